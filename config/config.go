@@ -1,0 +1,206 @@
+// Package config reads the one YAML document that describes a Meridian server.
+//
+// Load decodes it strictly and reports every fault at once, each with its
+// file, line, column and key path, so that an operator mends a configuration in
+// one pass. What Load returns is complete: defaults are filled in, names and
+// networks are parsed into types that cannot be wrong, references are resolved,
+// relative paths are joined to the folder of the file.
+//
+// Everything that YAML writes as a mapping but that has an order which matters
+// (regions break ties, failover follows the list) is a slice here, in the order
+// written.
+//
+// The package opens no file but the document itself: whether a database or a
+// master file is readable and sound is said by the package that reads it, in
+// the same form, by way of [Config.Fault].
+package config
+
+import (
+	"net/netip"
+	"regexp"
+	"time"
+)
+
+// Config is a whole valid configuration. It is not changed after Load.
+type Config struct {
+	File    string // as given to Load; leads every message
+	Server  Server
+	Geo     Geo
+	Regions []Region
+	Checks  []Check
+	Pools   []Pool
+	Zones   []Zone
+}
+
+// Server says where and how questions are taken.
+type Server struct {
+	Listen  []netip.AddrPort // UDP and TCP on each
+	Workers int              // UDP workers for each address; 0: one a core
+	NSID    string           // RFC 5001 answer, and that to id.server and hostname.bind; empty: none
+	Version string           // answer to version.bind; empty: REFUSED
+	UDPSize int              // largest UDP answer in bytes, 512 to 4096
+	ECS     bool             // use EDNS Client Subnet (RFC 7871) when a query carries it
+	TCP     TCP
+}
+
+// TCP bounds the connections that clients hold (RFC 7766).
+type TCP struct {
+	Idle      time.Duration // a connection without a query for this long is closed
+	Max       int           // connections in all, for each listening address
+	PerClient int           // connections of one client address
+}
+
+// Geo says how a client is located.
+type Geo struct {
+	Database    string // path of a MaxMind-format City or Country file; empty: the built-in country table
+	DatabasePos Pos
+	ASN         string // path of a MaxMind-format ASN file; empty: none
+	ASNPos      Pos
+	Networks    []Network
+	Default     string // region of a client that nothing places; the first region where the file names none; empty without regions
+}
+
+// Network places the clients of a prefix before any database is asked. Exactly
+// one of Region, Country, Location, Continent, Subdivision is set.
+type Network struct {
+	Prefix      netip.Prefix // masked; IPv4 in its 4-byte form
+	Region      string
+	Country     string // ISO 3166-1 alpha-2, upper case
+	Location    *Location
+	Continent   string // AF AN AS EU NA OC SA
+	Subdivision string // ISO 3166-2, e.g. US-CA
+	Pos         Pos
+}
+
+// Location is a point on Earth in degrees.
+type Location struct{ Lat, Lon float64 }
+
+// Region is a named place.
+type Region struct {
+	Name     string
+	Location Location
+	Bias     int // -99..99, DESIGN 5.1: positive draws clients near, negative pushes them off
+	Pos      Pos
+}
+
+// CheckType is the protocol a check speaks.
+type CheckType string
+
+// The check types.
+const (
+	HTTP       CheckType = "http"
+	HTTPS      CheckType = "https"
+	TCPConnect CheckType = "tcp"
+)
+
+// Check says how an endpoint's address is probed and what turns its verdict.
+type Check struct {
+	Name            string
+	Type            CheckType
+	Port            int
+	Interval        time.Duration
+	Timeout         time.Duration
+	Rise            int // successes in a row before up
+	Fall            int // failures in a row before down
+	Method          string
+	Path            string
+	Host            string // Host header and SNI; empty: the address
+	Headers         []Header
+	Status          []StatusRange
+	Body            *regexp.Regexp // nil: any
+	FollowRedirects bool
+	TLS             CheckTLS
+	Send            string         // tcp: written after connecting
+	Expect          *regexp.Regexp // tcp: read until it matches; nil: connecting is enough
+	Pos             Pos
+}
+
+// Header is one request header.
+type Header struct{ Name, Value string }
+
+// StatusRange is an inclusive range of HTTP status codes.
+type StatusRange struct{ From, To int }
+
+// CheckTLS says how an https check verifies its peer.
+type CheckTLS struct {
+	CA         string // path of a PEM bundle; empty: the system's roots
+	CAPos      Pos
+	Cert, Key  string // paths of the client's certificate and key in PEM; empty: none
+	CertPos    Pos
+	ServerName string // name to verify; empty: Host, else the address
+	Insecure   bool   // no verification
+}
+
+// Policy is how a pool picks among its members.
+type Policy string
+
+// The policies.
+const (
+	Proximity  Policy = "proximity"
+	Weighted   Policy = "weighted"
+	RoundRobin Policy = "round-robin"
+	Failover   Policy = "failover"
+)
+
+// Pool is a node of the steering tree: one policy over members.
+type Pool struct {
+	Name     string
+	Policy   Policy
+	Check    string // for the members that name none; empty: none
+	Answers  int    // most addresses in one answer; 0: all that are eligible
+	MinUp    MinUp
+	Fallback string // pool asked when this one is not live; empty: none
+	FailOpen bool
+	Members  []Member
+	Pos      Pos
+}
+
+// MinUp is how many members must be live for their pool to be live.
+type MinUp struct {
+	N       int
+	Percent bool // N is a percentage of the enabled, undrained members, rounded up
+}
+
+// Member is an endpoint (Addresses) or another pool (Pool).
+type Member struct {
+	Name      string
+	Region    string // empty: none
+	Addresses []netip.Addr
+	Pool      string
+	Weight    int    // 0..1000000; 0: never
+	Check     string // after inheritance from the pool; empty: none
+	Enabled   bool
+	Pos       Pos
+}
+
+// Zone is a delegated domain.
+type Zone struct {
+	Name        Name
+	Nameservers []Nameserver
+	Contact     Name   // the mailbox in SOA RNAME form; empty without `contact`
+	TTL         uint32 // seconds, of answers from pools
+	NegativeTTL uint32 // seconds, SOA minimum
+	File        string // path of a master file; empty: none
+	FilePos     Pos
+	Names       []BalancedName
+	Pos         Pos
+}
+
+// Nameserver is an NS of the apex, with its addresses when it is inside the zone.
+type Nameserver struct {
+	Name      Name
+	Addresses []netip.Addr
+	Pos       Pos
+}
+
+// BalancedName binds a name to a pool.
+type BalancedName struct {
+	Name    Name // absolute; the leftmost label may be *
+	Pool    string
+	TTL     uint32 // seconds; the zone's where the file gives none
+	Answers int    // the pool's where the file gives none
+	Pos     Pos
+}
+
+// Pos is where in the file a value stands, both from 1; zero when it was not written.
+type Pos struct{ Line, Column uint32 }

@@ -1,0 +1,38 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Fault is one thing wrong in a file, and what would be right.
+type Fault struct {
+	File string
+	Pos  Pos    // zero when the file as a whole is at fault
+	Path string // of the key, e.g. pools.web.members[2].weight; may be empty
+	What string
+	Hint string // what would be right; may be empty
+}
+
+// Error is file:line:column: path: what; hint
+func (f Fault) Error() string {
+	var b strings.Builder
+	b.WriteString(f.File)
+	if f.Pos.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", f.Pos.Line, f.Pos.Column)
+	}
+	if f.Path != "" {
+		b.WriteString(": " + f.Path)
+	}
+	b.WriteString(": " + f.What)
+	if f.Hint != "" {
+		b.WriteString("; " + f.Hint)
+	}
+	return b.String()
+}
+
+// Fault is a fault at a place of this configuration, for the packages that
+// find one later than Load.
+func (c *Config) Fault(pos Pos, path, what, hint string) Fault {
+	return Fault{File: c.File, Pos: pos, Path: path, What: what, Hint: hint}
+}
