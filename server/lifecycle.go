@@ -1,0 +1,153 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"meridian/health"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// firstRound is how long the first round of probes may hold back the first
+// answer (DESIGN 5.5).
+const firstRound = 5 * time.Second
+
+// Lifecycle is a server from its first socket to its last answer: it binds,
+// probes once, serves, reloads when told and drains at the end. One goroutine,
+// the one that calls Run, owns all of it.
+type Lifecycle struct {
+	// Load builds the configuration's snapshot afresh, at start and for each reload.
+	Load func() (*zones.Snapshot, error)
+	// Reload asks for a reload with each value; nil: never.
+	Reload <-chan struct{}
+	// Ready, unless nil, is called once, when questions are being answered.
+	Ready func([]netip.AddrPort)
+	// Turned, unless nil, is told every verdict that turns. It must not block.
+	Turned func([]health.Turn, *pools.Tree)
+	Logger *slog.Logger
+}
+
+// BindError is a failure to listen, as opposed to a configuration at fault.
+type BindError struct{ Err error }
+
+func (e *BindError) Error() string { return e.Err.Error() }
+func (e *BindError) Unwrap() error { return e.Err }
+
+// Run serves until ctx ends. The error is a *BindError where an address could
+// not be bound, else what Load returned.
+func (l *Lifecycle) Run(ctx context.Context) error {
+	snapshot, err := l.Load()
+	if err != nil {
+		return err
+	}
+	s := New(snapshot, Options{Logger: l.Logger})
+	if err := s.Listen(); err != nil {
+		return &BindError{err}
+	}
+	prober := health.NewProber(health.Options{Logger: l.Logger})
+	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
+	probed := make(chan struct{})
+	go func() { defer close(probed); prober.Run(probing) }()
+	defer func() { stopProbing(); <-probed }()
+
+	watch, err := l.watch(ctx, prober, snapshot)
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	if l.Ready != nil {
+		l.Ready(s.Addrs())
+	}
+	l.Logger.Info("serving", "listen", join(s.Addrs()), "zones", len(snapshot.Config.Zones))
+	for {
+		select {
+		case err := <-served:
+			watch.Close()
+			l.Logger.Info("stopped", "queries", s.Counters().Queries)
+			return err
+		case <-l.Reload:
+			next, err := l.reload(ctx, s, prober)
+			if err != nil {
+				l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
+				continue
+			}
+			watch.Close()
+			watch = next
+		}
+	}
+}
+
+// reload builds the new world beside the old one, gives its new targets their
+// first probes, and swaps. Whatever fails leaves the old one serving.
+func (l *Lifecycle) reload(ctx context.Context, s *Server, prober *health.Prober) (*health.Watch, error) {
+	begun := time.Now()
+	snapshot, err := l.Load()
+	if err != nil {
+		return nil, err
+	}
+	watch, err := l.watch(ctx, prober, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	old, err := s.Swap(snapshot)
+	if err != nil {
+		watch.Close()
+		return nil, err
+	}
+	if err := old.Close(); err != nil {
+		l.Logger.Warn("closing the old configuration", "error", err)
+	}
+	l.Logger.Info("reloaded", "zones", len(snapshot.Config.Zones), "listen", join(s.Addrs()), "took", time.Since(begun).Round(time.Millisecond))
+	return watch, nil
+}
+
+// watch has the snapshot's targets probed and waits for their first verdicts,
+// for a bounded time.
+func (l *Lifecycle) watch(ctx context.Context, prober *health.Prober, snapshot *zones.Snapshot) (*health.Watch, error) {
+	tree := snapshot.Pools
+	watch, err := prober.Watch(tree.Targets(), func(turns []health.Turn) {
+		l.changed(tree.Apply(turns))
+		if l.Turned != nil {
+			l.Turned(turns, tree)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, firstRound)
+	defer cancel()
+	if unknown := watch.FirstRound(ctx); unknown > 0 {
+		l.Logger.Warn("first round of probes unfinished; what is unknown counts as up", "unknown", unknown)
+	}
+	return watch, nil
+}
+
+// changed logs each pool that begins or ends to answer from elsewhere than its
+// live members (DESIGN 5.2).
+func (l *Lifecycle) changed(changes []pools.Change) {
+	for _, c := range changes {
+		level := slog.LevelWarn
+		if c.To == pools.Normal {
+			level = slog.LevelInfo
+		}
+		l.Logger.Log(context.Background(), level, "pool mode", "pool", c.Pool,
+			"family", c.Family.String(), "from", c.From.String(), "to", c.To.String())
+	}
+}
+
+func join(addrs []netip.AddrPort) string {
+	var b strings.Builder
+	for i, a := range addrs {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprint(&b, a)
+	}
+	return b.String()
+}
