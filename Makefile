@@ -1,0 +1,44 @@
+# make build     the binary, ./meridian; its version comes from the build information
+# make test      all tests
+# make lint      format, vet, staticcheck; the tools are pinned in go.mod
+# make bench     micro benchmarks; BENCH=regexp picks, OLD=file compares with a kept result
+# make fuzz      every fuzz target for FUZZTIME
+#
+# bench/run measures a whole server beside others: see bench/README.md.
+
+GO ?= go
+BENCH ?= .
+COUNT ?= 6
+OLD ?=
+FUZZTIME ?= 10s
+
+.PHONY: build test lint bench fuzz
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o meridian ./cmd/meridian
+
+test:
+	$(GO) test ./...
+
+# A missing package comment (ST1000) and a receiver with two names (ST1016) are
+# faults here, beside staticcheck's own choice.
+lint:
+	@unformatted=$$($(GO) tool gofumpt -l .) && [ -z "$$unformatted" ] || \
+		{ echo "run '$(GO) tool gofumpt -w .', it would change:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck -checks inherit,ST1000,ST1016 ./...
+
+bench:
+	@mkdir -p dist
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... > dist/bench.txt || \
+		{ cat dist/bench.txt; exit 1; }
+	$(GO) tool benchstat $(OLD) dist/bench.txt
+
+# go test fuzzes one target of one package at a time.
+fuzz:
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -run '^$$' -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "fuzz $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
