@@ -1,4 +1,40 @@
 // Package health probes endpoints out of band and tells their verdicts.
+//
+// The words. A check ([config.Check]) says how to probe, how often, and what
+// turns a verdict. A [Target] is an address under a check. A probe is one run
+// of a check against an address; it ends in a [Result]. Results in a row make
+// the target's [Verdict]; a change of verdict is a [Turn]. A [Watch] is
+// somebody's subscription to the turns of a set of targets.
+//
+// One goroutine, that of [Prober.Run], owns all state: which targets there
+// are, when each is due, how many results in a row it has had, who watches it.
+// The probes run on goroutines of their own and report to it; everybody else
+// asks it by a call:
+//
+//	Watch, Close, Status ──call──▶ ┌───────┐ ──launch──▶ probe (one goroutine each,
+//	                               │ owner │             at most one a target,
+//	turned, log ◀──────turns────── └───────┘ ◀──report── all bounded in number)
+//	                                heap of targets by due time
+//
+// What holds:
+//
+//   - Targets with an equal address and an equal check definition are one
+//     target, probed once, whoever watches it and under whatever name. So a
+//     reload that watches the new targets before it closes the old watch keeps
+//     the verdicts of checks that did not change.
+//   - A probe ends within its check's timeout, with its connection closed,
+//     whatever the peer does; what it reads is bounded.
+//   - A probe that could not be made for want of something on this machine
+//     (file descriptors, ports, memory) says nothing of the endpoint: it is
+//     inconclusive and no verdict turns by it.
+//
+// Each type of check is one function in one file, of the shape of [probe]:
+// http.go and tcp.go. What a check needs from files is read before the first
+// probe, by [Prepare] when a configuration is checked and again by
+// [Prober.Watch].
+//
+// The package knows nothing of pools: what a verdict means for an answer is
+// decided there.
 package health
 
 import (
@@ -18,55 +54,21 @@ type Target struct {
 	Addr  netip.Addr
 }
 
-// Verdict is what the probes say of a target.
-type Verdict uint8
-
-// The verdicts. Unknown counts as up.
-const (
-	Unknown Verdict = iota
-	Up
-	Down
-)
-
-func (v Verdict) String() string { return [...]string{"unknown", "up", "down"}[v] }
-
 // Turn is a change of a target's verdict.
 type Turn struct {
 	Index    int // of the target in the slice given to Watch
 	Target   Target
 	From, To Verdict
-	Reason   string        // of the last probe: what was found, e.g. `status 500, want 200-299`
-	Latency  time.Duration // of the last probe
-	At       time.Time
+	Reason   string        // of the probe that turned it: what was found, e.g. `status 500, want 200-299`
+	Latency  time.Duration // of that probe
+	At       time.Time     // when the verdict turned
 }
+
+// Dial opens a connection for a probe; it must give up when ctx ends.
+type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Options are what a Prober takes from outside; zero fields take the real thing.
 type Options struct {
-	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial   Dial
 	Logger *slog.Logger
 }
-
-// Prober owns all probing. Its methods are safe for concurrent use.
-type Prober struct{}
-
-// NewProber makes a Prober; Run drives it.
-func NewProber(o Options) *Prober { panic("skeleton") }
-
-// Run probes until ctx ends, then waits for the probes under way.
-func (p *Prober) Run(ctx context.Context) { panic("skeleton") }
-
-// Watch subscribes to targets. turned is called from the prober's one owner
-// goroutine: first, before Watch returns, with the known verdicts of targets
-// that were being watched already; afterwards with every turn. It must not block.
-// Close the Watch to end it; targets that nobody watches are forgotten.
-func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) { panic("skeleton") }
-
-// Watch is one subscription.
-type Watch struct{}
-
-// FirstRound waits until every target of the watch has a verdict or ctx ends,
-// and reports how many have none.
-func (w *Watch) FirstRound(ctx context.Context) (unknown int) { panic("skeleton") }
-
-// Close ends the subscription; turned is not called after Close returns.
-func (w *Watch) Close() { panic("skeleton") }

@@ -1,0 +1,121 @@
+package health
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"meridian/config"
+)
+
+// maxPEM is the largest file of certificates or keys that is read, in bytes;
+// the bundle of all public authorities has about 250 kB.
+const maxPEM = 4 << 20
+
+// loadCredentials reads and checks the files that t names; digest is of what
+// they hold.
+func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte, flaws []flaw) {
+	hash := sha256.New()
+	read := func(path string, pos config.Pos, key, hint string) []byte {
+		if path == "" {
+			return nil
+		}
+		data, err := readPEM(path)
+		if err != nil {
+			flaws = append(flaws, flaw{pos, key, err.Error(), hint})
+		}
+		fmt.Fprintf(hash, "%d %s", len(data), data)
+		return data
+	}
+	ca := read(t.CA, t.CAPos, "tls.ca", "a PEM file of the authorities to trust")
+	cert := read(t.Cert, t.CertPos, "tls.cert", "a PEM file of the certificate to show, its chain after it")
+	key := read(t.Key, t.CertPos, "tls.key", "a PEM file of the certificate's key")
+	hash.Sum(digest[:0])
+	if len(flaws) > 0 {
+		return c, digest, flaws
+	}
+	var err error
+	if c.roots, err = parseRoots(ca); err != nil {
+		flaws = append(flaws, flaw{t.CAPos, "tls.ca", fmt.Sprintf("%q: %v", t.CA, err), "PEM certificates of the authorities to trust"})
+	}
+	if c.certs, err = parsePair(cert, key); err != nil {
+		flaws = append(flaws, flaw{t.CertPos, "tls.cert", fmt.Sprintf("%q with key %q: %v", t.Cert, t.Key, err), "a certificate and its key, in PEM"})
+	}
+	return c, digest, flaws
+}
+
+// readPEM reads a whole file, unless it is none or too large to be one of certificates.
+func readPEM(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is not a regular file", path)
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %q: %w", path, plainCause(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
+	if err == nil && len(data) > maxPEM {
+		return nil, fmt.Errorf("%q is larger than %d MiB", path, maxPEM>>20)
+	}
+	return data, err
+}
+
+// plainCause takes the operation and path, which the message already has, off err.
+func plainCause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// parseRoots reads certificates one after another; unlike
+// x509.CertPool.AppendCertsFromPEM it skips none that is broken. No data is
+// the system's roots.
+func parseRoots(data []byte) (*x509.CertPool, error) {
+	if data == nil {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	for n := 0; ; n++ {
+		block, rest := pem.Decode(data)
+		if block == nil && n == 0 {
+			return nil, errors.New("no PEM certificate in it")
+		}
+		if block == nil {
+			return pool, nil
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("PEM block %d is a %q, want a CERTIFICATE", n+1, block.Type)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d: %w", n+1, err)
+		}
+		pool.AddCert(cert)
+		data = rest
+	}
+}
+
+// parsePair reads the certificate to show and its key. No data is none.
+func parsePair(cert, key []byte) ([]tls.Certificate, error) {
+	if cert == nil && key == nil {
+		return nil, nil
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	return []tls.Certificate{pair}, nil
+}

@@ -1,0 +1,202 @@
+package health
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"meridian/config"
+)
+
+// What an http check reads of an answer, in bytes, and how far it goes along.
+const (
+	maxHeader    = 64 << 10 // of the header, that of informational answers included
+	maxLook      = 64 << 10 // of the body, for the regular expression
+	maxBody      = 1 << 20  // of the body, to see it end
+	maxRedirects = 5
+)
+
+// errLongHeader and errLongBody say that a peer did not come to an end.
+var (
+	errLongHeader = fmt.Errorf("header of the answer longer than %d KiB", maxHeader>>10)
+	errLongBody   = fmt.Errorf("body longer than %d KiB", maxBody>>10)
+)
+
+// visit is one request of an http or https check.
+type visit struct {
+	method string
+	url    *url.URL // scheme, Host header, path and query
+	port   int      // where to connect
+}
+
+// probeHTTP passes when the answer has a wanted status and body. Each probe
+// opens its own connection, so that a listener that died shows, asks no proxy,
+// and takes the body as it comes: what is compressed stays so.
+func probeHTTP(ctx context.Context, t *trial) (string, error) {
+	v := visit{method: t.check.Method, url: t.firstURL(), port: t.check.Port}
+	for range 1 + maxRedirects {
+		evidence, next, err := t.visit(ctx, v)
+		if err != nil || next == nil {
+			return evidence, err
+		}
+		v = *next
+	}
+	return "", fmt.Errorf("more than %d redirects, the last to %s", maxRedirects, excerpt(v.url.String()))
+}
+
+// firstURL is what the check asks for. Its host is that of the Host header: the
+// check's, else the target's address with a port that is not the scheme's own.
+func (t *trial) firstURL() *url.URL {
+	u := *t.path
+	u.Scheme = string(t.check.Type)
+	u.Host = t.host
+	if u.Host != "" {
+		return &u
+	}
+	u.Host = t.addr.WithZone("").String()
+	if t.addr.Is6() {
+		u.Host = "[" + u.Host + "]"
+	}
+	if t.check.Port != defaultPort(u.Scheme) {
+		u.Host += ":" + strconv.Itoa(t.check.Port)
+	}
+	return &u
+}
+
+func defaultPort(scheme string) int {
+	if scheme == string(config.HTTPS) {
+		return 443
+	}
+	return 80
+}
+
+// visit makes one request. It returns evidence of success, or the next visit
+// where the peer redirects and the check follows.
+func (t *trial) visit(ctx context.Context, v visit) (evidence string, next *visit, err error) {
+	conn, hangUp, err := t.connect(ctx, v.port)
+	if err != nil {
+		return "", nil, err
+	}
+	defer hangUp()
+	if v.url.Scheme == string(config.HTTPS) {
+		if conn, err = t.handshake(conn, t.serverName(v)); err != nil {
+			return "", nil, err
+		}
+		defer conn.Close() // tells the peer; hangUp or ctx ends that too
+	}
+	t.doing = "sending the request"
+	req := t.request(v)
+	if err := req.Write(conn); err != nil {
+		return "", nil, err
+	}
+	in := &io.LimitedReader{R: conn, N: maxHeader}
+	resp, err := t.readHeader(in, req)
+	if err != nil {
+		return "", nil, err
+	}
+	if t.check.FollowRedirects && redirects(resp) {
+		next, err = v.redirected(resp)
+		return "", next, err
+	}
+	evidence, err = t.judge(resp, in)
+	return evidence, nil, err
+}
+
+// serverName is the name that the certificate must have: the check's, else the
+// host that is asked for.
+func (t *trial) serverName(v visit) string {
+	if t.check.TLS.ServerName != "" {
+		return t.check.TLS.ServerName
+	}
+	return v.url.Hostname()
+}
+
+func (t *trial) request(v visit) *http.Request {
+	return &http.Request{
+		Method: v.method,
+		URL:    v.url,
+		Header: t.header,
+		Close:  true, // each probe sees whether a new connection is taken
+	}
+}
+
+// readHeader reads up to the body of the final answer, past informational
+// ones (RFC 9110 15.2; 101 is final, as nothing but the new protocol follows it).
+// The Body it leaves is not to be closed: that would read it to its end.
+func (t *trial) readHeader(in *io.LimitedReader, req *http.Request) (*http.Response, error) {
+	t.doing = "waiting for the answer"
+	r := bufio.NewReader(in)
+	for {
+		resp, err := http.ReadResponse(r, req)
+		switch {
+		case err != nil && in.N == 0:
+			return nil, errLongHeader
+		case err != nil:
+			return nil, err
+		case resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols:
+			return resp, nil
+		}
+	}
+}
+
+// judge decides by the status, then by the body, which must come to an end.
+func (t *trial) judge(resp *http.Response, in *io.LimitedReader) (string, error) {
+	if !wanted(t.check.Status, resp.StatusCode) {
+		return "", fmt.Errorf("status %d, want %s", resp.StatusCode, statusList(t.check.Status))
+	}
+	t.doing = "reading the body"
+	in.N = 8 * maxBody // room for the framing of small chunks; the body itself is counted below
+	body, err := readBody(resp)
+	switch {
+	case err != nil && in.N == 0:
+		return "", errLongBody
+	case err != nil:
+		return "", err
+	case t.check.Body != nil && !t.check.Body.Match(body):
+		return "", fmt.Errorf("body does not match %q; it begins %s", t.check.Body, excerpt(string(body)))
+	}
+	return "status " + strconv.Itoa(resp.StatusCode), nil
+}
+
+// readBody returns the first maxLook bytes, after it saw the body end within
+// maxBody. A body that says beforehand that it is longer has an end, and is
+// not read on.
+func readBody(resp *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxLook))
+	if err != nil || resp.ContentLength > maxBody {
+		return body, err
+	}
+	rest, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody-maxLook+1))
+	if err == nil && len(body)+int(rest) > maxBody {
+		err = errLongBody
+	}
+	return body, err
+}
+
+func wanted(ranges []config.StatusRange, status int) bool {
+	for _, r := range ranges {
+		if r.From <= status && status <= r.To {
+			return true
+		}
+	}
+	return false
+}
+
+func statusList(ranges []config.StatusRange) string {
+	var b strings.Builder
+	for i, r := range ranges {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString(strconv.Itoa(r.From))
+		if r.To != r.From {
+			b.WriteString("-" + strconv.Itoa(r.To))
+		}
+	}
+	return b.String()
+}

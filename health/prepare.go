@@ -1,0 +1,153 @@
+package health
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"slices"
+
+	"github.com/hashicorp/go-multierror"
+
+	"meridian/config"
+)
+
+// identity is what makes two targets one: equal definitions of the check and
+// equal addresses.
+type identity struct {
+	definition definition
+	addr       netip.Addr
+}
+
+// definition digests all of a check that bears on its probes and verdicts: the
+// whole config.Check but its name and positions, and what its files hold.
+type definition [sha256.Size]byte
+
+// checker is a check that is ready to probe. It is immutable.
+type checker struct {
+	check      *config.Check
+	definition definition
+	run        probe
+	credentials
+
+	// Of http and https.
+	path   *url.URL // path and query
+	host   string   // Host header; empty: the address
+	header http.Header
+}
+
+// flaw is what keeps a check from being prepared.
+type flaw struct {
+	pos        config.Pos
+	key        string // below the check, e.g. tls.ca
+	what, hint string
+}
+
+// Prepare tries whether every check of cfg can be probed with: it reads the
+// files that the checks name. The error is a *multierror.Error of
+// config.Faults in file order.
+func Prepare(cfg *config.Config) error {
+	var faults []config.Fault
+	for i := range cfg.Checks {
+		c := &cfg.Checks[i]
+		_, flaws := newChecker(c)
+		for _, f := range flaws {
+			faults = append(faults, cfg.Fault(f.pos, "checks."+c.Name+"."+f.key, f.what, f.hint))
+		}
+	}
+	slices.SortStableFunc(faults, func(a, b config.Fault) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	var all *multierror.Error
+	for _, f := range faults {
+		all = multierror.Append(all, f)
+	}
+	return all.ErrorOrNil()
+}
+
+// newCheckers makes the checker of each target, one for all that share a check.
+func newCheckers(targets []Target) ([]*checker, error) {
+	made := make(map[*config.Check]*checker)
+	out := make([]*checker, len(targets))
+	for i, t := range targets {
+		if t.Check == nil || !t.Addr.IsValid() {
+			return nil, fmt.Errorf("target %d has no check or no address", i)
+		}
+		if made[t.Check] == nil {
+			c, flaws := newChecker(t.Check)
+			if len(flaws) > 0 {
+				return nil, flawsError(t.Check.Name, flaws)
+			}
+			made[t.Check] = c
+		}
+		out[i] = made[t.Check]
+	}
+	return out, nil
+}
+
+func flawsError(check string, flaws []flaw) error {
+	var errs []error
+	for _, f := range flaws {
+		errs = append(errs, fmt.Errorf("checks.%s.%s: %s; %s", check, f.key, f.what, f.hint))
+	}
+	return errors.Join(errs...)
+}
+
+// newChecker prepares c.
+func newChecker(c *config.Check) (*checker, []flaw) {
+	made := &checker{check: c}
+	var flaws []flaw
+	switch c.Type {
+	case config.HTTP, config.HTTPS:
+		made.run = probeHTTP
+		flaws = made.prepareHTTP()
+	case config.TCPConnect:
+		made.run = probeTCP
+	default:
+		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https or tcp"}}
+	}
+	loaded, digest, more := loadCredentials(c.TLS)
+	made.credentials = loaded
+	made.definition = define(c, digest)
+	return made, append(flaws, more...)
+}
+
+// prepareHTTP parses what an http or https check asks for.
+func (c *checker) prepareHTTP() (flaws []flaw) {
+	path, err := url.ParseRequestURI(c.check.Path)
+	if err != nil || path.Scheme != "" {
+		flaws = append(flaws, flaw{
+			c.check.Pos, "path",
+			fmt.Sprintf("%q is not a path", c.check.Path), "a path such as /healthz?full=1",
+		})
+	}
+	c.path, c.host = path, c.check.Host
+	c.header = http.Header{"User-Agent": {"meridian"}}
+	for _, h := range c.check.Headers {
+		switch name := textproto.CanonicalMIMEHeaderKey(h.Name); name {
+		case "Host":
+			c.host = h.Value
+		case "User-Agent":
+			c.header.Set(name, h.Value)
+		case "Connection", "Content-Length", "Trailer", "Transfer-Encoding":
+			flaws = append(flaws, flaw{c.check.Pos, "headers." + h.Name, "a header that the check sets by itself", "leave it out"})
+		default:
+			c.header.Add(name, h.Value)
+		}
+	}
+	return flaws
+}
+
+// define digests c. Formatting the whole struct makes a field that is added
+// one day count without anybody's remembering; what is behind a pointer, or
+// does not count, is taken out and, if it counts, added by value.
+func define(c *config.Check, files [sha256.Size]byte) definition {
+	plain := *c
+	plain.Name, plain.Pos, plain.TLS.CAPos, plain.TLS.CertPos = "", config.Pos{}, config.Pos{}, config.Pos{}
+	plain.Body, plain.Expect = nil, nil
+	return sha256.Sum256(fmt.Appendf(nil, "%#v %q %q %x", plain, c.Body, c.Expect, files))
+}

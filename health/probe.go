@@ -1,0 +1,68 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"time"
+)
+
+// probe is one type of check: it does what t says until ctx ends. It returns
+// the evidence of success, or an error that says what was found instead, or
+// that of the input or output that failed, as it came; [trial.result] makes
+// the reason of it. While it works it keeps t.doing true.
+type probe func(ctx context.Context, t *trial) (evidence string, err error)
+
+// trial is one probe under way.
+type trial struct {
+	*checker
+	addr  netip.Addr
+	dial  Dial
+	doing string // the step under way, e.g. "connecting": what a timeout interrupted
+}
+
+// probe runs the check against addr once, within its timeout.
+func (c *checker) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) Result {
+	ctx, cancel := context.WithTimeout(parent, c.check.Timeout)
+	defer cancel()
+	t := &trial{checker: c, addr: addr, dial: dial}
+	began := time.Now()
+	evidence, err := t.run(ctx, log)
+	r := t.result(ctx, evidence, err)
+	r.At, r.Latency = began, time.Since(began)
+	if parent.Err() != nil {
+		r.Outcome = Inconclusive // cut short, and nobody waits for it
+	}
+	return r
+}
+
+// run is the check's own function; a panic in it fails the probe, not the process.
+func (t *trial) run(ctx context.Context, log *slog.Logger) (evidence string, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic while %s: %v", t.doing, v)
+			log.LogAttrs(ctx, slog.LevelError, "check panicked",
+				slog.String("check", t.check.Name),
+				slog.String("address", t.addr.String()),
+				slog.String("reason", err.Error()),
+				slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	t.doing = "starting"
+	return t.checker.run(ctx, t)
+}
+
+// connect opens a connection to a port of the target. hangUp closes it, and so
+// does the end of ctx: whatever is being read or written then fails at once.
+func (t *trial) connect(ctx context.Context, port int) (conn net.Conn, hangUp func(), err error) {
+	t.doing = "connecting"
+	conn, err = t.dial(ctx, "tcp", netip.AddrPortFrom(t.addr, uint16(port)).String())
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	return conn, func() { stop(); conn.Close() }, nil
+}

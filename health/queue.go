@@ -1,0 +1,51 @@
+package health
+
+import (
+	"container/heap"
+	"time"
+)
+
+// queue is the entries that wait for their next probe, the one due first at
+// the root: a heap whose entries know their place, so that any can be taken out.
+type queue struct{ heap dueHeap }
+
+func (q *queue) add(e *entry, due time.Time) {
+	e.due = due
+	heap.Push(&q.heap, e)
+}
+
+// first is the entry due first; nil when none waits.
+func (q *queue) first() *entry {
+	if len(q.heap) == 0 {
+		return nil
+	}
+	return q.heap[0]
+}
+
+// remove takes out e, which must be waiting.
+func (q *queue) remove(e *entry) { heap.Remove(&q.heap, e.place) }
+
+// dueHeap is queue's heap.Interface.
+type dueHeap []*entry
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+func (h *dueHeap) Push(x any) {
+	e := x.(*entry)
+	e.place = len(*h)
+	*h = append(*h, e)
+}
+
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return e
+}

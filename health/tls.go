@@ -1,0 +1,96 @@
+package health
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// credentials are what a check's TLS files hold.
+type credentials struct {
+	roots *x509.CertPool    // whom to trust; nil: the system's
+	certs []tls.Certificate // to show to the peer, at most one
+}
+
+// handshake speaks TLS on conn and verifies that the peer is name. There is no
+// session to resume: each probe sees the certificate that is served now.
+func (t *trial) handshake(conn net.Conn, name string) (*tls.Conn, error) {
+	t.doing = "negotiating TLS"
+	secure := tls.Client(conn, &tls.Config{
+		RootCAs:            t.roots,
+		Certificates:       t.certs,
+		ServerName:         name,
+		InsecureSkipVerify: t.check.TLS.Insecure,
+		NextProtos:         []string{"http/1.1"},
+	})
+	if err := secure.Handshake(); err != nil {
+		return nil, handshakeFinding(err)
+	}
+	return secure, nil
+}
+
+// handshakeFinding puts what was wrong with a certificate, or with the peer's
+// TLS, in an operator's words; errors of the connection stay as they are.
+func handshakeFinding(err error) error {
+	var (
+		invalid  x509.CertificateInvalidError
+		unknown  x509.UnknownAuthorityError
+		mismatch x509.HostnameError
+		record   tls.RecordHeaderError
+		alert    tls.AlertError
+		remote   *net.OpError
+	)
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return expiry(invalid.Cert, time.Now())
+	case errors.As(err, &mismatch):
+		return fmt.Errorf("certificate is for %s, want %q", certificateNames(mismatch.Certificate), mismatch.Host)
+	case errors.As(err, &unknown):
+		return distrust(unknown.Cert)
+	case errors.As(err, &record):
+		return fmt.Errorf("peer does not speak TLS: it sent %q", record.RecordHeader[:])
+	case errors.As(err, &remote) && remote.Op == "remote error", errors.As(err, &alert):
+		return fmt.Errorf("peer refused in TLS: %w", errors.Unwrap(err))
+	}
+	return err
+}
+
+// expiry says which end of a certificate's life now is past.
+func expiry(cert *x509.Certificate, now time.Time) error {
+	if now.Before(cert.NotBefore) {
+		return fmt.Errorf("certificate not valid before %s", cert.NotBefore.UTC().Format(time.DateOnly))
+	}
+	return fmt.Errorf("certificate expired on %s", cert.NotAfter.UTC().Format(time.DateOnly))
+}
+
+func distrust(cert *x509.Certificate) error {
+	if cert == nil {
+		return errors.New("certificate is signed by an unknown authority")
+	}
+	if cert.CheckSignatureFrom(cert) == nil || cert.Issuer.String() == cert.Subject.String() {
+		return fmt.Errorf("certificate is self-signed by %q, which no known authority vouches for", cert.Issuer)
+	}
+	return fmt.Errorf("certificate is signed by %q, an unknown authority", cert.Issuer)
+}
+
+// certificateNames lists the first of the names that a certificate is for.
+func certificateNames(cert *x509.Certificate) string {
+	var names []string
+	for _, name := range cert.DNSNames {
+		names = append(names, fmt.Sprintf("%q", name))
+	}
+	for _, ip := range cert.IPAddresses {
+		names = append(names, fmt.Sprintf("%q", ip))
+	}
+	switch {
+	case len(names) == 0:
+		return "no name or address"
+	case len(names) > 3:
+		return strings.Join(names[:3], ", ") + fmt.Sprintf(" and %d more", len(names)-3)
+	}
+	return strings.Join(names, ", ")
+}
