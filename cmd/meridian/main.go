@@ -1,18 +1,82 @@
-// Command meridian is an authoritative DNS server that balances load over the globe.
+// Command meridian is an authoritative DNS server that sends every user to the
+// nearest healthy region. Each verb is a file of this package; what a verb
+// does lives in the packages below.
 package main
 
 import (
-	_ "github.com/gaissmai/bart"
-	_ "github.com/hashicorp/go-multierror"
-	_ "github.com/oschwald/geoip2-golang/v2"
-	_ "github.com/oschwald/maxminddb-golang/v2"
-	_ "github.com/rogpeppe/go-internal/testscript"
-	_ "github.com/rogpeppe/go-internal/txtar"
-	_ "github.com/spf13/cobra"
-	_ "golang.org/x/sys/unix"
-	_ "gopkg.in/yaml.v3"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
 
-	_ "meridian/zones"
+	"github.com/spf13/cobra"
 )
 
-func main() {}
+// The exit codes (DESIGN 4).
+const (
+	exitOK     = 0
+	exitConfig = 1 // the configuration or the command line is at fault
+	exitBind   = 2 // an address cannot be listened on
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the whole program: results go to stdout, all else to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := &cobra.Command{
+		Use:   "meridian",
+		Short: "Authoritative DNS that sends every user to the nearest healthy region",
+		Long: `Meridian is an authoritative DNS server. You delegate a subdomain to it; it answers each A and AAAA
+question with the address that is right for that client now: the nearest healthy region, a weighted
+share, the next in turn, or the first that is up.`,
+		Example: `  meridian demo                             a made world on loopback, nothing to install
+  meridian check -c meridian.yaml           every fault of a configuration, or what it would serve
+  meridian serve -c meridian.yaml
+  meridian explain www.gslb.example.com A --client 198.51.100.7 -c meridian.yaml`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), explainCommand(), versionCommand())
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitConfig
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+	}
+	if err.Error() != "" {
+		fmt.Fprintf(stderr, "meridian: %v\n", err)
+	}
+	return code
+}
+
+// exitError ends the program with a code of its own. An empty message says
+// that everything was printed already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }

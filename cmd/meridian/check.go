@@ -1,0 +1,122 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"meridian/config"
+	"meridian/zones"
+)
+
+func checkCommand() *cobra.Command {
+	var file configFlag
+	var output outputFlag
+	c := &cobra.Command{
+		Use:   "check -c FILE",
+		Short: "Say every fault of a configuration, or what it would serve",
+		Long: `Check loads FILE with everything it names (master files, geo databases, certificates) exactly as
+serve does, without listening or probing. Faults and warnings go to stderr, one a line, as
+
+  file:line:column: path.to.key: what is wrong; what would be right
+
+Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
+		Example: `  meridian check -c meridian.yaml
+  meridian check -c meridian.yaml -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			snapshot, err := load(string(file), c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer snapshot.Close()
+			s := summarize(snapshot)
+			if output == outputJSON {
+				return printJSON(c.OutOrStdout(), s)
+			}
+			return s.print(c.OutOrStdout())
+		},
+	}
+	addConfigFlag(c, &file)
+	addOutputFlag(c, &output)
+	return c
+}
+
+// summary is what a sound configuration would serve.
+type summary struct {
+	Listen []string      `json:"listen"`
+	Zones  []zoneSummary `json:"zones"`
+	Pools  []poolSummary `json:"pools"`
+	Probed int           `json:"probed"` // distinct pairs of check and address
+}
+
+type zoneSummary struct {
+	Zone     string `json:"zone"`
+	Serial   uint32 `json:"serial"`
+	Names    int    `json:"names"`
+	Balanced int    `json:"balanced"`
+	Records  int    `json:"records"`
+}
+
+type poolSummary struct {
+	Pool     string `json:"pool"`
+	Policy   string `json:"policy"`
+	Members  int    `json:"members"`
+	Regions  int    `json:"regions"`
+	Check    string `json:"check"`
+	Fallback string `json:"fallback,omitempty"`
+}
+
+func summarize(snapshot *zones.Snapshot) summary {
+	s := summary{Probed: len(snapshot.Pools.Targets())}
+	for _, a := range snapshot.Config.Server.Listen {
+		s.Listen = append(s.Listen, a.String())
+	}
+	for _, z := range snapshot.Summary() {
+		s.Zones = append(s.Zones, zoneSummary{string(z.Name), z.Serial, z.Names, z.Balanced, z.Records})
+	}
+	for i := range snapshot.Config.Pools {
+		s.Pools = append(s.Pools, summarizePool(&snapshot.Config.Pools[i]))
+	}
+	return s
+}
+
+func summarizePool(p *config.Pool) poolSummary {
+	regions, checks := map[string]bool{}, []string{}
+	for _, m := range p.Members {
+		if m.Region != "" {
+			regions[m.Region] = true
+		}
+		if m.Check != "" && !strings.Contains(" "+strings.Join(checks, " ")+" ", " "+m.Check+" ") {
+			checks = append(checks, m.Check)
+		}
+	}
+	return poolSummary{p.Name, string(p.Policy), len(p.Members), len(regions), strings.Join(checks, " "), p.Fallback}
+}
+
+func (s summary) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ZONE\tSERIAL\tNAMES\tBALANCED\tRECORDS")
+	for _, z := range s.Zones {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\n", z.Zone, z.Serial, z.Names, z.Balanced, z.Records)
+	}
+	if len(s.Pools) > 0 {
+		fmt.Fprintln(t, "\nPOOL\tPOLICY\tMEMBERS\tREGIONS\tCHECK\tFALLBACK")
+	}
+	for _, p := range s.Pools {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\n", p.Pool, p.Policy, p.Members, p.Regions, cmp.Or(p.Check, "none"), cmp.Or(p.Fallback, "none"))
+	}
+	fmt.Fprintf(t, "\nok: would listen on %s and probe %d\n", strings.Join(s.Listen, " "), s.Probed)
+	return t.Flush()
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"text/template"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/spf13/cobra"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/pools"
+	"meridian/server"
+	"meridian/zones"
+)
+
+//go:embed demo.yaml
+var demoTemplate string
+
+// demoPorts are the ports of the demo's world; 0 takes any free one.
+type demoPorts struct{ DNS, HTTP int }
+
+func demoCommand() *cobra.Command {
+	ports := demoPorts{DNS: 5300, HTTP: 8080}
+	var printConfig bool
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Serve a made world on loopback, nothing to install",
+		Long: `Demo serves the zone gslb.example.com from five regions on 127.0.0.1, with real web servers on
+127.0.0.x as their endpoints, each probed once a second, and the built-in geo table. It prints
+questions to ask with dig and how to break a region, then a line for each verdict that turns.
+It needs no root, no file and no network, and ends at Ctrl-C.
+
+Exit: 0; 2 when a port is taken or 127.0.0.x cannot be bound (macOS: sudo ifconfig lo0 alias 127.0.0.11 ...).`,
+		Example: `  meridian demo
+  meridian demo --dns-port 5353 --http-port 8088
+  meridian demo --print-config > meridian.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if printConfig {
+				_, err := c.OutOrStdout().Write(demoConfig(ports))
+				return err
+			}
+			return demo(c.Context(), ports, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	c.Flags().IntVar(&ports.DNS, "dns-port", ports.DNS, "UDP and TCP `port` on 127.0.0.1; 0: any free one")
+	c.Flags().IntVar(&ports.HTTP, "http-port", ports.HTTP, "TCP `port` of the endpoints; 0: any free one")
+	c.Flags().BoolVar(&printConfig, "print-config", false, "print the demo's configuration and end")
+	return c
+}
+
+// demoConfig is the demo's configuration, as a user would write it.
+func demoConfig(ports demoPorts) []byte {
+	var b bytes.Buffer
+	if err := template.Must(template.New("demo.yaml").Parse(demoTemplate)).Execute(&b, ports); err != nil {
+		panic(err) // the template is ours
+	}
+	return b.Bytes()
+}
+
+func demo(ctx context.Context, ports demoPorts, stdout, stderr io.Writer) error {
+	addresses, err := demoAddresses(ports)
+	if err != nil {
+		return err
+	}
+	web, port, err := listenEndpoints(addresses, ports.HTTP)
+	if err != nil {
+		return &exitError{code: exitBind, err: fmt.Errorf("%w; --http-port takes another port", err)}
+	}
+	defer web.close()
+	ports.HTTP = port
+	cfg, _, err := config.Parse("demo.yaml", demoConfig(ports))
+	if err != nil {
+		return printFaults(stderr, err)
+	}
+	web.serve(cfg)
+	w := &world{cfg: cfg, ports: ports, out: stdout}
+	l := server.Lifecycle{
+		Load:   w.load,
+		Ready:  w.introduce,
+		Turned: w.turned,
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	return exitCode(l.Run(ctx))
+}
+
+// demoAddresses are the addresses of the demo's endpoints, in order.
+func demoAddresses(ports demoPorts) ([]netip.Addr, error) {
+	if ports.HTTP == 0 {
+		ports.HTTP = 1 // any valid one: only the addresses are read
+	}
+	cfg, _, err := config.Parse("demo.yaml", demoConfig(ports))
+	if err != nil {
+		return nil, err
+	}
+	var addresses []netip.Addr
+	for a := range regionsByAddress(cfg) {
+		addresses = append(addresses, a)
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	return addresses, nil
+}
+
+// world is the running demo, as it tells itself.
+type world struct {
+	cfg      *config.Config
+	ports    demoPorts
+	out      io.Writer
+	snapshot *zones.Snapshot
+}
+
+func (w *world) load() (*zones.Snapshot, error) {
+	snapshot, _, err := zones.Build(w.cfg)
+	w.snapshot = snapshot
+	return snapshot, err
+}
+
+// visitors are networks for which the built-in table knows a country.
+var visitors = [...]struct{ network, where string }{
+	{"128.112.0.0/16", "United States"},
+	{"200.160.0.0/20", "Brazil"},
+	{"81.2.69.0/24", "United Kingdom"},
+	{"103.21.124.0/22", "India"},
+	{"133.11.0.0/16", "Japan"},
+}
+
+// introduce prints what to try. The answers shown are computed by the function
+// that serves, from the verdicts of this moment.
+func (w *world) introduce(listen []netip.AddrPort) {
+	at := listen[0]
+	fmt.Fprintf(w.out, "meridian serves gslb.example.com on %s, five regions, each endpoint probed every second\n\n", at)
+	fmt.Fprintln(w.out, "Ask as somebody from elsewhere; the nearest healthy region answers:")
+	for _, v := range visitors {
+		fmt.Fprintf(w.out, "  dig @%s -p %d www.gslb.example.com +short +subnet=%-18s # %s: %s\n",
+			at.Addr(), at.Port(), v.network, v.where, w.answer(v.network))
+	}
+	fmt.Fprintln(w.out, "\nOther policies:")
+	for _, n := range [...]struct{ name, what string }{
+		{"canary", "weighted: one answer in ten is 127.0.0.12"},
+		{"rotation", "round-robin over three"},
+		{"standby", "failover: 127.0.0.31 while it is up, else 127.0.0.11"},
+	} {
+		fmt.Fprintf(w.out, "  dig @%s -p %d %s.gslb.example.com +short  # %s\n", at.Addr(), at.Port(), n.name, n.what)
+	}
+	ireland := netip.MustParseAddr("127.0.0.31")
+	fmt.Fprintf(w.out, "\nBreak a region, ask again, mend it:\n  curl %s\n  curl %s\n\n",
+		endpointURL(ireland, w.ports.HTTP, "/break"), endpointURL(ireland, w.ports.HTTP, "/mend"))
+	fmt.Fprintln(w.out, "Verdicts as they turn (Ctrl-C ends):")
+}
+
+// answer is the address that www has for a network, and where that is.
+func (w *world) answer(network string) string {
+	e := server.Explain(w.snapshot, server.Asked{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
+	if len(e.Answers) == 0 {
+		return e.Rcode
+	}
+	address := e.Answers[0].Data
+	return address + " " + regionsByAddress(w.cfg)[netip.MustParseAddr(address)]
+}
+
+// turned prints a line for each verdict that turned; the first verdicts of all are no news.
+func (w *world) turned(turns []health.Turn, _ *pools.Tree) {
+	regions := regionsByAddress(w.cfg)
+	for _, t := range turns {
+		if t.From != health.Unknown {
+			fmt.Fprintf(w.out, "%s  %-12s %s is %s: %s\n", t.At.Format(time.TimeOnly), regions[t.Target.Addr], t.Target.Addr, t.To, t.Reason)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"meridian/server"
+)
+
+// printExplanation prints an explanation for people: the question, where the
+// client is, each pool's members with the reasons, the answer.
+func printExplanation(w io.Writer, e server.Explanation) error {
+	fmt.Fprintf(w, "%s %s for client %s\n\n", e.Name, e.Type, e.Client)
+	fmt.Fprintf(w, "client    %s, located by %s: %s\n", describeSource(e.Source), e.Location.From, describeLocation(e.Location))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	pool := ""
+	for _, s := range e.Steps {
+		if s.Pool != pool {
+			pool = s.Pool
+			fmt.Fprintf(t, "\npool %s, %s\n", s.Pool, s.Policy)
+			fmt.Fprintln(t, "   MEMBER\tREGION\tVERDICT\tKM\tWEIGHT\tWHY")
+		}
+		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\t%s\n", mark(s.Chosen), s.Member, orDash(s.Region), s.Verdict, kilometres(s.DistanceKm), number(s.Weight), s.Reason)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nanswer    %s, scope /%d\n", e.Rcode, e.Scope)
+	for _, a := range e.Answers {
+		fmt.Fprintf(w, "  %s %d IN %s %s\n", a.Name, a.TTL, a.Type, a.Data)
+	}
+	return nil
+}
+
+func describeSource(source string) string {
+	switch source {
+	case "ecs":
+		return "its client-subnet"
+	case "resolver":
+		return "the packet's source"
+	}
+	return "the default region"
+}
+
+func describeLocation(l server.ExplainedLocation) string {
+	var parts []string
+	if l.Country != "" {
+		parts = append(parts, l.Country)
+	}
+	return strings.Join(append(parts, fmt.Sprintf("%.2f, %.2f", l.Latitude, l.Longitude)), " at ")
+}
+
+func mark(chosen bool) string {
+	if chosen {
+		return "->"
+	}
+	return "  "
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func kilometres(d *float64) string {
+	if d == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", *d)
+}
+
+func number(n *int) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprint(*n)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"meridian/server"
+	"meridian/zones"
+)
+
+func serveCommand() *cobra.Command {
+	var file configFlag
+	c := &cobra.Command{
+		Use:   "serve -c FILE",
+		Short: "Serve a configuration until SIGTERM",
+		Long: `Serve answers DNS questions as FILE says, over UDP and TCP.
+
+SIGHUP reads FILE again: what is wrong with it is said on stderr and the old configuration keeps
+serving; what is right takes over without a lost question. SIGTERM and SIGINT answer what was
+already received and end.
+
+Exit: 0 after SIGTERM; 1 when the configuration is at fault; 2 when an address cannot be listened on.`,
+		Example: `  meridian serve -c /etc/meridian/meridian.yaml
+  kill -HUP $(pidof meridian)               read the file again`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return serve(c.Context(), string(file), c.ErrOrStderr())
+		},
+	}
+	addConfigFlag(c, &file)
+	return c
+}
+
+func serve(ctx context.Context, file string, stderr io.Writer) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	l := server.Lifecycle{
+		Load:   func() (*zones.Snapshot, error) { return load(file, stderr) },
+		Reload: hangups,
+		Logger: slog.New(slog.NewTextHandler(stderr, nil)),
+	}
+	return exitCode(l.Run(ctx))
+}
+
+// exitCode gives an error of Lifecycle.Run the exit code that DESIGN 4 asks.
+func exitCode(err error) error {
+	var bind *server.BindError
+	if errors.As(err, &bind) {
+		return &exitError{code: exitBind, err: err}
+	}
+	return err
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// transcript collects what a verb prints while it runs.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// await waits until the transcript has a match, and returns its groups.
+func (l *transcript) await(t *testing.T, pattern string) []string {
+	t.Helper()
+	expression := regexp.MustCompile(pattern)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+		if m := expression.FindStringSubmatch(l.String()); m != nil {
+			return m
+		}
+	}
+	t.Fatalf("%q never came; printed so far:\n%s", pattern, l.String())
+	return nil
+}
+
+// background runs a verb until the test ends and wants exit code 0 then.
+func background(t *testing.T, args ...string) (stdout, stderr *transcript) {
+	t.Helper()
+	stdout, stderr = new(transcript), new(transcript)
+	ctx, cancel := context.WithCancel(context.Background())
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, args, stdout, stderr) }()
+	t.Cleanup(func() {
+		cancel()
+		if c := <-code; c != exitOK {
+			t.Errorf("meridian %v: exit %d\n%s", args, c, stderr)
+		}
+	})
+	return stdout, stderr
+}
+
+// endpoint is a web server that can be broken.
+func endpoint(t *testing.T, address string, port int) (broken *atomic.Bool, listening int) {
+	t.Helper()
+	broken = new(atomic.Bool)
+	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if broken.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})}
+	go s.Serve(l) //nolint:errcheck // ends with the test
+	t.Cleanup(func() { s.Close() })
+	return broken, l.Addr().(*net.TCPAddr).Port
+}
+
+func writeConfig(t *testing.T, file, zone string, port int) {
+	t.Helper()
+	text := fmt.Sprintf(`
+server: {listen: ["127.0.0.1:0"]}
+checks:
+  web: {type: http, port: %d, interval: 100ms, timeout: 100ms, fall: 2, rise: 2}
+pools:
+  web:
+    policy: failover
+    check: web
+    members:
+      - {name: first, addresses: [127.0.0.61]}
+      - {name: second, addresses: [127.0.0.62]}
+zones:
+  %s:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`, port, zone)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lookUp asks for an A record over UDP: the address, or the rcode where there is none.
+func lookUp(t *testing.T, server, name string) string {
+	t.Helper()
+	m := new(dns.Msg)
+	m.SetQuestion(name, dns.TypeA)
+	answer, err := dns.Exchange(m, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(answer.Answer) == 0 {
+		return dns.RcodeToString[answer.Rcode]
+	}
+	return answer.Answer[0].(*dns.A).A.String()
+}
+
+func awaitAnswer(t *testing.T, server, name, want string) {
+	t.Helper()
+	got := ""
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+		if got = lookUp(t, server, name); got == want {
+			return
+		}
+	}
+	t.Fatalf("%s: got %s, want %s", name, got, want)
+}
+
+func TestServeProbesBeforeTheFirstAnswerAndFollowsVerdicts(t *testing.T) {
+	first, port := endpoint(t, "127.0.0.61", 0)
+	endpoint(t, "127.0.0.62", port)
+	first.Store(true)
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	writeConfig(t, file, "gslb.example.com", port)
+	_, stderr := background(t, "serve", "-c", file)
+	at := stderr.await(t, `msg=serving listen=(\S+)`)[1]
+
+	if got := lookUp(t, at, "www.gslb.example.com."); got != "127.0.0.62" {
+		t.Fatalf("the first answer was %s: given before the first probe", got)
+	}
+	first.Store(false)
+	awaitAnswer(t, at, "www.gslb.example.com.", "127.0.0.61")
+	first.Store(true)
+	awaitAnswer(t, at, "www.gslb.example.com.", "127.0.0.62")
+	stderr.await(t, `status 503`)
+}
+
+func TestServeReloadsOnHangupAndRefusesABadConfiguration(t *testing.T) {
+	_, port := endpoint(t, "127.0.0.61", 0)
+	endpoint(t, "127.0.0.62", port)
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	writeConfig(t, file, "one.example.com", port)
+	_, stderr := background(t, "serve", "-c", file)
+	at := stderr.await(t, `msg=serving listen=(\S+)`)[1]
+	// one socket stays while the configuration says so: port 0 would move
+	text, _ := os.ReadFile(file)
+	hangUp := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	fixed := strings.Replace(string(text), "127.0.0.1:0", at, 1)
+	hangUp(strings.Replace(fixed, "one.example.com", "two.example.com", 1))
+	awaitAnswer(t, at, "www.two.example.com.", "127.0.0.61")
+	if got := lookUp(t, at, "www.one.example.com."); got != "REFUSED" {
+		t.Errorf("the old zone answers %s after the reload", got)
+	}
+
+	hangUp(strings.Replace(fixed, "failover", "nonsense", 1))
+	stderr.await(t, `pools\.web\.policy: .*nonsense`)
+	stderr.await(t, `reload refused`)
+	if got := lookUp(t, at, "www.two.example.com."); got != "127.0.0.61" {
+		t.Errorf("after a refused reload: %s", got)
+	}
+}
+
+func TestServeExitCodes(t *testing.T) {
+	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "meridian.yaml")
+	writeConfig(t, file, "gslb.example.com", 80)
+	text, _ := os.ReadFile(file)
+	busy := filepath.Join(dir, "busy.yaml")
+	if err := os.WriteFile(busy, []byte(strings.Replace(string(text), "127.0.0.1:0", taken.LocalAddr().String(), 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	if code := run(t.Context(), []string{"serve", "-c", busy}, io.Discard, io.Discard); code != exitBind {
+		t.Errorf("a taken port: exit %d, want %d", code, exitBind)
+	}
+	if code := run(t.Context(), []string{"serve", "-c", filepath.Join(dir, "absent.yaml")}, io.Discard, io.Discard); code != exitConfig {
+		t.Errorf("no file: exit %d, want %d", code, exitConfig)
+	}
+}
+
+func TestDemoMovesAnswersWhenARegionBreaks(t *testing.T) {
+	stdout, _ := background(t, "demo", "--dns-port", "0", "--http-port", "0")
+	stdout.await(t, `Verdicts as they turn`)
+	at := stdout.await(t, `serves gslb.example.com on (\S+),`)[1]
+	stdout.await(t, `81\.2\.69\.0/24 +# United Kingdom: 127\.0\.0\.3[12] eu-west`)
+	stdout.await(t, `133\.11\.0\.0/16 +# Japan: 127\.0\.0\.51 ap-northeast`)
+	breakURL := stdout.await(t, `curl (http\S+/break)`)[1]
+	mendURL := stdout.await(t, `curl (http\S+/mend)`)[1]
+
+	awaitAnswer(t, at, "standby.gslb.example.com.", "127.0.0.31")
+	call(t, breakURL)
+	awaitAnswer(t, at, "standby.gslb.example.com.", "127.0.0.11")
+	stdout.await(t, `eu-west +127\.0\.0\.31 is down: status 503`)
+	call(t, mendURL)
+	awaitAnswer(t, at, "standby.gslb.example.com.", "127.0.0.31")
+	stdout.await(t, `eu-west +127\.0\.0\.31 is up: `)
+}
+
+func TestDemoSaysWhichPortIsTaken(t *testing.T) {
+	taken, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.11:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	var stderr transcript
+	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
+	if code := run(t.Context(), []string{"demo", "--http-port", port}, io.Discard, &stderr); code != exitBind {
+		t.Errorf("exit %d, want %d", code, exitBind)
+	}
+	if !strings.Contains(stderr.String(), "--http-port takes another port") {
+		t.Errorf("printed %q", stderr.String())
+	}
+}
+
+func call(t *testing.T, url string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+}
