@@ -1,0 +1,277 @@
+/*
+ * load asks a DNS server over UDP, from one thread that never sleeps, and says
+ * how it did. One core of it outruns one core of any server we know.
+ *
+ *   load PORT FILE SECONDS [RATE]   measure: at RATE queries a second, or, without
+ *                                   it, as fast as answers come back
+ *   load PORT FILE SECONDS first    wait, at most SECONDS, for the first answer to
+ *                                   the first query; exit 1 without one
+ *
+ * The server is on 127.0.0.1. FILE holds queries as DNS over TCP frames them: a
+ * 16-bit length, the message. They are asked in order, round and round.
+ *
+ * Without RATE the loop is closed: IN_FLIGHT queries wait on each socket, and an
+ * answer lets the next query go. With RATE it is open: queries fall due at even
+ * intervals whatever comes back, and latency counts from when a query was due,
+ * so a server that stalls pays for all that it kept waiting.
+ *
+ * Prints one line of tab-separated numbers: answered, answers a second, lost %,
+ * then microseconds: median, 99th, 99.9th percentile, longest; then the share
+ * of answers with records %, and answers that were neither NOERROR nor NXDOMAIN
+ * or were truncated.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	SOCKETS = 16,
+	IN_FLIGHT = 16, /* at most 256: the low byte of a query's id is its slot */
+	MESSAGE = 4096,
+	TIMEOUT_NS = 500 * 1000 * 1000,
+};
+
+struct query {
+	uint8_t *message;
+	uint16_t len;
+};
+
+/* A slot is one query that may be in flight on a lane. */
+struct slot {
+	uint64_t due;
+	uint8_t turn; /* high byte of the id: tells an answer from one that came too late */
+	bool open;
+};
+
+/* A lane is a socket and its slots. */
+struct lane {
+	int fd;
+	unsigned nfree;
+	uint8_t free[IN_FLIGHT];
+	struct slot slot[IN_FLIGHT];
+};
+
+static struct lane lanes[SOCKETS];
+static struct query *queries;
+static size_t nqueries, next;
+
+static uint64_t sent, answered, with_records, wrong, longest;
+
+static void die(const char *what) {
+	perror(what);
+	exit(2);
+}
+
+static uint64_t now(void) {
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Latencies are counted in 64 steps for each power of two of nanoseconds: 1.6 % apart. */
+enum { STEPS = 64, BUCKETS = 48 * STEPS };
+static uint64_t histogram[BUCKETS];
+
+static void count_latency(uint64_t ns) {
+	unsigned bucket = (unsigned)ns;
+	if (ns >= STEPS) {
+		unsigned power = 63 - (unsigned)__builtin_clzll(ns);
+		bucket = (power - 5) * STEPS + (unsigned)(ns >> (power - 6)) % STEPS;
+	}
+	histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+	if (ns > longest) longest = ns;
+}
+
+/* quantile_us is the lower edge of the bucket that holds the quantile. */
+static double quantile_us(double q) {
+	uint64_t rank = (uint64_t)(q * (double)answered), seen = 0;
+	for (unsigned b = 0; b < BUCKETS; b++) {
+		seen += histogram[b];
+		if (seen > rank) return b < STEPS ? b / 1e3 : (double)((uint64_t)(STEPS + b % STEPS) << (b / STEPS - 1)) / 1e3;
+	}
+	return 0;
+}
+
+static void read_queries(const char *path) {
+	FILE *f = fopen(path, "rb");
+	if (!f) die(path);
+	uint8_t prefix[2];
+	for (size_t room = 0; fread(prefix, 2, 1, f) == 1; nqueries++) {
+		if (nqueries == room) {
+			room = room ? 2 * room : 1024;
+			queries = realloc(queries, room * sizeof *queries);
+			if (!queries) die("queries");
+		}
+		struct query *q = &queries[nqueries];
+		q->len = (uint16_t)(prefix[0] << 8 | prefix[1]);
+		q->message = malloc(q->len);
+		if (!q->message || q->len < 12 || fread(q->message, q->len, 1, f) != 1) {
+			fprintf(stderr, "load: %s: query %zu is cut short\n", path, nqueries + 1);
+			exit(2);
+		}
+	}
+	fclose(f);
+	if (!nqueries) {
+		fprintf(stderr, "load: %s holds no query\n", path);
+		exit(2);
+	}
+}
+
+static int open_socket(uint16_t port) {
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 4 << 20;
+	if (fd < 0) die("socket");
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	if (connect(fd, (struct sockaddr *)&to, sizeof to)) die("connect");
+	return fd;
+}
+
+static void open_lanes(uint16_t port) {
+	for (struct lane *l = lanes; l < lanes + SOCKETS; l++) {
+		l->fd = open_socket(port);
+		while (l->nfree < IN_FLIGHT) {
+			l->free[l->nfree] = (uint8_t)l->nfree;
+			l->nfree++;
+		}
+	}
+}
+
+/* settle takes one answer: frees its slot and counts it. */
+static void settle(struct lane *l, const uint8_t *m, unsigned len, uint64_t t) {
+	if (len < 12 || m[1] >= IN_FLIGHT) return;
+	struct slot *s = &l->slot[m[1]];
+	if (!s->open || s->turn != m[0]) return; /* given up already */
+	s->open = false;
+	l->free[l->nfree++] = m[1];
+	answered++;
+	count_latency(t > s->due ? t - s->due : 0);
+	unsigned rcode = m[3] & 15;
+	bool truncated = m[2] & 2;
+	if ((rcode != 0 && rcode != 3) || truncated) wrong++;
+	if (m[6] | m[7]) with_records++;
+}
+
+static void receive(struct lane *l) {
+	static uint8_t buffer[IN_FLIGHT][MESSAGE];
+	static struct iovec io[IN_FLIGHT];
+	static struct mmsghdr in[IN_FLIGHT];
+	for (int i = 0; i < IN_FLIGHT; i++) {
+		io[i] = (struct iovec){buffer[i], MESSAGE};
+		in[i].msg_hdr.msg_iov = &io[i];
+		in[i].msg_hdr.msg_iovlen = 1;
+	}
+	int n = recvmmsg(l->fd, in, IN_FLIGHT, MSG_DONTWAIT, NULL);
+	uint64_t t = n > 0 ? now() : 0;
+	for (int i = 0; i < n; i++) settle(l, buffer[i], in[i].msg_len, t);
+}
+
+/* ask sends n queries, the first due at `due` and the others `step` after one
+ * another, and returns how many the kernel took. */
+static unsigned ask(struct lane *l, unsigned n, double due, double step) {
+	static struct iovec io[IN_FLIGHT];
+	static struct mmsghdr out[IN_FLIGHT];
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t number = l->free[l->nfree - 1 - i];
+		struct query *q = &queries[(next + i) % nqueries];
+		q->message[0] = ++l->slot[number].turn;
+		q->message[1] = number;
+		io[i] = (struct iovec){q->message, q->len};
+		out[i].msg_hdr.msg_iov = &io[i];
+		out[i].msg_hdr.msg_iovlen = 1;
+	}
+	int took = sendmmsg(l->fd, out, n, 0);
+	if (took < 0) {
+		if (errno != EAGAIN && errno != ENOBUFS && errno != ECONNREFUSED) die("sendmmsg");
+		return 0;
+	}
+	for (int i = 0; i < took; i++) {
+		struct slot *s = &l->slot[l->free[--l->nfree]];
+		s->open = true;
+		s->due = (uint64_t)(due + i * step);
+	}
+	next = (next + (size_t)took) % nqueries;
+	sent += (uint64_t)took;
+	return (unsigned)took;
+}
+
+/* give_up frees the slots of queries that were due longer than TIMEOUT_NS ago. */
+static void give_up(struct lane *l, uint64_t t) {
+	for (int i = 0; i < IN_FLIGHT; i++) {
+		struct slot *s = &l->slot[i];
+		if (!s->open || t < s->due + TIMEOUT_NS) continue;
+		s->open = false;
+		l->free[l->nfree++] = (uint8_t)i;
+	}
+}
+
+static bool anything_in_flight(void) {
+	for (int i = 0; i < SOCKETS; i++)
+		if (lanes[i].nfree < IN_FLIGHT) return true;
+	return false;
+}
+
+/* owed is how many queries a lane may send now: what is due, or all it can hold. */
+static unsigned owed(const struct lane *l, uint64_t t, uint64_t start, double step) {
+	if (step == 0) return l->nfree;
+	double due = (double)(t - start) / step - (double)sent;
+	if (due < 1) return 0;
+	return due < l->nfree ? (unsigned)due : l->nfree;
+}
+
+static void measure(double seconds, double rate) {
+	double step = rate > 0 ? 1e9 / rate : 0;
+	uint64_t start = now(), end = start + (uint64_t)(seconds * 1e9), t = start;
+	for (uint64_t turn = 0; t < end; turn++) {
+		for (struct lane *l = lanes; l < lanes + SOCKETS; l++) {
+			if (l->nfree < IN_FLIGHT) receive(l);
+			t = now();
+			unsigned n = owed(l, t, start, step);
+			if (n) ask(l, n, step > 0 ? (double)start + (double)sent * step : (double)t, step);
+			if (turn % 1024 == 0) give_up(l, t);
+		}
+	}
+	double asked = step > 0 ? seconds * rate : (double)sent; /* what never found a slot was lost too */
+	uint64_t in_time = answered;
+	for (uint64_t limit = end + TIMEOUT_NS; anything_in_flight() && now() < limit;)
+		for (struct lane *l = lanes; l < lanes + SOCKETS; l++) receive(l);
+
+	double n = answered ? (double)answered : 1, lost = asked > (double)answered ? asked - (double)answered : 0;
+	printf("%lu\t%.0f\t%.4f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%lu\n", answered, (double)in_time / seconds, 100 * lost / (asked > 0 ? asked : 1),
+	       quantile_us(.5), quantile_us(.99), quantile_us(.999), (double)longest / 1e3, 100 * (double)with_records / n, wrong);
+}
+
+/* first_answer asks every 2 ms until an answer with a record comes. */
+static bool first_answer(uint16_t port, double seconds) {
+	uint8_t m[MESSAGE];
+	struct timespec pause = {.tv_nsec = 2000000};
+	int fd = open_socket(port);
+	for (uint64_t end = now() + (uint64_t)(seconds * 1e9); now() < end; nanosleep(&pause, NULL)) {
+		for (ssize_t n; (n = recv(fd, m, sizeof m, MSG_DONTWAIT)) > 0;)
+			if (n >= 12 && (m[3] & 15) == 0 && (m[6] | m[7])) return true;
+		send(fd, queries[0].message, queries[0].len, MSG_DONTWAIT); /* refused until the server is there */
+	}
+	return false;
+}
+
+int main(int argc, char **argv) {
+	long port = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
+	double seconds = argc > 3 ? strtod(argv[3], NULL) : 0;
+	if (argc < 4 || argc > 5 || port < 1 || port > 65535 || !(seconds > 0 && seconds <= 600)) {
+		fprintf(stderr, "usage: load PORT FILE SECONDS [RATE|first]   (at most 600 seconds)\n");
+		return 2;
+	}
+	read_queries(argv[2]);
+	if (argc == 5 && !strcmp(argv[4], "first")) return first_answer((uint16_t)port, seconds) ? 0 : 1;
+	open_lanes((uint16_t)port);
+	measure(seconds, argc == 5 ? strtod(argv[4], NULL) : 0);
+	return 0;
+}

@@ -1,0 +1,4 @@
+{{template "apex.tmpl" .}}
+{{- range .Names}}
+{{.Label}} 30 DYNA geoip!{{.Label}}
+{{- end}}
