@@ -1,11 +1,48 @@
 // Package zones holds what is answered: zone data, and the lookup in it.
+//
+// Build compiles a configuration into a Snapshot: zones from master files
+// (RFC 1035), names bound to pools, and what the two make together. It checks
+// while it compiles, and says every fault at once. What it keeps is made for one
+// question, "what is at this name", asked millions of times a second:
+//
+//	            hash of the name, seeded
+//	                      |
+//	index   [ . . . . tag|node . . . . ]          open addressing, at most half full
+//	                      |
+//	nodes   [ . . {name, zone, cover, wild, sets, extra} . . ]
+//	                |            |     |     |      |
+//	names   [ ..3www7example3com0..    |     |      +-> bindings: pool, TTL, answers
+//	                             |     |     |          or cuts: glue
+//	zones   [ {apex, SOA, ..} ] <+     |     +-> sets [ {type, TTL, count, data} ]
+//	                                   |                                     |
+//	    a node: the wildcard below <---+             data [ RDLENGTH RDATA ... ]
+//
+// The words used: a node is a name that exists, in whichever zone; there is one
+// for each name over all zones, in the closest zone that encloses it. An empty
+// non-terminal is a node without data (RFC 4592 2.2.2). A cut is a name below an
+// apex that has NS records: what is at and below it is another server's, all but
+// its DS. A node's cover is the cut at or above it. A binding is a name's pool.
+//
+// Because every name above a name that exists is a node too, up to the apex, a
+// name that exists takes one probe of the index, and one that does not takes one
+// more for each label up to its closest encloser (RFC 4592 3.3.1), which then
+// says what becomes of it.
+//
+// The slices hold no pointers, so that the garbage collector does not walk a
+// million names. Nothing changes after Build.
+//
+// Not here: messages, CNAME chains, EDNS (server), and which address of a pool
+// is answered (pools).
 package zones
 
 import (
-	"github.com/miekg/dns"
+	"hash/maphash"
+	"os"
+	"time"
 
 	"meridian/config"
 	"meridian/geo"
+	"meridian/health"
 	"meridian/pools"
 )
 
@@ -15,81 +52,54 @@ type Snapshot struct {
 	Config *config.Config
 	Geo    *geo.Locator
 	Pools  *pools.Tree
+
+	seed      maphash.Seed // of the index; random, so that nobody can choose names that collide
+	index     []uint64     // the hash's upper half as a tag, then a NodeID; 0: free; a power of two long
+	maxLabels int          // of the deepest node, the root label not counted
+	names     []byte       // wire form, lower case
+	nodes     []node       // by NodeID; 0 stands for none
+	sets      []rrset
+	data      []byte
+	bindings  []Binding
+	cuts      []glue
+	zones     []zone // by ZoneID
 }
-
-// Build compiles a configuration. Every fault of every stage (databases,
-// certificates, master files) is in the one *multierror.Error that comes back;
-// warnings come as config.Faults with or without an error.
-func Build(cfg *config.Config) (*Snapshot, []config.Fault, error) { panic("skeleton") }
-
-// Close lets go of files. Call it when no query reads the snapshot any more.
-func (s *Snapshot) Close() error { panic("skeleton") }
 
 // NodeID is a name that exists: one with data, an empty non-terminal, or a wildcard.
 type NodeID uint32
 
-// ZoneID is a zone of the snapshot.
+// ZoneID is a zone of the snapshot: its index in the configuration's Zones.
 type ZoneID uint32
 
-// Kind is what a lookup found.
-type Kind uint8
-
-// The kinds, each the DNS outcome it leads to.
-const (
-	Refused  Kind = iota // no zone of ours holds the name
-	Exact                // Node is the name itself
-	Wildcard             // Node is the wildcard that covers the name (RFC 4592)
-	NXDomain             // neither the name nor anything below it exists
-	Referral             // Node is the zone cut at or above the name
-	DName                // Node, above the name, has a DNAME (RFC 6672)
-)
-
-// Match is the outcome of a lookup by name.
-type Match struct {
-	Kind Kind
-	Zone ZoneID
-	Node NodeID
+// Build compiles a configuration. Every fault of every stage (databases,
+// certificates, master files) is in the one *multierror.Error that comes back;
+// warnings come as config.Faults with or without an error.
+func Build(cfg *config.Config) (*Snapshot, []config.Fault, error) {
+	s, report := compile(cfg, os.DirFS("/"), time.Now())
+	locator, tree := compilePools(cfg, report)
+	if err := report.join(); err != nil {
+		if locator != nil {
+			_ = locator.Close() // what is wrong is told already
+		}
+		return nil, report.warnings, err
+	}
+	s.Geo, s.Pools = locator, tree
+	return s, report.warnings, nil
 }
 
-// Lookup finds name, in wire form and lower case. No allocation, no lock.
-// A DS question at a cut belongs to the parent: it is Exact there (RFC 4035 3.1.4.1), so Lookup takes the type.
-func (s *Snapshot) Lookup(name []byte, qtype uint16) Match { panic("skeleton") }
-
-// Binding is a name's pool.
-type Binding struct {
-	Pool    pools.ID
-	TTL     uint32
-	Answers int
+// compilePools compiles what lies below the zones, as far as it can: without
+// geo data there is no tree, yet what is wrong with the checks is told.
+func compilePools(cfg *config.Config, report *report) (*geo.Locator, *pools.Tree) {
+	report.adopt(health.Prepare(cfg))
+	locator, err := geo.Open(cfg)
+	if err != nil {
+		report.adopt(err)
+		return nil, nil
+	}
+	tree, err := pools.Compile(cfg, locator)
+	report.adopt(err)
+	return locator, tree
 }
 
-// Balanced tells the pool that answers A and AAAA at node.
-func (s *Snapshot) Balanced(node NodeID) (Binding, bool) { panic("skeleton") }
-
-// RRset is pre-rendered: Data holds Count times RDLENGTH RDATA (uncompressed) in a row.
-type RRset struct {
-	Type  uint16
-	TTL   uint32
-	Count int
-	Data  []byte // do not change
-}
-
-// RRset finds the static records of a type at node.
-func (s *Snapshot) RRset(node NodeID, qtype uint16) (RRset, bool) { panic("skeleton") }
-
-// RRsets lists all static record sets at node (for ANY); balanced A and AAAA are not among them.
-func (s *Snapshot) RRsets(node NodeID) []RRset { panic("skeleton") }
-
-// RRs unpacks an RRset for the full path.
-func (set RRset) RRs(owner string) []dns.RR { panic("skeleton") }
-
-// Negative is the SOA of a zone as negative answers carry it, TTL = min(SOA TTL, SOA minimum) (RFC 2308 3).
-func (s *Snapshot) Negative(zone ZoneID) RRset { panic("skeleton") }
-
-// Apex is a zone's name in wire form. Do not change it.
-func (s *Snapshot) Apex(zone ZoneID) []byte { panic("skeleton") }
-
-// NodeName is a node's name in wire form. Do not change it.
-func (s *Snapshot) NodeName(node NodeID) []byte { panic("skeleton") }
-
-// Glue is the additional section of a referral at node: whole records in wire form, uncompressed owner names.
-func (s *Snapshot) Glue(node NodeID) (count int, records []byte) { panic("skeleton") }
+// Close lets go of files. Call it when no query reads the snapshot any more.
+func (s *Snapshot) Close() error { return s.Geo.Close() }

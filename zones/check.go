@@ -1,0 +1,270 @@
+package zones
+
+import (
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+)
+
+// check says what is wrong with the zones as a whole: what no record shows by itself.
+func (c *compiler) check() {
+	for i := 1; i < len(c.s.nodes); i++ {
+		n := &c.s.nodes[i]
+		if n.sets == 0 && !n.flags.has(isBalanced) {
+			continue
+		}
+		id := NodeID(i)
+		c.checkSingle(id)
+		c.checkAlias(id)
+		c.checkWildcard(id)
+		c.checkBalanced(id)
+		c.checkBelow(id)
+		if n.flags.has(isCut) {
+			c.checkNameservers(id)
+		}
+	}
+	for i := range c.s.zones {
+		if c.s.zones[i].apex != 0 && !c.unsound[i] {
+			c.checkApex(ZoneID(i))
+		}
+	}
+}
+
+// setOf is where a type's set of a node was written, and false when there is none.
+func (c *compiler) setOf(id NodeID, typ uint16) (rrset, place, bool) {
+	n := &c.s.nodes[id]
+	for i := n.set; i < n.set+uint32(n.sets); i++ {
+		if c.s.sets[i].typ == typ {
+			return c.s.sets[i], c.setAt[i], true
+		}
+	}
+	return rrset{}, place{}, false
+}
+
+// types yields the types at a node, and where each was written.
+func (c *compiler) types(id NodeID) func(yield func(uint16, place) bool) {
+	n := &c.s.nodes[id]
+	return func(yield func(uint16, place) bool) {
+		for i := n.set; i < n.set+uint32(n.sets); i++ {
+			if !yield(c.s.sets[i].typ, c.setAt[i]) {
+				return
+			}
+		}
+	}
+}
+
+// checkSingle checks the types of which a name has at most one.
+func (c *compiler) checkSingle(id NodeID) {
+	for _, typ := range [...]uint16{dns.TypeSOA, dns.TypeCNAME, dns.TypeDNAME} {
+		set, at, ok := c.setOf(id, typ)
+		if !ok {
+			continue
+		}
+		if set.count > 1 {
+			c.fault(at, "a name has at most one", "%s has %d different %s records", c.quoted(id), set.count, typeName(typ))
+		}
+		if typ == dns.TypeSOA && !c.s.nodes[id].flags.has(isApex) {
+			c.fault(at, "", "SOA of %s, which is not the apex of the zone", c.quoted(id))
+		}
+	}
+}
+
+// checkAlias checks that a CNAME stands alone, but for what DNSSEC adds (RFC
+// 2181 10.1, RFC 4035 2.5), and that no DNAME stands at a cut (RFC 6672 2.3).
+func (c *compiler) checkAlias(id NodeID) {
+	if _, at, ok := c.setOf(id, dns.TypeCNAME); ok {
+		for typ := range c.types(id) {
+			if typ != dns.TypeCNAME && typ != dns.TypeRRSIG && typ != dns.TypeNSEC {
+				c.fault(at, "a name with a CNAME has nothing else", "CNAME of %s stands beside %s", c.quoted(id), typeName(typ))
+				break
+			}
+		}
+	}
+	if _, at, ok := c.setOf(id, dns.TypeDNAME); ok && c.s.nodes[id].flags.has(isCut) {
+		c.fault(at, "a name is either delegated or redirected", "DNAME of %s stands beside NS", c.quoted(id))
+	}
+}
+
+// checkWildcard refuses NS and DNAME at and below a wildcard: what they would
+// mean is not defined (RFC 4592 4.2, 4.4).
+func (c *compiler) checkWildcard(id NodeID) {
+	wild := false
+	for rest := c.s.NodeName(id); len(rest) > len(c.s.Apex(c.s.nodes[id].zone)); rest = parent(rest) {
+		wild = wild || rest[0] == 1 && rest[1] == '*'
+	}
+	if !wild {
+		return
+	}
+	for _, typ := range [...]uint16{dns.TypeNS, dns.TypeDNAME} {
+		if _, at, ok := c.setOf(id, typ); ok {
+			c.fault(at, "write each name out", "%s of %s stands at or below a wildcard", typeName(typ), c.quoted(id))
+		}
+	}
+}
+
+// checkBalanced checks that the pool alone says the addresses of a balanced name.
+func (c *compiler) checkBalanced(id NodeID) {
+	if !c.s.nodes[id].flags.has(isBalanced) {
+		return
+	}
+	for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA, dns.TypeCNAME} {
+		if _, at, ok := c.setOf(id, typ); ok {
+			c.fault(at, "take out one of the two", "%s of %s, whose addresses come from a pool", typeName(typ), c.quoted(id))
+		}
+	}
+}
+
+// checkBelow checks what is at and below a cut, and below a DNAME.
+func (c *compiler) checkBelow(id NodeID) {
+	n := &c.s.nodes[id]
+	switch {
+	case c.dnames[id] != 0:
+		c.redirected(id, c.dnames[id])
+	case n.cover != 0 && n.flags.has(isBalanced):
+		b := c.balancedName(id)
+		c.nameFault(n.zone, b, "take out the delegation or this name", "%q is at or below the delegation of %s", b.Name, c.quoted(n.cover))
+	case n.cover != 0:
+		c.occluded(id)
+	}
+}
+
+// redirected faults all data below a DNAME (RFC 6672 2.4).
+func (c *compiler) redirected(id, dname NodeID) {
+	if n := &c.s.nodes[id]; n.flags.has(isBalanced) {
+		b := c.balancedName(id)
+		c.nameFault(n.zone, b, "take out the DNAME or this name", "%q is below the DNAME of %s", b.Name, c.quoted(dname))
+		return
+	}
+	for typ, at := range c.types(id) {
+		c.fault(at, "take out the DNAME or this", "%s of %s is below the DNAME of %s", typeName(typ), c.quoted(id), c.quoted(dname))
+	}
+}
+
+// occluded warns of data at and below a cut that is not of the delegation: what
+// is there is the other server's to answer.
+func (c *compiler) occluded(id NodeID) {
+	n := &c.s.nodes[id]
+	for typ, at := range c.types(id) {
+		switch typ {
+		case dns.TypeA, dns.TypeAAAA, dns.TypeRRSIG, dns.TypeNSEC:
+			continue
+		case dns.TypeNS, dns.TypeDS:
+			if n.flags.has(isCut) && n.cover == id {
+				continue
+			}
+		}
+		c.warn(at, "", "%s of %s is never answered: it is at or below the delegation of %s", typeName(typ), c.quoted(id), c.quoted(n.cover))
+	}
+}
+
+// checkApex checks that a zone has SOA and NS, and its nameservers addresses.
+func (c *compiler) checkApex(z ZoneID) {
+	apex, zone := c.s.zones[z].apex, &c.cfg.Zones[z]
+	_, _, soa := c.setOf(apex, dns.TypeSOA)
+	_, _, ns := c.setOf(apex, dns.TypeNS)
+	var lacks []string
+	if !soa {
+		lacks = append(lacks, "SOA")
+	}
+	if !ns {
+		lacks = append(lacks, "NS")
+	}
+	if len(lacks) > 0 {
+		c.zoneFault(zone, c.apexHint(zone), "the zone has no %s", strings.Join(lacks, " and no "))
+	}
+	if ns {
+		c.checkNameservers(apex)
+	}
+}
+
+func (c *compiler) apexHint(zone *config.Zone) string {
+	if zone.File == "" {
+		return "write nameservers and contact, or a file that has them"
+	}
+	return "write nameservers and contact, or put them into the file"
+}
+
+// checkNameservers checks that each nameserver of a node within its own zone
+// has an address.
+func (c *compiler) checkNameservers(id NodeID) {
+	n := &c.s.nodes[id]
+	set, at, _ := c.setOf(id, dns.TypeNS)
+	if c.unsound[n.zone] {
+		return
+	}
+	for target := range c.targets(set) {
+		if !c.within(target, n.zone) {
+			continue
+		}
+		if lack := c.lack(id, target); lack != "" {
+			c.fault(at, "add an A or AAAA record for it", "nameserver %q of %s %s", presentation(target), c.quoted(id), lack)
+		}
+	}
+}
+
+// targets yields the names, lower case, that a set of NS records names.
+func (c *compiler) targets(set rrset) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for rdata := range c.s.rrset(&set).rdata {
+			target := append([]byte(nil), rdata...)
+			fold(target)
+			if !yield(target) {
+				return
+			}
+		}
+	}
+}
+
+// lack says what keeps a nameserver of node id, in the same zone, from being found.
+func (c *compiler) lack(id NodeID, target []byte) string {
+	m := c.s.Lookup(target, dns.TypeA)
+	switch m.Kind {
+	case Referral:
+		// Only the delegation itself, or the apex, cannot do without glue: any
+		// other cut has nameservers of its own, who know the address.
+		if m.Node == id || c.s.nodes[id].flags.has(isApex) {
+			return c.lackAt(c.s.find(target), "has no glue")
+		}
+		return ""
+	case Exact, Wildcard:
+		return c.lackAt(m.Node, "has no address")
+	case DName:
+		return "is below a DNAME"
+	}
+	return "does not exist"
+}
+
+func (c *compiler) lackAt(id NodeID, lack string) string {
+	n := &c.s.nodes[id]
+	if n.flags.has(isBalanced) {
+		return ""
+	}
+	for typ := range c.types(id) {
+		switch typ {
+		case dns.TypeA, dns.TypeAAAA:
+			return ""
+		case dns.TypeCNAME:
+			return "is an alias (RFC 2181 10.3)"
+		}
+	}
+	return lack
+}
+
+// balancedName is what the configuration says of a balanced node. It searches:
+// only faults ask.
+func (c *compiler) balancedName(id NodeID) *config.BalancedName {
+	names := c.cfg.Zones[c.s.nodes[id].zone].Names
+	for i := range names {
+		if c.s.find(names[i].Name.Wire()) == id {
+			return &names[i]
+		}
+	}
+	panic("zones: a balanced node that no name made")
+}
+
+// quoted is a node's name in quotes.
+func (c *compiler) quoted(id NodeID) string {
+	return `"` + presentation(c.s.NodeName(id)) + `"`
+}

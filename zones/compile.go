@@ -1,0 +1,325 @@
+package zones
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"math"
+	"strings"
+	"time"
+
+	"meridian/config"
+	"meridian/pools"
+)
+
+// compiler makes a snapshot. It adds nodes and collects records first, in the
+// order in which they are written; what depends on all of them comes after.
+type compiler struct {
+	*report
+	s    *Snapshot
+	fsys fs.FS // rooted at /
+
+	changed time.Time // when the configuration last changed
+
+	parents  []NodeID // by NodeID: the node right above, in whichever zone; 0: none
+	dnames   []NodeID // by NodeID: the closest node above, in the same zone, with a DNAME
+	records  []record
+	rdata    []byte  // of all records
+	setAt    []place // by index of Snapshot.sets: where its first record was written
+	unsound  []bool  // by ZoneID: its file has faults, so what is missing may be in what was not understood
+	pools    map[string]pools.ID
+	bindings map[Binding]uint32
+	buf      []byte // to pack one record
+}
+
+// compile compiles the zones of cfg; master files are read from fsys, rooted at
+// /. Nil when there are faults.
+func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Snapshot, *report) {
+	c := newCompiler(cfg, fsys, now)
+	c.addZones()
+	for i := range cfg.Zones {
+		if z := ZoneID(i); c.s.zones[z].apex != 0 {
+			changed := c.readMaster(z)
+			c.addApexRecords(z, changed)
+			c.addBalancedNames(z)
+		}
+	}
+	c.link()
+	c.addSets()
+	c.check()
+	if len(c.faults) > 0 {
+		return nil, c.report
+	}
+	c.render()
+	return c.s, c.report
+}
+
+func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
+	names := 1
+	for i := range cfg.Zones {
+		names += 4 + len(cfg.Zones[i].Names)
+	}
+	c := &compiler{
+		report: &report{cfg: cfg},
+		s: &Snapshot{
+			Config: cfg,
+			seed:   maphash.MakeSeed(),
+			nodes:  make([]node, 1, names),
+			index:  make([]uint64, 8),
+			zones:  make([]zone, len(cfg.Zones)),
+		},
+		fsys:     fsys,
+		changed:  modified(fsys, cfg.File, now),
+		parents:  make([]NodeID, 1, names),
+		unsound:  make([]bool, len(cfg.Zones)),
+		pools:    make(map[string]pools.ID, len(cfg.Pools)),
+		bindings: make(map[Binding]uint32),
+		buf:      make([]byte, maxPacked),
+	}
+	for i := range cfg.Pools {
+		c.pools[cfg.Pools[i].Name] = pools.ID(i)
+	}
+	for len(c.s.index) < 2*names {
+		c.s.index = make([]uint64, 2*len(c.s.index))
+	}
+	return c
+}
+
+// addZones makes the apexes, all before any other name: the first node on the
+// way up from a name then tells its zone.
+func (c *compiler) addZones() {
+	for i := range c.cfg.Zones {
+		z := &c.cfg.Zones[i]
+		wire := z.Name.Wire()
+		switch {
+		case z.Name.Wildcard():
+			c.zoneFault(z, "a zone is a name of its own", "%q is a wildcard", z.Name)
+		case c.s.find(wire) != 0:
+			c.zoneFault(z, "write each zone once", "zone %q is written twice", z.Name)
+		default:
+			apex := c.newNode(wire, ZoneID(i), 0)
+			c.s.nodes[apex].flags |= isApex
+			c.s.zones[i].apex = apex
+		}
+	}
+	for i := range c.s.zones {
+		if c.s.zones[i].apex != 0 {
+			c.nest(ZoneID(i))
+		}
+	}
+}
+
+// nest hangs a zone below the closest zone of ours that encloses it. The names
+// between the two exist in that zone, for something below them exists (RFC 8020).
+func (c *compiler) nest(z ZoneID) {
+	apex := c.s.zones[z].apex
+	name := bytes.Clone(c.s.NodeName(apex))
+	encloser := c.s.encloser(name)
+	if encloser == 0 {
+		return
+	}
+	outer := c.s.nodes[encloser].zone
+	up, _ := c.node(parent(name), outer)
+	c.parents[apex] = up
+	above := c.bareNode(c.s.nodes[apex].name, len(name), outer, up)
+	c.s.zones[z].above = above
+}
+
+// newNode makes a node and puts it in the index.
+func (c *compiler) newNode(wire []byte, z ZoneID, up NodeID) NodeID {
+	id := c.bareNode(uint32(len(c.s.names)), len(wire), z, up)
+	c.s.names = append(c.s.names, wire...)
+	c.s.maxLabels = max(c.s.maxLabels, countLabels(wire))
+	if 2*len(c.s.nodes) > len(c.s.index) {
+		c.growIndex()
+	} else {
+		c.s.enter(id)
+	}
+	return id
+}
+
+// bareNode makes a node that no name leads to.
+func (c *compiler) bareNode(name uint32, length int, z ZoneID, up NodeID) NodeID {
+	c.s.nodes = append(c.s.nodes, node{name: name, nameLen: uint8(length), zone: z})
+	c.parents = append(c.parents, up)
+	return NodeID(len(c.s.nodes) - 1)
+}
+
+// modified is when a file last changed; now, where that cannot be told.
+func modified(fsys fs.FS, file string, now time.Time) time.Time {
+	path, err := rooted(file)
+	if err != nil {
+		return now
+	}
+	info, err := fs.Stat(fsys, path)
+	if err != nil {
+		return now
+	}
+	return info.ModTime()
+}
+
+func (c *compiler) growIndex() {
+	old := c.s.index
+	c.s.index = make([]uint64, 2*len(old))
+	for _, slot := range old {
+		if slot != 0 {
+			c.s.enter(NodeID(slot))
+		}
+	}
+	c.s.enter(NodeID(len(c.s.nodes) - 1))
+}
+
+// enter puts a node in the index, which has room.
+func (s *Snapshot) enter(id NodeID) {
+	hash := maphash.Bytes(s.seed, s.NodeName(id))
+	mask := uint64(len(s.index) - 1)
+	i := hash & mask
+	for s.index[i] != 0 {
+		i = (i + 1) & mask
+	}
+	s.index[i] = hash>>32<<32 | uint64(id)
+}
+
+// node finds or makes the node of a name within zone z, and the empty
+// non-terminals above it. It reports false, with the node or its closest
+// encloser, where a zone below z that we serve too encloses the name.
+func (c *compiler) node(wire []byte, z ZoneID) (NodeID, bool) {
+	if id := c.s.find(wire); id != 0 {
+		return id, c.s.nodes[id].zone == z
+	}
+	up, ok := c.node(parent(wire), z) // ends at the apex at the latest
+	if !ok {
+		return up, false
+	}
+	return c.newNode(wire, z, up), true
+}
+
+// within reports whether a name is, or is below, the apex of z, label by label.
+func (c *compiler) within(wire []byte, z ZoneID) bool {
+	apex := c.s.Apex(z)
+	for len(wire) > len(apex) {
+		wire = parent(wire)
+	}
+	return bytes.Equal(wire, apex)
+}
+
+// addBalancedNames binds names to pools.
+func (c *compiler) addBalancedNames(z ZoneID) {
+	zone := &c.cfg.Zones[z]
+	for i := range zone.Names {
+		c.bind(z, &zone.Names[i])
+	}
+}
+
+func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
+	wire := b.Name.Wire()
+	if !c.within(wire, z) {
+		c.nameFault(z, b, "put it in the zone that holds it", "%q is not within zone %q", b.Name, c.cfg.Zones[z].Name)
+		return
+	}
+	pool, known := c.pools[b.Pool]
+	if !known {
+		c.nameFault(z, b, "name a pool of pools", "no pool %q", b.Pool)
+		return
+	}
+	id, ours := c.node(wire, z)
+	n := &c.s.nodes[id]
+	switch {
+	case !ours:
+		c.nameFault(z, b, "put it there", "%q is in zone %q, which is served too", b.Name, c.cfg.Zones[n.zone].Name)
+		return
+	case n.flags.has(isBalanced):
+		c.nameFault(z, b, "bind each name once", "%q is bound to a pool twice", b.Name)
+		return
+	}
+	n.flags |= isBalanced
+	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers})
+}
+
+// binding is the index of b: names that are bound alike share one.
+func (c *compiler) binding(b Binding) uint32 {
+	i, ok := c.bindings[b]
+	if !ok {
+		i = uint32(len(c.s.bindings))
+		c.s.bindings = append(c.s.bindings, b)
+		c.bindings[b] = i
+	}
+	return i
+}
+
+// link finds for each node what is above it in its zone, and its wildcard. A
+// node has a higher ID than the one above it, but for an apex, which needs none.
+func (c *compiler) link() {
+	nodes := c.s.nodes
+	c.dnames = make([]NodeID, len(nodes))
+	for i := 1; i < len(nodes); i++ {
+		n, id := &nodes[i], NodeID(i)
+		up := c.parents[i]
+		if n.flags.has(isApex) || up == 0 {
+			continue
+		}
+		n.cover, c.dnames[i] = nodes[up].cover, c.dnames[up]
+		if n.cover == 0 && n.flags.has(isCut) {
+			n.cover = id
+		}
+		if nodes[up].flags.has(isDName) {
+			c.dnames[i] = up
+		}
+		if bytes.HasPrefix(c.s.NodeName(id), []byte("\x01*")) {
+			nodes[up].wild = id
+		}
+	}
+	c.linkNested()
+}
+
+// linkNested drops the upper side of an apex where a cut or a DNAME lies
+// between the two zones: the zone right above it is then not ours after all.
+func (c *compiler) linkNested() {
+	for i := range c.s.zones {
+		above := c.s.zones[i].above
+		if above == 0 {
+			continue
+		}
+		n := &c.s.nodes[above]
+		if n.cover != 0 || c.dnames[above] != 0 {
+			c.s.zones[i].above = 0
+		}
+		n.cover = 0
+	}
+}
+
+// full reports whether offsets of 32 bits have come near their end.
+func (c *compiler) full() bool {
+	const margin = 1 << 17 // a name and a record
+	return len(c.s.names) > math.MaxUint32-margin || len(c.rdata)+2*len(c.records) > math.MaxUint32-margin
+}
+
+func (c *compiler) zoneFault(z *config.Zone, hint, what string, args ...any) {
+	c.faults = append(c.faults, c.cfg.Fault(z.Pos, zonePath(z.Name), fmt.Sprintf(what, args...), hint))
+}
+
+func (c *compiler) nameFault(z ZoneID, b *config.BalancedName, hint, what string, args ...any) {
+	apex := c.cfg.Zones[z].Name
+	path := zonePath(apex) + ".names." + relative(b.Name, apex)
+	c.faults = append(c.faults, c.cfg.Fault(b.Pos, path, fmt.Sprintf(what, args...), hint))
+}
+
+// zonePath is the key of a zone, as an operator writes it.
+func zonePath(name config.Name) string {
+	if name == "." {
+		return "zones.."
+	}
+	return "zones." + strings.TrimSuffix(string(name), ".")
+}
+
+// relative is the key of a name in its zone, as an operator writes it.
+func relative(name, zone config.Name) string {
+	switch {
+	case name == zone:
+		return "@"
+	case zone == ".":
+		return strings.TrimSuffix(string(name), ".")
+	}
+	return strings.TrimSuffix(string(name), "."+string(zone))
+}

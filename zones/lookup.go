@@ -1,0 +1,127 @@
+package zones
+
+import (
+	"bytes"
+	"hash/maphash"
+
+	"github.com/miekg/dns"
+)
+
+// Kind is what a lookup found.
+type Kind uint8
+
+// The kinds, each the DNS outcome it leads to.
+const (
+	Refused  Kind = iota // no zone of ours holds the name
+	Exact                // Node is the name itself
+	Wildcard             // Node is the wildcard that covers the name (RFC 4592)
+	NXDomain             // neither the name nor anything below it exists
+	Referral             // Node is the zone cut at or above the name
+	DName                // Node, above the name, has a DNAME (RFC 6672)
+)
+
+// Match is the outcome of a lookup by name.
+type Match struct {
+	Kind Kind
+	Zone ZoneID
+	Node NodeID // 0 with Refused and NXDomain
+}
+
+// Lookup finds name, in wire form and lower case. No allocation, no lock.
+// A DS question at a cut belongs to the parent: it is Exact there (RFC 4035 3.1.4.1), so Lookup takes the type.
+//
+// The truth table, first row that fits (RFC 1034 4.3.2):
+//
+//	the name is    and it, or its closest encloser,       outcome
+//	a node         is a cut, and DS is asked              Exact
+//	a node         is at or below a cut                   Referral
+//	a node         is an apex below a zone of ours, DS    Exact, in the zone above
+//	a node                                                Exact
+//	no node        has no node above it                   Refused
+//	no node        is at or below a cut                   Referral
+//	no node        has a DNAME                            DName
+//	no node        has a wildcard right below it          Wildcard
+//	no node                                               NXDomain
+func (s *Snapshot) Lookup(name []byte, qtype uint16) Match {
+	if id := s.find(name); id != 0 {
+		return s.existing(id, qtype)
+	}
+	return s.missing(s.encloser(name))
+}
+
+// existing is the outcome for a name that is a node.
+func (s *Snapshot) existing(id NodeID, qtype uint16) Match {
+	n := &s.nodes[id]
+	switch {
+	case n.cover != 0 && (n.cover != id || qtype != dns.TypeDS):
+		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
+	case qtype == dns.TypeDS && n.flags.has(isApex) && s.zones[n.zone].above != 0:
+		above := s.zones[n.zone].above
+		return Match{Kind: Exact, Zone: s.nodes[above].zone, Node: above}
+	}
+	return Match{Kind: Exact, Zone: n.zone, Node: id}
+}
+
+// missing is the outcome for a name that is not a node, below its closest encloser.
+func (s *Snapshot) missing(encloser NodeID) Match {
+	n := &s.nodes[encloser]
+	switch {
+	case encloser == 0:
+		return Match{Kind: Refused}
+	case n.cover != 0:
+		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
+	case n.flags.has(isDName):
+		return Match{Kind: DName, Zone: n.zone, Node: encloser}
+	case n.wild != 0:
+		return Match{Kind: Wildcard, Zone: n.zone, Node: n.wild}
+	}
+	return Match{Kind: NXDomain, Zone: n.zone}
+}
+
+// encloser is the closest node above name, 0 when there is none.
+func (s *Snapshot) encloser(name []byte) NodeID {
+	labels := countLabels(name)
+	for rest := parent(name); len(rest) > 0; rest = parent(rest) {
+		labels--
+		if labels > s.maxLabels {
+			continue // no node is that deep: a long name costs no more probes than a short one
+		}
+		if id := s.find(rest); id != 0 {
+			return id
+		}
+	}
+	return 0
+}
+
+// find is the node of exactly this name, 0 when there is none.
+func (s *Snapshot) find(name []byte) NodeID {
+	hash := maphash.Bytes(s.seed, name)
+	mask := uint64(len(s.index) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		slot := s.index[i]
+		if slot == 0 {
+			return 0
+		}
+		if slot>>32 == hash>>32 && bytes.Equal(s.NodeName(NodeID(slot)), name) {
+			return NodeID(slot)
+		}
+	}
+}
+
+// parent is name, in wire form, without its first label; empty above the root
+// and where name is cut short.
+func parent(name []byte) []byte {
+	if len(name) == 0 || 1+int(name[0]) >= len(name) {
+		return nil
+	}
+	return name[1+int(name[0]):]
+}
+
+// countLabels counts the labels of a name in wire form, the root label not counted.
+func countLabels(name []byte) int {
+	n := 0
+	for rest := parent(name); len(rest) > 0; rest = parent(rest) {
+		n++
+	}
+	return n
+}

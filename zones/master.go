@@ -1,0 +1,238 @@
+package zones
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+)
+
+const (
+	// defaultTTL, in seconds, is of records for which neither they nor a $TTL
+	// say one, and of the SOA, NS and glue made from the configuration.
+	defaultTTL = 3600
+
+	maxMaster   = 512 << 20 // bytes of a master file and all that it includes
+	maxRecords  = 1 << 24   // of a zone's file
+	maxIncludes = 10000
+	maxFaults   = 100     // of a zone's file: more tell nothing new
+	maxPasses   = 20      // over a file with entries that do not parse
+	maxReread   = 8 << 20 // bytes of a file of which more than the first such entry is told
+)
+
+// loader reads the master file of one zone, once. As an fs.FS it opens the
+// files that $INCLUDE names.
+//
+// The parser stops at the first entry that it does not understand. readMaster
+// then has another loader read all of it without that entry, so that one run
+// tells every fault.
+type loader struct {
+	c       *compiler
+	zone    ZoneID
+	skip    map[entry]bool
+	changed time.Time // the latest modification of the files read
+
+	reading  []*source          // the innermost include last
+	read     map[string]*source // by path, the latest reading of it
+	bytes    int64
+	includes int
+	stopped  *config.Fault // why there is no use in going on
+}
+
+// readMaster takes in the records of a zone's master file, if it has one, and
+// tells when that last changed.
+func (c *compiler) readMaster(z ZoneID) (changed time.Time) {
+	if c.cfg.Zones[z].File == "" {
+		return time.Time{}
+	}
+	var unparsed []config.Fault
+	skip := make(map[entry]bool)
+	state, faults := c.state(), len(c.faults)
+	for range maxPasses {
+		c.restore(state)
+		l := &loader{c: c, zone: z, skip: skip, read: make(map[string]*source)}
+		at, fault := l.load()
+		changed = l.changed
+		if fault != nil {
+			unparsed = append(unparsed, *fault)
+		}
+		if at == (entry{}) || skip[at] || l.bytes > maxReread {
+			break
+		}
+		skip[at] = true
+	}
+	c.faults = append(c.faults, unparsed...)
+	c.unsound[z] = len(c.faults) > faults
+	return changed
+}
+
+// load reads the file from its top. The fault is what ended that early, at an
+// entry that reading it again may leave out, if any.
+func (l *loader) load() (entry, *config.Fault) {
+	zone := &l.c.cfg.Zones[l.zone]
+	path, err := rooted(zone.File)
+	if err != nil {
+		return entry{}, l.unreadable(err)
+	}
+	file, err := l.open(path)
+	if err != nil {
+		return entry{}, l.unreadable(err)
+	}
+	top := l.newSource(file, path, zone.File)
+	defer l.close()
+
+	zp := dns.NewZoneParser(top, string(zone.Name), path)
+	zp.SetDefaultTTL(defaultTTL)
+	zp.SetIncludeAllowed(true)
+	zp.SetIncludeFS(l)
+	records, err := l.take(zp)
+	switch {
+	case l.stopped != nil:
+		return entry{}, l.stopped
+	case err != nil:
+		return l.unparsed(err)
+	case records == 0 && len(l.skip) == 0:
+		f := l.c.at(place{origin: top.origin}, "the file holds no record", "write some, or leave out the zone's file")
+		return entry{}, &f
+	}
+	return entry{}, nil
+}
+
+// close closes what the parser has not closed.
+func (l *loader) close() {
+	for _, s := range l.reading {
+		_ = s.file.Close() // it was only read
+	}
+}
+
+// take takes in every record up to the end, or to what the parser stumbles over.
+func (l *loader) take(zp *dns.ZoneParser) (records int, err error) {
+	faults := len(l.c.faults)
+	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
+		s := l.reading[len(l.reading)-1]
+		at := place{s.origin, s.start}
+		l.c.add(l.zone, rr, at)
+		records++
+		if records > maxRecords {
+			f := l.c.at(at, fmt.Sprintf("more than %d records", maxRecords), "split the zone")
+			l.stopped = &f
+			return records, nil
+		}
+		if len(l.c.faults)-faults >= maxFaults {
+			f := l.c.at(at, fmt.Sprintf("%d faults so far, the rest is not told", maxFaults), "")
+			l.stopped = &f
+			return records, nil
+		}
+	}
+	return records, zp.Err()
+}
+
+// Open opens a file to include; fs.FS says how names look.
+func (l *loader) Open(path string) (fs.File, error) {
+	l.includes++
+	if l.includes > maxIncludes {
+		return nil, &includeError{path, fmt.Errorf("more than %d files are included", maxIncludes)}
+	}
+	for _, s := range l.reading {
+		if s.path == path {
+			return nil, &includeError{path, errors.New("it includes itself")}
+		}
+	}
+	file, err := l.open(path)
+	if err != nil {
+		return nil, &includeError{path, err}
+	}
+	return l.newSource(file, path, l.display(path)), nil
+}
+
+// includeError is a file that cannot be included.
+type includeError struct {
+	path string
+	err  error
+}
+
+func (e *includeError) Error() string { return e.err.Error() }
+
+// open opens a regular file. It asks first what the file is: to open a pipe
+// would wait for a writer.
+func (l *loader) open(path string) (fs.File, error) {
+	info, err := fs.Stat(l.c.fsys, path)
+	if err != nil {
+		return nil, cause(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	if info.Size() > maxMaster {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", info.Size(), maxMaster)
+	}
+	if changed := info.ModTime(); changed.After(l.changed) {
+		l.changed = changed
+	}
+	file, err := l.c.fsys.Open(path)
+	return file, cause(err)
+}
+
+// cause is err without the path, which the message has already.
+func cause(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}
+
+// unreadable is the fault of a master file that cannot be opened. It stands at
+// the key that names the file.
+func (l *loader) unreadable(err error) *config.Fault {
+	zone := &l.c.cfg.Zones[l.zone]
+	f := l.c.cfg.Fault(zone.FilePos, zonePath(zone.Name)+".file", fmt.Sprintf("cannot read %q: %s", zone.File, err), "")
+	return &f
+}
+
+// rooted is a path as an fs.FS that is rooted at / takes it.
+func rooted(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if path == "/" {
+		return ".", nil
+	}
+	return strings.TrimPrefix(filepath.ToSlash(path), "/"), nil
+}
+
+// display is an included file as messages name it: relative where the master file is.
+func (l *loader) display(path string) string {
+	path = "/" + path
+	if filepath.IsAbs(l.c.cfg.Zones[l.zone].File) {
+		return path
+	}
+	if dir, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
+			return rel
+		}
+	}
+	return path
+}
+
+// state is how far a compiler had come.
+type state struct{ records, rdata, faults, warnings, origins int }
+
+func (c *compiler) state() state {
+	return state{len(c.records), len(c.rdata), len(c.faults), len(c.warnings), len(c.origins)}
+}
+
+// restore forgets what came after s. Nodes stay: a file that is read twice has
+// a fault, so no snapshot comes of them.
+func (c *compiler) restore(s state) {
+	c.records, c.rdata = c.records[:s.records], c.rdata[:s.rdata]
+	c.faults, c.warnings, c.origins = c.faults[:s.faults], c.warnings[:s.warnings], c.origins[:s.origins]
+}

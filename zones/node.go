@@ -1,0 +1,125 @@
+package zones
+
+import (
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/pools"
+)
+
+// node is a name that exists. It has no pointers, and there may be millions.
+type node struct {
+	name    uint32 // where in Snapshot.names
+	set     uint32 // the first of its sets in Snapshot.sets
+	zone    ZoneID
+	cover   NodeID // the cut at or above it in its zone; 0: none
+	wild    NodeID // the wildcard right below it in its zone; 0: none
+	extra   uint32 // index of bindings when balanced, of cuts when a cut
+	sets    uint16
+	nameLen uint8
+	flags   flags
+}
+
+// flags say what is at a node.
+type flags uint8
+
+const (
+	isApex     flags = 1 << iota
+	isCut            // NS below the apex
+	isDName          // a DNAME redirects what is below
+	isBalanced       // a pool answers A and AAAA
+)
+
+func (f flags) has(flag flags) bool { return f&flag != 0 }
+
+// zone is a zone of the snapshot.
+type zone struct {
+	apex     NodeID
+	above    NodeID // the apex as the zone above it sees it, which holds the DS; 0: that zone is not ours
+	negative rrset
+}
+
+// glue is the additional section of a referral.
+type glue struct {
+	off, length uint32 // in Snapshot.data
+	count       uint32
+}
+
+// Binding is a name's pool.
+type Binding struct {
+	Pool    pools.ID
+	TTL     uint32
+	Answers int
+}
+
+// Balanced tells the pool that answers A and AAAA at node.
+func (s *Snapshot) Balanced(node NodeID) (Binding, bool) {
+	n := &s.nodes[node]
+	if !n.flags.has(isBalanced) {
+		return Binding{}, false
+	}
+	return s.bindings[n.extra], true
+}
+
+// Negative is the SOA of a zone as negative answers carry it, TTL = min(SOA TTL, SOA minimum) (RFC 2308 3).
+func (s *Snapshot) Negative(zone ZoneID) RRset { return s.rrset(&s.zones[zone].negative) }
+
+// Apex is a zone's name in wire form. Do not change it.
+func (s *Snapshot) Apex(zone ZoneID) []byte { return s.NodeName(s.zones[zone].apex) }
+
+// NodeName is a node's name in wire form. Do not change it.
+func (s *Snapshot) NodeName(node NodeID) []byte {
+	n := &s.nodes[node]
+	end := n.name + uint32(n.nameLen)
+	return s.names[n.name:end:end]
+}
+
+// Glue is the additional section of a referral at node: whole records in wire form, uncompressed owner names.
+func (s *Snapshot) Glue(node NodeID) (count int, records []byte) {
+	n := &s.nodes[node]
+	if !n.flags.has(isCut) {
+		return 0, nil
+	}
+	g := s.cuts[n.extra]
+	end := g.off + g.length
+	return int(g.count), s.data[g.off:end:end]
+}
+
+// ZoneSummary counts what a zone holds.
+type ZoneSummary struct {
+	Zone     config.Name
+	Names    int // that have records or a pool
+	Records  int // static ones; SOA and NS are among them wherever they were written
+	Balanced int // names bound to a pool
+}
+
+// Summary counts what is served, zone by zone in the order of the configuration.
+func (s *Snapshot) Summary() []ZoneSummary {
+	all := make([]ZoneSummary, len(s.zones))
+	for i := range all {
+		all[i].Zone = s.Config.Zones[i].Name
+	}
+	for i := range s.nodes[1:] {
+		n := &s.nodes[1+i]
+		z := &all[n.zone]
+		if n.flags.has(isBalanced) {
+			z.Balanced++
+		}
+		if n.flags.has(isBalanced) || n.sets > 0 {
+			z.Names++
+		}
+		for _, set := range s.nodeSets(n) {
+			z.Records += int(set.count)
+		}
+	}
+	return all
+}
+
+// presentation is a name in wire form as messages show it.
+func presentation(wire []byte) string {
+	name, _, err := dns.UnpackDomainName(wire, 0)
+	if err != nil {
+		panic("zones: a name that does not unpack: " + err.Error()) // wireName let none through
+	}
+	return name
+}

@@ -1,0 +1,166 @@
+package zones
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	maxName   = 255         // octets of a name on the wire (RFC 1035 2.3.4)
+	maxTTL    = 1<<31 - 1   // RFC 2181 8
+	maxPacked = 1<<16 + 512 // a record on the wire: owner, header, 65535 octets of data
+)
+
+// record is a static record on its way into a set.
+type record struct {
+	node   NodeID
+	typ    uint16
+	length uint16 // of the RDATA
+	data   uint32 // where in compiler.rdata
+	ttl    uint32
+	at     place
+}
+
+// add checks one record and takes it in.
+func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
+	h := rr.Header()
+	owner, err := wireName(h.Name)
+	if err != nil {
+		c.fault(at, "write a name in the first column", "the record has no valid owner: %s", err)
+		return
+	}
+	if !c.sound(z, rr, owner, at) {
+		return
+	}
+	rdata, err := c.pack(rr)
+	if err != nil {
+		c.fault(at, "", "%s of %q cannot be encoded: %s", typeName(h.Rrtype), h.Name, err)
+		return
+	}
+	id, ours := c.node(owner, z)
+	if !ours {
+		if id = c.upperSide(id, owner, z, h.Rrtype, at); id == 0 {
+			return
+		}
+	}
+	if ours && h.Rrtype == dns.TypeDS && c.s.nodes[id].flags.has(isApex) {
+		c.warn(at, "put it in the zone above", "DS of %q is never answered: it belongs to the zone above", h.Name)
+		return
+	}
+	c.mark(id, h.Rrtype)
+	c.records = append(c.records, record{
+		node: id, typ: h.Rrtype, length: uint16(len(rdata)), data: uint32(len(c.rdata)), ttl: h.Ttl, at: at,
+	})
+	c.rdata = append(c.rdata, rdata...)
+}
+
+// sound checks what can be said of a record by itself.
+func (c *compiler) sound(z ZoneID, rr dns.RR, owner []byte, at place) bool {
+	h := rr.Header()
+	switch {
+	case h.Class != dns.ClassINET:
+		c.fault(at, "only class IN is served", "%s of %q has class %s", typeName(h.Rrtype), h.Name, dns.Class(h.Class))
+	case meta(h.Rrtype):
+		c.fault(at, "a zone holds types of data", "%q has %s, a type of questions and messages", h.Name, typeName(h.Rrtype))
+	case !c.within(owner, z):
+		c.fault(at, "", "%q is not within zone %q", h.Name, c.cfg.Zones[z].Name)
+	case h.Ttl > maxTTL:
+		c.fault(at, "", "TTL %d of %s of %q is more than %d (RFC 2181 8)", h.Ttl, typeName(h.Rrtype), h.Name, maxTTL)
+	case c.full():
+		c.fault(at, "serve fewer or smaller zones", "all zones together hold more than 4 GiB")
+	default:
+		return true
+	}
+	return false
+}
+
+// mark notes on a node what a type does to the names below it.
+func (c *compiler) mark(id NodeID, typ uint16) {
+	n := &c.s.nodes[id]
+	switch {
+	case typ == dns.TypeNS && !n.flags.has(isApex):
+		n.flags |= isCut
+	case typ == dns.TypeDNAME:
+		n.flags |= isDName
+	}
+}
+
+// upperSide is where a record of zone z goes whose name is at or below the apex
+// of another zone that we serve: a DS to that apex as z sees it (RFC 4035
+// 3.1.4.1), all else nowhere. NS and addresses are what a delegation to that
+// zone needs elsewhere, so they go without a word.
+func (c *compiler) upperSide(id NodeID, owner []byte, z ZoneID, typ uint16, at place) NodeID {
+	inner := c.s.nodes[id].zone
+	above := c.s.zones[inner].above
+	switch typ {
+	case dns.TypeDS:
+		if above != 0 && c.s.nodes[above].zone == z && bytes.Equal(c.s.NodeName(above), owner) {
+			return above
+		}
+	case dns.TypeNS, dns.TypeA, dns.TypeAAAA:
+		return 0
+	}
+	c.warn(at, "put it there", "%s of %q is never answered: zone %q is served too",
+		typeName(typ), presentation(owner), c.cfg.Zones[inner].Name)
+	return 0
+}
+
+// pack is the RDATA of rr on the wire, uncompressed; valid until the next call.
+// What it lets through unpacks again.
+func (c *compiler) pack(rr dns.RR) ([]byte, error) {
+	end, err := dns.PackRR(rr, c.buf, 0, nil, false)
+	if err != nil {
+		return nil, plainError(err)
+	}
+	h := *rr.Header()
+	rdata := c.buf[end-int(h.Rdlength) : end]
+	if len(rdata) == 0 && !mayBeEmpty(h.Rrtype) {
+		return nil, errors.New("it has no data")
+	}
+	if _, _, err := dns.UnpackRRWithHeader(h, rdata, 0); err != nil {
+		return nil, plainError(err)
+	}
+	return rdata, nil
+}
+
+// wireName turns presentation form into wire form, lower case.
+func wireName(name string) ([]byte, error) {
+	buf := make([]byte, 2*maxName)
+	if name == "" {
+		return nil, errors.New("it is empty")
+	}
+	end, err := dns.PackDomainName(name, buf, 0, nil, false)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", clip(name), plainError(err))
+	}
+	if end > maxName {
+		return nil, fmt.Errorf("%q is longer than %d octets", clip(name), maxName)
+	}
+	fold(buf[:end])
+	return buf[:end], nil
+}
+
+// fold makes a name in wire form lower case: no length octet is as large as a letter.
+func fold(wire []byte) {
+	for i, b := range wire {
+		if 'A' <= b && b <= 'Z' {
+			wire[i] = b + 'a' - 'A'
+		}
+	}
+}
+
+// meta reports whether typ is of questions and messages, never of data (RFC 6895 3.1).
+func meta(typ uint16) bool {
+	return typ == dns.TypeNone || typ == dns.TypeOPT || 128 <= typ && typ <= 255 || typ == dns.TypeReserved
+}
+
+// mayBeEmpty reports whether a record of typ may have no data at all.
+func mayBeEmpty(typ uint16) bool {
+	_, known := dns.TypeToRR[typ]
+	return !known || typ == dns.TypeAPL || typ == dns.TypeNULL
+}
+
+func typeName(typ uint16) string { return dns.Type(typ).String() }

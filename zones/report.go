@@ -1,0 +1,99 @@
+package zones
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/go-multierror"
+
+	"meridian/config"
+)
+
+// place is where a record was written: an index of report.origins and, in a
+// master file, the line on which it begins.
+type place struct{ origin, line uint32 }
+
+// report collects what is wrong. Each origin is what the faults of one master
+// file, or of one key of the configuration, have in common.
+type report struct {
+	cfg      *config.Config
+	origins  []config.Fault
+	faults   []config.Fault
+	warnings []config.Fault
+}
+
+// origin makes an origin of the file, key and position in f.
+func (r *report) origin(f config.Fault) uint32 {
+	r.origins = append(r.origins, f)
+	return uint32(len(r.origins) - 1)
+}
+
+// configured reports whether at is in the configuration, not in a master file.
+func (r *report) configured(at place) bool { return at.line == 0 }
+
+// at is a fault at a place, of which more is not known than the line.
+func (r *report) at(at place, what, hint string) config.Fault {
+	f := r.origins[at.origin]
+	if at.line > 0 {
+		f.Pos = config.Pos{Line: at.line, Column: 1}
+	}
+	f.What, f.Hint = what, hint
+	return f
+}
+
+func (r *report) fault(at place, hint, what string, args ...any) {
+	r.faults = append(r.faults, r.at(at, fmt.Sprintf(what, args...), hint))
+}
+
+func (r *report) warn(at place, hint, what string, args ...any) {
+	r.warnings = append(r.warnings, r.at(at, fmt.Sprintf(what, args...), hint))
+}
+
+// where is a place as another place's message names it.
+func (r *report) where(at place) string {
+	f := r.at(at, "", "")
+	return fmt.Sprintf("%s:%d", f.File, f.Pos.Line)
+}
+
+// adopt takes over what another package found wrong.
+func (r *report) adopt(err error) {
+	var (
+		several *multierror.Error
+		one     config.Fault
+	)
+	switch {
+	case err == nil:
+	case errors.As(err, &several):
+		for _, err := range several.Errors {
+			r.adopt(err)
+		}
+	case errors.As(err, &one):
+		r.faults = append(r.faults, one)
+	default:
+		r.faults = append(r.faults, config.Fault{File: r.cfg.File, What: err.Error()})
+	}
+}
+
+// join sorts what was found (the configuration first, then the other files in
+// the order in which they were read, each from its top) and makes the faults one error.
+func (r *report) join() error {
+	rank := map[string]int{r.cfg.File: 0}
+	for _, list := range [][]config.Fault{r.origins, r.faults, r.warnings} {
+		for _, f := range list {
+			if _, ok := rank[f.File]; !ok {
+				rank[f.File] = len(rank)
+			}
+		}
+	}
+	order := func(a, b config.Fault) int {
+		return cmp.Or(
+			cmp.Compare(rank[a.File], rank[b.File]),
+			cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Column, b.Pos.Column))
+	}
+	slices.SortStableFunc(r.faults, order)
+	slices.SortStableFunc(r.warnings, order)
+	return config.Join(r.faults)
+}

@@ -1,0 +1,78 @@
+package zones
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// rrset is an RRset without pointers.
+type rrset struct {
+	off, length uint32 // in Snapshot.data
+	ttl         uint32
+	typ         uint16
+	count       uint16
+}
+
+// RRset is pre-rendered: Data holds Count times RDLENGTH RDATA (uncompressed) in a row.
+type RRset struct {
+	Type  uint16
+	TTL   uint32
+	Count int
+	Data  []byte // do not change
+}
+
+// RRset finds the static records of a type at node.
+func (s *Snapshot) RRset(node NodeID, qtype uint16) (RRset, bool) {
+	sets := s.nodeSets(&s.nodes[node])
+	for i := range sets {
+		if sets[i].typ == qtype {
+			return s.rrset(&sets[i]), true
+		}
+	}
+	return RRset{}, false
+}
+
+// RRsets lists all static record sets at node (for ANY); balanced A and AAAA are not among them.
+func (s *Snapshot) RRsets(node NodeID) []RRset {
+	sets := s.nodeSets(&s.nodes[node])
+	all := make([]RRset, len(sets))
+	for i := range sets {
+		all[i] = s.rrset(&sets[i])
+	}
+	return all
+}
+
+func (s *Snapshot) nodeSets(n *node) []rrset {
+	return s.sets[n.set : n.set+uint32(n.sets)]
+}
+
+func (s *Snapshot) rrset(set *rrset) RRset {
+	end := set.off + set.length
+	return RRset{Type: set.typ, TTL: set.ttl, Count: int(set.count), Data: s.data[set.off:end:end]}
+}
+
+// RRs unpacks an RRset for the full path.
+func (set RRset) RRs(owner string) []dns.RR {
+	rrs := make([]dns.RR, 0, set.Count)
+	for rdata := range set.rdata {
+		header := dns.RR_Header{Name: owner, Rrtype: set.Type, Class: dns.ClassINET, Ttl: set.TTL, Rdlength: uint16(len(rdata))}
+		rr, _, err := dns.UnpackRRWithHeader(header, rdata, 0)
+		if err != nil {
+			panic("zones: a record that does not unpack: " + err.Error()) // pack let none through
+		}
+		rrs = append(rrs, rr)
+	}
+	return rrs
+}
+
+// rdata yields the data of each record.
+func (set RRset) rdata(yield func([]byte) bool) {
+	for rest := set.Data; len(rest) > 0; {
+		end := 2 + int(binary.BigEndian.Uint16(rest))
+		if !yield(rest[2:end]) {
+			return
+		}
+		rest = rest[end:]
+	}
+}

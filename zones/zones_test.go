@@ -1,0 +1,132 @@
+package zones
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+)
+
+// now is when the tests compile; the file of a configuration changed a day before.
+var (
+	now     = time.Unix(1_900_000_000, 0)
+	changed = now.Add(-24 * time.Hour)
+)
+
+// apexRecords are what a master file needs beside what a test is about.
+const apexRecords = `$TTL 300
+@ SOA ns.outside. hostmaster.outside. 7 14400 3600 604800 60
+@ NS ns.outside.
+`
+
+// world is a configuration with its files.
+type world struct {
+	cfg   *config.Config
+	files fstest.MapFS
+}
+
+func newWorld() *world {
+	return &world{
+		cfg: &config.Config{File: "/etc/meridian.yaml", Pools: []config.Pool{{Name: "web"}, {Name: "api"}}},
+		files: fstest.MapFS{
+			"etc/meridian.yaml": {ModTime: changed},
+		},
+	}
+}
+
+// zone adds a zone with a master file; no file where text is empty. Lines and
+// columns of its keys are made up: 10 times its number, then one a name.
+func (w *world) zone(name, text string, balanced ...string) *config.Zone {
+	line := uint32(10 * (len(w.cfg.Zones) + 1))
+	z := config.Zone{Name: mustName(name), TTL: 30, NegativeTTL: 30, Pos: config.Pos{Line: line, Column: 3}}
+	if text != "" {
+		z.File = fmt.Sprintf("/z/%d.zone", len(w.cfg.Zones))
+		z.FilePos = config.Pos{Line: line + 1, Column: 11}
+		w.files[z.File[1:]] = &fstest.MapFile{Data: []byte(text)}
+	}
+	for i, b := range balanced {
+		z.Names = append(z.Names, config.BalancedName{
+			Name: mustName(b), Pool: "web", TTL: z.TTL, Answers: 1, Pos: config.Pos{Line: line + 2 + uint32(i), Column: 7},
+		})
+	}
+	w.cfg.Zones = append(w.cfg.Zones, z)
+	return &w.cfg.Zones[len(w.cfg.Zones)-1]
+}
+
+// nameservers gives a zone what it needs without a file. Each is a name, then addresses.
+func nameservers(z *config.Zone, servers ...string) {
+	z.Contact = mustName("hostmaster.outside.")
+	for i, server := range servers {
+		fields := strings.Fields(server)
+		ns := config.Nameserver{Name: mustName(fields[0]), Pos: config.Pos{Line: z.Pos.Line + 5 + uint32(i), Column: 9}}
+		for _, addr := range fields[1:] {
+			ns.Addresses = append(ns.Addresses, netip.MustParseAddr(addr))
+		}
+		z.Nameservers = append(z.Nameservers, ns)
+	}
+}
+
+func (w *world) compile() (*Snapshot, *report) { return compile(w.cfg, w.files, now) }
+
+// mustCompile compiles a world without faults.
+func (w *world) mustCompile(t testing.TB) *Snapshot {
+	t.Helper()
+	s, found := w.compile()
+	if err := found.join(); err != nil {
+		t.Fatalf("faults:\n%s", err)
+	}
+	return s
+}
+
+func mustName(s string) config.Name {
+	name, err := config.ParseName(s)
+	if err != nil {
+		panic(err)
+	}
+	return name
+}
+
+func wire(name string) []byte { return mustName(name).Wire() }
+
+func (k Kind) String() string {
+	return [...]string{"refused", "exact", "wildcard", "nxdomain", "referral", "dname"}[k]
+}
+
+// show is a match in words: the outcome, the zone, the node.
+func (s *Snapshot) show(m Match) string {
+	switch m.Kind {
+	case Refused:
+		return m.Kind.String()
+	case NXDomain:
+		return fmt.Sprintf("%s %s", m.Kind, presentation(s.Apex(m.Zone)))
+	}
+	return fmt.Sprintf("%s %s %s", m.Kind, presentation(s.Apex(m.Zone)), presentation(s.NodeName(m.Node)))
+}
+
+// ask is Lookup in words.
+func (s *Snapshot) ask(name, qtype string) string {
+	return s.show(s.Lookup(wire(name), dns.StringToType[qtype]))
+}
+
+// records is the sets of a node in presentation form, each record without its owner.
+func (s *Snapshot) records(m Match) []string {
+	all := []string{}
+	for _, set := range s.RRsets(m.Node) {
+		all = append(all, texts(set)...)
+	}
+	return all
+}
+
+func texts(set RRset) []string {
+	var all []string
+	for _, rr := range set.RRs(".") {
+		all = append(all, strings.Join(strings.Fields(strings.TrimPrefix(rr.String(), ".")), " "))
+	}
+	return all
+}
