@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/hashicorp/go-multierror"
 )
 
 // Fault is one thing wrong in a file, and what would be right.
@@ -35,4 +37,28 @@ func (f Fault) Error() string {
 // find one later than Load.
 func (c *Config) Fault(pos Pos, path, what, hint string) Fault {
 	return Fault{File: c.File, Pos: pos, Path: path, What: what, Hint: hint}
+}
+
+// Join makes one error of faults, a *multierror.Error that prints one fault a
+// line and nothing else; nil when there are none.
+func Join(faults []Fault) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	joined := &multierror.Error{ErrorFormat: lines, Errors: make([]error, len(faults))}
+	for i, f := range faults {
+		joined.Errors[i] = f
+	}
+	return joined
+}
+
+func lines(errs []error) string {
+	var b strings.Builder
+	for i, err := range errs {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(err.Error())
+	}
+	return b.String()
 }

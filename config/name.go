@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,23 +10,145 @@ import (
 
 // Name is a domain name: absolute, lower case, at most 255 octets on the wire,
 // in presentation form (RFC 1035 5.1) with its final dot. The root is ".".
+// Equal names are equal strings: an octet that needs no escape has none.
 // ParseName is the only way in; the zero value means no name.
 type Name string
 
+// The limits of RFC 1035 2.3.4, in octets.
+const (
+	maxLabel = 63
+	maxName  = 255
+)
+
 // ParseName reads a name in presentation form, absolute with or without its final dot.
 func ParseName(s string) (Name, error) {
-	if s == "" {
-		return "", fmt.Errorf("empty domain name")
+	if plain(s) {
+		return Name(s), nil // fast path: nothing to fold, to escape or to add
 	}
-	if _, ok := dns.IsDomainName(s); !ok {
-		return "", fmt.Errorf("%q is not a domain name", s)
+	wire, err := packName(s)
+	if err != nil {
+		return "", fmt.Errorf("%s is not a domain name: %w", quote(s), err)
 	}
-	return Name(dns.CanonicalName(s)), nil
+	for i, c := range wire {
+		if 'A' <= c && c <= 'Z' { // no length octet is that large
+			wire[i] = c + 'a' - 'A'
+		}
+	}
+	name, _, err := dns.UnpackDomainName(wire, 0)
+	if err != nil {
+		return "", fmt.Errorf("%s is not a domain name: %w", quote(s), err)
+	}
+	return Name(name), nil
 }
+
+// plain reports whether s is a Name already, of labels of a-z, 0-9, hyphen,
+// underscore and asterisk. It may say no to a Name.
+func plain(s string) bool {
+	if len(s) < 2 || len(s) >= maxName || s[len(s)-1] != '.' {
+		return false
+	}
+	begin := 0
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '.':
+			if i == begin || i-begin > maxLabel {
+				return false
+			}
+			begin = i + 1
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '*':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// packName turns presentation form into wire form (RFC 1035 3.1).
+func packName(s string) ([]byte, error) {
+	if s == "." {
+		return []byte{0}, nil
+	}
+	if s == "" {
+		return nil, errors.New("it is empty")
+	}
+	wire := make([]byte, 1, len(s)+2)
+	length := 0 // where the open label's length octet is
+	for len(s) > 0 {
+		octet, rest, err := cutOctet(s)
+		if err != nil {
+			return nil, err
+		}
+		if s[0] != '.' {
+			wire = append(wire, octet)
+		}
+		if s[0] == '.' || rest == "" {
+			if err := closeLabel(wire, length); err != nil {
+				return nil, err
+			}
+			length = len(wire)
+			wire = append(wire, 0)
+		}
+		s = rest
+	}
+	if len(wire) > maxName {
+		return nil, fmt.Errorf("it is longer than %d octets", maxName)
+	}
+	return wire, nil
+}
+
+// closeLabel writes the length of the label that ends wire.
+func closeLabel(wire []byte, length int) error {
+	n := len(wire) - length - 1
+	switch {
+	case n == 0:
+		return errors.New("it has an empty label")
+	case n > maxLabel:
+		return fmt.Errorf("it has a label longer than %d octets", maxLabel)
+	}
+	wire[length] = byte(n)
+	return nil
+}
+
+// cutOctet takes one octet off s: a character that stands for itself, \X or
+// \DDD (RFC 1035 5.1).
+func cutOctet(s string) (octet byte, rest string, err error) {
+	c := s[0]
+	switch {
+	case c >= 0x80:
+		return 0, "", errors.New("it has a character that is not ASCII, write it in punycode (xn--...)")
+	case c <= ' ' || c == 0x7f || c == '@':
+		return 0, "", fmt.Errorf("it holds %q", c)
+	case c != '\\':
+		return c, s[1:], nil
+	case len(s) == 1:
+		return 0, "", errors.New("it ends in a backslash")
+	case !digit(s[1]):
+		return s[1], s[2:], nil
+	case len(s) < 4 || !digit(s[2]) || !digit(s[3]):
+		return 0, "", errors.New("it has a backslash with fewer than three digits")
+	}
+	value := int(s[1]-'0')*100 + int(s[2]-'0')*10 + int(s[3]-'0')
+	if value > 255 {
+		return 0, "", fmt.Errorf("it has \\%s, which is more than \\255", s[1:4])
+	}
+	return byte(value), s[4:], nil
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // Within reports whether n is zone or lies below it, label by label.
 func (n Name) Within(zone Name) bool {
-	return dns.IsSubDomain(string(zone), string(n))
+	if zone == "." || n == zone {
+		return n != ""
+	}
+	head, ok := strings.CutSuffix(string(n), string(zone))
+	if !ok || !strings.HasSuffix(head, ".") {
+		return false
+	}
+	// The dot ends a label unless it is escaped: after an odd number of backslashes.
+	head = head[:len(head)-1]
+	return (len(head)-len(strings.TrimRight(head, `\`)))%2 == 0
 }
 
 // Wildcard reports whether the leftmost label of n is "*".
@@ -33,10 +156,24 @@ func (n Name) Wildcard() bool { return strings.HasPrefix(string(n), "*.") }
 
 // Wire is n in wire form, uncompressed.
 func (n Name) Wire() []byte {
-	buf := make([]byte, 255)
-	end, err := dns.PackDomainName(string(n), buf, 0, nil, false)
+	wire, err := packName(string(n))
 	if err != nil {
 		panic("config: a Name that does not pack: " + string(n)) // ParseName let none through
 	}
-	return buf[:end]
+	return wire
+}
+
+// parent is n without its leftmost label; the root is its own parent.
+func (n Name) parent() Name {
+	for i := 0; i < len(n); i++ {
+		switch n[i] {
+		case '\\':
+			i++ // what is escaped ends no label
+		case '.':
+			if i+1 < len(n) {
+				return n[i+1:]
+			}
+		}
+	}
+	return "."
 }

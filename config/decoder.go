@@ -1,0 +1,235 @@
+package config
+
+import (
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// decoder turns the tree of a document into a Config and collects every fault
+// on the way. It notes faults by node: their paths are worked out once, at the
+// end, and cost a sound document nothing.
+type decoder struct {
+	file       string
+	defaults   defaults
+	root       *yaml.Node
+	faults     []finding
+	warnings   []finding
+	references []reference
+	declared   map[kind]nodes    // what the file defines; no entry for a section that cannot be read
+	nested     map[string][]edge // the pools in each pool
+}
+
+func newDecoder(file string, root *yaml.Node) *decoder {
+	return &decoder{
+		file:     file,
+		defaults: newDefaults(),
+		root:     root,
+		declared: map[kind]nodes{kindRegion: {}, kindCheck: {}, kindPool: {}},
+		nested:   make(map[string][]edge),
+	}
+}
+
+// pairs are the keys and values of a mapping, in the order written.
+func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return func(yield func(key, value *yaml.Node) bool) {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if !yield(n.Content[i], n.Content[i+1]) {
+				return
+			}
+		}
+	}
+}
+
+// child is the value of a key of mapping n; nil when n has no such key.
+func child(n *yaml.Node, name string) *yaml.Node {
+	for key, value := range pairs(n) {
+		if key.Value == name {
+			return value
+		}
+	}
+	return nil
+}
+
+// reader reads one value into the place that it was made for.
+type reader func(*yaml.Node)
+
+// field is a key that a mapping may have.
+type field struct {
+	name    string
+	read    reader
+	refused string // why the key is not accepted here; empty: it is
+}
+
+// later are keys of features that this version does not have.
+func later(names ...string) []field {
+	keys := make([]field, len(names))
+	for i, name := range names {
+		keys[i] = field{name: name, refused: notSupported}
+	}
+	return keys
+}
+
+const notSupported = "not supported in this version"
+
+// mapping reads the values of n, each by its key. What n does not mention keeps
+// its default. It reports whether n is a mapping at all.
+func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
+	if !d.kind(n, yaml.MappingNode) {
+		return false
+	}
+	seen := make([]int, len(keys)) // the line of each key
+	for name, value := range pairs(n) {
+		i := slices.IndexFunc(keys, func(f field) bool { return f.name == name.Value })
+		switch {
+		case i < 0 || name.Kind != yaml.ScalarNode:
+			d.unknownKey(name, keys)
+		case keys[i].refused != "":
+			d.fault(name, keys[i].refused, known(keys))
+		case seen[i] > 0:
+			d.fault(name, "duplicate key "+quote(name.Value), firstAt(seen[i]))
+		default:
+			seen[i] = name.Line
+			keys[i].read(value)
+		}
+	}
+	return true
+}
+
+func firstAt(line int) string { return "it is first on line " + strconv.Itoa(line) }
+
+func (d *decoder) unknownKey(name *yaml.Node, keys []field) {
+	if name.Kind != yaml.ScalarNode {
+		d.fault(name, "the key is "+describe(name), known(keys))
+		return
+	}
+	hint := known(keys)
+	if near, ok := nearest(name.Value, accepted(keys)); ok {
+		hint = "did you mean " + quote(near) + "?"
+	}
+	d.fault(name, "unknown key "+quote(name.Value), hint)
+}
+
+func accepted(keys []field) []string {
+	var names []string
+	for _, k := range keys {
+		if k.refused == "" {
+			names = append(names, k.name)
+		}
+	}
+	return names
+}
+
+func known(keys []field) string { return "known: " + strings.Join(accepted(keys), ", ") }
+
+// required says that mapping n lacks a key, if it does.
+func (d *decoder) required(n *yaml.Node, name, hint string) {
+	if child(n, name) == nil {
+		d.faultAtKey(n, "no "+name, hint)
+	}
+}
+
+// exactlyOne says that mapping n has none of the keys, or more than one, if so.
+func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
+	var has []string
+	for _, name := range names {
+		if child(n, name) != nil {
+			has = append(has, name)
+		}
+	}
+	hint := "write exactly one of " + strings.Join(names, ", ")
+	switch len(has) {
+	case 0:
+		d.faultAtKey(n, "no "+strings.Join(names, " or "), hint)
+	case 1:
+	default:
+		d.fault(child(n, has[1]), has[1]+" beside "+has[0], hint)
+	}
+}
+
+// collection reads a mapping whose keys are the user's own: parse turns a key
+// into a K, of which there may be one each, and entry reads what it names.
+func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Node) (K, bool), entry func(k K, key, value *yaml.Node)) {
+	if !d.kind(n, yaml.MappingNode) {
+		return
+	}
+	seen := make(map[K]int, len(n.Content)/2)
+	for key, value := range pairs(n) {
+		if key.Kind != yaml.ScalarNode {
+			d.fault(key, "the key is "+describe(key), "a key is a plain word")
+			continue
+		}
+		k, ok := parse(key)
+		if !ok {
+			continue
+		}
+		if line, twice := seen[k]; twice {
+			d.fault(key, "duplicate key "+quote(key.Value), firstAt(line))
+			continue
+		}
+		seen[k] = key.Line
+		entry(k, key, value)
+	}
+}
+
+// list reads a list, item by item. It reports whether n is one.
+func (d *decoder) list(n *yaml.Node, item reader) bool {
+	if !d.kind(n, yaml.SequenceNode) {
+		return false
+	}
+	for _, node := range n.Content {
+		item(node)
+	}
+	return true
+}
+
+// kind says that n is of another kind than it should be, if it is.
+func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
+	switch {
+	case isNull(n):
+		d.noValue(n, want)
+	case n.Kind != want:
+		d.fault(n, "found "+describe(n), "it should be "+kindName(want))
+	default:
+		return true
+	}
+	return false
+}
+
+// noValue is the fault of a key with nothing behind it.
+func (d *decoder) noValue(n *yaml.Node, want yaml.Kind) {
+	hint := "give it one or leave the key out"
+	switch want {
+	case yaml.MappingNode:
+		hint = "write {} for none, or leave the key out"
+	case yaml.SequenceNode:
+		hint = "give it a list or leave the key out"
+	}
+	d.faultAtKey(n, "no value", hint)
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func kindName(k yaml.Kind) string {
+	switch k {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	return "a single value"
+}
+
+// describe is n in a few words.
+func describe(n *yaml.Node) string {
+	switch {
+	case isNull(n):
+		return "nothing"
+	case n.Kind == yaml.ScalarNode:
+		return quote(n.Value)
+	}
+	return kindName(n.Kind)
+}

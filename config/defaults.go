@@ -1,0 +1,52 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// defaults are the values of what a file leaves out, each the starting point of
+// what is decoded. What is zero here is empty, off or none; see
+// docs/configuration.md.
+type defaults struct {
+	server Server
+	check  Check
+	pool   Pool
+	member Member
+	zone   Zone
+	name   BalancedName
+}
+
+func newDefaults() defaults {
+	return defaults{
+		server: Server{
+			Listen: []netip.AddrPort{
+				netip.AddrPortFrom(netip.IPv4Unspecified(), 53),
+				netip.AddrPortFrom(netip.IPv6Unspecified(), 53),
+			},
+			UDPSize: 1232, // fits any path without fragments (DNS flag day 2020)
+			ECS:     true,
+			TCP:     TCP{Idle: 10 * time.Second, Max: 1024, PerClient: 64},
+		},
+		check: Check{
+			Interval: 5 * time.Second,
+			Timeout:  2 * time.Second, // or the interval, where that is shorter
+			Rise:     2,
+			Fall:     3,
+		},
+		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true},
+		member: Member{Weight: 1, Enabled: true},
+		zone:   Zone{TTL: 30, NegativeTTL: 30},
+	}
+}
+
+// overHTTP fills in what only checks over HTTP have.
+func (c *Check) overHTTP() {
+	c.Method = "GET"
+	c.Path = "/"
+	c.Status = []StatusRange{{From: 200, To: 299}}
+	c.Port = 80
+	if c.Type == HTTPS {
+		c.Port = 443
+	}
+}

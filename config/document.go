@@ -1,0 +1,167 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// parseDocument turns data into the tree of its one document, free of aliases,
+// merge keys and foreign tags. A fault here is the only one told: beyond it,
+// nothing in the file can be relied upon.
+func parseDocument(data []byte) (*yaml.Node, *Fault) {
+	if fault := checkText(data); fault != nil {
+		return nil, fault
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	first, err := next(decoder)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, &Fault{What: "the file is empty", Hint: "a configuration has at least zones"}
+	case err != nil:
+		return nil, syntaxFault(data, err)
+	}
+	second, err := next(decoder)
+	switch {
+	case err == nil:
+		return nil, &Fault{Pos: posOf(second), What: "a second YAML document", Hint: "one file holds one document"}
+	case !errors.Is(err, io.EOF):
+		return nil, syntaxFault(data, err)
+	}
+	root := first.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return nil, &Fault{What: "the file is empty", Hint: "a configuration has at least zones"}
+	}
+	return root, expand(root)
+}
+
+// next parses one document. The parser has panicked on odd input before, and
+// no file may end a server that reloads: what it throws is a syntax error.
+func next(decoder *yaml.Decoder) (document *yaml.Node, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("yaml: the parser failed: %v", r)
+		}
+	}()
+	document = new(yaml.Node)
+	if err := decoder.Decode(document); err != nil {
+		return nil, err
+	}
+	return document, nil
+}
+
+// checkText refuses what is no text, at the first octet that shows it.
+func checkText(data []byte) *Fault {
+	for i := 0; i < len(data); {
+		c := data[i]
+		size := 1
+		switch {
+		case c == 0:
+			return &Fault{Pos: posAt(data, i), What: "a NUL byte: not a text file", Hint: "a configuration is YAML in UTF-8"}
+		case c < ' ' && c != '\t' && c != '\n' && c != '\r', c == 0x7f:
+			return &Fault{Pos: posAt(data, i), What: fmt.Sprintf("a control character (0x%02x)", c), Hint: "a configuration is YAML in UTF-8"}
+		case c >= utf8.RuneSelf:
+			var r rune
+			r, size = utf8.DecodeRune(data[i:])
+			if r == utf8.RuneError && size == 1 {
+				return &Fault{Pos: posAt(data, i), What: fmt.Sprintf("byte 0x%02x is not UTF-8", c), Hint: "a configuration is YAML in UTF-8"}
+			}
+		}
+		i += size
+	}
+	return nil
+}
+
+// posAt is where the octet at offset stands; columns count characters.
+func posAt(data []byte, offset int) Pos {
+	before := data[:offset]
+	line := bytes.LastIndexByte(before, '\n') + 1
+	return Pos{
+		Line:   uint32(bytes.Count(before, []byte("\n")) + 1),
+		Column: uint32(utf8.RuneCount(before[line:]) + 1),
+	}
+}
+
+func posOf(n *yaml.Node) Pos {
+	return Pos{Line: uint32(max(n.Line, 1)), Column: uint32(max(n.Column, 1))}
+}
+
+// syntaxLine takes the messages of yaml.v3 apart.
+var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+
+// syntaxFault is a fault of YAML itself. The parser gives a line for most: that
+// of the innermost collection when it is inside one, and one too low unless its
+// scanner stumbled. For a broken block collection, which may be the whole file,
+// where reading stopped is the better place.
+func syntaxFault(data []byte, err error) *Fault {
+	match := syntaxLine.FindStringSubmatch(strings.ReplaceAll(err.Error(), "\n", " "))
+	if match == nil {
+		return &Fault{Pos: Pos{1, 1}, What: "invalid YAML: " + err.Error()}
+	}
+	what := match[2]
+	line, _ := strconv.Atoi(match[1]) // 0 when the message has none
+	switch {
+	case strings.HasPrefix(what, "unknown anchor "):
+		return unknownAnchor(data, what)
+	case what == "did not find expected key" || what == "did not find expected '-' indicator":
+		line = stoppedAt(data)
+	case strings.HasPrefix(what, "did not find expected "):
+		line++
+	}
+	last := int(posAt(data, len(bytes.TrimRight(data, "\r\n"))).Line)
+	line = min(max(line, 1), last)
+	return &Fault{Pos: Pos{uint32(line), 1}, What: "invalid YAML: " + what}
+}
+
+// unknownAnchor finds the alias whose anchor the parser missed.
+func unknownAnchor(data []byte, what string) *Fault {
+	name := strings.TrimSuffix(strings.TrimPrefix(what, "unknown anchor '"), "' referenced")
+	at := max(bytes.Index(data, []byte("*"+name)), 0)
+	return &Fault{
+		Pos:  posAt(data, at),
+		What: "invalid YAML: unknown anchor " + quote(name),
+		Hint: "an anchor is written &" + name + " before its first alias",
+	}
+}
+
+// lookahead is how far the parser reads into a line to know how it begins.
+const lookahead = 4
+
+// stoppedAt is the line on which the parser gives up, found by parsing again
+// from a reader that hands out single octets.
+func stoppedAt(data []byte) int {
+	r := &trickle{data: data}
+	decoder := yaml.NewDecoder(r)
+	for {
+		if _, err := next(decoder); err != nil {
+			break
+		}
+	}
+	stop := posAt(data, r.read)
+	if stop.Column <= lookahead+1 {
+		return int(stop.Line) - 1
+	}
+	return int(stop.Line)
+}
+
+// trickle reads one octet at a time and knows how many were taken.
+type trickle struct {
+	data []byte
+	read int
+}
+
+func (t *trickle) Read(p []byte) (int, error) {
+	if t.read == len(t.data) {
+		return 0, io.EOF
+	}
+	p[0] = t.data[t.read]
+	t.read++
+	return 1, nil
+}

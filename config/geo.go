@@ -1,0 +1,147 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+func (d *decoder) geo(g *Geo) reader {
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "database", read: d.path(&g.Database, &g.DatabasePos)},
+			{name: "asn", read: d.path(&g.ASN, &g.ASNPos)},
+			{name: "networks", read: d.networks(&g.Networks)},
+			{name: "default", read: d.refer(kindRegion, &g.Default)},
+		})
+	}
+}
+
+func (d *decoder) networks(to *[]Network) reader {
+	return func(n *yaml.Node) {
+		collection(d, n, d.prefix, func(prefix netip.Prefix, key, value *yaml.Node) {
+			network := Network{Prefix: prefix, Pos: posOf(key)}
+			d.network(value, &network)
+			*to = append(*to, network)
+		})
+	}
+}
+
+// network reads where the clients of a network stand: one key that says it.
+func (d *decoder) network(n *yaml.Node, to *Network) {
+	ok := d.mapping(n, []field{
+		{name: "region", read: d.refer(kindRegion, &to.Region)},
+		{name: "country", read: into(&to.Country, d.country)},
+		{name: "location", read: into(&to.Location, d.location)},
+		{name: "continent", read: into(&to.Continent, d.continent)},
+		{name: "subdivision", read: into(&to.Subdivision, d.subdivision)},
+	})
+	if ok {
+		d.exactlyOne(n, "region", "country", "location", "continent", "subdivision")
+	}
+}
+
+func (d *decoder) regions(to *[]Region) reader {
+	return d.define(kindRegion, func(name string, key, value *yaml.Node) {
+		region := Region{Name: name, Pos: posOf(key)}
+		var location *Location
+		ok := d.mapping(value, []field{
+			{name: "location", read: into(&location, d.location)},
+			{name: "bias", read: d.whole(&region.Bias, -99, 99)},
+		})
+		if ok {
+			d.required(value, "location", "write location: [latitude, longitude]")
+		}
+		if location != nil {
+			region.Location = *location
+		}
+		*to = append(*to, region)
+	})
+}
+
+// location reads [latitude, longitude] in degrees.
+func (d *decoder) location(n *yaml.Node) (*Location, bool) {
+	if !d.kind(n, yaml.SequenceNode) {
+		return nil, false
+	}
+	if len(n.Content) != 2 {
+		d.fault(n, strconv.Itoa(len(n.Content))+" values", "write [latitude, longitude]")
+		return nil, false
+	}
+	lat, latOK := d.degrees(n.Content[0], "latitude", 90)
+	lon, lonOK := d.degrees(n.Content[1], "longitude", 180)
+	return &Location{Lat: lat, Lon: lon}, latOK && lonOK
+}
+
+// degrees reads a number from -most to most.
+func (d *decoder) degrees(n *yaml.Node, what string, most float64) (float64, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return 0, false
+	}
+	value, err := strconv.ParseFloat(s, 64)
+	within := strconv.FormatFloat(-most, 'g', -1, 64) + " to " + strconv.FormatFloat(most, 'g', -1, 64)
+	switch {
+	case n.Tag != "!!int" && n.Tag != "!!float", math.IsNaN(value), err != nil && !math.IsInf(value, 0):
+		d.fault(n, quote(s)+" is not a number", what+" is in degrees, "+within)
+	case math.Abs(value) > most:
+		d.fault(n, what+" "+quote(s)+" is out of range", within)
+	default:
+		return value, true
+	}
+	return 0, false
+}
+
+// country reads an ISO 3166-1 alpha-2 code, in either case.
+func (d *decoder) country(n *yaml.Node) (string, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return "", false
+	}
+	if len(s) != 2 || !letters(s) {
+		d.fault(n, quote(s)+" is not a country", "write its two letters (ISO 3166-1), such as DE")
+		return "", false
+	}
+	return strings.ToUpper(s), true
+}
+
+func (d *decoder) continent(n *yaml.Node) (string, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return "", false
+	}
+	switch code := strings.ToUpper(s); code {
+	case "AF", "AN", "AS", "EU", "NA", "OC", "SA":
+		return code, true
+	}
+	d.fault(n, quote(s)+" is not a continent", "write one of AF, AN, AS, EU, NA, OC, SA")
+	return "", false
+}
+
+// subdivision reads an ISO 3166-2 code: a country, a hyphen, one to three
+// letters or digits.
+func (d *decoder) subdivision(n *yaml.Node) (string, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return "", false
+	}
+	country, part, _ := strings.Cut(s, "-")
+	if len(country) != 2 || !letters(country) || len(part) < 1 || len(part) > 3 || !alphanumeric(part) {
+		d.fault(n, quote(s)+" is not a subdivision", "write its ISO 3166-2 code, such as US-CA")
+		return "", false
+	}
+	return strings.ToUpper(s), true
+}
+
+func letters(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !letter(r) })
+}
+
+func alphanumeric(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !letter(r) && (r < '0' || r > '9') })
+}
+
+func letter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }

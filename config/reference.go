@@ -1,0 +1,139 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// kind is a kind of thing that one part of the file defines and others name.
+type kind string
+
+const (
+	kindRegion kind = "region"
+	kindCheck  kind = "check"
+	kindPool   kind = "pool"
+)
+
+// section is the key under which things of a kind are defined.
+func (k kind) section() string { return string(k) + "s" }
+
+// nodes are names and the keys that define them.
+type nodes map[string]*yaml.Node
+
+// reference is a name that must be defined somewhere in the file.
+type reference struct {
+	kind kind
+	name string
+	node *yaml.Node
+}
+
+// refer reads the name of a thing of kind k.
+func (d *decoder) refer(k kind, into *string) reader {
+	return func(n *yaml.Node) {
+		if name, ok := d.word(n); ok {
+			*into = name
+			d.references = append(d.references, reference{k, name, n})
+		}
+	}
+}
+
+// define reads a section of the file: a mapping from names of kind k, which
+// others may then refer to.
+func (d *decoder) define(k kind, entry func(name string, key, value *yaml.Node)) reader {
+	return func(n *yaml.Node) {
+		if n.Kind != yaml.MappingNode {
+			delete(d.declared, k)
+		}
+		collection(d, n, d.handle, func(name string, key, value *yaml.Node) {
+			d.declared[k][name] = key
+			entry(name, key, value)
+		})
+	}
+}
+
+// handle is the name of a region, check, pool or member. Command lines and
+// logs hold such names between spaces, slashes and colons.
+func (d *decoder) handle(n *yaml.Node) (string, bool) {
+	name, ok := d.word(n)
+	if !ok {
+		return "", false
+	}
+	if strings.ContainsFunc(name, notInHandle) {
+		d.fault(n, quote(name)+" cannot be a name", "a name has no space, no control character, no / and no :")
+		return "", false
+	}
+	return name, true
+}
+
+func notInHandle(r rune) bool {
+	return r <= ' ' || r == 0x7f || r == '/' || r == ':' || r == '\u0085' || r == '\u00a0'
+}
+
+// resolve finds faults that only the whole file shows: references to nothing
+// and cycles of pools.
+func (d *decoder) resolve() {
+	hints := make(map[reference]string) // by kind and name alone
+	for _, ref := range d.references {
+		defined, readable := d.declared[ref.kind]
+		if _, ok := defined[ref.name]; ok || !readable {
+			continue
+		}
+		named := reference{kind: ref.kind, name: ref.name}
+		hint, ok := hints[named]
+		if !ok {
+			hint = d.hint(ref, len(hints))
+			hints[named] = hint
+		}
+		d.fault(ref.node, "no "+string(ref.kind)+" "+quote(ref.name), hint)
+	}
+	d.cycles()
+}
+
+// maxNearest bounds how many unknown names are compared with all known ones, so
+// that a file full of faults is told of as fast as another.
+const maxNearest = 100
+
+func (d *decoder) hint(ref reference, before int) string {
+	define := "define it under " + ref.kind.section()
+	if before >= maxNearest {
+		return define
+	}
+	if near, ok := nearest(ref.name, slices.Sorted(maps.Keys(d.declared[ref.kind]))); ok {
+		return "did you mean " + quote(near) + "?"
+	}
+	return define
+}
+
+// edge is a pool as a member of another.
+type edge struct {
+	to   string
+	node *yaml.Node // where it is written
+}
+
+// cycles says of each pool that leads back to itself where its cycle closes.
+func (d *decoder) cycles() {
+	done := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(d.nested)) {
+		d.descend(name, nil, done)
+	}
+}
+
+// descend follows the pools in name, which is reached by way of trail.
+func (d *decoder) descend(name string, trail []string, done map[string]bool) {
+	if done[name] {
+		return
+	}
+	trail = append(trail, name)
+	for _, e := range d.nested[name] {
+		if i := slices.Index(trail, e.to); i >= 0 {
+			loop := append(slices.Clone(trail[i:]), e.to)
+			d.fault(e.node, "pool cycle: "+strings.Join(loop, " -> "), "a pool cannot hold itself")
+			continue
+		}
+		d.descend(e.to, trail, done)
+	}
+	done[name] = true
+}

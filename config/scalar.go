@@ -1,0 +1,223 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// scalar is the text of a single value, whatever YAML takes it for: a version
+// of 1.10 stays "1.10".
+func (d *decoder) scalar(n *yaml.Node) (string, bool) {
+	if !d.kind(n, yaml.ScalarNode) {
+		return "", false
+	}
+	return n.Value, true
+}
+
+// word is a text that is not empty.
+func (d *decoder) word(n *yaml.Node) (string, bool) {
+	s, ok := d.scalar(n)
+	if ok && s == "" {
+		d.fault(n, "an empty value", "write at least one character")
+		return "", false
+	}
+	return s, ok
+}
+
+// into reads a value with parse; what parse refuses leaves the default.
+func into[T any](to *T, parse func(*yaml.Node) (T, bool)) reader {
+	return func(n *yaml.Node) {
+		if value, ok := parse(n); ok {
+			*to = value
+		}
+	}
+}
+
+// hold keeps a value to be read when others of its mapping are known.
+func hold(to **yaml.Node) reader { return func(n *yaml.Node) { *to = n } }
+
+func (d *decoder) text(to *string) reader { return into(to, d.scalar) }
+
+// maxString is the longest string of a TXT record, in octets (RFC 1035 3.3.14).
+const maxString = 255
+
+// identity reads a text that is answered as one string of a TXT record.
+func (d *decoder) identity(to *string) reader {
+	return into(to, func(n *yaml.Node) (string, bool) {
+		s, ok := d.word(n)
+		if ok && len(s) > maxString {
+			d.fault(n, fmt.Sprintf("%d octets", len(s)), fmt.Sprintf("at most %d", maxString))
+			return "", false
+		}
+		return s, ok
+	})
+}
+
+// flag reads true or false.
+func (d *decoder) flag(to *bool) reader {
+	return into(to, func(n *yaml.Node) (value, ok bool) {
+		s, ok := d.scalar(n)
+		if !ok {
+			return false, false
+		}
+		if n.Tag != "!!bool" {
+			d.fault(n, quote(s)+" is neither true nor false", "")
+			return false, false
+		}
+		return strings.EqualFold(s, "true"), true
+	})
+}
+
+// whole reads a whole number of a range that includes both ends.
+func (d *decoder) whole(to *int, least, most int) reader {
+	return into(to, func(n *yaml.Node) (int, bool) { return d.integer(n, least, most) })
+}
+
+func (d *decoder) integer(n *yaml.Node, least, most int) (int, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return 0, false
+	}
+	within := fmt.Sprintf("%d to %d", least, most)
+	value, err := strconv.Atoi(s)
+	switch {
+	case !decimal(s):
+		d.fault(n, quote(s)+" is not a whole number", within)
+	case n.Tag == "!!str":
+		d.fault(n, quote(s)+" is text", "write the number without quotes")
+	case err != nil || value < least || value > most:
+		d.fault(n, quote(s)+" is out of range", within)
+	default:
+		return value, true
+	}
+	return 0, false
+}
+
+// decimal reports whether s is a whole number the one way that all readers of
+// YAML understand: neither octal (010) nor 0x10 nor 1_000.
+func decimal(s string) bool {
+	digits := strings.TrimPrefix(s, "-")
+	if digits == "" || len(digits) > 1 && digits[0] == '0' {
+		return false
+	}
+	return !strings.ContainsFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+// maxTTL is the largest TTL in seconds (RFC 2181 8).
+const maxTTL = 1<<31 - 1
+
+// ttl reads whole seconds.
+func (d *decoder) ttl(to *uint32) reader {
+	return into(to, func(n *yaml.Node) (uint32, bool) {
+		if span, err := time.ParseDuration(n.Value); err == nil && n.Kind == yaml.ScalarNode && !decimal(n.Value) {
+			d.fault(n, quote(n.Value)+" has a unit", fmt.Sprintf("a TTL is whole seconds: write %d", int64(span.Seconds())))
+			return 0, false
+		}
+		seconds, ok := d.integer(n, 0, maxTTL)
+		return uint32(seconds), ok
+	})
+}
+
+// duration reads a Go duration of a range that includes both ends.
+func (d *decoder) duration(to *time.Duration, least, most time.Duration) reader {
+	return into(to, func(n *yaml.Node) (time.Duration, bool) {
+		s, ok := d.scalar(n)
+		if !ok {
+			return 0, false
+		}
+		value, err := time.ParseDuration(s)
+		switch {
+		case n.Tag == "!!int" || n.Tag == "!!float":
+			d.fault(n, quote(s)+" has no unit", "write "+quote(s+"s")+" for seconds")
+		case err != nil:
+			d.fault(n, quote(s)+" is not a duration", "write it like 500ms, 5s or 1m30s")
+		case value < least || value > most:
+			d.fault(n, quote(s)+" is out of range", span(least)+" to "+span(most))
+		default:
+			return value, true
+		}
+		return 0, false
+	})
+}
+
+// span is a duration without the zero units that String gives it.
+func span(t time.Duration) string {
+	s := t.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// path reads the path of a file, relative to the folder of the configuration.
+func (d *decoder) path(to *string, pos *Pos) reader {
+	return func(n *yaml.Node) {
+		s, ok := d.word(n)
+		if !ok {
+			return
+		}
+		if !filepath.IsAbs(s) {
+			s = filepath.Join(filepath.Dir(d.file), s)
+		}
+		*to, *pos = s, posOf(n)
+	}
+}
+
+// pattern reads a regular expression in Go's syntax (RE2).
+func (d *decoder) pattern(to **regexp.Regexp) reader {
+	return into(to, func(n *yaml.Node) (*regexp.Regexp, bool) {
+		s, ok := d.word(n)
+		if !ok {
+			return nil, false
+		}
+		re, err := regexp.Compile(s)
+		if err != nil {
+			d.fault(n, quote(s)+" is not a regular expression: "+reason(err), "the syntax is Go's, RE2")
+			return nil, false
+		}
+		return re, true
+	})
+}
+
+// reason is what is wrong with a pattern, without repeating all of it.
+func reason(err error) string {
+	var bad *syntax.Error
+	if errors.As(err, &bad) {
+		return string(bad.Code) + " at " + quote(bad.Expr)
+	}
+	return err.Error()
+}
+
+// oneOf reads a word of a closed set; later are those of features that this
+// version does not have.
+func (d *decoder) oneOf(n *yaml.Node, what string, words, later []string) (string, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return "", false
+	}
+	if slices.Contains(words, s) {
+		return s, true
+	}
+	hint := "known: " + strings.Join(words, ", ")
+	if slices.Contains(later, s) {
+		d.fault(n, what+" "+quote(s)+" is "+notSupported, hint)
+		return "", false
+	}
+	if near, ok := nearest(s, words); ok {
+		hint = "did you mean " + quote(near) + "?"
+	}
+	d.fault(n, "unknown "+what+" "+quote(s), hint)
+	return "", false
+}

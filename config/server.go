@@ -1,0 +1,132 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// document reads the whole file.
+func (d *decoder) document(root *yaml.Node) *Config {
+	cfg := &Config{File: d.file, Server: d.defaults.server}
+	keys := []field{
+		{name: "server", read: d.server(&cfg.Server)},
+		{name: "geo", read: d.geo(&cfg.Geo)},
+		{name: "regions", read: d.regions(&cfg.Regions)},
+		{name: "checks", read: d.checks(&cfg.Checks)},
+		{name: "pools", read: d.pools(&cfg.Pools)},
+		{name: "zones", read: d.zones(&cfg.Zones)},
+	}
+	if d.mapping(root, append(keys, later("admin", "state")...)) {
+		cfg.complete()
+	}
+	return cfg
+}
+
+// complete fills in the defaults that come from another part of the file.
+func (c *Config) complete() {
+	if c.Geo.Default == "" && len(c.Regions) > 0 {
+		c.Geo.Default = c.Regions[0].Name
+	}
+	answers := make(map[string]int, len(c.Pools))
+	for _, p := range c.Pools {
+		answers[p.Name] = p.Answers
+	}
+	for _, z := range c.Zones {
+		for i := range z.Names {
+			if name := &z.Names[i]; name.Answers == poolsAnswers {
+				name.Answers = answers[name.Pool]
+			}
+		}
+	}
+}
+
+// maxWorkers is the most UDP workers for one address: more than any machine
+// has cores that a worker could use.
+const maxWorkers = 1024
+
+func (d *decoder) server(s *Server) reader {
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "listen", read: d.listen(&s.Listen)},
+			{name: "workers", read: d.whole(&s.Workers, 0, maxWorkers)},
+			{name: "nsid", read: d.identity(&s.NSID)},
+			{name: "version", read: d.identity(&s.Version)},
+			{name: "udp_size", read: d.whole(&s.UDPSize, 512, 4096)},
+			{name: "ecs", read: d.flag(&s.ECS)},
+			{name: "tcp", read: d.tcp(&s.TCP)},
+		})
+	}
+}
+
+// maxConnections is beyond what one process can hold open.
+const maxConnections = 1_000_000
+
+func (d *decoder) tcp(t *TCP) reader {
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "idle", read: d.duration(&t.Idle, time.Millisecond, time.Hour)},
+			{name: "max", read: d.whole(&t.Max, 1, maxConnections)},
+			{name: "per_client", read: d.whole(&t.PerClient, 1, maxConnections)},
+		})
+	}
+}
+
+func (d *decoder) listen(to *[]netip.AddrPort) reader {
+	return func(n *yaml.Node) {
+		var addrs []netip.AddrPort
+		ok := d.list(n, func(item *yaml.Node) {
+			a, ok := d.addrPort(item)
+			if !ok {
+				return
+			}
+			if a.Port() != 0 && slices.Contains(addrs, a) {
+				d.fault(item, quote(item.Value)+" is listed twice", "leave one out")
+			}
+			addrs = append(addrs, a)
+		})
+		if ok && len(n.Content) == 0 {
+			d.faultAtKey(n, "an empty list", "write at least one address, or leave the key out")
+		}
+		*to = addrs
+	}
+}
+
+func (d *decoder) addrPort(n *yaml.Node) (netip.AddrPort, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	a, err := netip.ParseAddrPort(s)
+	switch {
+	case err != nil:
+		d.fault(n, quote(s)+" is not an address and port", addrPortHint(s))
+	case a.Addr().Zone() != "":
+		d.fault(n, quote(s)+" has a zone", "listen on an address that is not link-local")
+	case a.Addr().Is4In6():
+		d.fault(n, quote(s)+" is an IPv4 address in IPv6 form", "write "+netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String())
+	case a.Addr().IsMulticast():
+		d.fault(n, quote(s)+" is a multicast address", "listen on an address of this host")
+	default:
+		return a, true
+	}
+	return netip.AddrPort{}, false
+}
+
+func addrPortHint(s string) string {
+	if port, ok := strings.CutPrefix(s, ":"); ok && decimal(port) {
+		return `write "0.0.0.0:` + port + `" and "[::]:` + port + `" for every address of both families`
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		return "write " + netip.AddrPortFrom(a, 53).String()
+	}
+	if trimmed := trimZeros(s); trimmed != s {
+		if a, err := netip.ParseAddrPort(trimmed); err == nil {
+			return "octets have no leading zeros: write " + a.String()
+		}
+	}
+	return "write it like 192.0.2.53:53 or [2001:db8::53]:53"
+}

@@ -1,0 +1,254 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxRecords is how many addresses one answer may carry before resolvers begin
+// to refuse it (BIND's max-records-per-type).
+const maxRecords = 100
+
+// survey warns of what is allowed and yet seldom meant. It takes a sound
+// configuration.
+func (d *decoder) survey(cfg *Config) {
+	if len(cfg.Zones) == 0 {
+		d.warn(d.root, "no zones: every query is refused", "write at least one under zones")
+	}
+	s := &surveyor{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily)}
+	for i := range cfg.Pools {
+		s.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
+	}
+	for i := range cfg.Pools {
+		s.mixedFamilies(&cfg.Pools[i])
+		s.largeAnswers(&cfg.Pools[i])
+	}
+	for i := range cfg.Zones {
+		s.largeNames(&cfg.Zones[i])
+	}
+	d.unused()
+	d.shadowed(cfg)
+}
+
+// unused warns of what is defined and never referred to.
+func (d *decoder) unused() {
+	used := make(map[reference]bool) // by kind and name alone
+	for _, ref := range d.references {
+		used[reference{kind: ref.kind, name: ref.name}] = true
+	}
+	for k, defined := range d.declared {
+		for name, key := range defined {
+			if !used[reference{kind: k, name: name}] {
+				d.warn(key, string(k)+" "+quote(name)+" is not used", "")
+			}
+		}
+	}
+}
+
+// shadowed warns of names that a zone inside theirs answers: the closest zone wins.
+func (d *decoder) shadowed(cfg *Config) {
+	apexes := make(map[Name]bool, len(cfg.Zones))
+	for _, z := range cfg.Zones {
+		apexes[z.Name] = true
+	}
+	for _, z := range outerZones(cfg.Zones, apexes) {
+		for i, b := range z.Names {
+			if inner, ok := enclosing(b.Name, z.Name, apexes); ok {
+				d.warn(d.nameKey(z, i), quote(string(b.Name))+" is answered by zone "+quote(string(inner)), "move it there")
+			}
+		}
+	}
+}
+
+// outerZones are the zones that have another zone inside.
+func outerZones(zones []Zone, apexes map[Name]bool) []*Zone {
+	outer := make(map[Name]bool)
+	for _, z := range zones {
+		for name := z.Name; name != "."; {
+			name = name.parent()
+			if apexes[name] {
+				outer[name] = true
+			}
+		}
+	}
+	var found []*Zone
+	for i := range zones {
+		if outer[zones[i].Name] {
+			found = append(found, &zones[i])
+		}
+	}
+	return found
+}
+
+// enclosing is the longest of the apexes that name lies within, if it is not zone.
+func enclosing(name, zone Name, apexes map[Name]bool) (Name, bool) {
+	for ; name != zone; name = name.parent() {
+		if apexes[name] {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// nameKey is the key of the i-th name of a sound zone.
+func (d *decoder) nameKey(z *Zone, i int) *yaml.Node {
+	for key, value := range pairs(child(d.root, "zones")) {
+		if posOf(key) == z.Pos {
+			return child(value, "names").Content[2*i]
+		}
+	}
+	panic("config: a zone from nowhere: " + string(z.Name)) // each was read from this mapping
+}
+
+// perFamily is a number of addresses for each family: IPv4, IPv6.
+type perFamily [2]int
+
+func (p perFamily) most() int { return max(p[0], p[1]) }
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// surveyor looks at pools as a tree.
+type surveyor struct {
+	*decoder
+	pools   map[string]*Pool
+	sizes   map[string]perFamily // what size found
+	records map[draw]perFamily   // what answer found
+}
+
+// draw is a pool and how many of its members an answer may draw; 0: all.
+type draw struct {
+	pool    string
+	answers int
+}
+
+// plus adds up to a bound that no warning needs to see past: nested pools
+// multiply, and must not overflow.
+func (p perFamily) plus(q perFamily) perFamily {
+	const bound = 1 << 20
+	return perFamily{min(p[0]+q[0], bound), min(p[1]+q[1], bound)}
+}
+
+// size is how many addresses a member leads to.
+func (s *surveyor) size(m *Member) perFamily {
+	var n perFamily
+	for _, a := range m.Addresses {
+		n[family(a)]++
+	}
+	if m.Pool == "" {
+		return n
+	}
+	if known, ok := s.sizes[m.Pool]; ok {
+		return known
+	}
+	for i := range s.pools[m.Pool].Members {
+		n = n.plus(s.size(&s.pools[m.Pool].Members[i]))
+	}
+	s.sizes[m.Pool] = n
+	return n
+}
+
+// mixedFamilies warns of a pool some of whose members lack a family that
+// others have: they are passed over for it, and their weight goes to the rest.
+func (s *surveyor) mixedFamilies(p *Pool) {
+	for f, name := range [...]string{"IPv4", "IPv6"} {
+		var without []string
+		for i := range p.Members {
+			if s.size(&p.Members[i])[f] == 0 {
+				without = append(without, quote(p.Members[i].Name))
+			}
+		}
+		if len(without) == 0 || len(without) == len(p.Members) {
+			continue
+		}
+		s.warn(s.declared[kindPool][p.Name],
+			fmt.Sprintf("%d of %d members have no %s address: %s", len(without), len(p.Members), name, few(without)),
+			"members of one pool best have the same families")
+	}
+}
+
+// few is a list for a message, cut where it is long.
+func few(words []string) string {
+	const most = 5
+	if len(words) > most {
+		return strings.Join(words[:most], ", ") + ", ..."
+	}
+	return strings.Join(words, ", ")
+}
+
+func (s *surveyor) largeAnswers(p *Pool) {
+	if n := s.answer(p, p.Answers).most(); n > maxRecords {
+		s.warn(s.declared[kindPool][p.Name], tooManyRecords(n), largeHint)
+	}
+}
+
+// largeNames is largeAnswers for names with answers of their own.
+func (s *surveyor) largeNames(z *Zone) {
+	for i, b := range z.Names {
+		p := s.pools[b.Pool]
+		if b.Answers == p.Answers {
+			continue
+		}
+		if n := s.answer(p, b.Answers).most(); n > maxRecords {
+			s.warn(s.nameKey(z, i), tooManyRecords(n), largeHint)
+		}
+	}
+}
+
+func tooManyRecords(n int) string { return fmt.Sprintf("up to %d addresses in one answer", n) }
+
+const largeHint = "resolvers such as BIND refuse more than 100: write a smaller answers"
+
+// answer is the most addresses that pool p brings when it may draw so many
+// members; 0: all. Under proximity they are all of one region.
+func (s *surveyor) answer(p *Pool, answers int) perFamily {
+	if known, ok := s.records[draw{p.Name, answers}]; ok {
+		return known
+	}
+	byRegion := make(map[string][]perFamily)
+	for i := range p.Members {
+		m := &p.Members[i]
+		region := ""
+		if p.Policy == Proximity {
+			region = m.Region
+		}
+		brings := s.size(m)
+		if m.Pool != "" {
+			inner := s.pools[m.Pool]
+			brings = s.answer(inner, inner.Answers)
+		}
+		byRegion[region] = append(byRegion[region], brings)
+	}
+	var most perFamily
+	for _, members := range byRegion {
+		drawn := largest(members, answers)
+		most = perFamily{max(most[0], drawn[0]), max(most[1], drawn[1])}
+	}
+	s.records[draw{p.Name, answers}] = most
+	return most
+}
+
+// largest is the sum, for each family, of the n largest numbers; 0: of all.
+func largest(members []perFamily, n int) perFamily {
+	if n == 0 || n > len(members) {
+		n = len(members)
+	}
+	var sum perFamily
+	for f := range sum {
+		slices.SortFunc(members, func(a, b perFamily) int { return b[f] - a[f] })
+		for _, m := range members[:n] {
+			var one perFamily
+			one[f] = m[f]
+			sum = sum.plus(one)
+		}
+	}
+	return sum
+}

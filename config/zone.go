@@ -1,0 +1,209 @@
+package config
+
+import (
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+func (d *decoder) zones(to *[]Zone) reader {
+	return func(n *yaml.Node) {
+		collection(d, n, d.zoneName, func(name Name, key, value *yaml.Node) {
+			z := d.defaults.zone
+			z.Name, z.Pos = name, posOf(key)
+			d.zone(value, &z)
+			*to = append(*to, z)
+		})
+	}
+}
+
+// domain reads a domain name that is written in full.
+func (d *decoder) domain(n *yaml.Node) (Name, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return "", false
+	}
+	return d.domainName(n, s)
+}
+
+func (d *decoder) domainName(n *yaml.Node, s string) (Name, bool) {
+	name, err := ParseName(s)
+	if err != nil {
+		d.fault(n, err.Error(), "")
+		return "", false
+	}
+	return name, true
+}
+
+func (d *decoder) zoneName(n *yaml.Node) (Name, bool) {
+	name, ok := d.domain(n)
+	if ok && strings.Contains(string(name), "*") {
+		d.fault(n, "a zone has no wildcard in its name", `write the wildcard under the zone's names, such as "*"`)
+		return "", false
+	}
+	return name, ok
+}
+
+func (d *decoder) zone(n *yaml.Node, z *Zone) {
+	var names, nameservers *yaml.Node
+	ok := d.mapping(n, []field{
+		{name: "nameservers", read: hold(&nameservers)},
+		{name: "contact", read: into(&z.Contact, d.mailbox)},
+		{name: "ttl", read: d.ttl(&z.TTL)},
+		{name: "negative_ttl", read: d.ttl(&z.NegativeTTL)},
+		{name: "file", read: d.path(&z.File, &z.FilePos)},
+		{name: "names", read: hold(&names)},
+	})
+	if !ok {
+		return
+	}
+	if child(n, "file") == nil {
+		const origin = "SOA and NS are made from nameservers and contact, or come from file"
+		d.required(n, "nameservers", origin)
+		d.required(n, "contact", origin)
+	}
+	balanced := make(map[Name]bool)
+	if names != nil {
+		d.balancedNames(names, z, balanced)
+	}
+	if nameservers != nil {
+		d.nameservers(nameservers, z, balanced)
+	}
+}
+
+// mailbox reads the address of who answers for a zone, as SOA RNAME has it:
+// the local part is one label, its dots escaped (RFC 1035 8).
+func (d *decoder) mailbox(n *yaml.Node) (Name, bool) {
+	s, ok := d.word(n)
+	if !ok {
+		return "", false
+	}
+	local, host, found := strings.Cut(s, "@")
+	if !found || local == "" || strings.ContainsAny(local, `\"()<>,;: `) {
+		d.fault(n, quote(s)+" is not a mailbox", "write it like hostmaster@example.com")
+		return "", false
+	}
+	if _, ok := d.domainName(n, host); !ok {
+		return "", false
+	}
+	return d.domainName(n, strings.ReplaceAll(local, ".", `\.`)+"."+host)
+}
+
+func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]bool) {
+	collection(d, n, d.nameserverName, func(name Name, key, value *yaml.Node) {
+		ns := Nameserver{Name: name, Pos: posOf(key)}
+		if name.Within(z.Name) {
+			d.inside(key, value, &ns)
+			if balanced[name] && len(ns.Addresses) > 0 {
+				d.fault(key, "nameserver "+quote(string(name))+" is under names too", "its addresses are either its own or a pool's")
+			}
+		} else {
+			d.outside(value, z)
+		}
+		z.Nameservers = append(z.Nameservers, ns)
+	})
+	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+		d.faultAtKey(n, "no nameserver", "a zone has at least one")
+	}
+}
+
+func (d *decoder) nameserverName(n *yaml.Node) (Name, bool) {
+	name, ok := d.domain(n)
+	if ok && strings.Contains(string(name), "*") {
+		d.fault(n, quote(n.Value)+" is not a host name", "write it like ns1.example.com")
+		return "", false
+	}
+	return name, ok
+}
+
+// inside reads the addresses of a nameserver whose name is the zone's to answer.
+func (d *decoder) inside(key, value *yaml.Node, ns *Nameserver) {
+	if isNull(value) || value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
+		d.fault(key, "nameserver "+quote(key.Value)+" is inside the zone and has no address", "give it the list of its addresses")
+		return
+	}
+	d.unicasts(&ns.Addresses)(value)
+}
+
+// outside holds that a nameserver elsewhere has no address here: whoever serves
+// its zone tells it, and would be contradicted.
+func (d *decoder) outside(value *yaml.Node, z *Zone) {
+	if isNull(value) {
+		return
+	}
+	if d.kind(value, yaml.SequenceNode) && len(value.Content) > 0 {
+		d.fault(value, "an address for a nameserver outside zone "+quote(string(z.Name)), "write []: its own zone tells its addresses")
+	}
+}
+
+// poolsAnswers stands for a name's answers until its pool is known.
+const poolsAnswers = -1
+
+func (d *decoder) balancedNames(n *yaml.Node, z *Zone, seen map[Name]bool) {
+	parse := func(key *yaml.Node) (Name, bool) { return d.balancedName(key, z.Name) }
+	z.Names = make([]BalancedName, 0, len(n.Content)/2)
+	collection(d, n, parse, func(name Name, key, value *yaml.Node) {
+		b := BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}
+		ok := d.mapping(value, []field{
+			{name: "pool", read: d.refer(kindPool, &b.Pool)},
+			{name: "ttl", read: d.ttl(&b.TTL)},
+			{name: "answers", read: d.whole(&b.Answers, 0, maxAnswers)},
+		})
+		if ok {
+			d.required(value, "pool", "write {pool: NAME}")
+		}
+		seen[name] = true
+		z.Names = append(z.Names, b)
+	})
+}
+
+// balancedName reads a name under a zone: relative to it, "@" for the zone
+// itself, or absolute with a final dot.
+func (d *decoder) balancedName(key *yaml.Node, zone Name) (Name, bool) {
+	s := key.Value
+	full := s
+	switch {
+	case s == "@":
+		return zone, true
+	case s == "" || absolute(s):
+	case zone == ".":
+		full = s + "."
+	default:
+		full = s + "." + string(zone)
+	}
+	name, ok := d.domainName(key, full)
+	switch {
+	case !ok:
+		return "", false
+	case !name.Within(zone):
+		d.fault(key, quote(s)+" is outside zone "+quote(string(zone)), "names here are relative, or absolute and in the zone")
+		return "", false
+	case strayAsterisk(string(name)):
+		d.fault(key, quote(s)+" has an asterisk that is no wildcard", `a wildcard is a whole first label: "*" or "*.t"`)
+		return "", false
+	case len(full) > len(s) && zone != ".":
+		d.twiceInZone(key, name, zone)
+	}
+	return name, true
+}
+
+// absolute reports whether s ends in a dot that is not escaped.
+func absolute(s string) bool {
+	head, ok := strings.CutSuffix(s, ".")
+	return ok && (len(head)-len(strings.TrimRight(head, `\`)))%2 == 0
+}
+
+// strayAsterisk reports whether a name has an asterisk elsewhere than as its
+// whole first label (RFC 4592 2.1.1).
+func strayAsterisk(name string) bool {
+	return strings.Contains(strings.TrimPrefix(name, "*."), "*")
+}
+
+// twiceInZone warns of www.example.com under zone example.com that lacks its
+// final dot.
+func (d *decoder) twiceInZone(key *yaml.Node, name, zone Name) {
+	written := name[:len(name)-len(zone)]
+	if written.Within(zone) {
+		d.warn(key, "this is "+quote(string(name)), "end it in a dot for "+quote(string(written)))
+	}
+}
