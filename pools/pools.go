@@ -1,13 +1,53 @@
 // Package pools steers: it decides which addresses answer a client.
+//
+// A pool is one policy over members; a member is an endpoint, which has
+// addresses, or another pool. All pools of a configuration are one [Tree]:
+//
+//	name ──► pool "web" (proximity)
+//	           ├─ us-east ─┬─ use-1   192.0.2.10  2001:db8:1::10
+//	           │           └─ use-2   192.0.2.11
+//	           ├─ eu-west ─── euw-1   198.51.100.10
+//	           └─ ap-south ── aps ──► pool "web-india" (weighted)
+//	                                    ├─ bom-1   203.0.113.10
+//	                                    └─ bom-2   203.0.113.11
+//
+// The words, which are those of the configuration: a member is live, which is
+// to say eligible, for a family when it is enabled, has weight, and its address
+// of that family is up (or, where it has none of that family, its other one
+// is). A pool is live when min_up of its members are. Parents see only that.
+//
+// A group is the members of one pool that share a region; those without a
+// region are one group too. Policies choose among eligible members whatever
+// families they have, so that the A and the AAAA of a client lead to one region;
+// only then, inside the group, is a member looked for that has the family.
+//
+// # How it is laid out
+//
+// [Compile] numbers pools, members, addresses and targets and puts each kind in
+// one flat slice without pointers, so that a million members cost the garbage
+// collector nothing. Which members are live is a bit set for each pool and
+// family, and a second one, which no verdict changes, says what failing open
+// may choose from:
+//
+//	verdict turns ──► Apply ──► bits of the pools that have the target,
+//	                            then of their parents, then no further
+//	question ──► Decide ──► reads those bits, one atomic load a word
+//
+// Apply writes under a lock that only writers take. Decide takes none: it
+// copies a pool's bits once and goes by the copy, so a verdict that turns
+// meanwhile is seen wholly or not at all within one pool. Between a pool and
+// its parent it may be seen in the one and not yet in the other; Decide then
+// passes the pool over as it would a moment later.
+//
+// # Where policies live
+//
+// Each policy is a file with its truth table: proximity.go, weighted.go,
+// roundrobin.go, failover.go. A policy narrows what may be chosen from, or
+// chooses from it, or both; policy.go lists which. The rest (families,
+// `answers`, nesting, fallback, failing open) is decide.go's and the same for all.
 package pools
 
-import (
-	"net/netip"
-
-	"meridian/config"
-	"meridian/geo"
-	"meridian/health"
-)
+import "net/netip"
 
 // Family is an address family.
 type Family uint8
@@ -18,31 +58,10 @@ const (
 	IPv6
 )
 
+func (f Family) String() string { return [...]string{"IPv4", "IPv6"}[f] }
+
 // ID is the index of a pool in the configuration's Pools.
 type ID uint32
-
-// Tree is all pools, compiled. Its shape never changes; which members are live
-// follows the verdicts given to Apply. Decide and Explain may run on any
-// number of goroutines beside one another and beside Apply.
-type Tree struct{}
-
-// Compile compiles cfg's pools; every target counts as up until Apply says otherwise.
-func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) { panic("skeleton") }
-
-// Targets is what must be probed, each distinct (check, address) once. Do not change it.
-func (t *Tree) Targets() []health.Target { panic("skeleton") }
-
-// Apply takes turns over into the pools that they concern, and only those.
-// Turn.Index is an index of Targets. The changes say which pools bound to names
-// began or ended to fail open or to use their fallback.
-func (t *Tree) Apply(turns []health.Turn) []Change { panic("skeleton") }
-
-// Change is a pool's turning from one Mode to another for a family.
-type Change struct {
-	Pool     string
-	Family   Family
-	From, To Mode
-}
 
 // Mode is how a pool that a name is bound to answers.
 type Mode uint8
@@ -63,7 +82,7 @@ func (m Mode) String() string {
 type Question struct {
 	Pool    ID
 	Family  Family
-	Answers int        // most addresses: the name's setting; 0: all
+	Answers int        // most members drawn, in place of the pool's own: the name's setting; 0: all
 	Client  netip.Addr // who is to be served: the ECS address or the packet's source
 	Draw    uint64     // one random number; equal draws give equal answers
 }
@@ -72,34 +91,4 @@ type Question struct {
 type Decision struct {
 	Mode  Mode
 	Scope uint8 // ECS scope: 0 when the decision did not look at the client
-}
-
-// Scratch is a worker's own memory: Decide's output, the turns of round-robin
-// pools, and what recursion needs. Not for concurrent use. Made by Tree.Scratch
-// for one tree.
-type Scratch struct {
-	Addrs []netip.Addr // the answer of the last Decide, all of the asked family; valid until the next
-}
-
-// Scratch makes the scratch of one worker.
-func (t *Tree) Scratch() *Scratch { panic("skeleton") }
-
-// Decide is the one pure decision function (DESIGN 1): it neither locks, nor allocates, nor calls out. An empty s.Addrs is NODATA.
-func (t *Tree) Decide(q Question, s *Scratch) Decision { panic("skeleton") }
-
-// Explain is Decide, recorded.
-func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) { panic("skeleton") }
-
-// Step is a member as the decision looked at it.
-type Step struct {
-	Pool       string   `json:"pool"`
-	Policy     string   `json:"policy"`
-	Member     string   `json:"member"`
-	Region     string   `json:"region,omitempty"`
-	Verdict    string   `json:"verdict"` // unknown up down disabled ...
-	Eligible   bool     `json:"eligible"`
-	Chosen     bool     `json:"chosen"`
-	Reason     string   `json:"reason"`
-	DistanceKm *float64 `json:"distance_km,omitempty"`
-	Weight     *int     `json:"weight,omitempty"`
 }

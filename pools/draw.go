@@ -1,0 +1,28 @@
+package pools
+
+import "math/bits"
+
+// golden is 2^64 over the golden ratio, the step of splitmix64.
+const golden = 0x9e3779b97f4a7c15
+
+// A seed is the randomness of one visit to a pool. Its draws are numbered
+// rather than taken from a stream, so that how many draws one family needs
+// cannot shift those of the other: the A and the AAAA of one draw keep company.
+type seed uint64
+
+// draw is the n-th random number of a seed.
+func (s seed) draw(n int) uint64 { return mix(uint64(s) + golden*uint64(n+1)) }
+
+// below maps the random number r onto 0..n-1 (Lemire's multiplication; the bias
+// is under n/2^64, nothing for the weights that a pool can have).
+func below(r, n uint64) uint64 {
+	hi, _ := bits.Mul64(r, n)
+	return hi
+}
+
+// mix is the output function of splitmix64: nearby inputs give unrelated outputs.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

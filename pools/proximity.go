@@ -1,0 +1,50 @@
+package pools
+
+import "fmt"
+
+// narrowToNearest leaves the eligible members of the nearest region that has
+// any (DESIGN 5.1), and widens the scope to what that took to know:
+//
+//	first in the client's ranking with an eligible member   left               looked at the client
+//	the k-th region                                         those of the k-th  up to its k-th nearest
+//	none                                                    those of no region no: so it is for everybody
+//
+// Later draws stay in that region: an answer never reaches into the next.
+func (s *Scratch) narrowToNearest(v *visit) {
+	if v.table == none { // one group only
+		return
+	}
+	t := s.tree
+	table := t.tables[v.table]
+	leaf := table.Lookup(s.client)
+	for k, region := range table.Ranking(leaf) {
+		// The table ranks the very regions that are the pool's groups, in order.
+		if g := t.group(v.pool, uint32(region)); v.eligible.meets(g) {
+			s.scope = max(s.scope, table.Scope(leaf, k))
+			v.narrowTo(g)
+			s.record.narrowed(s, v, k)
+			return
+		}
+	}
+	v.narrowTo(t.group(v.pool, v.ngroups-1))
+	s.record.narrowed(s, v, -1)
+}
+
+// narrowTo leaves the members of g.
+func (v *visit) narrowTo(g set) {
+	v.eligible.keep(g)
+	v.giving.keep(g)
+}
+
+// whyNearest tells why proximity chose m.
+func (s *Scratch) whyNearest(v *visit, from set, m int) string {
+	region := s.tree.cfg.Pools[v.id].Members[m].Region
+	if region == "" {
+		return "no region has an eligible member; " + s.whyWeight(v, from, m)
+	}
+	text := fmt.Sprintf("nearest region with an eligible member: %s", s.record.distance(s, region)) + v.nearer
+	if from.count() > 1 {
+		text += "; " + s.whyWeight(v, from, m)
+	}
+	return text
+}

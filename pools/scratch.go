@@ -1,0 +1,43 @@
+package pools
+
+import "net/netip"
+
+// Scratch is a worker's own memory: Decide's output, the turns of round-robin
+// pools, and what recursion needs. Not for concurrent use. Made by Tree.Scratch
+// for one tree.
+type Scratch struct {
+	Addrs []netip.Addr // the answer of the last Decide, all of the asked family; valid until the next
+
+	tree  *Tree
+	turns []uint32 // by pool.turn and family
+
+	// Of the question under way.
+	family Family
+	client netip.Addr
+	scope  uint8
+	picked []uint32  // numbers of the addresses of the answer
+	words  []uint64  // a stack of sets, one frame for each pool being walked
+	top    int       // of the stack
+	record *recorder // nil but in Explain
+}
+
+// Scratch makes the scratch of one worker.
+func (t *Tree) Scratch() *Scratch {
+	return &Scratch{
+		tree:   t,
+		turns:  make([]uint32, 2*t.turns),
+		words:  make([]uint64, t.deepest),
+		Addrs:  make([]netip.Addr, 0, 16),
+		picked: make([]uint32, 0, 16),
+	}
+}
+
+// setsPerVisit is how many sets a pool being walked keeps on the stack.
+const setsPerVisit = 3
+
+// take takes a set of some words from the stack. What is in it is left over.
+func (s *Scratch) take(words uint32) set {
+	from := s.top
+	s.top += int(words)
+	return s.words[from:s.top:s.top]
+}

@@ -1,0 +1,98 @@
+package pools
+
+import (
+	"fmt"
+
+	"meridian/config"
+	"meridian/health"
+)
+
+// Targets is what must be probed, each distinct (check, address) once. Do not change it.
+func (t *Tree) Targets() []health.Target { return t.targets }
+
+// User is a member that has a target's address.
+type User struct{ Pool, Member, Region string }
+
+// Users lists the members that a target, by its index in Targets, matters to.
+func (t *Tree) Users(target int) []User {
+	var users []User
+	for _, u := range t.users.of(uint32(target)) {
+		p := &t.cfg.Pools[u.pool]
+		m := &p.Members[u.member]
+		users = append(users, User{p.Name, m.Name, m.Region})
+	}
+	return users
+}
+
+// Turns is what turns all addresses of an endpoint to a verdict when given to
+// Apply: for rehearsals, where no prober says so. Members that share an address
+// and its check turn together.
+func (t *Tree) Turns(pool, member string, to health.Verdict) ([]health.Turn, error) {
+	id, i, err := t.find(pool, member)
+	if err != nil {
+		return nil, err
+	}
+	m := &t.members[t.pools[id].first+uint32(i)]
+	if m.child != none {
+		return nil, fmt.Errorf("member %q of pool %q is pool %q: its verdict follows its members; turn those", member, pool, t.cfg.Pools[m.child].Name)
+	}
+	var turns []health.Turn
+	for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
+		if r.target == none {
+			return nil, fmt.Errorf("member %q of pool %q has no check: it is always up", member, pool)
+		}
+		turns = append(turns, health.Turn{
+			Index:  int(r.target),
+			Target: t.targets[r.target],
+			From:   t.verdict(r.target),
+			To:     to,
+			Reason: "as told",
+		})
+	}
+	return turns, nil
+}
+
+// find finds a member by name.
+func (t *Tree) find(pool, member string) (ID, int, error) {
+	for id := range t.cfg.Pools {
+		p := &t.cfg.Pools[id]
+		if p.Name != pool {
+			continue
+		}
+		for i := range p.Members {
+			if p.Members[i].Name == member {
+				return ID(id), i, nil
+			}
+		}
+		return 0, 0, fmt.Errorf("pool %q has no member %q; it has %s", pool, member, memberNames(p))
+	}
+	return 0, 0, fmt.Errorf("no pool %q", pool)
+}
+
+// memberNames lists a pool's members, as many as fit a message.
+func memberNames(p *config.Pool) string {
+	const most = 8
+	text := ""
+	for i := range p.Members {
+		if i == most {
+			return text + fmt.Sprintf(" and %d more", len(p.Members)-most)
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%q", p.Members[i].Name)
+	}
+	return text
+}
+
+// verdict is a target's present verdict.
+func (t *Tree) verdict(target uint32) health.Verdict {
+	word, bit := target/64, uint64(1)<<(target%64)
+	switch {
+	case t.down[word].Load()&bit != 0:
+		return health.Down
+	case t.up[word].Load()&bit != 0:
+		return health.Up
+	}
+	return health.Unknown
+}

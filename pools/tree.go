@@ -1,0 +1,169 @@
+package pools
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"meridian/config"
+	"meridian/geo"
+	"meridian/health"
+)
+
+// none stands for no pool, no target, no table.
+const none = ^uint32(0)
+
+// Tree is all pools, compiled. Its shape never changes; which members are live
+// follows the verdicts given to Apply. Decide and Explain may run on any
+// number of goroutines beside one another and beside Apply.
+type Tree struct {
+	cfg    *config.Config // names and texts, for what is told to people
+	where  *geo.Locator   // for Explain
+	tables []*geo.Table   // each that a proximity pool asks, once
+
+	pools   []pool   // by ID
+	members []member // pool after pool, in the order written
+	weights []uint32 // beside members; 0 for those that are disabled
+	groups  set      // pool after pool: the members of each group, pool.words words a group
+	refs    []ref    // member after member: its IPv4 addresses, then its IPv6 ones
+	v4      [][4]byte
+	v6      [][16]byte
+	targets []health.Target
+
+	users   index[use] // by target: the endpoints that have it
+	parents index[use] // by pool: the members that it is
+	backed  index[ID]  // by pool: the pools bound to names whose fallback it is
+	bound   []bool     // by pool: a name is bound to it
+
+	heights int // levels of nesting, at least 1
+	turns   int // turns that a Scratch keeps
+	deepest int // words that a Scratch needs for the deepest walk
+
+	// Written by Apply, read by anybody.
+	state []atomic.Uint64 // eligible and giving sets, see pool.state
+	down  []atomic.Uint64 // a bit a target
+	up    []atomic.Uint64 // a bit a target; neither: unknown
+
+	writing sync.Mutex // one Apply at a time; guards what follows
+	modes   [][2]Mode  // by pool and family, of bound pools
+	dirty   [][]ID     // by height: pools to look at again
+	queued  []bool     // by pool: it is in dirty
+}
+
+// pool is a compiled config.Pool.
+type pool struct {
+	policy   policy
+	failOpen bool
+	first    uint32 // in Tree.members
+	members  uint32 // how many
+	words    uint32 // of a set of members
+	state    uint32 // in Tree.state: for each family and plane its eligible members, then which of them can give the family
+	groups   uint32 // in Tree.groups; in the order of the configuration's regions, then the members without one
+	ngroups  uint32
+	table    uint32 // in Tree.tables; none where the client does not matter
+	need     uint32 // members that must be live for the pool to be live
+	answers  uint32 // 0: all
+	fallback uint32 // a pool, or none
+	turn     uint32 // in Scratch.turns, for round-robin
+	height   uint32 // 0: endpoints only; else one more than the highest pool in it
+}
+
+// member is a compiled config.Member.
+type member struct {
+	child  uint32 // the pool that it is; none: an endpoint
+	group  uint32 // among the pool's groups
+	first  uint32 // in Tree.refs
+	n4, n6 uint16 // how many addresses of each family
+}
+
+// ref is an address of an endpoint.
+type ref struct {
+	addr   uint32 // in Tree.v4 or Tree.v6; equal addresses have equal numbers
+	target uint32 // in Tree.targets; none: no check, always up
+}
+
+// use is a place in a pool.
+type use struct{ pool, member uint32 }
+
+// plane is a way to count who is up.
+type plane uint32
+
+const (
+	asIs plane = iota // by verdicts
+	open              // as if every enabled member with weight were up
+)
+
+// eligible is where in Tree.state the pool keeps its eligible members.
+func (p *pool) eligible(f Family, pl plane) uint32 {
+	return p.state + (uint32(f)*2+uint32(pl))*2*p.words
+}
+
+// giving is where in Tree.state the pool keeps which members can, being
+// eligible, give an address of the family.
+func (p *pool) giving(f Family, pl plane) uint32 { return p.eligible(f, pl) + p.words }
+
+// statePerWord is how many words of Tree.state a pool takes for each word of
+// its sets: two families, two planes, two sets.
+const statePerWord = 2 * 2 * 2
+
+// group is the members of a group.
+func (t *Tree) group(p *pool, g uint32) set {
+	return t.groups[p.groups+g*p.words:][:p.words]
+}
+
+// addrs is the addresses of m of a family.
+func (t *Tree) addrs(m *member, f Family) []ref {
+	if f == IPv4 {
+		return t.refs[m.first:][:m.n4]
+	}
+	return t.refs[m.first+uint32(m.n4):][:m.n6]
+}
+
+// asked is the addresses whose verdicts count when a family is asked of m:
+// those of the family, or the others where it has none.
+func (t *Tree) asked(m *member, f Family) []ref {
+	if refs := t.addrs(m, f); len(refs) > 0 {
+		return refs
+	}
+	return t.addrs(m, 1-f)
+}
+
+// isUp reports whether an address may be answered.
+func (t *Tree) isUp(r ref) bool {
+	return r.target == none || t.down[r.target/64].Load()>>(r.target%64)&1 == 0
+}
+
+func (t *Tree) addr(f Family, number uint32) netip.Addr {
+	if f == IPv4 {
+		return netip.AddrFrom4(t.v4[number])
+	}
+	return netip.AddrFrom16(t.v6[number])
+}
+
+// index is a list of T for each of some numbers, in two flat slices.
+type index[T any] struct {
+	start []uint32
+	items []T
+}
+
+func (x *index[T]) of(i uint32) []T { return x.items[x.start[i]:x.start[i+1]] }
+
+// newIndex makes an index of n lists. each is run twice and must yield the same
+// keys and items both times.
+func newIndex[T any](n int, each func(yield func(key uint32, item T))) index[T] {
+	start := make([]uint32, n+1)
+	each(func(key uint32, _ T) { start[key]++ })
+	sum := uint32(0)
+	for i, count := range start {
+		sum += count
+		start[i] = sum
+	}
+	items := make([]T, sum)
+	// Filling from the back of each list leaves start[i] at its front; yielded
+	// items end up in reverse, which no reader minds.
+	each(func(key uint32, item T) {
+		start[key]--
+		items[start[key]] = item
+	})
+	return index[T]{start, items}
+}

@@ -1,0 +1,52 @@
+package pools
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// byWeight draws a member with probability weight / sum of the weights:
+//
+//	weights in order   sum   r as a part of 2^64   drawn
+//	10  5              15    below 10/15           the first
+//	10  5              15    from 10/15 on         the second
+//	(one alone)        -     -                     that one
+//
+// Members of weight 0 are never eligible, so every weight here is positive.
+func (s *Scratch) byWeight(v *visit, from set, r uint64) int {
+	weights := s.tree.weights[v.first:][:v.members]
+	sum, members := sumOf(weights, from)
+	if members == 1 {
+		return from.first()
+	}
+	at := below(r, sum)
+	for i, w := range from {
+		for ; w != 0; w &= w - 1 {
+			m := i<<6 + bits.TrailingZeros64(w)
+			weight := uint64(weights[m])
+			if at < weight {
+				return m
+			}
+			at -= weight
+		}
+	}
+	panic("pools: a draw beyond the sum of the weights")
+}
+
+// sumOf adds up the weights of some members and counts them.
+func sumOf(weights []uint32, of set) (sum uint64, members int) {
+	for i, w := range of {
+		for ; w != 0; w &= w - 1 {
+			sum += uint64(weights[i<<6+bits.TrailingZeros64(w)])
+			members++
+		}
+	}
+	return sum, members
+}
+
+// whyWeight tells the odds that m had.
+func (s *Scratch) whyWeight(v *visit, from set, m int) string {
+	weights := s.tree.weights[v.first:][:v.members]
+	sum, _ := sumOf(weights, from)
+	return fmt.Sprintf("weight %d of %d", weights[m], sum)
+}

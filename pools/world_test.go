@@ -1,0 +1,192 @@
+package pools
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"meridian/config"
+	"meridian/geo"
+	"meridian/health"
+)
+
+// world reads a configuration from a short form, one thing a line, with the
+// defaults of the real one:
+//
+//	region NAME LAT LON [BIAS]
+//	net PREFIX REGION
+//	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
+//	  MEMBER [region=R] [weight=N] [pool=POOL] [disabled] [ADDRESS...]
+//	bind POOL
+func world(t testing.TB, text string) *config.Config {
+	t.Helper()
+	cfg := &config.Config{File: "world", Checks: []config.Check{{Name: "web", Type: config.HTTP}}}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		switch words[0] {
+		case "region":
+			r := config.Region{Name: words[1], Location: config.Location{Lat: number(t, words[2]), Lon: number(t, words[3])}}
+			if len(words) > 4 {
+				r.Bias = int(number(t, words[4]))
+			}
+			cfg.Regions = append(cfg.Regions, r)
+		case "net":
+			cfg.Geo.Networks = append(cfg.Geo.Networks, config.Network{Prefix: netip.MustParsePrefix(words[1]), Region: words[2]})
+		case "pool":
+			cfg.Pools = append(cfg.Pools, worldPool(t, words[1], words[2], words[3:]))
+		case "bind":
+			name := config.BalancedName{Name: config.Name(words[1] + ".example."), Pool: words[1]}
+			cfg.Zones = append(cfg.Zones, config.Zone{Name: "example.", Names: []config.BalancedName{name}})
+		default:
+			p := &cfg.Pools[len(cfg.Pools)-1]
+			p.Members = append(p.Members, worldMember(t, words[0], p.Check, words[1:]))
+		}
+	}
+	if len(cfg.Regions) > 0 {
+		cfg.Geo.Default = cfg.Regions[0].Name
+	}
+	return cfg
+}
+
+func worldPool(t testing.TB, name, policy string, options []string) config.Pool {
+	p := config.Pool{Name: name, Policy: config.Policy(policy), Check: "web", Answers: 1, MinUp: config.MinUp{N: 1}, FailOpen: true}
+	for _, o := range options {
+		switch key, value, _ := strings.Cut(o, "="); key {
+		case "answers":
+			p.Answers = int(number(t, value))
+		case "min_up":
+			n, percent := strings.CutSuffix(value, "%")
+			p.MinUp = config.MinUp{N: int(number(t, n)), Percent: percent}
+		case "fallback":
+			p.Fallback = value
+		case "fail_open":
+			p.FailOpen = value != "false"
+		case "check":
+			p.Check = ""
+		default:
+			t.Fatalf("pool %s: unknown option %q", name, o)
+		}
+	}
+	return p
+}
+
+func worldMember(t testing.TB, name, check string, options []string) config.Member {
+	m := config.Member{Name: name, Weight: 1, Enabled: true, Check: check}
+	for _, o := range options {
+		switch key, value, _ := strings.Cut(o, "="); key {
+		case "region":
+			m.Region = value
+		case "weight":
+			m.Weight = int(number(t, value))
+		case "pool":
+			m.Pool = value
+		case "disabled":
+			m.Enabled = false
+		default:
+			m.Addresses = append(m.Addresses, netip.MustParseAddr(o))
+		}
+	}
+	return m
+}
+
+func number(t testing.TB, s string) float64 {
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// compile compiles a world, with the built-in table behind its networks.
+func compile(t testing.TB, cfg *config.Config) *Tree {
+	t.Helper()
+	where, err := geo.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = where.Close() })
+	tree, err := Compile(cfg, where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// turn gives members, as POOL/MEMBER or POOL for all its endpoints, a verdict.
+func turn(t testing.TB, tree *Tree, to health.Verdict, members ...string) []Change {
+	t.Helper()
+	var turns []health.Turn
+	for _, name := range members {
+		pool, member, one := strings.Cut(name, "/")
+		for _, p := range tree.cfg.Pools {
+			for _, m := range p.Members {
+				if p.Name != pool || one && m.Name != member || m.Pool != "" {
+					continue
+				}
+				more, err := tree.Turns(pool, m.Name, to)
+				if err != nil {
+					t.Fatal(err)
+				}
+				turns = append(turns, more...)
+			}
+		}
+	}
+	return tree.Apply(turns)
+}
+
+// ask is a question to a pool with its own answers.
+func ask(t testing.TB, tree *Tree, pool string, f Family, client string) Question {
+	t.Helper()
+	for id, p := range tree.cfg.Pools {
+		if p.Name == pool {
+			return Question{Pool: ID(id), Family: f, Answers: p.Answers, Client: netip.MustParseAddr(client)}
+		}
+	}
+	t.Fatalf("no pool %q", pool)
+	return Question{}
+}
+
+// shares asks n times, with n draws, and tells in how many of the answers each
+// address was; "" counts the empty answers.
+func shares(tree *Tree, q Question, n int) map[string]int {
+	s := tree.Scratch()
+	got := map[string]int{}
+	for i := range n {
+		q.Draw = uint64(i)
+		tree.Decide(q, s)
+		if len(s.Addrs) == 0 {
+			got[""]++
+		}
+		for _, a := range s.Addrs {
+			got[a.String()]++
+		}
+	}
+	return got
+}
+
+// answers is the distinct addresses that n draws give, in order; "nodata" where
+// there are none at all.
+func answers(tree *Tree, q Question) string {
+	var got []string
+	for a := range shares(tree, q, 200) {
+		if a == "" {
+			a = "nodata"
+		}
+		got = append(got, a)
+	}
+	slices.Sort(got)
+	return strings.Join(got, " ")
+}
+
+func expect(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
