@@ -1,0 +1,70 @@
+// Package deploy_test loads every configuration that the files here hold.
+package deploy_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"meridian/config"
+	"meridian/zones"
+)
+
+func TestExampleIsServed(t *testing.T) {
+	cfg, warnings, err := config.Load("example/meridian.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, more, err := zones.Build(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Close()
+	if warnings = append(warnings, more...); len(warnings) > 0 {
+		t.Errorf("an example should draw no warning: %v", warnings)
+	}
+}
+
+func TestKubernetesConfigMapHoldsAConfiguration(t *testing.T) {
+	found := 0
+	for _, object := range kubernetesObjects(t) {
+		if object.Kind != "ConfigMap" {
+			continue
+		}
+		found++
+		if _, warnings, err := config.Parse("meridian.yaml", []byte(object.Data["meridian.yaml"])); err != nil || len(warnings) > 0 {
+			t.Errorf("%s: warnings %v, error %v", object.Metadata.Name, warnings, err)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d ConfigMaps, want 1", found)
+	}
+}
+
+type kubernetesObject struct {
+	Kind     string
+	Metadata struct{ Name string }
+	Data     map[string]string
+}
+
+func kubernetesObjects(t *testing.T) []kubernetesObject {
+	t.Helper()
+	data, err := os.ReadFile("kubernetes/meridian.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects []kubernetesObject
+	for decoder := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var object kubernetesObject
+		if err := decoder.Decode(&object); errors.Is(err, io.EOF) {
+			return objects
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, object)
+	}
+}
