@@ -164,6 +164,7 @@ func (o *owner) forget(e *entry) {
 type Status struct {
 	Verdict Verdict
 	Since   time.Time // when the verdict turned; zero while it is unknown
+	Cause   Result    // the result that turned it
 	Row     int       // results in a row that equal the last conclusive one
 	Last    []Result  // newest first, at most 10
 	Next    time.Time // when the next probe is due; zero while one is under way
@@ -177,7 +178,7 @@ func (w *Watch) Status(index int) (s Status, ok bool) {
 			return
 		}
 		e := w.entries[index]
-		s = Status{Verdict: e.tally.verdict, Since: e.since, Row: e.tally.row, Last: e.history.results()}
+		s = Status{Verdict: e.tally.verdict, Since: e.since, Cause: e.cause, Row: e.tally.row, Last: e.history.results()}
 		if !e.probing {
 			s.Next = e.due
 		}

@@ -1,0 +1,252 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAnEndpointThatDiesTurnsDownWithinTheBudgetAndUpAgain(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		check := tcpCheck()
+		addr := addrs(1)[0]
+		_, l := watch(t, p, targetsOf(check, addrs(1)))
+		time.Sleep(time.Minute)
+		wantTurns(t, l.heard(), "0 unknown->up: connected")
+
+		w.become(addr, hangs)
+		died, before := time.Now(), len(w.dialled(addr))
+		time.Sleep(time.Minute)
+		turns := l.heard()
+		wantTurns(t, turns, "0 up->down: timeout after 2s while connecting")
+		budget := time.Duration(float64(check.Fall)*(1+jitter)*float64(check.Interval)) + check.Timeout
+		if took := turns[0].At.Sub(died); took > budget {
+			t.Errorf("turned down %v after its death, want at most %v", took, budget)
+		}
+		if failed := probesUntil(w.dialled(addr)[before:], turns[0].At); failed != check.Fall {
+			t.Errorf("turned down after %d failures, want %d", failed, check.Fall)
+		}
+		if turns[0].Latency != check.Timeout {
+			t.Errorf("latency %v, want the timeout", turns[0].Latency)
+		}
+
+		w.become(addr, accepts)
+		before = len(w.dialled(addr))
+		time.Sleep(time.Minute)
+		turns = l.heard()
+		wantTurns(t, turns, "0 down->up: connected")
+		if passed := probesUntil(w.dialled(addr)[before:], turns[0].At); passed != check.Rise {
+			t.Errorf("turned up after %d successes, want %d", passed, check.Rise)
+		}
+	})
+}
+
+func probesUntil(began []time.Time, at time.Time) int {
+	n := 0
+	for _, b := range began {
+		if !b.After(at) {
+			n++
+		}
+	}
+	return n
+}
+
+// wantTurns compares turns as lines "index from->to: reason".
+func wantTurns(t *testing.T, turns []Turn, want ...string) {
+	t.Helper()
+	var got []string
+	for _, turn := range turns {
+		got = append(got, fmt.Sprintf("%d %v->%v: %s", turn.Index, turn.From, turn.To, turn.Reason))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("turns:\n\t%s\nwant:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+func TestProbesKeepTheirIntervalGiveOrTakeTheJitter(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		check, addr := tcpCheck(), addrs(1)[0]
+		w.become(addr, after(time.Second, accepts)) // the interval counts from start to start
+		watch(t, p, targetsOf(check, addrs(1)))
+		time.Sleep(2000 * check.Interval)
+		began := w.dialled(addr)
+		var sum float64
+		for i := 2; i < len(began); i++ { // the first gap is the spread
+			part := float64(began[i].Sub(began[i-1])) / float64(check.Interval)
+			if part < 1-jitter || part > 1+jitter {
+				t.Fatalf("gap %d is %.3f intervals", i, part)
+			}
+			sum += math.Abs(part - 1)
+		}
+		if mean := sum / float64(len(began)-2); mean < 0.04 || mean > 0.06 {
+			t.Errorf("gaps stray by %.3f intervals on average, want about %.2f", mean, jitter/2)
+		}
+	})
+}
+
+func TestTheFirstRoundGoesOutAtOnceAndTheSecondIsSpread(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		check, all := tcpCheck(), addrs(2000)
+		start := time.Now()
+		watch(t, p, targetsOf(check, all))
+		time.Sleep(check.Interval + time.Second)
+		var tenths [10]int
+		for _, a := range all {
+			began := w.dialled(a)
+			if !began[0].Equal(start) {
+				t.Fatalf("%v was first probed after %v", a, began[0].Sub(start))
+			}
+			tenths[min(9, 10*began[1].Sub(start)/check.Interval)]++
+		}
+		for i, n := range tenths {
+			if n < 130 || n > 270 { // 200 expected, standard deviation 13
+				t.Errorf("%d of 2000 second probes in tenth %d of the interval, want about 200: %v", n, i, tenths)
+			}
+		}
+	})
+}
+
+func TestProbesOfATargetDoNotPileUp(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		check, addr := tcpCheck(), addrs(1)[0]
+		check.Timeout = check.Interval
+		w.become(addr, hangs)
+		watch(t, p, targetsOf(check, addrs(1)))
+		time.Sleep(100 * check.Interval)
+		if n := len(w.dialled(addr)); n < 90 || n > 101 {
+			t.Errorf("%d probes in 100 intervals, want nearly 100", n)
+		}
+	}) // which also looks for overlaps
+}
+
+func TestTenThousandHangingEndpointsStayWithinTheLimitAndStarveNobody(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		p.limit = maxProbes // whatever the files allow here
+		check, all := tcpCheck(), addrs(10_000)
+		for _, a := range all[100:] {
+			w.become(a, hangs)
+		}
+		before := runtime.NumGoroutine()
+		watch(t, p, targetsOf(check, all))
+		time.Sleep(time.Second)
+		if n := runtime.NumGoroutine() - before; n > 2*maxProbes {
+			t.Errorf("%d goroutines for %d probes", n, maxProbes)
+		}
+		time.Sleep(time.Minute)
+		if w.most > maxProbes {
+			t.Errorf("%d probes at once, want at most %d", w.most, maxProbes)
+		}
+		began := w.dialled(all[0])
+		if n := len(began); n < 10 {
+			t.Errorf("a healthy endpoint was probed %d times in a minute, want about 12", n)
+		}
+	})
+}
+
+func TestAPanicInACheckIsADownResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, book := newWorld(), &logBook{}
+		p := NewProber(Options{Dial: w.dial, Logger: book.logger()})
+		ctx, stop := context.WithCancel(t.Context())
+		go p.Run(ctx)
+		w.become(addrs(1)[0], panics)
+		_, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
+		synctest.Wait()
+		wantTurns(t, l.heard(), "0 unknown->down: panic while connecting: wires crossed")
+		stop()
+		<-p.stopped
+		if line := book.lines()[0]; !strings.Contains(line, "check panicked") || !strings.Contains(line, "world_test.go") {
+			t.Errorf("logged %q, want the stack", line)
+		}
+	})
+}
+
+func TestWantOfFilesHereTurnsNothingDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, book := newWorld(), &logBook{}
+		p := NewProber(Options{Dial: w.dial, Logger: book.logger()})
+		ctx, stop := context.WithCancel(t.Context())
+		go p.Run(ctx)
+		all := addrs(2)
+		w.become(all[1], lacksFiles)
+		watching, l := watch(t, p, targetsOf(tcpCheck(), all))
+		synctest.Wait()
+		w.become(all[0], lacksFiles)
+		time.Sleep(90 * time.Second)
+		wantTurns(t, l.heard(), "0 unknown->up: connected")
+		s, _ := watching.Status(1)
+		if s.Verdict != Unknown || s.Last[0].Outcome != Inconclusive || s.Last[0].Reason != "too many open files" {
+			t.Errorf("status %+v, want unknown, for want of files", s)
+		}
+		stop()
+		<-p.stopped
+		complaints := 0
+		for _, line := range book.lines() {
+			if strings.Contains(line, "probes cannot be made") {
+				complaints++
+			}
+		}
+		if complaints != 2 {
+			t.Errorf("%d complaints in 90 s, want one a minute:\n%s", complaints, strings.Join(book.lines(), "\n"))
+		}
+	})
+}
+
+func TestEachTurnIsOneLogLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, book := newWorld(), &logBook{}
+		p := NewProber(Options{Dial: w.dial, Logger: book.logger()})
+		ctx, stop := context.WithCancel(t.Context())
+		go p.Run(ctx)
+		watch(t, p, targetsOf(tcpCheck(), addrs(1)))
+		synctest.Wait()
+		w.become(addrs(1)[0], refuses)
+		time.Sleep(time.Minute)
+		stop()
+		<-p.stopped
+		want := []string{
+			`level=INFO msg="verdict turned" check=web address=10.0.0.0 from=unknown to=up reason=connected latency=0s`,
+			`level=WARN msg="verdict turned" check=web address=10.0.0.0 from=up to=down reason="connection refused" latency=0s`,
+		}
+		if got := book.lines(); !slices.Equal(got, want) {
+			t.Errorf("logged\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+func TestStoppingEndsProbesUnderWayAndTurnsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := NewProber(Options{Dial: w.dial, Logger: slog.New(slog.DiscardHandler)})
+		ctx, stop := context.WithCancel(t.Context())
+		go p.Run(ctx)
+		w.become(addrs(1)[0], hangs)
+		watching, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
+		synctest.Wait()
+		start := time.Now()
+		stop()
+		<-p.stopped
+		if waited := time.Since(start); waited > 0 {
+			t.Errorf("stopping took %v, want the probe cut short", waited)
+		}
+		wantTurns(t, l.heard())
+
+		if n := watching.FirstRound(t.Context()); n != 1 {
+			t.Errorf("first round after the end: %d unknown, want 1", n)
+		}
+		if _, ok := watching.Status(0); ok {
+			t.Error("status after the end")
+		}
+		watching.Close()
+		if _, err := p.Watch(nil, l.turned); err == nil || !strings.Contains(err.Error(), "prober has stopped") {
+			t.Errorf("watching after the end: %v", err)
+		}
+	})
+}
