@@ -37,7 +37,8 @@ bench:
 # go test fuzzes one target of one package at a time.
 fuzz:
 	@for package in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -run '^$$' -list '^Fuzz' $$package | grep '^Fuzz'); do \
+		tests=$$($(GO) test -run '^$$' -list '^Fuzz' $$package) || { echo "$$tests"; exit 1; }; \
+		for target in $$(echo "$$tests" | grep '^Fuzz'); do \
 			echo "fuzz $$package $$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
