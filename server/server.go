@@ -1,56 +1,214 @@
 // Package server takes questions from the network and answers them.
+//
+// A message goes one way:
+//
+//	socket -> Responder.respond -> query.parse -+-> wire (plain questions: bytes appended in place)
+//	                                            +-> full (all else: by way of a dns.Msg)
+//	socket <- the answer's octets --------------+
+//
+// The wire path and the full path ask the same zones and pools the same questions
+// and give the same answers; a test compares them on random worlds. What is a
+// plain question is said by query.plain.
+//
+// # Words
+//
+//   - A listener is one address that the configuration names: a UDP socket and
+//     goroutine for each worker, and one TCP socket.
+//   - A Responder is what one worker or connection answers with: all memory
+//     that an answer needs, reused. While it answers it holds one reading
+//     of the snapshot.
+//   - serving is a snapshot and what this package works out from it once.
+//
+// # Invariants
+//
+// On the query path nothing is locked, allocated or logged, but where a panic
+// is turned into SERVFAIL. Everything that a query reads hangs on the one pointer
+// Server.current, loaded once a batch. Swap returns the old snapshot when no
+// responder reads it.
+//
+// The life of the process (probing, reload, signals) is Lifecycle's. The package
+// knows no policy, and no format of a file.
 package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"meridian/zones"
 )
 
 // Options are what a Server takes from outside.
 type Options struct {
-	Logger *slog.Logger
+	Logger *slog.Logger  // nil: silence
+	Draw   func() uint64 // the random draw of each query, safe for concurrent use; nil: a fast source for each worker
 }
 
-// Server answers from the snapshot it was last given.
-type Server struct{}
+// Server answers from the snapshot it was last given. Its methods are safe for
+// concurrent use; Listen and Serve are called once each, in this order.
+type Server struct {
+	options Options
+	current atomic.Pointer[serving]
+	crew    crew
+	shared  totals // what is not counted by a responder
+
+	portable bool // take the portable UDP path where there is a faster one: for tests
+
+	mu        sync.Mutex // guards all below; held while listeners come and go
+	listeners []*listener
+	listening bool
+	started   bool
+}
 
 // New makes a server that answers from snapshot.
-func New(snapshot *zones.Snapshot, o Options) *Server { panic("skeleton") }
+func New(snapshot *zones.Snapshot, o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{options: o}
+	s.current.Store(newServing(snapshot))
+	return s
+}
 
 // Listen binds every address of the snapshot's configuration, UDP and TCP.
 // Questions wait in the sockets until Serve.
-func (s *Server) Listen() error { panic("skeleton") }
+func (s *Server) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	opened, err := s.bindLocked(s.current.Load(), nil)
+	if err != nil {
+		return err
+	}
+	s.listeners, s.listening = opened, true
+	return nil
+}
 
 // Addrs is where the server listens, with real ports where 0 was asked.
-func (s *Server) Addrs() []netip.AddrPort { panic("skeleton") }
+func (s *Server) Addrs() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addrs := make([]netip.AddrPort, len(s.listeners))
+	for i, l := range s.listeners {
+		addrs[i] = l.addr
+	}
+	return addrs
+}
 
 // Serve answers until ctx ends, then drains: queries already received are answered.
-func (s *Server) Serve(ctx context.Context) error { panic("skeleton") }
+func (s *Server) Serve(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.listening || s.started {
+		s.mu.Unlock()
+		return errors.New("serve: Listen comes first, and Serve once")
+	}
+	s.started = true
+	for _, l := range s.listeners {
+		l.start()
+	}
+	s.mu.Unlock()
+
+	<-ctx.Done()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listening = false
+	stop(s.listeners)
+	s.listeners = nil
+	return nil
+}
 
 // Swap makes snapshot the one that answers and returns the old one when no
 // query reads it any more. It listens on addresses that are new and closes
 // those that went; an address that cannot be bound leaves all as it was.
-func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error) { panic("skeleton") }
-
-// Counters is a reading of what the server has done.
-func (s *Server) Counters() Counters { panic("skeleton") }
-
-// Counters counts since start.
-type Counters struct {
-	Queries uint64
+func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := newServing(snapshot)
+	var gone []*listener
+	if s.listening {
+		listeners, err := s.bindLocked(next, s.listeners)
+		if err != nil {
+			return nil, err
+		}
+		gone = without(s.listeners, listeners)
+		s.listeners = listeners
+	}
+	before := s.current.Swap(next)
+	for _, l := range s.listeners {
+		if s.started {
+			l.start()
+		}
+		l.shrink(next.workers())
+	}
+	stop(gone)
+	s.crew.retire(before)
+	return before.snapshot, nil
 }
 
-// Responder answers single messages: one worker's own state, not for concurrent use.
-type Responder struct{}
+// bindLocked returns a listener for each address that next names: one of kept
+// where it listens there already, else a new one. An error leaves kept as it was.
+func (s *Server) bindLocked(next *serving, kept []*listener) ([]*listener, error) {
+	kept = slices.Clone(kept)
+	var listeners, opened []*listener
+	for _, asked := range next.config.Listen {
+		if i := slices.IndexFunc(kept, func(l *listener) bool { return l.asked == asked }); i >= 0 {
+			listeners = append(listeners, kept[i])
+			kept = slices.Delete(kept, i, i+1)
+			continue
+		}
+		l, err := s.newListener(asked)
+		if err != nil {
+			stop(opened)
+			return nil, err
+		}
+		opened = append(opened, l)
+		listeners = append(listeners, l)
+	}
+	for _, l := range listeners {
+		if err := l.grow(next.workers()); err != nil {
+			stop(opened)
+			for _, l := range s.listeners {
+				l.shrink(s.current.Load().workers())
+			}
+			return nil, err
+		}
+	}
+	return listeners, nil
+}
+
+// without is the listeners of all that are not in kept.
+func without(all, kept []*listener) []*listener {
+	return slices.DeleteFunc(slices.Clone(all), func(l *listener) bool { return slices.Contains(kept, l) })
+}
+
+// workers is how many UDP workers each address gets.
+func (s *serving) workers() int {
+	if s.config.Workers > 0 {
+		return s.config.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
 
 // Responder makes a responder over the server's current snapshot.
-func (s *Server) Responder() *Responder { panic("skeleton") }
+func (s *Server) Responder() *Responder { return s.crew.hire(s) }
 
-// Respond appends the answer to query, a whole DNS message from source, to out; it
-// appends nothing where silence is right. stream says TCP: no truncation at the UDP size.
-func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) []byte {
-	panic("skeleton")
+// Counters is a reading of what the server has done.
+func (s *Server) Counters() Counters {
+	var c Counters
+	c.add(&s.shared)
+	s.crew.count(&c)
+	return c
+}
+
+// panicked tells of a query on which we panicked: the first, then ever fewer.
+func (s *Server) panicked(fault any, packet, stack []byte) {
+	n := s.shared.values[panics].Add(1)
+	if n&(n-1) == 0 {
+		s.options.Logger.Error("panic on a query, answered SERVFAIL", "fault", fault, "query", packet, "panics", n, "stack", string(stack))
+	}
 }

@@ -1,0 +1,75 @@
+package server
+
+import (
+	"github.com/miekg/dns"
+
+	"meridian/zones"
+)
+
+// alias adds a CNAME, and goes on with the name it stands for.
+func (q *question) alias(owner domain, set zones.RRset) (next domain, more bool) {
+	q.answer(owner, set)
+	cname, ok := q.msg.Answer[len(q.msg.Answer)-1].(*dns.CNAME)
+	if !ok {
+		panic("server: a CNAME set without a CNAME")
+	}
+	return parseDomain(cname.Target), true
+}
+
+// synthesis adds the DNAME at node, which is above owner, and the CNAME that
+// follows from it for owner (RFC 6672 3.1), and goes on with the name made. A name
+// too long to exist is YXDOMAIN (3.2); a question for ANY or CNAME ends at the CNAME.
+func (q *question) synthesis(owner domain, node zones.NodeID) (next domain, more bool) {
+	snap := q.serving.snapshot
+	above := domain(snap.NodeName(node))
+	set, _ := snap.RRset(node, dns.TypeDNAME)
+	q.answer(above, set)
+	dname, ok := q.msg.Answer[len(q.msg.Answer)-1].(*dns.DNAME)
+	if !ok {
+		panic("server: a DNAME match without a DNAME")
+	}
+	next = append(owner[:len(owner)-len(above):len(owner)-len(above)], parseDomain(dname.Target)...)
+	if len(next) > maxNameSize {
+		q.msg.Rcode = dns.RcodeYXDomain
+		return nil, false
+	}
+	q.msg.Answer = append(q.msg.Answer, &dns.CNAME{
+		Hdr:    dns.RR_Header{Name: owner.String(), Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: set.TTL},
+		Target: next.String(),
+	})
+	return next, q.qtype != dns.TypeANY && q.qtype != dns.TypeCNAME
+}
+
+// domain is a name in wire form, spelled as it came.
+type domain []byte
+
+// parseDomain is the name that miekg/dns has in presentation form.
+func parseDomain(s string) domain {
+	wire := make([]byte, maxNameSize+1)
+	end, err := dns.PackDomainName(s, wire, 0, nil, false)
+	if err != nil {
+		panic("server: a name that does not pack: " + s) // it was unpacked before
+	}
+	return wire[:end:end]
+}
+
+// String is d in presentation form.
+func (d domain) String() string {
+	s, _, err := dns.UnpackDomainName(d, 0)
+	if err != nil {
+		panic("server: a name that does not unpack") // it was read before
+	}
+	return s
+}
+
+// folded is d in lower case.
+func (d domain) folded() []byte {
+	lower := make([]byte, len(d))
+	for i, c := range d {
+		if 'A' <= c && c <= 'Z' { // no length octet is that large
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	return lower
+}

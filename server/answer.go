@@ -1,0 +1,194 @@
+package server
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// maxChain is how many names an answer may lead through.
+const maxChain = 16
+
+// question is a question on the full path, on its way through the zones to an
+// answer. The methods are named after what they find.
+type question struct {
+	serving *serving
+	scratch *pools.Scratch
+	qtype   uint16
+	who     client
+	draw    uint64
+
+	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
+	scope      uint8    // of the client subnet
+	failedOpen bool
+
+	explain bool         // record steps
+	steps   []pools.Step // of all decisions
+}
+
+// resolve fills in the answer for owner, following aliases inside our zones. A
+// chain that leaves them, comes back to itself or grows too long ends there.
+func (q *question) resolve(owner domain) {
+	passed := map[string]bool{}
+	for range maxChain {
+		passed[string(owner.folded())] = true
+		next, more := q.find(owner)
+		if !more || passed[string(next.folded())] {
+			return
+		}
+		owner = next
+	}
+}
+
+// find looks owner up once; where it is an alias, next is what it stands for.
+func (q *question) find(owner domain) (next domain, more bool) {
+	match := q.serving.snapshot.Lookup(owner.folded(), q.qtype)
+	switch match.Kind {
+	case zones.Exact, zones.Wildcard:
+		return q.data(owner, match)
+	case zones.DName:
+		return q.synthesis(owner, match.Node)
+	case zones.Referral:
+		q.referral(match.Node)
+	case zones.NXDomain:
+		q.nameError(match.Zone)
+	case zones.Refused:
+		q.refused()
+	}
+	return nil, false
+}
+
+// data answers from a node:
+//
+//	qtype            node has              outcome
+//	A, AAAA          a pool                balanced
+//	ANY              anything              one record set (RFC 8482 4.1)
+//	T                records of type T     answer
+//	T                CNAME                 alias
+//	T                none of these         no data
+func (q *question) data(owner domain, match zones.Match) (next domain, more bool) {
+	snap := q.serving.snapshot
+	if q.qtype == dns.TypeANY {
+		q.any(owner, match)
+		return nil, false
+	}
+	if binding, ok := snap.Balanced(match.Node); ok && (q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA) {
+		if !q.balanced(owner, binding, q.qtype) {
+			q.noData(match.Zone)
+		}
+		return nil, false
+	}
+	if set, ok := snap.RRset(match.Node, q.qtype); ok {
+		q.answer(owner, set)
+		return nil, false
+	}
+	if set, ok := snap.RRset(match.Node, dns.TypeCNAME); ok {
+		return q.alias(owner, set)
+	}
+	q.noData(match.Zone)
+	return nil, false
+}
+
+// answer adds a record set.
+func (q *question) answer(owner domain, set zones.RRset) {
+	q.msg.Authoritative = true
+	q.msg.Answer = append(q.msg.Answer, set.RRs(owner.String())...)
+}
+
+// balanced adds the addresses that the pool chooses, and reports whether there are any.
+func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
+	d := q.decide(pools.Question{
+		Pool: binding.Pool, Family: family(rrtype), Answers: binding.Answers, Client: q.who.addr, Draw: q.draw,
+	})
+	q.scope = max(q.scope, q.who.scopeOf(d))
+	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
+	q.msg.Authoritative = true
+	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: binding.TTL}
+	for _, addr := range q.scratch.Addrs {
+		q.msg.Answer = append(q.msg.Answer, address(head, addr))
+	}
+	return len(q.scratch.Addrs) > 0
+}
+
+func (q *question) decide(asked pools.Question) pools.Decision {
+	tree := q.serving.snapshot.Pools
+	if !q.explain {
+		return tree.Decide(asked, q.scratch)
+	}
+	d, steps := tree.Explain(asked, q.scratch)
+	q.steps = append(q.steps, steps...)
+	return d
+}
+
+// address is an A or AAAA record.
+func address(head dns.RR_Header, addr netip.Addr) dns.RR {
+	if head.Rrtype == dns.TypeA {
+		return &dns.A{Hdr: head, A: addr.AsSlice()}
+	}
+	return &dns.AAAA{Hdr: head, AAAA: addr.AsSlice()}
+}
+
+// any adds one record set: the balanced addresses where there are some, else
+// the smallest static one (RFC 8482 4.1).
+func (q *question) any(owner domain, match zones.Match) {
+	snap := q.serving.snapshot
+	if binding, ok := snap.Balanced(match.Node); ok {
+		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) {
+			return
+		}
+	}
+	sets := snap.RRsets(match.Node)
+	if len(sets) == 0 {
+		q.noData(match.Zone)
+		return
+	}
+	smallest := sets[0]
+	for _, set := range sets[1:] {
+		if len(set.Data) < len(smallest.Data) {
+			smallest = set
+		}
+	}
+	q.answer(owner, smallest)
+}
+
+// noData says that the name exists and has nothing of the type (RFC 2308 2.2).
+func (q *question) noData(zone zones.ZoneID) {
+	snap := q.serving.snapshot
+	q.msg.Authoritative = true
+	q.msg.Ns = snap.Negative(zone).RRs(domain(snap.Apex(zone)).String())
+}
+
+// nameError says that there is no such name (RFC 2308 2.1). Behind aliases it
+// speaks of the last one (RFC 6604 2.1).
+func (q *question) nameError(zone zones.ZoneID) {
+	q.noData(zone)
+	q.msg.Rcode = dns.RcodeNameError
+}
+
+// referral names the servers of the zone below the cut at node, with glue. It is
+// not authoritative, unless an alias of ours leads there (RFC 1035 4.1.1).
+func (q *question) referral(node zones.NodeID) {
+	snap := q.serving.snapshot
+	if servers, ok := snap.RRset(node, dns.TypeNS); ok {
+		q.msg.Ns = servers.RRs(domain(snap.NodeName(node)).String())
+	}
+	count, glue := snap.Glue(node)
+	for at := 0; count > 0; count-- {
+		rr, next, err := dns.UnpackRR(glue, at)
+		if err != nil {
+			panic("server: glue that does not unpack: " + err.Error()) // zones packed it
+		}
+		q.msg.Extra = append(q.msg.Extra, rr)
+		at = next
+	}
+}
+
+// refused says that no zone of ours holds the name; a chain of aliases ends here.
+func (q *question) refused() {
+	if len(q.msg.Answer) == 0 {
+		q.msg.Rcode = dns.RcodeRefused
+	}
+}

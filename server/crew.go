@@ -1,0 +1,103 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// crew is all responders of a server. TCP connections share the spare ones: an
+// idle connection holds none.
+type crew struct {
+	spare [64]atomic.Pointer[Responder]
+
+	mu     sync.Mutex // guards all below
+	all    []*Responder
+	former Counters // what those counted who left
+}
+
+// hire adds a responder.
+func (c *crew) hire(s *Server) *Responder {
+	r := newResponder(s, s.options.Draw)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, r)
+	return r
+}
+
+// dismiss removes a responder that its worker will not use again.
+func (c *crew) dismiss(r *Responder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.all {
+		if c.all[i] == r {
+			c.all[i] = c.all[len(c.all)-1]
+			c.all = c.all[:len(c.all)-1]
+			c.former.add(&r.totals)
+			return
+		}
+	}
+}
+
+// borrow takes a spare responder, the one at seat for choice, or hires one.
+func (c *crew) borrow(s *Server, seat uint) *Responder {
+	for i := range uint(len(c.spare)) {
+		if r := c.spare[(seat+i)%uint(len(c.spare))].Swap(nil); r != nil {
+			return r
+		}
+	}
+	return c.hire(s)
+}
+
+// giveBack makes r spare; where there are enough, it leaves.
+func (c *crew) giveBack(r *Responder, seat uint) {
+	for i := range uint(len(c.spare)) {
+		if c.spare[(seat+i)%uint(len(c.spare))].CompareAndSwap(nil, r) {
+			return
+		}
+	}
+	c.dismiss(r)
+}
+
+// count adds what all responders counted to n.
+func (c *crew) count(n *Counters) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n.merge(&c.former)
+	for _, r := range c.all {
+		n.add(&r.totals)
+	}
+}
+
+// retirePoll is how often retire looks again: a batch of answers takes microseconds.
+const retirePoll = 100 * time.Microsecond
+
+// retire waits until no responder reads before, which is not current any more,
+// and takes it from those that are idle. Whoever is hired meanwhile never had it.
+func (c *crew) retire(before *serving) {
+	c.mu.Lock()
+	all := append([]*Responder(nil), c.all...)
+	c.mu.Unlock()
+	for _, r := range all {
+		r.retire(before)
+	}
+}
+
+// retire waits until r does not read before. A responder that is reading when
+// first looked at, and has ended a batch since, has opened the next one on what is
+// current now.
+func (r *Responder) retire(before *serving) {
+	closed := r.closed.Load()
+	for {
+		held := r.slot.Load()
+		switch {
+		case held == nil && r.closed.Load() != closed:
+			return
+		case held != nil && held.serving != before:
+			return
+		case held != nil && r.slot.CompareAndSwap(held, nothing()):
+			return
+		}
+		time.Sleep(retirePoll)
+	}
+}

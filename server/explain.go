@@ -1,0 +1,113 @@
+package server
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// Asked is a question to be explained.
+type Asked struct {
+	Name     config.Name
+	Type     uint16
+	Client   netip.Prefix // the question's client subnet; the zero value: none
+	Resolver netip.Addr   // the packet's source; the zero value: Client's address
+}
+
+// Explanation is an answer and why it is so; its JSON is DESIGN section 4's.
+type Explanation struct {
+	Name     string            `json:"name"`
+	Type     string            `json:"type"`
+	Client   string            `json:"client"` // who decided
+	Source   string            `json:"source"` // ecs, resolver; default when neither is known
+	Location ExplainedLocation `json:"location"`
+	Rcode    string            `json:"rcode"`
+	Answers  []ExplainedRecord `json:"answers"`
+	Scope    int               `json:"scope"` // of the client subnet in the answer
+	Steps    []pools.Step      `json:"steps"`
+}
+
+// ExplainedLocation is where the client stands.
+type ExplainedLocation struct {
+	Country   string  `json:"country"`
+	Latitude  float64 `json:"latitude"`
+	Longitude float64 `json:"longitude"`
+	From      string  `json:"from"` // what placed it: networks, database, built-in, default
+}
+
+// ExplainedRecord is a record of the answer section.
+type ExplainedRecord struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	TTL  uint32 `json:"ttl"`
+	Data string `json:"data"`
+}
+
+// Explain answers asked from snapshot, as it stands now, by the code that
+// serves, with every decision recorded. It may run beside serving.
+func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
+	s := newServing(snapshot)
+	who, source := s.asks(asked)
+	q := question{
+		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
+		who: who, draw: rand.Uint64(), msg: new(dns.Msg), explain: true,
+	}
+	switch {
+	case asked.Type == dns.TypeANY || !metaType(asked.Type):
+		q.resolve(asked.Name.Wire())
+	default:
+		q.msg.Rcode = metaRcode(asked.Type)
+	}
+	place := snapshot.Geo.Locate(who.addr)
+	return Explanation{
+		Name:     string(asked.Name),
+		Type:     dns.Type(asked.Type).String(),
+		Client:   who.addr.String(),
+		Source:   source,
+		Location: ExplainedLocation{place.Country, place.Lat, place.Lon, place.From},
+		Rcode:    dns.RcodeToString[q.msg.Rcode],
+		Answers:  explained(q.msg.Answer),
+		Scope:    int(q.scope),
+		Steps:    append([]pools.Step{}, q.steps...),
+	}
+}
+
+// asks finds who decides, as for a query, and what that was told by.
+func (s *serving) asks(asked Asked) (who client, source string) {
+	var subnet clientSubnet
+	resolver := asked.Resolver.Unmap()
+	if asked.Client.IsValid() {
+		if !resolver.IsValid() {
+			resolver = asked.Client.Addr().Unmap()
+		}
+		subnet = clientSubnet{present: s.config.ECS, source: uint8(asked.Client.Bits()), addr: asked.Client.Masked().Addr()}
+	}
+	if !resolver.IsValid() {
+		return client{addr: netip.IPv4Unspecified()}, "default"
+	}
+	if who = s.client(&subnet, resolver); who.scope == scopeDecided {
+		return who, "ecs"
+	}
+	return who, "resolver"
+}
+
+// explained is the answer section; never nil, for the JSON's sake.
+func explained(answer []dns.RR) []ExplainedRecord {
+	records := make([]ExplainedRecord, 0, len(answer))
+	for _, rr := range answer {
+		head := rr.Header()
+		records = append(records, ExplainedRecord{
+			Name: head.Name,
+			Type: dns.Type(head.Rrtype).String(),
+			TTL:  head.Ttl,
+			Data: strings.TrimPrefix(rr.String(), head.String()),
+		})
+	}
+	return records
+}

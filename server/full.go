@@ -1,0 +1,147 @@
+package server
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// full is the slow path: it answers whatever came, by way of a dns.Msg.
+func (r *Responder) full(out []byte, sound bool, source netip.Addr, stream bool) []byte {
+	q, s := &r.query, r.at.serving
+	msg, scope := r.reply(sound, source)
+	var pseudo []dns.RR
+	if q.edns.present {
+		pseudo = append(pseudo, s.opt(q, msg.Rcode, scope))
+	}
+	if msg.Rcode == dns.RcodeNotAuth {
+		pseudo = append(pseudo, badKey(q))
+	}
+	out, tc := pack(out, q, msg, pseudo, s.limit(q, stream))
+	r.count(msg.Rcode, tc)
+	return out
+}
+
+// reply finds the outcome of the query:
+//
+//	query                                 outcome
+//	of another opcode than QUERY          NOTIMP
+//	malformed                             FORMERR
+//	of an EDNS version that is not ours   BADVERS (RFC 6891 6.1.3)
+//	signed                                NOTAUTH: we hold no keys (RFC 8945 5.2.1)
+//	of class CH                           who we are, or REFUSED
+//	of another class than IN              REFUSED
+//	for AXFR or IXFR                      REFUSED
+//	for another type that is no data      NOTIMP or FORMERR
+//	of the usual kind                     what the zones hold
+func (r *Responder) reply(sound bool, source netip.Addr) (msg *dns.Msg, scope uint8) {
+	q := &r.query
+	msg = new(dns.Msg)
+	switch {
+	case q.opcode() != dns.OpcodeQuery:
+		msg.Rcode = dns.RcodeNotImplemented
+	case !sound || q.tsig != 0 && !soundTSIG(q):
+		msg.Rcode = dns.RcodeFormatError
+	case q.edns.version != 0:
+		msg.Rcode = dns.RcodeBadVers
+	case q.tsig != 0:
+		msg.Rcode = dns.RcodeNotAuth
+	case q.class == dns.ClassCHAOS:
+		r.at.serving.chaos(msg, domain(q.packet[headerSize:q.end-4]).String(), q.qtype)
+	case q.class != dns.ClassINET:
+		msg.Rcode = dns.RcodeRefused
+	case metaType(q.qtype) && q.qtype != dns.TypeANY:
+		msg.Rcode = metaRcode(q.qtype)
+	default:
+		return msg, r.resolve(msg, source)
+	}
+	return msg, 0
+}
+
+// metaRcode is what a type that is no data gets.
+func metaRcode(qtype uint16) int {
+	switch qtype {
+	case dns.TypeAXFR, dns.TypeIXFR:
+		return dns.RcodeRefused
+	case dns.TypeMAILA, dns.TypeMAILB, dns.TypeTKEY:
+		return dns.RcodeNotImplemented
+	}
+	return dns.RcodeFormatError
+}
+
+// resolve fills msg in from the zones.
+func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) (scope uint8) {
+	s := r.at.serving
+	asked := question{
+		serving: s, scratch: r.at.scratch, qtype: r.query.qtype,
+		who: s.client(&r.query.edns.subnet, source), draw: r.draw(), msg: msg,
+	}
+	asked.resolve(domain(r.query.packet[headerSize : r.query.end-4]))
+	if asked.failedOpen {
+		r.tally[failedOpen]++
+	}
+	return asked.scope
+}
+
+// opt is the OPT record of an answer with that rcode. Queries that we do not
+// answer for what they ask get no client subnet back.
+func (s *serving) opt(q *query, rcode int, scope uint8) *dns.OPT {
+	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
+	opt.SetUDPSize(s.udpSize)
+	opt.SetExtendedRcode(uint16(rcode))
+	if q.edns.do {
+		opt.SetDo()
+	}
+	if q.edns.nsid && len(s.nsid) > 0 {
+		opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: optionNSID, Data: s.nsid[4:]})
+	}
+	switch rcode {
+	case dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain, dns.RcodeRefused:
+		if q.edns.subnet.present {
+			opt.Option = append(opt.Option, q.edns.subnet.option(scope))
+		}
+	}
+	return opt
+}
+
+// option is the subnet as miekg/dns has it.
+func (c *clientSubnet) option(scope uint8) *dns.EDNS0_SUBNET {
+	o := &dns.EDNS0_SUBNET{Code: optionSubnet, SourceNetmask: c.source, SourceScope: scope}
+	switch {
+	case c.addr.Is4():
+		o.Family, o.Address = familyIPv4, net.IP(c.addr.AsSlice())
+	case c.addr.Is6():
+		o.Family, o.Address = familyIPv6, net.IP(c.addr.AsSlice())
+	}
+	return o
+}
+
+// chaosTTL keeps answers about this very server out of caches.
+const chaosTTL = 0
+
+// chaos answers the names by which a server tells what it is (RFC 4892), as
+// the configuration allows.
+func (s *serving) chaos(msg *dns.Msg, name string, qtype uint16) {
+	text := ""
+	switch strings.ToLower(name) {
+	case "version.bind.", "version.server.":
+		text = s.config.Version
+	case "id.server.", "hostname.bind.":
+		text = s.config.NSID
+	}
+	if text == "" || qtype != dns.TypeTXT && qtype != dns.TypeANY {
+		msg.Rcode = dns.RcodeRefused
+		return
+	}
+	const maxString = 255
+	txt := &dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassCHAOS, Ttl: chaosTTL}}
+	for text != "" {
+		part := text[:min(len(text), maxString)]
+		txt.Txt = append(txt.Txt, strings.ReplaceAll(part, `\`, `\\`)) // miekg/dns has strings in presentation form
+		text = text[len(part):]
+	}
+	msg.Authoritative = true
+	msg.Answer = []dns.RR{txt}
+}

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// pack appends msg behind out as the answer to q, and reports whether it had to
+// be truncated to limit octets; pseudo are the records that are about the message itself
+// and stay in a truncated one. Owners in the answer and authority sections that are
+// the question's name or above it become pointers; nothing else is compressed, so that
+// both paths agree on how long an answer is.
+func pack(out []byte, q *query, msg *dns.Msg, pseudo []dns.RR, limit int) (packed []byte, tc bool) {
+	base, end := len(out), max(q.end, headerSize)
+	out = append(out, q.packet[:end]...)
+	for _, rr := range msg.Answer {
+		out = appendRecord(out, q, rr)
+	}
+	for _, rr := range msg.Ns {
+		out = appendRecord(out, q, rr)
+	}
+	for _, rr := range msg.Extra {
+		out = append(out, packRecord(rr)...)
+	}
+	var last []byte
+	for _, rr := range pseudo {
+		last = append(last, packRecord(rr)...)
+	}
+	counts := [sections]int{len(msg.Answer), len(msg.Ns), len(msg.Extra) + len(pseudo)}
+	if len(out)-base+len(last) > limit { // RFC 2181 9: the client is to ask again by TCP
+		out, tc = out[:base+end], true
+		counts = [sections]int{additionalSection: len(pseudo)}
+	}
+	out = append(out, last...)
+	writeHeader(out[base:], msg, q.end > 0, tc, counts)
+	return out, tc
+}
+
+// writeHeader completes the header that was copied from the query.
+func writeHeader(h []byte, msg *dns.Msg, question, tc bool, counts [sections]int) {
+	h[2] = flagQR | h[2]&(opcodeMask|flagRD)
+	if msg.Authoritative {
+		h[2] |= flagAA
+	}
+	if tc {
+		h[2] |= flagTC
+	}
+	h[3] = h[3]&flagCD | byte(msg.Rcode&0xf)
+	h[4], h[5] = 0, 0
+	if question {
+		h[5] = 1
+	}
+	for i, n := range counts {
+		binary.BigEndian.PutUint16(h[6+2*i:], uint16(n))
+	}
+}
+
+// appendRecord appends rr, its owner compressed against the question's name.
+func appendRecord(out []byte, q *query, rr dns.RR) []byte {
+	record := packRecord(rr)
+	end, _ := skipName(record, 0)
+	at, ok := ancestorOf(q.name, domain(record[:end]).folded())
+	if !ok {
+		return append(out, record...)
+	}
+	offset := questionName + at
+	out = append(out, pointer|byte(offset>>8), byte(offset))
+	return append(out, record[end:]...)
+}
+
+// ancestorOf finds where owner, both in lower case, begins in name. The root is
+// shorter than a pointer to it and is not looked for.
+func ancestorOf(name, owner []byte) (at int, ok bool) {
+	for ; name[at] != 0; at += 1 + int(name[at]) {
+		if bytes.Equal(name[at:], owner) {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+// packRecord is rr in wire form, uncompressed.
+func packRecord(rr dns.RR) []byte {
+	record := make([]byte, dns.Len(rr)+maxNameSize)
+	end, err := dns.PackRR(rr, record, 0, nil, false)
+	if err != nil {
+		panic("server: a record that does not pack: " + err.Error()) // zones rendered it
+	}
+	return record[:end]
+}

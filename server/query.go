@@ -1,0 +1,213 @@
+package server
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// The fixed parts of a message, in octets (RFC 1035 4.1).
+const (
+	headerSize  = 12
+	maxNameSize = 255
+	maxLabel    = 63
+	recordFixed = 10 // type, class, TTL and RDLENGTH, behind a record's owner
+)
+
+// The bits of the header's third and fourth octets.
+const (
+	flagQR = 0x80
+	flagAA = 0x04
+	flagTC = 0x02
+	flagRD = 0x01
+	flagCD = 0x10
+
+	opcodeMask = 0x78
+)
+
+// query is one message, read in place. It points into the packet, and is
+// overwritten by the next message.
+type query struct {
+	packet []byte
+	end    int // where the question ends; 0 when none could be read
+	name   []byte
+	qtype  uint16
+	class  uint16
+	edns   edns
+	tsig   int // where a TSIG record begins; 0 when there is none
+
+	folded [maxNameSize + 8]byte // what name is in: lower case, padded to whole words
+}
+
+// edns is what the OPT record says (RFC 6891 6.1).
+type edns struct {
+	present bool
+	do      bool
+	nsid    bool
+	version uint8
+	size    uint16 // the largest UDP message the client takes
+	subnet  clientSubnet
+}
+
+func (q *query) opcode() int { return int(q.packet[2]&opcodeMask) >> 3 }
+
+// plain reports whether the wire path may answer: an ordinary question, of
+// class IN, for a type of data.
+func (q *query) plain() bool {
+	return q.class == dns.ClassINET && !metaType(q.qtype) && q.packet[2]&opcodeMask == 0 &&
+		q.edns.version == 0 && q.tsig == 0
+}
+
+// metaType reports whether t asks for something other than records of one type
+// (RFC 6895 3.1); 0 is reserved.
+func metaType(t uint16) bool {
+	return t == 0 || t == dns.TypeOPT || t >= 128 && t <= 255
+}
+
+// parse reads packet, which has a header at least. It reports whether the
+// message is sound; of one that is not, end and edns tell what was read before the
+// fault. With readSubnet false, client-subnet options are passed over.
+func (q *query) parse(packet []byte, readSubnet bool) bool {
+	q.packet, q.end, q.tsig = packet, 0, 0
+	q.edns = edns{}
+	if binary.BigEndian.Uint16(packet[4:]) != 1 || !q.parseQuestion() {
+		return false
+	}
+	// The usual query holds nothing else, or one OPT record.
+	before := int(binary.BigEndian.Uint16(packet[6:])) + int(binary.BigEndian.Uint16(packet[8:]))
+	total := before + int(binary.BigEndian.Uint16(packet[10:]))
+	at := q.end
+	for i := range total {
+		next, ok := q.parseRecord(at, i >= before, i == total-1, readSubnet)
+		if !ok {
+			return false
+		}
+		at = next
+	}
+	return at == len(packet)
+}
+
+// parseQuestion reads the question. A name in it cannot be compressed: there is
+// nothing before it to point at.
+func (q *query) parseQuestion() bool {
+	p := q.packet
+	at := headerSize
+	for {
+		if at >= len(p) || p[at] > maxLabel {
+			return false
+		}
+		if p[at] == 0 {
+			break
+		}
+		at += 1 + int(p[at])
+	}
+	at++
+	if at-headerSize > maxNameSize || at+4 > len(p) {
+		return false
+	}
+	q.fold(p[headerSize:at])
+	q.qtype = binary.BigEndian.Uint16(p[at:])
+	q.class = binary.BigEndian.Uint16(p[at+2:])
+	q.end = at + 4
+	return true
+}
+
+// fold sets name to wire in lower case. It takes eight octets at a time; length
+// octets are below 'A', so that the whole name folds alike. The plain version is
+// a loop of `if 'A' <= c && c <= 'Z' { c += 'a' - 'A' }`.
+func (q *query) fold(wire []byte) {
+	const ones = 0x0101010101010101
+	n := copy(q.folded[:], wire)
+	for at := 0; at < n; at += 8 {
+		word := binary.LittleEndian.Uint64(q.folded[at:])
+		low := word & (0x7f * ones)
+		fromA := low + (0x80-'A')*ones  // bit 7 set where the octet is at least 'A'
+		aboveZ := low + (0x7f-'Z')*ones // and where it is above 'Z'
+		upper := (fromA ^ aboveZ) &^ word & (0x80 * ones)
+		binary.LittleEndian.PutUint64(q.folded[at:], word|upper>>2)
+	}
+	q.name = q.folded[:n]
+}
+
+// parseRecord reads the record at at and returns where the next one begins.
+func (q *query) parseRecord(at int, additional, last, readSubnet bool) (next int, ok bool) {
+	p := q.packet
+	fixed, ok := skipName(p, at)
+	if !ok || fixed+recordFixed > len(p) {
+		return 0, false
+	}
+	next = fixed + recordFixed + int(binary.BigEndian.Uint16(p[fixed+8:]))
+	if next > len(p) {
+		return 0, false
+	}
+	if !additional {
+		return next, true
+	}
+	switch binary.BigEndian.Uint16(p[fixed:]) {
+	case dns.TypeOPT:
+		// RFC 6891 6.1.1: one OPT at most; 6.1.2: its owner is the root.
+		if q.edns.present || p[at] != 0 {
+			return 0, false
+		}
+		q.edns.read(p[fixed+2:])
+		return next, q.edns.version != 0 || q.edns.readOptions(p[fixed+recordFixed:next], readSubnet)
+	case dns.TypeTSIG:
+		q.tsig = at
+		return next, last // RFC 8945 5.1: it is the last record
+	}
+	return next, true
+}
+
+// skipName returns where the name at at ends. Pointers are stepped over, not
+// followed; one that does not point backwards is refused.
+func skipName(p []byte, at int) (end int, ok bool) {
+	for size := 1; at < len(p); {
+		c := int(p[at])
+		switch {
+		case c == 0:
+			return at + 1, true
+		case c >= 0xc0:
+			return at + 2, at+2 <= len(p) && (c&0x3f)<<8|int(p[at+1]) < at
+		case c > maxLabel:
+			return 0, false
+		}
+		at += 1 + c
+		if size += 1 + c; size > maxNameSize {
+			return 0, false
+		}
+	}
+	return 0, false
+}
+
+// read takes what an OPT record says in its class and TTL.
+func (e *edns) read(classOn []byte) {
+	e.present = true
+	e.size = binary.BigEndian.Uint16(classOn)
+	e.version = classOn[3]
+	e.do = classOn[4]&0x80 != 0
+}
+
+// readOptions walks the options of an OPT record (RFC 6891 6.1.2). Those that
+// are not ours to answer, cookies (RFC 7873) among them, are passed over.
+func (e *edns) readOptions(p []byte, readSubnet bool) bool {
+	for len(p) > 0 {
+		if len(p) < 4 {
+			return false
+		}
+		code := binary.BigEndian.Uint16(p)
+		end := 4 + int(binary.BigEndian.Uint16(p[2:]))
+		if end > len(p) {
+			return false
+		}
+		switch {
+		case code == dns.EDNS0NSID:
+			e.nsid = true
+		case code == dns.EDNS0SUBNET && readSubnet:
+			if e.subnet.present || !e.subnet.parse(p[4:end]) {
+				return false // two subnets are two clients
+			}
+		}
+		p = p[end:]
+	}
+	return true
+}

@@ -1,0 +1,142 @@
+package server
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+
+	"meridian/pools"
+)
+
+// Responder answers single messages: one worker's own state, not for concurrent use.
+//
+// It shares its slot with the server. While the responder answers, the slot is
+// empty; else it holds the reading, which Swap may take away. So Swap sees who may
+// be reading the old snapshot, and an idle worker keeps no old snapshot alive.
+type Responder struct {
+	server *Server
+	slot   atomic.Pointer[reading]
+	closed atomic.Uint64 // batches ended
+	at     *reading      // between open and close
+	query  query
+	draw   func() uint64
+	tally  tally
+	totals totals
+	stream streamBuffers // of the TCP connection that is being answered
+
+	fullOnly bool // never the wire path: for tests that compare the two
+}
+
+// reading is a snapshot with the scratch that goes with its pools.
+type reading struct {
+	serving *serving
+	scratch *pools.Scratch
+}
+
+// nothing is in the slot of a responder that is idle and has no snapshot.
+func nothing() *reading { return &reading{} }
+
+func newResponder(s *Server, draw func() uint64) *Responder {
+	r := &Responder{server: s, draw: draw}
+	if draw == nil {
+		r.draw = newPCG().Uint64
+	}
+	r.slot.Store(nothing())
+	return r
+}
+
+// newPCG is a fast source of draws with a secret seed.
+func newPCG() *rand.PCG {
+	var seed [16]byte
+	_, _ = crand.Read(seed[:]) // it never fails
+	return rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))
+}
+
+// open takes the server's snapshot of this moment, for a batch of answers.
+//
+// The slot is emptied before current is loaded, and Swap stores current before
+// it looks at the slot: whichever order the two meet in, either Swap sees the empty
+// slot and waits, or this load sees the new snapshot.
+func (r *Responder) open() {
+	r.at = r.slot.Swap(nil)
+	if now := r.server.current.Load(); r.at.serving != now {
+		r.at = &reading{serving: now, scratch: now.snapshot.Pools.Scratch()}
+	}
+}
+
+// close ends what open began and publishes what was counted.
+func (r *Responder) close() {
+	r.totals.publish(&r.tally)
+	r.slot.Store(r.at)
+	r.at = nil
+	r.closed.Add(1)
+}
+
+// Respond appends the answer to query, a whole DNS message from source, to out; it
+// appends nothing where silence is right. stream says TCP: no truncation at the UDP size.
+func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) []byte {
+	r.open()
+	out = r.respond(out, query, source.Unmap(), stream)
+	r.close()
+	return out
+}
+
+// respond is Respond between open and close.
+func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
+	if stream {
+		r.tally[tcpQueries]++
+	} else {
+		r.tally[udpQueries]++
+	}
+	if len(packet) < headerSize || packet[2]&flagQR != 0 {
+		r.tally[dropped]++
+		return out
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			answer = r.serverFailure(out, packet, fault)
+		}
+	}()
+	sound := r.query.parse(packet, r.at.serving.config.ECS)
+	if r.query.edns.subnet.present {
+		r.tally[clientSubnets]++
+	}
+	if sound && r.query.plain() && !r.fullOnly {
+		if answer, ok := r.wire(out, source, stream); ok {
+			return answer
+		}
+	}
+	return r.full(out, sound, source, stream)
+}
+
+// count counts an answer.
+func (r *Responder) count(rcode int, tc bool) {
+	r.tally[rcodes+counter(rcode)]++
+	if tc {
+		r.tally[truncated]++
+	}
+}
+
+// serverFailure answers a packet on which we panicked: one bad packet, or one
+// fault of ours, does not end the others. The scratch may be half written.
+func (r *Responder) serverFailure(out, packet []byte, fault any) []byte {
+	r.count(dns.RcodeServerFailure, false)
+	r.server.panicked(fault, packet, debug.Stack())
+	r.at.scratch = r.at.serving.snapshot.Pools.Scratch()
+	base := len(out)
+	out = append(out, packet[:headerSize]...)
+	h := out[base:]
+	h[2] = flagQR | h[2]&(opcodeMask|flagRD)
+	h[3] = h[3]&flagCD | dns.RcodeServerFailure
+	clear(h[4:])
+	if q := &r.query; q.end > 0 {
+		h[5] = 1
+		out = append(out, packet[headerSize:q.end]...)
+	}
+	return out
+}

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// The options that an answer may carry (RFC 5001, RFC 7871).
+const (
+	optionNSID   = dns.EDNS0NSID
+	optionSubnet = dns.EDNS0SUBNET
+)
+
+const (
+	minUDPSize = 512   // what every client takes (RFC 1035 2.3.4, RFC 6891 6.2.3)
+	maxSize    = 65535 // what a TCP frame holds
+)
+
+// serving is a snapshot and what is worked out from it once for all queries.
+// It is immutable.
+type serving struct {
+	snapshot *zones.Snapshot
+	config   *config.Server
+	udpSize  uint16 // largest UDP answer
+	nsid     []byte // the NSID option of answers; empty: none
+}
+
+func newServing(snapshot *zones.Snapshot) *serving {
+	c := &snapshot.Config.Server
+	s := &serving{snapshot: snapshot, config: c, udpSize: uint16(max(c.UDPSize, minUDPSize))}
+	if n := len(c.NSID); n > 0 {
+		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
+	}
+	return s
+}
+
+// limit is how long the answer to q may be.
+func (s *serving) limit(q *query, stream bool) int {
+	switch {
+	case stream:
+		return maxSize
+	case q.edns.present:
+		return int(min(max(q.edns.size, minUDPSize), s.udpSize))
+	}
+	return minUDPSize
+}
+
+// client is whom an answer is for, and what the scope of the answer says then.
+type client struct {
+	addr  netip.Addr // decides
+	scope scopeRule
+	bits  uint8 // what the rule needs
+}
+
+// scopeRule is how the scope of an answer follows from its decision.
+type scopeRule uint8
+
+const (
+	scopeZero    scopeRule = iota // the answer holds whatever the subnet is
+	scopeDecided                  // as decided, bits further on
+	scopeFixed                    // bits, where the decision looked at the client at all
+)
+
+// client finds who decides (DESIGN 5.3):
+//
+//	client subnet                       decides            scope
+//	none, or ecs: false                 packet's source    (not told)
+//	source prefix 0                     packet's source    0
+//	says nothing (private and so on)    packet's source    of the addresses that say nothing
+//	any other                           the subnet         of the decision
+func (s *serving) client(subnet *clientSubnet, source netip.Addr) client {
+	if !subnet.present || subnet.source == 0 {
+		return client{addr: source}
+	}
+	addr := subnet.addr.Unmap()
+	mapped := uint8(subnet.addr.BitLen() - addr.BitLen()) // 96 for an IPv4-mapped address
+	if bits, private := s.snapshot.Geo.PrivateECS(addr); private {
+		return client{addr: source, scope: scopeFixed, bits: mapped + uint8(bits)}
+	}
+	return client{addr: addr, scope: scopeDecided, bits: mapped}
+}
+
+// scopeOf is the scope of an answer that d decided for c.
+func (c client) scopeOf(d pools.Decision) uint8 {
+	if c.scope == scopeZero || d.Scope == 0 {
+		return 0
+	}
+	if c.scope == scopeFixed {
+		return c.bits
+	}
+	return c.bits + d.Scope
+}

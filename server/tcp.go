@@ -1,0 +1,122 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Pauses after a failed accept: it fails when files run out, and goes on failing.
+const (
+	acceptPauseMin = 5 * time.Millisecond
+	acceptPauseMax = time.Second
+)
+
+// tcpListener accepts the TCP connections of one address, within the limits of
+// config.TCP (RFC 7766 6.2).
+type tcpListener struct {
+	server   *Server
+	listener *net.TCPListener
+	streams  sync.WaitGroup
+	done     chan struct{} // closed when run ends
+
+	mu        sync.Mutex // guards all below
+	open      map[*stream]struct{}
+	perClient map[netip.Addr]int
+	stopping  bool
+}
+
+// listenTCP binds asked and says where that is.
+func (s *Server) listenTCP(asked netip.AddrPort) (*tcpListener, netip.AddrPort, error) {
+	l, err := new(net.ListenConfig).Listen(context.Background(), network("tcp", asked.Addr()), asked.String())
+	if err != nil {
+		return nil, asked, fmt.Errorf("listen on %s, TCP: %w", asked, err)
+	}
+	t := &tcpListener{
+		server:    s,
+		listener:  l.(*net.TCPListener), // it is for networks of tcp
+		done:      make(chan struct{}),
+		open:      map[*stream]struct{}{},
+		perClient: map[netip.Addr]int{},
+	}
+	real := t.listener.Addr().(*net.TCPAddr).AddrPort()
+	return t, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
+}
+
+// run accepts until stop.
+func (t *tcpListener) run() {
+	defer close(t.done)
+	pause := acceptPauseMin
+	for {
+		conn, err := t.listener.AcceptTCP()
+		switch {
+		case err == nil:
+			pause = acceptPauseMin
+			t.accept(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			time.Sleep(pause)
+			pause = min(2*pause, acceptPauseMax)
+		}
+	}
+}
+
+// accept serves conn, or closes it where a limit is reached.
+func (t *tcpListener) accept(conn *net.TCPConn) {
+	c := newStream(t.server, conn)
+	if !t.admit(c) {
+		t.server.shared.values[tcpRefused].Add(1)
+		_ = conn.Close()
+		return
+	}
+	t.server.shared.values[tcpAccepted].Add(1)
+	t.streams.Go(func() {
+		c.run()
+		_ = conn.Close()
+		t.leave(c)
+		t.server.shared.values[tcpClosed].Add(1)
+	})
+}
+
+// admit counts c in, within the limits.
+func (t *tcpListener) admit(c *stream) bool {
+	limits := &t.server.current.Load().config.TCP
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopping || len(t.open) >= limits.Max || t.perClient[c.source] >= limits.PerClient {
+		return false
+	}
+	t.open[c] = struct{}{}
+	t.perClient[c.source]++
+	return true
+}
+
+func (t *tcpListener) leave(c *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.open, c)
+	if t.perClient[c.source]--; t.perClient[c.source] == 0 {
+		delete(t.perClient, c.source)
+	}
+}
+
+// stop closes the socket, and the connections when what they sent is answered.
+func (t *tcpListener) stop(running bool) {
+	_ = t.listener.Close()
+	if !running {
+		return
+	}
+	<-t.done
+	t.mu.Lock()
+	t.stopping = true
+	for c := range t.open {
+		c.drain()
+	}
+	t.mu.Unlock()
+	t.streams.Wait()
+}

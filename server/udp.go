@@ -1,0 +1,126 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+const (
+	// socketBuffer is how much the kernel keeps for a UDP socket, in bytes each
+	// way: the default overflows on the first burst.
+	socketBuffer = 4 << 20
+	// receivePause is how long a worker waits after an error of its socket.
+	receivePause = 10 * time.Millisecond
+	// drainTime bounds how long a worker that stops answers what it still receives.
+	drainTime = time.Second
+)
+
+// past is a deadline that wakes whoever waits for a socket.
+var past = time.Unix(1, 0)
+
+// udpWorker answers what one UDP socket receives.
+type udpWorker struct {
+	conn      *net.UDPConn
+	wildcard  bool // the socket takes packets to any address of the host
+	responder *Responder
+	server    *Server
+	stopping  atomic.Bool
+	done      chan struct{}
+}
+
+func newUDPWorker(s *Server, conn *net.UDPConn, addr netip.Addr) *udpWorker {
+	return &udpWorker{
+		conn: conn, wildcard: addr.IsUnspecified(),
+		responder: s.Responder(), server: s, done: make(chan struct{}),
+	}
+}
+
+// run answers until stop, then what the socket still holds.
+func (w *udpWorker) run() {
+	defer close(w.done)
+	if w.server.portable {
+		w.runPortable()
+	} else {
+		w.runBatches()
+	}
+}
+
+// stop ends the worker; one that runs answers first what was received.
+func (w *udpWorker) stop(running bool) {
+	w.stopping.Store(true)
+	if running {
+		_ = w.conn.SetReadDeadline(past) // it fails on a closed socket only
+		<-w.done
+	}
+	_ = w.conn.Close()
+	w.server.crew.dismiss(w.responder)
+}
+
+// portableDrain is how long the portable path, which cannot ask a socket
+// whether it is empty, answers after stop.
+const portableDrain = 50 * time.Millisecond
+
+// runPortable takes a packet at a time, on any system.
+func (w *udpWorker) runPortable() {
+	p := packet{in: make([]byte, maxSize), control: make([]byte, controlSize)}
+	for !w.stopping.Load() {
+		w.answerPacket(&p)
+	}
+	_ = w.conn.SetReadDeadline(time.Now().Add(portableDrain))
+	for w.answerPacket(&p) {
+	}
+}
+
+// controlSize is room for the control messages that we ask for, on any system.
+const controlSize = 256
+
+// packet is the memory of the portable path.
+type packet struct{ in, control, out []byte }
+
+// answerPacket waits for a packet and answers it; it reports false when none came.
+func (w *udpWorker) answerPacket(p *packet) bool {
+	n, controls, _, source, err := w.conn.ReadMsgUDPAddrPort(p.in, p.control)
+	if err != nil {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			time.Sleep(receivePause)
+		}
+		return false
+	}
+	p.out = w.responder.Respond(p.out[:0], p.in[:n], source.Addr(), false)
+	w.write(p.out, p.control[:controls], source)
+	return true
+}
+
+// write sends an answer, if there is one, from the address that the query was for.
+func (w *udpWorker) write(out, control []byte, to netip.AddrPort) {
+	if len(out) == 0 {
+		return
+	}
+	if _, _, err := w.conn.WriteMsgUDPAddrPort(out, w.replySource(control), to); err != nil {
+		w.server.shared.values[dropped].Add(1)
+	}
+}
+
+// replySource turns the control message of a packet that was received into that
+// of its answer. (The batches of Linux do it in place; this one allocates.)
+func (w *udpWorker) replySource(control []byte) []byte {
+	if len(control) == 0 {
+		return nil
+	}
+	var v4 ipv4.ControlMessage
+	if v4.Parse(control) == nil && v4.Dst != nil {
+		return (&ipv4.ControlMessage{Src: v4.Dst}).Marshal()
+	}
+	var v6 ipv6.ControlMessage
+	if v6.Parse(control) == nil && v6.Dst != nil {
+		return (&ipv6.ControlMessage{Src: v6.Dst}).Marshal()
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package server
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	batchSize = 64
+	// receiveSize is the largest query taken by UDP; a longer one is dropped. It is
+	// off a power of two, so that buffers do not share cache sets.
+	receiveSize = 2048 + 64
+	// batchControl is room for one packet-info message of either family.
+	batchControl = 48
+)
+
+// batch is the memory of one worker: what recvmmsg fills and sendmmsg sends. All
+// of it is made once; the kernel reads and writes it in place. An answer's
+// header is its query's: the same peer, and the same control message, which
+// says which address of ours the query was for.
+type batch struct {
+	raw      syscall.RawConn
+	received []unix.Mmsghdr
+	answers  []unix.Mmsghdr
+	in, out  []unix.Iovec            // of received and of answers
+	names    []unix.RawSockaddrInet6 // of the peers; large enough for IPv4 too
+	queries  []byte                  // receiveSize each
+	control  []byte                  // batchControl each; empty but on wildcard sockets
+	text     []byte                  // all answers, one behind the other
+	ends     [batchSize]int          // where each answer ends in text
+
+	n     int            // how many were received
+	errno syscall.Errno  // of the last recvmmsg
+	left  []unix.Mmsghdr // of answers, still to be sent
+	lost  int            // answers that could not be sent
+
+	// Made once: a closure for each call would be garbage.
+	receiving func(fd uintptr) bool
+	polling   func(fd uintptr)
+	sending   func(fd uintptr) bool
+}
+
+func newBatch(raw syscall.RawConn, wildcard bool) *batch {
+	b := &batch{
+		raw:      raw,
+		received: make([]unix.Mmsghdr, batchSize),
+		answers:  make([]unix.Mmsghdr, batchSize),
+		in:       make([]unix.Iovec, batchSize),
+		out:      make([]unix.Iovec, batchSize),
+		names:    make([]unix.RawSockaddrInet6, batchSize),
+		queries:  make([]byte, batchSize*receiveSize),
+	}
+	if wildcard {
+		b.control = make([]byte, batchSize*batchControl)
+	}
+	for i := range b.received {
+		b.in[i].Base = &b.queries[i*receiveSize]
+		b.in[i].SetLen(receiveSize)
+		h := &b.received[i].Hdr
+		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
+		h.Iov = &b.in[i]
+		h.SetIovlen(1)
+		if wildcard {
+			h.Control = &b.control[i*batchControl]
+		}
+		b.rearm(i)
+	}
+	b.receiving = func(fd uintptr) bool { b.receive(fd); return b.errno != unix.EAGAIN }
+	b.polling = b.receive
+	b.sending = b.send
+	return b
+}
+
+// rearm gives header i back the lengths that the kernel changed.
+func (b *batch) rearm(i int) {
+	h := &b.received[i].Hdr
+	h.Namelen = unix.SizeofSockaddrInet6
+	if len(b.control) > 0 {
+		h.SetControllen(batchControl)
+	}
+}
+
+// receive takes what the socket holds, up to a whole batch. It does not block:
+// a raw call that did would hold up the collector.
+func (b *batch) receive(fd uintptr) {
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.received[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		b.n, b.errno = int(n), errno
+		if errno != 0 {
+			b.n = 0
+		}
+		if errno != unix.EINTR {
+			return
+		}
+	}
+}
+
+// send sends what is left, and reports false when the socket's buffer is full.
+// The fault of any other error is the first packet's that is left: it is given up.
+func (b *batch) send(fd uintptr) bool {
+	for len(b.left) > 0 {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.left[0])), uintptr(len(b.left)), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == 0 && n > 0:
+			b.left = b.left[n:]
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN:
+			return false
+		default:
+			b.lost++
+			b.left = b.left[1:]
+		}
+	}
+	return true
+}
+
+// runBatches answers batches until stop, then what the socket still holds.
+func (w *udpWorker) runBatches() {
+	raw, err := w.conn.SyscallConn()
+	if err != nil {
+		return // the socket is closed
+	}
+	b := newBatch(raw, w.wildcard)
+	for !w.stopping.Load() {
+		if err := raw.Read(b.receiving); err != nil || b.errno != 0 {
+			w.pause(err)
+			continue
+		}
+		w.answerBatch(b)
+	}
+	for end := time.Now().Add(drainTime); time.Now().Before(end); w.answerBatch(b) {
+		if err := raw.Control(b.polling); err != nil || b.n == 0 {
+			return
+		}
+	}
+}
+
+// pause keeps a socket that fails from spinning.
+func (w *udpWorker) pause(err error) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		time.Sleep(receivePause)
+	}
+}
+
+// answerBatch answers what was received, and sends all answers with one call.
+func (w *udpWorker) answerBatch(b *batch) {
+	count := 0
+	b.text = b.text[:0]
+	w.responder.open()
+	for i := range b.n {
+		begin := len(b.text)
+		b.text = w.answerMessage(b, i)
+		if len(b.text) > begin {
+			b.answers[count].Hdr = b.received[i].Hdr
+			b.ends[count] = len(b.text)
+			count++
+		}
+		b.rearm(i)
+	}
+	w.responder.close()
+	b.address(count)
+	if err := b.raw.Write(b.sending); err != nil {
+		b.lost += len(b.left)
+	}
+	if b.lost > 0 {
+		w.server.shared.values[dropped].Add(uint64(b.lost))
+		b.lost = 0
+	}
+}
+
+// answerMessage appends the answer to the i-th message to text.
+func (w *udpWorker) answerMessage(b *batch, i int) []byte {
+	m := &b.received[i]
+	source, ok := b.source(i)
+	if !ok || m.Hdr.Flags&unix.MSG_TRUNC != 0 {
+		w.responder.tally[dropped]++
+		return b.text
+	}
+	return w.responder.respond(b.text, b.queries[i*receiveSize:][:m.Len], source, false)
+}
+
+// source is where the i-th message came from; it is not ok for a peer that
+// cannot be answered, which is one of port 0.
+func (b *batch) source(i int) (addr netip.Addr, ok bool) {
+	name := &b.names[i]
+	if name.Family == unix.AF_INET {
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		return netip.AddrFrom4(v4.Addr), v4.Port != 0
+	}
+	return netip.AddrFrom16(name.Addr).Unmap(), name.Port != 0
+}
+
+// address points the headers of the first count answers at their text, which
+// does not move any more.
+func (b *batch) address(count int) {
+	begin := 0
+	for i := range count {
+		h := &b.answers[i].Hdr
+		b.out[i].Base = &b.text[begin]
+		b.out[i].SetLen(b.ends[i] - begin)
+		h.Iov, h.Flags = &b.out[i], 0
+		if len(b.control) > 0 {
+			anyInterface(unsafe.Slice(h.Control, h.Controllen))
+		}
+		begin = b.ends[i]
+	}
+	b.left = b.answers[:count]
+}
+
+// anyInterface lets the answer to a packet leave by whatever interface the
+// routes say, but for link-local peers: it clears the interface in the packet-info
+// message, and leaves our address.
+func anyInterface(control []byte) {
+	const (
+		v4Interface = unix.SizeofCmsghdr      // in struct in_pktinfo
+		v6Interface = unix.SizeofCmsghdr + 16 // in struct in6_pktinfo
+	)
+	switch {
+	case len(control) < unix.SizeofCmsghdr+unix.SizeofInet4Pktinfo:
+	case len(control) < unix.SizeofCmsghdr+unix.SizeofInet6Pktinfo:
+		clear(control[v4Interface:][:4])
+	default:
+		address := netip.AddrFrom16([16]byte(control[unix.SizeofCmsghdr:]))
+		if !address.IsLinkLocalUnicast() {
+			clear(control[v6Interface:][:4])
+		}
+	}
+}
