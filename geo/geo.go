@@ -1,8 +1,38 @@
 // Package geo says where a client is and which regions are near it.
+//
+// A [Locator] knows four sources, asked in this order until one places the client:
+//
+//	networks   the operator's own knowledge; the longest prefix wins
+//	database   a City or Country file in MaxMind's format
+//	built-in   a table network -> country that is part of the program
+//	default    the default region
+//
+// Who is placed stands at a point on Earth: at the coordinates that a source
+// gives, else where the people of the country live, and never at 0,0 for want of
+// better. Locate tells it slowly, for explaining.
+//
+// Serving asks a [Table], compiled from the same sources for one set of regions:
+//
+//	sources -> places -> rankings        every distinct place ranks the regions once (rank)
+//	        \-> merged trie of rankings  one walk over all sources (compiler)
+//	              -> leaves with scopes  (labeller)
+//	                  -> poptrie         a few reads to look up
+//
+// A leaf of a table holds a ranking of all regions, nearest first, and for each
+// position of it the scope that an answer from there has (DESIGN 6). So the table
+// stays right whatever is up or down: nothing here changes when a verdict turns.
+//
+// The package knows nothing of pools, members or health.
 package geo
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync"
 
 	"meridian/config"
 )
@@ -15,53 +45,227 @@ type Location struct {
 	City        string
 	ASN         uint32 // 0: unknown
 	Lat, Lon    float64
-	From        string       // what placed it: "networks", "database", "built-in", "default"
-	Network     netip.Prefix // the entry that placed it
+	From        string       // what placed it: "networks", "database", "built-in", "default"; empty: nothing, and there is no region
+	Network     netip.Prefix // the entry that placed it; zero for the default
 }
+
+// what places a client, as Location.From has it.
+const (
+	fromNetworks = "networks"
+	fromDatabase = "database"
+	fromBuiltin  = "built-in"
+	fromDefault  = "default"
+)
 
 // Locator places clients: networks first, then the database or built-in table, then the default region.
 // It is immutable and safe for concurrent use until Close.
-type Locator struct{}
+type Locator struct {
+	cfg      *config.Config // for faults
+	atlas    atlas
+	networks *networks
+	db       *database // nil without one
+	schema   schema    // of db
+	asn      *asnFile  // nil without one
+	fallback Location  // of who is not placed; From is empty where there is no region
+	tables   tables
+
+	mu      sync.Mutex
+	builtin *builtin // nil until needed
+	sources *sources // nil until needed
+}
 
 // Open reads what cfg.Geo names. A missing, corrupt or foreign database is a config.Fault.
-func Open(cfg *config.Config) (*Locator, error) { panic("skeleton") }
+func Open(cfg *config.Config) (*Locator, error) {
+	a, err := parseAtlas(placesTSV)
+	if err != nil {
+		return nil, fmt.Errorf("reading the embedded atlas: %w", err)
+	}
+	l := &Locator{cfg: cfg, atlas: a}
+	for _, r := range cfg.Regions {
+		if r.Name == cfg.Geo.Default {
+			l.fallback = Location{Lat: r.Location.Lat, Lon: r.Location.Lon, From: fromDefault}
+		}
+	}
+	var faults []config.Fault
+	l.networks, faults = newNetworks(cfg, a)
+	if err := l.openDatabase(cfg.Geo.Database); err != nil {
+		faults = append(faults, l.databaseFault(err))
+	}
+	if err := l.openASN(cfg.Geo.ASN); err != nil {
+		faults = append(faults, cfg.Fault(cfg.Geo.ASNPos, "geo.asn", fmt.Sprintf("%q %s", cfg.Geo.ASN, err),
+			"name an ASN file in MaxMind's format, such as GeoLite2-ASN.mmdb"))
+	}
+	if len(faults) > 0 {
+		slices.SortStableFunc(faults, func(a, b config.Fault) int {
+			return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+		})
+		_ = l.Close() // the faults say more
+		return nil, config.Join(faults)
+	}
+	return l, nil
+}
 
-// Close lets go of the databases; tables made before stay valid.
-func (l *Locator) Close() error { panic("skeleton") }
+// openDatabase opens the file and reads all of it once, so that what is wrong
+// with it shows now.
+func (l *Locator) openDatabase(name string) error {
+	if name == "" {
+		return nil
+	}
+	var err error
+	if l.db, err = openDatabase(name); err != nil {
+		return err
+	}
+	_, err = l.gathered() // finds the schema too
+	return err
+}
+
+func (l *Locator) databaseFault(err error) config.Fault {
+	return l.cfg.Fault(l.cfg.Geo.DatabasePos, "geo.database", fmt.Sprintf("%q %s", l.cfg.Geo.Database, err),
+		"name a City or Country file in MaxMind's format, such as GeoLite2-City.mmdb, or leave the key out for the built-in table")
+}
+
+// Close lets go of the databases; tables made before stay valid. No Locate or Table may run or follow.
+func (l *Locator) Close() error {
+	var errs []error
+	if l.db != nil {
+		errs = append(errs, l.db.close())
+	}
+	if l.asn != nil {
+		errs = append(errs, l.asn.close())
+	}
+	return errors.Join(errs...)
+}
 
 // Locate places addr, slowly: for explaining. Serving uses a Table.
-func (l *Locator) Locate(addr netip.Addr) Location { panic("skeleton") }
+func (l *Locator) Locate(addr netip.Addr) Location {
+	at := l.locate(addr)
+	if l.asn != nil {
+		at.ASN = l.asn.number(addr)
+	}
+	return at
+}
+
+func (l *Locator) locate(addr netip.Addr) Location {
+	if at, ok := l.networks.locate(addr); ok {
+		return at
+	}
+	k, v4 := keyOf(addr)
+	if at, ok := l.inDatabase(k, v4); ok {
+		return at
+	}
+	if at, ok := l.inBuiltin(k, v4); ok {
+		return at
+	}
+	return l.fallback
+}
+
+// inDatabase is what the database says of k.
+func (l *Locator) inDatabase(k key, v4 bool) (Location, bool) {
+	if l.db == nil {
+		return Location{}, false
+	}
+	offset, depth, ok := l.db.find(k, v4)
+	if !ok {
+		return Location{}, false
+	}
+	e, err := l.schema(l.db.reader.LookupOffset(uintptr(offset)))
+	if err != nil {
+		return Location{}, false // a record that Open could not read would have been refused
+	}
+	at, ok := l.atlas.standing(e)
+	at.From, at.Network = fromDatabase, k.prefix(v4, depth)
+	return at, ok
+}
+
+// inBuiltin is what the built-in table says of k.
+func (l *Locator) inBuiltin(k key, v4 bool) (Location, bool) {
+	b, err := l.builtinTable()
+	if err != nil {
+		return Location{}, false // the table is embedded; a test unpacks it
+	}
+	value, depth := b.find(*b.of(v4), k)
+	if value == 0 {
+		return Location{}, false
+	}
+	at, ok := l.atlas.country(b.countries[value-1])
+	at.From, at.Network = fromBuiltin, k.prefix(v4, depth)
+	return at, ok
+}
 
 // PrivateECS reports whether addr, from a client-subnet option, says nothing of
 // where the client is (private, loopback, link-local, unspecified) and no entry of networks places it
 // (DESIGN 5.3); scope is then the shortest prefix around addr of which that is true throughout.
-func (l *Locator) PrivateECS(addr netip.Addr) (scope int, private bool) { panic("skeleton") }
-
-// Distance is the great-circle distance in kilometres (haversine, mean Earth radius 6371.0088).
-func Distance(a, b config.Location) float64 { panic("skeleton") }
-
-// Biased is distance d in kilometres under a region's bias (DESIGN 5.1).
-func Biased(d float64, bias int) float64 { panic("skeleton") }
+func (l *Locator) PrivateECS(addr netip.Addr) (scope int, private bool) {
+	k, v4 := keyOf(addr)
+	value, depth := l.networks.find(*l.networks.of(v4), k)
+	if ref(value) != apart {
+		return 0, false
+	}
+	return depth, true
+}
 
 // Table compiles, or finds already compiled, the prefix table that ranks regions (order breaks ties).
 // At most 65535 regions. Locators share tables between equal calls; safe for concurrent use.
-func (l *Locator) Table(regions []config.Region) (*Table, error) { panic("skeleton") }
+func (l *Locator) Table(regions []config.Region) (*Table, error) {
+	if len(regions) > maxRegions {
+		return nil, fmt.Errorf("%d regions in one pool, at most %d can be ranked", len(regions), maxRegions)
+	}
+	return l.tables.table(regions, func() (*Table, error) {
+		s, err := l.gathered()
+		if err == nil {
+			var t *Table
+			if t, err = compileTable(s, regions, l.fallback.From == ""); err == nil {
+				return t, nil
+			}
+		}
+		return nil, l.databaseFault(err)
+	})
+}
 
-// Table maps a client to a ranking of the regions it was compiled for (DESIGN 6). Immutable.
-type Table struct{}
+// maxRegions is how many regions one ranking can tell apart.
+const maxRegions = 1<<16 - 1
 
-// Leaf is where a client falls in a Table.
-type Leaf uint32
+// Compiled says that all tables needed for now are made: what only compiling
+// needs is let go, and the memory given back to the system. A later Table or
+// Locate works as before, and reads again what it needs.
+func (l *Locator) Compiled() {
+	l.mu.Lock()
+	l.sources, l.builtin = nil, nil
+	l.mu.Unlock()
+	if l.db != nil && l.db.mapped {
+		_ = forget(l.db.data) // only a hint to the kernel
+	}
+	debug.FreeOSMemory()
+}
 
-// Lookup finds the leaf of addr (IPv4-mapped addresses count as IPv4). No allocation.
-func (t *Table) Lookup(addr netip.Addr) Leaf { panic("skeleton") }
+// gathered is the sources, read when first needed.
+func (l *Locator) gathered() (*sources, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sources != nil {
+		return l.sources, nil
+	}
+	s, err := l.gatherLocked()
+	if err == nil {
+		l.sources = s
+	}
+	return s, err
+}
 
-// Ranking is the indices, into the regions given to Locator.Table, nearest first; all of them. Do not change it.
-func (t *Table) Ranking(leaf Leaf) []uint16 { panic("skeleton") }
+// builtinTable is the built-in table, unpacked when first needed.
+func (l *Locator) builtinTable() (*builtin, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.builtinLocked()
+}
 
-// Scope is the length of the shortest prefix around the leaf inside which all
-// rankings share their first k+1 regions.
-func (t *Table) Scope(leaf Leaf, k int) uint8 { panic("skeleton") }
-
-// Bytes is the memory the table holds.
-func (t *Table) Bytes() int { panic("skeleton") }
+func (l *Locator) builtinLocked() (*builtin, error) {
+	if l.builtin == nil {
+		b, err := unpackBuiltin(networksBin)
+		if err != nil {
+			return nil, err
+		}
+		l.builtin = b
+	}
+	return l.builtin, nil
+}

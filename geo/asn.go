@@ -1,0 +1,60 @@
+package geo
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/oschwald/geoip2-golang/v2"
+)
+
+// asnFile is an open ASN file: which autonomous system announces a network.
+type asnFile struct{ *database }
+
+// openASN opens the file and makes sure that it tells autonomous systems.
+func (l *Locator) openASN(name string) error {
+	if name == "" {
+		return nil
+	}
+	db, err := openDatabase(name)
+	if err != nil {
+		return err
+	}
+	l.asn = &asnFile{db}
+	set, err := db.offsets()
+	if err != nil {
+		return err
+	}
+	known := false
+	set.each(func(offset uint32) bool {
+		var n uint32
+		if n, err = l.asn.read(offset); err != nil {
+			err = fmt.Errorf("is broken: its record at offset %d cannot be read: %w", offset, err)
+		}
+		known = known || n != 0
+		return err == nil
+	})
+	if err == nil && !known {
+		err = fmt.Errorf("says of no network which autonomous system it belongs to (its type is %q)", db.reader.Metadata.DatabaseType)
+	}
+	return err
+}
+
+// number is the autonomous system of addr, or 0.
+func (f *asnFile) number(addr netip.Addr) uint32 {
+	k, v4 := keyOf(addr)
+	offset, _, ok := f.find(k, v4)
+	if !ok {
+		return 0
+	}
+	n, err := f.read(offset)
+	if err != nil {
+		return 0 // openASN has read them all
+	}
+	return n
+}
+
+func (f *asnFile) read(offset uint32) (uint32, error) {
+	var r geoip2.ASN
+	err := f.reader.LookupOffset(uintptr(offset)).Decode(&r)
+	return uint32(r.AutonomousSystemNumber), err
+}

@@ -1,0 +1,102 @@
+package geo
+
+import (
+	"bytes"
+	"compress/flate"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// The built-in table is made by builtin/gen from free data; docs/geo.md tells
+// from which, and how to renew it.
+//
+//go:generate sh builtin/renew.sh
+
+//go:embed builtin/networks.bin
+var networksBin []byte
+
+//go:embed builtin/about.json
+var aboutJSON []byte
+
+// BuiltinInfo says what the built-in country table is made of.
+type BuiltinInfo struct {
+	Date      string `json:"date"` // of the network data, YYYY-MM-DD
+	Source    string `json:"source"`
+	License   string `json:"license"`
+	Countries int    `json:"countries"`
+	Networks  int    `json:"networks"` // prefixes, both families
+}
+
+// Builtin tells the date, source and licence of the built-in country table.
+func Builtin() BuiltinInfo {
+	var info BuiltinInfo
+	if err := json.Unmarshal(aboutJSON, &info); err != nil {
+		panic("geo: the embedded about.json is broken: " + err.Error()) // a test reads it
+	}
+	return info
+}
+
+// builtin is the built-in table unpacked: tries whose values are 0 for no
+// country, or 1+i for countries[i].
+type builtin struct {
+	countries []string
+	trie
+	roots
+}
+
+// unpackBuiltin reads the stream that builtin/gen writes (its encode describes
+// the format). It takes a few tens of milliseconds.
+func unpackBuiltin(packed []byte) (*builtin, error) {
+	plain, err := io.ReadAll(flate.NewReader(bytes.NewReader(packed)))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking the built-in table: %w", err)
+	}
+	if len(plain) == 0 || len(plain) < 1+2*int(plain[0]) {
+		return nil, fmt.Errorf("built-in table of %d bytes has no list of countries", len(plain))
+	}
+	b := &builtin{}
+	nodes := plain[1+2*int(plain[0]):]
+	for i := 0; i < int(plain[0]); i++ {
+		b.countries = append(b.countries, string(plain[1+2*i:3+2*i]))
+	}
+	b.halves = make([][2]ref, 0, len(nodes)/2) // a binary tree has one inner node fewer than leaves
+	for _, family := range []struct {
+		root *ref
+		bits int
+	}{{&b.v4, bitsV4}, {&b.v6, bitsV6}} {
+		if *family.root, nodes, err = b.unpack(nodes, family.bits); err != nil {
+			return nil, err
+		}
+	}
+	if len(nodes) > 0 {
+		return nil, fmt.Errorf("built-in table has %d bytes too many", len(nodes))
+	}
+	return b, nil
+}
+
+// unpack reads one node of at most depth levels, and what follows it.
+func (b *builtin) unpack(nodes []byte, depth int) (ref, []byte, error) {
+	if len(nodes) == 0 {
+		return 0, nil, fmt.Errorf("built-in table ends early")
+	}
+	if code := nodes[0]; code > 0 {
+		if int(code-1) > len(b.countries) {
+			return 0, nil, fmt.Errorf("built-in table names country %d of %d", code-1, len(b.countries))
+		}
+		return ref(code - 1), nodes[1:], nil
+	}
+	if depth == 0 {
+		return 0, nil, fmt.Errorf("built-in table is deeper than an address")
+	}
+	left, nodes, err := b.unpack(nodes[1:], depth-1)
+	if err != nil {
+		return 0, nil, err
+	}
+	right, nodes, err := b.unpack(nodes, depth-1)
+	if err != nil {
+		return 0, nil, err
+	}
+	return b.join(left, right), nodes, nil
+}

@@ -1,0 +1,111 @@
+package geo
+
+import "errors"
+
+// compiler merges the sources into one trie of rankings for one family: what
+// networks says, below it the database, below that the built-in table, and the
+// default region's ranking where nothing is known. It walks all three at once.
+type compiler struct {
+	*sources
+	ids    []uint32 // ranking of each place
+	v4     bool
+	trie       // what comes out: leaves are rankings, with apartFlag where private
+	budget int // nodes of the database that may still be visited
+	err    error
+}
+
+// errLoop is what a database is refused with whose search tree leads in circles.
+var errLoop = errors.New("is broken: its search tree is not a tree")
+
+// visits is how often each node of a database may be visited, on average,
+// before it is taken for a loop; a real tree has each node once, and IPv4 as well
+// under a few other prefixes.
+const visits = 16
+
+// compile is the root of the merged trie of one family.
+func (c *compiler) compile() (ref, error) {
+	b, own := c.builtin.roots, c.networks.roots
+	if c.db == nil {
+		return c.overlay(*own.of(c.v4), 0, *b.of(c.v4), 0), nil
+	}
+	c.budget = visits * int(c.db.nodes)
+	root := c.overlay(*own.of(c.v4), c.db.start(c.v4), *b.of(c.v4), 0)
+	return root, c.err
+}
+
+// overlay is what is known of a prefix of depth bits where networks says own,
+// the database r, and the built-in table home.
+func (c *compiler) overlay(own ref, r record, home ref, depth int) ref {
+	if own.isLeaf() {
+		switch own {
+		case notOwn:
+			return c.known(r, home, 0, depth)
+		case apart:
+			return c.known(r, home, apartFlag, depth)
+		default:
+			return ref(c.ids[c.own[own-firstOwn]])
+		}
+	}
+	ownA, ownB := c.networks.split(own)
+	rA, rB := c.halve(r)
+	homeA, homeB := c.builtin.split(home)
+	a := c.overlay(ownA, rA, homeA, depth+1)
+	b := c.overlay(ownB, rB, homeB, depth+1)
+	return c.join(a, b)
+}
+
+// halve is the halves of a record: those of a leaf are like it.
+func (c *compiler) halve(r record) (a, b record) {
+	if c.db == nil || !c.db.isNode(r) {
+		return r, r
+	}
+	if !c.v4 && c.db.alias(r) {
+		return record(c.db.nodes), record(c.db.nodes)
+	}
+	return c.db.split(r)
+}
+
+// known is what the database and the built-in table know of a prefix of depth bits.
+func (c *compiler) known(r record, home ref, flag ref, depth int) ref {
+	if c.db == nil {
+		return c.homes(home, flag)
+	}
+	if !c.db.isNode(r) {
+		if offset, ok := c.db.offset(r); ok {
+			if place := c.data[c.offsets.number(offset)]; place != unplaced {
+				return ref(c.ids[place]) | flag
+			}
+		}
+		return c.homes(home, flag)
+	}
+	if !c.v4 && c.db.alias(r) {
+		return c.homes(home, flag)
+	}
+	if c.budget--; c.budget < 0 || depth == c.width() {
+		c.err, c.budget = errLoop, -1
+		return 0
+	}
+	rA, rB := c.db.split(r)
+	homeA, homeB := c.builtin.split(home)
+	a := c.known(rA, homeA, flag, depth+1)
+	b := c.known(rB, homeB, flag, depth+1)
+	return c.join(a, b)
+}
+
+// homes is what the built-in table knows.
+func (c *compiler) homes(home ref, flag ref) ref {
+	if home.isLeaf() {
+		return ref(c.ids[c.home[home.value()]]) | flag
+	}
+	homeA, homeB := c.builtin.split(home)
+	a := c.homes(homeA, flag)
+	b := c.homes(homeB, flag)
+	return c.join(a, b)
+}
+
+func (c *compiler) width() int {
+	if c.v4 {
+		return bitsV4
+	}
+	return bitsV6
+}

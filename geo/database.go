@@ -1,0 +1,221 @@
+package geo
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/bits"
+	"os"
+
+	"github.com/oschwald/maxminddb-golang/v2"
+)
+
+// database is an open file in MaxMind's format. Its search tree is read here
+// and not through the library's iterator: compiling walks millions of nodes, for
+// which the iterator takes five times as long (BenchmarkWalk), and a walk of
+// our own can tell a tree from a loop. Records are decoded by the library.
+type database struct {
+	data   []byte // the whole file, mapped
+	mapped bool
+	reader *maxminddb.Reader
+	nodes  uint32 // inner nodes of the search tree; a record below is one, this one is "no data"
+	size   uint   // bits of a record: 24, 28 or 32
+	v4, v6 record // where each family begins
+	v4bits int    // length of the prefix at which IPv4 begins: 0, 96, or less where a leaf covers more
+}
+
+// record is one half of a node: the index of a node, or, from database.nodes
+// on, what is known of the prefix. It is 32 bits wide in all three formats.
+type record uint32
+
+// separator is the number of zero bytes between the search tree and the data.
+const separator = 16
+
+// openDatabase maps the file and checks its outline; close lets go of it.
+func openDatabase(name string) (*database, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	switch {
+	case info.IsDir():
+		return nil, errors.New("is a directory")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is not a regular file")
+	case info.Size() == 0:
+		return nil, errors.New("is empty")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	defer f.Close()
+	data, err := mapFile(f, int(info.Size()))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	db, err := newDatabase(data)
+	if err != nil {
+		return nil, errors.Join(err, unmap(data))
+	}
+	db.mapped = true
+	return db, nil
+}
+
+// unreadable is err without the operation and the path, which the caller names.
+func unreadable(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
+	}
+	return fmt.Errorf("cannot be read: %w", err)
+}
+
+// newDatabase checks the metadata of data and that the search tree and its pointers stay inside it.
+func newDatabase(data []byte) (*database, error) {
+	reader, err := maxminddb.OpenBytes(data)
+	if err != nil {
+		return nil, fmt.Errorf("is not in MaxMind's format, or broken: %w", err)
+	}
+	m := reader.Metadata
+	db := &database{data: data, reader: reader, size: m.RecordSize}
+	switch {
+	case m.RecordSize != 24 && m.RecordSize != 28 && m.RecordSize != 32:
+		return nil, fmt.Errorf("has records of %d bits, want 24, 28 or 32", m.RecordSize)
+	case m.IPVersion != 4 && m.IPVersion != 6:
+		return nil, fmt.Errorf("is of IP version %d, want 4 or 6", m.IPVersion)
+	case m.NodeCount == 0 || uint64(m.NodeCount) >= 1<<31 || db.treeSize(m.NodeCount)+separator > uint64(len(data)):
+		return nil, fmt.Errorf("claims %d nodes, which its %d bytes cannot hold", m.NodeCount, len(data))
+	}
+	db.nodes = uint32(m.NodeCount)
+	db.v6, db.v4 = record(db.nodes), 0
+	if m.IPVersion == 6 {
+		db.v6 = 0
+		for db.v4bits < 96 && db.isNode(db.v4) {
+			db.v4, _ = db.split(db.v4)
+			db.v4bits++
+		}
+	}
+	return db, nil
+}
+
+func (db *database) treeSize(nodes uint) uint64 { return uint64(nodes) * uint64(db.size) / 4 }
+
+// close unmaps the file.
+func (db *database) close() error {
+	if !db.mapped {
+		return nil
+	}
+	return unmap(db.data)
+}
+
+func (db *database) isNode(r record) bool { return uint32(r) < db.nodes }
+
+// split is the two halves of node r.
+func (db *database) split(r record) (a, b record) {
+	switch db.size {
+	case 24:
+		n := db.data[int(r)*6:][:6]
+		return record(n[0])<<16 | record(n[1])<<8 | record(n[2]),
+			record(n[3])<<16 | record(n[4])<<8 | record(n[5])
+	case 28:
+		n := db.data[int(r)*7:][:7]
+		return record(n[3]>>4)<<24 | record(n[0])<<16 | record(n[1])<<8 | record(n[2]),
+			record(n[3]&15)<<24 | record(n[4])<<16 | record(n[5])<<8 | record(n[6])
+	default:
+		n := db.data[int(r)*8:][:8]
+		return record(n[0])<<24 | record(n[1])<<16 | record(n[2])<<8 | record(n[3]),
+			record(n[4])<<24 | record(n[5])<<16 | record(n[6])<<8 | record(n[7])
+	}
+}
+
+// alias reports whether node r, met on the way down the IPv6 tree, is where
+// IPv4 begins: at ::/96, and where the writer repeats it for 6to4 and the like.
+// Addresses of IPv6 below it are not placed by what is known of IPv4.
+func (db *database) alias(r record) bool { return r == db.v4 && db.v4bits == 96 }
+
+// start is the record at the root of a family.
+func (db *database) start(v4 bool) record {
+	if v4 {
+		return db.v4
+	}
+	return db.v6
+}
+
+// find is the offset of the data for k in the data section, and the length of
+// the prefix that has it; ok is false where there is none.
+func (db *database) find(k key, v4 bool) (offset uint32, depth int, ok bool) {
+	r, width := db.start(v4), bitsV6
+	if v4 {
+		width = bitsV4
+	}
+	for db.isNode(r) && depth < width {
+		if !v4 && db.alias(r) {
+			return 0, depth, false
+		}
+		a, b := db.split(r)
+		if r = a; k.bit(depth) == 1 {
+			r = b
+		}
+		depth++
+	}
+	offset, ok = db.offset(r)
+	return offset, depth, ok
+}
+
+// offset is where the data of a record begins in the data section.
+func (db *database) offset(r record) (offset uint32, ok bool) {
+	if uint32(r) < db.nodes+separator {
+		return 0, false
+	}
+	return uint32(r) - db.nodes - separator, true
+}
+
+// offsets is the set of all offsets that the search tree points to, which
+// numbers them from 0 in order: a bit each, and a count for each word.
+type offsets struct {
+	words  []uint64
+	before []uint32 // offsets in all words before
+}
+
+// offsets reads every node, in order of storage, and checks every pointer.
+func (db *database) offsets() (*offsets, error) {
+	end := uint64(len(db.data)) - db.treeSize(uint(db.nodes)) - separator
+	set := &offsets{words: make([]uint64, end/64+1)}
+	for n := range db.nodes {
+		a, b := db.split(record(n))
+		for _, r := range [2]record{a, b} {
+			if uint32(r) <= db.nodes {
+				continue
+			}
+			offset, ok := db.offset(r)
+			if !ok || uint64(offset) >= end {
+				return nil, fmt.Errorf("is broken: node %d of its search tree points outside the file", n)
+			}
+			set.words[offset/64] |= 1 << (offset % 64)
+		}
+	}
+	set.before = make([]uint32, len(set.words))
+	var count uint32
+	for i, w := range set.words {
+		set.before[i] = count
+		count += uint32(bits.OnesCount64(w))
+	}
+	return set, nil
+}
+
+// number is the place of offset among all, in order.
+func (s *offsets) number(offset uint32) uint32 {
+	below := s.words[offset/64] & (1<<(offset%64) - 1)
+	return s.before[offset/64] + uint32(bits.OnesCount64(below))
+}
+
+// each calls f with every offset in order until f says false.
+func (s *offsets) each(f func(offset uint32) bool) {
+	for i, w := range s.words {
+		for ; w != 0; w &= w - 1 {
+			if !f(uint32(i*64 + bits.TrailingZeros64(w))) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,19 @@
+//go:build !unix
+
+package geo
+
+import (
+	"io"
+	"os"
+)
+
+// mapFile reads the file: here is no mapping of files.
+func mapFile(f *os.File, size int) ([]byte, error) {
+	data := make([]byte, size)
+	_, err := io.ReadFull(f, data)
+	return data, err
+}
+
+func forget([]byte) error { return nil }
+
+func unmap([]byte) error { return nil }

@@ -1,0 +1,22 @@
+//go:build unix
+
+package geo
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapFile maps a regular file of size bytes into memory; unmap undoes it.
+func mapFile(f *os.File, size int) ([]byte, error) {
+	return unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
+}
+
+// forget gives the pages of a mapped file back to the kernel; a later read
+// brings them back from the file.
+func forget(data []byte) error {
+	return unix.Madvise(data, unix.MADV_DONTNEED)
+}
+
+func unmap(data []byte) error { return unix.Munmap(data) }

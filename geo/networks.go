@@ -1,0 +1,150 @@
+package geo
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/gaissmai/bart"
+
+	"meridian/config"
+)
+
+// networks is the operator's own knowledge: geo.networks, and around it the
+// address space that says nothing of where a client is.
+type networks struct {
+	entries []Location // what each entry of geo.networks says
+	longest bart.Table[int]
+
+	// The tries have, for each prefix, one of the values below.
+	trie
+	roots
+}
+
+// values of the tries of networks.
+const (
+	notOwn    ref       = iota // to be asked of the database and the built-in table
+	apart                      // likewise, but private: nobody's client subnet (DESIGN 5.3)
+	firstOwn                   // and up: entries[value-firstOwn]
+	apartFlag = 1 << 30        // marks the value of a private leaf in a table
+)
+
+// private is the address space that a client subnet does not count in: private,
+// loopback, link-local and unspecified, as netip.Addr has them, unless networks names it.
+func private() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/32"),
+		netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("127.0.0.0/8"),
+		netip.MustParsePrefix("169.254.0.0/16"),
+		netip.MustParsePrefix("172.16.0.0/12"),
+		netip.MustParsePrefix("192.168.0.0/16"),
+		netip.MustParsePrefix("::/127"), // unspecified and loopback
+		netip.MustParsePrefix("fc00::/7"),
+		netip.MustParsePrefix("fe80::/10"),
+	}
+}
+
+// mapped is where IPv4 addresses lie in IPv6. They are looked up as IPv4, so
+// no scope around an IPv6 client may reach into it.
+func mapped() netip.Prefix { return netip.MustParsePrefix("::ffff:0:0/96") }
+
+// newNetworks resolves geo.networks.
+func newNetworks(cfg *config.Config, a atlas) (*networks, []config.Fault) {
+	n := &networks{}
+	for _, p := range private() {
+		n.put(p, apart)
+	}
+	var faults []config.Fault
+	for _, c := range byLength(cfg.Geo.Networks) {
+		at, err := a.place(cfg, c)
+		if err != nil {
+			path := fmt.Sprintf("geo.networks.%s", c.Prefix)
+			faults = append(faults, cfg.Fault(c.Pos, path, err.Error(), "write an ISO 3166 code that is in use, or a location"))
+			continue
+		}
+		p := unmapPrefix(c.Prefix)
+		at.From, at.Network = fromNetworks, p
+		n.longest.Insert(p, len(n.entries))
+		n.put(p, firstOwn+ref(len(n.entries)))
+		n.entries = append(n.entries, at)
+	}
+	n.put(mapped(), apart)
+	return n, faults
+}
+
+// byLength is the networks with longer prefixes last, so that they win.
+func byLength(all []config.Network) []config.Network {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b config.Network) int {
+		return unmapPrefix(a.Prefix).Bits() - unmapPrefix(b.Prefix).Bits()
+	})
+	return all
+}
+
+// put sets all of p.
+func (n *networks) put(p netip.Prefix, value ref) {
+	k, v4 := keyOf(p.Addr())
+	if p == mapped() {
+		v4 = false
+	}
+	root := n.of(v4)
+	*root = n.set(*root, k, 0, p.Bits(), value)
+}
+
+// unmapPrefix is the IPv4 form of a prefix of IPv4-mapped addresses, and any other as it is.
+func unmapPrefix(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p
+}
+
+// locate is what the longest entry around addr says.
+func (n *networks) locate(addr netip.Addr) (Location, bool) {
+	i, ok := n.longest.Lookup(addr.Unmap().WithZone(""))
+	if !ok {
+		return Location{}, false
+	}
+	return n.entries[i], true
+}
+
+// place is where the entry c of geo.networks stands. A subdivision stands at
+// the centre of its country: no free source has the centres of subdivisions.
+func (a atlas) place(cfg *config.Config, c config.Network) (Location, error) {
+	switch {
+	case c.Region != "":
+		for _, r := range cfg.Regions {
+			if r.Name == c.Region {
+				return Location{Lat: r.Location.Lat, Lon: r.Location.Lon}, nil
+			}
+		}
+		return Location{}, fmt.Errorf("unknown region %q", c.Region)
+	case c.Location != nil:
+		return Location{Lat: c.Location.Lat, Lon: c.Location.Lon}, nil
+	case c.Continent != "":
+		at, ok := a.continents[c.Continent]
+		if !ok {
+			return Location{}, fmt.Errorf("unknown continent %q", c.Continent)
+		}
+		return Location{Continent: c.Continent, Lat: at.Lat, Lon: at.Lon}, nil
+	default:
+		code := c.Country
+		if c.Subdivision != "" {
+			code, _, _ = strings.Cut(c.Subdivision, "-")
+		}
+		at, ok := a.country(code)
+		if !ok {
+			return Location{}, fmt.Errorf("unknown country %q", code)
+		}
+		at.Subdivision = c.Subdivision
+		return at, nil
+	}
+}
+
+// country is where the people of a country live.
+func (a atlas) country(code string) (Location, bool) {
+	c, ok := a.countries[code]
+	return Location{Continent: c.continent, Country: code, Lat: c.centre.Lat, Lon: c.centre.Lon}, ok
+}

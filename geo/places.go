@@ -1,0 +1,119 @@
+package geo
+
+import (
+	"fmt"
+
+	"meridian/config"
+)
+
+// places numbers the distinct points at which clients stand.
+type places struct {
+	all     []config.Location
+	numbers map[config.Location]uint32
+}
+
+// unplaced is the number of the place of a client that nothing places: the
+// default region's.
+const unplaced = 0
+
+func newPlaces(unplaced config.Location) *places {
+	return &places{all: []config.Location{unplaced}, numbers: map[config.Location]uint32{}}
+}
+
+// number is that of a place, new or met before.
+func (p *places) number(at config.Location) uint32 {
+	n, ok := p.numbers[at]
+	if !ok {
+		n = uint32(len(p.all))
+		p.numbers[at] = n
+		p.all = append(p.all, at)
+	}
+	return n
+}
+
+// sources is all that tells where clients are, as numbers of places: what
+// every table of a Locator is compiled from.
+type sources struct {
+	*places
+	networks *networks
+	own      []uint32 // place of each entry of networks
+	builtin  *builtin
+	home     []uint32  // place of each value of the built-in table
+	db       *database // nil without one
+	offsets  *offsets
+	data     []uint32 // place of each offset; unplaced where the record places nobody
+}
+
+// gatherLocked reads every source once.
+func (l *Locator) gatherLocked() (*sources, error) {
+	s := &sources{networks: l.networks, db: l.db}
+	s.places = newPlaces(config.Location{Lat: l.fallback.Lat, Lon: l.fallback.Lon})
+	if l.db != nil {
+		if err := l.readDatabase(s); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range l.networks.entries {
+		s.own = append(s.own, s.number(config.Location{Lat: e.Lat, Lon: e.Lon}))
+	}
+	b, err := l.builtinLocked()
+	if err != nil {
+		return nil, err
+	}
+	s.builtin = b
+	s.home = []uint32{unplaced}
+	for _, code := range b.countries {
+		n := uint32(unplaced)
+		if c, ok := l.atlas.countries[code]; ok {
+			n = s.number(c.centre)
+		}
+		s.home = append(s.home, n)
+	}
+	return s, nil
+}
+
+// readDatabase finds and decodes every record of the database once, by the
+// schema that they turn out to have.
+func (l *Locator) readDatabase(s *sources) error {
+	var err error
+	if s.offsets, err = s.db.offsets(); err != nil {
+		return err
+	}
+	if l.schema == nil {
+		if l.schema, err = l.atlas.recognize(s.db, s.offsets); err != nil {
+			return err
+		}
+	}
+	s.offsets.each(func(offset uint32) bool {
+		var e entry
+		if e, err = l.schema(s.db.reader.LookupOffset(uintptr(offset))); err != nil {
+			err = fmt.Errorf("is broken: its record at offset %d cannot be read: %w", offset, err)
+			return false
+		}
+		n := uint32(unplaced)
+		if at, ok := l.atlas.standing(e); ok {
+			n = s.number(config.Location{Lat: at.Lat, Lon: at.Lon})
+		}
+		s.data = append(s.data, n)
+		return true
+	})
+	return err
+}
+
+// standing is where a client stands of whom a database says e: at the
+// coordinates, else where the people of the country live, else of the continent.
+func (a atlas) standing(e entry) (Location, bool) {
+	at, ok := a.country(e.country)
+	if !ok {
+		at.Lat, at.Lon = a.continents[e.continent].Lat, a.continents[e.continent].Lon
+		_, ok = a.continents[e.continent]
+	}
+	if e.at != nil {
+		at.Lat, at.Lon, ok = e.at.Lat, e.at.Lon, true
+	}
+	if e.continent != "" {
+		at.Continent = e.continent
+	}
+	at.Subdivision, at.City = e.subdivision, e.city
+	return at, ok
+}

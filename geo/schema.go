@@ -1,0 +1,148 @@
+package geo
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/oschwald/maxminddb-golang/v2"
+	"github.com/oschwald/maxminddb-golang/v2/mmdbdata"
+
+	"meridian/config"
+)
+
+// entry is what one record of a database says, whatever its schema; empty or
+// nil is what it does not say.
+type entry struct {
+	continent, country, subdivision, city string
+	at                                    *config.Location
+}
+
+// schema reads records of one shape. Every file is read by one schema, chosen
+// when it is opened.
+type schema func(maxminddb.Result) (entry, error)
+
+// schemas are those known, in the order tried.
+func schemas() [2]schema {
+	return [2]schema{readNested, readFlat}
+}
+
+// recognize is the schema that the records of db have: the first under which
+// one of them places somebody.
+func (a atlas) recognize(db *database, set *offsets) (schema, error) {
+	for _, s := range schemas() {
+		found := false
+		set.each(func(offset uint32) bool {
+			if e, err := s(db.reader.LookupOffset(uintptr(offset))); err == nil {
+				_, found = a.standing(e)
+			}
+			return !found
+		})
+		if found {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("says of no network in which country or where it is (its type is %q)", db.reader.Metadata.DatabaseType)
+}
+
+// nested is the shape of MaxMind's and DB-IP's City and Country files, as much
+// of it as is needed: geoip2.City has names in eight languages, which would take
+// most of the time that compiling a database takes.
+type nested struct {
+	Continent struct {
+		Code string `maxminddb:"code"`
+	} `maxminddb:"continent"`
+	Country struct {
+		ISOCode string `maxminddb:"iso_code"`
+	} `maxminddb:"country"`
+	Subdivisions []struct {
+		ISOCode string `maxminddb:"iso_code"`
+	} `maxminddb:"subdivisions"`
+	City struct {
+		Names struct {
+			English string `maxminddb:"en"`
+		} `maxminddb:"names"`
+	} `maxminddb:"city"`
+	Location struct {
+		Latitude  *float64 `maxminddb:"latitude"`
+		Longitude *float64 `maxminddb:"longitude"`
+	} `maxminddb:"location"`
+}
+
+func readNested(res maxminddb.Result) (entry, error) {
+	var r nested
+	if err := res.Decode(&r); err != nil {
+		return entry{}, err
+	}
+	e := entry{
+		continent: strings.ToUpper(r.Continent.Code),
+		country:   strings.ToUpper(r.Country.ISOCode),
+		city:      r.City.Names.English,
+	}
+	if len(r.Subdivisions) > 0 && r.Subdivisions[0].ISOCode != "" {
+		e.subdivision = e.country + "-" + strings.ToUpper(r.Subdivisions[0].ISOCode)
+	}
+	if lat, lon := r.Location.Latitude, r.Location.Longitude; lat != nil && lon != nil {
+		e.at = somewhere(*lat, *lon)
+	}
+	return e, nil
+}
+
+// flat is the shape of the files of ip-location-db, where a state has a name
+// and no code.
+type flat struct {
+	Country   string  `maxminddb:"country_code"`
+	City      string  `maxminddb:"city"`
+	Latitude  degrees `maxminddb:"latitude"`
+	Longitude degrees `maxminddb:"longitude"`
+}
+
+func readFlat(res maxminddb.Result) (entry, error) {
+	r := flat{Latitude: unsaid(), Longitude: unsaid()}
+	if err := res.Decode(&r); err != nil {
+		return entry{}, err
+	}
+	return entry{
+		country: strings.ToUpper(r.Country),
+		city:    r.City,
+		at:      somewhere(float64(r.Latitude), float64(r.Longitude)),
+	}, nil
+}
+
+// somewhere is the location, or nil where the numbers are none: not on Earth,
+// or 0,0, which stands for "unknown" in real files and is open sea.
+func somewhere(lat, lon float64) *config.Location {
+	if !(math.Abs(lat) <= 90 && math.Abs(lon) <= 180) || lat == 0 && lon == 0 {
+		return nil
+	}
+	return &config.Location{Lat: lat, Lon: lon}
+}
+
+// degrees is a number that some files write as a string; NaN where there is none.
+type degrees float64
+
+func unsaid() degrees { return degrees(math.NaN()) }
+
+// UnmarshalMaxMindDBCursor implements [mmdbdata.CursorUnmarshaler].
+func (d *degrees) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+	kind, err := c.Kind()
+	if err != nil {
+		return mmdbdata.Cursor{}, err
+	}
+	if kind != mmdbdata.KindString {
+		v, next, err := c.ReadFloat()
+		*d = degrees(v)
+		return next, mmdbdata.NormalizeUnmarshalError[degrees](err)
+	}
+	s, next, err := c.ReadString()
+	if err != nil {
+		return mmdbdata.Cursor{}, err
+	}
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		v = math.NaN() // an empty string, mostly
+	}
+	*d = degrees(v)
+	return next, nil
+}

@@ -1,0 +1,143 @@
+package geo
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// leaves are the records that lookups end in, each distinct one once: four
+// bytes of the number of a ranking, then for each position of it a scope. What
+// one answer needs lies side by side, since memory that is far is what a lookup waits for.
+type leaves struct {
+	size int // bytes of a record
+	flat []byte
+}
+
+func (l *leaves) ranking(leaf Leaf) uint32 {
+	return binary.NativeEndian.Uint32(l.flat[int(leaf)*l.size:])
+}
+
+func (l *leaves) scope(leaf Leaf, k int) uint8 {
+	return l.flat[int(leaf)*l.size+4+k]
+}
+
+// labeller replaces the rankings at the leaves of a merged trie by numbers of
+// leaf records.
+//
+// The scope of position k is the length of the shortest prefix around the leaf
+// inside which all rankings share their first k+1 regions. So it is found in two
+// passes over the trie: upwards, how many regions all of a node share (shared);
+// then downwards: a node at depth d that shares more than its parent does, from p
+// regions to n, is the scope d of positions p to n-1 for everything below it.
+type labeller struct {
+	leaves
+	rankings rankings
+	numbers  map[label]uint32 // of leaf records already met
+	paths    map[label]uint32 // likewise of paths
+	path     []uint8          // scopes that the nodes walked through have set
+
+	*trie          // of the family being labelled
+	shared []int32 // regions that all leaves below an inner node share
+	sample []ref   // one of the leaves below it
+}
+
+// label tells a leaf record or a path from all others, cheaply: a path is the
+// path before and a node that set further scopes, the first n, to its depth; a
+// leaf record is a path and the leaf at its end, with its depth and ranking.
+type label struct{ path, depth, n uint32 }
+
+func newLabeller(r rankings) *labeller {
+	return &labeller{
+		leaves:   leaves{size: 4 + r.regions},
+		rankings: r,
+		numbers:  map[label]uint32{},
+		paths:    map[label]uint32{{}: 0},
+		path:     make([]uint8, r.regions),
+	}
+}
+
+// label labels the leaves of t and returns its root.
+func (l *labeller) label(t *trie, root ref) ref {
+	l.trie = t
+	l.shared = slices.Grow(l.shared[:0], len(t.halves))
+	l.sample = slices.Grow(l.sample[:0], len(t.halves))
+	for _, h := range t.halves {
+		shared := min(l.sharing(h[0]), l.sharing(h[1]), l.common(l.leafOf(h[0]), l.leafOf(h[1])))
+		l.shared = append(l.shared, int32(shared))
+		l.sample = append(l.sample, l.leafOf(h[0]))
+	}
+	return l.descend(root, walker{})
+}
+
+// sharing is how many regions all below r share.
+func (l *labeller) sharing(r ref) int {
+	if r.isLeaf() {
+		return l.rankings.regions
+	}
+	return int(l.shared[r.index()])
+}
+
+// leafOf is one of the leaves below r.
+func (l *labeller) leafOf(r ref) ref {
+	if r.isLeaf() {
+		return r
+	}
+	return l.sample[r.index()]
+}
+
+// common is how many regions two leaves share; a private one shares none with
+// a public one, since a client subnet in it is not decided by its address.
+func (l *labeller) common(a, b ref) int {
+	if (a^b)&apartFlag != 0 {
+		return 0
+	}
+	return l.rankings.shared(uint32(a&^apartFlag), uint32(b&^apartFlag))
+}
+
+// walker is where descend is: so many bits deep, with so many scopes set by path.
+type walker struct{ depth, set, path uint32 }
+
+// descend labels what is below r.
+func (l *labeller) descend(r ref, w walker) ref {
+	if r.isLeaf() {
+		return ref(l.record(w, uint32(r&^apartFlag)))
+	}
+	if shared := uint32(l.shared[r.index()]); shared > w.set {
+		l.fill(w, shared)
+		w.path = number(l.paths, label{w.path, w.depth, shared})
+		w.set = shared
+	}
+	h := &l.halves[r.index()]
+	w.depth++
+	h[0] = l.descend(h[0], w)
+	h[1] = l.descend(h[1], w)
+	return r
+}
+
+// fill sets the scopes from those that w has set up to the n-th.
+func (l *labeller) fill(w walker, n uint32) {
+	for k := w.set; k < n; k++ {
+		l.path[k] = uint8(w.depth)
+	}
+}
+
+// record is the number of the leaf record with this ranking at w.
+func (l *labeller) record(w walker, ranking uint32) uint32 {
+	n := number(l.numbers, label{w.path, w.depth, ranking})
+	if int(n)*l.size == len(l.flat) {
+		l.fill(w, uint32(l.rankings.regions))
+		l.flat = binary.NativeEndian.AppendUint32(l.flat, ranking)
+		l.flat = append(l.flat, l.path...)
+	}
+	return n
+}
+
+// number is that of what, new or met before.
+func number(numbers map[label]uint32, what label) uint32 {
+	n, ok := numbers[what]
+	if !ok {
+		n = uint32(len(numbers))
+		numbers[what] = n
+	}
+	return n
+}

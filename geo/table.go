@@ -1,0 +1,126 @@
+package geo
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"meridian/config"
+)
+
+// Table maps a client to a ranking of the regions it was compiled for
+// (DESIGN 6). It is immutable and may be used from any goroutine.
+type Table struct {
+	v4, v6   poptrie
+	leaves   leaves
+	rankings rankings
+}
+
+// Leaf is where a client falls in a Table.
+type Leaf uint32
+
+// Lookup finds the leaf of addr (IPv4-mapped addresses count as IPv4). No allocation.
+func (t *Table) Lookup(addr netip.Addr) Leaf {
+	k, v4 := keyOf(addr)
+	if v4 {
+		return t.v4.lookup(k)
+	}
+	return t.v6.lookup(k)
+}
+
+// Ranking is the indices, into the regions given to Locator.Table, nearest first; all of them. Do not change it.
+func (t *Table) Ranking(leaf Leaf) []uint16 {
+	return t.rankings.of(t.leaves.ranking(leaf))
+}
+
+// Scope is the length of the shortest prefix around the leaf inside which all
+// rankings share their first k+1 regions; k is below the number of regions. Of
+// an IPv4-mapped address it counts within IPv4, 0 to 32. The prefix of a public
+// leaf never reaches into private space.
+func (t *Table) Scope(leaf Leaf, k int) uint8 {
+	return t.leaves.scope(leaf, k)
+}
+
+// Bytes is the memory the table holds.
+func (t *Table) Bytes() int {
+	size := len(t.leaves.flat) + len(t.rankings.flat)*2
+	for _, p := range []*poptrie{&t.v4, &t.v6} {
+		size += len(p.root)*4 + len(p.nodes)*int(unsafe.Sizeof(popnode{})) + len(p.leaves)*4
+	}
+	return size
+}
+
+// compileTable makes the table of the regions; fixed says that a client whom
+// nothing places gets them in the order written, for want of a default region.
+func compileTable(s *sources, regions []config.Region, fixed bool) (*Table, error) {
+	nowhere := -1
+	if fixed {
+		nowhere = unplaced
+	}
+	r, ids := rank(regions, s.all, nowhere)
+	v4 := compiler{sources: s, ids: ids, v4: true}
+	v6 := compiler{sources: s, ids: ids}
+	var root4, root6 ref
+	var err4, err6 error
+	var both sync.WaitGroup
+	both.Go(func() { root4, err4 = v4.compile() })
+	root6, err6 = v6.compile()
+	both.Wait()
+	if err4 != nil {
+		return nil, err4
+	}
+	if err6 != nil {
+		return nil, err6
+	}
+	l := newLabeller(r)
+	root4 = l.label(&v4.trie, root4)
+	root6 = l.label(&v6.trie, root6)
+	return &Table{
+		v4:       newPoptrie(&v4.trie, root4),
+		v6:       newPoptrie(&v6.trie, root6),
+		leaves:   leaves{l.size, slices.Clone(l.flat)},
+		rankings: r,
+	}, nil
+}
+
+// tables are the tables of a Locator, one for each different set of regions.
+// Its methods may be called from any goroutine.
+type tables struct {
+	mu   sync.Mutex
+	made map[string]*pending
+}
+
+// pending is a table that is being made, or is there.
+type pending struct {
+	once  sync.Once
+	table *Table
+	err   error
+}
+
+// table is the one for the regions, which make makes if nobody has before.
+func (t *tables) table(regions []config.Region, make func() (*Table, error)) (*Table, error) {
+	k := signature(regions)
+	t.mu.Lock()
+	if t.made == nil {
+		t.made = map[string]*pending{}
+	}
+	p := t.made[k]
+	if p == nil {
+		p = &pending{}
+		t.made[k] = p
+	}
+	t.mu.Unlock()
+	p.once.Do(func() { p.table, p.err = make() })
+	return p.table, p.err
+}
+
+// signature is the same for sets of regions that give the same table.
+func signature(regions []config.Region) string {
+	var b []byte
+	for _, r := range regions {
+		b = fmt.Appendf(b, "%x %x %d,", r.Location.Lat, r.Location.Lon, r.Bias)
+	}
+	return string(b)
+}
