@@ -16,9 +16,10 @@
  * so a server that stalls pays for all that it kept waiting.
  *
  * Prints one line of tab-separated numbers: answered, answers a second, lost %,
- * then microseconds: median, 99th, 99.9th percentile, longest; then the share
- * of answers with records %, and answers that were neither NOERROR nor NXDOMAIN
- * or were truncated.
+ * then microseconds: median, 99th, 99.9th percentile, longest, and the longest that
+ * load itself was held up (a machine that stalls does so to both sides); then the
+ * share of answers with records %, and answers that were neither NOERROR nor
+ * NXDOMAIN or were truncated.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -222,18 +223,28 @@ static bool anything_in_flight(void) {
 /* owed is how many queries a lane may send now: what is due, or all it can hold. */
 static unsigned owed(const struct lane *l, uint64_t t, uint64_t start, double step) {
 	if (step == 0) return l->nfree;
-	double due = (double)(t - start) / step - (double)sent;
+	double due = (double)(t - start) / step + 1 - (double)sent; /* the first is due at start */
 	if (due < 1) return 0;
 	return due < l->nfree ? (unsigned)due : l->nfree;
 }
 
+/* report prints the line; asked counts the queries that fell due. */
+static void report(double asked, double rate, uint64_t pause) {
+	double n = answered ? (double)answered : 1, lost = asked > (double)answered ? asked - (double)answered : 0;
+	printf("%lu\t%.0f\t%.4f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%lu\n", answered, rate, asked > 0 ? 100 * lost / asked : 0,
+	       quantile_us(.5), quantile_us(.99), quantile_us(.999), (double)longest / 1e3, (double)pause / 1e3,
+	       100 * (double)with_records / n, wrong);
+}
+
 static void measure(double seconds, double rate) {
 	double step = rate > 0 ? 1e9 / rate : 0;
-	uint64_t start = now(), end = start + (uint64_t)(seconds * 1e9), t = start;
+	uint64_t start = now(), end = start + (uint64_t)(seconds * 1e9), t = start, pause = 0;
 	for (uint64_t turn = 0; t < end; turn++) {
 		for (struct lane *l = lanes; l < lanes + SOCKETS; l++) {
+			uint64_t before = t;
 			if (l->nfree < IN_FLIGHT) receive(l);
 			t = now();
+			if (t - before > pause) pause = t - before;
 			unsigned n = owed(l, t, start, step);
 			if (n) ask(l, n, step > 0 ? (double)start + (double)sent * step : (double)t, step);
 			if (turn % 1024 == 0) give_up(l, t);
@@ -243,10 +254,7 @@ static void measure(double seconds, double rate) {
 	uint64_t in_time = answered;
 	for (uint64_t limit = end + TIMEOUT_NS; anything_in_flight() && now() < limit;)
 		for (struct lane *l = lanes; l < lanes + SOCKETS; l++) receive(l);
-
-	double n = answered ? (double)answered : 1, lost = asked > (double)answered ? asked - (double)answered : 0;
-	printf("%lu\t%.0f\t%.4f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%lu\n", answered, (double)in_time / seconds, 100 * lost / (asked > 0 ? asked : 1),
-	       quantile_us(.5), quantile_us(.99), quantile_us(.999), (double)longest / 1e3, 100 * (double)with_records / n, wrong);
+	report(asked, (double)in_time / seconds, pause);
 }
 
 /* first_answer asks every 2 ms until an answer with a record comes. */
