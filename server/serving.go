@@ -55,6 +55,7 @@ type client struct {
 	addr  netip.Addr // decides
 	scope scopeRule
 	bits  uint8 // what the rule needs
+	apart bool  // the decision is made in another family than the subnet is written in
 }
 
 // scopeRule is how the scope of an answer follows from its decision.
@@ -63,7 +64,7 @@ type scopeRule uint8
 const (
 	scopeZero    scopeRule = iota // the answer holds whatever the subnet is
 	scopeDecided                  // as decided, bits further on
-	scopeFixed                    // bits, where the decision looked at the client at all
+	scopeFixed                    // bits
 )
 
 // client finds who decides (DESIGN 5.3):
@@ -80,17 +81,18 @@ func (s *serving) client(subnet *clientSubnet, source netip.Addr) client {
 	addr := subnet.addr.Unmap()
 	mapped := uint8(subnet.addr.BitLen() - addr.BitLen()) // 96 for an IPv4-mapped address
 	if bits, private := s.snapshot.Geo.PrivateECS(addr); private {
-		return client{addr: source, scope: scopeFixed, bits: mapped + uint8(bits)}
+		return client{addr: source, scope: scopeFixed, bits: mapped + uint8(bits), apart: source.BitLen() != subnet.addr.BitLen()}
 	}
-	return client{addr: addr, scope: scopeDecided, bits: mapped}
+	return client{addr: addr, scope: scopeDecided, bits: mapped, apart: mapped > 0}
 }
 
-// scopeOf is the scope of an answer that d decided for c.
+// scopeOf is the scope of an answer that d decided for c. A scope of 0 is for
+// everybody in the family in which it was decided: in another one it says nothing.
 func (c client) scopeOf(d pools.Decision) uint8 {
-	if c.scope == scopeZero || d.Scope == 0 {
+	switch {
+	case c.scope == scopeZero || d.Scope == 0 && !c.apart:
 		return 0
-	}
-	if c.scope == scopeFixed {
+	case c.scope == scopeFixed:
 		return c.bits
 	}
 	return c.bits + d.Scope
