@@ -139,13 +139,13 @@ func TestTenThousandHangingEndpointsStayWithinTheLimitAndStarveNobody(t *testing
 		if n := runtime.NumGoroutine() - before; n > 2*maxProbes {
 			t.Errorf("%d goroutines for %d probes", n, maxProbes)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(15 * time.Second)
 		if w.most > maxProbes {
 			t.Errorf("%d probes at once, want at most %d", w.most, maxProbes)
 		}
 		began := w.dialled(all[0])
-		if n := len(began); n < 10 {
-			t.Errorf("a healthy endpoint was probed %d times in a minute, want about 12", n)
+		if n := len(began); n < 3 {
+			t.Errorf("a healthy endpoint was probed %d times in 16 s, want 3 to 5", n)
 		}
 	})
 }

@@ -41,7 +41,6 @@ func handshakeFinding(err error) error {
 		unknown  x509.UnknownAuthorityError
 		mismatch x509.HostnameError
 		record   tls.RecordHeaderError
-		alert    tls.AlertError
 		remote   *net.OpError
 	)
 	switch {
@@ -53,8 +52,8 @@ func handshakeFinding(err error) error {
 		return distrust(unknown.Cert)
 	case errors.As(err, &record):
 		return fmt.Errorf("peer does not speak TLS: it sent %q", record.RecordHeader[:])
-	case errors.As(err, &remote) && remote.Op == "remote error", errors.As(err, &alert):
-		return fmt.Errorf("peer refused in TLS: %w", errors.Unwrap(err))
+	case errors.As(err, &remote) && remote.Op == "remote error": // an alert
+		return fmt.Errorf("peer refuses: %w", remote.Err)
 	}
 	return err
 }

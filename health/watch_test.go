@@ -229,8 +229,8 @@ func TestWatchRefusesTargetsThatCannotBeProbed(t *testing.T) {
 		secure := tcpCheck()
 		secure.TLS.CA = "testdata/none.pem"
 		for want, targets := range map[string][]Target{
-			"no check or no address":                  {{nil, addrs(1)[0]}},
-			"target 1 has no":                         {{tcpCheck(), addrs(1)[0]}, {tcpCheck(), netip.Addr{}}},
+			"no check or no address":                   {{nil, addrs(1)[0]}},
+			"target 1 has no":                          {{tcpCheck(), addrs(1)[0]}, {tcpCheck(), netip.Addr{}}},
 			`checks.web.tls.ca: cannot read "testdata`: {{secure, addrs(1)[0]}},
 		} {
 			if _, err := p.Watch(targets, nil); err == nil || !strings.Contains(err.Error(), want) {
