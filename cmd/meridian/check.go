@@ -57,7 +57,6 @@ type summary struct {
 
 type zoneSummary struct {
 	Zone     string `json:"zone"`
-	Serial   uint32 `json:"serial"`
 	Names    int    `json:"names"`
 	Balanced int    `json:"balanced"`
 	Records  int    `json:"records"`
@@ -78,7 +77,7 @@ func summarize(snapshot *zones.Snapshot) summary {
 		s.Listen = append(s.Listen, a.String())
 	}
 	for _, z := range snapshot.Summary() {
-		s.Zones = append(s.Zones, zoneSummary{string(z.Name), z.Serial, z.Names, z.Balanced, z.Records})
+		s.Zones = append(s.Zones, zoneSummary{string(z.Zone), z.Names, z.Balanced, z.Records})
 	}
 	for i := range snapshot.Config.Pools {
 		s.Pools = append(s.Pools, summarizePool(&snapshot.Config.Pools[i]))
@@ -101,9 +100,9 @@ func summarizePool(p *config.Pool) poolSummary {
 
 func (s summary) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ZONE\tSERIAL\tNAMES\tBALANCED\tRECORDS")
+	fmt.Fprintln(t, "ZONE\tNAMES\tBALANCED\tRECORDS")
 	for _, z := range s.Zones {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\n", z.Zone, z.Serial, z.Names, z.Balanced, z.Records)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\n", z.Zone, z.Names, z.Balanced, z.Records)
 	}
 	if len(s.Pools) > 0 {
 		fmt.Fprintln(t, "\nPOOL\tPOLICY\tMEMBERS\tREGIONS\tCHECK\tFALLBACK")

@@ -1,0 +1,332 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/server"
+	"meridian/zones"
+)
+
+// TestScripts runs every testdata/*.txtar three times: in memory, over UDP and
+// over TCP. testdata/README.md describes the language.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("../testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		for _, way := range []string{"memory", "udp", "tcp"} {
+			t.Run(name+"/"+way, func(t *testing.T) { runScript(t, file, way) })
+		}
+	}
+}
+
+// script is one run of one file.
+type script struct {
+	t        *testing.T
+	file     string
+	snapshot *zones.Snapshot
+	server   *server.Server
+	ask      func(query *dns.Msg, source netip.Addr) (*dns.Msg, error)
+	stream   bool
+}
+
+func runScript(t *testing.T, file, way string) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, f := range archive.Files {
+		if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &script{t: t, file: file, stream: way == "tcp"}
+	s.start(filepath.Join(dir, "meridian.yaml"), way)
+	s.play(strings.Split(string(archive.Comment), "\n"))
+}
+
+// start builds the snapshot and gives s.ask its way to the server.
+func (s *script) start(file, way string) {
+	cfg, _, err := config.Load(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cfg.Server.Listen = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	cfg.Server.Workers = 1
+	if s.snapshot, _, err = zones.Build(cfg); err != nil {
+		s.t.Fatal(err)
+	}
+	s.server = server.New(s.snapshot, server.Options{Logger: slog.New(slog.DiscardHandler)})
+	if way == "memory" {
+		s.ask = s.askInMemory()
+		return
+	}
+	if err := s.server.Listen(); err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.server.Serve(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Error(err)
+		}
+	})
+	s.ask = s.askOver(way)
+}
+
+func (s *script) askInMemory() func(*dns.Msg, netip.Addr) (*dns.Msg, error) {
+	responder := s.server.Responder()
+	return func(query *dns.Msg, source netip.Addr) (*dns.Msg, error) {
+		packet, err := query.Pack()
+		if err != nil {
+			return nil, err
+		}
+		answer := new(dns.Msg)
+		return answer, answer.Unpack(responder.Respond(nil, packet, source, false))
+	}
+}
+
+func (s *script) askOver(network string) func(*dns.Msg, netip.Addr) (*dns.Msg, error) {
+	return func(query *dns.Msg, source netip.Addr) (*dns.Msg, error) {
+		dialer := &net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}
+		if network == "tcp" {
+			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+		}
+		client := &dns.Client{Net: network, Dialer: dialer, Timeout: 5 * time.Second, UDPSize: dns.MaxMsgSize}
+		answer, _, err := client.Exchange(query, s.server.Addrs()[0].String())
+		return answer, err
+	}
+}
+
+// play takes the lines one by one: a command, and below it, after "> ", what must come back.
+func (s *script) play(lines []string) {
+	for i := 0; i < len(lines); i++ {
+		words := strings.Fields(lines[i])
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		at, want := i+1, []string{}
+		for i+1 < len(lines) && strings.HasPrefix(lines[i+1], "> ") {
+			want = append(want, strings.TrimPrefix(lines[i+1], "> "))
+			i++
+		}
+		if err := s.command(words, want); err != nil {
+			s.t.Errorf("%s:%d: %s: %v", s.file, at, strings.Join(words, " "), err)
+		}
+	}
+}
+
+func (s *script) command(words, want []string) error {
+	switch words[0] {
+	case "ask":
+		return s.compare(words[1:], want)
+	case "share":
+		return s.share(words[1:], want)
+	case "turn":
+		return s.turn(words[1:])
+	}
+	return fmt.Errorf("unknown command %q; ask, share or turn", words[0])
+}
+
+// turn sets the verdict of a member: turn POOL/MEMBER up|down
+func (s *script) turn(words []string) error {
+	if len(words) != 2 {
+		return fmt.Errorf("want POOL/MEMBER and a verdict")
+	}
+	pool, member, _ := strings.Cut(words[0], "/")
+	verdict, ok := map[string]health.Verdict{"up": health.Up, "down": health.Down}[words[1]]
+	if !ok {
+		return fmt.Errorf("%q is not a verdict", words[1])
+	}
+	turns, err := s.snapshot.Pools.Turns(pool, member, verdict)
+	s.snapshot.Pools.Apply(turns)
+	return err
+}
+
+// compare asks once and compares the answer with the lines wanted.
+func (s *script) compare(words, want []string) error {
+	answer, query, err := s.exchange(words)
+	if err != nil {
+		return err
+	}
+	got := describe(answer)
+	slices.Sort(got[1:])
+	if len(want) > 0 {
+		slices.Sort(want[1:])
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+	if answer.Question[0].Name != query.Question[0].Name {
+		return fmt.Errorf("the question came back as %q", answer.Question[0].Name)
+	}
+	return nil
+}
+
+// share asks N times and compares how often each address came: lines of ADDRESS LOW%..HIGH%
+func (s *script) share(words, want []string) error {
+	times, err := strconv.Atoi(words[0])
+	if err != nil {
+		return err
+	}
+	seen := map[string]int{}
+	for range times {
+		answer, _, err := s.exchange(words[1:])
+		if err != nil {
+			return err
+		}
+		for _, rr := range answer.Answer {
+			seen[fieldsOf(rr)[4]]++
+		}
+	}
+	for _, line := range want {
+		var low, high float64
+		address, bounds, _ := strings.Cut(line, " ")
+		if _, err := fmt.Sscanf(bounds, "%f%%..%f%%", &low, &high); err != nil {
+			return fmt.Errorf("%q: %w", line, err)
+		}
+		if share := 100 * float64(seen[address]) / float64(times); share < low || share > high {
+			return fmt.Errorf("%s came in %.1f %% of the answers, want %s", address, share, bounds)
+		}
+		delete(seen, address)
+	}
+	if len(seen) > 0 {
+		return fmt.Errorf("also came: %v", seen)
+	}
+	return nil
+}
+
+// exchange asks NAME TYPE [ecs=NETWORK] [source=ADDRESS] [size=BYTES] [edns] [do] [nsid] [class=CH] [over=memory|udp|tcp].
+func (s *script) exchange(words []string) (answer, query *dns.Msg, err error) {
+	query = new(dns.Msg)
+	query.SetQuestion(words[0], recordType(words[1]))
+	query.RecursionDesired = false
+	source := netip.MustParseAddr("127.0.0.1")
+	size := uint16(dns.DefaultMsgSize)
+	if s.stream {
+		size = dns.MaxMsgSize
+	}
+	for _, w := range words[2:] {
+		key, value, _ := strings.Cut(w, "=")
+		switch key {
+		case "ecs":
+			addOption(query, size, clientSubnet(value))
+		case "nsid":
+			addOption(query, size, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
+		case "edns":
+			query.SetEdns0(size, false)
+		case "do":
+			query.SetEdns0(size, true)
+		case "size":
+			n, err := strconv.ParseUint(value, 10, 16)
+			if err != nil {
+				return nil, nil, err
+			}
+			query.SetEdns0(uint16(n), false)
+		case "source":
+			source = netip.MustParseAddr(value)
+		case "class":
+			query.Question[0].Qclass = dns.StringToClass[value]
+		default:
+			return nil, nil, fmt.Errorf("unknown word %q", w)
+		}
+	}
+	answer, err = s.ask(query, source)
+	return answer, query, err
+}
+
+// recordType reads a type by its name, or as RFC 3597 writes the others.
+func recordType(s string) uint16 {
+	if t, ok := dns.StringToType[s]; ok {
+		return t
+	}
+	n, err := strconv.ParseUint(strings.TrimPrefix(s, "TYPE"), 10, 16)
+	if err != nil {
+		panic(err)
+	}
+	return uint16(n)
+}
+
+func addOption(query *dns.Msg, size uint16, option dns.EDNS0) {
+	if query.IsEdns0() == nil {
+		query.SetEdns0(size, false)
+	}
+	query.IsEdns0().Option = append(query.IsEdns0().Option, option)
+}
+
+func clientSubnet(network string) *dns.EDNS0_SUBNET {
+	p := netip.MustParsePrefix(network)
+	option := &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: uint8(p.Bits()), Address: p.Addr().AsSlice()}
+	if p.Addr().Is6() {
+		option.Family = 2
+	}
+	return option
+}
+
+// describe writes an answer as scripts do: a line of header, then a line a record.
+func describe(m *dns.Msg) []string {
+	head := []string{dns.RcodeToString[m.Rcode]}
+	if m.Authoritative {
+		head = append(head, "aa")
+	}
+	if m.Truncated {
+		head = append(head, "tc")
+	}
+	if opt := m.IsEdns0(); opt != nil {
+		for _, option := range opt.Option {
+			head = append(head, describeOption(option))
+		}
+	}
+	lines := []string{strings.Join(head, " ")}
+	for _, rr := range m.Answer {
+		lines = append(lines, strings.Join(fieldsOf(rr), " "))
+	}
+	for _, rr := range m.Ns {
+		lines = append(lines, "authority "+strings.Join(fieldsOf(rr), " "))
+	}
+	for _, rr := range m.Extra {
+		if rr.Header().Rrtype != dns.TypeOPT {
+			lines = append(lines, "additional "+strings.Join(fieldsOf(rr), " "))
+		}
+	}
+	return lines
+}
+
+func describeOption(option dns.EDNS0) string {
+	switch o := option.(type) {
+	case *dns.EDNS0_SUBNET:
+		return fmt.Sprintf("ecs=%s/%d/%d", o.Address, o.SourceNetmask, o.SourceScope)
+	case *dns.EDNS0_NSID:
+		return "nsid=" + o.Nsid
+	}
+	return "option=" + strconv.Itoa(int(option.Option()))
+}
+
+var blanks = regexp.MustCompile(`\s+`)
+
+// fieldsOf is a record as name, TTL, class, type, data.
+func fieldsOf(rr dns.RR) []string {
+	return strings.SplitN(blanks.ReplaceAllString(rr.String(), " "), " ", 5)
+}
