@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,10 +22,11 @@ import (
 	"meridian/zones"
 )
 
-// The made Internet of this test, all on loopback: BIND serves the root and
-// example.com, which delegates gslb.example.com to Meridian; unbound and a
-// second BIND resolve from the root down, as they would anywhere. Referrals
-// carry no port, so that everybody who is delegated to listens on 53.
+// The made Internet of this test, on the loopback of a network namespace of its
+// own: BIND serves the root and example.com, which delegates gslb.example.com
+// to Meridian; unbound and a second BIND resolve from the root down, as they
+// would anywhere. Referrals carry no port, so that everybody who is delegated
+// to listens on 53.
 const (
 	parentAddress   = "127.0.53.10"
 	meridianAddress = "127.0.53.11"
@@ -81,7 +83,9 @@ const hints = ". 3600 NS ns.root.\nns.root. 3600 A " + parentAddress + "\n"
 
 func TestResolversFollowTheDelegationToUs(t *testing.T) {
 	named, unbound := counterpart(t, "named"), counterpart(t, "unbound")
-	requirePort53(t)
+	if !inOwnNetwork(t, parentAddress, meridianAddress, unboundAddress, bindAddress) {
+		return
+	}
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -134,14 +138,41 @@ func counterpart(t *testing.T, name string) string {
 	return path
 }
 
-func requirePort53(t *testing.T) {
+// inOwnNetwork runs the test once more, in a network namespace whose loopback
+// has the addresses, and passes on how that ended; there, it reports true. BIND
+// listens only on addresses that an interface has, and port 53 is free there.
+func inOwnNetwork(t *testing.T, addresses ...string) bool {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(meridianAddress, "53"))
-	if err != nil {
-		missing(t, fmt.Sprintf("port 53 cannot be had: %v", err))
-		return
+	ip := counterpart(t, "ip")
+	if os.Getenv("MERIDIAN_TEST_NETWORK") != "" {
+		argvs := [][]string{{"link", "set", "lo", "up"}}
+		for _, a := range addresses {
+			argvs = append(argvs, []string{"addr", "add", a + "/32", "dev", "lo"})
+		}
+		for _, argv := range argvs {
+			if out, err := exec.Command(ip, argv...).CombinedOutput(); err != nil {
+				t.Fatalf("ip %v: %v\n%s", argv, err, out)
+			}
+		}
+		return true
 	}
-	l.Close()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "MERIDIAN_TEST_NETWORK=own")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		missing(t, fmt.Sprintf("no network namespace can be made: %v", err))
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("in a network of its own: %v\n%s", err, &out)
+	}
+	return false
 }
 
 func missing(t *testing.T, what string) {
