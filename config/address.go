@@ -85,10 +85,6 @@ func (d *decoder) unicast(n *yaml.Node) (netip.Addr, bool) {
 // unicasts reads a list of one address or more.
 func (d *decoder) unicasts(to *[]netip.Addr) reader {
 	return func(n *yaml.Node) {
-		if n.Kind == yaml.ScalarNode && !isNull(n) {
-			d.fault(n, "found "+describe(n), "it should be a list: ["+n.Value+"]")
-			return
-		}
 		ok := d.list(n, func(item *yaml.Node) {
 			if a, ok := d.unicast(item); ok {
 				*to = append(*to, a)

@@ -140,13 +140,12 @@ func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
 			has = append(has, name)
 		}
 	}
-	hint := "write exactly one of " + strings.Join(names, ", ")
 	switch len(has) {
 	case 0:
-		d.faultAtKey(n, "no "+strings.Join(names, " or "), hint)
+		d.faultAtKey(n, "none of "+strings.Join(names, ", "), "write exactly one")
 	case 1:
 	default:
-		d.fault(child(n, has[1]), has[1]+" beside "+has[0], hint)
+		d.fault(child(n, has[1]), has[1]+" beside "+has[0], "write exactly one of "+strings.Join(names, ", "))
 	}
 }
 
@@ -191,6 +190,8 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
 	switch {
 	case isNull(n):
 		d.noValue(n, want)
+	case want == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
+		d.fault(n, "found "+describe(n), "it should be a list: ["+quote(n.Value)+"]")
 	case n.Kind != want:
 		d.fault(n, "found "+describe(n), "it should be "+kindName(want))
 	default:

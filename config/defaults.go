@@ -14,7 +14,6 @@ type defaults struct {
 	pool   Pool
 	member Member
 	zone   Zone
-	name   BalancedName
 }
 
 func newDefaults() defaults {

@@ -29,10 +29,6 @@ func (d *decoder) warn(n *yaml.Node, what, hint string) {
 	d.warnings = append(d.warnings, finding{node: n, what: what, hint: hint})
 }
 
-func (d *decoder) warnAtKey(n *yaml.Node, what, hint string) {
-	d.warnings = append(d.warnings, finding{node: n, atKey: true, what: what, hint: hint})
-}
-
 // report is what was found, in file order, each with its path.
 func (d *decoder) report() (faults, warnings []Fault) {
 	if len(d.faults) == 0 && len(d.warnings) == 0 {

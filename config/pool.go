@@ -88,7 +88,7 @@ func (d *decoder) minUp(n *yaml.Node, p *Pool) {
 		return
 	}
 	digits, percent := strings.CutSuffix(s, "%")
-	if !percent {
+	if !percent && decimal(s) {
 		if least, ok := d.integer(n, 1, max(len(p.Members), 1)); ok {
 			p.MinUp = MinUp{N: least}
 		}

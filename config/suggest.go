@@ -1,9 +1,9 @@
 package config
 
 // nearest is the word that s was most likely meant to be: at most a third of
-// its letters are wrong, missing, too many or swapped.
+// its letters are wrong, missing, too many or swapped, and never all.
 func nearest(s string, words []string) (word string, ok bool) {
-	best := max(1, len(s)/3) + 1
+	best := min(max(1, len(s)/3)+1, len(s))
 	for _, w := range words {
 		if abs(len(w)-len(s)) >= best {
 			continue

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// Whatever the file: no panic, every fault on one line at a place that the file
+// has, in order, and a configuration that has what its references name.
+func FuzzParse(f *testing.F) {
+	for _, data := range seeds(f) {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, warnings, err := Parse("config.yaml", data)
+		checkPlaces(t, data, warnings)
+		if err == nil {
+			checkComplete(t, cfg)
+			return
+		}
+		var joined *multierror.Error
+		if !errors.As(err, &joined) || len(joined.Errors) == 0 || cfg != nil {
+			t.Fatalf("error %#v, configuration %v", err, cfg)
+		}
+		var faults []Fault
+		for _, err := range joined.Errors {
+			faults = append(faults, err.(Fault))
+		}
+		checkPlaces(t, data, faults)
+	})
+}
+
+// seeds are all configurations of the fixtures.
+func seeds(f *testing.F) [][]byte {
+	example, err := os.ReadFile("testdata/example.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	all := [][]byte{example}
+	files, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no fixtures: %v", err)
+	}
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		all = append(all, archive.Files[0].Data)
+	}
+	return all
+}
+
+func checkPlaces(t *testing.T, data []byte, faults []Fault) {
+	last := Pos{}
+	lines := uint32(bytes.Count(data, []byte("\n")) + 1)
+	for _, f := range faults {
+		if strings.ContainsAny(f.Error(), "\n\r") || f.What == "" {
+			t.Errorf("fault %q is not one line", f.Error())
+		}
+		if f.What == "the file is empty" {
+			continue
+		}
+		if f.Pos.Line < 1 || f.Pos.Line > lines || f.Pos.Column < 1 {
+			t.Errorf("fault %q is outside the file of %d lines", f, lines)
+		}
+		if f.Pos.Line < last.Line || f.Pos.Line == last.Line && f.Pos.Column < last.Column {
+			t.Errorf("fault %q comes after one at %v", f, last)
+		}
+		last = f.Pos
+	}
+}
+
+func checkComplete(t *testing.T, cfg *Config) {
+	pools := make(map[string]bool)
+	for _, p := range cfg.Pools {
+		pools[p.Name] = true
+		if p.Policy == "" || len(p.Members) == 0 {
+			t.Errorf("pool %+v", p)
+		}
+	}
+	for _, z := range cfg.Zones {
+		z.Name.Wire()
+		for _, b := range z.Names {
+			if !pools[b.Pool] || !b.Name.Within(z.Name) || b.Answers < 0 {
+				t.Errorf("name %+v in zone %s", b, z.Name)
+			}
+			b.Name.Wire()
+		}
+	}
+}

@@ -1,0 +1,440 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+)
+
+// rest makes a configuration of a few lines sound.
+const rest = `
+zones:
+  example.com: {file: example.com.zone}
+`
+
+// parse reads a sound configuration.
+func parse(t testing.TB, document string) *Config {
+	t.Helper()
+	cfg, _, err := Parse("config.yaml", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestDefaultsFillInWhatTheFileLeavesOut(t *testing.T) {
+	cfg := parse(t, `
+regions:
+  us: {location: [39, -77]}
+checks:
+  h: {type: http}
+  s: {type: https}
+  t: {type: tcp, port: 25}
+pools:
+  web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names:
+      www: {pool: web}
+`)
+	ok := []StatusRange{{200, 299}}
+	want := &Config{
+		File: "config.yaml",
+		Server: Server{
+			Listen:  []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:53"), netip.MustParseAddrPort("[::]:53")},
+			UDPSize: 1232,
+			ECS:     true,
+			TCP:     TCP{Idle: 10 * time.Second, Max: 1024, PerClient: 64},
+		},
+		Geo:     Geo{Default: "us"},
+		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},
+		Checks: []Check{
+			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, Pos: Pos{5, 3}},
+			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, Pos: Pos{6, 3}},
+			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Pos: Pos{7, 3}},
+		},
+		Pools: []Pool{{
+			Name: "web", Policy: Weighted, Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, Pos: Pos{9, 3},
+			Members: []Member{{Name: "a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Weight: 1, Enabled: true, Pos: Pos{9, 37}}},
+		}},
+		Zones: []Zone{{
+			Name: "example.com.", Contact: "hostmaster.example.com.", TTL: 30, NegativeTTL: 30, Pos: Pos{11, 3},
+			Nameservers: []Nameserver{{Name: "ns1.example.net.", Pos: Pos{12, 19}}},
+			Names:       []BalancedName{{Name: "www.example.com.", Pool: "web", TTL: 30, Answers: 1, Pos: Pos{15, 7}}},
+		}},
+	}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)
+	}
+}
+
+func TestEveryKeyIsTaken(t *testing.T) {
+	cfg := parse(t, `
+server:
+  listen: ["127.0.0.1:0", "[::1]:0"]
+  workers: 3
+  nsid: ams1
+  version: 1.10
+  udp_size: 512
+  ecs: false
+  tcp: {idle: 1m30s, max: 5, per_client: 2}
+geo:
+  database: geo/City.mmdb
+  asn: /var/ASN.mmdb
+  default: eu
+  networks:
+    10.0.0.0/8: {region: us}
+    192.0.2.1/32: {country: no}
+    "2001:db8::/32": {location: [-1.5, 2]}
+    0.0.0.0/0: {continent: eu}
+    "::/0": {subdivision: us-ca}
+regions:
+  us: {location: [39.04, -77.49]}
+  eu: {location: [53.35, -6.26], bias: -99}
+checks:
+  h:
+    type: https
+    port: 8443
+    interval: 100ms
+    timeout: 100ms
+    rise: 1
+    fall: 1
+    method: HEAD
+    path: /healthz?full=1
+    host: www.example.com
+    headers: {user-agent: probe, X-Key: "a: b"}
+    status: [200, 300-399]
+    body: ^ok$
+    follow_redirects: true
+    tls: {ca: ca.pem, cert: c.pem, key: k.pem, server_name: a.example, insecure: true}
+  t: {type: tcp, port: 25, send: "EHLO\r\n", expect: "^2.."}
+pools:
+  web:
+    policy: proximity
+    check: h
+    answers: 0
+    min_up: 50%
+    fallback: spare
+    fail_open: false
+    members:
+      - {name: a, region: us, addresses: [192.0.2.1, "2001:db8::1"], weight: 0}
+      - {name: b, region: eu, addresses: [192.0.2.2], check: t, enabled: false}
+      - {name: c, region: eu, addresses: [192.0.2.3], check: none}
+      - {name: d, region: eu, pool: spare, weight: 1000000}
+  spare: {policy: failover, min_up: 1, members: [{name: a, addresses: [127.0.0.1]}]}
+zones:
+  example.com:
+    nameservers: {ns1.example.com: [192.0.2.53], ns2.example.net: []}
+    contact: first.last@example.com
+    ttl: 0
+    negative_ttl: 2147483647
+    file: zones/example.com.zone
+    names:
+      "@": {pool: web}
+      "*.t": {pool: spare, ttl: 5, answers: 2}
+`)
+	check := cfg.Checks[0]
+	check.Body = nil
+	got := []any{cfg.Server, cfg.Geo.Database, cfg.Geo.ASN, cfg.Geo.Default, check, cfg.Checks[0].Body.String(), cfg.Checks[1].Send, cfg.Checks[1].Expect.String(), cfg.Zones[0]}
+	want := []any{
+		Server{
+			Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("[::1]:0")},
+			Workers: 3, NSID: "ams1", Version: "1.10", UDPSize: 512,
+			TCP: TCP{Idle: 90 * time.Second, Max: 5, PerClient: 2},
+		},
+		"geo/City.mmdb", "/var/ASN.mmdb", "eu",
+		Check{
+			Name: "h", Type: HTTPS, Port: 8443, Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1,
+			Method: "HEAD", Path: "/healthz?full=1", Host: "www.example.com",
+			Headers:         []Header{{"User-Agent", "probe"}, {"X-Key", "a: b"}},
+			Status:          []StatusRange{{200, 200}, {300, 399}},
+			FollowRedirects: true,
+			TLS:             CheckTLS{CA: "ca.pem", CAPos: Pos{38, 15}, Cert: "c.pem", CertPos: Pos{38, 29}, Key: "k.pem", ServerName: "a.example", Insecure: true},
+			Pos:             Pos{24, 3},
+		},
+		"^ok$", "EHLO\r\n", "^2..",
+		Zone{
+			Name: "example.com.", Contact: `first\.last.example.com.`, NegativeTTL: 1<<31 - 1,
+			File: "zones/example.com.zone", FilePos: Pos{60, 11}, Pos: Pos{55, 3},
+			Nameservers: []Nameserver{
+				{Name: "ns1.example.com.", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Pos: Pos{56, 19}},
+				{Name: "ns2.example.net.", Pos: Pos{56, 50}},
+			},
+			Names: []BalancedName{
+				{Name: "example.com.", Pool: "web", Pos: Pos{62, 7}},
+				{Name: "*.t.example.com.", Pool: "spare", TTL: 5, Answers: 2, Pos: Pos{63, 7}},
+			},
+		},
+	}
+	for i := range want {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			t.Errorf("got\n%+v\nwant\n%+v", got[i], want[i])
+		}
+	}
+	networks := []Network{
+		{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Region: "us", Pos: Pos{15, 5}},
+		{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Country: "NO", Pos: Pos{16, 5}},
+		{Prefix: netip.MustParsePrefix("2001:db8::/32"), Location: &Location{-1.5, 2}, Pos: Pos{17, 5}},
+		{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Continent: "EU", Pos: Pos{18, 5}},
+		{Prefix: netip.MustParsePrefix("::/0"), Subdivision: "US-CA", Pos: Pos{19, 5}},
+	}
+	if !reflect.DeepEqual(cfg.Geo.Networks, networks) {
+		t.Errorf("networks %+v, want %+v", cfg.Geo.Networks, networks)
+	}
+	web := cfg.Pools[0]
+	if web.Fallback != "spare" || web.FailOpen || web.Answers != 0 || web.MinUp != (MinUp{N: 50, Percent: true}) {
+		t.Errorf("pool %+v", web)
+	}
+}
+
+func TestAMemberWithoutACheckHasThatOfItsPool(t *testing.T) {
+	cfg := parse(t, `
+checks: {a: {type: http}, b: {type: http}}
+pools:
+  p:
+    policy: weighted
+    members:
+      - {name: own, addresses: [192.0.2.1], check: b}
+      - {name: none, addresses: [192.0.2.2], check: none}
+      - {name: inherited, addresses: [192.0.2.3]}
+      - {name: pool, pool: q}
+    check: a
+  q: {policy: weighted, check: none, members: [{name: x, addresses: [192.0.2.4]}]}
+`)
+	var got []string
+	for _, m := range cfg.Pools[0].Members {
+		got = append(got, m.Check)
+	}
+	if want := []string{"b", "", "a", ""}; !reflect.DeepEqual(got, want) {
+		t.Errorf("checks %q, want %q", got, want)
+	}
+}
+
+func TestKeysMayComeInAnyOrder(t *testing.T) {
+	cfg := parse(t, `
+zones:
+  example.com:
+    names:
+      www: {pool: web}
+      api: {answers: 3, pool: web}
+    file: x.zone
+    ttl: 7
+pools:
+  web: {members: [{name: a, addresses: [192.0.2.1]}], min_up: 1, answers: 2, policy: weighted}
+checks:
+  s: {status: 204, timeout: 9s, interval: 10s, type: https}
+`)
+	www, api := cfg.Zones[0].Names[0], cfg.Zones[0].Names[1]
+	if www.TTL != 7 || www.Answers != 2 || api.Answers != 3 {
+		t.Errorf("www %+v, api %+v", www, api)
+	}
+	if c := cfg.Checks[0]; c.Port != 443 || c.Timeout != 9*time.Second {
+		t.Errorf("check %+v", c)
+	}
+}
+
+func TestAnIntervalBelowTheDefaultTimeoutShortensIt(t *testing.T) {
+	cfg := parse(t, "checks: {a: {type: http, interval: 500ms}}")
+	if got := cfg.Checks[0].Timeout; got != 500*time.Millisecond {
+		t.Errorf("timeout %s, want 500ms", got)
+	}
+}
+
+func TestAliasesAndMergeKeysStandForWhatTheyName(t *testing.T) {
+	cfg := parse(t, `
+checks:
+  a: &base {type: http, path: /a, interval: 1s}
+  b: {<<: *base, path: /b}
+  c:
+    <<: [{path: /c}, *base]
+pools:
+  p: {policy: weighted, members: &m [{name: x, addresses: [192.0.2.1]}]}
+  q: {policy: failover, members: *m}
+`)
+	var got []string
+	for _, c := range cfg.Checks {
+		got = append(got, fmt.Sprint(c.Name, c.Path, c.Interval))
+	}
+	if want := []string{"a/a1s", "b/b1s", "c/c1s"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("checks %q, want %q", got, want)
+	}
+	if !reflect.DeepEqual(cfg.Pools[0].Members, cfg.Pools[1].Members) {
+		t.Errorf("pools %+v", cfg.Pools)
+	}
+}
+
+func TestTheRootZoneIsAZone(t *testing.T) {
+	cfg := parse(t, `
+pools: {p: {policy: weighted, members: [{name: x, addresses: [192.0.2.1]}]}}
+zones:
+  .:
+    nameservers: {ns: [192.0.2.53]}
+    contact: a@b
+    names: {"@": {pool: p}, www.example.com: {pool: p}, "*": {pool: p}}
+`)
+	z := cfg.Zones[0]
+	var names []Name
+	for _, b := range z.Names {
+		names = append(names, b.Name)
+	}
+	if want := []Name{".", "www.example.com.", "*."}; z.Name != "." || !reflect.DeepEqual(names, want) {
+		t.Errorf("zone %q, names %q, want %q", z.Name, names, want)
+	}
+}
+
+func TestPathsAreRelativeToTheFile(t *testing.T) {
+	cfg, _, err := Parse("/etc/meridian/config.yaml", []byte("geo: {database: ../geo/City.mmdb, asn: /srv/ASN.mmdb}"+rest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{cfg.Geo.Database, cfg.Geo.ASN, cfg.Zones[0].File}
+	if want := []string{"/etc/geo/City.mmdb", "/srv/ASN.mmdb", "/etc/meridian/example.com.zone"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("paths %q, want %q", got, want)
+	}
+}
+
+func TestTheErrorHoldsAFaultForEachLine(t *testing.T) {
+	_, _, err := Parse("c.yaml", []byte("server:\n  workers: -1\n  ecs: 2\n"))
+	var faults *multierror.Error
+	if !errors.As(err, &faults) || len(faults.Errors) != 2 {
+		t.Fatalf("error %v", err)
+	}
+	want := Fault{File: "c.yaml", Pos: Pos{3, 8}, Path: "server.ecs", What: `"2" is neither true nor false`}
+	if faults.Errors[1] != want {
+		t.Errorf("fault %#v, want %#v", faults.Errors[1], want)
+	}
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != 2 {
+		t.Errorf("printed as %q", err.Error())
+	}
+	if Join(nil) != nil {
+		t.Error("an error without faults")
+	}
+}
+
+func TestWarningsComeBesideAnError(t *testing.T) {
+	_, warnings, err := Parse("c.yaml", []byte("server: {workers: x}\npools: {p: {policy: weighted, members: [{name: a, addresses: [192.0.2.1, 192.0.2.1]}]}}\n"))
+	if err == nil || len(warnings) != 1 {
+		t.Errorf("warnings %v, error %v", warnings, err)
+	}
+}
+
+// oneLine fails unless err is one fault of one line that matches.
+func oneLine(t *testing.T, err error, pattern string) {
+	t.Helper()
+	var faults *multierror.Error
+	if !errors.As(err, &faults) || len(faults.Errors) != 1 || strings.Contains(err.Error(), "\n") ||
+		!regexp.MustCompile(pattern).MatchString(err.Error()) {
+		t.Errorf("error %v, want one line matching %s", err, pattern)
+	}
+}
+
+func TestWhatIsNoConfigurationEndsInOneLine(t *testing.T) {
+	tests := []struct{ name, data, want string }{
+		{"NUL byte", "server: {}\nx: \x00", `^f:2:4: a NUL byte: not a text file; a configuration is YAML in UTF-8$`},
+		{"UTF-16", "\xff\xfes\x00e\x00", `^f:1:1: byte 0xff is not UTF-8`},
+		{"Latin-1", "server: {nsid: caf\xe9}", `^f:1:19: byte 0xe9 is not UTF-8`},
+		{"ELF", "\x7fELF\x02", `^f:1:1: a control character \(0x7f\)`},
+		{"gzip", "\x1f\x8b\x08", `^f:1:1: a control character \(0x1f\)`},
+		{"deep nesting", strings.Repeat("[", 100_000), `^f:1:1: invalid YAML: exceeded max depth of 10000$`},
+		{"deep aliases", bomb(26), `aliases make the document more than 10 times as large`},
+		{"wide aliases", "a: &a [" + strings.Repeat("x,", 1000) + "]\nb: [" + strings.Repeat("*a,", 1000) + "]", `^f:2:\d+: aliases make`},
+		{"merge bomb", mergeBomb(20), `aliases make the document`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, _, err := Parse("f", []byte(test.data))
+			oneLine(t, err, test.want)
+		})
+	}
+}
+
+// bomb is "billion laughs": each line ten times the one before.
+func bomb(lines int) string {
+	var b strings.Builder
+	b.WriteString("a0: &a0 x\n")
+	for i := range lines {
+		fmt.Fprintf(&b, "a%d: &a%d [%s]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d,", i), 10))
+	}
+	return b.String()
+}
+
+// mergeBomb merges each mapping twice into the next.
+func mergeBomb(lines int) string {
+	var b strings.Builder
+	b.WriteString("a0: &a0 {x: 1}\n")
+	for i := range lines {
+		fmt.Fprintf(&b, "a%d: &a%d {<<: [*a%d, *a%d], x%d: *a%d}\n", i+1, i+1, i, i, i, i)
+	}
+	return b.String()
+}
+
+func TestFilesThatCannotBeReadEndInOneLine(t *testing.T) {
+	dir := t.TempDir()
+	huge := filepath.Join(dir, "huge.yaml")
+	if err := os.WriteFile(huge, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, 10<<30); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ name, file, want string }{
+		{"missing", filepath.Join(dir, "none.yaml"), `none.yaml: cannot be read: no such file or directory$`},
+		{"directory", dir, `: is a directory; name the configuration file in it$`},
+		{"huge", huge, `huge.yaml: is longer than 64 MiB, the most that a configuration may be$`},
+		{"no name", "", `^: cannot be read: no such file or directory$`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, _, err := Load(test.file)
+			oneLine(t, err, test.want)
+		})
+	}
+}
+
+func TestAnEndlessDeviceIsNotReadToItsEnd(t *testing.T) {
+	const device = "/dev/zero"
+	if _, err := os.Stat(device); err != nil {
+		t.Skip(err)
+	}
+	_, _, err := Load(device)
+	oneLine(t, err, "is longer than 64 MiB")
+}
+
+func TestAFileFullOfFaultsIsToldInFull(t *testing.T) {
+	const names = 20_000
+	var b strings.Builder
+	b.WriteString("pools:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, "  pool%d: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}\n", i)
+	}
+	b.WriteString("zones:\n  example.com:\n    file: x\n    names:\n")
+	for i := range names {
+		fmt.Fprintf(&b, "      n%d: {pool: pol%d}\n", i, i)
+	}
+	_, _, err := Parse("f", []byte(b.String()))
+	var faults *multierror.Error
+	if !errors.As(err, &faults) || len(faults.Errors) != names {
+		t.Fatalf("not %d faults", names)
+	}
+}
+
+func TestTheExampleIsSound(t *testing.T) {
+	_, warnings, err := Load("testdata/example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0].What, "no IPv6 address") {
+		t.Errorf("warnings %v", warnings)
+	}
+}
