@@ -46,8 +46,9 @@ type compiler struct {
 	checks  map[string]*config.Check
 	tables  map[string]uint32 // Tree.tables by the regions' numbers
 
-	v4, v6  map[netip.Addr]uint32 // numbers of addresses
-	ofV4    []uint32              // by address: its first target, or none
+	v4      map[[4]byte]uint32 // numbers of addresses
+	v6      map[[16]byte]uint32
+	ofV4    []uint32 // by address: its first target, or none
 	ofV6    []uint32
 	nextOf  []uint32 // by target: the next one of the same address, or none
 	groupOf []uint32 // by region, then no region: its group in the pool being compiled, or none
@@ -62,8 +63,8 @@ func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {
 		regions: make(map[string]uint32, len(cfg.Regions)),
 		checks:  make(map[string]*config.Check, len(cfg.Checks)),
 		tables:  make(map[string]uint32),
-		v4:      make(map[netip.Addr]uint32),
-		v6:      make(map[netip.Addr]uint32),
+		v4:      make(map[[4]byte]uint32),
+		v6:      make(map[[16]byte]uint32),
 		groupOf: make([]uint32, len(cfg.Regions)+1),
 	}
 	for i := range cfg.Pools {
@@ -138,7 +139,20 @@ func (c *compiler) pool(from *config.Pool) {
 	for i := range from.Members {
 		c.member(from, i)
 	}
+	p.even = even(t.weights[p.first:])
 	t.pools = append(t.pools, p)
+}
+
+// even reports whether all weights that are not 0 are equal.
+func even(weights []uint32) bool {
+	most := uint32(0)
+	for _, w := range weights {
+		if w != 0 && most != 0 && w != most {
+			return false
+		}
+		most = max(most, w)
+	}
+	return true
 }
 
 // need is how many members must be live for the pool to be: never none.
@@ -308,25 +322,22 @@ func (c *compiler) ref(a netip.Addr, check *config.Check) ref {
 
 // number numbers an address within its family, and finds where its first target stands.
 func (c *compiler) number(a netip.Addr) (number uint32, first *uint32) {
-	t := c.tree
 	if a.Is4() {
-		number, ok := c.v4[a]
-		if !ok {
-			number = uint32(len(t.v4))
-			c.v4[a] = number
-			t.v4 = append(t.v4, a.As4())
-			c.ofV4 = append(c.ofV4, none)
-		}
-		return number, &c.ofV4[number]
+		return numberIn(c.v4, &c.tree.v4, &c.ofV4, a.As4())
 	}
-	number, ok := c.v6[a]
+	return numberIn(c.v6, &c.tree.v6, &c.ofV6, a.As16())
+}
+
+// numberIn is number within a family.
+func numberIn[A comparable](known map[A]uint32, addrs *[]A, targets *[]uint32, a A) (number uint32, first *uint32) {
+	number, ok := known[a]
 	if !ok {
-		number = uint32(len(t.v6))
-		c.v6[a] = number
-		t.v6 = append(t.v6, a.As16())
-		c.ofV6 = append(c.ofV6, none)
+		number = uint32(len(*addrs))
+		known[a] = number
+		*addrs = append(*addrs, a)
+		*targets = append(*targets, none)
 	}
-	return number, &c.ofV6[number]
+	return number, &(*targets)[number]
 }
 
 // connect lists who must hear of what: the members of a target, the parents of

@@ -135,7 +135,7 @@ func (s *Scratch) pick(v *visit, answers int) {
 func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
 	if !v.giving.has(m) {
 		other, ok := s.standIn(v, m, r)
-		s.record.lacks(s, v, m, ok)
+		s.record.lacks(v, m, ok)
 		if !ok {
 			return 1
 		}

@@ -42,9 +42,12 @@ type recorder struct {
 
 // enter makes the steps of all members of a pool, as they stand before the draw.
 func (r *recorder) enter(s *Scratch, v *visit) {
-	if r == nil {
-		return
+	if r != nil { // small enough to be inlined; likewise below
+		r.addSteps(s, v)
 	}
+}
+
+func (r *recorder) addSteps(s *Scratch, v *visit) {
 	v.step = len(r.steps)
 	p := &r.tree.cfg.Pools[v.id]
 	live := v.isLive(v.eligible.count())
@@ -178,9 +181,12 @@ func (r *recorder) whyDown(v *visit, i int) string {
 // narrowed tells those whom proximity left out why. The region at place k of
 // the client's ranking was chosen; -1: the members without a region.
 func (r *recorder) narrowed(s *Scratch, v *visit, k int) {
-	if r == nil {
-		return
+	if r != nil {
+		r.tellFarther(s, v, k)
 	}
+}
+
+func (r *recorder) tellFarther(s *Scratch, v *visit, k int) {
 	members := r.tree.cfg.Pools[v.id].Members
 	for i := range members {
 		step := &r.steps[v.step+i]
@@ -219,14 +225,23 @@ func (r *recorder) regionsBefore(s *Scratch, v *visit, k int) string {
 // choice gives the policy's reason for a choice from a set.
 func (r *recorder) choice(s *Scratch, v *visit, from set, m int) {
 	if r != nil {
-		r.steps[v.step+m].Reason = s.why(v, from, m) + r.countedAsUp(v, m)
+		r.tellChoice(s, v, from, m)
 	}
+}
+
+func (r *recorder) tellChoice(s *Scratch, v *visit, from set, m int) {
+	r.setReason(v, m, s.why(v, from, m))
+}
+
+// setReason gives the reason for a choice.
+func (r *recorder) setReason(v *visit, m int, reason string) {
+	r.steps[v.step+m].Reason = reason + r.countedAsUp(v, m)
 }
 
 // follows gives the reason for a member that comes after the one drawn before.
 func (r *recorder) follows(v *visit, m int) {
 	if r != nil {
-		r.steps[v.step+m].Reason = "next after the one before; the answer takes several" + r.countedAsUp(v, m)
+		r.setReason(v, m, "next after the one before; the answer takes several")
 	}
 }
 
@@ -247,10 +262,13 @@ func (r *recorder) unchosen(v *visit, m int) {
 
 // lacks tells of a drawn member that cannot give the family, or gave it already
 // in place of another, whether one of its region does instead.
-func (r *recorder) lacks(s *Scratch, v *visit, m int, other bool) {
-	if r == nil {
-		return
+func (r *recorder) lacks(v *visit, m int, other bool) {
+	if r != nil {
+		r.tellLack(v, m, other)
 	}
+}
+
+func (r *recorder) tellLack(v *visit, m int, other bool) {
 	step := &r.steps[v.step+m]
 	if step.Chosen { // a stand-in before: its step tells that
 		return
@@ -260,9 +278,9 @@ func (r *recorder) lacks(s *Scratch, v *visit, m int, other bool) {
 		where = fmt.Sprintf("in region %q", step.Region)
 	}
 	if other {
-		step.Reason = fmt.Sprintf("drawn, but has no %s address; another %s has one", s.family, where)
+		step.Reason = fmt.Sprintf("drawn, but has no %s address; another %s has one", r.family, where)
 	} else {
-		step.Reason = fmt.Sprintf("drawn, but has no %s address, and no other %s has one to add: it adds nothing", s.family, where)
+		step.Reason = fmt.Sprintf("drawn, but has no %s address, and no other %s has one to add: it adds nothing", r.family, where)
 	}
 }
 

@@ -54,6 +54,7 @@ type Tree struct {
 type pool struct {
 	policy   policy
 	failOpen bool
+	even     bool   // all its weights are equal, but for those that are 0
 	first    uint32 // in Tree.members
 	members  uint32 // how many
 	words    uint32 // of a set of members

@@ -14,6 +14,9 @@ import (
 //
 // Members of weight 0 are never eligible, so every weight here is positive.
 func (s *Scratch) byWeight(v *visit, from set, r uint64) int {
+	if v.even { // fast path, and what the slow path comes to when all weights are equal
+		return from.nth(int(below(r, uint64(from.count()))))
+	}
 	weights := s.tree.weights[v.first:][:v.members]
 	sum, members := sumOf(weights, from)
 	if members == 1 {

@@ -1,0 +1,101 @@
+package pools
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"meridian/config"
+)
+
+// eightRegions is a pool of two members in each of eight regions, and eight
+// networks that make each region somebody's nearest.
+func eightRegions(policy string) string {
+	var b strings.Builder
+	for r := range 8 {
+		fmt.Fprintf(&b, "region r%d %d %d\n", r, 10*r-40, 40*r-160)
+		fmt.Fprintf(&b, "net 198.51.%d.0/24 r%d\n", r, r)
+	}
+	fmt.Fprintf(&b, "pool web %s\n", policy)
+	for m := range 16 {
+		fmt.Fprintf(&b, "  m%d region=r%d weight=%d 192.0.2.%d 2001:db8::%x\n", m, m/2, 1+m%3, m, m)
+	}
+	b.WriteString("bind web\n")
+	return b.String()
+}
+
+// benchmarkDecide asks from many places of the world in turn.
+func benchmarkDecide(b *testing.B, text, pool string) {
+	tree := compile(b, world(b, text))
+	q := ask(b, tree, pool, IPv4, "198.51.0.1")
+	s := tree.Scratch()
+	clients := make([]netip.Addr, 256)
+	for i := range clients {
+		clients[i] = netip.AddrFrom4([4]byte{198, 51, byte(i % 8), byte(i)})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		q.Draw++
+		q.Client = clients[q.Draw%256]
+		tree.Decide(q, s)
+	}
+}
+
+func BenchmarkDecideProximity(b *testing.B)  { benchmarkDecide(b, eightRegions("proximity"), "web") }
+func BenchmarkDecideWeighted(b *testing.B)   { benchmarkDecide(b, eightRegions("weighted"), "web") }
+func BenchmarkDecideRoundRobin(b *testing.B) { benchmarkDecide(b, eightRegions("round-robin"), "web") }
+func BenchmarkDecideFailover(b *testing.B)   { benchmarkDecide(b, eightRegions("failover"), "web") }
+
+func BenchmarkDecideNested(b *testing.B) {
+	benchmarkDecide(b, eightRegions("proximity")+"pool outer failover\n  in pool=middle\n  last 192.0.2.99\npool middle weighted\n  a pool=web\n  b pool=web\n", "outer")
+}
+
+// manyPools is a configuration of some pools of 16 members, each with an
+// address of its own and a check, over 8 regions.
+func manyPools(t testing.TB, n int) *config.Config {
+	cfg := world(t, eightRegions("proximity"))
+	template := cfg.Pools[0]
+	cfg.Pools = make([]config.Pool, n)
+	for p := range cfg.Pools {
+		pool := template
+		pool.Name = fmt.Sprintf("pool%d", p)
+		pool.Members = make([]config.Member, len(template.Members))
+		for m := range pool.Members {
+			pool.Members[m] = template.Members[m]
+			i := p*16 + m
+			pool.Members[m].Addresses = []netip.Addr{netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}
+		}
+		cfg.Pools[p] = pool
+	}
+	return cfg
+}
+
+func BenchmarkCompile100000Pools(b *testing.B) {
+	cfg := manyPools(b, 100_000)
+	where := compile(b, world(b, eightRegions("proximity"))).where
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Compile(cfg, where); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkApply turns one member of one pool among many down and up.
+func BenchmarkApply(b *testing.B) {
+	tree := compile(b, manyPools(b, 10_000))
+	down, err := tree.Turns("pool5000", "m3", 2)
+	if err != nil {
+		b.Fatal(err)
+	}
+	up, err := tree.Turns("pool5000", "m3", 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		tree.Apply(down)
+		tree.Apply(up)
+	}
+}
