@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -120,12 +121,13 @@ func (c *compiler) checkBalanced(id NodeID) {
 func (c *compiler) checkBelow(id NodeID) {
 	n := &c.s.nodes[id]
 	switch {
-	case c.dnames[id] != 0:
-		c.redirected(id, c.dnames[id])
-	case n.cover != 0 && n.flags.has(isBalanced):
+	case n.cover == 0:
+	case !c.s.nodes[n.cover].flags.has(isCut):
+		c.redirected(id, n.cover)
+	case n.flags.has(isBalanced):
 		b := c.balancedName(id)
 		c.nameFault(n.zone, b, "take out the delegation or this name", "%q is at or below the delegation of %s", b.Name, c.quoted(n.cover))
-	case n.cover != 0:
+	default:
 		c.occluded(id)
 	}
 }
@@ -190,7 +192,7 @@ func (c *compiler) apexHint(zone *config.Zone) string {
 // has an address.
 func (c *compiler) checkNameservers(id NodeID) {
 	n := &c.s.nodes[id]
-	set, at, _ := c.setOf(id, dns.TypeNS)
+	set, _, _ := c.setOf(id, dns.TypeNS)
 	if c.unsound[n.zone] {
 		return
 	}
@@ -199,7 +201,8 @@ func (c *compiler) checkNameservers(id NodeID) {
 			continue
 		}
 		if lack := c.lack(id, target); lack != "" {
-			c.fault(at, "add an A or AAAA record for it", "nameserver %q of %s %s", presentation(target), c.quoted(id), lack)
+			c.fault(c.nsAt(id, target), "a nameserver within the zone needs an A or AAAA record", "nameserver %q of %s %s",
+				presentation(target), c.quoted(id), lack)
 		}
 	}
 }
@@ -215,6 +218,18 @@ func (c *compiler) targets(set rrset) func(yield func([]byte) bool) {
 			}
 		}
 	}
+}
+
+// nsAt is where the NS record was written that names target. It searches: only
+// faults ask.
+func (c *compiler) nsAt(id NodeID, target []byte) place {
+	var at place
+	for _, r := range c.records {
+		if r.node == id && r.typ == dns.TypeNS && bytes.EqualFold(c.rdataOf(r), target) {
+			at = r.at
+		}
+	}
+	return at
 }
 
 // lack says what keeps a nameserver of node id, in the same zone, from being found.

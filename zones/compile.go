@@ -23,7 +23,6 @@ type compiler struct {
 	changed time.Time // when the configuration last changed
 
 	parents  []NodeID // by NodeID: the node right above, in whichever zone; 0: none
-	dnames   []NodeID // by NodeID: the closest node above, in the same zone, with a DNAME
 	records  []record
 	rdata    []byte  // of all records
 	setAt    []place // by index of Snapshot.sets: where its first record was written
@@ -248,26 +247,25 @@ func (c *compiler) binding(b Binding) uint32 {
 	return i
 }
 
-// link finds for each node what is above it in its zone, and its wildcard. A
-// node has a higher ID than the one above it, but for an apex, which needs none.
+// link finds for each node its cover and its wildcard. A node has a higher ID
+// than the one above it, but for an apex, which needs neither.
 func (c *compiler) link() {
 	nodes := c.s.nodes
-	c.dnames = make([]NodeID, len(nodes))
 	for i := 1; i < len(nodes); i++ {
-		n, id := &nodes[i], NodeID(i)
-		up := c.parents[i]
+		n, up := &nodes[i], c.parents[i]
 		if n.flags.has(isApex) || up == 0 {
 			continue
 		}
-		n.cover, c.dnames[i] = nodes[up].cover, c.dnames[up]
-		if n.cover == 0 && n.flags.has(isCut) {
-			n.cover = id
+		switch above := &nodes[up]; {
+		case above.cover != 0:
+			n.cover = above.cover
+		case above.flags.has(isDName):
+			n.cover = up
+		case n.flags.has(isCut):
+			n.cover = NodeID(i)
 		}
-		if nodes[up].flags.has(isDName) {
-			c.dnames[i] = up
-		}
-		if bytes.HasPrefix(c.s.NodeName(id), []byte("\x01*")) {
-			nodes[up].wild = id
+		if bytes.HasPrefix(c.s.NodeName(NodeID(i)), []byte("\x01*")) {
+			nodes[up].wild = NodeID(i)
 		}
 	}
 	c.linkNested()
@@ -277,15 +275,11 @@ func (c *compiler) link() {
 // between the two zones: the zone right above it is then not ours after all.
 func (c *compiler) linkNested() {
 	for i := range c.s.zones {
-		above := c.s.zones[i].above
-		if above == 0 {
-			continue
+		z := &c.s.zones[i]
+		if c.s.nodes[z.above].cover != 0 {
+			c.s.nodes[z.above].cover = 0
+			z.above = 0
 		}
-		n := &c.s.nodes[above]
-		if n.cover != 0 || c.dnames[above] != 0 {
-			c.s.zones[i].above = 0
-		}
-		n.cover = 0
 	}
 }
 

@@ -35,11 +35,12 @@ type Match struct {
 //	the name is    and it, or its closest encloser,       outcome
 //	a node         is a cut, and DS is asked              Exact
 //	a node         is at or below a cut                   Referral
+//	a node         is below a DNAME                       DName
 //	a node         is an apex below a zone of ours, DS    Exact, in the zone above
 //	a node                                                Exact
 //	no node        has no node above it                   Refused
 //	no node        is at or below a cut                   Referral
-//	no node        has a DNAME                            DName
+//	no node        is at or below a DNAME                 DName
 //	no node        has a wildcard right below it          Wildcard
 //	no node                                               NXDomain
 func (s *Snapshot) Lookup(name []byte, qtype uint16) Match {
@@ -54,7 +55,7 @@ func (s *Snapshot) existing(id NodeID, qtype uint16) Match {
 	n := &s.nodes[id]
 	switch {
 	case n.cover != 0 && (n.cover != id || qtype != dns.TypeDS):
-		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
+		return s.covered(n)
 	case qtype == dns.TypeDS && n.flags.has(isApex) && s.zones[n.zone].above != 0:
 		above := s.zones[n.zone].above
 		return Match{Kind: Exact, Zone: s.nodes[above].zone, Node: above}
@@ -69,13 +70,21 @@ func (s *Snapshot) missing(encloser NodeID) Match {
 	case encloser == 0:
 		return Match{Kind: Refused}
 	case n.cover != 0:
-		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
+		return s.covered(n)
 	case n.flags.has(isDName):
 		return Match{Kind: DName, Zone: n.zone, Node: encloser}
 	case n.wild != 0:
 		return Match{Kind: Wildcard, Zone: n.zone, Node: n.wild}
 	}
 	return Match{Kind: NXDomain, Zone: n.zone}
+}
+
+// covered is the outcome at and below n, which has a cover.
+func (s *Snapshot) covered(n *node) Match {
+	if s.nodes[n.cover].flags.has(isCut) {
+		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
+	}
+	return Match{Kind: DName, Zone: n.zone, Node: n.cover}
 }
 
 // encloser is the closest node above name, 0 when there is none.

@@ -21,7 +21,7 @@ const (
 
 	maxMaster   = 512 << 20 // bytes of a master file and all that it includes
 	maxRecords  = 1 << 24   // of a zone's file
-	maxIncludes = 10000
+	maxIncludes = 1000
 	maxFaults   = 100     // of a zone's file: more tell nothing new
 	maxPasses   = 20      // over a file with entries that do not parse
 	maxReread   = 8 << 20 // bytes of a file of which more than the first such entry is told
@@ -99,7 +99,7 @@ func (l *loader) load() (entry, *config.Fault) {
 	case err != nil:
 		return l.unparsed(err)
 	case records == 0 && len(l.skip) == 0:
-		f := l.c.at(place{origin: top.origin}, "the file holds no record", "write some, or leave out the zone's file")
+		f := l.c.at(place{origin: top.origin}, "the file holds no record", "write some, or leave out the key file of the zone")
 		return entry{}, &f
 	}
 	return entry{}, nil
@@ -138,7 +138,10 @@ func (l *loader) take(zp *dns.ZoneParser) (records int, err error) {
 func (l *loader) Open(path string) (fs.File, error) {
 	l.includes++
 	if l.includes > maxIncludes {
-		return nil, &includeError{path, fmt.Errorf("more than %d files are included", maxIncludes)}
+		s := l.reading[len(l.reading)-1]
+		f := l.c.at(place{s.origin, s.start}, fmt.Sprintf("more than %d files are included", maxIncludes), "")
+		l.stopped = &f
+		return nil, f
 	}
 	for _, s := range l.reading {
 		if s.path == path {

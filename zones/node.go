@@ -12,7 +12,7 @@ type node struct {
 	name    uint32 // where in Snapshot.names
 	set     uint32 // the first of its sets in Snapshot.sets
 	zone    ZoneID
-	cover   NodeID // the cut at or above it in its zone; 0: none
+	cover   NodeID // the cut at or above it, or the DNAME above it, in its zone; 0: none
 	wild    NodeID // the wildcard right below it in its zone; 0: none
 	extra   uint32 // index of bindings when balanced, of cuts when a cut
 	sets    uint16

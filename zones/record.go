@@ -29,7 +29,7 @@ func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 	h := rr.Header()
 	owner, err := wireName(h.Name)
 	if err != nil {
-		c.fault(at, "write a name in the first column", "the record has no valid owner: %s", err)
+		c.fault(at, "", "owner %s", err)
 		return
 	}
 	if !c.sound(z, rr, owner, at) {
@@ -130,11 +130,11 @@ func (c *compiler) pack(rr dns.RR) ([]byte, error) {
 func wireName(name string) ([]byte, error) {
 	buf := make([]byte, 2*maxName)
 	if name == "" {
-		return nil, errors.New("it is empty")
+		return nil, errors.New("is missing; begin the record with a name")
 	}
 	end, err := dns.PackDomainName(name, buf, 0, nil, false)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", clip(name), plainError(err))
+		return nil, fmt.Errorf("%q is not a domain name: %w", clip(name), plainError(err))
 	}
 	if end > maxName {
 		return nil, fmt.Errorf("%q is longer than %d octets", clip(name), maxName)

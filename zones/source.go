@@ -49,7 +49,7 @@ type source struct {
 
 // newSource is the reading of a file from its top.
 func (l *loader) newSource(file fs.File, path, display string) *source {
-	s := &source{loader: l, file: file, r: bufio.NewReaderSize(file, 64<<10), path: path, ended: true, line: 1}
+	s := &source{loader: l, file: file, r: bufio.NewReaderSize(file, 16<<10), path: path, ended: true, line: 1}
 	s.origin = l.c.origin(config.Fault{File: display})
 	l.reading = append(l.reading, s)
 	l.read[path] = s

@@ -21,7 +21,8 @@
 // for each name over all zones, in the closest zone that encloses it. An empty
 // non-terminal is a node without data (RFC 4592 2.2.2). A cut is a name below an
 // apex that has NS records: what is at and below it is another server's, all but
-// its DS. A node's cover is the cut at or above it. A binding is a name's pool.
+// its DS. A node's cover is the cut at or above it, or the DNAME above it. A
+// binding is a name's pool.
 //
 // Because every name above a name that exists is a node too, up to the apex, a
 // name that exists takes one probe of the index, and one that does not takes one

@@ -1,0 +1,162 @@
+package zones
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"meridian/config"
+)
+
+// What is wrong between master files and the configuration, and within it.
+func TestFaultsOfConfiguredNames(t *testing.T) {
+	tests := []struct {
+		behaviour string
+		make      func(w *world)
+		want      []string
+	}{
+		{"static addresses and aliases at a balanced name", func(w *world) {
+			w.zone("example.com", apexRecords+"app A 192.0.2.1\napp AAAA 2001:db8::1\napp TXT fine\nweb CNAME app\n*.t A 192.0.2.1\n",
+				"app.example.com", "web.example.com", "*.t.example.com")
+		}, []string{
+			`/z/0.zone:4:1: A of "app.example.com.", whose addresses come from a pool; take out one of the two`,
+			`/z/0.zone:5:1: AAAA of "app.example.com.", whose addresses come from a pool; take out one of the two`,
+			`/z/0.zone:7:1: CNAME of "web.example.com.", whose addresses come from a pool; take out one of the two`,
+			`/z/0.zone:8:1: A of "*.t.example.com.", whose addresses come from a pool; take out one of the two`,
+		}},
+		{"a balanced nameserver", func(w *world) {
+			nameservers(w.zone("example.com", "", "ns1.example.com"), "ns1.example.com 192.0.2.53")
+		}, []string{
+			`/etc/meridian.yaml:15:9: zones.example.com.nameservers.ns1.example.com.: A of "ns1.example.com.", whose addresses come from a pool; take out one of the two`,
+		}},
+		{"balanced at and below a delegation", func(w *world) {
+			w.zone("example.com", apexRecords+"sub NS ns.outside.\n", "sub.example.com", "a.b.sub.example.com")
+		}, []string{
+			`/etc/meridian.yaml:12:7: zones.example.com.names.sub: "sub.example.com." is at or below the delegation of "sub.example.com."; take out the delegation or this name`,
+			`/etc/meridian.yaml:13:7: zones.example.com.names.a.b.sub: "a.b.sub.example.com." is at or below the delegation of "sub.example.com."; take out the delegation or this name`,
+		}},
+		{"balanced below a DNAME", func(w *world) {
+			w.zone("example.com", apexRecords+"sub DNAME outside.\n", "sub.example.com", "*.sub.example.com")
+		}, []string{
+			`/etc/meridian.yaml:13:7: zones.example.com.names.*.sub: "*.sub.example.com." is below the DNAME of "sub.example.com."; take out the DNAME or this name`,
+		}},
+		{"balanced outside the zone", func(w *world) {
+			w.zone("example.com", apexRecords, "badexample.com", "com")
+		}, []string{
+			`/etc/meridian.yaml:12:7: zones.example.com.names.badexample.com.: "badexample.com." is not within zone "example.com."; put it in the zone that holds it`,
+			`/etc/meridian.yaml:13:7: zones.example.com.names.com.: "com." is not within zone "example.com."; put it in the zone that holds it`,
+		}},
+		{"balanced in an inner zone", func(w *world) {
+			w.zone("example.com", apexRecords, "in.example.com", "a.in.example.com")
+			w.zone("in.example.com", apexRecords)
+		}, []string{
+			`/etc/meridian.yaml:12:7: zones.example.com.names.in: "in.example.com." is in zone "in.example.com.", which is served too; put it there`,
+			`/etc/meridian.yaml:13:7: zones.example.com.names.a.in: "a.in.example.com." is in zone "in.example.com.", which is served too; put it there`,
+		}},
+		{"balanced twice", func(w *world) {
+			w.zone("example.com", apexRecords, "example.com", "example.com")
+		}, []string{
+			`/etc/meridian.yaml:13:7: zones.example.com.names.@: "example.com." is bound to a pool twice; bind each name once`,
+		}},
+		{"no such pool", func(w *world) {
+			w.zone(".", strings.ReplaceAll(apexRecords, "outside.", "outside.test.")+"ns.outside.test. A 192.0.2.1\n", "www.test").Names[0].Pool = "wob"
+		}, []string{
+			`/etc/meridian.yaml:12:7: zones...names.www.test: no pool "wob"; name a pool of pools`,
+		}},
+		{"zones that are none", func(w *world) {
+			w.zone("example.com", apexRecords)
+			w.zone("example.com", apexRecords)
+			w.zone("*.example.com", apexRecords)
+		}, []string{
+			`/etc/meridian.yaml:20:3: zones.example.com: zone "example.com." is written twice; write each zone once`,
+			`/etc/meridian.yaml:30:3: zones.*.example.com: "*.example.com." is a wildcard; a zone is a name of its own`,
+		}},
+		{"nothing that makes an apex", func(w *world) {
+			w.zone("example.com", "")
+			w.zone("example.net", "").Contact = config.Name("hostmaster.outside.")
+			nameservers(w.zone("example.org", ""), "ns1.example.org")
+			w.cfg.Zones[2].Contact = ""
+		}, []string{
+			`/etc/meridian.yaml:10:3: zones.example.com: the zone has no SOA and no NS; write nameservers and contact, or a file that has them`,
+			`/etc/meridian.yaml:20:3: zones.example.net: the zone has no SOA and no NS; write nameservers and contact, or a file that has them`,
+			`/etc/meridian.yaml:30:3: zones.example.org: the zone has no SOA; write nameservers and contact, or a file that has them`,
+			`/etc/meridian.yaml:35:9: zones.example.org.nameservers.ns1.example.org.: nameserver "ns1.example.org." of "example.org." does not exist; a nameserver within the zone needs an A or AAAA record`,
+		}},
+		{"a set that fits in no message", func(w *world) {
+			var b strings.Builder
+			for i := range 300 {
+				fmt.Fprintf(&b, "big TXT %03d %[2]s %[2]s\n", i, strings.Repeat("a", 200))
+			}
+			w.zone("example.com", apexRecords+b.String())
+		}, []string{
+			`/z/0.zone:4:1: TXT of "big.example.com." has 125400 bytes in 300 records, more than the 64512 that fit in a message`,
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.behaviour, func(t *testing.T) {
+			w := newWorld()
+			test.make(w)
+			if got, want := w.faults(t), strings.Join(test.want, "\n")+"\n"; got != want {
+				t.Errorf("faults are\n%swant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// Nameservers that can be found, each in its own way.
+func TestNameserversThatHaveAnAddress(t *testing.T) {
+	w := newWorld()
+	w.zone("example.com", apexRecords+`
+@       NS ns.inner
+@       NS a.wild
+@       NS app
+@       NS ns.glued
+*.wild  AAAA 2001:db8::1
+glued   NS ns.glued
+ns.glued A 192.0.2.1
+sibling NS unknown.other
+other   NS ns.outside.
+`, "app.example.com")
+	w.zone("inner.example.com", apexRecords+"ns A 192.0.2.2\n")
+	if got := w.warnings(t); got != "" {
+		t.Errorf("warnings:\n%s", got)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	tests := []struct {
+		behaviour, text, want string
+	}{
+		{
+			"TTLs that differ", "www 60 A 192.0.2.1\nwww 30 A 192.0.2.2\nwww 30 A 192.0.2.3\nwww TXT own\n",
+			`/z/0.zone:5:1: TTL 30 differs from TTL 60 of another A of "www.example.com.", and the lowest, 30, is used; give all of them one TTL` + "\n",
+		},
+		{
+			"data below a delegation", "sub NS ns.sub\nsub TXT lost\nsub DS 1 8 2 00\nns.sub A 192.0.2.1\na.sub NS ns.outside.\na.sub DS 1 8 2 00\n",
+			`/z/0.zone:5:1: TXT of "sub.example.com." is never answered: it is at or below the delegation of "sub.example.com."` + "\n" +
+				`/z/0.zone:8:1: NS of "a.sub.example.com." is never answered: it is at or below the delegation of "sub.example.com."` + "\n" +
+				`/z/0.zone:9:1: DS of "a.sub.example.com." is never answered: it is at or below the delegation of "sub.example.com."` + "\n",
+		},
+		{
+			"data of an inner zone", "in NS ns.in\nns.in A 192.0.2.1\nin DS 1 8 2 00\na.in DS 1 8 2 00\nin TXT lost\n",
+			`/z/0.zone:7:1: DS of "a.in.example.com." is never answered: zone "in.example.com." is served too; put it there` + "\n" +
+				`/z/0.zone:8:1: TXT of "in.example.com." is never answered: zone "in.example.com." is served too; put it there` + "\n",
+		},
+		{
+			"a DS at the apex", "@ DS 1 8 2 00\n",
+			`/z/0.zone:4:1: DS of "example.com." is never answered: it belongs to the zone above; put it in the zone above` + "\n",
+		},
+		{"RRSIGs each have their TTL", "www 60 RRSIG A 8 3 60 20300101000000 20200101000000 1 example.com. AAAA\nwww 30 RRSIG TXT 8 3 30 20300101000000 20200101000000 1 example.com. AAAA\n", ""},
+		{"equal records", "www TXT a\nwww TXT a\nwww MX 1 a\nwww MX 1 A\n", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.behaviour, func(t *testing.T) {
+			w := newWorld()
+			w.zone("example.com", apexRecords+test.text)
+			w.zone("in.example.com", apexRecords)
+			if got := w.warnings(t); got != test.want {
+				t.Errorf("warnings are\n%swant\n%s", got, test.want)
+			}
+		})
+	}
+}
