@@ -174,7 +174,7 @@ func (m maker) zone() string {
 				fmt.Fprintf(&b, "%s TXT %q\n", name, fmt.Sprint(i, strings.Repeat("t", 50)))
 			}
 		default:
-			fmt.Fprintf(&b, "%s MX 10 mail.%[1]s\n%[1]s TYPE65280 \\# 3 abcdef\n", strings.Replace(name, "*.", "", 1))
+			fmt.Fprintf(&b, "%s MX 10 mail\n%[1]s TYPE65280 \\# 3 abcdef\n", name)
 		}
 	}
 	b.WriteString("cut NS ns.cut\ncut NS ns.example.net.\nns.cut A 192.0.2.9\nns.cut AAAA 2001:db8::9\n")

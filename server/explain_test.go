@@ -1,0 +1,84 @@
+package server
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+)
+
+func TestExplainAnswersAsServingDoes(t *testing.T) {
+	snapshot := world(t)
+	r := New(snapshot, Options{}).Responder()
+	for _, name := range []string{"www", "six.www", "alias", "mail", "nothing", "a.sub", "gone", "x.tree", "a.t", "loop"} {
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeANY, dns.TypeAXFR} {
+			query := ask(name+".example.com.", qtype)
+			query = withOptions(query, rawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, 198, 51, 100))
+			var answer dns.Msg
+			if err := answer.Unpack(r.Respond(nil, packed(t, query), netip.MustParseAddr("203.0.113.9"), true)); err != nil {
+				t.Fatal(err)
+			}
+			e := Explain(snapshot, Asked{
+				Name: config.Name(name + ".example.com."), Type: qtype,
+				Client: netip.MustParsePrefix("198.51.100.0/24"), Resolver: netip.MustParseAddr("203.0.113.9"),
+			})
+			if e.Rcode != dns.RcodeToString[answer.Rcode] || len(e.Answers) != len(answer.Answer) {
+				t.Fatalf("%s %d: explained %+v, served %v", name, qtype, e, &answer)
+			}
+			for i, rr := range answer.Answer {
+				if got := e.Answers[i]; got.Name != rr.Header().Name || got.TTL != rr.Header().Ttl || !strings.HasSuffix(rr.String(), got.Data) {
+					t.Errorf("%s %d: explained %+v, served %v", name, qtype, got, rr)
+				}
+			}
+			if subnet := answer.IsEdns0().Option[0].(*dns.EDNS0_SUBNET); int(subnet.SourceScope) != e.Scope {
+				t.Errorf("%s %d: explained scope %d, served %d", name, qtype, e.Scope, subnet.SourceScope)
+			}
+		}
+	}
+}
+
+func TestExplainSaysWhoDecided(t *testing.T) {
+	snapshot, off := world(t), world(t, "server: {", "server: {ecs: false, ")
+	ecs, resolver := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParseAddr("203.0.113.9")
+	private := netip.MustParsePrefix("192.168.0.0/16")
+	for _, c := range []struct {
+		what                   string
+		asked                  Asked
+		off                    bool
+		client, source, answer string
+	}{
+		{"client subnet", Asked{Client: ecs, Resolver: resolver}, false, "198.51.100.0", "ecs", "192.0.2.1"},
+		{"client subnet alone", Asked{Client: ecs}, false, "198.51.100.0", "ecs", "192.0.2.1"},
+		{"private subnet", Asked{Client: private, Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
+		{"private subnet alone", Asked{Client: private}, false, "192.168.0.0", "resolver", "192.0.2.1"},
+		{"resolver", Asked{Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
+		{"nobody", Asked{}, false, "0.0.0.0", "default", "192.0.2.1"},
+		{"ecs: false", Asked{Client: ecs, Resolver: resolver}, true, "203.0.113.9", "resolver", "192.0.2.3"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			from := snapshot
+			if c.off {
+				from = off
+			}
+			c.asked.Name, c.asked.Type = "www.example.com.", dns.TypeA
+			e := Explain(from, c.asked)
+			if e.Client != c.client || e.Source != c.source || len(e.Answers) != 1 || e.Answers[0].Data != c.answer {
+				t.Errorf("%+v", e)
+			}
+			if len(e.Steps) != 3 || e.Location.From == "" {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+}
+
+func TestExplanationAsJSONHasNoNull(t *testing.T) {
+	text, err := json.Marshal(Explain(world(t), Asked{Name: "www.example.org.", Type: dns.TypeA}))
+	if err != nil || strings.Contains(string(text), "null") || !strings.Contains(string(text), `"rcode":"REFUSED"`) {
+		t.Errorf("%s %v", text, err)
+	}
+}

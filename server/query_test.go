@@ -1,0 +1,72 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// TestFoldIsLowerCase compares fold with the plain version on every octet, at
+// every length.
+func TestFoldIsLowerCase(t *testing.T) {
+	var q query
+	for size := range maxNameSize + 1 {
+		wire := make([]byte, size)
+		for i := range wire {
+			wire[i] = byte(rand.Uint32())
+		}
+		q.fold(wire)
+		if want := domain(wire).folded(); !bytes.Equal(q.name, want) {
+			t.Fatalf("%x folds to %x, want %x", wire, q.name, want)
+		}
+	}
+}
+
+func TestLongestNameIsTaken(t *testing.T) {
+	name := bytes.Repeat([]byte{1, 'A'}, 127)
+	for size, want := range map[int]bool{254: true, 256: false} {
+		wire := append(append(make([]byte, headerSize), bytes.Repeat([]byte{1, 'A'}, size/2)...), 0, 0, 1, 0, 1)
+		wire[5] = 1
+		var q query
+		if got := q.parse(wire, true); got != want {
+			t.Errorf("a name of %d octets: %v, want %v", size+1, got, want)
+		}
+	}
+	var q query
+	q.fold(append(name, 0))
+	if len(q.name) != maxNameSize {
+		t.Errorf("folded to %d octets", len(q.name))
+	}
+}
+
+// FuzzQuery throws octets at both paths. Where parse finds a message sound,
+// miekg/dns must find the same question in it.
+func FuzzQuery(f *testing.F) {
+	for _, query := range benchQueries(f) {
+		f.Add(query, false)
+	}
+	signed := withOptions(ask("chain.example.com.", dns.TypeANY))
+	signed.Extra = append(signed.Extra, aTSIG(dns.ClassANY))
+	f.Add(packed(f, signed), true)
+	f.Add(packed(f, ask("x.tree.example.com.", dns.TypeAAAA)), true)
+	f.Add([]byte{}, false)
+	p := newPaths(world(f))
+	f.Fuzz(func(t *testing.T, packet []byte, stream bool) {
+		p.draw = uint64(len(packet))
+		p.compare(t, packet, benchSource, stream)
+		if len(packet) < headerSize {
+			return
+		}
+		var q query
+		if !q.parse(packet, true) {
+			return
+		}
+		name, end, err := dns.UnpackDomainName(packet, headerSize)
+		if err != nil || end+4 != q.end || !bytes.Equal(parseDomain(name).folded(), q.name) || binary.BigEndian.Uint16(packet[end:]) != q.qtype {
+			t.Errorf("question of %x: %x %d, want %s (%v)", packet, q.name, q.qtype, name, err)
+		}
+	})
+}
