@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/oschwald/maxminddb-golang/v2"
+
 	"meridian/config"
 )
 
@@ -17,46 +19,6 @@ func cityFile(tb testing.TB) string {
 		tb.Skip("SKIPPED: set MERIDIAN_CITY_MMDB to a City database to measure with it")
 	}
 	return file
-}
-
-// cities are regions spread as the clouds have them.
-func cities(n int) []config.Region {
-	all := []config.Region{
-		{Name: "us-east", Location: config.Location{Lat: 39.04, Lon: -77.49}},
-		{Name: "eu-west", Location: config.Location{Lat: 53.35, Lon: -6.26}, Bias: 10},
-		{Name: "ap-south", Location: config.Location{Lat: 19.08, Lon: 72.88}},
-		{Name: "us-west", Location: config.Location{Lat: 45.84, Lon: -119.70}},
-		{Name: "ap-northeast", Location: config.Location{Lat: 35.68, Lon: 139.69}},
-		{Name: "sa-east", Location: config.Location{Lat: -23.55, Lon: -46.63}},
-		{Name: "ap-southeast", Location: config.Location{Lat: -33.87, Lon: 151.21}},
-		{Name: "af-south", Location: config.Location{Lat: -33.92, Lon: 18.42}},
-		{Name: "eu-central", Location: config.Location{Lat: 50.11, Lon: 8.68}},
-		{Name: "eu-north", Location: config.Location{Lat: 59.33, Lon: 18.07}},
-		{Name: "me-south", Location: config.Location{Lat: 26.07, Lon: 50.56}},
-		{Name: "ca-central", Location: config.Location{Lat: 45.50, Lon: -73.57}},
-		{Name: "us-central", Location: config.Location{Lat: 41.26, Lon: -95.86}},
-		{Name: "ap-east", Location: config.Location{Lat: 22.32, Lon: 114.17}},
-		{Name: "ap-se1", Location: config.Location{Lat: 1.35, Lon: 103.82}},
-		{Name: "eu-south", Location: config.Location{Lat: 45.46, Lon: 9.19}},
-	}
-	return all[:n]
-}
-
-func openWith(tb testing.TB, geo config.Geo, regions []config.Region) *Locator {
-	tb.Helper()
-	if geo.Default == "" && len(regions) > 0 {
-		geo.Default = regions[0].Name
-	}
-	l, err := Open(&config.Config{File: "m.yaml", Geo: geo, Regions: regions})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
-	return l
 }
 
 func BenchmarkOpenCity(b *testing.B) {
@@ -138,4 +100,32 @@ func BenchmarkLookupCityV4(b *testing.B) {
 
 func BenchmarkLookupCityV6(b *testing.B) {
 	benchmarkLookup(b, openWith(b, config.Geo{Database: cityFile(b)}, cities(8)), clientsV6())
+}
+
+// BenchmarkWalk compares reading the search tree here and by the library's iterator.
+func BenchmarkWalk(b *testing.B) {
+	db, err := openDatabase(cityFile(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.close()
+	var down func(r record) int
+	down = func(r record) int {
+		if !db.isNode(r) {
+			return 1
+		}
+		x, y := db.split(r)
+		return down(x) + down(y)
+	}
+	b.Run("own", func(b *testing.B) {
+		for b.Loop() {
+			down(0)
+		}
+	})
+	b.Run("library", func(b *testing.B) {
+		for b.Loop() {
+			for range db.reader.Networks(maxminddb.IncludeNetworksWithoutData()) {
+			}
+		}
+	})
 }

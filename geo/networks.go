@@ -87,7 +87,7 @@ func byLength(all []config.Network) []config.Network {
 func (n *networks) put(p netip.Prefix, value ref) {
 	k, v4 := keyOf(p.Addr())
 	if p == mapped() {
-		v4 = false
+		k, v4 = keyOf16(p.Addr().As16()), false
 	}
 	root := n.of(v4)
 	*root = n.set(*root, k, 0, p.Bits(), value)

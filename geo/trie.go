@@ -17,8 +17,12 @@ func keyOf(addr netip.Addr) (k key, v4 bool) {
 		b := addr.As4()
 		return key{hi: uint64(binary.BigEndian.Uint32(b[:])) << 32}, true
 	}
-	b := addr.As16()
-	return key{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}, false
+	return keyOf16(addr.As16()), false
+}
+
+// keyOf16 is the key of an address of IPv6, or of an IPv4-mapped one as it lies there.
+func keyOf16(b [16]byte) key {
+	return key{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
 // prefix is the first bits of k as a network.
