@@ -1,0 +1,137 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const page = "../docs/configuration.md"
+
+func readPage(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Each section of the reference has the keys that the decoder knows there, no
+// more and no fewer. The decoder names them when it meets one that it does not
+// know: the documents here have such a key, for each kind of mapping.
+func TestTheReferenceHasEveryKey(t *testing.T) {
+	sections := map[string][]string{
+		"The file":      {"?: 1"},
+		"server":        {"server: {?: 1}"},
+		"server.tcp":    {"server: {tcp: {?: 1}}"},
+		"geo":           {"geo: {?: 1}"},
+		"geo.networks":  {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
+		"regions":       {"regions: {a: {?: 1}}"},
+		"checks":        {"checks: {a: {type: https, ?: 1}}", "checks: {a: {type: tcp, ?: 1}}", "checks: {a: {type: http, ?: 1}}"},
+		"checks.tls":    {"checks: {a: {type: https, tls: {?: 1}}}"},
+		"pools":         {"pools: {a: {?: 1}}"},
+		"pools.members": {"pools: {a: {members: [{?: 1}]}}"},
+		"zones":         {"zones: {a: {?: 1}}"},
+		"zones.names":   {"zones: {a: {names: {b: {?: 1}}}}"},
+	}
+	written := tables(readPage(t))
+	if got, want := slices.Sorted(maps.Keys(written)), slices.Sorted(maps.Keys(sections)); !slices.Equal(got, want) {
+		t.Errorf("the page has tables under %q, want %q", got, want)
+	}
+	for section, documents := range sections {
+		keys := make(map[string]bool)
+		for _, document := range documents {
+			for _, key := range knownKeys(t, strings.Replace(document, "?", "qqqqqqqq", 1)) {
+				keys[key] = true
+			}
+		}
+		got := slices.Sorted(slices.Values(written[section]))
+		if want := slices.Sorted(maps.Keys(keys)); !slices.Equal(got, want) {
+			t.Errorf("%s: the page has %q, the decoder %q", section, got, want)
+		}
+	}
+}
+
+// knownKeys is what the message about an unknown key lists.
+func knownKeys(t *testing.T, document string) []string {
+	t.Helper()
+	_, _, err := Parse("f", []byte(document))
+	match := regexp.MustCompile(`unknown key "qqqqqqqq"; known: (.*)`).FindStringSubmatch(err.Error())
+	if match == nil {
+		t.Fatalf("%s: %v", document, err)
+	}
+	return strings.Split(match[1], ", ")
+}
+
+// tables are the keys in the first column of the table under each heading.
+func tables(text string) map[string][]string {
+	found := make(map[string][]string)
+	heading := ""
+	row := regexp.MustCompile("^\\| `([a-z_]+)` \\|")
+	for line := range strings.Lines(text) {
+		if title, ok := strings.CutPrefix(line, "## "); ok {
+			heading = strings.TrimSpace(title)
+		}
+		if match := row.FindStringSubmatch(line); match != nil {
+			found[heading] = append(found[heading], match[1])
+		}
+	}
+	return found
+}
+
+func TestEveryExampleOfTheReferenceIsSound(t *testing.T) {
+	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readPage(t), -1)
+	if len(examples) == 0 {
+		t.Fatal("no examples")
+	}
+	for _, example := range examples {
+		if _, _, err := Parse("example.yaml", []byte(example[1])); err != nil {
+			t.Errorf("%v in\n%s", err, example[1])
+		}
+	}
+}
+
+func TestTheMessageOfTheReferenceIsTheDecoders(t *testing.T) {
+	_, _, err := Parse("config.yaml", []byte(strings.Repeat("\n", 9)+"pools:\n  web:\n    policy:  proximty\n    members: []\n"))
+	message, _, _ := strings.Cut(err.Error(), "\n")
+	if !strings.Contains(readPage(t), "    "+message+"\n") {
+		t.Errorf("the page has another message than %q", message)
+	}
+}
+
+func TestTheReferenceHasTheDefaults(t *testing.T) {
+	text := readPage(t)
+	d := newDefaults()
+	https := d.check
+	https.Type = HTTPS
+	https.overHTTP()
+	for key, want := range map[string]any{
+		"workers":      d.server.Workers,
+		"udp_size":     d.server.UDPSize,
+		"ecs":          d.server.ECS,
+		"idle":         d.server.TCP.Idle,
+		"max":          d.server.TCP.Max,
+		"per_client":   d.server.TCP.PerClient,
+		"interval":     d.check.Interval,
+		"timeout":      d.check.Timeout,
+		"rise":         d.check.Rise,
+		"fall":         d.check.Fall,
+		"method":       https.Method,
+		"path":         https.Path,
+		"min_up":       d.pool.MinUp.N,
+		"fail_open":    d.pool.FailOpen,
+		"weight":       d.member.Weight,
+		"enabled":      d.member.Enabled,
+		"negative_ttl": d.zone.NegativeTTL,
+	} {
+		row := fmt.Sprintf("(?m)^\\| `%s` \\|[^|]*\\| `%v`", key, want)
+		if !regexp.MustCompile(row).MatchString(text) {
+			t.Errorf("the page does not say that %s is %v unless written", key, want)
+		}
+	}
+}
