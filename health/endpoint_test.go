@@ -164,7 +164,7 @@ func httpsCheck(e *endpoint, ca string) config.Check {
 }
 
 // hasty is long enough for what answers and short enough to wait for what does not.
-const hasty = 300 * time.Millisecond
+const hasty = 750 * time.Millisecond
 
 // probeOnce runs check against e.
 func probeOnce(t *testing.T, check config.Check, e *endpoint) Result {

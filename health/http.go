@@ -53,16 +53,14 @@ func probeHTTP(ctx context.Context, t *trial) (string, error) {
 // check's, else the target's address with a port that is not the scheme's own.
 func (t *trial) firstURL() *url.URL {
 	u := *t.path
-	u.Scheme = string(t.check.Type)
-	u.Host = t.host
-	if u.Host != "" {
-		return &u
+	u.Scheme, u.Host = string(t.check.Type), t.check.Host
+	if u.Host == "" {
+		u.Host = t.addr.WithZone("").String()
 	}
-	u.Host = t.addr.WithZone("").String()
-	if t.addr.Is6() {
+	if strings.Contains(u.Host, ":") {
 		u.Host = "[" + u.Host + "]"
 	}
-	if t.check.Port != defaultPort(u.Scheme) {
+	if t.check.Host == "" && t.check.Port != defaultPort(u.Scheme) {
 		u.Host += ":" + strconv.Itoa(t.check.Port)
 	}
 	return &u

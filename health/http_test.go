@@ -70,9 +70,9 @@ func TestHTTPProbesTellWhatAnEndpointDoes(t *testing.T) {
 		{name: "endless informational answers", handle: then(says(""), endless("HTTP/1.1 103 Early Hints\r\n\r\n")), want: Failed, reason: "header of the answer longer than 64 KiB"},
 		{name: "informational answers before the final one", handle: says("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + page("200 OK", "")), want: Passed, reason: "status 200"},
 		{name: "switches protocols", handle: says("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), want: Failed, reason: "status 101, want 200-299"},
-		{name: "hangs", handle: silent, change: hurry, want: Failed, reason: "timeout after 300ms while waiting for the answer"},
-		{name: "drips its header", handle: then(says("HTTP/1.1 200 OK\r\n"), drips("X: y\r\n")), change: hurry, want: Failed, reason: "timeout after 300ms while waiting for the answer"},
-		{name: "drips its body", handle: then(says("HTTP/1.1 200 OK\r\n\r\n"), drips("ok")), change: hurry, want: Failed, reason: "timeout after 300ms while reading the body"},
+		{name: "hangs", handle: silent, change: hurry, want: Failed, reason: "timeout after 750ms while waiting for the answer"},
+		{name: "drips its header", handle: then(says("HTTP/1.1 200 OK\r\n"), drips("X: y\r\n")), change: hurry, want: Failed, reason: "timeout after 750ms while waiting for the answer"},
+		{name: "drips its body", handle: then(says("HTTP/1.1 200 OK\r\n\r\n"), drips("ok")), change: hurry, want: Failed, reason: "timeout after 750ms while reading the body"},
 		{name: "stops in its body", handle: says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), want: Failed, reason: "connection closed while reading the body"},
 		{name: "resets in its body", handle: then(says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), resets), want: Failed, reason: "read: connection reset by peer while reading the body"},
 		{name: "resets at the request", handle: then(says(""), resets), want: Failed, reason: "read: connection reset by peer while waiting for the answer"},
@@ -153,9 +153,9 @@ func TestTheRequestSaysWhatTheCheckSays(t *testing.T) {
 			want: "HEAD /a%20b?full=1&x HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: probe\r\nConnection: close\r\nX-A: 1\r\nX-A: 2\r\n\r\n",
 		},
 		{
-			name: "with a Host among the headers", addr: "192.0.2.1", port: 80,
-			change: func(c *config.Check) { c.Headers = []config.Header{{Name: "host", Value: "b.example.com"}} },
-			want:   "GET /healthz HTTP/1.1\r\nHost: b.example.com\r\nUser-Agent: meridian\r\nConnection: close\r\n\r\n",
+			name: "with an address as host, and a path that looks like one", addr: "192.0.2.1", port: 8080,
+			change: func(c *config.Check) { c.Host, c.Path = "2001:db8::2", "//b.example/x" },
+			want:   "GET //b.example/x HTTP/1.1\r\nHost: [2001:db8::2]\r\nUser-Agent: meridian\r\nConnection: close\r\n\r\n",
 		},
 	}
 	for _, c := range cases {

@@ -34,10 +34,8 @@ type checker struct {
 	run        probe
 	credentials
 
-	// Of http and https.
-	path   *url.URL // path and query
-	host   string   // Host header; empty: the address
-	header http.Header
+	path   *url.URL    // of http and https: path and query
+	header http.Header // the same: all but Host
 }
 
 // flaw is what keeps a check from being prepared.
@@ -117,29 +115,24 @@ func newChecker(c *config.Check) (*checker, []flaw) {
 }
 
 // prepareHTTP parses what an http or https check asks for.
-func (c *checker) prepareHTTP() (flaws []flaw) {
+func (c *checker) prepareHTTP() []flaw {
 	path, err := url.ParseRequestURI(c.check.Path)
-	if err != nil || path.Scheme != "" {
-		flaws = append(flaws, flaw{
+	if err != nil || path.Host != "" {
+		return []flaw{{
 			c.check.Pos, "path",
 			fmt.Sprintf("%q is not a path", c.check.Path), "a path such as /healthz?full=1",
-		})
+		}}
 	}
-	c.path, c.host = path, c.check.Host
+	c.path = path
 	c.header = http.Header{"User-Agent": {"meridian"}}
 	for _, h := range c.check.Headers {
-		switch name := textproto.CanonicalMIMEHeaderKey(h.Name); name {
-		case "Host":
-			c.host = h.Value
-		case "User-Agent":
+		if name := textproto.CanonicalMIMEHeaderKey(h.Name); name == "User-Agent" {
 			c.header.Set(name, h.Value)
-		case "Connection", "Content-Length", "Trailer", "Transfer-Encoding":
-			flaws = append(flaws, flaw{c.check.Pos, "headers." + h.Name, "a header that the check sets by itself", "leave it out"})
-		default:
+		} else {
 			c.header.Add(name, h.Value)
 		}
 	}
-	return flaws
+	return nil
 }
 
 // define digests c. Formatting the whole struct makes a field that is added

@@ -16,7 +16,10 @@ import (
 
 func TestTCPProbesTellWhatAnEndpointDoes(t *testing.T) {
 	expect := func(re string) func(*config.Check) {
-		return func(c *config.Check) { c.Expect, c.Timeout = regexp.MustCompile(re), hasty }
+		return func(c *config.Check) { c.Expect = regexp.MustCompile(re) }
+	}
+	hurried := func(change func(*config.Check)) func(*config.Check) {
+		return func(c *config.Check) { change(c); hurry(c) }
 	}
 	sayFirst := func(text string) func(net.Conn) {
 		return func(conn net.Conn) { io.WriteString(conn, text) }
@@ -32,16 +35,16 @@ func TestTCPProbesTellWhatAnEndpointDoes(t *testing.T) {
 		{name: "greets as expected and waits", handle: then(sayFirst("220 ready\r\n"), silent), change: expect("^220 "), want: Passed, reason: `answer matches "^220 "`},
 		{name: "greets in pieces", handle: then(sayFirst("22"), sayFirst("0 ready"), silent), change: expect("^220 "), want: Passed, reason: `answer matches "^220 "`},
 		{name: "greets otherwise and hangs up", handle: sayFirst("554 no\n"), change: expect("^220 "), want: Failed, reason: `answer does not match "^220 "; it is "554 no\n"`},
-		{name: "greets otherwise and waits", handle: then(sayFirst("554 no"), silent), change: expect("^220 "), want: Failed, reason: `timeout after 300ms while waiting for an answer that matches "^220 ", after "554 no"`},
-		{name: "hangs", handle: silent, change: expect("x"), want: Failed, reason: `timeout after 300ms while waiting for an answer that matches "x"`},
-		{name: "drips", handle: drips("z"), change: expect("x"), want: Failed},
+		{name: "greets otherwise and waits", handle: then(sayFirst("554 no"), silent), change: hurried(expect("^220 ")), want: Failed, reason: `timeout after 750ms while waiting for an answer that matches "^220 ", after "554 no"`},
+		{name: "hangs", handle: silent, change: hurried(expect("x")), want: Failed, reason: `timeout after 750ms while waiting for an answer that matches "x"`},
+		{name: "drips", handle: drips("z"), change: hurried(expect("x")), want: Failed},
 		{name: "hangs up", handle: func(net.Conn) {}, change: expect("x"), want: Failed, reason: `connection closed while waiting for an answer that matches "x"`},
 		{
 			name: "resets", handle: then(func(conn net.Conn) { conn.Read(make([]byte, 1)) }, resets), want: Failed,
 			reason: `read: connection reset by peer while waiting for an answer that matches "x"`,
 			change: func(c *config.Check) { c.Send, c.Expect = "?", regexp.MustCompile("x") },
 		},
-		{name: "never ends", handle: endless("zz"), change: expect("x"), want: Failed, reason: `16384 bytes of answer do not match "x"; they begin "` + strings.Repeat("z", maxExcerpt) + `"...`},
+		{name: "never ends", handle: endless(strings.Repeat("z", 4096)), change: expect("x"), want: Failed, reason: `16384 bytes of answer do not match "x"; they begin "` + strings.Repeat("z", maxExcerpt) + `"...`},
 		{
 			name: "answers what it was sent", handle: func(conn net.Conn) { io.Copy(conn, conn) }, want: Passed, reason: `answer matches "^PING$"`,
 			change: func(c *config.Check) { c.Send, c.Expect = "PING", regexp.MustCompile("^PING$") },
@@ -51,7 +54,7 @@ func TestTCPProbesTellWhatAnEndpointDoes(t *testing.T) {
 			change: func(c *config.Check) { c.Send = "QUIT\r\n" },
 		},
 		{
-			name: "reads nothing", handle: func(conn net.Conn) { <-time.After(2 * hasty) }, want: Failed, reason: "timeout after 300ms while sending",
+			name: "reads nothing", handle: func(conn net.Conn) { <-time.After(2 * hasty) }, want: Failed, reason: "timeout after 750ms while sending",
 			change: func(c *config.Check) { c.Send, c.Timeout = strings.Repeat("x", 16<<20), hasty },
 		},
 	}
@@ -60,6 +63,7 @@ func TestTCPProbesTellWhatAnEndpointDoes(t *testing.T) {
 			t.Parallel()
 			e := serve(t, c.handle)
 			check := tcpCheck()
+			check.Timeout = 5 * time.Second
 			check.Port = int(e.Port())
 			if c.change != nil {
 				c.change(check)

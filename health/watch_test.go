@@ -273,7 +273,8 @@ func TestEqualChecksOfTwoLoadsHaveOneDefinition(t *testing.T) {
 		c.Headers = []config.Header{{Name: "A", Value: "b"}}
 		return c
 	}
-	if define(load(), [32]byte{}) != define(load(), [32]byte{}) {
+	first, second := load(), load()
+	if define(first, [32]byte{}) != define(second, [32]byte{}) {
 		t.Error("two definitions")
 	}
 }

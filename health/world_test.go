@@ -56,6 +56,13 @@ func (w *world) dialledPort(addr netip.Addr, port uint16) []time.Time {
 	return slices.Clone(w.dials[netip.AddrPortFrom(addr, port)])
 }
 
+// mostAtOnce is the most dials that were under way together.
+func (w *world) mostAtOnce() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
 // dial is the world's Options.Dial.
 func (w *world) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	to := netip.MustParseAddrPort(address)
