@@ -2,12 +2,7 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
-	"net/textproto"
-	"net/url"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -75,10 +70,6 @@ func (d *decoder) checkType(to *CheckType) reader {
 
 // checkKeys are the keys that fit a check of c's type; of an unknown type, all.
 func (d *decoder) checkKeys(c *Check) []field {
-	var scheme string // the type's own name where it is HTTP
-	if c.Type != TCPConnect {
-		scheme = string(c.Type)
-	}
 	keys := []field{
 		{name: "type", read: func(*yaml.Node) {}}, // read before all others
 		{name: "port", read: d.whole(&c.Port, 1, maxPort)},
@@ -103,20 +94,20 @@ func (d *decoder) checkKeys(c *Check) []field {
 	}
 	switch c.Type {
 	case HTTP:
-		misfit(scheme, https, tcp)
+		misfit(c.Type, https, tcp)
 	case HTTPS:
-		misfit(scheme, tcp)
+		misfit(c.Type, tcp)
 	case TCPConnect:
-		misfit(string(TCPConnect), http, https)
+		misfit(c.Type, http, https)
 	}
 	return slices.Concat(keys, http, https, tcp)
 }
 
 // misfit refuses keys that a check of this type does not have.
-func misfit(checkType string, groups ...[]field) {
+func misfit(checkType CheckType, groups ...[]field) {
 	for _, keys := range groups {
 		for i := range keys {
-			keys[i].refused = "does not fit a check of type " + checkType
+			keys[i].refused = "does not fit a check of type " + string(checkType)
 		}
 	}
 }
@@ -148,144 +139,4 @@ func (d *decoder) tls(t *CheckTLS) reader {
 			{name: "insecure", read: d.flag(&t.Insecure)},
 		})
 	}
-}
-
-// token is a method or header name (RFC 9110 5.6.2).
-var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-
-func (d *decoder) method(n *yaml.Node) (string, bool) {
-	s, ok := d.scalar(n)
-	if !ok {
-		return "", false
-	}
-	switch upper := strings.ToUpper(s); {
-	case !token.MatchString(s), upper == "CONNECT":
-		d.fault(n, quote(s)+" is not a method for a check", "write it like GET or HEAD")
-	case upper != s:
-		d.fault(n, quote(s)+" is in lower case", "methods are told apart by case: write "+upper)
-	default:
-		return s, true
-	}
-	return "", false
-}
-
-// requestPath reads the path of a request, with or without a query.
-func (d *decoder) requestPath(n *yaml.Node) (string, bool) {
-	s, ok := d.scalar(n)
-	if !ok {
-		return "", false
-	}
-	_, err := url.ParseRequestURI(s)
-	switch {
-	case !strings.HasPrefix(s, "/"):
-		d.fault(n, quote(s)+" does not begin with a slash", "write it like /healthz")
-	case err != nil || strings.ContainsFunc(s, notInURL):
-		d.fault(n, quote(s)+" is not the path of a URL", "percent-encode what is not plain ASCII")
-	case strings.Contains(s, "#"):
-		d.fault(n, quote(s)+" has a fragment", "a fragment is not sent: leave it out")
-	default:
-		return s, true
-	}
-	return "", false
-}
-
-func notInURL(r rune) bool { return r <= ' ' || r >= 0x7f }
-
-// host reads a host name or address, without port.
-func (d *decoder) host(n *yaml.Node) (string, bool) {
-	s, ok := d.word(n)
-	if !ok {
-		return "", false
-	}
-	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		return s, true
-	}
-	if strings.ContainsRune(s, ':') {
-		d.fault(n, quote(s)+" is not a host name", "write the name alone; the port goes in port")
-		return "", false
-	}
-	if _, err := ParseName(s); err != nil || strings.ContainsAny(s, `\/?#*`) {
-		d.fault(n, quote(s)+" is not a host name", "write it like www.example.com, in punycode (xn--...) where it is not ASCII")
-		return "", false
-	}
-	return s, true
-}
-
-// headers reads the headers of a request.
-func (d *decoder) headers(to *[]Header) reader {
-	return func(n *yaml.Node) {
-		collection(d, n, d.headerName, func(name string, _, value *yaml.Node) {
-			text, ok := d.scalar(value)
-			if !ok {
-				return
-			}
-			if strings.ContainsFunc(text, notInHeader) {
-				d.fault(value, quote(text)+" is not the value of a header", "it holds no line break and no control character")
-			}
-			*to = append(*to, Header{Name: name, Value: text})
-		})
-	}
-}
-
-func notInHeader(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
-
-// headerName reads the name of a header that is the operator's to set.
-func (d *decoder) headerName(n *yaml.Node) (string, bool) {
-	if !token.MatchString(n.Value) {
-		d.fault(n, quote(n.Value)+" is not the name of a header", "write it like User-Agent")
-		return "", false
-	}
-	switch name := textproto.CanonicalMIMEHeaderKey(n.Value); name {
-	case "Host":
-		d.fault(n, "header "+quote(n.Value)+" has a key of its own", "write host: beside headers")
-	case "Connection", "Content-Length", "Trailer", "Transfer-Encoding":
-		d.fault(n, "header "+quote(n.Value)+" is set by the probe", "leave it out")
-	default:
-		return name, true
-	}
-	return "", false
-}
-
-// status reads codes and ranges: 204, "200-299", or a list of such.
-func (d *decoder) status(to *[]StatusRange) reader {
-	return func(n *yaml.Node) {
-		items := []*yaml.Node{n}
-		if n.Kind == yaml.SequenceNode {
-			items = n.Content
-			if len(items) == 0 {
-				d.faultAtKey(n, "an empty list", "write at least one status, such as 200-299")
-			}
-		}
-		var ranges []StatusRange
-		for _, item := range items {
-			if r, ok := d.statusRange(item); ok {
-				ranges = append(ranges, r)
-			}
-		}
-		*to = ranges
-	}
-}
-
-func (d *decoder) statusRange(n *yaml.Node) (StatusRange, bool) {
-	s, ok := d.scalar(n)
-	if !ok {
-		return StatusRange{}, false
-	}
-	low, high, isRange := strings.Cut(s, "-")
-	if !isRange {
-		high = low
-	}
-	from, fromErr := strconv.Atoi(strings.TrimSpace(low))
-	to, toErr := strconv.Atoi(strings.TrimSpace(high))
-	switch {
-	case fromErr != nil || toErr != nil:
-		d.fault(n, quote(s)+" is neither a status nor a range", `write it like 204 or "200-299", several as a list`)
-	case from < 100 || to > 599 || from > 599 || to < 100:
-		d.fault(n, quote(s)+" is out of range", "a status is 100 to 599")
-	case from > to:
-		d.fault(n, quote(s)+" ends before it begins", fmt.Sprintf(`write "%d-%d"`, to, from))
-	default:
-		return StatusRange{From: from, To: to}, true
-	}
-	return StatusRange{}, false
 }

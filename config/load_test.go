@@ -293,6 +293,21 @@ zones:
 	}
 }
 
+func TestFilesOfOtherEditorsAreRead(t *testing.T) {
+	for name, document := range map[string]string{
+		"byte order mark":  "\ufeffserver: {workers: 2}\n",
+		"CRLF":             "server:\r\n  workers: 2\r\n",
+		"CR":               "server:\r  workers: 2\r",
+		"no final newline": "server: {workers: 2}",
+		"JSON":             `{"server": {"workers": 2}}`,
+		"document marks":   "%YAML 1.1\n---\nserver: {workers: 2}\n...\n",
+	} {
+		if cfg := parse(t, document); cfg.Server.Workers != 2 {
+			t.Errorf("%s: %+v", name, cfg.Server)
+		}
+	}
+}
+
 func TestPathsAreRelativeToTheFile(t *testing.T) {
 	cfg, _, err := Parse("/etc/meridian/config.yaml", []byte("geo: {database: ../geo/City.mmdb, asn: /srv/ASN.mmdb}"+rest))
 	if err != nil {

@@ -9,41 +9,6 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// document reads the whole file.
-func (d *decoder) document(root *yaml.Node) *Config {
-	cfg := &Config{File: d.file, Server: d.defaults.server}
-	keys := []field{
-		{name: "server", read: d.server(&cfg.Server)},
-		{name: "geo", read: d.geo(&cfg.Geo)},
-		{name: "regions", read: d.regions(&cfg.Regions)},
-		{name: "checks", read: d.checks(&cfg.Checks)},
-		{name: "pools", read: d.pools(&cfg.Pools)},
-		{name: "zones", read: d.zones(&cfg.Zones)},
-	}
-	if d.mapping(root, append(keys, later("admin", "state")...)) {
-		cfg.complete()
-	}
-	return cfg
-}
-
-// complete fills in the defaults that come from another part of the file.
-func (c *Config) complete() {
-	if c.Geo.Default == "" && len(c.Regions) > 0 {
-		c.Geo.Default = c.Regions[0].Name
-	}
-	answers := make(map[string]int, len(c.Pools))
-	for _, p := range c.Pools {
-		answers[p.Name] = p.Answers
-	}
-	for _, z := range c.Zones {
-		for i := range z.Names {
-			if name := &z.Names[i]; name.Answers == poolsAnswers {
-				name.Answers = answers[name.Pool]
-			}
-		}
-	}
-}
-
 // maxWorkers is the most UDP workers for one address: more than any machine
 // has cores that a worker could use.
 const maxWorkers = 1024

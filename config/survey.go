@@ -30,13 +30,14 @@ func (d *decoder) survey(cfg *Config) {
 	for i := range cfg.Zones {
 		s.largeNames(&cfg.Zones[i])
 	}
-	d.unused()
+	d.unused(cfg)
 	d.shadowed(cfg)
 }
 
 // unused warns of what is defined and never referred to.
-func (d *decoder) unused() {
+func (d *decoder) unused(cfg *Config) {
 	used := make(map[reference]bool) // by kind and name alone
+	used[reference{kind: kindRegion, name: cfg.Geo.Default}] = true
 	for _, ref := range d.references {
 		used[reference{kind: ref.kind, name: ref.name}] = true
 	}
