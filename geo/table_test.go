@@ -180,7 +180,7 @@ func TestTableAgreesWithSlowReference(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	for range 60 {
+	for range 20 {
 		w := newWorld(r)
 		l := w.open(t)
 		table, err := l.Table(w.regions)
