@@ -2,6 +2,7 @@ package zones
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -28,7 +29,7 @@ func (c *compiler) addApexRecords(z ZoneID, changed time.Time) {
 	}
 	for i := range zone.Nameservers {
 		ns := &zone.Nameservers[i]
-		path := zonePath(zone.Name) + ".nameservers." + string(ns.Name)
+		path := zonePath(zone.Name) + ".nameservers." + strings.TrimSuffix(string(ns.Name), ".")
 		c.addConfigured(z, ns.Pos, path, &dns.NS{Hdr: header(zone.Name, dns.TypeNS), Ns: string(ns.Name)})
 		if !c.within(ns.Name.Wire(), z) {
 			continue

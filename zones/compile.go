@@ -55,15 +55,19 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Snapshot, *report)
 }
 
 func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
-	names := 1
+	names, octets := 1, 0
 	for i := range cfg.Zones {
 		names += 4 + len(cfg.Zones[i].Names)
+		for j := range cfg.Zones[i].Names {
+			octets += 1 + len(cfg.Zones[i].Names[j].Name)
+		}
 	}
 	c := &compiler{
 		report: &report{cfg: cfg},
 		s: &Snapshot{
 			Config: cfg,
 			seed:   maphash.MakeSeed(),
+			names:  make([]byte, 0, octets),
 			nodes:  make([]node, 1, names),
 			index:  make([]uint64, 8),
 			zones:  make([]zone, len(cfg.Zones)),
@@ -226,8 +230,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 	n := &c.s.nodes[id]
 	switch {
 	case !ours:
-		c.nameFault(z, b, "put it there", "%q is in zone %q, which is served too", b.Name, c.cfg.Zones[n.zone].Name)
-		return
+		return // another zone answers the name, as config warns
 	case n.flags.has(isBalanced):
 		c.nameFault(z, b, "bind each name once", "%q is bound to a pool twice", b.Name)
 		return

@@ -76,7 +76,7 @@ func TestSetsOfTheFileReplaceThoseOfTheConfiguration(t *testing.T) {
 			t.Errorf("%s has %s\nwant %s", name, got, want)
 		}
 	}
-	const want = "/etc/meridian.yaml:15:9: zones.example.com.nameservers.ns1.example.com.: the address is not used, " +
+	const want = "/etc/meridian.yaml:15:9: zones.example.com.nameservers.ns1.example.com: the address is not used, " +
 		"for /z/0.zone:4 has other A records for \"ns1.example.com.\"; make the two alike\n"
 	if got := w.warnings(t); got != want {
 		t.Errorf("warnings are\n%swant\n%s", got, want)
@@ -189,6 +189,19 @@ func TestBalancedNames(t *testing.T) {
 	want := ZoneSummary{Zone: "example.com.", Names: 3, Records: 4, Balanced: 3}
 	if got := s.Summary(); len(got) != 1 || got[0] != want {
 		t.Errorf("summary %+v, want %+v", got, want)
+	}
+}
+
+func TestInnerZoneAnswersForBalancedNamesOfTheOuter(t *testing.T) {
+	w := newWorld()
+	w.zone("example.com", apexRecords, "in.example.com", "a.in.example.com", "b.example.com")
+	w.zone("in.example.com", apexRecords)
+	s := w.mustCompile(t)
+	if _, ok := s.Balanced(s.Lookup(wire("in.example.com"), dns.TypeA).Node); ok {
+		t.Error("the apex of the inner zone is balanced by the outer")
+	}
+	if got, want := s.ask("a.in.example.com", "A"), "nxdomain in.example.com."; got != want {
+		t.Errorf("a.in.example.com is %s, want %s", got, want)
 	}
 }
 

@@ -1,0 +1,128 @@
+package zones_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/zones"
+)
+
+// load parses a configuration in a folder of its own, with other files beside it.
+func load(t testing.TB, text string, files map[string]string) *config.Config {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, _, err := config.Parse(filepath.Join(dir, "meridian.yaml"), []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+const balanced = `
+regions:
+  here: {location: [1, 2]}
+checks:
+  web: {type: https, path: /, tls: {ca: ca.pem}}
+pools:
+  web: {policy: proximity, members: [{name: a, region: here, addresses: [192.0.2.1]}]}
+zones:
+  example.com:
+    nameservers: {ns1.example.com: [192.0.2.53]}
+    contact: hostmaster@example.com
+    file: example.com.zone
+    names: {www: {pool: web}}
+`
+
+func TestBuildMakesASnapshot(t *testing.T) {
+	text := strings.Replace(balanced, ", tls: {ca: ca.pem}", "", 1)
+	cfg := load(t, text, map[string]string{"example.com.zone": "www 5 TXT a\nwww 6 TXT b\n"})
+	s, warnings, err := zones.Build(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Config != cfg || s.Geo == nil || s.Pools == nil {
+		t.Error("a part of the snapshot is missing")
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0].Error(), "example.com.zone:2:1: TTL 6 differs from TTL 5") {
+		t.Errorf("warnings: %v", warnings)
+	}
+	m := s.Lookup([]byte("\x03www\x07example\x03com\x00"), dns.TypeA)
+	if b, ok := s.Balanced(m.Node); !ok || cfg.Pools[b.Pool].Name != "web" || b.TTL != 30 {
+		t.Errorf("binding %+v, %v", b, ok)
+	}
+}
+
+func TestBuildSaysTheFaultsOfEveryStage(t *testing.T) {
+	cfg := load(t, "geo: {database: none.mmdb}\n"+balanced, map[string]string{
+		"example.com.zone": "www 5 A 192.0.2.1\nweb 5 A 192.0.2\n",
+	})
+	s, _, err := zones.Build(cfg)
+	if s != nil {
+		t.Error("a snapshot in spite of faults")
+	}
+	var all *multierror.Error
+	if !errors.As(err, &all) {
+		t.Fatalf("%T: %v", err, err)
+	}
+	want := []string{"geo.database", "checks.web.tls.ca", "example.com.zone:1:1", "example.com.zone:2:15"}
+	if len(all.Errors) != len(want) || strings.Count(err.Error(), "\n") != len(want)-1 {
+		t.Fatalf("faults, want %d:\n%s", len(want), err)
+	}
+	for i := range want {
+		var f config.Fault
+		if !errors.As(all.Errors[i], &f) || !strings.Contains(f.Error(), want[i]) {
+			t.Errorf("fault %d is %v, want one of %s", i, all.Errors[i], want[i])
+		}
+	}
+}
+
+// The documentation's example is loaded.
+func TestExampleOfTheDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../docs/zones.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(page), "```dns\n")
+	if !ok {
+		t.Fatal("no example")
+	}
+	zone, _, _ := strings.Cut(rest, "```")
+	s, warnings, err := zones.Build(load(t, "zones: {example.com: {file: z}}", map[string]string{"z": zone}))
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	defer s.Close()
+}
+
+func ExampleSnapshot_Lookup() {
+	cfg := &config.Config{Zones: []config.Zone{{
+		Name: "example.com.", Contact: "hostmaster.example.com.", NegativeTTL: 30,
+		Nameservers: []config.Nameserver{{Name: "ns1.example.net."}},
+	}}}
+	s, _, err := zones.Build(cfg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+	m := s.Lookup([]byte("\x03www\x07example\x03com\x00"), dns.TypeA)
+	fmt.Println(m.Kind == zones.NXDomain)
+	fmt.Println(s.Negative(m.Zone).RRs("example.com.")[0].(*dns.SOA).Minttl)
+	// Output:
+	// true
+	// 30
+}
