@@ -1,0 +1,59 @@
+package pools
+
+import (
+	"strings"
+	"testing"
+
+	"meridian/config"
+	"meridian/health"
+)
+
+func TestTargetsAreEachCheckAndAddressOnce(t *testing.T) {
+	cfg := world(t, "pool one weighted\n  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2\npool two weighted\n  c 192.0.2.1\n  in pool=one\npool three weighted check=none\n  d 192.0.2.3\n")
+	cfg.Checks = append(cfg.Checks, config.Check{Name: "other"})
+	cfg.Pools[0].Members[1].Check = "other"
+	tree := compile(t, cfg)
+	var got []string
+	for _, target := range tree.Targets() {
+		got = append(got, target.Check.Name+" "+target.Addr.String())
+	}
+	expect(t, "targets", strings.Join(got, ", "), "web 192.0.2.1, web 2001:db8::1, other 192.0.2.2")
+}
+
+func TestUsersAreTheMembersOfATarget(t *testing.T) {
+	tree := compile(t, world(t, "region eu 50 8\npool one weighted\n  a region=eu 192.0.2.1 2001:db8::1\npool two weighted\n  b 192.0.2.1\n"))
+	users := map[User]bool{}
+	for _, u := range tree.Users(0) {
+		users[u] = true
+	}
+	expect(t, "of the IPv4 address", users, map[User]bool{{"one", "a", "eu"}: true, {"two", "b", ""}: true})
+	expect(t, "of the IPv6 address", tree.Users(1), []User{{"one", "a", "eu"}})
+}
+
+func TestTurnsTurnAllAddressesOfAMember(t *testing.T) {
+	tree := compile(t, world(t, "pool one weighted\n  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2\n"))
+	turns, err := tree.Turns("one", "a", health.Down)
+	if err != nil || len(turns) != 2 {
+		t.Fatalf("got %v, %v, want two turns", turns, err)
+	}
+	for _, turn := range turns {
+		expect(t, "target", turn.Target, tree.Targets()[turn.Index])
+		expect(t, "from", turn.From, health.Unknown)
+	}
+	tree.Apply(turns)
+	turns, _ = tree.Turns("one", "a", health.Up)
+	expect(t, "from, once down", turns[0].From, health.Down)
+}
+
+func TestTurnsSaysWhatCannotTurn(t *testing.T) {
+	tree := compile(t, world(t, "pool one weighted check=none\n  a 192.0.2.1\n  b pool=two\npool two weighted\n  c 192.0.2.2\n"))
+	for _, c := range []struct{ pool, member, want string }{
+		{"none", "a", `no pool "none"`},
+		{"one", "z", `pool "one" has no member "z"; it has "a", "b"`},
+		{"one", "a", `member "a" of pool "one" has no check: it is always up`},
+		{"one", "b", `member "b" of pool "one" is pool "two": its verdict follows its members; turn those`},
+	} {
+		_, err := tree.Turns(c.pool, c.member, health.Down)
+		expect(t, c.pool+"/"+c.member, err, c.want)
+	}
+}
