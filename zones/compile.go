@@ -129,26 +129,6 @@ func (c *compiler) nest(z ZoneID) {
 	c.s.zones[z].above = above
 }
 
-// newNode makes a node and puts it in the index.
-func (c *compiler) newNode(wire []byte, z ZoneID, up NodeID) NodeID {
-	id := c.bareNode(uint32(len(c.s.names)), len(wire), z, up)
-	c.s.names = append(c.s.names, wire...)
-	c.s.maxLabels = max(c.s.maxLabels, countLabels(wire))
-	if 2*len(c.s.nodes) > len(c.s.index) {
-		c.growIndex()
-	} else {
-		c.s.enter(id)
-	}
-	return id
-}
-
-// bareNode makes a node that no name leads to.
-func (c *compiler) bareNode(name uint32, length int, z ZoneID, up NodeID) NodeID {
-	c.s.nodes = append(c.s.nodes, node{name: name, nameLen: uint8(length), zone: z})
-	c.parents = append(c.parents, up)
-	return NodeID(len(c.s.nodes) - 1)
-}
-
 // modified is when a file last changed; now, where that cannot be told.
 func modified(fsys fs.FS, file string, now time.Time) time.Time {
 	path, err := rooted(file)
@@ -160,51 +140,6 @@ func modified(fsys fs.FS, file string, now time.Time) time.Time {
 		return now
 	}
 	return info.ModTime()
-}
-
-func (c *compiler) growIndex() {
-	old := c.s.index
-	c.s.index = make([]uint64, 2*len(old))
-	for _, slot := range old {
-		if slot != 0 {
-			c.s.enter(NodeID(slot))
-		}
-	}
-	c.s.enter(NodeID(len(c.s.nodes) - 1))
-}
-
-// enter puts a node in the index, which has room.
-func (s *Snapshot) enter(id NodeID) {
-	hash := maphash.Bytes(s.seed, s.NodeName(id))
-	mask := uint64(len(s.index) - 1)
-	i := hash & mask
-	for s.index[i] != 0 {
-		i = (i + 1) & mask
-	}
-	s.index[i] = hash>>32<<32 | uint64(id)
-}
-
-// node finds or makes the node of a name within zone z, and the empty
-// non-terminals above it. It reports false, with the node or its closest
-// encloser, where a zone below z that we serve too encloses the name.
-func (c *compiler) node(wire []byte, z ZoneID) (NodeID, bool) {
-	if id := c.s.find(wire); id != 0 {
-		return id, c.s.nodes[id].zone == z
-	}
-	up, ok := c.node(parent(wire), z) // ends at the apex at the latest
-	if !ok {
-		return up, false
-	}
-	return c.newNode(wire, z, up), true
-}
-
-// within reports whether a name is, or is below, the apex of z, label by label.
-func (c *compiler) within(wire []byte, z ZoneID) bool {
-	apex := c.s.Apex(z)
-	for len(wire) > len(apex) {
-		wire = parent(wire)
-	}
-	return bytes.Equal(wire, apex)
 }
 
 // addBalancedNames binds names to pools.

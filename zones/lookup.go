@@ -1,11 +1,6 @@
 package zones
 
-import (
-	"bytes"
-	"hash/maphash"
-
-	"github.com/miekg/dns"
-)
+import "github.com/miekg/dns"
 
 // Kind is what a lookup found.
 type Kind uint8
@@ -100,21 +95,6 @@ func (s *Snapshot) encloser(name []byte) NodeID {
 		}
 	}
 	return 0
-}
-
-// find is the node of exactly this name, 0 when there is none.
-func (s *Snapshot) find(name []byte) NodeID {
-	hash := maphash.Bytes(s.seed, name)
-	mask := uint64(len(s.index) - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
-		slot := s.index[i]
-		if slot == 0 {
-			return 0
-		}
-		if slot>>32 == hash>>32 && bytes.Equal(s.NodeName(NodeID(slot)), name) {
-			return NodeID(slot)
-		}
-	}
 }
 
 // parent is name, in wire form, without its first label; empty above the root
