@@ -1,18 +1,14 @@
 package pools
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
-	"net/netip"
-	"slices"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-multierror"
 
 	"meridian/config"
 	"meridian/geo"
-	"meridian/health"
 )
 
 // Compile compiles cfg's pools; every target counts as up until Apply says
@@ -185,80 +181,6 @@ func (c *compiler) reference(p *config.Pool, pos config.Pos, key, name string) u
 	return id
 }
 
-// group forms the pool's groups, one for each region among its members in the
-// order of the configuration, then one of those without a region. Leaves in
-// c.groupOf, until the next pool, which group a region is.
-func (c *compiler) group(from *config.Pool, p *pool) {
-	c.numberGroups(from)
-	p.ngroups = uint32(len(c.mine))
-	if p.policy == proximity && len(c.mine) > 1 {
-		p.table = c.table(from)
-	}
-	t := c.tree
-	t.groups = append(t.groups, make(set, p.ngroups*p.words)...)
-	for i := range from.Members {
-		t.group(p, c.groupOf[c.regionOf(&from.Members[i])]).add(i)
-	}
-}
-
-// numberGroups collects the regions of a pool's members in c.mine and
-// numbers them in c.groupOf.
-func (c *compiler) numberGroups(from *config.Pool) {
-	for _, region := range c.mine { // of the pool before
-		c.groupOf[region] = none
-	}
-	c.mine = c.mine[:0]
-	for i := range from.Members {
-		m := &from.Members[i]
-		if _, ok := c.regions[m.Region]; !ok && m.Region != "" {
-			c.fault(from, m.Pos, fmt.Sprintf(".members[%d].region", i), fmt.Sprintf("unknown region %q", m.Region), "a region of this file")
-		}
-		if region := c.regionOf(m); c.groupOf[region] == none {
-			c.groupOf[region] = 0
-			c.mine = append(c.mine, region)
-		}
-	}
-	slices.Sort(c.mine)
-	for g, region := range c.mine {
-		c.groupOf[region] = uint32(g)
-	}
-}
-
-// regionOf is the number of a member's region; one past the last for none.
-func (c *compiler) regionOf(m *config.Member) uint32 {
-	if region, ok := c.regions[m.Region]; ok {
-		return region
-	}
-	return uint32(len(c.cfg.Regions))
-}
-
-// table is the geo table that ranks the regions of the pool being compiled.
-// Pools with the same regions have the same one.
-func (c *compiler) table(from *config.Pool) uint32 {
-	var key []byte
-	for _, region := range c.mine {
-		key = binary.LittleEndian.AppendUint32(key, region)
-	}
-	if table, ok := c.tables[string(key)]; ok {
-		return table
-	}
-	regions := make([]config.Region, 0, len(c.mine))
-	for _, region := range c.mine {
-		if int(region) < len(c.cfg.Regions) {
-			regions = append(regions, c.cfg.Regions[region])
-		}
-	}
-	table, err := c.tree.where.Table(regions)
-	if err != nil {
-		c.fault(from, from.Pos, "", "cannot rank its regions: "+err.Error(), "")
-		return none
-	}
-	number := uint32(len(c.tree.tables))
-	c.tree.tables = append(c.tree.tables, table)
-	c.tables[string(key)] = number
-	return number
-}
-
 // member compiles the i-th member of a pool.
 func (c *compiler) member(from *config.Pool, i int) {
 	t, m := c.tree, &from.Members[i]
@@ -278,152 +200,4 @@ func (c *compiler) member(from *config.Pool, i int) {
 	}
 	t.members = append(t.members, compiled)
 	t.weights = append(t.weights, weight)
-}
-
-// endpoint takes in the addresses of the i-th member.
-func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
-	m := &from.Members[i]
-	check := c.checks[m.Check]
-	if check == nil && m.Check != "" {
-		c.fault(from, m.Pos, fmt.Sprintf(".members[%d].check", i), fmt.Sprintf("unknown check %q", m.Check), "a check of this file")
-	}
-	for _, a := range m.Addresses {
-		if a.Unmap().Is4() {
-			c.tree.refs = append(c.tree.refs, c.ref(a.Unmap(), check))
-			to.n4++
-		}
-	}
-	for _, a := range m.Addresses {
-		if !a.Unmap().Is4() {
-			c.tree.refs = append(c.tree.refs, c.ref(a.WithZone(""), check))
-			to.n6++
-		}
-	}
-}
-
-// ref numbers an address and, where there is a check, its target.
-func (c *compiler) ref(a netip.Addr, check *config.Check) ref {
-	number, first := c.number(a)
-	if check == nil {
-		return ref{number, none}
-	}
-	t := c.tree
-	for target := *first; target != none; target = c.nextOf[target] {
-		if t.targets[target].Check == check {
-			return ref{number, target}
-		}
-	}
-	target := uint32(len(t.targets))
-	t.targets = append(t.targets, health.Target{Check: check, Addr: a})
-	c.nextOf = append(c.nextOf, *first)
-	*first = target
-	return ref{number, target}
-}
-
-// number numbers an address within its family, and finds where its first target stands.
-func (c *compiler) number(a netip.Addr) (number uint32, first *uint32) {
-	if a.Is4() {
-		return numberIn(c.v4, &c.tree.v4, &c.ofV4, a.As4())
-	}
-	return numberIn(c.v6, &c.tree.v6, &c.ofV6, a.As16())
-}
-
-// numberIn is number within a family.
-func numberIn[A comparable](known map[A]uint32, addrs *[]A, targets *[]uint32, a A) (number uint32, first *uint32) {
-	number, ok := known[a]
-	if !ok {
-		number = uint32(len(*addrs))
-		known[a] = number
-		*addrs = append(*addrs, a)
-		*targets = append(*targets, none)
-	}
-	return number, &(*targets)[number]
-}
-
-// connect lists who must hear of what: the members of a target, the parents of
-// a pool, the pools that a pool stands in for.
-func (c *compiler) connect() {
-	t := c.tree
-	t.bound = make([]bool, len(t.pools))
-	for i := range c.cfg.Zones {
-		for _, name := range c.cfg.Zones[i].Names {
-			if id, ok := c.pools[name.Pool]; ok {
-				t.bound[id] = true
-			}
-		}
-	}
-	t.users = newIndex(len(t.targets), func(yield func(uint32, use)) {
-		t.eachMember(func(u use, m *member) {
-			for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
-				if r.target != none {
-					yield(r.target, u)
-				}
-			}
-		})
-	})
-	t.parents = newIndex(len(t.pools), func(yield func(uint32, use)) {
-		t.eachMember(func(u use, m *member) {
-			if m.child != none {
-				yield(m.child, u)
-			}
-		})
-	})
-	t.backed = newIndex(len(t.pools), func(yield func(uint32, ID)) {
-		for id := range t.pools {
-			if p := &t.pools[id]; p.fallback != none && t.bound[id] {
-				yield(p.fallback, ID(id))
-			}
-		}
-	})
-}
-
-func (t *Tree) eachMember(visit func(use, *member)) {
-	for id := range t.pools {
-		p := &t.pools[id]
-		for i := range p.members {
-			visit(use{uint32(id), i}, &t.members[p.first+i])
-		}
-	}
-}
-
-// order gives each pool its height, children before parents, and finds how much
-// of the stack the deepest walk needs. A pool inside itself is a fault.
-func (c *compiler) order() *config.Fault {
-	t := c.tree
-	open := make([]uint32, len(t.pools)) // nested pools without a height
-	deepest := make([]uint32, len(t.pools))
-	t.eachMember(func(u use, m *member) {
-		if m.child != none {
-			open[u.pool]++
-		}
-	})
-	var ready []uint32
-	for id, n := range open {
-		if n == 0 {
-			ready = append(ready, uint32(id))
-		}
-	}
-	for done := 0; done < len(ready); done++ {
-		id := ready[done]
-		p := &t.pools[id]
-		deepest[id] += setsPerVisit * p.words
-		t.deepest = max(t.deepest, int(deepest[id]))
-		t.heights = max(t.heights, int(p.height)+1)
-		for _, parent := range t.parents.of(id) {
-			above := &t.pools[parent.pool]
-			above.height = max(above.height, p.height+1)
-			deepest[parent.pool] = max(deepest[parent.pool], deepest[id])
-			if open[parent.pool]--; open[parent.pool] == 0 {
-				ready = append(ready, parent.pool)
-			}
-		}
-	}
-	for id, n := range open {
-		if n > 0 {
-			p := &c.cfg.Pools[id]
-			f := c.cfg.Fault(p.Pos, "pools."+p.Name, "the pool is, through its members, inside itself", "pools nest without a circle")
-			return &f
-		}
-	}
-	return nil
 }

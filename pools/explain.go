@@ -291,7 +291,7 @@ func (r *recorder) distance(s *Scratch, region string) string {
 	if bias == 0 {
 		return fmt.Sprintf("%.0f km", km)
 	}
-	return fmt.Sprintf("%.0f km, by its bias of %d as if %.0f km", km, bias, geo.Biased(km, bias))
+	return fmt.Sprintf("%.0f km, which its bias of %d makes %.0f km", km, bias, geo.Biased(km, bias))
 }
 
 // kilometres is how far a region is from the client.

@@ -1,0 +1,69 @@
+package pools
+
+import (
+	"fmt"
+	"net/netip"
+
+	"meridian/config"
+	"meridian/health"
+)
+
+// endpoint takes in the addresses of the i-th member.
+func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
+	m := &from.Members[i]
+	check := c.checks[m.Check]
+	if check == nil && m.Check != "" {
+		c.fault(from, m.Pos, fmt.Sprintf(".members[%d].check", i), fmt.Sprintf("unknown check %q", m.Check), "a check of this file")
+	}
+	for _, a := range m.Addresses {
+		if a.Unmap().Is4() {
+			c.tree.refs = append(c.tree.refs, c.ref(a.Unmap(), check))
+			to.n4++
+		}
+	}
+	for _, a := range m.Addresses {
+		if !a.Unmap().Is4() {
+			c.tree.refs = append(c.tree.refs, c.ref(a.WithZone(""), check))
+			to.n6++
+		}
+	}
+}
+
+// ref numbers an address and, where there is a check, its target.
+func (c *compiler) ref(a netip.Addr, check *config.Check) ref {
+	number, first := c.number(a)
+	if check == nil {
+		return ref{number, none}
+	}
+	t := c.tree
+	for target := *first; target != none; target = c.nextOf[target] {
+		if t.targets[target].Check == check {
+			return ref{number, target}
+		}
+	}
+	target := uint32(len(t.targets))
+	t.targets = append(t.targets, health.Target{Check: check, Addr: a})
+	c.nextOf = append(c.nextOf, *first)
+	*first = target
+	return ref{number, target}
+}
+
+// number numbers an address within its family, and finds where its first target stands.
+func (c *compiler) number(a netip.Addr) (number uint32, first *uint32) {
+	if a.Is4() {
+		return numberIn(c.v4, &c.tree.v4, &c.ofV4, a.As4())
+	}
+	return numberIn(c.v6, &c.tree.v6, &c.ofV6, a.As16())
+}
+
+// numberIn is number within a family.
+func numberIn[A comparable](known map[A]uint32, addrs *[]A, targets *[]uint32, a A) (number uint32, first *uint32) {
+	number, ok := known[a]
+	if !ok {
+		number = uint32(len(*addrs))
+		known[a] = number
+		*addrs = append(*addrs, a)
+		*targets = append(*targets, none)
+	}
+	return number, &(*targets)[number]
+}

@@ -1,0 +1,93 @@
+package pools
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"meridian/config"
+)
+
+// group forms the pool's groups, one for each region among its members in the
+// order of the configuration, then one of those without a region. Leaves in
+// c.groupOf, until the next pool, which group a region is.
+func (c *compiler) group(from *config.Pool, p *pool) {
+	c.numberGroups(from)
+	p.ngroups = uint32(len(c.mine))
+	if p.policy == proximity && len(c.mine) > 1 {
+		p.table = c.table(from)
+	}
+	t := c.tree
+	t.groups = append(t.groups, make(set, p.ngroups*p.words)...)
+	for i := range from.Members {
+		t.group(p, c.groupOf[c.regionOf(&from.Members[i])]).add(i)
+	}
+}
+
+// numberGroups collects the regions of a pool's members in c.mine and
+// numbers them in c.groupOf.
+func (c *compiler) numberGroups(from *config.Pool) {
+	for _, region := range c.mine { // of the pool before
+		c.groupOf[region] = none
+	}
+	c.mine = c.mine[:0]
+	for i := range from.Members {
+		m := &from.Members[i]
+		if _, ok := c.regions[m.Region]; !ok && m.Region != "" {
+			c.fault(from, m.Pos, fmt.Sprintf(".members[%d].region", i), fmt.Sprintf("unknown region %q", m.Region), "a region of this file")
+		}
+		if region := c.regionOf(m); c.groupOf[region] == none {
+			c.groupOf[region] = 0
+			c.mine = append(c.mine, region)
+		}
+	}
+	slices.Sort(c.mine)
+	for g, region := range c.mine {
+		c.groupOf[region] = uint32(g)
+	}
+}
+
+// regionOf is the number of a member's region; one past the last for none.
+func (c *compiler) regionOf(m *config.Member) uint32 {
+	if region, ok := c.regions[m.Region]; ok {
+		return region
+	}
+	return uint32(len(c.cfg.Regions))
+}
+
+// table is the geo table that ranks the regions of the pool being compiled.
+// Pools with the same regions have the same one.
+func (c *compiler) table(from *config.Pool) uint32 {
+	var key []byte
+	var regions []config.Region
+	for _, region := range c.mine {
+		if int(region) < len(c.cfg.Regions) {
+			key = binary.LittleEndian.AppendUint32(key, region)
+			regions = append(regions, c.cfg.Regions[region])
+		}
+	}
+	if table, ok := c.tables[string(key)]; ok {
+		return table
+	}
+	table, err := c.tree.where.Table(regions)
+	if err != nil {
+		c.failRanking(from, err)
+		return none
+	}
+	number := uint32(len(c.tree.tables))
+	c.tree.tables = append(c.tree.tables, table)
+	c.tables[string(key)] = number
+	return number
+}
+
+// failRanking notes that a pool's regions could not be ranked. Where the
+// database is at fault, geo says so itself.
+func (c *compiler) failRanking(p *config.Pool, err error) {
+	var f config.Fault
+	if errors.As(err, &f) {
+		c.fail(f)
+		return
+	}
+	c.fault(p, p.Pos, "", "cannot rank its regions: "+err.Error(), "")
+}

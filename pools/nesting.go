@@ -1,0 +1,91 @@
+package pools
+
+import "meridian/config"
+
+// connect lists who must hear of what: the members of a target, the parents of
+// a pool, the pools that a pool stands in for.
+func (c *compiler) connect() {
+	t := c.tree
+	t.bound = make([]bool, len(t.pools))
+	for i := range c.cfg.Zones {
+		for _, name := range c.cfg.Zones[i].Names {
+			if id, ok := c.pools[name.Pool]; ok {
+				t.bound[id] = true
+			}
+		}
+	}
+	t.users = newIndex(len(t.targets), func(yield func(uint32, use)) {
+		t.eachMember(func(u use, m *member) {
+			for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
+				if r.target != none {
+					yield(r.target, u)
+				}
+			}
+		})
+	})
+	t.parents = newIndex(len(t.pools), func(yield func(uint32, use)) {
+		t.eachMember(func(u use, m *member) {
+			if m.child != none {
+				yield(m.child, u)
+			}
+		})
+	})
+	t.backed = newIndex(len(t.pools), func(yield func(uint32, ID)) {
+		for id := range t.pools {
+			if p := &t.pools[id]; p.fallback != none && t.bound[id] {
+				yield(p.fallback, ID(id))
+			}
+		}
+	})
+}
+
+func (t *Tree) eachMember(visit func(use, *member)) {
+	for id := range t.pools {
+		p := &t.pools[id]
+		for i := range p.members {
+			visit(use{uint32(id), i}, &t.members[p.first+i])
+		}
+	}
+}
+
+// order gives each pool its height, children before parents, and finds how much
+// of the stack the deepest walk needs. A pool inside itself is a fault.
+func (c *compiler) order() *config.Fault {
+	t := c.tree
+	waiting := make([]uint32, len(t.pools)) // for how many nested pools without a height
+	deepest := make([]uint32, len(t.pools))
+	t.eachMember(func(u use, m *member) {
+		if m.child != none {
+			waiting[u.pool]++
+		}
+	})
+	var ready []uint32
+	for id, n := range waiting {
+		if n == 0 {
+			ready = append(ready, uint32(id))
+		}
+	}
+	for done := 0; done < len(ready); done++ {
+		id := ready[done]
+		p := &t.pools[id]
+		deepest[id] += setsPerVisit * p.words
+		t.deepest = max(t.deepest, int(deepest[id]))
+		t.heights = max(t.heights, int(p.height)+1)
+		for _, parent := range t.parents.of(id) {
+			above := &t.pools[parent.pool]
+			above.height = max(above.height, p.height+1)
+			deepest[parent.pool] = max(deepest[parent.pool], deepest[id])
+			if waiting[parent.pool]--; waiting[parent.pool] == 0 {
+				ready = append(ready, parent.pool)
+			}
+		}
+	}
+	for id, n := range waiting {
+		if n > 0 {
+			p := &c.cfg.Pools[id]
+			f := c.cfg.Fault(p.Pos, "pools."+p.Name, "the pool is, through its members, inside itself", "pools nest without a circle")
+			return &f
+		}
+	}
+	return nil
+}
