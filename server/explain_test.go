@@ -44,7 +44,7 @@ func TestExplainAnswersAsServingDoes(t *testing.T) {
 func TestExplainSaysWhoDecided(t *testing.T) {
 	snapshot, off := world(t), world(t, "server: {", "server: {ecs: false, ")
 	ecs, resolver := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParseAddr("203.0.113.9")
-	private := netip.MustParsePrefix("192.168.0.0/16")
+	private := netip.MustParsePrefix("10.0.0.0/16")
 	for _, c := range []struct {
 		what                   string
 		asked                  Asked
@@ -54,7 +54,7 @@ func TestExplainSaysWhoDecided(t *testing.T) {
 		{"client subnet", Asked{Client: ecs, Resolver: resolver}, false, "198.51.100.0", "ecs", "192.0.2.1"},
 		{"client subnet alone", Asked{Client: ecs}, false, "198.51.100.0", "ecs", "192.0.2.1"},
 		{"private subnet", Asked{Client: private, Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
-		{"private subnet alone", Asked{Client: private}, false, "192.168.0.0", "resolver", "192.0.2.1"},
+		{"private subnet alone", Asked{Client: private}, false, "10.0.0.0", "resolver", "192.0.2.1"},
 		{"resolver", Asked{Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
 		{"nobody", Asked{}, false, "0.0.0.0", "default", "192.0.2.1"},
 		{"ecs: false", Asked{Client: ecs, Resolver: resolver}, true, "203.0.113.9", "resolver", "192.0.2.3"},

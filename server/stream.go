@@ -15,7 +15,8 @@ const (
 	streamChunk = 16 << 10
 	// streamIn is how much is read at once; longer queries get their own room.
 	streamIn = 2 << 10
-	// writeTime is how long a client may take to make room for a chunk.
+	// writeTime is how long a client may take to make room for a chunk, where it
+	// may be idle longer than that.
 	writeTime = 5 * time.Second
 	// streamDrain is how long a connection that stops is still read from: what
 	// the kernel has is there at once.
@@ -167,9 +168,10 @@ func (b *streamBuffers) keep(out []byte) {
 	}
 }
 
-// write sends out within writeTime.
+// write sends out; a client that does not read is not waited for long.
 func (c *stream) write(out []byte) bool {
-	_ = c.conn.SetWriteDeadline(time.Now().Add(writeTime)) // fails when closed, as Write will
+	patience := min(writeTime, c.server.current.Load().config.TCP.Idle)
+	_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails when closed, as Write will
 	_, err := c.conn.Write(out)
 	return err == nil
 }

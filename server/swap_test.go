@@ -1,0 +1,210 @@
+package server
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/zones"
+)
+
+// TestSwapLosesNoQuery asks without a pause while snapshots and the number of
+// workers change. Each answer is that of one snapshot.
+func TestSwapLosesNoQuery(t *testing.T) {
+	worlds := [2]*zones.Snapshot{world(t), world(t, "192.0.2.1,", "192.0.2.101,")}
+	worlds[0].Config.Server.Workers, worlds[1].Config.Server.Workers = 1, 3
+	bothWays(t, func(t *testing.T, portable bool) {
+		listenOn(worlds[1], "127.0.0.1:0")
+		s := serve(t, worlds[0], portable, "127.0.0.1:0")
+		udp, tcp := dial(t, "udp", s.Addrs()[0]), dial(t, "tcp", s.Addrs()[0])
+		query := packed(t, ask("www.example.com.", dns.TypeA))
+
+		var stop atomic.Bool
+		asked := make(chan int)
+		go func() {
+			n := 0
+			for ; !stop.Load(); n += 2 {
+				binary.BigEndian.PutUint16(query, uint16(n))
+				answers := []*dns.Msg{askUDP(t, udp, query)}
+				if _, err := tcp.Write(framed(query)); err != nil {
+					break
+				}
+				for _, answer := range append(answers, readFrame(t, tcp)) {
+					if answer.Id != uint16(n) || len(answer.Answer) != 1 {
+						t.Errorf("%v", answer)
+					}
+				}
+			}
+			asked <- n
+		}()
+		for i := range 20 {
+			old, err := s.Swap(worlds[(i+1)%2])
+			if err != nil || old != worlds[i%2] {
+				t.Fatalf("swap %d: %p %v", i, old, err)
+			}
+		}
+		stop.Store(true)
+		if n := <-asked; n == 0 || s.Counters().Queries != uint64(n) {
+			t.Errorf("%d asked, counters %+v", n, s.Counters())
+		}
+	})
+}
+
+// TestSwapWaitsForReaders: a responder that answers from the old snapshot holds
+// Swap up; an idle one gives the old one away.
+func TestSwapWaitsForReaders(t *testing.T) {
+	first, second := world(t), world(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := New(first, Options{})
+		busy, idle, fresh := s.Responder(), s.Responder(), s.Responder()
+		idle.open()
+		idle.close()
+		busy.open()
+
+		swapped := make(chan struct{})
+		go func() {
+			defer close(swapped)
+			if old, err := s.Swap(second); old != first || err != nil {
+				t.Errorf("%p %v", old, err)
+			}
+		}()
+		time.Sleep(time.Second) // of synthetic time
+		synctest.Wait()
+		select {
+		case <-swapped:
+			t.Fatal("Swap returned while a responder reads")
+		default:
+		}
+		busy.close()
+		<-swapped
+		for _, r := range []*Responder{busy, idle, fresh} {
+			if held := r.slot.Load(); held.serving != nil {
+				t.Error("a responder still holds the old snapshot")
+			}
+			r.open()
+			if r.at.serving.snapshot != second {
+				t.Error("a responder does not take the new snapshot")
+			}
+			r.close()
+		}
+	})
+}
+
+// TestSwapIsNotHeldUpByBusyResponders: who ended a batch since has opened the
+// next one on the new snapshot.
+func TestSwapIsNotHeldUpByBusyResponders(t *testing.T) {
+	first, second := world(t), world(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := New(first, Options{})
+		r := s.Responder()
+		r.open()
+		swapped := make(chan struct{})
+		go func() { defer close(swapped); _, _ = s.Swap(second) }()
+		synctest.Wait()
+		r.close()
+		r.open()
+		<-swapped
+		r.close()
+	})
+}
+
+func TestSwapListensOnWhatIsNewAndClosesWhatWent(t *testing.T) {
+	first, second := world(t), world(t)
+	s := serve(t, first, false, "127.0.0.1:0", "127.0.0.2:0")
+	before := s.Addrs()
+	listenOn(second, "127.0.0.3:0", "127.0.0.1:0")
+	if _, err := s.Swap(second); err != nil {
+		t.Fatal(err)
+	}
+	after := s.Addrs()
+	if len(after) != 2 || after[1] != before[0] {
+		t.Fatalf("listens on %v, before on %v", after, before)
+	}
+	query := packed(t, ask("www.example.com.", dns.TypeA))
+	for _, to := range after {
+		askUDP(t, dial(t, "udp", to), query)
+	}
+	if conn, err := net.Dial("tcp", before[1].String()); err == nil {
+		conn.Close()
+		t.Errorf("still listens on %s", before[1])
+	}
+}
+
+func TestSwapLeavesAllAsItWasWhenItCannotBind(t *testing.T) {
+	first, second := world(t), world(t)
+	s := serve(t, first, false, "127.0.0.1:0")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	listenOn(second, "127.0.0.2:0", taken.Addr().String())
+	before := s.Addrs()
+	if old, err := s.Swap(second); err == nil || old != nil {
+		t.Fatalf("swapped to an address that is taken: %v", err)
+	}
+	if after := s.Addrs(); len(after) != 1 || after[0] != before[0] || s.current.Load().snapshot != first {
+		t.Errorf("listens on %v, before on %v", after, before)
+	}
+	askUDP(t, dial(t, "udp", before[0]), packed(t, ask("www.example.com.", dns.TypeA)))
+}
+
+func TestListenSaysWhichAddressIsTaken(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		var address string
+		if network == "tcp" {
+			l, err := net.Listen(network, "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			address = l.Addr().String()
+		} else {
+			l, err := net.ListenPacket(network, "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			address = l.LocalAddr().String()
+		}
+		snapshot := world(t)
+		listenOn(snapshot, "127.0.0.1:0", address)
+		err := New(snapshot, Options{}).Listen()
+		if err == nil || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("%s: %v", network, err)
+		}
+	}
+}
+
+func TestServeWithoutListenIsAnError(t *testing.T) {
+	if err := New(world(t), Options{}).Serve(t.Context()); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestRespondersOutnumberingTheSpareOnesLeave(t *testing.T) {
+	s := New(world(t), Options{})
+	query := packed(t, ask("mail.example.com.", dns.TypeA))
+	var lent []*Responder
+	for range len(s.crew.spare) + 10 {
+		r := s.crew.borrow(s, 0)
+		r.Respond(nil, query, netip.MustParseAddr("192.0.2.1"), true)
+		lent = append(lent, r)
+	}
+	for i, r := range lent {
+		s.crew.giveBack(r, uint(i))
+	}
+	if n := len(s.crew.all); n != len(s.crew.spare) {
+		t.Errorf("%d responders left, want %d", n, len(s.crew.spare))
+	}
+	if c := s.Counters(); c.TCP != uint64(len(lent)) {
+		t.Errorf("%d queries counted, want %d", c.TCP, len(lent))
+	}
+}

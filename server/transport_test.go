@@ -1,0 +1,323 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/zones"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 5 * time.Second
+
+// serve runs a server over snapshot on addrs until the test ends.
+func serve(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...string) *Server {
+	t.Helper()
+	s := listen(t, snapshot, portable, addrs...)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func listen(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...string) *Server {
+	t.Helper()
+	listenOn(snapshot, addrs...)
+	s := New(snapshot, Options{})
+	s.portable = portable
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// listenOn sets where a snapshot that is not served yet listens.
+func listenOn(snapshot *zones.Snapshot, addrs ...string) {
+	snapshot.Config.Server.Listen = nil
+	for _, a := range addrs {
+		snapshot.Config.Server.Listen = append(snapshot.Config.Server.Listen, netip.MustParseAddrPort(a))
+	}
+}
+
+func dial(t *testing.T, network string, to netip.AddrPort) net.Conn {
+	t.Helper()
+	conn, err := net.Dial(network, to.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return conn
+}
+
+// askUDP asks once; a connected socket takes only what comes from where it asked.
+func askUDP(t *testing.T, conn net.Conn, query []byte) *dns.Msg {
+	t.Helper()
+	if _, err := conn.Write(query); err != nil {
+		t.Fatal(err)
+	}
+	return readUDP(t, conn)
+}
+
+func readUDP(t *testing.T, conn net.Conn) *dns.Msg {
+	t.Helper()
+	buf := make([]byte, 4096)
+	n, err := conn.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := new(dns.Msg)
+	if err := m.Unpack(buf[:n]); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func framed(queries ...[]byte) []byte {
+	var b []byte
+	for _, q := range queries {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(q))), q...)
+	}
+	return b
+}
+
+func readFrame(t *testing.T, conn net.Conn) *dns.Msg {
+	t.Helper()
+	m, err := (&dns.Conn{Conn: conn}).ReadMsg()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// bothWays runs a test on the batches of this system and on the portable path.
+func bothWays(t *testing.T, test func(t *testing.T, portable bool)) {
+	t.Run("batches", func(t *testing.T) { test(t, false) })
+	t.Run("portable", func(t *testing.T) { test(t, true) })
+}
+
+func TestAnswersLeaveFromTheAddressAsked(t *testing.T) {
+	snapshot := world(t)
+	query := packed(t, ask("www.example.com.", dns.TypeA))
+	bothWays(t, func(t *testing.T, portable bool) {
+		s := serve(t, snapshot, portable, "0.0.0.0:0", "[::]:0", "127.0.0.1:0", "[::1]:0")
+		addrs := s.Addrs()
+		for _, to := range []netip.AddrPort{
+			netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addrs[0].Port()),
+			netip.AddrPortFrom(netip.MustParseAddr("127.0.0.77"), addrs[0].Port()),
+			netip.AddrPortFrom(netip.IPv6Loopback(), addrs[1].Port()),
+			addrs[2], addrs[3],
+		} {
+			for _, network := range []string{"udp", "tcp"} {
+				conn := dial(t, network, to)
+				var answer *dns.Msg
+				if network == "udp" {
+					answer = askUDP(t, conn, query)
+				} else {
+					if _, err := conn.Write(framed(query)); err != nil {
+						t.Fatal(err)
+					}
+					answer = readFrame(t, conn)
+				}
+				if len(answer.Answer) != 1 {
+					t.Errorf("%s %s: %v", network, to, answer)
+				}
+			}
+		}
+		if c := s.Counters(); c.UDP != 5 || c.TCP != 5 || c.Queries != 10 || c.Accepted != 5 {
+			t.Errorf("counters %+v", c)
+		}
+	})
+}
+
+// TestQueriesBeforeServeAndAtTheEndAreAnswered sends more than one batch while
+// nobody answers, then serves for no time at all.
+func TestQueriesBeforeServeAndAtTheEndAreAnswered(t *testing.T) {
+	snapshot := world(t)
+	bothWays(t, func(t *testing.T, portable bool) {
+		s := listen(t, snapshot, portable, "127.0.0.1:0")
+		udp, tcp := dial(t, "udp", s.Addrs()[0]), dial(t, "tcp", s.Addrs()[0])
+		const count = 200
+		query := packed(t, ask("www.example.com.", dns.TypeA))
+		for i := range count {
+			binary.BigEndian.PutUint16(query, uint16(i))
+			if _, err := udp.Write(query); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(ctx) }()
+		if _, err := tcp.Write(framed(query)); err != nil {
+			t.Fatal(err)
+		}
+		readFrame(t, tcp) // accepted
+		if _, err := tcp.Write(framed(query, query)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+		seen := map[uint16]bool{}
+		for range count {
+			seen[readUDP(t, udp).Id] = true
+		}
+		if len(seen) != count {
+			t.Errorf("%d of %d queries answered", len(seen), count)
+		}
+		readFrame(t, tcp)
+		readFrame(t, tcp)
+		if _, err := tcp.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+func TestUDPDropsWhatIsNoQuery(t *testing.T) {
+	snapshot := world(t)
+	bothWays(t, func(t *testing.T, portable bool) {
+		s := serve(t, snapshot, portable, "127.0.0.1:0")
+		conn := dial(t, "udp", s.Addrs()[0])
+		for _, junk := range [][]byte{{}, {1, 2, 3}, bytes.Repeat([]byte{0xff}, 100)} {
+			if _, err := conn.Write(junk); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if answer := askUDP(t, conn, packed(t, ask("mail.example.com.", dns.TypeA))); answer.Rcode != dns.RcodeSuccess {
+			t.Errorf("first to be answered: %v", answer)
+		}
+		if c := s.Counters(); c.Dropped != 3 || c.UDP != 4 {
+			t.Errorf("counters %+v", c)
+		}
+	})
+}
+
+func TestTCPAnswersPipelinedQueriesInOrder(t *testing.T) {
+	s := serve(t, world(t), false, "127.0.0.1:0")
+	conn := dial(t, "tcp", s.Addrs()[0])
+	var queries [][]byte
+	const count = 500
+	for i := range count {
+		query := ask([]string{"www.example.com.", "big.example.com.", "alias.example.com."}[i%3], dns.TypeTXT)
+		query.Id = uint16(i)
+		queries = append(queries, packed(t, query))
+	}
+	go func() { _, _ = conn.Write(framed(queries...)) }()
+	for i := range count {
+		if answer := readFrame(t, conn); answer.Id != uint16(i) || answer.Truncated {
+			t.Fatalf("answer %d: %v", i, answer)
+		}
+	}
+}
+
+func TestTCPTakesFramesInPieces(t *testing.T) {
+	s := serve(t, world(t), false, "127.0.0.1:0")
+	conn := dial(t, "tcp", s.Addrs()[0])
+	padded := withOptions(ask("www.example.com.", dns.TypeA), rawOption(dns.EDNS0PADDING, make([]byte, 9000)...))
+	stream := framed(packed(t, ask("mail.example.com.", dns.TypeA)), packed(t, padded), packed(t, ask("text.example.com.", dns.TypeTXT)))
+	go func() {
+		for piece := range slices.Chunk(stream, 7) {
+			if _, err := conn.Write(piece); err != nil {
+				return
+			}
+		}
+	}()
+	for range 3 {
+		if answer := readFrame(t, conn); len(answer.Answer) != 1 {
+			t.Errorf("%v", answer)
+		}
+	}
+}
+
+func TestTCPClosesOnWhatIsNoDNS(t *testing.T) {
+	s := serve(t, world(t), false, "127.0.0.1:0")
+	conn := dial(t, "tcp", s.Addrs()[0])
+	if _, err := conn.Write(append(framed(packed(t, ask("mail.example.com.", dns.TypeA))), 0, 2, 'h', 'i')); err != nil {
+		t.Fatal(err)
+	}
+	readFrame(t, conn)
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("after a frame too short for DNS: %v, want the end", err)
+	}
+}
+
+func TestTCPLimits(t *testing.T) {
+	for _, c := range []struct {
+		what           string
+		max, perClient int
+	}{{"in all", 2, 10}, {"of one client", 10, 2}} {
+		t.Run(c.what, func(t *testing.T) {
+			snapshot := world(t)
+			snapshot.Config.Server.TCP.Max, snapshot.Config.Server.TCP.PerClient = c.max, c.perClient
+			s := serve(t, snapshot, false, "127.0.0.1:0")
+			query := framed(packed(t, ask("mail.example.com.", dns.TypeA)))
+			for range 2 {
+				conn := dial(t, "tcp", s.Addrs()[0])
+				if _, err := conn.Write(query); err != nil {
+					t.Fatal(err)
+				}
+				readFrame(t, conn)
+			}
+			if _, err := dial(t, "tcp", s.Addrs()[0]).Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the third connection: %v, want the end", err)
+			}
+			if n := s.Counters(); n.Refused != 1 || n.Accepted != 2 || n.Open != 2 {
+				t.Errorf("counters %+v", n)
+			}
+		})
+	}
+}
+
+func TestTCPClosesIdleAndDrippingConnections(t *testing.T) {
+	snapshot := world(t)
+	snapshot.Config.Server.TCP.Idle = 100 * time.Millisecond
+	s := serve(t, snapshot, false, "127.0.0.1:0")
+	idle, dripping := dial(t, "tcp", s.Addrs()[0]), dial(t, "tcp", s.Addrs()[0])
+	go func() {
+		for range time.Tick(10 * time.Millisecond) {
+			if _, err := dripping.Write([]byte{0xff}); err != nil {
+				return
+			}
+		}
+	}()
+	for _, conn := range []net.Conn{idle, dripping} {
+		var timeout net.Error
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+			t.Errorf("read: %v, want the end", err)
+		}
+	}
+}
+
+func TestTCPGivesUpOnClientsThatDoNotRead(t *testing.T) {
+	snapshot := world(t)
+	snapshot.Config.Server.TCP.Idle = 100 * time.Millisecond
+	s := serve(t, snapshot, false, "127.0.0.1:0")
+	conn := dial(t, "tcp", s.Addrs()[0])
+	queries := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), 1000)
+	for {
+		if _, err := conn.Write(queries); err != nil {
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				t.Errorf("the server went on waiting")
+			}
+			return
+		}
+	}
+}
