@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -23,8 +25,8 @@ const firstRound = 5 * time.Second
 type Lifecycle struct {
 	// Load builds the configuration's snapshot afresh, at start and for each reload.
 	Load func() (*zones.Snapshot, error)
-	// Reload asks for a reload with each value; nil: never.
-	Reload <-chan struct{}
+	// Reload asks for a reload with each signal; nil: never.
+	Reload <-chan os.Signal
 	// Ready, unless nil, is called once, when questions are being answered.
 	Ready func([]netip.AddrPort)
 	// Turned, unless nil, is told every verdict that turns. It must not block.
@@ -59,6 +61,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // building takes several times what serving does
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx) }()
 	if l.Ready != nil {
@@ -69,7 +72,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 		select {
 		case err := <-served:
 			watch.Close()
-			l.Logger.Info("stopped", "queries", s.Counters().Queries)
+			l.Logger.Info("stopped", "counted", s.Counters())
 			return err
 		case <-l.Reload:
 			next, err := l.reload(ctx, s, prober)
@@ -103,7 +106,9 @@ func (l *Lifecycle) reload(ctx context.Context, s *Server, prober *health.Prober
 	if err := old.Close(); err != nil {
 		l.Logger.Warn("closing the old configuration", "error", err)
 	}
-	l.Logger.Info("reloaded", "zones", len(snapshot.Config.Zones), "listen", join(s.Addrs()), "took", time.Since(begun).Round(time.Millisecond))
+	debug.FreeOSMemory()
+	l.Logger.Info("reloaded", "zones", len(snapshot.Config.Zones), "listen", join(s.Addrs()),
+		"took", time.Since(begun).Round(time.Millisecond), "counted", s.Counters())
 	return watch, nil
 }
 
@@ -139,6 +144,19 @@ func (l *Lifecycle) changed(changes []pools.Change) {
 		l.Logger.Log(context.Background(), level, "pool mode", "pool", c.Pool,
 			"family", c.Family.String(), "from", c.From.String(), "to", c.To.String())
 	}
+}
+
+// LogValue is the counters that tell how the server fares, for a log line.
+func (c Counters) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Uint64("queries", c.Queries),
+		slog.Uint64("tcp", c.TCP),
+		slog.Uint64("fail_open", c.FailedOpen),
+		slog.Uint64("truncated", c.Truncated),
+		slog.Uint64("dropped", c.Dropped),
+		slog.Uint64("panics", c.Panics),
+		slog.Uint64("tcp_refused", c.Refused),
+	)
 }
 
 func join(addrs []netip.AddrPort) string {

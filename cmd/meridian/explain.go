@@ -68,7 +68,7 @@ func question(args []string, client, resolver string) (server.Asked, error) {
 	if len(args) == 2 {
 		t, ok := dns.StringToType[strings.ToUpper(args[1])]
 		if !ok {
-			return asked, fmt.Errorf("%q is not a record type; A, AAAA, TXT ...", args[1])
+			return asked, fmt.Errorf("%q is not a record type; e.g. A, AAAA, TXT", args[1])
 		}
 		asked.Type = t
 	}
