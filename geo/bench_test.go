@@ -109,17 +109,18 @@ func BenchmarkWalk(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.close()
-	var down func(r record) int
-	down = func(r record) int {
-		if !db.isNode(r) {
+	var down func(r record, v4 bool) int
+	down = func(r record, v4 bool) int {
+		if !db.isNode(r) || !v4 && db.alias(r) {
 			return 1
 		}
 		x, y := db.split(r)
-		return down(x) + down(y)
+		return down(x, v4) + down(y, v4)
 	}
 	b.Run("own", func(b *testing.B) {
 		for b.Loop() {
-			down(0)
+			down(db.v4, true)
+			down(db.v6, false)
 		}
 	})
 	b.Run("library", func(b *testing.B) {

@@ -32,9 +32,10 @@ func (l *leaves) scope(leaf Leaf, k int) uint8 {
 type labeller struct {
 	leaves
 	rankings rankings
-	numbers  map[label]uint32 // of leaf records already met
-	paths    map[label]uint32 // likewise of paths
-	path     []uint8          // scopes that the nodes walked through have set
+	numbers  map[label]uint32  // of leaf records already met
+	recent   [1 << 12]numbered // some of numbers, much faster to ask: of a City database, five of six are here
+	paths    map[label]uint32  // likewise of paths
+	path     []uint8           // scopes that the nodes walked through have set
 
 	*trie          // of the family being labelled
 	shared []int32 // regions that all leaves below an inner node share
@@ -45,6 +46,13 @@ type labeller struct {
 // path before and a node that set further scopes, the first n, to its depth; a
 // leaf record is a path and the leaf at its end, with its depth and ranking.
 type label struct{ path, depth, n uint32 }
+
+// numbered is a label and its number.
+type numbered struct {
+	label
+	number uint32
+	used   bool
+}
 
 func newLabeller(r rankings) *labeller {
 	return &labeller{
@@ -123,7 +131,14 @@ func (l *labeller) fill(w walker, n uint32) {
 
 // record is the number of the leaf record with this ranking at w.
 func (l *labeller) record(w walker, ranking uint32) uint32 {
-	n := number(l.numbers, label{w.path, w.depth, ranking})
+	what := label{w.path, w.depth, ranking}
+	hash := (uint64(what.path)<<32 ^ uint64(what.depth)<<24 ^ uint64(what.n)) * 0x9e3779b97f4a7c15
+	recent := &l.recent[hash>>52]
+	if recent.used && recent.label == what {
+		return recent.number
+	}
+	n := number(l.numbers, what)
+	*recent = numbered{what, n, true}
 	if int(n)*l.size == len(l.flat) {
 		l.fill(w, uint32(l.rankings.regions))
 		l.flat = binary.NativeEndian.AppendUint32(l.flat, ranking)
