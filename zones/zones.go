@@ -99,6 +99,7 @@ func compilePools(cfg *config.Config, report *report) (*geo.Locator, *pools.Tree
 	}
 	tree, err := pools.Compile(cfg, locator)
 	report.adopt(err)
+	locator.Compiled()
 	return locator, tree
 }
 
