@@ -80,10 +80,19 @@ func (s *serving) client(subnet *clientSubnet, source netip.Addr) client {
 	}
 	addr := subnet.addr.Unmap()
 	mapped := uint8(subnet.addr.BitLen() - addr.BitLen()) // 96 for an IPv4-mapped address
-	if bits, private := s.snapshot.Geo.PrivateECS(addr); private {
+	if bits, private := s.private(addr); private {
 		return client{addr: source, scope: scopeFixed, bits: mapped + uint8(bits), apart: source.BitLen() != subnet.addr.BitLen()}
 	}
 	return client{addr: addr, scope: scopeDecided, bits: mapped, apart: mapped > 0}
+}
+
+// private is Locator.PrivateECS. Fast path: nearly all addresses are none of the
+// kinds that it could say yes to, which costs a tenth of asking it.
+func (s *serving) private(addr netip.Addr) (bits int, private bool) {
+	if !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !addr.IsUnspecified() {
+		return 0, false
+	}
+	return s.snapshot.Geo.PrivateECS(addr)
 }
 
 // scopeOf is the scope of an answer that d decided for c. A scope of 0 is for

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -96,6 +97,39 @@ func TestScopeOfAnAliasIsThatOfItsTarget(t *testing.T) {
 		query := packed(t, withOptions(ask("chain.example.com.", qtype), rawOption(dns.EDNS0SUBNET, subnet...)))
 		exchange(t, p, query, "203.0.113.9", false)
 		checkEcho(t, p, query, subnet, 25)
+	}
+}
+
+// TestPrivateIsWhatTheLocatorSays compares the fast path with the plain call at
+// the edges of every kind of address and in between.
+func TestPrivateIsWhatTheLocatorSays(t *testing.T) {
+	s := newServing(world(t))
+	for _, p := range []string{
+		"0.0.0.0/32", "10.0.0.0/8", "10.7.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",
+		"192.168.0.0/16", "198.51.100.0/24", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "64:ff9b::/96", "2001:db8::/32",
+		"fc00::/7", "fe80::/10", "fec0::/10", "ff02::/16",
+	} {
+		prefix := netip.MustParsePrefix(p)
+		addrs := []netip.Addr{prefix.Addr().Prev(), prefix.Addr()}
+		for range 20 {
+			last := prefix.Addr().AsSlice()
+			for i := range last {
+				if bit := 8*i + 8 - prefix.Bits(); bit > 0 {
+					last[i] |= byte(rand.Uint32()) & byte(1<<min(bit, 8)-1)
+				}
+			}
+			addr, _ := netip.AddrFromSlice(last)
+			addrs = append(addrs, addr)
+		}
+		for _, addr := range addrs {
+			if !addr.IsValid() {
+				continue
+			}
+			wantBits, want := s.snapshot.Geo.PrivateECS(addr)
+			if bits, got := s.private(addr); got != want || bits != wantBits {
+				t.Errorf("%s: %d %v, want %d %v", addr, bits, got, wantBits, want)
+			}
+		}
 	}
 }
 
