@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -226,7 +225,7 @@ func (l *Locator) Table(regions []config.Region) (*Table, error) {
 const maxRegions = 1<<16 - 1
 
 // Compiled says that all tables needed for now are made: what only compiling
-// needs is let go, and the memory given back to the system. A later Table or
+// needs is let go, and the pages of the database with it. A later Table or
 // Locate works as before, and reads again what it needs.
 func (l *Locator) Compiled() {
 	l.mu.Lock()
@@ -235,7 +234,6 @@ func (l *Locator) Compiled() {
 	if l.db != nil && l.db.mapped {
 		_ = forget(l.db.data) // only a hint to the kernel
 	}
-	debug.FreeOSMemory()
 }
 
 // gathered is the sources, read when first needed.
