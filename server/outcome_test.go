@@ -204,6 +204,19 @@ func TestTruncationIsAtTheVeryOctet(t *testing.T) {
 	}
 }
 
+// TestLongNSIDBehindALongQuestion has no room for anything else in 512 octets.
+func TestLongNSIDBehindALongQuestion(t *testing.T) {
+	p := newPaths(world(t, "nsid: test", "nsid: "+strings.Repeat("n", 255)))
+	for _, zone := range []string{"example.com.", "t.example.com.", "example.org."} {
+		name := strings.Repeat(strings.Repeat("l", 55)+".", 4) + zone
+		query := withOptions(ask(name, dns.TypeA), rawOption(dns.EDNS0NSID))
+		query.IsEdns0().SetUDPSize(512)
+		if answer := exchange(t, p, packed(t, query), "198.51.100.7", false); !answer.Truncated {
+			t.Errorf("%s: %v", zone, answer)
+		}
+	}
+}
+
 func TestCaseOfTheQuestionComesBack(t *testing.T) {
 	p := newPaths(world(t))
 	for _, name := range []string{"wWw.ExAmPlE.cOm.", "Q.T.eXample.com.", "ALIAS.example.COM.", "NOTHING.EXAMPLE.COM.", "a.SUB.Example.com.", "X.tree.EXAMPLE.com."} {

@@ -51,6 +51,7 @@ func (s *serving) newReply(out []byte, q *query, stream bool) reply {
 			a.limit -= 4 + len(q.edns.subnet.raw)
 		}
 	}
+	a.fits(0) // a long NSID leaves no room behind a long question
 	return a
 }
 

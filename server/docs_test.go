@@ -1,0 +1,25 @@
+package server
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"meridian/config"
+)
+
+// TestTheExampleOfTheManualLoads loads the YAML of docs/server.md.
+func TestTheExampleOfTheManualLoads(t *testing.T) {
+	page, err := os.ReadFile("../docs/server.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("docs/server.md has no example")
+	}
+	if _, _, err := config.Parse("docs/server.md", []byte(example)); err != nil {
+		t.Error(err)
+	}
+}
