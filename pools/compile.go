@@ -48,7 +48,8 @@ type compiler struct {
 	ofV6    []uint32
 	nextOf  []uint32 // by target: the next one of the same address, or none
 	groupOf []uint32 // by region, then no region: its group in the pool being compiled, or none
-	mine    []uint32 // the regions of the pool being compiled, in the order of the configuration
+	mine    []uint32 // the regions of the pool being compiled, in the order of the configuration; no region comes last
+	key     []byte   // of c.tables, being made
 }
 
 func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {

@@ -58,7 +58,7 @@ web/e [unknown] without a region: last, and a region has an eligible member
 			down:      "web/a web/b",
 			want: `web/a! [down] down: its IPv4 address is down
 web/b! [down] down: its IPv4 address is down
-web/c* [unknown] nearest region with an eligible member: 10008 km, which its bias of -50 makes 20015 km; "near", "far" are nearer and have none
+web/c* [unknown] nearest region with an eligible member: 10008 km, which its bias of -50 makes 20015 km; "near", "far" are nearer and have none eligible
 `,
 		},
 		{

@@ -59,16 +59,20 @@ func (c *compiler) regionOf(m *config.Member) uint32 {
 // table is the geo table that ranks the regions of the pool being compiled.
 // Pools with the same regions have the same one.
 func (c *compiler) table(from *config.Pool) uint32 {
-	var key []byte
-	var regions []config.Region
-	for _, region := range c.mine {
-		if int(region) < len(c.cfg.Regions) {
-			key = binary.LittleEndian.AppendUint32(key, region)
-			regions = append(regions, c.cfg.Regions[region])
-		}
+	ranked := c.mine
+	if last := len(ranked) - 1; int(ranked[last]) == len(c.cfg.Regions) {
+		ranked = ranked[:last] // no region
 	}
-	if table, ok := c.tables[string(key)]; ok {
+	c.key = c.key[:0]
+	for _, region := range ranked {
+		c.key = binary.LittleEndian.AppendUint32(c.key, region)
+	}
+	if table, ok := c.tables[string(c.key)]; ok {
 		return table
+	}
+	regions := make([]config.Region, len(ranked))
+	for i, region := range ranked {
+		regions[i] = c.cfg.Regions[region]
 	}
 	table, err := c.tree.where.Table(regions)
 	if err != nil {
@@ -77,7 +81,7 @@ func (c *compiler) table(from *config.Pool) uint32 {
 	}
 	number := uint32(len(c.tree.tables))
 	c.tree.tables = append(c.tree.tables, table)
-	c.tables[string(key)] = number
+	c.tables[string(c.key)] = number
 	return number
 }
 

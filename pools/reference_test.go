@@ -365,7 +365,7 @@ func TestDecideMatchesTheReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer where.Close()
-	for range 100 {
+	for range 60 {
 		text := randomWorld(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)
