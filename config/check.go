@@ -18,6 +18,7 @@ const (
 	maxInterval = 24 * time.Hour
 	maxInARow   = 1000
 	maxPort     = 65535
+	maxWarnDays = 3650
 )
 
 func (d *decoder) checks(to *[]Check) reader {
@@ -41,12 +42,10 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	if kind := child(n, "type"); kind != nil {
 		d.checkType(&c.Type)(kind)
 	}
-	if c.Type != TCPConnect {
-		c.overHTTP()
-	}
+	c.ofType()
 	d.mapping(n, d.checkKeys(c))
 	if c.Type == TCPConnect {
-		d.required(n, "port", "a tcp check has no port of its own: write 1 to 65535")
+		d.required(n, "port", fmt.Sprintf("a %s check has no port of its own: write 1 to %d", c.Type, maxPort))
 	}
 	d.checkTimes(n, c)
 	if node := child(n, "tls"); node != nil && (c.TLS.Cert == "") != (c.TLS.Key == "") {
@@ -54,12 +53,12 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	}
 }
 
-func checkTypes() []string { return []string{string(HTTP), string(HTTPS), string(TCPConnect)} }
+func checkTypes() []string {
+	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS)}
+}
 
 // laterChecks are types of check that this version does not have.
-func laterChecks() []string {
-	return []string{"tls", "grpc", "dns", "icmp", "exec", "push", "http2"}
-}
+func laterChecks() []string { return []string{"grpc", "dns", "icmp", "exec", "push"} }
 
 func (d *decoder) checkType(to *CheckType) reader {
 	return into(to, func(n *yaml.Node) (CheckType, bool) {
@@ -77,8 +76,6 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "timeout", read: d.duration(&c.Timeout, time.Millisecond, maxInterval)},
 		{name: "rise", read: d.whole(&c.Rise, 1, maxInARow)},
 		{name: "fall", read: d.whole(&c.Fall, 1, maxInARow)},
-	}
-	http := []field{
 		{name: "method", read: into(&c.Method, d.method)},
 		{name: "path", read: into(&c.Path, d.requestPath)},
 		{name: "host", read: into(&c.Host, d.host)},
@@ -86,30 +83,31 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "status", read: d.status(&c.Status)},
 		{name: "body", read: d.pattern(&c.Body)},
 		{name: "follow_redirects", read: d.flag(&c.FollowRedirects)},
-	}
-	https := []field{{name: "tls", read: d.tls(&c.TLS)}}
-	tcp := []field{
+		{name: "tls", read: d.tls(&c.TLS)},
 		{name: "send", read: d.text(&c.Send)},
 		{name: "expect", read: d.pattern(&c.Expect)},
 	}
-	switch c.Type {
-	case HTTP:
-		misfit(c.Type, https, tcp)
-	case HTTPS:
-		misfit(c.Type, tcp)
-	case TCPConnect:
-		misfit(c.Type, http, https)
-	}
-	return slices.Concat(keys, http, https, tcp)
-}
-
-// misfit refuses keys that a check of this type does not have.
-func misfit(checkType CheckType, groups ...[]field) {
-	for _, keys := range groups {
-		for i := range keys {
-			keys[i].refused = "does not fit a check of type " + string(checkType)
+	for i := range keys {
+		if c.Type != "" && !slices.Contains(typesWith(keys[i].name), c.Type) {
+			keys[i].refused = "does not fit a check of type " + string(c.Type)
 		}
 	}
+	return keys
+}
+
+// typesWith are the types of check that have a key.
+func typesWith(key string) []CheckType {
+	switch key {
+	case "method", "path", "headers", "status", "body", "follow_redirects":
+		return []CheckType{HTTP, HTTPS}
+	case "host":
+		return []CheckType{HTTP, HTTPS, TLS}
+	case "tls":
+		return []CheckType{HTTPS, TLS}
+	case "send", "expect":
+		return []CheckType{TCPConnect}
+	}
+	return []CheckType{HTTP, HTTPS, TCPConnect, TLS}
 }
 
 // checkTimes holds the timeout within the interval: probes of one address
@@ -127,7 +125,7 @@ func (d *decoder) checkTimes(n *yaml.Node, c *Check) {
 		"at most the interval")
 }
 
-// tls reads how an https check verifies its peer.
+// tls reads how a check over TLS verifies its peer.
 func (d *decoder) tls(t *CheckTLS) reader {
 	var keyPos Pos // told by CertPos: the two are loaded together
 	return func(n *yaml.Node) {
@@ -137,6 +135,7 @@ func (d *decoder) tls(t *CheckTLS) reader {
 			{name: "key", read: d.path(&t.Key, &keyPos)},
 			{name: "server_name", read: into(&t.ServerName, d.host)},
 			{name: "insecure", read: d.flag(&t.Insecure)},
+			{name: "warn_days", read: d.whole(&t.WarnDays, 0, maxWarnDays)},
 		})
 	}
 }

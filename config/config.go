@@ -91,6 +91,7 @@ const (
 	HTTP       CheckType = "http"
 	HTTPS      CheckType = "https"
 	TCPConnect CheckType = "tcp"
+	TLS        CheckType = "tls"
 )
 
 // Check says how an endpoint's address is probed and what turns its verdict.
@@ -104,7 +105,7 @@ type Check struct {
 	Fall            int // failures in a row before down
 	Method          string
 	Path            string
-	Host            string // Host header and SNI; empty: the address
+	Host            string // http, https: Host header; https, tls: name to verify; empty: the address
 	Headers         []Header
 	Status          []StatusRange
 	Body            *regexp.Regexp // nil: any
@@ -121,7 +122,7 @@ type Header struct{ Name, Value string }
 // StatusRange is an inclusive range of HTTP status codes.
 type StatusRange struct{ From, To int }
 
-// CheckTLS says how an https check verifies its peer.
+// CheckTLS says how a check over TLS verifies its peer.
 type CheckTLS struct {
 	CA         string // path of a PEM bundle; empty: the system's roots
 	CAPos      Pos
@@ -129,6 +130,7 @@ type CheckTLS struct {
 	CertPos    Pos
 	ServerName string // name to verify; empty: Host, else the address
 	Insecure   bool   // no verification
+	WarnDays   int    // log a warning when the certificate has fewer days left; 0: never
 }
 
 // Policy is how a pool picks among its members.

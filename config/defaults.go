@@ -32,6 +32,7 @@ func newDefaults() defaults {
 			Timeout:  2 * time.Second, // or the interval, where that is shorter
 			Rise:     2,
 			Fall:     3,
+			TLS:      CheckTLS{WarnDays: 14},
 		},
 		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true},
 		member: Member{Weight: 1, Enabled: true},
@@ -39,13 +40,24 @@ func newDefaults() defaults {
 	}
 }
 
-// overHTTP fills in what only checks over HTTP have.
-func (c *Check) overHTTP() {
-	c.Method = "GET"
-	c.Path = "/"
-	c.Status = []StatusRange{{From: 200, To: 299}}
-	c.Port = 80
-	if c.Type == HTTPS {
-		c.Port = 443
+// ofType fills in what only checks of c's type have.
+func (c *Check) ofType() {
+	switch c.Type {
+	case HTTP, HTTPS:
+		c.Method = "GET"
+		c.Path = "/"
+		c.Status = []StatusRange{{From: 200, To: 299}}
 	}
+	c.Port = defaultPort(c.Type)
+}
+
+// defaultPort is where a check of a type probes unless told; 0: it must be told.
+func defaultPort(t CheckType) int {
+	switch t {
+	case HTTP:
+		return 80
+	case HTTPS, TLS:
+		return 443
+	}
+	return 0
 }

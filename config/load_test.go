@@ -48,7 +48,7 @@ zones:
     names:
       www: {pool: web}
 `)
-	ok := []StatusRange{{200, 299}}
+	ok, warn := []StatusRange{{200, 299}}, CheckTLS{WarnDays: 14}
 	want := &Config{
 		File: "config.yaml",
 		Server: Server{
@@ -60,9 +60,9 @@ zones:
 		Geo:     Geo{Default: "us"},
 		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},
 		Checks: []Check{
-			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, Pos: Pos{5, 3}},
-			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, Pos: Pos{6, 3}},
-			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Pos: Pos{7, 3}},
+			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{5, 3}},
+			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{6, 3}},
+			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, TLS: warn, Pos: Pos{7, 3}},
 		},
 		Pools: []Pool{{
 			Name: "web", Policy: Weighted, Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, Pos: Pos{9, 3},
@@ -117,7 +117,7 @@ checks:
     status: [200, 300-399]
     body: ^ok$
     follow_redirects: true
-    tls: {ca: ca.pem, cert: c.pem, key: k.pem, server_name: a.example, insecure: true}
+    tls: {ca: ca.pem, cert: c.pem, key: k.pem, server_name: a.example, insecure: true, warn_days: 30}
   t: {type: tcp, port: 25, send: "EHLO\r\n", expect: "^2.."}
 pools:
   web:
@@ -160,7 +160,7 @@ zones:
 			Headers:         []Header{{"User-Agent", "probe"}, {"X-Key", "a: b"}},
 			Status:          []StatusRange{{200, 200}, {300, 399}},
 			FollowRedirects: true,
-			TLS:             CheckTLS{CA: "ca.pem", CAPos: Pos{38, 15}, Cert: "c.pem", CertPos: Pos{38, 29}, Key: "k.pem", ServerName: "a.example", Insecure: true},
+			TLS:             CheckTLS{CA: "ca.pem", CAPos: Pos{38, 15}, Cert: "c.pem", CertPos: Pos{38, 29}, Key: "k.pem", ServerName: "a.example", Insecure: true, WarnDays: 30},
 			Pos:             Pos{24, 3},
 		},
 		"^ok$", "EHLO\r\n", "^2..",

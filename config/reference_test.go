@@ -32,7 +32,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"geo":           {"geo: {?: 1}"},
 		"geo.networks":  {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
 		"regions":       {"regions: {a: {?: 1}}"},
-		"checks":        {"checks: {a: {type: https, ?: 1}}", "checks: {a: {type: tcp, ?: 1}}", "checks: {a: {type: http, ?: 1}}"},
+		"checks":        {"checks: {a: {type: https, ?: 1}}", "checks: {a: {type: tcp, ?: 1}}", "checks: {a: {type: http, ?: 1}}", "checks: {a: {type: tls, ?: 1}}"},
 		"checks.tls":    {"checks: {a: {type: https, tls: {?: 1}}}"},
 		"pools":         {"pools: {a: {?: 1}}"},
 		"pools.members": {"pools: {a: {members: [{?: 1}]}}"},
@@ -109,7 +109,7 @@ func TestTheReferenceHasTheDefaults(t *testing.T) {
 	d := newDefaults()
 	https := d.check
 	https.Type = HTTPS
-	https.overHTTP()
+	https.ofType()
 	for key, want := range map[string]any{
 		"workers":      d.server.Workers,
 		"udp_size":     d.server.UDPSize,
@@ -121,6 +121,7 @@ func TestTheReferenceHasTheDefaults(t *testing.T) {
 		"timeout":      d.check.Timeout,
 		"rise":         d.check.Rise,
 		"fall":         d.check.Fall,
+		"warn_days":    d.check.TLS.WarnDays,
 		"method":       https.Method,
 		"path":         https.Path,
 		"min_up":       d.pool.MinUp.N,

@@ -8,6 +8,7 @@ type Result struct {
 	Reason  string        // a sentence with the evidence, e.g. `connect: connection refused`
 	Latency time.Duration // from the start of the probe to its outcome
 	At      time.Time     // when the probe began
+	Expires time.Time     // when the peer's certificate ends, or another of its chain; zero: none was seen
 }
 
 // historySize is how many results are kept for each target.

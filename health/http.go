@@ -82,7 +82,7 @@ func (t *trial) visit(ctx context.Context, v visit) (evidence string, next *visi
 	}
 	defer hangUp()
 	if v.url.Scheme == string(config.HTTPS) {
-		if conn, err = t.handshake(conn, t.serverName(v)); err != nil {
+		if conn, err = t.handshake(conn, t.serverName(v), "http/1.1"); err != nil {
 			return "", nil, err
 		}
 		defer conn.Close() // tells the peer; hangUp or ctx ends that too

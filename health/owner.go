@@ -31,6 +31,7 @@ type entry struct {
 	since   time.Time // of the verdict
 	cause   Result    // the one that turned it
 	history history
+	quiet   time.Time // no line about its certificate before this
 
 	probing bool
 	began   time.Time // of the last probe
@@ -121,6 +122,7 @@ func (o *owner) record(r report) {
 	}
 	o.waiting.add(e, e.nextDue())
 	e.history.add(r.result)
+	o.warnExpiry(e, r.result)
 	if r.result.Outcome == Inconclusive {
 		o.logInconclusive(e, r.result)
 		return

@@ -105,8 +105,10 @@ func newChecker(c *config.Check) (*checker, []flaw) {
 		flaws = made.prepareHTTP()
 	case config.TCPConnect:
 		made.run = probeTCP
+	case config.TLS:
+		made.run = probeTLS
 	default:
-		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https or tcp"}}
+		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp or tls"}}
 	}
 	loaded, digest, more := loadCredentials(c.TLS)
 	made.credentials = loaded

@@ -19,9 +19,10 @@ type probe func(ctx context.Context, t *trial) (evidence string, err error)
 // trial is one probe under way.
 type trial struct {
 	*checker
-	addr  netip.Addr
-	dial  Dial
-	doing string // the step under way, e.g. "connecting": what a timeout interrupted
+	addr    netip.Addr
+	dial    Dial
+	doing   string    // the step under way, e.g. "connecting": what a timeout interrupted
+	expires time.Time // when the first of the certificates seen ends; zero: none was seen
 }
 
 // probe runs the check against addr once, within its timeout.
@@ -32,7 +33,7 @@ func (c *checker) probe(parent context.Context, addr netip.Addr, dial Dial, log 
 	began := time.Now()
 	evidence, err := t.run(ctx, log)
 	r := t.result(ctx, evidence, err)
-	r.At, r.Latency = began, time.Since(began)
+	r.At, r.Latency, r.Expires = began, time.Since(began), t.expires
 	if parent.Err() != nil {
 		r.Outcome = Inconclusive // cut short, and nobody waits for it
 	}

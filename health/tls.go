@@ -1,6 +1,8 @@
 package health
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,20 +18,44 @@ type credentials struct {
 	certs []tls.Certificate // to show to the peer, at most one
 }
 
-// handshake speaks TLS on conn and verifies that the peer is name. There is no
-// session to resume: each probe sees the certificate that is served now.
-func (t *trial) handshake(conn net.Conn, name string) (*tls.Conn, error) {
+// probeTLS passes when the peer completes a handshake with a certificate that
+// can be trusted. Nothing is sent in it, so any protocol inside will do.
+func probeTLS(ctx context.Context, t *trial) (string, error) {
+	conn, hangUp, err := t.connect(ctx, t.check.Port)
+	if err != nil {
+		return "", err
+	}
+	defer hangUp()
+	secure, err := t.handshake(conn, t.peerName())
+	if err != nil {
+		return "", err
+	}
+	secure.Close()
+	return "certificate expires " + when(t.expires, time.Now()), nil
+}
+
+// peerName is the name that the peer's certificate must have: the check's,
+// else the host that it asks for, else the address.
+func (t *trial) peerName() string {
+	return cmp.Or(t.check.TLS.ServerName, t.check.Host, t.addr.WithZone("").String())
+}
+
+// handshake speaks TLS on conn and verifies that the peer is name; protocols
+// are what is offered to speak inside (ALPN, RFC 7301). There is no session to
+// resume: each probe sees the certificate that is served now.
+func (t *trial) handshake(conn net.Conn, name string, protocols ...string) (*tls.Conn, error) {
 	t.doing = "negotiating TLS"
 	secure := tls.Client(conn, &tls.Config{
 		RootCAs:            t.roots,
 		Certificates:       t.certs,
 		ServerName:         name,
 		InsecureSkipVerify: t.check.TLS.Insecure,
-		NextProtos:         []string{"http/1.1"},
+		NextProtos:         protocols,
 	})
 	if err := secure.Handshake(); err != nil {
 		return nil, handshakeFinding(err)
 	}
+	t.expires = earlier(t.expires, lastsUntil(secure.ConnectionState()))
 	return secure, nil
 }
 

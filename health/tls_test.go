@@ -16,7 +16,6 @@ import (
 func TestHTTPSProbesVerifyTheirPeer(t *testing.T) {
 	ours, theirs := newAuthority(t), newNamedAuthority(t, "Other Authority")
 	ok := says(page("200 OK", ""))
-	day := 24 * time.Hour
 	past, future := time.Now().Add(-2*day).UTC(), time.Now().Add(2*day).UTC()
 	named := func(names ...string) tls.Certificate {
 		return ours.issue(t, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = names, nil })
@@ -91,6 +90,77 @@ func TestHTTPSProbesVerifyTheirPeer(t *testing.T) {
 			want(t, r, c.want, c.reason)
 		})
 	}
+}
+
+func TestTLSProbesVerifyTheirPeer(t *testing.T) {
+	ours, theirs := newAuthority(t), newNamedAuthority(t, "Other Authority")
+	past := time.Now().Add(-2 * day).UTC()
+	expired := ours.issue(t, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = past.Add(-day), past })
+	long := ours.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(100 * day) })
+	tomorrow := "certificate expires on " + time.Now().Add(day).UTC().Format(time.DateOnly) + ", in 0 days"
+	cases := []struct {
+		name   string
+		handle func(net.Conn)
+		change func(*config.Check)
+		want   Outcome
+		reason string
+	}{
+		{name: "good, whatever is spoken inside", handle: over(ours.issue(t, nil), silent), want: Passed, reason: tomorrow},
+		{
+			name: "good for the address", handle: over(ours.issue(t, nil), silent), want: Passed, reason: tomorrow,
+			change: func(c *config.Check) { c.Host = "" },
+		},
+		{
+			name: "good for the server name, whatever the host", handle: over(ours.issue(t, nil), silent), want: Passed, reason: tomorrow,
+			change: func(c *config.Check) { c.Host, c.TLS.ServerName = "b.example", "www.example.com" },
+		},
+		{
+			name: "outliving its authority", handle: over(long, silent), want: Passed,
+			reason: "certificate expires on " + ours.cert.NotAfter.Format(time.DateOnly) + ", in 1 day",
+		},
+		{
+			name: "outliving its authority, and nothing is verified", handle: over(long, silent), want: Passed,
+			reason: "certificate expires on " + time.Now().Add(100*day).UTC().Format(time.DateOnly) + ", in 99 days",
+			change: func(c *config.Check) { c.TLS.Insecure = true },
+		},
+		{name: "expired", handle: over(expired, silent), want: Failed, reason: "certificate expired on " + past.Format(time.DateOnly)},
+		{
+			name: "for another name", handle: over(ours.issue(t, nil), silent), want: Failed,
+			reason: `certificate is for "www.example.com", "127.0.0.1", want "other.example"`,
+			change: func(c *config.Check) { c.Host = "other.example" },
+		},
+		{name: "of an unknown authority", handle: over(theirs.issue(t, nil), silent), want: Failed, reason: `certificate is signed by "CN=Other Authority", an unknown authority`},
+		{name: "no TLS but a greeting", handle: func(conn net.Conn) { io.WriteString(conn, "220 mail.example.com\r\n") }, want: Failed, reason: `peer does not speak TLS: it sent "220 m"`},
+		{name: "no TLS but noise without end", handle: endless("\x00\xff\x1b"), want: Failed, reason: `peer does not speak TLS: it sent "\x00\xff\x1b\x00\xff"`},
+		{name: "handshake records without end", handle: endless("\x16\x03\x03\x00\x01\x02"), want: Failed},
+		{name: "a handshake message beyond all bounds", handle: then(func(conn net.Conn) { io.WriteString(conn, "\x16\x03\x03\x40\x00\x02\xff\xff\xff") }, endless("x")), want: Failed},
+		{name: "warnings without end", handle: endless("\x15\x03\x03\x00\x02\x01\x00"), want: Failed},
+		{name: "drips", handle: drips("\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"), change: hurry, want: Failed, reason: "timeout after 750ms while negotiating TLS"},
+		{name: "a hang", handle: silent, change: hurry, want: Failed, reason: "timeout after 750ms while negotiating TLS"},
+		{name: "a hang-up", handle: func(net.Conn) {}, want: Failed},
+		{name: "a reset", handle: resets, want: Failed},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			e := serve(t, c.handle)
+			check := tlsCheck(e, ours.file)
+			if c.change != nil {
+				c.change(&check)
+			}
+			r := probeOnce(t, check, e)
+			if c.reason == "" {
+				c.reason = r.Reason // it depends on what comes first
+			}
+			want(t, r, c.want, c.reason)
+		})
+	}
+}
+
+func tlsCheck(e *endpoint, ca string) config.Check {
+	c := httpsCheck(e, ca)
+	c.Type = config.TLS
+	return c
 }
 
 // selfSigned is an authority's own certificate, which nobody else signed.

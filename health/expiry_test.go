@@ -1,0 +1,120 @@
+package health
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meridian/config"
+)
+
+func TestACertificateNearItsEndIsToldOnceADayAndTurnsNothing(t *testing.T) {
+	cases := []struct {
+		name     string
+		warnDays int
+		want     []string // lines in the three days and an hour that are watched
+	}{
+		{"never", 0, nil},
+		{"too early yet, then two days before the end", 2, []string{"days=1", "days=0"}},
+		{"from the first probe on", 14, []string{"days=3", "days=2", "days=1", "days=0"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAuthority(t)
+				cert := a.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(4*day - time.Hour) })
+				check := config.Check{
+					Name: "front", Type: config.TLS, Port: 443, Host: "www.example.com",
+					Interval: time.Hour, Timeout: time.Second, Rise: 2, Fall: 3,
+					TLS: config.CheckTLS{Insecure: true, WarnDays: c.warnDays},
+				}
+				book, turns := &logBook{}, &listener{}
+				p := NewProber(Options{Dial: presents(cert), Logger: book.logger()})
+				ctx, stop := context.WithCancel(t.Context())
+				go p.Run(ctx)
+				if _, err := p.Watch(targetsOf(&check, addrs(1)), turns.turned); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(3*day + 2*time.Hour)
+				stop()
+				<-p.stopped
+				got := linesWith(book, "certificate expires soon")
+				for i, line := range got {
+					if i < len(c.want) && !strings.HasSuffix(line, c.want[i]) || !strings.Contains(line, "check=front address=10.0.0.0") {
+						t.Errorf("line %d: %s", i, line)
+					}
+				}
+				if len(got) != len(c.want) {
+					t.Errorf("%d lines, want %d:\n%s", len(got), len(c.want), strings.Join(got, "\n"))
+				}
+				if heard := turns.heard(); len(heard) != 1 || heard[0].To != Up {
+					t.Errorf("turns %v, want one to up", heard)
+				}
+			})
+		})
+	}
+}
+
+// presents is a dialer that reaches a peer with a certificate.
+func presents(cert tls.Certificate) Dial {
+	return func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			_ = tls.Server(server, &tls.Config{Certificates: []tls.Certificate{cert}}).Handshake()
+		}()
+		return client, nil
+	}
+}
+
+func linesWith(b *logBook, what string) []string {
+	var found []string
+	for _, line := range b.lines() {
+		if strings.Contains(line, what) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func TestTheEndOfAChainIsThatOfItsFirstToExpire(t *testing.T) {
+	now := time.Now()
+	ends := func(days ...int) (chain []*x509.Certificate) {
+		for _, d := range days {
+			chain = append(chain, &x509.Certificate{NotAfter: now.Add(time.Duration(d) * day)})
+		}
+		return chain
+	}
+	cases := []struct {
+		name  string
+		state tls.ConnectionState
+		want  int // days
+	}{
+		{"the leaf", tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{ends(5, 50, 500)}}, 5},
+		{"an authority between", tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{ends(50, 5, 500)}}, 5},
+		{"the longest-lived of two chains", tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{ends(50, 5), ends(50, 40)}}, 40},
+		{"the leaf alone where nothing was verified", tls.ConnectionState{PeerCertificates: ends(7, 3)}, 7},
+	}
+	for _, c := range cases {
+		if got := daysLeft(lastsUntil(c.state), now); got != c.want {
+			t.Errorf("%s: %d days, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestEveryProbeOverTLSTellsWhenTheCertificateEnds(t *testing.T) {
+	a := newAuthority(t)
+	e := serve(t, over(a.issue(t, nil), says(page("500 Oops", ""))))
+	secure, plain := httpsCheck(e, a.file), httpCheck(serve(t, says(page("200 OK", ""))))
+	if r := probeOnce(t, secure, e); r.Outcome != Failed || daysLeft(r.Expires, time.Now()) != 0 || r.Expires.IsZero() {
+		t.Errorf("https: %+v", r)
+	}
+	if r := probeAddr(t, plain, e.Addr()); !r.Expires.IsZero() {
+		t.Errorf("http: %+v", r)
+	}
+}
