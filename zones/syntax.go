@@ -76,17 +76,25 @@ func explain(text string) (what, hint string) {
 	if token == `"unbalanced brace"` || token == `"extra closing brace"` {
 		what, token = strings.Trim(token, `"`), ""
 	}
-	const form = "want NAME TTL TYPE DATA"
+	switch what {
+	case "unbalanced brace":
+		return neverClosed, ""
+	case "extra closing brace":
+		return `")" closes nothing`, ""
+	case "unexpected newline":
+		return "the record has no data", form
+	case "unknown RR type":
+		return what, "want TYPE0 to TYPE65535"
+	}
+	return explainToken(what, token)
+}
+
+const form = "want NAME TTL TYPE DATA"
+
+// explainToken is explain where the message hangs on the token that the parser met.
+func explainToken(what, token string) (string, string) {
 	verb, object, _ := strings.Cut(what, " ")
 	switch {
-	case what == "unbalanced brace":
-		return neverClosed, ""
-	case what == "extra closing brace":
-		return `")" closes nothing`, ""
-	case what == "unexpected newline":
-		return "the record has no data", form
-	case what == "unknown RR type":
-		return what, "want TYPE0 to TYPE65535"
 	case token == `"\n"` || token == `""` || token == `" "`:
 		return bad(what), "the record ends too early"
 	case verb == "expecting" && strings.HasPrefix(object, "$"):
