@@ -11,18 +11,21 @@ import (
 )
 
 // listener is one address that questions come in on. The server's lock guards it.
+//
+// Its workers stay as many as they were: a socket that shares its port and is
+// closed takes along what the kernel gave it a moment before.
 type listener struct {
 	server  *Server
 	asked   netip.AddrPort // as configured
 	addr    netip.AddrPort // with the real port
 	tcp     *tcpListener
 	udp     []*udpWorker
-	started int // how many of udp run; tcp runs when any does
+	started bool
 }
 
-// newListener binds TCP on asked; grow binds UDP. TCP is first because it can
-// tell that somebody else listens there: UDP sockets share a port.
-func (s *Server) newListener(asked netip.AddrPort) (*listener, error) {
+// newListener binds asked, UDP once for each of workers where the system can
+// share a port. TCP is first because it can tell that somebody else listens there.
+func (s *Server) newListener(asked netip.AddrPort, workers int) (*listener, error) {
 	// A port that the kernel picked for TCP may be taken for UDP: it picks again.
 	const tries = 10
 	for try := 1; ; try++ {
@@ -31,7 +34,7 @@ func (s *Server) newListener(asked netip.AddrPort) (*listener, error) {
 		if l.tcp, l.addr, err = s.listenTCP(asked); err != nil {
 			return nil, err
 		}
-		if err = l.grow(1); err == nil {
+		if err = l.listenUDP(workers); err == nil {
 			return l, nil
 		}
 		l.stop()
@@ -41,12 +44,12 @@ func (s *Server) newListener(asked netip.AddrPort) (*listener, error) {
 	}
 }
 
-// grow binds UDP sockets until there are n, where the system can share a port.
-func (l *listener) grow(n int) error {
+// listenUDP binds a UDP socket for each worker.
+func (l *listener) listenUDP(workers int) error {
 	if !reusePort {
-		n = min(n, 1)
+		workers = 1
 	}
-	for len(l.udp) < n {
+	for range workers {
 		conn, err := listenUDP(l.addr)
 		if err != nil {
 			return fmt.Errorf("listen on %s, UDP: %w", l.asked, err)
@@ -56,33 +59,23 @@ func (l *listener) grow(n int) error {
 	return nil
 }
 
-// shrink stops UDP workers until there are n.
-func (l *listener) shrink(n int) {
-	n = max(n, 1)
-	for len(l.udp) > n {
-		last := len(l.udp) - 1
-		l.udp[last].stop(last < l.started)
-		l.udp = l.udp[:last]
-		l.started = min(l.started, last)
-	}
-}
-
-// start lets those answer that do not yet.
+// start lets the sockets answer, unless they do.
 func (l *listener) start() {
-	if l.started == 0 {
-		go l.tcp.run()
+	if l.started {
+		return
 	}
-	for _, w := range l.udp[l.started:] {
+	l.started = true
+	go l.tcp.run()
+	for _, w := range l.udp {
 		go w.run()
 	}
-	l.started = len(l.udp)
 }
 
 // stop closes all sockets, when the queries already received are answered.
 func (l *listener) stop() {
-	l.tcp.stop(l.started > 0)
-	for i, w := range l.udp {
-		w.stop(i < l.started)
+	l.tcp.stop(l.started)
+	for _, w := range l.udp {
+		w.stop(l.started)
 	}
 }
 

@@ -107,9 +107,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return errors.New("serve: Listen comes first, and Serve once")
 	}
 	s.started = true
-	for _, l := range s.listeners {
-		l.start()
-	}
+	s.startLocked()
 	s.mu.Unlock()
 
 	<-ctx.Done()
@@ -139,11 +137,8 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 		s.listeners = listeners
 	}
 	before := s.current.Swap(next)
-	for _, l := range s.listeners {
-		if s.started {
-			l.start()
-		}
-		l.shrink(next.workers())
+	if s.started {
+		s.startLocked()
 	}
 	stop(gone)
 	s.crew.retire(before)
@@ -161,7 +156,7 @@ func (s *Server) bindLocked(next *serving, kept []*listener) ([]*listener, error
 			kept = slices.Delete(kept, i, i+1)
 			continue
 		}
-		l, err := s.newListener(asked)
+		l, err := s.newListener(asked, next.workers())
 		if err != nil {
 			stop(opened)
 			return nil, err
@@ -169,16 +164,13 @@ func (s *Server) bindLocked(next *serving, kept []*listener) ([]*listener, error
 		opened = append(opened, l)
 		listeners = append(listeners, l)
 	}
-	for _, l := range listeners {
-		if err := l.grow(next.workers()); err != nil {
-			stop(opened)
-			for _, l := range s.listeners {
-				l.shrink(s.current.Load().workers())
-			}
-			return nil, err
-		}
-	}
 	return listeners, nil
+}
+
+func (s *Server) startLocked() {
+	for _, l := range s.listeners {
+		l.start()
+	}
 }
 
 // without is the listeners of all that are not in kept.
