@@ -44,7 +44,8 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	}
 	c.ofType()
 	d.mapping(n, d.checkKeys(c))
-	if c.Type == TCPConnect {
+	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && child(n, "tls") != nil
+	if c.Type == TCPConnect || c.Type == GRPC {
 		d.required(n, "port", fmt.Sprintf("a %s check has no port of its own: write 1 to %d", c.Type, maxPort))
 	}
 	d.checkTimes(n, c)
@@ -54,11 +55,11 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 }
 
 func checkTypes() []string {
-	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS)}
+	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS), string(GRPC)}
 }
 
 // laterChecks are types of check that this version does not have.
-func laterChecks() []string { return []string{"grpc", "dns", "icmp", "exec", "push"} }
+func laterChecks() []string { return []string{"dns", "icmp", "exec", "push"} }
 
 func (d *decoder) checkType(to *CheckType) reader {
 	return into(to, func(n *yaml.Node) (CheckType, bool) {
@@ -83,9 +84,11 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "status", read: d.status(&c.Status)},
 		{name: "body", read: d.pattern(&c.Body)},
 		{name: "follow_redirects", read: d.flag(&c.FollowRedirects)},
+		{name: "http2", read: d.flag(&c.HTTP2)},
 		{name: "tls", read: d.tls(&c.TLS)},
 		{name: "send", read: d.text(&c.Send)},
 		{name: "expect", read: d.pattern(&c.Expect)},
+		{name: "service", read: into(&c.Service, d.word)},
 	}
 	for i := range keys {
 		if c.Type != "" && !slices.Contains(typesWith(keys[i].name), c.Type) {
@@ -98,16 +101,18 @@ func (d *decoder) checkKeys(c *Check) []field {
 // typesWith are the types of check that have a key.
 func typesWith(key string) []CheckType {
 	switch key {
-	case "method", "path", "headers", "status", "body", "follow_redirects":
+	case "method", "path", "headers", "status", "body", "follow_redirects", "http2":
 		return []CheckType{HTTP, HTTPS}
 	case "host":
-		return []CheckType{HTTP, HTTPS, TLS}
+		return []CheckType{HTTP, HTTPS, TLS, GRPC}
 	case "tls":
-		return []CheckType{HTTPS, TLS}
+		return []CheckType{HTTPS, TLS, GRPC}
 	case "send", "expect":
 		return []CheckType{TCPConnect}
+	case "service":
+		return []CheckType{GRPC}
 	}
-	return []CheckType{HTTP, HTTPS, TCPConnect, TLS}
+	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC}
 }
 
 // checkTimes holds the timeout within the interval: probes of one address

@@ -92,6 +92,7 @@ const (
 	HTTPS      CheckType = "https"
 	TCPConnect CheckType = "tcp"
 	TLS        CheckType = "tls"
+	GRPC       CheckType = "grpc"
 )
 
 // Check says how an endpoint's address is probed and what turns its verdict.
@@ -105,14 +106,17 @@ type Check struct {
 	Fall            int // failures in a row before down
 	Method          string
 	Path            string
-	Host            string // http, https: Host header; https, tls: name to verify; empty: the address
+	Host            string // http, https, grpc: host asked for; over TLS the name to verify; empty: the address
 	Headers         []Header
 	Status          []StatusRange
 	Body            *regexp.Regexp // nil: any
 	FollowRedirects bool
+	HTTP2           bool // http, https: speak HTTP/2 (RFC 9113), else HTTP/1.1
+	Secure          bool // over TLS: https and tls always, grpc where the file has tls
 	TLS             CheckTLS
 	Send            string         // tcp: written after connecting
 	Expect          *regexp.Regexp // tcp: read until it matches; nil: connecting is enough
+	Service         string         // grpc: whose health is asked for; empty: the server's as a whole
 	Pos             Pos
 }
 

@@ -61,7 +61,7 @@ zones:
 		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},
 		Checks: []Check{
 			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{5, 3}},
-			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{6, 3}},
+			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, Secure: true, TLS: warn, Pos: Pos{6, 3}},
 			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, TLS: warn, Pos: Pos{7, 3}},
 		},
 		Pools: []Pool{{
@@ -117,6 +117,7 @@ checks:
     status: [200, 300-399]
     body: ^ok$
     follow_redirects: true
+    http2: true
     tls: {ca: ca.pem, cert: c.pem, key: k.pem, server_name: a.example, insecure: true, warn_days: 30}
   t: {type: tcp, port: 25, send: "EHLO\r\n", expect: "^2.."}
 pools:
@@ -159,21 +160,21 @@ zones:
 			Method: "HEAD", Path: "/healthz?full=1", Host: "www.example.com",
 			Headers:         []Header{{"User-Agent", "probe"}, {"X-Key", "a: b"}},
 			Status:          []StatusRange{{200, 200}, {300, 399}},
-			FollowRedirects: true,
-			TLS:             CheckTLS{CA: "ca.pem", CAPos: Pos{38, 15}, Cert: "c.pem", CertPos: Pos{38, 29}, Key: "k.pem", ServerName: "a.example", Insecure: true, WarnDays: 30},
-			Pos:             Pos{24, 3},
+			FollowRedirects: true, HTTP2: true, Secure: true,
+			TLS: CheckTLS{CA: "ca.pem", CAPos: Pos{39, 15}, Cert: "c.pem", CertPos: Pos{39, 29}, Key: "k.pem", ServerName: "a.example", Insecure: true, WarnDays: 30},
+			Pos: Pos{24, 3},
 		},
 		"^ok$", "EHLO\r\n", "^2..",
 		Zone{
 			Name: "example.com.", Contact: `first\.last.example.com.`, NegativeTTL: 1<<31 - 1,
-			File: "zones/example.com.zone", FilePos: Pos{60, 11}, Pos: Pos{55, 3},
+			File: "zones/example.com.zone", FilePos: Pos{61, 11}, Pos: Pos{56, 3},
 			Nameservers: []Nameserver{
-				{Name: "ns1.example.com.", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Pos: Pos{56, 19}},
-				{Name: "ns2.example.net.", Pos: Pos{56, 50}},
+				{Name: "ns1.example.com.", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Pos: Pos{57, 19}},
+				{Name: "ns2.example.net.", Pos: Pos{57, 50}},
 			},
 			Names: []BalancedName{
-				{Name: "example.com.", Pool: "web", Pos: Pos{62, 7}},
-				{Name: "*.t.example.com.", Pool: "spare", TTL: 5, Answers: 2, Pos: Pos{63, 7}},
+				{Name: "example.com.", Pool: "web", Pos: Pos{63, 7}},
+				{Name: "*.t.example.com.", Pool: "spare", TTL: 5, Answers: 2, Pos: Pos{64, 7}},
 			},
 		},
 	}

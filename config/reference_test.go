@@ -32,7 +32,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"geo":           {"geo: {?: 1}"},
 		"geo.networks":  {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
 		"regions":       {"regions: {a: {?: 1}}"},
-		"checks":        {"checks: {a: {type: https, ?: 1}}", "checks: {a: {type: tcp, ?: 1}}", "checks: {a: {type: http, ?: 1}}", "checks: {a: {type: tls, ?: 1}}"},
+		"checks":        everyType(),
 		"checks.tls":    {"checks: {a: {type: https, tls: {?: 1}}}"},
 		"pools":         {"pools: {a: {?: 1}}"},
 		"pools.members": {"pools: {a: {members: [{?: 1}]}}"},
@@ -57,6 +57,15 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 	}
 }
 
+// everyType is a document with a check of each type.
+func everyType() []string {
+	var documents []string
+	for _, kind := range checkTypes() {
+		documents = append(documents, "checks: {a: {type: "+kind+", ?: 1}}")
+	}
+	return documents
+}
+
 // knownKeys is what the message about an unknown key lists.
 func knownKeys(t *testing.T, document string) []string {
 	t.Helper()
@@ -72,7 +81,7 @@ func knownKeys(t *testing.T, document string) []string {
 func tables(text string) map[string][]string {
 	found := make(map[string][]string)
 	heading := ""
-	row := regexp.MustCompile("^\\| `([a-z_]+)` \\|")
+	row := regexp.MustCompile("^\\| `([a-z0-9_]+)` \\|")
 	for line := range strings.Lines(text) {
 		if title, ok := strings.CutPrefix(line, "## "); ok {
 			heading = strings.TrimSpace(title)

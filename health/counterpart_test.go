@@ -77,6 +77,8 @@ backend none
 		return func(c *config.Check) { c.Send, c.Expect = send, regexp.MustCompile(expect) }
 	}
 	follow := func(c *config.Check) { c.FollowRedirects = true }
+	http2 := func(c *config.Check) { c.HTTP2 = true }
+	secure := func(c *config.Check) { c.Secure = true }
 	expires := regexp.MustCompile("^certificate expires on [-0-9]{10}, in 29 days$")
 	expired := regexp.MustCompile("^certificate expired on 2020-01-02$")
 	mismatch := regexp.MustCompile(`^certificate is for "www.example.com", want "other.example"$`)
@@ -99,6 +101,11 @@ backend none
 		{"nginx over tcp", of(config.TCPConnect, ports[0], talk("nonsense\r\n\r\n", "400 Bad Request")), Passed, regexp.MustCompile("^answer matches")},
 		{"haproxy over http", of(config.HTTP, ports[3], body("ok")), Passed, ok},
 		{"haproxy over https", of(config.HTTPS, ports[4], body("ok")), Passed, ok},
+		{"nginx over HTTP/2", of(config.HTTPS, ports[1], body("ok"), http2), Passed, ok},
+		{"nginx over HTTP/2 in clear, which it is not set to", of(config.HTTP, ports[0], http2), Failed, regexp.MustCompile("looked like an HTTP/1.1 header")},
+		{"nginx over gRPC, which it does not serve", of(config.GRPC, ports[1], secure), Failed, regexp.MustCompile("^status 404, want an answer of gRPC$")},
+		{"haproxy over HTTP/2", of(config.HTTPS, ports[4], body("ok"), http2), Passed, ok},
+		{"haproxy over HTTP/2 in clear", of(config.HTTP, ports[3], body("ok"), http2), Passed, ok},
 		{"haproxy over tls", of(config.TLS, ports[4]), Passed, expires},
 		{"haproxy with nothing behind it", of(config.HTTP, ports[5]), Failed, sick},
 		{"haproxy over tcp", of(config.TCPConnect, ports[3]), Passed, regexp.MustCompile("^connected$")},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -82,28 +83,64 @@ func (t *trial) visit(ctx context.Context, v visit) (evidence string, next *visi
 	}
 	defer hangUp()
 	if v.url.Scheme == string(config.HTTPS) {
-		if conn, err = t.handshake(conn, t.serverName(v), "http/1.1"); err != nil {
+		secure, err := t.handshake(conn, t.serverName(v), t.protocol())
+		if err != nil {
 			return "", nil, err
 		}
-		defer conn.Close() // tells the peer; hangUp or ctx ends that too
+		defer secure.Close() // tells the peer; hangUp or ctx ends that too
+		conn = secure
 	}
-	t.doing = "sending the request"
-	req := t.request(v)
-	if err := req.Write(conn); err != nil {
-		return "", nil, err
-	}
-	in := &io.LimitedReader{R: conn, N: maxHeader}
-	resp, err := t.readHeader(in, req)
+	a, err := t.ask(ctx, conn, t.request(v))
 	if err != nil {
 		return "", nil, err
 	}
-	if t.check.FollowRedirects && redirects(resp) {
-		next, err = v.redirected(resp)
+	if t.check.FollowRedirects && redirects(a.Response) {
+		next, err = v.redirected(a.Response)
 		return "", next, err
 	}
-	evidence, err = t.judge(resp, in)
+	evidence, err = t.judge(a)
 	return evidence, nil, err
 }
+
+// protocol is what the check speaks, by its name in a TLS handshake.
+func (t *trial) protocol() string {
+	if t.check.HTTP2 {
+		return http2Name
+	}
+	return "http/1.1"
+}
+
+// answer is what came of a request, up to its body. The Body is not to be
+// closed: that would read it to its end.
+type answer struct {
+	*http.Response
+	in *io.LimitedReader // what it is read from; nil over HTTP/2, where the transport bounds it
+}
+
+// ask sends a request on conn and reads the answer's header.
+func (t *trial) ask(ctx context.Context, conn net.Conn, req *http.Request) (answer, error) {
+	if t.check.HTTP2 {
+		resp, err := t.roundTrip2(ctx, conn, req)
+		return answer{resp, nil}, err
+	}
+	t.doing = "sending the request"
+	if err := req.Write(conn); err != nil {
+		return answer{}, err
+	}
+	in := &io.LimitedReader{R: conn, N: maxHeader}
+	resp, err := t.readHeader(in, req)
+	return answer{resp, in}, err
+}
+
+// more lets so many more bytes of the answer be read.
+func (a answer) more(bytes int64) {
+	if a.in != nil {
+		a.in.N = bytes
+	}
+}
+
+// cut reports whether the answer was longer than it was let be.
+func (a answer) cut() bool { return a.in != nil && a.in.N == 0 }
 
 // serverName is the name that the certificate must have: the check's, else the
 // host that is asked for.
@@ -125,7 +162,6 @@ func (t *trial) request(v visit) *http.Request {
 
 // readHeader reads up to the body of the final answer, past informational
 // ones (RFC 9110 15.2; 101 is final, as nothing but the new protocol follows it).
-// The Body it leaves is not to be closed: that would read it to its end.
 func (t *trial) readHeader(in *io.LimitedReader, req *http.Request) (*http.Response, error) {
 	t.doing = "waiting for the answer"
 	r := bufio.NewReader(in)
@@ -143,22 +179,22 @@ func (t *trial) readHeader(in *io.LimitedReader, req *http.Request) (*http.Respo
 }
 
 // judge decides by the status, then by the body, which must come to an end.
-func (t *trial) judge(resp *http.Response, in *io.LimitedReader) (string, error) {
-	if !wanted(t.check.Status, resp.StatusCode) {
-		return "", fmt.Errorf("status %d, want %s", resp.StatusCode, statusList(t.check.Status))
+func (t *trial) judge(a answer) (string, error) {
+	if !wanted(t.check.Status, a.StatusCode) {
+		return "", fmt.Errorf("status %d, want %s", a.StatusCode, statusList(t.check.Status))
 	}
 	t.doing = "reading the body"
-	in.N = 8 * maxBody // room for the framing of small chunks; the body itself is counted below
-	body, err := readBody(resp)
+	a.more(8 * maxBody) // room for the framing of small chunks; the body itself is counted below
+	body, err := readBody(a.Response)
 	switch {
-	case err != nil && in.N == 0:
+	case err != nil && a.cut():
 		return "", errLongBody
 	case err != nil:
 		return "", err
 	case t.check.Body != nil && !t.check.Body.Match(body):
 		return "", fmt.Errorf("body does not match %q; it begins %s", t.check.Body, excerpt(string(body)))
 	}
-	return "status " + strconv.Itoa(resp.StatusCode), nil
+	return "status " + strconv.Itoa(a.StatusCode), nil
 }
 
 // readBody returns the first maxLook bytes, after it saw the body end within

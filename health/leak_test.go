@@ -38,7 +38,8 @@ func TestProbesOfBadEndpointsLeaveNothingBehind(t *testing.T) {
 		plain, secure := httpCheck(e), httpsCheck(e, a.file)
 		connect := *tcpCheck()
 		connect.Port = int(e.Port())
-		for _, c := range []config.Check{plain, secure, connect} {
+		multiplexed, alone, call := http2Check(e), tlsCheck(e, a.file), grpcCheck(e)
+		for _, c := range []config.Check{plain, secure, connect, multiplexed, alone, call} {
 			c.Interval, c.Timeout = 100*time.Millisecond, 50*time.Millisecond
 			targets = append(targets, Target{&c, e.Addr()})
 		}
@@ -50,7 +51,7 @@ func TestProbesOfBadEndpointsLeaveNothingBehind(t *testing.T) {
 	if unknown := w.FirstRound(t.Context()); unknown > 0 {
 		t.Errorf("%d targets have no verdict", unknown)
 	}
-	for bad[0].connections() < 9 { // three rounds
+	for bad[0].connections() < 18 { // three rounds
 		runtime.Gosched()
 	}
 	stop()

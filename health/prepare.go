@@ -107,8 +107,10 @@ func newChecker(c *config.Check) (*checker, []flaw) {
 		made.run = probeTCP
 	case config.TLS:
 		made.run = probeTLS
+	case config.GRPC:
+		made.run = probeGRPC
 	default:
-		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp or tls"}}
+		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls or grpc"}}
 	}
 	loaded, digest, more := loadCredentials(c.TLS)
 	made.credentials = loaded

@@ -1,0 +1,62 @@
+package health
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// http2Name is HTTP/2 in a TLS handshake (RFC 9113 3.2).
+const http2Name = "h2"
+
+// http2Window is how many bytes a peer may send before they are read: what one
+// probe can be made to hold.
+const http2Window = 64 << 10
+
+// roundTrip2 makes one request of HTTP/2 on conn: over TLS where the handshake
+// chose it, else without asking first, as both sides know it (RFC 9113 3.3).
+// The end of conn ends all that it starts.
+func (t *trial) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request) (*http.Response, error) {
+	t.doing = "waiting for the answer"
+	scheme, protocols := "http", new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	if secure, ok := conn.(*tls.Conn); ok {
+		if err := speaksHTTP2(secure); err != nil {
+			return nil, err
+		}
+		scheme = "https"
+		protocols.SetHTTP2(true)
+	}
+	hand := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	transport := &http.Transport{
+		DialContext:            hand,
+		DialTLSContext:         hand,
+		Protocols:              protocols,
+		DisableCompression:     true, // the body is taken as it comes
+		MaxResponseHeaderBytes: maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerConnection: http2Window,
+			MaxReceiveBufferPerStream:     http2Window,
+		},
+	}
+	client, err := transport.NewClientConn(ctx, scheme, conn.RemoteAddr().String())
+	if err != nil {
+		return nil, err
+	}
+	req.Close = false // HTTP/2 has no such header, and the connection is closed anyway
+	resp, err := client.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("HTTP/2: %w", err)
+	}
+	return resp, nil
+}
+
+func speaksHTTP2(secure *tls.Conn) error {
+	chosen := secure.ConnectionState().NegotiatedProtocol
+	if chosen != http2Name {
+		return fmt.Errorf("peer does not speak HTTP/2: of the protocols offered it chose %q, want %q", chosen, http2Name)
+	}
+	return nil
+}
