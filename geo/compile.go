@@ -33,6 +33,10 @@ func (c *compiler) compile() (ref, error) {
 	return root, c.err
 }
 
+// noHome is a country of nobody's: what the built-in table says of private space,
+// where its source has errors, is passed over.
+const noHome ref = 0
+
 // overlay is what is known of a prefix of depth bits where networks says own,
 // the database r, and the built-in table home.
 func (c *compiler) overlay(own ref, r record, home ref, depth int) ref {
@@ -41,7 +45,7 @@ func (c *compiler) overlay(own ref, r record, home ref, depth int) ref {
 		case notOwn:
 			return c.known(r, home, 0, depth)
 		case apart:
-			return c.known(r, home, apartFlag, depth)
+			return c.known(r, noHome, apartFlag, depth)
 		default:
 			return ref(c.ids[c.own[own-firstOwn]])
 		}

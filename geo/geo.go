@@ -152,6 +152,9 @@ func (l *Locator) locate(addr netip.Addr) Location {
 	if at, ok := l.inDatabase(k, v4); ok {
 		return at
 	}
+	if _, private := l.PrivateECS(addr); private {
+		return l.fallback
+	}
 	if at, ok := l.inBuiltin(k, v4); ok {
 		return at
 	}

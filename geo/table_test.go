@@ -279,6 +279,9 @@ func TestDefaultRegionTakesWhomNothingPlaces(t *testing.T) {
 	for addr, want := range map[string]Location{
 		"10.1.1.1": {Lat: 53.35, Lon: -6.26, From: "default"},
 		"::1":      {Lat: 53.35, Lon: -6.26, From: "default"},
+		// The built-in table's source puts these two in a country.
+		"172.16.0.1":  {Lat: 53.35, Lon: -6.26, From: "default"},
+		"192.168.1.1": {Lat: 53.35, Lon: -6.26, From: "default"},
 	} {
 		l := openWith(t, config.Geo{Default: "eu-west"}, cities(3))
 		table, err := l.Table(cities(3))

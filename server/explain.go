@@ -24,8 +24,8 @@ type Asked struct {
 type Explanation struct {
 	Name     string            `json:"name"`
 	Type     string            `json:"type"`
-	Client   string            `json:"client"` // who decided
-	Source   string            `json:"source"` // ecs, resolver; default when neither is known
+	Client   string            `json:"client"` // who decided: an address, or the network of a client subnet
+	Source   string            `json:"source"` // what told: ecs, resolver; default when nothing places the client
 	Location ExplainedLocation `json:"location"`
 	Rcode    string            `json:"rcode"`
 	Answers  []ExplainedRecord `json:"answers"`
@@ -65,10 +65,13 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 		q.msg.Rcode = metaRcode(asked.Type)
 	}
 	place := snapshot.Geo.Locate(who.addr)
+	if place.From == "default" {
+		source = "default"
+	}
 	return Explanation{
 		Name:     string(asked.Name),
 		Type:     dns.Type(asked.Type).String(),
-		Client:   who.addr.String(),
+		Client:   asked.decider(who, source),
 		Source:   source,
 		Location: ExplainedLocation{place.Country, place.Lat, place.Lon, place.From},
 		Rcode:    dns.RcodeToString[q.msg.Rcode],
@@ -95,6 +98,14 @@ func (s *serving) asks(asked Asked) (who client, source string) {
 		return who, "ecs"
 	}
 	return who, "resolver"
+}
+
+// decider is who decided, as explanations write it.
+func (a *Asked) decider(who client, source string) string {
+	if source == "ecs" && !a.Client.IsSingleIP() {
+		return a.Client.Masked().String()
+	}
+	return who.addr.String()
 }
 
 // explained is the answer section; never nil, for the JSON's sake.

@@ -51,10 +51,10 @@ func TestExplainSaysWhoDecided(t *testing.T) {
 		off                    bool
 		client, source, answer string
 	}{
-		{"client subnet", Asked{Client: ecs, Resolver: resolver}, false, "198.51.100.0", "ecs", "192.0.2.1"},
-		{"client subnet alone", Asked{Client: ecs}, false, "198.51.100.0", "ecs", "192.0.2.1"},
+		{"client subnet", Asked{Client: ecs, Resolver: resolver}, false, "198.51.100.0/24", "ecs", "192.0.2.1"},
+		{"client subnet alone", Asked{Client: ecs}, false, "198.51.100.0/24", "ecs", "192.0.2.1"},
 		{"private subnet", Asked{Client: private, Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
-		{"private subnet alone", Asked{Client: private}, false, "10.0.0.0", "resolver", "192.0.2.1"},
+		{"private subnet alone", Asked{Client: private}, false, "10.0.0.0", "default", "192.0.2.1"},
 		{"resolver", Asked{Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
 		{"nobody", Asked{}, false, "0.0.0.0", "default", "192.0.2.1"},
 		{"ecs: false", Asked{Client: ecs, Resolver: resolver}, true, "203.0.113.9", "resolver", "192.0.2.3"},
