@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/geo"
 	"meridian/pools"
 	"meridian/zones"
 )
@@ -35,10 +36,15 @@ type Explanation struct {
 
 // ExplainedLocation is where the client stands.
 type ExplainedLocation struct {
-	Country   string  `json:"country"`
-	Latitude  float64 `json:"latitude"`
-	Longitude float64 `json:"longitude"`
-	From      string  `json:"from"` // what placed it: networks, database, built-in, default
+	Continent   string  `json:"continent,omitempty"`
+	Country     string  `json:"country"`
+	Subdivision string  `json:"subdivision,omitempty"`
+	City        string  `json:"city,omitempty"`
+	ASN         uint32  `json:"asn,omitempty"`
+	Latitude    float64 `json:"latitude"`
+	Longitude   float64 `json:"longitude"`
+	From        string  `json:"from"`              // what placed it: networks, database, built-in, default
+	Network     string  `json:"network,omitempty"` // the entry that did
 }
 
 // ExplainedRecord is a record of the answer section.
@@ -73,7 +79,7 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 		Type:     dns.Type(asked.Type).String(),
 		Client:   asked.decider(who, source),
 		Source:   source,
-		Location: ExplainedLocation{place.Country, place.Lat, place.Lon, place.From},
+		Location: explainedLocation(place),
 		Rcode:    dns.RcodeToString[q.msg.Rcode],
 		Answers:  explained(q.msg.Answer),
 		Scope:    int(q.scope),
@@ -98,6 +104,17 @@ func (s *serving) asks(asked Asked) (who client, source string) {
 		return who, "ecs"
 	}
 	return who, "resolver"
+}
+
+func explainedLocation(l geo.Location) ExplainedLocation {
+	e := ExplainedLocation{
+		Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision, City: l.City, ASN: l.ASN,
+		Latitude: l.Lat, Longitude: l.Lon, From: l.From,
+	}
+	if l.Network.IsValid() {
+		e.Network = l.Network.String()
+	}
+	return e
 }
 
 // decider is who decided, as explanations write it.

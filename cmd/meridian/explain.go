@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -66,11 +67,9 @@ func question(args []string, client, resolver string) (server.Asked, error) {
 	}
 	asked.Type = dns.TypeA
 	if len(args) == 2 {
-		t, ok := dns.StringToType[strings.ToUpper(args[1])]
-		if !ok {
-			return asked, fmt.Errorf("%q is not a record type; e.g. A, AAAA, TXT", args[1])
+		if asked.Type, err = parseType(args[1]); err != nil {
+			return asked, err
 		}
-		asked.Type = t
 	}
 	if client == "" && resolver == "" {
 		return asked, errors.New("no client; --client ADDR or --resolver ADDR says who asks")
@@ -86,6 +85,20 @@ func question(args []string, client, resolver string) (server.Asked, error) {
 		}
 	}
 	return asked, nil
+}
+
+// parseType reads a record type: its name, or TYPE and its number (RFC 3597 5).
+func parseType(s string) (uint16, error) {
+	upper := strings.ToUpper(s)
+	if t, ok := dns.StringToType[upper]; ok {
+		return t, nil
+	}
+	if number, ok := strings.CutPrefix(upper, "TYPE"); ok {
+		if n, err := strconv.ParseUint(number, 10, 16); err == nil {
+			return uint16(n), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a record type; e.g. A, AAAA, TXT, TYPE65280", s)
 }
 
 // parseNetwork reads an address, as the network of itself, or a network.

@@ -44,12 +44,23 @@ func describeSource(source string) string {
 	return "the default region"
 }
 
+// describeLocation is a place in words: city, subdivision, country, coordinates
+// and AS number, as far as they are known.
 func describeLocation(l server.ExplainedLocation) string {
 	var parts []string
-	if l.Country != "" {
-		parts = append(parts, l.Country)
+	for _, part := range []string{l.City, l.Subdivision, l.Country, l.Continent} {
+		if part != "" {
+			parts = append(parts, part)
+		}
 	}
-	return strings.Join(append(parts, fmt.Sprintf("%.2f, %.2f", l.Latitude, l.Longitude)), " at ")
+	place := strings.Join(append(parts, fmt.Sprintf("at %.2f, %.2f", l.Latitude, l.Longitude)), " ")
+	if l.ASN != 0 {
+		place += fmt.Sprintf(", AS%d", l.ASN)
+	}
+	if l.Network != "" {
+		place += " (" + l.Network + ")"
+	}
+	return place
 }
 
 func mark(chosen bool) string {

@@ -59,24 +59,15 @@ share, the next in turn, or the first that is up.`,
 	if errors.As(err, &exit) {
 		code = exit.code
 	}
-	if err.Error() != "" {
-		fmt.Fprintf(stderr, "meridian: %v\n", err)
-	}
+	fmt.Fprintf(stderr, "meridian: %v\n", err)
 	return code
 }
 
-// exitError ends the program with a code of its own. An empty message says
-// that everything was printed already.
+// exitError ends the program with a code of its own.
 type exitError struct {
 	code int
 	err  error
 }
 
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
+func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }

@@ -109,7 +109,7 @@ func regionsByAddress(cfg *config.Config) map[netip.Addr]string {
 	return regions
 }
 
-// checkURL is where the demo's check asks, and where /break and /mend live.
+// endpointURL is a page of an endpoint.
 func endpointURL(a netip.Addr, port int, path string) string {
 	return "http://" + net.JoinHostPort(a.String(), strconv.Itoa(port)) + path
 }
