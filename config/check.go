@@ -44,6 +44,9 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	}
 	c.ofType()
 	d.mapping(n, d.checkKeys(c))
+	if c.Type == DNS {
+		d.required(n, "query", "write the name to ask for")
+	}
 	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && child(n, "tls") != nil
 	if c.Type == TCPConnect || c.Type == GRPC {
 		d.required(n, "port", fmt.Sprintf("a %s check has no port of its own: write 1 to %d", c.Type, maxPort))
@@ -55,11 +58,11 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 }
 
 func checkTypes() []string {
-	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS), string(GRPC)}
+	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS), string(GRPC), string(DNS)}
 }
 
 // laterChecks are types of check that this version does not have.
-func laterChecks() []string { return []string{"dns", "icmp", "exec", "push"} }
+func laterChecks() []string { return []string{"icmp", "exec", "push"} }
 
 func (d *decoder) checkType(to *CheckType) reader {
 	return into(to, func(n *yaml.Node) (CheckType, bool) {
@@ -89,6 +92,10 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "send", read: d.text(&c.Send)},
 		{name: "expect", read: d.pattern(&c.Expect)},
 		{name: "service", read: into(&c.Service, d.word)},
+		{name: "query", read: into(&c.Query, d.domain)},
+		{name: "query_type", read: into(&c.QueryType, d.queryType)},
+		{name: "rcode", read: into(&c.Rcode, d.rcode)},
+		{name: "answer", read: d.pattern(&c.Answer)},
 	}
 	for i := range keys {
 		if c.Type != "" && !slices.Contains(typesWith(keys[i].name), c.Type) {
@@ -111,8 +118,10 @@ func typesWith(key string) []CheckType {
 		return []CheckType{TCPConnect}
 	case "service":
 		return []CheckType{GRPC}
+	case "query", "query_type", "rcode", "answer":
+		return []CheckType{DNS}
 	}
-	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC}
+	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS}
 }
 
 // checkTimes holds the timeout within the interval: probes of one address

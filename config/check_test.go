@@ -1,6 +1,10 @@
 package config
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/miekg/dns"
+)
 
 func TestChecksOverTLSAreSecure(t *testing.T) {
 	cfg := parse(t, `
@@ -21,5 +25,20 @@ checks:
 	}
 	if merged := cfg.Checks[6]; !merged.TLS.Insecure || merged.Service != "shop.Cart" {
 		t.Errorf("merged %+v", merged)
+	}
+}
+
+func TestADNSCheckAsksForAnAddressUnlessTold(t *testing.T) {
+	cfg := parse(t, `
+checks:
+  plain: {type: dns, query: WWW.Example.com}
+  told: {type: dns, port: 5353, query: example.com., query_type: soa, rcode: refused, answer: "^ns1"}
+`)
+	plain, told := cfg.Checks[0], cfg.Checks[1]
+	if plain.Port != 53 || plain.Query != "www.example.com." || plain.QueryType != dns.TypeA || plain.Rcode != dns.RcodeSuccess || plain.Answer != nil {
+		t.Errorf("%+v", plain)
+	}
+	if told.Port != 5353 || told.Query != "example.com." || told.QueryType != dns.TypeSOA || told.Rcode != dns.RcodeRefused || told.Answer.String() != "^ns1" {
+		t.Errorf("%+v", told)
 	}
 }

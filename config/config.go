@@ -93,6 +93,7 @@ const (
 	TCPConnect CheckType = "tcp"
 	TLS        CheckType = "tls"
 	GRPC       CheckType = "grpc"
+	DNS        CheckType = "dns"
 )
 
 // Check says how an endpoint's address is probed and what turns its verdict.
@@ -117,6 +118,10 @@ type Check struct {
 	Send            string         // tcp: written after connecting
 	Expect          *regexp.Regexp // tcp: read until it matches; nil: connecting is enough
 	Service         string         // grpc: whose health is asked for; empty: the server's as a whole
+	Query           Name           // dns: the name asked for
+	QueryType       uint16         // dns: the type asked for
+	Rcode           int            // dns: the response code wanted, 0 to 15
+	Answer          *regexp.Regexp // dns: what the data of a record in the answer must match; nil: none need be there
 	Pos             Pos
 }
 

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // defaults are the values of what a file leaves out, each the starting point of
@@ -47,6 +49,9 @@ func (c *Check) ofType() {
 		c.Method = "GET"
 		c.Path = "/"
 		c.Status = []StatusRange{{From: 200, To: 299}}
+	case DNS:
+		c.QueryType = dns.TypeA
+		c.Rcode = dns.RcodeSuccess
 	}
 	c.Port = defaultPort(c.Type)
 }
@@ -58,6 +63,8 @@ func defaultPort(t CheckType) int {
 		return 80
 	case HTTPS, TLS:
 		return 443
+	case DNS:
+		return 53
 	}
 	return 0
 }

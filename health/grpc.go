@@ -40,7 +40,7 @@ func (s serving) String() string {
 // check's service is serving. The whole of gRPC that it takes is one request
 // of HTTP/2 with a message of one field each way.
 func probeGRPC(ctx context.Context, t *trial) (string, error) {
-	conn, hangUp, err := t.connect(ctx, t.check.Port)
+	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
 		return "", err
 	}

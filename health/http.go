@@ -77,7 +77,7 @@ func defaultPort(scheme string) int {
 // visit makes one request. It returns evidence of success, or the next visit
 // where the peer redirects and the check follows.
 func (t *trial) visit(ctx context.Context, v visit) (evidence string, next *visit, err error) {
-	conn, hangUp, err := t.connect(ctx, v.port)
+	conn, hangUp, err := t.connect(ctx, "tcp", v.port)
 	if err != nil {
 		return "", nil, err
 	}

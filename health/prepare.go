@@ -109,8 +109,10 @@ func newChecker(c *config.Check) (*checker, []flaw) {
 		made.run = probeTLS
 	case config.GRPC:
 		made.run = probeGRPC
+	case config.DNS:
+		made.run = probeDNS
 	default:
-		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls or grpc"}}
+		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc or dns"}}
 	}
 	loaded, digest, more := loadCredentials(c.TLS)
 	made.credentials = loaded
@@ -145,6 +147,6 @@ func (c *checker) prepareHTTP() []flaw {
 func define(c *config.Check, files [sha256.Size]byte) definition {
 	plain := *c
 	plain.Name, plain.Pos, plain.TLS.CAPos, plain.TLS.CertPos = "", config.Pos{}, config.Pos{}, config.Pos{}
-	plain.Body, plain.Expect = nil, nil
-	return sha256.Sum256(fmt.Appendf(nil, "%#v %q %q %x", plain, c.Body, c.Expect, files))
+	plain.Body, plain.Expect, plain.Answer = nil, nil, nil
+	return sha256.Sum256(fmt.Appendf(nil, "%#v %q %q %q %x", plain, c.Body, c.Expect, c.Answer, files))
 }

@@ -56,11 +56,11 @@ func (t *trial) run(ctx context.Context, log *slog.Logger) (evidence string, err
 	return t.checker.run(ctx, t)
 }
 
-// connect opens a connection to a port of the target. hangUp closes it, and so
+// connect opens a connection over tcp or udp to a port of the target. hangUp closes it, and so
 // does the end of ctx: whatever is being read or written then fails at once.
-func (t *trial) connect(ctx context.Context, port int) (conn net.Conn, hangUp func(), err error) {
+func (t *trial) connect(ctx context.Context, network string, port int) (conn net.Conn, hangUp func(), err error) {
 	t.doing = "connecting"
-	conn, err = t.dial(ctx, "tcp", netip.AddrPortFrom(t.addr, uint16(port)).String())
+	conn, err = t.dial(ctx, network, netip.AddrPortFrom(t.addr, uint16(port)).String())
 	if err != nil {
 		return nil, nil, err
 	}

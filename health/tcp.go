@@ -14,7 +14,7 @@ const maxExpect = 16 << 10
 // probeTCP passes when the peer accepts a connection and, where the check
 // expects something, says it after it was sent what the check sends.
 func probeTCP(ctx context.Context, t *trial) (string, error) {
-	conn, hangUp, err := t.connect(ctx, t.check.Port)
+	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
 		return "", err
 	}

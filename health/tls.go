@@ -21,7 +21,7 @@ type credentials struct {
 // probeTLS passes when the peer completes a handshake with a certificate that
 // can be trusted. Nothing is sent in it, so any protocol inside will do.
 func probeTLS(ctx context.Context, t *trial) (string, error) {
-	conn, hangUp, err := t.connect(ctx, t.check.Port)
+	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
 		return "", err
 	}

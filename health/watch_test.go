@@ -289,6 +289,9 @@ func sample(t *testing.T, of reflect.Type) reflect.Value {
 	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
 		return v
+	case reflect.Uint16:
+		v.SetUint(7)
+		return v
 	case reflect.Bool:
 		v.SetBool(true)
 		return v
