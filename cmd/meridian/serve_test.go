@@ -169,6 +169,40 @@ func TestServeProbesBeforeTheFirstAnswerAndFollowsVerdicts(t *testing.T) {
 	stderr.await(t, `status 503`)
 }
 
+// TestServeWaitsFiveSecondsForTheFirstRound takes those: the bound is real time.
+func TestServeWaitsFiveSecondsForTheFirstRound(t *testing.T) {
+	t.Parallel()
+	hanging, err := net.Listen("tcp", "127.0.0.61:0") // takes connections and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hanging.Close()
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	text := fmt.Sprintf(`
+server: {listen: ["127.0.0.1:0"]}
+checks:
+  web: {type: http, port: %d, interval: 1m, timeout: 1m}
+pools:
+  web: {policy: failover, check: web, members: [{name: only, addresses: [127.0.0.61]}]}
+zones:
+  gslb.example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`, hanging.Addr().(*net.TCPAddr).Port)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	_, stderr := background(t, "serve", "-c", file)
+	at := stderr.await(t, `msg=serving listen=(\S+)`)[1]
+	if waited := time.Since(begun); waited < 5*time.Second {
+		t.Errorf("served after %v, with no verdict yet", waited)
+	}
+	stderr.await(t, `first round of probes unfinished; what is unknown counts as up" unknown=1`)
+	awaitAnswer(t, at, "www.gslb.example.com.", "127.0.0.61")
+}
+
 func TestServeReloadsOnHangupAndRefusesABadConfiguration(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.61", 0)
 	endpoint(t, "127.0.0.62", port)
