@@ -58,11 +58,11 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 }
 
 func checkTypes() []string {
-	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS), string(GRPC), string(DNS)}
+	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS), string(GRPC), string(DNS), string(ICMP)}
 }
 
 // laterChecks are types of check that this version does not have.
-func laterChecks() []string { return []string{"icmp", "exec", "push"} }
+func laterChecks() []string { return []string{"exec", "push"} }
 
 func (d *decoder) checkType(to *CheckType) reader {
 	return into(to, func(n *yaml.Node) (CheckType, bool) {
@@ -120,8 +120,10 @@ func typesWith(key string) []CheckType {
 		return []CheckType{GRPC}
 	case "query", "query_type", "rcode", "answer":
 		return []CheckType{DNS}
+	case "port":
+		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS}
 	}
-	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS}
+	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP}
 }
 
 // checkTimes holds the timeout within the interval: probes of one address

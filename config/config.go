@@ -94,13 +94,14 @@ const (
 	TLS        CheckType = "tls"
 	GRPC       CheckType = "grpc"
 	DNS        CheckType = "dns"
+	ICMP       CheckType = "icmp"
 )
 
 // Check says how an endpoint's address is probed and what turns its verdict.
 type Check struct {
 	Name            string
 	Type            CheckType
-	Port            int
+	Port            int // icmp: 0, it has none
 	Interval        time.Duration
 	Timeout         time.Duration
 	Rise            int // successes in a row before up

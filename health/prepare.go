@@ -111,8 +111,11 @@ func newChecker(c *config.Check) (*checker, []flaw) {
 		made.run = probeGRPC
 	case config.DNS:
 		made.run = probeDNS
+	case config.ICMP:
+		made.run = probeICMP
+		flaws = made.prepareICMP()
 	default:
-		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc or dns"}}
+		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc, dns or icmp"}}
 	}
 	loaded, digest, more := loadCredentials(c.TLS)
 	made.credentials = loaded

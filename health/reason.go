@@ -56,15 +56,23 @@ func timedOut(ctx context.Context, err error) bool {
 		errors.Is(err, os.ErrDeadlineExceeded)
 }
 
+// lack is an error that says that this machine cannot make a probe.
+type lack struct{ error }
+
+func (l lack) Unwrap() error { return l.error }
+
 // ours reports whether err says that this machine lacks something that the
 // probe needs, and so nothing of the endpoint.
 func ours(err error) bool {
-	for _, lack := range []error{
+	if errors.As(err, new(lack)) {
+		return true
+	}
+	for _, scarce := range []error{
 		syscall.EMFILE, syscall.ENFILE, // file descriptors
 		syscall.ENOBUFS, syscall.ENOMEM, // memory
 		syscall.EADDRNOTAVAIL, // ports, or any address of the family
 	} {
-		if errors.Is(err, lack) {
+		if errors.Is(err, scarce) {
 			return true
 		}
 	}
