@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
+	"time"
 )
 
 // listener is one address that questions come in on. The server's lock guards it.
@@ -37,7 +37,7 @@ func (s *Server) newListener(asked netip.AddrPort, workers int) (*listener, erro
 		if err = l.listenUDP(workers); err == nil {
 			return l, nil
 		}
-		l.stop()
+		l.close()
 		if asked.Port() != 0 || try == tries || !errors.Is(err, syscall.EADDRINUSE) {
 			return nil, err
 		}
@@ -71,21 +71,39 @@ func (l *listener) start() {
 	}
 }
 
-// stop closes all sockets, when the queries already received are answered.
-func (l *listener) stop() {
-	l.tcp.stop(l.started)
-	for _, w := range l.udp {
-		w.stop(l.started)
+// drainTime bounds how long what stops still answers, all sockets and
+// connections together.
+const drainTime = time.Second
+
+// stop closes all sockets of listeners when the queries already received are
+// answered, or drainTime has passed.
+func stop(listeners []*listener) {
+	end := time.Now().Add(drainTime)
+	for _, l := range listeners {
+		l.drain(end)
+	}
+	for _, l := range listeners {
+		l.close()
 	}
 }
 
-// stop stops listeners, all at once.
-func stop(listeners []*listener) {
-	var all sync.WaitGroup
-	for _, l := range listeners {
-		all.Go(l.stop)
+// drain lets whoever runs end by end.
+func (l *listener) drain(end time.Time) {
+	if !l.started {
+		return
 	}
-	all.Wait()
+	l.tcp.drain(end)
+	for _, w := range l.udp {
+		w.drain(end)
+	}
+}
+
+// close waits for whoever runs, and closes what is left open.
+func (l *listener) close() {
+	l.tcp.close(l.started)
+	for _, w := range l.udp {
+		w.close(l.started)
+	}
 }
 
 // network is proto for the family of addr: an IPv6 socket takes IPv6 only,

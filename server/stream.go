@@ -13,7 +13,7 @@ const (
 	// streamChunk is how much is answered before it is written: what a slow reader
 	// can make us hold is this and one more answer.
 	streamChunk = 16 << 10
-	// streamIn is how much is read at once; longer queries get their own room.
+	// streamIn is how much is read at once; longer queries get room as they come.
 	streamIn = 2 << 10
 	// writeTime is how long a client may take to make room for a chunk, where it
 	// may be idle longer than that.
@@ -28,24 +28,36 @@ type streamBuffers struct{ out []byte }
 
 // stream is one TCP connection. One goroutine runs it; only drain is for others.
 type stream struct {
-	server   *Server
-	conn     *net.TCPConn
-	source   netip.Addr
-	seat     uint      // where its responder is looked for first
-	in       []byte    // received and not answered yet
-	idle     time.Time // when the read deadline was set
-	draining atomic.Bool
+	server *Server
+	conn   *net.TCPConn
+	source netip.Addr
+	client netip.Addr                // whom the limit for each client counts it with
+	seat   uint                      // where its responder is looked for first
+	in     []byte                    // received and not answered yet
+	idle   time.Time                 // when the read deadline was set
+	end    atomic.Pointer[time.Time] // of draining; nil before
 }
 
 // seats deals out where streams look for a spare responder.
 func (s *Server) seat() uint { return uint(s.shared.values[tcpAccepted].Load()) }
 
 func newStream(s *Server, conn *net.TCPConn) *stream {
-	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	source := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
 	return &stream{
-		server: s, conn: conn, source: peer.Addr().Unmap().WithZone(""), seat: s.seat(),
+		server: s, conn: conn, source: source, client: clientNetwork(source), seat: s.seat(),
 		in: make([]byte, 0, streamIn),
 	}
+}
+
+// clientNetwork is the address of the network that counts as one client: by
+// IPv6 a single one has a whole /64 of addresses to come from (RFC 6177).
+func clientNetwork(source netip.Addr) netip.Addr {
+	const one = 64
+	if source.Is4() {
+		return source
+	}
+	network, _ := source.Prefix(one) // fails for a longer prefix than the family's only
+	return network.Addr()
 }
 
 // run reads and answers until the client ends, falls silent or reads nothing.
@@ -63,7 +75,9 @@ func (c *stream) run() {
 func (c *stream) receive() bool {
 	c.keepAlive()
 	for !c.whole() {
-		c.makeRoom()
+		if len(c.in) == cap(c.in) {
+			c.grow()
+		}
 		n, err := c.conn.Read(c.in[len(c.in):cap(c.in)])
 		if n == 0 && err != nil {
 			return false
@@ -78,15 +92,11 @@ func (c *stream) whole() bool {
 	return len(c.in) >= frameHead && len(c.in) >= frameHead+int(binary.BigEndian.Uint16(c.in))
 }
 
-// makeRoom makes room in in for the query that it begins with, at least.
-func (c *stream) makeRoom() {
-	need := streamIn
-	if len(c.in) >= frameHead {
-		need = max(need, frameHead+int(binary.BigEndian.Uint16(c.in)))
-	}
-	if cap(c.in) < need {
-		c.in = append(make([]byte, 0, need), c.in...)
-	}
+// grow makes room for more of the query that in, which is full, begins with: no
+// more than twice what came, so that a length alone takes no memory.
+func (c *stream) grow() {
+	whole := frameHead + int(binary.BigEndian.Uint16(c.in))
+	c.in = append(make([]byte, 0, min(2*cap(c.in), whole)), c.in...)
 }
 
 // keepAlive moves the read deadline on. It stands for a whole query, not for an octet,
@@ -95,20 +105,27 @@ func (c *stream) makeRoom() {
 func (c *stream) keepAlive() {
 	timeout := c.server.current.Load().config.TCP.Idle
 	now := time.Now()
-	if now.Sub(c.idle) < timeout/8 || c.draining.Load() {
+	if now.Sub(c.idle) < timeout/8 || c.end.Load() != nil {
 		return
 	}
 	c.idle = now
 	_ = c.conn.SetReadDeadline(now.Add(timeout)) // fails when closed, as Read will
-	if c.draining.Load() {
-		c.drain() // it came between
-	}
+	c.drainAnew()
 }
 
-// drain ends the connection once what was received is answered.
-func (c *stream) drain() {
-	c.draining.Store(true)
-	_ = c.conn.SetReadDeadline(time.Now().Add(streamDrain))
+// drain ends the connection once what was received is answered, at end at the latest.
+func (c *stream) drain(end time.Time) {
+	c.end.Store(&end)
+	c.drainAnew()
+}
+
+// drainAnew sets the deadlines of draining where that has begun. Whoever sets
+// another one calls it behind that: draining may have come between.
+func (c *stream) drainAnew() {
+	if end := c.end.Load(); end != nil {
+		_ = c.conn.SetReadDeadline(time.Now().Add(streamDrain))
+		_ = c.conn.SetWriteDeadline(*end)
+	}
 }
 
 // answer answers the whole queries that in begins with, and keeps the rest.
@@ -168,10 +185,14 @@ func (b *streamBuffers) keep(out []byte) {
 	}
 }
 
-// write sends out; a client that does not read is not waited for long.
+// write sends out; a client that does not read is not waited for long, and all
+// that is written while draining has one end.
 func (c *stream) write(out []byte) bool {
-	patience := min(writeTime, c.server.current.Load().config.TCP.Idle)
-	_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails when closed, as Write will
+	if c.end.Load() == nil {
+		patience := min(writeTime, c.server.current.Load().config.TCP.Idle)
+		_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails when closed, as Write will
+		c.drainAnew()
+	}
 	_, err := c.conn.Write(out)
 	return err == nil
 }

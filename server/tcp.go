@@ -22,11 +22,12 @@ type tcpListener struct {
 	server   *Server
 	listener *net.TCPListener
 	streams  sync.WaitGroup
+	closing  chan struct{} // closed when run is to end
 	done     chan struct{} // closed when run ends
 
 	mu        sync.Mutex // guards all below
 	open      map[*stream]struct{}
-	perClient map[netip.Addr]int
+	perClient map[netip.Addr]int // by stream.client
 	stopping  bool
 }
 
@@ -39,6 +40,7 @@ func (s *Server) listenTCP(asked netip.AddrPort) (*tcpListener, netip.AddrPort, 
 	t := &tcpListener{
 		server:    s,
 		listener:  l.(*net.TCPListener), // it is for networks of tcp
+		closing:   make(chan struct{}),
 		done:      make(chan struct{}),
 		open:      map[*stream]struct{}{},
 		perClient: map[netip.Addr]int{},
@@ -47,7 +49,7 @@ func (s *Server) listenTCP(asked netip.AddrPort) (*tcpListener, netip.AddrPort, 
 	return t, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
 }
 
-// run accepts until stop.
+// run accepts until drain.
 func (t *tcpListener) run() {
 	defer close(t.done)
 	pause := acceptPauseMin
@@ -60,7 +62,10 @@ func (t *tcpListener) run() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			time.Sleep(pause)
+			select {
+			case <-t.closing:
+			case <-time.After(pause):
+			}
 			pause = min(2*pause, acceptPauseMax)
 		}
 	}
@@ -88,11 +93,11 @@ func (t *tcpListener) admit(c *stream) bool {
 	limits := &t.server.current.Load().config.TCP
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.stopping || len(t.open) >= limits.Max || t.perClient[c.source] >= limits.PerClient {
+	if t.stopping || len(t.open) >= limits.Max || t.perClient[c.client] >= limits.PerClient {
 		return false
 	}
 	t.open[c] = struct{}{}
-	t.perClient[c.source]++
+	t.perClient[c.client]++
 	return true
 }
 
@@ -100,23 +105,29 @@ func (t *tcpListener) leave(c *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.open, c)
-	if t.perClient[c.source]--; t.perClient[c.source] == 0 {
-		delete(t.perClient, c.source)
+	if t.perClient[c.client]--; t.perClient[c.client] == 0 {
+		delete(t.perClient, c.client)
 	}
 }
 
-// stop closes the socket, and the connections when what they sent is answered.
-func (t *tcpListener) stop(running bool) {
+// drain accepts no more, and lets the connections end when what they sent is
+// answered, at end at the latest.
+func (t *tcpListener) drain(end time.Time) {
+	close(t.closing)
 	_ = t.listener.Close()
-	if !running {
-		return
-	}
 	<-t.done
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.stopping = true
 	for c := range t.open {
-		c.drain()
+		c.drain(end)
 	}
-	t.mu.Unlock()
-	t.streams.Wait()
+}
+
+// close waits for the connections, if any could come, and closes the socket.
+func (t *tcpListener) close(running bool) {
+	if running {
+		t.streams.Wait()
+	}
+	_ = t.listener.Close()
 }

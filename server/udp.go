@@ -18,8 +18,6 @@ const (
 	socketBuffer = 4 << 20
 	// receivePause is how long a worker waits after an error of its socket.
 	receivePause = 10 * time.Millisecond
-	// drainTime bounds how long a worker that stops answers what it still receives.
-	drainTime = time.Second
 )
 
 // past is a deadline that wakes whoever waits for a socket.
@@ -32,6 +30,7 @@ type udpWorker struct {
 	responder *Responder
 	server    *Server
 	stopping  atomic.Bool
+	end       time.Time // of draining; set before stopping
 	done      chan struct{}
 }
 
@@ -42,7 +41,7 @@ func newUDPWorker(s *Server, conn *net.UDPConn, addr netip.Addr) *udpWorker {
 	}
 }
 
-// run answers until stop, then what the socket still holds.
+// run answers until drain, then what the socket still holds.
 func (w *udpWorker) run() {
 	defer close(w.done)
 	if w.server.portable {
@@ -52,11 +51,18 @@ func (w *udpWorker) run() {
 	}
 }
 
-// stop ends the worker; one that runs answers first what was received.
-func (w *udpWorker) stop(running bool) {
+// drain tells the worker, which runs, to answer what was received and end, at
+// end at the latest. The deadlines come first: behind stopping the worker sets its own.
+func (w *udpWorker) drain(end time.Time) {
+	_ = w.conn.SetWriteDeadline(end) // these fail on a closed socket only
+	_ = w.conn.SetReadDeadline(past)
+	w.end = end
 	w.stopping.Store(true)
+}
+
+// close closes the socket, when the worker has ended if it runs.
+func (w *udpWorker) close(running bool) {
 	if running {
-		_ = w.conn.SetReadDeadline(past) // it fails on a closed socket only
 		<-w.done
 	}
 	_ = w.conn.Close()
@@ -64,7 +70,7 @@ func (w *udpWorker) stop(running bool) {
 }
 
 // portableDrain is how long the portable path, which cannot ask a socket
-// whether it is empty, answers after stop.
+// whether it is empty, answers after drain.
 const portableDrain = 50 * time.Millisecond
 
 // runPortable takes a packet at a time, on any system.

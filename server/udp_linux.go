@@ -120,7 +120,7 @@ func (b *batch) send(fd uintptr) bool {
 	return true
 }
 
-// runBatches answers batches until stop, then what the socket still holds.
+// runBatches answers batches until drain, then what the socket still holds.
 func (w *udpWorker) runBatches() {
 	raw, err := w.conn.SyscallConn()
 	if err != nil {
@@ -134,7 +134,7 @@ func (w *udpWorker) runBatches() {
 		}
 		w.answerBatch(b)
 	}
-	for end := time.Now().Add(drainTime); time.Now().Before(end); w.answerBatch(b) {
+	for ; time.Now().Before(w.end); w.answerBatch(b) {
 		if err := raw.Control(b.polling); err != nil || b.n == 0 {
 			return
 		}

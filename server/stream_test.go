@@ -1,0 +1,115 @@
+package server
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// TestLengthAloneTakesNoMemory: a connection's room grows with what came.
+func TestLengthAloneTakesNoMemory(t *testing.T) {
+	c := &stream{in: make([]byte, 0, streamIn)}
+	c.in = append(c.in, 0xff, 0xff)
+	for !c.whole() {
+		if len(c.in) == cap(c.in) {
+			came := len(c.in)
+			c.grow()
+			if cap(c.in) > 2*came || cap(c.in) <= came {
+				t.Fatalf("room for %d octets when %d came", cap(c.in), came)
+			}
+		}
+		c.in = c.in[:cap(c.in)]
+	}
+	if len(c.in) != frameHead+maxSize {
+		t.Errorf("%d octets taken for the longest query", len(c.in))
+	}
+}
+
+// TestLongQueriesByTCP sends queries longer than what is read at once, padded
+// (RFC 7830), one behind the other.
+func TestLongQueriesByTCP(t *testing.T) {
+	s := serve(t, world(t), false, "127.0.0.1:0")
+	conn := dial(t, "tcp", s.Addrs()[0])
+	var queries [][]byte
+	for i, padding := range []int{0, streamIn, 60000, 0, 65000, 100} {
+		query := withOptions(ask("mail.example.com.", dns.TypeA), &dns.EDNS0_PADDING{Padding: make([]byte, padding)})
+		query.Id = uint16(i)
+		queries = append(queries, packed(t, query))
+	}
+	if _, err := conn.Write(framed(queries...)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range queries {
+		if answer := readFrame(t, conn); int(answer.Id) != i || len(answer.Answer) != 1 {
+			t.Errorf("answer %d: %v", i, answer)
+		}
+	}
+}
+
+// TestAnswersReadyTogetherAreWrittenTogether: one read of the client brings all.
+func TestAnswersReadyTogetherAreWrittenTogether(t *testing.T) {
+	s := serve(t, world(t), false, "127.0.0.1:0")
+	conn := dial(t, "tcp", s.Addrs()[0])
+	query := packed(t, ask("www.example.com.", dns.TypeA))
+	const count = 10
+	var queries [][]byte
+	for range count {
+		queries = append(queries, query)
+	}
+	if _, err := conn.Write(framed(queries...)); err != nil {
+		t.Fatal(err)
+	}
+	in := make([]byte, maxSize)
+	n, err := conn.Read(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := 0
+	for in = in[:n]; len(in) >= frameHead; answers++ {
+		in = in[frameHead+int(binary.BigEndian.Uint16(in)):]
+	}
+	if answers != count {
+		t.Errorf("one read brings %d of %d answers", answers, count)
+	}
+}
+
+func TestOneClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
+	snapshot := world(t)
+	limit := snapshot.Config.Server.TCP.PerClient
+	for _, c := range []struct {
+		what, first, next string
+		admitted          bool
+	}{
+		{"the same IPv4 address", "192.0.2.1", "192.0.2.1", false},
+		{"the next IPv4 address", "192.0.2.1", "192.0.2.2", true},
+		{"another address of a /64", "2001:db8:0:1::1", "2001:db8:0:1:ffff::2", false},
+		{"the next /64", "2001:db8:0:1::1", "2001:db8:0:2::1", true},
+	} {
+		l := &tcpListener{server: New(snapshot, Options{}), open: map[*stream]struct{}{}, perClient: map[netip.Addr]int{}}
+		var open []*stream
+		come := func(from string) bool {
+			c := &stream{client: clientNetwork(netip.MustParseAddr(from))}
+			admitted := l.admit(c)
+			if admitted {
+				open = append(open, c)
+			}
+			return admitted
+		}
+		for range limit {
+			if !come(c.first) {
+				t.Fatalf("%s: refused below the limit", c.what)
+			}
+		}
+		if got := come(c.next); got != c.admitted {
+			t.Errorf("%s: admitted %v, want %v", c.what, got, c.admitted)
+		}
+		for _, c := range open {
+			l.leave(c)
+		}
+		if len(l.perClient) != 0 {
+			t.Errorf("%s: still counted %v", c.what, l.perClient)
+		}
+	}
+}
