@@ -25,26 +25,46 @@ serve does, without listening or probing. Faults and warnings go to stderr, one 
 
   file:line:column: path.to.key: what is wrong; what would be right
 
+With -o json they are lists in the one object on stdout, beside what would be served.
+
 Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 		Example: `  meridian check -c meridian.yaml
   meridian check -c meridian.yaml -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if output == outputJSON {
+				return checkJSON(string(file), c.OutOrStdout())
+			}
 			snapshot, err := load(string(file), c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			defer snapshot.Close()
-			s := summarize(snapshot)
-			if output == outputJSON {
-				return printJSON(c.OutOrStdout(), s)
-			}
-			return s.print(c.OutOrStdout())
+			return summarize(snapshot).print(c.OutOrStdout())
 		},
 	}
 	addConfigFlag(c, &file)
 	addOutputFlag(c, &output)
 	return c
+}
+
+// checkJSON prints what was found, and what would be served where there are no faults.
+func checkJSON(file string, stdout io.Writer) error {
+	snapshot, found := build(file)
+	report := struct {
+		Faults   []finding `json:"faults"`
+		Warnings []finding `json:"warnings"`
+		*summary
+	}{Faults: listed(found.faults), Warnings: listed(found.warnings)}
+	if snapshot != nil {
+		defer snapshot.Close()
+		s := summarize(snapshot)
+		report.summary = &s
+	}
+	if err := printJSON(stdout, report); err != nil {
+		return err
+	}
+	return found.err()
 }
 
 // summary is what a sound configuration would serve.

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"text/template"
 	"time"
 
@@ -49,7 +51,7 @@ Exit: 0; 2 when a port is taken or 127.0.0.x cannot be bound (macOS: sudo ifconf
 				_, err := c.OutOrStdout().Write(demoConfig(ports))
 				return err
 			}
-			return demo(c.Context(), ports, c.OutOrStdout(), c.ErrOrStderr())
+			return demo(c.Context(), ports, c.OutOrStdout())
 		},
 	}
 	c.Flags().IntVar(&ports.DNS, "dns-port", ports.DNS, "UDP and TCP `port` on 127.0.0.1; 0: any free one")
@@ -67,7 +69,12 @@ func demoConfig(ports demoPorts) []byte {
 	return b.Bytes()
 }
 
-func demo(ctx context.Context, ports demoPorts, stdout, stderr io.Writer) error {
+func demo(ctx context.Context, ports demoPorts, stdout io.Writer) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	if err := ports.valid(); err != nil {
+		return err
+	}
 	addresses, err := demoAddresses(ports)
 	if err != nil {
 		return err
@@ -80,7 +87,7 @@ func demo(ctx context.Context, ports demoPorts, stdout, stderr io.Writer) error 
 	ports.HTTP = port
 	cfg, _, err := config.Parse("demo.yaml", demoConfig(ports))
 	if err != nil {
-		return printFaults(stderr, err)
+		return err
 	}
 	web.serve(cfg)
 	w := &world{cfg: cfg, ports: ports, out: stdout}
@@ -90,7 +97,24 @@ func demo(ctx context.Context, ports demoPorts, stdout, stderr io.Writer) error 
 		Turned: w.turned,
 		Logger: slog.New(slog.DiscardHandler),
 	}
-	return exitCode(l.Run(ctx))
+	err = l.Run(ctx)
+	var bind *server.BindError
+	if errors.As(err, &bind) {
+		err = &server.BindError{Err: fmt.Errorf("%w; --dns-port takes another port", bind.Err)}
+	}
+	return exitCode(err)
+}
+
+func (p demoPorts) valid() error {
+	for _, f := range [...]struct {
+		flag string
+		port int
+	}{{"--dns-port", p.DNS}, {"--http-port", p.HTTP}} {
+		if f.port < 0 || f.port > 65535 {
+			return fmt.Errorf("%s: %d is not a port; 1 to 65535, or 0 for any free one", f.flag, f.port)
+		}
+	}
+	return nil
 }
 
 // demoAddresses are the addresses of the demo's endpoints, in order.
@@ -152,19 +176,26 @@ func (w *world) introduce(listen []netip.AddrPort) {
 		fmt.Fprintf(w.out, "  dig @%s -p %d %s.gslb.example.com +short  # %s\n", at.Addr(), at.Port(), n.name, n.what)
 	}
 	ireland := netip.MustParseAddr("127.0.0.31")
-	fmt.Fprintf(w.out, "\nBreak a region, ask again, mend it:\n  curl %s\n  curl %s\n\n",
+	fmt.Fprintf(w.out, "\nBreak all of eu-west, ask again two seconds later, mend it:\n  curl %s\n  curl %s\n\n",
 		endpointURL(ireland, w.ports.HTTP, "/break"), endpointURL(ireland, w.ports.HTTP, "/mend"))
 	fmt.Fprintln(w.out, "Verdicts as they turn (Ctrl-C ends):")
 }
 
-// answer is the address that www has for a network, and where that is.
+// answer is the region to which www sends a network, and the addresses there.
 func (w *world) answer(network string) string {
 	e := server.Explain(w.snapshot, server.Asked{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
 	if len(e.Answers) == 0 {
 		return e.Rcode
 	}
-	address := e.Answers[0].Data
-	return address + " " + regionsByAddress(w.cfg)[netip.MustParseAddr(address)]
+	regions := regionsByAddress(w.cfg)
+	region := regions[netip.MustParseAddr(e.Answers[0].Data)]
+	var addresses []string
+	for _, m := range w.cfg.Pools[0].Members { // nearest
+		if m.Region == region {
+			addresses = append(addresses, m.Addresses[0].String())
+		}
+	}
+	return region + ", " + strings.Join(addresses, " or ")
 }
 
 // turned prints a line for each verdict that turned; the first verdicts of all are no news.

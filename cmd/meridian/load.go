@@ -11,44 +11,75 @@ import (
 	"meridian/zones"
 )
 
-// load builds the snapshot of a configuration file. Every verb that takes a
-// configuration calls it, so that none can judge a file differently. Warnings
-// and faults are printed to stderr, one a line; the error only counts them.
-func load(file string, stderr io.Writer) (*zones.Snapshot, error) {
-	cfg, warnings, err := config.Load(file)
-	if err == nil {
-		var more []config.Fault
-		var snapshot *zones.Snapshot
-		snapshot, more, err = zones.Build(cfg)
-		warnings = append(warnings, more...)
-		if err == nil {
-			printWarnings(stderr, warnings)
-			return snapshot, nil
-		}
-	}
-	printWarnings(stderr, warnings)
-	return nil, printFaults(stderr, err)
-}
+// findings are what is wrong with a configuration (faults) or odd (warnings), in file order.
+type findings struct{ faults, warnings []config.Fault }
 
-func printWarnings(stderr io.Writer, warnings []config.Fault) {
-	for _, w := range warnings {
+// load builds the snapshot of a configuration file. Every verb that takes a
+// configuration calls it, so that none can judge a file differently. What is
+// found is printed to stderr, one a line; the error only counts the faults.
+func load(file string, stderr io.Writer) (*zones.Snapshot, error) {
+	snapshot, found := build(file)
+	for _, w := range found.warnings {
 		fmt.Fprintf(stderr, "warning: %v\n", w)
 	}
-}
-
-// printFaults prints each fault on a line of its own, and returns how many
-// there were as an error.
-func printFaults(stderr io.Writer, err error) error {
-	faults := []error{err}
-	var all *multierror.Error
-	if errors.As(err, &all) {
-		faults = all.Errors
-	}
-	for _, f := range faults {
+	for _, f := range found.faults {
 		fmt.Fprintln(stderr, f)
 	}
-	if len(faults) == 1 {
+	return snapshot, found.err()
+}
+
+// build is load without a word; the snapshot is nil where there are faults.
+func build(file string) (*zones.Snapshot, findings) {
+	cfg, warnings, err := config.Load(file)
+	if err != nil {
+		return nil, findings{faultsOf(file, err), warnings}
+	}
+	snapshot, more, err := zones.Build(cfg)
+	return snapshot, findings{faultsOf(file, err), append(warnings, more...)}
+}
+
+// err counts the faults; nil where there are none.
+func (f findings) err() error {
+	switch len(f.faults) {
+	case 0:
+		return nil
+	case 1:
 		return errors.New("1 fault in the configuration")
 	}
-	return fmt.Errorf("%d faults in the configuration", len(faults))
+	return fmt.Errorf("%d faults in the configuration", len(f.faults))
+}
+
+// faultsOf takes apart what loading a configuration returned.
+func faultsOf(file string, err error) []config.Fault {
+	if err == nil {
+		return nil
+	}
+	all := &multierror.Error{Errors: []error{err}}
+	errors.As(err, &all)
+	faults := make([]config.Fault, len(all.Errors))
+	for i, e := range all.Errors {
+		if !errors.As(e, &faults[i]) {
+			faults[i] = config.Fault{File: file, What: e.Error()}
+		}
+	}
+	return faults
+}
+
+// finding is a fault or warning as JSON has it.
+type finding struct {
+	File   string `json:"file"`
+	Line   uint32 `json:"line,omitempty"`
+	Column uint32 `json:"column,omitempty"`
+	Path   string `json:"path,omitempty"`
+	What   string `json:"what"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// listed is never nil, for the JSON's sake.
+func listed(faults []config.Fault) []finding {
+	all := make([]finding, len(faults))
+	for i, f := range faults {
+		all[i] = finding{f.File, f.Pos.Line, f.Pos.Column, f.Path, f.What, f.Hint}
+	}
+	return all
 }

@@ -39,6 +39,8 @@ Exit: 0 after SIGTERM; 1 when the configuration is at fault; 2 when an address c
 }
 
 func serve(ctx context.Context, file string, stderr io.Writer) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
