@@ -48,8 +48,8 @@ func (d *decoder) listen(to *[]netip.AddrPort) reader {
 			if !ok {
 				return
 			}
-			if a.Port() != 0 && slices.Contains(addrs, a) {
-				d.fault(item, quote(item.Value)+" is listed twice", "leave one out")
+			if i := slices.IndexFunc(addrs, func(b netip.AddrPort) bool { return overlap(a, b) }); i >= 0 {
+				d.fault(item, quote(item.Value)+twice(a, addrs[i]), "leave one out")
 			}
 			addrs = append(addrs, a)
 		})
@@ -58,6 +58,23 @@ func (d *decoder) listen(to *[]netip.AddrPort) reader {
 		}
 		*to = addrs
 	}
+}
+
+// overlap reports whether a and b cannot both be listened on: they are equal, or
+// one is the wildcard address of the other's family with the same port.
+func overlap(a, b netip.AddrPort) bool {
+	return a.Port() != 0 && a.Port() == b.Port() && a.Addr().Is4() == b.Addr().Is4() &&
+		(a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
+}
+
+func twice(a, b netip.AddrPort) string {
+	switch {
+	case a == b:
+		return " is listed twice"
+	case a.Addr().IsUnspecified():
+		return " covers " + quote(b.String())
+	}
+	return " is covered by " + quote(b.String())
 }
 
 func (d *decoder) addrPort(n *yaml.Node) (netip.AddrPort, bool) {
