@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -44,8 +45,11 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	}
 	c.ofType()
 	d.mapping(n, d.checkKeys(c))
-	if c.Type == DNS {
+	switch c.Type {
+	case DNS:
 		d.required(n, "query", "write the name to ask for")
+	case Exec:
+		d.required(n, "command", "write the program and its arguments as a list")
 	}
 	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && child(n, "tls") != nil
 	if c.Type == TCPConnect || c.Type == GRPC {
@@ -58,11 +62,11 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 }
 
 func checkTypes() []string {
-	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS), string(GRPC), string(DNS), string(ICMP)}
+	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS), string(GRPC), string(DNS), string(ICMP), string(Exec)}
 }
 
 // laterChecks are types of check that this version does not have.
-func laterChecks() []string { return []string{"exec", "push"} }
+func laterChecks() []string { return []string{"push"} }
 
 func (d *decoder) checkType(to *CheckType) reader {
 	return into(to, func(n *yaml.Node) (CheckType, bool) {
@@ -96,6 +100,7 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "query_type", read: into(&c.QueryType, d.queryType)},
 		{name: "rcode", read: into(&c.Rcode, d.rcode)},
 		{name: "answer", read: d.pattern(&c.Answer)},
+		{name: "command", read: d.command(&c.Command, &c.CommandPos)},
 	}
 	for i := range keys {
 		if c.Type != "" && !slices.Contains(typesWith(keys[i].name), c.Type) {
@@ -120,10 +125,38 @@ func typesWith(key string) []CheckType {
 		return []CheckType{GRPC}
 	case "query", "query_type", "rcode", "answer":
 		return []CheckType{DNS}
+	case "command":
+		return []CheckType{Exec}
 	case "port":
-		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS}
+		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, Exec}
 	}
-	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP}
+	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP, Exec}
+}
+
+// command reads a program and its arguments. A program with a slash is a file,
+// relative to the folder of the configuration; others are looked for in PATH.
+func (d *decoder) command(to *[]string, pos *Pos) reader {
+	return func(n *yaml.Node) {
+		var argv []string
+		if !d.list(n, func(item *yaml.Node) {
+			if s, ok := d.scalar(item); ok {
+				argv = append(argv, s)
+			}
+		}) || len(argv) < len(n.Content) {
+			return
+		}
+		if len(argv) == 0 || argv[0] == "" {
+			d.faultAtKey(n, "no program", "write the program and its arguments as a list")
+			return
+		}
+		if strings.ContainsRune(argv[0], '/') && !filepath.IsAbs(argv[0]) {
+			argv[0] = filepath.Join(filepath.Dir(d.file), argv[0])
+			if !strings.ContainsRune(argv[0], '/') {
+				argv[0] = "./" + argv[0] // which Join takes away
+			}
+		}
+		*to, *pos = argv, posOf(n)
+	}
 }
 
 // checkTimes holds the timeout within the interval: probes of one address

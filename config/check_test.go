@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -40,5 +41,19 @@ checks:
 	}
 	if told.Port != 5353 || told.Query != "example.com." || told.QueryType != dns.TypeSOA || told.Rcode != dns.RcodeRefused || told.Answer.String() != "^ns1" {
 		t.Errorf("%+v", told)
+	}
+}
+
+func TestAProgramWithASlashIsRelativeToTheFile(t *testing.T) {
+	for in, want := range map[string]string{
+		"check": "check", "./check": "etc/check", "bin/check": "etc/bin/check", "/bin/check": "/bin/check", "../check": "./check",
+	} {
+		cfg, _, err := Parse("etc/config.yaml", []byte("checks: {a: {type: exec, command: ["+in+", -n, 5, '']}}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Checks[0]; !slices.Equal(got.Command, []string{want, "-n", "5", ""}) || got.CommandPos != (Pos{1, 35}) {
+			t.Errorf("%s: %q at %v, want %s", in, got.Command, got.CommandPos, want)
+		}
 	}
 }

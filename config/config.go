@@ -95,13 +95,14 @@ const (
 	GRPC       CheckType = "grpc"
 	DNS        CheckType = "dns"
 	ICMP       CheckType = "icmp"
+	Exec       CheckType = "exec"
 )
 
 // Check says how an endpoint's address is probed and what turns its verdict.
 type Check struct {
 	Name            string
 	Type            CheckType
-	Port            int // icmp: 0, it has none
+	Port            int // icmp has none; exec: as the program is told, 0: it is not
 	Interval        time.Duration
 	Timeout         time.Duration
 	Rise            int // successes in a row before up
@@ -123,6 +124,8 @@ type Check struct {
 	QueryType       uint16         // dns: the type asked for
 	Rcode           int            // dns: the response code wanted, 0 to 15
 	Answer          *regexp.Regexp // dns: what the data of a record in the answer must match; nil: none need be there
+	Command         []string       // exec: the program and its arguments
+	CommandPos      Pos
 	Pos             Pos
 }
 

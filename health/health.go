@@ -29,7 +29,7 @@
 //     inconclusive and no verdict turns by it.
 //
 // Each type of check is one function in one file, of the shape of [probe]:
-// http.go, tcp.go, tls.go, grpc.go, dns.go, icmp.go. What a check needs from files is read before the first
+// http.go, tcp.go, tls.go, grpc.go, dns.go, icmp.go, exec.go. What a check needs from files is read before the first
 // probe, by [Prepare] when a configuration is checked and again by
 // [Prober.Watch].
 //

@@ -34,8 +34,9 @@ type checker struct {
 	run        probe
 	credentials
 
-	path   *url.URL    // of http and https: path and query
-	header http.Header // the same: all but Host
+	path    *url.URL    // of http and https: path and query
+	header  http.Header // the same: all but Host
+	program string      // of exec: the file
 }
 
 // flaw is what keeps a check from being prepared.
@@ -114,8 +115,11 @@ func newChecker(c *config.Check) (*checker, []flaw) {
 	case config.ICMP:
 		made.run = probeICMP
 		flaws = made.prepareICMP()
+	case config.Exec:
+		made.run = probeExec
+		flaws = made.prepareExec()
 	default:
-		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc, dns or icmp"}}
+		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc, dns, icmp or exec"}}
 	}
 	loaded, digest, more := loadCredentials(c.TLS)
 	made.credentials = loaded
@@ -146,10 +150,14 @@ func (c *checker) prepareHTTP() []flaw {
 
 // define digests c. Formatting the whole struct makes a field that is added
 // one day count without anybody's remembering; what is behind a pointer, or
-// does not count, is taken out and, if it counts, added by value.
+// does not count, is taken out and, if it counts, added by value. The name
+// counts for exec alone: the program is told it.
 func define(c *config.Check, files [sha256.Size]byte) definition {
 	plain := *c
-	plain.Name, plain.Pos, plain.TLS.CAPos, plain.TLS.CertPos = "", config.Pos{}, config.Pos{}, config.Pos{}
+	if c.Type != config.Exec {
+		plain.Name = ""
+	}
+	plain.Pos, plain.TLS.CAPos, plain.TLS.CertPos, plain.CommandPos = config.Pos{}, config.Pos{}, config.Pos{}, config.Pos{}
 	plain.Body, plain.Expect, plain.Answer = nil, nil, nil
 	return sha256.Sum256(fmt.Appendf(nil, "%#v %q %q %q %x", plain, c.Body, c.Expect, c.Answer, files))
 }

@@ -80,11 +80,14 @@ func ours(err error) bool {
 }
 
 // excerpt quotes the beginning of what a peer sent.
-func excerpt(data string) string {
-	if len(data) <= maxExcerpt {
+func excerpt(data string) string { return excerptOf(data, maxExcerpt) }
+
+// excerptOf quotes at most so many bytes of data.
+func excerptOf(data string, most int) string {
+	if len(data) <= most {
 		return strconv.Quote(data)
 	}
-	return strconv.Quote(data[:maxExcerpt]) + "..."
+	return strconv.Quote(data[:most]) + "..."
 }
 
 // printable is s cut to maxReason bytes and without control characters: peers
