@@ -23,6 +23,7 @@ type question struct {
 
 	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
 	scope      uint8    // of the client subnet
+	drawn      int      // how many of the answer's last records are addresses that a pool chose
 	failedOpen bool
 
 	explain bool         // record steps
@@ -110,7 +111,8 @@ func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) 
 	for _, addr := range q.scratch.Addrs {
 		q.msg.Answer = append(q.msg.Answer, address(head, addr))
 	}
-	return len(q.scratch.Addrs) > 0
+	q.drawn = len(q.scratch.Addrs)
+	return q.drawn > 0
 }
 
 func (q *question) decide(asked pools.Question) pools.Decision {

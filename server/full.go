@@ -11,17 +11,28 @@ import (
 // full is the slow path: it answers whatever came, by way of a dns.Msg.
 func (r *Responder) full(out []byte, sound bool, source netip.Addr, stream bool) []byte {
 	q, s := &r.query, r.at.serving
-	msg, scope := r.reply(sound, source)
-	var pseudo []dns.RR
+	limit := s.limit(q, stream)
+	a := r.reply(sound, source)
 	if q.edns.present {
-		pseudo = append(pseudo, s.opt(q, msg.Rcode, scope))
+		a.pseudo = append(a.pseudo, s.opt(q, a.msg.Rcode, a.scope, limit))
 	}
-	if msg.Rcode == dns.RcodeNotAuth {
-		pseudo = append(pseudo, badKey(q))
+	if a.msg.Rcode == dns.RcodeNotAuth {
+		a.pseudo = append(a.pseudo, badKey(q))
 	}
-	out, tc := pack(out, q, msg, pseudo, s.limit(q, stream))
-	r.count(msg.Rcode, tc)
+	if !stream {
+		a.drawn = 0 // all are to be had by TCP
+	}
+	out, tc := pack(out, q, a, limit)
+	r.count(a.msg.Rcode, tc)
 	return out
+}
+
+// outcome is what the full path found, before it is packed.
+type outcome struct {
+	msg    *dns.Msg // Rcode, Authoritative and the sections
+	scope  uint8    // of the client subnet
+	drawn  int      // how many of the answer's last records may be left out where they do not fit
+	pseudo []dns.RR // records about the message itself; they stay in a truncated one
 }
 
 // reply finds the outcome of the query:
@@ -36,9 +47,9 @@ func (r *Responder) full(out []byte, sound bool, source netip.Addr, stream bool)
 //	for AXFR or IXFR                      REFUSED
 //	for another type that is no data      NOTIMP or FORMERR
 //	of the usual kind                     what the zones hold
-func (r *Responder) reply(sound bool, source netip.Addr) (msg *dns.Msg, scope uint8) {
+func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	q := &r.query
-	msg = new(dns.Msg)
+	msg := new(dns.Msg)
 	switch {
 	case q.opcode() != dns.OpcodeQuery:
 		msg.Rcode = dns.RcodeNotImplemented
@@ -55,9 +66,9 @@ func (r *Responder) reply(sound bool, source netip.Addr) (msg *dns.Msg, scope ui
 	case metaType(q.qtype) && q.qtype != dns.TypeANY:
 		msg.Rcode = metaRcode(q.qtype)
 	default:
-		return msg, r.resolve(msg, source)
+		return r.resolve(msg, source)
 	}
-	return msg, 0
+	return outcome{msg: msg}
 }
 
 // metaRcode is what a type that is no data gets.
@@ -72,7 +83,7 @@ func metaRcode(qtype uint16) int {
 }
 
 // resolve fills msg in from the zones.
-func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) (scope uint8) {
+func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 	s := r.at.serving
 	asked := question{
 		serving: s, scratch: r.at.scratch, qtype: r.query.qtype,
@@ -82,20 +93,20 @@ func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) (scope uint8) {
 	if asked.failedOpen {
 		r.tally[failedOpen]++
 	}
-	return asked.scope
+	return outcome{msg: msg, scope: asked.scope, drawn: asked.drawn}
 }
 
-// opt is the OPT record of an answer with that rcode. Queries that we do not
-// answer for what they ask get no client subnet back.
-func (s *serving) opt(q *query, rcode int, scope uint8) *dns.OPT {
+// opt is the OPT record of an answer with that rcode, of at most limit octets.
+// Queries that we do not answer for what they ask get no client subnet back.
+func (s *serving) opt(q *query, rcode int, scope uint8, limit int) *dns.OPT {
 	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
 	opt.SetUDPSize(s.udpSize)
 	opt.SetExtendedRcode(uint16(rcode))
 	if q.edns.do {
 		opt.SetDo()
 	}
-	if q.edns.nsid && len(s.nsid) > 0 {
-		opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: optionNSID, Data: s.nsid[4:]})
+	if nsid := s.nsidFor(q, limit); len(nsid) > 0 {
+		opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: optionNSID, Data: nsid[optionHead:]})
 	}
 	switch rcode {
 	case dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain, dns.RcodeRefused:

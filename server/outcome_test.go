@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ func exchange(t *testing.T, p *paths, packet []byte, source string, stream bool)
 	if len(fast) == 0 {
 		return nil
 	}
+	p.checkSize(t, fast, stream)
 	m := new(dns.Msg)
 	if err := m.Unpack(fast); err != nil {
 		t.Fatalf("answer %x: %v", fast, err)
@@ -191,28 +193,102 @@ func TestTruncationKeepsQuestionAndOPT(t *testing.T) {
 	}
 }
 
-// TestTruncationIsAtTheVeryOctet asks with each size around that of the whole answer.
+// TestTruncationIsAtTheVeryOctet asks with each size around that of the whole
+// answer; at the root, owners are shorter than elsewhere.
 func TestTruncationIsAtTheVeryOctet(t *testing.T) {
-	p := newPaths(world(t, "server: {", "server: {udp_size: 4096, "))
-	query := withOptions(ask("big.example.com.", dns.TypeTXT))
-	whole := len(p.wire.Respond(nil, packed(t, query), benchSource, true))
-	for size := whole - 2; size <= whole+2; size++ {
-		query.IsEdns0().SetUDPSize(uint16(size))
-		if answer := exchange(t, p, packed(t, query), "198.51.100.7", false); answer.Truncated != (size < whole) {
-			t.Errorf("%d octets into %d: truncated %v", whole, size, answer.Truncated)
+	usual := newPaths(world(t, "server: {", "server: {udp_size: 4096, "))
+	var members strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&members, "{name: m%d, addresses: [192.0.2.%d]}, ", i, i)
+	}
+	root := newPaths(build(t, `
+server: {listen: ["127.0.0.1:0"], udp_size: 4096}
+regions: {us: {location: [39, -77]}}
+pools: {web: {policy: weighted, answers: 0, members: [`+members.String()+`]}}
+zones: {.: {file: example.com.zone, names: {"@": {pool: web}}}}
+`, "$ORIGIN .\n$TTL 300\n. SOA ns. h. 1 2 3 4 5\n. NS ns.\nns. A 192.0.2.1\n"+
+		". TXT "+strings.Repeat("x", 200)+"\n. TXT "+strings.Repeat("y", 200)+"\n. TXT "+strings.Repeat("z", 200)+"\n"))
+	for _, c := range []struct {
+		paths *paths
+		name  string
+		qtype uint16
+	}{{usual, "big.example.com.", dns.TypeTXT}, {root, ".", dns.TypeTXT}, {root, ".", dns.TypeA}} {
+		query := withOptions(ask(c.name, c.qtype))
+		whole := len(c.paths.wire.Respond(nil, packed(t, query), benchSource, true))
+		for size := whole - 2; size <= whole+2; size++ {
+			query.IsEdns0().SetUDPSize(uint16(size))
+			if answer := exchange(t, c.paths, packed(t, query), "198.51.100.7", false); answer.Truncated != (size < whole) {
+				t.Errorf("%s: %d octets into %d: truncated %v", c.name, whole, size, answer.Truncated)
+			}
 		}
 	}
 }
 
-// TestLongNSIDBehindALongQuestion has no room for anything else in 512 octets.
+// TestLongNSIDBehindALongQuestion: in 512 octets there is room for a question and
+// an NSID, and one octet more than that there is not.
 func TestLongNSIDBehindALongQuestion(t *testing.T) {
-	p := newPaths(world(t, "nsid: test", "nsid: "+strings.Repeat("n", 255)))
-	for _, zone := range []string{"example.com.", "t.example.com.", "example.org."} {
-		name := strings.Repeat(strings.Repeat("l", 55)+".", 4) + zone
-		query := withOptions(ask(name, dns.TypeA), rawOption(dns.EDNS0NSID))
-		query.IsEdns0().SetUDPSize(512)
-		if answer := exchange(t, p, packed(t, query), "198.51.100.7", false); !answer.Truncated {
-			t.Errorf("%s: %v", zone, answer)
+	for _, c := range []struct {
+		nsid int
+		tc   bool // NSID is there, and no room for anything else
+	}{{512 - 253 - optFixed - optionHead, true}, {512 - 253 - optFixed - optionHead + 1, false}, {255, false}} {
+		p := newPaths(world(t, "nsid: test", "nsid: "+strings.Repeat("n", c.nsid)))
+		for _, zone := range []string{"example.com.", "example.org."} {
+			name := strings.Repeat(strings.Repeat("l", 55)+".", 4) + zone
+			query := withOptions(ask(name, dns.TypeA), rawOption(dns.EDNS0NSID))
+			query.IsEdns0().SetUDPSize(512)
+			answer := exchange(t, p, packed(t, query), "198.51.100.7", false)
+			if has := len(answer.IsEdns0().Option) > 0; has != c.tc || zone == "example.com." && answer.Truncated != c.tc {
+				t.Errorf("%s, NSID of %d: %v", zone, c.nsid, answer)
+			}
+			if answer := exchange(t, p, packed(t, query), "198.51.100.7", true); len(answer.IsEdns0().Option) == 0 {
+				t.Errorf("%s, NSID of %d, by TCP: %v", zone, c.nsid, answer)
+			}
+		}
+	}
+}
+
+// TestTSIGThatDoesNotFitIsLeftOut signs with names that alone are 512 octets.
+func TestTSIGThatDoesNotFitIsLeftOut(t *testing.T) {
+	p := newPaths(world(t))
+	long := strings.Repeat(strings.Repeat("k", 62)+".", 4)
+	query := ask("www.example.com.", dns.TypeA)
+	tsig := aTSIG(dns.ClassANY)
+	tsig.Hdr.Name, tsig.Algorithm = long, long
+	query.Extra = append(query.Extra, tsig)
+	for _, stream := range []bool{false, true} {
+		answer := exchange(t, p, packed(t, query), "198.51.100.7", stream)
+		if answer.Rcode != dns.RcodeNotAuth || answer.Truncated || (answer.IsTsig() != nil) != stream {
+			t.Errorf("stream %v: %v", stream, answer)
+		}
+	}
+}
+
+// TestAddressesBeyondAFrameAreLeftOut: an answer longer than TCP can carry would
+// never be had whole, so it has as many of the addresses as fit.
+func TestAddressesBeyondAFrameAreLeftOut(t *testing.T) {
+	const count = 3000
+	var members strings.Builder
+	for i := range count {
+		fmt.Fprintf(&members, "      - {name: m%d, addresses: [10.1.%d.%d, \"2001:db8::%x\"]}\n", i, i>>8, i&0xff, i)
+	}
+	p := newPaths(world(t,
+		"  gone:\n", "  many:\n    policy: weighted\n    answers: 0\n    members:\n"+members.String()+"  gone:\n",
+		"      www: {pool: near}", "      www: {pool: many}"))
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		all   bool
+	}{{"www", dns.TypeA, true}, {"www", dns.TypeAAAA, false}, {"alias", dns.TypeAAAA, false}, {"chain", dns.TypeA, false}} {
+		for _, options := range [][]dns.EDNS0{{}, {rawOption(dns.EDNS0NSID)}, {rawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, 198, 51, 100)}} {
+			query := packed(t, withOptions(ask(c.name+".example.com.", c.qtype), options...))
+			if answer := exchange(t, p, query, "198.51.100.7", false); !answer.Truncated || len(answer.Answer) != 0 {
+				t.Errorf("%s by UDP: %d records, truncated %v", c.name, len(answer.Answer), answer.Truncated)
+			}
+			whole := p.wire.Respond(nil, query, benchSource, true)
+			answer := exchange(t, p, query, "198.51.100.7", true)
+			if answer.Truncated || len(whole) < maxSize-100 && !c.all || c.all && len(answer.Answer) != count {
+				t.Errorf("%s by TCP: %d octets, %d records, truncated %v", c.name, len(whole), len(answer.Answer), answer.Truncated)
+			}
 		}
 	}
 }

@@ -7,16 +7,24 @@ import (
 	"github.com/miekg/dns"
 )
 
-// pack appends msg behind out as the answer to q, and reports whether it had to
-// be truncated to limit octets; pseudo are the records that are about the message itself
-// and stay in a truncated one. Owners in the answer and authority sections that are
+// pack appends a behind out as the answer to q, and reports whether it had to
+// be truncated to limit octets. Owners in the answer and authority sections that are
 // the question's name or above it become pointers; nothing else is compressed, so that
 // both paths agree on how long an answer is.
-func pack(out []byte, q *query, msg *dns.Msg, pseudo []dns.RR, limit int) (packed []byte, tc bool) {
-	base, end := len(out), max(q.end, headerSize)
-	out = append(out, q.packet[:end]...)
-	for _, rr := range msg.Answer {
+func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
+	base, msg := len(out), a.msg
+	out = append(out, q.packet[:max(q.end, headerSize)]...)
+	end := len(out)
+	last, lasts := packPseudo(a.pseudo, limit-(end-base))
+	room := limit - len(last)
+	counts := [sections]int{len(msg.Answer), len(msg.Ns), len(msg.Extra) + lasts}
+	for i, rr := range msg.Answer {
+		before := len(out)
 		out = appendRecord(out, q, rr)
+		if len(out)-base > room && i >= len(msg.Answer)-a.drawn {
+			out, counts[answerSection] = out[:before], i
+			break
+		}
 	}
 	for _, rr := range msg.Ns {
 		out = appendRecord(out, q, rr)
@@ -24,18 +32,25 @@ func pack(out []byte, q *query, msg *dns.Msg, pseudo []dns.RR, limit int) (packe
 	for _, rr := range msg.Extra {
 		out = append(out, packRecord(rr)...)
 	}
-	var last []byte
-	for _, rr := range pseudo {
-		last = append(last, packRecord(rr)...)
-	}
-	counts := [sections]int{len(msg.Answer), len(msg.Ns), len(msg.Extra) + len(pseudo)}
-	if len(out)-base+len(last) > limit { // RFC 2181 9: the client is to ask again by TCP
-		out, tc = out[:base+end], true
-		counts = [sections]int{additionalSection: len(pseudo)}
+	if len(out)-base > room { // RFC 2181 9: the client is to ask again by TCP
+		out, tc = out[:end], true
+		counts = [sections]int{additionalSection: lasts}
 	}
 	out = append(out, last...)
 	writeHeader(out[base:], msg, q.end > 0, tc, counts)
 	return out, tc
+}
+
+// packPseudo packs those of the records that fit in room octets, and says how
+// many these are: OPT always does, a TSIG record of long names may not.
+func packPseudo(records []dns.RR, room int) (packed []byte, count int) {
+	for _, rr := range records {
+		if record := packRecord(rr); len(packed)+len(record) <= room {
+			packed = append(packed, record...)
+			count++
+		}
+	}
+	return packed, count
 }
 
 // writeHeader completes the header that was copied from the query.

@@ -11,6 +11,7 @@ import (
 
 const (
 	optFixed     = 11 // an OPT record without options
+	optionHead   = 4  // the code and length before an option's data
 	pointer      = 0xc0
 	questionName = headerSize // where the question's name is: owners point at it
 )
@@ -34,34 +35,53 @@ type reply struct {
 	count  [sections]uint16
 	flags  byte // of AA and TC
 	rcode  byte
-	scope  uint8 // of the client subnet
-	spills bool  // the records do not fit
+	scope  uint8  // of the client subnet
+	nsid   []byte // the NSID option; empty: none
+	stream bool   // there is no larger transport to ask again by
+	spills bool   // the records do not fit
 }
 
 // newReply begins the answer to q behind out.
 func (s *serving) newReply(out []byte, q *query, stream bool) reply {
-	a := reply{out: append(out, q.packet[:q.end]...), base: len(out)}
-	a.limit = a.base + s.limit(q, stream)
-	if q.edns.present {
-		a.limit -= optFixed
-		if q.edns.nsid {
-			a.limit -= len(s.nsid)
-		}
-		if q.edns.subnet.present {
-			a.limit -= 4 + len(q.edns.subnet.raw)
-		}
-	}
-	a.fits(0) // a long NSID leaves no room behind a long question
+	limit := s.limit(q, stream)
+	a := reply{out: append(out, q.packet[:q.end]...), base: len(out), stream: stream}
+	a.nsid = s.nsidFor(q, limit)
+	a.limit = a.base + limit - q.optSize() - len(a.nsid)
 	return a
 }
 
-// addresses adds a record for each of addrs, all of one family, at the question's name.
-func (a *reply) addresses(addrs []netip.Addr, qtype uint16, ttl uint32) {
-	size := 4
-	if qtype == dns.TypeAAAA {
-		size = 16
+// optSize is how long the OPT record of the answer to q is, NSID apart.
+func (q *query) optSize() int {
+	switch {
+	case !q.edns.present:
+		return 0
+	case q.edns.subnet.present:
+		return optFixed + optionHead + len(q.edns.subnet.raw)
 	}
-	if !a.fits(len(addrs) * (2 + recordFixed + size)) {
+	return optFixed
+}
+
+// nsidFor is the NSID option of the answer to q, of at most limit octets: none
+// where it was not asked for, or where a long question leaves no room for it.
+func (s *serving) nsidFor(q *query, limit int) []byte {
+	if !q.edns.nsid || q.end+q.optSize()+len(s.nsid) > limit {
+		return nil
+	}
+	return s.nsid
+}
+
+// addresses adds a record for each of addrs, all of one family, at the question's
+// name. Over a stream it leaves out what does not fit: the pool draws some of many
+// addresses anyway, and truncated, the answer could not be had at all.
+func (a *reply) addresses(addrs []netip.Addr, qtype uint16, ttl uint32) {
+	size := a.ownerSize(questionName) + recordFixed + 4
+	if qtype == dns.TypeAAAA {
+		size += 16 - 4
+	}
+	if a.stream {
+		addrs = addrs[:min(len(addrs), (a.limit-len(a.out))/size)]
+	}
+	if !a.fits(len(addrs) * size) {
 		return
 	}
 	for _, addr := range addrs {
@@ -80,7 +100,8 @@ func (a *reply) addresses(addrs []netip.Addr, qtype uint16, ttl uint32) {
 
 // rrset adds a record set whose owner stands at offset owner of the message.
 func (a *reply) rrset(to section, set zones.RRset, owner int) {
-	if !a.fits(len(set.Data) + set.Count*recordFixed) { // RDLENGTH is in Data, a pointer is as long
+	head := a.ownerSize(owner) + recordFixed - 2 // RDLENGTH is in Data
+	if !a.fits(len(set.Data) + set.Count*head) {
 		return
 	}
 	for data := set.Data; len(data) > 0; {
@@ -92,10 +113,18 @@ func (a *reply) rrset(to section, set zones.RRset, owner int) {
 	a.count[to] += uint16(set.Count)
 }
 
+// ownerSize is how long an owner is that stands at offset of the message.
+func (a *reply) ownerSize(offset int) int {
+	if a.out[a.base+offset] == 0 {
+		return 1 // the root is shorter than a pointer to it
+	}
+	return 2
+}
+
 // head adds a record's owner, type, class and TTL.
 func (a *reply) head(owner int, rrtype uint16, ttl uint32) {
-	if a.out[a.base+owner] == 0 {
-		a.out = append(a.out, 0) // the root is shorter than a pointer to it
+	if a.ownerSize(owner) == 1 {
+		a.out = append(a.out, 0)
 	} else {
 		a.out = append(a.out, pointer|byte(owner>>8), byte(owner))
 	}
@@ -147,9 +176,7 @@ func (a *reply) opt(s *serving, q *query) {
 	}
 	a.out = append(a.out, 0, 0, byte(dns.TypeOPT), byte(s.udpSize>>8), byte(s.udpSize), 0, 0, flags, 0, 0, 0)
 	begin := len(a.out)
-	if q.edns.nsid {
-		a.out = append(a.out, s.nsid...)
-	}
+	a.out = append(a.out, a.nsid...)
 	if q.edns.subnet.present {
 		a.out = q.edns.subnet.append(a.out, a.scope)
 	}
