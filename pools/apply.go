@@ -1,7 +1,6 @@
 package pools
 
 import (
-	"math/bits"
 	"slices"
 	"sync/atomic"
 
@@ -15,111 +14,119 @@ type Change struct {
 	From, To Mode
 }
 
-// Apply takes turns over into the pools that they concern, and only those.
-// Turn.Index is an index of Targets. The changes say which pools bound to names
-// began or ended to fail open or to use their fallback.
+// Apply takes turns over into the pools that they concern, and only those, all
+// at once: a decision sees all of them or none. Turn.Index is an index of
+// Targets. The changes tell which pools began or ended to fail open or to use
+// their fallback: of the pools that names are bound to, and of the families that
+// such a pool, or its fallback, has an address of.
 func (t *Tree) Apply(turns []health.Turn) []Change {
 	t.writing.Lock()
 	defer t.writing.Unlock()
+	d := &t.next
+	d.begin(t.state.Load())
 	for i := range turns {
 		target := uint32(turns[i].Index)
-		if !t.setVerdict(target, turns[i].To) {
+		if !d.setVerdict(target, turns[i].To) {
 			continue
 		}
 		for _, u := range t.users.of(target) {
-			t.refreshLocked(u)
+			d.refresh(u)
 		}
 	}
+	d.tellParents(asIs)
+	t.state.Store(d.state)
 	return t.settleLocked()
 }
 
+// Modes lists who is not Normal, as the changes that led there: with those of
+// every later Apply it is always known. After a reload the difference to the
+// tree before tells what is news. The pools and families are those that Apply
+// tells of.
+func (t *Tree) Modes() []Change {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	var changes []Change
+	for id, modes := range t.modes {
+		for f, to := range modes {
+			if to != Normal {
+				changes = append(changes, Change{t.cfg.Pools[id].Name, Family(f), Normal, to})
+			}
+		}
+	}
+	return changes
+}
+
 // setVerdict notes a verdict, and reports whether the target can now be answered
-// and could not before, or the other way round. Callers hold t.writing.
-func (t *Tree) setVerdict(target uint32, v health.Verdict) bool {
+// and could not before, or the other way round.
+func (d *draft) setVerdict(target uint32, v health.Verdict) bool {
 	word, bit := target/64, uint64(1)<<(target%64)
-	setBits(&t.up[word], bit, v == health.Up)
-	return setBits(&t.down[word], bit, v == health.Down)
-}
-
-// setBits sets or clears a bit and reports whether that changed it.
-func setBits(word *atomic.Uint64, bit uint64, on bool) bool {
-	old := word.Load()
-	if old&bit != 0 == on {
-		return false
+	if up := &d.tree.up[word]; v == health.Up {
+		up.Or(bit)
+	} else {
+		up.And(^bit)
 	}
-	word.Store(old ^ bit)
-	return true
+	return d.set(d.tree.downs+word, bit, v == health.Down)
 }
 
-// refreshLocked looks at an endpoint's addresses again.
-func (t *Tree) refreshLocked(u use) {
-	m := &t.members[t.pools[u.pool].first+u.member]
+// refresh looks at an endpoint's addresses again.
+func (d *draft) refresh(u use) {
+	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
 	for _, f := range []Family{IPv4, IPv6} {
-		up := slices.ContainsFunc(t.asked(m, f), t.isUp)
-		t.setLocked(u, f, asIs, up, len(t.addrs(m, f)) > 0)
+		up := slices.ContainsFunc(d.tree.asked(m, f), d.isUp)
+		d.setMember(u, f, asIs, up, len(d.tree.addrs(m, f)) > 0)
 	}
 }
 
-// setLocked says of a member whether it is live and, if so, can give the
-// family, and notes its pool for settleLocked if that is news.
-//
-// What an ineligible member can give is left as it was and read by nobody: so
-// the giving bit of a member that turns stands before its eligible bit is seen.
-func (t *Tree) setLocked(u use, f Family, pl plane, live, gives bool) {
-	p := &t.pools[u.pool]
-	if t.weights[p.first+u.member] == 0 {
+// setMember says of a member whether it is live and, being so, can give the
+// family, and notes its pool if that is news.
+func (d *draft) setMember(u use, f Family, pl plane, live, gives bool) {
+	p := &d.tree.pools[u.pool]
+	if d.tree.weights[p.first+u.member] == 0 {
 		return
 	}
 	word, bit := u.member/64, uint64(1)<<(u.member%64)
-	news := live && setBits(&t.state[p.giving(f, pl)+word], bit, gives)
-	if setBits(&t.state[p.eligible(f, pl)+word], bit, live) || news {
-		t.noteLocked(ID(u.pool))
+	news := d.set(p.eligible(f, pl)+word, bit, live)
+	if d.set(p.giving(f, pl)+word, bit, live && gives) || news {
+		d.note(ID(u.pool))
 	}
 }
 
-// noteLocked puts a pool on the list of those to settle.
-func (t *Tree) noteLocked(id ID) {
-	if !t.queued[id] {
-		t.queued[id] = true
-		h := t.pools[id].height
-		t.dirty[h] = append(t.dirty[h], id)
-	}
-}
-
-// settleLocked tells the parents of all noted pools, lower pools first so that
-// each is looked at once, and gathers what that changed for names.
-func (t *Tree) settleLocked() []Change {
-	var changes []Change
-	for h := range t.dirty {
-		for _, id := range t.dirty[h] {
-			t.tellParentsLocked(id, asIs)
+// tellParents takes what all noted pools have become into the pools that they
+// are members of, lower pools first so that each is looked at once.
+func (d *draft) tellParents(pl plane) {
+	for h := range d.dirty {
+		for _, id := range d.dirty[h] {
+			parents := d.tree.parents.of(uint32(id))
+			if len(parents) == 0 {
+				continue
+			}
+			for _, f := range []Family{IPv4, IPv6} {
+				live, gives := d.isLive(id, f, pl), d.gives(id, f, pl)
+				for _, u := range parents {
+					d.setMember(u, f, pl, live, gives)
+				}
+			}
 		}
 	}
-	for h := range t.dirty {
-		for _, id := range t.dirty[h] {
-			t.queued[id] = false
+}
+
+// settleLocked gathers what the new state changed for names, and leaves the
+// draft ready for the next.
+func (t *Tree) settleLocked() []Change {
+	d := &t.next
+	var changes []Change
+	for h := range d.dirty {
+		for _, id := range d.dirty[h] {
+			d.queued[id] = false
 			changes = t.changesLocked(changes, id)
 			for _, other := range t.backed.of(uint32(id)) {
 				changes = t.changesLocked(changes, other)
 			}
 		}
-		t.dirty[h] = t.dirty[h][:0]
+		d.dirty[h] = d.dirty[h][:0]
 	}
+	d.begin(nil)
 	return changes
-}
-
-// tellParentsLocked takes what a pool has become into the pools it is a member of.
-func (t *Tree) tellParentsLocked(id ID, pl plane) {
-	parents := t.parents.of(uint32(id))
-	if len(parents) == 0 {
-		return
-	}
-	for _, f := range []Family{IPv4, IPv6} {
-		live, gives := t.isLive(id, f, pl), t.gives(id, f, pl)
-		for _, u := range parents {
-			t.setLocked(u, f, pl, live, gives)
-		}
-	}
 }
 
 // changesLocked adds the changes of mode of a pool that a name is bound to.
@@ -128,7 +135,11 @@ func (t *Tree) changesLocked(changes []Change, id ID) []Change {
 		return changes
 	}
 	for _, f := range []Family{IPv4, IPv6} {
-		from, to := t.modes[id][f], t.modeOf(id, f)
+		if !t.tellsOf(id, f) {
+			continue
+		}
+		from := t.modes[id][f]
+		to, _, _ := t.next.answerer(id, f)
 		if from != to {
 			t.modes[id][f] = to
 			changes = append(changes, Change{t.cfg.Pools[id].Name, f, from, to})
@@ -137,70 +148,37 @@ func (t *Tree) changesLocked(changes []Change, id ID) []Change {
 	return changes
 }
 
-// modeOf is Scratch.answer's truth table for those who only want to know.
-func (t *Tree) modeOf(id ID, f Family) Mode {
+// tellsOf reports whether a pool or its fallback has an address of the family:
+// without one, whatever its mode, there is nothing to answer.
+func (t *Tree) tellsOf(id ID, f Family) bool {
 	p := &t.pools[id]
-	switch {
-	case t.isLive(id, f, asIs):
-		return Normal
-	case p.fallback != none && t.isLive(ID(p.fallback), f, asIs):
-		return FallenBack
-	case p.failOpen && t.isLive(id, f, open):
-		return FailedOpen
-	}
-	return Dead
-}
-
-// isLive reports whether a pool has as many eligible members as it needs.
-func (t *Tree) isLive(id ID, f Family, pl plane) bool {
-	v := visit{pool: &t.pools[id], plane: pl}
-	return v.isLive(t.countEligible(id, f, pl))
-}
-
-func (t *Tree) countEligible(id ID, f Family, pl plane) int {
-	p, n := &t.pools[id], 0
-	for i := range p.words {
-		n += bits.OnesCount64(t.state[p.eligible(f, pl)+i].Load())
-	}
-	return n
-}
-
-// gives reports whether a pool has an eligible member that can give the family.
-func (t *Tree) gives(id ID, f Family, pl plane) bool {
-	p := &t.pools[id]
-	for i := range p.words {
-		if t.state[p.eligible(f, pl)+i].Load()&t.state[p.giving(f, pl)+i].Load() != 0 {
-			return true
-		}
-	}
-	return false
+	return p.has[f] || p.fallback != none && t.pools[p.fallback].has[f]
 }
 
 // start works out the first state, in which every target is unknown and so up.
 func (t *Tree) start() {
-	words := wordsFor(len(t.targets))
-	t.down, t.up = make([]atomic.Uint64, words), make([]atomic.Uint64, words)
+	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.modes = make([][2]Mode, len(t.pools))
-	t.queued = make([]bool, len(t.pools))
-	t.dirty = make([][]ID, t.heights)
+	words := int(t.downs) + wordsFor(len(t.targets))
+	empty := slices.Repeat([]*page{new(page)}, words/pageWords+1)
+	d := &t.next
+	d.queued, d.dirty = make([]bool, len(t.pools)), make([][]ID, t.heights)
+	d.begin(&state{t, empty})
 	t.eachMember(func(u use, m *member) {
 		if m.child != none {
 			return
 		}
 		for _, f := range []Family{IPv4, IPv6} {
 			for _, pl := range []plane{asIs, open} {
-				t.setLocked(u, f, pl, true, len(t.addrs(m, f)) > 0)
+				d.setMember(u, f, pl, true, len(t.addrs(m, f)) > 0)
 			}
 		}
 	})
-	for h := range t.dirty {
-		for _, id := range t.dirty[h] {
-			t.tellParentsLocked(id, asIs)
-			t.tellParentsLocked(id, open)
-		}
-	}
-	t.settleLocked()
-	for id := range t.pools { // those without any member that could be up were never noted
+	d.tellParents(asIs)
+	d.tellParents(open)
+	t.state.Store(d.state)
+	for id := range t.pools { // those without any member that could be up too, which were never noted
 		t.changesLocked(nil, ID(id))
 	}
+	t.settleLocked()
 }

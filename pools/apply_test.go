@@ -3,7 +3,7 @@ package pools
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 
@@ -30,11 +30,11 @@ bind spare
 		want              string
 	}{
 		{"unknown to up is no change", "inner/a", health.Up, ""},
-		{"the last member down: the fallback answers", "inner/a", health.Down, "web IPv4 normal>fallback, web IPv6 normal>fallback, "},
+		{"the last member down: the fallback answers", "inner/a", health.Down, "web IPv4 normal>fallback, "},
 		{"said again is no change", "inner/a", health.Down, ""},
-		{"the fallback down as well: both fail open", "spare/b", health.Down, "spare IPv4 normal>fail-open, web IPv4 fallback>fail-open, spare IPv6 normal>fail-open, web IPv6 fallback>fail-open, "},
-		{"the pool up again", "inner/a", health.Up, "web IPv4 fail-open>normal, web IPv6 fail-open>normal, "},
-		{"the fallback up again, which concerns only itself", "spare/b", health.Unknown, "spare IPv4 fail-open>normal, spare IPv6 fail-open>normal, "},
+		{"the fallback down as well: both fail open", "spare/b", health.Down, "spare IPv4 normal>fail-open, web IPv4 fallback>fail-open, "},
+		{"the pool up again", "inner/a", health.Up, "web IPv4 fail-open>normal, "},
+		{"the fallback up again, which concerns only itself", "spare/b", health.Unknown, "spare IPv4 fail-open>normal, "},
 	} {
 		changes := turn(t, tree, c.to, c.member)
 		got := ""
@@ -49,6 +49,36 @@ bind spare
 	}
 }
 
+// A family that neither the pool nor its fallback has an address of changes no answer.
+func TestApplyTellsOfTheFamiliesThatThereAre(t *testing.T) {
+	for _, c := range []struct{ behaviour, world, want string }{
+		{"IPv4 alone", "pool web weighted\n  a 192.0.2.1\n", "IPv4 "},
+		{"IPv6 alone", "pool web weighted\n  a 2001:db8::1\n", "IPv6 "},
+		{"both, one of them disabled", "pool web weighted\n  a 192.0.2.1\n  b disabled 2001:db8::1\n", "IPv4 IPv6 "},
+		{"both, one of them two levels down", "pool web weighted\n  in pool=inner\n  a 192.0.2.1\npool inner weighted\n  in pool=innermost\npool innermost weighted\n  b 2001:db8::1\n", "IPv4 IPv6 "},
+		{"both, one of them the fallback's", "pool web weighted fallback=spare\n  a 192.0.2.1\npool spare weighted check=none\n  b 2001:db8::1\n", "IPv4 IPv6 "},
+	} {
+		cfg := world(t, c.world+"bind web\n")
+		tree := compile(t, cfg)
+		got := ""
+		for _, change := range turn(t, tree, health.Down, poolsOf(tree)...) {
+			expect(t, c.behaviour+": pool", change.Pool, "web")
+			got += change.Family.String() + " "
+		}
+		expect(t, c.behaviour, got, c.want)
+	}
+}
+
+func poolsOf(tree *Tree) []string {
+	var names []string
+	for _, p := range tree.cfg.Pools {
+		if p.Check != "" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 func TestApplyTouchesOnlyPoolsThatHaveTheTarget(t *testing.T) {
 	tree := compile(t, world(t, `
 pool web failover
@@ -60,9 +90,9 @@ pool inner weighted
 pool other weighted
   c 192.0.2.3
 `))
-	before := words(tree)
+	before := wordsOf(tree.state.Load())
 	turn(t, tree, health.Down, "inner/b")
-	after := words(tree)
+	after := wordsOf(tree.state.Load())
 	for id := range tree.pools {
 		p := &tree.pools[id]
 		from, to := p.state, p.state+p.words*statePerWord
@@ -71,10 +101,10 @@ pool other weighted
 	}
 }
 
-func words(tree *Tree) []uint64 {
+func wordsOf(st *state) []uint64 {
 	var words []uint64
-	for i := range tree.state {
-		words = append(words, tree.state[i].Load())
+	for _, p := range st.pages {
+		words = append(words, p[:]...)
 	}
 	return words
 }
@@ -89,52 +119,163 @@ func TestOneTargetTurnsAllItsMembers(t *testing.T) {
 	expect(t, "three, unchecked", answers(tree, ask(t, tree, "three", IPv4, "8.8.8.8")), "192.0.2.1")
 }
 
-// Two members of different regions take turns to be down, so that one is always
-// up: whatever Apply is doing, every answer must hold an address, and none of a
-// member that has been down since before the question.
-func TestDecideBesideApply(t *testing.T) {
-	tree := compile(t, world(t, nearAndFar+`
-pool web failover
-  in pool=inner
-  last region=far 192.0.2.3
-pool inner weighted
-  a 192.0.2.1
-  b 192.0.2.2
-  never disabled 192.0.2.4
-bind web
-`))
-	stop := make(chan struct{})
-	var askers sync.WaitGroup
-	for range 2 {
-		askers.Go(func() {
-			s := tree.Scratch()
-			q := ask(t, tree, "web", IPv4, "8.8.8.8")
-			for {
+// Whatever Apply is doing, an answer is that of a state before or after some of
+// its calls, never of a mixture: none is empty while somebody is up.
+func TestDecideBesideApplySeesOneStateAtATime(t *testing.T) {
+	for _, c := range []struct {
+		behaviour, world string
+		turned           string   // these turn down and up in one call,
+		against          string   // and these up and down in the same calls
+		want             []string // all answers that there may be
+	}{
+		{
+			"proximity goes on to the next region",
+			"pool web proximity\n  in region=near pool=inner\n  b region=far 192.0.2.2\npool inner weighted\n  a 192.0.2.1\n",
+			"inner", "",
+			[]string{"normal 192.0.2.1", "normal 192.0.2.2"},
+		},
+		{
+			"proximity between two regions of which one is always up",
+			"pool web proximity\n  in region=near pool=inner\n  out region=far pool=outer\npool inner weighted\n  a 192.0.2.1\npool outer weighted\n  b 192.0.2.2\n",
+			"inner", "outer",
+			[]string{"normal 192.0.2.1", "normal 192.0.2.2"},
+		},
+		{
+			"failover through three levels",
+			"pool web failover\n  in pool=middle\n  b 192.0.2.2\npool middle weighted\n  in pool=inner\npool inner weighted\n  a 192.0.2.1\n",
+			"inner", "",
+			[]string{"normal 192.0.2.1", "normal 192.0.2.2"},
+		},
+		{
+			"a fallback",
+			"pool web proximity fallback=spare\n  in region=near pool=inner\npool inner weighted\n  a 192.0.2.1\npool spare weighted\n  b 192.0.2.2\n",
+			"inner", "",
+			[]string{"normal 192.0.2.1", "fallback 192.0.2.2"},
+		},
+		{
+			"a fallback that is up exactly when it is needed",
+			"pool web failover fallback=spare\n  in pool=inner\npool inner weighted\n  a 192.0.2.1\npool spare weighted\n  b 192.0.2.2\n",
+			"inner", "spare",
+			[]string{"normal 192.0.2.1", "fallback 192.0.2.2"},
+		},
+		{
+			"failing open",
+			"pool web round-robin\n  in pool=inner\npool inner weighted\n  a 192.0.2.1\n",
+			"inner", "",
+			[]string{"normal 192.0.2.1", "fail-open 192.0.2.1"},
+		},
+		{
+			"a stand-in of the family",
+			"pool web failover\n  in pool=inner\n  b 192.0.2.2\npool inner weighted\n  a 192.0.2.1\n  a6 2001:db8::1\n",
+			"inner/a", "",
+			[]string{"normal 192.0.2.1", "normal 192.0.2.2"},
+		},
+		{
+			"two addresses of one endpoint",
+			"pool web weighted\n  both 192.0.2.1 192.0.2.2\npool one weighted\n  a 192.0.2.1\npool other weighted\n  b 192.0.2.2\n",
+			"one", "other",
+			[]string{"normal 192.0.2.1", "normal 192.0.2.2"},
+		},
+	} {
+		t.Run(c.behaviour, func(t *testing.T) {
+			tree := compile(t, world(t, nearAndFar+c.world))
+			q := ask(t, tree, "web", IPv4, "192.0.2.200")
+			turnings := [2][]health.Turn{
+				append(turns(t, tree, health.Down, c.turned), turns(t, tree, health.Up, c.against)...),
+				append(turns(t, tree, health.Up, c.turned), turns(t, tree, health.Down, c.against)...),
+			}
+			tree.Apply(turnings[0])
+			asked := make(chan struct{})
+			go func() {
+				defer close(asked)
+				var askers sync.WaitGroup
+				for range 2 {
+					askers.Go(func() { askOften(t, tree, q, c.want) })
+				}
+				askers.Wait()
+			}()
+			for i := 0; ; i++ {
 				select {
-				case <-stop:
+				case <-asked:
 					return
 				default:
-				}
-				q.Draw++
-				if d := tree.Decide(q, s); len(s.Addrs) != 1 || d.Mode != Normal || s.Addrs[0] == netip.MustParseAddr("192.0.2.4") {
-					t.Errorf("got %v, mode %s", s.Addrs, d.Mode)
-					return
-				}
-				if _, steps := tree.Explain(q, s); len(steps) < 2 {
-					t.Errorf("got %d steps", len(steps))
-					return
+					tree.Apply(turnings[i%2])
 				}
 			}
 		})
 	}
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 3000 {
-		to := health.Verdict(rnd.IntN(3))
-		turn(t, tree, to, "inner")
-		turn(t, tree, health.Verdict(rnd.IntN(3)), "inner/a")
+}
+
+// askOften asks many times, or until an answer is not as wanted.
+func askOften(t *testing.T, tree *Tree, q Question, want []string) {
+	s := tree.Scratch()
+	for q.Draw = range 3_000 {
+		d := tree.Decide(q, s)
+		if got := fmt.Sprint(d.Mode, " ", answerOf(s)); !slices.Contains(want, got) {
+			t.Errorf("decided %q, want one of %q", got, want)
+			return
+		}
+		d, steps := tree.Explain(q, s)
+		if got := fmt.Sprint(d.Mode, " ", answerOf(s)); !slices.Contains(want, got) || len(steps) == 0 {
+			t.Errorf("explained %q in %d steps, want one of %q", got, len(steps), want)
+			return
+		}
 	}
-	close(stop)
-	askers.Wait()
+}
+
+// A state that a decision goes by stays as it is, whatever is applied after.
+func TestStatesNeverChange(t *testing.T) {
+	tree := compile(t, manyPools(t, 500))
+	before := tree.state.Load()
+	words := wordsOf(before)
+	for id := range tree.pools {
+		turn(t, tree, health.Down, tree.cfg.Pools[id].Name+"/m3")
+	}
+	if !slices.Equal(wordsOf(before), words) {
+		t.Error("Apply wrote to a state that was published")
+	}
+	now := tree.state.Load()
+	turn(t, tree, health.Down, "pool7/m5")
+	shared := 0
+	for i, p := range tree.state.Load().pages {
+		if p == now.pages[i] {
+			shared++
+		}
+	}
+	if shared < len(now.pages)-2 || len(now.pages) < 8 {
+		t.Errorf("a turn left %d of %d pages shared, want all but those of one pool and its target", shared, len(now.pages))
+	}
+}
+
+// Who reads Modes once and all changes since knows every mode.
+func TestModesTellsWhoIsNotNormal(t *testing.T) {
+	tree := compile(t, world(t, `
+pool web failover fallback=spare
+  a 192.0.2.1
+pool spare weighted fail_open=false
+  b 192.0.2.2 2001:db8::2
+pool off weighted
+  c disabled 192.0.2.3
+pool unbound weighted
+  d 192.0.2.1
+bind web
+bind spare
+bind off
+`))
+	told := func() string {
+		got := ""
+		for _, c := range tree.Modes() {
+			got += fmt.Sprintf("%s %s %s>%s, ", c.Pool, c.Family, c.From, c.To)
+		}
+		return got
+	}
+	expect(t, "at first", told(), "off IPv4 normal>nodata, ")
+	turn(t, tree, health.Down, "web")
+	expect(t, "web down", told(), "web IPv4 normal>fallback, web IPv6 normal>fallback, off IPv4 normal>nodata, ")
+	turn(t, tree, health.Down, "spare")
+	expect(t, "spare down, too", told(), "web IPv4 normal>fail-open, web IPv6 normal>fail-open, spare IPv4 normal>nodata, spare IPv6 normal>nodata, off IPv4 normal>nodata, ")
+	turn(t, tree, health.Up, "web", "spare")
+	expect(t, "both up", told(), "off IPv4 normal>nodata, ")
 }
 
 // State worked out turn by turn is the state worked out from scratch.
@@ -180,5 +321,7 @@ func compileWithout(t *testing.T, cfg *config.Config) *Tree {
 }
 
 func liveAndGiving(tree *Tree, id ID, f Family) string {
-	return fmt.Sprint(tree.countEligible(id, f, asIs), tree.gives(id, f, asIs), tree.modeOf(id, f))
+	st := tree.state.Load()
+	mode, by, pl := st.answerer(id, f)
+	return fmt.Sprint(st.countEligible(id, f, asIs), st.gives(id, f, asIs), mode, by, pl)
 }

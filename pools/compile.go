@@ -3,7 +3,6 @@ package pools
 import (
 	"fmt"
 	"math"
-	"sync/atomic"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -23,9 +22,6 @@ func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 	c.connect()
 	if err := c.order(); err != nil {
 		c.fail(*err)
-	}
-	if c.faults == nil {
-		c.bound()
 	}
 	if c.faults != nil {
 		return nil, c.faults
@@ -96,7 +92,7 @@ func (c *compiler) reserve() {
 	t.members = make([]member, 0, members)
 	t.weights = make([]uint32, 0, members)
 	t.refs = make([]ref, 0, members)
-	t.state = make([]atomic.Uint64, words*statePerWord)
+	t.downs = uint32(words * statePerWord)
 }
 
 // fault is one thing wrong with a pool. config.Load lets none through; a

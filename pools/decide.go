@@ -21,81 +21,64 @@ type visit struct {
 
 // Decide is the one pure decision function (DESIGN 1): it neither locks, nor
 // allocates, nor calls out. An empty s.Addrs is NODATA. Beside the question and
-// the verdicts it depends on nothing but, for round-robin, the turns in s.
+// the verdicts, all of one moment, it depends on nothing but, for round-robin,
+// the turns in s.
 func (t *Tree) Decide(q Question, s *Scratch) Decision {
+	s.begin(t)
+	return s.decide(q)
+}
+
+// begin takes the state that the whole decision goes by.
+func (s *Scratch) begin(t *Tree) {
 	if s.tree != t {
 		panic("pools: a scratch of another tree")
 	}
+	s.state = t.state.Load()
+}
+
+func (s *Scratch) decide(q Question) Decision {
 	s.family, s.client = q.Family, q.Client
 	s.scope, s.top = 0, 0
 	s.picked, s.Addrs = s.picked[:0], s.Addrs[:0]
-	mode := s.answer(q)
+	mode, by, pl := s.state.answerer(q.Pool, q.Family)
+	s.record.passedOver(s, q.Pool, mode)
+	if mode != Dead {
+		s.walk(by, pl, q.Answers, seed(mix(q.Draw)))
+	}
 	for _, number := range s.picked {
-		s.Addrs = append(s.Addrs, t.addr(q.Family, number))
+		s.Addrs = append(s.Addrs, s.tree.addr(q.Family, number))
 	}
 	return Decision{Mode: mode, Scope: s.scope}
 }
 
-// answer asks the pool of the question, or who stands in for it (DESIGN 5.2):
-//
-//	pool is live  fallback is live  fail_open  a member has weight   answered by
-//	yes           -                 -          -                     the pool
-//	no            yes               -          -                     its fallback
-//	no            no or none        yes        yes                   the pool, as if all were up
-//	no            no or none        yes        no                    nobody
-//	no            no or none        no         -                     nobody
-//
-// A fallback's own fallback is not asked. modeOf has the same table for those
-// who only want to know.
-func (s *Scratch) answer(q Question) Mode {
-	p := &s.tree.pools[q.Pool]
-	first := seed(mix(q.Draw))
-	if s.walk(q.Pool, asIs, q.Answers, first) {
-		return Normal
-	}
-	if p.fallback != none && s.walk(ID(p.fallback), asIs, q.Answers, first) {
-		return FallenBack
-	}
-	if p.failOpen {
-		s.record.forget(q.Pool)
-		if s.walk(q.Pool, open, q.Answers, first) {
-			return FailedOpen
-		}
-	}
-	return Dead
-}
-
-// walk draws up to answers members of a pool, 0 for all, into s.picked, and
-// reports whether the pool is live; one that is not gives nothing.
-func (s *Scratch) walk(id ID, pl plane, answers int, sd seed) bool {
+// walk draws up to answers members of a live pool, 0 for all, into s.picked.
+func (s *Scratch) walk(id ID, pl plane, answers int, sd seed) {
 	v := visit{pool: &s.tree.pools[id], id: id, plane: pl, seed: sd}
 	bottom := s.top
 	s.load(&v)
 	s.record.enter(s, &v)
-	live := v.isLive(v.eligible.count())
-	if live {
-		s.narrow(&v)
-		s.pick(&v, answers)
-	}
+	s.narrow(&v)
+	s.pick(&v, answers)
 	s.top = bottom
-	return live
 }
 
-// load copies the pool's bits. All that follows goes by the copy.
+// look records a pool without drawing from it.
+func (s *Scratch) look(id ID) {
+	v := visit{pool: &s.tree.pools[id], id: id, plane: asIs}
+	bottom := s.top
+	s.load(&v)
+	s.record.enter(s, &v)
+	s.top = bottom
+}
+
+// load copies the pool's sets, for drawing takes members out of them.
 func (s *Scratch) load(v *visit) {
 	v.eligible, v.giving, v.spare = s.take(v.words), s.take(v.words), s.take(v.words)
-	eligible := s.tree.state[v.pool.eligible(s.family, v.plane):][:v.words]
-	giving := s.tree.state[v.pool.giving(s.family, v.plane):][:v.words]
-	for i := range v.eligible {
-		v.eligible[i] = eligible[i].Load()
-		v.giving[i] = v.eligible[i] & giving[i].Load()
+	eligible, giving := v.pool.eligible(s.family, v.plane), v.pool.giving(s.family, v.plane)
+	for i := range v.words {
+		v.eligible[i] = s.state.word(eligible + i)
+		v.giving[i] = s.state.word(giving + i)
 	}
-}
-
-// isLive reports whether n eligible members are enough. Failing open asks for
-// no more than one.
-func (v *visit) isLive(n int) bool {
-	return n >= int(v.need) || v.plane == open && n > 0
 }
 
 // pick draws members without replacement. Every draw is among all eligible
@@ -148,12 +131,7 @@ func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
 	if mem.child == none {
 		return max(1, s.addresses(mem, v.plane, r, left))
 	}
-	answers := int(s.tree.pools[mem.child].answers)
-	if !s.walk(ID(mem.child), v.plane, answers, seed(mix(r+golden))) {
-		// Rare: its last member went down and Apply has not told this pool yet.
-		s.record.unchosen(v, m)
-		return 0
-	}
+	s.walk(ID(mem.child), v.plane, int(s.tree.pools[mem.child].answers), seed(mix(r+golden)))
 	return 1
 }
 
@@ -176,15 +154,11 @@ func (s *Scratch) addresses(m *member, pl plane, r uint64, left int) int {
 	if len(refs) == 1 { // the common case; m would not be eligible were it down
 		return s.add(refs[0])
 	}
-	from, up := len(s.picked), false
+	from := len(s.picked)
 	for _, ref := range refs {
-		if pl == open || s.tree.isUp(ref) {
-			up = true
+		if pl == open || s.state.isUp(ref) {
 			s.add(ref)
 		}
-	}
-	if !up { // rare: the last one went down this very moment
-		s.add(refs[0])
 	}
 	added := s.picked[from:]
 	n := min(left, len(added))

@@ -319,20 +319,6 @@ func TestPoolsOfMoreThan64Members(t *testing.T) {
 	}
 }
 
-// Apply tells a pool before its parents. A question that comes between finds a
-// member pool that is no longer live, and passes it over.
-func TestNestedPoolThatWentDownThisMomentIsPassedOver(t *testing.T) {
-	tree := compile(t, world(t, "pool web failover\n  in pool=inner\n  b 192.0.2.2\npool inner weighted\n  a 192.0.2.1\n"))
-	inner := &tree.pools[1]
-	tree.state[inner.eligible(IPv4, asIs)].Store(0)
-	q := ask(t, tree, "web", IPv4, "8.8.8.8")
-	expect(t, "answers", answers(tree, q), "192.0.2.2")
-	_, steps := tree.Explain(q, tree.Scratch())
-	if steps[0].Chosen || !steps[1].Chosen {
-		t.Errorf("got %+v, want the second member chosen", steps)
-	}
-}
-
 func TestEqualQuestionsHaveEqualAnswers(t *testing.T) {
 	tree := compile(t, world(t, eightRegions("weighted")))
 	q := ask(t, tree, "web", IPv4, "8.8.8.8")

@@ -24,9 +24,10 @@ type Step struct {
 // Explain is Decide, recorded: a step for each member of each pool that it
 // walked, in the order walked. It takes turns in s as Decide does.
 func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
-	s.record = &recorder{tree: t, family: q.Family}
+	s.begin(t)
+	s.record = &recorder{tree: t, state: s.state, family: q.Family}
 	defer func() { s.record = nil }()
-	d := t.Decide(q, s)
+	d := s.decide(q)
 	return d, s.record.steps
 }
 
@@ -34,6 +35,7 @@ func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
 // is what Decide runs with when nobody wants to know.
 type recorder struct {
 	tree   *Tree
+	state  *state
 	family Family
 	steps  []Step
 	place  *geo.Location // of the client, once somebody asked
@@ -49,7 +51,7 @@ func (r *recorder) enter(s *Scratch, v *visit) {
 func (r *recorder) addSteps(s *Scratch, v *visit) {
 	v.step = len(r.steps)
 	p := &r.tree.cfg.Pools[v.id]
-	live := v.isLive(v.eligible.count())
+	live := r.state.isLive(v.id, r.family, v.plane)
 	for i := range p.Members {
 		m, weight := &p.Members[i], p.Members[i].Weight
 		step := Step{
@@ -73,11 +75,20 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 	}
 }
 
-// forget drops the steps of a pool that is to be walked again.
-func (r *recorder) forget(id ID) {
+// passedOver makes the steps of the pool of the question and of its fallback,
+// as far as the mode says that they are not live and nobody walks them.
+func (r *recorder) passedOver(s *Scratch, id ID, mode Mode) {
 	if r != nil {
-		// The pool of the question comes first, and, not being live, has walked into no other.
-		r.steps = r.steps[len(r.tree.cfg.Pools[id].Members):]
+		r.tellPassedOver(s, id, mode)
+	}
+}
+
+func (r *recorder) tellPassedOver(s *Scratch, id ID, mode Mode) {
+	if mode == FallenBack || mode == Dead {
+		s.look(id)
+	}
+	if fallback := r.tree.pools[id].fallback; fallback != none && (mode == FailedOpen || mode == Dead) {
+		s.look(ID(fallback))
 	}
 }
 
@@ -134,14 +145,6 @@ func (r *recorder) follows(v *visit, m int) {
 func (r *recorder) chosen(v *visit, m int) {
 	if r != nil {
 		r.steps[v.step+m].Chosen = true
-	}
-}
-
-// unchosen takes chosen back: the pool is no longer live.
-func (r *recorder) unchosen(v *visit, m int) {
-	if r != nil {
-		r.steps[v.step+m].Chosen = false
-		r.steps[v.step+m].Reason = "went down while the question was asked"
 	}
 }
 

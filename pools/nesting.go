@@ -48,8 +48,8 @@ func (t *Tree) eachMember(visit func(use, *member)) {
 	}
 }
 
-// order gives each pool its height, children before parents, and finds how much
-// of the stack the deepest walk needs. A pool inside itself is a fault.
+// order gives each pool its height and its families, children before parents,
+// and finds how much of the stack the deepest walk needs. A pool inside itself is a fault.
 func (c *compiler) order() *config.Fault {
 	t := c.tree
 	waiting := make([]uint32, len(t.pools)) // for how many nested pools without a height
@@ -57,7 +57,9 @@ func (c *compiler) order() *config.Fault {
 	t.eachMember(func(u use, m *member) {
 		if m.child != none {
 			waiting[u.pool]++
+			return
 		}
+		t.pools[u.pool].addFamilies([2]bool{m.n4 > 0, m.n6 > 0})
 	})
 	var ready []uint32
 	for id, n := range waiting {
@@ -74,6 +76,7 @@ func (c *compiler) order() *config.Fault {
 		for _, parent := range t.parents.of(id) {
 			above := &t.pools[parent.pool]
 			above.height = max(above.height, p.height+1)
+			above.addFamilies(p.has)
 			deepest[parent.pool] = max(deepest[parent.pool], deepest[id])
 			if waiting[parent.pool]--; waiting[parent.pool] == 0 {
 				ready = append(ready, parent.pool)
@@ -88,4 +91,11 @@ func (c *compiler) order() *config.Fault {
 		}
 	}
 	return nil
+}
+
+// addFamilies notes the families of which one of the pool's members has an address.
+func (p *pool) addFamilies(has [2]bool) {
+	for f := range has {
+		p.has[f] = p.has[f] || has[f]
+	}
 }

@@ -31,13 +31,12 @@
 //
 //	verdict turns ──► Apply ──► bits of the pools that have the target,
 //	                            then of their parents, then no further
-//	question ──► Decide ──► reads those bits, one atomic load a word
+//	question ──► Decide ──► reads those bits, all of one state
 //
-// Apply writes under a lock that only writers take. Decide takes none: it
-// copies a pool's bits once and goes by the copy, so a verdict that turns
-// meanwhile is seen wholly or not at all within one pool. Between a pool and
-// its parent it may be seen in the one and not yet in the other; Decide then
-// passes the pool over as it would a moment later.
+// Those bits are never changed in place. Apply, under a lock that only writers
+// take, makes the next state beside the present one and swaps a pointer. Decide
+// takes no lock: it loads the pointer once and goes by that state to its end, so
+// that turns meanwhile are seen wholly or not at all, in all pools alike.
 //
 // # Where policies live
 //

@@ -35,12 +35,12 @@ func (r *recorder) refVerdict(a ref) health.Verdict {
 	if a.target == none {
 		return health.Up
 	}
-	return r.tree.verdict(a.target)
+	return r.state.verdict(a.target)
 }
 
 // poolVerdict is "live", or how many members are short.
 func (r *recorder) poolVerdict(id ID) string {
-	if r.tree.isLive(id, r.family, asIs) {
+	if r.state.isLive(id, r.family, asIs) {
 		return "live"
 	}
 	p := &r.tree.cfg.Pools[id]
@@ -48,7 +48,7 @@ func (r *recorder) poolVerdict(id ID) string {
 	if p.MinUp.Percent {
 		wanted = fmt.Sprintf("%d%%", p.MinUp.N)
 	}
-	return fmt.Sprintf("not live: %d of %d up, min_up %s", r.tree.countEligible(id, r.family, asIs), enabled(p), wanted)
+	return fmt.Sprintf("not live: %d of %d up, min_up %s", r.state.countEligible(id, r.family, asIs), enabled(p), wanted)
 }
 
 // standing is the reason for which a member may be drawn or not, before any

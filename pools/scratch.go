@@ -12,6 +12,7 @@ type Scratch struct {
 	turns []uint32 // by pool.turn and family
 
 	// Of the question under way.
+	state  *state
 	family Family
 	client netip.Addr
 	scope  uint8

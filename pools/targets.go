@@ -36,6 +36,7 @@ func (t *Tree) Turns(pool, member string, to health.Verdict) ([]health.Turn, err
 	if m.child != none {
 		return nil, fmt.Errorf("member %q of pool %q is pool %q: its verdict follows its members; turn those", member, pool, t.cfg.Pools[m.child].Name)
 	}
+	now := t.state.Load()
 	var turns []health.Turn
 	for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
 		if r.target == none {
@@ -44,7 +45,7 @@ func (t *Tree) Turns(pool, member string, to health.Verdict) ([]health.Turn, err
 		turns = append(turns, health.Turn{
 			Index:  int(r.target),
 			Target: t.targets[r.target],
-			From:   t.verdict(r.target),
+			From:   now.verdict(r.target),
 			To:     to,
 			Reason: "as told",
 		})
@@ -83,16 +84,4 @@ func memberNames(p *config.Pool) string {
 		text += fmt.Sprintf("%q", p.Members[i].Name)
 	}
 	return text
-}
-
-// verdict is a target's present verdict.
-func (t *Tree) verdict(target uint32) health.Verdict {
-	word, bit := target/64, uint64(1)<<(target%64)
-	switch {
-	case t.down[word].Load()&bit != 0:
-		return health.Down
-	case t.up[word].Load()&bit != 0:
-		return health.Up
-	}
-	return health.Unknown
 }

@@ -35,31 +35,31 @@ type Tree struct {
 	backed  index[ID]  // by pool: the pools bound to names whose fallback it is
 	bound   []bool     // by pool: a name is bound to it
 
-	heights int // levels of nesting, at least 1
-	turns   int // turns that a Scratch keeps
-	deepest int // words that a Scratch needs for the deepest walk
+	downs   uint32 // where in a state the bits of the targets begin
+	heights int    // levels of nesting, at least 1
+	turns   int    // turns that a Scratch keeps
+	deepest int    // words that a Scratch needs for the deepest walk
 
 	// Written by Apply, read by anybody.
-	state []atomic.Uint64 // eligible and giving sets, see pool.state
-	down  []atomic.Uint64 // a bit a target
-	up    []atomic.Uint64 // a bit a target; neither: unknown
+	state atomic.Pointer[state]
+	up    []atomic.Uint64 // a bit a target, for explaining only; neither up nor down: unknown
 
 	writing sync.Mutex // one Apply at a time; guards what follows
-	modes   [][2]Mode  // by pool and family, of bound pools
-	dirty   [][]ID     // by height: pools to look at again
-	queued  []bool     // by pool: it is in dirty
+	next    draft
+	modes   [][2]Mode // by pool and family, of those that Apply tells of
 }
 
 // pool is a compiled config.Pool.
 type pool struct {
 	policy   policy
 	failOpen bool
-	even     bool   // all its weights are equal, but for those that are 0
-	first    uint32 // in Tree.members
-	members  uint32 // how many
-	words    uint32 // of a set of members
-	state    uint32 // in Tree.state: for each family and plane its eligible members, then which of them can give the family
-	groups   uint32 // in Tree.groups; in the order of the configuration's regions, then the members without one
+	has      [2]bool // by family: on some level it has an address, enabled or not
+	even     bool    // all its weights are equal, but for those that are 0
+	first    uint32  // in Tree.members
+	members  uint32  // how many
+	words    uint32  // of a set of members
+	state    uint32  // in a state: for each family and plane its eligible members, then which of them can give the family
+	groups   uint32  // in Tree.groups; in the order of the configuration's regions, then the members without one
 	ngroups  uint32
 	table    uint32 // in Tree.tables; none where the client does not matter
 	need     uint32 // members that must be live for the pool to be live
@@ -94,16 +94,16 @@ const (
 	open              // as if every enabled member with weight were up
 )
 
-// eligible is where in Tree.state the pool keeps its eligible members.
+// eligible is where in a state the pool keeps its eligible members.
 func (p *pool) eligible(f Family, pl plane) uint32 {
 	return p.state + (uint32(f)*2+uint32(pl))*2*p.words
 }
 
-// giving is where in Tree.state the pool keeps which members can, being
-// eligible, give an address of the family.
+// giving is where in a state the pool keeps which of its eligible members can
+// give an address of the family.
 func (p *pool) giving(f Family, pl plane) uint32 { return p.eligible(f, pl) + p.words }
 
-// statePerWord is how many words of Tree.state a pool takes for each word of
+// statePerWord is how many words of a state a pool takes for each word of
 // its sets: two families, two planes, two sets.
 const statePerWord = 2 * 2 * 2
 
@@ -127,11 +127,6 @@ func (t *Tree) asked(m *member, f Family) []ref {
 		return refs
 	}
 	return t.addrs(m, 1-f)
-}
-
-// isUp reports whether an address may be answered.
-func (t *Tree) isUp(r ref) bool {
-	return r.target == none || t.down[r.target/64].Load()>>(r.target%64)&1 == 0
 }
 
 func (t *Tree) addr(f Family, number uint32) netip.Addr {

@@ -121,6 +121,12 @@ func compile(t testing.TB, cfg *config.Config) *Tree {
 // turn gives members, as POOL/MEMBER or POOL for all its endpoints, a verdict.
 func turn(t testing.TB, tree *Tree, to health.Verdict, members ...string) []Change {
 	t.Helper()
+	return tree.Apply(turns(t, tree, to, members...))
+}
+
+// turns is what turn gives to Apply.
+func turns(t testing.TB, tree *Tree, to health.Verdict, members ...string) []health.Turn {
+	t.Helper()
 	var turns []health.Turn
 	for _, name := range members {
 		pool, member, one := strings.Cut(name, "/")
@@ -137,7 +143,7 @@ func turn(t testing.TB, tree *Tree, to health.Verdict, members ...string) []Chan
 			}
 		}
 	}
-	return tree.Apply(turns)
+	return turns
 }
 
 // ask is a question to a pool with its own answers.

@@ -1,0 +1,137 @@
+package pools
+
+import (
+	"math/bits"
+	"slices"
+
+	"meridian/health"
+)
+
+// state is who is live at one moment: all that a decision depends on beside the
+// question, the tree's shape and the turns of round-robin. It never changes.
+// Apply makes the next one and swaps the pointer, so whoever loaded it reads one
+// consistent state for as long as it likes, from any goroutine and without a lock.
+//
+//	Tree.state ──► state ──► pages ──► words   for each pool its sets, see pool.state
+//	                                   words   from Tree.downs on: a bit a target, whether it is down
+//
+// States share the pages that are equal, so that a turn among a million members
+// copies some kilobytes and the collector finds one pointer for each page.
+type state struct {
+	tree  *Tree
+	pages []*page
+}
+
+// page is some words of a state. At a million members, some 1,600 pages, a list
+// of pages and a page are about equally dear to copy.
+type page [pageWords]uint64
+
+const pageWords = 512
+
+func (st *state) word(at uint32) uint64 { return st.pages[at/pageWords][at%pageWords] }
+
+// answerer is who answers for a pool, and on which plane (DESIGN 5.2):
+//
+//	pool is live  fallback is live  fail_open  a member has weight   answered by
+//	yes           -                 -          -                     the pool
+//	no            yes               -          -                     its fallback
+//	no            no or none        yes        yes                   the pool, as if all were up
+//	no            no or none        yes        no                    nobody
+//	no            no or none        no         -                     nobody
+//
+// A fallback's own fallback is not asked.
+func (st *state) answerer(id ID, f Family) (Mode, ID, plane) {
+	p := &st.tree.pools[id]
+	switch {
+	case st.isLive(id, f, asIs):
+		return Normal, id, asIs
+	case p.fallback != none && st.isLive(ID(p.fallback), f, asIs):
+		return FallenBack, ID(p.fallback), asIs
+	case p.failOpen && st.isLive(id, f, open):
+		return FailedOpen, id, open
+	}
+	return Dead, id, asIs
+}
+
+// isLive reports whether a pool has as many eligible members as it needs.
+// Failing open asks for no more than one.
+func (st *state) isLive(id ID, f Family, pl plane) bool {
+	n := st.countEligible(id, f, pl)
+	return n >= int(st.tree.pools[id].need) || pl == open && n > 0
+}
+
+func (st *state) countEligible(id ID, f Family, pl plane) int {
+	p, n := &st.tree.pools[id], 0
+	for i := range p.words {
+		n += bits.OnesCount64(st.word(p.eligible(f, pl) + i))
+	}
+	return n
+}
+
+// gives reports whether a pool has an eligible member that can give the family.
+func (st *state) gives(id ID, f Family, pl plane) bool {
+	p := &st.tree.pools[id]
+	for i := range p.words {
+		if st.word(p.giving(f, pl)+i) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// isUp reports whether an address may be answered.
+func (st *state) isUp(r ref) bool { return r.target == none || !st.isDown(r.target) }
+
+func (st *state) isDown(target uint32) bool {
+	return st.word(st.tree.downs+target/64)>>(target%64)&1 != 0
+}
+
+// verdict is a target's verdict.
+func (st *state) verdict(target uint32) health.Verdict {
+	switch {
+	case st.isDown(target):
+		return health.Down
+	case st.tree.up[target/64].Load()>>(target%64)&1 != 0:
+		return health.Up
+	}
+	return health.Unknown
+}
+
+// draft is the next state while it is made. Who uses it holds Tree.writing.
+type draft struct {
+	*state        // as far as it is made
+	from   *state // the one before; what the two have in common is not to be written
+
+	dirty  [][]ID // by height: pools to look at again
+	queued []bool // by pool: it is in dirty
+}
+
+// begin starts from a state.
+func (d *draft) begin(from *state) { d.state, d.from = from, from }
+
+// set sets or clears a bit of the word at some place and reports whether that changed it.
+func (d *draft) set(at uint32, bit uint64, on bool) bool {
+	old := d.word(at)
+	if old&bit != 0 == on {
+		return false
+	}
+	if d.state == d.from {
+		d.state = &state{d.tree, slices.Clone(d.from.pages)}
+	}
+	p := &d.pages[at/pageWords]
+	if *p == d.from.pages[at/pageWords] {
+		copied := **p
+		*p = &copied
+	}
+	(*p)[at%pageWords] = old ^ bit
+	return true
+}
+
+// note puts a pool on the list of those to settle.
+func (d *draft) note(id ID) {
+	if !d.queued[id] {
+		d.queued[id] = true
+		h := d.tree.pools[id].height
+		d.dirty[h] = append(d.dirty[h], id)
+	}
+}
