@@ -23,6 +23,9 @@ func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 	if err := c.order(); err != nil {
 		c.fail(*err)
 	}
+	if c.faults == nil {
+		c.bound()
+	}
 	if c.faults != nil {
 		return nil, c.faults
 	}
