@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -85,6 +86,7 @@ func (d *decoder) unicast(n *yaml.Node) (netip.Addr, bool) {
 // unicasts reads a list of one address or more.
 func (d *decoder) unicasts(to *[]netip.Addr) reader {
 	return func(n *yaml.Node) {
+		*to = slices.Grow(*to, len(n.Content))
 		ok := d.list(n, func(item *yaml.Node) {
 			if a, ok := d.unicast(item); ok {
 				*to = append(*to, a)

@@ -10,6 +10,9 @@
 // (regions break ties, failover follows the list) is a slice here, in the order
 // written.
 //
+// A file may hold a million names. It is read in pieces where it is plain enough,
+// see the type document, so that memory is for the Config and not for YAML.
+//
 // The package opens no file but the document itself: whether a database or a
 // master file is readable and sound is said by the package that reads it, in
 // the same form, by way of [Config.Fault].

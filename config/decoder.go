@@ -9,26 +9,27 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// decoder turns the tree of a document into a Config and collects every fault
-// on the way. It notes faults by node: their paths are worked out once, at the
-// end, and cost a sound document nothing.
+// decoder turns the nodes of a document into a Config and collects every fault
+// on the way. It keeps no node for later but those of the mapping it is in. It
+// notes faults by place: their paths are worked out once, at the end, and cost a
+// sound document nothing.
 type decoder struct {
 	file       string
 	defaults   defaults
-	root       *yaml.Node
+	doc        *document
 	faults     []finding
 	warnings   []finding
-	references []reference
-	declared   map[kind]nodes    // what the file defines; no entry for a section that cannot be read
+	references []reference       // to what was not defined by then
+	declared   map[kind]defined  // no entry for a section that cannot be read
 	nested     map[string][]edge // the pools in each pool
 }
 
-func newDecoder(file string, root *yaml.Node) *decoder {
+func newDecoder(file string, doc *document) *decoder {
 	return &decoder{
 		file:     file,
 		defaults: newDefaults(),
-		root:     root,
-		declared: map[kind]nodes{kindRegion: {}, kindCheck: {}, kindPool: {}},
+		doc:      doc,
+		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindPool: {}},
 		nested:   make(map[string][]edge),
 	}
 }
@@ -73,6 +74,9 @@ func later(names ...string) []field {
 	return keys
 }
 
+// maxKeys is at least the number of keys that a mapping may have.
+const maxKeys = 32
+
 const notSupported = "not supported in this version"
 
 // mapping reads the values of n, each by its key. What n does not mention keeps
@@ -81,7 +85,7 @@ func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 	if !d.kind(n, yaml.MappingNode) {
 		return false
 	}
-	seen := make([]int, len(keys)) // the line of each key
+	var seen [maxKeys]int // the line of each key
 	for name, value := range pairs(n) {
 		i := slices.IndexFunc(keys, func(f field) bool { return f.name == name.Value })
 		switch {
@@ -134,29 +138,27 @@ func (d *decoder) required(n *yaml.Node, name, hint string) {
 
 // exactlyOne says that mapping n has none of the keys, or more than one, if so.
 func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
-	var has []string
-	for _, name := range names {
-		if child(n, name) != nil {
-			has = append(has, name)
-		}
-	}
-	switch len(has) {
-	case 0:
+	has := func(name string) bool { return child(n, name) != nil }
+	first := slices.IndexFunc(names, has)
+	if first < 0 {
 		d.faultAtKey(n, "none of "+strings.Join(names, ", "), "write exactly one")
-	case 1:
-	default:
-		d.fault(child(n, has[1]), has[1]+" beside "+has[0], "write exactly one of "+strings.Join(names, ", "))
+		return
+	}
+	if i := slices.IndexFunc(names[first+1:], has); i >= 0 {
+		second := names[first+1+i]
+		d.fault(child(n, second), second+" beside "+names[first], "write exactly one of "+strings.Join(names, ", "))
 	}
 }
 
 // collection reads a mapping whose keys are the user's own: parse turns a key
-// into a K, of which there may be one each, and entry reads what it names.
-func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Node) (K, bool), entry func(k K, key, value *yaml.Node)) {
+// into a K, of which there may be one each, and entry reads what it names. It
+// returns the line of each.
+func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Node) (K, bool), entry func(k K, key, value *yaml.Node)) map[K]int {
 	if !d.kind(n, yaml.MappingNode) {
-		return
+		return nil
 	}
-	seen := make(map[K]int, len(n.Content)/2)
-	for key, value := range pairs(n) {
+	seen := make(map[K]int, d.doc.count(n))
+	for key, value := range d.doc.entries(n) {
 		if key.Kind != yaml.ScalarNode {
 			d.fault(key, "the key is "+describe(key), "a key is a plain word")
 			continue
@@ -172,6 +174,7 @@ func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Nod
 		seen[k] = key.Line
 		entry(k, key, value)
 	}
+	return seen
 }
 
 // list reads a list, item by item. It reports whether n is one.

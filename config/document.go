@@ -13,13 +13,19 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// parseDocument turns data into the tree of its one document, free of aliases,
+// parseWhole turns data into the tree of its one document, free of aliases,
 // merge keys and foreign tags. A fault here is the only one told: beyond it,
 // nothing in the file can be relied upon.
-func parseDocument(data []byte) (*yaml.Node, *Fault) {
-	if fault := checkText(data); fault != nil {
+func parseWhole(data []byte) (*yaml.Node, *Fault) {
+	root, fault := parseTree(data)
+	if fault != nil {
 		return nil, fault
 	}
+	return root, expand(root)
+}
+
+// parseTree is the one document in data as yaml.v3 has it.
+func parseTree(data []byte) (*yaml.Node, *Fault) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	first, err := next(decoder)
 	switch {
@@ -39,7 +45,7 @@ func parseDocument(data []byte) (*yaml.Node, *Fault) {
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
 		return nil, &Fault{What: "the file is empty", Hint: "a configuration has at least zones"}
 	}
-	return root, expand(root)
+	return root, nil
 }
 
 // next parses one document. The parser has panicked on odd input before, and
@@ -59,13 +65,17 @@ func next(decoder *yaml.Decoder) (document *yaml.Node, err error) {
 
 // checkText refuses what is no text, at the first octet that shows it.
 func checkText(data []byte) *Fault {
-	for i := 0; i < len(data); {
+	for i := 0; ; {
+		i += common(data[i:])
+		if i == len(data) {
+			return nil
+		}
 		c := data[i]
 		size := 1
 		switch {
 		case c == 0:
 			return &Fault{Pos: posAt(data, i), What: "a NUL byte: not a text file", Hint: "a configuration is YAML in UTF-8"}
-		case c < ' ' && c != '\t' && c != '\n' && c != '\r', c == 0x7f:
+		case c < ' ' && c != '\t' && c != '\r', c == 0x7f:
 			return &Fault{Pos: posAt(data, i), What: fmt.Sprintf("a control character (0x%02x)", c), Hint: "a configuration is YAML in UTF-8"}
 		case c >= utf8.RuneSelf:
 			var r rune
@@ -76,7 +86,33 @@ func checkText(data []byte) *Fault {
 		}
 		i += size
 	}
-	return nil
+}
+
+// common is how many octets data begins with that any text has.
+func common(data []byte) int {
+	for i, c := range data {
+		if (c < ' ' || c > '~') && c != '\n' {
+			return i
+		}
+	}
+	return len(data)
+}
+
+// oddBreak is the offset of the first character that ends a line and is no line
+// feed (YAML 1.1 5.4), or that is none for YAML; no such: -1.
+func oddBreak(data []byte) int {
+	for i := 0; ; {
+		i += common(data[i:])
+		if i == len(data) {
+			return -1
+		}
+		r, size := utf8.DecodeRune(data[i:])
+		switch {
+		case r == '\r', r >= 0x80 && r < 0xa0, r == '\u2028', r == '\u2029', r == '\ufeff', r == '\ufffe', r == '\uffff':
+			return i
+		}
+		i += size
+	}
 }
 
 // posAt is where the octet at offset stands; columns count characters.

@@ -9,24 +9,40 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// place tells a node from all others of its document, and outlasts it: a node
+// may be read again, and hold something else in the meantime.
+type place struct {
+	pos   Pos // of a mapping, also that of its first key
+	kind  yaml.Kind
+	empty bool // no text marks the place, and something else may begin there
+}
+
+func placeOf(n *yaml.Node) place {
+	return place{pos: posOf(n), kind: n.Kind, empty: n.Value == ""}
+}
+
 // finding is a fault or warning that has no path yet.
 type finding struct {
-	node       *yaml.Node
-	atKey      bool // the place is the key of node, where it has one
+	at         place
+	atKey      bool // where it is told is the key of the node, if it has one
 	what, hint string
 }
 
-func (d *decoder) fault(n *yaml.Node, what, hint string) {
-	d.faults = append(d.faults, finding{node: n, what: what, hint: hint})
+func (d *decoder) fault(n *yaml.Node, what, hint string) { d.faultAt(placeOf(n), what, hint) }
+
+func (d *decoder) faultAt(at place, what, hint string) {
+	d.faults = append(d.faults, finding{at: at, what: what, hint: hint})
 }
 
 // faultAtKey is a fault of n as a whole, such as a key that it lacks.
 func (d *decoder) faultAtKey(n *yaml.Node, what, hint string) {
-	d.faults = append(d.faults, finding{node: n, atKey: true, what: what, hint: hint})
+	d.faults = append(d.faults, finding{at: placeOf(n), atKey: true, what: what, hint: hint})
 }
 
-func (d *decoder) warn(n *yaml.Node, what, hint string) {
-	d.warnings = append(d.warnings, finding{node: n, what: what, hint: hint})
+func (d *decoder) warn(n *yaml.Node, what, hint string) { d.warnAt(placeOf(n), what, hint) }
+
+func (d *decoder) warnAt(at place, what, hint string) {
+	d.warnings = append(d.warnings, finding{at: at, what: what, hint: hint})
 }
 
 // report is what was found, in file order, each with its path.
@@ -38,10 +54,10 @@ func (d *decoder) report() (faults, warnings []Fault) {
 	return d.place(d.faults, at), d.place(d.warnings, at)
 }
 
-func (d *decoder) place(findings []finding, at map[*yaml.Node]location) []Fault {
+func (d *decoder) place(findings []finding, at map[place]location) []Fault {
 	var faults []Fault
 	for _, f := range findings {
-		where := at[f.node]
+		where := at[f.at]
 		pos := where.node
 		if f.atKey {
 			pos = where.key
@@ -60,57 +76,84 @@ type location struct {
 	path      string
 }
 
-// locate finds the places of all nodes that something was found at.
-func (d *decoder) locate() map[*yaml.Node]location {
-	wanted := make(map[*yaml.Node]bool)
-	for _, f := range d.faults {
-		wanted[f.node] = true
+// locate finds the nodes at which something was found by a second walk over the
+// document, which reads only what is wanted of it.
+func (d *decoder) locate() map[place]location {
+	l := &locator{doc: d.doc, wanted: make(map[place]bool), found: make(map[place]location)}
+	for _, findings := range [][]finding{d.faults, d.warnings} {
+		for _, f := range findings {
+			l.wanted[f.at] = true
+			l.lines = append(l.lines, int(f.at.pos.Line))
+		}
 	}
-	for _, f := range d.warnings {
-		wanted[f.node] = true
-	}
-	l := &locator{wanted: wanted, found: make(map[*yaml.Node]location)}
-	l.visit(d.root, d.root)
+	slices.Sort(l.lines)
+	l.visit(d.doc.root, d.doc.root)
 	return l.found
 }
 
 // locator is one walk over a document.
 type locator struct {
-	path   []string
-	wanted map[*yaml.Node]bool
-	found  map[*yaml.Node]location
+	doc    *document
+	path   []step
+	wanted map[place]bool
+	lines  []int // of what is wanted, in order
+	found  map[place]location
+}
+
+// step leads from a node to one below it.
+type step struct {
+	key   *yaml.Node // nil: in a list
+	index int
 }
 
 // visit notes n, which key leads to, and what is below it.
 func (l *locator) visit(key, n *yaml.Node) {
 	l.note(key, n)
+	depth := len(l.path)
 	switch n.Kind {
 	case yaml.MappingNode:
-		for k, value := range pairs(n) {
-			l.push("."+segment(k), func() {
-				l.note(k, k)
-				l.visit(k, value)
-			})
+		for k, value := range l.doc.entriesWithin(n, l.wants) {
+			l.path = append(l.path[:depth], step{key: k})
+			l.note(k, k)
+			l.visit(k, value)
 		}
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
-			l.push(fmt.Sprintf("[%d]", i), func() { l.visit(item, item) })
+			l.path = append(l.path[:depth], step{index: i})
+			l.visit(item, item)
 		}
 	}
+	l.path = l.path[:depth]
 }
 
-func (l *locator) push(segment string, then func()) {
-	l.path = append(l.path, segment)
-	then()
-	l.path = l.path[:len(l.path)-1]
+// wants reports whether anything is wanted on these lines.
+func (l *locator) wants(first, last int) bool {
+	i, _ := slices.BinarySearch(l.lines, first)
+	return i < len(l.lines) && l.lines[i] <= last
 }
 
 func (l *locator) note(key, n *yaml.Node) {
-	if _, known := l.found[n]; known || !l.wanted[n] {
+	at := placeOf(n)
+	if _, known := l.found[at]; known || !l.wanted[at] {
 		return
 	}
-	path := strings.TrimPrefix(strings.Join(l.path, ""), ".")
-	l.found[n] = location{node: posOf(n), key: posOf(key), path: path}
+	l.found[at] = location{node: at.pos, key: posOf(key), path: l.written()}
+}
+
+// written is the path as messages have it: pools.web.members[2].
+func (l *locator) written() string {
+	var b strings.Builder
+	for i, s := range l.path {
+		switch {
+		case s.key == nil:
+			fmt.Fprintf(&b, "[%d]", s.index)
+			continue
+		case i > 0:
+			b.WriteByte('.')
+		}
+		b.WriteString(segment(s.key))
+	}
+	return b.String()
 }
 
 // segment is a key as part of a path: quoted where it would be hard to read.

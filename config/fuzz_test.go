@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 }
 
 // seeds are all configurations of the fixtures.
-func seeds(f *testing.F) [][]byte {
+func seeds(f testing.TB) [][]byte {
 	example, err := os.ReadFile("testdata/example.yaml")
 	if err != nil {
 		f.Fatal(err)

@@ -7,14 +7,17 @@ import (
 	"io"
 	"io/fs"
 	"os"
-
-	"gopkg.in/yaml.v3"
 )
 
-// maxSize is the longest document that Load reads, in bytes. The YAML parser
-// holds about 35 times as much memory as the file is long, and a million names
-// fit; beyond it, the path is a slip of the pen.
-const maxSize = 64 << 20
+// The longest texts, in octets.
+const (
+	// maxSize is for a file: ten million names fit, and beyond it the path is a
+	// slip of the pen.
+	maxSize = 1 << 30
+	// maxWhole is for what is given to the YAML parser at once: it holds some 50
+	// times as much memory as the text is long.
+	maxWhole = 64 << 20
+)
 
 // Load reads and checks the configuration in file. The error, if any, is a
 // *multierror.Error of Faults in file order; the warnings are Faults too and
@@ -32,13 +35,50 @@ func Load(file string) (*Config, []Fault, error) {
 // Parse is Load of data that was already read; file leads the messages and
 // anchors relative paths.
 func Parse(file string, data []byte) (*Config, []Fault, error) {
-	root, fault := parseDocument(data)
-	if fault != nil {
-		fault.File = file
-		return nil, nil, Join([]Fault{*fault})
+	return parseWithin(file, data, maxWhole)
+}
+
+// parseWithin gives the YAML parser no text that is longer than limit.
+func parseWithin(file string, data []byte, limit int) (*Config, []Fault, error) {
+	if fault := checkText(data); fault != nil {
+		return failed(file, fault)
 	}
-	d := newDecoder(file, root)
-	cfg := d.document(root)
+	doc := outlined(data, limit)
+	if doc.refused == nil {
+		d := newDecoder(file, doc)
+		cfg, warnings, err := d.decode()
+		if doc.refused == nil {
+			return cfg, warnings, err
+		}
+	}
+	if len(data) > limit {
+		return failed(file, doc.refused)
+	}
+	return parseAtOnce(file, data)
+}
+
+// parseAtOnce is the plain version of Parse: the YAML parser gets all of data,
+// which is a text.
+func parseAtOnce(file string, data []byte) (*Config, []Fault, error) {
+	root, fault := parseWhole(data)
+	if fault != nil {
+		return failed(file, fault)
+	}
+	return newDecoder(file, &document{root: root}).decode()
+}
+
+// failed is the outcome of a file in which nothing can be relied upon.
+func failed(file string, fault *Fault) (*Config, []Fault, error) {
+	fault.File = file
+	return nil, nil, Join([]Fault{*fault})
+}
+
+// decode reads the document.
+func (d *decoder) decode() (*Config, []Fault, error) {
+	cfg := d.document()
+	if !d.doc.finish(0) {
+		return nil, nil, nil // the outcome is not told
+	}
 	d.resolve()
 	if len(d.faults) == 0 {
 		d.survey(cfg)
@@ -51,7 +91,7 @@ func Parse(file string, data []byte) (*Config, []Fault, error) {
 }
 
 // document reads the whole file.
-func (d *decoder) document(root *yaml.Node) *Config {
+func (d *decoder) document() *Config {
 	cfg := &Config{File: d.file, Server: d.defaults.server}
 	keys := []field{
 		{name: "server", read: d.server(&cfg.Server)},
@@ -61,7 +101,7 @@ func (d *decoder) document(root *yaml.Node) *Config {
 		{name: "pools", read: d.pools(&cfg.Pools)},
 		{name: "zones", read: d.zones(&cfg.Zones)},
 	}
-	if d.mapping(root, append(keys, later("admin", "state")...)) {
+	if d.mapping(d.doc.root, append(keys, later("admin", "state")...)) {
 		cfg.complete()
 	}
 	return cfg
@@ -101,21 +141,35 @@ func read(file string) ([]byte, error) {
 	case info.Size() > maxSize:
 		return nil, tooLong()
 	}
-	// The size is no promise: a device or pipe has none, a file may grow.
-	var data bytes.Buffer
-	data.Grow(int(info.Size()) + bytes.MinRead)
-	n, err := io.Copy(&data, io.LimitReader(f, maxSize+1))
+	data, err := readText(f, int(info.Size()))
 	switch {
 	case err != nil:
 		return nil, unreadable(err)
-	case n > maxSize:
+	case len(data) > maxSize:
 		return nil, tooLong()
 	}
-	return data.Bytes(), nil
+	return data, nil
+}
+
+// headSize is how much of a file is looked at before the rest is read, in octets.
+const headSize = 64 << 10
+
+// readText returns what r holds: of what is surely no text, such as a device
+// without end, the head alone; of what is too long, more than maxSize. The size
+// is no promise: a device or pipe has none, a file may grow.
+func readText(r io.Reader, size int) ([]byte, error) {
+	var data bytes.Buffer
+	data.Grow(size + bytes.MinRead)
+	_, err := io.Copy(&data, io.LimitReader(r, headSize))
+	if err != nil || bytes.IndexByte(data.Bytes(), 0) >= 0 {
+		return data.Bytes(), err
+	}
+	_, err = io.Copy(&data, io.LimitReader(r, maxSize+1-headSize))
+	return data.Bytes(), err
 }
 
 func tooLong() error {
-	return fmt.Errorf("is longer than %d MiB, the most that a configuration may be", maxSize>>20)
+	return fmt.Errorf("is longer than %d GiB, the most that a configuration may be", maxSize>>30)
 }
 
 // unreadable is err without the path, which leads the message already.

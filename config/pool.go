@@ -24,36 +24,71 @@ func laterPolicies() []string {
 }
 
 func (d *decoder) pools(to *[]Pool) reader {
-	return d.define(kindPool, func(name string, key, value *yaml.Node) {
-		p := d.defaults.pool
-		p.Name, p.Pos = name, posOf(key)
-		d.pool(value, &p)
-		*to = append(*to, p)
+	r := newPoolReader(d)
+	define := d.define(kindPool, func(name string, key, value *yaml.Node) {
+		*to = append(*to, r.read(name, key, value))
 	})
+	return func(n *yaml.Node) {
+		*to = make([]Pool, 0, d.doc.count(n))
+		define(n)
+	}
 }
 
-func (d *decoder) pool(n *yaml.Node, p *Pool) {
-	var members, minUp *yaml.Node
-	keys := []field{
+// poolReader reads one pool after another, and the members of each. There may
+// be millions: their keys are bound once, to the pool and member under way.
+type poolReader struct {
+	*decoder
+	pool       Pool
+	member     Member
+	poolKeys   []field
+	memberKeys []field
+	members    *yaml.Node
+	minUp      *yaml.Node
+	names      map[string]int        // the line of each member of the pool
+	addresses  map[netip.Addr]string // the member of each
+}
+
+func newPoolReader(d *decoder) *poolReader {
+	r := &poolReader{decoder: d}
+	p, m := &r.pool, &r.member
+	r.poolKeys = append([]field{
 		{name: "policy", read: into(&p.Policy, d.policy)},
 		{name: "check", read: d.memberCheck(&p.Check)},
 		{name: "answers", read: d.whole(&p.Answers, 0, maxAnswers)},
-		{name: "min_up", read: hold(&minUp)},
+		{name: "min_up", read: hold(&r.minUp)},
 		{name: "fallback", read: d.fallback(p)},
 		{name: "fail_open", read: d.flag(&p.FailOpen)},
-		{name: "members", read: hold(&members)},
+		{name: "members", read: hold(&r.members)},
+	}, later("default", "on_down")...)
+	r.memberKeys = append([]field{
+		{name: "name", read: into(&m.Name, d.handle)},
+		{name: "region", read: d.refer(kindRegion, &m.Region)},
+		{name: "addresses", read: d.unicasts(&m.Addresses)},
+		{name: "pool", read: d.refer(kindPool, &m.Pool)},
+		{name: "weight", read: d.whole(&m.Weight, 0, maxWeight)},
+		{name: "check", read: d.memberCheck(&m.Check)},
+		{name: "enabled", read: d.flag(&m.Enabled)},
+	}, later("target", "cname", "match")...)
+	return r
+}
+
+func (r *poolReader) read(name string, key, value *yaml.Node) Pool {
+	p := &r.pool
+	*p = r.defaults.pool
+	p.Name, p.Pos = name, posOf(key)
+	r.members, r.minUp = nil, nil
+	if !r.mapping(value, r.poolKeys) {
+		return *p
 	}
-	if !d.mapping(n, append(keys, later("default", "on_down")...)) {
-		return
+	r.required(value, "policy", "write one of "+strings.Join(policies(), ", "))
+	r.required(value, "members", "a pool has at least one member")
+	if r.members != nil {
+		r.poolMembers(r.members)
 	}
-	d.required(n, "policy", "write one of "+strings.Join(policies(), ", "))
-	d.required(n, "members", "a pool has at least one member")
-	if members != nil {
-		d.poolMembers(members, p)
+	if r.minUp != nil {
+		r.readMinUp(r.minUp, p)
 	}
-	if minUp != nil {
-		d.minUp(minUp, p)
-	}
+	return *p
 }
 
 func (d *decoder) policy(n *yaml.Node) (Policy, bool) {
@@ -82,7 +117,7 @@ func (d *decoder) fallback(p *Pool) reader {
 }
 
 // minUp reads a count or percentage of members.
-func (d *decoder) minUp(n *yaml.Node, p *Pool) {
+func (d *decoder) readMinUp(n *yaml.Node, p *Pool) {
 	s, ok := d.scalar(n)
 	if !ok {
 		return
@@ -105,73 +140,77 @@ func (d *decoder) minUp(n *yaml.Node, p *Pool) {
 	}
 }
 
-func (d *decoder) poolMembers(n *yaml.Node, p *Pool) {
-	names := make(map[string]int)            // the line of each
-	addresses := make(map[netip.Addr]string) // the member of each
-	ok := d.list(n, func(item *yaml.Node) {
-		m := d.defaults.member
+func (r *poolReader) poolMembers(n *yaml.Node) {
+	r.names, r.addresses = emptied(r.names), emptied(r.addresses)
+	p, m := &r.pool, &r.member
+	p.Members = make([]Member, 0, len(n.Content))
+	ok := r.list(n, func(item *yaml.Node) {
+		*m = r.defaults.member
 		m.Pos = posOf(item)
-		if !d.member(item, p, &m) {
+		if !r.readMember(item) {
 			return
 		}
-		if line, twice := names[m.Name]; twice && m.Name != "" {
-			d.fault(child(item, "name"), "duplicate member "+quote(m.Name), firstAt(line))
+		if line, twice := r.names[m.Name]; twice && m.Name != "" {
+			r.fault(child(item, "name"), "duplicate member "+quote(m.Name), firstAt(line))
 		}
-		names[m.Name] = item.Line
-		d.repeated(item, m, addresses)
-		p.Members = append(p.Members, m)
+		r.names[m.Name] = item.Line
+		r.repeated(item)
+		p.Members = append(p.Members, *m)
 	})
 	if ok && len(n.Content) == 0 {
-		d.faultAtKey(n, "an empty list", "a pool has at least one member")
+		r.faultAtKey(n, "an empty list", "a pool has at least one member")
 	}
 }
 
-// member reads one member of pool p. It reports whether n is a mapping at all.
-func (d *decoder) member(n *yaml.Node, p *Pool, m *Member) bool {
-	keys := []field{
-		{name: "name", read: into(&m.Name, d.handle)},
-		{name: "region", read: d.refer(kindRegion, &m.Region)},
-		{name: "addresses", read: d.unicasts(&m.Addresses)},
-		{name: "pool", read: d.refer(kindPool, &m.Pool)},
-		{name: "weight", read: d.whole(&m.Weight, 0, maxWeight)},
-		{name: "check", read: d.memberCheck(&m.Check)},
-		{name: "enabled", read: d.flag(&m.Enabled)},
+// emptied is m for another use: a new map where clearing it would take longer.
+func emptied[K comparable, V any](m map[K]V) map[K]V {
+	const large = 64
+	if m == nil || len(m) > large {
+		return make(map[K]V)
 	}
+	clear(m)
+	return m
+}
+
+// readMember reads one member of the pool. It reports whether n is a mapping at all.
+func (r *poolReader) readMember(n *yaml.Node) bool {
+	p, m := &r.pool, &r.member
 	m.Check = p.Check
-	if !d.mapping(n, append(keys, later("target", "cname", "match")...)) {
+	if !r.mapping(n, r.memberKeys) {
 		return false
 	}
-	d.required(n, "name", "overrides, logs and metrics tell members by name")
+	r.required(n, "name", "overrides, logs and metrics tell members by name")
 	if child(n, "target") == nil && child(n, "cname") == nil { // these have a fault already
-		d.exactlyOne(n, "addresses", "pool")
+		r.exactlyOne(n, "addresses", "pool")
 	}
 	if p.Policy == Proximity && child(n, "region") == nil {
-		d.faultAtKey(n, "no region", "proximity needs a region on every member")
+		r.faultAtKey(n, "no region", "proximity needs a region on every member")
 	}
 	if m.Pool != "" {
-		d.nestedPool(n, p, m)
+		r.nestedPool(n, p, m)
 	}
 	return true
 }
 
 // nestedPool takes note of a member that is a pool.
 func (d *decoder) nestedPool(n *yaml.Node, p *Pool, m *Member) {
-	d.nested[p.Name] = append(d.nested[p.Name], edge{to: m.Pool, node: child(n, "pool")})
+	d.nested[p.Name] = append(d.nested[p.Name], edge{to: m.Pool, at: placeOf(child(n, "pool"))})
 	m.Check = "" // its members have their own
 	if own := child(n, "check"); own != nil {
 		d.fault(own, "a check on a member that is a pool", "give it to the members of pool "+quote(m.Pool))
 	}
 }
 
-// repeated warns of an address that a pool would answer with twice.
-func (d *decoder) repeated(n *yaml.Node, m Member, seen map[netip.Addr]string) {
+// repeated warns of an address that the pool would answer with twice.
+func (r *poolReader) repeated(n *yaml.Node) {
+	m := &r.member
 	for i, a := range m.Addresses {
-		first, twice := seen[a]
+		first, twice := r.addresses[a]
 		if !twice {
-			seen[a] = m.Name
+			r.addresses[a] = m.Name
 			continue
 		}
-		d.warn(item(child(n, "addresses"), i, len(m.Addresses)),
+		r.warn(item(child(n, "addresses"), i, len(m.Addresses)),
 			fmt.Sprintf("address %s is in this pool twice", a), "it is first in member "+quote(first))
 	}
 }

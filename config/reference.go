@@ -20,23 +20,36 @@ const (
 // section is the key under which things of a kind are defined.
 func (k kind) section() string { return string(k) + "s" }
 
-// nodes are names and the keys that define them.
-type nodes map[string]*yaml.Node
+// defined are the things of one kind by their names.
+type defined map[string]*definition
+
+// definition is one thing that the file defines.
+type definition struct {
+	name string
+	at   place // of the key
+	used bool  // something refers to it
+}
 
 // reference is a name that must be defined somewhere in the file.
 type reference struct {
 	kind kind
 	name string
-	node *yaml.Node
+	at   place
 }
 
 // refer reads the name of a thing of kind k.
 func (d *decoder) refer(k kind, into *string) reader {
 	return func(n *yaml.Node) {
-		if name, ok := d.word(n); ok {
-			*into = name
-			d.references = append(d.references, reference{k, name, n})
+		name, ok := d.word(n)
+		if !ok {
+			return
 		}
+		if def := d.declared[k][name]; def != nil {
+			*into, def.used = def.name, true
+			return
+		}
+		*into = name
+		d.references = append(d.references, reference{k, name, placeOf(n)})
 	}
 }
 
@@ -48,7 +61,7 @@ func (d *decoder) define(k kind, entry func(name string, key, value *yaml.Node))
 			delete(d.declared, k)
 		}
 		collection(d, n, d.handle, func(name string, key, value *yaml.Node) {
-			d.declared[k][name] = key
+			d.declared[k][name] = &definition{name: name, at: placeOf(key)}
 			entry(name, key, value)
 		})
 	}
@@ -77,8 +90,12 @@ func notInHandle(r rune) bool {
 func (d *decoder) resolve() {
 	hints := make(map[reference]string) // by kind and name alone
 	for _, ref := range d.references {
-		defined, readable := d.declared[ref.kind]
-		if _, ok := defined[ref.name]; ok || !readable {
+		known, readable := d.declared[ref.kind]
+		if def := known[ref.name]; def != nil {
+			def.used = true
+			continue
+		}
+		if !readable {
 			continue
 		}
 		named := reference{kind: ref.kind, name: ref.name}
@@ -87,7 +104,7 @@ func (d *decoder) resolve() {
 			hint = d.hint(ref, len(hints))
 			hints[named] = hint
 		}
-		d.fault(ref.node, "no "+string(ref.kind)+" "+quote(ref.name), hint)
+		d.faultAt(ref.at, "no "+string(ref.kind)+" "+quote(ref.name), hint)
 	}
 	d.cycles()
 }
@@ -109,8 +126,8 @@ func (d *decoder) hint(ref reference, before int) string {
 
 // edge is a pool as a member of another.
 type edge struct {
-	to   string
-	node *yaml.Node // where it is written
+	to string
+	at place // where it is written
 }
 
 // cycles says of each pool that leads back to itself where its cycle closes.
@@ -130,7 +147,7 @@ func (d *decoder) descend(name string, trail []string, done map[string]bool) {
 	for _, e := range d.nested[name] {
 		if i := slices.Index(trail, e.to); i >= 0 {
 			loop := append(slices.Clone(trail[i:]), e.to)
-			d.fault(e.node, "pool cycle: "+strings.Join(loop, " -> "), "a pool cannot hold itself")
+			d.faultAt(e.at, "pool cycle: "+strings.Join(loop, " -> "), "a pool cannot hold itself")
 			continue
 		}
 		d.descend(e.to, trail, done)

@@ -87,17 +87,19 @@ func (d *decoder) integer(n *yaml.Node, least, most int) (int, bool) {
 	if !ok {
 		return 0, false
 	}
-	within := fmt.Sprintf("%d to %d", least, most)
 	value, err := strconv.Atoi(s)
+	whole, within := decimal(s), err == nil && value >= least && value <= most
+	if whole && within && n.Tag != "!!str" {
+		return value, true
+	}
+	span := fmt.Sprintf("%d to %d", least, most)
 	switch {
-	case !decimal(s):
-		d.fault(n, quote(s)+" is not a whole number", within)
+	case !whole:
+		d.fault(n, quote(s)+" is not a whole number", span)
 	case n.Tag == "!!str":
 		d.fault(n, quote(s)+" is text", "write the number without quotes")
-	case err != nil || value < least || value > most:
-		d.fault(n, quote(s)+" is out of range", within)
 	default:
-		return value, true
+		d.fault(n, quote(s)+" is out of range", span)
 	}
 	return 0, false
 }
@@ -118,13 +120,22 @@ const maxTTL = 1<<31 - 1
 // ttl reads whole seconds.
 func (d *decoder) ttl(to *uint32) reader {
 	return into(to, func(n *yaml.Node) (uint32, bool) {
-		if span, err := time.ParseDuration(n.Value); err == nil && n.Kind == yaml.ScalarNode && !decimal(n.Value) {
+		if span, ok := withUnit(n); ok {
 			d.fault(n, quote(n.Value)+" has a unit", fmt.Sprintf("a TTL is whole seconds: write %d", int64(span.Seconds())))
 			return 0, false
 		}
 		seconds, ok := d.integer(n, 0, maxTTL)
 		return uint32(seconds), ok
 	})
+}
+
+// withUnit is the duration that n is and that a TTL should not be.
+func withUnit(n *yaml.Node) (time.Duration, bool) {
+	if n.Kind != yaml.ScalarNode || decimal(n.Value) {
+		return 0, false
+	}
+	span, err := time.ParseDuration(n.Value)
+	return span, err == nil
 }
 
 // duration reads a Go duration of a range that includes both ends.

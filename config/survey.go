@@ -17,7 +17,7 @@ const maxRecords = 100
 // configuration.
 func (d *decoder) survey(cfg *Config) {
 	if len(cfg.Zones) == 0 {
-		d.warn(d.root, "no zones: every query is refused", "write at least one under zones")
+		d.warn(d.doc.root, "no zones: every query is refused", "write at least one under zones")
 	}
 	s := &surveyor{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily)}
 	for i := range cfg.Pools {
@@ -36,15 +36,10 @@ func (d *decoder) survey(cfg *Config) {
 
 // unused warns of what is defined and never referred to.
 func (d *decoder) unused(cfg *Config) {
-	used := make(map[reference]bool) // by kind and name alone
-	used[reference{kind: kindRegion, name: cfg.Geo.Default}] = true
-	for _, ref := range d.references {
-		used[reference{kind: ref.kind, name: ref.name}] = true
-	}
-	for k, defined := range d.declared {
-		for name, key := range defined {
-			if !used[reference{kind: k, name: name}] {
-				d.warn(key, string(k)+" "+quote(name)+" is not used", "")
+	for k, known := range d.declared {
+		for name, def := range known {
+			if byDefault := k == kindRegion && name == cfg.Geo.Default; !def.used && !byDefault {
+				d.warnAt(def.at, string(k)+" "+quote(name)+" is not used", "")
 			}
 		}
 	}
@@ -57,9 +52,9 @@ func (d *decoder) shadowed(cfg *Config) {
 		apexes[z.Name] = true
 	}
 	for _, z := range outerZones(cfg.Zones, apexes) {
-		for i, b := range z.Names {
+		for _, b := range z.Names {
 			if inner, ok := enclosing(b.Name, z.Name, apexes); ok {
-				d.warn(d.nameKey(z, i), quote(string(b.Name))+" is answered by zone "+quote(string(inner)), "move it there")
+				d.warnAt(keyAt(b.Pos), quote(string(b.Name))+" is answered by zone "+quote(string(inner)), "move it there")
 			}
 		}
 	}
@@ -95,15 +90,8 @@ func enclosing(name, zone Name, apexes map[Name]bool) (Name, bool) {
 	return "", false
 }
 
-// nameKey is the key of the i-th name of a sound zone.
-func (d *decoder) nameKey(z *Zone, i int) *yaml.Node {
-	for key, value := range pairs(child(d.root, "zones")) {
-		if posOf(key) == z.Pos {
-			return child(value, "names").Content[2*i]
-		}
-	}
-	panic("config: a zone from nowhere: " + string(z.Name)) // each was read from this mapping
-}
+// keyAt is the place of a key that is not empty.
+func keyAt(pos Pos) place { return place{pos: pos, kind: yaml.ScalarNode} }
 
 // perFamily is a number of addresses for each family: IPv4, IPv6.
 type perFamily [2]int
@@ -150,10 +138,17 @@ func (s *surveyor) size(m *Member) perFamily {
 	if known, ok := s.sizes[m.Pool]; ok {
 		return known
 	}
-	for i := range s.pools[m.Pool].Members {
-		n = n.plus(s.size(&s.pools[m.Pool].Members[i]))
-	}
+	n = s.total(s.pools[m.Pool])
 	s.sizes[m.Pool] = n
+	return n
+}
+
+// total is how many addresses the members of p lead to.
+func (s *surveyor) total(p *Pool) perFamily {
+	var n perFamily
+	for i := range p.Members {
+		n = n.plus(s.size(&p.Members[i]))
+	}
 	return n
 }
 
@@ -170,7 +165,7 @@ func (s *surveyor) mixedFamilies(p *Pool) {
 		if len(without) == 0 || len(without) == len(p.Members) {
 			continue
 		}
-		s.warn(s.declared[kindPool][p.Name],
+		s.warnAt(keyAt(p.Pos),
 			fmt.Sprintf("%d of %d members have no %s address: %s", len(without), len(p.Members), name, few(without)),
 			"members of one pool best have the same families")
 	}
@@ -186,20 +181,23 @@ func few(words []string) string {
 }
 
 func (s *surveyor) largeAnswers(p *Pool) {
+	if s.total(p).most() <= maxRecords {
+		return // fast path: no draw is larger than all
+	}
 	if n := s.answer(p, p.Answers).most(); n > maxRecords {
-		s.warn(s.declared[kindPool][p.Name], tooManyRecords(n), largeHint)
+		s.warnAt(keyAt(p.Pos), tooManyRecords(n), largeHint)
 	}
 }
 
 // largeNames is largeAnswers for names with answers of their own.
 func (s *surveyor) largeNames(z *Zone) {
-	for i, b := range z.Names {
+	for _, b := range z.Names {
 		p := s.pools[b.Pool]
 		if b.Answers == p.Answers {
 			continue
 		}
 		if n := s.answer(p, b.Answers).most(); n > maxRecords {
-			s.warn(s.nameKey(z, i), tooManyRecords(n), largeHint)
+			s.warnAt(keyAt(b.Pos), tooManyRecords(n), largeHint)
 		}
 	}
 }

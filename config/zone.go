@@ -62,9 +62,9 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		d.required(n, "nameservers", origin)
 		d.required(n, "contact", origin)
 	}
-	balanced := make(map[Name]bool)
+	var balanced map[Name]int
 	if names != nil {
-		d.balancedNames(names, z, balanced)
+		balanced = d.balancedNames(names, z)
 	}
 	if nameservers != nil {
 		d.nameservers(nameservers, z, balanced)
@@ -89,12 +89,12 @@ func (d *decoder) mailbox(n *yaml.Node) (Name, bool) {
 	return d.domainName(n, strings.ReplaceAll(local, ".", `\.`)+"."+host)
 }
 
-func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]bool) {
+func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]int) {
 	collection(d, n, d.nameserverName, func(name Name, key, value *yaml.Node) {
 		ns := Nameserver{Name: name, Pos: posOf(key)}
 		if name.Within(z.Name) {
 			d.inside(key, value, &ns)
-			if balanced[name] && len(ns.Addresses) > 0 {
+			if balanced[name] > 0 && len(ns.Addresses) > 0 {
 				d.fault(key, "nameserver "+quote(string(name))+" is under names too", "its addresses are either its own or a pool's")
 			}
 		} else {
@@ -139,20 +139,22 @@ func (d *decoder) outside(value *yaml.Node, z *Zone) {
 // poolsAnswers stands for a name's answers until its pool is known.
 const poolsAnswers = -1
 
-func (d *decoder) balancedNames(n *yaml.Node, z *Zone, seen map[Name]bool) {
+// balancedNames reads the names of z, and returns the line of each. There may be
+// millions: their keys are bound once, to the name under way.
+func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]int {
 	parse := func(key *yaml.Node) (Name, bool) { return d.balancedName(key, z.Name) }
-	z.Names = make([]BalancedName, 0, len(n.Content)/2)
-	collection(d, n, parse, func(name Name, key, value *yaml.Node) {
-		b := BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}
-		ok := d.mapping(value, []field{
-			{name: "pool", read: d.refer(kindPool, &b.Pool)},
-			{name: "ttl", read: d.ttl(&b.TTL)},
-			{name: "answers", read: d.whole(&b.Answers, 0, maxAnswers)},
-		})
-		if ok {
+	var b BalancedName
+	keys := []field{
+		{name: "pool", read: d.refer(kindPool, &b.Pool)},
+		{name: "ttl", read: d.ttl(&b.TTL)},
+		{name: "answers", read: d.whole(&b.Answers, 0, maxAnswers)},
+	}
+	z.Names = make([]BalancedName, 0, d.doc.count(n))
+	return collection(d, n, parse, func(name Name, key, value *yaml.Node) {
+		b = BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}
+		if d.mapping(value, keys) {
 			d.required(value, "pool", "write {pool: NAME}")
 		}
-		seen[name] = true
 		z.Names = append(z.Names, b)
 	})
 }

@@ -1,0 +1,303 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// part is a mapping of the document, by how it is read.
+type part int
+
+const (
+	small    part = iota // at once, with all below it
+	top                  // the document itself: key by key
+	geoPart              // geo: key by key
+	zonePart             // one zone: key by key
+	many                 // a mapping of small entries: entry by entry, only when asked for
+	zoneMany             // zones: the same, with a zone in each
+)
+
+// under is the part that a key of p holds.
+func (p part) under(key string) part {
+	switch {
+	case p == top && key == "geo":
+		return geoPart
+	case p == top && key == "zones":
+		return zoneMany
+	case p == zoneMany:
+		return zonePart
+	case p == top && key == "pools", p == geoPart && key == "networks", p == zonePart && key == "names":
+		return many
+	}
+	return small
+}
+
+func (p part) streamed() bool { return p == many || p == zoneMany }
+
+// document is a configuration as nodes.
+//
+// The plain version is what yaml.v3 makes of the text: one tree, of which only
+// root is set here. It takes some 50 times the memory of the text, and more
+// time than all the rest of a start. So the document is first taken for an
+// outline: a tree in which the mappings that grow with the number of pools,
+// names and networks have no content. Their entries are cut out of the text at
+// their indentation, and read one after the other into the same few nodes:
+//
+//	geo: {database: City.mmdb}   at once
+//	pools:                       a mapping without content, of which
+//	  web: {...}                   a piece: nodes until the next piece is read
+//	  api:                         a piece
+//	    policy: weighted
+//	zones:                       a mapping without content
+//	  example.com:                 a piece: again an outline
+//	    contact: a@example.com
+//	    names:                       a mapping without content
+//	      www: {pool: web}             a piece
+//
+// The scanner reads a piece of plain YAML, yaml.v3 any other. A piece alone
+// means what it means in its place, as long as it is one key of a block and its
+// value, closes every quote and bracket that it opens, and has no anchor, alias,
+// tag, merge key or document mark. Where that fails the document is refused as
+// an outline, and is for yaml.v3 as a whole.
+type document struct {
+	root    *yaml.Node
+	data    []byte
+	limit   int // the longest text to give to yaml.v3, in octets
+	scanner *scanner
+	streams []stream // the outer ones before those in their entries
+	held    int      // octets of the pieces in use that yaml.v3 has read
+	refused *Fault   // why this is no outline
+}
+
+// stream is a mapping whose entries are read when they are asked for.
+type stream struct {
+	node   *yaml.Node
+	part   part
+	text   piece
+	indent int
+	read   bool
+}
+
+// outlined is the outline of data, which must not be used if it is refused.
+func outlined(data []byte, limit int) *document {
+	doc := &document{data: data, limit: limit, scanner: newScanner()}
+	if at := oddBreak(data); at >= 0 {
+		doc.refuse(posAt(data, at), "a line break other than LF, or a character that YAML does not have")
+		return doc
+	}
+	l := cutter{data: data, line: 1}
+	l.seek()
+	if l.mark() && bytes.HasPrefix(data[l.start:], []byte("---\n")) {
+		l.leave(l.start)
+		l.seek()
+	}
+	if l.indent != 0 {
+		doc.refuse(l.pos(), "no key in the first column")
+		return doc
+	}
+	doc.root = doc.mapping(top, piece{begin: l.start, end: len(data), first: l.line}, 0)
+	return doc
+}
+
+// mapping reads the mapping that text holds, its keys at indent.
+func (doc *document) mapping(p part, text piece, indent int) *yaml.Node {
+	n := doc.scanner.slab.node(yaml.MappingNode, 0, "!!map", text.first, indent+1)
+	if p.streamed() {
+		doc.streams = append(doc.streams, stream{node: n, part: p, text: text, indent: indent})
+		return n
+	}
+	doc.pieces(text, indent, func(next piece) bool {
+		key, value := doc.entry(p, next, indent)
+		n.Content = append(n.Content, key, value)
+		return doc.refused == nil
+	})
+	return n
+}
+
+// pieces cuts text into those that the keys at indent head.
+func (doc *document) pieces(text piece, indent int, yield func(piece) bool) {
+	l := cutter{data: doc.data[:text.end], start: text.begin, line: text.first}
+	for l.seek(); l.indent != pastLast; {
+		if l.indent != indent || l.mark() {
+			doc.refuse(l.pos(), "a document mark, or an indentation other than that of the keys before")
+			return
+		}
+		if !yield(l.cut()) {
+			return
+		}
+	}
+}
+
+// entry reads a key of p and its value, which are all of text; it returns nils
+// when it has refused them.
+func (doc *document) entry(p part, text piece, indent int) (key, value *yaml.Node) {
+	s := doc.scanner
+	nodes := s.slab.used
+	if p != many {
+		if key, value = doc.nested(p, text, indent); key != nil {
+			return key, value
+		}
+		s.slab.used = nodes
+	}
+	s.begin(doc.data, text)
+	if key, value = s.entry(); key != nil {
+		return key, value
+	}
+	s.slab.used = nodes
+	return doc.judged(text, indent)
+}
+
+// nested reads an entry whose value is an outline; nils if it is none.
+func (doc *document) nested(p part, text piece, indent int) (key, value *yaml.Node) {
+	s := doc.scanner
+	s.begin(doc.data, text)
+	key = s.key()
+	if key == nil {
+		return nil, nil
+	}
+	below := p.under(key.Value)
+	if below == small || !s.nextLine() || s.indent <= indent {
+		return nil, nil
+	}
+	inner, innerIndent := piece{begin: s.start, end: text.end, first: s.line}, s.indent
+	if s.key() == nil {
+		return nil, nil // not a mapping in a block
+	}
+	return key, doc.mapping(below, inner, innerIndent)
+}
+
+// judged reads an entry by yaml.v3.
+func (doc *document) judged(text piece, indent int) (key, value *yaml.Node) {
+	data := doc.data[text.begin:text.end]
+	at := Pos{uint32(text.first), uint32(indent + 1)}
+	if doc.held += len(data); doc.held > doc.limit {
+		doc.refuse(at, "here is more than that which is not in plain form")
+		return nil, nil
+	}
+	root, fault := parseTree(data)
+	if fault != nil {
+		fault.Pos.Line += uint32(text.first - 1)
+		doc.refused = fault
+		if strings.Contains(fault.What, "unknown anchor") {
+			doc.refuse(fault.Pos, "an alias")
+		}
+		return nil, nil
+	}
+	moveDown(root, text.first-1)
+	if odd := bound(root); odd != nil {
+		doc.refuse(posOf(odd), "an anchor, tag or merge key")
+		return nil, nil
+	}
+	if !oneEntry(root, at) {
+		doc.refuse(at, "no key with a value on one line")
+		return nil, nil
+	}
+	return root.Content[0], root.Content[1]
+}
+
+// oneEntry reports whether n is a mapping in a block of one key that stands at pos.
+func oneEntry(n *yaml.Node, at Pos) bool {
+	return n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle == 0 && len(n.Content) == 2 && posOf(n.Content[0]) == at
+}
+
+// bound is the first node from n on that means something only in its document; nil
+// when there is none.
+func bound(n *yaml.Node) *yaml.Node {
+	if n.Anchor != "" || n.Kind == yaml.AliasNode || n.Style&yaml.TaggedStyle != 0 || n.Tag == mergeTag {
+		return n
+	}
+	for _, child := range n.Content {
+		if odd := bound(child); odd != nil {
+			return odd
+		}
+	}
+	return nil
+}
+
+// moveDown adds lines above n.
+func moveDown(n *yaml.Node, lines int) {
+	n.Line += lines
+	for _, child := range n.Content {
+		moveDown(child, lines)
+	}
+}
+
+// refuse says what is no part of an outline, and may be one of a shorter file.
+func (doc *document) refuse(at Pos, what string) {
+	doc.refused = &Fault{Pos: at, What: what, Hint: fmt.Sprintf("a file longer than %d MiB is kept plain, see docs/configuration.md", doc.limit>>20)}
+}
+
+// entries are the keys and values of mapping n, in the order written. Those of
+// a stream last until the next one.
+func (doc *document) entries(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return doc.entriesWithin(n, func(int, int) bool { return true })
+}
+
+// entriesWithin leaves out those entries of a stream whose lines, from the
+// first to the last, are not wanted.
+func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bool) iter.Seq2[*yaml.Node, *yaml.Node] {
+	i := doc.stream(n)
+	if i < 0 {
+		return pairs(n)
+	}
+	return func(yield func(key, value *yaml.Node) bool) {
+		s := &doc.streams[i]
+		s.read = true
+		in := s.part
+		doc.pieces(s.text, s.indent, func(text piece) bool {
+			return !wanted(text.first, text.last) || doc.lend(in, text, s.indent, yield)
+		})
+	}
+}
+
+// lend reads an entry, which is taken back when yield has returned. It reports
+// whether to go on.
+func (doc *document) lend(p part, text piece, indent int, yield func(key, value *yaml.Node) bool) bool {
+	nodes, streams, held := doc.scanner.slab.used, len(doc.streams), doc.held
+	key, value := doc.entry(p, text, indent)
+	more := doc.refused == nil && yield(key, value) && doc.finish(streams)
+	doc.scanner.slab.used, doc.streams, doc.held = nodes, doc.streams[:streams], held
+	return more
+}
+
+// finish reads the streams from the one given that nobody has asked for, such
+// as those of a key that is there twice: their faults count, too. It reports
+// whether the document is still an outline.
+func (doc *document) finish(from int) bool {
+	for i := from; i < len(doc.streams); i++ {
+		if !doc.streams[i].read {
+			for range doc.entries(doc.streams[i].node) {
+				continue
+			}
+		}
+	}
+	return doc.refused == nil
+}
+
+// count is how many entries mapping n has, at most.
+func (doc *document) count(n *yaml.Node) int {
+	i := doc.stream(n)
+	if i < 0 {
+		return len(n.Content) / 2
+	}
+	s := &doc.streams[i]
+	keys := 0
+	l := cutter{data: doc.data[:s.text.end], start: s.text.begin}
+	for l.seek(); l.indent != pastLast; l.seek() {
+		if l.indent == s.indent {
+			keys++
+		}
+		l.leave(l.start)
+	}
+	return keys
+}
+
+// stream is the index of the stream that n stands for; none: -1.
+func (doc *document) stream(n *yaml.Node) int {
+	return slices.IndexFunc(doc.streams, func(s stream) bool { return s.node == n })
+}

@@ -1,0 +1,233 @@
+package config
+
+import "gopkg.in/yaml.v3"
+
+// scanner reads YAML of a plain kind into the nodes that yaml.v3 makes of it,
+// comments apart: mappings and lists in blocks, or in brackets; keys on the
+// line of their colon; scalars on one line, unquoted of a few characters or
+// quoted without escapes, in ASCII. It guesses nothing: what goes beyond that,
+// and every error, is declined, by nil in place of a node, and is for yaml.v3
+// to judge. Nodes last until the slab takes them back.
+type scanner struct {
+	cutter
+	at    int // offset of what is read next; on the line, but after nextLine at its content
+	depth int // of collections around it
+	slab  slab
+	words words
+	plain [256]bool // what an unquoted scalar may hold
+	first [256]bool // what it may begin with
+}
+
+// maxDepth is how deep collections may be nested.
+const maxDepth = 32
+
+// maxKey is the longest key, in octets; YAML has a limit of 1024.
+const maxKey = 1000
+
+func newScanner() *scanner {
+	s := new(scanner)
+	for c := range 256 {
+		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		s.plain[c], s.first[c] = alphanumeric, alphanumeric
+	}
+	for _, c := range "._/+=$^()~\\" {
+		s.plain[c], s.first[c] = true, true
+	}
+	for _, c := range "-@%*;" {
+		s.plain[c] = true
+	}
+	return s
+}
+
+// begin goes to the content of the first line of p.
+func (s *scanner) begin(data []byte, p piece) {
+	s.cutter = cutter{data: data[:p.end], start: p.begin, line: p.first}
+	s.depth = 0
+	s.seek()
+	s.at = s.start + s.indent
+}
+
+// entry reads a key and what belongs to it, which is all there is.
+func (s *scanner) entry() (key, value *yaml.Node) {
+	indent := s.indent
+	if key = s.key(); key == nil {
+		return nil, nil
+	}
+	value = s.value(indent)
+	if value == nil || s.indent != pastLast {
+		return nil, nil
+	}
+	return key, value
+}
+
+// nextLine leaves the line, if nothing but a comment is left of it, for the
+// next one with content.
+func (s *scanner) nextLine() bool {
+	from := s.at
+	s.spaces()
+	if !s.lineEnds(from) {
+		return false
+	}
+	s.leave(s.at)
+	s.seek()
+	s.at = s.start + max(s.indent, 0)
+	return true
+}
+
+// lineEnds reports whether the line has nothing more than a comment, after
+// blanks from the offset from on.
+func (s *scanner) lineEnds(from int) bool {
+	c := s.peek()
+	return s.at >= len(s.data) || c == '\n' || c == '#' && s.at > from
+}
+
+// peek is the next character, 0 at the end: no text holds that.
+func (s *scanner) peek() byte {
+	if s.at < len(s.data) {
+		return s.data[s.at]
+	}
+	return 0
+}
+
+func (s *scanner) spaces() {
+	for s.at < len(s.data) && s.data[s.at] == ' ' {
+		s.at++
+	}
+}
+
+func (s *scanner) column() int { return s.at - s.start + 1 }
+
+// block reads the collection that begins with the line.
+func (s *scanner) block() *yaml.Node {
+	if s.dash() {
+		return s.sequence(s.indent)
+	}
+	indent := s.indent
+	key := s.key()
+	if key == nil {
+		return nil
+	}
+	return s.mapping(indent, key)
+}
+
+// mapping reads on after its first key; its keys stand at indent.
+func (s *scanner) mapping(indent int, key *yaml.Node) *yaml.Node {
+	if s.depth++; s.depth > maxDepth {
+		return nil
+	}
+	n := s.slab.node(yaml.MappingNode, 0, "!!map", key.Line, key.Column)
+	for {
+		value := s.value(indent)
+		if value == nil {
+			return nil
+		}
+		n.Content = append(n.Content, key, value)
+		if s.indent != indent {
+			break
+		}
+		if key = s.key(); key == nil {
+			return nil
+		}
+	}
+	s.depth--
+	return n
+}
+
+// sequence reads a list whose dashes stand at indent.
+func (s *scanner) sequence(indent int) *yaml.Node {
+	if s.depth++; s.depth > maxDepth {
+		return nil
+	}
+	n := s.slab.node(yaml.SequenceNode, 0, "!!seq", s.line, s.column())
+	for s.indent == indent && s.dash() {
+		s.at++
+		item := s.item(indent)
+		if item == nil {
+			return nil
+		}
+		n.Content = append(n.Content, item)
+	}
+	s.depth--
+	return n
+}
+
+// key reads a key and its colon.
+func (s *scanner) key() *yaml.Node {
+	key := s.scalar(false)
+	if key == nil || !s.colon(key) {
+		return nil
+	}
+	return key
+}
+
+// colon reads the colon that makes a key of the scalar before it.
+func (s *scanner) colon(key *yaml.Node) bool {
+	if s.peek() != ':' || len(key.Value) > maxKey {
+		return false
+	}
+	s.at++
+	c := s.peek()
+	return c == ' ' || c == '\n' || s.at == len(s.data)
+}
+
+// value reads what belongs to a key at indent, from behind its colon, and
+// leaves its lines: the next one is indented no more.
+func (s *scanner) value(indent int) *yaml.Node {
+	line, column := s.line, s.column()
+	if s.nextLine() {
+		if s.indent == indent && s.dash() {
+			return s.sequence(indent)
+		}
+		return s.below(indent, line, column)
+	}
+	return s.last(indent, s.inline(false))
+}
+
+// item reads what belongs to a dash at indent, as value does.
+func (s *scanner) item(indent int) *yaml.Node {
+	line, column := s.line, s.column()
+	if s.nextLine() {
+		return s.below(indent, line, column)
+	}
+	column = s.column()
+	n := s.inline(false)
+	if n != nil && n.Kind == yaml.ScalarNode && s.colon(n) {
+		n = s.mapping(column-1, n)
+		if s.indent > indent {
+			return nil
+		}
+		return n
+	}
+	return s.last(indent, n)
+}
+
+// below reads the collection on the lines below an indicator, if there is one.
+func (s *scanner) below(indent, line, column int) *yaml.Node {
+	if s.indent <= indent {
+		return s.slab.node(yaml.ScalarNode, 0, "!!null", line, column)
+	}
+	n := s.block()
+	if s.indent > indent {
+		return nil
+	}
+	return n
+}
+
+// last is n if its line ends behind it and no text goes on below.
+func (s *scanner) last(indent int, n *yaml.Node) *yaml.Node {
+	if n == nil || !s.nextLine() || s.indent > indent {
+		return nil
+	}
+	return n
+}
+
+// inline reads a scalar, or a collection in brackets.
+func (s *scanner) inline(inFlow bool) *yaml.Node {
+	switch s.peek() {
+	case '[':
+		return s.flow(yaml.SequenceNode, "!!seq", ']')
+	case '{':
+		return s.flow(yaml.MappingNode, "!!map", '}')
+	}
+	return s.scalar(inFlow)
+}
