@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -24,14 +25,15 @@ type listener struct {
 }
 
 // newListener binds asked, UDP once for each of workers where the system can
-// share a port. TCP is first because it can tell that somebody else listens there.
-func (s *Server) newListener(asked netip.AddrPort, workers int) (*listener, error) {
+// share a port. TCP is first because it can tell that somebody else listens there;
+// those of gone that overlap do until they are closed.
+func (s *Server) newListener(asked netip.AddrPort, workers int, gone []*listener) (*listener, error) {
 	// A port that the kernel picked for TCP may be taken for UDP: it picks again.
 	const tries = 10
 	for try := 1; ; try++ {
 		l := &listener{server: s, asked: asked}
 		var err error
-		if l.tcp, l.addr, err = s.listenTCP(asked); err != nil {
+		if l.tcp, l.addr, err = s.listenTCP(asked, overlapping(asked, gone)); err != nil {
 			return nil, err
 		}
 		if err = l.listenUDP(workers); err == nil {
@@ -42,6 +44,15 @@ func (s *Server) newListener(asked netip.AddrPort, workers int) (*listener, erro
 			return nil, err
 		}
 	}
+}
+
+// overlapping is those of listeners that take packets for asked, or asked for
+// them: one is a wildcard of the other's port and family.
+func overlapping(asked netip.AddrPort, listeners []*listener) []*listener {
+	return slices.DeleteFunc(slices.Clone(listeners), func(l *listener) bool {
+		return l.addr.Port() != asked.Port() || l.addr.Addr().Is4() != asked.Addr().Is4() ||
+			!l.addr.Addr().IsUnspecified() && !asked.Addr().IsUnspecified()
+	})
 }
 
 // listenUDP binds a UDP socket for each worker.

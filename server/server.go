@@ -148,15 +148,17 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 // bindLocked returns a listener for each address that next names: one of kept
 // where it listens there already, else a new one. An error leaves kept as it was.
 func (s *Server) bindLocked(next *serving, kept []*listener) ([]*listener, error) {
+	asks := next.config.Listen
+	gone := slices.DeleteFunc(slices.Clone(kept), func(l *listener) bool { return slices.Contains(asks, l.asked) })
 	kept = slices.Clone(kept)
 	var listeners, opened []*listener
-	for _, asked := range next.config.Listen {
+	for _, asked := range asks {
 		if i := slices.IndexFunc(kept, func(l *listener) bool { return l.asked == asked }); i >= 0 {
 			listeners = append(listeners, kept[i])
 			kept = slices.Delete(kept, i, i+1)
 			continue
 		}
-		l, err := s.newListener(asked, next.workers())
+		l, err := s.newListener(asked, next.workers(), gone)
 		if err != nil {
 			stop(opened)
 			return nil, err

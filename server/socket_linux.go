@@ -13,7 +13,11 @@ import (
 const reusePort = true
 
 // prepareUDP sets what must be set before binding.
-func prepareUDP(_, _ string, raw syscall.RawConn) error {
+func prepareUDP(_, _ string, raw syscall.RawConn) error { return sharePort(raw) }
+
+// sharePort lets other sockets of this user bind the port of a socket, if they ask
+// for it too. The socket may be bound already.
+func sharePort(raw syscall.RawConn) error {
 	return setOptions(raw, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 	})

@@ -18,6 +18,10 @@ const reusePort = false
 // prepareUDP has nothing to set before binding.
 func prepareUDP(_, _ string, _ syscall.RawConn) error { return nil }
 
+// sharePort has nothing to set: what a socket that is bound already shares
+// differs from system to system.
+func sharePort(_ syscall.RawConn) error { return nil }
+
 // completeUDP sets the buffers, and on wildcard sockets asks for the address
 // that each packet was for.
 func completeUDP(conn *net.UDPConn, addr netip.Addr) error {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -150,6 +151,58 @@ func TestSwapLeavesAllAsItWasWhenItCannotBind(t *testing.T) {
 		t.Errorf("listens on %v, before on %v", after, before)
 	}
 	askUDP(t, dial(t, "udp", before[0]), packed(t, ask("www.example.com.", dns.TypeA)))
+}
+
+// TestSwapBetweenWildcardAndSingleAddress goes from one to the other and back on
+// one port. After each step a second server cannot listen there.
+func TestSwapBetweenWildcardAndSingleAddress(t *testing.T) {
+	if !reusePort {
+		t.Skip("this system does not hand a port over")
+	}
+	worlds := [2]*zones.Snapshot{world(t), world(t)}
+	bothWays(t, func(t *testing.T, portable bool) {
+		for _, wildcard := range []string{"0.0.0.0", "[::]"} {
+			single := map[string]string{"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}[wildcard]
+			s := serve(t, worlds[0], portable, single+":0")
+			at := s.Addrs()[0]
+			query := packed(t, ask("www.example.com.", dns.TypeA))
+			for i, addr := range []string{wildcard, single, wildcard} {
+				to := netip.AddrPortFrom(netip.MustParseAddr(strings.Trim(addr, "[]")), at.Port())
+				listenOn(worlds[(i+1)%2], to.String())
+				if _, err := s.Swap(worlds[(i+1)%2]); err != nil {
+					t.Fatal(err)
+				}
+				if now := s.Addrs(); len(now) != 1 || now[0] != to {
+					t.Errorf("listens on %v, want %v", now, to)
+				}
+				askUDP(t, dial(t, "udp", at), query)
+				conn := dial(t, "tcp", at)
+				if _, err := conn.Write(framed(query)); err != nil {
+					t.Fatal(err)
+				}
+				readFrame(t, conn)
+				for _, taken := range []string{wildcard, single} {
+					l, err := net.Listen(network("tcp", at.Addr()), fmt.Sprintf("%s:%d", taken, at.Port()))
+					if err == nil {
+						l.Close()
+						t.Errorf("a second server can listen on %s beside us on %s", taken, addr)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestWildcardBesideASingleAddressIsRefused(t *testing.T) {
+	first, second := world(t), world(t)
+	s := serve(t, first, false, "127.0.0.1:0")
+	at := s.Addrs()[0]
+	listenOn(first, at.String())
+	s.listeners[0].asked = at
+	listenOn(second, at.String(), fmt.Sprintf("0.0.0.0:%d", at.Port()))
+	if _, err := s.Swap(second); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("swapped: %v", err)
+	}
 }
 
 func TestListenSaysWhichAddressIsTaken(t *testing.T) {

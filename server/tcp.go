@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -31,15 +32,19 @@ type tcpListener struct {
 	stopping  bool
 }
 
-// listenTCP binds asked and says where that is.
-func (s *Server) listenTCP(asked netip.AddrPort) (*tcpListener, netip.AddrPort, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), network("tcp", asked.Addr()), asked.String())
-	if err != nil {
+// listenTCP binds asked, on a port that those of beside hold until they are
+// closed, and says where that is.
+func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListener, netip.AddrPort, error) {
+	listener, err := bindTCP(asked, beside)
+	switch {
+	case err != nil && len(beside) > 0:
+		return nil, asked, fmt.Errorf("listen on %s, TCP, in place of %s: %w; restart to change from one to the other", asked, beside[0].asked, err)
+	case err != nil:
 		return nil, asked, fmt.Errorf("listen on %s, TCP: %w", asked, err)
 	}
 	t := &tcpListener{
 		server:    s,
-		listener:  l.(*net.TCPListener), // it is for networks of tcp
+		listener:  listener,
 		closing:   make(chan struct{}),
 		done:      make(chan struct{}),
 		open:      map[*stream]struct{}{},
@@ -47,6 +52,27 @@ func (s *Server) listenTCP(asked netip.AddrPort) (*tcpListener, netip.AddrPort, 
 	}
 	real := t.listener.Addr().(*net.TCPAddr).AddrPort()
 	return t, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
+}
+
+// bindTCP binds asked. It shares the port with those of beside, and with nobody
+// else: a second server, which does not ask to share, is told that the port is taken.
+func bindTCP(asked netip.AddrPort, beside []*listener) (*net.TCPListener, error) {
+	var config net.ListenConfig
+	for _, l := range beside {
+		raw, err := l.tcp.listener.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		if err := sharePort(raw); err != nil {
+			return nil, err
+		}
+		config.Control = func(_, _ string, raw syscall.RawConn) error { return sharePort(raw) }
+	}
+	l, err := config.Listen(context.Background(), network("tcp", asked.Addr()), asked.String())
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil // it is for networks of tcp
 }
 
 // run accepts until drain.
