@@ -40,42 +40,80 @@ type BindError struct{ Err error }
 func (e *BindError) Error() string { return e.Err.Error() }
 func (e *BindError) Unwrap() error { return e.Err }
 
+// life is a Lifecycle under way.
+type life struct {
+	*Lifecycle
+	server *Server
+	prober *health.Prober
+	modes  modeLog
+}
+
 // Run serves until ctx ends. The error is a *BindError where an address could
 // not be bound, else what Load returned.
 func (l *Lifecycle) Run(ctx context.Context) error {
-	snapshot, err := l.Load()
-	if err != nil {
+	snapshot, err := l.firstLoad(ctx)
+	if snapshot == nil {
 		return err
 	}
 	s := New(snapshot, Options{Logger: l.Logger})
 	if err := s.Listen(); err != nil {
 		return &BindError{err}
 	}
-	prober := health.NewProber(health.Options{Logger: l.Logger})
+	run := &life{
+		Lifecycle: l, server: s,
+		prober: health.NewProber(health.Options{Logger: l.Logger}),
+		modes:  modeLog{log: l.Logger},
+	}
 	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
 	probed := make(chan struct{})
-	go func() { defer close(probed); prober.Run(probing) }()
+	go func() { defer close(probed); run.prober.Run(probing) }()
 	defer func() { stopProbing(); <-probed }()
 
-	watch, err := l.watch(ctx, prober, snapshot)
-	if err != nil {
+	watch, err := run.watch(ctx, snapshot)
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
+	return run.serve(ctx, snapshot, watch)
+}
+
+// firstLoad is Load, but for ctx's end: nobody waits for it then, and neither
+// a snapshot nor an error comes back.
+func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
+	type loaded struct {
+		snapshot *zones.Snapshot
+		err      error
+	}
+	done := make(chan loaded, 1)
+	go func() {
+		snapshot, err := l.Load()
+		done <- loaded{snapshot, err}
+	}()
+	select {
+	case got := <-done:
+		return got.snapshot, got.err
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+// serve answers and reloads until ctx ends.
+func (l *life) serve(ctx context.Context, snapshot *zones.Snapshot, watch *health.Watch) error {
+	l.modes.serve(snapshot.Pools)
 	debug.FreeOSMemory() // building takes several times what serving does
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx) }()
+	go func() { served <- l.server.Serve(ctx) }()
 	if l.Ready != nil {
-		l.Ready(s.Addrs())
+		l.Ready(l.server.Addrs())
 	}
-	l.Logger.Info("serving", "listen", join(s.Addrs()), "zones", len(snapshot.Config.Zones))
+	l.Logger.Info("serving", "listen", join(l.server.Addrs()), "zones", len(snapshot.Config.Zones))
 	for {
 		select {
 		case err := <-served:
 			watch.Close()
-			l.Logger.Info("stopped", "counted", s.Counters())
+			l.Logger.Info("stopped", "counted", l.server.Counters())
 			return err
 		case <-l.Reload:
-			next, err := l.reload(ctx, s, prober)
+			next, err := l.reload(ctx)
 			if err != nil {
 				l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
 				continue
@@ -88,36 +126,40 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 
 // reload builds the new world beside the old one, gives its new targets their
 // first probes, and swaps. Whatever fails leaves the old one serving.
-func (l *Lifecycle) reload(ctx context.Context, s *Server, prober *health.Prober) (*health.Watch, error) {
+func (l *life) reload(ctx context.Context) (*health.Watch, error) {
 	begun := time.Now()
 	snapshot, err := l.Load()
 	if err != nil {
 		return nil, err
 	}
-	watch, err := l.watch(ctx, prober, snapshot)
+	watch, err := l.watch(ctx, snapshot)
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.Swap(snapshot)
+	old, err := l.server.Swap(snapshot)
 	if err != nil {
 		watch.Close()
 		return nil, err
 	}
+	l.modes.serve(snapshot.Pools)
 	if err := old.Close(); err != nil {
 		l.Logger.Warn("closing the old configuration", "error", err)
 	}
+	if ctx.Err() != nil { // it is ending, and listens no more
+		return watch, nil
+	}
 	debug.FreeOSMemory()
-	l.Logger.Info("reloaded", "zones", len(snapshot.Config.Zones), "listen", join(s.Addrs()),
-		"took", time.Since(begun).Round(time.Millisecond), "counted", s.Counters())
+	l.Logger.Info("reloaded", "zones", len(snapshot.Config.Zones), "listen", join(l.server.Addrs()),
+		"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())
 	return watch, nil
 }
 
 // watch has the snapshot's targets probed and waits for their first verdicts,
 // for a bounded time.
-func (l *Lifecycle) watch(ctx context.Context, prober *health.Prober, snapshot *zones.Snapshot) (*health.Watch, error) {
+func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Watch, error) {
 	tree := snapshot.Pools
-	watch, err := prober.Watch(tree.Targets(), func(turns []health.Turn) {
-		l.changed(tree.Apply(turns))
+	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Turn) {
+		l.modes.changed(tree, tree.Apply(turns))
 		if l.Turned != nil {
 			l.Turned(turns, tree)
 		}
@@ -131,19 +173,6 @@ func (l *Lifecycle) watch(ctx context.Context, prober *health.Prober, snapshot *
 		l.Logger.Warn("first round of probes unfinished; what is unknown counts as up", "unknown", unknown)
 	}
 	return watch, nil
-}
-
-// changed logs each pool that begins or ends to answer from elsewhere than its
-// live members (DESIGN 5.2).
-func (l *Lifecycle) changed(changes []pools.Change) {
-	for _, c := range changes {
-		level := slog.LevelWarn
-		if c.To == pools.Normal {
-			level = slog.LevelInfo
-		}
-		l.Logger.Log(context.Background(), level, "pool mode", "pool", c.Pool,
-			"family", c.Family.String(), "from", c.From.String(), "to", c.To.String())
-	}
 }
 
 // LogValue is the counters that tell how the server fares, for a log line.
