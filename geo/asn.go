@@ -15,40 +15,49 @@ func (l *Locator) openASN(name string) error {
 	if name == "" {
 		return nil
 	}
-	db, err := openDatabase(name)
-	if err != nil {
-		return err
-	}
-	l.asn = &asnFile{db}
-	set, err := db.offsets()
+	return guarded(func() error {
+		db, err := openDatabase(name)
+		if err != nil {
+			return err
+		}
+		l.asn = &asnFile{db}
+		return l.asn.verify()
+	})
+}
+
+// verify reads every record.
+func (f *asnFile) verify() error {
+	set, err := f.offsets()
 	if err != nil {
 		return err
 	}
 	known := false
 	set.each(func(offset uint32) bool {
 		var n uint32
-		if n, err = l.asn.read(offset); err != nil {
+		if n, err = f.read(offset); err != nil {
 			err = fmt.Errorf("is broken: its record at offset %d cannot be read: %w", offset, err)
 		}
 		known = known || n != 0
 		return err == nil
 	})
 	if err == nil && !known {
-		err = fmt.Errorf("says of no network which autonomous system it belongs to (its type is %q)", db.reader.Metadata.DatabaseType)
+		err = fmt.Errorf("says of no network which autonomous system it belongs to (its type is %q)", f.reader.Metadata.DatabaseType)
 	}
 	return err
 }
 
 // number is the autonomous system of addr, or 0.
 func (f *asnFile) number(addr netip.Addr) uint32 {
-	k, v4 := keyOf(addr)
-	offset, _, ok := f.find(k, v4)
-	if !ok {
-		return 0
-	}
-	n, err := f.read(offset)
+	var n uint32
+	err := guarded(func() (err error) {
+		k, v4 := keyOf(addr)
+		if offset, _, ok := f.find(k, v4); ok {
+			n, err = f.read(offset)
+		}
+		return err
+	})
 	if err != nil {
-		return 0 // openASN has read them all
+		return 0 // openASN has read them all: the file is another one by now
 	}
 	return n
 }

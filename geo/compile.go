@@ -23,14 +23,17 @@ var errLoop = errors.New("is broken: its search tree is not a tree")
 const visits = 16
 
 // compile is the root of the merged trie of one family.
-func (c *compiler) compile() (ref, error) {
+func (c *compiler) compile() (root ref, err error) {
 	b, own := c.builtin.roots, c.networks.roots
 	if c.db == nil {
 		return c.overlay(*own.of(c.v4), 0, *b.of(c.v4), 0), nil
 	}
 	c.budget = visits * int(c.db.nodes)
-	root := c.overlay(*own.of(c.v4), c.db.start(c.v4), *b.of(c.v4), 0)
-	return root, c.err
+	err = guarded(func() error {
+		root = c.overlay(*own.of(c.v4), c.db.start(c.v4), *b.of(c.v4), 0)
+		return c.err
+	})
+	return root, err
 }
 
 // noHome is a country of nobody's: what the built-in table says of private space,
@@ -76,7 +79,12 @@ func (c *compiler) known(r record, home ref, flag ref, depth int) ref {
 	}
 	if !c.db.isNode(r) {
 		if offset, ok := c.db.offset(r); ok {
-			if place := c.data[c.offsets.number(offset)]; place != unplaced {
+			place, ok := c.place(offset)
+			if !ok {
+				c.err, c.budget = errOverwritten, 0
+				return 0
+			}
+			if place != unplaced {
 				return ref(c.ids[place]) | flag
 			}
 		}
@@ -86,7 +94,10 @@ func (c *compiler) known(r record, home ref, flag ref, depth int) ref {
 		return c.homes(home, flag)
 	}
 	if c.budget--; c.budget < 0 || depth == c.width() {
-		c.err, c.budget = errLoop, -1
+		if c.err == nil {
+			c.err = errLoop
+		}
+		c.budget = 0
 		return 0
 	}
 	rA, rB := c.db.split(r)

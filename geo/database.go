@@ -204,6 +204,11 @@ func (db *database) offsets() (*offsets, error) {
 	return set, nil
 }
 
+// has reports whether the search tree points to offset.
+func (s *offsets) has(offset uint32) bool {
+	return int(offset/64) < len(s.words) && s.words[offset/64]>>(offset%64)&1 != 0
+}
+
 // number is the place of offset among all, in order.
 func (s *offsets) number(offset uint32) uint32 {
 	below := s.words[offset/64] & (1<<(offset%64) - 1)

@@ -110,12 +110,13 @@ func (l *Locator) openDatabase(name string) error {
 	if name == "" {
 		return nil
 	}
-	var err error
-	if l.db, err = openDatabase(name); err != nil {
+	return guarded(func() (err error) {
+		if l.db, err = openDatabase(name); err != nil {
+			return err
+		}
+		_, err = l.gathered() // finds the schema too
 		return err
-	}
-	_, err = l.gathered() // finds the schema too
-	return err
+	})
 }
 
 func (l *Locator) databaseFault(err error) config.Fault {
@@ -161,22 +162,25 @@ func (l *Locator) locate(addr netip.Addr) Location {
 	return l.fallback
 }
 
-// inDatabase is what the database says of k.
-func (l *Locator) inDatabase(k key, v4 bool) (Location, bool) {
+// inDatabase is what the database says of k; nothing where it can be read no more.
+func (l *Locator) inDatabase(k key, v4 bool) (at Location, ok bool) {
 	if l.db == nil {
 		return Location{}, false
 	}
-	offset, depth, ok := l.db.find(k, v4)
-	if !ok {
-		return Location{}, false
-	}
-	e, err := l.schema(l.db.reader.LookupOffset(uintptr(offset)))
-	if err != nil {
-		return Location{}, false // a record that Open could not read would have been refused
-	}
-	at, ok := l.atlas.standing(e)
-	at.From, at.Network = fromDatabase, k.prefix(v4, depth)
-	return at, ok
+	err := guarded(func() error {
+		offset, depth, found := l.db.find(k, v4)
+		if !found {
+			return nil
+		}
+		e, err := l.schema(l.db.reader.LookupOffset(uintptr(offset)))
+		if err != nil {
+			return err // Open has read them all: the file is another one by now
+		}
+		at, ok = l.atlas.standing(e)
+		at.From, at.Network = fromDatabase, k.prefix(v4, depth)
+		return nil
+	})
+	return at, ok && err == nil
 }
 
 // inBuiltin is what the built-in table says of k.
@@ -213,14 +217,18 @@ func (l *Locator) Table(regions []config.Region) (*Table, error) {
 		return nil, fmt.Errorf("%d regions in one pool, at most %d can be ranked", len(regions), maxRegions)
 	}
 	return l.tables.table(regions, func() (*Table, error) {
-		s, err := l.gathered()
-		if err == nil {
-			var t *Table
-			if t, err = compileTable(s, regions, l.fallback.From == ""); err == nil {
-				return t, nil
+		var t *Table
+		err := guarded(func() error {
+			s, err := l.gathered()
+			if err == nil {
+				t, err = compileTable(s, regions, l.fallback.From == "")
 			}
+			return err
+		})
+		if err != nil {
+			return nil, l.databaseFault(err)
 		}
-		return nil, l.databaseFault(err)
+		return t, nil
 	})
 }
 

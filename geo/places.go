@@ -44,6 +44,15 @@ type sources struct {
 	data     []uint32 // place of each offset; unplaced where the record places nobody
 }
 
+// place is the place of what the database has at offset, which was an offset when
+// the database was gathered unless the file has changed since.
+func (s *sources) place(offset uint32) (place uint32, ok bool) {
+	if !s.offsets.has(offset) {
+		return 0, false
+	}
+	return s.data[s.offsets.number(offset)], true
+}
+
 // gatherLocked reads every source once.
 func (l *Locator) gatherLocked() (*sources, error) {
 	s := &sources{networks: l.networks, db: l.db}

@@ -66,7 +66,7 @@ func compileTable(s *sources, regions []config.Region, fixed bool) (*Table, erro
 	var err4, err6 error
 	var both sync.WaitGroup
 	both.Go(func() { root4, err4 = v4.compile() })
-	root6, err6 = v6.compile()
+	root6, err6 = v6.compile() // returns whatever becomes of the file, so that nobody is left behind
 	both.Wait()
 	if err4 != nil {
 		return nil, err4
