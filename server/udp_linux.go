@@ -38,7 +38,7 @@ type batch struct {
 	n     int            // how many were received
 	errno syscall.Errno  // of the last recvmmsg
 	left  []unix.Mmsghdr // of answers, still to be sent
-	lost  int            // answers that could not be sent
+	lost  int            // answers that could not be sent, since flush began
 
 	// Made once: a closure for each call would be garbage.
 	receiving func(fd uintptr) bool
@@ -126,16 +126,20 @@ func (w *udpWorker) runBatches() {
 	if err != nil {
 		return // the socket is closed
 	}
-	b := newBatch(raw, w.wildcard)
+	w.serveBatches(newBatch(raw, w.wildcard))
+}
+
+// serveBatches is runBatches on b.
+func (w *udpWorker) serveBatches(b *batch) {
 	for !w.stopping.Load() {
-		if err := raw.Read(b.receiving); err != nil || b.errno != 0 {
+		if err := b.raw.Read(b.receiving); err != nil || b.errno != 0 {
 			w.pause(err)
 			continue
 		}
 		w.answerBatch(b)
 	}
 	for ; time.Now().Before(w.end); w.answerBatch(b) {
-		if err := raw.Control(b.polling); err != nil || b.n == 0 {
+		if err := b.raw.Control(b.polling); err != nil || b.n == 0 {
 			return
 		}
 	}
@@ -165,13 +169,19 @@ func (w *udpWorker) answerBatch(b *batch) {
 	}
 	w.responder.close()
 	b.address(count)
-	if err := b.raw.Write(b.sending); err != nil {
+	if lost := b.flush(); lost > 0 {
+		w.server.shared.values[dropped].Add(uint64(lost))
+	}
+}
+
+// flush sends what is left, waiting for room, and says how many answers could
+// not be sent.
+func (b *batch) flush() (lost int) {
+	b.lost = 0
+	if err := b.raw.Write(b.sending); err != nil { // the wait for room ended
 		b.lost += len(b.left)
 	}
-	if b.lost > 0 {
-		w.server.shared.values[dropped].Add(uint64(b.lost))
-		b.lost = 0
-	}
+	return b.lost
 }
 
 // answerMessage appends the answer to the i-th message to text.

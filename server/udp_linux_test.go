@@ -1,0 +1,168 @@
+package server
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+)
+
+// tightPair is two connected datagram sockets of which the first sends into
+// little room: unlike UDP on the loopback, it is told when that is full.
+func tightPair(t *testing.T) (sender, receiver *net.UnixConn) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil { // the least there is
+		t.Fatal(err)
+	}
+	conns := make([]*net.UnixConn, len(fds))
+	for i, fd := range fds {
+		file := os.NewFile(uintptr(fd), "pair")
+		conn, err := net.FileConn(file)
+		file.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		conns[i] = conn.(*net.UnixConn)
+	}
+	return conns[0], conns[1]
+}
+
+// fullBatch has a whole batch of answers to send by conn, each of the size that
+// size gives; they begin with their number.
+func fullBatch(t *testing.T, conn *net.UnixConn, size func(i int) int) *batch {
+	t.Helper()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBatch(raw, false)
+	for i := range batchSize {
+		answer := make([]byte, size(i))
+		binary.BigEndian.PutUint16(answer, uint16(i))
+		b.text = append(b.text, answer...)
+		b.ends[i] = len(b.text)
+		b.answers[i].Hdr.SetIovlen(1)
+	}
+	b.address(batchSize)
+	return b
+}
+
+// numbers reads answers until there is one of number last.
+func numbers(t *testing.T, conn *net.UnixConn, last int) (got []int) {
+	t.Helper()
+	in := make([]byte, 4096)
+	for {
+		n, err := conn.Read(in)
+		if err != nil || n < 2 {
+			t.Errorf("after %v: %d octets, %v", got, n, err)
+			return got
+		}
+		got = append(got, int(binary.BigEndian.Uint16(in)))
+		if got[len(got)-1] == last {
+			return got
+		}
+	}
+}
+
+// TestBatchWaitsForRoom sends more than the socket takes at once: the kernel
+// takes part of a batch, then nothing, and the rest goes when there is room.
+func TestBatchWaitsForRoom(t *testing.T) {
+	sender, receiver := tightPair(t)
+	b := fullBatch(t, sender, func(int) int { return 500 })
+	full := 0
+	b.sending = func(fd uintptr) bool {
+		sent := b.send(fd)
+		if !sent {
+			full++
+		}
+		return sent
+	}
+	lost := make(chan int, 1)
+	go func() { lost <- b.flush() }()
+	got := numbers(t, receiver, batchSize-1)
+	if n := <-lost; n != 0 || len(got) != batchSize || !slices.IsSorted(got) {
+		t.Errorf("%d lost, %v came", n, got)
+	}
+	if full == 0 {
+		t.Error("the socket was never full: this tests nothing")
+	}
+}
+
+// TestBatchGivesUpWhatCannotBeSent: an answer that the socket refuses costs no other one.
+func TestBatchGivesUpWhatCannotBeSent(t *testing.T) {
+	sender, receiver := tightPair(t)
+	tooLong := []int{0, 7, 8, batchSize - 2}
+	b := fullBatch(t, sender, func(i int) int {
+		if slices.Contains(tooLong, i) {
+			return 1 << 20 // EMSGSIZE
+		}
+		return 100
+	})
+	lost := make(chan int, 1)
+	go func() { lost <- b.flush() }()
+	got := numbers(t, receiver, batchSize-1)
+	if n := <-lost; n != len(tooLong) || len(got) != batchSize-len(tooLong) {
+		t.Errorf("%d lost, %v came", n, got)
+	}
+}
+
+// TestBatchCountsWhatTheDeadlineCuts: a socket that stays full holds a worker
+// that drains no longer than its deadline.
+func TestBatchCountsWhatTheDeadlineCuts(t *testing.T) {
+	sender, receiver := tightPair(t)
+	b := fullBatch(t, sender, func(int) int { return 500 })
+	_ = sender.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	lost := b.flush()
+	if lost == 0 || lost == batchSize {
+		t.Errorf("%d lost, want what the socket had no room for", lost)
+	}
+	if got := numbers(t, receiver, batchSize-lost-1); len(got) != batchSize-lost {
+		t.Errorf("%d lost, %v came", lost, got)
+	}
+}
+
+// TestIdleWorkerSleeps counts how often a worker asks its socket: a few times
+// for each query, and not between them.
+func TestIdleWorkerSleeps(t *testing.T) {
+	s := New(world(t), Options{})
+	localhost := netip.MustParseAddrPort("127.0.0.1:0")
+	conn, err := listenUDP(localhost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newUDPWorker(s, conn, localhost.Addr())
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBatch(raw, false)
+	var asked atomic.Int64
+	receiving := b.receiving
+	b.receiving = func(fd uintptr) bool { asked.Add(1); return receiving(fd) }
+	go func() { defer close(w.done); w.serveBatches(b) }()
+
+	client := dial(t, "udp", conn.LocalAddr().(*net.UDPAddr).AddrPort())
+	query := packed(t, ask("www.example.com.", dns.TypeA))
+	const queries, each = 200, 4
+	for range queries {
+		askUDP(t, client, query)
+	}
+	if n := asked.Load(); n > queries*each {
+		t.Errorf("the socket was asked %d times for %d queries", n, queries)
+	}
+	w.drain(time.Now().Add(drainTime))
+	w.close(true)
+}
