@@ -19,6 +19,7 @@ func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 	for i := range cfg.Pools {
 		c.pool(&cfg.Pools[i])
 	}
+	c.rank()
 	c.connect()
 	if err := c.order(); err != nil {
 		c.fail(*err)
@@ -39,10 +40,11 @@ type compiler struct {
 	cfg    *config.Config
 	faults *multierror.Error
 
-	pools   map[string]uint32
-	regions map[string]uint32
-	checks  map[string]*config.Check
-	tables  map[string]uint32 // Tree.tables by the regions' numbers
+	pools    map[string]uint32
+	regions  map[string]uint32
+	checks   map[string]*config.Check
+	tables   map[string]uint32 // Tree.tables by the regions' numbers
+	rankings []ranking         // Tree.tables, before they are made
 
 	v4      map[[4]byte]uint32 // numbers of addresses
 	v6      map[[16]byte]uint32

@@ -4,9 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"meridian/config"
+	"meridian/geo"
 )
 
 // group forms the pool's groups, one for each region among its members in the
@@ -56,8 +60,8 @@ func (c *compiler) regionOf(m *config.Member) uint32 {
 	return uint32(len(c.cfg.Regions))
 }
 
-// table is the geo table that ranks the regions of the pool being compiled.
-// Pools with the same regions have the same one.
+// table is the number of the geo table that ranks the regions of the pool being
+// compiled; rank makes it. Pools with the same regions have the same one.
 func (c *compiler) table(from *config.Pool) uint32 {
 	ranked := c.mine
 	if last := len(ranked) - 1; int(ranked[last]) == len(c.cfg.Regions) {
@@ -74,24 +78,50 @@ func (c *compiler) table(from *config.Pool) uint32 {
 	for i, region := range ranked {
 		regions[i] = c.cfg.Regions[region]
 	}
-	table, err := c.tree.where.Table(regions)
-	if err != nil {
-		c.failRanking(from, err)
-		return none
-	}
-	number := uint32(len(c.tree.tables))
-	c.tree.tables = append(c.tree.tables, table)
+	number := uint32(len(c.rankings))
+	c.rankings = append(c.rankings, ranking{pool: from, regions: regions})
 	c.tables[string(c.key)] = number
 	return number
 }
 
-// failRanking notes that a pool's regions could not be ranked. Where the
-// database is at fault, geo says so itself.
-func (c *compiler) failRanking(p *config.Pool, err error) {
-	var f config.Fault
-	if errors.As(err, &f) {
-		c.fail(f)
-		return
+// ranking is a geo table to be made.
+type ranking struct {
+	pool    *config.Pool // the first that asks it
+	regions []config.Region
+	err     error
+}
+
+// rank makes the geo tables, several at a time: with a City database each takes
+// a second.
+func (c *compiler) rank() {
+	tables := make([]*geo.Table, len(c.rankings))
+	var taken atomic.Int64
+	var makers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(tables)) {
+		makers.Go(func() {
+			for i := taken.Add(1) - 1; int(i) < len(tables); i = taken.Add(1) - 1 {
+				tables[i], c.rankings[i].err = c.tree.where.Table(c.rankings[i].regions)
+			}
+		})
 	}
-	c.fault(p, p.Pos, "", "cannot rank its regions: "+err.Error(), "")
+	makers.Wait()
+	c.tree.tables = tables
+	for _, r := range c.rankings {
+		if !c.failRanking(r) {
+			return
+		}
+	}
+}
+
+// failRanking notes that regions could not be ranked, if so. Where the database
+// is at fault geo says so itself; then once is enough, and it reports false.
+func (c *compiler) failRanking(r ranking) bool {
+	if f, ok := errors.AsType[config.Fault](r.err); ok {
+		c.fail(f)
+		return false
+	}
+	if r.err != nil {
+		c.fault(r.pool, r.pool.Pos, "", "cannot rank its regions: "+r.err.Error(), "")
+	}
+	return true
 }

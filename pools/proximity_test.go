@@ -1,6 +1,7 @@
 package pools
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -143,4 +144,22 @@ func randomWithin(rnd *rand.Rand, a netip.Addr, bits int) netip.Addr {
 	}
 	within, _ := netip.AddrFromSlice(bytes)
 	return within
+}
+
+// Each pool asks the table of its own regions, however many are made at a time.
+func TestPoolsOfDifferentRegionsHaveTheirOwnTables(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("region hub 0 0\n")
+	for i := range 12 {
+		fmt.Fprintf(&b, "region r%[1]d 10 %[2]d\nnet 198.51.%[1]d.0/24 r%[1]d\n", i, 30*i-170)
+	}
+	for i := range 12 {
+		fmt.Fprintf(&b, "pool p%[1]d proximity\n  far region=hub 192.0.2.100\n  near region=r%[1]d 192.0.2.%[1]d\n", i)
+	}
+	tree := compile(t, world(t, b.String()))
+	expect(t, "tables", len(tree.tables), 12)
+	for i := range 12 {
+		q := ask(t, tree, fmt.Sprintf("p%d", i), IPv4, fmt.Sprintf("198.51.%d.1", i))
+		expect(t, q.Client.String(), answers(tree, q), fmt.Sprintf("192.0.2.%d", i))
+	}
 }
