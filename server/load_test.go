@@ -129,15 +129,14 @@ func (c *loadClient) run(query []byte, window int, over *atomic.Bool) error {
 
 // read reads one answer into in.
 func (c *loadClient) read(in []byte) ([]byte, error) {
-	size := len(in)
-	if c.stream {
-		if _, err := io.ReadFull(c.conn, in[:frameHead]); err != nil {
-			return nil, err
-		}
-		size = int(binary.BigEndian.Uint16(in))
-		_, err := io.ReadFull(c.conn, in[:size])
-		return in[:size], err
+	if !c.stream {
+		n, err := c.conn.Read(in)
+		return in[:n], err
 	}
-	n, err := c.conn.Read(in)
-	return in[:n], err
+	if _, err := io.ReadFull(c.conn, in[:frameHead]); err != nil {
+		return nil, err
+	}
+	in = in[:binary.BigEndian.Uint16(in)]
+	_, err := io.ReadFull(c.conn, in)
+	return in, err
 }
