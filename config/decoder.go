@@ -17,8 +17,8 @@ type decoder struct {
 	file       string
 	defaults   defaults
 	doc        *document
-	faults     []finding
-	warnings   []finding
+	faults     findings
+	warnings   findings
 	references []reference       // to what was not defined by then
 	declared   map[kind]defined  // no entry for a section that cannot be read
 	nested     map[string][]edge // the pools in each pool

@@ -28,35 +28,53 @@ type finding struct {
 	what, hint string
 }
 
+// findings are those of one severity.
+type findings struct {
+	told []finding
+	more int // beyond maxTold
+}
+
+// maxTold is how many faults, or warnings, a file is told of: one typing error
+// in a template makes millions, and a reload must survive it.
+const maxTold = 100_000
+
+func (f *findings) add(one finding) {
+	if len(f.told) == maxTold {
+		f.more++
+		return
+	}
+	f.told = append(f.told, one)
+}
+
 func (d *decoder) fault(n *yaml.Node, what, hint string) { d.faultAt(placeOf(n), what, hint) }
 
 func (d *decoder) faultAt(at place, what, hint string) {
-	d.faults = append(d.faults, finding{at: at, what: what, hint: hint})
+	d.faults.add(finding{at: at, what: what, hint: hint})
 }
 
 // faultAtKey is a fault of n as a whole, such as a key that it lacks.
 func (d *decoder) faultAtKey(n *yaml.Node, what, hint string) {
-	d.faults = append(d.faults, finding{at: placeOf(n), atKey: true, what: what, hint: hint})
+	d.faults.add(finding{at: placeOf(n), atKey: true, what: what, hint: hint})
 }
 
 func (d *decoder) warn(n *yaml.Node, what, hint string) { d.warnAt(placeOf(n), what, hint) }
 
 func (d *decoder) warnAt(at place, what, hint string) {
-	d.warnings = append(d.warnings, finding{at: at, what: what, hint: hint})
+	d.warnings.add(finding{at: at, what: what, hint: hint})
 }
 
 // report is what was found, in file order, each with its path.
 func (d *decoder) report() (faults, warnings []Fault) {
-	if len(d.faults) == 0 && len(d.warnings) == 0 {
+	if len(d.faults.told) == 0 && len(d.warnings.told) == 0 {
 		return nil, nil
 	}
 	at := d.locate()
-	return d.place(d.faults, at), d.place(d.warnings, at)
+	return d.place(d.faults, at, "faults"), d.place(d.warnings, at, "warnings")
 }
 
-func (d *decoder) place(findings []finding, at map[place]location) []Fault {
+func (d *decoder) place(found findings, at map[place]location, what string) []Fault {
 	var faults []Fault
-	for _, f := range findings {
+	for _, f := range found.told {
 		where := at[f.at]
 		pos := where.node
 		if f.atKey {
@@ -67,7 +85,11 @@ func (d *decoder) place(findings []finding, at map[place]location) []Fault {
 	slices.SortStableFunc(faults, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	return slices.Compact(faults) // what an alias repeats is at fault once
+	faults = slices.Compact(faults) // what an alias repeats is at fault once
+	if found.more > 0 {
+		faults = append(faults, Fault{File: d.file, What: fmt.Sprintf("%d more %s", found.more, what), Hint: "see to these first"})
+	}
+	return faults
 }
 
 // location is where a node stands.
@@ -80,7 +102,7 @@ type location struct {
 // document, which reads only what is wanted of it.
 func (d *decoder) locate() map[place]location {
 	l := &locator{doc: d.doc, wanted: make(map[place]bool), found: make(map[place]location)}
-	for _, findings := range [][]finding{d.faults, d.warnings} {
+	for _, findings := range [][]finding{d.faults.told, d.warnings.told} {
 		for _, f := range findings {
 			l.wanted[f.at] = true
 			l.lines = append(l.lines, int(f.at.pos.Line))
@@ -96,8 +118,10 @@ type locator struct {
 	doc    *document
 	path   []step
 	wanted map[place]bool
-	lines  []int // of what is wanted, in order
 	found  map[place]location
+	lines  []int // of what is wanted, in order
+	line   int   // asked about last
+	wants  bool  // whether lines holds it
 }
 
 // step leads from a node to one below it.
@@ -112,7 +136,7 @@ func (l *locator) visit(key, n *yaml.Node) {
 	depth := len(l.path)
 	switch n.Kind {
 	case yaml.MappingNode:
-		for k, value := range l.doc.entriesWithin(n, l.wants) {
+		for k, value := range l.doc.entriesWithin(n, l.wantsAny) {
 			l.path = append(l.path[:depth], step{key: k})
 			l.note(k, k)
 			l.visit(k, value)
@@ -126,14 +150,20 @@ func (l *locator) visit(key, n *yaml.Node) {
 	l.path = l.path[:depth]
 }
 
-// wants reports whether anything is wanted on these lines.
-func (l *locator) wants(first, last int) bool {
+// wantsAny reports whether anything is wanted on these lines.
+func (l *locator) wantsAny(first, last int) bool {
 	i, _ := slices.BinarySearch(l.lines, first)
 	return i < len(l.lines) && l.lines[i] <= last
 }
 
 func (l *locator) note(key, n *yaml.Node) {
 	at := placeOf(n)
+	if line := int(at.pos.Line); line != l.line { // fast path: there are many nodes, and maps are slow
+		l.line, l.wants = line, l.wantsAny(line, line)
+	}
+	if !l.wants {
+		return
+	}
 	if _, known := l.found[at]; known || !l.wanted[at] {
 		return
 	}

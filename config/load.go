@@ -80,7 +80,7 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 		return nil, nil, nil // the outcome is not told
 	}
 	d.resolve()
-	if len(d.faults) == 0 {
+	if len(d.faults.told) == 0 {
 		d.survey(cfg)
 	}
 	faults, warnings := d.report()

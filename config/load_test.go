@@ -454,3 +454,15 @@ func TestTheExampleIsSound(t *testing.T) {
 		t.Errorf("warnings %v", warnings)
 	}
 }
+
+func TestBeyondItsLimitFaultsAreOnlyCounted(t *testing.T) {
+	document := strings.ReplaceAll(string(manyNames(maxTold+7)), "pool: web", "pool: wob")
+	_, _, err := Parse("f", []byte(document))
+	var faults *multierror.Error
+	if !errors.As(err, &faults) || len(faults.Errors) != maxTold+1 {
+		t.Fatal("not the faults up to the limit and one more")
+	}
+	if got := faults.Errors[maxTold].Error(); got != "f: 7 more faults; see to these first" {
+		t.Errorf("last %q", got)
+	}
+}

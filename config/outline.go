@@ -148,6 +148,10 @@ func (doc *document) entry(p part, text piece, indent int) (key, value *yaml.Nod
 	if key, value = s.entry(); key != nil {
 		return key, value
 	}
+	if s.slab.full() {
+		doc.refuse(Pos{uint32(text.first), uint32(indent + 1)}, fmt.Sprintf("more than %d values to be held at once", maxNodes))
+		return nil, nil
+	}
 	s.slab.used = nodes
 	return doc.judged(text, indent)
 }

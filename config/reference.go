@@ -109,16 +109,20 @@ func (d *decoder) resolve() {
 	d.cycles()
 }
 
-// maxNearest bounds how many unknown names are compared with all known ones, so
-// that a file full of faults is told of as fast as another.
-const maxNearest = 100
+// What bounds how often an unknown name is compared with a known one, so that a
+// file full of faults is told of as fast as another.
+const (
+	maxNearest = 100     // unknown names
+	maxPairs   = 500_000 // comparisons, after the first name's
+)
 
 func (d *decoder) hint(ref reference, before int) string {
 	define := "define it under " + ref.kind.section()
-	if before >= maxNearest {
+	known := d.declared[ref.kind]
+	if before >= maxNearest || before*len(known) > maxPairs {
 		return define
 	}
-	if near, ok := nearest(ref.name, slices.Sorted(maps.Keys(d.declared[ref.kind]))); ok {
+	if near, ok := nearest(ref.name, slices.Sorted(maps.Keys(known))); ok {
 		return "did you mean " + quote(near) + "?"
 	}
 	return define

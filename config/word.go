@@ -1,0 +1,194 @@
+package config
+
+import (
+	"encoding/binary"
+
+	"gopkg.in/yaml.v3"
+)
+
+// scalar reads a single value, and for an unquoted one the blanks behind it.
+func (s *scanner) scalar(inFlow bool) *yaml.Node {
+	if s.slab.full() {
+		return nil
+	}
+	line, column := s.line, s.column()
+	switch c := s.peek(); c {
+	case '"', '\'':
+		text, ok := s.quoted(c)
+		if !ok {
+			return nil
+		}
+		style := yaml.DoubleQuotedStyle
+		if c == '\'' {
+			style = yaml.SingleQuotedStyle
+		}
+		n := s.slab.node(yaml.ScalarNode, style, "!!str", line, column)
+		n.Value = s.words.get(text).text
+		return n
+	}
+	text, ok := s.unquoted(inFlow)
+	if !ok {
+		return nil
+	}
+	w := s.words.get(text)
+	n := s.slab.node(yaml.ScalarNode, 0, w.plainTag(), line, column)
+	n.Value = w.text
+	return n
+}
+
+// quoted reads a scalar in quotes that has no escape.
+func (s *scanner) quoted(quote byte) ([]byte, bool) {
+	rest := s.data[s.at+1:]
+	for i, c := range rest {
+		switch {
+		case c == quote:
+			s.at += i + 2
+			return rest[:i], s.peek() != quote // twice: an escape
+		case c == '\\' && quote == '"', c < ' ', c > '~':
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// unquoted reads a scalar up to what may end it: a colon, a comment or the end
+// of the line; in brackets also a comma or closing bracket.
+func (s *scanner) unquoted(inFlow bool) ([]byte, bool) {
+	if !s.begins() {
+		return nil, false
+	}
+	begin := s.at
+	for {
+		for s.at < len(s.data) && s.plain[s.data[s.at]] {
+			s.at++
+		}
+		end := s.at
+		switch c := s.peek(); c {
+		case ':':
+			if !s.inWord(s.at + 1) {
+				return s.data[begin:end], true
+			}
+			s.at++
+		case ' ':
+			s.spaces()
+			if s.at < len(s.data) && s.plain[s.data[s.at]] {
+				continue // a blank inside
+			}
+			return s.ended(begin, end, inFlow)
+		default:
+			return s.ended(begin, end, inFlow)
+		}
+	}
+}
+
+// ended is the scalar from begin to end, if what follows may.
+func (s *scanner) ended(begin, end int, inFlow bool) ([]byte, bool) {
+	switch c := s.peek(); {
+	case s.at == len(s.data), c == '\n', inFlow && (c == ',' || c == ']' || c == '}'):
+	case c == '#' && s.at > end && !inFlow:
+		s.at = end // the comment is told by the blank before it
+	default:
+		return nil, false
+	}
+	return s.data[begin:end], true
+}
+
+// begins reports whether an unquoted scalar begins here.
+func (s *scanner) begins() bool {
+	c := s.peek()
+	if c != '-' {
+		return s.first[c]
+	}
+	return s.at+1 < len(s.data) && s.first[s.data[s.at+1]] // such as -1
+}
+
+// inWord reports whether what is at offset i goes on with a scalar, after a colon.
+func (s *scanner) inWord(i int) bool {
+	return i < len(s.data) && (s.plain[s.data[i]] || s.data[i] == ':')
+}
+
+// words holds texts of scalars by their hashes, each until another text needs
+// its place: what a file says often is mostly one string.
+type words [1 << wordBits]word
+
+const wordBits = 12
+
+// word is the text of a scalar.
+type word struct {
+	text string
+	tag  string // if it is unquoted; empty: not known yet
+}
+
+// maxWord is the longest text that is worth a place, in octets.
+const maxWord = 40
+
+func (w *words) get(text []byte) *word {
+	if len(text) > maxWord {
+		return &word{text: string(text)}
+	}
+	found := &w[ends(text)>>(64-wordBits)]
+	if found.text != string(text) {
+		*found = word{text: string(text)}
+	}
+	return found
+}
+
+// ends is a hash of the first and last eight octets of text, best in its high bits.
+func ends(text []byte) uint64 {
+	var head, tail uint64
+	switch n := len(text); {
+	case n >= 8:
+		head, tail = binary.LittleEndian.Uint64(text), binary.LittleEndian.Uint64(text[n-8:])
+	case n >= 4:
+		head, tail = uint64(binary.LittleEndian.Uint32(text)), uint64(binary.LittleEndian.Uint32(text[n-4:]))
+	default:
+		for _, c := range text {
+			head = head<<8 | uint64(c)
+		}
+	}
+	const odd = 0x9e3779b97f4a7c15 // 2^64 by the golden ratio
+	return ((head+uint64(len(text)))*odd ^ tail) * odd
+}
+
+// plainTag is the tag that YAML gives the word where it stands unquoted. The parser
+// is asked but for what is most common and sure.
+func (w *word) plainTag() string {
+	if w.tag != "" {
+		return w.tag
+	}
+	switch s := w.text; {
+	case s == "":
+		w.tag = "!!null"
+	case plainText(s):
+		w.tag = "!!str"
+	default:
+		w.tag = (&yaml.Node{Kind: yaml.ScalarNode, Value: s}).ShortTag()
+	}
+	return w.tag
+}
+
+// plainText reports whether s is surely a text: it begins with a letter that no
+// word for true, false, null or a number does, or is shaped like an address. It
+// may say no to a text.
+func plainText(s string) bool {
+	switch c := s[0]; {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		switch c | 0x20 {
+		case 'y', 'n', 't', 'f', 'o':
+			return len(s) > len("false")
+		}
+		return true
+	case c < '0' || c > '9':
+		return false
+	}
+	dots := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			dots++
+		case c < '0' || c > '9':
+			return false
+		}
+	}
+	return dots > 1
+}
