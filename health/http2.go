@@ -1,11 +1,14 @@
 package health
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 )
 
 // http2Name is HTTP/2 in a TLS handshake (RFC 9113 3.2).
@@ -21,6 +24,7 @@ const http2Window = 64 << 10
 func (t *trial) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request) (*http.Response, error) {
 	t.doing = "waiting for the answer"
 	scheme, protocols := "http", new(http.Protocols)
+	inClear := &clearConn{Conn: conn}
 	protocols.SetUnencryptedHTTP2(true)
 	if secure, ok := conn.(*tls.Conn); ok {
 		if err := speaksHTTP2(secure); err != nil {
@@ -28,6 +32,8 @@ func (t *trial) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request
 		}
 		scheme = "https"
 		protocols.SetHTTP2(true)
+	} else {
+		conn = inClear
 	}
 	hand := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	transport := &http.Transport{
@@ -47,10 +53,30 @@ func (t *trial) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request
 	}
 	req.Close = false // HTTP/2 has no such header, and the connection is closed anyway
 	resp, err := client.RoundTrip(req.WithContext(ctx))
+	if err != nil && inClear.http1.Load() {
+		return nil, errors.New("peer answered in HTTP/1, want HTTP/2")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("HTTP/2: %w", err)
 	}
 	return resp, nil
+}
+
+// clearConn notes whether the peer's first words are HTTP/1: what the transport
+// makes of that is a matter of chance.
+type clearConn struct {
+	net.Conn
+	heard bool        // the reader's own
+	http1 atomic.Bool // read when the request has failed
+}
+
+func (c *clearConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.heard {
+		c.heard = true
+		c.http1.Store(bytes.HasPrefix(p[:n], []byte("HTTP/1.")))
+	}
+	return n, err
 }
 
 func speaksHTTP2(secure *tls.Conn) error {
