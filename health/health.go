@@ -54,11 +54,13 @@ type Target struct {
 	Addr  netip.Addr
 }
 
-// Turn is a change of a target's verdict.
+// Turn is a change of a target's verdict, or of its share while it starts slowly.
 type Turn struct {
 	Index    int // of the target in the slice given to Watch
 	Target   Target
 	From, To Verdict
+	Held     Verdict       // where To is Uncertain: Up or Down, what answers go by
+	Share    uint8         // in 256ths: the part of its clients that an endpoint gets while it starts slowly; 0: all
 	Reason   string        // of the probe that turned it: what was found, e.g. `status 500, want 200-299`
 	Latency  time.Duration // of that probe
 	At       time.Time     // when the verdict turned

@@ -3,14 +3,16 @@ package health
 // Verdict is what the probes say of a target.
 type Verdict uint8
 
-// The verdicts. Unknown counts as up.
+// The verdicts. Unknown counts as up; Uncertain counts as whatever the verdict
+// before it did.
 const (
 	Unknown Verdict = iota
 	Up
 	Down
+	Uncertain // the probes say something that is not heeded, or have said nothing for too long
 )
 
-func (v Verdict) String() string { return [...]string{"unknown", "up", "down"}[v] }
+func (v Verdict) String() string { return [...]string{"unknown", "up", "down", "uncertain"}[v] }
 
 // Outcome is what one probe says of its target.
 type Outcome uint8

@@ -26,7 +26,7 @@ func (t *Tree) Apply(turns []health.Turn) []Change {
 	d.begin(t.state.Load())
 	for i := range turns {
 		target := uint32(turns[i].Index)
-		if !d.setVerdict(target, turns[i].To) {
+		if !d.setVerdict(target, &turns[i]) {
 			continue
 		}
 		for _, u := range t.users.of(target) {
@@ -58,7 +58,11 @@ func (t *Tree) Modes() []Change {
 
 // setVerdict notes a verdict, and reports whether the target can now be answered
 // and could not before, or the other way round.
-func (d *draft) setVerdict(target uint32, v health.Verdict) bool {
+func (d *draft) setVerdict(target uint32, turn *health.Turn) bool {
+	v := turn.To
+	if v == health.Uncertain {
+		v = turn.Held
+	}
 	word, bit := target/64, uint64(1)<<(target%64)
 	if up := &d.tree.up[word]; v == health.Up {
 		up.Or(bit)
