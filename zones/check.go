@@ -19,6 +19,7 @@ func (c *compiler) check() {
 		id := NodeID(i)
 		c.checkSingle(id)
 		c.checkAlias(id)
+		c.checkLoop(id)
 		c.checkWildcard(id)
 		c.checkBalanced(id)
 		c.checkBelow(id)
@@ -207,7 +208,7 @@ func (c *compiler) checkNameservers(id NodeID) {
 	}
 }
 
-// targets yields the names, lower case, that a set of NS records names.
+// targets yields the names, lower case, that a set of NS or CNAME records names.
 func (c *compiler) targets(set rrset) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		for rdata := range c.s.rrset(&set).rdata {

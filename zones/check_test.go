@@ -139,6 +139,12 @@ func TestWarnings(t *testing.T) {
 			"a DS at the apex", "@ DS 1 8 2 00\n",
 			`/z/0.zone:4:1: DS of "example.com." is never answered: it belongs to the zone above; put it in the zone above` + "\n",
 		},
+		{
+			"aliases that go round", "a CNAME b\nb CNAME c\nc CNAME a\nin2 CNAME b\nself CNAME self\n*.w CNAME x.w\nfine CNAME www\nwww A 192.0.2.1\n",
+			`/z/0.zone:4:1: the CNAME of "a.example.com." leads back to itself; have one of the loop name an address` + "\n" +
+				`/z/0.zone:8:1: the CNAME of "self.example.com." leads back to itself; have one of the loop name an address` + "\n" +
+				`/z/0.zone:9:1: the CNAME of "*.w.example.com." leads back to itself; have one of the loop name an address` + "\n",
+		},
 		{"RRSIGs each have their TTL", "www 60 RRSIG A 8 3 60 20300101000000 20200101000000 1 example.com. AAAA\nwww 30 RRSIG TXT 8 3 30 20300101000000 20200101000000 1 example.com. AAAA\n", ""},
 		{"equal records", "www TXT a\nwww TXT a\nwww MX 1 a\nwww MX 1 A\n", ""},
 	}
