@@ -184,7 +184,7 @@ func (s *surveyor) largeAnswers(p *Pool) {
 	if s.total(p).most() <= maxRecords {
 		return // fast path: no draw is larger than all
 	}
-	if n := s.answer(p, p.Answers).most(); n > maxRecords {
+	if n := s.mostRecords(p, p.Answers); n > maxRecords {
 		s.warnAt(keyAt(p.Pos), tooManyRecords(n), largeHint)
 	}
 }
@@ -196,7 +196,7 @@ func (s *surveyor) largeNames(z *Zone) {
 		if b.Answers == p.Answers {
 			continue
 		}
-		if n := s.answer(p, b.Answers).most(); n > maxRecords {
+		if n := s.mostRecords(p, b.Answers); n > maxRecords {
 			s.warnAt(keyAt(b.Pos), tooManyRecords(n), largeHint)
 		}
 	}
@@ -205,6 +205,35 @@ func (s *surveyor) largeNames(z *Zone) {
 func tooManyRecords(n int) string { return fmt.Sprintf("up to %d addresses in one answer", n) }
 
 const largeHint = "resolvers such as BIND refuse more than 100: write a smaller answers"
+
+// mostRecords is how many addresses of one family an answer of p may carry, where
+// that is more than maxRecords: no more than there are, for an address that
+// several members share is answered once.
+func (s *surveyor) mostRecords(p *Pool, answers int) int {
+	n := s.answer(p, answers)
+	if n.most() <= maxRecords {
+		return n.most()
+	}
+	var shared perFamily
+	for a := range s.distinct(p, make(map[netip.Addr]bool), make(map[string]bool)) {
+		shared[family(a)]++
+	}
+	return perFamily{min(n[0], shared[0]), min(n[1], shared[1])}.most()
+}
+
+// distinct adds the addresses of p, and of the pools below that were not seen yet.
+func (s *surveyor) distinct(p *Pool, to map[netip.Addr]bool, seen map[string]bool) map[netip.Addr]bool {
+	seen[p.Name] = true
+	for i := range p.Members {
+		for _, a := range p.Members[i].Addresses {
+			to[a] = true
+		}
+		if inner := p.Members[i].Pool; inner != "" && !seen[inner] {
+			s.distinct(s.pools[inner], to, seen)
+		}
+	}
+	return to
+}
 
 // answer is the most addresses that pool p brings when it may draw so many
 // members; 0: all. Under proximity they are all of one region.
