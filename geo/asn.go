@@ -62,6 +62,20 @@ func (f *asnFile) number(addr netip.Addr) uint32 {
 	return n
 }
 
+// numbers is the autonomous system that each record of the search tree names.
+func (f *asnFile) numbers() (map[record]uint32, error) {
+	set, err := f.offsets()
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[record]uint32)
+	set.each(func(offset uint32) bool {
+		all[record(f.nodes+separator+offset)], err = f.read(offset)
+		return err == nil
+	})
+	return all, err
+}
+
 func (f *asnFile) read(offset uint32) (uint32, error) {
 	var r geoip2.ASN
 	err := f.reader.LookupOffset(uintptr(offset)).Decode(&r)

@@ -45,6 +45,16 @@ func (k key) bit(i int) int {
 	return int(k.lo >> (127 - i) & 1)
 }
 
+// set is k with the i-th bit from the top set.
+func (k key) set(i int) key {
+	if i < 64 {
+		k.hi |= 1 << (63 - i)
+	} else {
+		k.lo |= 1 << (127 - i)
+	}
+	return k
+}
+
 // ref is a node of a trie: a leaf with a value below 1<<31, or, with the top
 // bit set, the index of an inner node.
 type ref uint32
