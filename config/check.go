@@ -20,6 +20,8 @@ const (
 	maxInARow   = 1000
 	maxPort     = 65535
 	maxWarnDays = 3650
+	minLease    = time.Second
+	maxLease    = 24 * time.Hour
 )
 
 func (d *decoder) checks(to *[]Check) reader {
@@ -50,9 +52,13 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 		d.required(n, "query", "write the name to ask for")
 	case Exec:
 		d.required(n, "command", "write the program and its arguments as a list")
+	case All, Any, AtLeast, Invert:
+		d.composite(n, c)
 	}
 	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && child(n, "tls") != nil
-	if c.Type == TCPConnect || c.Type == GRPC {
+	if socket := child(n, "unix"); socket != nil {
+		d.noPort(n, c)
+	} else if c.Type == TCPConnect || c.Type == GRPC {
 		d.required(n, "port", fmt.Sprintf("a %s check has no port of its own: write 1 to %d", c.Type, maxPort))
 	}
 	d.checkTimes(n, c)
@@ -62,15 +68,26 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 }
 
 func checkTypes() []string {
-	return []string{string(HTTP), string(HTTPS), string(TCPConnect), string(TLS), string(GRPC), string(DNS), string(ICMP), string(Exec)}
+	var names []string
+	for _, t := range allTypes() {
+		names = append(names, string(t))
+	}
+	return names
 }
 
-// laterChecks are types of check that this version does not have.
-func laterChecks() []string { return []string{"push"} }
+func allTypes() []CheckType { return append(probeTypes(), Push, All, Any, AtLeast, Invert) }
+
+// probeTypes are the types of check that probe, streamTypes those of them that
+// do so over one connection.
+func probeTypes() []CheckType {
+	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP, Exec}
+}
+
+func streamTypes() []CheckType { return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC} }
 
 func (d *decoder) checkType(to *CheckType) reader {
 	return into(to, func(n *yaml.Node) (CheckType, bool) {
-		s, ok := d.oneOf(n, "check type", checkTypes(), laterChecks())
+		s, ok := d.oneOf(n, "check type", checkTypes(), nil)
 		return CheckType(s), ok
 	})
 }
@@ -101,6 +118,11 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "rcode", read: into(&c.Rcode, d.rcode)},
 		{name: "answer", read: d.pattern(&c.Answer)},
 		{name: "command", read: d.command(&c.Command, &c.CommandPos)},
+		{name: "unix", read: into(&c.Unix, d.socket)},
+		{name: "proxy_protocol", read: into(&c.ProxyProtocol, d.proxyProtocol)},
+		{name: "lease", read: d.duration(&c.Lease, minLease, maxLease)},
+		{name: "checks", read: d.parts(c)},
+		{name: "n", read: func(*yaml.Node) {}}, // read when the checks are known
 	}
 	for i := range keys {
 		if c.Type != "" && !slices.Contains(typesWith(keys[i].name), c.Type) {
@@ -113,6 +135,8 @@ func (d *decoder) checkKeys(c *Check) []field {
 // typesWith are the types of check that have a key.
 func typesWith(key string) []CheckType {
 	switch key {
+	case "type":
+		return allTypes()
 	case "method", "path", "headers", "status", "body", "follow_redirects", "http2":
 		return []CheckType{HTTP, HTTPS}
 	case "host":
@@ -129,8 +153,18 @@ func typesWith(key string) []CheckType {
 		return []CheckType{Exec}
 	case "port":
 		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, Exec}
+	case "unix", "proxy_protocol":
+		return streamTypes()
+	case "rise", "fall":
+		return append(probeTypes(), Push)
+	case "lease":
+		return []CheckType{Push}
+	case "checks":
+		return []CheckType{All, Any, AtLeast, Invert}
+	case "n":
+		return []CheckType{AtLeast}
 	}
-	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP, Exec}
+	return probeTypes()
 }
 
 // command reads a program and its arguments. A program with a slash is a file,

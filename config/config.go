@@ -99,9 +99,15 @@ const (
 	DNS        CheckType = "dns"
 	ICMP       CheckType = "icmp"
 	Exec       CheckType = "exec"
+	Push       CheckType = "push"     // no probe: an outside system reports
+	All        CheckType = "all"      // composite: up while every part is
+	Any        CheckType = "any"      // composite: up while one part is
+	AtLeast    CheckType = "at_least" // composite: up while N parts are
+	Invert     CheckType = "invert"   // composite: up while its part is down
 )
 
-// Check says how an endpoint's address is probed and what turns its verdict.
+// Check says how an endpoint's address is probed and what turns its verdict. A
+// composite check has no probe, and of what is below its Type, Parts and N alone.
 type Check struct {
 	Name            string
 	Type            CheckType
@@ -129,6 +135,11 @@ type Check struct {
 	Answer          *regexp.Regexp // dns: what the data of a record in the answer must match; nil: none need be there
 	Command         []string       // exec: the program and its arguments
 	CommandPos      Pos
+	Unix            string        // http, https, tcp, tls, grpc: path of the socket to connect to; empty: the address
+	ProxyProtocol   int           // the same: version of the PROXY header sent first, 1 or 2; 0: none is
+	Lease           time.Duration // push: how long a report holds
+	Parts           []CheckPart   // composite: whose verdicts it is derived from
+	N               int           // at_least: how many parts must be up
 	Pos             Pos
 }
 

@@ -22,6 +22,7 @@ type decoder struct {
 	references []reference       // to what was not defined by then
 	declared   map[kind]defined  // no entry for a section that cannot be read
 	nested     map[string][]edge // the pools in each pool
+	composed   map[string][]edge // the checks in each composite check
 }
 
 func newDecoder(file string, doc *document) *decoder {
@@ -31,6 +32,7 @@ func newDecoder(file string, doc *document) *decoder {
 		doc:      doc,
 		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindPool: {}},
 		nested:   make(map[string][]edge),
+		composed: make(map[string][]edge),
 	}
 }
 
@@ -75,7 +77,7 @@ func later(names ...string) []field {
 }
 
 // maxKeys is at least the number of keys that a mapping may have.
-const maxKeys = 32
+const maxKeys = 64
 
 const notSupported = "not supported in this version"
 

@@ -52,6 +52,12 @@ func (c *Check) ofType() {
 	case DNS:
 		c.QueryType = dns.TypeA
 		c.Rcode = dns.RcodeSuccess
+	case Push:
+		c.Interval, c.Timeout = 0, 0
+		c.Rise, c.Fall = 1, 1 // who reports has counted already
+		c.Lease = 30 * time.Second
+	case All, Any, AtLeast, Invert:
+		*c = Check{Name: c.Name, Type: c.Type, Pos: c.Pos} // its parts have the rest
 	}
 	c.Port = defaultPort(c.Type)
 }

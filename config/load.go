@@ -112,6 +112,7 @@ func (c *Config) complete() {
 	if c.Geo.Default == "" && len(c.Regions) > 0 {
 		c.Geo.Default = c.Regions[0].Name
 	}
+	c.link()
 	answers := make(map[string]int, len(c.Pools))
 	for _, p := range c.Pools {
 		answers[p.Name] = p.Answers

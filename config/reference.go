@@ -86,7 +86,7 @@ func notInHandle(r rune) bool {
 }
 
 // resolve finds faults that only the whole file shows: references to nothing
-// and cycles of pools.
+// and cycles of pools and of checks.
 func (d *decoder) resolve() {
 	hints := make(map[reference]string) // by kind and name alone
 	for _, ref := range d.references {
@@ -106,7 +106,8 @@ func (d *decoder) resolve() {
 		}
 		d.faultAt(ref.at, "no "+string(ref.kind)+" "+quote(ref.name), hint)
 	}
-	d.cycles()
+	cycles{d, kindPool, d.nested, "a pool cannot hold itself"}.find()
+	cycles{d, kindCheck, d.composed, "a check cannot be made of itself"}.find()
 }
 
 // What bounds how often an unknown name is compared with a known one, so that a
@@ -128,33 +129,41 @@ func (d *decoder) hint(ref reference, before int) string {
 	return define
 }
 
-// edge is a pool as a member of another.
+// edge is a pool as a member of another, or a check as a part of another.
 type edge struct {
 	to string
 	at place // where it is written
 }
 
-// cycles says of each pool that leads back to itself where its cycle closes.
-func (d *decoder) cycles() {
+// cycles is a search among things of one kind for those that hold themselves.
+type cycles struct {
+	*decoder
+	kind  kind
+	edges map[string][]edge
+	hint  string
+}
+
+// find says of each that leads back to itself where its cycle closes.
+func (c cycles) find() {
 	done := make(map[string]bool)
-	for _, name := range slices.Sorted(maps.Keys(d.nested)) {
-		d.descend(name, nil, done)
+	for _, name := range slices.Sorted(maps.Keys(c.edges)) {
+		c.descend(name, nil, done)
 	}
 }
 
-// descend follows the pools in name, which is reached by way of trail.
-func (d *decoder) descend(name string, trail []string, done map[string]bool) {
+// descend follows what is in name, which is reached by way of trail.
+func (c cycles) descend(name string, trail []string, done map[string]bool) {
 	if done[name] {
 		return
 	}
 	trail = append(trail, name)
-	for _, e := range d.nested[name] {
+	for _, e := range c.edges[name] {
 		if i := slices.Index(trail, e.to); i >= 0 {
 			loop := append(slices.Clone(trail[i:]), e.to)
-			d.faultAt(e.at, "pool cycle: "+strings.Join(loop, " -> "), "a pool cannot hold itself")
+			c.faultAt(e.at, string(c.kind)+" cycle: "+strings.Join(loop, " -> "), c.hint)
 			continue
 		}
-		d.descend(e.to, trail, done)
+		c.descend(e.to, trail, done)
 	}
 	done[name] = true
 }

@@ -33,6 +33,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"geo.networks":  {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
 		"regions":       {"regions: {a: {?: 1}}"},
 		"checks":        everyType(),
+		"checks.checks": {"checks: {a: {type: all, checks: [{?: 1}]}}"},
 		"checks.tls":    {"checks: {a: {type: https, tls: {?: 1}}}"},
 		"pools":         {"pools: {a: {?: 1}}"},
 		"pools.members": {"pools: {a: {members: [{?: 1}]}}"},

@@ -1,0 +1,52 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxSocket is the longest path of a unix socket in octets, that which every
+// system takes (the least of their sizes of sun_path, less its final zero).
+const maxSocket = 103
+
+// socket reads the path of a unix socket, relative to the folder of the configuration.
+func (d *decoder) socket(n *yaml.Node) (string, bool) {
+	s, ok := d.word(n)
+	if !ok {
+		return "", false
+	}
+	if !filepath.IsAbs(s) {
+		s = filepath.Join(filepath.Dir(d.file), s)
+	}
+	switch {
+	case strings.ContainsRune(s, 0):
+		d.fault(n, quote(s)+" is not a path", "write it like /run/app.sock")
+	case len(s) > maxSocket:
+		d.fault(n, fmt.Sprintf("a path of %d octets", len(s)), fmt.Sprintf("that of a socket has at most %d", maxSocket))
+	default:
+		return s, true
+	}
+	return "", false
+}
+
+// noPort holds that a check by way of a socket has no port.
+func (d *decoder) noPort(n *yaml.Node, c *Check) {
+	if port := child(n, "port"); port != nil && c.Port != 0 {
+		d.fault(port, "port beside unix", "a socket has no port: write one of the two")
+	}
+	c.Port = 0
+}
+
+// proxyProtocol reads a version of the PROXY protocol.
+func (d *decoder) proxyProtocol(n *yaml.Node) (int, bool) {
+	versions := []string{"v1", "v2"}
+	s, ok := d.oneOf(n, "version of the PROXY protocol", versions, nil)
+	if !ok {
+		return 0, false
+	}
+	return 1 + slices.Index(versions, s), true
+}
