@@ -51,18 +51,15 @@ func (c *compiler) ref(a netip.Addr, check *config.Check) ref {
 // number numbers an address within its family, and finds where its first target stands.
 func (c *compiler) number(a netip.Addr) (number uint32, first *uint32) {
 	if a.Is4() {
-		return numberIn(c.v4, &c.tree.v4, &c.ofV4, a.As4())
+		return numberIn(&c.v4, &c.ofV4, a.As4())
 	}
-	return numberIn(c.v6, &c.tree.v6, &c.ofV6, a.As16())
+	return numberIn(&c.v6, &c.ofV6, a.As16())
 }
 
 // numberIn is number within a family.
-func numberIn[A comparable](known map[A]uint32, addrs *[]A, targets *[]uint32, a A) (number uint32, first *uint32) {
-	number, ok := known[a]
-	if !ok {
-		number = uint32(len(*addrs))
-		known[a] = number
-		*addrs = append(*addrs, a)
+func numberIn[A comparable](known *numbers[A], targets *[]uint32, a A) (number uint32, first *uint32) {
+	number, fresh := known.of(a)
+	if fresh {
 		*targets = append(*targets, none)
 	}
 	return number, &(*targets)[number]

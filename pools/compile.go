@@ -30,6 +30,7 @@ func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 	if c.faults != nil {
 		return nil, c.faults
 	}
+	c.tree.v4, c.tree.v6 = c.v4.all, c.v6.all
 	c.tree.start()
 	return c.tree, nil
 }
@@ -46,8 +47,8 @@ type compiler struct {
 	tables   map[string]uint32 // Tree.tables by the regions' numbers
 	rankings []ranking         // Tree.tables, before they are made
 
-	v4      map[[4]byte]uint32 // numbers of addresses
-	v6      map[[16]byte]uint32
+	v4      numbers[[4]byte]
+	v6      numbers[[16]byte]
 	ofV4    []uint32 // by address: its first target, or none
 	ofV6    []uint32
 	nextOf  []uint32 // by target: the next one of the same address, or none
@@ -64,8 +65,6 @@ func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {
 		regions: make(map[string]uint32, len(cfg.Regions)),
 		checks:  make(map[string]*config.Check, len(cfg.Checks)),
 		tables:  make(map[string]uint32),
-		v4:      make(map[[4]byte]uint32),
-		v6:      make(map[[16]byte]uint32),
 		groupOf: make([]uint32, len(cfg.Regions)+1),
 	}
 	for i := range cfg.Pools {
@@ -86,17 +85,28 @@ func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {
 
 // reserve makes room for everything at once.
 func (c *compiler) reserve() {
-	members, words := 0, 0
+	members, words, v4, v6 := 0, 0, 0, 0
 	for i := range c.cfg.Pools {
-		n := len(c.cfg.Pools[i].Members)
-		members += n
-		words += wordsFor(n)
+		p := &c.cfg.Pools[i]
+		members += len(p.Members)
+		words += wordsFor(len(p.Members))
+		for j := range p.Members {
+			for _, a := range p.Members[j].Addresses {
+				if a.Unmap().Is4() {
+					v4++
+				} else {
+					v6++
+				}
+			}
+		}
 	}
+	c.v4, c.v6 = newNumbers(v4, splitV4), newNumbers(v6, splitV6)
+	c.ofV4, c.ofV6 = make([]uint32, 0, v4), make([]uint32, 0, v6)
 	t := c.tree
 	t.pools = make([]pool, 0, len(c.cfg.Pools))
 	t.members = make([]member, 0, members)
 	t.weights = make([]uint32, 0, members)
-	t.refs = make([]ref, 0, members)
+	t.refs = make([]ref, 0, v4+v6)
 	t.downs = uint32(words * statePerWord)
 }
 
