@@ -34,7 +34,12 @@ func (t *Tree) Apply(turns []health.Turn) []Change {
 		}
 	}
 	d.tellParents(asIs)
-	t.state.Store(d.state)
+	return t.publishLocked()
+}
+
+// publishLocked makes the draft the state that decisions go by.
+func (t *Tree) publishLocked() []Change {
+	t.state.Store(t.next.state)
 	return t.settleLocked()
 }
 
@@ -64,21 +69,87 @@ func (d *draft) setVerdict(target uint32, turn *health.Turn) bool {
 		v = turn.Held
 	}
 	word, bit := target/64, uint64(1)<<(target%64)
-	if up := &d.tree.up[word]; v == health.Up {
-		up.Or(bit)
-	} else {
-		up.And(^bit)
-	}
+	mark(&d.tree.up[word], bit, v == health.Up)
+	mark(&d.tree.doubt[word], bit, turn.To == health.Uncertain)
 	return d.set(d.tree.downs+word, bit, v == health.Down)
 }
 
-// refresh looks at an endpoint's addresses again.
+// mark sets or clears a bit of what is for explaining only.
+func mark(word *atomic.Uint64, bit uint64, on bool) {
+	if on {
+		word.Or(bit)
+	} else {
+		word.And(^bit)
+	}
+}
+
+// refresh looks at a member again: at an endpoint's addresses, at a nested pool.
 func (d *draft) refresh(u use) {
 	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
 	for _, f := range []Family{IPv4, IPv6} {
+		if m.child != none {
+			d.offer(u, f, asIs, d.poolOffers(ID(m.child), f, asIs))
+			continue
+		}
 		up := slices.ContainsFunc(d.tree.asked(m, f), d.isUp)
-		d.setMember(u, f, asIs, up, len(d.tree.addrs(m, f)) > 0)
+		d.offer(u, f, asIs, offered{live: up, some: true, gives: len(d.tree.addrs(m, f)) > 0})
 	}
+}
+
+// reopen looks at what failing open may make of a member.
+func (d *draft) reopen(u use) {
+	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
+	for _, f := range []Family{IPv4, IPv6} {
+		if m.child != none {
+			d.offer(u, f, open, d.poolOffers(ID(m.child), f, open))
+			continue
+		}
+		d.offer(u, f, open, offered{live: true, some: true, gives: len(d.tree.addrs(m, f)) > 0})
+	}
+}
+
+// count works out anew what a percentage of a pool's members is.
+func (d *draft) count(id ID) {
+	p := &d.tree.pools[id]
+	if !p.percent {
+		return
+	}
+	need := uint64(max(1, (d.undrained(id)*int(p.minUp)+99)/100))
+	if d.word(p.needAt()) != need {
+		d.put(p.needAt(), need)
+		d.note(id)
+	}
+}
+
+// offered is what a member has to offer for a family, as far as that is its own.
+type offered struct {
+	live  bool // by its verdicts; a pool: it is live
+	some  bool // there is somebody to answer at all; a pool: one of its members is eligible
+	gives bool // and has an address of the family
+}
+
+func (d *draft) poolOffers(id ID, f Family, pl plane) offered {
+	return offered{live: d.isLive(id, f, pl), some: d.countEligible(id, f, pl) > 0, gives: d.gives(id, f, pl)}
+}
+
+// offer says whether a member is live, by what it has to offer and what is said of it:
+//
+//	override     live by verdicts  failing open
+//	drained      no                no
+//	forced up    yes, if some      yes, if some
+//	forced down  no                as offered
+//	none         as offered        as offered
+func (d *draft) offer(u use, f Family, pl plane, o offered) {
+	live := o.live
+	switch d.kind(d.tree.pools[u.pool].first + u.member) {
+	case Drained:
+		live = false
+	case ForcedUp:
+		live = o.some
+	case ForcedDown:
+		live = live && pl == open
+	}
+	d.setMember(u, f, pl, live, o.gives)
 }
 
 // setMember says of a member whether it is live and, being so, can give the
@@ -105,9 +176,9 @@ func (d *draft) tellParents(pl plane) {
 				continue
 			}
 			for _, f := range []Family{IPv4, IPv6} {
-				live, gives := d.isLive(id, f, pl), d.gives(id, f, pl)
+				o := d.poolOffers(id, f, pl)
 				for _, u := range parents {
-					d.setMember(u, f, pl, live, gives)
+					d.offer(u, f, pl, o)
 				}
 			}
 		}
@@ -162,12 +233,13 @@ func (t *Tree) tellsOf(id ID, f Family) bool {
 // start works out the first state, in which every target is unknown and so up.
 func (t *Tree) start() {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
+	t.doubt = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.modes = make([][2]Mode, len(t.pools))
 	words := int(t.downs) + wordsFor(len(t.targets))
 	empty := slices.Repeat([]*page{new(page)}, words/pageWords+1)
 	d := &t.next
 	d.queued, d.dirty = make([]bool, len(t.pools)), make([][]ID, t.heights)
-	d.begin(&state{t, empty})
+	d.begin(&state{tree: t, pages: empty})
 	t.eachMember(func(u use, m *member) {
 		if m.child != none {
 			return
@@ -178,6 +250,9 @@ func (t *Tree) start() {
 			}
 		}
 	})
+	for id := range t.pools {
+		d.count(ID(id))
+	}
 	d.tellParents(asIs)
 	d.tellParents(open)
 	t.state.Store(d.state)

@@ -85,11 +85,10 @@ func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {
 
 // reserve makes room for everything at once.
 func (c *compiler) reserve() {
-	members, words, v4, v6 := 0, 0, 0, 0
+	members, v4, v6 := 0, 0, 0
 	for i := range c.cfg.Pools {
 		p := &c.cfg.Pools[i]
 		members += len(p.Members)
-		words += wordsFor(len(p.Members))
 		for j := range p.Members {
 			for _, a := range p.Members[j].Addresses {
 				if a.Unmap().Is4() {
@@ -107,7 +106,6 @@ func (c *compiler) reserve() {
 	t.members = make([]member, 0, members)
 	t.weights = make([]uint32, 0, members)
 	t.refs = make([]ref, 0, v4+v6)
-	t.downs = uint32(words * statePerWord)
 }
 
 // fault is one thing wrong with a pool. config.Load lets none through; a
@@ -128,12 +126,13 @@ func (c *compiler) pool(from *config.Pool) {
 		words:    uint32(wordsFor(len(from.Members))),
 		groups:   uint32(len(t.groups)),
 		table:    none,
-		need:     need(from),
+		percent:  from.MinUp.Percent,
+		minUp:    uint32(min(max(1, from.MinUp.N), math.MaxInt32)),
 		answers:  uint32(max(0, from.Answers)),
 		fallback: none,
 	}
 	if last := len(t.pools) - 1; last >= 0 {
-		p.state = t.pools[last].state + t.pools[last].words*statePerWord
+		p.state = t.pools[last].end()
 	}
 	var ok bool
 	if p.policy, ok = policyOf(from.Policy); !ok {
@@ -152,6 +151,7 @@ func (c *compiler) pool(from *config.Pool) {
 	}
 	p.even = even(t.weights[p.first:])
 	t.pools = append(t.pools, p)
+	t.downs = p.end()
 }
 
 // even reports whether all weights that are not 0 are equal.
@@ -164,15 +164,6 @@ func even(weights []uint32) bool {
 		most = max(most, w)
 	}
 	return true
-}
-
-// need is how many members must be live for the pool to be: never none.
-func need(p *config.Pool) uint32 {
-	n := p.MinUp.N
-	if p.MinUp.Percent {
-		n = (enabled(p)*n + 99) / 100
-	}
-	return uint32(min(max(1, n), math.MaxInt32))
 }
 
 // enabled counts the enabled members, those of weight 0 too.

@@ -129,7 +129,7 @@ func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
 	s.record.chosen(v, m)
 	mem := &s.tree.members[v.first+uint32(m)]
 	if mem.child == none {
-		return max(1, s.addresses(mem, v.plane, r, left))
+		return max(1, s.addresses(mem, v.plane == open || s.state.kind(v.first+uint32(m)) == ForcedUp, r, left))
 	}
 	s.walk(ID(mem.child), v.plane, int(s.tree.pools[mem.child].answers), seed(mix(r+golden)))
 	return 1
@@ -146,17 +146,17 @@ func (s *Scratch) standIn(v *visit, m int, r uint64) (other int, ok bool) {
 	return s.choose(v, v.spare, mix(^r)), true
 }
 
-// addresses adds up to left addresses of an endpoint, those that are up, in
-// random order, and tells how many it added. An address that the answer has
-// already, by way of another member, is not repeated.
-func (s *Scratch) addresses(m *member, pl plane, r uint64, left int) int {
+// addresses adds up to left addresses of an endpoint, those that are up or, where
+// all count as up, all, in random order, and tells how many it added. An address
+// that the answer has already, by way of another member, is not repeated.
+func (s *Scratch) addresses(m *member, all bool, r uint64, left int) int {
 	refs := s.tree.addrs(m, s.family)
 	if len(refs) == 1 { // the common case; m would not be eligible were it down
 		return s.add(refs[0])
 	}
 	from := len(s.picked)
 	for _, ref := range refs {
-		if pl == open || s.state.isUp(ref) {
+		if all || s.state.isUp(ref) {
 			s.add(ref)
 		}
 	}

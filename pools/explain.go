@@ -13,7 +13,7 @@ type Step struct {
 	Policy     string   `json:"policy"`
 	Member     string   `json:"member"`
 	Region     string   `json:"region,omitempty"`
-	Verdict    string   `json:"verdict"` // of endpoints: unknown up down; of pools: live, or not live and why; of both: disabled
+	Verdict    string   `json:"verdict"` // of endpoints: unknown up down uncertain; of pools: live, or not live and why; of both: disabled, drained, forced up, forced down
 	Eligible   bool     `json:"eligible"`
 	Chosen     bool     `json:"chosen"`
 	Reason     string   `json:"reason"`
@@ -65,7 +65,7 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 		}
 		step.Reason = r.standing(v, i, step)
 		if step.Eligible && !live {
-			step.Reason = "its pool is " + r.poolVerdict(v.id)
+			step.Reason = "its pool is " + r.state.poolVerdict(v.id, r.family)
 		}
 		if p.Policy == config.Proximity && m.Region != "" {
 			km := r.kilometres(s, m.Region)
@@ -131,7 +131,7 @@ func (r *recorder) tellChoice(s *Scratch, v *visit, from set, m int) {
 
 // setReason gives the reason for a choice.
 func (r *recorder) setReason(v *visit, m int, reason string) {
-	r.steps[v.step+m].Reason = reason + r.countedAsUp(v, m)
+	r.steps[v.step+m].Reason = reason + r.remarks(v, m)
 }
 
 // follows gives the reason for a member that comes after the one drawn before.

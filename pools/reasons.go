@@ -2,6 +2,7 @@ package pools
 
 import (
 	"fmt"
+	"time"
 
 	"meridian/config"
 	"meridian/geo"
@@ -9,84 +10,93 @@ import (
 )
 
 // verdict is what a member's step says of its verdict.
-func (r *recorder) verdict(v *visit, i int) string {
-	m := &r.tree.members[v.first+uint32(i)]
-	if !r.tree.cfg.Pools[v.id].Members[i].Enabled {
-		return "disabled"
-	}
-	if m.child != none {
-		return r.poolVerdict(ID(m.child))
-	}
-	found := health.Down
-	for _, ref := range r.tree.asked(m, r.family) {
-		switch r.refVerdict(ref) {
-		case health.Up:
-			return health.Up.String()
-		case health.Unknown:
-			found = health.Unknown
-		case health.Down:
-		}
-	}
-	return found.String()
-}
-
-// refVerdict is the verdict of one address; one without a check is up.
-func (r *recorder) refVerdict(a ref) health.Verdict {
-	if a.target == none {
-		return health.Up
-	}
-	return r.state.verdict(a.target)
-}
+func (r *recorder) verdict(v *visit, i int) string { return r.state.standing(v.id, i, r.family) }
 
 // poolVerdict is "live", or how many members are short.
-func (r *recorder) poolVerdict(id ID) string {
-	if r.state.isLive(id, r.family, asIs) {
+func (st *state) poolVerdict(id ID, f Family) string {
+	if st.isLive(id, f, asIs) {
 		return "live"
 	}
-	p := &r.tree.cfg.Pools[id]
-	wanted := fmt.Sprint(r.tree.pools[id].need)
+	p := &st.tree.cfg.Pools[id]
+	wanted := fmt.Sprint(st.need(id))
 	if p.MinUp.Percent {
 		wanted = fmt.Sprintf("%d%%", p.MinUp.N)
 	}
-	return fmt.Sprintf("not live: %d of %d up, min_up %s", r.state.countEligible(id, r.family, asIs), enabled(p), wanted)
+	return fmt.Sprintf("not live: %d of %d up, min_up %s", st.countEligible(id, f, asIs), st.undrained(id), wanted)
 }
 
 // standing is the reason for which a member may be drawn or not, before any
 // draw:
 //
-//	enabled  weight  verdict  failing open  reason
-//	no       -       -        -             disabled
-//	yes      0       -        -             weight 0
-//	yes      > 0     up       -             not drawn
-//	yes      > 0     down     no            down, and which addresses
-//	yes      > 0     down     yes           not drawn; counted as up
+//	enabled  weight  override     verdict    failing open  reason
+//	no       -       -            -          -             disabled
+//	yes      0       -            -          -             weight 0
+//	yes      > 0     drained      -          -             drained, and what was said of it
+//	yes      > 0     forced down  -          no            forced down, likewise
+//	yes      > 0     forced down  -          yes           not drawn; counted as up, likewise
+//	yes      > 0     forced up    -          -             not drawn, likewise
+//	yes      > 0     none         up         -             not drawn
+//	yes      > 0     none         uncertain  -             not drawn or down, and what it counts as
+//	yes      > 0     none         down       no            down, and which addresses
+//	yes      > 0     none         down       yes           not drawn; counted as up
 func (r *recorder) standing(v *visit, i int, step Step) string {
 	m := &r.tree.cfg.Pools[v.id].Members[i]
+	kind := r.state.kind(v.first + uint32(i))
 	switch {
 	case !m.Enabled:
 		return "disabled"
 	case m.Weight == 0:
 		return "weight 0"
 	case step.Eligible:
-		return "not drawn" + r.countedAsUp(v, i)
+		return "not drawn" + r.remarks(v, i)
+	case kind == Drained || kind == ForcedDown && v.plane == asIs:
+		return kind.String() + r.said(v, i)
 	case m.Pool != "" && v.plane == open:
-		return fmt.Sprintf("pool %q has no enabled member with weight", m.Pool)
+		return fmt.Sprintf("pool %q has no enabled, undrained member with weight", m.Pool)
 	case m.Pool != "":
-		return fmt.Sprintf("pool %q is %s", m.Pool, step.Verdict)
+		return fmt.Sprintf("pool %q is %s", m.Pool, r.state.poolVerdict(ID(r.tree.members[v.first+uint32(i)].child), r.family))
 	}
 	return r.whyDown(v, i)
 }
 
-// countedAsUp marks what only failing open makes eligible.
-func (r *recorder) countedAsUp(v *visit, i int) string {
-	if v.plane == open {
-		switch verdict := r.verdict(v, i); verdict {
-		case "up", "unknown", "live":
-		default:
-			return "; counted as up, since its pool fails open"
+// remarks tells of an eligible member what else there is to know.
+func (r *recorder) remarks(v *visit, i int) string {
+	text := ""
+	switch verdict := r.verdict(v, i); verdict {
+	case "up", "unknown", "live":
+	case ForcedUp.String():
+		text = "; " + verdict + r.said(v, i)
+	case health.Uncertain.String():
+		if v.plane == asIs {
+			text = "; uncertain, counts as up"
 		}
+	case ForcedDown.String():
+		text = "; " + verdict + r.said(v, i)
 	}
-	return ""
+	if v.plane == open && !r.state.isEligible(v.pool, i, r.family) {
+		text += "; counted as up, since its pool fails open"
+	}
+	return text
+}
+
+// said is why a member's override was given and how long it holds.
+func (r *recorder) said(v *visit, i int) string {
+	h := r.state.hand(v.first + uint32(i))
+	o := &r.state.overrides[h.order]
+	text := ""
+	switch {
+	case o.Pool == "":
+		text = fmt.Sprintf(" with region %q", o.Region)
+	case o.Member == "":
+		text = fmt.Sprintf(" with pool %q", o.Pool)
+	}
+	if !o.Until.IsZero() {
+		text += " until " + o.Until.UTC().Format(time.RFC3339)
+	}
+	if o.Reason != "" {
+		text += ": " + o.Reason
+	}
+	return text
 }
 
 // whyDown tells which addresses of an endpoint are down.
@@ -94,6 +104,9 @@ func (r *recorder) whyDown(v *visit, i int) string {
 	m := &r.tree.members[v.first+uint32(i)]
 	refs, family := r.tree.addrs(m, r.family), r.family
 	text := "down: "
+	if r.state.endpointVerdict(m, r.family) == health.Uncertain {
+		text = "uncertain, counts as down: "
+	}
 	if len(refs) == 0 {
 		refs, family = r.tree.addrs(m, 1-r.family), 1-r.family
 		text += fmt.Sprintf("it has no %s address and ", r.family)

@@ -20,6 +20,9 @@ import (
 type state struct {
 	tree  *Tree
 	pages []*page
+
+	hands     []hand     // what operators set by hand, by member; mostly none
+	overrides []Override // where hands come from
 }
 
 // page is some words of a state. At a million members, some 1,600 pages, a list
@@ -57,7 +60,16 @@ func (st *state) answerer(id ID, f Family) (Mode, ID, plane) {
 // Failing open asks for no more than one.
 func (st *state) isLive(id ID, f Family, pl plane) bool {
 	n := st.countEligible(id, f, pl)
-	return n >= int(st.tree.pools[id].need) || pl == open && n > 0
+	return n >= st.need(id) || pl == open && n > 0
+}
+
+// need is how many members must be live for a pool to be: never none.
+func (st *state) need(id ID) int {
+	p := &st.tree.pools[id]
+	if p.percent {
+		return int(st.word(p.needAt()))
+	}
+	return int(p.minUp)
 }
 
 func (st *state) countEligible(id ID, f Family, pl plane) int {
@@ -89,6 +101,8 @@ func (st *state) isDown(target uint32) bool {
 // verdict is a target's verdict.
 func (st *state) verdict(target uint32) health.Verdict {
 	switch {
+	case st.tree.doubt[target/64].Load()>>(target%64)&1 != 0:
+		return health.Uncertain
 	case st.isDown(target):
 		return health.Down
 	case st.tree.up[target/64].Load()>>(target%64)&1 != 0:
@@ -115,16 +129,28 @@ func (d *draft) set(at uint32, bit uint64, on bool) bool {
 	if old&bit != 0 == on {
 		return false
 	}
-	if d.state == d.from {
-		d.state = &state{d.tree, slices.Clone(d.from.pages)}
-	}
+	d.put(at, old^bit)
+	return true
+}
+
+// put writes the word at some place.
+func (d *draft) put(at uint32, word uint64) {
+	d.own()
 	p := &d.pages[at/pageWords]
 	if *p == d.from.pages[at/pageWords] {
 		copied := **p
 		*p = &copied
 	}
-	(*p)[at%pageWords] = old ^ bit
-	return true
+	(*p)[at%pageWords] = word
+}
+
+// own makes the state one that may be written to.
+func (d *draft) own() {
+	if d.state == d.from {
+		next := *d.from
+		next.pages = slices.Clone(d.from.pages)
+		d.state = &next
+	}
 }
 
 // note puts a pool on the list of those to settle.

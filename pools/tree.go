@@ -43,6 +43,7 @@ type Tree struct {
 	// Written by Apply, read by anybody.
 	state atomic.Pointer[state]
 	up    []atomic.Uint64 // a bit a target, for explaining only; neither up nor down: unknown
+	doubt []atomic.Uint64 // likewise: uncertain, whatever it counts as
 
 	writing sync.Mutex // one Apply at a time; guards what follows
 	next    draft
@@ -62,7 +63,8 @@ type pool struct {
 	groups   uint32  // in Tree.groups; in the order of the configuration's regions, then the members without one
 	ngroups  uint32
 	table    uint32 // in Tree.tables; none where the client does not matter
-	need     uint32 // members that must be live for the pool to be live
+	percent  bool   // minUp is a percentage of the enabled, undrained members; how many that are stands in the state
+	minUp    uint32 // members that must be live for the pool to be live, see state.need
 	answers  uint32 // 0: all
 	fallback uint32 // a pool, or none
 	turn     uint32 // in Scratch.turns, for round-robin
@@ -102,6 +104,18 @@ func (p *pool) eligible(f Family, pl plane) uint32 {
 // giving is where in a state the pool keeps which of its eligible members can
 // give an address of the family.
 func (p *pool) giving(f Family, pl plane) uint32 { return p.eligible(f, pl) + p.words }
+
+// needAt is where in a state a pool with a percentage as min_up keeps how many
+// members that is.
+func (p *pool) needAt() uint32 { return p.state + p.words*statePerWord }
+
+// end is where in a state the next pool's words begin.
+func (p *pool) end() uint32 {
+	if p.percent {
+		return p.needAt() + 1
+	}
+	return p.needAt()
+}
 
 // statePerWord is how many words of a state a pool takes for each word of
 // its sets: two families, two planes, two sets.

@@ -1,0 +1,217 @@
+package pools
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Kind is what an operator's override makes of a member.
+type Kind uint8
+
+// The kinds.
+const (
+	Drained    Kind = iota + 1 // never answered, even when failing open, and not one of those that min_up counts a percentage of
+	ForcedUp                   // its verdict counts as up; a pool as a member: as live while one of its members is
+	ForcedDown                 // its verdict counts as down: failing open may answer it, as any other that is down
+)
+
+func (k Kind) String() string { return [...]string{"", "drained", "forced up", "forced down"}[k] }
+
+// Override is an operator's word on some members. It says which, by one of
+//
+//	Pool and Member   that member
+//	Pool alone        every member of the pool
+//	Region alone      every member that stands in the region, in all pools
+//
+// A member that several speak of goes by the first of these rows; within a row
+// by the later one in the list. A pool as a member is a member like others.
+type Override struct {
+	Pool, Member, Region string
+	Kind                 Kind
+	Reason               string    // the operator's; may be empty
+	Since                time.Time // when it was said
+	Until                time.Time // the first Tick from then on ends it; zero: it stays
+}
+
+// hand is an override as one member has it.
+type hand struct {
+	member uint32 // in Tree.members
+	order  uint32 // in state.overrides
+	kind   Kind
+}
+
+// SetOverrides makes these the overrides of the tree, in place of those before,
+// all at once: a decision sees the old ones or the new. Those that name nothing
+// in this tree come back as unknown; they are kept, for a later tree may have
+// what they name. The changes are as those of Apply.
+func (t *Tree) SetOverrides(overrides []Override) (changes []Change, unknown []Override) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	return t.overrideLocked(slices.Clone(overrides))
+}
+
+// Overrides are those last set, but for those that ended. Do not change them.
+func (t *Tree) Overrides() []Override { return t.state.Load().overrides }
+
+func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown []Override) {
+	d, from := &t.next, t.state.Load()
+	d.begin(from)
+	d.own()
+	d.overrides = overrides
+	d.hands, unknown = t.handsOf(overrides)
+	for _, member := range turned(from.hands, d.hands) {
+		u := t.useOf(member)
+		d.refresh(u)
+		d.reopen(u)
+		d.count(ID(u.pool))
+	}
+	d.tellParents(asIs)
+	d.tellParents(open)
+	return t.publishLocked(), unknown
+}
+
+// handsOf finds the members that overrides speak of, in order, each with the
+// most specific override.
+func (t *Tree) handsOf(overrides []Override) (hands []hand, unknown []Override) {
+	found := make([]bool, len(overrides))
+	byPool, byRegion := map[string][]uint32{}, map[string][]uint32{} // places in overrides
+	for i, o := range overrides {
+		if o.Pool != "" {
+			byPool[o.Pool] = append(byPool[o.Pool], uint32(i))
+		} else {
+			byRegion[o.Region] = append(byRegion[o.Region], uint32(i))
+		}
+	}
+	for id := range t.cfg.Pools {
+		p := &t.cfg.Pools[id]
+		if len(byPool[p.Name]) == 0 && len(byRegion) == 0 {
+			continue
+		}
+		for i := range p.Members {
+			m, best, rank := &p.Members[i], uint32(none), -1
+			for _, order := range slices.Concat(byPool[p.Name], byRegion[m.Region]) {
+				o := &overrides[order]
+				if o.Member != "" && o.Member != m.Name || o.Pool == "" && o.Region == "" {
+					continue
+				}
+				found[order] = true
+				if r := o.rank(); r >= rank {
+					best, rank = order, r
+				}
+			}
+			if best != none {
+				hands = append(hands, hand{t.pools[id].first + uint32(i), best, overrides[best].Kind})
+			}
+		}
+	}
+	for i, o := range overrides {
+		if !found[i] {
+			unknown = append(unknown, o)
+		}
+	}
+	return hands, unknown
+}
+
+// rank orders overrides by how much they speak of one member.
+func (o *Override) rank() int {
+	switch {
+	case o.Member != "":
+		return 2
+	case o.Pool != "":
+		return 1
+	}
+	return 0
+}
+
+// turned is the members whose overrides differ in kind.
+func turned(before, after []hand) []uint32 {
+	var members []uint32
+	for i, j := 0, 0; i < len(before) || j < len(after); {
+		switch {
+		case j == len(after) || i < len(before) && before[i].member < after[j].member:
+			members = append(members, before[i].member)
+			i++
+		case i == len(before) || after[j].member < before[i].member:
+			members = append(members, after[j].member)
+			j++
+		default:
+			if before[i].kind != after[j].kind {
+				members = append(members, after[j].member)
+			}
+			i, j = i+1, j+1
+		}
+	}
+	return members
+}
+
+// useOf is the place of a member, which is numbered among those of all pools.
+func (t *Tree) useOf(member uint32) use {
+	after, _ := slices.BinarySearchFunc(t.pools, member, func(p pool, member uint32) int {
+		if p.first <= member {
+			return -1
+		}
+		return 1
+	})
+	id := after - 1 // the last pool that begins at member or before; each has a member
+	return use{uint32(id), member - t.pools[id].first}
+}
+
+// hand is the override of a member; nil: none.
+func (st *state) hand(member uint32) *hand {
+	i, ok := slices.BinarySearchFunc(st.hands, member, func(h hand, member uint32) int { return cmp.Compare(h.member, member) })
+	if !ok {
+		return nil
+	}
+	return &st.hands[i]
+}
+
+// kind is that of a member's override; 0: it has none.
+func (st *state) kind(member uint32) Kind {
+	if len(st.hands) == 0 { // fast path, small enough to be inlined
+		return 0
+	}
+	return st.kindByHand(member)
+}
+
+func (st *state) kindByHand(member uint32) Kind {
+	if h := st.hand(member); h != nil {
+		return h.kind
+	}
+	return 0
+}
+
+// handsIn is the overrides of a pool's members.
+func (st *state) handsIn(p *pool) []hand {
+	from, _ := slices.BinarySearchFunc(st.hands, p.first, func(h hand, first uint32) int { return cmp.Compare(h.member, first) })
+	to, _ := slices.BinarySearchFunc(st.hands, p.first+p.members, func(h hand, end uint32) int { return cmp.Compare(h.member, end) })
+	return st.hands[from:to]
+}
+
+// undrained counts the members of a pool that are enabled and not drained,
+// those of weight 0 too.
+func (st *state) undrained(id ID) int {
+	p := &st.tree.cfg.Pools[id]
+	n := enabled(p)
+	for _, h := range st.handsIn(&st.tree.pools[id]) {
+		if h.kind == Drained && p.Members[h.member-st.tree.pools[id].first].Enabled {
+			n--
+		}
+	}
+	return n
+}
+
+// Tick does what comes with time: it ends the overrides whose Until has come.
+// Whoever serves from the tree calls it about once a second. The changes are as
+// those of Apply.
+func (t *Tree) Tick(now time.Time) []Change {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	ended := func(o Override) bool { return !o.Until.IsZero() && !o.Until.After(now) }
+	overrides := t.state.Load().overrides
+	if !slices.ContainsFunc(overrides, ended) {
+		return nil
+	}
+	changes, _ := t.overrideLocked(slices.DeleteFunc(slices.Clone(overrides), ended))
+	return changes
+}

@@ -1,0 +1,156 @@
+package pools
+
+import (
+	"iter"
+	"net/netip"
+
+	"meridian/health"
+)
+
+// PoolStatus is how a pool stands at one moment.
+type PoolStatus struct {
+	Pool     string
+	Policy   string
+	Mode     [2]Mode // by family: how it answers a name, whether one is bound to it or not
+	Live     [2]bool // by family: as its parents see it
+	Eligible [2]int  // by family: how many of its members are
+	Need     int     // how many must be for it to be live
+	Members  []MemberStatus
+}
+
+// MemberStatus is how a member stands.
+type MemberStatus struct {
+	Member    string
+	Region    string // empty: none
+	Nested    string // the pool that it is; empty: an endpoint
+	Enabled   bool
+	Weight    int
+	State     string    // disabled, drained, forced up, forced down; else of endpoints up, unknown, uncertain, down, of pools live, or not live and why
+	Override  *Override // the one that it goes by; nil: none
+	Eligible  [2]bool   // by family
+	Addresses []AddressStatus
+}
+
+// AddressStatus is how an endpoint's address stands.
+type AddressStatus struct {
+	Addr    netip.Addr
+	Target  int            // index in Targets; -1: no check
+	Verdict health.Verdict // one without a check is up
+}
+
+// Status tells how every pool stands, in the order of the configuration, all of
+// one moment. It may run beside everything else.
+func (t *Tree) Status() iter.Seq[PoolStatus] {
+	st := t.state.Load()
+	return func(yield func(PoolStatus) bool) {
+		for id := range t.pools {
+			if !yield(st.poolStatus(ID(id))) {
+				return
+			}
+		}
+	}
+}
+
+func (st *state) poolStatus(id ID) PoolStatus {
+	p := &st.tree.cfg.Pools[id]
+	s := PoolStatus{Pool: p.Name, Policy: string(p.Policy), Need: st.need(id), Members: make([]MemberStatus, len(p.Members))}
+	for _, f := range []Family{IPv4, IPv6} {
+		s.Mode[f], _, _ = st.answerer(id, f)
+		s.Live[f] = st.isLive(id, f, asIs)
+		s.Eligible[f] = st.countEligible(id, f, asIs)
+	}
+	for i := range p.Members {
+		s.Members[i] = st.memberStatus(id, i)
+	}
+	return s
+}
+
+func (st *state) memberStatus(id ID, i int) MemberStatus {
+	p, from := &st.tree.pools[id], &st.tree.cfg.Pools[id].Members[i]
+	m := &st.tree.members[p.first+uint32(i)]
+	s := MemberStatus{
+		Member: from.Name, Region: from.Region, Nested: from.Pool, Enabled: from.Enabled, Weight: from.Weight,
+		Eligible: [2]bool{st.isEligible(p, i, IPv4), st.isEligible(p, i, IPv6)},
+	}
+	if h := st.hand(p.first + uint32(i)); h != nil {
+		s.Override = &st.overrides[h.order]
+	}
+	if m.child == none {
+		s.Addresses = st.addressStatus(m)
+	}
+	f := IPv4
+	if m.child == none && m.n4 == 0 || m.child != none && !st.tree.pools[m.child].has[IPv4] {
+		f = IPv6
+	}
+	s.State = st.standing(id, i, f)
+	return s
+}
+
+func (st *state) isEligible(p *pool, i int, f Family) bool {
+	return st.word(p.eligible(f, asIs)+uint32(i)/64)>>(uint(i)%64)&1 != 0
+}
+
+func (st *state) addressStatus(m *member) []AddressStatus {
+	var addresses []AddressStatus
+	for _, f := range []Family{IPv4, IPv6} {
+		for _, r := range st.tree.addrs(m, f) {
+			a := AddressStatus{Addr: st.tree.addr(f, r.addr), Target: -1, Verdict: health.Up}
+			if r.target != none {
+				a.Target, a.Verdict = int(r.target), st.verdict(r.target)
+			}
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
+}
+
+// standing is a member's state in words for a family, the first that holds:
+//
+//	enabled  override     state
+//	no       -            disabled
+//	yes      drained      drained
+//	yes      forced up    forced up
+//	yes      forced down  forced down
+//	yes      none         a pool's, or the verdict that counts of an endpoint's addresses
+func (st *state) standing(id ID, i int, f Family) string {
+	p := &st.tree.pools[id]
+	m := &st.tree.members[p.first+uint32(i)]
+	kind := st.kind(p.first + uint32(i))
+	switch {
+	case !st.tree.cfg.Pools[id].Members[i].Enabled:
+		return "disabled"
+	case kind != 0:
+		return kind.String()
+	case m.child != none:
+		return st.poolVerdict(ID(m.child), f)
+	}
+	return st.endpointVerdict(m, f).String()
+}
+
+// endpointVerdict is the best of the verdicts that count for a family:
+//
+//	an address is   the endpoint is
+//	up              up
+//	unknown         unknown, since that counts as up
+//	uncertain       uncertain
+//	down            down
+func (st *state) endpointVerdict(m *member, f Family) health.Verdict {
+	found := health.Down
+	for _, ref := range st.tree.asked(m, f) {
+		switch v := st.refVerdict(ref); {
+		case v == health.Up:
+			return health.Up
+		case v == health.Unknown, v == health.Uncertain && found == health.Down:
+			found = v
+		}
+	}
+	return found
+}
+
+// refVerdict is the verdict of one address; one without a check is up.
+func (st *state) refVerdict(a ref) health.Verdict {
+	if a.target == none {
+		return health.Up
+	}
+	return st.verdict(a.target)
+}
