@@ -60,6 +60,7 @@ type Geo struct {
 	ASN         string // path of a MaxMind-format ASN file; empty: none
 	ASNPos      Pos
 	Networks    []Network
+	Groups      []CountryGroup
 	Default     string // region of a client that nothing places; the first region where the file names none; empty without regions
 }
 
@@ -73,6 +74,13 @@ type Network struct {
 	Continent   string // AF AN AS EU NA OC SA
 	Subdivision string // ISO 3166-2, e.g. US-CA
 	Pos         Pos
+}
+
+// CountryGroup is countries that a match may name by one word.
+type CountryGroup struct {
+	Name      string
+	Countries []string // ISO 3166-1 alpha-2, upper case
+	Pos       Pos
 }
 
 // Location is a point on Earth in degrees.
@@ -165,11 +173,27 @@ type Policy string
 
 // The policies.
 const (
-	Proximity  Policy = "proximity"
-	Weighted   Policy = "weighted"
-	RoundRobin Policy = "round-robin"
-	Failover   Policy = "failover"
+	Proximity   Policy = "proximity"
+	Geolocation Policy = "geolocation"
+	Weighted    Policy = "weighted"
+	RoundRobin  Policy = "round-robin"
+	Failover    Policy = "failover"
+	Hash        Policy = "hash"
+	Fastest     Policy = "fastest"
+	AllMembers  Policy = "all"
 )
+
+// OnDown is what a geolocation pool does for clients whose match is down.
+type OnDown string
+
+// The ways.
+const (
+	Widen OnDown = "widen" // asks the next wider match that is up
+	Fence OnDown = "fence" // answers NODATA
+)
+
+// Mask is how many bits of a client's address, from the first, count in a hash.
+type Mask struct{ IPv4, IPv6 int }
 
 // Pool is a node of the steering tree: one policy over members.
 type Pool struct {
@@ -180,8 +204,16 @@ type Pool struct {
 	MinUp    MinUp
 	Fallback string // pool asked when this one is not live; empty: none
 	FailOpen bool
-	Members  []Member
-	Pos      Pos
+
+	DefaultNoData bool   // geolocation: who matches no member gets NODATA
+	OnDown        OnDown // geolocation
+	Hash          Mask   // hash, and weighted where Sticky
+	Sticky        bool   // weighted: a hash of the client's network draws
+	Trickle       int    // failover: per cent of the draws that go to the next eligible standby
+	SpreadRegion  bool   // no two members of one region in an answer while another region has one
+
+	Members []Member
+	Pos     Pos
 }
 
 // MinUp is how many members must be live for their pool to be live.
@@ -199,7 +231,21 @@ type Member struct {
 	Weight    int    // 0..1000000; 0: never
 	Check     string // after inheritance from the pool; empty: none
 	Enabled   bool
+	Match     *Match // geolocation only
 	Pos       Pos
+}
+
+// Match is the clients that a member of a geolocation pool is for: those of
+// whom at least one of these is true, or who match no other member (Default).
+type Match struct {
+	Networks     []netip.Prefix // masked; IPv4 in its 4-byte form
+	ASNs         []uint32
+	Subdivisions []string // ISO 3166-2, upper case
+	Countries    []string // ISO 3166-1 alpha-2, upper case
+	Groups       []string // of Geo.Groups
+	Continents   []string // AF AN AS EU NA OC SA
+	Default      bool
+	Pos          Pos
 }
 
 // Zone is a delegated domain.

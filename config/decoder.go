@@ -23,6 +23,8 @@ type decoder struct {
 	declared   map[kind]defined  // no entry for a section that cannot be read
 	nested     map[string][]edge // the pools in each pool
 	composed   map[string][]edge // the checks in each composite check
+	groupUses  []groupUse        // country groups in matches
+	asns       []place           // autonomous systems in matches
 }
 
 func newDecoder(file string, doc *document) *decoder {
@@ -30,7 +32,7 @@ func newDecoder(file string, doc *document) *decoder {
 		file:     file,
 		defaults: newDefaults(),
 		doc:      doc,
-		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindPool: {}},
+		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindPool: {}, kindGroup: {}},
 		nested:   make(map[string][]edge),
 		composed: make(map[string][]edge),
 	}

@@ -36,7 +36,7 @@ func newDefaults() defaults {
 			Fall:     3,
 			TLS:      CheckTLS{WarnDays: 14},
 		},
-		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true},
+		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},
 		member: Member{Weight: 1, Enabled: true},
 		zone:   Zone{TTL: 30, NegativeTTL: 30},
 	}

@@ -15,6 +15,7 @@ func (d *decoder) geo(g *Geo) reader {
 			{name: "database", read: d.path(&g.Database, &g.DatabasePos)},
 			{name: "asn", read: d.path(&g.ASN, &g.ASNPos)},
 			{name: "networks", read: d.networks(&g.Networks)},
+			{name: "groups", read: d.countryGroups(&g.Groups)},
 			{name: "default", read: d.refer(kindRegion, &g.Default)},
 		})
 	}

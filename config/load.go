@@ -80,6 +80,7 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 		return nil, nil, nil // the outcome is not told
 	}
 	d.resolve()
+	d.matchable(&cfg.Geo)
 	if len(d.faults.told) == 0 {
 		d.survey(cfg)
 	}

@@ -16,11 +16,11 @@ const (
 
 // policies are those of this version, laterPolicies those of later ones.
 func policies() []string {
-	return []string{string(Proximity), string(Weighted), string(RoundRobin), string(Failover)}
+	return []string{string(Proximity), string(Geolocation), string(Weighted), string(RoundRobin), string(Failover), string(Hash), string(Fastest), string(AllMembers)}
 }
 
 func laterPolicies() []string {
-	return []string{"geolocation", "hash", "latency", "least-load", "fastest", "all"}
+	return []string{"latency", "least-load"}
 }
 
 func (d *decoder) pools(to *[]Pool) reader {
@@ -46,6 +46,9 @@ type poolReader struct {
 	minUp      *yaml.Node
 	names      map[string]int        // the line of each member of the pool
 	addresses  map[netip.Addr]string // the member of each
+	owners     map[string]owner      // of the terms of the pool's matches
+	matched    []term                // the terms of the member under way
+	written    map[string]bool       // which of them there are
 }
 
 func newPoolReader(d *decoder) *poolReader {
@@ -59,7 +62,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "fallback", read: d.fallback(p)},
 		{name: "fail_open", read: d.flag(&p.FailOpen)},
 		{name: "members", read: hold(&r.members)},
-	}, later("default", "on_down")...)
+	}, r.steeringKeys()...)
 	r.memberKeys = append([]field{
 		{name: "name", read: into(&m.Name, d.handle)},
 		{name: "region", read: d.refer(kindRegion, &m.Region)},
@@ -68,7 +71,8 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "weight", read: d.whole(&m.Weight, 0, maxWeight)},
 		{name: "check", read: d.memberCheck(&m.Check)},
 		{name: "enabled", read: d.flag(&m.Enabled)},
-	}, later("target", "cname", "match")...)
+		{name: "match", read: r.match},
+	}, later("target", "cname")...)
 	return r
 }
 
@@ -82,9 +86,13 @@ func (r *poolReader) read(name string, key, value *yaml.Node) Pool {
 	}
 	r.required(value, "policy", "write one of "+strings.Join(policies(), ", "))
 	r.required(value, "members", "a pool has at least one member")
+	if p.Policy == AllMembers && child(value, "answers") == nil {
+		p.Answers = 0
+	}
 	if r.members != nil {
 		r.poolMembers(r.members)
 	}
+	r.steering(value)
 	if r.minUp != nil {
 		r.readMinUp(r.minUp, p)
 	}
@@ -141,7 +149,7 @@ func (d *decoder) readMinUp(n *yaml.Node, p *Pool) {
 }
 
 func (r *poolReader) poolMembers(n *yaml.Node) {
-	r.names, r.addresses = emptied(r.names), emptied(r.addresses)
+	r.names, r.addresses, r.owners = emptied(r.names), emptied(r.addresses), emptied(r.owners)
 	p, m := &r.pool, &r.member
 	p.Members = make([]Member, 0, len(n.Content))
 	ok := r.list(n, func(item *yaml.Node) {
@@ -176,6 +184,8 @@ func emptied[K comparable, V any](m map[K]V) map[K]V {
 func (r *poolReader) readMember(n *yaml.Node) bool {
 	p, m := &r.pool, &r.member
 	m.Check = p.Check
+	r.matched = r.matched[:0]
+	uses := len(r.groupUses)
 	if !r.mapping(n, r.memberKeys) {
 		return false
 	}
@@ -185,6 +195,12 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	}
 	if p.Policy == Proximity && child(n, "region") == nil {
 		r.faultAtKey(n, "no region", "proximity needs a region on every member")
+	}
+	if p.Policy == Geolocation {
+		r.required(n, "match", "write which clients it is for, or match: default for who matches no other member")
+		r.claim(uses)
+	} else if m.Match != nil {
+		r.fits(n)
 	}
 	if m.Pool != "" {
 		r.nestedPool(n, p, m)

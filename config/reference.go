@@ -15,10 +15,16 @@ const (
 	kindRegion kind = "region"
 	kindCheck  kind = "check"
 	kindPool   kind = "pool"
+	kindGroup  kind = "group"
 )
 
 // section is the key under which things of a kind are defined.
-func (k kind) section() string { return string(k) + "s" }
+func (k kind) section() string {
+	if k == kindGroup {
+		return "geo.groups"
+	}
+	return string(k) + "s"
+}
 
 // defined are the things of one kind by their names.
 type defined map[string]*definition

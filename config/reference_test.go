@@ -26,19 +26,20 @@ func readPage(t *testing.T) string {
 // know: the documents here have such a key, for each kind of mapping.
 func TestTheReferenceHasEveryKey(t *testing.T) {
 	sections := map[string][]string{
-		"The file":      {"?: 1"},
-		"server":        {"server: {?: 1}"},
-		"server.tcp":    {"server: {tcp: {?: 1}}"},
-		"geo":           {"geo: {?: 1}"},
-		"geo.networks":  {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
-		"regions":       {"regions: {a: {?: 1}}"},
-		"checks":        everyType(),
-		"checks.checks": {"checks: {a: {type: all, checks: [{?: 1}]}}"},
-		"checks.tls":    {"checks: {a: {type: https, tls: {?: 1}}}"},
-		"pools":         {"pools: {a: {?: 1}}"},
-		"pools.members": {"pools: {a: {members: [{?: 1}]}}"},
-		"zones":         {"zones: {a: {?: 1}}"},
-		"zones.names":   {"zones: {a: {names: {b: {?: 1}}}}"},
+		"The file":            {"?: 1"},
+		"server":              {"server: {?: 1}"},
+		"server.tcp":          {"server: {tcp: {?: 1}}"},
+		"geo":                 {"geo: {?: 1}"},
+		"geo.networks":        {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
+		"regions":             {"regions: {a: {?: 1}}"},
+		"checks":              everyType(),
+		"checks.checks":       {"checks: {a: {type: all, checks: [{?: 1}]}}"},
+		"checks.tls":          {"checks: {a: {type: https, tls: {?: 1}}}"},
+		"pools":               {"pools: {a: {?: 1}}"},
+		"pools.members.match": {"pools: {a: {policy: geolocation, members: [{match: {?: 1}}]}}"},
+		"pools.members":       {"pools: {a: {members: [{?: 1}]}}"},
+		"zones":               {"zones: {a: {?: 1}}"},
+		"zones.names":         {"zones: {a: {names: {b: {?: 1}}}}"},
 	}
 	written := tables(readPage(t))
 	if got, want := slices.Sorted(maps.Keys(written)), slices.Sorted(maps.Keys(sections)); !slices.Equal(got, want) {

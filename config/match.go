@@ -1,0 +1,212 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxASN is the highest autonomous system number that may announce a network:
+// the last one is reserved (RFC 7300), and 0 means none (RFC 7607).
+const maxASN = 1<<32 - 2
+
+// byDefault is the match of who matches no other member.
+const byDefault = "default"
+
+// match reads which clients a member is for: `default`, or a mapping from what
+// is known of a client to the values that match, one or a list.
+func (r *poolReader) match(n *yaml.Node) {
+	m := &Match{Pos: posOf(n)}
+	r.written = emptied(r.written)
+	if n.Kind == yaml.ScalarNode && !isNull(n) {
+		if n.Value != byDefault {
+			r.fault(n, quote(n.Value)+" is not a match", "write default, or a mapping such as {country: [DE, AT]}")
+			return
+		}
+		m.Default = true
+		r.term(byDefault, n)
+		r.member.Match = m
+		return
+	}
+	ok := r.mapping(n, []field{
+		{name: "network", read: terms(r, "network", &m.Networks, r.matchNetwork)},
+		{name: "asn", read: terms(r, "asn", &m.ASNs, r.asn)},
+		{name: "subdivision", read: terms(r, "subdivision", &m.Subdivisions, r.subdivision)},
+		{name: "country", read: terms(r, "country", &m.Countries, r.country)},
+		{name: "group", read: terms(r, "group", &m.Groups, r.group)},
+		{name: "continent", read: terms(r, "continent", &m.Continents, r.continent)},
+	})
+	if !ok {
+		return
+	}
+	if len(n.Content) == 0 {
+		r.faultAtKey(n, "an empty match", "write default for who matches no other member")
+	}
+	r.member.Match = m
+}
+
+// term is one value of a member's match, and where it stands.
+type term struct {
+	text string // country DE
+	at   place
+}
+
+func (r *poolReader) term(text string, n *yaml.Node) {
+	r.written[text] = true
+	r.matched = append(r.matched, term{text, placeOf(n)})
+}
+
+// terms reads one value, or a list of them.
+func terms[T comparable](r *poolReader, what string, to *[]T, parse func(*yaml.Node) (T, bool)) reader {
+	one := func(n *yaml.Node) {
+		value, ok := parse(n)
+		if !ok {
+			return
+		}
+		text := fmt.Sprintf("%s %v", what, value)
+		if r.written[text] {
+			r.fault(n, text+" twice", "write it once")
+			return
+		}
+		*to = append(*to, value)
+		r.term(text, n)
+	}
+	return func(n *yaml.Node) {
+		if n.Kind != yaml.SequenceNode {
+			one(n)
+			return
+		}
+		for _, item := range n.Content {
+			one(item)
+		}
+		if len(n.Content) == 0 {
+			r.faultAtKey(n, "an empty list", "write at least one value, or leave the key out")
+		}
+	}
+}
+
+// matchNetwork reads a network as a value; prefix reads one as a key.
+func (r *poolReader) matchNetwork(n *yaml.Node) (netip.Prefix, bool) {
+	if _, ok := r.scalar(n); !ok {
+		return netip.Prefix{}, false
+	}
+	return r.prefix(n)
+}
+
+func (r *poolReader) asn(n *yaml.Node) (uint32, bool) {
+	if s, ok := r.scalar(n); ok && len(s) > 2 && strings.EqualFold(s[:2], "AS") && decimal(s[2:]) {
+		r.fault(n, quote(s)+" is not a number", "write it as "+s[2:])
+		return 0, false
+	}
+	number, ok := r.integer(n, 1, maxASN)
+	if ok {
+		r.asns = append(r.asns, placeOf(n))
+	}
+	return uint32(number), ok
+}
+
+func (r *poolReader) group(n *yaml.Node) (string, bool) {
+	name := ""
+	r.refer(kindGroup, &name)(n)
+	if name != "" {
+		r.groupUses = append(r.groupUses, groupUse{pool: r.pool.Name, group: name, at: placeOf(n)})
+	}
+	return name, name != ""
+}
+
+// groupUse is a group of countries in a match, from which match in all its terms.
+type groupUse struct {
+	pool, group, match string
+	at                 place
+}
+
+// owner is the match that has a term.
+type owner struct{ match, member string }
+
+// claim checks the match of the member under way, whose groups begin at uses of
+// groupUses, against those before it. Members with the same match share its clients by weight; a term in two
+// matches that differ would leave open whose they are.
+func (r *poolReader) claim(uses int) {
+	texts := make([]string, len(r.matched))
+	for i, t := range r.matched {
+		texts[i] = t.text
+	}
+	slices.Sort(texts)
+	match := strings.Join(texts, ", ")
+	for i := uses; i < len(r.groupUses); i++ {
+		r.groupUses[i].match = match
+	}
+	for _, t := range r.matched {
+		first, twice := r.owners[t.text]
+		if !twice {
+			r.owners[t.text] = owner{match, r.member.Name}
+		} else if first.match != match {
+			r.faultAt(t.at, t.text+" is in the match of member "+quote(first.member)+" too",
+				"leave it in one of them, or give both the same match to share its clients by weight")
+		}
+	}
+}
+
+// countryGroups reads geo.groups.
+func (d *decoder) countryGroups(to *[]CountryGroup) reader {
+	return d.define(kindGroup, func(name string, key, value *yaml.Node) {
+		g := CountryGroup{Name: name, Pos: posOf(key)}
+		ok := d.list(value, func(item *yaml.Node) {
+			code, ok := d.country(item)
+			switch {
+			case !ok:
+			case slices.Contains(g.Countries, code):
+				d.fault(item, "country "+code+" twice", "write it once")
+			default:
+				g.Countries = append(g.Countries, code)
+			}
+		})
+		if ok && len(value.Content) == 0 {
+			d.faultAtKey(value, "an empty list", "write at least one country")
+		}
+		*to = append(*to, g)
+	})
+}
+
+// matchable faults what matches cannot decide by: autonomous systems without a
+// file that knows them, and groups of one pool of which neither is inside the other.
+func (d *decoder) matchable(g *Geo) {
+	if g.ASN == "" {
+		for _, at := range d.asns {
+			d.faultAt(at, "asn without geo.asn", "name an ASN file in MaxMind's format under geo.asn")
+		}
+	}
+	groups := make(map[string]*CountryGroup, len(g.Groups))
+	for i := range g.Groups {
+		groups[g.Groups[i].Name] = &g.Groups[i]
+	}
+	for i, use := range d.groupUses {
+		for j := i - 1; j >= 0 && d.groupUses[j].pool == use.pool; j-- {
+			before := d.groupUses[j]
+			country, ok := contested(groups[before.group], groups[use.group])
+			if ok && before.match != use.match {
+				d.faultAt(use.at, fmt.Sprintf("country %s is in group %s and in group %s, which another member matches", country, quote(use.group), quote(before.group)),
+					"of two groups in one pool that share a country, one is inside the other")
+			}
+		}
+	}
+}
+
+// contested is a country of which neither group says more exactly than the other whose it is.
+func contested(a, b *CountryGroup) (country string, ok bool) {
+	if a == nil || b == nil || a == b {
+		return "", false
+	}
+	shared := 0
+	for _, c := range a.Countries {
+		if slices.Contains(b.Countries, c) {
+			country = c
+			shared++
+		}
+	}
+	inside := shared == min(len(a.Countries), len(b.Countries)) && len(a.Countries) != len(b.Countries)
+	return country, shared > 0 && !inside
+}

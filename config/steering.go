@@ -1,0 +1,126 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// steeringKeys are those that only some policies have.
+func (r *poolReader) steeringKeys() []field {
+	p := &r.pool
+	return []field{
+		{name: "default", read: into(&p.DefaultNoData, r.onlyWord("nodata"))},
+		{name: "on_down", read: into(&p.OnDown, func(n *yaml.Node) (OnDown, bool) {
+			s, ok := r.oneOf(n, "on_down", []string{string(Widen), string(Fence)}, nil)
+			return OnDown(s), ok
+		})},
+		{name: "hash", read: r.mask(&p.Hash)},
+		{name: "sticky", read: r.flag(&p.Sticky)},
+		{name: "trickle", read: r.percentage(&p.Trickle, 1, 99)},
+		{name: "spread", read: into(&p.SpreadRegion, r.onlyWord("region"))},
+	}
+}
+
+// fitting is the policies that a key fits; of a key that is not here, all.
+func fitting(key string) []Policy {
+	switch key {
+	case "default", "on_down", "match":
+		return []Policy{Geolocation}
+	case "hash":
+		return []Policy{Hash, Weighted}
+	case "sticky":
+		return []Policy{Weighted}
+	case "trickle":
+		return []Policy{Failover}
+	case "spread":
+		return []Policy{Geolocation, Weighted, RoundRobin, Failover, Hash, Fastest, AllMembers}
+	}
+	return nil
+}
+
+// fits faults the keys of n that the pool's policy does not have.
+func (r *poolReader) fits(n *yaml.Node) {
+	policy := r.pool.Policy
+	if policy == "" {
+		return
+	}
+	for key := range pairs(n) {
+		policies := fitting(key.Value)
+		if policies == nil || slices.Contains(policies, policy) {
+			continue
+		}
+		r.fault(key, fmt.Sprintf("does not fit policy %s", policy), "it is for "+joined(policies))
+	}
+}
+
+func joined(policies []Policy) string {
+	words := make([]string, len(policies))
+	for i, p := range policies {
+		words[i] = string(p)
+	}
+	return strings.Join(words, ", ")
+}
+
+// steering checks what one policy asks of a pool as a whole, once its members are read.
+func (r *poolReader) steering(n *yaml.Node) {
+	p := &r.pool
+	r.fits(n)
+	if p.Policy == Weighted && child(n, "sticky") == nil && child(n, "hash") != nil {
+		r.faultAtKey(child(n, "hash"), "hash without sticky", "write sticky: true beside it, or policy: hash")
+	}
+	if p.Policy != Geolocation || r.members == nil {
+		return
+	}
+	hasDefault := slices.ContainsFunc(p.Members, func(m Member) bool { return m.Match != nil && m.Match.Default })
+	if !hasDefault && child(n, "default") == nil {
+		r.faultAtKey(n, "no default", "write match: default at the member for who matches no other, or default: nodata at the pool")
+	}
+	if hasDefault && p.DefaultNoData {
+		r.fault(child(n, "default"), "default: nodata beside a member with match: default", "leave one of them out")
+	}
+}
+
+// onlyWord reads a key that has one value, and is true with it.
+func (d *decoder) onlyWord(word string) func(*yaml.Node) (bool, bool) {
+	return func(n *yaml.Node) (bool, bool) {
+		s, ok := d.scalar(n)
+		if ok && s != word {
+			d.fault(n, "unknown value "+quote(s), "write "+word+", or leave the key out")
+			return false, false
+		}
+		return ok, ok
+	}
+}
+
+// mask reads how much of a client's address a hash is of.
+func (d *decoder) mask(m *Mask) reader {
+	keys := []field{
+		{name: "ipv4", read: d.whole(&m.IPv4, 1, 32)},
+		{name: "ipv6", read: d.whole(&m.IPv6, 1, 128)},
+	}
+	return func(n *yaml.Node) { d.mapping(n, keys) }
+}
+
+// percentage reads whole per cent of a range that includes both ends.
+func (d *decoder) percentage(to *int, least, most int) reader {
+	return func(n *yaml.Node) {
+		s, ok := d.scalar(n)
+		if !ok {
+			return
+		}
+		digits, percent := strings.CutSuffix(s, "%")
+		share, err := strconv.Atoi(digits)
+		switch {
+		case !percent || !decimal(digits):
+			d.fault(n, quote(s)+" is not a percentage", "write it like 5%")
+		case err != nil || share < least || share > most:
+			d.fault(n, quote(s)+" is out of range", fmt.Sprintf("%d%% to %d%%", least, most))
+		default:
+			*to = share
+		}
+	}
+}
