@@ -28,11 +28,15 @@ import (
 type Config struct {
 	File    string // as given to Load; leads every message
 	Server  Server
+	Admin   Admin
+	State   string // path of the folder where verdicts and overrides outlive a restart; empty: in memory only
 	Geo     Geo
 	Regions []Region
 	Checks  []Check
 	Pools   []Pool
 	Zones   []Zone
+
+	StatePos Pos
 }
 
 // Server says where and how questions are taken.
@@ -51,6 +55,13 @@ type TCP struct {
 	Idle      time.Duration // a connection without a query for this long is closed
 	Max       int           // connections in all, for each listening address
 	PerClient int           // connections of one client address
+}
+
+// Admin says where the HTTP API is, and who may use it.
+type Admin struct {
+	Listen       netip.AddrPort // the zero value: no API
+	TokenFile    string         // path of a file with the token that every request must carry; empty: none is asked for
+	TokenFilePos Pos
 }
 
 // Geo says how a client is located.

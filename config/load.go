@@ -96,13 +96,15 @@ func (d *decoder) document() *Config {
 	cfg := &Config{File: d.file, Server: d.defaults.server}
 	keys := []field{
 		{name: "server", read: d.server(&cfg.Server)},
+		{name: "admin", read: d.admin(&cfg.Admin)},
+		{name: "state", read: d.path(&cfg.State, &cfg.StatePos)},
 		{name: "geo", read: d.geo(&cfg.Geo)},
 		{name: "regions", read: d.regions(&cfg.Regions)},
 		{name: "checks", read: d.checks(&cfg.Checks)},
 		{name: "pools", read: d.pools(&cfg.Pools)},
 		{name: "zones", read: d.zones(&cfg.Zones)},
 	}
-	if d.mapping(d.doc.root, append(keys, later("admin", "state")...)) {
+	if d.mapping(d.doc.root, keys) {
 		cfg.complete()
 	}
 	return cfg

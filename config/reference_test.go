@@ -29,6 +29,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"The file":            {"?: 1"},
 		"server":              {"server: {?: 1}"},
 		"server.tcp":          {"server: {tcp: {?: 1}}"},
+		"admin":               {"admin: {?: 1}"},
 		"geo":                 {"geo: {?: 1}"},
 		"geo.networks":        {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
 		"regions":             {"regions: {a: {?: 1}}"},

@@ -44,7 +44,7 @@ func (d *decoder) listen(to *[]netip.AddrPort) reader {
 	return func(n *yaml.Node) {
 		var addrs []netip.AddrPort
 		ok := d.list(n, func(item *yaml.Node) {
-			a, ok := d.addrPort(item)
+			a, ok := d.addrPort(item, listenHint)
 			if !ok {
 				return
 			}
@@ -77,7 +77,7 @@ func twice(a, b netip.AddrPort) string {
 	return " is covered by " + quote(b.String())
 }
 
-func (d *decoder) addrPort(n *yaml.Node) (netip.AddrPort, bool) {
+func (d *decoder) addrPort(n *yaml.Node, hint func(string) string) (netip.AddrPort, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
 		return netip.AddrPort{}, false
@@ -85,7 +85,7 @@ func (d *decoder) addrPort(n *yaml.Node) (netip.AddrPort, bool) {
 	a, err := netip.ParseAddrPort(s)
 	switch {
 	case err != nil:
-		d.fault(n, quote(s)+" is not an address and port", addrPortHint(s))
+		d.fault(n, quote(s)+" is not an address and port", hint(s))
 	case a.Addr().Zone() != "":
 		d.fault(n, quote(s)+" has a zone", "listen on an address that is not link-local")
 	case a.Addr().Is4In6():
@@ -98,7 +98,8 @@ func (d *decoder) addrPort(n *yaml.Node) (netip.AddrPort, bool) {
 	return netip.AddrPort{}, false
 }
 
-func addrPortHint(s string) string {
+// listenHint is what to write in place of s.
+func listenHint(s string) string {
 	if port, ok := strings.CutPrefix(s, ":"); ok && decimal(port) {
 		return `write "0.0.0.0:` + port + `" and "[::]:` + port + `" for every address of both families`
 	}
