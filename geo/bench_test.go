@@ -54,19 +54,31 @@ func BenchmarkTableCity16(b *testing.B) {
 
 func BenchmarkTableBuiltin8(b *testing.B) { benchmarkTable(b, config.Geo{}, 8) }
 
+// benchmarkLookup compares what a decision asks while the nearest region is up,
+// and when it is not.
 func benchmarkLookup(b *testing.B, l *Locator, clients []netip.Addr) {
 	t, err := l.Table(cities(8))
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.ReportAllocs()
 	var sink int
 	i := 0
-	for b.Loop() {
-		leaf := t.Lookup(clients[i&(len(clients)-1)])
-		sink += int(t.Ranking(leaf)[0]) + int(t.Scope(leaf, 0))
-		i++
-	}
+	b.Run("nearest", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			region, scope := t.Nearest(clients[i&(len(clients)-1)])
+			sink += int(region) + int(scope)
+			i++
+		}
+	})
+	b.Run("ranking", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			leaf := t.Lookup(clients[i&(len(clients)-1)])
+			sink += int(t.Ranking(leaf)[1]) + int(t.Scope(leaf, 1))
+			i++
+		}
+	})
 	_ = sink
 }
 

@@ -45,12 +45,21 @@ func (p *poptrie) lookup(k key) Leaf {
 	for {
 		bit := uint64(1) << (word >> (64 - stride))
 		if n.inner&bit == 0 {
-			run := bits.OnesCount64(n.starts & (bit<<1 - 1))
-			return p.leaves[n.first+uint32(run)-1]
+			return p.leaves[n.leaf(bit)]
 		}
-		n = &p.nodes[n.children+uint32(bits.OnesCount64(n.inner&(bit-1)))]
+		n = &p.nodes[n.child(bit)]
 		word, rest = word<<stride|rest>>(64-stride), rest<<stride
 	}
+}
+
+// leaf is where the leaf of the slot of bit is, which leads nowhere further.
+func (n *popnode) leaf(bit uint64) uint32 {
+	return n.first + uint32(bits.OnesCount64(n.starts&(bit<<1-1))) - 1
+}
+
+// child is where the node is that the slot of bit leads to.
+func (n *popnode) child(bit uint64) uint32 {
+	return n.children + uint32(bits.OnesCount64(n.inner&(bit-1)))
 }
 
 // newPoptrie packs the labelled trie under root.

@@ -204,6 +204,9 @@ func TestTableAgreesWithSlowReference(t *testing.T) {
 			if a.Is4In6() {
 				continue // its scopes count within IPv4
 			}
+			if region, scope := table.Nearest(a); region != want.ranking[0] || scope != table.Scope(leaf, 0) {
+				t.Fatalf("%s: nearest is region %d with scope %d, want %d with %d", a, region, scope, want.ranking[0], table.Scope(leaf, 0))
+			}
 			for k := range w.regions {
 				if got, want := int(table.Scope(leaf, k)), slowScope(l, w.regions, slow, a, k); got != want {
 					t.Fatalf("scope %d of %s is %d, want %d", k, a, got, want)
@@ -417,6 +420,9 @@ func FuzzLookup(f *testing.F) {
 		leaf := table.Lookup(a)
 		if got, want := table.Ranking(leaf), decide(l, cities(5), a).ranking; !slices.Equal(got, want) {
 			t.Errorf("%s ranks %v, want %v", a, got, want)
+		}
+		if region, scope := table.Nearest(a); region != table.Ranking(leaf)[0] || scope != table.Scope(leaf, 0) {
+			t.Errorf("%s: nearest is region %d with scope %d, want %d with %d", a, region, scope, table.Ranking(leaf)[0], table.Scope(leaf, 0))
 		}
 		for k := 1; k < 5; k++ {
 			if table.Scope(leaf, k) < table.Scope(leaf, k-1) || int(table.Scope(leaf, k)) > a.Unmap().BitLen() {

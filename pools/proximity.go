@@ -1,6 +1,10 @@
 package pools
 
-import "fmt"
+import (
+	"fmt"
+
+	"meridian/geo"
+)
 
 // narrowToNearest leaves the eligible members of the nearest region that has
 // any (DESIGN 5.1), and widens the scope to what that took to know:
@@ -14,11 +18,24 @@ func (s *Scratch) narrowToNearest(v *visit) {
 	if v.table == none { // one group only
 		return
 	}
+	// The table ranks the very regions that are the pool's groups, in order.
 	t := s.tree
 	table := t.tables[v.table]
+	region, scope := table.Nearest(s.client)
+	if g := t.group(v.pool, uint32(region)); v.eligible.meets(g) { // fast path: the first row with k = 0
+		s.scope = max(s.scope, scope)
+		v.narrowTo(g)
+		s.record.narrowed(s, v, 0)
+		return
+	}
+	s.narrowByRanking(v, table)
+}
+
+// narrowByRanking is narrowToNearest for whatever region is the nearest.
+func (s *Scratch) narrowByRanking(v *visit, table *geo.Table) {
+	t := s.tree
 	leaf := table.Lookup(s.client)
 	for k, region := range table.Ranking(leaf) {
-		// The table ranks the very regions that are the pool's groups, in order.
 		if g := t.group(v.pool, uint32(region)); v.eligible.meets(g) {
 			s.scope = max(s.scope, table.Scope(leaf, k))
 			v.narrowTo(g)
