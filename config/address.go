@@ -68,19 +68,25 @@ func (d *decoder) unicast(n *yaml.Node) (netip.Addr, bool) {
 	if !ok {
 		return a, false
 	}
-	what := ""
-	switch {
-	case a.IsUnspecified():
-		what = "is the unspecified address"
-	case a.IsMulticast():
-		what = "is a multicast address"
-	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		what = "is the broadcast address"
-	default:
+	what := notUnicast(a)
+	if what == "" {
 		return a, true
 	}
 	d.fault(n, quote(n.Value)+" "+what, "a client connects to one host's address")
 	return netip.Addr{}, false
+}
+
+// notUnicast says why no answer may carry a; empty: it may.
+func notUnicast(a netip.Addr) string {
+	switch {
+	case a.IsUnspecified():
+		return "is the unspecified address"
+	case a.IsMulticast():
+		return "is a multicast address"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is the broadcast address"
+	}
+	return ""
 }
 
 // unicasts reads a list of one address or more.

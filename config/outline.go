@@ -305,3 +305,14 @@ func (doc *document) count(n *yaml.Node) int {
 func (doc *document) stream(n *yaml.Node) int {
 	return slices.IndexFunc(doc.streams, func(s stream) bool { return s.node == n })
 }
+
+// withRosters has the members of the pools that read reads come as rosters where they
+// can, each a copy of member before its keys are read. Later readings, to find
+// what was faulted, get all nodes.
+func (doc *document) withRosters(member Member, read func()) {
+	if s := doc.scanner; s != nil {
+		s.rosters, s.member = true, member
+		defer func() { s.rosters = false }()
+	}
+	read()
+}

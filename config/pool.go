@@ -30,7 +30,7 @@ func (d *decoder) pools(to *[]Pool) reader {
 	})
 	return func(n *yaml.Node) {
 		*to = make([]Pool, 0, d.doc.count(n))
-		define(n)
+		d.doc.withRosters(d.defaults.member, func() { define(n) })
 	}
 }
 
@@ -49,6 +49,7 @@ type poolReader struct {
 	owners     map[string]owner      // of the terms of the pool's matches
 	matched    []term                // the terms of the member under way
 	written    map[string]bool       // which of them there are
+	repeats    repeats
 }
 
 func newPoolReader(d *decoder) *poolReader {
@@ -149,6 +150,9 @@ func (d *decoder) readMinUp(n *yaml.Node, p *Pool) {
 }
 
 func (r *poolReader) poolMembers(n *yaml.Node) {
+	if r.roster(n) {
+		return
+	}
 	r.names, r.addresses, r.owners = emptied(r.names), emptied(r.addresses), emptied(r.owners)
 	p, m := &r.pool, &r.member
 	p.Members = make([]Member, 0, len(n.Content))

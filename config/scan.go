@@ -14,8 +14,14 @@ type scanner struct {
 	depth int // of collections around it
 	slab  slab
 	words words
-	plain [256]bool // what an unquoted scalar may hold
-	first [256]bool // what it may begin with
+	plain octets // what an unquoted scalar may hold
+	first octets // what it may begin with
+
+	rosters bool   // members of pools are read as rosters where they can be
+	member  Member // what a member is before its keys are read
+	lines   roster // read last
+	word    octets // what a name in a roster may hold
+	address octets // what an address may hold
 }
 
 // maxDepth is how deep collections may be nested.
@@ -24,18 +30,23 @@ const maxDepth = 32
 // maxKey is the longest key, in octets; YAML has a limit of 1024.
 const maxKey = 1000
 
+// octets is a set of octets.
+type octets [256]bool
+
+func (o *octets) add(all string) {
+	for i := range len(all) {
+		o[all[i]] = true
+	}
+}
+
 func newScanner() *scanner {
+	const digits, letters = "0123456789", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	s := new(scanner)
-	for c := range 256 {
-		alphanumeric := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		s.plain[c], s.first[c] = alphanumeric, alphanumeric
-	}
-	for _, c := range "._/+=$^()~\\" {
-		s.plain[c], s.first[c] = true, true
-	}
-	for _, c := range "-@%*;" {
-		s.plain[c] = true
-	}
+	s.first.add(digits + letters + "._/+=$^()~\\")
+	s.plain = s.first
+	s.plain.add("-@%*;")
+	s.word.add(digits + letters + "-._")
+	s.address.add(digits + "abcdefABCDEF:.")
 	return s
 }
 
@@ -43,6 +54,7 @@ func newScanner() *scanner {
 func (s *scanner) begin(data []byte, p piece) {
 	s.cutter = cutter{data: data[:p.end], start: p.begin, line: p.first}
 	s.depth = 0
+	s.lines.list = nil
 	s.seek()
 	s.at = s.start + s.indent
 }
@@ -117,7 +129,7 @@ func (s *scanner) mapping(indent int, key *yaml.Node) *yaml.Node {
 	}
 	n := s.slab.node(yaml.MappingNode, 0, "!!map", key.Line, key.Column)
 	for {
-		value := s.value(indent)
+		value := s.valueOf(key, indent)
 		if value == nil {
 			return nil
 		}
@@ -131,6 +143,16 @@ func (s *scanner) mapping(indent int, key *yaml.Node) *yaml.Node {
 	}
 	s.depth--
 	return n
+}
+
+// valueOf is value, for a key that may be the members of a pool.
+func (s *scanner) valueOf(key *yaml.Node, indent int) *yaml.Node {
+	if s.rosters && s.depth == 1 && s.lines.list == nil && key.Value == "members" {
+		if list := s.roster(indent); list != nil {
+			return list
+		}
+	}
+	return s.value(indent)
 }
 
 // sequence reads a list whose dashes stand at indent.
