@@ -17,7 +17,6 @@ const noCheck = "none"
 const (
 	minInterval = 100 * time.Millisecond
 	maxInterval = 24 * time.Hour
-	maxInARow   = 1000
 	maxPort     = 65535
 	maxWarnDays = 3650
 	minLease    = time.Second
@@ -62,6 +61,7 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 		d.required(n, "port", fmt.Sprintf("a %s check has no port of its own: write 1 to %d", c.Type, maxPort))
 	}
 	d.checkTimes(n, c)
+	d.confirmTime(n, c)
 	if node := child(n, "tls"); node != nil && (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		d.faultAtKey(node, "one of cert and key without the other", "a client's certificate takes both")
 	}
@@ -99,8 +99,6 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "port", read: d.whole(&c.Port, 1, maxPort)},
 		{name: "interval", read: d.duration(&c.Interval, minInterval, maxInterval)},
 		{name: "timeout", read: d.duration(&c.Timeout, time.Millisecond, maxInterval)},
-		{name: "rise", read: d.whole(&c.Rise, 1, maxInARow)},
-		{name: "fall", read: d.whole(&c.Fall, 1, maxInARow)},
 		{name: "method", read: into(&c.Method, d.method)},
 		{name: "path", read: into(&c.Path, d.requestPath)},
 		{name: "host", read: into(&c.Host, d.host)},
@@ -124,6 +122,7 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "checks", read: d.parts(c)},
 		{name: "n", read: func(*yaml.Node) {}}, // read when the checks are known
 	}
+	keys = slices.Insert(keys, slices.IndexFunc(keys, func(f field) bool { return f.name == "method" }), d.thresholdKeys(c)...)
 	for i := range keys {
 		if c.Type != "" && !slices.Contains(typesWith(keys[i].name), c.Type) {
 			keys[i].refused = "does not fit a check of type " + string(c.Type)
@@ -155,7 +154,7 @@ func typesWith(key string) []CheckType {
 		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, Exec}
 	case "unix", "proxy_protocol":
 		return streamTypes()
-	case "rise", "fall":
+	case "rise", "fall", "flap_damping", "hold_down", "failback", "slow_start":
 		return append(probeTypes(), Push)
 	case "lease":
 		return []CheckType{Push}

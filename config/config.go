@@ -133,8 +133,13 @@ type Check struct {
 	Port            int // icmp has none; exec: as the program is told, 0: it is not
 	Interval        time.Duration
 	Timeout         time.Duration
-	Rise            int // successes in a row before up
-	Fall            int // failures in a row before down
+	Rise            int           // successes in a row before up
+	Fall            int           // failures in a row before down
+	Confirm         time.Duration // the probe that would turn a verdict is repeated after this time, and has to agree; 0: it is not
+	FlapDamping     FlapDamping
+	HoldDown        time.Duration // what is down turns up only after as long as this without a failure
+	Failback        Failback
+	SlowStart       time.Duration // how long the share of its clients grows after it turned up; 0: all at once
 	Method          string
 	Path            string
 	Host            string // http, https, grpc: host asked for; over TLS the name to verify; empty: the address

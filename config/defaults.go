@@ -34,6 +34,11 @@ func newDefaults() defaults {
 			Timeout:  2 * time.Second, // or the interval, where that is shorter
 			Rise:     2,
 			Fall:     3,
+			FlapDamping: FlapDamping{
+				Turns: 4, Window: 10 * time.Minute,
+				Hold: time.Minute, Max: 15 * time.Minute,
+			},
+			Failback: AutoFailback,
 			TLS:      CheckTLS{WarnDays: 14},
 		},
 		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},

@@ -49,6 +49,7 @@ zones:
       www: {pool: web}
 `)
 	ok, warn := []StatusRange{{200, 299}}, CheckTLS{WarnDays: 14}
+	damping := FlapDamping{Turns: 4, Window: 10 * time.Minute, Hold: time.Minute, Max: 15 * time.Minute}
 	want := &Config{
 		File: "config.yaml",
 		Server: Server{
@@ -60,9 +61,9 @@ zones:
 		Geo:     Geo{Default: "us"},
 		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},
 		Checks: []Check{
-			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{5, 3}},
-			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Method: "GET", Path: "/", Status: ok, Secure: true, TLS: warn, Pos: Pos{6, 3}},
-			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, TLS: warn, Pos: Pos{7, 3}},
+			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, FlapDamping: damping, Failback: AutoFailback, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{5, 3}},
+			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, FlapDamping: damping, Failback: AutoFailback, Method: "GET", Path: "/", Status: ok, Secure: true, TLS: warn, Pos: Pos{6, 3}},
+			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, FlapDamping: damping, Failback: AutoFailback, TLS: warn, Pos: Pos{7, 3}},
 		},
 		Pools: []Pool{{
 			Name: "web", Policy: Weighted, Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}, Pos: Pos{9, 3},
@@ -110,6 +111,11 @@ checks:
     timeout: 100ms
     rise: 1
     fall: 1
+    confirm: 50ms
+    flap_damping: {turns: 3, window: 5m, hold: 30s, max: 1m}
+    hold_down: 5m
+    failback: manual
+    slow_start: 2m
     method: HEAD
     path: /healthz?full=1
     host: www.example.com
@@ -156,25 +162,27 @@ zones:
 		},
 		"geo/City.mmdb", "/var/ASN.mmdb", "eu",
 		Check{
-			Name: "h", Type: HTTPS, Port: 8443, Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1,
+			Name: "h", Type: HTTPS, Port: 8443, Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1, Confirm: 50 * time.Millisecond,
+			FlapDamping: FlapDamping{Turns: 3, Window: 5 * time.Minute, Hold: 30 * time.Second, Max: time.Minute},
+			HoldDown:    5 * time.Minute, Failback: ManualFailback, SlowStart: 2 * time.Minute,
 			Method: "HEAD", Path: "/healthz?full=1", Host: "www.example.com",
 			Headers:         []Header{{"User-Agent", "probe"}, {"X-Key", "a: b"}},
 			Status:          []StatusRange{{200, 200}, {300, 399}},
 			FollowRedirects: true, HTTP2: true, Secure: true,
-			TLS: CheckTLS{CA: "ca.pem", CAPos: Pos{39, 15}, Cert: "c.pem", CertPos: Pos{39, 29}, Key: "k.pem", ServerName: "a.example", Insecure: true, WarnDays: 30},
+			TLS: CheckTLS{CA: "ca.pem", CAPos: Pos{44, 15}, Cert: "c.pem", CertPos: Pos{44, 29}, Key: "k.pem", ServerName: "a.example", Insecure: true, WarnDays: 30},
 			Pos: Pos{24, 3},
 		},
 		"^ok$", "EHLO\r\n", "^2..",
 		Zone{
 			Name: "example.com.", Contact: `first\.last.example.com.`, NegativeTTL: 1<<31 - 1,
-			File: "zones/example.com.zone", FilePos: Pos{61, 11}, Pos: Pos{56, 3},
+			File: "zones/example.com.zone", FilePos: Pos{66, 11}, Pos: Pos{61, 3},
 			Nameservers: []Nameserver{
-				{Name: "ns1.example.com.", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Pos: Pos{57, 19}},
-				{Name: "ns2.example.net.", Pos: Pos{57, 50}},
+				{Name: "ns1.example.com.", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Pos: Pos{62, 19}},
+				{Name: "ns2.example.net.", Pos: Pos{62, 50}},
 			},
 			Names: []BalancedName{
-				{Name: "example.com.", Pool: "web", Pos: Pos{63, 7}},
-				{Name: "*.t.example.com.", Pool: "spare", TTL: 5, Answers: 2, Pos: Pos{64, 7}},
+				{Name: "example.com.", Pool: "web", Pos: Pos{68, 7}},
+				{Name: "*.t.example.com.", Pool: "spare", TTL: 5, Answers: 2, Pos: Pos{69, 7}},
 			},
 		},
 	}

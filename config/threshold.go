@@ -1,0 +1,91 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// FlapDamping holds an address down that turns too often: the turn that makes
+// Turns of them within Window holds it for Hold, and each further time twice as
+// long, to Max, until it was calm for a whole Window.
+type FlapDamping struct {
+	Turns  int // 0: off
+	Window time.Duration
+	Hold   time.Duration
+	Max    time.Duration
+}
+
+// Failback is who lets an address that has recovered up again.
+type Failback string
+
+// The ways back.
+const (
+	AutoFailback   Failback = "auto"   // its passing probes
+	ManualFailback Failback = "manual" // an operator, once its probes pass
+)
+
+// The ranges of the thresholds: what results turn a verdict, and what keeps it
+// from turning.
+const (
+	maxInARow  = 1000
+	maxSpan    = 24 * time.Hour
+	minTurns   = 2
+	maxTurns   = 100
+	minDamping = time.Second
+)
+
+// off is what flap_damping says for none.
+const off = "off"
+
+func (d *decoder) thresholdKeys(c *Check) []field {
+	return []field{
+		{name: "rise", read: d.whole(&c.Rise, 1, maxInARow)},
+		{name: "fall", read: d.whole(&c.Fall, 1, maxInARow)},
+		{name: "confirm", read: d.duration(&c.Confirm, 0, maxInterval)},
+		{name: "flap_damping", read: d.flapDamping(&c.FlapDamping)},
+		{name: "hold_down", read: d.duration(&c.HoldDown, 0, maxSpan)},
+		{name: "failback", read: into(&c.Failback, d.failback)},
+		{name: "slow_start", read: d.duration(&c.SlowStart, 0, maxSpan)},
+	}
+}
+
+func (d *decoder) failback(n *yaml.Node) (Failback, bool) {
+	s, ok := d.oneOf(n, "failback", []string{string(AutoFailback), string(ManualFailback)}, nil)
+	return Failback(s), ok
+}
+
+// flapDamping reads the mapping, or off.
+func (d *decoder) flapDamping(f *FlapDamping) reader {
+	return func(n *yaml.Node) {
+		if n.Kind == yaml.ScalarNode && !isNull(n) {
+			if n.Value != off {
+				d.fault(n, quote(n.Value)+" is no damping", "off, or a mapping such as {turns: 4, window: 10m, hold: 1m, max: 15m}")
+				return
+			}
+			*f = FlapDamping{}
+			return
+		}
+		if !d.mapping(n, []field{
+			{name: "turns", read: d.whole(&f.Turns, minTurns, maxTurns)},
+			{name: "window", read: d.duration(&f.Window, minDamping, maxSpan)},
+			{name: "hold", read: d.duration(&f.Hold, minDamping, maxSpan)},
+			{name: "max", read: d.duration(&f.Max, minDamping, maxSpan)},
+		}) || f.Max >= f.Hold {
+			return
+		}
+		if most := child(n, "max"); most != nil {
+			d.fault(most, fmt.Sprintf("max %s is shorter than the first hold, %s", span(f.Max), span(f.Hold)), "at least hold")
+			return
+		}
+		f.Max = f.Hold
+	}
+}
+
+// confirmTime holds the repeated probe before the next regular one.
+func (d *decoder) confirmTime(n *yaml.Node, c *Check) {
+	if confirm := child(n, "confirm"); confirm != nil && c.Confirm > c.Interval {
+		d.fault(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", span(c.Confirm), span(c.Interval)), "at most the interval")
+	}
+}
