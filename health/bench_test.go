@@ -27,18 +27,14 @@ func BenchmarkProbeHTTP(b *testing.B) {
 // targets, the probe itself left out: half of the endpoints answer at once and
 // the other half refuse. 2,000 results a second come at the default interval.
 func BenchmarkOwner(b *testing.B) {
-	o := &owner{
-		Prober:  NewProber(Options{Logger: slog.New(slog.DiscardHandler)}),
-		ctx:     b.Context(),
-		entries: make(map[identity]*entry),
-	}
+	o := newOwner(b.Context(), NewProber(Options{Logger: slog.New(slog.DiscardHandler)}))
 	check := tcpCheck()
 	targets := targetsOf(check, addrs(10_000))
 	checkers, err := newCheckers(targets)
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &Watch{targets: targets, turned: func([]Turn) {}, settled: make(chan struct{}), entries: make([]*entry, len(targets))}
+	w := &Watch{targets: targets, turned: func([]Turn) {}, settled: make(chan struct{}), entries: make([]*entry, len(targets)), known: make([]bool, len(targets))}
 	w.unknown.Store(int64(len(targets)))
 	o.subscribe(w, checkers)
 	b.ReportAllocs()
@@ -47,11 +43,13 @@ func BenchmarkOwner(b *testing.B) {
 		o.waiting.remove(e)
 		e.probing, e.began = true, e.due
 		o.running++
+		e.lane.running++
 		outcome := Passed
 		if n%2 == 0 {
 			outcome = Failed
 		}
 		o.take(report{e, Result{Outcome: outcome, Reason: "connected", At: e.began}})
+		o.tell()
 	}
 }
 

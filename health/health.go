@@ -54,13 +54,15 @@ type Target struct {
 	Addr  netip.Addr
 }
 
-// Turn is a change of a target's verdict, or of its share while it starts slowly.
+// Turn is a change of a target's verdict. One whose To equals its From is none:
+// it tells a Share or a Response that has moved.
 type Turn struct {
 	Index    int // of the target in the slice given to Watch
 	Target   Target
 	From, To Verdict
 	Held     Verdict       // where To is Uncertain: Up or Down, what answers go by
 	Share    uint8         // in 256ths: the part of its clients that an endpoint gets while it starts slowly; 0: all
+	Response time.Duration // how long passed probes take, smoothed; 0: none has passed
 	Reason   string        // of the probe that turned it: what was found, e.g. `status 500, want 200-299`
 	Latency  time.Duration // of that probe
 	At       time.Time     // when the verdict turned
@@ -71,6 +73,7 @@ type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Options are what a Prober takes from outside; zero fields take the real thing.
 type Options struct {
-	Dial   Dial
-	Logger *slog.Logger
+	Dial       Dial
+	Logger     *slog.Logger
+	Remembered []Memory // what a prober before this one remembered
 }

@@ -1,6 +1,11 @@
 package health
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Result is what one probe found.
 type Result struct {
@@ -11,13 +16,14 @@ type Result struct {
 	Expires time.Time     // when the peer's certificate ends, or another of its chain; zero: none was seen
 }
 
-// historySize is how many results are kept for each target.
+// historySize is how many results, and how many turns, are kept for each target.
 const historySize = 10
 
-// history keeps the last results of a target in a ring.
+// history keeps the last results and turns of a target.
 type history struct {
 	ring  [historySize]Result
-	added int // results since the start
+	added int    // results since the start
+	turns []Turn // oldest first, at most historySize
 }
 
 func (h *history) add(r Result) {
@@ -33,4 +39,37 @@ func (h *history) results() []Result {
 		out[i] = h.ring[(h.added-1-i)%historySize]
 	}
 	return out
+}
+
+func (h *history) turn(t Turn) {
+	if len(h.turns) == historySize {
+		h.turns = slices.Delete(h.turns, 0, 1)
+	}
+	h.turns = append(h.turns, t)
+}
+
+// turned is a copy of the turns that are kept, newest first, as a watch sees its target.
+func (h *history) turned(index int, target Target) []Turn {
+	out := slices.Clone(h.turns)
+	slices.Reverse(out)
+	for i := range out {
+		out[i].Index, out[i].Target = index, target
+	}
+	return out
+}
+
+// evidence is the last results in short, newest first: "3 failed, 7 passed".
+func (h *history) evidence() string {
+	var rows []string
+	results := h.results()
+	for len(results) > 0 {
+		o := results[0].Outcome
+		row := slices.IndexFunc(results, func(r Result) bool { return r.Outcome != o })
+		if row < 0 {
+			row = len(results)
+		}
+		rows = append(rows, fmt.Sprintf("%d %v", row, o))
+		results = results[row:]
+	}
+	return strings.Join(rows, ", ")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 )
 
@@ -15,28 +16,34 @@ type owner struct {
 	*Prober
 	ctx      context.Context
 	entries  map[identity]*entry
-	waiting  queue // the entries that are not being probed
+	lanes    map[netip.Addr]*lane // of the addresses of the entries
+	memories memories
+	waiting  queue // the entries that are neither probed nor parked
 	running  int   // probes under way
 	reports  chan report
 	untold   []*Watch  // watches with turns to tell
 	complain time.Time // no line about inconclusive probes before this
+	waited   time.Time // when the owner last came back from being held up itself
 }
 
 // entry is a target as the owner knows it.
 type entry struct {
 	identity
-	checker *checker
-	subs    []sub // who watches it; without any it is forgotten
-	tally   tally
-	since   time.Time // of the verdict
-	cause   Result    // the one that turned it
-	history history
-	quiet   time.Time // no line about its certificate before this
+	checker  *checker
+	lane     *lane
+	subs     []sub // who watches it; without any it is forgotten
+	tally    tally
+	cause    Result // the one that made the verdict what it is
+	response response
+	history  history
+	held     hold      // the last that was told
+	quiet    time.Time // no line about its certificate before this
 
 	probing bool
+	parked  bool      // in its lane
 	began   time.Time // of the last probe
 	due     time.Time // of the next probe; meaningful while not probing
-	place   int       // in the queue; meaningful while not probing
+	place   int       // in the queue; meaningful while neither probing nor parked
 }
 
 // sub is a watch's interest in an entry: its target at index.
@@ -51,27 +58,51 @@ type report struct {
 	result Result
 }
 
-func (o *owner) loop() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for o.ctx.Err() == nil {
-		wake := o.launchDue(timer)
-		select {
-		case <-o.ctx.Done():
-		case call := <-o.calls:
-			call(o)
-		case r := <-o.reports:
-			o.take(r)
-		case <-wake:
-		}
+func newOwner(ctx context.Context, p *Prober) *owner {
+	return &owner{
+		Prober:   p,
+		ctx:      ctx,
+		entries:  make(map[identity]*entry),
+		lanes:    make(map[netip.Addr]*lane),
+		memories: remembered(p.recalls, time.Now(), p.log),
+		reports:  make(chan report, 64),
 	}
 }
 
+func (o *owner) loop() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	for o.ctx.Err() == nil {
+		o.pass(timer, ticker)
+	}
+}
+
+// pass is one turn of the loop: it launches what is due, waits for one event,
+// and tells the watches all turns that came of it together.
+func (o *owner) pass(timer *time.Timer, ticker *time.Ticker) {
+	defer o.rescue()
+	wake := o.launchDue(timer)
+	select {
+	case <-o.ctx.Done():
+	case call := <-o.calls:
+		call(o)
+	case r := <-o.reports:
+		o.take(r)
+	case <-wake:
+	case <-ticker.C:
+		o.sweep(time.Now())
+	}
+	o.tell()
+}
+
 // launchDue launches the probes that are due, the longest overdue first, as
-// far as the limit allows. The channel that it returns delivers when the next
+// far as the limits allow. The channel that it returns delivers when the next
 // one is due; it is nil when only a report can let one begin.
 func (o *owner) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 	now := time.Now()
+	o.beats(now)
 	for o.running < o.limit {
 		e := o.waiting.first()
 		if e == nil {
@@ -82,6 +113,10 @@ func (o *owner) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 			return timer.C
 		}
 		o.waiting.remove(e)
+		if e.lane.running >= o.crowd {
+			e.lane.park(e)
+			continue
+		}
 		o.launch(e, now)
 	}
 	return nil
@@ -90,13 +125,24 @@ func (o *owner) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 func (o *owner) launch(e *entry, now time.Time) {
 	e.probing, e.began = true, now
 	o.running++
+	e.lane.running++
 	go func() {
 		o.reports <- report{e, e.checker.probe(o.ctx, e.addr, o.dial, o.log)}
 	}()
 }
 
-// take records r and whatever else has been reported by now, then tells the
-// watches of all turns together.
+// landed takes e, whose probe has ended, off the count, and lets the next of
+// its address go.
+func (o *owner) landed(e *entry) {
+	e.probing = false
+	o.running--
+	e.lane.running--
+	if next := e.lane.unpark(); next != nil {
+		o.waiting.add(next, next.due)
+	}
+}
+
+// take records r and whatever else has been reported by now.
 func (o *owner) take(r report) {
 	for more := true; more; {
 		o.record(r)
@@ -106,6 +152,10 @@ func (o *owner) take(r report) {
 			more = false
 		}
 	}
+}
+
+// tell tells the watches what was noted for them.
+func (o *owner) tell() {
 	for _, w := range o.untold {
 		w.tell()
 	}
@@ -114,52 +164,79 @@ func (o *owner) take(r report) {
 
 func (o *owner) record(r report) {
 	e := r.entry
-	e.probing = false
-	o.running--
+	o.landed(e)
 	if len(e.subs) == 0 {
-		delete(o.entries, e.identity)
+		o.drop(e)
 		return
 	}
-	o.waiting.add(e, e.nextDue())
-	e.history.add(r.result)
-	o.warnExpiry(e, r.result)
-	if r.result.Outcome == Inconclusive {
-		o.logInconclusive(e, r.result)
+	now := time.Now()
+	o.heed(e, r.result, now)
+	o.waiting.add(e, e.nextDue(r.result, now))
+}
+
+// heed has e's verdict follow a result.
+func (o *owner) heed(e *entry, r Result, now time.Time) {
+	e.history.add(r)
+	o.warnExpiry(e, r)
+	if r.Outcome == Inconclusive {
+		o.logInconclusive(e, r)
 		return
 	}
-	from := e.tally.verdict
-	e.tally = e.tally.after(r.result.Outcome, e.checker.check.Rise, e.checker.check.Fall)
-	if e.tally.verdict != from {
-		e.since, e.cause = time.Now(), r.result
-		o.logTurn(e, from, r.result)
+	if r.Outcome == Passed {
+		e.response = e.response.after(r.Latency)
+	}
+	o.become(e, e.tally.after(r.Outcome, now, e.checker.check), r, now)
+}
+
+// become makes t the tally of e, for cause, and notes what is new in it for
+// whom it concerns.
+func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
+	from, _ := e.tally.shown()
+	share := e.tally.share
+	e.tally = t
+	switch to, _ := t.shown(); {
+	case to != from:
+		e.cause = cause
+		o.logTurn(e, from, cause)
 		o.turned(e, from)
+		e.history.turn(e.turn(e.subs[0], from))
+		o.changed()
+	case t.share != share, to == Up && e.response.moved():
+		o.turned(e, to)
+	}
+	o.noteHold(e, now)
+}
+
+// sweep looks for what comes about by the passing of time alone: targets that
+// nothing was heard of for too long, and holds that end.
+func (o *owner) sweep(now time.Time) {
+	for _, e := range o.entries {
+		if len(e.subs) == 0 {
+			continue
+		}
+		t := e.tally.stale(now, o.waited, e.checker.check)
+		if t.lost.IsZero() == e.tally.lost.IsZero() {
+			o.noteHold(e, now)
+			continue
+		}
+		o.become(e, t, Result{Reason: e.silence(now), At: now}, now)
 	}
 }
 
 // nextDue is when an entry that was just probed is due again: an interval
 // after that probe began, give or take the jitter; after the first probe of
 // all, anywhere within the interval, so that targets which began together spread.
-func (e *entry) nextDue() time.Time {
+// Where the next result turns the verdict, that is to be confirmed: soon.
+func (e *entry) nextDue(r Result, now time.Time) time.Time {
+	if r.Outcome != Inconclusive && e.tally.confirms(now, e.checker.check) {
+		return now.Add(e.checker.check.Confirm)
+	}
 	part := 1 - jitter + 2*jitter*rand.Float64()
-	if e.history.added == 0 {
+	if e.history.added <= 1 {
 		part = rand.Float64()
 	}
 	interval := float64(e.checker.check.Interval)
 	return e.began.Add(time.Duration(part * interval))
-}
-
-func (o *owner) logTurn(e *entry, from Verdict, r Result) {
-	level := slog.LevelInfo
-	if e.tally.verdict == Down {
-		level = slog.LevelWarn
-	}
-	o.log.LogAttrs(o.ctx, level, "verdict turned",
-		slog.String("check", e.name()),
-		slog.String("address", e.addr.String()),
-		slog.String("from", from.String()),
-		slog.String("to", e.tally.verdict.String()),
-		slog.String("reason", r.Reason),
-		slog.Duration("latency", r.Latency))
 }
 
 // logInconclusive says, once a minute at most, that probes cannot be made: what

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"time"
 )
 
 // maxProbes is how many probes run at once, at most: enough for 10,000 targets
@@ -16,7 +17,11 @@ type Prober struct {
 	dial    Dial
 	log     *slog.Logger
 	limit   int // probes at once
+	crowd   int // those of one address
+	recalls []Memory
 	calls   chan func(*owner)
+	changes chan struct{} // holds one
+	pulse   pulse
 	stopped chan struct{} // closed when Run has returned
 }
 
@@ -33,7 +38,11 @@ func NewProber(o Options) *Prober {
 		dial:    o.Dial,
 		log:     o.Logger,
 		limit:   min(maxProbes, max(1, fileLimit()/2)), // the other half is the server's own
+		crowd:   maxCrowd,
+		recalls: o.Remembered,
 		calls:   make(chan func(*owner)),
+		changes: make(chan struct{}, 1),
+		pulse:   pulse{began: time.Now()},
 		stopped: make(chan struct{}),
 	}
 }
@@ -43,12 +52,8 @@ func NewProber(o Options) *Prober {
 // for it to begin, and do nothing after it has returned.
 func (p *Prober) Run(ctx context.Context) {
 	defer close(p.stopped)
-	o := &owner{
-		Prober:  p,
-		ctx:     ctx,
-		entries: make(map[identity]*entry),
-		reports: make(chan report, 64),
-	}
+	defer p.guard()()
+	o := newOwner(ctx, p)
 	o.loop()
 	for ; o.running > 0; o.running-- {
 		<-o.reports
@@ -56,13 +61,13 @@ func (p *Prober) Run(ctx context.Context) {
 }
 
 // call has the owner run f between two events and waits for it; it reports
-// false, without running f, when Run has returned.
-func (p *Prober) call(f func(*owner)) bool {
+// false when Run has returned, without running f, and when f panicked.
+func (p *Prober) call(f func(*owner)) (ran bool) {
 	done := make(chan struct{})
 	select {
-	case p.calls <- func(o *owner) { defer close(done); f(o) }:
+	case p.calls <- func(o *owner) { defer close(done); f(o); ran = true }:
 		<-done
-		return true
+		return ran
 	case <-p.stopped:
 		return false
 	}

@@ -180,7 +180,8 @@ func TestWantOfFilesHereTurnsNothingDown(t *testing.T) {
 		synctest.Wait()
 		w.become(all[0], lacksFiles)
 		time.Sleep(90 * time.Second)
-		wantTurns(t, l.heard(), "0 unknown->up: connected")
+		wantTurns(t, l.heard(), "0 unknown->up: connected",
+			"0 up->uncertain: no conclusive result for 18s; the last probe: too many open files")
 		s, _ := watching.Status(1)
 		if s.Verdict != Unknown || s.Last[0].Outcome != Inconclusive || s.Last[0].Reason != "too many open files" {
 			t.Errorf("status %+v, want unknown, for want of files", s)
@@ -212,8 +213,8 @@ func TestEachTurnIsOneLogLine(t *testing.T) {
 		stop()
 		<-p.stopped
 		want := []string{
-			`level=INFO msg="verdict turned" check=web address=10.0.0.0 from=unknown to=up reason=connected latency=0s`,
-			`level=WARN msg="verdict turned" check=web address=10.0.0.0 from=up to=down reason="connection refused" latency=0s`,
+			`level=INFO msg="verdict turned" check=web address=10.0.0.0 from=unknown to=up reason=connected latency=0s last="1 passed"`,
+			`level=WARN msg="verdict turned" check=web address=10.0.0.0 from=up to=down reason="connection refused" latency=0s last="3 failed, 1 passed"`,
 		}
 		if got := book.lines(); !slices.Equal(got, want) {
 			t.Errorf("logged\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
+
+	"meridian/config"
 )
 
 func TestVerdictsFollowTheTruthTable(t *testing.T) {
@@ -45,7 +48,7 @@ func verdictsAfter(outcomes string, rise, fall int) string {
 	var tl tally
 	var got []byte
 	for _, o := range outcomes {
-		tl = tl.after(map[rune]Outcome{'p': Passed, 'f': Failed, 'i': Inconclusive}[o], rise, fall)
+		tl = tl.after(map[rune]Outcome{'p': Passed, 'f': Failed, 'i': Inconclusive}[o], time.Time{}, &config.Check{Rise: rise, Fall: fall})
 		got = append(got, "u+-"[tl.verdict])
 	}
 	return string(got)
@@ -63,7 +66,7 @@ func TestTalliesAgreeWithTheWholeHistory(t *testing.T) {
 		for range 60 {
 			o := Outcome(random.IntN(3))
 			all = append(all, o)
-			tl = tl.after(o, rise, fall)
+			tl = tl.after(o, time.Time{}, &config.Check{Rise: rise, Fall: fall})
 			if want := verdictOf(all, rise, fall); tl.verdict != want {
 				t.Fatalf("seed %d: after %v with rise %d, fall %d: %v, want %v", seed, all, rise, fall, tl.verdict, want)
 			}

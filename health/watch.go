@@ -19,7 +19,8 @@ type Watch struct {
 	settled chan struct{} // closed when there is none left
 
 	// The owner's.
-	entries []*entry // by target
+	entries []*entry // by target; nil once it is closed
+	known   []bool   // by target: it was told a verdict
 	news    []Turn   // not told yet
 }
 
@@ -42,10 +43,11 @@ func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) {
 		turned:  turned,
 		settled: make(chan struct{}),
 		entries: make([]*entry, len(targets)),
+		known:   make([]bool, len(targets)),
 	}
 	w.unknown.Store(int64(len(targets)))
 	if !p.call(func(o *owner) { o.subscribe(w, checkers) }) {
-		return nil, errors.New("watching: the prober has stopped")
+		return nil, errors.New("watching: the prober has stopped, or panicked over it; see the log")
 	}
 	return w, nil
 }
@@ -53,45 +55,38 @@ func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) {
 // subscribe enters w's targets, those that are new due at once, and tells w
 // the verdicts of the others.
 func (o *owner) subscribe(w *Watch, checkers []*checker) {
-	now := time.Now()
-	for i, t := range w.targets {
-		id := identity{checkers[i].definition, t.Addr.Unmap()}
-		e := o.entries[id]
-		if e == nil {
-			e = &entry{identity: id, checker: checkers[i]}
-			o.entries[id] = e
-			o.waiting.add(e, now)
+	now, told := time.Now(), false
+	defer func() {
+		if !told { // it panicked, and nobody will close w
+			o.unsubscribe(w)
 		}
+	}()
+	for i, t := range w.targets {
+		e := o.entry(identity{checkers[i].definition, t.Addr.Unmap()}, checkers[i], now)
 		e.subs = append(e.subs, sub{w, i})
 		w.entries[i] = e
-		if e.tally.verdict != Unknown {
+		if v, _ := e.tally.shown(); v != Unknown {
 			w.news = append(w.news, e.turn(sub{w, i}, Unknown))
 		}
 	}
 	w.tell()
+	told = true
 }
 
-// turn is e's last turn as s sees it.
-func (e *entry) turn(s sub, from Verdict) Turn {
-	return Turn{
-		Index:   s.index,
-		Target:  s.watch.targets[s.index],
-		From:    from,
-		To:      e.tally.verdict,
-		Reason:  e.cause.Reason,
-		Latency: e.cause.Latency,
-		At:      e.since,
+// entry is that of a target; a new one knows what was remembered and is due at once.
+func (o *owner) entry(id identity, c *checker, now time.Time) *entry {
+	if e := o.entries[id]; e != nil {
+		return e
 	}
-}
-
-// turned notes e's turn for everybody who watches it.
-func (o *owner) turned(e *entry, from Verdict) {
-	for _, s := range e.subs {
-		if len(s.watch.news) == 0 {
-			o.untold = append(o.untold, s.watch)
-		}
-		s.watch.news = append(s.watch.news, e.turn(s, from))
+	e := &entry{identity: id, checker: c}
+	if m, ok := o.memories[id]; ok {
+		e.recall(m, now)
+		delete(o.memories, id)
 	}
+	o.entries[id] = e
+	o.enter(e)
+	o.waiting.add(e, now)
+	return e
 }
 
 // tell hands the turns noted since the last time to the callback. Only then
@@ -99,12 +94,13 @@ func (o *owner) turned(e *entry, from Verdict) {
 func (w *Watch) tell() {
 	news := w.news
 	w.news = nil
-	if len(news) > 0 {
+	if len(news) > 0 && w.entries != nil {
 		w.turned(news)
 	}
 	var first int64
 	for _, t := range news {
-		if t.From == Unknown {
+		if t.To != Unknown && !w.known[t.Index] {
+			w.known[t.Index] = true
 			first++
 		}
 	}
@@ -142,6 +138,9 @@ func (w *Watch) Close() {
 
 func (o *owner) unsubscribe(w *Watch) {
 	for _, e := range w.entries {
+		if e == nil { // a subscription that was cut short
+			continue
+		}
 		e.subs = slices.DeleteFunc(e.subs, func(s sub) bool { return s.watch == w })
 		if len(e.subs) == 0 {
 			o.forget(e)
@@ -156,33 +155,14 @@ func (o *owner) forget(e *entry) {
 	if e.probing || o.entries[e.identity] != e {
 		return
 	}
-	o.waiting.remove(e)
+	if !e.parked {
+		o.waiting.remove(e)
+	}
+	o.drop(e)
+}
+
+// drop forgets an entry that is in no queue.
+func (o *owner) drop(e *entry) {
+	o.leave(e)
 	delete(o.entries, e.identity)
-}
-
-// Status is what the prober knows of a target.
-type Status struct {
-	Verdict Verdict
-	Since   time.Time // when the verdict turned; zero while it is unknown
-	Cause   Result    // the result that turned it
-	Row     int       // results in a row that equal the last conclusive one
-	Last    []Result  // newest first, at most 10
-	Next    time.Time // when the next probe is due; zero while one is under way
-}
-
-// Status tells what is known of the target at index of the slice given to
-// Watch. It reports false after Close and when the prober has stopped.
-func (w *Watch) Status(index int) (s Status, ok bool) {
-	w.prober.call(func(*owner) {
-		if w.entries == nil {
-			return
-		}
-		e := w.entries[index]
-		s = Status{Verdict: e.tally.verdict, Since: e.since, Cause: e.cause, Row: e.tally.row, Last: e.history.results()}
-		if !e.probing {
-			s.Next = e.due
-		}
-		ok = true
-	})
-	return s, ok
 }

@@ -248,7 +248,7 @@ func TestEveryFieldOfACheckIsPartOfItsDefinition(t *testing.T) {
 	walk = func(c *config.Check, v reflect.Value) {
 		for i := range v.NumField() {
 			name, f := v.Type().Field(i).Name, v.Field(i)
-			if f.Type() == reflect.TypeFor[config.CheckTLS]() {
+			if f.Type() == reflect.TypeFor[config.CheckTLS]() || f.Type() == reflect.TypeFor[config.FlapDamping]() {
 				walk(c, f)
 				continue
 			}

@@ -29,7 +29,8 @@ type Lifecycle struct {
 	Reload <-chan os.Signal
 	// Ready, unless nil, is called once, when questions are being answered.
 	Ready func([]netip.AddrPort)
-	// Turned, unless nil, is told every verdict that turns. It must not block.
+	// Turned, unless nil, is told every verdict that turns, and every Share and
+	// Response that moves, which are no verdicts. It must not block.
 	Turned func([]health.Turn, *pools.Tree)
 	Logger *slog.Logger
 }

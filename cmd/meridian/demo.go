@@ -202,7 +202,7 @@ func (w *world) answer(network string) string {
 func (w *world) turned(turns []health.Turn, _ *pools.Tree) {
 	regions := regionsByAddress(w.cfg)
 	for _, t := range turns {
-		if t.From != health.Unknown {
+		if t.From != health.Unknown && t.From != t.To {
 			fmt.Fprintf(w.out, "%s  %-12s %s is %s: %s\n", t.At.Format(time.TimeOnly), regions[t.Target.Addr], t.Target.Addr, t.To, t.Reason)
 		}
 	}

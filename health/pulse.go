@@ -1,0 +1,144 @@
+package health
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// The times by which the prober watches itself.
+const (
+	beat     = time.Second      // the owner's loop turns at least this often
+	hung     = 10 * time.Second // without a turn for this long the owner hangs
+	recovery = time.Second      // from a panic of the owner to its next turn, lest a panic that repeats fill the log
+)
+
+// Pulse tells whether the prober itself is well.
+type Pulse struct {
+	At      time.Time // when the owner's loop last turned: more than some seconds ago, it hangs; zero: Run has not begun
+	Panics  uint64    // of the owner, each recovered
+	Targets int       // that are watched
+	Probing int       // probes under way
+}
+
+// pulse is Pulse as the owner writes it.
+type pulse struct {
+	began   time.Time    // when the prober was made
+	at      atomic.Int64 // nanoseconds since, by a clock that nobody sets; 0: Run has not begun
+	panics  atomic.Int64
+	targets atomic.Int64
+	probing atomic.Int64
+}
+
+// Pulse tells how the prober fares, without asking the owner, so that it
+// answers when that hangs.
+func (p *Prober) Pulse() Pulse {
+	now := Pulse{
+		Panics:  uint64(p.pulse.panics.Load()),
+		Targets: int(p.pulse.targets.Load()),
+		Probing: int(p.pulse.probing.Load()),
+	}
+	if at := p.pulse.at.Load(); at != 0 {
+		now.At = p.pulse.began.Add(time.Duration(at))
+	}
+	return now
+}
+
+// beats notes a turn of the loop. What was late for the owner's own sake, such
+// as a process that was stopped for a while, makes no verdict uncertain.
+func (o *owner) beats(now time.Time) {
+	at := max(1, now.Sub(o.pulse.began))
+	if last := o.pulse.at.Swap(int64(at)); last != 0 && at-time.Duration(last) > 2*beat {
+		o.waited = now
+	}
+	o.pulse.targets.Store(int64(len(o.entries)))
+	o.pulse.probing.Store(int64(o.running))
+}
+
+// guard says in the log that the owner hangs, once each time, and that it goes
+// on. What it returns ends it.
+func (p *Prober) guard() (end func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(beat)
+		defer ticker.Stop()
+		told := false
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-ticker.C:
+				told = p.look(now, told)
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// look looks at the pulse, and reports whether the log says now that the owner hangs.
+func (p *Prober) look(now time.Time, told bool) bool {
+	at := p.Pulse().At
+	hangs := !at.IsZero() && now.Sub(at) > hung
+	switch {
+	case hangs && !told:
+		p.log.Error("the prober hangs: no verdict turns until it goes on", "since", at.Format(time.RFC3339))
+	case told && !hangs:
+		p.log.Info("the prober goes on")
+	}
+	return hangs
+}
+
+// rescue ends a panic of the owner: it is told loudly, the schedule is made
+// anew from the targets, and every watch is told all verdicts again, since what
+// it was being told may be lost. Verdicts and rows stay: they are replaced
+// whole, never in part.
+func (o *owner) rescue() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	o.pulse.panics.Add(1)
+	o.log.LogAttrs(o.ctx, slog.LevelError, "the prober panicked and goes on",
+		slog.String("reason", fmt.Sprint(v)),
+		slog.String("stack", string(debug.Stack())))
+	select {
+	case <-time.After(recovery):
+	case <-o.ctx.Done():
+	}
+	o.rebuild()
+}
+
+// rebuild makes the owner's state anew from its targets.
+func (o *owner) rebuild() {
+	o.waiting, o.running, o.untold = queue{}, 0, o.untold[:0]
+	for _, l := range o.lanes {
+		*l = lane{users: l.users}
+	}
+	for _, e := range o.entries {
+		e.parked = false
+		if e.probing {
+			o.running++
+			e.lane.running++
+			continue
+		}
+		o.waiting.add(e, e.due)
+	}
+	o.retell()
+}
+
+// retell notes what is known for every watch, to be told with the next event.
+func (o *owner) retell() {
+	for _, e := range o.entries {
+		for _, s := range e.subs {
+			s.watch.news = nil
+		}
+	}
+	for _, e := range o.entries {
+		if v, _ := e.tally.shown(); v != Unknown {
+			o.turned(e, v)
+		}
+	}
+}

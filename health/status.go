@@ -1,0 +1,179 @@
+package health
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Status is what the prober knows of a target.
+type Status struct {
+	Verdict  Verdict
+	Held     Verdict       // where Verdict is Uncertain: Up or Down, what answers go by
+	Since    time.Time     // when it became so; zero while it is unknown
+	Cause    Result        // what made it so
+	Row      int           // results in a row that equal the last conclusive one
+	Share    uint8         // see [Turn]
+	Response time.Duration // see [Turn]
+	Outlook  string        // what comes next, e.g. `up after 1 more success`
+	Until    time.Time     // when that comes, where only time has to pass; else zero
+	Last     []Result      // newest first, at most 10
+	Turns    []Turn        // newest first, at most 10
+	Next     time.Time     // when the next probe is due; zero while one is under way
+}
+
+// Status tells what is known of the target at index of the slice given to
+// Watch. It reports false after Close and when the prober has stopped.
+func (w *Watch) Status(index int) (s Status, ok bool) {
+	w.prober.call(func(*owner) {
+		if w.entries == nil {
+			return
+		}
+		s, ok = w.entries[index].status(time.Now()), true
+		s.Turns = w.entries[index].history.turned(index, w.targets[index])
+	})
+	return s, ok
+}
+
+// status is all of Status but Turns.
+func (e *entry) status(now time.Time) Status {
+	s := Status{
+		Since: e.since(), Cause: e.cause, Row: e.tally.row, Share: e.tally.share,
+		Response: e.response.smoothed, Last: e.history.results(),
+	}
+	s.Verdict, s.Held = e.tally.shown()
+	s.Outlook, s.Until = e.outlook(now)
+	if !e.probing {
+		s.Next = e.due
+	}
+	return s
+}
+
+// Clear ends what holds the target at index down although its probes may pass:
+// flap damping, hold_down, and the wait for failback; what counted towards
+// damping is forgotten. Where its probes pass it turns up at once, else when
+// they do. It reports whether anything held it, and false after Close and when
+// the prober has stopped.
+func (w *Watch) Clear(index int) (held bool) {
+	w.prober.call(func(o *owner) {
+		if w.entries != nil {
+			held = o.clear(w.entries[index], time.Now())
+		}
+	})
+	return held
+}
+
+func (o *owner) clear(e *entry, now time.Time) (held bool) {
+	c := e.checker.check
+	held = e.tally.holding(now, c) != nothing
+	cause := Result{Outcome: Passed, Reason: "cleared by an operator", At: now}
+	if last := e.history.results(); len(last) > 0 {
+		cause.Reason += "; the last probe: " + last[0].Reason
+		cause.Latency = last[0].Latency
+	}
+	o.become(e, e.tally.clear(now, c), cause, now)
+	o.changed()
+	return held
+}
+
+// outlook is what comes next for e, and when, where only time has to pass.
+//
+//	state                                outlook
+//	-----------------------------------  -----------------------------------------------------
+//	uncertain                            certain with the next conclusive result
+//	unknown                              the first result decides
+//	up, probes fail, to be confirmed     confirms at ...
+//	up, probes fail                      down after n more failures
+//	up, starts slowly                    slow start: 40 %, full at ...
+//	up                                   down after fall failures in a row
+//	down, damped                         held down until ...: 4 turns in 10m
+//	down, probes pass for long enough    waits for failback to be cleared; or up at ... (hold_down)
+//	down, probes pass, to be confirmed   confirms at ...
+//	down                                 up after n more successes
+func (e *entry) outlook(now time.Time) (words string, until time.Time) {
+	t, c := &e.tally, e.checker.check
+	switch v, held := t.shown(); {
+	case v == Uncertain:
+		return fmt.Sprintf("answers go by %v until a result is conclusive", held), until
+	case v == Unknown:
+		return "the first result decides", until
+	case t.confirms(now, c) && !e.probing:
+		return fmt.Sprintf("confirms at %s whether it is %v", clock(e.due), opposite(v)), e.due
+	case v == Up:
+		return e.outlookUp()
+	}
+	return e.outlookDown(now)
+}
+
+func (e *entry) outlookUp() (words string, until time.Time) {
+	t, c := &e.tally, e.checker.check
+	switch {
+	case t.last == Failed:
+		return "down after " + count(e.missing(c.Fall), "more failure"), until
+	case !t.ramp.IsZero():
+		full := t.ramp.Add(c.SlowStart)
+		return fmt.Sprintf("slow start: %d %%, full at %s", int(t.share)*100/256, clock(full)), full
+	}
+	return "down after " + count(e.needed(c.Fall), "failure") + " in a row", until
+}
+
+func (e *entry) outlookDown(now time.Time) (words string, until time.Time) {
+	t, c := &e.tally, e.checker.check
+	switch t.holds(now, c) {
+	case damped:
+		f := c.FlapDamping
+		return fmt.Sprintf("held down until %s: %d turns in %s", clock(t.damping.until), f.Turns, span(f.Window)), t.damping.until
+	case holdDown:
+		up := t.rowSince.Add(c.HoldDown)
+		return "up at " + clock(up) + " unless a probe fails until then (hold_down)", up
+	case failback:
+		return "waits for failback to be cleared", until
+	}
+	if t.last == Passed {
+		return "up after " + count(e.missing(c.Rise), "more success"), until
+	}
+	return "up after " + count(e.needed(c.Rise), "success") + " in a row", until
+}
+
+// needed is how many results in a row turn a verdict, of a check whose rise or fall is n.
+func (e *entry) needed(n int) int {
+	if e.checker.check.Confirm > 0 {
+		n++
+	}
+	return n
+}
+
+func (e *entry) missing(n int) int { return max(1, e.needed(n)-e.tally.row) }
+
+func opposite(v Verdict) Verdict {
+	if v == Up {
+		return Down
+	}
+	return Up
+}
+
+// clock is a time of day, as the log has it.
+func clock(t time.Time) string { return t.Format(time.TimeOnly) }
+
+// count is n things.
+func count(n int, thing string) string {
+	if n != 1 {
+		if thing[len(thing)-1] == 's' {
+			thing += "e"
+		}
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
+// span is a duration without the zero units that String gives it: 10m, not 10m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -1,0 +1,97 @@
+package health
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// turn is what s is told of e, of whose verdict it knows from.
+func (e *entry) turn(s sub, from Verdict) Turn {
+	to, held := e.tally.shown()
+	return Turn{
+		Index:    s.index,
+		Target:   s.watch.targets[s.index],
+		From:     from,
+		To:       to,
+		Held:     held,
+		Share:    e.tally.share,
+		Response: e.response.smoothed,
+		Reason:   e.cause.Reason,
+		Latency:  e.cause.Latency,
+		At:       e.since(),
+	}
+}
+
+// since is when e became what it is shown as.
+func (e *entry) since() time.Time {
+	if !e.tally.lost.IsZero() {
+		return e.tally.lost
+	}
+	return e.tally.since
+}
+
+// turned notes e's turn for everybody who watches it.
+func (o *owner) turned(e *entry, from Verdict) {
+	e.response.told = e.response.smoothed
+	for _, s := range e.subs {
+		if len(s.watch.news) == 0 {
+			o.untold = append(o.untold, s.watch)
+		}
+		s.watch.news = append(s.watch.news, e.turn(s, from))
+	}
+}
+
+// silence is why e is uncertain.
+func (e *entry) silence(now time.Time) string {
+	s := fmt.Sprintf("no conclusive result for %v", now.Sub(e.tally.heard).Round(time.Second))
+	if last := e.history.results(); len(last) > 0 && last[0].Outcome == Inconclusive {
+		s += "; the last probe: " + last[0].Reason
+	}
+	return s
+}
+
+func (o *owner) logTurn(e *entry, from Verdict, r Result) {
+	to, held := e.tally.shown()
+	level := slog.LevelWarn
+	if to == Up {
+		level = slog.LevelInfo
+	}
+	attrs := []slog.Attr{
+		slog.String("check", e.name()),
+		slog.String("address", e.addr.String()),
+		slog.String("from", from.String()),
+		slog.String("to", to.String()),
+	}
+	if to == Uncertain {
+		attrs = append(attrs, slog.String("held", held.String()))
+	}
+	o.log.LogAttrs(o.ctx, level, "verdict turned", append(attrs,
+		slog.String("reason", r.Reason),
+		slog.Duration("latency", r.Latency),
+		slog.String("last", e.history.evidence()))...)
+}
+
+// noteHold says in the log that e begins or ends to be held down, or to wait
+// for an operator; hold_down is what was asked for, and no news.
+func (o *owner) noteHold(e *entry, now time.Time) {
+	c := e.checker.check
+	was := e.held
+	if e.held = e.tally.holds(now, c); e.held == was {
+		return
+	}
+	o.changed()
+	attrs := []slog.Attr{slog.String("check", e.name()), slog.String("address", e.addr.String())}
+	switch {
+	case e.held == damped:
+		f := c.FlapDamping
+		o.log.LogAttrs(o.ctx, slog.LevelWarn, "held down, it turns too often", append(attrs,
+			slog.Int("turns", f.Turns), slog.Duration("window", f.Window),
+			slog.Duration("hold", e.tally.damping.hold), slog.String("until", e.tally.damping.until.Format(time.RFC3339)))...)
+	case was == damped:
+		o.log.LogAttrs(o.ctx, slog.LevelInfo, "held down no more", attrs...)
+	}
+	if e.held == failback {
+		o.log.LogAttrs(o.ctx, slog.LevelWarn, "waits for failback to be cleared", append(attrs, slog.Int("row", e.tally.row))...)
+	}
+}
