@@ -33,6 +33,7 @@ type Config struct {
 	Geo     Geo
 	Regions []Region
 	Checks  []Check
+	Health  Health
 	Pools   []Pool
 	Zones   []Zone
 
@@ -102,7 +103,22 @@ type Region struct {
 	Name     string
 	Location Location
 	Bias     int // -99..99, DESIGN 5.1: positive draws clients near, negative pushes them off
-	Pos      Pos
+	// Check probes the region as a whole at Addresses: while all of them are down, every
+	// endpoint in the region is. Both are empty where it has no check.
+	Check     string
+	Addresses []netip.Addr
+	Pos       Pos
+}
+
+// Health is what holds for the verdicts of all checks.
+type Health struct {
+	MaxWithdraw MaxWithdraw
+}
+
+// MaxWithdraw bounds how many of a pool's members may turn down in a short time.
+type MaxWithdraw struct {
+	Percent int           // of the enabled, undrained members, rounded down, but at least one; 0: no bound
+	Window  time.Duration // within which they are counted
 }
 
 // CheckType is the protocol a check speaks.

@@ -52,15 +52,29 @@ func (d *decoder) regions(to *[]Region) reader {
 		ok := d.mapping(value, []field{
 			{name: "location", read: into(&location, d.location)},
 			{name: "bias", read: d.whole(&region.Bias, -99, 99)},
+			{name: "check", read: d.refer(kindCheck, &region.Check)},
+			{name: "addresses", read: d.unicasts(&region.Addresses)},
 		})
 		if ok {
 			d.required(value, "location", "write location: [latitude, longitude]")
+			d.regionCheck(value)
 		}
 		if location != nil {
 			region.Location = *location
 		}
 		*to = append(*to, region)
 	})
+}
+
+// regionCheck holds that a region has both or neither of what its check takes.
+func (d *decoder) regionCheck(n *yaml.Node) {
+	check, addresses := child(n, "check"), child(n, "addresses")
+	switch {
+	case check != nil && addresses == nil:
+		d.faultAtKey(check, "no addresses to check", "write addresses: [ADDRESS, ...]; they are probed and never answered")
+	case addresses != nil && check == nil:
+		d.faultAtKey(addresses, "no check for these addresses", "write check: NAME; the region is down while all of them are")
+	}
 }
 
 // location reads [latitude, longitude] in degrees.

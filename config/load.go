@@ -101,6 +101,7 @@ func (d *decoder) document() *Config {
 		{name: "geo", read: d.geo(&cfg.Geo)},
 		{name: "regions", read: d.regions(&cfg.Regions)},
 		{name: "checks", read: d.checks(&cfg.Checks)},
+		{name: "health", read: d.health(&cfg.Health)},
 		{name: "pools", read: d.pools(&cfg.Pools)},
 		{name: "zones", read: d.zones(&cfg.Zones)},
 	}

@@ -36,6 +36,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"checks":              everyType(),
 		"checks.checks":       {"checks: {a: {type: all, checks: [{?: 1}]}}"},
 		"checks.tls":          {"checks: {a: {type: https, tls: {?: 1}}}"},
+		"health":              {"health: {?: 1}"},
 		"checks.flap_damping": {"checks: {a: {type: http, flap_damping: {?: 1}}}"},
 		"pools":               {"pools: {a: {?: 1}}"},
 		"pools.members.match": {"pools: {a: {policy: geolocation, members: [{match: {?: 1}}]}}"},

@@ -32,6 +32,9 @@ func (t *Tree) Apply(turns []health.Turn) []Change {
 		for _, u := range t.users.of(target) {
 			d.refresh(u)
 		}
+		for _, region := range t.watched[target] {
+			d.judge(region)
+		}
 	}
 	d.tellParents(asIs)
 	return t.publishLocked()
@@ -134,11 +137,12 @@ func (d *draft) poolOffers(id ID, f Family, pl plane) offered {
 
 // offer says whether a member is live, by what it has to offer and what is said of it:
 //
-//	override     live by verdicts  failing open
-//	drained      no                no
-//	forced up    yes, if some      yes, if some
-//	forced down  no                as offered
-//	none         as offered        as offered
+//	override     its region  live by verdicts  failing open
+//	drained      -           no                no
+//	forced up    -           yes, if some      yes, if some
+//	forced down  -           no                as offered
+//	none         down        no                as offered
+//	none         not down    as offered        as offered
 func (d *draft) offer(u use, f Family, pl plane, o offered) {
 	live := o.live
 	switch d.kind(d.tree.pools[u.pool].first + u.member) {
@@ -148,6 +152,8 @@ func (d *draft) offer(u use, f Family, pl plane, o offered) {
 		live = o.some
 	case ForcedDown:
 		live = live && pl == open
+	default:
+		live = live && (pl == open || d.regionDown(u) == nil)
 	}
 	d.setMember(u, f, pl, live, o.gives)
 }
@@ -235,7 +241,8 @@ func (t *Tree) start() {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.doubt = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.modes = make([][2]Mode, len(t.pools))
-	words := int(t.downs) + wordsFor(len(t.targets))
+	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
+	words := int(t.regionDowns) + wordsFor(len(t.checked))
 	empty := slices.Repeat([]*page{new(page)}, words/pageWords+1)
 	d := &t.next
 	d.queued, d.dirty = make([]bool, len(t.pools)), make([][]ID, t.heights)

@@ -19,6 +19,7 @@ func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 	for i := range cfg.Pools {
 		c.pool(&cfg.Pools[i])
 	}
+	c.checkRegions()
 	c.rank()
 	c.connect()
 	if err := c.order(); err != nil {

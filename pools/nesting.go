@@ -14,6 +14,7 @@ func (c *compiler) connect() {
 			}
 		}
 	}
+	t.stand()
 	t.users = newIndex(len(t.targets), func(yield func(uint32, use)) {
 		t.eachMember(func(u use, m *member) {
 			for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
@@ -39,6 +40,7 @@ func (c *compiler) connect() {
 	})
 }
 
+// eachMember visits all members, pool after pool.
 func (t *Tree) eachMember(visit func(use, *member)) {
 	for id := range t.pools {
 		p := &t.pools[id]

@@ -35,13 +35,14 @@ func (st *state) poolVerdict(id ID, f Family) string {
 //	yes      > 0     forced down  -          no            forced down, likewise
 //	yes      > 0     forced down  -          yes           not drawn; counted as up, likewise
 //	yes      > 0     forced up    -          -             not drawn, likewise
+//	yes      > 0     none         any        no            its region is down, and why
 //	yes      > 0     none         up         -             not drawn
 //	yes      > 0     none         uncertain  -             not drawn or down, and what it counts as
 //	yes      > 0     none         down       no            down, and which addresses
 //	yes      > 0     none         down       yes           not drawn; counted as up
 func (r *recorder) standing(v *visit, i int, step Step) string {
 	m := &r.tree.cfg.Pools[v.id].Members[i]
-	kind := r.state.kind(v.first + uint32(i))
+	kind, region := r.state.kind(v.first+uint32(i)), r.state.regionDown(use{uint32(v.id), uint32(i)})
 	switch {
 	case !m.Enabled:
 		return "disabled"
@@ -51,6 +52,8 @@ func (r *recorder) standing(v *visit, i int, step Step) string {
 		return "not drawn" + r.remarks(v, i)
 	case kind == Drained || kind == ForcedDown && v.plane == asIs:
 		return kind.String() + r.said(v, i)
+	case region != nil && v.plane == asIs:
+		return region.whyDown()
 	case m.Pool != "" && v.plane == open:
 		return fmt.Sprintf("pool %q has no enabled, undrained member with weight", m.Pool)
 	case m.Pool != "":

@@ -14,6 +14,7 @@ import (
 //
 //	Tree.state ──► state ──► pages ──► words   for each pool its sets, see pool.state
 //	                                   words   from Tree.downs on: a bit a target, whether it is down
+//	                                   words   from Tree.regionDowns on: a bit a region that is checked
 //
 // States share the pages that are equal, so that a turn among a million members
 // copies some kilobytes and the collector finds one pointer for each page.

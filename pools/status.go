@@ -28,10 +28,18 @@ type MemberStatus struct {
 	State     string    // disabled, drained, forced up, forced down; else of endpoints up, unknown, uncertain, down, of pools live, or not live and why
 	Override  *Override // the one that it goes by; nil: none
 	Eligible  [2]bool   // by family
+	InDown    bool      // it stands in a region that is down by its check
 	Addresses []AddressStatus
 }
 
-// AddressStatus is how an endpoint's address stands.
+// RegionStatus is how a region that has a check stands.
+type RegionStatus struct {
+	Region    string
+	Down      bool // and with it all members that stand in it
+	Addresses []AddressStatus
+}
+
+// AddressStatus is how an address of an endpoint or region stands.
 type AddressStatus struct {
 	Addr    netip.Addr
 	Target  int            // index in Targets; -1: no check
@@ -75,6 +83,7 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 	if h := st.hand(p.first + uint32(i)); h != nil {
 		s.Override = &st.overrides[h.order]
 	}
+	s.InDown = st.regionDown(use{uint32(id), uint32(i)}) != nil
 	if m.child == none {
 		s.Addresses = st.addressStatus(m)
 	}
@@ -102,6 +111,21 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 		}
 	}
 	return addresses
+}
+
+// Regions tells how the regions that have a check stand, in the order of the
+// configuration.
+func (t *Tree) Regions() []RegionStatus {
+	st := t.state.Load()
+	regions := make([]RegionStatus, len(t.checked))
+	for i := range t.checked {
+		r, s := &t.checked[i], &regions[i]
+		s.Region, s.Down = r.config.Name, st.isRegionDown(uint32(i))
+		for j, ref := range r.refs {
+			s.Addresses = append(s.Addresses, AddressStatus{r.config.Addresses[j], int(ref.target), st.verdict(ref.target)})
+		}
+	}
+	return regions
 }
 
 // standing is a member's state in words for a family, the first that holds:

@@ -10,16 +10,20 @@ import (
 // Targets is what must be probed, each distinct (check, address) once. Do not change it.
 func (t *Tree) Targets() []health.Target { return t.targets }
 
-// User is a member that has a target's address.
+// User is a member that has a target's address, or, by Region alone, a region
+// that is probed there.
 type User struct{ Pool, Member, Region string }
 
-// Users lists the members that a target, by its index in Targets, matters to.
+// Users lists the members and regions that a target, by its index in Targets, matters to.
 func (t *Tree) Users(target int) []User {
 	var users []User
 	for _, u := range t.users.of(uint32(target)) {
 		p := &t.cfg.Pools[u.pool]
 		m := &p.Members[u.member]
 		users = append(users, User{p.Name, m.Name, m.Region})
+	}
+	for _, region := range t.watched[uint32(target)] {
+		users = append(users, User{Region: t.checked[region].config.Name})
 	}
 	return users
 }

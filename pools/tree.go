@@ -35,10 +35,15 @@ type Tree struct {
 	backed  index[ID]  // by pool: the pools bound to names whose fallback it is
 	bound   []bool     // by pool: a name is bound to it
 
-	downs   uint32 // where in a state the bits of the targets begin
-	heights int    // levels of nesting, at least 1
-	turns   int    // turns that a Scratch keeps
-	deepest int    // words that a Scratch needs for the deepest walk
+	checked []regionCheck       // the regions that have a check
+	checkOf map[string]uint32   // by region: which of checked it is
+	watched map[uint32][]uint32 // by target: the regions, among checked, that it tells of
+
+	downs       uint32 // where in a state the bits of the targets begin
+	regionDowns uint32 // and those of the checked regions
+	heights     int    // levels of nesting, at least 1
+	turns       int    // turns that a Scratch keeps
+	deepest     int    // words that a Scratch needs for the deepest walk
 
 	// Written by Apply, read by anybody.
 	state atomic.Pointer[state]

@@ -16,7 +16,7 @@ import (
 // world reads a configuration from a short form, one thing a line, with the
 // defaults of the real one:
 //
-//	region NAME LAT LON [BIAS]
+//	region NAME LAT LON [BIAS] [ADDRESS...]
 //	net PREFIX REGION
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
 //	  MEMBER [region=R] [weight=N] [pool=POOL] [disabled] [ADDRESS...]
@@ -34,6 +34,9 @@ func world(t testing.TB, text string) *config.Config {
 			r := config.Region{Name: words[1], Location: config.Location{Lat: number(t, words[2]), Lon: number(t, words[3])}}
 			if len(words) > 4 {
 				r.Bias = int(number(t, words[4]))
+			}
+			for _, a := range words[min(5, len(words)):] {
+				r.Check, r.Addresses = "web", append(r.Addresses, netip.MustParseAddr(a))
 			}
 			cfg.Regions = append(cfg.Regions, r)
 		case "net":
