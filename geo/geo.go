@@ -22,6 +22,9 @@
 // position of it the scope that an answer from there has (DESIGN 6). So the table
 // stays right whatever is up or down: nothing here changes when a verdict turns.
 //
+// For the matches of a geolocation pool there is such a table too, of lists of
+// matches in place of rankings (Matches); Matching tells the same slowly.
+//
 // The package knows nothing of pools, members or health.
 package geo
 
@@ -87,6 +90,7 @@ func Open(cfg *config.Config) (*Locator, error) {
 	}
 	var faults []config.Fault
 	l.networks, faults = newNetworks(cfg, a)
+	faults = append(faults, a.checkGroups(cfg)...)
 	if err := l.openDatabase(cfg.Geo.Database); err != nil {
 		faults = append(faults, l.databaseFault(err))
 	}
@@ -216,7 +220,7 @@ func (l *Locator) Table(regions []config.Region) (*Table, error) {
 	if len(regions) > maxRegions {
 		return nil, fmt.Errorf("%d regions in one pool, at most %d can be ranked", len(regions), maxRegions)
 	}
-	return l.tables.table(regions, func() (*Table, error) {
+	return l.tables.table(signature(regions), func() (*Table, error) {
 		var t *Table
 		err := guarded(func() error {
 			s, err := l.gathered()

@@ -6,27 +6,41 @@ import (
 	"meridian/config"
 )
 
-// places numbers the distinct points at which clients stand.
+// places numbers the distinct points at which clients stand, with what they are part of.
 type places struct {
 	all     []config.Location
-	numbers map[config.Location]uint32
+	who     []who // by place
+	numbers map[place]uint32
 }
+
+// place is a point as part of a country.
+type place struct {
+	at config.Location
+	who
+}
+
+// who is what the clients of a place are matched by.
+type who struct{ continent, country, subdivision string }
+
+func (w who) subdivided() bool { return w.subdivision != "" }
 
 // unplaced is the number of the place of a client that nothing places: the
 // default region's.
 const unplaced = 0
 
 func newPlaces(unplaced config.Location) *places {
-	return &places{all: []config.Location{unplaced}, numbers: map[config.Location]uint32{}}
+	return &places{all: []config.Location{unplaced}, who: []who{{}}, numbers: map[place]uint32{}}
 }
 
 // number is that of a place, new or met before.
-func (p *places) number(at config.Location) uint32 {
+func (p *places) number(l Location) uint32 {
+	at := place{config.Location{Lat: l.Lat, Lon: l.Lon}, who{l.Continent, l.Country, l.Subdivision}}
 	n, ok := p.numbers[at]
 	if !ok {
 		n = uint32(len(p.all))
 		p.numbers[at] = n
-		p.all = append(p.all, at)
+		p.all = append(p.all, at.at)
+		p.who = append(p.who, at.who)
 	}
 	return n
 }
@@ -63,7 +77,7 @@ func (l *Locator) gatherLocked() (*sources, error) {
 		}
 	}
 	for _, e := range l.networks.entries {
-		s.own = append(s.own, s.number(config.Location{Lat: e.Lat, Lon: e.Lon}))
+		s.own = append(s.own, s.number(e))
 	}
 	b, err := l.builtinLocked()
 	if err != nil {
@@ -73,8 +87,8 @@ func (l *Locator) gatherLocked() (*sources, error) {
 	s.home = []uint32{unplaced}
 	for _, code := range b.countries {
 		n := uint32(unplaced)
-		if c, ok := l.atlas.countries[code]; ok {
-			n = s.number(c.centre)
+		if at, ok := l.atlas.country(code); ok {
+			n = s.number(at)
 		}
 		s.home = append(s.home, n)
 	}
@@ -101,7 +115,7 @@ func (l *Locator) readDatabase(s *sources) error {
 		}
 		n := uint32(unplaced)
 		if at, ok := l.atlas.standing(e); ok {
-			n = s.number(config.Location{Lat: at.Lat, Lon: at.Lon})
+			n = s.number(at)
 		}
 		s.data = append(s.data, n)
 		return true

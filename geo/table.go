@@ -97,7 +97,7 @@ func compileTable(s *sources, regions []config.Region, fixed bool) (*Table, erro
 	return t, nil
 }
 
-// tables are the tables of a Locator, one for each different set of regions.
+// tables are the tables of a Locator, one for each different set of regions or matches.
 // Its methods may be called from any goroutine.
 type tables struct {
 	mu   sync.Mutex
@@ -111,9 +111,8 @@ type pending struct {
 	err   error
 }
 
-// table is the one for the regions, which make makes if nobody has before.
-func (t *tables) table(regions []config.Region, make func() (*Table, error)) (*Table, error) {
-	k := signature(regions)
+// table is the one with signature k, which make makes if nobody has before.
+func (t *tables) table(k string, make func() (*Table, error)) (*Table, error) {
 	t.mu.Lock()
 	if t.made == nil {
 		t.made = map[string]*pending{}

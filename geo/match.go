@@ -1,0 +1,166 @@
+package geo
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"meridian/config"
+)
+
+// Matched is a match that a client has, and by what.
+type Matched struct {
+	Index int    // of the match
+	By    string // "network 10.0.0.0/8", "ASN 64500", "subdivision US-CA", "country DE", "group dach", "continent EU", "default"
+}
+
+// Matching lists the matches that addr has, most specific first (DESIGN 5), each
+// once. Slowly: for explaining. Serving uses Matches.
+//
+//	known of the client      matches, in this order
+//	its address              the networks that hold it, longest prefix first
+//	its ASN                  the one with that ASN
+//	its subdivision          the one with that subdivision
+//	its country              the one with that country
+//	                         the groups with that country, smallest first
+//	its continent            the one with that continent
+//	nothing more             the default
+func (l *Locator) Matching(addr netip.Addr, matches []config.Match) []Matched {
+	m := newMatcher(l.cfg, matches)
+	at := l.Locate(addr)
+	var found []Matched
+	for _, level := range [][]Matched{m.byNetwork(addr), m.byASN(at.ASN), m.byLocation(at), m.byDefault()} {
+		for _, one := range level {
+			if !slices.ContainsFunc(found, func(f Matched) bool { return f.Index == one.Index }) {
+				found = append(found, one)
+			}
+		}
+	}
+	return found
+}
+
+// matcher finds matches by their terms. Each term is in one match only.
+type matcher struct {
+	networks  []netip.Prefix // longest first
+	network   map[netip.Prefix]int
+	asn       map[uint32]int
+	place     map[string]int // by subdivision, country or continent, which never look alike
+	groups    []matchGroup   // smallest first
+	without   int            // the default match; -1: none
+	countries []placeTerm
+}
+
+// matchGroup is a country group in a match.
+type matchGroup struct {
+	config.CountryGroup
+	match int
+}
+
+// placeTerm is a term that names a country, and which match has it.
+type placeTerm struct {
+	code, text string
+	match      int
+}
+
+func newMatcher(cfg *config.Config, matches []config.Match) *matcher {
+	m := &matcher{network: map[netip.Prefix]int{}, asn: map[uint32]int{}, place: map[string]int{}, without: -1}
+	for i := range matches {
+		m.add(cfg, i, &matches[i])
+	}
+	slices.SortStableFunc(m.networks, func(a, b netip.Prefix) int { return cmp.Compare(b.Bits(), a.Bits()) })
+	slices.SortStableFunc(m.groups, func(a, b matchGroup) int { return cmp.Compare(len(a.Countries), len(b.Countries)) })
+	return m
+}
+
+// add takes in the i-th match.
+func (m *matcher) add(cfg *config.Config, i int, match *config.Match) {
+	for _, p := range match.Networks {
+		p = unmapPrefix(p)
+		m.networks = append(m.networks, p)
+		m.network[p] = i
+	}
+	for _, asn := range match.ASNs {
+		m.asn[asn] = i
+	}
+	for _, code := range match.Subdivisions {
+		country, _, _ := strings.Cut(code, "-")
+		m.countries = append(m.countries, placeTerm{country, "subdivision " + code, i})
+		m.place[code] = i
+	}
+	for _, code := range match.Countries {
+		m.countries = append(m.countries, placeTerm{code, "country " + code, i})
+		m.place[code] = i
+	}
+	for _, code := range match.Continents {
+		m.place[continentKey(code)] = i
+	}
+	for _, g := range cfg.Geo.Groups {
+		if slices.Contains(match.Groups, g.Name) {
+			m.groups = append(m.groups, matchGroup{g, i})
+		}
+	}
+	if match.Default {
+		m.without = i
+	}
+}
+
+// checkGroups faults the countries of geo.groups that there are not.
+func (a atlas) checkGroups(cfg *config.Config) []config.Fault {
+	var faults []config.Fault
+	for _, g := range cfg.Geo.Groups {
+		for _, code := range g.Countries {
+			if _, ok := a.countries[code]; !ok {
+				faults = append(faults, cfg.Fault(g.Pos, "geo.groups."+g.Name, fmt.Sprintf("unknown country %q", code), "write an ISO 3166 code that is in use"))
+			}
+		}
+	}
+	return faults
+}
+
+// continentKey tells a continent's code from a country's: NA is Namibia too.
+func continentKey(code string) string { return "continent " + code }
+
+func (m *matcher) byNetwork(addr netip.Addr) []Matched {
+	var found []Matched
+	addr = addr.Unmap().WithZone("")
+	for _, p := range m.networks {
+		if p.Contains(addr) {
+			found = append(found, Matched{m.network[p], "network " + p.String()})
+		}
+	}
+	return found
+}
+
+func (m *matcher) byASN(asn uint32) []Matched {
+	if i, ok := m.asn[asn]; ok {
+		return []Matched{{i, fmt.Sprint("ASN ", asn)}}
+	}
+	return nil
+}
+
+func (m *matcher) byLocation(at Location) []Matched {
+	var found []Matched
+	one := func(what, code, key string) {
+		if i, ok := m.place[key]; ok && code != "" {
+			found = append(found, Matched{i, what + " " + code})
+		}
+	}
+	one("subdivision", at.Subdivision, at.Subdivision)
+	one("country", at.Country, at.Country)
+	for _, g := range m.groups {
+		if slices.Contains(g.Countries, at.Country) {
+			found = append(found, Matched{g.match, "group " + g.Name})
+		}
+	}
+	one("continent", at.Continent, continentKey(at.Continent))
+	return found
+}
+
+func (m *matcher) byDefault() []Matched {
+	if m.without < 0 {
+		return nil
+	}
+	return []Matched{{m.without, "default"}}
+}

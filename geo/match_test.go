@@ -1,0 +1,256 @@
+package geo
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/maxmind/mmdbwriter/mmdbtype"
+
+	"meridian/config"
+)
+
+// matchWorld is a world with an ASN file and matches, whose terms are never in two of them.
+type matchWorld struct {
+	world
+	systems []row
+	matches []config.Match
+	groups  []config.CountryGroup
+}
+
+func newMatchWorld(r *rand.Rand) matchWorld {
+	w := matchWorld{world: newWorld(r)}
+	for i := range 1 + r.IntN(6) {
+		w.database = append(w.database, row{somePrefix(r).String(), cityRecord("US", []string{"CA", "NY"}[i%2], "", float64(i)+0.5, 1)})
+	}
+	for range r.IntN(12) {
+		w.systems = append(w.systems, row{somePrefix(r).String(), mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64500 + r.IntN(4))}})
+	}
+	w.groups = []config.CountryGroup{{Name: "south", Countries: []string{"AU", "BR", "ZA"}}, {Name: "far", Countries: []string{"AU", "ZA"}}}
+	w.matches = make([]config.Match, 1+r.IntN(6))
+	some := func() *config.Match { return &w.matches[r.IntN(len(w.matches))] }
+	used := map[netip.Prefix]bool{}
+	for range r.IntN(12) {
+		if p := somePrefix(r); !used[p] {
+			used[p] = true
+			m := some()
+			m.Networks = append(m.Networks, p)
+		}
+	}
+	for _, asn := range []uint32{64500, 64501, 64502} {
+		if len(w.systems) > 0 && r.IntN(2) == 0 {
+			m := some()
+			m.ASNs = append(m.ASNs, asn)
+		}
+	}
+	for list, codes := range map[*config.Match][]string{some(): {"DE", "US"}, some(): {"JP"}} {
+		list.Countries = append(list.Countries, codes...)
+	}
+	w.database = append(w.database, row{"192.0.3.0/24", cityRecord("US", "CA", "", 1, 1)}) // or matching CA would be a fault
+	if r.IntN(2) == 0 {
+		m := some()
+		m.Subdivisions = append(m.Subdivisions, "US-CA")
+	}
+	for _, g := range []string{"south", "far"} {
+		m := some()
+		m.Groups = append(m.Groups, g)
+	}
+	m := some()
+	m.Continents = append(m.Continents, "EU", "NA")
+	if r.IntN(2) == 0 {
+		w.matches = append(w.matches, config.Match{Default: true})
+	}
+	return w
+}
+
+func (w matchWorld) open(t *testing.T) *Locator {
+	l := w.world.open(t)
+	l.cfg.Geo.Groups = w.groups
+	if len(w.systems) > 0 {
+		db, err := newDatabase(writer{kind: "Test-ASN"}.bytes(t, w.systems...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.asn = &asnFile{db}
+	}
+	return l
+}
+
+func (w matchWorld) corners() []netip.Addr {
+	all := w.world.corners()
+	add := func(p netip.Prefix) {
+		for _, a := range []netip.Addr{p.Addr(), lastOf(p), p.Addr().Prev(), lastOf(p).Next()} {
+			if a.IsValid() {
+				all = append(all, a)
+			}
+		}
+	}
+	for _, m := range w.matches {
+		for _, p := range m.Networks {
+			add(p)
+		}
+	}
+	for _, s := range w.systems {
+		add(netip.MustParsePrefix(s.prefix))
+	}
+	return all
+}
+
+// slowMatches is what a table should list of addr, in a table with lists of n.
+func slowMatches(l *Locator, matches []config.Match, addr netip.Addr, n int) decision {
+	_, private := l.PrivateECS(addr)
+	d := decision{private: private || addr.Is4In6()}
+	for _, m := range l.Matching(addr, matches) {
+		d.ranking = append(d.ranking, uint16(m.Index))
+	}
+	for len(d.ranking) < n {
+		d.ranking = append(d.ranking, NoMatch)
+	}
+	return d
+}
+
+func TestMatchesAgreeWithMatching(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 20 {
+		w := newMatchWorld(r)
+		l := w.open(t)
+		table, err := l.Matches(w.matches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		corners := w.corners()
+		n := len(table.Ranking(table.Lookup(corners[0])))
+		slow := map[netip.Addr]decision{}
+		for _, a := range corners {
+			slow[a] = slowMatches(l, w.matches, a, n)
+		}
+		for _, a := range corners {
+			leaf, want := table.Lookup(a), slow[a].ranking
+			if a.Is4In6() {
+				want = slowMatches(l, w.matches, a.Unmap(), n).ranking
+			}
+			got := table.Ranking(leaf)
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s matches %v, want %v (%v)", a, got, want, l.Matching(a, w.matches))
+			}
+			if got[n-1] != NoMatch {
+				t.Fatalf("%s: the list %v does not end", a, got)
+			}
+			if a.Is4In6() {
+				continue
+			}
+			for k := range n {
+				if got, want := int(table.Scope(leaf, k)), slowMatchScope(l, w.matches, slow, a, k, n); got != want {
+					t.Fatalf("scope %d of %s is %d, want %d", k, a, got, want)
+				}
+			}
+		}
+	}
+}
+
+// slowMatchScope tries every prefix around a, the shortest first, on every corner in it.
+func slowMatchScope(l *Locator, matches []config.Match, slow map[netip.Addr]decision, a netip.Addr, k, n int) int {
+	for bits := range a.BitLen() {
+		p, _ := a.Prefix(bits)
+		alike := slowMatches(l, matches, p.Addr(), n).shares(slow[a], k+1)
+		for b, d := range slow {
+			if alike = alike && (!p.Contains(b) || d.shares(slow[a], k+1)); !alike {
+				break
+			}
+		}
+		if alike {
+			return bits
+		}
+	}
+	return a.BitLen()
+}
+
+func TestTheMostSpecificMatchComesFirst(t *testing.T) {
+	l := openWith(t, config.Geo{
+		Networks: []config.Network{
+			{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Subdivision: "US-CA"},
+			{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Country: "AT"},
+			{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Continent: "EU"},
+			{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Region: "us-east"},
+		},
+		Groups: []config.CountryGroup{{Name: "europe", Countries: []string{"DE", "AT", "FR"}}, {Name: "dach", Countries: []string{"DE", "AT"}}},
+	}, cities(2))
+	matches := []config.Match{
+		0: {Default: true},
+		1: {Continents: []string{"EU", "NA"}},
+		2: {Groups: []string{"europe"}},
+		3: {Groups: []string{"dach"}},
+		4: {Countries: []string{"AT", "US"}},
+		5: {Subdivisions: []string{"US-CA"}},
+		6: {Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/28"), netip.MustParsePrefix("10.0.0.0/8")}},
+		7: {Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/25")}, Continents: []string{"AS"}},
+	}
+	for addr, want := range map[string]string{
+		"198.51.100.1":       "[{6 network 198.51.100.0/28} {7 network 198.51.100.0/25} {5 subdivision US-CA} {4 country US} {1 continent NA} {0 default}]",
+		"198.51.100.200":     "[{5 subdivision US-CA} {4 country US} {1 continent NA} {0 default}]",
+		"203.0.113.1":        "[{4 country AT} {3 group dach} {2 group europe} {1 continent EU} {0 default}]",
+		"::ffff:203.0.113.1": "[{4 country AT} {3 group dach} {2 group europe} {1 continent EU} {0 default}]",
+		"192.0.2.1":          "[{1 continent EU} {0 default}]",
+		"10.1.1.1":           "[{6 network 10.0.0.0/8} {0 default}]", // a region is in no country
+		"::1":                "[{0 default}]",
+	} {
+		if got := fmt.Sprint(l.Matching(addrOf(addr), matches)); got != want {
+			t.Errorf("%s: %s, want %s", addr, got, want)
+		}
+	}
+}
+
+func TestMatchesNameWhatNoSourceKnows(t *testing.T) {
+	l := openWith(t, config.Geo{}, cities(1))
+	_, err := l.Matches([]config.Match{{Countries: []string{"DE", "QQ"}}, {Subdivisions: []string{"US-CA", "ZZ-1"}}, {ASNs: []uint32{64500}}})
+	faults, _ := errors.AsType[MatchFaults](err)
+	var got []string
+	for _, f := range faults {
+		got = append(got, fmt.Sprint(f.Match, ": ", f.What))
+	}
+	want := []string{
+		"0: country QQ: unknown country \"QQ\"",
+		"1: subdivision US-CA: no source knows subdivisions",
+		"1: subdivision ZZ-1: unknown country \"ZZ\"",
+		"2: asn without geo.asn",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A table whose matches name no place is split by private space and networks alone.
+func TestMatchesWithoutPlacesReadNoDatabase(t *testing.T) {
+	l := openWith(t, config.Geo{}, cities(1))
+	table, err := l.Matches([]config.Match{{Default: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.sources != nil {
+		t.Error("the sources were read")
+	}
+	for addr, want := range map[string]uint8{"8.8.8.8": 7, "172.20.0.1": 12, "2001:db8::1": 3} {
+		if got := table.Scope(table.Lookup(addrOf(addr)), 0); got != want {
+			t.Errorf("%s: scope %d, want %d", addr, got, want)
+		}
+	}
+}
+
+func TestTooManyMatches(t *testing.T) {
+	l := openWith(t, config.Geo{}, nil)
+	if _, err := l.Matches(make([]config.Match, 65536)); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestGroupsHaveCountriesThatThereAre(t *testing.T) {
+	_, err := Open(&config.Config{File: "f", Geo: config.Geo{Groups: []config.CountryGroup{{Name: "x", Countries: []string{"DE", "QQ"}, Pos: config.Pos{Line: 3, Column: 5}}}}})
+	if want := `f:3:5: geo.groups.x: unknown country "QQ"; write an ISO 3166 code that is in use`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
