@@ -18,17 +18,18 @@ import (
 // this folder and of deploy, programs of bench) may look at all of it, and are
 // imported by nobody.
 var below = map[string][]string{
-	"config": {},
-	"geo":    {"config"},
-	"health": {"config"},
-	"pools":  {"config", "geo", "health"},
-	"zones":  {"config", "geo", "health", "pools"},
-	"server": {"config", "geo", "health", "pools", "zones"},
-	"cmd":    {"config", "geo", "health", "pools", "zones", "server"},
+	"config":   {},
+	"geo":      {"config"},
+	"health":   {"config"},
+	"resolver": {"config"},
+	"pools":    {"config", "geo", "health"},
+	"zones":    {"config", "geo", "health", "pools"},
+	"server":   {"config", "geo", "health", "resolver", "pools", "zones"},
+	"cmd":      {"config", "geo", "health", "resolver", "pools", "zones", "server"},
 
-	".":      {"config", "geo", "health", "pools", "zones", "server"},
-	"bench":  {"config", "geo", "health", "pools", "zones", "server"},
-	"deploy": {"config", "geo", "health", "pools", "zones", "server"},
+	".":      {"config", "geo", "health", "resolver", "pools", "zones", "server"},
+	"bench":  {"config", "geo", "health", "resolver", "pools", "zones", "server"},
+	"deploy": {"config", "geo", "health", "resolver", "pools", "zones", "server"},
 }
 
 // noNoun are folder names that say a kind of code instead of a thing the operator knows.

@@ -49,6 +49,8 @@ type Server struct {
 	UDPSize int              // largest UDP answer in bytes, 512 to 4096
 	ECS     bool             // use EDNS Client Subnet (RFC 7871) when a query carries it
 	TCP     TCP
+
+	Resolvers []netip.AddrPort // asked for the addresses of members' targets, in this order; empty: those of the system
 }
 
 // TCP bounds the connections that clients hold (RFC 7766).
@@ -254,11 +256,12 @@ type MinUp struct {
 	Percent bool // N is a percentage of the enabled, undrained members, rounded up
 }
 
-// Member is an endpoint (Addresses) or another pool (Pool).
+// Member is an endpoint (Addresses, or those that Target leads to) or another pool (Pool).
 type Member struct {
 	Name      string
 	Region    string // empty: none
 	Addresses []netip.Addr
+	Target    Name // a name whose addresses are resolved and tracked; empty: none
 	Pool      string
 	Weight    int    // 0..1000000; 0: never
 	Check     string // after inheritance from the pool; empty: none

@@ -68,12 +68,13 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "name", read: into(&m.Name, d.handle)},
 		{name: "region", read: d.refer(kindRegion, &m.Region)},
 		{name: "addresses", read: d.unicasts(&m.Addresses)},
+		{name: "target", read: into(&m.Target, d.hostName)},
 		{name: "pool", read: d.refer(kindPool, &m.Pool)},
 		{name: "weight", read: d.whole(&m.Weight, 0, maxWeight)},
 		{name: "check", read: d.memberCheck(&m.Check)},
 		{name: "enabled", read: d.flag(&m.Enabled)},
 		{name: "match", read: r.match},
-	}, later("target", "cname")...)
+	}, later("cname")...)
 	return r
 }
 
@@ -194,8 +195,8 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 		return false
 	}
 	r.required(n, "name", "overrides, logs and metrics tell members by name")
-	if child(n, "target") == nil && child(n, "cname") == nil { // these have a fault already
-		r.exactlyOne(n, "addresses", "pool")
+	if child(n, "cname") == nil { // it has a fault already
+		r.exactlyOne(n, "addresses", "target", "pool")
 	}
 	if p.Policy == Proximity && child(n, "region") == nil {
 		r.faultAtKey(n, "no region", "proximity needs a region on every member")

@@ -23,6 +23,7 @@ func (d *decoder) server(s *Server) reader {
 			{name: "udp_size", read: d.whole(&s.UDPSize, 512, 4096)},
 			{name: "ecs", read: d.flag(&s.ECS)},
 			{name: "tcp", read: d.tcp(&s.TCP)},
+			{name: "resolvers", read: d.resolvers(&s.Resolvers)},
 		})
 	}
 }
@@ -87,11 +88,11 @@ func (d *decoder) addrPort(n *yaml.Node, hint func(string) string) (netip.AddrPo
 	case err != nil:
 		d.fault(n, quote(s)+" is not an address and port", hint(s))
 	case a.Addr().Zone() != "":
-		d.fault(n, quote(s)+" has a zone", "listen on an address that is not link-local")
+		d.fault(n, quote(s)+" has a zone", "write an address that is not link-local")
 	case a.Addr().Is4In6():
 		d.fault(n, quote(s)+" is an IPv4 address in IPv6 form", "write "+netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String())
 	case a.Addr().IsMulticast():
-		d.fault(n, quote(s)+" is a multicast address", "listen on an address of this host")
+		d.fault(n, quote(s)+" is a multicast address", "write one address of one host")
 	default:
 		return a, true
 	}

@@ -15,13 +15,14 @@ func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
 	if check == nil && m.Check != "" {
 		c.fault(from, m.Pos, fmt.Sprintf(".members[%d].check", i), fmt.Sprintf("unknown check %q", m.Check), "a check of this file")
 	}
-	for _, a := range m.Addresses {
+	addresses := c.addressesOf(m)
+	for _, a := range addresses {
 		if a.Unmap().Is4() {
 			c.tree.refs = append(c.tree.refs, c.ref(a.Unmap(), check))
 			to.n4++
 		}
 	}
-	for _, a := range m.Addresses {
+	for _, a := range addresses {
 		if !a.Unmap().Is4() {
 			c.tree.refs = append(c.tree.refs, c.ref(a.WithZone(""), check))
 			to.n6++

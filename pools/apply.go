@@ -89,25 +89,27 @@ func mark(word *atomic.Uint64, bit uint64, on bool) {
 // refresh looks at a member again: at an endpoint's addresses, at a nested pool.
 func (d *draft) refresh(u use) {
 	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
+	resolved := m.addresses() > 0
 	for _, f := range []Family{IPv4, IPv6} {
 		if m.child != none {
 			d.offer(u, f, asIs, d.poolOffers(ID(m.child), f, asIs))
 			continue
 		}
 		up := slices.ContainsFunc(d.tree.asked(m, f), d.isUp)
-		d.offer(u, f, asIs, offered{live: up, some: true, gives: len(d.tree.addrs(m, f)) > 0})
+		d.offer(u, f, asIs, offered{live: up, some: resolved, gives: len(d.tree.addrs(m, f)) > 0})
 	}
 }
 
 // reopen looks at what failing open may make of a member.
 func (d *draft) reopen(u use) {
 	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
+	resolved := m.addresses() > 0
 	for _, f := range []Family{IPv4, IPv6} {
 		if m.child != none {
 			d.offer(u, f, open, d.poolOffers(ID(m.child), f, open))
 			continue
 		}
-		d.offer(u, f, open, offered{live: true, some: true, gives: len(d.tree.addrs(m, f)) > 0})
+		d.offer(u, f, open, offered{live: resolved, some: resolved, gives: len(d.tree.addrs(m, f)) > 0})
 	}
 }
 
@@ -251,9 +253,10 @@ func (t *Tree) start() {
 		if m.child != none {
 			return
 		}
+		resolved := m.addresses() > 0
 		for _, f := range []Family{IPv4, IPv6} {
 			for _, pl := range []plane{asIs, open} {
-				d.setMember(u, f, pl, true, len(t.addrs(m, f)) > 0)
+				d.setMember(u, f, pl, resolved, len(t.addrs(m, f)) > 0)
 			}
 		}
 	})

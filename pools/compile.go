@@ -11,16 +11,28 @@ import (
 )
 
 // Compile compiles cfg's pools; every target counts as up until Apply says
-// otherwise. where ranks the regions of proximity pools; it may be nil where
+// otherwise. Members that name a target have no address until Resolve tells
+// them. where ranks the regions of proximity pools; it may be nil where
 // there is no such pool. The error, if any, is a *multierror.Error of
 // config.Faults.
 func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
+	return compileWith(cfg, where, nil, nil)
+}
+
+// compileWith is Compile with the addresses of targets. like, unless nil, is a
+// tree of the same configuration and Locator, from which the geo tables are taken.
+func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map[config.Name]Resolved) (*Tree, error) {
 	c := newCompiler(cfg, where)
+	c.tree.resolved = targets
 	for i := range cfg.Pools {
 		c.pool(&cfg.Pools[i])
 	}
 	c.checkRegions()
-	c.rank()
+	if like == nil {
+		c.rank()
+	} else {
+		c.tree.tables = like.tables // which follow from the configuration alone
+	}
 	c.connect()
 	if err := c.order(); err != nil {
 		c.fail(*err)
@@ -196,7 +208,7 @@ func (c *compiler) member(from *config.Pool, i int) {
 	switch {
 	case m.Pool != "":
 		compiled.child = c.reference(from, m.Pos, key("pool"), m.Pool)
-	case len(m.Addresses) == 0 || len(m.Addresses) > math.MaxUint16:
+	case m.Target == "" && len(m.Addresses) == 0 || len(m.Addresses) > math.MaxUint16:
 		c.fault(from, m.Pos, key("addresses"), fmt.Sprintf("%d addresses", len(m.Addresses)), "1 to 65535")
 	default:
 		c.endpoint(from, i, &compiled)

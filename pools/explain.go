@@ -13,12 +13,14 @@ type Step struct {
 	Policy     string   `json:"policy"`
 	Member     string   `json:"member"`
 	Region     string   `json:"region,omitempty"`
-	Verdict    string   `json:"verdict"` // of endpoints: unknown up down uncertain; of pools: live, or not live and why; of both: disabled, drained, forced up, forced down
+	Verdict    string   `json:"verdict"` // of endpoints: unknown up down uncertain unresolved; of pools: live, or not live and why; of both: disabled, drained, forced up, forced down
 	Eligible   bool     `json:"eligible"`
 	Chosen     bool     `json:"chosen"`
 	Reason     string   `json:"reason"`
 	DistanceKm *float64 `json:"distance_km,omitempty"` // under proximity: from the client to the region, without bias
 	Weight     *int     `json:"weight,omitempty"`
+
+	Target *StepTarget `json:"target,omitempty"` // of members that are a name
 }
 
 // Explain is Decide, recorded: a step for each member of each pool that it
@@ -62,6 +64,7 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 			Verdict:  r.verdict(v, i),
 			Eligible: v.eligible.has(i),
 			Weight:   &weight,
+			Target:   r.target(m),
 		}
 		step.Reason = r.standing(v, i, step)
 		if step.Eligible && !live {

@@ -36,6 +36,7 @@ func (st *state) poolVerdict(id ID, f Family) string {
 //	yes      > 0     forced down  -          yes           not drawn; counted as up, likewise
 //	yes      > 0     forced up    -          -             not drawn, likewise
 //	yes      > 0     none         any        no            its region is down, and why
+//	yes      > 0     -            unresolved -             unresolved: there is no address to answer
 //	yes      > 0     none         up         -             not drawn
 //	yes      > 0     none         uncertain  -             not drawn or down, and what it counts as
 //	yes      > 0     none         down       no            down, and which addresses
@@ -54,6 +55,8 @@ func (r *recorder) standing(v *visit, i int, step Step) string {
 		return kind.String() + r.said(v, i)
 	case region != nil && v.plane == asIs:
 		return region.whyDown()
+	case step.Target != nil && len(step.Target.Addresses) == 0:
+		return fmt.Sprintf("unresolved: target %q has no address yet", m.Target)
 	case m.Pool != "" && v.plane == open:
 		return fmt.Sprintf("pool %q has no enabled, undrained member with weight", m.Pool)
 	case m.Pool != "":

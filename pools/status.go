@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/netip"
 
+	"meridian/config"
 	"meridian/health"
 )
 
@@ -21,11 +22,12 @@ type PoolStatus struct {
 // MemberStatus is how a member stands.
 type MemberStatus struct {
 	Member    string
-	Region    string // empty: none
-	Nested    string // the pool that it is; empty: an endpoint
+	Region    string      // empty: none
+	Nested    string      // the pool that it is; empty: an endpoint
+	Target    config.Name // the name whose addresses it has; empty: none
 	Enabled   bool
 	Weight    int
-	State     string    // disabled, drained, forced up, forced down; else of endpoints up, unknown, uncertain, down, of pools live, or not live and why
+	State     string    // disabled, drained, forced up, forced down; else of endpoints up, unknown, uncertain, down, unresolved, of pools live, or not live and why
 	Override  *Override // the one that it goes by; nil: none
 	Eligible  [2]bool   // by family
 	InDown    bool      // it stands in a region that is down by its check
@@ -77,7 +79,7 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 	p, from := &st.tree.pools[id], &st.tree.cfg.Pools[id].Members[i]
 	m := &st.tree.members[p.first+uint32(i)]
 	s := MemberStatus{
-		Member: from.Name, Region: from.Region, Nested: from.Pool, Enabled: from.Enabled, Weight: from.Weight,
+		Member: from.Name, Region: from.Region, Nested: from.Pool, Target: from.Target, Enabled: from.Enabled, Weight: from.Weight,
 		Eligible: [2]bool{st.isEligible(p, i, IPv4), st.isEligible(p, i, IPv6)},
 	}
 	if h := st.hand(p.first + uint32(i)); h != nil {
@@ -135,6 +137,7 @@ func (t *Tree) Regions() []RegionStatus {
 //	yes      drained      drained
 //	yes      forced up    forced up
 //	yes      forced down  forced down
+//	yes      none         unresolved, of a target without an address
 //	yes      none         a pool's, or the verdict that counts of an endpoint's addresses
 func (st *state) standing(id ID, i int, f Family) string {
 	p := &st.tree.pools[id]
@@ -147,6 +150,8 @@ func (st *state) standing(id ID, i int, f Family) string {
 		return kind.String()
 	case m.child != none:
 		return st.poolVerdict(ID(m.child), f)
+	case m.addresses() == 0:
+		return "unresolved"
 	}
 	return st.endpointVerdict(m, f).String()
 }

@@ -40,6 +40,9 @@ func (t *Tree) Turns(pool, member string, to health.Verdict) ([]health.Turn, err
 	if m.child != none {
 		return nil, fmt.Errorf("member %q of pool %q is pool %q: its verdict follows its members; turn those", member, pool, t.cfg.Pools[m.child].Name)
 	}
+	if m.addresses() == 0 {
+		return nil, fmt.Errorf("member %q of pool %q has no address: its target %q is not resolved", member, pool, t.cfg.Pools[id].Members[i].Target)
+	}
 	now := t.state.Load()
 	var turns []health.Turn
 	for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {

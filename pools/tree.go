@@ -17,9 +17,10 @@ const none = ^uint32(0)
 // follows the verdicts given to Apply. Decide and Explain may run on any
 // number of goroutines beside one another and beside Apply.
 type Tree struct {
-	cfg    *config.Config // names and texts, for what is told to people
-	where  *geo.Locator   // for Explain
-	tables []*geo.Table   // each that a proximity pool asks, once
+	cfg      *config.Config           // names and texts, for what is told to people
+	where    *geo.Locator             // for Explain
+	resolved map[config.Name]Resolved // what the targets of members led to
+	tables   []*geo.Table             // each that a proximity pool asks, once
 
 	pools   []pool   // by ID
 	members []member // pool after pool, in the order written

@@ -19,7 +19,7 @@ import (
 //	region NAME LAT LON [BIAS] [ADDRESS...]
 //	net PREFIX REGION
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
-//	  MEMBER [region=R] [weight=N] [pool=POOL] [disabled] [ADDRESS...]
+//	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [disabled] [ADDRESS...]
 //	bind POOL
 func world(t testing.TB, text string) *config.Config {
 	t.Helper()
@@ -89,6 +89,8 @@ func worldMember(t testing.TB, name, check string, options []string) config.Memb
 			m.Weight = int(number(t, value))
 		case "pool":
 			m.Pool = value
+		case "target":
+			m.Target = config.Name(value)
 		case "disabled":
 			m.Enabled = false
 		default:

@@ -32,6 +32,7 @@ func (c *compiler) check() {
 			c.checkApex(ZoneID(i))
 		}
 	}
+	c.checkTargets()
 }
 
 // setOf is where a type's set of a node was written, and false when there is none.

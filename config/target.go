@@ -1,0 +1,61 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxResolvers bounds how long a name may take that no resolver answers for.
+const maxResolvers = 8
+
+// resolvers reads the servers that are asked for the addresses of targets.
+func (d *decoder) resolvers(to *[]netip.AddrPort) reader {
+	return func(n *yaml.Node) {
+		ok := d.list(n, func(item *yaml.Node) {
+			a, ok := d.addrPort(item, resolverHint)
+			switch {
+			case !ok:
+			case a.Port() == 0 || a.Addr().IsUnspecified():
+				d.fault(item, quote(item.Value)+" cannot be asked", "write the address and port of a resolver, such as 127.0.0.1:53")
+			case slices.Contains(*to, a):
+				d.fault(item, quote(item.Value)+" is listed twice", "leave one out")
+			default:
+				*to = append(*to, a)
+			}
+		})
+		switch {
+		case ok && len(n.Content) == 0:
+			d.faultAtKey(n, "an empty list", "write at least one resolver, or leave the key out")
+		case ok && len(n.Content) > maxResolvers:
+			d.faultAtKey(n, fmt.Sprintf("%d resolvers", len(n.Content)), fmt.Sprintf("at most %d", maxResolvers))
+		}
+	}
+}
+
+func resolverHint(s string) string {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return "write " + netip.AddrPortFrom(a, 53).String()
+	}
+	return "write it like 127.0.0.1:53 or [2001:db8::53]:53"
+}
+
+// hostName reads the name of a host elsewhere: one that resolves to addresses.
+func (d *decoder) hostName(n *yaml.Node) (Name, bool) {
+	name, ok := d.domain(n)
+	switch {
+	case !ok:
+		return "", false
+	case name == "." || strings.Contains(string(name), "*"):
+		d.fault(n, quote(n.Value)+" is not a host name", "write it like lb.example.net")
+		return "", false
+	}
+	if _, err := netip.ParseAddr(n.Value); err == nil {
+		d.fault(n, quote(n.Value)+" is an address", "write it under addresses")
+		return "", false
+	}
+	return name, true
+}

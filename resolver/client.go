@@ -1,0 +1,179 @@
+package resolver
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	tryTimeout  = 1500 * time.Millisecond // for one server and transport
+	rounds      = 2                       // how often all servers are asked before a lookup fails
+	udpSize     = 1232                    // fits any path without fragments (DNS flag day 2020)
+	maxDatagram = 4096                    // read, in octets: more than was asked for
+)
+
+// client asks servers questions, one after the other.
+type client struct {
+	dial    Dial
+	servers []netip.AddrPort
+}
+
+// ask asks the servers in order, all of them twice, until one answers: that
+// there are such records, that the name has none, or that there is no such name.
+// What else they say, or that they say nothing, is in the error.
+func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+	var errs []error
+	for range rounds {
+		errs = errs[:0]
+		for _, server := range c.servers {
+			answer, err := c.askServer(ctx, server, name, qtype)
+			if err == nil {
+				err = useless(answer)
+			}
+			if err == nil {
+				return answer, nil
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", server, err))
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// useless says why another server is to be asked, if so.
+func useless(answer *dns.Msg) error {
+	switch {
+	case answer.Rcode == dns.RcodeNameError:
+		return nil
+	case answer.Rcode != dns.RcodeSuccess:
+		return fmt.Errorf("response code %s", rcodeName(answer.Rcode))
+	case len(answer.Answer) == 0 && !answer.Authoritative && !answer.RecursionAvailable:
+		return errors.New("a referral: the server does not recurse")
+	}
+	return nil
+}
+
+func rcodeName(rcode int) string {
+	if name, known := dns.RcodeToString[rcode]; known {
+		return name
+	}
+	return fmt.Sprint(rcode)
+}
+
+// askServer asks one server, over UDP, and over TCP where the answer is truncated
+// (RFC 7766 5). A server that does not know EDNS is asked without (RFC 6891 7).
+func (c *client) askServer(ctx context.Context, server netip.AddrPort, name string, qtype uint16) (*dns.Msg, error) {
+	question := new(dns.Msg).SetQuestion(name, qtype) // its id is random
+	question.SetEdns0(udpSize, false)
+	answer, err := c.exchange(ctx, "udp", server, question)
+	if err == nil && (answer.Rcode == dns.RcodeFormatError || answer.Rcode == dns.RcodeNotImplemented) {
+		question.Extra = nil
+		answer, err = c.exchange(ctx, "udp", server, question)
+	}
+	if err == nil && answer.Truncated {
+		answer, err = c.exchange(ctx, "tcp", server, question)
+	}
+	return answer, err
+}
+
+// exchange sends the question and awaits its answer for a bounded time.
+func (c *client) exchange(ctx context.Context, network string, server netip.AddrPort, question *dns.Msg) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	conn, err := c.dial(ctx, network, server.String())
+	if err != nil {
+		return nil, err
+	}
+	// Closing ends a read that waits. Each question has a socket, and so a port, of its own.
+	hangUp := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer func() {
+		if hangUp() {
+			_ = conn.Close()
+		}
+	}()
+	packed, err := question.Pack()
+	if err != nil {
+		return nil, fmt.Errorf("packing the question: %w", err)
+	}
+	if network == "tcp" {
+		packed = append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...)
+	}
+	if _, err := conn.Write(packed); err != nil {
+		return nil, err
+	}
+	answer, err := await(conn, network, question)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("no answer over %s within %s", network, tryTimeout)
+	}
+	return answer, err
+}
+
+// await reads messages until one answers the question. What does not may be a
+// late answer or a forger's: over UDP it is passed over, so that the true answer can
+// still come. Over TCP nobody else can have sent it.
+func await(conn net.Conn, network string, question *dns.Msg) (*dns.Msg, error) {
+	if network == "tcp" {
+		message, err := readFramed(conn)
+		if err != nil {
+			return nil, err
+		}
+		if answer := answerTo(question, message); answer != nil && !answer.Truncated {
+			return answer, nil
+		}
+		return nil, errors.New("what came over tcp is not the answer")
+	}
+	datagram := make([]byte, maxDatagram)
+	for {
+		n, err := conn.Read(datagram)
+		if err != nil {
+			return nil, err
+		}
+		if answer := answerTo(question, datagram[:n]); answer != nil {
+			return answer, nil
+		}
+	}
+}
+
+// readFramed reads a message with its length before it (RFC 1035 4.2.2).
+func readFramed(conn net.Conn) ([]byte, error) {
+	var length [2]byte
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return nil, err
+	}
+	message := make([]byte, binary.BigEndian.Uint16(length[:]))
+	_, err := io.ReadFull(conn, message)
+	return message, err
+}
+
+// answerTo is message if it answers the question, else nil: id, question and
+// kind are those asked (RFC 5452 9.1).
+func answerTo(question *dns.Msg, message []byte) *dns.Msg {
+	answer := new(dns.Msg)
+	err := answer.Unpack(message)
+	switch {
+	case err != nil && !answer.Truncated: // a truncated one need not be whole
+		return nil
+	case answer.Id != question.Id, !answer.Response, answer.Opcode != dns.OpcodeQuery:
+		return nil
+	case len(answer.Question) == 0 && answer.Rcode == dns.RcodeFormatError:
+		return answer // so do servers that cannot read EDNS
+	case len(answer.Question) != 1:
+		return nil
+	}
+	got, want := answer.Question[0], question.Question[0]
+	if !strings.EqualFold(got.Name, want.Name) || got.Qtype != want.Qtype || got.Qclass != want.Qclass {
+		return nil
+	}
+	return answer
+}

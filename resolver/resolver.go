@@ -1,0 +1,185 @@
+// Package resolver finds the addresses of names that others serve, and keeps
+// them current.
+//
+// The words: a target is such a name, as a member of a pool has it. A server is
+// a recursive server that is asked. A lookup asks for a target's A and its AAAA
+// records; the answer to each lists addresses and says how long to believe it.
+//
+// A Tracker looks each target up again when its answer runs out, from a
+// goroutine of the target's own, and keeps what it knows of it:
+//
+//	answer ──► addresses ──► a change is told, once for all that changed meanwhile
+//	failure ─► the addresses stay as they were; asked again, ever less often
+//
+// What a load balancer's name leads to is often a part of all its addresses,
+// another part each time. An address therefore stays until several answers in a
+// row were without it: see addresses.go.
+//
+// Not here: what the addresses are for, whether anybody answers at them (health),
+// and DNSSEC: whoever wants validated answers asks a server that validates, over a
+// path that can be trusted.
+package resolver
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"meridian/config"
+)
+
+// maxLookups is how many lookups run at once.
+const maxLookups = 64
+
+// Dial opens a connection, as net.Dialer.DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Options are what a Tracker takes from outside.
+type Options struct {
+	Dial   Dial         // nil: a net.Dialer's
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+// Tracker keeps the addresses of targets current. Its methods are safe for
+// concurrent use.
+type Tracker struct {
+	dial    Dial
+	log     *slog.Logger
+	slots   chan struct{} // one taken for each lookup under way
+	changes chan struct{}
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup // a goroutine for each target
+
+	mu      sync.Mutex // guards targets, and what of them says so
+	targets map[identity]*target
+}
+
+// identity is what makes two targets one: the name, and who is asked for it.
+type identity struct {
+	name    config.Name
+	servers string
+}
+
+// New makes a Tracker. Close ends it.
+func New(o Options) *Tracker {
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	t := &Tracker{
+		dial:    o.Dial,
+		log:     o.Logger,
+		slots:   make(chan struct{}, maxLookups),
+		changes: make(chan struct{}, 1),
+		targets: make(map[identity]*target),
+	}
+	t.ctx, t.stop = context.WithCancel(context.Background())
+	return t
+}
+
+// Close ends all lookups and waits for them.
+func (t *Tracker) Close() {
+	t.stop()
+	t.running.Wait()
+}
+
+// Changes delivers when the addresses of some target have changed since it last
+// delivered: of one that is being followed, or was until lately.
+func (t *Tracker) Changes() <-chan struct{} { return t.changes }
+
+// Following is an interest in some targets.
+type Following struct {
+	tracker *Tracker
+	targets []*target
+}
+
+// Follow tracks targets, which servers are asked for in this order. Targets
+// that are followed already, and the same servers asked, are known at once; the
+// others are looked up at once. One whose servers change begins with the addresses
+// that those before had found.
+func (t *Tracker) Follow(servers []netip.AddrPort, names []config.Name) *Following {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := &Following{tracker: t, targets: make([]*target, len(names))}
+	key := joined(servers)
+	for i, name := range names {
+		id := identity{name, key}
+		g := t.targets[id]
+		if g == nil {
+			g = t.newTarget(id, slices.Clone(servers))
+			t.inheritLocked(g)
+			t.targets[id] = g
+			t.running.Go(g.run)
+		}
+		g.followers++
+		f.targets[i] = g
+	}
+	return f
+}
+
+// inheritLocked gives g the addresses that other servers had found for its name.
+func (t *Tracker) inheritLocked(g *target) {
+	for id, other := range t.targets {
+		if id.name == g.name && other.known.any() {
+			g.known, g.since = other.known, other.since
+			return
+		}
+	}
+}
+
+// Close ends the interest. Closing twice is closing once.
+func (f *Following) Close() {
+	f.tracker.mu.Lock()
+	defer f.tracker.mu.Unlock()
+	for _, g := range f.targets {
+		if g.followers--; g.followers == 0 {
+			g.stop()
+			delete(f.tracker.targets, g.identity)
+		}
+	}
+	f.targets = nil
+}
+
+// FirstRound waits until every target was looked up once, or ctx ends, and
+// reports how many have no address.
+func (f *Following) FirstRound(ctx context.Context) (unresolved int) {
+	for _, g := range f.targets {
+		select {
+		case <-g.looked:
+		case <-ctx.Done():
+		}
+	}
+	found := f.Addresses()
+	return len(f.targets) - len(found)
+}
+
+// Addresses tells the addresses of those targets that have any.
+func (f *Following) Addresses() map[config.Name]Addresses {
+	f.tracker.mu.Lock()
+	defer f.tracker.mu.Unlock()
+	found := make(map[config.Name]Addresses, len(f.targets))
+	for _, g := range f.targets {
+		if g.known.any() {
+			found[g.name] = Addresses{g.known.list(), g.since}
+		}
+	}
+	return found
+}
+
+func joined(servers []netip.AddrPort) string {
+	var b strings.Builder
+	for i, s := range servers {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(s.String())
+	}
+	return b.String()
+}

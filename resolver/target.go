@@ -1,0 +1,212 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// jitter is the part of a wait by which a lookup comes later, at most, so that
+	// targets which began together spread.
+	jitter = 0.1
+	// retryFirst and retryLast bound the wait after a lookup that failed; each
+	// failure in a row doubles it.
+	retryFirst = time.Second
+	retryLast  = time.Minute
+)
+
+// target is a name that is being tracked. Its goroutine, run, owns it but for
+// what Tracker.mu guards.
+type target struct {
+	identity
+	tracker *Tracker
+	client  client
+	ctx     context.Context
+	stop    context.CancelFunc
+	looked  chan struct{} // closed when it was looked up once
+
+	failures int          // lookups in a row that failed
+	left     int          // addresses that found no room, as told
+	useless  []netip.Addr // as told
+
+	// Guarded by Tracker.mu. What known refers to never changes.
+	followers int
+	known     addresses
+	since     time.Time // of the addresses
+}
+
+func (t *Tracker) newTarget(id identity, servers []netip.AddrPort) *target {
+	g := &target{
+		identity: id,
+		tracker:  t,
+		client:   client{dial: t.dial, servers: servers},
+		looked:   make(chan struct{}),
+	}
+	g.ctx, g.stop = context.WithCancel(t.ctx)
+	return g
+}
+
+// run looks the target up again and again until it is stopped.
+func (g *target) run() {
+	first := sync.OnceFunc(func() { close(g.looked) })
+	defer first()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-g.ctx.Done():
+			return
+		}
+		wait := g.refresh()
+		first()
+		timer.Reset(wait + time.Duration(jitter*rand.Float64()*float64(wait)))
+	}
+}
+
+// refresh looks the target up once, as soon as it may, and tells how long to wait
+// for the next time.
+func (g *target) refresh() time.Duration {
+	select {
+	case g.tracker.slots <- struct{}{}:
+		defer func() { <-g.tracker.slots }()
+	case <-g.ctx.Done():
+		return 0
+	}
+	var answers [families]found
+	var errs [families]error
+	var both sync.WaitGroup
+	for f := range families {
+		both.Go(func() { answers[f], errs[f] = g.client.lookup(g.ctx, string(g.name), f) })
+	}
+	both.Wait()
+	if g.ctx.Err() != nil {
+		return 0
+	}
+	if errs == [families]error{} && len(answers[ipv4].addrs)+len(answers[ipv6].addrs) == 0 {
+		errs[ipv4] = errors.New("it has no address")
+		errs[ipv6] = errs[ipv4]
+	}
+	g.take(answers, errs)
+	return g.tellOutcome(answers, errs)
+}
+
+// take notes the answers of the families that have one; a family that failed
+// keeps the addresses it had.
+func (g *target) take(answers [families]found, errs [families]error) {
+	next, left := g.known, 0 // only this goroutine writes it
+	for f := range families {
+		if errs[f] == nil {
+			var n int
+			next[f], n = after(g.known[f], answers[f].addrs)
+			left += n
+		}
+	}
+	g.tellLimits(answers, left)
+	before, now := g.known.list(), next.list()
+	changed := !slices.Equal(before, now)
+
+	g.tracker.mu.Lock()
+	g.known = next
+	if changed {
+		g.since = time.Now()
+	}
+	g.tracker.mu.Unlock()
+	if !changed {
+		return
+	}
+	g.tracker.log.Info("target resolved", "target", string(g.name), "addresses", list(now),
+		"added", list(without(now, before)), "gone", list(without(before, now)))
+	select {
+	case g.tracker.changes <- struct{}{}:
+	default: // it is due to be delivered already
+	}
+}
+
+// tellLimits warns of what an answer has that is not used, when that changes.
+func (g *target) tellLimits(answers [families]found, left int) {
+	useless := slices.Concat(answers[ipv4].useless, answers[ipv6].useless)
+	slices.SortFunc(useless, netip.Addr.Compare)
+	if !slices.Equal(useless, g.useless) && len(useless) > 0 {
+		g.tracker.log.Warn("target leads to addresses that nobody can connect to; they are left out",
+			"target", string(g.name), "addresses", list(useless))
+	}
+	if left > 0 && g.left == 0 {
+		g.tracker.log.Warn("target has too many addresses; the others are left out",
+			"target", string(g.name), "most", maxAddresses, "others", left)
+	}
+	g.useless, g.left = useless, left
+}
+
+// tellOutcome says, once for each time it begins and ends, that the target
+// cannot be resolved, and tells how long to wait:
+//
+//	A       AAAA    failed before  said      wait
+//	answer  answer  no             -         the shorter TTL
+//	answer  answer  yes            it ended  the shorter TTL
+//	failure -       no             it began  the first retry
+//	-       failure no             it began  the first retry
+//	a failure       yes            -         twice the one before
+//
+// A wait after a failure is no longer than the TTL of the family that answered.
+func (g *target) tellOutcome(answers [families]found, errs [families]error) time.Duration {
+	wait := longest
+	for f := range families {
+		if errs[f] == nil {
+			wait = min(wait, answers[f].ttl)
+		}
+	}
+	log := g.tracker.log.With("target", string(g.name))
+	if errs == [families]error{} {
+		if g.failures > 0 {
+			log.Info("target can be resolved again", "failures", g.failures)
+		}
+		g.failures = 0
+		return wait
+	}
+	if g.failures == 0 {
+		log.LogAttrs(g.ctx, slog.LevelError, "target cannot be resolved; the addresses known stay",
+			slog.String("addresses", list(g.known.list())), slog.String("reason", reason(errs)))
+	}
+	g.failures++
+	retry := retryLast
+	if shift := g.failures - 1; shift < 6 {
+		retry = min(retryLast, retryFirst<<shift)
+	}
+	return min(wait, retry)
+}
+
+// reason is why a lookup failed, in one line.
+func reason(errs [families]error) string {
+	var parts []string
+	for f, name := range [families]string{"A", "AAAA"} {
+		if errs[f] != nil {
+			parts = append(parts, name+": "+strings.ReplaceAll(errs[f].Error(), "\n", ", "))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// list is addresses as log lines have them.
+func list(addrs []netip.Addr) string {
+	if len(addrs) == 0 {
+		return "none"
+	}
+	parts := make([]string, len(addrs))
+	for i, a := range addrs {
+		parts[i] = a.String()
+	}
+	return strings.Join(parts, " ")
+}
+
+// without is those of all that are not among others.
+func without(all, others []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool { return slices.Contains(others, a) })
+}
