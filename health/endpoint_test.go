@@ -46,11 +46,20 @@ func (e *endpoint) connections() int {
 // serve listens until the test ends. handle must end when its connection does.
 func serve(t testing.TB, handle func(net.Conn)) *endpoint {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveOn(t, "tcp", "127.0.0.1:0", handle)
+}
+
+// serveOn is serve on an address of a network; a unix socket has no AddrPort.
+func serveOn(t testing.TB, network, address string, handle func(net.Conn)) *endpoint {
+	t.Helper()
+	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &endpoint{AddrPort: l.Addr().(*net.TCPAddr).AddrPort()}
+	e := &endpoint{}
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		e.AddrPort = a.AddrPort()
+	}
 	e.served.Add(1)
 	go func() {
 		defer e.served.Done()

@@ -86,9 +86,10 @@ func (t *trial) grpcRequest(scheme string) *http.Request {
 	body := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))) // 0: not compressed
 	body = append(body, message...)
 	authority := cmp.Or(t.check.Host, t.addr.WithZone("").String())
+	port := cmp.Or(t.check.Port, defaultPort(scheme)) // a socket has none
 	return &http.Request{
 		Method: http.MethodPost,
-		URL:    &url.URL{Scheme: scheme, Host: net.JoinHostPort(authority, strconv.Itoa(t.check.Port)), Path: grpcMethod},
+		URL:    &url.URL{Scheme: scheme, Host: net.JoinHostPort(authority, strconv.Itoa(port)), Path: grpcMethod},
 		Header: http.Header{
 			"Content-Type": {"application/grpc"},
 			"Te":           {"trailers"},

@@ -31,6 +31,12 @@ func grpcCheck(e *endpoint) config.Check {
 // grpcServer is a real one, whose services are set beforehand.
 func grpcServer(t *testing.T, cert *tls.Certificate, services map[string]pb.HealthCheckResponse_ServingStatus) *endpoint {
 	t.Helper()
+	return &endpoint{AddrPort: netip.MustParseAddrPort(grpcServerOn(t, "tcp", "127.0.0.1:0", cert, services))}
+}
+
+// grpcServerOn is grpcServer on an address of a network; it returns where.
+func grpcServerOn(t *testing.T, network, address string, cert *tls.Certificate, services map[string]pb.HealthCheckResponse_ServingStatus) string {
+	t.Helper()
 	var options []grpc.ServerOption
 	if cert != nil {
 		options = append(options, grpc.Creds(grpctls.NewServerTLSFromCert(cert)))
@@ -43,14 +49,14 @@ func grpcServer(t *testing.T, cert *tls.Certificate, services map[string]pb.Heal
 		}
 		pb.RegisterHealthServer(s, h)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); s.Serve(l) }()
 	t.Cleanup(func() { s.Stop(); <-done })
-	return &endpoint{AddrPort: netip.MustParseAddrPort(l.Addr().String())}
+	return l.Addr().String()
 }
 
 func TestGRPCProbesOfARealServer(t *testing.T) {

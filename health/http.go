@@ -2,6 +2,7 @@ package health
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -61,7 +62,7 @@ func (t *trial) firstURL() *url.URL {
 	if strings.Contains(u.Host, ":") {
 		u.Host = "[" + u.Host + "]"
 	}
-	if t.check.Host == "" && t.check.Port != defaultPort(u.Scheme) {
+	if port := defaultPort(u.Scheme); t.check.Host == "" && cmp.Or(t.check.Port, port) != port {
 		u.Host += ":" + strconv.Itoa(t.check.Port)
 	}
 	return &u

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 )
 
@@ -47,7 +48,8 @@ func (t *trial) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request
 			MaxReceiveBufferPerStream:     http2Window,
 		},
 	}
-	client, err := transport.NewClientConn(ctx, scheme, conn.RemoteAddr().String())
+	label := netip.AddrPortFrom(t.addr, uint16(t.check.Port)) // of conn, which is there already
+	client, err := transport.NewClientConn(ctx, scheme, label.String())
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -56,14 +57,27 @@ func (t *trial) run(ctx context.Context, log *slog.Logger) (evidence string, err
 	return t.checker.run(ctx, t)
 }
 
-// connect opens a connection over tcp or udp to a port of the target. hangUp closes it, and so
+// connect opens a connection over tcp or udp to a port of the target, or to the
+// check's socket, and sends the PROXY header if the check says so. hangUp closes it, and so
 // does the end of ctx: whatever is being read or written then fails at once.
 func (t *trial) connect(ctx context.Context, network string, port int) (conn net.Conn, hangUp func(), err error) {
 	t.doing = "connecting"
-	conn, err = t.dial(ctx, network, netip.AddrPortFrom(t.addr, uint16(port)).String())
+	address := netip.AddrPortFrom(t.addr, uint16(port)).String()
+	if t.check.Unix != "" {
+		network, address = "unix", t.check.Unix
+	}
+	conn, err = t.dial(ctx, network, address)
 	if err != nil {
 		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	return conn, func() { stop(); conn.Close() }, nil
+	hangUp = func() { stop(); conn.Close() }
+	if t.check.ProxyProtocol != 0 {
+		t.doing = "sending the PROXY header"
+		if _, err := io.WriteString(conn, proxyHeader(t.check.ProxyProtocol, conn)); err != nil {
+			hangUp()
+			return nil, nil, err
+		}
+	}
+	return conn, hangUp, nil
 }
