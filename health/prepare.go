@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/textproto"
 	"net/url"
+	"reflect"
 	"slices"
 
 	"github.com/hashicorp/go-multierror"
@@ -148,10 +149,11 @@ func (c *checker) prepareHTTP() []flaw {
 	return nil
 }
 
-// define digests c. Formatting the whole struct makes a field that is added
-// one day count without anybody's remembering; what is behind a pointer, or
-// does not count, is taken out and, if it counts, added by value. The name
-// counts for exec alone: the program is told it.
+// define digests c. Going over all fields makes one that is added one day count
+// without anybody's remembering; what is behind a pointer, or does not count,
+// is taken out and, if it counts, added by value. A field that is zero leaves
+// no trace, so that the definitions, and with them what was remembered, outlive
+// an upgrade that adds one. The name counts for exec alone: the program is told it.
 func define(c *config.Check, files [sha256.Size]byte) definition {
 	plain := *c
 	if c.Type != config.Exec {
@@ -159,5 +161,21 @@ func define(c *config.Check, files [sha256.Size]byte) definition {
 	}
 	plain.Pos, plain.TLS.CAPos, plain.TLS.CertPos, plain.CommandPos = config.Pos{}, config.Pos{}, config.Pos{}, config.Pos{}
 	plain.Body, plain.Expect, plain.Answer = nil, nil, nil
-	return sha256.Sum256(fmt.Appendf(nil, "%#v %q %q %q %x", plain, c.Body, c.Expect, c.Answer, files))
+	text := appendFields(nil, reflect.ValueOf(plain))
+	return sha256.Sum256(fmt.Appendf(text, "%q %q %q %x", c.Body, c.Expect, c.Answer, files))
+}
+
+// appendFields appends the fields of a struct that are not zero, by name.
+func appendFields(text []byte, of reflect.Value) []byte {
+	for i := range of.NumField() {
+		name, f := of.Type().Field(i).Name, of.Field(i)
+		switch {
+		case f.IsZero():
+		case f.Kind() == reflect.Struct:
+			text = append(appendFields(fmt.Appendf(text, "%s{", name), f), '}')
+		default:
+			text = fmt.Appendf(text, "%s=%#v ", name, f)
+		}
+	}
+	return text
 }

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"math"
 	"time"
 
 	"meridian/config"
@@ -206,8 +207,14 @@ func (t tally) stale(now, waited time.Time, c *config.Check) tally {
 	return t
 }
 
-// patience is for how long a verdict holds without results.
-func patience(c *config.Check) time.Duration { return 3*c.Interval + c.Timeout }
+// patience is for how long a verdict holds without results. What is reported
+// to a push check has a lease of its own.
+func patience(c *config.Check) time.Duration {
+	if c.Type == config.Push {
+		return math.MaxInt64
+	}
+	return 3*c.Interval + c.Timeout
+}
 
 // shown is the verdict as others are told it, and what answers go by where it is uncertain.
 func (t tally) shown() (v, held Verdict) {
