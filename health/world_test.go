@@ -231,3 +231,14 @@ func (b *logBook) logger() *slog.Logger {
 		},
 	}))
 }
+
+// logged is a prober in the present bubble that probes a world and logs into a
+// book, until end.
+func logged(t *testing.T, remembered []Memory) (w *world, p *Prober, book *logBook, end func()) {
+	t.Helper()
+	w, book = newWorld(), &logBook{}
+	p = NewProber(Options{Dial: w.dial, Logger: book.logger(), Remembered: remembered})
+	ctx, stop := context.WithCancel(t.Context())
+	go p.Run(ctx)
+	return w, p, book, func() { stop(); <-p.stopped }
+}
