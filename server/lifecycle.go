@@ -12,6 +12,7 @@ import (
 
 	"meridian/health"
 	"meridian/pools"
+	"meridian/resolver"
 	"meridian/zones"
 )
 
@@ -44,9 +45,10 @@ func (e *BindError) Unwrap() error { return e.Err }
 // life is a Lifecycle under way.
 type life struct {
 	*Lifecycle
-	server *Server
-	prober *health.Prober
-	modes  modeLog
+	server  *Server
+	prober  *health.Prober
+	tracker *resolver.Tracker
+	modes   modeLog
 }
 
 // Run serves until ctx ends. The error is a *BindError where an address could
@@ -62,19 +64,26 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	}
 	run := &life{
 		Lifecycle: l, server: s,
-		prober: health.NewProber(health.Options{Logger: l.Logger}),
-		modes:  modeLog{log: l.Logger},
+		prober:  health.NewProber(health.Options{Logger: l.Logger}),
+		tracker: resolver.New(resolver.Options{Logger: l.Logger}),
+		modes:   modeLog{log: l.Logger},
 	}
+	defer run.tracker.Close()
 	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
 	probed := make(chan struct{})
 	go func() { defer close(probed); run.prober.Run(probing) }()
 	defer func() { stopProbing(); <-probed }()
 
-	watch, err := run.watch(ctx, snapshot)
+	k, err := run.prepare(ctx, snapshot)
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	return run.serve(ctx, snapshot, watch)
+	if k.snapshot != snapshot {
+		if _, err := s.Swap(k.snapshot); err != nil {
+			return &BindError{err}
+		}
+	}
+	return run.serve(ctx, k)
 }
 
 // firstLoad is Load, but for ctx's end: nobody waits for it then, and neither
@@ -98,19 +107,20 @@ func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 }
 
 // serve answers and reloads until ctx ends.
-func (l *life) serve(ctx context.Context, snapshot *zones.Snapshot, watch *health.Watch) error {
-	l.modes.serve(snapshot.Pools)
+func (l *life) serve(ctx context.Context, k *kept) error {
+	l.modes.serve(k.snapshot.Pools)
 	debug.FreeOSMemory() // building takes several times what serving does
 	served := make(chan error, 1)
 	go func() { served <- l.server.Serve(ctx) }()
 	if l.Ready != nil {
 		l.Ready(l.server.Addrs())
 	}
-	l.Logger.Info("serving", "listen", join(l.server.Addrs()), "zones", len(snapshot.Config.Zones))
+	l.Logger.Info("serving", "listen", join(l.server.Addrs()), "zones", len(k.snapshot.Config.Zones))
+	var settled <-chan time.Time // nil: the addresses of targets are those that the pools have
 	for {
 		select {
 		case err := <-served:
-			watch.Close()
+			k.close()
 			l.Logger.Info("stopped", "counted", l.server.Counters())
 			return err
 		case <-l.Reload:
@@ -119,44 +129,51 @@ func (l *life) serve(ctx context.Context, snapshot *zones.Snapshot, watch *healt
 				l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
 				continue
 			}
-			watch.Close()
-			watch = next
+			k.close()
+			k = next
+		case <-l.tracker.Changes():
+			settled = k.settle()
+		case <-settled:
+			settled = nil
+			if err := l.readdress(ctx, k); err != nil {
+				l.Logger.Error("the new addresses of targets are not taken over", "error", err)
+			}
 		}
 	}
 }
 
 // reload builds the new world beside the old one, gives its new targets their
 // first probes, and swaps. Whatever fails leaves the old one serving.
-func (l *life) reload(ctx context.Context) (*health.Watch, error) {
+func (l *life) reload(ctx context.Context) (*kept, error) {
 	begun := time.Now()
 	snapshot, err := l.Load()
 	if err != nil {
 		return nil, err
 	}
-	watch, err := l.watch(ctx, snapshot)
+	k, err := l.prepare(ctx, snapshot)
 	if err != nil {
 		return nil, err
 	}
-	old, err := l.server.Swap(snapshot)
+	old, err := l.server.Swap(k.snapshot)
 	if err != nil {
-		watch.Close()
+		k.close()
 		return nil, err
 	}
-	l.modes.serve(snapshot.Pools)
+	l.modes.serve(k.snapshot.Pools)
 	if err := old.Close(); err != nil {
 		l.Logger.Warn("closing the old configuration", "error", err)
 	}
 	if ctx.Err() != nil { // it is ending, and listens no more
-		return watch, nil
+		return k, nil
 	}
 	debug.FreeOSMemory()
 	l.Logger.Info("reloaded", "zones", len(snapshot.Config.Zones), "listen", join(l.server.Addrs()),
 		"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())
-	return watch, nil
+	return k, nil
 }
 
 // watch has the snapshot's targets probed and waits for their first verdicts,
-// for a bounded time.
+// until ctx ends.
 func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Watch, error) {
 	tree := snapshot.Pools
 	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Turn) {
@@ -168,8 +185,6 @@ func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Wat
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, firstRound)
-	defer cancel()
 	if unknown := watch.FirstRound(ctx); unknown > 0 {
 		l.Logger.Warn("first round of probes unfinished; what is unknown counts as up", "unknown", unknown)
 	}

@@ -1,0 +1,131 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/pools"
+	"meridian/resolver"
+	"meridian/zones"
+)
+
+// settleTime is how long the pools stay as they are, at least, when the addresses
+// of a target have changed: what else changes meanwhile is taken over together.
+const settleTime = time.Second
+
+// kept is a snapshot and what keeps it current.
+type kept struct {
+	snapshot *zones.Snapshot
+	watch    *health.Watch
+	targets  *resolver.Following
+	resolved map[config.Name]pools.Resolved // as the snapshot has them
+	changed  time.Time                      // when that last changed
+}
+
+// close ends what keeps the snapshot current; its snapshot is its owner's to close.
+func (k *kept) close() {
+	k.watch.Close()
+	k.targets.Close()
+}
+
+// prepare has the targets of a snapshot resolved and its endpoints probed, and
+// waits for the first outcome of both, for a bounded time.
+func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*kept, error) {
+	ctx, cancel := context.WithTimeout(ctx, firstRound)
+	defer cancel()
+	k := &kept{snapshot: loaded, targets: follow(l.tracker, loaded)}
+	if unresolved := k.targets.FirstRound(ctx); unresolved > 0 {
+		l.Logger.Warn("targets without an address; their members are not eligible", "unresolved", unresolved)
+	}
+	var err error
+	if k.resolved = addressesOf(k.targets); len(k.resolved) > 0 {
+		k.snapshot, err = loaded.Resolve(k.resolved)
+	}
+	if err == nil {
+		k.watch, err = l.watch(ctx, k.snapshot)
+	}
+	if err != nil {
+		k.targets.Close()
+		return nil, err
+	}
+	return k, nil
+}
+
+// follow has tracker track the targets of a snapshot, by the servers that its
+// configuration names.
+func follow(tracker *resolver.Tracker, snapshot *zones.Snapshot) *resolver.Following {
+	names, servers := snapshot.Targets(), snapshot.Config.Server.Resolvers
+	if len(servers) == 0 && len(names) > 0 {
+		servers = resolver.System(resolver.SystemFile)
+	}
+	return tracker.Follow(servers, names)
+}
+
+// addressesOf is what the targets led to, as the pools take it.
+func addressesOf(targets *resolver.Following) map[config.Name]pools.Resolved {
+	found := map[config.Name]pools.Resolved{}
+	for name, addresses := range targets.Addresses() {
+		found[name] = pools.Resolved(addresses)
+	}
+	return found
+}
+
+// settle delivers when the next change of addresses may be taken over.
+func (k *kept) settle() <-chan time.Time {
+	return time.After(max(0, settleTime-time.Since(k.changed)))
+}
+
+// readdress takes over the addresses that targets have now: the pools alone are
+// compiled anew, new addresses get their first probes while the old pools answer,
+// then the pools are swapped as at a reload. Verdicts of addresses that stay carry over.
+func (l *life) readdress(ctx context.Context, k *kept) error {
+	k.changed = time.Now()
+	resolved := addressesOf(k.targets)
+	if maps.EqualFunc(resolved, k.resolved, sameAddresses) {
+		return nil
+	}
+	snapshot, err := k.snapshot.Resolve(resolved)
+	if err != nil {
+		return err
+	}
+	probing, cancel := context.WithTimeout(ctx, firstRound)
+	defer cancel()
+	watch, err := l.watch(probing, snapshot)
+	if err != nil {
+		return err
+	}
+	if _, err := l.server.Swap(snapshot); err != nil {
+		watch.Close()
+		return err
+	}
+	l.modes.serve(snapshot.Pools)
+	k.watch.Close()
+	k.snapshot, k.watch, k.resolved = snapshot, watch, resolved
+	return nil
+}
+
+func sameAddresses(a, b pools.Resolved) bool { return slices.Equal(a.Addresses, b.Addresses) }
+
+// Resolve is a snapshot with its targets resolved once: for those who do not
+// serve. It returns the targets that have no address as well. Close either
+// snapshot, not both.
+func Resolve(ctx context.Context, snapshot *zones.Snapshot, o resolver.Options) (*zones.Snapshot, []config.Name, error) {
+	tracker := resolver.New(o)
+	defer tracker.Close()
+	targets := follow(tracker, snapshot)
+	defer targets.Close()
+	ctx, cancel := context.WithTimeout(ctx, firstRound)
+	defer cancel()
+	targets.FirstRound(ctx)
+	found := addressesOf(targets)
+	unresolved := slices.DeleteFunc(snapshot.Targets(), func(name config.Name) bool {
+		_, ok := found[name]
+		return ok
+	})
+	next, err := snapshot.Resolve(found)
+	return next, unresolved, err
+}
