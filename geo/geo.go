@@ -15,6 +15,7 @@
 //
 //	sources -> places -> rankings        every distinct place ranks the regions once (rank)
 //	        \-> merged trie of rankings  one walk over all sources (compiler)
+//	              -> nearest             of each ranking the first region alone, small
 //	              -> leaves with scopes  (labeller)
 //	                  -> poptrie         a few reads to look up
 //

@@ -88,6 +88,7 @@ func compileTable(s *sources, regions []config.Region, fixed bool) (*Table, erro
 	t := &Table{rankings: r}
 	t.nearest4 = newNearest(&v4.trie, root4, &r)
 	t.nearest6 = newNearest(&v6.trie, root6, &r)
+	settle(&t.nearest4.poptrie, &t.nearest6.poptrie)
 	l := newLabeller(r)
 	root4 = l.label(&v4.trie, root4)
 	root6 = l.label(&v6.trie, root6)

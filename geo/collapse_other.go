@@ -1,0 +1,6 @@
+//go:build !linux
+
+package geo
+
+// collapse is for Linux alone.
+func collapse([]byte) {}
