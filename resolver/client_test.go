@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,8 +121,11 @@ func TestOverTCPWhatIsNotTheAnswerIsAFailure(t *testing.T) {
 func TestServersAreAskedInOrderUntilOneAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
+		var mu sync.Mutex
 		c := asking(func(_, server string, q *dns.Msg) [][]byte {
+			mu.Lock()
 			asked = append(asked, server[:1])
+			mu.Unlock()
 			switch server[0] {
 			case '1':
 				return packed(failure(q, dns.RcodeServerFailure))

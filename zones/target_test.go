@@ -1,7 +1,9 @@
 package zones
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -63,5 +65,26 @@ zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com,
 	name := wire("www.example.com")
 	if a, b := before.Lookup(name, dns.TypeA), after.Lookup(name, dns.TypeA); a != b {
 		t.Errorf("%+v before, %+v after", a, b)
+	}
+}
+
+func TestTheExampleOfTheTargetsPageBuilds(t *testing.T) {
+	page, err := os.ReadFile("../docs/targets.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	cfg, warnings, err := config.Parse("targets.md", []byte(example))
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	s, warnings, err := Build(cfg)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	defer s.Close()
+	if got := s.Targets(); len(got) != 1 {
+		t.Errorf("targets %q", got)
 	}
 }

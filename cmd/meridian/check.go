@@ -72,7 +72,9 @@ type summary struct {
 	Listen []string      `json:"listen"`
 	Zones  []zoneSummary `json:"zones"`
 	Pools  []poolSummary `json:"pools"`
-	Probed int           `json:"probed"` // distinct pairs of check and address
+	Probed int           `json:"probed"` // distinct pairs of check and address; those of targets are not known here
+
+	Targets int `json:"targets"` // names to be resolved
 }
 
 type zoneSummary struct {
@@ -92,7 +94,7 @@ type poolSummary struct {
 }
 
 func summarize(snapshot *zones.Snapshot) summary {
-	s := summary{Probed: len(snapshot.Pools.Targets())}
+	s := summary{Probed: len(snapshot.Pools.Targets()), Targets: len(snapshot.Targets())}
 	for _, a := range snapshot.Config.Server.Listen {
 		s.Listen = append(s.Listen, a.String())
 	}
@@ -130,7 +132,11 @@ func (s summary) print(w io.Writer) error {
 	for _, p := range s.Pools {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\n", p.Pool, p.Policy, p.Members, p.Regions, cmp.Or(p.Check, "none"), cmp.Or(p.Fallback, "none"))
 	}
-	fmt.Fprintf(t, "\nok: would listen on %s and probe %d\n", strings.Join(s.Listen, " "), s.Probed)
+	fmt.Fprintf(t, "\nok: would listen on %s and probe %d", strings.Join(s.Listen, " "), s.Probed)
+	if s.Targets > 0 {
+		fmt.Fprintf(t, ", and resolve %s and probe what these lead to", targets(s.Targets))
+	}
+	fmt.Fprintln(t)
 	return t.Flush()
 }
 

@@ -17,6 +17,7 @@ import (
 func explainCommand() *cobra.Command {
 	var file configFlag
 	var output outputFlag
+	var resolve resolveFlag
 	var who struct{ client, resolver string }
 	c := &cobra.Command{
 		Use:   "explain NAME [TYPE] --client ADDR -c FILE",
@@ -24,7 +25,8 @@ func explainCommand() *cobra.Command {
 		Long: `Explain answers NAME and TYPE (A when left out) as serve would for a client, and says why: where the
 client is and what placed it, and for each pool each member's verdict, distance or weight, and the
 reason it was chosen or passed over. It runs the very code that serves. Nothing is probed: every
-verdict is unknown, which counts as up.
+verdict is unknown, which counts as up. Members that are a target have no address unless --resolve
+asks for them.
 
 --client is the client-subnet (ECS) of the question, an address or a network; --resolver is the
 address that the packet comes from, which decides where no client-subnet does.
@@ -44,7 +46,11 @@ Exit: 0; 1 when the configuration or the command line is at fault.`,
 				return err
 			}
 			defer snapshot.Close()
-			e := server.Explain(snapshot, asked)
+			resolved, err := resolve.resolve(c.Context(), snapshot, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			e := server.Explain(resolved, asked)
 			if output == outputJSON {
 				return printJSON(c.OutOrStdout(), e)
 			}
@@ -53,6 +59,7 @@ Exit: 0; 1 when the configuration or the command line is at fault.`,
 	}
 	c.Flags().StringVar(&who.client, "client", "", "`address` or network that the question carries as client-subnet")
 	c.Flags().StringVar(&who.resolver, "resolver", "", "`address` that the packet comes from")
+	addResolveFlag(c, &resolve)
 	addConfigFlag(c, &file)
 	addOutputFlag(c, &output)
 	return c

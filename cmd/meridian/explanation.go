@@ -5,7 +5,9 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	"meridian/pools"
 	"meridian/server"
 )
 
@@ -27,11 +29,35 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	printTargets(w, e.Steps)
 	fmt.Fprintf(w, "\nanswer    %s, scope /%d\n", e.Rcode, e.Scope)
 	for _, a := range e.Answers {
 		fmt.Fprintf(w, "  %s %d IN %s %s\n", a.Name, a.TTL, a.Type, a.Data)
 	}
 	return nil
+}
+
+// printTargets prints what the targets among the members led to, each once.
+func printTargets(w io.Writer, steps []pools.Step) {
+	told := map[string]bool{}
+	for _, s := range steps {
+		if s.Target == nil || told[s.Target.Name] {
+			continue
+		}
+		if len(told) == 0 {
+			fmt.Fprintln(w)
+		}
+		told[s.Target.Name] = true
+		if len(s.Target.Addresses) == 0 {
+			fmt.Fprintf(w, "target    %s: not resolved\n", s.Target.Name)
+			continue
+		}
+		fmt.Fprintf(w, "target    %s:", s.Target.Name)
+		for _, a := range s.Target.Addresses {
+			fmt.Fprintf(w, " %s", a)
+		}
+		fmt.Fprintf(w, ", since %s\n", s.Target.Since.UTC().Format(time.RFC3339))
+	}
 }
 
 func describeSource(source string) string {
