@@ -1,11 +1,9 @@
 package health
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"testing"
-	"time"
 )
 
 // BenchmarkProbeHTTP is one probe of a local endpoint, the endpoint's own work included.
@@ -51,38 +49,4 @@ func BenchmarkOwner(b *testing.B) {
 		o.take(report{e, Result{Outcome: outcome, Reason: "connected", At: e.began}})
 		o.tell()
 	}
-}
-
-// BenchmarkSoak runs a whole prober over 10,000 endpoints, all served by one listener, each
-// probed over HTTP at the default interval, for as long as the benchmark asks:
-// one operation is one probe. Compare the process's CPU time with the wall
-// time: go test -bench Soak -benchtime 20000x -cpu 1 ./health
-func BenchmarkSoak(b *testing.B) {
-	e := serve(b, says(page("200 OK", "ok")))
-	check := httpCheck(e)
-	done := make(chan struct{})
-	left := b.N
-	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler), Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{KeepAlive: -1}).DialContext(ctx, network, e.String())
-	}})
-	ctx, stop := context.WithCancel(b.Context())
-	go p.Run(ctx)
-	w, err := p.Watch(targetsOf(&check, addrs(10_000)), func([]Turn) {})
-	if err != nil {
-		b.Fatal(err)
-	}
-	w.FirstRound(b.Context())
-	b.ResetTimer()
-	start := time.Now()
-	before := e.connections()
-	go func() {
-		defer close(done)
-		for e.connections()-before < left {
-			time.Sleep(10 * time.Millisecond) // a measurement, not a test
-		}
-	}()
-	<-done
-	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "probes/s")
-	stop()
-	<-p.stopped
 }

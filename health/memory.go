@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -139,10 +140,11 @@ func (e *entry) recall(m Memory, now time.Time) {
 	if verdict == Up {
 		e.tally = e.tally.grow(now, c)
 	}
+	e.cause = Result{Reason: m.Reason, Latency: m.Latency, At: m.Since}
 	if now.Sub(m.Heard) > patience(c) {
 		e.tally.lost, e.tally.doubted = now, true
+		e.cause.Reason = "remembered: " + strings.TrimPrefix(m.Reason, "remembered: ")
 	}
-	e.cause = Result{Reason: m.Reason, Latency: m.Latency, At: m.Since}
 	e.response.smoothed = m.Response
 	e.held = e.tally.holds(now, c)
 }

@@ -107,10 +107,10 @@ func TestAnOldMemoryIsUncertainAndTheFirstResultDecides(t *testing.T) {
 		w, p, _, end = logged(t, memories)
 		defer end()
 		w.become(all[0], after(time.Second, refuses))
-		w.become(all[1], after(time.Second, accepts))
+		w.become(all[1], after(1050*time.Millisecond, accepts))
 		_, l := watch(t, p, targetsOf(tcpCheck(), all))
 		turns := l.heard()
-		wantTurns(t, turns, "0 unknown->uncertain: connected", "1 unknown->uncertain: connection refused")
+		wantTurns(t, turns, "0 unknown->uncertain: remembered: connected", "1 unknown->uncertain: remembered: connection refused")
 		if turns[0].Held != Up || turns[1].Held != Down {
 			t.Errorf("held %v and %v, want what was remembered", turns[0].Held, turns[1].Held)
 		}

@@ -1,0 +1,188 @@
+package health
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"meridian/config"
+)
+
+// BenchmarkSoak runs a whole prober over 10,000 endpoints, all served by one
+// listener in another process, each probed over HTTP at the default interval. One
+// operation is one probe. It reports the part of a core that this process takes,
+// and its memory:
+//
+//	go test -run '^$' -bench Soak -benchtime 40000x ./health
+func BenchmarkSoak(b *testing.B) {
+	to, hangUp := elsewhere(b)
+	defer hangUp()
+	check := httpCheck(&endpoint{AddrPort: to})
+	check.Timeout = 2 * time.Second
+	dialer := net.Dialer{KeepAlive: -1}
+	var probes atomic.Int64
+	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler), Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		probes.Add(1)
+		return dialer.DialContext(ctx, network, to.String())
+	}})
+	ctx, stop := context.WithCancel(b.Context())
+	go p.Run(ctx)
+	w, err := p.Watch(targetsOf(&check, addrs(10_000)), func([]Turn) {})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.FirstRound(b.Context())
+	time.Sleep(check.Interval) // the second round is spread: a measurement, not a test
+	b.ResetTimer()
+	began, used, before := time.Now(), cpuTime(b), probes.Load()
+	for probes.Load()-before < int64(b.N) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	wall := time.Since(began)
+	b.ReportMetric(float64(b.N)/wall.Seconds(), "probes/s")
+	b.ReportMetric(100*(cpuTime(b)-used).Seconds()/wall.Seconds(), "%core")
+	b.ReportMetric(float64(resident(b))/1e6, "MB")
+	stop()
+	<-p.stopped
+}
+
+// soakServes is set in the environment of the process that serves for BenchmarkSoak.
+const soakServes = "MERIDIAN_SOAK_SERVES"
+
+// elsewhere has another process of this test's program serve a page over HTTP,
+// until hangUp.
+func elsewhere(tb testing.TB) (at netip.AddrPort, hangUp func()) {
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeForTheSoak$")
+	cmd.Env = append(os.Environ(), soakServes+"=1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		tb.Fatal(err)
+	}
+	go io.Copy(io.Discard, out)
+	return netip.MustParseAddrPort(strings.TrimSpace(line)), func() {
+		in.Close()
+		cmd.Wait()
+	}
+}
+
+// TestServeForTheSoak is the other process of BenchmarkSoak: it says where it
+// serves, and does so until nobody listens to it.
+func TestServeForTheSoak(t *testing.T) {
+	if os.Getenv(soakServes) == "" {
+		t.Skip("only in the process that BenchmarkSoak starts")
+	}
+	fmt.Println(serve(t, says(page("200 OK", "ok"))).AddrPort)
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// cpuTime is what this process has used.
+func cpuTime(tb testing.TB) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// resident is the memory of this process, in octets.
+func resident(tb testing.TB) int {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pages * os.Getpagesize()
+}
+
+// TestThousandsOfProbesOfAllKindsLeaveNothingBehind probes real endpoints, good
+// and bad ones, some thousand times: when it is over, there are as many
+// goroutines and open files as before, and the memory has not grown with the
+// number of probes.
+func TestThousandsOfProbesOfAllKindsLeaveNothingBehind(t *testing.T) {
+	a := newAuthority(t)
+	good := a.issue(t, nil)
+	linger := func(conn net.Conn) { io.Copy(io.Discard, conn) } // until the probe closes
+	endpoints := []*endpoint{
+		serve(t, says(page("200 OK", "ok"))),
+		serve(t, says(page("503 Service Unavailable", "no"))),
+		serve(t, over(good, says(page("200 OK", "ok")))),
+		serve(t, resets),
+		serve(t, then(endless("HTTP/1.1 200 OK\r\n\r\n"), linger)),
+		serve(t, silent),
+	}
+	files, goroutines := openFiles(t), runtime.NumGoroutine()
+	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler)})
+	p.crowd = 1000 // the endpoints share an address here
+	ctx, stop := context.WithCancel(t.Context())
+	go p.Run(ctx)
+	var targets []Target
+	for _, e := range endpoints {
+		plain, secure, connect := httpCheck(e), httpsCheck(e, a.file), *tcpCheck()
+		connect.Port = int(e.Port())
+		for _, c := range []config.Check{plain, secure, connect} {
+			c.Interval, c.Timeout = 20*time.Millisecond, 20*time.Millisecond
+			targets = append(targets, Target{&c, e.Addr()})
+		}
+	}
+	refused := *tcpCheck()
+	refused.Port, refused.Interval, refused.Timeout = 1, 20*time.Millisecond, 20*time.Millisecond
+	targets = append(targets, Target{&refused, endpoints[0].Addr()})
+	w, err := p.Watch(targets, func([]Turn) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.FirstRound(t.Context())
+	probes := func() (n int) {
+		p.call(func(o *owner) {
+			for _, e := range o.entries {
+				n += e.history.added
+			}
+		})
+		return n
+	}
+	waitFor(t, "the first probes", func() bool { return probes() > 300 })
+	early := living()
+	waitFor(t, "thousands of probes", func() bool { return probes() > 3000 })
+	if late := living(); late > early+8<<20 {
+		t.Errorf("the heap grew from %d to %d octets between probe 300 and 3000", early, late)
+	}
+	stop()
+	<-p.stopped
+	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	waitFor(t, "files to be closed", func() bool { return openFiles(t) <= files })
+}
+
+// living is what lives after a collection.
+func living() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
