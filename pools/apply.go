@@ -26,7 +26,9 @@ func (t *Tree) Apply(turns []health.Turn) []Change {
 	d.begin(t.state.Load())
 	for i := range turns {
 		target := uint32(turns[i].Index)
-		if !d.setVerdict(target, &turns[i]) {
+		news := d.setVerdict(target, &turns[i])
+		d.noteShare(target, &turns[i])
+		if !news {
 			continue
 		}
 		for _, u := range t.users.of(target) {
@@ -36,6 +38,7 @@ func (t *Tree) Apply(turns []health.Turn) []Change {
 			d.judge(region)
 		}
 	}
+	d.mergeShares()
 	d.tellParents(asIs)
 	return t.publishLocked()
 }
@@ -90,6 +93,7 @@ func mark(word *atomic.Uint64, bit uint64, on bool) {
 func (d *draft) refresh(u use) {
 	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
 	resolved := m.addresses() > 0
+	d.doubtShares([]use{u})
 	for _, f := range []Family{IPv4, IPv6} {
 		if m.child != none {
 			d.offer(u, f, asIs, d.poolOffers(ID(m.child), f, asIs))
@@ -178,10 +182,14 @@ func (d *draft) setMember(u use, f Family, pl plane, live, gives bool) {
 // are members of, lower pools first so that each is looked at once.
 func (d *draft) tellParents(pl plane) {
 	for h := range d.dirty {
+		d.reshare()
 		for _, id := range d.dirty[h] {
 			parents := d.tree.parents.of(uint32(id))
 			if len(parents) == 0 {
 				continue
+			}
+			if pl == asIs {
+				d.doubtShares(parents)
 			}
 			for _, f := range []Family{IPv4, IPv6} {
 				o := d.poolOffers(id, f, pl)

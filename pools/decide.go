@@ -13,6 +13,8 @@ type visit struct {
 	giving   set // those of them, drawn or not, that can give the family and have not yet
 	spare    set // for what is worked out on the way
 
+	slow []share // the members that start slowly; none when failing open
+
 	rounds uint32 // round-robin: what is left of the turn, see inTurn
 
 	step   int    // recording: which step is that of the pool's first member
@@ -57,6 +59,9 @@ func (s *Scratch) walk(id ID, pl plane, answers int, sd seed) {
 	bottom := s.top
 	s.load(&v)
 	s.record.enter(s, &v)
+	if len(v.slow) > 0 {
+		s.admit(&v)
+	}
 	s.narrow(&v)
 	s.pick(&v, answers)
 	s.top = bottom
@@ -78,6 +83,9 @@ func (s *Scratch) load(v *visit) {
 	for i := range v.words {
 		v.eligible[i] = s.state.word(eligible + i)
 		v.giving[i] = s.state.word(giving + i)
+	}
+	if len(s.state.slow) > 0 && v.plane == asIs {
+		v.slow = s.state.slowIn(v.pool)
 	}
 }
 
@@ -147,17 +155,24 @@ func (s *Scratch) standIn(v *visit, m int, r uint64) (other int, ok bool) {
 }
 
 // addresses adds up to left addresses of an endpoint, those that are up or, where
-// all count as up, all, in random order, and tells how many it added. An address
+// it is counted as up whatever its verdicts, all, in random order, and tells how many it added. An address
 // that the answer has already, by way of another member, is not repeated.
-func (s *Scratch) addresses(m *member, all bool, r uint64, left int) int {
+func (s *Scratch) addresses(m *member, counted bool, r uint64, left int) int {
 	refs := s.tree.addrs(m, s.family)
 	if len(refs) == 1 { // the common case; m would not be eligible were it down
 		return s.add(refs[0])
 	}
 	from := len(s.picked)
+	nobody := true
 	for _, ref := range refs {
-		if all || s.state.isUp(ref) {
+		if counted || s.state.isUp(ref) && s.state.joins(ref, r) {
 			s.add(ref)
+			nobody = false
+		}
+	}
+	for i := 0; nobody && i < len(refs); i++ { // all that are up start slowly, none in this draw
+		if s.state.isUp(refs[i]) {
+			s.add(refs[i])
 		}
 	}
 	added := s.picked[from:]

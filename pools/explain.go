@@ -109,6 +109,8 @@ func (r *recorder) tellFarther(s *Scratch, v *visit, k int) {
 		step := &r.steps[v.step+i]
 		switch {
 		case !step.Eligible || v.eligible.has(i):
+		case k >= 0 && r.placeOf(s, v, i) < k:
+			step.Reason = r.startsSlowly(v, i) + fmt.Sprintf(": region %q is nearer, but not for this client yet", members[i].Region)
 		case members[i].Region == "":
 			step.Reason = "without a region: last, and a region has an eligible member"
 		default:
@@ -119,6 +121,26 @@ func (r *recorder) tellFarther(s *Scratch, v *visit, k int) {
 	if k > 0 {
 		v.nearer = r.regionsBefore(s, v, k)
 	}
+}
+
+// notAdmitted tells those that are eligible and not in v.spare why: they start slowly.
+func (r *recorder) notAdmitted(v *visit) {
+	if r != nil {
+		r.tellNotAdmitted(v)
+	}
+}
+
+func (r *recorder) tellNotAdmitted(v *visit) {
+	for m := range v.eligible.all() {
+		if !v.spare.has(m) {
+			r.steps[v.step+m].Reason = r.startsSlowly(v, m) + ": not this time"
+		}
+	}
+}
+
+// startsSlowly tells of a member that gets only a part of what it would get.
+func (r *recorder) startsSlowly(v *visit, m int) string {
+	return fmt.Sprintf("starts slowly, at %.0f %%", 100*float64(v.part(m))/whole)
 }
 
 // choice gives the policy's reason for a choice from a set.

@@ -170,7 +170,9 @@ func TestExplainTellsWhatDecideDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tree.Apply(randomTurns(rnd, tree, reference{cfg, where, map[netip.Addr]bool{}}))
+		r := newReference(cfg, where)
+		tree.Apply(randomTurns(rnd, tree, r))
+		randomOverrides(rnd, tree, r)
 		decided, explained := tree.Scratch(), tree.Scratch()
 		for range 20 {
 			q := ask(t, tree, "p0", Family(rnd.IntN(2)), clientsOfTheWorld[rnd.IntN(len(clientsOfTheWorld))])

@@ -15,7 +15,11 @@ import (
 //
 // Later draws stay in that region: an answer never reaches into the next.
 func (s *Scratch) narrowToNearest(v *visit) {
-	if v.table == none { // one group only
+	switch {
+	case v.table == none: // one group only
+		return
+	case len(v.slow) > 0:
+		s.narrowSlowly(v)
 		return
 	}
 	// The table ranks the very regions that are the pool's groups, in order.

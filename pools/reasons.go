@@ -79,6 +79,9 @@ func (r *recorder) remarks(v *visit, i int) string {
 	case ForcedDown.String():
 		text = "; " + verdict + r.said(v, i)
 	}
+	if v.part(i) != whole {
+		text += "; " + r.startsSlowly(v, i)
+	}
 	if v.plane == open && !r.state.isEligible(v.pool, i, r.family) {
 		text += "; counted as up, since its pool fails open"
 	}
@@ -136,9 +139,31 @@ func (r *recorder) regionsBefore(s *Scratch, v *visit, k int) string {
 		text += fmt.Sprintf("%q", r.tree.cfg.Pools[v.id].Members[m].Region)
 	}
 	if k == 1 {
-		return "; " + text + " is nearer and has none eligible"
+		return "; " + text + " is nearer and has none eligible" + r.orSlow(v)
 	}
-	return "; " + text + " are nearer and have none eligible"
+	return "; " + text + " are nearer and have none eligible" + r.orSlow(v)
+}
+
+// orSlow ends a sentence about regions that were passed over.
+func (r *recorder) orSlow(v *visit) string {
+	if len(v.slow) > 0 {
+		return " for this client"
+	}
+	return ""
+}
+
+// placeOf is the place in the client's ranking of a member's region; of no
+// region it is the one past the last.
+func (r *recorder) placeOf(s *Scratch, v *visit, m int) int {
+	table := r.tree.tables[v.table]
+	ranking := table.Ranking(table.Lookup(s.client))
+	group := r.tree.members[v.first+uint32(m)].group
+	for k, region := range ranking {
+		if uint32(region) == group {
+			return k
+		}
+	}
+	return len(ranking)
 }
 
 // distance tells how far a region is from the client, and what its bias makes of that.

@@ -21,6 +21,50 @@ type reference struct {
 	cfg   *config.Config
 	where *geo.Locator
 	down  map[netip.Addr]bool
+
+	parts     map[netip.Addr]int // of those that start slowly, in 256ths
+	overrides []Override
+}
+
+// newReference makes a reference in which nothing is down.
+func newReference(cfg *config.Config, where *geo.Locator) *reference {
+	return &reference{cfg: cfg, where: where, down: map[netip.Addr]bool{}, parts: map[netip.Addr]int{}}
+}
+
+// kind is what the overrides say of a member.
+func (r reference) kind(of *config.Member) Kind {
+	best, kind := -1, Kind(0)
+	for _, o := range r.overrides {
+		rank := -1
+		for i := range r.cfg.Pools {
+			p := &r.cfg.Pools[i]
+			for j := range p.Members {
+				m := &p.Members[j]
+				switch {
+				case m != of:
+				case o.Pool == p.Name && o.Member == m.Name:
+					rank = 2
+				case o.Pool == p.Name && o.Member == "":
+					rank = 1
+				case o.Pool == "" && o.Region != "" && o.Region == m.Region:
+					rank = 0
+				}
+			}
+		}
+		if rank >= 0 && rank >= best {
+			best, kind = rank, o.Kind
+		}
+	}
+	return kind
+}
+
+func (r reference) regionDown(name string) bool {
+	for _, region := range r.cfg.Regions {
+		if region.Name == name && region.Check != "" {
+			return !slices.ContainsFunc(region.Addresses, func(a netip.Addr) bool { return !r.down[a] })
+		}
+	}
+	return false
 }
 
 // outcomes are the possible answers, each a sorted list of addresses, and the
@@ -37,6 +81,7 @@ type drawing struct {
 	eligible []*config.Member // not yet drawn
 	giving   []*config.Member // that have the family and have not given it
 	last     *config.Member   // drawn before, nil at first
+	part     func(*config.Member) int
 }
 
 func (r reference) pool(name string) *config.Pool {
@@ -61,7 +106,7 @@ func (r reference) ask(name string, f Family, answers int, client netip.Addr) (M
 func (r reference) poolLive(p *config.Pool, f Family, open bool) bool {
 	enabled, live := 0, 0
 	for i := range p.Members {
-		if p.Members[i].Enabled {
+		if p.Members[i].Enabled && r.kind(&p.Members[i]) != Drained {
 			enabled++
 		}
 		if r.live(&p.Members[i], f, open) {
@@ -80,10 +125,18 @@ func (r reference) poolLive(p *config.Pool, f Family, open bool) bool {
 }
 
 func (r reference) live(m *config.Member, f Family, open bool) bool {
-	if !m.Enabled || m.Weight == 0 {
+	kind := r.kind(m)
+	switch {
+	case !m.Enabled, m.Weight == 0, kind == Drained, kind == ForcedDown && !open:
 		return false
-	}
-	if m.Pool != "" {
+	case kind == ForcedUp && m.Pool == "":
+		return true
+	case kind == ForcedUp:
+		p := r.pool(m.Pool)
+		return slices.ContainsFunc(p.Members, func(m config.Member) bool { return r.live(r.member(p, m.Name), f, open) })
+	case kind == 0 && !open && r.regionDown(m.Region):
+		return false
+	case m.Pool != "":
 		return r.poolLive(r.pool(m.Pool), f, open)
 	}
 	addrs := of(m, f)
@@ -91,6 +144,62 @@ func (r reference) live(m *config.Member, f Family, open bool) bool {
 		addrs = of(m, 1-f)
 	}
 	return len(addrs) > 0 && (open || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !r.down[a] }))
+}
+
+func (r reference) member(p *config.Pool, name string) *config.Member {
+	return &p.Members[slices.IndexFunc(p.Members, func(m config.Member) bool { return m.Name == name })]
+}
+
+// part is how much of what it would get a member gets, in 256ths.
+func (r reference) part(m *config.Member) int {
+	most, parts, weights := 0, 0, 0
+	switch {
+	case r.kind(m) == ForcedUp:
+		return 256
+	case m.Pool != "":
+		p := r.pool(m.Pool)
+		for i := range p.Members {
+			if in := &p.Members[i]; r.live(in, IPv4, false) || r.live(in, IPv6, false) {
+				most = max(most, r.part(in))
+				parts, weights = parts+r.part(in)*in.Weight, weights+in.Weight
+			}
+		}
+		if most == 256 || weights == 0 {
+			return 256
+		}
+		return parts / weights
+	}
+	for _, a := range m.Addresses {
+		if !r.down[a] {
+			most = max(most, r.partOf(a))
+		}
+	}
+	if most == 0 {
+		return 256
+	}
+	return most
+}
+
+func (r reference) partOf(a netip.Addr) int {
+	if part, slow := r.parts[a]; slow {
+		return part
+	}
+	return 256
+}
+
+// admits says whether a client is in a member's part, or in that of the region
+// whose first member it is.
+func (r reference) admits(of *config.Member, part int, client netip.Addr) bool {
+	key := uint32(0)
+	for i := range r.cfg.Pools {
+		for j := range r.cfg.Pools[i].Members {
+			if &r.cfg.Pools[i].Members[j] == of {
+				return (&Scratch{client: client}).admits(key, uint64(part))
+			}
+			key++
+		}
+	}
+	panic("no such member")
 }
 
 // of is the member's addresses of a family.
@@ -124,36 +233,116 @@ func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client
 	if d.all {
 		d.left = 1000
 	}
+	d.part = func(m *config.Member) int { return r.part(m) }
+	if open {
+		d.part = func(*config.Member) int { return 256 }
+	}
 	for i := range p.Members {
 		if m := &p.Members[i]; r.live(m, f, open) {
 			d.eligible = append(d.eligible, m)
 		}
 	}
-	if p.Policy == config.Proximity {
-		d.eligible = r.nearest(d.eligible, client)
+	ways := map[int]float64{} // sets of places in d.eligible, by what may be drawn from
+	everybody := 1<<len(d.eligible) - 1
+	switch p.Policy {
+	case config.Proximity:
+		d.eligible = r.nearest(d, client)
+		everybody = 1<<len(d.eligible) - 1
+		ways[everybody] = 1
+	case config.Failover:
+		ways[r.inOrder(d, client)] = 1
+	case config.RoundRobin:
+		ways = d.byDraw()
+	default:
+		ways[everybody] = 1
 	}
-	for _, m := range d.eligible {
-		if r.has(m, f, open) {
-			d.giving = append(d.giving, m)
+	result := outcomes{}
+	for way, chance := range ways {
+		if way == 0 {
+			way = everybody
 		}
+		narrowed := d
+		narrowed.eligible = nil
+		for i, m := range d.eligible {
+			if way>>i&1 != 0 {
+				narrowed.eligible = append(narrowed.eligible, m)
+			}
+		}
+		for _, m := range narrowed.eligible {
+			if r.has(m, f, open) {
+				narrowed.giving = append(narrowed.giving, m)
+			}
+		}
+		result.add(r.draw(narrowed, client, sofar), chance)
 	}
-	return r.draw(d, client, sofar)
+	return result
 }
 
-// nearest is DESIGN 5.1.
-func (r reference) nearest(members []*config.Member, client netip.Addr) []*config.Member {
+// inOrder is whom failover may choose from: of those before the first that does
+// not start slowly, who takes the client.
+func (r reference) inOrder(d drawing, client netip.Addr) int {
+	way, slow := 0, true
+	for i, m := range d.eligible {
+		slow = slow && d.part(m) < 256
+		if !slow || r.admits(m, d.part(m), client) {
+			way |= 1 << i
+		}
+	}
+	return way
+}
+
+// byDraw is whom round-robin may choose from, with which probability.
+func (d drawing) byDraw() map[int]float64 {
+	ways := map[int]float64{0: 1}
+	for i, m := range d.eligible {
+		next := map[int]float64{}
+		part := float64(d.part(m)) / 256
+		for way, chance := range ways {
+			next[way|1<<i] += chance * part
+			if part < 1 {
+				next[way] += chance * (1 - part)
+			}
+		}
+		ways = next
+	}
+	return ways
+}
+
+// nearest is DESIGN 5.1, among the regions that take the client; if none does, among all.
+func (r reference) nearest(d drawing, client netip.Addr) []*config.Member {
 	at := r.where.Locate(client)
 	best, found := -1.0, ""
+	bestOfAll, foundOfAll := -1.0, ""
 	for _, region := range r.cfg.Regions {
-		if !slices.ContainsFunc(members, func(m *config.Member) bool { return m.Region == region.Name }) {
+		members := inRegion(d.eligible, region.Name)
+		if len(members) == 0 {
 			continue
 		}
 		km := geo.Biased(geo.Distance(config.Location{Lat: at.Lat, Lon: at.Lon}, region.Location), region.Bias)
-		if best < 0 || km < best {
+		if bestOfAll < 0 || km < bestOfAll {
+			bestOfAll, foundOfAll = km, region.Name
+		}
+		if (best < 0 || km < best) && r.takes(d, members, client) {
 			best, found = km, region.Name
 		}
 	}
-	return inRegion(members, found)
+	if best < 0 {
+		found = foundOfAll
+	}
+	return inRegion(d.eligible, found)
+}
+
+// takes says whether a region with these eligible members takes the client.
+func (r reference) takes(d drawing, members []*config.Member, client netip.Addr) bool {
+	parts, weights := 0, 0
+	for _, m := range members {
+		if d.part(m) == 256 {
+			return true
+		}
+		parts, weights = parts+d.part(m)*m.Weight, weights+m.Weight
+	}
+	first := slices.IndexFunc(d.pool.Members, func(m config.Member) bool { return m.Region == members[0].Region })
+	return r.admits(&d.pool.Members[first], parts/weights, client)
 }
 
 func inRegion(members []*config.Member, region string) []*config.Member {
@@ -218,10 +407,10 @@ func (d drawing) choices(from []*config.Member, last *config.Member) map[*config
 	default:
 		sum := 0
 		for _, m := range from {
-			sum += m.Weight
+			sum += m.Weight * d.part(m)
 		}
 		for _, m := range from {
-			choices[m] = float64(m.Weight) / float64(sum)
+			choices[m] = float64(m.Weight*d.part(m)) / float64(sum)
 		}
 	}
 	return choices
@@ -251,20 +440,52 @@ func (r reference) give(d drawing, m *config.Member, client netip.Addr, sofar st
 		}
 		return result
 	}
-	var fresh []string
-	for _, a := range of(m, d.family) {
-		if (d.open || !r.down[a]) && !slices.Contains(strings.Fields(sofar), a.String()) {
-			fresh = append(fresh, a.String())
+	for set, chance := range r.joining(d, m) {
+		var fresh []string
+		for _, a := range strings.Fields(set) {
+			if !slices.Contains(strings.Fields(sofar), a) {
+				fresh = append(fresh, a)
+			}
+		}
+		ways := subsets(fresh, min(d.left, len(fresh)))
+		next := d
+		next.left -= max(1, min(d.left, len(fresh)))
+		for _, way := range ways {
+			answer := append(strings.Fields(sofar), way...)
+			slices.Sort(answer)
+			result.add(r.draw(next, client, strings.Join(answer, " ")), chance/float64(len(ways)))
 		}
 	}
-	ways := subsets(fresh, min(d.left, len(fresh)))
-	d.left -= max(1, min(d.left, len(fresh)))
-	for _, way := range ways {
-		answer := append(strings.Fields(sofar), way...)
-		slices.Sort(answer)
-		result.add(r.draw(d, client, strings.Join(answer, " ")), 1/float64(len(ways)))
-	}
 	return result
+}
+
+// joining is which addresses of an endpoint may be answered: those that are up,
+// of which those that start slowly join by chance, unless nobody does.
+func (r reference) joining(d drawing, m *config.Member) outcomes {
+	counted := d.open || r.kind(m) == ForcedUp
+	addrs := slices.DeleteFunc(of(m, d.family), func(a netip.Addr) bool { return !counted && r.down[a] })
+	all := ""
+	sets := outcomes{"": 1}
+	for _, a := range addrs {
+		all += " " + a.String()
+		part := float64(r.partOf(a)) / 256
+		if counted || len(of(m, d.family)) == 1 {
+			part = 1
+		}
+		next := outcomes{}
+		for set, chance := range sets {
+			next[set+" "+a.String()] += chance * part
+			if part < 1 {
+				next[set] += chance * (1 - part)
+			}
+		}
+		sets = next
+	}
+	if none := sets[""]; none > 0 {
+		delete(sets, "")
+		sets[all] += none
+	}
+	return sets
 }
 
 // subsets is all ways to take n of some.
@@ -314,7 +535,7 @@ func randomWorld(rnd *rand.Rand) string {
 
 const regionsOfTheWorld = `
 region us 39.04 -77.49
-region eu 53.35 -6.26 10
+region eu 53.35 -6.26 10 192.0.2.0 192.0.2.99
 region in 19.08 72.88
 region au -33.87 151.21 -20
 net 198.51.100.0/24 eu
@@ -340,7 +561,7 @@ func randomAddresses(rnd *rand.Rand) string {
 }
 
 // randomTurns turns some targets, and the reference with them.
-func randomTurns(rnd *rand.Rand, tree *Tree, r reference) []health.Turn {
+func randomTurns(rnd *rand.Rand, tree *Tree, r *reference) []health.Turn {
 	odds := rnd.Float64()
 	var turns []health.Turn
 	for i, target := range tree.Targets() {
@@ -352,9 +573,34 @@ func randomTurns(rnd *rand.Rand, tree *Tree, r reference) []health.Turn {
 			to = health.Down
 		}
 		r.down[target.Addr] = to == health.Down
-		turns = append(turns, health.Turn{Index: i, Target: target, To: to})
+		share := uint8(0)
+		if delete(r.parts, target.Addr); rnd.IntN(2) == 0 {
+			share = uint8(rnd.IntN(256))
+		}
+		if share > 0 && to != health.Down {
+			r.parts[target.Addr] = int(share)
+		}
+		turns = append(turns, health.Turn{Index: i, Target: target, To: to, Share: share})
 	}
 	return turns
+}
+
+// randomOverrides sets some, of the tree and the reference.
+func randomOverrides(rnd *rand.Rand, tree *Tree, r *reference) []Change {
+	r.overrides = nil
+	for range rnd.IntN(4) {
+		p := &r.cfg.Pools[rnd.IntN(len(r.cfg.Pools))]
+		o := []Override{
+			{Pool: p.Name},
+			{Pool: p.Name, Member: p.Members[rnd.IntN(len(p.Members))].Name},
+			{Pool: p.Name, Member: p.Members[rnd.IntN(len(p.Members))].Name},
+			{Region: r.cfg.Regions[rnd.IntN(len(r.cfg.Regions))].Name},
+		}[rnd.IntN(4)]
+		o.Kind = Kind(1 + rnd.IntN(3))
+		r.overrides = append(r.overrides, o)
+	}
+	changes, _ := tree.SetOverrides(r.overrides)
+	return changes
 }
 
 func TestDecideMatchesTheReference(t *testing.T) {
@@ -372,7 +618,7 @@ func TestDecideMatchesTheReference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := reference{cfg, where, map[netip.Addr]bool{}}
+		r := newReference(cfg, where)
 		modes := map[string]Mode{}
 		for id, p := range cfg.Pools {
 			for _, f := range []Family{IPv4, IPv6} {
@@ -380,8 +626,12 @@ func TestDecideMatchesTheReference(t *testing.T) {
 			}
 		}
 		for range 6 {
-			compareAll(t, rnd, tree, r, modes)
-			for _, c := range tree.Apply(randomTurns(rnd, tree, r)) {
+			compareAll(t, rnd, tree, *r, modes)
+			changes := tree.Apply(randomTurns(rnd, tree, r))
+			if rnd.IntN(2) == 0 {
+				changes = append(changes, randomOverrides(rnd, tree, r)...)
+			}
+			for _, c := range changes {
 				key := c.Pool + c.Family.String()
 				if modes[key] != c.From {
 					t.Errorf("%s changed from %s, was %s", key, c.From, modes[key])
@@ -389,7 +639,7 @@ func TestDecideMatchesTheReference(t *testing.T) {
 				modes[key] = c.To
 			}
 			if t.Failed() {
-				t.Fatalf("seed %d, down %v, world:\n%s", seed, r.down, text)
+				t.Fatalf("seed %d, down %v, parts %v, overrides %+v, world:\n%s", seed, r.down, r.parts, r.overrides, text)
 			}
 		}
 	}

@@ -24,6 +24,9 @@ type state struct {
 
 	hands     []hand     // what operators set by hand, by member; mostly none
 	overrides []Override // where hands come from
+
+	starting []share // of the targets that start slowly; mostly none
+	slow     []share // of the members that do, by those
 }
 
 // page is some words of a state. At a million members, some 1,600 pages, a list
@@ -119,6 +122,9 @@ type draft struct {
 
 	dirty  [][]ID // by height: pools to look at again
 	queued []bool // by pool: it is in dirty
+
+	restarted []share  // of targets, not yet in the state
+	stale     []uint32 // members whose shares are to be worked out again
 }
 
 // begin starts from a state.

@@ -12,8 +12,11 @@ import (
 //	10  5              15    from 10/15 on         the second
 //	(one alone)        -     -                     that one
 //
-// Members of weight 0 are never eligible, so every weight here is positive.
+// Where members start slowly, byShare draws. Members of weight 0 are never eligible, so every weight here is positive.
 func (s *Scratch) byWeight(v *visit, from set, r uint64) int {
+	if len(v.slow) > 0 {
+		return s.byShare(v, from, r)
+	}
 	if v.even { // fast path, and what the slow path comes to when all weights are equal
 		return from.nth(int(below(r, uint64(from.count()))))
 	}
@@ -50,6 +53,9 @@ func sumOf(weights []uint32, of set) (sum uint64, members int) {
 // whyWeight tells the odds that m had.
 func (s *Scratch) whyWeight(v *visit, from set, m int) string {
 	weights := s.tree.weights[v.first:][:v.members]
+	if len(v.slow) > 0 {
+		return fmt.Sprintf("weight %.4g of %.4g", float64(s.weightByShare(v, m))/whole, float64(s.sumOfShares(v, from))/whole)
+	}
 	sum, _ := sumOf(weights, from)
 	return fmt.Sprintf("weight %d of %d", weights[m], sum)
 }

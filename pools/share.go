@@ -1,0 +1,370 @@
+package pools
+
+import (
+	"cmp"
+	"math/bits"
+	"net/netip"
+	"slices"
+
+	"meridian/health"
+)
+
+// share is the part, in 256ths, of what it would get that a target or member
+// gets while it starts slowly. Who is not in a list of shares gets all.
+type share struct {
+	of   uint32 // in Tree.targets or Tree.members
+	part uint8  // 1..255; in a list of changes 0: all
+}
+
+// whole is all that one would get, in 256ths.
+const whole = 256
+
+func byOf(a share, of uint32) int { return cmp.Compare(a.of, of) }
+
+// partOf is somebody's part, by a list of shares in order.
+func partOf(shares []share, of uint32) uint64 {
+	if i, ok := slices.BinarySearchFunc(shares, of, byOf); ok {
+		return uint64(shares[i].part)
+	}
+	return whole
+}
+
+// merged is shares after changes, of which the last about somebody counts.
+// It sorts changes.
+func merged(shares, changes []share) []share {
+	slices.SortStableFunc(changes, func(a, b share) int { return cmp.Compare(a.of, b.of) })
+	next := make([]share, 0, len(shares)+len(changes))
+	for i, c := range changes {
+		if i+1 < len(changes) && changes[i+1].of == c.of {
+			continue
+		}
+		before, found := slices.BinarySearchFunc(shares, c.of, byOf)
+		next = append(next, shares[:before]...)
+		if shares = shares[before:]; found {
+			shares = shares[1:]
+		}
+		if c.part != 0 {
+			next = append(next, c)
+		}
+	}
+	return append(next, shares...)
+}
+
+// slowIn is the shares of a pool's members.
+func (st *state) slowIn(p *pool) []share {
+	from, _ := slices.BinarySearchFunc(st.slow, p.first, byOf)
+	to, _ := slices.BinarySearchFunc(st.slow, p.first+p.members, byOf)
+	return st.slow[from:to]
+}
+
+// noteShare takes the share of a turn over, which merge then makes part of the state.
+func (d *draft) noteShare(target uint32, turn *health.Turn) {
+	part := turn.Share
+	if d.isDown(target) {
+		part = 0
+	}
+	if len(d.starting) == 0 && len(d.restarted) == 0 && part == 0 {
+		return
+	}
+	d.restarted = append(d.restarted, share{target, part})
+	for _, u := range d.tree.users.of(target) {
+		d.stale = append(d.stale, d.tree.pools[u.pool].first+u.member)
+	}
+}
+
+// mergeShares makes the noted shares of targets those of the state.
+func (d *draft) mergeShares() {
+	if len(d.restarted) > 0 {
+		d.own()
+		d.starting = merged(d.starting, d.restarted)
+		d.restarted = d.restarted[:0]
+	}
+}
+
+// doubtShares notes that members' shares may have changed.
+func (d *draft) doubtShares(members []use) {
+	if len(d.slow) == 0 && len(d.from.slow) == 0 && len(d.starting) == 0 {
+		return
+	}
+	for _, u := range members {
+		d.stale = append(d.stale, d.tree.pools[u.pool].first+u.member)
+	}
+}
+
+// reshare works out anew the shares of the members that are noted as stale.
+func (d *draft) reshare() {
+	if len(d.stale) == 0 {
+		return
+	}
+	slices.Sort(d.stale)
+	var changes []share
+	for _, member := range slices.Compact(d.stale) {
+		u := d.tree.useOf(member)
+		part := d.partOf(u)
+		if part == partOf(d.slow, member) {
+			continue
+		}
+		changes = append(changes, share{member, uint8(part % whole)})
+		d.note(ID(u.pool))
+	}
+	d.stale = d.stale[:0]
+	if len(changes) > 0 {
+		d.own()
+		d.slow = merged(d.slow, changes)
+	}
+}
+
+// partOf works out a member's part:
+//
+//	a member that                                         gets
+//	is forced up                                          all
+//	is an endpoint with an up address that has all        all
+//	is an endpoint whose up addresses all start slowly    the largest part of those
+//	is a pool with an eligible member that has all        all
+//	is a pool whose eligible members all start slowly     their mean part, by weight
+//
+// An endpoint's part is the same for both families, and so is a pool's: else
+// the A and the AAAA of a client would lead to different places.
+func (d *draft) partOf(u use) uint64 {
+	member := d.tree.pools[u.pool].first + u.member
+	m := &d.tree.members[member]
+	if d.kind(member) == ForcedUp {
+		return whole
+	}
+	if m.child != none {
+		return d.partOfPool(ID(m.child))
+	}
+	part := uint64(0)
+	for _, r := range d.tree.refs[m.first:][:int(m.n4)+int(m.n6)] {
+		switch {
+		case !d.isUp(r):
+		case r.target == none:
+			return whole
+		default:
+			part = max(part, partOf(d.starting, r.target))
+		}
+	}
+	if part == 0 { // not up, which settles it
+		return whole
+	}
+	return part
+}
+
+func (d *draft) partOfPool(id ID) uint64 {
+	p := &d.tree.pools[id]
+	slow := d.slowIn(p)
+	if len(slow) == 0 {
+		return whole
+	}
+	var parts, weights uint64
+	for word := range p.words {
+		eligible := set{d.word(p.eligible(IPv4, asIs)+word) | d.word(p.eligible(IPv6, asIs)+word)}
+		for m := range eligible.all() {
+			member := p.first + word*64 + uint32(m)
+			part := partOf(slow, member)
+			if part == whole {
+				return whole
+			}
+			weight := uint64(d.tree.weights[member])
+			parts, weights = parts+part*weight, weights+weight
+		}
+	}
+	if weights == 0 {
+		return whole
+	}
+	return parts / weights
+}
+
+// The length of a client's network, which is what a share is taken of where a
+// policy places clients: whoever shares a resolver or a site stays together.
+const (
+	networkV4 = 24
+	networkV6 = 48
+)
+
+// admits reports whether a part of the clients includes this one, by a hash of
+// its network with a key. Who is in a part is in every larger one. The answer's
+// scope says that it was asked.
+func (s *Scratch) admits(key uint32, part uint64) bool {
+	network, bits := networkOf(s.client)
+	s.scope = max(s.scope, bits)
+	return below(mix(network^golden*uint64(key+1)), whole) < part
+}
+
+// networkOf is a hash of a client's network, and its length.
+func networkOf(client netip.Addr) (hash uint64, bits uint8) {
+	if client = client.Unmap(); client.Is4() {
+		a := client.As4()
+		return mix(uint64(a[0])<<16 | uint64(a[1])<<8 | uint64(a[2])), networkV4
+	}
+	a, network := client.As16(), uint64(0)
+	for _, b := range a[:networkV6/8] {
+		network = network<<8 | uint64(b)
+	}
+	return mix(network | 1<<63), networkV6
+}
+
+// part is that of a member of the pool being visited.
+func (v *visit) part(m int) uint64 { return partOf(v.slow, v.first+uint32(m)) }
+
+// admit leaves out members that start slowly and whose part this question is
+// not in, unless that leaves nobody:
+//
+//	policy                       a part is
+//	failover                     of the clients, see admitInOrder
+//	round-robin                  of the draws
+//	proximity                    of the clients of a region, see admitsTo
+//	those that draw by weight    of the weight, see byShare
+func (s *Scratch) admit(v *visit) {
+	switch v.policy {
+	case failover:
+		s.admitInOrder(v)
+	case roundRobin:
+		s.admitByDraw(v)
+	}
+}
+
+// admitInOrder asks the members before the first that has all. Those after it
+// are in an answer only beside it.
+func (s *Scratch) admitInOrder(v *visit) {
+	if v.eligible.count() == 1 {
+		return
+	}
+	copy(v.spare, v.eligible)
+	for m := v.eligible.first(); ; m = v.eligible.after(m) {
+		part := v.part(m)
+		if part == whole {
+			break
+		}
+		if !s.admits(v.first+uint32(m), part) {
+			v.spare.remove(m)
+		}
+		if v.eligible.after(m) <= m {
+			break
+		}
+	}
+	s.leaveAdmitted(v)
+}
+
+func (s *Scratch) admitByDraw(v *visit) {
+	copy(v.spare, v.eligible)
+	for _, slow := range v.slow {
+		m := int(slow.of - v.first)
+		if v.eligible.has(m) && !v.seed.admits(slow) {
+			v.spare.remove(m)
+		}
+	}
+	s.leaveAdmitted(v)
+}
+
+// admits reports whether a draw is in a part of the draws.
+func (s seed) admits(to share) bool {
+	return below(mix(^uint64(s)^golden*uint64(to.of+1)), whole) < uint64(to.part)
+}
+
+// leaveAdmitted narrows to v.spare, unless nobody is there.
+func (s *Scratch) leaveAdmitted(v *visit) {
+	if v.spare.any() {
+		s.record.notAdmitted(v)
+		v.narrowTo(v.spare)
+	}
+}
+
+// admitsTo reports whether the eligible members of a group take this client
+// (the group is a region, under proximity):
+//
+//	among them               takes
+//	one that has all         everybody; between them, weights count by their parts
+//	only some starting slow  the mean of their parts, by weight, of the clients
+//
+// So each gets its part of what it would get otherwise, and who serves already
+// bears the rest before a farther region does.
+func (s *Scratch) admitsTo(v *visit, g set) bool {
+	var parts, weights uint64
+	for i, w := range g {
+		for w &= v.eligible[i]; w != 0; w &= w - 1 {
+			m := i<<6 + bits.TrailingZeros64(w)
+			part := v.part(m)
+			if part == whole {
+				return true
+			}
+			weight := uint64(s.tree.weights[v.first+uint32(m)])
+			parts, weights = parts+part*weight, weights+weight
+		}
+	}
+	return s.admits(v.first+uint32(g.first()), parts/weights)
+}
+
+// narrowSlowly is narrowByRanking where members start slowly:
+//
+//	first in the client's ranking that has an eligible member and takes it   left
+//	the k-th region                                                          those of the k-th
+//	none, though the k-th is the first that has an eligible member           those of the k-th
+//	none has an eligible member                                              those of no region
+func (s *Scratch) narrowSlowly(v *visit) {
+	t := s.tree
+	table := t.tables[v.table]
+	leaf := table.Lookup(s.client)
+	nearest, ranking := -1, table.Ranking(leaf)
+	for k, region := range ranking {
+		g := t.group(v.pool, uint32(region))
+		if !v.eligible.meets(g) {
+			continue
+		}
+		s.scope = max(s.scope, table.Scope(leaf, k))
+		if s.admitsTo(v, g) {
+			v.narrowTo(g)
+			s.record.narrowed(s, v, k)
+			return
+		}
+		if nearest < 0 {
+			nearest = k
+		}
+	}
+	if nearest >= 0 {
+		v.narrowTo(t.group(v.pool, uint32(ranking[nearest])))
+	} else {
+		v.narrowTo(t.group(v.pool, v.ngroups-1))
+	}
+	s.record.narrowed(s, v, nearest)
+}
+
+// byShare is byWeight where members start slowly: each weight counts by its part.
+func (s *Scratch) byShare(v *visit, from set, r uint64) int {
+	at := below(r, s.sumOfShares(v, from))
+	for i, w := range from {
+		for ; w != 0; w &= w - 1 {
+			m := i<<6 + bits.TrailingZeros64(w)
+			weight := s.weightByShare(v, m)
+			if at < weight {
+				return m
+			}
+			at -= weight
+		}
+	}
+	panic("pools: a draw beyond the sum of the shares")
+}
+
+func (s *Scratch) sumOfShares(v *visit, of set) uint64 {
+	sum := uint64(0)
+	for i, w := range of {
+		for ; w != 0; w &= w - 1 {
+			sum += s.weightByShare(v, i<<6+bits.TrailingZeros64(w))
+		}
+	}
+	return sum
+}
+
+// weightByShare is a member's weight in 256ths, by its part.
+func (s *Scratch) weightByShare(v *visit, m int) uint64 {
+	return uint64(s.tree.weights[v.first+uint32(m)]) * v.part(m)
+}
+
+// joins reports whether an address that is up is in this draw, as far as it starts slowly.
+func (st *state) joins(r ref, draw uint64) bool {
+	if len(st.starting) == 0 || r.target == none {
+		return true
+	}
+	part := partOf(st.starting, r.target)
+	return part == whole || seed(draw).admits(share{r.target, uint8(part)})
+}
