@@ -13,8 +13,8 @@ import (
 )
 
 // below is the architecture: each folder with those of ours that it may import.
-// cmd -> server -> zones -> pools -> {geo, health}; config imports none of them,
-// and nothing imports cmd. Go files that are no part of the product (tests of
+// cmd -> {admin} -> server -> zones -> pools -> {geo, health}; config imports none of
+// them, and nothing imports cmd. Go files that are no part of the product (tests of
 // this folder and of deploy, programs of bench) may look at all of it, and are
 // imported by nobody.
 var below = map[string][]string{
@@ -25,9 +25,10 @@ var below = map[string][]string{
 	"pools":    {"config", "geo", "health"},
 	"zones":    {"config", "geo", "health", "pools"},
 	"server":   {"config", "geo", "health", "resolver", "pools", "zones"},
-	"cmd":      {"config", "geo", "health", "resolver", "pools", "zones", "server"},
+	"admin":    {"config", "pools", "server"},
+	"cmd":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},
 
-	".":      {"config", "geo", "health", "resolver", "pools", "zones", "server"},
+	".":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},
 	"bench":  {"config", "geo", "health", "resolver", "pools", "zones", "server"},
 	"deploy": {"config", "geo", "health", "resolver", "pools", "zones", "server"},
 }

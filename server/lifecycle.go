@@ -2,14 +2,18 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"meridian/config"
 	"meridian/health"
 	"meridian/pools"
 	"meridian/resolver"
@@ -30,6 +34,9 @@ type Lifecycle struct {
 	Reload <-chan os.Signal
 	// Ready, unless nil, is called once, when questions are being answered.
 	Ready func([]netip.AddrPort)
+	// Admin, unless nil, makes the handler of the API that a configuration asks for,
+	// at start and for each reload.
+	Admin func(*Control, config.Admin) (http.Handler, error)
 	// Turned, unless nil, is told every verdict that turns, and every Share and
 	// Response that moves, which are no verdicts. It must not block.
 	Turned func([]health.Turn, *pools.Tree)
@@ -49,26 +56,33 @@ type life struct {
 	prober  *health.Prober
 	tracker *resolver.Tracker
 	modes   modeLog
+	control *Control
+	door    *door                   // nil: no API
+	keeping atomic.Pointer[keeping] // nil: the state is in memory only
 }
 
 // Run serves until ctx ends. The error is a *BindError where an address could
-// not be bound, else what Load returned.
+// not be bound, else what Load returned or what is wrong with the state or the API.
 func (l *Lifecycle) Run(ctx context.Context) error {
 	snapshot, err := l.firstLoad(ctx)
 	if snapshot == nil {
 		return err
 	}
-	s := New(snapshot, Options{Logger: l.Logger})
-	if err := s.Listen(); err != nil {
-		return &BindError{err}
-	}
 	run := &life{
-		Lifecycle: l, server: s,
-		prober:  health.NewProber(health.Options{Logger: l.Logger}),
+		Lifecycle: l, server: New(snapshot, Options{Logger: l.Logger}),
 		tracker: resolver.New(resolver.Options{Logger: l.Logger}),
 		modes:   modeLog{log: l.Logger},
 	}
 	defer run.tracker.Close()
+	if err := run.server.Listen(); err != nil {
+		return &BindError{err}
+	}
+	run.control = newControl(run)
+	beside, err := run.equip(snapshot.Config)
+	if err != nil {
+		return err
+	}
+	run.recall(beside.folder)
 	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
 	probed := make(chan struct{})
 	go func() { defer close(probed); run.prober.Run(probing) }()
@@ -76,13 +90,17 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 
 	k, err := run.prepare(ctx, snapshot)
 	if err != nil || ctx.Err() != nil {
+		run.discard(beside)
 		return err
 	}
 	if k.snapshot != snapshot {
-		if _, err := s.Swap(k.snapshot); err != nil {
+		if _, err := run.server.Swap(k.snapshot); err != nil {
+			run.discard(beside)
 			return &BindError{err}
 		}
 	}
+	run.control.settle(k.snapshot, k.watch)
+	run.install(beside)
 	return run.serve(ctx, k)
 }
 
@@ -115,14 +133,19 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 	if l.Ready != nil {
 		l.Ready(l.server.Addrs())
 	}
-	l.Logger.Info("serving", "listen", join(l.server.Addrs()), "zones", len(k.snapshot.Config.Zones))
+	l.Logger.Info("serving", l.standing(k.snapshot)...)
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
 	var settled <-chan time.Time // nil: the addresses of targets are those that the pools have
 	for {
 		select {
 		case err := <-served:
+			l.end() // while the prober knows what to keep
 			k.close()
 			l.Logger.Info("stopped", "counted", l.server.Counters())
 			return err
+		case now := <-second.C:
+			l.control.tick(now)
 		case <-l.Reload:
 			next, err := l.reload(ctx)
 			if err != nil {
@@ -150,16 +173,16 @@ func (l *life) reload(ctx context.Context) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := l.prepare(ctx, snapshot)
+	beside, err := l.equip(snapshot.Config)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, snapshot.Close())
 	}
-	old, err := l.server.Swap(k.snapshot)
+	k, old, err := l.swap(ctx, snapshot)
 	if err != nil {
-		k.close()
-		return nil, err
+		l.discard(beside)
+		return nil, errors.Join(err, snapshot.Close())
 	}
-	l.modes.serve(k.snapshot.Pools)
+	l.install(beside)
 	if err := old.Close(); err != nil {
 		l.Logger.Warn("closing the old configuration", "error", err)
 	}
@@ -167,28 +190,54 @@ func (l *life) reload(ctx context.Context) (*kept, error) {
 		return k, nil
 	}
 	debug.FreeOSMemory()
-	l.Logger.Info("reloaded", "zones", len(snapshot.Config.Zones), "listen", join(l.server.Addrs()),
-		"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())
+	l.Logger.Info("reloaded", append(l.standing(k.snapshot),
+		"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
 	return k, nil
+}
+
+// swap gives what loaded names its first probes, and has the server answer from it.
+func (l *life) swap(ctx context.Context, loaded *zones.Snapshot) (k *kept, old *zones.Snapshot, err error) {
+	if k, err = l.prepare(ctx, loaded); err != nil {
+		return nil, nil, err
+	}
+	if old, err = l.server.Swap(k.snapshot); err != nil {
+		l.control.stay()
+		k.close()
+		return nil, nil, err
+	}
+	l.control.settle(k.snapshot, k.watch)
+	l.modes.serve(k.snapshot.Pools)
+	return k, old, nil
 }
 
 // watch has the snapshot's targets probed and waits for their first verdicts,
 // until ctx ends.
 func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Watch, error) {
 	tree := snapshot.Pools
+	l.control.arrive(tree)
 	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Turn) {
-		l.modes.changed(tree, tree.Apply(turns))
+		l.modes.changing(tree, func() []pools.Change { return tree.Apply(turns) })
 		if l.Turned != nil {
 			l.Turned(turns, tree)
 		}
 	})
 	if err != nil {
+		l.control.stay()
 		return nil, err
 	}
 	if unknown := watch.FirstRound(ctx); unknown > 0 {
 		l.Logger.Warn("first round of probes unfinished; what is unknown counts as up", "unknown", unknown)
 	}
 	return watch, nil
+}
+
+// standing is what the log says of a snapshot that answers.
+func (l *life) standing(snapshot *zones.Snapshot) []any {
+	attributes := []any{"listen", join(l.server.Addrs()), "zones", len(snapshot.Config.Zones)}
+	if l.door != nil {
+		attributes = append(attributes, "admin", l.door.addr())
+	}
+	return attributes
 }
 
 // LogValue is the counters that tell how the server fares, for a log line.

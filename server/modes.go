@@ -42,10 +42,13 @@ func (l *modeLog) serve(tree *pools.Tree) {
 	}
 }
 
-// changed takes what tree.Apply returned; of a tree that does not serve it is no news.
-func (l *modeLog) changed(tree *pools.Tree, changes []pools.Change) {
+// changing runs change, which changes tree, and takes what it returns; of a tree
+// that does not serve it is no news. Changes by several run one after the other,
+// so that what is told last is what is so.
+func (l *modeLog) changing(tree *pools.Tree, change func() []pools.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	changes := change()
 	if tree != l.serves {
 		return
 	}

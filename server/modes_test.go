@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"meridian/health"
+	"meridian/pools"
 	"meridian/zones"
 )
 
@@ -42,7 +43,7 @@ func TestModesAreToldOnceOverReloads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.changed(s.Pools, s.Pools.Apply(turns))
+		l.changing(s.Pools, func() []pools.Change { return s.Pools.Apply(turns) })
 	}
 	first, second, third := build(t, lone, loneZone), build(t, lone, loneZone), build(t, lone, loneZone)
 

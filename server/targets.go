@@ -99,9 +99,11 @@ func (l *life) readdress(ctx context.Context, k *kept) error {
 		return err
 	}
 	if _, err := l.server.Swap(snapshot); err != nil {
+		l.control.stay()
 		watch.Close()
 		return err
 	}
+	l.control.settle(snapshot, watch)
 	l.modes.serve(snapshot.Pools)
 	k.watch.Close()
 	k.snapshot, k.watch, k.resolved = snapshot, watch, resolved

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -35,7 +37,16 @@ func build(file string) (*zones.Snapshot, findings) {
 		return nil, findings{faultsOf(file, err), warnings}
 	}
 	snapshot, more, err := zones.Build(cfg)
-	return snapshot, findings{faultsOf(file, err), append(warnings, more...)}
+	found := findings{faultsOf(file, err), append(warnings, more...)}
+	if _, err := token(cfg.Admin); err != nil {
+		found.faults = append(found.faults, cfg.Fault(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), "write a token of 16 to 512 characters into it"))
+		slices.SortStableFunc(found.faults, func(a, b config.Fault) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
+		if snapshot != nil {
+			snapshot.Close()
+		}
+		return nil, found
+	}
+	return snapshot, found
 }
 
 // err counts the faults; nil where there are none.

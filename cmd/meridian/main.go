@@ -45,14 +45,17 @@ share, the next in turn, or the first that is up.`,
 		Example: `  meridian demo                             a made world on loopback, nothing to install
   meridian check -c meridian.yaml           every fault of a configuration, or what it would serve
   meridian serve -c meridian.yaml
-  meridian explain www.gslb.example.com A --client 198.51.100.7 -c meridian.yaml`,
+  meridian explain www.gslb.example.com A --client 198.51.100.7 -c meridian.yaml
+  meridian status                           how the members of a running server stand
+  meridian drain web/use-1 --for 1h`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), explainCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), explainCommand(),
+		statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"meridian/admin"
+	"meridian/config"
 	"meridian/server"
 	"meridian/zones"
 )
@@ -47,6 +50,13 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 	l := server.Lifecycle{
 		Load:   func() (*zones.Snapshot, error) { return load(file, stderr) },
 		Reload: hangups,
+		Admin: func(control *server.Control, cfg config.Admin) (http.Handler, error) {
+			token, err := token(cfg)
+			if err != nil {
+				return nil, err
+			}
+			return admin.New(control, admin.Options{Token: token, Version: buildVersion()}), nil
+		},
 		Logger: slog.New(slog.NewTextHandler(stderr, nil)),
 	}
 	return exitCode(l.Run(ctx))
@@ -59,4 +69,12 @@ func exitCode(err error) error {
 		return &exitError{code: exitBind, err: err}
 	}
 	return err
+}
+
+// token is what requests to the API must carry; empty: nothing.
+func token(cfg config.Admin) (string, error) {
+	if cfg.TokenFile == "" {
+		return "", nil
+	}
+	return admin.ReadToken(cfg.TokenFile)
 }

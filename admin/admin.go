@@ -1,0 +1,66 @@
+// Package admin is the HTTP API of a running server: how it stands, what an
+// operator tells it, what others report to it.
+//
+//	GET    /v1/status?target=T          how the members of T stand; all without T
+//	GET    /v1/overrides                what operators have said
+//	POST   /v1/overrides                {target, kind, reason, for}: drain or force
+//	DELETE /v1/overrides?target=T&kind=K   undo it; any kind without K
+//	POST   /v1/clear                    {target}: end what holds it down
+//	GET    /v1/explain?name=&type=&client=&resolver=
+//	GET    /v1/version
+//	GET    /healthz                     200 while questions are answered; needs no token
+//
+// Bodies are JSON, requests and answers alike; times are RFC 3339, durations in
+// requests Go's (1h30m), in answers nanoseconds. What is wrong comes as a
+// [Problem]: 400 for what cannot be, 401 without the token, 403 from a browser
+// that was led here, 404 for what the configuration does not have, 409 for what
+// stands otherwise than thought.
+//
+// The package decides nothing: it reads requests and asks [server.Control].
+package admin
+
+import (
+	"net/http"
+
+	"meridian/server"
+)
+
+// Options are what the API takes from outside.
+type Options struct {
+	Token   string // what each request must carry; empty: nothing
+	Version string // of this binary
+}
+
+// api is the handlers' common ground. Its methods are safe for concurrent use.
+type api struct {
+	control *server.Control
+	Options
+}
+
+// New makes the handler of the API over a running server.
+func New(control *server.Control, o Options) http.Handler {
+	a := &api{control, o}
+	guarded := http.NewServeMux()
+	guarded.HandleFunc("GET /v1/status", a.status)
+	guarded.HandleFunc("GET /v1/overrides", a.overrides)
+	guarded.HandleFunc("POST /v1/overrides", a.override)
+	guarded.HandleFunc("DELETE /v1/overrides", a.undo)
+	guarded.HandleFunc("POST /v1/clear", a.clear)
+	guarded.HandleFunc("GET /v1/explain", a.explain)
+	guarded.HandleFunc("GET /v1/version", a.version)
+	guarded.HandleFunc("/", notFound)
+
+	all := http.NewServeMux()
+	all.HandleFunc("GET /healthz", a.healthz)
+	all.Handle("/", a.guard(guarded))
+	return all
+}
+
+// healthz says that questions are being answered: the API opens with them.
+func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]bool{"serving": true})
+}
+
+func (a *api) version(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]string{"version": a.Version})
+}

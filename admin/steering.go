@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian/pools"
+	"meridian/server"
+)
+
+// Span is a duration as Go writes it; 0 and the empty text are none.
+type Span time.Duration
+
+// MarshalText is the duration as Go writes it.
+func (s Span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
+
+// UnmarshalText reads a duration.
+func (s *Span) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*s = 0
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration; e.g. 30s, 1h30m", text)
+	}
+	*s = Span(d)
+	return nil
+}
+
+// OverrideRequest is the body of POST /v1/overrides.
+type OverrideRequest struct {
+	Target server.Target `json:"target"`
+	Kind   string        `json:"kind"` // drained, forced up, forced down
+	Reason string        `json:"reason,omitempty"`
+	For    Span          `json:"for,omitzero"` // how long it holds; none: until it is undone
+}
+
+// ClearRequest is the body of POST /v1/clear.
+type ClearRequest struct {
+	Target server.Target `json:"target"`
+}
+
+// Cleared is the answer to it.
+type Cleared struct {
+	Target server.Target `json:"target"`
+	Held   int           `json:"held"` // how many of its addresses were held down
+}
+
+func (a *api) status(w http.ResponseWriter, r *http.Request) {
+	words, ok := query(w, r, "target")
+	if !ok {
+		return
+	}
+	target, ok := targetIn(w, words, false)
+	if !ok {
+		return
+	}
+	status, err := a.control.Status(target)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, status)
+}
+
+func (a *api) overrides(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, a.control.Overrides())
+}
+
+func (a *api) override(w http.ResponseWriter, r *http.Request) {
+	var asked OverrideRequest
+	if !read(w, r, &asked) {
+		return
+	}
+	kind, err := server.ParseKind(asked.Kind)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	said, err := a.control.Override(asked.Target, kind, asked.Reason, time.Duration(asked.For))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, said)
+}
+
+func (a *api) undo(w http.ResponseWriter, r *http.Request) {
+	words, ok := query(w, r, "target", "kind")
+	if !ok {
+		return
+	}
+	target, ok := targetIn(w, words, true)
+	if !ok {
+		return
+	}
+	var kinds []pools.Kind
+	for _, word := range words["kind"] {
+		kind, err := server.ParseKind(word)
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		kinds = append(kinds, kind)
+	}
+	undone, err := a.control.Undo(target, kinds...)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, undone)
+}
+
+// query is the parameters of a request, of which there may be those that are
+// known and no others; ok is false when it has answered that there is another.
+func query(w http.ResponseWriter, r *http.Request, known ...string) (words url.Values, ok bool) {
+	words = r.URL.Query()
+	for word := range words {
+		if !slices.Contains(known, word) {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("unknown parameter %q", word), "known: "+strings.Join(known, ", "))
+			return words, false
+		}
+	}
+	return words, true
+}
+
+// targetIn is the target among words; ok is false when it has answered that there is something wrong.
+func targetIn(w http.ResponseWriter, words url.Values, required bool) (t server.Target, ok bool) {
+	word := words.Get("target")
+	if word == "" && !required {
+		return t, true
+	}
+	t, err := server.ParseTarget(word)
+	if err != nil {
+		refuse(w, err)
+	}
+	return t, err == nil
+}
+
+func (a *api) clear(w http.ResponseWriter, r *http.Request) {
+	var asked ClearRequest
+	if !read(w, r, &asked) {
+		return
+	}
+	held, err := a.control.Clear(asked.Target)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, Cleared{asked.Target, held})
+}
+
+func (a *api) explain(w http.ResponseWriter, r *http.Request) {
+	words, ok := query(w, r, "name", "type", "client", "resolver")
+	if !ok {
+		return
+	}
+	asked, err := server.ParseAsked(words.Get("name"), words.Get("type"), words.Get("client"), words.Get("resolver"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, a.control.Explain(asked))
+}

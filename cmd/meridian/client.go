@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meridian/admin"
+)
+
+// defaultServer is where the API is in the examples of the manual.
+const defaultServer = "http://127.0.0.1:8053"
+
+// client talks to the API of a running server.
+type client struct {
+	server    string // its URL
+	tokenFile string // empty: it asks for none
+}
+
+// addClientFlags lets a verb talk to a server, to the one at fallback unless told.
+func addClientFlags(c *cobra.Command, to *client, fallback string) {
+	c.Flags().StringVar(&to.server, "server", fallback, "`URL` of the running server's API")
+	c.Flags().StringVar(&to.tokenFile, "token-file", "", "`FILE` with the token that the server's admin.token_file holds")
+}
+
+// clientTimeout bounds a request: some clear ten thousand addresses.
+const clientTimeout = time.Minute
+
+// maxAnswer bounds an answer, in octets: 100,000 members take a tenth of it.
+const maxAnswer = 1 << 30
+
+// hinted is an error with what would be right on a line of its own.
+func hinted(what, hint string) error {
+	if hint == "" {
+		return errors.New(what)
+	}
+	return fmt.Errorf("%s\n  %s", what, hint)
+}
+
+// call asks the server, sending in unless it is nil, and reads the answer into out.
+func (c *client) call(ctx context.Context, method, path string, words url.Values, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
+	request, err := c.request(ctx, method, path, words, in)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return hinted(fmt.Sprintf("no server answers at %s: %v", c.server, err),
+			"does its configuration have admin: {listen: 127.0.0.1:8053}? --server URL asks at another place")
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("%s: reading the answer: %w", c.server, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return c.refused(response, body)
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return hinted(fmt.Sprintf("what answers at %s is not a Meridian of this version: %v", c.server, err), "")
+	}
+	return nil
+}
+
+func (c *client) request(ctx context.Context, method, path string, words url.Values, in any) (*http.Request, error) {
+	base, err := url.Parse(c.server)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, fmt.Errorf("--server: %q is not a URL; e.g. %s", c.server, defaultServer)
+	}
+	at := base.JoinPath(path)
+	at.RawQuery = words.Encode()
+	var body io.Reader
+	if in != nil {
+		sent, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(sent)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, at.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	if in != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.tokenFile != "" {
+		token, err := admin.ReadToken(c.tokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("--token-file: %w", err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	return request, nil
+}
+
+// refused is what a server says is wrong.
+func (c *client) refused(response *http.Response, body []byte) error {
+	var p admin.Problem
+	if json.Unmarshal(body, &p) != nil || p.Error == "" {
+		return hinted(fmt.Sprintf("what answers at %s is no Meridian: %s", c.server, response.Status), "--server URL asks at another place")
+	}
+	if response.StatusCode == http.StatusUnauthorized && c.tokenFile == "" {
+		p.Hint = "the server asks for a token: --token-file FILE"
+	}
+	return hinted(strings.TrimSpace(p.Error), p.Hint)
+}

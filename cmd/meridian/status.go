@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meridian/server"
+)
+
+func statusCommand() *cobra.Command {
+	var c client
+	var output outputFlag
+	command := &cobra.Command{
+		Use:   "status [TARGET]",
+		Short: "Say how a running server's members stand, since when, why, and what comes next",
+		Long: `Status asks a running server how its pools and members stand: the state of each member, since when,
+why, and what comes next. For a single member it prints the last results and turns of each of its
+addresses too.
+
+` + targetHelp + `
+
+Exit: 0; 1 when there is no such target or no server.`,
+		Example: `  meridian status
+  meridian status web
+  meridian status web/use-1
+  meridian status region:us-east -o json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			words := url.Values{}
+			single := false
+			if len(args) == 1 {
+				target, err := server.ParseTarget(args[0])
+				if err != nil {
+					return err
+				}
+				words.Set("target", target.String())
+				single = target.Member != ""
+			}
+			var s server.Status
+			if err := c.call(command.Context(), http.MethodGet, "/v1/status", words, nil, &s); err != nil {
+				return err
+			}
+			if output == outputJSON {
+				return printJSON(command.OutOrStdout(), s)
+			}
+			return printStatus(command.OutOrStdout(), &s, single)
+		},
+	}
+	addClientFlags(command, &c, defaultServer)
+	addOutputFlag(command, &output)
+	return command
+}
+
+// printStatus prints a status for people; with history, what each address went through.
+func printStatus(w io.Writer, s *server.Status, history bool) error {
+	fmt.Fprintf(w, "serving %s on %s, began %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.Began, s.At))
+	if note := forgets(s.State); note != "" && len(s.Overrides) > 0 {
+		fmt.Fprintln(w, note)
+	}
+	for _, o := range s.Overrides {
+		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
+	}
+	for i := range s.Pools {
+		fmt.Fprintf(w, "\n%s\n", describePool(&s.Pools[i]))
+		if err := printMembers(w, s.Pools[i].Members, s.At); err != nil {
+			return err
+		}
+		if history {
+			printHistory(w, &s.Pools[i], s.At)
+		}
+	}
+	return nil
+}
+
+func printMembers(w io.Writer, members []server.MemberStatus, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "  MEMBER\tREGION\tSTATE\tSINCE\tWHY\tNEXT")
+	for i := range members {
+		m := &members[i]
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", m.Member, orDash(m.Region), m.State, age(m.Since, now), m.Why, m.Next)
+		if len(m.Addresses) < 2 && m.Override == nil {
+			continue
+		}
+		for _, a := range m.Addresses {
+			if a.Check == "" {
+				continue
+			}
+			fmt.Fprintf(t, "    %s\t\t%s\t%s\t%s\t%s\n", a.Address, verdictOf(&a), age(a.Since, now), orDash(a.Why), orDash(a.Next))
+		}
+	}
+	return t.Flush()
+}
+
+// verdictOf is an address's verdict, with what answers go by where it is uncertain.
+func verdictOf(a *server.AddressStatus) string {
+	switch {
+	case a.Held != "":
+		return a.Verdict + ", as " + a.Held
+	case a.Share < 1:
+		return fmt.Sprintf("%s, %.0f %%", a.Verdict, 100*a.Share)
+	}
+	return a.Verdict
+}
+
+func printHistory(w io.Writer, p *server.PoolStatus, now time.Time) {
+	for _, m := range p.Members {
+		for _, a := range m.Addresses {
+			if a.Check == "" {
+				continue
+			}
+			fmt.Fprintf(w, "\n%s, check %s\n", a.Address, a.Check)
+			for _, t := range a.Turns {
+				fmt.Fprintf(w, "  %s ago  turned from %s to %s: %s\n", age(t.At, now), t.From, t.To, t.Reason)
+			}
+			for _, r := range a.Results {
+				fmt.Fprintf(w, "  %s ago  %s in %s: %s\n", age(r.At, now), r.Outcome, r.Latency.Round(100*time.Microsecond), r.Reason)
+			}
+		}
+	}
+}
+
+// forgets warns where a restart would forget overrides; empty: it would not.
+func forgets(s server.StateStatus) string {
+	switch {
+	case s.Folder == "":
+		return "in memory only: a restart forgets overrides (the configuration has no state)"
+	case !s.Kept:
+		return "in memory only: a restart forgets overrides (" + s.Folder + " cannot be written to, see the log)"
+	}
+	return ""
+}
+
+// describePool is a pool in a line: how many may be answered, and from where if not from them.
+func describePool(p *server.PoolStatus) string {
+	var parts []string
+	for _, family := range slices.Sorted(maps.Keys(p.Eligible)) {
+		part := fmt.Sprintf("%d", p.Eligible[family])
+		if mode := p.Mode[family]; mode != "normal" {
+			part += " (" + mode + ")"
+		}
+		parts = append(parts, part+" for "+family)
+	}
+	if all := p.Eligible["IPv4"]; all == p.Eligible["IPv6"] && p.Mode["IPv4"] == p.Mode["IPv6"] {
+		parts = []string{strings.TrimSuffix(parts[0], " for IPv4")}
+	}
+	return fmt.Sprintf("pool %s, %s: eligible %s, needed %d", p.Pool, p.Policy, strings.Join(parts, ", "), p.Need)
+}
+
+func describeOverride(o server.Override) string {
+	text := fmt.Sprintf("%s is %s", o.Target, o.Kind)
+	if !o.Until.IsZero() {
+		text += " until " + o.Until.Local().Format(time.DateTime)
+	}
+	if o.Reason != "" {
+		text += fmt.Sprintf(": %q", o.Reason)
+	}
+	if o.Unknown {
+		text += " (the configuration has no such target)"
+	}
+	return text
+}
+
+// age is how long ago a time was, as short as it may be; a dash for no time.
+func age(at, now time.Time) string {
+	d := max(0, now.Sub(at))
+	switch {
+	case at.IsZero():
+		return "-"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd", int(d.Hours())/24)
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meridian/admin"
+	"meridian/pools"
+	"meridian/server"
+)
+
+const targetHelp = `TARGET is POOL/MEMBER, POOL (each of its members) or region:NAME (each member that stands there, in
+all pools). A member goes by what is said of itself, else of its pool, else of its region.`
+
+// steering is what the verbs have in common that tell a running server something.
+type steering struct {
+	client
+	output outputFlag
+	reason string
+	lasts  time.Duration
+}
+
+func (s *steering) addFlags(c *cobra.Command, overrides bool) *cobra.Command {
+	addClientFlags(c, &s.client, defaultServer)
+	addOutputFlag(c, &s.output)
+	if overrides {
+		c.Flags().DurationVar(&s.lasts, "for", 0, "how long it holds, a `DURATION` such as 90m; until it is undone when left out")
+		c.Flags().StringVar(&s.reason, "reason", "", "`TEXT` for whoever looks at status later")
+	}
+	return c
+}
+
+func drainCommand() *cobra.Command {
+	var s steering
+	return s.addFlags(&cobra.Command{
+		Use:   "drain TARGET",
+		Short: "Take members out of the answers of a running server",
+		Long: `Drain has a running server answer none of a target's members, not even when all else is down, until
+undrain, or until --for is over. It outlives reloads and, with state, restarts.
+
+` + targetHelp + `
+
+Exit: 0; 1 when there is no such target or no server.`,
+		Example: `  meridian drain web/use-1 --for 1h --reason "kernel upgrade"
+  meridian drain region:us-east`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return s.override(c.Context(), args[0], pools.Drained, c.OutOrStdout())
+		},
+	}, true)
+}
+
+func undrainCommand() *cobra.Command {
+	var s steering
+	return s.addFlags(&cobra.Command{
+		Use:   "undrain TARGET",
+		Short: "End a drain",
+		Long: `Undrain ends a drain of the very TARGET that was drained. The members are answered again as far as
+their verdicts go.
+
+Exit: 0; 1 when the target is not drained or there is no server.`,
+		Example: `  meridian undrain web/use-1`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return s.undo(c.Context(), args[0], c.OutOrStdout(), pools.Drained)
+		},
+	}, false)
+}
+
+func forceCommand() *cobra.Command {
+	var s steering
+	return s.addFlags(&cobra.Command{
+		Use:   "force up|down|off TARGET",
+		Short: "Set the verdict of members of a running server by hand",
+		Long: `Force has a running server take a target's members for up, or for down, whatever their probes say,
+until force off, or until --for is over. Probing goes on. Unlike one that is drained, a member forced
+down is answered when all else is down too. It outlives reloads and, with state, restarts.
+
+` + targetHelp + `
+
+Exit: 0; 1 when there is no such target, when force off finds it not forced, or there is no server.`,
+		Example: `  meridian force down web/use-1 --for 30m --reason "answers 200 and is broken"
+  meridian force up region:eu-west
+  meridian force off web/use-1`,
+		Args:      cobra.ExactArgs(2),
+		ValidArgs: []string{"up", "down", "off"},
+		RunE: func(c *cobra.Command, args []string) error {
+			switch args[0] {
+			case "up":
+				return s.override(c.Context(), args[1], pools.ForcedUp, c.OutOrStdout())
+			case "down":
+				return s.override(c.Context(), args[1], pools.ForcedDown, c.OutOrStdout())
+			case "off":
+				return s.undo(c.Context(), args[1], c.OutOrStdout(), pools.ForcedUp, pools.ForcedDown)
+			}
+			return fmt.Errorf("%q is nothing to force; up, down or off", args[0])
+		},
+	}, true)
+}
+
+func clearCommand() *cobra.Command {
+	var s steering
+	return s.addFlags(&cobra.Command{
+		Use:   "clear TARGET",
+		Short: "End what holds members down although their probes pass",
+		Long: `Clear ends flap damping, hold_down and the wait for failback of a target's members: those whose
+probes pass turn up at once.
+
+` + targetHelp + `
+
+Exit: 0; 1 when there is no such target or no server.`,
+		Example: `  meridian clear web/use-1`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return s.clear(c.Context(), args[0], c.OutOrStdout())
+		},
+	}, false)
+}
+
+func (s *steering) override(ctx context.Context, word string, kind pools.Kind, stdout io.Writer) error {
+	target, err := server.ParseTarget(word)
+	if err != nil {
+		return err
+	}
+	if s.lasts < 0 {
+		return fmt.Errorf("--for: %v is over already", s.lasts)
+	}
+	var said server.Override
+	request := admin.OverrideRequest{Target: target, Kind: kind.String(), Reason: s.reason, For: admin.Span(s.lasts)}
+	if err := s.call(ctx, http.MethodPost, "/v1/overrides", nil, request, &said); err != nil {
+		return err
+	}
+	if s.output == outputJSON {
+		return printJSON(stdout, said)
+	}
+	fmt.Fprintln(stdout, describeOverride(said))
+	return s.printPools(ctx, target, stdout)
+}
+
+func (s *steering) undo(ctx context.Context, word string, stdout io.Writer, kinds ...pools.Kind) error {
+	target, err := server.ParseTarget(word)
+	if err != nil {
+		return err
+	}
+	words := url.Values{"target": {target.String()}}
+	for _, k := range kinds {
+		words.Add("kind", k.String())
+	}
+	var undone server.Override
+	if err := s.call(ctx, http.MethodDelete, "/v1/overrides", words, nil, &undone); err != nil {
+		return err
+	}
+	if s.output == outputJSON {
+		return printJSON(stdout, undone)
+	}
+	fmt.Fprintf(stdout, "%s is %s no more\n", target, undone.Kind)
+	return s.printPools(ctx, target, stdout)
+}
+
+func (s *steering) clear(ctx context.Context, word string, stdout io.Writer) error {
+	target, err := server.ParseTarget(word)
+	if err != nil {
+		return err
+	}
+	var cleared admin.Cleared
+	if err := s.call(ctx, http.MethodPost, "/v1/clear", nil, admin.ClearRequest{Target: target}, &cleared); err != nil {
+		return err
+	}
+	if s.output == outputJSON {
+		return printJSON(stdout, cleared)
+	}
+	if cleared.Held == 0 {
+		fmt.Fprintf(stdout, "nothing held %s down; what counted towards it is forgotten\n", target)
+	} else {
+		fmt.Fprintf(stdout, "%s cleared: %d held down no more\n", target, cleared.Held)
+	}
+	return s.printPools(ctx, target, stdout)
+}
+
+// printPools tells what is left of the pools that a target concerns.
+func (s *steering) printPools(ctx context.Context, target server.Target, stdout io.Writer) error {
+	var status server.Status
+	if err := s.call(ctx, http.MethodGet, "/v1/status", url.Values{"target": {target.String()}}, nil, &status); err != nil {
+		return err
+	}
+	for i := range status.Pools {
+		fmt.Fprintln(stdout, describePool(&status.Pools[i]))
+	}
+	if note := forgets(status.State); note != "" {
+		fmt.Fprintln(stdout, note)
+	}
+	return nil
+}

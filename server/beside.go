@@ -1,0 +1,115 @@
+package server
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+)
+
+// beside is what serves beside the answers: the API, and the folder of the
+// state. A configuration says what it is, and a reload replaces it: equip takes
+// all that can fail before anything is let go of; install or discard ends it.
+type beside struct {
+	handler http.Handler // of the API; nil: none
+	door    *door        // for handler
+	folder  *stateFolder // nil: the state is in memory only
+}
+
+// equip takes what cfg asks for, as far as it is not there. An error leaves all as it was.
+func (l *life) equip(cfg *config.Config) (b *beside, err error) {
+	b = new(beside)
+	defer func() {
+		if err != nil {
+			l.discard(b)
+		}
+	}()
+	if k := l.keeping.Load(); k != nil && k.folder.path == cfg.State {
+		b.folder = k.folder
+	} else if b.folder, err = holdState(cfg); err != nil {
+		return nil, err
+	}
+	if l.Admin == nil || cfg.Admin.Listen == (netip.AddrPort{}) {
+		return b, nil
+	}
+	if b.handler, err = l.Admin(l.control, cfg.Admin); err != nil {
+		return nil, err
+	}
+	if l.door != nil && l.door.asked == cfg.Admin.Listen {
+		b.door = l.door
+	} else if b.door, err = openDoor(cfg.Admin.Listen, l.Logger); err != nil {
+		return nil, &BindError{err}
+	}
+	return b, nil
+}
+
+// install makes b what serves beside the answers.
+func (l *life) install(b *beside) {
+	if l.door != b.door {
+		l.door.close()
+		l.door = b.door
+	}
+	if b.door != nil {
+		b.door.serve(b.handler)
+	}
+	k := l.keeping.Load()
+	if k != nil && k.folder == b.folder {
+		return
+	}
+	l.keeping.Store(nil)
+	k.end()
+	if b.folder != nil {
+		l.keeping.Store(l.keepIn(b.folder))
+	}
+}
+
+// discard lets go of what b took.
+func (l *life) discard(b *beside) {
+	if b.door != l.door {
+		b.door.close()
+	}
+	if k := l.keeping.Load(); b.folder != nil && (k == nil || k.folder != b.folder) {
+		b.folder.release()
+	}
+}
+
+// end closes the API and keeps the state for the last time.
+func (l *life) end() {
+	l.door.close()
+	l.door = nil
+	l.keeping.Swap(nil).end()
+}
+
+// recall makes the prober, which knows what the process before it remembered.
+func (l *life) recall(folder *stateFolder) {
+	options := health.Options{Logger: l.Logger}
+	if folder != nil {
+		if m := folder.read(l.Logger); m != nil {
+			options.Remembered = m.Verdicts
+			l.control.said = overrides(m.Overrides).at(time.Now())
+		}
+	}
+	l.prober = health.NewProber(options)
+}
+
+// note says that something changed that outlives the process.
+func (l *life) note() {
+	if k := l.keeping.Load(); k != nil {
+		k.note()
+	}
+}
+
+// state tells whether the state of now outlives the process. With wait it comes
+// back when it has been written, or could not be.
+func (l *life) state(wait bool) StateStatus {
+	k := l.keeping.Load()
+	if k == nil {
+		return StateStatus{}
+	}
+	if wait {
+		k.wait()
+	}
+	return StateStatus{Folder: k.folder.path, Kept: !k.failing.Load()}
+}

@@ -1,0 +1,230 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"meridian/health"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// Control is what an operator may ask of a running server and tell it. Its
+// methods are safe for concurrent use, also while the configuration is reloaded;
+// they never hold up an answer.
+//
+// Overrides are Control's own: they are known by the names in the configuration
+// and given to the tree of each reload. What a tree has no member for is kept,
+// for a later one may.
+type Control struct {
+	life  *life
+	log   *slog.Logger
+	began time.Time
+
+	mu       sync.RWMutex // guards all below; held for as long as the snapshot is read
+	snapshot *zones.Snapshot
+	watch    *health.Watch // of the snapshot
+	arriving *pools.Tree   // to answer soon; nil: none
+	said     overrides
+}
+
+func newControl(l *life) *Control { return &Control{life: l, log: l.Logger, began: time.Now()} }
+
+// arrive has tree, which does not answer yet, go by the overrides from now on,
+// until settle or stay says what became of it.
+func (c *Control) arrive(tree *pools.Tree) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.arriving = tree
+	tree.SetOverrides(c.said.forTree())
+}
+
+// stay says that what arrived does not answer.
+func (c *Control) stay() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.arriving = nil
+}
+
+// settle makes a snapshot and its watch what Control speaks of. When it returns
+// nobody reads the snapshot before.
+func (c *Control) settle(snapshot *zones.Snapshot, watch *health.Watch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.snapshot, c.watch, c.arriving = snapshot, watch, nil
+	c.said = slices.Clone(c.said) // readers may hold the one before
+	for i := range c.said {
+		s := &c.said[i]
+		missing := s.Target.find(snapshot.Config) != nil
+		if missing && !s.Unknown {
+			c.log.Warn("override of what this configuration does not have; kept for one that does", "target", s.Target.String(), "kind", s.Kind)
+		}
+		s.Unknown = missing
+	}
+}
+
+// Override makes an operator's word hold until lasts is over, or until it is
+// undone where lasts is 0, in place of what was said of the very target before.
+// With a state folder it is on the disk when Override returns, likewise below,
+// unless that cannot be written to.
+func (c *Control) Override(t Target, kind pools.Kind, reason string, lasts time.Duration) (Override, error) {
+	now := time.Now().Round(0) // the wall's clock, by which it ends, whatever happens to this process
+	said := Override{Target: t, Kind: kind.String(), Reason: reason, Since: now}
+	if err := errors.Join(said.valid(), validSpan(lasts)); err != nil {
+		return Override{}, err
+	}
+	if lasts > 0 {
+		said.Until = now.Add(lasts)
+	}
+	if err := c.override(said); err != nil {
+		return Override{}, err
+	}
+	c.life.state(true)
+	return said, nil
+}
+
+func (c *Control) override(said Override) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := said.Target.find(c.snapshot.Config); err != nil {
+		return err
+	}
+	next := c.said.with(said)
+	if len(next) > maxOverrides {
+		return &Refused{What: fmt.Sprintf("there are %d overrides already", maxOverrides), Hint: "undo some"}
+	}
+	c.overrideLocked(next)
+	c.log.Warn("override begins", said.attributes()...)
+	return nil
+}
+
+// Undo ends the override of exactly t; it must be of one of the kinds, unless
+// none are given. It returns what it undid.
+func (c *Control) Undo(t Target, kinds ...pools.Kind) (Override, error) {
+	undone, err := c.undo(t, kinds)
+	if err == nil {
+		c.life.state(true)
+	}
+	return undone, err
+}
+
+func (c *Control) undo(t Target, kinds []pools.Kind) (Override, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	said := c.said.of(t)
+	if said == nil {
+		if err := t.find(c.snapshot.Config); err != nil {
+			return Override{}, err
+		}
+		return Override{}, unknown(t.String()+" has no override", names(c.said, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Kind) }))
+	}
+	if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k pools.Kind) bool { return k.String() == said.Kind }) {
+		return Override{}, &Refused{What: fmt.Sprintf("%s is %s", t, said.Kind), Hint: "undrain ends a drain, force off ends a force"}
+	}
+	undone := *said
+	c.overrideLocked(c.said.without(t))
+	c.log.Warn("override undone", undone.attributes()...)
+	return undone, nil
+}
+
+// tick does what comes with time: it ends the overrides whose time is over, by the
+// wall's clock, which may be set. The goroutine of Run calls it once a second.
+func (c *Control) tick(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tree := c.snapshot.Pools
+	c.life.modes.changing(tree, func() []pools.Change { return tree.Tick(now) })
+	left := c.said.at(now)
+	if len(left) == len(c.said) {
+		return
+	}
+	for i := range c.said {
+		if s := &c.said[i]; s.ended(now) {
+			c.log.Warn("override ended", s.attributes()...)
+		}
+	}
+	c.overrideLocked(left)
+}
+
+// overrideLocked makes these the overrides.
+func (c *Control) overrideLocked(next overrides) {
+	c.said = next
+	list := next.forTree()
+	c.life.modes.changing(c.snapshot.Pools, func() []pools.Change {
+		changes, _ := c.snapshot.Pools.SetOverrides(list)
+		return changes
+	})
+	if c.arriving != nil {
+		c.arriving.SetOverrides(list)
+	}
+	c.life.note()
+}
+
+// Overrides lists what holds, the latest last.
+func (c *Control) Overrides() []Override {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return append([]Override{}, c.said...)
+}
+
+// Explain is Explain of the running configuration.
+func (c *Control) Explain(asked Asked) Explanation {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return Explain(c.snapshot, asked)
+}
+
+// Counters is a reading of what the server has done.
+func (c *Control) Counters() Counters { return c.life.server.Counters() }
+
+// Clear ends what holds the addresses of a target down although their probes may
+// pass: flap damping, hold_down, the wait for failback. It reports how many of
+// them were held.
+func (c *Control) Clear(t Target) (held int, err error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if err := t.find(c.snapshot.Config); err != nil {
+		return 0, err
+	}
+	var targets []int
+	for p := range c.snapshot.Pools.Status() {
+		for _, m := range p.Members {
+			if t.covers(p.Pool, m.Member, m.Region) {
+				targets = append(targets, targetsOf(&m)...)
+			}
+		}
+	}
+	slices.Sort(targets)
+	targets = slices.Compact(targets)
+	for _, i := range targets {
+		if c.watch.Clear(i) {
+			held++
+		}
+	}
+	c.log.Warn("cleared", "target", t.String(), "held", held, "addresses", len(targets))
+	return held, nil
+}
+
+// targetsOf is the members' targets, by index.
+func targetsOf(m *pools.MemberStatus) []int {
+	var targets []int
+	for _, a := range m.Addresses {
+		if a.Target >= 0 {
+			targets = append(targets, a.Target)
+		}
+	}
+	return targets
+}
+
+// attributes is an override as logs have it.
+func (s *Override) attributes() []any {
+	a := []any{"target", s.Target.String(), "kind", s.Kind, "reason", s.Reason}
+	if !s.Until.IsZero() {
+		a = append(a, "until", s.Until.Format(time.RFC3339))
+	}
+	return a
+}

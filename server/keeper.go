@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// keepPause is the least time from one writing of the state to the next.
+	keepPause = time.Second
+	// keepShare is how many times as long as it took the last writing a pause is,
+	// at least: a slow disk or a large state must not make writing all there is.
+	keepShare = 20
+	// keepRetry is the pause after a writing that failed.
+	keepRetry = 10 * time.Second
+)
+
+// keptWithin is how long whoever waits for a writing waits at most.
+const keptWithin = 2 * time.Second
+
+// keeper writes the state when something changed, at once when somebody waits
+// for it, and at the end. Its own goroutine does so: a disk may take its time.
+type keeper struct {
+	folder *stateFolder
+	gather func() ([]byte, error) // the state of this moment, as a file
+	log    *slog.Logger
+
+	verdicts <-chan struct{}      // delivers when a verdict changed
+	changed  chan struct{}        // holds one element when something else did
+	waiting  chan chan<- struct{} // each is closed after a writing that began later
+	failing  atomic.Bool          // the last writing failed, and that was told
+}
+
+// note says that something changed. It never waits.
+func (k *keeper) note() {
+	select {
+	case k.changed <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns when what is so now has been written, or could not be, or when
+// that takes too long.
+func (k *keeper) wait() {
+	ctx, cancel := context.WithTimeout(context.Background(), keptWithin)
+	defer cancel()
+	written := make(chan struct{})
+	select {
+	case k.waiting <- written:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-written:
+	case <-ctx.Done():
+	}
+}
+
+// run keeps the state until ctx ends, then once more.
+func (k *keeper) run(ctx context.Context) {
+	var pause <-chan time.Time
+	for ctx.Err() == nil {
+		verdicts, changed := k.verdicts, k.changed
+		if pause != nil {
+			verdicts, changed = nil, nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-pause:
+			pause = nil
+		case <-verdicts:
+			pause = time.After(k.keep())
+		case <-changed:
+			pause = time.After(k.keep())
+		case written := <-k.waiting:
+			pause = time.After(k.keep())
+			close(written)
+		}
+	}
+	k.keep()
+}
+
+// keep writes the state, and returns how long to wait before the next time. A
+// failure is told once until it is over.
+func (k *keeper) keep() time.Duration {
+	begun := time.Now()
+	file, err := k.gather()
+	if err == nil {
+		err = k.folder.write(file)
+	}
+	took := time.Since(begun)
+	failed := k.failing.Swap(err != nil)
+	switch {
+	case err != nil && !failed:
+		k.log.Error("state cannot be kept; a restart would forget it, tries go on", "folder", k.folder.path, "error", err)
+	case err == nil && failed:
+		k.log.Info("state is kept again", "folder", k.folder.path)
+	}
+	if err != nil {
+		k.note()
+		return keepRetry
+	}
+	return max(keepPause, keepShare*took)
+}

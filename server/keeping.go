@@ -1,0 +1,81 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+)
+
+// keeping is a keeper at work.
+type keeping struct {
+	*keeper
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// keepIn begins to keep the state in folder.
+func (l *life) keepIn(folder *stateFolder) *keeping {
+	ctx, stop := context.WithCancel(context.Background())
+	k := &keeping{
+		keeper: &keeper{
+			folder: folder, gather: l.remember, log: l.Logger,
+			verdicts: l.prober.Changes(), changed: make(chan struct{}, 1), waiting: make(chan chan<- struct{}),
+		},
+		stop: stop, done: make(chan struct{}),
+	}
+	go func() {
+		defer close(k.done)
+		k.run(ctx)
+	}()
+	k.note()
+	return k
+}
+
+// end keeps the state once more and lets go of the folder. A nil keeping has ended.
+func (k *keeping) end() {
+	if k == nil {
+		return
+	}
+	k.stop()
+	<-k.done
+	k.folder.release()
+}
+
+// remember is the state file of this moment.
+func (l *life) remember() ([]byte, error) {
+	return encodeState(&memory{Verdicts: l.prober.Remember(), Overrides: l.control.Overrides()}, time.Now())
+}
+
+// memory is what outlives a process.
+type memory struct {
+	Verdicts  []health.Memory `json:"verdicts"`
+	Overrides []Override      `json:"overrides"`
+}
+
+// valid says what of m cannot be. Of verdicts health judges each by itself.
+func (m *memory) valid() error {
+	for i := range m.Overrides {
+		if err := m.Overrides[i].valid(); err != nil {
+			return fmt.Errorf("override %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// holdState takes the folder that cfg names; nil where it names none. The error is
+// of a folder that another server has; one that cannot be written to is the
+// keeper's to tell, and no reason not to serve.
+func holdState(cfg *config.Config) (*stateFolder, error) {
+	if cfg.State == "" {
+		return nil, nil
+	}
+	folder := &stateFolder{path: cfg.State}
+	if err := folder.hold(); errors.Is(err, errStateTaken) {
+		return nil, cfg.Fault(cfg.StatePos, "state", cfg.State+" is in use: "+err.Error(), "give each server a folder of its own")
+	}
+	return folder, nil
+}

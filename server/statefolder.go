@@ -1,0 +1,146 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// The files of a state folder.
+const (
+	stateName = "state.json"
+	stateNext = stateName + ".new" // the next one while it is written
+)
+
+// errStateTaken is of a folder that another process keeps its state in.
+var errStateTaken = errors.New("another server keeps its state there")
+
+// stateFolder is where one server's state outlives it. One goroutine uses it at a time.
+type stateFolder struct {
+	path string
+	held *os.File // the folder, locked as long as it is open; nil: not yet
+}
+
+// hold makes the folder where it is missing and locks it, unless that is done:
+// two servers in one folder would each undo what the other keeps. The kernel
+// lets go of the lock when the process ends, however it ends.
+func (f *stateFolder) hold() error {
+	if f.held != nil {
+		return nil
+	}
+	if err := os.MkdirAll(f.path, 0o700); err != nil {
+		return err
+	}
+	folder, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	if err := lockFile(folder); err != nil {
+		folder.Close()
+		return err
+	}
+	f.held = folder
+	return nil
+}
+
+// release lets others have the folder.
+func (f *stateFolder) release() {
+	if f.held != nil {
+		f.held.Close()
+		f.held = nil
+	}
+}
+
+// write replaces the state, whole or not at all, whenever the machine stops.
+func (f *stateFolder) write(file []byte) error {
+	if err := f.hold(); err != nil {
+		return err
+	}
+	err := f.replace(file)
+	if errors.Is(err, fs.ErrNotExist) { // the folder was taken away: it is made again the next time
+		f.release()
+	}
+	return err
+}
+
+func (f *stateFolder) replace(file []byte) error {
+	next := filepath.Join(f.path, stateNext)
+	if err := writeSynced(next, file); err != nil {
+		return err
+	}
+	if err := os.Rename(next, filepath.Join(f.path, stateName)); err != nil {
+		return err
+	}
+	return f.held.Sync() // the rename
+}
+
+// writeSynced writes a file that is on the disk when it returns, or not there.
+func writeSynced(path string, data []byte) error {
+	w, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	if err == nil {
+		err = w.Sync()
+	}
+	if closing := w.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		os.Remove(path) // give a full disk its room back
+	}
+	return err
+}
+
+// read is the state that was kept; nil where there is none. A file that is no
+// state is set aside, with a line that says so: never is a start refused for it.
+func (f *stateFolder) read(log *slog.Logger) *memory {
+	path := filepath.Join(f.path, stateName)
+	file, err := readBounded(path, maxStateSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var m *memory
+	var written time.Time
+	if err == nil {
+		m, written, err = decodeState(file)
+	}
+	if err != nil {
+		f.setAside(path, err, log)
+		return nil
+	}
+	log.Info("state remembered", "file", path, "written", written, "verdicts", len(m.Verdicts), "overrides", len(m.Overrides))
+	return m
+}
+
+// setAside renames what cannot be read, so that somebody can look at it.
+func (f *stateFolder) setAside(path string, why error, log *slog.Logger) {
+	aside := path + ".corrupt-" + time.Now().UTC().Format("20060102T150405Z")
+	if err := os.Rename(path, aside); err != nil {
+		log.Error("state cannot be read and not be set aside; begins without", "file", path, "error", why, "aside", err)
+		return
+	}
+	log.Error("state cannot be read; set aside, begins without", "file", path, "error", why, "aside", aside)
+}
+
+// readBounded reads a file of at most limit octets.
+func readBounded(path string, limit int64) ([]byte, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var b bytes.Buffer
+	n, err := io.Copy(&b, io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = fmt.Errorf("it is longer than %d bytes", limit)
+	}
+	return b.Bytes(), err
+}

@@ -1,0 +1,239 @@
+package server
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"meridian/health"
+	"meridian/pools"
+)
+
+// Status is how a running server stands, as JSON has it.
+type Status struct {
+	At        time.Time    `json:"at"`
+	Began     time.Time    `json:"began"`  // when the process did
+	Config    string       `json:"config"` // the file
+	Listen    []string     `json:"listen"`
+	State     StateStatus  `json:"state"`
+	Overrides []Override   `json:"overrides"`
+	Pools     []PoolStatus `json:"pools"`
+}
+
+// StateStatus is whether verdicts and overrides outlive the process.
+type StateStatus struct {
+	Folder string `json:"folder"` // empty: the configuration names none, they do not
+	Kept   bool   `json:"kept"`   // false: nor do they while the folder cannot be written to
+}
+
+// PoolStatus is how a pool stands.
+type PoolStatus struct {
+	Pool     string            `json:"pool"`
+	Policy   string            `json:"policy"`
+	Mode     map[string]string `json:"mode"`     // by family: how it answers a name
+	Live     map[string]bool   `json:"live"`     // by family: as its parents see it
+	Eligible map[string]int    `json:"eligible"` // by family: how many of its members are
+	Need     int               `json:"need"`     // how many must be for it to be live
+	Members  []MemberStatus    `json:"members"`  // those that were asked for
+}
+
+// MemberStatus is how a member stands.
+type MemberStatus struct {
+	Member    string          `json:"member"`
+	Region    string          `json:"region,omitempty"`
+	Pool      string          `json:"pool,omitempty"` // the pool that it is; empty: an endpoint
+	Weight    int             `json:"weight"`
+	State     string          `json:"state"`          // see pools.MemberStatus
+	Since     time.Time       `json:"since,omitzero"` // of the state; zero: as long as the configuration
+	Why       string          `json:"why"`
+	Next      string          `json:"next"` // what comes next
+	Override  *Override       `json:"override,omitempty"`
+	Eligible  map[string]bool `json:"eligible"` // by family
+	Addresses []AddressStatus `json:"addresses"`
+}
+
+// AddressStatus is how an endpoint's address stands.
+type AddressStatus struct {
+	Address netip.Addr `json:"address"`
+	Check   string     `json:"check,omitempty"` // empty: none, it is always up; all below is empty too
+	Verdict string     `json:"verdict"`
+	Held    string     `json:"held,omitempty"` // where the verdict is uncertain: what answers go by
+	Since   time.Time  `json:"since,omitzero"` // when the verdict turned
+	Why     string     `json:"why,omitempty"`  // what the probe that turned it found
+	Next    string     `json:"next,omitempty"` // what comes next
+	Share   float64    `json:"share"`          // of its clients, 0 to 1: below 1 while it starts slowly
+	Row     int        `json:"row"`            // results in a row like the last one
+	Due     time.Time  `json:"due,omitzero"`   // when it is probed again; zero: just now
+	Results []Result   `json:"results"`        // the last ones, newest first
+	Turns   []Turn     `json:"turns"`          // the last ones, newest first
+}
+
+// Result is what a probe found.
+type Result struct {
+	At      time.Time     `json:"at"`
+	Outcome string        `json:"outcome"`
+	Reason  string        `json:"reason"`
+	Latency time.Duration `json:"latency"` // in nanoseconds
+}
+
+// Turn is a change of a verdict.
+type Turn struct {
+	At     time.Time `json:"at"`
+	From   string    `json:"from"`
+	To     string    `json:"to"`
+	Reason string    `json:"reason"`
+}
+
+// Status tells how the members of a target stand; the zero Target: all of them.
+func (c *Control) Status(t Target) (*Status, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	cfg := c.snapshot.Config
+	all := t == Target{}
+	if !all {
+		if err := t.find(cfg); err != nil {
+			return nil, err
+		}
+	}
+	s := &Status{
+		At: time.Now(), Began: c.began, Config: cfg.File,
+		State: c.life.state(false), Overrides: append([]Override{}, c.said...), Pools: []PoolStatus{},
+	}
+	for _, a := range c.life.server.Addrs() {
+		s.Listen = append(s.Listen, a.String())
+	}
+	for p := range c.snapshot.Pools.Status() {
+		pool := poolStatus(&p)
+		for i := range p.Members {
+			if m := &p.Members[i]; all || t.covers(p.Pool, m.Member, m.Region) {
+				pool.Members = append(pool.Members, c.memberStatusLocked(m))
+			}
+		}
+		if all || len(pool.Members) > 0 {
+			s.Pools = append(s.Pools, pool)
+		}
+	}
+	return s, nil
+}
+
+func poolStatus(p *pools.PoolStatus) PoolStatus {
+	return PoolStatus{
+		Pool: p.Pool, Policy: p.Policy, Need: p.Need, Members: []MemberStatus{},
+		Mode:     byFamily(func(f pools.Family) string { return p.Mode[f].String() }),
+		Live:     byFamily(func(f pools.Family) bool { return p.Live[f] }),
+		Eligible: byFamily(func(f pools.Family) int { return p.Eligible[f] }),
+	}
+}
+
+func byFamily[T any](of func(pools.Family) T) map[string]T {
+	return map[string]T{pools.IPv4.String(): of(pools.IPv4), pools.IPv6.String(): of(pools.IPv6)}
+}
+
+func (c *Control) memberStatusLocked(m *pools.MemberStatus) MemberStatus {
+	s := MemberStatus{
+		Member: m.Member, Region: m.Region, Pool: m.Nested, Weight: m.Weight, State: m.State,
+		Eligible:  byFamily(func(f pools.Family) bool { return m.Eligible[f] }),
+		Addresses: []AddressStatus{},
+	}
+	for _, a := range m.Addresses {
+		s.Addresses = append(s.Addresses, c.addressStatusLocked(a))
+	}
+	if m.Override != nil {
+		s.Override = c.said.of(Target{m.Override.Pool, m.Override.Member, m.Override.Region})
+	}
+	s.explain(m)
+	return s
+}
+
+// explain says since when, why and what comes next:
+//
+//	state                    since, why and what comes next are
+//	-----------------------  --------------------------------------------------
+//	drained, forced up/down  the override's
+//	disabled                 the configuration's
+//	a pool's                 its members'
+//	up, down, ...            of the address whose verdict counts: the newest one
+func (s *MemberStatus) explain(m *pools.MemberStatus) {
+	switch {
+	case s.Override != nil && s.State == s.Override.Kind:
+		s.Since, s.Why, s.Next = s.Override.Since, s.Override.why(s.Member), s.Override.next()
+	case !m.Enabled:
+		s.Why, s.Next = "enabled: false in the configuration", "-"
+	case m.Nested != "":
+		s.Why, s.Next = "it is pool "+m.Nested, "as its members turn"
+	default:
+		s.explainAddresses()
+	}
+}
+
+func (s *MemberStatus) explainAddresses() {
+	s.Why, s.Next = "no check: always up", "-"
+	for i := range s.Addresses {
+		a := &s.Addresses[i]
+		if a.Check == "" || a.Verdict != s.State || i > 0 && !a.Since.After(s.Since) && s.Since != (time.Time{}) {
+			continue
+		}
+		s.Since, s.Why, s.Next = a.Since, a.Why, a.Next
+		if len(s.Addresses) > 1 {
+			s.Why = a.Address.String() + ": " + a.Why
+		}
+	}
+}
+
+// why is who said so, as far as that is not the member itself, and the reason.
+func (s *Override) why(member string) string {
+	var parts []string
+	if s.Target.Member != member {
+		parts = append(parts, s.Target.String())
+	}
+	if s.Reason != "" {
+		parts = append(parts, fmt.Sprintf("%q", s.Reason))
+	}
+	if len(parts) == 0 {
+		return "by an operator, without a reason"
+	}
+	return "by an operator: " + strings.Join(parts, ", ")
+}
+
+func (s *Override) next() string {
+	if s.Until.IsZero() {
+		return "stays until undone"
+	}
+	return "ends at " + s.Until.Format(time.DateTime)
+}
+
+func (c *Control) addressStatusLocked(a pools.AddressStatus) AddressStatus {
+	s := AddressStatus{Address: a.Addr, Verdict: a.Verdict.String(), Share: 1, Results: []Result{}, Turns: []Turn{}}
+	if a.Target < 0 {
+		return s
+	}
+	s.Check = c.snapshot.Pools.Targets()[a.Target].Check.Name
+	known, ok := c.watch.Status(a.Target)
+	if !ok { // it is ending
+		return s
+	}
+	s.tell(known)
+	return s
+}
+
+// tell takes over what the prober knows. The verdict is what answers go by, so
+// that it may be one event older than the rest.
+func (s *AddressStatus) tell(known health.Status) {
+	s.Since, s.Why, s.Next, s.Row, s.Due = known.Since, known.Cause.Reason, known.Outlook, known.Row, known.Next
+	if known.Verdict == health.Uncertain {
+		s.Held = known.Held.String()
+	}
+	if known.Verdict == health.Unknown {
+		s.Why = "no result yet; counts as up"
+	}
+	if known.Share > 0 {
+		s.Share = float64(known.Share) / 256
+	}
+	for _, r := range known.Last {
+		s.Results = append(s.Results, Result{r.At, r.Outcome.String(), r.Reason, r.Latency})
+	}
+	for _, t := range known.Turns {
+		s.Turns = append(s.Turns, Turn{t.At, t.From.String(), t.To.String(), t.Reason})
+	}
+}
