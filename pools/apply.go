@@ -25,21 +25,32 @@ func (t *Tree) Apply(turns []health.Turn) []Change {
 	d := &t.next
 	d.begin(t.state.Load())
 	for i := range turns {
-		target := uint32(turns[i].Index)
-		news := d.setVerdict(target, &turns[i])
-		d.noteShare(target, &turns[i])
-		if !news {
-			continue
-		}
-		for _, u := range t.users.of(target) {
-			d.refresh(u)
-		}
-		for _, region := range t.watched[target] {
-			d.judge(region)
-		}
+		turn := d.heed(turns[i])
+		d.turn(&turn)
 	}
-	d.mergeShares()
-	d.tellParents(asIs)
+	return t.settleTurnsLocked()
+}
+
+// turn takes one turn over, as far as it is about targets and members.
+func (d *draft) turn(turn *health.Turn) {
+	target := uint32(turn.Index)
+	news := d.setVerdict(target, turn)
+	d.noteShare(target, turn)
+	if !news {
+		return
+	}
+	for _, u := range d.tree.users.of(target) {
+		d.refresh(u)
+	}
+	for _, region := range d.tree.watched[target] {
+		d.judge(region)
+	}
+}
+
+// settleTurnsLocked takes what the turns made of members on to the pools.
+func (t *Tree) settleTurnsLocked() []Change {
+	t.next.mergeShares()
+	t.next.tellParents(asIs)
 	return t.publishLocked()
 }
 
@@ -70,14 +81,19 @@ func (t *Tree) Modes() []Change {
 // setVerdict notes a verdict, and reports whether the target can now be answered
 // and could not before, or the other way round.
 func (d *draft) setVerdict(target uint32, turn *health.Turn) bool {
-	v := turn.To
-	if v == health.Uncertain {
-		v = turn.Held
-	}
+	v := counted(turn)
 	word, bit := target/64, uint64(1)<<(target%64)
 	mark(&d.tree.up[word], bit, v == health.Up)
 	mark(&d.tree.doubt[word], bit, turn.To == health.Uncertain)
 	return d.set(d.tree.downs+word, bit, v == health.Down)
+}
+
+// counted is the verdict that answers go by.
+func counted(turn *health.Turn) health.Verdict {
+	if turn.To == health.Uncertain {
+		return turn.Held
+	}
+	return turn.To
 }
 
 // mark sets or clears a bit of what is for explaining only.
@@ -251,6 +267,7 @@ func (t *Tree) start() {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.doubt = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.modes = make([][2]Mode, len(t.pools))
+	t.withdrawals = withdrawals{limit: t.cfg.Health.MaxWithdraw, recent: map[uint32][]withdrawal{}}
 	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
 	words := int(t.regionDowns) + wordsFor(len(t.checked))
 	empty := slices.Repeat([]*page{new(page)}, words/pageWords+1)

@@ -201,17 +201,22 @@ func (st *state) undrained(id ID) int {
 	return n
 }
 
-// Tick does what comes with time: it ends the overrides whose Until has come.
-// Whoever serves from the tree calls it about once a second. The changes are as
+// Tick does what comes with time: it ends the overrides whose Until has come, and
+// heeds the turns that max_withdraw held and that fit by now. Whoever serves from the tree calls it about once a second. The changes are as
 // those of Apply.
 func (t *Tree) Tick(now time.Time) []Change {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	ended := func(o Override) bool { return !o.Until.IsZero() && !o.Until.After(now) }
-	overrides := t.state.Load().overrides
-	if !slices.ContainsFunc(overrides, ended) {
-		return nil
+	var changes []Change
+	if overrides := t.state.Load().overrides; slices.ContainsFunc(overrides, ended) {
+		changes, _ = t.overrideLocked(slices.DeleteFunc(slices.Clone(overrides), ended))
 	}
-	changes, _ := t.overrideLocked(slices.DeleteFunc(slices.Clone(overrides), ended))
-	return changes
+	if len(t.state.Load().held) == 0 {
+		return changes
+	}
+	d := &t.next
+	d.begin(t.state.Load())
+	d.heedLate(now)
+	return append(changes, t.settleTurnsLocked()...)
 }

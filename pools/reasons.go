@@ -74,7 +74,7 @@ func (r *recorder) remarks(v *visit, i int) string {
 		text = "; " + verdict + r.said(v, i)
 	case health.Uncertain.String():
 		if v.plane == asIs {
-			text = "; uncertain, counts as up"
+			text = "; uncertain, counts as up" + r.whyHeld(v, i)
 		}
 	case ForcedDown.String():
 		text = "; " + verdict + r.said(v, i)
@@ -86,6 +86,16 @@ func (r *recorder) remarks(v *visit, i int) string {
 		text += "; counted as up, since its pool fails open"
 	}
 	return text
+}
+
+// whyHeld tells of a member with a turn to down that is held.
+func (r *recorder) whyHeld(v *visit, i int) string {
+	for _, ref := range r.tree.asked(&r.tree.members[v.first+uint32(i)], r.family) {
+		if turn := r.state.heldTurn(ref.target); turn != nil {
+			return ": max_withdraw holds its turn to down: " + turn.Reason
+		}
+	}
+	return ""
 }
 
 // said is why a member's override was given and how long it holds.

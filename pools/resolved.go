@@ -16,13 +16,13 @@ type Resolved struct {
 // Resolve compiles the same pools anew, with these addresses for the members
 // that have a target; a target that is not among them has no address, and its
 // members are not eligible. What ranks regions is shared with t. Like a tree from
-// Compile the new one knows no verdicts yet; it has the overrides of t.
+// Compile the new one knows no verdicts yet; it has what [Tree.Inherit] takes over from t.
 func (t *Tree) Resolve(targets map[config.Name]Resolved) (*Tree, error) {
 	next, err := compileWith(t.cfg, t.where, t, targets)
 	if err != nil {
 		return nil, err
 	}
-	next.SetOverrides(t.Overrides())
+	next.Inherit(t)
 	return next, nil
 }
 

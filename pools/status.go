@@ -46,6 +46,7 @@ type AddressStatus struct {
 	Addr    netip.Addr
 	Target  int            // index in Targets; -1: no check
 	Verdict health.Verdict // one without a check is up
+	Held    *health.Turn   // the turn to down that max_withdraw holds; nil: none
 }
 
 // Status tells how every pool stands, in the order of the configuration, all of
@@ -107,7 +108,7 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 		for _, r := range st.tree.addrs(m, f) {
 			a := AddressStatus{Addr: st.tree.addr(f, r.addr), Target: -1, Verdict: health.Up}
 			if r.target != none {
-				a.Target, a.Verdict = int(r.target), st.verdict(r.target)
+				a.Target, a.Verdict, a.Held = int(r.target), st.verdict(r.target), st.heldTurn(r.target)
 			}
 			addresses = append(addresses, a)
 		}
@@ -124,7 +125,7 @@ func (t *Tree) Regions() []RegionStatus {
 		r, s := &t.checked[i], &regions[i]
 		s.Region, s.Down = r.config.Name, st.isRegionDown(uint32(i))
 		for j, ref := range r.refs {
-			s.Addresses = append(s.Addresses, AddressStatus{r.config.Addresses[j], int(ref.target), st.verdict(ref.target)})
+			s.Addresses = append(s.Addresses, AddressStatus{r.config.Addresses[j], int(ref.target), st.verdict(ref.target), st.heldTurn(ref.target)})
 		}
 	}
 	return regions

@@ -54,6 +54,8 @@ type Tree struct {
 	writing sync.Mutex // one Apply at a time; guards what follows
 	next    draft
 	modes   [][2]Mode // by pool and family, of those that Apply tells of
+
+	withdrawals withdrawals
 }
 
 // pool is a compiled config.Pool.

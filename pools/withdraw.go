@@ -1,0 +1,235 @@
+package pools
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+)
+
+// withdrawals bounds how many members turn down in a short time, so that a
+// prober that errs does not take a pool away at once. Who uses it holds
+// Tree.writing.
+//
+// A turn to down withdraws a member that is eligible for a family and by it no
+// longer is. So one that is drained, forced, or down already by its region is
+// not withdrawn, nor one that has another address of the family that is up. A
+// region that is checked is withdrawn as a whole, among the regions that are;
+// its members do not count then.
+//
+//	the turn to down is             withdrawn within the window, with it     it is
+//	the first verdict of all        -                                        heeded
+//	without a time (a rehearsal)    -                                        heeded
+//	of somebody who is down         -                                        heeded
+//	any other                       nobody                                   heeded
+//	any other                       at most the share in each pool           heeded
+//	any other                       more in one of the pools, but no other   heeded: one may always
+//	any other                       more in one of the pools                 held, as uncertain and up
+//
+// A turn that is held ends with the next verdict that is not down, or is heeded
+// by Tick once it fits, or by Release.
+type withdrawals struct {
+	limit  config.MaxWithdraw
+	recent map[uint32][]withdrawal // by pool; those of regions at none
+	news   []Hold
+}
+
+// withdrawal is a member, or checked region, that turned down.
+type withdrawal struct {
+	member uint32 // its place in the pool; among the checked regions
+	at     time.Time
+}
+
+// hold is a turn to down that is not heeded yet.
+type hold struct {
+	target uint32
+	turn   *health.Turn
+}
+
+// Hold tells that a turn to down is held as uncertain, since with it too many
+// members would be withdrawn (max_withdraw), or is no longer held.
+type Hold struct {
+	Turn  health.Turn // the turn to down
+	Users []User      // whom it concerns
+	Ended HoldEnd     // how; Held: it begins
+}
+
+// HoldEnd is what became of a Hold.
+type HoldEnd uint8
+
+// The ends.
+const (
+	Held      HoldEnd = iota // none yet
+	Heeded                   // it counts as down now
+	Recovered                // its verdict is no longer down
+)
+
+func (e HoldEnd) String() string { return [...]string{"held", "heeded", "recovered"}[e] }
+
+// Holds tells which holds began and ended since the last call, each once.
+func (t *Tree) Holds() []Hold {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	news := t.withdrawals.news
+	t.withdrawals.news = nil
+	return news
+}
+
+// Release heeds the turn to down that is held for a target, by its index in
+// Targets, whatever has been withdrawn. It reports false where none is held.
+func (t *Tree) Release(target int) (changes []Change, held bool) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	d := &t.next
+	d.begin(t.state.Load())
+	turn := d.heldTurn(uint32(target))
+	if turn == nil {
+		d.begin(nil)
+		return nil, false
+	}
+	d.endHold(uint32(target), Heeded)
+	d.turn(turn)
+	return t.settleTurnsLocked(), true
+}
+
+// heed is a turn as answers go by it.
+func (d *draft) heed(turn health.Turn) health.Turn {
+	w, target := &d.tree.withdrawals, uint32(turn.Index)
+	if w.limit.Percent == 0 {
+		return turn
+	}
+	held := d.heldTurn(target) != nil
+	switch {
+	case counted(&turn) != health.Down:
+		if held {
+			d.endHold(target, Recovered)
+		}
+		return turn
+	case !held && (turn.From == health.Unknown || turn.At.IsZero() || d.isDown(target)):
+		return turn
+	case d.withdraw(target, turn.At):
+		if held {
+			d.endHold(target, Heeded)
+		}
+		return turn
+	case !held:
+		d.hold(turn)
+	}
+	turn.To, turn.Held = health.Uncertain, health.Up
+	return turn
+}
+
+// heedLate heeds the held turns that fit by now, the longest held first.
+func (d *draft) heedLate(now time.Time) {
+	waiting := slices.Clone(d.held)
+	slices.SortStableFunc(waiting, func(a, b hold) int { return a.turn.At.Compare(b.turn.At) })
+	for _, h := range waiting {
+		if d.withdraw(h.target, now) {
+			d.endHold(h.target, Heeded)
+			d.turn(h.turn)
+		}
+	}
+}
+
+func byTarget(h hold, target uint32) int { return cmp.Compare(h.target, target) }
+
+// heldTurn is the turn to down that is held for a target; nil: none.
+func (st *state) heldTurn(target uint32) *health.Turn {
+	if i, ok := slices.BinarySearchFunc(st.held, target, byTarget); ok {
+		return st.held[i].turn
+	}
+	return nil
+}
+
+func (d *draft) hold(turn health.Turn) {
+	target := uint32(turn.Index)
+	d.own()
+	i, _ := slices.BinarySearchFunc(d.held, target, byTarget)
+	d.held = slices.Insert(slices.Clone(d.held), i, hold{target, &turn})
+	d.tellHold(turn, Held)
+}
+
+func (d *draft) endHold(target uint32, end HoldEnd) {
+	d.own()
+	i, _ := slices.BinarySearchFunc(d.held, target, byTarget)
+	d.tellHold(*d.held[i].turn, end)
+	d.held = slices.Delete(slices.Clone(d.held), i, i+1)
+}
+
+func (d *draft) tellHold(turn health.Turn, end HoldEnd) {
+	w := &d.tree.withdrawals
+	w.news = append(w.news, Hold{turn, d.tree.Users(turn.Index), end})
+}
+
+// withdraw takes note of whom a target's turning down withdraws, if that is
+// within bounds, and reports whether it is.
+func (d *draft) withdraw(target uint32, now time.Time) bool {
+	fresh := map[uint32][]uint32{}
+	for _, u := range d.tree.users.of(target) {
+		if d.withdraws(target, u) {
+			fresh[u.pool] = append(fresh[u.pool], u.member)
+		}
+	}
+	for _, region := range d.tree.watched[target] {
+		if d.takesRegion(target, region) {
+			fresh[none] = append(fresh[none], region)
+		}
+	}
+	for in, members := range fresh {
+		if !d.fits(in, members, now) {
+			return false
+		}
+	}
+	w := &d.tree.withdrawals
+	for in, members := range fresh {
+		kept := slices.DeleteFunc(w.recent[in], func(r withdrawal) bool { return slices.Contains(members, r.member) })
+		for _, m := range members {
+			kept = append(kept, withdrawal{m, now})
+		}
+		w.recent[in] = kept
+	}
+	return true
+}
+
+// withdraws reports whether a member is eligible now, and would not be with the
+// target down.
+func (d *draft) withdraws(target uint32, u use) bool {
+	p := &d.tree.pools[u.pool]
+	if d.kind(p.first+u.member) != 0 {
+		return false
+	}
+	m := &d.tree.members[p.first+u.member]
+	for _, f := range []Family{IPv4, IPv6} {
+		others := func(r ref) bool { return r.target != target && d.isUp(r) }
+		if d.isEligible(p, int(u.member), f) && !slices.ContainsFunc(d.tree.asked(m, f), others) {
+			return true
+		}
+	}
+	return false
+}
+
+// takesRegion reports whether a region is not down, and would be with the target down.
+func (d *draft) takesRegion(target, region uint32) bool {
+	others := func(r ref) bool { return r.target != target && d.isUp(r) }
+	return !d.isRegionDown(region) && !slices.ContainsFunc(d.tree.checked[region].refs, others)
+}
+
+// fits reports whether members of a pool, or regions, may be withdrawn now.
+func (d *draft) fits(in uint32, members []uint32, now time.Time) bool {
+	w := &d.tree.withdrawals
+	w.recent[in] = slices.DeleteFunc(w.recent[in], func(r withdrawal) bool { return now.Sub(r.at) >= w.limit.Window })
+	of := len(d.tree.checked)
+	if in != none {
+		of = d.undrained(ID(in))
+	}
+	most := max(1, of*w.limit.Percent/100)
+	others := 0
+	for _, r := range w.recent[in] {
+		if !slices.Contains(members, r.member) {
+			others++
+		}
+	}
+	return others == 0 || others+len(members) <= most
+}
