@@ -19,30 +19,33 @@ type beside struct {
 }
 
 // equip takes what cfg asks for, as far as it is not there. An error leaves all as it was.
-func (l *life) equip(cfg *config.Config) (b *beside, err error) {
-	b = new(beside)
-	defer func() {
-		if err != nil {
-			l.discard(b)
-		}
-	}()
+func (l *life) equip(cfg *config.Config) (*beside, error) {
+	b := new(beside)
+	if err := l.fill(b, cfg); err != nil {
+		l.discard(b)
+		return nil, err
+	}
+	return b, nil
+}
+
+func (l *life) fill(b *beside, cfg *config.Config) (err error) {
 	if k := l.keeping.Load(); k != nil && k.folder.path == cfg.State {
 		b.folder = k.folder
 	} else if b.folder, err = holdState(cfg); err != nil {
-		return nil, err
+		return err
 	}
 	if l.Admin == nil || cfg.Admin.Listen == (netip.AddrPort{}) {
-		return b, nil
+		return nil
 	}
 	if b.handler, err = l.Admin(l.control, cfg.Admin); err != nil {
-		return nil, err
+		return err
 	}
 	if l.door != nil && l.door.asked == cfg.Admin.Listen {
 		b.door = l.door
 	} else if b.door, err = openDoor(cfg.Admin.Listen, l.Logger); err != nil {
-		return nil, &BindError{err}
+		return &BindError{err}
 	}
-	return b, nil
+	return nil
 }
 
 // install makes b what serves beside the answers.

@@ -40,6 +40,11 @@ func encodeState(m *memory, written time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return sealState(body, written)
+}
+
+// sealState is the file with this body.
+func sealState(body []byte, written time.Time) ([]byte, error) {
 	digest := sha256.Sum256(body)
 	head, err := json.Marshal(stateHead{stateKind, stateVersion, written.UTC(), len(body), hex.EncodeToString(digest[:])})
 	if err != nil {

@@ -1,0 +1,308 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"meridian/config"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// steered is two pools that nothing listens for: a check finds every address down at once.
+const steered = `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+regions:
+  east: {location: [0, 0]}
+  west: {location: [0, 90]}
+checks:
+  none-there: {type: tcp, port: 1, interval: 1h}
+pools:
+  web:
+    policy: failover
+    members:
+      - {name: a, region: east, addresses: [127.0.0.81]}
+      - {name: b, region: west, addresses: [127.0.0.82]}
+      - {name: c, region: west, addresses: [127.0.0.83], check: none-there}
+      - {name: off, addresses: [127.0.0.84], enabled: false}
+  spare:
+    policy: failover
+    members: [{name: all, pool: web}, {name: own, region: east, addresses: [127.0.0.85]}]
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}, spare: {pool: spare}}
+`
+
+// alive is a Lifecycle under way.
+type alive struct {
+	*Control
+	text   atomic.Value // string: the configuration; see reload
+	hangUp chan os.Signal
+	stop   func() error
+}
+
+func start(t *testing.T, text string) *alive {
+	t.Helper()
+	r := &alive{hangUp: make(chan os.Signal)}
+	r.text.Store(text)
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	l := Lifecycle{
+		Load: func() (*zones.Snapshot, error) {
+			cfg, _, err := config.Parse("meridian.yaml", []byte(r.text.Load().(string)))
+			if err != nil {
+				return nil, err
+			}
+			snapshot, _, err := zones.Build(cfg)
+			return snapshot, err
+		},
+		Reload: r.hangUp,
+		Admin: func(c *Control, _ config.Admin) (http.Handler, error) {
+			r.Control = c
+			return http.NotFoundHandler(), nil
+		},
+		Ready:  func([]netip.AddrPort) { close(ready) },
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	go func() { ended <- l.Run(ctx) }()
+	stopped := false
+	r.stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		return <-ended
+	}
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- nil
+		t.Fatal(err)
+	}
+	return r
+}
+
+// reload serves another configuration, or does not where that is refused.
+func (r *alive) reload(text string) {
+	r.text.Store(text)
+	r.hangUp <- syscall.SIGHUP
+	r.hangUp <- syscall.SIGHUP // taken when the first one is done with
+}
+
+func (r *alive) mustOverride(t *testing.T, target string, kind pools.Kind, lasts time.Duration) {
+	t.Helper()
+	at, err := ParseTarget(target)
+	if err == nil {
+		_, err = r.Override(at, kind, "as told", lasts)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// states are those of all members: pool/member=state.
+func (r *alive) states(t *testing.T) string {
+	t.Helper()
+	status, err := r.Status(Target{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, p := range status.Pools {
+		for _, m := range p.Members {
+			all = append(all, fmt.Sprintf("%s/%s=%s", p.Pool, m.Member, m.State))
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+func (r *alive) expect(t *testing.T, when, want string) {
+	t.Helper()
+	if got := r.states(t); got != want {
+		t.Errorf("%s:\ngot  %s\nwant %s", when, got, want)
+	}
+}
+
+const untouched = "web/a=up web/b=up web/c=down web/off=disabled spare/all=live spare/own=up"
+
+func TestOverridesSteerTheRunningServer(t *testing.T) {
+	r := start(t, steered)
+	r.expect(t, "at first", untouched)
+	r.mustOverride(t, "web/a", pools.Drained, 0)
+	r.mustOverride(t, "region:west", pools.ForcedUp, 0)
+	r.expect(t, "with a member drained and a region forced up",
+		"web/a=drained web/b=forced up web/c=forced up web/off=disabled spare/all=live spare/own=up")
+	r.mustOverride(t, "web/a", pools.ForcedDown, 0)
+	r.expect(t, "with another word on the member",
+		"web/a=forced down web/b=forced up web/c=forced up web/off=disabled spare/all=live spare/own=up")
+	if got := r.Overrides(); len(got) != 2 || got[1].Target.String() != "web/a" {
+		t.Errorf("overrides: %+v", got)
+	}
+	for _, target := range []Target{{Pool: "web", Member: "a"}, {Region: "west"}} {
+		if _, err := r.Undo(target); err != nil {
+			t.Error(err)
+		}
+	}
+	r.expect(t, "at the end", untouched)
+}
+
+func TestOverridesEndByThemselves(t *testing.T) {
+	r := start(t, steered)
+	r.mustOverride(t, "web/a", pools.Drained, time.Hour)
+	r.mustOverride(t, "web/b", pools.Drained, 2*time.Hour)
+	until := r.Overrides()[0].Until
+	r.tick(until.Add(-time.Millisecond))
+	if n := len(r.Overrides()); n != 2 {
+		t.Errorf("%d overrides before the end of any", n)
+	}
+	r.tick(until)
+	if got := r.Overrides(); len(got) != 1 || got[0].Target.Member != "b" {
+		t.Errorf("then: %+v", got)
+	}
+	r.expect(t, "then", "web/a=up web/b=drained web/c=down web/off=disabled spare/all=live spare/own=up")
+}
+
+func TestOverridesOutliveAReload(t *testing.T) {
+	r := start(t, steered)
+	r.mustOverride(t, "web/b", pools.Drained, 0)
+	r.mustOverride(t, "web", pools.ForcedUp, 0)
+	r.reload(strings.Replace(steered, "name: b", "name: renamed", 1))
+	r.expect(t, "after a reload without the drained member",
+		"web/a=forced up web/renamed=forced up web/c=forced up web/off=disabled spare/all=live spare/own=up")
+	if got := r.Overrides(); !got[0].Unknown || got[1].Unknown {
+		t.Errorf("which are unknown: %+v", got)
+	}
+	r.reload("pools: [")
+	r.reload(steered)
+	r.expect(t, "after one with it", "web/a=forced up web/b=drained web/c=forced up web/off=disabled spare/all=live spare/own=up")
+	if got := r.Overrides(); got[0].Unknown {
+		t.Errorf("still unknown: %+v", got)
+	}
+}
+
+func TestWhatCannotBeDoneIsRefusedWithWhatCould(t *testing.T) {
+	r := start(t, steered)
+	r.mustOverride(t, "web/a", pools.ForcedUp, 0)
+	undo := func(target Target, kinds ...pools.Kind) error { _, err := r.Undo(target, kinds...); return err }
+	override := func(target Target) error { _, err := r.Override(target, pools.Drained, "", 0); return err }
+	for _, c := range []struct {
+		name       string
+		err        error
+		what, hint string
+		unknown    bool
+	}{
+		{"a pool", override(Target{Pool: "wbe"}), `no pool "wbe"`, "known: web, spare", true},
+		{"a member", override(Target{Pool: "web", Member: "x"}), `pool "web" has no member "x"`, "known: web/a, web/b, web/c, web/off", true},
+		{"a region", override(Target{Region: "north"}), `no region "north"`, "known: region:east, region:west", true},
+		{"undoing nothing", undo(Target{Pool: "web"}), "web has no override", "known: web/a is forced up", true},
+		{"undoing what is not", undo(Target{Pool: "web", Member: "a"}, pools.Drained), "web/a is forced up", "undrain ends a drain, force off ends a force", false},
+	} {
+		var refused *Refused
+		if !errors.As(c.err, &refused) || refused.What != c.what || refused.Hint != c.hint || refused.Unknown != c.unknown {
+			t.Errorf("%s: %+v", c.name, c.err)
+		}
+	}
+	for name, reason := range map[string]string{"long": strings.Repeat("x", 501), "two lines": "a\nb"} {
+		if _, err := r.Override(Target{Pool: "web"}, pools.Drained, reason, 0); err == nil {
+			t.Errorf("a reason that is %s passes", name)
+		}
+	}
+	if _, err := r.Override(Target{Pool: "web"}, pools.Drained, "", -time.Second); err == nil {
+		t.Error("an override that is over passes")
+	}
+	if n := len(r.Overrides()); n != 1 {
+		t.Errorf("%d overrides", n)
+	}
+}
+
+func TestStatusSaysWhyAndWhatComesNext(t *testing.T) {
+	r := start(t, steered)
+	r.mustOverride(t, "region:east", pools.Drained, 0)
+	status, err := r.Status(Target{Pool: "web"})
+	if err != nil || len(status.Pools) != 1 {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	var got []string
+	for _, m := range status.Pools[0].Members {
+		got = append(got, fmt.Sprintf("%s: %s: %s", m.Member, m.Why, m.Next))
+	}
+	want := []string{
+		`a: by an operator: region:east, "as told": stays until undone`,
+		"b: no check: always up: -",
+		"c: connect: connection refused: up after 2 successes in a row",
+		"off: enabled: false in the configuration: -",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	c := status.Pools[0].Members[2].Addresses[0]
+	if c.Check != "none-there" || c.Verdict != "down" || len(c.Results) != 1 || len(c.Turns) != 1 || c.Since.IsZero() || c.Due.IsZero() {
+		t.Errorf("the address that is down: %+v", c)
+	}
+	if status, err := r.Status(Target{Region: "west"}); err != nil || len(status.Pools) != 1 || len(status.Pools[0].Members) != 2 {
+		t.Errorf("of a region: %+v, %v", status, err)
+	}
+}
+
+// TestAReloadMovesTheAPIAndTheState: each reload names another place for both.
+func TestAReloadMovesTheAPIAndTheState(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	in := func(folder string) string { return steered + "\nstate: " + folder + "\n" }
+	r := start(t, in(first))
+	r.mustOverride(t, "web/a", pools.Drained, 0)
+	if s := r.life.state(false); s.Folder != first || !s.Kept {
+		t.Errorf("kept in %+v", s)
+	}
+	other := start(t, steered)
+	other.reload(in(first)) // refused: it is in use
+	if s := other.life.state(false); s.Folder != "" {
+		t.Errorf("two servers in one folder: %+v", s)
+	}
+	r.reload(in(second))
+	if s := r.life.state(true); s.Folder != second || !s.Kept {
+		t.Errorf("then in %+v", s)
+	}
+	other.reload(in(first))
+	if s := other.life.state(false); s.Folder != first {
+		t.Errorf("the folder that was let go: %+v", s)
+	}
+	if err := errors.Join(r.stop(), other.stop()); err != nil {
+		t.Error(err)
+	}
+	again := start(t, in(second))
+	again.expect(t, "after a restart", "web/a=drained web/b=up web/c=down web/off=disabled spare/all=live spare/own=up")
+}
+
+func TestAFolderInUseRefusesTheStart(t *testing.T) {
+	folder := t.TempDir()
+	start(t, steered+"\nstate: "+folder+"\n")
+	cfg, _, err := config.Parse("meridian.yaml", []byte(steered+"\nstate: "+folder+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := Lifecycle{Load: func() (*zones.Snapshot, error) { s, _, err := zones.Build(cfg); return s, err }, Logger: slog.New(slog.DiscardHandler)}
+	err = l.Run(t.Context())
+	if want := "is in use: another server keeps its state there; give each server a folder of its own"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v", err)
+	}
+}

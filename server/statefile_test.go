@@ -1,0 +1,254 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"meridian/health"
+	"meridian/pools"
+)
+
+var keptAt = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func someMemory() *memory {
+	return &memory{
+		Verdicts: []health.Memory{{
+			Check: "web", Definition: strings.Repeat("ab", 32), Address: netip.MustParseAddr("192.0.2.1"),
+			At: keptAt, Verdict: "down", Since: keptAt, Heard: keptAt, Reason: "status 500", Last: "failed", Row: 3, RowSince: keptAt,
+		}},
+		Overrides: []Override{
+			{Target: Target{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},
+			{Target: Target{Region: "east"}, Kind: pools.ForcedDown.String(), Since: keptAt},
+		},
+	}
+}
+
+func encoded(t testing.TB, m *memory) []byte {
+	t.Helper()
+	file, err := encodeState(m, keptAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestAStateFileGivesBackWhatWasKept(t *testing.T) {
+	want := someMemory()
+	got, written, err := decodeState(encoded(t, want))
+	if err != nil || !written.Equal(keptAt) || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, %v\nwant %+v", got, written, err, want)
+	}
+}
+
+// TestAStateFileThatIsCutOffOrChangedIsRefused tries every cut, and a change of every octet of what is kept.
+func TestAStateFileThatIsCutOffOrChangedIsRefused(t *testing.T) {
+	file := encoded(t, someMemory())
+	for n := range file {
+		if _, _, err := decodeState(file[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes pass for whole", n, len(file))
+		}
+	}
+	body := bytes.IndexByte(file, '\n') + 1
+	for i := body; i < len(file); i++ {
+		changed := bytes.Clone(file)
+		changed[i] ^= 1
+		if _, _, err := decodeState(changed); err == nil {
+			t.Errorf("a change of byte %d passes", i)
+		}
+	}
+	if _, _, err := decodeState(append(file, file...)); err == nil {
+		t.Error("a file with something after its end passes")
+	}
+}
+
+func TestAStateFileSaysWhatIsWrongWithIt(t *testing.T) {
+	sealed := func(m *memory) string { return string(encoded(t, m)) }
+	bad := someMemory()
+	bad.Overrides[1].Kind = "painted"
+	for name, c := range map[string]struct{ file, want string }{
+		"nothing in it":       {"", "it does not begin as a state file does"},
+		"another file":        {"{\"a\":1}\n{}\n", "it does not begin as a state file does"},
+		"of a later program":  {strings.Replace(sealed(someMemory()), `"version":1`, `"version":2`, 1), "it has version 2, and this program reads version 1"},
+		"impossible override": {sealed(bad), `override 2: "painted" is not a kind of override; "drained", "forced up", "forced down"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := decodeState([]byte(c.file)); err == nil || err.Error() != c.want {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func FuzzStateFile(f *testing.F) {
+	f.Add(encoded(f, someMemory()))
+	f.Add(encoded(f, &memory{}))
+	f.Add([]byte("{\"file\":\"meridian state\",\"version\":1,\"bytes\":-1,\"sha256\":\"\"}\n"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		m, written, err := decodeState(file)
+		if err != nil {
+			return
+		}
+		again, err := encodeState(m, written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		twice, _, err := decodeState(again)
+		if err != nil || !reflect.DeepEqual(twice.Overrides, m.Overrides) || len(twice.Verdicts) != len(m.Verdicts) {
+			t.Errorf("%+v came back as %+v, %v", m, twice, err)
+		}
+		overrides(m.Overrides).forTree() // what is valid can be given to a tree
+	})
+}
+
+// FuzzStateBody is FuzzStateFile with a sound head, which no fuzzer finds.
+func FuzzStateBody(f *testing.F) {
+	_, body, _ := bytes.Cut(encoded(f, someMemory()), []byte{'\n'})
+	f.Add(bytes.TrimSpace(body))
+	f.Add([]byte(`{"overrides":[{"target":"region:","kind":"drained"}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, _, err := decodeState(sealed(t, body))
+		if err != nil {
+			return
+		}
+		overrides(m.Overrides).forTree()
+		for _, o := range m.Overrides {
+			if again, err := ParseTarget(o.Target.String()); err != nil || again != o.Target {
+				t.Errorf("target %+v is written %q and read as %+v, %v", o.Target, o.Target, again, err)
+			}
+		}
+	})
+}
+
+// sealed is a state file with this for a body.
+func sealed(t testing.TB, body []byte) []byte {
+	t.Helper()
+	file, err := sealState(body, keptAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func held(t *testing.T, path string) *stateFolder {
+	t.Helper()
+	f := &stateFolder{path: path}
+	if err := f.hold(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.release)
+	return f
+}
+
+func TestAFolderIsMadeAndKeepsTheLastState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "b")
+	f := held(t, path)
+	if m := f.read(slog.New(slog.DiscardHandler)); m != nil {
+		t.Errorf("an empty folder remembers %+v", m)
+	}
+	for _, reason := range []string{"first", "second"} {
+		m := someMemory()
+		m.Overrides[0].Reason = reason
+		if err := f.write(encoded(t, m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := f.read(slog.New(slog.DiscardHandler)); m == nil || m.Overrides[0].Reason != "second" {
+		t.Errorf("remembered %+v", m)
+	}
+	if names := filesIn(t, path); len(names) != 1 {
+		t.Errorf("left behind: %q", names)
+	}
+}
+
+// TestAnUnfinishedFileIsNoState: what a crash during a writing leaves is not read,
+// and is no obstacle to the next writing.
+func TestAnUnfinishedFileIsNoState(t *testing.T) {
+	f := held(t, t.TempDir())
+	if err := f.write(encoded(t, someMemory())); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(f.path, stateNext), []byte("half of"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if m := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 2 {
+		t.Errorf("remembered %+v", m)
+	}
+	if err := f.write(encoded(t, &memory{})); err != nil {
+		t.Fatal(err)
+	}
+	if m := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 0 {
+		t.Errorf("remembered %+v", m)
+	}
+}
+
+func TestAStateThatCannotBeReadIsSetAsideWithOneLine(t *testing.T) {
+	f := held(t, t.TempDir())
+	damaged := []byte("{\"file\":\"meridian state\",\"version\":9}\n{}\n")
+	if err := os.WriteFile(filepath.Join(f.path, stateName), damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if m := f.read(slog.New(slog.NewTextHandler(&out, nil))); m != nil {
+		t.Errorf("remembered %+v", m)
+	}
+	if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "it has version 9") || !strings.Contains(text, ".corrupt-") {
+		t.Errorf("logged %q", text)
+	}
+	names := filesIn(t, f.path)
+	if len(names) != 1 || !strings.HasPrefix(names[0], stateName+".corrupt-") {
+		t.Fatalf("in the folder: %q", names)
+	}
+	if kept, err := os.ReadFile(filepath.Join(f.path, names[0])); err != nil || !bytes.Equal(kept, damaged) {
+		t.Errorf("set aside %q, %v", kept, err)
+	}
+}
+
+func TestTwoServersDoNotShareAFolder(t *testing.T) {
+	first := held(t, t.TempDir())
+	second := &stateFolder{path: first.path}
+	if err := second.hold(); !errors.Is(err, errStateTaken) {
+		t.Errorf("a folder that is held: %v", err)
+	}
+	if err := second.write(encoded(t, someMemory())); !errors.Is(err, errStateTaken) {
+		t.Errorf("writing to it: %v", err)
+	}
+	first.release()
+	if err := second.hold(); err != nil {
+		t.Errorf("after the first let go: %v", err)
+	}
+	second.release()
+}
+
+func TestAFolderThatWasTakenAwayIsMadeAgain(t *testing.T) {
+	f := held(t, filepath.Join(t.TempDir(), "state"))
+	if err := os.RemoveAll(f.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.write(encoded(t, someMemory())); err == nil {
+		t.Fatal("written to nowhere")
+	}
+	if err := f.write(encoded(t, someMemory())); err != nil {
+		t.Error(err)
+	}
+}
+
+func filesIn(t *testing.T, path string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
