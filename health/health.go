@@ -22,6 +22,10 @@
 //     target, probed once, whoever watches it and under whatever name. So a
 //     reload that watches the new targets before it closes the old watch keeps
 //     the verdicts of checks that did not change.
+//   - A composite target has no probe: its verdict follows from those of its
+//     parts, which are targets like others and shared with whoever else watches
+//     them. Who watches a composite and its parts never sees one without what
+//     it means for the other.
 //   - A probe ends within its check's timeout, with its connection closed,
 //     whatever the peer does; what it reads is bounded.
 //   - A probe that could not be made for want of something on this machine
@@ -29,7 +33,8 @@
 //     inconclusive and no verdict turns by it.
 //
 // Each type of check is one function in one file, of the shape of [probe]:
-// http.go, tcp.go, tls.go, grpc.go, dns.go, icmp.go, exec.go. What a check needs from files is read before the first
+// http.go, tcp.go, tls.go, grpc.go, dns.go, icmp.go, exec.go. Composites are in
+// composite.go; push.go takes reports in place of probes. What a check needs from files is read before the first
 // probe, by [Prepare] when a configuration is checked and again by
 // [Prober.Watch].
 //

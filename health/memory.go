@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"meridian/config"
 )
 
 // memoryAge is how old a memory may be and still serve.
@@ -40,6 +42,7 @@ type Memory struct {
 	Cleared    bool          `json:"cleared,omitempty"`         // hold_down and failback were ended by an operator
 	SlowStart  time.Time     `json:"slow_start_since,omitzero"` // when slow start began; zero: it is over
 	Response   time.Duration `json:"response,omitempty"`        // see [Turn], in nanoseconds
+	Lease      time.Time     `json:"lease_until,omitzero"`      // push: when the last report holds no more
 }
 
 // memories are what was remembered of targets that nobody has watched yet.
@@ -126,6 +129,12 @@ func outcomeNamed(s string) (o Outcome, ok bool) {
 // that can be of its check.
 func (e *entry) recall(m Memory, now time.Time) {
 	c := e.checker.check
+	if left := m.Lease.Sub(now); c.Type == config.Push {
+		if left <= 0 || left > maxLease {
+			return
+		}
+		e.lease = m.Lease
+	}
 	if m.HeldUntil.Sub(now) > c.FlapDamping.Max || len(m.Turns) >= max(1, c.FlapDamping.Turns) {
 		m.Turns, m.Hold, m.HeldUntil = nil, 0, time.Time{}
 	}
@@ -152,7 +161,7 @@ func (e *entry) recall(m Memory, now time.Time) {
 // remember is what a later process may know of e; it reports false where there is nothing.
 func (e *entry) remember(now time.Time) (m Memory, ok bool) {
 	t := &e.tally
-	if t.verdict == Unknown {
+	if t.verdict == Unknown || len(e.parts) > 0 { // composites are derived anew
 		return Memory{}, false
 	}
 	return Memory{
@@ -161,7 +170,7 @@ func (e *entry) remember(now time.Time) (m Memory, ok bool) {
 		Reason: e.cause.Reason, Latency: e.cause.Latency,
 		Last: t.last.String(), Row: min(t.row, maxRow), RowSince: t.rowSince,
 		Turns: slices.Clone(t.damping.turns), Hold: t.damping.hold, HeldUntil: t.damping.until,
-		Cleared: t.cleared, SlowStart: t.ramp, Response: e.response.smoothed,
+		Cleared: t.cleared, SlowStart: t.ramp, Response: e.response.smoothed, Lease: e.lease,
 	}, true
 }
 

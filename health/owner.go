@@ -5,7 +5,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
+
+	"meridian/config"
 )
 
 // jitter is the part of an interval by which a probe comes early or late, at most.
@@ -21,7 +24,11 @@ type owner struct {
 	waiting  queue // the entries that are neither probed nor parked
 	running  int   // probes under way
 	reports  chan report
-	untold   []*Watch  // watches with turns to tell
+	pushed   map[pushed][]*entry
+	untold   []*Watch // watches with turns to tell
+
+	composites [][]*entry // those of which a part has changed, by height
+
 	complain time.Time // no line about inconclusive probes before this
 	waited   time.Time // when the owner last came back from being held up itself
 }
@@ -31,7 +38,11 @@ type entry struct {
 	identity
 	checker  *checker
 	lane     *lane
-	subs     []sub // who watches it; without any it is forgotten
+	subs     []sub    // who watches it
+	wholes   []*entry // the composites that it is a part of; without any, and without subs, it is forgotten
+	parts    []*entry // of a composite, by those of its checker
+	affected bool     // a composite: a part of it has changed
+	settled  bool     // it has no verdict, and the first round does not wait for one
 	tally    tally
 	cause    Result // the one that made the verdict what it is
 	response response
@@ -43,7 +54,8 @@ type entry struct {
 	parked  bool      // in its lane
 	began   time.Time // of the last probe
 	due     time.Time // of the next probe; meaningful while not probing
-	place   int       // in the queue; meaningful while neither probing nor parked
+	place   int       // in the queue; meaningful while it is there
+	lease   time.Time // push: when the last report holds no more, which due is then; zero: there is none
 }
 
 // sub is a watch's interest in an entry: its target at index.
@@ -63,6 +75,7 @@ func newOwner(ctx context.Context, p *Prober) *owner {
 		Prober:   p,
 		ctx:      ctx,
 		entries:  make(map[identity]*entry),
+		pushed:   make(map[pushed][]*entry),
 		lanes:    make(map[netip.Addr]*lane),
 		memories: remembered(p.recalls, time.Now(), p.log),
 		reports:  make(chan report, 64),
@@ -84,6 +97,7 @@ func (o *owner) loop() {
 func (o *owner) pass(timer *time.Timer, ticker *time.Ticker) {
 	defer o.rescue()
 	wake := o.launchDue(timer)
+	o.tell() // of leases that ran out
 	select {
 	case <-o.ctx.Done():
 	case call := <-o.calls:
@@ -113,6 +127,10 @@ func (o *owner) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 			return timer.C
 		}
 		o.waiting.remove(e)
+		if e.checker.run == nil {
+			o.expire(e, now)
+			continue
+		}
 		if e.lane.running >= o.crowd {
 			e.lane.park(e)
 			continue
@@ -154,8 +172,9 @@ func (o *owner) take(r report) {
 	}
 }
 
-// tell tells the watches what was noted for them.
+// tell tells the watches what was noted for them, and what follows from it.
 func (o *owner) tell() {
+	o.derive(time.Now())
 	for _, w := range o.untold {
 		w.tell()
 	}
@@ -165,7 +184,7 @@ func (o *owner) tell() {
 func (o *owner) record(r report) {
 	e := r.entry
 	o.landed(e)
-	if len(e.subs) == 0 {
+	if !e.wanted() {
 		o.drop(e)
 		return
 	}
@@ -191,15 +210,15 @@ func (o *owner) heed(e *entry, r Result, now time.Time) {
 // become makes t the tally of e, for cause, and notes what is new in it for
 // whom it concerns.
 func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
-	from, _ := e.tally.shown()
+	from, was := e.tally.shown()
 	share := e.tally.share
 	e.tally = t
-	switch to, _ := t.shown(); {
-	case to != from:
+	switch to, held := t.shown(); {
+	case to != from, held != was:
 		e.cause = cause
 		o.logTurn(e, from, cause)
 		o.turned(e, from)
-		e.history.turn(e.turn(e.subs[0], from))
+		e.history.turn(e.news(from))
 		o.changed()
 	case t.share != share, to == Up && e.response.moved():
 		o.turned(e, to)
@@ -211,7 +230,7 @@ func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
 // nothing was heard of for too long, and holds that end.
 func (o *owner) sweep(now time.Time) {
 	for _, e := range o.entries {
-		if len(e.subs) == 0 {
+		if !e.wanted() {
 			continue
 		}
 		t := e.tally.stale(now, o.waited, e.checker.check)
@@ -253,8 +272,25 @@ func (o *owner) logInconclusive(e *entry, r Result) {
 		slog.String("reason", r.Reason))
 }
 
-// name is that of the check by which the longest-standing watch knows e.
-func (e *entry) name() string {
-	s := e.subs[0]
-	return s.watch.targets[s.index].Check.Name
+// name is that of the check by which e is known.
+func (e *entry) name() string { return e.check().Name }
+
+// check is e's as the longest-standing watch has it, or the one of what e is a
+// part of: all of them are the same but for names and places in a file.
+func (e *entry) check() *config.Check {
+	if len(e.subs) > 0 {
+		s := e.subs[0]
+		return s.watch.targets[s.index].Check
+	}
+	if len(e.wholes) > 0 {
+		w := e.wholes[0]
+		return w.check().Parts[slices.Index(w.parts, e)].Check
+	}
+	return e.checker.check // nobody knows it any more
 }
+
+// wanted reports whether anybody wants to know of e.
+func (e *entry) wanted() bool { return len(e.subs)+len(e.wholes) > 0 }
+
+// awaited reports whether the first round waits for e.
+func (e *entry) awaited() bool { return e.tally.verdict == Unknown && !e.settled }

@@ -35,6 +35,8 @@ type checker struct {
 	run        probe
 	credentials
 
+	parts   []part      // of composites, which have no run
+	height  int         // composites: 1 above the highest of its parts; others: 0
 	path    *url.URL    // of http and https: path and query
 	header  http.Header // the same: all but Host
 	program string      // of exec: the file
@@ -71,22 +73,40 @@ func Prepare(cfg *config.Config) error {
 
 // newCheckers makes the checker of each target, one for all that share a check.
 func newCheckers(targets []Target) ([]*checker, error) {
-	made := make(map[*config.Check]*checker)
+	made := make(checkers)
 	out := make([]*checker, len(targets))
 	for i, t := range targets {
 		if t.Check == nil || !t.Addr.IsValid() {
 			return nil, fmt.Errorf("target %d has no check or no address", i)
 		}
-		if made[t.Check] == nil {
-			c, flaws := newChecker(t.Check)
-			if len(flaws) > 0 {
-				return nil, flawsError(t.Check.Name, flaws)
-			}
-			made[t.Check] = c
+		c, err := made.of(t.Check)
+		if err != nil {
+			return nil, err
 		}
-		out[i] = made[t.Check]
+		out[i] = c
 	}
 	return out, nil
+}
+
+// checkers are those made so far, one for all that share a check.
+type checkers map[*config.Check]*checker
+
+// of is the checker of c.
+func (made checkers) of(c *config.Check) (*checker, error) {
+	if of := made[c]; of != nil {
+		return of, nil
+	}
+	of, flaws := newChecker(c)
+	if len(flaws) > 0 {
+		return nil, flawsError(c.Name, flaws)
+	}
+	if c.Type.Composite() {
+		if err := of.compose(made); err != nil {
+			return nil, err
+		}
+	}
+	made[c] = of
+	return of, nil
 }
 
 func flawsError(check string, flaws []flaw) error {
@@ -97,7 +117,7 @@ func flawsError(check string, flaws []flaw) error {
 	return errors.Join(errs...)
 }
 
-// newChecker prepares c.
+// newChecker prepares c; a composite lacks its parts yet.
 func newChecker(c *config.Check) (*checker, []flaw) {
 	made := &checker{check: c}
 	var flaws []flaw
@@ -119,8 +139,9 @@ func newChecker(c *config.Check) (*checker, []flaw) {
 	case config.Exec:
 		made.run = probeExec
 		flaws = made.prepareExec()
+	case config.Push, config.All, config.Any, config.AtLeast, config.Invert: // these have no probe
 	default:
-		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc, dns, icmp or exec"}}
+		return nil, []flaw{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc, dns, icmp, exec, push, all, any, at_least or invert"}}
 	}
 	loaded, digest, more := loadCredentials(c.TLS)
 	made.credentials = loaded
@@ -153,14 +174,15 @@ func (c *checker) prepareHTTP() []flaw {
 // without anybody's remembering; what is behind a pointer, or does not count,
 // is taken out and, if it counts, added by value. A field that is zero leaves
 // no trace, so that the definitions, and with them what was remembered, outlive
-// an upgrade that adds one. The name counts for exec alone: the program is told it.
+// an upgrade that adds one. The name counts for exec, whose program is told it,
+// and for push, whose reports name it. What parts there are compose adds.
 func define(c *config.Check, files [sha256.Size]byte) definition {
 	plain := *c
-	if c.Type != config.Exec {
+	if c.Type != config.Exec && c.Type != config.Push {
 		plain.Name = ""
 	}
 	plain.Pos, plain.TLS.CAPos, plain.TLS.CertPos, plain.CommandPos = config.Pos{}, config.Pos{}, config.Pos{}, config.Pos{}
-	plain.Body, plain.Expect, plain.Answer = nil, nil, nil
+	plain.Body, plain.Expect, plain.Answer, plain.Parts = nil, nil, nil, nil
 	text := appendFields(nil, reflect.ValueOf(plain))
 	return sha256.Sum256(fmt.Appendf(text, "%q %q %q %x", c.Body, c.Expect, c.Answer, files))
 }

@@ -53,7 +53,7 @@ m.yaml:60:9: checks.empty.tls.ca: "EMPTY": no PEM certificate in it; PEM certifi
 m.yaml:70:9: checks.swapped.tls.ca: "KEY": PEM block 1 is a "PRIVATE KEY", want a CERTIFICATE; PEM certificates of the authorities to trust
 m.yaml:71:11: checks.swapped.tls.cert: "CERT" with key "OTHER": tls: private key does not match public key; a certificate and its key, in PEM
 m.yaml:80:3: checks.odd.path: "healthz" is not a path; a path such as /healthz?full=1
-m.yaml:85:3: checks.strange.type: no check of type "carrier-pigeon"; http, https, tcp, tls, grpc, dns, icmp or exec
+m.yaml:85:3: checks.strange.type: no check of type "carrier-pigeon"; http, https, tcp, tls, grpc, dns, icmp, exec, push, all, any, at_least or invert
 m.yaml:90:9: checks.huge.tls.ca: "HUGE" is larger than 4 MiB; a PEM file of the authorities to trust`
 	if got != want {
 		t.Errorf("faults:\n%s\nwant:\n%s", got, want)

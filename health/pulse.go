@@ -124,21 +124,29 @@ func (o *owner) rebuild() {
 			e.lane.running++
 			continue
 		}
-		o.waiting.add(e, e.due)
+		o.schedule(e)
 	}
 	o.retell()
 }
 
 // retell notes what is known for every watch, to be told with the next event.
 func (o *owner) retell() {
+	o.composites = nil
 	for _, e := range o.entries {
+		e.affected = false
 		for _, s := range e.subs {
-			s.watch.news = nil
+			s.watch.news, s.watch.idle = nil, nil
 		}
 	}
 	for _, e := range o.entries {
-		if v, _ := e.tally.shown(); v != Unknown {
+		switch v, _ := e.tally.shown(); {
+		case v != Unknown, !e.tally.since.IsZero(): // also what has become unknown
 			o.turned(e, v)
+		case e.settled:
+			o.settle(e)
+		}
+		if len(e.parts) > 0 {
+			o.affected(e)
 		}
 	}
 }

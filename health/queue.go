@@ -22,8 +22,12 @@ func (q *queue) first() *entry {
 	return q.heap[0]
 }
 
-// remove takes out e, which must be waiting.
-func (q *queue) remove(e *entry) { heap.Remove(&q.heap, e.place) }
+// remove takes out e, if it waits.
+func (q *queue) remove(e *entry) {
+	if e.place < len(q.heap) && q.heap[e.place] == e {
+		heap.Remove(&q.heap, e.place)
+	}
+}
 
 // dueHeap is queue's heap.Interface.
 type dueHeap []*entry

@@ -2,8 +2,11 @@ package health
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
+
+	"meridian/config"
 )
 
 // Status is what the prober knows of a target.
@@ -19,7 +22,17 @@ type Status struct {
 	Until    time.Time     // when that comes, where only time has to pass; else zero
 	Last     []Result      // newest first, at most 10
 	Turns    []Turn        // newest first, at most 10
-	Next     time.Time     // when the next probe is due; zero while one is under way
+	Next     time.Time     // when the next probe is due; zero while one is under way, and of what has none
+	Parts    []PartStatus  // of a composite, in the order written
+}
+
+// PartStatus is what the prober knows of a part of a composite target.
+type PartStatus struct {
+	Check       string
+	Addr        netip.Addr
+	Critical    bool
+	ObserveOnly bool
+	Status      // without Turns; a composite that has been listed before is without its Parts
 }
 
 // Status tells what is known of the target at index of the slice given to
@@ -29,13 +42,15 @@ func (w *Watch) Status(index int) (s Status, ok bool) {
 		if w.entries == nil {
 			return
 		}
-		s, ok = w.entries[index].status(time.Now()), true
-		s.Turns = w.entries[index].history.turned(index, w.targets[index])
+		e, now := w.entries[index], time.Now()
+		s, ok = e.status(now), true
+		s.Turns = e.history.turned(index, w.targets[index])
+		s.Parts = e.partsStatus(now, make(map[*entry]bool))
 	})
 	return s, ok
 }
 
-// status is all of Status but Turns.
+// status is all of Status but Turns and Parts.
 func (e *entry) status(now time.Time) Status {
 	s := Status{
 		Since: e.since(), Cause: e.cause, Row: e.tally.row, Share: e.tally.share,
@@ -43,21 +58,41 @@ func (e *entry) status(now time.Time) Status {
 	}
 	s.Verdict, s.Held = e.tally.shown()
 	s.Outlook, s.Until = e.outlook(now)
-	if !e.probing {
+	if !e.probing && e.checker.run != nil {
 		s.Next = e.due
 	}
 	return s
 }
 
+// partsStatus is that of the parts of e; listed are composites whose parts are
+// told elsewhere.
+func (e *entry) partsStatus(now time.Time, listed map[*entry]bool) (all []PartStatus) {
+	if listed[e] {
+		return nil
+	}
+	listed[e] = true
+	for i, p := range e.parts {
+		how := &e.checker.parts[i]
+		s := PartStatus{e.partName(i), p.addr, how.critical, how.observed, p.status(now)}
+		s.Parts = p.partsStatus(now, listed)
+		all = append(all, s)
+	}
+	return all
+}
+
 // Clear ends what holds the target at index down although its probes may pass:
 // flap damping, hold_down, and the wait for failback; what counted towards
 // damping is forgotten. Where its probes pass it turns up at once, else when
-// they do. It reports whether anything held it, and false after Close and when
-// the prober has stopped.
+// they do. Of a composite it clears what it is made of, for all who use it. It reports
+// whether anything held it, and false after Close and when the prober has stopped.
 func (w *Watch) Clear(index int) (held bool) {
 	w.prober.call(func(o *owner) {
-		if w.entries != nil {
-			held = o.clear(w.entries[index], time.Now())
+		if w.entries == nil {
+			return
+		}
+		e, now := w.entries[index], time.Now()
+		for _, p := range append(e.leaves(make(map[*entry]bool)), e) {
+			held = o.clear(p, now) || held
 		}
 	})
 	return held
@@ -80,6 +115,9 @@ func (o *owner) clear(e *entry, now time.Time) (held bool) {
 //
 //	state                                outlook
 //	-----------------------------------  -----------------------------------------------------
+//	a composite                          follows its checks
+//	push, unknown                        the first report decides
+//	push, nothing else by time           unknown at ... unless it is reported again
 //	uncertain                            certain with the next conclusive result
 //	unknown                              the first result decides
 //	up, probes fail, to be confirmed     confirms at ...
@@ -93,6 +131,10 @@ func (o *owner) clear(e *entry, now time.Time) (held bool) {
 func (e *entry) outlook(now time.Time) (words string, until time.Time) {
 	t, c := &e.tally, e.checker.check
 	switch v, held := t.shown(); {
+	case len(e.parts) > 0:
+		return "follows its checks", until
+	case c.Type == config.Push && v == Unknown:
+		return "the first report decides", until
 	case v == Uncertain:
 		return fmt.Sprintf("answers go by %v until a result is conclusive", held), until
 	case v == Unknown:
@@ -100,9 +142,14 @@ func (e *entry) outlook(now time.Time) (words string, until time.Time) {
 	case t.confirms(now, c) && !e.probing:
 		return fmt.Sprintf("confirms at %s whether it is %v", clock(e.due), opposite(v)), e.due
 	case v == Up:
-		return e.outlookUp()
+		words, until = e.outlookUp()
+	default:
+		words, until = e.outlookDown(now)
 	}
-	return e.outlookDown(now)
+	if c.Type == config.Push && until.IsZero() {
+		return "unknown at " + clock(e.lease) + " unless it is reported again", e.lease
+	}
+	return words, until
 }
 
 func (e *entry) outlookUp() (words string, until time.Time) {

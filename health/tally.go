@@ -208,9 +208,9 @@ func (t tally) stale(now, waited time.Time, c *config.Check) tally {
 }
 
 // patience is for how long a verdict holds without results. What is reported
-// to a push check has a lease of its own.
+// to a push check has a lease of its own, and a composite's parts bound theirs.
 func patience(c *config.Check) time.Duration {
-	if c.Type == config.Push {
+	if c.Type == config.Push || c.Type.Composite() {
 		return math.MaxInt64
 	}
 	return 3*c.Interval + c.Timeout

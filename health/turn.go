@@ -8,10 +8,15 @@ import (
 
 // turn is what s is told of e, of whose verdict it knows from.
 func (e *entry) turn(s sub, from Verdict) Turn {
+	t := e.news(from)
+	t.Index, t.Target = s.index, s.watch.targets[s.index]
+	return t
+}
+
+// news is turn for nobody in particular.
+func (e *entry) news(from Verdict) Turn {
 	to, held := e.tally.shown()
 	return Turn{
-		Index:    s.index,
-		Target:   s.watch.targets[s.index],
 		From:     from,
 		To:       to,
 		Held:     held,
@@ -35,10 +40,30 @@ func (e *entry) since() time.Time {
 func (o *owner) turned(e *entry, from Verdict) {
 	e.response.told = e.response.smoothed
 	for _, s := range e.subs {
-		if len(s.watch.news) == 0 {
-			o.untold = append(o.untold, s.watch)
-		}
+		o.note(s.watch)
 		s.watch.news = append(s.watch.news, e.turn(s, from))
+	}
+	for _, w := range e.wholes {
+		o.affected(w)
+	}
+}
+
+// settle notes that the first round need not wait for e, which is unknown.
+func (o *owner) settle(e *entry) {
+	e.settled = true
+	for _, s := range e.subs {
+		o.note(s.watch)
+		s.watch.idle = append(s.watch.idle, s.index)
+	}
+	for _, w := range e.wholes {
+		o.affected(w)
+	}
+}
+
+// note has w told with the others.
+func (o *owner) note(w *Watch) {
+	if len(w.news)+len(w.idle) == 0 {
+		o.untold = append(o.untold, w)
 	}
 }
 
@@ -66,10 +91,11 @@ func (o *owner) logTurn(e *entry, from Verdict, r Result) {
 	if to == Uncertain {
 		attrs = append(attrs, slog.String("held", held.String()))
 	}
-	o.log.LogAttrs(o.ctx, level, "verdict turned", append(attrs,
-		slog.String("reason", r.Reason),
-		slog.Duration("latency", r.Latency),
-		slog.String("last", e.history.evidence()))...)
+	attrs = append(attrs, slog.String("reason", r.Reason), slog.Duration("latency", r.Latency))
+	if len(e.parts) == 0 {
+		attrs = append(attrs, slog.String("last", e.history.evidence()))
+	}
+	o.log.LogAttrs(o.ctx, level, "verdict turned", attrs...)
 }
 
 // noteHold says in the log that e begins or ends to be held down, or to wait

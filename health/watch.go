@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"meridian/config"
 )
 
 // Watch is one subscription to the verdicts of its targets. Its methods are
@@ -20,8 +22,9 @@ type Watch struct {
 
 	// The owner's.
 	entries []*entry // by target; nil once it is closed
-	known   []bool   // by target: it was told a verdict
+	known   []bool   // by target: it was told a verdict, or there is none to wait for
 	news    []Turn   // not told yet
+	idle    []int    // targets that there is no verdict of to wait for, not counted yet
 }
 
 // Watch subscribes to targets. turned is called from the prober's one owner
@@ -67,8 +70,11 @@ func (o *owner) subscribe(w *Watch, checkers []*checker) {
 		w.entries[i] = e
 		if v, _ := e.tally.shown(); v != Unknown {
 			w.news = append(w.news, e.turn(sub{w, i}, Unknown))
+		} else if e.settled {
+			w.idle = append(w.idle, i)
 		}
 	}
+	o.derive(now)
 	w.tell()
 	told = true
 }
@@ -78,29 +84,50 @@ func (o *owner) entry(id identity, c *checker, now time.Time) *entry {
 	if e := o.entries[id]; e != nil {
 		return e
 	}
-	e := &entry{identity: id, checker: c}
+	e := &entry{identity: id, checker: c, settled: c.check.Type == config.Push}
 	if m, ok := o.memories[id]; ok {
 		e.recall(m, now)
 		delete(o.memories, id)
 	}
 	o.entries[id] = e
 	o.enter(e)
-	o.waiting.add(e, now)
+	o.join(e, now)
+	if of, ok := e.push(); ok {
+		o.pushed[of] = append(o.pushed[of], e)
+	}
+	e.due = now
+	o.schedule(e)
 	return e
+}
+
+// schedule has e wait for what is due next of it: a probe, the end of a lease;
+// of composites nothing is.
+func (o *owner) schedule(e *entry) {
+	switch {
+	case e.checker.run != nil:
+		o.waiting.add(e, e.due)
+	case !e.lease.IsZero():
+		o.waiting.add(e, e.lease)
+	}
 }
 
 // tell hands the turns noted since the last time to the callback. Only then
 // does the first round count them: who waits for it finds them applied.
 func (w *Watch) tell() {
-	news := w.news
-	w.news = nil
+	news, idle := w.news, w.idle
+	w.news, w.idle = nil, nil
 	if len(news) > 0 && w.entries != nil {
 		w.turned(news)
 	}
 	var first int64
 	for _, t := range news {
-		if t.To != Unknown && !w.known[t.Index] {
-			w.known[t.Index] = true
+		if t.To != Unknown {
+			idle = append(idle, t.Index)
+		}
+	}
+	for _, i := range idle {
+		if !w.known[i] {
+			w.known[i] = true
 			first++
 		}
 	}
@@ -119,7 +146,7 @@ func (w *Watch) settleOnce() {
 
 // FirstRound waits until every target of the watch has a verdict, and turned
 // has been called with it, or ctx ends, or the prober stops; it reports how
-// many have none.
+// many have none. What only a report can turn is not waited for, nor counted.
 func (w *Watch) FirstRound(ctx context.Context) (unknown int) {
 	select {
 	case <-w.settled:
@@ -142,7 +169,7 @@ func (o *owner) unsubscribe(w *Watch) {
 			continue
 		}
 		e.subs = slices.DeleteFunc(e.subs, func(s sub) bool { return s.watch == w })
-		if len(e.subs) == 0 {
+		if !e.wanted() {
 			o.forget(e)
 		}
 	}
@@ -155,14 +182,19 @@ func (o *owner) forget(e *entry) {
 	if e.probing || o.entries[e.identity] != e {
 		return
 	}
-	if !e.parked {
-		o.waiting.remove(e)
-	}
+	o.waiting.remove(e)
 	o.drop(e)
 }
 
-// drop forgets an entry that is in no queue.
+// drop forgets an entry that does not wait.
 func (o *owner) drop(e *entry) {
 	o.leave(e)
 	delete(o.entries, e.identity)
+	if of, ok := e.push(); ok {
+		o.pushed[of] = slices.DeleteFunc(o.pushed[of], func(p *entry) bool { return p == e })
+		if len(o.pushed[of]) == 0 {
+			delete(o.pushed, of)
+		}
+	}
+	o.part(e)
 }

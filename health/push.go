@@ -1,0 +1,117 @@
+package health
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian/config"
+)
+
+// The range of a lease.
+const (
+	minLease = time.Second
+	maxLease = 24 * time.Hour
+)
+
+// ErrNoPush is what Report returns, wrapped, when nobody waits for the report.
+var ErrNoPush = errors.New("no such push target")
+
+// pushed is what a report is about.
+type pushed struct {
+	check string
+	addr  netip.Addr
+}
+
+// Report tells what an outside system found of a target of a push check, in
+// place of a probe: it counts as one result. It holds for the lease, 1s to 24h;
+// 0 takes that of the check. When that time has passed without another report
+// the verdict becomes unknown.
+//
+// An error that is [ErrNoPush] says that no watch has such a target, and what
+// there is; others that the lease is out of range or Run has returned.
+func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
+	if lease != 0 && (lease < minLease || lease > maxLease) {
+		return fmt.Errorf("reporting: lease %s is out of range; %s to %s", span(lease), span(minLease), span(maxLease))
+	}
+	r := Result{Outcome: Passed, Reason: printable(reason)}
+	if !up {
+		r.Outcome = Failed
+	}
+	if reason == "" {
+		r.Reason = "reported " + verdictOf(up).String()
+	}
+	var err error
+	if !p.call(func(o *owner) { err = o.reported(pushed{check, addr.Unmap()}, r, lease, time.Now()) }) {
+		return errors.New("reporting: the prober has stopped, or panicked over it; see the log")
+	}
+	return err
+}
+
+// reported heeds a report. During a reload a check that changed has two
+// targets of one name, and both are told.
+func (o *owner) reported(of pushed, r Result, lease time.Duration, now time.Time) error {
+	targets := o.pushed[of]
+	if len(targets) == 0 {
+		return fmt.Errorf("reporting: %w: %s", ErrNoPush, o.missing(of))
+	}
+	r.At = now
+	for _, e := range targets {
+		o.heed(e, r, now)
+		e.lease = now.Add(lease)
+		if lease == 0 {
+			e.lease = now.Add(e.checker.check.Lease)
+		}
+		o.waiting.remove(e)
+		o.waiting.add(e, e.lease)
+	}
+	return nil
+}
+
+// maxNamed is how many names a message lists.
+const maxNamed = 10
+
+// missing says what there is where there is no target as reported.
+func (o *owner) missing(of pushed) string {
+	names, addrs := make(map[string]bool), make(map[string]bool)
+	for p := range o.pushed {
+		names[p.check] = true
+		if p.check == of.check {
+			addrs[p.addr.String()] = true
+		}
+	}
+	switch {
+	case len(addrs) > 0:
+		return fmt.Sprintf("check %q does not watch %v; it watches %s", of.check, of.addr, listed(addrs))
+	case len(names) > 0:
+		return fmt.Sprintf("no check %q of type push is in use; in use: %s", of.check, listed(names))
+	}
+	return fmt.Sprintf("no check %q of type push is in use, nor any other", of.check)
+}
+
+// listed is the first of some words.
+func listed(words map[string]bool) string {
+	all := slices.Sorted(maps.Keys(words))
+	if len(all) > maxNamed {
+		return strings.Join(all[:maxNamed], ", ") + fmt.Sprintf(" and %d more", len(all)-maxNamed)
+	}
+	return strings.Join(all, ", ")
+}
+
+// expire lets the verdict of e, whose lease has run out, be unknown.
+func (o *owner) expire(e *entry, now time.Time) {
+	silent := now.Sub(e.tally.heard).Round(time.Second)
+	e.lease = time.Time{}
+	t := tally{since: now, damping: e.tally.damping}
+	o.become(e, t, Result{Reason: "no report for " + span(silent), At: now}, now)
+}
+
+// push is the key by which reports find e; false where it waits for none.
+func (e *entry) push() (pushed, bool) {
+	c := e.checker.check
+	return pushed{c.Name, e.addr}, c.Type == config.Push
+}
