@@ -163,6 +163,7 @@ func (c *compiler) pool(from *config.Pool) {
 		c.member(from, i)
 	}
 	p.even = even(t.weights[p.first:])
+	c.setDirect(&p)
 	t.pools = append(t.pools, p)
 	t.downs = p.end()
 }

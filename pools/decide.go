@@ -27,6 +27,9 @@ type visit struct {
 // the turns in s.
 func (t *Tree) Decide(q Question, s *Scratch) Decision {
 	s.begin(t)
+	if d, ok := s.direct(q); ok {
+		return d
+	}
 	return s.decide(q)
 }
 

@@ -612,7 +612,7 @@ func TestDecideMatchesTheReference(t *testing.T) {
 	}
 	defer where.Close()
 	for range 60 {
-		text := randomWorld(rnd)
+		text := randomWorld(rnd) + randomPlain(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)
 		if err != nil {

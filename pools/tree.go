@@ -63,6 +63,7 @@ type pool struct {
 	policy   policy
 	failOpen bool
 	has      [2]bool // by family: on some level it has an address, enabled or not
+	direct   bool    // the fast path may decide for it, see Scratch.direct
 	even     bool    // all its weights are equal, but for those that are 0
 	first    uint32  // in Tree.members
 	members  uint32  // how many
