@@ -34,12 +34,16 @@ type Control struct {
 
 func newControl(l *life) *Control { return &Control{life: l, log: l.Logger, began: time.Now()} }
 
-// arrive has tree, which does not answer yet, go by the overrides from now on,
-// until settle or stay says what became of it.
+// arrive has tree, which does not answer yet, take over what outlives the one that
+// does, and go by the overrides from now on, until settle or stay says what became
+// of it.
 func (c *Control) arrive(tree *pools.Tree) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.arriving = tree
+	if c.snapshot != nil {
+		tree.Inherit(c.snapshot.Pools)
+	}
 	tree.SetOverrides(c.said.forTree())
 }
 
@@ -131,13 +135,15 @@ func (c *Control) undo(t Target, kinds []pools.Kind) (Override, error) {
 	return undone, nil
 }
 
-// tick does what comes with time: it ends the overrides whose time is over, by the
+// tick does what comes with time: it heeds the turns that max_withdraw held and
+// that fit by now, and ends the overrides whose time is over, by the
 // wall's clock, which may be set. The goroutine of Run calls it once a second.
 func (c *Control) tick(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	tree := c.snapshot.Pools
 	c.life.modes.changing(tree, func() []pools.Change { return tree.Tick(now) })
+	c.life.tellHolds(tree)
 	left := c.said.at(now)
 	if len(left) == len(c.said) {
 		return
@@ -182,8 +188,8 @@ func (c *Control) Explain(asked Asked) Explanation {
 func (c *Control) Counters() Counters { return c.life.server.Counters() }
 
 // Clear ends what holds the addresses of a target down although their probes may
-// pass: flap damping, hold_down, the wait for failback. It reports how many of
-// them were held.
+// pass: flap damping, hold_down, the wait for failback; or up although they fail:
+// max_withdraw. It reports how many of them were held.
 func (c *Control) Clear(t Target) (held int, err error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -201,12 +207,24 @@ func (c *Control) Clear(t Target) (held int, err error) {
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
 	for _, i := range targets {
-		if c.watch.Clear(i) {
+		cleared := c.watch.Clear(i)
+		if released := c.release(i); cleared || released {
 			held++
 		}
 	}
+	c.life.tellHolds(c.snapshot.Pools)
 	c.log.Warn("cleared", "target", t.String(), "held", held, "addresses", len(targets))
 	return held, nil
+}
+
+// release heeds the turn to down that max_withdraw holds for a target, if it does.
+func (c *Control) release(target int) (held bool) {
+	tree := c.snapshot.Pools
+	c.life.modes.changing(tree, func() (changes []pools.Change) {
+		changes, held = tree.Release(target)
+		return changes
+	})
+	return held
 }
 
 // targetsOf is the members' targets, by index.
