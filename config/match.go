@@ -48,6 +48,29 @@ func (r *poolReader) match(n *yaml.Node) {
 	r.member.Match = m
 }
 
+// String is the terms of the match in one order: equal for equal matches.
+func (m *Match) String() string {
+	if m.Default {
+		return byDefault
+	}
+	var texts []string
+	texts = appendTerms(texts, "network", m.Networks)
+	texts = appendTerms(texts, "asn", m.ASNs)
+	texts = appendTerms(texts, "subdivision", m.Subdivisions)
+	texts = appendTerms(texts, "country", m.Countries)
+	texts = appendTerms(texts, "group", m.Groups)
+	texts = appendTerms(texts, "continent", m.Continents)
+	slices.Sort(texts)
+	return strings.Join(texts, ", ")
+}
+
+func appendTerms[T any](texts []string, what string, values []T) []string {
+	for _, value := range values {
+		texts = append(texts, fmt.Sprintf("%s %v", what, value))
+	}
+	return texts
+}
+
 // term is one value of a member's match, and where it stands.
 type term struct {
 	text string // country DE
@@ -130,12 +153,10 @@ type owner struct{ match, member string }
 // groupUses, against those before it. Members with the same match share its clients by weight; a term in two
 // matches that differ would leave open whose they are.
 func (r *poolReader) claim(uses int) {
-	texts := make([]string, len(r.matched))
-	for i, t := range r.matched {
-		texts[i] = t.text
+	match := ""
+	if r.member.Match != nil {
+		match = r.member.Match.String()
 	}
-	slices.Sort(texts)
-	match := strings.Join(texts, ", ")
 	for i := uses; i < len(r.groupUses); i++ {
 		r.groupUses[i].match = match
 	}

@@ -251,8 +251,11 @@ func (s *surveyor) answer(p *Pool, answers int) perFamily {
 	for i := range p.Members {
 		m := &p.Members[i]
 		region := ""
-		if p.Policy == Proximity {
+		switch {
+		case p.Policy == Proximity:
 			region = m.Region
+		case p.Policy == Geolocation:
+			region = m.Match.String()
 		}
 		brings := s.size(m)
 		if m.Pool != "" {

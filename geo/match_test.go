@@ -138,6 +138,9 @@ func TestMatchesAgreeWithMatching(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Fatalf("%s matches %v, want %v (%v)", a, got, want, l.Matching(a, w.matches))
 			}
+			if first, scope := table.Nearest(a); first != got[0] || scope != table.Scope(leaf, 0) {
+				t.Fatalf("%s: nearest %d with scope %d, want %d with %d", a, first, scope, got[0], table.Scope(leaf, 0))
+			}
 			if got[n-1] != NoMatch {
 				t.Fatalf("%s: the list %v does not end", a, got)
 			}

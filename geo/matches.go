@@ -130,23 +130,15 @@ func (c *matchCompiler) unknown() MatchFaults {
 }
 
 func (c *matchCompiler) compile() (*Table, error) {
-	var tries [2]*trie
-	var roots [2]ref
-	for i, v4 := range []bool{true, false} {
-		var err error
-		if tries[i], roots[i], err = c.family(v4); err != nil {
-			return nil, err
-		}
+	v4, root4, err := c.family(true)
+	if err != nil {
+		return nil, err
 	}
-	l := newLabeller(c.lists.rankings())
-	roots[0] = l.label(tries[0], roots[0])
-	roots[1] = l.label(tries[1], roots[1])
-	return &Table{
-		v4:       newPoptrie(tries[0], roots[0]),
-		v6:       newPoptrie(tries[1], roots[1]),
-		leaves:   leaves{l.size, slices.Clone(l.flat)},
-		rankings: l.rankings,
-	}, nil
+	v6, root6, err := c.family(false)
+	if err != nil {
+		return nil, err
+	}
+	return newTable(c.lists.rankings(), v4, root4, v6, root6), nil
 }
 
 // family is the trie of one family, whose leaves are lists.

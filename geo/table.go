@@ -85,17 +85,22 @@ func compileTable(s *sources, regions []config.Region, fixed bool) (*Table, erro
 	if err6 != nil {
 		return nil, err6
 	}
+	return newTable(r, &v4.trie, root4, &v6.trie, root6), nil
+}
+
+// newTable makes a table of two merged tries, whose leaves are rankings.
+func newTable(r rankings, v4 *trie, root4 ref, v6 *trie, root6 ref) *Table {
 	t := &Table{rankings: r}
-	t.nearest4 = newNearest(&v4.trie, root4, &r)
-	t.nearest6 = newNearest(&v6.trie, root6, &r)
+	t.nearest4 = newNearest(v4, root4, &r)
+	t.nearest6 = newNearest(v6, root6, &r)
 	settle(&t.nearest4.poptrie, &t.nearest6.poptrie)
 	l := newLabeller(r)
-	root4 = l.label(&v4.trie, root4)
-	root6 = l.label(&v6.trie, root6)
-	t.v4 = newPoptrie(&v4.trie, root4)
-	t.v6 = newPoptrie(&v6.trie, root6)
+	root4 = l.label(v4, root4)
+	root6 = l.label(v6, root6)
+	t.v4 = newPoptrie(v4, root4)
+	t.v6 = newPoptrie(v6, root6)
 	t.leaves = leaves{l.size, slices.Clone(l.flat)}
-	return t, nil
+	return t
 }
 
 // tables are the tables of a Locator, one for each different set of regions or matches.

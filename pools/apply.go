@@ -34,6 +34,7 @@ func (t *Tree) Apply(turns []health.Turn) []Change {
 // turn takes one turn over, as far as it is about targets and members.
 func (d *draft) turn(turn *health.Turn) {
 	target := uint32(turn.Index)
+	d.respond(target, turn.Response)
 	news := d.setVerdict(target, turn)
 	d.noteShare(target, turn)
 	if !news {
@@ -270,6 +271,10 @@ func (t *Tree) start() {
 	t.withdrawals = withdrawals{limit: t.cfg.Health.MaxWithdraw, recent: map[uint32][]withdrawal{}}
 	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
 	words := int(t.regionDowns) + wordsFor(len(t.checked))
+	if t.responses = none; len(t.timed.start) > 0 {
+		t.responses = uint32(words)
+		words += len(t.targets)
+	}
 	empty := slices.Repeat([]*page{new(page)}, words/pageWords+1)
 	d := &t.next
 	d.queued, d.dirty = make([]bool, len(t.pools)), make([][]ID, t.heights)

@@ -304,14 +304,12 @@ func TestManyTurnsLeaveTheStateOfTheLastOnes(t *testing.T) {
 	}
 }
 
-// compileWithout compiles pools as if none were of proximity: what is live is
+// compileWithout compiles pools as if none looked at the client: what is live is
 // the same, and no geo table has to be made.
 func compileWithout(t *testing.T, cfg *config.Config) *Tree {
 	t.Helper()
 	for i := range cfg.Pools {
-		if cfg.Pools[i].Policy == config.Proximity {
-			cfg.Pools[i].Policy = config.Weighted
-		}
+		cfg.Pools[i].Policy, cfg.Pools[i].Sticky = config.Weighted, false
 	}
 	tree, err := Compile(cfg, nil)
 	if err != nil {

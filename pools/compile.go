@@ -12,7 +12,8 @@ import (
 
 // Compile compiles cfg's pools; every target counts as up until Apply says
 // otherwise. Members that name a target have no address until Resolve tells
-// them. where ranks the regions of proximity pools; it may be nil where
+// them. where ranks the regions of proximity pools, lists the matches of
+// geolocation pools and tells private space to pools that hash; it may be nil where
 // there is no such pool. The error, if any, is a *multierror.Error of
 // config.Faults.
 func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
@@ -31,7 +32,7 @@ func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map
 	if like == nil {
 		c.rank()
 	} else {
-		c.tree.tables = like.tables // which follow from the configuration alone
+		c.tree.tables, c.tree.matches = like.tables, like.matches // which follow from the configuration alone
 	}
 	c.connect()
 	if err := c.order(); err != nil {
@@ -39,6 +40,7 @@ func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map
 	}
 	if c.faults == nil {
 		c.bound()
+		c.time()
 	}
 	if c.faults != nil {
 		return nil, c.faults
@@ -148,8 +150,8 @@ func (c *compiler) pool(from *config.Pool) {
 		p.state = t.pools[last].end()
 	}
 	var ok bool
-	if p.policy, ok = policyOf(from.Policy); !ok {
-		c.fault(from, from.Pos, ".policy", fmt.Sprintf("unknown policy %q", from.Policy), "proximity, weighted, round-robin or failover")
+	if p.policy, ok = policyOf(from); !ok {
+		c.fault(from, from.Pos, ".policy", fmt.Sprintf("unknown policy %q", from.Policy), "proximity, geolocation, weighted, round-robin, failover, hash, fastest or all")
 	}
 	if from.Fallback != "" {
 		p.fallback = c.reference(from, from.Pos, ".fallback", from.Fallback)
@@ -159,6 +161,7 @@ func (c *compiler) pool(from *config.Pool) {
 		t.turns++
 	}
 	c.group(from, &p)
+	c.steer(from, &p)
 	for i := range from.Members {
 		c.member(from, i)
 	}
@@ -166,6 +169,19 @@ func (c *compiler) pool(from *config.Pool) {
 	c.setDirect(&p)
 	t.pools = append(t.pools, p)
 	t.downs = p.end()
+}
+
+// steer compiles what only some policies have.
+func (c *compiler) steer(from *config.Pool, p *pool) {
+	p.spread = from.SpreadRegion
+	switch p.policy {
+	case geolocation:
+		c.match(from, p)
+	case hash:
+		c.hash(from, p)
+	case failover:
+		p.trickle = math.MaxUint64 / 100 * uint64(min(max(0, from.Trickle), 100))
+	}
 }
 
 // even reports whether all weights that are not 0 are equal.

@@ -12,6 +12,7 @@ type visit struct {
 	eligible set // members that may still be drawn
 	giving   set // those of them, drawn or not, that can give the family and have not yet
 	spare    set // for what is worked out on the way
+	apart    set // spread: those whose region has none in the answer, or, empty, all
 
 	slow []share // the members that start slowly; none when failing open
 
@@ -19,6 +20,7 @@ type visit struct {
 
 	step   int    // recording: which step is that of the pool's first member
 	nearer string // recording, proximity: the regions that are nearer than the chosen one
+	match  string // recording, geolocation: what the client matched by
 }
 
 // Decide is the one pure decision function (DESIGN 1): it neither locks, nor
@@ -90,6 +92,10 @@ func (s *Scratch) load(v *visit) {
 	if len(s.state.slow) > 0 && v.plane == asIs {
 		v.slow = s.state.slowIn(v.pool)
 	}
+	if v.spread {
+		v.apart = s.take(v.words)
+		clear(v.apart)
+	}
 }
 
 // pick draws members without replacement. Every draw is among all eligible
@@ -103,15 +109,16 @@ func (s *Scratch) pick(v *visit, answers int) {
 	}
 	m := 0
 	for n := 0; left > 0 && v.eligible.any(); n++ {
-		r := v.seed.draw(n)
-		if n == 0 || v.policy.redraws() && !all {
-			m = s.choose(v, v.eligible, r)
-			s.record.choice(s, v, v.eligible, m)
+		r, from := v.seed.draw(n), v.drawable()
+		if n == 0 || v.redraws(all) {
+			m = s.choose(v, from, r)
+			s.record.choice(s, v, from, m)
 		} else {
-			m = v.eligible.after(m)
+			m = from.after(m)
 			s.record.follows(v, m)
 		}
 		v.eligible.remove(m)
+		s.passRegion(v, m)
 		left -= s.give(v, m, r, left)
 	}
 }
@@ -140,7 +147,7 @@ func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
 	s.record.chosen(v, m)
 	mem := &s.tree.members[v.first+uint32(m)]
 	if mem.child == none {
-		return max(1, s.addresses(mem, v.plane == open || s.state.kind(v.first+uint32(m)) == ForcedUp, r, left))
+		return max(1, s.addresses(mem, s.countsAsUp(v, m), r, left))
 	}
 	s.walk(ID(mem.child), v.plane, int(s.tree.pools[mem.child].answers), seed(mix(r+golden)))
 	return 1
@@ -148,13 +155,21 @@ func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
 
 // standIn is the policy's choice among those of m's group that can still give the family.
 func (s *Scratch) standIn(v *visit, m int, r uint64) (other int, ok bool) {
-	t := s.tree
-	copy(v.spare, v.giving)
-	v.spare.keep(t.group(v.pool, t.members[v.first+uint32(m)].group))
-	if !v.spare.any() {
+	if s.standIns(v, m); !v.spare.any() {
 		return 0, false
 	}
 	return s.choose(v, v.spare, mix(^r)), true
+}
+
+// standIns leaves in v.spare those of m's group that can still give the family.
+func (s *Scratch) standIns(v *visit, m int) {
+	copy(v.spare, v.giving)
+	v.spare.keep(s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group))
+}
+
+// countsAsUp reports whether all addresses of m are answered, up or not.
+func (s *Scratch) countsAsUp(v *visit, m int) bool {
+	return v.plane == open || s.state.kind(v.first+uint32(m)) == ForcedUp
 }
 
 // addresses adds up to left addresses of an endpoint, those that are up or, where

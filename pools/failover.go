@@ -1,14 +1,52 @@
 package pools
 
-// inOrder is the first member in the order written:
+import (
+	"fmt"
+	"math"
+)
+
+// inOrder is the first member in the order written, or, of as many draws as
+// `trickle` says, the second:
 //
-//	primary   secondary   chosen
-//	eligible  -           primary
-//	not       eligible    secondary
-//	not       not         the pool is not live and nobody comes here
+//	primary   secondary   trickle   chosen
+//	eligible  -           none      primary
+//	eligible  eligible    5%        primary in 95 % of the draws, secondary in 5 %
+//	eligible  not         5%        the next eligible one in the secondary's place
+//	not       eligible    none      secondary
+//	one alone             -         that one
+//	none                  -         the pool is not live and nobody comes here
 //
-// With `answers: n` it is the first n.
-func inOrder(from set) int { return from.first() }
+// With `answers: n` it is the first n; under a trickle each draw is one of the
+// first two that are left.
+func (v *visit) inOrder(from set, r uint64) int {
+	first := from.first()
+	if r >= v.trickle {
+		return first
+	}
+	return from.after(first) // the first again where it is alone
+}
 
 // whyOrder tells why failover chose a member.
-func whyOrder() string { return "first eligible in the order written" }
+func (s *Scratch) whyOrder(v *visit, from set, m int) string {
+	p := &s.tree.cfg.Pools[v.id]
+	switch {
+	case v.trickle == 0 || from.count() == 1:
+		return "first eligible in the order written"
+	case m == from.first():
+		return fmt.Sprintf("first eligible in the order written, in %d%% of the draws", 100-p.Trickle)
+	}
+	return fmt.Sprintf("next eligible standby, in %d%% of the draws", p.Trickle)
+}
+
+// chancesInOrder is inOrder before the draw.
+func (v *visit) chancesInOrder(from set, f func(m int, p float64)) {
+	first := from.first()
+	second := from.after(first)
+	trickle := math.Ldexp(float64(v.trickle), -64)
+	if second == first || trickle == 0 {
+		f(first, 1)
+		return
+	}
+	f(first, 1-trickle)
+	f(second, trickle)
+}

@@ -88,7 +88,16 @@ func (c *compiler) table(from *config.Pool) uint32 {
 type ranking struct {
 	pool    *config.Pool // the first that asks it
 	regions []config.Region
+	matches []config.Match // in place of regions
+	owners  []int          // by match: the first member that has it
 	err     error
+}
+
+func (r *ranking) make(where *geo.Locator) (*geo.Table, error) {
+	if r.matches != nil {
+		return where.Matches(r.matches)
+	}
+	return where.Table(r.regions)
 }
 
 // rank makes the geo tables, several at a time: with a City database each takes
@@ -100,12 +109,16 @@ func (c *compiler) rank() {
 	for range min(runtime.GOMAXPROCS(0), len(tables)) {
 		makers.Go(func() {
 			for i := taken.Add(1) - 1; int(i) < len(tables); i = taken.Add(1) - 1 {
-				tables[i], c.rankings[i].err = c.tree.where.Table(c.rankings[i].regions)
+				tables[i], c.rankings[i].err = c.rankings[i].make(c.tree.where)
 			}
 		})
 	}
 	makers.Wait()
 	c.tree.tables = tables
+	c.tree.matches = map[uint32][]config.Match{}
+	for i, r := range c.rankings {
+		c.tree.matches[uint32(i)] = r.matches
+	}
 	for _, r := range c.rankings {
 		if !c.failRanking(r) {
 			return
@@ -120,8 +133,15 @@ func (c *compiler) failRanking(r ranking) bool {
 		c.fail(f)
 		return false
 	}
+	if faults, ok := errors.AsType[geo.MatchFaults](r.err); ok {
+		for _, f := range faults {
+			member := r.owners[f.Match]
+			c.fault(r.pool, r.matches[f.Match].Pos, fmt.Sprintf(".members[%d].match", member), f.What, f.Hint)
+		}
+		return true
+	}
 	if r.err != nil {
-		c.fault(r.pool, r.pool.Pos, "", "cannot rank its regions: "+r.err.Error(), "")
+		c.fault(r.pool, r.pool.Pos, "", "cannot compile its table: "+r.err.Error(), "")
 	}
 	return true
 }

@@ -2,39 +2,60 @@ package pools
 
 import "meridian/config"
 
-// policy is a config.Policy, numbered.
+// policy is a config.Policy, numbered. A weighted pool that is sticky draws as
+// hash does, and is numbered so.
 type policy uint8
 
 const (
 	proximity policy = iota
+	geolocation
 	weighted
 	roundRobin
 	failover
+	hash
+	fastest
+	all
 )
 
-// policyOf numbers a policy; false where there is none of the name.
-func policyOf(name config.Policy) (policy, bool) {
-	switch name {
+// policyOf numbers a pool's policy; false where there is none of the name.
+func policyOf(p *config.Pool) (policy, bool) {
+	switch p.Policy {
 	case config.Proximity:
 		return proximity, true
+	case config.Geolocation:
+		return geolocation, true
 	case config.Weighted:
+		if p.Sticky {
+			return hash, true
+		}
 		return weighted, true
 	case config.RoundRobin:
 		return roundRobin, true
 	case config.Failover:
 		return failover, true
+	case config.Hash:
+		return hash, true
+	case config.Fastest:
+		return fastest, true
+	case config.AllMembers:
+		return all, true
 	}
 	return 0, false
 }
 
-// narrow leaves in v.eligible what the policy may choose from for this question.
+// narrow leaves in v.eligible what the policy may choose from for this question,
+// which may be nothing.
 func (s *Scratch) narrow(v *visit) {
 	switch v.policy {
 	case proximity:
 		s.narrowToNearest(v)
+	case geolocation:
+		s.narrowToMatch(v)
 	case roundRobin:
 		s.takeTurn(v)
-	case weighted, failover: // all that is eligible
+	case hash:
+		s.lookAtNetwork(v)
+	case weighted, failover, fastest, all: // all that is eligible
 	}
 }
 
@@ -44,26 +65,69 @@ func (s *Scratch) choose(v *visit, from set, r uint64) int {
 	case roundRobin:
 		return s.inTurn(v, from)
 	case failover:
-		return inOrder(from)
-	default: // proximity, weighted
+		return v.inOrder(from, r)
+	case hash:
+		return s.byHash(v, from)
+	case fastest:
+		return s.byResponse(v, from, r)
+	case all:
+		return anyOf(from, r)
+	default: // proximity, geolocation, weighted
 		return s.byWeight(v, from, r)
 	}
 }
 
+// chances calls f with each member of a set that choose may choose, and how
+// likely that is. Round-robin counts as if its turns were random.
+func (s *Scratch) chances(v *visit, from set, f func(m int, p float64)) {
+	switch v.policy {
+	case roundRobin, all:
+		chancesEven(from, f)
+	case failover:
+		v.chancesInOrder(from, f)
+	case hash:
+		f(s.byHash(v, from), 1)
+	case fastest:
+		s.chancesByResponse(v, from, f)
+	default: // proximity, geolocation, weighted
+		s.chancesByWeight(v, from, f)
+	}
+}
+
 // redraws reports whether each member of an answer is chosen anew. Otherwise
-// those after the first follow it in a circle.
-func (p policy) redraws() bool { return p == proximity || p == weighted }
+// those after the first follow it in a circle. Where everybody is answered the
+// order is of no matter, but to `all`, which shuffles.
+func (v *visit) redraws(everybody bool) bool {
+	switch v.policy {
+	case all:
+		return true
+	case roundRobin:
+		return false
+	case failover:
+		return v.trickle > 0 || v.spread
+	default:
+		return !everybody
+	}
+}
 
 // why tells in plain words the reason for a choice that choose made.
 func (s *Scratch) why(v *visit, from set, m int) string {
 	switch v.policy {
 	case proximity:
 		return s.whyNearest(v, from, m)
+	case geolocation:
+		return s.whyMatch(v, from, m)
 	case weighted:
 		return s.whyWeight(v, from, m)
 	case roundRobin:
 		return s.whyTurn(v, from, m)
+	case failover:
+		return s.whyOrder(v, from, m)
+	case hash:
+		return s.whyHash(v, from, m)
+	case fastest:
+		return s.whyFastest(v, from, m)
 	default:
-		return whyOrder()
+		return whyAny(from)
 	}
 }

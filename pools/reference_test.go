@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"meridian/config"
 	"meridian/geo"
@@ -21,6 +22,8 @@ type reference struct {
 	cfg   *config.Config
 	where *geo.Locator
 	down  map[netip.Addr]bool
+	took  map[netip.Addr]time.Duration // how soon an address passes its probes
+	one   bool                         // as if every pool had answers: 1
 
 	parts     map[netip.Addr]int // of those that start slowly, in 256ths
 	overrides []Override
@@ -28,7 +31,7 @@ type reference struct {
 
 // newReference makes a reference in which nothing is down.
 func newReference(cfg *config.Config, where *geo.Locator) *reference {
-	return &reference{cfg: cfg, where: where, down: map[netip.Addr]bool{}, parts: map[netip.Addr]int{}}
+	return &reference{cfg: cfg, where: where, down: map[netip.Addr]bool{}, parts: map[netip.Addr]int{}, took: map[netip.Addr]time.Duration{}}
 }
 
 // kind is what the overrides say of a member.
@@ -82,6 +85,9 @@ type drawing struct {
 	giving   []*config.Member // that have the family and have not given it
 	last     *config.Member   // drawn before, nil at first
 	part     func(*config.Member) int
+	round    []*config.Member // spread: those of regions without one in the answer
+	client   netip.Addr
+	pace     func(*config.Member) time.Duration // how soon a member responds; 0: unknown
 }
 
 func (r reference) pool(name string) *config.Pool {
@@ -229,7 +235,8 @@ func (r reference) has(m *config.Member, f Family, open bool) bool {
 
 // walk is what a live pool adds to the answer so far.
 func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client netip.Addr, sofar string) outcomes {
-	d := drawing{pool: p, family: f, open: open, all: answers == 0, left: answers}
+	d := drawing{pool: p, family: f, open: open, all: answers == 0, left: answers, client: client}
+	d.pace = func(m *config.Member) time.Duration { return r.pace(m, open) }
 	if d.all {
 		d.left = 1000
 	}
@@ -251,7 +258,11 @@ func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client
 		ways[everybody] = 1
 	case config.Failover:
 		ways[r.inOrder(d, client)] = 1
-	case config.RoundRobin:
+	case config.Geolocation:
+		d.eligible = r.matching(p, d.eligible, client)
+		everybody = 1<<len(d.eligible) - 1
+		ways[everybody] = 1
+	case config.RoundRobin, config.AllMembers:
 		ways = d.byDraw()
 	default:
 		ways[everybody] = 1
@@ -365,9 +376,13 @@ func (r reference) draw(d drawing, client netip.Addr, sofar string) outcomes {
 		return outcomes{sofar: 1}
 	}
 	result := outcomes{}
-	for m, chance := range d.choices(d.eligible, d.last) {
+	if len(d.round) == 0 || !d.pool.SpreadRegion {
+		d.round = d.eligible
+	}
+	for m, chance := range d.choices(d.round, d.last) {
 		next := d
 		next.eligible, next.last = without(d.eligible, m), m
+		next.round = slices.DeleteFunc(slices.Clone(d.round), func(o *config.Member) bool { return o.Region == m.Region })
 		givers := map[*config.Member]float64{m: 1}
 		if !slices.Contains(d.giving, m) {
 			givers = d.choices(inRegion(d.giving, m.Region), nil)
@@ -396,15 +411,23 @@ func (d drawing) choices(from []*config.Member, last *config.Member) map[*config
 		return choices
 	}
 	switch {
+	case d.pool.Policy == config.Failover && d.pool.Trickle > 0 && len(from) > 1:
+		choices[from[0]] = 1 - float64(d.pool.Trickle)/100
+		choices[from[1]] = float64(d.pool.Trickle) / 100
 	case d.pool.Policy == config.Failover:
 		choices[from[0]] = 1
-	case last != nil && (d.all || d.pool.Policy == config.RoundRobin):
+	case last != nil && (d.all && d.pool.Policy != config.AllMembers || d.pool.Policy == config.RoundRobin):
 		choices[following(d.pool, from, last)] = 1
-	case d.pool.Policy == config.RoundRobin:
+	case d.pool.Policy == config.Hash || d.pool.Sticky:
+		choices[d.rendezvous(from)] = 1
+	case d.pool.Policy == config.RoundRobin, d.pool.Policy == config.AllMembers:
 		for _, m := range from {
 			choices[m] = 1 / float64(len(from))
 		}
 	default:
+		if d.pool.Policy == config.Fastest {
+			from = d.soonest(from)
+		}
 		sum := 0
 		for _, m := range from {
 			sum += m.Weight * d.part(m)
@@ -435,7 +458,11 @@ func (r reference) give(d drawing, m *config.Member, client netip.Addr, sofar st
 	if m.Pool != "" {
 		d.left--
 		p := r.pool(m.Pool)
-		for answer, chance := range r.walk(p, d.family, d.open, p.Answers, client, sofar) {
+		answers := p.Answers
+		if r.one {
+			answers = 1
+		}
+		for answer, chance := range r.walk(p, d.family, d.open, answers, client, sofar) {
 			result.add(r.draw(d, client, answer), chance)
 		}
 		return result
@@ -508,7 +535,10 @@ func randomWorld(rnd *rand.Rand) string {
 	var b strings.Builder
 	b.WriteString(regionsOfTheWorld)
 	pools := 1 + rnd.IntN(5)
-	policies := []string{"proximity", "weighted", "round-robin", "failover"}
+	policies := []string{
+		"proximity", "weighted", "round-robin", "failover", "geolocation", "hash", "fastest", "all",
+		"weighted sticky", "failover trickle=30", "weighted spread", "failover spread", "round-robin spread", "geolocation fence", "hash hash=20/33 spread",
+	}
 	pick := func(odds int, text string) string {
 		if rnd.IntN(odds) == 0 {
 			return text
@@ -516,12 +546,17 @@ func randomWorld(rnd *rand.Rand) string {
 		return ""
 	}
 	for p := range pools {
-		fmt.Fprintf(&b, "pool p%d %s answers=%d %s %s %s %s\n", p, policies[rnd.IntN(4)], []int{1, 1, 2, 3, 0}[rnd.IntN(5)],
+		policy := policies[rnd.IntN(len(policies))]
+		matches := randomMatches(rnd)
+		fmt.Fprintf(&b, "pool p%d %s answers=%d %s %s %s %s\n", p, policy, []int{1, 1, 2, 3, 0}[rnd.IntN(5)],
 			pick(3, fmt.Sprintf("min_up=%d", 1+rnd.IntN(3))), pick(4, fmt.Sprintf("min_up=%d%%", 1+rnd.IntN(100))),
 			pick(3, fmt.Sprintf("fallback=p%d", rnd.IntN(pools))), pick(4, "fail_open=false"))
 		for m := range 1 + rnd.IntN(4) {
 			fmt.Fprintf(&b, "  m%d weight=%d %s %s ", m, rnd.IntN(5), pick(8, "disabled"),
 				pick(1+rnd.IntN(4), "region="+[]string{"us", "eu", "in", "au"}[rnd.IntN(4)]))
+			if strings.HasPrefix(policy, "geolocation") {
+				fmt.Fprintf(&b, "match=%s ", matches[rnd.IntN(len(matches))])
+			}
 			if p+1 < pools && rnd.IntN(3) == 0 {
 				fmt.Fprintf(&b, "pool=p%d\n", p+1+rnd.IntN(pools-p-1))
 				continue
@@ -541,10 +576,15 @@ region au -33.87 151.21 -20
 net 198.51.100.0/24 eu
 net 203.0.113.0/25 in
 net 203.0.113.128/25 au
+net 192.88.99.0/24 country:DE
+net 192.88.99.0/26 subdivision:DE-BE
+net 192.88.99.128/25 continent:AS
+group alps DE AT CH
+group europe DE AT CH FR NL
 `
 
 // clientsOfTheWorld are places to ask from, one to each line of networks and more.
-var clientsOfTheWorld = []string{"198.51.100.7", "203.0.113.1", "203.0.113.200", "8.8.8.8", "192.168.1.1", "1.1.1.1", "2001:4860::1", "2a00::1", "::ffff:198.51.100.7"}
+var clientsOfTheWorld = []string{"192.88.99.1", "192.88.99.100", "192.88.99.200", "198.51.100.7", "203.0.113.1", "203.0.113.200", "8.8.8.8", "192.168.1.1", "1.1.1.1", "2001:4860::1", "2a00::1", "::ffff:198.51.100.7"}
 
 func randomAddresses(rnd *rand.Rand) string {
 	var addrs []string
@@ -580,7 +620,11 @@ func randomTurns(rnd *rand.Rand, tree *Tree, r *reference) []health.Turn {
 		if share > 0 && to != health.Down {
 			r.parts[target.Addr] = int(share)
 		}
-		turns = append(turns, health.Turn{Index: i, Target: target, To: to, Share: share})
+		took := time.Duration(rnd.IntN(5)) * 10 * time.Millisecond * time.Duration(rnd.IntN(2))
+		if took > 0 {
+			r.took[target.Addr] = took
+		}
+		turns = append(turns, health.Turn{Index: i, Target: target, To: to, Share: share, Response: took})
 	}
 	return turns
 }
@@ -660,6 +704,7 @@ func compareAll(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, modes map
 			if tree.tellsOf(q.Pool, f) && modes[p.Name+f.String()] != mode {
 				t.Errorf("pool %s %s: the changes told %s, the reference %s", p.Name, f, modes[p.Name+f.String()], mode)
 			}
+			compareOdds(t, tree, r, q, s)
 			got := map[string]int{}
 			const draws = 1000
 			for range draws {

@@ -34,7 +34,7 @@ func (t *Tree) Scratch() *Scratch {
 }
 
 // setsPerVisit is how many sets a pool being walked keeps on the stack.
-const setsPerVisit = 3
+const setsPerVisit = 4
 
 // take takes a set of some words from the stack. What is in it is left over.
 func (s *Scratch) take(words uint32) set {

@@ -212,14 +212,14 @@ func (v *visit) part(m int) uint64 { return partOf(v.slow, v.first+uint32(m)) }
 //
 //	policy                       a part is
 //	failover                     of the clients, see admitInOrder
-//	round-robin                  of the draws
+//	round-robin, all             of the draws
 //	proximity                    of the clients of a region, see admitsTo
-//	those that draw by weight    of the weight, see byShare
+//	those that draw by weight    of the weight, see byShare; hash: of the networks
 func (s *Scratch) admit(v *visit) {
 	switch v.policy {
 	case failover:
 		s.admitInOrder(v)
-	case roundRobin:
+	case roundRobin, all:
 		s.admitByDraw(v)
 	}
 }

@@ -17,10 +17,11 @@ const none = ^uint32(0)
 // follows the verdicts given to Apply. Decide and Explain may run on any
 // number of goroutines beside one another and beside Apply.
 type Tree struct {
-	cfg      *config.Config           // names and texts, for what is told to people
-	where    *geo.Locator             // for Explain
-	resolved map[config.Name]Resolved // what the targets of members led to
-	tables   []*geo.Table             // each that a proximity pool asks, once
+	cfg      *config.Config            // names and texts, for what is told to people
+	where    *geo.Locator              // for Explain
+	resolved map[config.Name]Resolved  // what the targets of members led to
+	tables   []*geo.Table              // each that a pool asks, once
+	matches  map[uint32][]config.Match // by table: what it lists, where it ranks no regions; for Explain
 
 	pools   []pool   // by ID
 	members []member // pool after pool, in the order written
@@ -30,6 +31,10 @@ type Tree struct {
 	v4      [][4]byte
 	v6      [][16]byte
 	targets []health.Target
+
+	keys       []uint64      // of the members of pools that hash, see keyOf
+	logarithms *logarithms   // nil where no pool hashes
+	timed      index[uint32] // of the members of `fastest` pools: the targets that say how soon they respond
 
 	users   index[use] // by target: the endpoints that have it
 	parents index[use] // by pool: the members that it is
@@ -42,6 +47,7 @@ type Tree struct {
 
 	downs       uint32 // where in a state the bits of the targets begin
 	regionDowns uint32 // and those of the checked regions
+	responses   uint32 // and a word a target, how soon it responds; none where no pool asks
 	heights     int    // levels of nesting, at least 1
 	turns       int    // turns that a Scratch keeps
 	deepest     int    // words that a Scratch needs for the deepest walk
@@ -71,13 +77,20 @@ type pool struct {
 	state    uint32  // in a state: for each family and plane its eligible members, then which of them can give the family
 	groups   uint32  // in Tree.groups; in the order of the configuration's regions, then the members without one
 	ngroups  uint32
-	table    uint32 // in Tree.tables; none where the client does not matter
-	percent  bool   // minUp is a percentage of the enabled, undrained members; how many that are stands in the state
-	minUp    uint32 // members that must be live for the pool to be live, see state.need
-	answers  uint32 // 0: all
-	fallback uint32 // a pool, or none
-	turn     uint32 // in Scratch.turns, for round-robin
-	height   uint32 // 0: endpoints only; else one more than the highest pool in it
+	table    uint32   // in Tree.tables; none where the client does not matter
+	percent  bool     // minUp is a percentage of the enabled, undrained members; how many that are stands in the state
+	minUp    uint32   // members that must be live for the pool to be live, see state.need
+	answers  uint32   // 0: all
+	fallback uint32   // a pool, or none
+	turn     uint32   // in Scratch.turns, for round-robin
+	spread   bool     // no two members of one region in an answer while another has one
+	fence    bool     // geolocation: on_down
+	matches  uint32   // geolocation: in Tree.groups, the members of each match, in the order of Tree.matches
+	mask     [2]uint8 // hash: by family of the client, the bits of its network
+	keys     uint32   // hash: in Tree.keys
+	timed    uint32   // fastest: in Tree.timed
+	trickle  uint64   // failover: the share of the draws that go to the standby, of 2^64
+	height   uint32   // 0: endpoints only; else one more than the highest pool in it
 }
 
 // member is a compiled config.Member.

@@ -59,3 +59,11 @@ func (s *Scratch) whyWeight(v *visit, from set, m int) string {
 	sum, _ := sumOf(weights, from)
 	return fmt.Sprintf("weight %d of %d", weights[m], sum)
 }
+
+// chancesByWeight is byWeight before the draw.
+func (s *Scratch) chancesByWeight(v *visit, from set, f func(m int, p float64)) {
+	sum := float64(s.sumOfShares(v, from))
+	for m := range from.all() {
+		f(m, float64(s.weightByShare(v, m))/sum)
+	}
+}

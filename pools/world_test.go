@@ -17,8 +17,10 @@ import (
 // defaults of the real one:
 //
 //	region NAME LAT LON [BIAS] [ADDRESS...]
-//	net PREFIX REGION
+//	net PREFIX REGION|country:CODE|continent:CODE|subdivision:CODE
+//	group NAME COUNTRY...
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
+//	    [sticky] [hash=BITS/BITS] [trickle=PERCENT] [spread] [fence]
 //	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [disabled] [ADDRESS...]
 //	bind POOL
 func world(t testing.TB, text string) *config.Config {
@@ -40,7 +42,9 @@ func world(t testing.TB, text string) *config.Config {
 			}
 			cfg.Regions = append(cfg.Regions, r)
 		case "net":
-			cfg.Geo.Networks = append(cfg.Geo.Networks, config.Network{Prefix: netip.MustParsePrefix(words[1]), Region: words[2]})
+			cfg.Geo.Networks = append(cfg.Geo.Networks, worldNetwork(words[1], words[2]))
+		case "group":
+			cfg.Geo.Groups = append(cfg.Geo.Groups, config.CountryGroup{Name: words[1], Countries: words[2:]})
 		case "pool":
 			cfg.Pools = append(cfg.Pools, worldPool(t, words[1], words[2], words[3:]))
 		case "bind":
@@ -58,7 +62,7 @@ func world(t testing.TB, text string) *config.Config {
 }
 
 func worldPool(t testing.TB, name, policy string, options []string) config.Pool {
-	p := config.Pool{Name: name, Policy: config.Policy(policy), Check: "web", Answers: 1, MinUp: config.MinUp{N: 1}, FailOpen: true}
+	p := config.Pool{Name: name, Policy: config.Policy(policy), Check: "web", Answers: 1, Hash: config.Mask{IPv4: 24, IPv6: 48}, MinUp: config.MinUp{N: 1}, FailOpen: true}
 	for _, o := range options {
 		switch key, value, _ := strings.Cut(o, "="); key {
 		case "answers":
@@ -72,6 +76,17 @@ func worldPool(t testing.TB, name, policy string, options []string) config.Pool 
 			p.FailOpen = value != "false"
 		case "check":
 			p.Check = ""
+		case "sticky":
+			p.Sticky = true
+		case "hash":
+			v4, v6, _ := strings.Cut(value, "/")
+			p.Hash = config.Mask{IPv4: int(number(t, v4)), IPv6: int(number(t, v6))}
+		case "trickle":
+			p.Trickle = int(number(t, value))
+		case "spread":
+			p.SpreadRegion = true
+		case "fence":
+			p.OnDown = config.Fence
 		default:
 			t.Fatalf("pool %s: unknown option %q", name, o)
 		}
@@ -91,10 +106,51 @@ func worldMember(t testing.TB, name, check string, options []string) config.Memb
 			m.Pool = value
 		case "target":
 			m.Target = config.Name(value)
+		case "match":
+			m.Match = worldMatch(t, value)
 		case "disabled":
 			m.Enabled = false
 		default:
 			m.Addresses = append(m.Addresses, netip.MustParseAddr(o))
+		}
+	}
+	return m
+}
+
+func worldNetwork(prefix, place string) config.Network {
+	n := config.Network{Prefix: netip.MustParsePrefix(prefix)}
+	switch what, code, _ := strings.Cut(place, ":"); what {
+	case "country":
+		n.Country = code
+	case "continent":
+		n.Continent = code
+	case "subdivision":
+		n.Subdivision = code
+	default:
+		n.Region = place
+	}
+	return n
+}
+
+// worldMatch reads default, or terms such as country:DE,network:10.0.0.0/8.
+func worldMatch(t testing.TB, text string) *config.Match {
+	m := &config.Match{}
+	for _, term := range strings.Split(text, ",") {
+		switch what, value, _ := strings.Cut(term, ":"); what {
+		case "default":
+			m.Default = true
+		case "network":
+			m.Networks = append(m.Networks, netip.MustParsePrefix(value))
+		case "subdivision":
+			m.Subdivisions = append(m.Subdivisions, value)
+		case "country":
+			m.Countries = append(m.Countries, value)
+		case "group":
+			m.Groups = append(m.Groups, value)
+		case "continent":
+			m.Continents = append(m.Continents, value)
+		default:
+			t.Fatalf("unknown term %q", term)
 		}
 	}
 	return m

@@ -1,0 +1,22 @@
+package pools
+
+import "fmt"
+
+// anyOf is one member, each as likely as any other, whatever the weights:
+//
+//	eligible   answers            answered
+//	a b c      0 (the default)    a, b and c, in any of their six orders
+//	a b c      2                  two of them, each pair as often as any other
+//	a          -                  a
+func anyOf(from set, r uint64) int { return from.nth(int(below(r, uint64(from.count())))) }
+
+// whyAny tells why `all` chose a member.
+func whyAny(from set) string { return fmt.Sprintf("all are answered: one of %d left", from.count()) }
+
+// chancesEven is anyOf before the draw, and the turns of round-robin before anybody knows whose it is.
+func chancesEven(from set, f func(m int, p float64)) {
+	each := 1 / float64(from.count())
+	for m := range from.all() {
+		f(m, each)
+	}
+}

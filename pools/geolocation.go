@@ -1,0 +1,179 @@
+package pools
+
+import (
+	"fmt"
+
+	"meridian/config"
+	"meridian/geo"
+)
+
+// narrowToMatch leaves the eligible members of the most specific match of the
+// client that has any (DESIGN 5), and widens the scope to what that took to know:
+//
+//	the client's first match   on_down  its next matches that there are    left                      scope
+//	has an eligible member     -        -                                  those of the first        up to the first
+//	has none                   fence    -                                  nobody: NODATA            up to the first
+//	has none                   widen    the k-th has an eligible member    those of the k-th         up to the k-th
+//	has none                   widen    none has                           nobody: NODATA            to the list's end
+//	there is none              -        -                                  nobody: default: nodata   to the list's end
+//
+// The default match, where there is one, is the last of every client. Later draws
+// stay in that match. Members that share it are drawn by weight.
+func (s *Scratch) narrowToMatch(v *visit) {
+	if v.table == none { // the default is the only match
+		return
+	}
+	t := s.tree
+	table := t.tables[v.table]
+	match, scope := table.Nearest(s.client)
+	if match != geo.NoMatch && v.eligible.meets(t.match(v.pool, match)) { // fast path: the first row
+		s.scope = max(s.scope, scope)
+		v.narrowTo(t.match(v.pool, match))
+		s.record.matched(s, v, 0)
+		return
+	}
+	leaf := table.Lookup(s.client)
+	matches, k := table.Ranking(leaf), 0
+	if !v.fence {
+		for matches[k] != geo.NoMatch && !v.eligible.meets(t.match(v.pool, matches[k])) {
+			k++
+		}
+	}
+	s.scope = max(s.scope, table.Scope(leaf, k))
+	if v.fence || matches[k] == geo.NoMatch {
+		v.narrowToNobody()
+		k = -1
+	} else {
+		v.narrowTo(t.match(v.pool, matches[k]))
+	}
+	s.record.matched(s, v, k)
+}
+
+// match is the members of a match.
+func (t *Tree) match(p *pool, i uint16) set {
+	return t.groups[p.matches+uint32(i)*p.words:][:p.words]
+}
+
+// narrowToNobody leaves no member.
+func (v *visit) narrowToNobody() {
+	clear(v.eligible)
+	clear(v.giving)
+}
+
+// match numbers the pool's matches, and asks for the table that lists a client's.
+func (c *compiler) match(from *config.Pool, p *pool) {
+	numbers := map[string]uint16{}
+	var matches []config.Match
+	var owners []int // by match: its first member
+	of := make([]uint16, len(from.Members))
+	for i := range from.Members {
+		m := from.Members[i].Match
+		if m == nil {
+			c.fault(from, from.Members[i].Pos, fmt.Sprintf(".members[%d].match", i), "no match", "every member of a geolocation pool has one")
+			continue
+		}
+		key := m.String()
+		number, ok := numbers[key]
+		if !ok {
+			number = uint16(len(matches))
+			numbers[key] = number
+			matches, owners = append(matches, *m), append(owners, i)
+		}
+		of[i] = number
+	}
+	t := c.tree
+	p.fence = from.OnDown == config.Fence
+	p.matches = uint32(len(t.groups))
+	t.groups = append(t.groups, make(set, uint32(len(matches))*p.words)...)
+	for i := range of {
+		if from.Members[i].Match != nil {
+			t.match(p, of[i]).add(i)
+		}
+	}
+	if len(matches) == 1 && matches[0].Default {
+		return
+	}
+	p.table = uint32(len(c.rankings))
+	c.rankings = append(c.rankings, ranking{pool: from, matches: matches, owners: owners})
+}
+
+// matched tells why members are in the match that was taken, or are not: the
+// one at place k of the client's; -1: none was.
+func (r *recorder) matched(s *Scratch, v *visit, k int) {
+	if r != nil {
+		r.tellMatched(s, v, k)
+	}
+}
+
+// tellMatched gives reasons to the eligible members that the client's match left out:
+//
+//	its match is            taken         reason
+//	not the client's        -             does not match the client
+//	the client's, wider     another       matches less specifically, by what
+//	the client's, wider     none (fence)  kept from by on_down: fence
+func (r *recorder) tellMatched(s *Scratch, v *visit, k int) {
+	found := r.tree.where.Matching(s.client, r.tree.matches[v.table])
+	by := map[uint16]string{}
+	for _, m := range found {
+		by[uint16(m.Index)] = m.By
+	}
+	v.match = ""
+	if k >= 0 {
+		v.match = "matches " + found[k].By + narrower(found[:k])
+	}
+	for i := range r.tree.cfg.Pools[v.id].Members {
+		step := &r.steps[v.step+i]
+		if !step.Eligible || v.eligible.has(i) {
+			continue
+		}
+		text, ok := by[r.tree.matchOf(v.pool, i, len(r.tree.matches[v.table]))]
+		switch {
+		case !ok:
+			step.Reason = "does not match the client"
+		case k < 0:
+			step.Reason = fmt.Sprintf("matches %s, but on_down: fence keeps to %s, which has none eligible", text, found[0].By)
+		default:
+			step.Reason = "matches less specifically, by " + text
+		}
+	}
+}
+
+// matchOf is the match of the i-th member of a pool with n matches.
+func (t *Tree) matchOf(p *pool, i, n int) uint16 {
+	for m := range n {
+		if t.match(p, uint16(m)).has(i) {
+			return uint16(m)
+		}
+	}
+	panic("pools: a member without a match")
+}
+
+// narrower names the matches that are more specific than the one taken.
+func narrower(found []geo.Matched) string {
+	text := ""
+	for i, m := range found {
+		if i > 0 {
+			text += ", "
+		}
+		text += m.By
+	}
+	switch len(found) {
+	case 0:
+		return ""
+	case 1:
+		return "; " + text + " is more specific and has none eligible"
+	}
+	return "; " + text + " are more specific and have none eligible"
+}
+
+// whyMatch tells why geolocation chose m.
+func (s *Scratch) whyMatch(v *visit, from set, m int) string {
+	text := v.match
+	if v.table == none {
+		text = "matches default"
+	}
+	if from.count() > 1 {
+		text += "; " + s.whyWeight(v, from, m)
+	}
+	return text
+}

@@ -1,0 +1,124 @@
+package pools
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"net/netip"
+
+	"meridian/config"
+)
+
+// byHash is the member that the client's network has drawn once and for all, by
+// weighted rendezvous hashing (Thaler and Ravishankar 1998; the weights after
+// Schindelhauer and Schomaker 2005): every member has a score of its own for every
+// network, and the best one eligible is chosen.
+//
+//	score = -log2(u) / weight    u: hash of pool, member and network, even over 0..1; the lowest is best
+//
+//	what changes                   whose member changes
+//	a member goes down             its clients': each gets the next best of its own
+//	it comes back                  the same clients', back to it
+//	a member is added              of every other's clients the share that the new one should have: to it
+//	a weight grows or shrinks      the difference, to or from that member
+//	the order in the file          nobody's
+//	the pool's or a member's name  as if it were another
+//
+// Scores depend on names, weight and network alone, so that every node and every
+// restart agrees. A member has its share of the networks, weight / sum of the
+// eligible weights, to one part in a thousand.
+func (s *Scratch) byHash(v *visit, from set) int {
+	network := v.network(s.client)
+	best, cost, weight := -1, uint64(0), uint64(0)
+	for i, w := range from {
+		for ; w != 0; w &= w - 1 {
+			m := i<<6 + bits.TrailingZeros64(w)
+			c := s.tree.logarithms.below(mix(network ^ s.tree.keys[v.keys+uint32(m)]))
+			of := s.weightByShare(v, m)
+			if best < 0 || less(c, of, cost, weight) {
+				best, cost, weight = m, c, of
+			}
+		}
+	}
+	return best
+}
+
+// less reports whether a/v is less than b/w.
+func less(a, v, b, w uint64) bool {
+	hi, lo := bits.Mul64(a, w)
+	otherHi, otherLo := bits.Mul64(b, v)
+	return hi < otherHi || hi == otherHi && lo < otherLo
+}
+
+// lookAtNetwork widens the scope to the client's network: all of it has one answer, but
+// never those in private space beside it, who are not asked for by their address.
+func (s *Scratch) lookAtNetwork(v *visit) {
+	_, scope := s.tree.tables[v.table].Nearest(s.client)
+	s.scope = max(s.scope, scope, uint8(v.maskOf(s.client)))
+}
+
+// maskOf is how many bits of the client's address make its network.
+func (p *pool) maskOf(client netip.Addr) int {
+	if client.Is4() || client.Is4In6() {
+		return int(p.mask[IPv4])
+	}
+	return int(p.mask[IPv6])
+}
+
+// network is a hash of the client's network.
+func (p *pool) network(client netip.Addr) uint64 {
+	if client.Is4() || client.Is4In6() {
+		b := client.As4()
+		return mix(uint64(binary.BigEndian.Uint32(b[:])>>(32-p.mask[IPv4])) + golden)
+	}
+	b := client.As16()
+	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	if mask := p.mask[IPv6]; mask <= 64 {
+		hi, lo = hi>>(64-mask), 0
+	} else {
+		lo >>= 128 - mask
+	}
+	return mix(mix(hi+golden) ^ lo)
+}
+
+// hash gives the members of a pool their keys. The table keeps the scope out of
+// private space.
+func (c *compiler) hash(from *config.Pool, p *pool) {
+	t := c.tree
+	p.mask = [2]uint8{uint8(min(max(1, from.Hash.IPv4), 32)), uint8(min(max(1, from.Hash.IPv6), 128))}
+	p.keys = uint32(len(t.keys))
+	for i := range from.Members {
+		t.keys = append(t.keys, keyOf(from.Name, from.Members[i].Name))
+	}
+	if t.logarithms == nil {
+		t.logarithms = newLogarithms()
+	}
+	const all = "default"
+	table, ok := c.tables[all]
+	if !ok {
+		table = uint32(len(c.rankings))
+		c.tables[all] = table
+		c.rankings = append(c.rankings, ranking{pool: from, matches: []config.Match{{Default: true}}, owners: []int{0}})
+	}
+	p.table = table
+}
+
+// keyOf is what a member's scores are made from: FNV-1a of its pool's name and its
+// own, mixed. It must never change: clients would change members.
+func keyOf(pool, member string) uint64 {
+	const offset, prime = 0xcbf29ce484222325, 0x100000001b3
+	h := uint64(offset)
+	for _, b := range []byte(pool + "\x00" + member) {
+		h = (h ^ uint64(b)) * prime
+	}
+	return mix(h)
+}
+
+// whyHash tells why a hash chose m.
+func (s *Scratch) whyHash(v *visit, from set, m int) string {
+	network, err := s.client.Unmap().WithZone("").Prefix(v.maskOf(s.client))
+	if err != nil {
+		panic("pools: a mask longer than the client's address") // hash bounds it
+	}
+	return fmt.Sprintf("the hash of %s is its; %s of all networks", network, s.whyWeight(v, from, m))
+}

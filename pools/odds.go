@@ -1,0 +1,196 @@
+package pools
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+)
+
+// Share is the part of the answers to one question that an address leads.
+type Share struct {
+	Pool, Member, Region string // the endpoint; Pool and Member are empty where there is no address
+	Addr                 netip.Addr
+	P                    float64 // 0 to 1
+}
+
+// Odds is Decide without the draw: for every address the exact probability that
+// it is what the first draw gives, as if `answers` were 1 everywhere; one Share
+// with no address is that of NODATA. The shares add up to 1. The turns of
+// round-robin, which s keeps, count as random; where more than eight start slowly
+// in one place, those beyond count as if they had all. It goes by the same sets, tables and
+// odds as Decide, which is what makes a forecast trustworthy.
+func (t *Tree) Odds(q Question, s *Scratch) (Decision, []Share) {
+	s.begin(t)
+	s.family, s.client = q.Family, q.Client
+	s.scope, s.top = 0, 0
+	mode, by, pl := s.state.answerer(q.Pool, q.Family)
+	o := odds{scratch: s, at: map[source]int{}}
+	if mode == Dead {
+		o.nobody(1)
+	} else {
+		o.walk(by, pl, 1)
+	}
+	return Decision{Mode: mode, Scope: s.scope}, o.shares
+}
+
+// odds gathers the shares of a question.
+type odds struct {
+	scratch *Scratch
+	shares  []Share
+	at      map[source]int // in shares
+}
+
+// source is where an address comes from: pools can be nested by several ways.
+type source struct {
+	use
+	addr uint32
+}
+
+// walk shares p out among the members of a live pool.
+func (o *odds) walk(id ID, pl plane, p float64) {
+	s := o.scratch
+	v := visit{pool: &s.tree.pools[id], id: id, plane: pl}
+	bottom := s.top
+	s.load(&v)
+	switch {
+	case v.policy == roundRobin || v.policy == all: // whose turns are not taken here
+		o.admitted(&v, p)
+	default:
+		if len(v.slow) > 0 {
+			s.admit(&v)
+		}
+		s.narrow(&v)
+		o.among(&v, p)
+	}
+	s.top = bottom
+}
+
+// admitted shares p out by which members that start slowly a draw may admit.
+func (o *odds) admitted(v *visit, p float64) {
+	eligible, giving := slices.Clone(v.eligible), slices.Clone(v.giving)
+	slow := slices.DeleteFunc(slices.Clone(v.slow), func(s share) bool { return !eligible.has(int(s.of - v.first)) })
+	parts := make([]uint64, len(slow))
+	for i := range slow {
+		parts[i] = uint64(slow[i].part)
+	}
+	for left, chance := range admissions(parts) {
+		copy(v.eligible, eligible)
+		copy(v.giving, giving)
+		copy(v.spare, eligible)
+		for i := range slow {
+			if left>>i&1 != 0 {
+				v.spare.remove(int(slow[i].of - v.first))
+			}
+		}
+		if v.spare.any() {
+			v.narrowTo(v.spare)
+		}
+		o.among(v, p*chance)
+	}
+}
+
+// mostSlow is how many that start slowly are told apart: the ways to admit them double with each.
+const mostSlow = 8
+
+// admissions are the ways to admit those with these parts, and the chance of
+// each: a bit for each that is left out. Those beyond mostSlow always are in.
+func admissions(parts []uint64) iter.Seq2[uint, float64] {
+	parts = parts[:min(len(parts), mostSlow)]
+	return func(yield func(left uint, chance float64) bool) {
+		for left := range uint(1) << len(parts) {
+			chance := 1.0
+			for i, part := range parts {
+				in := float64(part) / whole
+				if left>>i&1 != 0 {
+					in = 1 - in
+				}
+				chance *= in
+			}
+			if chance > 0 && !yield(left, chance) {
+				return
+			}
+		}
+	}
+}
+
+// among shares p out among the members that the policy has left.
+func (o *odds) among(v *visit, p float64) {
+	if !v.eligible.any() {
+		o.nobody(p)
+		return
+	}
+	o.scratch.chances(v, v.eligible, func(m int, chance float64) { o.give(v, m, p*chance) })
+}
+
+// give is Scratch.give for a share: of the drawn member m, or of its stand-ins.
+func (o *odds) give(v *visit, m int, p float64) {
+	s := o.scratch
+	if v.giving.has(m) {
+		o.takes(v, m, p)
+		return
+	}
+	s.standIns(v, m)
+	if !v.spare.any() {
+		o.nobody(p)
+		return
+	}
+	s.chances(v, v.spare, func(other int, chance float64) { o.takes(v, other, p*chance) })
+}
+
+// takes adds a share to the addresses that m gives.
+func (o *odds) takes(v *visit, m int, p float64) {
+	s := o.scratch
+	mem := &s.tree.members[v.first+uint32(m)]
+	if mem.child != none {
+		o.walk(ID(mem.child), v.plane, p)
+		return
+	}
+	refs, counted := s.tree.addrs(mem, s.family), s.countsAsUp(v, m)
+	if len(refs) > 1 && !counted {
+		refs = slices.DeleteFunc(slices.Clone(refs), func(r ref) bool { return !s.state.isUp(r) })
+	}
+	parts := make([]uint64, len(refs))
+	for i, r := range refs {
+		if parts[i] = whole; !counted && r.target != none && len(refs) > 1 {
+			parts[i] = partOf(s.state.starting, r.target)
+		}
+	}
+	for left, chance := range admissions(parts) {
+		joined := slices.Clone(refs)
+		for i := len(refs) - 1; i >= 0; i-- {
+			if left>>i&1 != 0 {
+				joined = slices.Delete(joined, i, i+1)
+			}
+		}
+		if len(joined) == 0 {
+			joined = refs
+		}
+		for _, r := range joined {
+			o.add(source{use{uint32(v.id), uint32(m)}, r.addr}, p*chance/float64(len(joined)))
+		}
+	}
+	if len(refs) == 0 {
+		o.nobody(p)
+	}
+}
+
+func (o *odds) add(from source, p float64) {
+	i, ok := o.at[from]
+	if !ok {
+		i = len(o.shares)
+		o.at[from] = i
+		o.shares = append(o.shares, Share{})
+		if from != nowhere() {
+			t := o.scratch.tree
+			pool := &t.cfg.Pools[from.pool]
+			m := &pool.Members[from.member]
+			o.shares[i] = Share{Pool: pool.Name, Member: m.Name, Region: m.Region, Addr: t.addr(o.scratch.family, from.addr)}
+		}
+	}
+	o.shares[i].P += p
+}
+
+func (o *odds) nobody(p float64) { o.add(nowhere(), p) }
+
+// nowhere is the source of NODATA.
+func nowhere() source { return source{use{none, none}, none} }

@@ -1,0 +1,29 @@
+package pools
+
+// drawable is the members that the next draw is among:
+//
+//	spread   a region without a member in the answer has one left   the draw is among
+//	none     -                                                      all that are left
+//	region   yes                                                    those of such regions
+//	region   no                                                     all that are left, and a new round begins
+//
+// Members without a region count as one region.
+func (v *visit) drawable() set {
+	if !v.spread {
+		return v.eligible
+	}
+	if !v.apart.any() {
+		copy(v.apart, v.eligible)
+	}
+	return v.apart
+}
+
+// passRegion takes the region of m out of the round.
+func (s *Scratch) passRegion(v *visit, m int) {
+	if !v.spread {
+		return
+	}
+	for i, w := range s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group) {
+		v.apart[i] &^= w
+	}
+}
