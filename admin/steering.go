@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -49,6 +50,21 @@ type ClearRequest struct {
 type Cleared struct {
 	Target server.Target `json:"target"`
 	Held   int           `json:"held"` // how many of its addresses were held down
+}
+
+// ReportRequest is the body of POST /v1/checks/NAME/reports.
+type ReportRequest struct {
+	Address netip.Addr `json:"address"`
+	Up      *bool      `json:"up"` // required
+	Reason  string     `json:"reason,omitempty"`
+	Lease   Span       `json:"lease,omitzero"` // how long it holds; none: the check's own
+}
+
+// Reported is the answer to it.
+type Reported struct {
+	Check   string     `json:"check"`
+	Address netip.Addr `json:"address"`
+	Up      bool       `json:"up"`
 }
 
 func (a *api) status(w http.ResponseWriter, r *http.Request) {
@@ -153,6 +169,23 @@ func (a *api) clear(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, Cleared{asked.Target, held})
+}
+
+func (a *api) report(w http.ResponseWriter, r *http.Request) {
+	var asked ReportRequest
+	if !read(w, r, &asked) {
+		return
+	}
+	if asked.Up == nil || !asked.Address.IsValid() {
+		problem(w, http.StatusBadRequest, "no address, or no up", `{"address": "192.0.2.10", "up": true}`)
+		return
+	}
+	check := r.PathValue("check")
+	if err := a.control.Report(check, asked.Address, *asked.Up, asked.Reason, time.Duration(asked.Lease)); err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, Reported{check, asked.Address, *asked.Up})
 }
 
 func (a *api) explain(w http.ResponseWriter, r *http.Request) {

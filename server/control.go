@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -186,6 +187,16 @@ func (c *Control) Explain(asked Asked) Explanation {
 
 // Counters is a reading of what the server has done.
 func (c *Control) Counters() Counters { return c.life.server.Counters() }
+
+// Report tells the verdict of an address by a check of type push, as somebody
+// outside found it; it holds for lease, or for the check's own where that is 0.
+func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
+	err := c.life.prober.Report(check, addr, up, reason, lease)
+	if errors.Is(err, health.ErrNoPush) {
+		return &Refused{Unknown: true, What: err.Error()}
+	}
+	return err
+}
 
 // Clear ends what holds the addresses of a target down although their probes may
 // pass: flap damping, hold_down, the wait for failback; or up although they fail:

@@ -1,0 +1,253 @@
+package admin_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"meridian/admin"
+	"meridian/config"
+	"meridian/server"
+	"meridian/zones"
+)
+
+const world = `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+regions: {east: {location: [0, 0]}}
+checks:
+  none-there: {type: tcp, port: 1, interval: 1h}
+  told: {type: push}
+pools:
+  web:
+    policy: failover
+    check: none-there
+    members:
+      - {name: a, region: east, addresses: [127.0.0.86]}
+      - {name: b, region: east, addresses: [127.0.0.87], check: none}
+      - {name: c, addresses: [127.0.0.88], check: told}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`
+
+// api is the handler over a server that runs until the test ends.
+func api(t testing.TB, o admin.Options) http.Handler {
+	t.Helper()
+	cfg, _, err := config.Parse("meridian.yaml", []byte(world))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	var handler http.Handler
+	l := server.Lifecycle{
+		Load: func() (*zones.Snapshot, error) { s, _, err := zones.Build(cfg); return s, err },
+		Admin: func(c *server.Control, _ config.Admin) (http.Handler, error) {
+			handler = admin.New(c, o)
+			return handler, nil
+		},
+		Ready:  func([]netip.AddrPort) { close(ready) },
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	go func() { ended <- l.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	<-ready
+	return handler
+}
+
+// asked is a request as an operator's tool makes it.
+func asked(method, path, body string) *http.Request {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "127.0.0.1:8053"
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+// answered is the code and the body of the answer, without white space.
+func answered(h http.Handler, r *http.Request) (code int, body string) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code, strings.Join(strings.Fields(w.Body.String()), " ")
+}
+
+// TestEachRequestGetsItsAnswer goes through them in order: each sees what those before it did.
+func TestEachRequestGetsItsAnswer(t *testing.T) {
+	h := api(t, admin.Options{Version: "v1.2.3"})
+	for _, c := range []struct {
+		method, path, body string
+		code               int
+		want               string // part of the answer
+	}{
+		{"GET", "/healthz", "", 200, `"serving": true`},
+		{"GET", "/v1/version", "", 200, `"version": "v1.2.3"`},
+		{"GET", "/v1/status", "", 200, `"member": "a", "region": "east", "weight": 1, "state": "down"`},
+		{"GET", "/v1/status?target=web/b", "", 200, `"members": [ { "member": "b"`},
+		{"GET", "/v1/status?target=web/x", "", 404, `"error": "pool \"web\" has no member \"x\"", "hint": "known: web/a, web/b, web/c"`},
+		{"GET", "/v1/status?target=a/b/c", "", 400, `is not a target; pool/member, pool or region:NAME`},
+		{"GET", "/v1/status?pool=web", "", 400, `"error": "unknown parameter \"pool\"", "hint": "known: target"`},
+		{"GET", "/v1/overrides", "", 200, `[]`},
+		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "1h", "reason": "upgrade"}`, 200, `"target": "web/b", "kind": "drained", "reason": "upgrade", "since": `},
+		{"POST", "/v1/overrides", `{"target": "region:east", "kind": "forced up"}`, 200, `"target": "region:east", "kind": "forced up"`},
+		{"GET", "/v1/overrides", "", 200, `"target": "region:east"`},
+		{"GET", "/v1/status?target=web", "", 200, `"state": "drained"`},
+		{"GET", "/v1/explain?name=www.example.com&client=198.51.100.7", "", 200, `"data": "127.0.0.86"`},
+		{"GET", "/v1/explain?name=www.example.com&type=AAAA&resolver=198.51.100.7", "", 200, `"rcode": "NOERROR", "answers": []`},
+		{"GET", "/v1/explain?name=www.example.com&client=none", "", 400, `is neither an address nor a network`},
+		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drain"}`, 400, `is not a kind of override`},
+		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "soon"}`, 400, `is not a duration; e.g. 30s, 1h30m`},
+		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "-1s"}`, 400, `a duration of -1s`},
+		{"POST", "/v1/overrides", `{"kind": "drained"}`, 400, `no target`},
+		{"POST", "/v1/overrides", `{"target": "web", "kind": "drained", "until": "x"}`, 400, `unknown field \"until\"`},
+		{"POST", "/v1/overrides", `{"target": "web", "kind": "drained"}{}`, 400, `there is more than one value`},
+		{"POST", "/v1/overrides", `{"target": "nobody", "kind": "drained"}`, 404, `no pool \"nobody\"`},
+		{"POST", "/v1/overrides", `{"reason": "` + strings.Repeat("x", 20_000) + `"}`, 413, `longer than 16384 bytes`},
+		{"DELETE", "/v1/overrides?target=web/b&kind=forced+up", "", 409, `"error": "web/b is drained"`},
+		{"DELETE", "/v1/overrides?target=web/b&kind=drained", "", 200, `"target": "web/b"`},
+		{"DELETE", "/v1/overrides?target=web/b", "", 404, `web/b has no override`},
+		{"DELETE", "/v1/overrides", "", 400, `is not a target`},
+		{"POST", "/v1/clear", `{"target": "web"}`, 200, `"target": "web", "held": 0`},
+		{"POST", "/v1/clear", `{"target": "region:north"}`, 404, `no region \"north\"`},
+		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": false, "reason": "out of licences", "lease": "30s"}`, 200, `"check": "told", "address": "127.0.0.88", "up": false`},
+		{"GET", "/v1/status?target=web/c", "", 200, `"state": "down"`},
+		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88"}`, 400, `no address, or no up`},
+		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.99", "up": true}`, 404, `127.0.0.99`},
+		{"POST", "/v1/checks/none-there/reports", `{"address": "127.0.0.86", "up": true}`, 404, `none-there`},
+		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": true, "lease": "1ms"}`, 400, `out of range`},
+		{"PUT", "/v1/clear", `{}`, 404, `nothing at PUT /v1/clear`},
+		{"GET", "/v1/nothing", "", 404, `nothing at GET /v1/nothing`},
+	} {
+		code, body := answered(h, asked(c.method, c.path, c.body))
+		if code != c.code || !strings.Contains(body, c.want) {
+			t.Errorf("%s %s %.80s: %d %.400s\nwant %d %s", c.method, c.path, c.body, code, body, c.code, c.want)
+		}
+	}
+}
+
+func TestAWebPageCannotSteer(t *testing.T) {
+	open := api(t, admin.Options{})
+	for name, change := range map[string]func(*http.Request){
+		"by a name of its own":      func(r *http.Request) { r.Host = "evil.example:8053" },
+		"by a name that looks like": func(r *http.Request) { r.Host = "127.0.0.1.evil.example" },
+		"by address":                func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") },
+	} {
+		r := asked("POST", "/v1/overrides", `{"target": "web", "kind": "drained"}`)
+		change(r)
+		if code, body := answered(open, r); code != http.StatusForbidden {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+	form := asked("POST", "/v1/overrides", `{"target": "web", "kind": "drained"}`)
+	form.Header.Set("Content-Type", "text/plain")
+	if code, _ := answered(open, form); code != http.StatusUnsupportedMediaType {
+		t.Errorf("as a form: %d", code)
+	}
+	for _, host := range []string{"localhost:8053", "127.0.0.1", "[::1]:8053", "192.0.2.53:8053"} {
+		r := asked("GET", "/v1/overrides", "")
+		r.Host = host
+		if code, body := answered(open, r); code != http.StatusOK || body != "[]" {
+			t.Errorf("by %s: %d %s", host, code, body)
+		}
+	}
+}
+
+func TestWithATokenNothingButItCounts(t *testing.T) {
+	const token = "0123456789abcdef"
+	h := api(t, admin.Options{Token: token})
+	for _, c := range []struct {
+		authorization string
+		code          int
+	}{
+		{"", 401},
+		{"Bearer", 401},
+		{"Bearer " + token[1:], 401},
+		{"Bearer " + token + "0", 401},
+		{"Basic " + token, 401},
+		{"Bearer " + token, 200},
+		{"bearer " + token, 200},
+	} {
+		r := asked("GET", "/v1/overrides", "")
+		r.Host = "ns1.example.com:8053"
+		r.Header.Set("Authorization", c.authorization)
+		if code, _ := answered(h, r); code != c.code {
+			t.Errorf("%q: %d, want %d", c.authorization, code, c.code)
+		}
+	}
+	if code, _ := answered(h, asked("GET", "/healthz", "")); code != http.StatusOK {
+		t.Errorf("/healthz without the token: %d", code)
+	}
+}
+
+func TestATokenFileIsReadStrictly(t *testing.T) {
+	for name, c := range map[string]struct{ text, token, fault string }{
+		"a line":            {"0123456789abcdef\n", "0123456789abcdef", ""},
+		"short":             {"012345\n", "", "it holds a token of 6 bytes; 16 to 512"},
+		"empty":             {"", "", "it holds a token of 0 bytes; 16 to 512"},
+		"two words":         {"01234567 89abcdef", "", "its token has a space, or a character that is not printable ASCII"},
+		"an endless device": {strings.Repeat("x", 100_000), "", "it holds a token of 1024 bytes; 16 to 512"},
+	} {
+		file := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		token, err := admin.ReadToken(file)
+		if token != c.token || fault(err) != c.fault {
+			t.Errorf("%s: %q, %v", name, token, err)
+		}
+	}
+	if _, err := admin.ReadToken(filepath.Join(t.TempDir(), "absent")); err == nil {
+		t.Error("no fault in a file that is not there")
+	}
+}
+
+func fault(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// FuzzBodies: whatever is sent, the answer is JSON and says that it was done or why not.
+func FuzzBodies(f *testing.F) {
+	f.Add(0, `{"target": "web/b", "kind": "drained", "for": "1h"}`)
+	f.Add(1, `{"target": "region:east"}`)
+	f.Add(2, `{"address": "127.0.0.88", "up": false, "lease": "30s"}`)
+	h := api(f, admin.Options{})
+	paths := []string{"/v1/overrides", "/v1/clear", "/v1/checks/told/reports"}
+	f.Fuzz(func(t *testing.T, which int, body string) {
+		r := asked(http.MethodPost, paths[uint(which)%uint(len(paths))], body)
+		r.Header.Set("Content-Type", "application/json")
+		code, answer := answered(h, r)
+		if code >= 500 || !json.Valid([]byte(answer)) {
+			t.Errorf("%q: %d %s", body, code, answer)
+		}
+	})
+}
+
+func ExampleProblem() {
+	answer := `{"error": "no pool \"wbe\"", "hint": "known: web"}`
+	var p admin.Problem
+	if err := json.NewDecoder(io.LimitReader(strings.NewReader(answer), 1<<20)).Decode(&p); err != nil {
+		panic(err)
+	}
+	fmt.Printf("%s; %s\n", p.Error, p.Hint)
+	// Output: no pool "wbe"; known: web
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// steeredConfig is writeConfig's world with an API on any free port and a state folder.
+func steeredConfig(t *testing.T, file, listen string, port int, more string) {
+	t.Helper()
+	writeConfig(t, file, listen, "gslb.example.com", port)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, "admin: {listen: \"127.0.0.1:0\"}\nstate: %s\n%s\n", filepath.Join(filepath.Dir(file), "state"), more); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// said runs a verb and returns what it printed on either stream; it wants the exit code.
+func said(t *testing.T, code int, args ...string) string {
+	t.Helper()
+	var out transcript
+	if got := run(t.Context(), args, &out, &out); got != code {
+		t.Errorf("meridian %v: exit %d, want %d\n%s", args, got, code, out.String())
+	}
+	return out.String()
+}
+
+func expectMatch(t *testing.T, text, pattern string) {
+	t.Helper()
+	if !regexp.MustCompile(pattern).MatchString(text) {
+		t.Errorf("no %q in\n%s", pattern, text)
+	}
+}
+
+func TestVerbsSteerARunningServer(t *testing.T) {
+	_, port := endpoint(t, "127.0.0.61", 0)
+	endpoint(t, "127.0.0.62", port)
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	steeredConfig(t, file, "127.0.0.1:0", port, "")
+	_, stderr := background(t, "serve", "-c", file)
+	found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
+	at, api := found[1], "--server=http://"+found[2]
+	www := func(want string) {
+		t.Helper()
+		if got := lookUp(t, at, "www.gslb.example.com."); got != want {
+			t.Errorf("www is %s, want %s", got, want)
+		}
+	}
+
+	www("127.0.0.61")
+	expectMatch(t, said(t, 0, "drain", "web/first", api, "--for=1h", "--reason=kernel upgrade"),
+		`^web/first is drained until \d{4}-.*: "kernel upgrade"\npool web, failover: eligible 1, needed 1\n$`)
+	www("127.0.0.62")
+	expectMatch(t, said(t, 0, "status", api), `(?s)override: web/first is drained until .*first +- +drained +\d+s +by an operator: "kernel upgrade" +ends at .*second +- +up +\d+s +status 200 +down after 2 failures`)
+	expectMatch(t, said(t, 0, "status", "web/second", api), `127\.0\.0\.62, check web\n.*turned from unknown to up: status 200\n.*passed in `)
+	expectMatch(t, said(t, 0, "status", "web/first", api, "-o", "json"), `"state": "drained"`)
+	expectMatch(t, said(t, 0, "explain", "www.gslb.example.com", "--client=198.51.100.7", api), `(?s)first .*drained.*second`)
+	expectMatch(t, said(t, 0, "undrain", "web/first", api), `^web/first is drained no more\npool web`)
+	www("127.0.0.61")
+	expectMatch(t, said(t, 0, "force", "down", "web", api), `^web is forced down\npool web, failover: eligible 0 \(fail-open\), needed 1\n$`)
+	expectMatch(t, said(t, 1, "undrain", "web", api), `^meridian: web is forced down\n  undrain ends a drain, force off ends a force\n$`)
+	expectMatch(t, said(t, 0, "force", "off", "web", api), `web is forced down no more`)
+	expectMatch(t, said(t, 0, "force", "up", "web/second", api, "-o=json"), `"kind": "forced up"`)
+	expectMatch(t, said(t, 0, "clear", "web/first", api), `nothing held web/first down`)
+	expectMatch(t, said(t, 1, "force", "off", "web/first", api), `web/first has no override\n  known: web/second is forced up`)
+	expectMatch(t, said(t, 1, "drain", "wbe", api), `^meridian: no pool "wbe"\n  known: web\n$`)
+	expectMatch(t, said(t, 1, "force", "sideways", "web", api), `"sideways" is nothing to force; up, down or off`)
+	expectMatch(t, said(t, 1, "drain", "a/b/c", api), `"a/b/c" is not a target`)
+}
+
+func TestVerbsSayWhereNoServerAnswers(t *testing.T) {
+	expectMatch(t, said(t, 1, "status", "--server", "http://"+freeAddress(t)),
+		`^meridian: no server answers at http://127\S+: .*connection refused\n  does its configuration have admin: .*--server URL`)
+	expectMatch(t, said(t, 1, "status", "--server", "127.0.0.1:8053"), `"127.0.0.1:8053" is not a URL; e.g. http://127.0.0.1:8053`)
+	_, port := endpoint(t, "127.0.0.61", 0)
+	expectMatch(t, said(t, 1, "status", "--server", fmt.Sprintf("http://127.0.0.61:%d", port)), `is not a Meridian`)
+}
+
+func TestATokenIsAskedForAndChecked(t *testing.T) {
+	_, port := endpoint(t, "127.0.0.61", 0)
+	dir := t.TempDir()
+	file, token, other := filepath.Join(dir, "meridian.yaml"), filepath.Join(dir, "token"), filepath.Join(dir, "other")
+	writeConfig(t, file, "127.0.0.1:0", "gslb.example.com", port)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		file:  string(text) + "admin: {listen: \"127.0.0.1:0\", token_file: token}\n",
+		token: "0123456789abcdef\n",
+		other: "fedcba9876543210\n",
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, stderr := background(t, "serve", "-c", file)
+	api := "--server=http://" + stderr.await(t, `admin=(\S+)`)[1]
+	expectMatch(t, said(t, 1, "status", api), `no token, or another one\n  the server asks for a token: --token-file FILE`)
+	expectMatch(t, said(t, 1, "status", api, "--token-file", other), `no token, or another one`)
+	expectMatch(t, said(t, 0, "drain", "web", api, "--token-file", token), `in memory only: a restart forgets overrides`)
+
+	if err := os.Remove(token); err != nil {
+		t.Fatal(err)
+	}
+	expectMatch(t, said(t, 1, "check", "-c", file), `meridian.yaml:\d+:\d+: admin.token_file: cannot be read: .*no such file`)
+}
+
+// serverProcess is a server in a process of its own, which can be killed.
+func serverProcess(t *testing.T, file string) (server *exec.Cmd, stderr *transcript) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr = new(transcript)
+	server = exec.Command(self)
+	server.Args = []string{"meridian", "serve", "-c", file} // see TestMain
+	server.Stderr = stderr
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
+	return server, stderr
+}
+
+// TestWhatWasSaidOutlivesAKill: kill -9 a moment after an override was
+// acknowledged loses neither that nor the verdicts, and the server that comes
+// next answers by both although nothing can be probed any more.
+func TestWhatWasSaidOutlivesAKill(t *testing.T) {
+	broken, port := endpoint(t, "127.0.0.61", 0)
+	endpoint(t, "127.0.0.62", port)
+	broken.Store(true)
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	steeredConfig(t, file, "127.0.0.1:0", port, "")
+	for round, target := range []string{"web/second", "region:none", "web/second", "web/second"} {
+		server, stderr := serverProcess(t, file)
+		found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
+		api := "--server=http://" + found[2]
+		if round > 0 {
+			stderr.await(t, `msg="state remembered".* verdicts=2 overrides=1`)
+			expectMatch(t, said(t, 0, "status", api), `(?s)override: web/second is drained.*first +- +down .*status 503.*second +- +drained`)
+		}
+		if target == "region:none" {
+			said(t, 1, "drain", target, api)
+		} else {
+			said(t, 0, "drain", target, api, fmt.Sprintf("--reason=round %d", round))
+		}
+		if err := server.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		server.Wait()
+	}
+}
+
+// TestTheTimeFromADeathToTheLastWrongAnswer asks a server all the time while an
+// endpoint dies and comes back. The bounds leave room for a machine that is busy:
+// what they rule out is an answer that stays wrong.
+func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
+	const interval, timeout, confirm, threshold = 100 * time.Millisecond, 100 * time.Millisecond, 50 * time.Millisecond, 2
+	const budget = interval*11/10*threshold + confirm + 2*timeout
+	const slack = 10 * time.Second
+	_, port := endpoint(t, "127.0.0.62", 0)
+	first := mortal(t, port)
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	writeConfig(t, file, "127.0.0.1:0", "gslb.example.com", port)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("fall: 2,"), []byte("fall: 2, confirm: 50ms,"), 1)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr := background(t, "serve", "-c", file)
+	at := stderr.await(t, `msg=serving listen=(\S+)`)[1]
+
+	for _, c := range []struct {
+		what, answer string
+		happen       func()
+	}{
+		{"death", "127.0.0.62", func() { first.Close() }},
+		{"recovery", "127.0.0.61", func() { first = mortal(t, port) }},
+	} {
+		c.happen()
+		begun, last, answers := time.Now(), time.Duration(0), 0
+		for right := 0; right < 200 && time.Since(begun) < budget+slack; answers++ {
+			if lookUp(t, at, "www.gslb.example.com.") == c.answer {
+				right++
+			} else {
+				last, right = time.Since(begun), 0
+			}
+		}
+		t.Logf("%s: the last wrong answer of %d came after %v; budget %v (interval %v and a tenth, rise and fall %d, confirm %v, timeout %v)",
+			c.what, answers, last.Round(time.Millisecond), budget, interval, threshold, confirm, timeout)
+		if last == 0 || last > budget+slack {
+			t.Errorf("%s: %v, the budget is %v", c.what, last, budget)
+		}
+	}
+}
+
+// mortal is an endpoint that can be closed, and its port be listened on again.
+func mortal(t *testing.T, port int) *http.Server {
+	t.Helper()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.61:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	go s.Serve(l) //nolint:errcheck // ends with the test
+	t.Cleanup(func() { s.Close() })
+	return s
+}
