@@ -306,7 +306,7 @@ func (o *owner) join(e *entry, now time.Time) {
 		}
 		of := o.entry(identity{p.definition, addr}, p.checker, now)
 		e.parts = append(e.parts, of)
-		if !slices.Contains(of.wholes, e) {
+		if n := len(of.wholes); n == 0 || of.wholes[n-1] != e { // it is there already if it is a part twice
 			of.wholes = append(of.wholes, e)
 		}
 	}
@@ -318,7 +318,13 @@ func (o *owner) join(e *entry, now time.Time) {
 // part takes e, which is dropped, from its parts; what nobody wants any more is forgotten.
 func (o *owner) part(e *entry) {
 	for _, p := range e.parts {
-		p.wholes = slices.DeleteFunc(p.wholes, func(w *entry) bool { return w == e })
+		switch i := slices.Index(p.wholes, e); i {
+		case -1: // a part twice
+		case 0: // the common case: a watch closes in the order in which it began, and a part may be that of thousands
+			p.wholes = p.wholes[1:]
+		default:
+			p.wholes = slices.Delete(p.wholes, i, i+1)
+		}
 		if !p.wanted() {
 			o.forget(p)
 		}

@@ -597,3 +597,24 @@ func TestAPanicLosesNoComposite(t *testing.T) {
 		}
 	})
 }
+
+// TestAPartThatIsNamedTwiceIsForgottenWithItsComposite names a part's address where it is the composite's own.
+func TestAPartThatIsNamedTwiceIsForgottenWithItsComposite(t *testing.T) {
+	probing(t, func(t *testing.T, _ *world, p *Prober) {
+		addr, db := addrs(1)[0], named("db", 81)
+		twice := composite(config.AtLeast, 2, of(db), of(named("web", 80)), config.CheckPart{Check: db, Address: addr})
+		watching, l := watch(t, p, targetsOf(twice, addrs(1)))
+		other, _ := watch(t, p, targetsOf(composite(config.All, 0, of(db)), addrs(1)))
+		synctest.Wait()
+		if got := l.heard(); len(got) != 1 || got[0].To != Up {
+			t.Errorf("%+v", got)
+		}
+		watching.Close()
+		other.Close()
+		left := -1
+		p.call(func(o *owner) { left = len(o.entries) + len(o.waiting.heap) })
+		if left != 0 {
+			t.Errorf("%d targets left", left)
+		}
+	})
+}
