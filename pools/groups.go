@@ -105,14 +105,16 @@ func (r *ranking) make(where *geo.Locator) (*geo.Table, error) {
 func (c *compiler) rank() {
 	tables := make([]*geo.Table, len(c.rankings))
 	var taken atomic.Int64
-	var makers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(tables)) {
-		makers.Go(func() {
-			for i := taken.Add(1) - 1; int(i) < len(tables); i = taken.Add(1) - 1 {
-				tables[i], c.rankings[i].err = c.rankings[i].make(c.tree.where)
-			}
-		})
+	work := func() {
+		for i := taken.Add(1) - 1; int(i) < len(tables); i = taken.Add(1) - 1 {
+			tables[i], c.rankings[i].err = c.rankings[i].make(c.tree.where)
+		}
 	}
+	var makers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(tables)) - 1 {
+		makers.Go(work)
+	}
+	work() // here, where there is but one: the caller may run at a priority of its own
 	makers.Wait()
 	c.tree.tables = tables
 	c.tree.matches = map[uint32][]config.Match{}

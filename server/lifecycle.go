@@ -112,6 +112,7 @@ func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 		err      error
 	}
 	done := make(chan loaded, 1)
+	defer collectLess()()
 	go func() {
 		snapshot, err := l.Load()
 		done <- loaded{snapshot, err}
@@ -128,6 +129,7 @@ func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 func (l *life) serve(ctx context.Context, k *kept) error {
 	l.modes.serve(k.snapshot.Pools)
 	debug.FreeOSMemory() // building takes several times what serving does
+	before := readPauses()
 	served := make(chan error, 1)
 	go func() { served <- l.server.Serve(ctx) }()
 	if l.Ready != nil {
@@ -142,7 +144,7 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 		case err := <-served:
 			l.end() // while the prober knows what to keep
 			k.close()
-			l.Logger.Info("stopped", "counted", l.server.Counters())
+			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readPauses().since(before))
 			return err
 		case now := <-second.C:
 			l.control.tick(now)
@@ -169,7 +171,9 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 // first probes, and swaps. Whatever fails leaves the old one serving.
 func (l *life) reload(ctx context.Context) (*kept, error) {
 	begun := time.Now()
-	snapshot, err := l.Load()
+	defer oneMore()()
+	defer collectLess()()
+	snapshot, err := behind(l.Load)
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,7 @@ type Options struct {
 // concurrent use; Listen and Serve are called once each, in this order.
 type Server struct {
 	options Options
+	cores   int // that the process may use; read once: a reload asks for more, see oneMore
 	current atomic.Pointer[serving]
 	crew    crew
 	shared  totals // what is not counted by a responder
@@ -70,7 +71,7 @@ func New(snapshot *zones.Snapshot, o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o}
+	s := &Server{options: o, cores: runtime.GOMAXPROCS(0)}
 	s.current.Store(newServing(snapshot))
 	return s
 }
@@ -158,7 +159,7 @@ func (s *Server) bindLocked(next *serving, kept []*listener) ([]*listener, error
 			kept = slices.Delete(kept, i, i+1)
 			continue
 		}
-		l, err := s.newListener(asked, next.workers(), gone)
+		l, err := s.newListener(asked, s.workers(next), gone)
 		if err != nil {
 			stop(opened)
 			return nil, err
@@ -181,11 +182,11 @@ func without(all, kept []*listener) []*listener {
 }
 
 // workers is how many UDP workers each address gets.
-func (s *serving) workers() int {
-	if s.config.Workers > 0 {
-		return s.config.Workers
+func (s *Server) workers(next *serving) int {
+	if next.config.Workers > 0 {
+		return next.config.Workers
 	}
-	return runtime.GOMAXPROCS(0)
+	return s.cores
 }
 
 // Responder makes a responder over the server's current snapshot.

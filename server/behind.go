@@ -1,0 +1,52 @@
+package server
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+)
+
+// behind runs f so that it takes the time that answering leaves: building a
+// world takes seconds of a core that answers questions meanwhile. f has a thread to
+// itself, which the kernel runs after the others of this process where it can
+// be told so, and which ends with f.
+func behind[T any](f func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome)
+	go func() {
+		runtime.LockOSThread() // never unlocked: nobody else is to have a thread that waits
+		yieldThread()
+		value, err := f()
+		done <- outcome{value, err}
+	}()
+	got := <-done
+	return got.value, got.err
+}
+
+// oneMore lets the runtime run one goroutine more at once until the function that
+// it returns is called. Where it runs as many as there are workers, whoever builds
+// takes turns of 10 ms with one of them; with one more, the kernel decides, and
+// lets a worker run when a packet comes. That costs all of the time some of what a
+// packet takes, so it is for as long as something is built.
+func oneMore() (noMore func()) {
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	return runtime.SetDefaultGOMAXPROCS
+}
+
+// buildGC is the GOGC in force while a snapshot is built.
+const buildGC = 400
+
+// collectLess has the collector look for garbage less often until the function that it
+// returns is called: most of what building makes is kept, so that looking as often as
+// usual takes a tenth of the time and saves little memory. GOGC in the environment
+// is the operator's word, and the last.
+func collectLess() (asBefore func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	before := debug.SetGCPercent(buildGC)
+	return func() { debug.SetGCPercent(before) }
+}
