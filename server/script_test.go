@@ -20,6 +20,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/pools"
 	"meridian/server"
 	"meridian/zones"
 )
@@ -146,13 +147,26 @@ func (s *script) command(words, want []string) error {
 		return s.share(words[1:], want)
 	case "turn":
 		return s.turn(words[1:])
+	case "tick":
+		return s.tick(words[1:])
+	case "drain":
+		return s.override(pools.Drained, words[1:])
+	case "force-up":
+		return s.override(pools.ForcedUp, words[1:])
+	case "force-down":
+		return s.override(pools.ForcedDown, words[1:])
+	case "undo":
+		return s.override(0, words[1:])
 	}
-	return fmt.Errorf("unknown command %q; ask, share or turn", words[0])
+	return fmt.Errorf("unknown command %q; ask, share, turn, tick, drain, force-up, force-down or undo", words[0])
 }
 
-// turn sets the verdict of a member: turn POOL/MEMBER up|down
+// noon is the time from which scripts count.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// turn sets the verdict of a member: turn POOL/MEMBER up|down [share=N] [at=DURATION]
 func (s *script) turn(words []string) error {
-	if len(words) != 2 {
+	if len(words) < 2 {
 		return fmt.Errorf("want POOL/MEMBER and a verdict")
 	}
 	pool, member, _ := strings.Cut(words[0], "/")
@@ -161,8 +175,56 @@ func (s *script) turn(words []string) error {
 		return fmt.Errorf("%q is not a verdict", words[1])
 	}
 	turns, err := s.snapshot.Pools.Turns(pool, member, verdict)
+	for _, w := range words[2:] {
+		key, value, _ := strings.Cut(w, "=")
+		share, noShare := strconv.ParseUint(value, 10, 8)
+		at, noTime := time.ParseDuration(value)
+		for i := range turns {
+			switch {
+			case key == "share" && noShare == nil:
+				turns[i].Share = uint8(share)
+			case key == "at" && noTime == nil:
+				turns[i].At = noon.Add(at)
+			default:
+				return fmt.Errorf("%q is neither share=1..255 nor at=DURATION", w)
+			}
+		}
+	}
 	s.snapshot.Pools.Apply(turns)
 	return err
+}
+
+// tick lets time come to DURATION after noon.
+func (s *script) tick(words []string) error {
+	if len(words) != 1 {
+		return fmt.Errorf("want a duration")
+	}
+	at, err := time.ParseDuration(words[0])
+	s.snapshot.Pools.Tick(noon.Add(at))
+	return err
+}
+
+// override adds what an operator says of POOL/MEMBER, POOL or region:NAME; kind 0 ends all that was said.
+func (s *script) override(kind pools.Kind, words []string) error {
+	said := s.snapshot.Pools.Overrides()
+	if kind == 0 {
+		said = nil
+	} else {
+		if len(words) != 1 {
+			return fmt.Errorf("want POOL/MEMBER, POOL or region:NAME")
+		}
+		o := pools.Override{Kind: kind}
+		var isRegion bool
+		if o.Region, isRegion = strings.CutPrefix(words[0], "region:"); !isRegion {
+			o.Region = ""
+			o.Pool, o.Member, _ = strings.Cut(words[0], "/")
+		}
+		said = append(slices.Clone(said), o)
+	}
+	if _, unknown := s.snapshot.Pools.SetOverrides(said); len(unknown) > 0 {
+		return fmt.Errorf("there is nothing that %+v names", unknown)
+	}
+	return nil
 }
 
 // elsewhere reports whether the words ask only over a transport that this run does not use.
