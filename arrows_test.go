@@ -25,7 +25,7 @@ var below = map[string][]string{
 	"pools":    {"config", "geo", "health"},
 	"zones":    {"config", "geo", "health", "pools"},
 	"server":   {"config", "geo", "health", "resolver", "pools", "zones"},
-	"admin":    {"config", "pools", "server"},
+	"admin":    {"config", "pools", "zones", "server"},
 	"cmd":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},
 
 	".":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},
