@@ -256,12 +256,14 @@ type MinUp struct {
 	Percent bool // N is a percentage of the enabled, undrained members, rounded up
 }
 
-// Member is an endpoint (Addresses, or those that Target leads to) or another pool (Pool).
+// Member is an endpoint (Addresses, or those that Target leads to), a name to go
+// on with (CName) or another pool (Pool).
 type Member struct {
 	Name      string
 	Region    string // empty: none
 	Addresses []netip.Addr
 	Target    Name // a name whose addresses are resolved and tracked; empty: none
+	CName     Name // answered as a CNAME; empty: none
 	Pool      string
 	Weight    int    // 0..1000000; 0: never
 	Check     string // after inheritance from the pool; empty: none

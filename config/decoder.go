@@ -69,15 +69,6 @@ type field struct {
 	refused string // why the key is not accepted here; empty: it is
 }
 
-// later are keys of features that this version does not have.
-func later(names ...string) []field {
-	keys := make([]field, len(names))
-	for i, name := range names {
-		keys[i] = field{name: name, refused: notSupported}
-	}
-	return keys
-}
-
 // maxKeys is at least the number of keys that a mapping may have.
 const maxKeys = 64
 

@@ -64,17 +64,18 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "fail_open", read: d.flag(&p.FailOpen)},
 		{name: "members", read: hold(&r.members)},
 	}, r.steeringKeys()...)
-	r.memberKeys = append([]field{
+	r.memberKeys = []field{
 		{name: "name", read: into(&m.Name, d.handle)},
 		{name: "region", read: d.refer(kindRegion, &m.Region)},
 		{name: "addresses", read: d.unicasts(&m.Addresses)},
 		{name: "target", read: into(&m.Target, d.hostName)},
+		{name: "cname", read: into(&m.CName, d.hostName)},
 		{name: "pool", read: d.refer(kindPool, &m.Pool)},
 		{name: "weight", read: d.whole(&m.Weight, 0, maxWeight)},
 		{name: "check", read: d.memberCheck(&m.Check)},
 		{name: "enabled", read: d.flag(&m.Enabled)},
 		{name: "match", read: r.match},
-	}, later("cname")...)
+	}
 	return r
 }
 
@@ -195,9 +196,7 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 		return false
 	}
 	r.required(n, "name", "overrides, logs and metrics tell members by name")
-	if child(n, "cname") == nil { // it has a fault already
-		r.exactlyOne(n, "addresses", "target", "pool")
-	}
+	r.exactlyOne(n, "addresses", "target", "cname", "pool")
 	if p.Policy == Proximity && child(n, "region") == nil {
 		r.faultAtKey(n, "no region", "proximity needs a region on every member")
 	}
@@ -207,8 +206,11 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	} else if m.Match != nil {
 		r.fits(n)
 	}
-	if m.Pool != "" {
+	switch {
+	case m.Pool != "":
 		r.nestedPool(n, p, m)
+	case m.CName != "":
+		r.uncheckedCName(n, m)
 	}
 	return true
 }

@@ -129,8 +129,8 @@ func (p perFamily) plus(q perFamily) perFamily {
 // size is how many addresses a member leads to.
 func (s *surveyor) size(m *Member) perFamily {
 	var n perFamily
-	if m.Target != "" {
-		return perFamily{1, 1} // what it resolves to is not known here
+	if m.named() {
+		return perFamily{1, 1} // what the name leads to is not known here
 	}
 	for _, a := range m.Addresses {
 		n[family(a)]++
@@ -158,8 +158,8 @@ func (s *surveyor) total(p *Pool) perFamily {
 // mixedFamilies warns of a pool some of whose members lack a family that
 // others have: they are passed over for it, and their weight goes to the rest.
 func (s *surveyor) mixedFamilies(p *Pool) {
-	if slices.ContainsFunc(p.Members, func(m Member) bool { return m.Target != "" }) {
-		return // which families a target has is not known here, and may change
+	if slices.ContainsFunc(p.Members, func(m Member) bool { return m.named() }) {
+		return // which families a name has is not known here, and may change
 	}
 	for f, name := range [...]string{"IPv4", "IPv6"} {
 		var without []string

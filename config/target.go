@@ -59,3 +59,15 @@ func (d *decoder) hostName(n *yaml.Node) (Name, bool) {
 	}
 	return name, true
 }
+
+// uncheckedCName takes note of a member that is an alias: what it leads to is for
+// others to probe.
+func (d *decoder) uncheckedCName(n *yaml.Node, m *Member) {
+	m.Check = ""
+	if own := child(n, "check"); own != nil && own.Value != noCheck {
+		d.fault(own, "a check on a member with a cname", "nothing is probed at a cname: have its addresses tracked by target, or leave the check out")
+	}
+}
+
+// named reports whether a member's addresses are not told by the configuration.
+func (m *Member) named() bool { return m.Target != "" || m.CName != "" }

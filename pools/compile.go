@@ -225,6 +225,8 @@ func (c *compiler) member(from *config.Pool, i int) {
 	switch {
 	case m.Pool != "":
 		compiled.child = c.reference(from, m.Pos, key("pool"), m.Pool)
+	case m.CName != "":
+		c.cname(m, &compiled)
 	case m.Target == "" && len(m.Addresses) == 0 || len(m.Addresses) > math.MaxUint16:
 		c.fault(from, m.Pos, key("addresses"), fmt.Sprintf("%d addresses", len(m.Addresses)), "1 to 65535")
 	default:

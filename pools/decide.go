@@ -24,7 +24,7 @@ type visit struct {
 }
 
 // Decide is the one pure decision function (DESIGN 1): it neither locks, nor
-// allocates, nor calls out. An empty s.Addrs is NODATA. Beside the question and
+// allocates, nor calls out. Neither s.Addrs nor s.CName is NODATA. Beside the question and
 // the verdicts, all of one moment, it depends on nothing but, for round-robin,
 // the turns in s.
 func (t *Tree) Decide(q Question, s *Scratch) Decision {
@@ -40,7 +40,7 @@ func (s *Scratch) begin(t *Tree) {
 	if s.tree != t {
 		panic("pools: a scratch of another tree")
 	}
-	s.state = t.state.Load()
+	s.state, s.CName = t.state.Load(), nil
 }
 
 func (s *Scratch) decide(q Question) Decision {
@@ -52,9 +52,7 @@ func (s *Scratch) decide(q Question) Decision {
 	if mode != Dead {
 		s.walk(by, pl, q.Answers, seed(mix(q.Draw)))
 	}
-	for _, number := range s.picked {
-		s.Addrs = append(s.Addrs, s.tree.addr(q.Family, number))
-	}
+	s.answer()
 	return Decision{Mode: mode, Scope: s.scope}
 }
 

@@ -92,6 +92,7 @@ func TestDirectIsForPlainPoolsOnly(t *testing.T) {
 		"proximity\n  x region=a 192.0.2.1 2001:db8::1\n  y region=b 192.0.2.2\nbind p\n": true,
 		"proximity\n  x 192.0.2.1\nbind p\n":                                              true,
 		"proximity\n  x region=a 192.0.2.1 192.0.2.2\nbind p\n":                           false,
+		"proximity\n  x region=a 192.0.2.1\n  y region=b cname=host.example.\nbind p\n":   false,
 		"weighted\n  x region=a 192.0.2.1\nbind p\n":                                      false,
 		"proximity\n  x region=a pool=q\npool q weighted\n  y 192.0.2.1\nbind p\n":        false,
 	} {

@@ -20,7 +20,8 @@ type Step struct {
 	DistanceKm *float64 `json:"distance_km,omitempty"` // under proximity: from the client to the region, without bias
 	Weight     *int     `json:"weight,omitempty"`
 
-	Target *StepTarget `json:"target,omitempty"` // of members that are a name
+	Target *StepTarget `json:"target,omitempty"` // of members that have one
+	CName  string      `json:"cname,omitempty"`  // likewise
 }
 
 // Explain is Decide, recorded: a step for each member of each pool that it
@@ -65,6 +66,7 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 			Eligible: v.eligible.has(i),
 			Weight:   &weight,
 			Target:   r.target(m),
+			CName:    string(m.CName),
 		}
 		step.Reason = r.standing(v, i, step)
 		if step.Eligible && !live {

@@ -88,7 +88,7 @@ type Question struct {
 	Draw    uint64     // one random number; equal draws give equal answers
 }
 
-// Decision is what Decide found. The addresses are in Scratch.Addrs.
+// Decision is what Decide found. The addresses are in Scratch.Addrs, or an alias is in Scratch.CName.
 type Decision struct {
 	Mode  Mode
 	Scope uint8 // ECS scope: 0 when the decision did not look at the client

@@ -7,6 +7,7 @@ import "net/netip"
 // for one tree.
 type Scratch struct {
 	Addrs []netip.Addr // the answer of the last Decide, all of the asked family; valid until the next
+	CName []byte       // the answer in their place where a member with a cname was drawn: that name in wire form, not to be changed
 
 	tree  *Tree
 	turns []uint32 // by pool.turn and family

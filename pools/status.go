@@ -25,6 +25,7 @@ type MemberStatus struct {
 	Region    string      // empty: none
 	Nested    string      // the pool that it is; empty: an endpoint
 	Target    config.Name // the name whose addresses it has; empty: none
+	CName     config.Name // the name that it is answered as; empty: none
 	Enabled   bool
 	Weight    int
 	State     string    // disabled, drained, forced up, forced down; else of endpoints up, unknown, uncertain, down, unresolved, of pools live, or not live and why
@@ -80,7 +81,7 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 	p, from := &st.tree.pools[id], &st.tree.cfg.Pools[id].Members[i]
 	m := &st.tree.members[p.first+uint32(i)]
 	s := MemberStatus{
-		Member: from.Name, Region: from.Region, Nested: from.Pool, Target: from.Target, Enabled: from.Enabled, Weight: from.Weight,
+		Member: from.Name, Region: from.Region, Nested: from.Pool, Target: from.Target, CName: from.CName, Enabled: from.Enabled, Weight: from.Weight,
 		Eligible: [2]bool{st.isEligible(p, i, IPv4), st.isEligible(p, i, IPv6)},
 	}
 	if h := st.hand(p.first + uint32(i)); h != nil {
@@ -106,6 +107,9 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 	var addresses []AddressStatus
 	for _, f := range []Family{IPv4, IPv6} {
 		for _, r := range st.tree.addrs(m, f) {
+			if r.addr&aliasBit != 0 {
+				continue
+			}
 			a := AddressStatus{Addr: st.tree.addr(f, r.addr), Target: -1, Verdict: health.Up}
 			if r.target != none {
 				a.Target, a.Verdict, a.Held = int(r.target), st.verdict(r.target), st.heldTurn(r.target)

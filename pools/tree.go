@@ -30,6 +30,7 @@ type Tree struct {
 	refs    []ref    // member after member: its IPv4 addresses, then its IPv6 ones
 	v4      [][4]byte
 	v6      [][16]byte
+	cnames  [][]byte // of members, in wire form
 	targets []health.Target
 
 	keys       []uint64      // of the members of pools that hash, see keyOf
@@ -103,7 +104,7 @@ type member struct {
 
 // ref is an address of an endpoint.
 type ref struct {
-	addr   uint32 // in Tree.v4 or Tree.v6; equal addresses have equal numbers
+	addr   uint32 // in Tree.v4 or Tree.v6, equal addresses have equal numbers; or an alias, see aliasBit
 	target uint32 // in Tree.targets; none: no check, always up
 }
 

@@ -21,7 +21,7 @@ import (
 //	group NAME COUNTRY...
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
 //	    [sticky] [hash=BITS/BITS] [trickle=PERCENT] [spread] [fence]
-//	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [disabled] [ADDRESS...]
+//	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [disabled] [ADDRESS...]
 //	bind POOL
 func world(t testing.TB, text string) *config.Config {
 	t.Helper()
@@ -108,6 +108,8 @@ func worldMember(t testing.TB, name, check string, options []string) config.Memb
 			m.Target = config.Name(value)
 		case "match":
 			m.Match = worldMatch(t, value)
+		case "cname":
+			m.CName, m.Check = config.Name(value), ""
 		case "disabled":
 			m.Enabled = false
 		default:

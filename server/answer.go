@@ -65,7 +65,8 @@ func (q *question) find(owner domain) (next domain, more bool) {
 // data answers from a node:
 //
 //	qtype            node has              outcome
-//	A, AAAA          a pool                balanced
+//	A, AAAA          a pool                balanced: addresses, an alias or no data
+//	T                a pool with cnames    balanced: an alias or no data
 //	ANY              anything              one record set (RFC 8482 4.1)
 //	T                records of type T     answer
 //	T                CNAME                 alias
@@ -76,11 +77,11 @@ func (q *question) data(owner domain, match zones.Match) (next domain, more bool
 		q.any(owner, match)
 		return nil, false
 	}
-	if binding, ok := snap.Balanced(match.Node); ok && (q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA) {
+	if binding, ok := snap.Balanced(match.Node); ok && balances(binding, q.qtype) {
 		if !q.balanced(owner, binding, q.qtype) {
 			q.noData(match.Zone)
 		}
-		return nil, false
+		return q.cname()
 	}
 	if set, ok := snap.RRset(match.Node, q.qtype); ok {
 		q.answer(owner, set)
@@ -99,7 +100,8 @@ func (q *question) answer(owner domain, set zones.RRset) {
 	q.msg.Answer = append(q.msg.Answer, set.RRs(owner.String())...)
 }
 
-// balanced adds the addresses that the pool chooses, and reports whether there are any.
+// balanced adds the addresses, or the alias, that the pool chooses, and reports
+// whether there are any.
 func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
 	d := q.decide(pools.Question{
 		Pool: binding.Pool, Family: family(rrtype), Answers: binding.Answers, Client: q.who.addr, Draw: q.draw,
@@ -108,11 +110,25 @@ func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) 
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
 	q.msg.Authoritative = true
 	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: binding.TTL}
+	if cname := q.scratch.CName; cname != nil {
+		head.Rrtype = dns.TypeCNAME
+		q.msg.Answer = append(q.msg.Answer, &dns.CNAME{Hdr: head, Target: domain(cname).String()})
+		return true
+	}
+	if !isAddress(rrtype) {
+		return false
+	}
 	for _, addr := range q.scratch.Addrs {
 		q.msg.Answer = append(q.msg.Answer, address(head, addr))
 	}
 	q.drawn = len(q.scratch.Addrs)
 	return q.drawn > 0
+}
+
+// cname goes on with the name that balanced added an alias to, if it did. Who asks
+// for the alias itself has it.
+func (q *question) cname() (next domain, more bool) {
+	return domain(q.scratch.CName), q.scratch.CName != nil && q.qtype != dns.TypeCNAME
 }
 
 func (q *question) decide(asked pools.Question) pools.Decision {

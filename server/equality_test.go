@@ -150,7 +150,8 @@ func (m maker) world(t *testing.T) *zones.Snapshot {
 		m.pool(&b, i)
 	}
 	b.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    ttl: 30\n    names:\n")
-	for _, name := range []string{`"@"`, "p0", "p1", "p2", "p3", "p4", "p5", `"*.p1"`, "a.p2", `"*.b.p3"`} {
+	fmt.Fprintf(&b, "      \"@\": {pool: q%d, ttl: %d}\n", m.IntN(2), m.IntN(1000))
+	for _, name := range []string{"p0", "p1", "p2", "p3", "p4", "p5", `"*.p1"`, "a.p2", `"*.b.p3"`} {
 		fmt.Fprintf(&b, "      %s: {pool: q%d, answers: %d, ttl: %d}\n", name, m.IntN(pools), m.IntN(4), m.IntN(1000))
 	}
 	b.WriteString("  d.e.example.com:\n    nameservers: {ns.d.e.example.com: [192.0.2.1]}\n    contact: h@example.com\n    names:\n      a: {pool: q0}\n")
@@ -168,6 +169,14 @@ func (m maker) pool(b *strings.Builder, n int) {
 		}
 		if n >= 4 && m.IntN(2) == 0 {
 			fmt.Fprintf(b, "      - {name: m%d, %spool: q%d}\n", i, region, m.IntN(4))
+			continue
+		}
+		if n >= 2 && m.IntN(4) == 0 {
+			target := pick(m, "www.example.org.", "host.example.net.", "a.example.com.", "p4.example.com.", "p5.example.com.", "nothing.example.com.", "n.cut.example.com.")
+			if n < 4 {
+				target = pick(m, "www.example.org.", strings.Repeat(strings.Repeat("o", 60)+".", 3))
+			}
+			fmt.Fprintf(b, "      - {name: m%d, %scname: %s, weight: %d}\n", i, region, target, m.IntN(4))
 			continue
 		}
 		v4, v6 := fmt.Sprintf("192.0.2.%d", 10*n+i+1), fmt.Sprintf(`"2001:db8::%d"`, 10*n+i+1)

@@ -70,6 +70,17 @@ func (s *serving) nsidFor(q *query, limit int) []byte {
 	return s.nsid
 }
 
+// cname adds a CNAME at the question's name.
+func (a *reply) cname(target []byte, ttl uint32) {
+	if !a.fits(a.ownerSize(questionName) + recordFixed + len(target)) {
+		return
+	}
+	a.head(questionName, dns.TypeCNAME, ttl)
+	a.out = append(a.out, byte(len(target)>>8), byte(len(target)))
+	a.out = append(a.out, target...)
+	a.count[answerSection]++
+}
+
 // addresses adds a record for each of addrs, all of one family, at the question's
 // name. Over a stream it leaves out what does not fit: the pool draws some of many
 // addresses anyway, and truncated, the answer could not be had at all.

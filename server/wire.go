@@ -39,11 +39,12 @@ func (r *Responder) wire(out []byte, source netip.Addr, stream bool) ([]byte, bo
 // wireData answers from a node, and reports false at an alias.
 func (r *Responder) wireData(a *reply, match zones.Match, source netip.Addr) bool {
 	q, snap := &r.query, r.at.serving.snapshot
-	if q.qtype == dns.TypeA || q.qtype == dns.TypeAAAA {
-		if binding, ok := snap.Balanced(match.Node); ok {
-			r.wireBalanced(a, match, binding, source)
-			return true
+	if binding, ok := snap.Balanced(match.Node); ok && balances(binding, q.qtype) {
+		if binding.CName == zones.CNameInside { // it may go on from there, and must be decided once
+			return false
 		}
+		r.wireBalanced(a, match, binding, source)
+		return true
 	}
 	set, ok := snap.RRset(match.Node, q.qtype)
 	if ok {
@@ -66,7 +67,12 @@ func (r *Responder) wireBalanced(a *reply, match zones.Match, binding zones.Bind
 		Pool: binding.Pool, Family: family(q.qtype), Answers: binding.Answers, Client: who.addr, Draw: r.draw(),
 	})
 	a.scope = who.scopeOf(d)
-	if addrs := r.at.scratch.Addrs; len(addrs) > 0 {
+	if cname := r.at.scratch.CName; cname != nil {
+		a.flags |= flagAA
+		a.cname(cname, binding.TTL)
+		return
+	}
+	if addrs := r.at.scratch.Addrs; len(addrs) > 0 && isAddress(q.qtype) {
 		a.flags |= flagAA
 		a.addresses(addrs, q.qtype, binding.TTL)
 		return
@@ -83,7 +89,17 @@ func (r *Responder) decide(q pools.Question) pools.Decision {
 	return d
 }
 
-// family is the address family that a type of record holds.
+// balances reports whether the pool answers a type: addresses, and where it may
+// answer a CNAME every type, since that stands for all (RFC 1034 3.6.2).
+func balances(binding zones.Binding, qtype uint16) bool {
+	return isAddress(qtype) || binding.CName != zones.NoCName
+}
+
+// isAddress reports whether a type holds addresses. A pool that is asked for
+// another type has no data of it where it draws addresses.
+func isAddress(qtype uint16) bool { return qtype == dns.TypeA || qtype == dns.TypeAAAA }
+
+// family is the address family that a type of record holds; IPv4 for those that hold none.
 func family(qtype uint16) pools.Family {
 	if qtype == dns.TypeAAAA {
 		return pools.IPv6

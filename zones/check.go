@@ -22,6 +22,7 @@ func (c *compiler) check() {
 		c.checkLoop(id)
 		c.checkWildcard(id)
 		c.checkBalanced(id)
+		c.checkCName(id)
 		c.checkBelow(id)
 		if n.flags.has(isCut) {
 			c.checkNameservers(id)
@@ -255,7 +256,10 @@ func (c *compiler) lack(id NodeID, target []byte) string {
 
 func (c *compiler) lackAt(id NodeID, lack string) string {
 	n := &c.s.nodes[id]
-	if n.flags.has(isBalanced) {
+	switch {
+	case n.flags.has(isBalanced) && c.s.bindings[n.extra].CName != NoCName:
+		return "is an alias, or may be (RFC 2181 10.3)"
+	case n.flags.has(isBalanced):
 		return ""
 	}
 	for typ := range c.types(id) {

@@ -28,6 +28,7 @@ type compiler struct {
 	setAt    []place // by index of Snapshot.sets: where its first record was written
 	unsound  []bool  // by ZoneID: its file has faults, so what is missing may be in what was not understood
 	pools    map[string]pools.ID
+	cnames   []CName // by pool
 	bindings map[Binding]uint32
 	buf      []byte // to pack one record
 }
@@ -37,6 +38,7 @@ type compiler struct {
 func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Snapshot, *report) {
 	c := newCompiler(cfg, fsys, now)
 	c.addZones()
+	c.cnames = c.aliasing()
 	for i := range cfg.Zones {
 		if z := ZoneID(i); c.s.zones[z].apex != 0 {
 			changed := c.readMaster(z)
@@ -171,7 +173,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 		return
 	}
 	n.flags |= isBalanced
-	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers})
+	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool]})
 }
 
 // binding is the index of b: names that are bound alike share one.

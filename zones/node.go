@@ -27,7 +27,7 @@ const (
 	isApex     flags = 1 << iota
 	isCut            // NS below the apex
 	isDName          // a DNAME redirects what is below
-	isBalanced       // a pool answers A and AAAA
+	isBalanced       // a pool answers A and AAAA, and all else where it has a CNAME
 )
 
 func (f flags) has(flag flags) bool { return f&flag != 0 }
@@ -50,9 +50,21 @@ type Binding struct {
 	Pool    pools.ID
 	TTL     uint32
 	Answers int
+	CName   CName
 }
 
-// Balanced tells the pool that answers A and AAAA at node.
+// CName is whether a pool may answer with a CNAME, and so for every type.
+type CName uint8
+
+// What a pool may answer.
+const (
+	NoCName      CName = iota // addresses only
+	CNameOutside              // names outside our zones too, at which the answer ends
+	CNameInside               // names in our zones too, with which the answer goes on
+)
+
+// Balanced tells the pool that answers A and AAAA at node; every type, where the
+// binding has a CName.
 func (s *Snapshot) Balanced(node NodeID) (Binding, bool) {
 	n := &s.nodes[node]
 	if !n.flags.has(isBalanced) {

@@ -2,8 +2,8 @@ package zones
 
 import (
 	"os"
+	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -68,23 +68,24 @@ zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com,
 	}
 }
 
-func TestTheExampleOfTheTargetsPageBuilds(t *testing.T) {
+func TestTheExamplesOfTheTargetsPageBuild(t *testing.T) {
 	page, err := os.ReadFile("../docs/targets.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(page), "```yaml\n")
-	example, _, _ := strings.Cut(rest, "```")
-	cfg, warnings, err := config.Parse("targets.md", []byte(example))
-	if err != nil || len(warnings) > 0 {
-		t.Fatal(err, warnings)
+	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
+	if len(examples) != 2 {
+		t.Fatalf("%d examples, want that of target and that of cname", len(examples))
 	}
-	s, warnings, err := Build(cfg)
-	if err != nil || len(warnings) > 0 {
-		t.Fatal(err, warnings)
-	}
-	defer s.Close()
-	if got := s.Targets(); len(got) != 1 {
-		t.Errorf("targets %q", got)
+	for _, example := range examples {
+		cfg, warnings, err := config.Parse("targets.md", example[1])
+		if err != nil || len(warnings) > 0 {
+			t.Fatal(err, warnings)
+		}
+		s, warnings, err := Build(cfg)
+		if err != nil || len(warnings) > 0 {
+			t.Fatal(err, warnings)
+		}
+		s.Close()
 	}
 }
