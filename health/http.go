@@ -1,7 +1,6 @@
 package health
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"fmt"
@@ -40,6 +39,8 @@ type visit struct {
 // opens its own connection, so that a listener that died shows, asks no proxy,
 // and takes the body as it comes: what is compressed stays so.
 func probeHTTP(ctx context.Context, t *trial) (string, error) {
+	t.buffers = t.pool.get()
+	defer t.pool.put(t.buffers)
 	v := visit{method: t.check.Method, url: t.firstURL(), port: t.check.Port}
 	for range 1 + maxRedirects {
 		evidence, next, err := t.visit(ctx, v)
@@ -125,7 +126,11 @@ func (t *trial) ask(ctx context.Context, conn net.Conn, req *http.Request) (answ
 		return answer{resp, nil}, err
 	}
 	t.doing = "sending the request"
-	if err := req.Write(conn); err != nil {
+	t.buffers.out.Reset(conn)
+	if err := req.Write(t.buffers.out); err != nil {
+		return answer{}, err
+	}
+	if err := t.buffers.out.Flush(); err != nil {
 		return answer{}, err
 	}
 	in := &io.LimitedReader{R: conn, N: maxHeader}
@@ -165,7 +170,8 @@ func (t *trial) request(v visit) *http.Request {
 // ones (RFC 9110 15.2; 101 is final, as nothing but the new protocol follows it).
 func (t *trial) readHeader(in *io.LimitedReader, req *http.Request) (*http.Response, error) {
 	t.doing = "waiting for the answer"
-	r := bufio.NewReader(in)
+	r := t.buffers.in
+	r.Reset(in)
 	for {
 		resp, err := http.ReadResponse(r, req)
 		switch {

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"meridian/config"
@@ -24,6 +26,9 @@ type owner struct {
 	waiting  queue // the entries that are neither probed nor parked
 	running  int   // probes under way
 	reports  chan report
+	jobs     chan *entry // to workers that wait
+	idle     atomic.Int64
+	workers  sync.WaitGroup
 	pushed   map[pushed][]*entry
 	untold   []*Watch // watches with turns to tell
 
@@ -79,6 +84,7 @@ func newOwner(ctx context.Context, p *Prober) *owner {
 		lanes:    make(map[netip.Addr]*lane),
 		memories: remembered(p.recalls, time.Now(), p.log),
 		reports:  make(chan report, 64),
+		jobs:     make(chan *entry),
 	}
 }
 
@@ -144,9 +150,7 @@ func (o *owner) launch(e *entry, now time.Time) {
 	e.probing, e.began = true, now
 	o.running++
 	e.lane.running++
-	go func() {
-		o.reports <- report{e, e.checker.probe(o.ctx, e.addr, o.dial, o.log)}
-	}()
+	o.start(e)
 }
 
 // landed takes e, whose probe has ended, off the count, and lets the next of

