@@ -16,7 +16,8 @@ import (
 // jitter is the part of an interval by which a probe comes early or late, at most.
 const jitter = 0.1
 
-// owner is the state of the goroutine in Run; no other touches it.
+// owner is the state of the goroutine in Run; but for jobs, idle and workers, no
+// other touches it.
 type owner struct {
 	*Prober
 	ctx      context.Context
@@ -26,8 +27,8 @@ type owner struct {
 	waiting  queue // the entries that are neither probed nor parked
 	running  int   // probes under way
 	reports  chan report
-	jobs     chan *entry // to workers that wait
-	idle     atomic.Int64
+	jobs     chan *entry  // to workers that wait
+	idle     atomic.Int64 // workers that wait
 	workers  sync.WaitGroup
 	pushed   map[pushed][]*entry
 	untold   []*Watch // watches with turns to tell
