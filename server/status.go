@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -67,6 +68,16 @@ type AddressStatus struct {
 	Due     time.Time  `json:"due,omitzero"`   // when it is probed again; zero: just now
 	Results []Result   `json:"results"`        // the last ones, newest first
 	Turns   []Turn     `json:"turns"`          // the last ones, newest first
+
+	Parts []PartStatus `json:"parts,omitempty"` // where the check is made of others: those, in the order written
+}
+
+// PartStatus is how a check stands that another is made of. A part that is made of
+// others in turn, and is there twice, has its own parts at the first place alone.
+type PartStatus struct {
+	Critical    bool `json:"critical,omitempty"`
+	ObserveOnly bool `json:"observe_only,omitempty"`
+	AddressStatus
 }
 
 // Result is what a probe found.
@@ -225,7 +236,7 @@ func (s *AddressStatus) tell(known health.Status) {
 		s.Held = known.Held.String()
 	}
 	if known.Verdict == health.Unknown {
-		s.Why = "no result yet; counts as up"
+		s.Why = cmp.Or(s.Why, "no result yet") + "; counts as up"
 	}
 	if known.Share > 0 {
 		s.Share = float64(known.Share) / 256
@@ -235,5 +246,12 @@ func (s *AddressStatus) tell(known health.Status) {
 	}
 	for _, t := range known.Turns {
 		s.Turns = append(s.Turns, Turn{t.At, t.From.String(), t.To.String(), t.Reason})
+	}
+	for _, p := range known.Parts {
+		part := PartStatus{p.Critical, p.ObserveOnly, AddressStatus{
+			Address: p.Addr, Check: p.Check, Verdict: p.Verdict.String(), Share: 1, Results: []Result{}, Turns: []Turn{},
+		}}
+		part.tell(p.Status)
+		s.Parts = append(s.Parts, part)
 	}
 }
