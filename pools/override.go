@@ -74,32 +74,24 @@ func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown [
 // handsOf finds the members that overrides speak of, in order, each with the
 // most specific override.
 func (t *Tree) handsOf(overrides []Override) (hands []hand, unknown []Override) {
-	found := make([]bool, len(overrides))
 	byPool, byRegion := map[string][]uint32{}, map[string][]uint32{} // places in overrides
 	for i, o := range overrides {
-		if o.Pool != "" {
+		switch {
+		case o.Pool != "":
 			byPool[o.Pool] = append(byPool[o.Pool], uint32(i))
-		} else {
+		case o.Region != "":
 			byRegion[o.Region] = append(byRegion[o.Region], uint32(i))
 		}
 	}
+	found := make([]bool, len(overrides))
 	for id := range t.cfg.Pools {
 		p := &t.cfg.Pools[id]
 		if len(byPool[p.Name]) == 0 && len(byRegion) == 0 {
 			continue
 		}
 		for i := range p.Members {
-			m, best, rank := &p.Members[i], uint32(none), -1
-			for _, order := range slices.Concat(byPool[p.Name], byRegion[m.Region]) {
-				o := &overrides[order]
-				if o.Member != "" && o.Member != m.Name || o.Pool == "" && o.Region == "" {
-					continue
-				}
-				found[order] = true
-				if r := o.rank(); r >= rank {
-					best, rank = order, r
-				}
-			}
+			m := &p.Members[i]
+			best := mostSpecific(overrides, slices.Concat(byRegion[m.Region], byPool[p.Name]), m.Name, found)
 			if best != none {
 				hands = append(hands, hand{t.pools[id].first + uint32(i), best, overrides[best].Kind})
 			}
@@ -111,6 +103,23 @@ func (t *Tree) handsOf(overrides []Override) (hands []hand, unknown []Override) 
 		}
 	}
 	return hands, unknown
+}
+
+// mostSpecific is which of the overrides at some places a member goes by, all of
+// which are of its pool or region; none: none. It notes those that speak of it.
+func mostSpecific(overrides []Override, places []uint32, member string, found []bool) uint32 {
+	best, rank := uint32(none), -1
+	for _, place := range places {
+		o := &overrides[place]
+		if o.Member != "" && o.Member != member {
+			continue
+		}
+		found[place] = true
+		if r := o.rank(); r >= rank {
+			best, rank = place, r
+		}
+	}
+	return best
 }
 
 // rank orders overrides by how much they speak of one member.
