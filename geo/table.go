@@ -91,8 +91,10 @@ func compileTable(s *sources, regions []config.Region, fixed bool) (*Table, erro
 // newTable makes a table of two merged tries, whose leaves are rankings.
 func newTable(r rankings, v4 *trie, root4 ref, v6 *trie, root6 ref) *Table {
 	t := &Table{rankings: r}
-	t.nearest4 = newNearest(v4, root4, &r)
+	var both sync.WaitGroup
+	both.Go(func() { t.nearest4 = newNearest(v4, root4, &r) })
 	t.nearest6 = newNearest(v6, root6, &r)
+	both.Wait()
 	settle(&t.nearest4.poptrie, &t.nearest6.poptrie)
 	l := newLabeller(r)
 	root4 = l.label(v4, root4)
