@@ -72,7 +72,9 @@ func start(t *testing.T, text string) *alive {
 		},
 		Reload: r.hangUp,
 		Admin: func(c *Control, _ config.Admin) (http.Handler, error) {
-			r.Control = c
+			if r.Control == nil { // at the start; a reload has the same one
+				r.Control = c
+			}
 			return http.NotFoundHandler(), nil
 		},
 		Ready:  func([]netip.AddrPort) { close(ready) },
