@@ -33,9 +33,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef IN_FLIGHT /* on each socket; at most 256: the low byte of a query's id is its slot */
+#define IN_FLIGHT 16
+#endif
+
 enum {
 	SOCKETS = 16,
-	IN_FLIGHT = 16, /* at most 256: the low byte of a query's id is its slot */
 	MESSAGE = 4096,
 	TIMEOUT_NS = 500 * 1000 * 1000,
 };

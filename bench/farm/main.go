@@ -1,0 +1,56 @@
+// Command farm is the world of bench/tail: many names, and endpoints on loopback
+// whose verdicts turn.
+//
+//	farm write -names 100000 -port 5300 -out DIR   the configuration and the questions
+//	farm serve -every 20ms [-turn]                 the endpoints, until SIGTERM
+//
+// serve prints how often it opened or closed an endpoint when it ends.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "farm:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, out, notes io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("need write or serve")
+	}
+	flags := flag.NewFlagSet("farm", flag.ContinueOnError)
+	flags.SetOutput(notes)
+	switch args[0] {
+	case "write":
+		names := flags.Int("names", 100_000, "names in the zone, 1 to 10000000")
+		port := flags.Int("port", 5300, "UDP and TCP port of the server")
+		folder := flags.String("out", "", "folder to write")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		if *folder == "" || *names < 1 || *names > 10_000_000 {
+			return fmt.Errorf("need -out DIR and 1 to 10000000 -names, got %q and %d", *folder, *names)
+		}
+		return world{names: *names, port: *port}.write(*folder)
+	case "serve":
+		turn := flags.Bool("turn", false, "open and close endpoints")
+		every := flags.Duration("every", 20*time.Millisecond, "between one and the next")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		if *every <= 0 {
+			return fmt.Errorf("-every %v: want a time above 0", *every)
+		}
+		return serve(*turn, *every, out)
+	}
+	return fmt.Errorf("unknown verb %q; want write or serve", args[0])
+}
