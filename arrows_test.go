@@ -26,7 +26,8 @@ var below = map[string][]string{
 	"zones":    {"config", "geo", "health", "pools"},
 	"server":   {"config", "geo", "health", "resolver", "pools", "zones"},
 	"admin":    {"config", "pools", "zones", "server"},
-	"cmd":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},
+	"plan":     {"config", "geo", "pools", "zones"},
+	"cmd":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin", "plan"},
 
 	".":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},
 	"bench":  {"config", "geo", "health", "resolver", "pools", "zones", "server"},

@@ -100,6 +100,9 @@ type CountryGroup struct {
 // Location is a point on Earth in degrees.
 type Location struct{ Lat, Lon float64 }
 
+// MaxBias is the most that a region's bias may be, either way.
+const MaxBias = 99
+
 // Region is a named place.
 type Region struct {
 	Name     string
@@ -255,6 +258,9 @@ type MinUp struct {
 	N       int
 	Percent bool // N is a percentage of the enabled, undrained members, rounded up
 }
+
+// MaxWeight is the most that a member may weigh.
+const MaxWeight = 1_000_000
 
 // Member is an endpoint (Addresses, or those that Target leads to), a name to go
 // on with (CName) or another pool (Pool).

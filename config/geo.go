@@ -51,7 +51,7 @@ func (d *decoder) regions(to *[]Region) reader {
 		var location *Location
 		ok := d.mapping(value, []field{
 			{name: "location", read: into(&location, d.location)},
-			{name: "bias", read: d.whole(&region.Bias, -99, 99)},
+			{name: "bias", read: d.whole(&region.Bias, -MaxBias, MaxBias)},
 			{name: "check", read: d.refer(kindCheck, &region.Check)},
 			{name: "addresses", read: d.unicasts(&region.Addresses)},
 		})

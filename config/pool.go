@@ -10,7 +10,6 @@ import (
 )
 
 const (
-	maxWeight  = 1_000_000
 	maxAnswers = 65535 // what the header of a message counts up to (RFC 1035 4.1.1)
 )
 
@@ -71,7 +70,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "target", read: into(&m.Target, d.hostName)},
 		{name: "cname", read: into(&m.CName, d.hostName)},
 		{name: "pool", read: d.refer(kindPool, &m.Pool)},
-		{name: "weight", read: d.whole(&m.Weight, 0, maxWeight)},
+		{name: "weight", read: d.whole(&m.Weight, 0, MaxWeight)},
 		{name: "check", read: d.memberCheck(&m.Check)},
 		{name: "enabled", read: d.flag(&m.Enabled)},
 		{name: "match", read: r.match},

@@ -157,12 +157,12 @@ func (s *scanner) handle(to *string) bool {
 // weight reads a weight that is within its range.
 func (s *scanner) weight(to *int) bool {
 	begin, value := s.at, 0
-	for s.at < len(s.data) && digit(s.data[s.at]) && value <= maxWeight {
+	for s.at < len(s.data) && digit(s.data[s.at]) && value <= MaxWeight {
 		value = 10*value + int(s.data[s.at]-'0')
 		s.at++
 	}
 	*to = value
-	return s.at > begin && value <= maxWeight && (s.data[begin] != '0' || s.at == begin+1)
+	return s.at > begin && value <= MaxWeight && (s.data[begin] != '0' || s.at == begin+1)
 }
 
 // unicasts reads addresses up to the bracket that closes their list.

@@ -1,6 +1,7 @@
 package pools
 
 import (
+	"cmp"
 	"iter"
 	"net/netip"
 	"slices"
@@ -8,9 +9,10 @@ import (
 
 // Share is the part of the answers to one question that an address leads.
 type Share struct {
-	Pool, Member, Region string // the endpoint; Pool and Member are empty where there is no address
-	Addr                 netip.Addr
-	P                    float64 // 0 to 1
+	Pool, Member string // the endpoint; empty where there is no address
+	Region       string // where it stands, or the nearest pool around it that stands anywhere
+	Addr         netip.Addr
+	P            float64 // 0 to 1
 }
 
 // Odds is Decide without the draw: for every address the exact probability that
@@ -38,12 +40,14 @@ type odds struct {
 	scratch *Scratch
 	shares  []Share
 	at      map[source]int // in shares
+	region  string         // of the member being walked, see Share
 }
 
 // source is where an address comes from: pools can be nested by several ways.
 type source struct {
 	use
-	addr uint32
+	addr   uint32
+	region string
 }
 
 // walk shares p out among the members of a live pool.
@@ -141,6 +145,9 @@ func (o *odds) give(v *visit, m int, p float64) {
 func (o *odds) takes(v *visit, m int, p float64) {
 	s := o.scratch
 	mem := &s.tree.members[v.first+uint32(m)]
+	around := o.region
+	defer func() { o.region = around }()
+	o.region = cmp.Or(s.tree.cfg.Pools[v.id].Members[m].Region, around)
 	if mem.child != none {
 		o.walk(ID(mem.child), v.plane, p)
 		return
@@ -166,7 +173,7 @@ func (o *odds) takes(v *visit, m int, p float64) {
 			joined = refs
 		}
 		for _, r := range joined {
-			o.add(source{use{uint32(v.id), uint32(m)}, r.addr}, p*chance/float64(len(joined)))
+			o.add(source{use{uint32(v.id), uint32(m)}, r.addr, o.region}, p*chance/float64(len(joined)))
 		}
 	}
 	if len(refs) == 0 {
@@ -184,7 +191,7 @@ func (o *odds) add(from source, p float64) {
 			t := o.scratch.tree
 			pool := &t.cfg.Pools[from.pool]
 			m := &pool.Members[from.member]
-			o.shares[i] = Share{Pool: pool.Name, Member: m.Name, Region: m.Region, Addr: t.addr(o.scratch.family, from.addr)}
+			o.shares[i] = Share{Pool: pool.Name, Member: m.Name, Region: from.region, Addr: t.addr(o.scratch.family, from.addr)}
 		}
 	}
 	o.shares[i].P += p
@@ -193,4 +200,4 @@ func (o *odds) add(from source, p float64) {
 func (o *odds) nobody(p float64) { o.add(nowhere(), p) }
 
 // nowhere is the source of NODATA.
-func nowhere() source { return source{use{none, none}, none} }
+func nowhere() source { return source{use{none, none}, none, ""} }

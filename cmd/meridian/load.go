@@ -17,27 +17,44 @@ import (
 type findings struct{ faults, warnings []config.Fault }
 
 // load builds the snapshot of a configuration file. Every verb that takes a
-// configuration calls it, so that none can judge a file differently. What is
-// found is printed to stderr, one a line; the error only counts the faults.
+// configuration calls it or loadChanged, so that none can judge a file differently.
+// What is found is printed to stderr, one a line; the error only counts the faults.
 func load(file string, stderr io.Writer) (*zones.Snapshot, error) {
-	snapshot, found := build(file)
-	for _, w := range found.warnings {
-		fmt.Fprintf(stderr, "warning: %v\n", w)
+	return loadChanged(file, func(*config.Config) error { return nil }, stderr)
+}
+
+// loadChanged is load with a change made to what a sound file says.
+func loadChanged(file string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
+	cfg, found := read(file)
+	if cfg == nil {
+		return nil, found.tell(stderr)
 	}
-	for _, f := range found.faults {
-		fmt.Fprintln(stderr, f)
+	if err := change(cfg); err != nil {
+		return nil, err
 	}
-	return snapshot, found.err()
+	snapshot, found := compile(cfg, found)
+	return snapshot, found.tell(stderr)
 }
 
 // build is load without a word; the snapshot is nil where there are faults.
 func build(file string) (*zones.Snapshot, findings) {
-	cfg, warnings, err := config.Load(file)
-	if err != nil {
-		return nil, findings{faultsOf(file, err), warnings}
+	cfg, found := read(file)
+	if cfg == nil {
+		return nil, found
 	}
+	return compile(cfg, found)
+}
+
+// read is the first half of build: what the file says.
+func read(file string) (*config.Config, findings) {
+	cfg, warnings, err := config.Load(file)
+	return cfg, findings{faultsOf(file, err), warnings}
+}
+
+// compile is the second half: what comes of it.
+func compile(cfg *config.Config, found findings) (*zones.Snapshot, findings) {
 	snapshot, more, err := zones.Build(cfg)
-	found := findings{faultsOf(file, err), append(warnings, more...)}
+	found = findings{faultsOf(cfg.File, err), append(found.warnings, more...)}
 	if _, err := token(cfg.Admin); err != nil {
 		found.faults = append(found.faults, cfg.Fault(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), "write a token of 16 to 512 characters into it"))
 		slices.SortStableFunc(found.faults, func(a, b config.Fault) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
@@ -47,6 +64,17 @@ func build(file string) (*zones.Snapshot, findings) {
 		return nil, found
 	}
 	return snapshot, found
+}
+
+// tell prints what was found, one a line, and counts the faults.
+func (f findings) tell(stderr io.Writer) error {
+	for _, w := range f.warnings {
+		fmt.Fprintf(stderr, "warning: %v\n", w)
+	}
+	for _, fault := range f.faults {
+		fmt.Fprintln(stderr, fault)
+	}
+	return f.err()
 }
 
 // err counts the faults; nil where there are none.

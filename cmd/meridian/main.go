@@ -46,6 +46,7 @@ share, the next in turn, or the first that is up.`,
   meridian check -c meridian.yaml           every fault of a configuration, or what it would serve
   meridian serve -c meridian.yaml
   meridian explain www.gslb.example.com A --client 198.51.100.7 -c meridian.yaml
+  meridian plan -c meridian.yaml --down us-east
   meridian status                           how the members of a running server stand
   meridian drain web/use-1 --for 1h`,
 		SilenceUsage:  true,
@@ -54,7 +55,7 @@ share, the next in turn, or the first that is up.`,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), explainCommand(),
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), explainCommand(), planCommand(),
 		statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"meridian/config"
+	"meridian/plan"
+	"meridian/zones"
+)
+
+// planning is the command line of plan.
+type planning struct {
+	file    string
+	whatIf  whatIf
+	clients string
+	names   []string
+	limit   string
+	page    string
+	output  outputFlag
+}
+
+func planCommand() *cobra.Command {
+	var p planning
+	c := &cobra.Command{
+		Use:   "plan OLD NEW | plan -c FILE --down TARGET",
+		Short: "Say what a change or an outage would do to traffic, before it happens",
+		Long: `Plan compares how two configurations answer, or one before and after an outage or another change: the
+share of the traffic that moves, from where to where, by region, member, country, continent and
+autonomous system, and whose clients are sent farther. It weighs with the code that serves; nothing
+is served or probed, and all that is not said to be down is up.
+
+The clients are all IPv4 addresses that the geo database (or the built-in table) places, one query
+each, unless --clients names a file of networks with counts of queries: lines of a network or address
+and a number, in either order, apart by a comma or spaces. Every name counts the same.
+
+TARGET is a region, a pool, or pool/member; where a region and a pool share a name, region:NAME.
+
+Exit: 0; 1 when a configuration or the command line is at fault, or more moves than --fail-above.`,
+		Example: `  meridian plan old.yaml new.yaml
+  meridian plan old.yaml new.yaml --fail-above 20%           for a pipeline that deploys
+  meridian plan -c meridian.yaml --down us-east --html outage.html
+  meridian plan -c meridian.yaml --weight web/use-1=20 --bias eu-west=25
+  meridian plan -c meridian.yaml --down web/use-1 --clients networks.csv -o json`,
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return p.run(args, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	flags := c.Flags()
+	flags.StringVarP(&p.file, "config", "c", "", "the configuration, for a change told by flags: `FILE`")
+	flags.StringArrayVar(&p.whatIf.down, "down", nil, "`TARGET` that is down after the change; may be repeated")
+	flags.StringArrayVar(&p.whatIf.weights, "weight", nil, "`POOL/MEMBER=N`: the member's weight after the change; may be repeated")
+	flags.StringArrayVar(&p.whatIf.biases, "bias", nil, "`REGION=N`: the region's bias after the change; may be repeated")
+	flags.StringVar(&p.clients, "clients", "", "`FILE` of client networks with counts of queries; -: standard input")
+	flags.StringArrayVar(&p.names, "name", nil, "`NAME` whose traffic alone counts; may be repeated")
+	flags.StringVar(&p.limit, "fail-above", "", "`SHARE` of the traffic, such as 20%; exit with 1 when more moves")
+	flags.StringVar(&p.page, "html", "", "`FILE` to write a page with a world map to")
+	addOutputFlag(c, &p.output)
+	return c
+}
+
+func (p *planning) run(args []string, stdout, stderr io.Writer) error {
+	limit, err := parseShare(p.limit)
+	if err != nil {
+		return fmt.Errorf("--fail-above: %w", err)
+	}
+	before, after, title, err := p.sides(args, stderr)
+	if err != nil {
+		return err
+	}
+	defer before.Close()
+	defer after.Close()
+	forecast, err := p.compare(before, after)
+	if err != nil {
+		return err
+	}
+	if p.page != "" {
+		if err := writePage(p.page, forecast, title, before, after); err != nil {
+			return err
+		}
+	}
+	if p.output == outputJSON {
+		err = printJSON(stdout, forecast)
+	} else {
+		err = forecast.Text(stdout)
+	}
+	if err == nil && forecast.Moved > limit {
+		err = fmt.Errorf("%.2f %% of the traffic moves, more than --fail-above %s", forecast.Moved*100, p.limit)
+	}
+	return err
+}
+
+// sides builds the configurations to compare.
+func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.Snapshot, title string, err error) {
+	change := func(*config.Config) error { return nil }
+	switch {
+	case len(args) == 2 && p.file == "" && p.whatIf.empty():
+		title = fmt.Sprintf("From %s to %s", args[0], args[1])
+	case len(args) == 0 && p.file != "" && !p.whatIf.empty():
+		args, change = []string{p.file, p.file}, p.whatIf.change
+		title = fmt.Sprintf("%s with %s", p.file, p.whatIf)
+	default:
+		return nil, nil, "", errors.New("nothing to compare; plan OLD NEW, or plan -c FILE with --down, --weight or --bias")
+	}
+	if before, err = load(args[0], stderr); err != nil {
+		return nil, nil, "", fmt.Errorf("%s: %w", args[0], err)
+	}
+	if args[0] == args[1] {
+		stderr = io.Discard // its warnings have been told
+	}
+	if after, err = loadChanged(args[1], change, stderr); err == nil {
+		err = p.whatIf.turnOff(after)
+	}
+	if err != nil {
+		return nil, nil, "", errors.Join(fmt.Errorf("%s: %w", args[1], err), before.Close())
+	}
+	return before, after, title, nil
+}
+
+func (p *planning) compare(before, after *zones.Snapshot) (*plan.Forecast, error) {
+	clients := plan.Everybody(after.Geo)
+	if p.clients != "" {
+		list, err := readClients(p.clients)
+		if err != nil {
+			return nil, fmt.Errorf("--clients %s: %w", p.clients, err)
+		}
+		clients = plan.Listed(list, after.Geo)
+	}
+	var names []config.Name
+	for _, text := range p.names {
+		name, err := config.ParseName(text)
+		if err != nil {
+			return nil, fmt.Errorf("--name: %w", err)
+		}
+		names = append(names, name)
+	}
+	return plan.Compare(before, after, clients, names...)
+}
+
+func readClients(file string) ([]plan.Counted, error) {
+	if file == "-" {
+		return plan.ReadList(os.Stdin)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	defer f.Close()
+	return plan.ReadList(f)
+}
+
+// writePage writes the page. Regions stand where they do after the change; those
+// that are gone, where they stood.
+func writePage(file string, forecast *plan.Forecast, title string, before, after *zones.Snapshot) (err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("--html: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	regions := append(append([]config.Region{}, before.Config.Regions...), after.Config.Regions...)
+	return forecast.Page(f, title, regions)
+}
+
+// parseShare reads a share such as 20% or 0.2; none is no limit.
+func parseShare(s string) (float64, error) {
+	if s == "" {
+		return 1, nil
+	}
+	digits, isPercent := strings.CutSuffix(s, "%")
+	share, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+	if isPercent {
+		share /= 100
+	}
+	if err != nil || !(share >= 0 && share <= 1) {
+		return 0, fmt.Errorf("%q is not a share; e.g. 20%% or 0.2", s)
+	}
+	return share, nil
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"meridian/config"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// whatIf is changes told on the command line.
+type whatIf struct {
+	down    []string // targets
+	weights []string // POOL/MEMBER=N
+	biases  []string // REGION=N
+}
+
+func (w whatIf) empty() bool { return len(w.down)+len(w.weights)+len(w.biases) == 0 }
+
+func (w whatIf) String() string {
+	var parts []string
+	for _, target := range w.down {
+		parts = append(parts, target+" down")
+	}
+	for _, weight := range w.weights {
+		parts = append(parts, "weight "+weight)
+	}
+	for _, bias := range w.biases {
+		parts = append(parts, "bias "+bias)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// change makes the changes of cfg that are not outages.
+func (w whatIf) change(cfg *config.Config) error {
+	for _, text := range w.weights {
+		target, n, err := assignment(text, 0, config.MaxWeight)
+		if err != nil {
+			return fmt.Errorf("--weight: %w; e.g. web/use-1=20", err)
+		}
+		m, err := memberOf(cfg, target)
+		if err != nil {
+			return fmt.Errorf("--weight: %w", err)
+		}
+		m.Weight = n
+	}
+	for _, text := range w.biases {
+		name, n, err := assignment(text, -config.MaxBias, config.MaxBias)
+		if err != nil {
+			return fmt.Errorf("--bias: %w; e.g. eu-west=25", err)
+		}
+		r := regionOf(cfg, name)
+		if r == nil {
+			return fmt.Errorf("--bias: no region %q; there are %s", name, regionNames(cfg))
+		}
+		r.Bias = n
+	}
+	return nil
+}
+
+// assignment takes NAME=N apart.
+func assignment(text string, least, most int) (name string, n int, err error) {
+	name, number, ok := strings.Cut(text, "=")
+	if !ok {
+		return "", 0, fmt.Errorf("%q has no number", text)
+	}
+	if n, err = strconv.Atoi(number); err != nil || n < least || n > most {
+		return "", 0, fmt.Errorf("%q is not a number from %d to %d", number, least, most)
+	}
+	return name, n, nil
+}
+
+func memberOf(cfg *config.Config, target string) (*config.Member, error) {
+	pool, member, ok := strings.Cut(target, "/")
+	for i := range cfg.Pools {
+		p := &cfg.Pools[i]
+		if p.Name != pool {
+			continue
+		}
+		for j := range p.Members {
+			if p.Members[j].Name == member {
+				return &p.Members[j], nil
+			}
+		}
+		ok = ok && member != ""
+		if ok {
+			return nil, fmt.Errorf("pool %q has no member %q", pool, member)
+		}
+	}
+	if !ok {
+		return nil, fmt.Errorf("%q is not POOL/MEMBER", target)
+	}
+	return nil, fmt.Errorf("no pool %q", pool)
+}
+
+func regionOf(cfg *config.Config, name string) *config.Region {
+	for i := range cfg.Regions {
+		if cfg.Regions[i].Name == name {
+			return &cfg.Regions[i]
+		}
+	}
+	return nil
+}
+
+func regionNames(cfg *config.Config) string {
+	var names []string
+	for _, r := range cfg.Regions {
+		names = append(names, r.Name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// turnOff takes the targets down in a snapshot that serves nobody.
+func (w whatIf) turnOff(snapshot *zones.Snapshot) error {
+	var all []pools.Override
+	for _, text := range w.down {
+		o, err := overrideOf(snapshot.Config, text)
+		if err != nil {
+			return fmt.Errorf("--down: %w", err)
+		}
+		o.Kind = pools.ForcedDown
+		all = append(all, o)
+	}
+	if _, unknown := snapshot.Pools.SetOverrides(all); len(unknown) > 0 {
+		return fmt.Errorf("--down: nothing is at %v", unknown)
+	}
+	return nil
+}
+
+// overrideOf finds what a target names: a region, a pool, or a member of one.
+func overrideOf(cfg *config.Config, target string) (pools.Override, error) {
+	if name, ok := strings.CutPrefix(target, "region:"); ok {
+		if regionOf(cfg, name) == nil {
+			return pools.Override{}, fmt.Errorf("no region %q; there are %s", name, regionNames(cfg))
+		}
+		return pools.Override{Region: name}, nil
+	}
+	if pool, member, ok := strings.Cut(target, "/"); ok {
+		if _, err := memberOf(cfg, target); err != nil {
+			return pools.Override{}, err
+		}
+		return pools.Override{Pool: pool, Member: member}, nil
+	}
+	isPool := false
+	for i := range cfg.Pools {
+		isPool = isPool || cfg.Pools[i].Name == target
+	}
+	switch isRegion := regionOf(cfg, target) != nil; {
+	case isPool && isRegion:
+		return pools.Override{}, fmt.Errorf("%q is a region and a pool; region:%s is the region", target, target)
+	case isRegion:
+		return pools.Override{Region: target}, nil
+	case isPool:
+		return pools.Override{Pool: target}, nil
+	}
+	return pools.Override{}, fmt.Errorf("%q is no region, pool or pool/member; the regions are %s", target, regionNames(cfg))
+}

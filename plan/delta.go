@@ -1,0 +1,96 @@
+package plan
+
+import (
+	"net/netip"
+
+	"meridian/pools"
+)
+
+// delta is what the change does to the queries of one class of clients for one
+// pair of pools. Shares are of those queries, by the numbers of regions.
+type delta struct {
+	before, after []float64
+	moved         float64
+	flows         map[route]float64
+	members       map[string]Change // by pool/member
+}
+
+func newDelta(regions int) *delta {
+	return &delta{
+		before:  make([]float64, regions),
+		after:   make([]float64, regions),
+		flows:   make(map[route]float64),
+		members: make(map[string]Change),
+	}
+}
+
+// stake is what an address has of a client before, or after, and what it has
+// then that it has not at the other time.
+type stake struct {
+	region      int
+	share, only float64
+}
+
+// add adds a part of the class: clients whose odds are these. What addresses
+// lose goes to those that gain, to each in proportion to its gain.
+func (d *delta) add(before, after []pools.Share, part float64, number func(pools.Share) int) {
+	losing, gaining := stakes(before, part, number), stakes(after, part, number)
+	for addr, lost := range losing {
+		gained := gaining[addr]
+		kept := min(lost.share, gained.share)
+		lost.only, gained.only = lost.share-kept, gained.share-kept
+		losing[addr] = lost
+		if gained.share > 0 {
+			gaining[addr] = gained
+		}
+		d.before[lost.region] += lost.share
+		d.moved += lost.only
+	}
+	sum := 0.0
+	for _, g := range gaining {
+		d.after[g.region] += g.share
+		sum += g.only
+	}
+	for _, lost := range losing {
+		for _, g := range gaining {
+			if lost.only > 0 && g.only > 0 {
+				d.flows[route{lost.region, g.region}] += lost.only * g.only / sum
+			}
+		}
+	}
+	d.count(before, after, part)
+}
+
+// stakes is what each address has of a client; the zero address has what is not answered.
+func stakes(odds []pools.Share, part float64, number func(pools.Share) int) map[netip.Addr]stake {
+	all := make(map[netip.Addr]stake, len(odds))
+	for _, s := range odds {
+		at := all[s.Addr]
+		at.share += part * s.P
+		at.only, at.region = at.share, number(s)
+		all[s.Addr] = at
+	}
+	return all
+}
+
+// rounding is less than any probability that is not a rounding error.
+const rounding = 1e-9
+
+// count adds what members get.
+func (d *delta) count(before, after []pools.Share, part float64) {
+	for _, s := range before {
+		d.member(s, Change{Before: part * s.P})
+	}
+	for _, s := range after {
+		d.member(s, Change{After: part * s.P})
+	}
+}
+
+func (d *delta) member(s pools.Share, more Change) {
+	if !s.Addr.IsValid() {
+		return
+	}
+	name := s.Pool + "/" + s.Member
+	m := d.members[name]
+	d.members[name] = Change{m.Before + more.Before, m.After + more.After}
+}

@@ -1,0 +1,155 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"meridian/config"
+	"meridian/geo"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// Compare forecasts what putting after in place of before does to the traffic of
+// clients. With one name or more, only the traffic for those counts. The error is
+// of the clients, or says that there is nothing to compare.
+func Compare(before, after *zones.Snapshot, clients Clients, names ...config.Name) (*Forecast, error) {
+	f := newForecaster(before, after)
+	if err := f.pair(names); err != nil {
+		return nil, err
+	}
+	if err := f.classes.gather(clients, f.sides); err != nil {
+		return nil, err
+	}
+	if f.classes.weight == 0 {
+		return nil, errors.New("no clients: nothing places an address of theirs, or all their counts are 0")
+	}
+	f.weigh()
+	return f.forecast(), nil
+}
+
+// forecaster is a comparison under way.
+type forecaster struct {
+	sides   [2]*side // before, after
+	regions []string // by number; nobodyNumber and elsewhereNumber come first
+	numbers map[string]int
+	pairs   []*pair
+	names   Forecast // Names, Added and Removed
+
+	classes classes
+	far     map[*geo.Location]*distances
+
+	all        sum
+	members    map[string]Change // weighted
+	shares     []Change          // by region, weighted
+	countries  map[string]*sum
+	continents map[string]*sum
+	systems    map[string]*sum
+}
+
+// The numbers of what is no region.
+const (
+	nobodyNumber = iota
+	elsewhereNumber
+	firstRegion
+)
+
+// side is a snapshot and what asking it takes.
+type side struct {
+	*zones.Snapshot
+	scratch *pools.Scratch
+	places  map[string]config.Location // of regions
+}
+
+// pair is names that one pool answers before, and one after.
+type pair struct {
+	pools   [2]pools.ID
+	answers [2]int
+	names   int
+	sum     sum
+}
+
+func newForecaster(before, after *zones.Snapshot) *forecaster {
+	f := &forecaster{
+		regions:    []string{nobody, elsewhere},
+		numbers:    make(map[string]int),
+		far:        make(map[*geo.Location]*distances),
+		members:    make(map[string]Change),
+		countries:  make(map[string]*sum),
+		continents: make(map[string]*sum),
+		systems:    make(map[string]*sum),
+	}
+	for i, snapshot := range [2]*zones.Snapshot{before, after} {
+		s := &side{Snapshot: snapshot, scratch: snapshot.Pools.Scratch(), places: make(map[string]config.Location)}
+		for _, r := range snapshot.Config.Regions {
+			s.places[r.Name] = r.Location
+			if _, known := f.numbers[r.Name]; !known {
+				f.numbers[r.Name] = len(f.regions)
+				f.regions = append(f.regions, r.Name)
+			}
+		}
+		f.sides[i] = s
+	}
+	return f
+}
+
+// boundName is how a side answers a name.
+type boundName struct {
+	pool    pools.ID
+	answers int
+}
+
+// bound is the names of a side that pools answer.
+func (s *side) bound() map[config.Name]boundName {
+	ids := make(map[string]pools.ID, len(s.Config.Pools))
+	for i := range s.Config.Pools {
+		ids[s.Config.Pools[i].Name] = pools.ID(i)
+	}
+	all := make(map[config.Name]boundName)
+	for i := range s.Config.Zones {
+		for _, n := range s.Config.Zones[i].Names {
+			all[n.Name] = boundName{ids[n.Pool], n.Answers}
+		}
+	}
+	return all
+}
+
+// pair finds which names to compare, and joins those alike.
+func (f *forecaster) pair(only []config.Name) error {
+	before, after := f.sides[0].bound(), f.sides[1].bound()
+	for _, name := range only {
+		if _, ok := before[name]; !ok {
+			if _, ok := after[name]; !ok {
+				return fmt.Errorf("no pool answers %q, neither before nor after", name)
+			}
+		}
+	}
+	wanted := func(name config.Name) bool { return len(only) == 0 || slices.Contains(only, name) }
+	known := make(map[[2]boundName]*pair)
+	for name, old := range before {
+		now, both := after[name]
+		switch {
+		case !wanted(name):
+		case !both:
+			f.names.Removed++
+		default:
+			key := [2]boundName{old, now}
+			if known[key] == nil {
+				known[key] = &pair{pools: [2]pools.ID{old.pool, now.pool}, answers: [2]int{old.answers, now.answers}}
+				f.pairs = append(f.pairs, known[key])
+			}
+			known[key].names++
+			f.names.Names++
+		}
+	}
+	for name := range after {
+		if _, both := before[name]; !both && wanted(name) {
+			f.names.Added++
+		}
+	}
+	if len(f.pairs) == 0 {
+		return errors.New("no name is answered by a pool both before and after")
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package plan
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// mostRows is how many rows of a long table the text shows.
+const mostRows = 10
+
+// Text writes the forecast for people to read.
+func (f *Forecast) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s of the traffic moves: %s, %d client networks\n", percent(f.Moved), counted(f.Names, "name"), f.Clients)
+	if f.Added+f.Removed > 0 {
+		fmt.Fprintf(&b, "%s new, %s gone: not counted in\n", counted(f.Added, "name"), counted(f.Removed, "name"))
+	}
+	fmt.Fprintf(&b, "mean distance to the region: %.0f km, then %.0f km\n", f.Km.Before, f.Km.After)
+	targets(&b, "REGION", f.Regions)
+	flows(&b, f.Flows)
+	targets(&b, "MEMBER", f.Members)
+	places(&b, "POOL", moving(f.Pools))
+	places(&b, "CONTINENT", moving(f.Continents))
+	places(&b, "COUNTRY", moving(f.Countries))
+	places(&b, "ASN", moving(f.Systems))
+	places(&b, "FARTHER", f.Worst)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func targets(b *strings.Builder, head string, all []Target) {
+	t := table{left: 1, rows: [][]string{{head, "BEFORE", "AFTER", "CHANGE"}}}
+	for _, r := range all {
+		t.add(r.Name, percent(r.Share.Before), percent(r.Share.After), signed(r.Share))
+	}
+	t.write(b)
+}
+
+func flows(b *strings.Builder, all []Flow) {
+	t := table{left: 2, rows: [][]string{{"FROM", "TO", "MOVES"}}}
+	for _, f := range all {
+		t.add(f.From, f.To, percent(f.Share))
+	}
+	t.write(b)
+}
+
+func places(b *strings.Builder, head string, all []Part) {
+	t := table{left: 3, rows: [][]string{{head, "FROM", "TO", "TRAFFIC", "MOVES", "KM", "KM AFTER"}}}
+	for _, p := range all {
+		t.add(p.Name, p.From, p.To, percent(p.Share), percent(p.Moved), kilometres(p.Km.Before), kilometres(p.Km.After))
+	}
+	t.write(b)
+}
+
+// table is text in columns: the first ones flush left, the others right.
+type table struct {
+	left int
+	rows [][]string // the first is the head
+	cut  int        // rows left out
+}
+
+func (t *table) add(row ...string) {
+	if len(t.rows) > mostRows {
+		t.cut++
+		return
+	}
+	t.rows = append(t.rows, row)
+}
+
+// write writes the table after an empty line; one without rows, not at all.
+func (t *table) write(b *strings.Builder) {
+	if len(t.rows) == 1 {
+		return
+	}
+	widths := make([]int, len(t.rows[0]))
+	for _, row := range t.rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	b.WriteByte('\n')
+	for _, row := range t.rows {
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i > 0 {
+				b.WriteString("  ")
+			}
+			if i < t.left {
+				b.WriteString(cell + pad)
+			} else {
+				b.WriteString(pad + cell)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	if t.cut > 0 {
+		fmt.Fprintf(b, "and %d more\n", t.cut)
+	}
+}
+
+// moving is the parts of which something moves.
+func moving(all []Part) []Part {
+	for i, p := range all { // the most moved come first
+		if p.Moved < rounding {
+			return all[:i]
+		}
+	}
+	return all
+}
+
+// percent writes a share; what is small and not nothing does not look like nothing.
+func percent(share float64) string {
+	switch {
+	case share <= rounding:
+		return "0 %"
+	case share < 0.0001:
+		return "<0.01 %"
+	case share < 0.1:
+		return fmt.Sprintf("%.2f %%", share*100)
+	}
+	return fmt.Sprintf("%.1f %%", share*100)
+}
+
+// signed writes by how much a share changes.
+func signed(c Change) string {
+	switch d := c.After - c.Before; {
+	case d > rounding:
+		return "+" + percent(d)
+	case d < -rounding:
+		return "-" + percent(-d)
+	}
+	return "="
+}
+
+func kilometres(km float64) string { return fmt.Sprintf("%.0f", km) }

@@ -1,0 +1,172 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"meridian/config"
+	"meridian/geo"
+	"meridian/pools"
+)
+
+// weigh lets the change happen to every class, for every pair of pools.
+func (f *forecaster) weigh() {
+	f.shares = make([]Change, len(f.regions))
+	for _, p := range f.pairs {
+		deltas := make([]*delta, len(f.classes.samples))
+		for _, c := range f.classes.all {
+			if deltas[c.kind] == nil {
+				deltas[c.kind] = f.delta(p, c.kind)
+			}
+			f.count(c, p, deltas[c.kind])
+		}
+	}
+}
+
+// count adds what happens to a class that asks for a pair's names to all sums
+// that it is part of.
+func (f *forecaster) count(c weighed, p *pair, d *delta) {
+	weight, km := c.weight*float64(p.names), f.distances(c.at)
+	sums := []*sum{&f.all, &p.sum, named(f.countries, cmp.Or(c.at.Country, unknown))}
+	sums = append(sums, named(f.continents, cmp.Or(c.at.Continent, unknown)))
+	if c.asn != 0 {
+		sums = append(sums, named(f.systems, fmt.Sprintf("AS%d", c.asn)))
+	}
+	for _, s := range sums {
+		s.add(weight, d, km)
+	}
+	for r := range f.regions {
+		f.shares[r].Before += weight * d.before[r]
+		f.shares[r].After += weight * d.after[r]
+	}
+	for name, share := range d.members {
+		m := f.members[name]
+		f.members[name] = Change{m.Before + weight*share.Before, m.After + weight*share.After}
+	}
+}
+
+// named is the sum of a name, a new one where there is none.
+func named(sums map[string]*sum, name string) *sum {
+	s := sums[name]
+	if s == nil {
+		s = new(sum)
+		sums[name] = s
+	}
+	return s
+}
+
+// delta is what happens to clients of a kind who ask for names of a pair.
+func (f *forecaster) delta(p *pair, kind int) *delta {
+	samples := f.classes.samples[kind]
+	if !f.sides[0].Pools.LooksAtAddress(p.pools[0]) && !f.sides[1].Pools.LooksAtAddress(p.pools[1]) {
+		samples = samples[:1]
+	}
+	d := newDelta(len(f.regions))
+	for _, addr := range samples {
+		var odds [2][]pools.Share
+		for i, s := range f.sides {
+			family := pools.IPv6
+			if addr.Is4() {
+				family = pools.IPv4
+			}
+			q := pools.Question{Pool: p.pools[i], Family: family, Answers: p.answers[i], Client: addr}
+			_, odds[i] = s.Pools.Odds(q, s.scratch)
+		}
+		d.add(odds[0], odds[1], 1/float64(len(samples)), f.region)
+	}
+	return d
+}
+
+// region is the number of the region that a share goes to.
+func (f *forecaster) region(s pools.Share) int {
+	switch {
+	case !s.Addr.IsValid():
+		return nobodyNumber
+	case s.Region == "":
+		return elsewhereNumber
+	}
+	return f.numbers[s.Region]
+}
+
+// distances is how far the regions of both sides are from a place, in kilometres
+// by the numbers of regions; NaN where a side has no such region.
+type distances struct{ before, after []float64 }
+
+func (f *forecaster) distances(at *geo.Location) *distances {
+	km := f.far[at]
+	if km == nil {
+		client := config.Location{Lat: at.Lat, Lon: at.Lon}
+		km = &distances{f.from(client, f.sides[0]), f.from(client, f.sides[1])}
+		f.far[at] = km
+	}
+	return km
+}
+
+func (f *forecaster) from(client config.Location, s *side) []float64 {
+	km := make([]float64, len(f.regions))
+	for i, name := range f.regions {
+		km[i] = math.NaN()
+		if place, ok := s.places[name]; ok {
+			km[i] = geo.Distance(client, place)
+		}
+	}
+	return km
+}
+
+// forecast puts the sums into words and shares.
+func (f *forecaster) forecast() *Forecast {
+	all := f.all.weight
+	found := f.names
+	found.Clients = f.classes.networks
+	found.Moved, found.Km = ratio(f.all.moved, all), f.all.distance()
+	for i, name := range f.regions {
+		if share := f.shares[i].over(all); i >= firstRegion || share != (Change{}) {
+			found.Regions = append(found.Regions, Target{name, share})
+		}
+	}
+	for _, way := range f.all.ways() {
+		found.Flows = append(found.Flows, Flow{f.regions[way.from], f.regions[way.to], f.all.flows[way] / all})
+	}
+	found.Members = f.changed(all)
+	byPool := make(map[string]*sum, len(f.pairs))
+	for _, p := range f.pairs {
+		byPool[f.title(p)] = &p.sum
+	}
+	found.Pools = parts(byPool, all, f.regions)
+	found.Countries = parts(f.countries, all, f.regions)
+	found.Continents = parts(f.continents, all, f.regions)
+	found.Systems = parts(f.systems, all, f.regions)
+	found.Worst = farther(found.Countries)
+	return &found
+}
+
+// over is c in parts of all.
+func (c Change) over(all float64) Change { return Change{ratio(c.Before, all), ratio(c.After, all)} }
+
+// changed is the members whose share changes, the most changed first.
+func (f *forecaster) changed(all float64) []Target {
+	var list []Target
+	for name, share := range f.members {
+		if share = share.over(all); math.Abs(share.After-share.Before) > rounding {
+			list = append(list, Target{name, share})
+		}
+	}
+	slices.SortFunc(list, func(a, b Target) int {
+		return cmp.Or(compare(b.Share.turnover(), a.Share.turnover()), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+func (c Change) turnover() float64 { return math.Abs(c.After - c.Before) }
+
+// title is the names of a pair's pools.
+func (f *forecaster) title(p *pair) string {
+	before := f.sides[0].Config.Pools[p.pools[0]].Name
+	after := f.sides[1].Config.Pools[p.pools[1]].Name
+	if before == after {
+		return before
+	}
+	return before + " -> " + after
+}

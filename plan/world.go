@@ -1,0 +1,86 @@
+package plan
+
+import (
+	_ "embed"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+//go:generate sh world/renew.sh
+
+//go:embed world/countries.tsv
+var countriesTSV string
+
+// outline is a country's shape.
+type outline struct {
+	country string // ISO 3166-1 alpha-2; empty where it has none
+	path    string // of an SVG path, on the sheet
+}
+
+// The sheet that the world is drawn on, in user units of the SVG.
+const (
+	sheetWidth  = 1000.0
+	sheetHeight = sheetWidth / 2.05458
+)
+
+// outlines are the countries that the map shows.
+func outlines() ([]outline, error) {
+	var all []outline
+	for i, line := range strings.Split(countriesTSV, "\n") {
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		code, shape, ok := strings.Cut(line, "\t")
+		if !ok {
+			return nil, fmt.Errorf("world/countries.tsv: line %d has one column, want two", i+1)
+		}
+		path, err := drawn(shape)
+		if err != nil {
+			return nil, fmt.Errorf("world/countries.tsv: line %d: %w", i+1, err)
+		}
+		all = append(all, outline{strings.TrimPrefix(code, "-"), path})
+	}
+	return all, nil
+}
+
+// drawn is the SVG path of a shape: rings apart by semicolons, points by spaces.
+func drawn(shape string) (string, error) {
+	var b strings.Builder
+	for ring := range strings.SplitSeq(shape, ";") {
+		pen := byte('M')
+		for point := range strings.SplitSeq(ring, " ") {
+			lon, lat, _ := strings.Cut(point, ",")
+			x, err := strconv.Atoi(lon)
+			if err != nil {
+				return "", fmt.Errorf("longitude: %w", err)
+			}
+			y, err := strconv.Atoi(lat)
+			if err != nil {
+				return "", fmt.Errorf("latitude: %w", err)
+			}
+			px, py := project(float64(y)/10, float64(x)/10)
+			fmt.Fprintf(&b, "%c%.1f %.1f", pen, px, py)
+			pen = 'L'
+		}
+		b.WriteByte('Z')
+	}
+	return b.String(), nil
+}
+
+// project is where a point of Earth, in degrees, lies on the sheet, from its
+// upper left corner: the Equal Earth projection (Šavrič, Patterson and Jenny,
+// International Journal of Geographical Information Science, 2019), on which
+// countries have their true sizes among one another.
+func project(lat, lon float64) (x, y float64) {
+	const a1, a2, a3, a4 = 1.340264, -0.081106, 0.000893, 0.003796
+	theta := math.Asin(math.Sqrt(3) / 2 * math.Sin(lat*math.Pi/180))
+	t2 := theta * theta
+	t6 := t2 * t2 * t2
+	px := 2 * math.Sqrt(3) * (lon * math.Pi / 180) * math.Cos(theta) / (3 * (9*a4*t6*t2 + 7*a3*t6 + 3*a2*t2 + a1))
+	py := theta * (a4*t6*t2 + a3*t6 + a2*t2 + a1)
+	const halfWidth = 2.7066299836 // px at longitude 180 on the equator
+	scale := sheetWidth / 2 / halfWidth
+	return sheetWidth/2 + px*scale, sheetHeight/2 - py*scale
+}

@@ -1,0 +1,49 @@
+package pools
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"meridian/geo"
+)
+
+// Of two clients with equal standing, every pool that does not look at addresses
+// has the same odds.
+func TestClientsOfEqualStandingAreAlike(t *testing.T) {
+	seed := rand.Uint64()
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	where, err := geo.Open(world(t, regionsOfTheWorld))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer where.Close()
+	alike := 0
+	for range 20 {
+		cfg := world(t, randomWorld(rnd))
+		tree, err := Compile(cfg, where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree.Apply(randomTurns(rnd, tree, newReference(cfg, where)))
+		s := tree.Scratch()
+		known := map[string]string{}
+		for range 200 {
+			q := Question{Pool: ID(rnd.IntN(len(tree.pools))), Family: IPv4, Answers: 1, Client: netip.AddrFrom4([4]byte{byte(rnd.IntN(224)), byte(rnd.IntN(256)), 1, 1})}
+			if tree.LooksAtAddress(q.Pool) {
+				continue
+			}
+			_, odds := tree.Odds(q, s)
+			key := string(tree.Standing(q.Client, []byte{byte(q.Pool)}))
+			if other, met := known[key]; met {
+				expect(t, fmt.Sprintf("seed %d: odds of clients of equal standing", seed), fmt.Sprint(odds), other)
+				alike++
+			}
+			known[key] = fmt.Sprint(odds)
+		}
+	}
+	if alike < 100 {
+		t.Errorf("only %d pairs of clients were alike", alike)
+	}
+}
