@@ -24,24 +24,24 @@ func newDelta(regions int) *delta {
 	}
 }
 
-// stake is what an address has of a client before, or after, and what it has
+// stake is what a destination has of a client before, or after, and what it has
 // then that it has not at the other time.
 type stake struct {
 	region      int
 	share, only float64
 }
 
-// add adds a part of the class: clients whose odds are these. What addresses
+// add adds a part of the class: clients whose odds are these. What destinations
 // lose goes to those that gain, to each in proportion to its gain.
 func (d *delta) add(before, after []pools.Share, part float64, number func(pools.Share) int) {
 	losing, gaining := stakes(before, part, number), stakes(after, part, number)
-	for addr, lost := range losing {
-		gained := gaining[addr]
+	for to, lost := range losing {
+		gained := gaining[to]
 		kept := min(lost.share, gained.share)
 		lost.only, gained.only = lost.share-kept, gained.share-kept
-		losing[addr] = lost
+		losing[to] = lost
 		if gained.share > 0 {
-			gaining[addr] = gained
+			gaining[to] = gained
 		}
 		d.before[lost.region] += lost.share
 		d.moved += lost.only
@@ -61,14 +61,22 @@ func (d *delta) add(before, after []pools.Share, part float64, number func(pools
 	d.count(before, after, part)
 }
 
-// stakes is what each address has of a client; the zero address has what is not answered.
-func stakes(odds []pools.Share, part float64, number func(pools.Share) int) map[netip.Addr]stake {
-	all := make(map[netip.Addr]stake, len(odds))
+// destination is where an answer sends a client: an address or a cname; the zero
+// value is nowhere.
+type destination struct {
+	addr  netip.Addr
+	cname string
+}
+
+// stakes is what each destination has of a client.
+func stakes(odds []pools.Share, part float64, number func(pools.Share) int) map[destination]stake {
+	all := make(map[destination]stake, len(odds))
 	for _, s := range odds {
-		at := all[s.Addr]
+		to := destination{s.Addr, s.CName}
+		at := all[to]
 		at.share += part * s.P
 		at.only, at.region = at.share, number(s)
-		all[s.Addr] = at
+		all[to] = at
 	}
 	return all
 }
@@ -87,7 +95,7 @@ func (d *delta) count(before, after []pools.Share, part float64) {
 }
 
 func (d *delta) member(s pools.Share, more Change) {
-	if !s.Addr.IsValid() {
+	if s.Member == "" {
 		return
 	}
 	name := s.Pool + "/" + s.Member

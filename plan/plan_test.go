@@ -140,6 +140,19 @@ func TestWeightsMoveTheirDifference(t *testing.T) {
 	}
 }
 
+func TestCNamesAreDestinations(t *testing.T) {
+	pool := func(first string) string {
+		return "  web:\n    policy: failover\n    members:\n      - {name: a, cname: " + first + ".example.net}\n      - {name: b, cname: b.example.net}\n"
+	}
+	before := serving(t, "", pool("a"))
+	if f := compare(t, before, before, "198.51.100.0/24"); f.Moved != 0 {
+		t.Errorf("without a change %v moves", f.Moved)
+	}
+	if f := compare(t, before, serving(t, "", pool("b")), "198.51.100.0/24"); !close(f.Moved, 1) || f.Flows[0].To == "(no answer)" {
+		t.Errorf("%v moves by %+v; want all, to another name", f.Moved, f.Flows)
+	}
+}
+
 func TestNamesThatComeOrGoAreToldApart(t *testing.T) {
 	before := serving(t, "", near, "www: {pool: web}", "old: {pool: web}")
 	after := serving(t, "", near, "www: {pool: web}", "new: {pool: web}", "newer: {pool: web}")

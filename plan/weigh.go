@@ -82,7 +82,7 @@ func (f *forecaster) delta(p *pair, kind int) *delta {
 // region is the number of the region that a share goes to.
 func (f *forecaster) region(s pools.Share) int {
 	switch {
-	case !s.Addr.IsValid():
+	case s.Member == "":
 		return nobodyNumber
 	case s.Region == "":
 		return elsewhereNumber

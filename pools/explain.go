@@ -20,18 +20,29 @@ type Step struct {
 	DistanceKm *float64 `json:"distance_km,omitempty"` // under proximity: from the client to the region, without bias
 	Weight     *int     `json:"weight,omitempty"`
 
+	// Probability is how likely the first draw leads here, from 0 to 1, turns of
+	// round-robin counted as random; see Tree.Odds.
+	Probability float64 `json:"probability"`
+
 	Target *StepTarget `json:"target,omitempty"` // of members that have one
 	CName  string      `json:"cname,omitempty"`  // likewise
+
+	is use
 }
 
 // Explain is Decide, recorded: a step for each member of each pool that it
 // walked, in the order walked. It takes turns in s as Decide does.
 func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
 	s.begin(t)
-	s.record = &recorder{tree: t, state: s.state, family: q.Family}
-	defer func() { s.record = nil }()
+	r := &recorder{tree: t, state: s.state, family: q.Family}
+	s.record = r
 	d := s.decide(q)
-	return d, s.record.steps
+	s.record = nil
+	_, o := s.odds(q)
+	for i := range r.steps {
+		r.steps[i].Probability = o.reached[r.steps[i].is]
+	}
+	return d, r.steps
 }
 
 // recorder writes down what Decide does. Its methods do nothing on nil, which
@@ -67,6 +78,7 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 			Weight:   &weight,
 			Target:   r.target(m),
 			CName:    string(m.CName),
+			is:       use{uint32(v.id), uint32(i)},
 		}
 		step.Reason = r.standing(v, i, step)
 		if step.Eligible && !live {

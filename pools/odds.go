@@ -9,38 +9,46 @@ import (
 
 // Share is the part of the answers to one question that an address leads.
 type Share struct {
-	Pool, Member string // the endpoint; empty where there is no address
-	Region       string // where it stands, or the nearest pool around it that stands anywhere
-	Addr         netip.Addr
-	P            float64 // 0 to 1
+	Pool, Member string     // the endpoint; empty where there is no answer
+	Region       string     // where it stands, or the nearest pool around it that stands anywhere
+	Addr         netip.Addr // invalid for a cname
+	CName        string     // of members that are one
+	P            float64    // 0 to 1
 }
 
 // Odds is Decide without the draw: for every address the exact probability that
 // it is what the first draw gives, as if `answers` were 1 everywhere; one Share
-// with no address is that of NODATA. The shares add up to 1. The turns of
+// without a member is that of NODATA. The shares add up to 1. The turns of
 // round-robin, which s keeps, count as random; where more than eight start slowly
 // in one place, those beyond count as if they had all. It goes by the same sets, tables and
 // odds as Decide, which is what makes a forecast trustworthy.
 func (t *Tree) Odds(q Question, s *Scratch) (Decision, []Share) {
 	s.begin(t)
+	d, o := s.odds(q)
+	return d, o.shares
+}
+
+// odds is Odds by the state that s has.
+func (s *Scratch) odds(q Question) (Decision, *odds) {
 	s.family, s.client = q.Family, q.Client
 	s.scope, s.top = 0, 0
 	mode, by, pl := s.state.answerer(q.Pool, q.Family)
-	o := odds{scratch: s, at: map[source]int{}}
+	o := &odds{scratch: s, at: map[source]int{}, reached: map[use]float64{}}
 	if mode == Dead {
 		o.nobody(1)
 	} else {
 		o.walk(by, pl, 1)
 	}
-	return Decision{Mode: mode, Scope: s.scope}, o.shares
+	return Decision{Mode: mode, Scope: s.scope}, o
 }
 
 // odds gathers the shares of a question.
 type odds struct {
 	scratch *Scratch
 	shares  []Share
-	at      map[source]int // in shares
-	region  string         // of the member being walked, see Share
+	at      map[source]int  // in shares
+	reached map[use]float64 // how likely each member is drawn, those that are pools too
+	region  string          // of the member being walked, see Share
 }
 
 // source is where an address comes from: pools can be nested by several ways.
@@ -145,11 +153,16 @@ func (o *odds) give(v *visit, m int, p float64) {
 func (o *odds) takes(v *visit, m int, p float64) {
 	s := o.scratch
 	mem := &s.tree.members[v.first+uint32(m)]
+	o.reached[use{uint32(v.id), uint32(m)}] += p
 	around := o.region
 	defer func() { o.region = around }()
 	o.region = cmp.Or(s.tree.cfg.Pools[v.id].Members[m].Region, around)
 	if mem.child != none {
 		o.walk(ID(mem.child), v.plane, p)
+		return
+	}
+	if s.tree.isCName(mem) {
+		o.add(source{use{uint32(v.id), uint32(m)}, none, o.region}, p)
 		return
 	}
 	refs, counted := s.tree.addrs(mem, s.family), s.countsAsUp(v, m)
@@ -191,7 +204,10 @@ func (o *odds) add(from source, p float64) {
 			t := o.scratch.tree
 			pool := &t.cfg.Pools[from.pool]
 			m := &pool.Members[from.member]
-			o.shares[i] = Share{Pool: pool.Name, Member: m.Name, Region: from.region, Addr: t.addr(o.scratch.family, from.addr)}
+			o.shares[i] = Share{Pool: pool.Name, Member: m.Name, Region: from.region, CName: string(m.CName)}
+			if from.addr != none {
+				o.shares[i].Addr = t.addr(o.scratch.family, from.addr)
+			}
 		}
 	}
 	o.shares[i].P += p

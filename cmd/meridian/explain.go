@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"meridian/config"
 	"meridian/server"
 )
 
@@ -24,6 +25,10 @@ reason it was chosen or passed over. It runs the very code that serves. With -c 
 every verdict is unknown, which counts as up, and members that are a target have no address unless
 --resolve asks for them. With --server a running server tells what it answers now.
 
+With -c, what if: --down and --force take members down or up, --weight and --bias change what FILE
+says, and --at puts the client somewhere else: latitude and longitude, a country such as FR, a
+subdivision such as US-CA, or a region.
+
 --client is the client-subnet (ECS) of the question, an address or a network; --resolver is the
 address that the packet comes from, which decides where no client-subnet does.
 
@@ -31,6 +36,7 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 		Example: `  meridian explain www.gslb.example.com --client 198.51.100.7 -c meridian.yaml
   meridian explain www.gslb.example.com AAAA --client 2001:db8::/48 -c meridian.yaml
   meridian explain www.gslb.example.com A --resolver 192.0.2.53 -c meridian.yaml -o json
+  meridian explain www.gslb.example.com --client 198.51.100.7 --down us-east --at FR -c meridian.yaml
   meridian explain www.gslb.example.com --client 198.51.100.7 --server http://127.0.0.1:8053`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -47,12 +53,17 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	}
 	c.Flags().StringVar(&a.client, "client", "", "`address` or network that the question carries as client-subnet")
 	c.Flags().StringVar(&a.resolver, "resolver", "", "`address` that the packet comes from")
+	c.Flags().StringVar(&a.at, "at", "", "`PLACE` where the client stands in this case")
+	a.whatIf.addFlags(c)
+	c.Flags().StringArrayVar(&a.whatIf.forced, "force", nil, "`TARGET=up|down`: its verdict in this case; may be repeated")
 	addResolveFlag(c, &a.resolve)
 	c.Flags().VarP(&a.file, "config", "c", "the configuration")
 	addClientFlags(c, &a.running, "")
 	c.MarkFlagsOneRequired("config", "server")
 	c.MarkFlagsMutuallyExclusive("config", "server")
-	c.MarkFlagsMutuallyExclusive("resolve", "server")
+	for _, offline := range []string{"resolve", "at", "down", "force", "weight", "bias"} {
+		c.MarkFlagsMutuallyExclusive(offline, "server")
+	}
 	addOutputFlag(c, &output)
 	return c
 }
@@ -63,6 +74,8 @@ type asking struct {
 	client, resolver string
 	file             configFlag
 	resolve          resolveFlag
+	whatIf           whatIf
+	at               string
 	running          client
 }
 
@@ -79,11 +92,17 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 		query := url.Values{"name": {a.words[0]}, "type": {a.words[1]}, "client": {a.client}, "resolver": {a.resolver}}
 		return e, a.running.call(ctx, http.MethodGet, "/v1/explain", query, nil, &e)
 	}
-	snapshot, err := load(string(a.file), stderr)
+	change := func(cfg *config.Config) error {
+		return errors.Join(a.whatIf.change(cfg), standAt(cfg, asked, a.at))
+	}
+	snapshot, err := loadChanged(string(a.file), change, stderr)
 	if err != nil {
 		return e, err
 	}
 	defer snapshot.Close()
+	if err := a.whatIf.turn(snapshot); err != nil {
+		return e, err
+	}
 	resolved, err := a.resolve.resolve(ctx, snapshot, stderr)
 	if err != nil {
 		return e, err

@@ -22,9 +22,9 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 		if s.Pool != pool {
 			pool = s.Pool
 			fmt.Fprintf(t, "\npool %s, %s\n", s.Pool, s.Policy)
-			fmt.Fprintln(t, "   MEMBER\tREGION\tVERDICT\tKM\tWEIGHT\tWHY")
+			fmt.Fprintln(t, "   MEMBER\tREGION\tVERDICT\tKM\tWEIGHT\tODDS\tWHY")
 		}
-		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\t%s\n", mark(s.Chosen), s.Member, orDash(s.Region), s.Verdict, kilometres(s.DistanceKm), number(s.Weight), s.Reason)
+		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\t%s\t%s\n", mark(s.Chosen), s.Member, orDash(s.Region), s.Verdict, kilometres(s.DistanceKm), number(s.Weight), odds(s.Probability), s.Reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -115,4 +115,12 @@ func number(n *int) string {
 		return "-"
 	}
 	return fmt.Sprint(*n)
+}
+
+// odds is a probability in per cent.
+func odds(p float64) string {
+	if p == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3g%%", p*100)
 }

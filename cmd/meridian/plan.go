@@ -55,9 +55,7 @@ Exit: 0; 1 when a configuration or the command line is at fault, or more moves t
 	}
 	flags := c.Flags()
 	flags.StringVarP(&p.file, "config", "c", "", "the configuration, for a change told by flags: `FILE`")
-	flags.StringArrayVar(&p.whatIf.down, "down", nil, "`TARGET` that is down after the change; may be repeated")
-	flags.StringArrayVar(&p.whatIf.weights, "weight", nil, "`POOL/MEMBER=N`: the member's weight after the change; may be repeated")
-	flags.StringArrayVar(&p.whatIf.biases, "bias", nil, "`REGION=N`: the region's bias after the change; may be repeated")
+	p.whatIf.addFlags(c)
 	flags.StringVar(&p.clients, "clients", "", "`FILE` of client networks with counts of queries; -: standard input")
 	flags.StringArrayVar(&p.names, "name", nil, "`NAME` whose traffic alone counts; may be repeated")
 	flags.StringVar(&p.limit, "fail-above", "", "`SHARE` of the traffic, such as 20%; exit with 1 when more moves")
@@ -116,7 +114,7 @@ func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.
 		stderr = io.Discard // its warnings have been told
 	}
 	if after, err = loadChanged(args[1], change, stderr); err == nil {
-		err = p.whatIf.turnOff(after)
+		err = p.whatIf.turn(after)
 	}
 	if err != nil {
 		return nil, nil, "", errors.Join(fmt.Errorf("%s: %w", args[1], err), before.Close())

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"meridian/config"
 	"meridian/pools"
 	"meridian/zones"
@@ -13,6 +15,7 @@ import (
 // whatIf is changes told on the command line.
 type whatIf struct {
 	down    []string // targets
+	forced  []string // TARGET=up|down
 	weights []string // POOL/MEMBER=N
 	biases  []string // REGION=N
 }
@@ -31,6 +34,13 @@ func (w whatIf) String() string {
 		parts = append(parts, "bias "+bias)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// addFlags adds the flags that verbs with what-ifs share.
+func (w *whatIf) addFlags(c *cobra.Command) {
+	c.Flags().StringArrayVar(&w.down, "down", nil, "`TARGET` that is down in this case; may be repeated")
+	c.Flags().StringArrayVar(&w.weights, "weight", nil, "`POOL/MEMBER=N`: the member's weight in this case; may be repeated")
+	c.Flags().StringArrayVar(&w.biases, "bias", nil, "`REGION=N`: the region's bias in this case; may be repeated")
 }
 
 // change makes the changes of cfg that are not outages.
@@ -115,8 +125,8 @@ func regionNames(cfg *config.Config) string {
 	return strings.Join(names, ", ")
 }
 
-// turnOff takes the targets down in a snapshot that serves nobody.
-func (w whatIf) turnOff(snapshot *zones.Snapshot) error {
+// turn takes targets down or up in a snapshot that serves nobody.
+func (w whatIf) turn(snapshot *zones.Snapshot) error {
 	var all []pools.Override
 	for _, text := range w.down {
 		o, err := overrideOf(snapshot.Config, text)
@@ -126,9 +136,20 @@ func (w whatIf) turnOff(snapshot *zones.Snapshot) error {
 		o.Kind = pools.ForcedDown
 		all = append(all, o)
 	}
-	if _, unknown := snapshot.Pools.SetOverrides(all); len(unknown) > 0 {
-		return fmt.Errorf("--down: nothing is at %v", unknown)
+	for _, text := range w.forced {
+		target, to, _ := strings.Cut(text, "=")
+		kind, ok := map[string]pools.Kind{"up": pools.ForcedUp, "down": pools.ForcedDown}[to]
+		if !ok {
+			return fmt.Errorf("--force: %q is not TARGET=up or TARGET=down", text)
+		}
+		o, err := overrideOf(snapshot.Config, target)
+		if err != nil {
+			return fmt.Errorf("--force: %w", err)
+		}
+		o.Kind = kind
+		all = append(all, o)
 	}
+	snapshot.Pools.SetOverrides(all)
 	return nil
 }
 
