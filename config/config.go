@@ -315,9 +315,21 @@ type Nameserver struct {
 type BalancedName struct {
 	Name    Name // absolute; the leftmost label may be *
 	Pool    string
-	TTL     uint32 // seconds; the zone's where the file gives none
-	Answers int    // the pool's where the file gives none
+	TTL     uint32   // seconds; the zone's where the file gives none
+	Answers int      // the pool's where the file gives none
+	HTTPS   *Service // nil: no HTTPS record comes from the pool
 	Pos     Pos
+}
+
+// Service is the HTTPS record of a balanced name (RFC 9460), but for its address
+// hints, which are the pool's choice for the client.
+type Service struct {
+	Priority      int      // 1..65535
+	Target        Name     // whose addresses serve; ".": the name itself
+	ALPN          []string // protocols, beside http/1.1
+	NoDefaultALPN bool     // http/1.1 is not spoken
+	Port          int      // 0: that of the URL
+	Pos           Pos
 }
 
 // Pos is where in the file a value stands, both from 1; zero when it was not written.

@@ -16,6 +16,8 @@ type defaults struct {
 	pool   Pool
 	member Member
 	zone   Zone
+
+	service Service
 }
 
 func newDefaults() defaults {
@@ -44,6 +46,8 @@ func newDefaults() defaults {
 		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},
 		member: Member{Weight: 1, Enabled: true},
 		zone:   Zone{TTL: 30, NegativeTTL: 30},
+
+		service: Service{Priority: 1, Target: ".", ALPN: []string{"h2"}},
 	}
 }
 

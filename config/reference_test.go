@@ -43,6 +43,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"pools.members":       {"pools: {a: {members: [{?: 1}]}}"},
 		"zones":               {"zones: {a: {?: 1}}"},
 		"zones.names":         {"zones: {a: {names: {b: {?: 1}}}}"},
+		"zones.names.https":   {"zones: {a: {names: {b: {https: {?: 1}}}}}"},
 	}
 	written := tables(readPage(t))
 	if got, want := slices.Sorted(maps.Keys(written)), slices.Sorted(maps.Keys(sections)); !slices.Equal(got, want) {

@@ -148,6 +148,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]int {
 		{name: "pool", read: d.refer(kindPool, &b.Pool)},
 		{name: "ttl", read: d.ttl(&b.TTL)},
 		{name: "answers", read: d.whole(&b.Answers, 0, maxAnswers)},
+		{name: "https", read: d.https(&b.HTTPS)},
 	}
 	z.Names = make([]BalancedName, 0, d.doc.count(n))
 	return collection(d, n, parse, func(name Name, key, value *yaml.Node) {

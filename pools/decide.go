@@ -29,6 +29,19 @@ type visit struct {
 // the turns in s.
 func (t *Tree) Decide(q Question, s *Scratch) Decision {
 	s.begin(t)
+	return s.either(q)
+}
+
+// either decides for one family or for both.
+func (s *Scratch) either(q Question) Decision {
+	if q.Both {
+		return s.both(q)
+	}
+	return s.one(q)
+}
+
+// one decides for one family.
+func (s *Scratch) one(q Question) Decision {
 	if d, ok := s.direct(q); ok {
 		return d
 	}
@@ -40,13 +53,14 @@ func (s *Scratch) begin(t *Tree) {
 	if s.tree != t {
 		panic("pools: a scratch of another tree")
 	}
-	s.state, s.CName = t.state.Load(), nil
+	s.state, s.CName, s.Addrs = t.state.Load(), nil, s.Addrs[:0]
 }
 
 func (s *Scratch) decide(q Question) Decision {
-	s.family, s.client = q.Family, q.Client
+	s.family, s.lane, s.client = q.Family, laneOf(q), q.Client
 	s.scope, s.top = 0, 0
-	s.picked, s.Addrs = s.picked[:0], s.Addrs[:0]
+	s.picked = s.picked[:0]
+	s.record.decides(q.Family)
 	mode, by, pl := s.state.answerer(q.Pool, q.Family)
 	s.record.passedOver(s, q.Pool, mode)
 	if mode != Dead {

@@ -5,6 +5,7 @@ import "math/bits"
 // direct is a fast path of decide: the plain case of the most common policy, at
 // little more than half the cost. It reports false, and leaves all to decide, unless
 //
+//	nobody        wants it explained
 //	the pool      is of proximity, of at most 64 members, all endpoints with one address a family at most and no cname
 //	the question  asks for one answer
 //	the pool      is live, no member starts slowly, and its nearest region has an eligible one
@@ -14,7 +15,7 @@ import "math/bits"
 func (s *Scratch) direct(q Question) (d Decision, ok bool) {
 	t, st := s.tree, s.state
 	p := &t.pools[q.Pool]
-	if !p.direct || q.Answers != 1 {
+	if !p.direct || q.Answers != 1 || s.record != nil {
 		return Decision{}, false
 	}
 	if len(st.slow) > 0 && len(st.slowIn(p)) > 0 {
@@ -39,7 +40,7 @@ func (s *Scratch) direct(q Question) (d Decision, ok bool) {
 		return Decision{}, false
 	}
 	number := t.addrs(&t.members[p.first+uint32(m)], q.Family)[0].addr
-	s.Addrs = append(s.Addrs[:0], t.addr(q.Family, number))
+	s.Addrs = append(s.Addrs, t.addr(q.Family, number))
 	return d, true
 }
 

@@ -27,21 +27,21 @@ type Step struct {
 	Target *StepTarget `json:"target,omitempty"` // of members that have one
 	CName  string      `json:"cname,omitempty"`  // likewise
 
+	Family string `json:"family,omitempty"` // IPv4 or IPv6, where a question is decided for both
+
 	is use
+	of Family
 }
 
 // Explain is Decide, recorded: a step for each member of each pool that it
 // walked, in the order walked. It takes turns in s as Decide does.
 func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
 	s.begin(t)
-	r := &recorder{tree: t, state: s.state, family: q.Family}
+	r := &recorder{tree: t, state: s.state, both: q.Both}
 	s.record = r
-	d := s.decide(q)
+	d := s.either(q)
 	s.record = nil
-	_, o := s.odds(q)
-	for i := range r.steps {
-		r.steps[i].Probability = o.reached[r.steps[i].is]
-	}
+	r.tellOdds(s, q)
 	return d, r.steps
 }
 
@@ -50,9 +50,31 @@ func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
 type recorder struct {
 	tree   *Tree
 	state  *state
-	family Family
+	family Family // decided for
+	both   bool   // the steps of two families come one after the other
 	steps  []Step
 	place  *geo.Location // of the client, once somebody asked
+}
+
+// tellOdds tells the members' probabilities, of each family that was decided for.
+func (r *recorder) tellOdds(s *Scratch, q Question) {
+	var reached [2]map[use]float64
+	for f := range reached {
+		if q.Family = Family(f); q.Both || q.Family == r.family {
+			_, o := s.odds(q)
+			reached[f] = o.reached
+		}
+	}
+	for i := range r.steps {
+		r.steps[i].Probability = reached[r.steps[i].of][r.steps[i].is]
+	}
+}
+
+// decides notes which family is decided for now.
+func (r *recorder) decides(f Family) {
+	if r != nil {
+		r.family = f
+	}
 }
 
 // enter makes the steps of all members of a pool, as they stand before the draw.
@@ -79,6 +101,10 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 			Target:   r.target(m),
 			CName:    string(m.CName),
 			is:       use{uint32(v.id), uint32(i)},
+		}
+		step.of = r.family
+		if r.both {
+			step.Family = r.family.String()
 		}
 		step.Reason = r.standing(v, i, step)
 		if step.Eligible && !live {

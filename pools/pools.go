@@ -83,6 +83,7 @@ func (m Mode) String() string {
 type Question struct {
 	Pool    ID
 	Family  Family
+	Both    bool       // decide for both families, whatever Family is, by one draw and one state
 	Answers int        // most members drawn, in place of the pool's own: the name's setting; 0: all
 	Client  netip.Addr // who is to be served: the ECS address or the packet's source
 	Draw    uint64     // one random number; equal draws give equal answers
@@ -90,6 +91,6 @@ type Question struct {
 
 // Decision is what Decide found. The addresses are in Scratch.Addrs, or an alias is in Scratch.CName.
 type Decision struct {
-	Mode  Mode
-	Scope uint8 // ECS scope: 0 when the decision did not look at the client
+	Mode  Mode  // for both families: IPv4's, or FailedOpen where either did
+	Scope uint8 // ECS scope: 0 when the decision did not look at the client; for both families the longer one
 }

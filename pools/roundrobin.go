@@ -1,15 +1,54 @@
 package pools
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // takeTurn begins a visit of a round-robin pool: it takes the pool's turn from
 // the worker's count. A and AAAA are counted apart, or a client that asks for
-// both in a row would never see the second half of its A.
+// both in a row would never see the second half of its A. A question for both has
+// a count of its own, and one turn for the two.
 func (s *Scratch) takeTurn(v *visit) {
-	turn := &s.turns[2*v.turn+uint32(s.family)]
+	if s.takeAgain(v) {
+		return
+	}
+	turn := &s.turns[uint32(lanes)*v.turn+uint32(s.lane)]
 	v.rounds = *turn
 	*turn++
+	if s.lane == laneOfBoth && s.family == IPv4 {
+		s.taken = append(s.taken, taken{v.turn, v.rounds})
+	}
 }
+
+// takeAgain takes for the second of both families the turn that the pool had for
+// the first, if it had one.
+func (s *Scratch) takeAgain(v *visit) bool {
+	if s.lane != laneOfBoth || s.family == IPv4 {
+		return false
+	}
+	for i, t := range s.taken {
+		if t.of == v.turn {
+			v.rounds = t.turn
+			s.taken = slices.Delete(s.taken, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+// lane is one of the counts of turns of a pool: the families have their own, and
+// so have the questions for both.
+type lane uint8
+
+// The lanes; those of the families have their numbers.
+const (
+	laneOfBoth = lane(IPv6) + 1
+	lanes      = laneOfBoth + 1
+)
+
+// taken is a turn that a pool had, by its pool.turn.
+type taken struct{ of, turn uint32 }
 
 // inTurn is the member whose turn it is:
 //

@@ -6,15 +6,17 @@ import "net/netip"
 // pools, and what recursion needs. Not for concurrent use. Made by Tree.Scratch
 // for one tree.
 type Scratch struct {
-	Addrs []netip.Addr // the answer of the last Decide, all of the asked family; valid until the next
+	Addrs []netip.Addr // the answer of the last Decide, all of the asked family, of both IPv4 first; valid until the next
 	CName []byte       // the answer in their place where a member with a cname was drawn: that name in wire form, not to be changed
 
 	tree  *Tree
-	turns []uint32 // by pool.turn and family
+	turns []uint32 // by pool.turn and lane
 
 	// Of the question under way.
 	state  *state
 	family Family
+	lane   lane
+	taken  []taken // by the first of both families, and not yet by the second
 	client netip.Addr
 	scope  uint8
 	picked []uint32  // numbers of the addresses of the answer
@@ -27,10 +29,11 @@ type Scratch struct {
 func (t *Tree) Scratch() *Scratch {
 	return &Scratch{
 		tree:   t,
-		turns:  make([]uint32, 2*t.turns),
+		turns:  make([]uint32, int(lanes)*t.turns),
 		words:  make([]uint64, t.deepest),
 		Addrs:  make([]netip.Addr, 0, 16),
 		picked: make([]uint32, 0, 16),
+		taken:  make([]taken, 0, 4),
 	}
 }
 

@@ -66,6 +66,7 @@ func (q *question) find(owner domain) (next domain, more bool) {
 //
 //	qtype            node has              outcome
 //	A, AAAA          a pool                balanced: addresses, an alias or no data
+//	HTTPS            a pool with https     balanced: the record, or an alias
 //	T                a pool with cnames    balanced: an alias or no data
 //	ANY              anything              one record set (RFC 8482 4.1)
 //	T                records of type T     answer
@@ -104,7 +105,8 @@ func (q *question) answer(owner domain, set zones.RRset) {
 // whether there are any.
 func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
 	d := q.decide(pools.Question{
-		Pool: binding.Pool, Family: family(rrtype), Answers: binding.Answers, Client: q.who.addr, Draw: q.draw,
+		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
+		Answers: binding.Answers, Client: q.who.addr, Draw: q.draw,
 	})
 	q.scope = max(q.scope, q.who.scopeOf(d))
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
@@ -113,6 +115,10 @@ func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) 
 	if cname := q.scratch.CName; cname != nil {
 		head.Rrtype = dns.TypeCNAME
 		q.msg.Answer = append(q.msg.Answer, &dns.CNAME{Hdr: head, Target: domain(cname).String()})
+		return true
+	}
+	if service(binding, rrtype) {
+		q.msg.Answer = append(q.msg.Answer, q.service(head, binding.HTTPS))
 		return true
 	}
 	if !isAddress(rrtype) {

@@ -152,10 +152,18 @@ func (m maker) world(t *testing.T) *zones.Snapshot {
 	b.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    ttl: 30\n    names:\n")
 	fmt.Fprintf(&b, "      \"@\": {pool: q%d, ttl: %d}\n", m.IntN(2), m.IntN(1000))
 	for _, name := range []string{"p0", "p1", "p2", "p3", "p4", "p5", `"*.p1"`, "a.p2", `"*.b.p3"`} {
-		fmt.Fprintf(&b, "      %s: {pool: q%d, answers: %d, ttl: %d}\n", name, m.IntN(pools), m.IntN(4), m.IntN(1000))
+		fmt.Fprintf(&b, "      %s: {pool: q%d, answers: %d, ttl: %d%s}\n", name, m.IntN(pools), m.IntN(4), m.IntN(1000), m.https())
 	}
 	b.WriteString("  d.e.example.com:\n    nameservers: {ns.d.e.example.com: [192.0.2.1]}\n    contact: h@example.com\n    names:\n      a: {pool: q0}\n")
 	return build(t, b.String(), m.zone())
+}
+
+// https makes the HTTPS record of half of the names.
+func (m maker) https() string {
+	if m.IntN(2) == 0 {
+		return ""
+	}
+	return ", https: " + pick(m, "{}", "{alpn: [h2, h3], port: 8443}", "{alpn: [h3], no_default_alpn: true, priority: 65535}")
 }
 
 // pool makes pool qN; the last two nest the ones before them.
@@ -273,7 +281,7 @@ func (m maker) qtype() uint16 {
 		return uint16(m.IntN(300))
 	}
 	return pick(m, dns.TypeA, dns.TypeA, dns.TypeA, dns.TypeAAAA, dns.TypeAAAA, dns.TypeTXT, dns.TypeMX, dns.TypeNS,
-		dns.TypeSOA, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypeANY, uint16(65280))
+		dns.TypeSOA, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypeANY, dns.TypeHTTPS, dns.TypeHTTPS, uint16(65280))
 }
 
 func (m maker) opt() *dns.OPT {

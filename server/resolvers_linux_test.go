@@ -59,7 +59,7 @@ zones:
     contact: hostmaster@example.com
     ttl: 1
     negative_ttl: 1
-    names: {www: {pool: web}, "@": {pool: web}}
+    names: {www: {pool: web, https: {alpn: [h2, h3], port: 8443}}, "@": {pool: web}}
 `
 
 const rootZone = `$TTL 3600
@@ -110,6 +110,8 @@ func TestResolversFollowTheDelegationToUs(t *testing.T) {
 			resolves(t, resolver, "gslb.example.com.", dns.TypeAAAA, "", "2001:db8::10")
 			resolves(t, resolver, "web.example.com.", dns.TypeA, "", "192.0.2.10")
 			resolves(t, resolver, "WwW.gSlB.example.com.", dns.TypeA, "", "192.0.2.10")
+			resolves(t, resolver, "www.gslb.example.com.", dns.TypeHTTPS, "", `1 . alpn="h2,h3" port="8443" ipv4hint="192.0.2.10" ipv6hint="2001:db8::10"`)
+			resolves(t, resolver, "web.example.com.", dns.TypeHTTPS, "", `1 . alpn="h2,h3" port="8443" ipv4hint="192.0.2.10" ipv6hint="2001:db8::10"`)
 			nameError(t, resolver, "nothing.gslb.example.com.")
 			turnEast(t, snapshot, health.Down)
 			resolves(t, resolver, "www.gslb.example.com.", dns.TypeA, "", "192.0.2.20")

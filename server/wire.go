@@ -64,12 +64,18 @@ func (r *Responder) wireBalanced(a *reply, match zones.Match, binding zones.Bind
 	q, s := &r.query, r.at.serving
 	who := s.client(&q.edns.subnet, source)
 	d := r.decide(pools.Question{
-		Pool: binding.Pool, Family: family(q.qtype), Answers: binding.Answers, Client: who.addr, Draw: r.draw(),
+		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
+		Answers: binding.Answers, Client: who.addr, Draw: r.draw(),
 	})
 	a.scope = who.scopeOf(d)
 	if cname := r.at.scratch.CName; cname != nil {
 		a.flags |= flagAA
 		a.cname(cname, binding.TTL)
+		return
+	}
+	if service(binding, q.qtype) {
+		a.flags |= flagAA
+		a.service(s.snapshot.Service(binding.HTTPS), r.at.scratch.Addrs, binding.TTL)
 		return
 	}
 	if addrs := r.at.scratch.Addrs; len(addrs) > 0 && isAddress(q.qtype) {
@@ -89,10 +95,11 @@ func (r *Responder) decide(q pools.Question) pools.Decision {
 	return d
 }
 
-// balances reports whether the pool answers a type: addresses, and where it may
-// answer a CNAME every type, since that stands for all (RFC 1034 3.6.2).
+// balances reports whether the pool answers a type: addresses, the HTTPS record
+// that names them, and where it may answer a CNAME every type, since that stands for
+// all (RFC 1034 3.6.2).
 func balances(binding zones.Binding, qtype uint16) bool {
-	return isAddress(qtype) || binding.CName != zones.NoCName
+	return isAddress(qtype) || service(binding, qtype) || binding.CName != zones.NoCName
 }
 
 // isAddress reports whether a type holds addresses. A pool that is asked for

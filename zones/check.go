@@ -34,6 +34,7 @@ func (c *compiler) check() {
 		}
 	}
 	c.checkTargets()
+	c.checkServices()
 }
 
 // setOf is where a type's set of a node was written, and false when there is none.

@@ -30,7 +30,8 @@ type compiler struct {
 	pools    map[string]pools.ID
 	cnames   []CName // by pool
 	bindings map[Binding]uint32
-	buf      []byte // to pack one record
+	services map[string]Service // by their data
+	buf      []byte             // to pack one record
 }
 
 // compile compiles the zones of cfg; master files are read from fsys, rooted at
@@ -80,6 +81,7 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 		unsound:  make([]bool, len(cfg.Zones)),
 		pools:    make(map[string]pools.ID, len(cfg.Pools)),
 		bindings: make(map[Binding]uint32),
+		services: make(map[string]Service),
 		buf:      make([]byte, maxPacked),
 	}
 	for i := range cfg.Pools {
@@ -173,7 +175,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 		return
 	}
 	n.flags |= isBalanced
-	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool]})
+	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(z, b)})
 }
 
 // binding is the index of b: names that are bound alike share one.

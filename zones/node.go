@@ -51,6 +51,7 @@ type Binding struct {
 	TTL     uint32
 	Answers int
 	CName   CName
+	HTTPS   Service
 }
 
 // CName is whether a pool may answer with a CNAME, and so for every type.
@@ -63,8 +64,8 @@ const (
 	CNameInside               // names in our zones too, with which the answer goes on
 )
 
-// Balanced tells the pool that answers A and AAAA at node; every type, where the
-// binding has a CName.
+// Balanced tells the pool that answers A and AAAA at node; HTTPS, where the binding
+// has that; every type, where it has a CName.
 func (s *Snapshot) Balanced(node NodeID) (Binding, bool) {
 	n := &s.nodes[node]
 	if !n.flags.has(isBalanced) {

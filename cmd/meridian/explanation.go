@@ -17,11 +17,11 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 	fmt.Fprintf(w, "%s %s for client %s\n\n", e.Name, e.Type, e.Client)
 	fmt.Fprintf(w, "client    %s, located by %s: %s\n", describeSource(e.Source), e.Location.From, describeLocation(e.Location))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	pool := ""
+	heading := ""
 	for _, s := range e.Steps {
-		if s.Pool != pool {
-			pool = s.Pool
-			fmt.Fprintf(t, "\npool %s, %s\n", s.Pool, s.Policy)
+		if now := describeSteps(s); now != heading {
+			heading = now
+			fmt.Fprintf(t, "\n%s\n", heading)
 			fmt.Fprintln(t, "   MEMBER\tREGION\tVERDICT\tKM\tWEIGHT\tODDS\tWHY")
 		}
 		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\t%s\t%s\n", mark(s.Chosen), s.Member, orDash(s.Region), s.Verdict, kilometres(s.DistanceKm), number(s.Weight), odds(s.Probability), s.Reason)
@@ -35,6 +35,15 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 		fmt.Fprintf(w, "  %s %d IN %s %s\n", a.Name, a.TTL, a.Type, a.Data)
 	}
 	return nil
+}
+
+// describeSteps is the heading of the steps of a pool.
+func describeSteps(s pools.Step) string {
+	heading := fmt.Sprintf("pool %s, %s", s.Pool, s.Policy)
+	if s.Family != "" {
+		heading += ", for " + s.Family
+	}
+	return heading
 }
 
 // printTargets prints what the targets among the members led to, each once.

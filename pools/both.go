@@ -1,0 +1,36 @@
+package pools
+
+// both decides for both families: what A and AAAA questions of that draw would be
+// answered, all by one state. The first family that gives anything says of which
+// kind the answer is, for a CNAME stands alone:
+//
+//	IPv4 gives  IPv6 gives  answered
+//	an alias    not asked   the alias
+//	addresses   addresses   both, IPv4 first
+//	addresses   an alias    the IPv4 addresses
+//	nothing     anything    that
+func (s *Scratch) both(q Question) Decision {
+	q.Family, s.taken = IPv4, s.taken[:0]
+	d := s.one(q)
+	if s.CName != nil {
+		return d
+	}
+	q.Family = IPv6
+	six := s.one(q)
+	if len(s.Addrs) > 0 {
+		s.CName = nil
+	}
+	d.Scope = max(d.Scope, six.Scope)
+	if six.Mode == FailedOpen {
+		d.Mode = FailedOpen
+	}
+	return d
+}
+
+// laneOf is which turns of round-robin pools a question takes.
+func laneOf(q Question) lane {
+	if q.Both {
+		return laneOfBoth
+	}
+	return lane(q.Family)
+}

@@ -1,0 +1,95 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+const httpsConfig = `
+pools:
+  one: {policy: weighted, members: [{name: a, addresses: [192.0.2.1, "2001:db8::1"]}]}
+  turns:
+    policy: round-robin
+    members: [{name: a, addresses: [192.0.2.1, "2001:db8::1"]}, {name: b, addresses: [192.0.2.2, "2001:db8::2"]}]
+  mixed: {policy: round-robin, members: [{name: a, addresses: [192.0.2.1]}, {name: b, cname: host.example.net}]}
+  many: {policy: all, members: [MANY]}
+zones:
+  example.com:
+    file: example.com.zone
+    names:
+      one: {pool: one, https: {alpn: [h2, h3], port: 8443}}
+      turns: {pool: turns, https: {}}
+      mixed: {pool: mixed, https: {}}
+      many: {pool: many, https: {}}
+`
+
+// httpsWorld has a pool of 40 members of both families beside small ones.
+func httpsWorld() string {
+	var many []string
+	for i := range 40 {
+		many = append(many, fmt.Sprintf(`{name: m%d, addresses: [192.0.2.%[1]d, "2001:db8::%[1]d"]}`, i+1))
+	}
+	return strings.Replace(httpsConfig, "MANY", strings.Join(many, ", "), 1)
+}
+
+func TestAnHTTPSRecordOfAPoolAllocatesNothing(t *testing.T) {
+	r := New(build(t, httpsWorld(), loneZone), Options{}).Responder()
+	out := make([]byte, 0, 1024)
+	for _, name := range []string{"one", "turns", "mixed", "many"} {
+		query := packed(t, withOptions(ask(name+".example.com.", dns.TypeHTTPS)))
+		if n := testing.AllocsPerRun(200, func() { out = r.Respond(out[:0], query, benchSource, false) }); n != 0 {
+			t.Errorf("%s: %v allocations a query", name, n)
+		}
+	}
+}
+
+// Hints of many addresses are some of them, so that the record fits; both paths
+// name the same.
+func TestHintsAreAtMostSixteenOfAFamily(t *testing.T) {
+	p := newPaths(build(t, httpsWorld(), loneZone))
+	for draw := range uint64(20) {
+		p.draw = draw
+		p.compare(t, packed(t, withOptions(ask("many.example.com.", dns.TypeHTTPS))), benchSource, false)
+	}
+	var m dns.Msg
+	answer := p.wire.Respond(nil, packed(t, withOptions(ask("many.example.com.", dns.TypeHTTPS))), benchSource, false)
+	if err := m.Unpack(answer); err != nil || len(m.Answer) != 1 {
+		t.Fatalf("%v, %s", err, &m)
+	}
+	for _, parameter := range m.Answer[0].(*dns.HTTPS).Value[1:] {
+		if n := strings.Count(parameter.String(), ",") + 1; n != 16 {
+			t.Errorf("%s has %d addresses", parameter.Key(), n)
+		}
+	}
+}
+
+// Without EDNS there is room for 512 octets: what does not fit is to be asked by TCP.
+func TestAnHTTPSRecordThatDoesNotFitIsTruncated(t *testing.T) {
+	p := newPaths(build(t, httpsWorld(), loneZone))
+	query := packed(t, ask("many.example.com.", dns.TypeHTTPS))
+	for _, stream := range []bool{false, true} {
+		p.compare(t, query, benchSource, stream)
+	}
+	if udp := p.wire.Respond(nil, query, benchSource, false); udp[2]&flagTC != 0 {
+		t.Errorf("%d octets, flags %x: 16 of each family fit in 512", len(udp), udp[2])
+	}
+	long := packed(t, ask(strings.Repeat("x", 60)+"."+strings.Repeat("y", 60)+"."+strings.Repeat("z", 60)+".wild.example.com.", dns.TypeHTTPS))
+	p = newPaths(build(t, strings.Replace(httpsWorld(), "      many:", "      \"*.wild\": {pool: many, https: {}}\n      many:", 1), loneZone))
+	p.compare(t, long, benchSource, false)
+	if udp := p.wire.Respond(nil, long, benchSource, false); udp[2]&flagTC == 0 {
+		t.Errorf("%d octets without TC", len(udp))
+	}
+}
+
+func TestAnHTTPSAnswerIsExplainedForBothFamilies(t *testing.T) {
+	e := Explain(build(t, httpsWorld(), loneZone), Asked{Name: "one.example.com.", Type: dns.TypeHTTPS, Resolver: benchSource})
+	if len(e.Answers) != 1 || e.Answers[0].Data != `1 . alpn="h2,h3" port="8443" ipv4hint="192.0.2.1" ipv6hint="2001:db8::1"` {
+		t.Errorf("answers %+v", e.Answers)
+	}
+	if len(e.Steps) != 2 || e.Steps[0].Family != "IPv4" || e.Steps[1].Family != "IPv6" || !e.Steps[1].Chosen {
+		t.Errorf("steps %+v", e.Steps)
+	}
+}

@@ -1,0 +1,90 @@
+package zones
+
+import (
+	"github.com/miekg/dns"
+
+	"meridian/config"
+)
+
+// Service is the HTTPS record of a balanced name, rendered up to its address
+// hints; the zero value is none.
+type Service struct{ off, length uint32 } // in Snapshot.data
+
+// Exists reports whether there is such a record.
+func (v Service) Exists() bool { return v.length > 0 }
+
+// Service is the data of an HTTPS record up to its hints: priority, target, and
+// the parameters whose keys are below that of ipv4hint, in order (RFC 9460 2.2).
+// Do not change it.
+func (s *Snapshot) Service(v Service) []byte {
+	end := v.off + v.length
+	return s.data[v.off:end:end]
+}
+
+// service renders the HTTPS record of a name; those that are alike share one.
+func (c *compiler) service(z ZoneID, b *config.BalancedName) Service {
+	if b.HTTPS == nil {
+		return Service{}
+	}
+	rdata, err := c.pack(httpsRecord(b.HTTPS))
+	if err != nil {
+		c.nameFault(z, b, "", "its HTTPS record cannot be encoded: %s", err)
+		return Service{}
+	}
+	v, ok := c.services[string(rdata)]
+	if !ok {
+		v = Service{off: uint32(len(c.s.data)), length: uint32(len(rdata))}
+		c.s.data = append(c.s.data, rdata...)
+		c.services[string(rdata)] = v
+	}
+	return v
+}
+
+func httpsRecord(h *config.Service) *dns.HTTPS {
+	rr := &dns.HTTPS{SVCB: dns.SVCB{
+		Hdr:      dns.RR_Header{Name: ".", Rrtype: dns.TypeHTTPS, Class: dns.ClassINET},
+		Priority: uint16(h.Priority), Target: string(h.Target),
+	}}
+	rr.Value = append(rr.Value, &dns.SVCBAlpn{Alpn: h.ALPN})
+	if h.NoDefaultALPN {
+		rr.Value = append(rr.Value, &dns.SVCBNoDefaultAlpn{})
+	}
+	if h.Port != 0 {
+		rr.Value = append(rr.Value, &dns.SVCBPort{Port: uint16(h.Port)})
+	}
+	return rr
+}
+
+// checkServices checks every HTTPS record that the configuration gives.
+func (c *compiler) checkServices() {
+	for i := range c.cfg.Zones {
+		names := c.cfg.Zones[i].Names
+		for j := range names {
+			if names[j].HTTPS != nil {
+				c.checkService(ZoneID(i), &names[j])
+			}
+		}
+	}
+}
+
+// checkService checks the HTTPS record of a balanced name: nothing else gives the
+// name one, and its hints are addresses of its target.
+func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
+	id := c.s.find(b.Name.Wire())
+	if id == 0 || c.s.nodes[id].zone != z || !c.s.nodes[id].flags.has(isBalanced) {
+		return // told elsewhere
+	}
+	if _, at, ok := c.setOf(id, dns.TypeHTTPS); ok {
+		c.fault(at, "take out one of the two", "HTTPS of %s, which has https in the configuration", c.quoted(id))
+	}
+	if b.HTTPS.Target == "." {
+		return
+	}
+	pool := c.s.bindings[c.s.nodes[id].extra].Pool
+	found := c.s.Lookup(b.HTTPS.Target.Wire(), dns.TypeHTTPS)
+	if target := &c.s.nodes[found.Node]; target.flags.has(isBalanced) && c.s.bindings[target.extra].Pool == pool {
+		return
+	}
+	c.nameFault(z, b, `write ".", or a name bound to the same pool: the hints are addresses of that pool`,
+		"https.target %q is not bound to pool %q", b.HTTPS.Target, b.Pool)
+}
