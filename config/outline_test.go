@@ -136,6 +136,9 @@ zones:
       "*.t":
         pool: api
         ttl: 5
+        https:
+          alpn: [h2, h3]
+          port: 8443
       # the last one
       2.api: {pool: api, answers: 2}
   example.org:

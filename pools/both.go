@@ -27,6 +27,16 @@ func (s *Scratch) both(q Question) Decision {
 	return d
 }
 
+// one decides for one of both families, to the letter where it is recorded.
+func (s *Scratch) one(q Question) Decision {
+	if s.record == nil {
+		if d, ok := s.direct(q); ok {
+			return d
+		}
+	}
+	return s.decide(q)
+}
+
 // laneOf is which turns of round-robin pools a question takes.
 func laneOf(q Question) lane {
 	if q.Both {

@@ -139,7 +139,7 @@ pool six failover
 func TestStepsTellTheFamilyWhereBothAreDecided(t *testing.T) {
 	tree := compile(t, world(t, "pool web weighted\n  a 192.0.2.1 2001:db8::1\n"))
 	_, steps := tree.Explain(askBoth(t, tree, "web", "8.8.8.8"), tree.Scratch())
-	if len(steps) != 2 || steps[0].Family != "IPv4" || steps[1].Family != "IPv6" {
+	if len(steps) != 2 || steps[0].Family != "IPv4" || steps[1].Family != "IPv6" || steps[0].Probability != 1 || steps[1].Probability != 1 {
 		t.Errorf("%+v", steps)
 	}
 	if _, steps = tree.Explain(ask(t, tree, "web", IPv6, "8.8.8.8"), tree.Scratch()); steps[0].Family != "" {

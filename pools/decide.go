@@ -29,19 +29,9 @@ type visit struct {
 // the turns in s.
 func (t *Tree) Decide(q Question, s *Scratch) Decision {
 	s.begin(t)
-	return s.either(q)
-}
-
-// either decides for one family or for both.
-func (s *Scratch) either(q Question) Decision {
 	if q.Both {
 		return s.both(q)
 	}
-	return s.one(q)
-}
-
-// one decides for one family.
-func (s *Scratch) one(q Question) Decision {
 	if d, ok := s.direct(q); ok {
 		return d
 	}

@@ -5,7 +5,6 @@ import "math/bits"
 // direct is a fast path of decide: the plain case of the most common policy, at
 // little more than half the cost. It reports false, and leaves all to decide, unless
 //
-//	nobody        wants it explained
 //	the pool      is of proximity, of at most 64 members, all endpoints with one address a family at most and no cname
 //	the question  asks for one answer
 //	the pool      is live, no member starts slowly, and its nearest region has an eligible one
@@ -15,7 +14,7 @@ import "math/bits"
 func (s *Scratch) direct(q Question) (d Decision, ok bool) {
 	t, st := s.tree, s.state
 	p := &t.pools[q.Pool]
-	if !p.direct || q.Answers != 1 || s.record != nil {
+	if !p.direct || q.Answers != 1 {
 		return Decision{}, false
 	}
 	if len(st.slow) > 0 && len(st.slowIn(p)) > 0 {

@@ -39,10 +39,17 @@ func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
 	s.begin(t)
 	r := &recorder{tree: t, state: s.state, both: q.Both}
 	s.record = r
-	d := s.either(q)
+	d := s.recorded(q)
 	s.record = nil
 	r.tellOdds(s, q)
 	return d, r.steps
+}
+
+func (s *Scratch) recorded(q Question) Decision {
+	if q.Both {
+		return s.both(q)
+	}
+	return s.decide(q)
 }
 
 // recorder writes down what Decide does. Its methods do nothing on nil, which

@@ -2,6 +2,9 @@ package server
 
 import (
 	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -81,6 +84,29 @@ func TestAnHTTPSRecordThatDoesNotFitIsTruncated(t *testing.T) {
 	p.compare(t, long, benchSource, false)
 	if udp := p.wire.Respond(nil, long, benchSource, false); udp[2]&flagTC == 0 {
 		t.Errorf("%d octets without TC", len(udp))
+	}
+}
+
+// The dig line of docs/https.md is what its example answers a client in us-east.
+func TestTheExampleOfTheHTTPSPageIsAnswered(t *testing.T) {
+	page, err := os.ReadFile("../docs/https.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := regexp.MustCompile("(?s)```yaml\n(.*?)```\n\n    \\$ dig \\+short HTTPS (\\S+)\n    (.*?)\n").FindStringSubmatch(string(page))
+	if parts == nil {
+		t.Fatal("the page has no example followed by what dig prints")
+	}
+	want, err := dns.NewRR(parts[2] + ". HTTPS " + parts[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := "geo: {networks: {192.0.2.0/24: {region: us-east}}}\n"
+	p := newPaths(build(t, place+parts[1], ""))
+	var m dns.Msg
+	answer := p.wire.Respond(nil, packed(t, ask(parts[2]+".", dns.TypeHTTPS)), netip.MustParseAddr("192.0.2.9"), false)
+	if err := m.Unpack(answer); err != nil || len(m.Answer) != 1 || !dns.IsDuplicate(want, m.Answer[0]) {
+		t.Errorf("%v, got %s\nwant %s", err, &m, want)
 	}
 }
 
