@@ -175,7 +175,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 		return
 	}
 	n.flags |= isBalanced
-	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(z, b)})
+	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(b)})
 }
 
 // binding is the index of b: names that are bound alike share one.

@@ -1,6 +1,8 @@
 package zones
 
 import (
+	"fmt"
+
 	"github.com/miekg/dns"
 
 	"meridian/config"
@@ -22,14 +24,13 @@ func (s *Snapshot) Service(v Service) []byte {
 }
 
 // service renders the HTTPS record of a name; those that are alike share one.
-func (c *compiler) service(z ZoneID, b *config.BalancedName) Service {
+func (c *compiler) service(b *config.BalancedName) Service {
 	if b.HTTPS == nil {
 		return Service{}
 	}
 	rdata, err := c.pack(httpsRecord(b.HTTPS))
 	if err != nil {
-		c.nameFault(z, b, "", "its HTTPS record cannot be encoded: %s", err)
-		return Service{}
+		panic("zones: an HTTPS record that does not pack: " + err.Error()) // config lets none through
 	}
 	v, ok := c.services[string(rdata)]
 	if !ok {
@@ -85,6 +86,8 @@ func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
 	if target := &c.s.nodes[found.Node]; target.flags.has(isBalanced) && c.s.bindings[target.extra].Pool == pool {
 		return
 	}
-	c.nameFault(z, b, `write ".", or a name bound to the same pool: the hints are addresses of that pool`,
-		"https.target %q is not bound to pool %q", b.HTTPS.Target, b.Pool)
+	apex := c.cfg.Zones[z].Name
+	path := zonePath(apex) + ".names." + relative(b.Name, apex) + ".https.target"
+	what := fmt.Sprintf("%q is not bound to pool %q", b.HTTPS.Target, b.Pool)
+	c.faults = append(c.faults, c.cfg.Fault(b.HTTPS.Pos, path, what, `write ".", or a name bound to the same pool: the hints are addresses of that pool`))
 }

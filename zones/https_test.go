@@ -58,13 +58,13 @@ func TestFaultsOfHTTPSRecords(t *testing.T) {
 	for i, target := range targets {
 		w.cfg.Zones[0].Names[i].Pool = "web"
 		if target != "" {
-			withHTTPS(w, i, config.Service{Target: target, ALPN: []string{"h2"}})
+			withHTTPS(w, i, config.Service{Target: target, ALPN: []string{"h2"}, Pos: w.cfg.Zones[0].Names[i].Pos})
 		}
 	}
 	w.cfg.Zones[0].Names[2].Pool = "api"
-	const want = `/etc/meridian.yaml:14:7: zones.example.com.names.other: https.target "web.example.com." is not bound to pool "api"; write ".", or a name bound to the same pool: the hints are addresses of that pool
-/etc/meridian.yaml:15:7: zones.example.com.names.far: https.target "host.example.net." is not bound to pool "web"; write ".", or a name bound to the same pool: the hints are addresses of that pool
-/etc/meridian.yaml:16:7: zones.example.com.names.static: https.target "plain.example.com." is not bound to pool "web"; write ".", or a name bound to the same pool: the hints are addresses of that pool
+	const want = `/etc/meridian.yaml:14:7: zones.example.com.names.other.https.target: "web.example.com." is not bound to pool "api"; write ".", or a name bound to the same pool: the hints are addresses of that pool
+/etc/meridian.yaml:15:7: zones.example.com.names.far.https.target: "host.example.net." is not bound to pool "web"; write ".", or a name bound to the same pool: the hints are addresses of that pool
+/etc/meridian.yaml:16:7: zones.example.com.names.static.https.target: "plain.example.com." is not bound to pool "web"; write ".", or a name bound to the same pool: the hints are addresses of that pool
 /z/0.zone:4:1: HTTPS of "web.example.com.", which has https in the configuration; take out one of the two
 `
 	if got := w.faults(t); got != want {
