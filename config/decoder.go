@@ -183,13 +183,22 @@ func (d *decoder) list(n *yaml.Node, item reader) bool {
 	return true
 }
 
+// listed is the words of a text, as the items of a list.
+func listed(text string) string {
+	words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
+	for i, w := range words {
+		words[i] = quote(w)
+	}
+	return strings.Join(words, ", ")
+}
+
 // kind says that n is of another kind than it should be, if it is.
 func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
 	switch {
 	case isNull(n):
 		d.noValue(n, want)
 	case want == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
-		d.fault(n, "found "+describe(n), "it should be a list: ["+quote(n.Value)+"]")
+		d.fault(n, "found "+describe(n), "it should be a list: ["+listed(n.Value)+"]")
 	case n.Kind != want:
 		d.fault(n, "found "+describe(n), "it should be "+kindName(want))
 	default:

@@ -207,7 +207,10 @@ func (e *entry) evidence(v Verdict, now time.Time) Result {
 	if p.cause.Reason != "" {
 		reason += ": " + p.cause.Reason
 	}
-	if e.checker.check.Type == config.AtLeast {
+	switch {
+	case v == Down && e.checker.parts[i].critical:
+		reason = "critical " + reason
+	case e.checker.check.Type == config.AtLeast:
 		reason = e.tallied() + "; " + reason
 	}
 	outcome := map[Verdict]Outcome{Up: Passed, Down: Failed}[v] // else inconclusive

@@ -119,7 +119,7 @@ func (t *trial) judgeAnswer(answer *dns.Msg) (string, error) {
 		return "", fmt.Errorf("response code %s, want %s", rcodeName(answer.Rcode), rcodeName(t.check.Rcode))
 	}
 	if t.check.Answer == nil {
-		return fmt.Sprintf("response code %s, %d records", rcodeName(answer.Rcode), len(answer.Answer)), nil
+		return fmt.Sprintf("response code %s, %s", rcodeName(answer.Rcode), count(len(answer.Answer), "record")), nil
 	}
 	for _, record := range answer.Answer {
 		if t.check.Answer.MatchString(recordData(record)) {

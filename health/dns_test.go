@@ -138,10 +138,10 @@ func TestDNSProbesTellWhatAServerAnswers(t *testing.T) {
 		want     Outcome
 		reason   string
 	}{
-		{name: "an address", udp: good, want: Passed, reason: "response code NOERROR, 1 records"},
+		{name: "an address", udp: good, want: Passed, reason: "response code NOERROR, 1 record"},
 		{name: "an address that matches", udp: good, change: answer(`^192\.0\.2\.1$`), want: Passed, reason: `answer "192.0.2.1"`},
 		{name: "an address that does not match", udp: good, change: answer("^10[.]"), want: Failed, reason: `none of 1 records matches "^10[.]"; the first is "192.0.2.1"`},
-		{name: "in another case", udp: changed(func(m *dns.Msg) { m.Question[0].Name = "WWW.eXample.com." }), want: Passed, reason: "response code NOERROR, 1 records"},
+		{name: "in another case", udp: changed(func(m *dns.Msg) { m.Question[0].Name = "WWW.eXample.com." }), want: Passed, reason: "response code NOERROR, 1 record"},
 		{name: "nothing", udp: changed(func(m *dns.Msg) { m.Answer = nil }), want: Passed, reason: "response code NOERROR, 0 records"},
 		{name: "nothing where something should match", udp: changed(func(m *dns.Msg) { m.Answer = nil }), change: answer("x"), want: Failed, reason: `no record in the answer, want one that matches "x"`},
 		{name: "SERVFAIL", udp: changed(func(m *dns.Msg) { m.Rcode = dns.RcodeServerFailure }), want: Failed, reason: "response code SERVFAIL, want NOERROR"},
@@ -213,7 +213,7 @@ func TestDNSProbesWaitForTheTrueAnswer(t *testing.T) {
 					return messages
 				}, nil))
 				if late {
-					want(t, probeAddr(t, check, loopback), Passed, "response code NOERROR, 1 records")
+					want(t, probeAddr(t, check, loopback), Passed, "response code NOERROR, 1 record")
 					return
 				}
 				hurry(&check)

@@ -18,10 +18,12 @@ const canExec = true
 const pipeDelay = 100 * time.Millisecond
 
 // runGroup runs cmd in a process group of its own until it exits or ctx ends,
-// and kills the group then, so that nothing in it outlives the probe. The error
+// and kills the group then, so that nothing in it outlives the probe; should the
+// server be killed itself, the kernel kills the program, though not what that
+// started. The error
 // is ctx's when it ended first, a [lack] when the program could not be started.
 func runGroup(ctx context.Context, cmd *exec.Cmd) (*os.ProcessState, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = pipeDelay
 	if err := cmd.Start(); err != nil {
 		return nil, lack{err}

@@ -172,7 +172,11 @@ func (e *entry) outlookDown(now time.Time) (words string, until time.Time) {
 		return fmt.Sprintf("held down until %s: %d turns in %s", clock(t.damping.until), f.Turns, span(f.Window)), t.damping.until
 	case holdDown:
 		up := t.rowSince.Add(c.HoldDown)
-		return "up at " + clock(up) + " unless a probe fails until then (hold_down)", up
+		next := "up at "
+		if c.Failback == config.ManualFailback {
+			next = "waits for failback to be cleared from "
+		}
+		return next + clock(up) + " unless a probe fails until then (hold_down)", up
 	case failback:
 		return "waits for failback to be cleared", until
 	}

@@ -61,7 +61,7 @@ func (c *client) call(ctx context.Context, method, path string, words url.Values
 			err = failed.Err
 		}
 		return hinted(fmt.Sprintf("no server answers at %s: %v", c.server, err),
-			"does its configuration have admin: {listen: 127.0.0.1:8053}? --server URL asks at another place")
+			fmt.Sprintf("does its configuration have admin: {listen: %s}? --server URL asks at another place", request.URL.Host))
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))

@@ -86,7 +86,7 @@ func printMembers(w io.Writer, members []server.MemberStatus, now time.Time) err
 	fmt.Fprintln(t, "  MEMBER\tREGION\tSTATE\tSINCE\tWHY\tNEXT")
 	for i := range members {
 		m := &members[i]
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", m.Member, orDash(m.Region), m.State, age(m.Since, now), m.Why, m.Next)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", m.Member, orDash(m.Region), m.State, age(m.Since, now), shortened(m.Why), m.Next)
 		if len(m.Addresses) < 2 && m.Override == nil {
 			continue
 		}
@@ -94,10 +94,21 @@ func printMembers(w io.Writer, members []server.MemberStatus, now time.Time) err
 			if a.Check == "" {
 				continue
 			}
-			fmt.Fprintf(t, "    %s\t\t%s\t%s\t%s\t%s\n", a.Address, verdictOf(&a), age(a.Since, now), orDash(a.Why), orDash(a.Next))
+			fmt.Fprintf(t, "    %s\t\t%s\t%s\t%s\t%s\n", a.Address, verdictOf(&a), age(a.Since, now), shortened(orDash(a.Why)), orDash(a.Next))
 		}
 	}
 	return t.Flush()
+}
+
+// widest is how many characters of a reason a table shows: peers choose part of
+// it. What is cut off stands in JSON and, with the results, in a member's own status.
+const widest = 90
+
+func shortened(reason string) string {
+	if runes := []rune(reason); len(runes) > widest {
+		return string(runes[:widest]) + "..."
+	}
+	return reason
 }
 
 // verdictOf is an address's verdict, with what answers go by where it is uncertain.

@@ -18,6 +18,22 @@ import (
 const targetHelp = `TARGET is POOL/MEMBER, POOL (each of its members) or region:NAME (each member that stands there, in
 all pools). A member goes by what is said of itself, else of its pool, else of its region.`
 
+// oneTarget takes the one word that most of these verbs want.
+func oneTarget(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%d targets, want one; e.g. meridian %s web/use-1", len(args), c.Name())
+	}
+	return nil
+}
+
+// verdictAndTarget takes the two words that force wants.
+func verdictAndTarget(_ *cobra.Command, args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("%d words, want up, down or off and a target; e.g. meridian force down web/use-1", len(args))
+	}
+	return nil
+}
+
 // steering is what the verbs have in common that tell a running server something.
 type steering struct {
 	client
@@ -49,7 +65,7 @@ undrain, or until --for is over. It outlives reloads and, with state, restarts.
 Exit: 0; 1 when there is no such target or no server.`,
 		Example: `  meridian drain web/use-1 --for 1h --reason "kernel upgrade"
   meridian drain region:us-east`,
-		Args: cobra.ExactArgs(1),
+		Args: oneTarget,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.override(c.Context(), args[0], pools.Drained, c.OutOrStdout())
 		},
@@ -66,7 +82,7 @@ their verdicts go.
 
 Exit: 0; 1 when the target is not drained or there is no server.`,
 		Example: `  meridian undrain web/use-1`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneTarget,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.undo(c.Context(), args[0], c.OutOrStdout(), pools.Drained)
 		},
@@ -88,7 +104,7 @@ Exit: 0; 1 when there is no such target, when force off finds it not forced, or 
 		Example: `  meridian force down web/use-1 --for 30m --reason "answers 200 and is broken"
   meridian force up region:eu-west
   meridian force off web/use-1`,
-		Args:      cobra.ExactArgs(2),
+		Args:      verdictAndTarget,
 		ValidArgs: []string{"up", "down", "off"},
 		RunE: func(c *cobra.Command, args []string) error {
 			switch args[0] {
@@ -116,7 +132,7 @@ probes pass turn up at once.
 
 Exit: 0; 1 when there is no such target or no server.`,
 		Example: `  meridian clear web/use-1`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneTarget,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.clear(c.Context(), args[0], c.OutOrStdout())
 		},
