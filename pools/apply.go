@@ -268,7 +268,7 @@ func (t *Tree) start() {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.doubt = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.modes = make([][2]Mode, len(t.pools))
-	t.withdrawals = withdrawals{limit: t.cfg.Health.MaxWithdraw, recent: map[uint32][]withdrawal{}}
+	t.withdrawals = withdrawals{limit: t.cfg.Health.MaxWithdraw, recent: map[uint32][]withdrawal{}, served: make(set, wordsFor(len(t.targets)))}
 	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
 	words := int(t.regionDowns) + wordsFor(len(t.checked))
 	if t.responses = none; len(t.timed.start) > 0 {

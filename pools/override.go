@@ -211,8 +211,8 @@ func (st *state) undrained(id ID) int {
 }
 
 // Tick does what comes with time: it ends the overrides whose Until has come, and
-// heeds the turns that max_withdraw held and that fit by now. Whoever serves from the tree calls it about once a second. The changes are as
-// those of Apply.
+// heeds the turns that max_withdraw withheld and that fit by now. Whoever serves
+// from the tree calls it about once a second. The changes are as those of Apply.
 func (t *Tree) Tick(now time.Time) []Change {
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -221,7 +221,7 @@ func (t *Tree) Tick(now time.Time) []Change {
 	if overrides := t.state.Load().overrides; slices.ContainsFunc(overrides, ended) {
 		changes, _ = t.overrideLocked(slices.DeleteFunc(slices.Clone(overrides), ended))
 	}
-	if len(t.state.Load().held) == 0 {
+	if len(t.state.Load().withheld) == 0 {
 		return changes
 	}
 	d := &t.next

@@ -74,7 +74,7 @@ func (r *recorder) remarks(v *visit, i int) string {
 		text = "; " + verdict + r.said(v, i)
 	case health.Uncertain.String():
 		if v.plane == asIs {
-			text = "; uncertain, counts as up" + r.whyHeld(v, i)
+			text = "; uncertain, counts as up" + r.whyWithheld(v, i)
 		}
 	case ForcedDown.String():
 		text = "; " + verdict + r.said(v, i)
@@ -88,11 +88,11 @@ func (r *recorder) remarks(v *visit, i int) string {
 	return text
 }
 
-// whyHeld tells of a member with a turn to down that is held.
-func (r *recorder) whyHeld(v *visit, i int) string {
+// whyWithheld tells of a member with a turn to down that is withheld.
+func (r *recorder) whyWithheld(v *visit, i int) string {
 	for _, ref := range r.tree.asked(&r.tree.members[v.first+uint32(i)], r.family) {
-		if turn := r.state.heldTurn(ref.target); turn != nil {
-			return ": max_withdraw holds its turn to down: " + turn.Reason
+		if turn := r.state.withheldTurn(ref.target); turn != nil {
+			return ": max_withdraw withholds its turn to down: " + turn.Reason
 		}
 	}
 	return ""

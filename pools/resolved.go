@@ -16,14 +16,9 @@ type Resolved struct {
 // Resolve compiles the same pools anew, with these addresses for the members
 // that have a target; a target that is not among them has no address, and its
 // members are not eligible. What ranks regions is shared with t. Like a tree from
-// Compile the new one knows no verdicts yet; it has what [Tree.Inherit] takes over from t.
+// Compile the new one knows neither verdicts nor overrides: see [Tree.Inherit].
 func (t *Tree) Resolve(targets map[config.Name]Resolved) (*Tree, error) {
-	next, err := compileWith(t.cfg, t.where, t, targets)
-	if err != nil {
-		return nil, err
-	}
-	next.Inherit(t)
-	return next, nil
+	return compileWith(t.cfg, t.where, t, targets)
 }
 
 // Unresolved counts the members, enabled or not, whose target has no address.

@@ -88,6 +88,7 @@ func TestTheAddressesOfATargetAreThoseOfItsMembers(t *testing.T) {
 
 	tree.SetOverrides([]Override{{Pool: "web", Member: "lb", Kind: Drained}})
 	again := resolve(t, tree, "lb.example.net.=192.0.2.10")
+	again.Inherit(tree)
 	expect(t, "overrides go along", answers(again, ask(t, again, "web", IPv4, "10.0.0.1")), "192.0.2.2")
 
 	tree.SetOverrides(nil)

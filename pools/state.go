@@ -25,7 +25,7 @@ type state struct {
 	hands     []hand     // what operators set by hand, by member; mostly none
 	overrides []Override // where hands come from
 
-	held []hold // the turns that max_withdraw holds, by target; mostly none
+	withheld []withheld // the turns to down that max_withdraw withholds, by target; mostly none
 
 	starting []share // of the targets that start slowly; mostly none
 	slow     []share // of the members that do, by those

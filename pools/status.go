@@ -44,10 +44,10 @@ type RegionStatus struct {
 
 // AddressStatus is how an address of an endpoint or region stands.
 type AddressStatus struct {
-	Addr    netip.Addr
-	Target  int            // index in Targets; -1: no check
-	Verdict health.Verdict // one without a check is up
-	Held    *health.Turn   // the turn to down that max_withdraw holds; nil: none
+	Addr     netip.Addr
+	Target   int            // index in Targets; -1: no check
+	Verdict  health.Verdict // one without a check is up
+	Withheld *health.Turn   // the turn to down that max_withdraw withholds; nil: none
 }
 
 // Status tells how every pool stands, in the order of the configuration, all of
@@ -112,7 +112,7 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 			}
 			a := AddressStatus{Addr: st.tree.addr(f, r.addr), Target: -1, Verdict: health.Up}
 			if r.target != none {
-				a.Target, a.Verdict, a.Held = int(r.target), st.verdict(r.target), st.heldTurn(r.target)
+				a.Target, a.Verdict, a.Withheld = int(r.target), st.verdict(r.target), st.withheldTurn(r.target)
 			}
 			addresses = append(addresses, a)
 		}
@@ -129,7 +129,7 @@ func (t *Tree) Regions() []RegionStatus {
 		r, s := &t.checked[i], &regions[i]
 		s.Region, s.Down = r.config.Name, st.isRegionDown(uint32(i))
 		for j, ref := range r.refs {
-			s.Addresses = append(s.Addresses, AddressStatus{r.config.Addresses[j], int(ref.target), st.verdict(ref.target), st.heldTurn(ref.target)})
+			s.Addresses = append(s.Addresses, AddressStatus{r.config.Addresses[j], int(ref.target), st.verdict(ref.target), st.withheldTurn(ref.target)})
 		}
 	}
 	return regions

@@ -20,20 +20,23 @@ import (
 // its members do not count then.
 //
 //	the turn to down is             withdrawn within the window, with it     it is
-//	the first verdict of all        -                                        heeded
+//	of somebody never told up       -                                        heeded
 //	without a time (a rehearsal)    -                                        heeded
 //	of somebody who is down         -                                        heeded
 //	any other                       nobody                                   heeded
 //	any other                       at most the share in each pool           heeded
 //	any other                       more in one of the pools, but no other   heeded: one may always
-//	any other                       more in one of the pools                 held, as uncertain and up
+//	any other                       more in one of the pools                 withheld, as uncertain and up
 //
-// A turn that is held ends with the next verdict that is not down, or is heeded
-// by Tick once it fits, or by Release.
+// Who turned down was never told up until then, whatever is said of it meanwhile:
+// a push check's report that ends leaves it unknown. A turn that is withheld ends
+// with the next verdict that is not down, or is heeded by Tick once it fits, or by
+// Release.
 type withdrawals struct {
 	limit  config.MaxWithdraw
 	recent map[uint32][]withdrawal // by pool; those of regions at none
-	news   []Hold
+	served set                     // of targets: told up, and not down since, by this tree or one before
+	news   []Withholding
 }
 
 // withdrawal is a member, or checked region, that turned down.
@@ -42,34 +45,34 @@ type withdrawal struct {
 	at     time.Time
 }
 
-// hold is a turn to down that is not heeded yet.
-type hold struct {
+// withheld is a turn to down that is not heeded yet.
+type withheld struct {
 	target uint32
 	turn   *health.Turn
 }
 
-// Hold tells that a turn to down is held as uncertain, since with it too many
-// members would be withdrawn (max_withdraw), or is no longer held.
-type Hold struct {
-	Turn  health.Turn // the turn to down
-	Users []User      // whom it concerns
-	Ended HoldEnd     // how; Held: it begins
+// Withholding tells that a turn to down is withheld, as uncertain, since with it
+// too many members would be withdrawn (max_withdraw), or that it no longer is.
+type Withholding struct {
+	Turn  health.Turn    // the turn to down
+	Users []User         // whom it concerns
+	Ended WithholdingEnd // how; Begun: not yet
 }
 
-// HoldEnd is what became of a Hold.
-type HoldEnd uint8
+// WithholdingEnd is what became of a Withholding.
+type WithholdingEnd uint8
 
 // The ends.
 const (
-	Held      HoldEnd = iota // none yet
-	Heeded                   // it counts as down now
-	Recovered                // its verdict is no longer down
+	Begun     WithholdingEnd = iota // none yet
+	Heeded                          // it counts as down now
+	Recovered                       // its verdict is no longer down
 )
 
-func (e HoldEnd) String() string { return [...]string{"held", "heeded", "recovered"}[e] }
+func (e WithholdingEnd) String() string { return [...]string{"withheld", "heeded", "recovered"}[e] }
 
-// Holds tells which holds began and ended since the last call, each once.
-func (t *Tree) Holds() []Hold {
+// Withholdings tells which began and ended since the last call, each once.
+func (t *Tree) Withholdings() []Withholding {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	news := t.withdrawals.news
@@ -77,90 +80,100 @@ func (t *Tree) Holds() []Hold {
 	return news
 }
 
-// Release heeds the turn to down that is held for a target, by its index in
-// Targets, whatever has been withdrawn. It reports false where none is held.
-func (t *Tree) Release(target int) (changes []Change, held bool) {
+// Release heeds the turn to down that is withheld for a target, by its index in
+// Targets, whatever has been withdrawn. It reports false where none is withheld.
+func (t *Tree) Release(target int) (changes []Change, released bool) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	d := &t.next
 	d.begin(t.state.Load())
-	turn := d.heldTurn(uint32(target))
+	turn := d.withheldTurn(uint32(target))
 	if turn == nil {
 		d.begin(nil)
 		return nil, false
 	}
-	d.endHold(uint32(target), Heeded)
-	d.turn(turn)
+	d.heedWithheld(turn)
 	return t.settleTurnsLocked(), true
 }
 
 // heed is a turn as answers go by it.
 func (d *draft) heed(turn health.Turn) health.Turn {
 	w, target := &d.tree.withdrawals, uint32(turn.Index)
-	if w.limit.Percent == 0 {
-		return turn
-	}
-	held := d.heldTurn(target) != nil
+	before, verdict := d.withheldTurn(target), counted(&turn)
 	switch {
-	case counted(&turn) != health.Down:
-		if held {
-			d.endHold(target, Recovered)
-		}
+	case verdict == health.Up:
+		w.served.add(turn.Index)
+		d.endWithholding(before, Recovered)
 		return turn
-	case !held && (turn.From == health.Unknown || turn.At.IsZero() || d.isDown(target)):
+	case verdict == health.Unknown:
+		d.endWithholding(before, Recovered)
 		return turn
-	case d.withdraw(target, turn.At):
-		if held {
-			d.endHold(target, Heeded)
-		}
+	case w.heeds(&turn, before != nil) || d.isDown(target) || d.withdraw(target, turn.At):
+		w.served.remove(turn.Index)
+		d.endWithholding(before, Heeded)
 		return turn
-	case !held:
-		d.hold(turn)
+	case before == nil:
+		d.withhold(turn)
 	}
 	turn.To, turn.Held = health.Uncertain, health.Up
 	return turn
 }
 
-// heedLate heeds the held turns that fit by now, the longest held first.
+// heeds reports whether a turn to down is heeded whoever was withdrawn.
+func (w *withdrawals) heeds(turn *health.Turn, withheld bool) bool {
+	return w.limit.Percent == 0 || !withheld && (turn.At.IsZero() || !w.served.has(turn.Index))
+}
+
+// heedLate heeds the withheld turns that fit by now, the longest withheld first.
 func (d *draft) heedLate(now time.Time) {
-	waiting := slices.Clone(d.held)
-	slices.SortStableFunc(waiting, func(a, b hold) int { return a.turn.At.Compare(b.turn.At) })
+	waiting := slices.Clone(d.withheld)
+	slices.SortStableFunc(waiting, func(a, b withheld) int { return a.turn.At.Compare(b.turn.At) })
 	for _, h := range waiting {
 		if d.withdraw(h.target, now) {
-			d.endHold(h.target, Heeded)
-			d.turn(h.turn)
+			d.heedWithheld(h.turn)
 		}
 	}
 }
 
-func byTarget(h hold, target uint32) int { return cmp.Compare(h.target, target) }
+// heedWithheld heeds a turn that is withheld.
+func (d *draft) heedWithheld(turn *health.Turn) {
+	d.tree.withdrawals.served.remove(turn.Index)
+	d.endWithholding(turn, Heeded)
+	d.turn(turn)
+}
 
-// heldTurn is the turn to down that is held for a target; nil: none.
-func (st *state) heldTurn(target uint32) *health.Turn {
-	if i, ok := slices.BinarySearchFunc(st.held, target, byTarget); ok {
-		return st.held[i].turn
+func byTarget(h withheld, target uint32) int { return cmp.Compare(h.target, target) }
+
+// withheldTurn is the turn to down that is withheld for a target; nil: none.
+func (st *state) withheldTurn(target uint32) *health.Turn {
+	if i, ok := slices.BinarySearchFunc(st.withheld, target, byTarget); ok {
+		return st.withheld[i].turn
 	}
 	return nil
 }
 
-func (d *draft) hold(turn health.Turn) {
+func (d *draft) withhold(turn health.Turn) {
 	target := uint32(turn.Index)
 	d.own()
-	i, _ := slices.BinarySearchFunc(d.held, target, byTarget)
-	d.held = slices.Insert(slices.Clone(d.held), i, hold{target, &turn})
-	d.tellHold(turn, Held)
+	i, _ := slices.BinarySearchFunc(d.withheld, target, byTarget)
+	d.withheld = slices.Insert(slices.Clone(d.withheld), i, withheld{target, &turn})
+	d.tellWithholding(turn, Begun)
 }
 
-func (d *draft) endHold(target uint32, end HoldEnd) {
+// endWithholding ends that of a turn; nil: none.
+func (d *draft) endWithholding(turn *health.Turn, end WithholdingEnd) {
+	if turn == nil {
+		return
+	}
 	d.own()
-	i, _ := slices.BinarySearchFunc(d.held, target, byTarget)
-	d.tellHold(*d.held[i].turn, end)
-	d.held = slices.Delete(slices.Clone(d.held), i, i+1)
+	i, _ := slices.BinarySearchFunc(d.withheld, uint32(turn.Index), byTarget)
+	d.tellWithholding(*turn, end)
+	d.withheld = slices.Delete(slices.Clone(d.withheld), i, i+1)
 }
 
-func (d *draft) tellHold(turn health.Turn, end HoldEnd) {
+func (d *draft) tellWithholding(turn health.Turn, end WithholdingEnd) {
 	w := &d.tree.withdrawals
-	w.news = append(w.news, Hold{turn, d.tree.Users(turn.Index), end})
+	w.news = append(w.news, Withholding{turn, d.tree.Users(turn.Index), end})
 }
 
 // withdraw takes note of whom a target's turning down withdraws, if that is

@@ -1,9 +1,11 @@
 package pools
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,17 +76,17 @@ func TestMoreThanTheBoundIsHeldUntilItFits(t *testing.T) {
 	expect(t, "and nothing else", standing(tree), "----++++++")
 
 	got := ""
-	for _, h := range tree.Holds() {
+	for _, h := range tree.Withholdings() {
 		got += fmt.Sprintf("%s %s %s %s\n", h.Turn.Target.Addr, h.Ended, h.Users[0].Member, h.Turn.Reason)
 	}
-	expect(t, "told", got, `192.0.2.2 held m2 status 500
-192.0.2.3 held m3 status 500
-192.0.2.4 held m4 status 500
+	expect(t, "told", got, `192.0.2.2 withheld m2 status 500
+192.0.2.3 withheld m3 status 500
+192.0.2.4 withheld m4 status 500
 192.0.2.2 heeded m2 status 500
 192.0.2.4 recovered m4 status 500
 192.0.2.3 heeded m3 status 500
 `)
-	expect(t, "told once", len(tree.Holds()), 0)
+	expect(t, "told once", len(tree.Withholdings()), 0)
 }
 
 func TestWhatIsNoWithdrawalIsNotHeld(t *testing.T) {
@@ -98,7 +100,13 @@ func TestWhatIsNoWithdrawalIsNotHeld(t *testing.T) {
 		want      string
 	}{
 		{"without a bound", config.MaxWithdraw{}, tenMembers, nil, health.Up, noon, "----------"},
-		{"first verdicts", quarter, tenMembers, nil, health.Unknown, noon, "----------"},
+		{"what is reported down after a lease that ended is a withdrawal", quarter, tenMembers, func(tree *Tree) { turnAll(tree, health.Up, health.Unknown) }, health.Unknown, noon, "--????????"},
+		{"what was down, then not known, then down again", quarter, tenMembers, func(tree *Tree) {
+			for i := range tree.Targets() {
+				turnAt(tree, i, health.Up, health.Down, noon.Add(time.Duration(i-60)*time.Minute))
+			}
+			turnAll(tree, health.Down, health.Unknown)
+		}, health.Unknown, noon, "----------"},
 		{"rehearsals", quarter, tenMembers, nil, health.Up, time.Time{}, "----------"},
 		{"one at least", config.MaxWithdraw{Percent: 1, Window: time.Minute}, tenMembers, nil, health.Up, noon, "-?????????"},
 		{"all of them, where all may", config.MaxWithdraw{Percent: 100, Window: time.Minute}, tenMembers, nil, health.Up, noon, "----------"},
@@ -123,6 +131,20 @@ func TestWhatIsNoWithdrawalIsNotHeld(t *testing.T) {
 			expect(t, "verdicts", standing(tree), c.want)
 		})
 	}
+}
+
+func turnAll(tree *Tree, from, to health.Verdict) {
+	for i := range tree.Targets() {
+		turnAt(tree, i, from, to, noon)
+	}
+}
+
+func TestFirstVerdictsAreHeeded(t *testing.T) {
+	cfg := world(t, tenMembers)
+	cfg.Health.MaxWithdraw = quarter
+	tree := compile(t, cfg)
+	turnAll(tree, health.Unknown, health.Down)
+	expect(t, "all are down", standing(tree), "----------")
 }
 
 func TestAHeldTurnIsHeededWhenToldSo(t *testing.T) {
@@ -164,15 +186,90 @@ func TestWhatIsHeldOutlivesAReload(t *testing.T) {
 	expect(t, "in time", standing(next), "-----?.....")
 }
 
+func TestInheritingTwiceIsInheritingOnce(t *testing.T) {
+	cfg := world(t, "region near 0 0 0 192.0.2.200\npool web weighted\n  lb target=lb.example.net.\n"+strings.ReplaceAll(tenMembers, "pool web", "pool ten"))
+	cfg.Health.MaxWithdraw = quarter
+	tree := resolve(t, compile(t, cfg), "lb.example.net.=192.0.2.77")
+	turnAll(tree, health.Unknown, health.Up)
+	for i := range 5 {
+		turnAt(tree, i+2, health.Up, health.Down, noon)
+	}
+	before := standing(tree)
+	next := resolve(t, tree, "lb.example.net.=192.0.2.77,192.0.2.78")
+	next.Inherit(tree)
+	next.Inherit(tree)
+	expect(t, "withdrawals", len(next.Withdrawals().Recent), len(tree.Withdrawals().Recent))
+	expect(t, "withheld", len(next.Withdrawals().Withheld), len(tree.Withdrawals().Withheld))
+	for i, target := range next.Targets() {
+		if j := slices.Index(tree.Targets(), target); j >= 0 {
+			turnAt(next, i, health.Unknown, map[byte]health.Verdict{'+': health.Up, '-': health.Down, '?': health.Up}[before[j]], noon)
+		}
+	}
+	next.Tick(noon.Add(time.Minute))
+	expect(t, "all that was withheld recovered", len(next.Withdrawals().Withheld), 0)
+}
+
+func TestAReloadThatEditsACheckIsNoWayAroundTheBound(t *testing.T) {
+	const world3 = "pool web weighted\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n"
+	for _, c := range []struct{ behaviour, before, after, want string }{
+		{"edited", world3, world3, "-??-"},
+		{"added", strings.Replace(world3, "weighted", "weighted check=none", 1), world3, "-???"},
+		{"other addresses", world3, strings.ReplaceAll(world3, "192.0.2", "192.0.3"), "----"},
+	} {
+		t.Run(c.behaviour, func(t *testing.T) {
+			tree := bounded(t, quarter, c.before)
+			if len(tree.Targets()) > 0 {
+				turnAt(tree, 3, health.Up, health.Down, noon.Add(-time.Hour))
+			}
+			cfg := world(t, c.after)
+			cfg.Health.MaxWithdraw = quarter
+			next := compile(t, cfg)
+			next.Inherit(tree)
+			turnAll(next, health.Unknown, health.Down)
+			expect(t, "the first results", standing(next), c.want)
+		})
+	}
+}
+
+func TestWhatIsWithheldOutlivesAProcess(t *testing.T) {
+	tree := bounded(t, quarter, "region near 0 0 0 192.0.2.200\n"+tenMembers)
+	turnAll(tree, health.Up, health.Down)
+	expect(t, "before", standing(tree), "--????????-")
+	file, err := json.Marshal(tree.Withdrawals())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept Withdrawals
+	if err := json.Unmarshal(file, &kept); err != nil {
+		t.Fatal(err)
+	}
+	cfg := world(t, "region near 0 0 0 192.0.2.200\n"+tenMembers)
+	cfg.Health.MaxWithdraw = quarter
+	next := compile(t, cfg)
+	next.Recall(kept, noon.Add(10*time.Second))
+	turnAll(next, health.Unknown, health.Down) // as the prober remembers them
+	expect(t, "after", standing(next), "--????????-")
+	next.Tick(noon.Add(59 * time.Second))
+	expect(t, "as long as before", standing(next), "--????????-")
+	next.Tick(noon.Add(60 * time.Second))
+	expect(t, "and no longer", standing(next), "----??????-")
+
+	early := compile(t, cfg)
+	early.Recall(kept, noon.Add(-24*time.Hour))
+	for _, w := range early.Withdrawals().Recent {
+		expect(t, "by a clock that was set back, of now", w.At, noon.Add(-24*time.Hour))
+	}
+}
+
 func TestExplainAndStatusTellOfHeldTurns(t *testing.T) {
 	tree := bounded(t, quarter, "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n")
 	turnAt(tree, 0, health.Up, health.Down, noon)
 	turnAt(tree, 1, health.Up, health.Down, noon)
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "explained", told(steps), "web/a! [down] down: its IPv4 address is down\nweb/b* [uncertain] first eligible in the order written; uncertain, counts as up: max_withdraw holds its turn to down: status 500\n")
+	expect(t, "explained", told(steps), "web/a! [down] down: its IPv4 address is down\nweb/b* [uncertain] first eligible in the order written; uncertain, counts as up: max_withdraw withholds its turn to down: status 500\n")
 	for p := range tree.Status() {
 		expect(t, "state", p.Members[1].State, "uncertain")
-		expect(t, "held", p.Members[1].Addresses[0].Held.Reason, "status 500")
+		expect(t, "held", p.Members[1].Addresses[0].Withheld.Reason, "status 500")
 	}
 }
 

@@ -144,7 +144,7 @@ func (c *Control) tick(now time.Time) {
 	defer c.mu.Unlock()
 	tree := c.snapshot.Pools
 	c.life.modes.changing(tree, func() []pools.Change { return tree.Tick(now) })
-	c.life.tellHolds(tree)
+	c.life.tellWithheld(tree)
 	left := c.said.at(now)
 	if len(left) == len(c.said) {
 		return
@@ -223,7 +223,7 @@ func (c *Control) Clear(t Target) (held int, err error) {
 			held++
 		}
 	}
-	c.life.tellHolds(c.snapshot.Pools)
+	c.life.tellWithheld(c.snapshot.Pools)
 	c.log.Warn("cleared", "target", t.String(), "held", held, "addresses", len(targets))
 	return held, nil
 }

@@ -221,7 +221,7 @@ func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Wat
 	l.control.arrive(tree)
 	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Turn) {
 		l.modes.changing(tree, func() []pools.Change { return tree.Apply(turns) })
-		l.tellHolds(tree)
+		l.tellWithheld(tree)
 		if l.Turned != nil {
 			l.Turned(turns, tree)
 		}

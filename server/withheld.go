@@ -9,11 +9,15 @@ import (
 	"meridian/pools"
 )
 
-// tellHolds tells of the turns to down that max_withdraw began to hold in a
-// tree and of those that it no longer does: an operator must know that what
+// tellWithheld tells of the turns to down that max_withdraw began to withhold in
+// a tree and of those that it no longer does: an operator must know that what
 // the probes say is not what is answered.
-func (l *life) tellHolds(tree *pools.Tree) {
-	for _, h := range tree.Holds() {
+func (l *life) tellWithheld(tree *pools.Tree) {
+	all := tree.Withholdings()
+	if len(all) > 0 {
+		l.note()
+	}
+	for _, h := range all {
 		level := slog.LevelError
 		switch h.Ended {
 		case pools.Heeded:
