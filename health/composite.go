@@ -208,7 +208,7 @@ func (e *entry) evidence(v Verdict, now time.Time) Result {
 		reason += ": " + p.cause.Reason
 	}
 	switch {
-	case v == Down && e.checker.parts[i].critical:
+	case v == Down && e.checker.parts[i].critical && e.checker.check.Type != config.All:
 		reason = "critical " + reason
 	case e.checker.check.Type == config.AtLeast:
 		reason = e.tallied() + "; " + reason

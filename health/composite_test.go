@@ -324,7 +324,7 @@ func TestACriticalPartTakesACompositeDownAndAnObservedOneDoesNot(t *testing.T) {
 		wantTurns(t, l.heard())
 		w.become(all[1], refuses)
 		time.Sleep(time.Minute)
-		wantTurns(t, l.heard(), `0 up->down: check "db" at 10.0.0.1: connection refused`)
+		wantTurns(t, l.heard(), `0 up->down: critical check "db" at 10.0.0.1: connection refused`)
 	})
 }
 

@@ -147,7 +147,7 @@ func TestDNSProbesTellWhatAServerAnswers(t *testing.T) {
 		{name: "SERVFAIL", udp: changed(func(m *dns.Msg) { m.Rcode = dns.RcodeServerFailure }), want: Failed, reason: "response code SERVFAIL, want NOERROR"},
 		{name: "a code without a name", udp: changed(func(m *dns.Msg) { m.Rcode = 13 }), want: Failed, reason: "response code 13, want NOERROR"},
 		{
-			name: "REFUSED, as it should", udp: changed(func(m *dns.Msg) { m.Rcode = dns.RcodeRefused }), want: Passed, reason: "response code REFUSED, 1 records",
+			name: "REFUSED, as it should", udp: changed(func(m *dns.Msg) { m.Rcode = dns.RcodeRefused }), want: Passed, reason: "response code REFUSED, 1 record",
 			change: func(c *config.Check) { c.Rcode = dns.RcodeRefused },
 		},
 		{name: "FORMERR without the question", udp: changed(func(m *dns.Msg) { m.Rcode, m.Question = dns.RcodeFormatError, nil }), want: Failed, reason: "response code FORMERR, want NOERROR"},

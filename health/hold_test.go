@@ -121,7 +121,7 @@ func TestAnOperatorClearsWhatHoldsAnEndpointDown(t *testing.T) {
 		wantOutlook(t, watching, "up after 2 successes in a row")
 		w.become(addr, accepts)
 		time.Sleep(30 * time.Second)
-		wantOutlook(t, watching, "up at HH:MM:SS unless a probe fails until then (hold_down)")
+		wantOutlook(t, watching, "waits for failback to be cleared from HH:MM:SS unless a probe fails until then (hold_down)")
 		time.Sleep(time.Hour)
 		wantOutlook(t, watching, "waits for failback to be cleared")
 		wantTurns(t, l.heard(), "0 unknown->up: connected", "0 up->down: connection refused")
