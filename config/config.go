@@ -33,6 +33,7 @@ type Config struct {
 	Geo     Geo
 	Regions []Region
 	Checks  []Check
+	Loads   []LoadSource
 	Health  Health
 	Pools   []Pool
 	Zones   []Zone
@@ -112,6 +113,7 @@ type Region struct {
 	// endpoint in the region is. Both are empty where it has no check.
 	Check     string
 	Addresses []netip.Addr
+	Load      *LoadOf // nil: none
 	Pos       Pos
 }
 
@@ -217,6 +219,7 @@ const (
 	Failover    Policy = "failover"
 	Hash        Policy = "hash"
 	Fastest     Policy = "fastest"
+	LeastLoad   Policy = "least-load"
 	AllMembers  Policy = "all"
 )
 
@@ -248,6 +251,7 @@ type Pool struct {
 	Sticky        bool   // weighted: a hash of the client's network draws
 	Trickle       int    // failover: per cent of the draws that go to the next eligible standby
 	SpreadRegion  bool   // no two members of one region in an answer while another region has one
+	Shed          Shed
 
 	Members []Member
 	Pos     Pos
@@ -274,7 +278,8 @@ type Member struct {
 	Weight    int    // 0..1000000; 0: never
 	Check     string // after inheritance from the pool; empty: none
 	Enabled   bool
-	Match     *Match // geolocation only
+	Match     *Match  // geolocation only
+	Load      *LoadOf // nil: none
 	Pos       Pos
 }
 

@@ -25,6 +25,7 @@ type decoder struct {
 	composed   map[string][]edge // the checks in each composite check
 	groupUses  []groupUse        // country groups in matches
 	asns       []place           // autonomous systems in matches
+	loadUses   []loadUse         // loads and capacities of members and regions
 }
 
 func newDecoder(file string, doc *document) *decoder {
@@ -32,7 +33,7 @@ func newDecoder(file string, doc *document) *decoder {
 		file:     file,
 		defaults: newDefaults(),
 		doc:      doc,
-		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindPool: {}, kindGroup: {}},
+		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}},
 		nested:   make(map[string][]edge),
 		composed: make(map[string][]edge),
 	}

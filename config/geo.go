@@ -49,15 +49,16 @@ func (d *decoder) regions(to *[]Region) reader {
 	return d.define(kindRegion, func(name string, key, value *yaml.Node) {
 		region := Region{Name: name, Pos: posOf(key)}
 		var location *Location
-		ok := d.mapping(value, []field{
+		ok := d.mapping(value, append([]field{
 			{name: "location", read: into(&location, d.location)},
 			{name: "bias", read: d.whole(&region.Bias, -MaxBias, MaxBias)},
 			{name: "check", read: d.refer(kindCheck, &region.Check)},
 			{name: "addresses", read: d.unicasts(&region.Addresses)},
-		})
+		}, d.loadKeysOf(&region.Load)...))
 		if ok {
 			d.required(value, "location", "write location: [latitude, longitude]")
 			d.regionCheck(value)
+			d.noteLoad(value, loadUse{of: region.Load, who: "a region"})
 		}
 		if location != nil {
 			region.Location = *location

@@ -81,6 +81,7 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 	}
 	d.resolve()
 	d.matchable(&cfg.Geo)
+	d.loadable(cfg.Loads)
 	if len(d.faults.told) == 0 {
 		d.survey(cfg)
 	}
@@ -101,6 +102,7 @@ func (d *decoder) document() *Config {
 		{name: "geo", read: d.geo(&cfg.Geo)},
 		{name: "regions", read: d.regions(&cfg.Regions)},
 		{name: "checks", read: d.checks(&cfg.Checks)},
+		{name: "loads", read: d.loads(&cfg.Loads)},
 		{name: "health", read: d.health(&cfg.Health)},
 		{name: "pools", read: d.pools(&cfg.Pools)},
 		{name: "zones", read: d.zones(&cfg.Zones)},

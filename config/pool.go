@@ -15,11 +15,11 @@ const (
 
 // policies are those of this version, laterPolicies those of later ones.
 func policies() []string {
-	return []string{string(Proximity), string(Geolocation), string(Weighted), string(RoundRobin), string(Failover), string(Hash), string(Fastest), string(AllMembers)}
+	return []string{string(Proximity), string(Geolocation), string(Weighted), string(RoundRobin), string(Failover), string(Hash), string(Fastest), string(LeastLoad), string(AllMembers)}
 }
 
 func laterPolicies() []string {
-	return []string{"latency", "least-load"}
+	return []string{"latency"}
 }
 
 func (d *decoder) pools(to *[]Pool) reader {
@@ -63,7 +63,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "fail_open", read: d.flag(&p.FailOpen)},
 		{name: "members", read: hold(&r.members)},
 	}, r.steeringKeys()...)
-	r.memberKeys = []field{
+	r.memberKeys = append([]field{
 		{name: "name", read: into(&m.Name, d.handle)},
 		{name: "region", read: d.refer(kindRegion, &m.Region)},
 		{name: "addresses", read: d.unicasts(&m.Addresses)},
@@ -74,7 +74,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "check", read: d.memberCheck(&m.Check)},
 		{name: "enabled", read: d.flag(&m.Enabled)},
 		{name: "match", read: r.match},
-	}
+	}, d.loadKeysOf(&m.Load)...)
 	return r
 }
 
@@ -205,6 +205,7 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	} else if m.Match != nil {
 		r.fits(n)
 	}
+	r.noteLoad(n, loadUse{of: m.Load, address: m.Pool == "" && m.CName == "", who: "this one", balances: p.Policy == LeastLoad})
 	switch {
 	case m.Pool != "":
 		r.nestedPool(n, p, m)

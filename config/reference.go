@@ -14,6 +14,7 @@ type kind string
 const (
 	kindRegion kind = "region"
 	kindCheck  kind = "check"
+	kindLoad   kind = "load"
 	kindPool   kind = "pool"
 	kindGroup  kind = "group"
 )

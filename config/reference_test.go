@@ -36,6 +36,9 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"checks":              everyType(),
 		"checks.checks":       {"checks: {a: {type: all, checks: [{?: 1}]}}"},
 		"checks.tls":          {"checks: {a: {type: https, tls: {?: 1}}}"},
+		"loads":               everyLoad(),
+		"loads.tls":           {"loads: {a: {type: json, tls: {?: 1}}}"},
+		"pools.shed":          {"pools: {a: {shed: {?: 1}}}"},
 		"health":              {"health: {?: 1}"},
 		"checks.flap_damping": {"checks: {a: {type: http, flap_damping: {?: 1}}}"},
 		"pools":               {"pools: {a: {?: 1}}"},
@@ -68,6 +71,15 @@ func everyType() []string {
 	var documents []string
 	for _, kind := range checkTypes() {
 		documents = append(documents, "checks: {a: {type: "+kind+", ?: 1}}")
+	}
+	return documents
+}
+
+// everyLoad is a document with a load of each type.
+func everyLoad() []string {
+	var documents []string
+	for _, kind := range loadTypes() {
+		documents = append(documents, "loads: {a: {type: "+kind+", ?: 1}}")
 	}
 	return documents
 }

@@ -242,7 +242,7 @@ func (r *poolReader) roster(n *yaml.Node) bool {
 func (r *poolReader) sound(list *roster) bool {
 	p := &r.pool
 	switch p.Policy {
-	case Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, AllMembers:
+	case Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, LeastLoad, AllMembers:
 	default:
 		return false
 	}

@@ -22,6 +22,7 @@ func (r *poolReader) steeringKeys() []field {
 		{name: "sticky", read: r.flag(&p.Sticky)},
 		{name: "trickle", read: r.percentage(&p.Trickle, 1, 99)},
 		{name: "spread", read: into(&p.SpreadRegion, r.onlyWord("region"))},
+		{name: "shed", read: r.shed(&p.Shed)},
 	}
 }
 
@@ -37,7 +38,9 @@ func fitting(key string) []Policy {
 	case "trickle":
 		return []Policy{Failover}
 	case "spread":
-		return []Policy{Geolocation, Weighted, RoundRobin, Failover, Hash, Fastest, AllMembers}
+		return []Policy{Geolocation, Weighted, RoundRobin, Failover, Hash, Fastest, LeastLoad, AllMembers}
+	case "shed":
+		return []Policy{Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, AllMembers}
 	}
 	return nil
 }

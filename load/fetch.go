@@ -1,0 +1,150 @@
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/hashicorp/go-multierror"
+
+	"meridian/config"
+)
+
+// What is read of an answer, in bytes.
+const (
+	maxHeader = 64 << 10
+	maxBody   = 8 << 20
+)
+
+// fetcher asks a target over HTTP. It keeps no connection: a target that is gone
+// shows at once, and nothing has to be closed.
+type fetcher struct {
+	source *config.LoadSource
+	url    string
+	client *http.Client
+}
+
+// Prepare tries whether every load of cfg can be read: it reads the files that
+// they name. The error is a *multierror.Error of config.Faults in file order.
+func Prepare(cfg *config.Config) error {
+	var all *multierror.Error
+	for i := range cfg.Loads {
+		l := &cfg.Loads[i]
+		if _, err := roots(l.TLS.CA); err != nil {
+			all = multierror.Append(all, cfg.Fault(l.TLS.CAPos, "loads."+l.Name+".tls.ca", err.Error(), "a PEM file of the authorities to trust"))
+		}
+	}
+	return all.ErrorOrNil()
+}
+
+// roots are the authorities in a file; without one nil, which is the system's.
+func roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %q: %w", file, errors.Unwrap(err))
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("no PEM certificate in %q", file)
+	}
+	return pool, nil
+}
+
+// newFetcher makes the fetcher of a target.
+func newFetcher(t Target, dial Dial) (*fetcher, error) {
+	trusted, err := roots(t.Source.TLS.CA)
+	if err != nil {
+		return nil, err
+	}
+	f := &fetcher{source: t.Source, url: t.Source.URL}
+	name := t.Source.TLS.ServerName
+	if f.url == "" {
+		f.url = addressURL(t)
+		if name == "" {
+			name = t.Source.Host
+		}
+	}
+	f.client = &http.Client{
+		Transport: &http.Transport{
+			DialContext:            dial,
+			TLSClientConfig:        &tls.Config{RootCAs: trusted, ServerName: name, InsecureSkipVerify: t.Source.TLS.Insecure},
+			DisableKeepAlives:      true,
+			DisableCompression:     true, // a small answer must not become a large one
+			MaxResponseHeaderBytes: maxHeader,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return f, nil
+}
+
+// addressURL is where a target without a URL of its own is asked.
+func addressURL(t Target) string {
+	scheme := "http"
+	if t.Source.Secure {
+		scheme = "https"
+	}
+	at := net.JoinHostPort(t.Addr.String(), strconv.Itoa(t.Source.Port))
+	return scheme + "://" + at + t.Source.Path
+}
+
+// fetch polls once. ctx bounds it.
+func (f *fetcher) fetch(ctx context.Context) (Report, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url, nil)
+	if err != nil {
+		return Report{}, err
+	}
+	request.Header.Set("User-Agent", "meridian")
+	if f.source.Host != "" {
+		request.Host = f.source.Host
+		if a, err := netip.ParseAddr(f.source.Host); err == nil && a.Is6() {
+			request.Host = "[" + f.source.Host + "]"
+		}
+	}
+	answer, err := f.client.Do(request)
+	if err != nil {
+		return Report{}, plain(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return Report{}, fmt.Errorf("status %d, want 200", answer.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
+	if err != nil {
+		return Report{}, plain(err)
+	}
+	if len(body) > maxBody {
+		return Report{}, fmt.Errorf("report longer than %d MiB", maxBody>>20)
+	}
+	r, err := parserOf(f.source.Type)(f.source, body)
+	if err == nil {
+		err = r.sound()
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	return r, nil
+}
+
+// plain takes the method and the URL, which the line of the log has already, off err.
+func plain(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("no whole report within the timeout")
+	}
+	return err
+}

@@ -1,0 +1,74 @@
+package load
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"meridian/config"
+)
+
+// parseJSON reads numbers of a document by the keys, or the places in lists,
+// that lead to them. A number may be in quotes.
+func parseJSON(of *config.LoadSource, body []byte) (r Report, err error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var document any
+	if err := d.Decode(&document); err != nil {
+		return Report{}, fmt.Errorf("not JSON: %w", err)
+	}
+	if r.Load, err = numberAt(document, of.Load.Path); err != nil {
+		return Report{}, err
+	}
+	if of.Capacity.Given() {
+		r.Capacity, err = numberAt(document, of.Capacity.Path)
+	}
+	return r, err
+}
+
+func numberAt(document any, path []string) (float64, error) {
+	for i, key := range path {
+		at := strings.Join(path[:i+1], ".")
+		switch within := document.(type) {
+		case map[string]any:
+			value, ok := within[key]
+			if !ok {
+				return 0, fmt.Errorf("no %q in the report", at)
+			}
+			document = value
+		case []any:
+			n, err := strconv.Atoi(key)
+			if err != nil || n < 0 || n >= len(within) {
+				return 0, fmt.Errorf("no %q in the report: a list of %d is there", at, len(within))
+			}
+			document = within[n]
+		default:
+			return 0, fmt.Errorf("no %q in the report: nothing is below", at)
+		}
+	}
+	var text string
+	switch value := document.(type) {
+	case json.Number:
+		text = value.String()
+	case string:
+		text = value
+	default:
+		return 0, fmt.Errorf("%q is not a number", strings.Join(path, "."))
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is %q, want a number", strings.Join(path, "."), excerpt(text))
+	}
+	return n, nil
+}
+
+// excerpt is as much of a stranger's text as fits a message.
+func excerpt(text string) string {
+	const most = 40
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return text
+}
