@@ -275,6 +275,8 @@ func (t *Tree) start() {
 		t.responses = uint32(words)
 		words += len(t.targets)
 	}
+	t.rooms = uint32(words)
+	words += len(t.free)
 	empty := slices.Repeat([]*page{new(page)}, words/pageWords+1)
 	d := &t.next
 	d.queued, d.dirty = make([]bool, len(t.pools)), make([][]ID, t.heights)
@@ -293,6 +295,7 @@ func (t *Tree) start() {
 	for id := range t.pools {
 		d.count(ID(id))
 	}
+	d.settleRooms()
 	d.tellParents(asIs)
 	d.tellParents(open)
 	t.state.Store(d.state)

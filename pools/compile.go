@@ -41,6 +41,7 @@ func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map
 	if c.faults == nil {
 		c.bound()
 		c.time()
+		c.loads()
 	}
 	if c.faults != nil {
 		return nil, c.faults
@@ -151,7 +152,7 @@ func (c *compiler) pool(from *config.Pool) {
 	}
 	var ok bool
 	if p.policy, ok = policyOf(from); !ok {
-		c.fault(from, from.Pos, ".policy", fmt.Sprintf("unknown policy %q", from.Policy), "proximity, geolocation, weighted, round-robin, failover, hash, fastest or all")
+		c.fault(from, from.Pos, ".policy", fmt.Sprintf("unknown policy %q", from.Policy), "proximity, geolocation, weighted, round-robin, failover, hash, fastest, least-load or all")
 	}
 	if from.Fallback != "" {
 		p.fallback = c.reference(from, from.Pos, ".fallback", from.Fallback)

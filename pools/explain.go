@@ -24,6 +24,7 @@ type Step struct {
 	// round-robin counted as random; see Tree.Odds.
 	Probability float64 `json:"probability"`
 
+	Load   *StepLoad   `json:"load,omitempty"`   // of members of whom a load is reported
 	Target *StepTarget `json:"target,omitempty"` // of members that have one
 	CName  string      `json:"cname,omitempty"`  // likewise
 
@@ -106,6 +107,7 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 			Eligible: v.eligible.has(i),
 			Weight:   &weight,
 			Target:   r.target(m),
+			Load:     r.state.stepLoad(use{uint32(v.id), uint32(i)}),
 			CName:    string(m.CName),
 			is:       use{uint32(v.id), uint32(i)},
 		}
@@ -185,8 +187,12 @@ func (r *recorder) tellNotAdmitted(v *visit) {
 	}
 }
 
-// startsSlowly tells of a member that gets only a part of what it would get.
+// startsSlowly tells of a member that gets only a part of what it would get, by
+// whichever of a slow start and shedding leaves it less.
 func (r *recorder) startsSlowly(v *visit, m int) string {
+	if partOf(r.state.shedding, v.first+uint32(m)) == v.part(m) {
+		return fmt.Sprintf("sheds, keeps %.0f %%", 100*float64(v.part(m))/whole)
+	}
 	return fmt.Sprintf("starts slowly, at %.0f %%", 100*float64(v.part(m))/whole)
 }
 

@@ -150,7 +150,7 @@ func (s *Scratch) whyFastest(v *visit, from set, m int) string {
 		sum += weight
 		return true
 	})
-	weight := fmt.Sprintf("weight %.4g of %.4g", float64(s.weightByShare(v, m))/whole, float64(sum)/whole)
+	weight := fmt.Sprintf("weight %.4g of %.4g", float64(s.weightByShare(v, m))/fullWeight, float64(sum)/fullWeight)
 	if limit == unmeasured {
 		return "no response time is known; " + weight
 	}

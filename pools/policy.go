@@ -14,6 +14,7 @@ const (
 	failover
 	hash
 	fastest
+	leastLoad
 	all
 )
 
@@ -37,6 +38,8 @@ func policyOf(p *config.Pool) (policy, bool) {
 		return hash, true
 	case config.Fastest:
 		return fastest, true
+	case config.LeastLoad:
+		return leastLoad, true
 	case config.AllMembers:
 		return all, true
 	}
@@ -55,7 +58,7 @@ func (s *Scratch) narrow(v *visit) {
 		s.takeTurn(v)
 	case hash:
 		s.lookAtNetwork(v)
-	case weighted, failover, fastest, all: // all that is eligible
+	case weighted, failover, fastest, leastLoad, all: // all that is eligible
 	}
 }
 
@@ -70,6 +73,8 @@ func (s *Scratch) choose(v *visit, from set, r uint64) int {
 		return s.byHash(v, from)
 	case fastest:
 		return s.byResponse(v, from, r)
+	case leastLoad:
+		return s.byRoom(v, from, r)
 	case all:
 		return anyOf(from, r)
 	default: // proximity, geolocation, weighted
@@ -89,6 +94,8 @@ func (s *Scratch) chances(v *visit, from set, f func(m int, p float64)) {
 		f(s.byHash(v, from), 1)
 	case fastest:
 		s.chancesByResponse(v, from, f)
+	case leastLoad:
+		s.chancesByRoom(v, from, f)
 	default: // proximity, geolocation, weighted
 		s.chancesByWeight(v, from, f)
 	}
@@ -127,6 +134,8 @@ func (s *Scratch) why(v *visit, from set, m int) string {
 		return s.whyHash(v, from, m)
 	case fastest:
 		return s.whyFastest(v, from, m)
+	case leastLoad:
+		return s.whyRoom(v, from, m)
 	default:
 		return whyAny(from)
 	}

@@ -79,6 +79,9 @@ func (r *recorder) remarks(v *visit, i int) string {
 	case ForcedDown.String():
 		text = "; " + verdict + r.said(v, i)
 	}
+	if v.policy == leastLoad || v.part(i) != whole {
+		text += r.state.loadText(use{uint32(v.id), uint32(i)})
+	}
 	if v.part(i) != whole {
 		text += "; " + r.startsSlowly(v, i)
 	}

@@ -10,10 +10,10 @@ import (
 )
 
 // share is the part, in 256ths, of what it would get that a target or member
-// gets while it starts slowly. Who is not in a list of shares gets all.
+// gets while it starts slowly, or sheds. One that sheds may get none. Who is not in a list of shares gets all.
 type share struct {
 	of   uint32 // in Tree.targets or Tree.members
-	part uint8  // 1..255; in a list of changes 0: all
+	part uint16 // 0..255; in a list of changes also whole: no longer in the list
 }
 
 // whole is all that one would get, in 256ths.
@@ -43,7 +43,7 @@ func merged(shares, changes []share) []share {
 		if shares = shares[before:]; found {
 			shares = shares[1:]
 		}
-		if c.part != 0 {
+		if c.part != whole {
 			next = append(next, c)
 		}
 	}
@@ -59,11 +59,11 @@ func (st *state) slowIn(p *pool) []share {
 
 // noteShare takes the share of a turn over, which merge then makes part of the state.
 func (d *draft) noteShare(target uint32, turn *health.Turn) {
-	part := turn.Share
-	if d.isDown(target) {
-		part = 0
+	part := uint16(turn.Share)
+	if part == 0 || d.isDown(target) {
+		part = whole
 	}
-	if len(d.starting) == 0 && len(d.restarted) == 0 && part == 0 {
+	if len(d.starting) == 0 && len(d.restarted) == 0 && part == whole {
 		return
 	}
 	d.restarted = append(d.restarted, share{target, part})
@@ -83,7 +83,7 @@ func (d *draft) mergeShares() {
 
 // doubtShares notes that members' shares may have changed.
 func (d *draft) doubtShares(members []use) {
-	if len(d.slow) == 0 && len(d.from.slow) == 0 && len(d.starting) == 0 {
+	if len(d.slow) == 0 && len(d.from.slow) == 0 && len(d.starting) == 0 && len(d.shedding) == 0 {
 		return
 	}
 	for _, u := range members {
@@ -104,7 +104,7 @@ func (d *draft) reshare() {
 		if part == partOf(d.slow, member) {
 			continue
 		}
-		changes = append(changes, share{member, uint8(part % whole)})
+		changes = append(changes, share{member, uint16(part)})
 		d.note(ID(u.pool))
 	}
 	d.stale = d.stale[:0]
@@ -114,10 +114,19 @@ func (d *draft) reshare() {
 	}
 }
 
-// partOf works out a member's part:
+// partOf works out a member's part: all where it is forced up, else the lesser of
+// what it gets while it starts slowly and what it keeps while it sheds.
+func (d *draft) partOf(u use) uint64 {
+	member := d.tree.pools[u.pool].first + u.member
+	if d.kind(member) == ForcedUp {
+		return whole
+	}
+	return min(d.startOf(u), partOf(d.shedding, member))
+}
+
+// startOf works out what a member gets while it, or what is in it, starts slowly:
 //
 //	a member that                                         gets
-//	is forced up                                          all
 //	is an endpoint with an up address that has all        all
 //	is an endpoint whose up addresses all start slowly    the largest part of those
 //	is a pool with an eligible member that has all        all
@@ -125,12 +134,8 @@ func (d *draft) reshare() {
 //
 // An endpoint's part is the same for both families, and so is a pool's: else
 // the A and the AAAA of a client would lead to different places.
-func (d *draft) partOf(u use) uint64 {
-	member := d.tree.pools[u.pool].first + u.member
-	m := &d.tree.members[member]
-	if d.kind(member) == ForcedUp {
-		return whole
-	}
+func (d *draft) startOf(u use) uint64 {
+	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
 	if m.child != none {
 		return d.partOfPool(ID(m.child))
 	}
@@ -355,9 +360,13 @@ func (s *Scratch) sumOfShares(v *visit, of set) uint64 {
 	return sum
 }
 
-// weightByShare is a member's weight in 256ths, by its part.
+// fullWeight is what weightByShare makes of a weight of 1 of a member that has all.
+const fullWeight = whole << 12
+
+// weightByShare is a member's weight by its part, in units so small that one that
+// gets none, which is drawn only where nobody gets any, can have a single one.
 func (s *Scratch) weightByShare(v *visit, m int) uint64 {
-	return uint64(s.tree.weights[v.first+uint32(m)]) * v.part(m)
+	return uint64(s.tree.weights[v.first+uint32(m)]) * max(1, v.part(m)*(fullWeight/whole))
 }
 
 // joins reports whether an address that is up is in this draw, as far as it starts slowly.
@@ -366,5 +375,5 @@ func (st *state) joins(r ref, draw uint64) bool {
 		return true
 	}
 	part := partOf(st.starting, r.target)
-	return part == whole || seed(draw).admits(share{r.target, uint8(part)})
+	return part == whole || seed(draw).admits(share{r.target, uint16(part)})
 }

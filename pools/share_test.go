@@ -257,18 +257,18 @@ func TestMergedSharesAreThoseOfAMap(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for range 500 {
 		var shares []share
-		want := map[uint32]uint8{}
+		want := map[uint32]uint16{}
 		for range 5 {
 			var changes []share
 			for range rnd.IntN(6) {
-				c := share{uint32(rnd.IntN(10)), uint8(rnd.IntN(3))}
+				c := share{uint32(rnd.IntN(10)), []uint16{0, 1, 2, whole}[rnd.IntN(4)]}
 				changes = append(changes, c)
-				if want[c.of] = c.part; c.part == 0 {
+				if want[c.of] = c.part; c.part == whole {
 					delete(want, c.of)
 				}
 			}
 			shares = merged(shares, changes)
-			got := map[uint32]uint8{}
+			got := map[uint32]uint16{}
 			for _, s := range shares {
 				got[s.of] = s.part
 			}

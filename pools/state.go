@@ -28,7 +28,10 @@ type state struct {
 	withheld []withheld // the turns to down that max_withdraw withholds, by target; mostly none
 
 	starting []share // of the targets that start slowly; mostly none
-	slow     []share // of the members that do, by those
+	slow     []share // of the members that do, by those, or shed
+
+	loads    []Load  // by load target; empty: no report has come
+	shedding []share // of the members that shed; mostly none
 }
 
 // page is some words of a state. At a million members, some 1,600 pages, a list

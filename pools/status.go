@@ -31,6 +31,7 @@ type MemberStatus struct {
 	State     string    // disabled, drained, forced up, forced down; else of endpoints up, unknown, uncertain, down, unresolved, of pools live, or not live and why
 	Override  *Override // the one that it goes by; nil: none
 	Eligible  [2]bool   // by family
+	Load      *StepLoad // nil: nobody reports it
 	InDown    bool      // it stands in a region that is down by its check
 	Addresses []AddressStatus
 }
@@ -88,6 +89,7 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 		s.Override = &st.overrides[h.order]
 	}
 	s.InDown = st.regionDown(use{uint32(id), uint32(i)}) != nil
+	s.Load = st.stepLoad(use{uint32(id), uint32(i)})
 	if m.child == none {
 		s.Addresses = st.addressStatus(m)
 	}

@@ -37,6 +37,10 @@ type Tree struct {
 	logarithms *logarithms   // nil where no pool hashes
 	timed      index[uint32] // of the members of `fastest` pools: the targets that say how soon they respond
 
+	loadTargets []LoadTarget          // what reports a load
+	memberLoads map[uint32]loadSource // by member, of those that name one
+	regionLoads map[string]loadSource // by region, likewise
+
 	users   index[use] // by target: the endpoints that have it
 	parents index[use] // by pool: the members that it is
 	backed  index[ID]  // by pool: the pools bound to names whose fallback it is
@@ -49,6 +53,7 @@ type Tree struct {
 	downs       uint32 // where in a state the bits of the targets begin
 	regionDowns uint32 // and those of the checked regions
 	responses   uint32 // and a word a target, how soon it responds; none where no pool asks
+	rooms       uint32 // and a word a member of a least-load pool, its room
 	heights     int    // levels of nesting, at least 1
 	turns       int    // turns that a Scratch keeps
 	deepest     int    // words that a Scratch needs for the deepest walk
@@ -63,6 +68,9 @@ type Tree struct {
 	modes   [][2]Mode // by pool and family, of those that Apply tells of
 
 	withdrawals withdrawals
+
+	free     []float64  // of the members of least-load pools: the part of the capacity that is free; NaN: not known
+	shedding []shedUnit // of the pools that shed
 }
 
 // pool is a compiled config.Pool.
@@ -90,6 +98,7 @@ type pool struct {
 	mask     [2]uint8 // hash: by family of the client, the bits of its network
 	keys     uint32   // hash: in Tree.keys
 	timed    uint32   // fastest: in Tree.timed
+	room     uint32   // least-load: in a state from Tree.rooms on, and in Tree.free
 	trickle  uint64   // failover: the share of the draws that go to the standby, of 2^64
 	height   uint32   // 0: endpoints only; else one more than the highest pool in it
 }

@@ -54,7 +54,7 @@ func sumOf(weights []uint32, of set) (sum uint64, members int) {
 func (s *Scratch) whyWeight(v *visit, from set, m int) string {
 	weights := s.tree.weights[v.first:][:v.members]
 	if len(v.slow) > 0 {
-		return fmt.Sprintf("weight %.4g of %.4g", float64(s.weightByShare(v, m))/whole, float64(s.sumOfShares(v, from))/whole)
+		return fmt.Sprintf("weight %.4g of %.4g", float64(s.weightByShare(v, m))/fullWeight, float64(s.sumOfShares(v, from))/fullWeight)
 	}
 	sum, _ := sumOf(weights, from)
 	return fmt.Sprintf("weight %d of %d", weights[m], sum)

@@ -1,0 +1,252 @@
+package pools
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	"meridian/config"
+)
+
+// LoadTarget is what reports a load: a source at a member's address, or at its URL.
+type LoadTarget struct {
+	Source *config.LoadSource
+	Addr   netip.Addr // the zero Addr where the source has a URL
+}
+
+// Load is the last report of a target.
+type Load struct {
+	Load     float64   // finite, from 0 on
+	Capacity float64   // likewise; 0: it does not say
+	At       time.Time // of the report: another time is another report
+	Fresh    bool      // false: there is none, or it is stale, and nobody goes by it
+}
+
+// loadSource is where the load of a member or region comes from.
+type loadSource struct {
+	target   uint32  // in Tree.loadTargets; none: nobody reports, the capacity alone is known
+	capacity float64 // as configured, in place of the report's; 0: as the report says
+}
+
+// LoadTargets lists what reports a load; SetLoads takes reports in this order.
+func (t *Tree) LoadTargets() []LoadTarget { return t.loadTargets }
+
+// SetLoads makes these the reports of all load targets, in their order. A report
+// that is not fresh counts as none. Decisions see all of them or none; no pool's mode
+// changes by them.
+func (t *Tree) SetLoads(loads []Load) {
+	if len(loads) != len(t.loadTargets) {
+		panic("pools: as many loads as there are load targets")
+	}
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	d := &t.next
+	before := t.state.Load()
+	d.begin(before)
+	d.own()
+	d.loads = slices.Clone(loads)
+	d.settleRooms()
+	d.settleShedding(before.loads)
+	d.tellParents(asIs)
+	t.publishLocked()
+}
+
+// loads compiles who reports what. All members are compiled.
+func (c *compiler) loads() {
+	t := c.tree
+	sources := make(map[string]*config.LoadSource, len(c.cfg.Loads))
+	for i := range c.cfg.Loads {
+		sources[c.cfg.Loads[i].Name] = &c.cfg.Loads[i]
+	}
+	numbers := map[LoadTarget]uint32{}
+	for i := range c.cfg.Regions {
+		if of := c.cfg.Regions[i].Load; of != nil {
+			if t.regionLoads == nil {
+				t.regionLoads = map[string]loadSource{}
+			}
+			t.regionLoads[c.cfg.Regions[i].Name] = c.loadSource(numbers, sources[of.Load], of, nil)
+		}
+	}
+	t.eachMember(func(u use, m *member) {
+		of := &c.cfg.Pools[u.pool].Members[u.member]
+		if of.Load == nil {
+			return
+		}
+		if t.memberLoads == nil {
+			t.memberLoads = map[uint32]loadSource{}
+		}
+		t.memberLoads[t.pools[u.pool].first+u.member] = c.loadSource(numbers, sources[of.Load.Load], of.Load, c.addressesOf(of))
+	})
+	for id := range t.pools {
+		if t.pools[id].policy == leastLoad {
+			t.pools[id].room = uint32(len(t.free))
+			for range t.pools[id].members {
+				t.free = append(t.free, math.NaN())
+			}
+		}
+		c.shedUnits(ID(id))
+	}
+}
+
+// loadSource numbers the target of a source, at the first of addrs.
+func (c *compiler) loadSource(numbers map[LoadTarget]uint32, source *config.LoadSource, of *config.LoadOf, addrs []netip.Addr) loadSource {
+	made := loadSource{target: none, capacity: float64(of.Capacity)}
+	if source == nil || source.URL == "" && len(addrs) == 0 { // no report, or of a target without an address yet
+		return made
+	}
+	target := LoadTarget{Source: source}
+	if source.URL == "" {
+		target.Addr = addrs[0]
+	}
+	number, ok := numbers[target]
+	if !ok {
+		number = uint32(len(c.tree.loadTargets))
+		numbers[target] = number
+		c.tree.loadTargets = append(c.tree.loadTargets, target)
+	}
+	made.target = number
+	return made
+}
+
+// usage is a load and what can be borne.
+type usage struct {
+	load, capacity float64
+	known          bool      // the load is
+	at             time.Time // of the latest report in it
+}
+
+func (u *usage) add(other usage) {
+	if !other.known {
+		return
+	}
+	u.load, u.capacity, u.known = u.load+other.load, u.capacity+other.capacity, true
+	if other.at.After(u.at) {
+		u.at = other.at
+	}
+}
+
+// usageOf is what the report of a source says. Without a capacity it says nothing.
+func (st *state) usageOf(of loadSource) usage {
+	found := usage{capacity: of.capacity}
+	if of.target == none || len(st.loads) == 0 || !st.loads[of.target].Fresh {
+		return found
+	}
+	report := &st.loads[of.target]
+	if found.capacity == 0 {
+		found.capacity = report.Capacity
+	}
+	found.load, found.at, found.known = report.Load, report.At, found.capacity > 0
+	return found
+}
+
+// usageOfMember is the load and capacity of a member:
+//
+//	the member                      has
+//	names a load, or a capacity     its own
+//	is a pool of members that do    the sum of those with a known load, weight and no drain
+//	stands in a region that does    an equal part of the region's, with the pool's others in it that name none
+//	is none of these                nothing that is known
+func (st *state) usageOfMember(u use) usage {
+	t := st.tree
+	number := t.pools[u.pool].first + u.member
+	if own, ok := t.memberLoads[number]; ok {
+		return st.usageOf(own)
+	}
+	var sum usage
+	if child := t.members[number].child; child != none {
+		p := &t.pools[child]
+		for i := range p.members {
+			if t.weights[p.first+i] > 0 && st.kind(p.first+i) != Drained {
+				sum.add(st.usageOfMember(use{child, i}))
+			}
+		}
+		return sum
+	}
+	region, ok := t.regionLoads[t.cfg.Pools[u.pool].Members[u.member].Region]
+	if !ok {
+		return usage{}
+	}
+	sum = st.usageOf(region)
+	sharing := float64(t.withoutLoad(u))
+	sum.load, sum.capacity = sum.load/sharing, sum.capacity/sharing
+	return sum
+}
+
+// withoutLoad counts the members of weight, of a member's pool and region, that name no load.
+func (t *Tree) withoutLoad(u use) int {
+	p, n := &t.pools[u.pool], 0
+	region := t.cfg.Pools[u.pool].Members[u.member].Region
+	for i := range p.members {
+		_, own := t.memberLoads[p.first+i]
+		if !own && t.weights[p.first+i] > 0 && t.cfg.Pools[u.pool].Members[i].Region == region {
+			n++
+		}
+	}
+	return max(1, n)
+}
+
+// reports reports whether a member's load may ever be known.
+func (t *Tree) reports(u use) bool {
+	number := t.pools[u.pool].first + u.member
+	if own, ok := t.memberLoads[number]; ok {
+		return own.target != none
+	}
+	if child := t.members[number].child; child != none {
+		for i := range t.pools[child].members {
+			if t.reports(use{child, i}) {
+				return true
+			}
+		}
+		return false
+	}
+	_, ok := t.regionLoads[t.cfg.Pools[u.pool].Members[u.member].Region]
+	return ok
+}
+
+// loadSteps is into how many parts a capacity is divided: noise within one moves nobody.
+const loadSteps = 64
+
+// inSteps is a part of 1 in loadSteps, unless that is what it was: it must stray by
+// three quarters of a step before it counts anew. was is NaN where there was none.
+func inSteps(part, was float64) float64 {
+	if math.Abs(part-was)*loadSteps <= 0.75 && part > 0 && part < 1 {
+		return was
+	}
+	return math.Round(part*loadSteps) / loadSteps
+}
+
+// StepLoad is what is known of a member's load.
+type StepLoad struct {
+	Load     float64   `json:"load"`
+	Capacity float64   `json:"capacity"`
+	At       time.Time `json:"at,omitzero"` // of the report
+	Fresh    bool      `json:"fresh"`       // false: there is no report, or none that is not stale; load is not known
+	Keeps    float64   `json:"keeps"`       // 0 to 1: the part of its clients, below 1 while it sheds
+}
+
+// stepLoad is what is known of the load of a member; nil: nobody ever reports it.
+func (st *state) stepLoad(u use) *StepLoad {
+	if len(st.tree.loadTargets) == 0 || !st.tree.reports(u) {
+		return nil
+	}
+	found := st.usageOfMember(u)
+	keeps := partOf(st.shedding, st.tree.pools[u.pool].first+u.member)
+	return &StepLoad{
+		Load: found.load, Capacity: found.capacity, At: found.at, Fresh: found.known,
+		Keeps: float64(keeps) / whole,
+	}
+}
+
+// loadText tells of a member's load in words.
+func (st *state) loadText(u use) string {
+	switch found := st.stepLoad(u); {
+	case found == nil:
+		return ""
+	case !found.Fresh:
+		return "; its load is not known: no report, or a stale one"
+	default:
+		return fmt.Sprintf("; load %.4g of %.4g", found.Load, found.Capacity)
+	}
+}

@@ -1,0 +1,172 @@
+package pools
+
+import (
+	"math"
+
+	"meridian/config"
+)
+
+// shedUnit is what sheds as one: under proximity the members of a pool that share a
+// region, else a single member.
+type shedUnit struct {
+	pool    ID
+	region  string // under proximity
+	member  string // else
+	members []uint32
+	kept    float64 // the part of its clients that it keeps; guarded by Tree.writing
+}
+
+// shedUnits lists the units of a pool that sheds, those that may ever report.
+func (c *compiler) shedUnits(id ID) {
+	t, from := c.tree, &c.cfg.Pools[id]
+	if from.Shed == (config.Shed{}) {
+		return
+	}
+	units := map[uint32]int{} // by group
+	for i := range from.Members {
+		u := use{uint32(id), uint32(i)}
+		if !t.reports(u) {
+			continue
+		}
+		unit := shedUnit{pool: id, member: from.Members[i].Name, kept: 1}
+		if from.Policy == config.Proximity {
+			group := t.members[t.pools[id].first+uint32(i)].group
+			if _, ok := units[group]; ok {
+				continue
+			}
+			units[group] = len(t.shedding)
+			unit.member, unit.region = "", from.Members[i].Region
+			for m := range t.group(&t.pools[id], group).all() {
+				unit.members = append(unit.members, uint32(m))
+			}
+		} else {
+			unit.members = []uint32{uint32(i)}
+		}
+		t.shedding = append(t.shedding, unit)
+	}
+}
+
+// usageOfUnit is that of its region, where the unit is one that names a load,
+// else the sum of its members'.
+func (st *state) usageOfUnit(unit *shedUnit) usage {
+	if of, ok := st.tree.regionLoads[unit.region]; ok && unit.region != "" {
+		return st.usageOf(of)
+	}
+	var sum usage
+	p := &st.tree.pools[unit.pool]
+	for _, m := range unit.members {
+		if st.tree.weights[p.first+m] > 0 && st.kind(p.first+m) != Drained {
+			sum.add(st.usageOfMember(use{uint32(unit.pool), m}))
+		}
+	}
+	return sum
+}
+
+// The bounds of how a kept part moves from one report to the next.
+const (
+	leastKept = 1. / 256 // less than that is taken for none, and asked no further
+	mostBack  = 1. / 8   // of all its clients that a unit takes back
+)
+
+// keeps is the part of its clients that a unit keeps next, by the part that it
+// keeps now and by what of its capacity is used. Parts come to rest where
+//
+//	used             keeps
+//	up to low        all
+//	between          (high - used) / (high - low)
+//	from high on     none
+//
+// To go there at once would overshoot: used follows what is kept, and a region
+// that sends everybody away is empty at the next report, and full at the one after
+// it. So the demand is reckoned that would be there were nothing shed, used / kept, and
+// the part sought at which demand · part lies on that line, which is high / (high -
+// low + demand). Demand that moves at once is met in one step, demand that lags
+// in several. Clients are taken back an eighth of all at a time.
+func keeps(kept, used float64, shed config.Shed) float64 {
+	low, high := float64(shed.Low)/100, float64(shed.High)/100
+	demand := used / max(kept, leastKept)
+	next := min(1, high/(high-low+demand), kept+mostBack)
+	if next < leastKept {
+		return 0
+	}
+	return next
+}
+
+// settleShedding has each unit with a new report move on, and those with none
+// keep all.
+func (d *draft) settleShedding(before []Load) {
+	t := d.tree
+	var changes []share
+	old := *d.state
+	old.loads = before
+	for i := range t.shedding {
+		unit := &t.shedding[i]
+		now, was := d.usageOfUnit(unit), old.usageOfUnit(unit)
+		switch {
+		case !now.known:
+			unit.kept = 1
+		case !was.known || !now.at.Equal(was.at):
+			unit.kept = keeps(unit.kept, now.load/now.capacity, t.cfg.Pools[unit.pool].Shed)
+		}
+		p := &t.pools[unit.pool]
+		shown := float64(partOf(d.shedding, p.first+unit.members[0])) / whole
+		part := uint16(math.Round(inSteps(unit.kept, shown) * whole))
+		for _, m := range unit.members {
+			if uint64(part) != partOf(d.shedding, p.first+m) {
+				changes = append(changes, share{p.first + m, part})
+				d.stale = append(d.stale, p.first+m)
+			}
+		}
+	}
+	if len(changes) > 0 {
+		d.state.shedding = merged(d.state.shedding, changes)
+	}
+}
+
+// unitName is a shedUnit by names.
+type unitName struct{ pool, region, member string }
+
+func (t *Tree) nameOf(unit *shedUnit) unitName {
+	return unitName{t.cfg.Pools[unit.pool].Name, unit.region, unit.member}
+}
+
+// keptByName is what each unit keeps, for a tree to come.
+func (t *Tree) keptByName() map[unitName]float64 {
+	kept := map[unitName]float64{}
+	for i := range t.shedding {
+		kept[t.nameOf(&t.shedding[i])] = t.shedding[i].kept
+	}
+	return kept
+}
+
+// inheritLoads takes over reports and what the units kept by them.
+func (t *Tree) inheritLoads(before *Tree, loads []Load, kept map[unitName]float64) {
+	if len(t.loadTargets) == 0 || len(loads) == 0 {
+		return
+	}
+	type name struct {
+		source string
+		at     string
+	}
+	nameOf := func(target LoadTarget) name { return name{target.Source.Name, target.Addr.String()} }
+	known := map[name]Load{}
+	for i, target := range before.loadTargets {
+		known[nameOf(target)] = loads[i]
+	}
+	d := &t.next
+	d.begin(t.state.Load())
+	d.own()
+	d.loads = make([]Load, len(t.loadTargets))
+	for i, target := range t.loadTargets {
+		d.loads[i] = known[nameOf(target)]
+	}
+	for i := range t.shedding {
+		if part, ok := kept[t.nameOf(&t.shedding[i])]; ok {
+			t.shedding[i].kept = part
+		}
+	}
+	d.settleRooms()
+	d.settleShedding(d.loads)
+	d.tellParents(asIs)
+	t.publishLocked()
+}
