@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"meridian/health"
+	"meridian/load"
 	"meridian/pools"
 	"meridian/zones"
 )
@@ -28,8 +29,9 @@ type Control struct {
 
 	mu       sync.RWMutex // guards all below; held for as long as the snapshot is read
 	snapshot *zones.Snapshot
-	watch    *health.Watch // of the snapshot
-	arriving *pools.Tree   // to answer soon; nil: none
+	watch    *health.Watch   // of the snapshot
+	loads    *load.Following // likewise
+	arriving *pools.Tree     // to answer soon; nil: none
 	said     overrides
 }
 
@@ -55,12 +57,12 @@ func (c *Control) stay() {
 	c.arriving = nil
 }
 
-// settle makes a snapshot and its watch what Control speaks of. When it returns
+// settle makes a snapshot, its watch and its loads what Control speaks of. When it returns
 // nobody reads the snapshot before.
-func (c *Control) settle(snapshot *zones.Snapshot, watch *health.Watch) {
+func (c *Control) settle(snapshot *zones.Snapshot, watch *health.Watch, loads *load.Following) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.snapshot, c.watch, c.arriving = snapshot, watch, nil
+	c.snapshot, c.watch, c.loads, c.arriving = snapshot, watch, loads, nil
 	c.said = slices.Clone(c.said) // readers may hold the one before
 	for i := range c.said {
 		s := &c.said[i]

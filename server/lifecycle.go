@@ -15,6 +15,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/load"
 	"meridian/pools"
 	"meridian/resolver"
 	"meridian/zones"
@@ -55,6 +56,7 @@ type life struct {
 	server  *Server
 	prober  *health.Prober
 	tracker *resolver.Tracker
+	poller  *load.Poller
 	modes   modeLog
 	control *Control
 	door    *door                   // nil: no API
@@ -71,9 +73,11 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	run := &life{
 		Lifecycle: l, server: New(snapshot, Options{Logger: l.Logger}),
 		tracker: resolver.New(resolver.Options{Logger: l.Logger}),
+		poller:  load.New(load.Options{Logger: l.Logger}),
 		modes:   modeLog{log: l.Logger},
 	}
 	defer run.tracker.Close()
+	defer run.poller.Close()
 	if err := run.server.Listen(); err != nil {
 		return &BindError{err}
 	}
@@ -99,7 +103,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 			return &BindError{err}
 		}
 	}
-	run.control.settle(k.snapshot, k.watch)
+	run.control.settle(k.snapshot, k.watch, k.loads)
 	run.install(beside)
 	return run.serve(ctx, k)
 }
@@ -139,6 +143,7 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	var settled <-chan time.Time // nil: the addresses of targets are those that the pools have
+	var loaded <-chan time.Time  // nil: the loads are those that the pools go by
 	for {
 		select {
 		case err := <-served:
@@ -156,6 +161,13 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 			}
 			k.close()
 			k = next
+		case <-l.poller.Changes():
+			if loaded == nil {
+				loaded = time.After(loadPause)
+			}
+		case <-loaded:
+			loaded = nil
+			takeLoads(k.snapshot.Pools, k.loads)
 		case <-l.tracker.Changes():
 			settled = k.settle()
 		case <-settled:
@@ -209,7 +221,7 @@ func (l *life) swap(ctx context.Context, loaded *zones.Snapshot) (k *kept, old *
 		k.close()
 		return nil, nil, err
 	}
-	l.control.settle(k.snapshot, k.watch)
+	l.control.settle(k.snapshot, k.watch, k.loads)
 	l.modes.serve(k.snapshot.Pools)
 	return k, old, nil
 }

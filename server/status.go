@@ -19,6 +19,7 @@ type Status struct {
 	Listen    []string     `json:"listen"`
 	State     StateStatus  `json:"state"`
 	Overrides []Override   `json:"overrides"`
+	Loads     []LoadStatus `json:"loads"`
 	Pools     []PoolStatus `json:"pools"`
 }
 
@@ -50,7 +51,8 @@ type MemberStatus struct {
 	Why       string          `json:"why"`
 	Next      string          `json:"next"` // what comes next
 	Override  *Override       `json:"override,omitempty"`
-	Eligible  map[string]bool `json:"eligible"` // by family
+	Load      *pools.StepLoad `json:"load,omitempty"` // where it is reported
+	Eligible  map[string]bool `json:"eligible"`       // by family
 	Addresses []AddressStatus `json:"addresses"`
 }
 
@@ -109,7 +111,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Overrides: append([]Override{}, c.said...), Pools: []PoolStatus{},
+		State: c.life.state(false), Overrides: append([]Override{}, c.said...), Loads: c.loadStatusLocked(), Pools: []PoolStatus{},
 	}
 	for _, a := range c.life.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
@@ -143,7 +145,7 @@ func byFamily[T any](of func(pools.Family) T) map[string]T {
 
 func (c *Control) memberStatusLocked(m *pools.MemberStatus) MemberStatus {
 	s := MemberStatus{
-		Member: m.Member, Region: m.Region, Pool: m.Nested, Weight: m.Weight, State: m.State,
+		Member: m.Member, Region: m.Region, Pool: m.Nested, Weight: m.Weight, State: m.State, Load: m.Load,
 		Eligible:  byFamily(func(f pools.Family) bool { return m.Eligible[f] }),
 		Addresses: []AddressStatus{},
 	}

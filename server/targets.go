@@ -8,6 +8,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/load"
 	"meridian/pools"
 	"meridian/resolver"
 	"meridian/zones"
@@ -21,6 +22,7 @@ const settleTime = time.Second
 type kept struct {
 	snapshot *zones.Snapshot
 	watch    *health.Watch
+	loads    *load.Following
 	targets  *resolver.Following
 	resolved map[config.Name]pools.Resolved // as the snapshot has them
 	changed  time.Time                      // when that last changed
@@ -29,6 +31,7 @@ type kept struct {
 // close ends what keeps the snapshot current; its snapshot is its owner's to close.
 func (k *kept) close() {
 	k.watch.Close()
+	k.loads.Close()
 	k.targets.Close()
 }
 
@@ -47,6 +50,12 @@ func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*kept, erro
 	}
 	if err == nil {
 		k.watch, err = l.watch(ctx, k.snapshot)
+	}
+	if err == nil {
+		if k.loads, err = l.followLoads(ctx, k.snapshot.Pools); err != nil {
+			l.control.stay()
+			k.watch.Close()
+		}
 	}
 	if err != nil {
 		k.targets.Close()
@@ -98,15 +107,23 @@ func (l *life) readdress(ctx context.Context, k *kept) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.server.Swap(snapshot); err != nil {
+	loads, err := l.followLoads(probing, snapshot.Pools)
+	if err != nil {
 		l.control.stay()
 		watch.Close()
 		return err
 	}
-	l.control.settle(snapshot, watch)
+	if _, err := l.server.Swap(snapshot); err != nil {
+		l.control.stay()
+		watch.Close()
+		loads.Close()
+		return err
+	}
+	l.control.settle(snapshot, watch, loads)
 	l.modes.serve(snapshot.Pools)
 	k.watch.Close()
-	k.snapshot, k.watch, k.resolved = snapshot, watch, resolved
+	k.loads.Close()
+	k.snapshot, k.watch, k.loads, k.resolved = snapshot, watch, loads, resolved
 	return nil
 }
 

@@ -44,6 +44,7 @@ import (
 	"meridian/config"
 	"meridian/geo"
 	"meridian/health"
+	"meridian/load"
 	"meridian/pools"
 )
 
@@ -92,6 +93,7 @@ func Build(cfg *config.Config) (*Snapshot, []config.Fault, error) {
 // geo data there is no tree, yet what is wrong with the checks is told.
 func compilePools(cfg *config.Config, report *report) (*geo.Locator, *pools.Tree) {
 	report.adopt(health.Prepare(cfg))
+	report.adopt(load.Prepare(cfg))
 	locator, err := geo.Open(cfg)
 	if err != nil {
 		report.adopt(err)
