@@ -69,6 +69,7 @@ func (o *owner) reported(of pushed, r Result, lease time.Duration, now time.Time
 		o.waiting.remove(e)
 		o.waiting.add(e, e.lease)
 	}
+	o.tell() // who reports finds it applied
 	return nil
 }
 

@@ -218,3 +218,20 @@ func TestAPanicKeepsLeases(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoReportsOrClearsFindsItApplied(t *testing.T) {
+	probing(t, func(t *testing.T, _ *world, p *Prober) {
+		c, addr := pushCheck("deploy"), addrs(1)[0]
+		c.Failback = config.ManualFailback
+		watching, l := watch(t, p, targetsOf(c, addrs(1)))
+		push(t, p, "deploy", addr, true, "")
+		wantTurns(t, l.heard(), "0 unknown->up: reported up")
+		for range 100 { // what comes a moment too late shows in one of them
+			push(t, p, "deploy", addr, false, "")
+			wantTurns(t, l.heard(), "0 up->down: reported down")
+			push(t, p, "deploy", addr, true, "")
+			watching.Clear(0)
+			wantTurns(t, l.heard(), "0 down->up: cleared by an operator; the last probe: reported up")
+		}
+	})
+}

@@ -94,6 +94,7 @@ func (w *Watch) Clear(index int) (held bool) {
 		for _, p := range append(e.leaves(make(map[*entry]bool)), e) {
 			held = o.clear(p, now) || held
 		}
+		o.tell() // who clears finds it applied
 	})
 	return held
 }
