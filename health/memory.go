@@ -176,10 +176,10 @@ func (e *entry) remember(now time.Time) (m Memory, ok bool) {
 
 // Remember is a copy of what the prober knows of every target that has a
 // verdict, those included that were remembered and not watched yet, ordered by
-// address; nil when the prober has stopped.
+// address; nil when the prober has stopped, or hangs.
 func (p *Prober) Remember() []Memory {
 	var all []Memory
-	p.call(func(o *owner) {
+	ran := p.call(func(o *owner) {
 		now := time.Now()
 		for _, e := range o.entries {
 			if m, ok := e.remember(now); ok {
@@ -190,6 +190,9 @@ func (p *Prober) Remember() []Memory {
 			all = append(all, m)
 		}
 	})
+	if !ran {
+		return nil
+	}
 	slices.SortFunc(all, func(a, b Memory) int {
 		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Definition, b.Definition))
 	})

@@ -181,6 +181,10 @@ func (o *owner) take(r report) {
 func (o *owner) tell() {
 	o.derive(time.Now())
 	for _, w := range o.untold {
+		if w.closing.Load() { // the owner hung when it was closed
+			o.unsubscribe(w)
+			continue
+		}
 		w.tell()
 	}
 	o.untold = o.untold[:0]

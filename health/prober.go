@@ -61,15 +61,34 @@ func (p *Prober) Run(ctx context.Context) {
 	o.workers.Wait()
 }
 
-// call has the owner run f between two events and waits for it; it reports
-// false when Run has returned, without running f, and when f panicked.
+// callWithin is how long whoever asks the owner waits for it: longer than it takes
+// to go on after a panic, far longer than any of its turns.
+const callWithin = 5 * time.Second
+
+// call has the owner run f between two events and waits for it. It reports false
+// when f has not run to its end: when Run has returned, when f panicked, and when the
+// owner hangs. In the last case f may run later, so that what f writes is the
+// caller's to read only after true.
 func (p *Prober) call(f func(*owner)) (ran bool) {
-	done := make(chan struct{})
+	patience := time.NewTimer(callWithin)
+	defer patience.Stop()
+	done := make(chan bool, 1)
 	select {
-	case p.calls <- func(o *owner) { defer close(done); f(o); ran = true }:
-		<-done
-		return ran
+	case p.calls <- func(o *owner) {
+		ran := false
+		defer func() { done <- ran }()
+		f(o)
+		ran = true
+	}:
 	case <-p.stopped:
+		return false
+	case <-patience.C:
+		return false
+	}
+	select {
+	case ran = <-done:
+		return ran
+	case <-patience.C:
 		return false
 	}
 }

@@ -47,7 +47,7 @@ func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, l
 	}
 	var err error
 	if !p.call(func(o *owner) { err = o.reported(pushed{check, addr.Unmap()}, r, lease, time.Now()) }) {
-		return errors.New("reporting: the prober has stopped, or panicked over it; see the log")
+		return errors.New("reporting: the prober has stopped, hangs or panicked over it; see the log")
 	}
 	return err
 }

@@ -36,18 +36,39 @@ type PartStatus struct {
 }
 
 // Status tells what is known of the target at index of the slice given to
-// Watch. It reports false after Close and when the prober has stopped.
+// Watch. It reports false after Close, and when the prober has stopped or hangs.
 func (w *Watch) Status(index int) (s Status, ok bool) {
-	w.prober.call(func(*owner) {
+	if all := w.Statuses([]int{index}); all != nil {
+		return all[0], true
+	}
+	return Status{}, false
+}
+
+// Statuses is Status of many targets, all of one moment; nil where it would report false.
+func (w *Watch) Statuses(indexes []int) []Status {
+	var all []Status
+	ran := w.prober.call(func(*owner) {
 		if w.entries == nil {
 			return
 		}
-		e, now := w.entries[index], time.Now()
-		s, ok = e.status(now), true
-		s.Turns = e.history.turned(index, w.targets[index])
-		s.Parts = e.partsStatus(now, make(map[*entry]bool))
+		now := time.Now()
+		all = make([]Status, len(indexes))
+		for n, i := range indexes {
+			all[n] = w.entries[i].statusOf(i, w.targets[i], now)
+		}
 	})
-	return s, ok
+	if !ran {
+		return nil
+	}
+	return all
+}
+
+// statusOf is the status of e as the target at index of a watch has it.
+func (e *entry) statusOf(index int, t Target, now time.Time) Status {
+	s := e.status(now)
+	s.Turns = e.history.turned(index, t)
+	s.Parts = e.partsStatus(now, make(map[*entry]bool))
+	return s
 }
 
 // status is all of Status but Turns and Parts.
@@ -84,18 +105,39 @@ func (e *entry) partsStatus(now time.Time, listed map[*entry]bool) (all []PartSt
 // flap damping, hold_down, and the wait for failback; what counted towards
 // damping is forgotten. Where its probes pass it turns up at once, else when
 // they do. Of a composite it clears what it is made of, for all who use it. It reports
-// whether anything held it, and false after Close and when the prober has stopped.
+// whether anything held it, and false after Close, and when the prober has stopped or hangs.
 func (w *Watch) Clear(index int) (held bool) {
-	w.prober.call(func(o *owner) {
+	n, _ := w.ClearAll([]int{index})
+	return n > 0
+}
+
+// ClearAll is Clear of many targets at once. It counts those that were held, and
+// reports false where Clear could not be.
+func (w *Watch) ClearAll(indexes []int) (count int, ok bool) {
+	held := 0
+	ran := w.prober.call(func(o *owner) {
 		if w.entries == nil {
 			return
 		}
-		e, now := w.entries[index], time.Now()
-		for _, p := range append(e.leaves(make(map[*entry]bool)), e) {
-			held = o.clear(p, now) || held
+		now := time.Now()
+		for _, i := range indexes {
+			if o.clearWhole(w.entries[i], now) {
+				held++
+			}
 		}
 		o.tell() // who clears finds it applied
 	})
+	if !ran {
+		return 0, false
+	}
+	return held, true
+}
+
+// clearWhole clears e and what it is made of.
+func (o *owner) clearWhole(e *entry, now time.Time) (held bool) {
+	for _, p := range append(e.leaves(make(map[*entry]bool)), e) {
+		held = o.clear(p, now) || held
+	}
 	return held
 }
 

@@ -19,6 +19,7 @@ type Watch struct {
 	turned  func([]Turn)
 	unknown atomic.Int64  // targets whose first verdict has not been told
 	settled chan struct{} // closed when there is none left
+	closing atomic.Bool   // nothing more is to be told
 
 	// The owner's.
 	entries []*entry // by target; nil once it is closed
@@ -50,7 +51,8 @@ func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) {
 	}
 	w.unknown.Store(int64(len(targets)))
 	if !p.call(func(o *owner) { o.subscribe(w, checkers) }) {
-		return nil, errors.New("watching: the prober has stopped, or panicked over it; see the log")
+		w.closing.Store(true)
+		return nil, errors.New("watching: the prober has stopped, hangs or panicked over it; see the log")
 	}
 	return w, nil
 }
@@ -116,7 +118,7 @@ func (o *owner) schedule(e *entry) {
 func (w *Watch) tell() {
 	news, idle := w.news, w.idle
 	w.news, w.idle = nil, nil
-	if len(news) > 0 && w.entries != nil {
+	if len(news) > 0 && w.entries != nil && !w.closing.Load() {
 		w.turned(news)
 	}
 	var first int64
@@ -157,9 +159,11 @@ func (w *Watch) FirstRound(ctx context.Context) (unknown int) {
 }
 
 // Close ends the subscription; turned is not called after Close returns. It
-// waits for a call of turned that is under way, so turned must not call it.
+// waits for a call of turned that is under way, so turned must not call it. While the
+// prober hangs it returns all the same, and the subscription ends when that goes on.
 // Closing twice is closing once.
 func (w *Watch) Close() {
+	w.closing.Store(true)
 	w.prober.call(func(o *owner) { o.unsubscribe(w) })
 }
 

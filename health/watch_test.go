@@ -177,7 +177,7 @@ func TestCloseWaitsForACallbackUnderWay(t *testing.T) {
 		var inside, closed atomic.Bool
 		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(50)), func([]Turn) {
 			inside.Store(true)
-			time.Sleep(time.Minute) // slow, against the contract
+			time.Sleep(callWithin / 2) // slow, against the contract
 			if closed.Load() {
 				t.Error("turned was running after Close had returned")
 			}
@@ -193,6 +193,41 @@ func TestCloseWaitsForACallbackUnderWay(t *testing.T) {
 		watching.Close()
 		closed.Store(true)
 		time.Sleep(time.Hour)
+	})
+}
+
+// TestNobodyWaitsForAnOwnerThatHangs: what is asked is not told, what is closed is
+// told nothing more, and is forgotten when the owner goes on.
+func TestNobodyWaitsForAnOwnerThatHangs(t *testing.T) {
+	probing(t, func(t *testing.T, _ *world, p *Prober) {
+		release, told := make(chan struct{}), 0
+		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(1)), func([]Turn) {
+			told++
+			<-release
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		began := time.Now()
+		if _, ok := watching.Status(0); ok || p.Remember() != nil {
+			t.Error("an owner that hangs told something")
+		}
+		if _, ok := watching.ClearAll([]int{0}); ok {
+			t.Error("an owner that hangs cleared something")
+		}
+		if _, err := p.Watch(targetsOf(tcpCheck(), addrs(2)), func([]Turn) { t.Error("told what was refused") }); err == nil {
+			t.Error("a watch that the owner does not know")
+		}
+		watching.Close()
+		if took := time.Since(began); took != 5*callWithin {
+			t.Errorf("it took %v", took)
+		}
+		close(release)
+		time.Sleep(time.Hour)
+		if told != 1 {
+			t.Errorf("told %d times", told)
+		}
 	})
 }
 

@@ -30,8 +30,7 @@ import (
 //
 // Who turned down was never told up until then, whatever is said of it meanwhile:
 // a push check's report that ends leaves it unknown. A turn that is withheld ends
-// with the next verdict that is not down, or is heeded by Tick once it fits, or by
-// Release.
+// with the next verdict that is not down, or is heeded by Tick once it fits.
 type withdrawals struct {
 	limit  config.MaxWithdraw
 	recent map[uint32][]withdrawal // by pool; those of regions at none
@@ -78,22 +77,6 @@ func (t *Tree) Withholdings() []Withholding {
 	news := t.withdrawals.news
 	t.withdrawals.news = nil
 	return news
-}
-
-// Release heeds the turn to down that is withheld for a target, by its index in
-// Targets, whatever has been withdrawn. It reports false where none is withheld.
-func (t *Tree) Release(target int) (changes []Change, released bool) {
-	t.writing.Lock()
-	defer t.writing.Unlock()
-	d := &t.next
-	d.begin(t.state.Load())
-	turn := d.withheldTurn(uint32(target))
-	if turn == nil {
-		d.begin(nil)
-		return nil, false
-	}
-	d.heedWithheld(turn)
-	return t.settleTurnsLocked(), true
 }
 
 // heed is a turn as answers go by it.

@@ -147,20 +147,16 @@ func TestFirstVerdictsAreHeeded(t *testing.T) {
 	expect(t, "all are down", standing(tree), "----------")
 }
 
-func TestAHeldTurnIsHeededWhenToldSo(t *testing.T) {
+func TestAHeldTurnIsHeededWhenItsMemberIsForcedDown(t *testing.T) {
 	tree := bounded(t, quarter, tenMembers)
 	for i := range 5 {
 		turnAt(tree, i, health.Up, health.Down, noon)
 	}
-	_, held := tree.Release(4)
-	expect(t, "released", []any{held, standing(tree)}, []any{true, "--??-+++++"})
-	_, held = tree.Release(4)
-	expect(t, "released again", held, false)
 	tree.SetOverrides([]Override{{Pool: "web", Member: "m3", Kind: ForcedDown}})
 	tree.Tick(noon.Add(time.Second))
-	expect(t, "forced down", standing(tree), "--?--+++++")
+	expect(t, "forced down", standing(tree), "--?-?+++++")
 	tree.SetOverrides(nil)
-	expect(t, "and no longer", standing(tree), "--?--+++++")
+	expect(t, "and no longer", standing(tree), "--?-?+++++")
 }
 
 func TestWhatIsHeldOutlivesAReload(t *testing.T) {

@@ -62,7 +62,7 @@ func (l *life) install(b *beside) {
 		return
 	}
 	l.keeping.Store(nil)
-	k.end()
+	l.letGo(k)
 	if b.folder != nil {
 		l.keeping.Store(l.keepIn(b.folder))
 	}
@@ -82,7 +82,20 @@ func (l *life) discard(b *beside) {
 func (l *life) end() {
 	l.door.close()
 	l.door = nil
-	l.keeping.Swap(nil).end()
+	l.letGo(l.keeping.Swap(nil))
+}
+
+// endWithin is how long the end waits for what should end by itself, each.
+const endWithin = 5 * time.Second
+
+// await waits for what ends, and says so when it does not: nothing that hangs may
+// keep the process from ending.
+func (l *life) await(ended <-chan struct{}, what string) {
+	select {
+	case <-ended:
+	case <-time.After(endWithin):
+		l.Logger.Error("what should have ended hangs; nobody waits for it", "what", what)
+	}
 }
 
 // recall makes the prober, which knows what the process before it remembered.

@@ -27,7 +27,7 @@ type Control struct {
 	log   *slog.Logger
 	began time.Time
 
-	mu       sync.RWMutex // guards all below; held for as long as the snapshot is read
+	mu       sync.RWMutex // guards all below; never held while the prober is asked, see moment
 	snapshot *zones.Snapshot
 	watch    *health.Watch   // of the snapshot
 	loads    *load.Following // likewise
@@ -138,9 +138,29 @@ func (c *Control) undo(t Target, kinds []pools.Kind) (Override, error) {
 	return undone, nil
 }
 
+// ticking has tick called once a second, also while the configuration is
+// reloaded, until the function that it returns is called.
+func (c *Control) ticking() (end func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		second := time.NewTicker(time.Second)
+		defer second.Stop()
+		for {
+			select {
+			case now := <-second.C:
+				c.tick(now)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); c.life.await(ended, "the overrides") }
+}
+
 // tick does what comes with time: it heeds the turns that max_withdraw held and
 // that fit by now, and ends the overrides whose time is over, by the
-// wall's clock, which may be set. The goroutine of Run calls it once a second.
+// wall's clock, which may be set.
 func (c *Control) tick(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,16 +221,15 @@ func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, 
 }
 
 // Clear ends what holds the addresses of a target down although their probes may
-// pass: flap damping, hold_down, the wait for failback; or up although they fail:
-// max_withdraw. It reports how many of them were held.
+// pass: flap damping, hold_down, the wait for failback. What max_withdraw holds up
+// stays so. It reports how many of them were held.
 func (c *Control) Clear(t Target) (held int, err error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if err := t.find(c.snapshot.Config); err != nil {
+	at := c.current()
+	if err := t.find(at.snapshot.Config); err != nil {
 		return 0, err
 	}
 	var targets []int
-	for p := range c.snapshot.Pools.Status() {
+	for p := range at.snapshot.Pools.Status() {
 		for _, m := range p.Members {
 			if t.covers(p.Pool, m.Member, m.Region) {
 				targets = append(targets, targetsOf(&m)...)
@@ -219,26 +238,16 @@ func (c *Control) Clear(t Target) (held int, err error) {
 	}
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
-	for _, i := range targets {
-		cleared := c.watch.Clear(i)
-		if released := c.release(i); cleared || released {
-			held++
-		}
+	held, ok := at.watch.ClearAll(targets)
+	if !ok {
+		return 0, errProberSilent
 	}
-	c.life.tellWithheld(c.snapshot.Pools)
 	c.log.Warn("cleared", "target", t.String(), "held", held, "addresses", len(targets))
 	return held, nil
 }
 
-// release heeds the turn to down that max_withdraw holds for a target, if it does.
-func (c *Control) release(target int) (held bool) {
-	tree := c.snapshot.Pools
-	c.life.modes.changing(tree, func() (changes []pools.Change) {
-		changes, held = tree.Release(target)
-		return changes
-	})
-	return held
-}
+// errProberSilent is of what the prober was asked for and did not do in time.
+var errProberSilent = errors.New("the prober does not answer; see the log")
 
 // targetsOf is the members' targets, by index.
 func targetsOf(m *pools.MemberStatus) []int {

@@ -13,6 +13,10 @@ const (
 	// keepShare is how many times as long as it took the last writing a pause is,
 	// at least: a slow disk or a large state must not make writing all there is.
 	keepShare = 20
+	// keepAnew is how old what is kept gets where nothing changes, about: when each
+	// verdict was last confirmed is a part of it, and a verdict that nobody has
+	// confirmed for long counts for less after a crash.
+	keepAnew = time.Minute
 	// keepRetry is the pause after a writing that failed.
 	keepRetry = 10 * time.Second
 )
@@ -21,7 +25,7 @@ const (
 const keptWithin = 2 * time.Second
 
 // keeper writes the state when something changed, at once when somebody waits
-// for it, and at the end. Its own goroutine does so: a disk may take its time.
+// for it, every minute otherwise, and at the end. Its own goroutine does so: a disk may take its time.
 type keeper struct {
 	folder *stateFolder
 	gather func() ([]byte, error) // the state of this moment, as a file
@@ -61,22 +65,30 @@ func (k *keeper) wait() {
 // run keeps the state until ctx ends, then once more.
 func (k *keeper) run(ctx context.Context) {
 	var pause <-chan time.Time
+	anew := time.NewTimer(keepAnew)
+	defer anew.Stop()
 	for ctx.Err() == nil {
-		verdicts, changed := k.verdicts, k.changed
+		verdicts, changed, old := k.verdicts, k.changed, anew.C
 		if pause != nil {
-			verdicts, changed = nil, nil
+			verdicts, changed, old = nil, nil, nil
 		}
+		var waiting chan<- struct{}
 		select {
 		case <-ctx.Done():
+			continue
 		case <-pause:
 			pause = nil
+			continue
 		case <-verdicts:
-			pause = time.After(k.keep())
 		case <-changed:
-			pause = time.After(k.keep())
+		case <-old:
 		case written := <-k.waiting:
-			pause = time.After(k.keep())
-			close(written)
+			waiting = written
+		}
+		pause = time.After(k.keep())
+		anew.Reset(keepAnew)
+		if waiting != nil {
+			close(waiting)
 		}
 	}
 	k.keep()

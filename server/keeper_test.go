@@ -72,10 +72,14 @@ func TestTheStateIsWrittenOnceASecondAtMost(t *testing.T) {
 		k.expect(t, "after it", 2)
 		time.Sleep(time.Second)
 		k.expect(t, "for the turn that came with the other change", 3)
+		time.Sleep(keepAnew - time.Second)
+		k.expect(t, "in a minute without a change", 3)
+		time.Sleep(time.Second)
+		k.expect(t, "after it", 4)
 		time.Sleep(time.Hour)
-		k.expect(t, "in an hour without a change", 3)
+		k.expect(t, "in an hour without a change", 64)
 		k.stop()
-		k.expect(t, "at the end", 4)
+		k.expect(t, "at the end", 65)
 	})
 }
 

@@ -29,20 +29,21 @@ func (l *life) keepIn(folder *stateFolder) *keeping {
 	}
 	go func() {
 		defer close(k.done)
+		defer folder.release()
 		k.run(ctx)
 	}()
 	k.note()
 	return k
 }
 
-// end keeps the state once more and lets go of the folder. A nil keeping has ended.
-func (k *keeping) end() {
+// letGo keeps the state once more and lets go of the folder; of none where k is nil.
+// A disk that hangs has the folder until it goes on.
+func (l *life) letGo(k *keeping) {
 	if k == nil {
 		return
 	}
 	k.stop()
-	<-k.done
-	k.folder.release()
+	l.await(k.done, "the writing of the state")
 }
 
 // remember is the state file of this moment.

@@ -90,7 +90,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
 	probed := make(chan struct{})
 	go func() { defer close(probed); run.prober.Run(probing) }()
-	defer func() { stopProbing(); <-probed }()
+	defer func() { stopProbing(); run.await(probed, "the prober") }()
 
 	k, err := run.prepare(ctx, snapshot)
 	if err != nil || ctx.Err() != nil {
@@ -140,8 +140,7 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 		l.Ready(l.server.Addrs())
 	}
 	l.Logger.Info("serving", l.standing(k.snapshot)...)
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
+	defer l.control.ticking()()
 	var settled <-chan time.Time // nil: the addresses of targets are those that the pools have
 	var loaded <-chan time.Time  // nil: the loads are those that the pools go by
 	for {
@@ -151,8 +150,6 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 			k.close()
 			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readPauses().since(before))
 			return err
-		case now := <-second.C:
-			l.control.tick(now)
 		case <-l.Reload:
 			next, err := l.reload(ctx)
 			if err != nil {

@@ -55,11 +55,11 @@ func takeLoads(tree *pools.Tree, loads *load.Following) {
 	tree.SetLoads(reports)
 }
 
-// loadStatusLocked tells how the reports of all loads stand.
-func (c *Control) loadStatusLocked() []LoadStatus {
+// loadStatus tells how the reports of all loads stand.
+func (at *moment) loadStatus() []LoadStatus {
 	all := []LoadStatus{}
-	targets := c.snapshot.Pools.LoadTargets()
-	for i, s := range c.loads.Status() {
+	targets := at.snapshot.Pools.LoadTargets()
+	for i, s := range at.loads.Status() {
 		all = append(all, LoadStatus{
 			Source: targets[i].Source.Name, Address: targets[i].Addr, URL: targets[i].Source.URL,
 			Load: s.Load, Capacity: s.Capacity, At: s.At, Fresh: s.Fresh,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,9 +101,8 @@ type Turn struct {
 
 // Status tells how the members of a target stand; the zero Target: all of them.
 func (c *Control) Status(t Target) (*Status, error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	cfg := c.snapshot.Config
+	at := c.current()
+	cfg := at.snapshot.Config
 	all := t == Target{}
 	if !all {
 		if err := t.find(cfg); err != nil {
@@ -111,21 +111,27 @@ func (c *Control) Status(t Target) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Overrides: append([]Override{}, c.said...), Loads: c.loadStatusLocked(), Pools: []PoolStatus{},
+		State: c.life.state(false), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Pools: []PoolStatus{},
 	}
 	for _, a := range c.life.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
 	}
-	for p := range c.snapshot.Pools.Status() {
-		pool := poolStatus(&p)
-		for i := range p.Members {
-			if m := &p.Members[i]; all || t.covers(p.Pool, m.Member, m.Region) {
-				pool.Members = append(pool.Members, c.memberStatusLocked(m))
-			}
+	var stand []pools.PoolStatus
+	for p := range at.snapshot.Pools.Status() {
+		p.Members = slices.DeleteFunc(p.Members, func(m pools.MemberStatus) bool { return !all && !t.covers(p.Pool, m.Member, m.Region) })
+		if all || len(p.Members) > 0 {
+			stand = append(stand, p)
 		}
-		if all || len(pool.Members) > 0 {
-			s.Pools = append(s.Pools, pool)
+	}
+	if !at.ask(stand) && c.current().watch != at.watch { // a reload has ended that one
+		return c.Status(t)
+	}
+	for i := range stand {
+		pool := poolStatus(&stand[i])
+		for m := range stand[i].Members {
+			pool.Members = append(pool.Members, at.memberStatus(&stand[i].Members[m]))
 		}
+		s.Pools = append(s.Pools, pool)
 	}
 	return s, nil
 }
@@ -143,17 +149,17 @@ func byFamily[T any](of func(pools.Family) T) map[string]T {
 	return map[string]T{pools.IPv4.String(): of(pools.IPv4), pools.IPv6.String(): of(pools.IPv6)}
 }
 
-func (c *Control) memberStatusLocked(m *pools.MemberStatus) MemberStatus {
+func (at *moment) memberStatus(m *pools.MemberStatus) MemberStatus {
 	s := MemberStatus{
 		Member: m.Member, Region: m.Region, Pool: m.Nested, Weight: m.Weight, State: m.State, Load: m.Load,
 		Eligible:  byFamily(func(f pools.Family) bool { return m.Eligible[f] }),
 		Addresses: []AddressStatus{},
 	}
 	for _, a := range m.Addresses {
-		s.Addresses = append(s.Addresses, c.addressStatusLocked(a))
+		s.Addresses = append(s.Addresses, at.addressStatus(a))
 	}
 	if m.Override != nil {
-		s.Override = c.said.of(Target{m.Override.Pool, m.Override.Member, m.Override.Region})
+		s.Override = at.said.of(Target{m.Override.Pool, m.Override.Member, m.Override.Region})
 	}
 	s.explain(m)
 	return s
@@ -216,14 +222,14 @@ func (s *Override) next() string {
 	return "ends at " + s.Until.Format(time.DateTime)
 }
 
-func (c *Control) addressStatusLocked(a pools.AddressStatus) AddressStatus {
+func (at *moment) addressStatus(a pools.AddressStatus) AddressStatus {
 	s := AddressStatus{Address: a.Addr, Verdict: a.Verdict.String(), Share: 1, Results: []Result{}, Turns: []Turn{}}
 	if a.Target < 0 {
 		return s
 	}
-	s.Check = c.snapshot.Pools.Targets()[a.Target].Check.Name
-	known, ok := c.watch.Status(a.Target)
-	if !ok { // it is ending
+	s.Check = at.snapshot.Pools.Targets()[a.Target].Check.Name
+	known, ok := at.known[a.Target]
+	if !ok { // it is ending, or the prober hangs
 		return s
 	}
 	s.tell(known)

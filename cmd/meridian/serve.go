@@ -47,8 +47,10 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	log := newSpool(stderr)
+	defer log.close()
 	l := server.Lifecycle{
-		Load:   func() (*zones.Snapshot, error) { return load(file, stderr) },
+		Load:   func() (*zones.Snapshot, error) { return load(file, log) },
 		Reload: hangups,
 		Admin: func(control *server.Control, cfg config.Admin) (http.Handler, error) {
 			token, err := token(cfg)
@@ -57,7 +59,7 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 			}
 			return admin.New(control, admin.Options{Token: token, Version: buildVersion()}), nil
 		},
-		Logger: slog.New(slog.NewTextHandler(stderr, nil)),
+		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	}
 	return exitCode(l.Run(ctx))
 }
