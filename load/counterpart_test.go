@@ -1,0 +1,166 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"meridian/config"
+)
+
+// Reports of servers that nobody here wrote: nginx and haproxy from Debian, each
+// with connections that the test holds open. Everything is on loopback.
+
+func TestReportsOfRealServers(t *testing.T) {
+	ports := freePorts(t, 3)
+	dir := t.TempDir()
+	runCounterpart(t, "nginx", fmt.Sprintf(`
+daemon off; master_process off; error_log stderr; pid %[1]s/nginx.pid;
+events {}
+http {
+  access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy;
+  fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+  server { listen 127.0.0.1:%[2]d; location /basic_status { stub_status; } }
+}
+`, dir, ports[0]), "-c")
+	runCounterpart(t, "haproxy", fmt.Sprintf(`
+defaults
+  mode http
+  timeout connect 60s
+  timeout client 60s
+  timeout server 60s
+frontend www
+  mode tcp
+  maxconn 250
+  bind 127.0.0.1:%[1]d
+  default_backend web
+backend web
+  mode tcp
+  fullconn 80
+  server s 127.0.0.1:%[2]d
+frontend stats
+  bind 127.0.0.1:%[3]d
+  stats enable
+  stats uri /haproxy?stats
+  http-request use-service prometheus-exporter if { path /metrics }
+`, ports[1], ports[0], ports[2]), "-db", "-f")
+	for _, port := range ports {
+		await(t, fmt.Sprintf("a listener on port %d", port), func() bool {
+			conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+			if err == nil {
+				conn.Close()
+			}
+			return err == nil
+		})
+	}
+	const held = 5 // connections to haproxy, each with one behind it to nginx
+	for range held {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", ports[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	metric := func(name, proxy string) config.Reading {
+		return config.Reading{Metric: name, Labels: []config.Label{{Name: "proxy", Value: proxy}}}
+	}
+	at := netip.MustParseAddr("127.0.0.1")
+	for _, c := range []struct {
+		behaviour string
+		source    config.LoadSource
+		want      string
+	}{
+		{"nginx", config.LoadSource{Type: config.Nginx, Port: ports[0], Path: "/basic_status"}, "6 of 0"}, // the poll itself is one
+		{"haproxy's backend", config.LoadSource{Type: config.HAProxy, Port: ports[2], Path: "/haproxy?stats;csv", Backend: "web"}, "5 of 80"},
+		{"haproxy's frontend", config.LoadSource{Type: config.HAProxy, URL: fmt.Sprintf("http://127.0.0.1:%d/haproxy?stats;csv", ports[2]), Frontend: "www"}, "5 of 250"},
+		{"haproxy's metrics", config.LoadSource{
+			Type: config.Prometheus, Port: ports[2], Path: "/metrics",
+			Load: metric("haproxy_frontend_current_sessions", "www"), Capacity: metric("haproxy_frontend_limit_sessions", "www"),
+		}, "5 of 250"},
+	} {
+		t.Run(c.behaviour, func(t *testing.T) {
+			f, err := newFetcher(Target{&c.source, at}, new(net.Dialer).DialContext)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r Report
+			await(t, c.want, func() bool {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				r, err = f.fetch(ctx)
+				return err == nil && text(r) == c.want
+			}, func() string { return fmt.Sprintf("%v %v", r, err) })
+		})
+	}
+}
+
+// await waits until done is true, for at most 10 s.
+func await(t *testing.T, what string, done func() bool, found ...func() string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); !done(); <-tick.C {
+		if time.Now().After(end) {
+			for _, f := range found {
+				t.Log(f())
+			}
+			t.Fatalf("no %s", what)
+		}
+	}
+}
+
+// runCounterpart runs a server in the foreground until the test ends. Without it the
+// test is skipped, or fails where MERIDIAN_REQUIRE_COUNTERPARTS says that nothing may be.
+func runCounterpart(t *testing.T, name, conf string, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/" + name)
+	}
+	if err != nil {
+		if os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "" {
+			t.Fatal(name + " is not installed")
+		}
+		t.Skip("NOT TESTED: " + name + " is not installed")
+	}
+	file := filepath.Join(t.TempDir(), name+".conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	cmd := exec.Command(path, append(args, file)...)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s:\n%s", name, &log)
+		}
+	})
+}
+
+// freePorts are ports of 127.0.0.1 where nobody listens.
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// A running server draws by what a source reports, tells of it, and goes on
+// without it when it is stale.
+func TestARunningServerGoesByLoadReports(t *testing.T) {
+	var full atomic.Int32 // which of the two members has no room; neither: the source is broken
+	full.Store(1)
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		loads := [3]int{}
+		if loads[full.Load()] = 100; full.Load() == 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintf(w, `{"a": %d, "b": %d}`, loads[1], loads[2])
+	}))
+	defer source.Close()
+	r := start(t, strings.ReplaceAll(`
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+loads:
+  a: {type: json, url: "URL/a", load: a, interval: 100ms, stale: 1s}
+  b: {type: json, url: "URL/b", load: b, interval: 100ms, stale: 1s}
+pools:
+  web:
+    policy: least-load
+    members:
+      - {name: a, addresses: [127.0.0.81], load: a, capacity: 100}
+      - {name: b, addresses: [127.0.0.82], load: b, capacity: 100}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`, "URL", source.URL))
+	odds := func() (p [2]float64) {
+		for i, step := range r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
+			p[i] = step.Probability
+		}
+		return p
+	}
+	if got := odds(); got != [2]float64{0, 1} {
+		t.Fatalf("before the first answer: %v", got)
+	}
+	settle := func(what string, want [2]float64) {
+		t.Helper()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(10 * time.Second); odds() != want; <-tick.C {
+			if time.Now().After(end) {
+				t.Fatalf("%s: %v, want %v", what, odds(), want)
+			}
+		}
+	}
+	full.Store(2)
+	settle("when b is full", [2]float64{1, 0})
+	status, err := r.Status(Target{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := status.Loads[1]; l.Source != "b" || l.Load != 100 || !l.Fresh || l.Polls == 0 || l.Failures != 0 {
+		t.Errorf("status %+v", l)
+	}
+	if l := status.Pools[0].Members[1].Load; l == nil || l.Load != 100 || l.Capacity != 100 || !l.Fresh {
+		t.Errorf("status of the member %+v", l)
+	}
+	full.Store(0)
+	settle("when the reports are stale", [2]float64{0.5, 0.5})
+	if status, err = r.Status(Target{}); err != nil {
+		t.Fatal(err)
+	}
+	if l := status.Loads[0]; l.Fresh || l.Failures == 0 || l.Reason != "status 503, want 200" {
+		t.Errorf("status of a stale source %+v", l)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
