@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -88,14 +89,31 @@ func checkText(data []byte) *Fault {
 	}
 }
 
-// common is how many octets data begins with that any text has.
+// common is how many octets data begins with that any text has: those that are
+// printed in ASCII, and line feeds.
 func common(data []byte) int {
-	for i, c := range data {
-		if (c < ' ' || c > '~') && c != '\n' {
-			return i
-		}
+	i := 0
+	for i+8 <= len(data) && allCommon(binary.LittleEndian.Uint64(data[i:])) {
+		i += 8
 	}
-	return len(data)
+	for i < len(data) && (data[i] >= ' ' && data[i] <= '~' || data[i] == '\n') {
+		i++
+	}
+	return i
+}
+
+// allCommon reports whether all eight octets are common. It works on them side by
+// side: an octet below 128 carries into no other, and its top bit tells the outcome.
+func allCommon(octets uint64) bool {
+	const (
+		each = 0x0101010101010101
+		top  = 0x80 * each
+	)
+	low := octets &^ top
+	printed := low + (0x80-' ')*each          // from the blank on
+	last := low + each                        // DEL alone carries
+	feed := (low ^ '\n'*each) + (0x80-1)*each // all but the line feed carry
+	return (octets|^printed&feed|last)&top == 0
 }
 
 // oddBreak is the offset of the first character that ends a line and is no line

@@ -25,15 +25,16 @@ const (
 // sound configuration to tell, such as a pool that nothing uses, comes only
 // without one.
 func Load(file string) (*Config, []Fault, error) {
-	data, err := read(file)
+	data, release, err := read(file)
 	if err != nil {
 		return nil, nil, Join([]Fault{{File: file, What: err.Error()}})
 	}
+	defer release()
 	return Parse(file, data)
 }
 
 // Parse is Load of data that was already read; file leads the messages and
-// anchors relative paths.
+// anchors relative paths. Nothing that comes back refers to data.
 func Parse(file string, data []byte) (*Config, []Fault, error) {
 	return parseWithin(file, data, maxWhole)
 }
@@ -132,46 +133,51 @@ func (c *Config) complete() {
 	}
 }
 
-// read returns what is in file, or says why it cannot be a configuration.
-func read(file string) ([]byte, error) {
+// read returns what is in file until it is released, or says why it cannot be a
+// configuration.
+func read(file string) (data []byte, release func(), err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, nil, unreadable(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, unreadable(err)
+		return nil, nil, unreadable(err)
 	case info.IsDir():
-		return nil, errors.New("is a directory; name the configuration file in it")
+		return nil, nil, errors.New("is a directory; name the configuration file in it")
 	case info.Size() > maxSize:
-		return nil, tooLong()
+		return nil, nil, tooLong()
 	}
-	data, err := readText(f, int(info.Size()))
+	room, release := textRoom(int(info.Size()) + bytes.MinRead)
+	data, err = readText(f, room)
 	switch {
 	case err != nil:
-		return nil, unreadable(err)
+		err = unreadable(err)
 	case len(data) > maxSize:
-		return nil, tooLong()
+		err = tooLong()
 	}
-	return data, nil
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return data, release, nil
 }
 
 // headSize is how much of a file is looked at before the rest is read, in octets.
 const headSize = 64 << 10
 
-// readText returns what r holds: of what is surely no text, such as a device
-// without end, the head alone; of what is too long, more than maxSize. The size
-// is no promise: a device or pipe has none, a file may grow.
-func readText(r io.Reader, size int) ([]byte, error) {
-	var data bytes.Buffer
-	data.Grow(size + bytes.MinRead)
-	_, err := io.Copy(&data, io.LimitReader(r, headSize))
+// readText returns what r holds, in room where it fits: of what is surely no text,
+// such as a device without end, the head alone; of what is too long, more than
+// maxSize. The room is no promise: a device or pipe has no size, a file may grow.
+func readText(r io.Reader, room []byte) ([]byte, error) {
+	data := bytes.NewBuffer(room)
+	_, err := io.Copy(data, io.LimitReader(r, headSize))
 	if err != nil || bytes.IndexByte(data.Bytes(), 0) >= 0 {
 		return data.Bytes(), err
 	}
-	_, err = io.Copy(&data, io.LimitReader(r, maxSize+1-headSize))
+	_, err = io.Copy(data, io.LimitReader(r, maxSize+1-headSize))
 	return data.Bytes(), err
 }
 

@@ -49,6 +49,9 @@ type poolReader struct {
 	matched    []term                // the terms of the member under way
 	written    map[string]bool       // which of them there are
 	repeats    repeats
+
+	stockOfMembers   stock[Member]
+	stockOfAddresses stock[netip.Addr]
 }
 
 func newPoolReader(d *decoder) *poolReader {

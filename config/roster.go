@@ -225,14 +225,13 @@ func (r *poolReader) roster(n *yaml.Node) bool {
 	}
 	s.lines.list = nil
 	p := &r.pool
-	p.Members = make([]Member, len(s.lines.members))
+	p.Members = r.stockOfMembers.take(len(s.lines.members))
 	copy(p.Members, s.lines.members)
-	addresses := make([]netip.Addr, 0, len(s.lines.addresses))
+	addresses := r.stockOfAddresses.take(len(s.lines.addresses))
 	for i := range p.Members {
 		m := &p.Members[i]
-		first := len(addresses)
-		addresses = append(addresses, m.Addresses...)
-		m.Addresses = addresses[first:len(addresses):len(addresses)]
+		n := copy(addresses, m.Addresses)
+		m.Addresses, addresses = addresses[:n:n], addresses[n:]
 	}
 	return true
 }

@@ -63,14 +63,15 @@ type compiler struct {
 	tables   map[string]uint32 // Tree.tables by the regions' numbers
 	rankings []ranking         // Tree.tables, before they are made
 
-	v4      numbers[[4]byte]
-	v6      numbers[[16]byte]
-	ofV4    []uint32 // by address: its first target, or none
-	ofV6    []uint32
-	nextOf  []uint32 // by target: the next one of the same address, or none
-	groupOf []uint32 // by region, then no region: its group in the pool being compiled, or none
-	mine    []uint32 // the regions of the pool being compiled, in the order of the configuration; no region comes last
-	key     []byte   // of c.tables, being made
+	v4       numbers[[4]byte]
+	v6       numbers[[16]byte]
+	ofV4     []uint32 // by address: its first target, or none
+	ofV6     []uint32
+	nextOf   []uint32 // by target: the next one of the same address, or none
+	groupOf  []uint32 // by region, then no region: its group in the pool being compiled, or none
+	regionOf []uint32 // by member of the pool being compiled: its region; one past the last for none
+	mine     []uint32 // the regions of the pool being compiled, in the order of the configuration; no region comes last
+	key      []byte   // of c.tables, being made
 }
 
 func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {
@@ -221,7 +222,7 @@ func (c *compiler) reference(p *config.Pool, pos config.Pos, key, name string) u
 // member compiles the i-th member of a pool.
 func (c *compiler) member(from *config.Pool, i int) {
 	t, m := c.tree, &from.Members[i]
-	compiled := member{child: none, group: c.groupOf[c.regionOf(m)], first: uint32(len(t.refs))}
+	compiled := member{child: none, group: c.groupOf[c.regionOf[i]], first: uint32(len(t.refs))}
 	key := func(k string) string { return fmt.Sprintf(".members[%d].%s", i, k) }
 	switch {
 	case m.Pool != "":

@@ -25,23 +25,21 @@ func (c *compiler) group(from *config.Pool, p *pool) {
 	t := c.tree
 	t.groups = append(t.groups, make(set, p.ngroups*p.words)...)
 	for i := range from.Members {
-		t.group(p, c.groupOf[c.regionOf(&from.Members[i])]).add(i)
+		t.group(p, c.groupOf[c.regionOf[i]]).add(i)
 	}
 }
 
 // numberGroups collects the regions of a pool's members in c.mine and
-// numbers them in c.groupOf.
+// numbers them in c.groupOf; which is whose is in c.regionOf.
 func (c *compiler) numberGroups(from *config.Pool) {
 	for _, region := range c.mine { // of the pool before
 		c.groupOf[region] = none
 	}
-	c.mine = c.mine[:0]
+	c.mine, c.regionOf = c.mine[:0], c.regionOf[:0]
 	for i := range from.Members {
-		m := &from.Members[i]
-		if _, ok := c.regions[m.Region]; !ok && m.Region != "" {
-			c.fault(from, m.Pos, fmt.Sprintf(".members[%d].region", i), fmt.Sprintf("unknown region %q", m.Region), "a region of this file")
-		}
-		if region := c.regionOf(m); c.groupOf[region] == none {
+		region := c.region(from, i)
+		c.regionOf = append(c.regionOf, region)
+		if c.groupOf[region] == none {
 			c.groupOf[region] = 0
 			c.mine = append(c.mine, region)
 		}
@@ -52,10 +50,15 @@ func (c *compiler) numberGroups(from *config.Pool) {
 	}
 }
 
-// regionOf is the number of a member's region; one past the last for none.
-func (c *compiler) regionOf(m *config.Member) uint32 {
-	if region, ok := c.regions[m.Region]; ok {
+// region is the number of a member's region; one past the last for none.
+func (c *compiler) region(from *config.Pool, i int) uint32 {
+	m := &from.Members[i]
+	region, ok := c.regions[m.Region]
+	switch {
+	case ok:
 		return region
+	case m.Region != "":
+		c.fault(from, m.Pos, fmt.Sprintf(".members[%d].region", i), fmt.Sprintf("unknown region %q", m.Region), "a region of this file")
 	}
 	return uint32(len(c.cfg.Regions))
 }

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package config
+
+// onHugePages is for Linux alone.
+func onHugePages([]byte) {}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package config
+
+// textRoom is room for a text of size octets.
+func textRoom(size int) (room []byte, release func()) { return make([]byte, 0, size), func() {} }

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+func TestNothingRefersToTheTextAfterParsing(t *testing.T) {
+	texts := [][]byte{manyPools(20), manyNames(20)}
+	for _, pattern := range []string{"testdata/faults/*.txtar", "testdata/warnings/*.txtar"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no fixtures match %s (%v)", pattern, err)
+		}
+		for _, file := range files {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, archive.Files[0].Data)
+		}
+	}
+	for _, text := range texts {
+		want := outcomeOf(Parse("config.yaml", text))
+		released := bytes.Clone(text)
+		cfg, warnings, err := Parse("config.yaml", released)
+		for i := range released {
+			released[i] = '?'
+		}
+		if got := outcomeOf(cfg, warnings, err); !reflect.DeepEqual(got, want) {
+			t.Errorf("the outcome changes with the text once parsed:\n%s\ngot  %v\nwant %v", text, got, want)
+		}
+	}
+}
+
+func TestALongFileIsReadWholeAndLikeAShortOne(t *testing.T) {
+	text := manyPools(2)
+	padded := append(bytes.Repeat([]byte("# "+strings.Repeat("x", 77)+"\n"), manyBytes/80+1), text...)
+	file := filepath.Join(t.TempDir(), "long.yaml")
+	if err := os.WriteFile(file, padded, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := outcomeOf(Parse(file, padded))
+	if got := outcomeOf(Load(file)); got.cfg == nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestTextThatOutgrowsItsRoomIsReadWhole(t *testing.T) {
+	want := strings.Repeat("grown ", 100_000)
+	for _, size := range []int{0, 1, bytes.MinRead, len(want)} {
+		got, err := readText(strings.NewReader(want), make([]byte, 0, size))
+		if err != nil || string(got) != want {
+			t.Errorf("with room for %d: %d octets, error %v; want %d", size, len(got), err, len(want))
+		}
+	}
+}
+
+func TestCommonOctetsAreThoseOfAnyText(t *testing.T) {
+	plain := func(data []byte) int {
+		for i, c := range data {
+			if (c < ' ' || c > '~') && c != '\n' {
+				return i
+			}
+		}
+		return len(data)
+	}
+	for length := range 20 {
+		for at := range length {
+			for c := range 256 {
+				data := bytes.Repeat([]byte{' '}, length)
+				data[at] = byte(c)
+				if got, want := common(data), plain(data); got != want {
+					t.Fatalf("%q: %d octets, want %d", data, got, want)
+				}
+			}
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	edges := []byte{0, '\t', '\n', '\r', 0x1f, ' ', '~', 0x7f, 0x80, 0x8a, 0xa0, 0xff}
+	for range 100_000 {
+		data := make([]byte, random.IntN(24))
+		for i := range data {
+			data[i] = edges[random.IntN(len(edges))]
+		}
+		if got, want := common(data), plain(data); got != want {
+			t.Fatalf("%q: %d octets, want %d", data, got, want)
+		}
+	}
+}
