@@ -16,7 +16,7 @@ import (
 //	1       -     100       stale or none  1 · 100 · the mean free part of those that report
 //	1       -     -         stale or none  1 · the mean capacity · that mean part
 //	all without a report                   weight · capacity; where nobody has a capacity, the weight
-//	all without room                       as if all were empty of reports: by weight
+//	all without room                       0: drawn by weight
 //
 // Rooms are worked out when reports come, in 64ths of a capacity, and not here.
 // Where members start slowly, each room counts by its part.

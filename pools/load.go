@@ -79,6 +79,7 @@ func (c *compiler) loads() {
 		}
 		t.memberLoads[t.pools[u.pool].first+u.member] = c.loadSource(numbers, sources[of.Load.Load], of.Load, c.addressesOf(of))
 	})
+	t.countSharing()
 	for id := range t.pools {
 		if t.pools[id].policy == leastLoad {
 			t.pools[id].room = uint32(len(t.free))
@@ -169,23 +170,28 @@ func (st *state) usageOfMember(u use) usage {
 		return usage{}
 	}
 	sum = st.usageOf(region)
-	sharing := float64(t.withoutLoad(u))
+	sharing := float64(max(1, t.sharing[placed{u.pool, t.members[number].group}]))
 	sum.load, sum.capacity = sum.load/sharing, sum.capacity/sharing
 	return sum
 }
 
-// withoutLoad counts the members of weight, of a member's pool and region, that name no load.
-func (t *Tree) withoutLoad(u use) int {
-	p, n := &t.pools[u.pool], 0
-	region := t.cfg.Pools[u.pool].Members[u.member].Region
-	for i := range p.members {
-		_, own := t.memberLoads[p.first+i]
-		if !own && t.weights[p.first+i] > 0 && t.cfg.Pools[u.pool].Members[i].Region == region {
-			n++
-		}
+// countSharing counts, for each pool and group, the members of weight that name no load:
+// those who have a part of their region's.
+func (t *Tree) countSharing() {
+	if len(t.regionLoads) == 0 {
+		return
 	}
-	return max(1, n)
+	t.sharing = map[placed]int{}
+	t.eachMember(func(u use, m *member) {
+		number := t.pools[u.pool].first + u.member
+		if _, own := t.memberLoads[number]; !own && t.weights[number] > 0 {
+			t.sharing[placed{u.pool, m.group}]++
+		}
+	})
 }
+
+// placed is a group of a pool.
+type placed struct{ pool, group uint32 }
 
 // reports reports whether a member's load may ever be known.
 func (t *Tree) reports(u use) bool {

@@ -40,6 +40,7 @@ type Tree struct {
 	loadTargets []LoadTarget          // what reports a load
 	memberLoads map[uint32]loadSource // by member, of those that name one
 	regionLoads map[string]loadSource // by region, likewise
+	sharing     map[placed]int        // by group: how many have a part of their region's load
 
 	users   index[use] // by target: the endpoints that have it
 	parents index[use] // by pool: the members that it is
