@@ -57,7 +57,7 @@ func (f *Forecast) Page(w io.Writer, title string, regions []config.Region) erro
 		return err
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"percent": percent, "signed": signed, "counted": counted,
+		"percent": percent, "signed": signed, "counted": counted, "amount": amount,
 		"km": kilometres,
 	}).Parse(pageHTML)
 	if err != nil {

@@ -47,8 +47,18 @@ type Forecast struct {
 	Pools      []Part   `json:"pools"`   // those that names are bound to; the most moved first, like what follows
 	Countries  []Part   `json:"countries"`
 	Continents []Part   `json:"continents"`
-	Systems    []Part   `json:"asns"`  // none without an ASN file
-	Worst      []Part   `json:"worst"` // countries that are sent farther, the farthest first
+	Systems    []Part   `json:"asns"`               // none without an ASN file
+	Worst      []Part   `json:"worst"`              // countries that are sent farther, the farthest first
+	Breaches   []Breach `json:"breaches,omitempty"` // see FindBreaches
+
+	served []Target // every member, whether its share changes or not
+}
+
+// Breach is a region or member that gets more after the change than it can bear.
+type Breach struct {
+	Name     string  `json:"name"`
+	Load     Change  `json:"load"` // in the unit of the capacity
+	Capacity float64 `json:"capacity"`
 }
 
 // Change is a figure on either side.

@@ -28,6 +28,8 @@ geo:
     203.0.113.0/24: {country: IE}
     192.0.2.0/24: {country: IN}
     2001:db8::/48: {country: IE}
+loads:
+  l: {type: json, url: "http://127.0.0.1:1/", load: active}
 pools:
 %s
 zones:
@@ -150,6 +152,17 @@ func TestCNamesAreDestinations(t *testing.T) {
 	}
 	if f := compare(t, before, serving(t, "", pool("b")), "198.51.100.0/24"); !close(f.Moved, 1) || f.Flows[0].To == "(no answer)" {
 		t.Errorf("%v moves by %+v; want all, to another name", f.Moved, f.Flows)
+	}
+}
+
+func TestWhoGetsMoreThanItsCapacityIsTold(t *testing.T) {
+	limited := strings.NewReplacer("addresses: [10.0.0.1", "load: l, capacity: 100, addresses: [10.0.0.1", "addresses: [10.0.0.3", "load: l, capacity: 10, addresses: [10.0.0.3").Replace(near)
+	before, after := serving(t, "", limited), serving(t, "", limited)
+	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.ForcedDown}})
+	f := compare(t, before, after, "198.51.100.0/24,3", "203.0.113.0/24,1")
+	f.FindBreaches(after.Config, 120)
+	if len(f.Breaches) != 1 || f.Breaches[0] != (plan.Breach{Name: "web/u", Load: plan.Change{Before: 90, After: 120}, Capacity: 100}) {
+		t.Errorf("breaches are %+v; want web/u alone, 120 of 100", f.Breaches)
 	}
 }
 

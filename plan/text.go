@@ -18,6 +18,7 @@ func (f *Forecast) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "%s new, %s gone: not counted in\n", counted(f.Added, "name"), counted(f.Removed, "name"))
 	}
 	fmt.Fprintf(&b, "mean distance to the region: %.0f km, then %.0f km\n", f.Km.Before, f.Km.After)
+	breaches(&b, f.Breaches)
 	targets(&b, "REGION", f.Regions)
 	flows(&b, f.Flows)
 	targets(&b, "MEMBER", f.Members)
@@ -36,6 +37,17 @@ func counted(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
+
+func breaches(b *strings.Builder, all []Breach) {
+	t := table{left: 1, rows: [][]string{{"OVERLOADED", "CAPACITY", "BEFORE", "AFTER"}}}
+	for _, o := range all {
+		t.add(o.Name, amount(o.Capacity), amount(o.Load.Before), amount(o.Load.After))
+	}
+	t.write(b)
+}
+
+// amount writes a load or capacity.
+func amount(n float64) string { return fmt.Sprintf("%.4g", n) }
 
 func targets(b *strings.Builder, head string, all []Target) {
 	t := table{left: 1, rows: [][]string{{head, "BEFORE", "AFTER", "CHANGE"}}}

@@ -129,7 +129,8 @@ func (f *forecaster) forecast() *Forecast {
 	for _, way := range f.all.ways() {
 		found.Flows = append(found.Flows, Flow{f.regions[way.from], f.regions[way.to], f.all.flows[way] / all})
 	}
-	found.Members = f.changed(all)
+	found.served = f.served(all)
+	found.Members = changed(found.served)
 	byPool := make(map[string]*sum, len(f.pairs))
 	for _, p := range f.pairs {
 		byPool[f.title(p)] = &p.sum
@@ -145,17 +146,20 @@ func (f *forecaster) forecast() *Forecast {
 // over is c in parts of all.
 func (c Change) over(all float64) Change { return Change{ratio(c.Before, all), ratio(c.After, all)} }
 
-// changed is the members whose share changes, the most changed first.
-func (f *forecaster) changed(all float64) []Target {
-	var list []Target
+// served is the members and what they get, by name.
+func (f *forecaster) served(all float64) []Target {
+	list := make([]Target, 0, len(f.members))
 	for name, share := range f.members {
-		if share = share.over(all); math.Abs(share.After-share.Before) > rounding {
-			list = append(list, Target{name, share})
-		}
+		list = append(list, Target{name, share.over(all)})
 	}
-	slices.SortFunc(list, func(a, b Target) int {
-		return cmp.Or(compare(b.Share.turnover(), a.Share.turnover()), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(list, func(a, b Target) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// changed is those whose share changes, the most changed first.
+func changed(list []Target) []Target {
+	list = slices.DeleteFunc(slices.Clone(list), func(t Target) bool { return t.Share.turnover() < rounding })
+	slices.SortStableFunc(list, func(a, b Target) int { return compare(b.Share.turnover(), a.Share.turnover()) })
 	return list
 }
 

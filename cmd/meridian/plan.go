@@ -22,6 +22,7 @@ type planning struct {
 	clients string
 	names   []string
 	limit   string
+	traffic float64
 	page    string
 	output  outputFlag
 }
@@ -34,7 +35,8 @@ func planCommand() *cobra.Command {
 		Long: `Plan compares how two configurations answer, or one before and after an outage or another change: the
 share of the traffic that moves, from where to where, by region, member, country, continent and
 autonomous system, and whose clients are sent farther. It weighs with the code that serves; nothing
-is served or probed, and all that is not said to be down is up.
+is served or probed, and all that is not said to be down is up. With --traffic it tells which regions
+and members then get more than their capacity.
 
 The clients are all IPv4 addresses that the geo database (or the built-in table) places, one query
 each, unless --clients names a file of networks with counts of queries: lines of a network or address
@@ -45,7 +47,7 @@ TARGET is a region, a pool, or pool/member; where a region and a pool share a na
 Exit: 0; 1 when a configuration or the command line is at fault, or more moves than --fail-above.`,
 		Example: `  meridian plan old.yaml new.yaml
   meridian plan old.yaml new.yaml --fail-above 20%           for a pipeline that deploys
-  meridian plan -c meridian.yaml --down us-east --html outage.html
+  meridian plan -c meridian.yaml --down us-east --traffic 120000 --html outage.html
   meridian plan -c meridian.yaml --weight web/use-1=20 --bias eu-west=25
   meridian plan -c meridian.yaml --down web/use-1 --clients networks.csv -o json`,
 		Args: cobra.MaximumNArgs(2),
@@ -58,6 +60,7 @@ Exit: 0; 1 when a configuration or the command line is at fault, or more moves t
 	p.whatIf.addFlags(c)
 	flags.StringVar(&p.clients, "clients", "", "`FILE` of client networks with counts of queries; -: standard input")
 	flags.StringArrayVar(&p.names, "name", nil, "`NAME` whose traffic alone counts; may be repeated")
+	flags.Float64Var(&p.traffic, "traffic", 0, "all traffic of all names, a `LOAD` in the unit of capacity: tells who gets too much")
 	flags.StringVar(&p.limit, "fail-above", "", "`SHARE` of the traffic, such as 20%; exit with 1 when more moves")
 	flags.StringVar(&p.page, "html", "", "`FILE` to write a page with a world map to")
 	addOutputFlag(c, &p.output)
@@ -65,6 +68,9 @@ Exit: 0; 1 when a configuration or the command line is at fault, or more moves t
 }
 
 func (p *planning) run(args []string, stdout, stderr io.Writer) error {
+	if !(p.traffic >= 0 && p.traffic <= maxTraffic) {
+		return fmt.Errorf("--traffic: %g is not a load; want 0 to %g", p.traffic, float64(maxTraffic))
+	}
 	limit, err := parseShare(p.limit)
 	if err != nil {
 		return fmt.Errorf("--fail-above: %w", err)
@@ -79,6 +85,7 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	forecast.FindBreaches(after.Config, p.traffic)
 	if p.page != "" {
 		if err := writePage(p.page, forecast, title, before, after); err != nil {
 			return err
@@ -94,6 +101,9 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 	}
 	return err
 }
+
+// maxTraffic is more than there is.
+const maxTraffic = 1e15
 
 // sides builds the configurations to compare.
 func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.Snapshot, title string, err error) {
