@@ -53,18 +53,8 @@ zones:
 	if got := odds(); got != [2]float64{0, 1} {
 		t.Fatalf("before the first answer: %v", got)
 	}
-	settle := func(what string, want [2]float64) {
-		t.Helper()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for end := time.Now().Add(10 * time.Second); odds() != want; <-tick.C {
-			if time.Now().After(end) {
-				t.Fatalf("%s: %v, want %v", what, odds(), want)
-			}
-		}
-	}
 	full.Store(2)
-	settle("when b is full", [2]float64{1, 0})
+	settle(t, "when b is full", odds, [2]float64{1, 0})
 	status, err := r.Status(Target{})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +66,7 @@ zones:
 		t.Errorf("status of the member %+v", l)
 	}
 	full.Store(0)
-	settle("when the reports are stale", [2]float64{0.5, 0.5})
+	settle(t, "when the reports are stale", odds, [2]float64{0.5, 0.5})
 	if status, err = r.Status(Target{}); err != nil {
 		t.Fatal(err)
 	}
@@ -85,5 +75,17 @@ zones:
 	}
 	if err := r.stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// settle waits until the odds are those wanted.
+func settle(t *testing.T, when string, odds func() [2]float64, want [2]float64) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); odds() != want; <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v, want %v", when, odds(), want)
+		}
 	}
 }
