@@ -87,7 +87,7 @@ func streamTypes() []CheckType { return []CheckType{HTTP, HTTPS, TCPConnect, TLS
 
 func (d *decoder) checkType(to *CheckType) reader {
 	return into(to, func(n *yaml.Node) (CheckType, bool) {
-		s, ok := d.oneOf(n, "check type", checkTypes(), nil)
+		s, ok := d.oneOf(n, "check type", checkTypes())
 		return CheckType(s), ok
 	})
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Admin   Admin
 	State   string // path of the folder where verdicts and overrides outlive a restart; empty: in memory only
 	Geo     Geo
+	Latency Latency
 	Regions []Region
 	Checks  []Check
 	Loads   []LoadSource
@@ -212,16 +213,21 @@ type Policy string
 
 // The policies.
 const (
-	Proximity   Policy = "proximity"
-	Geolocation Policy = "geolocation"
-	Weighted    Policy = "weighted"
-	RoundRobin  Policy = "round-robin"
-	Failover    Policy = "failover"
-	Hash        Policy = "hash"
-	Fastest     Policy = "fastest"
-	LeastLoad   Policy = "least-load"
-	AllMembers  Policy = "all"
+	Proximity     Policy = "proximity"
+	Geolocation   Policy = "geolocation"
+	Weighted      Policy = "weighted"
+	RoundRobin    Policy = "round-robin"
+	Failover      Policy = "failover"
+	Hash          Policy = "hash"
+	LatencyPolicy Policy = "latency"
+	Fastest       Policy = "fastest"
+	LeastLoad     Policy = "least-load"
+	AllMembers    Policy = "all"
 )
+
+// RanksRegions reports whether p takes the members of one region, the first of
+// its ranking: each member has one then.
+func (p Policy) RanksRegions() bool { return p == Proximity || p == LatencyPolicy }
 
 // OnDown is what a geolocation pool does for clients whose match is down.
 type OnDown string

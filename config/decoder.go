@@ -73,8 +73,6 @@ type field struct {
 // maxKeys is at least the number of keys that a mapping may have.
 const maxKeys = 64
 
-const notSupported = "not supported in this version"
-
 // mapping reads the values of n, each by its key. What n does not mention keeps
 // its default. It reports whether n is a mapping at all.
 func (d *decoder) mapping(n *yaml.Node, keys []field) bool {

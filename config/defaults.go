@@ -11,13 +11,14 @@ import (
 // what is decoded. What is zero here is empty, off or none; see
 // docs/configuration.md.
 type defaults struct {
-	server Server
-	check  Check
-	load   LoadSource
-	shed   Shed
-	pool   Pool
-	member Member
-	zone   Zone
+	server  Server
+	latency Latency
+	check   Check
+	load    LoadSource
+	shed    Shed
+	pool    Pool
+	member  Member
+	zone    Zone
 
 	service Service
 }
@@ -33,6 +34,7 @@ func newDefaults() defaults {
 			ECS:     true,
 			TCP:     TCP{Idle: 10 * time.Second, Max: 1024, PerClient: 64},
 		},
+		latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
 		check: Check{
 			Interval: 5 * time.Second,
 			Timeout:  2 * time.Second, // or the interval, where that is shorter

@@ -39,7 +39,7 @@ func (d *decoder) alpn(to *[]string) reader {
 	return func(n *yaml.Node) {
 		var list []string
 		ok := d.list(n, func(item *yaml.Node) {
-			protocol, ok := d.oneOf(item, "protocol", protocols(), nil)
+			protocol, ok := d.oneOf(item, "protocol", protocols())
 			switch {
 			case !ok:
 			case slices.Contains(list, protocol):

@@ -95,12 +95,13 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 
 // document reads the whole file.
 func (d *decoder) document() *Config {
-	cfg := &Config{File: d.file, Server: d.defaults.server}
+	cfg := &Config{File: d.file, Server: d.defaults.server, Latency: d.defaults.latency}
 	keys := []field{
 		{name: "server", read: d.server(&cfg.Server)},
 		{name: "admin", read: d.admin(&cfg.Admin)},
 		{name: "state", read: d.path(&cfg.State, &cfg.StatePos)},
 		{name: "geo", read: d.geo(&cfg.Geo)},
+		{name: "latency", read: d.latency(&cfg.Latency)},
 		{name: "regions", read: d.regions(&cfg.Regions)},
 		{name: "checks", read: d.checks(&cfg.Checks)},
 		{name: "loads", read: d.loads(&cfg.Loads)},

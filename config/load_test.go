@@ -51,7 +51,8 @@ zones:
 	ok, warn := []StatusRange{{200, 299}}, CheckTLS{WarnDays: 14}
 	damping := FlapDamping{Turns: 4, Window: 10 * time.Minute, Hold: time.Minute, Max: 15 * time.Minute}
 	want := &Config{
-		File: "config.yaml",
+		File:    "config.yaml",
+		Latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
 		Server: Server{
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:53"), netip.MustParseAddrPort("[::]:53")},
 			UDPSize: 1232,

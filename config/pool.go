@@ -13,13 +13,9 @@ const (
 	maxAnswers = 65535 // what the header of a message counts up to (RFC 1035 4.1.1)
 )
 
-// policies are those of this version, laterPolicies those of later ones.
+// policies are those that there are.
 func policies() []string {
-	return []string{string(Proximity), string(Geolocation), string(Weighted), string(RoundRobin), string(Failover), string(Hash), string(Fastest), string(LeastLoad), string(AllMembers)}
-}
-
-func laterPolicies() []string {
-	return []string{"latency"}
+	return []string{string(Proximity), string(Geolocation), string(Weighted), string(RoundRobin), string(Failover), string(Hash), string(Fastest), string(LatencyPolicy), string(LeastLoad), string(AllMembers)}
 }
 
 func (d *decoder) pools(to *[]Pool) reader {
@@ -105,7 +101,7 @@ func (r *poolReader) read(name string, key, value *yaml.Node) Pool {
 }
 
 func (d *decoder) policy(n *yaml.Node) (Policy, bool) {
-	s, ok := d.oneOf(n, "policy", policies(), laterPolicies())
+	s, ok := d.oneOf(n, "policy", policies())
 	return Policy(s), ok
 }
 
@@ -199,8 +195,8 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	}
 	r.required(n, "name", "overrides, logs and metrics tell members by name")
 	r.exactlyOne(n, "addresses", "target", "cname", "pool")
-	if p.Policy == Proximity && child(n, "region") == nil {
-		r.faultAtKey(n, "no region", "proximity needs a region on every member")
+	if p.Policy.RanksRegions() && child(n, "region") == nil {
+		r.faultAtKey(n, "no region", string(p.Policy)+" needs a region on every member")
 	}
 	if p.Policy == Geolocation {
 		r.required(n, "match", "write which clients it is for, or match: default for who matches no other member")

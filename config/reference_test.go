@@ -32,6 +32,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"admin":               {"admin: {?: 1}"},
 		"geo":                 {"geo: {?: 1}"},
 		"geo.networks":        {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
+		"latency":             {"latency: {?: 1}"},
 		"regions":             {"regions: {a: {?: 1}}"},
 		"checks":              everyType(),
 		"checks.checks":       {"checks: {a: {type: all, checks: [{?: 1}]}}"},

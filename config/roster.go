@@ -241,7 +241,7 @@ func (r *poolReader) roster(n *yaml.Node) bool {
 func (r *poolReader) sound(list *roster) bool {
 	p := &r.pool
 	switch p.Policy {
-	case Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, LeastLoad, AllMembers:
+	case Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, LatencyPolicy, LeastLoad, AllMembers:
 	default:
 		return false
 	}
@@ -249,7 +249,7 @@ func (r *poolReader) sound(list *roster) bool {
 	for i := range list.members {
 		m := &list.members[i]
 		switch {
-		case m.Region == "" && p.Policy == Proximity, m.Region != "" && !r.known(kindRegion, &m.Region):
+		case m.Region == "" && p.Policy.RanksRegions(), m.Region != "" && !r.known(kindRegion, &m.Region):
 			return false
 		case m.Check == noCheck:
 			m.Check = ""

@@ -211,9 +211,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// oneOf reads a word of a closed set; later are those of features that this
-// version does not have.
-func (d *decoder) oneOf(n *yaml.Node, what string, words, later []string) (string, bool) {
+// oneOf reads a word of a closed set.
+func (d *decoder) oneOf(n *yaml.Node, what string, words []string) (string, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
 		return "", false
@@ -222,10 +221,6 @@ func (d *decoder) oneOf(n *yaml.Node, what string, words, later []string) (strin
 		return s, true
 	}
 	hint := "known: " + strings.Join(words, ", ")
-	if slices.Contains(later, s) {
-		d.fault(n, what+" "+quote(s)+" is "+notSupported, hint)
-		return "", false
-	}
 	if near, ok := nearest(s, words); ok {
 		hint = "did you mean " + quote(near) + "?"
 	}

@@ -44,7 +44,7 @@ func (d *decoder) noPort(n *yaml.Node, c *Check) {
 // proxyProtocol reads a version of the PROXY protocol.
 func (d *decoder) proxyProtocol(n *yaml.Node) (int, bool) {
 	versions := []string{"v1", "v2"}
-	s, ok := d.oneOf(n, "version of the PROXY protocol", versions, nil)
+	s, ok := d.oneOf(n, "version of the PROXY protocol", versions)
 	if !ok {
 		return 0, false
 	}

@@ -111,7 +111,7 @@ func (d *decoder) load(n *yaml.Node, l *LoadSource) {
 }
 
 func (d *decoder) loadType(n *yaml.Node) (LoadType, bool) {
-	s, ok := d.oneOf(n, "load type", loadTypes(), nil)
+	s, ok := d.oneOf(n, "load type", loadTypes())
 	return LoadType(s), ok
 }
 

@@ -15,7 +15,7 @@ func (r *poolReader) steeringKeys() []field {
 	return []field{
 		{name: "default", read: into(&p.DefaultNoData, r.onlyWord("nodata"))},
 		{name: "on_down", read: into(&p.OnDown, func(n *yaml.Node) (OnDown, bool) {
-			s, ok := r.oneOf(n, "on_down", []string{string(Widen), string(Fence)}, nil)
+			s, ok := r.oneOf(n, "on_down", []string{string(Widen), string(Fence)})
 			return OnDown(s), ok
 		})},
 		{name: "hash", read: r.mask(&p.Hash)},
@@ -40,7 +40,7 @@ func fitting(key string) []Policy {
 	case "spread":
 		return []Policy{Geolocation, Weighted, RoundRobin, Failover, Hash, Fastest, LeastLoad, AllMembers}
 	case "shed":
-		return []Policy{Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, AllMembers}
+		return []Policy{Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, LatencyPolicy, AllMembers}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ func (d *decoder) survey(cfg *Config) {
 		s.largeNames(&cfg.Zones[i])
 	}
 	d.unused(cfg)
+	d.unmeasured(cfg)
 	d.shadowed(cfg)
 }
 
@@ -242,7 +243,7 @@ func (s *surveyor) distinct(p *Pool, to map[netip.Addr]bool, seen map[string]boo
 }
 
 // answer is the most addresses that pool p brings when it may draw so many
-// members; 0: all. Under proximity they are all of one region.
+// members; 0: all. Under proximity and latency they are all of one region.
 func (s *surveyor) answer(p *Pool, answers int) perFamily {
 	if known, ok := s.records[draw{p.Name, answers}]; ok {
 		return known
@@ -252,7 +253,7 @@ func (s *surveyor) answer(p *Pool, answers int) perFamily {
 		m := &p.Members[i]
 		region := ""
 		switch {
-		case p.Policy == Proximity:
+		case p.Policy.RanksRegions():
 			region = m.Region
 		case p.Policy == Geolocation:
 			region = m.Match.String()

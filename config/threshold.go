@@ -52,7 +52,7 @@ func (d *decoder) thresholdKeys(c *Check) []field {
 }
 
 func (d *decoder) failback(n *yaml.Node) (Failback, bool) {
-	s, ok := d.oneOf(n, "failback", []string{string(AutoFailback), string(ManualFailback)}, nil)
+	s, ok := d.oneOf(n, "failback", []string{string(AutoFailback), string(ManualFailback)})
 	return Failback(s), ok
 }
 

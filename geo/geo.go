@@ -23,6 +23,9 @@
 // position of it the scope that an answer from there has (DESIGN 6). So the table
 // stays right whatever is up or down: nothing here changes when a verdict turns.
 //
+// Where round trips are measured (Latency), LatencyTable ranks by those, and by
+// distance for the rest; Estimates tells the same slowly.
+//
 // For the matches of a geolocation pool there is such a table too, of lists of
 // matches in place of rankings (Matches); Matching tells the same slowly.
 //
@@ -69,6 +72,7 @@ type Locator struct {
 	db       *database // nil without one
 	schema   schema    // of db
 	asn      *asnFile  // nil without one
+	latency  *Latency  // nil without one
 	fallback Location  // of who is not placed; From is empty where there is no region
 	tables   tables
 
@@ -99,10 +103,12 @@ func Open(cfg *config.Config) (*Locator, error) {
 		faults = append(faults, cfg.Fault(cfg.Geo.ASNPos, "geo.asn", fmt.Sprintf("%q %s", cfg.Geo.ASN, err),
 			"name an ASN file in MaxMind's format, such as GeoLite2-ASN.mmdb"))
 	}
-	if len(faults) > 0 {
-		slices.SortStableFunc(faults, func(a, b config.Fault) int {
-			return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-		})
+	slices.SortStableFunc(faults, func(a, b config.Fault) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	var inTable []config.Fault
+	l.latency, inTable = l.readLatency() // by what the ASN file is
+	if faults = append(faults, inTable...); len(faults) > 0 {
 		_ = l.Close() // the faults say more
 		return nil, config.Join(faults)
 	}

@@ -81,13 +81,7 @@ func (w matchWorld) open(t *testing.T) *Locator {
 
 func (w matchWorld) corners() []netip.Addr {
 	all := w.world.corners()
-	add := func(p netip.Prefix) {
-		for _, a := range []netip.Addr{p.Addr(), lastOf(p), p.Addr().Prev(), lastOf(p).Next()} {
-			if a.IsValid() {
-				all = append(all, a)
-			}
-		}
-	}
+	add := func(p netip.Prefix) { all = append(all, cornersOf(p)...) }
 	for _, m := range w.matches {
 		for _, p := range m.Networks {
 			add(p)
@@ -148,29 +142,12 @@ func TestMatchesAgreeWithMatching(t *testing.T) {
 				continue
 			}
 			for k := range n {
-				if got, want := int(table.Scope(leaf, k)), slowMatchScope(l, w.matches, slow, a, k, n); got != want {
+				if got, want := int(table.Scope(leaf, k)), slowScope(slow, a, k, func(a netip.Addr) decision { return slowMatches(l, w.matches, a, n) }); got != want {
 					t.Fatalf("scope %d of %s is %d, want %d", k, a, got, want)
 				}
 			}
 		}
 	}
-}
-
-// slowMatchScope tries every prefix around a, the shortest first, on every corner in it.
-func slowMatchScope(l *Locator, matches []config.Match, slow map[netip.Addr]decision, a netip.Addr, k, n int) int {
-	for bits := range a.BitLen() {
-		p, _ := a.Prefix(bits)
-		alike := slowMatches(l, matches, p.Addr(), n).shares(slow[a], k+1)
-		for b, d := range slow {
-			if alike = alike && (!p.Contains(b) || d.shares(slow[a], k+1)); !alike {
-				break
-			}
-		}
-		if alike {
-			return bits
-		}
-	}
-	return a.BitLen()
 }
 
 func TestTheMostSpecificMatchComesFirst(t *testing.T) {

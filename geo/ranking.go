@@ -37,16 +37,7 @@ func (r *rankings) shared(a, b uint32) int {
 // rank ranks the regions for each place and says which ranking each got. The
 // place nowhere gets the order written.
 func rank(regions []config.Region, places []config.Location, nowhere int) (rankings, []uint32) {
-	r := ranker{
-		rankings: rankings{regions: len(regions)},
-		numbers:  map[string]uint32{},
-		order:    make([]ranked, len(regions)),
-		key:      make([]byte, 2*len(regions)),
-	}
-	for _, region := range regions {
-		r.points = append(r.points, newPoint(region.Location))
-		r.biases = append(r.biases, region.Bias)
-	}
+	r := newRanker(regions)
 	ids := make([]uint32, len(places))
 	for i, at := range places {
 		ids[i] = r.number(newPoint(at), i == nowhere)
@@ -68,6 +59,21 @@ type ranker struct {
 type ranked struct {
 	region uint16
 	km     float64
+	ms     float64 // where round trips rank, see quickestFirst
+}
+
+func newRanker(regions []config.Region) ranker {
+	r := ranker{
+		rankings: rankings{regions: len(regions)},
+		numbers:  map[string]uint32{},
+		order:    make([]ranked, len(regions)),
+		key:      make([]byte, 2*len(regions)),
+	}
+	for _, region := range regions {
+		r.points = append(r.points, newPoint(region.Location))
+		r.biases = append(r.biases, region.Bias)
+	}
+	return r
 }
 
 // number ranks the regions for a client at p, or as written where nobody knows.
@@ -81,6 +87,11 @@ func (r *ranker) number(p point, nowhere bool) uint32 {
 	slices.SortFunc(r.order, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.km, b.km), cmp.Compare(a.region, b.region))
 	})
+	return r.intern()
+}
+
+// intern is the number of the ranking that order is, new or met before.
+func (r *ranker) intern() uint32 {
 	for i, o := range r.order {
 		binary.NativeEndian.PutUint16(r.key[2*i:], o.region)
 	}

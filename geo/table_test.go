@@ -127,12 +127,24 @@ func (w world) corners() []netip.Addr {
 	}
 	var all []netip.Addr
 	for _, p := range prefixes {
-		first, last := p.Addr(), lastOf(p)
-		for _, a := range []netip.Addr{first, last, first.Prev(), last.Next()} {
-			if a.IsValid() {
-				all = append(all, a)
-			}
+		all = append(all, cornersOf(p)...)
+	}
+	return all
+}
+
+// cornersOf are the first and last addresses of a prefix and those next to them;
+// where a database has IPv4, those of IPv4 too.
+func cornersOf(p netip.Prefix) []netip.Addr {
+	var all []netip.Addr
+	first, last := p.Addr(), lastOf(p)
+	for _, a := range []netip.Addr{first, last, first.Prev(), last.Next()} {
+		if a.IsValid() {
+			all = append(all, a)
 		}
+	}
+	if in6 := netip.MustParsePrefix("::/96"); p.Bits() >= 96 && in6.Contains(first) {
+		b := first.As16()
+		all = append(all, cornersOf(netip.PrefixFrom(netip.AddrFrom4([4]byte(b[12:])), p.Bits()-96))...)
 	}
 	return all
 }
@@ -208,7 +220,7 @@ func TestTableAgreesWithSlowReference(t *testing.T) {
 				t.Fatalf("%s: nearest is region %d with scope %d, want %d with %d", a, region, scope, want.ranking[0], table.Scope(leaf, 0))
 			}
 			for k := range w.regions {
-				if got, want := int(table.Scope(leaf, k)), slowScope(l, w.regions, slow, a, k); got != want {
+				if got, want := int(table.Scope(leaf, k)), slowScope(slow, a, k, func(a netip.Addr) decision { return decide(l, w.regions, a) }); got != want {
 					t.Fatalf("scope %d of %s is %d, want %d", k, a, got, want)
 				}
 			}
@@ -220,10 +232,10 @@ func TestTableAgreesWithSlowReference(t *testing.T) {
 }
 
 // slowScope tries every prefix around a, the shortest first, on every corner in it.
-func slowScope(l *Locator, regions []config.Region, slow map[netip.Addr]decision, a netip.Addr, k int) int {
+func slowScope(slow map[netip.Addr]decision, a netip.Addr, k int, decide func(netip.Addr) decision) int {
 	for bits := range a.BitLen() {
 		p, _ := a.Prefix(bits)
-		alike := decide(l, regions, p.Addr()).shares(slow[a], k+1)
+		alike := decide(p.Addr()).shares(slow[a], k+1)
 		for b, d := range slow {
 			if alike = alike && (!p.Contains(b) || d.shares(slow[a], k+1)); !alike {
 				break

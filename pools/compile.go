@@ -12,28 +12,29 @@ import (
 
 // Compile compiles cfg's pools; every target counts as up until Apply says
 // otherwise. Members that name a target have no address until Resolve tells
-// them. where ranks the regions of proximity pools, lists the matches of
+// them. where ranks the regions of proximity and latency pools, lists the matches of
 // geolocation pools and tells private space to pools that hash; it may be nil where
 // there is no such pool. The error, if any, is a *multierror.Error of
 // config.Faults.
 func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
-	return compileWith(cfg, where, nil, nil)
+	var roundTrips *geo.Latency
+	if where != nil {
+		roundTrips = where.Latency()
+	}
+	return compileWith(cfg, where, nil, nil, roundTrips)
 }
 
-// compileWith is Compile with the addresses of targets. like, unless nil, is a
-// tree of the same configuration and Locator, from which the geo tables are taken.
-func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map[config.Name]Resolved) (*Tree, error) {
+// compileWith is Compile with the addresses of targets, and round trips. like, unless nil,
+// is a tree of the same configuration and Locator, from which those geo tables are taken
+// that do not change.
+func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map[config.Name]Resolved, roundTrips *geo.Latency) (*Tree, error) {
 	c := newCompiler(cfg, where)
-	c.tree.resolved = targets
+	c.tree.resolved, c.tree.roundTrips = targets, roundTrips
 	for i := range cfg.Pools {
 		c.pool(&cfg.Pools[i])
 	}
 	c.checkRegions()
-	if like == nil {
-		c.rank()
-	} else {
-		c.tree.tables, c.tree.matches = like.tables, like.matches // which follow from the configuration alone
-	}
+	c.rank(like)
 	c.connect()
 	if err := c.order(); err != nil {
 		c.fail(*err)
@@ -153,7 +154,7 @@ func (c *compiler) pool(from *config.Pool) {
 	}
 	var ok bool
 	if p.policy, ok = policyOf(from); !ok {
-		c.fault(from, from.Pos, ".policy", fmt.Sprintf("unknown policy %q", from.Policy), "proximity, geolocation, weighted, round-robin, failover, hash, fastest, least-load or all")
+		c.fault(from, from.Pos, ".policy", fmt.Sprintf("unknown policy %q", from.Policy), "proximity, geolocation, weighted, round-robin, failover, hash, fastest, latency, least-load or all")
 	}
 	if from.Fallback != "" {
 		p.fallback = c.reference(from, from.Pos, ".fallback", from.Fallback)

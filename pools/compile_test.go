@@ -13,7 +13,7 @@ import (
 // is made in another way must not bring Compile down.
 func TestCompileRefusesWhatCannotBe(t *testing.T) {
 	for _, c := range []struct{ behaviour, world, want string }{
-		{"an unknown policy", "pool web nearest\n  a 192.0.2.1\n", `world: pools.web.policy: unknown policy "nearest"; proximity, geolocation, weighted, round-robin, failover, hash, fastest, least-load or all`},
+		{"an unknown policy", "pool web nearest\n  a 192.0.2.1\n", `world: pools.web.policy: unknown policy "nearest"; proximity, geolocation, weighted, round-robin, failover, hash, fastest, latency, least-load or all`},
 		{"an unknown pool", "pool web weighted\n  a pool=none\n", `world: pools.web.members[0].pool: unknown pool "none"; a pool of this file`},
 		{"an unknown fallback", "pool web weighted fallback=none\n  a 192.0.2.1\n", `world: pools.web.fallback: unknown pool "none"; a pool of this file`},
 		{"an unknown region", "pool web weighted\n  a region=mars 192.0.2.1\n", `world: pools.web.members[0].region: unknown region "mars"; a region of this file`},

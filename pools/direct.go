@@ -5,7 +5,7 @@ import "math/bits"
 // direct is a fast path of decide: the plain case of the most common policy, at
 // little more than half the cost. It reports false, and leaves all to decide, unless
 //
-//	the pool      is of proximity, of at most 64 members, all endpoints with one address a family at most and no cname
+//	the pool      is of proximity or latency, of at most 64 members, all endpoints with one address a family at most and no cname
 //	the question  asks for one answer
 //	the pool      is live, no member starts slowly, and its nearest region has an eligible one
 //	that drawn    has the family
@@ -45,7 +45,7 @@ func (s *Scratch) direct(q Question) (d Decision, ok bool) {
 
 // setDirect notes whether direct may decide for p, whose members are all compiled.
 func (c *compiler) setDirect(p *pool) {
-	p.direct = p.policy == proximity && p.words == 1
+	p.direct = p.ranks() && p.words == 1
 	for _, m := range c.tree.members[p.first:] {
 		if m.child != none || m.n4 > 1 || m.n6 > 1 || c.tree.isCName(&m) {
 			p.direct = false

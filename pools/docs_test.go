@@ -16,8 +16,13 @@ func TestTheExamplesOfTheManualAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Chdir(t.TempDir()) // for what an example names
+	tables := regexp.MustCompile("(?s)```\n(client,region.*?)```").FindSubmatch(page)
+	if err := os.WriteFile("latency.csv", tables[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
 	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
-	expect(t, "examples", len(examples), 9)
+	expect(t, "examples", len(examples), 10)
 	for _, example := range examples {
 		cfg, warnings, err := config.Parse("policies.md", example[1])
 		if err != nil || len(warnings) > 0 {
@@ -53,7 +58,7 @@ func TestEveryPolicyHasItsSection(t *testing.T) {
 		name, text, _ := strings.Cut(section, "\n")
 		sections[name] = text
 	}
-	for _, policy := range []config.Policy{config.Proximity, config.Geolocation, config.Weighted, config.RoundRobin, config.Failover, config.Hash, config.Fastest, config.LeastLoad, config.AllMembers} {
+	for _, policy := range []config.Policy{config.Proximity, config.Geolocation, config.Weighted, config.RoundRobin, config.Failover, config.Hash, config.Fastest, config.LatencyPolicy, config.LeastLoad, config.AllMembers} {
 		last := -1
 		for _, heading := range []string{"### Name", "### Description", "### Syntax", "### Example", "### Limits"} {
 			at := strings.Index(sections[string(policy)], "\n"+heading+"\n")

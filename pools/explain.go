@@ -17,7 +17,8 @@ type Step struct {
 	Eligible   bool     `json:"eligible"`
 	Chosen     bool     `json:"chosen"`
 	Reason     string   `json:"reason"`
-	DistanceKm *float64 `json:"distance_km,omitempty"` // under proximity: from the client to the region, without bias
+	DistanceKm *float64 `json:"distance_km,omitempty"` // under proximity and latency: from the client to the region, without bias
+	RTT        *StepRTT `json:"rtt,omitempty"`         // under latency, where the client matters
 	Weight     *int     `json:"weight,omitempty"`
 
 	// Probability is how likely the first draw leads here, from 0 to 1, turns of
@@ -62,6 +63,8 @@ type recorder struct {
 	both   bool   // the steps of two families come one after the other
 	steps  []Step
 	place  *geo.Location // of the client, once somebody asked
+
+	estimates map[uint32][]geo.Estimate // by table: the round trips of the client, likewise
 }
 
 // tellOdds tells the members' probabilities, of each family that was decided for.
@@ -119,9 +122,12 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 		if step.Eligible && !live {
 			step.Reason = "its pool is " + r.state.poolVerdict(v.id, r.family)
 		}
-		if p.Policy == config.Proximity && m.Region != "" {
+		if p.Policy.RanksRegions() && m.Region != "" {
 			km := r.kilometres(s, m.Region)
 			step.DistanceKm = &km
+		}
+		if p.Policy == config.LatencyPolicy {
+			step.RTT = r.roundTrip(s, v, m.Region)
 		}
 		r.steps = append(r.steps, step)
 	}
@@ -159,9 +165,11 @@ func (r *recorder) tellFarther(s *Scratch, v *visit, k int) {
 		switch {
 		case !step.Eligible || v.eligible.has(i):
 		case k >= 0 && r.placeOf(s, v, i) < k:
-			step.Reason = r.startsSlowly(v, i) + fmt.Sprintf(": region %q is nearer, but not for this client yet", members[i].Region)
+			step.Reason = r.startsSlowly(v, i) + fmt.Sprintf(": region %q is %s, but not for this client yet", members[i].Region, v.closer())
 		case members[i].Region == "":
 			step.Reason = "without a region: last, and a region has an eligible member"
+		case v.policy == latency:
+			step.Reason = fmt.Sprintf("region %q is %s: %s", members[i].Region, slowerThan(step.RTT, r.steps[v.step+v.eligible.first()].RTT), step.RTT)
 		default:
 			step.Reason = fmt.Sprintf("region %q is farther: %s", members[i].Region, r.distance(s, members[i].Region))
 		}

@@ -19,8 +19,8 @@ import (
 func (c *compiler) group(from *config.Pool, p *pool) {
 	c.numberGroups(from)
 	p.ngroups = uint32(len(c.mine))
-	if p.policy == proximity && len(c.mine) > 1 {
-		p.table = c.table(from)
+	if p.ranks() && len(c.mine) > 1 {
+		p.table = c.table(from, p.policy)
 	}
 	t := c.tree
 	t.groups = append(t.groups, make(set, p.ngroups*p.words)...)
@@ -64,13 +64,13 @@ func (c *compiler) region(from *config.Pool, i int) uint32 {
 }
 
 // table is the number of the geo table that ranks the regions of the pool being
-// compiled; rank makes it. Pools with the same regions have the same one.
-func (c *compiler) table(from *config.Pool) uint32 {
+// compiled; rank makes it. Pools of a policy with the same regions have the same one.
+func (c *compiler) table(from *config.Pool, by policy) uint32 {
 	ranked := c.mine
 	if last := len(ranked) - 1; int(ranked[last]) == len(c.cfg.Regions) {
 		ranked = ranked[:last] // no region
 	}
-	c.key = c.key[:0]
+	c.key = append(c.key[:0], byte(by))
 	for _, region := range ranked {
 		c.key = binary.LittleEndian.AppendUint32(c.key, region)
 	}
@@ -82,35 +82,43 @@ func (c *compiler) table(from *config.Pool) uint32 {
 		regions[i] = c.cfg.Regions[region]
 	}
 	number := uint32(len(c.rankings))
-	c.rankings = append(c.rankings, ranking{pool: from, regions: regions})
+	c.rankings = append(c.rankings, ranking{pool: from, regions: regions, measured: by == latency})
 	c.tables[string(c.key)] = number
 	return number
 }
 
 // ranking is a geo table to be made.
 type ranking struct {
-	pool    *config.Pool // the first that asks it
-	regions []config.Region
-	matches []config.Match // in place of regions
-	owners  []int          // by match: the first member that has it
-	err     error
+	pool     *config.Pool // the first that asks it
+	regions  []config.Region
+	measured bool           // the regions are ranked by round trips
+	matches  []config.Match // in place of regions
+	owners   []int          // by match: the first member that has it
+	err      error
 }
 
-func (r *ranking) make(where *geo.Locator) (*geo.Table, error) {
-	if r.matches != nil {
+func (r *ranking) make(where *geo.Locator, roundTrips *geo.Latency) (*geo.Table, error) {
+	switch {
+	case r.matches != nil:
 		return where.Matches(r.matches)
+	case r.measured:
+		return where.LatencyTable(roundTrips, r.regions)
 	}
 	return where.Table(r.regions)
 }
 
 // rank makes the geo tables, several at a time: with a City database each takes
-// a second.
-func (c *compiler) rank() {
+// a second. From like, unless nil, come those that it has.
+func (c *compiler) rank(like *Tree) {
 	tables := make([]*geo.Table, len(c.rankings))
 	var taken atomic.Int64
 	work := func() {
 		for i := taken.Add(1) - 1; int(i) < len(tables); i = taken.Add(1) - 1 {
-			tables[i], c.rankings[i].err = c.rankings[i].make(c.tree.where)
+			if like != nil && (!c.rankings[i].measured || like.roundTrips == c.tree.roundTrips) {
+				tables[i] = like.tables[i] // whose numbers follow from the configuration alone
+				continue
+			}
+			tables[i], c.rankings[i].err = c.rankings[i].make(c.tree.where, c.tree.roundTrips)
 		}
 	}
 	var makers sync.WaitGroup
@@ -120,9 +128,12 @@ func (c *compiler) rank() {
 	work() // here, where there is but one: the caller may run at a priority of its own
 	makers.Wait()
 	c.tree.tables = tables
-	c.tree.matches = map[uint32][]config.Match{}
+	c.tree.matches, c.tree.measured = map[uint32][]config.Match{}, map[uint32][]config.Region{}
 	for i, r := range c.rankings {
 		c.tree.matches[uint32(i)] = r.matches
+		if r.measured {
+			c.tree.measured[uint32(i)] = r.regions
+		}
 	}
 	for _, r := range c.rankings {
 		if !c.failRanking(r) {

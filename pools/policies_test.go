@@ -20,6 +20,7 @@ var everyPolicy = []string{
 	"pool web weighted sticky\n  a 192.0.2.1\n  b weight=3 192.0.2.2 2001:db8::2\n  c disabled 192.0.2.3",
 	"pool web failover trickle=5\n  a 192.0.2.1\n  b 192.0.2.2 2001:db8::2\n  c 192.0.2.3",
 	"pool web fastest\n  a 192.0.2.1 2001:db8::1\n  b weight=3 192.0.2.2\n  c 192.0.2.3 2001:db8::3",
+	"pool web latency\n  a region=us 192.0.2.1 2001:db8::1\n  b region=us weight=3 192.0.2.2\n  c region=eu 192.0.2.3 2001:db8::3\nrtt US us 20\nrtt US eu 10 12",
 	"pool web all answers=0\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3 2001:db8::3\n  d weight=0 192.0.2.4",
 	"pool web weighted spread answers=2\n  a region=us 192.0.2.1\n  b region=us 192.0.2.2\n  c region=eu 192.0.2.3 2001:db8::3",
 	"pool web round-robin\n  a pool=inner\n  b 192.0.2.2\npool inner fastest\n  c 192.0.2.3\n  d 192.0.2.4 192.0.2.5",

@@ -14,6 +14,7 @@ const (
 	failover
 	hash
 	fastest
+	latency
 	leastLoad
 	all
 )
@@ -38,6 +39,8 @@ func policyOf(p *config.Pool) (policy, bool) {
 		return hash, true
 	case config.Fastest:
 		return fastest, true
+	case config.LatencyPolicy:
+		return latency, true
 	case config.LeastLoad:
 		return leastLoad, true
 	case config.AllMembers:
@@ -50,7 +53,7 @@ func policyOf(p *config.Pool) (policy, bool) {
 // which may be nothing.
 func (s *Scratch) narrow(v *visit) {
 	switch v.policy {
-	case proximity:
+	case proximity, latency:
 		s.narrowToNearest(v)
 	case geolocation:
 		s.narrowToMatch(v)
@@ -77,7 +80,7 @@ func (s *Scratch) choose(v *visit, from set, r uint64) int {
 		return s.byRoom(v, from, r)
 	case all:
 		return anyOf(from, r)
-	default: // proximity, geolocation, weighted
+	default: // proximity, geolocation, weighted, latency
 		return s.byWeight(v, from, r)
 	}
 }
@@ -96,7 +99,7 @@ func (s *Scratch) chances(v *visit, from set, f func(m int, p float64)) {
 		s.chancesByResponse(v, from, f)
 	case leastLoad:
 		s.chancesByRoom(v, from, f)
-	default: // proximity, geolocation, weighted
+	default: // proximity, geolocation, weighted, latency
 		s.chancesByWeight(v, from, f)
 	}
 }
@@ -122,6 +125,8 @@ func (s *Scratch) why(v *visit, from set, m int) string {
 	switch v.policy {
 	case proximity:
 		return s.whyNearest(v, from, m)
+	case latency:
+		return s.whyQuickest(v, from, m)
 	case geolocation:
 		return s.whyMatch(v, from, m)
 	case weighted:

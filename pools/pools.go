@@ -41,7 +41,7 @@
 // # Where policies live
 //
 // Each policy is a file with its truth table: proximity.go, geolocation.go,
-// weighted.go, roundrobin.go, failover.go, hash.go, fastest.go, all.go. A policy
+// weighted.go, roundrobin.go, failover.go, hash.go, fastest.go, latency.go, all.go. A policy
 // narrows what may be chosen from, or chooses from it, or both, and tells the
 // chances of its choice; policy.go lists which. The rest (families, `answers`,
 // nesting, fallback, failing open) is decide.go's and the same for all, and [Tree.Odds]

@@ -152,9 +152,9 @@ func (r *recorder) regionsBefore(s *Scratch, v *visit, k int) string {
 		text += fmt.Sprintf("%q", r.tree.cfg.Pools[v.id].Members[m].Region)
 	}
 	if k == 1 {
-		return "; " + text + " is nearer and has none eligible" + r.orSlow(v)
+		return "; " + text + " is " + v.closer() + " and has none eligible" + r.orSlow(v)
 	}
-	return "; " + text + " are nearer and have none eligible" + r.orSlow(v)
+	return "; " + text + " are " + v.closer() + " and have none eligible" + r.orSlow(v)
 }
 
 // orSlow ends a sentence about regions that were passed over.

@@ -252,7 +252,7 @@ func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client
 	ways := map[int]float64{} // sets of places in d.eligible, by what may be drawn from
 	everybody := 1<<len(d.eligible) - 1
 	switch p.Policy {
-	case config.Proximity:
+	case config.Proximity, config.LatencyPolicy: // nothing is measured here; see latency_test.go
 		d.eligible = r.nearest(d, client)
 		everybody = 1<<len(d.eligible) - 1
 		ways[everybody] = 1
@@ -536,7 +536,7 @@ func randomWorld(rnd *rand.Rand) string {
 	b.WriteString(regionsOfTheWorld)
 	pools := 1 + rnd.IntN(5)
 	policies := []string{
-		"proximity", "weighted", "round-robin", "failover", "geolocation", "hash", "fastest", "all",
+		"proximity", "weighted", "round-robin", "failover", "geolocation", "hash", "fastest", "latency", "all",
 		"weighted sticky", "failover trickle=30", "weighted spread", "failover spread", "round-robin spread", "geolocation fence", "hash hash=20/33 spread",
 	}
 	pick := func(odds int, text string) string {

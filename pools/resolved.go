@@ -18,7 +18,7 @@ type Resolved struct {
 // members are not eligible. What ranks regions is shared with t. Like a tree from
 // Compile the new one knows neither verdicts nor overrides: see [Tree.Inherit].
 func (t *Tree) Resolve(targets map[config.Name]Resolved) (*Tree, error) {
-	return compileWith(t.cfg, t.where, t, targets)
+	return compileWith(t.cfg, t.where, t, targets, t.roundTrips)
 }
 
 // Unresolved counts the members, enabled or not, whose target has no address.

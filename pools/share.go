@@ -218,7 +218,7 @@ func (v *visit) part(m int) uint64 { return partOf(v.slow, v.first+uint32(m)) }
 //	policy                       a part is
 //	failover                     of the clients, see admitInOrder
 //	round-robin, all             of the draws
-//	proximity                    of the clients of a region, see admitsTo
+//	proximity, latency           of the clients of a region, see admitsTo
 //	those that draw by weight    of the weight, see byShare; hash: of the networks
 func (s *Scratch) admit(v *visit) {
 	switch v.policy {
@@ -276,7 +276,7 @@ func (s *Scratch) leaveAdmitted(v *visit) {
 }
 
 // admitsTo reports whether the eligible members of a group take this client
-// (the group is a region, under proximity):
+// (the group is a region, under proximity and latency):
 //
 //	among them               takes
 //	one that has all         everybody; between them, weights count by their parts

@@ -6,11 +6,11 @@ import (
 	"meridian/config"
 )
 
-// shedUnit is what sheds as one: under proximity the members of a pool that share a
-// region, else a single member.
+// shedUnit is what sheds as one: under proximity and latency the members of a
+// pool that share a region, else a single member.
 type shedUnit struct {
 	pool    ID
-	region  string // under proximity
+	region  string // under proximity and latency
 	member  string // else
 	members []uint32
 	kept    float64 // the part of its clients that it keeps; guarded by Tree.writing
@@ -29,7 +29,7 @@ func (c *compiler) shedUnits(id ID) {
 			continue
 		}
 		unit := shedUnit{pool: id, member: from.Members[i].Name, kept: 1}
-		if from.Policy == config.Proximity {
+		if from.Policy.RanksRegions() {
 			group := t.members[t.pools[id].first+uint32(i)].group
 			if _, ok := units[group]; ok {
 				continue

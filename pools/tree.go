@@ -23,6 +23,9 @@ type Tree struct {
 	tables   []*geo.Table              // each that a pool asks, once
 	matches  map[uint32][]config.Match // by table: what it lists, where it ranks no regions; for Explain
 
+	roundTrips *geo.Latency               // nil: none are measured
+	measured   map[uint32][]config.Region // by table: what it ranks by round trips; for Explain
+
 	pools   []pool   // by ID
 	members []member // pool after pool, in the order written
 	weights []uint32 // beside members; 0 for those that are disabled

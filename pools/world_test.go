@@ -3,10 +3,13 @@ package pools
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"meridian/config"
 	"meridian/geo"
@@ -23,9 +26,11 @@ import (
 //	    [sticky] [hash=BITS/BITS] [trickle=PERCENT] [spread] [fence]
 //	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [disabled] [ADDRESS...]
 //	bind POOL
+//	rtt CLIENT REGION MS [SAMPLES]
 func world(t testing.TB, text string) *config.Config {
 	t.Helper()
 	cfg := &config.Config{File: "world", Checks: []config.Check{{Name: "web", Type: config.HTTP}}}
+	measured := ""
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		if len(words) == 0 {
@@ -45,6 +50,8 @@ func world(t testing.TB, text string) *config.Config {
 			cfg.Geo.Networks = append(cfg.Geo.Networks, worldNetwork(words[1], words[2]))
 		case "group":
 			cfg.Geo.Groups = append(cfg.Geo.Groups, config.CountryGroup{Name: words[1], Countries: words[2:]})
+		case "rtt":
+			measured += strings.Join(words[1:], ",") + "\n"
 		case "pool":
 			cfg.Pools = append(cfg.Pools, worldPool(t, words[1], words[2], words[3:]))
 		case "bind":
@@ -57,6 +64,12 @@ func world(t testing.TB, text string) *config.Config {
 	}
 	if len(cfg.Regions) > 0 {
 		cfg.Geo.Default = cfg.Regions[0].Name
+	}
+	if measured != "" {
+		cfg.Latency = config.Latency{File: filepath.Join(t.TempDir(), "latency.csv"), Samples: 10, Tolerance: 5 * time.Millisecond}
+		if err := os.WriteFile(cfg.Latency.File, []byte(measured), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return cfg
 }

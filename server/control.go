@@ -33,6 +33,7 @@ type Control struct {
 	loads    *load.Following // likewise
 	arriving *pools.Tree     // to answer soon; nil: none
 	said     overrides
+	latency  *LatencyStatus // nil: nothing is measured
 }
 
 func newControl(l *life) *Control { return &Control{life: l, log: l.Logger, began: time.Now()} }
@@ -72,6 +73,13 @@ func (c *Control) settle(snapshot *zones.Snapshot, watch *health.Watch, loads *l
 		}
 		s.Unknown = missing
 	}
+}
+
+// tellLatency takes note of how the round trips stand.
+func (c *Control) tellLatency(s *LatencyStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.latency = s
 }
 
 // Override makes an operator's word hold until lasts is over, or until it is

@@ -61,6 +61,8 @@ type life struct {
 	control *Control
 	door    *door                   // nil: no API
 	keeping atomic.Pointer[keeping] // nil: the state is in memory only
+
+	measured *roundTrips // that the pools go by; nil at first
 }
 
 // Run serves until ctx ends. The error is a *BindError where an address could
@@ -132,6 +134,7 @@ func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 // serve answers and reloads until ctx ends.
 func (l *life) serve(ctx context.Context, k *kept) error {
 	l.modes.serve(k.snapshot.Pools)
+	l.goBy(k.roundTrips)
 	debug.FreeOSMemory() // building takes several times what serving does
 	before := readPauses()
 	served := make(chan error, 1)
@@ -150,6 +153,8 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 			k.close()
 			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readPauses().since(before))
 			return err
+		case now := <-k.roundTrips.look:
+			l.remeasure(ctx, k, now)
 		case <-l.Reload:
 			next, err := l.reload(ctx)
 			if err != nil {
@@ -220,6 +225,7 @@ func (l *life) swap(ctx context.Context, loaded *zones.Snapshot) (k *kept, old *
 	}
 	l.control.settle(k.snapshot, k.watch, k.loads)
 	l.modes.serve(k.snapshot.Pools)
+	l.goBy(k.roundTrips)
 	return k, old, nil
 }
 

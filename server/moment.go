@@ -15,6 +15,7 @@ type moment struct {
 	watch    *health.Watch
 	loads    *load.Following
 	said     overrides
+	latency  *LatencyStatus
 
 	known map[int]health.Status // by target, those that were asked for; see ask
 }
@@ -23,7 +24,7 @@ type moment struct {
 func (c *Control) current() *moment {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return &moment{snapshot: c.snapshot, watch: c.watch, loads: c.loads, said: c.said}
+	return &moment{snapshot: c.snapshot, watch: c.watch, loads: c.loads, said: c.said, latency: c.latency}
 }
 
 // ask asks the prober, once, for all that it knows of the targets of these pools. It

@@ -21,7 +21,10 @@ type Status struct {
 	State     StateStatus  `json:"state"`
 	Overrides []Override   `json:"overrides"`
 	Loads     []LoadStatus `json:"loads"`
-	Pools     []PoolStatus `json:"pools"`
+
+	Latency *LatencyStatus `json:"latency,omitempty"` // where round trips are measured
+
+	Pools []PoolStatus `json:"pools"`
 }
 
 // StateStatus is whether verdicts and overrides outlive the process.
@@ -111,7 +114,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Pools: []PoolStatus{},
+		State: c.life.state(false), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency, Pools: []PoolStatus{},
 	}
 	for _, a := range c.life.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

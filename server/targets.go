@@ -26,6 +26,8 @@ type kept struct {
 	targets  *resolver.Following
 	resolved map[config.Name]pools.Resolved // as the snapshot has them
 	changed  time.Time                      // when that last changed
+
+	roundTrips *roundTrips
 }
 
 // close ends what keeps the snapshot current; its snapshot is its owner's to close.
@@ -45,8 +47,9 @@ func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*kept, erro
 		l.Logger.Warn("targets without an address; their members are not eligible", "unresolved", unresolved)
 	}
 	var err error
-	if k.resolved = addressesOf(k.targets); len(k.resolved) > 0 {
-		k.snapshot, err = loaded.Resolve(k.resolved)
+	k.roundTrips, k.snapshot, err = l.firstRoundTrips(loaded)
+	if k.resolved = addressesOf(k.targets); err == nil && len(k.resolved) > 0 {
+		k.snapshot, err = k.snapshot.Resolve(k.resolved)
 	}
 	if err == nil {
 		k.watch, err = l.watch(ctx, k.snapshot)
@@ -101,6 +104,15 @@ func (l *life) readdress(ctx context.Context, k *kept) error {
 	if err != nil {
 		return err
 	}
+	if err := l.replace(ctx, k, snapshot); err != nil {
+		return err
+	}
+	k.resolved = resolved
+	return nil
+}
+
+// replace has a snapshot that differs in its pools alone answer in place of that of k.
+func (l *life) replace(ctx context.Context, k *kept, snapshot *zones.Snapshot) error {
 	probing, cancel := context.WithTimeout(ctx, firstRound)
 	defer cancel()
 	watch, err := l.watch(probing, snapshot)
@@ -123,7 +135,7 @@ func (l *life) readdress(ctx context.Context, k *kept) error {
 	l.modes.serve(snapshot.Pools)
 	k.watch.Close()
 	k.loads.Close()
-	k.snapshot, k.watch, k.loads, k.resolved = snapshot, watch, loads, resolved
+	k.snapshot, k.watch, k.loads = snapshot, watch, loads
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/geo"
 	"meridian/pools"
 )
 
@@ -29,6 +30,19 @@ func (s *Snapshot) Targets() []config.Name {
 // all but the pools: close one of them, when neither is read any more.
 func (s *Snapshot) Resolve(targets map[config.Name]pools.Resolved) (*Snapshot, error) {
 	tree, err := s.Pools.Resolve(targets)
+	if err != nil {
+		return nil, err
+	}
+	next := *s
+	next.Pools = tree
+	return &next, nil
+}
+
+// Measure is s with pools that go by other round trips; nil for none. The two share all else, as
+// with Resolve.
+func (s *Snapshot) Measure(roundTrips *geo.Latency) (*Snapshot, error) {
+	tree, err := s.Pools.Measure(roundTrips)
+	s.Geo.Compiled()
 	if err != nil {
 		return nil, err
 	}

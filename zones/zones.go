@@ -99,6 +99,9 @@ func compilePools(cfg *config.Config, report *report) (*geo.Locator, *pools.Tree
 		report.adopt(err)
 		return nil, nil
 	}
+	if roundTrips := locator.Latency(); roundTrips != nil {
+		report.warnings = append(report.warnings, roundTrips.Warnings...)
+	}
 	tree, err := pools.Compile(cfg, locator)
 	report.adopt(err)
 	locator.Compiled()

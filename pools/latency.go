@@ -1,0 +1,116 @@
+package pools
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"meridian/geo"
+)
+
+// Latency is proximity with another table, which ranks regions by round trips
+// (geo.LatencyTable): narrowToNearest, with its truth table, is for both.
+//
+//	of the client and a region                round trip that ranks it
+//	a row of its network, ASN or country      the row's, the most specific counts
+//	a row of few samples                      mixed with what the distance lets expect
+//	none                                      what the distance lets expect
+//	round trips that hardly differ            the nearer region first
+
+// ranks reports whether the pool's table ranks the regions of its members.
+func (p *pool) ranks() bool { return p.policy == proximity || p.policy == latency }
+
+// closer says in what a region comes before another.
+func (v *visit) closer() string {
+	if v.policy == latency {
+		return "quicker"
+	}
+	return "nearer"
+}
+
+// Measure compiles the same pools anew, to go by other round trips: nil for none.
+// What ranks by anything else is shared with t. As to verdicts and overrides it is as Resolve.
+func (t *Tree) Measure(roundTrips *geo.Latency) (*Tree, error) {
+	return compileWith(t.cfg, t.where, t, t.resolved, roundTrips)
+}
+
+// RoundTrips is the measured round trips that the pools go by; nil for none.
+func (t *Tree) RoundTrips() *geo.Latency { return t.roundTrips }
+
+// StepRTT is the round trip between the client and a Step's region.
+type StepRTT struct {
+	Ms         float64  `json:"ms"`                    // what it is ranked by
+	ExpectedMs float64  `json:"expected_ms"`           // by the distance alone
+	MeasuredMs *float64 `json:"measured_ms,omitempty"` // nil: nothing is measured, Ms is ExpectedMs
+	Samples    int      `json:"samples,omitempty"`     // of what is measured; 0: the table does not say
+	By         string   `json:"by,omitempty"`          // whose row that is, such as "network 198.51.100.0/24"
+}
+
+func (r *StepRTT) String() string {
+	if r.MeasuredMs == nil {
+		return fmt.Sprintf("%.1f ms, expected by distance; nothing is measured", r.Ms)
+	}
+	text := fmt.Sprintf("%.1f ms, measured for %s", r.Ms, r.By)
+	if r.Ms != *r.MeasuredMs {
+		text = fmt.Sprintf("%.1f ms, of %.1f ms measured for %s and %.1f ms expected by distance", r.Ms, *r.MeasuredMs, r.By, r.ExpectedMs)
+	}
+	if r.Samples > 0 {
+		text += fmt.Sprintf(", %d samples", r.Samples)
+	}
+	return text
+}
+
+// slowerThan says why a region with round trip a comes after one with b.
+func slowerThan(a, b *StepRTT) string {
+	if a.Ms <= b.Ms {
+		return "farther, and not much quicker"
+	}
+	return "slower"
+}
+
+// roundTrip is that of the client to a region; nil where the client does not matter.
+func (r *recorder) roundTrip(s *Scratch, v *visit, region string) *StepRTT {
+	if v.table == none {
+		return nil
+	}
+	if r.estimates == nil {
+		r.estimates = map[uint32][]geo.Estimate{}
+	}
+	regions := r.tree.measured[v.table]
+	if r.estimates[v.table] == nil {
+		r.estimates[v.table] = r.tree.where.Estimates(s.client, r.tree.roundTrips, regions)
+	}
+	for _, e := range r.estimates[v.table] {
+		if regions[e.Region].Name != region {
+			continue
+		}
+		rtt := &StepRTT{Ms: inMs(e.RTT), ExpectedMs: inMs(e.Expected), Samples: e.Samples, By: e.By}
+		if e.Measured > 0 {
+			measured := inMs(e.Measured)
+			rtt.MeasuredMs = &measured
+		}
+		return rtt
+	}
+	return nil
+}
+
+// inMs is d in milliseconds, to a hundredth.
+func inMs(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Millisecond)*100) / 100
+}
+
+// whyQuickest tells why latency chose m.
+func (s *Scratch) whyQuickest(v *visit, from set, m int) string {
+	if v.table == none {
+		return s.whyWeight(v, from, m)
+	}
+	step := &s.record.steps[v.step+m]
+	if step.RTT == nil {
+		return "no region has an eligible member; " + s.whyWeight(v, from, m)
+	}
+	text := fmt.Sprintf("quickest region with an eligible member: %s", step.RTT) + v.nearer
+	if from.count() > 1 {
+		text += "; " + s.whyWeight(v, from, m)
+	}
+	return text
+}

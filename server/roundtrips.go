@@ -1,0 +1,177 @@
+package server
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"time"
+
+	"meridian/config"
+	"meridian/geo"
+	"meridian/zones"
+)
+
+// LatencyStatus is how the table of round trips stands.
+type LatencyStatus struct {
+	File    string    `json:"file"`
+	Rows    int       `json:"rows"`            // that the pools go by; none while the file is stale
+	Written time.Time `json:"written"`         // the file that they are of
+	Stale   bool      `json:"stale"`           // it is older than max_age: distance decides
+	Refused int       `json:"refused"`         // new files that were refused, since the last reload
+	Fault   string    `json:"fault,omitempty"` // what is wrong with the file now; an older one serves
+}
+
+// roundTrips is what keeps the round trips of a snapshot current.
+type roundTrips struct {
+	config  config.Latency
+	read    *geo.Latency     // as last read and taken over; nil: none are measured
+	tried   fs.FileInfo      // of the file as last looked at, where it was refused
+	look    <-chan time.Time // delivers when it is time to look at the file again; nil: never
+	stale   bool             // read is too old to go by
+	refused int
+	fault   string
+}
+
+// firstRoundTrips is what a snapshot that was loaded has, and the snapshot that goes by
+// it: where the configuration before had the same file, its values go on (alpha), and
+// a file that is too old counts for nothing.
+func (l *life) firstRoundTrips(loaded *zones.Snapshot) (*roundTrips, *zones.Snapshot, error) {
+	c, now := loaded.Config.Latency, time.Now()
+	r := &roundTrips{config: c, read: loaded.Geo.Latency()}
+	if r.read == nil {
+		return r, loaded, nil
+	}
+	r.look = time.After(c.Reload)
+	if before := l.measured; before != nil && before.config.File == c.File {
+		r.read = r.read.After(before.read, c.Alpha)
+	}
+	used := r.read
+	if r.stale = r.aged(now); r.stale {
+		used = nil
+		l.tellStale(r)
+	}
+	if used == loaded.Geo.Latency() {
+		return r, loaded, nil
+	}
+	snapshot, err := loaded.Measure(used)
+	return r, snapshot, err
+}
+
+// status tells how the table stands; nil without one.
+func (r *roundTrips) status() *LatencyStatus {
+	if r == nil || r.read == nil {
+		return nil
+	}
+	s := &LatencyStatus{File: r.config.File, Rows: r.read.Rows, Written: r.read.Modified(), Stale: r.stale, Refused: r.refused, Fault: r.fault}
+	if r.stale {
+		s.Rows = 0
+	}
+	return s
+}
+
+// refuse notes what is wrong with the file, and reports whether that is news.
+func (r *roundTrips) refuse(info fs.FileInfo, err error) bool {
+	news := info != nil || r.fault != err.Error()
+	r.tried, r.fault = info, err.Error()
+	if news {
+		r.refused++
+	}
+	return news
+}
+
+// aged reports whether the table has become too old, or is no more.
+func (r *roundTrips) aged(now time.Time) (stale bool) {
+	return r.config.MaxAge > 0 && now.Sub(r.read.Modified()) > r.config.MaxAge
+}
+
+// remeasure looks at the file of round trips:
+//
+//	the file            was looked at    does
+//	as it was read      -                goes by it; by distance while it is older than max_age
+//	another             and refused      nothing
+//	another, sound      -                swaps pools that go by it, after the old one (alpha)
+//	another, at fault   -                the old one serves; an error in the log, counted
+//	not there           -                likewise
+func (l *life) remeasure(ctx context.Context, k *kept, now time.Time) {
+	r := k.roundTrips
+	defer func() { r.look = time.After(r.config.Reload) }()
+	info, err := os.Stat(r.config.File)
+	switch {
+	case err != nil:
+		l.refuseLatency(k, nil, err)
+	case r.read.Same(info):
+		r.tried, r.fault = nil, ""
+	case r.tried == nil || !sameFile(r.tried, info):
+		l.reread(ctx, k, info)
+	}
+	l.age(ctx, k, now)
+	l.goBy(r)
+}
+
+// sameFile reports whether a file was not written in between.
+func sameFile(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// reread takes over the round trips of a file that has changed.
+func (l *life) reread(ctx context.Context, k *kept, info fs.FileInfo) {
+	r := k.roundTrips
+	begun := time.Now()
+	next, err := behind(k.snapshot.Geo.ReadLatency)
+	if err != nil {
+		l.refuseLatency(k, info, err)
+		return
+	}
+	next = next.After(r.read, r.config.Alpha)
+	if err := l.measure(ctx, k, next); err != nil {
+		l.refuseLatency(k, info, err)
+		return
+	}
+	r.read, r.stale, r.tried, r.fault = next, false, nil, ""
+	for _, w := range next.Warnings {
+		l.Logger.Warn(w.Error())
+	}
+	l.Logger.Info("round trips taken over", "file", r.config.File, "rows", next.Rows, "took", time.Since(begun).Round(time.Millisecond))
+}
+
+// goBy makes r what is measured now.
+func (l *life) goBy(r *roundTrips) {
+	l.measured = r
+	l.control.tellLatency(r.status())
+}
+
+// age has distance decide while the round trips are too old.
+func (l *life) age(ctx context.Context, k *kept, now time.Time) {
+	r := k.roundTrips
+	if r.stale || !r.aged(now) {
+		return
+	}
+	if err := l.measure(ctx, k, nil); err != nil {
+		l.Logger.Error("round trips are older than max_age, and the pools cannot do without", "file", r.config.File, "error", err)
+		return
+	}
+	r.stale = true
+	l.tellStale(r)
+}
+
+func (l *life) tellStale(r *roundTrips) {
+	l.Logger.Error("round trips are older than max_age; distance decides until the file is renewed",
+		"file", r.config.File, "written", r.read.Modified(), "max_age", r.config.MaxAge)
+}
+
+func (l *life) refuseLatency(k *kept, info fs.FileInfo, err error) {
+	if k.roundTrips.refuse(info, err) {
+		l.Logger.Error("round trips refused; the old ones keep serving", "file", k.roundTrips.config.File, "error", err)
+	}
+}
+
+// measure swaps pools that go by other round trips; nil for none.
+func (l *life) measure(ctx context.Context, k *kept, t *geo.Latency) error {
+	defer oneMore()()
+	defer collectLess()()
+	snapshot, err := behind(func() (*zones.Snapshot, error) { return k.snapshot.Measure(t) })
+	if err != nil {
+		return err
+	}
+	return l.replace(ctx, k, snapshot)
+}
