@@ -22,6 +22,7 @@ func newArena(bytes int) *arena {
 	whole := make([]byte, bytes+hugePage)
 	begin := int(-uintptr(unsafe.Pointer(&whole[0])) & (hugePage - 1))
 	all := whole[begin:][:bytes:bytes]
+	ahead(all)
 	return &arena{all, all}
 }
 
@@ -60,4 +61,17 @@ func moveTo[T packed](a *arena, s []T) []T {
 	a.free = a.free[sizeIn(s):]
 	copy(moved, s)
 	return moved
+}
+
+// grown is s with room for at least n more. It doubles, unlike append, which copies
+// what is millions long ten times more; and what is that long gets huge pages.
+func grown[T any](s []T, n int) []T {
+	if cap(s)-len(s) >= n {
+		return s
+	}
+	g := make([]T, 2*len(s)+max(n, 1024))
+	if size := len(g) * int(unsafe.Sizeof(g[0])); size >= 2*hugePage {
+		ahead(unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), size))
+	}
+	return g[:copy(g, s)]
 }

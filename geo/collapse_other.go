@@ -4,3 +4,6 @@ package geo
 
 // collapse is for Linux alone.
 func collapse([]byte) {}
+
+// ahead is for Linux alone.
+func ahead([]byte) {}

@@ -94,7 +94,7 @@ func (b *popBuilder) intern(row []Leaf) uint32 {
 	}
 	at := uint32(len(b.leaves))
 	b.seen[hash] = at
-	b.leaves = append(b.leaves, row...)
+	b.leaves = append(grown(b.leaves, len(row)), row...)
 	return at
 }
 
@@ -115,7 +115,7 @@ func (b *popBuilder) spread(slots []ref, r ref) {
 // reserve makes room for n nodes, which are neighbours.
 func (b *popBuilder) reserve(n int) uint32 {
 	first := len(b.nodes)
-	b.nodes = append(b.nodes, make([]popnode, n)...)
+	b.nodes = grown(b.nodes, n)[:first+n]
 	return uint32(first)
 }
 

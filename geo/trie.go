@@ -3,7 +3,6 @@ package geo
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 )
 
 // key is an address as a string of bits, first bit on top: IPv6 fills it, IPv4
@@ -76,8 +75,8 @@ func (t *trie) join(a, b ref) ref {
 	if a == b && a.isLeaf() {
 		return a
 	}
-	if n := len(t.halves); n == cap(t.halves) {
-		t.halves = slices.Grow(t.halves, n+1024) // by twice, not append's quarter: millions come
+	if len(t.halves) == cap(t.halves) {
+		t.halves = grown(t.halves, 1)
 	}
 	t.halves = append(t.halves, [2]ref{a, b})
 	return inner | ref(len(t.halves)-1)
