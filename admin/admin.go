@@ -14,7 +14,7 @@
 // Bodies are JSON, requests and answers alike; times are RFC 3339, durations in
 // requests Go's (1h30m), in answers nanoseconds. What is wrong comes as a
 // [Problem]: 400 for what cannot be, 401 without the token, 403 from a browser
-// that was led here, 404 for what the configuration does not have, 409 for what
+// that was led here, 404 for what the configuration does not have, 405 with Allow, 409 for what
 // stands otherwise than thought.
 //
 // The package decides nothing: it reads requests and asks [server.Control].
@@ -36,11 +36,16 @@ type Options struct {
 type api struct {
 	control *server.Control
 	Options
+	readers chan struct{} // holds one for each status that is being told
 }
+
+// maxReaders is how many are told the status at once: of ten thousand endpoints it
+// takes some tens of megabytes.
+const maxReaders = 2
 
 // New makes the handler of the API over a running server.
 func New(control *server.Control, o Options) http.Handler {
-	a := &api{control, o}
+	a := &api{control, o, make(chan struct{}, maxReaders)}
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("GET /v1/status", a.status)
 	guarded.HandleFunc("GET /v1/overrides", a.overrides)
@@ -50,7 +55,7 @@ func New(control *server.Control, o Options) http.Handler {
 	guarded.HandleFunc("POST /v1/checks/{check}/reports", a.report)
 	guarded.HandleFunc("GET /v1/explain", a.explain)
 	guarded.HandleFunc("GET /v1/version", a.version)
-	guarded.HandleFunc("/", notFound)
+	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, r, guarded) })
 
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", a.healthz)
@@ -58,9 +63,14 @@ func New(control *server.Control, o Options) http.Handler {
 	return all
 }
 
-// healthz says that questions are being answered: the API opens with them.
+// Health is the answer to GET /healthz.
+type Health struct {
+	Serving bool `json:"serving"` // questions are answered: the API opens with them
+	Probing bool `json:"probing"` // verdicts turn: the prober does not hang
+}
+
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]bool{"serving": true})
+	answer(w, http.StatusOK, Health{Serving: true, Probing: !a.control.Prober().Hangs})
 }
 
 func (a *api) version(w http.ResponseWriter, _ *http.Request) {

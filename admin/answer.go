@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"meridian/server"
 )
@@ -47,7 +49,21 @@ func refuse(w http.ResponseWriter, err error) {
 	}
 }
 
-func notFound(w http.ResponseWriter, r *http.Request) {
+// notFound says that there is nothing at a path of mux, or nothing by that method.
+func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := *r
+		other.Method = method
+		if _, pattern := mux.Handler(&other); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if allow := strings.Join(allowed, ", "); allow != "" {
+		w.Header().Set("Allow", allow)
+		problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s cannot be asked by %s", r.URL.Path, r.Method), "ask by "+allow)
+		return
+	}
 	problem(w, http.StatusNotFound, fmt.Sprintf("nothing at %s %s", r.Method, r.URL.Path), "see docs/admin.md")
 }
 
@@ -61,13 +77,9 @@ func read(w http.ResponseWriter, r *http.Request, v any) bool {
 		problem(w, http.StatusUnsupportedMediaType, "the body is not said to be JSON", "send Content-Type: application/json")
 		return false
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	d.DisallowUnknownFields()
-	err := d.Decode(v)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err == nil {
-		if _, more := d.Token(); more != io.EOF { //nolint:errorlint // Token returns it as it is
-			err = errors.New("there is more than one value")
-		}
+		err = decode(body, v)
 	}
 	var long *http.MaxBytesError
 	switch {
@@ -77,4 +89,46 @@ func read(w http.ResponseWriter, r *http.Request, v any) bool {
 		problem(w, http.StatusBadRequest, "the body is not as it should be: "+err.Error(), "see docs/admin.md")
 	}
 	return err == nil
+}
+
+// decode reads one JSON value into v: no field that v has not, none twice, none in
+// capitals.
+func decode(body []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, more := d.Token(); more != io.EOF { //nolint:errorlint // Token returns it as it is
+		return errors.New("there is more than one value")
+	}
+	return singleFields(body)
+}
+
+// singleFields looks at the names of the fields of a valid object, none of which
+// has an object or a list: encoding/json takes the last of those that are
+// there twice, and any case.
+func singleFields(body []byte) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	seen := make(map[string]bool)
+	for name := true; ; name = !name {
+		token, err := d.Token()
+		if err != nil {
+			return nil // the end
+		}
+		if _, brace := token.(json.Delim); brace {
+			name = false
+			continue
+		}
+		field, text := token.(string)
+		switch {
+		case !name || !text:
+		case seen[field]:
+			return fmt.Errorf("field %q is there twice", field)
+		case field != strings.ToLower(field):
+			return fmt.Errorf("unknown field %q; it is %q", field, strings.ToLower(field))
+		default:
+			seen[field] = true
+		}
+	}
 }

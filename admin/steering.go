@@ -13,21 +13,20 @@ import (
 	"meridian/server"
 )
 
-// Span is a duration as Go writes it; 0 and the empty text are none.
+// Span is a duration as Go writes it, more than 0; a field that is left out is none.
 type Span time.Duration
 
 // MarshalText is the duration as Go writes it.
 func (s Span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
 
-// UnmarshalText reads a duration.
+// UnmarshalText reads a duration; who leaves the field out means none.
 func (s *Span) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		*s = 0
-		return nil
-	}
 	d, err := time.ParseDuration(string(text))
 	if err != nil {
 		return fmt.Errorf("%q is not a duration; e.g. 30s, 1h30m", text)
+	}
+	if d <= 0 {
+		return fmt.Errorf("a duration of %v; more than 0, e.g. 30s, 1h30m", d)
 	}
 	*s = Span(d)
 	return nil
@@ -74,6 +73,12 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) {
 	}
 	target, ok := targetIn(w, words, false)
 	if !ok {
+		return
+	}
+	select {
+	case a.readers <- struct{}{}:
+		defer func() { <-a.readers }()
+	case <-r.Context().Done():
 		return
 	}
 	status, err := a.control.Status(target)
@@ -139,6 +144,10 @@ func query(w http.ResponseWriter, r *http.Request, known ...string) (words url.V
 	for word := range words {
 		if !slices.Contains(known, word) {
 			problem(w, http.StatusBadRequest, fmt.Sprintf("unknown parameter %q", word), "known: "+strings.Join(known, ", "))
+			return words, false
+		}
+		if word != "kind" && len(words[word]) > 1 {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("parameter %q is there %d times", word, len(words[word])), "once, at most")
 			return words, false
 		}
 	}

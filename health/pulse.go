@@ -23,6 +23,9 @@ type Pulse struct {
 	Probing int       // probes under way
 }
 
+// Hangs reports whether the owner hangs at now: no verdict turns then.
+func (p Pulse) Hangs(now time.Time) bool { return !p.At.IsZero() && now.Sub(p.At) > hung }
+
 // pulse is Pulse as the owner writes it.
 type pulse struct {
 	began   time.Time    // when the prober was made
@@ -80,11 +83,11 @@ func (p *Prober) guard() (end func()) {
 
 // look looks at the pulse, and reports whether the log says now that the owner hangs.
 func (p *Prober) look(now time.Time, told bool) bool {
-	at := p.Pulse().At
-	hangs := !at.IsZero() && now.Sub(at) > hung
+	pulse := p.Pulse()
+	hangs := pulse.Hangs(now)
 	switch {
 	case hangs && !told:
-		p.log.Error("the prober hangs: no verdict turns until it goes on", "since", at.Format(time.RFC3339))
+		p.log.Error("the prober hangs: no verdict turns until it goes on", "since", pulse.At.Format(time.RFC3339))
 	case told && !hangs:
 		p.log.Info("the prober goes on")
 	}

@@ -51,6 +51,25 @@ func (a *addresses) list() []netip.Addr {
 	return all
 }
 
+// recalled is what is known of a target before it is looked up, from addresses that
+// are remembered. They come from a file: those that no answer could bring are left out.
+func recalled(addrs []netip.Addr) (known addresses) {
+	var listed [families][]netip.Addr
+	for _, addr := range addrs {
+		switch {
+		case !connectable(addr):
+		case addr.Is4():
+			listed[ipv4] = append(listed[ipv4], addr)
+		default:
+			listed[ipv6] = append(listed[ipv6], addr)
+		}
+	}
+	for f := range families {
+		known[f], _ = after(nil, listed[f])
+	}
+	return known
+}
+
 // after is what is known of a family after an answer that lists seen, and how
 // many of seen found no room:
 //

@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"meridian/config"
 )
@@ -42,6 +43,9 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 type Options struct {
 	Dial   Dial         // nil: a net.Dialer's
 	Logger *slog.Logger // nil: slog.Default()
+	// Remembered is what the process before had found, by name, until it is looked
+	// up: a restart must not lose what no server can be asked for just then.
+	Remembered map[config.Name][]netip.Addr
 }
 
 // Tracker keeps the addresses of targets current. Its methods are safe for
@@ -49,6 +53,7 @@ type Options struct {
 type Tracker struct {
 	dial    Dial
 	log     *slog.Logger
+	recalls map[config.Name][]netip.Addr
 	slots   chan struct{} // one taken for each lookup under way
 	changes chan struct{}
 	ctx     context.Context
@@ -76,6 +81,7 @@ func New(o Options) *Tracker {
 	t := &Tracker{
 		dial:    o.Dial,
 		log:     o.Logger,
+		recalls: o.Remembered,
 		slots:   make(chan struct{}, maxLookups),
 		changes: make(chan struct{}, 1),
 		targets: make(map[identity]*target),
@@ -124,13 +130,31 @@ func (t *Tracker) Follow(servers []netip.AddrPort, names []config.Name) *Followi
 	return f
 }
 
-// inheritLocked gives g the addresses that other servers had found for its name.
+// Remember tells the addresses of all targets that are tracked and have any.
+func (t *Tracker) Remember() map[config.Name][]netip.Addr {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found := make(map[config.Name][]netip.Addr)
+	for id, g := range t.targets {
+		if g.known.any() {
+			found[id.name] = g.known.list()
+		}
+	}
+	return found
+}
+
+// inheritLocked gives g the addresses that other servers had found for its name, or
+// those that are remembered.
 func (t *Tracker) inheritLocked(g *target) {
 	for id, other := range t.targets {
 		if id.name == g.name && other.known.any() {
 			g.known, g.since = other.known, other.since
 			return
 		}
+	}
+	if addrs := t.recalls[g.name]; len(addrs) > 0 {
+		g.known, g.since = recalled(addrs), time.Now()
+		delete(t.recalls, g.name) // once: what is found later is newer
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/resolver"
 )
 
 // beside is what serves beside the answers: the API, and the folder of the
@@ -42,7 +43,7 @@ func (l *life) fill(b *beside, cfg *config.Config) (err error) {
 	}
 	if l.door != nil && l.door.asked == cfg.Admin.Listen {
 		b.door = l.door
-	} else if b.door, err = openDoor(cfg.Admin.Listen, l.Logger); err != nil {
+	} else if b.door, err = openDoor(cfg.Admin.Listen, l.door, l.Logger); err != nil {
 		return &BindError{err}
 	}
 	return nil
@@ -98,16 +99,17 @@ func (l *life) await(ended <-chan struct{}, what string) {
 	}
 }
 
-// recall makes the prober, which knows what the process before it remembered.
+// recall makes the prober and the tracker, which know what the process before
+// remembered.
 func (l *life) recall(folder *stateFolder) {
-	options := health.Options{Logger: l.Logger}
+	options, tracking := health.Options{Logger: l.Logger}, resolver.Options{Logger: l.Logger}
 	if folder != nil {
 		if m := folder.read(l.Logger); m != nil {
-			options.Remembered = m.Verdicts
+			options.Remembered, tracking.Remembered = m.Verdicts, m.Targets
 			l.control.said = overrides(m.Overrides).at(time.Now())
 		}
 	}
-	l.prober = health.NewProber(options)
+	l.prober, l.tracker = health.NewProber(options), resolver.New(tracking)
 }
 
 // note says that something changed that outlives the process.

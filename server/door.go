@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -18,24 +20,40 @@ const (
 	doorWrite  = time.Minute      // for a whole answer
 	doorIdle   = time.Minute      // between two requests
 	doorDrain  = time.Second      // for answers under way when it closes
+
+	// doorMost is how many connections there are at once; others wait for the kernel
+	// to have them accepted. They must not take the files that probes need.
+	doorMost = 64
 )
 
 // door is where the API listens. The goroutine of Run uses it.
 type door struct {
 	asked    netip.AddrPort // as configured
-	listener net.Listener
+	listener *net.TCPListener
 	http     *http.Server
 	handler  atomic.Pointer[http.Handler]
 	served   chan struct{} // closed when http serves no more; nil: it never did
 }
 
-// openDoor binds asked; serve begins to answer.
-func openDoor(asked netip.AddrPort, log *slog.Logger) (*door, error) {
-	listener, err := net.Listen(network("tcp", asked.Addr()), asked.String())
+// openDoor binds asked, on a port that before may hold until it is closed; serve
+// begins to answer. before is nil where there was none.
+func openDoor(asked netip.AddrPort, before *door, log *slog.Logger) (*door, error) {
+	var config net.ListenConfig
+	if before != nil && before.asked.Port() == asked.Port() && asked.Port() != 0 {
+		raw, err := before.listener.SyscallConn()
+		if err == nil {
+			err = sharePort(raw)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listen on %s for the API beside %s: %w", asked, before.asked, err)
+		}
+		config.Control = func(_, _ string, raw syscall.RawConn) error { return sharePort(raw) }
+	}
+	listener, err := config.Listen(context.Background(), network("tcp", asked.Addr()), asked.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s for the API: %w", asked, err)
 	}
-	d := &door{asked: asked, listener: listener}
+	d := &door{asked: asked, listener: listener.(*net.TCPListener)} // it is for networks of tcp
 	d.http = &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*d.handler.Load()).ServeHTTP(w, r) }),
 		ReadHeaderTimeout: doorRead,
@@ -57,8 +75,36 @@ func (d *door) serve(handler http.Handler) {
 	d.served = make(chan struct{})
 	go func() {
 		defer close(d.served)
-		_ = d.http.Serve(d.listener) // it ends when close says so
+		_ = d.http.Serve(&doorway{d.listener, make(chan struct{}, doorMost)}) // it ends when close says so
 	}()
+}
+
+// doorway is a listener that has doorMost connections at once, at most.
+type doorway struct {
+	*net.TCPListener
+	inside chan struct{} // holds one for each
+}
+
+// Accept waits for a connection, and before for one to end where there are too many.
+func (d *doorway) Accept() (net.Conn, error) {
+	d.inside <- struct{}{} // connections end: each has its times
+	conn, err := d.TCPListener.Accept()
+	if err != nil {
+		<-d.inside
+		return nil, err
+	}
+	return &guest{Conn: conn, leave: sync.OnceFunc(func() { <-d.inside })}, nil
+}
+
+// guest is a connection that makes room when it is closed.
+type guest struct {
+	net.Conn
+	leave func()
+}
+
+func (g *guest) Close() error {
+	defer g.leave()
+	return g.Conn.Close()
 }
 
 // close lets answers under way end, for doorDrain at most. A nil door is closed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"meridian/config"
@@ -48,13 +49,17 @@ func (l *life) letGo(k *keeping) {
 
 // remember is the state file of this moment.
 func (l *life) remember() ([]byte, error) {
-	return encodeState(&memory{Verdicts: l.prober.Remember(), Overrides: l.control.Overrides()}, time.Now())
+	return encodeState(&memory{
+		Verdicts: l.prober.Remember(), Overrides: l.control.Overrides(), Targets: l.tracker.Remember(),
+	}, time.Now())
 }
 
 // memory is what outlives a process.
 type memory struct {
 	Verdicts  []health.Memory `json:"verdicts"`
 	Overrides []Override      `json:"overrides"`
+
+	Targets map[config.Name][]netip.Addr `json:"targets,omitempty"` // what they were resolved to
 }
 
 // valid says what of m cannot be. Of verdicts health judges each by itself.

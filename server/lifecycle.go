@@ -74,11 +74,9 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	}
 	run := &life{
 		Lifecycle: l, server: New(snapshot, Options{Logger: l.Logger}),
-		tracker: resolver.New(resolver.Options{Logger: l.Logger}),
-		poller:  load.New(load.Options{Logger: l.Logger}),
-		modes:   modeLog{log: l.Logger},
+		poller: load.New(load.Options{Logger: l.Logger}),
+		modes:  modeLog{log: l.Logger},
 	}
-	defer run.tracker.Close()
 	defer run.poller.Close()
 	if err := run.server.Listen(); err != nil {
 		return &BindError{err}
@@ -89,6 +87,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 		return err
 	}
 	run.recall(beside.folder)
+	defer run.tracker.Close()
 	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
 	probed := make(chan struct{})
 	go func() { defer close(probed); run.prober.Run(probing) }()

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-	"unicode"
+	"unicode/utf8"
 
 	"meridian/pools"
 )
@@ -103,8 +104,8 @@ func validReason(reason string) error {
 	switch {
 	case len(reason) > maxReason:
 		return fmt.Errorf("a reason of %d bytes; at most %d", len(reason), maxReason)
-	case strings.ContainsFunc(reason, unicode.IsControl):
-		return fmt.Errorf("the reason %q has control characters; write it on one line", reason)
+	case strings.ContainsFunc(reason, func(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }):
+		return fmt.Errorf("the reason %+q has characters that do not print; write it on one line, with plain spaces", reason)
 	}
 	return nil
 }

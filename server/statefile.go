@@ -23,8 +23,8 @@ const stateVersion = 1
 
 const stateKind = "meridian state"
 
-// maxStateSize is far beyond what a million targets need, in octets.
-const maxStateSize = 1 << 30
+// maxStateSize is in octets; 100,000 targets need a quarter of it.
+const maxStateSize = 256 << 20
 
 type stateHead struct {
 	File    string    `json:"file"`

@@ -232,11 +232,55 @@ func TestAFolderThatWasTakenAwayIsMadeAgain(t *testing.T) {
 	if err := os.RemoveAll(f.path); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.write(encoded(t, someMemory())); err == nil {
-		t.Fatal("written to nowhere")
-	}
 	if err := f.write(encoded(t, someMemory())); err != nil {
 		t.Error(err)
+	}
+	if m := f.read(slog.New(slog.DiscardHandler)); m == nil {
+		t.Error("nothing is kept")
+	}
+}
+
+// TestAFolderThatAnotherTookIsLeftToIt: it was renamed, and another server keeps
+// its state in a new one of that name.
+func TestAFolderThatAnotherTookIsLeftToIt(t *testing.T) {
+	first := held(t, filepath.Join(t.TempDir(), "state"))
+	if err := os.Rename(first.path, first.path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	second := held(t, first.path)
+	if err := second.write(encoded(t, someMemory())); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.write(encoded(t, &memory{})); !errors.Is(err, errStateTaken) {
+		t.Errorf("writing to another's folder: %v", err)
+	}
+	second.release()
+	if err := first.write(encoded(t, &memory{})); err != nil {
+		t.Errorf("once it is free: %v", err)
+	}
+}
+
+// TestWhatIsNoFileIsSetAside: reading it might never end.
+func TestWhatIsNoFileIsSetAside(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"a link to a device": func(path string) error { return os.Symlink("/dev/zero", path) },
+		"a folder":           func(path string) error { return os.Mkdir(path, 0o700) },
+		"a file that is too long": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxStateSize+1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := held(t, t.TempDir())
+			if err := put(filepath.Join(f.path, stateName)); err != nil {
+				t.Fatal(err)
+			}
+			if m := f.read(slog.New(slog.DiscardHandler)); m != nil {
+				t.Errorf("remembered %+v", m)
+			}
+			if names := filesIn(t, f.path); len(names) != 1 || !strings.HasPrefix(names[0], stateName+".corrupt-") {
+				t.Errorf("in the folder: %q", names)
+			}
+		})
 	}
 }
 

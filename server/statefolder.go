@@ -31,9 +31,10 @@ type stateFolder struct {
 // two servers in one folder would each undo what the other keeps. The kernel
 // lets go of the lock when the process ends, however it ends.
 func (f *stateFolder) hold() error {
-	if f.held != nil {
+	if f.held != nil && f.stands() {
 		return nil
 	}
+	f.release()
 	if err := os.MkdirAll(f.path, 0o700); err != nil {
 		return err
 	}
@@ -49,6 +50,17 @@ func (f *stateFolder) hold() error {
 	return nil
 }
 
+// stands reports whether the folder that is held is still the one at path: it may
+// have been renamed or removed, and another server hold what is there now.
+func (f *stateFolder) stands() bool {
+	held, err := f.held.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(f.path)
+	return err == nil && os.SameFile(held, there)
+}
+
 // release lets others have the folder.
 func (f *stateFolder) release() {
 	if f.held != nil {
@@ -62,11 +74,7 @@ func (f *stateFolder) write(file []byte) error {
 	if err := f.hold(); err != nil {
 		return err
 	}
-	err := f.replace(file)
-	if errors.Is(err, fs.ErrNotExist) { // the folder was taken away: it is made again the next time
-		f.release()
-	}
-	return err
+	return f.replace(file)
 }
 
 func (f *stateFolder) replace(file []byte) error {
@@ -130,8 +138,18 @@ func (f *stateFolder) setAside(path string, why error, log *slog.Logger) {
 	log.Error("state cannot be read; set aside, begins without", "file", path, "error", why, "aside", aside)
 }
 
-// readBounded reads a file of at most limit octets.
+// readBounded reads a regular file of at most limit octets; whatever else is there,
+// such as a pipe or a device, might never end.
 func readBounded(path string, limit int64) ([]byte, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("it is not a regular file but %s", info.Mode().Type())
+	case info.Size() > limit:
+		return nil, fmt.Errorf("it is longer than %d bytes", limit)
+	}
 	r, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -19,12 +19,28 @@ type Status struct {
 	Config    string       `json:"config"` // the file
 	Listen    []string     `json:"listen"`
 	State     StateStatus  `json:"state"`
+	Prober    ProberStatus `json:"prober"`
 	Overrides []Override   `json:"overrides"`
 	Loads     []LoadStatus `json:"loads"`
 
 	Latency *LatencyStatus `json:"latency,omitempty"` // where round trips are measured
 
 	Pools []PoolStatus `json:"pools"`
+}
+
+// ProberStatus is how the prober itself fares.
+type ProberStatus struct {
+	At      time.Time `json:"at"`      // when it last did something: a second ago, or less
+	Hangs   bool      `json:"hangs"`   // it has not for long: no verdict turns
+	Panics  uint64    `json:"panics"`  // each recovered
+	Targets int       `json:"targets"` // that it probes or hears of
+	Probing int       `json:"probing"` // probes under way
+}
+
+// Prober tells how the prober fares, also when that hangs.
+func (c *Control) Prober() ProberStatus {
+	p := c.life.prober.Pulse()
+	return ProberStatus{p.At, p.Hangs(time.Now()), p.Panics, p.Targets, p.Probing}
 }
 
 // StateStatus is whether verdicts and overrides outlive the process.
@@ -114,7 +130,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency, Pools: []PoolStatus{},
+		State: c.life.state(false), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency, Pools: []PoolStatus{},
 	}
 	for _, a := range c.life.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

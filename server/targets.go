@@ -37,16 +37,24 @@ func (k *kept) close() {
 	k.targets.Close()
 }
 
+// firstLookups is the part of firstRound that targets may take to be resolved; the
+// rest is left for the first probes of what they lead to.
+const firstLookups = firstRound / 2
+
 // prepare has the targets of a snapshot resolved and its endpoints probed, and
-// waits for the first outcome of both, for a bounded time.
+// waits for the first outcome of both, for a bounded time. Endpoints whose addresses
+// the configuration has are probed from the beginning: no resolver that is silent
+// takes their time.
 func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*kept, error) {
 	ctx, cancel := context.WithTimeout(ctx, firstRound)
 	defer cancel()
 	k := &kept{snapshot: loaded, targets: follow(l.tracker, loaded)}
-	if unresolved := k.targets.FirstRound(ctx); unresolved > 0 {
-		l.Logger.Warn("targets without an address; their members are not eligible", "unresolved", unresolved)
+	early, err := l.firstResolved(ctx, k.targets, loaded)
+	if err != nil {
+		k.targets.Close()
+		return nil, err
 	}
-	var err error
+	defer early.Close()
 	k.roundTrips, k.snapshot, err = l.firstRoundTrips(loaded)
 	if k.resolved = addressesOf(k.targets); err == nil && len(k.resolved) > 0 {
 		k.snapshot, err = k.snapshot.Resolve(k.resolved)
@@ -65,6 +73,25 @@ func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*kept, erro
 		return nil, err
 	}
 	return k, nil
+}
+
+// firstResolved waits until targets are resolved once, and has the endpoints that
+// need no resolving probed meanwhile, until what it returns is closed.
+func (l *life) firstResolved(ctx context.Context, targets *resolver.Following, loaded *zones.Snapshot) (*health.Watch, error) {
+	var endpoints []health.Target
+	if len(loaded.Targets()) > 0 { // else there is nothing to wait for
+		endpoints = loaded.Pools.Targets()
+	}
+	early, err := l.prober.Watch(endpoints, func([]health.Turn) {})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, firstLookups)
+	defer cancel()
+	if unresolved := targets.FirstRound(ctx); unresolved > 0 {
+		l.Logger.Warn("targets without an address; their members are not eligible", "unresolved", unresolved)
+	}
+	return early, nil
 }
 
 // follow has tracker track the targets of a snapshot, by the servers that its
