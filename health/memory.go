@@ -14,8 +14,12 @@ import (
 	"meridian/config"
 )
 
-// memoryAge is how old a memory may be and still serve.
-const memoryAge = 24 * time.Hour
+// How old a memory may be and still serve: of a verdict, and of what is held down,
+// which an operator may take his time to clear.
+const (
+	memoryAge = 24 * time.Hour
+	holdAge   = 90 * 24 * time.Hour
+)
 
 // maxRow bounds a row that is remembered; no threshold is beyond it.
 const maxRow = 1 << 20
@@ -42,6 +46,7 @@ type Memory struct {
 	Cleared    bool          `json:"cleared,omitempty"`         // hold_down and failback were ended by an operator
 	SlowStart  time.Time     `json:"slow_start_since,omitzero"` // when slow start began; zero: it is over
 	Response   time.Duration `json:"response,omitempty"`        // see [Turn], in nanoseconds
+	Detained   bool          `json:"detained,omitempty"`        // something held it down that outlasts silence
 	Lease      time.Time     `json:"lease_until,omitzero"`      // push: when the last report holds no more
 }
 
@@ -56,6 +61,7 @@ func remembered(all []Memory, now time.Time, log *slog.Logger) memories {
 	for _, m := range all {
 		id, err := m.identity()
 		if err == nil {
+			m = m.by(now)
 			err = m.possible(now)
 		}
 		if err == nil {
@@ -82,21 +88,46 @@ func (m *Memory) identity() (identity, error) {
 	return identity{definition(digest), m.Address.Unmap()}, nil
 }
 
+// by is m by a clock that says now. Where m is from the future the clock was set
+// back, and all of m moves with it; what is still in the future then is of now.
+func (m Memory) by(now time.Time) Memory {
+	ahead := max(0, m.At.Sub(now))
+	m.Turns = slices.Clone(m.Turns)
+	for _, t := range []*time.Time{&m.HeldUntil, &m.Lease} {
+		if !t.IsZero() {
+			*t = t.Add(-ahead)
+		}
+	}
+	past := []*time.Time{&m.At, &m.Since, &m.Heard, &m.RowSince, &m.SlowStart}
+	for i := range m.Turns {
+		past = append(past, &m.Turns[i])
+	}
+	for _, t := range past {
+		if t.IsZero() {
+			continue
+		}
+		if *t = t.Add(-ahead); t.After(now) {
+			*t = now
+		}
+	}
+	return m
+}
+
 // possible says what of m cannot be, or is too old, at now.
 func (m *Memory) possible(now time.Time) error {
 	_, known := verdictNamed(m.Verdict)
 	_, heard := outcomeNamed(m.Last)
-	past := append([]time.Time{m.At, m.Since, m.Heard, m.RowSince, m.SlowStart}, m.Turns...)
-	future := slices.IndexFunc(past, func(t time.Time) bool { return t.After(now) })
+	age := memoryAge
+	if m.Detained {
+		age = holdAge
+	}
 	switch {
 	case !known:
 		return fmt.Errorf("verdict %q, want up or down", m.Verdict)
 	case !heard:
 		return fmt.Errorf("last result %q, want passed or failed", m.Last)
-	case future >= 0:
-		return fmt.Errorf("%s is in the future", past[future].Format(time.RFC3339))
-	case now.Sub(m.At) > memoryAge:
-		return fmt.Errorf("it is of %s, more than %v ago", m.At.Format(time.RFC3339), memoryAge)
+	case now.Sub(m.At) > age:
+		return fmt.Errorf("it is of %s, more than %s ago", m.At.Format(time.RFC3339), span(age))
 	case m.Since.IsZero() || m.Heard.IsZero():
 		return errors.New("no time when the verdict turned, or none when a result came")
 	case m.Row < 1 || m.Row > maxRow:
@@ -129,33 +160,52 @@ func outcomeNamed(s string) (o Outcome, ok bool) {
 // that can be of its check.
 func (e *entry) recall(m Memory, now time.Time) {
 	c := e.checker.check
-	if left := m.Lease.Sub(now); c.Type == config.Push {
-		if left <= 0 || left > maxLease {
-			return
-		}
-		e.lease = m.Lease
-	}
 	if m.HeldUntil.Sub(now) > c.FlapDamping.Max || len(m.Turns) >= max(1, c.FlapDamping.Turns) {
 		m.Turns, m.Hold, m.HeldUntil = nil, 0, time.Time{}
 	}
-	verdict, _ := verdictNamed(m.Verdict)
-	last, _ := outcomeNamed(m.Last)
-	e.tally = tally{
-		verdict: verdict, since: m.Since, heard: m.Heard,
-		last: last, row: m.Row, rowSince: m.RowSince,
-		damping: damping{turns: slices.Clone(m.Turns), hold: m.Hold, until: m.HeldUntil},
-		cleared: m.Cleared, ramp: m.SlowStart,
+	t := m.tally()
+	left := m.Lease.Sub(now)
+	reported := c.Type == config.Push && left > 0 && left <= maxLease
+	until, detained := t.detained(now, c)
+	switch {
+	case detained:
+	case c.Type == config.Push && !reported, now.Sub(m.At) > memoryAge:
+		return
 	}
-	if verdict == Up {
+	e.tally = t
+	if t.verdict == Up {
 		e.tally = e.tally.grow(now, c)
 	}
-	e.cause = Result{Reason: m.Reason, Latency: m.Latency, At: m.Since}
-	if now.Sub(m.Heard) > patience(c) {
+	if c.Type == config.Push {
+		e.lease = until
+	}
+	if reported {
+		e.lease = m.Lease
+	}
+	e.cause = m.cause()
+	if now.Sub(m.Heard) > patience(c) || c.Type == config.Push && !reported {
 		e.tally.lost, e.tally.doubted = now, true
 		e.cause.Reason = "remembered: " + strings.TrimPrefix(m.Reason, "remembered: ")
 	}
 	e.response.smoothed = m.Response
 	e.held = e.tally.holds(now, c)
+}
+
+// tally is what m has of one.
+func (m *Memory) tally() tally {
+	verdict, _ := verdictNamed(m.Verdict)
+	last, _ := outcomeNamed(m.Last)
+	return tally{
+		verdict: verdict, since: m.Since, heard: m.Heard,
+		last: last, row: m.Row, rowSince: m.RowSince,
+		damping: damping{turns: slices.Clone(m.Turns), hold: m.Hold, until: m.HeldUntil},
+		cleared: m.Cleared, ramp: m.SlowStart,
+	}
+}
+
+// cause is what m has of the result that made the verdict.
+func (m *Memory) cause() Result {
+	return Result{Reason: m.Reason, Latency: m.Latency, At: m.Since}
 }
 
 // remember is what a later process may know of e; it reports false where there is nothing.
@@ -164,14 +214,19 @@ func (e *entry) remember(now time.Time) (m Memory, ok bool) {
 	if t.verdict == Unknown || len(e.parts) > 0 { // composites are derived anew
 		return Memory{}, false
 	}
-	return Memory{
+	_, detained := t.detained(now, e.checker.check)
+	m = Memory{
 		Check: e.name(), Definition: hex.EncodeToString(e.definition[:]), Address: e.addr, At: now,
 		Verdict: t.verdict.String(), Since: t.since, Heard: t.heard,
 		Reason: e.cause.Reason, Latency: e.cause.Latency,
 		Last: t.last.String(), Row: min(t.row, maxRow), RowSince: t.rowSince,
 		Turns: slices.Clone(t.damping.turns), Hold: t.damping.hold, HeldUntil: t.damping.until,
-		Cleared: t.cleared, SlowStart: t.ramp, Response: e.response.smoothed, Lease: e.lease,
-	}, true
+		Cleared: t.cleared, SlowStart: t.ramp, Response: e.response.smoothed, Detained: detained,
+	}
+	if t.lost.IsZero() { // else nothing reported holds
+		m.Lease = e.lease
+	}
+	return m, true
 }
 
 // Remember is a copy of what the prober knows of every target that has a

@@ -24,8 +24,9 @@ type owner struct {
 	entries  map[identity]*entry
 	lanes    map[netip.Addr]*lane // of the addresses of the entries
 	memories memories
-	waiting  queue // the entries that are neither probed nor parked
-	running  int   // probes under way
+	before   map[label]predecessor // while a watch is entered: what was down before it
+	waiting  queue                 // the entries that are neither probed nor parked
+	running  int                   // probes under way
 	reports  chan report
 	jobs     chan *entry  // to workers that wait
 	idle     atomic.Int64 // workers that wait
@@ -224,6 +225,9 @@ func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
 	e.tally = t
 	switch to, held := t.shown(); {
 	case to != from, held != was:
+		if to == Up && cause.Outcome == Failed || to == Down && cause.Outcome == Passed { // it was uncertain
+			cause.Reason = "still " + to.String() + ": " + cause.Reason
+		}
 		e.cause = cause
 		o.logTurn(e, from, cause)
 		o.turned(e, from)

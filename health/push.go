@@ -30,7 +30,8 @@ type pushed struct {
 // Report tells what an outside system found of a target of a push check, in
 // place of a probe: it counts as one result. It holds for the lease, 1s to 24h;
 // 0 takes that of the check. When that time has passed without another report
-// the verdict becomes unknown.
+// the verdict becomes unknown; what something holds down is uncertain, and stays
+// down, until that ends.
 //
 // An error that is [ErrNoPush] says that no watch has such a target, and what
 // there is; others that the lease is out of range or Run has returned.
@@ -103,12 +104,14 @@ func listed(words map[string]bool) string {
 	return strings.Join(all, ", ")
 }
 
-// expire lets the verdict of e, whose lease has run out, be unknown.
+// expire lets the verdict of e, whose lease has run out, be unknown, now or when
+// nothing holds it down any more.
 func (o *owner) expire(e *entry, now time.Time) {
-	silent := now.Sub(e.tally.heard).Round(time.Second)
-	e.lease = time.Time{}
-	t := tally{since: now, damping: e.tally.damping}
-	o.become(e, t, Result{Reason: "no report for " + span(silent), At: now}, now)
+	r := Result{Reason: "no report for " + span(now.Sub(e.tally.heard).Round(time.Second)), At: now}
+	t, until := e.tally.unreported(now, e.checker.check)
+	e.lease = until
+	o.become(e, t, r, now)
+	o.schedule(e)
 }
 
 // push is the key by which reports find e; false where it waits for none.

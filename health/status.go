@@ -150,6 +150,10 @@ func (o *owner) clear(e *entry, now time.Time) (held bool) {
 		cause.Latency = last[0].Latency
 	}
 	o.become(e, e.tally.clear(now, c), cause, now)
+	if c.Type == config.Push && !e.tally.lost.IsZero() {
+		o.waiting.remove(e)
+		o.expire(e, now)
+	}
 	o.changed()
 	return held
 }
@@ -160,6 +164,8 @@ func (o *owner) clear(e *entry, now time.Time) (held bool) {
 //	-----------------------------------  -----------------------------------------------------
 //	a composite                          follows its checks
 //	push, unknown                        the first report decides
+//	push, uncertain, something else      unknown at ... unless it is reported again
+//	push, uncertain, failback            unknown when failback is cleared, unless it is reported again
 //	push, nothing else by time           unknown at ... unless it is reported again
 //	uncertain                            certain with the next conclusive result
 //	unknown                              the first result decides
@@ -178,6 +184,10 @@ func (e *entry) outlook(now time.Time) (words string, until time.Time) {
 		return "follows its checks", until
 	case c.Type == config.Push && v == Unknown:
 		return "the first report decides", until
+	case c.Type == config.Push && v == Uncertain && e.lease.IsZero():
+		return "unknown when failback is cleared, unless it is reported again", until
+	case c.Type == config.Push && v == Uncertain:
+		return e.outlookSilent()
 	case v == Uncertain:
 		return fmt.Sprintf("answers go by %v until a result is conclusive", held), until
 	case v == Unknown:
@@ -190,9 +200,13 @@ func (e *entry) outlook(now time.Time) (words string, until time.Time) {
 		words, until = e.outlookDown(now)
 	}
 	if c.Type == config.Push && until.IsZero() {
-		return "unknown at " + clock(e.lease) + " unless it is reported again", e.lease
+		return e.outlookSilent()
 	}
 	return words, until
+}
+
+func (e *entry) outlookSilent() (words string, until time.Time) {
+	return "unknown at " + clock(e.lease) + " unless it is reported again", e.lease
 }
 
 func (e *entry) outlookUp() (words string, until time.Time) {

@@ -18,7 +18,7 @@ type tally struct {
 	since   time.Time // when it turned
 	heard   time.Time // when the last conclusive result came
 	lost    time.Time // since when it is uncertain, for want of results; zero: it is not
-	doubted bool      // it was remembered from too long ago: the next result alone decides, as the first does
+	doubted bool      // it was remembered from too long ago: where it is up a failure alone turns it, as the first result of all would
 
 	last     Outcome   // Passed or Failed; Inconclusive before the first of them
 	row      int       // how many results in a row equal last
@@ -49,13 +49,19 @@ type tally struct {
 //	down     passed        enough              it flaps          down for a while
 //	down     passed        enough              no                up, with its first share
 //
-// Enough is fall or rise; one more with confirm; and 1 where the verdict is doubted.
+// Enough is fall or rise; one more with confirm; and one failure where the verdict
+// is doubted. A row of successes begins anew where nothing was heard in between for
+// too long: hold_down and rise promise a time that was seen. One of failures goes on.
+//
+// What became unknown after it had a verdict counted as up meanwhile, so that its
+// next failure is a turn for flap damping.
 func (t tally) after(o Outcome, now time.Time, c *config.Check) tally {
 	if o == Inconclusive {
 		return t
 	}
+	broken := t.last == Passed && (!t.lost.IsZero() || now.Sub(t.heard) > patience(c))
 	t.heard, t.lost = now, time.Time{}
-	if o == t.last {
+	if o == t.last && !broken {
 		t.row++
 	} else {
 		t.last, t.row, t.rowSince = o, 1, now
@@ -71,6 +77,9 @@ func (t tally) decide(now time.Time, c *config.Check) tally {
 	case t.verdict == Unknown && t.last == Passed:
 		t.verdict, t.since = Up, now
 	case t.verdict == Unknown && t.last == Failed:
+		if !t.since.IsZero() {
+			t.damping, _ = t.damping.turned(now, c.FlapDamping)
+		}
 		t.verdict, t.since = Down, now
 	case t.verdict == Up && t.last == Passed:
 		t = t.grow(now, c)
@@ -119,7 +128,7 @@ func (t tally) enough(n int, c *config.Check) bool {
 	if c.Confirm > 0 {
 		n++
 	}
-	return t.row >= n || t.doubted && t.row > 0
+	return t.row >= n || t.doubted && t.last == Failed
 }
 
 // confirms reports whether the next result turns the verdict or starts the row
@@ -188,10 +197,56 @@ func (t tally) holds(now time.Time, c *config.Check) hold {
 func (t tally) clear(now time.Time, c *config.Check) tally {
 	t.damping = damping{}
 	t.cleared = t.verdict == Down
-	if t.verdict == Down && t.last == Passed && t.enough(c.Rise, c) {
+	if t.verdict == Down && t.last == Passed && t.lost.IsZero() && t.enough(c.Rise, c) {
 		t = t.rise(now, c)
 	}
 	return t
+}
+
+// detained reports whether t, of which nothing is heard any more, is to stay
+// down all the same, and until when; the zero time: until it is cleared.
+//
+//	verdict  damping lasts  cleared  failback  heard            detained
+//	-------  -------------  -------  --------  ---------------  --------------------------
+//	not down any            any      any       any              no
+//	down     yes            any      any       any              until the damping ends
+//	down     no             yes      any       any              no
+//	down     no             no       manual    any              until it is cleared
+//	down     no             no       auto      < hold_down ago  until hold_down has passed
+//	down     no             no       auto      before           no
+func (t tally) detained(now time.Time, c *config.Check) (until time.Time, yes bool) {
+	switch {
+	case t.verdict != Down:
+		return until, false
+	case now.Before(t.damping.until):
+		return t.damping.until, true
+	case t.cleared:
+		return until, false
+	case c.Failback == config.ManualFailback:
+		return until, true
+	case now.Sub(t.heard) < c.HoldDown:
+		return t.heard.Add(c.HoldDown), true
+	}
+	return until, false
+}
+
+// unreported is t, of a push check, when the last report holds no more: unknown,
+// which counts as up and so is a turn for flap damping where it was down; or
+// uncertain, where it is detained, until then.
+func (t tally) unreported(now time.Time, c *config.Check) (after tally, until time.Time) {
+	until, stays := t.detained(now, c)
+	if !stays && t.verdict == Down {
+		if t.damping, stays = t.damping.turned(now, c.FlapDamping); stays {
+			until = t.damping.until
+		}
+	}
+	if !stays {
+		return tally{since: now, damping: t.damping}, time.Time{}
+	}
+	if t.lost.IsZero() {
+		t.lost = now
+	}
+	return t, until
 }
 
 // stale is t at now, uncertain where nothing conclusive has come for three

@@ -55,6 +55,7 @@ var start = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 func verdictsAfter(outcomes string, c *config.Check) string {
 	var tl tally
 	var got []byte
+	c.Interval = 5 * time.Second
 	for i, o := range outcomes {
 		now := start.Add(time.Duration(i) * time.Second)
 		if o == 'c' {
@@ -160,7 +161,7 @@ func TestASlowStartGrowsInAStraightLineWithEachSuccess(t *testing.T) {
 	}
 }
 
-func TestADoubtedVerdictIsDecidedByTheNextResult(t *testing.T) {
+func TestADoubtedVerdictIsTurnedDownByOneFailureAndUpByRiseSuccesses(t *testing.T) {
 	for _, c := range []struct {
 		verdict Verdict
 		outcome Outcome
@@ -169,7 +170,7 @@ func TestADoubtedVerdictIsDecidedByTheNextResult(t *testing.T) {
 	}{
 		{Up, Failed, config.AutoFailback, Down},
 		{Up, Passed, config.AutoFailback, Up},
-		{Down, Passed, config.AutoFailback, Up},
+		{Down, Passed, config.AutoFailback, Down}, // it takes rise, as ever
 		{Down, Failed, config.AutoFailback, Down},
 		{Down, Passed, config.ManualFailback, Down},
 		{Up, Inconclusive, config.AutoFailback, Up},
@@ -257,7 +258,7 @@ func TestTalliesAgreeWithTheWholeHistory(t *testing.T) {
 }
 
 func randomCheck(r *rand.Rand) *config.Check {
-	c := &config.Check{Rise: 1 + r.IntN(3), Fall: 1 + r.IntN(3), Interval: time.Hour}
+	c := &config.Check{Rise: 1 + r.IntN(3), Fall: 1 + r.IntN(3), Interval: time.Duration(2+r.IntN(10)) * time.Second}
 	some := func(d time.Duration) time.Duration { return time.Duration(r.IntN(3)/2) * d }
 	c.Confirm, c.HoldDown, c.SlowStart = some(time.Second), some(10*time.Second), some(20*time.Second)
 	if r.IntN(3) == 0 {
@@ -299,7 +300,7 @@ func (p *chronicle) add(e event, c *config.Check) {
 	case e.outcome == Inconclusive:
 		return
 	}
-	last, row, since := p.row()
+	last, row, since := p.row(3*c.Interval + c.Timeout)
 	confirm := 0
 	if c.Confirm > 0 {
 		confirm = 1
@@ -319,13 +320,13 @@ func (p *chronicle) add(e event, c *config.Check) {
 	}
 }
 
-// row looks back for the last results that are equal.
-func (p *chronicle) row() (last Outcome, n int, since time.Time) {
+// row looks back for the last results that are equal; a gap ends a row of successes.
+func (p *chronicle) row(gap time.Duration) (last Outcome, n int, since time.Time) {
 	for _, e := range slices.Backward(p.events) {
 		if e.cleared || e.outcome == Inconclusive {
 			continue
 		}
-		if n > 0 && e.outcome != last {
+		if n > 0 && (e.outcome != last || last == Passed && since.Sub(e.at) > gap) {
 			break
 		}
 		last, n, since = e.outcome, n+1, e.at

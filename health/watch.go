@@ -61,7 +61,9 @@ func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) {
 // the verdicts of the others.
 func (o *owner) subscribe(w *Watch, checkers []*checker) {
 	now, told := time.Now(), false
+	o.before = o.downs()
 	defer func() {
+		o.before = nil
 		if !told { // it panicked, and nobody will close w
 			o.unsubscribe(w)
 		}
@@ -81,7 +83,8 @@ func (o *owner) subscribe(w *Watch, checkers []*checker) {
 	told = true
 }
 
-// entry is that of a target; a new one knows what was remembered and is due at once.
+// entry is that of a target; a new one knows what was remembered, or what still
+// holds down one of its label, and is due at once.
 func (o *owner) entry(id identity, c *checker, now time.Time) *entry {
 	if e := o.entries[id]; e != nil {
 		return e
@@ -90,6 +93,8 @@ func (o *owner) entry(id identity, c *checker, now time.Time) *entry {
 	if m, ok := o.memories[id]; ok {
 		e.recall(m, now)
 		delete(o.memories, id)
+	} else {
+		o.succeed(e, now)
 	}
 	o.entries[id] = e
 	o.enter(e)
