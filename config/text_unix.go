@@ -15,6 +15,5 @@ func textRoom(size int) (room []byte, release func()) {
 	if err != nil {
 		return make([]byte, 0, size), func() {}
 	}
-	onHugePages(mapped)
 	return mapped[:0], func() { _ = unix.Munmap(mapped) } // fails for no mapping of ours
 }

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package config
-
-// onHugePages is for Linux alone.
-func onHugePages([]byte) {}
