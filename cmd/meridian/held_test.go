@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// heldConfig is a failover of an address that reports speak of and one without a check.
+const heldConfig = `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+checks: {told: {type: push, lease: 1h, rise: 1, fall: 1%s}}
+pools:
+  web:
+    policy: failover
+    members:
+      - {name: first, addresses: [192.0.2.1], check: told}
+      - {name: second, addresses: [192.0.2.2]}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`
+
+// TestReportsMoveAnswers reports to a served API, and asks the server what it
+// answers then: at once where nothing holds the verdict, else when it is cleared.
+func TestReportsMoveAnswers(t *testing.T) {
+	const first, second = "192.0.2.1", "192.0.2.2"
+	for _, c := range []struct {
+		holds, keys string
+		turns       int    // down and up again before it is looked at
+		recovered   string // the answer when the last report was up
+		next        string // what status says of it then; empty: nothing holds it
+	}{
+		{"nothing", "", 1, first, ""},
+		{"failback", ", failback: manual", 1, second, "failback"},
+		{"hold_down", ", hold_down: 1h", 1, second, "up at"},
+		{"flap_damping", ", flap_damping: {turns: 4, window: 1h, hold: 30m, max: 1h}", 2, second, "held down"},
+	} {
+		t.Run(c.holds, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "meridian.yaml")
+			if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig, c.keys), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, stderr := background(t, "serve", "-c", file)
+			found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
+			at, api := found[1], "http://"+found[2]
+			expectAnswer := func(when, want string) {
+				t.Helper()
+				if got := lookUp(t, at, "www.example.com."); got != want {
+					t.Errorf("%s: %s, want %s", when, got, want)
+				}
+			}
+			report(t, api, true)
+			for range c.turns {
+				expectAnswer("up", first)
+				report(t, api, false)
+				expectAnswer("down", second)
+				report(t, api, true)
+			}
+			expectAnswer("recovered", c.recovered)
+			expectMatch(t, said(t, 0, "status", "web/first", "--server="+api), c.next)
+			said(t, 0, "clear", "web", "--server="+api)
+			expectAnswer("cleared", first)
+		})
+	}
+}
+
+// report tells the API of a server how 192.0.2.1 is.
+func report(t *testing.T, api string, up bool) {
+	t.Helper()
+	body := fmt.Sprintf(`{"address": "192.0.2.1", "up": %v, "reason": "a test says so"}`, up)
+	r, err := http.Post(api+"/v1/checks/told/reports", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		t.Fatalf("a report: %s", r.Status)
+	}
+}
