@@ -84,3 +84,25 @@ func report(t *testing.T, api string, up bool) {
 		t.Fatalf("a report: %s", r.Status)
 	}
 }
+
+// TestUndrainTellsWhatElseHolds: the pool's drain outlives the member's.
+func TestUndrainTellsWhatElseHolds(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig, ""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr := background(t, "serve", "-c", file)
+	api := "--server=http://" + stderr.await(t, `msg=serving .* admin=(\S+)`)[1]
+	said(t, 0, "drain", "web", api)
+	said(t, 0, "drain", "web/first", api)
+	expectMatch(t, said(t, 0, "undrain", "web/first", api), `web/first is drained no more\nweb/first is still drained by web\n`)
+	said(t, 1, "drain", "web/first", "--for=0s", api)
+}
+
+func TestAStateThatIsAFileIsAFault(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig+"state: meridian.yaml\n", ""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said(t, 1, "check", "-c", file)
+}

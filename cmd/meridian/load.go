@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/hashicorp/go-multierror"
@@ -55,8 +56,8 @@ func read(file string) (*config.Config, findings) {
 func compile(cfg *config.Config, found findings) (*zones.Snapshot, findings) {
 	snapshot, more, err := zones.Build(cfg)
 	found = findings{faultsOf(cfg.File, err), append(found.warnings, more...)}
-	if _, err := token(cfg.Admin); err != nil {
-		found.faults = append(found.faults, cfg.Fault(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), "write a token of 16 to 512 characters into it"))
+	if more := filesAtFault(cfg); len(more) > 0 {
+		found.faults = append(found.faults, more...)
 		slices.SortStableFunc(found.faults, func(a, b config.Fault) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
 		if snapshot != nil {
 			snapshot.Close()
@@ -64,6 +65,17 @@ func compile(cfg *config.Config, found findings) (*zones.Snapshot, findings) {
 		return nil, found
 	}
 	return snapshot, found
+}
+
+// filesAtFault looks at what a configuration names beside zones and databases.
+func filesAtFault(cfg *config.Config) (faults []config.Fault) {
+	if _, err := token(cfg.Admin); err != nil {
+		faults = append(faults, cfg.Fault(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), "write a token of 16 to 512 characters into it"))
+	}
+	if info, err := os.Stat(cfg.State); cfg.State != "" && err == nil && !info.IsDir() {
+		faults = append(faults, cfg.Fault(cfg.StatePos, "state", cfg.State+" is a file", "name a folder; it is made where it is missing"))
+	}
+	return faults
 }
 
 // tell prints what was found, one a line, and counts the faults.

@@ -39,14 +39,35 @@ type steering struct {
 	client
 	output outputFlag
 	reason string
-	lasts  time.Duration
+	lasts  lastsFlag
+}
+
+// lastsFlag is how long an override holds; 0: it was left out.
+type lastsFlag time.Duration
+
+func (f *lastsFlag) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is not how long something holds; e.g. 90m, or leave it out for until it is undone", s)
+	}
+	*f = lastsFlag(d)
+	return nil
+}
+
+func (f *lastsFlag) Type() string { return "DURATION" }
+
+func (f *lastsFlag) String() string {
+	if *f == 0 {
+		return ""
+	}
+	return time.Duration(*f).String()
 }
 
 func (s *steering) addFlags(c *cobra.Command, overrides bool) *cobra.Command {
 	addClientFlags(c, &s.client, defaultServer)
 	addOutputFlag(c, &s.output)
 	if overrides {
-		c.Flags().DurationVar(&s.lasts, "for", 0, "how long it holds, a `DURATION` such as 90m; until it is undone when left out")
+		c.Flags().Var(&s.lasts, "for", "how long it holds, a `DURATION` such as 90m; until it is undone when left out")
 		c.Flags().StringVar(&s.reason, "reason", "", "`TEXT` for whoever looks at status later")
 	}
 	return c
@@ -145,9 +166,6 @@ func (s *steering) override(ctx context.Context, word string, kind pools.Kind, s
 	if err != nil {
 		return err
 	}
-	if s.lasts < 0 {
-		return fmt.Errorf("--for: %v is over already", s.lasts)
-	}
 	var said server.Override
 	request := admin.OverrideRequest{Target: target, Kind: kind.String(), Reason: s.reason, For: admin.Span(s.lasts)}
 	if err := s.call(ctx, http.MethodPost, "/v1/overrides", nil, request, &said); err != nil {
@@ -177,7 +195,21 @@ func (s *steering) undo(ctx context.Context, word string, stdout io.Writer, kind
 		return printJSON(stdout, undone)
 	}
 	fmt.Fprintf(stdout, "%s is %s no more\n", target, undone.Kind)
+	if undone.Unknown { // there is no such target any more to tell of
+		return nil
+	}
 	return s.printPools(ctx, target, stdout)
+}
+
+// printOthers tells the overrides that members still go by, each once.
+func printOthers(stdout io.Writer, p *server.PoolStatus, done server.Target) {
+	told := map[server.Target]bool{done: true}
+	for _, m := range p.Members {
+		if o := m.Override; o != nil && !told[o.Target] {
+			told[o.Target] = true
+			fmt.Fprintf(stdout, "%s/%s is still %s by %s\n", p.Pool, m.Member, o.Kind, o.Target)
+		}
+	}
 }
 
 func (s *steering) clear(ctx context.Context, word string, stdout io.Writer) error {
@@ -200,13 +232,15 @@ func (s *steering) clear(ctx context.Context, word string, stdout io.Writer) err
 	return s.printPools(ctx, target, stdout)
 }
 
-// printPools tells what is left of the pools that a target concerns.
+// printPools tells what is left of the pools that a target concerns, and what else
+// operators have said of it.
 func (s *steering) printPools(ctx context.Context, target server.Target, stdout io.Writer) error {
 	var status server.Status
 	if err := s.call(ctx, http.MethodGet, "/v1/status", url.Values{"target": {target.String()}}, nil, &status); err != nil {
 		return err
 	}
 	for i := range status.Pools {
+		printOthers(stdout, &status.Pools[i], target)
 		fmt.Fprintln(stdout, describePool(&status.Pools[i]))
 	}
 	if note := forgets(status.State); note != "" {
