@@ -106,6 +106,7 @@ func (l *life) recall(folder *stateFolder) {
 	if folder != nil {
 		if m := folder.read(l.Logger); m != nil {
 			options.Remembered, tracking.Remembered = m.Verdicts, m.Targets
+			l.control.recalled = m.Withdrawals
 			l.control.said = overrides(m.Overrides).at(time.Now())
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +35,8 @@ type Control struct {
 	arriving *pools.Tree     // to answer soon; nil: none
 	said     overrides
 	latency  *LatencyStatus // nil: nothing is measured
+
+	recalled pools.Withdrawals // of the process before, for the first tree that answers
 }
 
 func newControl(l *life) *Control { return &Control{life: l, log: l.Logger, began: time.Now()} }
@@ -47,6 +50,8 @@ func (c *Control) arrive(tree *pools.Tree) {
 	c.arriving = tree
 	if c.snapshot != nil {
 		tree.Inherit(c.snapshot.Pools)
+	} else {
+		tree.Recall(c.recalled, time.Now())
 	}
 	tree.SetOverrides(c.said.forTree())
 }
@@ -170,6 +175,7 @@ func (c *Control) ticking() (end func()) {
 // that fit by now, and ends the overrides whose time is over, by the
 // wall's clock, which may be set.
 func (c *Control) tick(now time.Time) {
+	defer c.survive("tick")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	tree := c.snapshot.Pools
@@ -187,6 +193,13 @@ func (c *Control) tick(now time.Time) {
 	c.overrideLocked(left)
 }
 
+// survive ends a panic in what it is deferred in: answers must go on.
+func (c *Control) survive(what string) {
+	if reason := recover(); reason != nil {
+		c.log.Error("steering panicked and goes on", "in", what, "reason", reason, "stack", string(debug.Stack()))
+	}
+}
+
 // overrideLocked makes these the overrides.
 func (c *Control) overrideLocked(next overrides) {
 	c.said = next
@@ -199,6 +212,17 @@ func (c *Control) overrideLocked(next overrides) {
 		c.arriving.SetOverrides(list)
 	}
 	c.life.note()
+}
+
+// withdrawals is what the tree that answers, or is about to as the first, goes by.
+func (c *Control) withdrawals() pools.Withdrawals {
+	at := c.current()
+	if at.snapshot == nil {
+		c.mu.RLock()
+		defer c.mu.RUnlock()
+		return c.recalled
+	}
+	return at.snapshot.Pools.Withdrawals()
 }
 
 // Overrides lists what holds, the latest last.

@@ -9,6 +9,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/pools"
 )
 
 // keeping is a keeper at work.
@@ -50,14 +51,18 @@ func (l *life) letGo(k *keeping) {
 // remember is the state file of this moment.
 func (l *life) remember() ([]byte, error) {
 	return encodeState(&memory{
-		Verdicts: l.prober.Remember(), Overrides: l.control.Overrides(), Targets: l.tracker.Remember(),
+		Verdicts:    l.prober.Remember(),
+		Withdrawals: l.control.withdrawals(), // after the verdicts, or a turn may be kept without its being withheld
+		Overrides:   l.control.Overrides(),
+		Targets:     l.tracker.Remember(),
 	}, time.Now())
 }
 
 // memory is what outlives a process.
 type memory struct {
-	Verdicts  []health.Memory `json:"verdicts"`
-	Overrides []Override      `json:"overrides"`
+	Verdicts    []health.Memory   `json:"verdicts"`
+	Withdrawals pools.Withdrawals `json:"withdrawals"`
+	Overrides   []Override        `json:"overrides"`
 
 	Targets map[config.Name][]netip.Addr `json:"targets,omitempty"` // what they were resolved to
 }

@@ -1,0 +1,242 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// rack is endpoints that listen at 127.0.0.91 and up, at one port.
+type rack struct {
+	port  int
+	on    []net.Listener // nil: off
+	names resolving
+
+	members int // that are configured, the first ones
+}
+
+func newRack(t *testing.T, size int) *rack {
+	r := &rack{on: make([]net.Listener, size), members: size}
+	for i := range size {
+		r.turnOn(t, i)
+	}
+	t.Cleanup(func() { r.turnOff(t, 0, size) })
+	return r
+}
+
+func (r *rack) address(i int) string { return fmt.Sprintf("127.0.0.%d", 91+i) }
+
+func (r *rack) turnOn(t *testing.T, i int) {
+	t.Helper()
+	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", r.address(i), r.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.port, r.on[i] = l.Addr().(*net.TCPAddr).Port, l
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // it was turned off
+			}
+			conn.Close()
+		}
+	}()
+}
+
+func (r *rack) turnOff(t *testing.T, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		if r.on[i] == nil {
+			continue
+		}
+		if err := r.on[i].Close(); err != nil {
+			t.Error(err)
+		}
+		r.on[i] = nil
+	}
+}
+
+// config serves the rack, m0 and up, and what more says of members, with a
+// bound, and where state is not empty with a state.
+func (r *rack) config(bound, state, more string) string {
+	resolvers := ""
+	if r.names.at != "" {
+		resolvers = fmt.Sprintf(", resolvers: [%q]", r.names.at)
+	}
+	text := fmt.Sprintf(`
+server: {listen: ["127.0.0.1:0"], workers: 1%s}
+admin: {listen: "127.0.0.1:0"}
+health: {max_withdraw: %s}
+checks:
+  alive: {type: tcp, port: %d, interval: 100ms, timeout: 100ms, rise: 1, fall: 1, flap_damping: off}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+pools:
+  web:
+    policy: weighted
+    check: alive
+    members:
+`, resolvers, bound, r.port)
+	for i := range r.members {
+		text += fmt.Sprintf("      - {name: m%d, addresses: [%s]}\n", i, r.address(i))
+	}
+	text += more
+	if state != "" {
+		text += "state: " + state + "\n"
+	}
+	return text
+}
+
+// standing is how many members are in each state.
+func (r *alive) standing(t *testing.T) string {
+	t.Helper()
+	counts := map[string]int{}
+	for _, state := range strings.Fields(r.states(t)) {
+		counts[state[strings.Index(state, "=")+1:]]++
+	}
+	return fmt.Sprint(counts)
+}
+
+// await returns when members stand as wanted, or gives up.
+func (r *alive) await(t *testing.T, want string) {
+	t.Helper()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	got := ""
+	for range 1500 {
+		if got = r.standing(t); got == want {
+			return
+		}
+		<-poll.C
+	}
+	t.Fatalf("got %s, want %s", got, want)
+}
+
+func TestWhatDiesAtOnceIsWithheldAndThenHeeded(t *testing.T) {
+	rack := newRack(t, 5)
+	r := start(t, rack.config("40%/1h", "", ""))
+	r.await(t, "map[up:5]")
+	rack.turnOff(t, 0, 5)
+	r.await(t, "map[down:2 uncertain:3]")
+	for i := range 5 {
+		rack.turnOn(t, i)
+	}
+	r.await(t, "map[up:5]")
+	rack.turnOff(t, 0, 5)
+	r.await(t, "map[down:2 uncertain:3]") // those who were withdrawn within the hour already
+	r.reload(rack.config("40%/1s", "", ""))
+	r.await(t, "map[down:5]")
+}
+
+// TestARestartIsNoWayAroundTheBound: an hour's bound holds over a stop and a start.
+func TestARestartIsNoWayAroundTheBound(t *testing.T) {
+	rack, state := newRack(t, 5), t.TempDir()
+	text := rack.config("40%/1h", state, "")
+	r := start(t, text)
+	r.await(t, "map[up:5]")
+	rack.turnOff(t, 0, 5)
+	r.await(t, "map[down:2 uncertain:3]")
+	before := r.states(t)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, text)
+	again.expect(t, "after a restart", before)
+	again.tick(time.Now())
+	again.expect(t, "after a tick", before)
+	for i := range 5 {
+		rack.turnOn(t, i)
+	}
+	again.await(t, "map[up:5]")
+}
+
+func TestAReloadThatBreaksTheCheckTakesAFewMembersOnly(t *testing.T) {
+	rack := newRack(t, 5)
+	text := rack.config("40%/1h", "", "")
+	r := start(t, text)
+	r.await(t, "map[up:5]")
+	r.reload(strings.Replace(text, "type: tcp,", `type: tcp, send: "x", expect: "y",`, 1))
+	r.await(t, "map[down:2 uncertain:3]")
+	r.reload(text)
+	r.await(t, "map[up:5]")
+}
+
+// TestTheAddressesOfATargetChangeWhileTurnsAreWithheld: the pools are compiled
+// anew and inherit, and what recovers and is ticked then is as before.
+func TestTheAddressesOfATargetChangeWhileTurnsAreWithheld(t *testing.T) {
+	rack := newRack(t, 6)
+	rack.members = 5 // the sixth is the target's
+	rack.names.serve(t)
+	rack.names.set(rack.address(5))
+	r := start(t, rack.config("40%/1h", "", "      - {name: lb, target: lb.example.net}\n"))
+	r.await(t, "map[up:6]")
+	rack.turnOff(t, 0, 5)
+	r.await(t, "map[down:2 uncertain:3 up:1]")
+	before := r.states(t)
+	rack.names.set(rack.address(5), rack.address(4))
+	for poll := time.NewTicker(20 * time.Millisecond); ; <-poll.C {
+		status, err := r.Status(Target{Pool: "web", Member: "lb"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(status.Pools[0].Members[0].Addresses) == 2 {
+			break
+		}
+	}
+	r.expect(t, "with another address of the target", before)
+	for i := range 5 {
+		rack.turnOn(t, i)
+	}
+	r.await(t, "map[up:6]")
+	r.tick(time.Now().Add(2 * time.Hour))
+	r.await(t, "map[up:6]")
+}
+
+// resolving is a recursive server that knows the IPv4 addresses of every name.
+type resolving struct {
+	at        string
+	mu        sync.Mutex
+	addresses []string
+}
+
+func (n *resolving) set(addresses ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.addresses = addresses
+}
+
+func (n *resolving) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := new(dns.Msg).SetReply(question)
+	m.RecursionAvailable = true
+	if q := question.Question[0]; q.Qtype == dns.TypeA {
+		for _, a := range n.addresses {
+			m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.ParseIP(a)})
+		}
+	}
+	w.WriteMsg(m) //nolint:errcheck // whoever asked has gone
+}
+
+// serve runs it until the test ends.
+func (n *resolving) serve(t *testing.T) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.at = conn.LocalAddr().String()
+	s := &dns.Server{PacketConn: conn, Handler: n}
+	done := make(chan error, 1)
+	go func() { done <- s.ActivateAndServe() }()
+	t.Cleanup(func() { conn.Close(); <-done })
+}
