@@ -59,6 +59,7 @@ type entry struct {
 
 	probing bool
 	parked  bool      // in its lane
+	freed   time.Time // when it last went on from there
 	began   time.Time // of the last probe
 	due     time.Time // of the next probe; meaningful while not probing
 	place   int       // in the queue; meaningful while it is there
@@ -139,7 +140,7 @@ func (o *owner) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 			o.expire(e, now)
 			continue
 		}
-		if e.lane.running >= o.crowd {
+		if e.lane.running >= e.lane.crowd() {
 			e.lane.park(e)
 			continue
 		}
@@ -162,6 +163,7 @@ func (o *owner) landed(e *entry) {
 	o.running--
 	e.lane.running--
 	if next := e.lane.unpark(); next != nil {
+		next.freed = time.Now()
 		o.waiting.add(next, next.due)
 	}
 }
@@ -246,13 +248,24 @@ func (o *owner) sweep(now time.Time) {
 		if !e.wanted() {
 			continue
 		}
-		t := e.tally.stale(now, o.waited, e.checker.check)
+		t := e.tally.stale(now, o.delayed(e, now), e.checker.check)
 		if t.lost.IsZero() == e.tally.lost.IsZero() {
 			o.noteHold(e, now)
 			continue
 		}
 		o.become(e, t, Result{Reason: e.silence(now), At: now}, now)
 	}
+}
+
+// delayed is until when the owner is to blame for it that nothing was heard of e.
+func (o *owner) delayed(e *entry, now time.Time) time.Time {
+	switch {
+	case e.parked:
+		return now
+	case e.freed.After(o.waited):
+		return e.freed
+	}
+	return o.waited
 }
 
 // nextDue is when an entry that was just probed is due again: an interval

@@ -17,7 +17,6 @@ type Prober struct {
 	dial    Dial
 	log     *slog.Logger
 	limit   int // probes at once
-	crowd   int // those of one address
 	recalls []Memory
 	calls   chan func(*owner)
 	changes chan struct{} // holds one
@@ -38,7 +37,6 @@ func NewProber(o Options) *Prober {
 		dial:    o.Dial,
 		log:     o.Logger,
 		limit:   min(maxProbes, max(1, fileLimit()/2)), // the other half is the server's own
-		crowd:   maxCrowd,
 		recalls: o.Remembered,
 		calls:   make(chan func(*owner)),
 		changes: make(chan struct{}, 1),

@@ -118,7 +118,7 @@ func (o *owner) rescue() {
 func (o *owner) rebuild() {
 	o.waiting, o.running, o.untold = queue{}, 0, o.untold[:0]
 	for _, l := range o.lanes {
-		*l = lane{users: l.users}
+		*l = lane{users: l.users, demand: l.demand}
 	}
 	for _, e := range o.entries {
 		e.parked = false
