@@ -64,7 +64,7 @@ func TestATargetThatWaitsForItsAddressCanBeForgotten(t *testing.T) {
 		for port := uint16(80 + 8); port < 80+24; port++ {
 			began += len(w.dialledPort(addrs(1)[0], port))
 		}
-		if want := 15 - 8; began != want { // 24 checks that take 2 s of 5 s each, and half as many more
+		if want := 15 - 5; began != want { // of 24 checks that take 2 s of 5 s each, and half as many more; of 8 of them
 			t.Errorf("of those that were closed %d were probed, want the %d that did not wait", began, want)
 		}
 	})
