@@ -53,7 +53,7 @@ func (l *life) firstRoundTrips(loaded *zones.Snapshot) (*roundTrips, *zones.Snap
 	if used == loaded.Geo.Latency() {
 		return r, loaded, nil
 	}
-	snapshot, err := loaded.Measure(used)
+	snapshot, err := behind(func() (*zones.Snapshot, error) { return loaded.Measure(used) })
 	return r, snapshot, err
 }
 

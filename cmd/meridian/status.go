@@ -69,6 +69,9 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 	for _, o := range s.Overrides {
 		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
 	}
+	if s.Latency != nil {
+		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))
+	}
 	for i := range s.Pools {
 		fmt.Fprintf(w, "\n%s\n", describePool(&s.Pools[i]))
 		if err := printMembers(w, s.Pools[i].Members, s.At); err != nil {
@@ -79,6 +82,18 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 		}
 	}
 	return nil
+}
+
+// describeLatency tells of the table of round trips in words.
+func describeLatency(l *server.LatencyStatus, now time.Time) string {
+	text := fmt.Sprintf("%d round trips of %s, written %s ago", l.Rows, l.File, age(l.Written, now))
+	if l.Stale {
+		text += "; older than max_age, distance decides"
+	}
+	if l.Fault != "" {
+		text += "; a new file is refused: " + l.Fault
+	}
+	return text
 }
 
 func printMembers(w io.Writer, members []server.MemberStatus, now time.Time) error {

@@ -1,0 +1,202 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/load"
+	"meridian/pools"
+	"meridian/resolver"
+	"meridian/zones"
+)
+
+// measuring is a life that serves by a table of round trips, without its loop.
+type measuring struct {
+	*life
+	*kept
+	t    *testing.T
+	file string
+	log  bytes.Buffer
+}
+
+// startMeasuring begins with a table that is as old as age.
+func startMeasuring(t *testing.T, options, table string, age time.Duration) *measuring {
+	m := &measuring{t: t, file: filepath.Join(t.TempDir(), "latency.csv")}
+	m.write(table, age)
+	log := slog.New(slog.NewTextHandler(&m.log, nil))
+	m.life = &life{
+		Lifecycle: &Lifecycle{Logger: log}, tracker: resolver.New(resolver.Options{}), poller: load.New(load.Options{}),
+		prober: health.NewProber(health.Options{}), modes: modeLog{log: log},
+	}
+	probing, stop := context.WithCancel(context.Background())
+	probed := make(chan struct{})
+	go func() { defer close(probed); m.prober.Run(probing) }()
+	loaded := m.load(options)
+	m.server = New(loaded, Options{Logger: log})
+	m.control = newControl(m.life)
+	m.prepared(loaded)
+	t.Cleanup(func() {
+		m.kept.close()
+		stop()
+		<-probed
+		m.tracker.Close()
+		m.poller.Close()
+		_ = m.snapshot.Close()
+	})
+	return m
+}
+
+// prepared has a configuration that was loaded serve.
+func (m *measuring) prepared(loaded *zones.Snapshot) {
+	k, err := m.prepare(context.Background(), loaded)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.kept = k
+	if _, err := m.server.Swap(k.snapshot); err != nil {
+		m.t.Fatal(err)
+	}
+	m.control.settle(k.snapshot, k.watch, k.loads)
+	m.goBy(k.roundTrips)
+}
+
+func (m *measuring) load(options string) *zones.Snapshot {
+	cfg, _, err := config.Parse("meridian.yaml", fmt.Appendf(nil, `
+server: {listen: ["127.0.0.1:0"]}
+geo: {networks: {192.0.2.0/24: {region: near}}}
+latency: {file: %q%s}
+regions:
+  near: {location: [0, 0]}
+  far: {location: [0, 90]}
+pools:
+  web:
+    policy: latency
+    members:
+      - {name: near, region: near, addresses: [127.0.0.1]}
+      - {name: far, region: far, addresses: [127.0.0.2]}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`, m.file, options))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	snapshot, _, err := zones.Build(cfg)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return snapshot
+}
+
+// write puts a table of some age in place by renaming.
+func (m *measuring) write(table string, age time.Duration) {
+	next := m.file + ".next"
+	at := time.Now().Add(-age)
+	for _, err := range []error{os.WriteFile(next, []byte(table), 0o600), os.Chtimes(next, at, at), os.Rename(next, m.file)} {
+		if err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
+// look looks at the file as at its time, and expects the region that the client gets
+// and a line in the log; empty: no line.
+func (m *measuring) look(want, logged string) {
+	m.t.Helper()
+	m.remeasure(context.Background(), m.kept, time.Now())
+	m.expect(want, logged)
+}
+
+func (m *measuring) expect(want, logged string) {
+	m.t.Helper()
+	snapshot := m.server.current.Load().snapshot
+	s := snapshot.Pools.Scratch()
+	snapshot.Pools.Decide(pools.Question{Answers: 1, Client: netip.MustParseAddr("192.0.2.1")}, s)
+	if got := map[string]string{"127.0.0.1": "near", "127.0.0.2": "far"}[s.Addrs[0].String()]; got != want {
+		m.t.Errorf("the client gets %s, want %s", got, want)
+	}
+	if text := m.log.String(); !strings.Contains(text, logged) || logged == "" && text != "" {
+		m.t.Errorf("logged %q, want %q", text, logged)
+	}
+	m.log.Reset()
+}
+
+func (m *measuring) status() *LatencyStatus {
+	m.t.Helper()
+	s, err := m.control.Status(Target{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s.Latency
+}
+
+const (
+	farIsQuick = "192.0.2.0/24,far,2\n"
+	farIsSlow  = "192.0.2.0/24,far,500\n192.0.2.0/24,near,20\n"
+)
+
+func TestANewTableOfRoundTripsIsTakenOver(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	m.expect("far", "")
+	m.look("far", "")
+	m.write(farIsSlow, 0)
+	m.look("near", "round trips taken over")
+	if s := m.status(); s.Rows != 2 || s.Stale || s.Fault != "" || s.File != m.file {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestABrokenTableOfRoundTripsLeavesTheOldOneServing(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	m.write("192.0.2.0/24,far,-5\n", 0)
+	m.look("far", "latency.csv:1:18: a round trip of -5 ms")
+	m.look("far", "") // told once
+	if s := m.status(); s.Refused != 1 || !strings.Contains(s.Fault, "a round trip of -5 ms") {
+		t.Errorf("status %+v", s)
+	}
+	if err := os.Remove(m.file); err != nil {
+		t.Fatal(err)
+	}
+	m.look("far", "no such file")
+	m.look("far", "")
+	m.write(farIsSlow, 0)
+	m.look("near", "round trips taken over")
+	if s := m.status(); s.Refused != 2 || s.Fault != "" {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestATableOfRoundTripsThatIsTooOldCountsForNothing(t *testing.T) {
+	m := startMeasuring(t, ", max_age: 1h", farIsQuick, 2*time.Hour)
+	m.expect("near", "older than max_age")
+	m.look("near", "")
+	if s := m.status(); !s.Stale || s.Rows != 0 {
+		t.Errorf("status %+v", s)
+	}
+	m.write(farIsQuick, time.Minute)
+	m.look("far", "round trips taken over")
+	m.remeasure(context.Background(), m.kept, time.Now().Add(time.Hour))
+	m.expect("near", "older than max_age")
+}
+
+// A quarter of 60 ms and the rest of 5 ms is less than the 20 ms of near; once more, it is not.
+func TestRoundTripsMoveByAlpha(t *testing.T) {
+	m := startMeasuring(t, ", alpha: 25%, tolerance: 0s", "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
+	m.expect("far", "")
+	m.write("192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n", 0) // 18.75
+	m.look("far", "round trips taken over")
+	m.prepared(m.load(", alpha: 25%, tolerance: 0s")) // a reload goes on from there: 29.1
+	m.expect("near", "")
+}
