@@ -134,7 +134,7 @@ func TestLatencyTableAgreesWithSlowReference(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	for range 8 {
+	for range 5 {
 		w := newMatchWorld(r)
 		l := w.open(t)
 		l.cfg.Regions = w.regions
