@@ -67,6 +67,7 @@ const (
 // It is immutable and safe for concurrent use until Close.
 type Locator struct {
 	cfg      *config.Config // for faults
+	makers   makers
 	atlas    atlas
 	networks *networks
 	db       *database // nil without one
@@ -82,12 +83,14 @@ type Locator struct {
 }
 
 // Open reads what cfg.Geo names. A missing, corrupt or foreign database is a config.Fault.
-func Open(cfg *config.Config) (*Locator, error) {
+func Open(cfg *config.Config) (*Locator, error) { return open(cfg, everybody()) }
+
+func open(cfg *config.Config, m makers) (*Locator, error) {
 	a, err := parseAtlas(placesTSV)
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded atlas: %w", err)
 	}
-	l := &Locator{cfg: cfg, atlas: a}
+	l := &Locator{cfg: cfg, makers: m, atlas: a}
 	for _, r := range cfg.Regions {
 		if r.Name == cfg.Geo.Default {
 			l.fallback = Location{Lat: r.Location.Lat, Lon: r.Location.Lon, From: fromDefault}
@@ -232,7 +235,7 @@ func (l *Locator) Table(regions []config.Region) (*Table, error) {
 		err := guarded(func() error {
 			s, err := l.gathered()
 			if err == nil {
-				t, err = compileTable(s, regions, l.fallback.From == "")
+				t, err = compileTable(l.makers, s, regions, l.fallback.From == "")
 			}
 			return err
 		})

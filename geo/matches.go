@@ -138,7 +138,7 @@ func (c *matchCompiler) compile() (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTable(c.lists.rankings(), v4, root4, v6, root6), nil
+	return newTable(c.l.makers, c.lists.rankings(), v4, root4, v6, root6), nil
 }
 
 // family is the trie of one family, whose leaves are lists.

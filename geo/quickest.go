@@ -95,7 +95,7 @@ func (l *Locator) compileLatency(s *sources, t *Latency, regions []config.Region
 	if err != nil {
 		return nil, err
 	}
-	return newTable(q.rankings, v4, root4, v6, root6), nil
+	return newTable(l.makers, q.rankings, v4, root4, v6, root6), nil
 }
 
 // announce makes the chains of the autonomous systems that have rows.

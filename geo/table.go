@@ -65,7 +65,7 @@ func (t *Table) Bytes() int {
 
 // compileTable makes the table of the regions; fixed says that a client whom
 // nothing places gets them in the order written, for want of a default region.
-func compileTable(s *sources, regions []config.Region, fixed bool) (*Table, error) {
+func compileTable(m makers, s *sources, regions []config.Region, fixed bool) (*Table, error) {
 	nowhere := -1
 	if fixed {
 		nowhere = unplaced
@@ -75,26 +75,26 @@ func compileTable(s *sources, regions []config.Region, fixed bool) (*Table, erro
 	v6 := compiler{sources: s, ids: ids}
 	var root4, root6 ref
 	var err4, err6 error
-	var both sync.WaitGroup
-	both.Go(func() { root4, err4 = v4.compile() })
-	root6, err6 = v6.compile() // returns whatever becomes of the file, so that nobody is left behind
-	both.Wait()
+	m.both( // both return whatever becomes of the file, so that nobody is left behind
+		func() { root4, err4 = v4.compile() },
+		func() { root6, err6 = v6.compile() },
+	)
 	if err4 != nil {
 		return nil, err4
 	}
 	if err6 != nil {
 		return nil, err6
 	}
-	return newTable(r, &v4.trie, root4, &v6.trie, root6), nil
+	return newTable(m, r, &v4.trie, root4, &v6.trie, root6), nil
 }
 
 // newTable makes a table of two merged tries, whose leaves are rankings.
-func newTable(r rankings, v4 *trie, root4 ref, v6 *trie, root6 ref) *Table {
+func newTable(m makers, r rankings, v4 *trie, root4 ref, v6 *trie, root6 ref) *Table {
 	t := &Table{rankings: r}
-	var both sync.WaitGroup
-	both.Go(func() { t.nearest4 = newNearest(v4, root4, &r) })
-	t.nearest6 = newNearest(v6, root6, &r)
-	both.Wait()
+	m.both(
+		func() { t.nearest4 = newNearest(v4, root4, &r) },
+		func() { t.nearest6 = newNearest(v6, root6, &r) },
+	)
 	settle(&t.nearest4.poptrie, &t.nearest6.poptrie)
 	l := newLabeller(r)
 	root4 = l.label(v4, root4)

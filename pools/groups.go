@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -107,8 +106,8 @@ func (r *ranking) make(where *geo.Locator, roundTrips *geo.Latency) (*geo.Table,
 	return where.Table(r.regions)
 }
 
-// rank makes the geo tables, several at a time: with a City database each takes
-// a second. From like, unless nil, come those that it has.
+// rank makes the geo tables, several at a time where the Locator lets it: with a City
+// database each takes a second. From like, unless nil, come those that it has.
 func (c *compiler) rank(like *Tree) {
 	tables := make([]*geo.Table, len(c.rankings))
 	var taken atomic.Int64
@@ -122,10 +121,10 @@ func (c *compiler) rank(like *Tree) {
 		}
 	}
 	var makers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(tables)) - 1 {
+	for n := 1; n < len(tables) && n < c.tree.where.Makers(); n++ {
 		makers.Go(work)
 	}
-	work() // here, where there is but one: the caller may run at a priority of its own
+	work() // the caller is a maker, and may be the only one
 	makers.Wait()
 	c.tree.tables = tables
 	c.tree.matches, c.tree.measured = map[uint32][]config.Match{}, map[uint32][]config.Region{}

@@ -9,7 +9,8 @@ import (
 // behind runs f so that it takes the time that answering leaves: building a
 // world takes seconds of a core that answers questions meanwhile. f has a thread to
 // itself, which the kernel runs after the others of this process where it can
-// be told so, and which ends with f.
+// be told so, and which ends with f. A goroutine that f starts would run on one of the
+// others: so what builds a world for a reload starts none (zones.BuildAlone).
 func behind[T any](f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T

@@ -62,12 +62,12 @@ func start(t *testing.T, text string) *alive {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	l := Lifecycle{
-		Load: func() (*zones.Snapshot, error) {
+		Load: func(b zones.Builder) (*zones.Snapshot, error) {
 			cfg, _, err := config.Parse("meridian.yaml", []byte(r.text.Load().(string)))
 			if err != nil {
 				return nil, err
 			}
-			snapshot, _, err := zones.Build(cfg)
+			snapshot, _, err := b(cfg)
 			return snapshot, err
 		},
 		Reload: r.hangUp,
@@ -302,7 +302,7 @@ func TestAFolderInUseRefusesTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := Lifecycle{Load: func() (*zones.Snapshot, error) { s, _, err := zones.Build(cfg); return s, err }, Logger: slog.New(slog.DiscardHandler)}
+	l := Lifecycle{Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err }, Logger: slog.New(slog.DiscardHandler)}
 	err = l.Run(t.Context())
 	if want := "is in use: another server keeps its state there; give each server a folder of its own"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)

@@ -27,7 +27,7 @@ func TestAProberThatHangsHoldsUpNobodyElse(t *testing.T) {
 	first := true
 	ctx, cancel := context.WithCancel(t.Context())
 	l := Lifecycle{
-		Load: func() (*zones.Snapshot, error) { s, _, err := zones.Build(cfg); return s, err },
+		Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err },
 		Admin: func(c *Control, _ config.Admin) (http.Handler, error) {
 			control = c
 			return http.NotFoundHandler(), nil

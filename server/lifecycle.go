@@ -29,8 +29,9 @@ const firstRound = 5 * time.Second
 // probes once, serves, reloads when told and drains at the end. One goroutine,
 // the one that calls Run, owns all of it.
 type Lifecycle struct {
-	// Load builds the configuration's snapshot afresh, at start and for each reload.
-	Load func() (*zones.Snapshot, error)
+	// Load has the builder make the configuration's snapshot afresh: at start zones.Build,
+	// for each reload zones.BuildAlone.
+	Load func(zones.Builder) (*zones.Snapshot, error)
 	// Reload asks for a reload with each signal; nil: never.
 	Reload <-chan os.Signal
 	// Ready, unless nil, is called once, when questions are being answered.
@@ -119,7 +120,7 @@ func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 	done := make(chan loaded, 1)
 	defer collectLess()()
 	go func() {
-		snapshot, err := l.Load()
+		snapshot, err := l.Load(zones.Build)
 		done <- loaded{snapshot, err}
 	}()
 	select {
@@ -186,7 +187,7 @@ func (l *life) reload(ctx context.Context) (*kept, error) {
 	begun := time.Now()
 	defer oneMore()()
 	defer collectLess()()
-	snapshot, err := behind(l.Load)
+	snapshot, err := behind(func() (*zones.Snapshot, error) { return l.Load(zones.BuildAlone) })
 	if err != nil {
 		return nil, err
 	}

@@ -76,9 +76,20 @@ type ZoneID uint32
 // Build compiles a configuration. Every fault of every stage (databases,
 // certificates, master files) is in the one *multierror.Error that comes back;
 // warnings come as config.Faults with or without an error.
-func Build(cfg *config.Config) (*Snapshot, []config.Fault, error) {
+func Build(cfg *config.Config) (*Snapshot, []config.Fault, error) { return build(cfg, geo.Open) }
+
+// BuildAlone is Build on the caller's goroutine alone: a server that answers meanwhile
+// calls it on a thread that waits for the others.
+func BuildAlone(cfg *config.Config) (*Snapshot, []config.Fault, error) {
+	return build(cfg, geo.OpenAlone)
+}
+
+// Builder is Build or BuildAlone.
+type Builder func(*config.Config) (*Snapshot, []config.Fault, error)
+
+func build(cfg *config.Config, open opener) (*Snapshot, []config.Fault, error) {
 	s, report := compile(cfg, os.DirFS("/"), time.Now())
-	locator, tree := compilePools(cfg, report)
+	locator, tree := compilePools(cfg, report, open)
 	if err := report.join(); err != nil {
 		if locator != nil {
 			_ = locator.Close() // what is wrong is told already
@@ -89,12 +100,15 @@ func Build(cfg *config.Config) (*Snapshot, []config.Fault, error) {
 	return s, report.warnings, nil
 }
 
+// opener is geo.Open or geo.OpenAlone.
+type opener func(*config.Config) (*geo.Locator, error)
+
 // compilePools compiles what lies below the zones, as far as it can: without
 // geo data there is no tree, yet what is wrong with the checks is told.
-func compilePools(cfg *config.Config, report *report) (*geo.Locator, *pools.Tree) {
+func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator, *pools.Tree) {
 	report.adopt(health.Prepare(cfg))
 	report.adopt(load.Prepare(cfg))
-	locator, err := geo.Open(cfg)
+	locator, err := open(cfg)
 	if err != nil {
 		report.adopt(err)
 		return nil, nil

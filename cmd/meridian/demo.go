@@ -142,8 +142,8 @@ type world struct {
 	snapshot *zones.Snapshot
 }
 
-func (w *world) load() (*zones.Snapshot, error) {
-	snapshot, _, err := zones.Build(w.cfg)
+func (w *world) load(builder zones.Builder) (*zones.Snapshot, error) {
+	snapshot, _, err := builder(w.cfg)
 	w.snapshot = snapshot
 	return snapshot, err
 }

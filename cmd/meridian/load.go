@@ -18,10 +18,16 @@ import (
 type findings struct{ faults, warnings []config.Fault }
 
 // load builds the snapshot of a configuration file. Every verb that takes a
-// configuration calls it or loadChanged, so that none can judge a file differently.
+// configuration calls it, loadBuilt or loadChanged, so that none can judge a file differently.
 // What is found is printed to stderr, one a line; the error only counts the faults.
 func load(file string, stderr io.Writer) (*zones.Snapshot, error) {
-	return loadChanged(file, func(*config.Config) error { return nil }, stderr)
+	return loadBuilt(file, zones.Build, stderr)
+}
+
+// loadBuilt is load with a Builder to choose.
+func loadBuilt(file string, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
+	snapshot, found := buildWith(file, builder)
+	return snapshot, found.tell(stderr)
 }
 
 // loadChanged is load with a change made to what a sound file says.
@@ -33,17 +39,19 @@ func loadChanged(file string, change func(*config.Config) error, stderr io.Write
 	if err := change(cfg); err != nil {
 		return nil, err
 	}
-	snapshot, found := compile(cfg, found)
+	snapshot, found := compile(cfg, found, zones.Build)
 	return snapshot, found.tell(stderr)
 }
 
 // build is load without a word; the snapshot is nil where there are faults.
-func build(file string) (*zones.Snapshot, findings) {
+func build(file string) (*zones.Snapshot, findings) { return buildWith(file, zones.Build) }
+
+func buildWith(file string, builder zones.Builder) (*zones.Snapshot, findings) {
 	cfg, found := read(file)
 	if cfg == nil {
 		return nil, found
 	}
-	return compile(cfg, found)
+	return compile(cfg, found, builder)
 }
 
 // read is the first half of build: what the file says.
@@ -53,8 +61,8 @@ func read(file string) (*config.Config, findings) {
 }
 
 // compile is the second half: what comes of it.
-func compile(cfg *config.Config, found findings) (*zones.Snapshot, findings) {
-	snapshot, more, err := zones.Build(cfg)
+func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.Snapshot, findings) {
+	snapshot, more, err := builder(cfg)
 	found = findings{faultsOf(cfg.File, err), append(found.warnings, more...)}
 	if more := filesAtFault(cfg); len(more) > 0 {
 		found.faults = append(found.faults, more...)

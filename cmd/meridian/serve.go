@@ -50,7 +50,7 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 	log := newSpool(stderr)
 	defer log.close()
 	l := server.Lifecycle{
-		Load:   func() (*zones.Snapshot, error) { return load(file, log) },
+		Load:   func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(file, b, log) },
 		Reload: hangups,
 		Admin: func(control *server.Control, cfg config.Admin) (http.Handler, error) {
 			token, err := token(cfg)
