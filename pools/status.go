@@ -32,7 +32,6 @@ type MemberStatus struct {
 	Override  *Override // the one that it goes by; nil: none
 	Eligible  [2]bool   // by family
 	Load      *StepLoad // nil: nobody reports it
-	InDown    bool      // it stands in a region that is down by its check
 	Addresses []AddressStatus
 }
 
@@ -88,7 +87,6 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 	if h := st.hand(p.first + uint32(i)); h != nil {
 		s.Override = &st.overrides[h.order]
 	}
-	s.InDown = st.regionDown(use{uint32(id), uint32(i)}) != nil
 	s.Load = st.stepLoad(use{uint32(id), uint32(i)})
 	if m.child == none {
 		s.Addresses = st.addressStatus(m)

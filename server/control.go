@@ -264,7 +264,7 @@ func (c *Control) Clear(t Target) (held int, err error) {
 	for p := range at.snapshot.Pools.Status() {
 		for _, m := range p.Members {
 			if t.covers(p.Pool, m.Member, m.Region) {
-				targets = append(targets, targetsOf(&m)...)
+				targets = append(targets, targetsOf(m.Addresses)...)
 			}
 		}
 	}
@@ -280,17 +280,6 @@ func (c *Control) Clear(t Target) (held int, err error) {
 
 // errProberSilent is of what the prober was asked for and did not do in time.
 var errProberSilent = errors.New("the prober does not answer; see the log")
-
-// targetsOf is the members' targets, by index.
-func targetsOf(m *pools.MemberStatus) []int {
-	var targets []int
-	for _, a := range m.Addresses {
-		if a.Target >= 0 {
-			targets = append(targets, a.Target)
-		}
-	}
-	return targets
-}
 
 // attributes is an override as logs have it.
 func (s *Override) attributes() []any {

@@ -308,3 +308,61 @@ func TestAFolderInUseRefusesTheStart(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestStatusTellsWhatAVerdictAloneDoesNot: why a member is not answered although
+// its own probes pass, and why one is answered that is not probed at all.
+func TestStatusTellsWhatAVerdictAloneDoesNot(t *testing.T) {
+	r := start(t, `
+server: {listen: ["127.0.0.1:0"], workers: 1, resolvers: ["127.0.0.1:1"]}
+admin: {listen: "127.0.0.1:0"}
+regions:
+  east: {location: [0, 0], check: none-there, addresses: [127.0.0.81, 127.0.0.82]}
+  west: {location: [0, 90]}
+checks:
+  none-there: {type: tcp, port: 1, interval: 1h}
+pools:
+  web:
+    policy: failover
+    members:
+      - {name: a, region: east, addresses: [127.0.0.83]}
+      - {name: deep, region: east, pool: other}
+      - {name: drained, region: east, addresses: [127.0.0.84]}
+      - {name: lb, region: west, target: lb.example.net}
+      - {name: two, region: west, addresses: [127.0.0.85, 127.0.0.86], check: none-there}
+  other:
+    policy: failover
+    members: [{name: alias, cname: www.example.net}]
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`)
+	r.mustOverride(t, "web/drained", pools.Drained, 0)
+	status, err := r.Status(Target{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, region := range status.Regions {
+		got = append(got, fmt.Sprintf("%s: down %v: %s: %s", region.Region, region.Down, region.Why[len("127.0.0.81"):], region.Next))
+	}
+	for _, p := range status.Pools {
+		for _, m := range p.Members {
+			why := strings.NewReplacer("127.0.0.81", "ADDRESS", "127.0.0.82", "ADDRESS", "127.0.0.85", "ADDRESS", "127.0.0.86", "ADDRESS").Replace(m.Why)
+			got = append(got, fmt.Sprintf("%s, %s: %s: %s", m.Member, m.State, why, m.Next))
+		}
+	}
+	want := []string{
+		"east: down true: : connect: connection refused: up after 2 successes in a row",
+		"a, up: region east is down: ADDRESS: connect: connection refused: with its region: up after 2 successes in a row",
+		"deep, live: region east is down: ADDRESS: connect: connection refused: with its region: up after 2 successes in a row",
+		`drained, drained: by an operator: "as told": stays until undone`,
+		"lb, unresolved: target lb.example.net. has no address yet: when it resolves",
+		"two, down: ADDRESS: connect: connection refused: up after 2 successes in a row",
+		"alias, up: cname www.example.net. is not probed: always up: -",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

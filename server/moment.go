@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"meridian/health"
 	"meridian/load"
 	"meridian/pools"
@@ -27,28 +29,41 @@ func (c *Control) current() *moment {
 	return &moment{snapshot: c.snapshot, watch: c.watch, loads: c.loads, said: c.said, latency: c.latency}
 }
 
-// ask asks the prober, once, for all that it knows of the targets of these pools. It
+// ask asks the prober, once, for all that it knows of these targets, by index. It
 // reports false when it got no answer.
-func (m *moment) ask(stand []pools.PoolStatus) bool {
-	var targets []int
-	m.known = make(map[int]health.Status)
-	for _, p := range stand {
-		for i := range p.Members {
-			for _, target := range targetsOf(&p.Members[i]) {
-				if _, twice := m.known[target]; !twice {
-					m.known[target] = health.Status{}
-					targets = append(targets, target)
-				}
-			}
-		}
-	}
+func (m *moment) ask(targets []int) bool {
+	m.known = make(map[int]health.Status, len(targets))
+	slices.Sort(targets)
+	targets = slices.Compact(targets)
 	all := m.watch.Statuses(targets)
 	if all == nil {
-		clear(m.known)
 		return len(targets) == 0
 	}
 	for i, target := range targets {
 		m.known[target] = all[i]
 	}
 	return true
+}
+
+// targetsIn is the targets of pools and regions, by index.
+func targetsIn(stand []pools.PoolStatus, regions []pools.RegionStatus) (targets []int) {
+	for _, p := range stand {
+		for i := range p.Members {
+			targets = append(targets, targetsOf(p.Members[i].Addresses)...)
+		}
+	}
+	for i := range regions {
+		targets = append(targets, targetsOf(regions[i].Addresses)...)
+	}
+	return targets
+}
+
+// targetsOf is the targets of addresses, by index.
+func targetsOf(addresses []pools.AddressStatus) (targets []int) {
+	for _, a := range addresses {
+		if a.Target >= 0 {
+			targets = append(targets, a.Target)
+		}
+	}
+	return targets
 }

@@ -2,12 +2,11 @@ package server
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
+	"meridian/config"
 	"meridian/health"
 	"meridian/pools"
 )
@@ -25,7 +24,8 @@ type Status struct {
 
 	Latency *LatencyStatus `json:"latency,omitempty"` // where round trips are measured
 
-	Pools []PoolStatus `json:"pools"`
+	Regions []RegionStatus `json:"regions"` // those that have a check
+	Pools   []PoolStatus   `json:"pools"`
 }
 
 // ProberStatus is how the prober itself fares.
@@ -64,7 +64,9 @@ type PoolStatus struct {
 type MemberStatus struct {
 	Member    string          `json:"member"`
 	Region    string          `json:"region,omitempty"`
-	Pool      string          `json:"pool,omitempty"` // the pool that it is; empty: an endpoint
+	Pool      string          `json:"pool,omitempty"`   // the pool that it is; empty: an endpoint
+	Target    config.Name     `json:"target,omitempty"` // the name whose addresses it has; empty: none
+	CName     config.Name     `json:"cname,omitempty"`  // the name that it is answered as; empty: none
 	Weight    int             `json:"weight"`
 	State     string          `json:"state"`          // see pools.MemberStatus
 	Since     time.Time       `json:"since,omitzero"` // of the state; zero: as long as the configuration
@@ -76,7 +78,17 @@ type MemberStatus struct {
 	Addresses []AddressStatus `json:"addresses"`
 }
 
-// AddressStatus is how an endpoint's address stands.
+// RegionStatus is how a region stands that has a check.
+type RegionStatus struct {
+	Region    string          `json:"region"`
+	Down      bool            `json:"down"` // and with it all members that stand in it
+	Since     time.Time       `json:"since,omitzero"`
+	Why       string          `json:"why"`
+	Next      string          `json:"next"` // what comes next
+	Addresses []AddressStatus `json:"addresses"`
+}
+
+// AddressStatus is how an address of an endpoint or a region stands.
 type AddressStatus struct {
 	Address netip.Addr `json:"address"`
 	Check   string     `json:"check,omitempty"` // empty: none, it is always up; all below is empty too
@@ -130,7 +142,8 @@ func (c *Control) Status(t Target) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency, Pools: []PoolStatus{},
+		State: c.life.state(false), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency,
+		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.life.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
@@ -142,13 +155,17 @@ func (c *Control) Status(t Target) (*Status, error) {
 			stand = append(stand, p)
 		}
 	}
-	if !at.ask(stand) && c.current().watch != at.watch { // a reload has ended that one
+	regions := at.snapshot.Pools.Regions()
+	if !at.ask(targetsIn(stand, regions)) && c.current().watch != at.watch { // a reload has ended that one
 		return c.Status(t)
+	}
+	for i := range regions {
+		s.Regions = append(s.Regions, at.regionStatus(&regions[i]))
 	}
 	for i := range stand {
 		pool := poolStatus(&stand[i])
 		for m := range stand[i].Members {
-			pool.Members = append(pool.Members, at.memberStatus(&stand[i].Members[m]))
+			pool.Members = append(pool.Members, at.memberStatus(&stand[i].Members[m], s.Regions))
 		}
 		s.Pools = append(s.Pools, pool)
 	}
@@ -168,9 +185,9 @@ func byFamily[T any](of func(pools.Family) T) map[string]T {
 	return map[string]T{pools.IPv4.String(): of(pools.IPv4), pools.IPv6.String(): of(pools.IPv6)}
 }
 
-func (at *moment) memberStatus(m *pools.MemberStatus) MemberStatus {
+func (at *moment) memberStatus(m *pools.MemberStatus, regions []RegionStatus) MemberStatus {
 	s := MemberStatus{
-		Member: m.Member, Region: m.Region, Pool: m.Nested, Weight: m.Weight, State: m.State, Load: m.Load,
+		Member: m.Member, Region: m.Region, Pool: m.Nested, Target: m.Target, CName: m.CName, Weight: m.Weight, State: m.State, Load: m.Load,
 		Eligible:  byFamily(func(f pools.Family) bool { return m.Eligible[f] }),
 		Addresses: []AddressStatus{},
 	}
@@ -180,65 +197,25 @@ func (at *moment) memberStatus(m *pools.MemberStatus) MemberStatus {
 	if m.Override != nil {
 		s.Override = at.said.of(Target{m.Override.Pool, m.Override.Member, m.Override.Region})
 	}
-	s.explain(m)
+	var region *RegionStatus
+	if i := slices.IndexFunc(regions, func(r RegionStatus) bool { return r.Region == m.Region }); i >= 0 {
+		region = &regions[i]
+	}
+	s.explain(m, region)
 	return s
 }
 
-// explain says since when, why and what comes next:
-//
-//	state                    since, why and what comes next are
-//	-----------------------  --------------------------------------------------
-//	drained, forced up/down  the override's
-//	disabled                 the configuration's
-//	a pool's                 its members'
-//	up, down, ...            of the address whose verdict counts: the newest one
-func (s *MemberStatus) explain(m *pools.MemberStatus) {
-	switch {
-	case s.Override != nil && s.State == s.Override.Kind:
-		s.Since, s.Why, s.Next = s.Override.Since, s.Override.why(s.Member), s.Override.next()
-	case !m.Enabled:
-		s.Why, s.Next = "enabled: false in the configuration", "-"
-	case m.Nested != "":
-		s.Why, s.Next = "it is pool "+m.Nested, "as its members turn"
-	default:
-		s.explainAddresses()
-	}
-}
-
-func (s *MemberStatus) explainAddresses() {
-	s.Why, s.Next = "no check: always up", "-"
-	for i := range s.Addresses {
-		a := &s.Addresses[i]
-		if a.Check == "" || a.Verdict != s.State || i > 0 && !a.Since.After(s.Since) && s.Since != (time.Time{}) {
-			continue
-		}
-		s.Since, s.Why, s.Next = a.Since, a.Why, a.Next
-		if len(s.Addresses) > 1 {
-			s.Why = a.Address.String() + ": " + a.Why
+func (at *moment) regionStatus(r *pools.RegionStatus) RegionStatus {
+	s := RegionStatus{Region: r.Region, Down: r.Down, Addresses: []AddressStatus{}}
+	verdict := health.Down
+	for _, a := range r.Addresses {
+		s.Addresses = append(s.Addresses, at.addressStatus(a))
+		if !r.Down && a.Verdict != health.Down {
+			verdict = a.Verdict
 		}
 	}
-}
-
-// why is who said so, as far as that is not the member itself, and the reason.
-func (s *Override) why(member string) string {
-	var parts []string
-	if s.Target.Member != member {
-		parts = append(parts, s.Target.String())
-	}
-	if s.Reason != "" {
-		parts = append(parts, fmt.Sprintf("%q", s.Reason))
-	}
-	if len(parts) == 0 {
-		return "by an operator, without a reason"
-	}
-	return "by an operator: " + strings.Join(parts, ", ")
-}
-
-func (s *Override) next() string {
-	if s.Until.IsZero() {
-		return "stays until undone"
-	}
-	return "ends at " + s.Until.Format(time.DateTime)
+	s.Since, s.Why, s.Next = explainAddresses(s.Addresses, verdict.String())
+	return s
 }
 
 func (at *moment) addressStatus(a pools.AddressStatus) AddressStatus {
@@ -252,6 +229,9 @@ func (at *moment) addressStatus(a pools.AddressStatus) AddressStatus {
 		return s
 	}
 	s.tell(known)
+	if a.Withheld != nil {
+		s.withheld(a.Withheld)
+	}
 	return s
 }
 

@@ -127,6 +127,18 @@ func TestWhatDiesAtOnceIsWithheldAndThenHeeded(t *testing.T) {
 	r.await(t, "map[up:5]")
 	rack.turnOff(t, 0, 5)
 	r.await(t, "map[down:2 uncertain:3]")
+	status, err := r.Status(Target{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range status.Pools[0].Members {
+		if m.State != "uncertain" {
+			continue
+		}
+		if want := "max_withdraw withholds its turn to down: connect: connection refused"; m.Why != want || m.Addresses[0].Held != "up" {
+			t.Errorf("%s: %q, held %q; want %q, held up", m.Member, m.Why, m.Addresses[0].Held, want)
+		}
+	}
 	for i := range 5 {
 		rack.turnOn(t, i)
 	}

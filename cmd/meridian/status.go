@@ -71,6 +71,8 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 	}
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))
+	for i := range s.Regions {
+		fmt.Fprintln(w, describeRegion(&s.Regions[i], s.At))
 	}
 	for i := range s.Pools {
 		fmt.Fprintf(w, "\n%s\n", describePool(&s.Pools[i]))
@@ -179,6 +181,15 @@ func describePool(p *server.PoolStatus) string {
 		parts = []string{strings.TrimSuffix(parts[0], " for IPv4")}
 	}
 	return fmt.Sprintf("pool %s, %s: eligible %s, needed %d", p.Pool, p.Policy, strings.Join(parts, ", "), p.Need)
+}
+
+// describeRegion is a region that has a check in a line.
+func describeRegion(r *server.RegionStatus, now time.Time) string {
+	state := "not down"
+	if r.Down {
+		state = "down, and all who stand in it"
+	}
+	return fmt.Sprintf("region %s: %s, for %s: %s; %s", r.Region, state, age(r.Since, now), r.Why, r.Next)
 }
 
 func describeOverride(o server.Override) string {

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"meridian/health"
+	"meridian/pools"
+)
+
+// explain says since when, why and what comes next, by the first row that holds:
+//
+//	the member                      since, why and what comes next are
+//	------------------------------  ----------------------------------------------------
+//	is drained, forced up or down   the override's
+//	is disabled                     the configuration's
+//	stands in a region that is down the region's check's
+//	is a pool                       its members'
+//	is a target without an address  that it is not resolved
+//	is a cname                      that nothing is probed
+//	has addresses without a check   likewise
+//	any other                       of the address whose verdict counts: the newest one;
+//	                                where max_withdraw withholds its turn to down, that turn
+func (s *MemberStatus) explain(m *pools.MemberStatus, region *RegionStatus) {
+	switch {
+	case s.Override != nil && s.State == s.Override.Kind:
+		s.Since, s.Why, s.Next = s.Override.Since, s.Override.why(s.Member), s.Override.next()
+	case !m.Enabled:
+		s.Why, s.Next = "enabled: false in the configuration", "-"
+	case region != nil && region.Down:
+		s.Since, s.Why, s.Next = region.Since, region.why(), "with its region: "+region.Next
+	case m.Nested != "":
+		s.Why, s.Next = "it is pool "+m.Nested, "as its members turn"
+	case m.Target != "" && len(m.Addresses) == 0:
+		s.Why, s.Next = fmt.Sprintf("target %s has no address yet", m.Target), "when it resolves"
+	case m.CName != "":
+		s.Why, s.Next = fmt.Sprintf("cname %s is not probed: always up", m.CName), "-"
+	default:
+		s.Since, s.Why, s.Next = explainAddresses(s.Addresses, s.State)
+	}
+}
+
+// explainAddresses takes since, why and next of the newest of the addresses with a verdict.
+func explainAddresses(addresses []AddressStatus, verdict string) (since time.Time, why, next string) {
+	why, next = "no check: always up", "-"
+	for i := range addresses {
+		a := &addresses[i]
+		if a.Check == "" || a.Verdict != verdict || !since.IsZero() && !a.Since.After(since) {
+			continue
+		}
+		since, why, next = a.Since, a.Why, a.Next
+		if len(addresses) > 1 {
+			why = a.Address.String() + ": " + a.Why
+		}
+	}
+	return since, why, next
+}
+
+// why is why a region is down.
+func (s *RegionStatus) why() string { return fmt.Sprintf("region %s is down: %s", s.Region, s.Why) }
+
+// withheld says of an address that its turn to down is not heeded.
+func (s *AddressStatus) withheld(turn *health.Turn) {
+	s.Held, s.Since = health.Up.String(), turn.At
+	s.Why = "max_withdraw withholds its turn to down: " + turn.Reason
+	s.Next = "down when it fits max_withdraw, or by force down"
+}
+
+// why is who said so, as far as that is not the member itself, and the reason.
+func (s *Override) why(member string) string {
+	var parts []string
+	if s.Target.Member != member {
+		parts = append(parts, s.Target.String())
+	}
+	if s.Reason != "" {
+		parts = append(parts, fmt.Sprintf("%q", s.Reason))
+	}
+	if len(parts) == 0 {
+		return "by an operator, without a reason"
+	}
+	return "by an operator: " + strings.Join(parts, ", ")
+}
+
+func (s *Override) next() string {
+	if s.Until.IsZero() {
+		return "stays until undone"
+	}
+	return "ends at " + s.Until.Format(time.DateTime)
+}
