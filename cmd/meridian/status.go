@@ -71,6 +71,7 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 	}
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))
+	}
 	for i := range s.Regions {
 		fmt.Fprintln(w, describeRegion(&s.Regions[i], s.At))
 	}
