@@ -251,10 +251,11 @@ const maxRegions = 1<<16 - 1
 
 // Compiled says that all tables needed for now are made: what only compiling
 // needs is let go, and the pages of the database with it. A later Table or
-// Locate works as before, and reads again what it needs.
+// Locate works as before, and reads again what it needs; who asks for a table then
+// makes it alone, for questions are answered meanwhile. Nobody may ask for one at the same time.
 func (l *Locator) Compiled() {
 	l.mu.Lock()
-	l.sources, l.builtin = nil, nil
+	l.sources, l.builtin, l.makers = nil, nil, 1
 	l.mu.Unlock()
 	if l.db != nil && l.db.mapped {
 		_ = forget(l.db.data) // only a hint to the kernel

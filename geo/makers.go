@@ -16,7 +16,7 @@ type makers int
 func OpenAlone(cfg *config.Config) (*Locator, error) { return open(cfg, 1) }
 
 // Makers is how many goroutines may ask for tables at once, the caller's among them:
-// as many as the process runs, or one after OpenAlone.
+// as many as the process runs, or one after OpenAlone or Compiled.
 func (l *Locator) Makers() int { return int(l.makers) }
 
 // everybody is as many makers as the process runs goroutines at once.

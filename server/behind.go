@@ -27,14 +27,19 @@ func behind[T any](f func() (T, error)) (T, error) {
 	return got.value, got.err
 }
 
-// oneMore lets the runtime run one goroutine more at once until the function that
+// oneMoreProcessor lets the runtime run one goroutine more at once until the function that
 // it returns is called. Where it runs as many as there are workers, whoever builds
 // takes turns of 10 ms with one of them; with one more, the kernel decides, and
 // lets a worker run when a packet comes. That costs all of the time some of what a
-// packet takes, so it is for as long as something is built.
-func oneMore() (noMore func()) {
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-	return runtime.SetDefaultGOMAXPROCS
+// packet takes, so it is for as long as something is built. Where GOMAXPROCS is in the
+// environment it is so again afterwards; else the runtime goes by the machine again.
+func oneMoreProcessor() (noMore func()) {
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + 1)
+	if os.Getenv("GOMAXPROCS") == "" {
+		return runtime.SetDefaultGOMAXPROCS // which does not look into the environment
+	}
+	return func() { runtime.GOMAXPROCS(before) }
 }
 
 // buildGC is the GOGC in force while a snapshot is built.

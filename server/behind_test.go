@@ -6,14 +6,26 @@ import (
 	"testing"
 )
 
-func TestOneMoreIsForAWhile(t *testing.T) {
+func TestOneMoreProcessorIsForAWhile(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
 	runtime.SetDefaultGOMAXPROCS() // which is what a process has that nobody told otherwise
 	before := runtime.GOMAXPROCS(0)
-	noMore := oneMore()
+	noMore := oneMoreProcessor()
 	during := runtime.GOMAXPROCS(0)
 	noMore()
 	if after := runtime.GOMAXPROCS(0); during != before+1 || after != before {
 		t.Errorf("from %d to %d to %d at once", before, during, after)
+	}
+}
+
+func TestOneMoreProcessorIsForAWhileWhateverTheEnvironmentSays(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "7") // as the runtime found it at the start
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(7))
+	noMore := oneMoreProcessor()
+	during := runtime.GOMAXPROCS(0)
+	noMore()
+	if after := runtime.GOMAXPROCS(0); during != 8 || after != 7 {
+		t.Errorf("from 7 to %d to %d at once", during, after)
 	}
 }
 

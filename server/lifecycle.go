@@ -27,7 +27,8 @@ const firstRound = 5 * time.Second
 
 // Lifecycle is a server from its first socket to its last answer: it binds,
 // probes once, serves, reloads when told and drains at the end. One goroutine,
-// the one that calls Run, owns all of it.
+// the one that calls Run, owns all of it. A process runs one at a time: what it
+// tells the runtime while it builds is for the whole process.
 type Lifecycle struct {
 	// Load has the builder make the configuration's snapshot afresh: at start zones.Build,
 	// for each reload zones.BuildAlone.
@@ -159,10 +160,13 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 			next, err := l.reload(ctx)
 			if err != nil {
 				l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
-				continue
+			} else {
+				k.close()
+				k = next
 			}
-			k.close()
-			k = next
+			if ctx.Err() == nil { // it goes on, without the old world or what was refused
+				debug.FreeOSMemory()
+			}
 		case <-l.poller.Changes():
 			if loaded == nil {
 				loaded = time.After(loadPause)
@@ -185,7 +189,7 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 // first probes, and swaps. Whatever fails leaves the old one serving.
 func (l *life) reload(ctx context.Context) (*kept, error) {
 	begun := time.Now()
-	defer oneMore()()
+	defer oneMoreProcessor()()
 	defer collectLess()()
 	snapshot, err := behind(func() (*zones.Snapshot, error) { return l.Load(zones.BuildAlone) })
 	if err != nil {
@@ -207,7 +211,6 @@ func (l *life) reload(ctx context.Context) (*kept, error) {
 	if ctx.Err() != nil { // it is ending, and listens no more
 		return k, nil
 	}
-	debug.FreeOSMemory()
 	l.Logger.Info("reloaded", append(l.standing(k.snapshot),
 		"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
 	return k, nil

@@ -167,7 +167,7 @@ func (l *life) refuseLatency(k *kept, info fs.FileInfo, err error) {
 
 // measure swaps pools that go by other round trips; nil for none.
 func (l *life) measure(ctx context.Context, k *kept, t *geo.Latency) error {
-	defer oneMore()()
+	defer oneMoreProcessor()()
 	defer collectLess()()
 	snapshot, err := behind(func() (*zones.Snapshot, error) { return k.snapshot.Measure(t) })
 	if err != nil {

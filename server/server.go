@@ -53,7 +53,7 @@ type Options struct {
 // concurrent use; Listen and Serve are called once each, in this order.
 type Server struct {
 	options Options
-	cores   int // that the process may use; read once: a reload asks for more, see oneMore
+	cores   int // that the process may use; read once: a reload asks for more, see oneMoreProcessor
 	current atomic.Pointer[serving]
 	crew    crew
 	shared  totals // what is not counted by a responder
