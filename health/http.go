@@ -192,7 +192,11 @@ func (t *trial) judge(a answer) (string, error) {
 	}
 	t.doing = "reading the body"
 	a.more(8 * maxBody) // room for the framing of small chunks; the body itself is counted below
-	body, err := readBody(a.Response)
+	look := int64(0)
+	if t.check.Body != nil {
+		look = maxLook
+	}
+	body, err := readBody(a.Response, look)
 	switch {
 	case err != nil && a.cut():
 		return "", errLongBody
@@ -204,15 +208,17 @@ func (t *trial) judge(a answer) (string, error) {
 	return "status " + strconv.Itoa(a.StatusCode), nil
 }
 
-// readBody returns the first maxLook bytes, after it saw the body end within
-// maxBody. A body that says beforehand that it is longer has an end, and is
-// not read on.
-func readBody(resp *http.Response) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxLook))
+// readBody returns the first bytes, as many as are looked at, after it saw the
+// body end within maxBody. A body that says beforehand that it is longer has an
+// end, and is not read on.
+func readBody(resp *http.Response, look int64) (body []byte, err error) {
+	if look > 0 {
+		body, err = io.ReadAll(io.LimitReader(resp.Body, look))
+	}
 	if err != nil || resp.ContentLength > maxBody {
 		return body, err
 	}
-	rest, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody-maxLook+1))
+	rest, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody-look+1))
 	if err == nil && len(body)+int(rest) > maxBody {
 		err = errLongBody
 	}
