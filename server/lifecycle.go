@@ -260,7 +260,8 @@ func (l *life) standing(snapshot *zones.Snapshot) []any {
 	if l.door != nil {
 		attributes = append(attributes, "admin", l.door.addr())
 	}
-	return attributes
+	tables, bytes := snapshot.Pools.Tables()
+	return append(attributes, "tables", tables, "tables_mb", bytes>>20)
 }
 
 // LogValue is the counters that tell how the server fares, for a log line.

@@ -38,7 +38,7 @@ type stream struct {
 	end    atomic.Pointer[time.Time] // of draining; nil before
 }
 
-// seats deals out where streams look for a spare responder.
+// seat deals out where streams look for a spare responder.
 func (s *Server) seat() uint { return uint(s.shared.values[tcpAccepted].Load()) }
 
 func newStream(s *Server, conn *net.TCPConn) *stream {

@@ -118,6 +118,9 @@ func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator
 	}
 	tree, err := pools.Compile(cfg, locator)
 	report.adopt(err)
+	if tree != nil {
+		report.warnOfTables(tree)
+	}
 	locator.Compiled()
 	return locator, tree
 }

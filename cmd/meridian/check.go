@@ -75,6 +75,9 @@ type summary struct {
 	Probed int           `json:"probed"` // distinct pairs of check and address; those of targets are not known here
 
 	Targets int `json:"targets"` // names to be resolved
+
+	Tables      int `json:"tables"`       // of geo: distinct sets of regions or matches
+	TablesBytes int `json:"tables_bytes"` // that they hold in memory
 }
 
 type zoneSummary struct {
@@ -95,6 +98,7 @@ type poolSummary struct {
 
 func summarize(snapshot *zones.Snapshot) summary {
 	s := summary{Probed: len(snapshot.Pools.Targets()), Targets: len(snapshot.Targets())}
+	s.Tables, s.TablesBytes = snapshot.Pools.Tables()
 	for _, a := range snapshot.Config.Server.Listen {
 		s.Listen = append(s.Listen, a.String())
 	}

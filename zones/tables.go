@@ -1,0 +1,22 @@
+package zones
+
+import (
+	"fmt"
+
+	"meridian/pools"
+)
+
+// usualTables is the number of geo tables beyond which a configuration draws a warning:
+// each distinct set of regions costs one, of 14 MB and more.
+const usualTables = 16
+
+// warnOfTables warns of the memory and time that many geo tables take.
+func (r *report) warnOfTables(tree *pools.Tree) {
+	tables, bytes := tree.Tables()
+	if tables <= usualTables {
+		return
+	}
+	r.warnings = append(r.warnings, r.cfg.Fault(r.cfg.Pools[0].Pos, "pools",
+		fmt.Sprintf("the pools have %d distinct sets of regions or matches, whose tables take %d MB", tables, bytes>>20),
+		"give pools that may share a table the same regions"))
+}
