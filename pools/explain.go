@@ -31,6 +31,11 @@ type Step struct {
 
 	Family string `json:"family,omitempty"` // IPv4 or IPv6, where a question is decided for both
 
+	// Doubtful is the addresses of the family that a prober knows something against:
+	// those of an endpoint that are down or uncertain, and of its region where that
+	// is down, in that order.
+	Doubtful []AddressStatus `json:"-"`
+
 	is use
 	of Family
 }
@@ -115,6 +120,7 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 			is:       use{uint32(v.id), uint32(i)},
 		}
 		step.of = r.family
+		step.Doubtful = r.doubtful(step.is)
 		if r.both {
 			step.Family = r.family.String()
 		}

@@ -120,6 +120,25 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 	return addresses
 }
 
+// doubtful is what Step.Doubtful says of a member.
+func (r *recorder) doubtful(u use) []AddressStatus {
+	var refs []ref
+	if m := &r.tree.members[r.tree.pools[u.pool].first+u.member]; m.child == none {
+		refs = append(refs, r.tree.asked(m, r.family)...)
+	}
+	if region := r.state.regionDown(u); region != nil {
+		refs = append(refs, region.refs...)
+	}
+	var found []AddressStatus
+	for _, ref := range refs {
+		if v := r.state.refVerdict(ref); v == health.Down || v == health.Uncertain {
+			addr := r.tree.targets[ref.target].Addr
+			found = append(found, AddressStatus{addr, int(ref.target), v, r.state.withheldTurn(ref.target)})
+		}
+	}
+	return found
+}
+
 // Regions tells how the regions that have a check stand, in the order of the
 // configuration.
 func (t *Tree) Regions() []RegionStatus {

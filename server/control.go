@@ -232,13 +232,6 @@ func (c *Control) Overrides() []Override {
 	return append([]Override{}, c.said...)
 }
 
-// Explain is Explain of the running configuration.
-func (c *Control) Explain(asked Asked) Explanation {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return Explain(c.snapshot, asked)
-}
-
 // Counters is a reading of what the server has done.
 func (c *Control) Counters() Counters { return c.life.server.Counters() }
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -31,7 +32,17 @@ type Explanation struct {
 	Rcode    string            `json:"rcode"`
 	Answers  []ExplainedRecord `json:"answers"`
 	Scope    int               `json:"scope"` // of the client subnet in the answer
-	Steps    []pools.Step      `json:"steps"`
+	Steps    []ExplainedStep   `json:"steps"`
+
+	At time.Time `json:"at,omitzero"` // of a running server: when it was asked
+}
+
+// ExplainedStep is a step, and what a running server's prober knows.
+type ExplainedStep struct {
+	pools.Step
+	// Addresses is what is known of those of the member, or of its region where that
+	// is down, that are down or uncertain.
+	Addresses []AddressStatus `json:"addresses,omitempty"`
 }
 
 // ExplainedLocation is where the client stands.
@@ -83,8 +94,44 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 		Rcode:    dns.RcodeToString[q.msg.Rcode],
 		Answers:  explained(q.msg.Answer),
 		Scope:    int(q.scope),
-		Steps:    append([]pools.Step{}, q.steps...),
+		Steps:    explainedSteps(q.steps),
 	}
+}
+
+// explainedSteps is the steps as no prober knows of; never nil, for the JSON's sake.
+func explainedSteps(steps []pools.Step) []ExplainedStep {
+	all := make([]ExplainedStep, len(steps))
+	for i, s := range steps {
+		all[i] = ExplainedStep{Step: s}
+	}
+	return all
+}
+
+// Explain is Explain of the running configuration, with what its prober knows of
+// the addresses that are down or uncertain.
+func (c *Control) Explain(asked Asked) Explanation {
+	e, at := c.explain(asked)
+	var targets []int
+	for i := range e.Steps {
+		targets = append(targets, targetsOf(e.Steps[i].Doubtful)...)
+	}
+	at.ask(targets) // without an answer the steps have the verdicts alone
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		for _, a := range s.Doubtful {
+			s.Addresses = append(s.Addresses, at.addressStatus(a))
+		}
+	}
+	return e
+}
+
+// explain explains under the lock: the files of a snapshot are read.
+func (c *Control) explain(asked Asked) (Explanation, *moment) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e := Explain(c.snapshot, asked)
+	e.At = time.Now()
+	return e, c.currentLocked()
 }
 
 // asks finds who decides, as for a query, and what that was told by.

@@ -26,6 +26,10 @@ type moment struct {
 func (c *Control) current() *moment {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	return c.currentLocked()
+}
+
+func (c *Control) currentLocked() *moment {
 	return &moment{snapshot: c.snapshot, watch: c.watch, loads: c.loads, said: c.said, latency: c.latency}
 }
 

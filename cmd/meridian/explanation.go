@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"meridian/pools"
 	"meridian/server"
 )
 
@@ -30,6 +30,7 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 		return err
 	}
 	printTargets(w, e.Steps)
+	printDoubts(w, &e)
 	fmt.Fprintf(w, "\nanswer    %s, scope /%d\n", e.Rcode, e.Scope)
 	for _, a := range e.Answers {
 		fmt.Fprintf(w, "  %s %d IN %s %s\n", a.Name, a.TTL, a.Type, a.Data)
@@ -38,7 +39,7 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 }
 
 // describeSteps is the heading of the steps of a pool.
-func describeSteps(s pools.Step) string {
+func describeSteps(s server.ExplainedStep) string {
 	heading := fmt.Sprintf("pool %s, %s", s.Pool, s.Policy)
 	if s.Family != "" {
 		heading += ", for " + s.Family
@@ -47,7 +48,7 @@ func describeSteps(s pools.Step) string {
 }
 
 // printTargets prints what the targets among the members led to, each once.
-func printTargets(w io.Writer, steps []pools.Step) {
+func printTargets(w io.Writer, steps []server.ExplainedStep) {
 	told := map[string]bool{}
 	for _, s := range steps {
 		if s.Target == nil || told[s.Target.Name] {
@@ -66,6 +67,28 @@ func printTargets(w io.Writer, steps []pools.Step) {
 			fmt.Fprintf(w, " %s", a)
 		}
 		fmt.Fprintf(w, ", since %s\n", s.Target.Since.UTC().Format(time.RFC3339))
+	}
+}
+
+// printDoubts prints what a running server knows of addresses that are down or
+// uncertain, each once.
+func printDoubts(w io.Writer, e *server.Explanation) {
+	const most = 3 // results, and turns
+	type probed struct {
+		check string
+		addr  netip.Addr
+	}
+	told := map[probed]bool{}
+	for _, s := range e.Steps {
+		for _, a := range s.Addresses {
+			if told[probed{a.Check, a.Address}] {
+				continue
+			}
+			told[probed{a.Check, a.Address}] = true
+			fmt.Fprintf(w, "\naddress   %s, check %s, of %s/%s: %s for %s: %s; %s\n",
+				a.Address, a.Check, s.Pool, s.Member, verdictOf(&a), age(a.Since, e.At), orDash(a.Why), orDash(a.Next))
+			printResults(w, &a, e.At, most)
+		}
 	}
 }
 

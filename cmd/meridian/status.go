@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -147,13 +148,19 @@ func printHistory(w io.Writer, p *server.PoolStatus, now time.Time) {
 				continue
 			}
 			fmt.Fprintf(w, "\n%s, check %s\n", a.Address, a.Check)
-			for _, t := range a.Turns {
-				fmt.Fprintf(w, "  %s ago  turned from %s to %s: %s\n", age(t.At, now), t.From, t.To, t.Reason)
-			}
-			for _, r := range a.Results {
-				fmt.Fprintf(w, "  %s ago  %s in %s: %s\n", age(r.At, now), r.Outcome, r.Latency.Round(100*time.Microsecond), r.Reason)
-			}
+			printResults(w, &a, now, math.MaxInt)
 		}
+	}
+}
+
+// printResults prints the last turns of an address, then its last results, as
+// many as known or most of each.
+func printResults(w io.Writer, a *server.AddressStatus, now time.Time, most int) {
+	for _, t := range a.Turns[:min(most, len(a.Turns))] {
+		fmt.Fprintf(w, "  %s ago  turned from %s to %s: %s\n", age(t.At, now), t.From, t.To, t.Reason)
+	}
+	for _, r := range a.Results[:min(most, len(a.Results))] {
+		fmt.Fprintf(w, "  %s ago  %s in %s: %s\n", age(r.At, now), r.Outcome, r.Latency.Round(100*time.Microsecond), r.Reason)
 	}
 }
 

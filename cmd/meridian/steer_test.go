@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -78,6 +79,25 @@ func TestVerbsSteerARunningServer(t *testing.T) {
 	expectMatch(t, said(t, 1, "drain", "wbe", api), `^meridian: no pool "wbe"\n  known: web\n$`)
 	expectMatch(t, said(t, 1, "force", "sideways", "web", api), `"sideways" is nothing to force; up, down or off`)
 	expectMatch(t, said(t, 1, "drain", "a/b/c", api), `"a/b/c" is not a target`)
+}
+
+func TestExplainTellsOfARunningServerWhatTheProberKnows(t *testing.T) {
+	broken, port := endpoint(t, "127.0.0.61", 0)
+	endpoint(t, "127.0.0.62", port)
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	steeredConfig(t, file, "127.0.0.1:0", port, "")
+	_, stderr := background(t, "serve", "-c", file)
+	found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
+	broken.Store(true)
+	awaitAnswer(t, found[1], "www.gslb.example.com.", "127.0.0.62")
+	told := said(t, exitOK, "explain", "www.gslb.example.com", "--client=192.0.2.1", "--server=http://"+found[2])
+	expectMatch(t, told, `(?m)^address   127.0.0.61, check web, of web/\S+: down for \d+s: status 503, want 200-299; up after \d`)
+	expectMatch(t, told, `(?m)^  \d+s ago  turned from up to down: status 503, want 200-299\n  .* turned from unknown to up: status 200\n  \d+s ago  failed in \S+: status 503, want 200-299$`)
+	if strings.Contains(told, "address   127.0.0.62") {
+		t.Errorf("tells of one that is up:\n%s", told)
+	}
+	asJSON := said(t, exitOK, "explain", "www.gslb.example.com", "--client=192.0.2.1", "--server=http://"+found[2], "-o", "json")
+	expectMatch(t, asJSON, `(?s)"steps": \[.*"addresses": \[.*"verdict": "down".*"results": \[.*"turns": \[`)
 }
 
 func TestVerbsSayWhereNoServerAnswers(t *testing.T) {
