@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"hash/maphash"
 	"net/netip"
 
@@ -217,9 +218,9 @@ func (r *poolReader) roster(n *yaml.Node) bool {
 	if s == nil || s.lines.list != n {
 		return false
 	}
-	if !r.sound(&s.lines) {
+	if unsound := r.sound(&s.lines); unsound != "" {
 		if !s.unroll() {
-			r.doc.refuse(posOf(n), "more values to be held at once than there is room for")
+			r.doc.refuse(posOf(n), "more values to be held at once than there is room for, and the members cannot be read line by line: "+unsound)
 		}
 		return false
 	}
@@ -237,37 +238,44 @@ func (r *poolReader) roster(n *yaml.Node) bool {
 }
 
 // sound completes the members of a list by what the pool and the file say, and
-// reports whether nothing is wrong with them, nor odd.
-func (r *poolReader) sound(list *roster) bool {
+// returns what is wrong, or odd, with the first that is not sound; empty: nothing.
+func (r *poolReader) sound(list *roster) (unsound string) {
 	p := &r.pool
 	switch p.Policy {
 	case Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, LatencyPolicy, LeastLoad, AllMembers:
 	default:
-		return false
+		return "members of policy " + string(p.Policy) + " take more room"
 	}
 	r.repeats.begin(len(list.members) + len(list.addresses))
 	for i := range list.members {
 		m := &list.members[i]
 		switch {
-		case m.Region == "" && p.Policy.RanksRegions(), m.Region != "" && !r.known(kindRegion, &m.Region):
-			return false
+		case m.Region == "" && p.Policy.RanksRegions():
+			return m.oddity("has no region")
+		case m.Region != "" && !r.known(kindRegion, &m.Region):
+			return m.oddity("has a region that is not defined above the pools")
 		case m.Check == noCheck:
 			m.Check = ""
 		case m.Check == "":
 			m.Check = p.Check
 		case !r.known(kindCheck, &m.Check):
-			return false
+			return m.oddity("has a check that is not defined above the pools")
 		}
 		if r.repeats.name(m.Name) {
-			return false
+			return m.oddity("has the name of another")
 		}
 		for _, a := range m.Addresses {
 			if r.repeats.addr(a) {
-				return false
+				return m.oddity("has the address " + a.String() + " twice in this pool")
 			}
 		}
 	}
-	return true
+	return ""
+}
+
+// oddity says what is with the member of a roster.
+func (m *Member) oddity(what string) string {
+	return fmt.Sprintf("member %s on line %d %s", quote(m.Name), m.Pos.Line, what)
 }
 
 // known reports whether a thing of kind k is defined by now, and notes that it is used.
