@@ -294,6 +294,7 @@ type Member struct {
 type Match struct {
 	Networks     []netip.Prefix // masked; IPv4 in its 4-byte form
 	ASNs         []uint32
+	Cities       []string // US-CA/san jose: country or subdivision in upper case, English name in lower
 	Subdivisions []string // ISO 3166-2, upper case
 	Countries    []string // ISO 3166-1 alpha-2, upper case
 	Groups       []string // of Geo.Groups

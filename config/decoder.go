@@ -105,7 +105,7 @@ func (d *decoder) unknownKey(name *yaml.Node, keys []field) {
 		return
 	}
 	hint := known(keys)
-	if near, ok := nearest(name.Value, accepted(keys)); ok {
+	if near, ok := Nearest(name.Value, accepted(keys)); ok {
 		hint = "did you mean " + quote(near) + "?"
 	}
 	d.fault(name, "unknown key "+quote(name.Value), hint)

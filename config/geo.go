@@ -144,12 +144,16 @@ func (d *decoder) subdivision(n *yaml.Node) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	country, part, _ := strings.Cut(s, "-")
-	if len(country) != 2 || !letters(country) || len(part) < 1 || len(part) > 3 || !alphanumeric(part) {
+	if !isSubdivision(s) {
 		d.fault(n, quote(s)+" is not a subdivision", "write its ISO 3166-2 code, such as US-CA")
 		return "", false
 	}
 	return strings.ToUpper(s), true
+}
+
+func isSubdivision(s string) bool {
+	country, part, _ := strings.Cut(s, "-")
+	return len(country) == 2 && letters(country) && len(part) >= 1 && len(part) <= 3 && alphanumeric(part)
 }
 
 func letters(s string) bool {

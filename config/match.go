@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -34,6 +35,7 @@ func (r *poolReader) match(n *yaml.Node) {
 	ok := r.mapping(n, []field{
 		{name: "network", read: terms(r, "network", &m.Networks, r.matchNetwork)},
 		{name: "asn", read: terms(r, "asn", &m.ASNs, r.asn)},
+		{name: "city", read: terms(r, "city", &m.Cities, r.city)},
 		{name: "subdivision", read: terms(r, "subdivision", &m.Subdivisions, r.subdivision)},
 		{name: "country", read: terms(r, "country", &m.Countries, r.country)},
 		{name: "group", read: terms(r, "group", &m.Groups, r.group)},
@@ -56,6 +58,9 @@ func (m *Match) String() string {
 	var texts []string
 	texts = appendTerms(texts, "network", m.Networks)
 	texts = appendTerms(texts, "asn", m.ASNs)
+	for _, city := range m.Cities {
+		texts = append(texts, "city "+strconv.Quote(city)) // whose name may have a comma
+	}
 	texts = appendTerms(texts, "subdivision", m.Subdivisions)
 	texts = appendTerms(texts, "country", m.Countries)
 	texts = appendTerms(texts, "group", m.Groups)
@@ -129,6 +134,21 @@ func (r *poolReader) asn(n *yaml.Node) (uint32, bool) {
 		r.asns = append(r.asns, placeOf(n))
 	}
 	return uint32(number), ok
+}
+
+// city reads a country or subdivision, a slash and the English name of a city
+// there, whose case does not matter.
+func (r *poolReader) city(n *yaml.Node) (string, bool) {
+	s, ok := r.scalar(n)
+	if !ok {
+		return "", false
+	}
+	where, name, _ := strings.Cut(s, "/")
+	if !(len(where) == 2 && letters(where) || isSubdivision(where)) || name == "" || strings.TrimSpace(name) != name {
+		r.fault(n, quote(s)+" is not a city", "write its country or subdivision and its English name, such as FR/Paris or US-CA/San Jose")
+		return "", false
+	}
+	return strings.ToUpper(where) + "/" + strings.ToLower(name), true
 }
 
 func (r *poolReader) group(n *yaml.Node) (string, bool) {

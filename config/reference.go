@@ -130,7 +130,7 @@ func (d *decoder) hint(ref reference, before int) string {
 	if before >= maxNearest || before*len(known) > maxPairs {
 		return define
 	}
-	if near, ok := nearest(ref.name, slices.Sorted(maps.Keys(known))); ok {
+	if near, ok := Nearest(ref.name, slices.Sorted(maps.Keys(known))); ok {
 		return "did you mean " + quote(near) + "?"
 	}
 	return define

@@ -221,7 +221,7 @@ func (d *decoder) oneOf(n *yaml.Node, what string, words []string) (string, bool
 		return s, true
 	}
 	hint := "known: " + strings.Join(words, ", ")
-	if near, ok := nearest(s, words); ok {
+	if near, ok := Nearest(s, words); ok {
 		hint = "did you mean " + quote(near) + "?"
 	}
 	d.fault(n, "unknown "+what+" "+quote(s), hint)

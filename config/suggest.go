@@ -1,8 +1,8 @@
 package config
 
-// nearest is the word that s was most likely meant to be: at most a third of
+// Nearest is the word that s was most likely meant to be: at most a third of
 // its letters are wrong, missing, too many or swapped, and never all.
-func nearest(s string, words []string) (word string, ok bool) {
+func Nearest(s string, words []string) (word string, ok bool) {
 	best := min(max(1, len(s)/3)+1, len(s))
 	for _, w := range words {
 		if abs(len(w)-len(s)) >= best {

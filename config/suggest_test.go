@@ -15,8 +15,8 @@ func TestNearest(t *testing.T) {
 		{"frobnicate", ""},
 	}
 	for _, test := range tests {
-		if got, ok := nearest(test.in, words); got != test.want || ok != (test.want != "") {
-			t.Errorf("nearest(%q) = %q, %v, want %q", test.in, got, ok, test.want)
+		if got, ok := Nearest(test.in, words); got != test.want || ok != (test.want != "") {
+			t.Errorf("Nearest(%q) = %q, %v, want %q", test.in, got, ok, test.want)
 		}
 	}
 }

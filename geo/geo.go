@@ -74,6 +74,7 @@ type Locator struct {
 	schema   schema    // of db
 	asn      *asnFile  // nil without one
 	latency  *Latency  // nil without one
+	cities   bool      // whether a match of the configuration names any: else places have none
 	fallback Location  // of who is not placed; From is empty where there is no region
 	tables   tables
 
@@ -90,7 +91,7 @@ func open(cfg *config.Config, m makers) (*Locator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded atlas: %w", err)
 	}
-	l := &Locator{cfg: cfg, makers: m, atlas: a}
+	l := &Locator{cfg: cfg, makers: m, atlas: a, cities: namesCities(cfg)}
 	for _, r := range cfg.Regions {
 		if r.Name == cfg.Geo.Default {
 			l.fallback = Location{Lat: r.Location.Lat, Lon: r.Location.Lon, From: fromDefault}

@@ -13,7 +13,7 @@ import (
 // Matched is a match that a client has, and by what.
 type Matched struct {
 	Index int    // of the match
-	By    string // "network 10.0.0.0/8", "ASN 64500", "subdivision US-CA", "country DE", "group dach", "continent EU", "default"
+	By    string // "network 10.0.0.0/8", "ASN 64500", "city US-CA/San Jose", "subdivision US-CA", "country DE", "group dach", "continent EU", "default"
 }
 
 // Matching lists the matches that addr has, most specific first (DESIGN 5), each
@@ -22,6 +22,8 @@ type Matched struct {
 //	known of the client      matches, in this order
 //	its address              the networks that hold it, longest prefix first
 //	its ASN                  the one with that ASN
+//	its city                 the one with that city of its subdivision
+//	                         the one with that city of its country
 //	its subdivision          the one with that subdivision
 //	its country              the one with that country
 //	                         the groups with that country, smallest first
@@ -46,7 +48,8 @@ type matcher struct {
 	networks  []netip.Prefix // longest first
 	network   map[netip.Prefix]int
 	asn       map[uint32]int
-	place     map[string]int // by subdivision, country or continent, which never look alike
+	place     map[string]int // by city, subdivision, country or continent, which never look alike
+	cities    bool           // whether place has any
 	groups    []matchGroup   // smallest first
 	without   int            // the default match; -1: none
 	countries []placeTerm
@@ -83,6 +86,10 @@ func (m *matcher) add(cfg *config.Config, i int, match *config.Match) {
 	}
 	for _, asn := range match.ASNs {
 		m.asn[asn] = i
+	}
+	for _, city := range match.Cities {
+		m.countries = append(m.countries, placeTerm{city[:2], "city " + city, i})
+		m.place[city], m.cities = i, true
 	}
 	for _, code := range match.Subdivisions {
 		country, _, _ := strings.Cut(code, "-")
@@ -122,6 +129,9 @@ func (a atlas) checkGroups(cfg *config.Config) []config.Fault {
 // continentKey tells a continent's code from a country's: NA is Namibia too.
 func continentKey(code string) string { return "continent " + code }
 
+// cityKey is a city of a country or subdivision as config.Match has it.
+func cityKey(where, name string) string { return where + "/" + strings.ToLower(name) }
+
 func (m *matcher) byNetwork(addr netip.Addr) []Matched {
 	var found []Matched
 	addr = addr.Unmap().WithZone("")
@@ -146,6 +156,10 @@ func (m *matcher) byLocation(at Location) []Matched {
 		if i, ok := m.place[key]; ok && code != "" {
 			found = append(found, Matched{i, what + " " + code})
 		}
+	}
+	if m.cities && at.City != "" {
+		one("city", at.Subdivision+"/"+at.City, cityKey(at.Subdivision, at.City))
+		one("city", at.Country+"/"+at.City, cityKey(at.Country, at.City))
 	}
 	one("subdivision", at.Subdivision, at.Subdivision)
 	one("country", at.Country, at.Country)

@@ -24,7 +24,7 @@ type matchWorld struct {
 func newMatchWorld(r *rand.Rand) matchWorld {
 	w := matchWorld{world: newWorld(r)}
 	for i := range 1 + r.IntN(6) {
-		w.database = append(w.database, row{somePrefix(r).String(), cityRecord("US", []string{"CA", "NY"}[i%2], "", float64(i)+0.5, 1)})
+		w.database = append(w.database, row{somePrefix(r).String(), cityRecord("US", []string{"CA", "NY"}[i%2], []string{"", "Salem", "SALEM", "Troy"}[r.IntN(4)], float64(i)+0.5, 1)})
 	}
 	for range r.IntN(12) {
 		w.systems = append(w.systems, row{somePrefix(r).String(), mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64500 + r.IntN(4))}})
@@ -49,7 +49,13 @@ func newMatchWorld(r *rand.Rand) matchWorld {
 	for list, codes := range map[*config.Match][]string{some(): {"DE", "US"}, some(): {"JP"}} {
 		list.Countries = append(list.Countries, codes...)
 	}
-	w.database = append(w.database, row{"192.0.3.0/24", cityRecord("US", "CA", "", 1, 1)}) // or matching CA would be a fault
+	w.database = append(w.database, row{"192.0.3.0/24", cityRecord("US", "CA", "Salem", 1, 1)}) // or matching CA or a city would be a fault
+	for _, city := range []string{"US-CA/salem", "US/salem", "US-NY/troy"} {
+		if r.IntN(2) == 0 {
+			m := some()
+			m.Cities = append(m.Cities, city)
+		}
+	}
 	if r.IntN(2) == 0 {
 		m := some()
 		m.Subdivisions = append(m.Subdivisions, "US-CA")
@@ -68,7 +74,7 @@ func newMatchWorld(r *rand.Rand) matchWorld {
 
 func (w matchWorld) open(t *testing.T) *Locator {
 	l := w.world.open(t)
-	l.cfg.Geo.Groups = w.groups
+	l.cfg.Geo.Groups, l.cities = w.groups, true
 	if len(w.systems) > 0 {
 		db, err := newDatabase(writer{kind: "Test-ASN"}.bytes(t, w.systems...))
 		if err != nil {
@@ -185,9 +191,117 @@ func TestTheMostSpecificMatchComesFirst(t *testing.T) {
 	}
 }
 
+// twinCities is a database with cities of one name in several places.
+func twinCities(t *testing.T) string {
+	return writer{kind: "City"}.file(t,
+		row{"198.51.100.0/26", cityRecord("US", "CA", "San Jose", 37.3, -121.9)},
+		row{"198.51.100.64/26", cityRecord("US", "IL", "San Jose", 40.3, -89.6)},
+		row{"198.51.100.128/26", cityRecord("US", "CA", "", 36.8, -119.8)},
+		row{"203.0.113.0/24", cityRecord("FR", "IDF", "Paris", 48.9, 2.3)})
+}
+
+// openWithCities is a Locator of a configuration whose only match has these cities.
+func openWithCities(t *testing.T, geo config.Geo, cities ...string) *Locator {
+	t.Helper()
+	match := &config.Match{Cities: append(cities, "US/san jose"), Pos: config.Pos{Line: 7, Column: 3}}
+	l, err := Open(&config.Config{File: "m.yaml", Geo: geo, Pools: []config.Pool{{Name: "web", Members: []config.Member{{}, {Match: match}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func TestACityIsMoreSpecificThanItsSubdivisionAndLessThanAnASN(t *testing.T) {
+	l := openWithCities(t, config.Geo{
+		Database: twinCities(t),
+		ASN:      writer{kind: "ASN"}.file(t, row{"198.51.100.0/28", asnRecord(64500)}),
+	})
+	matches := []config.Match{
+		0: {Default: true},
+		1: {Countries: []string{"US"}},
+		2: {Subdivisions: []string{"US-CA"}},
+		3: {Cities: []string{"US/san jose", "FR/paris"}},
+		4: {Cities: []string{"US-CA/san jose"}},
+		5: {ASNs: []uint32{64500}},
+		6: {Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/30")}},
+	}
+	table, err := l.Matches(matches)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ofUS = "{1 country US} {0 default}]"
+	for addr, want := range map[string]string{
+		"198.51.100.1":   "[{6 network 198.51.100.0/30} {5 ASN 64500} {4 city US-CA/San Jose} {3 city US/San Jose} {2 subdivision US-CA} " + ofUS,
+		"198.51.100.4":   "[{5 ASN 64500} {4 city US-CA/San Jose} {3 city US/San Jose} {2 subdivision US-CA} " + ofUS,
+		"198.51.100.32":  "[{4 city US-CA/San Jose} {3 city US/San Jose} {2 subdivision US-CA} " + ofUS,
+		"198.51.100.64":  "[{3 city US/San Jose} " + ofUS,
+		"198.51.100.128": "[{2 subdivision US-CA} " + ofUS,
+		"203.0.113.1":    "[{3 city FR/Paris} {0 default}]",
+	} {
+		found := l.Matching(addrOf(addr), matches)
+		if got := fmt.Sprint(found); got != want {
+			t.Errorf("%s: %s, want %s", addr, got, want)
+		}
+		if first, _ := table.Nearest(addrOf(addr)); int(first) != found[0].Index {
+			t.Errorf("%s: the table has match %d first, want %d", addr, first, found[0].Index)
+		}
+	}
+}
+
+// A name may look like several terms, and its table is another one nevertheless.
+func TestMatchesOfOddCitiesHaveTablesOfTheirOwn(t *testing.T) {
+	l := openWithCities(t, config.Geo{Database: twinCities(t)})
+	one, err := l.Matches([]config.Match{{Cities: []string{"FR/paris, city us/san jose"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := l.Matches([]config.Match{{Cities: []string{"FR/paris", "US/san jose"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one == two {
+		t.Error("different matches share a table")
+	}
+}
+
+func TestCitiesThatNobodyIsInAreWarnedOf(t *testing.T) {
+	geo := config.Geo{Database: twinCities(t)}
+	with := func(geo config.Geo, cities ...string) []config.Fault {
+		return openWithCities(t, geo, cities...).UnknownCities()
+	}
+	for city, hint := range map[string]string{
+		"US-CA/san jose":  "",
+		"US/san jose":     "",
+		"FR/pariss":       `did you mean "FR/Paris"?`,
+		"US-IL/san josé":  `did you mean "US-IL/San Jose"?`,
+		"US-NY/san jose":  `did you mean "US/San Jose"?`,
+		"DE/berlin":       "write the English name that the database has, after the country or subdivision in which it has it",
+		"FR/buenos aires": "write the English name that the database has, after the country or subdivision in which it has it",
+	} {
+		var got, want string
+		for _, w := range with(geo, city) {
+			got += w.Error()
+		}
+		if hint != "" {
+			want = "m.yaml:7:3: pools.web.members[1].match: city " + city + ": no record of the database has it, and nobody matches it; " + hint
+		}
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := with(config.Geo{}, "FR/paris"); got != nil { // a fault of Matches
+		t.Errorf("without cities: %v", got)
+	}
+}
+
 func TestMatchesNameWhatNoSourceKnows(t *testing.T) {
 	l := openWith(t, config.Geo{}, cities(1))
-	_, err := l.Matches([]config.Match{{Countries: []string{"DE", "QQ"}}, {Subdivisions: []string{"US-CA", "ZZ-1"}}, {ASNs: []uint32{64500}}})
+	_, err := l.Matches([]config.Match{{Countries: []string{"DE", "QQ"}}, {Subdivisions: []string{"US-CA", "ZZ-1"}}, {ASNs: []uint32{64500}}, {Cities: []string{"FR/paris", "ZZ/omsk"}}})
 	faults, _ := errors.AsType[MatchFaults](err)
 	var got []string
 	for _, f := range faults {
@@ -197,6 +311,8 @@ func TestMatchesNameWhatNoSourceKnows(t *testing.T) {
 		"0: country QQ: unknown country \"QQ\"",
 		"1: subdivision US-CA: no source knows subdivisions",
 		"1: subdivision ZZ-1: unknown country \"ZZ\"",
+		"3: city FR/paris: no source knows cities",
+		"3: city ZZ/omsk: unknown country \"ZZ\"",
 		"2: asn without geo.asn",
 	}
 	if !slices.Equal(got, want) {

@@ -32,7 +32,8 @@ func (f MatchFaults) Error() string {
 // Matches compiles, or finds already compiled, the prefix table that lists for
 // every client the matches that it has, as Matching does. A ranking of that table
 // is the indices of those matches, most specific first, and then NoMatch to its
-// end, at least once; its scopes are those of the client's first k+1 matches. The
+// end, at least once; its scopes are those of the client's first k+1 matches. Cities
+// are known where a match of the Locator's configuration names any. The
 // error is MatchFaults where matches name what no source knows.
 func (l *Locator) Matches(matches []config.Match) (*Table, error) {
 	if len(matches) > maxMatches {
@@ -58,9 +59,9 @@ func (l *Locator) Matches(matches []config.Match) (*Table, error) {
 // matchSignature is the same for matches that give the same table.
 func matchSignature(matches []config.Match) string {
 	var b strings.Builder
-	for _, m := range matches {
-		m.Pos = config.Pos{}
-		fmt.Fprintf(&b, "%v,", m)
+	for i := range matches {
+		b.WriteString(matches[i].String())
+		b.WriteByte('\n')
 	}
 	return b.String()
 }
@@ -89,7 +90,7 @@ func (c *matchCompiler) gather() (faults, err error) {
 		return found, nil
 	}
 	for _, who := range c.sources.who {
-		at := Location{Continent: who.continent, Country: who.country, Subdivision: who.subdivision}
+		at := Location{Continent: who.continent, Country: who.country, Subdivision: who.subdivision, City: who.city}
 		c.ids = append(c.ids, c.lists.number(indices(c.byLocation(at))))
 	}
 	if len(c.asn) == 0 || c.l.asn == nil {
@@ -120,6 +121,8 @@ func (c *matchCompiler) unknown() MatchFaults {
 			faults = append(faults, MatchFault{term.match, fmt.Sprintf("%s: unknown country %q", term.text, term.code), "write an ISO 3166 code that is in use"})
 		} else if strings.HasPrefix(term.text, "subdivision ") && !slices.ContainsFunc(c.sources.who, who.subdivided) {
 			faults = append(faults, MatchFault{term.match, term.text + ": no source knows subdivisions", "name a City database under geo.database, or place networks by subdivision under geo.networks"})
+		} else if strings.HasPrefix(term.text, "city ") && !slices.ContainsFunc(c.sources.who, who.inCity) {
+			faults = append(faults, MatchFault{term.match, term.text + ": no source knows cities", "name a City database under geo.database"})
 		}
 	}
 	if len(c.asn) > 0 && c.l.asn == nil {

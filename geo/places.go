@@ -20,9 +20,11 @@ type place struct {
 }
 
 // who is what the clients of a place are matched by.
-type who struct{ continent, country, subdivision string }
+type who struct{ continent, country, subdivision, city string }
 
 func (w who) subdivided() bool { return w.subdivision != "" }
+
+func (w who) inCity() bool { return w.city != "" }
 
 // unplaced is the number of the place of a client that nothing places: the
 // default region's.
@@ -34,7 +36,7 @@ func newPlaces(unplaced config.Location) *places {
 
 // number is that of a place, new or met before.
 func (p *places) number(l Location) uint32 {
-	at := place{config.Location{Lat: l.Lat, Lon: l.Lon}, who{l.Continent, l.Country, l.Subdivision}}
+	at := place{config.Location{Lat: l.Lat, Lon: l.Lon}, who{l.Continent, l.Country, l.Subdivision, l.City}}
 	n, ok := p.numbers[at]
 	if !ok {
 		n = uint32(len(p.all))
@@ -115,6 +117,9 @@ func (l *Locator) readDatabase(s *sources) error {
 		}
 		n := uint32(unplaced)
 		if at, ok := l.atlas.standing(e); ok {
+			if !l.cities {
+				at.City = "" // it would make more places of one, and take a quarter more time
+			}
 			n = s.number(at)
 		}
 		s.data = append(s.data, n)

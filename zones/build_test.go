@@ -1,14 +1,18 @@
 package zones_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-multierror"
+	"github.com/maxmind/mmdbwriter"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
 	"github.com/miekg/dns"
 
 	"meridian/config"
@@ -63,6 +67,31 @@ func TestBuildMakesASnapshot(t *testing.T) {
 	m := s.Lookup([]byte("\x03www\x07example\x03com\x00"), dns.TypeA)
 	if b, ok := s.Balanced(m.Node); !ok || cfg.Pools[b.Pool].Name != "web" || b.TTL != 30 {
 		t.Errorf("binding %+v, %v", b, ok)
+	}
+}
+
+func TestBuildWarnsOfCitiesThatTheDatabaseLacks(t *testing.T) {
+	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "City"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, network, _ := net.ParseCIDR("81.2.69.0/24")
+	if err := tree.Insert(network, mmdbtype.Map{"country_code": mmdbtype.String("GB"), "city": mmdbtype.String("London")}); err != nil {
+		t.Fatal(err)
+	}
+	var database bytes.Buffer
+	if _, err := tree.WriteTo(&database); err != nil {
+		t.Fatal(err)
+	}
+	pool := "{policy: geolocation, default: nodata, check: web, members: [{name: a, addresses: [192.0.2.1], match: {city: [gb/LONDON, GB/Lodnon]}}]}"
+	text := strings.NewReplacer(", tls: {ca: ca.pem}", "", "{policy: proximity, members: [{name: a, region: here, addresses: [192.0.2.1]}]}", pool).Replace(balanced)
+	s, warnings, err := zones.Build(load(t, "geo: {database: city.mmdb}\n"+text, map[string]string{"example.com.zone": "www TXT a\n", "city.mmdb": database.String()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if len(warnings) != 1 || !strings.HasSuffix(warnings[0].Error(), `pools.web.members[0].match: city GB/lodnon: no record of the database has it, and nobody matches it; did you mean "GB/London"?`) {
+		t.Errorf("warnings: %v", warnings)
 	}
 }
 

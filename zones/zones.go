@@ -121,6 +121,7 @@ func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator
 	if tree != nil {
 		report.warnOfTables(tree)
 	}
+	report.warnings = append(report.warnings, locator.UnknownCities()...)
 	locator.Compiled()
 	return locator, tree
 }
