@@ -13,7 +13,7 @@ type Step struct {
 	Policy     string   `json:"policy"`
 	Member     string   `json:"member"`
 	Region     string   `json:"region,omitempty"`
-	Verdict    string   `json:"verdict"` // of endpoints: unknown up down uncertain unresolved; of pools: live, or not live and why; of both: disabled, drained, forced up, forced down
+	Verdict    string   `json:"verdict"` // as MemberStatus.State
 	Eligible   bool     `json:"eligible"`
 	Chosen     bool     `json:"chosen"`
 	Reason     string   `json:"reason"`

@@ -19,7 +19,9 @@ type PoolStatus struct {
 	Members  []MemberStatus
 }
 
-// MemberStatus is how a member stands.
+// MemberStatus is how a member stands. Its State is disabled, drained, forced up or
+// forced down; else of an endpoint up, unknown, uncertain, down or unresolved, of a
+// pool live, or not live and why.
 type MemberStatus struct {
 	Member    string
 	Region    string      // empty: none
@@ -28,7 +30,7 @@ type MemberStatus struct {
 	CName     config.Name // the name that it is answered as; empty: none
 	Enabled   bool
 	Weight    int
-	State     string    // disabled, drained, forced up, forced down; else of endpoints up, unknown, uncertain, down, unresolved, of pools live, or not live and why
+	State     string    // see above
 	Override  *Override // the one that it goes by; nil: none
 	Eligible  [2]bool   // by family
 	Load      *StepLoad // nil: nobody reports it
