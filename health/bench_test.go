@@ -25,16 +25,7 @@ func BenchmarkProbeHTTP(b *testing.B) {
 // targets, the probe itself left out: half of the endpoints answer at once and
 // the other half refuse. 2,000 results a second come at the default interval.
 func BenchmarkOwner(b *testing.B) {
-	o := newOwner(b.Context(), NewProber(Options{Logger: slog.New(slog.DiscardHandler)}))
-	check := tcpCheck()
-	targets := targetsOf(check, addrs(10_000))
-	checkers, err := newCheckers(targets)
-	if err != nil {
-		b.Fatal(err)
-	}
-	w := &Watch{targets: targets, turned: func([]Turn) {}, settled: make(chan struct{}), entries: make([]*entry, len(targets)), known: make([]bool, len(targets))}
-	w.unknown.Store(int64(len(targets)))
-	o.subscribe(w, checkers)
+	o, _ := owning(b, targetsOf(tcpCheck(), addrs(10_000)))
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		e := o.waiting.first()

@@ -146,12 +146,20 @@ func (e *entry) portion() int {
 	return whole
 }
 
+// shareOf is a portion as a share.
+func shareOf(portion int) uint8 {
+	if portion >= whole {
+		return AllShare
+	}
+	return uint8(portion)
+}
+
 // portioned is what e as a part gets of its clients, in 256ths.
 func (e *entry) portioned() int {
 	switch v, held := e.tally.shown(); {
 	case v == Down, held == Down:
 		return 0
-	case e.tally.share == 0:
+	case e.tally.share == AllShare:
 		return whole
 	}
 	return int(e.tally.share)
@@ -279,8 +287,9 @@ func (o *owner) rederive(e *entry, now time.Time) {
 			t.lost = now
 		}
 	}
-	if t.share = 0; v == Up || held == Up {
-		t.share = uint8(e.portion()) // whole becomes 0, which is all
+	t.share = AllShare
+	if v == Up || held == Up {
+		t.share = shareOf(e.portion())
 	}
 	e.response.smoothed = e.slowest()
 	o.become(e, t, e.evidence(v, now), now)

@@ -34,9 +34,9 @@
 //
 // Each type of check is one function in one file, of the shape of [probe]:
 // http.go, tcp.go, tls.go, grpc.go, dns.go, icmp.go, exec.go. Composites are in
-// composite.go; push.go takes reports in place of probes. What a check needs from files is read before the first
-// probe, by [Prepare] when a configuration is checked and again by
-// [Prober.Watch].
+// composite.go; push.go takes reports in place of probes. What a check needs
+// from files is read before the first probe, by [Prepare] when a configuration
+// is checked and again by [Prober.Watch].
 //
 // The package knows nothing of pools: what a verdict means for an answer is
 // decided there.
@@ -59,19 +59,25 @@ type Target struct {
 	Addr  netip.Addr
 }
 
-// Turn is a change of a target's verdict. One whose To equals its From is none:
-// it tells a Share or a Response that has moved.
+// Turn is news of a target. Where To differs from From, or both are Uncertain and
+// Held has changed, its verdict has turned. Where To equals From and Held is as
+// before the verdict stays what it is, and the news is that Share or Response has
+// moved; Reason, Latency and At are still those of the turn before it.
 type Turn struct {
 	Index    int // of the target in the slice given to Watch
 	Target   Target
 	From, To Verdict
 	Held     Verdict       // where To is Uncertain: Up or Down, what answers go by
-	Share    uint8         // in 256ths: the part of its clients that an endpoint gets while it starts slowly; 0: all
+	Share    uint8         // in 256ths: the part of its clients that an endpoint gets while it starts slowly; else AllShare
 	Response time.Duration // how long passed probes take, smoothed; 0: none has passed
 	Reason   string        // of the probe that turned it: what was found, e.g. `status 500, want 200-299`
 	Latency  time.Duration // of that probe
 	At       time.Time     // when the verdict turned
 }
+
+// AllShare is the Share of an endpoint that gets all its clients. It stands for the
+// 256 that an uint8 has no room for; an endpoint that gets none is down.
+const AllShare = 0
 
 // Dial opens a connection for a probe; it must give up when ctx ends.
 type Dial = func(ctx context.Context, network, address string) (net.Conn, error)

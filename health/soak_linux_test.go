@@ -138,11 +138,11 @@ func resident(tb testing.TB) int {
 	return pages * os.Getpagesize()
 }
 
-// TestThousandsOfProbesOfAllKindsLeaveNothingBehind probes real endpoints, good
-// and bad ones, some thousand times: when it is over, there are as many
+// TestThousandsOfProbesLeaveNothingBehind probes real endpoints, good and bad
+// ones, over tcp, tls, http, https, HTTP/2, grpc and dns, and by a program, some thousand times: when it is over, there are as many
 // goroutines and open files as before, and the memory has not grown with the
 // number of probes.
-func TestThousandsOfProbesOfAllKindsLeaveNothingBehind(t *testing.T) {
+func TestThousandsOfProbesLeaveNothingBehind(t *testing.T) {
 	a := newAuthority(t)
 	good := a.issue(t, nil)
 	linger := func(conn net.Conn) { io.Copy(io.Discard, conn) } // until the probe closes
@@ -162,11 +162,15 @@ func TestThousandsOfProbesOfAllKindsLeaveNothingBehind(t *testing.T) {
 	for _, e := range endpoints {
 		plain, secure, connect := httpCheck(e), httpsCheck(e, a.file), *tcpCheck()
 		connect.Port = int(e.Port())
-		for _, c := range []config.Check{plain, secure, connect} {
+		multiplexed, alone, call := http2Check(e), tlsCheck(e, a.file), grpcCheck(e)
+		question := dnsCheck(int(e.Port()))
+		for _, c := range []config.Check{plain, secure, connect, multiplexed, alone, call, question} {
 			c.Interval, c.Timeout = 20*time.Millisecond, 20*time.Millisecond
 			targets = append(targets, Target{&c, e.Addr()})
 		}
 	}
+	program := config.Check{Type: config.Exec, Command: []string{"/bin/true"}, Interval: time.Second, Timeout: 500 * time.Millisecond}
+	targets = append(targets, Target{&program, endpoints[0].Addr()})
 	refused := *tcpCheck()
 	refused.Port, refused.Interval, refused.Timeout = 1, 20*time.Millisecond, 20*time.Millisecond
 	targets = append(targets, Target{&refused, endpoints[0].Addr()})

@@ -86,7 +86,7 @@ func (t tally) decide(now time.Time, c *config.Check) tally {
 	case t.verdict == Up && t.enough(c.Fall, c):
 		t.damping, _ = t.damping.turned(now, c.FlapDamping)
 		t.verdict, t.since = Down, now
-		t.ramp, t.share, t.cleared = time.Time{}, 0, false
+		t.ramp, t.share, t.cleared = time.Time{}, AllShare, false
 	case t.verdict == Down && t.last == Passed && t.enough(c.Rise, c) && t.holding(now, c) == nothing:
 		t = t.rise(now, c)
 	}
@@ -115,7 +115,7 @@ func (t tally) grow(now time.Time, c *config.Check) tally {
 	}
 	passed := now.Sub(t.ramp)
 	if passed >= c.SlowStart {
-		t.ramp, t.share = time.Time{}, 0
+		t.ramp, t.share = time.Time{}, AllShare
 		return t
 	}
 	part := max(0, float64(passed)/float64(c.SlowStart))
