@@ -26,74 +26,103 @@ type classes struct {
 	weight   float64 // of all
 	networks int
 
-	kinds   map[string]int // by what both sides know of a client
-	samples [][]netip.Addr // by kind: some of its clients
-	seen    []int          // by kind: how many networks it had
+	kinds  map[string]int // by what both sides know of a client
+	kindOf []netip.Addr   // by kind: one of its clients
+
+	// Where the very address decides there are no classes: these clients stand for all.
+	spots []spot
+	ahead float64 // weight that has gone by since the last spot
 }
 
-// samplesPerKind is how many clients of a kind stand for all of it where the very
-// address decides: enough for two digits of a share.
-const samplesPerKind = 128
+// spot is a client that stands for some weight.
+type spot struct {
+	weighed
+	addr netip.Addr
+}
 
-// gather sums up clients.
+// gather sums up clients. A network of which a side knows several things is taken
+// apart, each part with its share of the weight.
 func (c *classes) gather(clients Clients, sides [2]*side) error {
 	c.index, c.kinds = make(map[class]int), make(map[string]int)
 	var key []byte
-	return clients(func(client Client) bool {
-		if client.Weight <= 0 {
-			return true
-		}
-		addr := client.Network.Addr()
+	var take func(Client)
+	take = func(client Client) {
+		addr, longest := client.Network.Addr(), 0
 		key = key[:0]
 		for _, s := range sides {
-			key = s.Pools.Standing(addr, key)
+			var bits int
+			key, bits = s.Pools.Standing(addr, key)
+			longest = max(longest, bits)
+		}
+		if longest > client.Network.Bits() {
+			low, high := halves(client.Network)
+			take(clients.part(client, low))
+			take(clients.part(client, high))
+			return
 		}
 		if addr.Is4() {
 			key = append(key, 4)
 		}
-		kind, known := c.kinds[string(key)]
-		if !known {
-			kind = len(c.samples)
-			c.kinds[string(key)] = kind
-			c.samples, c.seen = append(c.samples, nil), append(c.seen, 0)
+		c.add(client, c.kind(key, addr))
+		c.spot(client, clients.stride)
+	}
+	return clients.each(func(client Client) bool {
+		if client.Weight > 0 {
+			take(client)
+			c.weight += client.Weight
+			c.networks++
 		}
-		c.sample(kind, client.Network)
-		c.add(class{kind, client.At, client.ASN}, client.Weight)
-		c.weight += client.Weight
-		c.networks++
 		return true
 	})
 }
 
-func (c *classes) add(of class, weight float64) {
+// halves are the two halves of a network.
+func halves(p netip.Prefix) (low, high netip.Prefix) {
+	bits := p.Bits()
+	octets := p.Addr().AsSlice()
+	octets[bits/8] |= 0x80 >> (bits % 8)
+	upper, _ := netip.AddrFromSlice(octets)
+	return netip.PrefixFrom(p.Addr(), bits+1), netip.PrefixFrom(upper, bits+1)
+}
+
+func (c *classes) kind(key []byte, addr netip.Addr) int {
+	kind, known := c.kinds[string(key)]
+	if !known {
+		kind = len(c.kindOf)
+		c.kinds[string(key)] = kind
+		c.kindOf = append(c.kindOf, addr)
+	}
+	return kind
+}
+
+func (c *classes) add(client Client, kind int) {
+	of := class{kind, client.At, client.ASN}
 	i, known := c.index[of]
 	if !known {
 		i = len(c.all)
 		c.index[of] = i
 		c.all = append(c.all, weighed{class: of})
 	}
-	c.all[i].weight += weight
+	c.all[i].weight += client.Weight
 }
 
-// sample keeps the first clients of a kind, and later ones in place of those at
-// ever longer strides, so that the same clients give the same forecast.
-func (c *classes) sample(kind int, network netip.Prefix) {
-	c.seen[kind]++
-	kept := c.samples[kind]
-	if len(kept) < samplesPerKind {
-		c.samples[kind] = append(kept, network.Addr())
+// spot keeps a client for each stride of weight: wherever in it the next one
+// falls, a client of IPv4 stands for the stride. Without a stride each stands for itself.
+func (c *classes) spot(client Client, stride float64) {
+	of := class{at: client.At, asn: client.ASN}
+	if stride == 0 {
+		c.spots = append(c.spots, spot{weighed{of, client.Weight}, client.Network.Addr()})
 		return
 	}
-	if n := c.seen[kind]; n%(n/samplesPerKind) == 0 {
-		kept[mix(uint64(n))%samplesPerKind] = network.Addr()
+	for c.ahead += client.Weight; c.ahead >= stride; c.ahead -= stride {
+		into := client.Weight - (c.ahead - stride) // of the weight of the network, one for each address
+		c.spots = append(c.spots, spot{weighed{of, stride}, nth(client.Network.Addr(), uint32(into)-1)})
 	}
 }
 
-// mix scatters numbers (the finalizer of SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
-func mix(x uint64) uint64 {
-	x ^= x >> 30
-	x *= 0xbf58476d1ce4e5b9
-	x ^= x >> 27
-	x *= 0x94d049bb133111eb
-	return x ^ x>>31
+// nth is the address of IPv4 that comes n after a.
+func nth(a netip.Addr, n uint32) netip.Addr {
+	b := a.As4()
+	n += uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"meridian/config"
@@ -43,6 +44,7 @@ type forecaster struct {
 	all        sum
 	members    map[string]Change // weighted
 	shares     []Change          // by region, weighted
+	open       Change            // weight of what pools that fail open answer
 	countries  map[string]*sum
 	continents map[string]*sum
 	systems    map[string]*sum
@@ -64,10 +66,9 @@ type side struct {
 
 // pair is names that one pool answers before, and one after.
 type pair struct {
-	pools   [2]pools.ID
-	answers [2]int
-	names   int
-	sum     sum
+	pools [2]pools.ID
+	names int
+	sum   sum
 }
 
 func newForecaster(before, after *zones.Snapshot) *forecaster {
@@ -94,22 +95,16 @@ func newForecaster(before, after *zones.Snapshot) *forecaster {
 	return f
 }
 
-// boundName is how a side answers a name.
-type boundName struct {
-	pool    pools.ID
-	answers int
-}
-
 // bound is the names of a side that pools answer.
-func (s *side) bound() map[config.Name]boundName {
+func (s *side) bound() map[config.Name]pools.ID {
 	ids := make(map[string]pools.ID, len(s.Config.Pools))
 	for i := range s.Config.Pools {
 		ids[s.Config.Pools[i].Name] = pools.ID(i)
 	}
-	all := make(map[config.Name]boundName)
+	all := make(map[config.Name]pools.ID)
 	for i := range s.Config.Zones {
 		for _, n := range s.Config.Zones[i].Names {
-			all[n.Name] = boundName{ids[n.Pool], n.Answers}
+			all[n.Name] = ids[n.Pool]
 		}
 	}
 	return all
@@ -126,17 +121,18 @@ func (f *forecaster) pair(only []config.Name) error {
 		}
 	}
 	wanted := func(name config.Name) bool { return len(only) == 0 || slices.Contains(only, name) }
-	known := make(map[[2]boundName]*pair)
-	for name, old := range before {
+	known := make(map[[2]pools.ID]*pair)
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		old := before[name]
 		now, both := after[name]
 		switch {
 		case !wanted(name):
 		case !both:
 			f.names.Removed++
 		default:
-			key := [2]boundName{old, now}
+			key := [2]pools.ID{old, now}
 			if known[key] == nil {
-				known[key] = &pair{pools: [2]pools.ID{old.pool, now.pool}, answers: [2]int{old.answers, now.answers}}
+				known[key] = &pair{pools: key}
 				f.pairs = append(f.pairs, known[key])
 			}
 			known[key].names++

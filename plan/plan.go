@@ -20,7 +20,8 @@
 //	        ──► flows by region, country, continent, autonomous system
 //
 // What decides by a client's very address, such as the policy hash, knows no
-// classes: there a sample of a class's clients stands for all of them.
+// classes: there each network of a list is weighed by itself, and of everybody one
+// address in 65,536.
 package plan
 
 // The regions of traffic that goes to none.
@@ -35,16 +36,17 @@ const unknown = "unknown"
 // Forecast is what a change does to traffic. Shares are parts of all traffic, 0
 // to 1; distances are kilometres.
 type Forecast struct {
-	Clients    int      `json:"clients"` // networks weighed
-	Names      int      `json:"names"`   // that a pool answers on both sides: all traffic
-	Added      int      `json:"added"`   // names that only the side after has; not in what follows
-	Removed    int      `json:"removed"` // names that only the side before has; likewise
-	Moved      float64  `json:"moved"`   // share that gets another address
-	Km         Change   `json:"km"`      // mean distance from client to region
-	Regions    []Target `json:"regions"` // in the order of the configurations
-	Members    []Target `json:"members"` // those whose share changes, the most changed first
-	Flows      []Flow   `json:"flows"`   // what moves, the largest first
-	Pools      []Part   `json:"pools"`   // those that names are bound to; the most moved first, like what follows
+	Clients    int      `json:"clients"`   // networks weighed
+	Names      int      `json:"names"`     // that a pool answers on both sides: all traffic
+	Added      int      `json:"added"`     // names that only the side after has; not in what follows
+	Removed    int      `json:"removed"`   // names that only the side before has; likewise
+	Moved      float64  `json:"moved"`     // share that gets another address
+	FailOpen   Change   `json:"fail_open"` // share that pools answer which fail open, as if all their members were up
+	Km         Change   `json:"km"`        // mean distance from client to region
+	Regions    []Target `json:"regions"`   // in the order of the configurations
+	Members    []Target `json:"members"`   // those whose share changes, the most changed first
+	Flows      []Flow   `json:"flows"`     // what moves, the largest first
+	Pools      []Part   `json:"pools"`     // those that names are bound to; the most moved first, like what follows
 	Countries  []Part   `json:"countries"`
 	Continents []Part   `json:"continents"`
 	Systems    []Part   `json:"asns"`               // none without an ASN file

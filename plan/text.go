@@ -18,6 +18,9 @@ func (f *Forecast) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "%s new, %s gone: not counted in\n", counted(f.Added, "name"), counted(f.Removed, "name"))
 	}
 	fmt.Fprintf(&b, "mean distance to the region: %.0f km, then %.0f km\n", f.Km.Before, f.Km.After)
+	if f.FailOpen.After > rounding {
+		fmt.Fprintf(&b, "%s is answered by pools that fail open: they have no member up\n", percent(f.FailOpen.After))
+	}
 	breaches(&b, f.Breaches)
 	targets(&b, "REGION", f.Regions)
 	flows(&b, f.Flows)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 
 	"meridian/config"
@@ -15,14 +16,25 @@ import (
 func (f *forecaster) weigh() {
 	f.shares = make([]Change, len(f.regions))
 	for _, p := range f.pairs {
-		deltas := make([]*delta, len(f.classes.samples))
+		if f.byAddress(p) {
+			for _, c := range f.classes.spots {
+				f.count(c.weighed, p, f.delta(p, c.addr))
+			}
+			continue
+		}
+		deltas := make([]*delta, len(f.classes.kindOf))
 		for _, c := range f.classes.all {
 			if deltas[c.kind] == nil {
-				deltas[c.kind] = f.delta(p, c.kind)
+				deltas[c.kind] = f.delta(p, f.classes.kindOf[c.kind])
 			}
 			f.count(c, p, deltas[c.kind])
 		}
 	}
+}
+
+// byAddress reports whether clients' very addresses decide on either side.
+func (f *forecaster) byAddress(p *pair) bool {
+	return f.sides[0].Pools.LooksAtAddress(p.pools[0]) || f.sides[1].Pools.LooksAtAddress(p.pools[1])
 }
 
 // count adds what happens to a class that asks for a pair's names to all sums
@@ -36,6 +48,12 @@ func (f *forecaster) count(c weighed, p *pair, d *delta) {
 	}
 	for _, s := range sums {
 		s.add(weight, d, km)
+	}
+	if d.open[0] {
+		f.open.Before += weight
+	}
+	if d.open[1] {
+		f.open.After += weight
 	}
 	for r := range f.regions {
 		f.shares[r].Before += weight * d.before[r]
@@ -57,25 +75,20 @@ func named(sums map[string]*sum, name string) *sum {
 	return s
 }
 
-// delta is what happens to clients of a kind who ask for names of a pair.
-func (f *forecaster) delta(p *pair, kind int) *delta {
-	samples := f.classes.samples[kind]
-	if !f.sides[0].Pools.LooksAtAddress(p.pools[0]) && !f.sides[1].Pools.LooksAtAddress(p.pools[1]) {
-		samples = samples[:1]
+// delta is what happens to a client who asks for names of a pair.
+func (f *forecaster) delta(p *pair, addr netip.Addr) *delta {
+	family := pools.IPv6
+	if addr.Is4() {
+		family = pools.IPv4
 	}
+	var odds [2][]pools.Share
 	d := newDelta(len(f.regions))
-	for _, addr := range samples {
-		var odds [2][]pools.Share
-		for i, s := range f.sides {
-			family := pools.IPv6
-			if addr.Is4() {
-				family = pools.IPv4
-			}
-			q := pools.Question{Pool: p.pools[i], Family: family, Answers: p.answers[i], Client: addr}
-			_, odds[i] = s.Pools.Odds(q, s.scratch)
-		}
-		d.add(odds[0], odds[1], 1/float64(len(samples)), f.region)
+	for i, s := range f.sides {
+		var found pools.Decision
+		found, odds[i] = s.Pools.Odds(pools.Question{Pool: p.pools[i], Family: family, Client: addr}, s.scratch)
+		d.open[i] = found.Mode == pools.FailedOpen
 	}
+	d.add(odds[0], odds[1], 1, f.region)
 	return d
 }
 
@@ -133,8 +146,9 @@ func (f *forecaster) forecast() *Forecast {
 	found.Members = changed(found.served)
 	byPool := make(map[string]*sum, len(f.pairs))
 	for _, p := range f.pairs {
-		byPool[f.title(p)] = &p.sum
+		byPool[f.title(p)] = &p.sum // a pair for each two pools
 	}
+	found.FailOpen = f.open.over(all)
 	found.Pools = parts(byPool, all, f.regions)
 	found.Countries = parts(f.countries, all, f.regions)
 	found.Continents = parts(f.continents, all, f.regions)

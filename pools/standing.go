@@ -8,13 +8,17 @@ import (
 // Standing appends to key what decisions know of a client beside its very
 // address: clients of one family with equal keys are alike to every pool that
 // does not look at addresses (see LooksAtAddress). Only keys of one tree compare.
-func (t *Tree) Standing(client netip.Addr, key []byte) []byte {
+// All within the first bits of the client's address have the same key.
+func (t *Tree) Standing(client netip.Addr, key []byte) (longer []byte, bits int) {
 	for _, table := range t.tables {
-		for _, entry := range table.Ranking(table.Lookup(client)) {
+		leaf := table.Lookup(client)
+		entries := table.Ranking(leaf)
+		for _, entry := range entries {
 			key = binary.LittleEndian.AppendUint16(key, entry)
 		}
+		bits = max(bits, int(table.Scope(leaf, len(entries)-1)))
 	}
-	return key
+	return key, bits
 }
 
 // LooksAtAddress reports whether decisions of a pool, its fallback, or a pool
@@ -22,16 +26,18 @@ func (t *Tree) Standing(client netip.Addr, key []byte) []byte {
 // endpoint that starts slowly admits it.
 func (t *Tree) LooksAtAddress(id ID) bool {
 	fallback := t.pools[id].fallback
-	return t.hashes(uint32(id)) || fallback != none && t.hashes(fallback)
+	seen := make(map[uint32]bool)
+	return t.hashes(uint32(id), seen) || fallback != none && t.hashes(fallback, seen)
 }
 
-func (t *Tree) hashes(id uint32) bool {
+func (t *Tree) hashes(id uint32, seen map[uint32]bool) bool {
 	p := &t.pools[id]
 	if p.policy == hash || len(t.state.Load().slowIn(p)) > 0 {
 		return true
 	}
+	seen[id] = true
 	for _, m := range t.members[p.first:][:p.members] {
-		if m.child != none && t.hashes(m.child) {
+		if m.child != none && !seen[m.child] && t.hashes(m.child, seen) {
 			return true
 		}
 	}

@@ -35,7 +35,12 @@ func TestClientsOfEqualStandingAreAlike(t *testing.T) {
 				continue
 			}
 			_, odds := tree.Odds(q, s)
-			key := string(tree.Standing(q.Client, []byte{byte(q.Pool)}))
+			standing, bits := tree.Standing(q.Client, []byte{byte(q.Pool)})
+			key := string(standing)
+			for _, near := range edges(q.Client, bits) {
+				same, _ := tree.Standing(near, []byte{byte(q.Pool)})
+				expect(t, fmt.Sprintf("seed %d: standing of %s, within /%d of %s", seed, near, bits, q.Client), same, standing)
+			}
 			if other, met := known[key]; met {
 				expect(t, fmt.Sprintf("seed %d: odds of clients of equal standing", seed), fmt.Sprint(odds), other)
 				alike++
@@ -46,4 +51,14 @@ func TestClientsOfEqualStandingAreAlike(t *testing.T) {
 	if alike < 100 {
 		t.Errorf("only %d pairs of clients were alike", alike)
 	}
+}
+
+// edges are the first and the last address that share their first bits with a.
+func edges(a netip.Addr, bits int) []netip.Addr {
+	p := netip.PrefixFrom(a, bits).Masked()
+	last := p.Addr().As4()
+	for i := bits; i < 32; i++ {
+		last[i/8] |= 0x80 >> (i % 8)
+	}
+	return []netip.Addr{p.Addr(), netip.AddrFrom4(last)}
 }
