@@ -83,7 +83,7 @@ type Counted struct {
 // error says the line, counted from 1.
 func ReadList(r io.Reader) ([]Counted, error) {
 	var list []Counted
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(bomless(r))
 	for number := 1; lines.Scan(); number++ {
 		text := strings.TrimSpace(lines.Text())
 		if text == "" || text[0] == '#' {
@@ -99,7 +99,7 @@ func ReadList(r io.Reader) ([]Counted, error) {
 		list = append(list, c)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("after %d networks: %w", len(list), err)
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("no networks; want lines such as 198.51.100.0/24,1200")
@@ -150,4 +150,13 @@ func parseNetwork(s string) (netip.Prefix, bool) {
 		return p, false
 	}
 	return p.Masked(), true
+}
+
+// bomless is r without the byte order mark that some programs begin a file with.
+func bomless(r io.Reader) io.Reader {
+	b := bufio.NewReader(r)
+	if head, err := b.Peek(3); err == nil && string(head) == "\ufeff" {
+		_, _ = b.Discard(3) // they are there
+	}
+	return b
 }

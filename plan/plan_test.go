@@ -236,6 +236,52 @@ func one(s *zones.Snapshot, q pools.Question) netip.Addr {
 	return scratch.Addrs[0]
 }
 
+// A part of a network that one side alone tells apart moves, whichever side that is.
+func TestWhatOnlyOneSideTellsApartMoves(t *testing.T) {
+	plain := serving(t, "", near)
+	split := build(t, strings.Replace(fmt.Sprintf(world, "", near, "      www: {pool: web}"), "  networks:\n", "  networks:\n    198.51.100.192/26: {country: IN}\n", 1))
+	for _, sides := range [][2]*zones.Snapshot{{plain, split}, {split, plain}} {
+		if f := compare(t, sides[0], sides[1], "198.51.100.0/24 3", "203.0.113.0/24 1"); !close(f.Moved, 0.75/4) {
+			t.Errorf("%v moves; want a quarter of 0.75", f.Moved)
+		}
+	}
+}
+
+// Where addresses decide, each network counts with its own queries.
+func TestForecastOfHashedClientsAgreesWithEachByItself(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 3))
+	hashed := "  web:\n    policy: hash\n    members:\n      - {name: a, addresses: [10.0.0.1]}\n      - {name: b, addresses: [10.0.0.2], weight: 3}\n"
+	before, after := serving(t, "", hashed), serving(t, "", hashed)
+	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Member: "a", Kind: pools.ForcedDown}})
+	var lines []string
+	all, moved := 0.0, 0.0
+	for i := range 100 {
+		network := fmt.Sprintf("%d.%d.%d.0/24", 1+rnd.IntN(200), rnd.IntN(256), rnd.IntN(256))
+		count := math.Pow(1.2, float64(i))
+		lines = append(lines, fmt.Sprintf("%s %g", network, count))
+		all += count
+		q := pools.Question{Family: pools.IPv4, Answers: 1, Client: netip.MustParsePrefix(network).Addr()}
+		if one(before, q) != one(after, q) {
+			moved += count
+		}
+	}
+	if f := compare(t, before, after, lines...); math.Abs(f.Moved-moved/all) > 1e-6 {
+		t.Errorf("%v of the traffic moves; want %v", f.Moved, moved/all)
+	}
+	f, err := plan.Compare(before, after, plan.Everybody(after.Geo))
+	if err != nil || math.Abs(f.Moved-0.25) > 0.01 {
+		t.Errorf("of everybody %v moves, error %v; want a quarter", f.Moved, err)
+	}
+}
+
+func TestPoolsThatFailOpenAreTold(t *testing.T) {
+	before, after := serving(t, "", near), serving(t, "", near)
+	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Kind: pools.ForcedDown}})
+	if f := compare(t, before, after, "198.51.100.0/24"); f.FailOpen != (plan.Change{After: 1}) {
+		t.Errorf("%+v is answered by pools that fail open; want all of it, after", f.FailOpen)
+	}
+}
+
 func TestEverybodyIsWhatTheBuiltInTablePlaces(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
 	after.Pools.SetOverrides([]pools.Override{{Region: "us", Kind: pools.ForcedDown}})
@@ -262,6 +308,7 @@ func TestListsOfClients(t *testing.T) {
 		{"a network alone", "2001:db8::/48", "[{2001:db8::/48 1}]"},
 		{"a heading, a comment, empty lines", "network,queries\n\n# mine\n10.0.0.0/8\t2.5\n", "[{10.0.0.0/8 2.5}]"},
 		{"host bits are masked", "10.1.2.3/8 1", "[{10.0.0.0/8 1}]"},
+		{"a byte order mark", "\ufeff10.0.0.0/8,1\n", "[{10.0.0.0/8 1}]"},
 		{"no network", "a,b\nb,12", `line 2: "b,12" has no network; want a line such as 198.51.100.0/24,1200`},
 		{"no count", "10.0.0.0/8,many", `line 1: "many" is not a count of queries; want a number from 0 to 1e+15`},
 		{"a negative count", "10.0.0.0/8,-1", `line 1: "-1" is not a count of queries; want a number from 0 to 1e+15`},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"meridian/config"
 	"meridian/plan"
+	"meridian/pools"
 	"meridian/zones"
 )
 
@@ -44,7 +46,8 @@ and a number, in either order, apart by a comma or spaces. Every name counts the
 
 TARGET is a region, a pool, or pool/member; where a region and a pool share a name, region:NAME.
 
-Exit: 0; 1 when a configuration or the command line is at fault, or more moves than --fail-above.`,
+Exit: 0; 1 when a configuration or the command line is at fault, or, with --fail-above, more moves or a
+name is gone.`,
 		Example: `  meridian plan old.yaml new.yaml
   meridian plan old.yaml new.yaml --fail-above 20%           for a pipeline that deploys
   meridian plan -c meridian.yaml --down us-east --traffic 120000 --html outage.html
@@ -96,6 +99,9 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 	} else {
 		err = forecast.Text(stdout)
 	}
+	if err == nil && p.limit != "" && forecast.Removed > 0 {
+		err = fmt.Errorf("names that are gone: %d; --fail-above lets none go", forecast.Removed)
+	}
 	if err == nil && forecast.Moved > limit {
 		err = fmt.Errorf("%.2f %% of the traffic moves, more than --fail-above %s", forecast.Moved*100, p.limit)
 	}
@@ -124,12 +130,43 @@ func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.
 		stderr = io.Discard // its warnings have been told
 	}
 	if after, err = loadChanged(args[1], change, stderr); err == nil {
-		err = p.whatIf.turn(after)
+		if before, after, err = standIn(before, after); err == nil {
+			err = p.whatIf.turn(after)
+		}
 	}
 	if err != nil {
 		return nil, nil, "", errors.Join(fmt.Errorf("%s: %w", args[1], err), before.Close())
 	}
 	return before, after, title, nil
+}
+
+// standIn gives each target an address of either family that is nobody's, the same
+// on both sides: a forecast resolves nothing, and where its traffic goes is told by
+// the member.
+func standIn(before, after *zones.Snapshot) (*zones.Snapshot, *zones.Snapshot, error) {
+	addresses := make(map[config.Name]pools.Resolved)
+	for _, side := range []*zones.Snapshot{before, after} {
+		for _, name := range side.Targets() {
+			if _, known := addresses[name]; !known {
+				n := uint32(len(addresses)) + 1
+				v4 := [4]byte{240, byte(n >> 16), byte(n >> 8), byte(n)}                                  // reserved (RFC 1112 4)
+				v6 := [16]byte{0: 1, 12: byte(n >> 24), 13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)} // discarded (RFC 6666)
+				addresses[name] = pools.Resolved{Addresses: []netip.Addr{netip.AddrFrom4(v4), netip.AddrFrom16(v6)}}
+			}
+		}
+	}
+	if len(addresses) == 0 {
+		return before, after, nil
+	}
+	standing, err := before.Resolve(addresses)
+	if err != nil {
+		return before, after, err
+	}
+	changed, err := after.Resolve(addresses)
+	if err != nil {
+		return before, after, errors.Join(err, after.Close())
+	}
+	return standing, changed, nil
 }
 
 func (p *planning) compare(before, after *zones.Snapshot) (*plan.Forecast, error) {
