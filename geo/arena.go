@@ -12,12 +12,8 @@ const (
 	cacheLine = 64
 )
 
-// newArena is an arena of some bytes, of whole huge pages where it is not smaller.
+// newArena is an arena of some bytes, of whole huge pages.
 func newArena(bytes int) *arena {
-	if bytes < hugePage {
-		all := make([]byte, bytes)
-		return &arena{all, all}
-	}
 	bytes = (bytes + hugePage - 1) &^ (hugePage - 1)
 	whole := make([]byte, bytes+hugePage)
 	begin := int(-uintptr(unsafe.Pointer(&whole[0])) & (hugePage - 1))
@@ -37,9 +33,7 @@ func settle(tries ...*poptrie) {
 	for _, p := range tries {
 		p.root, p.nodes, p.leaves = moveTo(a, p.root), moveTo(a, p.nodes), moveTo(a, p.leaves)
 	}
-	if size >= hugePage {
-		collapse(a.all)
-	}
+	collapse(a.all)
 }
 
 // packed is what an arena may hold: it has no pointers, for the collector does not

@@ -33,7 +33,7 @@ func (s *Scratch) direct(q Question) (d Decision, ok bool) {
 		return Decision{}, false
 	}
 	s.words[0] = eligible
-	v := visit{pool: p, id: q.Pool}
+	v := visit{pool: p, id: q.Pool} // byWeight reads no more of a visit: its weights, and who of it starts slowly
 	m := s.byWeight(&v, s.words[:1], seed(mix(q.Draw)).draw(0))
 	if st.word(p.giving(q.Family, asIs))>>(uint(m)&63)&1 == 0 {
 		return Decision{}, false
