@@ -60,7 +60,7 @@ func owning(tb testing.TB, targets []Target) (*owner, *Watch) {
 func TestPeersThatDoNotEndTakeBoundedMemory(t *testing.T) {
 	const (
 		probes   = 30        // of each peer at once
-		perProbe = 512 << 10 // octets of heap, with what waits for the collector
+		perProbe = 1 << 20 // octets of heap, with what waits for the collector
 	)
 	filler := strings.Repeat("x", 4096)
 	peers := map[string]*endpoint{

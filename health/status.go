@@ -182,12 +182,8 @@ func (e *entry) outlook(now time.Time) (words string, until time.Time) {
 	switch v, held := t.shown(); {
 	case len(e.parts) > 0:
 		return "follows its checks", until
-	case c.Type == config.Push && v == Unknown:
-		return "the first report decides", until
-	case c.Type == config.Push && v == Uncertain && e.lease.IsZero():
-		return "unknown when failback is cleared, unless it is reported again", until
-	case c.Type == config.Push && v == Uncertain:
-		return e.outlookSilent()
+	case c.Type == config.Push && (v == Unknown || v == Uncertain):
+		return e.outlookUnreported(v)
 	case v == Uncertain:
 		return fmt.Sprintf("answers go by %v until a result is conclusive", held), until
 	case v == Unknown:
@@ -203,6 +199,18 @@ func (e *entry) outlook(now time.Time) (words string, until time.Time) {
 		return e.outlookSilent()
 	}
 	return words, until
+}
+
+// outlookUnreported is the outlook of a push check whose last report has run out, or
+// that has had none.
+func (e *entry) outlookUnreported(v Verdict) (words string, until time.Time) {
+	switch {
+	case v == Unknown:
+		return "the first report decides", until
+	case e.lease.IsZero():
+		return "unknown when failback is cleared, unless it is reported again", until
+	}
+	return e.outlookSilent()
 }
 
 func (e *entry) outlookSilent() (words string, until time.Time) {

@@ -35,16 +35,16 @@ func (c *Control) currentLocked() *moment {
 
 // ask asks the prober, once, for all that it knows of these targets, by index. It
 // reports false when it got no answer.
-func (m *moment) ask(targets []int) bool {
-	m.known = make(map[int]health.Status, len(targets))
+func (at *moment) ask(targets []int) bool {
+	at.known = make(map[int]health.Status, len(targets))
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
-	all := m.watch.Statuses(targets)
+	all := at.watch.Statuses(targets)
 	if all == nil {
 		return len(targets) == 0
 	}
 	for i, target := range targets {
-		m.known[target] = all[i]
+		at.known[target] = all[i]
 	}
 	return true
 }
