@@ -59,7 +59,7 @@ func owning(tb testing.TB, targets []Target) (*owner, *Watch) {
 // that pour out or drip headers and bodies for as long as they are let.
 func TestPeersThatDoNotEndTakeBoundedMemory(t *testing.T) {
 	const (
-		probes   = 30        // of each peer at once
+		probes   = 30      // of each peer at once
 		perProbe = 1 << 20 // octets of heap, with what waits for the collector
 	)
 	filler := strings.Repeat("x", 4096)
