@@ -33,13 +33,42 @@ func (s *Scratch) odds(q Question) (Decision, *odds) {
 	s.family, s.client = q.Family, q.Client
 	s.scope, s.top = 0, 0
 	mode, by, pl := s.state.answerer(q.Pool, q.Family)
-	o := &odds{scratch: s, at: map[source]int{}, reached: map[use]float64{}}
+	o := &odds{scratch: s, at: map[source]int{}, reached: map[use]float64{}, waiting: map[part]float64{}}
 	if mode == Dead {
 		o.nobody(1)
 	} else {
-		o.walk(by, pl, 1)
+		o.waiting[part{by, pl, ""}] = 1
+	}
+	for len(o.waiting) > 0 {
+		next := o.highest()
+		p := o.waiting[next]
+		delete(o.waiting, next)
+		o.region = next.region
+		o.walk(next.pool, next.plane, p)
 	}
 	return Decision{Mode: mode, Scope: s.scope}, o
+}
+
+// highest is a part that no other can add to any more: of the pools that wait, one
+// with the most levels below.
+func (o *odds) highest() (found part) {
+	pools, first := o.scratch.tree.pools, true
+	for next := range o.waiting {
+		if first || cmp.Or(
+			cmp.Compare(pools[next.pool].height, pools[found.pool].height),
+			cmp.Compare(found.pool, next.pool), cmp.Compare(found.region, next.region)) > 0 {
+			found, first = next, false
+		}
+	}
+	return found
+}
+
+// part is a pool that has a share still to be divided: one for all ways that
+// lead to it, of which there may be millions.
+type part struct {
+	pool   ID
+	plane  plane
+	region string // that it stands in
 }
 
 // odds gathers the shares of a question.
@@ -48,7 +77,8 @@ type odds struct {
 	shares  []Share
 	at      map[source]int  // in shares
 	reached map[use]float64 // how likely each member is drawn, those that are pools too
-	region  string          // of the member being walked, see Share
+	waiting map[part]float64
+	region  string // of the member being walked, see Share
 }
 
 // source is where an address comes from: pools can be nested by several ways.
@@ -158,7 +188,7 @@ func (o *odds) takes(v *visit, m int, p float64) {
 	defer func() { o.region = around }()
 	o.region = cmp.Or(s.tree.cfg.Pools[v.id].Members[m].Region, around)
 	if mem.child != none {
-		o.walk(ID(mem.child), v.plane, p)
+		o.waiting[part{ID(mem.child), v.plane, o.region}] += p
 		return
 	}
 	if s.tree.isCName(mem) {

@@ -1,0 +1,22 @@
+package pools
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Two ways lead from each of 40 levels to the next: 2^40 in all.
+func TestOddsOfManyWaysToOnePool(t *testing.T) {
+	var text strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&text, "pool p%d failover\n  a pool=p%d\n  b pool=p%d\n", i, i+1, i+1)
+	}
+	text.WriteString("pool p40 weighted\n  x 192.0.2.1 weight=1\n  y 192.0.2.2 weight=3\n")
+	tree := compile(t, world(t, text.String()))
+	_, shares := tree.Odds(ask(t, tree, "p0", IPv4, "8.8.8.8"), tree.Scratch())
+	for _, s := range shares {
+		expect(t, "share of "+s.Member, s.P, map[string]float64{"x": 0.25, "y": 0.75}[s.Member])
+	}
+	expect(t, "shares", len(shares), 2)
+}
