@@ -17,10 +17,10 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 	fmt.Fprintf(w, "%s %s for client %s\n\n", e.Name, e.Type, e.Client)
 	fmt.Fprintf(w, "client    %s, located by %s: %s\n", describeSource(e.Source), e.Location.From, describeLocation(e.Location))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	heading := ""
+	heading, first := "", ""
 	for _, s := range e.Steps {
-		if now := describeSteps(s); now != heading {
-			heading = now
+		if now := describeSteps(s); now != heading || s.Member == first { // another pool, or the same once more
+			heading, first = now, s.Member
 			fmt.Fprintf(t, "\n%s\n", heading)
 			fmt.Fprintln(t, "   MEMBER\tREGION\tVERDICT\tKM\tWEIGHT\tODDS\tWHY")
 		}

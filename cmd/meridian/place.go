@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,7 +38,10 @@ func standAt(cfg *config.Config, asked server.Asked, place string) error {
 	default:
 		return fmt.Errorf("--at: %q is no place; want one such as 48.85,2.35 or FR or US-CA, or one of the regions %s", place, regionNames(cfg))
 	}
-	cfg.Geo.Networks = append(cfg.Geo.Networks, n)
+	within := func(other config.Network) bool {
+		return n.Prefix.Bits() <= other.Prefix.Bits() && n.Prefix.Contains(other.Prefix.Addr())
+	}
+	cfg.Geo.Networks = append(slices.DeleteFunc(cfg.Geo.Networks, within), n)
 	return nil
 }
 

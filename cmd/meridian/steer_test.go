@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -186,14 +187,16 @@ func TestWhatWasSaidOutlivesAKill(t *testing.T) {
 }
 
 // TestTheTimeFromADeathToTheLastWrongAnswer asks a server all the time while an
-// endpoint dies and comes back. The bounds leave room for a machine that is busy:
-// what they rule out is an answer that stays wrong.
+// endpoint dies and comes back, and then hangs; to come back once more would be one
+// turn too many, see flap_damping. The bounds leave room for a machine that is
+// busy: what they rule out is an answer that stays wrong.
 func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
 	const interval, timeout, confirm, threshold = 100 * time.Millisecond, 100 * time.Millisecond, 50 * time.Millisecond, 2
 	const budget = interval*11/10*threshold + confirm + 2*timeout
 	const slack = 2*budget + 2*time.Second
 	_, port := endpoint(t, "127.0.0.62", 0)
-	first := mortal(t, port)
+	var hangs atomic.Bool
+	first := mortal(t, port, &hangs)
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	writeConfig(t, file, "127.0.0.1:0", "gslb.example.com", port)
 	text, err := os.ReadFile(file)
@@ -212,7 +215,8 @@ func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
 		happen       func()
 	}{
 		{"death", "127.0.0.62", func() { first.Close() }},
-		{"recovery", "127.0.0.61", func() { first = mortal(t, port) }},
+		{"recovery", "127.0.0.61", func() { first = mortal(t, port, &hangs) }},
+		{"hanging", "127.0.0.62", func() { hangs.Store(true) }},
 	} {
 		c.happen()
 		begun, last, answers := time.Now(), time.Duration(0), 0
@@ -231,14 +235,19 @@ func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
 	}
 }
 
-// mortal is an endpoint that can be closed, and its port be listened on again.
-func mortal(t *testing.T, port int) *http.Server {
+// mortal is an endpoint that can be closed, and its port be listened on again; while
+// it hangs it accepts requests and answers none.
+func mortal(t *testing.T, port int, hangs *atomic.Bool) *http.Server {
 	t.Helper()
 	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.61:%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if hangs.Load() {
+			<-r.Context().Done()
+		}
+	})}
 	go s.Serve(l) //nolint:errcheck // ends with the test
 	t.Cleanup(func() { s.Close() })
 	return s
