@@ -27,7 +27,7 @@ func TestBothFamiliesAreDecidedAsEachAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer where.Close()
-	for range 60 {
+	for range 20 {
 		text := randomWorld(rnd) + randomPlain(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)

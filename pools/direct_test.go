@@ -22,7 +22,7 @@ func TestDirectDecidesAsDecideDoes(t *testing.T) {
 	}
 	defer where.Close()
 	taken := 0
-	for range 100 {
+	for range 40 {
 		text := randomWorld(rnd) + randomPlain(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)

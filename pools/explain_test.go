@@ -163,7 +163,7 @@ func TestExplainTellsWhatDecideDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer where.Close()
-	for range 150 {
+	for range 60 {
 		text := randomWorld(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)

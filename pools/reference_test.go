@@ -655,7 +655,7 @@ func TestDecideMatchesTheReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer where.Close()
-	for range 60 {
+	for range 40 {
 		text := randomWorld(rnd) + randomPlain(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)
