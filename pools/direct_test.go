@@ -22,7 +22,7 @@ func TestDirectDecidesAsDecideDoes(t *testing.T) {
 	}
 	defer where.Close()
 	taken := 0
-	for range 40 {
+	for range 100 {
 		text := randomWorld(rnd) + randomPlain(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)
