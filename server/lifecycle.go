@@ -157,16 +157,7 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 		case now := <-k.roundTrips.look:
 			l.remeasure(ctx, k, now)
 		case <-l.Reload:
-			next, err := l.reload(ctx)
-			if err != nil {
-				l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
-			} else {
-				k.close()
-				k = next
-			}
-			if ctx.Err() == nil { // it goes on, without the old world or what was refused
-				debug.FreeOSMemory()
-			}
+			k = l.renew(ctx, k)
 		case <-l.poller.Changes():
 			if loaded == nil {
 				loaded = time.After(loadPause)
@@ -185,11 +176,27 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 	}
 }
 
+// renew reloads, and returns what is kept after it: k where the reload is refused. All
+// memory that it took, or that the old world had, is given back.
+func (l *life) renew(ctx context.Context, k *kept) *kept {
+	defer oneMoreProcessor()()
+	next, err := l.reload(ctx)
+	if err != nil {
+		l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
+	} else {
+		k.close()
+		k = next
+	}
+	if ctx.Err() == nil { // it goes on
+		giveBack()
+	}
+	return k
+}
+
 // reload builds the new world beside the old one, gives its new targets their
 // first probes, and swaps. Whatever fails leaves the old one serving.
 func (l *life) reload(ctx context.Context) (*kept, error) {
 	begun := time.Now()
-	defer oneMoreProcessor()()
 	defer collectLess()()
 	snapshot, err := behind(func() (*zones.Snapshot, error) { return l.Load(zones.BuildAlone) })
 	if err != nil {
