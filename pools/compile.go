@@ -124,6 +124,7 @@ func (c *compiler) reserve() {
 	t.members = make([]member, 0, members)
 	t.weights = make([]uint32, 0, members)
 	t.refs = make([]ref, 0, v4+v6)
+	t.singles = make([]single, 0, members)
 }
 
 // fault is one thing wrong with a pool. config.Load lets none through; a

@@ -1,20 +1,23 @@
 package pools
 
-import "math/bits"
+import (
+	"math/bits"
+	"net/netip"
+)
 
-// direct is a fast path of decide: the plain case of the most common policy, at
+// direct is a fast path of decide: the plain case of the most common policies, at
 // little more than half the cost. It reports false, and leaves all to decide, unless
 //
-//	the pool      is of proximity or latency, of at most 64 members, all endpoints with one address a family at most and no cname
+//	the pool      is plain, see setDirect
 //	the question  asks for one answer
-//	the pool      is live, no member starts slowly, and its nearest region has an eligible one
+//	the pool      is live, no member starts slowly or sheds, and its nearest region, where it ranks them, has an eligible one
 //	that drawn    has the family
 //
 // What it does decide, decide would decide alike: it is what remains of it.
 func (s *Scratch) direct(q Question) (d Decision, ok bool) {
 	t, st := s.tree, s.state
 	p := &t.pools[q.Pool]
-	if !p.direct || q.Answers != 1 {
+	if p.singles == none || q.Answers != 1 {
 		return Decision{}, false
 	}
 	if len(st.slow) > 0 && len(st.slowIn(p)) > 0 {
@@ -32,23 +35,62 @@ func (s *Scratch) direct(q Question) (d Decision, ok bool) {
 	if eligible == 0 {
 		return Decision{}, false
 	}
-	s.words[0] = eligible
-	v := visit{pool: p, id: q.Pool} // byWeight reads no more of a visit: its weights, and who of it starts slowly
-	m := s.byWeight(&v, s.words[:1], seed(mix(q.Draw)).draw(0))
+	m := bits.TrailingZeros64(eligible)
+	if p.policy != failover {
+		s.words[0] = eligible
+		m = t.drawn(p, s.words[:1], seed(mix(q.Draw)).draw(0))
+	}
 	if st.word(p.giving(q.Family, asIs))>>(uint(m)&63)&1 == 0 {
 		return Decision{}, false
 	}
-	number := t.addrs(&t.members[p.first+uint32(m)], q.Family)[0].addr
-	s.Addrs = append(s.Addrs, t.addr(q.Family, number))
+	s.Addrs = append(s.Addrs, t.singles[p.singles+uint32(m)].of(q.Family))
 	return d, true
 }
 
-// setDirect notes whether direct may decide for p, whose members are all compiled.
+// single is the address of each family of a member that has no more than one:
+// beside those of the pool's other members, since memory that is far is what a
+// decision waits for. Without it three reads stand one behind the other, of member, ref
+// and address.
+type single struct {
+	v6 [16]byte
+	v4 [4]byte
+}
+
+func (s *single) of(f Family) netip.Addr {
+	if f == IPv4 {
+		return netip.AddrFrom4(s.v4)
+	}
+	return netip.AddrFrom16(s.v6)
+}
+
+// setDirect lets direct decide for p, whose members are all compiled, where it is plain:
+//
+//	policy    proximity, latency, weighted that is not sticky, failover without a trickle
+//	members   at most 64, all endpoints, with one address a family at most and no cname
 func (c *compiler) setDirect(p *pool) {
-	p.direct = p.ranks() && p.words == 1
-	for _, m := range c.tree.members[p.first:] {
-		if m.child != none || m.n4 > 1 || m.n6 > 1 || c.tree.isCName(&m) {
-			p.direct = false
+	p.singles = none
+	if !p.ranks() && p.policy != weighted && (p.policy != failover || p.trickle > 0) || p.words > 1 {
+		return
+	}
+	members := c.tree.members[p.first:]
+	for i := range members {
+		if m := &members[i]; m.child != none || m.n4 > 1 || m.n6 > 1 || c.tree.isCName(m) {
+			return
 		}
 	}
+	p.singles = uint32(len(c.tree.singles))
+	for i := range members {
+		c.tree.singles = append(c.tree.singles, c.single(&members[i]))
+	}
+}
+
+// single is that of an endpoint. An address that it lacks is zero, and never asked for.
+func (c *compiler) single(m *member) (made single) {
+	if m.n4 > 0 {
+		made.v4 = c.v4.all[c.tree.addrs(m, IPv4)[0].addr]
+	}
+	if m.n6 > 0 {
+		made.v6 = c.v6.all[c.tree.addrs(m, IPv6)[0].addr]
+	}
+	return made
 }

@@ -47,7 +47,8 @@ func TestDirectDecidesAsDecideDoes(t *testing.T) {
 // randomPlain is a pool that the fast path is for.
 func randomPlain(rnd *rand.Rand) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "pool plain proximity min_up=%d\n", 1+rnd.IntN(2))
+	policy := []string{"proximity", "weighted", "failover"}[rnd.IntN(3)]
+	fmt.Fprintf(&b, "pool plain %s min_up=%d\n", policy, 1+rnd.IntN(2))
 	for m := range 1 + rnd.IntN(10) {
 		fmt.Fprintf(&b, "  m%d weight=%d region=%s", m, rnd.IntN(4), []string{"us", "eu", "in", "au"}[rnd.IntN(4)])
 		families := 1 + rnd.IntN(3)
@@ -93,7 +94,11 @@ func TestDirectIsForPlainPoolsOnly(t *testing.T) {
 		"proximity\n  x 192.0.2.1\nbind p\n":                                              true,
 		"proximity\n  x region=a 192.0.2.1 192.0.2.2\nbind p\n":                           false,
 		"proximity\n  x region=a 192.0.2.1\n  y region=b cname=host.example.\nbind p\n":   false,
-		"weighted\n  x region=a 192.0.2.1\nbind p\n":                                      false,
+		"weighted\n  x region=a 192.0.2.1\nbind p\n":                                      true,
+		"failover\n  x region=a 192.0.2.1\nbind p\n":                                      true,
+		"failover trickle=5\n  x region=a 192.0.2.1\n  y 192.0.2.2\nbind p\n":             false,
+		"weighted sticky\n  x region=a 192.0.2.1\nbind p\n":                               false,
+		"round-robin\n  x region=a 192.0.2.1\nbind p\n":                                   false,
 		"proximity\n  x region=a pool=q\npool q weighted\n  y 192.0.2.1\nbind p\n":        false,
 	} {
 		tree := compile(t, world(t, head+text))

@@ -33,6 +33,7 @@ type Tree struct {
 	refs    []ref    // member after member: its IPv4 addresses, then its IPv6 ones
 	v4      [][4]byte
 	v6      [][16]byte
+	singles []single // pool after pool, of those that direct decides for
 	cnames  [][]byte // of members, in wire form
 	targets []health.Target
 
@@ -77,22 +78,22 @@ type Tree struct {
 	shedding []shedUnit // of the pools that shed
 }
 
-// pool is a compiled config.Pool.
+// pool is a compiled config.Pool. What direct reads comes first, on half a cache line.
 type pool struct {
 	policy   policy
+	percent  bool // minUp is a percentage of the enabled, undrained members; how many that is stands in the state
+	even     bool // all its weights are equal, but for those that are 0
 	failOpen bool
 	has      [2]bool // by family: on some level it has an address, enabled or not
-	direct   bool    // the fast path may decide for it, see Scratch.direct
-	even     bool    // all its weights are equal, but for those that are 0
+	state    uint32  // in a state: for each family and plane its eligible members, then which of them can give the family
+	words    uint32  // of a set of members
+	minUp    uint32  // members that must be live for the pool to be live, see state.need
+	table    uint32  // in Tree.tables; none where the client does not matter
+	groups   uint32  // in Tree.groups; in the order of the configuration's regions, then the members without one
+	singles  uint32  // in Tree.singles; none where direct does not decide
 	first    uint32  // in Tree.members
 	members  uint32  // how many
-	words    uint32  // of a set of members
-	state    uint32  // in a state: for each family and plane its eligible members, then which of them can give the family
-	groups   uint32  // in Tree.groups; in the order of the configuration's regions, then the members without one
 	ngroups  uint32
-	table    uint32   // in Tree.tables; none where the client does not matter
-	percent  bool     // minUp is a percentage of the enabled, undrained members; how many that are stands in the state
-	minUp    uint32   // members that must be live for the pool to be live, see state.need
 	answers  uint32   // 0: all
 	fallback uint32   // a pool, or none
 	turn     uint32   // in Scratch.turns, for round-robin

@@ -17,10 +17,15 @@ func (s *Scratch) byWeight(v *visit, from set, r uint64) int {
 	if len(v.slow) > 0 {
 		return s.byShare(v, from, r)
 	}
-	if v.even { // fast path, and what the slow path comes to when all weights are equal
+	return s.tree.drawn(v.pool, from, r)
+}
+
+// drawn is the member of p that r draws from a set by weight.
+func (t *Tree) drawn(p *pool, from set, r uint64) int {
+	if p.even { // fast path, and what the slow path comes to when all weights are equal
 		return from.nth(int(below(r, uint64(from.count()))))
 	}
-	weights := s.tree.weights[v.first:][:v.members]
+	weights := t.weights[p.first:][:p.members]
 	sum, members := sumOf(weights, from)
 	if members == 1 {
 		return from.first()
