@@ -86,6 +86,7 @@ func (s *Server) Listen() error {
 		return err
 	}
 	s.listeners, s.listening = opened, true
+	s.fragmentLocked()
 	return nil
 }
 
@@ -138,6 +139,7 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 		s.listeners = listeners
 	}
 	before := s.current.Swap(next)
+	s.fragmentLocked()
 	if s.started {
 		s.startLocked()
 	}
@@ -173,6 +175,16 @@ func (s *Server) bindLocked(next *serving, kept []*listener) ([]*listener, error
 func (s *Server) startLocked() {
 	for _, l := range s.listeners {
 		l.start()
+	}
+}
+
+// fragmentLocked has answers travel as their largest size allows, on sockets that stayed, too.
+func (s *Server) fragmentLocked() {
+	size := s.current.Load().udpSize
+	for _, l := range s.listeners {
+		for _, w := range l.udp {
+			setFragments(w.conn, l.addr.Addr(), size)
+		}
 	}
 }
 

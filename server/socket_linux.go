@@ -23,8 +23,7 @@ func sharePort(raw syscall.RawConn) error {
 	})
 }
 
-// completeUDP sets the rest: buffers, the address that was asked on wildcard
-// sockets, and no path MTU from forged ICMP messages (answers are small enough).
+// completeUDP sets the rest: buffers, and the address that was asked on wildcard sockets.
 func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -33,12 +32,6 @@ func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
 	return setOptions(raw, func(fd int) error {
 		setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
 		setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
-		if addr.Is4() {
-			// Refused by some sandboxes, and not vital.
-			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
-		} else {
-			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT)
-		}
 		switch {
 		case !addr.IsUnspecified():
 			return nil
@@ -48,6 +41,34 @@ func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 	})
 }
+
+// setFragments says how answers of at most size octets may travel. Whatever ICMP
+// messages say of the path is ignored, since anybody can forge them.
+//
+//	family  size                    answers
+//	IPv4    fits every path         do not fragment, on no router (RFC 9715 3.1 R2), and need no number for it, which
+//	                                costs every packet a hash and a write to memory that all sockets share
+//	IPv4    may not                 are fragmented here and there
+//	IPv6    any                     are fragmented here alone, where the link is too small
+func setFragments(conn *net.UDPConn, addr netip.Addr, size uint16) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return // it is closed
+	}
+	_ = setOptions(raw, func(fd int) error { // refused by some sandboxes, and not vital
+		switch {
+		case !addr.Is4():
+			return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT)
+		case size <= wholeSize:
+			return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+		}
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
+	})
+}
+
+// wholeSize is the most octets of UDP that a path of the least MTU of IPv6 takes in one
+// piece, as nearly every path of IPv4 does (DNS flag day 2020).
+const wholeSize = 1280 - 40 - 8
 
 // setBuffer asks for socketBuffer beyond the system's limit, which root may,
 // else for as much as the limit allows.

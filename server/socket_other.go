@@ -36,5 +36,8 @@ func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
 	return ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst, true)
 }
 
+// setFragments leaves it to the system how answers travel.
+func setFragments(*net.UDPConn, netip.Addr, uint16) {}
+
 // runBatches is the portable path where batches are not to be had.
 func (w *udpWorker) runBatches() { w.runPortable() }

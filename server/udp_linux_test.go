@@ -171,3 +171,33 @@ func TestIdleWorkerSleeps(t *testing.T) {
 	w.drain(time.Now().Add(drainTime))
 	w.close(true)
 }
+
+// TestAnswersThatFitEveryPathAreNotFragmented looks at the sockets, which a reload keeps.
+func TestAnswersThatFitEveryPathAreNotFragmented(t *testing.T) {
+	small, large := world(t), world(t, "nsid: test", "nsid: test, udp_size: 1400")
+	listenOn(large, "127.0.0.1:0")
+	s := serve(t, small, false, "127.0.0.1:0")
+	discover := func() (mode int) {
+		raw, err := s.listeners[0].udp[0].conn.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = setOptions(raw, func(fd int) (err error) {
+			mode, err = unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mode
+	}
+	if got := discover(); got != unix.IP_PMTUDISC_PROBE {
+		t.Errorf("path MTU discovery is %d, want %d", got, unix.IP_PMTUDISC_PROBE)
+	}
+	if _, err := s.Swap(large); err != nil {
+		t.Fatal(err)
+	}
+	if got := discover(); got != unix.IP_PMTUDISC_OMIT {
+		t.Errorf("with a larger udp_size, path MTU discovery is %d, want %d", got, unix.IP_PMTUDISC_OMIT)
+	}
+}
