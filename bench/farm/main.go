@@ -4,6 +4,8 @@
 //	farm write -names 100000 -port 5300 -out DIR   the configuration and the questions
 //	farm serve -every 20ms [-turn]                 the endpoints, until SIGTERM
 //
+// write takes -share N, how many names share a pool; -city FILE, a city database in place of
+// the built-in table; and -unprobed, no checks, so that a start waits for no endpoint.
 // serve prints how often it opened or closed an endpoint when it ends.
 package main
 
@@ -13,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -31,16 +34,7 @@ func run(args []string, out, notes io.Writer) error {
 	flags.SetOutput(notes)
 	switch args[0] {
 	case "write":
-		names := flags.Int("names", 100_000, "names in the zone, 1 to 10000000")
-		port := flags.Int("port", 5300, "UDP and TCP port of the server")
-		folder := flags.String("out", "", "folder to write")
-		if err := flags.Parse(args[1:]); err != nil {
-			return err
-		}
-		if *folder == "" || *names < 1 || *names > 10_000_000 {
-			return fmt.Errorf("need -out DIR and 1 to 10000000 -names, got %q and %d", *folder, *names)
-		}
-		return world{names: *names, port: *port}.write(*folder)
+		return write(flags, args[1:])
 	case "serve":
 		turn := flags.Bool("turn", false, "open and close endpoints")
 		every := flags.Duration("every", 20*time.Millisecond, "between one and the next")
@@ -53,4 +47,28 @@ func run(args []string, out, notes io.Writer) error {
 		return serve(*turn, *every, out)
 	}
 	return fmt.Errorf("unknown verb %q; want write or serve", args[0])
+}
+
+func write(flags *flag.FlagSet, args []string) error {
+	names := flags.Int("names", 100_000, "names in the zone, 1 to 10000000")
+	share := flags.Int("share", 100, "names that share a pool, 1 or more")
+	city := flags.String("city", "", "city database; without one the built-in table")
+	unprobed := flags.Bool("unprobed", false, "no checks")
+	port := flags.Int("port", 5300, "UDP and TCP port of the server")
+	folder := flags.String("out", "", "folder to write")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *folder == "" || *names < 1 || *names > 10_000_000 || *share < 1 {
+		return fmt.Errorf("need -out DIR, 1 to 10000000 -names and 1 or more to -share, got %q, %d and %d", *folder, *names, *share)
+	}
+	w := world{names: *names, share: *share, port: *port, probed: !*unprobed}
+	if *city != "" {
+		path, err := filepath.Abs(*city)
+		if err != nil {
+			return err
+		}
+		w.city = path
+	}
+	return w.write(*folder)
 }

@@ -48,6 +48,30 @@ func TestWhatIsWrittenIsAConfigurationAndQuestionsForIt(t *testing.T) {
 	}
 }
 
+func TestWorldsOfOnePoolAndOfAPoolForEachName(t *testing.T) {
+	for _, test := range []struct {
+		args    string
+		pools   int
+		checked bool
+		city    string
+	}{
+		{"-share 1 -city /data/city.mmdb", 20, true, "/data/city.mmdb"},
+		{"-share 20 -unprobed", 1, false, ""},
+	} {
+		folder := t.TempDir()
+		if err := run(append([]string{"write", "-names", "20", "-out", folder}, strings.Fields(test.args)...), os.Stdout, os.Stderr); err != nil {
+			t.Fatal(err)
+		}
+		cfg, warnings, err := config.Load(filepath.Join(folder, "meridian.yaml"))
+		if err != nil || len(warnings) > 0 {
+			t.Fatalf("%s: error %v, warnings %v", test.args, err, warnings)
+		}
+		if got := cfg.Pools[0].Members[0].Check != ""; len(cfg.Pools) != test.pools || got != test.checked || cfg.Geo.Database != test.city {
+			t.Errorf("%s: %d pools, checked %v, database %q", test.args, len(cfg.Pools), got, cfg.Geo.Database)
+		}
+	}
+}
+
 func TestAnEndpointGoesAndComesBack(t *testing.T) {
 	f := farm{open: map[[2]int]net.Listener{}}
 	defer f.close()
@@ -69,7 +93,7 @@ func TestAnEndpointGoesAndComesBack(t *testing.T) {
 }
 
 func TestWrongArgumentsAreRefused(t *testing.T) {
-	for _, args := range []string{"", "grow", "write", "write -names 0 -out x", "write -out x -unknown", "serve -every 0s"} {
+	for _, args := range []string{"", "grow", "write", "write -names 0 -out x", "write -out x -unknown", "write -share 0 -out x", "serve -every 0s"} {
 		if err := run(strings.Fields(args), new(bytes.Buffer), new(bytes.Buffer)); err == nil {
 			t.Errorf("farm %s is taken", args)
 		}

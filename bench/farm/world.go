@@ -14,17 +14,22 @@ import (
 	"github.com/miekg/dns"
 )
 
-// world is what bench/tail has served: names that share pools, a hundred each,
-// of two endpoints in each of eight regions.
-type world struct{ names, port int }
+// world is what bench/tail has served: names that share pools of two endpoints
+// in each of eight regions.
+type world struct {
+	names  int
+	share  int // names that share a pool
+	port   int
+	city   string // city database; empty: the built-in table
+	probed bool
+}
 
 const (
-	zone         = "gslb.example.com"
-	namesPerPool = 100
-	perRegion    = 2
-	sites        = 8 // endpoints of a region that pools draw from
-	questions    = 100_000
-	probePort    = 5390
+	zone      = "gslb.example.com"
+	perRegion = 2
+	sites     = 8 // endpoints of a region that pools draw from
+	questions = 100_000
+	probePort = 5390
 )
 
 var regions = []struct{ name, location string }{
@@ -43,7 +48,7 @@ func endpoint(region, site int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 77, byte(region), byte(site + 1)}), probePort)
 }
 
-func (w world) pools() int { return (w.names + namesPerPool - 1) / namesPerPool }
+func (w world) pools() int { return (w.names + w.share - 1) / w.share }
 
 func (w world) write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -77,16 +82,25 @@ func writeFile(path string, fill func(io.Writer) error) error {
 	return f.Close()
 }
 
-// config writes the server's configuration. Every endpoint is probed each half
+// config writes the server's configuration. Every endpoint that is probed is so each half
 // second, so that a listener that opens or closes turns a verdict soon.
 func (w world) config(to io.Writer) error {
-	fmt.Fprintf(to, "server: {listen: [\"127.0.0.1:%d\"], workers: 1}\nregions:\n", w.port)
+	fmt.Fprintf(to, "server: {listen: [\"127.0.0.1:%d\"], workers: 1}\n", w.port)
+	if w.city != "" {
+		fmt.Fprintf(to, "geo: {database: %q}\n", w.city)
+	}
+	fmt.Fprint(to, "regions:\n")
 	for _, r := range regions {
 		fmt.Fprintf(to, "  %s: {location: [%s]}\n", r.name, r.location)
 	}
-	fmt.Fprintf(to, "checks:\n  up: {type: tcp, port: %d, interval: 500ms, timeout: 200ms, rise: 1, fall: 1, flap_damping: off}\npools:\n", probePort)
+	check := "none"
+	if w.probed {
+		check = "up"
+		fmt.Fprintf(to, "checks:\n  up: {type: tcp, port: %d, interval: 500ms, timeout: 200ms, rise: 1, fall: 1, flap_damping: off}\n", probePort)
+	}
+	fmt.Fprint(to, "pools:\n")
 	for p := range w.pools() {
-		fmt.Fprintf(to, "  p%d:\n    policy: proximity\n    check: up\n    members:\n", p)
+		fmt.Fprintf(to, "  p%d:\n    policy: proximity\n    check: %s\n    members:\n", p, check)
 		for r, region := range regions {
 			for i := range perRegion {
 				fmt.Fprintf(to, "      - {name: %s-%d, region: %s, weight: %d, addresses: [%s]}\n",
@@ -96,7 +110,7 @@ func (w world) config(to io.Writer) error {
 	}
 	fmt.Fprintf(to, "zones:\n  %s:\n    nameservers: {ns1.%s: [127.0.0.1]}\n    contact: hostmaster@example.com\n    names:\n", zone, zone)
 	for n := range w.names {
-		if _, err := fmt.Fprintf(to, "      n%d: {pool: p%d}\n", n, n/namesPerPool); err != nil {
+		if _, err := fmt.Fprintf(to, "      n%d: {pool: p%d}\n", n, n/w.share); err != nil {
 			return err
 		}
 	}
