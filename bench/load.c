@@ -2,24 +2,26 @@
  * load asks a DNS server over UDP, from one thread that never sleeps, and says
  * how it did. One core of it outruns one core of any server we know.
  *
- *   load PORT FILE SECONDS [RATE]   measure: at RATE queries a second, or, without
- *                                   it, as fast as answers come back
- *   load PORT FILE SECONDS first    wait, at most SECONDS, for the first answer to
- *                                   the first query; exit 1 without one
+ *   load PORT FILE SECONDS [RATE [CORE]]   measure: at RATE queries a second, or, without
+ *                                          it or with 0, as fast as answers come back
+ *   load PORT FILE SECONDS first           wait, at most SECONDS, for the first answer to
+ *                                          the first query; exit 1 without one
  *
  * The server is on 127.0.0.1. FILE holds queries as DNS over TCP frames them: a
  * 16-bit length, the message. They are asked in order, round and round.
  *
  * Without RATE the loop is closed: IN_FLIGHT queries wait on each socket, and an
- * answer lets the next query go. With RATE it is open: queries fall due at even
- * intervals whatever comes back, and latency counts from when a query was due,
- * so a server that stalls pays for all that it kept waiting.
+ * answer lets the next query go. The first ones go out one after another, so that
+ * no burst meets a server that sleeps, and a query is soon given up, so that one
+ * that was lost does not leave the server short of work. With RATE the loop is open: queries
+ * fall due at even intervals whatever comes back, and latency counts from when a query
+ * was due, so a server that stalls pays for all that it kept waiting.
  *
  * Prints one line of tab-separated numbers: answered, answers a second, lost %,
  * then microseconds: median, 99th, 99.9th percentile, longest, and the longest that
  * load itself was held up (a machine that stalls does so to both sides); then the
- * share of answers with records %, and answers that were neither NOERROR nor
- * NXDOMAIN or were truncated.
+ * share of answers with records %, and wrong answers: to another question, neither
+ * NOERROR nor NXDOMAIN, or truncated; and with CORE how idle that core was %.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -33,24 +35,33 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "idle.h"
+#include "latency.h"
+
 #ifndef IN_FLIGHT /* on each socket; at most 256: the low byte of a query's id is its slot */
 #define IN_FLIGHT 16
+#endif
+#ifndef CLOSED_PATIENCE_MS /* how long a query holds its slot where no rate is given: 256 of them at 5,000 a second */
+#define CLOSED_PATIENCE_MS 50
 #endif
 
 enum {
 	SOCKETS = 16,
 	MESSAGE = 4096,
-	TIMEOUT_NS = 500 * 1000 * 1000,
+	PATIENCE_NS = 500 * 1000 * 1000, /* where a rate is given */
+	RAMP_NS = 1000 * 1000,           /* between one more query in flight on each socket and the next */
 };
 
 struct query {
 	uint8_t *message;
 	uint16_t len;
+	uint16_t question; /* length of the question section */
 };
 
 /* A slot is one query that may be in flight on a lane. */
 struct slot {
 	uint64_t due;
+	uint32_t query;
 	uint8_t turn; /* high byte of the id: tells an answer from one that came too late */
 	bool open;
 };
@@ -67,7 +78,8 @@ static struct lane lanes[SOCKETS];
 static struct query *queries;
 static size_t nqueries, next;
 
-static uint64_t sent, answered, with_records, wrong, longest;
+static uint64_t sent, answered, with_records, wrong;
+static uint64_t patience = PATIENCE_NS;
 
 static void die(const char *what) {
 	perror(what);
@@ -80,28 +92,12 @@ static uint64_t now(void) {
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Latencies are counted in 64 steps for each power of two of nanoseconds: 1.6 % apart. */
-enum { STEPS = 64, BUCKETS = 48 * STEPS };
-static uint64_t histogram[BUCKETS];
-
-static void count_latency(uint64_t ns) {
-	unsigned bucket = (unsigned)ns;
-	if (ns >= STEPS) {
-		unsigned power = 63 - (unsigned)__builtin_clzll(ns);
-		bucket = (power - 5) * STEPS + (unsigned)(ns >> (power - 6)) % STEPS;
-	}
-	histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
-	if (ns > longest) longest = ns;
-}
-
-/* quantile_us is the lower edge of the bucket that holds the quantile. */
-static double quantile_us(double q) {
-	uint64_t rank = (uint64_t)(q * (double)answered), seen = 0;
-	for (unsigned b = 0; b < BUCKETS; b++) {
-		seen += histogram[b];
-		if (seen > rank) return b < STEPS ? b / 1e3 : (double)((uint64_t)(STEPS + b % STEPS) << (b / STEPS - 1)) / 1e3;
-	}
-	return 0;
+/* question_len is the length of a query's question section; 0 if it does not hold one. */
+static uint16_t question_len(const struct query *q) {
+	unsigned at = 12;
+	while (at < q->len && q->message[at]) at += 1u + q->message[at];
+	at += 5; /* the root label, type, class */
+	return at <= q->len && q->message[4] == 0 && q->message[5] == 1 ? (uint16_t)(at - 12) : 0;
 }
 
 static void read_queries(const char *path) {
@@ -119,6 +115,11 @@ static void read_queries(const char *path) {
 		q->message = malloc(q->len);
 		if (!q->message || q->len < 12 || fread(q->message, q->len, 1, f) != 1) {
 			fprintf(stderr, "load: %s: query %zu is cut short\n", path, nqueries + 1);
+			exit(2);
+		}
+		q->question = question_len(q);
+		if (!q->question) {
+			fprintf(stderr, "load: %s: query %zu asks not one question\n", path, nqueries + 1);
 			exit(2);
 		}
 	}
@@ -149,6 +150,14 @@ static void open_lanes(uint16_t port) {
 	}
 }
 
+/* right is whether m answers q: the same question, NOERROR or NXDOMAIN, all of it. */
+static bool right(const struct query *q, const uint8_t *m, size_t len) {
+	unsigned rcode = m[3] & 15;
+	bool response = m[2] & 0x80, truncated = m[2] & 2;
+	return response && !truncated && (rcode == 0 || rcode == 3) && m[4] == 0 && m[5] == 1 &&
+	       len >= 12u + q->question && !memcmp(m + 12, q->message + 12, q->question);
+}
+
 /* settle takes one answer: frees its slot and counts it. */
 static void settle(struct lane *l, const uint8_t *m, unsigned len, uint64_t t) {
 	if (len < 12 || m[1] >= IN_FLIGHT) return;
@@ -158,9 +167,7 @@ static void settle(struct lane *l, const uint8_t *m, unsigned len, uint64_t t) {
 	l->free[l->nfree++] = m[1];
 	answered++;
 	count_latency(t > s->due ? t - s->due : 0);
-	unsigned rcode = m[3] & 15;
-	bool truncated = m[2] & 2;
-	if ((rcode != 0 && rcode != 3) || truncated) wrong++;
+	if (!right(&queries[s->query], m, len)) wrong++;
 	if (m[6] | m[7]) with_records++;
 }
 
@@ -201,17 +208,18 @@ static unsigned ask(struct lane *l, unsigned n, double due, double step) {
 		struct slot *s = &l->slot[l->free[--l->nfree]];
 		s->open = true;
 		s->due = (uint64_t)(due + i * step);
+		s->query = (uint32_t)((next + (size_t)i) % nqueries);
 	}
 	next = (next + (size_t)took) % nqueries;
 	sent += (uint64_t)took;
 	return (unsigned)took;
 }
 
-/* give_up frees the slots of queries that were due longer than TIMEOUT_NS ago. */
+/* give_up frees the slots of queries that were due longer than `patience` ago. */
 static void give_up(struct lane *l, uint64_t t) {
 	for (int i = 0; i < IN_FLIGHT; i++) {
 		struct slot *s = &l->slot[i];
-		if (!s->open || t < s->due + TIMEOUT_NS) continue;
+		if (!s->open || t < s->due + patience) continue;
 		s->open = false;
 		l->free[l->nfree++] = (uint8_t)i;
 	}
@@ -223,24 +231,33 @@ static bool anything_in_flight(void) {
 	return false;
 }
 
-/* owed is how many queries a lane may send now: what is due, or all it can hold. */
+/* room is how many more queries a lane may have in flight: one at the start, more by and by. */
+static unsigned room(const struct lane *l, uint64_t since_start) {
+	uint64_t most = 1 + since_start / RAMP_NS, open = IN_FLIGHT - l->nfree;
+	if (most >= IN_FLIGHT) return l->nfree;
+	return most > open ? (unsigned)(most - open) : 0;
+}
+
+/* owed is how many queries a lane may send now: what is due, or all it has room for. */
 static unsigned owed(const struct lane *l, uint64_t t, uint64_t start, double step) {
-	if (step == 0) return l->nfree;
+	if (step == 0) return room(l, t - start);
 	double due = (double)(t - start) / step + 1 - (double)sent; /* the first is due at start */
 	if (due < 1) return 0;
 	return due < l->nfree ? (unsigned)due : l->nfree;
 }
 
-/* report prints the line; asked counts the queries that fell due. */
+/* report prints the line but for its end; asked counts the queries that fell due. */
 static void report(double asked, double rate, uint64_t pause) {
 	double n = answered ? (double)answered : 1, lost = asked > (double)answered ? asked - (double)answered : 0;
-	printf("%lu\t%.0f\t%.4f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%lu\n", answered, rate, asked > 0 ? 100 * lost / asked : 0,
+	printf("%lu\t%.0f\t%.4f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.2f\t%lu", answered, rate, asked > 0 ? 100 * lost / asked : 0,
 	       quantile_us(.5), quantile_us(.99), quantile_us(.999), (double)longest / 1e3, (double)pause / 1e3,
 	       100 * (double)with_records / n, wrong);
 }
 
-static void measure(double seconds, double rate) {
+static void measure(double seconds, double rate, int core) {
 	double step = rate > 0 ? 1e9 / rate : 0;
+	if (step == 0) patience = (uint64_t)CLOSED_PATIENCE_MS * 1000 * 1000;
+	struct core_time before_all = read_core(core);
 	uint64_t start = now(), end = start + (uint64_t)(seconds * 1e9), t = start, pause = 0;
 	for (uint64_t turn = 0; t < end; turn++) {
 		for (struct lane *l = lanes; l < lanes + SOCKETS; l++) {
@@ -250,14 +267,17 @@ static void measure(double seconds, double rate) {
 			if (t - before > pause) pause = t - before;
 			unsigned n = owed(l, t, start, step);
 			if (n) ask(l, n, step > 0 ? (double)start + (double)sent * step : (double)t, step);
-			if (turn % 1024 == 0) give_up(l, t);
+			if (turn % 256 == 0) give_up(l, t);
 		}
 	}
+	double idle = idle_percent(before_all, read_core(core));
 	double asked = step > 0 ? seconds * rate : (double)sent; /* what never found a slot was lost too */
 	uint64_t in_time = answered;
-	for (uint64_t limit = end + TIMEOUT_NS; anything_in_flight() && now() < limit;)
+	for (uint64_t limit = end + patience; anything_in_flight() && now() < limit;)
 		for (struct lane *l = lanes; l < lanes + SOCKETS; l++) receive(l);
 	report(asked, (double)in_time / seconds, pause);
+	if (core >= 0) printf("\t%.1f", idle);
+	putchar('\n');
 }
 
 /* first_answer asks every 2 ms until an answer with a record comes. */
@@ -267,7 +287,7 @@ static bool first_answer(uint16_t port, double seconds) {
 	int fd = open_socket(port);
 	for (uint64_t end = now() + (uint64_t)(seconds * 1e9); now() < end; nanosleep(&pause, NULL)) {
 		for (ssize_t n; (n = recv(fd, m, sizeof m, MSG_DONTWAIT)) > 0;)
-			if (n >= 12 && (m[3] & 15) == 0 && (m[6] | m[7])) return true;
+			if (n >= 12 && right(&queries[0], m, (size_t)n) && (m[6] | m[7])) return true;
 		send(fd, queries[0].message, queries[0].len, MSG_DONTWAIT); /* refused until the server is there */
 	}
 	return false;
@@ -276,13 +296,13 @@ static bool first_answer(uint16_t port, double seconds) {
 int main(int argc, char **argv) {
 	long port = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
 	double seconds = argc > 3 ? strtod(argv[3], NULL) : 0;
-	if (argc < 4 || argc > 5 || port < 1 || port > 65535 || !(seconds > 0 && seconds <= 600)) {
-		fprintf(stderr, "usage: load PORT FILE SECONDS [RATE|first]   (at most 600 seconds)\n");
+	if (argc < 4 || argc > 6 || port < 1 || port > 65535 || !(seconds > 0 && seconds <= 600)) {
+		fprintf(stderr, "usage: load PORT FILE SECONDS [RATE [CORE]|first]   (at most 600 seconds)\n");
 		return 2;
 	}
 	read_queries(argv[2]);
 	if (argc == 5 && !strcmp(argv[4], "first")) return first_answer((uint16_t)port, seconds) ? 0 : 1;
 	open_lanes((uint16_t)port);
-	measure(seconds, argc == 5 ? strtod(argv[4], NULL) : 0);
+	measure(seconds, argc > 4 ? strtod(argv[4], NULL) : 0, argc > 5 ? atoi(argv[5]) : -1);
 	return 0;
 }

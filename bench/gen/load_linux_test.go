@@ -1,0 +1,163 @@
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// asIs is how a server answers rightly here.
+func asIs(_ int, answer []byte) []byte { return answer }
+
+func TestLoadTakesRightAnswersForRight(t *testing.T) {
+	got := loaded(t, "queries.ecs", asIs)
+	if got[answersColumn] == 0 || got[wrongColumn] != 0 || got[recordsColumn] != 100 {
+		t.Errorf("%v: want answers, no wrong ones, and records in all", got)
+	}
+}
+
+func TestLoadCountsWrongAnswers(t *testing.T) {
+	const questionEnd = 12 + len("\x07app0010\x04gslb\x07example\x03com\x00") + 4
+	for fault, damage := range map[string]func([]byte){
+		"another name":   func(answer []byte) { answer[13] ^= 1 },
+		"another type":   func(answer []byte) { answer[questionEnd-3] ^= 1 },
+		"another class":  func(answer []byte) { answer[questionEnd-1] ^= 2 },
+		"no question":    func(answer []byte) { answer[5] = 0 },
+		"not an answer":  func(answer []byte) { answer[2] &^= 0x80 },
+		"truncated":      func(answer []byte) { answer[2] |= 2 },
+		"server failure": func(answer []byte) { answer[3] |= 2 },
+		"header alone":   nil,
+	} {
+		got := loaded(t, "queries.first", func(n int, answer []byte) []byte {
+			switch {
+			case n%2 == 0:
+				return answer
+			case damage == nil:
+				return answer[:12]
+			}
+			damage(answer)
+			return answer
+		})
+		if answers, wrong := got[answersColumn], got[wrongColumn]; wrong == 0 || wrong == answers {
+			t.Errorf("%s: %v of %v answers are wrong, want about half", fault, wrong, answers)
+		}
+	}
+}
+
+func TestLoadWaitsForTheFirstRightAnswer(t *testing.T) {
+	load, first := buildLoad(t), filepath.Join(askedOf(t), "queries.first")
+	if err := exec.Command(load, answering(t, asIs), first, "60", "first").Run(); err != nil {
+		t.Errorf("of a server that answers load says %v", err)
+	}
+	other := func(_ int, answer []byte) []byte {
+		answer[13] ^= 1
+		return answer
+	}
+	if err := exec.Command(load, answering(t, other), first, "0.1", "first").Run(); err == nil {
+		t.Error("an answer to another question is taken for the first")
+	}
+}
+
+// Columns of what load prints.
+const (
+	answersColumn = 0
+	recordsColumn = 8
+	wrongColumn   = 9
+	columns       = 11
+)
+
+// loaded is what load prints of a server that sends each query back as an answer
+// with a record, or what change makes of the n-th. On a machine that stalls a run
+// may end before an answer comes: it is repeated then.
+func loaded(t *testing.T, queries string, change func(n int, answer []byte) []byte) (numbers []float64) {
+	t.Helper()
+	load, folder := buildLoad(t), askedOf(t)
+	port := answering(t, change)
+	for range 50 {
+		out, err := exec.Command(load, port, filepath.Join(folder, queries), "0.05", "0", "0").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if numbers = fields(t, string(out)); numbers[answersColumn] >= 16 {
+			return numbers
+		}
+	}
+	t.Fatalf("hardly an answer in 50 runs: %v", numbers)
+	return nil
+}
+
+func fields(t *testing.T, line string) (numbers []float64) {
+	t.Helper()
+	for field := range strings.FieldsSeq(line) {
+		n, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers = append(numbers, n)
+	}
+	if len(numbers) != columns {
+		t.Fatalf("load prints %q, want %d numbers", line, columns)
+	}
+	return numbers
+}
+
+// askedOf is a folder with the queries of ten names.
+func askedOf(t *testing.T) string {
+	t.Helper()
+	m := newModel(t.TempDir(), "", 5300, 10)
+	if err := writeQueries(m, 100); err != nil {
+		t.Fatal(err)
+	}
+	return m.Data
+}
+
+// buildLoad is the load generator, compiled; without a compiler the test is
+// skipped, or fails where MERIDIAN_REQUIRE_COUNTERPARTS says that nothing may be.
+func buildLoad(t *testing.T) string {
+	t.Helper()
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		if os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("SKIPPED: no C compiler: ", err)
+	}
+	load := filepath.Join(t.TempDir(), "load")
+	if out, err := exec.Command(cc, "-O1", "-Wall", "-Werror", "-o", load, "../load.c").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return load
+}
+
+// answering listens on the port it returns until the test ends.
+func answering(t *testing.T, change func(n int, answer []byte) []byte) string {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buffer := make([]byte, 4096)
+		for n := 0; ; n++ {
+			size, from, err := conn.ReadFromUDPAddrPort(buffer)
+			if err != nil {
+				return
+			}
+			answer := buffer[:size]
+			answer[2] |= 0x80                                       // QR
+			answer[7] = 1                                           // ANCOUNT
+			_, _ = conn.WriteToUDPAddrPort(change(n, answer), from) // a load that has ended refuses it
+		}
+	}()
+	t.Cleanup(func() {
+		conn.Close()
+		<-done
+	})
+	return strconv.Itoa(conn.LocalAddr().(*net.UDPAddr).Port)
+}
