@@ -3,8 +3,11 @@
 //
 //	table results.tsv
 //
-// A line of the input is one number: test, peer, metric, value, tab-separated.
-// Tests, peers and metrics keep the order in which they first appear.
+// A line of the input is one number: test, peer, metric, value, tab-separated; the
+// value - leaves the cell as it is, and so empty where there is no other.
+// Tests, peers and metrics keep the order in which they first appear. A cell of
+// "core %" below 95 is marked: that server was not saturated. Last come the ratios to
+// reach, as far as what was measured tells them.
 package main
 
 import (
@@ -42,6 +45,7 @@ func run(path string, to io.Writer) error {
 	for _, t := range tests {
 		t.print(to)
 	}
+	results(tests).printRatios(to)
 	return nil
 }
 
@@ -60,29 +64,35 @@ func read(from io.Reader) ([]*test, error) {
 		if len(fields) != 4 {
 			return nil, fmt.Errorf("%d: %d fields; want test, peer, metric, value", n, len(fields))
 		}
-		value, err := strconv.ParseFloat(fields[3], 64)
-		if err != nil {
-			return nil, fmt.Errorf("%d: %q is not a number", n, fields[3])
-		}
 		i := slices.IndexFunc(tests, func(t *test) bool { return t.name == fields[0] })
 		if i < 0 {
 			i = len(tests)
 			tests = append(tests, &test{name: fields[0], values: map[[2]string][]float64{}})
 		}
-		tests[i].add(fields[1], fields[2], value)
+		if err := tests[i].add(fields[1], fields[2], fields[3]); err != nil {
+			return nil, fmt.Errorf("%d: %w", n, err)
+		}
 	}
 	return tests, lines.Err()
 }
 
-func (t *test) add(peer, metric string, value float64) {
+func (t *test) add(peer, metric, text string) error {
 	if !slices.Contains(t.peers, peer) {
 		t.peers = append(t.peers, peer)
 	}
 	if !slices.Contains(t.metrics, metric) {
 		t.metrics = append(t.metrics, metric)
 	}
+	if text == "-" {
+		return nil
+	}
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return fmt.Errorf("%q is not a number", text)
+	}
 	cell := [2]string{peer, metric}
 	t.values[cell] = append(t.values[cell], value)
+	return nil
 }
 
 func (t *test) print(to io.Writer) {
@@ -90,10 +100,28 @@ func (t *test) print(to io.Writer) {
 	for _, peer := range t.peers {
 		row := []string{peer}
 		for _, metric := range t.metrics {
-			row = append(row, summary(t.values[[2]string{peer, metric}]))
+			values := t.values[[2]string{peer, metric}]
+			row = append(row, summary(values)+mark(metric, values))
 		}
 		fmt.Fprintf(to, "| %s |\n", strings.Join(row, " | "))
 	}
+	if slices.Contains(t.metrics, core) {
+		fmt.Fprintf(to, "\n\\* less than %d %% of the core: where it was idle the load did not suffice, else others ran on it\n", saturated)
+	}
+}
+
+// core is the metric that tells how much of its core a server used, and saturated
+// how much a rate wants that is to be the server's own limit.
+const (
+	core      = "core %"
+	saturated = 95
+)
+
+func mark(metric string, values []float64) string {
+	if metric != core || len(values) == 0 || median(values) >= saturated {
+		return ""
+	}
+	return ` \*`
 }
 
 // summary is the median, with the smallest and the largest where there are several.
@@ -101,13 +129,18 @@ func summary(values []float64) string {
 	if len(values) == 0 {
 		return ""
 	}
+	middle := short(median(values))
+	if len(values) == 1 {
+		return middle
+	}
+	return fmt.Sprintf("%s (%s–%s)", middle, short(slices.Min(values)), short(slices.Max(values)))
+}
+
+// median is of at least one value.
+func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
-	median := (sorted[(n-1)/2] + sorted[n/2]) / 2
-	if n == 1 {
-		return short(median)
-	}
-	return fmt.Sprintf("%s (%s–%s)", short(median), short(sorted[0]), short(sorted[n-1]))
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 // short writes three significant digits, and whole numbers from 100 on.

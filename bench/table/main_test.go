@@ -29,6 +29,21 @@ func TestTableShowsMedianAndSpreadInOrderOfAppearance(t *testing.T) {
 	}
 }
 
+func TestACellOfNothingIsEmptyAndKeepsItsPlace(t *testing.T) {
+	got := tableOf(t, "tail\tquiet\tstops\t0", "tail\tquiet\tlongest\t-", "tail\tquiet\twaited\t3", "tail\treloads\tlongest\t2", "tail\treloads\tlongest\t-")
+	want := `
+### tail
+
+| | stops | longest | waited |
+|---|---|---|---|
+| quiet | 0 |  | 3 |
+| reloads |  | 2 |  |
+`
+	if got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
 func TestBadLineIsNamed(t *testing.T) {
 	for line, want := range map[string]string{"udp\tnsd\tqueries/s": "results.tsv:2: 3 fields", "udp\tnsd\tq\tmany": `results.tsv:2: "many"`} {
 		err := run(write(t, "udp\tnsd\tq\t1", line), os.Stderr)

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// The names that bench/run and bench/tail give to what is compared here.
+const (
+	own        = "meridian"
+	queries    = "queries/s"
+	cpu        = "CPU µs/query"
+	lost       = "lost %"
+	afterLoad  = "MiB after the load"
+	peak       = "peak MiB"
+	firstReply = "ms to the first answer"
+	stop       = "longest stop ms"
+	reloads    = "reloads"
+	tcp        = "TCP, 16 connections"
+	start      = "Start, 1000 names"
+	startMany  = "Start, 100,000 names"
+	startOne   = "Start, 100,000 names on one pool"
+	startMost  = "Start, 1,000,000 names on one pool"
+)
+
+// gigabyte is 1 GB in MiB.
+const gigabyte = 1e9 / (1 << 20)
+
+// results are all tests of a run.
+type results []*test
+
+// of is what the rounds measured; nothing where that was not measured.
+func (r results) of(name, peer, metric string) []float64 {
+	for _, t := range r {
+		if t.name == name {
+			return t.values[[2]string{peer, metric}]
+		}
+	}
+	return nil
+}
+
+// aim is one figure of Meridian's and what it is to reach.
+type aim struct {
+	what  string
+	got   float64
+	most  bool // got may be at most want; else at least
+	want  float64
+	below bool // or must be less than it
+}
+
+func (a aim) reached() bool {
+	switch {
+	case a.below:
+		return a.got < a.want
+	case a.most:
+		return a.got <= a.want
+	}
+	return a.got >= a.want
+}
+
+func (a aim) bound() string {
+	switch {
+	case a.below:
+		return fmt.Sprintf("< %.4g", a.want)
+	case a.most:
+		return fmt.Sprintf("≤ %.2f", a.want)
+	}
+	return fmt.Sprintf("≥ %.2f", a.want)
+}
+
+// printRatios prints every aim that these results tell of.
+func (r results) printRatios(to io.Writer) {
+	aims := slices.Concat(r.udp(), r.subnets(), r.latency(), r.others(), r.tail())
+	if len(aims) == 0 {
+		return
+	}
+	fmt.Fprint(to, "\n### Ratios\n\nOf Meridian's medians to the others'; of stops and losses the largest.\n\n| | to reach | measured | |\n|---|---|---|---|\n")
+	for _, a := range aims {
+		verdict := "missed"
+		if a.reached() {
+			verdict = "reached"
+		}
+		fmt.Fprintf(to, "| %s | %s | %s | %s |\n", a.what, a.bound(), short(a.got), verdict)
+	}
+}
+
+// udp are the aims without client subnets: beside static answers, and the kernel alone.
+func (r results) udp() (aims []aim) {
+	for _, mix := range []string{"none", "edns"} {
+		test := udpTest(mix, "saturated")
+		aims = slices.Concat(
+			aims,
+			r.ratio(test, queries, "nsd", aim{want: 1.10}),
+			r.ratio(test, cpu, "nsd", aim{most: true, want: 0.90}),
+			r.ratio(test, queries, "echo", aim{want: 0.85}),
+		)
+	}
+	return aims
+}
+
+// subnets are the aims with random client subnets: beside the fastest that steers
+// by them (one row says which), and beside Meridian without.
+func (r results) subnets() []aim {
+	test := udpTest("ecs", "saturated")
+	steers := r.fastest(test, "gdnsd", "knot-geo", "knot-subnet")
+	aims := r.ratio(test, queries, steers, aim{want: 1.25})
+	with, without := r.of(test, own, queries), r.of(udpTest("none", "saturated"), own, queries)
+	if len(with) > 0 && len(without) > 0 {
+		aims = append(aims, aim{what: test + ": " + queries + " / without subnets", got: median(with) / median(without), want: 0.95})
+	}
+	return aims
+}
+
+func (r results) latency() (aims []aim) {
+	for _, mix := range []string{"none", "edns", "ecs"} {
+		for _, quantile := range []string{"p50 µs", "p99 µs"} {
+			aims = slices.Concat(aims, r.ratio(udpTest(mix, "half of saturation"), quantile, "nsd", aim{most: true, want: 1}))
+		}
+	}
+	return aims
+}
+
+func (r results) others() []aim {
+	return slices.Concat(
+		r.ratio(tcp, queries, "pdns-static", aim{want: 1}),
+		r.figure(start, afterLoad, 100),
+		r.figure(start, firstReply, 1500),
+		r.figure(startMany, firstReply, 2500),
+		r.figure(startOne, firstReply, 2500),
+		r.figure(startMost, firstReply, 5000),
+		r.figure(startMost, peak, gigabyte),
+	)
+}
+
+// tail are the aims for pauses, and for reloads at a rate that the server can bear.
+func (r results) tail() (aims []aim) {
+	for _, t := range r {
+		for _, way := range t.peers {
+			if stops := r.of(t.name, way, stop); len(stops) > 0 {
+				aims = append(aims, aim{what: t.name + ", " + way + ": " + stop, got: slices.Max(stops), below: true, want: 1})
+			}
+		}
+		if losses := r.of(t.name, reloads, lost); len(losses) > 0 && !strings.HasSuffix(t.name, "saturated") {
+			aims = append(aims, aim{what: t.name + ", " + reloads + ": " + lost, got: slices.Max(losses), most: true})
+		}
+	}
+	return aims
+}
+
+func udpTest(mix, at string) string { return "UDP, mix " + mix + ", " + at }
+
+// ratio is a, with Meridian's median by the peer's; nothing where one is missing.
+func (r results) ratio(test, metric, peer string, a aim) []aim {
+	ours, theirs := r.of(test, own, metric), r.of(test, peer, metric)
+	if len(ours) == 0 || len(theirs) == 0 || median(theirs) == 0 {
+		return nil
+	}
+	a.what = test + ": " + metric + " / " + peer
+	a.got = median(ours) / median(theirs)
+	return []aim{a}
+}
+
+// figure is a figure of Meridian's own that is to be less than want.
+func (r results) figure(test, metric string, want float64) []aim {
+	ours := r.of(test, own, metric)
+	if len(ours) == 0 {
+		return nil
+	}
+	return []aim{{what: test + ": " + metric, got: median(ours), below: true, want: want}}
+}
+
+// fastest is which of the peers answered most by its median; the first where none was measured.
+func (r results) fastest(test string, peers ...string) string {
+	rate := func(peer string) float64 {
+		if values := r.of(test, peer, queries); len(values) > 0 {
+			return median(values)
+		}
+		return 0
+	}
+	return slices.MaxFunc(peers, func(a, b string) int { return cmp.Compare(rate(a), rate(b)) })
+}
