@@ -2,12 +2,15 @@ package zones
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 	"testing/fstest"
 	"time"
+	"unsafe"
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/pools"
 )
 
@@ -225,11 +228,23 @@ func manyRecords(n int) []byte {
 func BenchmarkBuild(b *testing.B) {
 	for _, n := range []int{100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("balanced/%d", n), func(b *testing.B) { benchmarkCompile(b, bigWorld(n)) })
+		b.Run(fmt.Sprintf("pool-each/%d", n), func(b *testing.B) { benchmarkCompile(b, poolEach(n)) })
 	}
 	w := newWorld()
 	w.zone("example.com", "x")
 	w.files["z/0.zone"] = &fstest.MapFile{Data: manyRecords(100_000)}
 	b.Run("static/100000", func(b *testing.B) { benchmarkCompile(b, w) })
+}
+
+// poolEach is bigWorld with a pool, and so a binding, for each name.
+func poolEach(n int) *world {
+	w := bigWorld(n)
+	w.cfg.Pools = make([]config.Pool, n)
+	for i := range w.cfg.Pools {
+		w.cfg.Pools[i].Name = fmt.Sprintf("p%d", i)
+		w.cfg.Zones[0].Names[i].Pool = w.cfg.Pools[i].Name
+	}
+	return w
 }
 
 func benchmarkCompile(b *testing.B, w *world) {
@@ -241,9 +256,23 @@ func benchmarkCompile(b *testing.B, w *world) {
 	b.ReportMetric(float64(s.bytes())/float64(len(s.nodes)), "snapshotB/name")
 }
 
-// bytes is the memory of the snapshot's slices.
-func (s *Snapshot) bytes() int {
-	return 8*cap(s.index) + cap(s.names) + 28*cap(s.nodes) + 16*cap(s.sets) + cap(s.data)
+// bytes is the memory of the snapshot's slices, of every one that it has.
+func (s *Snapshot) bytes() (sum int) {
+	for _, field := range reflect.ValueOf(s).Elem().Fields() {
+		if field.Kind() == reflect.Slice {
+			sum += field.Cap() * int(field.Type().Elem().Size())
+		}
+	}
+	return sum
+}
+
+func TestBytesOfASnapshotHoldBindings(t *testing.T) {
+	s := bigWorld(10).mustCompile(t)
+	before, grown := s.bytes(), 100
+	s.bindings = append(make([]Binding, 0, cap(s.bindings)+grown), s.bindings...)
+	if got, want := s.bytes()-before, grown*int(unsafe.Sizeof(Binding{})); got != want {
+		t.Errorf("room for %d bindings more takes %d bytes, want %d", grown, got, want)
+	}
 }
 
 func TestManyZonesOfOneLookup(t *testing.T) {
