@@ -2,7 +2,9 @@ package pools
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -46,6 +48,40 @@ func BenchmarkDecideProximity(b *testing.B)  { benchmarkDecide(b, eightRegions("
 func BenchmarkDecideWeighted(b *testing.B)   { benchmarkDecide(b, eightRegions("weighted"), "web") }
 func BenchmarkDecideRoundRobin(b *testing.B) { benchmarkDecide(b, eightRegions("round-robin"), "web") }
 func BenchmarkDecideFailover(b *testing.B)   { benchmarkDecide(b, eightRegions("failover"), "web") }
+
+// BenchmarkDecideProximityManyClients asks a thousand pools from everywhere, so that the caches
+// keep neither pools nor places: by the built-in table, and by the City database that
+// MERIDIAN_CITY_MMDB names (docs/geo.md tells how to make one).
+func BenchmarkDecideProximityManyClients(b *testing.B) {
+	b.Run("builtin", func(b *testing.B) { benchmarkManyClients(b, "") })
+	b.Run("city", func(b *testing.B) {
+		file := os.Getenv("MERIDIAN_CITY_MMDB")
+		if file == "" {
+			b.Skip("SKIPPED: set MERIDIAN_CITY_MMDB to a City database to measure with it")
+		}
+		benchmarkManyClients(b, file)
+	})
+}
+
+func benchmarkManyClients(b *testing.B, database string) {
+	cfg := manyPools(b, 1000)
+	cfg.Geo.Networks, cfg.Geo.Database = nil, database
+	tree := compile(b, cfg)
+	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
+	questions := make([]Question, 1<<18)
+	for i := range questions {
+		v := random.Uint32()
+		client := netip.AddrFrom4([4]byte{byte(1 + v>>24%223), byte(v >> 16), byte(v >> 8), byte(v)})
+		questions[i] = Question{Pool: ID(random.IntN(1000)), Family: IPv4, Answers: 1, Client: client, Draw: random.Uint64()}
+	}
+	s := tree.Scratch()
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		tree.Decide(questions[i&(len(questions)-1)], s)
+		i++
+	}
+}
 
 func BenchmarkDecideNested(b *testing.B) {
 	benchmarkDecide(b, eightRegions("proximity")+"pool outer failover\n  in pool=middle\n  last 192.0.2.99\npool middle weighted\n  a pool=web\n  b pool=web\n", "outer")
