@@ -74,6 +74,7 @@ type Locator struct {
 	schema   schema    // of db
 	asn      *asnFile  // nil without one
 	latency  *Latency  // nil without one
+	refused  refusal   // of the file of round trips
 	cities   bool      // whether a match of the configuration names any: else places have none
 	fallback Location  // of who is not placed; From is empty where there is no region
 	tables   tables
@@ -84,9 +85,9 @@ type Locator struct {
 }
 
 // Open reads what cfg.Geo names. A missing, corrupt or foreign database is a config.Fault.
-func Open(cfg *config.Config) (*Locator, error) { return open(cfg, everybody()) }
+func Open(cfg *config.Config) (*Locator, error) { return open(cfg, everybody(), nil) }
 
-func open(cfg *config.Config, m makers) (*Locator, error) {
+func open(cfg *config.Config, m makers, before *Latency) (*Locator, error) {
 	a, err := parseAtlas(placesTSV)
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded atlas: %w", err)
@@ -110,9 +111,8 @@ func open(cfg *config.Config, m makers) (*Locator, error) {
 	slices.SortStableFunc(faults, func(a, b config.Fault) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	var inTable []config.Fault
-	l.latency, inTable = l.readLatency() // by what the ASN file is
-	if faults = append(faults, inTable...); len(faults) > 0 {
+	faults = append(faults, l.firstLatency(before)...) // by what the ASN file is
+	if len(faults) > 0 {
 		_ = l.Close() // the faults say more
 		return nil, config.Join(faults)
 	}

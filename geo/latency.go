@@ -2,6 +2,7 @@ package geo
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io/fs"
@@ -26,10 +27,12 @@ type Latency struct {
 	// Warnings say what of the file is passed over, and why.
 	Warnings []config.Fault
 
-	info    fs.FileInfo // of the file, when it was opened
-	rows    []roundTrip // sorted, see compareRows
-	regions []string    // by roundTrip.region
-	tables  tables      // compiled from it, for one Locator
+	file    string            // its name
+	info    fs.FileInfo       // of the file, when it was opened
+	content [sha256.Size]byte // a digest of what is in it
+	rows    []roundTrip       // sorted, see compareRows
+	regions []string          // by roundTrip.region
+	tables  tables            // compiled from it, for one Locator
 }
 
 // roundTrip is a row of a Latency.
@@ -127,18 +130,29 @@ func (l *Latency) Same(info fs.FileInfo) bool {
 // Modified is when the file was written that was read.
 func (l *Latency) Modified() time.Time { return l.info.ModTime() }
 
-// After is l where it comes after another one: each row that both have becomes
-// alpha per cent of its own value and the rest of the other's, an exponentially
-// weighted moving average. What only one of them has is as l has it.
+// After is l where it comes after another one. What only one of them has is as l has
+// it; a row that both have becomes
+//
+//	alpha  read from         becomes
+//	100    -                 its own value
+//	less   other content     alpha per cent of it, and the rest of the other's
+//	less   the same content  the other's
+//
+// which is an exponentially weighted moving average. What is in a file is measured
+// once, however often it is read.
 func (l *Latency) After(before *Latency, alpha int) *Latency {
 	if before == nil || alpha >= 100 {
 		return l
+	}
+	if l.content == before.content {
+		alpha = 0
 	}
 	numbers := map[string]uint16{}
 	for i, name := range before.regions {
 		numbers[name] = uint16(i)
 	}
-	next := &Latency{Rows: l.Rows, Warnings: l.Warnings, info: l.info, regions: l.regions, rows: slices.Clone(l.rows)}
+	next := l.anew()
+	next.Warnings, next.rows = l.Warnings, slices.Clone(l.rows)
 	weight := float32(alpha) / 100
 	for i := range next.rows {
 		row := &next.rows[i]
@@ -153,4 +167,10 @@ func (l *Latency) After(before *Latency, alpha int) *Latency {
 		}
 	}
 	return next
+}
+
+// anew is l for another Locator, which makes tables of its own. What is passed over
+// is told already.
+func (l *Latency) anew() *Latency {
+	return &Latency{Rows: l.Rows, file: l.file, info: l.info, content: l.content, regions: l.regions, rows: l.rows}
 }

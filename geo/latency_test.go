@@ -276,6 +276,13 @@ func TestANewTableComesAfterTheOneBefore(t *testing.T) {
 	if got := table(next.After(before, 25)); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
+	again := l.measure(t, "198.51.100.0/24,"+names[0]+",20,9\nDE,"+names[0]+",50\nDE,"+names[1]+",200")
+	if got := table(again.After(next.After(before, 25), 25)); got != want {
+		t.Errorf("the same content once more\n%swant\n%s", got, want)
+	}
+	if again.After(next.After(before, 25), 100) != again {
+		t.Error("without alpha the content does not count as it is")
+	}
 	if next.After(nil, 25) != next || next.After(before, 100) != next {
 		t.Error("where nothing is to be mixed there is another table")
 	}

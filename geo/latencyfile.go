@@ -2,9 +2,11 @@ package geo
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net/netip"
 	"os"
@@ -28,7 +30,7 @@ const (
 // where it names none. The error is a *multierror.Error of config.Faults, each with the
 // line of the table.
 func (l *Locator) ReadLatency() (*Latency, error) {
-	table, faults := l.readLatency()
+	table, _, faults := l.readLatency()
 	return table, config.Join(faults)
 }
 
@@ -36,23 +38,61 @@ func (l *Locator) ReadLatency() (*Latency, error) {
 // where the configuration names none.
 func (l *Locator) Latency() *Latency { return l.latency }
 
-func (l *Locator) readLatency() (*Latency, []config.Fault) {
+// refusal is what is wrong with a file in whose place an older one stays.
+type refusal struct {
+	file   fs.FileInfo // as it was looked at; nil where it could not be
+	faults []config.Fault
+}
+
+// RefusedLatency is what is wrong with the file of round trips where those that a
+// server went by before stay in its place (OpenBeside); nil where nothing is. The
+// file is as it was looked at, nil where it could not be.
+func (l *Locator) RefusedLatency() (fs.FileInfo, error) {
+	return l.refused.file, config.Join(l.refused.faults)
+}
+
+// firstLatency has the Locator go by the round trips of its file, or by those that a
+// server goes by already:
+//
+//	the file   before          goes by
+//	none       -               none
+//	sound      of this file    its own, after those before (After)
+//	sound      of none         its own
+//	at fault   of this file    those before; RefusedLatency tells what is wrong
+//	at fault   of none         none: it is a fault of the configuration
+func (l *Locator) firstLatency(before *Latency) []config.Fault {
+	if before != nil && before.file != l.cfg.Latency.File {
+		before = nil
+	}
+	table, info, faults := l.readLatency()
+	switch {
+	case faults == nil && table != nil:
+		l.latency = table.After(before, l.cfg.Latency.Alpha)
+	case faults != nil && before != nil:
+		l.latency, l.refused = before.anew(), refusal{info, faults}
+		return nil
+	}
+	return faults
+}
+
+// readLatency tells of a file that is at fault as well what it was.
+func (l *Locator) readLatency() (*Latency, fs.FileInfo, []config.Fault) {
 	name := l.cfg.Latency.File
 	if name == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	data, info, err := readLatencyFile(name)
 	if err != nil {
-		return nil, []config.Fault{l.cfg.Fault(l.cfg.Latency.FilePos, "latency.file", fmt.Sprintf("%q %s", name, err),
+		return nil, nil, []config.Fault{l.cfg.Fault(l.cfg.Latency.FilePos, "latency.file", fmt.Sprintf("%q %s", name, err),
 			"name a table of round trips: lines of client,region,rtt_ms,samples, or a JSON list")}
 	}
 	r := l.latencyReader(name)
 	r.read(data)
 	table, faults := r.finish()
 	if faults == nil {
-		table.info = info
+		table.file, table.info = name, info
 	}
-	return table, faults
+	return table, info, faults
 }
 
 // readLatencyFile is what is in a file, and what the file was when it was opened.
@@ -122,6 +162,7 @@ func (l *Locator) latencyReader(file string) *latencyReader {
 
 // read reads either form: JSON begins with a bracket.
 func (r *latencyReader) read(data []byte) {
+	r.table.content = sha256.Sum256(data)
 	if strings.HasPrefix(string(bytes.TrimLeft(data[:min(len(data), 4096)], " \t\r\n")), "[") {
 		r.readJSON(data)
 		return

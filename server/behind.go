@@ -10,7 +10,7 @@ import (
 // world takes seconds of a core that answers questions meanwhile. f has a thread to
 // itself, which the kernel runs after the others of this process where it can
 // be told so, and which ends with f. A goroutine that f starts would run on one of the
-// others: so what builds a world for a reload starts none (zones.BuildAlone).
+// others: so what builds a world for a reload starts none (zones.BuildBeside).
 func behind[T any](f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T

@@ -31,7 +31,7 @@ const firstRound = 5 * time.Second
 // tells the runtime while it builds is for the whole process.
 type Lifecycle struct {
 	// Load has the builder make the configuration's snapshot afresh: at start zones.Build,
-	// for each reload zones.BuildAlone.
+	// for each reload zones.BuildBeside.
 	Load func(zones.Builder) (*zones.Snapshot, error)
 	// Reload asks for a reload with each signal; nil: never.
 	Reload <-chan os.Signal
@@ -198,7 +198,7 @@ func (l *life) renew(ctx context.Context, k *kept) *kept {
 func (l *life) reload(ctx context.Context) (*kept, error) {
 	begun := time.Now()
 	defer collectLess()()
-	snapshot, err := behind(func() (*zones.Snapshot, error) { return l.Load(zones.BuildAlone) })
+	snapshot, err := behind(func() (*zones.Snapshot, error) { return l.Load(l.builder()) })
 	if err != nil {
 		return nil, err
 	}

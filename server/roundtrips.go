@@ -32,9 +32,17 @@ type roundTrips struct {
 	fault   string
 }
 
+// builder makes what a reload has, beside the round trips that the pools go by.
+func (l *life) builder() zones.Builder {
+	if l.measured == nil {
+		return zones.BuildBeside(nil)
+	}
+	return zones.BuildBeside(l.measured.read)
+}
+
 // firstRoundTrips is what a snapshot that was loaded has, and the snapshot that goes by
-// it: where the configuration before had the same file, its values go on (alpha), and
-// a file that is too old counts for nothing.
+// it: a file that is too old counts for nothing. Of one that is at fault, where round
+// trips from before are in its place, it tells.
 func (l *life) firstRoundTrips(loaded *zones.Snapshot) (*roundTrips, *zones.Snapshot, error) {
 	c, now := loaded.Config.Latency, time.Now()
 	r := &roundTrips{config: c, read: loaded.Geo.Latency()}
@@ -42,8 +50,8 @@ func (l *life) firstRoundTrips(loaded *zones.Snapshot) (*roundTrips, *zones.Snap
 		return r, loaded, nil
 	}
 	r.look = time.After(c.Reload)
-	if before := l.measured; before != nil && before.config.File == c.File {
-		r.read = r.read.After(before.read, c.Alpha)
+	if info, err := loaded.Geo.RefusedLatency(); err != nil {
+		l.refuseLatency(r, info, err)
 	}
 	used := r.read
 	if r.stale = r.aged(now); r.stale {
@@ -91,17 +99,15 @@ func (r *roundTrips) aged(now time.Time) (stale bool) {
 //	another             and refused      nothing
 //	another, sound      -                swaps pools that go by it, after the old one (alpha)
 //	another, at fault   -                the old one serves; an error in the log, counted
-//	not there           -                likewise
+//	not there           -                likewise, told once
 func (l *life) remeasure(ctx context.Context, k *kept, now time.Time) {
 	r := k.roundTrips
 	defer func() { r.look = time.After(r.config.Reload) }()
 	info, err := os.Stat(r.config.File)
 	switch {
-	case err != nil:
-		l.refuseLatency(k, nil, err)
-	case r.read.Same(info):
+	case err == nil && r.read.Same(info):
 		r.tried, r.fault = nil, ""
-	case r.tried == nil || !sameFile(r.tried, info):
+	case err != nil || r.tried == nil || !sameFile(r.tried, info):
 		l.reread(ctx, k, info)
 	}
 	l.age(ctx, k, now)
@@ -113,18 +119,19 @@ func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// reread takes over the round trips of a file that has changed.
+// reread takes over the round trips of a file that has changed; info is nil where it
+// is not there.
 func (l *life) reread(ctx context.Context, k *kept, info fs.FileInfo) {
 	r := k.roundTrips
 	begun := time.Now()
 	next, err := behind(k.snapshot.Geo.ReadLatency)
 	if err != nil {
-		l.refuseLatency(k, info, err)
+		l.refuseLatency(r, info, err)
 		return
 	}
 	next = next.After(r.read, r.config.Alpha)
 	if err := l.measure(ctx, k, next); err != nil {
-		l.refuseLatency(k, info, err)
+		l.refuseLatency(r, info, err)
 		return
 	}
 	r.read, r.stale, r.tried, r.fault = next, false, nil, ""
@@ -159,9 +166,9 @@ func (l *life) tellStale(r *roundTrips) {
 		"file", r.config.File, "written", r.read.Modified(), "max_age", r.config.MaxAge)
 }
 
-func (l *life) refuseLatency(k *kept, info fs.FileInfo, err error) {
-	if k.roundTrips.refuse(info, err) {
-		l.Logger.Error("round trips refused; the old ones keep serving", "file", k.roundTrips.config.File, "error", err)
+func (l *life) refuseLatency(r *roundTrips, info fs.FileInfo, err error) {
+	if r.refuse(info, err) {
+		l.Logger.Error("round trips refused; the old ones keep serving", "file", r.config.File, "error", err)
 	}
 }
 

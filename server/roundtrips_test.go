@@ -71,6 +71,18 @@ func (m *measuring) prepared(loaded *zones.Snapshot) {
 }
 
 func (m *measuring) load(options string) *zones.Snapshot {
+	build := zones.Build // as at the start
+	if m.server != nil {
+		build = m.builder()
+	}
+	snapshot, _, err := build(m.config(options))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return snapshot
+}
+
+func (m *measuring) config(options string) *config.Config {
 	cfg, _, err := config.Parse("meridian.yaml", fmt.Appendf(nil, `
 server: {listen: ["127.0.0.1:0"]}
 geo: {networks: {192.0.2.0/24: {region: near}}}
@@ -93,11 +105,18 @@ zones:
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	snapshot, _, err := zones.Build(cfg)
-	if err != nil {
-		m.t.Fatal(err)
+	return cfg
+}
+
+// hangUp reloads a sound configuration.
+func (m *measuring) hangUp(options string) {
+	m.t.Helper()
+	before := *m.kept
+	m.prepared(m.load(options))
+	before.close()
+	if err := before.snapshot.Close(); err != nil {
+		m.t.Error(err)
 	}
-	return snapshot
 }
 
 // write puts a table of some age in place by renaming.
@@ -191,12 +210,92 @@ func TestATableOfRoundTripsThatIsTooOldCountsForNothing(t *testing.T) {
 	m.expect("near", "older than max_age")
 }
 
-// A quarter of 60 ms and the rest of 5 ms is less than the 20 ms of near; once more, it is not.
+// A quarter of 60 ms and the rest of 5 ms is less than the 20 ms of near; once more, it is
+// not. Only what is new in the file counts, however often it is read.
 func TestRoundTripsMoveByAlpha(t *testing.T) {
-	m := startMeasuring(t, ", alpha: 25%, tolerance: 0s", "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
+	const options = ", alpha: 25%, tolerance: 0s"
+	m := startMeasuring(t, options, "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
 	m.expect("far", "")
-	m.write("192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n", 0) // 18.75
+	const worse = "192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n"
+	m.write(worse, time.Minute) // 18.75
 	m.look("far", "round trips taken over")
-	m.prepared(m.load(", alpha: 25%, tolerance: 0s")) // a reload goes on from there: 29.1
+	m.hangUp(options)
+	m.expect("far", "")
+	m.write(worse, 0) // as by a copy
+	m.look("far", "round trips taken over")
+	m.hangUp(options)
+	m.expect("far", "")
+	m.hangUp(", alpha: 100%, tolerance: 0s") // the file's own
 	m.expect("near", "")
+}
+
+func TestAReloadTakesNewRoundTripsInOnce(t *testing.T) {
+	const options = ", alpha: 25%, tolerance: 0s"
+	m := startMeasuring(t, options, "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
+	m.write("192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n", 0) // 18.75
+	m.hangUp(options)
+	m.look("far", "")
+	m.write("192.0.2.0/24,far,60.0\n192.0.2.0/24,near,20\n", 0) // 29.1
+	m.hangUp(options)
+	m.look("near", "")
+}
+
+func TestAReloadWithABrokenTableKeepsTheOldRoundTrips(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	m.write("192.0.2.0/24,far,-5\n", 0)
+	m.hangUp(", tolerance: 1ms")
+	m.expect("far", "round trips refused; the old ones keep serving")
+	m.look("far", "") // told already
+	if s := m.status(); s.Rows != 1 || s.Refused != 1 || !strings.Contains(s.Fault, "latency.csv:1:18: a round trip of -5 ms") {
+		t.Errorf("status %+v", s)
+	}
+	if err := os.Remove(m.file); err != nil {
+		t.Fatal(err)
+	}
+	m.hangUp("")
+	m.expect("far", "no such file")
+	m.look("far", "")
+	m.write(farIsSlow, 0)
+	m.hangUp("")
+	m.expect("near", "")
+	if s := m.status(); s.Rows != 2 || s.Refused != 0 || s.Fault != "" {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// Round trips of another file are no reason to take a file that is at fault.
+func TestABrokenTableThatNeverServedRefusesTheConfiguration(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	m.file = filepath.Join(t.TempDir(), "other.csv")
+	m.write("192.0.2.0/24,far,-5\n", 0)
+	for name, build := range map[string]zones.Builder{"at the start": zones.Build, "at a reload": m.builder()} {
+		snapshot, _, err := build(m.config(""))
+		if err == nil || !strings.Contains(err.Error(), "other.csv:1:18: a round trip of -5 ms") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if snapshot != nil {
+			_ = snapshot.Close()
+		}
+	}
+}
+
+// SIGHUP takes what changed in the configuration while the table is at fault.
+func TestABrokenTableRefusesNoReload(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "latency.csv")
+	write := func(table string) {
+		if err := os.WriteFile(file, []byte(table), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("192.0.2.0/24,east,2\n")
+	text := fmt.Sprintf("latency: {file: %q}", file) + steered
+	r := start(t, text)
+	write("192.0.2.0/24,east\n")
+	r.reload(strings.Replace(text, "name: b", "name: renamed", 1))
+	if states := r.states(t); !strings.Contains(states, "web/renamed=") {
+		t.Errorf("the new configuration does not serve: %s", states)
+	}
+	if s, err := r.Status(Target{}); err != nil || s.Latency.Rows != 1 || !strings.Contains(s.Latency.Fault, "latency.csv:1:1: 2 columns") {
+		t.Errorf("%v: status %+v", err, s.Latency)
+	}
 }

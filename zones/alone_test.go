@@ -38,7 +38,7 @@ func started(f func()) uint64 {
 	return sample[0].Value.Uint64() - before
 }
 
-func TestBuildAloneStartsNoGoroutine(t *testing.T) {
+func TestBuildBesideStartsNoGoroutine(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	cfg := load(t, subsets, nil)
 	build := func(b zones.Builder) func() {
@@ -50,7 +50,7 @@ func TestBuildAloneStartsNoGoroutine(t *testing.T) {
 			s.Close()
 		}
 	}
-	if n := started(build(zones.BuildAlone)); n != 0 {
+	if n := started(build(zones.BuildBeside(nil))); n != 0 {
 		t.Errorf("%d goroutines started, which run on threads that wait for nobody", n)
 	}
 	if n := started(build(zones.Build)); n == 0 {

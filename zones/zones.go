@@ -78,13 +78,17 @@ type ZoneID uint32
 // warnings come as config.Faults with or without an error.
 func Build(cfg *config.Config) (*Snapshot, []config.Fault, error) { return build(cfg, geo.Open) }
 
-// BuildAlone is Build on the caller's goroutine alone: a server that answers meanwhile
-// calls it on a thread that waits for the others.
-func BuildAlone(cfg *config.Config) (*Snapshot, []config.Fault, error) {
-	return build(cfg, geo.OpenAlone)
+// BuildBeside is Build for a server that answers meanwhile, by the round trips before;
+// nil for none. Where the file that they are of is at fault by now they stay, and
+// Geo.RefusedLatency tells. It is done on the caller's goroutine alone, which is to be on a
+// thread that waits for the others.
+func BuildBeside(before *geo.Latency) Builder {
+	return func(cfg *config.Config) (*Snapshot, []config.Fault, error) {
+		return build(cfg, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenBeside(cfg, before) })
+	}
 }
 
-// Builder is Build or BuildAlone.
+// Builder is Build or what BuildBeside returns.
 type Builder func(*config.Config) (*Snapshot, []config.Fault, error)
 
 func build(cfg *config.Config, open opener) (*Snapshot, []config.Fault, error) {
@@ -100,7 +104,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Fault, error) {
 	return s, report.warnings, nil
 }
 
-// opener is geo.Open or geo.OpenAlone.
+// opener is geo.Open or geo.OpenBeside.
 type opener func(*config.Config) (*geo.Locator, error)
 
 // compilePools compiles what lies below the zones, as far as it can: without
