@@ -10,6 +10,7 @@ import (
 
 // full is the slow path: it answers whatever came, by way of a dns.Msg.
 func (r *Responder) full(out []byte, sound bool, source netip.Addr, stream bool) []byte {
+	r.fulls++
 	q, s := &r.query, r.at.serving
 	limit := s.limit(q, stream)
 	a := r.reply(sound, source)

@@ -30,6 +30,7 @@ type Responder struct {
 	stream streamBuffers // of the TCP connection that is being answered
 
 	fullOnly bool // never the wire path: for tests that compare the two
+	fulls    int  // answers of the full path, for the same tests
 }
 
 // reading is a snapshot with the scratch that goes with its pools.
