@@ -39,6 +39,7 @@ func TestBothFamiliesAreDecidedAsEachAlone(t *testing.T) {
 			compareBoth(t, rnd, tree, cfg)
 			tree.Apply(randomTurns(rnd, tree, r))
 			randomOverrides(rnd, tree, r)
+			randomLoads(rnd, tree, r)
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d, world:\n%s", seed, text)

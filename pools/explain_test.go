@@ -173,6 +173,7 @@ func TestExplainTellsWhatDecideDoes(t *testing.T) {
 		r := newReference(cfg, where)
 		tree.Apply(randomTurns(rnd, tree, r))
 		randomOverrides(rnd, tree, r)
+		randomLoads(rnd, tree, r)
 		decided, explained := tree.Scratch(), tree.Scratch()
 		for range 20 {
 			q := ask(t, tree, "p0", Family(rnd.IntN(2)), clientsOfTheWorld[rnd.IntN(len(clientsOfTheWorld))])

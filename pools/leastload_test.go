@@ -15,11 +15,9 @@ import (
 // REGION=CAPACITY, with no slash, gives a region one.
 func loaded(t testing.TB, cfg *config.Config, of ...string) *config.Config {
 	t.Helper()
-	for i, word := range of {
+	for _, word := range of {
 		name, capacity, _ := strings.Cut(word, "=")
-		source := fmt.Sprintf("load%d", i)
-		cfg.Loads = append(cfg.Loads, config.LoadSource{Name: source, Type: config.Nginx, URL: "http://192.0.2.250/" + source})
-		use := &config.LoadOf{Load: source, Capacity: int(number(t, capacity))}
+		use := worldLoad(cfg, int(number(t, capacity)))
 		pool, member, isMember := strings.Cut(name, "/")
 		found := false
 		for r := range cfg.Regions {

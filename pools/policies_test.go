@@ -15,12 +15,14 @@ import (
 
 // everyPolicy is worlds that between them have every way to choose.
 var everyPolicy = []string{
+	"pool web proximity\n  a region=us 192.0.2.1 2001:db8::1\n  b region=us weight=3 192.0.2.2\n  c region=eu 192.0.2.3 2001:db8::3\n  d region=us weight=0 192.0.2.4",
 	"pool web geolocation\n  a match=default 192.0.2.1 2001:db8::1\n  b match=continent:NA weight=3 192.0.2.2 2001:db8::2\n  c match=continent:NA 192.0.2.3 2001:db8::3\n  d weight=0 match=country:US 192.0.2.4",
 	"pool web hash\n  a 192.0.2.1 2001:db8::1\n  b weight=3 192.0.2.2 2001:db8::2\n  c weight=0 192.0.2.3",
 	"pool web weighted sticky\n  a 192.0.2.1\n  b weight=3 192.0.2.2 2001:db8::2\n  c disabled 192.0.2.3",
 	"pool web failover trickle=5\n  a 192.0.2.1\n  b 192.0.2.2 2001:db8::2\n  c 192.0.2.3",
 	"pool web fastest\n  a 192.0.2.1 2001:db8::1\n  b weight=3 192.0.2.2\n  c 192.0.2.3 2001:db8::3",
 	"pool web latency\n  a region=us 192.0.2.1 2001:db8::1\n  b region=us weight=3 192.0.2.2\n  c region=eu 192.0.2.3 2001:db8::3\nrtt US us 20\nrtt US eu 10 12",
+	"pool web least-load\n  a load=100 192.0.2.1 2001:db8::1\n  b load=300 weight=3 192.0.2.2 2001:db8::2\n  c capacity=50 192.0.2.3\n  d load=100 disabled 192.0.2.4",
 	"pool web all answers=0\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3 2001:db8::3\n  d weight=0 192.0.2.4",
 	"pool web weighted spread answers=2\n  a region=us 192.0.2.1\n  b region=us 192.0.2.2\n  c region=eu 192.0.2.3 2001:db8::3",
 	"pool web round-robin\n  a pool=inner\n  b 192.0.2.2\npool inner fastest\n  c 192.0.2.3\n  d 192.0.2.4 192.0.2.5",
@@ -28,7 +30,11 @@ var everyPolicy = []string{
 
 func eachPolicy(t *testing.T, f func(t *testing.T, tree *Tree)) {
 	for _, text := range everyPolicy {
-		t.Run(strings.Fields(text)[2], func(t *testing.T) { f(t, compile(t, world(t, regionsOfTheWorld+text))) })
+		t.Run(strings.Fields(text)[2], func(t *testing.T) {
+			tree := compile(t, world(t, regionsOfTheWorld+text))
+			report(tree, 1, []float64{20, 250, 0}[:len(tree.loadTargets)]...)
+			f(t, tree)
+		})
 	}
 }
 

@@ -27,11 +27,18 @@ type reference struct {
 
 	parts     map[netip.Addr]int // of those that start slowly, in 256ths
 	overrides []Override
+
+	loads map[string]Load            // by source
+	free  map[*config.Member]float64 // of least-load pools, while it is known: the free part of its capacity
+	rooms map[*config.Member]float64 // of the same pools
 }
 
 // newReference makes a reference in which nothing is down.
 func newReference(cfg *config.Config, where *geo.Locator) *reference {
-	return &reference{cfg: cfg, where: where, down: map[netip.Addr]bool{}, parts: map[netip.Addr]int{}, took: map[netip.Addr]time.Duration{}}
+	r := &reference{cfg: cfg, where: where, down: map[netip.Addr]bool{}, parts: map[netip.Addr]int{}, took: map[netip.Addr]time.Duration{}}
+	r.loads, r.free, r.rooms = map[string]Load{}, map[*config.Member]float64{}, map[*config.Member]float64{}
+	r.settleRooms()
+	return r
 }
 
 // kind is what the overrides say of a member.
@@ -88,6 +95,7 @@ type drawing struct {
 	round    []*config.Member // spread: those of regions without one in the answer
 	client   netip.Addr
 	pace     func(*config.Member) time.Duration // how soon a member responds; 0: unknown
+	rooms    map[*config.Member]float64
 }
 
 func (r reference) pool(name string) *config.Pool {
@@ -235,7 +243,7 @@ func (r reference) has(m *config.Member, f Family, open bool) bool {
 
 // walk is what a live pool adds to the answer so far.
 func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client netip.Addr, sofar string) outcomes {
-	d := drawing{pool: p, family: f, open: open, all: answers == 0, left: answers, client: client}
+	d := drawing{pool: p, family: f, open: open, all: answers == 0, left: answers, client: client, rooms: r.rooms}
 	d.pace = func(m *config.Member) time.Duration { return r.pace(m, open) }
 	if d.all {
 		d.left = 1000
@@ -424,6 +432,11 @@ func (d drawing) choices(from []*config.Member, last *config.Member) map[*config
 		for _, m := range from {
 			choices[m] = 1 / float64(len(from))
 		}
+	case d.pool.Policy == config.LeastLoad && d.roomOf(from) > 0:
+		sum := d.roomOf(from)
+		for _, m := range from {
+			choices[m] = d.roomOf([]*config.Member{m}) / sum
+		}
 	default:
 		if d.pool.Policy == config.Fastest {
 			from = d.soonest(from)
@@ -537,7 +550,7 @@ func randomWorld(rnd *rand.Rand) string {
 	pools := 1 + rnd.IntN(5)
 	policies := []string{
 		"proximity", "weighted", "round-robin", "failover", "geolocation", "hash", "fastest", "latency", "all",
-		"weighted sticky", "failover trickle=30", "weighted spread", "failover spread", "round-robin spread", "geolocation fence", "hash hash=20/33 spread",
+		"least-load", "least-load", "weighted sticky", "failover trickle=30", "weighted spread", "failover spread", "round-robin spread", "geolocation fence", "hash hash=20/33 spread", "least-load spread",
 	}
 	pick := func(odds int, text string) string {
 		if rnd.IntN(odds) == 0 {
@@ -557,6 +570,7 @@ func randomWorld(rnd *rand.Rand) string {
 			if strings.HasPrefix(policy, "geolocation") {
 				fmt.Fprintf(&b, "match=%s ", matches[rnd.IntN(len(matches))])
 			}
+			b.WriteString(pick(2, []string{"load=0 ", "load=64 ", "load=200 ", "capacity=100 "}[rnd.IntN(4)]))
 			if p+1 < pools && rnd.IntN(3) == 0 {
 				fmt.Fprintf(&b, "pool=p%d\n", p+1+rnd.IntN(pools-p-1))
 				continue
@@ -658,6 +672,9 @@ func TestDecideMatchesTheReference(t *testing.T) {
 	for range 40 {
 		text := randomWorld(rnd) + randomPlain(rnd)
 		cfg := world(t, text)
+		if rnd.IntN(2) == 0 {
+			loaded(t, cfg, "eu=300", "us=90")
+		}
 		tree, err := Compile(cfg, where)
 		if err != nil {
 			t.Fatal(err)
@@ -675,6 +692,7 @@ func TestDecideMatchesTheReference(t *testing.T) {
 			if rnd.IntN(2) == 0 {
 				changes = append(changes, randomOverrides(rnd, tree, r)...)
 			}
+			randomLoads(rnd, tree, r)
 			for _, c := range changes {
 				key := c.Pool + c.Family.String()
 				if modes[key] != c.From {
@@ -683,7 +701,7 @@ func TestDecideMatchesTheReference(t *testing.T) {
 				modes[key] = c.To
 			}
 			if t.Failed() {
-				t.Fatalf("seed %d, down %v, parts %v, overrides %+v, world:\n%s", seed, r.down, r.parts, r.overrides, text)
+				t.Fatalf("seed %d, down %v, parts %v, overrides %+v, loads %v, world:\n%s", seed, r.down, r.parts, r.overrides, r.loads, text)
 			}
 		}
 	}

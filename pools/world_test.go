@@ -24,7 +24,8 @@ import (
 //	group NAME COUNTRY...
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
 //	    [sticky] [hash=BITS/BITS] [trickle=PERCENT] [spread] [fence]
-//	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [disabled] [ADDRESS...]
+//	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [match=M] [disabled] [ADDRESS...]
+//	      [load=CAPACITY] of a source of its own, [capacity=N] without one; see report
 //	bind POOL
 //	rtt CLIENT REGION MS [SAMPLES]
 func world(t testing.TB, text string) *config.Config {
@@ -59,7 +60,7 @@ func world(t testing.TB, text string) *config.Config {
 			cfg.Zones = append(cfg.Zones, config.Zone{Name: "example.", Names: []config.BalancedName{name}})
 		default:
 			p := &cfg.Pools[len(cfg.Pools)-1]
-			p.Members = append(p.Members, worldMember(t, words[0], p.Check, words[1:]))
+			p.Members = append(p.Members, worldMember(t, cfg, words[0], p.Check, words[1:]))
 		}
 	}
 	if len(cfg.Regions) > 0 {
@@ -107,7 +108,7 @@ func worldPool(t testing.TB, name, policy string, options []string) config.Pool 
 	return p
 }
 
-func worldMember(t testing.TB, name, check string, options []string) config.Member {
+func worldMember(t testing.TB, cfg *config.Config, name, check string, options []string) config.Member {
 	m := config.Member{Name: name, Weight: 1, Enabled: true, Check: check}
 	for _, o := range options {
 		switch key, value, _ := strings.Cut(o, "="); key {
@@ -125,11 +126,22 @@ func worldMember(t testing.TB, name, check string, options []string) config.Memb
 			m.CName, m.Check = config.Name(value), ""
 		case "disabled":
 			m.Enabled = false
+		case "load":
+			m.Load = worldLoad(cfg, int(number(t, value)))
+		case "capacity":
+			m.Load = &config.LoadOf{Capacity: int(number(t, value))}
 		default:
 			m.Addresses = append(m.Addresses, netip.MustParseAddr(o))
 		}
 	}
 	return m
+}
+
+// worldLoad is a load of a source of its own.
+func worldLoad(cfg *config.Config, capacity int) *config.LoadOf {
+	source := fmt.Sprintf("load%d", len(cfg.Loads))
+	cfg.Loads = append(cfg.Loads, config.LoadSource{Name: source, Type: config.Nginx, URL: "http://192.0.2.250/" + source})
+	return &config.LoadOf{Load: source, Capacity: capacity}
 }
 
 func worldNetwork(prefix, place string) config.Network {

@@ -1,0 +1,153 @@
+package pools
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"meridian/config"
+)
+
+// borne is a load and what can be borne; a load that is not known counts as none.
+type borne struct {
+	load, capacity float64
+	known          bool
+}
+
+// reported is what a source says, or what is written beside its name.
+func (r reference) reported(of *config.LoadOf) borne {
+	capacity := float64(of.Capacity)
+	report, ok := r.loads[of.Load]
+	if !ok || !report.Fresh {
+		return borne{capacity: capacity}
+	}
+	if capacity == 0 {
+		capacity = report.Capacity
+	}
+	return borne{report.Load, capacity, capacity > 0}
+}
+
+// counts reports whether a member may be answered at all.
+func (r reference) counts(m *config.Member) bool {
+	return m.Enabled && m.Weight > 0 && r.kind(m) != Drained
+}
+
+// borne is docs/policies/least-load.md on whose load is whose: a member's own; of a
+// nested pool the sum of those that are known; of a region an equal part of its.
+func (r reference) borne(p *config.Pool, m *config.Member) borne {
+	if m.Load != nil {
+		return r.reported(m.Load)
+	}
+	if m.Pool != "" {
+		var sum borne
+		nested := r.pool(m.Pool)
+		for i := range nested.Members {
+			in := r.borne(nested, &nested.Members[i])
+			if r.counts(&nested.Members[i]) && in.known {
+				sum = borne{sum.load + in.load, sum.capacity + in.capacity, true}
+			}
+		}
+		return sum
+	}
+	for _, region := range r.cfg.Regions {
+		if region.Name != m.Region || region.Load == nil {
+			continue
+		}
+		sharing := 0.0
+		for _, other := range p.Members {
+			if other.Region == m.Region && other.Load == nil && other.Enabled && other.Weight > 0 {
+				sharing++
+			}
+		}
+		whole := r.reported(region.Load)
+		return borne{whole.load / max(1, sharing), whole.capacity / max(1, sharing), whole.known}
+	}
+	return borne{}
+}
+
+// settleRooms works out the rooms of the members of least-load pools.
+func (r reference) settleRooms() {
+	for i := range r.cfg.Pools {
+		if p := &r.cfg.Pools[i]; p.Policy == config.LeastLoad {
+			r.settleRoomsOf(p)
+		}
+	}
+}
+
+func (r reference) settleRoomsOf(p *config.Pool) {
+	var capacities, frees []float64
+	for i := range p.Members {
+		m := &p.Members[i]
+		of := r.borne(p, m)
+		if of.known {
+			r.stray(m, max(0, 1-of.load/of.capacity))
+		} else {
+			delete(r.free, m)
+		}
+		if m.Weight == 0 || !m.Enabled {
+			continue
+		}
+		if of.capacity > 0 {
+			capacities = append(capacities, of.capacity)
+		}
+		if of.known {
+			frees = append(frees, r.free[m])
+		}
+	}
+	for i := range p.Members {
+		m := &p.Members[i]
+		capacity, free := r.borne(p, m).capacity, meanOf(frees)
+		if capacity == 0 {
+			capacity = meanOf(capacities)
+		}
+		if part, ok := r.free[m]; ok {
+			free = part
+		}
+		r.rooms[m] = float64(m.Weight) * capacity * free
+	}
+}
+
+// stray moves a free part to the nearest 64th where it strayed by three quarters of one.
+func (r reference) stray(m *config.Member, to float64) {
+	before, ok := r.free[m]
+	if !ok || to == 0 || to == 1 || math.Abs(to-before) > 0.75/64 {
+		r.free[m] = math.Round(64*to) / 64
+	}
+}
+
+// meanOf is 1 where there is nothing to take it of.
+func meanOf(all []float64) float64 {
+	if len(all) == 0 {
+		return 1
+	}
+	sum := 0.0
+	for _, x := range all {
+		sum += x
+	}
+	return sum / float64(len(all))
+}
+
+// roomOf is the room of some, by their parts.
+func (d drawing) roomOf(from []*config.Member) float64 {
+	sum := 0.0
+	for _, m := range from {
+		sum += d.rooms[m] * float64(d.part(m)) / 256
+	}
+	return sum
+}
+
+// randomLoads has some sources report, to the tree and the reference.
+func randomLoads(rnd *rand.Rand, tree *Tree, r *reference) {
+	loads := make([]Load, len(tree.loadTargets))
+	clear(r.loads)
+	for i, target := range tree.loadTargets {
+		loads[i] = Load{
+			Load: float64(rnd.IntN(120)), Capacity: float64(rnd.IntN(3) * 60),
+			At: time.Unix(rnd.Int64N(1<<32), 0), Fresh: rnd.IntN(4) > 0,
+		}
+		r.loads[target.Source.Name] = loads[i]
+	}
+	tree.SetLoads(slices.Clone(loads))
+	r.settleRooms()
+}
