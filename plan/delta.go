@@ -13,7 +13,7 @@ type delta struct {
 	moved         float64
 	flows         map[route]float64
 	members       map[string]Change // by pool/member
-	open          [2]bool           // before, after: the pool fails open
+	modes         [2]pools.Mode     // before, after: how the pool answers
 }
 
 func newDelta(regions int) *delta {

@@ -44,7 +44,6 @@ type forecaster struct {
 	all        sum
 	members    map[string]Change // weighted
 	shares     []Change          // by region, weighted
-	open       Change            // weight of what pools that fail open answer
 	countries  map[string]*sum
 	continents map[string]*sum
 	systems    map[string]*sum
@@ -69,6 +68,8 @@ type pair struct {
 	pools [2]pools.ID
 	names int
 	sum   sum
+
+	impaired [impairments]Change // weighted
 }
 
 func newForecaster(before, after *zones.Snapshot) *forecaster {

@@ -12,6 +12,10 @@
 // draws, so that a forecast cannot drift from what happens. Every name that a pool
 // answers counts the same; clients of IPv4 ask for A, those of IPv6 for AAAA.
 //
+// Traffic that keeps its address may be worse off all the same. What a change
+// affects is what it moves and what it makes a pool answer otherwise than in good
+// health, each query once; see impaired.go.
+//
 // How millions of clients are weighed in seconds:
 //
 //	clients ──► classes: who stand in one place, and of whom both sides
@@ -36,22 +40,26 @@ const unknown = "unknown"
 // Forecast is what a change does to traffic. Shares are parts of all traffic, 0
 // to 1; distances are kilometres.
 type Forecast struct {
-	Clients    int      `json:"clients"`   // networks weighed
-	Names      int      `json:"names"`     // that a pool answers on both sides: all traffic
-	Added      int      `json:"added"`     // names that only the side after has; not in what follows
-	Removed    int      `json:"removed"`   // names that only the side before has; likewise
-	Moved      float64  `json:"moved"`     // share that gets another address
-	FailOpen   Change   `json:"fail_open"` // share that pools answer which fail open, as if all their members were up
-	Km         Change   `json:"km"`        // mean distance from client to region
-	Regions    []Target `json:"regions"`   // in the order of the configurations
-	Members    []Target `json:"members"`   // those whose share changes, the most changed first
-	Flows      []Flow   `json:"flows"`     // what moves, the largest first
-	Pools      []Part   `json:"pools"`     // those that names are bound to; the most moved first, like what follows
-	Countries  []Part   `json:"countries"`
-	Continents []Part   `json:"continents"`
-	Systems    []Part   `json:"asns"`               // none without an ASN file
-	Worst      []Part   `json:"worst"`              // countries that are sent farther, the farthest first
-	Breaches   []Breach `json:"breaches,omitempty"` // see FindBreaches
+	Clients    int          `json:"clients"`            // networks weighed
+	Names      int          `json:"names"`              // that a pool answers on both sides: all traffic
+	Added      int          `json:"added"`              // names that only the side after has; not in what follows
+	Removed    int          `json:"removed"`            // names that only the side before has; likewise
+	Moved      float64      `json:"moved"`              // share that gets another address
+	Affected   float64      `json:"affected"`           // share that moves, or is impaired by the change
+	FailOpen   Change       `json:"fail_open"`          // share that pools answer which fail open, as if all their members were up
+	Fallback   Change       `json:"fallback"`           // share that pools answer in place of those that are down
+	NoAnswer   Change       `json:"no_answer"`          // share that gets no address (NODATA)
+	Impaired   []Impairment `json:"impaired,omitempty"` // whose shares the last three are
+	Km         Change       `json:"km"`                 // mean distance from client to region
+	Regions    []Target     `json:"regions"`            // in the order of the configurations
+	Members    []Target     `json:"members"`            // those whose share changes, the most changed first
+	Flows      []Flow       `json:"flows"`              // what moves, the largest first
+	Pools      []Part       `json:"pools"`              // those that names are bound to; the most moved first, like what follows
+	Countries  []Part       `json:"countries"`
+	Continents []Part       `json:"continents"`
+	Systems    []Part       `json:"asns"`               // none without an ASN file
+	Worst      []Part       `json:"worst"`              // countries that are sent farther, the farthest first
+	Breaches   []Breach     `json:"breaches,omitempty"` // see FindBreaches
 
 	served []Target // every member, whether its share changes or not
 }

@@ -274,14 +274,6 @@ func TestForecastOfHashedClientsAgreesWithEachByItself(t *testing.T) {
 	}
 }
 
-func TestPoolsThatFailOpenAreTold(t *testing.T) {
-	before, after := serving(t, "", near), serving(t, "", near)
-	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Kind: pools.ForcedDown}})
-	if f := compare(t, before, after, "198.51.100.0/24"); f.FailOpen != (plan.Change{After: 1}) {
-		t.Errorf("%+v is answered by pools that fail open; want all of it, after", f.FailOpen)
-	}
-}
-
 func TestEverybodyIsWhatTheBuiltInTablePlaces(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
 	after.Pools.SetOverrides([]pools.Override{{Region: "us", Kind: pools.ForcedDown}})

@@ -10,6 +10,7 @@ import (
 // sum adds up a part of the traffic. The zero value is ready.
 type sum struct {
 	weight, moved float64
+	affected      float64
 	km            Change // weighted
 	placed        Change // weight of what goes to a region, whose distance counts
 	flows         map[route]float64
@@ -23,6 +24,7 @@ type route struct{ from, to int }
 func (s *sum) add(weight float64, d *delta, km *distances) {
 	s.weight += weight
 	s.moved += weight * d.moved
+	s.affected += weight * d.affected()
 	for r, share := range d.before {
 		if at := km.before[r]; !math.IsNaN(at) {
 			s.km.Before += weight * share * at

@@ -13,14 +13,14 @@ const mostRows = 10
 // Text writes the forecast for people to read.
 func (f *Forecast) Text(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of the traffic moves: %s, %d client networks\n", percent(f.Moved), counted(f.Names, "name"), f.Clients)
+	for _, trouble := range f.Troubles() {
+		b.WriteString(trouble + "\n")
+	}
+	fmt.Fprintf(&b, "%s: %s, %d client networks\n", f.Effect(), counted(f.Names, "name"), f.Clients)
 	if f.Added+f.Removed > 0 {
 		fmt.Fprintf(&b, "%s new, %s gone: not counted in\n", counted(f.Added, "name"), counted(f.Removed, "name"))
 	}
 	fmt.Fprintf(&b, "mean distance to the region: %.0f km, then %.0f km\n", f.Km.Before, f.Km.After)
-	if f.FailOpen.After > rounding {
-		fmt.Fprintf(&b, "%s is answered by pools that fail open: they have no member up\n", percent(f.FailOpen.After))
-	}
 	breaches(&b, f.Breaches)
 	targets(&b, "REGION", f.Regions)
 	flows(&b, f.Flows)

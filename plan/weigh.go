@@ -49,12 +49,7 @@ func (f *forecaster) count(c weighed, p *pair, d *delta) {
 	for _, s := range sums {
 		s.add(weight, d, km)
 	}
-	if d.open[0] {
-		f.open.Before += weight
-	}
-	if d.open[1] {
-		f.open.After += weight
-	}
+	p.impair(weight, d)
 	for r := range f.regions {
 		f.shares[r].Before += weight * d.before[r]
 		f.shares[r].After += weight * d.after[r]
@@ -86,7 +81,7 @@ func (f *forecaster) delta(p *pair, addr netip.Addr) *delta {
 	for i, s := range f.sides {
 		var found pools.Decision
 		found, odds[i] = s.Pools.Odds(pools.Question{Pool: p.pools[i], Family: family, Client: addr}, s.scratch)
-		d.open[i] = found.Mode == pools.FailedOpen
+		d.modes[i] = found.Mode
 	}
 	d.add(odds[0], odds[1], 1, f.region)
 	return d
@@ -133,7 +128,8 @@ func (f *forecaster) forecast() *Forecast {
 	all := f.all.weight
 	found := f.names
 	found.Clients = f.classes.networks
-	found.Moved, found.Km = ratio(f.all.moved, all), f.all.distance()
+	found.Moved, found.Affected, found.Km = ratio(f.all.moved, all), ratio(f.all.affected, all), f.all.distance()
+	f.impairments(&found)
 	for i, name := range f.regions {
 		if share := f.shares[i].over(all); i >= firstRegion || share != (Change{}) {
 			found.Regions = append(found.Regions, Target{name, share})
@@ -148,7 +144,6 @@ func (f *forecaster) forecast() *Forecast {
 	for _, p := range f.pairs {
 		byPool[f.title(p)] = &p.sum // a pair for each two pools
 	}
-	found.FailOpen = f.open.over(all)
 	found.Pools = parts(byPool, all, f.regions)
 	found.Countries = parts(f.countries, all, f.regions)
 	found.Continents = parts(f.continents, all, f.regions)

@@ -46,8 +46,11 @@ and a number, in either order, apart by a comma or spaces. Every name counts the
 
 TARGET is a region, a pool, or pool/member; where a region and a pool share a name, region:NAME.
 
-Exit: 0; 1 when a configuration or the command line is at fault, or, with --fail-above, more moves or a
-name is gone.`,
+What a change affects is what it moves, what it leaves without an answer, and what then is answered by
+a pool that fails open or by its fallback, and was not before. That is told first.
+
+Exit: 0; 1 when a configuration or the command line is at fault, or, with --fail-above, more is affected
+or a name is gone.`,
 		Example: `  meridian plan old.yaml new.yaml
   meridian plan old.yaml new.yaml --fail-above 20%           for a pipeline that deploys
   meridian plan -c meridian.yaml --down us-east --traffic 120000 --html outage.html
@@ -64,7 +67,7 @@ name is gone.`,
 	flags.StringVar(&p.clients, "clients", "", "`FILE` of client networks with counts of queries; -: standard input")
 	flags.StringArrayVar(&p.names, "name", nil, "`NAME` whose traffic alone counts; may be repeated")
 	flags.Float64Var(&p.traffic, "traffic", 0, "all traffic of all names, a `LOAD` in the unit of capacity: tells who gets too much")
-	flags.StringVar(&p.limit, "fail-above", "", "`SHARE` of the traffic, such as 20%; exit with 1 when more moves")
+	flags.StringVar(&p.limit, "fail-above", "", "`SHARE` of the traffic, such as 20%; exit with 1 when more is affected")
 	flags.StringVar(&p.page, "html", "", "`FILE` to write a page with a world map to")
 	addOutputFlag(c, &p.output)
 	return c
@@ -102,10 +105,19 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 	if err == nil && p.limit != "" && forecast.Removed > 0 {
 		err = fmt.Errorf("names that are gone: %d; --fail-above lets none go", forecast.Removed)
 	}
-	if err == nil && forecast.Moved > limit {
-		err = fmt.Errorf("%.2f %% of the traffic moves, more than --fail-above %s", forecast.Moved*100, p.limit)
+	if err == nil && forecast.Affected > limit {
+		err = p.tooMuch(forecast)
 	}
 	return err
+}
+
+// tooMuch is the error of more being affected than the limit allows.
+func (p *planning) tooMuch(f *plan.Forecast) error {
+	does := "moves"
+	if f.Affected > f.Moved {
+		does = "is affected"
+	}
+	return fmt.Errorf("%.2f %% of the traffic %s, more than --fail-above %s", f.Affected*100, does, p.limit)
 }
 
 // maxTraffic is more than there is.

@@ -1,0 +1,130 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"meridian/pools"
+)
+
+// Impairment is a pool that does not answer as in good health, and the share of
+// all traffic that this is so for. No query is in two of them.
+type Impairment struct {
+	Pool  string `json:"pool"` // that names are bound to; both, where the change binds them to another
+	How   string `json:"how"`  // fail_open, fallback or no_answer
+	Share Change `json:"share"`
+}
+
+// The ways of not answering as in good health, the worst first.
+const (
+	noAnswer = iota
+	failsOpen
+	fallsBack
+	impairments
+)
+
+// How they are called in JSON.
+func howNames() [impairments]string { return [...]string{"no_answer", "fail_open", "fallback"} }
+
+// affected is the part of the class that the change moves or leaves impaired:
+//
+//	after the change, its pool              affected
+//	fails open or falls back, and did so    what moves
+//	fails open or falls back, and did not   all of it: who would have been sent elsewhere is as badly off
+//	answers nothing, or as in good health   what moves; whom nobody answers any more has moved, too
+func (d *delta) affected() float64 {
+	switch d.modes[1] {
+	case d.modes[0]:
+	case pools.FailedOpen, pools.FallenBack:
+		return 1
+	}
+	return d.moved
+}
+
+// impair adds to a pair's sums how it answers a class.
+func (p *pair) impair(weight float64, d *delta) {
+	for side, shares := range [2][]float64{d.before, d.after} {
+		of := func(how int, share float64) {
+			change := &p.impaired[how]
+			if side == 0 {
+				change.Before += weight * share
+			} else {
+				change.After += weight * share
+			}
+		}
+		of(noAnswer, shares[nobodyNumber])
+		switch d.modes[side] {
+		case pools.FailedOpen:
+			of(failsOpen, 1-shares[nobodyNumber])
+		case pools.FallenBack:
+			of(fallsBack, 1-shares[nobodyNumber])
+		}
+	}
+}
+
+// impairments puts what impair added up into the forecast, the largest after the
+// change first.
+func (f *forecaster) impairments(found *Forecast) {
+	shares := [impairments]*Change{&found.NoAnswer, &found.FailOpen, &found.Fallback}
+	for how, name := range howNames() {
+		var all Change
+		for _, p := range f.pairs {
+			all.Before += p.impaired[how].Before
+			all.After += p.impaired[how].After
+			if share := p.impaired[how].over(f.all.weight); share.Before > rounding || share.After > rounding {
+				found.Impaired = append(found.Impaired, Impairment{f.title(p), name, share})
+			}
+		}
+		*shares[how] = all.over(f.all.weight)
+	}
+	slices.SortStableFunc(found.Impaired, func(a, b Impairment) int {
+		return cmp.Or(compare(b.Share.After, a.Share.After), cmp.Compare(a.Pool, b.Pool))
+	})
+}
+
+// Troubles says in a sentence each what of the traffic is impaired after the change,
+// and by which pools.
+func (f *Forecast) Troubles() []string {
+	var all []string
+	for how, say := range [impairments]string{
+		noAnswer:  "%s of the traffic gets no answer",
+		failsOpen: "%s of the traffic is answered by pools that fail open, as if all their members were up",
+		fallsBack: "%s of the traffic is answered by fallbacks",
+	} {
+		share := [impairments]Change{f.NoAnswer, f.FailOpen, f.Fallback}[how]
+		if share.After <= rounding {
+			continue
+		}
+		text := fmt.Sprintf(say, percent(share.After))
+		if share.Before > rounding {
+			text += " (before: " + percent(share.Before) + ")"
+		}
+		all = append(all, text+": "+f.poolsThat(howNames()[how]))
+	}
+	return all
+}
+
+// poolsThat names the pools that are impaired in one way, the first few.
+func (f *Forecast) poolsThat(how string) string {
+	const most = 5
+	var names []string
+	for _, i := range f.Impaired {
+		if i.How == how && i.Share.After > rounding {
+			names = append(names, i.Pool)
+		}
+	}
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Effect says what moves, and what the change affects where that is more.
+func (f *Forecast) Effect() string {
+	if f.Affected-f.Moved > rounding {
+		return percent(f.Affected) + " of the traffic is affected; " + percent(f.Moved) + " moves"
+	}
+	return percent(f.Moved) + " of the traffic moves"
+}
