@@ -9,8 +9,8 @@ import (
 
 // FindBreaches notes in the forecast which regions and members of cfg, the side
 // after, get more than their capacity of a traffic that is so large in all, in
-// the unit of the capacities; the most overloaded for its size comes first. It
-// goes by what the configuration says of capacity, not by reports.
+// the unit of the capacities; the most overloaded for its size comes first. A
+// member that is a pool gets what all get that it leads to. It goes by what the configuration says of capacity, not by reports.
 func (f *Forecast) FindBreaches(cfg *config.Config, traffic float64) {
 	capacities := make(map[string]float64)
 	for _, r := range cfg.Regions {
@@ -30,7 +30,7 @@ func (f *Forecast) FindBreaches(cfg *config.Config, traffic float64) {
 	for _, r := range f.Regions {
 		find("region:"+r.Name, r.Share)
 	}
-	for _, m := range f.served {
+	for _, m := range slices.Concat(f.served, f.nested) {
 		find(m.Name, m.Share)
 	}
 	slices.SortStableFunc(f.Breaches, func(a, b Breach) int {

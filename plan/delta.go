@@ -13,6 +13,7 @@ type delta struct {
 	moved         float64
 	flows         map[route]float64
 	members       map[string]Change // by pool/member
+	nested        map[string]Change // those that are pools, of which members below have their part
 	modes         [2]pools.Mode     // before, after: how the pool answers
 }
 
@@ -22,6 +23,7 @@ func newDelta(regions int) *delta {
 		after:   make([]float64, regions),
 		flows:   make(map[route]float64),
 		members: make(map[string]Change),
+		nested:  make(map[string]Change),
 	}
 }
 
@@ -102,4 +104,18 @@ func (d *delta) member(s pools.Share, more Change) {
 	name := s.Pool + "/" + s.Member
 	m := d.members[name]
 	d.members[name] = Change{m.Before + more.Before, m.After + more.After}
+}
+
+// pass notes what goes through members that are pools, before (side 0) or after.
+func (d *delta) pass(side int, through []pools.Nested) {
+	for _, n := range through {
+		name := n.Pool + "/" + n.Member
+		change := d.nested[name]
+		if side == 0 {
+			change.Before += n.P
+		} else {
+			change.After += n.P
+		}
+		d.nested[name] = change
+	}
 }

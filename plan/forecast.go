@@ -43,6 +43,7 @@ type forecaster struct {
 
 	all        sum
 	members    map[string]Change // weighted
+	nested     map[string]Change // those that are pools; weighted
 	shares     []Change          // by region, weighted
 	countries  map[string]*sum
 	continents map[string]*sum
@@ -78,6 +79,7 @@ func newForecaster(before, after *zones.Snapshot) *forecaster {
 		numbers:    make(map[string]int),
 		far:        make(map[*geo.Location]*distances),
 		members:    make(map[string]Change),
+		nested:     make(map[string]Change),
 		countries:  make(map[string]*sum),
 		continents: make(map[string]*sum),
 		systems:    make(map[string]*sum),

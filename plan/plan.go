@@ -61,7 +61,8 @@ type Forecast struct {
 	Worst      []Part       `json:"worst"`              // countries that are sent farther, the farthest first
 	Breaches   []Breach     `json:"breaches,omitempty"` // see FindBreaches
 
-	served []Target // every member, whether its share changes or not
+	served []Target // every endpoint and cname, whether its share changes or not
+	nested []Target // every member that is a pool
 }
 
 // Breach is a region or member that gets more after the change than it can bear.

@@ -166,6 +166,21 @@ func TestWhoGetsMoreThanItsCapacityIsTold(t *testing.T) {
 	}
 }
 
+// What all below a member that is a pool get is its load: of x, which is nested
+// twice, as much as comes by that way.
+func TestAMemberThatIsAPoolHasACapacityToo(t *testing.T) {
+	nested := func(weight int) string {
+		return fmt.Sprintf("  web:\n    policy: weighted\n    members:\n      - {name: u, pool: x, load: l, capacity: 10, weight: %d}\n      - {name: v, pool: x, load: l, capacity: 10}\n", weight) +
+			"  x:\n    policy: weighted\n    members:\n      - {name: a, addresses: [10.0.0.1]}\n      - {name: b, addresses: [10.0.0.2]}\n"
+	}
+	before, after := serving(t, "", nested(1)), serving(t, "", nested(3))
+	f := compare(t, before, after, "198.51.100.0/24")
+	f.FindBreaches(after.Config, 20)
+	if len(f.Breaches) != 1 || f.Breaches[0] != (plan.Breach{Name: "web/u", Load: plan.Change{Before: 10, After: 15}, Capacity: 10}) {
+		t.Errorf("breaches are %+v; want web/u alone, 15 of 10", f.Breaches)
+	}
+}
+
 func TestNamesThatComeOrGoAreToldApart(t *testing.T) {
 	before := serving(t, "", near, "www: {pool: web}", "old: {pool: web}")
 	after := serving(t, "", near, "www: {pool: web}", "new: {pool: web}", "newer: {pool: web}")

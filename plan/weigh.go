@@ -54,9 +54,15 @@ func (f *forecaster) count(c weighed, p *pair, d *delta) {
 		f.shares[r].Before += weight * d.before[r]
 		f.shares[r].After += weight * d.after[r]
 	}
-	for name, share := range d.members {
-		m := f.members[name]
-		f.members[name] = Change{m.Before + weight*share.Before, m.After + weight*share.After}
+	addTo(f.members, weight, d.members)
+	addTo(f.nested, weight, d.nested)
+}
+
+// addTo adds weight times what members get to what they get in all.
+func addTo(all map[string]Change, weight float64, shares map[string]Change) {
+	for name, share := range shares {
+		m := all[name]
+		all[name] = Change{m.Before + weight*share.Before, m.After + weight*share.After}
 	}
 }
 
@@ -80,8 +86,10 @@ func (f *forecaster) delta(p *pair, addr netip.Addr) *delta {
 	d := newDelta(len(f.regions))
 	for i, s := range f.sides {
 		var found pools.Decision
-		found, odds[i] = s.Pools.Odds(pools.Question{Pool: p.pools[i], Family: family, Client: addr}, s.scratch)
+		var nested []pools.Nested
+		found, odds[i], nested = s.Pools.NestedOdds(pools.Question{Pool: p.pools[i], Family: family, Client: addr}, s.scratch)
 		d.modes[i] = found.Mode
+		d.pass(i, nested)
 	}
 	d.add(odds[0], odds[1], 1, f.region)
 	return d
@@ -138,7 +146,7 @@ func (f *forecaster) forecast() *Forecast {
 	for _, way := range f.all.ways() {
 		found.Flows = append(found.Flows, Flow{f.regions[way.from], f.regions[way.to], f.all.flows[way] / all})
 	}
-	found.served = f.served(all)
+	found.served, found.nested = served(f.members, all), served(f.nested, all)
 	found.Members = changed(found.served)
 	byPool := make(map[string]*sum, len(f.pairs))
 	for _, p := range f.pairs {
@@ -155,10 +163,10 @@ func (f *forecaster) forecast() *Forecast {
 // over is c in parts of all.
 func (c Change) over(all float64) Change { return Change{ratio(c.Before, all), ratio(c.After, all)} }
 
-// served is the members and what they get, by name.
-func (f *forecaster) served(all float64) []Target {
-	list := make([]Target, 0, len(f.members))
-	for name, share := range f.members {
+// served is members and what they get, by name.
+func served(members map[string]Change, all float64) []Target {
+	list := make([]Target, 0, len(members))
+	for name, share := range members {
 		list = append(list, Target{name, share.over(all)})
 	}
 	slices.SortFunc(list, func(a, b Target) int { return cmp.Compare(a.Name, b.Name) })

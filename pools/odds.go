@@ -28,6 +28,27 @@ func (t *Tree) Odds(q Question, s *Scratch) (Decision, []Share) {
 	return d, o.shares
 }
 
+// Nested is a member that is a pool, and how likely the draws lead into it.
+type Nested struct {
+	Pool, Member string
+	P            float64 // 0 to 1
+}
+
+// NestedOdds is Odds, and what of it goes through each member that is a pool: a
+// pool that is nested by several ways has its part of each.
+func (t *Tree) NestedOdds(q Question, s *Scratch) (Decision, []Share, []Nested) {
+	s.begin(t)
+	d, o := s.odds(q)
+	var nested []Nested
+	for u, p := range o.reached {
+		if t.members[t.pools[u.pool].first+u.member].child != none {
+			pool := &t.cfg.Pools[u.pool]
+			nested = append(nested, Nested{pool.Name, pool.Members[u.member].Name, p})
+		}
+	}
+	return d, o.shares, nested
+}
+
 // odds is Odds by the state that s has.
 func (s *Scratch) odds(q Question) (Decision, *odds) {
 	s.family, s.client = q.Family, q.Client

@@ -20,3 +20,15 @@ func TestOddsOfManyWaysToOnePool(t *testing.T) {
 	}
 	expect(t, "shares", len(shares), 2)
 }
+
+// One pool is a member of two: each way has its part of it, and of the one that
+// holds it.
+func TestOddsOfMembersThatArePools(t *testing.T) {
+	tree := compile(t, world(t, "pool p weighted\n  u pool=q weight=3\n  v pool=r weight=1\npool q weighted\n  w pool=r\n  x 192.0.2.1\npool r weighted\n  y 192.0.2.2\n"))
+	_, _, nested := tree.NestedOdds(ask(t, tree, "p", IPv4, "8.8.8.8"), tree.Scratch())
+	got := map[string]float64{}
+	for _, n := range nested {
+		got[n.Pool+"/"+n.Member] = n.P
+	}
+	expect(t, "what goes through members that are pools", got, map[string]float64{"p/u": 0.75, "p/v": 0.25, "q/w": 0.375})
+}
