@@ -149,6 +149,13 @@ func (p *passed) add(at config.Pos) {
 	p.rows++
 }
 
+func (p *passed) String() string {
+	if p.rows == 1 {
+		return "1 row is passed over"
+	}
+	return fmt.Sprintf("%d rows are passed over", p.rows)
+}
+
 func (l *Locator) latencyReader(file string) *latencyReader {
 	r := &latencyReader{
 		file: file, countries: l.atlas.countries, systems: l.asn != nil,
@@ -338,14 +345,14 @@ func (r *latencyReader) warn() {
 		if p := r.unknown[name]; p != nil {
 			r.table.Warnings = append(r.table.Warnings, config.Fault{
 				File: r.file, Pos: p.first,
-				What: fmt.Sprintf("region %q is not in the configuration: %d rows are passed over", name, p.rows),
+				What: fmt.Sprintf("region %q is not in the configuration: %s", name, p),
 			})
 		}
 	}
 	if r.foreign.rows > 0 {
 		r.table.Warnings = append(r.table.Warnings, config.Fault{
 			File: r.file, Pos: r.foreign.first,
-			What: fmt.Sprintf("an ASN without geo.asn: %d rows are passed over", r.foreign.rows), Hint: "name an ASN file in MaxMind's format under geo.asn",
+			What: fmt.Sprintf("an ASN without geo.asn: %s", &r.foreign), Hint: "name an ASN file in MaxMind's format under geo.asn",
 		})
 	}
 	const most = 20

@@ -10,8 +10,13 @@ import (
 // FindBreaches notes in the forecast which regions and members of cfg, the side
 // after, get more than their capacity of a traffic that is so large in all, in
 // the unit of the capacities; the most overloaded for its size comes first. A
-// member that is a pool gets what all get that it leads to. It goes by what the configuration says of capacity, not by reports.
+// member that is a pool gets what all get that it leads to. It goes by what the
+// configuration says of capacity, not by reports. A traffic of 0 asks nothing.
 func (f *Forecast) FindBreaches(cfg *config.Config, traffic float64) {
+	f.traffic = traffic
+	if traffic == 0 {
+		return
+	}
 	capacities := make(map[string]float64)
 	for _, r := range cfg.Regions {
 		capacities["region:"+r.Name] = written(r.Load)
@@ -20,6 +25,9 @@ func (f *Forecast) FindBreaches(cfg *config.Config, traffic float64) {
 		for _, m := range cfg.Pools[i].Members {
 			capacities[cfg.Pools[i].Name+"/"+m.Name] = written(m.Load)
 		}
+	}
+	for _, capacity := range capacities {
+		f.bounded = f.bounded || capacity > 0
 	}
 	find := func(name string, share Change) {
 		load := Change{share.Before * traffic, share.After * traffic}
@@ -45,3 +53,6 @@ func written(of *config.LoadOf) float64 {
 	}
 	return float64(of.Capacity)
 }
+
+// Bounded reports whether FindBreaches had any capacity to hold the traffic against.
+func (f *Forecast) Bounded() bool { return f.bounded }

@@ -58,7 +58,7 @@ func (f *Forecast) Page(w io.Writer, title string, regions []config.Region) erro
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"percent": percent, "signed": signed, "counted": counted, "amount": amount,
-		"km": kilometres,
+		"placed": placed,
 	}).Parse(pageHTML)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ type Forecast struct {
 	Fallback   Change       `json:"fallback"`           // share that pools answer in place of those that are down
 	NoAnswer   Change       `json:"no_answer"`          // share that gets no address (NODATA)
 	Impaired   []Impairment `json:"impaired,omitempty"` // whose shares the last three are
-	Km         Change       `json:"km"`                 // mean distance from client to region
+	Km         Distances    `json:"km"`                 // mean distance from client to region
 	Regions    []Target     `json:"regions"`            // in the order of the configurations
 	Members    []Target     `json:"members"`            // those whose share changes, the most changed first
 	Flows      []Flow       `json:"flows"`              // what moves, the largest first
@@ -61,8 +61,10 @@ type Forecast struct {
 	Worst      []Part       `json:"worst"`              // countries that are sent farther, the farthest first
 	Breaches   []Breach     `json:"breaches,omitempty"` // see FindBreaches
 
-	served []Target // every endpoint and cname, whether its share changes or not
-	nested []Target // every member that is a pool
+	traffic float64  // see FindBreaches; 0: nobody asked
+	bounded bool     // there is a capacity to hold it against
+	served  []Target // every endpoint and cname, whether its share changes or not
+	nested  []Target // every member that is a pool
 }
 
 // Breach is a region or member that gets more after the change than it can bear.
@@ -94,10 +96,10 @@ type Flow struct {
 // Part is a part of all traffic: what comes from a country, continent or
 // autonomous system, or asks for names of one pool.
 type Part struct {
-	Name  string  `json:"name"`
-	Share float64 `json:"share"`          // of all traffic
-	Moved float64 `json:"moved"`          // of all traffic, too
-	From  string  `json:"from,omitempty"` // the regions of its largest flow
-	To    string  `json:"to,omitempty"`
-	Km    Change  `json:"km"`
+	Name  string    `json:"name"`
+	Share float64   `json:"share"`          // of all traffic
+	Moved float64   `json:"moved"`          // of all traffic, too
+	From  string    `json:"from,omitempty"` // the regions of its largest flow
+	To    string    `json:"to,omitempty"`
+	Km    Distances `json:"km"`
 }

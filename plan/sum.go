@@ -46,8 +46,8 @@ func (s *sum) add(weight float64, d *delta, km *distances) {
 }
 
 // distance is the mean distance of what goes to a region.
-func (s *sum) distance() Change {
-	return Change{ratio(s.km.Before, s.placed.Before), ratio(s.km.After, s.placed.After)}
+func (s *sum) distance() Distances {
+	return Distances{mean(s.km.Before, s.placed.Before), mean(s.km.After, s.placed.After)}
 }
 
 // ratio is a/b, and 0 of nothing.
@@ -88,7 +88,7 @@ func parts(sums map[string]*sum, all float64, regions []string) []Part {
 
 // farther is the parts whose clients are sent farther, the farthest first.
 func farther(list []Part) []Part {
-	list = slices.DeleteFunc(slices.Clone(list), func(p Part) bool { return p.Name == unknown || p.Km.After-p.Km.Before < 1 })
+	list = slices.DeleteFunc(slices.Clone(list), func(p Part) bool { return p.Name == unknown || !(p.Km.After-p.Km.Before >= 1) })
 	slices.SortStableFunc(list, func(a, b Part) int {
 		return cmp.Compare(b.Km.After-b.Km.Before, a.Km.After-a.Km.Before)
 	})

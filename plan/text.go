@@ -16,12 +16,14 @@ func (f *Forecast) Text(w io.Writer) error {
 	for _, trouble := range f.Troubles() {
 		b.WriteString(trouble + "\n")
 	}
-	fmt.Fprintf(&b, "%s: %s, %d client networks\n", f.Effect(), counted(f.Names, "name"), f.Clients)
+	fmt.Fprintf(&b, "%s: %s, %s\n", f.Effect(), counted(f.Names, "name"), counted(f.Clients, "client network"))
 	if f.Added+f.Removed > 0 {
 		fmt.Fprintf(&b, "%s new, %s gone: not counted in\n", counted(f.Added, "name"), counted(f.Removed, "name"))
 	}
-	fmt.Fprintf(&b, "mean distance to the region: %.0f km, then %.0f km\n", f.Km.Before, f.Km.After)
-	breaches(&b, f.Breaches)
+	if f.Km.Known() {
+		fmt.Fprintf(&b, "mean distance to the region: %s, then %s\n", f.Km.Before.Unit(), f.Km.After.Unit())
+	}
+	f.breaches(&b)
 	targets(&b, "REGION", f.Regions)
 	flows(&b, f.Flows)
 	targets(&b, "MEMBER", f.Members)
@@ -38,19 +40,19 @@ func counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return thousands(int64(n)) + " " + what + "s"
 }
 
-func breaches(b *strings.Builder, all []Breach) {
+func (f *Forecast) breaches(b *strings.Builder) {
+	if f.bounded && len(f.Breaches) == 0 {
+		fmt.Fprintf(b, "no member or region gets more than its capacity of a traffic of %s\n", amount(f.traffic))
+	}
 	t := table{left: 1, rows: [][]string{{"OVERLOADED", "CAPACITY", "BEFORE", "AFTER"}}}
-	for _, o := range all {
+	for _, o := range f.Breaches {
 		t.add(o.Name, amount(o.Capacity), amount(o.Load.Before), amount(o.Load.After))
 	}
 	t.write(b)
 }
-
-// amount writes a load or capacity.
-func amount(n float64) string { return fmt.Sprintf("%.4g", n) }
 
 func targets(b *strings.Builder, head string, all []Target) {
 	t := table{left: 1, rows: [][]string{{head, "BEFORE", "AFTER", "CHANGE"}}}
@@ -69,9 +71,14 @@ func flows(b *strings.Builder, all []Flow) {
 }
 
 func places(b *strings.Builder, head string, all []Part) {
-	t := table{left: 3, rows: [][]string{{head, "FROM", "TO", "TRAFFIC", "MOVES", "KM", "KM AFTER"}}}
+	columns := []string{head, "FROM", "TO", "TRAFFIC", "MOVES", "KM", "KM AFTER"}
+	if !placed(all) {
+		columns = columns[:5]
+	}
+	t := table{left: 3, rows: [][]string{columns}}
 	for _, p := range all {
-		t.add(p.Name, p.From, p.To, percent(p.Share), percent(p.Moved), kilometres(p.Km.Before), kilometres(p.Km.After))
+		row := []string{p.Name, p.From, p.To, percent(p.Share), percent(p.Moved), p.Km.Before.String(), p.Km.After.String()}
+		t.add(row[:len(columns)]...)
 	}
 	t.write(b)
 }
@@ -155,5 +162,3 @@ func signed(c Change) string {
 	}
 	return "="
 }
-
-func kilometres(km float64) string { return fmt.Sprintf("%.0f", km) }

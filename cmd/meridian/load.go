@@ -32,15 +32,26 @@ func loadBuilt(file string, builder zones.Builder, stderr io.Writer) (*zones.Sna
 
 // loadChanged is load with a change made to what a sound file says.
 func loadChanged(file string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
-	cfg, found := read(file)
-	if cfg == nil {
-		return nil, found.tell(stderr)
-	}
-	if err := change(cfg); err != nil {
+	snapshot, found, err := buildChanged(file, change)
+	if err != nil {
 		return nil, err
 	}
-	snapshot, found := compile(cfg, found, zones.Build)
 	return snapshot, found.tell(stderr)
+}
+
+// buildChanged is loadChanged without a word; without a change, build.
+func buildChanged(file string, change func(*config.Config) error) (*zones.Snapshot, findings, error) {
+	cfg, found := read(file)
+	if cfg == nil {
+		return nil, found, nil
+	}
+	if change != nil {
+		if err := change(cfg); err != nil {
+			return nil, found, err
+		}
+	}
+	snapshot, found := compile(cfg, found, zones.Build)
+	return snapshot, found, nil
 }
 
 // build is load without a word; the snapshot is nil where there are faults.

@@ -24,7 +24,7 @@ type planning struct {
 	clients string
 	names   []string
 	limit   string
-	traffic float64
+	traffic string
 	page    string
 	output  outputFlag
 }
@@ -56,7 +56,7 @@ or a name is gone.`,
   meridian plan -c meridian.yaml --down us-east --traffic 120000 --html outage.html
   meridian plan -c meridian.yaml --weight web/use-1=20 --bias eu-west=25
   meridian plan -c meridian.yaml --down web/use-1 --clients networks.csv -o json`,
-		Args: cobra.MaximumNArgs(2),
+		Args: func(_ *cobra.Command, args []string) error { return p.comparable(args) },
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.run(args, c.OutOrStdout(), c.ErrOrStderr())
 		},
@@ -66,16 +66,17 @@ or a name is gone.`,
 	p.whatIf.addFlags(c)
 	flags.StringVar(&p.clients, "clients", "", "`FILE` of client networks with counts of queries; -: standard input")
 	flags.StringArrayVar(&p.names, "name", nil, "`NAME` whose traffic alone counts; may be repeated")
-	flags.Float64Var(&p.traffic, "traffic", 0, "all traffic of all names, a `LOAD` in the unit of capacity: tells who gets too much")
-	flags.StringVar(&p.limit, "fail-above", "", "`SHARE` of the traffic, such as 20%; exit with 1 when more is affected")
+	flags.StringVar(&p.traffic, "traffic", "0", "all traffic of all names, a `LOAD` in the unit of capacity: tells who gets too much")
+	flags.StringVar(&p.limit, "fail-above", noLimit, "`SHARE` of the traffic, such as 20%; exit with 1 when more is affected")
 	flags.StringVar(&p.page, "html", "", "`FILE` to write a page with a world map to")
 	addOutputFlag(c, &p.output)
 	return c
 }
 
 func (p *planning) run(args []string, stdout, stderr io.Writer) error {
-	if !(p.traffic >= 0 && p.traffic <= maxTraffic) {
-		return fmt.Errorf("--traffic: %g is not a load; want 0 to %g", p.traffic, float64(maxTraffic))
+	traffic, err := parseTraffic(p.traffic)
+	if err != nil {
+		return fmt.Errorf("--traffic: %w", err)
 	}
 	limit, err := parseShare(p.limit)
 	if err != nil {
@@ -91,7 +92,10 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	forecast.FindBreaches(after.Config, p.traffic)
+	forecast.FindBreaches(after.Config, traffic)
+	if traffic > 0 && !forecast.Bounded() {
+		fmt.Fprintln(stderr, "--traffic tells nothing: no member or region has a capacity in the configuration")
+	}
 	if p.page != "" {
 		if err := writePage(p.page, forecast, title, before, after); err != nil {
 			return err
@@ -102,7 +106,7 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 	} else {
 		err = forecast.Text(stdout)
 	}
-	if err == nil && p.limit != "" && forecast.Removed > 0 {
+	if err == nil && p.limit != noLimit && forecast.Removed > 0 {
 		err = fmt.Errorf("names that are gone: %d; --fail-above lets none go", forecast.Removed)
 	}
 	if err == nil && forecast.Affected > limit {
@@ -120,28 +124,52 @@ func (p *planning) tooMuch(f *plan.Forecast) error {
 	return fmt.Errorf("%.2f %% of the traffic %s, more than --fail-above %s", f.Affected*100, does, p.limit)
 }
 
-// maxTraffic is more than there is.
-const maxTraffic = 1e15
+// forms are the two ways to say what is compared.
+const forms = "plan OLD NEW, or plan -c FILE with --down, --weight or --bias"
+
+// comparable reports what keeps the command line from being one of the two forms:
+//
+//	files     -c   --down and the like   is
+//	2         no   none                  a form
+//	none      yes  some                  a form
+//	over 2    -    -                     too many
+//	1 or 2    -    -                     both forms at once, or half of one
+//	none      -    -                     nothing that differs
+func (p *planning) comparable(args []string) error {
+	fault := ""
+	switch files, changes := len(args), !p.whatIf.empty(); {
+	case files == 2 && p.file == "" && !changes, files == 0 && p.file != "" && changes:
+		return nil
+	case files > 2:
+		fault = fmt.Sprintf("%d configurations, want two", files)
+	case files > 0 && p.file != "":
+		fault = "-c beside OLD NEW: the two exclude each other"
+	case files > 0 && changes:
+		fault = "--down, --weight or --bias beside OLD NEW: they exclude each other, and go with -c"
+	case files == 1:
+		fault = fmt.Sprintf("%q alone: nothing to compare", args[0])
+	default:
+		fault = "nothing to compare"
+	}
+	return errors.New(fault + "; " + forms)
+}
 
 // sides builds the configurations to compare.
 func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.Snapshot, title string, err error) {
-	change := func(*config.Config) error { return nil }
-	switch {
-	case len(args) == 2 && p.file == "" && p.whatIf.empty():
+	var change func(*config.Config) error
+	if p.file == "" {
 		title = fmt.Sprintf("From %s to %s", args[0], args[1])
-	case len(args) == 0 && p.file != "" && !p.whatIf.empty():
+	} else {
 		args, change = []string{p.file, p.file}, p.whatIf.change
 		title = fmt.Sprintf("%s with %s", p.file, p.whatIf)
-	default:
-		return nil, nil, "", errors.New("nothing to compare; plan OLD NEW, or plan -c FILE with --down, --weight or --bias")
 	}
-	if before, err = load(args[0], stderr); err != nil {
+	if before, err = loadBriefly(args[0], nil, stderr); err != nil {
 		return nil, nil, "", fmt.Errorf("%s: %w", args[0], err)
 	}
 	if args[0] == args[1] {
-		stderr = io.Discard // its warnings have been told
+		stderr = io.Discard // what is to be told of it has been told
 	}
-	if after, err = loadChanged(args[1], change, stderr); err == nil {
+	if after, err = loadBriefly(args[1], change, stderr); err == nil {
 		if before, after, err = standIn(before, after); err == nil {
 			err = p.whatIf.turn(after)
 		}
@@ -150,6 +178,24 @@ func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.
 		return nil, nil, "", errors.Join(fmt.Errorf("%s: %w", args[1], err), before.Close())
 	}
 	return before, after, title, nil
+}
+
+// loadBriefly is loadChanged that counts the warnings: a forecast is made many
+// times, and check tells them.
+func loadBriefly(file string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
+	snapshot, found, err := buildChanged(file, change)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(found.warnings); n > 0 {
+		warnings, them := "warnings", "them"
+		if n == 1 {
+			warnings, them = "warning", "it"
+		}
+		fmt.Fprintf(stderr, "%d %s; meridian check -c %s tells %s\n", n, warnings, file, them)
+	}
+	found.warnings = nil
+	return snapshot, found.tell(stderr)
 }
 
 // standIn gives each target an address of either family that is nobody's, the same
@@ -225,9 +271,27 @@ func writePage(file string, forecast *plan.Forecast, title string, before, after
 	return forecast.Page(f, title, regions)
 }
 
-// parseShare reads a share such as 20% or 0.2; none is no limit.
+// maxTraffic is more than there is.
+const maxTraffic = 1e15
+
+// parseTraffic reads a load.
+func parseTraffic(s string) (float64, error) {
+	load, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a number; e.g. 120000", s)
+	case !(load >= 0 && load <= maxTraffic):
+		return 0, fmt.Errorf("%g is not a load; want 0 to %g", load, float64(maxTraffic))
+	}
+	return load, nil
+}
+
+// noLimit is --fail-above where it is not written: an empty text there is a slip.
+const noLimit = "none"
+
+// parseShare reads a share such as 20% or 0.2.
 func parseShare(s string) (float64, error) {
-	if s == "" {
+	if s == noLimit {
 		return 1, nil
 	}
 	digits, isPercent := strings.CutSuffix(s, "%")
