@@ -300,7 +300,17 @@ type Match struct {
 	Groups       []string // of Geo.Groups
 	Continents   []string // AF AN AS EU NA OC SA
 	Default      bool
+	Terms        []MatchTerm // of the ASNs, cities and subdivisions, for messages
 	Pos          Pos
+}
+
+// MatchTerm is a value of a match, as it is written.
+type MatchTerm struct {
+	Kind  string // asn, city or subdivision
+	Value string // as Match has it
+	Text  string // as a message calls it: city FR/Paris
+	Path  string // below that of the match: .city[1]
+	Pos   Pos
 }
 
 // Zone is a delegated domain.

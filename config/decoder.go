@@ -24,7 +24,7 @@ type decoder struct {
 	nested     map[string][]edge // the pools in each pool
 	composed   map[string][]edge // the checks in each composite check
 	groupUses  []groupUse        // country groups in matches
-	asns       []place           // autonomous systems in matches
+	sought     []sought          // what a database has to know of matches
 	loadUses   []loadUse         // loads and capacities of members and regions
 }
 

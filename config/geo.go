@@ -111,19 +111,6 @@ func (d *decoder) degrees(n *yaml.Node, what string, most float64) (float64, boo
 	return 0, false
 }
 
-// country reads an ISO 3166-1 alpha-2 code, in either case.
-func (d *decoder) country(n *yaml.Node) (string, bool) {
-	s, ok := d.scalar(n)
-	if !ok {
-		return "", false
-	}
-	if len(s) != 2 || !letters(s) {
-		d.fault(n, quote(s)+" is not a country", "write its two letters (ISO 3166-1), such as DE")
-		return "", false
-	}
-	return strings.ToUpper(s), true
-}
-
 func (d *decoder) continent(n *yaml.Node) (string, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
@@ -135,25 +122,6 @@ func (d *decoder) continent(n *yaml.Node) (string, bool) {
 	}
 	d.fault(n, quote(s)+" is not a continent", "write one of AF, AN, AS, EU, NA, OC, SA")
 	return "", false
-}
-
-// subdivision reads an ISO 3166-2 code: a country, a hyphen, one to three
-// letters or digits.
-func (d *decoder) subdivision(n *yaml.Node) (string, bool) {
-	s, ok := d.scalar(n)
-	if !ok {
-		return "", false
-	}
-	if !isSubdivision(s) {
-		d.fault(n, quote(s)+" is not a subdivision", "write its ISO 3166-2 code, such as US-CA")
-		return "", false
-	}
-	return strings.ToUpper(s), true
-}
-
-func isSubdivision(s string) bool {
-	country, part, _ := strings.Cut(s, "-")
-	return len(country) == 2 && letters(country) && len(part) >= 1 && len(part) <= 3 && alphanumeric(part)
 }
 
 func letters(s string) bool {

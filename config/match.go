@@ -21,22 +21,22 @@ const byDefault = "default"
 // is known of a client to the values that match, one or a list.
 func (r *poolReader) match(n *yaml.Node) {
 	m := &Match{Pos: posOf(n)}
-	r.written = emptied(r.written)
+	r.written, r.terms = emptied(r.written), nil
 	if n.Kind == yaml.ScalarNode && !isNull(n) {
 		if n.Value != byDefault {
 			r.fault(n, quote(n.Value)+" is not a match", "write default, or a mapping such as {country: [DE, AT]}")
 			return
 		}
 		m.Default = true
-		r.term(byDefault, n)
+		r.term(term{byDefault, byDefault, placeOf(n)})
 		r.member.Match = m
 		return
 	}
 	ok := r.mapping(n, []field{
 		{name: "network", read: terms(r, "network", &m.Networks, r.matchNetwork)},
-		{name: "asn", read: terms(r, "asn", &m.ASNs, r.asn)},
-		{name: "city", read: terms(r, "city", &m.Cities, r.city)},
-		{name: "subdivision", read: terms(r, "subdivision", &m.Subdivisions, r.subdivision)},
+		{name: "asn", read: terms(r, termASN, &m.ASNs, r.asn)},
+		{name: "city", read: terms(r, termCity, &m.Cities, r.city)},
+		{name: "subdivision", read: terms(r, termSubdivision, &m.Subdivisions, r.subdivision)},
 		{name: "country", read: terms(r, "country", &m.Countries, r.country)},
 		{name: "group", read: terms(r, "group", &m.Groups, r.group)},
 		{name: "continent", read: terms(r, "continent", &m.Continents, r.continent)},
@@ -47,7 +47,20 @@ func (r *poolReader) match(n *yaml.Node) {
 	if len(n.Content) == 0 {
 		r.faultAtKey(n, "an empty match", "write default for who matches no other member")
 	}
+	m.Terms = r.terms
 	r.member.Match = m
+}
+
+// Term is how a value of an ASN, city or subdivision is written; of a match that no
+// file has, at the match.
+func (m *Match) Term(kind string, value any) MatchTerm {
+	text := fmt.Sprint(value)
+	for _, t := range m.Terms {
+		if t.Kind == kind && t.Value == text {
+			return t
+		}
+	}
+	return MatchTerm{Kind: kind, Value: text, Text: kind + " " + text, Pos: m.Pos}
 }
 
 // String is the terms of the match in one order: equal for equal matches.
@@ -76,39 +89,57 @@ func appendTerms[T any](texts []string, what string, values []T) []string {
 	return texts
 }
 
+// The kinds of terms that only a database can tell the sense of.
+const (
+	termASN         = "asn"
+	termCity        = "city"
+	termSubdivision = "subdivision"
+)
+
 // term is one value of a member's match, and where it stands.
 type term struct {
+	key  string // equal for equal terms
 	text string // country DE
 	at   place
 }
 
-func (r *poolReader) term(text string, n *yaml.Node) {
-	r.written[text] = true
-	r.matched = append(r.matched, term{text, placeOf(n)})
+func (r *poolReader) term(t term) {
+	r.written[t.key] = true
+	r.matched = append(r.matched, t)
 }
 
 // terms reads one value, or a list of them.
 func terms[T comparable](r *poolReader, what string, to *[]T, parse func(*yaml.Node) (T, bool)) reader {
-	one := func(n *yaml.Node) {
+	one := func(n *yaml.Node, index string) {
 		value, ok := parse(n)
 		if !ok {
 			return
 		}
-		text := fmt.Sprintf("%s %v", what, value)
-		if r.written[text] {
-			r.fault(n, text+" twice", "write it once")
+		key := fmt.Sprintf("%s %v", what, value)
+		t := term{key, key, placeOf(n)}
+		if what == termCity {
+			where, name, _ := strings.Cut(n.Value, "/")
+			t.text = what + " " + strings.ToUpper(where) + "/" + name // as its name is written
+		}
+		if r.written[key] {
+			r.fault(n, t.text+" twice", "write it once")
 			return
 		}
 		*to = append(*to, value)
-		r.term(text, n)
+		r.term(t)
+		switch what {
+		case termASN, termCity, termSubdivision:
+			r.terms = append(r.terms, MatchTerm{what, fmt.Sprint(value), t.text, "." + what + index, posOf(n)})
+			r.sought = append(r.sought, sought{what, t.at})
+		}
 	}
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.SequenceNode {
-			one(n)
+			one(n, "")
 			return
 		}
-		for _, item := range n.Content {
-			one(item)
+		for i, item := range n.Content {
+			one(item, fmt.Sprintf("[%d]", i))
 		}
 		if len(n.Content) == 0 {
 			r.faultAtKey(n, "an empty list", "write at least one value, or leave the key out")
@@ -130,9 +161,6 @@ func (r *poolReader) asn(n *yaml.Node) (uint32, bool) {
 		return 0, false
 	}
 	number, ok := r.integer(n, 1, maxASN)
-	if ok {
-		r.asns = append(r.asns, placeOf(n))
-	}
 	return uint32(number), ok
 }
 
@@ -148,7 +176,7 @@ func (r *poolReader) city(n *yaml.Node) (string, bool) {
 		r.fault(n, quote(s)+" is not a city", "write its country or subdivision and its English name, such as FR/Paris or US-CA/San Jose")
 		return "", false
 	}
-	return strings.ToUpper(where) + "/" + strings.ToLower(name), true
+	return strings.ToUpper(where) + "/" + strings.ToLower(name), r.knownCountry(n, strings.ToUpper(where[:2]))
 }
 
 func (r *poolReader) group(n *yaml.Node) (string, bool) {
@@ -181,9 +209,9 @@ func (r *poolReader) claim(uses int) {
 		r.groupUses[i].match = match
 	}
 	for _, t := range r.matched {
-		first, twice := r.owners[t.text]
+		first, twice := r.owners[t.key]
 		if !twice {
-			r.owners[t.text] = owner{match, r.member.Name}
+			r.owners[t.key] = owner{match, r.member.Name}
 		} else if first.match != match {
 			r.faultAt(t.at, t.text+" is in the match of member "+quote(first.member)+" too",
 				"leave it in one of them, or give both the same match to share its clients by weight")
@@ -212,14 +240,16 @@ func (d *decoder) countryGroups(to *[]CountryGroup) reader {
 	})
 }
 
-// matchable faults what matches cannot decide by: autonomous systems without a
-// file that knows them, and groups of one pool of which neither is inside the other.
+// sought is a value of a match that a database has to know.
+type sought struct {
+	kind string
+	at   place
+}
+
+// matchable faults what matches cannot decide by: values without a source that
+// could know them, and groups of one pool of which neither is inside the other.
 func (d *decoder) matchable(g *Geo) {
-	if g.ASN == "" {
-		for _, at := range d.asns {
-			d.faultAt(at, "asn without geo.asn", "name an ASN file in MaxMind's format under geo.asn")
-		}
-	}
+	d.sourced(g)
 	groups := make(map[string]*CountryGroup, len(g.Groups))
 	for i := range g.Groups {
 		groups[g.Groups[i].Name] = &g.Groups[i]
@@ -232,6 +262,22 @@ func (d *decoder) matchable(g *Geo) {
 				d.faultAt(use.at, fmt.Sprintf("country %s is in group %s and in group %s, which another member matches", country, quote(use.group), quote(before.group)),
 					"of two groups in one pool that share a country, one is inside the other")
 			}
+		}
+	}
+}
+
+// sourced faults the values that no source can know; package geo looks for those
+// that the named ones do not.
+func (d *decoder) sourced(g *Geo) {
+	subdivided := slices.ContainsFunc(g.Networks, func(n Network) bool { return n.Subdivision != "" })
+	for _, s := range d.sought {
+		switch {
+		case s.kind == termASN && g.ASN == "":
+			d.faultAt(s.at, "asn without geo.asn", "name an ASN file in MaxMind's format under geo.asn")
+		case s.kind == termCity && g.Database == "":
+			d.faultAt(s.at, "no source knows cities", "name a City database under geo.database")
+		case s.kind == termSubdivision && g.Database == "" && !subdivided:
+			d.faultAt(s.at, "no source knows subdivisions", "name a City database under geo.database, or place networks by subdivision under geo.networks")
 		}
 	}
 }

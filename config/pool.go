@@ -44,6 +44,7 @@ type poolReader struct {
 	owners     map[string]owner      // of the terms of the pool's matches
 	matched    []term                // the terms of the member under way
 	written    map[string]bool       // which of them there are
+	terms      []MatchTerm           // those of them that the match keeps
 	repeats    repeats
 
 	stockOfMembers   stock[Member]

@@ -100,7 +100,6 @@ func open(cfg *config.Config, m makers, before *Latency) (*Locator, error) {
 	}
 	var faults []config.Fault
 	l.networks, faults = newNetworks(cfg, a)
-	faults = append(faults, a.checkGroups(cfg)...)
 	if err := l.openDatabase(cfg.Geo.Database); err != nil {
 		faults = append(faults, l.databaseFault(err))
 	}

@@ -45,14 +45,14 @@ func (l *Locator) Matching(addr netip.Addr, matches []config.Match) []Matched {
 
 // matcher finds matches by their terms. Each term is in one match only.
 type matcher struct {
-	networks  []netip.Prefix // longest first
-	network   map[netip.Prefix]int
-	asn       map[uint32]int
-	place     map[string]int // by city, subdivision, country or continent, which never look alike
-	cities    bool           // whether place has any
-	groups    []matchGroup   // smallest first
-	without   int            // the default match; -1: none
-	countries []placeTerm
+	networks []netip.Prefix // longest first
+	network  map[netip.Prefix]int
+	asn      map[uint32]int
+	place    map[string]int // by city, subdivision, country or continent, which never look alike
+	cities   bool           // whether place has any
+	groups   []matchGroup   // smallest first
+	without  int            // the default match; -1: none
+	sought   []soughtTerm
 }
 
 // matchGroup is a country group in a match.
@@ -61,10 +61,12 @@ type matchGroup struct {
 	match int
 }
 
-// placeTerm is a term that names a country, and which match has it.
-type placeTerm struct {
-	code, text string
-	match      int
+// soughtTerm is a term that only some sources know the like of, and which match has it.
+type soughtTerm struct {
+	kind  string
+	value any
+	match int
+	from  *config.Match
 }
 
 func newMatcher(cfg *config.Config, matches []config.Match) *matcher {
@@ -85,19 +87,18 @@ func (m *matcher) add(cfg *config.Config, i int, match *config.Match) {
 		m.network[p] = i
 	}
 	for _, asn := range match.ASNs {
+		m.sought = append(m.sought, soughtTerm{"asn", asn, i, match})
 		m.asn[asn] = i
 	}
 	for _, city := range match.Cities {
-		m.countries = append(m.countries, placeTerm{city[:2], "city " + city, i})
+		m.sought = append(m.sought, soughtTerm{"city", city, i, match})
 		m.place[city], m.cities = i, true
 	}
 	for _, code := range match.Subdivisions {
-		country, _, _ := strings.Cut(code, "-")
-		m.countries = append(m.countries, placeTerm{country, "subdivision " + code, i})
+		m.sought = append(m.sought, soughtTerm{"subdivision", code, i, match})
 		m.place[code] = i
 	}
 	for _, code := range match.Countries {
-		m.countries = append(m.countries, placeTerm{code, "country " + code, i})
 		m.place[code] = i
 	}
 	for _, code := range match.Continents {
@@ -111,19 +112,6 @@ func (m *matcher) add(cfg *config.Config, i int, match *config.Match) {
 	if match.Default {
 		m.without = i
 	}
-}
-
-// checkGroups faults the countries of geo.groups that there are not.
-func (a atlas) checkGroups(cfg *config.Config) []config.Fault {
-	var faults []config.Fault
-	for _, g := range cfg.Geo.Groups {
-		for _, code := range g.Countries {
-			if _, ok := a.countries[code]; !ok {
-				faults = append(faults, cfg.Fault(g.Pos, "geo.groups."+g.Name, fmt.Sprintf("unknown country %q", code), "write an ISO 3166 code that is in use"))
-			}
-		}
-	}
-	return faults
 }
 
 // continentKey tells a continent's code from a country's: NA is Namibia too.

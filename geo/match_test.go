@@ -301,19 +301,18 @@ func TestCitiesThatNobodyIsInAreWarnedOf(t *testing.T) {
 
 func TestMatchesNameWhatNoSourceKnows(t *testing.T) {
 	l := openWith(t, config.Geo{}, cities(1))
-	_, err := l.Matches([]config.Match{{Countries: []string{"DE", "QQ"}}, {Subdivisions: []string{"US-CA", "ZZ-1"}}, {ASNs: []uint32{64500}}, {Cities: []string{"FR/paris", "ZZ/omsk"}}})
+	_, err := l.Matches([]config.Match{{Countries: []string{"DE"}}, {Subdivisions: []string{"US-CA", "DE-1"}}, {ASNs: []uint32{64500}}, {Cities: []string{"FR/paris", "DE/omsk"}}})
 	faults, _ := errors.AsType[MatchFaults](err)
 	var got []string
 	for _, f := range faults {
-		got = append(got, fmt.Sprint(f.Match, ": ", f.What))
+		got = append(got, fmt.Sprint(f.Match, ": ", f.Term.Text, ": ", f.What))
 	}
 	want := []string{
-		"0: country QQ: unknown country \"QQ\"",
 		"1: subdivision US-CA: no source knows subdivisions",
-		"1: subdivision ZZ-1: unknown country \"ZZ\"",
+		"1: subdivision DE-1: no source knows subdivisions",
+		"2: asn 64500: asn without geo.asn",
 		"3: city FR/paris: no source knows cities",
-		"3: city ZZ/omsk: unknown country \"ZZ\"",
-		"2: asn without geo.asn",
+		"3: city DE/omsk: no source knows cities",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -341,12 +340,5 @@ func TestTooManyMatches(t *testing.T) {
 	l := openWith(t, config.Geo{}, nil)
 	if _, err := l.Matches(make([]config.Match, 65536)); err == nil {
 		t.Error("no error")
-	}
-}
-
-func TestGroupsHaveCountriesThatThereAre(t *testing.T) {
-	_, err := Open(&config.Config{File: "f", Geo: config.Geo{Groups: []config.CountryGroup{{Name: "x", Countries: []string{"DE", "QQ"}, Pos: config.Pos{Line: 3, Column: 5}}}}})
-	if want := `f:3:5: geo.groups.x: unknown country "QQ"; write an ISO 3166 code that is in use`; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -3,7 +3,6 @@ package geo
 import (
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -18,7 +17,8 @@ const maxMatches = NoMatch
 
 // MatchFault is a match that no client can ever have.
 type MatchFault struct {
-	Match      int // its index
+	Match      int              // its index
+	Term       config.MatchTerm // that nobody can have
 	What, Hint string
 }
 
@@ -26,7 +26,7 @@ type MatchFault struct {
 type MatchFaults []MatchFault
 
 func (f MatchFaults) Error() string {
-	return fmt.Sprintf("match %d: %s; %s", f[0].Match, f[0].What, f[0].Hint)
+	return fmt.Sprintf("match %d: %s: %s; %s", f[0].Match, f[0].Term.Text, f[0].What, f[0].Hint)
 }
 
 // Matches compiles, or finds already compiled, the prefix table that lists for
@@ -113,21 +113,22 @@ func (n *networks) alone() *sources {
 	return s
 }
 
-// unknown faults what no source knows.
+// unknown faults terms of a kind that no source knows anything of. That there is
+// no record of the very one is a warning, see UnknownTerms.
 func (c *matchCompiler) unknown() MatchFaults {
 	var faults MatchFaults
-	for _, term := range c.countries {
-		if _, ok := c.l.atlas.countries[term.code]; !ok {
-			faults = append(faults, MatchFault{term.match, fmt.Sprintf("%s: unknown country %q", term.text, term.code), "write an ISO 3166 code that is in use"})
-		} else if strings.HasPrefix(term.text, "subdivision ") && !slices.ContainsFunc(c.sources.who, who.subdivided) {
-			faults = append(faults, MatchFault{term.match, term.text + ": no source knows subdivisions", "name a City database under geo.database, or place networks by subdivision under geo.networks"})
-		} else if strings.HasPrefix(term.text, "city ") && !slices.ContainsFunc(c.sources.who, who.inCity) {
-			faults = append(faults, MatchFault{term.match, term.text + ": no source knows cities", "name a City database under geo.database"})
-		}
+	fault := func(t soughtTerm, what, hint string) {
+		faults = append(faults, MatchFault{t.match, t.from.Term(t.kind, t.value), what, hint})
 	}
-	if len(c.asn) > 0 && c.l.asn == nil {
-		first := slices.Min(slices.Collect(maps.Values(c.asn)))
-		faults = append(faults, MatchFault{first, "asn without geo.asn", "name an ASN file in MaxMind's format under geo.asn"})
+	for _, t := range c.sought {
+		switch {
+		case t.kind == "subdivision" && !slices.ContainsFunc(c.sources.who, who.subdivided):
+			fault(t, "no source knows subdivisions", "name a City database under geo.database, or place networks by subdivision under geo.networks")
+		case t.kind == "city" && !slices.ContainsFunc(c.sources.who, who.inCity):
+			fault(t, "no source knows cities", "name a City database under geo.database")
+		case t.kind == "asn" && c.l.asn == nil:
+			fault(t, "asn without geo.asn", "name an ASN file in MaxMind's format under geo.asn")
+		}
 	}
 	return faults
 }

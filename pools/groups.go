@@ -151,7 +151,7 @@ func (c *compiler) failRanking(r ranking) bool {
 	if faults, ok := errors.AsType[geo.MatchFaults](r.err); ok {
 		for _, f := range faults {
 			member := r.owners[f.Match]
-			c.fault(r.pool, r.matches[f.Match].Pos, fmt.Sprintf(".members[%d].match", member), f.What, f.Hint)
+			c.fault(r.pool, f.Term.Pos, fmt.Sprintf(".members[%d].match%s", member, f.Term.Path), f.What, f.Hint)
 		}
 		return true
 	}

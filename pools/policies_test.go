@@ -237,14 +237,14 @@ func TestGeolocationTellsWhy(t *testing.T) {
 }
 
 func TestMatchesThatNobodyCanHaveAreFaults(t *testing.T) {
-	cfg := world(t, "pool web geolocation\n  a match=country:QQ 192.0.2.1\n  b match=default 192.0.2.2")
+	cfg := world(t, "pool web geolocation\n  a match=subdivision:US-CA 192.0.2.1\n  b match=default 192.0.2.2")
 	where, err := geo.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer where.Close()
 	_, err = Compile(cfg, where)
-	if err == nil || !strings.Contains(err.Error(), `pools.web.members[0].match: country QQ: unknown country "QQ"; write an ISO 3166 code that is in use`) {
+	if err == nil || !strings.Contains(err.Error(), `pools.web.members[0].match: no source knows subdivisions; name a City database under geo.database`) {
 		t.Errorf("got %v", err)
 	}
 }
