@@ -16,48 +16,13 @@ func namesCities(cfg *config.Config) bool {
 	})
 }
 
-// UnknownCities warns of the cities in matches of which no record of the database
-// says that anybody is there: nobody will match them until a database does. Where no
-// source knows any city, Matches faults them instead.
-func (l *Locator) UnknownCities() []config.Fault {
-	var known cityNames
-	var warnings []config.Fault
-	for p := range l.cfg.Pools {
-		pool := &l.cfg.Pools[p]
-		for i := range pool.Members {
-			m := pool.Members[i].Match
-			if m == nil || len(m.Cities) == 0 {
-				continue
-			}
-			if known == nil {
-				known = l.cityNames()
-			}
-			for _, city := range m.Cities {
-				if hint, ok := known.hint(city); !ok {
-					path := fmt.Sprintf("pools.%s.members[%d].match", pool.Name, i)
-					warnings = append(warnings, l.cfg.Fault(m.Pos, path, fmt.Sprintf("city %s: no record of the database has it, and nobody matches it", city), hint))
-				}
-			}
-		}
-	}
-	return warnings
-}
-
 // cityNames are the cities that the sources know, by country and by
 // subdivision: of each its name in lower case, and as it is written.
 type cityNames map[string]map[string]string
 
 // cityNames is empty where no source knows any city.
-func (l *Locator) cityNames() cityNames {
+func (s *sources) cityNames() cityNames {
 	names := cityNames{}
-	var s *sources
-	err := guarded(func() (err error) {
-		s, err = l.gathered()
-		return err
-	})
-	if err != nil {
-		return names // Matches says so
-	}
 	for _, who := range s.who {
 		if !who.inCity() {
 			continue

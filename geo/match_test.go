@@ -272,7 +272,7 @@ func TestMatchesOfOddCitiesHaveTablesOfTheirOwn(t *testing.T) {
 func TestCitiesThatNobodyIsInAreWarnedOf(t *testing.T) {
 	geo := config.Geo{Database: twinCities(t)}
 	with := func(geo config.Geo, cities ...string) []config.Fault {
-		return openWithCities(t, geo, cities...).UnknownCities()
+		return openWithCities(t, geo, cities...).UnknownTerms()
 	}
 	for city, hint := range map[string]string{
 		"US-CA/san jose":  "",

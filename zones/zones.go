@@ -125,7 +125,7 @@ func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator
 	if tree != nil {
 		report.warnOfTables(tree)
 	}
-	report.warnings = append(report.warnings, locator.UnknownCities()...)
+	report.warnings = append(report.warnings, locator.UnknownTerms()...)
 	locator.Compiled()
 	return locator, tree
 }
