@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -23,23 +24,21 @@ const pipeDelay = 100 * time.Millisecond
 // started. The error
 // is ctx's when it ended first, a [lack] when the program could not be started.
 func runGroup(ctx context.Context, cmd *exec.Cmd) (*os.ProcessState, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.WaitDelay = pipeDelay
-	if err := cmd.Start(); err != nil {
+	p := &program{Cmd: cmd, started: make(chan error, 1), exited: make(chan struct{}), killed: make(chan struct{}), reaped: make(chan error, 1)}
+	go p.live()
+	if err := <-p.started; err != nil {
 		return nil, lack{err}
 	}
-	exited := make(chan struct{})
-	go func() { defer close(exited); awaitExit(cmd.Process.Pid) }()
 	var late error
 	select {
-	case <-exited:
+	case <-p.exited:
 	case <-ctx.Done():
 		late = ctx.Err()
 	}
 	// The leader is not reaped yet, so its number is nobody else's.
 	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // fails where there is nobody left
-	<-exited
-	err := cmd.Wait()
+	close(p.killed)
+	err := <-p.reaped
 	var failed *exec.ExitError
 	switch {
 	case late != nil:
@@ -48,6 +47,34 @@ func runGroup(ctx context.Context, cmd *exec.Cmd) (*os.ProcessState, error) {
 		err = nil
 	}
 	return cmd.ProcessState, err
+}
+
+// program is one that runs, with what is told of its life, each once.
+type program struct {
+	*exec.Cmd
+	started chan error    // nil: it has
+	exited  chan struct{} // closed when it has, and waits to be reaped
+	killed  chan struct{} // closed by who runs it, when nobody in its group lives: it may be reaped
+	reaped  chan error    // when that is done
+}
+
+// live starts the program and stays until it is reaped, on a thread that is its own:
+// parent-death signals come when the thread that forked ends (prctl(2),
+// PR_SET_PDEATHSIG), and any thread that is shared may be somebody's to end.
+func (p *program) live() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // not ended: it costs more to make than to keep
+	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.WaitDelay = pipeDelay
+	err := p.Start()
+	p.started <- err
+	if err != nil {
+		return
+	}
+	awaitExit(p.Process.Pid)
+	close(p.exited)
+	<-p.killed
+	p.reaped <- p.Wait()
 }
 
 // awaitExit returns when a child has exited, and leaves it to be reaped.

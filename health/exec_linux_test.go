@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,6 +120,81 @@ func TestAProgramThatLeftItsGroupDoesNotHoldUpTheProbe(t *testing.T) {
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		t.Errorf("it is not there: %v", err)
 	}
+}
+
+// TestProgramsOutliveTheThreadsOfTheServer ends every thread that anybody can have
+// while programs run, as the building of a reload ends one: they are killed when the
+// server is, not when a thread is. Whether the thread that forked can be had is a
+// matter of chance: hence many programs, and more threads at work than processors.
+func TestProgramsOutliveTheThreadsOfTheServer(t *testing.T) {
+	const programs = 200
+	folder := t.TempDir()
+	goOn := filepath.Join(folder, "go")
+	if err := unix.Mkfifo(goOn, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check := shell("echo > " + folder + "/runs.$MERIDIAN_ADDRESS; : < " + goOn + "; echo done")
+	check.Timeout = time.Minute
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(32))
+	calm := bustle()
+	ended := make(chan Result)
+	for _, addr := range addrs(programs) {
+		go func() { ended <- probeAddr(t, check, addr) }()
+	}
+	waitFor(t, "the programs to run", func() bool {
+		running, _ := filepath.Glob(folder + "/runs.*")
+		return len(running) == programs
+	})
+	calm()
+	endThreads(t)
+	writer, err := os.OpenFile(goOn, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	for range programs {
+		want(t, <-ended, Passed, `exit status 0: "done"`)
+	}
+}
+
+// bustle keeps threads busy, so that goroutines go from one to the other, until calm.
+func bustle() (calm func()) {
+	var over atomic.Bool
+	for range 16 {
+		go func() {
+			for !over.Load() {
+			}
+		}()
+	}
+	return func() { over.Store(true) }
+}
+
+// endThreads has goroutines take all threads that are free, each one for itself, and end with them.
+func endThreads(t *testing.T) {
+	t.Helper()
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, release := make(chan int), make(chan struct{})
+	for range 2 * len(threads) {
+		go func() {
+			runtime.LockOSThread()
+			taken <- unix.Gettid()
+			<-release
+		}()
+	}
+	var ids []int
+	for range 2 * len(threads) {
+		ids = append(ids, <-taken)
+	}
+	close(release)
+	waitFor(t, "threads to end", func() bool {
+		return !slices.ContainsFunc(ids, func(id int) bool {
+			_, err := os.Stat("/proc/self/task/" + strconv.Itoa(id))
+			return err == nil && id != os.Getpid() // the first thread of a process stays
+		})
+	})
 }
 
 func TestAProgramIsToldOfItsTargetAndNothingElse(t *testing.T) {
