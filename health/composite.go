@@ -287,6 +287,7 @@ func (o *owner) rederive(e *entry, now time.Time) {
 			t.lost = now
 		}
 	}
+	t.doubted = e.doubtsPart()
 	t.share = AllShare
 	if v == Up || held == Up {
 		t.share = shareOf(e.portion())
@@ -302,6 +303,16 @@ func (o *owner) rederive(e *entry, now time.Time) {
 func (e *entry) awaitsPart() bool {
 	for i, p := range e.parts {
 		if !e.checker.parts[i].observed && p.awaited() {
+			return true
+		}
+	}
+	return false
+}
+
+// doubtsPart reports whether the verdict of a part that counts is doubted.
+func (e *entry) doubtsPart() bool {
+	for i, p := range e.parts {
+		if !e.checker.parts[i].observed && p.tally.doubted {
 			return true
 		}
 	}

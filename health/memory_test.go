@@ -93,7 +93,9 @@ func TestWhatHoldsAnEndpointDownOutlivesARestart(t *testing.T) {
 	})
 }
 
-func TestAnOldMemoryIsUncertainAndAFailureTurnsItDownAtOnce(t *testing.T) {
+// TestAnOldMemoryIsUncertainAndTurnsLikeAnyOther restarts a server an hour later, when
+// the first probes say the opposite of what is remembered.
+func TestAnOldMemoryIsUncertainAndTurnsLikeAnyOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, _, end := logged(t, nil)
 		all := addrs(2)
@@ -104,7 +106,7 @@ func TestAnOldMemoryIsUncertainAndAFailureTurnsItDownAtOnce(t *testing.T) {
 		end()
 		time.Sleep(time.Hour)
 
-		w, p, _, end = logged(t, memories)
+		w, p, book, end := logged(t, memories)
 		defer end()
 		w.become(all[0], after(time.Second, refuses))
 		w.become(all[1], after(1050*time.Millisecond, accepts))
@@ -115,9 +117,38 @@ func TestAnOldMemoryIsUncertainAndAFailureTurnsItDownAtOnce(t *testing.T) {
 			t.Errorf("held %v and %v, want what was remembered", turns[0].Held, turns[1].Held)
 		}
 		time.Sleep(1100 * time.Millisecond)
-		wantTurns(t, l.heard(), "0 uncertain->down: connection refused", "1 uncertain->down: still down: connected")
-		time.Sleep(6 * time.Second)
-		wantTurns(t, l.heard(), "1 down->up: connected")
+		wantTurns(t, l.heard(), "0 uncertain->up: still up: connection refused", "1 uncertain->down: still down: connected")
+		if lines := book.lines(); len(lines) != 1 || lines[0] != `level=INFO msg="verdicts in doubt until the next result" remembered=2` {
+			t.Errorf("logged %q, want one line for all of them", lines)
+		}
+		time.Sleep(13 * time.Second)
+		wantTurns(t, byIndex(l.heard()), "0 up->down: connection refused", "1 down->up: connected")
+		if n := len(book.lines()); n != 3 {
+			t.Errorf("%d lines, want one more for each of the turns: %q", n, book.lines())
+		}
+	})
+}
+
+// TestADoubtedCompositeIsNoLineEither remembers the parts of a composite from an hour ago.
+func TestADoubtedCompositeIsNoLineEither(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		part, addr := tcpCheck(), addrs(1)[0]
+		whole := &config.Check{Name: "all", Type: config.All, Parts: []config.CheckPart{{Check: part}}}
+		_, p, _, end := logged(t, nil)
+		watch(t, p, []Target{{whole, addr}})
+		time.Sleep(time.Minute)
+		memories := handed(t, p)
+		end()
+		time.Sleep(time.Hour)
+
+		_, p, book, end := logged(t, memories)
+		defer end()
+		watching, l := watch(t, p, []Target{{whole, addr}})
+		wantTurns(t, l.heard()[:1], "0 unknown->uncertain: check \"web\" is uncertain: remembered: connected")
+		time.Sleep(time.Minute)
+		if s, _ := watching.Status(0); s.Verdict != Up || len(book.lines()) != 1 {
+			t.Errorf("%v; logged %q, want one line for the part", s.Verdict, book.lines())
+		}
 	})
 }
 

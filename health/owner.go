@@ -33,6 +33,7 @@ type owner struct {
 	workers  sync.WaitGroup
 	pushed   map[pushed][]*entry
 	untold   []*Watch // watches with turns to tell
+	doubts   int      // while a watch is entered: verdicts that were taken over in doubt
 
 	composites [][]*entry // those of which a part has changed, by height
 
@@ -51,7 +52,7 @@ type entry struct {
 	affected bool     // a composite: a part of it has changed
 	settled  bool     // it has no verdict, and the first round does not wait for one
 	tally    tally
-	cause    Result // the one that made the verdict what it is
+	cause    Result // the one that made the verdict what it is shown as
 	response response
 	history  history
 	held     hold      // the last that was told
@@ -224,6 +225,7 @@ func (o *owner) heed(e *entry, r Result, now time.Time) {
 func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
 	from, was := e.tally.shown()
 	share := e.tally.share
+	news := !e.tally.doubtOf(t)
 	e.tally = t
 	switch to, held := t.shown(); {
 	case to != from, held != was:
@@ -231,7 +233,9 @@ func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
 			cause.Reason = "still " + to.String() + ": " + cause.Reason
 		}
 		e.cause = cause
-		o.logTurn(e, from, cause)
+		if news {
+			o.logTurn(e, from, cause)
+		}
 		o.turned(e, from)
 		e.history.turn(e.news(from))
 		o.changed()

@@ -18,7 +18,7 @@ type tally struct {
 	since   time.Time // when it turned
 	heard   time.Time // when the last conclusive result came
 	lost    time.Time // since when it is uncertain, for want of results; zero: it is not
-	doubted bool      // it was remembered from too long ago: where it is up a failure alone turns it, as the first result of all would
+	doubted bool      // it is from too long ago to go by its row, which begins anew with the next result
 
 	last     Outcome   // Passed or Failed; Inconclusive before the first of them
 	row      int       // how many results in a row equal last
@@ -49,9 +49,10 @@ type tally struct {
 //	down     passed        enough              it flaps          down for a while
 //	down     passed        enough              no                up, with its first share
 //
-// Enough is fall or rise; one more with confirm; and one failure where the verdict
-// is doubted. A row of successes begins anew where nothing was heard in between for
-// too long: hold_down and rise promise a time that was seen. One of failures goes on.
+// Enough is fall or rise; one more with confirm. A row of successes begins anew where
+// nothing was heard in between for too long: hold_down and rise promise a time that
+// was seen. One of failures goes on, but where the verdict is doubted: that takes as
+// much to turn as any other, lest one lost packet after a restart move a region's traffic.
 //
 // What became unknown after it had a verdict counted as up meanwhile, so that its
 // next failure is a turn for flap damping.
@@ -59,16 +60,14 @@ func (t tally) after(o Outcome, now time.Time, c *config.Check) tally {
 	if o == Inconclusive {
 		return t
 	}
-	broken := t.last == Passed && (!t.lost.IsZero() || now.Sub(t.heard) > patience(c))
-	t.heard, t.lost = now, time.Time{}
+	broken := t.doubted || t.last == Passed && (!t.lost.IsZero() || now.Sub(t.heard) > patience(c))
+	t.heard, t.lost, t.doubted = now, time.Time{}, false
 	if o == t.last && !broken {
 		t.row++
 	} else {
 		t.last, t.row, t.rowSince = o, 1, now
 	}
-	t = t.decide(now, c)
-	t.doubted = false
-	return t
+	return t.decide(now, c)
 }
 
 // decide is what the row that t has by now makes of its verdict.
@@ -128,7 +127,7 @@ func (t tally) enough(n int, c *config.Check) bool {
 	if c.Confirm > 0 {
 		n++
 	}
-	return t.row >= n || t.doubted && t.last == Failed
+	return t.row >= n
 }
 
 // confirms reports whether the next result turns the verdict or starts the row

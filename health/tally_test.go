@@ -161,25 +161,31 @@ func TestASlowStartGrowsInAStraightLineWithEachSuccess(t *testing.T) {
 	}
 }
 
-func TestADoubtedVerdictIsTurnedDownByOneFailureAndUpByRiseSuccesses(t *testing.T) {
+func TestADoubtedVerdictTakesAsManyResultsAsAnyOther(t *testing.T) {
 	for _, c := range []struct {
-		verdict Verdict
-		outcome Outcome
-		back    config.Failback
-		want    Verdict
+		verdict  Verdict
+		last     Outcome // in a row of two, from before
+		outcomes string
+		back     config.Failback
+		want     string
 	}{
-		{Up, Failed, config.AutoFailback, Down},
-		{Up, Passed, config.AutoFailback, Up},
-		{Down, Passed, config.AutoFailback, Down}, // it takes rise, as ever
-		{Down, Failed, config.AutoFailback, Down},
-		{Down, Passed, config.ManualFailback, Down},
-		{Up, Inconclusive, config.AutoFailback, Up},
+		{Up, Failed, "ffff", config.AutoFailback, "+++-"}, // fall and confirm; the failures from before count for nothing
+		{Up, Passed, "fpff", config.AutoFailback, "++++"},
+		{Up, Passed, "p", config.AutoFailback, "+"},
+		{Down, Passed, "pppp", config.AutoFailback, "---+"},
+		{Down, Failed, "fppp", config.AutoFailback, "----"},
+		{Down, Passed, "pppppp", config.ManualFailback, "------"},
+		{Up, Failed, "iffi", config.AutoFailback, "++++"},
 	} {
-		check := &config.Check{Rise: 3, Fall: 3, Confirm: 1, Failback: c.back}
-		tl := tally{verdict: c.verdict, doubted: true, lost: start}
-		tl = tl.after(c.outcome, start, check)
-		if tl.verdict != c.want || tl.doubted != (c.outcome == Inconclusive) {
-			t.Errorf("%v, failback %v, after one %v: %v, doubted %v, want %v", c.verdict, c.back, c.outcome, tl.verdict, tl.doubted, c.want)
+		check := &config.Check{Rise: 3, Fall: 3, Confirm: 1, Interval: 5 * time.Second, Failback: c.back}
+		tl := tally{verdict: c.verdict, last: c.last, row: 2, rowSince: start, heard: start, doubted: true, lost: start}
+		got := ""
+		for i, o := range c.outcomes {
+			tl = tl.after(letters[o], start.Add(time.Duration(i)*time.Second), check)
+			got += string("u+-"[tl.verdict])
+		}
+		if got != c.want || tl.doubted {
+			t.Errorf("%v, failback %v, after %s: %s, doubted %v, want %s", c.verdict, c.back, c.outcomes, got, tl.doubted, c.want)
 		}
 	}
 }

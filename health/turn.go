@@ -76,6 +76,24 @@ func (e *entry) silence(now time.Time) string {
 	return s
 }
 
+// logDoubts says, in one line for all, how many verdicts a subscription has taken over
+// in doubt: see doubtOf.
+func (o *owner) logDoubts() {
+	if o.doubts > 0 {
+		o.log.LogAttrs(o.ctx, slog.LevelInfo, "verdicts in doubt until the next result", slog.Int("remembered", o.doubts))
+	}
+	o.doubts = 0
+}
+
+// doubtOf reports whether from t to next a doubt begins, or ends with the verdict that
+// there was: of some thousand at a restart each would be a line, and none of them news.
+func (t tally) doubtOf(next tally) bool {
+	from, was := t.shown()
+	to, _ := next.shown()
+	return next.doubted && from == Unknown && to == Uncertain ||
+		t.doubted && from == Uncertain && to == was
+}
+
 func (o *owner) logTurn(e *entry, from Verdict, r Result) {
 	to, held := e.tally.shown()
 	level := slog.LevelWarn

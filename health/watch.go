@@ -79,6 +79,7 @@ func (o *owner) subscribe(w *Watch, checkers []*checker) {
 		}
 	}
 	o.derive(now)
+	o.logDoubts()
 	w.tell()
 	told = true
 }
@@ -91,7 +92,9 @@ func (o *owner) entry(id identity, c *checker, now time.Time) *entry {
 	}
 	e := &entry{identity: id, checker: c, settled: c.check.Type == config.Push}
 	if m, ok := o.memories[id]; ok {
-		e.recall(m, now)
+		if e.recall(m, now); e.tally.doubted {
+			o.doubts++
+		}
 		delete(o.memories, id)
 	} else {
 		o.succeed(e, now)
