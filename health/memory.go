@@ -182,7 +182,8 @@ func (e *entry) recall(m Memory, now time.Time) {
 	if reported {
 		e.lease = m.Lease
 	}
-	e.cause = m.cause()
+	e.turnedBy = m.cause()
+	e.cause = e.turnedBy
 	if now.Sub(m.Heard) > patience(c) || c.Type == config.Push && !reported {
 		e.tally.lost, e.tally.doubted = now, true
 		e.cause.Reason = "remembered: " + strings.TrimPrefix(m.Reason, "remembered: ")
@@ -218,7 +219,7 @@ func (e *entry) remember(now time.Time) (m Memory, ok bool) {
 	m = Memory{
 		Check: e.name(), Definition: hex.EncodeToString(e.definition[:]), Address: e.addr, At: now,
 		Verdict: t.verdict.String(), Since: t.since, Heard: t.heard,
-		Reason: e.cause.Reason, Latency: e.cause.Latency,
+		Reason: e.turnedBy.Reason, Latency: e.turnedBy.Latency,
 		Last: t.last.String(), Row: min(t.row, maxRow), RowSince: t.rowSince,
 		Turns: slices.Clone(t.damping.turns), Hold: t.damping.hold, HeldUntil: t.damping.until,
 		Cleared: t.cleared, SlowStart: t.ramp, Response: e.response.smoothed, Detained: detained,

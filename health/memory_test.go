@@ -117,7 +117,7 @@ func TestAnOldMemoryIsUncertainAndTurnsLikeAnyOther(t *testing.T) {
 			t.Errorf("held %v and %v, want what was remembered", turns[0].Held, turns[1].Held)
 		}
 		time.Sleep(1100 * time.Millisecond)
-		wantTurns(t, l.heard(), "0 uncertain->up: still up: connection refused", "1 uncertain->down: still down: connected")
+		wantTurns(t, l.heard(), "0 uncertain->up: connected; still up: connection refused", "1 uncertain->down: connection refused; still down: connected")
 		if lines := book.lines(); len(lines) != 1 || lines[0] != `level=INFO msg="verdicts in doubt until the next result" remembered=2` {
 			t.Errorf("logged %q, want one line for all of them", lines)
 		}

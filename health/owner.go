@@ -52,7 +52,8 @@ type entry struct {
 	affected bool     // a composite: a part of it has changed
 	settled  bool     // it has no verdict, and the first round does not wait for one
 	tally    tally
-	cause    Result // the one that made the verdict what it is shown as
+	turnedBy Result // the one that made the verdict what it is
+	cause    Result // the one that made it what it is shown as
 	response response
 	history  history
 	held     hold      // the last that was told
@@ -226,11 +227,14 @@ func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
 	from, was := e.tally.shown()
 	share := e.tally.share
 	news := !e.tally.doubtOf(t)
+	if t.verdict != e.tally.verdict {
+		e.turnedBy = cause
+	}
 	e.tally = t
 	switch to, held := t.shown(); {
 	case to != from, held != was:
 		if to == Up && cause.Outcome == Failed || to == Down && cause.Outcome == Passed { // it was uncertain
-			cause.Reason = "still " + to.String() + ": " + cause.Reason
+			cause.Reason = e.turnedBy.Reason + "; still " + to.String() + ": " + cause.Reason
 		}
 		e.cause = cause
 		if news {

@@ -71,7 +71,7 @@ func TestAReportAfterSilenceStartsTheRowAnew(t *testing.T) {
 			push(t, p, "deploy", addr, true, "")
 		}
 		wantTurns(t, l.heard(), "0 unknown->down: reported down", "0 down->uncertain: no report for 30s",
-			"0 uncertain->down: still down: reported up", "0 down->up: reported up")
+			"0 uncertain->down: reported down; still down: reported up", "0 down->up: reported up")
 	})
 }
 
@@ -90,10 +90,10 @@ func TestClearingWhatIsDetainedInSilenceMakesItUnknown(t *testing.T) {
 		_, p, _, end = logged(t, memories)
 		defer end()
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
-		wantTurns(t, l.heard(), "0 unknown->uncertain: remembered: no report for 30s")
+		wantTurns(t, l.heard(), "0 unknown->uncertain: remembered: reported down")
 		push(t, p, "deploy", addr, true, "")
 		time.Sleep(time.Hour)
-		wantTurns(t, l.heard(), "0 uncertain->down: still down: reported up", "0 down->uncertain: no report for 30s")
+		wantTurns(t, l.heard(), "0 uncertain->down: reported down; still down: reported up", "0 down->uncertain: no report for 30s")
 		if !watching.Clear(0) {
 			t.Error("nothing was held")
 		}
@@ -118,7 +118,7 @@ func TestManualFailbackOutlivesDaysWithoutTheServer(t *testing.T) {
 		defer end()
 		_, l := watch(t, p, targets)
 		time.Sleep(time.Minute)
-		wantTurns(t, byIndex(l.heard()), "0 unknown->uncertain: remembered: connection refused", "0 uncertain->down: still down: connected", "1 unknown->up: connected")
+		wantTurns(t, byIndex(l.heard()), "0 unknown->uncertain: remembered: connection refused", "0 uncertain->down: connection refused; still down: connected", "1 unknown->up: connected")
 	})
 }
 
@@ -168,5 +168,34 @@ func TestAClockThatWasSetBackLosesNoMemory(t *testing.T) {
 		if s, _ := watching.Status(0); time.Until(s.Until) != before || s.Since.After(time.Now()) || book.lines()[0] != "" {
 			t.Errorf("held until %v, since %v; logged %q; want %v more", s.Until, s.Since, book.lines(), before)
 		}
+	})
+}
+
+// TestWhyAnEndpointWentDownIsKept restarts a server twice while an endpoint is held down.
+func TestWhyAnEndpointWentDownIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, addr := tcpCheck(), addrs(1)[0]
+		check.Failback = config.ManualFailback
+		w, p, _, end := logged(t, nil)
+		w.become(addr, refuses)
+		watch(t, p, targetsOf(check, addrs(1)))
+		time.Sleep(time.Minute)
+		for range 2 {
+			memories := handed(t, p)
+			end()
+			time.Sleep(time.Hour)
+			_, p, _, end = logged(t, memories)
+			watching, _ := watch(t, p, targetsOf(check, addrs(1)))
+			time.Sleep(time.Minute)
+			if s, _ := watching.Status(0); s.Cause.Reason != "connection refused; still down: connected" {
+				t.Errorf("down for %q", s.Cause.Reason)
+			}
+		}
+		memories := handed(t, p)
+		end()
+		_, p, _, end = logged(t, memories) // at once, so that nothing is uncertain
+		defer end()
+		_, l := watch(t, p, targetsOf(check, addrs(1)))
+		wantTurns(t, l.heard(), "0 unknown->down: connection refused")
 	})
 }

@@ -34,7 +34,7 @@ func (o *owner) downs() map[label]predecessor {
 	}
 	for _, e := range o.entries {
 		if e.tally.verdict == Down && len(e.parts) == 0 {
-			downs[label{e.name(), e.addr}] = predecessor{e.tally, e.cause}
+			downs[label{e.name(), e.addr}] = predecessor{e.tally, e.turnedBy}
 		}
 	}
 	return downs
@@ -58,7 +58,7 @@ func (o *owner) succeed(e *entry, now time.Time) {
 	}
 	e.tally = p.tally
 	e.tally.lost, e.tally.doubted = now, false
-	e.cause = p.cause
+	e.turnedBy, e.cause = p.cause, p.cause
 	e.cause.Reason = "the check has changed; before: " + p.cause.Reason
 	if _, ok := e.push(); ok {
 		e.lease = until

@@ -19,15 +19,15 @@ func TestAChangeOfTheCheckClearsNothing(t *testing.T) {
 	}{
 		{
 			"failback manual", func(c *config.Check) { c.Failback = config.ManualFailback }, func(c *config.Check) { c.Timeout = time.Second },
-			[]string{"0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: still down: connected"},
+			[]string{"0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: connection refused; still down: connected"},
 		},
 		{
 			"hold_down", func(c *config.Check) { c.HoldDown = 10 * time.Minute }, func(c *config.Check) { c.Timeout = time.Second },
-			[]string{"0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: still down: connected"},
+			[]string{"0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: connection refused; still down: connected"},
 		},
 		{
 			"flap damping", func(c *config.Check) { c.FlapDamping = damping }, func(c *config.Check) { c.Timeout = time.Second },
-			[]string{"0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: still down: connected"},
+			[]string{"0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: connection refused; still down: connected"},
 		},
 		{
 			"failback manual, now auto", func(c *config.Check) { c.Failback = config.ManualFailback }, func(c *config.Check) { c.Failback = config.AutoFailback },
@@ -95,6 +95,6 @@ func TestWhatIsUpOrWasClearedHoldsDownNoSuccessor(t *testing.T) {
 		again.Fall = 7
 		_, l = watch(t, p, append(targetsOf(&again, addrs(1)), Target{old, addr}))
 		synctest.Wait()
-		wantTurns(t, byIndex(l.heard()), "0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: still down: connected", "1 unknown->up: connected")
+		wantTurns(t, byIndex(l.heard()), "0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: connection refused; still down: connected", "1 unknown->up: connected")
 	})
 }
