@@ -86,6 +86,9 @@ func (d *draft) setVerdict(target uint32, turn *health.Turn) bool {
 	word, bit := target/64, uint64(1)<<(target%64)
 	mark(&d.tree.up[word], bit, v == health.Up)
 	mark(&d.tree.doubt[word], bit, turn.To == health.Uncertain)
+	if v != health.Down {
+		d.forgetLate(target)
+	}
 	return d.set(d.tree.downs+word, bit, v == health.Down)
 }
 

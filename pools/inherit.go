@@ -24,7 +24,7 @@ func (t *Tree) Inherit(before *Tree) {
 	t.overrideLocked(overrides)
 	t.inheritLoads(before, loads, kept)
 	t.inheritServed(before, served)
-	t.recallLocked(withdrawals)
+	t.recallLocked(withdrawals, time.Now())
 }
 
 // Withdrawals is what max_withdraw goes by beside the verdicts. As JSON it
@@ -32,6 +32,15 @@ func (t *Tree) Inherit(before *Tree) {
 type Withdrawals struct {
 	Recent   []Withdrawn `json:"recent,omitempty"`
 	Withheld []Withheld  `json:"withheld,omitempty"`
+	Late     []Late      `json:"late,omitempty"`
+}
+
+// Late is that a target counts as down since At, later than it turned down:
+// that was withheld until then.
+type Late struct {
+	Check   string     `json:"check"`
+	Address netip.Addr `json:"address"`
+	At      time.Time  `json:"at"`
 }
 
 // Withdrawn is a member, or by Region alone a checked region, that turned down.
@@ -61,16 +70,19 @@ func (t *Tree) Withdrawals() Withdrawals {
 // had. What w has for later than now is of a clock that was set back: it counts as
 // of now. Like Inherit it comes before the first Apply.
 func (t *Tree) Recall(w Withdrawals, now time.Time) {
-	w.Recent, w.Withheld = slices.Clone(w.Recent), slices.Clone(w.Withheld)
+	w.Recent, w.Withheld, w.Late = slices.Clone(w.Recent), slices.Clone(w.Withheld), slices.Clone(w.Late)
 	for i := range w.Recent {
 		w.Recent[i].At = earlier(w.Recent[i].At, now)
 	}
 	for i := range w.Withheld {
 		w.Withheld[i].At = earlier(w.Withheld[i].At, now)
 	}
+	for i := range w.Late {
+		w.Late[i].At = earlier(w.Late[i].At, now)
+	}
 	t.writing.Lock()
 	defer t.writing.Unlock()
-	t.recallLocked(w)
+	t.recallLocked(w, now)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -95,13 +107,22 @@ func (t *Tree) withdrawalsLocked() (w Withdrawals) {
 		target := h.turn.Target
 		w.Withheld = append(w.Withheld, Withheld{target.Check.Name, target.Addr, h.turn.At, h.turn.Reason})
 	}
+	for _, l := range t.state.Load().late {
+		target := t.targets[l.target]
+		w.Late = append(w.Late, Late{target.Check.Name, target.Addr, l.at})
+	}
 	return w
 }
 
-func (t *Tree) recallLocked(w Withdrawals) {
-	if t.withdrawals.limit.Percent == 0 {
+func (t *Tree) recallLocked(w Withdrawals, now time.Time) {
+	if t.withdrawals.limit.Percent == 0 { // what was withheld is heeded from now on
+		for _, h := range w.Withheld {
+			w.Late = append(w.Late, Late{h.Check, h.Address, now})
+		}
+		t.recallLate(w.Late)
 		return
 	}
+	t.recallLate(w.Late)
 	t.recallRecent(w.Recent)
 	t.recallWithheld(w.Withheld)
 }
@@ -128,6 +149,28 @@ func (t *Tree) recallRecent(recent []Withdrawn) {
 			t.withdrawals.recent[none] = append(t.withdrawals.recent[none], withdrawal{uint32(number), at})
 		}
 	}
+}
+
+// recallLate notes since when targets count as down, if they do: of one that does
+// not the first verdict says so.
+func (t *Tree) recallLate(all []Late) {
+	if len(all) == 0 && len(t.state.Load().late) == 0 {
+		return
+	}
+	at := map[targetName]time.Time{}
+	for _, h := range all {
+		at[targetName{h.Check, h.Address.Unmap()}] = h.At
+	}
+	d := &t.next
+	d.begin(t.state.Load())
+	d.own()
+	d.late = nil
+	for i, target := range t.targets {
+		if at, ok := at[targetName{target.Check.Name, target.Addr}]; ok {
+			d.late = append(d.late, late{uint32(i), at})
+		}
+	}
+	t.publishLocked()
 }
 
 // targetName is a target as configurations know it.

@@ -79,9 +79,13 @@ web/c* [up] nearest region with an eligible member: 11120 km; "near", "far" are 
 	}
 	got := ""
 	for _, r := range tree.Regions() {
-		got += fmt.Sprint(r.Region, " ", r.Down, " ", r.Addresses, "\n")
+		got += fmt.Sprint(r.Region, " ", r.Down)
+		for _, a := range r.Addresses {
+			got += fmt.Sprint(" ", a.Addr, " ", a.Target, " ", a.Verdict, " ", a.Withheld)
+		}
+		got += "\n"
 	}
-	expect(t, "regions", got, "near true [{192.0.2.100 5 down <nil>} {2001:db8::100 6 down <nil>}]\nfar true [{192.0.2.101 7 down <nil>}]\n")
+	expect(t, "regions", got, "near true 192.0.2.100 5 down <nil> 2001:db8::100 6 down <nil>\nfar true 192.0.2.101 7 down <nil>\n")
 }
 
 func TestTargetsAndUsersHaveRegions(t *testing.T) {

@@ -26,6 +26,7 @@ type state struct {
 	overrides []Override // where hands come from
 
 	withheld []withheld // the turns to down that max_withdraw withholds, by target; mostly none
+	late     []late     // those that it withheld, and that were heeded since, by target; mostly none
 
 	starting []share // of the targets that start slowly; mostly none
 	slow     []share // of the members that do, by those, or shed

@@ -3,6 +3,7 @@ package pools
 import (
 	"iter"
 	"net/netip"
+	"time"
 
 	"meridian/config"
 	"meridian/health"
@@ -50,6 +51,7 @@ type AddressStatus struct {
 	Target   int            // index in Targets; -1: no check
 	Verdict  health.Verdict // one without a check is up
 	Withheld *health.Turn   // the turn to down that max_withdraw withholds; nil: none
+	Heeded   time.Time      // since when it counts as down where that was withheld before; else zero
 }
 
 // Status tells how every pool stands, in the order of the configuration, all of
@@ -114,12 +116,17 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 			}
 			a := AddressStatus{Addr: st.tree.addr(f, r.addr), Target: -1, Verdict: health.Up}
 			if r.target != none {
-				a.Target, a.Verdict, a.Withheld = int(r.target), st.verdict(r.target), st.withheldTurn(r.target)
+				a = st.targetStatus(r.target, a.Addr)
 			}
 			addresses = append(addresses, a)
 		}
 	}
 	return addresses
+}
+
+// targetStatus is how a target stands at an address, which is its own.
+func (st *state) targetStatus(target uint32, addr netip.Addr) AddressStatus {
+	return AddressStatus{addr, int(target), st.verdict(target), st.withheldTurn(target), st.heededAt(target)}
 }
 
 // doubtful is what Step.Doubtful says of a member.
@@ -134,8 +141,7 @@ func (r *recorder) doubtful(u use) []AddressStatus {
 	var found []AddressStatus
 	for _, ref := range refs {
 		if v := r.state.refVerdict(ref); v == health.Down || v == health.Uncertain {
-			addr := r.tree.targets[ref.target].Addr
-			found = append(found, AddressStatus{addr, int(ref.target), v, r.state.withheldTurn(ref.target)})
+			found = append(found, r.state.targetStatus(ref.target, r.tree.targets[ref.target].Addr))
 		}
 	}
 	return found
@@ -150,7 +156,7 @@ func (t *Tree) Regions() []RegionStatus {
 		r, s := &t.checked[i], &regions[i]
 		s.Region, s.Down = r.config.Name, st.isRegionDown(uint32(i))
 		for j, ref := range r.refs {
-			s.Addresses = append(s.Addresses, AddressStatus{r.config.Addresses[j], int(ref.target), st.verdict(ref.target), st.withheldTurn(ref.target)})
+			s.Addresses = append(s.Addresses, st.targetStatus(ref.target, r.config.Addresses[j]))
 		}
 	}
 	return regions

@@ -66,9 +66,12 @@ const (
 	Begun     WithholdingEnd = iota // none yet
 	Heeded                          // it counts as down now
 	Recovered                       // its verdict is no longer down
+	Forgotten                       // the tree that answers now does not have its target
 )
 
-func (e WithholdingEnd) String() string { return [...]string{"withheld", "heeded", "recovered"}[e] }
+func (e WithholdingEnd) String() string {
+	return [...]string{"withheld", "heeded", "recovered", "forgotten"}[e]
+}
 
 // Withholdings tells which began and ended since the last call, each once.
 func (t *Tree) Withholdings() []Withholding {
@@ -94,6 +97,7 @@ func (d *draft) heed(turn health.Turn) health.Turn {
 	case w.heeds(&turn, before != nil) || d.isDown(target) || d.withdraw(target, turn.At):
 		w.served.remove(turn.Index)
 		d.endWithholding(before, Heeded)
+		d.heedAt(before, time.Now()) // turn.At is when it was withheld
 		return turn
 	case before == nil:
 		d.withhold(turn)
@@ -114,6 +118,7 @@ func (d *draft) heedLate(now time.Time) {
 	for _, h := range waiting {
 		if d.withdraw(h.target, now) {
 			d.heedWithheld(h.turn)
+			d.heedAt(h.turn, now)
 		}
 	}
 }
@@ -162,17 +167,7 @@ func (d *draft) tellWithholding(turn health.Turn, end WithholdingEnd) {
 // withdraw takes note of whom a target's turning down withdraws, if that is
 // within bounds, and reports whether it is.
 func (d *draft) withdraw(target uint32, now time.Time) bool {
-	fresh := map[uint32][]uint32{}
-	for _, u := range d.tree.users.of(target) {
-		if d.withdraws(target, u) {
-			fresh[u.pool] = append(fresh[u.pool], u.member)
-		}
-	}
-	for _, region := range d.tree.watched[target] {
-		if d.takesRegion(target, region) {
-			fresh[none] = append(fresh[none], region)
-		}
-	}
+	fresh := d.withdrawn(target)
 	for in, members := range fresh {
 		if !d.fits(in, members, now) {
 			return false
@@ -187,6 +182,23 @@ func (d *draft) withdraw(target uint32, now time.Time) bool {
 		w.recent[in] = kept
 	}
 	return true
+}
+
+// withdrawn is whom a target's turning down withdraws: members by their pool,
+// regions at none.
+func (d *draft) withdrawn(target uint32) map[uint32][]uint32 {
+	fresh := map[uint32][]uint32{}
+	for _, u := range d.tree.users.of(target) {
+		if d.withdraws(target, u) {
+			fresh[u.pool] = append(fresh[u.pool], u.member)
+		}
+	}
+	for _, region := range d.tree.watched[target] {
+		if d.takesRegion(target, region) {
+			fresh[none] = append(fresh[none], region)
+		}
+	}
+	return fresh
 }
 
 // withdraws reports whether a member is eligible now, and would not be with the
@@ -216,16 +228,27 @@ func (d *draft) takesRegion(target, region uint32) bool {
 func (d *draft) fits(in uint32, members []uint32, now time.Time) bool {
 	w := &d.tree.withdrawals
 	w.recent[in] = slices.DeleteFunc(w.recent[in], func(r withdrawal) bool { return now.Sub(r.at) >= w.limit.Window })
+	return !d.fitsFrom(in, members, now).After(now)
+}
+
+// fitsFrom is when members of a pool, or regions, may be withdrawn, from now on and
+// if nobody else is until then.
+func (d *draft) fitsFrom(in uint32, members []uint32, now time.Time) time.Time {
+	w := &d.tree.withdrawals
 	of := len(d.tree.checked)
 	if in != none {
 		of = d.undrained(ID(in))
 	}
-	most := max(1, of*w.limit.Percent/100)
-	others := 0
+	room := max(0, max(1, of*w.limit.Percent/100)-len(members)) // for others; one may always where there are none
+	var others []time.Time
 	for _, r := range w.recent[in] {
 		if !slices.Contains(members, r.member) {
-			others++
+			others = append(others, r.at.Add(w.limit.Window))
 		}
 	}
-	return others == 0 || others+len(members) <= most
+	if len(others) <= room {
+		return now
+	}
+	slices.SortFunc(others, time.Time.Compare)
+	return others[len(others)-room-1]
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -52,12 +53,37 @@ type alive struct {
 	*Control
 	text   atomic.Value // string: the configuration; see reload
 	hangUp chan os.Signal
+	log    *lines
 	stop   func() error
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// with is the lines that have a message.
+func (l *lines) with(msg string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, "msg="+msg+" ") || strings.Contains(line, fmt.Sprintf("msg=%q ", msg)) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 func start(t *testing.T, text string) *alive {
 	t.Helper()
-	r := &alive{hangUp: make(chan os.Signal)}
+	r := &alive{hangUp: make(chan os.Signal), log: new(lines)}
 	r.text.Store(text)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
@@ -78,7 +104,7 @@ func start(t *testing.T, text string) *alive {
 			return http.NotFoundHandler(), nil
 		},
 		Ready:  func([]netip.AddrPort) { close(ready) },
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	go func() { ended <- l.Run(ctx) }()
 	stopped := false

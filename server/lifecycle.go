@@ -55,14 +55,15 @@ func (e *BindError) Unwrap() error { return e.Err }
 // life is a Lifecycle under way.
 type life struct {
 	*Lifecycle
-	server  *Server
-	prober  *health.Prober
-	tracker *resolver.Tracker
-	poller  *load.Poller
-	modes   modeLog
-	control *Control
-	door    *door                   // nil: no API
-	keeping atomic.Pointer[keeping] // nil: the state is in memory only
+	server   *Server
+	prober   *health.Prober
+	tracker  *resolver.Tracker
+	poller   *load.Poller
+	modes    modeLog
+	withheld withheldLog
+	control  *Control
+	door     *door                   // nil: no API
+	keeping  atomic.Pointer[keeping] // nil: the state is in memory only
 
 	measured *roundTrips // that the pools go by; nil at first
 }
@@ -77,7 +78,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	run := &life{
 		Lifecycle: l, server: New(snapshot, Options{Logger: l.Logger}),
 		poller: load.New(load.Options{Logger: l.Logger}),
-		modes:  modeLog{log: l.Logger},
+		modes:  modeLog{log: l.Logger}, withheld: withheldLog{log: l.Logger},
 	}
 	defer run.poller.Close()
 	if err := run.server.Listen(); err != nil {
@@ -134,7 +135,7 @@ func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 
 // serve answers and reloads until ctx ends.
 func (l *life) serve(ctx context.Context, k *kept) error {
-	l.modes.serve(k.snapshot.Pools)
+	l.tellServes(k.snapshot.Pools)
 	l.goBy(k.roundTrips)
 	debug.FreeOSMemory() // building takes several times what serving does
 	before := readPauses()
@@ -234,7 +235,7 @@ func (l *life) swap(ctx context.Context, loaded *zones.Snapshot) (k *kept, old *
 		return nil, nil, err
 	}
 	l.control.settle(k.snapshot, k.watch, k.loads)
-	l.modes.serve(k.snapshot.Pools)
+	l.tellServes(k.snapshot.Pools)
 	l.goBy(k.roundTrips)
 	return k, old, nil
 }

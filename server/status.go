@@ -229,8 +229,11 @@ func (at *moment) addressStatus(a pools.AddressStatus) AddressStatus {
 		return s
 	}
 	s.tell(known)
-	if a.Withheld != nil {
-		s.withheld(a.Withheld)
+	switch {
+	case a.Withheld != nil:
+		s.withheld(a.Withheld, at.snapshot.Pools.Fits(a.Target, time.Now()))
+	case !a.Heeded.IsZero():
+		s.heededLate(a.Heeded)
 	}
 	return s
 }

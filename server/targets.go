@@ -159,7 +159,7 @@ func (l *life) replace(ctx context.Context, k *kept, snapshot *zones.Snapshot) e
 		return err
 	}
 	l.control.settle(snapshot, watch, loads)
-	l.modes.serve(snapshot.Pools)
+	l.tellServes(snapshot.Pools)
 	k.watch.Close()
 	k.loads.Close()
 	k.snapshot, k.watch, k.loads = snapshot, watch, loads

@@ -60,11 +60,19 @@ func explainAddresses(addresses []AddressStatus, verdict string) (since time.Tim
 // why is why a region is down.
 func (s *RegionStatus) why() string { return fmt.Sprintf("region %s is down: %s", s.Region, s.Why) }
 
-// withheld says of an address that its turn to down is not heeded.
-func (s *AddressStatus) withheld(turn *health.Turn) {
+// withheld says of an address that its turn to down is not heeded, and when it will
+// be unless others are meanwhile.
+func (s *AddressStatus) withheld(turn *health.Turn, fits time.Time) {
 	s.Held, s.Since = health.Up.String(), turn.At
 	s.Why = "max_withdraw withholds its turn to down: " + turn.Reason
-	s.Next = "down when it fits max_withdraw, or by force down"
+	s.Next = fmt.Sprintf("down at %s at the earliest, when it fits max_withdraw, or by force down", fits.Format(time.TimeOnly))
+}
+
+// heededLate says of an address that its turn to down was not heeded at once: users
+// went there until since.
+func (s *AddressStatus) heededLate(since time.Time) {
+	s.Why += fmt.Sprintf("; it turned down at %s, which max_withdraw withheld until then", s.Since.Format(time.TimeOnly))
+	s.Since = since
 }
 
 // why is who said so, as far as that is not the member itself, and the reason.
