@@ -104,7 +104,9 @@ func (l *life) await(ended <-chan struct{}, what string) {
 func (l *life) recall(folder *stateFolder) {
 	options, tracking := health.Options{Logger: l.Logger}, resolver.Options{Logger: l.Logger}
 	if folder != nil {
-		if m := folder.read(l.Logger); m != nil {
+		m, aside := folder.read(l.Logger)
+		l.control.setAside = aside
+		if m != nil {
 			options.Remembered, tracking.Remembered = m.Verdicts, m.Targets
 			l.control.recalled = m.Withdrawals
 			l.control.said = overrides(m.Overrides).at(time.Now())
@@ -125,10 +127,10 @@ func (l *life) note() {
 func (l *life) state(wait bool) StateStatus {
 	k := l.keeping.Load()
 	if k == nil {
-		return StateStatus{}
+		return StateStatus{SetAside: l.control.setAside}
 	}
 	if wait {
 		k.wait()
 	}
-	return StateStatus{Folder: k.folder.path, Kept: !k.failing.Load()}
+	return StateStatus{k.folder.path, !k.failing.Load(), l.control.setAside}
 }

@@ -35,7 +35,9 @@ type Control struct {
 	arriving *pools.Tree     // to answer soon; nil: none
 	said     overrides
 	latency  *LatencyStatus // nil: nothing is measured
+	reload   ReloadStatus
 
+	setAside *SetAside         // nil: what was kept could be read; set before anybody asks
 	recalled pools.Withdrawals // of the process before, for the first tree that answers
 }
 

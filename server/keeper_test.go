@@ -133,7 +133,7 @@ func TestAFullFolderLeavesTheStateBefore(t *testing.T) {
 	if err := f.write(encoded(t, &memory{})); err == nil {
 		t.Fatal("written")
 	}
-	if m := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 2 {
+	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 2 {
 		t.Errorf("remembered %+v", m)
 	}
 }

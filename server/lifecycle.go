@@ -183,6 +183,7 @@ func (l *life) renew(ctx context.Context, k *kept) *kept {
 	defer oneMoreProcessor()()
 	next, err := l.reload(ctx)
 	if err != nil {
+		l.control.tellReload(err)
 		l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
 	} else {
 		k.close()
@@ -216,6 +217,7 @@ func (l *life) reload(ctx context.Context) (*kept, error) {
 	if err := old.Close(); err != nil {
 		l.Logger.Warn("closing the old configuration", "error", err)
 	}
+	l.control.tellReload(nil)
 	if ctx.Err() != nil { // it is ending, and listens no more
 		return k, nil
 	}

@@ -154,7 +154,7 @@ func held(t *testing.T, path string) *stateFolder {
 func TestAFolderIsMadeAndKeepsTheLastState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "b")
 	f := held(t, path)
-	if m := f.read(slog.New(slog.DiscardHandler)); m != nil {
+	if m, _ := f.read(slog.New(slog.DiscardHandler)); m != nil {
 		t.Errorf("an empty folder remembers %+v", m)
 	}
 	for _, reason := range []string{"first", "second"} {
@@ -164,7 +164,7 @@ func TestAFolderIsMadeAndKeepsTheLastState(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if m := f.read(slog.New(slog.DiscardHandler)); m == nil || m.Overrides[0].Reason != "second" {
+	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || m.Overrides[0].Reason != "second" {
 		t.Errorf("remembered %+v", m)
 	}
 	if names := filesIn(t, path); len(names) != 1 {
@@ -182,13 +182,13 @@ func TestAnUnfinishedFileIsNoState(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(f.path, stateNext), []byte("half of"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if m := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 2 {
+	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 2 {
 		t.Errorf("remembered %+v", m)
 	}
 	if err := f.write(encoded(t, &memory{})); err != nil {
 		t.Fatal(err)
 	}
-	if m := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 0 {
+	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 0 {
 		t.Errorf("remembered %+v", m)
 	}
 }
@@ -200,8 +200,12 @@ func TestAStateThatCannotBeReadIsSetAsideWithOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if m := f.read(slog.New(slog.NewTextHandler(&out, nil))); m != nil {
+	m, aside := f.read(slog.New(slog.NewTextHandler(&out, nil)))
+	if m != nil {
 		t.Errorf("remembered %+v", m)
+	}
+	if aside == nil || !strings.Contains(aside.File, ".corrupt-") || !strings.HasPrefix(aside.Fault, "it has version 9") {
+		t.Errorf("told %+v", aside)
 	}
 	if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "it has version 9") || !strings.Contains(text, ".corrupt-") {
 		t.Errorf("logged %q", text)
@@ -239,7 +243,7 @@ func TestAFolderThatWasTakenAwayIsMadeAgain(t *testing.T) {
 	if err := f.write(encoded(t, someMemory())); err != nil {
 		t.Error(err)
 	}
-	if m := f.read(slog.New(slog.DiscardHandler)); m == nil {
+	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil {
 		t.Error("nothing is kept")
 	}
 }
@@ -278,7 +282,7 @@ func TestWhatIsNoFileIsSetAside(t *testing.T) {
 			if err := put(filepath.Join(f.path, stateName)); err != nil {
 				t.Fatal(err)
 			}
-			if m := f.read(slog.New(slog.DiscardHandler)); m != nil {
+			if m, _ := f.read(slog.New(slog.DiscardHandler)); m != nil {
 				t.Errorf("remembered %+v", m)
 			}
 			if names := filesIn(t, f.path); len(names) != 1 || !strings.HasPrefix(names[0], stateName+".corrupt-") {

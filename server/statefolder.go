@@ -109,11 +109,11 @@ func writeSynced(path string, data []byte) error {
 
 // read is the state that was kept; nil where there is none. A file that is no
 // state is set aside, with a line that says so: never is a start refused for it.
-func (f *stateFolder) read(log *slog.Logger) *memory {
+func (f *stateFolder) read(log *slog.Logger) (*memory, *SetAside) {
 	path := filepath.Join(f.path, stateName)
 	file, err := readBounded(path, maxStateSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	var m *memory
 	var written time.Time
@@ -121,21 +121,22 @@ func (f *stateFolder) read(log *slog.Logger) *memory {
 		m, written, err = decodeState(file)
 	}
 	if err != nil {
-		f.setAside(path, err, log)
-		return nil
+		return nil, f.setAside(path, err, log)
 	}
 	log.Info("state remembered", "file", path, "written", written, "verdicts", len(m.Verdicts), "overrides", len(m.Overrides))
-	return m
+	return m, nil
 }
 
 // setAside renames what cannot be read, so that somebody can look at it.
-func (f *stateFolder) setAside(path string, why error, log *slog.Logger) {
-	aside := path + ".corrupt-" + time.Now().UTC().Format("20060102T150405Z")
+func (f *stateFolder) setAside(path string, why error, log *slog.Logger) *SetAside {
+	now := time.Now()
+	aside := path + ".corrupt-" + now.UTC().Format("20060102T150405Z")
 	if err := os.Rename(path, aside); err != nil {
 		log.Error("state cannot be read and not be set aside; begins without", "file", path, "error", why, "aside", err)
-		return
+		return &SetAside{now, path, why.Error()}
 	}
 	log.Error("state cannot be read; set aside, begins without", "file", path, "error", why, "aside", aside)
+	return &SetAside{now, aside, why.Error()}
 }
 
 // readBounded reads a regular file of at most limit octets; whatever else is there,

@@ -18,6 +18,7 @@ type Status struct {
 	Config    string       `json:"config"` // the file
 	Listen    []string     `json:"listen"`
 	State     StateStatus  `json:"state"`
+	Reload    ReloadStatus `json:"reload"`
 	Prober    ProberStatus `json:"prober"`
 	Overrides []Override   `json:"overrides"`
 	Loads     []LoadStatus `json:"loads"`
@@ -45,8 +46,16 @@ func (c *Control) Prober() ProberStatus {
 
 // StateStatus is whether verdicts and overrides outlive the process.
 type StateStatus struct {
-	Folder string `json:"folder"` // empty: the configuration names none, they do not
-	Kept   bool   `json:"kept"`   // false: nor do they while the folder cannot be written to
+	Folder   string    `json:"folder"`              // empty: the configuration names none, they do not
+	Kept     bool      `json:"kept"`                // false: nor do they while the folder cannot be written to
+	SetAside *SetAside `json:"set_aside,omitempty"` // what the process before had kept and this one could not read
+}
+
+// SetAside is a state file that was no state when the process began.
+type SetAside struct {
+	At    time.Time `json:"at"`
+	File  string    `json:"file"`  // where it is now
+	Fault string    `json:"fault"` // what is wrong with it
 }
 
 // PoolStatus is how a pool stands.
@@ -142,7 +151,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency,
+		State: c.life.state(false), Reload: c.reloaded(), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency,
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.life.server.Addrs() {

@@ -110,13 +110,29 @@ func (f findings) tell(stderr io.Writer) error {
 
 // err counts the faults; nil where there are none.
 func (f findings) err() error {
-	switch len(f.faults) {
-	case 0:
+	if len(f.faults) == 0 {
 		return nil
-	case 1:
-		return errors.New("1 fault in the configuration")
 	}
-	return fmt.Errorf("%d faults in the configuration", len(f.faults))
+	return faulty(f.faults)
+}
+
+// faulty is a configuration at fault, as an error that counts: the faults themselves,
+// which it wraps, have been told.
+type faulty []config.Fault
+
+func (f faulty) Error() string {
+	if len(f) == 1 {
+		return "1 fault in the configuration"
+	}
+	return fmt.Sprintf("%d faults in the configuration", len(f))
+}
+
+func (f faulty) Unwrap() []error {
+	all := make([]error, len(f))
+	for i := range f {
+		all[i] = f[i]
+	}
+	return all
 }
 
 // faultsOf takes apart what loading a configuration returned.

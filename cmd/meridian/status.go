@@ -63,10 +63,10 @@ Exit: 0; 1 when there is no such target or no server.`,
 
 // printStatus prints a status for people; with history, what each address went through.
 func printStatus(w io.Writer, s *server.Status, history bool) error {
-	fmt.Fprintf(w, "serving %s on %s, began %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.Began, s.At))
-	if note := forgets(s.State); note != "" && len(s.Overrides) > 0 {
-		fmt.Fprintln(w, note)
+	for _, warning := range warningsOf(s) {
+		fmt.Fprintf(w, "WARNING: %s\n", warning)
 	}
+	fmt.Fprintf(w, "serving %s on %s, began %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.Began, s.At))
 	for _, o := range s.Overrides {
 		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
 	}
@@ -162,17 +162,6 @@ func printResults(w io.Writer, a *server.AddressStatus, now time.Time, most int)
 	for _, r := range a.Results[:min(most, len(a.Results))] {
 		fmt.Fprintf(w, "  %s ago  %s in %s: %s\n", age(r.At, now), r.Outcome, r.Latency.Round(100*time.Microsecond), r.Reason)
 	}
-}
-
-// forgets warns where a restart would forget overrides; empty: it would not.
-func forgets(s server.StateStatus) string {
-	switch {
-	case s.Folder == "":
-		return "in memory only: a restart forgets overrides (the configuration has no state)"
-	case !s.Kept:
-		return "in memory only: a restart forgets overrides (" + s.Folder + " cannot be written to, see the log)"
-	}
-	return ""
 }
 
 // describePool is a pool in a line: how many may be answered, and from where if not from them.

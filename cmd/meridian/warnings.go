@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+
+	"meridian/server"
+)
+
+// warningsOf is what an operator is to know of a server before all else: what makes
+// the rest of its status less than it seems, the worst first.
+func warningsOf(s *server.Status) []string {
+	var all []string
+	if s.Prober.Hangs {
+		all = append(all, fmt.Sprintf("THE PROBER HANGS for %s: no verdict turns until it goes on; see the log, and restart the server if it lasts", age(s.Prober.At, s.At)))
+	}
+	if n := s.Prober.Panics; n > 0 {
+		all = append(all, fmt.Sprintf("the prober panicked %s since the server began, and went on; see the log", times(n)))
+	}
+	if s.Reload.Refused {
+		all = append(all, describeRefused(&s.Reload, age(s.Reload.At, s.At)))
+	}
+	if note := forgets(s.State); note != "" && (s.State.Folder != "" || len(s.Overrides) > 0) {
+		all = append(all, note)
+	}
+	if aside := s.State.SetAside; aside != nil {
+		all = append(all, fmt.Sprintf("begun without what was kept: the state could not be read and is %s now: %s", aside.File, aside.Fault))
+	}
+	return all
+}
+
+func describeRefused(r *server.ReloadStatus, ago string) string {
+	text := fmt.Sprintf("the last reload, %s ago, was refused, what was loaded before serves: %s", ago, r.Error)
+	if r.Fault != "" {
+		text += ": " + r.Fault
+	}
+	return text
+}
+
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// forgets warns where a restart would forget what was said and found; empty: it
+// would not.
+func forgets(s server.StateStatus) string {
+	switch {
+	case s.Folder == "":
+		return "in memory only: a restart forgets overrides (the configuration has no state)"
+	case !s.Kept:
+		return "in memory only: a restart forgets overrides and verdicts (" + s.Folder + " cannot be written to, see the log)"
+	}
+	return ""
+}

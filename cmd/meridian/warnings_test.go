@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"meridian/server"
+)
+
+func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	kept := server.StateStatus{Folder: "/var/lib/meridian", Kept: true}
+	for name, c := range map[string]struct {
+		status server.Status
+		want   string
+	}{
+		"nothing": {server.Status{State: kept}, ""},
+		"the state cannot be kept, whatever was said": {
+			server.Status{State: server.StateStatus{Folder: "/var/lib/meridian"}},
+			"WARNING: in memory only: a restart forgets overrides and verdicts (/var/lib/meridian cannot be written to, see the log)\n",
+		},
+		"no state is configured, and nothing was said": {server.Status{}, ""},
+		"no state is configured, and something was said": {
+			server.Status{Overrides: []server.Override{{Kind: "drained"}}},
+			"WARNING: in memory only: a restart forgets overrides (the configuration has no state)\n",
+		},
+		"the prober hangs, and panicked before": {
+			server.Status{State: kept, Prober: server.ProberStatus{At: now.Add(-72 * time.Second), Hangs: true, Panics: 2}},
+			"WARNING: THE PROBER HANGS for 1m12s: no verdict turns until it goes on; see the log, and restart the server if it lasts\n" +
+				"WARNING: the prober panicked 2 times since the server began, and went on; see the log\n",
+		},
+		"a reload was refused": {
+			server.Status{State: kept, Reload: server.ReloadStatus{At: now.Add(-time.Minute), Refused: true, Error: "listen on 192.0.2.1:53: no such address"}},
+			"WARNING: the last reload, 1m0s ago, was refused, what was loaded before serves: listen on 192.0.2.1:53: no such address\n",
+		},
+		"the state was set aside": {
+			server.Status{State: server.StateStatus{Folder: "/s", Kept: true, SetAside: &server.SetAside{File: "/s/state.json.corrupt-1", Fault: "its checksum is wrong"}}},
+			"WARNING: begun without what was kept: the state could not be read and is /s/state.json.corrupt-1 now: its checksum is wrong\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.status.At = now
+			var out strings.Builder
+			if err := printStatus(&out, &c.status, false); err != nil {
+				t.Fatal(err)
+			}
+			if got, _, _ := strings.Cut(out.String(), "serving "); got != c.want {
+				t.Errorf("got %swant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestStatusTellsOfARefusedReload until one is accepted.
+func TestStatusTellsOfARefusedReload(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	write := func(more string) {
+		t.Helper()
+		if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig+more, ""), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig, ""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr := background(t, "serve", "-c", file)
+	api := "--server=http://" + stderr.await(t, `msg=serving .* admin=(\S+)`)[1]
+	expectMatch(t, said(t, exitOK, "status", api), `^serving `)
+	write("stat: /nowhere\nstat2: /nowhere\n")
+	stderr.await(t, `msg="reload refused`)
+	expectMatch(t, said(t, exitOK, "status", api),
+		`^WARNING: the last reload, \d+s ago, was refused, what was loaded before serves: 2 faults in the configuration: \S+meridian.yaml:\d+:1: .*"stat"`)
+	expectMatch(t, said(t, exitOK, "status", api, "-o", "json"), `(?s)"reload": \{\s+"at": "[^"]+",\s+"refused": true,\s+"error": "2 faults in the configuration",\s+"fault": "`)
+	write("")
+	stderr.await(t, `msg=reloaded`)
+	expectMatch(t, said(t, exitOK, "status", api), `^serving `)
+}
+
+func TestStatusTellsOfAStateThatWasSetAside(t *testing.T) {
+	dir := t.TempDir()
+	file, state := filepath.Join(dir, "meridian.yaml"), filepath.Join(dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(state, "state.json"), []byte("?"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig+"state: state\n", ""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr := background(t, "serve", "-c", file)
+	api := "--server=http://" + stderr.await(t, `msg=serving .* admin=(\S+)`)[1]
+	expectMatch(t, said(t, exitOK, "status", api), `^WARNING: begun without what was kept: .*/state.json.corrupt-\S+ now: it does not begin as a state file does\n`)
+}
