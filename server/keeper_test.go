@@ -30,7 +30,7 @@ func startKeeper(t *testing.T) *keeperTest {
 	done := make(chan struct{})
 	k.stop = func() { cancel(); <-done }
 	k.keeper = &keeper{
-		folder: &stateFolder{path: t.TempDir()}, log: slog.New(slog.NewTextHandler(&k.log, nil)),
+		folder: newStateFolder(t.TempDir()), log: slog.New(slog.NewTextHandler(&k.log, nil)),
 		verdicts: k.verdicts, changed: make(chan struct{}, 1), waiting: make(chan chan<- struct{}),
 		gather: func() ([]byte, error) {
 			if k.broken.Load() {

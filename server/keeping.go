@@ -84,7 +84,7 @@ func holdState(cfg *config.Config) (*stateFolder, error) {
 	if cfg.State == "" {
 		return nil, nil
 	}
-	folder := &stateFolder{path: cfg.State}
+	folder := newStateFolder(cfg.State)
 	if err := folder.hold(); errors.Is(err, errStateTaken) {
 		return nil, cfg.Fault(cfg.StatePos, "state", cfg.State+" is in use: "+err.Error(), "give each server a folder of its own")
 	}

@@ -143,7 +143,7 @@ func sealed(t testing.TB, body []byte) []byte {
 
 func held(t *testing.T, path string) *stateFolder {
 	t.Helper()
-	f := &stateFolder{path: path}
+	f := newStateFolder(path)
 	if err := f.hold(); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestAStateThatCannotBeReadIsSetAsideWithOneLine(t *testing.T) {
 
 func TestTwoServersDoNotShareAFolder(t *testing.T) {
 	first := held(t, t.TempDir())
-	second := &stateFolder{path: first.path}
+	second := newStateFolder(first.path)
 	if err := second.hold(); !errors.Is(err, errStateTaken) {
 		t.Errorf("a folder that is held: %v", err)
 	}

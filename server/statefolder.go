@@ -25,7 +25,10 @@ var errStateTaken = errors.New("another server keeps its state there")
 type stateFolder struct {
 	path string
 	held *os.File // the folder, locked as long as it is open; nil: not yet
+	disk disk
 }
+
+func newStateFolder(path string) *stateFolder { return &stateFolder{path: path, disk: realDisk()} }
 
 // hold makes the folder where it is missing and locks it, unless that is done:
 // two servers in one folder would each undo what the other keeps. The kernel
@@ -74,37 +77,7 @@ func (f *stateFolder) write(file []byte) error {
 	if err := f.hold(); err != nil {
 		return err
 	}
-	return f.replace(file)
-}
-
-func (f *stateFolder) replace(file []byte) error {
-	next := filepath.Join(f.path, stateNext)
-	if err := writeSynced(next, file); err != nil {
-		return err
-	}
-	if err := os.Rename(next, filepath.Join(f.path, stateName)); err != nil {
-		return err
-	}
-	return f.held.Sync() // the rename
-}
-
-// writeSynced writes a file that is on the disk when it returns, or not there.
-func writeSynced(path string, data []byte) error {
-	w, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(data)
-	if err == nil {
-		err = w.Sync()
-	}
-	if closing := w.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		os.Remove(path) // give a full disk its room back
-	}
-	return err
+	return f.disk.replace(f.held, f.path, file)
 }
 
 // read is the state that was kept; nil where there is none. A file that is no
