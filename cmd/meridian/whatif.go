@@ -45,12 +45,16 @@ func (w *whatIf) addFlags(c *cobra.Command) {
 
 // change makes the changes of cfg that are not outages.
 func (w whatIf) change(cfg *config.Config) error {
+	var said sayings
 	for _, text := range w.weights {
 		target, n, err := assignment(text, 0, config.MaxWeight)
 		if err != nil {
 			return fmt.Errorf("--weight: %w; e.g. web/use-1=20", err)
 		}
 		m, err := memberOf(cfg, target)
+		if err == nil {
+			err = said.say(m, fmt.Sprint(n), "--weight "+text)
+		}
 		if err != nil {
 			return fmt.Errorf("--weight: %w", err)
 		}
@@ -64,6 +68,9 @@ func (w whatIf) change(cfg *config.Config) error {
 		r := regionOf(cfg, name)
 		if r == nil {
 			return fmt.Errorf("--bias: no region %q; there are %s", name, regionNames(cfg))
+		}
+		if err := said.say(r, fmt.Sprint(n), "--bias "+text); err != nil {
+			return fmt.Errorf("--bias: %w", err)
 		}
 		r.Bias = n
 	}
@@ -127,9 +134,13 @@ func regionNames(cfg *config.Config) string {
 
 // turn takes targets down or up in a snapshot that serves nobody.
 func (w whatIf) turn(snapshot *zones.Snapshot) error {
+	var said sayings
 	var all []pools.Override
 	for _, text := range w.down {
 		o, err := overrideOf(snapshot.Config, text)
+		if err == nil {
+			err = said.say(o, "down", "--down "+text)
+		}
 		if err != nil {
 			return fmt.Errorf("--down: %w", err)
 		}
@@ -143,6 +154,9 @@ func (w whatIf) turn(snapshot *zones.Snapshot) error {
 			return fmt.Errorf("--force: %q is not TARGET=up or TARGET=down", text)
 		}
 		o, err := overrideOf(snapshot.Config, target)
+		if err == nil {
+			err = said.say(o, to, "--force "+text)
+		}
 		if err != nil {
 			return fmt.Errorf("--force: %w", err)
 		}
