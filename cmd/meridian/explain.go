@@ -95,7 +95,7 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 	change := func(cfg *config.Config) error {
 		return errors.Join(a.whatIf.change(cfg), standAt(cfg, asked, a.at))
 	}
-	snapshot, err := loadChanged(string(a.file), change, stderr)
+	snapshot, err := loadBriefly(string(a.file), change, stderr)
 	if err != nil {
 		return e, err
 	}

@@ -18,7 +18,7 @@ import (
 type findings struct{ faults, warnings []config.Fault }
 
 // load builds the snapshot of a configuration file. Every verb that takes a
-// configuration calls it, loadBuilt or loadChanged, so that none can judge a file differently.
+// configuration calls it, loadBuilt or loadBriefly, so that none can judge a file differently.
 // What is found is printed to stderr, one a line; the error only counts the faults.
 func load(file string, stderr io.Writer) (*zones.Snapshot, error) {
 	return loadBuilt(file, zones.Build, stderr)
@@ -30,16 +30,17 @@ func loadBuilt(file string, builder zones.Builder, stderr io.Writer) (*zones.Sna
 	return snapshot, found.tell(stderr)
 }
 
-// loadChanged is load with a change made to what a sound file says.
-func loadChanged(file string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
+// loadBriefly is load with a change made to what a sound file says, nil for none, for a verb
+// that is asked again and again: of warnings it tells how many there are.
+func loadBriefly(file string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
 	snapshot, found, err := buildChanged(file, change)
 	if err != nil {
 		return nil, err
 	}
-	return snapshot, found.tell(stderr)
+	return snapshot, found.tellBriefly(file, stderr)
 }
 
-// buildChanged is loadChanged without a word; without a change, build.
+// buildChanged is loadBriefly without a word; without a change, build.
 func buildChanged(file string, change func(*config.Config) error) (*zones.Snapshot, findings, error) {
 	cfg, found := read(file)
 	if cfg == nil {
@@ -106,6 +107,19 @@ func (f findings) tell(stderr io.Writer) error {
 		fmt.Fprintln(stderr, fault)
 	}
 	return f.err()
+}
+
+// tellBriefly is tell with a line for all warnings.
+func (f findings) tellBriefly(file string, stderr io.Writer) error {
+	switch n := len(f.warnings); n {
+	case 0:
+	case 1:
+		fmt.Fprintf(stderr, "1 warning; meridian check -c %s tells it\n", file)
+	default:
+		fmt.Fprintf(stderr, "%d warnings; meridian check -c %s tells them\n", n, file)
+	}
+	f.warnings = nil
+	return f.tell(stderr)
 }
 
 // err counts the faults; nil where there are none.

@@ -180,24 +180,6 @@ func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.
 	return before, after, title, nil
 }
 
-// loadBriefly is loadChanged that counts the warnings: a forecast is made many
-// times, and check tells them.
-func loadBriefly(file string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
-	snapshot, found, err := buildChanged(file, change)
-	if err != nil {
-		return nil, err
-	}
-	if n := len(found.warnings); n > 0 {
-		warnings, them := "warnings", "them"
-		if n == 1 {
-			warnings, them = "warning", "it"
-		}
-		fmt.Fprintf(stderr, "%d %s; meridian check -c %s tells %s\n", n, warnings, file, them)
-	}
-	found.warnings = nil
-	return snapshot, found.tell(stderr)
-}
-
 // standIn gives each target an address of either family that is nobody's, the same
 // on both sides: a forecast resolves nothing, and where its traffic goes is told by
 // the member.
