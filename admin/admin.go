@@ -7,7 +7,7 @@
 //	DELETE /v1/overrides?target=T&kind=K   undo it; any kind without K
 //	POST   /v1/clear                    {target}: end what holds it down
 //	POST   /v1/checks/NAME/reports      {address, up, reason, lease}: the verdict of a check of type push
-//	GET    /v1/explain?name=&type=&client=&resolver=
+//	GET    /v1/explain?name=&type=&client=&resolver=&draw=
 //	GET    /v1/version
 //	GET    /healthz                     200 while questions are answered; needs no token
 //

@@ -111,6 +111,8 @@ func TestEachRequestGetsItsAnswer(t *testing.T) {
 		{"GET", "/v1/status?target=web", "", 200, `"state": "drained"`},
 		{"GET", "/v1/explain?name=www.example.com&client=198.51.100.7", "", 200, `"data": "127.0.0.86"`},
 		{"GET", "/v1/explain?name=www.example.com&type=AAAA&resolver=198.51.100.7", "", 200, `"rcode": "NOERROR", "answers": []`},
+		{"GET", "/v1/explain?name=www.example.com&client=198.51.100.7&draw=255", "", 200, `"draw": "0x00000000000000ff"`},
+		{"GET", "/v1/explain?name=www.example.com&client=198.51.100.7&draw=-1", "", 400, `is not a number of 64 bits`},
 		{"GET", "/v1/explain?name=www.example.com&client=none", "", 400, `is neither an address nor a network`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drain"}`, 400, `is not a kind of override`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "soon"}`, 400, `is not a duration; e.g. 30s, 1h30m`},

@@ -198,11 +198,14 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) explain(w http.ResponseWriter, r *http.Request) {
-	words, ok := query(w, r, "name", "type", "client", "resolver")
+	words, ok := query(w, r, "name", "type", "client", "resolver", "draw")
 	if !ok {
 		return
 	}
-	asked, err := server.ParseAsked(words.Get("name"), words.Get("type"), words.Get("client"), words.Get("resolver"))
+	asked, err := server.AskedText{
+		Name: words.Get("name"), Type: words.Get("type"),
+		Client: words.Get("client"), Resolver: words.Get("resolver"), Draw: words.Get("draw"),
+	}.Parse()
 	if err != nil {
 		refuse(w, err)
 		return

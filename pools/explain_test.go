@@ -73,7 +73,7 @@ web/c! [down] down: it has no IPv4 address and its IPv6 address is down
 		{
 			behaviour: "round-robin",
 			world:     "pool web round-robin answers=2\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n",
-			want: `web/a* [unknown] its turn: 1 of 3 eligible
+			want: `web/a* [unknown] its turn: 1 of 3 eligible; each worker takes its own
 web/b* [unknown] next after the one before; the answer takes several
 web/c [unknown] not drawn
 `,

@@ -21,6 +21,14 @@ func (s *Scratch) takeTurn(v *visit) {
 	}
 }
 
+// TurnBy has all pools take the turns that a draw stands for, as if they were drawn
+// too: who asks a scratch that has served nobody would else be told the first turn each time.
+func (s *Scratch) TurnBy(draw uint64) {
+	for i := range s.turns {
+		s.turns[i] = uint32(seed(draw).draw(i))
+	}
+}
+
 // takeAgain takes for the second of both families the turn that the pool had for
 // the first, if it had one.
 func (s *Scratch) takeAgain(v *visit) bool {
@@ -67,7 +75,8 @@ func (s *Scratch) inTurn(v *visit, from set) int {
 	return from.nth(int(k))
 }
 
-// whyTurn tells the place that m had among those whose turns come round.
+// whyTurn tells the place that m had among those whose turns come round. Whose turn
+// it is, nobody but a worker knows of itself.
 func (s *Scratch) whyTurn(v *visit, from set, m int) string {
 	place := 0
 	for other := range from.all() {
@@ -75,5 +84,5 @@ func (s *Scratch) whyTurn(v *visit, from set, m int) string {
 			break
 		}
 	}
-	return fmt.Sprintf("its turn: %d of %d eligible", place, from.count())
+	return fmt.Sprintf("its turn: %d of %d eligible; each worker takes its own", place, from.count())
 }

@@ -11,28 +11,42 @@ import (
 	"meridian/config"
 )
 
-// ParseAsked reads a question to be explained as people write it: qtype is A
-// where it is empty; client, an address or a network, and resolver, an address,
-// are none where they are.
-func ParseAsked(name, qtype, client, resolver string) (asked Asked, err error) {
-	if asked.Name, err = config.ParseName(name); err != nil {
+// AskedText is a question to be explained as people write it. What is empty is
+// none, but for the type, which is A then.
+type AskedText struct {
+	Name, Type string
+	Client     string // an address or a network
+	Resolver   string // an address
+	Draw       string // a number, decimal or with 0x in front
+}
+
+// Parse reads the question.
+func (t AskedText) Parse() (asked Asked, err error) {
+	if asked.Name, err = config.ParseName(t.Name); err != nil {
 		return asked, err
 	}
 	asked.Type = dns.TypeA
-	if qtype != "" {
-		if asked.Type, err = parseType(qtype); err != nil {
+	if t.Type != "" {
+		if asked.Type, err = parseType(t.Type); err != nil {
 			return asked, err
 		}
 	}
-	if client != "" {
-		if asked.Client, err = parseNetwork(client); err != nil {
+	if t.Client != "" {
+		if asked.Client, err = parseNetwork(t.Client); err != nil {
 			return asked, fmt.Errorf("client: %w", err)
 		}
 	}
-	if resolver != "" {
-		if asked.Resolver, err = netip.ParseAddr(resolver); err != nil {
-			return asked, fmt.Errorf("resolver: %q is not an address; e.g. 192.0.2.53", resolver)
+	if t.Resolver != "" {
+		if asked.Resolver, err = netip.ParseAddr(t.Resolver); err != nil {
+			return asked, fmt.Errorf("resolver: %q is not an address; e.g. 192.0.2.53", t.Resolver)
 		}
+	}
+	if t.Draw != "" {
+		draw, err := strconv.ParseUint(t.Draw, 0, 64)
+		if err != nil {
+			return asked, fmt.Errorf("draw: %q is not a number of 64 bits; e.g. 0x9e3779b97f4a7c15 or 7", t.Draw)
+		}
+		asked.Draw = &draw
 	}
 	return asked, nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -20,6 +21,7 @@ type Asked struct {
 	Type     uint16
 	Client   netip.Prefix // the question's client subnet; the zero value: none
 	Resolver netip.Addr   // the packet's source; the zero value: Client's address
+	Draw     *uint64      // the random number that all draws are made from; nil: a new one
 }
 
 // Explanation is an answer and why it is so; its JSON is DESIGN section 4's.
@@ -32,6 +34,7 @@ type Explanation struct {
 	Rcode    string            `json:"rcode"`
 	Answers  []ExplainedRecord `json:"answers"`
 	Scope    int               `json:"scope"` // of the client subnet in the answer
+	Draw     string            `json:"draw"`  // what all draws were made from, in hexadecimal: 64 bits, more than JavaScript's numbers hold
 	Steps    []ExplainedStep   `json:"steps"`
 
 	At time.Time `json:"at,omitzero"` // of a running server: when it was asked
@@ -67,14 +70,16 @@ type ExplainedRecord struct {
 }
 
 // Explain answers asked from snapshot, as it stands now, by the code that
-// serves, with every decision recorded. It may run beside serving.
+// serves, with every decision recorded. Equal draws, the turns of round-robin among
+// them, give equal answers. It may run beside serving.
 func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 	s := newServing(snapshot)
 	who, source := s.asks(asked)
 	q := question{
 		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
-		who: who, draw: rand.Uint64(), msg: new(dns.Msg), explain: true,
+		who: who, draw: asked.draw(), msg: new(dns.Msg), explain: true,
 	}
+	q.scratch.TurnBy(q.draw)
 	switch {
 	case asked.Type == dns.TypeANY || !metaType(asked.Type):
 		q.resolve(asked.Name.Wire())
@@ -94,8 +99,16 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 		Rcode:    dns.RcodeToString[q.msg.Rcode],
 		Answers:  explained(q.msg.Answer),
 		Scope:    int(q.scope),
+		Draw:     fmt.Sprintf("%#016x", q.draw),
 		Steps:    explainedSteps(q.steps),
 	}
+}
+
+func (a *Asked) draw() uint64 {
+	if a.Draw != nil {
+		return *a.Draw
+	}
+	return rand.Uint64()
 }
 
 // explainedSteps is the steps as no prober knows of; never nil, for the JSON's sake.

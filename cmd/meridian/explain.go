@@ -32,6 +32,10 @@ subdivision such as US-CA, or a region.
 --client is the client-subnet (ECS) of the question, an address or a network; --resolver is the
 address that the packet comes from, which decides where no client-subnet does.
 
+All that is drawn for an answer is drawn from one random number, told as its draw; with --draw the
+same question has the same answer again. The turns of round-robin, which each worker of a server
+counts for itself, are taken from it too.
+
 Exit: 0; 1 when the configuration or the command line is at fault, or no server answers.`,
 		Example: `  meridian explain www.gslb.example.com --client 198.51.100.7 -c meridian.yaml
   meridian explain www.gslb.example.com AAAA --client 2001:db8::/48 -c meridian.yaml
@@ -53,6 +57,7 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	}
 	c.Flags().StringVar(&a.client, "client", "", "`address` or network that the question carries as client-subnet")
 	c.Flags().StringVar(&a.resolver, "resolver", "", "`address` that the packet comes from")
+	c.Flags().StringVar(&a.draw, "draw", "", "`N`: the random number to draw by, as an explanation tells it: the same answer again")
 	c.Flags().StringVar(&a.at, "at", "", "`PLACE` where the client stands in this case")
 	a.whatIf.addFlags(c)
 	c.Flags().StringArrayVar(&a.whatIf.forced, "force", nil, "`TARGET=up|down`: its verdict in this case; may be repeated")
@@ -72,6 +77,7 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 type asking struct {
 	words            []string // the name, the type or nothing
 	client, resolver string
+	draw             string
 	file             configFlag
 	resolve          resolveFlag
 	whatIf           whatIf
@@ -84,12 +90,15 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 	if a.client == "" && a.resolver == "" {
 		return e, errors.New("no client; --client ADDR or --resolver ADDR says who asks")
 	}
-	asked, err := server.ParseAsked(a.words[0], a.words[1], a.client, a.resolver)
+	asked, err := server.AskedText{Name: a.words[0], Type: a.words[1], Client: a.client, Resolver: a.resolver, Draw: a.draw}.Parse()
 	if err != nil {
 		return e, err
 	}
 	if a.running.server != "" {
 		query := url.Values{"name": {a.words[0]}, "type": {a.words[1]}, "client": {a.client}, "resolver": {a.resolver}}
+		if a.draw != "" { // which older servers do not know
+			query.Set("draw", a.draw)
+		}
 		return e, a.running.call(ctx, http.MethodGet, "/v1/explain", query, nil, &e)
 	}
 	change := func(cfg *config.Config) error {

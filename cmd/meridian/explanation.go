@@ -31,6 +31,9 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 	}
 	printTargets(w, e.Steps)
 	printDoubts(w, &e)
+	if len(e.Steps) > 0 {
+		fmt.Fprintf(w, "\ndraw      %s; with --draw %[1]s the answer is the same again\n", e.Draw)
+	}
 	fmt.Fprintf(w, "\nanswer    %s, scope /%d\n", e.Rcode, e.Scope)
 	for _, a := range e.Answers {
 		fmt.Fprintf(w, "  %s %d IN %s %s\n", a.Name, a.TTL, a.Type, a.Data)
