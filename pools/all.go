@@ -11,7 +11,12 @@ import "fmt"
 func anyOf(from set, r uint64) int { return from.nth(int(below(r, uint64(from.count())))) }
 
 // whyAny tells why `all` chose a member.
-func whyAny(from set) string { return fmt.Sprintf("all are answered: one of %d left", from.count()) }
+func whyAny(v *visit, from set) string {
+	if v.wanted == 0 {
+		return "every eligible member is answered"
+	}
+	return fmt.Sprintf("drawn: each of the %d left is as likely", from.count())
+}
 
 // chancesEven is anyOf before the draw, and the turns of round-robin before anybody knows whose it is.
 func chancesEven(from set, f func(m int, p float64)) {

@@ -21,6 +21,7 @@ type visit struct {
 	step   int    // recording: which step is that of the pool's first member
 	nearer string // recording, proximity: the regions that are nearer than the chosen one
 	match  string // recording, geolocation: what the client matched by
+	wanted int    // recording, and odds of a whole answer: how many are drawn; 0: all
 }
 
 // Decide is the one pure decision function (DESIGN 1): it neither locks, nor
@@ -52,10 +53,11 @@ func (s *Scratch) decide(q Question) Decision {
 	s.picked = s.picked[:0]
 	s.record.decides(q.Family)
 	mode, by, pl := s.state.answerer(q.Pool, q.Family)
-	s.record.passedOver(s, q.Pool, mode)
+	s.record.asks(s, q.Pool, mode, by)
 	if mode != Dead {
 		s.walk(by, pl, q.Answers, seed(mix(q.Draw)))
 	}
+	s.record.asked(s, q.Pool, mode)
 	s.answer()
 	return Decision{Mode: mode, Scope: s.scope}
 }
@@ -70,6 +72,7 @@ func (s *Scratch) walk(id ID, pl plane, answers int, sd seed) {
 		s.admit(&v)
 	}
 	s.narrow(&v)
+	s.record.candidates(s, &v, answers)
 	s.pick(&v, answers)
 	s.top = bottom
 }
@@ -138,11 +141,10 @@ func (s *Scratch) pick(v *visit, answers int) {
 func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
 	if !v.giving.has(m) {
 		other, ok := s.standIn(v, m, r)
-		s.record.lacks(v, m, ok)
+		s.record.standsIn(s, v, m, other, ok)
 		if !ok {
 			return 1
 		}
-		s.record.choice(s, v, v.spare, other)
 		m = other
 	}
 	v.giving.remove(m)

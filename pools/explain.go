@@ -22,8 +22,13 @@ type Step struct {
 	Weight     *int     `json:"weight,omitempty"`
 
 	// Probability is how likely the first draw leads here, from 0 to 1, turns of
-	// round-robin counted as random; see Tree.Odds.
+	// round-robin counted as random; see Tree.Odds. InAnswer is how likely the member is
+	// in the answer at all: the same where each pool gives one.
 	Probability float64 `json:"probability"`
+	InAnswer    float64 `json:"in_answer"`
+
+	Match *StepMatch `json:"match,omitempty"` // under geolocation, of members that the client matches
+	Rank  int        `json:"rank,omitempty"`  // under hash and sticky weights: which choice of the client's network, from 1
 
 	Load   *StepLoad   `json:"load,omitempty"`   // of members of whom a load is reported
 	Target *StepTarget `json:"target,omitempty"` // of members that have one
@@ -41,7 +46,8 @@ type Step struct {
 }
 
 // Explain is Decide, recorded: a step for each member of each pool that it
-// walked, in the order walked. It takes turns in s as Decide does.
+// walked, in the order walked, and in s.Standings how the pool that was asked
+// answers. It takes turns in s as Decide does.
 func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
 	s.begin(t)
 	r := &recorder{tree: t, state: s.state, both: q.Both}
@@ -49,6 +55,7 @@ func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
 	d := s.recorded(q)
 	s.record = nil
 	r.tellOdds(s, q)
+	s.Standings = r.standings
 	return d, r.steps
 }
 
@@ -65,24 +72,34 @@ type recorder struct {
 	tree   *Tree
 	state  *state
 	family Family // decided for
-	both   bool   // the steps of two families come one after the other
-	steps  []Step
-	place  *geo.Location // of the client, once somebody asked
+
+	standings []Standing // of the pool of the question, for each family decided for
+	both      bool       // the steps of two families come one after the other
+	steps     []Step
+	place     *geo.Location // of the client, once somebody asked
 
 	estimates map[uint32][]geo.Estimate // by table: the round trips of the client, likewise
 }
 
 // tellOdds tells the members' probabilities, of each family that was decided for.
 func (r *recorder) tellOdds(s *Scratch, q Question) {
-	var reached [2]map[use]float64
-	for f := range reached {
-		if q.Family = Family(f); q.Both || q.Family == r.family {
-			_, o := s.odds(q)
-			reached[f] = o.reached
-		}
+	families := []Family{r.family}
+	if q.Both {
+		families = []Family{IPv4, IPv6}
 	}
-	for i := range r.steps {
-		r.steps[i].Probability = reached[r.steps[i].of][r.steps[i].is]
+	for _, q.Family = range families {
+		_, first := s.odds(q)
+		whole := s.oddsOfAnswer(q)
+		for i := range r.steps {
+			if step := &r.steps[i]; step.of == q.Family {
+				step.Probability, step.InAnswer = first.reached[step.is], min(1, whole.reached[step.is])
+			}
+		}
+		for i := range r.standings {
+			if r.standings[i].Family == q.Family.String() {
+				r.standings[i].NoData = first.ofNobody()
+			}
+		}
 	}
 }
 
@@ -139,17 +156,27 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 	}
 }
 
-// passedOver makes the steps of the pool of the question and of its fallback,
-// as far as the mode says that they are not live and nobody walks them.
-func (r *recorder) passedOver(s *Scratch, id ID, mode Mode) {
+// asks notes how the pool of a question answers, and makes its steps where it is
+// not live and nobody walks it.
+func (r *recorder) asks(s *Scratch, id ID, mode Mode, by ID) {
 	if r != nil {
-		r.tellPassedOver(s, id, mode)
+		r.tellStanding(id, mode, by)
+		if mode == FallenBack || mode == Dead {
+			s.look(id)
+		}
 	}
 }
 
-func (r *recorder) tellPassedOver(s *Scratch, id ID, mode Mode) {
-	if mode == FallenBack || mode == Dead {
-		s.look(id)
+// asked makes the steps of its fallback, after its own, where that is not live either.
+func (r *recorder) asked(s *Scratch, id ID, mode Mode) {
+	if r != nil {
+		r.tellAsked(s, id, mode)
+	}
+}
+
+func (r *recorder) tellAsked(s *Scratch, id ID, mode Mode) {
+	if len(s.picked) > 0 { // by a later draw
+		r.standings[len(r.standings)-1].NoDataWhy = ""
 	}
 	if fallback := r.tree.pools[id].fallback; fallback != none && (mode == FailedOpen || mode == Dead) {
 		s.look(ID(fallback))
@@ -218,7 +245,9 @@ func (r *recorder) choice(s *Scratch, v *visit, from set, m int) {
 }
 
 func (r *recorder) tellChoice(s *Scratch, v *visit, from set, m int) {
-	r.setReason(v, m, s.why(v, from, m))
+	if v.giving.has(m) { // else its step has why it is not answered, or in whose place it is already
+		r.setReason(v, m, s.why(v, from, m))
+	}
 }
 
 // setReason gives the reason for a choice.
@@ -228,7 +257,7 @@ func (r *recorder) setReason(v *visit, m int, reason string) {
 
 // follows gives the reason for a member that comes after the one drawn before.
 func (r *recorder) follows(v *visit, m int) {
-	if r != nil {
+	if r != nil && v.giving.has(m) {
 		r.setReason(v, m, "next after the one before; the answer takes several")
 	}
 }
@@ -237,29 +266,5 @@ func (r *recorder) follows(v *visit, m int) {
 func (r *recorder) chosen(v *visit, m int) {
 	if r != nil {
 		r.steps[v.step+m].Chosen = true
-	}
-}
-
-// lacks tells of a drawn member that cannot give the family, or gave it already
-// in place of another, whether one of its region does instead.
-func (r *recorder) lacks(v *visit, m int, other bool) {
-	if r != nil {
-		r.tellLack(v, m, other)
-	}
-}
-
-func (r *recorder) tellLack(v *visit, m int, other bool) {
-	step := &r.steps[v.step+m]
-	if step.Chosen { // a stand-in before: its step tells that
-		return
-	}
-	where := "without a region"
-	if step.Region != "" {
-		where = fmt.Sprintf("in region %q", step.Region)
-	}
-	if other {
-		step.Reason = fmt.Sprintf("drawn, but has no %s address; another %s has one", r.family, where)
-	} else {
-		step.Reason = fmt.Sprintf("drawn, but has no %s address, and no other %s has one to add: it adds nothing", r.family, where)
 	}
 }

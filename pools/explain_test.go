@@ -84,7 +84,7 @@ web/c [unknown] not drawn
 			down:      "lame/b",
 			want: `web/x! [not live: 1 of 2 up, min_up 2] pool "lame" is not live: 1 of 2 up, min_up 2
 web/in* [live] first eligible in the order written
-web/z [unknown] not drawn
+web/z [unknown] comes after "in"
 inner/a* [unknown] first eligible in the order written
 `,
 		},
@@ -92,16 +92,16 @@ inner/a* [unknown] first eligible in the order written
 			behaviour: "a family that another of the region has",
 			world:     "pool web failover\n  a region=near 192.0.2.1\n  b region=near 2001:db8::2\n",
 			family:    IPv6,
-			want: `web/a [unknown] drawn, but has no IPv6 address; another in region "near" has one
-web/b* [unknown] first eligible in the order written
+			want: `web/a [unknown] has no IPv6 address; "b" of the same region stands in
+web/b* [unknown] stands in for "a", which has no IPv6 address; first eligible in the order written
 `,
 		},
 		{
 			behaviour: "a family that nobody of the region has",
 			world:     "pool web failover\n  a region=near 192.0.2.1\n  b region=far 2001:db8::2\n",
 			family:    IPv6,
-			want: `web/a [unknown] drawn, but has no IPv6 address, and no other in region "near" has one to add: it adds nothing
-web/b [unknown] not drawn
+			want: `web/a [unknown] has no IPv6 address, nor has another of the same region: it adds nothing
+web/b [unknown] comes after "a"
 `,
 		},
 		{
@@ -118,7 +118,7 @@ spare/c* [unknown] first eligible in the order written
 			world:     "pool web failover\n  a 192.0.2.1\n  in pool=inner\npool inner weighted\n  b 192.0.2.2\n",
 			down:      "web inner",
 			want: `web/a* [down] first eligible in the order written; counted as up, since its pool fails open
-web/in [not live: 0 of 1 up, min_up 1] not drawn; counted as up, since its pool fails open
+web/in [not live: 0 of 1 up, min_up 1] comes after "a"; counted as up, since its pool fails open
 `,
 		},
 		{

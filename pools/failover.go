@@ -38,6 +38,28 @@ func (s *Scratch) whyOrder(v *visit, from set, m int) string {
 	return fmt.Sprintf("next eligible standby, in %d%% of the draws", p.Trickle)
 }
 
+// whyBehind tells why failover does not choose a member first:
+//
+//	member                trickle  reason
+//	the first eligible    none     that it is it, which whyOrder says
+//	the first eligible    5%       its share of the draws, likewise
+//	the second eligible   5%       its share, likewise
+//	any other             -        whom it comes after
+func (s *Scratch) whyBehind(v *visit, m int) string {
+	first := v.eligible.first()
+	switch {
+	case m == first && v.trickle == 0 && v.wanted == 1: // and so it is chosen
+		return s.whyOrder(v, v.eligible, m)
+	case v.trickle > 0 && (m == first || m == v.eligible.after(first)):
+		return "not drawn: " + s.whyOrder(v, v.eligible, m)
+	}
+	before := first
+	for next := v.eligible.after(first); next < m && next > before; next = v.eligible.after(next) {
+		before = next
+	}
+	return fmt.Sprintf("comes after %q", s.tree.cfg.Pools[v.id].Members[before].Name)
+}
+
 // chancesInOrder is inOrder before the draw.
 func (v *visit) chancesInOrder(from set, f func(m int, p float64)) {
 	first := from.first()

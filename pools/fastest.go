@@ -161,6 +161,20 @@ func (s *Scratch) whyFastest(v *visit, from set, m int) string {
 	return fmt.Sprintf("%s, one of %d of about the fastest; %s", text, among, weight)
 }
 
+// whySlower tells why m is not chosen.
+func (s *Scratch) whySlower(v *visit, m int) string {
+	limit, took := s.slowest(v, v.eligible), s.response(v, m)
+	switch {
+	case limit == unmeasured:
+		return "not drawn: no response time is known"
+	case took == unmeasured:
+		return "no response time is known: comes after those with one"
+	case took > limit:
+		return fmt.Sprintf("slower: responds in %s, and up to %s counts as fastest", rounded(took), rounded(limit))
+	}
+	return fmt.Sprintf("not drawn: responds in %s, about as fast", rounded(took))
+}
+
 func rounded(took uint64) string {
 	return time.Duration(took).Round(10 * time.Microsecond).String()
 }

@@ -113,29 +113,51 @@ func (r *recorder) matched(s *Scratch, v *visit, k int) {
 //	the client's, wider     none (fence)  kept from by on_down: fence
 func (r *recorder) tellMatched(s *Scratch, v *visit, k int) {
 	found := r.tree.where.Matching(s.client, r.tree.matches[v.table])
-	by := map[uint16]string{}
-	for _, m := range found {
-		by[uint16(m.Index)] = m.By
+	by := map[uint16]StepMatch{}
+	for i, m := range found {
+		by[uint16(m.Index)] = StepMatch{By: m.By, Place: i + 1}
 	}
 	v.match = ""
 	if k >= 0 {
 		v.match = "matches " + found[k].By + narrower(found[:k])
+	} else {
+		r.gaveNothing(v, v.whyNoMatch(found))
 	}
 	for i := range r.tree.cfg.Pools[v.id].Members {
 		step := &r.steps[v.step+i]
-		if !step.Eligible || v.eligible.has(i) {
-			continue
+		match, ok := by[r.tree.matchOf(v.pool, i, len(r.tree.matches[v.table]))]
+		if ok {
+			step.Match = &match
 		}
-		text, ok := by[r.tree.matchOf(v.pool, i, len(r.tree.matches[v.table]))]
 		switch {
+		case !step.Eligible || v.eligible.has(i):
 		case !ok:
 			step.Reason = "does not match the client"
 		case k < 0:
-			step.Reason = fmt.Sprintf("matches %s, but on_down: fence keeps to %s, which has none eligible", text, found[0].By)
+			step.Reason = fmt.Sprintf("matches %s, but on_down: fence keeps to %s, which has none eligible", match.By, found[0].By)
 		default:
-			step.Reason = "matches less specifically, by " + text
+			step.Reason = "matches less specifically, by " + match.By
 		}
 	}
+}
+
+// StepMatch is by what a member of a geolocation pool matches the client.
+type StepMatch struct {
+	By    string `json:"by"`    // as geo.Matched has it, such as "country DE"
+	Place int    `json:"place"` // among the client's matches; 1 is the most specific
+}
+
+// whyNoMatch tells why no match was taken.
+func (v *visit) whyNoMatch(found []geo.Matched) string {
+	switch {
+	case len(found) == 0:
+		return "the client matches no member, and default: nodata"
+	case v.fence:
+		return fmt.Sprintf("the client matches %s, which has no eligible member, and on_down: fence keeps to it", found[0].By)
+	case len(found) == 1:
+		return fmt.Sprintf("the client matches %s alone, which has no eligible member", found[0].By)
+	}
+	return fmt.Sprintf("the client has %d matches, and none has an eligible member", len(found))
 }
 
 // matchOf is the match of the i-th member of a pool with n matches.

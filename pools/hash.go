@@ -55,6 +55,7 @@ func less(a, v, b, w uint64) bool {
 func (s *Scratch) lookAtNetwork(v *visit) {
 	_, scope := s.tree.tables[v.table].Nearest(s.client)
 	s.scope = max(s.scope, scope, uint8(v.maskOf(s.client)))
+	s.record.ranked(s, v)
 }
 
 // maskOf is how many bits of the client's address make its network.
@@ -121,4 +122,44 @@ func (s *Scratch) whyHash(v *visit, from set, m int) string {
 		panic("pools: a mask longer than the client's address") // hash bounds it
 	}
 	return fmt.Sprintf("the hash of %s is its; %s of all networks", network, s.whyWeight(v, from, m))
+}
+
+// choices orders the eligible members by what the client's network makes of them,
+// its first choice first. For explaining.
+func (s *Scratch) choices(v *visit) []int {
+	copy(v.spare, v.eligible)
+	var order []int
+	for v.spare.any() {
+		m := s.byHash(v, v.spare)
+		v.spare.remove(m)
+		order = append(order, m)
+	}
+	return order
+}
+
+// ranked notes which choice of the client's network each member is.
+func (r *recorder) ranked(s *Scratch, v *visit) {
+	if r != nil {
+		for i, m := range s.choices(v) {
+			r.steps[v.step+m].Rank = i + 1
+		}
+	}
+}
+
+// whyOtherHash tells which choice of the client's network m is.
+func (s *Scratch) whyOtherHash(v *visit, m int) string {
+	return ordinal(s.record.steps[v.step+m].Rank) + " choice of this network"
+}
+
+// ordinal is 1 as first, 11 as 11th.
+func ordinal(n int) string {
+	words := [...]string{"", "first", "second", "third", "fourth", "fifth"}
+	if n < len(words) {
+		return words[n]
+	}
+	suffix := "th"
+	if tens := n / 10 % 10; tens != 1 && n%10 >= 1 && n%10 <= 3 {
+		suffix = [...]string{"", "st", "nd", "rd"}[n%10]
+	}
+	return fmt.Sprint(n, suffix)
 }

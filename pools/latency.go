@@ -44,17 +44,26 @@ type StepRTT struct {
 	MeasuredMs *float64 `json:"measured_ms,omitempty"` // nil: nothing is measured, Ms is ExpectedMs
 	Samples    int      `json:"samples,omitempty"`     // of what is measured; 0: the table does not say
 	By         string   `json:"by,omitempty"`          // whose row that is, such as "network 198.51.100.0/24"
+	Averaged   bool     `json:"averaged,omitempty"`    // what is measured is a moving average, see latency.alpha
 }
 
 func (r *StepRTT) String() string {
 	if r.MeasuredMs == nil {
 		return fmt.Sprintf("%.1f ms, expected by distance; nothing is measured", r.Ms)
 	}
-	text := fmt.Sprintf("%.1f ms, measured for %s", r.Ms, r.By)
-	if r.Ms != *r.MeasuredMs {
-		text = fmt.Sprintf("%.1f ms, of %.1f ms measured for %s and %.1f ms expected by distance", r.Ms, *r.MeasuredMs, r.By, r.ExpectedMs)
+	how := "measured"
+	if r.Averaged {
+		how = "a moving average"
 	}
-	if r.Samples > 0 {
+	text := fmt.Sprintf("%.1f ms, %s for %s", r.Ms, how, r.By)
+	if r.Ms != *r.MeasuredMs {
+		text = fmt.Sprintf("%.1f ms, of %.1f ms %s for %s and %.1f ms expected by distance", r.Ms, *r.MeasuredMs, how, r.By, r.ExpectedMs)
+	}
+	switch r.Samples {
+	case 0:
+	case 1:
+		text += ", 1 sample"
+	default:
 		text += fmt.Sprintf(", %d samples", r.Samples)
 	}
 	return text
@@ -87,7 +96,7 @@ func (r *recorder) roundTrip(s *Scratch, v *visit, region string) *StepRTT {
 		rtt := &StepRTT{Ms: inMs(e.RTT), ExpectedMs: inMs(e.Expected), Samples: e.Samples, By: e.By}
 		if e.Measured > 0 {
 			measured := inMs(e.Measured)
-			rtt.MeasuredMs = &measured
+			rtt.MeasuredMs, rtt.Averaged = &measured, r.tree.cfg.Latency.Alpha > 0 && r.tree.cfg.Latency.Alpha < 100
 		}
 		return rtt
 	}

@@ -97,7 +97,7 @@ rtt 198.51.100.0/24 far 20.5 40
 		got = append(got, s.Member+": "+s.Reason)
 	}
 	want := []string{
-		"a: quickest region with an eligible member: 49.0 ms, of 400.0 ms measured for network 198.51.100.0/24 and 10.0 ms expected by distance, 1 samples; \"far\" is quicker and has none eligible",
+		"a: quickest region with an eligible member: 49.0 ms, of 400.0 ms measured for network 198.51.100.0/24 and 10.0 ms expected by distance, 1 sample; \"far\" is quicker and has none eligible",
 		"b: down: its IPv4 address is down",
 		"c: region \"other\" is slower: 388.1 ms, expected by distance; nothing is measured",
 	}

@@ -131,6 +131,19 @@ func (s *Scratch) whyRoom(v *visit, from set, m int) string {
 	return fmt.Sprintf("room %.4g of %.4g", s.room(v, m), sum)
 }
 
+// whyNoRoom tells why m is not chosen.
+func (s *Scratch) whyNoRoom(v *visit, m int) string {
+	sum, _ := s.sumOfRooms(v, v.eligible)
+	switch room := s.room(v, m); {
+	case sum <= 0:
+		return "not drawn: nobody has room"
+	case room <= 0:
+		return "has no room"
+	default:
+		return fmt.Sprintf("not drawn: room %.4g of %.4g", room, sum)
+	}
+}
+
 // chancesByRoom is byRoom before the draw.
 func (s *Scratch) chancesByRoom(v *visit, from set, f func(m int, p float64)) {
 	sum, _ := s.sumOfRooms(v, from)

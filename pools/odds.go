@@ -51,10 +51,23 @@ func (t *Tree) NestedOdds(q Question, s *Scratch) (Decision, []Share, []Nested) 
 
 // odds is Odds by the state that s has.
 func (s *Scratch) odds(q Question) (Decision, *odds) {
+	return s.reckon(q, newOdds(s))
+}
+
+// oddsOfAnswer is odds of the whole answer: of each member how likely it is in it.
+// There are no shares.
+func (s *Scratch) oddsOfAnswer(q Question) *odds {
+	o := newOdds(s)
+	o.whole, o.answers = true, q.Answers
+	s.reckon(q, o)
+	return o
+}
+
+// reckon works out all parts, those first that nothing can be added to any more.
+func (s *Scratch) reckon(q Question, o *odds) (Decision, *odds) {
 	s.family, s.client = q.Family, q.Client
 	s.scope, s.top = 0, 0
 	mode, by, pl := s.state.answerer(q.Pool, q.Family)
-	o := &odds{scratch: s, at: map[source]int{}, reached: map[use]float64{}, waiting: map[part]float64{}}
 	if mode == Dead {
 		o.nobody(1)
 	} else {
@@ -63,6 +76,9 @@ func (s *Scratch) odds(q Question) (Decision, *odds) {
 	for len(o.waiting) > 0 {
 		next := o.highest()
 		p := o.waiting[next]
+		if o.whole {
+			p = min(p, 1)
+		}
 		delete(o.waiting, next)
 		o.region = next.region
 		o.walk(next.pool, next.plane, p)
@@ -100,6 +116,14 @@ type odds struct {
 	reached map[use]float64 // how likely each member is drawn, those that are pools too
 	waiting map[part]float64
 	region  string // of the member being walked, see Share
+
+	whole   bool // of the whole answer, not of the first draw
+	answers int  // then: how many the question asks of the pool that answers
+	nested  bool // then: that one has been walked
+}
+
+func newOdds(s *Scratch) *odds {
+	return &odds{scratch: s, at: map[source]int{}, reached: map[use]float64{}, waiting: map[part]float64{}}
 }
 
 // source is where an address comes from: pools can be nested by several ways.
@@ -112,7 +136,10 @@ type source struct {
 // walk shares p out among the members of a live pool.
 func (o *odds) walk(id ID, pl plane, p float64) {
 	s := o.scratch
-	v := visit{pool: &s.tree.pools[id], id: id, plane: pl}
+	v := visit{pool: &s.tree.pools[id], id: id, plane: pl, wanted: int(s.tree.pools[id].answers)}
+	if o.whole && !o.nested {
+		v.wanted, o.nested = o.answers, true
+	}
 	bottom := s.top
 	s.load(&v)
 	switch {
@@ -182,6 +209,10 @@ func (o *odds) among(v *visit, p float64) {
 		o.nobody(p)
 		return
 	}
+	if o.whole {
+		o.draws(v, p)
+		return
+	}
 	o.scratch.chances(v, v.eligible, func(m int, chance float64) { o.give(v, m, p*chance) })
 }
 
@@ -212,11 +243,31 @@ func (o *odds) takes(v *visit, m int, p float64) {
 		o.waiting[part{ID(mem.child), v.plane, o.region}] += p
 		return
 	}
+	if o.whole {
+		return
+	}
 	if s.tree.isCName(mem) {
 		o.add(source{use{uint32(v.id), uint32(m)}, none, o.region}, p)
 		return
 	}
-	refs, counted := s.tree.addrs(mem, s.family), s.countsAsUp(v, m)
+	given := false
+	for joined, chance := range o.joining(v, m) {
+		given = true
+		for _, r := range joined {
+			o.add(source{use{uint32(v.id), uint32(m)}, r.addr, o.region}, p*chance/float64(len(joined)))
+		}
+	}
+	if !given {
+		o.nobody(p)
+	}
+}
+
+// joining is Scratch.addresses before the draw: the addresses that an endpoint gives,
+// as those of them that start slowly may join, and how likely that is. None where it
+// has none.
+func (o *odds) joining(v *visit, m int) iter.Seq2[[]ref, float64] {
+	s := o.scratch
+	refs, counted := s.tree.addrs(&s.tree.members[v.first+uint32(m)], s.family), s.countsAsUp(v, m)
 	if len(refs) > 1 && !counted {
 		refs = slices.DeleteFunc(slices.Clone(refs), func(r ref) bool { return !s.state.isUp(r) })
 	}
@@ -226,22 +277,21 @@ func (o *odds) takes(v *visit, m int, p float64) {
 			parts[i] = partOf(s.state.starting, r.target)
 		}
 	}
-	for left, chance := range admissions(parts) {
-		joined := slices.Clone(refs)
-		for i := len(refs) - 1; i >= 0; i-- {
-			if left>>i&1 != 0 {
-				joined = slices.Delete(joined, i, i+1)
+	return func(yield func([]ref, float64) bool) {
+		for left, chance := range admissions(parts) {
+			joined := slices.Clone(refs)
+			for i := len(refs) - 1; i >= 0; i-- {
+				if left>>i&1 != 0 {
+					joined = slices.Delete(joined, i, i+1)
+				}
+			}
+			if len(joined) == 0 {
+				joined = refs
+			}
+			if len(refs) > 0 && !yield(joined, chance) {
+				return
 			}
 		}
-		if len(joined) == 0 {
-			joined = refs
-		}
-		for _, r := range joined {
-			o.add(source{use{uint32(v.id), uint32(m)}, r.addr, o.region}, p*chance/float64(len(joined)))
-		}
-	}
-	if len(refs) == 0 {
-		o.nobody(p)
 	}
 }
 
@@ -265,6 +315,14 @@ func (o *odds) add(from source, p float64) {
 }
 
 func (o *odds) nobody(p float64) { o.add(nowhere(), p) }
+
+// ofNobody is how likely there is nothing to answer.
+func (o *odds) ofNobody() float64 {
+	if i, ok := o.at[nowhere()]; ok {
+		return o.shares[i].P
+	}
+	return 0
+}
 
 // nowhere is the source of NODATA.
 func nowhere() source { return source{use{none, none}, none, ""} }

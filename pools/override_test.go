@@ -141,7 +141,7 @@ web/in! [drained] drained with pool "web" until 2026-03-01T12:00:00Z: new kernel
 	_, steps = tree.Explain(ask(t, tree, "inner", IPv4, "192.0.2.200"), tree.Scratch())
 	want = `inner/c! [forced down] forced down with region "far"
 inner/d* [unknown] first eligible in the order written
-inner/e [unknown] not drawn
+inner/e [unknown] comes after "d"
 `
 	if told(steps) != want {
 		t.Errorf("got\n%s\nwant\n%s", told(steps), want)
@@ -154,7 +154,7 @@ func TestUncertainCountsAsWhatIsHeld(t *testing.T) {
 	a[0].Held = health.Up
 	tree.Apply(a)
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "held up", told(steps), "web/a* [uncertain] first eligible in the order written; uncertain, counts as up\nweb/b [unknown] not drawn\n")
+	expect(t, "held up", told(steps), "web/a* [uncertain] first eligible in the order written; uncertain, counts as up\nweb/b [unknown] comes after \"a\"\n")
 	a[0].Held = health.Down
 	tree.Apply(a)
 	_, steps = tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())

@@ -142,6 +142,23 @@ func (s *Scratch) why(v *visit, from set, m int) string {
 	case leastLoad:
 		return s.whyRoom(v, from, m)
 	default:
-		return whyAny(from)
+		return whyAny(v, from)
+	}
+}
+
+// whyNot tells, before any draw, the reason for which a member of those that the
+// policy left is not in an answer that has others.
+func (s *Scratch) whyNot(v *visit, m int) string {
+	switch v.policy {
+	case failover:
+		return s.whyBehind(v, m)
+	case hash:
+		return s.whyOtherHash(v, m)
+	case fastest:
+		return s.whySlower(v, m)
+	case leastLoad:
+		return s.whyNoRoom(v, m)
+	default: // the others draw, and the odds tell all there is
+		return "not drawn"
 	}
 }

@@ -9,6 +9,8 @@ type Scratch struct {
 	Addrs []netip.Addr // the answer of the last Decide, all of the asked family, of both IPv4 first; valid until the next
 	CName []byte       // the answer in their place where a member with a cname was drawn: that name in wire form, not to be changed
 
+	Standings []Standing // how the pool asked answers, for each family decided for; of the last Explain
+
 	tree  *Tree
 	turns []uint32 // by pool.turn and lane
 

@@ -1,0 +1,82 @@
+package pools
+
+import "fmt"
+
+// Standing is how a pool that a name asked answers, see state.answerer.
+type Standing struct {
+	Pool   string `json:"pool"`
+	Family string `json:"family"` // IPv4 or IPv6
+	Mode   string `json:"mode"`   // as Mode.String
+	By     string `json:"by,omitempty"`
+	Why    string `json:"why"` // in words
+
+	NoData    float64 `json:"nodata"`               // 0 to 1: how likely the first draw finds nothing to answer
+	NoDataWhy string  `json:"nodata_why,omitempty"` // why this draw found nothing, where it did
+}
+
+// tellStanding notes how the pool of a question answers.
+func (r *recorder) tellStanding(id ID, mode Mode, by ID) {
+	cfg := r.tree.cfg
+	s := Standing{Pool: cfg.Pools[id].Name, Family: r.family.String(), Mode: mode.String(), Why: r.whyMode(id, mode)}
+	if mode != Dead {
+		s.By = cfg.Pools[by].Name
+	} else {
+		s.NoDataWhy = fmt.Sprintf("pool %q is %s", s.Pool, s.Why)
+	}
+	r.standings = append(r.standings, s)
+}
+
+// whyMode tells why a pool answers as it does:
+//
+//	mode       why
+//	normal     live, and how many members are up
+//	fallback   not live, likewise; its fallback answers
+//	fail-open  not live; why no fallback answers; it fails open
+//	nodata     not live; likewise; fail_open: false, or there is no member to answer with
+func (r *recorder) whyMode(id ID, mode Mode) string {
+	text := r.members(id)
+	if mode == Normal {
+		return text
+	}
+	switch fallback := r.tree.pools[id].fallback; {
+	case mode == FallenBack:
+		return fmt.Sprintf("%s: its fallback %q answers", text, r.tree.cfg.Pools[fallback].Name)
+	case fallback == none:
+		text += ", and it has no fallback"
+	default:
+		text += fmt.Sprintf(", nor is its fallback %q: %s", r.tree.cfg.Pools[fallback].Name, r.members(ID(fallback)))
+	}
+	switch {
+	case mode == FailedOpen:
+		return text + ". It fails open: all its members count as up"
+	case !r.tree.pools[id].failOpen:
+		return text + ". fail_open: false, so nobody answers"
+	}
+	return text + ". All its members are disabled, drained, unresolved or of weight 0, so nobody answers"
+}
+
+// members tells whether a pool is live, by how many of its members.
+func (r *recorder) members(id ID) string {
+	of, up, need := r.state.undrained(id), r.state.countEligible(id, r.family, asIs), r.state.need(id)
+	needs := fmt.Sprintf("needs %d", need)
+	if minUp := r.tree.cfg.Pools[id].MinUp; minUp.Percent {
+		needs += fmt.Sprintf(", min_up %d%%", minUp.N)
+	}
+	live := "live"
+	if up < need {
+		live = "not live"
+	}
+	if of == 1 {
+		return fmt.Sprintf("%s (%d of 1 member up, %s)", live, up, needs)
+	}
+	return fmt.Sprintf("%s (%d of %d members up, %s)", live, up, of, needs)
+}
+
+// gaveNothing notes why a walk found nothing to answer. The first reason is that
+// of the first draw.
+func (r *recorder) gaveNothing(v *visit, text string) {
+	s := &r.standings[len(r.standings)-1]
+	if s.NoDataWhy == "" {
+		s.NoDataWhy = fmt.Sprintf("pool %q: %s", r.tree.cfg.Pools[v.id].Name, text)
+	}
+}
