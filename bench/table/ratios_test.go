@@ -40,6 +40,23 @@ Of Meridian's medians to the others'; of stops and losses the largest.
 	}
 }
 
+func TestARatioOfAServerThatWasNotSaturatedIsMarked(t *testing.T) {
+	const test = "UDP, mix none, saturated\t"
+	got := tableOf(t,
+		test+"meridian\tqueries/s\t120", test+"nsd\tqueries/s\t100", test+"echo\tqueries/s\t140",
+		test+"meridian\tCPU µs/query\t1", test+"nsd\tCPU µs/query\t2",
+		test+"meridian\tcore %\t99", test+"nsd\tcore %\t80", test+"echo\tcore %\t96",
+	)
+	for _, want := range []string{
+		`queries/s / nsd | ≥ 1.10 | 1.2 | reached \* |`, "CPU µs/query / nsd | ≤ 0.90 | 0.5 | reached |",
+		"queries/s / echo | ≥ 0.85 | 0.857 | reached |", `\* of a server that was not saturated`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
 func TestStopsAndLossesCountAtTheirWorst(t *testing.T) {
 	got := tableOf(t,
 		"9 names, 5 queries/s\tquiet\tlost %\t1", "9 names, 5 queries/s\treloads\tlost %\t0", "9 names, 5 queries/s\treloads\tlost %\t0.1",
