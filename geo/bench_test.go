@@ -12,7 +12,7 @@ import (
 )
 
 // cityFile is a database of the size of GeoLite2-City, which is too large to
-// check in; docs/geo.md tells how to make one.
+// check in; bench/README.md tells how to make one.
 func cityFile(tb testing.TB) string {
 	file := os.Getenv("MERIDIAN_CITY_MMDB")
 	if file == "" {

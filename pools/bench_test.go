@@ -51,7 +51,7 @@ func BenchmarkDecideFailover(b *testing.B)   { benchmarkDecide(b, eightRegions("
 
 // BenchmarkDecideProximityManyClients asks a thousand pools from everywhere, so that the caches
 // keep neither pools nor places: by the built-in table, and by the City database that
-// MERIDIAN_CITY_MMDB names (docs/geo.md tells how to make one).
+// MERIDIAN_CITY_MMDB names (bench/README.md tells how to make one).
 func BenchmarkDecideProximityManyClients(b *testing.B) {
 	b.Run("builtin", func(b *testing.B) { benchmarkManyClients(b, "") })
 	b.Run("city", func(b *testing.B) {
