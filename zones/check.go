@@ -33,6 +33,7 @@ func (c *compiler) check() {
 			c.checkApex(ZoneID(i))
 		}
 	}
+	c.checkPoolLoops()
 	c.checkTargets()
 	c.checkServices()
 }
