@@ -40,8 +40,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Use:   "meridian",
 		Short: "Authoritative DNS that sends every user to the nearest healthy region",
 		Long: `Meridian is an authoritative DNS server. You delegate a subdomain to it; it answers each A and AAAA
-question with the address that is right for that client now: the nearest healthy region, a weighted
-share, the next in turn, or the first that is up.`,
+question with the address that is right for that client now, by the policy of a pool: the nearest
+healthy region (proximity) or the one with the lowest measured round trip (latency), by country, city
+or network (geolocation), by weight (weighted), the same for the same client (hash), the next in turn
+(round-robin), the first that is up (failover), the fastest to respond (fastest), the one with most
+spare capacity (least-load), or all of them (all). Pools nest: each member may be another pool.`,
 		Example: `  meridian demo                             a made world on loopback, nothing to install
   meridian check -c meridian.yaml           every fault of a configuration, or what it would serve
   meridian serve -c meridian.yaml

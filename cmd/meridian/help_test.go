@@ -1,0 +1,21 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"meridian/config"
+)
+
+// The introduction names every policy, as the configuration does.
+func TestHelpNamesEveryPolicy(t *testing.T) {
+	help := said(t, 0, "--help")
+	for _, p := range []config.Policy{
+		config.Proximity, config.LatencyPolicy, config.Geolocation, config.Weighted, config.Hash,
+		config.RoundRobin, config.Failover, config.Fastest, config.LeastLoad, config.AllMembers,
+	} {
+		if !strings.Contains(help, "("+string(p)+")") {
+			t.Errorf("--help does not name %s", p)
+		}
+	}
+}
