@@ -109,14 +109,27 @@ func (s *script) askInMemory() func(*dns.Msg, netip.Addr) (*dns.Msg, error) {
 	}
 }
 
+// askOver asks by one connection for each source: questions by connections of their own might
+// be answered by responders of their own, with other turns.
 func (s *script) askOver(network string) func(*dns.Msg, netip.Addr) (*dns.Msg, error) {
+	client := &dns.Client{Net: network, Timeout: 5 * time.Second, UDPSize: dns.MaxMsgSize}
+	conns := map[netip.Addr]*dns.Conn{}
 	return func(query *dns.Msg, source netip.Addr) (*dns.Msg, error) {
-		dialer := &net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}
-		if network == "tcp" {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+		conn := conns[source]
+		if conn == nil {
+			var local net.Addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+			if network == "tcp" {
+				local = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+			}
+			c, err := (&net.Dialer{LocalAddr: local}).Dial(network, s.server.Addrs()[0].String())
+			if err != nil {
+				return nil, err
+			}
+			s.t.Cleanup(func() { c.Close() })
+			conn = &dns.Conn{Conn: c, UDPSize: dns.MaxMsgSize}
+			conns[source] = conn
 		}
-		client := &dns.Client{Net: network, Dialer: dialer, Timeout: 5 * time.Second, UDPSize: dns.MaxMsgSize}
-		answer, _, err := client.Exchange(query, s.server.Addrs()[0].String())
+		answer, _, err := client.ExchangeWithConn(query, conn)
 		return answer, err
 	}
 }
