@@ -417,3 +417,21 @@ func TestPanicIsAnsweredSERVFAILAndCounted(t *testing.T) {
 		t.Errorf("counters %+v", c)
 	}
 }
+
+// TestOPTIsAnsweredWhateverTheQuestions: an answer has an OPT record when the query had
+// one, of no and of two questions, too (RFC 6891 6.1.1).
+func TestOPTIsAnsweredWhateverTheQuestions(t *testing.T) {
+	p := newPaths(world(t))
+	for n := range 3 {
+		m := withOptions(ask("www.example.com.", dns.TypeA))
+		m.Question = []dns.Question{m.Question[0], m.Question[0]}[:n]
+		want := dns.RcodeFormatError
+		if n == 1 {
+			want = dns.RcodeSuccess
+		}
+		answer := exchange(t, p, packed(t, m), "198.51.100.7", false)
+		if answer.Rcode != want || answer.IsEdns0() == nil {
+			t.Errorf("%d questions with an OPT record got %v", n, answer)
+		}
+	}
+}

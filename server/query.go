@@ -70,13 +70,14 @@ func metaType(t uint16) bool {
 func (q *query) parse(packet []byte, readSubnet bool) bool {
 	q.packet, q.end, q.tsig = packet, 0, 0
 	q.edns = edns{}
-	if binary.BigEndian.Uint16(packet[4:]) != 1 || !q.parseQuestion() {
+	questions := int(binary.BigEndian.Uint16(packet[4:]))
+	at, sound := q.parseQuestions(questions)
+	if !sound {
 		return false
 	}
 	// The usual query holds nothing else, or one OPT record.
 	before := int(binary.BigEndian.Uint16(packet[6:])) + int(binary.BigEndian.Uint16(packet[8:]))
 	total := before + int(binary.BigEndian.Uint16(packet[10:]))
-	at := q.end
 	for i := range total {
 		next, ok := q.parseRecord(at, i >= before, i == total-1, readSubnet)
 		if !ok {
@@ -84,7 +85,27 @@ func (q *query) parse(packet []byte, readSubnet bool) bool {
 		}
 		at = next
 	}
-	return at == len(packet)
+	return questions == 1 && at == len(packet)
+}
+
+// parseQuestions reads the question, and returns where it ends. Of another number than
+// one, none is read and none answered, but an OPT record behind them still asks for one in
+// the answer (RFC 6891 6.1.1).
+func (q *query) parseQuestions(n int) (end int, ok bool) {
+	if n == 1 {
+		ok = q.parseQuestion()
+		return q.end, ok
+	}
+	end = headerSize
+	for range n {
+		if end, ok = skipName(q.packet, end); !ok {
+			return 0, false
+		}
+		if end += 4; end > len(q.packet) { // type and class
+			return 0, false
+		}
+	}
+	return end, true
 }
 
 // parseQuestion reads the question. A name in it cannot be compressed: there is
