@@ -25,8 +25,10 @@ func TestCNameMembersThatLeadBackAreWarnedOf(t *testing.T) {
 		{"by another pool", a("weighted", "b.example.com", "") + b, `3:35: pools.a.members[0].cname: "b.example.com." leads back to pool "a"` + nobody},
 		{"by another pool, beside others", a("weighted", "b.example.com", address) + b, ""},
 		{"first of a failover", a("failover", "b.example.com", address) + b, `3:35: pools.a.members[0].cname: "b.example.com." leads back to pool "a"` + nobody},
-		{"by a pool within", "  a: {policy: weighted, members: [{name: in, pool: c}]}\n  c: {policy: weighted, members: [{name: x, cname: b.example.com}]}\n" + b,
-			`4:35: pools.c.members[0].cname: "b.example.com." leads back to pool "a"` + nobody},
+		{
+			"by a pool within", "  a: {policy: weighted, members: [{name: in, pool: c}]}\n  c: {policy: weighted, members: [{name: x, cname: b.example.com}]}\n" + b,
+			`4:35: pools.c.members[0].cname: "b.example.com." leads back to pool "a"` + nobody,
+		},
 		{"of weight 0", a("weighted", "a.example.com, weight: 0", address), ""},
 		{"elsewhere", a("weighted", "host.example.net", ""), ""},
 		{"to an address", a("weighted", "host.example.com", ""), ""},
