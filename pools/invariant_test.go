@@ -1,0 +1,111 @@
+package pools
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"meridian/config"
+	"meridian/geo"
+)
+
+// mayAnswer is every address that a walk of a pool may lead to, whatever its policies
+// choose:
+//
+//	a member that is                              when as it is   when failing open
+//	disabled, drained, or of weight 0             nothing         nothing
+//	forced down, or in a region that is down      nothing         all of the family
+//	forced up                                     all of it       all of it
+//	none of these                                 those up        all of it
+//	a pool, where an endpoint would have any      what that may   what that may
+func (r reference) mayAnswer(p *config.Pool, f Family, open bool, may map[netip.Addr]bool) {
+	for i := range p.Members {
+		m := &p.Members[i]
+		kind := r.kind(m)
+		switch {
+		case !m.Enabled, m.Weight == 0, kind == Drained:
+			continue
+		case !open && (kind == ForcedDown || kind == 0 && r.regionDown(m.Region)):
+			continue
+		case m.Pool != "":
+			r.mayAnswer(r.pool(m.Pool), f, open, may)
+		}
+		for _, a := range of(m, f) {
+			may[a] = may[a] || open || kind == ForcedUp || !r.down[a]
+		}
+	}
+}
+
+// TestNoDecisionAnswersWhatItMustNot: over random worlds of all policies, no answer ever
+// has an address of the wrong family, of a member that is disabled, drained or of weight
+// 0, alone or by way of a pool that is; nor one that is down, unless the pool fails open,
+// which it does only where it may and is not live, or an operator forced it up.
+func TestNoDecisionAnswersWhatItMustNot(t *testing.T) {
+	seed := rand.Uint64()
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	where, err := geo.Open(world(t, regionsOfTheWorld+roundTripsOfTheWorld))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer where.Close()
+	modes := map[Mode]int{}
+	for range 25 {
+		text := randomWorld(rnd) + randomPlain(rnd)
+		cfg := world(t, text)
+		tree, err := Compile(cfg, where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newReference(cfg, where)
+		for range 5 {
+			stir(rnd, tree, r)
+			for id := range cfg.Pools {
+				checkAnswers(t, rnd, tree, *r, ID(id), modes)
+			}
+			if t.Failed() {
+				t.Fatalf("seed %d, down %v, overrides %+v, loads %v, world:\n%s", seed, r.down, r.overrides, r.loads, text)
+			}
+		}
+	}
+	for mode := Normal; mode <= Dead; mode++ {
+		if modes[mode] < 50 {
+			t.Errorf("only %d decisions in mode %s: %v", modes[mode], mode, modes)
+		}
+	}
+}
+
+// checkAnswers asks a pool from several clients, and counts the modes.
+func checkAnswers(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, id ID, modes map[Mode]int) {
+	t.Helper()
+	p := &r.cfg.Pools[id]
+	s := tree.Scratch()
+	for _, f := range []Family{IPv4, IPv6} {
+		live := r.poolLive(p, f, false)
+		may := [2]map[netip.Addr]bool{{}, {}}
+		r.mayAnswer(p, f, false, may[asIs])
+		r.mayAnswer(p, f, true, may[open])
+		for range 15 {
+			q := Question{Pool: id, Family: f, Answers: rnd.IntN(4), Draw: rnd.Uint64(), Client: publicClient(rnd)}
+			d := tree.Decide(q, s)
+			modes[d.Mode]++
+			allowed := may[asIs]
+			switch d.Mode {
+			case FallenBack:
+				allowed = map[netip.Addr]bool{}
+				r.mayAnswer(r.pool(p.Fallback), f, false, allowed)
+			case FailedOpen:
+				allowed = may[open]
+			case Dead:
+				allowed = nil
+			}
+			if d.Mode != Normal && live || d.Mode == FailedOpen && !p.FailOpen {
+				t.Errorf("%+v: mode %s; the pool is live %v, and may fail open %v", q, d.Mode, live, p.FailOpen)
+			}
+			for _, a := range s.Addrs {
+				if !allowed[a] || a.Is4() != (f == IPv4) {
+					t.Errorf("%+v: mode %s, got %s, which must not be answered; allowed are %v", q, d.Mode, a, allowed)
+				}
+			}
+		}
+	}
+}
