@@ -25,6 +25,7 @@ type decoder struct {
 	composed   map[string][]edge // the checks in each composite check
 	groupUses  []groupUse        // country groups in matches
 	sought     []sought          // what a database has to know of matches
+	settings   map[setting]place // keys of pools that can come to nothing
 	loadUses   []loadUse         // loads and capacities of members and regions
 }
 
@@ -35,6 +36,7 @@ func newDecoder(file string, doc *document) *decoder {
 		doc:      doc,
 		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}},
 		nested:   make(map[string][]edge),
+		settings: make(map[setting]place),
 		composed: make(map[string][]edge),
 	}
 }

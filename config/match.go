@@ -200,7 +200,7 @@ type owner struct{ match, member string }
 // claim checks the match of the member under way, whose groups begin at uses of
 // groupUses, against those before it. Members with the same match share its clients by weight; a term in two
 // matches that differ would leave open whose they are.
-func (r *poolReader) claim(uses int) {
+func (r *poolReader) claim(n *yaml.Node, uses int) {
 	match := ""
 	if r.member.Match != nil {
 		match = r.member.Match.String()
@@ -208,6 +208,7 @@ func (r *poolReader) claim(uses int) {
 	for i := uses; i < len(r.groupUses); i++ {
 		r.groupUses[i].match = match
 	}
+	r.shared(n, match)
 	for _, t := range r.matched {
 		first, twice := r.owners[t.key]
 		if !twice {
@@ -217,6 +218,29 @@ func (r *poolReader) claim(uses int) {
 				"leave it in one of them, or give both the same match to share its clients by weight")
 		}
 	}
+}
+
+// shared warns of a match that another member has, too, unless weights say that
+// this is meant.
+func (r *poolReader) shared(n *yaml.Node, match string) {
+	if match == "" {
+		return
+	}
+	weighs := child(n, "weight") != nil
+	first, twice := r.sharers[match]
+	switch {
+	case !twice:
+		r.sharers[match] = sharer{r.member.Name, weighs}
+	case !weighs || !first.weighs:
+		r.warn(child(n, "match"), "member "+quote(first.member)+" has the very same match: they share its clients by weight",
+			"write the weight of each if that is meant")
+	}
+}
+
+// sharer is the first member with a match, and whether its weight is written.
+type sharer struct {
+	member string
+	weighs bool
 }
 
 // countryGroups reads geo.groups.

@@ -42,6 +42,7 @@ type poolReader struct {
 	names      map[string]int        // the line of each member of the pool
 	addresses  map[netip.Addr]string // the member of each
 	owners     map[string]owner      // of the terms of the pool's matches
+	sharers    map[string]sharer     // of the pool's matches
 	matched    []term                // the terms of the member under way
 	written    map[string]bool       // which of them there are
 	terms      []MatchTerm           // those of them that the match keeps
@@ -155,6 +156,7 @@ func (r *poolReader) poolMembers(n *yaml.Node) {
 		return
 	}
 	r.names, r.addresses, r.owners = emptied(r.names), emptied(r.addresses), emptied(r.owners)
+	r.sharers = emptied(r.sharers)
 	p, m := &r.pool, &r.member
 	p.Members = make([]Member, 0, len(n.Content))
 	ok := r.list(n, func(item *yaml.Node) {
@@ -201,7 +203,7 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	}
 	if p.Policy == Geolocation {
 		r.required(n, "match", "write which clients it is for, or match: default for who matches no other member")
-		r.claim(uses)
+		r.claim(n, uses)
 	} else if m.Match != nil {
 		r.fits(n)
 	}

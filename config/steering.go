@@ -72,6 +72,7 @@ func joined(policies []Policy) string {
 func (r *poolReader) steering(n *yaml.Node) {
 	p := &r.pool
 	r.fits(n)
+	r.noteSettings(n)
 	if p.Policy == Weighted && child(n, "sticky") == nil && child(n, "hash") != nil {
 		r.faultAtKey(child(n, "hash"), "hash without sticky", "write sticky: true beside it, or policy: hash")
 	}

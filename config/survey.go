@@ -20,12 +20,15 @@ func (d *decoder) survey(cfg *Config) {
 		d.warn(d.doc.root, "no zones: every query is refused", "write at least one under zones")
 	}
 	s := &surveyor{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily)}
+	s.reports = make(map[string]bool)
+	s.several, s.loaded = severalAnswers(cfg.Zones), loadedRegions(cfg.Regions)
 	for i := range cfg.Pools {
 		s.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
 	}
 	for i := range cfg.Pools {
 		s.mixedFamilies(&cfg.Pools[i])
 		s.largeAnswers(&cfg.Pools[i])
+		s.idle(&cfg.Pools[i])
 	}
 	for i := range cfg.Zones {
 		s.largeNames(&cfg.Zones[i])
@@ -112,6 +115,9 @@ type surveyor struct {
 	pools   map[string]*Pool
 	sizes   map[string]perFamily // what size found
 	records map[draw]perFamily   // what answer found
+	several map[string]bool      // the pools of which a name asks for more answers than one
+	loaded  map[string]bool      // the regions that say their load
+	reports map[string]bool      // what reported found, by pool
 }
 
 // draw is a pool and how many of its members an answer may draw; 0: all.
