@@ -48,7 +48,7 @@ const near = `  web:
       - {name: a, region: ap, addresses: [10.0.0.3, "fd00::3"]}
 `
 
-func build(t *testing.T, text string) *zones.Snapshot {
+func build(t testing.TB, text string) *zones.Snapshot {
 	t.Helper()
 	cfg, _, err := config.Parse("test.yaml", []byte(text))
 	if err != nil {

@@ -86,8 +86,7 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer before.Close()
-	defer after.Close()
+	defer closeSides(before, after)
 	forecast, err := p.compare(before, after)
 	if err != nil {
 		return err
@@ -154,6 +153,14 @@ func (p *planning) comparable(args []string) error {
 	return errors.New(fault + "; " + forms)
 }
 
+// closeSides closes both sides, which may share what there is to close.
+func closeSides(before, after *zones.Snapshot) {
+	before.Close()
+	if after != nil && after.Geo != before.Geo {
+		after.Close()
+	}
+}
+
 // sides builds the configurations to compare.
 func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.Snapshot, title string, err error) {
 	var change func(*config.Config) error
@@ -169,13 +176,19 @@ func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.
 	if args[0] == args[1] {
 		stderr = io.Discard // what is to be told of it has been told
 	}
-	if after, err = loadBriefly(args[1], change, stderr); err == nil {
+	if p.file != "" && !p.whatIf.compiles() {
+		after, err = before.Resolve(nil) // the same but for who is down: the tables are made once
+	} else {
+		after, err = loadBriefly(args[1], change, stderr)
+	}
+	if err == nil {
 		if before, after, err = standIn(before, after); err == nil {
 			err = p.whatIf.turn(after)
 		}
 	}
 	if err != nil {
-		return nil, nil, "", errors.Join(fmt.Errorf("%s: %w", args[1], err), before.Close())
+		closeSides(before, after)
+		return nil, nil, "", fmt.Errorf("%s: %w", args[1], err)
 	}
 	return before, after, title, nil
 }
@@ -204,7 +217,7 @@ func standIn(before, after *zones.Snapshot) (*zones.Snapshot, *zones.Snapshot, e
 	}
 	changed, err := after.Resolve(addresses)
 	if err != nil {
-		return before, after, errors.Join(err, after.Close())
+		return before, after, err
 	}
 	return standing, changed, nil
 }

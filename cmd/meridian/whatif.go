@@ -22,6 +22,9 @@ type whatIf struct {
 
 func (w whatIf) empty() bool { return len(w.down)+len(w.weights)+len(w.biases) == 0 }
 
+// compiles reports whether the changes are such as to compile the configuration anew.
+func (w whatIf) compiles() bool { return len(w.weights)+len(w.biases) > 0 }
+
 func (w whatIf) String() string {
 	var parts []string
 	for _, target := range w.down {
