@@ -28,8 +28,9 @@ const maxRow = 1 << 20
 // It is made for JSON: fields may be added, none changes its meaning. What is
 // read back is not trusted: a memory with impossible values is ignored.
 type Memory struct {
-	Check      string        `json:"check"`      // the name, for who reads the file
-	Definition string        `json:"definition"` // with Address the target: a digest of all that the check is, in hexadecimal
+	Check      string        `json:"check"`            // the name, for who reads the file
+	Definition string        `json:"definition"`       // with Address the target: a digest of all that the check is, in hexadecimal
+	Probed     string        `json:"probed,omitempty"` // a digest of what of it is probed, thresholds and times left out
 	Address    netip.Addr    `json:"address"`
 	At         time.Time     `json:"at"`      // when all this was so
 	Verdict    string        `json:"verdict"` // up or down: what answers went by
@@ -43,6 +44,7 @@ type Memory struct {
 	Turns      []time.Time   `json:"turns,omitempty"`           // those that count towards flap damping
 	Hold       time.Duration `json:"hold,omitempty"`            // how long the last hold of flap damping is or was, in nanoseconds
 	HeldUntil  time.Time     `json:"held_until,omitzero"`       // when it ends or ended
+	Doubted    bool          `json:"doubted,omitempty"`         // the row is of another check, or from too long ago: it begins anew
 	Cleared    bool          `json:"cleared,omitempty"`         // hold_down and failback were ended by an operator
 	SlowStart  time.Time     `json:"slow_start_since,omitzero"` // when slow start began; zero: it is over
 	Response   time.Duration `json:"response,omitempty"`        // see [Turn], in nanoseconds
@@ -160,10 +162,11 @@ func outcomeNamed(s string) (o Outcome, ok bool) {
 // that can be of its check.
 func (e *entry) recall(m Memory, now time.Time) {
 	c := e.checker.check
-	if m.HeldUntil.Sub(now) > c.FlapDamping.Max || len(m.Turns) >= max(1, c.FlapDamping.Turns) {
+	own := m.Definition == hex.EncodeToString(e.definition[:])
+	if own && (m.HeldUntil.Sub(now) > c.FlapDamping.Max || len(m.Turns) >= max(1, c.FlapDamping.Turns)) {
 		m.Turns, m.Hold, m.HeldUntil = nil, 0, time.Time{}
 	}
-	t := m.tally()
+	t := m.tally().judged(now, c)
 	left := m.Lease.Sub(now)
 	reported := c.Type == config.Push && left > 0 && left <= maxLease
 	until, detained := t.detained(now, c)
@@ -173,9 +176,6 @@ func (e *entry) recall(m Memory, now time.Time) {
 		return
 	}
 	e.tally = t
-	if t.verdict == Up {
-		e.tally = e.tally.grow(now, c)
-	}
 	if c.Type == config.Push {
 		e.lease = until
 	}
@@ -184,7 +184,7 @@ func (e *entry) recall(m Memory, now time.Time) {
 	}
 	e.turnedBy = m.cause()
 	e.cause = e.turnedBy
-	if now.Sub(m.Heard) > patience(c) || c.Type == config.Push && !reported {
+	if m.Doubted || now.Sub(m.Heard) > patience(c) || c.Type == config.Push && !reported {
 		e.tally.lost, e.tally.doubted = now, true
 		e.cause.Reason = "remembered: " + strings.TrimPrefix(m.Reason, "remembered: ")
 	}
@@ -200,7 +200,7 @@ func (m *Memory) tally() tally {
 		verdict: verdict, since: m.Since, heard: m.Heard,
 		last: last, row: m.Row, rowSince: m.RowSince,
 		damping: damping{turns: slices.Clone(m.Turns), hold: m.Hold, until: m.HeldUntil},
-		cleared: m.Cleared, ramp: m.SlowStart,
+		doubted: m.Doubted, cleared: m.Cleared, ramp: m.SlowStart,
 	}
 }
 
@@ -217,12 +217,13 @@ func (e *entry) remember(now time.Time) (m Memory, ok bool) {
 	}
 	_, detained := t.detained(now, e.checker.check)
 	m = Memory{
-		Check: e.name(), Definition: hex.EncodeToString(e.definition[:]), Address: e.addr, At: now,
+		Check: e.name(), Definition: hex.EncodeToString(e.definition[:]),
+		Probed: hex.EncodeToString(e.checker.probed[:]), Address: e.addr, At: now,
 		Verdict: t.verdict.String(), Since: t.since, Heard: t.heard,
 		Reason: e.turnedBy.Reason, Latency: e.turnedBy.Latency,
 		Last: t.last.String(), Row: min(t.row, maxRow), RowSince: t.rowSince,
 		Turns: slices.Clone(t.damping.turns), Hold: t.damping.hold, HeldUntil: t.damping.until,
-		Cleared: t.cleared, SlowStart: t.ramp, Response: e.response.smoothed, Detained: detained,
+		Doubted: t.doubted, Cleared: t.cleared, SlowStart: t.ramp, Response: e.response.smoothed, Detained: detained,
 	}
 	if t.lost.IsZero() { // else nothing reported holds
 		m.Lease = e.lease

@@ -118,7 +118,7 @@ func TestAnOldMemoryIsUncertainAndTurnsLikeAnyOther(t *testing.T) {
 		}
 		time.Sleep(1100 * time.Millisecond)
 		wantTurns(t, l.heard(), "0 uncertain->up: connected; still up: connection refused", "1 uncertain->down: connection refused; still down: connected")
-		if lines := book.lines(); len(lines) != 1 || lines[0] != `level=INFO msg="verdicts in doubt until the next result" remembered=2` {
+		if lines := book.lines(); len(lines) != 1 || lines[0] != `level=INFO msg="verdicts in doubt until the next result" remembered=2 changed=0` {
 			t.Errorf("logged %q, want one line for all of them", lines)
 		}
 		time.Sleep(13 * time.Second)
@@ -164,7 +164,7 @@ func TestAMemoryOfAnotherCheckIsKeptForLater(t *testing.T) {
 		_, p, _, end = logged(t, memories)
 		defer end()
 		other := tcpCheck()
-		other.Fall = 5
+		other.Name, other.Fall = "other", 5
 		_, l := watch(t, p, targetsOf(other, addrs(1)))
 		synctest.Wait()
 		wantTurns(t, l.heard(), "0 unknown->up: connected")
@@ -225,6 +225,7 @@ func TestAMemoryThatItsCheckCannotHaveMadeHoldsNothingDown(t *testing.T) {
 		"more turns than would hold": {Turns: make([]time.Time, 3), HeldUntil: now.Add(time.Second)},
 	} {
 		m.Verdict, m.Last, m.Heard = "down", "passed", now
+		m.Definition = hex.EncodeToString(make([]byte, 32))
 		e := &entry{checker: &checker{check: check}}
 		e.recall(m, now)
 		if d := e.tally.damping; len(d.turns) > 0 || now.Before(d.until) {

@@ -24,16 +24,16 @@ type owner struct {
 	entries  map[identity]*entry
 	lanes    map[netip.Addr]*lane // of the addresses of the entries
 	memories memories
-	before   map[label]predecessor // while a watch is entered: what was down before it
-	waiting  queue                 // the entries that are neither probed nor parked
-	running  int                   // probes under way
+	before   ancestry // while a watch is entered: what there was before it
+	waiting  queue    // the entries that are neither probed nor parked
+	running  int      // probes under way
 	reports  chan report
 	jobs     chan *entry  // to workers that wait
 	idle     atomic.Int64 // workers that wait
 	workers  sync.WaitGroup
 	pushed   map[pushed][]*entry
 	untold   []*Watch // watches with turns to tell
-	doubts   int      // while a watch is entered: verdicts that were taken over in doubt
+	doubts   doubts   // while a watch is entered
 
 	composites [][]*entry // those of which a part has changed, by height
 

@@ -32,6 +32,7 @@ type definition [sha256.Size]byte
 type checker struct {
 	check      *config.Check
 	definition definition
+	probed     definition // digests what is probed, and not what its results count for
 	run        probe
 	credentials
 
@@ -146,7 +147,7 @@ func newChecker(c *config.Check) (*checker, []flaw) {
 	}
 	loaded, digest, more := loadCredentials(c.TLS)
 	made.credentials = loaded
-	made.definition = define(c, digest)
+	made.definition, made.probed = define(c, digest), define(onlyProbe(c), digest)
 	return made, append(flaws, more...)
 }
 
@@ -186,6 +187,16 @@ func define(c *config.Check, files [sha256.Size]byte) definition {
 	plain.Body, plain.Expect, plain.Answer, plain.Parts = nil, nil, nil, nil
 	text := appendFields(nil, reflect.ValueOf(plain))
 	return sha256.Sum256(fmt.Appendf(text, "%q %q %q %x", c.Body, c.Expect, c.Answer, files))
+}
+
+// onlyProbe is c without what says how often it is probed and what its results count
+// for: two checks that are equal but for that find the same of an endpoint.
+func onlyProbe(c *config.Check) *config.Check {
+	plain := *c
+	plain.Interval, plain.Timeout, plain.Lease, plain.TLS.WarnDays = 0, 0, 0, 0
+	plain.Rise, plain.Fall, plain.Confirm = 0, 0, 0
+	plain.FlapDamping, plain.HoldDown, plain.Failback, plain.SlowStart = config.FlapDamping{}, 0, "", 0
+	return &plain
 }
 
 // appendFields appends the fields of a struct that are not zero, by name.

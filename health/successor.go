@@ -1,8 +1,13 @@
 package health
 
 import (
+	"encoding/hex"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
+
+	"meridian/config"
 )
 
 // label is what an operator knows a target by: it outlives a change of the check.
@@ -11,56 +16,151 @@ type label struct {
 	addr  netip.Addr
 }
 
-// predecessor is a target that is down.
-type predecessor struct {
-	tally tally
-	cause Result
+// ancestry is what there was of each label before a watch was entered.
+type ancestry struct {
+	entries  map[label]*entry
+	memories map[label]identity
 }
 
-// downs are the targets that are down, those that nobody watches yet
-// included. Where a check has just changed two targets may have one label: the
-// one that is down counts, and what was remembered only where none is watched.
-func (o *owner) downs() map[label]predecessor {
-	downs := make(map[label]predecessor)
+// ancestry is made of the targets that somebody watches and of what is remembered.
+// Where a check has just changed two targets may have one label: the one that is
+// down counts, lest a change clear what holds it; of memories the newest.
+func (o *owner) ancestry() ancestry {
+	a := ancestry{make(map[label]*entry), make(map[label]identity)}
+	for _, e := range o.entries {
+		of := label{e.name(), e.addr}
+		if e.inheritable() && (a.entries[of] == nil || e.tally.verdict == Down) {
+			a.entries[of] = e
+		}
+	}
 	for id, m := range o.memories {
-		if t := m.tally(); t.verdict == Down {
-			downs[label{m.Check, id.addr}] = predecessor{t, m.cause()}
+		of := label{m.Check, id.addr}
+		if was, ok := a.memories[of]; !ok || m.At.After(o.memories[was].At) {
+			a.memories[of] = id
 		}
 	}
-	for _, e := range o.entries {
-		if e.tally.verdict != Down {
-			delete(downs, label{e.name(), e.addr})
-		}
-	}
-	for _, e := range o.entries {
-		if e.tally.verdict == Down && len(e.parts) == 0 {
-			downs[label{e.name(), e.addr}] = predecessor{e.tally, e.turnedBy}
-		}
-	}
-	return downs
+	return a
 }
 
-// succeed has e, which is new, stay down where a target of its label is, and
-// something detains that by e's own check: an operator who changes a check has
-// cleared nothing. Until a result comes e is uncertain.
-func (o *owner) succeed(e *entry, now time.Time) {
-	p, ok := o.before[label{e.checker.check.Name, e.addr}]
-	if !ok {
+// inheritable reports whether e knows something that another check of its name may go
+// on with. What composites know follows from their parts.
+func (e *entry) inheritable() bool {
+	return len(e.parts) == 0 && (e.tally.verdict != Unknown || !e.tally.since.IsZero())
+}
+
+// inherit gives e, which is new, what is known of its target. Verdict, row and holds
+// belong to the name of a check and an address: an operator who edits a check has
+// cleared nothing, and learnt nothing of the endpoint.
+//
+//	there is                               it was probed as  what e has of it
+//	-------------------------------------  ----------------  ------------------------------------
+//	a target of its label                  e is              all, judged by e's thresholds
+//	a target of its label                  another           the verdict, in doubt, and the holds
+//	a memory of its own definition         e is              all, or in doubt where it is old
+//	a memory of its label                  e is              the same
+//	a memory of its label                  another           the verdict, in doubt, and the holds
+//	none of these; or it is a composite    any               nothing
+func (o *owner) inherit(e *entry, now time.Time) {
+	if len(e.checker.parts) > 0 {
 		return
+	}
+	of := label{e.checker.check.Name, e.addr}
+	id := e.identity
+	if _, ok := o.memories[id]; !ok {
+		id = o.before.memories[of]
+	}
+	m, remembered := o.memories[id]
+	delete(o.memories, id) // e knows as much, or better
+	changed := false
+	switch p := o.before.entries[of]; {
+	case p != nil && p.checker.probed == e.checker.probed:
+		e.continues(p, now)
+	case p != nil:
+		changed = e.doubts(p, now)
+	case remembered && (id == e.identity || m.Probed == hex.EncodeToString(e.checker.probed[:])):
+		e.recall(m, now)
+	case remembered:
+		was := &entry{checker: e.checker}
+		was.recall(m, now)
+		changed = e.doubts(was, now)
+	}
+	switch {
+	case changed:
+		o.doubts.changed++
+	case e.tally.doubted:
+		o.doubts.remembered++
+	}
+}
+
+// continues has e, which probes as p does, go on from all that p knows.
+func (e *entry) continues(p *entry, now time.Time) {
+	c := e.checker.check
+	t, lease := p.tally.judged(now, c), p.lease
+	if c.Type == config.Push && !t.lost.IsZero() {
+		until, stays := t.detained(now, c)
+		if !stays { // nothing reported holds any more
+			return
+		}
+		lease = until
+	}
+	e.tally, e.lease = t, lease
+	e.turnedBy, e.cause, e.response, e.held = p.turnedBy, p.cause, p.response, p.held
+	e.history = p.history
+	e.history.turns = slices.Clone(p.history.turns)
+	e.began, e.freed, e.quiet = p.began, p.freed, p.quiet
+	next := p.due
+	if p.probing { // its result may come to nobody
+		next = p.began.Add(c.Interval)
+	}
+	wait := min(next.Sub(now), c.Interval)
+	switch {
+	case wait <= 0:
+		e.due = now
+	case e.tally.confirms(now, c):
+		e.due = now.Add(wait)
+	default: // p may go on for a while: not at the same moment
+		e.due = now.Add(time.Duration(rand.Float64() * float64(wait)))
+	}
+}
+
+// doubts has e, which probes something else than p did, stand by p's verdict until its
+// own results turn it. It reports false where there is none to stand by, and where e
+// waits for reports, which have a lease, and nothing detains it.
+func (e *entry) doubts(p *entry, now time.Time) bool {
+	if p.tally.verdict == Unknown {
+		return false
 	}
 	c := e.checker.check
-	if c.FlapDamping.Turns == 0 {
-		p.tally.damping = damping{}
-	}
-	until, stays := p.tally.detained(now, c)
-	if !stays {
-		return
-	}
-	e.tally = p.tally
-	e.tally.lost, e.tally.doubted = now, false
-	e.turnedBy, e.cause = p.cause, p.cause
-	e.cause.Reason = "the check has changed; before: " + p.cause.Reason
-	if _, ok := e.push(); ok {
+	t := p.tally.judged(now, c)
+	until, stays := t.detained(now, c)
+	if c.Type == config.Push {
+		if !stays {
+			return false
+		}
 		e.lease = until
 	}
+	t.lost, t.doubted = now, true
+	e.tally = t
+	e.turnedBy, e.cause = p.turnedBy, p.turnedBy
+	e.cause.Reason = "the check has changed; before: " + p.turnedBy.Reason
+	e.response.smoothed = p.response.smoothed
+	e.history.turns = slices.Clone(p.history.turns)
+	e.held = t.holds(now, c)
+	return true
+}
+
+// judged is t by c, where it was counted by a check of other thresholds: what it would
+// not be held down by it is held by no longer, nor starts more slowly.
+func (t tally) judged(now time.Time, c *config.Check) tally {
+	if c.FlapDamping.Turns == 0 {
+		t.damping = damping{}
+	}
+	t.damping.hold = min(t.damping.hold, c.FlapDamping.Max)
+	if latest := now.Add(c.FlapDamping.Max); t.damping.until.After(latest) {
+		t.damping.until = latest
+	}
+	if t.verdict == Up {
+		t = t.grow(now, c)
+	}
+	return t
 }

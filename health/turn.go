@@ -76,13 +76,20 @@ func (e *entry) silence(now time.Time) string {
 	return s
 }
 
+// doubts are how many verdicts are taken over in doubt.
+type doubts struct {
+	remembered int // from too long ago
+	changed    int // of a check that probed something else
+}
+
 // logDoubts says, in one line for all, how many verdicts a subscription has taken over
 // in doubt: see doubtOf.
 func (o *owner) logDoubts() {
-	if o.doubts > 0 {
-		o.log.LogAttrs(o.ctx, slog.LevelInfo, "verdicts in doubt until the next result", slog.Int("remembered", o.doubts))
+	if o.doubts != (doubts{}) {
+		o.log.LogAttrs(o.ctx, slog.LevelInfo, "verdicts in doubt until the next result",
+			slog.Int("remembered", o.doubts.remembered), slog.Int("changed", o.doubts.changed))
 	}
-	o.doubts = 0
+	o.doubts = doubts{}
 }
 
 // doubtOf reports whether from t to next a doubt begins, or ends with the verdict that

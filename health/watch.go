@@ -61,9 +61,9 @@ func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) {
 // the verdicts of the others.
 func (o *owner) subscribe(w *Watch, checkers []*checker) {
 	now, told := time.Now(), false
-	o.before = o.downs()
+	o.before = o.ancestry()
 	defer func() {
-		o.before = nil
+		o.before = ancestry{}
 		if !told { // it panicked, and nobody will close w
 			o.unsubscribe(w)
 		}
@@ -84,28 +84,23 @@ func (o *owner) subscribe(w *Watch, checkers []*checker) {
 	told = true
 }
 
-// entry is that of a target; a new one knows what was remembered, or what still
-// holds down one of its label, and is due at once.
+// entry is that of a target; a new one knows what it inherits, and is due at once
+// where that has not its own time.
 func (o *owner) entry(id identity, c *checker, now time.Time) *entry {
 	if e := o.entries[id]; e != nil {
 		return e
 	}
 	e := &entry{identity: id, checker: c, settled: c.check.Type == config.Push}
-	if m, ok := o.memories[id]; ok {
-		if e.recall(m, now); e.tally.doubted {
-			o.doubts++
-		}
-		delete(o.memories, id)
-	} else {
-		o.succeed(e, now)
-	}
+	o.inherit(e, now)
 	o.entries[id] = e
 	o.enter(e)
 	o.join(e, now)
 	if of, ok := e.push(); ok {
 		o.pushed[of] = append(o.pushed[of], e)
 	}
-	e.due = now
+	if e.due.IsZero() {
+		e.due = now
+	}
 	o.schedule(e)
 	return e
 }

@@ -71,7 +71,7 @@ func TestAReloadKeepsTheVerdictsOfChecksThatDidNotChange(t *testing.T) {
 		renamed := tcpCheck()
 		renamed.Name, renamed.Pos = "site", config.Pos{Line: 7, Column: 3}
 		other := tcpCheck()
-		other.Port = 81
+		other.Name, other.Port = "other", 81
 		w.become(all[0], after(time.Second, refuses)) // so that what comes later is not known yet
 		fresh, turns := watch(t, p, []Target{{other, all[0]}, {renamed, all[1]}, {renamed, all[0]}})
 		known := turns.heard() // told before Watch returned
