@@ -32,8 +32,9 @@ type owner struct {
 	idle     atomic.Int64 // workers that wait
 	workers  sync.WaitGroup
 	pushed   map[pushed][]*entry
-	untold   []*Watch // watches with turns to tell
-	doubts   doubts   // while a watch is entered
+	untold   []*Watch   // watches with turns to tell
+	doubts   doubts     // while a watch is entered
+	gone     []departed // targets that were dropped and held down, until keepHolds
 
 	composites [][]*entry // those of which a part has changed, by height
 
@@ -184,7 +185,9 @@ func (o *owner) take(r report) {
 
 // tell tells the watches what was noted for them, and what follows from it.
 func (o *owner) tell() {
-	o.derive(time.Now())
+	now := time.Now()
+	o.derive(now)
+	o.keepHolds(now)
 	for _, w := range o.untold {
 		if w.closing.Load() { // the owner hung when it was closed
 			o.unsubscribe(w)

@@ -34,7 +34,7 @@ func (o *owner) ancestry() ancestry {
 		}
 	}
 	for id, m := range o.memories {
-		of := label{m.Check, id.addr}
+		of := m.label()
 		if was, ok := a.memories[of]; !ok || m.At.After(o.memories[was].At) {
 			a.memories[of] = id
 		}
@@ -70,7 +70,8 @@ func (o *owner) inherit(e *entry, now time.Time) {
 		id = o.before.memories[of]
 	}
 	m, remembered := o.memories[id]
-	delete(o.memories, id) // e knows as much, or better
+	remembered = remembered && m.possible(now) == nil // it may have waited for long
+	delete(o.memories, id)                            // e knows as much, or better
 	changed := false
 	switch p := o.before.entries[of]; {
 	case p != nil && p.checker.probed == e.checker.probed:

@@ -195,6 +195,7 @@ func (o *owner) forget(e *entry) {
 
 // drop forgets an entry that does not wait.
 func (o *owner) drop(e *entry) {
+	o.lost(e, time.Now())
 	o.leave(e)
 	delete(o.entries, e.identity)
 	if of, ok := e.push(); ok {
