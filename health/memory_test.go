@@ -58,6 +58,40 @@ func TestRememberedVerdictsServeAtOnceAndNoRoundIsWaitedFor(t *testing.T) {
 	})
 }
 
+func TestFreshMemoriesAreNotProbedAllAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const targets = 1000
+		all := addrs(targets)
+		_, p, _, end := logged(t, nil)
+		watch(t, p, targetsOf(tcpCheck(), all))
+		time.Sleep(time.Minute)
+		memories := handed(t, p)
+		end()
+		time.Sleep(11 * time.Second) // nearly as long as a verdict holds without results
+
+		w, p, book, end := logged(t, memories)
+		defer end()
+		watch(t, p, targetsOf(tcpCheck(), all))
+		var began []int
+		for range 5 {
+			time.Sleep(time.Second)
+			n := 0
+			for _, addr := range all {
+				n += len(w.dialled(addr))
+			}
+			began = append(began, n)
+		}
+		for i, n := range began {
+			if want := targets * (i + 1) / 5; n < want-100 || n > want+100 && i < 4 { // six standard deviations, and more
+				t.Errorf("probes after 1 to 5 s: %v, want them spread over the interval", began)
+			}
+		}
+		if lines := book.lines(); lines[0] != "" {
+			t.Errorf("logged %q, want no verdict to be uncertain meanwhile", lines[:1])
+		}
+	})
+}
+
 func TestWhatHoldsAnEndpointDownOutlivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		check, addr := tcpCheck(), addrs(1)[0]

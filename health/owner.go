@@ -62,6 +62,7 @@ type entry struct {
 
 	probing bool
 	parked  bool      // in its lane
+	spread  bool      // its first probe was not due at once
 	freed   time.Time // when it last went on from there
 	began   time.Time // of the last probe
 	due     time.Time // of the next probe; meaningful while not probing
@@ -288,7 +289,7 @@ func (e *entry) nextDue(r Result, now time.Time) time.Time {
 		return now.Add(e.checker.check.Confirm)
 	}
 	part := 1 - jitter + 2*jitter*rand.Float64()
-	if e.history.added <= 1 {
+	if e.history.added <= 1 && !e.spread {
 		part = rand.Float64()
 	}
 	interval := float64(e.checker.check.Interval)

@@ -81,7 +81,7 @@ func (o *owner) inherit(e *entry, now time.Time) {
 	case remembered && (id == e.identity || m.Probed == hex.EncodeToString(e.checker.probed[:])):
 		e.recall(m, now)
 	case remembered:
-		was := &entry{checker: e.checker}
+		was := &entry{checker: e.checker} // as if it were e's own
 		was.recall(m, now)
 		changed = e.doubts(was, now)
 	}
@@ -90,6 +90,10 @@ func (o *owner) inherit(e *entry, now time.Time) {
 		o.doubts.changed++
 	case e.tally.doubted:
 		o.doubts.remembered++
+	case e.due.IsZero() && e.tally.verdict != Unknown: // a fresh memory: nobody waits for its first probe
+		e.due = now.Add(time.Duration(rand.Float64() * float64(e.checker.check.Interval)))
+		e.spread = true
+		e.freed = now // that nothing was heard until now is nobody's silence
 	}
 }
 
