@@ -47,6 +47,8 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	c.ofType()
 	d.mapping(n, d.checkKeys(c))
 	switch c.Type {
+	case HTTP, HTTPS:
+		d.bodyToMatch(n, c)
 	case DNS:
 		d.required(n, "query", "write the name to ask for")
 	case Exec:

@@ -6,6 +6,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,6 +88,32 @@ func (d *decoder) headers(to *[]Header) reader {
 			*to = append(*to, Header{Name: name, Value: text})
 		})
 	}
+}
+
+// bodyToMatch refuses a pattern for a body that no wanted answer can have (RFC 9110
+// 6.4.1), unless it matches nothing at all, which is what there is then.
+func (d *decoder) bodyToMatch(n *yaml.Node, c *Check) {
+	body := child(n, "body")
+	if body == nil || c.Body == nil || c.Body.MatchString("") {
+		return
+	}
+	if c.Method == "HEAD" {
+		d.fault(body, "an answer to HEAD has no body", "leave one of the two out, or write method: GET")
+	}
+	if status := child(n, "status"); status != nil && len(c.Status) > 0 && !slices.ContainsFunc(c.Status, StatusRange.mayHaveBody) {
+		d.fault(body, "no answer with a wanted status has a body", "leave one of the two out, or write a status such as 200")
+	}
+}
+
+// mayHaveBody reports whether an answer with a status of r may have one: 204 and 304
+// have none, nor have informational ones.
+func (r StatusRange) mayHaveBody() bool {
+	for code := max(r.From, 200); code <= r.To; code++ {
+		if code != 204 && code != 304 {
+			return true
+		}
+	}
+	return false
 }
 
 func notInHeader(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }

@@ -117,7 +117,7 @@ checks:
     hold_down: 5m
     failback: manual
     slow_start: 2m
-    method: HEAD
+    method: POST
     path: /healthz?full=1
     host: www.example.com
     headers: {user-agent: probe, X-Key: "a: b"}
@@ -166,7 +166,7 @@ zones:
 			Name: "h", Type: HTTPS, Port: 8443, Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1, Confirm: 50 * time.Millisecond,
 			FlapDamping: FlapDamping{Turns: 3, Window: 5 * time.Minute, Hold: 30 * time.Second, Max: time.Minute},
 			HoldDown:    5 * time.Minute, Failback: ManualFailback, SlowStart: 2 * time.Minute,
-			Method: "HEAD", Path: "/healthz?full=1", Host: "www.example.com",
+			Method: "POST", Path: "/healthz?full=1", Host: "www.example.com",
 			Headers:         []Header{{"User-Agent", "probe"}, {"X-Key", "a: b"}},
 			Status:          []StatusRange{{200, 200}, {300, 399}},
 			FollowRedirects: true, HTTP2: true, Secure: true,
