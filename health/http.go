@@ -203,9 +203,19 @@ func (t *trial) judge(a answer) (string, error) {
 	case err != nil:
 		return "", err
 	case t.check.Body != nil && !t.check.Body.Match(body):
-		return "", fmt.Errorf("body does not match %q; it begins %s", t.check.Body, excerpt(string(body)))
+		return "", t.mismatch(a, body)
 	}
 	return "status " + strconv.Itoa(a.StatusCode), nil
+}
+
+// mismatch says how a body does not match: one that is compressed though the check's
+// headers did not offer to take it so could not.
+func (t *trial) mismatch(a answer, body []byte) error {
+	encoding := a.Header.Get("Content-Encoding")
+	if encoding != "" && !strings.EqualFold(encoding, "identity") && t.header.Get("Accept-Encoding") == "" {
+		return fmt.Errorf("body is compressed (%s), which nobody asked for; it does not match %q", encoding[:min(len(encoding), maxExcerpt)], t.check.Body)
+	}
+	return fmt.Errorf("body does not match %q; it begins %s", t.check.Body, excerpt(string(body)))
 }
 
 // readBody returns the first bytes, as many as are looked at, after it saw the

@@ -55,7 +55,18 @@ func TestHTTPProbesTellWhatAnEndpointDoes(t *testing.T) {
 		},
 		{
 			name: "compressed body is not unpacked", handle: says("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzipped("ok")), want: Failed,
+			reason: `body is compressed (gzip), which nobody asked for; it does not match "^ok$"`,
 			change: func(c *config.Check) { c.Body = regexp.MustCompile("^ok$") },
+		},
+		{
+			name: "compressed body as it was asked for", handle: says("HTTP/1.1 200 OK\r\nContent-Encoding: x\r\n\r\nko"), want: Failed,
+			reason: `body does not match "ok"; it begins "ko"`,
+			change: func(c *config.Check) { c.Body, c.Headers = ok, []config.Header{{Name: "accept-encoding", Value: "x"}} },
+		},
+		{
+			name: "body that is said to be as it is", handle: says("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n\r\nko"), want: Failed,
+			reason: `body does not match "ok"; it begins "ko"`,
+			change: func(c *config.Check) { c.Body = ok },
 		},
 		{
 			name: "compressed bomb", want: Passed, reason: "status 200",
