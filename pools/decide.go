@@ -14,7 +14,8 @@ type visit struct {
 	spare    set // for what is worked out on the way
 	apart    set // spread: those whose region has none in the answer, or, empty, all
 
-	slow []share // the members that start slowly; none when failing open
+	slow   []share  // the members that start slowly; none when failing open
+	spills []*spill // of the lost regions; likewise
 
 	rounds uint32 // round-robin: what is left of the turn, see inTurn
 
@@ -22,6 +23,7 @@ type visit struct {
 	nearer string // recording, proximity: the regions that are nearer than the chosen one
 	match  string // recording, geolocation: what the client matched by
 	wanted int    // recording, and odds of a whole answer: how many are drawn; 0: all
+	lost   string // recording, proximity: the client's region is lost, and how that led to the chosen one
 }
 
 // Decide is the one pure decision function (DESIGN 1): it neither locks, nor
@@ -96,6 +98,9 @@ func (s *Scratch) load(v *visit) {
 	}
 	if len(s.state.slow) > 0 && v.plane == asIs {
 		v.slow = s.state.slowIn(v.pool)
+	}
+	if len(s.state.spills) > 0 && v.plane == asIs {
+		v.spills = s.state.spillsIn(v.id)
 	}
 	if v.spread {
 		v.apart = s.take(v.words)

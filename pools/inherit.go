@@ -9,7 +9,7 @@ import (
 )
 
 // Inherit makes what outlives the tree that served before that of t, in place of
-// what t had: the overrides, the load reports and what is shed by them, the turns to down that are withheld, who counts as
+// what t had: the overrides, the load reports, what is shed by them and the spills of lost regions, the turns to down that are withheld, who counts as
 // withdrawn, and whose turning down would be a withdrawal. Pools, members, checks
 // and regions are known by their names. It comes before the first Apply, or the
 // verdicts known already would count as first ones.
@@ -17,12 +17,14 @@ func (t *Tree) Inherit(before *Tree) {
 	before.writing.Lock()
 	overrides, withdrawals := before.state.Load().overrides, before.withdrawalsLocked()
 	served := slices.Clone(before.withdrawals.served)
-	loads, kept := before.state.Load().loads, before.keptByName()
+	loads, memories := before.state.Load().loads, before.memoriesByName()
+	spills := before.spillsByName()
 	before.writing.Unlock()
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.overrideLocked(overrides)
-	t.inheritLoads(before, loads, kept)
+	t.inheritLoads(before, loads, memories)
+	t.inheritSpills(spills)
 	t.inheritServed(before, served)
 	t.recallLocked(withdrawals, time.Now())
 }

@@ -117,7 +117,7 @@ func (s *Scratch) whyQuickest(v *visit, from set, m int) string {
 	if step.RTT == nil {
 		return "no region has an eligible member; " + s.whyWeight(v, from, m)
 	}
-	text := fmt.Sprintf("quickest region with an eligible member: %s", step.RTT) + v.nearer
+	text := fmt.Sprintf("%s: %s", v.whichRegion(), step.RTT) + v.nearer
 	if from.count() > 1 {
 		text += "; " + s.whyWeight(v, from, m)
 	}

@@ -49,6 +49,7 @@ func (t *Tree) SetLoads(loads []Load) {
 	d.loads = slices.Clone(loads)
 	d.settleRooms()
 	d.settleShedding(before.loads)
+	d.noteSpills()
 	d.tellParents(asIs)
 	t.publishLocked()
 }

@@ -13,6 +13,7 @@ import (
 //	the k-th region                                         those of the k-th  up to its k-th nearest
 //	none                                                    those of no region no: so it is for everybody
 //
+// Where the first of all is lost and its clients are spread, narrowSpilled decides.
 // Later draws stay in that region: an answer never reaches into the next.
 func (s *Scratch) narrowToNearest(v *visit) {
 	switch {
@@ -39,6 +40,9 @@ func (s *Scratch) narrowToNearest(v *visit) {
 func (s *Scratch) narrowByRanking(v *visit, table *geo.Table) {
 	t := s.tree
 	leaf := table.Lookup(s.client)
+	if s.narrowSpilled(v, table, leaf) {
+		return
+	}
 	for k, region := range table.Ranking(leaf) {
 		if g := t.group(v.pool, uint32(region)); v.eligible.meets(g) {
 			s.scope = max(s.scope, table.Scope(leaf, k))
@@ -63,7 +67,7 @@ func (s *Scratch) whyNearest(v *visit, from set, m int) string {
 	if region == "" {
 		return "no region has an eligible member; " + s.whyWeight(v, from, m)
 	}
-	text := fmt.Sprintf("nearest region with an eligible member: %s", s.record.distance(s, region)) + v.nearer
+	text := fmt.Sprintf("%s: %s", v.whichRegion(), s.record.distance(s, region)) + v.nearer
 	if from.count() > 1 {
 		text += "; " + s.whyWeight(v, from, m)
 	}

@@ -78,6 +78,7 @@ func (d *draft) mergeShares() {
 		d.own()
 		d.starting = merged(d.starting, d.restarted)
 		d.restarted = d.restarted[:0]
+		d.noteSpills() // which last until a region has started
 	}
 }
 
@@ -285,19 +286,25 @@ func (s *Scratch) leaveAdmitted(v *visit) {
 // So each gets its part of what it would get otherwise, and who serves already
 // bears the rest before a farther region does.
 func (s *Scratch) admitsTo(v *visit, g set) bool {
+	part := s.partOfRegion(v, g)
+	return part == whole || s.admits(v.first+uint32(g.first()), part)
+}
+
+// partOfRegion is the part of its clients that a group takes, which has an eligible member.
+func (s *Scratch) partOfRegion(v *visit, g set) uint64 {
 	var parts, weights uint64
 	for i, w := range g {
 		for w &= v.eligible[i]; w != 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
 			part := v.part(m)
 			if part == whole {
-				return true
+				return whole
 			}
 			weight := uint64(s.tree.weights[v.first+uint32(m)])
 			parts, weights = parts+part*weight, weights+weight
 		}
 	}
-	return s.admits(v.first+uint32(g.first()), parts/weights)
+	return parts / weights
 }
 
 // narrowSlowly is narrowByRanking where members start slowly:
@@ -310,6 +317,9 @@ func (s *Scratch) narrowSlowly(v *visit) {
 	t := s.tree
 	table := t.tables[v.table]
 	leaf := table.Lookup(s.client)
+	if s.narrowSpilled(v, table, leaf) {
+		return
+	}
 	nearest, ranking := -1, table.Ranking(leaf)
 	for k, region := range ranking {
 		g := t.group(v.pool, uint32(region))

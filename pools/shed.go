@@ -2,6 +2,7 @@ package pools
 
 import (
 	"math"
+	"time"
 
 	"meridian/config"
 )
@@ -12,8 +13,17 @@ type shedUnit struct {
 	pool    ID
 	region  string // under proximity and latency
 	member  string // else
+	group   uint32
 	members []uint32
-	kept    float64 // the part of its clients that it keeps; guarded by Tree.writing
+	shedMemory
+}
+
+// shedMemory is what a unit knows of itself, from report to report and over a
+// reload. Guarded by Tree.writing.
+type shedMemory struct {
+	kept   float64   // the part of its clients that it keeps
+	served float64   // the load that it had of late; 0: it is not known
+	at     time.Time // of the latest report in that
 }
 
 // shedUnits lists the units of a pool that sheds, those that may ever report.
@@ -25,12 +35,13 @@ func (c *compiler) shedUnits(id ID) {
 	units := map[uint32]int{} // by group
 	for i := range from.Members {
 		u := use{uint32(id), uint32(i)}
-		if !t.reports(u) {
+		_, ofRegion := t.regionLoads[from.Members[i].Region]
+		if !t.reports(u) && !(ofRegion && from.Policy.RanksRegions()) {
 			continue
 		}
-		unit := shedUnit{pool: id, member: from.Members[i].Name, kept: 1}
+		group := t.members[t.pools[id].first+uint32(i)].group
+		unit := shedUnit{pool: id, member: from.Members[i].Name, group: group, shedMemory: shedMemory{kept: 1}}
 		if from.Policy.RanksRegions() {
-			group := t.members[t.pools[id].first+uint32(i)].group
 			if _, ok := units[group]; ok {
 				continue
 			}
@@ -44,18 +55,21 @@ func (c *compiler) shedUnits(id ID) {
 		}
 		t.shedding = append(t.shedding, unit)
 	}
+	if from.Policy.RanksRegions() && t.logarithms == nil {
+		t.logarithms = newLogarithms() // of the scores in spills
+	}
 }
 
 // usageOfUnit is that of its region, where the unit is one that names a load,
-// else the sum of its members'.
-func (st *state) usageOfUnit(unit *shedUnit) usage {
+// else the sum of its members', of those that count.
+func (st *state) usageOfUnit(unit *shedUnit, counts func(m uint32) bool) usage {
 	if of, ok := st.tree.regionLoads[unit.region]; ok && unit.region != "" {
 		return st.usageOf(of)
 	}
 	var sum usage
 	p := &st.tree.pools[unit.pool]
 	for _, m := range unit.members {
-		if st.tree.weights[p.first+m] > 0 && st.kind(p.first+m) != Drained {
+		if st.tree.weights[p.first+m] > 0 && counts(m) {
 			sum.add(st.usageOfMember(use{uint32(unit.pool), m}))
 		}
 	}
@@ -101,12 +115,16 @@ func (d *draft) settleShedding(before []Load) {
 	old.loads = before
 	for i := range t.shedding {
 		unit := &t.shedding[i]
-		now, was := d.usageOfUnit(unit), old.usageOfUnit(unit)
+		undrained := func(m uint32) bool { return d.kind(t.pools[unit.pool].first+m) != Drained }
+		now, was := d.usageOfUnit(unit, undrained), old.usageOfUnit(unit, undrained)
 		switch {
 		case !now.known:
 			unit.kept = 1
 		case !was.known || !now.at.Equal(was.at):
 			unit.kept = keeps(unit.kept, now.load/now.capacity, t.cfg.Pools[unit.pool].Shed)
+			if unit.region != "" && !d.isLost(unit.pool, unit.group) { // what a lost one served stands still
+				unit.serve(now.load, now.at)
+			}
 		}
 		p := &t.pools[unit.pool]
 		shown := float64(partOf(d.shedding, p.first+unit.members[0])) / whole
@@ -130,17 +148,17 @@ func (t *Tree) nameOf(unit *shedUnit) unitName {
 	return unitName{t.cfg.Pools[unit.pool].Name, unit.region, unit.member}
 }
 
-// keptByName is what each unit keeps, for a tree to come.
-func (t *Tree) keptByName() map[unitName]float64 {
-	kept := map[unitName]float64{}
+// memoriesByName is what each unit knows, for a tree to come.
+func (t *Tree) memoriesByName() map[unitName]shedMemory {
+	known := map[unitName]shedMemory{}
 	for i := range t.shedding {
-		kept[t.nameOf(&t.shedding[i])] = t.shedding[i].kept
+		known[t.nameOf(&t.shedding[i])] = t.shedding[i].shedMemory
 	}
-	return kept
+	return known
 }
 
-// inheritLoads takes over reports and what the units kept by them.
-func (t *Tree) inheritLoads(before *Tree, loads []Load, kept map[unitName]float64) {
+// inheritLoads takes over reports and what the units know by them.
+func (t *Tree) inheritLoads(before *Tree, loads []Load, memories map[unitName]shedMemory) {
 	if len(t.loadTargets) == 0 || len(loads) == 0 {
 		return
 	}
@@ -161,8 +179,8 @@ func (t *Tree) inheritLoads(before *Tree, loads []Load, kept map[unitName]float6
 		d.loads[i] = known[nameOf(target)]
 	}
 	for i := range t.shedding {
-		if part, ok := kept[t.nameOf(&t.shedding[i])]; ok {
-			t.shedding[i].kept = part
+		if memory, ok := memories[t.nameOf(&t.shedding[i])]; ok {
+			t.shedding[i].shedMemory = memory
 		}
 	}
 	d.settleRooms()

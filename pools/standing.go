@@ -23,7 +23,7 @@ func (t *Tree) Standing(client netip.Addr, key []byte) (longer []byte, bits int)
 
 // LooksAtAddress reports whether decisions of a pool, its fallback, or a pool
 // within look at the client's address itself: to hash it, or to see whether an
-// endpoint that starts slowly admits it.
+// endpoint that starts slowly admits it, or who takes it while its region is lost.
 func (t *Tree) LooksAtAddress(id ID) bool {
 	fallback := t.pools[id].fallback
 	seen := make(map[uint32]bool)
@@ -32,7 +32,8 @@ func (t *Tree) LooksAtAddress(id ID) bool {
 
 func (t *Tree) hashes(id uint32, seen map[uint32]bool) bool {
 	p := &t.pools[id]
-	if p.policy == hash || len(t.state.Load().slowIn(p)) > 0 {
+	st := t.state.Load()
+	if p.policy == hash || len(st.slowIn(p)) > 0 || len(st.spillsIn(ID(id))) > 0 {
 		return true
 	}
 	seen[id] = true

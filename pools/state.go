@@ -33,6 +33,8 @@ type state struct {
 
 	loads    []Load  // by load target; empty: no report has come
 	shedding []share // of the members that shed; mostly none
+
+	spills []*spill // of lost regions, by pool and group; mostly none
 }
 
 // page is some words of a state. At a million members, some 1,600 pages, a list

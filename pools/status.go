@@ -18,6 +18,7 @@ type PoolStatus struct {
 	Eligible [2]int  // by family: how many of its members are
 	Need     int     // how many must be for it to be live
 	Members  []MemberStatus
+	Spills   []Spill // of its lost regions; mostly none
 }
 
 // MemberStatus is how a member stands. Its State is disabled, drained, forced up or
@@ -74,6 +75,9 @@ func (st *state) poolStatus(id ID) PoolStatus {
 		s.Mode[f], _, _ = st.answerer(id, f)
 		s.Live[f] = st.isLive(id, f, asIs)
 		s.Eligible[f] = st.countEligible(id, f, asIs)
+	}
+	for _, sp := range st.spillsIn(id) {
+		s.Spills = append(s.Spills, st.tree.spillStatus(sp))
 	}
 	for i := range p.Members {
 		s.Members[i] = st.memberStatus(id, i)
