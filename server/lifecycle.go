@@ -250,6 +250,7 @@ func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Wat
 	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Turn) {
 		l.modes.changing(tree, func() []pools.Change { return tree.Apply(turns) })
 		l.tellWithheld(tree)
+		l.tellSpills(tree)
 		if l.Turned != nil {
 			l.Turned(turns, tree)
 		}

@@ -67,6 +67,8 @@ type PoolStatus struct {
 	Eligible map[string]int    `json:"eligible"` // by family: how many of its members are
 	Need     int               `json:"need"`     // how many must be for it to be live
 	Members  []MemberStatus    `json:"members"`  // those that were asked for
+
+	Spills []pools.Spill `json:"spills,omitempty"` // how the clients of its lost regions are spread
 }
 
 // MemberStatus is how a member stands.
@@ -183,7 +185,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 
 func poolStatus(p *pools.PoolStatus) PoolStatus {
 	return PoolStatus{
-		Pool: p.Pool, Policy: p.Policy, Need: p.Need, Members: []MemberStatus{},
+		Pool: p.Pool, Policy: p.Policy, Need: p.Need, Members: []MemberStatus{}, Spills: p.Spills,
 		Mode:     byFamily(func(f pools.Family) string { return p.Mode[f].String() }),
 		Live:     byFamily(func(f pools.Family) bool { return p.Live[f] }),
 		Eligible: byFamily(func(f pools.Family) int { return p.Eligible[f] }),

@@ -1,0 +1,145 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/pools"
+	"meridian/zones"
+)
+
+const spread = `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+geo: {networks: {11.0.0.0/8: {region: near}, 12.0.0.0/8: {region: mid}}}
+loads:
+  near: {type: json, url: "URL/", load: near, interval: 100ms, stale: 10s}
+  mid: {type: json, url: "URL/", load: mid, interval: 100ms, stale: 10s}
+  far: {type: json, url: "URL/", load: far, interval: 100ms, stale: 10s}
+regions:
+  near: {location: [39, -77], load: near, capacity: 200}
+  mid: {location: [45, -70], load: mid, capacity: 100}
+  far: {location: [60, 10], load: far, capacity: 1000}
+pools:
+  web:
+    policy: proximity
+    shed: {low: 70%, high: 90%}
+    members:
+      - {name: a, region: near, addresses: [127.0.0.81]}
+      - {name: b, region: mid, addresses: [127.0.0.82]}
+      - {name: c, region: far, addresses: [127.0.0.83]}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`
+
+// A running server that loses a region spreads its clients by what a source has
+// reported, over reloads, tells of it, and gathers them again.
+func TestARunningServerSpreadsALostRegion(t *testing.T) {
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"near": 80, "mid": 30, "far": 100}`)
+	}))
+	defer source.Close()
+	text := strings.ReplaceAll(spread, "URL", source.URL)
+	r := start(t, text)
+	served := func(octet int) map[string]int {
+		got := map[string]int{}
+		for i := range 256 {
+			answer := r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(fmt.Sprintf("%d.0.%d.1/32", octet, i))})
+			for _, step := range answer.Steps {
+				if step.Chosen {
+					got[step.Member]++
+				}
+			}
+		}
+		return got
+	}
+	told := func() []pools.Spill {
+		status, err := r.Status(Target{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status.Pools[0].Spills
+	}
+	if got := served(11); got["a"] != 256 {
+		t.Fatalf("at first %v", got)
+	}
+	settle(t, "when the loads are known", func() (known [2]float64) { // which a machine that stalls has not at once
+		status, err := r.Status(Target{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range status.Pools[0].Members {
+			if m.Load.Fresh {
+				known[0]++
+			}
+		}
+		return known
+	}, [2]float64{3})
+	r.mustOverride(t, "region:near", pools.Drained, 0)
+	lost := served(11)
+	if lost["b"] < 96 || lost["b"] > 160 || lost["c"] != 256-lost["b"] {
+		t.Errorf("of a lost region's 256 clients %v, want half of them at b and half at c", lost)
+	}
+	if got := served(12); got["b"] != 256 {
+		t.Errorf("clients of another region %v", got)
+	}
+	want := `[{web near 80 1 [{mid 0.5 0.02702`
+	if got := fmt.Sprint(told()); !strings.HasPrefix(got, want) {
+		t.Errorf("status %s, want %s...", got, want)
+	}
+	r.reload(text + "# another\n")
+	if got := served(11); fmt.Sprint(got) != fmt.Sprint(lost) {
+		t.Errorf("after a reload %v, before %v", got, lost)
+	}
+	if _, err := r.Undo(Target{Region: "near"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := served(11); got["a"] != 256 || len(told()) != 0 {
+		t.Errorf("when the region is back %v, %v", got, told())
+	}
+}
+
+func TestTheLogTellsOfALostRegionOnce(t *testing.T) {
+	snapshot := build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
+	tree := snapshot.Pools
+	tree.SetLoads(loadsOf(snapshot, 80, 30, 100))
+	var out bytes.Buffer
+	l := &life{Lifecycle: &Lifecycle{Logger: slog.New(slog.NewTextHandler(&out, nil))}}
+	for _, overrides := range [][]pools.Override{{{Region: "near", Kind: pools.Drained}}, nil} {
+		tree.SetOverrides(overrides)
+		l.tellSpills(tree)
+		l.tellSpills(tree)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines:\n%s", len(lines), out.String())
+	}
+	for i, want := range []string{
+		`level=WARN msg="region lost: its clients are spread" pool=web region=near load=80 parts="mid=50% far=100% rest=0%"`,
+		`level=INFO msg="region back: its clients go home" pool=web region=near load=80 parts="mid=50% far=100% rest=0%"`,
+	} {
+		if !strings.HasSuffix(lines[i], want) {
+			t.Errorf("got  %s\nwant %s", lines[i], want)
+		}
+	}
+}
+
+// loadsOf is fresh reports of the load targets, in the order of their sources.
+func loadsOf(snapshot *zones.Snapshot, loads ...float64) []pools.Load {
+	var all []pools.Load
+	for i := range snapshot.Pools.LoadTargets() {
+		all = append(all, pools.Load{Load: loads[i], Fresh: true})
+	}
+	return all
+}
