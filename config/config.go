@@ -254,6 +254,7 @@ type Pool struct {
 	DefaultNoData bool   // geolocation: who matches no member gets NODATA
 	OnDown        OnDown // geolocation
 	Hash          Mask   // hash, and weighted where Sticky
+	Bound         int    // of a hash: the most that a member carries, in per cent of its fair share of the load; 0: no bound
 	Sticky        bool   // weighted: a hash of the client's network draws
 	Trickle       int    // failover: per cent of the draws that go to the next eligible standby
 	SpreadRegion  bool   // no two members of one region in an answer while another region has one

@@ -27,6 +27,7 @@ type decoder struct {
 	sought     []sought          // what a database has to know of matches
 	settings   map[setting]place // keys of pools that can come to nothing
 	loadUses   []loadUse         // loads and capacities of members and regions
+	bounds     []boundUse        // of pools that hash
 }
 
 func newDecoder(file string, doc *document) *decoder {

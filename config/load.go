@@ -83,6 +83,7 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 	d.resolve()
 	d.matchable(&cfg.Geo)
 	d.loadable(cfg.Loads)
+	d.bounded(cfg)
 	if len(d.faults.told) == 0 {
 		d.survey(cfg)
 	}

@@ -39,6 +39,7 @@ type poolReader struct {
 	memberKeys []field
 	members    *yaml.Node
 	minUp      *yaml.Node
+	boundAt    place
 	names      map[string]int        // the line of each member of the pool
 	addresses  map[netip.Addr]string // the member of each
 	owners     map[string]owner      // of the terms of the pool's matches

@@ -40,6 +40,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"loads":               everyLoad(),
 		"loads.tls":           {"loads: {a: {type: json, tls: {?: 1}}}"},
 		"pools.shed":          {"pools: {a: {shed: {?: 1}}}"},
+		"pools.hash":          {"pools: {a: {hash: {?: 1}}}"},
 		"health":              {"health: {?: 1}"},
 		"checks.flap_damping": {"checks: {a: {type: http, flap_damping: {?: 1}}}"},
 		"pools":               {"pools: {a: {?: 1}}"},

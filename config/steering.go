@@ -18,7 +18,7 @@ func (r *poolReader) steeringKeys() []field {
 			s, ok := r.oneOf(n, "on_down", []string{string(Widen), string(Fence)})
 			return OnDown(s), ok
 		})},
-		{name: "hash", read: r.mask(&p.Hash)},
+		{name: "hash", read: r.hashing(p)},
 		{name: "sticky", read: r.flag(&p.Sticky)},
 		{name: "trickle", read: r.percentage(&p.Trickle, 1, 99)},
 		{name: "spread", read: into(&p.SpreadRegion, r.onlyWord("region"))},
@@ -73,6 +73,7 @@ func (r *poolReader) steering(n *yaml.Node) {
 	p := &r.pool
 	r.fits(n)
 	r.noteSettings(n)
+	r.noteBound()
 	if p.Policy == Weighted && child(n, "sticky") == nil && child(n, "hash") != nil {
 		r.faultAtKey(child(n, "hash"), "hash without sticky", "write sticky: true beside it, or policy: hash")
 	}
@@ -98,15 +99,6 @@ func (d *decoder) onlyWord(word string) func(*yaml.Node) (bool, bool) {
 		}
 		return ok, ok
 	}
-}
-
-// mask reads how much of a client's address a hash is of.
-func (d *decoder) mask(m *Mask) reader {
-	keys := []field{
-		{name: "ipv4", read: d.whole(&m.IPv4, 1, 32)},
-		{name: "ipv6", read: d.whole(&m.IPv6, 1, 128)},
-	}
-	return func(n *yaml.Node) { d.mapping(n, keys) }
 }
 
 // percentage reads whole per cent of a range that includes both ends.

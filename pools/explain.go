@@ -229,8 +229,11 @@ func (r *recorder) tellNotAdmitted(v *visit) {
 }
 
 // startsSlowly tells of a member that gets only a part of what it would get, by
-// whichever of a slow start and shedding leaves it less.
+// whichever of a slow start, shedding and its bound leaves it less.
 func (r *recorder) startsSlowly(v *visit, m int) string {
+	if bound := r.tree.cfg.Pools[v.id].Bound; bound > 0 && partOf(r.state.bounded, v.first+uint32(m)) == v.part(m) {
+		return fmt.Sprintf("carries more than its bound, %d %% of its fair share; keeps %.0f %%", bound, 100*float64(v.part(m))/whole)
+	}
 	if partOf(r.state.shedding, v.first+uint32(m)) == v.part(m) {
 		return fmt.Sprintf("sheds, keeps %.0f %%", 100*float64(v.part(m))/whole)
 	}

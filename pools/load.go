@@ -230,7 +230,7 @@ type StepLoad struct {
 	Capacity float64   `json:"capacity"`
 	At       time.Time `json:"at,omitzero"` // of the report
 	Fresh    bool      `json:"fresh"`       // false: there is no report, or none that is not stale; load is not known
-	Keeps    float64   `json:"keeps"`       // 0 to 1: the part of its clients, below 1 while it sheds
+	Keeps    float64   `json:"keeps"`       // 0 to 1: the part of its clients, below 1 while it sheds or is above its bound
 }
 
 // stepLoad is what is known of the load of a member; nil: nobody ever reports it.
@@ -239,7 +239,7 @@ func (st *state) stepLoad(u use) *StepLoad {
 		return nil
 	}
 	found := st.usageOfMember(u)
-	keeps := partOf(st.shedding, st.tree.pools[u.pool].first+u.member)
+	keeps := st.keptOf(st.tree.pools[u.pool].first + u.member)
 	return &StepLoad{
 		Load: found.load, Capacity: found.capacity, At: found.at, Fresh: found.known,
 		Keeps: float64(keeps) / whole,

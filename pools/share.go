@@ -84,7 +84,7 @@ func (d *draft) mergeShares() {
 
 // doubtShares notes that members' shares may have changed.
 func (d *draft) doubtShares(members []use) {
-	if len(d.slow) == 0 && len(d.from.slow) == 0 && len(d.starting) == 0 && len(d.shedding) == 0 {
+	if len(d.slow) == 0 && len(d.from.slow) == 0 && len(d.starting) == 0 && len(d.shedding) == 0 && len(d.bounded) == 0 {
 		return
 	}
 	for _, u := range members {
@@ -116,13 +116,19 @@ func (d *draft) reshare() {
 }
 
 // partOf works out a member's part: all where it is forced up, else the lesser of
-// what it gets while it starts slowly and what it keeps while it sheds.
+// what it gets while it starts slowly, what it keeps while it sheds, and what it keeps
+// within its bound.
 func (d *draft) partOf(u use) uint64 {
 	member := d.tree.pools[u.pool].first + u.member
 	if d.kind(member) == ForcedUp {
 		return whole
 	}
-	return min(d.startOf(u), partOf(d.shedding, member))
+	return min(d.startOf(u), d.keptOf(member))
+}
+
+// keptOf is what a member keeps by its load.
+func (st *state) keptOf(member uint32) uint64 {
+	return min(partOf(st.shedding, member), partOf(st.bounded, member))
 }
 
 // startOf works out what a member gets while it, or what is in it, starts slowly:

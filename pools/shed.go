@@ -21,7 +21,8 @@ type shedUnit struct {
 // shedMemory is what a unit knows of itself, from report to report and over a
 // reload. Guarded by Tree.writing.
 type shedMemory struct {
-	kept   float64   // the part of its clients that it keeps
+	kept   float64   // the part of its clients that it keeps while it sheds
+	within float64   // the part that it keeps within its bound
 	served float64   // the load that it had of late; 0: it is not known
 	at     time.Time // of the latest report in that
 }
@@ -29,7 +30,7 @@ type shedMemory struct {
 // shedUnits lists the units of a pool that sheds, those that may ever report.
 func (c *compiler) shedUnits(id ID) {
 	t, from := c.tree, &c.cfg.Pools[id]
-	if from.Shed == (config.Shed{}) {
+	if from.Shed == (config.Shed{}) && from.Bound == 0 {
 		return
 	}
 	units := map[uint32]int{} // by group
@@ -40,7 +41,7 @@ func (c *compiler) shedUnits(id ID) {
 			continue
 		}
 		group := t.members[t.pools[id].first+uint32(i)].group
-		unit := shedUnit{pool: id, member: from.Members[i].Name, group: group, shedMemory: shedMemory{kept: 1}}
+		unit := shedUnit{pool: id, member: from.Members[i].Name, group: group, shedMemory: shedMemory{kept: 1, within: 1}}
 		if from.Policy.RanksRegions() {
 			if _, ok := units[group]; ok {
 				continue
@@ -110,7 +111,8 @@ func keeps(kept, used float64, shed config.Shed) float64 {
 // keep all.
 func (d *draft) settleShedding(before []Load) {
 	t := d.tree
-	var changes []share
+	var shed, bounded []share // what changes
+	var fair fairness
 	old := *d.state
 	old.loads = before
 	for i := range t.shedding {
@@ -119,26 +121,48 @@ func (d *draft) settleShedding(before []Load) {
 		now, was := d.usageOfUnit(unit, undrained), old.usageOfUnit(unit, undrained)
 		switch {
 		case !now.known:
-			unit.kept = 1
+			unit.kept, unit.within = 1, 1
 		case !was.known || !now.at.Equal(was.at):
-			unit.kept = keeps(unit.kept, now.load/now.capacity, t.cfg.Pools[unit.pool].Shed)
-			if unit.region != "" && !d.isLost(unit.pool, unit.group) { // what a lost one served stands still
-				unit.serve(now.load, now.at)
-			}
+			d.fairIn(unit.pool, &fair)
+			d.moveOn(unit, now, &fair)
 		}
-		p := &t.pools[unit.pool]
-		shown := float64(partOf(d.shedding, p.first+unit.members[0])) / whole
-		part := uint16(math.Round(inSteps(unit.kept, shown) * whole))
-		for _, m := range unit.members {
-			if uint64(part) != partOf(d.shedding, p.first+m) {
-				changes = append(changes, share{p.first + m, part})
-				d.stale = append(d.stale, p.first+m)
-			}
+		shed = d.show(shed, d.shedding, unit, unit.kept)
+		bounded = d.show(bounded, d.bounded, unit, unit.within)
+	}
+	if len(shed) > 0 {
+		d.state.shedding = merged(d.state.shedding, shed)
+	}
+	if len(bounded) > 0 {
+		d.state.bounded = merged(d.state.bounded, bounded)
+	}
+}
+
+// moveOn has a unit go by a new report.
+func (d *draft) moveOn(unit *shedUnit, now usage, fair *fairness) {
+	p := &d.tree.cfg.Pools[unit.pool]
+	if p.Shed != (config.Shed{}) {
+		unit.kept = keeps(unit.kept, now.load/now.capacity, p.Shed)
+	}
+	if p.Bound > 0 {
+		d.bind(unit, now.load, fair)
+	}
+	if unit.region != "" && !d.isLost(unit.pool, unit.group) { // what a lost one served stands still
+		unit.serve(now.load, now.at)
+	}
+}
+
+// show adds to changes of shares what a unit keeps now.
+func (d *draft) show(changes, shares []share, unit *shedUnit, kept float64) []share {
+	first := d.tree.pools[unit.pool].first
+	shown := float64(partOf(shares, first+unit.members[0])) / whole
+	part := uint16(math.Round(inSteps(kept, shown) * whole))
+	for _, m := range unit.members {
+		if uint64(part) != partOf(shares, first+m) {
+			changes = append(changes, share{first + m, part})
+			d.stale = append(d.stale, first+m)
 		}
 	}
-	if len(changes) > 0 {
-		d.state.shedding = merged(d.state.shedding, changes)
-	}
+	return changes
 }
 
 // unitName is a shedUnit by names.

@@ -227,7 +227,7 @@ func TestSpillsAreThoseOfTheReference(t *testing.T) {
 				if want := r.takes(client); regionAnswered(r.tree, s) != want && (want != "" || d.Mode == Normal) {
 					t.Fatalf("seed %d: %s went to %q, want %q; up %v, starting %v, spills %v", seed, client, regionAnswered(r.tree, s), want, r.up, r.slow, r.spills)
 				}
-				q.Client = within(rnd, client, d.Scope)
+				q.Client = randomWithin(rnd, client, int(d.Scope))
 				want := answerOf(s)
 				if r.tree.Decide(q, s); answerOf(s) != want {
 					t.Fatalf("seed %d: %s got %s, and %s, in its scope of %d, %s", seed, client, want, q.Client, d.Scope, answerOf(s))
@@ -241,16 +241,6 @@ func TestSpillsAreThoseOfTheReference(t *testing.T) {
 	if spilled < 200 {
 		t.Errorf("seed %d: only %d spills in %d comparisons", seed, spilled, compared)
 	}
-}
-
-// within is a random client that shares its first bits with one.
-func within(rnd *rand.Rand, client netip.Addr, bits uint8) netip.Addr {
-	b := client.As4()
-	for i := range b {
-		mask := byte(0xff) >> max(0, min(8, int(bits)-8*i))
-		b[i] = b[i]&^mask | byte(rnd.Uint32())&mask
-	}
-	return netip.AddrFrom4(b)
 }
 
 // regionAnswered is where the only address of an answer stands.

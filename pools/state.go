@@ -33,6 +33,7 @@ type state struct {
 
 	loads    []Load  // by load target; empty: no report has come
 	shedding []share // of the members that shed; mostly none
+	bounded  []share // of those that carry more than their bound; mostly none
 
 	spills []*spill // of lost regions, by pool and group; mostly none
 }

@@ -23,7 +23,7 @@ import (
 //	net PREFIX REGION|country:CODE|continent:CODE|subdivision:CODE
 //	group NAME COUNTRY...
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
-//	    [sticky] [hash=BITS/BITS] [trickle=PERCENT] [spread] [fence]
+//	    [sticky] [hash=BITS/BITS] [bound=PERCENT] [trickle=PERCENT] [spread] [fence]
 //	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [match=M] [disabled] [ADDRESS...]
 //	      [load=CAPACITY] of a source of its own, [capacity=N] without one; see report
 //	bind POOL
@@ -95,6 +95,8 @@ func worldPool(t testing.TB, name, policy string, options []string) config.Pool 
 		case "hash":
 			v4, v6, _ := strings.Cut(value, "/")
 			p.Hash = config.Mask{IPv4: int(number(t, v4)), IPv6: int(number(t, v6))}
+		case "bound":
+			p.Bound = int(number(t, value))
 		case "trickle":
 			p.Trickle = int(number(t, value))
 		case "spread":
