@@ -3,6 +3,7 @@ package pools
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"meridian/health"
 )
@@ -225,14 +226,16 @@ func (d *draft) tellParents(pl plane) {
 // settleLocked gathers what the new state changed for names, and leaves the
 // draft ready for the next.
 func (t *Tree) settleLocked() []Change {
-	d := &t.next
+	d, now := &t.next, time.Now()
 	var changes []Change
 	for h := range d.dirty {
 		for _, id := range d.dirty[h] {
 			d.queued[id] = false
 			changes = t.changesLocked(changes, id)
+			t.tenuresLocked(id, now)
 			for _, other := range t.backed.of(uint32(id)) {
 				changes = t.changesLocked(changes, other)
+				t.tenuresLocked(other, now)
 			}
 		}
 		d.dirty[h] = d.dirty[h][:0]
@@ -271,7 +274,7 @@ func (t *Tree) tellsOf(id ID, f Family) bool {
 func (t *Tree) start() {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.doubt = make([]atomic.Uint64, wordsFor(len(t.targets)))
-	t.modes = make([][2]Mode, len(t.pools))
+	t.modes, t.tenures = make([][2]Mode, len(t.pools)), make([][2]tenure, len(t.pools))
 	t.withdrawals = withdrawals{limit: t.cfg.Health.MaxWithdraw, recent: map[uint32][]withdrawal{}, served: make(set, wordsFor(len(t.targets)))}
 	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
 	words := int(t.regionDowns) + wordsFor(len(t.checked))
@@ -305,6 +308,7 @@ func (t *Tree) start() {
 	t.state.Store(d.state)
 	for id := range t.pools { // those without any member that could be up too, which were never noted
 		t.changesLocked(nil, ID(id))
+		t.tenuresLocked(ID(id), time.Now())
 	}
 	t.settleLocked()
 }

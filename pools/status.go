@@ -19,6 +19,9 @@ type PoolStatus struct {
 	Need     int     // how many must be for it to be live
 	Members  []MemberStatus
 	Spills   []Spill // of its lost regions; mostly none
+
+	ModeSince [2]time.Time // by family: since when it answers so
+	LiveSince [2]time.Time // by family: since when it is live, or is not
 }
 
 // MemberStatus is how a member stands. Its State is disabled, drained, forced up or
@@ -37,6 +40,11 @@ type MemberStatus struct {
 	Eligible  [2]bool   // by family
 	Load      *StepLoad // nil: nobody reports it
 	Addresses []AddressStatus
+
+	// Of a pool alone: how many of its members are eligible, of how many that are
+	// enabled and undrained, how many must be, and since when it is live, or is not.
+	Up, Of, Need int
+	LiveSince    time.Time
 }
 
 // RegionStatus is how a region that has a check stands.
@@ -75,6 +83,7 @@ func (st *state) poolStatus(id ID) PoolStatus {
 		s.Mode[f], _, _ = st.answerer(id, f)
 		s.Live[f] = st.isLive(id, f, asIs)
 		s.Eligible[f] = st.countEligible(id, f, asIs)
+		s.ModeSince[f], s.LiveSince[f] = st.tenure(id, f)
 	}
 	for _, sp := range st.spillsIn(id) {
 		s.Spills = append(s.Spills, st.tree.spillStatus(sp))
@@ -104,6 +113,10 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 		f = IPv6
 	}
 	s.State = st.standing(id, i, f)
+	if m.child != none {
+		s.Up, s.Of, s.Need = st.countEligible(ID(m.child), f, asIs), st.undrained(ID(m.child)), st.need(ID(m.child))
+		_, s.LiveSince = st.tenure(ID(m.child), f)
+	}
 	return s
 }
 
@@ -144,11 +157,17 @@ func (r *recorder) doubtful(u use) []AddressStatus {
 	}
 	var found []AddressStatus
 	for _, ref := range refs {
-		if v := r.state.refVerdict(ref); v == health.Down || v == health.Uncertain {
+		if ref.target != none && r.state.isDoubtful(ref.target) {
 			found = append(found, r.state.targetStatus(ref.target, r.tree.targets[ref.target].Addr))
 		}
 	}
 	return found
+}
+
+// isDoubtful reports whether a target is down, uncertain, or starts slowly.
+func (st *state) isDoubtful(target uint32) bool {
+	v := st.verdict(target)
+	return v == health.Down || v == health.Uncertain || partOf(st.starting, target) != whole
 }
 
 // Regions tells how the regions that have a check stand, in the order of the

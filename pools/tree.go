@@ -70,7 +70,8 @@ type Tree struct {
 
 	writing sync.Mutex // one Apply at a time; guards what follows
 	next    draft
-	modes   [][2]Mode // by pool and family, of those that Apply tells of
+	modes   [][2]Mode   // by pool and family, of those that Apply tells of
+	tenures [][2]tenure // likewise, of all; for telling only
 
 	withdrawals withdrawals
 

@@ -93,7 +93,7 @@ func (c *client) exchange(ctx context.Context, network string, server netip.Addr
 	defer cancel()
 	conn, err := c.dial(ctx, network, server.String())
 	if err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	// Closing ends a read that waits. Each question has a socket, and so a port, of its own.
 	hangUp := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -110,13 +110,26 @@ func (c *client) exchange(ctx context.Context, network string, server netip.Addr
 		packed = append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...)
 	}
 	if _, err := conn.Write(packed); err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	answer, err := await(conn, network, question)
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("no answer over %s within %s", network, tryTimeout)
 	}
-	return answer, err
+	return answer, plain(err)
+}
+
+// plain is an error of a connection without its ends: the server is named already,
+// and our port is another one each time.
+func plain(err error) error {
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op):
+		return op.Err
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("connection closed without an answer")
+	}
+	return err
 }
 
 // await reads messages until one answers the question. What does not may be a

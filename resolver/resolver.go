@@ -197,6 +197,26 @@ func (f *Following) Addresses() map[config.Name]Addresses {
 	return found
 }
 
+// Status is what is known of a target.
+type Status struct {
+	Since    time.Time // when the addresses became its own; that it has none, since when it is tracked
+	Failing  time.Time // since when lookups fail; zero: the last one did not
+	Failures int       // how many in a row
+	Reason   string    // why the last one did, e.g. `A: 192.0.2.53:53: response code SERVFAIL`
+	Next     time.Time // when it is looked up again; past, or zero: that is under way
+}
+
+// Status tells how all targets fare; of nobody after Close.
+func (f *Following) Status() map[config.Name]Status {
+	f.tracker.mu.Lock()
+	defer f.tracker.mu.Unlock()
+	all := make(map[config.Name]Status, len(f.targets))
+	for _, g := range f.targets {
+		all[g.name] = Status{g.since, g.trouble.since, g.trouble.failures, g.trouble.reason, g.next}
+	}
+	return all
+}
+
 func joined(servers []netip.AddrPort) string {
 	var b strings.Builder
 	for i, s := range servers {

@@ -32,14 +32,22 @@ type target struct {
 	stop    context.CancelFunc
 	looked  chan struct{} // closed when it was looked up once
 
-	failures int          // lookups in a row that failed
-	left     int          // addresses that found no room, as told
-	useless  []netip.Addr // as told
+	left    int          // addresses that found no room, as told
+	useless []netip.Addr // as told
 
 	// Guarded by Tracker.mu. What known refers to never changes.
 	followers int
 	known     addresses
-	since     time.Time // of the addresses
+	since     time.Time // of the addresses, or that there are none
+	trouble   trouble
+	next      time.Time // when it is looked up again
+}
+
+// trouble is what lookups in a row failed for.
+type trouble struct {
+	failures int       // 0: none
+	since    time.Time // of the first
+	reason   string    // of the last
 }
 
 func (t *Tracker) newTarget(id identity, servers []netip.AddrPort) *target {
@@ -48,6 +56,7 @@ func (t *Tracker) newTarget(id identity, servers []netip.AddrPort) *target {
 		tracker:  t,
 		client:   client{dial: t.dial, servers: servers},
 		looked:   make(chan struct{}),
+		since:    time.Now(),
 	}
 	g.ctx, g.stop = context.WithCancel(t.ctx)
 	return g
@@ -66,9 +75,18 @@ func (g *target) run() {
 			return
 		}
 		wait := g.refresh()
+		wait += time.Duration(jitter * rand.Float64() * float64(wait))
+		g.due(time.Now().Add(wait))
 		first()
-		timer.Reset(wait + time.Duration(jitter*rand.Float64()*float64(wait)))
+		timer.Reset(wait)
 	}
+}
+
+// due notes when the target is looked up again.
+func (g *target) due(at time.Time) {
+	g.tracker.mu.Lock()
+	defer g.tracker.mu.Unlock()
+	g.next = at
 }
 
 // refresh looks the target up once, as soon as it may, and tells how long to wait
@@ -163,24 +181,47 @@ func (g *target) tellOutcome(answers [families]found, errs [families]error) time
 			wait = min(wait, answers[f].ttl)
 		}
 	}
+	before := g.note(errs)
 	log := g.tracker.log.With("target", string(g.name))
 	if errs == [families]error{} {
-		if g.failures > 0 {
-			log.Info("target can be resolved again", "failures", g.failures)
+		if before.failures > 0 {
+			log.Info("target can be resolved again", "failures", before.failures)
 		}
-		g.failures = 0
 		return wait
 	}
-	if g.failures == 0 {
-		log.LogAttrs(g.ctx, slog.LevelError, "target cannot be resolved; the addresses known stay",
-			slog.String("addresses", list(g.known.list())), slog.String("reason", reason(errs)))
+	if before.failures == 0 {
+		g.tellFailure(log, errs)
 	}
-	g.failures++
 	retry := retryLast
-	if shift := g.failures - 1; shift < 6 {
+	if shift := before.failures; shift < 6 {
 		retry = min(retryLast, retryFirst<<shift)
 	}
 	return min(wait, retry)
+}
+
+// note makes how a lookup went what the target's trouble is, and returns what it was.
+func (g *target) note(errs [families]error) (before trouble) {
+	g.tracker.mu.Lock()
+	defer g.tracker.mu.Unlock()
+	before = g.trouble
+	switch {
+	case errs == [families]error{}:
+		g.trouble = trouble{}
+	case before.failures == 0:
+		g.trouble = trouble{1, time.Now(), reason(errs)}
+	default:
+		g.trouble = trouble{before.failures + 1, before.since, reason(errs)}
+	}
+	return before
+}
+
+// tellFailure says what a lookup that failed leaves.
+func (g *target) tellFailure(log *slog.Logger, errs [families]error) {
+	if !g.known.any() {
+		log.Error("target cannot be resolved; it has no address yet, and its members are not answered", "reason", reason(errs))
+		return
+	}
+	log.Error("target cannot be resolved; the addresses known stay", "addresses", list(g.known.list()), "reason", reason(errs))
 }
 
 // reason is why a lookup failed, in one line.

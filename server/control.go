@@ -13,6 +13,7 @@ import (
 	"meridian/health"
 	"meridian/load"
 	"meridian/pools"
+	"meridian/resolver"
 	"meridian/zones"
 )
 
@@ -30,9 +31,10 @@ type Control struct {
 
 	mu       sync.RWMutex // guards all below; never held while the prober is asked, see moment
 	snapshot *zones.Snapshot
-	watch    *health.Watch   // of the snapshot
-	loads    *load.Following // likewise
-	arriving *pools.Tree     // to answer soon; nil: none
+	watch    *health.Watch       // of the snapshot
+	loads    *load.Following     // likewise
+	targets  *resolver.Following // likewise
+	arriving *pools.Tree         // to answer soon; nil: none
 	said     overrides
 	latency  *LatencyStatus // nil: nothing is measured
 	reload   ReloadStatus
@@ -65,12 +67,12 @@ func (c *Control) stay() {
 	c.arriving = nil
 }
 
-// settle makes a snapshot, its watch and its loads what Control speaks of. When it returns
-// nobody reads the snapshot before.
-func (c *Control) settle(snapshot *zones.Snapshot, watch *health.Watch, loads *load.Following) {
+// settle makes a snapshot, its watch, its loads and its targets what Control speaks of.
+// When it returns nobody reads the snapshot before.
+func (c *Control) settle(snapshot *zones.Snapshot, watch *health.Watch, loads *load.Following, targets *resolver.Following) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.snapshot, c.watch, c.loads, c.arriving = snapshot, watch, loads, nil
+	c.snapshot, c.watch, c.loads, c.targets, c.arriving = snapshot, watch, loads, targets, nil
 	c.said = slices.Clone(c.said) // readers may hold the one before
 	for i := range c.said {
 		s := &c.said[i]

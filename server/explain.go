@@ -44,8 +44,10 @@ type Explanation struct {
 type ExplainedStep struct {
 	pools.Step
 	// Addresses is what is known of those of the member, or of its region where that
-	// is down, that are down or uncertain.
+	// is down, that are down, uncertain or start slowly.
 	Addresses []AddressStatus `json:"addresses,omitempty"`
+
+	Resolving *ResolvingStatus `json:"resolving,omitempty"` // of a member's target
 }
 
 // ExplainedLocation is where the client stands.
@@ -121,7 +123,7 @@ func explainedSteps(steps []pools.Step) []ExplainedStep {
 }
 
 // Explain is Explain of the running configuration, with what its prober knows of
-// the addresses that are down or uncertain.
+// the addresses that are down, uncertain or start slowly, and its resolver of targets.
 func (c *Control) Explain(asked Asked) Explanation {
 	e, at := c.explain(asked)
 	var targets []int
@@ -133,6 +135,9 @@ func (c *Control) Explain(asked Asked) Explanation {
 		s := &e.Steps[i]
 		for _, a := range s.Doubtful {
 			s.Addresses = append(s.Addresses, at.addressStatus(a))
+		}
+		if s.Target != nil {
+			s.Resolving = at.resolving(config.Name(s.Target.Name))
 		}
 	}
 	return e

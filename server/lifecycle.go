@@ -107,7 +107,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 			return &BindError{err}
 		}
 	}
-	run.control.settle(k.snapshot, k.watch, k.loads)
+	run.control.settle(k.snapshot, k.watch, k.loads, k.targets)
 	run.install(beside)
 	return run.serve(ctx, k)
 }
@@ -236,7 +236,7 @@ func (l *life) swap(ctx context.Context, loaded *zones.Snapshot) (k *kept, old *
 		k.close()
 		return nil, nil, err
 	}
-	l.control.settle(k.snapshot, k.watch, k.loads)
+	l.control.settle(k.snapshot, k.watch, k.loads, k.targets)
 	l.tellServes(k.snapshot.Pools)
 	l.goBy(k.roundTrips)
 	return k, old, nil

@@ -28,6 +28,9 @@ type poolFamily struct {
 func (l *modeLog) serve(tree *pools.Tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.serves != nil {
+		tree.InheritTenures(l.serves)
+	}
 	l.serves = tree
 	ended := l.told
 	l.told = map[poolFamily]pools.Mode{}

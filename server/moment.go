@@ -3,9 +3,11 @@ package server
 import (
 	"slices"
 
+	"meridian/config"
 	"meridian/health"
 	"meridian/load"
 	"meridian/pools"
+	"meridian/resolver"
 	"meridian/zones"
 )
 
@@ -16,10 +18,12 @@ type moment struct {
 	snapshot *zones.Snapshot // pools and configuration; its files may be closed by now
 	watch    *health.Watch
 	loads    *load.Following
+	targets  *resolver.Following
 	said     overrides
 	latency  *LatencyStatus
 
-	known map[int]health.Status // by target, those that were asked for; see ask
+	known    map[int]health.Status           // by target, those that were asked for; see ask
+	resolved map[config.Name]resolver.Status // likewise; all of them
 }
 
 // current is the moment of now.
@@ -30,12 +34,13 @@ func (c *Control) current() *moment {
 }
 
 func (c *Control) currentLocked() *moment {
-	return &moment{snapshot: c.snapshot, watch: c.watch, loads: c.loads, said: c.said, latency: c.latency}
+	return &moment{snapshot: c.snapshot, watch: c.watch, loads: c.loads, targets: c.targets, said: c.said, latency: c.latency}
 }
 
-// ask asks the prober, once, for all that it knows of these targets, by index. It
-// reports false when it got no answer.
+// ask asks the prober, once, for all that it knows of these targets, by index, and
+// the resolver for its own. It reports false when it got no answer from the prober.
 func (at *moment) ask(targets []int) bool {
+	at.resolved = at.targets.Status()
 	at.known = make(map[int]health.Status, len(targets))
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
@@ -47,6 +52,16 @@ func (at *moment) ask(targets []int) bool {
 		at.known[target] = all[i]
 	}
 	return true
+}
+
+// resolving is how the resolving of a target fares; nil of none, and of one that is
+// followed no more.
+func (at *moment) resolving(target config.Name) *ResolvingStatus {
+	known, ok := at.resolved[target]
+	if !ok {
+		return nil
+	}
+	return &ResolvingStatus{known.Since, known.Failing, known.Failures, known.Reason, known.Next}
 }
 
 // targetsIn is the targets of pools and regions, by index.

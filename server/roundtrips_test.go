@@ -66,7 +66,7 @@ func (m *measuring) prepared(loaded *zones.Snapshot) {
 	if _, err := m.server.Swap(k.snapshot); err != nil {
 		m.t.Fatal(err)
 	}
-	m.control.settle(k.snapshot, k.watch, k.loads)
+	m.control.settle(k.snapshot, k.watch, k.loads, k.targets)
 	m.goBy(k.roundTrips)
 }
 

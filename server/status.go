@@ -68,7 +68,9 @@ type PoolStatus struct {
 	Need     int               `json:"need"`     // how many must be for it to be live
 	Members  []MemberStatus    `json:"members"`  // those that were asked for
 
-	Spills []pools.Spill `json:"spills,omitempty"` // how the clients of its lost regions are spread
+	Spills    []pools.Spill        `json:"spills,omitempty"` // how the clients of its lost regions are spread
+	ModeSince map[string]time.Time `json:"mode_since"`       // by family; in this process
+	LiveSince map[string]time.Time `json:"live_since"`       // by family: since when it is live, or is not; likewise
 }
 
 // MemberStatus is how a member stands.
@@ -87,6 +89,18 @@ type MemberStatus struct {
 	Load      *pools.StepLoad `json:"load,omitempty"` // where it is reported
 	Eligible  map[string]bool `json:"eligible"`       // by family
 	Addresses []AddressStatus `json:"addresses"`
+
+	Resolving *ResolvingStatus `json:"resolving,omitempty"` // of a target
+}
+
+// ResolvingStatus is how the resolving of a target fares. While it fails, the
+// addresses stay that were found last.
+type ResolvingStatus struct {
+	Since    time.Time `json:"since"`                  // of the addresses, or that there are none
+	Failing  time.Time `json:"failing_since,omitzero"` // zero: the last lookup did not fail
+	Failures int       `json:"failures,omitempty"`     // in a row
+	Why      string    `json:"why,omitempty"`          // the last one failed
+	Next     time.Time `json:"next,omitzero"`          // when it is looked up again; past: just now
 }
 
 // RegionStatus is how a region stands that has a check.
@@ -113,6 +127,9 @@ type AddressStatus struct {
 	Due     time.Time  `json:"due,omitzero"`   // when it is probed again; zero: just now
 	Results []Result   `json:"results"`        // the last ones, newest first
 	Turns   []Turn     `json:"turns"`          // the last ones, newest first
+
+	Expires time.Time `json:"expires,omitzero"`  // when the certificate that a probe saw last does
+	Warning string    `json:"warning,omitempty"` // what is to be done although no verdict turns by it
 
 	Parts []PartStatus `json:"parts,omitempty"` // where the check is made of others: those, in the order written
 }
@@ -189,6 +206,9 @@ func poolStatus(p *pools.PoolStatus) PoolStatus {
 		Mode:     byFamily(func(f pools.Family) string { return p.Mode[f].String() }),
 		Live:     byFamily(func(f pools.Family) bool { return p.Live[f] }),
 		Eligible: byFamily(func(f pools.Family) int { return p.Eligible[f] }),
+
+		ModeSince: byFamily(func(f pools.Family) time.Time { return p.ModeSince[f] }),
+		LiveSince: byFamily(func(f pools.Family) time.Time { return p.LiveSince[f] }),
 	}
 }
 
@@ -205,6 +225,7 @@ func (at *moment) memberStatus(m *pools.MemberStatus, regions []RegionStatus) Me
 	for _, a := range m.Addresses {
 		s.Addresses = append(s.Addresses, at.addressStatus(a))
 	}
+	s.Resolving = at.resolving(m.Target)
 	if m.Override != nil {
 		s.Override = at.said.of(Target{m.Override.Pool, m.Override.Member, m.Override.Region})
 	}
@@ -234,12 +255,14 @@ func (at *moment) addressStatus(a pools.AddressStatus) AddressStatus {
 	if a.Target < 0 {
 		return s
 	}
-	s.Check = at.snapshot.Pools.Targets()[a.Target].Check.Name
+	check := at.snapshot.Pools.Targets()[a.Target].Check
+	s.Check = check.Name
 	known, ok := at.known[a.Target]
 	if !ok { // it is ending, or the prober hangs
 		return s
 	}
 	s.tell(known)
+	s.complete(check, &known, time.Now())
 	switch {
 	case a.Withheld != nil:
 		s.withheld(a.Withheld, at.snapshot.Pools.Fits(a.Target, time.Now()))
@@ -263,6 +286,9 @@ func (s *AddressStatus) tell(known health.Status) {
 		s.Share = float64(known.Share) / 256
 	}
 	for _, r := range known.Last {
+		if s.Expires.IsZero() {
+			s.Expires = r.Expires
+		}
 		s.Results = append(s.Results, Result{r.At, r.Outcome.String(), r.Reason, r.Latency})
 	}
 	for _, t := range known.Turns {

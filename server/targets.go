@@ -158,7 +158,7 @@ func (l *life) replace(ctx context.Context, k *kept, snapshot *zones.Snapshot) e
 		loads.Close()
 		return err
 	}
-	l.control.settle(snapshot, watch, loads)
+	l.control.settle(snapshot, watch, loads, k.targets)
 	l.tellServes(snapshot.Pools)
 	k.watch.Close()
 	k.loads.Close()

@@ -17,7 +17,7 @@ import (
 //	is disabled                     the configuration's
 //	stands in a region that is down the region's check's
 //	is a pool                       its members'
-//	is a target without an address  that it is not resolved
+//	is a target without an address  that it is not resolved, and why
 //	is a cname                      that nothing is probed
 //	has addresses without a check   likewise
 //	any other                       of the address whose verdict counts: the newest one;
@@ -31,13 +31,38 @@ func (s *MemberStatus) explain(m *pools.MemberStatus, region *RegionStatus) {
 	case region != nil && region.Down:
 		s.Since, s.Why, s.Next = region.Since, region.why(), "with its region: "+region.Next
 	case m.Nested != "":
-		s.Why, s.Next = "it is pool "+m.Nested, "as its members turn"
+		s.explainPool(m)
 	case m.Target != "" && len(m.Addresses) == 0:
-		s.Why, s.Next = fmt.Sprintf("target %s has no address yet", m.Target), "when it resolves"
+		s.explainUnresolved()
 	case m.CName != "":
 		s.Why, s.Next = fmt.Sprintf("cname %s is not probed: always up", m.CName), "-"
 	default:
 		s.Since, s.Why, s.Next = explainAddresses(s.Addresses, s.State)
+	}
+}
+
+// explainPool tells of the pool that a member is.
+func (s *MemberStatus) explainPool(m *pools.MemberStatus) {
+	s.Since = m.LiveSince
+	s.Why = fmt.Sprintf("pool %s: %d of %d eligible, needed %d", m.Nested, m.Up, m.Of, m.Need)
+	if missing := m.Need - m.Up; missing > 0 {
+		s.Next = fmt.Sprintf("live with %d more", missing)
+	} else {
+		s.Next = fmt.Sprintf("not live with %d fewer", 1-missing)
+	}
+}
+
+// explainUnresolved tells of a target without an address.
+func (s *MemberStatus) explainUnresolved() {
+	s.Why, s.Next = fmt.Sprintf("target %s has no address yet", s.Target), "when it resolves"
+	r := s.Resolving
+	if r == nil {
+		return
+	}
+	s.Since = r.Since
+	if r.Why != "" {
+		s.Why += ": " + r.Why
+		s.Next += "; asked again at " + r.Next.Format(time.TimeOnly)
 	}
 }
 

@@ -29,7 +29,7 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	printTargets(w, e.Steps)
+	printTargets(w, &e)
 	printDoubts(w, &e)
 	if len(e.Steps) > 0 {
 		fmt.Fprintf(w, "\ndraw      %s; with --draw %[1]s the answer is the same again\n", e.Draw)
@@ -51,9 +51,9 @@ func describeSteps(s server.ExplainedStep) string {
 }
 
 // printTargets prints what the targets among the members led to, each once.
-func printTargets(w io.Writer, steps []server.ExplainedStep) {
+func printTargets(w io.Writer, e *server.Explanation) {
 	told := map[string]bool{}
-	for _, s := range steps {
+	for _, s := range e.Steps {
 		if s.Target == nil || told[s.Target.Name] {
 			continue
 		}
@@ -62,19 +62,27 @@ func printTargets(w io.Writer, steps []server.ExplainedStep) {
 		}
 		told[s.Target.Name] = true
 		if len(s.Target.Addresses) == 0 {
-			fmt.Fprintf(w, "target    %s: not resolved\n", s.Target.Name)
+			fmt.Fprintf(w, "target    %s: not resolved", s.Target.Name)
+			if r := s.Resolving; r != nil && r.Why != "" {
+				fmt.Fprintf(w, " for %s: %s; asked again in %s", age(r.Since, e.At), r.Why, age(e.At, r.Next))
+			}
+			fmt.Fprintln(w)
 			continue
 		}
 		fmt.Fprintf(w, "target    %s:", s.Target.Name)
 		for _, a := range s.Target.Addresses {
 			fmt.Fprintf(w, " %s", a)
 		}
-		fmt.Fprintf(w, ", since %s\n", s.Target.Since.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, ", since %s", s.Target.Since.UTC().Format(time.RFC3339))
+		if r := s.Resolving; r != nil && r.Failures > 0 {
+			fmt.Fprint(w, "; it ", describeResolving(r, e.At))
+		}
+		fmt.Fprintln(w)
 	}
 }
 
-// printDoubts prints what a running server knows of addresses that are down or
-// uncertain, each once.
+// printDoubts prints what a running server knows of addresses that are down,
+// uncertain or start slowly, each once.
 func printDoubts(w io.Writer, e *server.Explanation) {
 	const most = 3 // results, and turns
 	type probed struct {
@@ -90,7 +98,8 @@ func printDoubts(w io.Writer, e *server.Explanation) {
 			told[probed{a.Check, a.Address}] = true
 			fmt.Fprintf(w, "\naddress   %s, check %s, of %s/%s: %s for %s: %s; %s\n",
 				a.Address, a.Check, s.Pool, s.Member, verdictOf(&a), age(a.Since, e.At), orDash(a.Why), orDash(a.Next))
-			printResults(w, &a, e.At, most)
+			printResults(w, &a, e.At, most, "  ")
+			printParts(w, &a, e.At, "  ")
 		}
 	}
 }

@@ -75,12 +75,14 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 	}
 	for i := range s.Regions {
 		fmt.Fprintln(w, describeRegion(&s.Regions[i], s.At))
+		printWarnings(w, s.Regions[i].Addresses)
 	}
 	for i := range s.Pools {
-		fmt.Fprintf(w, "\n%s\n", describePool(&s.Pools[i]))
+		fmt.Fprintf(w, "\n%s\n", describePool(&s.Pools[i], s.At))
 		if err := printMembers(w, s.Pools[i].Members, s.At); err != nil {
 			return err
 		}
+		printNotes(w, &s.Pools[i], s.At)
 		if history {
 			printHistory(w, &s.Pools[i], s.At)
 		}
@@ -148,36 +150,51 @@ func printHistory(w io.Writer, p *server.PoolStatus, now time.Time) {
 				continue
 			}
 			fmt.Fprintf(w, "\n%s, check %s\n", a.Address, a.Check)
-			printResults(w, &a, now, math.MaxInt)
+			printResults(w, &a, now, math.MaxInt, "  ")
+			printParts(w, &a, now, "  ")
 		}
 	}
 }
 
 // printResults prints the last turns of an address, then its last results, as
 // many as known or most of each.
-func printResults(w io.Writer, a *server.AddressStatus, now time.Time, most int) {
+func printResults(w io.Writer, a *server.AddressStatus, now time.Time, most int, indent string) {
 	for _, t := range a.Turns[:min(most, len(a.Turns))] {
-		fmt.Fprintf(w, "  %s ago  turned from %s to %s: %s\n", age(t.At, now), t.From, t.To, t.Reason)
+		fmt.Fprintf(w, "%s%s ago  turned from %s to %s: %s\n", indent, age(t.At, now), t.From, t.To, t.Reason)
 	}
 	for _, r := range a.Results[:min(most, len(a.Results))] {
-		fmt.Fprintf(w, "  %s ago  %s in %s: %s\n", age(r.At, now), r.Outcome, r.Latency.Round(100*time.Microsecond), r.Reason)
+		fmt.Fprintf(w, "%s%s ago  %s in %s: %s\n", indent, age(r.At, now), r.Outcome, r.Latency.Round(100*time.Microsecond), r.Reason)
 	}
 }
 
-// describePool is a pool in a line: how many may be answered, and from where if not from them.
-func describePool(p *server.PoolStatus) string {
+// describePool is a pool in a line: how many may be answered, and from where if not
+// from them, and since when.
+func describePool(p *server.PoolStatus, now time.Time) string {
+	families := slices.Sorted(maps.Keys(p.Eligible))
 	var parts []string
-	for _, family := range slices.Sorted(maps.Keys(p.Eligible)) {
+	for _, family := range families {
 		part := fmt.Sprintf("%d", p.Eligible[family])
 		if mode := p.Mode[family]; mode != "normal" {
-			part += " (" + mode + ")"
+			part += fmt.Sprintf(" (%s%s)", mode, forSo(p.ModeSince[family], now))
 		}
-		parts = append(parts, part+" for "+family)
+		parts = append(parts, part)
 	}
-	if all := p.Eligible["IPv4"]; all == p.Eligible["IPv6"] && p.Mode["IPv4"] == p.Mode["IPv6"] {
-		parts = []string{strings.TrimSuffix(parts[0], " for IPv4")}
+	if p.Eligible["IPv4"] == p.Eligible["IPv6"] && p.Mode["IPv4"] == p.Mode["IPv6"] {
+		parts = parts[:1]
+	} else {
+		for i, family := range families {
+			parts[i] += " for " + family
+		}
 	}
 	return fmt.Sprintf("pool %s, %s: eligible %s, needed %d", p.Pool, p.Policy, strings.Join(parts, ", "), p.Need)
+}
+
+// forSo is for how long something has been so; nothing where that is not known.
+func forSo(since, now time.Time) string {
+	if since.IsZero() {
+		return ""
+	}
+	return " for " + age(since, now)
 }
 
 // describeRegion is a region that has a check in a line.

@@ -241,7 +241,7 @@ func (s *steering) printPools(ctx context.Context, target server.Target, stdout 
 	}
 	for i := range status.Pools {
 		printOthers(stdout, &status.Pools[i], target)
-		fmt.Fprintln(stdout, describePool(&status.Pools[i]))
+		fmt.Fprintln(stdout, describePool(&status.Pools[i], status.At))
 	}
 	if note := forgets(status.State); note != "" {
 		fmt.Fprintln(stdout, note)

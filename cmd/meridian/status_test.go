@@ -1,0 +1,73 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"meridian/server"
+)
+
+// site is an address under a check that is made of others.
+func site(now time.Time) server.AddressStatus {
+	part := func(check, at, verdict, why, next string, results ...server.Result) server.PartStatus {
+		return server.PartStatus{AddressStatus: server.AddressStatus{
+			Address: netip.MustParseAddr(at), Check: check, Verdict: verdict, Share: 1, Since: now.Add(-time.Minute), Why: why, Next: next, Results: results,
+		}}
+	}
+	failed := server.Result{At: now.Add(-2 * time.Second), Outcome: "failed", Reason: "connect: connection refused", Latency: time.Millisecond}
+	db := part("db", "192.0.2.20", "down", "connect: connection refused", "up after 2 successes in a row", failed, failed, failed, failed)
+	db.Critical = true
+	web := part("web", "192.0.2.1", "up", "status 200", "down after 3 failures in a row", server.Result{At: now, Outcome: "passed", Reason: "status 200"})
+	web.Warning = "certificate expires on 2026-03-04, in 2 days"
+	disk := part("disk", "192.0.2.1", "unknown", "no result yet; counts as up", "the first report decides")
+	disk.ObserveOnly = true
+	pair := part("pair", "192.0.2.1", "down", `check "db": connect: connection refused`, `check "db": up after 2 successes in a row`)
+	pair.Parts = []server.PartStatus{web, db}
+	return server.AddressStatus{
+		Address: netip.MustParseAddr("192.0.2.1"), Check: "site", Verdict: "down", Share: 1, Since: now.Add(-time.Minute),
+		Why: `check "pair": check "db": connect: connection refused`, Next: `check "pair": check "db": up after 2 successes in a row`,
+		Parts: []server.PartStatus{pair, disk},
+	}
+}
+
+// TestAMembersStatusTellsTheChecksThatItsIsMadeOf with their last results, and below
+// the table what no verdict turns by.
+func TestAMembersStatusTellsTheChecksThatItsIsMadeOf(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	a := site(now)
+	var out strings.Builder
+	err := printStatus(&out, &server.Status{At: now, Began: now, Pools: []server.PoolStatus{{
+		Pool: "web", Policy: "failover", Need: 1,
+		Mode: map[string]string{"IPv4": "fail-open", "IPv6": "nodata"}, Eligible: map[string]int{"IPv4": 0, "IPv6": 0},
+		ModeSince: map[string]time.Time{"IPv4": now.Add(-time.Minute)},
+		Members: []server.MemberStatus{{
+			Member: "lb", Target: "lb.example.net.", State: "down", Since: a.Since, Why: a.Why, Next: a.Next, Addresses: []server.AddressStatus{a},
+			Resolving: &server.ResolvingStatus{Failing: now.Add(-90 * time.Second), Failures: 3, Why: "A: 192.0.2.53:53: response code SERVFAIL", Next: now.Add(4 * time.Second)},
+		}},
+	}}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := strings.Cut(out.String(), "\n\n")
+	want := `pool web, failover: eligible 0 (fail-open for 1m0s) for IPv4, 0 (nodata) for IPv6, needed 1
+  MEMBER  REGION  STATE  SINCE  WHY                                                    NEXT
+  lb      -       down   1m0s   check "pair": check "db": connect: connection refused  check "pair": check "db": up after 2 successes in a row
+  note: target lb.example.net. cannot be resolved for 1m30s, the addresses found before stay: A: 192.0.2.53:53: response code SERVFAIL; asked again in 4s
+  note: 192.0.2.1, check web: certificate expires on 2026-03-04, in 2 days
+
+192.0.2.1, check site
+  check pair: down for 1m0s: check "db": connect: connection refused; check "db": up after 2 successes in a row
+    check web: up for 1m0s: status 200; down after 3 failures in a row
+      0s ago  passed in 0s: status 200
+    check db at 192.0.2.20, critical: down for 1m0s: connect: connection refused; up after 2 successes in a row
+      2s ago  failed in 1ms: connect: connection refused
+      2s ago  failed in 1ms: connect: connection refused
+      2s ago  failed in 1ms: connect: connection refused
+  check disk, observe_only: unknown for 1m0s: no result yet; counts as up; the first report decides
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
