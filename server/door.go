@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,8 +20,8 @@ const (
 	doorIdle   = time.Minute      // between two requests
 	doorDrain  = time.Second      // for answers under way when it closes
 
-	// doorMost is how many connections there are at once; others wait for the kernel
-	// to have them accepted. They must not take the files that probes need.
+	// doorMost is how many connections there are at once, see doorway. They must not
+	// take the files that probes need.
 	doorMost = 64
 )
 
@@ -30,6 +29,7 @@ const (
 type door struct {
 	asked    netip.AddrPort // as configured
 	listener *net.TCPListener
+	way      *doorway // to listener
 	http     *http.Server
 	handler  atomic.Pointer[http.Handler]
 	served   chan struct{} // closed when http serves no more; nil: it never did
@@ -54,6 +54,7 @@ func openDoor(asked netip.AddrPort, before *door, log *slog.Logger) (*door, erro
 		return nil, fmt.Errorf("listen on %s for the API: %w", asked, err)
 	}
 	d := &door{asked: asked, listener: listener.(*net.TCPListener)} // it is for networks of tcp
+	d.way = newDoorway(d.listener, doorMost)
 	d.http = &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*d.handler.Load()).ServeHTTP(w, r) }),
 		ReadHeaderTimeout: doorRead,
@@ -61,6 +62,7 @@ func openDoor(asked netip.AddrPort, before *door, log *slog.Logger) (*door, erro
 		WriteTimeout:      doorWrite,
 		IdleTimeout:       doorIdle,
 		MaxHeaderBytes:    doorHeader,
+		ConnState:         d.way.stands,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return d, nil
@@ -75,36 +77,8 @@ func (d *door) serve(handler http.Handler) {
 	d.served = make(chan struct{})
 	go func() {
 		defer close(d.served)
-		_ = d.http.Serve(&doorway{d.listener, make(chan struct{}, doorMost)}) // it ends when close says so
+		_ = d.http.Serve(d.way) // it ends when close says so
 	}()
-}
-
-// doorway is a listener that has doorMost connections at once, at most.
-type doorway struct {
-	*net.TCPListener
-	inside chan struct{} // holds one for each
-}
-
-// Accept waits for a connection, and before for one to end where there are too many.
-func (d *doorway) Accept() (net.Conn, error) {
-	d.inside <- struct{}{} // connections end: each has its times
-	conn, err := d.TCPListener.Accept()
-	if err != nil {
-		<-d.inside
-		return nil, err
-	}
-	return &guest{Conn: conn, leave: sync.OnceFunc(func() { <-d.inside })}, nil
-}
-
-// guest is a connection that makes room when it is closed.
-type guest struct {
-	net.Conn
-	leave func()
-}
-
-func (g *guest) Close() error {
-	defer g.leave()
-	return g.Conn.Close()
 }
 
 // close lets answers under way end, for doorDrain at most. A nil door is closed.
@@ -117,7 +91,7 @@ func (d *door) close() {
 	if d.http.Shutdown(ctx) != nil {
 		d.http.Close()
 	}
-	d.listener.Close() // one that never served is not the http.Server's
+	d.way.Close() // one that never served is not the http.Server's
 	if d.served != nil {
 		<-d.served
 	}
