@@ -104,20 +104,21 @@ func (c *Control) Override(t Target, kind pools.Kind, reason string, lasts time.
 	if lasts > 0 {
 		said.Until = now.Add(lasts)
 	}
-	if err := c.override(said); err != nil {
+	if err := c.override(&said); err != nil {
 		return Override{}, err
 	}
 	c.life.state(true)
 	return said, nil
 }
 
-func (c *Control) override(said Override) error {
+func (c *Control) override(said *Override) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	said.Replaced = c.said.replaced(said.Target, said.Since)
 	if err := said.Target.find(c.snapshot.Config); err != nil {
 		return err
 	}
-	next := c.said.with(said)
+	next := c.said.with(*said)
 	if len(next) > maxOverrides {
 		return &Refused{What: fmt.Sprintf("there are %d overrides already", maxOverrides), Hint: "undo some"}
 	}
@@ -284,6 +285,9 @@ func (s *Override) attributes() []any {
 	a := []any{"target", s.Target.String(), "kind", s.Kind, "reason", s.Reason}
 	if !s.Until.IsZero() {
 		a = append(a, "until", s.Until.Format(time.RFC3339))
+	}
+	if r := s.Replaced; r != nil {
+		a = append(a, "replaced", r.Kind, "replaced_reason", r.Reason)
 	}
 	return a
 }

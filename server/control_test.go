@@ -211,6 +211,40 @@ func TestOverridesEndByThemselves(t *testing.T) {
 	r.expect(t, "then", "web/a=up web/b=drained web/c=down web/off=disabled spare/all=live spare/own=up")
 }
 
+// TestAnOverrideSaysWhatItReplaced of the very target, unless that is over.
+func TestAnOverrideSaysWhatItReplaced(t *testing.T) {
+	r := start(t, steered)
+	web := Target{Pool: "web", Member: "a"}
+	replaced := func(target Target, kind pools.Kind, reason string, lasts time.Duration) *Replaced {
+		t.Helper()
+		said, err := r.Override(target, kind, reason, lasts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return said.Replaced
+	}
+	if got := replaced(Target{Pool: "web"}, pools.Drained, "all of it", 0); got != nil {
+		t.Errorf("the first: %+v", got)
+	}
+	if got := replaced(web, pools.Drained, "kernel upgrade", 0); got != nil {
+		t.Errorf("of another target: %+v", got)
+	}
+	got := replaced(web, pools.ForcedUp, "", time.Nanosecond)
+	if got == nil || got.Kind != "drained" || got.Reason != "kernel upgrade" || got.Since.IsZero() {
+		t.Errorf("the second: %+v", got)
+	}
+	if lines := r.log.with("override begins"); !strings.Contains(lines[len(lines)-1], `replaced=drained replaced_reason="kernel upgrade"`) {
+		t.Errorf("logged %s", lines)
+	}
+	if got := replaced(web, pools.ForcedDown, "", 0); got != nil {
+		t.Errorf("of one that is over: %+v", got)
+	}
+	replaced(web, pools.ForcedUp, "", 0)
+	if undone, err := r.Undo(web); err != nil || undone.Replaced == nil || undone.Replaced.Kind != "forced down" {
+		t.Errorf("undone: %+v, %v", undone, err)
+	}
+}
+
 func TestOverridesOutliveAReload(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "web/b", pools.Drained, 0)

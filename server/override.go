@@ -20,6 +20,17 @@ type Override struct {
 	Since   time.Time `json:"since"`
 	Until   time.Time `json:"until,omitzero"`   // when it ends by itself; zero: never
 	Unknown bool      `json:"unknown,omitzero"` // the running configuration has no such target
+
+	Replaced *Replaced `json:"replaced,omitempty"` // what held of the very target when it was said; nil: nothing
+}
+
+// Replaced is an override in whose place another came. It does not come back when that
+// is undone.
+type Replaced struct {
+	Kind   string    `json:"kind"`
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until,omitzero"` // as of Override
 }
 
 const (
@@ -50,6 +61,15 @@ type overrides []Override
 // with is o with one more, in place of what was said of its target before.
 func (o overrides) with(said Override) overrides {
 	return append(o.without(said.Target), said)
+}
+
+// replaced is what holds at now of exactly t.
+func (o overrides) replaced(t Target, now time.Time) *Replaced {
+	s := o.of(t)
+	if s == nil || s.ended(now) {
+		return nil
+	}
+	return &Replaced{s.Kind, s.Reason, s.Since, s.Until}
 }
 
 func (o overrides) without(t Target) overrides {
@@ -96,6 +116,12 @@ func (s *Override) valid() error {
 	}
 	if s.Target == (Target{}) {
 		return errors.New("no target; pool/member, pool or region:NAME")
+	}
+	if r := s.Replaced; r != nil {
+		_, err := ParseKind(r.Kind)
+		if err = errors.Join(err, validReason(r.Reason)); err != nil {
+			return fmt.Errorf("what it replaced: %w", err)
+		}
 	}
 	return validReason(s.Reason)
 }

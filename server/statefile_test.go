@@ -30,7 +30,7 @@ func someMemory() *memory {
 		},
 		Overrides: []Override{
 			{Target: Target{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},
-			{Target: Target{Region: "east"}, Kind: pools.ForcedDown.String(), Since: keptAt},
+			{Target: Target{Region: "east"}, Kind: pools.ForcedDown.String(), Since: keptAt, Replaced: &Replaced{Kind: pools.Drained.String(), Reason: "power", Since: keptAt}},
 		},
 	}
 }
@@ -77,10 +77,13 @@ func TestAStateFileSaysWhatIsWrongWithIt(t *testing.T) {
 	sealed := func(m *memory) string { return string(encoded(t, m)) }
 	bad := someMemory()
 	bad.Overrides[1].Kind = "painted"
+	odd := someMemory()
+	odd.Overrides[1].Replaced.Reason = "\x1b[2J"
 	for name, c := range map[string]struct{ file, want string }{
 		"nothing in it":       {"", "it does not begin as a state file does"},
 		"another file":        {"{\"a\":1}\n{}\n", "it does not begin as a state file does"},
 		"of a later program":  {strings.Replace(sealed(someMemory()), `"version":1`, `"version":2`, 1), "it has version 2, and this program reads version 1"},
+		"impossible replaced": {sealed(odd), `override 2: what it replaced: the reason "\x1b[2J" has characters that do not print; write it on one line, with plain spaces`},
 		"impossible override": {sealed(bad), `override 2: "painted" is not a kind of override; "drained", "forced up", "forced down"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -175,6 +175,9 @@ func (s *steering) override(ctx context.Context, word string, kind pools.Kind, s
 		return printJSON(stdout, said)
 	}
 	fmt.Fprintln(stdout, describeOverride(said))
+	if said.Replaced != nil {
+		fmt.Fprintf(stdout, "in place of: %s\n", describeReplaced(&said))
+	}
 	return s.printPools(ctx, target, stdout)
 }
 
@@ -195,10 +198,19 @@ func (s *steering) undo(ctx context.Context, word string, stdout io.Writer, kind
 		return printJSON(stdout, undone)
 	}
 	fmt.Fprintf(stdout, "%s is %s no more\n", target, undone.Kind)
+	if undone.Replaced != nil {
+		fmt.Fprintf(stdout, "it came in place of this, which is not back: %s\n", describeReplaced(&undone))
+	}
 	if undone.Unknown { // there is no such target any more to tell of
 		return nil
 	}
 	return s.printPools(ctx, target, stdout)
+}
+
+// describeReplaced is what an override came in place of.
+func describeReplaced(o *server.Override) string {
+	r := o.Replaced
+	return describeOverride(server.Override{Target: o.Target, Kind: r.Kind, Reason: r.Reason, Until: r.Until})
 }
 
 // printOthers tells the overrides that members still go by, each once.
