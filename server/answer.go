@@ -26,8 +26,9 @@ type question struct {
 	drawn      int      // how many of the answer's last records are addresses that a pool chose
 	failedOpen bool
 
-	explain bool         // record steps
-	steps   []pools.Step // of all decisions
+	explain bool             // record steps
+	steps   []pools.Step     // of all decisions
+	asked   []pools.Standing // likewise: how the pools answer
 }
 
 // resolve fills in the answer for owner, following aliases inside our zones. A
@@ -144,6 +145,7 @@ func (q *question) decide(asked pools.Question) pools.Decision {
 	}
 	d, steps := tree.Explain(asked, q.scratch)
 	q.steps = append(q.steps, steps...)
+	q.asked = append(q.asked, q.scratch.Standings...)
 	return d
 }
 

@@ -33,9 +33,12 @@ type Explanation struct {
 	Location ExplainedLocation `json:"location"`
 	Rcode    string            `json:"rcode"`
 	Answers  []ExplainedRecord `json:"answers"`
-	Scope    int               `json:"scope"` // of the client subnet in the answer
-	Draw     string            `json:"draw"`  // what all draws were made from, in hexadecimal: 64 bits, more than JavaScript's numbers hold
+	Why      string            `json:"why,omitempty"` // why there is no answer, where there is none
+	Scope    int               `json:"scope"`         // of the client subnet in the answer
+	Draw     string            `json:"draw"`          // what all draws were made from, in hexadecimal: 64 bits, more than JavaScript's numbers hold
+	Asked    []pools.Standing  `json:"asked"`         // how each pool that a name of the answer is bound to answers
 	Steps    []ExplainedStep   `json:"steps"`
+	Sources  []geo.Said        `json:"sources"` // what each source says of the client, in the order asked
 
 	At time.Time `json:"at,omitzero"` // of a running server: when it was asked
 }
@@ -101,6 +104,9 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 		Rcode:    dns.RcodeToString[q.msg.Rcode],
 		Answers:  explained(q.msg.Answer),
 		Scope:    int(q.scope),
+		Why:      q.why(asked.Name),
+		Asked:    append([]pools.Standing{}, q.asked...), // never nil, for the JSON's sake
+		Sources:  snapshot.Geo.Consult(who.addr),
 		Draw:     fmt.Sprintf("%#016x", q.draw),
 		Steps:    explainedSteps(q.steps),
 	}

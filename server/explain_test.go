@@ -76,6 +76,42 @@ func TestExplainSaysWhoDecided(t *testing.T) {
 	}
 }
 
+func TestExplainSaysWhyThereIsNoAnswer(t *testing.T) {
+	snapshot := world(t)
+	for _, c := range []struct {
+		name  config.Name
+		qtype uint16
+		why   string
+	}{
+		{"www.example.com.", dns.TypeA, ""},
+		{"www.example.com.", dns.TypeMX, `www.example.com. is bound to pool "near", which has no records of type MX`},
+		{"far.example.com.", dns.TypeAAAA, `pool "far": "X" was drawn, which has no IPv6 address, nor has another without a region`},
+		{"gone.example.com.", dns.TypeA, `pool "gone" is not live (0 of 0 members up, needs 1), and it has no fallback. All its members are disabled, drained, unresolved or of weight 0, so nobody answers`},
+		{"text.example.com.", dns.TypeA, "text.example.com. has no records of type A"},
+		{"nothing.example.com.", dns.TypeA, "there is no nothing.example.com., nor any name below it"},
+		{"dangle.example.com.", dns.TypeA, "there is no nothing.example.com., nor any name below it"},
+		{"a.sub.example.com.", dns.TypeA, "a.sub.example.com. is delegated to other servers"},
+		{"example.org.", dns.TypeA, "no zone of the configuration holds example.org."},
+		{"www.example.com.", dns.TypeAXFR, "type AXFR is not answered"},
+	} {
+		e := Explain(snapshot, Asked{Name: c.name, Type: c.qtype, Client: netip.MustParsePrefix("198.51.100.7/32")})
+		why := strings.NewReplacer(`"a" was`, `"X" was`, `"b" was`, `"X" was`).Replace(e.Why)
+		if why != c.why {
+			t.Errorf("%s %d: got %s\nwant %s", c.name, c.qtype, why, c.why)
+		}
+	}
+}
+
+func TestExplainTellsSourcesAndHowThePoolAnswers(t *testing.T) {
+	e := Explain(world(t), Asked{Name: "alias.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("198.51.100.7/32")})
+	if len(e.Asked) != 1 || e.Asked[0].Pool != "near" || e.Asked[0].Mode != "normal" || e.Asked[0].By != "near" {
+		t.Errorf("asked %+v", e.Asked)
+	}
+	if len(e.Sources) != 3 || !e.Sources[0].Placed || e.Sources[0].Network != "198.51.100.0/24" || e.Sources[0].Says != `region "us"` || e.Sources[1].Placed {
+		t.Errorf("sources %+v", e.Sources)
+	}
+}
+
 func TestExplanationAsJSONHasNoNull(t *testing.T) {
 	text, err := json.Marshal(Explain(world(t), Asked{Name: "www.example.org.", Type: dns.TypeA}))
 	if err != nil || strings.Contains(string(text), "null") || !strings.Contains(string(text), `"rcode":"REFUSED"`) {

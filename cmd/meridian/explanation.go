@@ -4,41 +4,71 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"meridian/geo"
+	"meridian/pools"
 	"meridian/server"
 )
 
 // printExplanation prints an explanation for people: the question, where the
 // client is, each pool's members with the reasons, the answer.
 func printExplanation(w io.Writer, e server.Explanation) error {
-	fmt.Fprintf(w, "%s %s for client %s\n\n", e.Name, e.Type, e.Client)
-	fmt.Fprintf(w, "client    %s, located by %s: %s\n", describeSource(e.Source), e.Location.From, describeLocation(e.Location))
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	heading, first := "", ""
-	for _, s := range e.Steps {
-		if now := describeSteps(s); now != heading || s.Member == first { // another pool, or the same once more
-			heading, first = now, s.Member
-			fmt.Fprintf(t, "\n%s\n", heading)
-			fmt.Fprintln(t, "   MEMBER\tREGION\tVERDICT\tKM\tWEIGHT\tODDS\tWHY")
-		}
-		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\t%s\t%s\n", mark(s.Chosen), s.Member, orDash(s.Region), s.Verdict, kilometres(s.DistanceKm), number(s.Weight), odds(s.Probability), s.Reason)
+	out := &page{w: w}
+	out.line("%s %s for client %s", e.Name, e.Type, e.Client)
+	out.line("")
+	out.wrapped("client    ", fmt.Sprintf("%s, located by %s: %s", describeSource(e.Source), e.Location.From, describeLocation(e.Location)))
+	printSources(out, e.Sources)
+	for steps := range visits(e.Steps) {
+		printVisit(out, &e, steps)
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	printTargets(w, &e)
-	printDoubts(w, &e)
+	printTargets(out, &e)
+	printDoubts(out, &e)
+	out.line("")
 	if len(e.Steps) > 0 {
-		fmt.Fprintf(w, "\ndraw      %s; with --draw %[1]s the answer is the same again\n", e.Draw)
+		out.line("draw      %s; with --draw %[1]s the answer is the same again", e.Draw)
 	}
-	fmt.Fprintf(w, "\nanswer    %s, scope /%d\n", e.Rcode, e.Scope)
+	out.line("answer    %s, scope /%d", e.Rcode, e.Scope)
+	if e.Why != "" {
+		out.wrapped("because   ", e.Why)
+	}
 	for _, a := range e.Answers {
-		fmt.Fprintf(w, "  %s %d IN %s %s\n", a.Name, a.TTL, a.Type, a.Data)
+		out.line("  %s %d IN %s %s", a.Name, a.TTL, a.Type, a.Data)
 	}
-	return nil
+	return out.err
+}
+
+// printSources prints what each source says of the client, and marks the one that
+// placed it.
+func printSources(out *page, sources []geo.Said) {
+	if len(sources) == 0 { // of a server that does not tell them
+		return
+	}
+	var t grid
+	t.add("   SOURCE", "NETWORK", "SAYS")
+	for _, s := range sources {
+		t.add(mark(s.Placed)+" "+s.Source, orDash(s.Network), s.Says)
+	}
+	t.print(out, "")
+}
+
+// visits takes steps apart by the walks of pools that they are of: a member that
+// comes again begins another walk of the same pool.
+func visits(steps []server.ExplainedStep) func(yield func([]server.ExplainedStep) bool) {
+	return func(yield func([]server.ExplainedStep) bool) {
+		for len(steps) > 0 {
+			n := 1
+			for n < len(steps) && describeSteps(steps[n]) == describeSteps(steps[0]) && steps[n].Member != steps[0].Member {
+				n++
+			}
+			if !yield(steps[:n]) {
+				return
+			}
+			steps = steps[n:]
+		}
+	}
 }
 
 // describeSteps is the heading of the steps of a pool.
@@ -50,56 +80,108 @@ func describeSteps(s server.ExplainedStep) string {
 	return heading
 }
 
+// printVisit prints a pool that was walked, or looked at: how it answers where a
+// name asked it, the client's matches where they matter, then its members.
+func printVisit(out *page, e *server.Explanation, steps []server.ExplainedStep) {
+	out.line("\n%s", describeSteps(steps[0]))
+	for _, s := range e.Asked {
+		if s.Pool == steps[0].Pool && (steps[0].Family == "" || steps[0].Family == s.Family) {
+			printStanding(out, s)
+			break
+		}
+	}
+	if matches := describeMatches(steps); matches != "" {
+		out.wrapped("   ", "client's matches, most specific first: "+matches)
+	}
+	var t grid
+	t.add("   MEMBER", "REGION", "VERDICT", "KM", "MS", "WEIGHT", "LOAD", "ODDS", "WHY")
+	for _, s := range steps {
+		verdict, _, _ := strings.Cut(s.Verdict, ":") // the reason has the rest
+		t.add(mark(s.Chosen)+" "+s.Member, orDash(s.Region), verdict, kilometres(s.DistanceKm), milliseconds(s.RTT), number(s.Weight), used(s.Load), odds(s.InAnswer), s.Reason)
+	}
+	t.print(out, "")
+}
+
+// printStanding prints how a pool answers that a name asked.
+func printStanding(out *page, s pools.Standing) {
+	out.wrapped("   ", s.Why)
+	if s.NoData > 0 && s.NoData < 1 {
+		out.wrapped("   ", fmt.Sprintf("%s of the draws find no address: NODATA", odds(s.NoData)))
+	}
+}
+
+// describeMatches is what the client matches, and the members that each match leads to.
+func describeMatches(steps []server.ExplainedStep) string {
+	by := map[int]string{}
+	for _, s := range steps {
+		switch m := s.Match; {
+		case m == nil:
+		case by[m.Place] == "":
+			by[m.Place] = m.By + " -> " + s.Member
+		default:
+			by[m.Place] += ", " + s.Member
+		}
+	}
+	var all []string
+	for place := 1; len(all) < len(by); place++ {
+		if by[place] != "" {
+			all = append(all, by[place])
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
 // printTargets prints what the targets among the members led to, each once.
-func printTargets(w io.Writer, e *server.Explanation) {
+func printTargets(out *page, e *server.Explanation) {
 	told := map[string]bool{}
 	for _, s := range e.Steps {
 		if s.Target == nil || told[s.Target.Name] {
 			continue
 		}
 		if len(told) == 0 {
-			fmt.Fprintln(w)
+			out.line("")
 		}
 		told[s.Target.Name] = true
 		if len(s.Target.Addresses) == 0 {
-			fmt.Fprintf(w, "target    %s: not resolved", s.Target.Name)
+			why := ""
 			if r := s.Resolving; r != nil && r.Why != "" {
-				fmt.Fprintf(w, " for %s: %s; asked again in %s", age(r.Since, e.At), r.Why, age(e.At, r.Next))
+				why = fmt.Sprintf(" for %s: %s; asked again in %s", age(r.Since, e.At), r.Why, age(e.At, r.Next))
 			}
-			fmt.Fprintln(w)
+			out.wrapped("target    ", s.Target.Name+": not resolved"+why)
 			continue
 		}
-		fmt.Fprintf(w, "target    %s:", s.Target.Name)
+		var addresses []string
 		for _, a := range s.Target.Addresses {
-			fmt.Fprintf(w, " %s", a)
+			addresses = append(addresses, a.String())
 		}
-		fmt.Fprintf(w, ", since %s", s.Target.Since.UTC().Format(time.RFC3339))
+		failing := ""
 		if r := s.Resolving; r != nil && r.Failures > 0 {
-			fmt.Fprint(w, "; it ", describeResolving(r, e.At))
+			failing = "; it " + describeResolving(r, e.At)
 		}
-		fmt.Fprintln(w)
+		out.wrapped("target    ", fmt.Sprintf("%s: %s, since %s%s", s.Target.Name, strings.Join(addresses, " "), s.Target.Since.UTC().Format(time.RFC3339), failing))
 	}
 }
 
 // printDoubts prints what a running server knows of addresses that are down,
 // uncertain or start slowly, each once.
-func printDoubts(w io.Writer, e *server.Explanation) {
+func printDoubts(out *page, e *server.Explanation) {
 	const most = 3 // results, and turns
 	type probed struct {
 		check string
 		addr  netip.Addr
 	}
-	told := map[probed]bool{}
+	var told []probed
 	for _, s := range e.Steps {
 		for _, a := range s.Addresses {
-			if told[probed{a.Check, a.Address}] {
+			if slices.Contains(told, probed{a.Check, a.Address}) {
 				continue
 			}
-			told[probed{a.Check, a.Address}] = true
-			fmt.Fprintf(w, "\naddress   %s, check %s, of %s/%s: %s for %s: %s; %s\n",
-				a.Address, a.Check, s.Pool, s.Member, verdictOf(&a), age(a.Since, e.At), orDash(a.Why), orDash(a.Next))
-			printResults(w, &a, e.At, most, "  ")
-			printParts(w, &a, e.At, "  ")
+			told = append(told, probed{a.Check, a.Address})
+			out.line("")
+			out.wrapped("address   ", fmt.Sprintf("%s, check %s, of %s/%s: %s for %s: %s; %s",
+				a.Address, a.Check, s.Pool, s.Member, verdictOf(&a), age(a.Since, e.At), orDash(a.Why), orDash(a.Next)))
+			printResults(out.w, &a, e.At, most, "  ")
+			printParts(out.w, &a, e.At, "  ")
 		}
 	}
 }
@@ -127,9 +209,6 @@ func describeLocation(l server.ExplainedLocation) string {
 	if l.ASN != 0 {
 		place += fmt.Sprintf(", AS%d", l.ASN)
 	}
-	if l.Network != "" {
-		place += " (" + l.Network + ")"
-	}
 	return place
 }
 
@@ -152,6 +231,21 @@ func kilometres(d *float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f", *d)
+}
+
+func milliseconds(r *pools.StepRTT) string {
+	if r == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", r.Ms)
+}
+
+// used is what of a member's capacity is used.
+func used(l *pools.StepLoad) string {
+	if l == nil || !l.Fresh {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%%", 100*l.Load/l.Capacity)
 }
 
 func number(n *int) string {
