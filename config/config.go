@@ -89,6 +89,7 @@ type Network struct {
 	Location    *Location
 	Continent   string // AF AN AS EU NA OC SA
 	Subdivision string // ISO 3166-2, e.g. US-CA
+	City        string // English name; of no file: a what-if that stands in a city, with its Location and all that it is in
 	Pos         Pos
 }
 

@@ -27,17 +27,22 @@ func (s *sources) cityNames() cityNames {
 		if !who.inCity() {
 			continue
 		}
-		for _, where := range []string{who.country, who.subdivision} {
-			if where == "" {
-				continue
-			}
-			if names[where] == nil {
-				names[where] = map[string]string{}
-			}
-			names[where][strings.ToLower(who.city)] = who.city
-		}
+		names.add(who)
 	}
 	return names
+}
+
+// add takes in a city.
+func (c cityNames) add(of who) {
+	for _, where := range []string{of.country, of.subdivision} {
+		if where == "" {
+			continue
+		}
+		if c[where] == nil {
+			c[where] = map[string]string{}
+		}
+		c[where][strings.ToLower(of.city)] = of.city
+	}
 }
 
 // hint is what else a city was most likely meant to be; ok: it is known, or no city is.
@@ -52,4 +57,42 @@ func (c cityNames) hint(city string) (hint string, ok bool) {
 		}
 	}
 	return "write the English name that the database has, after the country or subdivision in which it has it", false
+}
+
+// City is where a city stands, written as a match has it, by the first record of the
+// database that is of it; where there is none, hint says what else it may be. Slowly: all
+// records are read.
+func (l *Locator) City(city string) (at Location, hint string, ok bool) {
+	if l.db == nil {
+		return at, "name a City database under geo.database", false
+	}
+	known := cityNames{}
+	err := guarded(func() error {
+		set, err := l.db.offsets()
+		if err != nil {
+			return err
+		}
+		set.each(func(offset uint32) bool {
+			e, broken := l.schema(l.db.reader.LookupOffset(uintptr(offset)))
+			if err = broken; err != nil || e.city == "" {
+				return err == nil
+			}
+			known.add(who{e.continent, e.country, e.subdivision, e.city})
+			if cityKey(e.subdivision, e.city) == city || cityKey(e.country, e.city) == city {
+				at, ok = l.atlas.standing(e)
+			}
+			return !ok
+		})
+		return err
+	})
+	switch {
+	case err != nil:
+		return Location{}, err.Error(), false
+	case ok:
+		return at, "", true
+	case len(known) == 0:
+		return at, "name a City database under geo.database", false
+	}
+	hint, _ = known.hint(city)
+	return at, hint, false
 }

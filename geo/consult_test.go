@@ -55,3 +55,40 @@ func TestConsultTellsWhatEachSourceSays(t *testing.T) {
 		}
 	}
 }
+
+func TestCityTellsWhereItStands(t *testing.T) {
+	l := openWith(t, config.Geo{Database: twinCities(t)}, cities(1))
+	at, _, ok := l.City("FR/paris")
+	if !ok || at.Country != "FR" || at.City != "Paris" {
+		t.Errorf("Paris: %+v %v", at, ok)
+	}
+	one, _, _ := l.City("US-CA/san jose")
+	other, _, _ := l.City("US-IL/san jose")
+	if one.Subdivision != "US-CA" || other.Subdivision != "US-IL" || one.Lat == other.Lat {
+		t.Errorf("twins: %+v, %+v", one, other)
+	}
+	if _, hint, ok := l.City("FR/pariss"); ok || hint != `did you mean "FR/Paris"?` {
+		t.Errorf("hint %q", hint)
+	}
+	if _, hint, ok := openWith(t, config.Geo{}, cities(1)).City("FR/paris"); ok || hint != "name a City database under geo.database" {
+		t.Errorf("without a database: hint %q", hint)
+	}
+}
+
+// Who is put into a city by a network matches as one whom the database has there.
+func TestANetworkMayStandInACity(t *testing.T) {
+	where := openWith(t, config.Geo{Database: twinCities(t)}, cities(1))
+	at, _, _ := where.City("FR/paris")
+	l := openWithCities(t, config.Geo{Database: where.cfg.Geo.Database, Networks: []config.Network{{
+		Prefix:   netip.MustParsePrefix("192.0.2.0/24"),
+		Location: &config.Location{Lat: at.Lat, Lon: at.Lon}, Continent: at.Continent, Country: at.Country, City: at.City,
+	}}}, "FR/paris")
+	matches := []config.Match{{Default: true}, {Cities: []string{"FR/paris"}}}
+	table, err := l.Matches(matches)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, _ := table.Nearest(addrOf("192.0.2.1")); first != 1 || l.Matching(addrOf("192.0.2.1"), matches)[0].By != "city FR/Paris" {
+		t.Errorf("match %d, %v", first, l.Matching(addrOf("192.0.2.1"), matches))
+	}
+}

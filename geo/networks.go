@@ -122,7 +122,10 @@ func (a atlas) place(cfg *config.Config, c config.Network) (Location, error) {
 		}
 		return Location{}, fmt.Errorf("unknown region %q", c.Region)
 	case c.Location != nil:
-		return Location{Lat: c.Location.Lat, Lon: c.Location.Lon}, nil
+		return Location{
+			Continent: c.Continent, Country: c.Country, Subdivision: c.Subdivision, City: c.City,
+			Lat: c.Location.Lat, Lon: c.Location.Lon,
+		}, nil
 	case c.Continent != "":
 		at, ok := a.continents[c.Continent]
 		if !ok {

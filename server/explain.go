@@ -158,6 +158,22 @@ func (c *Control) explain(asked Asked) (Explanation, *moment) {
 	return e, c.currentLocked()
 }
 
+// Decider is asked as it stays when somebody else stands where who decides it does:
+// of cfg, by what where knows of it, and the network or address that decides. A client
+// subnet that decides nothing for being private, and is the packet's source, is left out: it
+// would decide once it is known where it stands.
+func Decider(cfg *config.Config, where *geo.Locator, asked Asked) (Asked, netip.Prefix) {
+	s := &serving{snapshot: &zones.Snapshot{Geo: where}, config: &cfg.Server}
+	who, source := s.asks(asked)
+	if source == "ecs" {
+		return asked, asked.Client
+	}
+	if asked.Client.IsValid() && asked.Client.Contains(who.addr) {
+		asked.Client, asked.Resolver = netip.Prefix{}, who.addr
+	}
+	return asked, netip.PrefixFrom(who.addr, who.addr.BitLen())
+}
+
 // asks finds who decides, as for a query, and what that was told by.
 func (s *serving) asks(asked Asked) (who client, source string) {
 	var subnet clientSubnet

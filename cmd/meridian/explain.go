@@ -26,8 +26,9 @@ every verdict is unknown, which counts as up, and members that are a target have
 --resolve asks for them. With --server a running server tells what it answers now.
 
 With -c, what if: --down and --force take members down or up, --weight and --bias change what FILE
-says, and --at puts the client somewhere else: latitude and longitude, a country such as FR, a
-subdivision such as US-CA, or a region.
+says, and --at puts whoever decides somewhere else, be it the client or the resolver: latitude and
+longitude, a country such as FR, a subdivision such as US-CA, a city of the database such as
+FR/Paris, a region, or continent:EU.
 
 --client is the client-subnet (ECS) of the question, an address or a network; --resolver is the
 address that the packet comes from, which decides where no client-subnet does.
@@ -58,7 +59,7 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	c.Flags().StringVar(&a.client, "client", "", "`address` or network that the question carries as client-subnet")
 	c.Flags().StringVar(&a.resolver, "resolver", "", "`address` that the packet comes from")
 	c.Flags().StringVar(&a.draw, "draw", "", "`N`: the random number to draw by, as an explanation tells it: the same answer again")
-	c.Flags().StringVar(&a.at, "at", "", "`PLACE` where the client stands in this case")
+	c.Flags().StringVar(&a.at, "at", "", "`PLACE` where whoever decides stands in this case")
 	a.whatIf.addFlags(c)
 	c.Flags().StringArrayVar(&a.whatIf.forced, "force", nil, "`TARGET=up|down`: its verdict in this case; may be repeated")
 	addResolveFlag(c, &a.resolve)
@@ -102,7 +103,9 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 		return e, a.running.call(ctx, http.MethodGet, "/v1/explain", query, nil, &e)
 	}
 	change := func(cfg *config.Config) error {
-		return errors.Join(a.whatIf.change(cfg), standAt(cfg, asked, a.at))
+		moved, err := standAt(cfg, asked, a.at)
+		asked = moved
+		return errors.Join(a.whatIf.change(cfg), err)
 	}
 	snapshot, err := loadBriefly(string(a.file), change, stderr)
 	if err != nil {
@@ -116,5 +119,8 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 	if err != nil {
 		return e, err
 	}
-	return server.Explain(resolved, asked), nil
+	if e = server.Explain(resolved, asked); a.at != "" {
+		tellAt(&e)
+	}
+	return e, nil
 }
