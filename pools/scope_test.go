@@ -48,7 +48,7 @@ func TestScopesHoldClientsThatAreDecidedAlike(t *testing.T) {
 	}
 	defer where.Close()
 	scoped := 0
-	for range 20 {
+	for range 40 {
 		text := turnless(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)

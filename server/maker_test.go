@@ -73,6 +73,7 @@ func (m maker) geo(b *strings.Builder) {
 		place := pick(m, fmt.Sprintf("region: r%d", m.IntN(madeRegions)), "country: "+pick(m, "DE", "NL", "US"), "continent: "+pick(m, "AS", "EU"), "subdivision: US-CA")
 		fmt.Fprintf(b, "    %d.%d.0.0/%d: {%s}\n", 10+i/4, 16*(i%4), 12+m.IntN(5), place)
 	}
+	b.WriteString("    13.0.0.0/8: {subdivision: US-CA}\n") // somebody knows subdivisions, whatever was picked
 	for i := range 4 {
 		fmt.Fprintf(b, "    2001:db8:%x::/%d: {region: r%d}\n", i+1, 48, m.IntN(madeRegions))
 	}
