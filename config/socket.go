@@ -44,9 +44,17 @@ func (d *decoder) noPort(n *yaml.Node, c *Check) {
 // proxyProtocol reads a version of the PROXY protocol.
 func (d *decoder) proxyProtocol(n *yaml.Node) (int, bool) {
 	versions := []string{"v1", "v2"}
-	s, ok := d.oneOf(n, "version of the PROXY protocol", versions)
+	s, ok := d.scalar(n)
 	if !ok {
 		return 0, false
 	}
-	return 1 + slices.Index(versions, s), true
+	if i := slices.Index(versions, s); i >= 0 {
+		return 1 + i, true
+	}
+	hint := "known: " + strings.Join(versions, ", ") // words so short that each is near the other
+	if slices.Contains(versions, "v"+s) {
+		hint = "did you mean " + quote("v"+s) + "?"
+	}
+	d.fault(n, "unknown version of the PROXY protocol "+quote(s), hint)
+	return 0, false
 }

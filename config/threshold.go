@@ -79,6 +79,7 @@ func (d *decoder) flapDamping(f *FlapDamping) reader {
 			d.fault(most, fmt.Sprintf("max %s is shorter than the first hold, %s", span(f.Max), span(f.Hold)), "at least hold")
 			return
 		}
+		d.warn(child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", span(f.Hold), span(f.Max)), "write max")
 		f.Max = f.Hold
 	}
 }

@@ -25,7 +25,7 @@ serve does, without listening or probing. Faults and warnings go to stderr, one 
 
   file:line:column: path.to.key: what is wrong; what would be right
 
-With -o json they are lists in the one object on stdout, beside what would be served.
+It warns where this user cannot write to the folder of the state, nor make it. With -o json they are lists in the one object on stdout, beside what would be served.
 
 Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 		Example: `  meridian check -c meridian.yaml
@@ -35,8 +35,8 @@ Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 			if output == outputJSON {
 				return checkJSON(string(file), c.OutOrStdout())
 			}
-			snapshot, err := load(string(file), c.ErrOrStderr())
-			if err != nil {
+			snapshot, found := checked(string(file))
+			if err := found.tell(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			defer snapshot.Close()
@@ -48,9 +48,18 @@ Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 	return c
 }
 
+// checked is build, and what is odd about where the configuration would be served.
+func checked(file string) (*zones.Snapshot, findings) {
+	snapshot, found := build(file)
+	if snapshot != nil {
+		found.warnings = append(found.warnings, stateWarnings(snapshot.Config)...)
+	}
+	return snapshot, found
+}
+
 // checkJSON prints what was found, and what would be served where there are no faults.
 func checkJSON(file string, stdout io.Writer) error {
-	snapshot, found := build(file)
+	snapshot, found := checked(file)
 	report := struct {
 		Faults   []finding `json:"faults"`
 		Warnings []finding `json:"warnings"`

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestCheckWarnsOfAStateThatCannotBeKept(t *testing.T) {
+	dir := t.TempDir()
+	shut := filepath.Join(dir, "shut")
+	if err := os.Mkdir(shut, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "there"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]string{ // the warning; empty: none
+		filepath.Join(dir, "there"):      "",
+		filepath.Join(dir, "new", "one"): "",
+	}
+	if runtime.GOOS == "linux" {
+		cases["/proc/x/y"] = "this user cannot keep a state in /proc/x/y: it is not there, and nothing can be created in /proc: "
+		cases["/proc"] = "this user cannot keep a state in /proc: "
+	}
+	if os.Getuid() != 0 { // root writes anywhere
+		cases[shut] = "this user cannot keep a state in " + shut + ": permission denied; name a folder that the server can make or write to\n"
+		cases[filepath.Join(shut, "x")] = "nothing can be created in " + shut + ": permission denied; "
+	}
+	for state, want := range cases {
+		file := filepath.Join(dir, "meridian.yaml")
+		if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig+"state: "+state+"\n", ""), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := said(t, exitOK, "check", "-c", file)
+		if strings.Contains(got, "warning: ") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%s: got\n%s\nwant %q", state, got, want)
+		}
+		if json := said(t, exitOK, "check", "-c", file, "-o", "json"); strings.Contains(json, "cannot keep a state") != (want != "") {
+			t.Errorf("%s: got\n%s", state, json)
+		}
+	}
+	for _, folder := range []string{"there", "new"} {
+		if left, _ := os.ReadDir(filepath.Join(dir, folder)); len(left) > 0 {
+			t.Errorf("left behind in %s: %v", folder, left)
+		}
+	}
+}
