@@ -2,11 +2,13 @@ package admin
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"meridian/server"
@@ -97,12 +99,57 @@ func decode(body []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return err
+		return plainly(err)
 	}
 	if _, more := d.Token(); more != io.EOF { //nolint:errorlint // Token returns it as it is
 		return errors.New("there is more than one value")
 	}
 	return singleFields(body)
+}
+
+// plainly is what is wrong with JSON in the words of who wrote that, not of Go.
+func plainly(err error) error {
+	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Errorf("it is %s; it would be an object such as {\"target\": \"web\"}", named(kind.Value))
+	case errors.As(err, &kind):
+		return fmt.Errorf("%q is %s; it would be %s", kind.Field, named(kind.Value), kindOf(kind.Type))
+	case errors.As(err, &syntax):
+		return fmt.Errorf("at byte %d: %w", syntax.Offset, err)
+	case errors.Is(err, io.EOF):
+		return errors.New("it is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it ends in the middle of a value")
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// named is a kind of value that was found, as encoding/json writes it.
+func named(value string) string {
+	switch value {
+	case "object":
+		return "an object"
+	case "array":
+		return "a list"
+	case "bool":
+		return "true or false"
+	}
+	return "a " + value
+}
+
+// kindOf is what JSON has for a type of Go.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Struct, reflect.Map:
+		if !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+			return "an object"
+		}
+	}
+	return "a string"
 }
 
 // singleFields looks at the names of the fields of a valid object, none of which

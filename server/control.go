@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -245,10 +246,14 @@ func (c *Control) Counters() Counters { return c.life.server.Counters() }
 // outside found it; it holds for lease, or for the check's own where that is 0.
 func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
 	err := c.life.prober.Report(check, addr, up, reason, lease)
-	if errors.Is(err, health.ErrNoPush) {
-		return &Refused{Unknown: true, What: err.Error()}
+	if err == nil {
+		return nil
 	}
-	return err
+	what := strings.TrimPrefix(err.Error(), "reporting: ") // which who does so knows
+	if errors.Is(err, health.ErrNoPush) {
+		return &Refused{Unknown: true, What: what}
+	}
+	return errors.New(what)
 }
 
 // Clear ends what holds the addresses of a target down although their probes may
