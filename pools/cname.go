@@ -39,3 +39,23 @@ func (s *Scratch) answer() {
 		}
 	}
 }
+
+// tellAlias tells those that were drawn and are not in the answer after all, since
+// an alias stands alone: see answer.
+func (r *recorder) tellAlias(s *Scratch) {
+	if len(s.picked) == 0 {
+		return
+	}
+	alone := s.picked[0]&aliasBit != 0
+	for i := range r.steps {
+		step := &r.steps[i]
+		m := &r.tree.members[r.tree.pools[step.is.pool].first+step.is.member]
+		switch {
+		case !step.Chosen || step.of != r.family || m.child != none:
+		case alone && (!r.tree.isCName(m) || r.tree.refs[m.first].addr != s.picked[0]):
+			step.Chosen, step.Reason = false, "drawn after a CNAME, which stands alone"
+		case !alone && r.tree.isCName(m):
+			step.Chosen, step.Reason = false, "drawn after addresses, beside which no CNAME may stand"
+		}
+	}
+}

@@ -175,6 +175,7 @@ func (r *recorder) asked(s *Scratch, id ID, mode Mode) {
 }
 
 func (r *recorder) tellAsked(s *Scratch, id ID, mode Mode) {
+	r.tellAlias(s)
 	if len(s.picked) > 0 { // by a later draw
 		r.standings[len(r.standings)-1].NoDataWhy = ""
 	}

@@ -144,3 +144,13 @@ func TestMeasureGoesByTheNewTable(t *testing.T) {
 	}
 	expect(t, "without round trips", answers(none, ask(t, none, "web", IPv4, "198.51.100.1")), "192.0.2.1")
 }
+
+// Under alpha a round trip is no measurement but an average of several, and is told as one.
+func TestLatencyTellsMovingAverages(t *testing.T) {
+	cfg := world(t, measuredWorld+"pool web latency\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\nrtt 198.51.100.0/24 far 3\n")
+	cfg.Latency.Alpha = 30
+	tree := compile(t, cfg)
+	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "198.51.100.1"), tree.Scratch())
+	expect(t, "reason", steps[1].Reason, "quickest region with an eligible member: 3.0 ms, a moving average for network 198.51.100.0/24")
+	expect(t, "field", steps[1].RTT.Averaged && !steps[0].RTT.Averaged, true)
+}
