@@ -26,7 +26,7 @@ every verdict is unknown, which counts as up, and members that are a target have
 --resolve asks for them. With --server a running server tells what it answers now.
 
 With -c, what if: --down and --force take members down or up, --weight and --bias change what FILE
-says, and --at puts whoever decides somewhere else, be it the client or the resolver: latitude and
+says, --load has members report a load, once, with nothing shed before, and --at puts whoever decides somewhere else, be it the client or the resolver: latitude and
 longitude, a country such as FR, a subdivision such as US-CA, a city of the database such as
 FR/Paris, a region, or continent:EU.
 
@@ -62,12 +62,13 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	c.Flags().StringVar(&a.at, "at", "", "`PLACE` where whoever decides stands in this case")
 	a.whatIf.addFlags(c)
 	c.Flags().StringArrayVar(&a.whatIf.forced, "force", nil, "`TARGET=up|down`: its verdict in this case; may be repeated")
+	c.Flags().StringArrayVar(&a.loads, "load", nil, "`POOL/MEMBER=USED`: the load that it reports in this case, or a share of its capacity such as 70%; may be repeated")
 	addResolveFlag(c, &a.resolve)
 	c.Flags().VarP(&a.file, "config", "c", "the configuration")
 	addClientFlags(c, &a.running, "")
 	c.MarkFlagsOneRequired("config", "server")
 	c.MarkFlagsMutuallyExclusive("config", "server")
-	for _, offline := range []string{"resolve", "at", "down", "force", "weight", "bias"} {
+	for _, offline := range []string{"resolve", "at", "down", "force", "weight", "bias", "load"} {
 		c.MarkFlagsMutuallyExclusive(offline, "server")
 	}
 	addOutputFlag(c, &output)
@@ -82,6 +83,7 @@ type asking struct {
 	file             configFlag
 	resolve          resolveFlag
 	whatIf           whatIf
+	loads            []string // POOL/MEMBER=USED
 	at               string
 	running          client
 }
@@ -102,10 +104,11 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 		}
 		return e, a.running.call(ctx, http.MethodGet, "/v1/explain", query, nil, &e)
 	}
+	loads := loadings{}
 	change := func(cfg *config.Config) error {
 		moved, err := standAt(cfg, asked, a.at)
 		asked = moved
-		return errors.Join(a.whatIf.change(cfg), err)
+		return errors.Join(a.whatIf.change(cfg), loads.change(cfg, a.loads), err)
 	}
 	snapshot, err := loadBriefly(string(a.file), change, stderr)
 	if err != nil {
@@ -119,6 +122,7 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 	if err != nil {
 		return e, err
 	}
+	loads.report(resolved)
 	if e = server.Explain(resolved, asked); a.at != "" {
 		tellAt(&e)
 	}
