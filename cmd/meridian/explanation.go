@@ -89,6 +89,10 @@ func printVisit(out *page, e *server.Explanation, steps []server.ExplainedStep) 
 			printStanding(out, s)
 			break
 		}
+		if s.By == steps[0].Pool && s.Mode == pools.FallenBack.String() {
+			out.line("   the fallback of %q", s.Pool)
+			break
+		}
 	}
 	if matches := describeMatches(steps); matches != "" {
 		out.wrapped("   ", "client's matches, most specific first: "+matches)
