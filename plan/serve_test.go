@@ -1,0 +1,185 @@
+package plan_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"meridian/health"
+	"meridian/plan"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// steered is a configuration whose pools, of which web is asked, are left open, and
+// whose regions' round trips are in a file.
+const steered = `
+regions:
+  us: {location: [39.04, -77.49]}
+  eu: {location: [53.35, -6.26]}
+  ap: {location: [19.08, 72.88]}
+latency: {file: %s}
+checks:
+  c: {type: tcp, port: 1}
+loads:
+  l: {type: json, url: "http://127.0.0.1:1/", load: active}
+pools:
+%s
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`
+
+// everyPolicy is pools that between them have every way to choose. Members whose
+// name begins with x are down.
+var everyPolicy = []struct{ behaviour, pools string }{
+	{"proximity", "  web: {policy: proximity, members: [{name: u, region: us, weight: 3, addresses: [10.0.0.1]}, {name: v, region: us, addresses: [10.0.0.2]}, {name: e, region: eu, addresses: [10.0.0.3, \"fd00::3\"]}, {name: xa, region: ap, check: c, addresses: [10.0.0.4]}]}\n"},
+	{"geolocation", "  web: {policy: geolocation, default: nodata, members: [{name: n, match: {continent: NA}, addresses: [10.0.0.1]}, {name: xu, match: {country: US}, check: c, addresses: [10.0.0.2]}, {name: e, weight: 1, match: {continent: EU}, addresses: [10.0.0.3]}, {name: f, weight: 2, match: {continent: EU}, addresses: [10.0.0.4]}]}\n"},
+	{"weighted", "  web: {policy: weighted, members: [{name: a, weight: 5, addresses: [10.0.0.1]}, {name: b, weight: 2, addresses: [10.0.0.2, 10.0.0.3]}, {name: c, weight: 0, addresses: [10.0.0.4]}, {name: xd, check: c, addresses: [10.0.0.5]}]}\n"},
+	{"sticky", "  web: {policy: weighted, sticky: true, members: [{name: a, weight: 5, addresses: [10.0.0.1]}, {name: b, weight: 2, addresses: [10.0.0.2]}]}\n"},
+	{"round-robin", "  web: {policy: round-robin, members: [{name: a, addresses: [10.0.0.1]}, {name: b, addresses: [10.0.0.2]}, {name: xc, check: c, addresses: [10.0.0.3]}]}\n"},
+	{"failover with trickle", "  web: {policy: failover, trickle: 20%, members: [{name: xa, check: c, addresses: [10.0.0.1]}, {name: b, addresses: [10.0.0.2]}, {name: c, addresses: [10.0.0.3]}, {name: d, addresses: [10.0.0.4]}]}\n"},
+	{"hash", "  web: {policy: hash, members: [{name: a, weight: 3, addresses: [10.0.0.1, \"fd00::1\"]}, {name: b, addresses: [10.0.0.2, \"fd00::2\"]}, {name: c, addresses: [10.0.0.3]}]}\n"},
+	{"fastest", "  web: {policy: fastest, check: c, members: [{name: a, weight: 3, addresses: [10.0.0.1]}, {name: b, addresses: [10.0.0.2]}, {name: c, addresses: [10.0.0.30]}]}\n"},
+	{"latency", "  web: {policy: latency, members: [{name: u, region: us, addresses: [10.0.0.1]}, {name: e, region: eu, addresses: [10.0.0.3]}, {name: a, region: ap, addresses: [10.0.0.4]}]}\n"},
+	{"least-load", "  web: {policy: least-load, members: [{name: a, load: l, capacity: 100, addresses: [10.0.0.1]}, {name: b, load: l, capacity: 40, addresses: [10.0.0.2]}]}\n"},
+	{"all", "  web: {policy: all, members: [{name: a, addresses: [10.0.0.1]}, {name: b, addresses: [10.0.0.2]}, {name: c, addresses: [10.0.0.3]}]}\n"},
+	{"nested", "  web: {policy: proximity, members: [{name: u, region: us, pool: in}, {name: e, region: eu, pool: out}]}\n  in: {policy: weighted, members: [{name: a, weight: 2, addresses: [10.0.0.1]}, {name: o, pool: out}]}\n  out: {policy: failover, members: [{name: xb, check: c, addresses: [10.0.0.2]}, {name: h, pool: hashed}]}\n  hashed: {policy: hash, members: [{name: c, addresses: [10.0.0.3]}, {name: d, addresses: [10.0.0.4]}]}\n"},
+	{"fallback", "  web: {policy: weighted, fallback: spare, members: [{name: xa, check: c, addresses: [10.0.0.1]}]}\n  spare: {policy: weighted, members: [{name: b, weight: 3, addresses: [10.0.0.2]}, {name: c, addresses: [10.0.0.3]}]}\n"},
+	{"failing open", "  web: {policy: weighted, members: [{name: xa, weight: 3, check: c, addresses: [10.0.0.1]}, {name: xb, check: c, addresses: [10.0.0.2]}]}\n"},
+}
+
+// A forecast's shares are what serving the same clients comes to: within six
+// standard deviations of so many draws for each. A share of a client that weighs w
+// of all deviates by w·sqrt(p(1-p)/draws), at most w·sqrt(1/4/draws).
+func TestForecastIsWhatServingDoes(t *testing.T) {
+	const seed, networks, draws = 7, 60, 400
+	for _, test := range everyPolicy {
+		t.Run(test.behaviour, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 0))
+			s := build(t, fmt.Sprintf(steered, roundTrips(t), test.pools))
+			stir(t, s)
+			list, all := randomClients(rnd, networks)
+			f, err := plan.Compare(s, s, plan.Listed(list, s.Geo))
+			if err != nil {
+				t.Fatal(err)
+			}
+			served, deviation := serve(rnd, s, list, all, draws)
+			compareShares(t, f, served, 6*deviation)
+		})
+	}
+}
+
+// compareShares holds the shares of a forecast, nobody's too, against those served.
+func compareShares(t *testing.T, f *plan.Forecast, served map[string]float64, tolerance float64) {
+	t.Helper()
+	forecast := map[string]float64{"": f.NoAnswer.After}
+	for _, m := range f.Served() {
+		forecast[m.Name] = m.Share.After
+	}
+	for name := range served {
+		if _, known := forecast[name]; !known {
+			t.Errorf("%q is answered, and not forecast", name)
+		}
+	}
+	for name, share := range forecast {
+		if math.Abs(share-served[name]) > tolerance {
+			t.Errorf("%q is forecast %.4f of the traffic, and served %.4f; want them within %.4f", name, share, served[name], tolerance)
+		}
+	}
+}
+
+// serve decides for every client so many times. It returns the share of each member,
+// and the most that its standard deviation can be.
+func serve(rnd *rand.Rand, s *zones.Snapshot, list []plan.Counted, all float64, draws int) (shares map[string]float64, deviation float64) {
+	scratch, owners := s.Pools.Scratch(), owners(s)
+	shares = make(map[string]float64)
+	for _, c := range list {
+		q := pools.Question{Family: pools.IPv6, Answers: 1, Client: c.Network.Addr()}
+		if c.Network.Addr().Is4() {
+			q.Family = pools.IPv4
+		}
+		for range draws {
+			q.Draw = rnd.Uint64()
+			s.Pools.Decide(q, scratch)
+			owner := ""
+			if len(scratch.Addrs) > 0 {
+				owner = owners[scratch.Addrs[0].String()]
+			}
+			shares[owner] += c.Queries / all / float64(draws)
+		}
+		deviation += c.Queries / all * c.Queries / all / 4 / float64(draws)
+	}
+	return shares, math.Sqrt(deviation)
+}
+
+// owners is the member of each address.
+func owners(s *zones.Snapshot) map[string]string {
+	found := make(map[string]string)
+	for _, p := range s.Config.Pools {
+		for _, m := range p.Members {
+			for _, a := range m.Addresses {
+				found[a.String()] = p.Name + "/" + m.Name
+			}
+		}
+	}
+	return found
+}
+
+func randomClients(rnd *rand.Rand, n int) (list []plan.Counted, all float64) {
+	for i := range n {
+		text := fmt.Sprintf("%d.%d.%d.%d", 1+rnd.IntN(220), rnd.IntN(256), rnd.IntN(256), rnd.IntN(256))
+		if i%6 == 0 {
+			text = fmt.Sprintf("2a00:%x::%x", rnd.IntN(1<<16), rnd.IntN(1<<16))
+		}
+		a := netip.MustParseAddr(text)
+		c := plan.Counted{Network: netip.PrefixFrom(a, a.BitLen()), Queries: float64(1 + rnd.IntN(9))}
+		list, all = append(list, c), all+c.Queries
+	}
+	return list, all
+}
+
+// stir tells the pools verdicts, response times and loads.
+func stir(t *testing.T, s *zones.Snapshot) {
+	t.Helper()
+	down := make(map[string]bool)
+	for addr, owner := range owners(s) {
+		_, member, _ := strings.Cut(owner, "/")
+		down[addr] = member[0] == 'x'
+	}
+	var turns []health.Turn
+	for i, target := range s.Pools.Targets() {
+		turn := health.Turn{Index: i, Target: target, To: health.Up, Response: 20 * time.Millisecond}
+		if down[target.Addr.String()] {
+			turn.To = health.Down
+		}
+		if target.Addr.String() == "10.0.0.30" {
+			turn.Response = 90 * time.Millisecond
+		}
+		turns = append(turns, turn)
+	}
+	s.Pools.Apply(turns)
+	loads := make([]pools.Load, len(s.Pools.LoadTargets()))
+	for i := range loads {
+		loads[i] = pools.Load{Load: 20, At: time.Unix(1, 0), Fresh: true}
+	}
+	s.Pools.SetLoads(loads)
+}
+
+// roundTrips is a file that sends the clients of some countries past the nearest region.
+func roundTrips(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "latency.csv")
+	if err := os.WriteFile(file, []byte("client,region,rtt_ms,samples\nUS,eu,10,40\nUS,us,50,40\nCN,us,30,40\nCN,ap,90,40\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
