@@ -2,10 +2,13 @@ package server
 
 import (
 	"encoding/binary"
+	"math"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -177,19 +180,8 @@ func TestAnswersThatFitEveryPathAreNotFragmented(t *testing.T) {
 	small, large := world(t), world(t, "nsid: test", "nsid: test, udp_size: 1400")
 	listenOn(large, "127.0.0.1:0")
 	s := serve(t, small, false, "127.0.0.1:0")
-	discover := func() (mode int) {
-		raw, err := s.listeners[0].udp[0].conn.SyscallConn()
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = setOptions(raw, func(fd int) (err error) {
-			mode, err = unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return mode
+	discover := func() int {
+		return socketOption(t, s.listeners[0].udp[0].conn, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
 	}
 	if got := discover(); got != unix.IP_PMTUDISC_PROBE {
 		t.Errorf("path MTU discovery is %d, want %d", got, unix.IP_PMTUDISC_PROBE)
@@ -200,4 +192,59 @@ func TestAnswersThatFitEveryPathAreNotFragmented(t *testing.T) {
 	if got := discover(); got != unix.IP_PMTUDISC_OMIT {
 		t.Errorf("with a larger udp_size, path MTU discovery is %d, want %d", got, unix.IP_PMTUDISC_OMIT)
 	}
+}
+
+// TestSocketsHaveLargeBuffers: 4 MiB each way, beyond the system's limit where the
+// process may. The kernel counts its own part in, and tells twice as much (socket(7)).
+func TestSocketsHaveLargeBuffers(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
+		conn, err := listenUDP(netip.MustParseAddrPort(addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		for option, limit := range map[int]string{unix.SO_RCVBUF: "rmem_max", unix.SO_SNDBUF: "wmem_max"} {
+			if got, want := socketOption(t, conn, unix.SOL_SOCKET, option), 2*min(4<<20, bufferLimit(t, limit)); got != want {
+				t.Errorf("%s: buffer of %d octets, want %d", addr, got, want)
+			}
+		}
+	}
+}
+
+func socketOption(t *testing.T, conn *net.UDPConn, level, option int) (value int) {
+	t.Helper()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = setOptions(raw, func(fd int) (err error) {
+		value, err = unix.GetsockoptInt(fd, level, option)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// bufferLimit is how large a buffer this process may have: with CAP_NET_ADMIN, any.
+func bufferLimit(t *testing.T, sysctl string) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1<<20) == nil {
+		return math.MaxInt32
+	}
+	text, err := os.ReadFile("/proc/sys/net/core/" + sysctl)
+	if err != nil {
+		t.Skip("NOT TESTED: " + err.Error())
+	}
+	limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return limit
 }
