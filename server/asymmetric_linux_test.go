@@ -1,0 +1,177 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+)
+
+// The made network of this test: the client reaches us by one link, and the way back
+// to it is another, as it is where routers share out traffic.
+//
+//	us    asked0  192.0.2.53 .54, 2001:db8:1::53 ::54   ----->   asking0            client
+//	us    back0                                          <-----   here0  198.51.100.7, 2001:db8:2::7
+//
+// An answer is to leave by what the routes say: what asks for asked0 goes to a neighbour
+// who is not there (IPv4), or is refused (IPv6).
+// Neighbours are told, so that nobody waits until an address is known to be alone.
+const asymmetricLinks = `
+link add name asked0 address 02:00:00:00:00:01 type veth peer name asking0 address 02:00:00:00:00:02
+link add name back0 address 02:00:00:00:00:03 type veth peer name here0 address 02:00:00:00:00:04
+link set asking0 netns CLIENT
+link set here0 netns CLIENT
+link set asked0 up
+link set back0 up
+addr add 192.0.2.53/32 dev asked0
+addr add 192.0.2.54/32 dev asked0
+addr add 2001:db8:1::53/128 dev asked0 nodad
+addr add 2001:db8:1::54/128 dev asked0 nodad
+route add 198.51.100.7/32 dev back0 src 192.0.2.54
+route add 2001:db8:2::7/128 dev back0 src 2001:db8:1::54
+neigh add 198.51.100.7 lladdr 02:00:00:00:00:04 dev back0
+neigh add 2001:db8:2::7 lladdr 02:00:00:00:00:04 dev back0
+neigh add 198.51.100.7 lladdr 02:00:00:00:00:99 dev asked0
+-6 rule add pref 10 oif asked0 prohibit
+`
+
+const clientLinks = `
+link set asking0 up
+link set here0 up
+addr add 198.51.100.7/32 dev here0
+addr add 2001:db8:2::7/128 dev here0 nodad
+route add 192.0.2.53/32 dev asking0 src 198.51.100.7
+route add 192.0.2.54/32 dev asking0 src 198.51.100.7
+route add 2001:db8:1::53/128 dev asking0 src 2001:db8:2::7
+route add 2001:db8:1::54/128 dev asking0 src 2001:db8:2::7
+neigh add 192.0.2.53 lladdr 02:00:00:00:00:01 dev asking0
+neigh add 192.0.2.54 lladdr 02:00:00:00:00:01 dev asking0
+neigh add 2001:db8:1::53 lladdr 02:00:00:00:00:01 dev asking0
+neigh add 2001:db8:1::54 lladdr 02:00:00:00:00:01 dev asking0
+`
+
+// TestWildcardSocketsAnswerFromTheAddressThatWasAsked also where the way back is by
+// another interface than the way there, and whatever address that would take.
+func TestWildcardSocketsAnswerFromTheAddressThatWasAsked(t *testing.T) {
+	if !inOwnNetwork(t) {
+		return
+	}
+	ip := counterpart(t, "ip")
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	config := strings.Replace(delegatedConfig, `["`+meridianAddress+`:53"]`, `["0.0.0.0:53", "[::]:53"]`, 1)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client := newElsewhere(t)
+	if err := lines(ip, strings.ReplaceAll(asymmetricLinks, "CLIENT", fmt.Sprint(client.thread))); err != nil {
+		missing(t, "no links can be made: "+err.Error())
+	}
+	serveDelegated(t, file)
+	client.do(func() {
+		if err := lines(ip, clientLinks); err != nil {
+			t.Error(err)
+			return
+		}
+		for _, server := range []string{"192.0.2.53", "192.0.2.54", "2001:db8:1::53", "2001:db8:1::54"} {
+			if from, err := answerFrom(server); err != nil || from.String() != server {
+				t.Errorf("%s was asked, %s answered: %v", server, from, err)
+			}
+		}
+	})
+}
+
+// elsewhere is a thread in a network namespace of its own.
+type elsewhere struct {
+	thread int
+	work   chan func()
+}
+
+func newElsewhere(t *testing.T) *elsewhere {
+	t.Helper()
+	e := &elsewhere{work: make(chan func())}
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
+		e.thread = unix.Gettid()
+		ready <- unix.Unshare(unix.CLONE_NEWNET)
+		for f := range e.work {
+			f()
+			e.work <- nil
+		}
+	}()
+	if err := <-ready; err != nil {
+		missing(t, "no second network namespace can be made: "+err.Error())
+	}
+	t.Cleanup(func() { close(e.work) })
+	return e
+}
+
+// do runs f there, and waits for it.
+func (e *elsewhere) do(f func()) {
+	e.work <- f
+	<-e.work
+}
+
+// lines runs ip(8) with each line, in the network of this thread, after it was told to
+// take IPv4 packets by other links than answers to them would go by (rp_filter).
+func lines(ip, text string) error {
+	for _, of := range []string{"all", "default"} {
+		file := "/proc/sys/net/ipv4/conf/" + of + "/rp_filter"
+		if now, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(now)) == "0" {
+			continue // it may be read-only, too
+		}
+		if err := os.WriteFile(file, []byte("0"), 0o600); err != nil {
+			return err
+		}
+	}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if out, err := exec.Command(ip, words...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %v: %w: %s", words, err, out)
+		}
+	}
+	return nil
+}
+
+// answerFrom asks a server until it answers, which it may not before the links are up,
+// from a socket that takes answers from anywhere, and tells where the answer came from.
+func answerFrom(server string) (from netip.Addr, err error) {
+	for range 10 {
+		if from, err = askFrom(server, 500*time.Millisecond); err == nil {
+			break
+		}
+	}
+	return from, err
+}
+
+func askFrom(server string, patience time.Duration) (netip.Addr, error) {
+	conn, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return netip.Addr{}, err
+	}
+	query, err := question("www.gslb.example.com.", dns.TypeA, "").Pack()
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if _, err := conn.WriteToUDPAddrPort(query, netip.AddrPortFrom(netip.MustParseAddr(server), 53)); err != nil {
+		return netip.Addr{}, err
+	}
+	_, from, err := conn.ReadFromUDPAddrPort(make([]byte, 4096))
+	return from.Addr().Unmap(), err
+}
