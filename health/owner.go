@@ -25,7 +25,8 @@ type owner struct {
 	lanes    map[netip.Addr]*lane // of the addresses of the entries
 	memories memories
 	before   ancestry // while a watch is entered: what there was before it
-	waiting  queue    // the entries that are neither probed nor parked
+	waiting  queue    // the entries with probes that are neither probed nor parked
+	leases   queue    // those whose reports hold for a time
 	running  int      // probes under way
 	reports  chan report
 	jobs     chan *entry  // to workers that wait
@@ -124,26 +125,46 @@ func (o *owner) pass(timer *time.Timer, ticker *time.Ticker) {
 	o.tell()
 }
 
-// launchDue launches the probes that are due, the longest overdue first, as
-// far as the limits allow. The channel that it returns delivers when the next
-// one is due; it is nil when only a report can let one begin.
+// launchDue ends the leases that have run out and launches the probes that are due. The
+// channel that it returns delivers when the next one is; it is nil when only an event can
+// let one begin.
 func (o *owner) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 	now := time.Now()
 	o.beats(now)
+	lease, probe := o.endLeases(now), o.launchProbes(now)
+	if lease == nil || probe != nil && probe.due.Before(lease.due) {
+		lease = probe
+	}
+	if lease == nil {
+		return nil
+	}
+	timer.Reset(lease.due.Sub(now))
+	return timer.C
+}
+
+// endLeases lets what was reported for a time that is over hold no more. It returns the
+// entry whose lease ends next, if any.
+func (o *owner) endLeases(now time.Time) *entry {
+	for {
+		e := o.leases.first()
+		if e == nil || e.due.After(now) {
+			return e
+		}
+		o.leases.remove(e)
+		o.expire(e, now)
+	}
+}
+
+// launchProbes launches the probes that are due, the longest overdue first, as far as the
+// limits allow. It returns the entry that is due next; nil: there is none, or the limit
+// is reached, and a report lets the next one begin.
+func (o *owner) launchProbes(now time.Time) *entry {
 	for o.running < o.limit {
 		e := o.waiting.first()
-		if e == nil {
-			return nil
-		}
-		if wait := e.due.Sub(now); wait > 0 {
-			timer.Reset(wait)
-			return timer.C
+		if e == nil || e.due.After(now) {
+			return e
 		}
 		o.waiting.remove(e)
-		if e.checker.run == nil {
-			o.expire(e, now)
-			continue
-		}
 		if e.lane.running >= e.lane.crowd() {
 			e.lane.park(e)
 			continue

@@ -116,7 +116,7 @@ func (o *owner) rescue() {
 
 // rebuild makes the owner's state anew from its targets.
 func (o *owner) rebuild() {
-	o.waiting, o.running, o.untold = queue{}, 0, o.untold[:0]
+	o.waiting, o.leases, o.running, o.untold = queue{}, queue{}, 0, o.untold[:0]
 	for _, l := range o.lanes {
 		*l = lane{users: l.users, demand: l.demand}
 	}

@@ -67,8 +67,8 @@ func (o *owner) reported(of pushed, r Result, lease time.Duration, now time.Time
 		if lease == 0 {
 			e.lease = now.Add(e.checker.check.Lease)
 		}
-		o.waiting.remove(e)
-		o.waiting.add(e, e.lease)
+		o.leases.remove(e)
+		o.leases.add(e, e.lease)
 	}
 	o.tell() // who reports finds it applied
 	return nil

@@ -129,6 +129,27 @@ func TestACompositeOfPushPartsFollowsReportsAndHoldsUpNoFirstRound(t *testing.T)
 	})
 }
 
+// TestALeaseEndsInTimeWhileNoMoreProbesMayRun has as many probes hang as may run at once.
+func TestALeaseEndsInTimeWhileNoMoreProbesMayRun(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		check, all := pushCheck("deploy"), addrs(2)
+		check.Lease = 10 * time.Second
+		slow := tcpCheck()
+		slow.Interval, slow.Timeout = time.Minute, time.Minute
+		w.become(all[1], hangs)
+		p.call(func(o *owner) { o.limit = 1 })
+		_, l := watch(t, p, []Target{{check, all[0]}, {slow, all[1]}})
+		began := time.Now()
+		push(t, p, "deploy", all[0], false, "")
+		time.Sleep(11 * time.Second)
+		turns := l.heard()
+		wantTurns(t, turns, "0 unknown->down: reported down", "0 down->unknown: no report for 10s")
+		if late := turns[1].At.Sub(began); late != check.Lease {
+			t.Errorf("the lease ended after %v, want %v", late, check.Lease)
+		}
+	})
+}
+
 func TestPushChecksOfOtherNamesAreOtherTargets(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		_, l := watch(t, p, []Target{{pushCheck("a"), addrs(1)[0]}, {pushCheck("b"), addrs(1)[0]}})

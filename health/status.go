@@ -151,7 +151,7 @@ func (o *owner) clear(e *entry, now time.Time) (held bool) {
 	}
 	o.become(e, e.tally.clear(now, c), cause, now)
 	if c.Type == config.Push && !e.tally.lost.IsZero() {
-		o.waiting.remove(e)
+		o.leases.remove(e)
 		o.expire(e, now)
 	}
 	o.changed()

@@ -112,7 +112,7 @@ func (o *owner) schedule(e *entry) {
 	case e.checker.run != nil:
 		o.waiting.add(e, e.due)
 	case !e.lease.IsZero():
-		o.waiting.add(e, e.lease)
+		o.leases.add(e, e.lease)
 	}
 }
 
@@ -190,6 +190,7 @@ func (o *owner) forget(e *entry) {
 		return
 	}
 	o.waiting.remove(e)
+	o.leases.remove(e)
 	o.drop(e)
 }
 
