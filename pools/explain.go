@@ -160,10 +160,14 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 // not live and nobody walks it.
 func (r *recorder) asks(s *Scratch, id ID, mode Mode, by ID) {
 	if r != nil {
-		r.tellStanding(id, mode, by)
-		if mode == FallenBack || mode == Dead {
-			s.look(id)
-		}
+		r.tellAsks(s, id, mode, by)
+	}
+}
+
+func (r *recorder) tellAsks(s *Scratch, id ID, mode Mode, by ID) {
+	r.tellStanding(id, mode, by)
+	if mode == FallenBack || mode == Dead {
+		s.look(id)
 	}
 }
 

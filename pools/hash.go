@@ -140,9 +140,13 @@ func (s *Scratch) choices(v *visit) []int {
 // ranked notes which choice of the client's network each member is.
 func (r *recorder) ranked(s *Scratch, v *visit) {
 	if r != nil {
-		for i, m := range s.choices(v) {
-			r.steps[v.step+m].Rank = i + 1
-		}
+		r.tellRanks(s, v)
+	}
+}
+
+func (r *recorder) tellRanks(s *Scratch, v *visit) {
+	for i, m := range s.choices(v) {
+		r.steps[v.step+m].Rank = i + 1
 	}
 }
 

@@ -35,15 +35,15 @@ func (o *odds) draws(v *visit, p float64) {
 	}
 }
 
-// mostDraws is how many draws are gone through for one pool: five of twenty
-// members take a fifth of it.
+// mostDraws is how many draws are gone through for one pool, the fewer the more words
+// its sets have: five of twenty members take a fifth of it, and all of it a tenth of a second.
 const mostDraws = 1 << 19
 
 func (o *odds) drawAllWays(v *visit, p float64) {
 	clear(v.apart) // of what was drawn before, where others were admitted
 	whole := way{sets: slices.Concat(v.eligible, v.giving, v.apart), left: v.wanted, p: 1}
 	taken := make([]float64, v.members)
-	layer, budget := []way{whole}, mostDraws
+	layer, budget := []way{whole}, mostDraws/int(v.words)
 	for drawn := 0; len(layer) > 0; drawn++ {
 		next := ways{at: map[string]int{}, taken: taken}
 		for _, w := range layer {
