@@ -17,20 +17,15 @@ import (
 // findings are what is wrong with a configuration (faults) or odd (warnings), in file order.
 type findings struct{ faults, warnings []config.Fault }
 
-// load builds the snapshot of a configuration file. Every verb that takes a
-// configuration calls it, loadBuilt or loadBriefly, so that none can judge a file differently.
+// loadBuilt has a Builder build the snapshot of a configuration file. Every verb that takes a
+// configuration calls it or loadBriefly, so that none can judge a file differently.
 // What is found is printed to stderr, one a line; the error only counts the faults.
-func load(file string, stderr io.Writer) (*zones.Snapshot, error) {
-	return loadBuilt(file, zones.Build, stderr)
-}
-
-// loadBuilt is load with a Builder to choose.
 func loadBuilt(file string, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
 	snapshot, found := buildWith(file, builder)
 	return snapshot, found.tell(stderr)
 }
 
-// loadBriefly is load with a change made to what a sound file says, nil for none, for a verb
+// loadBriefly is loadBuilt with a change made to what a sound file says, nil for none, for a verb
 // that is asked again and again: of warnings it tells how many there are.
 func loadBriefly(file string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
 	snapshot, found, err := buildChanged(file, change)
@@ -55,7 +50,7 @@ func buildChanged(file string, change func(*config.Config) error) (*zones.Snapsh
 	return snapshot, found, nil
 }
 
-// build is load without a word; the snapshot is nil where there are faults.
+// build is loadBuilt without a word; the snapshot is nil where there are faults.
 func build(file string) (*zones.Snapshot, findings) { return buildWith(file, zones.Build) }
 
 func buildWith(file string, builder zones.Builder) (*zones.Snapshot, findings) {
