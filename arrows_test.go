@@ -27,7 +27,7 @@ var below = map[string][]string{
 	"zones":    {"config", "geo", "health", "load", "pools"},
 	"server":   {"config", "geo", "health", "load", "resolver", "pools", "zones"},
 	"admin":    {"config", "pools", "zones", "server"},
-	"plan":     {"config", "geo", "health", "pools", "zones"},
+	"plan":     {"config", "geo", "pools", "zones"},
 	"cmd":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin", "plan"},
 
 	".":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},

@@ -7,11 +7,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"meridian/health"
 	"meridian/plan"
 	"meridian/pools"
 	"meridian/zones"
@@ -147,31 +145,42 @@ func randomClients(rnd *rand.Rand, n int) (list []plan.Counted, all float64) {
 	return list, all
 }
 
-// stir tells the pools verdicts, response times and loads.
+// stir takes members down, and tells response times and loads.
 func stir(t *testing.T, s *zones.Snapshot) {
 	t.Helper()
-	down := make(map[string]bool)
-	for addr, owner := range owners(s) {
-		_, member, _ := strings.Cut(owner, "/")
-		down[addr] = member[0] == 'x'
-	}
-	var turns []health.Turn
-	for i, target := range s.Pools.Targets() {
-		turn := health.Turn{Index: i, Target: target, To: health.Up, Response: 20 * time.Millisecond}
-		if down[target.Addr.String()] {
-			turn.To = health.Down
+	var down []pools.Override
+	for _, p := range s.Config.Pools {
+		for _, m := range p.Members {
+			if m.Check != "" {
+				respond(t, s, p.Name, m.Name)
+			}
+			if m.Name[0] == 'x' {
+				down = append(down, pools.Override{Pool: p.Name, Member: m.Name, Kind: pools.ForcedDown})
+			}
 		}
-		if target.Addr.String() == "10.0.0.30" {
-			turn.Response = 90 * time.Millisecond
-		}
-		turns = append(turns, turn)
 	}
-	s.Pools.Apply(turns)
+	s.Pools.SetOverrides(down)
 	loads := make([]pools.Load, len(s.Pools.LoadTargets()))
 	for i := range loads {
 		loads[i] = pools.Load{Load: 20, At: time.Unix(1, 0), Fresh: true}
 	}
 	s.Pools.SetLoads(loads)
+}
+
+// respond tells how soon a member passes its probes: late where its address ends in 30.
+func respond(t *testing.T, s *zones.Snapshot, pool, member string) {
+	t.Helper()
+	turns, err := s.Pools.Turns(pool, member, 0) // to no verdict: it counts as up
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range turns {
+		turns[i].Response = 20 * time.Millisecond
+		if turns[i].Target.Addr.String() == "10.0.0.30" {
+			turns[i].Response = 90 * time.Millisecond
+		}
+	}
+	s.Pools.Apply(turns)
 }
 
 // roundTrips is a file that sends the clients of some countries past the nearest region.
