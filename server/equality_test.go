@@ -16,7 +16,7 @@ import (
 // the wire path with the full path octet by octet. Of all that the wire path answers it
 // is to answer each, and there are to be enough of each.
 func TestBothPathsAgree(t *testing.T) {
-	worlds, queries := 5, 2000
+	worlds, queries := 5, 1200
 	if testing.Short() {
 		worlds, queries = 2, 1000
 	}
