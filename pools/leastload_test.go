@@ -186,3 +186,22 @@ func TestDecidingByLoadAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestADrainTakesItsRoomAtOnce: of a pool in a least-load pool, too, and before the next report.
+func TestADrainTakesItsRoomAtOnce(t *testing.T) {
+	const a, b, c = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+	tree := compile(t, loaded(t, world(t, `pool web least-load
+  in pool=inner
+  c 192.0.2.3
+pool inner weighted
+  a 192.0.2.1
+  b 192.0.2.2
+`), "web/c=100", "inner/a=100", "inner/b=100"))
+	report(tree, 1, 0, 0, 0)
+	q := ask(t, tree, "web", IPv4, "8.8.8.8")
+	expect(t, "odds", oddsOf(t, tree, q), map[string]float64{a: 1. / 3, b: 1. / 3, c: 1. / 3})
+	tree.SetOverrides([]Override{{Pool: "inner", Member: "b", Kind: Drained}})
+	expect(t, "odds with b drained", oddsOf(t, tree, q), map[string]float64{a: 0.5, c: 0.5})
+	tree.SetOverrides(nil)
+	expect(t, "odds with b back", oddsOf(t, tree, q), map[string]float64{a: 1. / 3, b: 1. / 3, c: 1. / 3})
+}

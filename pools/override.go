@@ -60,11 +60,15 @@ func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown [
 	d.own()
 	d.overrides = overrides
 	d.hands, unknown = t.handsOf(overrides)
-	for _, member := range turned(from.hands, d.hands) {
+	members := turned(from.hands, d.hands)
+	for _, member := range members {
 		u := t.useOf(member)
 		d.refresh(u)
 		d.reopen(u)
 		d.count(ID(u.pool))
+	}
+	if len(members) > 0 {
+		d.settleRooms() // whoever is drained has none, and gives its pool none
 	}
 	d.tellParents(asIs)
 	d.tellParents(open)
