@@ -15,7 +15,7 @@ func BenchmarkProbeHTTP(b *testing.B) {
 	log := slog.New(slog.DiscardHandler)
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := c.probe(b.Context(), e.Addr(), dial, log); r.Outcome != Passed {
+		if r, _ := c.probe(b.Context(), e.Addr(), dial, log); r.Outcome != Passed {
 			b.Fatal(r.Reason)
 		}
 	}
@@ -37,7 +37,7 @@ func BenchmarkOwner(b *testing.B) {
 		if n%2 == 0 {
 			outcome = Failed
 		}
-		o.take(report{e, Result{Outcome: outcome, Reason: "connected", At: e.began}})
+		o.take(report{entry: e, result: Result{Outcome: outcome, Reason: "connected", At: e.began}})
 		o.tell()
 	}
 }

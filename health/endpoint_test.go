@@ -187,7 +187,8 @@ func probeAddr(t *testing.T, check config.Check, addr netip.Addr) Result {
 	if len(flaws) > 0 {
 		t.Fatal(flawsError(check.Name, flaws))
 	}
-	return c.probe(t.Context(), addr, (&net.Dialer{}).DialContext, slog.New(slog.DiscardHandler))
+	r, _ := c.probe(t.Context(), addr, (&net.Dialer{}).DialContext, slog.New(slog.DiscardHandler))
+	return r
 }
 
 // want compares a result with an outcome and a reason.

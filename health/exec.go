@@ -59,8 +59,12 @@ func probeExec(ctx context.Context, t *trial) (string, error) {
 	cmd := &exec.Cmd{Path: t.program, Args: t.check.Command, Env: t.environment()}
 	output := &head{}
 	cmd.Stdout, cmd.Stderr = output, output // as one: the program has a single pipe for both
-	state, err := runGroup(ctx, cmd)
+	state, left, err := runGroup(ctx, cmd, killGroup)
 	switch {
+	case left != nil: // and may write yet
+		t.left = left
+		t.doing += ", which cannot be killed"
+		return "", err
 	case output.written > maxOutput:
 		return "", errLongOutput
 	case errors.Is(err, context.DeadlineExceeded) && len(output.kept) > 0:

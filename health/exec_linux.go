@@ -18,16 +18,21 @@ const canExec = true
 // is dead: held by somebody who left the group.
 const pipeDelay = 100 * time.Millisecond
 
+// dieDelay is how long a program may take to die of SIGKILL. One in uninterruptible
+// sleep, on a disk that hangs, dies when that ends; one of another user's never does of ours.
+const dieDelay = time.Second
+
 // runGroup runs cmd in a process group of its own until it exits or ctx ends,
 // and kills the group then, so that nothing in it outlives the probe; should the
 // server be killed itself, the kernel kills the program, though not what that
 // started. The error
-// is ctx's when it ended first, a [lack] when the program could not be started.
-func runGroup(ctx context.Context, cmd *exec.Cmd) (*os.ProcessState, error) {
-	p := &program{Cmd: cmd, started: make(chan error, 1), exited: make(chan struct{}), killed: make(chan struct{}), reaped: make(chan error, 1)}
+// is ctx's when it ended first, a [lack] when the program could not be started. One that
+// cannot be killed is left, with what it writes: the channel is closed when it ends.
+func runGroup(ctx context.Context, cmd *exec.Cmd, kill func(group int)) (*os.ProcessState, <-chan struct{}, error) {
+	p := &program{Cmd: cmd, started: make(chan error, 1), exited: make(chan struct{}), killed: make(chan struct{}), reaped: make(chan struct{})}
 	go p.live()
 	if err := <-p.started; err != nil {
-		return nil, lack{err}
+		return nil, nil, lack{err}
 	}
 	var late error
 	select {
@@ -35,18 +40,28 @@ func runGroup(ctx context.Context, cmd *exec.Cmd) (*os.ProcessState, error) {
 	case <-ctx.Done():
 		late = ctx.Err()
 	}
-	// The leader is not reaped yet, so its number is nobody else's.
-	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // fails where there is nobody left
+	kill(cmd.Process.Pid) // its leader is not reaped yet, so its number is nobody else's
 	close(p.killed)
-	err := <-p.reaped
+	patience := time.NewTimer(dieDelay)
+	defer patience.Stop()
+	select {
+	case <-p.exited:
+		<-p.reaped
+	case <-patience.C:
+		return nil, p.reaped, late
+	}
 	var failed *exec.ExitError
 	switch {
 	case late != nil:
-		return nil, late
-	case errors.As(err, &failed), errors.Is(err, exec.ErrWaitDelay): // the state tells the one; the other is not the program's doing
-		err = nil
+		return nil, nil, late
+	case errors.As(p.end, &failed), errors.Is(p.end, exec.ErrWaitDelay): // the state tells the one; the other is not the program's doing
+		p.end = nil
 	}
-	return cmd.ProcessState, err
+	return cmd.ProcessState, nil, p.end
+}
+
+func killGroup(group int) {
+	_ = unix.Kill(-group, unix.SIGKILL) // fails where there is nobody left
 }
 
 // program is one that runs, with what is told of its life, each once.
@@ -55,7 +70,8 @@ type program struct {
 	started chan error    // nil: it has
 	exited  chan struct{} // closed when it has, and waits to be reaped
 	killed  chan struct{} // closed by who runs it, when nobody in its group lives: it may be reaped
-	reaped  chan error    // when that is done
+	reaped  chan struct{} // closed when that is done
+	end     error         // of Wait; to be read then
 }
 
 // live starts the program and stays until it is reaped, on a thread that is its own:
@@ -74,7 +90,8 @@ func (p *program) live() {
 	awaitExit(p.Process.Pid)
 	close(p.exited)
 	<-p.killed
-	p.reaped <- p.Wait()
+	p.end = p.Wait()
+	close(p.reaped)
 }
 
 // awaitExit returns when a child has exited, and leaves it to be reaped.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -197,6 +198,28 @@ func endThreads(t *testing.T) {
 	})
 }
 
+// TestAProgramThatDoesNotDieIsLeft has the first killing do nothing, as to one that sleeps
+// uninterruptibly.
+func TestAProgramThatDoesNotDieIsLeft(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	cmd := exec.Command("sleep", "1000")
+	_, left, err := runGroup(ctx, cmd, func(int) {})
+	if left == nil || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("left %v, error %v; want it left at the timeout", left, err)
+	}
+	select {
+	case <-left:
+		t.Error("it is said to have ended")
+	default:
+	}
+	killGroup(cmd.Process.Pid)
+	<-left
+	if err := unix.Kill(cmd.Process.Pid, 0); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("signalling it: %v, want it reaped", err)
+	}
+}
+
 func TestAProgramIsToldOfItsTargetAndNothingElse(t *testing.T) {
 	t.Setenv("SECRET", "not to be told")
 	t.Setenv("PATH", "/usr/bin:/bin")
@@ -252,7 +275,7 @@ func TestAProgramThatCannotBeStartedSaysNothingOfTheEndpoint(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	r := c.probe(t.Context(), loopback, nil, slog.New(slog.DiscardHandler))
+	r, _ := c.probe(t.Context(), loopback, nil, slog.New(slog.DiscardHandler))
 	want(t, r, Inconclusive, "fork/exec "+path+": no such file or directory")
 }
 
@@ -317,7 +340,7 @@ func BenchmarkProbeExec(b *testing.B) {
 	log := slog.New(slog.DiscardHandler)
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := c.probe(b.Context(), loopback, nil, log); r.Outcome != Passed {
+		if r, _ := c.probe(b.Context(), loopback, nil, log); r.Outcome != Passed {
 			b.Fatal(r.Reason)
 		}
 	}

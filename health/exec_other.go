@@ -12,6 +12,8 @@ import (
 const canExec = false
 
 // runGroup is not reached: [checker.prepareExec] refuses the check.
-func runGroup(context.Context, *exec.Cmd) (*os.ProcessState, error) {
-	return nil, lack{errors.New("no process groups here")}
+func runGroup(context.Context, *exec.Cmd, func(int)) (*os.ProcessState, <-chan struct{}, error) {
+	return nil, nil, lack{errors.New("no process groups here")}
 }
+
+func killGroup(int) {}

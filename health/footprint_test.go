@@ -80,7 +80,10 @@ func TestPeersThatDoNotEndTakeBoundedMemory(t *testing.T) {
 				check := httpCheck(e)
 				check.Body, check.Timeout = regexp.MustCompile("never said"), time.Second
 				c, _ := newChecker(&check)
-				go func() { results <- c.probe(t.Context(), e.Addr(), p.dial, p.log) }()
+				go func() {
+					r, _ := c.probe(t.Context(), e.Addr(), p.dial, p.log)
+					results <- r
+				}()
 			}
 			for range probes {
 				if r := <-results; r.Outcome != Failed {

@@ -141,7 +141,7 @@ func TestPingingWithoutLeaveIsAFault(t *testing.T) {
 		t.Errorf("%s\nwant %s", got, wantFault)
 	}
 	c := &checker{check: &check, run: probeICMP}
-	r := c.probe(t.Context(), loopback, nil, nil)
+	r, _ := c.probe(t.Context(), loopback, nil, nil)
 	want(t, r, Inconclusive, "neither a datagram socket for ICMP (socket: permission denied) nor a raw one (socket: operation not permitted)")
 }
 

@@ -1,9 +1,16 @@
 package health
 
 import (
+	"context"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"meridian/config"
 )
 
 // checksOfOneAddress are n different checks of one address.
@@ -96,4 +103,137 @@ func TestManyChecksOfAnAddressThatHangsGoDownInTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// programs has the exec checks of p do what run does, by their address, in place of
+// running a program, and no more than width of them at once.
+func programs(p *Prober, width int, run func(ctx context.Context, t *trial) error) {
+	p.call(func(o *owner) {
+		o.programs.width = width
+		for _, e := range o.entries {
+			e.checker.run = func(ctx context.Context, t *trial) (string, error) { return "exit status 0", run(ctx, t) }
+		}
+	})
+}
+
+// watchPrograms watches n addresses by a program that does what run does, once it is
+// theirs: the first probes wait until all are watched.
+func watchPrograms(t *testing.T, p *Prober, n, width int, run func(ctx context.Context, t *trial) error) (*Watch, *listener) {
+	t.Helper()
+	p.call(func(o *owner) { o.limit = 0 })
+	check := &config.Check{Name: "program", Type: config.Exec, Command: []string{"true"}, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
+	watching, l := watch(t, p, targetsOf(check, addrs(n)))
+	programs(p, width, run)
+	p.call(func(o *owner) { o.limit = maxProbes })
+	return watching, l
+}
+
+// TestProgramsAreFewAtOnceAndNoneThatWaitsIsSilent has programs take half a second each: a
+// round of all takes far longer than a verdict holds without results.
+func TestProgramsAreFewAtOnceAndNoneThatWaitsIsSilent(t *testing.T) {
+	probing(t, func(t *testing.T, _ *world, p *Prober) {
+		const width, targets = 4, 400
+		var running, most, runs atomic.Int64
+		watching, l := watchPrograms(t, p, targets, width, func(context.Context, *trial) error {
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			runs.Add(1)
+			time.Sleep(500 * time.Millisecond)
+			return nil
+		})
+		watching.FirstRound(t.Context())
+		time.Sleep(10 * time.Minute)
+		if most.Load() != width {
+			t.Errorf("%d programs at once, want %d", most.Load(), width)
+		}
+		if rounds := runs.Load() / targets; rounds < 12 {
+			t.Errorf("%d rounds, want the programs to go one after another", rounds)
+		}
+		for _, turn := range l.heard() {
+			if turn.To != Up {
+				t.Errorf("%v turned %v: %s", turn.Target.Addr, turn.To, turn.Reason)
+			}
+		}
+	})
+}
+
+// TestAProgramThatCannotBeKilledIsNotRunAgain leaves programs behind at one address,
+// then at as many as may run.
+func TestAProgramThatCannotBeKilledIsNotRunAgain(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		const width = 2
+		all, end := addrs(4), make(chan struct{})
+		stuck := map[netip.Addr]bool{all[0]: true}
+		runs := map[netip.Addr]int{}
+		var mu sync.Mutex
+		watching, l := watchPrograms(t, p, len(all), width, func(ctx context.Context, t *trial) error {
+			mu.Lock()
+			defer mu.Unlock()
+			runs[t.addr]++
+			if !stuck[t.addr] {
+				return nil
+			}
+			mu.Unlock()
+			<-ctx.Done()
+			mu.Lock()
+			t.left, t.doing = end, "running true, which cannot be killed"
+			return ctx.Err()
+		})
+		watching.FirstRound(t.Context())
+		time.Sleep(time.Minute)
+		mu.Lock()
+		if runs[all[0]] != 1 || runs[all[1]] < 10 {
+			t.Errorf("%v runs, want one of the first and the others as ever", runs)
+		}
+		stuck[all[1]] = true
+		mu.Unlock()
+		s, _ := watching.Status(0)
+		if want := "the last probe: timeout after 2s while running true, which cannot be killed"; s.Verdict != Uncertain || !strings.Contains(s.Cause.Reason, want) || !s.Next.IsZero() {
+			t.Errorf("%v, %q, next %v; want it uncertain, %s", s.Verdict, s.Cause.Reason, s.Next, want)
+		}
+		time.Sleep(time.Minute)
+		for i := range all {
+			if s, _ := watching.Status(i); s.Verdict != Uncertain {
+				t.Errorf("%d is %v, want it uncertain while no program can run", i, s.Verdict)
+			}
+		}
+		l.heard()
+		mu.Lock()
+		clear(stuck)
+		mu.Unlock()
+		close(end)
+		time.Sleep(time.Minute)
+		for i := range all {
+			if s, _ := watching.Status(i); s.Verdict != Up {
+				t.Errorf("%d is %v, want it up", i, s.Verdict)
+			}
+		}
+	})
+}
+
+// TestAPlaceThatIsNotTakenIsTheNextOnes has a program wait for its address, and then,
+// when that has a place, for another program: the place is for who waits behind it.
+func TestAPlaceThatIsNotTakenIsTheNextOnes(t *testing.T) {
+	program := &config.Check{Name: "program", Type: config.Exec, Command: []string{"true"}, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
+	addr, now := addrs(1)[0], time.Now()
+	o, w := owning(t, []Target{{program, addr}, {tcpCheck(), addr}})
+	first, behind := w.entries[0], w.entries[1]
+	for _, e := range w.entries {
+		e.checker.run = func(context.Context, *trial) (string, error) { return "passed", nil }
+	}
+	o.programs.width = 1
+	first.lane.running = minCrowd
+	first.due, behind.due = now.Add(-time.Minute), now.Add(-time.Second)
+	o.launchProbes(now)
+	if first.parked != first.lane || behind.parked != first.lane {
+		t.Fatal("they do not wait for their address")
+	}
+	o.programs.running = 1 // of another address
+	first.lane.gave(now)
+	o.advance(first.lane, now)
+	o.launchProbes(now)
+	if first.parked != &o.programs || behind.parked != nil || !behind.probing {
+		t.Fatalf("the program waits in %p, the other in %p, probing %v; want it to have the place", first.parked, behind.parked, behind.probing)
+	}
+	<-o.reports
 }

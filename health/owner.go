@@ -22,6 +22,7 @@ type owner struct {
 	*Prober
 	ctx      context.Context
 	entries  map[identity]*entry
+	programs lane                 // of all addresses
 	lanes    map[netip.Addr]*lane // of the addresses of the entries
 	memories memories
 	before   ancestry // while a watch is entered: what there was before it
@@ -47,7 +48,8 @@ type owner struct {
 type entry struct {
 	identity
 	checker  *checker
-	lane     *lane
+	lane     *lane    // of its address
+	room     *lane    // of a program: that of all; else nil
 	subs     []sub    // who watches it
 	wholes   []*entry // the composites that it is a part of; without any, and without subs, it is forgotten
 	parts    []*entry // of a composite, by those of its checker
@@ -62,7 +64,8 @@ type entry struct {
 	quiet    time.Time // no line about its certificate before this
 
 	probing bool
-	parked  bool      // in its lane
+	stuck   bool      // the program of its last probe does not end
+	parked  *lane     // in which it waits
 	spread  bool      // its first probe was not due at once
 	freed   time.Time // when it last went on from there
 	began   time.Time // of the last probe
@@ -77,10 +80,12 @@ type sub struct {
 	index int
 }
 
-// report is a result on its way to the owner.
+// report is a result, or the end of a program, on its way to the owner.
 type report struct {
 	entry  *entry
 	result Result
+	left   bool // a program outlives the probe
+	gone   bool // it has ended; there is no result
 }
 
 func newOwner(ctx context.Context, p *Prober) *owner {
@@ -90,6 +95,7 @@ func newOwner(ctx context.Context, p *Prober) *owner {
 		entries:  make(map[identity]*entry),
 		pushed:   make(map[pushed][]*entry),
 		lanes:    make(map[netip.Addr]*lane),
+		programs: lane{width: p.programs},
 		memories: remembered(p.recalls, time.Now(), p.log),
 		reports:  make(chan report, 64),
 		jobs:     make(chan *entry),
@@ -125,74 +131,6 @@ func (o *owner) pass(timer *time.Timer, ticker *time.Ticker) {
 	o.tell()
 }
 
-// launchDue ends the leases that have run out and launches the probes that are due. The
-// channel that it returns delivers when the next one is; it is nil when only an event can
-// let one begin.
-func (o *owner) launchDue(timer *time.Timer) (wake <-chan time.Time) {
-	now := time.Now()
-	o.beats(now)
-	lease, probe := o.endLeases(now), o.launchProbes(now)
-	if lease == nil || probe != nil && probe.due.Before(lease.due) {
-		lease = probe
-	}
-	if lease == nil {
-		return nil
-	}
-	timer.Reset(lease.due.Sub(now))
-	return timer.C
-}
-
-// endLeases lets what was reported for a time that is over hold no more. It returns the
-// entry whose lease ends next, if any.
-func (o *owner) endLeases(now time.Time) *entry {
-	for {
-		e := o.leases.first()
-		if e == nil || e.due.After(now) {
-			return e
-		}
-		o.leases.remove(e)
-		o.expire(e, now)
-	}
-}
-
-// launchProbes launches the probes that are due, the longest overdue first, as far as the
-// limits allow. It returns the entry that is due next; nil: there is none, or the limit
-// is reached, and a report lets the next one begin.
-func (o *owner) launchProbes(now time.Time) *entry {
-	for o.running < o.limit {
-		e := o.waiting.first()
-		if e == nil || e.due.After(now) {
-			return e
-		}
-		o.waiting.remove(e)
-		if e.lane.running >= e.lane.crowd() {
-			e.lane.park(e)
-			continue
-		}
-		o.launch(e, now)
-	}
-	return nil
-}
-
-func (o *owner) launch(e *entry, now time.Time) {
-	e.probing, e.began = true, now
-	o.running++
-	e.lane.running++
-	o.start(e)
-}
-
-// landed takes e, whose probe has ended, off the count, and lets the next of
-// its address go.
-func (o *owner) landed(e *entry) {
-	e.probing = false
-	o.running--
-	e.lane.running--
-	if next := e.lane.unpark(); next != nil {
-		next.freed = time.Now()
-		o.waiting.add(next, next.due)
-	}
-}
-
 // take records r and whatever else has been reported by now.
 func (o *owner) take(r report) {
 	for more := true; more; {
@@ -220,16 +158,25 @@ func (o *owner) tell() {
 	o.untold = o.untold[:0]
 }
 
+// record takes over what is reported of an entry. One whose program is left is not
+// probed again before that ends: it would be left another.
 func (o *owner) record(r report) {
-	e := r.entry
-	o.landed(e)
-	if !e.wanted() {
+	e, now := r.entry, time.Now()
+	if r.gone {
+		o.vacated(e, now)
+	} else {
+		o.landed(e, r.left, now)
+	}
+	if !e.wanted() && !e.stuck {
 		o.drop(e)
 		return
 	}
-	now := time.Now()
-	o.heed(e, r.result, now)
-	o.waiting.add(e, e.nextDue(r.result, now))
+	if !r.gone {
+		o.heed(e, r.result, now)
+	}
+	if !e.stuck {
+		o.waiting.add(e, e.nextDue(r.result, now))
+	}
 }
 
 // heed has e's verdict follow a result.
@@ -293,8 +240,8 @@ func (o *owner) sweep(now time.Time) {
 // delayed is until when the owner is to blame for it that nothing was heard of e.
 func (o *owner) delayed(e *entry, now time.Time) time.Time {
 	switch {
-	case e.parked:
-		return now
+	case e.parked != nil:
+		return e.parked.held(now)
 	case e.freed.After(o.waited):
 		return e.freed
 	}

@@ -22,24 +22,26 @@ type trial struct {
 	*checker
 	addr    netip.Addr
 	dial    Dial
-	buffers *buffers  // of http and https, while it works
-	doing   string    // the step under way, e.g. "connecting": what a timeout interrupted
-	expires time.Time // when the first of the certificates seen ends; zero: none was seen
+	buffers *buffers        // of http and https, while it works
+	doing   string          // the step under way, e.g. "connecting": what a timeout interrupted
+	left    <-chan struct{} // closed when the program that outlives the probe ends; nil: none does
+	expires time.Time       // when the first of the certificates seen ends; zero: none was seen
 }
 
-// probe runs the check against addr once, within its timeout.
-func (c *checker) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) Result {
+// probe runs the check against addr once, within its timeout. Where a program could not
+// be killed then, left is closed when that has ended.
+func (c *checker) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (r Result, left <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(parent, c.check.Timeout)
 	defer cancel()
 	t := &trial{checker: c, addr: addr, dial: dial}
 	began := time.Now()
 	evidence, err := t.run(ctx, log)
-	r := t.result(ctx, evidence, err)
+	r = t.result(ctx, evidence, err)
 	r.At, r.Latency, r.Expires = began, time.Since(began), t.expires
 	if parent.Err() != nil {
 		r.Outcome = Inconclusive // cut short, and nobody waits for it
 	}
-	return r
+	return r, t.left
 }
 
 // run is the check's own function; a panic in it fails the probe, not the process.

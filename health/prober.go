@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"time"
 )
 
@@ -12,16 +13,21 @@ import (
 // so that endpoints that hang do not hold up the probes of the others.
 const maxProbes = 4096
 
+// programsPerProcessor is how many programs of exec checks run at once, at most, for each
+// processor: most of their time they wait, but each costs the making of a process.
+const programsPerProcessor = 8
+
 // Prober owns all probing. Its methods are safe for concurrent use.
 type Prober struct {
-	dial    Dial
-	log     *slog.Logger
-	limit   int // probes at once
-	recalls []Memory
-	calls   chan func(*owner)
-	changes chan struct{} // holds one
-	pulse   pulse
-	stopped chan struct{} // closed when Run has returned
+	dial     Dial
+	log      *slog.Logger
+	limit    int // probes at once
+	programs int // of these programs
+	recalls  []Memory
+	calls    chan func(*owner)
+	changes  chan struct{} // holds one
+	pulse    pulse
+	stopped  chan struct{} // closed when Run has returned
 }
 
 // NewProber makes a Prober; Run drives it.
@@ -34,27 +40,30 @@ func NewProber(o Options) *Prober {
 		o.Logger = slog.Default()
 	}
 	return &Prober{
-		dial:    o.Dial,
-		log:     o.Logger,
-		limit:   min(maxProbes, max(1, fileLimit()/2)), // the other half is the server's own
-		recalls: o.Remembered,
-		calls:   make(chan func(*owner)),
-		changes: make(chan struct{}, 1),
-		pulse:   pulse{began: time.Now()},
-		stopped: make(chan struct{}),
+		dial:     o.Dial,
+		log:      o.Logger,
+		limit:    min(maxProbes, max(1, fileLimit()/2)), // the other half is the server's own
+		programs: programsPerProcessor * runtime.GOMAXPROCS(0),
+		recalls:  o.Remembered,
+		calls:    make(chan func(*owner)),
+		changes:  make(chan struct{}, 1),
+		pulse:    pulse{began: time.Now()},
+		stopped:  make(chan struct{}),
 	}
 }
 
 // Run probes until ctx ends, then waits for the probes under way, whose
-// results no longer count. Call it once; Watch and the methods of a Watch wait
+// results no longer count; not for programs that cannot be killed. Call it once; Watch and the methods of a Watch wait
 // for it to begin, and do nothing after it has returned.
 func (p *Prober) Run(ctx context.Context) {
 	defer close(p.stopped)
 	defer p.guard()()
 	o := newOwner(ctx, p)
 	o.loop()
-	for ; o.running > 0; o.running-- {
-		<-o.reports
+	for o.running > 0 {
+		if r := <-o.reports; !r.gone {
+			o.running--
+		}
 	}
 	o.workers.Wait()
 }

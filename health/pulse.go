@@ -118,13 +118,19 @@ func (o *owner) rescue() {
 func (o *owner) rebuild() {
 	o.waiting, o.leases, o.running, o.untold = queue{}, queue{}, 0, o.untold[:0]
 	for _, l := range o.lanes {
-		*l = lane{users: l.users, demand: l.demand}
+		*l = l.empty()
 	}
+	o.programs = o.programs.empty()
 	for _, e := range o.entries {
-		e.parked = false
+		e.parked = nil
 		if e.probing {
 			o.running++
 			e.lane.running++
+		}
+		if e.room != nil && (e.probing || e.stuck) {
+			e.room.running++
+		}
+		if e.probing || e.stuck {
 			continue
 		}
 		o.schedule(e)

@@ -22,7 +22,7 @@ type Status struct {
 	Until    time.Time     // when that comes, where only time has to pass; else zero
 	Last     []Result      // newest first, at most 10
 	Turns    []Turn        // newest first, at most 10
-	Next     time.Time     // when the next probe is due; zero while one is under way, and of what has none
+	Next     time.Time     // when the next probe is due; zero while one, or a program that it has left, is under way, and of what has none
 	Parts    []PartStatus  // of a composite, in the order written
 }
 
@@ -79,7 +79,7 @@ func (e *entry) status(now time.Time) Status {
 	}
 	s.Verdict, s.Held = e.tally.shown()
 	s.Outlook, s.Until = e.outlook(now)
-	if !e.probing && e.checker.run != nil {
+	if !e.probing && !e.stuck && e.checker.run != nil {
 		s.Next = e.due
 	}
 	return s

@@ -105,7 +105,8 @@ func probePiped(t *testing.T, check config.Check, answer []byte) Result {
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		return &canned{answer: answer}, nil
 	}
-	return c.probe(t.Context(), netip.MustParseAddr("192.0.2.1"), dial, slog.New(slog.DiscardHandler))
+	r, _ := c.probe(t.Context(), netip.MustParseAddr("192.0.2.1"), dial, slog.New(slog.DiscardHandler))
+	return r
 }
 
 // canned is a connection whose peer has said all it will say.

@@ -70,7 +70,7 @@ func (o *owner) note(w *Watch) {
 // silence is why e is uncertain.
 func (e *entry) silence(now time.Time) string {
 	s := fmt.Sprintf("no conclusive result for %v", now.Sub(e.tally.heard).Round(time.Second))
-	if last := e.history.results(); len(last) > 0 && last[0].Outcome == Inconclusive {
+	if last := e.history.results(); len(last) > 0 && (last[0].Outcome == Inconclusive || e.stuck) {
 		s += "; the last probe: " + last[0].Reason
 	}
 	return s

@@ -186,7 +186,7 @@ func (o *owner) unsubscribe(w *Watch) {
 // forget drops an entry that nobody watches; one that is being probed stays
 // until its report comes, lest a new watch have it probed twice at once.
 func (o *owner) forget(e *entry) {
-	if e.probing || o.entries[e.identity] != e {
+	if e.probing || e.stuck || o.entries[e.identity] != e {
 		return
 	}
 	o.waiting.remove(e)

@@ -20,8 +20,25 @@ func (o *owner) start(e *entry) {
 func (o *owner) work(e *entry) {
 	defer o.workers.Done()
 	for e != nil {
-		o.reports <- report{e, e.checker.probe(o.ctx, e.addr, o.dial, o.log)}
+		r, left := e.checker.probe(o.ctx, e.addr, o.dial, o.log)
+		o.reports <- report{entry: e, result: r, left: left != nil}
+		if left != nil {
+			o.await(e, left)
+		}
 		e = o.nextJob()
+	}
+}
+
+// await reports that the program which e's probe has left has ended.
+func (o *owner) await(e *entry, left <-chan struct{}) {
+	select {
+	case <-left:
+	case <-o.ctx.Done():
+		return
+	}
+	select {
+	case o.reports <- report{entry: e, gone: true}:
+	case <-o.ctx.Done():
 	}
 }
 
