@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // steeredConfig is writeConfig's world with an API on any free port and a state folder.
@@ -187,71 +182,4 @@ func TestWhatWasSaidOutlivesAKill(t *testing.T) {
 		}
 		server.Wait()
 	}
-}
-
-// TestTheTimeFromADeathToTheLastWrongAnswer asks a server all the time while an
-// endpoint dies and comes back, and then hangs; to come back once more would be one
-// turn too many, see flap_damping. The bounds leave room for a machine that is
-// busy: what they rule out is an answer that stays wrong.
-func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
-	const interval, timeout, confirm, threshold = 100 * time.Millisecond, 100 * time.Millisecond, 50 * time.Millisecond, 2
-	const budget = interval*11/10*threshold + confirm + 2*timeout
-	const slack = 2*budget + 2*time.Second
-	_, port := endpoint(t, "127.0.0.62", 0)
-	var hangs atomic.Bool
-	first := mortal(t, port, &hangs)
-	file := filepath.Join(t.TempDir(), "meridian.yaml")
-	writeConfig(t, file, "127.0.0.1:0", "gslb.example.com", port)
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = bytes.Replace(text, []byte("fall: 2,"), []byte("fall: 2, confirm: 50ms,"), 1)
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, stderr := background(t, "serve", "-c", file)
-	at := stderr.await(t, `msg=serving listen=(\S+)`)[1]
-
-	for _, c := range []struct {
-		what, answer string
-		happen       func()
-	}{
-		{"death", "127.0.0.62", func() { first.Close() }},
-		{"recovery", "127.0.0.61", func() { first = mortal(t, port, &hangs) }},
-		{"hanging", "127.0.0.62", func() { hangs.Store(true) }},
-	} {
-		c.happen()
-		begun, last, answers := time.Now(), time.Duration(0), 0
-		for right := 0; right < 200 && time.Since(begun) < budget+slack; answers++ {
-			if lookUp(t, at, "www.gslb.example.com.") == c.answer {
-				right++
-			} else {
-				last, right = time.Since(begun), 0
-			}
-		}
-		t.Logf("%s: the last wrong answer of %d came after %v; budget %v (interval %v and a tenth, rise and fall %d, confirm %v, timeout %v)",
-			c.what, answers, last.Round(time.Millisecond), budget, interval, threshold, confirm, timeout)
-		if last == 0 || last > budget+slack {
-			t.Errorf("%s: %v, the budget is %v", c.what, last, budget)
-		}
-	}
-}
-
-// mortal is an endpoint that can be closed, and its port be listened on again; while
-// it hangs it accepts requests and answers none.
-func mortal(t *testing.T, port int, hangs *atomic.Bool) *http.Server {
-	t.Helper()
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.61:%d", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if hangs.Load() {
-			<-r.Context().Done()
-		}
-	})}
-	go s.Serve(l) //nolint:errcheck // ends with the test
-	t.Cleanup(func() { s.Close() })
-	return s
 }
