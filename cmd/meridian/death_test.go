@@ -27,8 +27,9 @@ const (
 // TestTheTimeFromADeathToTheLastWrongAnswer asks a server all the time while an
 // endpoint dies in three ways, and comes back from each. Two things bound a wrong answer:
 //
-//   - Exactly, by the probes that the endpoint itself has seen since: none is wrong
-//     that was asked for when one more had come than turn the verdict.
+//   - Exactly, by the probes that the endpoint itself has seen since it died: none is
+//     wrong that was asked for when one more had come than turn the verdict. On the way
+//     back a stall may fail a probe that was seen.
 //   - In time, by the budget of the manual, an interval, and four times what a
 //     goroutine beside it that does nothing but sleep was late by: machines stall.
 func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
@@ -66,7 +67,7 @@ func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
 		stall := meter.stop()
 		t.Logf("%s: the last wrong answer of %d came after %v, when the endpoint had seen %d probes; budget %v and %d probes (interval %v and a tenth, rise and fall %d, confirm %v, timeout %v); the machine stalled for %v",
 			becomes, answers, last.Round(time.Millisecond), most, deathBudget, deathProbes, deathInterval, deathRow, deathConfirm, deathTimeout, stall.Round(time.Millisecond))
-		if last == 0 || most > deathProbes {
+		if last == 0 || becomes != lives && most > deathProbes {
 			t.Errorf("%s: a wrong answer after %v and %d probes, the budget is %d", becomes, last, most, deathProbes)
 		}
 		if bound := deathBudget + deathInterval + 4*stall; last > bound {
