@@ -58,7 +58,7 @@ func (s *Scratch) odds(q Question) (Decision, *odds) {
 // There are no shares.
 func (s *Scratch) oddsOfAnswer(q Question) *odds {
 	o := newOdds(s)
-	o.whole, o.answers = true, q.Answers
+	o.whole, o.answers, o.left = true, q.Answers, mostDraws
 	s.reckon(q, o)
 	return o
 }
@@ -118,6 +118,7 @@ type odds struct {
 	region  string // of the member being walked, see Share
 
 	whole   bool // of the whole answer, not of the first draw
+	left    int  // then: of mostDraws, for all pools together
 	answers int  // then: how many the question asks of the pool that answers
 	nested  bool // then: that one has been walked
 }

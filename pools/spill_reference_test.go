@@ -23,6 +23,7 @@ type spillReference struct {
 	load   map[string]float64 // by region; those of unknown load are not in it
 	served map[string]float64
 	at     map[string]int
+	newest int // when somebody reported last; 0: all reports are stale
 	up     map[string]bool
 	slow   map[string]int
 	spills map[string]*referenceSpill
@@ -91,10 +92,11 @@ func (r *spillReference) owed(to string) float64 {
 
 // lose makes the spill of a region that goes down.
 func (r *spillReference) lose(region string, part int) {
-	if r.up[region] = false; r.served[region] == 0 || r.spills[region] != nil {
+	served := r.served[region] * math.Exp2(-float64(max(0, r.newest-r.at[region]))/120)
+	if r.up[region] = false; served == 0 || r.spills[region] != nil {
 		return
 	}
-	sp := &referenceSpill{served: r.served[region], of: part, arcs: map[string][2]int{}, weights: map[string]float64{}, loads: map[string]float64{}}
+	sp := &referenceSpill{served: served, of: part, arcs: map[string][2]int{}, weights: map[string]float64{}, loads: map[string]float64{}}
 	begin, rooms, capacities, known := 0, 0., 0., 0
 	left := map[string]float64{}
 	for _, other := range r.regions() {
@@ -307,11 +309,13 @@ func (r *spillReference) happen(t *testing.T, rnd *rand.Rand, at int) {
 
 // reported takes loads into account.
 func (r *spillReference) reported(loads []float64, at int) {
+	r.newest = 0
 	for i, region := range r.regions() {
 		name := region.Name
 		if delete(r.load, name); loads[i] < 0 {
 			continue
 		}
+		r.newest = at
 		if r.load[name] = loads[i]; r.up[name] {
 			r.served[name] = max(loads[i], r.served[name]*math.Exp2(-float64(at-r.at[name])/120))
 			r.at[name] = at

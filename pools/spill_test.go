@@ -150,16 +150,13 @@ func TestARegionIsLostByWhateverTakesItsLastMember(t *testing.T) {
 			before := clients(t, tree, "web", 500)
 			c.lose(tree)
 			expect(t, "parts", partsOf(spills(tree)), "mid=0.50 far=0.25 end=1.00 rest=0.00")
+			lost := tree.Spills()[0]
+			expect(t, "spill", fmt.Sprint(lost.Pool, " ", lost.Region, " ", lost.Load), "web near 80")
 			c.find(tree)
 			expect(t, "spills afterwards", len(spills(tree)), 0)
 			if c.cause != "verdicts in a nested pool" { // half of which is down still
 				expect(t, "clients afterwards", clients(t, tree, "web", 500), before)
 			}
-			told := ""
-			for _, news := range tree.SpillNews() {
-				told += fmt.Sprint(news.Pool, " ", news.Region, " ", news.Load, " ", news.Ended, "\n")
-			}
-			expect(t, "news", told, "web near 80 false\nweb near 80 true\n")
 		})
 	}
 }
@@ -192,6 +189,28 @@ func TestADyingRegionsLoadIsRemembered(t *testing.T) {
 		report(tree, 3000, 70, 30, 50, 0)
 		expect(t, "what a lost region reports", tree.shedding[0].served, all[0].Load)
 	}
+}
+
+// What a region served is forgotten while nobody hears of it, too.
+func TestALoadThatIsStaleForLongIsNotKnown(t *testing.T) {
+	for seconds, want := range map[int]string{60: "56.57", 600: "2.50", 7200: ""} {
+		tree := fourLoaded(t, 80, 30, 50, 0)
+		report(tree, 1+seconds, -1, 30, 50, 0)
+		turn(t, tree, health.Down, "web/a")
+		got := ""
+		for _, s := range tree.Spills() {
+			got = fmt.Sprintf("%.2f", s.Load)
+		}
+		expect(t, fmt.Sprintf("load after %d s", seconds), got, want)
+	}
+}
+
+// Where there is no other region there is nobody to spread clients over.
+func TestAPoolOfOneRegionSpreadsNobody(t *testing.T) {
+	tree := compile(t, shedding(loaded(t, world(t, "region near 0 0\npool web proximity\n  a region=near 192.0.2.1\n"), "near=200")))
+	report(tree, 1, 80)
+	turn(t, tree, health.Down, "web/a")
+	expect(t, "spills", len(tree.Spills()), 0)
 }
 
 // A network has one answer, whatever the draw; those of other regions stay.
@@ -291,7 +310,6 @@ func TestAReloadKeepsSpills(t *testing.T) {
 	}
 	next := reload("region before 0 0\npool before weighted\n  a 192.0.2.9\n"+fourRegions, health.Down)
 	expect(t, "parts", partsOf(spills(next)), partsOf(spills(tree)))
-	expect(t, "news", len(next.SpillNews()), 0)
 	moves(t, "reload", want, byNetwork(t, next, 1000), func(string, string) bool { return false })
 	expect(t, "found up by the reload", len(spills(reload(fourRegions, health.Up))), 0)
 	without := reload(strings.Replace(fourRegions, "  c region=far 192.0.2.3\n", "  e region=new 192.0.2.5\n", 1)+"region new 45 -71\n", health.Down)

@@ -12,12 +12,36 @@ import (
 // at noon the night's load should be forgotten.
 const servedHalf = 2 * time.Minute
 
+// forgotten is after which time what a region served counts as not known.
+const forgotten = 6 * servedHalf
+
 // serve takes a load into the memory of what a unit served: a maximum that decays.
 func (m *shedMemory) serve(load float64, at time.Time) {
-	if passed := at.Sub(m.at); passed > 0 {
-		m.served *= math.Exp2(-passed.Seconds() / servedHalf.Seconds())
+	m.served, m.at = max(load, m.servedBy(at)), at
+}
+
+// servedBy is what is left of the memory at a time, by whole seconds: reports that come
+// together are of one time.
+func (m *shedMemory) servedBy(at time.Time) float64 {
+	switch passed := at.Sub(m.at).Truncate(time.Second); {
+	case passed <= 0:
+		return m.served
+	case passed > forgotten:
+		return 0
+	default:
+		return m.served * math.Exp2(-passed.Seconds()/servedHalf.Seconds())
 	}
-	m.served, m.at = max(load, m.served), at
+}
+
+// latestReport is when somebody reported last: the clock of what is remembered, whatever
+// that of this machine says.
+func (st *state) latestReport() (at time.Time) {
+	for i := range st.loads {
+		if r := &st.loads[i]; r.Fresh && r.At.After(at) {
+			at = r.At
+		}
+	}
+	return at
 }
 
 // unitsIn is those of a pool.
@@ -112,12 +136,13 @@ func (d *draft) settleSpillsOf(id ID) {
 		switch {
 		case found && d.isBack(id, unit.group):
 			d.own()
-			d.tellSpill(d.spills[at], true)
 			d.spills = slices.Delete(slices.Clone(d.spills), at, at+1)
-		case !found && unit.served > 0 && d.isLost(id, unit.group) && !d.from.isLost(id, unit.group):
-			made := d.spill(unit)
+		case !found && d.isLost(id, unit.group) && !d.from.isLost(id, unit.group):
+			made := d.spill(unit, unit.servedBy(d.latestReport()))
+			if made == nil {
+				continue
+			}
 			d.own()
-			d.tellSpill(made, false)
 			d.spills = slices.Insert(slices.Clone(d.spills), at, made)
 		}
 	}
@@ -147,11 +172,15 @@ func (d *draft) noteSpills() {
 //	has none                       none                                           the room up to high
 //
 // Where nobody has any room up to high, weights are capacities; where nothing is
-// known, they are equal. What other spills may still bring to a region is no room.
-func (d *draft) spill(unit *shedUnit) *spill {
+// known, they are equal. What other spills may still bring to a region is no room. It
+// is nil where it is not known what the region served, or the pool has no other region.
+func (d *draft) spill(unit *shedUnit, served float64) *spill {
+	if served == 0 || !d.tree.hasOther(unit) {
+		return nil
+	}
 	p := &d.tree.pools[unit.pool]
 	sp := &spill{
-		pool: unit.pool, group: unit.group, load: unit.served,
+		pool: unit.pool, group: unit.group, load: served,
 		part: d.from.partOfGroup(unit.pool, unit.group),
 		key:  d.tree.spillKey(unit.pool, unit.group, unit.group), outlets: make([]outlet, p.ngroups),
 	}
@@ -180,6 +209,16 @@ func (d *draft) spill(unit *shedUnit) *spill {
 		sp.outlets[g].weight = weight
 	}
 	return sp
+}
+
+// hasOther reports whether a unit's pool has another region.
+func (t *Tree) hasOther(unit *shedUnit) bool {
+	for g := range t.pools[unit.pool].ngroups {
+		if g != unit.group && t.regionOf(unit.pool, g) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // usageOfGroup is the usage of what is eligible of a group.

@@ -19,31 +19,13 @@ type SpillPart struct {
 	Rest   float64 `json:"rest"` // 0 to 1: of the rest
 }
 
-// SpillNews tells that a region of a pool is lost and its clients are spread, or
-// that it is back.
-type SpillNews struct {
-	Spill
-	Ended bool
-}
-
-// SpillNews tells which spills began and ended since the last call, each once.
-func (t *Tree) SpillNews() []SpillNews {
-	t.writing.Lock()
-	defer t.writing.Unlock()
-	news := t.spillNews
-	t.spillNews = nil
-	return news
-}
-
-// mostSpillNews bounds what is kept where nobody asks, the oldest first to go.
-const mostSpillNews = 1024
-
-func (d *draft) tellSpill(sp *spill, ended bool) {
-	t := d.tree
-	if len(t.spillNews) == mostSpillNews {
-		t.spillNews = slices.Delete(t.spillNews, 0, 1)
+// Spills are those of the moment, in the order of pools and regions; mostly none.
+func (t *Tree) Spills() []Spill {
+	var all []Spill
+	for _, sp := range t.state.Load().spills {
+		all = append(all, t.spillStatus(sp))
 	}
-	t.spillNews = append(t.spillNews, SpillNews{t.spillStatus(sp), ended})
+	return all
 }
 
 // spillStatus is a spill by names.
@@ -115,8 +97,12 @@ func (t *Tree) inheritSpills(named map[unitName]namedSpill) {
 				sp.outlets[g] = outlet{part: whole, key: t.spillKey(unit.pool, unit.group, uint32(g)), weight: restUnits, served: true}
 			}
 		}
-		at, _ := d.findSpill(unit.pool, unit.group)
-		d.spills = slices.Insert(slices.Clone(d.spills), at, &sp)
+		d.spills = slices.Clone(d.spills)
+		if at, found := d.findSpill(unit.pool, unit.group); found { // made since, of an override that was taken over
+			d.spills[at] = &sp
+		} else {
+			d.spills = slices.Insert(d.spills, at, &sp)
+		}
 	}
 	t.publishLocked()
 }

@@ -11,7 +11,7 @@ import (
 //
 //	everybody is drawn                                    each that has the family, for sure
 //	each is as likely as any other, and one of the answer wanted / eligible each
-//	the ways are no more than mostDraws draws             the ways, draw after draw
+//	the ways are no more draws than are left of mostDraws the ways, draw after draw
 //	they are more                                         by race
 //
 // Ways that leave the same members to draw from are one, so that their number
@@ -35,23 +35,25 @@ func (o *odds) draws(v *visit, p float64) {
 	}
 }
 
-// mostDraws is how many draws are gone through for one pool, the fewer the more words
-// its sets have: five of twenty members take a fifth of it, and all of it a tenth of a second.
+// mostDraws is how many draws are gone through for one question, the fewer the more words
+// the sets have: five of twenty members take a fifth of it, and all of it a tenth of a second.
+// Whoever asks a running server is waited for by all who would steer it.
 const mostDraws = 1 << 19
 
 func (o *odds) drawAllWays(v *visit, p float64) {
 	clear(v.apart) // of what was drawn before, where others were admitted
 	whole := way{sets: slices.Concat(v.eligible, v.giving, v.apart), left: v.wanted, p: 1}
 	taken := make([]float64, v.members)
-	layer, budget := []way{whole}, mostDraws/int(v.words)
+	layer := []way{whole}
 	for drawn := 0; len(layer) > 0; drawn++ {
 		next := ways{at: map[string]int{}, taken: taken}
 		for _, w := range layer {
-			if budget -= o.draw(v, w, drawn, &next); budget < 0 {
+			if o.left <= 0 {
 				whole.load(v)
-				o.race(v, p)
+				o.race(v, p, v.wanted)
 				return
 			}
+			o.left -= o.draw(v, w, drawn, &next) * int(v.words)
 		}
 		layer = next.list
 	}
@@ -62,18 +64,31 @@ func (o *odds) drawAllWays(v *visit, p float64) {
 	}
 }
 
-// race is draws where there are too many ways. Drawing without replacement is a
+// race is draws of so many where there are too many ways. Drawing without replacement is a
 // race of members that arrive after exponential times at the rates of their odds;
-// who is there at the time at which on average v.wanted are has been drawn. Of a
+// who is there at the time at which on average that many are has been drawn. Of a
 // hundred members and more, that errs by less than a hundredth. It knows nothing of
-// spread.
-func (o *odds) race(v *visit, p float64) {
+// spread. Those without odds, as under least-load the full ones, start when all others are in.
+func (o *odds) race(v *visit, p float64, wanted int) {
 	rates := make([]float64, v.members)
 	racing := 0
 	o.scratch.chances(v, v.eligible, func(m int, chance float64) {
-		rates[m] = chance
-		racing++
+		if rates[m] = chance; chance > 0 {
+			racing++
+		}
 	})
+	if racing <= wanted {
+		for m, rate := range rates {
+			if rate > 0 {
+				o.give(v, m, p)
+				v.eligible.remove(m)
+			}
+		}
+		if racing < wanted && v.eligible.any() {
+			o.race(v, p, wanted-racing)
+		}
+		return
+	}
 	arrived := func(at float64) (sum float64) {
 		for _, rate := range rates {
 			sum -= math.Expm1(-rate * at)
@@ -81,11 +96,11 @@ func (o *odds) race(v *visit, p float64) {
 		return sum
 	}
 	early, late := 0.0, 1.0
-	for late < 1e15 && arrived(late) < float64(min(v.wanted, racing)) {
+	for late < 1e15 && arrived(late) < float64(wanted) {
 		late *= 2
 	}
 	for range 60 {
-		if middle := (early + late) / 2; arrived(middle) < float64(v.wanted) {
+		if middle := (early + late) / 2; arrived(middle) < float64(wanted) {
 			early = middle
 		} else {
 			late = middle

@@ -112,6 +112,52 @@ func TestHowLikelyAMemberIsInTheAnswerIsWhatDrawsComeTo(t *testing.T) {
 	}
 }
 
+// However many ways there are, in all pools and for all that start slowly, what is gone
+// through is bounded: a running server answers while it explains.
+func TestWhatIsGoneThroughForAnExplanationIsBounded(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("pool web all answers=10\n")
+	for i := range 40 {
+		fmt.Fprintf(&text, "  m%d 192.0.2.%d 198.51.100.%d\n", i, i+1, i+1)
+	}
+	tree := compile(t, world(t, text.String()))
+	for i := range 10 {
+		tree.Apply([]health.Turn{{Index: 2 * i, To: health.Up, Share: 100}, {Index: 2*i + 1, To: health.Up, Share: 100}})
+	}
+	s := tree.Scratch()
+	s.begin(tree)
+	o := s.oddsOfAnswer(ask(t, tree, "web", IPv4, "8.8.8.8"))
+	if most := 40; o.left < -most {
+		t.Errorf("%d draws more than are to be gone through", -o.left)
+	}
+}
+
+// Members without odds while others have some are in an answer that the others do not fill.
+func TestARaceGoesOnWithThoseWhoHadNoOdds(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("pool web least-load answers=25\n")
+	var capacities []string
+	loads := make([]float64, 40)
+	for i := range loads {
+		fmt.Fprintf(&text, "  m%d weight=%d 192.0.2.%d\n", i, 1+i*i, i+1)
+		capacities = append(capacities, fmt.Sprintf("web/m%d=100", i))
+		if i >= 20 {
+			loads[i] = 100
+		}
+	}
+	tree := compile(t, loaded(t, world(t, text.String()), capacities...))
+	report(tree, 1, loads...)
+	s := tree.Scratch()
+	s.begin(tree)
+	o := s.oddsOfAnswer(ask(t, tree, "web", IPv4, "8.8.8.8"))
+	for m := range loads {
+		p := o.reached[use{0, uint32(m)}]
+		if full := m >= 20; !full && p != 1 || full && (p <= 0 || p >= 1) {
+			t.Errorf("m%d is in %.3f of the answers", m, p)
+		}
+	}
+}
+
 // tellApart gives no address to two members: one that is in an answer already is
 // not repeated, which makes room for others.
 func tellApart(cfg *config.Config) {

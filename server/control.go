@@ -187,7 +187,7 @@ func (c *Control) tick(now time.Time) {
 	tree := c.snapshot.Pools
 	c.life.modes.changing(tree, func() []pools.Change { return tree.Tick(now) })
 	c.life.tellWithheld(tree)
-	c.life.tellSpills(tree)
+	c.life.spills.tell(tree)
 	left := c.said.at(now)
 	if len(left) == len(c.said) {
 		return

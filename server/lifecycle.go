@@ -61,6 +61,7 @@ type life struct {
 	poller   *load.Poller
 	modes    modeLog
 	withheld withheldLog
+	spills   spillLog
 	control  *Control
 	door     *door                   // nil: no API
 	keeping  atomic.Pointer[keeping] // nil: the state is in memory only
@@ -78,7 +79,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	run := &life{
 		Lifecycle: l, server: New(snapshot, Options{Logger: l.Logger}),
 		poller: load.New(load.Options{Logger: l.Logger}),
-		modes:  modeLog{log: l.Logger}, withheld: withheldLog{log: l.Logger},
+		modes:  modeLog{log: l.Logger}, withheld: withheldLog{log: l.Logger}, spills: spillLog{log: l.Logger},
 	}
 	defer run.poller.Close()
 	if err := run.server.Listen(); err != nil {
@@ -250,7 +251,7 @@ func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Wat
 	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Turn) {
 		l.modes.changing(tree, func() []pools.Change { return tree.Apply(turns) })
 		l.tellWithheld(tree)
-		l.tellSpills(tree)
+		l.spills.tell(tree)
 		if l.Turned != nil {
 			l.Turned(turns, tree)
 		}

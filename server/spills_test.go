@@ -110,29 +110,43 @@ func TestARunningServerSpreadsALostRegion(t *testing.T) {
 	}
 }
 
+// A region that is lost before a reload, in it, and behind it, is told of once, as is its end.
 func TestTheLogTellsOfALostRegionOnce(t *testing.T) {
-	snapshot := build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
-	tree := snapshot.Pools
-	tree.SetLoads(loadsOf(snapshot, 80, 30, 100))
+	tree := func() (tree *pools.Tree) {
+		snapshot := build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
+		snapshot.Pools.SetLoads(loadsOf(snapshot, 80, 30, 100))
+		return snapshot.Pools
+	}
+	lost := []pools.Override{{Region: "near", Kind: pools.Drained}}
 	var out bytes.Buffer
-	l := &life{Lifecycle: &Lifecycle{Logger: slog.New(slog.NewTextHandler(&out, nil))}}
-	for _, overrides := range [][]pools.Override{{{Region: "near", Kind: pools.Drained}}, nil} {
-		tree.SetOverrides(overrides)
-		l.tellSpills(tree)
-		l.tellSpills(tree)
-	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 2 {
-		t.Fatalf("%d lines:\n%s", len(lines), out.String())
-	}
-	for i, want := range []string{
-		`level=WARN msg="region lost: its clients are spread" pool=web region=near load=80 parts="mid=50% far=100% rest=0%"`,
-		`level=INFO msg="region back: its clients go home" pool=web region=near load=80 parts="mid=50% far=100% rest=0%"`,
-	} {
-		if !strings.HasSuffix(lines[i], want) {
-			t.Errorf("got  %s\nwant %s", lines[i], want)
+	l := spillLog{log: slog.New(slog.NewTextHandler(&out, nil))}
+	told := func(when, want string) {
+		t.Helper()
+		if got := out.String(); !strings.Contains(got, want) || (got == "") != (want == "") || strings.Count(got, "\n") > 1 {
+			t.Errorf("%s, got %q, want %q", when, got, want)
 		}
+		out.Reset()
 	}
+	first, second, third := tree(), tree(), tree()
+	l.serve(first)
+	first.SetOverrides(lost)
+	l.tell(first)
+	told("when it is lost", `level=WARN msg="region lost: its clients are spread" pool=web region=near load=80 parts="mid=50% far=100% rest=0%"`)
+	l.tell(first)
+	second.Inherit(first)
+	second.SetOverrides(lost)
+	l.tell(second)
+	told("of a tree that does not serve yet", "")
+	l.serve(second)
+	told("when that serves", "")
+	second.SetOverrides(nil)
+	l.tell(second)
+	told("when it is back", `level=INFO msg="region lost no more: its clients are not spread any longer" pool=web region=near load=80 parts="mid=50% far=100% rest=0%"`)
+	second.SetOverrides(lost)
+	l.tell(second)
+	told("when it is lost again", "level=WARN")
+	l.serve(third)
+	told("when a reload knows no loss", "level=INFO")
 }
 
 // loadsOf is fresh reports of the load targets, in the order of their sources.

@@ -109,6 +109,7 @@ func (l *life) tellWithheld(tree *pools.Tree) {
 // tellServes says in the log what begins and ends with this tree's answering.
 func (l *life) tellServes(tree *pools.Tree) {
 	l.modes.serve(tree)
+	l.spills.serve(tree)
 	if l.withheld.serve(tree) {
 		l.note()
 	}

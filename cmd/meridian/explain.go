@@ -115,14 +115,14 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 		return e, err
 	}
 	defer snapshot.Close()
-	if err := a.whatIf.turn(snapshot); err != nil {
-		return e, err
-	}
 	resolved, err := a.resolve.resolve(ctx, snapshot, stderr)
 	if err != nil {
 		return e, err
 	}
-	loads.report(resolved)
+	loads.report(resolved) // before anything goes down: what a lost region served is spread
+	if err := a.whatIf.turn(resolved); err != nil {
+		return e, err
+	}
 	if e = server.Explain(resolved, asked); a.at != "" {
 		tellAt(&e)
 	}

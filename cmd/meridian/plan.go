@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"os"
 	"strconv"
@@ -108,7 +109,7 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 	if err == nil && p.limit != noLimit && forecast.Removed > 0 {
 		err = fmt.Errorf("names that are gone: %d; --fail-above lets none go", forecast.Removed)
 	}
-	if err == nil && forecast.Affected > limit {
+	if err == nil && forecast.Affected > limit+rounding {
 		err = p.tooMuch(forecast)
 	}
 	return err
@@ -284,10 +285,13 @@ func parseTraffic(s string) (float64, error) {
 // noLimit is --fail-above where it is not written: an empty text there is a slip.
 const noLimit = "none"
 
-// parseShare reads a share such as 20% or 0.2.
+// rounding is what a share that is a sum of many may be off by.
+const rounding = 1e-9
+
+// parseShare reads a share such as 20% or 0.2; without a limit it is infinite.
 func parseShare(s string) (float64, error) {
 	if s == noLimit {
-		return 1, nil
+		return math.Inf(1), nil
 	}
 	digits, isPercent := strings.CutSuffix(s, "%")
 	share, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
