@@ -77,7 +77,6 @@ type Tree struct {
 
 	free     []float64  // of the members of least-load pools: the part of the capacity that is free; NaN: not known
 	shedding []shedUnit // of the pools that shed, pool after pool
-
 }
 
 // pool is a compiled config.Pool. What direct reads comes first, on half a cache line.
