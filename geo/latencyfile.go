@@ -97,12 +97,7 @@ func (l *Locator) readLatency() (*Latency, fs.FileInfo, []config.Fault) {
 
 // readLatencyFile is what is in a file, and what the file was when it was opened.
 func readLatencyFile(name string) ([]byte, os.FileInfo, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, nil, unreadable(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	info, err := os.Stat(name) // to open a pipe waits for who writes to it
 	switch {
 	case err != nil:
 		return nil, nil, unreadable(err)
@@ -110,6 +105,14 @@ func readLatencyFile(name string) ([]byte, os.FileInfo, error) {
 		return nil, nil, errors.New("is a directory")
 	case !info.Mode().IsRegular():
 		return nil, nil, errors.New("is not a regular file")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, unreadable(err)
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return nil, nil, unreadable(err)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxLatencyFile+1))
 	switch {
@@ -322,6 +325,9 @@ func (r *latencyReader) finish() (*Latency, []config.Fault) {
 			r.fault(config.Pos{Line: row.line, Column: 1}, fmt.Sprintf("%s and region %q again", row.of, t.regions[row.region]),
 				fmt.Sprintf("they are on line %d already", t.rows[i-1].line))
 		}
+	}
+	if len(t.rows) == 0 && len(r.faults) == 0 { // a list that was cut short, more likely than one of nothing
+		r.fault(config.Pos{Line: 1, Column: 1}, "no round trip", "at least one, such as 198.51.100.0/24,eu-west,12.5,40")
 	}
 	if len(r.faults) > 0 {
 		slices.SortStableFunc(r.faults, func(a, b config.Fault) int { return int(a.Pos.Line) - int(b.Pos.Line) })

@@ -51,15 +51,39 @@ func roots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(file)
+	data, err := readPEM(file)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %q: %w", file, errors.Unwrap(err))
+		return nil, err
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {
 		return nil, fmt.Errorf("no PEM certificate in %q", file)
 	}
 	return pool, nil
+}
+
+// maxPEM is how long a file of certificates may be.
+const maxPEM = 4 << 20
+
+// readPEM reads a whole file, unless it is none or too large to be one of certificates.
+func readPEM(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is not a regular file", file)
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.Open(file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %q: %w", file, errors.Unwrap(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
+	if err == nil && len(data) > maxPEM {
+		return nil, fmt.Errorf("%q is larger than %d MiB", file, maxPEM>>20)
+	}
+	return data, err
 }
 
 // newFetcher makes the fetcher of a target.

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -55,7 +54,7 @@ func identityOf(t Target) identity {
 	of.Name, of.Pos, of.TLS.CAPos = "", config.Pos{}, config.Pos{}
 	var files []byte
 	if of.TLS.CA != "" {
-		files, _ = os.ReadFile(of.TLS.CA) // newFetcher says what is wrong with it
+		files, _ = readPEM(of.TLS.CA) // newFetcher says what is wrong with it
 	}
 	id := identity{source: fmt.Sprintf("%+v %s", of, files)}
 	if of.URL == "" {

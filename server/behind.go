@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -11,27 +12,35 @@ import (
 // itself, which the kernel runs after the others of this process where it can
 // be told so, and which ends with f. A goroutine that f starts would run on one of the
 // others: so what builds a world for a reload starts none (zones.BuildBeside).
-func behind[T any](f func() (T, error)) (T, error) {
+//
+// When ctx ends nobody waits for f any more, whatever it waits for, such as a file on a
+// disk that hangs: the process is ending, and what f makes is lost.
+func behind[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
 		err   error
 	}
-	done := make(chan outcome)
+	done := make(chan outcome, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: nobody else is to have a thread that waits
 		yieldThread()
 		value, err := f()
 		done <- outcome{value, err}
 	}()
-	got := <-done
-	return got.value, got.err
+	select {
+	case got := <-done:
+		return got.value, got.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
 }
 
 // giveBack returns to the system all memory that nobody holds any more, behind: the
 // runtime keeps a processor to itself until all is returned, 10 ms for 300 MB, which it
 // does not count among its pauses. oneMoreProcessor must be in force.
 func giveBack() {
-	_, _ = behind(func() (struct{}, error) { // it never fails
+	_, _ = behind(context.Background(), func() (struct{}, error) { // it never fails
 		debug.FreeOSMemory()
 		return struct{}{}, nil
 	})

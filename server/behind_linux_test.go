@@ -22,7 +22,7 @@ func TestBehindRunsOnAThreadThatWaitsForTheOthers(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	before, thread := niceness(t), unix.Gettid()
 	broken := errors.New("broken")
-	inside, err := behind(func() (int, error) {
+	inside, err := behind(t.Context(), func() (int, error) {
 		if unix.Gettid() == thread {
 			t.Error("it is the caller's thread")
 		}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"runtime"
 	"runtime/debug"
 	"testing"
@@ -47,5 +48,14 @@ func TestCollectLessIsForAWhileAndNotAgainstTheOperator(t *testing.T) {
 	defer collectLess()()
 	if now := percent(); now != before {
 		t.Errorf("with GOGC set, %d became %d", before, now)
+	}
+}
+
+func TestNobodyWaitsForWhatHangsBehindAnEnd(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	hangs := make(chan struct{})
+	defer close(hangs)
+	if _, err := behind(ctx, func() (int, error) { end(); <-hangs; return 1, nil }); err != context.Canceled {
+		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 }

@@ -183,12 +183,13 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 func (l *life) renew(ctx context.Context, k *kept) *kept {
 	defer oneMoreProcessor()()
 	next, err := l.reload(ctx)
-	if err != nil {
-		l.control.tellReload(err)
-		l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
-	} else {
+	switch {
+	case err == nil:
 		k.close()
 		k = next
+	case ctx.Err() == nil: // at the end nobody waits for what was being loaded
+		l.control.tellReload(err)
+		l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
 	}
 	if ctx.Err() == nil { // it goes on
 		giveBack()
@@ -201,7 +202,7 @@ func (l *life) renew(ctx context.Context, k *kept) *kept {
 func (l *life) reload(ctx context.Context) (*kept, error) {
 	begun := time.Now()
 	defer collectLess()()
-	snapshot, err := behind(func() (*zones.Snapshot, error) { return l.Load(l.builder()) })
+	snapshot, err := behind(ctx, func() (*zones.Snapshot, error) { return l.Load(l.builder()) })
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (l *life) firstRoundTrips(loaded *zones.Snapshot) (*roundTrips, *zones.Snap
 	if used == loaded.Geo.Latency() {
 		return r, loaded, nil
 	}
-	snapshot, err := behind(func() (*zones.Snapshot, error) { return loaded.Measure(used) })
+	snapshot, err := behind(context.Background(), func() (*zones.Snapshot, error) { return loaded.Measure(used) })
 	return r, snapshot, err
 }
 
@@ -124,7 +124,10 @@ func sameFile(a, b fs.FileInfo) bool {
 func (l *life) reread(ctx context.Context, k *kept, info fs.FileInfo) {
 	r := k.roundTrips
 	begun := time.Now()
-	next, err := behind(k.snapshot.Geo.ReadLatency)
+	next, err := behind(ctx, k.snapshot.Geo.ReadLatency)
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		l.refuseLatency(r, info, err)
 		return
@@ -176,7 +179,7 @@ func (l *life) refuseLatency(r *roundTrips, info fs.FileInfo, err error) {
 func (l *life) measure(ctx context.Context, k *kept, t *geo.Latency) error {
 	defer oneMoreProcessor()()
 	defer collectLess()()
-	snapshot, err := behind(func() (*zones.Snapshot, error) { return k.snapshot.Measure(t) })
+	snapshot, err := behind(ctx, func() (*zones.Snapshot, error) { return k.snapshot.Measure(t) })
 	if err != nil {
 		return err
 	}

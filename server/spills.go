@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 
@@ -63,7 +64,7 @@ func (l *spillLog) tellLocked() {
 }
 
 func (l *spillLog) line(level slog.Level, text string, s *pools.Spill) {
-	l.log.Log(context.Background(), level, text, "pool", s.Pool, "region", s.Region, "load", s.Load, "parts", partsText(s))
+	l.log.Log(context.Background(), level, text, "pool", s.Pool, "region", s.Region, "load", math.Round(10*s.Load)/10, "parts", partsText(s))
 }
 
 // partsText is who takes how much, as many as fit a line.

@@ -258,6 +258,11 @@ func readClients(file string) ([]plan.Counted, error) {
 // writePage writes the page. Regions stand where they do after the change; those
 // that are gone, where they stood.
 func writePage(file string, forecast *plan.Forecast, title string, before, after *zones.Snapshot) (err error) {
+	for _, side := range []*zones.Snapshot{before, after} {
+		if sameFile(file, side.Config.File) {
+			return fmt.Errorf("--html: %q is the configuration; name another file", file)
+		}
+	}
 	f, err := os.Create(file)
 	if err != nil {
 		return fmt.Errorf("--html: %w", err)
@@ -265,6 +270,16 @@ func writePage(file string, forecast *plan.Forecast, title string, before, after
 	defer func() { err = errors.Join(err, f.Close()) }()
 	regions := append(append([]config.Region{}, before.Config.Regions...), after.Config.Regions...)
 	return forecast.Page(f, title, regions)
+}
+
+// sameFile reports whether two names are those of one file, which is there.
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
 
 // maxTraffic is more than there is.

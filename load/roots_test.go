@@ -1,0 +1,25 @@
+package load
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A file of authorities that is none is told, and is not read without end.
+func TestWhatIsNoFileOfAuthoritiesIsTold(t *testing.T) {
+	long := filepath.Join(t.TempDir(), "long.pem")
+	if err := os.WriteFile(long, make([]byte, maxPEM+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{
+		os.DevNull: "is not a regular file",
+		long:       "is larger than 4 MiB",
+		"missing":  `cannot read "missing": `,
+	} {
+		if _, err := roots(file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", file, err, want)
+		}
+	}
+}
