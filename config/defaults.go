@@ -14,6 +14,7 @@ type defaults struct {
 	server  Server
 	latency Latency
 	check   Check
+	damping FlapDamping // of a check that has flap_damping; without the key there is none
 	load    LoadSource
 	shed    Shed
 	pool    Pool
@@ -40,12 +41,12 @@ func newDefaults() defaults {
 			Timeout:  2 * time.Second, // or the interval, where that is shorter
 			Rise:     2,
 			Fall:     3,
-			FlapDamping: FlapDamping{
-				Turns: 4, Window: 10 * time.Minute,
-				Hold: time.Minute, Max: 15 * time.Minute,
-			},
 			Failback: AutoFailback,
 			TLS:      CheckTLS{WarnDays: 14},
+		},
+		damping: FlapDamping{
+			Turns: 4, Window: 10 * time.Minute,
+			Hold: time.Minute, Max: 15 * time.Minute,
 		},
 		load:   LoadSource{Interval: 5 * time.Second, Timeout: 2 * time.Second}, // and stale after three intervals
 		shed:   Shed{Low: 70, High: 90},

@@ -49,7 +49,6 @@ zones:
       www: {pool: web}
 `)
 	ok, warn := []StatusRange{{200, 299}}, CheckTLS{WarnDays: 14}
-	damping := FlapDamping{Turns: 4, Window: 10 * time.Minute, Hold: time.Minute, Max: 15 * time.Minute}
 	want := &Config{
 		File:    "config.yaml",
 		Latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
@@ -62,9 +61,9 @@ zones:
 		Geo:     Geo{Default: "us"},
 		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},
 		Checks: []Check{
-			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, FlapDamping: damping, Failback: AutoFailback, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{5, 3}},
-			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, FlapDamping: damping, Failback: AutoFailback, Method: "GET", Path: "/", Status: ok, Secure: true, TLS: warn, Pos: Pos{6, 3}},
-			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, FlapDamping: damping, Failback: AutoFailback, TLS: warn, Pos: Pos{7, 3}},
+			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Failback: AutoFailback, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{5, 3}},
+			{Name: "s", Type: HTTPS, Port: 443, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Failback: AutoFailback, Method: "GET", Path: "/", Status: ok, Secure: true, TLS: warn, Pos: Pos{6, 3}},
+			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Failback: AutoFailback, TLS: warn, Pos: Pos{7, 3}},
 		},
 		Pools: []Pool{{
 			Name: "web", Policy: Weighted, Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}, Pos: Pos{9, 3},

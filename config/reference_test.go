@@ -154,7 +154,7 @@ func TestTheReferenceHasTheDefaults(t *testing.T) {
 		"hold_down":    d.check.HoldDown,
 		"failback":     d.check.Failback,
 		"slow_start":   d.check.SlowStart,
-		"turns":        d.check.FlapDamping.Turns,
+		"turns":        d.damping.Turns,
 		"warn_days":    d.check.TLS.WarnDays,
 		"method":       https.Method,
 		"path":         https.Path,

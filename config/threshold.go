@@ -7,9 +7,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// FlapDamping holds an address down that turns too often: the turn that makes
-// Turns of them within Window holds it for Hold, and each further time twice as
-// long, to Max, until it was calm for a whole Window.
+// FlapDamping keeps an address down that changes state too often: the change that
+// makes Turns of them within Window keeps it down for Hold, and each further time twice
+// as long, up to Max, until a whole Window has passed without a change. It is off unless
+// configured: a rolling deploy followed by a rollback changes the state of every member
+// four times within minutes, and damping would then keep healthy members down.
 type FlapDamping struct {
 	Turns  int // 0: off
 	Window time.Duration
@@ -36,8 +38,11 @@ const (
 	minDamping = time.Second
 )
 
-// off is what flap_damping says for none.
-const off = "off"
+// The words that flap_damping takes instead of a mapping: none, and all defaults.
+const (
+	off = "off"
+	on  = "on"
+)
 
 func (d *decoder) thresholdKeys(c *Check) []field {
 	return []field{
@@ -56,17 +61,14 @@ func (d *decoder) failback(n *yaml.Node) (Failback, bool) {
 	return Failback(s), ok
 }
 
-// flapDamping reads the mapping, or off.
+// flapDamping reads the mapping, on or off.
 func (d *decoder) flapDamping(f *FlapDamping) reader {
 	return func(n *yaml.Node) {
 		if n.Kind == yaml.ScalarNode && !isNull(n) {
-			if n.Value != off {
-				d.fault(n, quote(n.Value)+" is no damping", "off, or a mapping such as {turns: 4, window: 10m, hold: 1m, max: 15m}")
-				return
-			}
-			*f = FlapDamping{}
+			d.flapDampingWord(n, f)
 			return
 		}
+		*f = d.defaults.damping
 		if !d.mapping(n, []field{
 			{name: "turns", read: d.whole(&f.Turns, minTurns, maxTurns)},
 			{name: "window", read: d.duration(&f.Window, minDamping, maxSpan)},
@@ -81,6 +83,18 @@ func (d *decoder) flapDamping(f *FlapDamping) reader {
 		}
 		d.warn(child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", span(f.Hold), span(f.Max)), "write max")
 		f.Max = f.Hold
+	}
+}
+
+// flapDampingWord reads on or off.
+func (d *decoder) flapDampingWord(n *yaml.Node, f *FlapDamping) {
+	switch n.Value {
+	case on:
+		*f = d.defaults.damping
+	case off:
+		*f = FlapDamping{}
+	default:
+		d.fault(n, quote(n.Value)+" is not a setting of flap damping", "write on, off, or a mapping such as {turns: 4, window: 10m, hold: 1m, max: 15m}")
 	}
 }
 

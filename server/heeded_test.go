@@ -79,7 +79,7 @@ func benchmarkProbeToAnswer(b *testing.B, pools int) {
 func pairs(b *testing.B, pools int) *zones.Snapshot {
 	b.Helper()
 	var yaml, names strings.Builder
-	yaml.WriteString("checks:\n  tcp: {type: tcp, port: 1, rise: 1, fall: 1, flap_damping: off}\npools:\n")
+	yaml.WriteString("checks:\n  tcp: {type: tcp, port: 1, rise: 1, fall: 1}\npools:\n")
 	for p := range pools {
 		fmt.Fprintf(&yaml, "  pair%d: {policy: failover, members: [{name: first, check: tcp, addresses: [192.0.2.1]}, {name: second, addresses: [192.0.2.2]}]}\n", p)
 		fmt.Fprintf(&names, "      www%d: {pool: pair%d}\n", p, p)

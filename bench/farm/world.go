@@ -96,7 +96,7 @@ func (w world) config(to io.Writer) error {
 	check := "none"
 	if w.probed {
 		check = "up"
-		fmt.Fprintf(to, "checks:\n  up: {type: tcp, port: %d, interval: 500ms, timeout: 200ms, rise: 1, fall: 1, flap_damping: off}\n", probePort)
+		fmt.Fprintf(to, "checks:\n  up: {type: tcp, port: %d, interval: 500ms, timeout: 200ms, rise: 1, fall: 1}\n", probePort)
 	}
 	fmt.Fprint(to, "pools:\n")
 	for p := range w.pools() {

@@ -15,7 +15,7 @@ func TestServeFollowsWhatAnEndpointDependsOn(t *testing.T) {
 	text := fmt.Sprintf(`
 server: {listen: ["127.0.0.1:0"]}
 checks:
-  web: {type: http, port: %[1]d, interval: 100ms, fall: 1, rise: 1, flap_damping: off}
+  web: {type: http, port: %[1]d, interval: 100ms, fall: 1, rise: 1}
   site: {type: all, checks: [web, {check: web, address: 127.0.0.63}, drained]}
   drained: {type: invert, checks: [drain]}
   drain: {type: push}

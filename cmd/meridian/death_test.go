@@ -41,7 +41,7 @@ func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = bytes.Replace(text, []byte("fall: 2,"), []byte("fall: 2, confirm: 50ms, flap_damping: off,"), 1)
+	text = bytes.Replace(text, []byte("fall: 2,"), []byte("fall: 2, confirm: 50ms,"), 1)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
