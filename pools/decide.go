@@ -50,7 +50,7 @@ func (s *Scratch) begin(t *Tree) {
 }
 
 func (s *Scratch) decide(q Question) Decision {
-	s.family, s.lane, s.client = q.Family, laneOf(q), q.Client
+	s.family, s.lane, s.client, s.draw = q.Family, laneOf(q), q.Client, q.Draw
 	s.scope, s.top = 0, 0
 	s.picked = s.picked[:0]
 	s.record.decides(q.Family)

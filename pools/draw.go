@@ -13,6 +13,19 @@ type seed uint64
 // draw is the n-th random number of a seed.
 func (s seed) draw(n int) uint64 { return mix(uint64(s) + golden*uint64(n+1)) }
 
+// hopStep separates the draws of the pools of one CNAME chain. It is not golden, by which
+// seeds and turns are numbered.
+const hopStep = 0xd1342543de82ef95
+
+// DrawOfHop returns the draw of the pool that is decided after n others in one chain of CNAMEs:
+// of the first the draw itself, of each later one a number that is unrelated to the others.
+func DrawOfHop(draw uint64, n int) uint64 {
+	if n == 0 {
+		return draw
+	}
+	return mix(draw + hopStep*uint64(n))
+}
+
 // below maps the random number r onto 0..n-1 (Lemire's multiplication; the bias
 // is under n/2^64, nothing for the weights that a pool can have).
 func below(r, n uint64) uint64 {

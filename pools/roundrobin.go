@@ -13,6 +13,9 @@ func (s *Scratch) takeTurn(v *visit) {
 	if s.takeAgain(v) {
 		return
 	}
+	if s.startAtRandom {
+		s.SeedTurns(s.draw)
+	}
 	turn := &s.turns[uint32(lanes)*v.turn+uint32(s.lane)]
 	v.rounds = *turn
 	*turn++
@@ -21,9 +24,14 @@ func (s *Scratch) takeTurn(v *visit) {
 	}
 }
 
-// TurnBy has all pools take the turns that a draw stands for, as if they were drawn
-// too: who asks a scratch that has served nobody would else be told the first turn each time.
-func (s *Scratch) TurnBy(draw uint64) {
+// StartAtRandom lets the first decision that takes a turn seed the turns of all pools by its
+// draw. Otherwise each new scratch starts at the first member, which would get more than its
+// part after every reload and from every new worker and connection.
+func (s *Scratch) StartAtRandom() { s.startAtRandom = true }
+
+// SeedTurns sets the turn of every pool to one that follows from a draw.
+func (s *Scratch) SeedTurns(draw uint64) {
+	s.startAtRandom = false
 	for i := range s.turns {
 		s.turns[i] = uint32(seed(draw).draw(i))
 	}

@@ -14,12 +14,15 @@ type Scratch struct {
 	tree  *Tree
 	turns []uint32 // by pool.turn and lane
 
+	startAtRandom bool // the turns are not seeded yet, see StartAtRandom
+
 	// Of the question under way.
 	state  *state
 	family Family
 	lane   lane
 	taken  []taken // by the first of both families, and not yet by the second
 	client netip.Addr
+	draw   uint64
 	scope  uint8
 	picked []uint32  // numbers of the addresses of the answer
 	words  []uint64  // a stack of sets, one frame for each pool being walked

@@ -86,7 +86,7 @@ func TestHowLikelyAMemberIsInTheAnswerIsWhatDrawsComeTo(t *testing.T) {
 		counted := map[use]int{}
 		for range draws {
 			q.Draw = rnd.Uint64()
-			s.TurnBy(q.Draw)
+			s.SeedTurns(q.Draw)
 			s.begin(tree)
 			s.record = &recorder{tree: tree, state: s.state}
 			s.decide(q)

@@ -20,6 +20,7 @@ type question struct {
 	qtype   uint16
 	who     client
 	draw    uint64
+	hops    int // pools that have answered with a CNAME so far
 
 	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
 	scope      uint8    // of the client subnet
@@ -107,7 +108,7 @@ func (q *question) answer(owner domain, set zones.RRset) {
 func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
 	d := q.decide(pools.Question{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
-		Answers: binding.Answers, Client: q.who.addr, Draw: q.draw,
+		Answers: binding.Answers, Client: q.who.addr, Draw: pools.DrawOfHop(q.draw, q.hops),
 	})
 	q.scope = max(q.scope, q.who.scopeOf(d))
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
@@ -132,10 +133,15 @@ func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) 
 	return q.drawn > 0
 }
 
-// cname goes on with the name that balanced added an alias to, if it did. Who asks
-// for the alias itself has it.
+// cname continues with the name that balanced added an alias to, if it did. A question for
+// the alias itself ends at it. The next pool draws a number of its own: were it to draw the
+// same one, two members of four would get nothing where a half of a half is drawn.
 func (q *question) cname() (next domain, more bool) {
-	return domain(q.scratch.CName), q.scratch.CName != nil && q.qtype != dns.TypeCNAME
+	if q.scratch.CName == nil || q.qtype == dns.TypeCNAME {
+		return nil, false
+	}
+	q.hops++
+	return domain(q.scratch.CName), true
 }
 
 func (q *question) decide(asked pools.Question) pools.Decision {

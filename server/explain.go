@@ -84,7 +84,7 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
 		who: who, draw: asked.draw(), msg: new(dns.Msg), explain: true,
 	}
-	q.scratch.TurnBy(q.draw)
+	q.scratch.SeedTurns(q.draw)
 	switch {
 	case asked.Type == dns.TypeANY || !metaType(asked.Type):
 		q.resolve(asked.Name.Wire())

@@ -60,7 +60,7 @@ func (m maker) compareExplained(t *testing.T, s *Server, snapshot *zones.Snapsho
 
 	r := newResponder(s, func() uint64 { return draw })
 	r.open()
-	r.at.scratch.TurnBy(draw)
+	r.at.scratch.SeedTurns(draw)
 	var served dns.Msg
 	if err := served.Unpack(r.respond(nil, query, resolver, true)); err != nil {
 		t.Fatal(err)

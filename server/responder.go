@@ -66,8 +66,15 @@ func newPCG() *rand.PCG {
 func (r *Responder) open() {
 	r.at = r.slot.Swap(nil)
 	if now := r.server.current.Load(); r.at.serving != now {
-		r.at = &reading{serving: now, scratch: now.snapshot.Pools.Scratch()}
+		r.at = &reading{serving: now, scratch: newScratch(now)}
 	}
+}
+
+// newScratch makes the scratch for a snapshot, in which round-robin starts at a random turn.
+func newScratch(s *serving) *pools.Scratch {
+	scratch := s.snapshot.Pools.Scratch()
+	scratch.StartAtRandom()
+	return scratch
 }
 
 // close ends what open began and publishes what was counted.
@@ -128,7 +135,7 @@ func (r *Responder) count(rcode int, tc bool) {
 func (r *Responder) serverFailure(out, packet []byte, fault any) []byte {
 	r.count(dns.RcodeServerFailure, false)
 	r.server.panicked(fault, packet, debug.Stack())
-	r.at.scratch = r.at.serving.snapshot.Pools.Scratch()
+	r.at.scratch = newScratch(r.at.serving)
 	base := len(out)
 	out = append(out, packet[:headerSize]...)
 	h := out[base:]

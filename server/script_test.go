@@ -273,11 +273,14 @@ func (s *script) compare(words, want []string) error {
 	return nil
 }
 
-// share asks N times and compares how often each address came: lines of ADDRESS LOW%..HIGH%
+// share asks N times and compares how often each address came: lines of DATA LOW%..HIGH%
 func (s *script) share(words, want []string) error {
 	times, err := strconv.Atoi(words[0])
 	if err != nil {
 		return err
+	}
+	if s.elsewhere(words) {
+		return nil
 	}
 	seen := map[string]int{}
 	for range times {
@@ -291,7 +294,8 @@ func (s *script) share(words, want []string) error {
 	}
 	for _, line := range want {
 		var low, high float64
-		address, bounds, _ := strings.Cut(line, " ")
+		end := max(0, strings.LastIndexByte(line, ' '))
+		address, bounds := line[:end], strings.TrimSpace(line[end:])
 		if _, err := fmt.Sscanf(bounds, "%f%%..%f%%", &low, &high); err != nil {
 			return fmt.Errorf("%q: %w", line, err)
 		}

@@ -1,0 +1,117 @@
+package server
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/pools"
+)
+
+const chainOfPools = `
+pools:
+  split: {policy: weighted, members: [{name: blue, cname: blue.example.com}, {name: green, cname: green.example.com}]}
+  blue: {policy: weighted, members: [{name: b1, addresses: [192.0.2.1]}, {name: b2, addresses: [192.0.2.2]}]}
+  green: {policy: weighted, members: [{name: g1, addresses: [192.0.2.11]}, {name: g2, addresses: [192.0.2.12]}]}
+zones:
+  example.com:
+    file: example.com.zone
+    names: {www: {pool: split}, blue: {pool: blue}, green: {pool: green}}
+`
+
+// Each pool of a chain of CNAMEs draws a number of its own. Of 4000 answers each address of
+// half a half gets a quarter, within five standard deviations of 27; and each answer is exactly
+// what the pools decide by the draws of the two hops, served and explained.
+func TestEachPoolOfAChainDrawsItsOwnNumber(t *testing.T) {
+	snapshot := build(t, chainOfPools, loneZone)
+	const answers = 4000
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var draw uint64
+	r := New(snapshot, Options{Draw: func() uint64 { return draw }}).Responder()
+	query := packed(t, ask("www.example.com.", dns.TypeA))
+	scratch := snapshot.Pools.Scratch()
+	decide := func(pool pools.ID, hop int) *pools.Scratch {
+		snapshot.Pools.Decide(pools.Question{Pool: pool, Answers: 1, Draw: pools.DrawOfHop(draw, hop)}, scratch)
+		return scratch
+	}
+	got := map[string]int{}
+	for range answers {
+		draw = rnd.Uint64()
+		var m dns.Msg
+		if err := m.Unpack(r.Respond(nil, query, benchSource, false)); err != nil {
+			t.Fatal(err)
+		}
+		served := explained(m.Answer)
+		got[served[1].Data]++
+		next := pools.ID(1)
+		if domain(decide(0, 0).CName).String() == "green.example.com." {
+			next = 2
+		}
+		if want := decide(next, 1).Addrs[0].String(); served[1].Data != want {
+			t.Fatalf("draw %#x: answered %v, the pools decide %s", draw, served, want)
+		}
+		if e := Explain(snapshot, Asked{Name: config.Name("www.example.com."), Type: dns.TypeA, Resolver: benchSource, Draw: &draw}); e.Answers[1] != served[1] {
+			t.Fatalf("draw %#x: answered %v, explained %v", draw, served, e.Answers)
+		}
+	}
+	for _, address := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.11", "192.0.2.12"} {
+		if n := got[address]; n < answers/4-5*27 || n > answers/4+5*27 {
+			t.Errorf("%s came in %d of %d answers, want about a quarter", address, n, answers)
+		}
+	}
+}
+
+const fourInTurn = `
+pools:
+  web:
+    policy: round-robin
+    members: [{name: a, addresses: [192.0.2.1]}, {name: b, addresses: [192.0.2.2]}, {name: c, addresses: [192.0.2.3]}, {name: d, addresses: [192.0.2.4]}]
+zones:
+  example.com:
+    file: example.com.zone
+    names: {www: {pool: web}}
+`
+
+// The first answer of a new responder, which each worker and TCP connection has, and that of an
+// old one after a reload is any member's with equal odds: 400 answers, within five standard
+// deviations of 8.7. The answers that follow go on in turn.
+func TestRoundRobinStartsAtARandomTurn(t *testing.T) {
+	const starts = 400
+	query := packed(t, ask("www.example.com.", dns.TypeA))
+	last := func(r *Responder) byte {
+		answer := r.Respond(nil, query, netip.MustParseAddr("127.0.0.1"), false)
+		return answer[len(answer)-1]
+	}
+	snapshot := build(t, fourInTurn, loneZone)
+	server := New(snapshot, Options{Draw: rand.New(rand.NewPCG(1, 2)).Uint64})
+	old := server.Responder()
+	for _, c := range []struct {
+		what  string
+		start func() *Responder
+	}{
+		{"a new responder", server.Responder},
+		{"a reload", func() *Responder { next := *snapshot; server.Swap(&next); return old }},
+	} {
+		var first [5]int
+		for range starts {
+			r := c.start()
+			before := last(r)
+			first[before]++
+			for range 4 {
+				now := last(r)
+				if now != before%4+1 {
+					t.Fatalf("%s: member %d follows member %d", c.what, now, before)
+				}
+				before = now
+			}
+		}
+		for member, n := range first[1:] {
+			if n < starts/4-43 || n > starts/4+43 {
+				t.Errorf("%s started at member %d in %d of %d cases, want about a quarter", c.what, member+1, n, starts)
+			}
+		}
+	}
+}
