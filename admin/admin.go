@@ -5,6 +5,7 @@
 //	GET    /v1/overrides                what operators have said
 //	POST   /v1/overrides                {target, kind, reason, for}: drain or force
 //	DELETE /v1/overrides?target=T&kind=K   undo it; any kind without K
+//	POST   /v1/reload                   {allow_removal}: load the configuration again
 //	POST   /v1/clear                    {target}: end what holds it down
 //	POST   /v1/checks/NAME/reports      {address, up, reason, lease}: the verdict of a check of type push
 //	GET    /v1/explain?name=&type=&client=&resolver=&draw=
@@ -51,6 +52,7 @@ func New(control *server.Control, o Options) http.Handler {
 	guarded.HandleFunc("GET /v1/overrides", a.overrides)
 	guarded.HandleFunc("POST /v1/overrides", a.override)
 	guarded.HandleFunc("DELETE /v1/overrides", a.undo)
+	guarded.HandleFunc("POST /v1/reload", a.reload)
 	guarded.HandleFunc("POST /v1/clear", a.clear)
 	guarded.HandleFunc("POST /v1/checks/{check}/reports", a.report)
 	guarded.HandleFunc("GET /v1/explain", a.explain)

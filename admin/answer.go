@@ -18,6 +18,10 @@ import (
 type Problem struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint,omitempty"`
+
+	Title  string        `json:"title,omitempty"`  // of a configuration that is refused, likewise below
+	Detail string        `json:"detail,omitempty"` // how many errors it has
+	Errors []ConfigError `json:"errors,omitempty"`
 }
 
 // answer writes v as JSON.
@@ -27,7 +31,9 @@ func answer(w http.ResponseWriter, code int, v any) {
 		panic(err) // v is ours
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
@@ -35,7 +41,7 @@ func answer(w http.ResponseWriter, code int, v any) {
 }
 
 func problem(w http.ResponseWriter, code int, what, hint string) {
-	answer(w, code, Problem{what, hint})
+	answer(w, code, Problem{Error: what, Hint: hint})
 }
 
 // refuse says why the server did not do as told.

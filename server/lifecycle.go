@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,8 @@ const firstRound = 5 * time.Second
 // tells the runtime while it builds is for the whole process.
 type Lifecycle struct {
 	// Load has the builder make the configuration's snapshot afresh: at start zones.Build,
-	// for each reload zones.BuildBeside.
+	// for each reload zones.BuildBeside. The first builder binds the sockets first; what
+	// it returns then may be a *BindError, which Load passes on.
 	Load func(zones.Builder) (*zones.Snapshot, error)
 	// Reload asks for a reload with each signal; nil: never.
 	Reload <-chan os.Signal
@@ -65,6 +67,9 @@ type life struct {
 	control  *Control
 	door     *door                   // nil: no API
 	keeping  atomic.Pointer[keeping] // nil: the state is in memory only
+	reloads  chan reloadRequest      // those of operators
+	binding  sync.Mutex              // held while sockets are bound or closed before serving
+	bound    time.Time               // when the sockets were; queries wait in them since
 
 	measured *roundTrips // that the pools go by; nil at first
 }
@@ -72,20 +77,20 @@ type life struct {
 // Run serves until ctx ends. The error is a *BindError where an address could
 // not be bound, else what Load returned or what is wrong with the state or the API.
 func (l *Lifecycle) Run(ctx context.Context) error {
-	snapshot, err := l.firstLoad(ctx)
+	run := &life{
+		Lifecycle: l, server: newServer(Options{Logger: l.Logger}),
+		poller: load.New(load.Options{Logger: l.Logger}),
+		modes:  modeLog{log: l.Logger}, withheld: withheldLog{log: l.Logger}, spills: spillLog{log: l.Logger},
+		reloads: make(chan reloadRequest),
+	}
+	run.control = newControl(run)
+	defer run.poller.Close()
+	defer run.unbind()
+	snapshot, err := run.firstLoad(ctx)
 	if snapshot == nil {
 		return err
 	}
-	run := &life{
-		Lifecycle: l, server: New(snapshot, Options{Logger: l.Logger}),
-		poller: load.New(load.Options{Logger: l.Logger}),
-		modes:  modeLog{log: l.Logger}, withheld: withheldLog{log: l.Logger}, spills: spillLog{log: l.Logger},
-	}
-	defer run.poller.Close()
-	if err := run.server.Listen(); err != nil {
-		return &BindError{err}
-	}
-	run.control = newControl(run)
+	run.server.begin(snapshot)
 	beside, err := run.equip(snapshot.Config)
 	if err != nil {
 		return err
@@ -97,7 +102,9 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	go func() { defer close(probed); run.prober.Run(probing) }()
 	defer func() { stopProbing(); run.await(probed, "the prober") }()
 
-	k, err := run.prepare(ctx, snapshot)
+	first, endFirst := context.WithDeadline(ctx, run.firstAnswer(time.Now()))
+	k, err := run.prepare(first, snapshot)
+	endFirst()
 	if err != nil || ctx.Err() != nil {
 		run.discard(beside)
 		return err
@@ -115,7 +122,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 
 // firstLoad is Load, but for ctx's end: nobody waits for it then, and neither
 // a snapshot nor an error comes back.
-func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
+func (l *life) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 	type loaded struct {
 		snapshot *zones.Snapshot
 		err      error
@@ -123,7 +130,7 @@ func (l *Lifecycle) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 	done := make(chan loaded, 1)
 	defer collectLess()()
 	go func() {
-		snapshot, err := l.Load(zones.Build)
+		snapshot, err := l.Load(l.bindAndBuild)
 		done <- loaded{snapshot, err}
 	}()
 	select {
@@ -159,7 +166,9 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 		case now := <-k.roundTrips.look:
 			l.remeasure(ctx, k, now)
 		case <-l.Reload:
-			k = l.renew(ctx, k)
+			k = l.renew(ctx, k, reloadRequest{})
+		case request := <-l.reloads:
+			k = l.renew(ctx, k, request)
 		case <-l.poller.Changes():
 			if loaded == nil {
 				loaded = time.After(loadPause)
@@ -180,17 +189,19 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 
 // renew reloads, and returns what is kept after it: k where the reload is refused. All
 // memory that it took, or that the old world had, is given back.
-func (l *life) renew(ctx context.Context, k *kept) *kept {
+func (l *life) renew(ctx context.Context, k *kept, request reloadRequest) *kept {
 	defer oneMoreProcessor()()
-	next, err := l.reload(ctx)
+	begun := time.Now()
+	next, err := l.reload(ctx, k.snapshot, request.allowRemoval)
 	switch {
 	case err == nil:
 		k.close()
 		k = next
 	case ctx.Err() == nil: // at the end nobody waits for what was being loaded
 		l.control.tellReload(err)
-		l.Logger.Error("reload refused; the old configuration keeps serving", "error", err)
+		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
 	}
+	request.answer(k.snapshot, time.Since(begun), err)
 	if ctx.Err() == nil { // it goes on
 		giveBack()
 	}
@@ -199,10 +210,10 @@ func (l *life) renew(ctx context.Context, k *kept) *kept {
 
 // reload builds the new world beside the old one, gives its new targets their
 // first probes, and swaps. Whatever fails leaves the old one serving.
-func (l *life) reload(ctx context.Context) (*kept, error) {
+func (l *life) reload(ctx context.Context, served *zones.Snapshot, allowRemoval bool) (*kept, error) {
 	begun := time.Now()
 	defer collectLess()()
-	snapshot, err := behind(ctx, func() (*zones.Snapshot, error) { return l.Load(l.builder()) })
+	snapshot, err := behind(ctx, func() (*zones.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
 	if err != nil {
 		return nil, err
 	}

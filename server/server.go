@@ -34,12 +34,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"meridian/config"
 	"meridian/zones"
 )
 
@@ -64,30 +66,58 @@ type Server struct {
 	listeners []*listener
 	listening bool
 	started   bool
+	closed    bool // it ended before it served, and binds no more
 }
 
 // New makes a server that answers from snapshot.
 func New(snapshot *zones.Snapshot, o Options) *Server {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Server{options: o, cores: runtime.GOMAXPROCS(0)}
-	s.current.Store(newServing(snapshot))
+	s := newServer(o)
+	s.begin(snapshot)
 	return s
 }
 
+// newServer returns a server that may bind its sockets before it has a snapshot.
+func newServer(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Server{options: o, cores: runtime.GOMAXPROCS(0)}
+}
+
+// begin makes snapshot the first one that answers.
+func (s *Server) begin(snapshot *zones.Snapshot) { s.current.Store(newServing(snapshot)) }
+
 // Listen binds every address of the snapshot's configuration, UDP and TCP.
 // Questions wait in the sockets until Serve.
-func (s *Server) Listen() error {
+func (s *Server) Listen() error { return s.bind(s.current.Load().config) }
+
+// bind listens on the addresses that cfg names, and on no others: those that an earlier
+// call bound are kept or closed.
+func (s *Server) bind(cfg *config.Server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	opened, err := s.bindLocked(s.current.Load(), nil)
+	if s.closed {
+		return net.ErrClosed
+	}
+	listeners, err := s.bindLocked(cfg, s.listeners)
 	if err != nil {
 		return err
 	}
-	s.listeners, s.listening = opened, true
-	s.fragmentLocked()
+	stop(without(s.listeners, listeners))
+	s.listeners, s.listening = listeners, true
+	s.fragmentLocked(udpSize(cfg))
 	return nil
+}
+
+// unbind closes the sockets of a server that has not served and will not.
+func (s *Server) unbind() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started {
+		return
+	}
+	stop(s.listeners)
+	s.listeners, s.listening, s.closed = nil, false, true
 }
 
 // Addrs is where the server listens, with real ports where 0 was asked.
@@ -131,7 +161,7 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 	next := newServing(snapshot)
 	var gone []*listener
 	if s.listening {
-		listeners, err := s.bindLocked(next, s.listeners)
+		listeners, err := s.bindLocked(next.config, s.listeners)
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +169,7 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 		s.listeners = listeners
 	}
 	before := s.current.Swap(next)
-	s.fragmentLocked()
+	s.fragmentLocked(next.udpSize)
 	if s.started {
 		s.startLocked()
 	}
@@ -148,10 +178,10 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 	return before.snapshot, nil
 }
 
-// bindLocked returns a listener for each address that next names: one of kept
+// bindLocked returns a listener for each address that cfg names: one of kept
 // where it listens there already, else a new one. An error leaves kept as it was.
-func (s *Server) bindLocked(next *serving, kept []*listener) ([]*listener, error) {
-	asks := next.config.Listen
+func (s *Server) bindLocked(cfg *config.Server, kept []*listener) ([]*listener, error) {
+	asks := cfg.Listen
 	gone := slices.DeleteFunc(slices.Clone(kept), func(l *listener) bool { return slices.Contains(asks, l.asked) })
 	kept = slices.Clone(kept)
 	var listeners, opened []*listener
@@ -161,7 +191,7 @@ func (s *Server) bindLocked(next *serving, kept []*listener) ([]*listener, error
 			kept = slices.Delete(kept, i, i+1)
 			continue
 		}
-		l, err := s.newListener(asked, s.workers(next), gone)
+		l, err := s.newListener(asked, s.workers(cfg), gone)
 		if err != nil {
 			stop(opened)
 			return nil, err
@@ -178,9 +208,8 @@ func (s *Server) startLocked() {
 	}
 }
 
-// fragmentLocked has answers travel as their largest size allows, on sockets that stayed, too.
-func (s *Server) fragmentLocked() {
-	size := s.current.Load().udpSize
+// fragmentLocked has answers of at most size travel as that allows, on sockets that stayed, too.
+func (s *Server) fragmentLocked(size uint16) {
 	for _, l := range s.listeners {
 		for _, w := range l.udp {
 			setFragments(w.conn, l.addr.Addr(), size)
@@ -194,9 +223,9 @@ func without(all, kept []*listener) []*listener {
 }
 
 // workers is how many UDP workers each address gets.
-func (s *Server) workers(next *serving) int {
-	if next.config.Workers > 0 {
-		return next.config.Workers
+func (s *Server) workers(cfg *config.Server) int {
+	if cfg.Workers > 0 {
+		return cfg.Workers
 	}
 	return s.cores
 }

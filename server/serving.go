@@ -32,12 +32,15 @@ type serving struct {
 
 func newServing(snapshot *zones.Snapshot) *serving {
 	c := &snapshot.Config.Server
-	s := &serving{snapshot: snapshot, config: c, udpSize: uint16(max(c.UDPSize, minUDPSize))}
+	s := &serving{snapshot: snapshot, config: c, udpSize: udpSize(c)}
 	if n := len(c.NSID); n > 0 {
 		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
 	}
 	return s
 }
+
+// udpSize returns the size of the largest UDP answer.
+func udpSize(c *config.Server) uint16 { return uint16(max(c.UDPSize, minUDPSize)) }
 
 // limit is how long the answer to q may be.
 func (s *serving) limit(q *query, stream bool) int {

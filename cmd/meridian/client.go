@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,26 +10,35 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"meridian/admin"
+	"meridian/config"
 )
 
 // defaultServer is where the API is in the examples of the manual.
 const defaultServer = "http://127.0.0.1:8053"
 
+// serverVariable is the environment variable that sets the default of --server.
+const serverVariable = "MERIDIAN_SERVER"
+
 // client talks to the API of a running server.
 type client struct {
-	server    string // its URL
-	tokenFile string // empty: it asks for none
+	server    string        // its URL
+	tokenFile string        // empty: it asks for none
+	timeout   time.Duration // of a request; 0: clientTimeout
 }
 
 // addClientFlags lets a verb talk to a server, to the one at fallback unless told.
 func addClientFlags(c *cobra.Command, to *client, fallback string) {
-	c.Flags().StringVar(&to.server, "server", fallback, "`URL` of the running server's API")
+	if fallback == defaultServer {
+		fallback = cmp.Or(os.Getenv(serverVariable), fallback)
+	}
+	c.Flags().StringVar(&to.server, "server", fallback, "`URL` of the running server's API (default of "+serverVariable+" in the environment)")
 	c.Flags().StringVar(&to.tokenFile, "token-file", "", "`FILE` with the token that the server's admin.token_file holds")
 }
 
@@ -48,7 +58,7 @@ func hinted(what, hint string) error {
 
 // call asks the server, sending in unless it is nil, and reads the answer into out.
 func (c *client) call(ctx context.Context, method, path string, words url.Values, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.timeout, clientTimeout))
 	defer cancel()
 	request, err := c.request(ctx, method, path, words, in)
 	if err != nil {
@@ -118,5 +128,18 @@ func (c *client) refused(response *http.Response, body []byte) error {
 	if response.StatusCode == http.StatusUnauthorized && c.tokenFile == "" {
 		p.Hint = "the server asks for a token: --token-file FILE"
 	}
+	if len(p.Errors) > 0 {
+		return configRefused(p.Errors)
+	}
 	return hinted(strings.TrimSpace(p.Error), p.Hint)
+}
+
+// configRefused is the error of a server that refuses a configuration: each of its
+// errors on a line.
+func configRefused(all []admin.ConfigError) error {
+	lines := make([]string, len(all))
+	for i, e := range all {
+		lines[i] = config.Fault{File: e.File, Pos: config.Pos{Line: e.Line, Column: e.Column}, Path: e.Path, What: e.Message, Hint: e.Hint}.Error()
+	}
+	return hinted("the server refuses the configuration; the old one keeps serving", strings.Join(lines, "\n  "))
 }

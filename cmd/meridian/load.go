@@ -11,11 +11,15 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"meridian/config"
+	"meridian/server"
 	"meridian/zones"
 )
 
 // findings are what is wrong with a configuration (faults) or odd (warnings), in file order.
-type findings struct{ faults, warnings []config.Fault }
+type findings struct {
+	faults, warnings []config.Fault
+	failed           error // what kept it from being built, and is no fault of it: an address that cannot be bound
+}
 
 // loadBuilt has a Builder build the snapshot of a configuration file. Every verb that takes a
 // configuration calls it or loadBriefly, so that none can judge a file differently.
@@ -64,13 +68,17 @@ func buildWith(file string, builder zones.Builder) (*zones.Snapshot, findings) {
 // read is the first half of build: what the file says.
 func read(file string) (*config.Config, findings) {
 	cfg, warnings, err := config.Load(file)
-	return cfg, findings{faultsOf(file, err), warnings}
+	return cfg, findings{faults: faultsOf(file, err), warnings: warnings}
 }
 
 // compile is the second half: what comes of it.
 func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.Snapshot, findings) {
 	snapshot, more, err := builder(cfg)
-	found = findings{faultsOf(cfg.File, err), append(found.warnings, more...)}
+	var bind *server.BindError
+	if errors.As(err, &bind) {
+		return nil, findings{warnings: found.warnings, failed: bind}
+	}
+	found = findings{faults: faultsOf(cfg.File, err), warnings: append(found.warnings, more...)}
 	if more := filesAtFault(cfg); len(more) > 0 {
 		found.faults = append(found.faults, more...)
 		slices.SortStableFunc(found.faults, func(a, b config.Fault) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
@@ -120,7 +128,7 @@ func (f findings) tellBriefly(file string, stderr io.Writer) error {
 // err counts the faults; nil where there are none.
 func (f findings) err() error {
 	if len(f.faults) == 0 {
-		return nil
+		return f.failed
 	}
 	return faulty(f.faults)
 }

@@ -59,7 +59,7 @@ spare capacity (least-load), or all of them (all). Pools nest: each member may b
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), explainCommand(), planCommand(),
-		statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), versionCommand())
+		statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), reloadCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -25,9 +25,9 @@ func serveCommand() *cobra.Command {
 		Short: "Serve a configuration until SIGTERM",
 		Long: `Serve answers DNS questions as FILE says, over UDP and TCP.
 
-SIGHUP reads FILE again: what is wrong with it is said on stderr and the old configuration keeps
-serving; what is right takes over without a lost question. SIGTERM and SIGINT answer what was
-already received and end.
+SIGHUP reads FILE again, as meridian reload does: its errors are printed on stderr and the old
+configuration keeps serving; a valid one takes over without a lost query, unless it has no zones or
+fewer than half of the names served. SIGTERM and SIGINT answer what was already received and end.
 
 Exit: 0 after SIGTERM; 1 when the configuration is at fault; 2 when an address cannot be listened on.`,
 		Example: `  meridian serve -c /etc/meridian/meridian.yaml

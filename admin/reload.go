@@ -1,0 +1,83 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"meridian/config"
+	"meridian/server"
+)
+
+// ReloadRequest is the body of POST /v1/reload.
+type ReloadRequest struct {
+	// AllowRemoval loads a configuration that has no zones, or fewer than half of the
+	// names that are served.
+	AllowRemoval bool `json:"allow_removal,omitempty"`
+}
+
+// ConfigError is one error of a configuration.
+type ConfigError struct {
+	File    string `json:"file"`
+	Line    uint32 `json:"line,omitempty"`
+	Column  uint32 `json:"column,omitempty"`
+	Path    string `json:"path,omitempty"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// ReloadTimeout is how long a reload may take before the API stops waiting for it.
+const ReloadTimeout = 10 * time.Minute
+
+// reload loads the configuration again and answers with what was loaded, or with every
+// error of the configuration.
+func (a *api) reload(w http.ResponseWriter, r *http.Request) {
+	var asked ReloadRequest
+	if r.ContentLength != 0 && !read(w, r, &asked) {
+		return
+	}
+	// A reload may take longer than answers usually may.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ReloadTimeout))
+	loaded, err := a.control.Reload(r.Context(), asked.AllowRemoval)
+	var refused *server.Refused
+	switch {
+	case err == nil:
+		answer(w, http.StatusOK, loaded)
+	case errors.As(err, &refused):
+		problem(w, http.StatusConflict, refused.What, refused.Hint)
+	default:
+		refuseConfig(w, err)
+	}
+}
+
+// refuseConfig answers with every error of a configuration (RFC 9457).
+func refuseConfig(w http.ResponseWriter, err error) {
+	p := Problem{Error: err.Error(), Title: "configuration refused", Detail: err.Error()}
+	for _, e := range flatten(err) {
+		f := config.Fault{What: e.Error()}
+		errors.As(e, &f)
+		p.Errors = append(p.Errors, ConfigError{f.File, f.Pos.Line, f.Pos.Column, f.Path, f.What, f.Hint})
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	answer(w, http.StatusUnprocessableEntity, p)
+}
+
+// flatten takes an error that wraps several apart.
+func flatten(err error) []error {
+	var joined *multierror.Error
+	if errors.As(err, &joined) {
+		return joined.Errors
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if several, ok := e.(interface{ Unwrap() []error }); ok {
+			var all []error
+			for _, one := range several.Unwrap() {
+				all = append(all, flatten(one)...)
+			}
+			return all
+		}
+	}
+	return []error{err}
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meridian/admin"
+	"meridian/server"
+)
+
+func reloadCommand() *cobra.Command {
+	c := client{timeout: admin.ReloadTimeout}
+	var output outputFlag
+	var request admin.ReloadRequest
+	command := &cobra.Command{
+		Use:   "reload",
+		Short: "Have a running server load its configuration again",
+		Long: `Reload has a running server read its configuration again, waits until it serves that, and prints
+what was loaded. If the configuration has errors, every one of them is printed and the old
+configuration keeps serving.
+
+A configuration without zones, or with fewer than half of the names that are served, is refused unless
+--allow-removal is given: a file that was cut off must not empty a server. SIGHUP never allows it.
+
+Exit: 0; 1 when the configuration is refused or there is no server.`,
+		Example: `  meridian reload
+  meridian reload --allow-removal`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			var loaded server.Loaded
+			if err := c.call(command.Context(), http.MethodPost, "/v1/reload", nil, request, &loaded); err != nil {
+				return err
+			}
+			if output == outputJSON {
+				return printJSON(command.OutOrStdout(), loaded)
+			}
+			fmt.Fprintf(command.OutOrStdout(), "loaded %s in %s: %d zones, %d names (%d balanced), %d pools\n",
+				loaded.Config, loaded.Took.Round(time.Millisecond), loaded.Zones, loaded.Names, loaded.Bound, loaded.Pools)
+			return nil
+		},
+	}
+	addClientFlags(command, &c, defaultServer)
+	addOutputFlag(command, &output)
+	command.Flags().BoolVar(&request.AllowRemoval, "allow-removal", false, "load a configuration without zones, or with fewer than half of the names served")
+	return command
+}
