@@ -239,6 +239,15 @@ const (
 	Fence OnDown = "fence" // answers NODATA
 )
 
+// DualStack is how the two families of a member depend on each other.
+type DualStack string
+
+// The ways.
+const (
+	Independent DualStack = "independent" // while one is down, the other is answered
+	Together    DualStack = "together"    // while one is down, none is answered
+)
+
 // Mask is how many bits of a client's address, from the first, count in a hash.
 type Mask struct{ IPv4, IPv6 int }
 
@@ -252,6 +261,7 @@ type Pool struct {
 	Fallback string // pool asked when this one is not live; empty: none
 	FailOpen bool
 
+	DualStack     DualStack
 	DefaultNoData bool   // geolocation: who matches no member gets NODATA
 	OnDown        OnDown // geolocation
 	Hash          Mask   // hash, and weighted where Sticky

@@ -66,7 +66,7 @@ zones:
 			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Failback: AutoFailback, TLS: warn, Pos: Pos{7, 3}},
 		},
 		Pools: []Pool{{
-			Name: "web", Policy: Weighted, Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}, Pos: Pos{9, 3},
+			Name: "web", Policy: Weighted, Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, OnDown: Widen, DualStack: Independent, Hash: Mask{IPv4: 24, IPv6: 48}, Pos: Pos{9, 3},
 			Members: []Member{{Name: "a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Weight: 1, Enabled: true, Pos: Pos{9, 37}}},
 		}},
 		Zones: []Zone{{

@@ -63,6 +63,10 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "min_up", read: hold(&r.minUp)},
 		{name: "fallback", read: d.fallback(p)},
 		{name: "fail_open", read: d.flag(&p.FailOpen)},
+		{name: "dual_stack", read: into(&p.DualStack, func(n *yaml.Node) (DualStack, bool) {
+			s, ok := d.oneOf(n, "dual_stack", []string{string(Independent), string(Together)})
+			return DualStack(s), ok
+		})},
 		{name: "members", read: hold(&r.members)},
 	}, r.steeringKeys()...)
 	r.memberKeys = append([]field{

@@ -160,6 +160,7 @@ func TestTheReferenceHasTheDefaults(t *testing.T) {
 		"path":         https.Path,
 		"min_up":       d.pool.MinUp.N,
 		"fail_open":    d.pool.FailOpen,
+		"dual_stack":   d.pool.DualStack,
 		"weight":       d.member.Weight,
 		"enabled":      d.member.Enabled,
 		"negative_ttl": d.zone.NegativeTTL,

@@ -113,16 +113,16 @@ func mark(word *atomic.Uint64, bit uint64, on bool) {
 
 // refresh looks at a member again: at an endpoint's addresses, at a nested pool.
 func (d *draft) refresh(u use) {
-	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
+	p := &d.tree.pools[u.pool]
+	m := &d.tree.members[p.first+u.member]
 	resolved := m.addresses() > 0
 	d.doubtShares([]use{u})
 	for _, f := range []Family{IPv4, IPv6} {
 		if m.child != none {
-			d.offer(u, f, asIs, d.poolOffers(ID(m.child), f, asIs))
+			d.offer(u, f, asIs, d.offersTo(p, ID(m.child), f, asIs))
 			continue
 		}
-		up := slices.ContainsFunc(d.tree.asked(m, f), d.isUp)
-		d.offer(u, f, asIs, offered{live: up, some: resolved, gives: len(d.tree.addrs(m, f)) > 0})
+		d.offer(u, f, asIs, offered{live: d.isUpFor(p, m, f), some: resolved, gives: len(d.tree.addrs(m, f)) > 0})
 	}
 }
 
@@ -159,8 +159,8 @@ type offered struct {
 	gives bool // and has an address of the family
 }
 
-func (d *draft) poolOffers(id ID, f Family, pl plane) offered {
-	return offered{live: d.isLive(id, f, pl), some: d.countEligible(id, f, pl) > 0, gives: d.gives(id, f, pl)}
+func (st *state) poolOffers(id ID, f Family, pl plane) offered {
+	return offered{live: st.isLive(id, f, pl), some: st.countEligible(id, f, pl) > 0, gives: st.gives(id, f, pl)}
 }
 
 // offer says whether a member is live, by what it has to offer and what is said of it:
@@ -214,9 +214,8 @@ func (d *draft) tellParents(pl plane) {
 				d.doubtShares(parents)
 			}
 			for _, f := range []Family{IPv4, IPv6} {
-				o := d.poolOffers(id, f, pl)
 				for _, u := range parents {
-					d.offer(u, f, pl, o)
+					d.offer(u, f, pl, d.offersTo(&d.tree.pools[u.pool], id, f, pl))
 				}
 			}
 		}
@@ -303,8 +302,8 @@ func (t *Tree) start() {
 		d.count(ID(id))
 	}
 	d.settleRooms()
-	d.tellParents(asIs)
 	d.tellParents(open)
+	d.tellParents(asIs) // which under dual_stack: together looks at what is open
 	t.state.Store(d.state)
 	for id := range t.pools { // those without any member that could be up too, which were never noted
 		t.changesLocked(nil, ID(id))

@@ -178,6 +178,7 @@ func (c *compiler) pool(from *config.Pool) {
 // steer compiles what only some policies have.
 func (c *compiler) steer(from *config.Pool, p *pool) {
 	p.spread = from.SpreadRegion
+	p.together = from.DualStack == config.Together
 	switch p.policy {
 	case geolocation:
 		c.match(from, p)

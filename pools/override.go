@@ -70,8 +70,8 @@ func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown [
 	if len(members) > 0 {
 		d.settleRooms() // whoever is drained has none, and gives its pool none
 	}
-	d.tellParents(asIs)
 	d.tellParents(open)
+	d.tellParents(asIs) // which under dual_stack: together looks at what is open
 	return t.publishLocked(), unknown
 }
 

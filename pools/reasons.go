@@ -39,6 +39,7 @@ func (st *state) poolVerdict(id ID, f Family) string {
 //	yes      > 0     -            unresolved -             unresolved: there is no address to answer
 //	yes      > 0     none         up         -             not drawn
 //	yes      > 0     none         uncertain  -             not drawn or down, and what it counts as
+//	yes      > 0     none         other down no            under dual_stack: together, the other family's addresses
 //	yes      > 0     none         down       no            down, and which addresses
 //	yes      > 0     none         down       yes           not drawn; counted as up
 func (r *recorder) standing(v *visit, i int, step Step) string {
@@ -59,6 +60,8 @@ func (r *recorder) standing(v *visit, i int, step Step) string {
 		return fmt.Sprintf("unresolved: target %q has no address yet", m.Target)
 	case m.Pool != "" && v.plane == open:
 		return fmt.Sprintf("pool %q has no enabled, undrained member with weight", m.Pool)
+	case r.tellTogether(v.pool, &r.tree.members[v.first+uint32(i)]) != "":
+		return r.tellTogether(v.pool, &r.tree.members[v.first+uint32(i)])
 	case m.Pool != "":
 		return fmt.Sprintf("pool %q is %s", m.Pool, r.state.poolVerdict(ID(r.tree.members[v.first+uint32(i)].child), r.family))
 	}

@@ -150,6 +150,8 @@ func (r reference) live(m *config.Member, f Family, open bool) bool {
 		return slices.ContainsFunc(p.Members, func(m config.Member) bool { return r.live(r.member(p, m.Name), f, open) })
 	case kind == 0 && !open && r.regionDown(m.Region):
 		return false
+	case !open && r.around(m).DualStack == config.Together && !r.wholly(m):
+		return false
 	case m.Pool != "":
 		return r.poolLive(r.pool(m.Pool), f, open)
 	}
@@ -158,6 +160,32 @@ func (r reference) live(m *config.Member, f Family, open bool) bool {
 		addrs = of(m, 1-f)
 	}
 	return len(addrs) > 0 && (open || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !r.down[a] }))
+}
+
+// around is the pool that a member is in.
+func (r reference) around(m *config.Member) *config.Pool {
+	for i := range r.cfg.Pools {
+		for j := range r.cfg.Pools[i].Members {
+			if &r.cfg.Pools[i].Members[j] == m {
+				return &r.cfg.Pools[i]
+			}
+		}
+	}
+	panic("no such member")
+}
+
+// wholly reports whether a member gives each family that it would give if all were up.
+func (r reference) wholly(m *config.Member) bool {
+	for _, f := range []Family{IPv4, IPv6} {
+		up := func(a netip.Addr) bool { return !r.down[a] }
+		if m.Pool == "" && len(of(m, f)) > 0 && !slices.ContainsFunc(of(m, f), up) {
+			return false
+		}
+		if m.Pool != "" && r.has(m, f, true) && !(r.poolLive(r.pool(m.Pool), f, false) && r.has(m, f, false)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r reference) member(p *config.Pool, name string) *config.Member {
@@ -563,7 +591,7 @@ func randomWorld(rnd *rand.Rand) string {
 		matches := randomMatches(rnd)
 		fmt.Fprintf(&b, "pool p%d %s answers=%d %s %s %s %s\n", p, policy, []int{1, 1, 2, 3, 0}[rnd.IntN(5)],
 			pick(3, fmt.Sprintf("min_up=%d", 1+rnd.IntN(3))), pick(4, fmt.Sprintf("min_up=%d%%", 1+rnd.IntN(100))),
-			pick(3, fmt.Sprintf("fallback=p%d", rnd.IntN(pools))), pick(4, "fail_open=false"))
+			pick(3, fmt.Sprintf("fallback=p%d", rnd.IntN(pools))), pick(4, "fail_open=false")+pick(3, " together"))
 		for m := range 1 + rnd.IntN(4) {
 			fmt.Fprintf(&b, "  m%d weight=%d %s %s ", m, rnd.IntN(5), pick(8, "disabled"),
 				pick(1+rnd.IntN(4), "region="+[]string{"us", "eu", "in", "au"}[rnd.IntN(4)]))

@@ -11,14 +11,15 @@ import (
 
 // PoolStatus is how a pool stands at one moment.
 type PoolStatus struct {
-	Pool     string
-	Policy   string
-	Mode     [2]Mode // by family: how it answers a name, whether one is bound to it or not
-	Live     [2]bool // by family: as its parents see it
-	Eligible [2]int  // by family: how many of its members are
-	Need     int     // how many must be for it to be live
-	Members  []MemberStatus
-	Spills   []Spill // of its lost regions; mostly none
+	Pool      string
+	Policy    string
+	DualStack string  // independent or together
+	Mode      [2]Mode // by family: how it answers a name, whether one is bound to it or not
+	Live      [2]bool // by family: as its parents see it
+	Eligible  [2]int  // by family: how many of its members are
+	Need      int     // how many must be for it to be live
+	Members   []MemberStatus
+	Spills    []Spill // of its lost regions; mostly none
 
 	ModeSince [2]time.Time // by family: since when it answers so
 	LiveSince [2]time.Time // by family: since when it is live, or is not
@@ -78,7 +79,7 @@ func (t *Tree) Status() iter.Seq[PoolStatus] {
 
 func (st *state) poolStatus(id ID) PoolStatus {
 	p := &st.tree.cfg.Pools[id]
-	s := PoolStatus{Pool: p.Name, Policy: string(p.Policy), Need: st.need(id), Members: make([]MemberStatus, len(p.Members))}
+	s := PoolStatus{Pool: p.Name, Policy: string(p.Policy), DualStack: string(p.DualStack), Need: st.need(id), Members: make([]MemberStatus, len(p.Members))}
 	for _, f := range []Family{IPv4, IPv6} {
 		s.Mode[f], _, _ = st.answerer(id, f)
 		s.Live[f] = st.isLive(id, f, asIs)
@@ -204,9 +205,11 @@ func (st *state) standing(id ID, i int, f Family) string {
 	case kind != 0:
 		return kind.String()
 	case m.child != none:
-		return st.poolVerdict(ID(m.child), f)
+		return st.nestedVerdict(p, ID(m.child), f)
 	case m.addresses() == 0:
 		return "unresolved"
+	case p.together:
+		return st.togetherVerdict(m).String()
 	}
 	return st.endpointVerdict(m, f).String()
 }

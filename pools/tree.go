@@ -98,6 +98,7 @@ type pool struct {
 	answers  uint32   // 0: all
 	fallback uint32   // a pool, or none
 	turn     uint32   // in Scratch.turns, for round-robin
+	together bool     // dual_stack: a member is live for both families or for none
 	spread   bool     // no two members of one region in an answer while another has one
 	fence    bool     // geolocation: on_down
 	matches  uint32   // geolocation: in Tree.groups, the members of each match, in the order of Tree.matches

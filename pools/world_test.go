@@ -23,7 +23,7 @@ import (
 //	net PREFIX REGION|country:CODE|continent:CODE|subdivision:CODE
 //	group NAME COUNTRY...
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
-//	    [sticky] [hash=BITS/BITS] [bound=PERCENT] [trickle=PERCENT] [spread] [fence]
+//	    [sticky] [hash=BITS/BITS] [bound=PERCENT] [trickle=PERCENT] [spread] [fence] [together]
 //	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [match=M] [disabled] [ADDRESS...]
 //	      [load=CAPACITY] of a source of its own, [capacity=N] without one; see report
 //	bind POOL
@@ -99,6 +99,8 @@ func worldPool(t testing.TB, name, policy string, options []string) config.Pool 
 			p.Bound = int(number(t, value))
 		case "trickle":
 			p.Trickle = int(number(t, value))
+		case "together":
+			p.DualStack = config.Together
 		case "spread":
 			p.SpreadRegion = true
 		case "fence":

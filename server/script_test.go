@@ -177,7 +177,7 @@ func (s *script) command(words, want []string) error {
 // noon is the time from which scripts count.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// turn sets the verdict of a member: turn POOL/MEMBER up|down [share=N] [at=DURATION]
+// turn sets the verdict of a member: turn POOL/MEMBER up|down [share=N] [at=DURATION] [family=ipv4|ipv6]
 func (s *script) turn(words []string) error {
 	if len(words) < 2 {
 		return fmt.Errorf("want POOL/MEMBER and a verdict")
@@ -190,6 +190,10 @@ func (s *script) turn(words []string) error {
 	turns, err := s.snapshot.Pools.Turns(pool, member, verdict)
 	for _, w := range words[2:] {
 		key, value, _ := strings.Cut(w, "=")
+		if key == "family" {
+			turns = slices.DeleteFunc(turns, func(turn health.Turn) bool { return turn.Target.Addr.Is4() != (value == "ipv4") })
+			continue
+		}
 		share, noShare := strconv.ParseUint(value, 10, 8)
 		at, noTime := time.ParseDuration(value)
 		for i := range turns {
@@ -199,7 +203,7 @@ func (s *script) turn(words []string) error {
 			case key == "at" && noTime == nil:
 				turns[i].At = noon.Add(at)
 			default:
-				return fmt.Errorf("%q is neither share=1..255 nor at=DURATION", w)
+				return fmt.Errorf("%q is none of share=1..255, at=DURATION and family=ipv4|ipv6", w)
 			}
 		}
 	}

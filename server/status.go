@@ -60,13 +60,14 @@ type SetAside struct {
 
 // PoolStatus is how a pool stands.
 type PoolStatus struct {
-	Pool     string            `json:"pool"`
-	Policy   string            `json:"policy"`
-	Mode     map[string]string `json:"mode"`     // by family: how it answers a name
-	Live     map[string]bool   `json:"live"`     // by family: as its parents see it
-	Eligible map[string]int    `json:"eligible"` // by family: how many of its members are
-	Need     int               `json:"need"`     // how many must be for it to be live
-	Members  []MemberStatus    `json:"members"`  // those that were asked for
+	Pool      string            `json:"pool"`
+	Policy    string            `json:"policy"`
+	DualStack string            `json:"dual_stack"` // independent or together
+	Mode      map[string]string `json:"mode"`       // by family: how it answers a name
+	Live      map[string]bool   `json:"live"`       // by family: as its parents see it
+	Eligible  map[string]int    `json:"eligible"`   // by family: how many of its members are
+	Need      int               `json:"need"`       // how many must be for it to be live
+	Members   []MemberStatus    `json:"members"`    // those that were asked for
 
 	Spills    []pools.Spill        `json:"spills,omitempty"` // how the clients of its lost regions are spread
 	ModeSince map[string]time.Time `json:"mode_since"`       // by family; in this process
@@ -202,7 +203,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 
 func poolStatus(p *pools.PoolStatus) PoolStatus {
 	return PoolStatus{
-		Pool: p.Pool, Policy: p.Policy, Need: p.Need, Members: []MemberStatus{}, Spills: p.Spills,
+		Pool: p.Pool, Policy: p.Policy, DualStack: p.DualStack, Need: p.Need, Members: []MemberStatus{}, Spills: p.Spills,
 		Mode:     byFamily(func(f pools.Family) string { return p.Mode[f].String() }),
 		Live:     byFamily(func(f pools.Family) bool { return p.Live[f] }),
 		Eligible: byFamily(func(f pools.Family) int { return p.Eligible[f] }),

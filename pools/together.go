@@ -1,0 +1,116 @@
+package pools
+
+import (
+	"fmt"
+	"slices"
+
+	"meridian/health"
+)
+
+// isUpFor reports whether an endpoint is live for a family by its health checks alone, under
+// the dual_stack of its pool:
+//
+//	dual_stack   it has an address of the family  live while an address is up of
+//	independent  yes                              the family
+//	independent  no                               the other family
+//	together     -                                each family that it has an address of
+//
+// An address without a check is up.
+func (st *state) isUpFor(p *pool, m *member, f Family) bool {
+	if !p.together {
+		return slices.ContainsFunc(st.tree.asked(m, f), st.isUp)
+	}
+	return m.addresses() > 0 && st.downFamily(m) == noFamily
+}
+
+// noFamily is no family at all.
+const noFamily = Family(2)
+
+// downFamily returns a family of an endpoint all addresses of which are down, or noFamily.
+func (st *state) downFamily(m *member) Family {
+	for _, f := range families {
+		if refs := st.tree.addrs(m, f); len(refs) > 0 && !slices.ContainsFunc(refs, st.isUp) {
+			return f
+		}
+	}
+	return noFamily
+}
+
+// families are all families.
+var families = [...]Family{IPv4, IPv6}
+
+// offersTo returns what a nested pool offers to the pool around it. Under dual_stack:
+// together it offers nothing while it is not live, or has no live member with an address, for
+// one of the families that it could give if all were up.
+func (st *state) offersTo(around *pool, id ID, f Family, pl plane) offered {
+	o := st.poolOffers(id, f, pl)
+	if around.together && pl == asIs {
+		o.live = o.live && st.missingFamily(id) == noFamily
+	}
+	return o
+}
+
+// missingFamily returns a family that a pool would give if all were up, and does not give now,
+// or noFamily.
+func (st *state) missingFamily(id ID) Family {
+	for _, f := range families {
+		if st.gives(id, f, open) && !(st.isLive(id, f, asIs) && st.gives(id, f, asIs)) {
+			return f
+		}
+	}
+	return noFamily
+}
+
+// nestedVerdict returns "live", or why a nested pool is not live in the pool around it.
+func (st *state) nestedVerdict(around *pool, id ID, f Family) string {
+	if missing := st.missingFamily(id); around.together && missing != noFamily {
+		if st.isLive(id, missing, asIs) {
+			return fmt.Sprintf("not live: it gives no %s", missing)
+		}
+		f = missing
+	}
+	return st.poolVerdict(id, f)
+}
+
+// togetherVerdict returns the verdict that a member goes by under dual_stack: together: the
+// worst of those of its families.
+func (st *state) togetherVerdict(m *member) health.Verdict {
+	if st.downFamily(m) != noFamily {
+		return health.Down
+	}
+	worst := health.Up
+	for _, f := range families {
+		if len(st.tree.addrs(m, f)) == 0 {
+			continue
+		}
+		switch v := st.endpointVerdict(m, f); {
+		case v == health.Uncertain, v == health.Unknown && worst == health.Up:
+			worst = v
+		}
+	}
+	return worst
+}
+
+// tellTogether returns the reason for which a member is not eligible for a family by its other
+// one; empty if that is not the reason.
+func (r *recorder) tellTogether(p *pool, m *member) string {
+	if !p.together {
+		return ""
+	}
+	const rule = "dual_stack is together: "
+	if m.child != none {
+		f := r.state.missingFamily(ID(m.child))
+		if f == noFamily {
+			return ""
+		}
+		return fmt.Sprintf("%spool %q gives no %s", rule, r.tree.cfg.Pools[m.child].Name, f)
+	}
+	f := r.state.downFamily(m)
+	if f == noFamily || f == r.family {
+		return ""
+	}
+	if refs := r.tree.addrs(m, f); len(refs) > 1 {
+		return fmt.Sprintf("down, since %sall its %d %s addresses are down", rule, len(refs), f)
+	}
+	return fmt.Sprintf("down, since %sits %s address is down", rule, f)
+}
