@@ -193,8 +193,9 @@ func (c *compiler) apexHint(zone *config.Zone) string {
 	return "write nameservers and contact, or put them into the file"
 }
 
-// checkNameservers checks that each nameserver of a node within its own zone
-// has an address.
+// checkNameservers checks that each nameserver of a node within its own zone has
+// an address. A zone whose own nameservers have none cannot be reached, which is an
+// error; a delegation without glue concerns only what is below it, and is a warning.
 func (c *compiler) checkNameservers(id NodeID) {
 	n := &c.s.nodes[id]
 	set, _, _ := c.setOf(id, dns.TypeNS)
@@ -206,7 +207,11 @@ func (c *compiler) checkNameservers(id NodeID) {
 			continue
 		}
 		if lack := c.lack(id, target); lack != "" {
-			c.fault(c.nsAt(id, target), "a nameserver within the zone needs an A or AAAA record", "nameserver %q of %s %s",
+			report := c.warn
+			if n.flags.has(isApex) {
+				report = c.fault
+			}
+			report(c.nsAt(id, target), "a nameserver within the zone needs an A or AAAA record", "nameserver %q of %s %s",
 				presentation(target), c.quoted(id), lack)
 		}
 	}

@@ -43,6 +43,7 @@ type loader struct {
 	read     map[string]*source // by path, the latest reading of it
 	bytes    int64
 	includes int
+	ttl      string        // of the last $TTL, as it is written
 	stopped  *config.Fault // why there is no use in going on
 }
 
@@ -238,4 +239,9 @@ func (c *compiler) state() state {
 func (c *compiler) restore(s state) {
 	c.records, c.rdata = c.records[:s.records], c.rdata[:s.rdata]
 	c.faults, c.warnings, c.origins = c.faults[:s.faults], c.warnings[:s.warnings], c.origins[:s.origins]
+	for origin := range c.warned {
+		if origin >= uint32(s.origins) {
+			delete(c.warned, origin)
+		}
+	}
 }

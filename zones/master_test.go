@@ -18,7 +18,18 @@ import (
 // Each testdata/faults/*.txtar is one broken zone example.com: files, the
 // first of which is its master file, and above them what is said of it.
 func TestFaultsOfMasterFiles(t *testing.T) {
-	paths, err := filepath.Glob("testdata/faults/*.txtar")
+	runMasterFixtures(t, "testdata/faults/*.txtar", (*world).faults)
+}
+
+// Each testdata/warnings/*.txtar is a zone that is loaded with warnings.
+func TestWarningsOfMasterFiles(t *testing.T) {
+	runMasterFixtures(t, "testdata/warnings/*.txtar", (*world).warnings)
+}
+
+// runMasterFixtures compares what found reports about each fixture with its comment.
+func runMasterFixtures(t *testing.T, pattern string, found func(*world, *testing.T) string) {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
 	if err != nil || len(paths) == 0 {
 		t.Fatal("no fixtures", err)
 	}
@@ -33,8 +44,8 @@ func TestFaultsOfMasterFiles(t *testing.T) {
 			for _, file := range archive.Files {
 				w.files[file.Name] = &fstest.MapFile{Data: file.Data}
 			}
-			if got := w.faults(t); got != string(archive.Comment) {
-				t.Errorf("faults are\n%swant\n%s", got, archive.Comment)
+			if got := found(w, t); got != string(archive.Comment) {
+				t.Errorf("got\n%swant\n%s", got, archive.Comment)
 			}
 		})
 	}
@@ -161,7 +172,7 @@ func TestFilesThatAreNoMasterFiles(t *testing.T) {
 		{"binary", []byte("\x7fELF\x02\x01\x01\x00"), "/z/0.zone:1:1: byte 0x7f is not text, so this is not a master file\n"},
 		{"zeros", make([]byte, 1<<20), "/z/0.zone:1:1: byte 0x00 is not text, so this is not a master file\n"},
 		{"an endless entry", []byte(long), "/z/0.zone:4:327681: the entry that begins on line 4 is longer than 327680 bytes\n"},
-		{"too many faults", bytes.Repeat([]byte("a.example.net. 1 TXT a\n"), 1000), "/z/0.zone:100:1: 100 faults so far, the rest is not told\n"},
+		{"too many faults", bytes.Repeat([]byte("a.example.com. 1 CH TXT a\n"), 1000), "/z/0.zone:100:1: 100 faults so far, the rest is not told\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

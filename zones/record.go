@@ -27,6 +27,10 @@ type record struct {
 // add checks one record and takes it in.
 func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 	h := rr.Header()
+	if h.Ttl > maxTTL {
+		c.warn(at, "", "TTL %d of %s of %q is more than %d and counts as 0 (RFC 2181 8)", h.Ttl, typeName(h.Rrtype), h.Name, maxTTL)
+		h.Ttl = 0
+	}
 	owner, err := wireName(h.Name)
 	if err != nil {
 		c.fault(at, "", "owner %s", err)
@@ -66,9 +70,7 @@ func (c *compiler) sound(z ZoneID, rr dns.RR, owner []byte, at place) bool {
 	case meta(h.Rrtype):
 		c.fault(at, "a zone holds types of data", "%q has %s, a type of questions and messages", h.Name, typeName(h.Rrtype))
 	case !c.within(owner, z):
-		c.fault(at, "", "%q is not within zone %q", h.Name, c.cfg.Zones[z].Name)
-	case h.Ttl > maxTTL:
-		c.fault(at, "", "TTL %d of %s of %q is more than %d (RFC 2181 8)", h.Ttl, typeName(h.Rrtype), h.Name, maxTTL)
+		c.warn(at, "", "%s of %q is ignored: the name is not within zone %q", typeName(h.Rrtype), h.Name, c.cfg.Zones[z].Name)
 	case c.full():
 		c.fault(at, "serve fewer or smaller zones", "all zones together hold more than 4 GiB")
 	default:

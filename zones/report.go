@@ -22,7 +22,11 @@ type report struct {
 	origins  []config.Fault
 	faults   []config.Fault
 	warnings []config.Fault
+	warned   map[uint32]int // warnings by origin
 }
+
+// maxWarnings is the most warnings about one file: more would fill memory, and the first ones show what to correct.
+const maxWarnings = 100
 
 // origin makes an origin of the file, key and position in f.
 func (r *report) origin(f config.Fault) uint32 {
@@ -47,7 +51,18 @@ func (r *report) fault(at place, hint, what string, args ...any) {
 	r.faults = append(r.faults, r.at(at, fmt.Sprintf(what, args...), hint))
 }
 
+// warn adds a warning, unless the file has maxWarnings already.
 func (r *report) warn(at place, hint, what string, args ...any) {
+	if r.warned == nil {
+		r.warned = make(map[uint32]int)
+	}
+	r.warned[at.origin]++
+	switch n := r.warned[at.origin]; {
+	case n == maxWarnings+1:
+		hint, what, args = "", "more than %d warnings; the rest is not shown", []any{maxWarnings}
+	case n > maxWarnings:
+		return
+	}
 	r.warnings = append(r.warnings, r.at(at, fmt.Sprintf(what, args...), hint))
 }
 

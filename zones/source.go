@@ -2,6 +2,7 @@ package zones
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -22,18 +23,22 @@ type entry struct {
 	line uint32
 }
 
-// source is a master file as the parser reads it, byte by byte. It follows the
-// text just so far that it can tell where the entry begins that the parser
-// works on, for the parser tells that of no record.
+// source reads a master file for the parser, one entry at a time. It follows the
+// text only as far as it must to know where each entry begins, which the parser
+// does not report, and to rewrite the entries that the parser cannot read.
 type source struct {
 	loader *loader
 	file   fs.File
 	r      *bufio.Reader
 	path   string // in the file system
-	origin uint32 // of its faults
+	origin uint32 // of its errors
+
+	entry   []byte // the entry as it is written; its buffer is reused
+	pending []byte // what the parser has not read of it
 
 	line, column    uint32 // of the last byte
-	start, previous uint32 // the lines on which the entry begins, and the one before it
+	added           uint32 // line ends that only the parser sees
+	start, previous uint32 // the lines on which this entry and the one before it begin
 	length          int    // bytes of the entry
 	depth           int    // of parentheses
 	quote           bool   // inside quotes
@@ -43,7 +48,7 @@ type source struct {
 	generate        bool // the entry is a $GENERATE
 
 	dropping bool // the entry is left out
-	orphans  bool // an owner was left out, and with it go the entries that repeat it
+	orphans  bool // an owner was left out, and so are the entries that repeat it
 	padding  int
 }
 
@@ -78,29 +83,105 @@ func (s *source) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ReadByte gives the next byte; of entries that are left out, their line ends alone.
+// ReadByte returns the next byte for the parser. Of an entry that is left out it
+// returns the line ends alone, so that the parser counts lines correctly.
 func (s *source) ReadByte() (byte, error) {
-	for {
-		b, err := s.r.ReadByte()
-		if err == io.EOF && s.padding < 2 {
-			// With these the parser sees that a last record has no data;
-			// without, it takes it for a dynamic update.
-			s.padding++
-			b, err = '\n', nil
-		}
-		switch {
-		case err == io.EOF:
+	for len(s.pending) == 0 {
+		if err := s.readEntry(); err != nil {
 			return 0, err
-		case err != nil:
-			return 0, s.stop(fmt.Sprintf("cannot read on: %s", cause(err)))
-		}
-		if err := s.advance(b); err != nil {
-			return 0, err
-		}
-		if !s.dropping || b == '\n' {
-			return b, nil
 		}
 	}
+	b := s.pending[0]
+	s.pending = s.pending[1:]
+	return b, nil
+}
+
+// readEntry reads the next entry into pending.
+func (s *source) readEntry() error {
+	s.entry = s.entry[:0]
+	for {
+		b, err := s.nextByte()
+		switch {
+		case err == io.EOF && len(s.entry) > 0 && !s.dropping: // inside quotes or parentheses
+			s.pending = s.entry
+			return nil
+		case err != nil:
+			return err
+		}
+		if s.separates(b) {
+			s.entry = append(s.entry, ' ')
+		}
+		if err := s.advance(b); err != nil {
+			return err
+		}
+		s.entry = append(s.entry, b)
+		if s.ended {
+			s.pending = s.rendered()
+			return nil
+		}
+	}
+}
+
+// separates reports whether b, which comes next, separates words inside
+// parentheses (RFC 1035 5.1) although the parser does not see that it does.
+func (s *source) separates(b byte) bool {
+	return (b == '\n' || b == ';') && s.depth > 0 && !s.quote && !s.comment && !s.escape && !s.ended
+}
+
+// rendered returns the entry as the parser gets it.
+func (s *source) rendered() []byte {
+	if s.dropping {
+		return s.lineEnds()
+	}
+	if s.entry[0] == '$' {
+		return s.directive()
+	}
+	rewritten, err := rewrite(s.entry)
+	switch {
+	case err != nil:
+		s.loader.c.fault(place{s.origin, s.start}, "", "%s", err)
+		s.orphans = !isBlank(s.entry[0])
+		return s.lineEnds()
+	case rewritten == nil:
+		return s.entry
+	}
+	s.added += uint32(bytes.Count(rewritten, []byte{'\n'}))
+	return append(rewritten, s.lineEnds()...)
+}
+
+// directive returns a directive as the parser gets it, and keeps the TTL of $TTL.
+func (s *source) directive() []byte {
+	name, _, rest := nextWord(s.entry)
+	switch strings.ToUpper(string(name)) {
+	case "$TTL":
+		ttl, _, _ := nextWord(rest)
+		s.loader.ttl = string(ttl)
+	case "$GENERATE":
+		return append(rewriteGenerate(s.entry, s.loader.ttl), s.lineEnds()...)
+	}
+	return s.entry
+}
+
+// lineEnds returns as many line ends as the entry has.
+func (s *source) lineEnds() []byte {
+	return bytes.Repeat([]byte{'\n'}, bytes.Count(s.entry, []byte{'\n'}))
+}
+
+// nextByte reads a byte of the file. At its end it adds two line ends: with these
+// the parser sees that a last record has no data; without, it takes it for a
+// dynamic update.
+func (s *source) nextByte() (byte, error) {
+	b, err := s.r.ReadByte()
+	switch {
+	case err == nil:
+		return b, nil
+	case err != io.EOF:
+		return 0, s.stop(fmt.Sprintf("cannot read on: %s", cause(err)))
+	case s.padding == 2:
+		return 0, err
+	}
+	s.padding++
+	return '\n', nil
 }
 
 // stop ends the reading of the whole zone.

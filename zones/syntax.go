@@ -16,6 +16,7 @@ func (l *loader) unparsed(err error) (entry, *config.Fault) {
 	s := l.source(text)
 	text = strings.TrimPrefix(strings.TrimPrefix(text, s.path+": "), "dns: ")
 	text, pos := cutPosition(text)
+	pos.Line = max(1, pos.Line-min(pos.Line, s.added))
 	at := entry{s.path, s.entryAt(pos.Line)}
 	what, hint := explain(text)
 	switch {
