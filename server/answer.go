@@ -207,14 +207,12 @@ func (q *question) referral(node zones.NodeID) {
 	if servers, ok := snap.RRset(node, dns.TypeNS); ok {
 		q.msg.Ns = servers.RRs(domain(snap.NodeName(node)).String())
 	}
-	count, glue := snap.Glue(node)
-	for at := 0; count > 0; count-- {
-		rr, next, err := dns.UnpackRR(glue, at)
-		if err != nil {
-			panic("server: glue that does not unpack: " + err.Error()) // zones packed it
+	for _, ns := range snap.Glue(node) {
+		for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
+			if set, ok := snap.RRset(ns, typ); ok {
+				q.msg.Extra = append(q.msg.Extra, set.RRs(domain(snap.NodeName(ns)).String())...)
+			}
 		}
-		q.msg.Extra = append(q.msg.Extra, rr)
-		at = next
 	}
 }
 

@@ -20,6 +20,7 @@ func (r *Responder) full(out []byte, sound bool, source netip.Addr, stream bool)
 	if a.msg.Rcode == dns.RcodeNotAuth {
 		a.pseudo = append(a.pseudo, badKey(q))
 	}
+	a.stream = stream
 	if !stream {
 		a.drawn = 0 // all are to be had by TCP
 	}
@@ -33,6 +34,7 @@ type outcome struct {
 	msg    *dns.Msg // Rcode, Authoritative and the sections
 	scope  uint8    // of the client subnet
 	drawn  int      // how many of the answer's last records may be left out where they do not fit
+	stream bool     // there is no larger transport: addresses of nameservers that do not fit are left out
 	pseudo []dns.RR // records about the message itself; they stay in a truncated one
 }
 

@@ -29,8 +29,13 @@ func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 	for _, rr := range msg.Ns {
 		out = appendRecord(out, q, rr)
 	}
-	for _, rr := range msg.Extra {
-		out = append(out, packRecord(rr)...)
+	for i, rr := range msg.Extra {
+		record := packRecord(rr)
+		if a.stream && len(out)+len(record)-base > room {
+			counts[additionalSection] = i + lasts
+			break
+		}
+		out = append(out, record...)
 	}
 	if len(out)-base > room { // RFC 2181 9: the client is to ask again by TCP
 		out, tc = out[:end], true

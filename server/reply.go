@@ -39,6 +39,7 @@ type reply struct {
 	nsid   []byte // the NSID option; empty: none
 	stream bool   // there is no larger transport to ask again by
 	spills bool   // the records do not fit
+	full   bool   // glue was left out, and so is all that follows
 }
 
 // newReply begins the answer to q behind out.
@@ -139,15 +140,33 @@ func (a *reply) head(owner int, rrtype uint16, ttl uint32) {
 	} else {
 		a.out = append(a.out, pointer|byte(owner>>8), byte(owner))
 	}
+	a.fixed(rrtype, ttl)
+}
+
+// fixed adds a record's type, class and TTL.
+func (a *reply) fixed(rrtype uint16, ttl uint32) {
 	a.out = append(a.out, byte(rrtype>>8), byte(rrtype), 0, dns.ClassINET,
 		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl))
 }
 
-// records adds count whole records as they stand.
-func (a *reply) records(to section, count int, records []byte) {
-	if a.fits(len(records)) {
-		a.out = append(a.out, records...)
-		a.count[to] += uint16(count)
+// glue adds the addresses of a nameserver. Over a stream the records that do not
+// fit are left out: truncated, the referral could not be had at all.
+func (a *reply) glue(owner []byte, snap *zones.Snapshot, ns zones.NodeID) {
+	for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
+		set, _ := snap.RRset(ns, typ)
+		for data := set.Data; len(data) > 0; {
+			end := 2 + int(binary.BigEndian.Uint16(data))
+			size := len(owner) + recordFixed - 2 + end
+			a.full = a.full || a.stream && len(a.out)+size > a.limit
+			if a.full || !a.fits(size) {
+				return
+			}
+			a.out = append(a.out, owner...)
+			a.fixed(typ, set.TTL)
+			a.out = append(a.out, data[:end]...)
+			a.count[additionalSection]++
+			data = data[end:]
+		}
 	}
 }
 

@@ -125,8 +125,9 @@ func (a *reply) negative(snap *zones.Snapshot, zone zones.ZoneID, q *query) {
 func (a *reply) referral(snap *zones.Snapshot, node zones.NodeID, q *query) {
 	servers, _ := snap.RRset(node, dns.TypeNS)
 	a.rrset(authoritySection, servers, ancestor(q, len(snap.NodeName(node))))
-	count, glue := snap.Glue(node)
-	a.records(additionalSection, count, glue)
+	for _, ns := range snap.Glue(node) {
+		a.glue(snap.NodeName(ns), snap, ns)
+	}
 }
 
 // ancestor is where in the message the question's ancestor begins whose name is

@@ -39,10 +39,9 @@ type zone struct {
 	negative rrset
 }
 
-// glue is the additional section of a referral.
-type glue struct {
-	off, length uint32 // in Snapshot.data
-	count       uint32
+// cut is a delegation.
+type cut struct {
+	first, count uint32 // of its nameservers in Snapshot.glue
 }
 
 // Binding is a name's pool.
@@ -87,15 +86,17 @@ func (s *Snapshot) NodeName(node NodeID) []byte {
 	return s.names[n.name:end:end]
 }
 
-// Glue is the additional section of a referral at node: whole records in wire form, uncompressed owner names.
-func (s *Snapshot) Glue(node NodeID) (count int, records []byte) {
+// Glue returns the nameservers of the cut at node of which we hold static addresses:
+// their A and AAAA sets are the additional section of a referral (RFC 9471). Nil
+// where node is not a cut. Do not change it.
+func (s *Snapshot) Glue(node NodeID) []NodeID {
 	n := &s.nodes[node]
 	if !n.flags.has(isCut) {
-		return 0, nil
+		return nil
 	}
-	g := s.cuts[n.extra]
-	end := g.off + g.length
-	return int(g.count), s.data[g.off:end:end]
+	c := s.cuts[n.extra]
+	end := c.first + c.count
+	return s.glue[c.first:end:end]
 }
 
 // ZoneSummary counts what a zone holds.

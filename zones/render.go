@@ -18,39 +18,24 @@ func (c *compiler) render() {
 	for i := range c.s.nodes {
 		if n := &c.s.nodes[i]; n.flags.has(isCut) {
 			n.extra = uint32(len(c.s.cuts))
-			c.s.cuts = append(c.s.cuts, c.renderGlue(NodeID(i)))
+			c.s.cuts = append(c.s.cuts, c.cut(NodeID(i)))
 		}
 	}
 }
 
-// renderGlue renders the static addresses that we hold of a cut's nameservers (RFC 9471).
-func (c *compiler) renderGlue(cut NodeID) glue {
-	g := glue{off: uint32(len(c.s.data))}
-	set, _, _ := c.setOf(cut, dns.TypeNS)
+// cut collects the nameservers of a delegation of which we hold static addresses.
+// The addresses themselves are not copied: thousands of delegations may share them.
+func (c *compiler) cut(id NodeID) cut {
+	found := cut{first: uint32(len(c.s.glue))}
+	set, _, _ := c.setOf(id, dns.TypeNS)
 	for target := range c.targets(set) {
-		id := c.s.find(target)
-		for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
-			addresses, ok := c.s.RRset(id, typ)
-			if !ok {
-				continue
-			}
-			c.s.data = addresses.append(c.s.data, target)
-			g.count += uint32(addresses.Count)
+		ns := c.s.find(target)
+		_, a := c.s.RRset(ns, dns.TypeA)
+		_, aaaa := c.s.RRset(ns, dns.TypeAAAA)
+		if a || aaaa {
+			c.s.glue = append(c.s.glue, ns)
+			found.count++
 		}
 	}
-	g.length = uint32(len(c.s.data)) - g.off
-	return g
-}
-
-// append appends whole records to buf.
-func (set RRset) append(buf, owner []byte) []byte {
-	for rdata := range set.rdata {
-		buf = append(buf, owner...)
-		buf = binary.BigEndian.AppendUint16(buf, set.Type)
-		buf = binary.BigEndian.AppendUint16(buf, dns.ClassINET)
-		buf = binary.BigEndian.AppendUint32(buf, set.TTL)
-		buf = binary.BigEndian.AppendUint16(buf, uint16(len(rdata)))
-		buf = append(buf, rdata...)
-	}
-	return buf
+	return found
 }

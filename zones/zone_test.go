@@ -2,6 +2,7 @@ package zones
 
 import (
 	"fmt"
+	"strings"
 	"reflect"
 	"testing"
 	"testing/fstest"
@@ -137,17 +138,14 @@ ns.other A 192.0.2.2
 	w.zone("inner.example.com", apexRecords+"ns A 192.0.2.3\n")
 	s := w.mustCompile(t)
 	m := s.Lookup(wire("www.sub.example.com"), dns.TypeA)
-	count, records := s.Glue(m.Node)
 	var got []string
-	for off := 0; off < len(records); {
-		var (
-			rr  dns.RR
-			err error
-		)
-		if rr, off, err = dns.UnpackRR(records, off); err != nil {
-			t.Fatal(err)
+	for _, ns := range s.Glue(m.Node) {
+		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			set, _ := s.RRset(ns, typ)
+			for _, rr := range set.RRs(presentation(s.NodeName(ns))) {
+				got = append(got, rr.String())
+			}
 		}
-		got = append(got, rr.String())
 	}
 	want := []string{
 		"ns1.sub.example.com.\t300\tIN\tA\t192.0.2.1",
@@ -155,11 +153,39 @@ ns.other A 192.0.2.2
 		"ns.other.example.com.\t300\tIN\tA\t192.0.2.2",
 		"ns.inner.example.com.\t300\tIN\tA\t192.0.2.3",
 	}
-	if fmt.Sprint(got) != fmt.Sprint(want) || count != len(want) {
-		t.Errorf("%d records of glue: %q\nwant %q", count, got, want)
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("glue %q\nwant %q", got, want)
 	}
-	if count, records := s.Glue(s.Lookup(wire("app.example.com"), dns.TypeA).Node); count != 0 || records != nil {
-		t.Errorf("glue where nothing is delegated: %d %q", count, records)
+	if glue := s.Glue(s.Lookup(wire("app.example.com"), dns.TypeA).Node); glue != nil {
+		t.Errorf("glue where nothing is delegated: %d", glue)
+	}
+}
+
+// TestGlueIsShared has many delegations name the same nameservers, with many
+// addresses each: the snapshot holds the addresses once.
+func TestGlueIsShared(t *testing.T) {
+	const nameservers, addresses, delegations = 13, 200, 300
+	var text strings.Builder
+	text.WriteString(apexRecords)
+	for n := range nameservers {
+		for k := range addresses {
+			fmt.Fprintf(&text, "n%d.servers AAAA 2001:db8:%x::%x\n", n, n, k)
+		}
+	}
+	for d := range delegations {
+		for n := range nameservers {
+			fmt.Fprintf(&text, "c%d NS n%d.servers\n", d, n)
+		}
+	}
+	w := newWorld()
+	w.zone("example.com", text.String())
+	s := w.mustCompile(t)
+	if size := len(s.data) + 4*len(s.glue); size > 3*text.Len() {
+		t.Errorf("%d bytes of data and glue from %d bytes of text", size, text.Len())
+	}
+	m := s.Lookup(wire("www.c7.example.com"), dns.TypeA)
+	if glue := s.Glue(m.Node); len(glue) != nameservers {
+		t.Errorf("%d nameservers with glue, want %d", len(glue), nameservers)
 	}
 }
 

@@ -12,7 +12,7 @@
 //	nodes   [ . . {name, zone, cover, wild, sets, extra} . . ]
 //	                |            |     |     |      |
 //	names   [ ..3www7example3com0..    |     |      +-> bindings: pool, TTL, answers
-//	                             |     |     |          or cuts: glue
+//	                             |     |     |          or cuts: nameservers
 //	zones   [ {apex, SOA, ..} ] <+     |     +-> sets [ {type, TTL, count, data} ]
 //	                                   |                                     |
 //	    a node: the wildcard below <---+             data [ RDLENGTH RDATA ... ]
@@ -63,7 +63,8 @@ type Snapshot struct {
 	sets      []rrset
 	data      []byte
 	bindings  []Binding
-	cuts      []glue
+	cuts      []cut
+	glue      []NodeID // nameservers of cuts
 	zones     []zone // by ZoneID
 }
 
