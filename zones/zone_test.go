@@ -2,8 +2,8 @@ package zones
 
 import (
 	"fmt"
-	"strings"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"

@@ -65,7 +65,7 @@ type Snapshot struct {
 	bindings  []Binding
 	cuts      []cut
 	glue      []NodeID // nameservers of cuts
-	zones     []zone // by ZoneID
+	zones     []zone   // by ZoneID
 }
 
 // NodeID is a name that exists: one with data, an empty non-terminal, or a wildcard.
