@@ -87,11 +87,9 @@ frontend stats
 		}, "5 of 250"},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
-			f, err := newFetcher(Target{&c.source, at}, new(net.Dialer).DialContext)
-			if err != nil {
-				t.Fatal(err)
-			}
+			f := newFetcher(Target{&c.source, at}, nil, new(net.Dialer).DialContext)
 			var r Report
+			var err error
 			await(t, c.want, func() bool {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()

@@ -39,27 +39,28 @@ func Prepare(cfg *config.Config) error {
 	var all *multierror.Error
 	for i := range cfg.Loads {
 		l := &cfg.Loads[i]
-		if _, err := roots(l.TLS.CA); err != nil {
+		if _, _, err := roots(l.TLS.CA); err != nil {
 			all = multierror.Append(all, cfg.Fault(l.TLS.CAPos, "loads."+l.Name+".tls.ca", err.Error(), "a PEM file of the authorities to trust"))
 		}
 	}
 	return all.ErrorOrNil()
 }
 
-// roots are the authorities in a file; without one nil, which is the system's.
-func roots(file string) (*x509.CertPool, error) {
+// roots reads the authorities in a file, and returns its text too; of no file it
+// returns nil, which stands for those of the system.
+func roots(file string) (*x509.CertPool, []byte, error) {
 	if file == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	data, err := readPEM(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("no PEM certificate in %q", file)
+		return nil, nil, fmt.Errorf("no PEM certificate in %q", file)
 	}
-	return pool, nil
+	return pool, data, nil
 }
 
 // maxPEM is how long a file of certificates may be.
@@ -86,12 +87,8 @@ func readPEM(file string) ([]byte, error) {
 	return data, err
 }
 
-// newFetcher makes the fetcher of a target.
-func newFetcher(t Target, dial Dial) (*fetcher, error) {
-	trusted, err := roots(t.Source.TLS.CA)
-	if err != nil {
-		return nil, err
-	}
+// newFetcher makes the fetcher of a target, which trusts these authorities; nil: the system's.
+func newFetcher(t Target, trusted *x509.CertPool, dial Dial) *fetcher {
 	f := &fetcher{source: t.Source, url: t.Source.URL}
 	name := t.Source.TLS.ServerName
 	if f.url == "" {
@@ -102,7 +99,7 @@ func newFetcher(t Target, dial Dial) (*fetcher, error) {
 	}
 	f.client = &http.Client{
 		Transport: &http.Transport{
-			DialContext:            dial,
+			DialContext:            endWithPoll(dial),
 			TLSClientConfig:        &tls.Config{RootCAs: trusted, ServerName: name, InsecureSkipVerify: t.Source.TLS.Insecure},
 			DisableKeepAlives:      true,
 			DisableCompression:     true, // a small answer must not become a large one
@@ -110,7 +107,21 @@ func newFetcher(t Target, dial Dial) (*fetcher, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return f, nil
+	return f
+}
+
+// pollContext is the key of a poll's context among the values of its request's.
+type pollContext struct{}
+
+// endWithPoll returns dial that ends with its poll: a Transport goes on dialing when the
+// request has ended, so that polls of a target that hangs would pile up connections.
+func endWithPoll(dial Dial) Dial {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if poll, ok := ctx.Value(pollContext{}).(context.Context); ok {
+			ctx = poll
+		}
+		return dial(ctx, network, address)
+	}
 }
 
 // addressURL is where a target without a URL of its own is asked.
@@ -125,7 +136,7 @@ func addressURL(t Target) string {
 
 // fetch polls once. ctx bounds it.
 func (f *fetcher) fetch(ctx context.Context) (Report, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url, nil)
+	request, err := http.NewRequestWithContext(context.WithValue(ctx, pollContext{}, ctx), http.MethodGet, f.url, nil)
 	if err != nil {
 		return Report{}, err
 	}

@@ -6,10 +6,13 @@
 // when it is older than its source lets it be: nobody should go by it then.
 //
 // A [Poller] polls each target from a goroutine of the target's own, one poll at
-// a time, whoever follows it and under whatever name, and keeps the last report:
+// a time, however many follow it and under whatever name, and keeps the last report:
 //
-//	report ──► kept ──► told, with what else came meanwhile
-//	error ───► counted; the report before it stays, until it is stale
+//	report ──► kept ──► announced on Changes, together with other reports
+//	error ───► counted; the report before it stays until it is stale
+//
+// Whether a report is stale follows from its time alone. How many polls run at once is
+// bounded, and targets that hang do not take the place of those that report: limits.go.
 //
 // Each type of report is one function in one file, of the shape of [parse]:
 // json.go, prometheus.go, haproxy.go, nginx.go. They take bytes from strangers:
@@ -43,7 +46,7 @@ type Target struct {
 type Status struct {
 	Report
 	At       time.Time // of the report; zero: there has been none
-	Fresh    bool      // there is a report, and it is not stale
+	Fresh    bool      // there is a report, and it was not stale when the status was read
 	Polls    uint64
 	Failures uint64 // of these polls
 	Reason   string // why the last poll failed; empty: it did not

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -13,10 +14,8 @@ import (
 	"meridian/config"
 )
 
-const (
-	maxPolls = 64  // at once
-	jitter   = 0.1 // the part of an interval by which a poll comes early or late, at most
-)
+// jitter is the part of an interval by which a poll comes early or late, at most.
+const jitter = 0.1
 
 // Dial opens a connection, as net.Dialer.DialContext does.
 type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
@@ -32,7 +31,7 @@ type Options struct {
 type Poller struct {
 	dial    Dial
 	log     *slog.Logger
-	slots   chan struct{} // one taken for each poll under way
+	limits  limits
 	changes chan struct{}
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -49,18 +48,38 @@ type identity struct {
 	addr   netip.Addr
 }
 
-func identityOf(t Target) identity {
-	of := *t.Source
-	of.Name, of.Pos, of.TLS.CAPos = "", config.Pos{}, config.Pos{}
-	var files []byte
-	if of.TLS.CA != "" {
-		files, _ = readPEM(of.TLS.CA) // newFetcher says what is wrong with it
+// prepared is a source as a target has it: what makes it equal to another one, and
+// the authorities of its file.
+type prepared struct {
+	identity string
+	trusted  *x509.CertPool // nil: the system's
+}
+
+// prepare reads the files that the sources of targets name, each once. It holds no
+// lock, because a file on a disk that hangs must not block Status.
+func prepare(targets []Target) (map[*config.LoadSource]prepared, error) {
+	all := map[*config.LoadSource]prepared{}
+	for _, t := range targets {
+		if _, done := all[t.Source]; done {
+			continue
+		}
+		trusted, file, err := roots(t.Source.TLS.CA)
+		if err != nil {
+			return nil, fmt.Errorf("loads.%s.tls.ca: %w", t.Source.Name, err)
+		}
+		of := *t.Source
+		of.Name, of.Pos, of.TLS.CAPos = "", config.Pos{}, config.Pos{}
+		all[t.Source] = prepared{fmt.Sprintf("%+v %s", of, file), trusted}
 	}
-	id := identity{source: fmt.Sprintf("%+v %s", of, files)}
-	if of.URL == "" {
-		id.addr = t.Addr
+	return all, nil
+}
+
+// identityOf returns the identity of a target of a source that is prepared.
+func (s *prepared) identityOf(t Target) identity {
+	if t.Source.URL != "" {
+		return identity{source: s.identity}
 	}
-	return id
+	return identity{s.identity, t.Addr}
 }
 
 // New makes a Poller. Close ends it.
@@ -74,7 +93,7 @@ func New(o Options) *Poller {
 	p := &Poller{
 		dial:    o.Dial,
 		log:     o.Logger,
-		slots:   make(chan struct{}, maxPolls),
+		limits:  newLimits(),
 		changes: make(chan struct{}, 1),
 		targets: make(map[identity]*polled),
 	}
@@ -102,24 +121,24 @@ type Following struct {
 // at once; the others are asked at once. An error is of a file that a source
 // names; then nothing is followed.
 func (p *Poller) Follow(targets []Target) (*Following, error) {
+	sources, err := prepare(targets)
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f := &Following{poller: p}
-	for _, t := range targets {
-		id := identityOf(t)
+	f := &Following{poller: p, targets: make([]*polled, len(targets))}
+	for i, t := range targets {
+		source := sources[t.Source]
+		id := source.identityOf(t)
 		g := p.targets[id]
 		if g == nil {
-			fetch, err := newFetcher(t, p.dial)
-			if err != nil {
-				f.closeLocked()
-				return nil, fmt.Errorf("loads.%s.tls.ca: %w", t.Source.Name, err)
-			}
-			g = p.newPolled(id, t, fetch)
+			g = p.newPolled(id, t, newFetcher(t, source.trusted, p.dial))
 			p.targets[id] = g
 			p.running.Go(g.run)
 		}
 		g.followers++
-		f.targets = append(f.targets, g)
+		f.targets[i] = g
 	}
 	return f, nil
 }
@@ -151,13 +170,16 @@ func (f *Following) FirstRound(ctx context.Context) {
 	}
 }
 
-// Status tells what is known of each target, in the order given to Follow.
+// Status returns what is known of each target, in the order given to Follow. A report
+// is fresh by its age at this moment, whatever the poller is busy with.
 func (f *Following) Status() []Status {
 	f.poller.mu.Lock()
 	defer f.poller.mu.Unlock()
+	now := time.Now()
 	all := make([]Status, len(f.targets))
 	for i, g := range f.targets {
 		all[i] = g.status
+		all[i].Fresh = g.freshAt(now)
 	}
 	return all
 }
@@ -175,8 +197,9 @@ type polled struct {
 	stop   context.CancelFunc
 	asked  chan struct{} // closed after the first poll
 
-	followers int    // guarded by Poller.mu
-	status    Status // likewise; run alone writes it
+	followers int         // guarded by Poller.mu
+	status    Status      // likewise, without Fresh; run alone writes it
+	expiry    *time.Timer // likewise; calls expired when the report becomes stale; nil: there was no report
 }
 
 func (p *Poller) newPolled(id identity, t Target, fetch *fetcher) *polled {
@@ -189,64 +212,66 @@ func (p *Poller) newPolled(id identity, t Target, fetch *fetcher) *polled {
 	return g
 }
 
-// run polls until nobody follows.
+// freshAt reports whether there is a report that is not stale. Poller.mu is held.
+func (g *polled) freshAt(now time.Time) bool {
+	return !g.status.At.IsZero() && now.Sub(g.status.At) < g.stale
+}
+
+// run polls until no Following includes the target.
 func (g *polled) run() {
-	defer g.stop()
+	defer g.end()
 	g.poll()
 	close(g.asked)
-	// The first wait is of any length, so that targets which began together spread.
+	// The first wait is of any length, so that targets that began together spread.
 	next := time.NewTimer(time.Duration(rand.Float64() * float64(g.every)))
 	defer next.Stop()
-	old := time.NewTimer(g.stale)
-	defer old.Stop()
 	for {
 		select {
 		case <-g.ctx.Done():
 			return
-		case <-old.C:
-			g.age()
 		case <-next.C:
-			if g.poll() {
-				old.Reset(g.stale)
-			}
+			g.poll()
 			part := 1 - jitter + 2*jitter*rand.Float64()
 			next.Reset(time.Duration(part * float64(g.every)))
 		}
 	}
 }
 
-// poll asks once, and reports whether there was a report.
-func (g *polled) poll() bool {
-	select {
-	case g.poller.slots <- struct{}{}:
-	case <-g.ctx.Done():
-		return false
+func (g *polled) end() {
+	g.stop()
+	g.poller.mu.Lock()
+	defer g.poller.mu.Unlock()
+	if g.expiry != nil {
+		g.expiry.Stop()
 	}
-	defer func() { <-g.poller.slots }()
+}
+
+// poll asks once, as soon as the limits allow it.
+func (g *polled) poll() {
+	release, ok := g.poller.limits.acquire(g.ctx, g.isSlow())
+	if !ok {
+		return
+	}
+	defer release()
 	ctx, cancel := context.WithTimeout(g.ctx, g.within)
 	defer cancel()
 	report, err := g.fetch.fetch(ctx)
-	if g.ctx.Err() != nil {
-		return false
+	if g.ctx.Err() == nil {
+		g.note(report, err)
 	}
-	g.note(report, err)
-	return err == nil
 }
 
-// note keeps what a poll brought. A line of the log tells the first failure of a
-// row, and the report that ends it.
-func (g *polled) note(report Report, err error) {
+// isSlow reports whether the target was polled and has no fresh report.
+func (g *polled) isSlow() bool {
 	g.poller.mu.Lock()
-	before := g.status
-	s := &g.status
-	s.Polls++
-	if s.Reason = ""; err != nil {
-		s.Failures++
-		s.Reason = err.Error()
-	} else {
-		s.Report, s.At, s.Fresh = report, time.Now(), true
-	}
-	g.poller.mu.Unlock()
+	defer g.poller.mu.Unlock()
+	return g.status.Polls > 0 && !g.freshAt(time.Now())
+}
+
+// note keeps the outcome of a poll. The log has the first failure in a row, and the
+// report that ends it.
+func (g *polled) note(report Report, err error) {
+	before := g.keep(report, err)
 	switch {
 	case err != nil && before.Reason == "":
 		g.poller.log.Warn("load report failed; the one before holds until it is stale", g.attributes("reason", err.Error())...)
@@ -258,17 +283,38 @@ func (g *polled) note(report Report, err error) {
 	}
 }
 
-// age makes the report stale, if there is a report that is not.
-func (g *polled) age() {
+// keep updates the status, and returns what it was.
+func (g *polled) keep(report Report, err error) (before Status) {
 	g.poller.mu.Lock()
-	was := g.status
-	g.status.Fresh = false
+	defer g.poller.mu.Unlock()
+	before = g.status
+	s := &g.status
+	s.Polls++
+	if s.Reason = ""; err != nil {
+		s.Failures++
+		s.Reason = err.Error()
+		return before
+	}
+	s.Report, s.At = report, time.Now()
+	if g.expiry == nil {
+		g.expiry = time.AfterFunc(g.stale, g.expired)
+	} else {
+		g.expiry.Reset(g.stale)
+	}
+	return before
+}
+
+// expired reports that the target has no fresh report any more. It runs on a
+// goroutine of its own, so no poll that hangs delays it.
+func (g *polled) expired() {
+	g.poller.mu.Lock()
+	status, fresh := g.status, g.freshAt(time.Now()) // fresh: a report came just now
 	g.poller.mu.Unlock()
-	if !was.Fresh {
+	if fresh || g.ctx.Err() != nil {
 		return
 	}
 	g.poller.log.Error("load report is stale, and ignored from now on",
-		g.attributes("since", was.At.Format(time.RFC3339), "reason", was.Reason)...)
+		g.attributes("since", status.At.Format(time.RFC3339), "reason", status.Reason)...)
 	g.poller.changed()
 }
 

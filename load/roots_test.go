@@ -18,7 +18,7 @@ func TestWhatIsNoFileOfAuthoritiesIsTold(t *testing.T) {
 		long:       "is larger than 4 MiB",
 		"missing":  `cannot read "missing": `,
 	} {
-		if _, err := roots(file); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := roots(file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", file, err, want)
 		}
 	}
