@@ -142,7 +142,7 @@ func TestAReportIsStaleByItsTimeWhileAPollHangs(t *testing.T) {
 		if s := f.Status()[0]; !s.Fresh {
 			t.Errorf("just before: %+v", s)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if s := f.Status()[0]; s.Fresh || !s.At.Equal(at) {
 			t.Errorf("afterwards: %+v", s)

@@ -273,7 +273,7 @@ func (t *Tree) tellsOf(id ID, f Family) bool {
 func (t *Tree) start() {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.doubt = make([]atomic.Uint64, wordsFor(len(t.targets)))
-	t.modes, t.tenures = make([][2]Mode, len(t.pools)), make([][2]tenure, len(t.pools))
+	t.modes, t.tenures = make([][2]Mode, len(t.pools)), make([]atomic.Pointer[tenures], len(t.pools))
 	t.withdrawals = withdrawals{limit: t.cfg.Health.MaxWithdraw, recent: map[uint32][]withdrawal{}, served: make(set, wordsFor(len(t.targets)))}
 	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
 	words := int(t.regionDowns) + wordsFor(len(t.checked))

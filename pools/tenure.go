@@ -22,11 +22,28 @@ func (n tenure) at(mode Mode, live bool, now time.Time) tenure {
 	return n
 }
 
-// tenuresLocked takes note of how a pool stands in the state that was just made.
+// tenures is those of a pool, by family. Writers replace it as a whole, so that readers
+// need no lock.
+type tenures [2]tenure
+
+// tenuresOf returns those of a pool; zero before the first state.
+func (t *Tree) tenuresOf(id ID) tenures {
+	if n := t.tenures[id].Load(); n != nil {
+		return *n
+	}
+	return tenures{}
+}
+
+// tenuresLocked updates the tenures of a pool by the state that was just made.
 func (t *Tree) tenuresLocked(id ID, now time.Time) {
+	before := t.tenuresOf(id)
+	next := before
 	for _, f := range []Family{IPv4, IPv6} {
 		mode, _, _ := t.next.answerer(id, f)
-		t.tenures[id][f] = t.tenures[id][f].at(mode, t.next.isLive(id, f, asIs), now)
+		next[f] = next[f].at(mode, t.next.isLive(id, f, asIs), now)
+	}
+	if next != before {
+		t.tenures[id].Store(&next)
 	}
 }
 
@@ -34,9 +51,7 @@ func (t *Tree) tenuresLocked(id ID, now time.Time) {
 // zero where the newest state says otherwise.
 func (st *state) tenure(id ID, f Family) (modeSince, liveSince time.Time) {
 	mode, _, _ := st.answerer(id, f)
-	st.tree.writing.Lock()
-	n := st.tree.tenures[id][f]
-	st.tree.writing.Unlock()
+	n := st.tree.tenuresOf(id)[f]
 	if n.mode == mode {
 		modeSince = n.modeSince
 	}
@@ -49,23 +64,26 @@ func (st *state) tenure(id ID, f Family) (modeSince, liveSince time.Time) {
 // InheritTenures makes since when the pools of t are as they are that of the tree
 // that served before, where they were so in it. It comes when t begins to answer.
 func (t *Tree) InheritTenures(before *Tree) {
-	was := map[string][2]tenure{}
-	before.writing.Lock()
+	was := make(map[string]ID, len(before.pools))
 	for id := range before.pools {
-		was[before.cfg.Pools[id].Name] = before.tenures[id]
+		was[before.cfg.Pools[id].Name] = ID(id)
 	}
-	before.writing.Unlock()
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	for id := range t.pools {
-		then, known := was[t.cfg.Pools[id].Name]
+		old, known := was[t.cfg.Pools[id].Name]
+		if !known {
+			continue
+		}
+		then, now := before.tenuresOf(old), t.tenuresOf(ID(id))
 		for f := range then {
-			if now := &t.tenures[id][f]; known && now.mode == then[f].mode {
-				now.modeSince = then[f].modeSince
+			if now[f].mode == then[f].mode {
+				now[f].modeSince = then[f].modeSince
 			}
-			if now := &t.tenures[id][f]; known && now.live == then[f].live {
-				now.liveSince = then[f].liveSince
+			if now[f].live == then[f].live {
+				now[f].liveSince = then[f].liveSince
 			}
 		}
+		t.tenures[id].Store(&now)
 	}
 }

@@ -70,8 +70,8 @@ type Tree struct {
 
 	writing sync.Mutex // one Apply at a time; guards what follows
 	next    draft
-	modes   [][2]Mode   // by pool and family, of those that Apply tells of
-	tenures [][2]tenure // likewise, of all; for telling only
+	modes   [][2]Mode                 // by pool and family, of those that Apply tells of
+	tenures []atomic.Pointer[tenures] // by pool; for status only: read without the lock
 
 	withdrawals withdrawals
 

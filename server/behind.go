@@ -2,9 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 )
 
 // behind runs f so that it takes the time that answering leaves: building a
@@ -13,8 +16,8 @@ import (
 // be told so, and which ends with f. A goroutine that f starts would run on one of the
 // others: so what builds a world for a reload starts none (zones.BuildBeside).
 //
-// When ctx ends nobody waits for f any more, whatever it waits for, such as a file on a
-// disk that hangs: the process is ending, and what f makes is lost.
+// When ctx ends behind returns, whatever f waits for, such as a file on a disk that hangs:
+// the process is ending, and what f makes is lost. A panic in f is a *panicError.
 func behind[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -24,7 +27,7 @@ func behind[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	go func() {
 		runtime.LockOSThread() // never unlocked: nobody else is to have a thread that waits
 		yieldThread()
-		value, err := f()
+		value, err := recovered(f)
 		done <- outcome{value, err}
 	}()
 	select {
@@ -33,6 +36,70 @@ func behind[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	case <-ctx.Done():
 		var none T
 		return none, ctx.Err()
+	}
+}
+
+// panicError is a panic in a build, as an error.
+type panicError struct {
+	reason any
+	stack  []byte
+	noted  bool // logged and counted
+}
+
+func (p *panicError) Error() string {
+	return fmt.Sprintf("panic while building, please report it: %v", p.reason)
+}
+
+// recovered runs f, and returns a panic in it as a *panicError.
+func recovered[T any](f func() (T, error)) (value T, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = &panicError{reason: reason, stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// buildSafely is behind, with a panic in f logged and counted.
+func buildSafely[T any](ctx context.Context, l *life, f func() (T, error)) (T, error) {
+	value, err := behind(ctx, f)
+	l.control.notePanic(err)
+	return value, err
+}
+
+// notePanic logs and counts err if it is a panic.
+func (c *Control) notePanic(err error) {
+	var p *panicError
+	if errors.As(err, &p) && !p.noted {
+		p.noted = true
+		c.panics.Add(1)
+		c.log.Error("panic while building; what was there before keeps serving", "reason", fmt.Sprint(p.reason), "stack", string(p.stack))
+	}
+}
+
+// sharedSetting is a setting of the whole process that is in force while at least one of
+// several users asks for it.
+type sharedSetting struct {
+	begin func() (end func())
+
+	mu    sync.Mutex
+	users int
+	end   func()
+}
+
+// use asks for the setting until the function that it returns is called.
+func (o *sharedSetting) use() (release func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.users++; o.users == 1 {
+		o.end = o.begin()
+	}
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.users--; o.users == 0 {
+			o.end()
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func (l *life) recall(folder *stateFolder) {
 		if m != nil {
 			options.Remembered, tracking.Remembered = m.Verdicts, m.Targets
 			l.control.recalled = m.Withdrawals
-			l.control.said = overrides(m.Overrides).at(time.Now())
+			l.control.restore(overrides(m.Overrides).at(time.Now()))
 		}
 	}
 	l.prober, l.tracker = health.NewProber(options), resolver.New(tracking)

@@ -9,13 +9,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"meridian/health"
 	"meridian/load"
 	"meridian/pools"
-	"meridian/resolver"
-	"meridian/zones"
 )
 
 // Control is what an operator may ask of a running server and tell it. Its
@@ -30,66 +29,92 @@ type Control struct {
 	log   *slog.Logger
 	began time.Time
 
-	mu       sync.RWMutex // guards all below; never held while the prober is asked, see moment
-	snapshot *zones.Snapshot
-	watch    *health.Watch       // of the snapshot
-	loads    *load.Following     // likewise
-	targets  *resolver.Following // likewise
-	arriving *pools.Tree         // to answer soon; nil: none
-	said     overrides
-	latency  *LatencyStatus // nil: nothing is measured
-	reload   ReloadStatus
+	mu       sync.Mutex // held while overrides and pools change; guards what follows
+	arriving []arrival
 
+	// What readers see, replaced as a whole under mu; nil at first. A reader takes no lock,
+	// so that readers delay neither each other nor changes.
+	view atomic.Pointer[moment]
+
+	panics   atomic.Uint64     // of builds
 	setAside *SetAside         // nil: what was kept could be read; set before anybody asks
 	recalled pools.Withdrawals // of the process before, for the first tree that answers
 }
 
+// arrival is a tree that does not answer yet, and is about to.
+type arrival struct {
+	tree  *pools.Tree
+	loads *load.Following
+}
+
 func newControl(l *life) *Control { return &Control{life: l, log: l.Logger, began: time.Now()} }
 
-// arrive has tree, which does not answer yet, take over what outlives the one that
-// does, and go by the overrides from now on, until settle or stay says what became
-// of it.
-func (c *Control) arrive(tree *pools.Tree) {
+// arrive has tree, which does not answer yet, carry over what outlives the one that
+// does, and apply the overrides and load reports from now on, until settle or stay
+// ends that.
+func (c *Control) arrive(tree *pools.Tree, loads *load.Following) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.arriving = tree
-	if c.snapshot != nil {
-		tree.Inherit(c.snapshot.Pools)
+	c.arriving = append(c.arriving, arrival{tree, loads})
+	at := c.current()
+	if at.snapshot != nil {
+		tree.Inherit(at.snapshot.Pools)
 	} else {
 		tree.Recall(c.recalled, time.Now())
 	}
-	tree.SetOverrides(c.said.forTree())
+	tree.SetOverrides(at.said.forTree())
 }
 
-// stay says that what arrived does not answer.
-func (c *Control) stay() {
+// stay ends what arrive began for a tree that will not answer.
+func (c *Control) stay(tree *pools.Tree) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.arriving = nil
+	c.departLocked(tree)
 }
 
-// settle makes a snapshot, its watch, its loads and its targets what Control speaks of.
-// When it returns nobody reads the snapshot before.
-func (c *Control) settle(snapshot *zones.Snapshot, watch *health.Watch, loads *load.Following, targets *resolver.Following) {
+func (c *Control) departLocked(tree *pools.Tree) {
+	c.arriving = slices.DeleteFunc(c.arriving, func(a arrival) bool { return a.tree == tree })
+}
+
+// restore makes these the overrides before anything serves.
+func (c *Control) restore(said overrides) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.snapshot, c.watch, c.loads, c.targets, c.arriving = snapshot, watch, loads, targets, nil
-	c.said = slices.Clone(c.said) // readers may hold the one before
-	for i := range c.said {
-		s := &c.said[i]
-		missing := s.Target.find(snapshot.Config) != nil
+	c.updateLocked(func(m *moment) { m.said = said })
+}
+
+// updateLocked replaces the view.
+func (c *Control) updateLocked(edit func(*moment)) {
+	next := c.current()
+	edit(next)
+	c.view.Store(next)
+}
+
+// settle makes what g has what Control shows and steers. The server answers from its
+// snapshot by now, and no query reads the snapshot before.
+func (c *Control) settle(g *generation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.departLocked(g.snapshot.Pools)
+	said := slices.Clone(c.current().said) // readers may hold the one before
+	for i := range said {
+		s := &said[i]
+		missing := s.Target.find(g.snapshot.Config) != nil
 		if missing && !s.Unknown {
 			c.log.Warn("override of what this configuration does not have; kept for one that does", "target", s.Target.String(), "kind", s.Kind)
 		}
 		s.Unknown = missing
 	}
+	c.updateLocked(func(m *moment) {
+		m.of, m.snapshot, m.watch, m.loads, m.targets, m.said = g, g.snapshot, g.watch, g.loads, g.targets, said
+	})
 }
 
 // tellLatency takes note of how the round trips stand.
 func (c *Control) tellLatency(s *LatencyStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.latency = s
+	c.updateLocked(func(m *moment) { m.latency = s })
 }
 
 // Override makes an operator's word hold until lasts is over, or until it is
@@ -115,11 +140,12 @@ func (c *Control) Override(t Target, kind pools.Kind, reason string, lasts time.
 func (c *Control) override(said *Override) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	said.Replaced = c.said.replaced(said.Target, said.Since)
-	if err := said.Target.find(c.snapshot.Config); err != nil {
+	at := c.current()
+	said.Replaced = at.said.replaced(said.Target, said.Since)
+	if err := said.Target.find(at.snapshot.Config); err != nil {
 		return err
 	}
-	next := c.said.with(*said)
+	next := at.said.with(*said)
 	if len(next) > maxOverrides {
 		return &Refused{What: fmt.Sprintf("there are %d overrides already", maxOverrides), Hint: "undo some"}
 	}
@@ -141,18 +167,19 @@ func (c *Control) Undo(t Target, kinds ...pools.Kind) (Override, error) {
 func (c *Control) undo(t Target, kinds []pools.Kind) (Override, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	said := c.said.of(t)
+	at := c.current()
+	said := at.said.of(t)
 	if said == nil {
-		if err := t.find(c.snapshot.Config); err != nil {
+		if err := t.find(at.snapshot.Config); err != nil {
 			return Override{}, err
 		}
-		return Override{}, unknown(t.String()+" has no override", names(c.said, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Kind) }))
+		return Override{}, unknown(t.String()+" has no override", names(at.said, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Kind) }))
 	}
 	if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k pools.Kind) bool { return k.String() == said.Kind }) {
 		return Override{}, &Refused{What: fmt.Sprintf("%s is %s", t, said.Kind), Hint: "undrain ends a drain, force off ends a force"}
 	}
 	undone := *said
-	c.overrideLocked(c.said.without(t))
+	c.overrideLocked(at.said.without(t))
 	c.log.Warn("override undone", undone.attributes()...)
 	return undone, nil
 }
@@ -184,16 +211,17 @@ func (c *Control) tick(now time.Time) {
 	defer c.survive("tick")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	tree := c.snapshot.Pools
+	at := c.current()
+	tree := at.snapshot.Pools
 	c.life.modes.changing(tree, func() []pools.Change { return tree.Tick(now) })
 	c.life.tellWithheld(tree)
 	c.life.spills.tell(tree)
-	left := c.said.at(now)
-	if len(left) == len(c.said) {
+	left := at.said.at(now)
+	if len(left) == len(at.said) {
 		return
 	}
-	for i := range c.said {
-		if s := &c.said[i]; s.ended(now) {
+	for i := range at.said {
+		if s := &at.said[i]; s.ended(now) {
 			c.log.Warn("override ended", s.attributes()...)
 		}
 	}
@@ -209,14 +237,14 @@ func (c *Control) survive(what string) {
 
 // overrideLocked makes these the overrides.
 func (c *Control) overrideLocked(next overrides) {
-	c.said = next
-	list := next.forTree()
-	c.life.modes.changing(c.snapshot.Pools, func() []pools.Change {
-		changes, _ := c.snapshot.Pools.SetOverrides(list)
+	c.updateLocked(func(m *moment) { m.said = next })
+	list, tree := next.forTree(), c.current().snapshot.Pools
+	c.life.modes.changing(tree, func() []pools.Change {
+		changes, _ := tree.SetOverrides(list)
 		return changes
 	})
-	if c.arriving != nil {
-		c.arriving.SetOverrides(list)
+	for _, a := range c.arriving {
+		a.tree.SetOverrides(list)
 	}
 	c.life.note()
 }
@@ -225,8 +253,6 @@ func (c *Control) overrideLocked(next overrides) {
 func (c *Control) withdrawals() pools.Withdrawals {
 	at := c.current()
 	if at.snapshot == nil {
-		c.mu.RLock()
-		defer c.mu.RUnlock()
 		return c.recalled
 	}
 	return at.snapshot.Pools.Withdrawals()
@@ -234,9 +260,7 @@ func (c *Control) withdrawals() pools.Withdrawals {
 
 // Overrides lists what holds, the latest last.
 func (c *Control) Overrides() []Override {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return append([]Override{}, c.said...)
+	return append([]Override{}, c.current().said...)
 }
 
 // Counters is a reading of what the server has done.

@@ -53,6 +53,7 @@ zones:
 type alive struct {
 	*Control
 	text   atomic.Value // string: the configuration; see reload
+	onLoad atomic.Value // func(): called before each load; may be missing
 	hangUp chan os.Signal
 	log    *lines
 	stop   func() error
@@ -90,6 +91,9 @@ func start(t *testing.T, text string) *alive {
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	l := Lifecycle{
 		Load: func(b zones.Builder) (*zones.Snapshot, error) {
+			if f, ok := r.onLoad.Load().(func()); ok {
+				f()
+			}
 			cfg, _, err := config.Parse("meridian.yaml", []byte(r.text.Load().(string)))
 			if err != nil {
 				return nil, err

@@ -149,13 +149,13 @@ func (c *Control) Explain(asked Asked) Explanation {
 	return e
 }
 
-// explain explains under the lock: the files of a snapshot are read.
+// explain explains from the generation that serves, whose files stay open for so long.
 func (c *Control) explain(asked Asked) (Explanation, *moment) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	e := Explain(c.snapshot, asked)
+	at := c.hold()
+	defer at.of.release()
+	e := Explain(at.snapshot, asked)
 	e.At = time.Now()
-	return e, c.currentLocked()
+	return e, at
 }
 
 // Decider is asked as it stays when somebody else stands where who decides it does:

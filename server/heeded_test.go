@@ -49,7 +49,7 @@ func benchmarkProbeToAnswer(b *testing.B, pools int) {
 		return at
 	}
 	go end(nil) // of the first round
-	if _, err := run.watch(b.Context(), snapshot); err != nil {
+	if _, _, err := run.watch(b.Context(), snapshot); err != nil {
 		b.Fatal(err)
 	}
 	run.modes.serve(snapshot.Pools)
@@ -102,7 +102,8 @@ func pairs(b *testing.B, pools int) *zones.Snapshot {
 func probing(b *testing.B, snapshot *zones.Snapshot, dial health.Dial) *life {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
-	run := &life{Lifecycle: &Lifecycle{Logger: log}, server: New(snapshot, Options{Logger: log}), modes: modeLog{log: log}}
+	run := newLife(&Lifecycle{Logger: log})
+	run.server = New(snapshot, Options{Logger: log})
 	run.prober = health.NewProber(health.Options{Dial: dial, Logger: log})
 	run.control = newControl(run)
 	ctx, stop := context.WithCancel(context.Background())

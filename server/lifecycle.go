@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/geo"
 	"meridian/health"
 	"meridian/load"
 	"meridian/pools"
@@ -71,18 +72,27 @@ type life struct {
 	binding  sync.Mutex              // held while sockets are bound or closed before serving
 	bound    time.Time               // when the sockets were; queries wait in them since
 
-	measured *roundTrips // that the pools go by; nil at first
+	processors sharedSetting // oneMoreProcessor
+	collecting sharedSetting // collectLess
+
+	swapping sync.Mutex   // held while another snapshot begins to answer; guards what follows
+	measured *geo.Latency // that the pools go by; nil: none
+}
+
+// newLife returns a life without Control, a prober and a tracker.
+func newLife(l *Lifecycle) *life {
+	return &life{
+		Lifecycle: l, server: newServer(Options{Logger: l.Logger}), poller: load.New(load.Options{Logger: l.Logger}),
+		modes: modeLog{log: l.Logger}, withheld: withheldLog{log: l.Logger}, spills: spillLog{log: l.Logger},
+		reloads:    make(chan reloadRequest),
+		processors: sharedSetting{begin: oneMoreProcessor}, collecting: sharedSetting{begin: collectLess},
+	}
 }
 
 // Run serves until ctx ends. The error is a *BindError where an address could
 // not be bound, else what Load returned or what is wrong with the state or the API.
 func (l *Lifecycle) Run(ctx context.Context) error {
-	run := &life{
-		Lifecycle: l, server: newServer(Options{Logger: l.Logger}),
-		poller: load.New(load.Options{Logger: l.Logger}),
-		modes:  modeLog{log: l.Logger}, withheld: withheldLog{log: l.Logger}, spills: spillLog{log: l.Logger},
-		reloads: make(chan reloadRequest),
-	}
+	run := newLife(l)
 	run.control = newControl(run)
 	defer run.poller.Close()
 	defer run.unbind()
@@ -103,21 +113,18 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	defer func() { stopProbing(); run.await(probed, "the prober") }()
 
 	first, endFirst := context.WithDeadline(ctx, run.firstAnswer(time.Now()))
-	k, err := run.prepare(first, snapshot)
+	g, err := run.prepare(first, snapshot)
 	endFirst()
 	if err != nil || ctx.Err() != nil {
 		run.discard(beside)
 		return err
 	}
-	if k.snapshot != snapshot {
-		if _, err := run.server.Swap(k.snapshot); err != nil {
-			run.discard(beside)
-			return &BindError{err}
-		}
+	if _, err := run.use(g, g.snapshot != snapshot); err != nil {
+		run.discard(beside)
+		return &BindError{err}
 	}
-	run.control.settle(k.snapshot, k.watch, k.loads, k.targets)
 	run.install(beside)
-	return run.serve(ctx, k)
+	return run.serve(ctx)
 }
 
 // firstLoad is Load, but for ctx's end: nobody waits for it then, and neither
@@ -130,7 +137,7 @@ func (l *life) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 	done := make(chan loaded, 1)
 	defer collectLess()()
 	go func() {
-		snapshot, err := l.Load(l.bindAndBuild)
+		snapshot, err := recovered(func() (*zones.Snapshot, error) { return l.Load(l.bindAndBuild) })
 		done <- loaded{snapshot, err}
 	}()
 	select {
@@ -142,9 +149,7 @@ func (l *life) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 }
 
 // serve answers and reloads until ctx ends.
-func (l *life) serve(ctx context.Context, k *kept) error {
-	l.tellServes(k.snapshot.Pools)
-	l.goBy(k.roundTrips)
+func (l *life) serve(ctx context.Context) error {
 	debug.FreeOSMemory() // building takes several times what serving does
 	before := readPauses()
 	served := make(chan error, 1)
@@ -152,130 +157,124 @@ func (l *life) serve(ctx context.Context, k *kept) error {
 	if l.Ready != nil {
 		l.Ready(l.server.Addrs())
 	}
-	l.Logger.Info("serving", l.standing(k.snapshot)...)
+	l.Logger.Info("serving", l.standing(l.control.current().snapshot)...)
 	defer l.control.ticking()()
-	var settled <-chan time.Time // nil: the addresses of targets are those that the pools have
-	var loaded <-chan time.Time  // nil: the loads are those that the pools go by
+	waitForUpdates := l.startUpdates(ctx)
 	for {
 		select {
 		case err := <-served:
-			l.end() // while the prober knows what to keep
-			k.close()
+			waitForUpdates()
+			l.end()                           // while the prober knows what to keep
+			l.control.current().of.unfollow() // its files stay open: readers of the API may use them
 			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readPauses().since(before))
 			return err
-		case now := <-k.roundTrips.look:
-			l.remeasure(ctx, k, now)
 		case <-l.Reload:
-			k = l.renew(ctx, k, reloadRequest{})
+			l.handleReload(ctx, reloadRequest{})
 		case request := <-l.reloads:
-			k = l.renew(ctx, k, request)
-		case <-l.poller.Changes():
-			if loaded == nil {
-				loaded = time.After(loadPause)
-			}
-		case <-loaded:
-			loaded = nil
-			takeLoads(k.snapshot.Pools, k.loads)
-		case <-l.tracker.Changes():
-			settled = k.settle()
-		case <-settled:
-			settled = nil
-			if err := l.readdress(ctx, k); err != nil {
-				l.Logger.Error("the new addresses of targets are not taken over", "error", err)
-			}
+			l.handleReload(ctx, request)
 		}
 	}
 }
 
-// renew reloads, and returns what is kept after it: k where the reload is refused. All
-// memory that it took, or that the old world had, is given back.
-func (l *life) renew(ctx context.Context, k *kept, request reloadRequest) *kept {
-	defer oneMoreProcessor()()
+// handleReload reloads. All memory that it took, or that the generation before had, is
+// given back.
+func (l *life) handleReload(ctx context.Context, request reloadRequest) {
+	defer l.processors.use()()
 	begun := time.Now()
-	next, err := l.reload(ctx, k.snapshot, request.allowRemoval)
-	switch {
-	case err == nil:
-		k.close()
-		k = next
-	case ctx.Err() == nil: // at the end nobody waits for what was being loaded
+	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.allowRemoval) })
+	l.control.notePanic(err)
+	if err != nil && ctx.Err() == nil { // at the end nothing waits for what was being loaded
 		l.control.tellReload(err)
 		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
 	}
-	request.answer(k.snapshot, time.Since(begun), err)
+	request.answer(l.control.current().snapshot, time.Since(begun), err)
 	if ctx.Err() == nil { // it goes on
 		giveBack()
 	}
-	return k
 }
 
-// reload builds the new world beside the old one, gives its new targets their
+// reload builds the next generation beside the one that serves, gives its new targets their
 // first probes, and swaps. Whatever fails leaves the old one serving.
-func (l *life) reload(ctx context.Context, served *zones.Snapshot, allowRemoval bool) (*kept, error) {
+func (l *life) reload(ctx context.Context, allowRemoval bool) error {
 	begun := time.Now()
-	defer collectLess()()
-	snapshot, err := behind(ctx, func() (*zones.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
+	defer l.collecting.use()()
+	served := l.control.current().snapshot
+	snapshot, err := buildSafely(ctx, l, func() (*zones.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
 	if err != nil {
-		return nil, err
+		return err
 	}
 	beside, err := l.equip(snapshot.Config)
 	if err != nil {
-		return nil, errors.Join(err, snapshot.Close())
+		return errors.Join(err, snapshot.Close())
 	}
-	k, old, err := l.swap(ctx, snapshot)
-	if err != nil {
+	if err := l.swap(ctx, snapshot); err != nil {
 		l.discard(beside)
-		return nil, errors.Join(err, snapshot.Close())
+		return errors.Join(err, snapshot.Close())
 	}
 	l.install(beside)
-	if err := old.Close(); err != nil {
-		l.Logger.Warn("closing the old configuration", "error", err)
-	}
 	l.control.tellReload(nil)
-	if ctx.Err() != nil { // it is ending, and listens no more
-		return k, nil
+	if ctx.Err() == nil { // else it is ending, and listens no more
+		l.Logger.Info("reloaded", append(l.standing(l.control.current().snapshot),
+			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
 	}
-	l.Logger.Info("reloaded", append(l.standing(k.snapshot),
-		"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
-	return k, nil
+	return nil
 }
 
 // swap gives what loaded names its first probes, and has the server answer from it.
-func (l *life) swap(ctx context.Context, loaded *zones.Snapshot) (k *kept, old *zones.Snapshot, err error) {
-	if k, err = l.prepare(ctx, loaded); err != nil {
-		return nil, nil, err
+func (l *life) swap(ctx context.Context, loaded *zones.Snapshot) error {
+	g, err := l.prepare(ctx, loaded)
+	if err != nil {
+		return err
 	}
-	if old, err = l.server.Swap(k.snapshot); err != nil {
-		l.control.stay()
-		k.close()
-		return nil, nil, err
+	before, err := l.use(g, true)
+	if err != nil {
+		l.control.stay(g.snapshot.Pools)
+		g.unfollow()
+		return err
 	}
-	l.control.settle(k.snapshot, k.watch, k.loads, k.targets)
-	l.tellServes(k.snapshot.Pools)
-	l.goBy(k.roundTrips)
-	return k, old, nil
+	before.release()
+	select {
+	case <-before.unused:
+	case <-time.After(unusedWithin):
+	}
+	return nil
 }
 
-// watch has the snapshot's targets probed and waits for their first verdicts,
-// until ctx ends.
-func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Watch, error) {
+// unusedWithin is how long a reload waits for the last users of the generation before,
+// so that its memory can be given back.
+const unusedWithin = time.Second
+
+// watch has the snapshot's targets probed and its loads polled, and waits for the first
+// outcomes, until ctx ends.
+func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Watch, *load.Following, error) {
 	tree := snapshot.Pools
-	l.control.arrive(tree)
-	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Turn) {
-		l.modes.changing(tree, func() []pools.Change { return tree.Apply(turns) })
-		l.tellWithheld(tree)
-		l.spills.tell(tree)
-		if l.Turned != nil {
-			l.Turned(turns, tree)
-		}
-	})
+	loads, err := l.followLoads(tree)
 	if err != nil {
-		l.control.stay()
-		return nil, err
+		return nil, nil, err
+	}
+	l.control.arrive(tree, loads)
+	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Turn) { l.apply(tree, turns) })
+	if err != nil {
+		l.control.stay(tree)
+		loads.Close()
+		return nil, nil, err
 	}
 	if unknown := watch.FirstRound(ctx); unknown > 0 {
 		l.Logger.Warn("first round of probes unfinished; what is unknown counts as up", "unknown", unknown)
 	}
-	return watch, nil
+	loads.FirstRound(ctx)
+	l.control.applyLoads()
+	return watch, loads, nil
+}
+
+// apply applies changes of states to a tree, and logs what follows.
+func (l *life) apply(tree *pools.Tree, turns []health.Turn) {
+	l.modes.changing(tree, func() []pools.Change { return tree.Apply(turns) })
+	l.tellWithheld(tree)
+	l.spills.tell(tree)
+	if l.Turned != nil {
+		l.Turned(turns, tree)
+	}
 }
 
 // standing is what the log says of a snapshot that answers.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"net/netip"
 	"time"
 
@@ -26,24 +25,17 @@ type LoadStatus struct {
 	Reason   string     `json:"reason,omitempty"` // why the last poll failed
 }
 
-// followLoads has the load targets of a tree polled, waits for the first reports
-// until ctx ends, and has the tree go by them.
-func (l *life) followLoads(ctx context.Context, tree *pools.Tree) (*load.Following, error) {
+// followLoads has the load targets of a tree polled.
+func (l *life) followLoads(tree *pools.Tree) (*load.Following, error) {
 	targets := make([]load.Target, len(tree.LoadTargets()))
 	for i, t := range tree.LoadTargets() {
 		targets[i] = load.Target(t)
 	}
-	loads, err := l.poller.Follow(targets)
-	if err != nil {
-		return nil, err
-	}
-	loads.FirstRound(ctx)
-	takeLoads(tree, loads)
-	return loads, nil
+	return l.poller.Follow(targets)
 }
 
-// takeLoads has a tree go by the reports of now.
-func takeLoads(tree *pools.Tree, loads *load.Following) {
+// setLoads applies the present reports to a tree.
+func setLoads(tree *pools.Tree, loads *load.Following) {
 	known := loads.Status()
 	if len(known) == 0 {
 		return
@@ -53,6 +45,20 @@ func takeLoads(tree *pools.Tree, loads *load.Following) {
 		reports[i] = pools.Load{Load: s.Load, Capacity: s.Capacity, At: s.At, Fresh: s.Fresh}
 	}
 	tree.SetLoads(reports)
+}
+
+// applyLoads applies the present reports to the tree that answers and to those that
+// are about to: what a report changes step by step must not lag behind in these.
+func (c *Control) applyLoads() {
+	defer c.survive("load reports")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.arriving {
+		setLoads(a.tree, a.loads)
+	}
+	if at := c.current(); at.snapshot != nil {
+		setLoads(at.snapshot.Pools, at.loads)
+	}
 }
 
 // loadStatus tells how the reports of all loads stand.

@@ -7,26 +7,15 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 )
 
-// A running server draws by what a source reports, tells of it, and goes on
-// without it when it is stale.
-func TestARunningServerGoesByLoadReports(t *testing.T) {
-	var full atomic.Int32 // which of the two members has no room; neither: the source is broken
-	full.Store(1)
-	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		loads := [3]int{}
-		if loads[full.Load()] = 100; full.Load() == 0 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-		fmt.Fprintf(w, `{"a": %d, "b": %d}`, loads[1], loads[2])
-	}))
-	defer source.Close()
-	r := start(t, strings.ReplaceAll(`
+// reporting is a pool of two members that report their load at URL.
+const reporting = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
 admin: {listen: "127.0.0.1:0"}
 loads:
@@ -43,13 +32,31 @@ zones:
     nameservers: {ns1.example.net: []}
     contact: hostmaster@example.com
     names: {www: {pool: web}}
-`, "URL", source.URL))
-	odds := func() (p [2]float64) {
-		for i, step := range r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
-			p[i] = step.Probability
-		}
-		return p
+`
+
+// odds is the chances of the first two members.
+func (r *alive) odds() (p [2]float64) {
+	for i, step := range r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
+		p[i] = step.Probability
 	}
+	return p
+}
+
+// A running server draws by what a source reports, tells of it, and goes on
+// without it when it is stale.
+func TestARunningServerGoesByLoadReports(t *testing.T) {
+	var full atomic.Int32 // which of the two members has no room; neither: the source is broken
+	full.Store(1)
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		loads := [3]int{}
+		if loads[full.Load()] = 100; full.Load() == 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintf(w, `{"a": %d, "b": %d}`, loads[1], loads[2])
+	}))
+	defer source.Close()
+	r := start(t, strings.ReplaceAll(reporting, "URL", source.URL))
+	odds := r.odds
 	if got := odds(); got != [2]float64{0, 1} {
 		t.Fatalf("before the first answer: %v", got)
 	}
@@ -76,6 +83,32 @@ zones:
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+// Reports take effect while a reload hangs, and the loads of the pools that wait to
+// answer follow too.
+func TestLoadReportsTakeEffectWhileAReloadHangs(t *testing.T) {
+	var full atomic.Int32
+	full.Store(1)
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		loads := [3]int{}
+		loads[full.Load()] = 100
+		fmt.Fprintf(w, `{"a": %d, "b": %d}`, loads[1], loads[2])
+	}))
+	defer source.Close()
+	r := start(t, strings.ReplaceAll(reporting, "URL", source.URL))
+	settle(t, "before the reload", r.odds, [2]float64{0, 1})
+	loading, release := make(chan struct{}), make(chan struct{})
+	r.onLoad.Store(func() { loading <- struct{}{}; <-release })
+	r.hangUp <- syscall.SIGHUP
+	<-loading
+	full.Store(2)
+	settle(t, "while a reload hangs", r.odds, [2]float64{1, 0})
+	r.onLoad.Store(func() {})
+	close(release)
+	r.hangUp <- syscall.SIGHUP
+	full.Store(1)
+	settle(t, "after the reload", r.odds, [2]float64{0, 1})
 }
 
 // settle waits until the odds are those wanted.

@@ -11,45 +11,50 @@ import (
 	"meridian/zones"
 )
 
-// moment is what Control.mu guards, as it was at one time, and what the prober
-// said of it. Whoever asks the prober, which may take its time, does so of a moment,
-// and holds no lock meanwhile. A reload may have taken the place of it.
+// moment is what Control shows as it was at one time, and what the prober reported of
+// it. A reload may have superseded it.
 type moment struct {
+	of       *generation     // nil: nothing serves yet
 	snapshot *zones.Snapshot // pools and configuration; its files may be closed by now
 	watch    *health.Watch
 	loads    *load.Following
 	targets  *resolver.Following
 	said     overrides
-	latency  *LatencyStatus
+	latency  *LatencyStatus // nil: nothing is measured
+	reload   ReloadStatus
 
 	known    map[int]health.Status           // by target, those that were asked for; see ask
 	resolved map[config.Name]resolver.Status // likewise; all of them
 }
 
-// current is the moment of now.
+// current returns the moment of now, for the caller alone.
 func (c *Control) current() *moment {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.currentLocked()
+	if at := c.view.Load(); at != nil {
+		now := *at
+		return &now
+	}
+	return new(moment) // nothing serves yet
 }
 
-func (c *Control) currentLocked() *moment {
-	return &moment{snapshot: c.snapshot, watch: c.watch, loads: c.loads, targets: c.targets, said: c.said, latency: c.latency}
-}
+// askAtOnce is how many targets the prober is asked for at a time. It does nothing else
+// while it answers, so that with more one reader would delay probes, and other readers.
+const askAtOnce = 1024
 
-// ask asks the prober, once, for all that it knows of these targets, by index, and
-// the resolver for its own. It reports false when it got no answer from the prober.
+// ask asks the prober for all that it knows of these targets, by index, and the resolver
+// for its own. It reports false when it got no answer from the prober.
 func (at *moment) ask(targets []int) bool {
 	at.resolved = at.targets.Status()
 	at.known = make(map[int]health.Status, len(targets))
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
-	all := at.watch.Statuses(targets)
-	if all == nil {
-		return len(targets) == 0
-	}
-	for i, target := range targets {
-		at.known[target] = all[i]
+	for some := range slices.Chunk(targets, askAtOnce) {
+		all := at.watch.Statuses(some)
+		if all == nil {
+			return false
+		}
+		for i, target := range some {
+			at.known[target] = all[i]
+		}
 	}
 	return true
 }

@@ -30,13 +30,7 @@ func (c *Control) tellReload(err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reload = s
-}
-
-func (c *Control) reloaded() ReloadStatus {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.reload
+	c.updateLocked(func(m *moment) { m.reload = s })
 }
 
 // reloadRequest is a reload that an operator asks for. The zero value is that of a signal.

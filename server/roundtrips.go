@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"time"
@@ -34,10 +35,9 @@ type roundTrips struct {
 
 // builder makes what a reload has, beside the round trips that the pools go by.
 func (l *life) builder() zones.Builder {
-	if l.measured == nil {
-		return zones.BuildBeside(nil)
-	}
-	return zones.BuildBeside(l.measured.read)
+	l.swapping.Lock()
+	defer l.swapping.Unlock()
+	return zones.BuildBeside(l.measured)
 }
 
 // firstRoundTrips is what a snapshot that was loaded has, and the snapshot that goes by
@@ -61,7 +61,7 @@ func (l *life) firstRoundTrips(loaded *zones.Snapshot) (*roundTrips, *zones.Snap
 	if used == loaded.Geo.Latency() {
 		return r, loaded, nil
 	}
-	snapshot, err := behind(context.Background(), func() (*zones.Snapshot, error) { return loaded.Measure(used) })
+	snapshot, err := buildSafely(context.Background(), l, func() (*zones.Snapshot, error) { return loaded.Measure(used) })
 	return r, snapshot, err
 }
 
@@ -100,18 +100,18 @@ func (r *roundTrips) aged(now time.Time) (stale bool) {
 //	another, sound      -                swaps pools that go by it, after the old one (alpha)
 //	another, at fault   -                the old one serves; an error in the log, counted
 //	not there           -                likewise, told once
-func (l *life) remeasure(ctx context.Context, k *kept, now time.Time) {
-	r := k.roundTrips
+func (l *life) remeasure(ctx context.Context, g *generation, now time.Time) {
+	r := g.roundTrips
 	defer func() { r.look = time.After(r.config.Reload) }()
 	info, err := os.Stat(r.config.File)
 	switch {
 	case err == nil && r.read.Same(info):
 		r.tried, r.fault = nil, ""
 	case err != nil || r.tried == nil || !sameFile(r.tried, info):
-		l.reread(ctx, k, info)
+		l.reread(ctx, g, info)
 	}
-	l.age(ctx, k, now)
-	l.goBy(r)
+	l.age(ctx, g, now)
+	l.publishRoundTrips(g)
 }
 
 // sameFile reports whether a file was not written in between.
@@ -121,10 +121,10 @@ func sameFile(a, b fs.FileInfo) bool {
 
 // reread takes over the round trips of a file that has changed; info is nil where it
 // is not there.
-func (l *life) reread(ctx context.Context, k *kept, info fs.FileInfo) {
-	r := k.roundTrips
+func (l *life) reread(ctx context.Context, g *generation, info fs.FileInfo) {
+	r := g.roundTrips
 	begun := time.Now()
-	next, err := behind(ctx, k.snapshot.Geo.ReadLatency)
+	next, err := buildSafely(ctx, l, g.snapshot.Geo.ReadLatency)
 	if ctx.Err() != nil {
 		return
 	}
@@ -133,8 +133,10 @@ func (l *life) reread(ctx context.Context, k *kept, info fs.FileInfo) {
 		return
 	}
 	next = next.After(r.read, r.config.Alpha)
-	if err := l.measure(ctx, k, next); err != nil {
-		l.refuseLatency(r, info, err)
+	if err := l.measure(ctx, g, next); err != nil {
+		if !errors.Is(err, errReplaced) {
+			l.refuseLatency(r, info, err)
+		}
 		return
 	}
 	r.read, r.stale, r.tried, r.fault = next, false, nil, ""
@@ -144,19 +146,30 @@ func (l *life) reread(ctx context.Context, k *kept, info fs.FileInfo) {
 	l.Logger.Info("round trips taken over", "file", r.config.File, "rows", next.Rows, "took", time.Since(begun).Round(time.Millisecond))
 }
 
-// goBy makes r what is measured now.
-func (l *life) goBy(r *roundTrips) {
-	l.measured = r
+// publishRoundTrips publishes how the round trips of g are, if g serves.
+func (l *life) publishRoundTrips(g *generation) {
+	l.swapping.Lock()
+	defer l.swapping.Unlock()
+	if l.control.current().of == g {
+		l.measuredLocked(g.roundTrips)
+	}
+}
+
+// measuredLocked makes r what the pools go by, for status and for the next reload.
+func (l *life) measuredLocked(r *roundTrips) {
+	l.measured = r.read
 	l.control.tellLatency(r.status())
 }
 
 // age has distance decide while the round trips are too old.
-func (l *life) age(ctx context.Context, k *kept, now time.Time) {
-	r := k.roundTrips
+func (l *life) age(ctx context.Context, g *generation, now time.Time) {
+	r := g.roundTrips
 	if r.stale || !r.aged(now) {
 		return
 	}
-	if err := l.measure(ctx, k, nil); err != nil {
+	if err := l.measure(ctx, g, nil); errors.Is(err, errReplaced) {
+		return
+	} else if err != nil {
 		l.Logger.Error("round trips are older than max_age, and the pools cannot do without", "file", r.config.File, "error", err)
 		return
 	}
@@ -176,12 +189,12 @@ func (l *life) refuseLatency(r *roundTrips, info fs.FileInfo, err error) {
 }
 
 // measure swaps pools that go by other round trips; nil for none.
-func (l *life) measure(ctx context.Context, k *kept, t *geo.Latency) error {
-	defer oneMoreProcessor()()
-	defer collectLess()()
-	snapshot, err := behind(ctx, func() (*zones.Snapshot, error) { return k.snapshot.Measure(t) })
+func (l *life) measure(ctx context.Context, g *generation, t *geo.Latency) error {
+	defer l.processors.use()()
+	defer l.collecting.use()()
+	snapshot, err := buildSafely(ctx, l, func() (*zones.Snapshot, error) { return g.snapshot.Measure(t) })
 	if err != nil {
 		return err
 	}
-	return l.replace(ctx, k, snapshot)
+	return l.replace(ctx, g, snapshot)
 }

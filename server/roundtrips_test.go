@@ -14,7 +14,6 @@ import (
 
 	"meridian/config"
 	"meridian/health"
-	"meridian/load"
 	"meridian/pools"
 	"meridian/resolver"
 	"meridian/zones"
@@ -23,7 +22,7 @@ import (
 // measuring is a life that serves by a table of round trips, without its loop.
 type measuring struct {
 	*life
-	*kept
+	*generation
 	t    *testing.T
 	file string
 	log  bytes.Buffer
@@ -34,24 +33,21 @@ func startMeasuring(t *testing.T, options, table string, age time.Duration) *mea
 	m := &measuring{t: t, file: filepath.Join(t.TempDir(), "latency.csv")}
 	m.write(table, age)
 	log := slog.New(slog.NewTextHandler(&m.log, nil))
-	m.life = &life{
-		Lifecycle: &Lifecycle{Logger: log}, tracker: resolver.New(resolver.Options{}), poller: load.New(load.Options{}),
-		prober: health.NewProber(health.Options{}), modes: modeLog{log: log},
-	}
+	m.life = newLife(&Lifecycle{Logger: log})
+	m.tracker, m.prober = resolver.New(resolver.Options{}), health.NewProber(health.Options{})
 	probing, stop := context.WithCancel(context.Background())
 	probed := make(chan struct{})
 	go func() { defer close(probed); m.prober.Run(probing) }()
+	m.control = newControl(m.life)
 	loaded := m.load(options)
 	m.server = New(loaded, Options{Logger: log})
-	m.control = newControl(m.life)
 	m.prepared(loaded)
 	t.Cleanup(func() {
-		m.kept.close()
+		m.release()
 		stop()
 		<-probed
 		m.tracker.Close()
 		m.poller.Close()
-		_ = m.snapshot.Close()
 	})
 	return m
 }
@@ -62,17 +58,19 @@ func (m *measuring) prepared(loaded *zones.Snapshot) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.kept = k
-	if _, err := m.server.Swap(k.snapshot); err != nil {
+	m.generation = k
+	before, err := m.use(k, true)
+	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.control.settle(k.snapshot, k.watch, k.loads, k.targets)
-	m.goBy(k.roundTrips)
+	if before != nil {
+		before.release()
+	}
 }
 
 func (m *measuring) load(options string) *zones.Snapshot {
 	build := zones.Build // as at the start
-	if m.server != nil {
+	if m.generation != nil {
 		build = m.builder()
 	}
 	snapshot, _, err := build(m.config(options))
@@ -111,12 +109,7 @@ zones:
 // hangUp reloads a sound configuration.
 func (m *measuring) hangUp(options string) {
 	m.t.Helper()
-	before := *m.kept
 	m.prepared(m.load(options))
-	before.close()
-	if err := before.snapshot.Close(); err != nil {
-		m.t.Error(err)
-	}
 }
 
 // write puts a table of some age in place by renaming.
@@ -134,7 +127,7 @@ func (m *measuring) write(table string, age time.Duration) {
 // and a line in the log; empty: no line.
 func (m *measuring) look(want, logged string) {
 	m.t.Helper()
-	m.remeasure(context.Background(), m.kept, time.Now())
+	m.remeasure(context.Background(), m.generation, time.Now())
 	m.expect(want, logged)
 }
 
@@ -206,7 +199,7 @@ func TestATableOfRoundTripsThatIsTooOldCountsForNothing(t *testing.T) {
 	}
 	m.write(farIsQuick, time.Minute)
 	m.look("far", "round trips taken over")
-	m.remeasure(context.Background(), m.kept, time.Now().Add(time.Hour))
+	m.remeasure(context.Background(), m.generation, time.Now().Add(time.Hour))
 	m.expect("near", "older than max_age")
 }
 

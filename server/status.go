@@ -13,13 +13,18 @@ import (
 
 // Status is how a running server stands, as JSON has it.
 type Status struct {
-	At        time.Time    `json:"at"`
-	Began     time.Time    `json:"began"`  // when the process did
-	Config    string       `json:"config"` // the file
-	Listen    []string     `json:"listen"`
-	State     StateStatus  `json:"state"`
-	Reload    ReloadStatus `json:"reload"`
-	Prober    ProberStatus `json:"prober"`
+	At     time.Time    `json:"at"`
+	Began  time.Time    `json:"began"`  // when the process did
+	Config string       `json:"config"` // the file
+	Listen []string     `json:"listen"`
+	State  StateStatus  `json:"state"`
+	Reload ReloadStatus `json:"reload"`
+	Prober ProberStatus `json:"prober"`
+
+	// BuildPanics counts the panics while a configuration or pools were built. What was
+	// there before keeps serving.
+	BuildPanics uint64 `json:"build_panics"`
+
 	Overrides []Override   `json:"overrides"`
 	Loads     []LoadStatus `json:"loads"`
 
@@ -171,7 +176,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Reload: c.reloaded(), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency,
+		State: c.life.state(false), Reload: at.reload, BuildPanics: c.panics.Load(), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency,
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.life.server.Addrs() {

@@ -8,7 +8,6 @@ import (
 
 	"meridian/config"
 	"meridian/health"
-	"meridian/load"
 	"meridian/pools"
 	"meridian/resolver"
 	"meridian/zones"
@@ -18,25 +17,6 @@ import (
 // of a target have changed: what else changes meanwhile is taken over together.
 const settleTime = time.Second
 
-// kept is a snapshot and what keeps it current.
-type kept struct {
-	snapshot *zones.Snapshot
-	watch    *health.Watch
-	loads    *load.Following
-	targets  *resolver.Following
-	resolved map[config.Name]pools.Resolved // as the snapshot has them
-	changed  time.Time                      // when that last changed
-
-	roundTrips *roundTrips
-}
-
-// close ends what keeps the snapshot current; its snapshot is its owner's to close.
-func (k *kept) close() {
-	k.watch.Close()
-	k.loads.Close()
-	k.targets.Close()
-}
-
 // firstLookups is the part of firstRound that targets may take to be resolved; the
 // rest is left for the first probes of what they lead to.
 const firstLookups = firstRound / 2
@@ -45,34 +25,40 @@ const firstLookups = firstRound / 2
 // waits for the first outcome of both, for a bounded time. Endpoints whose addresses
 // the configuration has are probed from the beginning: no resolver that is silent
 // takes their time.
-func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*kept, error) {
+func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, firstRound)
 	defer cancel()
-	k := &kept{snapshot: loaded, targets: follow(l.tracker, loaded)}
-	early, err := l.firstResolved(ctx, k.targets, loaded)
+	g := &generation{snapshot: loaded, targets: follow(l.tracker, loaded), replaced: make(chan struct{}), unused: make(chan struct{})}
+	err := l.complete(ctx, g)
 	if err != nil {
-		k.targets.Close()
+		g.targets.Close()
 		return nil, err
+	}
+	return g, nil
+}
+
+// complete fills in what a generation has beside its targets.
+func (l *life) complete(ctx context.Context, g *generation) error {
+	early, err := l.firstResolved(ctx, g.targets, g.snapshot)
+	if err != nil {
+		return err
 	}
 	defer early.Close()
-	k.roundTrips, k.snapshot, err = l.firstRoundTrips(loaded)
-	if k.resolved = addressesOf(k.targets); err == nil && len(k.resolved) > 0 {
-		k.snapshot, err = k.snapshot.Resolve(k.resolved)
+	if g.roundTrips, g.snapshot, err = l.firstRoundTrips(g.snapshot); err != nil {
+		return err
 	}
-	if err == nil {
-		k.watch, err = l.watch(ctx, k.snapshot)
-	}
-	if err == nil {
-		if k.loads, err = l.followLoads(ctx, k.snapshot.Pools); err != nil {
-			l.control.stay()
-			k.watch.Close()
+	if g.resolved = addressesOf(g.targets); len(g.resolved) > 0 {
+		if g.snapshot, err = l.resolve(context.Background(), g.snapshot, g.resolved); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		k.targets.Close()
-		return nil, err
-	}
-	return k, nil
+	g.watch, g.loads, err = l.watch(ctx, g.snapshot)
+	return err
+}
+
+// resolve compiles the pools of a snapshot with the addresses of targets.
+func (l *life) resolve(ctx context.Context, snapshot *zones.Snapshot, targets map[config.Name]pools.Resolved) (*zones.Snapshot, error) {
+	return buildSafely(ctx, l, func() (*zones.Snapshot, error) { return snapshot.Resolve(targets) })
 }
 
 // firstResolved waits until targets are resolved once, and has the endpoints that
@@ -113,56 +99,28 @@ func addressesOf(targets *resolver.Following) map[config.Name]pools.Resolved {
 	return found
 }
 
-// settle delivers when the next change of addresses may be taken over.
-func (k *kept) settle() <-chan time.Time {
-	return time.After(max(0, settleTime-time.Since(k.changed)))
+// debounce delivers when the next change of addresses may take effect.
+func (g *generation) debounce() <-chan time.Time {
+	return time.After(max(0, settleTime-time.Since(g.changed)))
 }
 
-// readdress takes over the addresses that targets have now: the pools alone are
-// compiled anew, new addresses get their first probes while the old pools answer,
-// then the pools are swapped as at a reload. Verdicts of addresses that stay carry over.
-func (l *life) readdress(ctx context.Context, k *kept) error {
-	k.changed = time.Now()
-	resolved := addressesOf(k.targets)
-	if maps.EqualFunc(resolved, k.resolved, sameAddresses) {
+// updateAddresses has the pools use the addresses that targets have now: the pools
+// alone are compiled again, new addresses get their first probes while the old pools answer,
+// then the pools are swapped as at a reload. States of addresses that stay carry over.
+func (l *life) updateAddresses(ctx context.Context, g *generation) error {
+	g.changed = time.Now()
+	resolved := addressesOf(g.targets)
+	if maps.EqualFunc(resolved, g.resolved, sameAddresses) {
 		return nil
 	}
-	snapshot, err := k.snapshot.Resolve(resolved)
+	snapshot, err := l.resolve(ctx, g.snapshot, resolved)
 	if err != nil {
 		return err
 	}
-	if err := l.replace(ctx, k, snapshot); err != nil {
+	if err := l.replace(ctx, g, snapshot); err != nil {
 		return err
 	}
-	k.resolved = resolved
-	return nil
-}
-
-// replace has a snapshot that differs in its pools alone answer in place of that of k.
-func (l *life) replace(ctx context.Context, k *kept, snapshot *zones.Snapshot) error {
-	probing, cancel := context.WithTimeout(ctx, firstRound)
-	defer cancel()
-	watch, err := l.watch(probing, snapshot)
-	if err != nil {
-		return err
-	}
-	loads, err := l.followLoads(probing, snapshot.Pools)
-	if err != nil {
-		l.control.stay()
-		watch.Close()
-		return err
-	}
-	if _, err := l.server.Swap(snapshot); err != nil {
-		l.control.stay()
-		watch.Close()
-		loads.Close()
-		return err
-	}
-	l.control.settle(snapshot, watch, loads, k.targets)
-	l.tellServes(snapshot.Pools)
-	k.watch.Close()
-	k.loads.Close()
-	k.snapshot, k.watch, k.loads = snapshot, watch, loads
+	g.resolved = resolved
 	return nil
 }
 

@@ -16,6 +16,9 @@ func warningsOf(s *server.Status) []string {
 	if n := s.Prober.Panics; n > 0 {
 		all = append(all, fmt.Sprintf("the prober panicked %s since the server began, and went on; see the log", times(n)))
 	}
+	if n := s.BuildPanics; n > 0 {
+		all = append(all, fmt.Sprintf("building a configuration or its pools panicked %s since the server began; what was there before serves; see the log, and please report it", times(n)))
+	}
 	if s.Reload.Refused {
 		all = append(all, describeRefused(&s.Reload, age(s.Reload.At, s.At)))
 	}

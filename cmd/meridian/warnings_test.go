@@ -34,6 +34,10 @@ func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 			"WARNING: THE PROBER HANGS for 1m12s: no verdict turns until it goes on; see the log, and restart the server if it lasts\n" +
 				"WARNING: the prober panicked 2 times since the server began, and went on; see the log\n",
 		},
+		"a build panicked": {
+			server.Status{State: kept, BuildPanics: 1},
+			"WARNING: building a configuration or its pools panicked once since the server began; what was there before serves; see the log, and please report it\n",
+		},
 		"a reload was refused": {
 			server.Status{State: kept, Reload: server.ReloadStatus{At: now.Add(-time.Minute), Refused: true, Error: "listen on 192.0.2.1:53: no such address"}},
 			"WARNING: the last reload, 1m0s ago, was refused, what was loaded before serves: listen on 192.0.2.1:53: no such address\n",

@@ -1,0 +1,143 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/load"
+	"meridian/pools"
+	"meridian/resolver"
+	"meridian/zones"
+)
+
+// generation is a configuration that was loaded, and what keeps its pools current. Its
+// snapshot is replaced when the addresses of targets or the round trips change.
+//
+// A reload makes the next generation. The files of the one before are closed when
+// nothing uses it any more: see acquire.
+type generation struct {
+	targets *resolver.Following
+
+	// Guarded by life.swapping once the generation serves.
+	snapshot *zones.Snapshot
+	watch    *health.Watch
+	loads    *load.Following
+	resolved map[config.Name]pools.Resolved // as the snapshot has them
+	changed  time.Time                      // when that last changed
+
+	roundTrips *roundTrips // owned by updatePools once the generation serves
+
+	users    atomic.Int64
+	replaced chan struct{} // closed when another generation serves
+	unused   chan struct{} // closed when the generation is
+	closed   func(error)   // called with the outcome of closing the files
+}
+
+// acquire adds a user; it reports false if the generation is closed.
+func (g *generation) acquire() bool {
+	for {
+		n := g.users.Load()
+		if n == 0 {
+			return false
+		}
+		if g.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release removes a user. Without one, the generation is closed.
+func (g *generation) release() {
+	if g.users.Add(-1) > 0 {
+		return
+	}
+	g.unfollow()
+	g.closed(g.snapshot.Close())
+	close(g.unused)
+}
+
+// unfollow ends what keeps the snapshot current.
+func (g *generation) unfollow() {
+	g.watch.Close()
+	g.loads.Close()
+	g.targets.Close()
+}
+
+// hold returns what Control shows now, with the caller as a user of its generation,
+// which must be released.
+func (c *Control) hold() *moment {
+	for {
+		if at := c.current(); at.of.acquire() {
+			return at
+		}
+	}
+}
+
+// use makes g the generation that serves, and returns the one before; nil: none. The
+// server goes on with g's snapshot, or does so already if answering is false.
+func (l *life) use(g *generation, answering bool) (before *generation, err error) {
+	l.swapping.Lock()
+	defer l.swapping.Unlock()
+	if answering {
+		if _, err := l.server.Swap(g.snapshot); err != nil {
+			return nil, err
+		}
+	}
+	g.users.Store(1)
+	g.closed = func(err error) {
+		if err != nil {
+			l.Logger.Warn("cannot close the files of the former configuration", "error", err)
+		}
+	}
+	if before = l.control.current().of; before != nil {
+		close(before.replaced)
+	}
+	l.control.settle(g)
+	l.tellServes(g.snapshot.Pools)
+	l.measuredLocked(g.roundTrips)
+	return before, nil
+}
+
+// errReplaced is the reason why the pools of a generation are not replaced.
+var errReplaced = errors.New("another configuration serves by now")
+
+// replace makes a snapshot of g, which differs from the present one in its pools
+// alone, the one that answers. New addresses get their first probes before that. It
+// fails with errReplaced if another generation serves by then.
+func (l *life) replace(ctx context.Context, g *generation, snapshot *zones.Snapshot) error {
+	probing, cancel := context.WithTimeout(ctx, firstRound)
+	defer cancel()
+	watch, loads, err := l.watch(probing, snapshot)
+	if err != nil {
+		return err
+	}
+	unused := &generation{snapshot: snapshot, watch: watch, loads: loads}
+	if err = l.exchange(g, unused); err != nil {
+		l.control.stay(snapshot.Pools)
+	}
+	unused.watch.Close()
+	unused.loads.Close()
+	return err
+}
+
+// exchange has g go on with what next has, and next have what g had.
+func (l *life) exchange(g, next *generation) error {
+	l.swapping.Lock()
+	defer l.swapping.Unlock()
+	if l.control.current().of != g {
+		return errReplaced
+	}
+	if _, err := l.server.Swap(next.snapshot); err != nil {
+		return err
+	}
+	g.snapshot, next.snapshot = next.snapshot, g.snapshot
+	g.watch, next.watch = next.watch, g.watch
+	g.loads, next.loads = next.loads, g.loads
+	l.control.settle(g)
+	l.tellServes(g.snapshot.Pools)
+	return nil
+}

@@ -1,0 +1,188 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+)
+
+// resolverAt answers every question for an A record with an address, for no time.
+func resolverAt(t *testing.T, addr *atomic.Value) (at netip.AddrPort) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		answer := new(dns.Msg).SetReply(q)
+		answer.RecursionAvailable = true
+		if q.Question[0].Qtype == dns.TypeA {
+			header := dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET}
+			answer.Answer = []dns.RR{&dns.A{Hdr: header, A: net.ParseIP(addr.Load().(string))}}
+		}
+		_ = w.WriteMsg(answer)
+	})}
+	go func() { _ = server.ActivateAndServe() }()
+	t.Cleanup(func() { _ = server.Shutdown() })
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+const targeted = `
+server: {listen: ["127.0.0.1:0"], workers: 1, resolvers: ["RESOLVER"]}
+admin: {listen: "127.0.0.1:0"}
+pools:
+  web:
+    policy: weighted
+    members: [{name: lb, target: lb.example.net}]
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`
+
+// The addresses of targets are followed while a reload hangs, and after it.
+func TestTargetsAreFollowedWhileAReloadHangs(t *testing.T) {
+	var addr atomic.Value
+	addr.Store("127.0.0.91")
+	r := start(t, strings.Replace(targeted, "RESOLVER", resolverAt(t, &addr).String(), 1))
+	loading, release := make(chan struct{}), make(chan struct{})
+	r.onLoad.Store(func() { loading <- struct{}{}; <-release })
+	r.hangUp <- syscall.SIGHUP
+	<-loading
+	addr.Store("127.0.0.92")
+	r.awaitAnswer(t, "127.0.0.92")
+	r.onLoad.Store(func() {})
+	close(release)
+	r.hangUp <- syscall.SIGHUP
+	r.awaitAnswer(t, "127.0.0.92")
+}
+
+// awaitAnswer waits until www.example.com has an address.
+func (r *alive) awaitAnswer(t *testing.T, want string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
+		e := r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA})
+		if len(e.Answers) == 1 && e.Answers[0].Data == want {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("answered %v, want %s", e.Answers, want)
+		}
+	}
+}
+
+// A generation that another one replaced does not take its place again.
+func TestAReplacedGenerationDoesNotComeBack(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	old := m.control.hold().of
+	defer old.release()
+	m.hangUp("")
+	select {
+	case <-old.replaced:
+	default:
+		t.Error("the old generation is not marked as replaced")
+	}
+	serves := m.server.current.Load()
+	if err := m.measure(context.Background(), old, nil); !errors.Is(err, errReplaced) {
+		t.Errorf("measure: %v", err)
+	}
+	m.publishRoundTrips(old)
+	if m.server.current.Load() != serves || len(m.control.arriving) != 0 {
+		t.Errorf("pools of the old generation serve, or wait to: %v", m.control.arriving)
+	}
+}
+
+// The files of a generation stay open while it is used, and no longer.
+func TestAGenerationIsClosedByItsLastUser(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	at := m.control.hold()
+	closed := false
+	at.of.closed = func(err error) { closed = err == nil }
+	m.hangUp("")
+	if closed {
+		t.Error("it was closed while it is used")
+	}
+	if at.of.release(); !closed || at.of.acquire() {
+		t.Error("it was not closed")
+	}
+}
+
+// What operators ask for is answered while overrides or pools change, and while
+// another reader is at work.
+func TestReadersWaitForNoLock(t *testing.T) {
+	r := start(t, steered)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.hold() // as an explanation does
+	defer at.of.release()
+	if _, err := r.Status(Target{}); err != nil {
+		t.Error(err)
+	}
+	if e := r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA}); len(e.Answers) != 1 {
+		t.Errorf("%+v", e)
+	}
+	r.Overrides()
+}
+
+// A panic while a reload is built refuses the reload, is logged with its stack, and is counted.
+func TestAPanicInABuildRefusesTheReload(t *testing.T) {
+	r := start(t, steered)
+	r.onLoad.Store(func() { panic("a broken table") })
+	r.reload(steered) // twice: the second one may still be under way
+	status, err := r.Status(Target{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "panic while building, please report it: a broken table"; !status.Reload.Refused || status.Reload.Error != want {
+		t.Errorf("reload %+v", status.Reload)
+	}
+	if status.BuildPanics == 0 {
+		t.Error("it is not counted")
+	}
+	logged := r.log.with("panic while building; what was there before keeps serving")
+	if uint64(len(logged)) < status.BuildPanics || !strings.Contains(logged[0], "updates_test.go") {
+		t.Errorf("logged %q", logged)
+	}
+	r.onLoad.Store(func() {})
+	r.reload(strings.Replace(steered, "name: b", "name: renamed", 1))
+	if states := r.states(t); !strings.Contains(states, "web/renamed=") {
+		t.Errorf("the next reload is not accepted: %s", states)
+	}
+}
+
+// At the start there is nothing to go on with, and the panic is an error.
+func TestAPanicInTheFirstBuildIsAnError(t *testing.T) {
+	_, err := recovered(func() (*config.Config, error) { panic("broken") })
+	if want := "panic while building, please report it: broken"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func TestASharedSettingIsInForceWhileAnybodyUsesIt(t *testing.T) {
+	began, ended := 0, 0
+	s := sharedSetting{begin: func() func() { began++; return func() { ended++ } }}
+	first := s.use()
+	second := s.use()
+	first()
+	if began != 1 || ended != 0 {
+		t.Errorf("begun %d times, ended %d times while it is used", began, ended)
+	}
+	second()
+	s.use()()
+	if began != 2 || ended != 2 {
+		t.Errorf("begun %d times, ended %d times", began, ended)
+	}
+}
