@@ -185,7 +185,7 @@ func (d *decoder) command(to *[]string, pos *Pos) reader {
 			return
 		}
 		if strings.ContainsRune(argv[0], '/') && !filepath.IsAbs(argv[0]) {
-			argv[0] = filepath.Join(filepath.Dir(d.file), argv[0])
+			argv[0] = filepath.Join(filepath.Dir(d.fileOf(n)), argv[0])
 			if !strings.ContainsRune(argv[0], '/') {
 				argv[0] = "./" + argv[0] // which Join takes away
 			}

@@ -66,17 +66,17 @@ func (d *decoder) parts(c *Check) reader {
 			check string
 			addr  netip.Addr
 		}
-		lines := make(map[target]int)
+		first := make(map[target]Pos)
 		d.list(n, func(item *yaml.Node) {
 			p, ok := d.part(item, c)
 			if !ok {
 				return
 			}
 			to := target{p.Check.Name, p.Address}
-			if line, twice := lines[to]; twice {
-				d.fault(item, "check "+quote(p.Check.Name)+" is listed twice", firstAt(line))
+			if at, twice := first[to]; twice {
+				d.fault(item, "check "+quote(p.Check.Name)+" is listed twice", d.firstAt(at, item))
 			}
-			lines[to] = item.Line
+			first[to] = posOf(item)
 			c.Parts = append(c.Parts, p)
 		})
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	Zones   []Zone
 
 	StatePos Pos
+
+	sources sourceFiles // that Pos count the lines of; empty: File alone
 }
 
 // Server says where and how questions are taken.
@@ -366,5 +368,6 @@ type Service struct {
 	Pos           Pos
 }
 
-// Pos is where in the file a value stands, both from 1; zero when it was not written.
+// Pos is the line and column of a value, both from 1; zero when it was not written. Of
+// several files the lines count on from one to the next: Config.Fault names the file.
 type Pos struct{ Line, Column uint32 }

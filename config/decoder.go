@@ -3,7 +3,6 @@ package config
 import (
 	"iter"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -15,6 +14,7 @@ import (
 // sound document nothing.
 type decoder struct {
 	file       string
+	sources    sourceFiles
 	defaults   defaults
 	doc        *document
 	faults     findings
@@ -28,17 +28,21 @@ type decoder struct {
 	settings   map[setting]place // keys of pools that can come to nothing
 	loadUses   []loadUse         // loads and capacities of members and regions
 	bounds     []boundUse        // of pools that hash
+	variables  map[place]string  // the environment variables that values are from
 }
 
 func newDecoder(file string, doc *document) *decoder {
 	return &decoder{
 		file:     file,
+		sources:  sourceFiles{{name: file}},
 		defaults: newDefaults(),
 		doc:      doc,
 		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}},
 		nested:   make(map[string][]edge),
 		settings: make(map[setting]place),
 		composed: make(map[string][]edge),
+
+		variables: make(map[place]string),
 	}
 }
 
@@ -82,7 +86,7 @@ func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 	if !d.kind(n, yaml.MappingNode) {
 		return false
 	}
-	var seen [maxKeys]int // the line of each key
+	var seen [maxKeys]Pos
 	for name, value := range pairs(n) {
 		i := slices.IndexFunc(keys, func(f field) bool { return f.name == name.Value })
 		switch {
@@ -90,17 +94,15 @@ func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 			d.unknownKey(name, keys)
 		case keys[i].refused != "":
 			d.fault(name, keys[i].refused, known(keys))
-		case seen[i] > 0:
-			d.fault(name, "duplicate key "+quote(name.Value), firstAt(seen[i]))
+		case seen[i].Line > 0:
+			d.fault(name, "duplicate key "+quote(name.Value), d.firstAt(seen[i], name))
 		default:
-			seen[i] = name.Line
+			seen[i] = posOf(name)
 			keys[i].read(value)
 		}
 	}
 	return true
 }
-
-func firstAt(line int) string { return "it is first on line " + strconv.Itoa(line) }
 
 func (d *decoder) unknownKey(name *yaml.Node, keys []field) {
 	if name.Kind != yaml.ScalarNode {
@@ -108,7 +110,9 @@ func (d *decoder) unknownKey(name *yaml.Node, keys []field) {
 		return
 	}
 	hint := known(keys)
-	if near, ok := Nearest(name.Value, accepted(keys)); ok {
+	if i := slices.IndexFunc(accepted(keys), func(key string) bool { return strings.EqualFold(key, name.Value) }); i >= 0 {
+		hint = "did you mean " + quote(accepted(keys)[i]) + "? keys are in lower case"
+	} else if near, ok := Nearest(name.Value, accepted(keys)); ok {
 		hint = "did you mean " + quote(near) + "?"
 	}
 	d.fault(name, "unknown key "+quote(name.Value), hint)
@@ -149,12 +153,12 @@ func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
 
 // collection reads a mapping whose keys are the user's own: parse turns a key
 // into a K, of which there may be one each, and entry reads what it names. It
-// returns the line of each.
-func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Node) (K, bool), entry func(k K, key, value *yaml.Node)) map[K]int {
+// returns the position of each.
+func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Node) (K, bool), entry func(k K, key, value *yaml.Node)) map[K]Pos {
 	if !d.kind(n, yaml.MappingNode) {
 		return nil
 	}
-	seen := make(map[K]int, d.doc.count(n))
+	seen := make(map[K]Pos, d.doc.count(n))
 	for key, value := range d.doc.entries(n) {
 		if key.Kind != yaml.ScalarNode {
 			d.fault(key, "the key is "+describe(key), "a key is a plain word")
@@ -164,11 +168,15 @@ func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Nod
 		if !ok {
 			continue
 		}
-		if line, twice := seen[k]; twice {
-			d.fault(key, "duplicate key "+quote(key.Value), firstAt(line))
+		if first, twice := seen[k]; twice {
+			if d.doc.apart(first, posOf(key)) {
+				d.doc.refuse(posOf(key), quote(key.Value)+" in two files; "+d.firstAt(first, key))
+				return seen
+			}
+			d.fault(key, "duplicate key "+quote(key.Value), d.firstAt(first, key))
 			continue
 		}
-		seen[k] = key.Line
+		seen[k] = posOf(key)
 		entry(k, key, value)
 	}
 	return seen

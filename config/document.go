@@ -31,7 +31,7 @@ func parseTree(data []byte) (*yaml.Node, *Fault) {
 	first, err := next(decoder)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, &Fault{What: "the file is empty", Hint: "a configuration has at least zones"}
+		return nil, &Fault{What: errEmpty.Error(), Hint: "a configuration has at least zones"}
 	case err != nil:
 		return nil, syntaxFault(data, err)
 	}
@@ -44,7 +44,7 @@ func parseTree(data []byte) (*yaml.Node, *Fault) {
 	}
 	root := first.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
-		return nil, &Fault{What: "the file is empty", Hint: "a configuration has at least zones"}
+		return nil, &Fault{What: errEmpty.Error(), Hint: "a configuration has at least zones"}
 	}
 	return root, nil
 }
@@ -171,7 +171,8 @@ func syntaxFault(data []byte, err error) *Fault {
 	}
 	last := int(posAt(data, len(bytes.TrimRight(data, "\r\n"))).Line)
 	line = min(max(line, 1), last)
-	return &Fault{Pos: Pos{uint32(line), 1}, What: "invalid YAML: " + what}
+	hint, line := syntaxHint(data, line)
+	return &Fault{Pos: Pos{uint32(line), 1}, What: "invalid YAML: " + what, Hint: hint}
 }
 
 // unknownAnchor finds the alias whose anchor the parser missed.

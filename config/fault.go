@@ -36,7 +36,11 @@ func (f Fault) Error() string {
 // Fault is a fault at a place of this configuration, for the packages that
 // find one later than Load.
 func (c *Config) Fault(pos Pos, path, what, hint string) Fault {
-	return Fault{File: c.File, Pos: pos, Path: path, What: what, Hint: hint}
+	file := c.File
+	if len(c.sources) > 0 && pos.Line > 0 {
+		file, pos = c.sources.at(pos)
+	}
+	return Fault{File: file, Pos: pos, Path: path, What: what, Hint: hint}
 }
 
 // Join makes one error of faults, a *multierror.Error that prints one fault a

@@ -49,6 +49,9 @@ func (f *findings) add(one finding) {
 func (d *decoder) fault(n *yaml.Node, what, hint string) { d.faultAt(placeOf(n), what, hint) }
 
 func (d *decoder) faultAt(at place, what, hint string) {
+	if d.variables[at] == unset {
+		return
+	}
 	d.faults.add(finding{at: at, what: what, hint: hint})
 }
 
@@ -80,12 +83,17 @@ func (d *decoder) place(found findings, at map[place]location, what string) []Fa
 		if f.atKey {
 			pos = where.key
 		}
-		faults = append(faults, Fault{File: d.file, Pos: pos, Path: where.path, What: f.what, Hint: f.hint})
+		faults = append(faults, Fault{File: d.file, Pos: pos, Path: where.path, What: f.what + d.variableOf(f.at), Hint: f.hint})
 	}
 	slices.SortStableFunc(faults, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
 	faults = slices.Compact(faults) // what an alias repeats is at fault once
+	for i := range faults {
+		if f := &faults[i]; f.Pos.Line > 0 {
+			f.File, f.Pos = d.sources.at(f.Pos)
+		}
+	}
 	if found.more > 0 {
 		faults = append(faults, Fault{File: d.file, What: fmt.Sprintf("%d more %s", found.more, what), Hint: "see to these first"})
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 )
 
 // The longest texts, in octets.
@@ -19,12 +20,22 @@ const (
 	maxWhole = 64 << 20
 )
 
-// Load reads and checks the configuration in file. The error, if any, is a
+// Load reads and checks the configuration in paths, which are files and directories:
+// see Expand. Several files are one configuration: mappings under the same key are
+// merged, and any other key that is in two of them is an error. The error, if any, is a
 // *multierror.Error of Faults in file order; the warnings are Faults too and
 // come in file order whether or not there is an error, though what takes a
 // sound configuration to tell, such as a pool that nothing uses, comes only
 // without one.
-func Load(file string) (*Config, []Fault, error) {
+func Load(paths ...string) (*Config, []Fault, error) {
+	files, faults := Expand(paths...)
+	if len(faults) > 0 {
+		return nil, nil, Join(faults)
+	}
+	if len(files) != 1 {
+		return loadSeveral(strings.Join(paths, ", "), files)
+	}
+	file := files[0]
 	data, release, err := read(file)
 	if err != nil {
 		return nil, nil, Join([]Fault{{File: file, What: err.Error()}})
@@ -65,7 +76,7 @@ func parseAtOnce(file string, data []byte) (*Config, []Fault, error) {
 	if fault != nil {
 		return failed(file, fault)
 	}
-	return newDecoder(file, &document{root: root}).decode()
+	return newDecoder(file, &document{root: root, data: data}).decode()
 }
 
 // failed is the outcome of a file in which nothing can be relied upon.
@@ -80,6 +91,7 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 	if !d.doc.finish(0) {
 		return nil, nil, nil // the outcome is not told
 	}
+	d.warnLiterals()
 	d.resolve()
 	d.matchable(&cfg.Geo)
 	d.loadable(cfg.Loads)
@@ -98,8 +110,8 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 func (d *decoder) document() *Config {
 	cfg := &Config{File: d.file, Server: d.defaults.server, Latency: d.defaults.latency}
 	keys := []field{
-		{name: "server", read: d.server(&cfg.Server)},
-		{name: "admin", read: d.admin(&cfg.Admin)},
+		{name: "server", read: d.withEnvironment(d.server(&cfg.Server))},
+		{name: "admin", read: d.withEnvironment(d.admin(&cfg.Admin))},
 		{name: "state", read: d.path(&cfg.State, &cfg.StatePos)},
 		{name: "geo", read: d.geo(&cfg.Geo)},
 		{name: "latency", read: d.latency(&cfg.Latency)},
@@ -109,6 +121,9 @@ func (d *decoder) document() *Config {
 		{name: "health", read: d.health(&cfg.Health)},
 		{name: "pools", read: d.pools(&cfg.Pools)},
 		{name: "zones", read: d.zones(&cfg.Zones)},
+	}
+	if len(d.sources) > 1 {
+		cfg.sources = d.sources
 	}
 	if d.mapping(d.doc.root, keys) {
 		cfg.complete()
@@ -147,8 +162,6 @@ func read(file string) (data []byte, release func(), err error) {
 	switch {
 	case err != nil:
 		return nil, nil, unreadable(err)
-	case info.IsDir():
-		return nil, nil, errors.New("is a directory; name the configuration file in it")
 	case info.Size() > maxSize:
 		return nil, nil, tooLong()
 	}

@@ -414,7 +414,7 @@ func TestFilesThatCannotBeReadEndInOneLine(t *testing.T) {
 	}
 	tests := []struct{ name, file, want string }{
 		{"missing", filepath.Join(dir, "none.yaml"), `none.yaml: cannot be read: no such file or directory$`},
-		{"directory", dir, `: is a directory; name the configuration file in it$`},
+		{"directory", t.TempDir(), `: the directory has no \*.yaml file; a configuration is in files whose names end in .yaml$`},
 		{"huge", huge, `huge.yaml: is longer than 1 GiB, the most that a configuration may be$`},
 		{"no name", "", `^: cannot be read: no such file or directory$`},
 	}

@@ -69,9 +69,10 @@ type document struct {
 	data    []byte
 	limit   int // the longest text to give to yaml.v3, in octets
 	scanner *scanner
-	streams []stream // the outer ones before those in their entries
-	held    int      // octets of the pieces in use that yaml.v3 has read
-	refused *Fault   // why this is no outline
+	streams []stream    // the outer ones before those in their entries
+	held    int         // octets of the pieces in use that yaml.v3 has read
+	refused *Fault      // why this is no outline
+	sources sourceFiles // the files in data, if there are several
 }
 
 // stream is a mapping whose entries are read when they are asked for.
@@ -80,28 +81,52 @@ type stream struct {
 	part   part
 	text   piece
 	indent int
+	more   []streamText // what other files have of it
 	read   bool
+}
+
+// streamText is the text of a stream, its keys at indent.
+type streamText struct {
+	text   piece
+	indent int
+}
+
+// texts are all texts of the stream.
+func (s *stream) texts() []streamText {
+	return append([]streamText{{s.text, s.indent}}, s.more...)
 }
 
 // outlined is the outline of data, which must not be used if it is refused.
 func outlined(data []byte, limit int) *document {
 	doc := &document{data: data, limit: limit, scanner: newScanner()}
-	if at := oddBreak(data); at >= 0 {
-		doc.refuse(posAt(data, at), "a line break other than LF, or a character that YAML does not have")
-		return doc
+	doc.root = doc.outline(piece{end: len(data), first: 1})
+	if doc.root == nil && doc.refused == nil {
+		doc.refuse(Pos{1, 1}, "no key in the first column")
 	}
-	l := cutter{data: data, line: 1}
+	return doc
+}
+
+// outline is the outline of a file, which is text; nil if that has no value or is refused.
+func (doc *document) outline(text piece) *yaml.Node {
+	data := doc.data[:text.end]
+	if at := oddBreak(data[text.begin:]); at >= 0 {
+		doc.refuse(posAt(data, text.begin+at), "a line break other than LF, or a character that YAML does not have")
+		return nil
+	}
+	l := cutter{data: data, start: text.begin, line: text.first}
 	l.seek()
-	if l.mark() && bytes.HasPrefix(data[l.start:], []byte("---\n")) {
+	if l.indent == 0 && l.mark() && bytes.HasPrefix(data[l.start:], []byte("---\n")) {
 		l.leave(l.start)
 		l.seek()
 	}
+	if l.indent == pastLast {
+		return nil
+	}
 	if l.indent != 0 {
 		doc.refuse(l.pos(), "no key in the first column")
-		return doc
+		return nil
 	}
-	doc.root = doc.mapping(top, piece{begin: l.start, end: len(data), first: l.line}, 0)
-	return doc
+	return doc.mapping(top, piece{begin: l.start, end: text.end, first: l.line}, 0)
 }
 
 // mapping reads the mapping that text holds, its keys at indent.
@@ -252,10 +277,18 @@ func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bo
 	return func(yield func(key, value *yaml.Node) bool) {
 		s := &doc.streams[i]
 		s.read = true
-		in := s.part
-		doc.pieces(s.text, s.indent, func(text piece) bool {
-			return !wanted(text.first, text.last) || doc.lend(in, text, s.indent, yield)
-		})
+		in, more := s.part, s.more
+		read := func(from streamText) bool {
+			going := true
+			doc.pieces(from.text, from.indent, func(text piece) bool {
+				going = !wanted(text.first, text.last) || doc.lend(in, text, from.indent, yield)
+				return going
+			})
+			return going && doc.refused == nil
+		}
+		for going := read(streamText{s.text, s.indent}); going && len(more) > 0; more = more[1:] {
+			going = read(more[0])
+		}
 	}
 }
 
@@ -289,14 +322,15 @@ func (doc *document) count(n *yaml.Node) int {
 	if i < 0 {
 		return len(n.Content) / 2
 	}
-	s := &doc.streams[i]
 	keys := 0
-	l := cutter{data: doc.data[:s.text.end], start: s.text.begin}
-	for l.seek(); l.indent != pastLast; l.seek() {
-		if l.indent == s.indent {
-			keys++
+	for _, from := range doc.streams[i].texts() {
+		l := cutter{data: doc.data[:from.text.end], start: from.text.begin}
+		for l.seek(); l.indent != pastLast; l.seek() {
+			if l.indent == from.indent {
+				keys++
+			}
+			l.leave(l.start)
 		}
-		l.leave(l.start)
 	}
 	return keys
 }

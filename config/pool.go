@@ -40,7 +40,7 @@ type poolReader struct {
 	members    *yaml.Node
 	minUp      *yaml.Node
 	boundAt    place
-	names      map[string]int        // the line of each member of the pool
+	names      map[string]Pos        // of each member of the pool
 	addresses  map[netip.Addr]string // the member of each
 	owners     map[string]owner      // of the terms of the pool's matches
 	sharers    map[string]sharer     // of the pool's matches
@@ -170,10 +170,10 @@ func (r *poolReader) poolMembers(n *yaml.Node) {
 		if !r.readMember(item) {
 			return
 		}
-		if line, twice := r.names[m.Name]; twice && m.Name != "" {
-			r.fault(child(item, "name"), "duplicate member "+quote(m.Name), firstAt(line))
+		if first, twice := r.names[m.Name]; twice && m.Name != "" {
+			r.fault(child(item, "name"), "duplicate member "+quote(m.Name), r.firstAt(first, item))
 		}
-		r.names[m.Name] = item.Line
+		r.names[m.Name] = m.Pos
 		r.repeated(item)
 		p.Members = append(p.Members, *m)
 	})

@@ -180,7 +180,7 @@ func (d *decoder) path(to *string, pos *Pos) reader {
 			return
 		}
 		if !filepath.IsAbs(s) {
-			s = filepath.Join(filepath.Dir(d.file), s)
+			s = filepath.Join(filepath.Dir(d.fileOf(n)), s)
 		}
 		*to, *pos = s, posOf(n)
 	}

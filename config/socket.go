@@ -20,7 +20,7 @@ func (d *decoder) socket(n *yaml.Node) (string, bool) {
 		return "", false
 	}
 	if !filepath.IsAbs(s) {
-		s = filepath.Join(filepath.Dir(d.file), s)
+		s = filepath.Join(filepath.Dir(d.fileOf(n)), s)
 	}
 	switch {
 	case strings.ContainsRune(s, 0):

@@ -62,7 +62,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		d.required(n, "nameservers", origin)
 		d.required(n, "contact", origin)
 	}
-	var balanced map[Name]int
+	var balanced map[Name]Pos
 	if names != nil {
 		balanced = d.balancedNames(names, z)
 	}
@@ -89,12 +89,12 @@ func (d *decoder) mailbox(n *yaml.Node) (Name, bool) {
 	return d.domainName(n, strings.ReplaceAll(local, ".", `\.`)+"."+host)
 }
 
-func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]int) {
+func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]Pos) {
 	collection(d, n, d.nameserverName, func(name Name, key, value *yaml.Node) {
 		ns := Nameserver{Name: name, Pos: posOf(key)}
 		if name.Within(z.Name) {
 			d.inside(key, value, &ns)
-			if balanced[name] > 0 && len(ns.Addresses) > 0 {
+			if balanced[name] != (Pos{}) && len(ns.Addresses) > 0 {
 				d.fault(key, "nameserver "+quote(string(name))+" is under names too", "its addresses are either its own or a pool's")
 			}
 		} else {
@@ -139,9 +139,9 @@ func (d *decoder) outside(value *yaml.Node, z *Zone) {
 // poolsAnswers stands for a name's answers until its pool is known.
 const poolsAnswers = -1
 
-// balancedNames reads the names of z, and returns the line of each. There may be
+// balancedNames reads the names of z, and returns the position of each. There may be
 // millions: their keys are bound once, to the name under way.
-func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]int {
+func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
 	parse := func(key *yaml.Node) (Name, bool) { return d.balancedName(key, z.Name) }
 	var b BalancedName
 	keys := []field{

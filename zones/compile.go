@@ -76,7 +76,7 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 			zones:  make([]zone, len(cfg.Zones)),
 		},
 		fsys:     fsys,
-		changed:  modified(fsys, cfg.File, now),
+		changed:  modified(fsys, cfg.Files(), now),
 		parents:  make([]NodeID, 1, names),
 		unsound:  make([]bool, len(cfg.Zones)),
 		pools:    make(map[string]pools.ID, len(cfg.Pools)),
@@ -134,16 +134,21 @@ func (c *compiler) nest(z ZoneID) {
 }
 
 // modified is when a file last changed; now, where that cannot be told.
-func modified(fsys fs.FS, file string, now time.Time) time.Time {
-	path, err := rooted(file)
-	if err != nil {
-		return now
+func modified(fsys fs.FS, files []string, now time.Time) (last time.Time) {
+	for _, file := range files {
+		path, err := rooted(file)
+		if err != nil {
+			return now
+		}
+		info, err := fs.Stat(fsys, path)
+		if err != nil {
+			return now
+		}
+		if info.ModTime().After(last) {
+			last = info.ModTime()
+		}
 	}
-	info, err := fs.Stat(fsys, path)
-	if err != nil {
-		return now
-	}
-	return info.ModTime()
+	return last
 }
 
 // addBalancedNames binds names to pools.

@@ -95,10 +95,13 @@ func (r *report) adopt(err error) {
 // the order in which they were read, each from its top) and makes the faults one error.
 func (r *report) join() error {
 	rank := map[string]int{r.cfg.File: 0}
+	for i, file := range r.cfg.Files() {
+		rank[file] = i
+	}
 	for _, list := range [][]config.Fault{r.origins, r.faults, r.warnings} {
 		for _, f := range list {
 			if _, ok := rank[f.File]; !ok {
-				rank[f.File] = len(rank)
+				rank[f.File] = len(rank) + 1
 			}
 		}
 	}

@@ -18,7 +18,7 @@ func checkCommand() *cobra.Command {
 	var file configFlag
 	var output outputFlag
 	c := &cobra.Command{
-		Use:   "check -c FILE",
+		Use:   "check {-c FILE | FILE}...",
 		Short: "Say every fault of a configuration, or what it would serve",
 		Long: `Check loads FILE with everything it names (master files, geo databases, certificates) exactly as
 serve does, without listening or probing. Faults and warnings go to stderr, one a line, as
@@ -29,13 +29,18 @@ It warns where this user cannot write to the folder of the state, nor make it. W
 
 Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 		Example: `  meridian check -c meridian.yaml
+  meridian check meridian.d
   meridian check -c meridian.yaml -o json`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if output == outputJSON {
-				return checkJSON(string(file), c.OutOrStdout())
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			paths, err := file.paths(args...)
+			if err != nil {
+				return err
 			}
-			snapshot, found := checked(string(file))
+			if output == outputJSON {
+				return checkJSON(paths, c.OutOrStdout())
+			}
+			snapshot, found := checked(paths)
 			if err := found.tell(c.ErrOrStderr()); err != nil {
 				return err
 			}
@@ -49,8 +54,8 @@ Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 }
 
 // checked is build, and what is odd about where the configuration would be served.
-func checked(file string) (*zones.Snapshot, findings) {
-	snapshot, found := build(file)
+func checked(paths []string) (*zones.Snapshot, findings) {
+	snapshot, found := build(paths)
 	if snapshot != nil {
 		found.warnings = append(found.warnings, stateWarnings(snapshot.Config)...)
 	}
@@ -58,8 +63,8 @@ func checked(file string) (*zones.Snapshot, findings) {
 }
 
 // checkJSON prints what was found, and what would be served where there are no faults.
-func checkJSON(file string, stdout io.Writer) error {
-	snapshot, found := checked(file)
+func checkJSON(paths []string, stdout io.Writer) error {
+	snapshot, found := checked(paths)
 	report := struct {
 		Faults   []finding `json:"faults"`
 		Warnings []finding `json:"warnings"`

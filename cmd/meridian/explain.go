@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -64,9 +65,8 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	c.Flags().StringArrayVar(&a.whatIf.forced, "force", nil, "`TARGET=up|down`: its verdict in this case; may be repeated")
 	c.Flags().StringArrayVar(&a.loads, "load", nil, "`POOL/MEMBER=USED`: the load that it reports in this case, or a share of its capacity such as 70%; may be repeated")
 	addResolveFlag(c, &a.resolve)
-	c.Flags().VarP(&a.file, "config", "c", "the configuration")
+	addConfigFlag(c, &a.file)
 	addClientFlags(c, &a.running, "")
-	c.MarkFlagsOneRequired("config", "server")
 	c.MarkFlagsMutuallyExclusive("config", "server")
 	for _, offline := range []string{"resolve", "at", "down", "force", "weight", "bias", "load"} {
 		c.MarkFlagsMutuallyExclusive(offline, "server")
@@ -88,6 +88,21 @@ type asking struct {
 	running          client
 }
 
+// source returns where the configuration is; none: a running server is asked. Flags come
+// before the environment, and a configuration before a server.
+func (a *asking) source() (paths []string, err error) {
+	if a.running.server != "" {
+		return nil, nil
+	}
+	if paths, err = a.file.paths(); err == nil {
+		return paths, nil
+	}
+	if a.running.server = os.Getenv(serverVariable); a.running.server != "" {
+		return nil, nil
+	}
+	return nil, errors.New("at least one of the flags -c FILE and --server URL is required; or set " + configVariable + " or " + serverVariable)
+}
+
 // explain asks the running server, or the configuration where none is named.
 func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explanation, err error) {
 	if a.client == "" && a.resolver == "" {
@@ -97,7 +112,11 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 	if err != nil {
 		return e, err
 	}
-	if a.running.server != "" {
+	paths, err := a.source()
+	if err != nil {
+		return e, err
+	}
+	if len(paths) == 0 {
 		query := url.Values{"name": {a.words[0]}, "type": {a.words[1]}, "client": {a.client}, "resolver": {a.resolver}}
 		if a.draw != "" { // which older servers do not know
 			query.Set("draw", a.draw)
@@ -110,7 +129,7 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 		asked = moved
 		return errors.Join(a.whatIf.change(cfg), loads.change(cfg, a.loads), err)
 	}
-	snapshot, err := loadBriefly(string(a.file), change, stderr)
+	snapshot, err := loadBriefly(paths, change, stderr)
 	if err != nil {
 		return e, err
 	}

@@ -1,23 +1,44 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// configFlag is the -c that most verbs take.
-type configFlag string
+// configVariable is the environment variable that sets the default of -c.
+const configVariable = "MERIDIAN_CONFIG"
 
-func (f *configFlag) String() string     { return string(*f) }
-func (f *configFlag) Set(s string) error { *f = configFlag(s); return nil }
+// configFlag is the -c that most verbs take: the files and directories of a configuration.
+type configFlag []string
+
+func (f *configFlag) String() string     { return strings.Join(*f, " -c ") }
+func (f *configFlag) Set(s string) error { *f = append(*f, s); return nil }
 func (f *configFlag) Type() string       { return "FILE" }
 
+// addConfigFlag adds -c, which may be repeated.
 func addConfigFlag(c *cobra.Command, f *configFlag) {
-	c.Flags().VarP(f, "config", "c", "the configuration")
-	if err := c.MarkFlagRequired("config"); err != nil {
-		panic(err) // the flag was added a line above
+	c.Flags().VarP(f, "config", "c", "the configuration: a `FILE`, or a directory with its *.yaml; may be repeated (default of "+configVariable+" in the environment)")
+}
+
+// paths returns where the configuration is: as -c says, else as the arguments do, else
+// as the environment does.
+func (f configFlag) paths(args ...string) ([]string, error) {
+	switch {
+	case len(f) > 0 && len(args) > 0:
+		return nil, fmt.Errorf("%q beside -c; name the configuration once", args[0])
+	case len(f) > 0:
+		return f, nil
+	case len(args) > 0:
+		return args, nil
 	}
+	if path := os.Getenv(configVariable); path != "" {
+		return []string{path}, nil
+	}
+	return nil, errors.New("required flag(s) \"config\" not set; write -c FILE, or set " + configVariable)
 }
 
 // outputFlag is the -o of verbs that print a table.

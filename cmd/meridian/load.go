@@ -1,12 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -21,27 +20,27 @@ type findings struct {
 	failed           error // what kept it from being built, and is no fault of it: an address that cannot be bound
 }
 
-// loadBuilt has a Builder build the snapshot of a configuration file. Every verb that takes a
+// loadBuilt has a Builder build the snapshot of a configuration in files and directories. Every verb that takes a
 // configuration calls it or loadBriefly, so that none can judge a file differently.
 // What is found is printed to stderr, one a line; the error only counts the faults.
-func loadBuilt(file string, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
-	snapshot, found := buildWith(file, builder)
+func loadBuilt(paths []string, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
+	snapshot, found := buildWith(paths, builder)
 	return snapshot, found.tell(stderr)
 }
 
 // loadBriefly is loadBuilt with a change made to what a sound file says, nil for none, for a verb
 // that is asked again and again: of warnings it tells how many there are.
-func loadBriefly(file string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
-	snapshot, found, err := buildChanged(file, change)
+func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
+	snapshot, found, err := buildChanged(paths, change)
 	if err != nil {
 		return nil, err
 	}
-	return snapshot, found.tellBriefly(file, stderr)
+	return snapshot, found.tellBriefly(strings.Join(paths, " -c "), stderr)
 }
 
 // buildChanged is loadBriefly without a word; without a change, build.
-func buildChanged(file string, change func(*config.Config) error) (*zones.Snapshot, findings, error) {
-	cfg, found := read(file)
+func buildChanged(paths []string, change func(*config.Config) error) (*zones.Snapshot, findings, error) {
+	cfg, found := read(paths)
 	if cfg == nil {
 		return nil, found, nil
 	}
@@ -55,20 +54,20 @@ func buildChanged(file string, change func(*config.Config) error) (*zones.Snapsh
 }
 
 // build is loadBuilt without a word; the snapshot is nil where there are faults.
-func build(file string) (*zones.Snapshot, findings) { return buildWith(file, zones.Build) }
+func build(paths []string) (*zones.Snapshot, findings) { return buildWith(paths, zones.Build) }
 
-func buildWith(file string, builder zones.Builder) (*zones.Snapshot, findings) {
-	cfg, found := read(file)
+func buildWith(paths []string, builder zones.Builder) (*zones.Snapshot, findings) {
+	cfg, found := read(paths)
 	if cfg == nil {
 		return nil, found
 	}
 	return compile(cfg, found, builder)
 }
 
-// read is the first half of build: what the file says.
-func read(file string) (*config.Config, findings) {
-	cfg, warnings, err := config.Load(file)
-	return cfg, findings{faults: faultsOf(file, err), warnings: warnings}
+// read is the first half of build: what the files say.
+func read(paths []string) (*config.Config, findings) {
+	cfg, warnings, err := config.Load(paths...)
+	return cfg, findings{faults: faultsOf(strings.Join(paths, ", "), err), warnings: warnings}
 }
 
 // compile is the second half: what comes of it.
@@ -81,7 +80,7 @@ func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.
 	found = findings{faults: faultsOf(cfg.File, err), warnings: append(found.warnings, more...)}
 	if more := filesAtFault(cfg); len(more) > 0 {
 		found.faults = append(found.faults, more...)
-		slices.SortStableFunc(found.faults, func(a, b config.Fault) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
+		cfg.SortFaults(found.faults)
 		if snapshot != nil {
 			snapshot.Close()
 		}

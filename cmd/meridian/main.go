@@ -57,6 +57,8 @@ spare capacity (least-load), or all of them (all). Pools nest: each member may b
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.Version = buildVersion()
+	root.SetVersionTemplate(versionText())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), explainCommand(), planCommand(),
 		statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), reloadCommand(), versionCommand())

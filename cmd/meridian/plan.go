@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +21,7 @@ import (
 
 // planning is the command line of plan.
 type planning struct {
-	file    string
+	file    configFlag
 	whatIf  whatIf
 	clients string
 	names   []string
@@ -57,13 +58,18 @@ or a name is gone.`,
   meridian plan -c meridian.yaml --down us-east --traffic 120000 --html outage.html
   meridian plan -c meridian.yaml --weight web/use-1=20 --bias eu-west=25
   meridian plan -c meridian.yaml --down web/use-1 --clients networks.csv -o json`,
-		Args: func(_ *cobra.Command, args []string) error { return p.comparable(args) },
+		Args: func(_ *cobra.Command, args []string) error {
+			if paths, err := p.file.paths(); err == nil && len(args) == 0 {
+				p.file = paths
+			}
+			return p.comparable(args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.run(args, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	flags := c.Flags()
-	flags.StringVarP(&p.file, "config", "c", "", "the configuration, for a change told by flags: `FILE`")
+	addConfigFlag(c, &p.file)
 	p.whatIf.addFlags(c)
 	flags.StringVar(&p.clients, "clients", "", "`FILE` of client networks with counts of queries; -: standard input")
 	flags.StringArrayVar(&p.names, "name", nil, "`NAME` whose traffic alone counts; may be repeated")
@@ -138,11 +144,11 @@ const forms = "plan OLD NEW, or plan -c FILE with --down, --weight or --bias"
 func (p *planning) comparable(args []string) error {
 	fault := ""
 	switch files, changes := len(args), !p.whatIf.empty(); {
-	case files == 2 && p.file == "" && !changes, files == 0 && p.file != "" && changes:
+	case files == 2 && len(p.file) == 0 && !changes, files == 0 && len(p.file) > 0 && changes:
 		return nil
 	case files > 2:
 		fault = fmt.Sprintf("%d configurations, want two", files)
-	case files > 0 && p.file != "":
+	case files > 0 && len(p.file) > 0:
 		fault = "-c beside OLD NEW: the two exclude each other"
 	case files > 0 && changes:
 		fault = "--down, --weight or --bias beside OLD NEW: they exclude each other, and go with -c"
@@ -165,22 +171,24 @@ func closeSides(before, after *zones.Snapshot) {
 // sides builds the configurations to compare.
 func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.Snapshot, title string, err error) {
 	var change func(*config.Config) error
-	if p.file == "" {
+	from, to := []string(p.file), []string(p.file)
+	if len(p.file) == 0 {
+		from, to = args[:1], args[1:]
 		title = fmt.Sprintf("From %s to %s", args[0], args[1])
 	} else {
-		args, change = []string{p.file, p.file}, p.whatIf.change
-		title = fmt.Sprintf("%s with %s", p.file, p.whatIf)
+		change = p.whatIf.change
+		title = fmt.Sprintf("%s with %s", strings.Join(p.file, ", "), p.whatIf)
 	}
-	if before, err = loadBriefly(args[0], nil, stderr); err != nil {
-		return nil, nil, "", fmt.Errorf("%s: %w", args[0], err)
+	if before, err = loadBriefly(from, nil, stderr); err != nil {
+		return nil, nil, "", fmt.Errorf("%s: %w", strings.Join(from, ", "), err)
 	}
-	if args[0] == args[1] {
+	if slices.Equal(from, to) {
 		stderr = io.Discard // what is to be told of it has been told
 	}
-	if p.file != "" && !p.whatIf.compiles() {
+	if len(p.file) > 0 && !p.whatIf.compiles() {
 		after, err = before.Resolve(nil) // the same but for who is down: the tables are made once
 	} else {
-		after, err = loadBriefly(args[1], change, stderr)
+		after, err = loadBriefly(to, change, stderr)
 	}
 	if err == nil {
 		if before, after, err = standIn(before, after); err == nil {
@@ -189,7 +197,7 @@ func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.
 	}
 	if err != nil {
 		closeSides(before, after)
-		return nil, nil, "", fmt.Errorf("%s: %w", args[1], err)
+		return nil, nil, "", fmt.Errorf("%s: %w", strings.Join(to, ", "), err)
 	}
 	return before, after, title, nil
 }
@@ -258,8 +266,8 @@ func readClients(file string) ([]plan.Counted, error) {
 // writePage writes the page. Regions stand where they do after the change; those
 // that are gone, where they stood.
 func writePage(file string, forecast *plan.Forecast, title string, before, after *zones.Snapshot) (err error) {
-	for _, side := range []*zones.Snapshot{before, after} {
-		if sameFile(file, side.Config.File) {
+	for _, part := range append(before.Config.Files(), after.Config.Files()...) {
+		if sameFile(file, part) {
 			return fmt.Errorf("--html: %q is the configuration; name another file", file)
 		}
 	}

@@ -23,7 +23,8 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Serve a configuration until SIGTERM",
-		Long: `Serve answers DNS questions as FILE says, over UDP and TCP.
+		Long: `Serve answers DNS questions as FILE says, over UDP and TCP. FILE may be a directory, whose *.yaml
+are read in the order of their names, and -c may be repeated: all files are one configuration.
 
 SIGHUP reads FILE again, as meridian reload does: its errors are printed on stderr and the old
 configuration keeps serving; a valid one takes over without a lost query, unless it has no zones or
@@ -34,14 +35,18 @@ Exit: 0 after SIGTERM; 1 when the configuration is at fault; 2 when an address c
   kill -HUP $(pidof meridian)               read the file again`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return serve(c.Context(), string(file), c.ErrOrStderr())
+			paths, err := file.paths()
+			if err != nil {
+				return err
+			}
+			return serve(c.Context(), paths, c.ErrOrStderr())
 		},
 	}
 	addConfigFlag(c, &file)
 	return c
 }
 
-func serve(ctx context.Context, file string, stderr io.Writer) error {
+func serve(ctx context.Context, paths []string, stderr io.Writer) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	hangups := make(chan os.Signal, 1)
@@ -50,7 +55,7 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 	log := newSpool(stderr)
 	defer log.close()
 	l := server.Lifecycle{
-		Load:   func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(file, b, log) },
+		Load:   func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(paths, b, log) },
 		Reload: hangups,
 		Admin: func(control *server.Control, cfg config.Admin) (http.Handler, error) {
 			token, err := token(cfg)

@@ -19,16 +19,17 @@ func versionCommand() *cobra.Command {
 		Example: "  meridian version",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			printVersion(c.OutOrStdout())
-			return nil
+			_, err := io.WriteString(c.OutOrStdout(), versionText())
+			return err
 		},
 	}
 }
 
-func printVersion(w io.Writer) {
-	fmt.Fprintf(w, "meridian %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+// versionText is what version and --version print.
+func versionText() string {
 	b := geo.Builtin()
-	fmt.Fprintf(w, "built-in geo table: %s, %s, %s: %d networks, %d countries\n", b.Date, b.Source, b.License, b.Networks, b.Countries)
+	return fmt.Sprintf("meridian %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH) +
+		fmt.Sprintf("built-in geo table: %s, %s, %s: %d networks, %d countries\n", b.Date, b.Source, b.License, b.Networks, b.Countries)
 }
 
 // buildVersion is the module's version as the go command recorded it, so that

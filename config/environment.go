@@ -1,0 +1,129 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// variablePattern is a scalar that takes an environment variable: ${NAME} or ${NAME:-default}.
+var variablePattern = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-)(.*))?\}$`)
+
+// withEnvironment reads a section in which scalars may take environment variables, so
+// that one configuration serves several nodes.
+func (d *decoder) withEnvironment(read reader) reader {
+	return func(n *yaml.Node) {
+		d.takeVariables(n)
+		read(n)
+	}
+}
+
+// takeVariables gives the scalars of n and below it the values of the variables that they name.
+func (d *decoder) takeVariables(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		d.takeVariable(n)
+	}
+	for i, child := range n.Content {
+		if isKey := n.Kind == yaml.MappingNode && i%2 == 0; !isKey {
+			d.takeVariables(child)
+		}
+	}
+}
+
+// takeVariable gives n the value of the variable that it names. As in a shell, a default
+// stands in for a variable that is empty too. The value is read as if it had been
+// written in the file without quotes.
+func (d *decoder) takeVariable(n *yaml.Node) {
+	match := variablePattern.FindStringSubmatch(n.Value)
+	if match == nil {
+		return
+	}
+	value, set := os.LookupEnv(match[1])
+	if byDefault := match[2] != ""; byDefault && value == "" {
+		value, set = match[3], true
+	}
+	if !set {
+		d.fault(n, "environment variable "+match[1]+" is not set", "set it, or write a default: ${"+match[1]+":-VALUE}")
+		d.variables[placeOf(n)] = unset
+		return
+	}
+	n.Value, n.Style = value, 0
+	n.Tag = ""
+	n.Tag = n.ShortTag()
+	if value == "" {
+		n.Tag = "!!str" // an empty value, not none
+	}
+	d.variables[placeOf(n)] = match[1]
+}
+
+// unset stands for the name of a variable that is not set: nothing more is said of its place.
+const unset = "${}"
+
+// variableOf is what a message says of a value that comes from the environment.
+func (d *decoder) variableOf(at place) string {
+	if name := d.variables[at]; name != "" && name != unset {
+		return " (from the environment variable " + name + ")"
+	}
+	return ""
+}
+
+// warnLiterals warns of scalars that look like an environment variable where none is
+// taken. It costs nothing where no line has one.
+func (d *decoder) warnLiterals() {
+	lines := d.variableLines()
+	if len(lines) == 0 {
+		return
+	}
+	l := &locator{doc: d.doc, lines: lines}
+	for key, value := range d.doc.entries(d.doc.root) {
+		if !takesVariables(key.Value) {
+			d.warnLiteralsIn(l, value)
+		}
+	}
+}
+
+// takesVariables reports whether values in a section may name environment variables.
+func takesVariables(section string) bool {
+	return section == "server" || section == "admin" || section == "cluster"
+}
+
+func (d *decoder) warnLiteralsIn(l *locator, n *yaml.Node) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for _, value := range l.doc.entriesWithin(n, l.wantsAny) {
+			d.warnLiteralsIn(l, value)
+		}
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			d.warnLiteralsIn(l, item)
+		}
+	case yaml.ScalarNode:
+		if variablePattern.MatchString(n.Value) {
+			d.warn(n, quote(n.Value)+" is taken as it is written", "environment variables are taken under server and admin alone")
+		}
+	}
+}
+
+// variableLines are the lines that may have a scalar such as ${NAME}.
+func (d *decoder) variableLines() (lines []int) {
+	data, line := d.doc.data, 1
+	for len(data) > 0 {
+		at := bytes.Index(data, []byte("${"))
+		if at < 0 {
+			return lines
+		}
+		line += bytes.Count(data[:at], []byte{'\n'})
+		end := bytes.IndexByte(data[at:], '\n')
+		if end < 0 {
+			end = len(data) - at
+		}
+		if strings.Contains(string(data[at:at+end]), "}") {
+			lines = append(lines, line)
+		}
+		data = data[at+end:]
+	}
+	return lines
+}

@@ -1,0 +1,316 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// sourceFile is one file of a configuration. Lines are counted over all files, in the
+// order read, so that a Pos says in which file it is.
+type sourceFile struct {
+	name string
+	base uint32 // lines of the files before it
+}
+
+// sourceFiles are the files of a configuration, in the order read.
+type sourceFiles []sourceFile
+
+// at returns the file that a position is in, and the position in that file.
+func (s sourceFiles) at(pos Pos) (file string, in Pos) {
+	i := sort.Search(len(s), func(i int) bool { return s[i].base >= pos.Line })
+	if i == 0 {
+		return "", pos
+	}
+	return s[i-1].name, Pos{pos.Line - s[i-1].base, pos.Column}
+}
+
+// Files returns the files that the configuration was read from, in that order.
+func (c *Config) Files() []string {
+	if len(c.sources) == 0 {
+		return []string{c.File}
+	}
+	files := make([]string, len(c.sources))
+	for i, s := range c.sources {
+		files[i] = s.name
+	}
+	return files
+}
+
+// SortFaults puts faults in the order of the files of c, each from its top; those of
+// other files stay behind them as they are.
+func (c *Config) SortFaults(faults []Fault) {
+	files := c.Files()
+	rank := func(f Fault) int {
+		if i := slices.Index(files, f.File); i >= 0 {
+			return i
+		}
+		return len(files)
+	}
+	slices.SortStableFunc(faults, func(a, b Fault) int {
+		if order := cmp.Compare(rank(a), rank(b)); order != 0 || rank(a) == len(files) {
+			return order
+		}
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+}
+
+// Expand returns the files that paths name: a file is itself, a directory is its
+// *.yaml in the order of their names, hidden ones left out.
+func Expand(paths ...string) ([]string, []Fault) {
+	var files []string
+	var faults []Fault
+	for _, path := range paths {
+		found := []string{path}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			if found, err = yamlFiles(path); err != nil {
+				faults = append(faults, Fault{File: path, What: unreadable(err).Error()})
+			} else if len(found) == 0 {
+				faults = append(faults, Fault{File: path, What: "the directory has no *.yaml file", Hint: "a configuration is in files whose names end in .yaml"})
+			}
+		}
+		for _, file := range found {
+			if slices.Contains(files, file) {
+				faults = append(faults, Fault{File: file, What: "the file is given twice", Hint: "name it, or its directory, once"})
+			}
+			files = append(files, file)
+		}
+	}
+	return files, faults
+}
+
+// yamlFiles returns the configuration files of a directory, by name.
+func yamlFiles(directory string) ([]string, error) {
+	entries, err := os.ReadDir(directory) // sorted
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		if name := e.Name(); filepath.Ext(name) == ".yaml" && !strings.HasPrefix(name, ".") {
+			files = append(files, filepath.Join(directory, name))
+		}
+	}
+	return files, nil
+}
+
+// namedText is the text of a file.
+type namedText struct {
+	file string
+	data []byte
+}
+
+// loadSeveral reads files as one configuration called name.
+func loadSeveral(name string, files []string) (*Config, []Fault, error) {
+	var texts []namedText
+	var faults []Fault
+	size := 0
+	for _, file := range files {
+		data, release, err := read(file)
+		if err != nil {
+			faults = append(faults, Fault{File: file, What: err.Error()})
+			continue
+		}
+		defer release()
+		texts = append(texts, namedText{file, data})
+		size += len(data)
+	}
+	if size > maxSize {
+		faults = append(faults, Fault{File: name, What: tooLong().Error()})
+	}
+	if len(faults) > 0 {
+		return nil, nil, Join(faults)
+	}
+	return parseSeveral(name, texts, maxWhole)
+}
+
+// parseSeveral reads texts as one configuration. Like parseWithin it gives the YAML
+// parser no more than limit octets at once.
+func parseSeveral(name string, texts []namedText, limit int) (*Config, []Fault, error) {
+	var faults []Fault
+	for _, text := range texts {
+		if fault := checkText(text.data); fault != nil {
+			fault.File = text.file
+			faults = append(faults, *fault)
+		}
+	}
+	if len(faults) > 0 {
+		return nil, nil, Join(faults)
+	}
+	data, sources, ends := concatenate(texts)
+	doc := outlinedSeveral(data, sources, ends, limit)
+	if doc.refused == nil {
+		d := newDecoder(name, doc)
+		d.sources = sources
+		cfg, warnings, err := d.decode()
+		if doc.refused == nil {
+			return cfg, warnings, err
+		}
+	}
+	if len(data) > limit {
+		doc.refused.File, doc.refused.Pos = sources.at(doc.refused.Pos)
+		return nil, nil, Join([]Fault{*doc.refused})
+	}
+	return parseSeveralAtOnce(name, texts)
+}
+
+// concatenate returns the texts one after the other, each on lines of its own, and
+// where each of them ends.
+func concatenate(texts []namedText) (data []byte, sources sourceFiles, ends []int) {
+	size := 0
+	for _, text := range texts {
+		size += len(text.data) + 1
+	}
+	data = make([]byte, 0, size)
+	lines := 0
+	for _, text := range texts {
+		sources = append(sources, sourceFile{text.file, uint32(lines)})
+		data = append(data, text.data...)
+		lines += bytes.Count(text.data, []byte{'\n'})
+		if n := len(text.data); n == 0 || text.data[n-1] != '\n' {
+			data = append(data, '\n')
+			lines++
+		}
+		ends = append(ends, len(data))
+	}
+	return data, sources, ends
+}
+
+// outlinedSeveral is the outline of several files: data has them all, each up to its end.
+func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *document {
+	doc := &document{data: data, limit: limit, scanner: newScanner(), sources: sources}
+	begin := 0
+	for i, end := range ends {
+		root := doc.outline(piece{begin: begin, end: end, first: int(sources[i].base) + 1})
+		switch {
+		case doc.refused != nil:
+			return doc
+		case doc.root == nil:
+			doc.root = root
+		case root != nil:
+			doc.merge(doc.root, root)
+		}
+		begin = end
+	}
+	if doc.root == nil {
+		doc.refuse(Pos{1, 1}, "no key in any of the files")
+	}
+	return doc
+}
+
+// parseSeveralAtOnce is the plain version of parseSeveral: the YAML parser gets each
+// file whole.
+func parseSeveralAtOnce(name string, texts []namedText) (*Config, []Fault, error) {
+	data, sources, _ := concatenate(texts)
+	doc := &document{data: data}
+	var faults []Fault
+	for i, text := range texts {
+		root, fault := parseWhole(text.data)
+		switch {
+		case errors.Is(fault.orNil(), errEmpty):
+			continue // such as a file whose lines are all comments
+		case fault == nil && root.Kind != yaml.MappingNode:
+			fault = &Fault{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
+		}
+		if fault != nil {
+			fault.File = text.file
+			faults = append(faults, *fault)
+			continue
+		}
+		moveDown(root, int(sources[i].base))
+		if doc.root == nil {
+			doc.root = root
+		} else {
+			doc.merge(doc.root, root)
+		}
+	}
+	if doc.root == nil && len(faults) == 0 {
+		faults = append(faults, Fault{File: name, What: "the files are empty", Hint: "a configuration has at least zones"})
+	}
+	if len(faults) > 0 {
+		return nil, nil, Join(faults)
+	}
+	d := newDecoder(name, doc)
+	d.sources = sources
+	return d.decode()
+}
+
+// errEmpty is of a file without a value.
+var errEmpty = errors.New("the file is empty")
+
+// orNil returns errEmpty of the fault of an empty file.
+func (f *Fault) orNil() error {
+	if f != nil && f.What == errEmpty.Error() {
+		return errEmpty
+	}
+	return nil
+}
+
+// merge adds the entries of mapping b, which is from another file, to a. Mappings under
+// one key are merged; any other key that both have is there twice then, which reading a
+// reports.
+func (doc *document) merge(a, b *yaml.Node) {
+	values := make(map[string]*yaml.Node, len(a.Content)/2)
+	for key, value := range pairs(a) {
+		values[key.Value] = value
+	}
+	for key, value := range pairs(b) {
+		mine := values[key.Value]
+		if mine != nil && mine.Kind == yaml.MappingNode && value.Kind == yaml.MappingNode {
+			doc.mergeMappings(mine, key, value)
+		} else {
+			a.Content = append(a.Content, key, value)
+		}
+	}
+}
+
+// mergeMappings adds those of value, which key leads to, to mine.
+func (doc *document) mergeMappings(mine, key, value *yaml.Node) {
+	to, from := doc.stream(mine), doc.stream(value)
+	switch {
+	case to < 0 && from < 0:
+		doc.merge(mine, value)
+	case to >= 0 && from >= 0:
+		s := &doc.streams[from]
+		doc.streams[to].more = append(append(doc.streams[to].more, streamText{s.text, s.indent}), s.more...)
+		doc.streams = slices.Delete(doc.streams, from, from+1)
+	default:
+		doc.refuse(posOf(key), quote(key.Value)+" in brackets in one file and in a block in another")
+	}
+}
+
+// apart reports whether two positions are in different files of an outline, where an
+// entry may then be merged.
+func (doc *document) apart(a, b Pos) bool {
+	if len(doc.sources) < 2 || doc.scanner == nil {
+		return false
+	}
+	one, _ := doc.sources.at(a)
+	other, _ := doc.sources.at(b)
+	return one != other
+}
+
+// firstAt says where a key was defined first that is defined again at n.
+func (d *decoder) firstAt(first Pos, n *yaml.Node) string {
+	file, in := d.sources.at(first)
+	if other, _ := d.sources.at(posOf(n)); other != file {
+		return fmt.Sprintf("it is first at %s:%d:%d", file, in.Line, in.Column)
+	}
+	return fmt.Sprintf("it is first on line %d", max(in.Line, 1))
+}
+
+// fileOf returns the file that n is in.
+func (d *decoder) fileOf(n *yaml.Node) string {
+	if file, _ := d.sources.at(posOf(n)); file != "" {
+		return file
+	}
+	return d.file
+}
