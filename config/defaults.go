@@ -33,7 +33,7 @@ func newDefaults() defaults {
 			},
 			UDPSize: 1232, // fits any path without fragments (DNS flag day 2020)
 			ECS:     true,
-			TCP:     TCP{Idle: 10 * time.Second, Max: 1024, PerClient: 64},
+			TCP:     TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
 		},
 		latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
 		check: Check{

@@ -56,7 +56,7 @@ zones:
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:53"), netip.MustParseAddrPort("[::]:53")},
 			UDPSize: 1232,
 			ECS:     true,
-			TCP:     TCP{Idle: 10 * time.Second, Max: 1024, PerClient: 64},
+			TCP:     TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
 		},
 		Geo:     Geo{Default: "us"},
 		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},

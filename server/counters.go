@@ -14,7 +14,7 @@ const (
 	dropped
 	panics
 	tcpAccepted
-	tcpRefused
+	tcpEvicted
 	tcpClosed
 	rcodes       // and those that follow, one for each response code
 	counterCount = rcodes + rcodeCount
@@ -56,7 +56,7 @@ type Counters struct {
 	Dropped    uint64             // messages that got no answer: no query, or not to be sent
 	Panics     uint64             // queries that ended in SERVFAIL by a fault of ours
 	Accepted   uint64             // TCP connections accepted
-	Refused    uint64             // TCP connections closed at once, over a limit
+	Evicted    uint64             // TCP connections closed for a new one, at a limit
 	Open       uint64             // TCP connections now
 }
 
@@ -74,7 +74,7 @@ func (c *Counters) add(s *totals) {
 		Dropped:    read(dropped),
 		Panics:     read(panics),
 		Accepted:   accepted,
-		Refused:    read(tcpRefused),
+		Evicted:    read(tcpEvicted),
 		Open:       accepted - closed,
 	}
 	n.Queries = n.UDP + n.TCP
@@ -98,6 +98,6 @@ func (c *Counters) merge(n *Counters) {
 	c.Dropped += n.Dropped
 	c.Panics += n.Panics
 	c.Accepted += n.Accepted
-	c.Refused += n.Refused
+	c.Evicted += n.Evicted
 	c.Open += n.Open
 }

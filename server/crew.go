@@ -2,14 +2,13 @@ package server
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// crew is all responders of a server. TCP connections share the spare ones: an
-// idle connection holds none.
+// crew is all responders of a server. TCP connections share the idle ones: a
+// connection holds one only while it computes answers.
 type crew struct {
-	spare [64]atomic.Pointer[Responder]
+	idle chan *Responder // has room for as many as there are slots, see tcpSlots
 
 	mu     sync.Mutex // guards all below
 	all    []*Responder
@@ -39,24 +38,24 @@ func (c *crew) dismiss(r *Responder) {
 	}
 }
 
-// borrow takes a spare responder, the one at seat for choice, or hires one.
-func (c *crew) borrow(s *Server, seat uint) *Responder {
-	for i := range uint(len(c.spare)) {
-		if r := c.spare[(seat+i)%uint(len(c.spare))].Swap(nil); r != nil {
-			return r
-		}
+// get returns an idle responder or creates one. The caller has a slot, and puts the responder back before
+// it releases that: there are no more responders than slots.
+func (c *crew) get(s *Server) *Responder {
+	select {
+	case r := <-c.idle:
+		return r
+	default:
+		return c.hire(s)
 	}
-	return c.hire(s)
 }
 
-// giveBack makes r spare; where there are enough, it leaves.
-func (c *crew) giveBack(r *Responder, seat uint) {
-	for i := range uint(len(c.spare)) {
-		if c.spare[(seat+i)%uint(len(c.spare))].CompareAndSwap(nil, r) {
-			return
-		}
+// put makes r idle, or removes it if there is no room.
+func (c *crew) put(r *Responder) {
+	select {
+	case c.idle <- r:
+	default:
+		c.dismiss(r)
 	}
-	c.dismiss(r)
 }
 
 // count adds what all responders counted to n.

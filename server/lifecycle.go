@@ -296,7 +296,7 @@ func (c Counters) LogValue() slog.Value {
 		slog.Uint64("truncated", c.Truncated),
 		slog.Uint64("dropped", c.Dropped),
 		slog.Uint64("panics", c.Panics),
-		slog.Uint64("tcp_refused", c.Refused),
+		slog.Uint64("tcp_evicted", c.Evicted),
 	)
 }
 

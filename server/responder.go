@@ -19,15 +19,15 @@ import (
 // empty; else it holds the reading, which Swap may take away. So Swap sees who may
 // be reading the old snapshot, and an idle worker keeps no old snapshot alive.
 type Responder struct {
-	server *Server
-	slot   atomic.Pointer[reading]
-	closed atomic.Uint64 // batches ended
-	at     *reading      // between open and close
-	query  query
-	draw   func() uint64
-	tally  tally
-	totals totals
-	stream streamBuffers // of the TCP connection that is being answered
+	server   *Server
+	slot     atomic.Pointer[reading]
+	closed   atomic.Uint64 // batches ended
+	at       *reading      // between open and close
+	query    query
+	draw     func() uint64
+	tally    tally
+	totals   totals
+	streamed []byte // answers to a TCP connection, until they are copied
 
 	fullOnly bool // never the wire path: for tests that compare the two
 	fulls    int  // answers of the full path, for the same tests

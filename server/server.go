@@ -40,6 +40,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"meridian/config"
 	"meridian/zones"
@@ -55,10 +56,14 @@ type Options struct {
 // concurrent use; Listen and Serve are called once each, in this order.
 type Server struct {
 	options Options
+	made    time.Time
 	cores   int // that the process may use; read once: a reload asks for more, see oneMoreProcessor
 	current atomic.Pointer[serving]
 	crew    crew
 	shared  totals // what is not counted by a responder
+
+	tcpSlots   *tcpSlots
+	tcpBuffers tcpBuffers
 
 	portable bool // take the portable UDP path where there is a faster one: for tests
 
@@ -81,7 +86,11 @@ func newServer(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{options: o, cores: runtime.GOMAXPROCS(0)}
+	cores := runtime.GOMAXPROCS(0)
+	return &Server{
+		options: o, made: time.Now(), cores: cores,
+		crew: crew{idle: make(chan *Responder, cores)}, tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
+	}
 }
 
 // begin makes snapshot the first one that answers.
@@ -138,7 +147,12 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.mu.Unlock()
 		return errors.New("serve: Listen comes first, and Serve once")
 	}
+	if err := s.tcpSlots.open(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
 	s.started = true
+	go s.tcpSlots.run()
 	s.startLocked()
 	s.mu.Unlock()
 
@@ -149,6 +163,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.listening = false
 	stop(s.listeners)
 	s.listeners = nil
+	s.tcpSlots.close()
 	return nil
 }
 

@@ -10,43 +10,57 @@ import (
 
 const (
 	frameHead = 2 // the length before each message (RFC 1035 4.2.2)
-	// streamChunk is how much is answered before it is written: what a slow reader
-	// can make us hold is this and one more answer.
-	streamChunk = 16 << 10
-	// streamIn is how much is read at once; longer queries get room as they come.
+	// streamChunk is how much is computed before it is written: a client that does
+	// not read makes the server hold this and one more answer.
+	streamChunk = 12 << 10
+	// streamIn is how much is read at once from a client that does not pipeline.
+	// Longer queries get room as they arrive.
 	streamIn = 2 << 10
-	// writeTime is how long a client may take to make room for a chunk, where it
-	// may be idle longer than that.
+	// streamKernelBuffer is the size of the kernel's buffers in each direction. Linux doubles it.
+	streamKernelBuffer = 32 << 10
+	// slotWork bounds what a connection computes with one slot, and without the
+	// network being polled: each query counts 1, and each slot slotCost, for its
+	// system calls. It takes about 0.1 ms.
+	slotWork = 272
+	slotCost = 16
+	// writeTime is how long a client may take to make room for a chunk, if it
+	// may be idle for longer than that.
 	writeTime = 5 * time.Second
-	// streamDrain is how long a connection that stops is still read from: what
+	// streamDrain is how long a connection that is being drained is read from: what
 	// the kernel has is there at once.
 	streamDrain = 50 * time.Millisecond
 )
 
-// streamBuffers are the memory of a connection while it is being answered.
-type streamBuffers struct{ out []byte }
-
-// stream is one TCP connection. One goroutine runs it; only drain is for others.
+// stream is one TCP connection. One goroutine runs it; only drain, active and closing conn are for others.
 type stream struct {
 	server *Server
 	conn   *net.TCPConn
 	source netip.Addr
-	client netip.Addr                // whom the limit for each client counts it with
-	seat   uint                      // where its responder is looked for first
-	in     []byte                    // received and not answered yet
+	client netip.Addr                // the limit for each client counts it as this one's
+	in     []byte                    // received and not answered yet; in small, or in a buffer for more
+	small  []byte                    // streamIn bytes of room
 	idle   time.Time                 // when the read deadline was set
 	end    atomic.Pointer[time.Time] // of draining; nil before
+	// active is when the last whole query was received, or the connection accepted, in
+	// nanoseconds since the server was made.
+	active          atomic.Int64
+	inAll, inClient idleEntry // the lock of tcpConns guards them
+	// unpolled is the work since the network was polled for this connection, see slotWork.
+	unpolled int
 }
-
-// seat deals out where streams look for a spare responder.
-func (s *Server) seat() uint { return uint(s.shared.values[tcpAccepted].Load()) }
 
 func newStream(s *Server, conn *net.TCPConn) *stream {
 	source := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
-	return &stream{
-		server: s, conn: conn, source: source, client: clientNetwork(source), seat: s.seat(),
-		in: make([]byte, 0, streamIn),
+	// What the kernel holds for clients that do not read must be bounded, too.
+	_ = conn.SetReadBuffer(streamKernelBuffer) // these fail on a closed connection only
+	_ = conn.SetWriteBuffer(streamKernelBuffer)
+	c := &stream{
+		server: s, conn: conn, source: source, client: clientNetwork(source),
+		small: make([]byte, 0, streamIn),
 	}
+	c.in = c.small
+	c.touch()
+	return c
 }
 
 // clientNetwork is the address of the network that counts as one client: by
@@ -64,6 +78,7 @@ func clientNetwork(source netip.Addr) netip.Addr {
 // Queries may come one behind the other (RFC 7766 6.2.1.1); the answers to all that
 // came together are written together.
 func (c *stream) run() {
+	defer func() { c.server.tcpBuffers.put(c.in) }()
 	for c.receive() {
 		if !c.answer() {
 			return
@@ -84,8 +99,12 @@ func (c *stream) receive() bool {
 		}
 		c.in = c.in[:len(c.in)+n]
 	}
+	c.touch()
 	return true
 }
+
+// touch makes this connection the one that has been idle for the shortest time.
+func (c *stream) touch() { c.active.Store(int64(time.Since(c.server.made))) }
 
 // whole reports whether in begins with a whole query.
 func (c *stream) whole() bool {
@@ -96,7 +115,9 @@ func (c *stream) whole() bool {
 // more than twice what came, so that a length alone takes no memory.
 func (c *stream) grow() {
 	whole := frameHead + int(binary.BigEndian.Uint16(c.in))
-	c.in = append(make([]byte, 0, min(2*cap(c.in), whole)), c.in...)
+	full := c.in
+	c.in = append(make([]byte, 0, min(2*cap(full), whole)), full...)
+	c.server.tcpBuffers.put(full)
 }
 
 // keepAlive moves the read deadline on. It stands for a whole query, not for an octet,
@@ -130,36 +151,66 @@ func (c *stream) drainAnew() {
 
 // answer answers the whole queries that in begins with, and keeps the rest.
 func (c *stream) answer() bool {
-	r := c.server.crew.borrow(c.server, c.seat)
-	defer c.server.crew.giveBack(r, c.seat)
 	rest := c.in
-	for len(rest) > 0 {
-		out, left, ok := c.respond(r, rest)
+	for ok := true; len(rest) > 0; {
+		var out, left []byte
+		out, left, ok = c.compute(rest)
 		if len(out) > 0 && !c.write(out) || !ok {
 			return false
 		}
+		c.server.tcpBuffers.put(out)
 		if len(left) == len(rest) {
 			break
 		}
 		rest = left
 	}
-	if cap(c.in) > streamIn && len(rest) <= streamIn {
-		c.in = append(make([]byte, 0, streamIn), rest...)
-	} else {
-		c.in = c.in[:copy(c.in[:cap(c.in)], rest)]
-	}
+	c.keep(rest)
 	return true
 }
 
-// respond answers whole queries at the beginning of in until a chunk is full. It
-// reports false after a message too short to be one: whoever sends that speaks
-// another protocol.
-func (c *stream) respond(r *Responder, in []byte) (out, rest []byte, ok bool) {
+// keep moves rest, the unanswered end of in, to the beginning of the buffer for the next read:
+//
+//	in was                                     next
+//	full, and small                            a large buffer: the client pipelines
+//	not that much, or a single long query      small
+//	else                                       the same
+func (c *stream) keep(rest []byte) {
+	received := c.in
+	switch {
+	case cap(received) == streamIn && len(received) == streamIn:
+		c.in = append(c.server.tcpBuffers.get(), rest...)
+	case cap(received) > streamIn && len(rest) <= streamIn && (len(received) < streamIn || cap(received) > tcpBufferSize):
+		c.in = append(c.small[:0], rest...)
+		c.server.tcpBuffers.put(received)
+	default:
+		c.in = received[:copy(received[:cap(received)], rest)]
+	}
+}
+
+// compute answers queries at the beginning of in, as many as one slot allows. It
+// holds the slot and a responder for no longer than that: a client that does not read
+// its answers holds neither, and a buffer that is not larger than they are.
+func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
+	c.unpolled += slotCost
+	if c.server.tcpSlots.acquire(c.unpolled >= slotWork) {
+		c.unpolled = slotCost
+	}
+	defer c.server.tcpSlots.release()
+	r := c.server.crew.get(c.server)
+	defer c.server.crew.put(r)
+	rest, ok = c.respond(r, in)
+	return c.server.tcpBuffers.copy(r.streamed), rest, ok
+}
+
+// respond puts the answers to whole queries at the beginning of in into r.streamed, until a
+// chunk is full or the work of a slot is done. It reports false after a message that is too short
+// for a query: such a client speaks another protocol.
+func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
 	r.open()
 	defer r.close()
-	out = r.stream.out[:0]
 	ok = true
-	for ok && len(out) < streamChunk && len(in) >= frameHead {
+	out := r.streamed[:0]
+	for ; ok && c.unpolled < slotWork && len(out) < streamChunk && len(in) >= frameHead; c.unpolled++ {
 		end := frameHead + int(binary.BigEndian.Uint16(in))
 		if end > len(in) {
 			break
@@ -174,15 +225,8 @@ func (c *stream) respond(r *Responder, in []byte) (out, rest []byte, ok bool) {
 		}
 		in = in[end:]
 	}
-	r.stream.keep(out)
-	return out, in, ok
-}
-
-// keep keeps out's room for the next answers, unless it grew by a large one.
-func (b *streamBuffers) keep(out []byte) {
-	if cap(out) <= 2*streamChunk {
-		b.out = out
-	}
+	r.streamed = out
+	return in, ok
 }
 
 // write sends out; a client that does not read is not waited for long, and all

@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -10,7 +9,7 @@ import (
 
 // TestLengthAloneTakesNoMemory: a connection's room grows with what came.
 func TestLengthAloneTakesNoMemory(t *testing.T) {
-	c := &stream{in: make([]byte, 0, streamIn)}
+	c := &stream{server: New(world(t), Options{}), in: make([]byte, 0, streamIn)}
 	c.in = append(c.in, 0xff, 0xff)
 	for !c.whole() {
 		if len(c.in) == cap(c.in) {
@@ -72,44 +71,5 @@ func TestAnswersReadyTogetherAreWrittenTogether(t *testing.T) {
 	}
 	if answers != count {
 		t.Errorf("one read brings %d of %d answers", answers, count)
-	}
-}
-
-func TestOneClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
-	snapshot := world(t)
-	limit := snapshot.Config.Server.TCP.PerClient
-	for _, c := range []struct {
-		what, first, next string
-		admitted          bool
-	}{
-		{"the same IPv4 address", "192.0.2.1", "192.0.2.1", false},
-		{"the next IPv4 address", "192.0.2.1", "192.0.2.2", true},
-		{"another address of a /64", "2001:db8:0:1::1", "2001:db8:0:1:ffff::2", false},
-		{"the next /64", "2001:db8:0:1::1", "2001:db8:0:2::1", true},
-	} {
-		l := &tcpListener{server: New(snapshot, Options{}), open: map[*stream]struct{}{}, perClient: map[netip.Addr]int{}}
-		var open []*stream
-		come := func(from string) bool {
-			c := &stream{client: clientNetwork(netip.MustParseAddr(from))}
-			admitted := l.admit(c)
-			if admitted {
-				open = append(open, c)
-			}
-			return admitted
-		}
-		for range limit {
-			if !come(c.first) {
-				t.Fatalf("%s: refused below the limit", c.what)
-			}
-		}
-		if got := come(c.next); got != c.admitted {
-			t.Errorf("%s: admitted %v, want %v", c.what, got, c.admitted)
-		}
-		for _, c := range open {
-			l.leave(c)
-		}
-		if len(l.perClient) != 0 {
-			t.Errorf("%s: still counted %v", c.what, l.perClient)
-		}
 	}
 }

@@ -238,22 +238,22 @@ func TestServeWithoutListenIsAnError(t *testing.T) {
 	}
 }
 
-func TestRespondersOutnumberingTheSpareOnesLeave(t *testing.T) {
+func TestRespondersBeyondTheRoomForIdleOnesAreRemoved(t *testing.T) {
 	s := New(world(t), Options{})
 	query := packed(t, ask("mail.example.com.", dns.TypeA))
-	var lent []*Responder
-	for range len(s.crew.spare) + 10 {
-		r := s.crew.borrow(s, 0)
+	var used []*Responder
+	for range cap(s.crew.idle) + 10 {
+		r := s.crew.get(s)
 		r.Respond(nil, query, netip.MustParseAddr("192.0.2.1"), true)
-		lent = append(lent, r)
+		used = append(used, r)
 	}
-	for i, r := range lent {
-		s.crew.giveBack(r, uint(i))
+	for _, r := range used {
+		s.crew.put(r)
 	}
-	if n := len(s.crew.all); n != len(s.crew.spare) {
-		t.Errorf("%d responders left, want %d", n, len(s.crew.spare))
+	if n := len(s.crew.all); n != cap(s.crew.idle) {
+		t.Errorf("%d responders left, want %d", n, cap(s.crew.idle))
 	}
-	if c := s.Counters(); c.TCP != uint64(len(lent)) {
-		t.Errorf("%d queries counted, want %d", c.TCP, len(lent))
+	if c := s.Counters(); c.TCP != uint64(len(used)) {
+		t.Errorf("%d queries counted, want %d", c.TCP, len(used))
 	}
 }

@@ -25,11 +25,7 @@ type tcpListener struct {
 	streams  sync.WaitGroup
 	closing  chan struct{} // closed when run is to end
 	done     chan struct{} // closed when run ends
-
-	mu        sync.Mutex // guards all below
-	open      map[*stream]struct{}
-	perClient map[netip.Addr]int // by stream.client
-	stopping  bool
+	conns    *tcpConns
 }
 
 // listenTCP binds asked, on a port that those of beside hold until they are
@@ -43,12 +39,11 @@ func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListen
 		return nil, asked, fmt.Errorf("listen on %s, TCP: %w", asked, err)
 	}
 	t := &tcpListener{
-		server:    s,
-		listener:  listener,
-		closing:   make(chan struct{}),
-		done:      make(chan struct{}),
-		open:      map[*stream]struct{}{},
-		perClient: map[netip.Addr]int{},
+		server:   s,
+		listener: listener,
+		closing:  make(chan struct{}),
+		done:     make(chan struct{}),
+		conns:    newTCPConns(),
 	}
 	real := t.listener.Addr().(*net.TCPAddr).AddrPort()
 	return t, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
@@ -97,43 +92,35 @@ func (t *tcpListener) run() {
 	}
 }
 
-// accept serves conn, or closes it where a limit is reached.
+// accept serves conn. At a limit, it closes the longest-idle connection first.
 func (t *tcpListener) accept(conn *net.TCPConn) {
 	c := newStream(t.server, conn)
-	if !t.admit(c) {
-		t.server.shared.values[tcpRefused].Add(1)
+	evicted, ok := t.conns.add(c, t.server.current.Load().config.TCP)
+	if !ok {
 		_ = conn.Close()
 		return
+	}
+	for _, e := range evicted {
+		t.server.shared.values[tcpEvicted].Add(1)
+		_ = e.stream.conn.Close() // its goroutine notices and ends
+		t.logEviction(e)
 	}
 	t.server.shared.values[tcpAccepted].Add(1)
 	t.streams.Go(func() {
 		c.run()
 		_ = conn.Close()
-		t.leave(c)
+		t.conns.remove(c)
 		t.server.shared.values[tcpClosed].Add(1)
 	})
 }
 
-// admit counts c in, within the limits.
-func (t *tcpListener) admit(c *stream) bool {
-	limits := &t.server.current.Load().config.TCP
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.stopping || len(t.open) >= limits.Max || t.perClient[c.client] >= limits.PerClient {
-		return false
+// logEviction logs the first connection that a limit closes, then the 2nd, 4th, 8th and so on.
+func (t *tcpListener) logEviction(e eviction) {
+	if e.count&(e.count-1) != 0 {
+		return
 	}
-	t.open[c] = struct{}{}
-	t.perClient[c.client]++
-	return true
-}
-
-func (t *tcpListener) leave(c *stream) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.open, c)
-	if t.perClient[c.client]--; t.perClient[c.client] == 0 {
-		delete(t.perClient, c.client)
-	}
+	t.server.options.Logger.Warn("TCP connection limit reached; the longest-idle connection is closed for each new one",
+		"transport", "tcp", "limit", e.limit.String(), "address", t.listener.Addr().String(), "client", e.stream.source, "closed", e.count)
 }
 
 // drain accepts no more, and lets the connections end when what they sent is
@@ -142,12 +129,7 @@ func (t *tcpListener) drain(end time.Time) {
 	close(t.closing)
 	_ = t.listener.Close()
 	<-t.done
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.stopping = true
-	for c := range t.open {
-		c.drain(end)
-	}
+	t.conns.close(func(c *stream) { c.drain(end) })
 }
 
 // close waits for the connections, if any could come, and closes the socket.

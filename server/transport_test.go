@@ -6,9 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -258,28 +260,49 @@ func TestTCPClosesOnWhatIsNoDNS(t *testing.T) {
 	}
 }
 
-func TestTCPLimits(t *testing.T) {
+// TestTCPLimitClosesLongestIdle fills a limit, and has all but one of the connections ask again.
+func TestTCPLimitClosesLongestIdle(t *testing.T) {
 	for _, c := range []struct {
-		what           string
+		limit          string
 		max, perClient int
-	}{{"in all", 2, 10}, {"of one client", 10, 2}} {
-		t.Run(c.what, func(t *testing.T) {
+	}{{"max", 3, 10}, {"per_client", 10, 3}} {
+		t.Run(c.limit, func(t *testing.T) {
 			snapshot := world(t)
 			snapshot.Config.Server.TCP.Max, snapshot.Config.Server.TCP.PerClient = c.max, c.perClient
-			s := serve(t, snapshot, false, "127.0.0.1:0")
+			var log bytes.Buffer
+			s := listen(t, snapshot, false, "127.0.0.1:0")
+			s.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			end := running(t, s)
 			query := framed(packed(t, ask("mail.example.com.", dns.TypeA)))
-			for range 2 {
-				conn := dial(t, "tcp", s.Addrs()[0])
+			asks := func(conn net.Conn) {
+				t.Helper()
 				if _, err := conn.Write(query); err != nil {
 					t.Fatal(err)
 				}
 				readFrame(t, conn)
 			}
-			if _, err := dial(t, "tcp", s.Addrs()[0]).Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("the third connection: %v, want the end", err)
+			var open []net.Conn
+			for range 3 {
+				open = append(open, dial(t, "tcp", s.Addrs()[0]))
+				asks(open[len(open)-1])
 			}
-			if n := s.Counters(); n.Refused != 1 || n.Accepted != 2 || n.Open != 2 {
+			idle := open[1]
+			asks(open[0])
+			asks(open[2])
+			newest := dial(t, "tcp", s.Addrs()[0])
+			asks(newest)
+			if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Errorf("the longest-idle connection: %v, want the end", err)
+			}
+			for _, conn := range []net.Conn{open[0], open[2], newest} {
+				asks(conn)
+			}
+			if n := s.Counters(); n.Evicted != 1 || n.Accepted != 4 {
 				t.Errorf("counters %+v", n)
+			}
+			end()
+			if line := log.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, "transport=tcp limit="+c.limit+" ") {
+				t.Errorf("log:\n%s", line)
 			}
 		})
 	}

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"container/heap"
+	"net/netip"
+	"sync"
+
+	"meridian/config"
+)
+
+// tcpConns is the set of open connections of one listener, within the limits of
+// config.TCP. At a limit, the longest-idle connection is closed for a new one, so that
+// clients that only hold connections open keep no other client out.
+// Its methods are safe for concurrent use.
+type tcpConns struct {
+	mu       sync.Mutex // guards all below
+	all      idleQueue
+	byClient map[netip.Addr]*idleQueue // by stream.client; without empty queues
+	closing  bool
+	evicted  [limitCount]uint64 // how many connections each limit closed
+}
+
+// connLimit is a limit of config.TCP.
+type connLimit uint8
+
+const (
+	limitMax connLimit = iota
+	limitPerClient
+	limitCount
+)
+
+// String returns the key of the limit in the configuration.
+func (l connLimit) String() string { return [limitCount]string{"max", "per_client"}[l] }
+
+// eviction is a connection that is to be closed for a new one.
+type eviction struct {
+	stream *stream
+	limit  connLimit
+	count  uint64 // of connections that the limit closed, with this one
+}
+
+func newTCPConns() *tcpConns { return &tcpConns{byClient: map[netip.Addr]*idleQueue{}} }
+
+// add adds c and removes the connections that are over the limits with it. It
+// reports false if no connection is accepted any more.
+func (t *tcpConns) add(c *stream, limits config.TCP) (evicted []eviction, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closing {
+		return nil, false
+	}
+	own := t.byClient[c.client]
+	for own != nil && len(*own) >= limits.PerClient {
+		evicted = append(evicted, t.evictLocked(own, limitPerClient))
+		own = t.byClient[c.client]
+	}
+	for len(t.all) >= limits.Max {
+		evicted = append(evicted, t.evictLocked(&t.all, limitMax))
+	}
+	if own = t.byClient[c.client]; own == nil {
+		own = new(idleQueue)
+		t.byClient[c.client] = own
+	}
+	t.all.add(c, &c.inAll)
+	own.add(c, &c.inClient)
+	return evicted, true
+}
+
+// evictLocked removes the longest-idle connection of q.
+func (t *tcpConns) evictLocked(q *idleQueue, limit connLimit) eviction {
+	c := q.longestIdle()
+	t.removeLocked(c)
+	t.evicted[limit]++
+	return eviction{c, limit, t.evicted[limit]}
+}
+
+// remove removes c, unless it was evicted.
+func (t *tcpConns) remove(c *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.inAll.stream != nil {
+		t.removeLocked(c)
+	}
+}
+
+func (t *tcpConns) removeLocked(c *stream) {
+	t.all.remove(&c.inAll)
+	own := t.byClient[c.client]
+	if own.remove(&c.inClient); len(*own) == 0 {
+		delete(t.byClient, c.client)
+	}
+}
+
+// close makes add accept no more, and calls each for every open connection.
+func (t *tcpConns) close(each func(*stream)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closing = true
+	for _, e := range t.all {
+		each(e.stream)
+	}
+}
+
+// idleQueue is a heap of connections, the longest-idle one first. A query does not
+// move its connection, which would take a lock: the heap is ordered by what it last knew of each, and
+// a connection is moved when it is looked at. Each move is thus paid for by a query.
+type idleQueue []*idleEntry
+
+// idleEntry is the place of a connection in an idleQueue.
+type idleEntry struct {
+	stream *stream // nil: in no queue
+	active int64   // what the queue last knew of stream.active, which never decreases
+	index  int
+}
+
+// longestIdle returns the connection whose last query is the longest ago.
+func (q *idleQueue) longestIdle() *stream {
+	for {
+		first := (*q)[0]
+		active := first.stream.active.Load()
+		if active == first.active {
+			return first.stream
+		}
+		first.active = active
+		heap.Fix(q, 0)
+	}
+}
+
+// add adds c at entry.
+func (q *idleQueue) add(c *stream, entry *idleEntry) {
+	*entry = idleEntry{stream: c, active: c.active.Load()}
+	heap.Push(q, entry)
+}
+
+// remove removes what add added at entry.
+func (q *idleQueue) remove(entry *idleEntry) {
+	heap.Remove(q, entry.index)
+	*entry = idleEntry{}
+}
+
+// Len is part of heap.Interface.
+func (q idleQueue) Len() int { return len(q) }
+
+// Less is part of heap.Interface.
+func (q idleQueue) Less(i, j int) bool { return q[i].active < q[j].active }
+
+// Swap is part of heap.Interface.
+func (q idleQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push is part of heap.Interface.
+func (q *idleQueue) Push(entry any) {
+	e := entry.(*idleEntry) // add pushes no others
+	e.index = len(*q)
+	*q = append(*q, e)
+}
+
+// Pop is part of heap.Interface.
+func (q *idleQueue) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return e
+}
