@@ -64,12 +64,9 @@ func (d domain) String() string {
 
 // folded is d in lower case.
 func (d domain) folded() []byte {
-	lower := make([]byte, len(d))
+	folded := make([]byte, len(d))
 	for i, c := range d {
-		if 'A' <= c && c <= 'Z' { // no length octet is that large
-			c += 'a' - 'A'
-		}
-		lower[i] = c
+		folded[i] = lower(c)
 	}
-	return lower
+	return folded
 }

@@ -9,9 +9,6 @@ import (
 	"meridian/zones"
 )
 
-// maxChain is how many names an answer may lead through.
-const maxChain = 16
-
 // question is a question on the full path, on its way through the zones to an
 // answer. The methods are named after what they find.
 type question struct {

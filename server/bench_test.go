@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -20,6 +21,12 @@ func benchQueries(t testing.TB) map[string][]byte {
 		"NoData":      packed(t, ask("mail.example.com.", dns.TypeMX)),
 		"NXDomain":    packed(t, ask("nothing.example.com.", dns.TypeA)),
 		"Referral":    packed(t, ask("a.sub.example.com.", dns.TypeA)),
+		"Alias":       packed(t, ask("alias.example.com.", dns.TypeA)),
+		"Chain":       packed(t, ask("chain.example.com.", dns.TypeA)),
+		"Loop":        packed(t, ask("loop.example.com.", dns.TypeA)),
+		"Away":        packed(t, ask("away.example.com.", dns.TypeA)),
+		"DName":       packed(t, ask("x.tree.example.com.", dns.TypeA)),
+		"DNameOver":   packed(t, ask(strings.Repeat("l.", 40)+"over.example.com.", dns.TypeA)),
 		"Refused":     packed(t, ask("www.example.org.", dns.TypeA)),
 		"Truncated":   packed(t, ask("big.example.com.", dns.TypeTXT)),
 		"NSID":        packed(t, withOptions(ask("www.example.com.", dns.TypeA), rawOption(dns.EDNS0NSID))),
@@ -54,12 +61,14 @@ func BenchmarkRespondBalanced(b *testing.B)    { benchmarkRespond(b, "Balanced")
 func BenchmarkRespondBalancedECS(b *testing.B) { benchmarkRespond(b, "BalancedECS") }
 func BenchmarkRespondWildcard(b *testing.B)    { benchmarkRespond(b, "Wildcard") }
 func BenchmarkRespondNXDomain(b *testing.B)    { benchmarkRespond(b, "NXDomain") }
+func BenchmarkRespondAlias(b *testing.B)       { benchmarkRespond(b, "Alias") }
+func BenchmarkRespondDName(b *testing.B)       { benchmarkRespond(b, "DName") }
 func BenchmarkRespondReferral(b *testing.B)    { benchmarkRespond(b, "Referral") }
 
 // BenchmarkFullPath is what the questions cost that the wire path leaves.
 func BenchmarkFullPath(b *testing.B) {
 	r := New(world(b), Options{}).Responder()
-	query := packed(b, ask("alias.example.com.", dns.TypeA))
+	query := packed(b, ask("mail.example.com.", dns.TypeANY))
 	var out []byte
 	b.ReportAllocs()
 	for b.Loop() {

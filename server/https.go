@@ -29,16 +29,16 @@ func hints(addrs []netip.Addr) (v4, v6 []netip.Addr) {
 	return v4[:min(n, maxHints)], v6[:min(len(v6), maxHints)]
 }
 
-// service adds an HTTPS record at the question's name: its data up to the hints,
+// service adds an HTTPS record at the current name: its data up to the hints,
 // then a hint for each family of which there are addresses. Those have the highest
 // keys of all that we write, and keys ascend (RFC 9460 2.2).
 func (a *reply) service(upToHints []byte, addrs []netip.Addr, ttl uint32) {
 	v4, v6 := hints(addrs)
 	size := len(upToHints) + hintSize(v4, 4) + hintSize(v6, 16)
-	if !a.fits(a.ownerSize(questionName) + recordFixed + size) {
+	if !a.fits(ownerSize(a.owner) + recordFixed + size) {
 		return
 	}
-	a.head(questionName, dns.TypeHTTPS, ttl)
+	a.head(a.owner, dns.TypeHTTPS, ttl)
 	a.out = binary.BigEndian.AppendUint16(a.out, uint16(size))
 	a.out = append(a.out, upToHints...)
 	if len(v4) > 0 {

@@ -278,7 +278,7 @@ func TestAddressesBeyondAFrameAreLeftOut(t *testing.T) {
 		name  string
 		qtype uint16
 		all   bool
-	}{{"www", dns.TypeA, true}, {"www", dns.TypeAAAA, false}, {"alias", dns.TypeAAAA, false}, {"chain", dns.TypeA, false}} {
+	}{{"www", dns.TypeA, true}, {"www", dns.TypeAAAA, false}, {"alias", dns.TypeAAAA, false}, {"chain", dns.TypeAAAA, false}} {
 		for _, options := range [][]dns.EDNS0{{}, {rawOption(dns.EDNS0NSID)}, {rawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, 198, 51, 100)}} {
 			query := packed(t, withOptions(ask(c.name+".example.com.", c.qtype), options...))
 			if answer := exchange(t, p, query, "198.51.100.7", false); !answer.Truncated || len(answer.Answer) != 0 {

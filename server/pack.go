@@ -1,18 +1,18 @@
 package server
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/miekg/dns"
 )
 
 // pack appends a behind out as the answer to q, and reports whether it had to
-// be truncated to limit octets. Owners in the answer and authority sections that are
-// the question's name or above it become pointers; nothing else is compressed, so that
-// both paths agree on how long an answer is.
+// be truncated to limit octets. Owners in the answer and authority sections that are the
+// question's name, the target of a CNAME, or above one of them become pointers; nothing
+// else is compressed, so that both paths agree on how long an answer is.
 func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 	base, msg := len(out), a.msg
+	var chain aliasChain
 	out = append(out, q.packet[:max(q.end, headerSize)]...)
 	end := len(out)
 	last, lasts := packPseudo(a.pseudo, limit-(end-base))
@@ -20,14 +20,14 @@ func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 	counts := [sections]int{len(msg.Answer), len(msg.Ns), len(msg.Extra) + lasts}
 	for i, rr := range msg.Answer {
 		before := len(out)
-		out = appendRecord(out, q, rr)
+		out = appendRecord(out, base, q, &chain, rr)
 		if len(out)-base > room && i >= len(msg.Answer)-a.drawn {
 			out, counts[answerSection] = out[:before], i
 			break
 		}
 	}
 	for _, rr := range msg.Ns {
-		out = appendRecord(out, q, rr)
+		out = appendRecord(out, base, q, &chain, rr)
 	}
 	for i, rr := range msg.Extra {
 		record := packRecord(rr)
@@ -77,28 +77,22 @@ func writeHeader(h []byte, msg *dns.Msg, question, tc bool, counts [sections]int
 	}
 }
 
-// appendRecord appends rr, its owner compressed against the question's name.
-func appendRecord(out []byte, q *query, rr dns.RR) []byte {
+// appendRecord appends rr, its owner compressed against the names of the message. The
+// target of a CNAME is a name that later owners can point at.
+func appendRecord(out []byte, base int, q *query, chain *aliasChain, rr dns.RR) []byte {
 	record := packRecord(rr)
 	end, _ := skipName(record, 0)
-	at, ok := ancestorOf(q.name, domain(record[:end]).folded())
-	if !ok {
-		return append(out, record...)
+	if offset, ok := chain.place(q.name, domain(record[:end]).folded()); ok {
+		out = append(out, pointer|byte(offset>>8), byte(offset))
+	} else {
+		out = append(out, record[:end]...)
 	}
-	offset := questionName + at
-	out = append(out, pointer|byte(offset>>8), byte(offset))
-	return append(out, record[end:]...)
-}
-
-// ancestorOf finds where owner, both in lower case, begins in name. The root is
-// shorter than a pointer to it and is not looked for.
-func ancestorOf(name, owner []byte) (at int, ok bool) {
-	for ; name[at] != 0; at += 1 + int(name[at]) {
-		if bytes.Equal(name[at:], owner) {
-			return at, true
-		}
+	out = append(out, record[end:]...)
+	if cname, ok := rr.(*dns.CNAME); ok && chain.n < maxChain {
+		target := parseDomain(cname.Target)
+		chain.follow(q.name, target, len(out)-base-len(target))
 	}
-	return 0, false
+	return out
 }
 
 // packRecord is rr in wire form, uncompressed.

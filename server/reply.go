@@ -40,12 +40,21 @@ type reply struct {
 	stream bool   // there is no larger transport to ask again by
 	spills bool   // the records do not fit
 	full   bool   // glue was left out, and so is all that follows
+
+	owner      int    // where in the message the current name stands; 0: it is the root
+	draw       uint64 // for the decisions of this answer, once one is made
+	drawn      bool
+	hops       int // pools that have answered with a CNAME so far
+	failedOpen bool
 }
 
 // newReply begins the answer to q behind out.
 func (s *serving) newReply(out []byte, q *query, stream bool) reply {
 	limit := s.limit(q, stream)
-	a := reply{out: append(out, q.packet[:q.end]...), base: len(out), stream: stream}
+	a := reply{out: append(out, q.packet[:q.end]...), base: len(out), stream: stream, owner: questionName}
+	if len(q.name) == 1 {
+		a.owner = 0
+	}
 	a.nsid = s.nsidFor(q, limit)
 	a.limit = a.base + limit - q.optSize() - len(a.nsid)
 	return a
@@ -71,22 +80,22 @@ func (s *serving) nsidFor(q *query, limit int) []byte {
 	return s.nsid
 }
 
-// cname adds a CNAME at the question's name.
+// cname adds a CNAME at the current name.
 func (a *reply) cname(target []byte, ttl uint32) {
-	if !a.fits(a.ownerSize(questionName) + recordFixed + len(target)) {
+	if !a.fits(ownerSize(a.owner) + recordFixed + len(target)) {
 		return
 	}
-	a.head(questionName, dns.TypeCNAME, ttl)
+	a.head(a.owner, dns.TypeCNAME, ttl)
 	a.out = append(a.out, byte(len(target)>>8), byte(len(target)))
 	a.out = append(a.out, target...)
 	a.count[answerSection]++
 }
 
-// addresses adds a record for each of addrs, all of one family, at the question's
+// addresses adds a record for each of addrs, all of one family, at the current
 // name. Over a stream it leaves out what does not fit: the pool draws some of many
 // addresses anyway, and truncated, the answer could not be had at all.
 func (a *reply) addresses(addrs []netip.Addr, qtype uint16, ttl uint32) {
-	size := a.ownerSize(questionName) + recordFixed + 4
+	size := ownerSize(a.owner) + recordFixed + 4
 	if qtype == dns.TypeAAAA {
 		size += 16 - 4
 	}
@@ -97,7 +106,7 @@ func (a *reply) addresses(addrs []netip.Addr, qtype uint16, ttl uint32) {
 		return
 	}
 	for _, addr := range addrs {
-		a.head(questionName, qtype, ttl)
+		a.head(a.owner, qtype, ttl)
 		if qtype == dns.TypeA {
 			v4 := addr.As4()
 			a.out = append(a.out, 0, 4, v4[0], v4[1], v4[2], v4[3])
@@ -112,7 +121,7 @@ func (a *reply) addresses(addrs []netip.Addr, qtype uint16, ttl uint32) {
 
 // rrset adds a record set whose owner stands at offset owner of the message.
 func (a *reply) rrset(to section, set zones.RRset, owner int) {
-	head := a.ownerSize(owner) + recordFixed - 2 // RDLENGTH is in Data
+	head := ownerSize(owner) + recordFixed - 2 // RDLENGTH is in Data
 	if !a.fits(len(set.Data) + set.Count*head) {
 		return
 	}
@@ -125,17 +134,18 @@ func (a *reply) rrset(to section, set zones.RRset, owner int) {
 	a.count[to] += uint16(set.Count)
 }
 
-// ownerSize is how long an owner is that stands at offset of the message.
-func (a *reply) ownerSize(offset int) int {
-	if a.out[a.base+offset] == 0 {
-		return 1 // the root is shorter than a pointer to it
+// ownerSize returns how long an owner is that stands at offset of the message; 0
+// for the root, which is shorter than a pointer to it.
+func ownerSize(offset int) int {
+	if offset == 0 {
+		return 1
 	}
 	return 2
 }
 
 // head adds a record's owner, type, class and TTL.
 func (a *reply) head(owner int, rrtype uint16, ttl uint32) {
-	if a.ownerSize(owner) == 1 {
+	if owner == 0 {
 		a.out = append(a.out, 0)
 	} else {
 		a.out = append(a.out, pointer|byte(owner>>8), byte(owner))

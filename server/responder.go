@@ -24,6 +24,7 @@ type Responder struct {
 	closed   atomic.Uint64 // batches ended
 	at       *reading      // between open and close
 	query    query
+	chain    aliasChain
 	draw     func() uint64
 	tally    tally
 	totals   totals
@@ -115,9 +116,7 @@ func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) 
 		r.tally[clientSubnets]++
 	}
 	if sound && r.query.plain() && !r.fullOnly {
-		if answer, ok := r.wire(out, source, stream); ok {
-			return answer
-		}
+		return r.wire(out, source, stream)
 	}
 	return r.full(out, sound, source, stream)
 }

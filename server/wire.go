@@ -10,89 +10,104 @@ import (
 )
 
 // wire is the fast path: it answers a plain query by appending pre-rendered
-// records behind out. It reports false, having appended nothing, where only the full
-// path can answer: at aliases. Whatever it answers, the full path answers alike.
-func (r *Responder) wire(out []byte, source netip.Addr, stream bool) ([]byte, bool) {
+// records behind out. The full path gives the same answers.
+func (r *Responder) wire(out []byte, source netip.Addr, stream bool) []byte {
 	q, s := &r.query, r.at.serving
-	match := s.snapshot.Lookup(q.name, q.qtype)
 	a := s.newReply(out, q, stream)
-	switch match.Kind {
-	case zones.Refused:
-		a.rcode = dns.RcodeRefused
-	case zones.NXDomain:
-		a.rcode = dns.RcodeNameError
-		a.negative(s.snapshot, match.Zone, q)
-	case zones.Referral:
-		a.referral(s.snapshot, match.Node, q)
-	case zones.Exact, zones.Wildcard:
-		if !r.wireData(&a, match, source) {
-			return out, false
+	r.chain.n = 0
+	name, spelled := q.name, domain(q.packet[headerSize:q.end-4])
+	for range maxChain {
+		next := r.find(&a, name, spelled, source)
+		if next == nil || !r.chain.follow(q.name, next, len(a.out)-a.base-len(next)) {
+			break
 		}
-	default:
-		return out, false
+		name, spelled = r.chain.targets[r.chain.n-1].folded(), next
+		a.owner = r.pointTo(name)
+	}
+	if a.failedOpen {
+		r.tally[failedOpen]++
 	}
 	out = a.finish(s, q)
 	r.count(int(a.rcode), a.flags&flagTC != 0)
-	return out, true
+	return out
 }
 
-// wireData answers from a node, and reports false at an alias.
-func (r *Responder) wireData(a *reply, match zones.Match, source netip.Addr) bool {
+// find answers from what is at name. Where that is an alias, next is the name that
+// it stands for; nil where the answer ends here.
+func (r *Responder) find(a *reply, name []byte, spelled domain, source netip.Addr) (next domain) {
+	q, snap := &r.query, r.at.serving.snapshot
+	match := snap.Lookup(name, q.qtype)
+	switch match.Kind {
+	case zones.Refused:
+		if r.chain.n == 0 {
+			a.rcode = dns.RcodeRefused
+		}
+	case zones.NXDomain:
+		a.rcode = dns.RcodeNameError
+		r.negative(a, match.Zone)
+	case zones.Referral:
+		r.referral(a, match.Node)
+	case zones.DName:
+		return r.fastSynthesis(a, spelled, match.Node)
+	case zones.Exact, zones.Wildcard:
+		return r.wireData(a, match, source)
+	}
+	return nil
+}
+
+// wireData answers from a node, and returns the name that it is an alias of, if it is one.
+func (r *Responder) wireData(a *reply, match zones.Match, source netip.Addr) (next domain) {
 	q, snap := &r.query, r.at.serving.snapshot
 	if binding, ok := snap.Balanced(match.Node); ok && balances(binding, q.qtype) {
-		if binding.CName == zones.CNameInside { // it may go on from there, and must be decided once
-			return false
-		}
-		r.wireBalanced(a, match, binding, source)
-		return true
+		return r.wireBalanced(a, match, binding, source)
 	}
-	set, ok := snap.RRset(match.Node, q.qtype)
-	if ok {
+	if set, ok := snap.RRset(match.Node, q.qtype); ok {
 		a.flags |= flagAA
-		a.rrset(answerSection, set, questionName)
-		return true
+		a.rrset(answerSection, set, a.owner)
+		return nil
 	}
-	if _, alias := snap.RRset(match.Node, dns.TypeCNAME); alias {
-		return false
+	if set, ok := snap.RRset(match.Node, dns.TypeCNAME); ok {
+		return r.fastAlias(a, set)
 	}
-	a.negative(snap, match.Zone, q)
-	return true
+	r.negative(a, match.Zone)
+	return nil
 }
 
-// wireBalanced answers from a pool.
-func (r *Responder) wireBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) {
+// wireBalanced answers from a pool, and returns the name that the pool answers with a
+// CNAME to, if it does.
+func (r *Responder) wireBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) (next domain) {
 	q, s := &r.query, r.at.serving
 	who := s.client(&q.edns.subnet, source)
-	d := r.decide(pools.Question{
+	if !a.drawn {
+		a.draw, a.drawn = r.draw(), true
+	}
+	d := s.snapshot.Pools.Decide(pools.Question{
 		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
-		Answers: binding.Answers, Client: who.addr, Draw: r.draw(),
-	})
-	a.scope = who.scopeOf(d)
+		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(a.draw, a.hops),
+	}, r.at.scratch)
+	a.scope = max(a.scope, who.scopeOf(d))
+	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
 	if cname := r.at.scratch.CName; cname != nil {
 		a.flags |= flagAA
+		a.hops++
 		a.cname(cname, binding.TTL)
-		return
+		if q.qtype == dns.TypeCNAME {
+			return nil
+		}
+		return r.chain.spell(cname)
 	}
 	if service(binding, q.qtype) {
 		a.flags |= flagAA
 		a.service(s.snapshot.Service(binding.HTTPS), r.at.scratch.Addrs, binding.TTL)
-		return
+		return nil
 	}
 	if addrs := r.at.scratch.Addrs; len(addrs) > 0 && isAddress(q.qtype) {
 		a.flags |= flagAA
 		a.addresses(addrs, q.qtype, binding.TTL)
-		return
+		return nil
 	}
-	a.negative(s.snapshot, match.Zone, q)
-}
-
-// decide asks the pools. The addresses are in the scratch.
-func (r *Responder) decide(q pools.Question) pools.Decision {
-	d := r.at.serving.snapshot.Pools.Decide(q, r.at.scratch)
-	if d.Mode == pools.FailedOpen {
-		r.tally[failedOpen]++
-	}
-	return d
+	r.negative(a, match.Zone)
+	return nil
 }
 
 // balances reports whether the pool answers a type: addresses, the HTTPS record
@@ -115,21 +130,19 @@ func family(qtype uint16) pools.Family {
 }
 
 // negative adds the SOA that lets a resolver remember that there is nothing (RFC 2308 3).
-func (a *reply) negative(snap *zones.Snapshot, zone zones.ZoneID, q *query) {
+func (r *Responder) negative(a *reply, zone zones.ZoneID) {
+	snap := r.at.serving.snapshot
 	a.flags |= flagAA
-	a.rrset(authoritySection, snap.Negative(zone), ancestor(q, len(snap.Apex(zone))))
+	a.rrset(authoritySection, snap.Negative(zone), r.pointTo(snap.Apex(zone)))
 }
 
 // referral adds the name servers of the zone below the cut at node, and the
 // addresses without which they could not be found (RFC 1034 4.3.2 3b).
-func (a *reply) referral(snap *zones.Snapshot, node zones.NodeID, q *query) {
+func (r *Responder) referral(a *reply, node zones.NodeID) {
+	snap := r.at.serving.snapshot
 	servers, _ := snap.RRset(node, dns.TypeNS)
-	a.rrset(authoritySection, servers, ancestor(q, len(snap.NodeName(node))))
+	a.rrset(authoritySection, servers, r.pointTo(snap.NodeName(node)))
 	for _, ns := range snap.Glue(node) {
 		a.glue(snap.NodeName(ns), snap, ns)
 	}
 }
-
-// ancestor is where in the message the question's ancestor begins whose name is
-// size octets long.
-func ancestor(q *query, size int) int { return questionName + len(q.name) - size }

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"bytes"
+
+	"github.com/miekg/dns"
+
+	"meridian/zones"
+)
+
+// maxChain is how many names an answer may lead through.
+const maxChain = 16
+
+// aliasChain holds the names that an answer leads through after the question's,
+// each the target of a CNAME record. It has no pointers and is reused.
+type aliasChain struct {
+	n       int
+	targets [maxChain]aliasTarget
+	last    [2][maxNameSize]byte // the current name as it is spelled, and room for the next
+}
+
+// aliasTarget is the target of a CNAME record.
+type aliasTarget struct {
+	offset int // of the name in the message
+	size   int
+	name   [maxNameSize]byte // in lower case
+}
+
+func (t *aliasTarget) folded() []byte { return t.name[:t.size] }
+
+// follow adds a target that stands at offset of the message. It reports false
+// where the chain ends: it came back to one of its names.
+func (c *aliasChain) follow(question []byte, target domain, offset int) bool {
+	t := &c.targets[c.n]
+	t.offset, t.size = offset, len(target)
+	for i, b := range target {
+		t.name[i] = lower(b)
+	}
+	if bytes.Equal(t.folded(), question) {
+		return false
+	}
+	for i := range c.n {
+		if bytes.Equal(t.folded(), c.targets[i].folded()) {
+			return false
+		}
+	}
+	c.n++
+	return true
+}
+
+// place returns where in the message a name can be pointed at: it is the question's
+// name, a target, or above one of them. The root is shorter than a pointer and is not
+// found. The name is in lower case.
+func (c *aliasChain) place(question, name []byte) (offset int, ok bool) {
+	if at, ok := ancestorOf(question, name); ok {
+		return questionName + at, true
+	}
+	for i := range c.n {
+		if at, ok := ancestorOf(c.targets[i].folded(), name); ok {
+			return c.targets[i].offset + at, true
+		}
+	}
+	return 0, false
+}
+
+// spell copies a name into the chain, where it stays until the name after the next.
+func (c *aliasChain) spell(parts ...[]byte) domain {
+	buf := c.last[c.n&1][:0]
+	for _, part := range parts {
+		buf = append(buf, part...)
+	}
+	return buf
+}
+
+// ancestorOf finds where owner, both in lower case, begins in name. The root is
+// shorter than a pointer to it and is not looked for.
+func ancestorOf(name, owner []byte) (at int, ok bool) {
+	for ; name[at] != 0; at += 1 + int(name[at]) {
+		if len(name)-at == len(owner) {
+			return at, bytes.Equal(name[at:], owner)
+		}
+	}
+	return 0, false
+}
+
+// lower returns an octet of a name in lower case: no length octet is as large as a letter.
+func lower(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		b += 'a' - 'A'
+	}
+	return b
+}
+
+// fastAlias adds the CNAME of set, and returns the name to continue with.
+func (r *Responder) fastAlias(a *reply, set zones.RRset) domain {
+	a.flags |= flagAA
+	a.rrset(answerSection, set, a.owner)
+	return r.chain.spell(set.Data[2:])
+}
+
+// fastSynthesis adds the DNAME at node, which is above the current name, and the
+// CNAME that follows from it (RFC 6672 3.1), and returns the name to continue with. A
+// name too long to exist is YXDOMAIN (3.2).
+func (r *Responder) fastSynthesis(a *reply, current domain, node zones.NodeID) domain {
+	q, snap := &r.query, r.at.serving.snapshot
+	above := snap.NodeName(node)
+	set, _ := snap.RRset(node, dns.TypeDNAME)
+	a.flags |= flagAA
+	a.rrset(answerSection, set, r.pointTo(above))
+	prefix, target := current[:len(current)-len(above)], set.Data[2:]
+	if len(prefix)+len(target) > maxNameSize {
+		a.rcode = dns.RcodeYXDomain
+		return nil
+	}
+	next := r.chain.spell(prefix, target)
+	a.cname(next, set.TTL)
+	if q.qtype == dns.TypeCNAME {
+		return nil
+	}
+	return next
+}
+
+// pointTo returns the offset at which the name, the current one or one above it, stands
+// in the message; 0 for the root.
+func (r *Responder) pointTo(name []byte) int {
+	offset, _ := r.chain.place(r.query.name, name)
+	return offset
+}
