@@ -99,6 +99,7 @@ func (d *decoder) checkKeys(c *Check) []field {
 	keys := []field{
 		{name: "type", read: func(*yaml.Node) {}}, // read before all others
 		{name: "port", read: d.whole(&c.Port, 1, maxPort)},
+		{name: "source", read: d.probeSources(&c.Sources)},
 		{name: "interval", read: d.duration(&c.Interval, minInterval, maxInterval)},
 		{name: "timeout", read: d.duration(&c.Timeout, time.Millisecond, maxInterval)},
 		{name: "method", read: into(&c.Method, d.method)},
@@ -135,6 +136,9 @@ func (d *decoder) checkKeys(c *Check) []field {
 
 // typesWith are the types of check that have a key.
 func typesWith(key string) []CheckType {
+	if t := onlyTypeWith(key); t != "" {
+		return []CheckType{t}
+	}
 	switch key {
 	case "type":
 		return allTypes()
@@ -144,28 +148,37 @@ func typesWith(key string) []CheckType {
 		return []CheckType{HTTP, HTTPS, TLS, GRPC}
 	case "tls":
 		return []CheckType{HTTPS, TLS, GRPC}
-	case "send", "expect":
-		return []CheckType{TCPConnect}
-	case "service":
-		return []CheckType{GRPC}
-	case "query", "query_type", "rcode", "answer":
-		return []CheckType{DNS}
-	case "command":
-		return []CheckType{Exec}
 	case "port":
 		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, Exec}
+	case "source":
+		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP}
 	case "unix", "proxy_protocol":
 		return streamTypes()
 	case "rise", "fall", "flap_damping", "hold_down", "failback", "slow_start":
 		return append(probeTypes(), Push)
-	case "lease":
-		return []CheckType{Push}
 	case "checks":
 		return []CheckType{All, Any, AtLeast, Invert}
-	case "n":
-		return []CheckType{AtLeast}
 	}
 	return probeTypes()
+}
+
+// onlyTypeWith is the type of check that has a key which no other has; empty: there are several.
+func onlyTypeWith(key string) CheckType {
+	switch key {
+	case "send", "expect":
+		return TCPConnect
+	case "service":
+		return GRPC
+	case "query", "query_type", "rcode", "answer":
+		return DNS
+	case "command":
+		return Exec
+	case "lease":
+		return Push
+	case "n":
+		return AtLeast
+	}
+	return ""
 }
 
 // command reads a program and its arguments. A program with a slash is a file,

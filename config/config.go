@@ -156,8 +156,10 @@ const (
 // composite check has no probe, and of what is below its Type, Parts and N alone.
 type Check struct {
 	Name            string
+	Base            string // the check of the file that this one is, but for settings of a member's own; empty: it is of the file itself
 	Type            CheckType
-	Port            int // icmp has none; exec: as the program is told, 0: it is not
+	Sources         []netip.Addr // where probes come from, at most one address of each family; none of a family: as the system chooses
+	Port            int          // icmp has none; exec: as the program is told, 0: it is not
 	Interval        time.Duration
 	Timeout         time.Duration
 	Rise            int           // successes in a row before up
@@ -296,7 +298,7 @@ type Member struct {
 	CName     Name // answered as a CNAME; empty: none
 	Pool      string
 	Weight    int    // 0..1000000; 0: never
-	Check     string // after inheritance from the pool; empty: none
+	Check     string // of Config.Checks, after inheritance from the pool; empty: none
 	Enabled   bool
 	Match     *Match  // geolocation only
 	Load      *LoadOf // nil: none

@@ -29,6 +29,8 @@ type decoder struct {
 	loadUses   []loadUse         // loads and capacities of members and regions
 	bounds     []boundUse        // of pools that hash
 	variables  map[place]string  // the environment variables that values are from
+
+	memberChecks []memberCheck // checks that members have settings of their own for
 }
 
 func newDecoder(file string, doc *document) *decoder {

@@ -126,6 +126,7 @@ func (d *decoder) document() *Config {
 		cfg.sources = d.sources
 	}
 	if d.mapping(d.doc.root, keys) {
+		d.deriveChecks(cfg)
 		cfg.complete()
 	}
 	return cfg

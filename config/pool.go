@@ -77,7 +77,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "cname", read: into(&m.CName, d.hostName)},
 		{name: "pool", read: d.refer(kindPool, &m.Pool)},
 		{name: "weight", read: d.whole(&m.Weight, 0, MaxWeight)},
-		{name: "check", read: d.memberCheck(&m.Check)},
+		{name: "check", read: r.memberCheckKey},
 		{name: "enabled", read: d.flag(&m.Enabled)},
 		{name: "match", read: r.match},
 	}, d.loadKeysOf(&m.Load)...)

@@ -45,6 +45,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 		"checks.flap_damping": {"checks: {a: {type: http, flap_damping: {?: 1}}}"},
 		"pools":               {"pools: {a: {?: 1}}"},
 		"pools.members.match": {"pools: {a: {policy: geolocation, members: [{match: {?: 1}}]}}"},
+		"pools.members.check": {"pools: {a: {members: [{check: {?: 1}}]}}"},
 		"pools.members":       {"pools: {a: {members: [{?: 1}]}}"},
 		"zones":               {"zones: {a: {?: 1}}"},
 		"zones.names":         {"zones: {a: {names: {b: {?: 1}}}}"},

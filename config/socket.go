@@ -33,10 +33,13 @@ func (d *decoder) socket(n *yaml.Node) (string, bool) {
 	return "", false
 }
 
-// noPort holds that a check by way of a socket has no port.
+// noPort reports a port or source address of a check that connects to a unix socket.
 func (d *decoder) noPort(n *yaml.Node, c *Check) {
 	if port := child(n, "port"); port != nil && c.Port != 0 {
 		d.fault(port, "port beside unix", "a socket has no port: write one of the two")
+	}
+	if source := child(n, "source"); source != nil {
+		d.fault(source, "source beside unix", "a connection to a socket has no address: write one of the two")
 	}
 	c.Port = 0
 }

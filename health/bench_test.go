@@ -2,7 +2,6 @@ package health
 
 import (
 	"log/slog"
-	"net"
 	"testing"
 )
 
@@ -11,11 +10,10 @@ func BenchmarkProbeHTTP(b *testing.B) {
 	e := serve(b, says(page("200 OK", "ok")))
 	check := httpCheck(e)
 	c, _ := newChecker(&check)
-	dial := (&net.Dialer{KeepAlive: -1}).DialContext
 	log := slog.New(slog.DiscardHandler)
 	b.ReportAllocs()
 	for b.Loop() {
-		if r, _ := c.probe(b.Context(), e.Addr(), dial, log); r.Outcome != Passed {
+		if r, _ := c.probe(b.Context(), e.Addr(), systemDial, log); r.Outcome != Passed {
 			b.Fatal(r.Reason)
 		}
 	}

@@ -187,7 +187,7 @@ func probeAddr(t *testing.T, check config.Check, addr netip.Addr) Result {
 	if len(flaws) > 0 {
 		t.Fatal(flawsError(check.Name, flaws))
 	}
-	r, _ := c.probe(t.Context(), addr, (&net.Dialer{}).DialContext, slog.New(slog.DiscardHandler))
+	r, _ := c.probe(t.Context(), addr, systemDial, slog.New(slog.DiscardHandler))
 	return r
 }
 

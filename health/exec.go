@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,7 +89,7 @@ func (t *trial) environment() []string {
 		"PATH=" + os.Getenv("PATH"),
 		"MERIDIAN_ADDRESS=" + addr.String(),
 		"MERIDIAN_FAMILY=" + family,
-		"MERIDIAN_CHECK=" + t.check.Name,
+		"MERIDIAN_CHECK=" + cmp.Or(t.check.Base, t.check.Name),
 	}
 	if t.check.Port != 0 {
 		env = append(env, "MERIDIAN_PORT="+strconv.Itoa(t.check.Port))

@@ -276,7 +276,7 @@ func TestAProgramThatCannotBeStartedSaysNothingOfTheEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ := c.probe(t.Context(), loopback, nil, slog.New(slog.DiscardHandler))
-	want(t, r, Inconclusive, "fork/exec "+path+": no such file or directory")
+	want(t, r, Inconclusive, "this machine cannot probe: fork/exec "+path+": no such file or directory")
 }
 
 func TestChecksThatTellAProgramTheirNameAreNotOne(t *testing.T) {

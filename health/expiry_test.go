@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,7 +63,7 @@ func TestACertificateNearItsEndIsToldOnceADayAndTurnsNothing(t *testing.T) {
 
 // presents is a dialer that reaches a peer with a certificate.
 func presents(cert tls.Certificate) Dial {
-	return func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, netip.Addr, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		go func() {
 			defer server.Close()

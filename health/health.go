@@ -28,9 +28,9 @@
 //     it means for the other.
 //   - A probe ends within its check's timeout, with its connection closed,
 //     whatever the peer does; what it reads is bounded.
-//   - A probe that could not be made for want of something on this machine
-//     (file descriptors, ports, memory) says nothing of the endpoint: it is
-//     inconclusive and no verdict turns by it.
+//   - A probe that fails for a reason of this machine (no route of the family, no
+//     free port, no file descriptor, a sandbox that forbids the socket) says nothing
+//     about the endpoint: it is inconclusive and changes no state. See localerror.go.
 //
 // Each type of check is one function in one file, of the shape of [probe]:
 // http.go, tcp.go, tls.go, grpc.go, dns.go, icmp.go, exec.go. Composites are in
@@ -79,8 +79,9 @@ type Turn struct {
 // 256 that an uint8 has no room for; an endpoint that gets none is down.
 const AllShare = 0
 
-// Dial opens a connection for a probe; it must give up when ctx ends.
-type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
+// Dial opens a connection for a probe, from the source address if that is valid; it must
+// give up when ctx ends.
+type Dial = func(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error)
 
 // Options are what a Prober takes from outside; zero fields take the real thing.
 type Options struct {

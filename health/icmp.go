@@ -32,13 +32,17 @@ func pingOf(addr netip.Addr) ping {
 
 // socket opens an ICMP socket: one that needs no privilege and receives only
 // its own replies where the kernel allows that, else a raw one, which receives
-// all that comes to this machine.
-func (p ping) socket() (conn *icmp.PacketConn, raw bool, err error) {
-	conn, err = icmp.ListenPacket(p.datagram, p.any)
+// all that comes to this machine; of the source address, if that is valid.
+func (p ping) socket(source netip.Addr) (conn *icmp.PacketConn, raw bool, err error) {
+	at := p.any
+	if source.IsValid() {
+		at = source.String()
+	}
+	conn, err = icmp.ListenPacket(p.datagram, at)
 	if err == nil {
 		return conn, false, nil
 	}
-	conn, rawErr := icmp.ListenPacket(p.raw, p.any)
+	conn, rawErr := icmp.ListenPacket(p.raw, at)
 	if rawErr != nil {
 		return nil, false, fmt.Errorf("neither a datagram socket for ICMP (%w) nor a raw one (%w)", cause(err), cause(rawErr))
 	}
@@ -58,7 +62,7 @@ func cause(err error) error {
 func (c *checker) prepareICMP() []flaw {
 	var errs []error
 	for _, addr := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		conn, _, err := pingOf(addr).socket()
+		conn, _, err := pingOf(addr).socket(netip.Addr{})
 		if err == nil {
 			conn.Close()
 			return nil
@@ -76,7 +80,7 @@ func (c *checker) prepareICMP() []flaw {
 func probeICMP(ctx context.Context, t *trial) (string, error) {
 	t.doing = "opening a socket"
 	p := pingOf(t.addr)
-	conn, raw, err := p.socket()
+	conn, raw, err := p.socket(t.source())
 	if err != nil {
 		return "", lack{err}
 	}
@@ -89,7 +93,7 @@ func probeICMP(ctx context.Context, t *trial) (string, error) {
 	}
 	t.doing = "sending the echo request"
 	if _, err := conn.WriteTo(request, t.pingAddr(raw)); err != nil {
-		return "", err
+		return "", lack{err} // the kernel reports what routers and the peer say only to connected sockets
 	}
 	t.doing = "waiting for the echo reply"
 	buffer := make([]byte, 1500)

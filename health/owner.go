@@ -2,7 +2,6 @@ package health
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -40,28 +39,30 @@ type owner struct {
 
 	composites [][]*entry // those of which a part has changed, by height
 
-	complain time.Time // no line about inconclusive probes before this
-	waited   time.Time // when the owner last came back from being held up itself
+	failures map[localCause]*localFailure // why probes are inconclusive
+
+	waited time.Time // when the owner last came back from being held up itself
 }
 
 // entry is a target as the owner knows it.
 type entry struct {
 	identity
-	checker  *checker
-	lane     *lane    // of its address
-	room     *lane    // of a program: that of all; else nil
-	subs     []sub    // who watches it
-	wholes   []*entry // the composites that it is a part of; without any, and without subs, it is forgotten
-	parts    []*entry // of a composite, by those of its checker
-	affected bool     // a composite: a part of it has changed
-	settled  bool     // it has no verdict, and the first round does not wait for one
-	tally    tally
-	turnedBy Result // the one that made the verdict what it is
-	cause    Result // the one that made it what it is shown as
-	response response
-	history  history
-	held     hold      // the last that was told
-	quiet    time.Time // no line about its certificate before this
+	checker      *checker
+	lane         *lane    // of its address
+	room         *lane    // of a program: that of all; else nil
+	subs         []sub    // who watches it
+	wholes       []*entry // the composites that it is a part of; without any, and without subs, it is forgotten
+	parts        []*entry // of a composite, by those of its checker
+	affected     bool     // a composite: a part of it has changed
+	settled      bool     // it has no verdict, and the first round does not wait for one
+	tally        tally
+	turnedBy     Result // the one that made the verdict what it is
+	cause        Result // the one that made it what it is shown as
+	response     response
+	history      history
+	inconclusive inconclusive
+	held         hold      // the last that was told
+	quiet        time.Time // no line about its certificate before this
 
 	probing bool
 	stuck   bool      // the program of its last probe does not end
@@ -94,6 +95,7 @@ func newOwner(ctx context.Context, p *Prober) *owner {
 		ctx:      ctx,
 		entries:  make(map[identity]*entry),
 		pushed:   make(map[pushed][]*entry),
+		failures: make(map[localCause]*localFailure),
 		lanes:    make(map[netip.Addr]*lane),
 		programs: lane{width: p.programs},
 		memories: remembered(p.recalls, time.Now(), p.log),
@@ -184,9 +186,10 @@ func (o *owner) heed(e *entry, r Result, now time.Time) {
 	e.history.add(r)
 	o.warnExpiry(e, r)
 	if r.Outcome == Inconclusive {
-		o.logInconclusive(e, r)
+		o.noteInconclusive(e, r, now)
 		return
 	}
+	o.noteConclusive(e, now)
 	if r.Outcome == Passed {
 		e.response = e.response.after(r.Latency)
 	}
@@ -224,6 +227,7 @@ func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
 // sweep looks for what comes about by the passing of time alone: targets that
 // nothing was heard of for too long, and holds that end.
 func (o *owner) sweep(now time.Time) {
+	o.sweepFailures(now)
 	for _, e := range o.entries {
 		if !e.wanted() {
 			continue
@@ -262,20 +266,6 @@ func (e *entry) nextDue(r Result, now time.Time) time.Time {
 	}
 	interval := float64(e.checker.check.Interval)
 	return e.began.Add(time.Duration(part * interval))
-}
-
-// logInconclusive says, once a minute at most, that probes cannot be made: what
-// ails this machine ails all its probes.
-func (o *owner) logInconclusive(e *entry, r Result) {
-	now := time.Now()
-	if now.Before(o.complain) {
-		return
-	}
-	o.complain = now.Add(time.Minute)
-	o.log.LogAttrs(o.ctx, slog.LevelError, "probes cannot be made, verdicts stay as they are",
-		slog.String("check", e.name()),
-		slog.String("address", e.addr.String()),
-		slog.String("reason", r.Reason))
 }
 
 // name is that of the check by which e is known.

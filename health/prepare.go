@@ -58,6 +58,9 @@ func Prepare(cfg *config.Config) error {
 	var faults []config.Fault
 	for i := range cfg.Checks {
 		c := &cfg.Checks[i]
+		if c.Base != "" { // it has the files of its base
+			continue
+		}
 		_, flaws := newChecker(c)
 		for _, f := range flaws {
 			faults = append(faults, cfg.Fault(f.pos, "checks."+c.Name+"."+f.key, f.what, f.hint))
@@ -183,10 +186,15 @@ func define(c *config.Check, files [sha256.Size]byte) definition {
 	if c.Type != config.Exec && c.Type != config.Push {
 		plain.Name = ""
 	}
+	plain.Base, plain.Sources = "", nil
 	plain.Pos, plain.TLS.CAPos, plain.TLS.CertPos, plain.CommandPos = config.Pos{}, config.Pos{}, config.Pos{}, config.Pos{}
 	plain.Body, plain.Expect, plain.Answer, plain.Parts = nil, nil, nil, nil
 	text := appendFields(nil, reflect.ValueOf(plain))
-	return sha256.Sum256(fmt.Appendf(text, "%q %q %q %x", c.Body, c.Expect, c.Answer, files))
+	text = fmt.Appendf(text, "%q %q %q %x", c.Body, c.Expect, c.Answer, files)
+	for _, source := range slices.SortedFunc(slices.Values(c.Sources), netip.Addr.Compare) {
+		text = fmt.Appendf(text, " source %v", source)
+	}
+	return sha256.Sum256(text)
 }
 
 // onlyProbe is c without what says how often it is probed and what its results count

@@ -60,6 +60,16 @@ func (t *trial) run(ctx context.Context, log *slog.Logger) (evidence string, err
 	return t.checker.run(ctx, t)
 }
 
+// source is the address that the probe comes from; the zero Addr: the system chooses.
+func (t *trial) source() netip.Addr {
+	for _, source := range t.check.Sources {
+		if source.Is4() == t.addr.Unmap().Is4() {
+			return source
+		}
+	}
+	return netip.Addr{}
+}
+
 // connect opens a connection over tcp or udp to a port of the target, or to the
 // check's socket, and sends the PROXY header if the check says so. hangUp closes it, and so
 // does the end of ctx: whatever is being read or written then fails at once.
@@ -69,7 +79,7 @@ func (t *trial) connect(ctx context.Context, network string, port int) (conn net
 	if t.check.Unix != "" {
 		network, address = "unix", t.check.Unix
 	}
-	conn, err = t.dial(ctx, network, address)
+	conn, err = t.dial(ctx, t.source(), network, address)
 	if err != nil {
 		return nil, nil, err
 	}

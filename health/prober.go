@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"log/slog"
-	"net"
 	"runtime"
 	"time"
 )
@@ -33,8 +32,7 @@ type Prober struct {
 // NewProber makes a Prober; Run drives it.
 func NewProber(o Options) *Prober {
 	if o.Dial == nil {
-		// A probe's connection lives for one exchange: keep-alives would only cost system calls.
-		o.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
+		o.Dial = systemDial
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

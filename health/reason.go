@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 )
 
@@ -24,8 +23,8 @@ func (t *trial) result(ctx context.Context, evidence string, err error) Result {
 	switch {
 	case err == nil:
 		return Result{Outcome: Passed, Reason: printable(evidence)}
-	case ours(err):
-		return Result{Outcome: Inconclusive, Reason: printable(t.reason(ctx, err))}
+	case isLocal(err):
+		return Result{Outcome: Inconclusive, Reason: printable("this machine cannot probe: " + t.reason(ctx, err))}
 	}
 	return Result{Outcome: Failed, Reason: printable(t.reason(ctx, err))}
 }
@@ -54,29 +53,6 @@ func timedOut(ctx context.Context, err error) bool {
 	return errors.Is(ctx.Err(), context.DeadlineExceeded) ||
 		errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, os.ErrDeadlineExceeded)
-}
-
-// lack is an error that says that this machine cannot make a probe.
-type lack struct{ error }
-
-func (l lack) Unwrap() error { return l.error }
-
-// ours reports whether err says that this machine lacks something that the
-// probe needs, and so nothing of the endpoint.
-func ours(err error) bool {
-	if errors.As(err, new(lack)) {
-		return true
-	}
-	for _, scarce := range []error{
-		syscall.EMFILE, syscall.ENFILE, // file descriptors
-		syscall.ENOBUFS, syscall.ENOMEM, // memory
-		syscall.EADDRNOTAVAIL, // ports, or any address of the family
-	} {
-		if errors.Is(err, scarce) {
-			return true
-		}
-	}
-	return false
 }
 
 // excerpt quotes the beginning of what a peer sent.

@@ -18,6 +18,9 @@ func TestReasonsOfErrors(t *testing.T) {
 	dial := func(err error) error {
 		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)}
 	}
+	sandboxed := func(call string, err error) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError(call, err)}
+	}
 	cases := []struct {
 		name   string
 		err    error
@@ -33,9 +36,16 @@ func TestReasonsOfErrors(t *testing.T) {
 		{"early end", fmt.Errorf("reading: %w", io.ErrUnexpectedEOF), Failed, "connection closed while testing"},
 		{"finding", errors.New("status 500, want 200"), Failed, "status 500, want 200"},
 		{"finding with an escape sequence", errors.New("said \x1b[31m"), Failed, `said \x1b[31m`},
-		{"no file descriptors", dial(syscall.EMFILE), Inconclusive, "connect: too many open files"},
-		{"no ports", dial(syscall.EADDRNOTAVAIL), Inconclusive, "connect: cannot assign requested address"},
-		{"no memory for sockets", dial(syscall.ENOBUFS), Inconclusive, "connect: no buffer space available"},
+		{"no file descriptors", dial(syscall.EMFILE), Inconclusive, "this machine cannot probe: connect: too many open files"},
+		{"no ports", dial(syscall.EADDRNOTAVAIL), Inconclusive, "this machine cannot probe: connect: cannot assign requested address"},
+		{"no ports of a source address", dial(syscall.EADDRINUSE), Inconclusive, "this machine cannot probe: connect: address already in use"},
+		{"a firewall of this machine", dial(syscall.EPERM), Inconclusive, "this machine cannot probe: connect: operation not permitted"},
+		{"a firewall on the way", dial(syscall.EACCES), Failed, "connect: permission denied"},
+		{"a sandbox without the family", sandboxed("socket", syscall.EAFNOSUPPORT), Inconclusive, "this machine cannot probe: socket: address family not supported by protocol"},
+		{"a sandbox that forbids sockets", sandboxed("socket", syscall.EACCES), Inconclusive, "this machine cannot probe: socket: permission denied"},
+		{"a source address of another machine", sandboxed("bind", syscall.EADDRNOTAVAIL), Inconclusive, "this machine cannot probe: bind: cannot assign requested address"},
+		{"an interface that is off", dial(syscall.ENETDOWN), Inconclusive, "this machine cannot probe: connect: network is down"},
+		{"no memory for sockets", dial(syscall.ENOBUFS), Inconclusive, "this machine cannot probe: connect: no buffer space available"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -35,7 +35,7 @@ func BenchmarkSoak(b *testing.B) {
 	check.Timeout = 2 * time.Second
 	dialer := net.Dialer{KeepAlive: -1}
 	var probes atomic.Int64
-	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler), Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler), Dial: func(ctx context.Context, _ netip.Addr, network, address string) (net.Conn, error) {
 		probes.Add(1)
 		return dialer.DialContext(ctx, network, address)
 	}})

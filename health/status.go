@@ -11,19 +11,20 @@ import (
 
 // Status is what the prober knows of a target.
 type Status struct {
-	Verdict  Verdict
-	Held     Verdict       // where Verdict is Uncertain: Up or Down, what answers go by
-	Since    time.Time     // when it became so; zero while it is unknown
-	Cause    Result        // what made it so
-	Row      int           // results in a row that equal the last conclusive one
-	Share    uint8         // see [Turn]
-	Response time.Duration // see [Turn]
-	Outlook  string        // what comes next, e.g. `up after 1 more success`
-	Until    time.Time     // when that comes, where only time has to pass; else zero
-	Last     []Result      // newest first, at most 10
-	Turns    []Turn        // newest first, at most 10
-	Next     time.Time     // when the next probe is due; zero while one, or a program that it has left, is under way, and of what has none
-	Parts    []PartStatus  // of a composite, in the order written
+	Verdict      Verdict
+	Held         Verdict       // where Verdict is Uncertain: Up or Down, what answers go by
+	Since        time.Time     // when it became so; zero while it is unknown
+	Cause        Result        // what made it so
+	Row          int           // results in a row that equal the last conclusive one
+	Share        uint8         // see [Turn]
+	Response     time.Duration // see [Turn]
+	Outlook      string        // what comes next, e.g. `up after 1 more success`
+	Until        time.Time     // when that comes, where only time has to pass; else zero
+	Last         []Result      // newest first, at most 10
+	Turns        []Turn        // newest first, at most 10
+	Inconclusive time.Time     // since when all probes have been inconclusive, for the reason of the last one; zero: the last was conclusive
+	Next         time.Time     // when the next probe is due; zero while one, or a program that it has left, is under way, and of what has none
+	Parts        []PartStatus  // of a composite, in the order written
 }
 
 // PartStatus is what the prober knows of a part of a composite target.
@@ -75,7 +76,7 @@ func (e *entry) statusOf(index int, t Target, now time.Time) Status {
 func (e *entry) status(now time.Time) Status {
 	s := Status{
 		Since: e.since(), Cause: e.cause, Row: e.tally.row, Share: e.tally.share,
-		Response: e.response.smoothed, Last: e.history.results(),
+		Response: e.response.smoothed, Last: e.history.results(), Inconclusive: e.inconclusive.since,
 	}
 	s.Verdict, s.Held = e.tally.shown()
 	s.Outlook, s.Until = e.outlook(now)

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
@@ -16,23 +17,27 @@ type label struct {
 	addr  netip.Addr
 }
 
-// ancestry is what there was of each label before a watch was entered.
+// ancestry is what there was of each label before a watch was entered. Where a member's own
+// settings of a check have changed its label has too: then the label of the check that they are
+// settings of finds what they were, if there was one such target and the new watch has it no more.
 type ancestry struct {
 	entries  map[label]*entry
+	replaced map[label][]*entry // by the label of the base check
 	memories map[label]identity
 }
 
-// ancestry is made of the targets that somebody watches and of what is remembered.
+// ancestry is made of the targets that are watched and of what is remembered, for a watch of targets.
 // Where a check has just changed two targets may have one label: the one that is
 // down counts, lest a change clear what holds it; of memories the newest.
-func (o *owner) ancestry() ancestry {
-	a := ancestry{make(map[label]*entry), make(map[label]identity)}
+func (o *owner) ancestry(targets []Target) ancestry {
+	a := ancestry{make(map[label]*entry), make(map[label][]*entry), make(map[label]identity)}
 	for _, e := range o.entries {
 		of := label{e.name(), e.addr}
 		if e.inheritable() && (a.entries[of] == nil || e.tally.verdict == Down) {
 			a.entries[of] = e
 		}
 	}
+	a.noteReplaced(o.entries, targets)
 	for id, m := range o.memories {
 		of := m.label()
 		if was, ok := a.memories[of]; !ok || m.At.After(o.memories[was].At) {
@@ -42,10 +47,39 @@ func (o *owner) ancestry() ancestry {
 	return a
 }
 
+// noteReplaced notes the entries that a watch of targets does not have.
+func (a *ancestry) noteReplaced(entries map[identity]*entry, targets []Target) {
+	kept := make(map[label]bool, len(targets))
+	for _, t := range targets {
+		kept[label{t.Check.Name, t.Addr.Unmap()}] = true
+	}
+	for _, e := range entries {
+		if e.inheritable() && !kept[label{e.name(), e.addr}] {
+			of := label{baseName(e.check()), e.addr}
+			a.replaced[of] = append(a.replaced[of], e)
+		}
+	}
+}
+
+// baseName is the name of the check of the file that c is, or has settings for.
+func baseName(c *config.Check) string { return cmp.Or(c.Base, c.Name) }
+
+// predecessor is the target that e, which is new, takes the place of; nil: there is none.
+func (a *ancestry) predecessor(e *entry) *entry {
+	c := e.checker.check
+	if p := a.entries[label{c.Name, e.addr}]; p != nil {
+		return p
+	}
+	if replaced := a.replaced[label{baseName(c), e.addr}]; len(replaced) == 1 {
+		return replaced[0]
+	}
+	return nil
+}
+
 // inheritable reports whether e knows something that another check of its name may go
 // on with. What composites know follows from their parts.
 func (e *entry) inheritable() bool {
-	return len(e.parts) == 0 && (e.tally.verdict != Unknown || !e.tally.since.IsZero())
+	return len(e.parts) == 0 && (e.tally.verdict != Unknown || !e.tally.since.IsZero() || e.inconclusive.failure != nil)
 }
 
 // inherit gives e, which is new, what is known of its target. Verdict, row and holds
@@ -54,8 +88,8 @@ func (e *entry) inheritable() bool {
 //
 //	there is                               it was probed as  what e has of it
 //	-------------------------------------  ----------------  ------------------------------------
-//	a target of its label                  e is              all, judged by e's thresholds
-//	a target of its label                  another           the verdict, in doubt, and the holds
+//	a target that it takes the place of    e is              all, judged by e's thresholds
+//	a target that it takes the place of    another           the verdict, in doubt, and the holds
 //	a memory of its own definition         e is              all, or in doubt where it is old
 //	a memory of its label                  e is              the same
 //	a memory of its label                  another           the verdict, in doubt, and the holds
@@ -73,9 +107,10 @@ func (o *owner) inherit(e *entry, now time.Time) {
 	remembered = remembered && m.possible(now) == nil // it may have waited for long
 	delete(o.memories, id)                            // e knows as much, or better
 	changed := false
-	switch p := o.before.entries[of]; {
+	switch p := o.before.predecessor(e); {
 	case p != nil && p.checker.probed == e.checker.probed:
 		e.continues(p, now)
+		o.inheritFailure(e, p, now)
 	case p != nil:
 		changed = e.doubts(p, now)
 	case remembered && (id == e.identity || m.Probed == hex.EncodeToString(e.checker.probed[:])):

@@ -3,6 +3,7 @@ package health
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,4 +231,56 @@ func TestWhatIsProbedIsAllButThresholdsAndTimes(t *testing.T) {
 	}
 	c := &config.Check{}
 	walk(c, reflect.ValueOf(c).Elem())
+}
+
+// TestSettingsOfAMemberThatChangeGoOnFromTheStateBefore edits the ports that members have of
+// their own for one check at one address.
+func TestSettingsOfAMemberThatChangeGoOnFromTheStateBefore(t *testing.T) {
+	with := func(port int) *config.Check {
+		c := tcpCheck()
+		c.Failback = config.ManualFailback
+		if port != 80 {
+			c.Name, c.Base, c.Port = "web (port "+strconv.Itoa(port)+")", "web", port
+		}
+		return c
+	}
+	for _, c := range []struct {
+		name          string
+		before, after []int
+		want          Verdict // of the first target after the reload
+		held          Verdict
+	}{
+		{"the one port changes", []int{81}, []int{82}, Uncertain, Down},
+		{"the first own port", []int{80}, []int{82}, Uncertain, Down},
+		{"no own port any more", []int{81}, []int{80}, Uncertain, Down},
+		{"one of two ports changes", []int{81, 83}, []int{82, 83}, Uncertain, Down},
+		{"another target is added", []int{81}, []int{82, 81}, Up, Unknown},
+		{"both ports change", []int{81, 83}, []int{82, 84}, Up, Unknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, p, _, end := logged(t, nil)
+				defer end()
+				addr := addrs(1)[0]
+				targets := func(ports []int) (all []Target) {
+					for _, port := range ports {
+						all = append(all, Target{with(port), addr})
+					}
+					return all
+				}
+				w.become(addr, refuses)
+				before, _ := watch(t, p, targets(c.before))
+				time.Sleep(time.Minute)
+				w.become(addr, after(time.Millisecond, accepts))
+				next, _ := watch(t, p, targets(c.after))
+				before.Close()
+				if c.want == Up {
+					time.Sleep(2 * time.Millisecond) // the first probe decides
+				}
+				if s, _ := next.Status(0); s.Verdict != c.want || s.Held != c.held {
+					t.Errorf("%v, held %v; want %v, held %v", s.Verdict, s.Held, c.want, c.held)
+				}
+			})
+		})
+	}
 }

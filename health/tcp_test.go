@@ -102,7 +102,7 @@ func probePiped(t *testing.T, check config.Check, answer []byte) Result {
 	if len(flaws) > 0 {
 		t.Fatal(flawsError(check.Name, flaws))
 	}
-	dial := func(context.Context, string, string) (net.Conn, error) {
+	dial := func(context.Context, netip.Addr, string, string) (net.Conn, error) {
 		return &canned{answer: answer}, nil
 	}
 	r, _ := c.probe(t.Context(), netip.MustParseAddr("192.0.2.1"), dial, slog.New(slog.DiscardHandler))

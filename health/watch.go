@@ -61,7 +61,7 @@ func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) {
 // the verdicts of the others.
 func (o *owner) subscribe(w *Watch, checkers []*checker) {
 	now, told := time.Now(), false
-	o.before = o.ancestry()
+	o.before = o.ancestry(w.targets)
 	defer func() {
 		o.before = ancestry{}
 		if !told { // it panicked, and nobody will close w
@@ -197,6 +197,7 @@ func (o *owner) forget(e *entry) {
 // drop forgets an entry that does not wait.
 func (o *owner) drop(e *entry) {
 	o.lost(e, time.Now())
+	e.dropFailure()
 	o.leave(e)
 	delete(o.entries, e.identity)
 	if of, ok := e.push(); ok {

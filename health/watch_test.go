@@ -277,7 +277,7 @@ func TestWatchRefusesTargetsThatCannotBeProbed(t *testing.T) {
 
 // TestEveryFieldOfACheckIsPartOfItsDefinition changes one field after another.
 func TestEveryFieldOfACheckIsPartOfItsDefinition(t *testing.T) {
-	apart := map[string]bool{"Name": true, "Parts": true, "Pos": true, "CAPos": true, "CertPos": true, "CommandPos": true}
+	apart := map[string]bool{"Name": true, "Base": true, "Parts": true, "Pos": true, "CAPos": true, "CertPos": true, "CommandPos": true}
 	plain := define(&config.Check{}, [32]byte{})
 	var walk func(c *config.Check, v reflect.Value)
 	walk = func(c *config.Check, v reflect.Value) {

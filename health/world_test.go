@@ -64,7 +64,7 @@ func (w *world) mostAtOnce() int {
 }
 
 // dial is the world's Options.Dial.
-func (w *world) dial(ctx context.Context, _, address string) (net.Conn, error) {
+func (w *world) dial(ctx context.Context, _ netip.Addr, _, address string) (net.Conn, error) {
 	to := netip.MustParseAddrPort(address)
 	defer w.begin(to)()
 	w.mu.Lock()

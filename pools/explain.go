@@ -37,7 +37,7 @@ type Step struct {
 	Family string `json:"family,omitempty"` // IPv4 or IPv6, where a question is decided for both
 
 	// Doubtful is the addresses of the family that a prober knows something against:
-	// those of an endpoint that are down, uncertain or start slowly, and of its region
+	// those of an endpoint that are not known to be up or start slowly, and of its region
 	// where that is down, in that order.
 	Doubtful []AddressStatus `json:"-"`
 

@@ -165,10 +165,10 @@ func (r *recorder) doubtful(u use) []AddressStatus {
 	return found
 }
 
-// isDoubtful reports whether a target is down, uncertain, or starts slowly.
+// isDoubtful reports whether a target is not known to be up, or starts slowly.
 func (st *state) isDoubtful(target uint32) bool {
 	v := st.verdict(target)
-	return v == health.Down || v == health.Uncertain || partOf(st.starting, target) != whole
+	return v != health.Up || partOf(st.starting, target) != whole
 }
 
 // Regions tells how the regions that have a check stand, in the order of the

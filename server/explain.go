@@ -47,7 +47,7 @@ type Explanation struct {
 type ExplainedStep struct {
 	pools.Step
 	// Addresses is what is known of those of the member, or of its region where that
-	// is down, that are down, uncertain or start slowly.
+	// is down, that are not known to be up, or start slowly.
 	Addresses []AddressStatus `json:"addresses,omitempty"`
 
 	Resolving *ResolvingStatus `json:"resolving,omitempty"` // of a member's target
@@ -129,7 +129,7 @@ func explainedSteps(steps []pools.Step) []ExplainedStep {
 }
 
 // Explain is Explain of the running configuration, with what its prober knows of
-// the addresses that are down, uncertain or start slowly, and its resolver of targets.
+// the addresses that are not known to be up or start slowly, and its resolver of targets.
 func (c *Control) Explain(asked Asked) Explanation {
 	e, at := c.explain(asked)
 	var targets []int

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,10 +15,21 @@ import (
 // next for one that is made of others, and whether a certificate has few days left.
 func (s *AddressStatus) complete(c *config.Check, known *health.Status, now time.Time) {
 	s.Next = foresee(c, s.Address, known).words
-	s.Warning = expiresSoon(s.Expires, now, c.TLS.WarnDays)
+	s.Warning = strings.Join(slices.DeleteFunc(
+		[]string{inconclusive(known), expiresSoon(s.Expires, now, c.TLS.WarnDays)},
+		func(warning string) bool { return warning == "" }), "; ")
 	for i := range min(len(s.Parts), len(c.Parts)) {
 		s.Parts[i].complete(c.Parts[i].Check, &known.Parts[i].Status, now)
 	}
+}
+
+// inconclusive says since when and why all probes of an address have been inconclusive; empty:
+// the last one was conclusive.
+func inconclusive(known *health.Status) string {
+	if known.Inconclusive.IsZero() || len(known.Last) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("inconclusive since %s: %s", known.Inconclusive.UTC().Format(time.RFC3339), known.Last[0].Reason)
 }
 
 // expiresSoon warns of a certificate with fewer than so many whole days left, as the

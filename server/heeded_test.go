@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func BenchmarkProbeToAnswer(b *testing.B) {
 func benchmarkProbeToAnswer(b *testing.B, pools int) {
 	snapshot := pairs(b, pools)
 	begun, ends := make(chan struct{}), make(chan error) // of the probe under way
-	run := probing(b, snapshot, func(ctx context.Context, _, _ string) (net.Conn, error) {
+	run := probing(b, snapshot, func(ctx context.Context, _ netip.Addr, _, _ string) (net.Conn, error) {
 		select {
 		case begun <- struct{}{}:
 			near, _ := net.Pipe()

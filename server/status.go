@@ -137,6 +137,10 @@ type AddressStatus struct {
 	Expires time.Time `json:"expires,omitzero"`  // when the certificate that a probe saw last does
 	Warning string    `json:"warning,omitempty"` // what is to be done although no verdict turns by it
 
+	// Inconclusive is since when all probes have failed for a reason of this machine, which
+	// changes no state; zero: the last probe was conclusive.
+	Inconclusive time.Time `json:"inconclusive_since,omitzero"`
+
 	Parts []PartStatus `json:"parts,omitempty"` // where the check is made of others: those, in the order written
 }
 
@@ -286,8 +290,9 @@ func (s *AddressStatus) tell(known health.Status) {
 		s.Held = known.Held.String()
 	}
 	if known.Verdict == health.Unknown {
-		s.Why = cmp.Or(s.Why, "no result yet") + "; counts as up"
+		s.Why = cmp.Or(inconclusive(&known), s.Why, "no result yet") + "; counts as up"
 	}
+	s.Inconclusive = known.Inconclusive
 	if known.Share > 0 {
 		s.Share = float64(known.Share) / 256
 	}

@@ -166,8 +166,8 @@ func printTargets(out *page, e *server.Explanation) {
 	}
 }
 
-// printDoubts prints what a running server knows of addresses that are down,
-// uncertain or start slowly, each once.
+// printDoubts prints what a running server knows of addresses that are not known to
+// be up or start slowly, each once.
 func printDoubts(out *page, e *server.Explanation) {
 	const most = 3 // results, and turns
 	type probed struct {

@@ -1,0 +1,130 @@
+package health
+
+import (
+	"log/slog"
+	"time"
+)
+
+// causeQuiet is how long after a line that probes are inconclusive no other is logged for the same
+// check and reason: a cause that comes and goes must not fill the log.
+const causeQuiet = time.Minute
+
+// localCause identifies targets whose probes are inconclusive for one reason: what this
+// machine lacks, it lacks for all of them, and one line in the log is enough.
+type localCause struct{ check, reason string }
+
+// localFailure is a cause and how many targets it affects.
+type localFailure struct {
+	cause   localCause
+	example string    // the address of the first of them
+	targets int       // now
+	most    int       // since the line in the log
+	began   time.Time // when the first of them was affected
+	logged  bool      // the log says that it began, and not yet that it ended
+	quiet   time.Time // no line that it began before this
+}
+
+// inconclusive is since when all probes of a target have been inconclusive, and why. The zero
+// value is a target whose last probe was conclusive.
+type inconclusive struct {
+	since   time.Time
+	failure *localFailure
+}
+
+// noteInconclusive records that r, a probe of e, is inconclusive. The first round does
+// not wait for another: what this machine lacks it is likely to lack in a moment too, and an
+// unknown target counts as up.
+func (o *owner) noteInconclusive(e *entry, r Result, now time.Time) {
+	if e.inconclusive.since.IsZero() {
+		e.inconclusive.since = r.At
+	}
+	cause := localCause{e.name(), r.Reason}
+	if f := e.inconclusive.failure; f == nil || f.cause != cause {
+		o.leaveFailure(e, now)
+		o.joinFailure(e, cause, now)
+	}
+	if e.awaited() {
+		o.settle(e)
+	}
+}
+
+// noteConclusive records that a probe of e was conclusive.
+func (o *owner) noteConclusive(e *entry, now time.Time) {
+	o.leaveFailure(e, now)
+	e.inconclusive = inconclusive{}
+}
+
+// joinFailure counts e among the targets of a cause.
+func (o *owner) joinFailure(e *entry, cause localCause, now time.Time) {
+	f := o.failures[cause]
+	if f == nil {
+		f = &localFailure{cause: cause}
+		o.failures[cause] = f
+	}
+	if f.targets == 0 {
+		f.began, f.example = now, e.addr.String()
+	}
+	f.targets++
+	f.most = max(f.most, f.targets)
+	e.inconclusive.failure = f
+	o.logFailure(f, now)
+}
+
+// leaveFailure takes e from the targets of its cause, if it has one.
+func (o *owner) leaveFailure(e *entry, now time.Time) {
+	f := e.inconclusive.failure
+	if f == nil {
+		return
+	}
+	e.inconclusive.failure = nil
+	if f.targets--; f.targets > 0 {
+		return
+	}
+	if f.logged {
+		o.log.LogAttrs(o.ctx, slog.LevelInfo, "probes conclusive again",
+			slog.String("check", f.cause.check), slog.String("address", f.example), slog.String("reason", f.cause.reason),
+			slog.Int("targets", f.most), slog.Duration("after", now.Sub(f.began).Round(time.Second)))
+	}
+	f.logged, f.most = false, 0
+}
+
+// dropFailure takes e, which is not probed any more, from the targets of its cause. That ends
+// nothing: the log says nothing of it.
+func (e *entry) dropFailure() {
+	if f := e.inconclusive.failure; f != nil {
+		if f.targets--; f.targets == 0 {
+			f.logged, f.most = false, 0
+		}
+		e.inconclusive = inconclusive{}
+	}
+}
+
+// inheritFailure has e, whose probes are those of p, be inconclusive since p was.
+func (o *owner) inheritFailure(e, p *entry, now time.Time) {
+	if p.inconclusive.failure == nil {
+		return
+	}
+	e.inconclusive.since = p.inconclusive.since
+	e.settled = e.settled || p.settled
+	o.joinFailure(e, p.inconclusive.failure.cause, now)
+}
+
+// logFailure logs that f began, unless it has, or did so shortly before.
+func (o *owner) logFailure(f *localFailure, now time.Time) {
+	if f.logged || f.targets == 0 || now.Before(f.quiet) {
+		return
+	}
+	f.logged, f.quiet = true, now.Add(causeQuiet)
+	o.log.LogAttrs(o.ctx, slog.LevelError, "probes inconclusive, health states stay as they are",
+		slog.String("check", f.cause.check), slog.String("address", f.example), slog.String("reason", f.cause.reason))
+}
+
+// sweepFailures logs what was not logged when it began, and forgets what has ended.
+func (o *owner) sweepFailures(now time.Time) {
+	for cause, f := range o.failures {
+		o.logFailure(f, now)
+		if f.targets == 0 && !now.Before(f.quiet) {
+			delete(o.failures, cause)
+		}
+	}
+}
