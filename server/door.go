@@ -19,17 +19,13 @@ const (
 	doorWrite  = time.Minute      // for a whole answer
 	doorIdle   = time.Minute      // between two requests
 	doorDrain  = time.Second      // for answers under way when it closes
-
-	// doorMost is how many connections there are at once, see doorway. They must not
-	// take the files that probes need.
-	doorMost = 64
 )
 
 // door is where the API listens. The goroutine of Run uses it.
 type door struct {
 	asked    netip.AddrPort // as configured
 	listener *net.TCPListener
-	way      *doorway // to listener
+	limit    *limitListener // on listener
 	http     *http.Server
 	handler  atomic.Pointer[http.Handler]
 	served   chan struct{} // closed when http serves no more; nil: it never did
@@ -54,15 +50,16 @@ func openDoor(asked netip.AddrPort, before *door, log *slog.Logger) (*door, erro
 		return nil, fmt.Errorf("listen on %s for the API: %w", asked, err)
 	}
 	d := &door{asked: asked, listener: listener.(*net.TCPListener)} // it is for networks of tcp
-	d.way = newDoorway(d.listener, doorMost)
+	d.limit = newLimitListener(d.listener, log)
 	d.http = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*d.handler.Load()).ServeHTTP(w, r) }),
+		Handler:           d,
 		ReadHeaderTimeout: doorRead,
 		ReadTimeout:       doorRead,
 		WriteTimeout:      doorWrite,
 		IdleTimeout:       doorIdle,
 		MaxHeaderBytes:    doorHeader,
-		ConnState:         d.way.stands,
+		ConnState:         d.limit.onState,
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return d, nil
@@ -77,7 +74,7 @@ func (d *door) serve(handler http.Handler) {
 	d.served = make(chan struct{})
 	go func() {
 		defer close(d.served)
-		_ = d.http.Serve(d.way) // it ends when close says so
+		_ = d.http.Serve(d.limit) // it ends when close says so
 	}()
 }
 
@@ -91,7 +88,7 @@ func (d *door) close() {
 	if d.http.Shutdown(ctx) != nil {
 		d.http.Close()
 	}
-	d.way.Close() // one that never served is not the http.Server's
+	d.limit.Close() // one that never served is not the http.Server's
 	if d.served != nil {
 		<-d.served
 	}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Limits of the admin listener. They leave room for the files that health checks need.
+const (
+	// maxAdminConns is how many connections are open at once.
+	maxAdminConns = 64
+	// maxAdminRequests is how many requests are being answered at once. The other
+	// connections wait for their clients, and can be closed for a new one: every client
+	// is accepted, and gets an answer from /healthz.
+	maxAdminRequests = maxAdminConns - 16
+)
+
+// limitListener is a listener with at most maxAdminConns open connections. At the
+// limit, a new connection replaces the one that has waited longest for its client:
+//
+//	connection                                   may be closed for a new one
+//	without a whole request, head and body       yes
+//	its request is being answered                no
+//	its client does not read the answer          yes
+//
+// A client that sends or reads an octet now and then counts as one that does
+// nothing: the wait began when the connection was accepted or its last request answered.
+type limitListener struct {
+	net.Listener
+	log *slog.Logger
+
+	mu      sync.Mutex // guards all below, and the fields of limitedConn
+	conns   map[*limitedConn]bool
+	clock   uint64 // counts the beginnings of waits
+	working int    // connections whose request is being answered
+	evicted uint64
+	refused uint64 // requests over maxAdminRequests
+}
+
+func newLimitListener(l net.Listener, log *slog.Logger) *limitListener {
+	return &limitListener{Listener: l, log: log, conns: map[*limitedConn]bool{}}
+}
+
+// limitedConn is a connection of a limitListener.
+type limitedConn struct {
+	net.Conn
+	listener *limitListener
+	since    uint64 // by clock: when the wait for its client began
+	working  bool   // its request is being answered
+	writing  bool   // a write to it has not returned
+}
+
+// Accept returns the next connection. At the limit it closes the longest-idle one first.
+func (l *limitListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &limitedConn{Conn: conn, listener: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.conns) >= maxAdminConns {
+		l.evictLocked()
+	}
+	l.waitLocked(c)
+	l.conns[c] = true
+	return c, nil
+}
+
+// evictLocked closes the connection that has waited longest for its client.
+func (l *limitListener) evictLocked() {
+	var longest *limitedConn
+	for c := range l.conns {
+		if (!c.working || c.writing) && (longest == nil || c.since < longest.since) {
+			longest = c
+		}
+	}
+	if longest == nil {
+		return // maxAdminRequests keeps some connections waiting
+	}
+	delete(l.conns, longest)
+	_ = longest.Conn.Close() // its goroutine notices and ends
+	if l.evicted++; l.evicted&(l.evicted-1) == 0 {
+		l.log.Warn("API connection limit reached; the longest-idle connection is closed for each new one",
+			"transport", "http", "limit", "connections", "max", maxAdminConns, "client", longest.RemoteAddr().String(), "closed", l.evicted)
+	}
+}
+
+func (l *limitListener) waitLocked(c *limitedConn) {
+	l.clock++
+	c.since = l.clock
+}
+
+// onState follows the states of connections for http.Server.
+func (l *limitListener) onState(conn net.Conn, state http.ConnState) {
+	if c, ok := conn.(*limitedConn); ok && state == http.StateIdle {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.waitLocked(c)
+	}
+}
+
+// startRequest reports whether the whole request of c may be answered now. If so,
+// endRequest must follow.
+func (l *limitListener) startRequest(c *limitedConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.working >= maxAdminRequests {
+		if l.refused++; l.refused&(l.refused-1) == 0 {
+			l.log.Warn("API request limit reached; requests are answered 503",
+				"transport", "http", "limit", "requests", "max", maxAdminRequests, "client", c.RemoteAddr().String(), "refused", l.refused)
+		}
+		return false
+	}
+	l.working++
+	c.working = true
+	return true
+}
+
+// endRequest ends what startRequest began.
+func (l *limitListener) endRequest(c *limitedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.working--
+	c.working = false
+}
+
+// Write writes an answer. While the client does not read it, c waits for the client.
+func (c *limitedConn) Write(b []byte) (int, error) {
+	c.setWriting(true)
+	defer c.setWriting(false)
+	return c.Conn.Write(b)
+}
+
+func (c *limitedConn) setWriting(writing bool) {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.writing = writing
+}
+
+// Close closes the connection and makes room for another one.
+func (c *limitedConn) Close() error {
+	c.listener.mu.Lock()
+	delete(c.listener.conns, c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}

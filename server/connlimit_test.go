@@ -1,0 +1,204 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// openedDoor is a door whose guests may take an hour for a request, so that nothing
+// but the limit makes room. The log is complete when the door is closed.
+func openedDoor(t *testing.T, log io.Writer, handler http.HandlerFunc) *door {
+	t.Helper()
+	d, err := openDoor(netip.MustParseAddrPort("127.0.0.1:0"), nil, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.http.ReadHeaderTimeout, d.http.ReadTimeout, d.http.IdleTimeout = time.Hour, time.Hour, time.Hour
+	d.serve(handler)
+	t.Cleanup(d.close)
+	return d
+}
+
+func visit(t *testing.T, d *door) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", d.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// asks is the code of the answer to a request for path on a connection of its own.
+func asks(t *testing.T, d *door, path string) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	alone := &http.Transport{DisableKeepAlives: true}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.addr()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := alone.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Body.Close()
+	return got.StatusCode
+}
+
+// TestClientsThatSendNoWholeRequestKeepNoClientOut: whatever they have sent, the handler
+// answers others, and the first connection that is closed for a new one is logged.
+func TestClientsThatSendNoWholeRequestKeepNoClientOut(t *testing.T) {
+	for name, sent := range map[string]string{
+		"nothing":       "",
+		"part of head":  "GET / HTTP/1.1\r\nHost:",
+		"no body":       "POST /v1/overrides HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n",
+		"part of body":  "POST /v1/overrides HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{",
+		"chunked body":  "POST /v1/overrides HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+		"body to GET":   "GET /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n",
+		"health body":   "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n",
+		"whole request": "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for its connections to drain
+			var log bytes.Buffer
+			d := openedDoor(t, &log, func(http.ResponseWriter, *http.Request) {})
+			for range maxAdminConns + 6 {
+				conn := visit(t, d)
+				if _, err := io.WriteString(conn, sent); err != nil {
+					t.Fatal(err)
+				}
+				if name != "whole request" {
+					continue
+				}
+				if _, err := conn.Read(make([]byte, 12)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, path := range []string{"/healthz", "/readyz", "/v1/status"} {
+				if code := asks(t, d, path); code != http.StatusOK {
+					t.Errorf("%s: %d", path, code)
+				}
+			}
+			d.close()
+			if name == "health body" { // answered at once, and closed
+				return
+			}
+			first, _, _ := strings.Cut(log.String(), "\n")
+			if !strings.Contains(first, "transport=http limit=connections") || !strings.Contains(first, "closed=1") {
+				t.Errorf("first line of the log: %s", first)
+			}
+		})
+	}
+}
+
+// TestClientsThatDoNotReadKeepNoClientOut: those whose answer cannot be written are closed
+// for others.
+func TestClientsThatDoNotReadKeepNoClientOut(t *testing.T) {
+	handled := make(chan struct{}, maxAdminRequests)
+	d := openedDoor(t, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/large" {
+			handled <- struct{}{}
+			_, _ = w.Write(make([]byte, 32<<20)) // more than the kernel takes
+		}
+	})
+	for range maxAdminRequests {
+		if _, err := io.WriteString(visit(t, d), "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		<-handled
+	}
+	for range maxAdminConns {
+		if code := asks(t, d, "/healthz"); code != http.StatusOK {
+			t.Fatalf("/healthz: %d", code)
+		}
+		visit(t, d)
+	}
+	eventually(t, "requests are answered again", func() bool { return asks(t, d, "/v1/status") == http.StatusOK })
+}
+
+// TestRequestsBeingAnsweredAreNotDisturbed, however many connections come: those
+// are answered 503, but health requests are answered.
+func TestRequestsBeingAnsweredAreNotDisturbed(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	var log bytes.Buffer
+	d := openedDoor(t, &log, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			begun <- struct{}{}
+			<-release
+		}
+	})
+	var slow []net.Conn
+	for range maxAdminRequests {
+		conn := visit(t, d)
+		if _, err := io.WriteString(conn, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		<-begun
+		slow = append(slow, conn)
+	}
+	for range 2 * maxAdminConns {
+		visit(t, d)
+	}
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/v1/status": 503} {
+		if code := asks(t, d, path); code != want {
+			t.Errorf("%s: %d, want %d", path, code, want)
+		}
+	}
+	close(release)
+	for _, conn := range slow {
+		if _, err := io.ReadFull(conn, make([]byte, 12)); err != nil {
+			t.Errorf("a request that was being answered: %v", err)
+		}
+	}
+	eventually(t, "requests are answered again", func() bool { return asks(t, d, "/v1/status") == http.StatusOK })
+	d.close()
+	if !strings.Contains(log.String(), "transport=http limit=requests") {
+		t.Errorf("log:\n%s", log.String())
+	}
+}
+
+// TestLateBodyIsAnError that says when the body should have been there.
+func TestLateBodyIsAnError(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/v1/overrides", iotest.ErrReader(os.ErrDeadlineExceeded))
+	w := httptest.NewRecorder()
+	d := &door{}
+	var handler http.Handler = http.NotFoundHandler()
+	d.handler.Store(&handler)
+	d.ServeHTTP(w, r)
+	if w.Code != http.StatusRequestTimeout || !strings.Contains(w.Body.String(), "within 5s") || w.Header().Get("Connection") != "close" {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+}
+
+// TestBodiesReachTheHandlerWhole, shorter and longer than what is received before it is called.
+func TestBodiesReachTheHandlerWhole(t *testing.T) {
+	d := openedDoor(t, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		_, _ = fmt.Fprint(w, n, err)
+	})
+	for _, size := range []int{0, 1, adminBodyBuffer - 1, adminBodyBuffer, adminBodyBuffer + 1, 10 * adminBodyBuffer} {
+		got, err := http.Post("http://"+d.addr()+"/v1/overrides", "text/plain", bytes.NewReader(make([]byte, size)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(got.Body)
+		if want := fmt.Sprint(int64(size), error(nil)); err != nil || string(text) != want {
+			t.Errorf("%d bytes: the handler saw %s, %v", size, text, err)
+		}
+		got.Body.Close()
+	}
+}
