@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 
 	"gopkg.in/yaml.v3"
@@ -66,5 +68,28 @@ func kubernetesObjects(t *testing.T) []kubernetesObject {
 			t.Fatal(err)
 		}
 		objects = append(objects, object)
+	}
+}
+
+// TestSysctlsAreSettings reads every line of the file as sysctl does.
+func TestSysctlsAreSettings(t *testing.T) {
+	text, err := os.ReadFile("sysctl/90-meridian.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		key, value, _ := strings.Cut(line, " = ")
+		if set[key], err = strconv.Atoi(value); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	for _, key := range []string{"net.core.rmem_max", "net.core.wmem_max"} {
+		if set[key] < 4<<20 {
+			t.Errorf("%s is %d, want what the server asks for", key, set[key])
+		}
 	}
 }

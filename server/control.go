@@ -31,6 +31,7 @@ type Control struct {
 
 	mu       sync.Mutex // held while overrides and pools change; guards what follows
 	arriving []arrival
+	unsent   unsentLog
 
 	// What readers see, replaced as a whole under mu; nil at first. A reader takes no lock,
 	// so that readers delay neither each other nor changes.
@@ -213,6 +214,7 @@ func (c *Control) tick(now time.Time) {
 	defer c.mu.Unlock()
 	at := c.current()
 	tree := at.snapshot.Pools
+	c.reportUnsentLocked(now)
 	c.life.modes.changing(tree, func() []pools.Change { return tree.Tick(now) })
 	c.life.tellWithheld(tree)
 	c.life.spills.tell(tree)

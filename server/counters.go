@@ -12,6 +12,7 @@ const (
 	failedOpen
 	clientSubnets
 	dropped
+	unsent
 	panics
 	tcpAccepted
 	tcpEvicted
@@ -54,6 +55,7 @@ type Counters struct {
 	FailedOpen uint64             // answers from a pool that fails open
 	ECS        uint64             // queries with a client-subnet option
 	Dropped    uint64             // messages that got no answer: no query, or not to be sent
+	Unsent     uint64             // of these: UDP answers that found no room in the send buffer
 	Panics     uint64             // queries that ended in SERVFAIL by a fault of ours
 	Accepted   uint64             // TCP connections accepted
 	Evicted    uint64             // TCP connections closed for a new one, at a limit
@@ -72,6 +74,7 @@ func (c *Counters) add(s *totals) {
 		FailedOpen: read(failedOpen),
 		ECS:        read(clientSubnets),
 		Dropped:    read(dropped),
+		Unsent:     read(unsent),
 		Panics:     read(panics),
 		Accepted:   accepted,
 		Evicted:    read(tcpEvicted),
@@ -96,6 +99,7 @@ func (c *Counters) merge(n *Counters) {
 	c.FailedOpen += n.FailedOpen
 	c.ECS += n.ECS
 	c.Dropped += n.Dropped
+	c.Unsent += n.Unsent
 	c.Panics += n.Panics
 	c.Accepted += n.Accepted
 	c.Evicted += n.Evicted

@@ -295,6 +295,7 @@ func (c Counters) LogValue() slog.Value {
 		slog.Uint64("fail_open", c.FailedOpen),
 		slog.Uint64("truncated", c.Truncated),
 		slog.Uint64("dropped", c.Dropped),
+		slog.Uint64("unsent", c.Unsent),
 		slog.Uint64("panics", c.Panics),
 		slog.Uint64("tcp_evicted", c.Evicted),
 	)

@@ -60,6 +60,7 @@ func (l *listener) listenUDP(workers int) error {
 	if !reusePort {
 		workers = 1
 	}
+	defer l.warnOfSmallBuffers()
 	for range workers {
 		conn, err := listenUDP(l.addr)
 		if err != nil {
@@ -68,6 +69,20 @@ func (l *listener) listenUDP(workers int) error {
 		l.udp = append(l.udp, newUDPWorker(l.server, conn, l.addr.Addr()))
 	}
 	return nil
+}
+
+// warnOfSmallBuffers warns if the system gives a UDP socket smaller buffers than it is asked for.
+func (l *listener) warnOfSmallBuffers() {
+	if len(l.udp) == 0 {
+		return
+	}
+	receive, send := bufferSizes(l.udp[0].conn)
+	if min(receive, send) >= socketBuffer {
+		return
+	}
+	l.server.options.Logger.Warn("UDP socket buffers are smaller than asked; bursts of queries, or of answers, may be lost",
+		"listen", l.asked.String(), "receive", receive, "send", send, "asked", socketBuffer,
+		"hint", "raise net.core.rmem_max and net.core.wmem_max as deploy/sysctl does, or grant CAP_NET_ADMIN")
 }
 
 // start lets the sockets answer, unless they do.

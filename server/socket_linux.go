@@ -78,6 +78,25 @@ func setBuffer(fd, force, plain int) {
 	}
 }
 
+// bufferSizes returns the sizes of the buffers of a socket, as it asked for them: the kernel
+// counts its own part in, and reports twice as much (socket(7)).
+func bufferSizes(conn *net.UDPConn) (receive, send int) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return socketBuffer, socketBuffer // it is closed
+	}
+	err = setOptions(raw, func(fd int) (err error) {
+		if receive, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil {
+			send, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+		}
+		return err
+	})
+	if err != nil {
+		return socketBuffer, socketBuffer // refused by some sandboxes
+	}
+	return receive / 2, send / 2
+}
+
 func setOptions(raw syscall.RawConn, set func(fd int) error) error {
 	var failed error
 	if err := raw.Control(func(fd uintptr) { failed = set(int(fd)) }); err != nil {

@@ -36,6 +36,9 @@ func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
 	return ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst, true)
 }
 
+// bufferSizes returns what was asked for: other systems do not report what they gave.
+func bufferSizes(*net.UDPConn) (receive, send int) { return socketBuffer, socketBuffer }
+
 // setFragments leaves it to the system how answers travel.
 func setFragments(*net.UDPConn, netip.Addr, uint16) {}
 

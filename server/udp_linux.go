@@ -39,11 +39,12 @@ type batch struct {
 	errno syscall.Errno  // of the last recvmmsg
 	left  []unix.Mmsghdr // of answers, still to be sent
 	lost  int            // answers that could not be sent, since flush began
+	room  sendRoom
 
 	// Made once: a closure for each call would be garbage.
 	receiving func(fd uintptr) bool
 	polling   func(fd uintptr)
-	sending   func(fd uintptr) bool
+	sending   func(fd uintptr)
 }
 
 func newBatch(raw syscall.RawConn, wildcard bool) *batch {
@@ -73,7 +74,8 @@ func newBatch(raw syscall.RawConn, wildcard bool) *batch {
 	}
 	b.receiving = func(fd uintptr) bool { b.receive(fd); return b.errno != unix.EAGAIN }
 	b.polling = b.receive
-	b.sending = b.send
+	b.sending = b.sendAll
+	b.room = newSendRoom()
 	return b
 }
 
@@ -169,19 +171,30 @@ func (w *udpWorker) answerBatch(b *batch) {
 	}
 	w.responder.close()
 	b.address(count)
-	if lost := b.flush(); lost > 0 {
+	if lost, noRoom := b.flush(); lost > 0 {
 		w.server.shared.values[dropped].Add(uint64(lost))
+		w.server.shared.values[unsent].Add(uint64(noRoom))
 	}
 }
 
-// flush sends what is left, waiting for room, and says how many answers could
-// not be sent.
-func (b *batch) flush() (lost int) {
+// flush sends what is left, and returns how many answers could not be sent, and how
+// many of these found no room in the socket's buffer.
+func (b *batch) flush() (lost, noRoom int) {
 	b.lost = 0
-	if err := b.raw.Write(b.sending); err != nil { // the wait for room ended
-		b.lost += len(b.left)
+	if err := b.raw.Control(b.sending); err != nil { // the socket is closed
+		return len(b.left), 0
 	}
-	return b.lost
+	return b.lost + len(b.left), len(b.left)
+}
+
+// sendAll sends what is left, as far as the socket's buffer has room for it.
+func (b *batch) sendAll(fd uintptr) {
+	for waits := 0; !b.send(fd); waits++ {
+		if waits == b.room.waits || !b.room.await(fd) {
+			return
+		}
+	}
+	b.room.full = false
 }
 
 // answerMessage appends the answer to the i-th message to text.

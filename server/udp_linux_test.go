@@ -85,25 +85,19 @@ func numbers(t *testing.T, conn *net.UnixConn, last int) (got []int) {
 func TestBatchWaitsForRoom(t *testing.T) {
 	sender, receiver := tightPair(t)
 	b := fullBatch(t, sender, func(int) int { return 500 })
-	full := make(chan struct{}, 1)
-	b.sending = func(fd uintptr) bool {
-		sent := b.send(fd)
-		if !sent {
-			select {
-			case full <- struct{}{}:
-			default:
-			}
-		}
-		return sent
+	b.room.wait, b.room.waits = int(patience.Milliseconds()), batchSize
+	waited := make(chan bool, 1)
+	sendAll := b.sending
+	b.sending = func(fd uintptr) {
+		waited <- !b.send(fd)
+		sendAll(fd)
 	}
 	lost := make(chan int, 1)
-	go func() { lost <- b.flush() }()
-	select {
-	case <-full:
-	case n := <-lost:
-		t.Fatalf("all went without a wait, %d lost: this tests nothing", n)
-	}
+	go func() { n, _ := b.flush(); lost <- n }()
 	got := numbers(t, receiver, batchSize-1)
+	if !<-waited {
+		t.Error("all went without a wait: this tests nothing")
+	}
 	if n := <-lost; n != 0 || len(got) != batchSize || !slices.IsSorted(got) {
 		t.Errorf("%d lost, %v came", n, got)
 	}
@@ -120,25 +114,34 @@ func TestBatchGivesUpWhatCannotBeSent(t *testing.T) {
 		return 100
 	})
 	lost := make(chan int, 1)
-	go func() { lost <- b.flush() }()
+	b.room.wait, b.room.waits = int(patience.Milliseconds()), batchSize
+	go func() { n, _ := b.flush(); lost <- n }()
 	got := numbers(t, receiver, batchSize-1)
 	if n := <-lost; n != len(tooLong) || len(got) != batchSize-len(tooLong) {
 		t.Errorf("%d lost, %v came", n, got)
 	}
 }
 
-// TestBatchCountsWhatTheDeadlineCuts: a socket that stays full holds a worker
-// that drains no longer than its deadline.
-func TestBatchCountsWhatTheDeadlineCuts(t *testing.T) {
+// TestAFullSocketHoldsNoWorker: what finds no room is given up and counted, and the
+// next batch does not wait for room that did not come, until one goes out whole.
+func TestAFullSocketHoldsNoWorker(t *testing.T) {
 	sender, receiver := tightPair(t)
 	b := fullBatch(t, sender, func(int) int { return 500 })
-	_ = sender.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	lost := b.flush()
-	if lost == 0 || lost == batchSize {
-		t.Errorf("%d lost, want what the socket had no room for", lost)
+	lost, noRoom := b.flush()
+	if lost == 0 || lost == batchSize || noRoom != lost || !b.room.full {
+		t.Errorf("%d lost, %d of them for want of room; full: %v", lost, noRoom, b.room.full)
+	}
+	b.room.wait = int(patience.Milliseconds()) // which nothing ends
+	b.address(batchSize)
+	if again, _ := b.flush(); again != batchSize {
+		t.Errorf("%d lost, want all %d", again, batchSize)
 	}
 	if got := numbers(t, receiver, batchSize-lost-1); len(got) != batchSize-lost {
 		t.Errorf("%d lost, %v came", lost, got)
+	}
+	b.address(1)
+	if lost, _ := b.flush(); lost != 0 || b.room.full {
+		t.Errorf("with room, %d lost; full: %v", lost, b.room.full)
 	}
 }
 
