@@ -11,6 +11,7 @@
 //	GET    /v1/explain?name=&type=&client=&resolver=&draw=
 //	GET    /v1/version
 //	GET    /healthz                     200 while questions are answered; needs no token
+//	GET    /readyz                      200 while the server should get queries, else 503; likewise
 //
 // Bodies are JSON, requests and answers alike; times are RFC 3339, durations in
 // requests Go's (1h30m), in answers nanoseconds. What is wrong comes as a
@@ -61,6 +62,7 @@ func New(control *server.Control, o Options) http.Handler {
 
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", a.healthz)
+	all.HandleFunc("GET /readyz", a.readyz)
 	all.Handle("/", a.guard(guarded))
 	return all
 }
@@ -73,6 +75,16 @@ type Health struct {
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, Health{Serving: true, Probing: !a.control.Prober().Hangs})
+}
+
+// readyz answers 200 while the server should get queries, else 503 with why not.
+func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
+	r := a.control.Readiness()
+	code := http.StatusOK
+	if !r.Ready {
+		code = http.StatusServiceUnavailable
+	}
+	answer(w, code, r)
 }
 
 func (a *api) version(w http.ResponseWriter, _ *http.Request) {

@@ -98,6 +98,7 @@ func TestEachRequestGetsItsAnswer(t *testing.T) {
 		want               string // part of the answer
 	}{
 		{"GET", "/healthz", "", 200, `"serving": true`},
+		{"GET", "/readyz", "", 200, `"ready": true`},
 		{"GET", "/v1/version", "", 200, `"version": "v1.2.3"`},
 		{"GET", "/v1/status", "", 200, `"member": "a", "region": "east", "weight": 1, "state": "down"`},
 		{"GET", "/v1/status?target=web/b", "", 200, `"members": [ { "member": "b"`},

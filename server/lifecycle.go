@@ -40,6 +40,11 @@ type Lifecycle struct {
 	Reload <-chan os.Signal
 	// Ready, unless nil, is called once, when questions are being answered.
 	Ready func([]netip.AddrPort)
+	// Notify, unless nil, is called with each state of which a service manager is notified, such as
+	// NotifyReady. It must not block.
+	Notify func(state string)
+	// Watchdog is within what time a service manager expects NotifyWatchdog; 0: it expects none.
+	Watchdog time.Duration
 	// Admin, unless nil, makes the handler of the API that a configuration asks for,
 	// at start and for each reload.
 	Admin func(*Control, config.Admin) (http.Handler, error)
@@ -70,6 +75,7 @@ type life struct {
 	keeping  atomic.Pointer[keeping] // nil: the state is in memory only
 	reloads  chan reloadRequest      // those of operators
 	binding  sync.Mutex              // held while sockets are bound or closed before serving
+	draining atomic.Bool             // the end has begun
 	bound    time.Time               // when the sockets were; queries wait in them since
 
 	processors sharedSetting // oneMoreProcessor
@@ -158,6 +164,8 @@ func (l *life) serve(ctx context.Context) error {
 		l.Ready(l.server.Addrs())
 	}
 	l.Logger.Info("serving", l.standing(l.control.current().snapshot)...)
+	defer l.notifyServing(ctx)()
+	defer context.AfterFunc(ctx, func() { l.draining.Store(true) })()
 	defer l.control.ticking()()
 	waitForUpdates := l.startUpdates(ctx)
 	for {
@@ -179,6 +187,12 @@ func (l *life) serve(ctx context.Context) error {
 // handleReload reloads. All memory that it took, or that the generation before had, is
 // given back.
 func (l *life) handleReload(ctx context.Context, request reloadRequest) {
+	l.notify(NotifyReloading)
+	defer func() {
+		if ctx.Err() == nil {
+			l.notify(NotifyReady)
+		}
+	}()
 	defer l.processors.use()()
 	begun := time.Now()
 	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.allowRemoval) })

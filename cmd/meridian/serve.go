@@ -57,6 +57,7 @@ func serve(ctx context.Context, paths []string, stderr io.Writer) error {
 	l := server.Lifecycle{
 		Load:   func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(paths, b, log) },
 		Reload: hangups,
+		Notify: notifyManager, Watchdog: watchdog(),
 		Admin: func(control *server.Control, cfg config.Admin) (http.Handler, error) {
 			token, err := token(cfg)
 			if err != nil {

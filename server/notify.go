@@ -1,0 +1,56 @@
+package server
+
+import (
+	"context"
+	"time"
+)
+
+// The states of which a service manager is notified, in the words of sd_notify(3).
+const (
+	NotifyReady     = "READY=1"     // questions are answered, after the first round of probes
+	NotifyReloading = "RELOADING=1" // a reload has begun; NotifyReady ends it, whatever came of it
+	NotifyStopping  = "STOPPING=1"
+	NotifyWatchdog  = "WATCHDOG=1" // the prober works
+)
+
+func (l *life) notify(state string) {
+	if l.Notify != nil {
+		l.Notify(state)
+	}
+}
+
+// notifyServing notifies that questions are answered, and when ctx ends that this is over. Until end
+// it feeds the watchdog, unless the prober hangs: health states are frozen then, and a new
+// process is better.
+func (l *life) notifyServing(ctx context.Context) (end func()) {
+	l.notify(NotifyReady)
+	stopped := context.AfterFunc(ctx, func() { l.notify(NotifyStopping) })
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.feedWatchdog(done)
+	}()
+	return func() {
+		stopped()
+		close(done)
+		<-ended
+	}
+}
+
+func (l *life) feedWatchdog(done <-chan struct{}) {
+	if l.Watchdog <= 0 {
+		return
+	}
+	ticker := time.NewTicker(l.Watchdog / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case now := <-ticker.C:
+			if !l.prober.Pulse().Hangs(now) {
+				l.notify(NotifyWatchdog)
+			}
+		}
+	}
+}
