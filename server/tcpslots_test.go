@@ -30,6 +30,7 @@ func openSlots(t *testing.T, n int) *tcpSlots {
 // passed waits for a slot in the pipe.
 func passed(t *testing.T, s *tcpSlots) {
 	t.Helper()
+	_ = s.in.SetReadDeadline(time.Now().Add(patience))
 	if _, err := s.in.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
