@@ -41,7 +41,12 @@ type Config struct {
 
 	StatePos Pos
 
-	sources sourceFiles // that Pos count the lines of; empty: File alone
+	// Root is the directory that holds copies of the master files, under their absolute
+	// paths; empty: they are where they say. See Copy.
+	Root string
+
+	sources   sourceFiles       // that Pos count the lines of; empty: File alone
+	variables map[string]string // of the environment, that values were taken from
 }
 
 // Server says where and how questions are taken.

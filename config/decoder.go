@@ -2,6 +2,7 @@ package config
 
 import (
 	"iter"
+	"os"
 	"slices"
 	"strings"
 
@@ -29,22 +30,27 @@ type decoder struct {
 	loadUses   []loadUse         // loads and capacities of members and regions
 	bounds     []boundUse        // of pools that hash
 	variables  map[place]string  // the environment variables that values are from
+	taken      map[string]string // their values
 
+	environment  lookup
 	memberChecks []memberCheck // checks that members have settings of their own for
 }
 
 func newDecoder(file string, doc *document) *decoder {
 	return &decoder{
-		file:     file,
-		sources:  sourceFiles{{name: file}},
-		defaults: newDefaults(),
-		doc:      doc,
-		declared: map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}},
-		nested:   make(map[string][]edge),
-		settings: make(map[setting]place),
-		composed: make(map[string][]edge),
+		file:    file,
+		sources: sourceFiles{{name: file}},
+
+		environment: os.LookupEnv,
+		defaults:    newDefaults(),
+		doc:         doc,
+		declared:    map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}},
+		nested:      make(map[string][]edge),
+		settings:    make(map[setting]place),
+		composed:    make(map[string][]edge),
 
 		variables: make(map[place]string),
+		taken:     make(map[string]string),
 	}
 }
 

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"os"
 	"regexp"
 	"strings"
 
@@ -11,6 +10,9 @@ import (
 
 // variablePattern is a scalar that takes an environment variable: ${NAME} or ${NAME:-default}.
 var variablePattern = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-)(.*))?\}$`)
+
+// lookup returns the value of an environment variable and whether it is set.
+type lookup func(name string) (value string, set bool)
 
 // withEnvironment reads a section in which scalars may take environment variables, so
 // that one configuration serves several nodes.
@@ -41,7 +43,10 @@ func (d *decoder) takeVariable(n *yaml.Node) {
 	if match == nil {
 		return
 	}
-	value, set := os.LookupEnv(match[1])
+	value, set := d.environment(match[1])
+	if set {
+		d.taken[match[1]] = value
+	}
 	if byDefault := match[2] != ""; byDefault && value == "" {
 		value, set = match[3], true
 	}

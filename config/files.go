@@ -129,12 +129,12 @@ func loadSeveral(name string, files []string) (*Config, []Fault, error) {
 	if len(faults) > 0 {
 		return nil, nil, Join(faults)
 	}
-	return parseSeveral(name, texts, maxWhole)
+	return parseSeveral(name, texts, maxWhole, os.LookupEnv)
 }
 
 // parseSeveral reads texts as one configuration. Like parseWithin it gives the YAML
 // parser no more than limit octets at once.
-func parseSeveral(name string, texts []namedText, limit int) (*Config, []Fault, error) {
+func parseSeveral(name string, texts []namedText, limit int, environment lookup) (*Config, []Fault, error) {
 	var faults []Fault
 	for _, text := range texts {
 		if fault := checkText(text.data); fault != nil {
@@ -149,7 +149,7 @@ func parseSeveral(name string, texts []namedText, limit int) (*Config, []Fault, 
 	doc := outlinedSeveral(data, sources, ends, limit)
 	if doc.refused == nil {
 		d := newDecoder(name, doc)
-		d.sources = sources
+		d.sources, d.environment = sources, environment
 		cfg, warnings, err := d.decode()
 		if doc.refused == nil {
 			return cfg, warnings, err
@@ -159,7 +159,7 @@ func parseSeveral(name string, texts []namedText, limit int) (*Config, []Fault, 
 		doc.refused.File, doc.refused.Pos = sources.at(doc.refused.Pos)
 		return nil, nil, Join([]Fault{*doc.refused})
 	}
-	return parseSeveralAtOnce(name, texts)
+	return parseSeveralAtOnce(name, texts, environment)
 }
 
 // concatenate returns the texts one after the other, each on lines of its own, and
@@ -208,7 +208,7 @@ func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *d
 
 // parseSeveralAtOnce is the plain version of parseSeveral: the YAML parser gets each
 // file whole.
-func parseSeveralAtOnce(name string, texts []namedText) (*Config, []Fault, error) {
+func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Config, []Fault, error) {
 	data, sources, _ := concatenate(texts)
 	doc := &document{data: data}
 	var faults []Fault
@@ -239,7 +239,7 @@ func parseSeveralAtOnce(name string, texts []namedText) (*Config, []Fault, error
 		return nil, nil, Join(faults)
 	}
 	d := newDecoder(name, doc)
-	d.sources = sources
+	d.sources, d.environment = sources, environment
 	return d.decode()
 }
 

@@ -170,8 +170,8 @@ func TestAConfigurationCutIntoFilesIsTheSame(t *testing.T) {
 	for seed := range uint64(60) {
 		texts := cutIntoFiles(rand.New(rand.NewPCG(seed, 0)), text)
 		for _, read := range []func() (*Config, []Fault, error){
-			func() (*Config, []Fault, error) { return parseSeveral("whole", texts, maxWhole) },
-			func() (*Config, []Fault, error) { return parseSeveralAtOnce("whole", texts) },
+			func() (*Config, []Fault, error) { return parseSeveral("whole", texts, maxWhole, os.LookupEnv) },
+			func() (*Config, []Fault, error) { return parseSeveralAtOnce("whole", texts, os.LookupEnv) },
 		} {
 			got, _, err := read()
 			if err != nil {
@@ -217,8 +217,8 @@ func FuzzSeveralFiles(f *testing.F) {
 		if checkText(texts[0].data) != nil || checkText(texts[1].data) != nil {
 			return
 		}
-		got, gotWarnings, gotErr := parseSeveral("both", texts, maxWhole)
-		want, wantWarnings, wantErr := parseSeveralAtOnce("both", texts)
+		got, gotWarnings, gotErr := parseSeveral("both", texts, maxWhole, os.LookupEnv)
+		want, wantWarnings, wantErr := parseSeveralAtOnce("both", texts, os.LookupEnv)
 		if (gotErr == nil) != (wantErr == nil) || gotErr != nil && gotErr.Error() != wantErr.Error() {
 			t.Fatalf("outline: %v\nwhole: %v", gotErr, wantErr)
 		}

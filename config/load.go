@@ -129,6 +129,9 @@ func (d *decoder) document() *Config {
 		d.deriveChecks(cfg)
 		cfg.complete()
 	}
+	if len(d.taken) > 0 {
+		cfg.variables = d.taken
+	}
 	return cfg
 }
 

@@ -83,6 +83,7 @@ func (l *life) discard(b *beside) {
 func (l *life) end() {
 	l.door.close()
 	l.door = nil
+	l.awaitLastGood()
 	l.letGo(l.keeping.Swap(nil))
 }
 

@@ -37,9 +37,10 @@ type Control struct {
 	// so that readers delay neither each other nor changes.
 	view atomic.Pointer[moment]
 
-	panics   atomic.Uint64     // of builds
-	setAside *SetAside         // nil: what was kept could be read; set before anybody asks
-	recalled pools.Withdrawals // of the process before, for the first tree that answers
+	panics   atomic.Uint64                  // of builds
+	lastGood atomic.Pointer[LastGoodStatus] // nil: the configuration itself serves
+	setAside *SetAside                      // nil: what was kept could be read; set before anybody asks
+	recalled pools.Withdrawals              // of the process before, for the first tree that answers
 }
 
 // arrival is a tree that does not answer yet, and is about to.

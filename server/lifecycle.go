@@ -51,7 +51,9 @@ type Lifecycle struct {
 	// Turned, unless nil, is told every verdict that turns, and every Share and
 	// Response that moves, which are no verdicts. It must not block.
 	Turned func([]health.Turn, *pools.Tree)
-	Logger *slog.Logger
+	// LastGood, unless nil, keeps the configuration that serves for a start with an invalid one.
+	LastGood *LastGood
+	Logger   *slog.Logger
 }
 
 // BindError is a failure to listen, as opposed to a configuration at fault.
@@ -77,6 +79,8 @@ type life struct {
 	binding  sync.Mutex              // held while sockets are bound or closed before serving
 	draining atomic.Bool             // the end has begun
 	bound    time.Time               // when the sockets were; queries wait in them since
+	began    time.Time               // when the first load did
+	goodKept <-chan struct{}         // closed when the last good configuration has been kept; nil: none is
 
 	processors sharedSetting // oneMoreProcessor
 	collecting sharedSetting // collectLess
@@ -141,9 +145,10 @@ func (l *life) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 		err      error
 	}
 	done := make(chan loaded, 1)
+	l.began = time.Now()
 	defer collectLess()()
 	go func() {
-		snapshot, err := recovered(func() (*zones.Snapshot, error) { return l.Load(l.bindAndBuild) })
+		snapshot, err := recovered(func() (*zones.Snapshot, error) { return l.loadFirst() })
 		done <- loaded{snapshot, err}
 	}()
 	select {
@@ -166,6 +171,7 @@ func (l *life) serve(ctx context.Context) error {
 	l.Logger.Info("serving", l.standing(l.control.current().snapshot)...)
 	defer l.notifyServing(ctx)()
 	defer context.AfterFunc(ctx, func() { l.draining.Store(true) })()
+	l.keepLastGood(l.control.current().snapshot, l.began)
 	defer l.control.ticking()()
 	waitForUpdates := l.startUpdates(ctx)
 	for {
@@ -227,6 +233,8 @@ func (l *life) reload(ctx context.Context, allowRemoval bool) error {
 	}
 	l.install(beside)
 	l.control.tellReload(nil)
+	l.control.lastGood.Store(nil)
+	l.keepLastGood(snapshot, begun)
 	if ctx.Err() == nil { // else it is ending, and listens no more
 		l.Logger.Info("reloaded", append(l.standing(l.control.current().snapshot),
 			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)

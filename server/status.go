@@ -19,6 +19,9 @@ type Status struct {
 	Listen []string     `json:"listen"`
 	State  StateStatus  `json:"state"`
 	Reload ReloadStatus `json:"reload"`
+
+	LastGood *LastGoodStatus `json:"last_good,omitempty"` // where it serves in place of an invalid configuration
+
 	Prober ProberStatus `json:"prober"`
 
 	// BuildPanics counts the panics while a configuration or pools were built. What was
@@ -180,7 +183,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Reload: at.reload, BuildPanics: c.panics.Load(), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency,
+		State: c.life.state(false), Reload: at.reload, LastGood: c.LastGood(), BuildPanics: c.panics.Load(), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency,
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.life.server.Addrs() {

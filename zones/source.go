@@ -58,6 +58,7 @@ func (l *loader) newSource(file fs.File, path, display string) *source {
 	s.origin = l.c.origin(config.Fault{File: display})
 	l.reading = append(l.reading, s)
 	l.read[path] = s
+	l.c.s.masters = append(l.c.s.masters, "/"+path)
 	return s
 }
 

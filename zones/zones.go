@@ -37,8 +37,10 @@
 package zones
 
 import (
+	"cmp"
 	"hash/maphash"
 	"os"
+	"slices"
 	"time"
 
 	"meridian/config"
@@ -66,6 +68,15 @@ type Snapshot struct {
 	cuts      []cut
 	glue      []NodeID // nameservers of cuts
 	zones     []zone   // by ZoneID
+	masters   []string
+}
+
+// MasterFiles returns the absolute paths of all master files that were read, those that
+// others include among them.
+func (s *Snapshot) MasterFiles() []string {
+	files := slices.Clone(s.masters)
+	slices.Sort(files)
+	return slices.Compact(files)
 }
 
 // NodeID is a name that exists: one with data, an empty non-terminal, or a wildcard.
@@ -93,7 +104,7 @@ func BuildBeside(before *geo.Latency) Builder {
 type Builder func(*config.Config) (*Snapshot, []config.Fault, error)
 
 func build(cfg *config.Config, open opener) (*Snapshot, []config.Fault, error) {
-	s, report := compile(cfg, os.DirFS("/"), time.Now())
+	s, report := compile(cfg, os.DirFS(cmp.Or(cfg.Root, "/")), time.Now())
 	locator, tree := compilePools(cfg, report, open)
 	if err := report.join(); err != nil {
 		if locator != nil {

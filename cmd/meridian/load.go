@@ -28,6 +28,16 @@ func loadBuilt(paths []string, builder zones.Builder, stderr io.Writer) (*zones.
 	return snapshot, found.tell(stderr)
 }
 
+// loadCopy is loadBuilt of a copy of a configuration.
+func loadCopy(copied *config.Copy, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
+	cfg, warnings, err := copied.Load()
+	if cfg == nil {
+		return nil, findings{faults: faultsOf(copied.Root, err)}.tell(stderr)
+	}
+	snapshot, found := compile(cfg, findings{warnings: warnings}, builder)
+	return snapshot, found.tell(stderr)
+}
+
 // loadBriefly is loadBuilt with a change made to what a sound file says, nil for none, for a verb
 // that is asked again and again: of warnings it tells how many there are.
 func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {

@@ -20,6 +20,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	var file configFlag
+	var o serveOptions
 	c := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Serve a configuration until SIGTERM",
@@ -28,7 +29,9 @@ are read in the order of their names, and -c may be repeated: all files are one 
 
 SIGHUP reads FILE again, as meridian reload does: its errors are printed on stderr and the old
 configuration keeps serving; a valid one takes over without a lost query, unless it has no zones or
-fewer than half of the names served. SIGTERM and SIGINT answer what was already received and end.
+fewer than half of the names served. With state, the configuration that serves is kept there with
+its files: when the one that FILE has is invalid at start, serve starts with the last good one and
+says so in the log, in status and at /readyz; --strict exits with 1 instead. SIGTERM and SIGINT answer what was already received and end.
 
 Exit: 0 after SIGTERM; 1 when the configuration is at fault; 2 when an address cannot be listened on.`,
 		Example: `  meridian serve -c /etc/meridian/meridian.yaml
@@ -39,14 +42,43 @@ Exit: 0 after SIGTERM; 1 when the configuration is at fault; 2 when an address c
 			if err != nil {
 				return err
 			}
-			return serve(c.Context(), paths, c.ErrOrStderr())
+			o.paths = paths
+			return o.serve(c.Context(), c.ErrOrStderr())
 		},
 	}
 	addConfigFlag(c, &file)
+	c.Flags().StringVar(&o.state, "state", "", "`DIR` of the state, in place of what the configuration says")
+	c.Flags().BoolVar(&o.strict, "strict", false, "exit with 1 when the configuration is invalid, also where a last good one is kept")
 	return c
 }
 
-func serve(ctx context.Context, paths []string, stderr io.Writer) error {
+// serveOptions are the command line of serve.
+type serveOptions struct {
+	paths  []string
+	state  string // empty: as the configuration says
+	strict bool
+}
+
+// builder is b for the state folder of the command line.
+func (o *serveOptions) builder(b zones.Builder) zones.Builder {
+	if o.state == "" {
+		return b
+	}
+	return func(cfg *config.Config) (*zones.Snapshot, []config.Fault, error) {
+		cfg.State = o.state
+		return b(cfg)
+	}
+}
+
+// folders are where a last good configuration may be.
+func (o *serveOptions) folders() []string {
+	if o.state != "" {
+		return []string{o.state}
+	}
+	return config.StateFolders(o.paths...)
+}
+
+func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	hangups := make(chan os.Signal, 1)
@@ -55,7 +87,13 @@ func serve(ctx context.Context, paths []string, stderr io.Writer) error {
 	log := newSpool(stderr)
 	defer log.close()
 	l := server.Lifecycle{
-		Load:   func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(paths, b, log) },
+		Load: func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
+		LastGood: &server.LastGood{
+			Paths: o.paths, Folders: o.folders, Strict: o.strict,
+			Load: func(copied *config.Copy, b zones.Builder) (*zones.Snapshot, error) {
+				return loadCopy(copied, o.builder(b), log)
+			},
+		},
 		Reload: hangups,
 		Notify: notifyManager, Watchdog: watchdog(),
 		Admin: func(control *server.Control, cfg config.Admin) (http.Handler, error) {

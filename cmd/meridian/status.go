@@ -209,7 +209,7 @@ func describeRegion(r *server.RegionStatus, now time.Time) string {
 func describeOverride(o server.Override) string {
 	text := fmt.Sprintf("%s is %s", o.Target, o.Kind)
 	if !o.Until.IsZero() {
-		text += " until " + o.Until.Local().Format(time.DateTime)
+		text += " until " + timeText(o.Until)
 	}
 	if o.Reason != "" {
 		text += fmt.Sprintf(": %q", o.Reason)
@@ -219,6 +219,9 @@ func describeOverride(o server.Override) string {
 	}
 	return text
 }
+
+// timeText is a time with its zone.
+func timeText(at time.Time) string { return at.Local().Format("2006-01-02 15:04:05 Z07:00") }
 
 // age is how long ago a time was, as short as it may be; a dash for no time.
 func age(at, now time.Time) string {

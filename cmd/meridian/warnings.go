@@ -19,6 +19,9 @@ func warningsOf(s *server.Status) []string {
 	if n := s.BuildPanics; n > 0 {
 		all = append(all, fmt.Sprintf("building a configuration or its pools panicked %s since the server began; what was there before serves; see the log, and please report it", times(n)))
 	}
+	if g := s.LastGood; g != nil {
+		all = append(all, describeLastGood(g))
+	}
 	if s.Reload.Refused {
 		all = append(all, describeRefused(&s.Reload, age(s.Reload.At, s.At)))
 	}
@@ -29,6 +32,15 @@ func warningsOf(s *server.Status) []string {
 		all = append(all, fmt.Sprintf("begun without what was kept: the state could not be read and is %s now: %s", aside.File, aside.Fault))
 	}
 	return all
+}
+
+// describeLastGood says that the configuration was invalid at start, and why.
+func describeLastGood(g *server.LastGoodStatus) string {
+	text := fmt.Sprintf("SERVING THE LAST GOOD CONFIGURATION, kept at %s: the present one is invalid: %s", timeText(g.Kept), g.Error)
+	for _, e := range g.Errors {
+		text += "\n  " + e
+	}
+	return text
 }
 
 func describeRefused(r *server.ReloadStatus, ago string) string {

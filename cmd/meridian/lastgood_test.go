@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/maxmind/mmdbwriter"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
+)
+
+// goodFiles are a configuration that names a file of each kind that is kept.
+var goodFiles = map[string]string{
+	"conf.d/10-server.yaml": "server: {listen: [\"127.0.0.1:0\"], workers: 1, nsid: \"${MERIDIAN_TEST_NODE}\"}\nadmin: {listen: \"127.0.0.1:0\", token_file: ../token}\n",
+	"conf.d/20-state.yaml":  "state: ../state # beside\ngeo: {database: ../geo.mmdb}\n",
+	"conf.d/30-zone.yaml":   "zones:\n  gslb.example.com:\n    file: ../zones/gslb.zone\n    names: {www: {pool: web}}\npools:\n  web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}\n",
+	"zones/gslb.zone":       "@ 300 SOA ns1.example.net. h.example.com. 7 1 2 3 4\n@ 300 NS ns1.example.net.\n$INCLUDE more.zone\n",
+	"zones/more.zone":       "static 60 A 192.0.2.9\n",
+	"token":                 "0123456789abcdef\n",
+}
+
+// goodServer serves the configuration in dir until the function that it returns is called.
+func goodServer(t *testing.T, dir string, more ...string) (at, api string, stderr *transcript, stop func() int) {
+	t.Helper()
+	stderr = new(transcript)
+	ctx, cancel := context.WithCancel(context.Background())
+	code := make(chan int, 1)
+	args := append([]string{"serve", "-c", filepath.Join(dir, "conf.d")}, more...)
+	go func() { code <- run(ctx, args, stderr, stderr) }()
+	stop = func() int { cancel(); return <-code }
+	found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)|meridian: .*\n`)
+	if found[1] == "" {
+		t.Fatalf("not serving: %s", stderr)
+	}
+	return found[1], "--server=http://" + found[2], stderr, stop
+}
+
+// goodWorld writes the files, with a geo database, and serves them once.
+func goodWorld(t *testing.T) (dir, token string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range goodFiles {
+		writeFile(t, filepath.Join(dir, name), text)
+	}
+	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "Country"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, network, _ := net.ParseCIDR("81.2.69.0/24")
+	if err := tree.Insert(network, mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String("GB")}}); err != nil {
+		t.Fatal(err)
+	}
+	var database strings.Builder
+	if _, err := tree.WriteTo(&database); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "geo.mmdb"), database.String())
+	t.Setenv("MERIDIAN_TEST_NODE", "ams1")
+	_, _, _, stop := goodServer(t, dir)
+	if code := stop(); code != exitOK {
+		t.Fatalf("exit %d", code)
+	}
+	return dir, "--token-file=" + filepath.Join(dir, "token")
+}
+
+func writeFile(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAStartWithAnInvalidConfigurationServesTheLastGoodOne(t *testing.T) {
+	for name, broken := range map[string]struct{ file, text, message string }{
+		"syntax":      {"conf.d/10-server.yaml", "server: {", `10-server.yaml:1:1: invalid YAML`},
+		"a reference": {"conf.d/30-zone.yaml", goodFiles["conf.d/30-zone.yaml"] + "  api: {policy: weighted, check: none-such, members: []}\n", `30-zone.yaml:7:34: pools.api.check: no check "none-such"`},
+		"a zone file": {"zones/gslb.zone", "@ 300 SOA", `gslb.zone:1:9: the record has no data`},
+		"an include":  {"zones/more.zone", "static 60 A 192.0.2\n", `more.zone:1:19: bad A "192.0.2"`},
+		"no zones":    {"zones/gslb.zone", "", `gslb.zone: the file holds no record`},
+		"a token":     {"token", "short", `admin.token_file: it holds a token of 5 bytes`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, token := goodWorld(t)
+			writeFile(t, filepath.Join(dir, broken.file), broken.text)
+			writeFile(t, filepath.Join(dir, "valid-token"), goodFiles["token"])
+			if broken.file == "token" {
+				token = "--token-file=" + filepath.Join(dir, "valid-token")
+			}
+			at, api, stderr, stop := goodServer(t, dir)
+			defer stop()
+			if got := lookUp(t, at, "static.gslb.example.com."); got != "192.0.2.9" {
+				t.Errorf("static is %s", got)
+			}
+			if got := lookUp(t, at, "www.gslb.example.com."); got != "192.0.2.1" {
+				t.Errorf("www is %s", got)
+			}
+			stderr.await(t, `level=ERROR msg="the configuration is invalid; serving the last good one, fix the errors and reload"`)
+			if !strings.Contains(stderr.String(), broken.message) {
+				t.Errorf("no %q in\n%s", broken.message, stderr)
+			}
+			status := said(t, exitOK, "status", api, token)
+			if !strings.Contains(status, "WARNING: SERVING THE LAST GOOD CONFIGURATION") || !strings.Contains(status, broken.message) {
+				t.Errorf("status is\n%s", status)
+			}
+			expectMatch(t, said(t, exitConfig, "reload", api, token), `the server refuses the configuration; the old one keeps serving`)
+
+			writeFile(t, filepath.Join(dir, broken.file), goodFiles[broken.file])
+			expectMatch(t, said(t, exitOK, "reload", api, token), `^loaded `)
+			if status := said(t, exitOK, "status", api, token); strings.Contains(status, "LAST GOOD") {
+				t.Errorf("status after a reload is\n%s", status)
+			}
+		})
+	}
+}
+
+func TestTheLastGoodConfigurationKeepsItsEnvironmentAndDoesWithoutAGeoDatabase(t *testing.T) {
+	dir, token := goodWorld(t)
+	os.Unsetenv("MERIDIAN_TEST_NODE")
+	if err := os.Remove(filepath.Join(dir, "geo.mmdb")); err != nil {
+		t.Fatal(err)
+	}
+	at, api, stderr, stop := goodServer(t, dir)
+	defer stop()
+	stderr.await(t, `the last good configuration serves without a file that cannot be read" key=geo.database`)
+	if got := lookUp(t, at, "www.gslb.example.com."); got != "192.0.2.1" {
+		t.Errorf("www is %s", got)
+	}
+	expectMatch(t, said(t, exitOK, "status", api, token), `environment variable MERIDIAN_TEST_NODE is not set`)
+}
+
+func TestWhenTheLastGoodConfigurationIsNotUsed(t *testing.T) {
+	dir, _ := goodWorld(t)
+	kept := filepath.Join(dir, "state", "last-good.zip")
+	good, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, _, stop := goodServer(t, dir)
+	stop()
+	if again, err := os.ReadFile(kept); err != nil || string(again) != string(good) {
+		t.Errorf("a start with the same files wrote another copy: %v", err)
+	}
+	writeFile(t, filepath.Join(dir, "conf.d/10-server.yaml"), "server: {")
+	serve := func(more ...string) string {
+		t.Helper()
+		return said(t, exitConfig, append([]string{"serve", "-c", filepath.Join(dir, "conf.d")}, more...)...)
+	}
+	expectMatch(t, serve("--strict"), `meridian: 1 fault in the configuration\n$`)
+	expectMatch(t, serve("--state", filepath.Join(dir, "elsewhere")), `meridian: 1 fault in the configuration\n$`)
+	moved := filepath.Join(dir, "moved")
+	if err := os.Rename(filepath.Join(dir, "conf.d"), moved); err != nil {
+		t.Fatal(err)
+	}
+	expectMatch(t, said(t, exitConfig, "serve", "-c", moved), `a last good configuration is of another -c, and is not used`)
+	if err := os.Rename(moved, filepath.Join(dir, "conf.d")); err != nil {
+		t.Fatal(err)
+	}
+
+	at := strings.Index(string(good), "static 60 A")
+	writeFile(t, kept, string(good[:at])+"X"+string(good[at+1:]))
+	expectMatch(t, serve(), `last good configuration corrupt, quarantined.*checksum`)
+	if found, _ := filepath.Glob(kept + ".corrupt-*"); len(found) != 1 {
+		t.Errorf("quarantined: %v", found)
+	}
+	writeFile(t, kept, string(good[:len(good)/2]))
+	expectMatch(t, serve(), `last good configuration corrupt, quarantined`)
+	expectMatch(t, serve(), `meridian: 1 fault in the configuration\n$`)
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Copy is a configuration that was kept with the files that it names, to be served
+// when the present one cannot be.
+type Copy struct {
+	Name        string            // what messages call all of it
+	Root        string            // the directory in which each file is under its absolute path
+	Files       []string          // the documents, by their absolute paths, in the order read
+	Environment map[string]string // the variables that values were taken from
+}
+
+// Load reads the configuration as it was kept. Messages name the files by their own
+// paths; what the configuration names is read from the copy.
+func (c *Copy) Load() (*Config, []Fault, error) {
+	var texts []namedText
+	for _, file := range c.Files {
+		data, release, err := read(filepath.Join(c.Root, file))
+		if err != nil {
+			return nil, nil, Join([]Fault{{File: file, What: err.Error()}})
+		}
+		defer release()
+		texts = append(texts, namedText{file, data})
+	}
+	environment := func(name string) (string, bool) {
+		value, set := c.Environment[name]
+		return value, set
+	}
+	cfg, warnings, err := parseSeveral(c.Name, texts, maxWhole, environment)
+	if cfg != nil {
+		cfg.Root = c.Root
+		cfg.eachFile(func(path *string) { *path = filepath.Join(c.Root, *path) })
+	}
+	return cfg, warnings, err
+}
+
+// eachFile calls f for the path of each file that c names and that is read whole: those
+// of certificates, keys and tokens. Master files are not among them.
+func (c *Config) eachFile(f func(path *string)) {
+	given := func(paths ...*string) {
+		for _, path := range paths {
+			if *path != "" {
+				f(path)
+			}
+		}
+	}
+	given(&c.Admin.TokenFile)
+	for i := range c.Checks {
+		tls := &c.Checks[i].TLS
+		given(&tls.CA, &tls.Cert, &tls.Key)
+	}
+	for i := range c.Loads {
+		given(&c.Loads[i].TLS.CA)
+	}
+}
+
+// CopyOf returns what a copy of c needs, without its Name and Root, and the absolute paths of the
+// files that belong into it: the documents, and what they name but for master files and
+// what may be large, such as geo databases, which a copy refers to.
+func (c *Config) CopyOf() (copied Copy, files []string, err error) {
+	add := func(path string) string {
+		absolute, e := filepath.Abs(path)
+		if e != nil {
+			err = e
+		}
+		files = append(files, absolute)
+		return absolute
+	}
+	for _, file := range c.Files() {
+		copied.Files = append(copied.Files, add(file))
+	}
+	c.eachFile(func(path *string) { add(*path) })
+	copied.Environment = c.variables
+	slices.Sort(files)
+	return copied, slices.Compact(files), err
+}
+
+// GuessState looks for the folder of the state in the text of files that cannot be read
+// as a configuration; empty: it finds none.
+func GuessState(paths ...string) string {
+	files, _ := Expand(paths...)
+	for _, file := range files {
+		data, release, err := read(file)
+		if err != nil {
+			continue
+		}
+		state := ""
+		for line := range strings.Lines(string(data)) {
+			if value, ok := strings.CutPrefix(line, "state:"); ok {
+				value, _, _ = strings.Cut(value, " #")
+				state = strings.Trim(strings.TrimSpace(value), `"'`)
+				break
+			}
+		}
+		release()
+		switch {
+		case state == "":
+		case filepath.IsAbs(state):
+			return state
+		default:
+			return filepath.Join(filepath.Dir(file), state)
+		}
+	}
+	return ""
+}
+
+// DefaultState is the folder of the state that deployments use.
+const DefaultState = "/var/lib/meridian"
+
+// StateFolders returns where the state may be of a configuration that cannot be read.
+func StateFolders(paths ...string) (folders []string) {
+	if guess := GuessState(paths...); guess != "" {
+		folders = append(folders, guess)
+	}
+	if info, err := os.Stat(DefaultState); err == nil && info.IsDir() {
+		folders = append(folders, DefaultState)
+	}
+	return folders
+}

@@ -1,0 +1,204 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"meridian/config"
+	"meridian/zones"
+)
+
+// LastGood says how the configuration that served last is kept under the state folder,
+// and that a start falls back to it when the present one is invalid.
+type LastGood struct {
+	Paths   []string        // where the configuration is: a copy of another one is not used
+	Folders func() []string // where the state may be, if the configuration cannot be read
+	Strict  bool            // keep it, and do not fall back to it
+	// Load is Lifecycle.Load of a copy.
+	Load func(*config.Copy, zones.Builder) (*zones.Snapshot, error)
+}
+
+// LastGoodStatus says that a copy serves because the configuration was invalid at start.
+type LastGoodStatus struct {
+	Kept   time.Time `json:"kept"`   // when the copy was made
+	Error  string    `json:"error"`  // why the configuration does not serve
+	Errors []string  `json:"errors"` // those of the configuration, the first maxErrors
+}
+
+// maxErrors is how many errors of a configuration the status lists.
+const maxErrors = 100
+
+// loadLastGood loads the copy of the configuration that served last, if there is one,
+// because the configuration has an error. Without a copy the error stays what it is.
+func (l *life) loadLastGood(invalid error) (*zones.Snapshot, error) {
+	var bind *BindError
+	if l.LastGood == nil || l.LastGood.Strict || errors.As(invalid, &bind) {
+		return nil, invalid
+	}
+	kept, folder := l.findLastGood()
+	if kept == nil {
+		return nil, invalid
+	}
+	copied, err := kept.extract(folder)
+	if err != nil {
+		kept.quarantine(folder, err, l.Logger)
+		return nil, invalid
+	}
+	snapshot, err := l.LastGood.Load(copied, l.buildLastGood)
+	if err != nil {
+		if errors.As(err, &bind) {
+			return nil, err
+		}
+		l.Logger.Error("the last good configuration is invalid too", "file", kept.path, "error", err)
+		return nil, invalid
+	}
+	status := &LastGoodStatus{Kept: kept.manifest.Written, Error: invalid.Error(), Errors: []string{}}
+	for _, e := range errorsIn(invalid) {
+		if len(status.Errors) < maxErrors {
+			status.Errors = append(status.Errors, e.Error())
+		}
+	}
+	l.control.lastGood.Store(status)
+	l.Logger.Error("the configuration is invalid; serving the last good one, fix the errors and reload",
+		"error", invalid, "errors", status.Errors, "kept", status.Kept.Format(time.RFC3339), "file", kept.path)
+	return snapshot, nil
+}
+
+// findLastGood looks for a copy of this configuration where the state may be.
+func (l *life) findLastGood() (*goodFile, string) {
+	for _, folder := range l.LastGood.Folders() {
+		kept, err := openGood(filepath.Join(folder, goodName))
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil:
+			(&goodFile{path: filepath.Join(folder, goodName)}).quarantine(folder, err, l.Logger)
+		case !slices.Equal(kept.manifest.Paths, absolute(l.LastGood.Paths)):
+			l.Logger.Warn("a last good configuration is of another -c, and is not used", "file", kept.path, "config", kept.manifest.Paths)
+			kept.close()
+		default:
+			return kept, folder
+		}
+	}
+	return nil, ""
+}
+
+// buildLastGood builds a copy. What a copy refers to and does not hold, such as a geo
+// database, is left out if it cannot be read: clients are then located less well.
+func (l *life) buildLastGood(cfg *config.Config) (*zones.Snapshot, []config.Fault, error) {
+	snapshot, warnings, err := l.bindAndBuild(cfg)
+	left := false
+	for _, e := range errorsIn(err) {
+		var f config.Fault
+		if !errors.As(e, &f) {
+			continue
+		}
+		switch f.Path {
+		case "geo.database":
+			cfg.Geo.Database = ""
+		case "geo.asn":
+			cfg.Geo.ASN = ""
+		case "latency.file":
+			cfg.Latency.File = ""
+		default:
+			continue
+		}
+		left = true
+		l.Logger.Error("the last good configuration serves without a file that cannot be read", "key", f.Path, "error", f.What)
+	}
+	if !left {
+		return snapshot, warnings, err
+	}
+	return l.bindAndBuild(cfg)
+}
+
+// errorsIn takes an error that wraps several apart; none of nil.
+func errorsIn(err error) []error {
+	var several *multierror.Error
+	if errors.As(err, &several) {
+		return several.Errors
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
+			var all []error
+			for _, one := range joined.Unwrap() {
+				all = append(all, errorsIn(one)...)
+			}
+			return all
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// keepLastGood keeps the configuration of a snapshot that serves, in the background: a
+// disk may hang. Its load began at begun; a file that changed since is not what serves.
+func (l *life) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
+	k := l.keeping.Load()
+	if l.LastGood == nil || k == nil || snapshot.Config.Root != "" {
+		return
+	}
+	folder, before, done := k.folder.path, l.goodKept, make(chan struct{})
+	l.goodKept = done
+	go func() {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
+		_, err := recovered(func() (struct{}, error) { return struct{}{}, l.writeLastGood(folder, snapshot, begun) })
+		if err != nil {
+			l.Logger.Error("cannot keep the last good configuration; a start with an invalid one would fail", "folder", folder, "error", err)
+		}
+	}()
+}
+
+func (l *life) writeLastGood(folder string, snapshot *zones.Snapshot, begun time.Time) error {
+	copied, files, err := snapshot.Config.CopyOf()
+	if err != nil {
+		return err
+	}
+	files = append(files, snapshot.MasterFiles()...)
+	m := goodManifest{
+		File: goodKind, Version: goodVersion, Written: time.Now().UTC(), Paths: absolute(l.LastGood.Paths),
+		Documents: copied.Files, Environment: copied.Environment,
+	}
+	return writeGood(folder, &m, files, begun)
+}
+
+// awaitLastGood waits until what was to be kept is, at the end.
+func (l *life) awaitLastGood() {
+	if l.goodKept != nil {
+		l.await(l.goodKept, "the writing of the last good configuration")
+	}
+}
+
+// LastGood reports that the last good configuration serves in place of an invalid one;
+// nil: it does not.
+func (c *Control) LastGood() *LastGoodStatus { return c.lastGood.Load() }
+
+// absolute returns paths as they are from anywhere.
+func absolute(paths []string) []string {
+	all := make([]string, len(paths))
+	for i, path := range paths {
+		all[i] = path
+		if abs, err := filepath.Abs(path); err == nil {
+			all[i] = abs
+		}
+	}
+	return all
+}
+
+// loadFirst loads the configuration, or the last good one if that is invalid.
+func (l *life) loadFirst() (*zones.Snapshot, error) {
+	snapshot, err := l.Load(l.bindAndBuild)
+	if err != nil {
+		return l.loadLastGood(err)
+	}
+	return snapshot, nil
+}
