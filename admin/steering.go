@@ -198,13 +198,13 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) explain(w http.ResponseWriter, r *http.Request) {
-	words, ok := query(w, r, "name", "type", "client", "resolver", "draw")
+	words, ok := query(w, r, "name", "type", "client", "resolver", "draw", "time")
 	if !ok {
 		return
 	}
 	asked, err := server.AskedText{
 		Name: words.Get("name"), Type: words.Get("type"),
-		Client: words.Get("client"), Resolver: words.Get("resolver"), Draw: words.Get("draw"),
+		Client: words.Get("client"), Resolver: words.Get("resolver"), Draw: words.Get("draw"), Time: words.Get("time"),
 	}.Parse()
 	if err != nil {
 		refuse(w, err)

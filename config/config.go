@@ -273,9 +273,10 @@ type Pool struct {
 	DualStack     DualStack
 	DefaultNoData bool   // geolocation: who matches no member gets NODATA
 	OnDown        OnDown // geolocation
-	Hash          Mask   // hash, and weighted where Sticky
+	Hash          Mask   // hash, and where Sticky
 	Bound         int    // of a hash: the most that a member carries, in per cent of its fair share of the load; 0: no bound
-	Sticky        bool   // weighted: a hash of the client's network draws
+	Sticky        bool   // weighted, round-robin: a hash of the client's network draws
+	StickyTTL     bool   // beside Sticky: and of the time, so that it draws again after each TTL
 	Trickle       int    // failover: per cent of the draws that go to the next eligible standby
 	SpreadRegion  bool   // no two members of one region in an answer while another region has one
 	Shed          Shed

@@ -19,7 +19,7 @@ func (r *poolReader) steeringKeys() []field {
 			return OnDown(s), ok
 		})},
 		{name: "hash", read: r.hashing(p)},
-		{name: "sticky", read: r.flag(&p.Sticky)},
+		{name: "sticky", read: r.sticky(p)},
 		{name: "trickle", read: r.percentage(&p.Trickle, 1, 99)},
 		{name: "spread", read: into(&p.SpreadRegion, r.onlyWord("region"))},
 		{name: "shed", read: r.shed(&p.Shed)},
@@ -32,9 +32,9 @@ func fitting(key string) []Policy {
 	case "default", "on_down", "match":
 		return []Policy{Geolocation}
 	case "hash":
-		return []Policy{Hash, Weighted}
+		return []Policy{Hash, Weighted, RoundRobin}
 	case "sticky":
-		return []Policy{Weighted}
+		return []Policy{Weighted, RoundRobin}
 	case "trickle":
 		return []Policy{Failover}
 	case "spread":
@@ -74,7 +74,7 @@ func (r *poolReader) steering(n *yaml.Node) {
 	r.fits(n)
 	r.noteSettings(n)
 	r.noteBound()
-	if p.Policy == Weighted && child(n, "sticky") == nil && child(n, "hash") != nil {
+	if (p.Policy == Weighted || p.Policy == RoundRobin) && child(n, "sticky") == nil && child(n, "hash") != nil {
 		r.faultAtKey(child(n, "hash"), "hash without sticky", "write sticky: true beside it, or policy: hash")
 	}
 	if p.Policy != Geolocation || r.members == nil {
@@ -86,6 +86,24 @@ func (r *poolReader) steering(n *yaml.Node) {
 	}
 	if hasDefault && p.DefaultNoData {
 		r.fault(child(n, "default"), "default: nodata beside a member with match: default", "leave one of them out")
+	}
+}
+
+// stickyTTL is the value of sticky that holds for one TTL.
+const stickyTTL = "ttl"
+
+// sticky reads whether a client's network keeps its member, and for how long.
+func (r *poolReader) sticky(p *Pool) reader {
+	return func(n *yaml.Node) {
+		switch s, ok := r.scalar(n); {
+		case !ok:
+		case s == stickyTTL:
+			p.Sticky, p.StickyTTL = true, true
+		case n.Tag == "!!bool":
+			p.Sticky = strings.EqualFold(s, "true")
+		default:
+			r.fault(n, quote(s)+" is none of true, false and ttl", "")
+		}
 	}
 }
 

@@ -241,6 +241,9 @@ func (c *compiler) member(from *config.Pool, i int) {
 	if m.Enabled {
 		weight = uint32(max(0, m.Weight))
 	}
+	if from.Policy == config.RoundRobin && from.Sticky {
+		weight = min(weight, 1) // equal parts, as turns are
+	}
 	t.members = append(t.members, compiled)
 	t.weights = append(t.weights, weight)
 }

@@ -19,6 +19,8 @@ type visit struct {
 
 	rounds uint32 // round-robin: what is left of the turn, see inTurn
 
+	byNetwork bool // geolocation: the client's network chooses among the members left, see narrowToMatch
+
 	step   int    // recording: which step is that of the pool's first member
 	nearer string // recording, proximity: the regions that are nearer than the chosen one
 	match  string // recording, geolocation: what the client matched by
@@ -27,7 +29,7 @@ type visit struct {
 }
 
 // Decide is the one pure decision function (DESIGN 1): it neither locks, nor
-// allocates, nor calls out. Neither s.Addrs nor s.CName is NODATA. Beside the question and
+// allocates, nor calls out, nor reads a clock. Neither s.Addrs nor s.CName is NODATA. Beside the question and
 // the verdicts, all of one moment, it depends on nothing but, for round-robin,
 // the turns in s.
 func (t *Tree) Decide(q Question, s *Scratch) Decision {
@@ -51,6 +53,7 @@ func (s *Scratch) begin(t *Tree) {
 
 func (s *Scratch) decide(q Question) Decision {
 	s.family, s.lane, s.client, s.draw = q.Family, laneOf(q), q.Client, q.Draw
+	s.time, s.ttl = uint64(q.Time), uint64(max(1, q.TTL))
 	s.scope, s.top = 0, 0
 	s.picked = s.picked[:0]
 	s.record.decides(q.Family)

@@ -30,6 +30,8 @@ type Step struct {
 	Match *StepMatch `json:"match,omitempty"` // under geolocation, of members that the client matches
 	Rank  int        `json:"rank,omitempty"`  // under hash and sticky weights: which choice of the client's network, from 1
 
+	Slot *StepSlot `json:"slot,omitempty"` // under sticky: ttl: for how long that choice holds
+
 	Load   *StepLoad   `json:"load,omitempty"`   // of members of whom a load is reported
 	Target *StepTarget `json:"target,omitempty"` // of members that have one
 	CName  string      `json:"cname,omitempty"`  // likewise

@@ -18,11 +18,18 @@ import (
 //	there is none              -        -                                  nobody: default: nodata   to the list's end
 //
 // The default match, where there is one, is the last of every client. Later draws
-// stay in that match. Members that share it are drawn by weight.
+// stay in that match. Members that share it are drawn by weight; where they are of several
+// regions the client's network chooses among them, since its A, AAAA and HTTPS are to lead to one.
 func (s *Scratch) narrowToMatch(v *visit) {
 	if v.table == none { // the default is the only match
 		return
 	}
+	s.takeMatch(v)
+	s.keepRegion(v)
+}
+
+// takeMatch is narrowToMatch without its last step.
+func (s *Scratch) takeMatch(v *visit) {
 	t := s.tree
 	table := t.tables[v.table]
 	match, scope := table.Nearest(s.client)
@@ -47,6 +54,21 @@ func (s *Scratch) narrowToMatch(v *visit) {
 		v.narrowTo(t.match(v.pool, matches[k]))
 	}
 	s.record.matched(s, v, k)
+}
+
+// keepRegion has the client's network choose where the members left are of several regions, and
+// widens the scope to it.
+func (s *Scratch) keepRegion(v *visit) {
+	if !v.spans || !v.eligible.any() || s.tree.sameGroup(v.pool, v.eligible) {
+		return
+	}
+	v.byNetwork = true
+	s.scope = max(s.scope, uint8(v.maskOf(s.client)))
+}
+
+// sameGroup reports whether all of some members, which are not none, are of one group.
+func (t *Tree) sameGroup(p *pool, of set) bool {
+	return t.group(p, t.members[p.first+uint32(of.first())].group).holds(of)
 }
 
 // match is the members of a match.
@@ -90,11 +112,35 @@ func (c *compiler) match(from *config.Pool, p *pool) {
 			t.match(p, of[i]).add(i)
 		}
 	}
+	p.spans = c.spansRegions(from)
+	if p.spans {
+		c.hashKeys(from, p)
+	}
 	if len(matches) == 1 && matches[0].Default {
+		if p.spans {
+			p.table = c.everyClient(from)
+		}
 		return
 	}
 	p.table = uint32(len(c.rankings))
 	c.rankings = append(c.rankings, ranking{pool: from, matches: matches, owners: owners})
+}
+
+// spansRegions reports whether two members of one match are of different regions.
+func (c *compiler) spansRegions(from *config.Pool) bool {
+	regions := map[string]string{} // by match
+	for i := range from.Members {
+		m := &from.Members[i]
+		if m.Match == nil {
+			continue
+		}
+		region, known := regions[m.Match.String()]
+		if known && region != m.Region {
+			return true
+		}
+		regions[m.Match.String()] = m.Region
+	}
+	return false
 }
 
 // matched tells why members are in the match that was taken, or are not: the
@@ -194,7 +240,10 @@ func (s *Scratch) whyMatch(v *visit, from set, m int) string {
 	if v.table == none {
 		text = "matches default"
 	}
-	if from.count() > 1 {
+	switch {
+	case v.byNetwork:
+		text += "; " + s.whyHash(v, from, m)
+	case from.count() > 1:
 		text += "; " + s.whyWeight(v, from, m)
 	}
 	return text

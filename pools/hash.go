@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"time"
 
 	"meridian/config"
 )
@@ -22,13 +23,14 @@ import (
 //	a member is added              of every other's clients the share that the new one should have: to it
 //	a weight grows or shrinks      the difference, to or from that member
 //	the order in the file          nobody's
+//	the slot, under sticky: ttl    as if it were another network, see slotOf
 //	the pool's or a member's name  as if it were another
 //
 // Scores depend on names, weight and network alone, so that every node and every
 // restart agrees. A member has its share of the networks, weight / sum of the
 // eligible weights, to one part in a thousand.
 func (s *Scratch) byHash(v *visit, from set) int {
-	network := v.network(s.client)
+	network := s.networkNow(v)
 	best, cost, weight := -1, uint64(0), uint64(0)
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
@@ -82,9 +84,16 @@ func (p *pool) network(client netip.Addr) uint64 {
 	return mix(mix(hi+golden) ^ lo)
 }
 
-// hash gives the members of a pool their keys. The table keeps the scope out of
-// private space.
+// hash compiles what a pool needs that chooses by the client's network. The table keeps the
+// scope out of private space.
 func (c *compiler) hash(from *config.Pool, p *pool) {
+	c.hashKeys(from, p)
+	p.perTTL = from.StickyTTL
+	p.table = c.everyClient(from)
+}
+
+// hashKeys gives the members of a pool the keys of their scores.
+func (c *compiler) hashKeys(from *config.Pool, p *pool) {
 	t := c.tree
 	p.mask = [2]uint8{uint8(min(max(1, from.Hash.IPv4), 32)), uint8(min(max(1, from.Hash.IPv6), 128))}
 	p.keys = uint32(len(t.keys))
@@ -94,6 +103,10 @@ func (c *compiler) hash(from *config.Pool, p *pool) {
 	if t.logarithms == nil {
 		t.logarithms = newLogarithms()
 	}
+}
+
+// everyClient returns the number of the table that tells only public clients from private ones.
+func (c *compiler) everyClient(from *config.Pool) uint32 {
 	const all = "default"
 	table, ok := c.tables[all]
 	if !ok {
@@ -101,7 +114,7 @@ func (c *compiler) hash(from *config.Pool, p *pool) {
 		c.tables[all] = table
 		c.rankings = append(c.rankings, ranking{pool: from, matches: []config.Match{{Default: true}}, owners: []int{0}})
 	}
-	p.table = table
+	return table
 }
 
 // keyOf is what a member's scores are made from: FNV-1a of its pool's name and its
@@ -120,6 +133,11 @@ func (s *Scratch) whyHash(v *visit, from set, m int) string {
 	network, err := s.client.Unmap().WithZone("").Prefix(v.maskOf(s.client))
 	if err != nil {
 		panic("pools: a mask longer than the client's address") // hash bounds it
+	}
+	if v.perTTL {
+		slot := s.slotOf(v)
+		return fmt.Sprintf("the hash of %s from %s to %s is its; %s of all networks", network,
+			slot.From.Format(time.TimeOnly), slot.Until.Format(time.TimeOnly), s.whyWeight(v, from, m))
 	}
 	return fmt.Sprintf("the hash of %s is its; %s of all networks", network, s.whyWeight(v, from, m))
 }
@@ -147,12 +165,20 @@ func (r *recorder) ranked(s *Scratch, v *visit) {
 func (r *recorder) tellRanks(s *Scratch, v *visit) {
 	for i, m := range s.choices(v) {
 		r.steps[v.step+m].Rank = i + 1
+		if v.perTTL {
+			slot := s.slotOf(v)
+			r.steps[v.step+m].Slot = &slot
+		}
 	}
 }
 
 // whyOtherHash tells which choice of the client's network m is.
 func (s *Scratch) whyOtherHash(v *visit, m int) string {
-	return ordinal(s.record.steps[v.step+m].Rank) + " choice of this network"
+	step := &s.record.steps[v.step+m]
+	if step.Slot != nil {
+		return fmt.Sprintf("%s choice of this network until %s", ordinal(step.Rank), step.Slot.Until.Format(time.TimeOnly))
+	}
+	return ordinal(step.Rank) + " choice of this network"
 }
 
 // ordinal is 1 as first, 11 as 11th.

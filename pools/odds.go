@@ -19,7 +19,7 @@ type Share struct {
 // Odds is Decide without the draw: for every address the exact probability that
 // it is what the first draw gives, as if `answers` were 1 everywhere; one Share
 // without a member is that of NODATA. The shares add up to 1. The turns of
-// round-robin, which s keeps, count as random; where more than eight start slowly
+// round-robin, which s keeps, and the time under sticky: ttl count as random; where more than eight start slowly
 // in one place, those beyond count as if they had all. It goes by the same sets, tables and
 // odds as Decide, which is what makes a forecast trustworthy.
 func (t *Tree) Odds(q Question, s *Scratch) (Decision, []Share) {
@@ -66,6 +66,7 @@ func (s *Scratch) oddsOfAnswer(q Question) *odds {
 // reckon works out all parts, those first that nothing can be added to any more.
 func (s *Scratch) reckon(q Question, o *odds) (Decision, *odds) {
 	s.family, s.client = q.Family, q.Client
+	s.time, s.ttl = uint64(q.Time), uint64(max(1, q.TTL))
 	s.scope, s.top = 0, 0
 	mode, by, pl := s.state.answerer(q.Pool, q.Family)
 	if mode == Dead {

@@ -2,8 +2,8 @@ package pools
 
 import "meridian/config"
 
-// policy is a config.Policy, numbered. A weighted pool that is sticky draws as
-// hash does, and is numbered so.
+// policy is a config.Policy, numbered. A weighted or round-robin pool that is sticky draws
+// as hash does, and is numbered so.
 type policy uint8
 
 const (
@@ -32,6 +32,9 @@ func policyOf(p *config.Pool) (policy, bool) {
 		}
 		return weighted, true
 	case config.RoundRobin:
+		if p.Sticky {
+			return hash, true
+		}
 		return roundRobin, true
 	case config.Failover:
 		return failover, true
@@ -81,12 +84,15 @@ func (s *Scratch) choose(v *visit, from set, r uint64) int {
 	case all:
 		return anyOf(from, r)
 	default: // proximity, geolocation, weighted, latency
+		if v.byNetwork {
+			return s.byHash(v, from)
+		}
 		return s.byWeight(v, from, r)
 	}
 }
 
 // chances calls f with each member of a set that choose may choose, and how
-// likely that is. Round-robin counts as if its turns were random.
+// likely that is. Round-robin counts as if its turns were random, sticky: ttl as if the time were.
 func (s *Scratch) chances(v *visit, from set, f func(m int, p float64)) {
 	switch v.policy {
 	case roundRobin, all:
@@ -94,12 +100,20 @@ func (s *Scratch) chances(v *visit, from set, f func(m int, p float64)) {
 	case failover:
 		v.chancesInOrder(from, f)
 	case hash:
+		if v.perTTL {
+			s.chancesByWeight(v, from, f)
+			return
+		}
 		f(s.byHash(v, from), 1)
 	case fastest:
 		s.chancesByResponse(v, from, f)
 	case leastLoad:
 		s.chancesByRoom(v, from, f)
 	default: // proximity, geolocation, weighted, latency
+		if v.byNetwork {
+			f(s.byHash(v, from), 1)
+			return
+		}
 		s.chancesByWeight(v, from, f)
 	}
 }

@@ -71,11 +71,15 @@ func (d drawing) rendezvous(from []*config.Member) *config.Member {
 		hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
 		network = mix(mix(hi>>max(0, 64-p.Hash.IPv6)+golden) ^ lo>>min(128-p.Hash.IPv6, 64))
 	}
+	if p.StickyTTL {
+		phase := network % uint64(d.ttl)
+		network = mix(network + mix((uint64(d.time)+phase)/uint64(d.ttl)))
+	}
 	score := func(m *config.Member) float64 {
 		h := fnv.New64a()
 		h.Write([]byte(p.Name + "\x00" + m.Name))
 		u := float64(mix(network^mix(h.Sum64()))) / math.Exp2(64)
-		return -math.Log(u) / float64(m.Weight*d.part(m))
+		return -math.Log(u) / float64(weightOf(p, m)*d.part(m))
 	}
 	return slices.MinFunc(from, func(a, b *config.Member) int { return cmp.Compare(score(a), score(b)) })
 }
@@ -146,7 +150,7 @@ func randomMatches(rnd *rand.Rand) []string {
 // compareOdds holds Odds against the reference with one answer everywhere.
 func compareOdds(t *testing.T, tree *Tree, r reference, q Question, s *Scratch) {
 	t.Helper()
-	r.one = true
+	r.one, r.overTime = true, true
 	p := &r.cfg.Pools[q.Pool]
 	_, want := r.ask(p.Name, q.Family, 1, q.Client)
 	d, shares := tree.Odds(q, s)

@@ -25,6 +25,10 @@ type reference struct {
 	took  map[netip.Addr]time.Duration // how soon an address passes its probes
 	one   bool                         // as if every pool had answers: 1
 
+	time     int64  // of the question, and
+	ttl      uint32 // its TTL
+	overTime bool   // the choices of sticky: ttl over all times
+
 	parts     map[netip.Addr]int // of those that start slowly, in 256ths
 	overrides []Override
 
@@ -96,6 +100,22 @@ type drawing struct {
 	client   netip.Addr
 	pace     func(*config.Member) time.Duration // how soon a member responds; 0: unknown
 	rooms    map[*config.Member]float64
+
+	time      int64
+	ttl       uint32
+	overTime  bool
+	byNetwork bool // geolocation: the members are of several regions
+}
+
+// takesTurns reports whether each member of a pool has its turn.
+func takesTurns(p *config.Pool) bool { return p.Policy == config.RoundRobin && !p.Sticky }
+
+// weightOf is what a member weighs among those of its pool.
+func weightOf(p *config.Pool, m *config.Member) int {
+	if p.Policy == config.RoundRobin && p.Sticky {
+		return min(m.Weight, 1)
+	}
+	return m.Weight
 }
 
 func (r reference) pool(name string) *config.Pool {
@@ -203,7 +223,7 @@ func (r reference) part(m *config.Member) int {
 		for i := range p.Members {
 			if in := &p.Members[i]; r.live(in, IPv4, false) || r.live(in, IPv6, false) {
 				most = max(most, r.part(in))
-				parts, weights = parts+r.part(in)*in.Weight, weights+in.Weight
+				parts, weights = parts+r.part(in)*weightOf(p, in), weights+weightOf(p, in)
 			}
 		}
 		if most == 256 || weights == 0 {
@@ -271,7 +291,7 @@ func (r reference) has(m *config.Member, f Family, open bool) bool {
 
 // walk is what a live pool adds to the answer so far.
 func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client netip.Addr, sofar string) outcomes {
-	d := drawing{pool: p, family: f, open: open, all: answers == 0, left: answers, client: client, rooms: r.rooms}
+	d := drawing{pool: p, family: f, open: open, all: answers == 0, left: answers, client: client, rooms: r.rooms, time: r.time, ttl: max(1, r.ttl), overTime: r.overTime}
 	d.pace = func(m *config.Member) time.Duration { return r.pace(m, open) }
 	if d.all {
 		d.left = 1000
@@ -296,10 +316,13 @@ func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client
 		ways[r.inOrder(d, client)] = 1
 	case config.Geolocation:
 		d.eligible = r.matching(p, d.eligible, client)
+		d.byNetwork = len(d.eligible) > 0 && len(inRegion(d.eligible, d.eligible[0].Region)) < len(d.eligible)
 		everybody = 1<<len(d.eligible) - 1
 		ways[everybody] = 1
 	case config.RoundRobin, config.AllMembers:
-		ways = d.byDraw()
+		if ways[everybody] = 1; !p.Sticky {
+			ways = d.byDraw()
+		}
 	default:
 		ways[everybody] = 1
 	}
@@ -452,9 +475,17 @@ func (d drawing) choices(from []*config.Member, last *config.Member) map[*config
 		choices[from[1]] = float64(d.pool.Trickle) / 100
 	case d.pool.Policy == config.Failover:
 		choices[from[0]] = 1
-	case last != nil && (d.all && d.pool.Policy != config.AllMembers || d.pool.Policy == config.RoundRobin):
+	case last != nil && (d.all && d.pool.Policy != config.AllMembers || takesTurns(d.pool)):
 		choices[following(d.pool, from, last)] = 1
-	case d.pool.Policy == config.Hash || d.pool.Sticky:
+	case d.pool.StickyTTL && d.overTime:
+		sum := 0
+		for _, m := range from {
+			sum += weightOf(d.pool, m) * max(1, d.part(m)*4096)
+		}
+		for _, m := range from {
+			choices[m] = float64(weightOf(d.pool, m)*max(1, d.part(m)*4096)) / float64(sum)
+		}
+	case d.pool.Policy == config.Hash || d.pool.Sticky || d.byNetwork:
 		choices[d.rendezvous(from)] = 1
 	case d.pool.Policy == config.RoundRobin, d.pool.Policy == config.AllMembers:
 		for _, m := range from {
@@ -578,7 +609,7 @@ func randomWorld(rnd *rand.Rand) string {
 	pools := 1 + rnd.IntN(5)
 	policies := []string{
 		"proximity", "weighted", "round-robin", "failover", "geolocation", "hash", "fastest", "latency", "all",
-		"least-load", "least-load", "weighted sticky", "failover trickle=30", "weighted spread", "failover spread", "round-robin spread", "geolocation fence", "hash hash=20/33 spread", "least-load spread",
+		"least-load", "least-load", "weighted sticky", "weighted sticky=ttl", "round-robin sticky", "round-robin sticky=ttl", "failover trickle=30", "weighted spread", "failover spread", "round-robin spread", "geolocation fence", "hash hash=20/33 spread", "least-load spread",
 	}
 	pick := func(odds int, text string) string {
 		if rnd.IntN(odds) == 0 {
@@ -746,6 +777,8 @@ func compareAll(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, modes map
 			if rnd.IntN(3) == 0 {
 				q.Answers = rnd.IntN(4)
 			}
+			q.Time, q.TTL = rnd.Int64N(1<<32), rnd.Uint32N(100)
+			r.time, r.ttl = q.Time, q.TTL
 			mode, possible := r.ask(p.Name, f, q.Answers, q.Client)
 			if tree.tellsOf(q.Pool, f) && modes[p.Name+f.String()] != mode {
 				t.Errorf("pool %s %s: the changes told %s, the reference %s", p.Name, f, modes[p.Name+f.String()], mode)
@@ -777,7 +810,7 @@ func answerOf(s *Scratch) string {
 
 // hasTurns reports whether some pool takes turns, which the reference takes for random.
 func hasTurns(cfg *config.Config) bool {
-	return slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return p.Policy == config.RoundRobin })
+	return slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return takesTurns(&p) })
 }
 
 // compareDraws holds the answers of many draws against their probabilities:

@@ -23,6 +23,8 @@ type Scratch struct {
 	taken  []taken // by the first of both families, and not yet by the second
 	client netip.Addr
 	draw   uint64
+	time   uint64 // in seconds
+	ttl    uint64
 	scope  uint8
 	picked []uint32  // numbers of the addresses of the answer
 	words  []uint64  // a stack of sets, one frame for each pool being walked

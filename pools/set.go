@@ -45,6 +45,16 @@ func (s set) meets(o set) bool {
 	return false
 }
 
+// holds reports whether all members of o, of one length, are in s.
+func (s set) holds(o set) bool {
+	for i, w := range o {
+		if w&^s[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // keep takes out of s what is not in o.
 func (s set) keep(o set) {
 	for i, w := range o {

@@ -102,8 +102,10 @@ type pool struct {
 	spread   bool     // no two members of one region in an answer while another has one
 	fence    bool     // geolocation: on_down
 	matches  uint32   // geolocation: in Tree.groups, the members of each match, in the order of Tree.matches
+	perTTL   bool     // hash: sticky: ttl, see slotOf
+	spans    bool     // geolocation: the members of some match are of several regions
 	mask     [2]uint8 // hash: by family of the client, the bits of its network
-	keys     uint32   // hash: in Tree.keys
+	keys     uint32   // hash, and geolocation that spans: in Tree.keys
 	timed    uint32   // fastest: in Tree.timed
 	room     uint32   // least-load: in a state from Tree.rooms on, and in Tree.free
 	trickle  uint64   // failover: the share of the draws that go to the standby, of 2^64

@@ -119,7 +119,7 @@ func (o *odds) drawsEvenly(v *visit) bool {
 	switch v.policy {
 	case roundRobin, all:
 	case weighted, proximity, latency, geolocation:
-		if !v.even || len(v.slow) > 0 {
+		if !v.even || len(v.slow) > 0 || v.byNetwork {
 			return false
 		}
 	default:

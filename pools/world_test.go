@@ -23,7 +23,7 @@ import (
 //	net PREFIX REGION|country:CODE|continent:CODE|subdivision:CODE
 //	group NAME COUNTRY...
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
-//	    [sticky] [hash=BITS/BITS] [bound=PERCENT] [trickle=PERCENT] [spread] [fence] [together]
+//	    [sticky[=ttl]] [hash=BITS/BITS] [bound=PERCENT] [trickle=PERCENT] [spread] [fence] [together]
 //	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [match=M] [disabled] [ADDRESS...]
 //	      [load=CAPACITY] of a source of its own, [capacity=N] without one; see report
 //	bind POOL
@@ -91,7 +91,7 @@ func worldPool(t testing.TB, name, policy string, options []string) config.Pool 
 		case "check":
 			p.Check = ""
 		case "sticky":
-			p.Sticky = true
+			p.Sticky, p.StickyTTL = true, value == "ttl"
 		case "hash":
 			v4, v6, _ := strings.Cut(value, "/")
 			p.Hash = config.Mask{IPv4: int(number(t, v4)), IPv6: int(number(t, v6))}

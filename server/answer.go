@@ -17,7 +17,8 @@ type question struct {
 	qtype   uint16
 	who     client
 	draw    uint64
-	hops    int // pools that have answered with a CNAME so far
+	now     int64 // in Unix seconds
+	hops    int   // pools that have answered with a CNAME so far
 
 	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
 	scope      uint8    // of the client subnet
@@ -105,7 +106,7 @@ func (q *question) answer(owner domain, set zones.RRset) {
 func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
 	d := q.decide(pools.Question{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
-		Answers: binding.Answers, Client: q.who.addr, Draw: pools.DrawOfHop(q.draw, q.hops),
+		Answers: binding.Answers, Client: q.who.addr, Draw: pools.DrawOfHop(q.draw, q.hops), Time: q.now, TTL: binding.TTL,
 	})
 	q.scope = max(q.scope, q.who.scopeOf(d))
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen

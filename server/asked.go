@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -18,6 +19,7 @@ type AskedText struct {
 	Client     string // an address or a network
 	Resolver   string // an address
 	Draw       string // a number, decimal or with 0x in front
+	Time       string // RFC 3339
 }
 
 // Parse reads the question.
@@ -47,6 +49,11 @@ func (t AskedText) Parse() (asked Asked, err error) {
 			return asked, fmt.Errorf("draw: %q is not a number of 64 bits; e.g. 0x9e3779b97f4a7c15 or 7", t.Draw)
 		}
 		asked.Draw = &draw
+	}
+	if t.Time != "" {
+		if asked.Time, err = time.Parse(time.RFC3339, t.Time); err != nil {
+			return asked, fmt.Errorf("time: %q is not a time; e.g. 2026-03-01T12:00:00Z", t.Time)
+		}
 	}
 	return asked, nil
 }

@@ -22,6 +22,7 @@ type Asked struct {
 	Client   netip.Prefix // the question's client subnet; the zero value: none
 	Resolver netip.Addr   // the packet's source; the zero value: Client's address
 	Draw     *uint64      // the random number that all draws are made from; nil: a new one
+	Time     time.Time    // when it is asked, for pools with sticky: ttl; the zero value: now
 }
 
 // Explanation is an answer and why it is so; its JSON is DESIGN section 4's.
@@ -82,7 +83,7 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 	who, source := s.asks(asked)
 	q := question{
 		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
-		who: who, draw: asked.draw(), msg: new(dns.Msg), explain: true,
+		who: who, draw: asked.draw(), now: asked.time().Unix(), msg: new(dns.Msg), explain: true,
 	}
 	q.scratch.SeedTurns(q.draw)
 	switch {
@@ -117,6 +118,13 @@ func (a *Asked) draw() uint64 {
 		return *a.Draw
 	}
 	return rand.Uint64()
+}
+
+func (a *Asked) time() time.Time {
+	if a.Time.IsZero() {
+		return time.Now()
+	}
+	return a.Time
 }
 
 // explainedSteps is the steps as no prober knows of; never nil, for the JSON's sake.

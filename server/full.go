@@ -90,7 +90,7 @@ func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 	s := r.at.serving
 	asked := question{
 		serving: s, scratch: r.at.scratch, qtype: r.query.qtype,
-		who: s.client(&r.query.edns.subnet, source), draw: r.draw(), msg: msg,
+		who: s.client(&r.query.edns.subnet, source), draw: r.draw(), now: r.now, msg: msg,
 	}
 	asked.resolve(domain(r.query.packet[headerSize : r.query.end-4]))
 	if asked.failedOpen {

@@ -121,6 +121,7 @@ func (m maker) https() string {
 func (m maker) options(n int, policy string) string {
 	options := fmt.Sprintf("check: c, answers: %d, fail_open: %v", m.IntN(4), m.IntN(2) == 0) +
 		m.sometimes(4, pick(m, ", min_up: 1", ", min_up: 50%", ", min_up: 100%"))
+	options += m.sometimes(3, ", dual_stack: together")
 	if n > 0 {
 		options += m.sometimes(4, fmt.Sprintf(", fallback: q%d", m.IntN(min(n, abroad))))
 	}
@@ -128,7 +129,9 @@ func (m maker) options(n int, policy string) string {
 	case "geolocation":
 		options += m.sometimes(3, ", on_down: fence")
 	case "weighted":
-		options += m.sometimes(2, ", sticky: true")
+		options += m.sometimes(2, ", sticky: "+pick(m, "true", "ttl"))
+	case "round-robin":
+		options += m.sometimes(3, ", sticky: "+pick(m, "true", "ttl"))
 	case "failover":
 		options += m.sometimes(2, ", trickle: 30%")
 	case "hash":

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -23,6 +24,7 @@ type Responder struct {
 	slot     atomic.Pointer[reading]
 	closed   atomic.Uint64 // batches ended
 	at       *reading      // between open and close
+	now      int64         // likewise: the time of the batch in Unix seconds, if some pool depends on it
 	query    query
 	chain    aliasChain
 	draw     func() uint64
@@ -68,6 +70,9 @@ func (r *Responder) open() {
 	r.at = r.slot.Swap(nil)
 	if now := r.server.current.Load(); r.at.serving != now {
 		r.at = &reading{serving: now, scratch: newScratch(now)}
+	}
+	if r.at.serving.usesTime {
+		r.now = time.Now().Unix()
 	}
 }
 

@@ -28,6 +28,7 @@ type serving struct {
 	config   *config.Server
 	udpSize  uint16 // largest UDP answer
 	nsid     []byte // the NSID option of answers; empty: none
+	usesTime bool   // some pool decides by the time
 }
 
 func newServing(snapshot *zones.Snapshot) *serving {
@@ -36,6 +37,7 @@ func newServing(snapshot *zones.Snapshot) *serving {
 	if n := len(c.NSID); n > 0 {
 		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
 	}
+	s.usesTime = snapshot.Pools.UsesTime()
 	return s
 }
 

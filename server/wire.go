@@ -84,6 +84,7 @@ func (r *Responder) wireBalanced(a *reply, match zones.Match, binding zones.Bind
 	d := s.snapshot.Pools.Decide(pools.Question{
 		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
 		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(a.draw, a.hops),
+		Time: r.now, TTL: binding.TTL,
 	}, r.at.scratch)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen

@@ -60,6 +60,7 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	c.Flags().StringVar(&a.client, "client", "", "`address` or network that the question carries as client-subnet")
 	c.Flags().StringVar(&a.resolver, "resolver", "", "`address` that the packet comes from")
 	c.Flags().StringVar(&a.draw, "draw", "", "`N`: the random number to draw by, as an explanation tells it: the same answer again")
+	c.Flags().StringVar(&a.time, "time", "", "`TIME` at which it is asked, such as 2026-03-01T12:00:00Z, for pools with sticky: ttl; now when left out")
 	c.Flags().StringVar(&a.at, "at", "", "`PLACE` where whoever decides stands in this case")
 	a.whatIf.addFlags(c)
 	c.Flags().StringArrayVar(&a.whatIf.forced, "force", nil, "`TARGET=up|down`: its verdict in this case; may be repeated")
@@ -80,6 +81,7 @@ type asking struct {
 	words            []string // the name, the type or nothing
 	client, resolver string
 	draw             string
+	time             string
 	file             configFlag
 	resolve          resolveFlag
 	whatIf           whatIf
@@ -108,7 +110,7 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 	if a.client == "" && a.resolver == "" {
 		return e, errors.New("no client; --client ADDR or --resolver ADDR says who asks")
 	}
-	asked, err := server.AskedText{Name: a.words[0], Type: a.words[1], Client: a.client, Resolver: a.resolver, Draw: a.draw}.Parse()
+	asked, err := server.AskedText{Name: a.words[0], Type: a.words[1], Client: a.client, Resolver: a.resolver, Draw: a.draw, Time: a.time}.Parse()
 	if err != nil {
 		return e, err
 	}
@@ -120,6 +122,9 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 		query := url.Values{"name": {a.words[0]}, "type": {a.words[1]}, "client": {a.client}, "resolver": {a.resolver}}
 		if a.draw != "" { // which older servers do not know
 			query.Set("draw", a.draw)
+		}
+		if a.time != "" {
+			query.Set("time", a.time)
 		}
 		return e, a.running.call(ctx, http.MethodGet, "/v1/explain", query, nil, &e)
 	}

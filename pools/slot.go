@@ -1,0 +1,44 @@
+package pools
+
+import (
+	"slices"
+	"time"
+)
+
+// A slot is one TTL of a client network under sticky: ttl. In it the network keeps its member, so
+// that the A, AAAA and HTTPS questions of a client lead to one; in the next one it is as if it were
+// another network. Each network has a phase of its own, or all clients would move at once:
+//
+//	time, TTL 30   ...00:00          00:30          01:00...
+//	phase 0        |----- slot ------|---- slot ----|
+//	phase 12       ---|----- slot -------|---- slot ---
+//
+// It is worked out from the network, the TTL and the time alone: nodes whose clocks agree answer
+// equally. How often a member is chosen over many slots is as often as by weight.
+
+// UsesTime reports whether the decision of some pool depends on the time.
+func (t *Tree) UsesTime() bool {
+	return slices.ContainsFunc(t.pools, func(p pool) bool { return p.perTTL })
+}
+
+// networkNow returns the hash of the client's network, under sticky: ttl that of its slot.
+func (s *Scratch) networkNow(v *visit) uint64 {
+	network := v.network(s.client)
+	if !v.perTTL {
+		return network
+	}
+	return mix(network + mix((s.time+network%s.ttl)/s.ttl))
+}
+
+// StepSlot is the slot of a Step's client network.
+type StepSlot struct {
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"`
+}
+
+// slotOf returns the slot that the client's network is in.
+func (s *Scratch) slotOf(v *visit) StepSlot {
+	passed := (s.time + v.network(s.client)%s.ttl) % s.ttl
+	from := time.Unix(int64(s.time-passed), 0).UTC()
+	return StepSlot{from, from.Add(time.Duration(s.ttl) * time.Second)}
+}
