@@ -271,6 +271,7 @@ type Pool struct {
 	FailOpen bool
 
 	DualStack     DualStack
+	ECS           ECS    // of the names that are bound to the pool and say nothing
 	DefaultNoData bool   // geolocation: who matches no member gets NODATA
 	OnDown        OnDown // geolocation
 	Hash          Mask   // hash, and where Sticky
@@ -362,6 +363,7 @@ type BalancedName struct {
 	TTL     uint32   // seconds; the zone's where the file gives none
 	Answers int      // the pool's where the file gives none
 	HTTPS   *Service // nil: no HTTPS record comes from the pool
+	ECS     ECS
 	Pos     Pos
 }
 

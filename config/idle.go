@@ -13,7 +13,7 @@ type setting struct{ pool, key string }
 func (r *poolReader) noteSettings(n *yaml.Node) {
 	for key := range pairs(n) {
 		switch key.Value {
-		case "policy", "trickle", "spread", "shed":
+		case "policy", "trickle", "spread", "shed", "ecs":
 			r.settings[setting{r.pool.Name, key.Value}] = placeOf(key)
 		}
 	}
@@ -26,6 +26,7 @@ func (r *poolReader) noteSettings(n *yaml.Node) {
 //	policy: least-load            the same, and no member has a capacity
 //	policy: fastest               no member has a check, or is a pool, whose members may
 //	trickle                       fewer than two members may be answered
+//	ecs                           no name is bound to the pool
 //	spread                        all members are of one region, or all answers have one member
 //	a member with match: default  all that have it are disabled or of weight 0
 //	the pool itself               all its members are
@@ -50,6 +51,9 @@ func (s *surveyor) idle(p *Pool) {
 	}
 	if p.Trickle > 0 && ready == 1 {
 		idle("trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
+	}
+	if p.ECS != ECSInherited && !s.bound[p.Name] {
+		idle("ecs", "no name is bound to this pool: the ecs of the one around it decides", "write it at the names, or at the pool that they are bound to")
 	}
 	if p.SpreadRegion {
 		s.idleSpread(p, func(what string) { idle("spread", what, "leave it out") })

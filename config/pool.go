@@ -63,6 +63,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "min_up", read: hold(&r.minUp)},
 		{name: "fallback", read: d.fallback(p)},
 		{name: "fail_open", read: d.flag(&p.FailOpen)},
+		{name: "ecs", read: d.ecs(&p.ECS)},
 		{name: "dual_stack", read: into(&p.DualStack, func(n *yaml.Node) (DualStack, bool) {
 			s, ok := d.oneOf(n, "dual_stack", []string{string(Independent), string(Together)})
 			return DualStack(s), ok

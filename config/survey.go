@@ -20,7 +20,7 @@ func (d *decoder) survey(cfg *Config) {
 		d.warn(d.doc.root, "no zones: every query is refused", "write at least one under zones")
 	}
 	s := &surveyor{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily)}
-	s.reports = make(map[string]bool)
+	s.reports, s.bound = make(map[string]bool), boundPools(cfg.Zones)
 	s.several, s.loaded = severalAnswers(cfg.Zones), loadedRegions(cfg.Regions)
 	for i := range cfg.Pools {
 		s.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
@@ -36,6 +36,17 @@ func (d *decoder) survey(cfg *Config) {
 	d.unused(cfg)
 	d.unmeasured(cfg)
 	d.shadowed(cfg)
+}
+
+// boundPools returns the pools that names are bound to.
+func boundPools(zones []Zone) map[string]bool {
+	bound := make(map[string]bool)
+	for i := range zones {
+		for j := range zones[i].Names {
+			bound[zones[i].Names[j].Pool] = true
+		}
+	}
+	return bound
 }
 
 // unused warns of what is defined and never referred to.
@@ -118,6 +129,7 @@ type surveyor struct {
 	several map[string]bool      // the pools of which a name asks for more answers than one
 	loaded  map[string]bool      // the regions that say their load
 	reports map[string]bool      // what reported found, by pool
+	bound   map[string]bool      // the pools that a name is bound to
 }
 
 // draw is a pool and how many of its members an answer may draw; 0: all.

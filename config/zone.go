@@ -149,6 +149,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
 		{name: "ttl", read: d.ttl(&b.TTL)},
 		{name: "answers", read: d.whole(&b.Answers, 0, maxAnswers)},
 		{name: "https", read: d.https(&b.HTTPS)},
+		{name: "ecs", read: d.ecs(&b.ECS)},
 	}
 	z.Names = make([]BalancedName, 0, d.doc.count(n))
 	return collection(d, n, parse, func(name Name, key, value *yaml.Node) {

@@ -15,13 +15,16 @@ type question struct {
 	serving *serving
 	scratch *pools.Scratch
 	qtype   uint16
-	who     client
+	subnet  *clientSubnet
+	source  netip.Addr // of the packet
 	draw    uint64
 	now     int64 // in Unix seconds
 	hops    int   // pools that have answered with a CNAME so far
 
 	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
 	scope      uint8    // of the client subnet
+	decided    bool     // by a pool, and
+	bySubnet   bool     // by one at which client subnets are used
 	drawn      int      // how many of the answer's last records are addresses that a pool chose
 	failedOpen bool
 
@@ -104,11 +107,13 @@ func (q *question) answer(owner domain, set zones.RRset) {
 // balanced adds the addresses, or the alias, that the pool chooses, and reports
 // whether there are any.
 func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
+	who := q.serving.clientAt(binding, q.subnet, q.source)
+	q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
 	d := q.decide(pools.Question{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
-		Answers: binding.Answers, Client: q.who.addr, Draw: pools.DrawOfHop(q.draw, q.hops), Time: q.now, TTL: binding.TTL,
+		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(q.draw, q.hops), Time: q.now, TTL: binding.TTL,
 	})
-	q.scope = max(q.scope, q.who.scopeOf(d))
+	q.scope = max(q.scope, who.scopeOf(d))
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
 	q.msg.Authoritative = true
 	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: binding.TTL}
@@ -129,6 +134,15 @@ func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) 
 	}
 	q.drawn = len(q.scratch.Addrs)
 	return q.drawn > 0
+}
+
+// usesECS reports whether client subnets are used for the answer: by one of the pools that it
+// comes from, or, where it comes from none, by the server.
+func (q *question) usesECS() bool {
+	if q.decided {
+		return q.bySubnet
+	}
+	return q.serving.config.ECS
 }
 
 // cname continues with the name that balanced added an alias to, if it did. A question for

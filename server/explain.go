@@ -80,10 +80,10 @@ type ExplainedRecord struct {
 // them, give equal answers. It may run beside serving.
 func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 	s := newServing(snapshot)
-	who, source := s.asks(asked)
+	subnet, resolver := asked.client()
 	q := question{
 		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
-		who: who, draw: asked.draw(), now: asked.time().Unix(), msg: new(dns.Msg), explain: true,
+		subnet: &subnet, source: resolver, draw: asked.draw(), now: asked.time().Unix(), msg: new(dns.Msg), explain: true,
 	}
 	q.scratch.SeedTurns(q.draw)
 	switch {
@@ -92,6 +92,7 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 	default:
 		q.msg.Rcode = metaRcode(asked.Type)
 	}
+	who, source := s.decidedBy(asked, q.usesECS())
 	place := snapshot.Geo.Locate(who.addr)
 	if place.From == "default" {
 		source = "default"
@@ -172,7 +173,7 @@ func (c *Control) explain(asked Asked) (Explanation, *moment) {
 // would decide once it is known where it stands.
 func Decider(cfg *config.Config, where *geo.Locator, asked Asked) (Asked, netip.Prefix) {
 	s := &serving{snapshot: &zones.Snapshot{Geo: where}, config: &cfg.Server}
-	who, source := s.asks(asked)
+	who, source := s.decidedBy(asked, cfg.UsesECSAt(asked.Name))
 	if source == "ecs" {
 		return asked, asked.Client
 	}
@@ -182,21 +183,32 @@ func Decider(cfg *config.Config, where *geo.Locator, asked Asked) (Asked, netip.
 	return asked, netip.PrefixFrom(who.addr, who.addr.BitLen())
 }
 
-// asks finds who decides, as for a query, and what that was told by.
-func (s *serving) asks(asked Asked) (who client, source string) {
-	var subnet clientSubnet
-	resolver := asked.Resolver.Unmap()
-	if asked.Client.IsValid() {
-		if !resolver.IsValid() {
-			resolver = asked.Client.Addr().Unmap()
+// client returns the client subnet of the question and the source of its packet, which is
+// 0.0.0.0 if neither is known.
+func (a *Asked) client() (subnet clientSubnet, source netip.Addr) {
+	source = a.Resolver.Unmap()
+	if a.Client.IsValid() {
+		if !source.IsValid() {
+			source = a.Client.Addr().Unmap()
 		}
-		subnet = clientSubnet{present: s.config.ECS, source: uint8(asked.Client.Bits()), addr: asked.Client.Masked().Addr()}
+		subnet = clientSubnet{present: true, source: uint8(a.Client.Bits()), addr: a.Client.Masked().Addr()}
 	}
-	if !resolver.IsValid() {
-		return client{addr: netip.IPv4Unspecified()}, "default"
+	if !source.IsValid() {
+		source = netip.IPv4Unspecified()
 	}
-	if who = s.client(&subnet, resolver); who.scope == scopeDecided {
+	return subnet, source
+}
+
+// decidedBy finds the client that decides, as for a query, and what it is known by. With ecs false
+// the client subnet does not count.
+func (s *serving) decidedBy(asked Asked, ecs bool) (who client, source string) {
+	subnet, resolver := asked.client()
+	subnet.present = subnet.present && ecs
+	switch who = s.client(&subnet, resolver); {
+	case who.scope == scopeDecided:
 		return who, "ecs"
+	case !asked.Resolver.IsValid() && !asked.Client.IsValid():
+		return who, "default"
 	}
 	return who, "resolver"
 }

@@ -20,6 +20,9 @@ func (r *Responder) full(out []byte, sound bool, source netip.Addr, stream bool)
 	if a.msg.Rcode == dns.RcodeNotAuth {
 		a.pseudo = append(a.pseudo, badKey(q))
 	}
+	if q.edns.subnet.present && !q.edns.echo {
+		limit -= optionHead + len(q.edns.subnet.raw) // which newReply keeps free before it knows
+	}
 	a.stream = stream
 	if !stream {
 		a.drawn = 0 // all are to be had by TCP
@@ -90,12 +93,13 @@ func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 	s := r.at.serving
 	asked := question{
 		serving: s, scratch: r.at.scratch, qtype: r.query.qtype,
-		who: s.client(&r.query.edns.subnet, source), draw: r.draw(), now: r.now, msg: msg,
+		subnet: &r.query.edns.subnet, source: source, draw: r.draw(), now: r.now, msg: msg,
 	}
 	asked.resolve(domain(r.query.packet[headerSize : r.query.end-4]))
 	if asked.failedOpen {
 		r.tally[failedOpen]++
 	}
+	r.query.edns.echo = asked.usesECS()
 	return outcome{msg: msg, scope: asked.scope, drawn: asked.drawn}
 }
 
@@ -113,7 +117,7 @@ func (s *serving) opt(q *query, rcode int, scope uint8, limit int) *dns.OPT {
 	}
 	switch rcode {
 	case dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain, dns.RcodeRefused:
-		if q.edns.subnet.present {
+		if q.edns.carriesSubnet() {
 			opt.Option = append(opt.Option, q.edns.subnet.option(scope))
 		}
 	}

@@ -57,7 +57,7 @@ func (m maker) world(t *testing.T) *zones.Snapshot {
 	b.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    ttl: 30\n    names:\n")
 	fmt.Fprintf(&b, "      \"@\": {pool: q%d, ttl: %d}\n", m.IntN(nesting), m.IntN(1000))
 	for i := range madePools {
-		fmt.Fprintf(&b, "      p%d: {pool: q%d, answers: %d, ttl: %d%s}\n", i, i, m.IntN(4), m.IntN(1000), m.https())
+		fmt.Fprintf(&b, "      p%d: {pool: q%d, answers: %d, ttl: %d%s%s}\n", i, i, m.IntN(4), m.IntN(1000), m.https(), m.sometimes(6, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0)))
 	}
 	for _, name := range []string{`"*.p1"`, "a.p2", `"*.b.p3"`} {
 		fmt.Fprintf(&b, "      %s: {pool: q%d, ttl: %d%s}\n", name, m.IntN(madePools), m.IntN(1000), m.https())
@@ -121,7 +121,7 @@ func (m maker) https() string {
 func (m maker) options(n int, policy string) string {
 	options := fmt.Sprintf("check: c, answers: %d, fail_open: %v", m.IntN(4), m.IntN(2) == 0) +
 		m.sometimes(4, pick(m, ", min_up: 1", ", min_up: 50%", ", min_up: 100%"))
-	options += m.sometimes(3, ", dual_stack: together")
+	options += m.sometimes(3, ", dual_stack: together") + m.sometimes(8, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0))
 	if n > 0 {
 		options += m.sometimes(4, fmt.Sprintf(", fallback: q%d", m.IntN(min(n, abroad))))
 	}

@@ -47,7 +47,12 @@ type edns struct {
 	version uint8
 	size    uint16 // the largest UDP message the client takes
 	subnet  clientSubnet
+	echo    bool // the answer carries the subnet, if the query does: see decidedBy
+	decided bool // by a pool
 }
+
+// carriesSubnet reports whether the answer carries the client subnet.
+func (e *edns) carriesSubnet() bool { return e.subnet.present && e.echo }
 
 func (q *query) opcode() int { return int(q.packet[2]&opcodeMask) >> 3 }
 

@@ -60,7 +60,8 @@ func (s *serving) newReply(out []byte, q *query, stream bool) reply {
 	return a
 }
 
-// optSize is how long the OPT record of the answer to q is, NSID apart.
+// optSize is how much room is kept for the OPT record of the answer to q, NSID apart. It has room
+// for a client subnet that the query has, although the answer may carry none.
 func (q *query) optSize() int {
 	switch {
 	case !q.edns.present:
@@ -217,7 +218,7 @@ func (a *reply) opt(s *serving, q *query) {
 	a.out = append(a.out, 0, 0, byte(dns.TypeOPT), byte(s.udpSize>>8), byte(s.udpSize), 0, 0, flags, 0, 0, 0)
 	begin := len(a.out)
 	a.out = append(a.out, a.nsid...)
-	if q.edns.subnet.present {
+	if q.edns.carriesSubnet() {
 		a.out = q.edns.subnet.append(a.out, a.scope)
 	}
 	binary.BigEndian.PutUint16(a.out[begin-2:], uint16(len(a.out)-begin))

@@ -116,9 +116,10 @@ func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) 
 			answer = r.serverFailure(out, packet, fault)
 		}
 	}()
-	sound := r.query.parse(packet, r.at.serving.config.ECS)
+	sound := r.query.parse(packet, r.at.serving.readsECS)
 	if r.query.edns.subnet.present {
 		r.tally[clientSubnets]++
+		r.query.edns.echo = r.at.serving.config.ECS
 	}
 	if sound && r.query.plain() && !r.fullOnly {
 		return r.wire(out, source, stream)

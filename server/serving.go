@@ -29,6 +29,7 @@ type serving struct {
 	udpSize  uint16 // largest UDP answer
 	nsid     []byte // the NSID option of answers; empty: none
 	usesTime bool   // some pool decides by the time
+	readsECS bool   // some name, or the server as a whole, uses client subnets
 }
 
 func newServing(snapshot *zones.Snapshot) *serving {
@@ -37,6 +38,7 @@ func newServing(snapshot *zones.Snapshot) *serving {
 	if n := len(c.NSID); n > 0 {
 		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
 	}
+	s.readsECS = snapshot.UsesECS()
 	s.usesTime = snapshot.Pools.UsesTime()
 	return s
 }
@@ -89,6 +91,29 @@ func (s *serving) client(subnet *clientSubnet, source netip.Addr) client {
 		return client{addr: source, scope: scopeFixed, bits: mapped + uint8(bits), apart: source.BitLen() != subnet.addr.BitLen()}
 	}
 	return client{addr: addr, scope: scopeDecided, bits: mapped, apart: mapped > 0}
+}
+
+// clientAt is client at a balanced name, which may not use client subnets.
+func (s *serving) clientAt(binding zones.Binding, subnet *clientSubnet, source netip.Addr) client {
+	if !binding.ECS {
+		return client{addr: source}
+	}
+	return s.client(subnet, source)
+}
+
+// decidedBy notes that a pool answers, which decides whether the answer carries the client subnet.
+// Where ecs is false it carries none, which tells a resolver to keep one answer for all its
+// clients (RFC 7871 7.2.1, 7.3):
+//
+//	answered by        ecs of the name, its pool or the server  the answer carries
+//	a pool             true                                     the subnet, with the decision's scope
+//	a pool             false                                    none
+//	pools of a chain   true at one                              the subnet
+//	anything else      true (of the server)                     the subnet, scope 0
+//	anything else      false (of the server)                    none
+func (e *edns) decidedBy(binding zones.Binding) {
+	e.echo = e.decided && e.echo || binding.ECS
+	e.decided = true
 }
 
 // private is Locator.PrivateECS. Fast path: nearly all addresses are none of the

@@ -77,7 +77,8 @@ func (r *Responder) wireData(a *reply, match zones.Match, source netip.Addr) (ne
 // CNAME to, if it does.
 func (r *Responder) wireBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) (next domain) {
 	q, s := &r.query, r.at.serving
-	who := s.client(&q.edns.subnet, source)
+	who := s.clientAt(binding, &q.edns.subnet, source)
+	q.edns.decidedBy(binding)
 	if !a.drawn {
 		a.draw, a.drawn = r.draw(), true
 	}

@@ -180,7 +180,9 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 		return
 	}
 	n.flags |= isBalanced
-	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(b)})
+	ecs := c.cfg.UsesECS(b, &c.cfg.Pools[pool])
+	c.s.boundECS = c.s.boundECS || ecs
+	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(b), ECS: ecs})
 }
 
 // binding is the index of b: names that are bound alike share one.

@@ -51,7 +51,11 @@ type Binding struct {
 	Answers int
 	CName   CName
 	HTTPS   Service
+	ECS     bool // the client subnet of a query decides; else the packet's source
 }
+
+// UsesECS reports whether the client subnet of a query decides anywhere.
+func (s *Snapshot) UsesECS() bool { return s.Config.Server.ECS || s.boundECS }
 
 // CName is whether a pool may answer with a CNAME, and so for every type.
 type CName uint8

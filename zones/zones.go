@@ -65,6 +65,7 @@ type Snapshot struct {
 	sets      []rrset
 	data      []byte
 	bindings  []Binding
+	boundECS  bool // the client subnet decides at one of them
 	cuts      []cut
 	glue      []NodeID // nameservers of cuts
 	zones     []zone   // by ZoneID

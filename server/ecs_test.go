@@ -1,0 +1,64 @@
+package server
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+)
+
+const ecsOfSomeNames = `
+server: {ecs: false}
+geo: {networks: {198.51.100.0/24: {region: east}, 203.0.113.0/24: {region: west}}}
+regions: {east: {location: [0, 0]}, west: {location: [0, 90]}}
+pools:
+  web: {policy: proximity, members: [{name: e, region: east, addresses: [192.0.2.1]}, {name: w, region: west, addresses: [192.0.2.2]}]}
+zones:
+  example.com:
+    file: example.com.zone
+    names: {www: {pool: web}, mapped: {pool: web, ecs: true}, "*.wild": {pool: web, ecs: true}}
+`
+
+// A name may use client subnets although the server as a whole does not. Answers of the others,
+// static ones and those of names that do not exist carry none then. Explanations say the same.
+func TestANameUsesClientSubnetsOnItsOwn(t *testing.T) {
+	snapshot := build(t, ecsOfSomeNames, loneZone)
+	p := newPaths(snapshot)
+	client, resolver := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParseAddr("203.0.113.9")
+	subnet := []byte{0, 1, 24, 0, 198, 51, 100}
+	for _, c := range []struct {
+		name, address, decider, source string
+		options                        int
+	}{
+		{"www.example.com.", "192.0.2.2", "203.0.113.9", "resolver", 0},
+		{"mapped.example.com.", "192.0.2.1", "198.51.100.0/24", "ecs", 1},
+		{"a.wild.example.com.", "192.0.2.1", "198.51.100.0/24", "ecs", 1},
+		{"nothing.example.com.", "", "203.0.113.9", "resolver", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			answer := exchange(t, p, packed(t, withOptions(ask(c.name, dns.TypeA), rawOption(dns.EDNS0SUBNET, subnet...))), resolver.String(), false)
+			if len(answer.IsEdns0().Option) != c.options {
+				t.Errorf("options of %v", answer)
+			}
+			asked := Asked{Name: config.Name(c.name), Type: dns.TypeA, Client: client, Resolver: resolver}
+			e := Explain(snapshot, asked)
+			if e.Client != c.decider || e.Source != c.source {
+				t.Errorf("explained for %s by %s, want %s by %s", e.Client, e.Source, c.decider, c.source)
+			}
+			for _, rr := range explained(answer.Answer) {
+				if rr.Data != c.address || e.Answers[0].Data != c.address {
+					t.Errorf("answered %s, explained %v, want %s", rr.Data, e.Answers, c.address)
+				}
+			}
+			if _, decides := Decider(snapshot.Config, snapshot.Geo, asked); c.source == "ecs" && decides != client || c.source != "ecs" && decides.Addr() != resolver {
+				t.Errorf("the decider is %s", decides)
+			}
+		})
+	}
+	malformed := packed(t, withOptions(ask("www.example.com.", dns.TypeA), rawOption(dns.EDNS0SUBNET, 0, 1)))
+	if answer := exchange(t, p, malformed, resolver.String(), false); answer.Rcode != dns.RcodeFormatError {
+		t.Errorf("a malformed subnet where some name reads them: %v", answer)
+	}
+}
