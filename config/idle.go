@@ -52,7 +52,7 @@ func (s *surveyor) idle(p *Pool) {
 	if p.Trickle > 0 && ready == 1 {
 		idle("trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
 	}
-	if p.ECS != ECSInherited && !s.bound[p.Name] {
+	if !s.bound[p.Name] { // written or not: idle warns of what is written
 		idle("ecs", "no name is bound to this pool: the ecs of the one around it decides", "write it at the names, or at the pool that they are bound to")
 	}
 	if p.SpreadRegion {
