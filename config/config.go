@@ -21,6 +21,7 @@ package config
 import (
 	"net/netip"
 	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -128,14 +129,22 @@ type Region struct {
 
 // Health is what holds for the verdicts of all checks.
 type Health struct {
-	MaxWithdraw MaxWithdraw
+	MaxEjection MaxEjection // of the pools that have none of their own
 }
 
-// MaxWithdraw bounds how many of a pool's members may turn down in a short time.
-type MaxWithdraw struct {
-	Percent int           // of the enabled, undrained members, rounded down, but at least one; 0: no bound
-	Window  time.Duration // within which they are counted
+// MaxEjection bounds how much of a pool's weight may go down within a window, and how
+// much of it flap damping and slow start may withhold. The zero value of a pool means
+// that of Health.
+type MaxEjection struct {
+	Percent int           // 1 to 100, of the weight of the enabled, undrained members; 0 and 100: no bound
+	Window  time.Duration // within which what goes down is counted
 }
+
+// String is m as it is written.
+func (m MaxEjection) String() string { return strconv.Itoa(m.Percent) + "%/" + span(m.Window) }
+
+// Bounds reports whether there is a bound at all.
+func (m MaxEjection) Bounds() bool { return m.Percent > 0 && m.Percent < 100 }
 
 // CheckType is the protocol a check speaks.
 type CheckType string
@@ -281,6 +290,8 @@ type Pool struct {
 	Trickle       int    // failover: per cent of the draws that go to the next eligible standby
 	SpreadRegion  bool   // no two members of one region in an answer while another region has one
 	Shed          Shed
+
+	MaxEjection MaxEjection // after inheritance from Health
 
 	Members []Member
 	Pos     Pos

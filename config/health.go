@@ -8,22 +8,31 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// The ranges of what bounds withdrawals.
+// The limits of the window of max_ejection.
 const (
-	minWithdrawWindow = time.Second
-	maxWithdrawWindow = 24 * time.Hour
+	minEjectionWindow = time.Second
+	maxEjectionWindow = 24 * time.Hour
 )
 
 func (d *decoder) health(to *Health) reader {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
-			{name: "max_withdraw", read: into(&to.MaxWithdraw, d.maxWithdraw)},
+			{name: "max_ejection", read: into(&to.MaxEjection, d.maxEjection)},
+			{name: "max_withdraw", refused: `"max_withdraw" is now "max_ejection", written like max_ejection: 50%/60s`},
 		})
 	}
 }
 
-// maxWithdraw reads a percentage of members and a time, such as 25%/60s.
-func (d *decoder) maxWithdraw(n *yaml.Node) (m MaxWithdraw, ok bool) {
+// maxEjectionOrOff reads the max_ejection of a pool: off takes the default away.
+func (d *decoder) maxEjectionOrOff(n *yaml.Node) (MaxEjection, bool) {
+	if n.Kind == yaml.ScalarNode && n.Value == "off" {
+		return MaxEjection{Percent: 100, Window: minEjectionWindow}, true
+	}
+	return d.maxEjection(n)
+}
+
+// maxEjection reads a percentage of weight and a window, such as 50%/60s.
+func (d *decoder) maxEjection(n *yaml.Node) (m MaxEjection, ok bool) {
 	s, ok := d.scalar(n)
 	if !ok {
 		return m, false
@@ -31,20 +40,20 @@ func (d *decoder) maxWithdraw(n *yaml.Node) (m MaxWithdraw, ok bool) {
 	share, window, both := strings.Cut(s, "/")
 	digits, percent := strings.CutSuffix(share, "%")
 	if !both || !percent || !decimal(digits) {
-		d.fault(n, quote(s)+" is not a percentage of members in a time", "write it like 25%/60s")
+		d.fault(n, quote(s)+" is not a percentage of the weight and a window", "write it like 50%/60s")
 		return m, false
 	}
 	most, noCount := strconv.Atoi(digits)
-	within, noSpan := time.ParseDuration(window)
+	within, noDuration := time.ParseDuration(window)
 	switch {
 	case noCount != nil || most < 1 || most > 100:
 		d.fault(n, quote(share)+" is out of range", "1% to 100%")
-	case noSpan != nil:
-		d.fault(n, quote(window)+" is not a duration", "write it with its unit, like 25%/60s")
-	case within < minWithdrawWindow || within > maxWithdrawWindow:
-		d.fault(n, quote(window)+" is out of range", span(minWithdrawWindow)+" to "+span(maxWithdrawWindow))
+	case noDuration != nil:
+		d.fault(n, quote(window)+" is not a duration", "write it with its unit, like 50%/60s")
+	case within < minEjectionWindow || within > maxEjectionWindow:
+		d.fault(n, quote(window)+" is out of range", span(minEjectionWindow)+" to "+span(maxEjectionWindow))
 	default:
-		return MaxWithdraw{Percent: most, Window: within}, true
+		return MaxEjection{Percent: most, Window: within}, true
 	}
-	return MaxWithdraw{}, false
+	return MaxEjection{}, false
 }

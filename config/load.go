@@ -141,6 +141,11 @@ func (c *Config) complete() {
 		c.Geo.Default = c.Regions[0].Name
 	}
 	c.link()
+	for i := range c.Pools {
+		if p := &c.Pools[i]; p.MaxEjection == (MaxEjection{}) {
+			p.MaxEjection = c.Health.MaxEjection
+		}
+	}
 	answers := make(map[string]int, len(c.Pools))
 	for _, p := range c.Pools {
 		answers[p.Name] = p.Answers

@@ -68,6 +68,7 @@ func newPoolReader(d *decoder) *poolReader {
 			s, ok := d.oneOf(n, "dual_stack", []string{string(Independent), string(Together)})
 			return DualStack(s), ok
 		})},
+		{name: "max_ejection", read: into(&p.MaxEjection, d.maxEjectionOrOff)},
 		{name: "members", read: hold(&r.members)},
 	}, r.steeringKeys()...)
 	r.memberKeys = append([]field{

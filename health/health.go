@@ -68,6 +68,7 @@ type Turn struct {
 	Target   Target
 	From, To Verdict
 	Held     Verdict       // where To is Uncertain: Up or Down, what answers go by
+	Damped   bool          // its probes pass again, and flap damping alone keeps it down
 	Share    uint8         // in 256ths: the part of its clients that an endpoint gets while it starts slowly; else AllShare
 	Response time.Duration // how long passed probes take, smoothed; 0: none has passed
 	Reason   string        // of the probe that turned it: what was found, e.g. `status 500, want 200-299`

@@ -85,7 +85,7 @@ func TestAFlappingEndpointIsHeldDownAndReleased(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		wantTurns(t, l.heard(), "0 unknown->up: connected", "0 up->down: connection refused",
-			"0 down->up: connected", "0 up->down: connection refused")
+			"0 down->up: connected", "0 up->down: connection refused", "0 down->down, damped: connection refused")
 		wantOutlook(t, watching, "held down until HH:MM:SS: 4 turns in 10m")
 		time.Sleep(time.Minute)
 		wantTurns(t, l.heard(), "0 down->up: connected")

@@ -175,7 +175,7 @@ func (e *entry) recall(m Memory, now time.Time) {
 	case c.Type == config.Push && !reported, now.Sub(m.At) > memoryAge:
 		return
 	}
-	e.tally = t
+	e.tally, e.damped = t, t.dampedOnly(now, c)
 	if c.Type == config.Push {
 		e.lease = until
 	}

@@ -123,7 +123,7 @@ func TestWhatHoldsAnEndpointDownOutlivesARestart(t *testing.T) {
 		if after.Outlook != before.Outlook || after.Verdict != Down {
 			t.Errorf("%v, %q; before the restart it was %v, %q", after.Verdict, after.Outlook, before.Verdict, before.Outlook)
 		}
-		wantTurns(t, l.heard(), "0 unknown->down: connection refused")
+		wantTurns(t, l.heard(), "0 unknown->down, damped: connection refused")
 	})
 }
 

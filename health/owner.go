@@ -62,6 +62,7 @@ type entry struct {
 	history      history
 	inconclusive inconclusive
 	held         hold      // the last that was told
+	damped       bool      // as in Turn
 	quiet        time.Time // no line about its certificate before this
 
 	probing bool
@@ -206,6 +207,8 @@ func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
 		e.turnedBy = cause
 	}
 	e.tally = t
+	damped := e.damped
+	e.damped = t.dampedOnly(now, e.checker.check)
 	switch to, held := t.shown(); {
 	case to != from, held != was:
 		if to == Up && cause.Outcome == Failed || to == Down && cause.Outcome == Passed { // it was uncertain
@@ -218,7 +221,7 @@ func (o *owner) become(e *entry, t tally, cause Result, now time.Time) {
 		o.turned(e, from)
 		e.history.turn(e.news(from))
 		o.changed()
-	case t.share != share, to == Up && e.response.moved():
+	case t.share != share, e.damped != damped, to == Up && e.response.moved():
 		o.turned(e, to)
 	}
 	o.noteHold(e, now)

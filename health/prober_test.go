@@ -63,7 +63,11 @@ func wantTurns(t *testing.T, turns []Turn, want ...string) {
 	t.Helper()
 	var got []string
 	for _, turn := range turns {
-		got = append(got, fmt.Sprintf("%d %v->%v: %s", turn.Index, turn.From, turn.To, turn.Reason))
+		damped := ""
+		if turn.Damped {
+			damped = ", damped"
+		}
+		got = append(got, fmt.Sprintf("%d %v->%v%s: %s", turn.Index, turn.From, turn.To, damped, turn.Reason))
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("turns:\n\t%s\nwant:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))

@@ -164,7 +164,7 @@ func TestAClockThatWasSetBackLosesNoMemory(t *testing.T) {
 		defer func() { stop(); <-p.stopped }()
 		go p.Run(ctx)
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
-		wantTurns(t, l.heard(), "0 unknown->down: connection refused")
+		wantTurns(t, l.heard(), "0 unknown->down, damped: connection refused")
 		if s, _ := watching.Status(0); time.Until(s.Until) != before || s.Since.After(time.Now()) || book.lines()[0] != "" {
 			t.Errorf("held until %v, since %v; logged %q; want %v more", s.Until, s.Since, book.lines(), before)
 		}

@@ -143,7 +143,7 @@ func (e *entry) continues(p *entry, now time.Time) {
 		}
 		lease = until
 	}
-	e.tally, e.lease = t, lease
+	e.tally, e.lease, e.damped = t, lease, t.dampedOnly(now, c)
 	e.turnedBy, e.cause, e.response, e.held = p.turnedBy, p.cause, p.response, p.held
 	e.history = p.history
 	e.history.turns = slices.Clone(p.history.turns)

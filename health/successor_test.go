@@ -30,7 +30,7 @@ func TestAChangeOfTheCheckClearsNothing(t *testing.T) {
 		},
 		{
 			"flap damping", func(c *config.Check) { c.FlapDamping = damping }, func(c *config.Check) { c.Timeout = time.Second },
-			[]string{"0 unknown->down: connection refused"},
+			[]string{"0 unknown->down: connection refused", "0 down->down, damped: connection refused"},
 		},
 		{
 			"failback manual, now auto", func(c *config.Check) { c.Failback = config.ManualFailback }, func(c *config.Check) { c.Failback = config.AutoFailback },

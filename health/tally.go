@@ -191,6 +191,11 @@ func (t tally) holds(now time.Time, c *config.Check) hold {
 	return h
 }
 
+// dampedOnly reports whether t would be up but for flap damping.
+func (t tally) dampedOnly(now time.Time, c *config.Check) bool {
+	return t.holding(now, c) == damped && t.last == Passed && t.enough(c.Rise, c) && t.lost.IsZero()
+}
+
 // clear is t without what holds it down, and without what counts towards
 // holding it down again; up, where its row is long enough.
 func (t tally) clear(now time.Time, c *config.Check) tally {

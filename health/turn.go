@@ -20,6 +20,7 @@ func (e *entry) news(from Verdict) Turn {
 		From:     from,
 		To:       to,
 		Held:     held,
+		Damped:   e.damped,
 		Share:    e.tally.share,
 		Response: e.response.smoothed,
 		Reason:   e.cause.Reason,

@@ -25,10 +25,12 @@ func (t *Tree) Apply(turns []health.Turn) []Change {
 	defer t.writing.Unlock()
 	d := &t.next
 	d.begin(t.state.Load())
+	d.cause.timed = false
 	for i := range turns {
-		turn := d.heed(turns[i])
-		d.turn(&turn)
+		d.causedBy(&turns[i])
+		d.turn(&turns[i])
 	}
+	d.cause.free, d.cause.reason = !d.cause.timed, "not enough of its members are up" // what is left are pools as members
 	return t.settleTurnsLocked()
 }
 
@@ -38,7 +40,10 @@ func (d *draft) turn(turn *health.Turn) {
 	d.respond(target, turn.Response)
 	news := d.setVerdict(target, turn)
 	d.noteShare(target, turn)
-	if !news {
+	if counted(turn) == health.Up {
+		d.establish(target)
+	}
+	if !d.setDamped(target, turn.Damped) && !news {
 		return
 	}
 	for _, u := range d.tree.users.of(target) {
@@ -88,9 +93,6 @@ func (d *draft) setVerdict(target uint32, turn *health.Turn) bool {
 	word, bit := target/64, uint64(1)<<(target%64)
 	mark(&d.tree.up[word], bit, v == health.Up)
 	mark(&d.tree.doubt[word], bit, turn.To == health.Uncertain)
-	if v != health.Down {
-		d.forgetLate(target)
-	}
 	return d.set(d.tree.downs+word, bit, v == health.Down)
 }
 
@@ -111,19 +113,48 @@ func mark(word *atomic.Uint64, bit uint64, on bool) {
 	}
 }
 
-// refresh looks at a member again: at an endpoint's addresses, at a nested pool.
+// refresh looks at a member again: at an endpoint's addresses, at a nested pool, at its
+// region. max_ejection may have its pool treat it as up although it is down.
 func (d *draft) refresh(u use) {
+	d.doubtShares([]use{u})
+	var offers [2]offered
+	lost := familySet(0)
+	for f := range offers {
+		if offers[f] = d.offers(u, Family(f)); !offers[f].live {
+			lost |= 1 << f
+		}
+	}
+	deferred := d.eject(u, lost, lost != 0 && d.isDamped(u, lost))
+	for f, o := range offers {
+		if deferred.has(Family(f)) {
+			o = d.offersIfUp(u, Family(f))
+		}
+		d.offer(u, Family(f), asIs, o)
+	}
+}
+
+// offers is what a member has to offer by its checks and its region's.
+func (d *draft) offers(u use, f Family) offered {
 	p := &d.tree.pools[u.pool]
 	m := &d.tree.members[p.first+u.member]
-	resolved := m.addresses() > 0
-	d.doubtShares([]use{u})
-	for _, f := range []Family{IPv4, IPv6} {
-		if m.child != none {
-			d.offer(u, f, asIs, d.offersTo(p, ID(m.child), f, asIs))
-			continue
-		}
-		d.offer(u, f, asIs, offered{live: d.isUpFor(p, m, f), some: resolved, gives: len(d.tree.addrs(m, f)) > 0})
+	o := offered{some: m.addresses() > 0, gives: len(d.tree.addrs(m, f)) > 0}
+	if m.child != none {
+		o = d.offersTo(p, ID(m.child), f, asIs)
+	} else {
+		o.live = d.isUpFor(p, m, f)
 	}
+	o.live = o.live && d.regionDown(u) == nil
+	return o
+}
+
+// offersIfUp is what a member has to offer that is treated as up although it is down.
+func (d *draft) offersIfUp(u use, f Family) offered {
+	o := d.offers(u, f)
+	if m := &d.tree.members[d.tree.pools[u.pool].first+u.member]; m.child != none && !o.some {
+		o = d.poolOffers(ID(m.child), f, open)
+	}
+	o.live = true
+	return o
 }
 
 // reopen looks at what failing open may make of a member.
@@ -154,7 +185,7 @@ func (d *draft) count(id ID) {
 
 // offered is what a member has to offer for a family, as far as that is its own.
 type offered struct {
-	live  bool // by its verdicts; a pool: it is live
+	live  bool // by its verdicts and its region's; a pool: it is live
 	some  bool // there is somebody to answer at all; a pool: one of its members is eligible
 	gives bool // and has an address of the family
 }
@@ -165,12 +196,11 @@ func (st *state) poolOffers(id ID, f Family, pl plane) offered {
 
 // offer says whether a member is live, by what it has to offer and what is said of it:
 //
-//	override     its region  live by verdicts  failing open
-//	drained      -           no                no
-//	forced up    -           yes, if some      yes, if some
-//	forced down  -           no                as offered
-//	none         down        no                as offered
-//	none         not down    as offered        as offered
+//	override     live by verdicts  failing open
+//	drained      no                no
+//	forced up    yes, if some      yes, if some
+//	forced down  no                as offered
+//	none         as offered        as offered
 func (d *draft) offer(u use, f Family, pl plane, o offered) {
 	live := o.live
 	switch d.kind(d.tree.pools[u.pool].first + u.member) {
@@ -180,8 +210,6 @@ func (d *draft) offer(u use, f Family, pl plane, o offered) {
 		live = o.some
 	case ForcedDown:
 		live = live && pl == open
-	default:
-		live = live && (pl == open || d.regionDown(u) == nil)
 	}
 	d.setMember(u, f, pl, live, o.gives)
 }
@@ -210,12 +238,11 @@ func (d *draft) tellParents(pl plane) {
 			if len(parents) == 0 {
 				continue
 			}
-			if pl == asIs {
-				d.doubtShares(parents)
-			}
-			for _, f := range []Family{IPv4, IPv6} {
-				for _, u := range parents {
-					d.offer(u, f, pl, d.offersTo(&d.tree.pools[u.pool], id, f, pl))
+			for _, u := range parents {
+				if pl == asIs {
+					d.refresh(u)
+				} else {
+					d.reopen(u)
 				}
 			}
 		}
@@ -274,7 +301,6 @@ func (t *Tree) start() {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.doubt = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.modes, t.tenures = make([][2]Mode, len(t.pools)), make([]atomic.Pointer[tenures], len(t.pools))
-	t.withdrawals = withdrawals{limit: t.cfg.Health.MaxWithdraw, recent: map[uint32][]withdrawal{}, served: make(set, wordsFor(len(t.targets)))}
 	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
 	words := int(t.regionDowns) + wordsFor(len(t.checked))
 	if t.responses = none; len(t.timed.start) > 0 {
@@ -283,6 +309,10 @@ func (t *Tree) start() {
 	}
 	t.rooms = uint32(words)
 	words += len(t.free)
+	t.startEjections()
+	if t.deferrals = uint32(words); len(t.ejections.pools) > 0 {
+		words += 2 * wordsFor(len(t.members))
+	}
 	empty := slices.Repeat([]*page{new(page)}, words/pageWords+1)
 	d := &t.next
 	d.queued, d.dirty = make([]bool, len(t.pools)), make([][]ID, t.heights)
@@ -300,7 +330,9 @@ func (t *Tree) start() {
 	})
 	for id := range t.pools {
 		d.count(ID(id))
+		d.weigh(ID(id))
 	}
+	d.cause.free = true // what is not live from the start does not go down
 	d.settleRooms()
 	d.tellParents(open)
 	d.tellParents(asIs) // which under dual_stack: together looks at what is open

@@ -161,7 +161,7 @@ func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
 	if mem.child == none {
 		return max(1, s.addresses(mem, s.countsAsUp(v, m), r, left))
 	}
-	s.walk(ID(mem.child), v.plane, int(s.tree.pools[mem.child].answers), seed(mix(r+golden)))
+	s.walk(ID(mem.child), s.planeOf(v, m), int(s.tree.pools[mem.child].answers), seed(mix(r+golden)))
 	return 1
 }
 
@@ -181,7 +181,28 @@ func (s *Scratch) standIns(v *visit, m int) {
 
 // countsAsUp reports whether all addresses of m are answered, up or not.
 func (s *Scratch) countsAsUp(v *visit, m int) bool {
-	return v.plane == open || s.state.kind(v.first+uint32(m)) == ForcedUp
+	member := v.first + uint32(m)
+	return v.plane == open || s.state.kind(member) == ForcedUp || s.state.isDeferred(member, s.family) && s.state.noneUp(member, s.family)
+}
+
+// noneUp reports whether no address of a family of an endpoint is up.
+func (st *state) noneUp(member uint32, f Family) bool {
+	for _, r := range st.tree.addrs(&st.tree.members[member], f) {
+		if st.isUp(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// planeOf is by what the pool that m is draws: one that is treated as up without an
+// eligible member fails open.
+func (s *Scratch) planeOf(v *visit, m int) plane {
+	child := ID(s.tree.members[v.first+uint32(m)].child)
+	if v.plane == asIs && s.state.isDeferred(v.first+uint32(m), s.family) && s.state.countEligible(child, s.family, asIs) == 0 {
+		return open
+	}
+	return v.plane
 }
 
 // addresses adds up to left addresses of an endpoint, those that are up or, where

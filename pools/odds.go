@@ -242,7 +242,7 @@ func (o *odds) takes(v *visit, m int, p float64) {
 	defer func() { o.region = around }()
 	o.region = cmp.Or(s.tree.cfg.Pools[v.id].Members[m].Region, around)
 	if mem.child != none {
-		o.waiting[part{ID(mem.child), v.plane, o.region}] += p
+		o.waiting[part{ID(mem.child), s.planeOf(v, m), o.region}] += p
 		return
 	}
 	if o.whole {

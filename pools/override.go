@@ -61,12 +61,17 @@ func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown [
 	d.overrides = overrides
 	d.hands, unknown = t.handsOf(overrides)
 	members := turned(from.hands, d.hands)
-	for _, member := range members {
+	d.cause.free, d.cause.reason = false, ""
+	for i, member := range members {
 		u := t.useOf(member)
+		if i == 0 || members[i-1] < t.pools[u.pool].first {
+			d.weigh(ID(u.pool))
+		}
 		d.refresh(u)
 		d.reopen(u)
 		d.count(ID(u.pool))
 	}
+	d.cause.free = true // what an operator takes away from a pool, its parents lose
 	if len(members) > 0 {
 		d.settleRooms() // whoever is drained has none, and gives its pool none
 	}
@@ -215,8 +220,8 @@ func (st *state) undrained(id ID) int {
 }
 
 // Tick does what comes with time: it ends the overrides whose Until has come, and
-// heeds the turns that max_withdraw withheld and that fit by now. Whoever serves
-// from the tree calls it about once a second. The changes are as those of Apply.
+// ejects the members whose ejection was deferred and fits by now. A server calls it
+// about once a second. The changes are as those of Apply.
 func (t *Tree) Tick(now time.Time) []Change {
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -225,11 +230,11 @@ func (t *Tree) Tick(now time.Time) []Change {
 	if overrides := t.state.Load().overrides; slices.ContainsFunc(overrides, ended) {
 		changes, _ = t.overrideLocked(slices.DeleteFunc(slices.Clone(overrides), ended))
 	}
-	if len(t.state.Load().withheld) == 0 {
+	if !t.ejections.waits() {
 		return changes
 	}
 	d := &t.next
 	d.begin(t.state.Load())
-	d.heedLate(now)
+	d.ejectDeferred(now)
 	return append(changes, t.settleTurnsLocked()...)
 }

@@ -77,10 +77,12 @@ func (r *recorder) remarks(v *visit, i int) string {
 		text = "; " + verdict + r.said(v, i)
 	case health.Uncertain.String():
 		if v.plane == asIs {
-			text = "; uncertain, counts as up" + r.whyWithheld(v, i)
+			text = "; uncertain, counts as up"
 		}
 	case ForcedDown.String():
 		text = "; " + verdict + r.said(v, i)
+	case EjectionDeferred:
+		text = fmt.Sprintf("; down, and treated as up: ejection deferred by max_ejection %s", r.tree.cfg.Pools[v.id].MaxEjection)
 	}
 	if v.policy == leastLoad || v.part(i) != whole {
 		text += r.state.loadText(use{uint32(v.id), uint32(i)})
@@ -92,16 +94,6 @@ func (r *recorder) remarks(v *visit, i int) string {
 		text += "; counted as up, since its pool fails open"
 	}
 	return text
-}
-
-// whyWithheld tells of a member with a turn to down that is withheld.
-func (r *recorder) whyWithheld(v *visit, i int) string {
-	for _, ref := range r.tree.asked(&r.tree.members[v.first+uint32(i)], r.family) {
-		if turn := r.state.withheldTurn(ref.target); turn != nil {
-			return ": max_withdraw withholds its turn to down: " + turn.Reason
-		}
-	}
-	return ""
 }
 
 // said is why a member's override was given and how long it holds.

@@ -91,9 +91,12 @@ func (d *draft) judge(number uint32) {
 	if !d.set(d.tree.regionDowns+number/64, 1<<(number%64), down) {
 		return
 	}
+	free := d.cause.free
+	d.cause.free = free || !d.tree.ejections.knownUp(number)
 	for _, u := range r.members {
 		d.refresh(u)
 	}
+	d.cause.free = free
 }
 
 // whyDown tells why a region is down.

@@ -81,11 +81,11 @@ web/c* [up] nearest region with an eligible member: 11120 km; "near", "far" are 
 	for _, r := range tree.Regions() {
 		got += fmt.Sprint(r.Region, " ", r.Down)
 		for _, a := range r.Addresses {
-			got += fmt.Sprint(" ", a.Addr, " ", a.Target, " ", a.Verdict, " ", a.Withheld)
+			got += fmt.Sprint(" ", a.Addr, " ", a.Target, " ", a.Verdict)
 		}
 		got += "\n"
 	}
-	expect(t, "regions", got, "near true 192.0.2.100 5 down <nil> 2001:db8::100 6 down <nil>\nfar true 192.0.2.101 7 down <nil>\n")
+	expect(t, "regions", got, "near true 192.0.2.100 5 down 2001:db8::100 6 down\nfar true 192.0.2.101 7 down\n")
 }
 
 func TestTargetsAndUsersHaveRegions(t *testing.T) {

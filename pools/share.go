@@ -94,19 +94,25 @@ func (d *draft) doubtShares(members []use) {
 
 // reshare works out anew the shares of the members that are noted as stale.
 func (d *draft) reshare() {
+	d.addSlowPools()
 	if len(d.stale) == 0 {
 		return
 	}
 	slices.Sort(d.stale)
 	var changes []share
-	for _, member := range slices.Compact(d.stale) {
-		u := d.tree.useOf(member)
-		part := d.partOf(u)
-		if part == partOf(d.slow, member) {
-			continue
+	for stale := slices.Compact(d.stale); len(stale) > 0; {
+		id := d.tree.useOf(stale[0]).pool
+		p := &d.tree.pools[id]
+		n, _ := slices.BinarySearch(stale, p.first+p.members)
+		bound := d.boundSlow(ID(id), stale[:n])
+		for _, member := range stale[:n] {
+			part := d.partOf(use{id, member - p.first}, bound)
+			if part != partOf(d.slow, member) {
+				changes = append(changes, share{member, uint16(part)})
+				d.note(ID(id))
+			}
 		}
-		changes = append(changes, share{member, uint16(part)})
-		d.note(ID(u.pool))
+		stale = stale[n:]
 	}
 	d.stale = d.stale[:0]
 	if len(changes) > 0 {
@@ -117,13 +123,13 @@ func (d *draft) reshare() {
 
 // partOf works out a member's part: all where it is forced up, else the lesser of
 // what it gets while it starts slowly, what it keeps while it sheds, and what it keeps
-// within its bound.
-func (d *draft) partOf(u use) uint64 {
+// within its bound. A slow start withholds no more than max_ejection lets it.
+func (d *draft) partOf(u use, bound slowBound) uint64 {
 	member := d.tree.pools[u.pool].first + u.member
 	if d.kind(member) == ForcedUp {
 		return whole
 	}
-	return min(d.startOf(u), d.keptOf(member))
+	return min(bound.of(d.startOf(u)), d.keptOf(member))
 }
 
 // keptOf is what a member keeps by its load.

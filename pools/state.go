@@ -15,6 +15,7 @@ import (
 //	Tree.state ──► state ──► pages ──► words   for each pool its sets, see pool.state
 //	                                   words   from Tree.downs on: a bit a target, whether it is down
 //	                                   words   from Tree.regionDowns on: a bit a region that is checked
+//	                           words   from Tree.deferrals on: two bits a member, whether its ejection is deferred
 //
 // States share the pages that are equal, so that a turn among a million members
 // copies some kilobytes and the collector finds one pointer for each page.
@@ -24,9 +25,6 @@ type state struct {
 
 	hands     []hand     // what operators set by hand, by member; mostly none
 	overrides []Override // where hands come from
-
-	withheld []withheld // the turns to down that max_withdraw withholds, by target; mostly none
-	late     []late     // those that it withheld, and that were heeded since, by target; mostly none
 
 	starting []share // of the targets that start slowly; mostly none
 	slow     []share // of the members that do, by those, or shed
@@ -134,6 +132,9 @@ type draft struct {
 
 	restarted []share  // of targets, not yet in the state
 	stale     []uint32 // members whose shares are to be worked out again
+	staleIn   []ID     // pools of whose slow members that is so
+
+	cause ejecting
 }
 
 // begin starts from a state.

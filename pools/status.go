@@ -25,8 +25,8 @@ type PoolStatus struct {
 	LiveSince [2]time.Time // by family: since when it is live, or is not
 }
 
-// MemberStatus is how a member stands. Its State is disabled, drained, forced up or
-// forced down; else of an endpoint up, unknown, uncertain, down or unresolved, of a
+// MemberStatus is how a member stands. Its State is disabled, drained, forced up,
+// forced down or ejection deferred; else of an endpoint up, unknown, uncertain, down or unresolved, of a
 // pool live, or not live and why.
 type MemberStatus struct {
 	Member    string
@@ -57,11 +57,9 @@ type RegionStatus struct {
 
 // AddressStatus is how an address of an endpoint or region stands.
 type AddressStatus struct {
-	Addr     netip.Addr
-	Target   int            // index in Targets; -1: no check
-	Verdict  health.Verdict // one without a check is up
-	Withheld *health.Turn   // the turn to down that max_withdraw withholds; nil: none
-	Heeded   time.Time      // since when it counts as down where that was withheld before; else zero
+	Addr    netip.Addr
+	Target  int            // index in Targets; -1: no check
+	Verdict health.Verdict // one without a check is up
 }
 
 // Status tells how every pool stands, in the order of the configuration, all of
@@ -144,7 +142,7 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 
 // targetStatus is how a target stands at an address, which is its own.
 func (st *state) targetStatus(target uint32, addr netip.Addr) AddressStatus {
-	return AddressStatus{addr, int(target), st.verdict(target), st.withheldTurn(target), st.heededAt(target)}
+	return AddressStatus{addr, int(target), st.verdict(target)}
 }
 
 // doubtful is what Step.Doubtful says of a member.
@@ -186,6 +184,9 @@ func (t *Tree) Regions() []RegionStatus {
 	return regions
 }
 
+// EjectionDeferred is the State of a member that is down and treated as up.
+const EjectionDeferred = "ejection deferred"
+
 // standing is a member's state in words for a family, the first that holds:
 //
 //	enabled  override     state
@@ -193,6 +194,7 @@ func (t *Tree) Regions() []RegionStatus {
 //	yes      drained      drained
 //	yes      forced up    forced up
 //	yes      forced down  forced down
+//	yes      none         ejection deferred, where max_ejection has it treated as up
 //	yes      none         unresolved, of a target without an address
 //	yes      none         a pool's, or the verdict that counts of an endpoint's addresses
 func (st *state) standing(id ID, i int, f Family) string {
@@ -204,6 +206,8 @@ func (st *state) standing(id ID, i int, f Family) string {
 		return "disabled"
 	case kind != 0:
 		return kind.String()
+	case st.isDeferred(p.first+uint32(i), f):
+		return EjectionDeferred
 	case m.child != none:
 		return st.nestedVerdict(p, ID(m.child), f)
 	case m.addresses() == 0:

@@ -59,9 +59,6 @@ in: not live: 1 of 3 up, min_up 2 [false false]
 func addressesOf(m MemberStatus) string {
 	var all []string
 	for _, a := range m.Addresses {
-		if a.Withheld != nil || !a.Heeded.IsZero() {
-			return fmt.Sprintf("withheld or late: %+v", a)
-		}
 		all = append(all, fmt.Sprintf("%v %d %v", a.Addr, a.Target, a.Verdict))
 	}
 	return strings.Join(all, ", ")

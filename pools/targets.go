@@ -30,7 +30,7 @@ func (t *Tree) Users(target int) []User {
 
 // Turns is what turns all addresses of an endpoint to a verdict when given to
 // Apply: for rehearsals, where no prober says so. They have no time, so that
-// max_withdraw does not hold them. Members that share an address
+// max_ejection does not defer them. Members that share an address
 // and its check turn together.
 func (t *Tree) Turns(pool, member string, to health.Verdict) ([]health.Turn, error) {
 	id, i, err := t.find(pool, member)

@@ -59,6 +59,7 @@ type Tree struct {
 	regionDowns uint32 // and those of the checked regions
 	responses   uint32 // and a word a target, how soon it responds; none where no pool asks
 	rooms       uint32 // and a word a member of a least-load pool, its room
+	deferrals   uint32 // and two bits a member, whether its ejection is deferred
 	heights     int    // levels of nesting, at least 1
 	turns       int    // turns that a Scratch keeps
 	deepest     int    // words that a Scratch needs for the deepest walk
@@ -73,7 +74,8 @@ type Tree struct {
 	modes   [][2]Mode                 // by pool and family, of those that Apply tells of
 	tenures []atomic.Pointer[tenures] // by pool; for status only: read without the lock
 
-	withdrawals withdrawals
+	ejections poolEjections
+	damped    set // of targets: flap damping alone keeps them down
 
 	free     []float64  // of the members of least-load pools: the part of the capacity that is free; NaN: not known
 	shedding []shedUnit // of the pools that shed, pool after pool

@@ -109,7 +109,7 @@ func (l *life) recall(folder *stateFolder) {
 		l.control.setAside = aside
 		if m != nil {
 			options.Remembered, tracking.Remembered = m.Verdicts, m.Targets
-			l.control.recalled = m.Withdrawals
+			l.control.restored = m.Ejections
 			l.control.restore(overrides(m.Overrides).at(time.Now()))
 		}
 	}

@@ -40,7 +40,7 @@ type Control struct {
 	panics   atomic.Uint64                  // of builds
 	lastGood atomic.Pointer[LastGoodStatus] // nil: the configuration itself serves
 	setAside *SetAside                      // nil: what was kept could be read; set before anybody asks
-	recalled pools.Withdrawals              // of the process before, for the first tree that answers
+	restored []pools.SavedEjection          // of the process before, for the first tree that answers
 }
 
 // arrival is a tree that does not answer yet, and is about to.
@@ -62,7 +62,7 @@ func (c *Control) arrive(tree *pools.Tree, loads *load.Following) {
 	if at.snapshot != nil {
 		tree.Inherit(at.snapshot.Pools)
 	} else {
-		tree.Recall(c.recalled, time.Now())
+		tree.RestoreEjections(c.restored, time.Now())
 	}
 	tree.SetOverrides(at.said.forTree())
 }
@@ -206,7 +206,7 @@ func (c *Control) ticking() (end func()) {
 	return func() { close(done); c.life.await(ended, "the overrides") }
 }
 
-// tick does what comes with time: it heeds the turns that max_withdraw held and
+// tick does what comes with time: it ejects the members that max_ejection deferred and
 // that fit by now, and ends the overrides whose time is over, by the
 // wall's clock, which may be set.
 func (c *Control) tick(now time.Time) {
@@ -217,7 +217,7 @@ func (c *Control) tick(now time.Time) {
 	tree := at.snapshot.Pools
 	c.reportUnsentLocked(now)
 	c.life.modes.changing(tree, func() []pools.Change { return tree.Tick(now) })
-	c.life.tellWithheld(tree)
+	c.life.logDeferrals(tree)
 	c.life.spills.tell(tree)
 	left := at.said.at(now)
 	if len(left) == len(at.said) {
@@ -252,13 +252,13 @@ func (c *Control) overrideLocked(next overrides) {
 	c.life.note()
 }
 
-// withdrawals is what the tree that answers, or is about to as the first, goes by.
-func (c *Control) withdrawals() pools.Withdrawals {
+// ejections is what the tree that answers, or is about to as the first, goes by.
+func (c *Control) ejections() []pools.SavedEjection {
 	at := c.current()
 	if at.snapshot == nil {
-		return c.recalled
+		return c.restored
 	}
-	return at.snapshot.Pools.Withdrawals()
+	return at.snapshot.Pools.SaveEjections()
 }
 
 // Overrides lists what holds, the latest last.
@@ -284,7 +284,7 @@ func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, 
 }
 
 // Clear ends what holds the addresses of a target down although their probes may
-// pass: flap damping, hold_down, the wait for failback. What max_withdraw holds up
+// pass: flap damping, hold_down, the wait for failback. What max_ejection keeps up
 // stays so. It reports how many of them were held.
 func (c *Control) Clear(t Target) (held int, err error) {
 	at := c.current()

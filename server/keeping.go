@@ -51,18 +51,18 @@ func (l *life) letGo(k *keeping) {
 // remember is the state file of this moment.
 func (l *life) remember() ([]byte, error) {
 	return encodeState(&memory{
-		Verdicts:    l.prober.Remember(),
-		Withdrawals: l.control.withdrawals(), // after the verdicts, or a turn may be kept without its being withheld
-		Overrides:   l.control.Overrides(),
-		Targets:     l.tracker.Remember(),
+		Verdicts:  l.prober.Remember(),
+		Ejections: l.control.ejections(), // after the verdicts, or a verdict may be kept without its deferral
+		Overrides: l.control.Overrides(),
+		Targets:   l.tracker.Remember(),
 	}, time.Now())
 }
 
 // memory is what outlives a process.
 type memory struct {
-	Verdicts    []health.Memory   `json:"verdicts"`
-	Withdrawals pools.Withdrawals `json:"withdrawals"`
-	Overrides   []Override        `json:"overrides"`
+	Verdicts  []health.Memory       `json:"verdicts"`
+	Ejections []pools.SavedEjection `json:"ejections"`
+	Overrides []Override            `json:"overrides"`
 
 	Targets map[config.Name][]netip.Addr `json:"targets,omitempty"` // what they were resolved to
 }

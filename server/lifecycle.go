@@ -65,22 +65,22 @@ func (e *BindError) Unwrap() error { return e.Err }
 // life is a Lifecycle under way.
 type life struct {
 	*Lifecycle
-	server   *Server
-	prober   *health.Prober
-	tracker  *resolver.Tracker
-	poller   *load.Poller
-	modes    modeLog
-	withheld withheldLog
-	spills   spillLog
-	control  *Control
-	door     *door                   // nil: no API
-	keeping  atomic.Pointer[keeping] // nil: the state is in memory only
-	reloads  chan reloadRequest      // those of operators
-	binding  sync.Mutex              // held while sockets are bound or closed before serving
-	draining atomic.Bool             // the end has begun
-	bound    time.Time               // when the sockets were; queries wait in them since
-	began    time.Time               // when the first load did
-	goodKept <-chan struct{}         // closed when the last good configuration has been kept; nil: none is
+	server    *Server
+	prober    *health.Prober
+	tracker   *resolver.Tracker
+	poller    *load.Poller
+	modes     modeLog
+	deferrals deferralLog
+	spills    spillLog
+	control   *Control
+	door      *door                   // nil: no API
+	keeping   atomic.Pointer[keeping] // nil: the state is in memory only
+	reloads   chan reloadRequest      // those of operators
+	binding   sync.Mutex              // held while sockets are bound or closed before serving
+	draining  atomic.Bool             // the end has begun
+	bound     time.Time               // when the sockets were; queries wait in them since
+	began     time.Time               // when the first load did
+	goodKept  <-chan struct{}         // closed when the last good configuration has been kept; nil: none is
 
 	processors sharedSetting // oneMoreProcessor
 	collecting sharedSetting // collectLess
@@ -93,7 +93,7 @@ type life struct {
 func newLife(l *Lifecycle) *life {
 	return &life{
 		Lifecycle: l, server: newServer(Options{Logger: l.Logger}), poller: load.New(load.Options{Logger: l.Logger}),
-		modes: modeLog{log: l.Logger}, withheld: withheldLog{log: l.Logger}, spills: spillLog{log: l.Logger},
+		modes: modeLog{log: l.Logger}, deferrals: deferralLog{log: l.Logger}, spills: spillLog{log: l.Logger},
 		reloads:    make(chan reloadRequest),
 		processors: sharedSetting{begin: oneMoreProcessor}, collecting: sharedSetting{begin: collectLess},
 	}
@@ -292,7 +292,7 @@ func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Wat
 // apply applies changes of states to a tree, and logs what follows.
 func (l *life) apply(tree *pools.Tree, turns []health.Turn) {
 	l.modes.changing(tree, func() []pools.Change { return tree.Apply(turns) })
-	l.tellWithheld(tree)
+	l.logDeferrals(tree)
 	l.spills.tell(tree)
 	if l.Turned != nil {
 		l.Turned(turns, tree)

@@ -24,9 +24,9 @@ func someMemory() *memory {
 			Check: "web", Definition: strings.Repeat("ab", 32), Address: netip.MustParseAddr("192.0.2.1"),
 			At: keptAt, Verdict: "down", Since: keptAt, Heard: keptAt, Reason: "status 500", Last: "failed", Row: 3, RowSince: keptAt,
 		}},
-		Withdrawals: pools.Withdrawals{
-			Recent:   []pools.Withdrawn{{Pool: "web", Member: "a", At: keptAt}, {Region: "east", At: keptAt}},
-			Withheld: []pools.Withheld{{Check: "web", Address: netip.MustParseAddr("192.0.2.2"), At: keptAt, Reason: "status 500"}},
+		Ejections: []pools.SavedEjection{
+			{Pool: "web", Member: "a", Down: [2]bool{true, false}, At: keptAt, Counted: true, Reason: "status 500"},
+			{Pool: "web", Member: "b", Deferred: [2]bool{true, true}, Since: keptAt},
 		},
 		Overrides: []Override{
 			{Target: Target{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},

@@ -99,6 +99,8 @@ type MemberStatus struct {
 	Eligible  map[string]bool `json:"eligible"`       // by family
 	Addresses []AddressStatus `json:"addresses"`
 
+	EjectionDeferred bool `json:"ejection_deferred,omitempty"` // it is down, and its pool treats it as up: max_ejection
+
 	Resolving *ResolvingStatus `json:"resolving,omitempty"` // of a target
 }
 
@@ -203,14 +205,29 @@ func (c *Control) Status(t Target) (*Status, error) {
 	for i := range regions {
 		s.Regions = append(s.Regions, at.regionStatus(&regions[i]))
 	}
+	ejections := at.ejections()
 	for i := range stand {
 		pool := poolStatus(&stand[i])
 		for m := range stand[i].Members {
-			pool.Members = append(pool.Members, at.memberStatus(&stand[i].Members[m], s.Regions))
+			member := at.memberStatus(&stand[i].Members[m], s.Regions)
+			if e := ejections[memberName{pool.Pool, member.Member}]; e != nil {
+				member.describeEjection(e)
+			}
+			pool.Members = append(pool.Members, member)
 		}
 		s.Pools = append(s.Pools, pool)
 	}
 	return s, nil
+}
+
+// ejections is what max_ejection makes of members that are down.
+func (at *moment) ejections() map[memberName]*pools.Ejection {
+	all := at.snapshot.Pools.Ejections()
+	found := make(map[memberName]*pools.Ejection, len(all))
+	for i := range all {
+		found[memberName{all[i].Pool, all[i].Member}] = &all[i]
+	}
+	return found
 }
 
 func poolStatus(p *pools.PoolStatus) PoolStatus {
@@ -276,12 +293,6 @@ func (at *moment) addressStatus(a pools.AddressStatus) AddressStatus {
 	}
 	s.tell(known)
 	s.complete(check, &known, time.Now())
-	switch {
-	case a.Withheld != nil:
-		s.withheld(a.Withheld, at.snapshot.Pools.Fits(a.Target, time.Now()))
-	case !a.Heeded.IsZero():
-		s.heededLate(a.Heeded)
-	}
 	return s
 }
 

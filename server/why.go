@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"meridian/health"
 	"meridian/pools"
 )
 
@@ -20,8 +19,9 @@ import (
 //	is a target without an address  that it is not resolved, and why
 //	is a cname                      that nothing is probed
 //	has addresses without a check   likewise
-//	any other                       of the address whose verdict counts: the newest one;
-//	                                where max_withdraw withholds its turn to down, that turn
+//	any other                       of the address whose verdict counts: the newest one
+//
+// Where max_ejection defers the ejection of a member, or did, describeEjection adds that.
 func (s *MemberStatus) explain(m *pools.MemberStatus, region *RegionStatus) {
 	switch {
 	case s.Override != nil && s.State == s.Override.Kind:
@@ -85,19 +85,26 @@ func explainAddresses(addresses []AddressStatus, verdict string) (since time.Tim
 // why is why a region is down.
 func (s *RegionStatus) why() string { return fmt.Sprintf("region %s is down: %s", s.Region, s.Why) }
 
-// withheld says of an address that its turn to down is not heeded, and when it will
-// be unless others are meanwhile.
-func (s *AddressStatus) withheld(turn *health.Turn, fits time.Time) {
-	s.Held, s.Since = health.Up.String(), turn.At
-	s.Why = "max_withdraw withholds its turn to down: " + turn.Reason
-	s.Next = fmt.Sprintf("down at %s at the earliest, when it fits max_withdraw, or by force down", fits.Format(time.TimeOnly))
-}
-
-// heededLate says of an address that its turn to down was not heeded at once: users
-// went there until since.
-func (s *AddressStatus) heededLate(since time.Time) {
-	s.Why += fmt.Sprintf("; it turned down at %s, which max_withdraw withheld until then", s.Since.Format(time.TimeOnly))
-	s.Since = since
+// describeEjection tells of a member that is down what max_ejection makes of it: that it
+// is treated as up, and when no longer; or that it was, until then.
+func (s *MemberStatus) describeEjection(e *pools.Ejection) {
+	switch {
+	case e.Deferred:
+		s.EjectionDeferred = true
+		s.Since = e.Since
+		s.Why = fmt.Sprintf("ejection deferred, treated as up: %s would be more than max_ejection %s", s.Member, e.Bound)
+		if e.Damped {
+			s.Why = fmt.Sprintf("ejection deferred, treated as up: flap damping would hold down more than max_ejection %s", e.Bound)
+		}
+		s.Why += ": " + e.Reason
+		s.Next = "down when it fits max_ejection, or by force down"
+		if !e.Fits.IsZero() {
+			s.Next = fmt.Sprintf("down at %s at the earliest, when it fits max_ejection, or by force down", e.Fits.Format(time.TimeOnly))
+		}
+	case e.Late && s.Override == nil:
+		s.Why += fmt.Sprintf("; its ejection was deferred by max_ejection until %s", e.Since.Format(time.TimeOnly))
+		s.Since = e.Since
+	}
 }
 
 // why is who said so, as far as that is not the member itself, and the reason.

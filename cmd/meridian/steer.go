@@ -147,7 +147,7 @@ func clearCommand() *cobra.Command {
 		Use:   "clear TARGET",
 		Short: "End what holds members down although their probes pass",
 		Long: `Clear ends flap damping, hold_down and the wait for failback of a target's members: those whose
-probes pass turn up at once. What max_withdraw keeps answered although its probes fail stays so: force
+probes pass turn up at once. What max_ejection keeps answered although its probes fail stays so: force
 that down.
 
 ` + targetHelp + `

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"meridian/pools"
 )
 
 // rack is endpoints that listen at 127.0.0.91 and up, at one port.
@@ -72,7 +74,7 @@ func (r *rack) config(bound, state, more string) string {
 	text := fmt.Sprintf(`
 server: {listen: ["127.0.0.1:0"], workers: 1%s}
 admin: {listen: "127.0.0.1:0"}
-health: {max_withdraw: %s}
+health: {max_ejection: %s}
 checks:
   alive: {type: tcp, port: %d, interval: 100ms, timeout: 100ms, rise: 1, fall: 1}
 zones:
@@ -121,22 +123,23 @@ func (r *alive) await(t *testing.T, want string) {
 	t.Fatalf("got %s, want %s", got, want)
 }
 
-func TestWhatDiesAtOnceIsWithheldAndThenHeeded(t *testing.T) {
+func TestWhatFailsAtOnceIsDeferredAndThenEjected(t *testing.T) {
 	rack := newRack(t, 5)
 	r := start(t, rack.config("40%/1h", "", ""))
 	r.await(t, "map[up:5]")
 	rack.turnOff(t, 0, 5)
-	r.await(t, "map[down:2 uncertain:3]")
+	r.await(t, "map[deferred:3 down:2 ejection:3]")
 	status, err := r.Status(Target{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range status.Pools[0].Members {
-		if m.State != "uncertain" {
+		if m.State != pools.EjectionDeferred {
 			continue
 		}
-		if want := "max_withdraw withholds its turn to down: connect: connection refused"; m.Why != want || m.Addresses[0].Held != "up" {
-			t.Errorf("%s: %q, held %q; want %q, held up", m.Member, m.Why, m.Addresses[0].Held, want)
+		want := "ejection deferred, treated as up: " + m.Member + " would be more than max_ejection 40%/1h: connect: connection refused"
+		if m.Why != want || m.Addresses[0].Verdict != "down" || !m.EjectionDeferred || !m.Eligible["IPv4"] {
+			t.Errorf("%s: %+v, want why %q", m.Member, m, want)
 		}
 	}
 	for i := range 5 {
@@ -144,7 +147,7 @@ func TestWhatDiesAtOnceIsWithheldAndThenHeeded(t *testing.T) {
 	}
 	r.await(t, "map[up:5]")
 	rack.turnOff(t, 0, 5)
-	r.await(t, "map[down:2 uncertain:3]") // those who were withdrawn within the hour already
+	r.await(t, "map[deferred:3 down:2 ejection:3]")
 	r.reload(rack.config("40%/1s", "", ""))
 	r.await(t, "map[down:5]")
 }
@@ -156,7 +159,7 @@ func TestARestartIsNoWayAroundTheBound(t *testing.T) {
 	r := start(t, text)
 	r.await(t, "map[up:5]")
 	rack.turnOff(t, 0, 5)
-	r.await(t, "map[down:2 uncertain:3]")
+	r.await(t, "map[deferred:3 down:2 ejection:3]")
 	before := r.states(t)
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
@@ -177,14 +180,14 @@ func TestAReloadThatBreaksTheCheckTakesAFewMembersOnly(t *testing.T) {
 	r := start(t, text)
 	r.await(t, "map[up:5]")
 	r.reload(strings.Replace(text, "type: tcp,", `type: tcp, send: "x", expect: "y",`, 1))
-	r.await(t, "map[down:2 uncertain:3]")
+	r.await(t, "map[deferred:3 down:2 ejection:3]")
 	r.reload(text)
 	r.await(t, "map[up:5]")
 }
 
-// TestTheAddressesOfATargetChangeWhileTurnsAreWithheld: the pools are compiled
+// TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred: the pools are compiled
 // anew and inherit, and what recovers and is ticked then is as before.
-func TestTheAddressesOfATargetChangeWhileTurnsAreWithheld(t *testing.T) {
+func TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred(t *testing.T) {
 	rack := newRack(t, 6)
 	rack.members = 5 // the sixth is the target's
 	rack.names.serve(t)
@@ -192,7 +195,7 @@ func TestTheAddressesOfATargetChangeWhileTurnsAreWithheld(t *testing.T) {
 	r := start(t, rack.config("40%/1h", "", "      - {name: lb, target: lb.example.net}\n"))
 	r.await(t, "map[up:6]")
 	rack.turnOff(t, 0, 5)
-	r.await(t, "map[down:2 uncertain:3 up:1]")
+	r.await(t, "map[deferred:3 down:2 ejection:3 up:1]")
 	before := r.states(t)
 	rack.names.set(rack.address(5), rack.address(4))
 	for poll := time.NewTicker(20 * time.Millisecond); ; <-poll.C {

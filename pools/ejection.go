@@ -1,0 +1,398 @@
+package pools
+
+import (
+	"slices"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+)
+
+// familySet is a set of address families, a bit each.
+type familySet uint8
+
+func (f familySet) has(family Family) bool { return f>>family&1 != 0 }
+
+// ejections is what one pool with max_ejection goes by: how much of its weight went
+// down within the window, and how much flap damping holds down. A member that goes down
+// is ejected, or its ejection is deferred and the pool goes on treating it as up:
+//
+//	the member                                                     is
+//	was never known to be up, such as at the first start           ejected, not counted
+//	is drained, forced up or forced down, or the turn has no time  ejected, not counted
+//	went down for its other family within the window               ejected, counted already
+//	is the only one that went down within the window               ejected
+//	went down, and with it at most max_ejection did                ejected
+//	went down, and with it more did                                deferred
+//
+// Time is the one thing that a rehearsal (explain, plan) lacks. What is counted is the
+// weight of members that are still down; a member that recovers gives its weight back.
+// Tick ejects what is deferred once it fits, the longest deferred first. The same rows
+// hold, with "is held down" for "went down within the window", for a member that only
+// flap damping holds down: its probes pass.
+//
+// Every step is of constant cost, but for Tick, which is linear in what is deferred.
+// Guarded by Tree.writing.
+type ejections struct {
+	bound     config.MaxEjection
+	total     uint64      // weight of the members that are enabled and not drained
+	ejected   uint64      // weight that went down within the window and is down
+	held      uint64      // weight that flap damping holds down
+	recent    []*ejection // counted in ejected, the oldest first; some may be counted no more
+	waiting   []deferred  // the longest deferred first; some are over
+	deferrals int         // how many there were
+}
+
+// deferred is an ejection that is deferred. It is over once it was not, even if it is again.
+type deferred struct {
+	*ejection
+	number int
+}
+
+func (w deferred) over() bool { return w.deferred == 0 || w.ejection.number != w.number }
+
+// ejection is that of one member which is down by its checks.
+type ejection struct {
+	member   uint32 // in Tree.members
+	weight   uint64
+	at       time.Time // when it was ejected
+	since    time.Time // when its ejection was deferred
+	number   int       // of its last deferral in the pool
+	reason   string    // why it is down
+	down     familySet // for which it is ejected
+	deferred familySet // for which it is treated as up
+	counted  bool      // in ejections.ejected
+	damped   bool      // only flap damping holds it down
+	held     bool      // in ejections.held
+	late     bool      // it was deferred before it was ejected
+	unseen   bool      // taken over from another tree or process; no turn has confirmed it yet
+}
+
+// limit is the most that may go down, or be withheld.
+func (e *ejections) limit() uint64 { return e.total * uint64(e.bound.Percent) / 100 }
+
+// fits reports whether a member may be ejected now.
+func (e *ejections) fits(m *ejection, now time.Time) bool {
+	if m.damped {
+		return m.held || e.held == 0 || e.held+m.weight <= e.limit()
+	}
+	e.expire(now)
+	return m.counted || e.ejected == 0 || e.ejected+m.weight <= e.limit()
+}
+
+// expire forgets what went down before the window.
+func (e *ejections) expire(now time.Time) {
+	n := 0
+	for ; n < len(e.recent) && now.Sub(e.recent[n].at) >= e.bound.Window; n++ {
+		e.uncount(e.recent[n])
+	}
+	if e.recent = e.recent[n:]; len(e.recent) == 0 {
+		e.recent = nil
+	}
+}
+
+// count adds an ejection to what went down within the window, or to what is held down.
+func (e *ejections) count(m *ejection, now time.Time) {
+	switch {
+	case m.damped && !m.held:
+		m.held = true
+		e.held += m.weight
+	case !m.damped && !m.counted:
+		m.counted, m.at = true, now
+		e.ejected += m.weight
+		e.recent = append(e.recent, m)
+	}
+}
+
+// uncount takes an ejection out of what went down within the window.
+func (e *ejections) uncount(m *ejection) {
+	if m.counted {
+		m.counted = false
+		e.ejected -= m.weight
+	}
+}
+
+// release takes an ejection out of what is held down.
+func (e *ejections) release(m *ejection) {
+	if m.held {
+		m.held = false
+		e.held -= m.weight
+	}
+}
+
+// ejecting is the cause of what goes down at the moment. It belongs to the draft.
+type ejecting struct {
+	now    time.Time // of the latest turn or tick
+	free   bool      // what goes down is neither counted nor deferred
+	timed  bool      // a turn of this Apply had a time
+	reason string
+}
+
+// causedBy notes what the members that go down next go down by.
+func (d *draft) causedBy(turn *health.Turn) {
+	d.cause.advance(turn.At)
+	d.cause.free, d.cause.reason = turn.At.IsZero(), turn.Reason
+	d.cause.timed = d.cause.timed || !d.cause.free
+}
+
+// advance moves the time on; it never goes back.
+func (c *ejecting) advance(now time.Time) {
+	if now.After(c.now) {
+		c.now = now
+	}
+}
+
+// eject decides what becomes of a member that is down for some families, and tells
+// for which of them it is treated as up all the same.
+func (d *draft) eject(u use, lost familySet, damped bool) (deferred familySet) {
+	e := d.tree.ejections.of(u.pool)
+	member := d.tree.pools[u.pool].first + u.member
+	if e == nil || d.tree.weights[member] == 0 {
+		return 0
+	}
+	m := d.tree.ejections.members[member]
+	d.tree.ejections.work++
+	if lost == 0 {
+		d.recover(e, m)
+		return 0
+	}
+	if m == nil {
+		m = &ejection{member: member, weight: uint64(d.tree.weights[member]), at: d.cause.now, reason: d.cause.reason}
+		d.tree.ejections.members[member] = m
+	}
+	before := m.deferred != 0 && !m.unseen
+	m.unseen, m.down, m.deferred = false, m.down&lost, m.deferred&lost
+	d.damp(e, m, damped)
+	if fresh := lost &^ m.down; fresh != 0 {
+		d.admit(e, m, fresh)
+	}
+	d.noteDeferral(m, before)
+	return m.deferred
+}
+
+// admit ejects a member for more families, or defers that.
+func (d *draft) admit(e *ejections, m *ejection, fresh familySet) {
+	kind := d.kind(m.member)
+	switch {
+	case d.cause.free, kind == Drained, kind == ForcedDown, kind == ForcedUp && m.deferred == 0:
+	case !m.damped && !d.tree.ejections.established.has(int(m.member)):
+	case e.fits(m, d.cause.now):
+		e.count(m, d.cause.now)
+	default:
+		e.postpone(m, fresh, d.cause.now)
+		return
+	}
+	m.down, m.deferred = m.down|fresh, 0
+}
+
+// postpone defers the ejection of a member for some families.
+func (e *ejections) postpone(m *ejection, of familySet, now time.Time) {
+	if m.deferred == 0 {
+		m.since = now
+		e.wait(m)
+	}
+	m.deferred |= of
+}
+
+// wait adds a member to those whose ejection is deferred.
+func (e *ejections) wait(m *ejection) {
+	e.deferrals++
+	m.number = e.deferrals
+	e.waiting = append(e.waiting, deferred{m, m.number})
+}
+
+// damp notes whether flap damping alone holds a member down. One that is ejected is
+// held down as far as that fits; else it is treated as up again.
+func (d *draft) damp(e *ejections, m *ejection, damped bool) {
+	if m.damped == damped {
+		return
+	}
+	m.damped = damped
+	if !damped {
+		e.release(m)
+	} else if m.down != 0 && d.kind(m.member) == 0 && !d.cause.free {
+		if e.fits(m, d.cause.now) {
+			e.count(m, d.cause.now)
+		} else {
+			e.postpone(m, m.down, d.cause.now)
+			m.down = 0
+		}
+	}
+	d.doubtSlowOf(m)
+}
+
+// recover forgets the ejection of a member that is up.
+func (d *draft) recover(e *ejections, m *ejection) {
+	if m == nil || m.unseen {
+		return
+	}
+	if m.held {
+		d.doubtSlowOf(m)
+	}
+	deferred := m.deferred != 0
+	e.uncount(m)
+	e.release(m)
+	m.down, m.deferred = 0, 0
+	delete(d.tree.ejections.members, m.member)
+	d.noteDeferral(m, deferred)
+}
+
+// ejectDeferred ejects what was deferred and fits by now, the longest deferred first.
+func (d *draft) ejectDeferred(now time.Time) {
+	d.cause.advance(now)
+	d.cause.free, d.cause.reason = false, ""
+	for _, m := range d.tree.ejections.unseen { // what they were is over, unless a turn confirmed it
+		if m.unseen {
+			m.unseen = false
+			d.refresh(d.tree.useOf(m.member))
+		}
+	}
+	d.tree.ejections.unseen = nil
+	for id := range d.tree.ejections.pools {
+		d.ejectDeferredOf(&d.tree.ejections.pools[id])
+	}
+}
+
+func (d *draft) ejectDeferredOf(e *ejections) {
+	waiting, full := e.waiting, [2]bool{} // those that fail, and those that damping holds down
+	e.waiting = nil
+	d.tree.ejections.work += len(waiting)
+	for _, w := range waiting {
+		kind := 0
+		if w.damped {
+			kind = 1
+		}
+		switch m := w.ejection; {
+		case w.over():
+		case full[kind] || !e.fits(m, d.cause.now):
+			full[kind] = true
+			e.waiting = append(e.waiting, w)
+		default:
+			e.count(m, d.cause.now)
+			m.down, m.deferred, m.at, m.late = m.down|m.deferred, 0, d.cause.now, true
+			d.noteDeferral(m, true)
+			d.refresh(d.tree.useOf(m.member))
+		}
+	}
+}
+
+// poolEjections is those of all pools, and what is known of their members.
+type poolEjections struct {
+	pools       []ejections          // by pool; empty: no pool has max_ejection
+	members     map[uint32]*ejection // of those that are down, by their number
+	established set                  // of members: known to have been up, once
+	regions     []bool               // likewise, of the regions that have a check
+	unseen      []*ejection          // what was taken over, until the first Tick
+	news        []Deferral           // not taken yet
+	work        int                  // entries looked at, for tests of the cost
+}
+
+// of is that of a pool; nil: it has no bound.
+func (p *poolEjections) of(pool uint32) *ejections {
+	if len(p.pools) == 0 || !p.pools[pool].bound.Bounds() {
+		return nil
+	}
+	return &p.pools[pool]
+}
+
+// startEjections prepares what max_ejection goes by, where a pool has it.
+func (t *Tree) startEjections() {
+	t.ejections = poolEjections{}
+	if !slices.ContainsFunc(t.cfg.Pools, func(p config.Pool) bool { return p.MaxEjection.Bounds() }) {
+		return
+	}
+	e := &t.ejections
+	e.pools, e.members = make([]ejections, len(t.pools)), map[uint32]*ejection{}
+	t.damped = make(set, wordsFor(len(t.targets)))
+	e.established, e.regions = make(set, wordsFor(len(t.members))), make([]bool, len(t.checked))
+	t.eachMember(func(u use, m *member) {
+		if slices.ContainsFunc(t.refs[m.first:][:m.addresses()], func(r ref) bool { return r.target == none }) {
+			t.establishMember(u) // nothing is probed
+		}
+	})
+	for id := range t.pools {
+		e.pools[id].bound = t.cfg.Pools[id].MaxEjection
+	}
+}
+
+// weigh works out anew what a pool's members weigh that are enabled and not drained.
+func (d *draft) weigh(id ID) {
+	e := d.tree.ejections.of(uint32(id))
+	if e == nil {
+		return
+	}
+	p := &d.tree.pools[id]
+	e.total = 0
+	for _, weight := range d.tree.weights[p.first:][:p.members] {
+		e.total += uint64(weight)
+	}
+	for _, h := range d.handsIn(p) {
+		if h.kind == Drained {
+			e.total -= uint64(d.tree.weights[h.member])
+		}
+	}
+}
+
+// establish notes that a target is up, and so are the members that have it, and the
+// pools in which those are.
+func (d *draft) establish(target uint32) {
+	if len(d.tree.ejections.pools) == 0 {
+		return
+	}
+	for _, u := range d.tree.users.of(target) {
+		d.tree.establishMember(u)
+	}
+	for _, region := range d.tree.watched[target] {
+		d.tree.ejections.regions[region] = true
+	}
+}
+
+// establishMember notes that a member has been up, and so have the pools in which it is.
+func (t *Tree) establishMember(u use) {
+	member := t.pools[u.pool].first + u.member
+	if t.ejections.established.has(int(member)) {
+		return
+	}
+	t.ejections.established.add(int(member))
+	for _, parent := range t.parents.of(u.pool) {
+		t.establishMember(parent)
+	}
+}
+
+// knownUp reports whether a region that has a check has been up, once.
+func (p *poolEjections) knownUp(region uint32) bool { return len(p.regions) > 0 && p.regions[region] }
+
+// setDamped notes whether flap damping alone keeps a target down, and reports whether
+// that is news.
+func (d *draft) setDamped(target uint32, damped bool) bool {
+	if len(d.tree.ejections.pools) == 0 || d.tree.damped.has(int(target)) == damped {
+		return false
+	}
+	if damped {
+		d.tree.damped.add(int(target))
+	} else {
+		d.tree.damped.remove(int(target))
+	}
+	return true
+}
+
+// isDamped reports whether an endpoint is down for some families by flap damping alone:
+// for each of them an address passes its probes.
+func (d *draft) isDamped(u use, lost familySet) bool {
+	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
+	if m.child != none || len(d.tree.ejections.pools) == 0 || d.regionDown(u) != nil {
+		return false
+	}
+	passes := func(r ref) bool { return d.isUp(r) || d.tree.damped.has(int(r.target)) }
+	for _, f := range []Family{IPv4, IPv6} {
+		if lost.has(f) && !slices.ContainsFunc(d.tree.asked(m, f), passes) {
+			return false
+		}
+	}
+	return true
+}
+
+// waits reports whether there is something for ejectDeferred to look at.
+func (p *poolEjections) waits() bool {
+	return len(p.unseen) > 0 || slices.ContainsFunc(p.pools, func(e ejections) bool { return len(e.waiting) > 0 })
+}
