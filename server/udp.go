@@ -16,8 +16,6 @@ const (
 	// socketBuffer is how much the kernel keeps for a UDP socket, in bytes each
 	// way: the default overflows on the first burst.
 	socketBuffer = 4 << 20
-	// portableSendWait is how long the portable path waits for room in the send buffer.
-	portableSendWait = 3 * time.Millisecond
 	// receivePause is how long a worker waits after an error of its socket.
 	receivePause = 10 * time.Millisecond
 )
@@ -54,9 +52,10 @@ func (w *udpWorker) run() {
 }
 
 // drain tells the worker, which runs, to answer what was received and end, at
-// end at the latest. The deadline comes first: behind stopping the worker sets its own.
+// end at the latest. The deadlines come first: behind stopping the worker sets its own.
 func (w *udpWorker) drain(end time.Time) {
-	_ = w.conn.SetReadDeadline(past) // it fails on a closed socket only
+	_ = w.conn.SetWriteDeadline(end) // these fail on a closed socket only
+	_ = w.conn.SetReadDeadline(past)
 	w.end = end
 	w.stopping.Store(true)
 }
@@ -105,18 +104,14 @@ func (w *udpWorker) answerPacket(p *packet) bool {
 	return true
 }
 
-// write sends an answer, if there is one, from the address that the query was for.
+// write sends an answer, if there is one, from the address that the query was for. It does
+// not wait for room: outside of Linux, UDP packets do not queue in the socket.
 func (w *udpWorker) write(out, control []byte, to netip.AddrPort) {
 	if len(out) == 0 {
 		return
 	}
-	_ = w.conn.SetWriteDeadline(time.Now().Add(portableSendWait)) // it fails on a closed socket only
-	_, _, err := w.conn.WriteMsgUDPAddrPort(out, w.replySource(control), to)
-	if err != nil {
+	if _, _, err := w.conn.WriteMsgUDPAddrPort(out, w.replySource(control), to); err != nil {
 		w.server.shared.values[dropped].Add(1)
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		w.server.shared.values[unsent].Add(1)
 	}
 }
 
