@@ -79,7 +79,10 @@ func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 
 // readyz answers 200 while the server should get queries, else 503 with why not.
 func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
-	r := a.control.Readiness()
+	r := struct {
+		server.Readiness
+		LastGood *server.LastGoodStatus `json:"last_good,omitempty"` // serves, as the configuration is invalid
+	}{a.control.Readiness(), a.control.LastGood()}
 	code := http.StatusOK
 	if !r.Ready {
 		code = http.StatusServiceUnavailable

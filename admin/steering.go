@@ -38,6 +38,9 @@ type OverrideRequest struct {
 	Kind   string        `json:"kind"` // drained, forced up, forced down
 	Reason string        `json:"reason,omitempty"`
 	For    Span          `json:"for,omitzero"` // how long it holds; none: until it is undone
+	// Force drains also what would leave a name without an answer; force=true in the
+	// query says the same.
+	Force bool `json:"force,omitempty"`
 }
 
 // ClearRequest is the body of POST /v1/clear.
@@ -102,6 +105,12 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		refuse(w, err)
 		return
+	}
+	if force := asked.Force || r.URL.Query().Get("force") == "true"; kind == pools.Drained && !force {
+		if err := a.control.CheckDrain(asked.Target); err != nil {
+			refuse(w, err)
+			return
+		}
 	}
 	said, err := a.control.Override(asked.Target, kind, asked.Reason, time.Duration(asked.For))
 	if err != nil {

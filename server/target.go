@@ -82,6 +82,9 @@ func (t Target) find(cfg *config.Config) error {
 		return findRegion(cfg, t.Region)
 	}
 	i := slices.IndexFunc(cfg.Pools, func(p config.Pool) bool { return p.Name == t.Pool })
+	if i < 0 && t.Member == "" && findRegion(cfg, t.Pool) == nil {
+		return &Refused{Unknown: true, What: fmt.Sprintf("no pool %q", t.Pool), Hint: "did you mean " + regionPrefix + t.Pool + "?"}
+	}
 	if i < 0 {
 		return unknown(fmt.Sprintf("no pool %q", t.Pool), names(cfg.Pools, func(p *config.Pool) string { return p.Name }))
 	}

@@ -126,5 +126,5 @@ func (s *Override) next() string {
 	if s.Until.IsZero() {
 		return "stays until undone"
 	}
-	return "ends at " + s.Until.Format(time.DateTime)
+	return "ends at " + s.Until.Format("2006-01-02 15:04:05 Z07:00")
 }

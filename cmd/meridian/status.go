@@ -20,6 +20,7 @@ import (
 func statusCommand() *cobra.Command {
 	var c client
 	var output outputFlag
+	var problems bool
 	command := &cobra.Command{
 		Use:   "status [TARGET]",
 		Short: "Say how a running server's members stand, since when, why, and what comes next",
@@ -33,6 +34,7 @@ Exit: 0; 1 when there is no such target or no server.`,
 		Example: `  meridian status
   meridian status web
   meridian status web/use-1
+  meridian status --problems                what is not as it should be, alone
   meridian status region:us-east -o json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -50,6 +52,9 @@ Exit: 0; 1 when there is no such target or no server.`,
 			if err := c.call(command.Context(), http.MethodGet, "/v1/status", words, nil, &s); err != nil {
 				return err
 			}
+			if problems {
+				keepProblems(&s)
+			}
 			if output == outputJSON {
 				return printJSON(command.OutOrStdout(), s)
 			}
@@ -58,6 +63,7 @@ Exit: 0; 1 when there is no such target or no server.`,
 	}
 	addClientFlags(command, &c, defaultServer)
 	addOutputFlag(command, &output)
+	command.Flags().BoolVar(&problems, "problems", false, "only pools, members and regions that are not as they should be")
 	return command
 }
 
@@ -65,6 +71,11 @@ Exit: 0; 1 when there is no such target or no server.`,
 func printStatus(w io.Writer, s *server.Status, history bool) error {
 	for _, warning := range warningsOf(s) {
 		fmt.Fprintf(w, "WARNING: %s\n", warning)
+	}
+	for i := range s.Pools {
+		if isOutage(&s.Pools[i]) {
+			fmt.Fprintf(w, "OUTAGE: %s; no member is healthy\n", describePool(&s.Pools[i], s.At))
+		}
 	}
 	fmt.Fprintf(w, "serving %s on %s, began %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.Began, s.At))
 	for _, o := range s.Overrides {

@@ -40,6 +40,7 @@ type steering struct {
 	output outputFlag
 	reason string
 	lasts  lastsFlag
+	yes    bool // of drain: also what leaves a name without an answer
 }
 
 // lastsFlag is how long an override holds; 0: it was left out.
@@ -75,11 +76,12 @@ func (s *steering) addFlags(c *cobra.Command, overrides bool) *cobra.Command {
 
 func drainCommand() *cobra.Command {
 	var s steering
-	return s.addFlags(&cobra.Command{
+	c := s.addFlags(&cobra.Command{
 		Use:   "drain TARGET",
 		Short: "Take members out of the answers of a running server",
 		Long: `Drain has a running server answer none of a target's members, not even when all else is down, until
-undrain, or until --for is over. It outlives reloads and, with state, restarts.
+undrain, or until --for is over. It outlives reloads and, with state, restarts. What would leave a name
+without an answer is drained only with --yes.
 
 ` + targetHelp + `
 
@@ -91,6 +93,8 @@ Exit: 0; 1 when there is no such target or no server.`,
 			return s.override(c.Context(), args[0], pools.Drained, c.OutOrStdout())
 		},
 	}, true)
+	c.Flags().BoolVarP(&s.yes, "yes", "y", false, "drain also what leaves a name without an answer")
+	return c
 }
 
 func undrainCommand() *cobra.Command {
@@ -167,7 +171,7 @@ func (s *steering) override(ctx context.Context, word string, kind pools.Kind, s
 		return err
 	}
 	var said server.Override
-	request := admin.OverrideRequest{Target: target, Kind: kind.String(), Reason: s.reason, For: admin.Span(s.lasts)}
+	request := admin.OverrideRequest{Target: target, Kind: kind.String(), Reason: s.reason, For: admin.Span(s.lasts), Force: s.yes}
 	if err := s.call(ctx, http.MethodPost, "/v1/overrides", nil, request, &said); err != nil {
 		return err
 	}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"slices"
+
+	"meridian/server"
+)
+
+// isOutage reports whether no member of a pool is eligible in any family.
+func isOutage(p *server.PoolStatus) bool {
+	for _, n := range p.Eligible {
+		if n > 0 {
+			return false
+		}
+	}
+	return len(p.Eligible) > 0
+}
+
+// keepProblems leaves in s the regions that are down, the members that are not as they
+// should be, and the pools that have such members or do not answer by their own.
+func keepProblems(s *server.Status) {
+	s.Regions = slices.DeleteFunc(s.Regions, func(r server.RegionStatus) bool { return !r.Down })
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		p.Members = slices.DeleteFunc(p.Members, func(m server.MemberStatus) bool { return isFine(&m) })
+	}
+	s.Pools = slices.DeleteFunc(s.Pools, func(p server.PoolStatus) bool {
+		for _, mode := range p.Mode {
+			if mode != "normal" && !(mode == "nodata" && !isOutage(&p)) {
+				return false
+			}
+		}
+		return len(p.Members) == 0 && !isOutage(&p)
+	})
+}
+
+// isFine reports whether nothing is wrong with a member: it and its addresses are up, or
+// the configuration disables it.
+func isFine(m *server.MemberStatus) bool {
+	for i := range m.Addresses {
+		if a := &m.Addresses[i]; a.Check != "" && a.Verdict != "up" || a.Warning != "" {
+			return false
+		}
+	}
+	return m.State == "up" || m.State == "live" || m.State == "disabled"
+}
