@@ -85,11 +85,15 @@ type Geo struct {
 	ASNPos      Pos
 	Networks    []Network
 	Groups      []CountryGroup
-	Default     string // region of a client that nothing places; the first region where the file names none; empty without regions
+	// MaxAccuracyRadius is in kilometres: of a record of the database that is less exact,
+	// the country is used and not the coordinates. 0: the coordinates always are.
+	MaxAccuracyRadius int
+	Default           string // region of a client that nothing places; the first region where the file names none; empty without regions
 }
 
-// Network places the clients of a prefix before any database is asked. Exactly
-// one of Region, Country, Location, Continent, Subdivision is set.
+// Network locates the clients of a prefix before any database is asked: by a point
+// (Region or Location), by what it is part of (Country, Subdivision or Continent), or
+// by one of each.
 type Network struct {
 	Prefix      netip.Prefix // masked; IPv4 in its 4-byte form
 	Region      string

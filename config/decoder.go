@@ -37,7 +37,7 @@ type decoder struct {
 }
 
 func newDecoder(file string, doc *document) *decoder {
-	return &decoder{
+	d := &decoder{
 		file:    file,
 		sources: sourceFiles{{name: file}},
 
@@ -52,6 +52,8 @@ func newDecoder(file string, doc *document) *decoder {
 		variables: make(map[place]string),
 		taken:     make(map[string]string),
 	}
+	d.declareGroups()
+	return d
 }
 
 // pairs are the keys and values of a mapping, in the order written.
@@ -156,6 +158,21 @@ func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
 	if i := slices.IndexFunc(names[first+1:], has); i >= 0 {
 		second := names[first+1+i]
 		d.fault(child(n, second), second+" beside "+names[first], "write exactly one of "+strings.Join(names, ", "))
+	}
+}
+
+// atMostOne reports an error if mapping n has more than one of the keys.
+func (d *decoder) atMostOne(n *yaml.Node, names ...string) {
+	first := ""
+	for key := range pairs(n) {
+		switch {
+		case !slices.Contains(names, key.Value) || key.Value == first:
+		case first == "":
+			first = key.Value
+		default:
+			d.fault(child(n, key.Value), key.Value+" beside "+first, "write one of "+strings.Join(names, ", "))
+			return
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 // docs/configuration.md.
 type defaults struct {
 	server  Server
+	geo     Geo
 	latency Latency
 	check   Check
 	damping FlapDamping // of a check that has flap_damping; without the key there is none
@@ -35,6 +36,7 @@ func newDefaults() defaults {
 			ECS:     true,
 			TCP:     TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
 		},
+		geo:     Geo{MaxAccuracyRadius: 500},
 		latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
 		check: Check{
 			Interval: 5 * time.Second,

@@ -3,6 +3,7 @@ package config
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ func (d *decoder) geo(g *Geo) reader {
 			{name: "networks", read: d.networks(&g.Networks)},
 			{name: "groups", read: d.countryGroups(&g.Groups)},
 			{name: "default", read: d.refer(kindRegion, &g.Default)},
+			{name: "max_accuracy_radius", read: into(&g.MaxAccuracyRadius, d.kilometres)},
 		})
 	}
 }
@@ -31,7 +33,29 @@ func (d *decoder) networks(to *[]Network) reader {
 	}
 }
 
-// network reads where the clients of a network stand: one key that says it.
+// maxRadius is more than any two points on Earth are apart.
+const maxRadius = 20_100
+
+// kilometres reads a distance in whole kilometres, such as 500km or 500.
+func (d *decoder) kilometres(n *yaml.Node) (int, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return 0, false
+	}
+	number := strings.TrimRight(strings.TrimSuffix(s, "km"), " ")
+	km, err := strconv.Atoi(number)
+	switch {
+	case !decimal(number):
+		d.fault(n, quote(s)+" is not a distance", "write whole kilometres, such as 500km; 0: coordinates are used whatever their radius")
+	case err != nil || km < 0 || km > maxRadius:
+		d.fault(n, quote(s)+" is out of range", "0 to "+strconv.Itoa(maxRadius)+"km")
+	default:
+		return km, true
+	}
+	return 0, false
+}
+
+// network reads where the clients of a network are: a point, what it is part of, or both.
 func (d *decoder) network(n *yaml.Node, to *Network) {
 	ok := d.mapping(n, []field{
 		{name: "region", read: d.refer(kindRegion, &to.Region)},
@@ -40,9 +64,15 @@ func (d *decoder) network(n *yaml.Node, to *Network) {
 		{name: "continent", read: into(&to.Continent, d.continent)},
 		{name: "subdivision", read: into(&to.Subdivision, d.subdivision)},
 	})
-	if ok {
-		d.exactlyOne(n, "region", "country", "location", "continent", "subdivision")
+	if !ok {
+		return
 	}
+	point, area := []string{"region", "location"}, []string{"country", "subdivision", "continent"}
+	if !slices.ContainsFunc(slices.Concat(point, area), func(key string) bool { return child(n, key) != nil }) {
+		d.faultAtKey(n, "none of region, location, country, subdivision, continent", "write region or location, or country, subdivision or continent, or one of each")
+	}
+	d.atMostOne(n, point...)
+	d.atMostOne(n, area...)
 }
 
 func (d *decoder) regions(to *[]Region) reader {

@@ -93,6 +93,7 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 	}
 	d.warnLiterals()
 	d.resolve()
+	d.addBuiltInGroups(&cfg.Geo)
 	d.matchable(&cfg.Geo)
 	d.loadable(cfg.Loads)
 	d.bounded(cfg)
@@ -108,7 +109,7 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 
 // document reads the whole file.
 func (d *decoder) document() *Config {
-	cfg := &Config{File: d.file, Server: d.defaults.server, Latency: d.defaults.latency}
+	cfg := &Config{File: d.file, Server: d.defaults.server, Geo: d.defaults.geo, Latency: d.defaults.latency}
 	keys := []field{
 		{name: "server", read: d.withEnvironment(d.server(&cfg.Server))},
 		{name: "admin", read: d.withEnvironment(d.admin(&cfg.Admin))},

@@ -58,7 +58,7 @@ zones:
 			ECS:     true,
 			TCP:     TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
 		},
-		Geo:     Geo{Default: "us"},
+		Geo:     Geo{Default: "us", MaxAccuracyRadius: 500},
 		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},
 		Checks: []Check{
 			{Name: "h", Type: HTTP, Port: 80, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Failback: AutoFailback, Method: "GET", Path: "/", Status: ok, TLS: warn, Pos: Pos{5, 3}},

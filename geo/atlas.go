@@ -18,6 +18,7 @@ var placesTSV string
 type atlas struct {
 	countries  map[string]country         // by ISO 3166-1 alpha-2, upper case
 	continents map[string]config.Location // by two letters
+	maxRadius  int                        // in km: less exact coordinates of a country that is known are not used; 0: all are
 }
 
 // country is a country's continent and centre of population.

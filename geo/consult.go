@@ -3,6 +3,7 @@ package geo
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/oschwald/geoip2-golang/v2"
@@ -67,20 +68,27 @@ func said(source string, at Location, known bool, nothing string) Said {
 
 // describe is a place in words, the widest part first.
 func describe(at Location) string {
-	var parts []string
-	for _, part := range []string{at.Continent, at.Country, at.Subdivision, at.City} {
-		if part != "" {
-			parts = append(parts, part)
-		}
+	text := strings.TrimSpace(parts(at) + fmt.Sprintf(" at %.2f, %.2f", at.Lat, at.Lon))
+	if at.Imprecise > 0 {
+		text += fmt.Sprintf(", where the people of %s live: its accuracy_radius of %d km is over geo.max_accuracy_radius", at.Country, at.Imprecise)
 	}
-	return strings.Join(append(parts, fmt.Sprintf("at %.2f, %.2f", at.Lat, at.Lon)), " ")
+	return text
+}
+
+// parts returns what a place is part of, the widest first.
+func parts(at Location) string {
+	return strings.Join(slices.DeleteFunc([]string{at.Continent, at.Country, at.Subdivision, at.City}, func(part string) bool { return part == "" }), " ")
 }
 
 // inWords is what an entry of geo.networks says, as it is written.
 func (l *Locator) inWords(at Location) string {
 	for _, n := range l.cfg.Geo.Networks {
 		if unmapPrefix(n.Prefix) == at.Network && n.Region != "" {
-			return fmt.Sprintf("region %q", n.Region)
+			text := fmt.Sprintf("region %q", n.Region)
+			if area := parts(at); area != "" {
+				text += " in " + area
+			}
+			return text
 		}
 	}
 	return describe(at)

@@ -51,6 +51,7 @@ type Location struct {
 	City        string
 	ASN         uint32 // 0: unknown
 	Lat, Lon    float64
+	Imprecise   int          // the accuracy radius of the database's record in km, if its coordinates are not used for it; else 0
 	From        string       // what placed it: "networks", "database", "built-in", "default"; empty: nothing, and there is no region
 	Network     netip.Prefix // the entry that placed it; zero for the default
 }
@@ -92,6 +93,7 @@ func open(cfg *config.Config, m makers, before *Latency) (*Locator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded atlas: %w", err)
 	}
+	a.maxRadius = cfg.Geo.MaxAccuracyRadius
 	l := &Locator{cfg: cfg, makers: m, atlas: a, cities: namesCities(cfg)}
 	for _, r := range cfg.Regions {
 		if r.Name == cfg.Geo.Default {

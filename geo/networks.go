@@ -110,40 +110,47 @@ func (n *networks) locate(addr netip.Addr) (Location, bool) {
 	return n.entries[i], true
 }
 
-// place is where the entry c of geo.networks stands. A subdivision stands at
-// the centre of its country: no free source has the centres of subdivisions.
+// place returns where the entry c of geo.networks is. A subdivision without a point
+// is at the centre of its country: no free source has the centres of subdivisions.
 func (a atlas) place(cfg *config.Config, c config.Network) (Location, error) {
+	at, err := a.area(c)
 	switch {
-	case c.Region != "":
-		for _, r := range cfg.Regions {
-			if r.Name == c.Region {
-				return Location{Lat: r.Location.Lat, Lon: r.Location.Lon}, nil
-			}
-		}
-		return Location{}, fmt.Errorf("unknown region %q", c.Region)
+	case err != nil:
+		return Location{}, err
 	case c.Location != nil:
-		return Location{
-			Continent: c.Continent, Country: c.Country, Subdivision: c.Subdivision, City: c.City,
-			Lat: c.Location.Lat, Lon: c.Location.Lon,
-		}, nil
-	case c.Continent != "":
-		at, ok := a.continents[c.Continent]
+		at.Lat, at.Lon = c.Location.Lat, c.Location.Lon
+	case c.Region != "":
+		i := slices.IndexFunc(cfg.Regions, func(r config.Region) bool { return r.Name == c.Region })
+		if i < 0 {
+			return Location{}, fmt.Errorf("unknown region %q", c.Region)
+		}
+		at.Lat, at.Lon = cfg.Regions[i].Location.Lat, cfg.Regions[i].Location.Lon
+	}
+	return at, nil
+}
+
+// area returns what the entry c of geo.networks is part of, at its centre of population.
+func (a atlas) area(c config.Network) (Location, error) {
+	code := c.Country
+	if code == "" {
+		code, _, _ = strings.Cut(c.Subdivision, "-")
+	}
+	at, known := a.country(code)
+	switch {
+	case code != "" && !known && c.Location == nil:
+		return Location{}, fmt.Errorf("unknown country %q", code)
+	case code == "" && c.Continent != "":
+		centre, ok := a.continents[c.Continent]
 		if !ok {
 			return Location{}, fmt.Errorf("unknown continent %q", c.Continent)
 		}
-		return Location{Continent: c.Continent, Lat: at.Lat, Lon: at.Lon}, nil
-	default:
-		code := c.Country
-		if c.Subdivision != "" {
-			code, _, _ = strings.Cut(c.Subdivision, "-")
-		}
-		at, ok := a.country(code)
-		if !ok {
-			return Location{}, fmt.Errorf("unknown country %q", code)
-		}
-		at.Subdivision = c.Subdivision
-		return at, nil
+		at.Lat, at.Lon = centre.Lat, centre.Lon
 	}
+	if c.Continent != "" {
+		at.Continent = c.Continent
+	}
+	at.Subdivision, at.City = c.Subdivision, c.City
+	return at, nil
 }
 
 // country is where the people of a country live.

@@ -128,15 +128,25 @@ func (l *Locator) readDatabase(s *sources) error {
 	return err
 }
 
-// standing is where a client stands of whom a database says e: at the
-// coordinates, else where the people of the country live, else of the continent.
+// standing returns where a client is of which a database says e:
+//
+//	coordinates  accuracy radius  country  continent  at
+//	none         -                known    -          the country's centre of population
+//	none         -                unknown  known      the continent's
+//	known        over maxRadius   known    -          the country's
+//	known        any other        -        -          the coordinates
 func (a atlas) standing(e entry) (Location, bool) {
-	at, ok := a.country(e.country)
-	if !ok {
+	at, known := a.country(e.country)
+	ok := known
+	if !known {
 		at.Lat, at.Lon = a.continents[e.continent].Lat, a.continents[e.continent].Lon
 		_, ok = a.continents[e.continent]
 	}
-	if e.at != nil {
+	switch {
+	case e.at == nil:
+	case known && a.maxRadius > 0 && e.radius > a.maxRadius:
+		at.Imprecise = e.radius
+	default:
 		at.Lat, at.Lon, ok = e.at.Lat, e.at.Lon, true
 	}
 	if e.continent != "" {

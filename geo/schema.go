@@ -17,6 +17,7 @@ import (
 type entry struct {
 	continent, country, subdivision, city string
 	at                                    *config.Location
+	radius                                int // in km: how far the client may be from at; 0: unknown
 }
 
 // schema reads records of one shape. Every file is read by one schema, chosen
@@ -67,6 +68,7 @@ type nested struct {
 	Location struct {
 		Latitude  *float64 `maxminddb:"latitude"`
 		Longitude *float64 `maxminddb:"longitude"`
+		Radius    radius   `maxminddb:"accuracy_radius"`
 	} `maxminddb:"location"`
 }
 
@@ -84,7 +86,7 @@ func readNested(res maxminddb.Result) (entry, error) {
 		e.subdivision = e.country + "-" + strings.ToUpper(r.Subdivisions[0].ISOCode)
 	}
 	if lat, lon := r.Location.Latitude, r.Location.Longitude; lat != nil && lon != nil {
-		e.at = somewhere(*lat, *lon)
+		e.at, e.radius = somewhere(*lat, *lon), int(r.Location.Radius)
 	}
 	return e, nil
 }
@@ -145,4 +147,32 @@ func (d *degrees) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, 
 	}
 	*d = degrees(v)
 	return next, nil
+}
+
+// radius is an accuracy radius in kilometres; 0 where it is missing or not a number.
+// A file whose radius has an odd type is still useful.
+type radius int
+
+// maxRadius is more than any radius on Earth, and fits any int.
+const maxRadius = 1 << 30
+
+// UnmarshalMaxMindDBCursor implements [mmdbdata.CursorUnmarshaler].
+func (r *radius) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, error) {
+	kind, err := c.Kind()
+	if err != nil {
+		return mmdbdata.Cursor{}, err
+	}
+	switch kind {
+	case mmdbdata.KindUint16, mmdbdata.KindUint32, mmdbdata.KindUint64:
+		v, next, err := c.ReadUint()
+		*r = radius(min(v, maxRadius))
+		return next, mmdbdata.NormalizeUnmarshalError[radius](err)
+	case mmdbdata.KindFloat64, mmdbdata.KindFloat32:
+		v, next, err := c.ReadFloat()
+		if v > 0 {
+			*r = radius(math.Ceil(min(v, maxRadius)))
+		}
+		return next, mmdbdata.NormalizeUnmarshalError[radius](err)
+	}
+	return c.Skip()
 }

@@ -65,6 +65,10 @@ type ExplainedLocation struct {
 	Longitude   float64 `json:"longitude"`
 	From        string  `json:"from"`              // what placed it: networks, database, built-in, default
 	Network     string  `json:"network,omitempty"` // the entry that did
+
+	// UnusedRadiusKm is the accuracy radius of the database's record in kilometres where its
+	// coordinates are not used because of it; the country's location is used then.
+	UnusedRadiusKm int `json:"unused_accuracy_radius_km,omitempty"`
 }
 
 // ExplainedRecord is a record of the answer section.
@@ -216,7 +220,7 @@ func (s *serving) decidedBy(asked Asked, ecs bool) (who client, source string) {
 func explainedLocation(l geo.Location) ExplainedLocation {
 	e := ExplainedLocation{
 		Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision, City: l.City, ASN: l.ASN,
-		Latitude: l.Lat, Longitude: l.Lon, From: l.From,
+		Latitude: l.Lat, Longitude: l.Lon, From: l.From, UnusedRadiusKm: l.Imprecise,
 	}
 	if l.Network.IsValid() {
 		e.Network = l.Network.String()

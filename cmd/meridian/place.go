@@ -126,7 +126,7 @@ func cityNamed(cfg *config.Config, name string) (config.Network, error) {
 	if !ok || len(where) < 2 || city == "" {
 		return config.Network{}, fmt.Errorf("%q is no city; want its country or subdivision before it, such as FR/Paris", name)
 	}
-	l, err := geo.Open(&config.Config{Geo: config.Geo{Database: cfg.Geo.Database}})
+	l, err := geo.Open(&config.Config{Geo: config.Geo{Database: cfg.Geo.Database, MaxAccuracyRadius: cfg.Geo.MaxAccuracyRadius}})
 	if err != nil {
 		return config.Network{}, errors.New(faultsOf("", err)[0].What)
 	}
