@@ -53,7 +53,6 @@ func (s *Scratch) begin(t *Tree) {
 
 func (s *Scratch) decide(q Question) Decision {
 	s.family, s.lane, s.client, s.draw = q.Family, laneOf(q), q.Client, q.Draw
-	s.time, s.ttl = uint64(q.Time), uint64(max(1, q.TTL))
 	s.scope, s.top = 0, 0
 	s.picked = s.picked[:0]
 	s.record.decides(q.Family)

@@ -66,7 +66,6 @@ func (s *Scratch) oddsOfAnswer(q Question) *odds {
 // reckon works out all parts, those first that nothing can be added to any more.
 func (s *Scratch) reckon(q Question, o *odds) (Decision, *odds) {
 	s.family, s.client = q.Family, q.Client
-	s.time, s.ttl = uint64(q.Time), uint64(max(1, q.TTL))
 	s.scope, s.top = 0, 0
 	mode, by, pl := s.state.answerer(q.Pool, q.Family)
 	if mode == Dead {

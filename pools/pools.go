@@ -87,8 +87,6 @@ type Question struct {
 	Answers int        // most members drawn, in place of the pool's own: the name's setting; 0: all
 	Client  netip.Addr // who is to be served: the ECS address or the packet's source
 	Draw    uint64     // one random number; equal draws give equal answers
-	Time    int64      // in Unix seconds, and
-	TTL     uint32     // for how many of them the answer is kept: both for pools with sticky: ttl alone
 }
 
 // Decision is what Decide found. The addresses are in Scratch.Addrs, or an alias is in Scratch.CName.

@@ -777,8 +777,8 @@ func compareAll(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, modes map
 			if rnd.IntN(3) == 0 {
 				q.Answers = rnd.IntN(4)
 			}
-			q.Time, q.TTL = rnd.Int64N(1<<32), rnd.Uint32N(100)
-			r.time, r.ttl = q.Time, q.TTL
+			s.Time, s.TTL = rnd.Int64N(1<<32), rnd.Uint32N(100)
+			r.time, r.ttl = s.Time, s.TTL
 			mode, possible := r.ask(p.Name, f, q.Answers, q.Client)
 			if tree.tellsOf(q.Pool, f) && modes[p.Name+f.String()] != mode {
 				t.Errorf("pool %s %s: the changes told %s, the reference %s", p.Name, f, modes[p.Name+f.String()], mode)

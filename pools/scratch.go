@@ -11,6 +11,12 @@ type Scratch struct {
 
 	Standings []Standing // how the pool asked answers, for each family decided for; of the last Explain
 
+	// Time is when the next question is asked, in Unix seconds, and TTL for how many of them its
+	// answer is kept: the caller sets both where Tree.UsesTime. They are not of Question, which
+	// would not fit into registers with them.
+	Time int64
+	TTL  uint32
+
 	tree  *Tree
 	turns []uint32 // by pool.turn and lane
 
@@ -23,8 +29,6 @@ type Scratch struct {
 	taken  []taken // by the first of both families, and not yet by the second
 	client netip.Addr
 	draw   uint64
-	time   uint64 // in seconds
-	ttl    uint64
 	scope  uint8
 	picked []uint32  // numbers of the addresses of the answer
 	words  []uint64  // a stack of sets, one frame for each pool being walked

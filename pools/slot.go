@@ -27,7 +27,8 @@ func (s *Scratch) networkNow(v *visit) uint64 {
 	if !v.perTTL {
 		return network
 	}
-	return mix(network + mix((s.time+network%s.ttl)/s.ttl))
+	ttl := s.slotLength()
+	return mix(network + mix((uint64(s.Time)+network%ttl)/ttl))
 }
 
 // StepSlot is the slot of a Step's client network.
@@ -38,7 +39,11 @@ type StepSlot struct {
 
 // slotOf returns the slot that the client's network is in.
 func (s *Scratch) slotOf(v *visit) StepSlot {
-	passed := (s.time + v.network(s.client)%s.ttl) % s.ttl
-	from := time.Unix(int64(s.time-passed), 0).UTC()
-	return StepSlot{from, from.Add(time.Duration(s.ttl) * time.Second)}
+	ttl := s.slotLength()
+	passed := (uint64(s.Time) + v.network(s.client)%ttl) % ttl
+	from := time.Unix(int64(uint64(s.Time)-passed), 0).UTC()
+	return StepSlot{from, from.Add(time.Duration(ttl) * time.Second)}
 }
+
+// slotLength returns the length of a slot in seconds.
+func (s *Scratch) slotLength() uint64 { return uint64(max(1, s.TTL)) }

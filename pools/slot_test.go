@@ -43,7 +43,9 @@ func TestAStickyTTLLeadsAllTypesToOneMember(t *testing.T) {
 	other := compile(t, reversed)
 	s, elsewhere := tree.Scratch(), other.Scratch()
 	for n := range 500 {
-		q := Question{Answers: 1, Client: networkNumber(n), Time: 1_800_000_000 + int64(n), TTL: 30, Draw: uint64(n)}
+		q := Question{Answers: 1, Client: networkNumber(n), Draw: uint64(n)}
+		s.Time, s.TTL = 1_800_000_000+int64(n), 30
+		elsewhere.Time, elsewhere.TTL = s.Time, s.TTL
 		tree.Decide(q, s)
 		member := lastOctets(s)[0]
 		q.Family, q.Draw = IPv6, q.Draw+1000
@@ -70,11 +72,12 @@ func TestAStickyTTLHoldsForOneTTL(t *testing.T) {
 	var changes [ttl]int // by second of the TTL
 	counts := map[byte]int{}
 	for n := range networks {
-		q := Question{Answers: 1, Client: networkNumber(n), TTL: ttl}
+		q := Question{Answers: 1, Client: networkNumber(n)}
+		s.TTL = ttl
 		phases := map[int]bool{}
 		before := byte(0)
 		for second := range slots * ttl {
-			q.Time = begin + int64(second)
+			s.Time = begin + int64(second)
 			tree.Decide(q, s)
 			now := lastOctets(s)[0]
 			counts[now]++
@@ -109,7 +112,8 @@ func TestAStickyTTLMovesOnlyTheClientsOfAMemberThatFails(t *testing.T) {
 	members := func() map[int]byte {
 		got := map[int]byte{}
 		for n := range 500 {
-			tree.Decide(Question{Answers: 1, Client: networkNumber(n), Time: 1_800_000_000, TTL: 30}, s)
+			s.Time, s.TTL = 1_800_000_000, 30
+			tree.Decide(Question{Answers: 1, Client: networkNumber(n)}, s)
 			got[n] = lastOctets(s)[0]
 		}
 		return got
@@ -134,11 +138,11 @@ func TestAStickyRoundRobin(t *testing.T) {
 	s := tree.Scratch()
 	counts := map[byte]int{}
 	for n := range 2000 {
-		q := Question{Answers: 1, Client: networkNumber(n), TTL: 30}
+		q := Question{Answers: 1, Client: networkNumber(n)}
 		tree.Decide(q, s)
 		member := lastOctets(s)[0]
 		counts[member]++
-		q.Time, q.Draw = int64(n)*1000, uint64(n)
+		s.Time, q.Draw = int64(n)*1000, uint64(n)
 		if tree.Decide(q, s); lastOctets(s)[0] != member {
 			t.Fatalf("%s has member %d, then %v", q.Client, member, s.Addrs)
 		}
@@ -151,10 +155,11 @@ func TestAStickyRoundRobin(t *testing.T) {
 func TestAStickyTTLIsExplained(t *testing.T) {
 	tree := compile(t, world(t, "pool web weighted sticky=ttl\n  a weight=3 192.0.2.1\n  b 192.0.2.2\n"))
 	q := ask(t, tree, "web", IPv4, "20.0.0.7")
-	q.Time, q.TTL = 1_800_000_000, 30
-	_, steps := tree.Explain(q, tree.Scratch())
+	s := tree.Scratch()
+	s.Time, s.TTL = 1_800_000_000, 30
+	_, steps := tree.Explain(q, s)
 	slot := steps[0].Slot
-	if slot == nil || slot.Until.Sub(slot.From).Seconds() != 30 || slot.From.Unix() > q.Time || slot.Until.Unix() <= q.Time {
+	if slot == nil || slot.Until.Sub(slot.From).Seconds() != 30 || slot.From.Unix() > s.Time || slot.Until.Unix() <= s.Time {
 		t.Fatalf("slot %+v", slot)
 	}
 	from, until := slot.From.Format("15:04:05"), slot.Until.Format("15:04:05")
@@ -217,7 +222,7 @@ func compareRegions(t *testing.T, rnd *rand.Rand, tree *Tree, down map[byte]bool
 	members := tree.cfg.Pools[0].Members
 	for _, client := range clientsOfTheWorld {
 		q := ask(t, tree, "web", IPv4, client)
-		q.Time, q.TTL = 1_800_000_000, 30
+		s.Time, s.TTL = 1_800_000_000, 30
 		regions := map[string]bool{}
 		for _, of := range []Question{{Family: IPv4}, {Family: IPv6}, {Both: true}} {
 			q.Family, q.Both, q.Draw = of.Family, of.Both, rnd.Uint64()

@@ -85,7 +85,7 @@ func TestHowLikelyAMemberIsInTheAnswerIsWhatDrawsComeTo(t *testing.T) {
 		whole := s.oddsOfAnswer(q)
 		counted := map[use]int{}
 		for range draws {
-			q.Draw, q.Time, q.TTL = rnd.Uint64(), rnd.Int64(), 30
+			q.Draw, s.Time, s.TTL = rnd.Uint64(), rnd.Int64(), 30
 			s.SeedTurns(q.Draw)
 			s.begin(tree)
 			s.record = &recorder{tree: tree, state: s.state}

@@ -109,9 +109,10 @@ func (q *question) answer(owner domain, set zones.RRset) {
 func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
 	who := q.serving.clientAt(binding, q.subnet, q.source)
 	q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
+	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
 	d := q.decide(pools.Question{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
-		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(q.draw, q.hops), Time: q.now, TTL: binding.TTL,
+		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(q.draw, q.hops),
 	})
 	q.scope = max(q.scope, who.scopeOf(d))
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen

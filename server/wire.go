@@ -82,10 +82,10 @@ func (r *Responder) wireBalanced(a *reply, match zones.Match, binding zones.Bind
 	if !a.drawn {
 		a.draw, a.drawn = r.draw(), true
 	}
+	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
 	d := s.snapshot.Pools.Decide(pools.Question{
 		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
 		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(a.draw, a.hops),
-		Time: r.now, TTL: binding.TTL,
 	}, r.at.scratch)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
