@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -193,6 +194,12 @@ func TestAnUnfinishedFileIsNoState(t *testing.T) {
 	}
 	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 0 {
 		t.Errorf("remembered %+v", m)
+	}
+}
+
+func TestAStateFileIsJSON(t *testing.T) {
+	if file := encoded(t, someMemory()); !json.Valid(file) {
+		t.Errorf("not JSON: %s", file)
 	}
 }
 
