@@ -63,7 +63,6 @@ func (t *Tree) settleTurnsLocked() []Change {
 
 // publishLocked makes the draft the state that decisions go by.
 func (t *Tree) publishLocked() []Change {
-	t.next.settleSpills()
 	t.state.Store(t.next.state)
 	return t.settleLocked()
 }

@@ -14,8 +14,7 @@ type visit struct {
 	spare    set // for what is worked out on the way
 	apart    set // spread: those whose region has none in the answer, or, empty, all
 
-	slow   []share  // the members that start slowly; none when failing open
-	spills []*spill // of the lost regions; likewise
+	slow []share // the members that start slowly; none when failing open
 
 	rounds uint32 // round-robin: what is left of the turn, see inTurn
 
@@ -100,9 +99,6 @@ func (s *Scratch) load(v *visit) {
 	}
 	if len(s.state.slow) > 0 && v.plane == asIs {
 		v.slow = s.state.slowIn(v.pool)
-	}
-	if len(s.state.spills) > 0 && v.plane == asIs {
-		v.spills = s.state.spillsIn(v.id)
 	}
 	if v.spread {
 		v.apart = s.take(v.words)

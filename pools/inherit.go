@@ -1,15 +1,14 @@
 package pools
 
 // Inherit makes what outlives the tree that served before that of t, in place of
-// what t had: the overrides, the load reports, what is shed by them, the spills of lost
-// regions, and what max_ejection goes by. Pools, members, checks
+// what t had: the overrides, the load reports, what is shed by them,
+// and what max_ejection goes by. Pools, members, checks
 // and regions are known by their names. It comes before the first Apply, or the
 // verdicts known already would count as first ones.
 func (t *Tree) Inherit(before *Tree) {
 	before.writing.Lock()
 	overrides := before.state.Load().overrides
 	loads, memories := before.state.Load().loads, before.memoriesByName()
-	spills := before.spillsByName()
 	ejections := before.saveEjectionsLocked()
 	established := before.establishedLocked()
 	before.writing.Unlock()
@@ -19,5 +18,4 @@ func (t *Tree) Inherit(before *Tree) {
 	t.inheritEstablished(before, established)
 	t.overrideLocked(overrides)
 	t.inheritLoads(before, loads, memories)
-	t.inheritSpills(spills)
 }

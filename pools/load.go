@@ -49,7 +49,6 @@ func (t *Tree) SetLoads(loads []Load) {
 	d.loads = slices.Clone(loads)
 	d.settleRooms()
 	d.settleShedding(before.loads)
-	d.noteSpills()
 	d.tellParents(asIs)
 	t.publishLocked()
 }
@@ -89,6 +88,7 @@ func (c *compiler) loads() {
 			}
 		}
 		c.shedUnits(ID(id))
+		c.spreadLost(ID(id))
 	}
 }
 

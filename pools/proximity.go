@@ -13,7 +13,7 @@ import (
 //	the k-th region                                         those of the k-th  up to its k-th nearest
 //	none                                                    those of no region no: so it is for everybody
 //
-// Where the first of all is lost and its clients are spread, narrowSpilled decides.
+// Where the first of all is lost and its clients are spread, narrowLost decides.
 // Later draws stay in that region: an answer never reaches into the next.
 func (s *Scratch) narrowToNearest(v *visit) {
 	switch {
@@ -40,7 +40,7 @@ func (s *Scratch) narrowToNearest(v *visit) {
 func (s *Scratch) narrowByRanking(v *visit, table *geo.Table) {
 	t := s.tree
 	leaf := table.Lookup(s.client)
-	if s.narrowSpilled(v, table, leaf) {
+	if s.narrowLost(v, table, leaf) {
 		return
 	}
 	for k, region := range table.Ranking(leaf) {

@@ -78,7 +78,6 @@ func (d *draft) mergeShares() {
 		d.own()
 		d.starting = merged(d.starting, d.restarted)
 		d.restarted = d.restarted[:0]
-		d.noteSpills() // which last until a region has started
 	}
 }
 
@@ -329,7 +328,7 @@ func (s *Scratch) narrowSlowly(v *visit) {
 	t := s.tree
 	table := t.tables[v.table]
 	leaf := table.Lookup(s.client)
-	if s.narrowSpilled(v, table, leaf) {
+	if s.narrowLost(v, table, leaf) {
 		return
 	}
 	nearest, ranking := -1, table.Ranking(leaf)

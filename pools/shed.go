@@ -2,7 +2,6 @@ package pools
 
 import (
 	"math"
-	"time"
 
 	"meridian/config"
 )
@@ -21,10 +20,8 @@ type shedUnit struct {
 // shedMemory is what a unit knows of itself, from report to report and over a
 // reload. Guarded by Tree.writing.
 type shedMemory struct {
-	kept   float64   // the part of its clients that it keeps while it sheds
-	within float64   // the part that it keeps within its bound
-	served float64   // the load that it had of late; 0: it is not known
-	at     time.Time // of the latest report in that
+	kept   float64 // the part of its clients that it keeps while it sheds
+	within float64 // the part that it keeps within its bound
 }
 
 // shedUnits lists the units of a pool that sheds, those that may ever report.
@@ -55,9 +52,6 @@ func (c *compiler) shedUnits(id ID) {
 			unit.members = []uint32{uint32(i)}
 		}
 		t.shedding = append(t.shedding, unit)
-	}
-	if from.Policy.RanksRegions() && t.logarithms == nil {
-		t.logarithms = newLogarithms() // of the scores in spills
 	}
 }
 
@@ -145,9 +139,6 @@ func (d *draft) moveOn(unit *shedUnit, now usage, fair *fairness) {
 	}
 	if p.Bound > 0 {
 		d.bind(unit, now.load, fair)
-	}
-	if unit.region != "" && !d.isLost(unit.pool, unit.group) { // what a lost one served stands still
-		unit.serve(now.load, now.at)
 	}
 }
 

@@ -33,7 +33,7 @@ func (t *Tree) LooksAtAddress(id ID) bool {
 func (t *Tree) hashes(id uint32, seen map[uint32]bool) bool {
 	p := &t.pools[id]
 	st := t.state.Load()
-	if p.policy == hash || len(st.slowIn(p)) > 0 || len(st.spillsIn(ID(id))) > 0 {
+	if p.policy == hash || len(st.slowIn(p)) > 0 || p.scores != none && len(st.lostRegionsOf(ID(id))) > 0 {
 		return true
 	}
 	seen[id] = true

@@ -32,8 +32,6 @@ type state struct {
 	loads    []Load  // by load target; empty: no report has come
 	shedding []share // of the members that shed; mostly none
 	bounded  []share // of those that carry more than their bound; mostly none
-
-	spills []*spill // of lost regions, by pool and group; mostly none
 }
 
 // page is some words of a state. At a million members, some 1,600 pages, a list

@@ -19,7 +19,7 @@ type PoolStatus struct {
 	Eligible  [2]int  // by family: how many of its members are
 	Need      int     // how many must be for it to be live
 	Members   []MemberStatus
-	Spills    []Spill // of its lost regions; mostly none
+	Lost      []LostRegion // whose clients are spread; mostly none
 
 	ModeSince [2]time.Time // by family: since when it answers so
 	LiveSince [2]time.Time // by family: since when it is live, or is not
@@ -84,8 +84,8 @@ func (st *state) poolStatus(id ID) PoolStatus {
 		s.Eligible[f] = st.countEligible(id, f, asIs)
 		s.ModeSince[f], s.LiveSince[f] = st.tenure(id, f)
 	}
-	for _, sp := range st.spillsIn(id) {
-		s.Spills = append(s.Spills, st.tree.spillStatus(sp))
+	if st.tree.pools[id].scores != none {
+		s.Lost = st.lostRegionsOf(id)
 	}
 	for i := range p.Members {
 		s.Members[i] = st.memberStatus(id, i)

@@ -37,8 +37,9 @@ type Tree struct {
 	cnames  [][]byte // of members, in wire form
 	targets []health.Target
 
+	scores     []regionScore // by pool and group, of those that spread the clients of lost regions
 	keys       []uint64      // of the members of pools that hash, see keyOf
-	logarithms *logarithms   // nil where no pool hashes
+	logarithms *logarithms   // nil where no pool hashes or spreads
 	timed      index[uint32] // of the members of `fastest` pools: the targets that say how soon they respond
 
 	loadTargets []LoadTarget          // what reports a load
@@ -111,6 +112,7 @@ type pool struct {
 	timed    uint32   // fastest: in Tree.timed
 	room     uint32   // least-load: in a state from Tree.rooms on, and in Tree.free
 	trickle  uint64   // failover: the share of the draws that go to the standby, of 2^64
+	scores   uint32   // proximity and latency that shed: in Tree.scores; else none
 	height   uint32   // 0: endpoints only; else one more than the highest pool in it
 }
 

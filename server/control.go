@@ -218,7 +218,7 @@ func (c *Control) tick(now time.Time) {
 	c.reportUnsentLocked(now)
 	c.life.modes.changing(tree, func() []pools.Change { return tree.Tick(now) })
 	c.life.logDeferrals(tree)
-	c.life.spills.tell(tree)
+	c.life.lost.report(tree)
 	left := at.said.at(now)
 	if len(left) == len(at.said) {
 		return

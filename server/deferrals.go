@@ -136,7 +136,7 @@ func (l *life) logDeferrals(tree *pools.Tree) {
 // tellServes says in the log what begins and ends with this tree's answering.
 func (l *life) tellServes(tree *pools.Tree) {
 	l.modes.serve(tree)
-	l.spills.serve(tree)
+	l.lost.serve(tree)
 	if l.deferrals.serve(tree) {
 		l.note()
 	}

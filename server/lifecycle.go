@@ -71,7 +71,7 @@ type life struct {
 	poller    *load.Poller
 	modes     modeLog
 	deferrals deferralLog
-	spills    spillLog
+	lost      lostRegionLog
 	control   *Control
 	door      *door                   // nil: no API
 	keeping   atomic.Pointer[keeping] // nil: the state is in memory only
@@ -93,7 +93,7 @@ type life struct {
 func newLife(l *Lifecycle) *life {
 	return &life{
 		Lifecycle: l, server: newServer(Options{Logger: l.Logger}), poller: load.New(load.Options{Logger: l.Logger}),
-		modes: modeLog{log: l.Logger}, deferrals: deferralLog{log: l.Logger}, spills: spillLog{log: l.Logger},
+		modes: modeLog{log: l.Logger}, deferrals: deferralLog{log: l.Logger}, lost: lostRegionLog{log: l.Logger},
 		reloads:    make(chan reloadRequest),
 		processors: sharedSetting{begin: oneMoreProcessor}, collecting: sharedSetting{begin: collectLess},
 	}
@@ -293,7 +293,7 @@ func (l *life) watch(ctx context.Context, snapshot *zones.Snapshot) (*health.Wat
 func (l *life) apply(tree *pools.Tree, turns []health.Turn) {
 	l.modes.changing(tree, func() []pools.Change { return tree.Apply(turns) })
 	l.logDeferrals(tree)
-	l.spills.tell(tree)
+	l.lost.report(tree)
 	if l.Turned != nil {
 		l.Turned(turns, tree)
 	}

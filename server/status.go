@@ -77,9 +77,9 @@ type PoolStatus struct {
 	Need      int               `json:"need"`       // how many must be for it to be live
 	Members   []MemberStatus    `json:"members"`    // those that were asked for
 
-	Spills    []pools.Spill        `json:"spills,omitempty"` // how the clients of its lost regions are spread
-	ModeSince map[string]time.Time `json:"mode_since"`       // by family; in this process
-	LiveSince map[string]time.Time `json:"live_since"`       // by family: since when it is live, or is not; likewise
+	LostRegions []pools.LostRegion   `json:"lost_regions,omitempty"` // whose clients are spread
+	ModeSince   map[string]time.Time `json:"mode_since"`             // by family; in this process
+	LiveSince   map[string]time.Time `json:"live_since"`             // by family: since when it is live, or is not; likewise
 }
 
 // MemberStatus is how a member stands.
@@ -232,7 +232,7 @@ func (at *moment) ejections() map[memberName]*pools.Ejection {
 
 func poolStatus(p *pools.PoolStatus) PoolStatus {
 	return PoolStatus{
-		Pool: p.Pool, Policy: p.Policy, DualStack: p.DualStack, Need: p.Need, Members: []MemberStatus{}, Spills: p.Spills,
+		Pool: p.Pool, Policy: p.Policy, DualStack: p.DualStack, Need: p.Need, Members: []MemberStatus{}, LostRegions: p.Lost,
 		Mode:     byFamily(func(f pools.Family) string { return p.Mode[f].String() }),
 		Live:     byFamily(func(f pools.Family) bool { return p.Live[f] }),
 		Eligible: byFamily(func(f pools.Family) int { return p.Eligible[f] }),
