@@ -93,7 +93,7 @@ func TestUndrainTellsWhatElseHolds(t *testing.T) {
 	}
 	_, stderr := background(t, "serve", "-c", file)
 	api := "--server=http://" + stderr.await(t, `msg=serving .* admin=(\S+)`)[1]
-	said(t, 0, "drain", "web", api)
+	said(t, 0, "drain", "web", "--yes", api)
 	said(t, 0, "drain", "web/first", api)
 	expectMatch(t, said(t, 0, "undrain", "web/first", api), `web/first is drained no more\nweb/first is still drained by web\n`)
 	said(t, 1, "drain", "web/first", "--for=0s", api)

@@ -129,7 +129,7 @@ func TestATokenIsAskedForAndChecked(t *testing.T) {
 	api := "--server=http://" + stderr.await(t, `admin=(\S+)`)[1]
 	expectMatch(t, said(t, 1, "status", api), `no token, or another one\n  the server asks for a token: --token-file FILE`)
 	expectMatch(t, said(t, 1, "status", api, "--token-file", other), `no token, or another one`)
-	expectMatch(t, said(t, 0, "drain", "web", api, "--token-file", token), `in memory only: a restart forgets overrides`)
+	expectMatch(t, said(t, 0, "drain", "web", "--yes", api, "--token-file", token), `in memory only: a restart forgets overrides`)
 
 	if err := os.Remove(token); err != nil {
 		t.Fatal(err)
