@@ -32,6 +32,7 @@ var below = map[string][]string{
 
 	".":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},
 	"bench":  {"config", "geo", "health", "resolver", "pools", "zones", "server"},
+	"docs":   {},
 	"deploy": {"config", "geo", "health", "resolver", "pools", "zones", "server"},
 }
 

@@ -38,19 +38,20 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:   "meridian",
-		Short: "Authoritative DNS that sends every user to the nearest healthy region",
-		Long: `Meridian is an authoritative DNS server. You delegate a subdomain to it; it answers each A and AAAA
-question with the address that is right for that client now, by the policy of a pool: the nearest
-healthy region (proximity) or the one with the lowest measured round trip (latency), by country, city
-or network (geolocation), by weight (weighted), the same for the same client (hash), the next in turn
-(round-robin), the first that is up (failover), the fastest to respond (fastest), the one with most
-spare capacity (least-load), or all of them (all). Pools nest: each member may be another pool.`,
-		Example: `  meridian demo                             a made world on loopback, nothing to install
-  meridian check -c meridian.yaml           every fault of a configuration, or what it would serve
-  meridian serve -c meridian.yaml
-  meridian explain www.gslb.example.com A --client 198.51.100.7 -c meridian.yaml
+		Short: "Authoritative DNS server that sends each client to the nearest healthy region",
+		Long: `Meridian is an authoritative DNS server that sends each client to the nearest healthy region.
+
+You delegate a subdomain to it. It answers A, AAAA and HTTPS queries from pools of endpoints. The policy
+of a pool selects the endpoint: the nearest healthy region (proximity), the region with the lowest
+measured round trip (latency), by country, city or network (geolocation), by weight (weighted), the same
+one for the same client (hash), each in turn (round-robin), the first healthy one (failover), the fastest
+to respond (fastest), the one with the most spare capacity (least-load), or all of them (all).`,
+		Example: `  meridian demo                                try it: a complete setup on loopback
+  meridian check -c meridian.yaml              report all errors of a configuration
+  meridian serve -c meridian.yaml              start the server
+  meridian explain www.gslb.example.com --client 198.51.100.7 -c meridian.yaml
   meridian plan -c meridian.yaml --down us-east
-  meridian status                           how the members of a running server stand
+  meridian status                              show pools and members of a running server
   meridian drain web/use-1 --for 1h`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -60,8 +61,7 @@ spare capacity (least-load), or all of them (all). Pools nest: each member may b
 	root.Version = buildVersion()
 	root.SetVersionTemplate(versionText())
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), explainCommand(), planCommand(),
-		statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), reloadCommand(), versionCommand())
+	addGroups(root)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -76,6 +76,27 @@ spare capacity (least-load), or all of them (all). Pools nest: each member may b
 	}
 	fmt.Fprintf(stderr, "meridian: %v\n", err)
 	return code
+}
+
+// addGroups adds the commands, in the groups that --help shows.
+func addGroups(root *cobra.Command) {
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"serve", "Serve and check:", []*cobra.Command{serveCommand(), demoCommand(), checkCommand()}},
+		{"explain", "Explain and forecast:", []*cobra.Command{explainCommand(), planCommand()}},
+		{"operate", "Operate a running server:", []*cobra.Command{
+			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), reloadCommand(),
+		}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(versionCommand())
 }
 
 // exitError ends the program with a code of its own.
