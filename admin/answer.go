@@ -72,7 +72,7 @@ func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 		problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s cannot be asked by %s", r.URL.Path, r.Method), "ask by "+allow)
 		return
 	}
-	problem(w, http.StatusNotFound, fmt.Sprintf("nothing at %s %s", r.Method, r.URL.Path), "see docs/admin.md")
+	problem(w, http.StatusNotFound, fmt.Sprintf("nothing at %s %s", r.Method, r.URL.Path), "see docs/reference/api.md")
 }
 
 // maxBody is the longest body of a request, in octets.
@@ -94,7 +94,7 @@ func read(w http.ResponseWriter, r *http.Request, v any) bool {
 	case errors.As(err, &long):
 		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", maxBody), "")
 	case err != nil:
-		problem(w, http.StatusBadRequest, "the body is not as it should be: "+err.Error(), "see docs/admin.md")
+		problem(w, http.StatusBadRequest, "the body is not as it should be: "+err.Error(), "see docs/reference/api.md")
 	}
 	return err == nil
 }

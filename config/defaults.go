@@ -9,7 +9,7 @@ import (
 
 // defaults are the values of what a file leaves out, each the starting point of
 // what is decoded. What is zero here is empty, off or none; see
-// docs/configuration.md.
+// docs/reference/configuration.md.
 type defaults struct {
 	server  Server
 	geo     Geo

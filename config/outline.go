@@ -258,7 +258,7 @@ func moveDown(n *yaml.Node, lines int) {
 
 // refuse says what is no part of an outline, and may be one of a shorter file.
 func (doc *document) refuse(at Pos, what string) {
-	doc.refused = &Fault{Pos: at, What: what, Hint: fmt.Sprintf("a file longer than %d MiB is kept plain, see docs/configuration.md", doc.limit>>20)}
+	doc.refused = &Fault{Pos: at, What: what, Hint: fmt.Sprintf("a file longer than %d MiB is kept plain, see docs/reference/configuration.md", doc.limit>>20)}
 }
 
 // entries are the keys and values of mapping n, in the order written. Those of

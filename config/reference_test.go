@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-const page = "../docs/configuration.md"
+const page = "../docs/reference/configuration.md"
 
 func readPage(t *testing.T) string {
 	t.Helper()

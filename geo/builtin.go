@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// The built-in table is made by builtin/gen from free data; docs/geo.md tells
+// The built-in table is made by builtin/gen from free data; docs/reference/geo.md tells
 // from which, and how to renew it.
 //
 //go:generate sh builtin/renew.sh

@@ -10,14 +10,14 @@ import (
 
 // The manual's example is a configuration, and its networks can be resolved.
 func TestManualsExample(t *testing.T) {
-	page, err := os.ReadFile("../docs/geo.md")
+	page, err := os.ReadFile("../docs/reference/geo.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(page), "```yaml\n")
 	example, _, found := strings.Cut(rest, "```")
 	if !found {
-		t.Fatal("docs/geo.md has no example")
+		t.Fatal("docs/reference/geo.md has no example")
 	}
 	cfg, _, err := config.Parse("geo.md", []byte(example))
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"meridian/config"
 )
 
-// TestTheExampleOfTheManualCanBeProbed loads the YAML of docs/health.md as
+// TestTheExampleOfTheManualCanBeProbed loads the YAML of docs/reference/checks.md as
 // a server would.
 func TestTheExampleOfTheManualCanBeProbed(t *testing.T) {
-	page, err := os.ReadFile("../docs/health.md")
+	page, err := os.ReadFile("../docs/reference/checks.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"meridian/geo"
 )
 
-// everyPage is the policies, each of which has a page of its own in docs/policies.
+// everyPage is the policies, each of which has a page of its own in docs/reference/policies.
 var everyPage = []config.Policy{
 	config.Proximity, config.Geolocation, config.Weighted, config.RoundRobin, config.Failover, config.Hash,
 	config.Fastest, config.LatencyPolicy, config.LeastLoad, config.AllMembers,
@@ -18,7 +18,7 @@ var everyPage = []config.Policy{
 
 // pageOf reads the manual's page of a policy.
 func pageOf(t *testing.T, policy config.Policy) string {
-	page, err := os.ReadFile("../docs/policies/" + string(policy) + ".md")
+	page, err := os.ReadFile("../docs/reference/policies/" + string(policy) + ".md")
 	if err != nil {
 		t.Fatal(err)
 	}

