@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 
 	"meridian/config"
@@ -30,7 +31,7 @@ func (l *life) equip(cfg *config.Config) (*beside, error) {
 }
 
 func (l *life) fill(b *beside, cfg *config.Config) (err error) {
-	if k := l.keeping.Load(); k != nil && k.folder.path == cfg.State {
+	if k := l.keeping.Load(); k != nil && sameFolder(k.folder.path, cfg.State) {
 		b.folder = k.folder
 	} else if b.folder, err = holdState(cfg); err != nil {
 		return err
@@ -47,6 +48,17 @@ func (l *life) fill(b *beside, cfg *config.Config) (err error) {
 		return &BindError{err}
 	}
 	return nil
+}
+
+// sameFolder reports whether two paths lead to one folder. The last good configuration
+// has an absolute path where the file may have a relative one.
+func sameFolder(a, b string) bool {
+	if a == b {
+		return true
+	}
+	one, err := os.Stat(a)
+	other, missing := os.Stat(b)
+	return err == nil && missing == nil && os.SameFile(one, other)
 }
 
 // install makes b what serves beside the answers.

@@ -172,3 +172,18 @@ func TestWhenTheLastGoodConfigurationIsNotUsed(t *testing.T) {
 	expectMatch(t, serve(), `last good configuration corrupt, quarantined`)
 	expectMatch(t, serve(), `meridian: 1 fault in the configuration\n$`)
 }
+
+func TestAReloadEndsTheLastGoodConfigurationWhereTheStateHasARelativePath(t *testing.T) {
+	dir, token := goodWorld(t)
+	t.Chdir(dir)
+	good, err := os.ReadFile(filepath.Join("conf.d", "10-server.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join("conf.d", "10-server.yaml"), "server: {")
+	_, api, _, stop := goodServer(t, "")
+	defer stop()
+	expectMatch(t, said(t, exitOK, "status", api, token), "SERVING THE LAST GOOD CONFIGURATION")
+	writeFile(t, filepath.Join("conf.d", "10-server.yaml"), string(good))
+	expectMatch(t, said(t, exitOK, "reload", api, token), `^loaded `)
+}
