@@ -257,8 +257,23 @@ type OnDown string
 
 // The ways.
 const (
-	Widen OnDown = "widen" // asks the next wider match that is up
-	Fence OnDown = "fence" // answers NODATA
+	Widen OnDown = "widen" // takes the next wider match that is up
+	Fence OnDown = "fence" // never leaves the match: NODATA
+	Open  OnDown = "open"  // never leaves the match: answers from it as if its members were up
+)
+
+// Fences reports whether clients never leave their most specific match.
+func (o OnDown) Fences() bool { return o == Fence || o == Open }
+
+// FailOpen is what a pool that a name is bound to answers while neither it nor its
+// fallback is live.
+type FailOpen string
+
+// The ways. Members that are disabled, drained, forced down or of weight 0 are never answered.
+const (
+	Remaining FailOpen = "remaining" // the members that are up; if none is, as AsIfUp
+	AsIfUp    FailOpen = "all"       // every member, as if it were up
+	NeverOpen FailOpen = "never"     // NODATA
 )
 
 // DualStack is how the two families of a member depend on each other.
@@ -281,7 +296,7 @@ type Pool struct {
 	Answers  int    // most addresses in one answer; 0: all that are eligible
 	MinUp    MinUp
 	Fallback string // pool asked when this one is not live; empty: none
-	FailOpen bool
+	FailOpen FailOpen
 
 	DualStack     DualStack
 	ECS           ECS    // of the names that are bound to the pool and say nothing
@@ -304,7 +319,7 @@ type Pool struct {
 // MinUp is how many members must be live for their pool to be live.
 type MinUp struct {
 	N       int
-	Percent bool // N is a percentage of the enabled, undrained members, rounded up
+	Percent bool // N is a percentage of the members that can be eligible (enabled, undrained, with weight), rounded up
 }
 
 // MaxWeight is the most that a member may weigh.

@@ -52,7 +52,7 @@ func newDefaults() defaults {
 		},
 		load:   LoadSource{Interval: 5 * time.Second, Timeout: 2 * time.Second}, // and stale after three intervals
 		shed:   Shed{Low: 70, High: 90},
-		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, DualStack: Independent, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},
+		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: Remaining, DualStack: Independent, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},
 		member: Member{Weight: 1, Enabled: true},
 		zone:   Zone{TTL: 30, NegativeTTL: 30},
 

@@ -66,7 +66,7 @@ zones:
 			{Name: "t", Type: TCPConnect, Port: 25, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Failback: AutoFailback, TLS: warn, Pos: Pos{7, 3}},
 		},
 		Pools: []Pool{{
-			Name: "web", Policy: Weighted, Answers: 1, MinUp: MinUp{N: 1}, FailOpen: true, OnDown: Widen, DualStack: Independent, Hash: Mask{IPv4: 24, IPv6: 48}, Pos: Pos{9, 3},
+			Name: "web", Policy: Weighted, Answers: 1, MinUp: MinUp{N: 1}, FailOpen: Remaining, OnDown: Widen, DualStack: Independent, Hash: Mask{IPv4: 24, IPv6: 48}, Pos: Pos{9, 3},
 			Members: []Member{{Name: "a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Weight: 1, Enabled: true, Pos: Pos{9, 37}}},
 		}},
 		Zones: []Zone{{
@@ -133,7 +133,7 @@ pools:
     answers: 0
     min_up: 50%
     fallback: spare
-    fail_open: false
+    fail_open: never
     members:
       - {name: a, region: us, addresses: [192.0.2.1, "2001:db8::1"], weight: 0}
       - {name: b, region: eu, addresses: [192.0.2.2], check: t, enabled: false}
@@ -202,7 +202,7 @@ zones:
 		t.Errorf("networks %+v, want %+v", cfg.Geo.Networks, networks)
 	}
 	web := cfg.Pools[0]
-	if web.Fallback != "spare" || web.FailOpen || web.Answers != 0 || web.MinUp != (MinUp{N: 50, Percent: true}) {
+	if web.Fallback != "spare" || web.FailOpen != NeverOpen || web.Answers != 0 || web.MinUp != (MinUp{N: 50, Percent: true}) {
 		t.Errorf("pool %+v", web)
 	}
 }

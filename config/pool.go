@@ -62,7 +62,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "answers", read: d.whole(&p.Answers, 0, maxAnswers)},
 		{name: "min_up", read: hold(&r.minUp)},
 		{name: "fallback", read: d.fallback(p)},
-		{name: "fail_open", read: d.flag(&p.FailOpen)},
+		{name: "fail_open", read: into(&p.FailOpen, d.failOpen)},
 		{name: "ecs", read: d.ecs(&p.ECS)},
 		{name: "dual_stack", read: into(&p.DualStack, func(n *yaml.Node) (DualStack, bool) {
 			s, ok := d.oneOf(n, "dual_stack", []string{string(Independent), string(Together)})
@@ -134,7 +134,22 @@ func (d *decoder) fallback(p *Pool) reader {
 	}
 }
 
-// minUp reads a count or percentage of members.
+// failOpen reads a word. The former values were true and false.
+func (d *decoder) failOpen(n *yaml.Node) (FailOpen, bool) {
+	words := []string{string(Remaining), string(AsIfUp), string(NeverOpen)}
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+		s, ok := d.oneOf(n, "fail_open", words)
+		return FailOpen(s), ok
+	}
+	hint := "write remaining (the members that are up, or all if none is) or all; never is what false was"
+	if strings.EqualFold(n.Value, "false") {
+		hint = "write never; the other words are remaining (the members that are up, or all if none is) and all"
+	}
+	d.fault(n, n.Value+" is not accepted any more: fail_open is a word", hint)
+	return "", false
+}
+
+// readMinUp reads a count or percentage of members.
 func (d *decoder) readMinUp(n *yaml.Node, p *Pool) {
 	s, ok := d.scalar(n)
 	if !ok {

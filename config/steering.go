@@ -15,7 +15,7 @@ func (r *poolReader) steeringKeys() []field {
 	return []field{
 		{name: "default", read: into(&p.DefaultNoData, r.onlyWord("nodata"))},
 		{name: "on_down", read: into(&p.OnDown, func(n *yaml.Node) (OnDown, bool) {
-			s, ok := r.oneOf(n, "on_down", []string{string(Widen), string(Fence)})
+			s, ok := r.oneOf(n, "on_down", []string{string(Widen), string(Fence), string(Open)})
 			return OnDown(s), ok
 		})},
 		{name: "hash", read: r.hashing(p)},

@@ -41,7 +41,7 @@ func BenchmarkCompare(b *testing.B) {
 		b.Run(fmt.Sprintf("regions=%d", regions), func(b *testing.B) {
 			text := bench(b, os.Getenv("MERIDIAN_BENCH_DATABASE"), regions)
 			before, after := build(b, text), build(b, text)
-			after.Pools.SetOverrides([]pools.Override{{Region: "r0", Kind: pools.ForcedDown}})
+			after.Pools.SetOverrides([]pools.Override{{Region: "r0", Kind: pools.AssumedDown}})
 			for b.Loop() {
 				f, err := plan.Compare(before, after, plan.Everybody(after.Geo))
 				if err != nil {

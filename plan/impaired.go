@@ -90,7 +90,7 @@ func (f *Forecast) Troubles() []string {
 	var all []string
 	for how, say := range [impairments]string{
 		noAnswer:  "%s of the traffic gets no answer",
-		failsOpen: "%s of the traffic is answered by pools that fail open, as if all their members were up",
+		failsOpen: "%s of the traffic is answered by pools that fail open",
 		fallsBack: "%s of the traffic is answered by fallbacks",
 	} {
 		share := [impairments]Change{f.NoAnswer, f.FailOpen, f.Fallback}[how]

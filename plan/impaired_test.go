@@ -12,7 +12,7 @@ import (
 
 // down is all regions of near.
 var down = []pools.Override{
-	{Region: "us", Kind: pools.ForcedDown}, {Region: "eu", Kind: pools.ForcedDown}, {Region: "ap", Kind: pools.ForcedDown},
+	{Region: "us", Kind: pools.AssumedDown}, {Region: "eu", Kind: pools.AssumedDown}, {Region: "ap", Kind: pools.AssumedDown},
 }
 
 func TestWhatATotalOutageAffects(t *testing.T) {
@@ -29,10 +29,10 @@ func TestWhatATotalOutageAffects(t *testing.T) {
 		{
 			"fails open", near, 0,
 			[]plan.Impairment{{Pool: "web", How: "fail_open", Share: plan.Change{After: 1}}},
-			"100.0 % of the traffic is answered by pools that fail open, as if all their members were up: web\n100.0 % of the traffic is affected; 0 % moves: 1 name",
+			"100.0 % of the traffic is answered by pools that fail open: web\n100.0 % of the traffic is affected; 0 % moves: 1 name",
 		},
 		{
-			"nobody answers", with("fail_open: false"), 1,
+			"nobody answers", with("fail_open: never"), 1,
 			[]plan.Impairment{{Pool: "web", How: "no_answer", Share: plan.Change{After: 1}}},
 			"100.0 % of the traffic gets no answer: web\n100.0 % of the traffic moves: 1 name",
 		},
@@ -52,7 +52,7 @@ func TestWhatATotalOutageAffects(t *testing.T) {
 			before, after := serving(t, "", test.pools), serving(t, "", test.pools)
 			overrides := down
 			if strings.Contains(test.pools, "again:") {
-				overrides = []pools.Override{{Pool: "web", Kind: pools.ForcedDown}}
+				overrides = []pools.Override{{Pool: "web", Kind: pools.AssumedDown}}
 			}
 			after.Pools.SetOverrides(overrides)
 			f := compare(t, before, after, "198.51.100.0/24,3", "203.0.113.0/24,1")
@@ -101,7 +101,7 @@ func TestWhatWasImpairedBeforeIsNotAffected(t *testing.T) {
 		t.Errorf("%v is affected, %+v fails open; want 0, and all on both sides", f.Affected, f.FailOpen)
 	}
 	var text strings.Builder
-	if err := f.Text(&text); err != nil || !strings.Contains(text.String(), "all their members were up (before: 100.0 %): web\n0 % of the traffic moves") {
+	if err := f.Text(&text); err != nil || !strings.Contains(text.String(), "pools that fail open (before: 100.0 %): web\n0 % of the traffic moves") {
 		t.Errorf("error %v, text\n%s", err, &text)
 	}
 }
@@ -110,7 +110,7 @@ func TestWhatWasImpairedBeforeIsNotAffected(t *testing.T) {
 func TestNoAnswerByDesignIsToldApartFromTheChange(t *testing.T) {
 	const geo = "  web:\n    policy: geolocation\n    default: nodata\n    members:\n      - {name: a, addresses: [10.0.0.1], match: {country: [US, IE]}}\n      - {name: b, addresses: [10.0.0.2], match: {continent: EU}}\n"
 	before, after := serving(t, "", geo), serving(t, "", geo)
-	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Member: "a", Kind: pools.ForcedDown}})
+	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Member: "a", Kind: pools.AssumedDown}})
 	f := compare(t, before, after, "198.51.100.0/24,1", "203.0.113.0/24,1", "192.0.2.0/24,2")
 	if !close(f.Affected, 0.5) || !close(f.NoAnswer.Before, 0.5) || !close(f.NoAnswer.After, 0.75) {
 		t.Errorf("%v is affected, %+v not answered; want 0.5, and 0.5 and 0.75", f.Affected, f.NoAnswer)

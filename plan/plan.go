@@ -46,7 +46,7 @@ type Forecast struct {
 	Removed    int          `json:"removed"`            // names that only the side before has; likewise
 	Moved      float64      `json:"moved"`              // share that gets another address
 	Affected   float64      `json:"affected"`           // share that moves, or is impaired by the change
-	FailOpen   Change       `json:"fail_open"`          // share that pools answer which fail open, as if all their members were up
+	FailOpen   Change       `json:"fail_open"`          // share that pools answer which fail open
 	Fallback   Change       `json:"fallback"`           // share that pools answer in place of those that are down
 	NoAnswer   Change       `json:"no_answer"`          // share that gets no address (NODATA)
 	Impaired   []Impairment `json:"impaired,omitempty"` // whose shares the last three are

@@ -103,7 +103,7 @@ func TestNothingMovesWithoutAChange(t *testing.T) {
 
 func TestAnOutageMovesItsClientsToTheNextRegion(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
-	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.ForcedDown}})
+	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.AssumedDown}})
 	f := compare(t, before, after, "198.51.100.0/24,2", "203.0.113.0/24,1", "192.0.2.0/24,1")
 	if !close(f.Moved, 0.25) {
 		t.Errorf("%v of the traffic moves; want 0.25", f.Moved)
@@ -120,9 +120,9 @@ func TestAnOutageMovesItsClientsToTheNextRegion(t *testing.T) {
 }
 
 func TestWhatNobodyAnswersMovesToNobody(t *testing.T) {
-	closed := strings.Replace(near, "policy: proximity", "policy: proximity\n    fail_open: false", 1)
+	closed := strings.Replace(near, "policy: proximity", "policy: proximity\n    fail_open: never", 1)
 	before, after := serving(t, "", closed), serving(t, "", closed)
-	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Kind: pools.ForcedDown}})
+	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Kind: pools.AssumedDown}})
 	f := compare(t, before, after, "198.51.100.0/24")
 	if !close(f.Moved, 1) || len(f.Flows) != 1 || f.Flows[0].To != "(no answer)" {
 		t.Errorf("moved %v by %+v; want all of it to nobody", f.Moved, f.Flows)
@@ -158,7 +158,7 @@ func TestCNamesAreDestinations(t *testing.T) {
 func TestWhoGetsMoreThanItsCapacityIsTold(t *testing.T) {
 	limited := strings.NewReplacer("addresses: [10.0.0.1", "load: l, capacity: 100, addresses: [10.0.0.1", "addresses: [10.0.0.3", "load: l, capacity: 10, addresses: [10.0.0.3").Replace(near)
 	before, after := serving(t, "", limited), serving(t, "", limited)
-	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.ForcedDown}})
+	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.AssumedDown}})
 	f := compare(t, before, after, "198.51.100.0/24,3", "203.0.113.0/24,1")
 	f.FindBreaches(after.Config, 120)
 	if len(f.Breaches) != 1 || f.Breaches[0] != (plan.Breach{Name: "web/u", Load: plan.Change{Before: 90, After: 120}, Capacity: 100}) {
@@ -194,7 +194,7 @@ func TestOnlyTheNamesAskedForCount(t *testing.T) {
 	other := near + "  far:\n    policy: failover\n    members:\n      - {name: f, addresses: [10.0.0.9]}\n      - {name: g, addresses: [10.0.0.8]}\n"
 	before := serving(t, "", other, "www: {pool: web}", "far: {pool: far}")
 	after := serving(t, "", other, "www: {pool: web}", "far: {pool: far}")
-	after.Pools.SetOverrides([]pools.Override{{Pool: "far", Member: "f", Kind: pools.ForcedDown}})
+	after.Pools.SetOverrides([]pools.Override{{Pool: "far", Member: "f", Kind: pools.AssumedDown}})
 	for name, want := range map[config.Name]float64{"www.example.com.": 0, "far.example.com.": 1} {
 		f, err := plan.Compare(before, after, clients(t, after, "198.51.100.0/24"), name)
 		if err != nil || !close(f.Moved, want) {
@@ -224,7 +224,7 @@ func TestForecastAgreesWithEachClientByItself(t *testing.T) {
 		before := serving(t, "", near)
 		after := serving(t, fmt.Sprintf(", bias: %d", rnd.IntN(150)-75), near)
 		if rnd.IntN(2) == 0 {
-			after.Pools.SetOverrides([]pools.Override{{Region: []string{"us", "eu", "ap"}[rnd.IntN(3)], Kind: pools.ForcedDown}})
+			after.Pools.SetOverrides([]pools.Override{{Region: []string{"us", "eu", "ap"}[rnd.IntN(3)], Kind: pools.AssumedDown}})
 		}
 		var lines []string
 		all, moved := 0.0, 0.0
@@ -267,7 +267,7 @@ func TestForecastOfHashedClientsAgreesWithEachByItself(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 3))
 	hashed := "  web:\n    policy: hash\n    members:\n      - {name: a, addresses: [10.0.0.1]}\n      - {name: b, addresses: [10.0.0.2], weight: 3}\n"
 	before, after := serving(t, "", hashed), serving(t, "", hashed)
-	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Member: "a", Kind: pools.ForcedDown}})
+	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Member: "a", Kind: pools.AssumedDown}})
 	var lines []string
 	all, moved := 0.0, 0.0
 	for i := range 100 {
@@ -291,7 +291,7 @@ func TestForecastOfHashedClientsAgreesWithEachByItself(t *testing.T) {
 
 func TestEverybodyIsWhatTheBuiltInTablePlaces(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
-	after.Pools.SetOverrides([]pools.Override{{Region: "us", Kind: pools.ForcedDown}})
+	after.Pools.SetOverrides([]pools.Override{{Region: "us", Kind: pools.AssumedDown}})
 	f, err := plan.Compare(before, after, plan.Everybody(after.Geo))
 	if err != nil {
 		t.Fatal(err)
@@ -355,7 +355,7 @@ func FuzzReadList(f *testing.F) {
 
 func TestTextAndPageAndJSONSayTheSame(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
-	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.ForcedDown}})
+	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.AssumedDown}})
 	f := compare(t, before, after, "198.51.100.0/24,3", "203.0.113.0/24,1")
 	var text, page strings.Builder
 	if err := f.Text(&text); err != nil {

@@ -155,7 +155,7 @@ func stir(t *testing.T, s *zones.Snapshot) {
 				respond(t, s, p.Name, m.Name)
 			}
 			if m.Name[0] == 'x' {
-				down = append(down, pools.Override{Pool: p.Name, Member: m.Name, Kind: pools.ForcedDown})
+				down = append(down, pools.Override{Pool: p.Name, Member: m.Name, Kind: pools.AssumedDown})
 			}
 		}
 	}

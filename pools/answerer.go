@@ -15,9 +15,9 @@ type Standing struct {
 }
 
 // tellStanding notes how the pool of a question answers.
-func (r *recorder) tellStanding(id ID, mode Mode, by ID) {
+func (r *recorder) tellStanding(id ID, mode Mode, by ID, pl plane) {
 	cfg := r.tree.cfg
-	s := Standing{Pool: cfg.Pools[id].Name, Family: r.family.String(), Mode: mode.String(), Why: r.whyMode(id, mode)}
+	s := Standing{Pool: cfg.Pools[id].Name, Family: r.family.String(), Mode: mode.String(), Why: r.whyMode(id, mode, pl)}
 	if mode != Dead {
 		s.By = cfg.Pools[by].Name
 	} else {
@@ -26,14 +26,14 @@ func (r *recorder) tellStanding(id ID, mode Mode, by ID) {
 	r.standings = append(r.standings, s)
 }
 
-// whyMode tells why a pool answers as it does:
+// whyMode returns why a pool answers as it does:
 //
 //	mode       why
 //	normal     live, and how many members are up
 //	fallback   not live, likewise; its fallback answers
-//	fail-open  not live; why no fallback answers; it fails open
-//	nodata     not live; likewise; fail_open: false, or there is no member to answer with
-func (r *recorder) whyMode(id ID, mode Mode) string {
+//	fail-open  not live; why no fallback answers; which members answer
+//	nodata     not live; likewise; fail_open: never, or there is no member to answer with
+func (r *recorder) whyMode(id ID, mode Mode, pl plane) string {
 	text := r.members(id)
 	if mode == Normal {
 		return text
@@ -43,33 +43,40 @@ func (r *recorder) whyMode(id ID, mode Mode) string {
 		return fmt.Sprintf("%s: its fallback %q answers", text, r.tree.cfg.Pools[fallback].Name)
 	case fallback == none:
 		text += ", and it has no fallback"
+	case r.state.isLive(ID(fallback), r.family, asIs):
+		text += fmt.Sprintf(", and a fence keeps this client from its fallback %q", r.tree.cfg.Pools[fallback].Name)
 	default:
 		text += fmt.Sprintf(", nor is its fallback %q: %s", r.tree.cfg.Pools[fallback].Name, r.members(ID(fallback)))
 	}
 	switch {
+	case mode == FailedOpen && pl == remaining:
+		return text + ". It fails open: its members that are up answer, whatever min_up is"
 	case mode == FailedOpen:
 		return text + ". It fails open: all its members count as up"
 	case !r.tree.pools[id].failOpen:
-		return text + ". fail_open: false, so nobody answers"
+		return text + ". fail_open: never, so the answer is NODATA"
 	}
-	return text + ". All its members are disabled, drained, unresolved or of weight 0, so nobody answers"
+	return text + ". All its members are disabled, drained, forced down, unresolved or of weight 0, so the answer is NODATA"
 }
 
-// members tells whether a pool is live, by how many of its members.
+// members returns whether a pool is live, by how many of the members that can be eligible.
 func (r *recorder) members(id ID) string {
-	of, up, need := r.state.undrained(id), r.state.countEligible(id, r.family, asIs), r.state.need(id)
+	of, up, need := r.state.candidates(id), r.state.countEligible(id, r.family, asIs), r.state.need(id)
+	if of == 0 {
+		return "not live (no member can be eligible)"
+	}
 	needs := fmt.Sprintf("needs %d", need)
 	if minUp := r.tree.cfg.Pools[id].MinUp; minUp.Percent {
 		needs += fmt.Sprintf(", min_up %d%%", minUp.N)
 	}
-	live := "live"
+	live, members := "live", "members"
 	if up < need {
 		live = "not live"
 	}
 	if of == 1 {
-		return fmt.Sprintf("%s (%d of 1 member up, %s)", live, up, needs)
+		members = "member"
 	}
-	return fmt.Sprintf("%s (%d of %d members up, %s)", live, up, of, needs)
+	return fmt.Sprintf("%s (%d of %d %s up, %s)", live, up, of, members, needs)
 }
 
 // gaveNothing notes why a walk found nothing to answer. The first reason is that

@@ -119,7 +119,7 @@ func (d *draft) refresh(u use) {
 	var offers [2]offered
 	lost := familySet(0)
 	for f := range offers {
-		if offers[f] = d.offers(u, Family(f)); !offers[f].live {
+		if offers[f] = d.offers(u, Family(f), asIs); !offers[f].live {
 			lost |= 1 << f
 		}
 	}
@@ -129,16 +129,23 @@ func (d *draft) refresh(u use) {
 			o = d.offersIfUp(u, Family(f))
 		}
 		d.offer(u, Family(f), asIs, o)
+		if !d.tree.pools[u.pool].nests {
+			continue
+		}
+		if !deferred.has(Family(f)) {
+			o = d.offers(u, Family(f), remaining)
+		}
+		d.offer(u, Family(f), remaining, o)
 	}
 }
 
 // offers is what a member has to offer by its checks and its region's.
-func (d *draft) offers(u use, f Family) offered {
+func (d *draft) offers(u use, f Family, pl plane) offered {
 	p := &d.tree.pools[u.pool]
 	m := &d.tree.members[p.first+u.member]
 	o := offered{some: m.addresses() > 0, gives: len(d.tree.addrs(m, f)) > 0}
 	if m.child != none {
-		o = d.offersTo(p, ID(m.child), f, asIs)
+		o = d.offersTo(p, ID(m.child), f, pl)
 	} else {
 		o.live = d.isUpFor(p, m, f)
 	}
@@ -148,7 +155,7 @@ func (d *draft) offers(u use, f Family) offered {
 
 // offersIfUp is what a member has to offer that is treated as up although it is down.
 func (d *draft) offersIfUp(u use, f Family) offered {
-	o := d.offers(u, f)
+	o := d.offers(u, f, asIs)
 	if m := &d.tree.members[d.tree.pools[u.pool].first+u.member]; m.child != none && !o.some {
 		o = d.poolOffers(ID(m.child), f, open)
 	}
@@ -169,13 +176,13 @@ func (d *draft) reopen(u use) {
 	}
 }
 
-// count works out anew what a percentage of a pool's members is.
+// count computes how many members the pool's percentage is.
 func (d *draft) count(id ID) {
 	p := &d.tree.pools[id]
 	if !p.percent {
 		return
 	}
-	need := uint64(max(1, (d.undrained(id)*int(p.minUp)+99)/100))
+	need := uint64(max(1, (d.candidates(id)*int(p.minUp)+99)/100))
 	if d.word(p.needAt()) != need {
 		d.put(p.needAt(), need)
 		d.note(id)
@@ -195,19 +202,20 @@ func (st *state) poolOffers(id ID, f Family, pl plane) offered {
 
 // offer says whether a member is live, by what it has to offer and what is said of it:
 //
-//	override     live by verdicts  failing open
-//	drained      no                no
-//	forced up    yes, if some      yes, if some
-//	forced down  no                as offered
-//	none         as offered        as offered
+//	override      live by health states  failing open
+//	drained       no                     no
+//	forced up     yes, if some           yes, if some
+//	forced down   no                     no
+//	assumed down  no                     as offered
+//	none          as offered             as offered
 func (d *draft) offer(u use, f Family, pl plane, o offered) {
 	live := o.live
 	switch d.kind(d.tree.pools[u.pool].first + u.member) {
-	case Drained:
+	case Drained, ForcedDown:
 		live = false
 	case ForcedUp:
 		live = o.some
-	case ForcedDown:
+	case AssumedDown:
 		live = live && pl == open
 	}
 	d.setMember(u, f, pl, live, o.gives)
@@ -322,7 +330,7 @@ func (t *Tree) start() {
 		}
 		resolved := m.addresses() > 0
 		for _, f := range []Family{IPv4, IPv6} {
-			for _, pl := range []plane{asIs, open} {
+			for _, pl := range []plane{asIs, open, remaining} {
 				d.setMember(u, f, pl, resolved, len(t.addrs(m, f)) > 0)
 			}
 		}

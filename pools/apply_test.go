@@ -111,7 +111,7 @@ func wordsOf(st *state) []uint64 {
 
 // Members that share an address and a check share its verdict.
 func TestOneTargetTurnsAllItsMembers(t *testing.T) {
-	tree := compile(t, world(t, "pool one weighted fail_open=false\n  a 192.0.2.1\npool two weighted fail_open=false\n  b 192.0.2.1\npool three weighted check=none\n  c 192.0.2.1\n"))
+	tree := compile(t, world(t, "pool one weighted fail_open=never\n  a 192.0.2.1\npool two weighted fail_open=never\n  b 192.0.2.1\npool three weighted check=none\n  c 192.0.2.1\n"))
 	expect(t, "targets", len(tree.Targets()), 1)
 	turn(t, tree, health.Down, "one/a")
 	expect(t, "one", answers(tree, ask(t, tree, "one", IPv4, "8.8.8.8")), "nodata")
@@ -252,7 +252,7 @@ func TestModesTellsWhoIsNotNormal(t *testing.T) {
 	tree := compile(t, world(t, `
 pool web failover fallback=spare
   a 192.0.2.1
-pool spare weighted fail_open=false
+pool spare weighted fail_open=never
   b 192.0.2.2 2001:db8::2
 pool off weighted
   c disabled 192.0.2.3

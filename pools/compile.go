@@ -3,6 +3,7 @@ package pools
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -139,7 +140,9 @@ func (c *compiler) fail(f config.Fault) { c.faults = multierror.Append(c.faults,
 func (c *compiler) pool(from *config.Pool) {
 	t := c.tree
 	p := pool{
-		failOpen: from.FailOpen,
+		failOpen: from.FailOpen != config.NeverOpen,
+		openAll:  from.FailOpen == config.AsIfUp,
+		nests:    slices.ContainsFunc(from.Members, func(m config.Member) bool { return m.Pool != "" }),
 		first:    uint32(len(t.members)),
 		members:  uint32(len(from.Members)),
 		words:    uint32(wordsFor(len(from.Members))),
@@ -170,6 +173,11 @@ func (c *compiler) pool(from *config.Pool) {
 		c.member(from, i)
 	}
 	p.even = even(t.weights[p.first:])
+	for _, w := range t.weights[p.first:] {
+		if w > 0 {
+			p.weighing++
+		}
+	}
 	c.setDirect(&p)
 	t.pools = append(t.pools, p)
 	t.downs = p.end()

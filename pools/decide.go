@@ -14,6 +14,9 @@ type visit struct {
 	spare    set // for what is worked out on the way
 	apart    set // spread: those whose region has none in the answer, or, empty, all
 
+	passed set  // the pools passed over, which have no answer for this client; only where the pool depends on the client
+	opened bool // geolocation: the client's match fails open
+
 	slow []share // the members that start slowly; none when failing open
 
 	rounds uint32 // round-robin: what is left of the turn, see inTurn
@@ -52,17 +55,17 @@ func (s *Scratch) begin(t *Tree) {
 
 func (s *Scratch) decide(q Question) Decision {
 	s.family, s.lane, s.client, s.draw = q.Family, laneOf(q), q.Client, q.Draw
-	s.scope, s.top = 0, 0
+	s.scope, s.top, s.opened = 0, 0, false
 	s.picked = s.picked[:0]
 	s.record.decides(q.Family)
-	mode, by, pl := s.state.answerer(q.Pool, q.Family)
-	s.record.asks(s, q.Pool, mode, by)
+	mode, by, pl := s.source(q.Pool)
+	s.record.asks(s, q.Pool, mode, by, pl)
 	if mode != Dead {
 		s.walk(by, pl, q.Answers, seed(mix(q.Draw)))
 	}
 	s.record.asked(s, q.Pool, mode)
 	s.answer()
-	return Decision{Mode: mode, Scope: s.scope}
+	return Decision{Mode: s.modeOf(mode), Scope: s.scope}
 }
 
 // walk draws up to answers members of a live pool, 0 for all, into s.picked.
@@ -71,10 +74,7 @@ func (s *Scratch) walk(id ID, pl plane, answers int, sd seed) {
 	bottom := s.top
 	s.load(&v)
 	s.record.enter(s, &v)
-	if len(v.slow) > 0 {
-		s.admit(&v)
-	}
-	s.narrow(&v)
+	s.limit(&v, answers)
 	s.record.candidates(s, &v, answers)
 	s.pick(&v, answers)
 	s.top = bottom
@@ -104,6 +104,30 @@ func (s *Scratch) load(v *visit) {
 		v.apart = s.take(v.words)
 		clear(v.apart)
 	}
+	if v.depends {
+		v.passed = s.take(v.words)
+		clear(v.passed)
+	}
+}
+
+// limit leaves in v.eligible the members that may be drawn for this client: those
+// that slow starts admit and that the policy selects from. It passes over nested
+// pools that have no answer for the client.
+func (s *Scratch) limit(v *visit, answers int) {
+	if v.depends && (!v.narrows() || len(v.slow) > 0 || v.scores != none) {
+		s.passOver(v, answers) // before what depends on which members there are
+	}
+	for v.eligible.any() || v.policy == geolocation {
+		if len(v.slow) > 0 {
+			s.admit(v)
+		}
+		s.narrow(v)
+		if !v.depends || !v.narrows() || !s.passOver(v, 0) {
+			return
+		}
+		s.reload(v)
+	}
+	s.record.passedAll(v)
 }
 
 // pick draws members without replacement. Every draw is among all eligible

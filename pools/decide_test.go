@@ -87,7 +87,7 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 		},
 		{
 			behaviour: "all down with fail_open: false",
-			world:     "pool web weighted fail_open=false\n  a 192.0.2.1\n",
+			world:     "pool web weighted fail_open=never\n  a 192.0.2.1\n",
 			down:      "web",
 			mode:      Dead, ipv4: "nodata", ipv6: "nodata",
 		},
@@ -139,8 +139,31 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 		{
 			behaviour: "failing open opens nested pools",
 			world:     "pool web failover\n  in pool=inner\npool inner failover\n  deep pool=deepest\npool deepest failover min_up=2\n  a 192.0.2.1\n  b 192.0.2.2\n",
-			down:      "deepest/a",
+			down:      "deepest/a deepest/b",
 			mode:      FailedOpen, ipv4: "192.0.2.1", ipv6: "nodata",
+		},
+		{
+			behaviour: "failing open answers the members that are up, in nested pools too",
+			world:     "pool web failover\n  in pool=inner\npool inner failover\n  deep pool=deepest\n  x disabled 192.0.2.9\npool deepest failover min_up=2\n  a 192.0.2.1\n  b 192.0.2.2\n",
+			down:      "deepest/a",
+			mode:      FailedOpen, ipv4: "192.0.2.2", ipv6: "nodata",
+		},
+		{
+			behaviour: "fail_open: remaining answers none that is down while another is up",
+			world:     "pool web weighted min_up=3\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n",
+			down:      "web/a web/b",
+			mode:      FailedOpen, ipv4: "192.0.2.3 192.0.2.4", ipv6: "nodata",
+		},
+		{
+			behaviour: "fail_open: all answers all, up or not",
+			world:     "pool web weighted min_up=3 fail_open=all\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d weight=0 192.0.2.4\n",
+			down:      "web/a web/b",
+			mode:      FailedOpen, ipv4: "192.0.2.1 192.0.2.2 192.0.2.3", ipv6: "nodata",
+		},
+		{
+			behaviour: "min_up in percent counts no member of weight 0",
+			world:     "pool web weighted min_up=60% fallback=sorry\n  blue 192.0.2.1\n  green weight=0 192.0.2.2\npool sorry weighted\n  s 192.0.2.66\n",
+			ipv4:      "192.0.2.1", ipv6: "nodata",
 		},
 		{
 			behaviour: "failing open passes over a nested pool that has nothing",
@@ -150,19 +173,19 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 		},
 		{
 			behaviour: "min_up counts",
-			world:     "pool web weighted min_up=2 fail_open=false\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n",
+			world:     "pool web weighted min_up=2 fail_open=never\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n",
 			down:      "web/b web/c",
 			mode:      Dead, ipv4: "nodata", ipv6: "nodata",
 		},
 		{
 			behaviour: "min_up in percent rounds up, of the enabled members: 50% of 3 are 2",
-			world:     "pool web failover min_up=50% fail_open=false\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d disabled 192.0.2.4\n",
+			world:     "pool web failover min_up=50% fail_open=never\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d disabled 192.0.2.4\n",
 			down:      "web/b",
 			ipv4:      "192.0.2.1", ipv6: "nodata",
 		},
 		{
 			behaviour: "min_up in percent: one of three is less than 50%",
-			world:     "pool web failover min_up=50% fail_open=false\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d disabled 192.0.2.4\n",
+			world:     "pool web failover min_up=50% fail_open=never\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d disabled 192.0.2.4\n",
 			down:      "web/b web/c",
 			mode:      Dead, ipv4: "nodata", ipv6: "nodata",
 		},

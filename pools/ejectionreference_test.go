@@ -267,7 +267,7 @@ func manyMembers(pools, members int) *config.Config {
 	cfg := &config.Config{File: "world", Checks: []config.Check{{Name: "web", Type: config.HTTP}}}
 	for id := range pools {
 		p := config.Pool{
-			Name: fmt.Sprint("p", id), Policy: config.Weighted, Check: "web", Answers: 1, MinUp: config.MinUp{N: 1}, FailOpen: true,
+			Name: fmt.Sprint("p", id), Policy: config.Weighted, Check: "web", Answers: 1, MinUp: config.MinUp{N: 1}, FailOpen: config.Remaining,
 			MaxEjection: config.MaxEjection{Percent: 10, Window: time.Minute}, Members: make([]config.Member, members),
 		}
 		for m := range members {

@@ -121,53 +121,93 @@ func (r *recorder) enter(s *Scratch, v *visit) {
 
 func (r *recorder) addSteps(s *Scratch, v *visit) {
 	v.step = len(r.steps)
+	for i := range r.tree.cfg.Pools[v.id].Members {
+		r.steps = append(r.steps, r.stepOf(s, v, i))
+	}
+}
+
+// stepOf returns the step of the i-th member of a pool before the draw.
+func (r *recorder) stepOf(s *Scratch, v *visit, i int) Step {
 	p := &r.tree.cfg.Pools[v.id]
-	live := r.state.isLive(v.id, r.family, v.plane)
-	for i := range p.Members {
-		m, weight := &p.Members[i], p.Members[i].Weight
-		step := Step{
-			Pool:     p.Name,
-			Policy:   string(p.Policy),
-			Member:   m.Name,
-			Region:   m.Region,
-			Verdict:  r.verdict(v, i),
-			Eligible: v.eligible.has(i),
-			Weight:   &weight,
-			Target:   r.target(m),
-			Load:     r.state.stepLoad(use{uint32(v.id), uint32(i)}),
-			CName:    string(m.CName),
-			is:       use{uint32(v.id), uint32(i)},
+	m, weight := &p.Members[i], p.Members[i].Weight
+	step := Step{
+		Pool:     p.Name,
+		Policy:   string(p.Policy),
+		Member:   m.Name,
+		Region:   m.Region,
+		Verdict:  r.verdict(v, i),
+		Eligible: v.eligible.has(i),
+		Weight:   &weight,
+		Target:   r.target(m),
+		Load:     r.state.stepLoad(use{uint32(v.id), uint32(i)}),
+		CName:    string(m.CName),
+		is:       use{uint32(v.id), uint32(i)},
+	}
+	step.of = r.family
+	step.Doubtful = r.doubtful(step.is)
+	if r.both {
+		step.Family = r.family.String()
+	}
+	step.Reason = r.standing(v, i, step)
+	if step.Eligible && !r.state.isLive(v.id, r.family, v.plane) {
+		step.Reason = "its pool is " + r.state.poolVerdict(v.id, r.family)
+	}
+	if p.Policy.RanksRegions() && m.Region != "" {
+		km := r.kilometres(s, m.Region)
+		step.DistanceKm = &km
+	}
+	if p.Policy == config.LatencyPolicy {
+		step.RTT = r.roundTrip(s, v, m.Region)
+	}
+	return step
+}
+
+// reopened makes the steps of the members of a match that fails open again, which
+// then count as up.
+func (r *recorder) reopened(s *Scratch, v *visit, members set) {
+	if r != nil {
+		for i := range members.all() {
+			r.steps[v.step+i] = r.stepOf(s, v, i)
 		}
-		step.of = r.family
-		step.Doubtful = r.doubtful(step.is)
-		if r.both {
-			step.Family = r.family.String()
-		}
-		step.Reason = r.standing(v, i, step)
-		if step.Eligible && !live {
-			step.Reason = "its pool is " + r.state.poolVerdict(v.id, r.family)
-		}
-		if p.Policy.RanksRegions() && m.Region != "" {
-			km := r.kilometres(s, m.Region)
-			step.DistanceKm = &km
-		}
-		if p.Policy == config.LatencyPolicy {
-			step.RTT = r.roundTrip(s, v, m.Region)
-		}
-		r.steps = append(r.steps, step)
+	}
+}
+
+// passes gives the reason for a nested pool that is passed over.
+func (r *recorder) passes(s *Scratch, v *visit, m int) {
+	if r != nil {
+		step := &r.steps[v.step+m]
+		child := ID(r.tree.members[v.first+uint32(m)].child)
+		step.Eligible = false
+		step.Reason = fmt.Sprintf("passed over: pool %q has no answer for this client%s", r.tree.cfg.Pools[child].Name, r.whyNoAnswer(s, child))
+	}
+}
+
+// whyNoAnswer returns why a geolocation pool has no answer for the client.
+func (r *recorder) whyNoAnswer(s *Scratch, id ID) string {
+	p := &r.tree.pools[id]
+	if p.policy != geolocation || p.table == none {
+		return ""
+	}
+	return ": " + p.whyNoMatch(r.tree.where.Matching(s.client, r.tree.matches[p.table]))
+}
+
+// passedAll notes that no member has an answer for the client.
+func (r *recorder) passedAll(v *visit) {
+	if r != nil {
+		r.gaveNothing(v, "no member has an answer for this client")
 	}
 }
 
 // asks notes how the pool of a question answers, and makes its steps where it is
 // not live and nobody walks it.
-func (r *recorder) asks(s *Scratch, id ID, mode Mode, by ID) {
+func (r *recorder) asks(s *Scratch, id ID, mode Mode, by ID, pl plane) {
 	if r != nil {
-		r.tellAsks(s, id, mode, by)
+		r.tellAsks(s, id, mode, by, pl)
 	}
 }
 
-func (r *recorder) tellAsks(s *Scratch, id ID, mode Mode, by ID) {
-	r.tellStanding(id, mode, by)
+func (r *recorder) tellAsks(s *Scratch, id ID, mode Mode, by ID, pl plane) {
+	r.tellStanding(id, mode, by, pl)
 	if mode == FallenBack || mode == Dead {
 		s.look(id)
 	}

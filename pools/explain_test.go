@@ -123,7 +123,7 @@ web/in [not live: 0 of 1 up, min_up 1] comes after "a"; counted as up, since its
 		},
 		{
 			behaviour: "nothing to answer with",
-			world:     "pool web failover fail_open=false\n  a 192.0.2.1\n",
+			world:     "pool web failover fail_open=never\n  a 192.0.2.1\n",
 			down:      "web",
 			want:      "web/a! [down] down: its IPv4 address is down\n",
 		},

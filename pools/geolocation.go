@@ -2,26 +2,35 @@ package pools
 
 import (
 	"fmt"
+	"slices"
 
 	"meridian/config"
 	"meridian/geo"
 )
 
 // narrowToMatch leaves the eligible members of the most specific match of the
-// client that has any (DESIGN 5), and widens the scope to what that took to know:
+// client that has any, and widens the scope to what that took to know:
 //
-//	the client's first match   on_down  its next matches that there are    left                      scope
+//	the client's first match   on_down  then                               left                      scope
 //	has an eligible member     -        -                                  those of the first        up to the first
-//	has none                   fence    -                                  nobody: NODATA            up to the first
+//	has none                   fence    -                                  none: NODATA              up to the first
+//	has none                   open     the first has a usable member      those, as if up           up to the first
+//	has none                   open     it has none                        none: NODATA              up to the first
 //	has none                   widen    the k-th has an eligible member    those of the k-th         up to the k-th
-//	has none                   widen    none has                           nobody: NODATA            to the list's end
-//	there is none              -        -                                  nobody: default: nodata   to the list's end
+//	has none                   widen    none has                           none: NODATA              to the list's end
+//	there is none              -        -                                  none: default: nodata     to the list's end
 //
 // The default match, where there is one, is the last of every client. Later draws
 // stay in that match. Members that share it are drawn by weight; where they are of several
 // regions the client's network chooses among them, since its A, AAAA and HTTPS are to lead to one.
 func (s *Scratch) narrowToMatch(v *visit) {
 	if v.table == none { // the default is the only match
+		if v.opens && !v.eligible.any() {
+			s.openMatch(v, 0)
+		}
+		if !v.eligible.any() {
+			s.record.passedAll(v)
+		}
 		return
 	}
 	s.takeMatch(v)
@@ -47,10 +56,11 @@ func (s *Scratch) takeMatch(v *visit) {
 		}
 	}
 	s.scope = max(s.scope, table.Scope(leaf, k))
-	if v.fence || matches[k] == geo.NoMatch {
-		v.narrowToNobody()
+	switch {
+	case matches[k] == geo.NoMatch, v.fence && !(v.opens && s.openMatch(v, matches[k])):
+		v.narrowToNone()
 		k = -1
-	} else {
+	default:
 		v.narrowTo(t.match(v.pool, matches[k]))
 	}
 	s.record.matched(s, v, k)
@@ -71,13 +81,50 @@ func (t *Tree) sameGroup(p *pool, of set) bool {
 	return t.group(p, t.members[p.first+uint32(of.first())].group).holds(of)
 }
 
+// openMatch lets a match without an eligible member fail open: it moves the visit
+// to the first plane on which the match has one. It reports false if there is none.
+func (s *Scratch) openMatch(v *visit, match uint16) bool {
+	members := s.tree.match(v.pool, match)
+	for _, pl := range failingOpen(v.plane) {
+		for i := range v.words {
+			v.eligible[i] = s.state.word(v.pool.eligible(s.family, pl) + i)
+			v.giving[i] = s.state.word(v.pool.giving(s.family, pl) + i)
+		}
+		v.narrowTo(members)
+		if v.eligible.any() {
+			v.plane, v.slow, v.opened = pl, nil, true
+			if v.depends {
+				clear(v.passed)
+			}
+			s.opened = true
+			s.record.reopened(s, v, members)
+			return true
+		}
+	}
+	return false
+}
+
+// failingOpen returns the planes that a match that fails open is tried on after
+// another plane.
+func failingOpen(after plane) []plane {
+	switch after {
+	case asIs:
+		return planesAfterAsIs[:]
+	case remaining:
+		return planesAfterAsIs[1:]
+	}
+	return nil
+}
+
+var planesAfterAsIs = [...]plane{remaining, open}
+
 // match is the members of a match.
 func (t *Tree) match(p *pool, i uint16) set {
 	return t.groups[p.matches+uint32(i)*p.words:][:p.words]
 }
 
-// narrowToNobody leaves no member.
-func (v *visit) narrowToNobody() {
+// narrowToNone leaves no member.
+func (v *visit) narrowToNone() {
 	clear(v.eligible)
 	clear(v.giving)
 }
@@ -104,7 +151,9 @@ func (c *compiler) match(from *config.Pool, p *pool) {
 		of[i] = number
 	}
 	t := c.tree
-	p.fence = from.OnDown == config.Fence
+	p.fence, p.opens = from.OnDown.Fences(), from.OnDown == config.Open
+	p.fences = p.fence
+	p.holdsAll = p.fence && slices.ContainsFunc(matches, func(m config.Match) bool { return m.Default })
 	p.matches = uint32(len(t.groups))
 	t.groups = append(t.groups, make(set, uint32(len(matches))*p.words)...)
 	for i := range of {
@@ -122,6 +171,7 @@ func (c *compiler) match(from *config.Pool, p *pool) {
 		}
 		return
 	}
+	p.depends = true
 	p.table = uint32(len(c.rankings))
 	c.rankings = append(c.rankings, ranking{pool: from, matches: matches, owners: owners})
 }
@@ -166,8 +216,11 @@ func (r *recorder) tellMatched(s *Scratch, v *visit, k int) {
 	v.match = ""
 	if k >= 0 {
 		v.match = "matches " + found[k].By + narrower(found[:k])
+		if v.opened {
+			v.match += ", which has none eligible; on_down: open"
+		}
 	} else {
-		r.gaveNothing(v, v.whyNoMatch(found))
+		r.gaveNothing(v, v.pool.whyNoMatch(found))
 	}
 	for i := range r.tree.cfg.Pools[v.id].Members {
 		step := &r.steps[v.step+i]
@@ -180,7 +233,7 @@ func (r *recorder) tellMatched(s *Scratch, v *visit, k int) {
 		case !ok:
 			step.Reason = "does not match the client"
 		case k < 0:
-			step.Reason = fmt.Sprintf("matches %s, but on_down: fence keeps to %s, which has none eligible", match.By, found[0].By)
+			step.Reason = fmt.Sprintf("matches %s, but on_down: %s keeps to %s, which has none eligible", match.By, r.tree.cfg.Pools[v.id].OnDown, found[0].By)
 		default:
 			step.Reason = "matches less specifically, by " + match.By
 		}
@@ -193,12 +246,14 @@ type StepMatch struct {
 	Place int    `json:"place"` // among the client's matches; 1 is the most specific
 }
 
-// whyNoMatch tells why no match was taken.
-func (v *visit) whyNoMatch(found []geo.Matched) string {
+// whyNoMatch returns why no match was taken of those found.
+func (p *pool) whyNoMatch(found []geo.Matched) string {
 	switch {
 	case len(found) == 0:
 		return "the client matches no member, and default: nodata"
-	case v.fence:
+	case p.opens:
+		return fmt.Sprintf("the client matches %s, which has no member that is enabled, undrained and not forced down, and on_down: open keeps to it", found[0].By)
+	case p.fence:
 		return fmt.Sprintf("the client matches %s, which has no eligible member, and on_down: fence keeps to it", found[0].By)
 	case len(found) == 1:
 		return fmt.Sprintf("the client matches %s alone, which has no eligible member", found[0].By)

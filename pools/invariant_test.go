@@ -13,25 +13,25 @@ import (
 // choose:
 //
 //	a member that is                              when as it is   when failing open
-//	disabled, drained, or of weight 0             nothing         nothing
-//	forced down, or in a region that is down      nothing         all of the family
+//	disabled, drained, forced down, of weight 0   nothing         nothing
+//	assumed down, or in a region that is down     nothing         all of the family
 //	forced up                                     all of it       all of it
 //	none of these                                 those up        all of it
 //	a pool, where an endpoint would have any      what that may   what that may
-func (r reference) mayAnswer(p *config.Pool, f Family, open bool, may map[netip.Addr]bool) {
+func (r reference) mayAnswer(p *config.Pool, f Family, pl plane, may map[netip.Addr]bool) {
 	for i := range p.Members {
 		m := &p.Members[i]
 		kind := r.kind(m)
 		switch {
-		case !m.Enabled, m.Weight == 0, kind == Drained:
+		case !m.Enabled, m.Weight == 0, kind == Drained, kind == ForcedDown:
 			continue
-		case !open && (kind == ForcedDown || kind == 0 && r.regionDown(m.Region)):
+		case pl != open && (kind == AssumedDown || kind == 0 && r.regionDown(m.Region)):
 			continue
 		case m.Pool != "":
-			r.mayAnswer(r.pool(m.Pool), f, open, may)
+			r.mayAnswer(r.pool(m.Pool), f, pl, may)
 		}
 		for _, a := range of(m, f) {
-			may[a] = may[a] || open || kind == ForcedUp || !r.down[a]
+			may[a] = may[a] || pl == open || kind == ForcedUp || !r.down[a]
 		}
 	}
 }
@@ -78,10 +78,10 @@ func checkAnswers(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, id ID, 
 	p := &r.cfg.Pools[id]
 	s := tree.Scratch()
 	for _, f := range []Family{IPv4, IPv6} {
-		live := r.poolLive(p, f, false)
-		may := [2]map[netip.Addr]bool{{}, {}}
-		r.mayAnswer(p, f, false, may[asIs])
-		r.mayAnswer(p, f, true, may[open])
+		live := r.poolLive(p, f, asIs)
+		may := [...]map[netip.Addr]bool{{}, {}}
+		r.mayAnswer(p, f, asIs, may[asIs])
+		r.mayAnswer(p, f, open, may[open])
 		for range 15 {
 			q := Question{Pool: id, Family: f, Answers: rnd.IntN(4), Draw: rnd.Uint64(), Client: publicClient(rnd)}
 			d := tree.Decide(q, s)
@@ -90,13 +90,18 @@ func checkAnswers(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, id ID, 
 			switch d.Mode {
 			case FallenBack:
 				allowed = map[netip.Addr]bool{}
-				r.mayAnswer(r.pool(p.Fallback), f, false, allowed)
+				r.mayAnswer(r.pool(p.Fallback), f, asIs, allowed)
 			case FailedOpen:
 				allowed = may[open]
 			case Dead:
 				allowed = nil
 			}
-			if d.Mode != Normal && live || d.Mode == FailedOpen && !p.FailOpen {
+			if hasOpen(r.cfg) && d.Mode == FailedOpen {
+				allowed = may[open]
+				if p.Fallback != "" {
+					r.mayAnswer(r.pool(p.Fallback), f, open, allowed)
+				}
+			} else if d.Mode != Normal && live || d.Mode == FailedOpen && p.FailOpen == config.NeverOpen {
 				t.Errorf("%+v: mode %s; the pool is live %v, and may fail open %v", q, d.Mode, live, p.FailOpen)
 			}
 			for _, a := range s.Addrs {

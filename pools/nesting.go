@@ -79,6 +79,10 @@ func (c *compiler) order() *config.Fault {
 			above := &t.pools[parent.pool]
 			above.height = max(above.height, p.height+1)
 			above.addFamilies(p.has)
+			if t.weights[above.first+parent.member] > 0 {
+				above.depends = above.depends || p.depends
+				above.fences = above.fences || p.fences
+			}
 			deepest[parent.pool] = max(deepest[parent.pool], deepest[id])
 			if waiting[parent.pool]--; waiting[parent.pool] == 0 {
 				ready = append(ready, parent.pool)

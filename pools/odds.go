@@ -66,8 +66,8 @@ func (s *Scratch) oddsOfAnswer(q Question) *odds {
 // reckon works out all parts, those first that nothing can be added to any more.
 func (s *Scratch) reckon(q Question, o *odds) (Decision, *odds) {
 	s.family, s.client = q.Family, q.Client
-	s.scope, s.top = 0, 0
-	mode, by, pl := s.state.answerer(q.Pool, q.Family)
+	s.scope, s.top, s.opened = 0, 0, false
+	mode, by, pl := s.source(q.Pool)
 	if mode == Dead {
 		o.nobody(1)
 	} else {
@@ -83,7 +83,7 @@ func (s *Scratch) reckon(q Question, o *odds) (Decision, *odds) {
 		o.region = next.region
 		o.walk(next.pool, next.plane, p)
 	}
-	return Decision{Mode: mode, Scope: s.scope}, o
+	return Decision{Mode: s.modeOf(mode), Scope: s.scope}, o
 }
 
 // highest is a part that no other can add to any more: of the pools that wait, one
@@ -145,12 +145,12 @@ func (o *odds) walk(id ID, pl plane, p float64) {
 	s.load(&v)
 	switch {
 	case v.policy == roundRobin || v.policy == all: // whose turns are not taken here
+		if v.depends {
+			s.passOver(&v, v.wanted)
+		}
 		o.admitted(&v, p)
 	default:
-		if len(v.slow) > 0 {
-			s.admit(&v)
-		}
-		s.narrow(&v)
+		s.limit(&v, v.wanted)
 		o.among(&v, p)
 	}
 	s.top = bottom

@@ -11,12 +11,15 @@ type Kind uint8
 
 // The kinds.
 const (
-	Drained    Kind = iota + 1 // never answered, even when failing open, and not one of those that min_up counts a percentage of
-	ForcedUp                   // its verdict counts as up; a pool as a member: as live while one of its members is
-	ForcedDown                 // its verdict counts as down: failing open may answer it, as any other that is down
+	Drained     Kind = iota + 1 // never answered, even when failing open, and not one of those that min_up counts a percentage of
+	ForcedUp                    // its verdict counts as up; a pool as a member: as live while one of its members is
+	ForcedDown                  // its verdict counts as down: never answered, even when failing open
+	AssumedDown                 // of forecasts: its addresses count as down, and failing open may answer them
 )
 
-func (k Kind) String() string { return [...]string{"", "drained", "forced up", "forced down"}[k] }
+func (k Kind) String() string {
+	return [...]string{"", "drained", "forced up", "forced down", "down"}[k]
+}
 
 // Override is an operator's word on some members. It says which, by one of
 //
@@ -204,6 +207,19 @@ func (st *state) handsIn(p *pool) []hand {
 	from, _ := slices.BinarySearchFunc(st.hands, p.first, func(h hand, first uint32) int { return cmp.Compare(h.member, first) })
 	to, _ := slices.BinarySearchFunc(st.hands, p.first+p.members, func(h hand, end uint32) int { return cmp.Compare(h.member, end) })
 	return st.hands[from:to]
+}
+
+// candidates counts the members of a pool that can be eligible: that are enabled,
+// not drained, and have weight.
+func (st *state) candidates(id ID) int {
+	p := &st.tree.pools[id]
+	n := int(p.weighing)
+	for _, h := range st.handsIn(p) {
+		if h.kind == Drained && st.tree.weights[h.member] > 0 {
+			n--
+		}
+	}
+	return n
 }
 
 // undrained counts the members of a pool that are enabled and not drained,

@@ -18,7 +18,7 @@ pool inner failover min_up=2
   c region=far 192.0.2.3
   d 192.0.2.4
   e 192.0.2.5
-pool share weighted min_up=50% fail_open=false
+pool share weighted min_up=50% fail_open=never
   f region=near 192.0.2.6
   g region=far 192.0.2.7
   h 192.0.2.8
@@ -42,7 +42,8 @@ func TestOverridesDecideWhoIsAnswered(t *testing.T) {
 		{"a nested pool stands in the region of its member", "", []Override{{Region: "far", Kind: Drained}}, "inner", "normal 192.0.2.4"},
 		{"a drained pool answers nothing, even failing open", "", []Override{{Pool: "web", Kind: Drained}}, "web", "nodata nodata"},
 		{"who is drained is left out of failing open", "web inner", []Override{{Pool: "web", Member: "a", Kind: Drained}}, "web", "fail-open 192.0.2.2"},
-		{"who is forced down is not left out of failing open", "web inner", []Override{{Pool: "web", Member: "a", Kind: ForcedDown}}, "web", "fail-open 192.0.2.1 192.0.2.2"},
+		{"a member forced down is left out of failing open", "web inner", []Override{{Pool: "web", Member: "a", Kind: ForcedDown}}, "web", "fail-open 192.0.2.2"},
+		{"a pool forced down answers NODATA", "", []Override{{Pool: "web", Kind: ForcedDown}}, "web", "nodata nodata"},
 		{"forced down counts as down", "", []Override{{Pool: "web", Member: "a", Kind: ForcedDown}}, "web", "normal 192.0.2.2"},
 		{"forced up counts as up", "web", []Override{{Pool: "web", Member: "a", Kind: ForcedUp}}, "web", "normal 192.0.2.1"},
 		{"a nested pool forced up is live by one member", "web inner/d inner/e", []Override{{Pool: "web", Member: "in", Kind: ForcedUp}}, "web", "normal 192.0.2.3"},
@@ -166,8 +167,8 @@ func TestOverridesEndWhenTheirTimeHasCome(t *testing.T) {
 	tree := compile(t, world(t, overridden))
 	tree.SetOverrides([]Override{{Pool: "web", Kind: Drained, Until: until}, {Pool: "web", Member: "a", Kind: ForcedDown}})
 	expect(t, "a second before", len(tree.Tick(until.Add(-time.Second))), 0)
-	expectAnswers(t, tree, "web", "fail-open 192.0.2.1")
-	expect(t, "then", tree.Tick(until), []Change{{"web", IPv4, FailedOpen, Normal}})
+	expectAnswers(t, tree, "web", "nodata nodata")
+	expect(t, "then", tree.Tick(until), []Change{{"web", IPv4, Dead, Normal}})
 	expectAnswers(t, tree, "web", "normal 192.0.2.2")
 	expect(t, "what is left", tree.Overrides(), []Override{{Pool: "web", Member: "a", Kind: ForcedDown}})
 }

@@ -71,8 +71,8 @@ type Mode uint8
 const (
 	Normal     Mode = iota // the pool is live
 	FallenBack             // its fallback answers
-	FailedOpen             // as if every enabled member with weight were up
-	Dead                   // NODATA: fail_open is false, or no member is enabled
+	FailedOpen             // members answer though the pool is not live, or a match though it has none eligible; see config.FailOpen, config.Open
+	Dead                   // NODATA: fail_open is never, or no member can be answered
 )
 
 func (m Mode) String() string {

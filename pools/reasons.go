@@ -22,7 +22,7 @@ func (st *state) poolVerdict(id ID, f Family) string {
 	if p.MinUp.Percent {
 		wanted = fmt.Sprintf("%d%%", p.MinUp.N)
 	}
-	return fmt.Sprintf("not live: %d of %d up, min_up %s", st.countEligible(id, f, asIs), st.undrained(id), wanted)
+	return fmt.Sprintf("not live: %d of %d up, min_up %s", st.countEligible(id, f, asIs), st.candidates(id), wanted)
 }
 
 // standing is the reason for which a member may be drawn or not, before any
@@ -32,8 +32,8 @@ func (st *state) poolVerdict(id ID, f Family) string {
 //	no       -       -            -          -             disabled
 //	yes      0       -            -          -             weight 0
 //	yes      > 0     drained      -          -             drained, and what was said of it
-//	yes      > 0     forced down  -          no            forced down, likewise
-//	yes      > 0     forced down  -          yes           not drawn; counted as up, likewise
+//	yes      > 0     forced down  -          -             forced down, likewise
+//	yes      > 0     assumed down -          no            assumed to be down
 //	yes      > 0     forced up    -          -             not drawn, likewise
 //	yes      > 0     none         any        no            its region is down, and why
 //	yes      > 0     -            unresolved -             unresolved: there is no address to answer
@@ -52,18 +52,30 @@ func (r *recorder) standing(v *visit, i int, step Step) string {
 		return "weight 0"
 	case step.Eligible:
 		return "not drawn" + r.remarks(v, i)
-	case kind == Drained || kind == ForcedDown && v.plane == asIs:
+	case kind == Drained || kind == ForcedDown:
 		return kind.String() + r.said(v, i)
-	case region != nil && v.plane == asIs:
+	case kind == AssumedDown && v.plane != open:
+		return "assumed to be down" + r.said(v, i)
+	case region != nil && v.plane != open:
 		return region.whyDown()
 	case step.Target != nil && len(step.Target.Addresses) == 0:
 		return fmt.Sprintf("unresolved: target %q has no address yet", m.Target)
-	case m.Pool != "" && v.plane == open:
-		return fmt.Sprintf("pool %q has no enabled, undrained member with weight", m.Pool)
-	case r.tellTogether(v.pool, &r.tree.members[v.first+uint32(i)]) != "":
-		return r.tellTogether(v.pool, &r.tree.members[v.first+uint32(i)])
-	case m.Pool != "":
-		return fmt.Sprintf("pool %q is %s", m.Pool, r.state.poolVerdict(ID(r.tree.members[v.first+uint32(i)].child), r.family))
+	}
+	return r.notLive(v, i)
+}
+
+// notLive returns the reason for a member that its health states or its own members
+// leave out.
+func (r *recorder) notLive(v *visit, i int) string {
+	m, compiled := &r.tree.cfg.Pools[v.id].Members[i], &r.tree.members[v.first+uint32(i)]
+	if m.Pool != "" && v.plane == open {
+		return fmt.Sprintf("pool %q has no member that is enabled, has weight, and is neither drained nor forced down", m.Pool)
+	}
+	if text := r.tellTogether(v.pool, compiled); text != "" {
+		return text
+	}
+	if m.Pool != "" {
+		return fmt.Sprintf("pool %q is %s", m.Pool, r.state.poolVerdict(ID(compiled.child), r.family))
 	}
 	return r.whyDown(v, i)
 }
@@ -76,11 +88,9 @@ func (r *recorder) remarks(v *visit, i int) string {
 	case ForcedUp.String():
 		text = "; " + verdict + r.said(v, i)
 	case health.Uncertain.String():
-		if v.plane == asIs {
+		if v.plane != open {
 			text = "; uncertain, counts as up"
 		}
-	case ForcedDown.String():
-		text = "; " + verdict + r.said(v, i)
 	case EjectionDeferred:
 		text = fmt.Sprintf("; down, and treated as up: ejection deferred by max_ejection %s", r.tree.cfg.Pools[v.id].MaxEjection)
 	}
@@ -90,7 +100,11 @@ func (r *recorder) remarks(v *visit, i int) string {
 	if v.part(i) != whole {
 		text += "; " + r.startsSlowly(v, i)
 	}
-	if v.plane == open && !r.state.isEligible(v.pool, i, r.family) {
+	switch {
+	case v.plane != open || r.state.isEligible(v.pool, i, r.family):
+	case v.opened:
+		text += "; counted as up: the match fails open"
+	default:
 		text += "; counted as up, since its pool fails open"
 	}
 	return text

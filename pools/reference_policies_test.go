@@ -14,9 +14,9 @@ import (
 	"meridian/config"
 )
 
-// matching is DESIGN 5 on geolocation, without tables: the members of the client's
-// most specific match that has one, or of none.
-func (r reference) matching(p *config.Pool, members []*config.Member, client netip.Addr) []*config.Member {
+// matching lists a client's matches of a geolocation pool, most specific first,
+// without tables.
+func (r reference) matching(p *config.Pool, client netip.Addr) []string {
 	at := r.where.Locate(client)
 	var levels []func(*config.Match) bool
 	for bits := 128; bits >= 0; bits-- {
@@ -37,24 +37,15 @@ func (r reference) matching(p *config.Pool, members []*config.Member, client net
 	levels = append(levels,
 		func(m *config.Match) bool { return slices.Contains(m.Continents, at.Continent) },
 		func(m *config.Match) bool { return m.Default })
+	var matches []string
 	for _, level := range levels {
-		match := ""
 		for i := range p.Members { // those that are down too
-			if level(p.Members[i].Match) {
-				match = p.Members[i].Match.String()
+			if match := p.Members[i].Match; level(match) && !slices.Contains(matches, match.String()) {
+				matches = append(matches, match.String())
 			}
-		}
-		var found []*config.Member
-		for _, m := range members {
-			if match != "" && m.Match.String() == match {
-				found = append(found, m)
-			}
-		}
-		if len(found) > 0 || match != "" && p.OnDown == config.Fence {
-			return found
 		}
 	}
-	return nil
+	return matches
 }
 
 // rendezvous is the member with the lowest score, in floating point.

@@ -89,7 +89,7 @@ type outcomes map[string]float64
 type drawing struct {
 	pool     *config.Pool
 	family   Family
-	open     bool
+	plane    plane
 	all      bool
 	left     int              // answers that may still be added
 	eligible []*config.Member // not yet drawn
@@ -123,63 +123,82 @@ func (r reference) pool(name string) *config.Pool {
 	return &r.cfg.Pools[i]
 }
 
-// ask is DESIGN 5.2.
+// ask returns how a pool that a name is bound to answers a client, and with what.
 func (r reference) ask(name string, f Family, answers int, client netip.Addr) (Mode, outcomes) {
 	p := r.pool(name)
-	switch {
-	case r.poolLive(p, f, false):
-		return Normal, r.walk(p, f, false, answers, client, "")
-	case p.Fallback != "" && r.poolLive(r.pool(p.Fallback), f, false):
-		return FallenBack, r.walk(r.pool(p.Fallback), f, false, answers, client, "")
-	case p.FailOpen && r.poolLive(p, f, true):
-		return FailedOpen, r.walk(p, f, true, answers, client, "")
+	switch mode, by, pl := r.mode(p, f, &client); mode {
+	case Dead:
+		return Dead, outcomes{"": 1}
+	default:
+		return mode, r.walk(by, f, pl, answers, client, "")
 	}
-	return Dead, outcomes{"": 1}
 }
 
-func (r reference) poolLive(p *config.Pool, f Family, open bool) bool {
-	enabled, live := 0, 0
+// mode returns how a pool that a name is bound to answers a client; nil: any client
+// that no fence holds, where there is one.
+func (r reference) mode(p *config.Pool, f Family, client *netip.Addr) (Mode, *config.Pool, plane) {
+	held := p.Policy == config.Geolocation && p.OnDown != config.Widen && p.OnDown != "" && hasDefault(p)
+	if client != nil {
+		held = r.holds(p, *client)
+	}
+	switch {
+	case r.poolLive(p, f, asIs):
+		return Normal, p, asIs
+	case p.Fallback != "" && !held && r.poolLive(r.pool(p.Fallback), f, asIs):
+		return FallenBack, r.pool(p.Fallback), asIs
+	case p.FailOpen == config.NeverOpen:
+		return Dead, nil, asIs
+	case p.FailOpen != config.AsIfUp && r.poolLive(p, f, remaining):
+		return FailedOpen, p, remaining
+	case r.poolLive(p, f, open):
+		return FailedOpen, p, open
+	}
+	return Dead, nil, asIs
+}
+
+func (r reference) poolLive(p *config.Pool, f Family, pl plane) bool {
+	able, live := 0, 0
 	for i := range p.Members {
-		if p.Members[i].Enabled && r.kind(&p.Members[i]) != Drained {
-			enabled++
+		if m := &p.Members[i]; m.Enabled && m.Weight > 0 && r.kind(m) != Drained {
+			able++
 		}
-		if r.live(&p.Members[i], f, open) {
+		if r.live(&p.Members[i], f, pl) {
 			live++
 		}
 	}
 	need := p.MinUp.N
 	if p.MinUp.Percent {
-		for need = 0; need*100 < enabled*p.MinUp.N; need++ {
+		for need = 0; need*100 < able*p.MinUp.N; need++ {
 		}
 	}
-	if open {
+	if pl != asIs {
 		need = 1
 	}
 	return live >= max(1, need)
 }
 
-func (r reference) live(m *config.Member, f Family, open bool) bool {
+func (r reference) live(m *config.Member, f Family, pl plane) bool {
 	kind := r.kind(m)
 	switch {
-	case !m.Enabled, m.Weight == 0, kind == Drained, kind == ForcedDown && !open:
+	case !m.Enabled, m.Weight == 0, kind == Drained, kind == ForcedDown, kind == AssumedDown && pl != open:
 		return false
 	case kind == ForcedUp && m.Pool == "":
 		return true
 	case kind == ForcedUp:
 		p := r.pool(m.Pool)
-		return slices.ContainsFunc(p.Members, func(m config.Member) bool { return r.live(r.member(p, m.Name), f, open) })
-	case kind == 0 && !open && r.regionDown(m.Region):
+		return slices.ContainsFunc(p.Members, func(m config.Member) bool { return r.live(r.member(p, m.Name), f, pl) })
+	case kind == 0 && pl != open && r.regionDown(m.Region):
 		return false
-	case !open && r.around(m).DualStack == config.Together && !r.wholly(m):
+	case pl != open && r.around(m).DualStack == config.Together && !r.wholly(m, pl):
 		return false
 	case m.Pool != "":
-		return r.poolLive(r.pool(m.Pool), f, open)
+		return r.poolLive(r.pool(m.Pool), f, pl)
 	}
 	addrs := of(m, f)
 	if len(addrs) == 0 {
 		addrs = of(m, 1-f)
 	}
-	return len(addrs) > 0 && (open || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !r.down[a] }))
+	return len(addrs) > 0 && (pl == open || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !r.down[a] }))
 }
 
 // around is the pool that a member is in.
@@ -195,13 +214,13 @@ func (r reference) around(m *config.Member) *config.Pool {
 }
 
 // wholly reports whether a member gives each family that it would give if all were up.
-func (r reference) wholly(m *config.Member) bool {
+func (r reference) wholly(m *config.Member, pl plane) bool {
 	for _, f := range []Family{IPv4, IPv6} {
 		up := func(a netip.Addr) bool { return !r.down[a] }
 		if m.Pool == "" && len(of(m, f)) > 0 && !slices.ContainsFunc(of(m, f), up) {
 			return false
 		}
-		if m.Pool != "" && r.has(m, f, true) && !(r.poolLive(r.pool(m.Pool), f, false) && r.has(m, f, false)) {
+		if m.Pool != "" && r.has(m, f, open) && !(r.poolLive(r.pool(m.Pool), f, pl) && r.has(m, f, pl)) {
 			return false
 		}
 	}
@@ -221,7 +240,7 @@ func (r reference) part(m *config.Member) int {
 	case m.Pool != "":
 		p := r.pool(m.Pool)
 		for i := range p.Members {
-			if in := &p.Members[i]; r.live(in, IPv4, false) || r.live(in, IPv6, false) {
+			if in := &p.Members[i]; r.live(in, IPv4, asIs) || r.live(in, IPv6, asIs) {
 				most = max(most, r.part(in))
 				parts, weights = parts+r.part(in)*weightOf(p, in), weights+weightOf(p, in)
 			}
@@ -276,13 +295,13 @@ func of(m *config.Member, f Family) []netip.Addr {
 }
 
 // has reports whether a live member can give the family.
-func (r reference) has(m *config.Member, f Family, open bool) bool {
+func (r reference) has(m *config.Member, f Family, pl plane) bool {
 	if m.Pool == "" {
 		return len(of(m, f)) > 0
 	}
 	p := r.pool(m.Pool)
 	for i := range p.Members {
-		if r.live(&p.Members[i], f, open) && r.has(&p.Members[i], f, open) {
+		if r.live(&p.Members[i], f, pl) && r.has(&p.Members[i], f, pl) {
 			return true
 		}
 	}
@@ -290,20 +309,17 @@ func (r reference) has(m *config.Member, f Family, open bool) bool {
 }
 
 // walk is what a live pool adds to the answer so far.
-func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client netip.Addr, sofar string) outcomes {
-	d := drawing{pool: p, family: f, open: open, all: answers == 0, left: answers, client: client, rooms: r.rooms, time: r.time, ttl: max(1, r.ttl), overTime: r.overTime}
-	d.pace = func(m *config.Member) time.Duration { return r.pace(m, open) }
+func (r reference) walk(p *config.Pool, f Family, pl plane, answers int, client netip.Addr, sofar string) outcomes {
+	d := drawing{pool: p, family: f, all: answers == 0, left: answers, client: client, rooms: r.rooms, time: r.time, ttl: max(1, r.ttl), overTime: r.overTime}
 	if d.all {
 		d.left = 1000
 	}
+	d.eligible, pl = r.answering(p, f, pl, client)
+	d.plane = pl
+	d.pace = func(m *config.Member) time.Duration { return r.pace(m, pl == open) }
 	d.part = func(m *config.Member) int { return r.part(m) }
-	if open {
+	if pl != asIs {
 		d.part = func(*config.Member) int { return 256 }
-	}
-	for i := range p.Members {
-		if m := &p.Members[i]; r.live(m, f, open) {
-			d.eligible = append(d.eligible, m)
-		}
 	}
 	ways := map[int]float64{} // sets of places in d.eligible, by what may be drawn from
 	everybody := 1<<len(d.eligible) - 1
@@ -315,9 +331,7 @@ func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client
 	case config.Failover:
 		ways[r.inOrder(d, client)] = 1
 	case config.Geolocation:
-		d.eligible = r.matching(p, d.eligible, client)
 		d.byNetwork = len(d.eligible) > 0 && len(inRegion(d.eligible, d.eligible[0].Region)) < len(d.eligible)
-		everybody = 1<<len(d.eligible) - 1
 		ways[everybody] = 1
 	case config.RoundRobin, config.AllMembers:
 		if ways[everybody] = 1; !p.Sticky {
@@ -339,7 +353,7 @@ func (r reference) walk(p *config.Pool, f Family, open bool, answers int, client
 			}
 		}
 		for _, m := range narrowed.eligible {
-			if r.has(m, f, open) {
+			if r.has(m, f, pl) {
 				narrowed.giving = append(narrowed.giving, m)
 			}
 		}
@@ -534,7 +548,7 @@ func (r reference) give(d drawing, m *config.Member, client netip.Addr, sofar st
 		if r.one {
 			answers = 1
 		}
-		for answer, chance := range r.walk(p, d.family, d.open, answers, client, sofar) {
+		for answer, chance := range r.walk(p, d.family, d.plane, answers, client, sofar) {
 			result.add(r.draw(d, client, answer), chance)
 		}
 		return result
@@ -561,7 +575,7 @@ func (r reference) give(d drawing, m *config.Member, client netip.Addr, sofar st
 // joining is which addresses of an endpoint may be answered: those that are up,
 // of which those that start slowly join by chance, unless nobody does.
 func (r reference) joining(d drawing, m *config.Member) outcomes {
-	counted := d.open || r.kind(m) == ForcedUp
+	counted := d.plane == open || r.kind(m) == ForcedUp
 	addrs := slices.DeleteFunc(of(m, d.family), func(a netip.Addr) bool { return !counted && r.down[a] })
 	all := ""
 	sets := outcomes{"": 1}
@@ -609,7 +623,7 @@ func randomWorld(rnd *rand.Rand) string {
 	pools := 1 + rnd.IntN(5)
 	policies := []string{
 		"proximity", "weighted", "round-robin", "failover", "geolocation", "hash", "fastest", "latency", "all",
-		"least-load", "least-load", "weighted sticky", "weighted sticky=ttl", "round-robin sticky", "round-robin sticky=ttl", "failover trickle=30", "weighted spread", "failover spread", "round-robin spread", "geolocation fence", "hash hash=20/33 spread", "least-load spread",
+		"least-load", "least-load", "weighted sticky", "weighted sticky=ttl", "round-robin sticky", "round-robin sticky=ttl", "failover trickle=30", "weighted spread", "failover spread", "round-robin spread", "geolocation fence", "geolocation open", "geolocation open", "hash hash=20/33 spread", "least-load spread",
 	}
 	pick := func(odds int, text string) string {
 		if rnd.IntN(odds) == 0 {
@@ -622,7 +636,7 @@ func randomWorld(rnd *rand.Rand) string {
 		matches := randomMatches(rnd)
 		fmt.Fprintf(&b, "pool p%d %s answers=%d %s %s %s %s\n", p, policy, []int{1, 1, 2, 3, 0}[rnd.IntN(5)],
 			pick(3, fmt.Sprintf("min_up=%d", 1+rnd.IntN(3))), pick(4, fmt.Sprintf("min_up=%d%%", 1+rnd.IntN(100))),
-			pick(3, fmt.Sprintf("fallback=p%d", rnd.IntN(pools))), pick(4, "fail_open=false")+pick(3, " together"))
+			pick(3, fmt.Sprintf("fallback=p%d", rnd.IntN(pools))), pick(2, "fail_open="+[]string{"never", "all"}[rnd.IntN(2)])+pick(3, " together"))
 		for m := range 1 + rnd.IntN(4) {
 			fmt.Fprintf(&b, "  m%d weight=%d %s %s ", m, rnd.IntN(5), pick(8, "disabled"),
 				pick(1+rnd.IntN(4), "region="+[]string{"us", "eu", "in", "au"}[rnd.IntN(4)]))
@@ -713,7 +727,7 @@ func randomOverrides(rnd *rand.Rand, tree *Tree, r *reference) []Change {
 			{Pool: p.Name, Member: p.Members[rnd.IntN(len(p.Members))].Name},
 			{Region: r.cfg.Regions[rnd.IntN(len(r.cfg.Regions))].Name},
 		}[rnd.IntN(4)]
-		o.Kind = Kind(1 + rnd.IntN(3))
+		o.Kind = Kind(1 + rnd.IntN(4))
 		r.overrides = append(r.overrides, o)
 	}
 	changes, _ := tree.SetOverrides(r.overrides)
@@ -780,15 +794,15 @@ func compareAll(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, modes map
 			s.Time, s.TTL = rnd.Int64N(1<<32), rnd.Uint32N(100)
 			r.time, r.ttl = s.Time, s.TTL
 			mode, possible := r.ask(p.Name, f, q.Answers, q.Client)
-			if tree.tellsOf(q.Pool, f) && modes[p.Name+f.String()] != mode {
-				t.Errorf("pool %s %s: the changes told %s, the reference %s", p.Name, f, modes[p.Name+f.String()], mode)
+			if all, _, _ := r.mode(&p, f, nil); tree.tellsOf(q.Pool, f) && modes[p.Name+f.String()] != all {
+				t.Errorf("pool %s %s: the changes told %s, the reference %s", p.Name, f, modes[p.Name+f.String()], all)
 			}
 			compareOdds(t, tree, r, q, s)
 			got := map[string]int{}
 			const draws = 1000
 			for range draws {
 				q.Draw = rnd.Uint64()
-				if d := tree.Decide(q, s); d.Mode != mode {
+				if d := tree.Decide(q, s); d.Mode != mode && !(d.Mode == FailedOpen && hasOpen(r.cfg)) {
 					t.Errorf("%+v: mode %s, want %s", q, d.Mode, mode)
 				}
 				got[answerOf(s)]++

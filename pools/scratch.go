@@ -30,6 +30,7 @@ type Scratch struct {
 	client netip.Addr
 	draw   uint64
 	scope  uint8
+	opened bool      // a match failed open
 	picked []uint32  // numbers of the addresses of the answer
 	words  []uint64  // a stack of sets, one frame for each pool being walked
 	top    int       // of the stack
@@ -49,7 +50,7 @@ func (t *Tree) Scratch() *Scratch {
 }
 
 // setsPerVisit is how many sets a pool being walked keeps on the stack.
-const setsPerVisit = 4
+const setsPerVisit = 5
 
 // take takes a set of some words from the stack. What is in it is left over.
 func (s *Scratch) take(words uint32) set {

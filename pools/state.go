@@ -42,34 +42,49 @@ const pageWords = 512
 
 func (st *state) word(at uint32) uint64 { return st.pages[at/pageWords][at%pageWords] }
 
-// answerer is who answers for a pool, and on which plane (DESIGN 5.2):
+// answerer returns which pool answers for a pool that a name is bound to, and on which plane:
 //
-//	pool is live  fallback is live  fail_open  a member has weight   answered by
-//	yes           -                 -          -                     the pool
-//	no            yes               -          -                     its fallback
-//	no            no or none        yes        yes                   the pool, as if all were up
-//	no            no or none        yes        no                    nobody
-//	no            no or none        no         -                     nobody
+//	pool is live  fallback is live  fail_open  a member is     answered by
+//	yes           -                 -          -               the pool
+//	no            yes               -          -               its fallback
+//	no            no or none        remaining  up              the pool: its members that are up
+//	no            no or none        remaining  not up, usable  the pool, as if all were up
+//	no            no or none        all        usable          the pool, as if all were up
+//	no            no or none        not never  not usable      NODATA
+//	no            no or none        never      -               NODATA
 //
-// A fallback's own fallback is not asked.
+// A member is usable when it is enabled, has weight and an address, and is neither
+// drained nor forced down. The fallback's own fallback is not asked. Clients that a
+// fence holds do not get the fallback, see Scratch.source.
 func (st *state) answerer(id ID, f Family) (Mode, ID, plane) {
 	p := &st.tree.pools[id]
 	switch {
 	case st.isLive(id, f, asIs):
 		return Normal, id, asIs
-	case p.fallback != none && st.isLive(ID(p.fallback), f, asIs):
+	case p.fallback != none && !p.holdsAll && st.isLive(ID(p.fallback), f, asIs):
 		return FallenBack, ID(p.fallback), asIs
-	case p.failOpen && st.isLive(id, f, open):
+	}
+	return st.failedOpen(id, f)
+}
+
+// failedOpen is answerer for a pool that is not live and has no fallback.
+func (st *state) failedOpen(id ID, f Family) (Mode, ID, plane) {
+	p := &st.tree.pools[id]
+	switch {
+	case !p.failOpen:
+	case !p.openAll && st.isLive(id, f, remaining):
+		return FailedOpen, id, remaining
+	case st.isLive(id, f, open):
 		return FailedOpen, id, open
 	}
 	return Dead, id, asIs
 }
 
-// isLive reports whether a pool has as many eligible members as it needs.
-// Failing open asks for no more than one.
+// isLive reports whether a pool has as many eligible members as it needs. On the
+// other planes than asIs it needs one.
 func (st *state) isLive(id ID, f Family, pl plane) bool {
 	n := st.countEligible(id, f, pl)
-	return n >= st.need(id) || pl == open && n > 0
+	return n >= st.need(id) || pl != asIs && n > 0
 }
 
 // need is how many members must be live for a pool to be: never none.

@@ -43,7 +43,7 @@ type MemberStatus struct {
 	Addresses []AddressStatus
 
 	// Of a pool alone: how many of its members are eligible, of how many that are
-	// enabled and undrained, how many must be, and since when it is live, or is not.
+	// can be eligible, how many must be, and since when it is live, or is not.
 	Up, Of, Need int
 	LiveSince    time.Time
 }
@@ -113,7 +113,7 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 	}
 	s.State = st.standing(id, i, f)
 	if m.child != none {
-		s.Up, s.Of, s.Need = st.countEligible(ID(m.child), f, asIs), st.undrained(ID(m.child)), st.need(ID(m.child))
+		s.Up, s.Of, s.Need = st.countEligible(ID(m.child), f, asIs), st.candidates(ID(m.child)), st.need(ID(m.child))
 		_, s.LiveSince = st.tenure(ID(m.child), f)
 	}
 	return s

@@ -44,17 +44,17 @@ var families = [...]Family{IPv4, IPv6}
 // one of the families that it could give if all were up.
 func (st *state) offersTo(around *pool, id ID, f Family, pl plane) offered {
 	o := st.poolOffers(id, f, pl)
-	if around.together && pl == asIs {
-		o.live = o.live && st.missingFamily(id) == noFamily
+	if around.together && pl != open {
+		o.live = o.live && st.missingFamily(id, pl) == noFamily
 	}
 	return o
 }
 
 // missingFamily returns a family that a pool would give if all were up, and does not give now,
 // or noFamily.
-func (st *state) missingFamily(id ID) Family {
+func (st *state) missingFamily(id ID, pl plane) Family {
 	for _, f := range families {
-		if st.gives(id, f, open) && !(st.isLive(id, f, asIs) && st.gives(id, f, asIs)) {
+		if st.gives(id, f, open) && !(st.isLive(id, f, pl) && st.gives(id, f, pl)) {
 			return f
 		}
 	}
@@ -63,7 +63,7 @@ func (st *state) missingFamily(id ID) Family {
 
 // nestedVerdict returns "live", or why a nested pool is not live in the pool around it.
 func (st *state) nestedVerdict(around *pool, id ID, f Family) string {
-	if missing := st.missingFamily(id); around.together && missing != noFamily {
+	if missing := st.missingFamily(id, asIs); around.together && missing != noFamily {
 		if st.isLive(id, missing, asIs) {
 			return fmt.Sprintf("not live: it gives no %s", missing)
 		}
@@ -99,7 +99,7 @@ func (r *recorder) tellTogether(p *pool, m *member) string {
 	}
 	const rule = "dual_stack is together: "
 	if m.child != none {
-		f := r.state.missingFamily(ID(m.child))
+		f := r.state.missingFamily(ID(m.child), asIs)
 		if f == noFamily {
 			return ""
 		}

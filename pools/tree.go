@@ -85,9 +85,10 @@ type Tree struct {
 // pool is a compiled config.Pool. What direct reads comes first, on half a cache line.
 type pool struct {
 	policy   policy
-	percent  bool // minUp is a percentage of the enabled, undrained members; how many that is stands in the state
-	even     bool // all its weights are equal, but for those that are 0
-	failOpen bool
+	percent  bool    // minUp is a percentage of the members that can be eligible; how many that is stands in the state
+	even     bool    // all its weights are equal, but for those that are 0
+	nests    bool    // one of its members is a pool
+	failOpen bool    // fail_open is not never
 	has      [2]bool // by family: on some level it has an address, enabled or not
 	state    uint32  // in a state: for each family and plane its eligible members, then which of them can give the family
 	words    uint32  // of a set of members
@@ -98,12 +99,18 @@ type pool struct {
 	first    uint32  // in Tree.members
 	members  uint32  // how many
 	ngroups  uint32
+	weighing uint32   // how many members are enabled and have weight
 	answers  uint32   // 0: all
 	fallback uint32   // a pool, or none
 	turn     uint32   // in Scratch.turns, for round-robin
 	together bool     // dual_stack: a member is live for both families or for none
 	spread   bool     // no two members of one region in an answer while another has one
-	fence    bool     // geolocation: on_down
+	openAll  bool     // fail_open: all
+	depends  bool     // whether it has an answer depends on the client, see Scratch.hasAnswer
+	fence    bool     // geolocation: on_down is fence or open
+	opens    bool     // geolocation: on_down: open
+	holdsAll bool     // geolocation: it has fence, and every client has a match
+	fences   bool     // it has fence, or a pool below it has, see Scratch.fenced
 	matches  uint32   // geolocation: in Tree.groups, the members of each match, in the order of Tree.matches
 	perTTL   bool     // hash: sticky: ttl, see slotOf
 	spans    bool     // geolocation: the members of some match are of several regions
@@ -137,13 +144,18 @@ type use struct{ pool, member uint32 }
 type plane uint32
 
 const (
-	asIs plane = iota // by verdicts
-	open              // as if every enabled member with weight were up
+	asIs      plane = iota // by health states, and pools by min_up
+	open                   // as if every enabled, undrained member with weight that is not forced down were up
+	remaining              // by health states, and pools as if every min_up were 1
 )
 
-// eligible is where in a state the pool keeps its eligible members.
+// eligible returns where in a state the pool keeps its eligible members. The planes
+// asIs and remaining differ only in members that are pools.
 func (p *pool) eligible(f Family, pl plane) uint32 {
-	return p.state + (uint32(f)*2+uint32(pl))*2*p.words
+	if pl == remaining && !p.nests {
+		pl = asIs
+	}
+	return p.state + (uint32(pl)*2+uint32(f))*2*p.words
 }
 
 // giving is where in a state the pool keeps which of its eligible members can
@@ -152,7 +164,12 @@ func (p *pool) giving(f Family, pl plane) uint32 { return p.eligible(f, pl) + p.
 
 // needAt is where in a state a pool with a percentage as min_up keeps how many
 // members that is.
-func (p *pool) needAt() uint32 { return p.state + p.words*statePerWord }
+func (p *pool) needAt() uint32 {
+	if p.nests {
+		return p.state + p.words*statePerWord*3
+	}
+	return p.state + p.words*statePerWord*2
+}
 
 // end is where in a state the next pool's words begin.
 func (p *pool) end() uint32 {
@@ -162,9 +179,9 @@ func (p *pool) end() uint32 {
 	return p.needAt()
 }
 
-// statePerWord is how many words of a state a pool takes for each word of
-// its sets: two families, two planes, two sets.
-const statePerWord = 2 * 2 * 2
+// statePerWord is how many words of a state a plane of a pool takes for each word
+// of its sets: two families, two sets.
+const statePerWord = 2 * 2
 
 // group is the members of a group.
 func (t *Tree) group(p *pool, g uint32) set {

@@ -222,16 +222,20 @@ func TestExplainTellsHowThePoolThatWasAskedAnswers(t *testing.T) {
 			`fail-open by web: not live (0 of 1 member up, needs 1), and it has no fallback. It fails open: all its members count as up`,
 		},
 		{
+			"open, with members that are up", "pool web failover min_up=2\n  a 192.0.2.1\n  b 192.0.2.2\n", "web/a",
+			`fail-open by web: not live (1 of 2 members up, needs 2), and it has no fallback. It fails open: its members that are up answer, whatever min_up is`,
+		},
+		{
 			"open with its fallback down", "pool web failover fallback=sorry\n  a 192.0.2.1\npool sorry weighted\n  s 192.0.2.4\n", "web/a sorry/s",
 			`fail-open by web: not live (0 of 1 member up, needs 1), nor is its fallback "sorry": not live (0 of 1 member up, needs 1). It fails open: all its members count as up`,
 		},
 		{
-			"fail_open: false", "pool web failover fail_open=false\n  a 192.0.2.1\n", "web/a",
-			`nodata by : not live (0 of 1 member up, needs 1), and it has no fallback. fail_open: false, so nobody answers`,
+			"fail_open: never", "pool web failover fail_open=never\n  a 192.0.2.1\n", "web/a",
+			`nodata by : not live (0 of 1 member up, needs 1), and it has no fallback. fail_open: never, so the answer is NODATA`,
 		},
 		{
 			"nobody", "pool web failover\n  a weight=0 192.0.2.1\n", "",
-			`nodata by : not live (0 of 1 member up, needs 1), and it has no fallback. All its members are disabled, drained, unresolved or of weight 0, so nobody answers`,
+			`nodata by : not live (no member can be eligible), and it has no fallback. All its members are disabled, drained, forced down, unresolved or of weight 0, so the answer is NODATA`,
 		},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {

@@ -22,8 +22,8 @@ import (
 //	region NAME LAT LON [BIAS] [ADDRESS...]
 //	net PREFIX REGION|country:CODE|continent:CODE|subdivision:CODE
 //	group NAME COUNTRY...
-//	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=false] [check=none]
-//	    [sticky[=ttl]] [hash=BITS/BITS] [bound=PERCENT] [trickle=PERCENT] [spread] [fence] [together]
+//	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=WORD] [check=none]
+//	    [sticky[=ttl]] [hash=BITS/BITS] [bound=PERCENT] [trickle=PERCENT] [spread] [fence] [open] [together]
 //	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [match=M] [disabled] [ADDRESS...]
 //	      [load=CAPACITY] of a source of its own, [capacity=N] without one; see report
 //	bind POOL
@@ -76,7 +76,7 @@ func world(t testing.TB, text string) *config.Config {
 }
 
 func worldPool(t testing.TB, name, policy string, options []string) config.Pool {
-	p := config.Pool{Name: name, Policy: config.Policy(policy), Check: "web", Answers: 1, Hash: config.Mask{IPv4: 24, IPv6: 48}, MinUp: config.MinUp{N: 1}, FailOpen: true}
+	p := config.Pool{Name: name, Policy: config.Policy(policy), Check: "web", Answers: 1, Hash: config.Mask{IPv4: 24, IPv6: 48}, MinUp: config.MinUp{N: 1}, FailOpen: config.Remaining}
 	for _, o := range options {
 		switch key, value, _ := strings.Cut(o, "="); key {
 		case "answers":
@@ -87,7 +87,7 @@ func worldPool(t testing.TB, name, policy string, options []string) config.Pool 
 		case "fallback":
 			p.Fallback = value
 		case "fail_open":
-			p.FailOpen = value != "false"
+			p.FailOpen = config.FailOpen(value)
 		case "check":
 			p.Check = ""
 		case "sticky":
@@ -105,6 +105,8 @@ func worldPool(t testing.TB, name, policy string, options []string) config.Pool 
 			p.SpreadRegion = true
 		case "fence":
 			p.OnDown = config.Fence
+		case "open":
+			p.OnDown = config.Open
 		default:
 			t.Fatalf("pool %s: unknown option %q", name, o)
 		}

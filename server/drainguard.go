@@ -92,15 +92,15 @@ func (a *answerable) member(p *config.Pool, m *config.Member) bool {
 	if m.Pool != "" {
 		return a.pool(m.Pool)
 	}
-	return p.FailOpen || a.eligible[Target{Pool: p.Name, Member: m.Name}]
+	return p.FailOpen != config.NeverOpen || a.eligible[Target{Pool: p.Name, Member: m.Name}]
 }
 
-// drained reports whether a member is: by the override of itself, else of its pool, else
-// of its region.
+// drained reports whether a member is drained or forced down, so that it is never answered: by
+// the override of itself, else of its pool, else of its region.
 func (a *answerable) drained(p *config.Pool, m *config.Member) bool {
 	for _, t := range []Target{{Pool: p.Name, Member: m.Name}, {Pool: p.Name}, {Region: m.Region}} {
 		if o := a.said.of(t); o != nil && t != (Target{}) {
-			return o.Kind == pools.Drained.String()
+			return o.Kind == pools.Drained.String() || o.Kind == pools.ForcedDown.String()
 		}
 	}
 	return false

@@ -119,7 +119,7 @@ func (m maker) https() string {
 
 // options are keys of a pool that its policy may have.
 func (m maker) options(n int, policy string) string {
-	options := fmt.Sprintf("check: c, answers: %d, fail_open: %v", m.IntN(4), m.IntN(2) == 0) +
+	options := fmt.Sprintf("check: c, answers: %d, fail_open: %s", m.IntN(4), pick(m, "remaining", "all", "never")) +
 		m.sometimes(4, pick(m, ", min_up: 1", ", min_up: 50%", ", min_up: 100%"))
 	options += m.sometimes(3, ", dual_stack: together") + m.sometimes(8, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0))
 	if n > 0 {
@@ -127,7 +127,7 @@ func (m maker) options(n int, policy string) string {
 	}
 	switch policy {
 	case "geolocation":
-		options += m.sometimes(3, ", on_down: fence")
+		options += m.sometimes(2, pick(m, ", on_down: fence", ", on_down: open"))
 	case "weighted":
 		options += m.sometimes(2, ", sticky: "+pick(m, "true", "ttl"))
 	case "round-robin":

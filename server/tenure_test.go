@@ -14,7 +14,7 @@ checks:
 pools:
   outer:
     policy: failover
-    fail_open: false
+    fail_open: never
     members: [{name: good, pool: good}, {name: bad, pool: bad, weight: 1}]
   good: {policy: weighted, members: [{name: a, addresses: [127.0.0.81]}, {name: b, addresses: [127.0.0.82], check: none-there}]}
   bad: {policy: weighted, min_up: 2, members: [{name: c, addresses: [127.0.0.83]}, {name: d, addresses: [127.0.0.84], check: none-there}]}

@@ -147,7 +147,7 @@ func (w whatIf) turn(snapshot *zones.Snapshot) error {
 		if err != nil {
 			return fmt.Errorf("--down: %w", err)
 		}
-		o.Kind = pools.ForcedDown
+		o.Kind = pools.AssumedDown
 		all = append(all, o)
 	}
 	for _, text := range w.forced {
