@@ -13,7 +13,7 @@ type setting struct{ pool, key string }
 func (r *poolReader) noteSettings(n *yaml.Node) {
 	for key := range pairs(n) {
 		switch key.Value {
-		case "policy", "trickle", "spread", "shed", "ecs":
+		case "policy", "trickle", "spread", "shed", "fallback", "fail_open", "check", "min_up", "ecs":
 			r.settings[setting{r.pool.Name, key.Value}] = placeOf(key)
 		}
 	}

@@ -29,6 +29,8 @@ func (d *decoder) survey(cfg *Config) {
 		s.mixedFamilies(&cfg.Pools[i])
 		s.largeAnswers(&cfg.Pools[i])
 		s.idle(&cfg.Pools[i])
+		s.ineffective(&cfg.Pools[i])
+		s.leaks(&cfg.Pools[i])
 	}
 	for i := range cfg.Zones {
 		s.largeNames(&cfg.Zones[i])
