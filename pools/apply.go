@@ -315,7 +315,7 @@ func (t *Tree) start() {
 		words += len(t.targets)
 	}
 	t.rooms = uint32(words)
-	words += len(t.free)
+	words += t.roomCount
 	t.startEjections()
 	if t.deferrals = uint32(words); len(t.ejections.pools) > 0 {
 		words += 2 * wordsFor(len(t.members))

@@ -33,27 +33,27 @@ func (d *draft) fairIn(id ID, are *fairness) {
 // so that it carries no more than `bound` of its fair share of the load (after Mirrokni,
 // Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018):
 //
-//	the member, its load over bound · weight / sum of weights · load of all  keeps
-//	is not eligible                                                          what it kept
-//	has none, or there is no load at all                                     an eighth more, up to all
-//	at most 1                                                                what comes to rest at 1, at most an eighth more
-//	above 1                                                                  what comes to rest at 1
-//	is not known                                                             all, see settleShedding
+//	the member, its demand over bound · weight / sum of weights · load of all  keeps
+//	is not eligible                                                            what it kept
+//	has none, or there is no load at all                                       a quarter more, up to all
+//	at most 1                                                                  what comes to rest at 1, at most a quarter more
+//	above 1                                                                    what comes to rest at 1
+//	is not known                                                               all, see settleShedding
 //
-// There, a ball that finds a bin full goes on to the next; here nobody counts the
-// clients, so the loads come from reports, and what is over is found as for shed, with
-// both marks at the bound. A kept part lessens the member's weight in byHash: its
+// In the paper a ball that finds a bin full goes on to the next one. Here no clients are
+// counted, so the loads come from reports, and the part is found as for shed, with
+// both marks at the bound. A kept part lowers the member's weight in byHash: its
 // own clients, and no others, go to their next choices, and come back the same way.
-func (d *draft) bind(unit *shedUnit, load float64, fair *fairness) {
+func (d *draft) bind(unit *shedUnit, fair *fairness) {
 	m, p := unit.members[0], &d.tree.pools[unit.pool]
 	if !d.isEligible(p, int(m), IPv4) && !d.isEligible(p, int(m), IPv6) {
 		return
 	}
-	used := 0.
+	used := 0. // of the bound, if the member kept all
 	if most := fair.most(float64(d.tree.cfg.Pools[unit.pool].Bound)/100, float64(d.tree.weights[p.first+m])); most > 0 {
-		used = load / most
+		used = unit.demand / most
 	}
-	unit.within = keeps(unit.within, used, config.Shed{Low: 100, High: 100})
+	unit.within = inSteps(keeps(unit.within, used, config.Shed{Low: 100, High: 100}), unit.within)
 }
 
 // most is what a member of a weight carries at most.

@@ -20,6 +20,7 @@ func (c *compiler) group(from *config.Pool, p *pool) {
 	p.ngroups = uint32(len(c.mine))
 	if p.ranks() && len(c.mine) > 1 {
 		p.table = c.table(from, p.policy)
+		c.groupKeys(from, p)
 	}
 	t := c.tree
 	t.groups = append(t.groups, make(set, p.ngroups*p.words)...)

@@ -8,7 +8,7 @@ package pools
 func (t *Tree) Inherit(before *Tree) {
 	before.writing.Lock()
 	overrides := before.state.Load().overrides
-	loads, memories := before.state.Load().loads, before.memoriesByName()
+	loads, memories := before.state.Load().loads, before.loadMemory()
 	ejections := before.saveEjectionsLocked()
 	established := before.establishedLocked()
 	before.writing.Unlock()
@@ -17,5 +17,5 @@ func (t *Tree) Inherit(before *Tree) {
 	t.restoreEjectionsLocked(ejections)
 	t.inheritEstablished(before, established)
 	t.overrideLocked(overrides)
-	t.inheritLoads(before, loads, memories)
+	t.inheritLoads(before, loads, &memories)
 }

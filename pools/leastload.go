@@ -7,19 +7,20 @@ import (
 )
 
 // byRoom draws a member with probability room / sum of the rooms, where a member's
-// room is its weight times its capacity that is free:
+// room is its weight times the capacity that is free once its share of the clients is
+// in proportion to its room, see balancer. At rest:
 //
 //	weight  load  capacity  reports        room
-//	1       20    100       fresh          1 · 100 · 80/100
-//	2       20    100       fresh          2 · 100 · 80/100
-//	1       130   100       fresh          0: never drawn while another has room
-//	1       -     100       stale or none  1 · 100 · the mean free part of those that report
-//	1       -     -         stale or none  1 · the mean capacity · that mean part
-//	all without a report                   weight · capacity; where nobody has a capacity, the weight
-//	all without room                       0: drawn by weight
+//	1       20    100       fresh          1 * (100 - 20)
+//	2       20    100       fresh          2 * (100 - 20)
+//	1       130   100       fresh          0, while another member has room
+//	1       -     100       stale or none  1 * 100 * the mean free part of those that report
+//	1       -     -         stale or none  1 * the mean capacity * that mean part
+//	all without a report                   weight * capacity; where none has a capacity, the weight
+//	all full                               as if all capacities were larger, by one factor
 //
-// Rooms are worked out when reports come, in 64ths of a capacity, and not here.
-// Where members start slowly, each room counts by its part.
+// Rooms are worked out when reports come, and not here. Where members start slowly, each
+// room counts by its part.
 func (s *Scratch) byRoom(v *visit, from set, r uint64) int {
 	sum, last := s.sumOfRooms(v, from)
 	if sum <= 0 {
@@ -57,69 +58,6 @@ func (s *Scratch) sumOfRooms(v *visit, from set) (sum float64, last int) {
 func (s *Scratch) room(v *visit, m int) float64 {
 	room := math.Float64frombits(s.state.word(s.tree.rooms + v.pool.room + uint32(m)))
 	return room * float64(v.part(m)) / whole
-}
-
-// settleRooms works out the rooms of all least-load pools.
-func (d *draft) settleRooms() {
-	if len(d.tree.free) == 0 {
-		return
-	}
-	for id := range d.tree.pools {
-		if d.tree.pools[id].policy == leastLoad {
-			d.settleRoomsOf(ID(id))
-		}
-	}
-}
-
-func (d *draft) settleRoomsOf(id ID) {
-	t := d.tree
-	p := &t.pools[id]
-	var capacities, frees mean
-	capacity := make([]float64, p.members)
-	for i := range p.members {
-		u := d.usageOfMember(use{uint32(id), i})
-		free := &t.free[p.room+i]
-		if u.known {
-			*free = inSteps(max(0, 1-u.load/u.capacity), *free)
-		} else {
-			*free = math.NaN()
-		}
-		if capacity[i] = u.capacity; t.weights[p.first+i] == 0 {
-			continue
-		}
-		if u.capacity > 0 {
-			capacities.add(u.capacity)
-		}
-		if u.known {
-			frees.add(*free)
-		}
-	}
-	for i := range p.members {
-		c, free := capacity[i], t.free[p.room+i]
-		if c == 0 {
-			c = capacities.or(1)
-		}
-		if math.IsNaN(free) {
-			free = frees.or(1)
-		}
-		word := math.Float64bits(float64(t.weights[p.first+i]) * c * free)
-		if at := t.rooms + p.room + i; d.word(at) != word {
-			d.put(at, word)
-		}
-	}
-}
-
-// mean is the mean of some numbers.
-type mean struct{ sum, n float64 }
-
-func (m *mean) add(x float64) { m.sum, m.n = m.sum+x, m.n+1 }
-
-// or is the mean, or another number where there is nothing to take it of.
-func (m *mean) or(other float64) float64 {
-	if m.n == 0 {
-		return other
-	}
-	return m.sum / m.n
 }
 
 // whyRoom tells the odds that m had.

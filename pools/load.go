@@ -35,22 +35,45 @@ func (t *Tree) LoadTargets() []LoadTarget { return t.loadTargets }
 
 // SetLoads makes these the reports of all load targets, in their order. A report
 // that is not fresh counts as none. Decisions see all of them or none; no pool's mode
-// changes by them.
-func (t *Tree) SetLoads(loads []Load) {
+// changes by them. It reports whether some member or region sheds more or less than before, which
+// LoadMemory has.
+func (t *Tree) SetLoads(loads []Load) (changed bool) {
 	if len(loads) != len(t.loadTargets) {
 		panic("pools: as many loads as there are load targets")
 	}
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	d := &t.next
-	before := t.state.Load()
-	d.begin(before)
+	d.begin(t.state.Load())
 	d.own()
+	d.followShares() // what changed since the last reports, for other reasons
 	d.loads = slices.Clone(loads)
+	return d.settleLoads()
+}
+
+// settleLoads has the controllers act on the reports of the draft, and publishes it. It reports
+// whether some member or region sheds more or less.
+func (d *draft) settleLoads() (changed bool) {
+	t := d.tree
+	if latest := d.latestReport(); !latest.IsZero() {
+		t.reportClock = latest
+	}
 	d.settleRooms()
-	d.settleShedding(before.loads)
+	changed = d.settleShedding()
 	d.tellParents(asIs)
+	d.followShares()
 	t.publishLocked()
+	return changed
+}
+
+// latestReport returns when the latest fresh report was made; zero: there is none.
+func (st *state) latestReport() (at time.Time) {
+	for i := range st.loads {
+		if r := &st.loads[i]; r.Fresh && r.At.After(at) {
+			at = r.At
+		}
+	}
+	return at
 }
 
 // loads compiles who reports what. All members are compiled.
@@ -80,12 +103,14 @@ func (c *compiler) loads() {
 		t.memberLoads[t.pools[u.pool].first+u.member] = c.loadSource(numbers, sources[of.Load.Load], of.Load, c.addressesOf(of))
 	})
 	t.countSharing()
+	if len(t.memberLoads)+len(t.regionLoads) > 0 {
+		t.ttls = t.clientTTLs()
+	}
 	for id := range t.pools {
 		if t.pools[id].policy == leastLoad {
-			t.pools[id].room = uint32(len(t.free))
-			for range t.pools[id].members {
-				t.free = append(t.free, math.NaN())
-			}
+			t.pools[id].room = uint32(t.roomCount)
+			t.roomCount += int(t.pools[id].members)
+			t.balancers = append(t.balancers, t.newBalancer(ID(id)))
 		}
 		c.shedUnits(ID(id))
 		c.spreadLost(ID(id))
@@ -116,7 +141,7 @@ func (c *compiler) loadSource(numbers map[LoadTarget]uint32, source *config.Load
 type usage struct {
 	load, capacity float64
 	known          bool      // the load is
-	at             time.Time // of the latest report in it
+	at, oldest     time.Time // of the latest report in it, and of the earliest
 }
 
 func (u *usage) add(other usage) {
@@ -126,6 +151,9 @@ func (u *usage) add(other usage) {
 	u.load, u.capacity, u.known = u.load+other.load, u.capacity+other.capacity, true
 	if other.at.After(u.at) {
 		u.at = other.at
+	}
+	if u.oldest.IsZero() || other.oldest.Before(u.oldest) {
+		u.oldest = other.oldest
 	}
 }
 
@@ -139,7 +167,7 @@ func (st *state) usageOf(of loadSource) usage {
 	if found.capacity == 0 {
 		found.capacity = report.Capacity
 	}
-	found.load, found.at, found.known = report.Load, report.At, found.capacity > 0
+	found.load, found.at, found.oldest, found.known = report.Load, report.At, report.At, found.capacity > 0
 	return found
 }
 
@@ -175,6 +203,34 @@ func (st *state) usageOfMember(u use) usage {
 	sum.load, sum.capacity = sum.load/sharing, sum.capacity/sharing
 	return sum
 }
+
+// longest returns the largest of what f returns for the targets that a member's load comes from.
+func (t *Tree) longest(u use, f func(*LoadTarget) time.Duration) (most time.Duration) {
+	number := t.pools[u.pool].first + u.member
+	if own, ok := t.memberLoads[number]; ok {
+		return t.ofTarget(own, f)
+	}
+	if child := t.members[number].child; child != none {
+		for i := range t.pools[child].members {
+			most = max(most, t.longest(use{child, i}, f))
+		}
+		return most
+	}
+	if of, ok := t.regionLoads[t.cfg.Pools[u.pool].Members[u.member].Region]; ok {
+		return t.ofTarget(of, f)
+	}
+	return 0
+}
+
+// ofTarget returns what f returns for the target of a source; 0: it has none.
+func (t *Tree) ofTarget(of loadSource, f func(*LoadTarget) time.Duration) time.Duration {
+	if of.target == none {
+		return 0
+	}
+	return f(&t.loadTargets[of.target])
+}
+
+func interval(of *LoadTarget) time.Duration { return of.Source.Interval }
 
 // countSharing counts, for each pool and group, the members of weight that name no load:
 // those who have a part of their region's.
@@ -212,16 +268,13 @@ func (t *Tree) reports(u use) bool {
 	return ok
 }
 
-// loadSteps is into how many parts a capacity is divided: noise within one moves nobody.
-const loadSteps = 64
-
-// inSteps is a part of 1 in loadSteps, unless that is what it was: it must stray by
-// three quarters of a step before it counts anew. was is NaN where there was none.
+// inSteps rounds a part to those that can be answered by, in 256ths. While it is off by less than three
+// quarters of one it stays as it was, so that noise moves no client.
 func inSteps(part, was float64) float64 {
-	if math.Abs(part-was)*loadSteps <= 0.75 && part > 0 && part < 1 {
+	if math.Abs(part-was)*whole <= 0.75 && part > 0 && part < 1 {
 		return was
 	}
-	return math.Round(part*loadSteps) / loadSteps
+	return math.Round(part*whole) / whole
 }
 
 // StepLoad is what is known of a member's load.

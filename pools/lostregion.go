@@ -106,7 +106,7 @@ func (s *Scratch) narrowLost(v *visit, table *geo.Table, leaf geo.Leaf) bool {
 		return false
 	}
 	home := uint32(table.Ranking(leaf)[0])
-	if g := s.tree.group(v.pool, home); v.eligible.meets(g) && !s.startsWithout(v, g) {
+	if g := s.tree.group(v.pool, home); v.eligible.meets(g) && !s.startsWithout(v, home) {
 		return false
 	}
 	region := s.bestRegion(v, home)
@@ -121,12 +121,12 @@ func (s *Scratch) narrowLost(v *visit, table *geo.Table, leaf geo.Leaf) bool {
 
 // startsWithout reports whether a group with an eligible member starts slowly and for that
 // reason does not take this client.
-func (s *Scratch) startsWithout(v *visit, g set) bool {
-	if len(v.slow) == 0 || s.admitsTo(v, g) {
+func (s *Scratch) startsWithout(v *visit, group uint32) bool {
+	if len(v.slow) == 0 || s.admitsTo(v, group) {
 		return false
 	}
-	kept := s.keptOfRegion(v, g)
-	return kept == whole || s.admits(v.first+uint32(g.first()), kept)
+	kept := s.keptOfRegion(v, s.tree.group(v.pool, group))
+	return kept == whole || s.admits(s.tree.groupKey(v.pool, group), kept)
 }
 
 // keptOfRegion is partOfRegion by loads alone.
@@ -155,7 +155,7 @@ func (s *Scratch) bestRegion(v *visit, home uint32) uint32 {
 			continue
 		}
 		found++
-		takes := len(v.slow) == 0 || s.admitsTo(v, members)
+		takes := len(v.slow) == 0 || s.admitsTo(v, g)
 		if taking && !takes {
 			continue
 		}

@@ -235,7 +235,8 @@ func (st *state) undrained(id ID) int {
 	return n
 }
 
-// Tick does what comes with time: it ends the overrides whose Until has come, and
+// Tick does what comes with time: it ends the overrides whose Until has come, and what
+// RecallLoads brought and no report has confirmed, and
 // ejects the members whose ejection was deferred and fits by now. A server calls it
 // about once a second. The changes are as those of Apply.
 func (t *Tree) Tick(now time.Time) []Change {
@@ -246,6 +247,7 @@ func (t *Tree) Tick(now time.Time) []Change {
 	if overrides := t.state.Load().overrides; slices.ContainsFunc(overrides, ended) {
 		changes, _ = t.overrideLocked(slices.DeleteFunc(slices.Clone(overrides), ended))
 	}
+	t.expireRecalled(now)
 	if !t.ejections.waits() {
 		return changes
 	}

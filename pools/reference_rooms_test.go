@@ -1,7 +1,6 @@
 package pools
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -66,7 +65,7 @@ func (r reference) borne(p *config.Pool, m *config.Member) borne {
 	return borne{}
 }
 
-// settleRooms works out the rooms of the members of least-load pools.
+// settleRooms works out the rooms of the members of least-load pools, as the first reports make them.
 func (r reference) settleRooms() {
 	for i := range r.cfg.Pools {
 		if p := &r.cfg.Pools[i]; p.Policy == config.LeastLoad {
@@ -81,7 +80,7 @@ func (r reference) settleRoomsOf(p *config.Pool) {
 		m := &p.Members[i]
 		of := r.borne(p, m)
 		if of.known {
-			r.stray(m, max(0, 1-of.load/of.capacity))
+			r.free[m] = max(0, 1-of.load/of.capacity)
 		} else {
 			delete(r.free, m)
 		}
@@ -108,14 +107,6 @@ func (r reference) settleRoomsOf(p *config.Pool) {
 	}
 }
 
-// stray moves a free part to the nearest 64th where it strayed by three quarters of one.
-func (r reference) stray(m *config.Member, to float64) {
-	before, ok := r.free[m]
-	if !ok || to == 0 || to == 1 || math.Abs(to-before) > 0.75/64 {
-		r.free[m] = math.Round(64*to) / 64
-	}
-}
-
 // meanOf is 1 where there is nothing to take it of.
 func meanOf(all []float64) float64 {
 	if len(all) == 0 {
@@ -137,8 +128,9 @@ func (d drawing) roomOf(from []*config.Member) float64 {
 	return sum
 }
 
-// randomLoads has some sources report, to the tree and the reference.
+// randomLoads has some sources report, for the first time, to the tree and the reference.
 func randomLoads(rnd *rand.Rand, tree *Tree, r *reference) {
+	forgetShares(tree)
 	loads := make([]Load, len(tree.loadTargets))
 	clear(r.loads)
 	for i, target := range tree.loadTargets {

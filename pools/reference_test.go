@@ -268,19 +268,9 @@ func (r reference) partOf(a netip.Addr) int {
 	return 256
 }
 
-// admits says whether a client is in a member's part, or in that of the region
-// whose first member it is.
-func (r reference) admits(of *config.Member, part int, client netip.Addr) bool {
-	key := uint32(0)
-	for i := range r.cfg.Pools {
-		for j := range r.cfg.Pools[i].Members {
-			if &r.cfg.Pools[i].Members[j] == of {
-				return (&Scratch{client: client}).admits(key, uint64(part))
-			}
-			key++
-		}
-	}
-	panic("no such member")
+// admits says whether a client is in the part of a member or region of a pool, by names.
+func (r reference) admits(pool, name string, part int, client netip.Addr) bool {
+	return (&Scratch{client: client}).admits(shareKey(pool, name), uint64(part))
 }
 
 // of is the member's addresses of a family.
@@ -368,7 +358,7 @@ func (r reference) inOrder(d drawing, client netip.Addr) int {
 	way, slow := 0, true
 	for i, m := range d.eligible {
 		slow = slow && d.part(m) < 256
-		if !slow || r.admits(m, d.part(m), client) {
+		if !slow || r.admits(d.pool.Name, m.Name, d.part(m), client) {
 			way |= 1 << i
 		}
 	}
@@ -425,8 +415,7 @@ func (r reference) takes(d drawing, members []*config.Member, client netip.Addr)
 		}
 		parts, weights = parts+d.part(m)*m.Weight, weights+m.Weight
 	}
-	first := slices.IndexFunc(d.pool.Members, func(m config.Member) bool { return m.Region == members[0].Region })
-	return r.admits(&d.pool.Members[first], parts/weights, client)
+	return r.admits(d.pool.Name, members[0].Region, parts/weights, client)
 }
 
 func inRegion(members []*config.Member, region string) []*config.Member {

@@ -6,14 +6,16 @@ import (
 	"net/netip"
 	"slices"
 
+	"meridian/config"
 	"meridian/health"
 )
 
 // share is the part, in 256ths, of what it would get that a target or member
-// gets while it starts slowly, or sheds. One that sheds may get none. Who is not in a list of shares gets all.
+// gets while it starts slowly, or sheds. One that sheds may get none. What is not in a list of shares gets all.
 type share struct {
 	of   uint32 // in Tree.targets or Tree.members
 	part uint16 // 0..255; in a list of changes also whole: no longer in the list
+	key  uint64 // of the hash that says which clients or draws are in the part, made from names; 0 where only the part counts
 }
 
 // whole is all that one would get, in 256ths.
@@ -21,12 +23,42 @@ const whole = 256
 
 func byOf(a share, of uint32) int { return cmp.Compare(a.of, of) }
 
-// partOf is somebody's part, by a list of shares in order.
-func partOf(shares []share, of uint32) uint64 {
+// partOf returns a part by a list of shares in order.
+func partOf(shares []share, of uint32) uint64 { return uint64(shareOf(shares, of).part) }
+
+// shareOf returns a share by a list of shares in order.
+func shareOf(shares []share, of uint32) share {
 	if i, ok := slices.BinarySearchFunc(shares, of, byOf); ok {
-		return uint64(shares[i].part)
+		return shares[i]
 	}
-	return whole
+	return share{of: of, part: whole}
+}
+
+// shareKey returns the key of the share of a member, or region, of a pool. It must not change:
+// clients would change members.
+func shareKey(pool, of string) uint64 { return keyOf(pool+" share", of) }
+
+// memberKey returns the key of a member's share.
+func (t *Tree) memberKey(u use) uint64 {
+	p := &t.cfg.Pools[u.pool]
+	return shareKey(p.Name, p.Members[u.member].Name)
+}
+
+// groupKey returns the key of what a group of a pool that ranks regions takes.
+func (t *Tree) groupKey(p *pool, group uint32) uint64 { return t.keys[p.keys+group] }
+
+// groupKeys makes the keys of the groups of a pool that ranks regions, from the names of the pool and
+// the regions.
+func (c *compiler) groupKeys(from *config.Pool, p *pool) {
+	t := c.tree
+	p.keys = uint32(len(t.keys))
+	for _, region := range c.mine {
+		name := "" // of no region
+		if int(region) < len(c.cfg.Regions) {
+			name = c.cfg.Regions[region].Name
+		}
+		t.keys = append(t.keys, shareKey(from.Name, name))
+	}
 }
 
 // merged is shares after changes, of which the last about somebody counts.
@@ -66,7 +98,8 @@ func (d *draft) noteShare(target uint32, turn *health.Turn) {
 	if len(d.starting) == 0 && len(d.restarted) == 0 && part == whole {
 		return
 	}
-	d.restarted = append(d.restarted, share{target, part})
+	of := &d.tree.targets[target]
+	d.restarted = append(d.restarted, share{target, part, keyOf(of.Check.Name, of.Addr.String())})
 	for _, u := range d.tree.users.of(target) {
 		d.stale = append(d.stale, d.tree.pools[u.pool].first+u.member)
 	}
@@ -107,7 +140,7 @@ func (d *draft) reshare() {
 		for _, member := range stale[:n] {
 			part := d.partOf(use{id, member - p.first}, bound)
 			if part != partOf(d.slow, member) {
-				changes = append(changes, share{member, uint16(part)})
+				changes = append(changes, share{member, uint16(part), d.tree.memberKey(use{id, member - p.first})})
 				d.note(ID(id))
 			}
 		}
@@ -200,12 +233,13 @@ const (
 )
 
 // admits reports whether a part of the clients includes this one, by a hash of
-// its network with a key. Who is in a part is in every larger one. The answer's
-// scope says that it was asked.
-func (s *Scratch) admits(key uint32, part uint64) bool {
+// its network with a key that is made from names: the order of pools and members, which edits of
+// other pools change, does not matter. A client that is in a part is in every larger one. The answer's
+// scope includes the network.
+func (s *Scratch) admits(key, part uint64) bool {
 	network, bits := networkOf(s.client)
 	s.scope = max(s.scope, bits)
-	return below(mix(network^golden*uint64(key+1)), whole) < part
+	return below(mix(network^key), whole) < part
 }
 
 // networkOf is a hash of a client's network, and its length.
@@ -249,11 +283,11 @@ func (s *Scratch) admitInOrder(v *visit) {
 	}
 	copy(v.spare, v.eligible)
 	for m := v.eligible.first(); ; m = v.eligible.after(m) {
-		part := v.part(m)
-		if part == whole {
+		slow := shareOf(v.slow, v.first+uint32(m))
+		if slow.part == whole {
 			break
 		}
-		if !s.admits(v.first+uint32(m), part) {
+		if !s.admits(slow.key, uint64(slow.part)) {
 			v.spare.remove(m)
 		}
 		if v.eligible.after(m) <= m {
@@ -276,7 +310,7 @@ func (s *Scratch) admitByDraw(v *visit) {
 
 // admits reports whether a draw is in a part of the draws.
 func (s seed) admits(to share) bool {
-	return below(mix(^uint64(s)^golden*uint64(to.of+1)), whole) < uint64(to.part)
+	return below(mix(^uint64(s)^to.key), whole) < uint64(to.part)
 }
 
 // leaveAdmitted narrows to v.spare, unless nobody is there.
@@ -291,14 +325,14 @@ func (s *Scratch) leaveAdmitted(v *visit) {
 // (the group is a region, under proximity and latency):
 //
 //	among them               takes
-//	one that has all         everybody; between them, weights count by their parts
+//	one that has all         all clients; between them, weights count by their parts
 //	only some starting slow  the mean of their parts, by weight, of the clients
 //
-// So each gets its part of what it would get otherwise, and who serves already
-// bears the rest before a farther region does.
-func (s *Scratch) admitsTo(v *visit, g set) bool {
-	part := s.partOfRegion(v, g)
-	return part == whole || s.admits(v.first+uint32(g.first()), part)
+// So each gets its part of what it would get otherwise, and members of the region that serve already
+// take the rest before a farther region does.
+func (s *Scratch) admitsTo(v *visit, group uint32) bool {
+	part := s.partOfRegion(v, s.tree.group(v.pool, group))
+	return part == whole || s.admits(s.tree.groupKey(v.pool, group), part)
 }
 
 // partOfRegion is the part of its clients that a group takes, which has an eligible member.
@@ -338,7 +372,7 @@ func (s *Scratch) narrowSlowly(v *visit) {
 			continue
 		}
 		s.scope = max(s.scope, table.Scope(leaf, k))
-		if s.admitsTo(v, g) {
+		if s.admitsTo(v, uint32(region)) {
 			v.narrowTo(g)
 			s.record.narrowed(s, v, k)
 			return
@@ -395,6 +429,6 @@ func (st *state) joins(r ref, draw uint64) bool {
 	if len(st.starting) == 0 || r.target == none {
 		return true
 	}
-	part := partOf(st.starting, r.target)
-	return part == whole || seed(draw).admits(share{r.target, uint16(part)})
+	slow := shareOf(st.starting, r.target)
+	return slow.part == whole || seed(draw).admits(slow)
 }

@@ -2,6 +2,7 @@ package pools
 
 import (
 	"math"
+	"time"
 
 	"meridian/config"
 )
@@ -14,14 +15,19 @@ type shedUnit struct {
 	member  string // else
 	group   uint32
 	members []uint32
+	ttl     time.Duration // that clients hold an answer of the pool for
 	shedMemory
 }
 
-// shedMemory is what a unit knows of itself, from report to report and over a
-// reload. Guarded by Tree.writing.
+// shedMemory is what a unit remembers from report to report, over a reload and over a
+// restart. Guarded by Tree.writing.
 type shedMemory struct {
-	kept   float64 // the part of its clients that it keeps while it sheds
-	within float64 // the part that it keeps within its bound
+	kept      float64 // the part of its clients that it keeps while it sheds
+	within    float64 // the part that it keeps within its bound
+	lag       lagged  // the part of its clients that it was answered to, whatever the reason
+	demand    float64 // the load that it would have if all its clients were answered with it
+	rounds    reportRounds
+	heldUntil time.Time // what was recalled after a restart holds without a report until then, see expireRecalled; zero: nothing is
 }
 
 // shedUnits lists the units of a pool that sheds, those that may ever report.
@@ -38,7 +44,7 @@ func (c *compiler) shedUnits(id ID) {
 			continue
 		}
 		group := t.members[t.pools[id].first+uint32(i)].group
-		unit := shedUnit{pool: id, member: from.Members[i].Name, group: group, shedMemory: shedMemory{kept: 1, within: 1}}
+		unit := shedUnit{pool: id, member: from.Members[i].Name, group: group, ttl: t.ttls[id], shedMemory: shedMemory{kept: 1, within: 1, lag: lagged{share: 1, traffic: 1}}}
 		if from.Policy.RanksRegions() {
 			if _, ok := units[group]; ok {
 				continue
@@ -51,49 +57,64 @@ func (c *compiler) shedUnits(id ID) {
 		} else {
 			unit.members = []uint32{uint32(i)}
 		}
+		unit.rounds.interval = t.longestOf(&unit, interval)
 		t.shedding = append(t.shedding, unit)
 	}
 }
 
 // usageOfUnit is that of its region, where the unit is one that names a load,
 // else the sum of its members', of those that count.
-func (st *state) usageOfUnit(unit *shedUnit, counts func(m uint32) bool) usage {
-	if of, ok := st.tree.regionLoads[unit.region]; ok && unit.region != "" {
-		return st.usageOf(of)
-	}
-	var sum usage
-	p := &st.tree.pools[unit.pool]
-	for _, m := range unit.members {
-		if st.tree.weights[p.first+m] > 0 && counts(m) {
-			sum.add(st.usageOfMember(use{uint32(unit.pool), m}))
-		}
-	}
+func (st *state) usageOfUnit(unit *shedUnit, counts func(m uint32) bool) (sum usage) {
+	st.eachUsageOf(unit, counts, func(u usage) { sum.add(u) })
 	return sum
 }
 
-// The bounds of how a kept part moves from one report to the next.
+// eachUsageOf calls f with the usages that usageOfUnit sums up.
+func (st *state) eachUsageOf(unit *shedUnit, counts func(m uint32) bool, f func(usage)) {
+	if of, ok := st.tree.regionLoads[unit.region]; ok && unit.region != "" {
+		f(st.usageOf(of))
+		return
+	}
+	p := &st.tree.pools[unit.pool]
+	for _, m := range unit.members {
+		if st.tree.weights[p.first+m] > 0 && counts(m) {
+			f(st.usageOfMember(use{uint32(unit.pool), m}))
+		}
+	}
+}
+
+// longestOf returns the largest of what f returns for the targets that a unit's load comes from.
+func (t *Tree) longestOf(unit *shedUnit, f func(*LoadTarget) time.Duration) (most time.Duration) {
+	if of, ok := t.regionLoads[unit.region]; ok && unit.region != "" {
+		return t.ofTarget(of, f)
+	}
+	for _, m := range unit.members {
+		most = max(most, t.longest(use{uint32(unit.pool), m}, f))
+	}
+	return most
+}
+
+// The bounds of how a kept part changes from one round of reports to the next.
 const (
-	leastKept = 1. / 256 // less than that is taken for none, and asked no further
-	mostBack  = 1. / 8   // of all its clients that a unit takes back
+	leastKept = 1. / 256 // less than that counts as none, and as a divisor it is the least
+	mostBack  = 1. / 4   // of all its clients that a unit takes back
 )
 
-// keeps is the part of its clients that a unit keeps next, by the part that it
-// keeps now and by what of its capacity is used. Parts come to rest where
+// keeps returns the part of its clients that a unit keeps next, by the part that it
+// keeps now and by the demand: what would be used of its capacity if it shed no client.
+// Parts come to rest where
 //
 //	used             keeps
 //	up to low        all
 //	between          (high - used) / (high - low)
 //	from high on     none
 //
-// To go there at once would overshoot: used follows what is kept, and a region
-// that sends everybody away is empty at the next report, and full at the one after
-// it. So the demand is reckoned that would be there were nothing shed, used / kept, and
-// the part sought at which demand · part lies on that line, which is high / (high -
-// low + demand). Demand that moves at once is met in one step, demand that lags
-// in several. Clients are taken back an eighth of all at a time.
-func keeps(kept, used float64, shed config.Shed) float64 {
+// Used is demand * part, so that the part sought is high / (high - low + demand). This is
+// one step, not many small ones: it needs no gain to be tuned, provided that the demand
+// is divided by the part that the load came from, see lagged, and not by
+// the one that was handed out last.
+func keeps(kept, demand float64, shed config.Shed) float64 {
 	low, high := float64(shed.Low)/100, float64(shed.High)/100
-	demand := used / max(kept, leastKept)
 	next := min(1, high/(high-low+demand), kept+mostBack)
 	if next < leastKept {
 		return 0
@@ -101,24 +122,22 @@ func keeps(kept, used float64, shed config.Shed) float64 {
 	return next
 }
 
-// settleShedding has each unit with a new report move on, and those with none
-// keep all.
-func (d *draft) settleShedding(before []Load) {
+// settleShedding moves each unit that has a complete round of reports. One with no known
+// load keeps all. It reports whether any keeps more or less than before.
+func (d *draft) settleShedding() (changed bool) {
 	t := d.tree
 	var shed, bounded []share // what changes
 	var fair fairness
-	old := *d.state
-	old.loads = before
 	for i := range t.shedding {
 		unit := &t.shedding[i]
 		undrained := func(m uint32) bool { return d.kind(t.pools[unit.pool].first+m) != Drained }
-		now, was := d.usageOfUnit(unit, undrained), old.usageOfUnit(unit, undrained)
-		switch {
+		switch now := d.usageOfUnit(unit, undrained); {
+		case !now.known && !unit.heldUntil.IsZero():
 		case !now.known:
 			unit.kept, unit.within = 1, 1
-		case !was.known || !now.at.Equal(was.at):
+		case unit.rounds.complete(&now):
 			d.fairIn(unit.pool, &fair)
-			d.moveOn(unit, now, &fair)
+			d.step(unit, now, undrained, &fair)
 		}
 		shed = d.show(shed, d.shedding, unit, unit.kept)
 		bounded = d.show(bounded, d.bounded, unit, unit.within)
@@ -129,77 +148,87 @@ func (d *draft) settleShedding(before []Load) {
 	if len(bounded) > 0 {
 		d.state.bounded = merged(d.state.bounded, bounded)
 	}
+	return len(shed)+len(bounded) > 0
 }
 
-// moveOn has a unit go by a new report.
-func (d *draft) moveOn(unit *shedUnit, now usage, fair *fairness) {
+// step changes what a unit keeps by a complete round of reports. While no client is
+// answered with it, because it is down or drained, nothing can be learnt from its load.
+func (d *draft) step(unit *shedUnit, now usage, counts func(m uint32) bool, fair *fairness) {
+	far := unit.rounds.step(now.at, unit.ttl)
+	unit.heldUntil = time.Time{}
+	if !d.answers(unit) {
+		return
+	}
+	unit.demand += far * (d.demandOn(unit, counts) - unit.demand)
 	p := &d.tree.cfg.Pools[unit.pool]
 	if p.Shed != (config.Shed{}) {
-		unit.kept = keeps(unit.kept, now.load/now.capacity, p.Shed)
+		unit.kept = inSteps(keeps(unit.kept, unit.demand/now.capacity, p.Shed), unit.kept)
 	}
 	if p.Bound > 0 {
-		d.bind(unit, now.load, fair)
+		d.bind(unit, fair)
 	}
+}
+
+// demandOn returns the load that a unit would have if all its clients were answered with it:
+// each reported load over the part that its traffic came from.
+func (d *draft) demandOn(unit *shedUnit, counts func(m uint32) bool) (demand float64) {
+	d.eachUsageOf(unit, counts, func(u usage) {
+		if u.known {
+			demand += u.load / max(unit.lag.at(u.at, unit.ttl), leastKept)
+		}
+	})
+	return demand
+}
+
+// answers reports whether some member of a unit is eligible.
+func (st *state) answers(unit *shedUnit) bool {
+	p := &st.tree.pools[unit.pool]
+	for _, m := range unit.members {
+		if st.isEligible(p, int(m), IPv4) || st.isEligible(p, int(m), IPv6) {
+			return true
+		}
+	}
+	return false
+}
+
+// followShares notes what part of the clients each unit, and each member of a least-load pool,
+// is answered to from now on.
+func (d *draft) followShares() {
+	for i := range d.tree.balancers {
+		d.tree.balancers[i].followShares(d.state)
+	}
+	for i := range d.tree.shedding {
+		unit := &d.tree.shedding[i]
+		unit.lag.set(d.shareOfUnit(unit), d.tree.reportClock, unit.ttl)
+	}
+}
+
+// shareOfUnit returns the part of its clients that a unit is answered to: the mean part of its
+// eligible members, by weight.
+func (st *state) shareOfUnit(unit *shedUnit) float64 {
+	p := &st.tree.pools[unit.pool]
+	var parts, weights float64
+	for _, m := range unit.members {
+		if st.isEligible(p, int(m), IPv4) || st.isEligible(p, int(m), IPv6) {
+			weight := float64(st.tree.weights[p.first+m])
+			parts, weights = parts+weight*float64(partOf(st.slow, p.first+m))/whole, weights+weight
+		}
+	}
+	if weights == 0 {
+		return 0
+	}
+	return parts / weights
 }
 
 // show adds to changes of shares what a unit keeps now.
 func (d *draft) show(changes, shares []share, unit *shedUnit, kept float64) []share {
 	first := d.tree.pools[unit.pool].first
-	shown := float64(partOf(shares, first+unit.members[0])) / whole
-	part := uint16(math.Round(inSteps(kept, shown) * whole))
+	part := uint16(math.Round(kept * whole))
 	for _, m := range unit.members {
 		if uint64(part) != partOf(shares, first+m) {
-			changes = append(changes, share{first + m, part})
+			changes = append(changes, share{of: first + m, part: part})
 			d.stale = append(d.stale, first+m)
 		}
 	}
 	return changes
-}
-
-// unitName is a shedUnit by names.
-type unitName struct{ pool, region, member string }
-
-func (t *Tree) nameOf(unit *shedUnit) unitName {
-	return unitName{t.cfg.Pools[unit.pool].Name, unit.region, unit.member}
-}
-
-// memoriesByName is what each unit knows, for a tree to come.
-func (t *Tree) memoriesByName() map[unitName]shedMemory {
-	known := map[unitName]shedMemory{}
-	for i := range t.shedding {
-		known[t.nameOf(&t.shedding[i])] = t.shedding[i].shedMemory
-	}
-	return known
-}
-
-// inheritLoads takes over reports and what the units know by them.
-func (t *Tree) inheritLoads(before *Tree, loads []Load, memories map[unitName]shedMemory) {
-	if len(t.loadTargets) == 0 || len(loads) == 0 {
-		return
-	}
-	type name struct {
-		source string
-		at     string
-	}
-	nameOf := func(target LoadTarget) name { return name{target.Source.Name, target.Addr.String()} }
-	known := map[name]Load{}
-	for i, target := range before.loadTargets {
-		known[nameOf(target)] = loads[i]
-	}
-	d := &t.next
-	d.begin(t.state.Load())
-	d.own()
-	d.loads = make([]Load, len(t.loadTargets))
-	for i, target := range t.loadTargets {
-		d.loads[i] = known[nameOf(target)]
-	}
-	for i := range t.shedding {
-		if memory, ok := memories[t.nameOf(&t.shedding[i])]; ok {
-			t.shedding[i].shedMemory = memory
-		}
-	}
-	d.settleRooms()
-	d.settleShedding(d.loads)
-	d.tellParents(asIs)
-	t.publishLocked()
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"meridian/config"
 	"meridian/geo"
@@ -38,7 +39,7 @@ type Tree struct {
 	targets []health.Target
 
 	scores     []regionScore // by pool and group, of those that spread the clients of lost regions
-	keys       []uint64      // of the members of pools that hash, see keyOf
+	keys       []uint64      // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
 	logarithms *logarithms   // nil where no pool hashes or spreads
 	timed      index[uint32] // of the members of `fastest` pools: the targets that say how soon they respond
 
@@ -46,6 +47,7 @@ type Tree struct {
 	memberLoads map[uint32]loadSource // by member, of those that name one
 	regionLoads map[string]loadSource // by region, likewise
 	sharing     map[placed]int        // by group: how many have a part of their region's load
+	ttls        []time.Duration       // by pool, see clientTTLs; none where no load is reported
 
 	users   index[use] // by target: the endpoints that have it
 	parents index[use] // by pool: the members that it is
@@ -60,6 +62,7 @@ type Tree struct {
 	regionDowns uint32 // and those of the checked regions
 	responses   uint32 // and a word a target, how soon it responds; none where no pool asks
 	rooms       uint32 // and a word a member of a least-load pool, its room
+	roomCount   int    // how many of these
 	deferrals   uint32 // and two bits a member, whether its ejection is deferred
 	heights     int    // levels of nesting, at least 1
 	turns       int    // turns that a Scratch keeps
@@ -78,8 +81,10 @@ type Tree struct {
 	ejections poolEjections
 	damped    set // of targets: flap damping alone keeps them down
 
-	free     []float64  // of the members of least-load pools: the part of the capacity that is free; NaN: not known
-	shedding []shedUnit // of the pools that shed, pool after pool
+	balancers   []balancer // of the least-load pools
+	shedding    []shedUnit // of the pools that shed, pool after pool
+	reportClock time.Time  // when the latest report was made
+	heldUntil   time.Time  // the last time of those of shedding; zero: none of them
 }
 
 // pool is a compiled config.Pool. What direct reads comes first, on half a cache line.
@@ -115,9 +120,9 @@ type pool struct {
 	perTTL   bool     // hash: sticky: ttl, see slotOf
 	spans    bool     // geolocation: the members of some match are of several regions
 	mask     [2]uint8 // hash: by family of the client, the bits of its network
-	keys     uint32   // hash, and geolocation that spans: in Tree.keys
+	keys     uint32   // in Tree.keys: of its members (hash, and geolocation that spans) or groups (proximity, latency)
 	timed    uint32   // fastest: in Tree.timed
-	room     uint32   // least-load: in a state from Tree.rooms on, and in Tree.free
+	room     uint32   // least-load: in a state from Tree.rooms on
 	trickle  uint64   // failover: the share of the draws that go to the standby, of 2^64
 	scores   uint32   // proximity and latency that shed: in Tree.scores; else none
 	height   uint32   // 0: endpoints only; else one more than the highest pool in it

@@ -121,7 +121,7 @@ func (l *life) recall(folder *stateFolder) {
 		l.control.setAside = aside
 		if m != nil {
 			options.Remembered, tracking.Remembered = m.Verdicts, m.Targets
-			l.control.restored = m.Ejections
+			l.control.restored, l.control.recalledLoads = m.Ejections, m.Loads
 			l.control.restore(overrides(m.Overrides).at(time.Now()))
 		}
 	}

@@ -41,6 +41,8 @@ type Control struct {
 	lastGood atomic.Pointer[LastGoodStatus] // nil: the configuration itself serves
 	setAside *SetAside                      // nil: what was kept could be read; set before anybody asks
 	restored []pools.SavedEjection          // of the process before, for the first tree that answers
+
+	recalledLoads pools.LoadMemory // likewise
 }
 
 // arrival is a tree that does not answer yet, and is about to.
@@ -63,6 +65,7 @@ func (c *Control) arrive(tree *pools.Tree, loads *load.Following) {
 		tree.Inherit(at.snapshot.Pools)
 	} else {
 		tree.RestoreEjections(c.restored, time.Now())
+		tree.RecallLoads(c.recalledLoads, time.Now())
 	}
 	tree.SetOverrides(at.said.forTree())
 }
@@ -259,6 +262,16 @@ func (c *Control) ejections() []pools.SavedEjection {
 		return c.restored
 	}
 	return at.snapshot.Pools.SaveEjections()
+}
+
+// loadMemory returns what the controllers of load in the tree that answers, or is about to as the
+// first, remember.
+func (c *Control) loadMemory() pools.LoadMemory {
+	at := c.current()
+	if at.snapshot == nil {
+		return c.recalledLoads
+	}
+	return at.snapshot.Pools.LoadMemory()
 }
 
 // Overrides lists what holds, the latest last.

@@ -55,6 +55,7 @@ func (l *life) remember() ([]byte, error) {
 		Ejections: l.control.ejections(), // after the verdicts, or a verdict may be kept without its deferral
 		Overrides: l.control.Overrides(),
 		Targets:   l.tracker.Remember(),
+		Loads:     l.control.loadMemory(),
 	}, time.Now())
 }
 
@@ -63,6 +64,7 @@ type memory struct {
 	Verdicts  []health.Memory       `json:"verdicts"`
 	Ejections []pools.SavedEjection `json:"ejections"`
 	Overrides []Override            `json:"overrides"`
+	Loads     pools.LoadMemory      `json:"loads,omitzero"`
 
 	Targets map[config.Name][]netip.Addr `json:"targets,omitempty"` // what they were resolved to
 }

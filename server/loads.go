@@ -34,17 +34,18 @@ func (l *life) followLoads(tree *pools.Tree) (*load.Following, error) {
 	return l.poller.Follow(targets)
 }
 
-// setLoads applies the present reports to a tree.
-func setLoads(tree *pools.Tree, loads *load.Following) {
+// setLoads applies the present reports to a tree. It reports whether some member or region
+// sheds more or less than before.
+func setLoads(tree *pools.Tree, loads *load.Following) (changed bool) {
 	known := loads.Status()
 	if len(known) == 0 {
-		return
+		return false
 	}
 	reports := make([]pools.Load, len(known))
 	for i, s := range known {
 		reports[i] = pools.Load{Load: s.Load, Capacity: s.Capacity, At: s.At, Fresh: s.Fresh}
 	}
-	tree.SetLoads(reports)
+	return tree.SetLoads(reports)
 }
 
 // applyLoads applies the present reports to the tree that answers and to those that
@@ -57,7 +58,9 @@ func (c *Control) applyLoads() {
 		setLoads(a.tree, a.loads)
 	}
 	if at := c.current(); at.snapshot != nil {
-		setLoads(at.snapshot.Pools, at.loads)
+		if setLoads(at.snapshot.Pools, at.loads) {
+			c.life.note()
+		}
 	}
 }
 

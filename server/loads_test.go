@@ -31,6 +31,7 @@ zones:
   example.com:
     nameservers: {ns1.example.net: []}
     contact: hostmaster@example.com
+    ttl: 1
     names: {www: {pool: web}}
 `
 
@@ -61,7 +62,7 @@ func TestARunningServerGoesByLoadReports(t *testing.T) {
 		t.Fatalf("before the first answer: %v", got)
 	}
 	full.Store(2)
-	settle(t, "when b is full", odds, [2]float64{1, 0})
+	settle(t, "when b is full", mostly(odds), [2]float64{1, 0})
 	status, err := r.Status(Target{})
 	if err != nil {
 		t.Fatal(err)
@@ -103,12 +104,24 @@ func TestLoadReportsTakeEffectWhileAReloadHangs(t *testing.T) {
 	r.hangUp <- syscall.SIGHUP
 	<-loading
 	full.Store(2)
-	settle(t, "while a reload hangs", r.odds, [2]float64{1, 0})
+	settle(t, "while a reload hangs", mostly(r.odds), [2]float64{1, 0})
 	r.onLoad.Store(func() {})
 	close(release)
 	r.hangUp <- syscall.SIGHUP
 	full.Store(1)
-	settle(t, "after the reload", r.odds, [2]float64{0, 1})
+	settle(t, "after the reload", mostly(r.odds), [2]float64{0, 1})
+}
+
+// mostly rounds odds: shares follow loads step by step, as clients hold answers for a TTL.
+func mostly(odds func() [2]float64) func() [2]float64 {
+	return func() (which [2]float64) {
+		for i, p := range odds() {
+			if p > 0.6 {
+				which[i] = 1
+			}
+		}
+		return which
+	}
 }
 
 // settle waits until the odds are those wanted.

@@ -29,6 +29,10 @@ func someMemory() *memory {
 			{Pool: "web", Member: "a", Down: [2]bool{true, false}, At: keptAt, Counted: true, Reason: "status 500"},
 			{Pool: "web", Member: "b", Deferred: [2]bool{true, true}, Since: keptAt},
 		},
+		Loads: pools.LoadMemory{
+			Shedding: []pools.ShedMemory{{Pool: "web", Region: "east", Kept: 0.5, Within: 1, At: keptAt, ShareMemory: pools.ShareMemory{Share: 0.5, Traffic: 0.6, Since: keptAt, Demand: 160}}},
+			Balanced: []pools.BalanceMemory{{Pool: "least", Member: "a", At: keptAt, ShareMemory: pools.ShareMemory{Share: 0.5, Traffic: 0.5, Since: keptAt, Demand: 160}}},
+		},
 		Overrides: []Override{
 			{Target: Target{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},
 			{Target: Target{Region: "east"}, Kind: pools.ForcedDown.String(), Since: keptAt, Replaced: &Replaced{Kind: pools.Drained.String(), Reason: "power", Since: keptAt}},

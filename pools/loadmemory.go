@@ -1,0 +1,254 @@
+package pools
+
+import (
+	"math"
+	"time"
+)
+
+// LoadMemory is what controllers of load remember beside the last reports, by the names of the
+// configuration. As JSON it outlives the process, so fields may be added and none may change
+// its meaning.
+type LoadMemory struct {
+	Shedding []ShedMemory    `json:"shedding,omitempty"`
+	Balanced []BalanceMemory `json:"balanced,omitempty"`
+}
+
+// ShareMemory is a share of the clients and the traffic that follows it.
+type ShareMemory struct {
+	Share   float64   `json:"share"`   // 0 to 1, handed out since
+	Traffic float64   `json:"traffic"` // 0 to 1, at since
+	Since   time.Time `json:"since"`
+	Demand  float64   `json:"demand"` // the load that a share of 1 would bring
+}
+
+// ShedMemory is that of a member, or of a region of a pool, that sheds or has a bound.
+type ShedMemory struct {
+	Pool   string    `json:"pool"`
+	Region string    `json:"region,omitempty"`
+	Member string    `json:"member,omitempty"`
+	Kept   float64   `json:"kept"`     // 0 to 1, while it sheds
+	Within float64   `json:"within"`   // 0 to 1, by its bound
+	At     time.Time `json:"reported"` // the latest report that it acted on
+	ShareMemory
+}
+
+// BalanceMemory is that of a member of a least-load pool.
+type BalanceMemory struct {
+	Pool   string    `json:"pool"`
+	Member string    `json:"member"`
+	At     time.Time `json:"reported"` // the latest report that the pool acted on
+	ShareMemory
+}
+
+// unitName is a member, or a region, of a pool by names.
+type unitName struct{ pool, region, member string }
+
+// loadMemory is what a tree remembers of loads, by names. Guarded by Tree.writing of that tree.
+type loadMemory struct {
+	shedding  map[unitName]shedMemory
+	balanced  map[unitName]balanced
+	balancers map[string]balancer // without their members
+	clock     time.Time
+}
+
+func (t *Tree) nameOf(unit *shedUnit) unitName {
+	return unitName{t.cfg.Pools[unit.pool].Name, unit.region, unit.member}
+}
+
+func (t *Tree) loadMemory() loadMemory {
+	m := loadMemory{shedding: map[unitName]shedMemory{}, balanced: map[unitName]balanced{}, balancers: map[string]balancer{}, clock: t.reportClock}
+	for i := range t.shedding {
+		m.shedding[t.nameOf(&t.shedding[i])] = t.shedding[i].shedMemory
+	}
+	for i := range t.balancers {
+		b := &t.balancers[i]
+		p := &t.cfg.Pools[b.pool]
+		m.balancers[p.Name] = balancer{rounds: b.rounds, solves: b.solves, heldUntil: b.heldUntil}
+		for j := range b.members {
+			m.balanced[unitName{pool: p.Name, member: p.Members[j].Name}] = b.members[j]
+		}
+	}
+	return m
+}
+
+// setLoadMemory makes the controllers remember m, as far as t has what it names.
+func (t *Tree) setLoadMemory(m *loadMemory) {
+	t.reportClock = m.clock
+	for i := range t.shedding {
+		unit := &t.shedding[i]
+		if memory, ok := m.shedding[t.nameOf(unit)]; ok {
+			memory.rounds.interval = unit.rounds.interval
+			unit.shedMemory = memory
+			t.heldUntil = later(t.heldUntil, memory.heldUntil)
+		}
+	}
+	for i := range t.balancers {
+		b := &t.balancers[i]
+		p := &t.cfg.Pools[b.pool]
+		if of, ok := m.balancers[p.Name]; ok {
+			b.rounds.stepped, b.solves, b.heldUntil = of.rounds.stepped, of.solves, of.heldUntil
+			t.heldUntil = later(t.heldUntil, b.heldUntil)
+		}
+		for j := range b.members {
+			if memory, ok := m.balanced[unitName{pool: p.Name, member: p.Members[j].Name}]; ok {
+				b.members[j] = memory
+			}
+		}
+	}
+}
+
+// inheritLoads takes over reports and what the controllers remember.
+func (t *Tree) inheritLoads(before *Tree, loads []Load, m *loadMemory) {
+	if len(t.loadTargets) == 0 {
+		return
+	}
+	type name struct {
+		source string
+		at     string
+	}
+	nameOf := func(target LoadTarget) name { return name{target.Source.Name, target.Addr.String()} }
+	known := map[name]Load{}
+	for i, load := range loads { // none, before the first reports
+		known[nameOf(before.loadTargets[i])] = load
+	}
+	d := &t.next
+	d.begin(t.state.Load())
+	d.own()
+	d.loads = make([]Load, len(t.loadTargets))
+	for i, target := range t.loadTargets {
+		d.loads[i] = known[nameOf(target)]
+	}
+	t.setLoadMemory(m)
+	d.settleLoads()
+}
+
+// LoadMemory returns what another process is to pass to RecallLoads.
+func (t *Tree) LoadMemory() (saved LoadMemory) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	for i := range t.shedding {
+		u := &t.shedding[i]
+		if u.rounds.stepped.IsZero() {
+			continue
+		}
+		name := t.nameOf(u)
+		saved.Shedding = append(saved.Shedding, ShedMemory{
+			Pool: name.pool, Region: name.region, Member: name.member, Kept: u.kept, Within: u.within,
+			At: u.rounds.stepped, ShareMemory: u.lag.saved(u.demand),
+		})
+	}
+	for i := range t.balancers {
+		b := &t.balancers[i]
+		p := &t.cfg.Pools[b.pool]
+		for j := range b.members {
+			if m := &b.members[j]; m.estimated && b.solves {
+				saved.Balanced = append(saved.Balanced, BalanceMemory{
+					Pool: p.Name, Member: p.Members[j].Name, At: b.rounds.stepped, ShareMemory: m.lag.saved(m.demand),
+				})
+			}
+		}
+	}
+	return saved
+}
+
+func (l *lagged) saved(demand float64) ShareMemory {
+	return ShareMemory{Share: l.share, Traffic: l.traffic, Since: l.since, Demand: demand}
+}
+
+// recalledFor is how old the last report may be for what was remembered by it to count after a restart.
+const recalledFor = 10 * time.Minute
+
+// RecallLoads makes the controllers of load remember what comes from another process, until
+// the first reports: parts hold without one for as long as a report would, before it is stale. What is too old, or
+// impossible, is left out, and times later than now count as now. It comes before the first SetLoads.
+func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	m := loadMemory{shedding: map[unitName]shedMemory{}, balanced: map[unitName]balanced{}, balancers: map[string]balancer{}}
+	for _, s := range saved.Shedding {
+		if s.possible() && isPart(s.Kept) && isPart(s.Within) && now.Sub(s.At) < recalledFor {
+			at := earlier(s.At, now)
+			m.shedding[unitName{s.Pool, s.Region, s.Member}] = shedMemory{
+				kept: s.Kept, within: s.Within, lag: s.lagged(now), demand: s.Demand, rounds: reportRounds{stepped: at},
+			}
+			m.setClock(at)
+		}
+	}
+	for _, s := range saved.Balanced {
+		if s.possible() && now.Sub(s.At) < recalledFor {
+			at := earlier(s.At, now)
+			m.balanced[unitName{pool: s.Pool, member: s.Member}] = balanced{lag: s.lagged(now), demand: s.Demand, estimated: true}
+			m.balancers[s.Pool] = balancer{rounds: reportRounds{stepped: at}, solves: true}
+			m.setClock(at)
+		}
+	}
+	t.setLoadMemory(&m)
+	t.holdRecalled(now)
+	d := &t.next
+	d.begin(t.state.Load())
+	d.own()
+	d.settleLoads()
+}
+
+// holdRecalled has the controllers that remember something keep it until a report comes, for as
+// long as a report is good for.
+func (t *Tree) holdRecalled(now time.Time) {
+	for i := range t.shedding {
+		unit := &t.shedding[i]
+		if !unit.rounds.stepped.IsZero() {
+			unit.heldUntil = now.Add(t.longestOf(unit, stale))
+			t.heldUntil = later(t.heldUntil, unit.heldUntil)
+		}
+	}
+	for i := range t.balancers {
+		b := &t.balancers[i]
+		if b.rounds.stepped.IsZero() {
+			continue
+		}
+		for m := range b.members {
+			b.heldUntil = later(b.heldUntil, now.Add(t.longest(use{uint32(b.pool), uint32(m)}, stale)))
+		}
+		t.heldUntil = later(t.heldUntil, b.heldUntil)
+	}
+}
+
+func (m *loadMemory) setClock(at time.Time) { m.clock = later(m.clock, at) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// isPart reports whether x is a part of 1.
+func isPart(x float64) bool { return x >= 0 && x <= 1 }
+
+// possible reports whether a controller can have saved s.
+func (s *ShareMemory) possible() bool {
+	return isPart(s.Share) && isPart(s.Traffic) && s.Demand >= 0 && !math.IsInf(s.Demand, 1)
+}
+
+func (s *ShareMemory) lagged(now time.Time) lagged {
+	return lagged{share: s.Share, traffic: s.Traffic, since: earlier(s.Since, now)}
+}
+
+func stale(of *LoadTarget) time.Duration { return of.Source.Stale }
+
+// expireRecalled ends the parts that were recalled, and that no report has come for in time.
+func (t *Tree) expireRecalled(now time.Time) {
+	if t.heldUntil.IsZero() || now.Before(t.heldUntil) { // those of shorter times wait for the longest
+		return
+	}
+	t.heldUntil = time.Time{}
+	for i := range t.shedding {
+		t.shedding[i].heldUntil = time.Time{}
+	}
+	for i := range t.balancers {
+		t.balancers[i].heldUntil = time.Time{}
+	}
+	d := &t.next
+	d.begin(t.state.Load())
+	d.own()
+	d.settleLoads()
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// TestARestartedNodeShedsAsItsNeighbour: what a region keeps is in the state file, so that a node goes on
+// with it where its neighbour, which has the same reports, does.
+func TestARestartedNodeShedsAsItsNeighbour(t *testing.T) {
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"load": 80}`) }))
+	defer source.Close()
+	node := func(state string) *alive {
+		t.Helper()
+		return start(t, strings.NewReplacer("URL", source.URL, "STATE", state).Replace(`
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+state: STATE
+regions: {near: {location: [0, 0]}, far: {location: [50, 50]}}
+geo: {default: near}
+loads: {l: {type: json, url: "URL", load: load, interval: 100ms, stale: 5s}}
+pools:
+  web:
+    policy: proximity
+    shed: {low: 70%, high: 90%}
+    members:
+      - {name: a, region: near, addresses: [127.0.0.81], load: l, capacity: 100}
+      - {name: b, region: far, addresses: [127.0.0.82]}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    ttl: 1
+    names: {www: {pool: web}}
+`))
+	}
+	keeps := func(r *alive) float64 {
+		t.Helper()
+		steps := r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps
+		if len(steps) == 0 || steps[0].Load == nil {
+			t.Fatalf("no load of the first member: %+v", steps)
+		}
+		return steps[0].Load.Keeps
+	}
+	neighbour, state := node(t.TempDir()), t.TempDir()
+	restarts := node(state)
+	// The source reports the same whatever is shed, so that the part goes down by a tenth or less each round.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); keeps(restarts) > 0.7 || keeps(neighbour) > 0.7; <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("%v and %v are kept, want 0.7 or less", keeps(neighbour), keeps(restarts))
+		}
+	}
+	if err := restarts.stop(); err != nil {
+		t.Fatal(err)
+	}
+	restarts = node(state)
+	if got := keeps(restarts); got > 0.7 { // by the first report alone it would be 0.9
+		t.Errorf("after a restart %v is kept, want 0.7 or less; the neighbour keeps %v", got, keeps(neighbour))
+	}
+	for _, r := range []*alive{neighbour, restarts} {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
