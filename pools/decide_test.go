@@ -86,7 +86,7 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 			mode:      FailedOpen, ipv4: "192.0.2.1", ipv6: "nodata",
 		},
 		{
-			behaviour: "all down with fail_open: false",
+			behaviour: "all down with fail_open: never",
 			world:     "pool web weighted fail_open=never\n  a 192.0.2.1\n",
 			down:      "web",
 			mode:      Dead, ipv4: "nodata", ipv6: "nodata",
