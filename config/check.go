@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -99,7 +100,9 @@ func (d *decoder) checkKeys(c *Check) []field {
 	keys := []field{
 		{name: "type", read: func(*yaml.Node) {}}, // read before all others
 		{name: "port", read: d.whole(&c.Port, 1, maxPort)},
-		{name: "source", read: d.probeSources(&c.Sources)},
+		{name: "source", read: d.probeSources(&c.Sources, func(a netip.Addr, at place) {
+			d.checkSources = append(d.checkSources, checkSource{c.Name, a, at})
+		})},
 		{name: "interval", read: d.duration(&c.Interval, minInterval, maxInterval)},
 		{name: "timeout", read: d.duration(&c.Timeout, time.Millisecond, maxInterval)},
 		{name: "method", read: into(&c.Method, d.method)},

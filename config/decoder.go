@@ -34,6 +34,7 @@ type decoder struct {
 
 	environment  lookup
 	memberChecks []memberCheck // checks that members have settings of their own for
+	checkSources []checkSource // the sources of the checks
 }
 
 func newDecoder(file string, doc *document) *decoder {

@@ -48,7 +48,7 @@ func (r *poolReader) memberCheckKey(n *yaml.Node) {
 		{name: "port", read: r.whole(&of.own.Port, 1, maxPort)},
 		{name: "host", read: into(&of.own.Host, r.host)},
 		{name: "path", read: into(&of.own.Path, r.requestPath)},
-		{name: "source", read: r.probeSources(&of.own.Sources)},
+		{name: "source", read: r.probeSources(&of.own.Sources, nil)},
 	})
 	for key := range pairs(n) {
 		if key.Value != "use" {
@@ -71,7 +71,8 @@ func (d *decoder) usedCheck(to *string) reader {
 }
 
 // probeSources reads the addresses that probes come from: one, or a list with one of each family.
-func (d *decoder) probeSources(to *[]netip.Addr) reader {
+// It calls found, unless that is nil, for each of them.
+func (d *decoder) probeSources(to *[]netip.Addr, found func(netip.Addr, place)) reader {
 	return func(n *yaml.Node) {
 		items := []*yaml.Node{n}
 		if n.Kind == yaml.SequenceNode {
@@ -91,6 +92,9 @@ func (d *decoder) probeSources(to *[]netip.Addr) reader {
 				continue
 			}
 			all = append(all, a)
+			if found != nil {
+				found(a, placeOf(item))
+			}
 		}
 		*to = all
 	}

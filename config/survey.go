@@ -37,6 +37,7 @@ func (d *decoder) survey(cfg *Config) {
 	}
 	d.unused(cfg)
 	d.unmeasured(cfg)
+	d.idleSources(cfg)
 	d.shadowed(cfg)
 }
 
