@@ -38,21 +38,21 @@ type Options struct {
 type api struct {
 	control *server.Control
 	Options
-	readers chan struct{} // holds one for each status that is being told
+	statusSlots chan struct{} // holds one for each status that is being told
 }
 
-// maxReaders is how many are told the status at once: of ten thousand endpoints it
+// maxStatusReaders is how many are told the status at once: of ten thousand endpoints it
 // takes some tens of megabytes.
-const maxReaders = 2
+const maxStatusReaders = 2
 
 // New makes the handler of the API over a running server.
 func New(control *server.Control, o Options) http.Handler {
-	a := &api{control, o, make(chan struct{}, maxReaders)}
+	a := &api{control, o, make(chan struct{}, maxStatusReaders)}
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("GET /v1/status", a.status)
 	guarded.HandleFunc("GET /v1/overrides", a.overrides)
 	guarded.HandleFunc("POST /v1/overrides", a.override)
-	guarded.HandleFunc("DELETE /v1/overrides", a.undo)
+	guarded.HandleFunc("DELETE /v1/overrides", a.deleteOverride)
 	guarded.HandleFunc("POST /v1/reload", a.reload)
 	guarded.HandleFunc("POST /v1/clear", a.clear)
 	guarded.HandleFunc("POST /v1/checks/{check}/reports", a.report)
@@ -63,7 +63,7 @@ func New(control *server.Control, o Options) http.Handler {
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", a.healthz)
 	all.HandleFunc("GET /readyz", a.readyz)
-	all.Handle("/", a.guard(guarded))
+	all.Handle("/", a.auth(guarded))
 	return all
 }
 
@@ -74,7 +74,7 @@ type Health struct {
 }
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, Health{Serving: true, Probing: !a.control.Prober().Hangs})
+	answer(w, http.StatusOK, Health{Serving: true, Probing: !a.control.Prober().Stalled})
 }
 
 // readyz answers 200 while the server should get queries, else 503 with why not.

@@ -52,7 +52,7 @@ func api(t testing.TB, o admin.Options) http.Handler {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	var handler http.Handler
-	l := server.Lifecycle{
+	l := server.Daemon{
 		Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err },
 		Admin: func(c *server.Control, _ config.Admin) (http.Handler, error) {
 			handler = admin.New(c, o)

@@ -41,7 +41,7 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 	// A reload may take longer than answers usually may.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ReloadTimeout))
 	loaded, err := a.control.Reload(r.Context(), asked.AllowRemoval)
-	var refused *server.Refused
+	var refused *server.RequestError
 	switch {
 	case err == nil:
 		answer(w, http.StatusOK, loaded)
@@ -56,7 +56,7 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 func refuseConfig(w http.ResponseWriter, err error) {
 	p := Problem{Error: err.Error(), Title: "configuration refused", Detail: err.Error()}
 	for _, e := range flatten(err) {
-		f := config.Fault{What: e.Error()}
+		f := config.Error{What: e.Error()}
 		errors.As(e, &f)
 		p.Errors = append(p.Errors, ConfigError{f.File, f.Pos.Line, f.Pos.Column, f.Path, f.What, f.Hint})
 	}

@@ -18,11 +18,11 @@ func (d *decoder) addr(n *yaml.Node) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s)
 	switch {
 	case err != nil:
-		d.fault(n, quote(s)+" is not an IP address", addrHint(s))
+		d.errorf(n, quote(s)+" is not an IP address", addrHint(s))
 	case a.Zone() != "":
-		d.fault(n, quote(s)+" has a zone", "write "+a.WithZone("").String())
+		d.errorf(n, quote(s)+" has a zone", "write "+a.WithZone("").String())
 	case a.Is4In6():
-		d.fault(n, quote(s)+" is an IPv4 address in IPv6 form", "write "+a.Unmap().String())
+		d.errorf(n, quote(s)+" is an IPv4 address in IPv6 form", "write "+a.Unmap().String())
 	default:
 		return a, true
 	}
@@ -72,7 +72,7 @@ func (d *decoder) unicast(n *yaml.Node) (netip.Addr, bool) {
 	if what == "" {
 		return a, true
 	}
-	d.fault(n, quote(n.Value)+" "+what, "a client connects to one host's address")
+	d.errorf(n, quote(n.Value)+" "+what, "a client connects to one host's address")
 	return netip.Addr{}, false
 }
 
@@ -90,7 +90,7 @@ func notUnicast(a netip.Addr) string {
 }
 
 // unicasts reads a list of one address or more.
-func (d *decoder) unicasts(to *[]netip.Addr) reader {
+func (d *decoder) unicasts(to *[]netip.Addr) setter {
 	return func(n *yaml.Node) {
 		*to = slices.Grow(*to, len(n.Content))
 		ok := d.list(n, func(item *yaml.Node) {
@@ -99,7 +99,7 @@ func (d *decoder) unicasts(to *[]netip.Addr) reader {
 			}
 		})
 		if ok && len(n.Content) == 0 {
-			d.faultAtKey(n, "an empty list", "write at least one address")
+			d.errorAtKey(n, "an empty list", "write at least one address")
 		}
 	}
 }
@@ -110,11 +110,11 @@ func (d *decoder) prefix(n *yaml.Node) (netip.Prefix, bool) {
 	p, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		d.fault(n, quote(s)+" is not a network", prefixHint(s))
+		d.errorf(n, quote(s)+" is not a network", prefixHint(s))
 	case p.Addr().Is4In6():
-		d.fault(n, quote(s)+" is an IPv4 network in IPv6 form", mappedHint(p))
+		d.errorf(n, quote(s)+" is an IPv4 network in IPv6 form", mappedHint(p))
 	case p != p.Masked():
-		d.fault(n, quote(s)+" has host bits set", "write "+p.Masked().String())
+		d.errorf(n, quote(s)+" has host bits set", "write "+p.Masked().String())
 	default:
 		return p, true
 	}

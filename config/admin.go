@@ -7,11 +7,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-func (d *decoder) admin(a *Admin) reader {
+func (d *decoder) admin(a *Admin) setter {
 	return func(n *yaml.Node) {
 		ok := d.mapping(n, []field{
-			{name: "listen", read: into(&a.Listen, d.adminListen)},
-			{name: "token_file", read: d.path(&a.TokenFile, &a.TokenFilePos)},
+			{name: "listen", set: into(&a.Listen, d.adminListen)},
+			{name: "token_file", set: d.path(&a.TokenFile, &a.TokenFilePos)},
 		})
 		if !ok {
 			return

@@ -19,13 +19,13 @@ const (
 // keys that they bring, so that decoding knows neither. Shared nodes stay
 // shared: the tree becomes a graph without cycles. Tags other than those of
 // plain YAML are refused.
-func expand(root *yaml.Node) *Fault {
+func expand(root *yaml.Node) *Error {
 	x := &expander{
 		sizes: make(map[*yaml.Node]int),
 		limit: maxGrowth*count(root) + freeGrowth,
 	}
 	x.visit(root)
-	return x.fault
+	return x.err
 }
 
 // count is the number of nodes of a document as it is written.
@@ -39,10 +39,10 @@ func count(n *yaml.Node) int {
 
 // expander is one walk over a document, which ends at the first fault.
 type expander struct {
-	sizes map[*yaml.Node]int // of anchored nodes, in nodes with all aliases followed; underWay inside one
-	grown int                // nodes that aliases have added
-	limit int                // the most that they may
-	fault *Fault
+	sizes    map[*yaml.Node]int // of anchored nodes, in nodes with all aliases followed; underWay inside one
+	expanded int                // nodes that aliases have added
+	limit    int                // the most that they may
+	err      *Error
 }
 
 // underWay is the size of a node whose end is not reached yet.
@@ -58,7 +58,7 @@ func (x *expander) visit(n *yaml.Node) int {
 	}
 	size := 1
 	for i, child := range n.Content {
-		if x.fault != nil {
+		if x.err != nil {
 			return size
 		}
 		if child.Kind == yaml.AliasNode {
@@ -85,8 +85,8 @@ func (x *expander) follow(alias *yaml.Node) int {
 		x.fail(alias, "alias "+quote("*"+alias.Value)+" stands inside its own anchor", "an anchor cannot hold itself")
 		return 0
 	}
-	x.grown += size
-	if x.grown > x.limit {
+	x.expanded += size
+	if x.expanded > x.limit {
 		x.fail(alias,
 			fmt.Sprintf("aliases make the document more than %d times as large as it is written", maxGrowth),
 			"write out what they stand for")
@@ -97,7 +97,7 @@ func (x *expander) follow(alias *yaml.Node) int {
 // merge puts in place of the merge keys of n the keys that they bring: keys
 // of n's own win, then those of the mapping named first.
 func (x *expander) merge(n *yaml.Node) {
-	if !hasMerge(n) || x.fault != nil {
+	if !hasMerge(n) || x.err != nil {
 		return
 	}
 	var own []*yaml.Node
@@ -148,8 +148,8 @@ func hasMerge(n *yaml.Node) bool {
 }
 
 func (x *expander) fail(n *yaml.Node, what, hint string) {
-	if x.fault == nil {
-		x.fault = &Fault{Pos: posOf(n), What: what, Hint: hint}
+	if x.err == nil {
+		x.err = &Error{Pos: posOf(n), What: what, Hint: hint}
 	}
 }
 

@@ -53,7 +53,7 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-func benchmarkParse(b *testing.B, data []byte, parse func(string, []byte) (*Config, []Fault, error)) {
+func benchmarkParse(b *testing.B, data []byte, parse func(string, []byte) (*Config, []Error, error)) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {

@@ -24,10 +24,10 @@ const (
 	maxLease    = 24 * time.Hour
 )
 
-func (d *decoder) checks(to *[]Check) reader {
+func (d *decoder) checks(to *[]Check) setter {
 	return d.define(kindCheck, func(name string, key, value *yaml.Node) {
 		if name == noCheck {
-			d.fault(key, quote(name)+" cannot name a check", "it stands for no check at all")
+			d.errorf(key, quote(name)+" cannot name a check", "it stands for no check at all")
 		}
 		c := d.defaults.check
 		c.Name, c.Pos = name, posOf(key)
@@ -66,7 +66,7 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	d.checkTimes(n, c)
 	d.confirmTime(n, c)
 	if node := child(n, "tls"); node != nil && (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		d.faultAtKey(node, "one of cert and key without the other", "a client's certificate takes both")
+		d.errorAtKey(node, "one of cert and key without the other", "a client's certificate takes both")
 	}
 }
 
@@ -88,7 +88,7 @@ func probeTypes() []CheckType {
 
 func streamTypes() []CheckType { return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC} }
 
-func (d *decoder) checkType(to *CheckType) reader {
+func (d *decoder) checkType(to *CheckType) setter {
 	return into(to, func(n *yaml.Node) (CheckType, bool) {
 		s, ok := d.oneOf(n, "check type", checkTypes())
 		return CheckType(s), ok
@@ -98,35 +98,35 @@ func (d *decoder) checkType(to *CheckType) reader {
 // checkKeys are the keys that fit a check of c's type; of an unknown type, all.
 func (d *decoder) checkKeys(c *Check) []field {
 	keys := []field{
-		{name: "type", read: func(*yaml.Node) {}}, // read before all others
-		{name: "port", read: d.whole(&c.Port, 1, maxPort)},
-		{name: "source", read: d.probeSources(&c.Sources, func(a netip.Addr, at place) {
+		{name: "type", set: func(*yaml.Node) {}}, // read before all others
+		{name: "port", set: d.whole(&c.Port, 1, maxPort)},
+		{name: "source", set: d.probeSources(&c.Sources, func(a netip.Addr, at nodeKey) {
 			d.checkSources = append(d.checkSources, checkSource{c.Name, a, at})
 		})},
-		{name: "interval", read: d.duration(&c.Interval, minInterval, maxInterval)},
-		{name: "timeout", read: d.duration(&c.Timeout, time.Millisecond, maxInterval)},
-		{name: "method", read: into(&c.Method, d.method)},
-		{name: "path", read: into(&c.Path, d.requestPath)},
-		{name: "host", read: into(&c.Host, d.host)},
-		{name: "headers", read: d.headers(&c.Headers)},
-		{name: "status", read: d.status(&c.Status)},
-		{name: "body", read: d.pattern(&c.Body)},
-		{name: "follow_redirects", read: d.flag(&c.FollowRedirects)},
-		{name: "http2", read: d.flag(&c.HTTP2)},
-		{name: "tls", read: d.tls(&c.TLS)},
-		{name: "send", read: d.text(&c.Send)},
-		{name: "expect", read: d.pattern(&c.Expect)},
-		{name: "service", read: into(&c.Service, d.word)},
-		{name: "query", read: into(&c.Query, d.domain)},
-		{name: "query_type", read: into(&c.QueryType, d.queryType)},
-		{name: "rcode", read: into(&c.Rcode, d.rcode)},
-		{name: "answer", read: d.pattern(&c.Answer)},
-		{name: "command", read: d.command(&c.Command, &c.CommandPos)},
-		{name: "unix", read: into(&c.Unix, d.socket)},
-		{name: "proxy_protocol", read: into(&c.ProxyProtocol, d.proxyProtocol)},
-		{name: "lease", read: d.duration(&c.Lease, minLease, maxLease)},
-		{name: "checks", read: d.parts(c)},
-		{name: "n", read: func(*yaml.Node) {}}, // read when the checks are known
+		{name: "interval", set: d.duration(&c.Interval, minInterval, maxInterval)},
+		{name: "timeout", set: d.duration(&c.Timeout, time.Millisecond, maxInterval)},
+		{name: "method", set: into(&c.Method, d.method)},
+		{name: "path", set: into(&c.Path, d.requestPath)},
+		{name: "host", set: into(&c.Host, d.host)},
+		{name: "headers", set: d.headers(&c.Headers)},
+		{name: "status", set: d.status(&c.Status)},
+		{name: "body", set: d.pattern(&c.Body)},
+		{name: "follow_redirects", set: d.flag(&c.FollowRedirects)},
+		{name: "http2", set: d.flag(&c.HTTP2)},
+		{name: "tls", set: d.tls(&c.TLS)},
+		{name: "send", set: d.text(&c.Send)},
+		{name: "expect", set: d.pattern(&c.Expect)},
+		{name: "service", set: into(&c.Service, d.word)},
+		{name: "query", set: into(&c.Query, d.domain)},
+		{name: "query_type", set: into(&c.QueryType, d.queryType)},
+		{name: "rcode", set: into(&c.Rcode, d.rcode)},
+		{name: "answer", set: d.pattern(&c.Answer)},
+		{name: "command", set: d.command(&c.Command, &c.CommandPos)},
+		{name: "unix", set: into(&c.Unix, d.socket)},
+		{name: "proxy_protocol", set: into(&c.ProxyProtocol, d.proxyProtocol)},
+		{name: "lease", set: d.duration(&c.Lease, minLease, maxLease)},
+		{name: "checks", set: d.parts(c)},
+		{name: "n", set: func(*yaml.Node) {}}, // read when the checks are known
 	}
 	keys = slices.Insert(keys, slices.IndexFunc(keys, func(f field) bool { return f.name == "method" }), d.thresholdKeys(c)...)
 	for i := range keys {
@@ -186,7 +186,7 @@ func onlyTypeWith(key string) CheckType {
 
 // command reads a program and its arguments. A program with a slash is a file,
 // relative to the folder of the configuration; others are looked for in PATH.
-func (d *decoder) command(to *[]string, pos *Pos) reader {
+func (d *decoder) command(to *[]string, pos *Pos) setter {
 	return func(n *yaml.Node) {
 		var argv []string
 		if !d.list(n, func(item *yaml.Node) {
@@ -197,7 +197,7 @@ func (d *decoder) command(to *[]string, pos *Pos) reader {
 			return
 		}
 		if len(argv) == 0 || argv[0] == "" {
-			d.faultAtKey(n, "no program", "write the program and its arguments as a list")
+			d.errorAtKey(n, "no program", "write the program and its arguments as a list")
 			return
 		}
 		if strings.ContainsRune(argv[0], '/') && !filepath.IsAbs(argv[0]) {
@@ -221,21 +221,21 @@ func (d *decoder) checkTimes(n *yaml.Node, c *Check) {
 		c.Timeout = c.Interval
 		return
 	}
-	d.fault(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", span(c.Timeout), span(c.Interval)),
+	d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", span(c.Timeout), span(c.Interval)),
 		"at most the interval")
 }
 
 // tls reads how a check over TLS verifies its peer.
-func (d *decoder) tls(t *CheckTLS) reader {
+func (d *decoder) tls(t *CheckTLS) setter {
 	var keyPos Pos // told by CertPos: the two are loaded together
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
-			{name: "ca", read: d.path(&t.CA, &t.CAPos)},
-			{name: "cert", read: d.path(&t.Cert, &t.CertPos)},
-			{name: "key", read: d.path(&t.Key, &keyPos)},
-			{name: "server_name", read: into(&t.ServerName, d.host)},
-			{name: "insecure", read: d.flag(&t.Insecure)},
-			{name: "warn_days", read: d.whole(&t.WarnDays, 0, maxWarnDays)},
+			{name: "ca", set: d.path(&t.CA, &t.CAPos)},
+			{name: "cert", set: d.path(&t.Cert, &t.CertPos)},
+			{name: "key", set: d.path(&t.Key, &keyPos)},
+			{name: "server_name", set: into(&t.ServerName, d.host)},
+			{name: "insecure", set: d.flag(&t.Insecure)},
+			{name: "warn_days", set: d.whole(&t.WarnDays, 0, maxWarnDays)},
 		})
 	}
 }

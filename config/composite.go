@@ -40,12 +40,12 @@ func (d *decoder) composite(n *yaml.Node, c *Check) {
 	}
 	switch {
 	case len(list.Content) == 0:
-		d.faultAtKey(list, "an empty list", "write at least one check")
+		d.errorAtKey(list, "an empty list", "write at least one check")
 	case len(list.Content) > len(c.Parts): // these have a fault already
 	case c.Type == Invert && len(c.Parts) != 1:
-		d.faultAtKey(list, fmt.Sprintf("%d checks", len(c.Parts)), "invert takes exactly one")
+		d.errorAtKey(list, fmt.Sprintf("%d checks", len(c.Parts)), "invert takes exactly one")
 	case counted == 0:
-		d.faultAtKey(list, "every check is observe_only", "at least one must count")
+		d.errorAtKey(list, "every check is observe_only", "at least one must count")
 	case c.Type == AtLeast:
 		d.atLeast(n, c, counted)
 	}
@@ -60,7 +60,7 @@ func (d *decoder) atLeast(n *yaml.Node, c *Check, counted int) {
 }
 
 // parts reads the list of checks that a composite one is made of.
-func (d *decoder) parts(c *Check) reader {
+func (d *decoder) parts(c *Check) setter {
 	return func(n *yaml.Node) {
 		type target struct {
 			check string
@@ -74,7 +74,7 @@ func (d *decoder) parts(c *Check) reader {
 			}
 			to := target{p.Check.Name, p.Address}
 			if at, twice := first[to]; twice {
-				d.fault(item, "check "+quote(p.Check.Name)+" is listed twice", d.firstAt(at, item))
+				d.errorf(item, "check "+quote(p.Check.Name)+" is listed twice", d.firstAt(at, item))
 			}
 			first[to] = posOf(item)
 			c.Parts = append(c.Parts, p)
@@ -88,10 +88,10 @@ func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 	name, at := "", n
 	if n.Kind == yaml.MappingNode {
 		d.mapping(n, []field{
-			{name: "check", read: d.refer(kindCheck, &name)},
-			{name: "address", read: into(&p.Address, d.unicast)},
-			{name: "critical", read: d.flag(&p.Critical)},
-			{name: "observe_only", read: d.flag(&p.ObserveOnly)},
+			{name: "check", set: d.refer(kindCheck, &name)},
+			{name: "address", set: into(&p.Address, d.unicast)},
+			{name: "critical", set: d.flag(&p.Critical)},
+			{name: "observe_only", set: d.flag(&p.ObserveOnly)},
 		})
 		d.required(n, "check", "name a check")
 		d.partDecides(n, p, whole)
@@ -102,7 +102,7 @@ func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 	if name == "" {
 		return p, false
 	}
-	d.composed[whole.Name] = append(d.composed[whole.Name], edge{to: name, at: placeOf(at)})
+	d.composed[whole.Name] = append(d.composed[whole.Name], edge{to: name, at: nodeKeyOf(at)})
 	p.Check = &Check{Name: name}
 	return p, true
 }
@@ -111,9 +111,9 @@ func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 func (d *decoder) partDecides(n *yaml.Node, p CheckPart, whole *Check) {
 	switch {
 	case p.Critical && p.ObserveOnly:
-		d.fault(child(n, "observe_only"), "observe_only beside critical", "what is only observed decides nothing: write one of the two")
+		d.errorf(child(n, "observe_only"), "observe_only beside critical", "what is only observed decides nothing: write one of the two")
 	case p.Critical && whole.Type == Invert:
-		d.fault(child(n, "critical"), "critical does not fit a check of type invert", "it is up while its part is down")
+		d.errorf(child(n, "critical"), "critical does not fit a check of type invert", "it is up while its part is down")
 	}
 }
 

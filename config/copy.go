@@ -18,12 +18,12 @@ type Copy struct {
 
 // Load reads the configuration as it was kept. Messages name the files by their own
 // paths; what the configuration names is read from the copy.
-func (c *Copy) Load() (*Config, []Fault, error) {
+func (c *Copy) Load() (*Config, []Error, error) {
 	var texts []namedText
 	for _, file := range c.Files {
 		data, release, err := read(filepath.Join(c.Root, file))
 		if err != nil {
-			return nil, nil, Join([]Fault{{File: file, What: err.Error()}})
+			return nil, nil, Join([]Error{{File: file, What: err.Error()}})
 		}
 		defer release()
 		texts = append(texts, namedText{file, data})

@@ -32,7 +32,7 @@ func (d *decoder) country(n *yaml.Node) (string, bool) {
 		return "", false
 	}
 	if len(s) != 2 || !letters(s) {
-		d.fault(n, quote(s)+" is not a country", "write its two letters (ISO 3166-1), such as DE")
+		d.errorf(n, quote(s)+" is not a country", "write its two letters (ISO 3166-1), such as DE")
 		return "", false
 	}
 	code := strings.ToUpper(s)
@@ -53,7 +53,7 @@ func (d *decoder) knownCountry(n *yaml.Node, code string) bool {
 	case "EU":
 		hint = "write continent: EU, or a group of countries"
 	}
-	d.fault(n, "unknown country "+quote(code), hint)
+	d.errorf(n, "unknown country "+quote(code), hint)
 	return false
 }
 
@@ -65,7 +65,7 @@ func (d *decoder) subdivision(n *yaml.Node) (string, bool) {
 		return "", false
 	}
 	if !isSubdivision(s) {
-		d.fault(n, quote(s)+" is not a subdivision", "write its ISO 3166-2 code, such as US-CA")
+		d.errorf(n, quote(s)+" is not a subdivision", "write its ISO 3166-2 code, such as US-CA")
 		return "", false
 	}
 	code := strings.ToUpper(s)

@@ -14,23 +14,23 @@ import (
 // notes faults by place: their paths are worked out once, at the end, and cost a
 // sound document nothing.
 type decoder struct {
-	file       string
-	sources    sourceFiles
-	defaults   defaults
-	doc        *document
-	faults     findings
-	warnings   findings
-	references []reference       // to what was not defined by then
-	declared   map[kind]defined  // no entry for a section that cannot be read
-	nested     map[string][]edge // the pools in each pool
-	composed   map[string][]edge // the checks in each composite check
-	groupUses  []groupUse        // country groups in matches
-	sought     []sought          // what a database has to know of matches
-	settings   map[setting]place // keys of pools that can come to nothing
-	loadUses   []loadUse         // loads and capacities of members and regions
-	bounds     []boundUse        // of pools that hash
-	variables  map[place]string  // the environment variables that values are from
-	taken      map[string]string // their values
+	file          string
+	sources       sourceFiles
+	defaults      defaults
+	doc           *document
+	errs          diagnostics
+	warnings      diagnostics
+	references    []reference         // to what was not defined by then
+	declared      map[kind]defined    // no entry for a section that cannot be read
+	nested        map[string][]edge   // the pools in each pool
+	composed      map[string][]edge   // the checks in each composite check
+	groupUses     []groupUse          // country groups in matches
+	databaseTerms []databaseTerm      // what a database has to know of matches
+	settings      map[setting]nodeKey // keys of pools that can come to nothing
+	loadUses      []loadUse           // loads and capacities of members and regions
+	bounds        []boundUse          // of pools that hash
+	variables     map[nodeKey]string  // the environment variables that values are from
+	taken         map[string]string   // their values
 
 	environment  lookup
 	memberChecks []memberCheck // checks that members have settings of their own for
@@ -47,10 +47,10 @@ func newDecoder(file string, doc *document) *decoder {
 		doc:         doc,
 		declared:    map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}},
 		nested:      make(map[string][]edge),
-		settings:    make(map[setting]place),
+		settings:    make(map[setting]nodeKey),
 		composed:    make(map[string][]edge),
 
-		variables: make(map[place]string),
+		variables: make(map[nodeKey]string),
 		taken:     make(map[string]string),
 	}
 	d.declareGroups()
@@ -78,13 +78,13 @@ func child(n *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// reader reads one value into the place that it was made for.
-type reader func(*yaml.Node)
+// setter reads one value into the place that it was made for.
+type setter func(*yaml.Node)
 
 // field is a key that a mapping may have.
 type field struct {
 	name    string
-	read    reader
+	set     setter
 	refused string // why the key is not accepted here; empty: it is
 }
 
@@ -104,12 +104,12 @@ func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 		case i < 0 || name.Kind != yaml.ScalarNode:
 			d.unknownKey(name, keys)
 		case keys[i].refused != "":
-			d.fault(name, keys[i].refused, known(keys))
+			d.errorf(name, keys[i].refused, known(keys))
 		case seen[i].Line > 0:
-			d.fault(name, "duplicate key "+quote(name.Value), d.firstAt(seen[i], name))
+			d.errorf(name, "duplicate key "+quote(name.Value), d.firstAt(seen[i], name))
 		default:
 			seen[i] = posOf(name)
-			keys[i].read(value)
+			keys[i].set(value)
 		}
 	}
 	return true
@@ -117,7 +117,7 @@ func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 
 func (d *decoder) unknownKey(name *yaml.Node, keys []field) {
 	if name.Kind != yaml.ScalarNode {
-		d.fault(name, "the key is "+describe(name), known(keys))
+		d.errorf(name, "the key is "+describe(name), known(keys))
 		return
 	}
 	hint := known(keys)
@@ -126,7 +126,7 @@ func (d *decoder) unknownKey(name *yaml.Node, keys []field) {
 	} else if near, ok := Nearest(name.Value, accepted(keys)); ok {
 		hint = "did you mean " + quote(near) + "?"
 	}
-	d.fault(name, "unknown key "+quote(name.Value), hint)
+	d.errorf(name, "unknown key "+quote(name.Value), hint)
 }
 
 func accepted(keys []field) []string {
@@ -144,7 +144,7 @@ func known(keys []field) string { return "known: " + strings.Join(accepted(keys)
 // required says that mapping n lacks a key, if it does.
 func (d *decoder) required(n *yaml.Node, name, hint string) {
 	if child(n, name) == nil {
-		d.faultAtKey(n, "no "+name, hint)
+		d.errorAtKey(n, "no "+name, hint)
 	}
 }
 
@@ -153,12 +153,12 @@ func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
 	has := func(name string) bool { return child(n, name) != nil }
 	first := slices.IndexFunc(names, has)
 	if first < 0 {
-		d.faultAtKey(n, "none of "+strings.Join(names, ", "), "write exactly one")
+		d.errorAtKey(n, "none of "+strings.Join(names, ", "), "write exactly one")
 		return
 	}
 	if i := slices.IndexFunc(names[first+1:], has); i >= 0 {
 		second := names[first+1+i]
-		d.fault(child(n, second), second+" beside "+names[first], "write exactly one of "+strings.Join(names, ", "))
+		d.errorf(child(n, second), second+" beside "+names[first], "write exactly one of "+strings.Join(names, ", "))
 	}
 }
 
@@ -171,23 +171,23 @@ func (d *decoder) atMostOne(n *yaml.Node, names ...string) {
 		case first == "":
 			first = key.Value
 		default:
-			d.fault(child(n, key.Value), key.Value+" beside "+first, "write one of "+strings.Join(names, ", "))
+			d.errorf(child(n, key.Value), key.Value+" beside "+first, "write one of "+strings.Join(names, ", "))
 			return
 		}
 	}
 }
 
-// collection reads a mapping whose keys are the user's own: parse turns a key
+// userMapping reads a mapping whose keys are the user's own: parse turns a key
 // into a K, of which there may be one each, and entry reads what it names. It
 // returns the position of each.
-func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Node) (K, bool), entry func(k K, key, value *yaml.Node)) map[K]Pos {
+func userMapping[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Node) (K, bool), entry func(k K, key, value *yaml.Node)) map[K]Pos {
 	if !d.kind(n, yaml.MappingNode) {
 		return nil
 	}
 	seen := make(map[K]Pos, d.doc.count(n))
 	for key, value := range d.doc.entries(n) {
 		if key.Kind != yaml.ScalarNode {
-			d.fault(key, "the key is "+describe(key), "a key is a plain word")
+			d.errorf(key, "the key is "+describe(key), "a key is a plain word")
 			continue
 		}
 		k, ok := parse(key)
@@ -195,11 +195,11 @@ func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Nod
 			continue
 		}
 		if first, twice := seen[k]; twice {
-			if d.doc.apart(first, posOf(key)) {
-				d.doc.refuse(posOf(key), quote(key.Value)+" in two files; "+d.firstAt(first, key))
+			if d.doc.splitSource(first, posOf(key)) {
+				d.doc.fallBack(posOf(key), quote(key.Value)+" in two files; "+d.firstAt(first, key))
 				return seen
 			}
-			d.fault(key, "duplicate key "+quote(key.Value), d.firstAt(first, key))
+			d.errorf(key, "duplicate key "+quote(key.Value), d.firstAt(first, key))
 			continue
 		}
 		seen[k] = posOf(key)
@@ -209,7 +209,7 @@ func collection[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Nod
 }
 
 // list reads a list, item by item. It reports whether n is one.
-func (d *decoder) list(n *yaml.Node, item reader) bool {
+func (d *decoder) list(n *yaml.Node, item setter) bool {
 	if !d.kind(n, yaml.SequenceNode) {
 		return false
 	}
@@ -219,8 +219,8 @@ func (d *decoder) list(n *yaml.Node, item reader) bool {
 	return true
 }
 
-// listed is the words of a text, as the items of a list.
-func listed(text string) string {
+// quoteList is the words of a text, as the items of a list.
+func quoteList(text string) string {
 	words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
 	for i, w := range words {
 		words[i] = quote(w)
@@ -234,9 +234,9 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
 	case isNull(n):
 		d.noValue(n, want)
 	case want == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
-		d.fault(n, "found "+describe(n), "it should be a list: ["+listed(n.Value)+"]")
+		d.errorf(n, "found "+describe(n), "it should be a list: ["+quoteList(n.Value)+"]")
 	case n.Kind != want:
-		d.fault(n, "found "+describe(n), "it should be "+kindName(want))
+		d.errorf(n, "found "+describe(n), "it should be "+kindName(want))
 	default:
 		return true
 	}
@@ -252,7 +252,7 @@ func (d *decoder) noValue(n *yaml.Node, want yaml.Kind) {
 	case yaml.SequenceNode:
 		hint = "give it a list or leave the key out"
 	}
-	d.faultAtKey(n, "no value", hint)
+	d.errorAtKey(n, "no value", hint)
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

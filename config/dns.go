@@ -15,9 +15,9 @@ func (d *decoder) queryType(n *yaml.Node) (uint16, bool) {
 	}
 	switch code := dns.StringToType[strings.ToUpper(s)]; code {
 	case dns.TypeNone, dns.TypeReserved:
-		d.fault(n, "unknown query type "+quote(s), "write it like A, AAAA or SOA")
+		d.errorf(n, "unknown query type "+quote(s), "write it like A, AAAA or SOA")
 	case dns.TypeAXFR, dns.TypeIXFR, dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY:
-		d.fault(n, quote(s)+" is not a type for a check", "write it like A, AAAA or SOA")
+		d.errorf(n, quote(s)+" is not a type for a check", "write it like A, AAAA or SOA")
 	default:
 		return code, true
 	}
@@ -35,7 +35,7 @@ func (d *decoder) rcode(n *yaml.Node) (int, bool) {
 	}
 	code, known := dns.StringToRcode[strings.ToUpper(s)]
 	if !known || code > maxRcode {
-		d.fault(n, "unknown response code "+quote(s), "write it like NOERROR, NXDOMAIN or REFUSED")
+		d.errorf(n, "unknown response code "+quote(s), "write it like NOERROR, NXDOMAIN or REFUSED")
 		return 0, false
 	}
 	return code, true

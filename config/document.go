@@ -17,7 +17,7 @@ import (
 // parseWhole turns data into the tree of its one document, free of aliases,
 // merge keys and foreign tags. A fault here is the only one told: beyond it,
 // nothing in the file can be relied upon.
-func parseWhole(data []byte) (*yaml.Node, *Fault) {
+func parseWhole(data []byte) (*yaml.Node, *Error) {
 	root, fault := parseTree(data)
 	if fault != nil {
 		return nil, fault
@@ -26,25 +26,25 @@ func parseWhole(data []byte) (*yaml.Node, *Fault) {
 }
 
 // parseTree is the one document in data as yaml.v3 has it.
-func parseTree(data []byte) (*yaml.Node, *Fault) {
+func parseTree(data []byte) (*yaml.Node, *Error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	first, err := next(decoder)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, &Fault{What: errEmpty.Error(), Hint: "a configuration has at least zones"}
+		return nil, &Error{What: errEmpty.Error(), Hint: "a configuration has at least zones"}
 	case err != nil:
-		return nil, syntaxFault(data, err)
+		return nil, syntaxError(data, err)
 	}
 	second, err := next(decoder)
 	switch {
 	case err == nil:
-		return nil, &Fault{Pos: posOf(second), What: "a second YAML document", Hint: "one file holds one document"}
+		return nil, &Error{Pos: posOf(second), What: "a second YAML document", Hint: "one file holds one document"}
 	case !errors.Is(err, io.EOF):
-		return nil, syntaxFault(data, err)
+		return nil, syntaxError(data, err)
 	}
 	root := first.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
-		return nil, &Fault{What: errEmpty.Error(), Hint: "a configuration has at least zones"}
+		return nil, &Error{What: errEmpty.Error(), Hint: "a configuration has at least zones"}
 	}
 	return root, nil
 }
@@ -65,9 +65,9 @@ func next(decoder *yaml.Decoder) (document *yaml.Node, err error) {
 }
 
 // checkText refuses what is no text, at the first octet that shows it.
-func checkText(data []byte) *Fault {
+func checkText(data []byte) *Error {
 	for i := 0; ; {
-		i += common(data[i:])
+		i += asciiPrefix(data[i:])
 		if i == len(data) {
 			return nil
 		}
@@ -75,25 +75,25 @@ func checkText(data []byte) *Fault {
 		size := 1
 		switch {
 		case c == 0:
-			return &Fault{Pos: posAt(data, i), What: "a NUL byte: not a text file", Hint: "a configuration is YAML in UTF-8"}
+			return &Error{Pos: posAt(data, i), What: "a NUL byte: not a text file", Hint: "a configuration is YAML in UTF-8"}
 		case c < ' ' && c != '\t' && c != '\r', c == 0x7f:
-			return &Fault{Pos: posAt(data, i), What: fmt.Sprintf("a control character (0x%02x)", c), Hint: "a configuration is YAML in UTF-8"}
+			return &Error{Pos: posAt(data, i), What: fmt.Sprintf("a control character (0x%02x)", c), Hint: "a configuration is YAML in UTF-8"}
 		case c >= utf8.RuneSelf:
 			var r rune
 			r, size = utf8.DecodeRune(data[i:])
 			if r == utf8.RuneError && size == 1 {
-				return &Fault{Pos: posAt(data, i), What: fmt.Sprintf("byte 0x%02x is not UTF-8", c), Hint: "a configuration is YAML in UTF-8"}
+				return &Error{Pos: posAt(data, i), What: fmt.Sprintf("byte 0x%02x is not UTF-8", c), Hint: "a configuration is YAML in UTF-8"}
 			}
 		}
 		i += size
 	}
 }
 
-// common is how many octets data begins with that any text has: those that are
+// asciiPrefix is how many octets data begins with that any text has: those that are
 // printed in ASCII, and line feeds.
-func common(data []byte) int {
+func asciiPrefix(data []byte) int {
 	i := 0
-	for i+8 <= len(data) && allCommon(binary.LittleEndian.Uint64(data[i:])) {
+	for i+8 <= len(data) && isASCII(binary.LittleEndian.Uint64(data[i:])) {
 		i += 8
 	}
 	for i < len(data) && (data[i] >= ' ' && data[i] <= '~' || data[i] == '\n') {
@@ -102,9 +102,9 @@ func common(data []byte) int {
 	return i
 }
 
-// allCommon reports whether all eight octets are common. It works on them side by
+// isASCII reports whether all eight octets are common. It works on them side by
 // side: an octet below 128 carries into no other, and its top bit tells the outcome.
-func allCommon(octets uint64) bool {
+func isASCII(octets uint64) bool {
 	const (
 		each = 0x0101010101010101
 		top  = 0x80 * each
@@ -116,11 +116,11 @@ func allCommon(octets uint64) bool {
 	return (octets|^printed&feed|last)&top == 0
 }
 
-// oddBreak is the offset of the first character that ends a line and is no line
+// invalidLineBreak is the offset of the first character that ends a line and is no line
 // feed (YAML 1.1 5.4), or that is none for YAML; no such: -1.
-func oddBreak(data []byte) int {
+func invalidLineBreak(data []byte) int {
 	for i := 0; ; {
-		i += common(data[i:])
+		i += asciiPrefix(data[i:])
 		if i == len(data) {
 			return -1
 		}
@@ -150,14 +150,14 @@ func posOf(n *yaml.Node) Pos {
 // syntaxLine takes the messages of yaml.v3 apart.
 var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 
-// syntaxFault is a fault of YAML itself. The parser gives a line for most: that
+// syntaxError is a fault of YAML itself. The parser gives a line for most: that
 // of the innermost collection when it is inside one, and one too low unless its
 // scanner stumbled. For a broken block collection, which may be the whole file,
 // where reading stopped is the better place.
-func syntaxFault(data []byte, err error) *Fault {
+func syntaxError(data []byte, err error) *Error {
 	match := syntaxLine.FindStringSubmatch(strings.ReplaceAll(err.Error(), "\n", " "))
 	if match == nil {
-		return &Fault{Pos: Pos{1, 1}, What: "invalid YAML: " + err.Error()}
+		return &Error{Pos: Pos{1, 1}, What: "invalid YAML: " + err.Error()}
 	}
 	what := match[2]
 	line, _ := strconv.Atoi(match[1]) // 0 when the message has none
@@ -165,21 +165,21 @@ func syntaxFault(data []byte, err error) *Fault {
 	case strings.HasPrefix(what, "unknown anchor "):
 		return unknownAnchor(data, what)
 	case what == "did not find expected key" || what == "did not find expected '-' indicator":
-		line = stoppedAt(data)
+		line = syntaxErrorLine(data)
 	case strings.HasPrefix(what, "did not find expected "):
 		line++
 	}
 	last := int(posAt(data, len(bytes.TrimRight(data, "\r\n"))).Line)
 	line = min(max(line, 1), last)
 	hint, line := syntaxHint(data, line)
-	return &Fault{Pos: Pos{uint32(line), 1}, What: "invalid YAML: " + what, Hint: hint}
+	return &Error{Pos: Pos{uint32(line), 1}, What: "invalid YAML: " + what, Hint: hint}
 }
 
 // unknownAnchor finds the alias whose anchor the parser missed.
-func unknownAnchor(data []byte, what string) *Fault {
+func unknownAnchor(data []byte, what string) *Error {
 	name := strings.TrimSuffix(strings.TrimPrefix(what, "unknown anchor '"), "' referenced")
 	at := max(bytes.Index(data, []byte("*"+name)), 0)
-	return &Fault{
+	return &Error{
 		Pos:  posAt(data, at),
 		What: "invalid YAML: unknown anchor " + quote(name),
 		Hint: "an anchor is written &" + name + " before its first alias",
@@ -189,10 +189,10 @@ func unknownAnchor(data []byte, what string) *Fault {
 // lookahead is how far the parser reads into a line to know how it begins.
 const lookahead = 4
 
-// stoppedAt is the line on which the parser gives up, found by parsing again
+// syntaxErrorLine is the line on which the parser gives up, found by parsing again
 // from a reader that hands out single octets.
-func stoppedAt(data []byte) int {
-	r := &trickle{data: data}
+func syntaxErrorLine(data []byte) int {
+	r := &byteReader{data: data}
 	decoder := yaml.NewDecoder(r)
 	for {
 		if _, err := next(decoder); err != nil {
@@ -206,13 +206,13 @@ func stoppedAt(data []byte) int {
 	return int(stop.Line)
 }
 
-// trickle reads one octet at a time and knows how many were taken.
-type trickle struct {
+// byteReader reads one octet at a time and knows how many were taken.
+type byteReader struct {
 	data []byte
 	read int
 }
 
-func (t *trickle) Read(p []byte) (int, error) {
+func (t *byteReader) Read(p []byte) (int, error) {
 	if t.read == len(t.data) {
 		return 0, io.EOF
 	}

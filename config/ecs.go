@@ -62,14 +62,14 @@ func (c *Config) balancedAt(name Name) *BalancedName {
 }
 
 // ecs reads the setting of a name or a pool.
-func (d *decoder) ecs(to *ECS) reader {
+func (d *decoder) ecs(to *ECS) setter {
 	return into(to, func(n *yaml.Node) (ECS, bool) {
 		s, ok := d.scalar(n)
 		switch {
 		case !ok:
 			return 0, false
 		case n.Tag != "!!bool":
-			d.fault(n, quote(s)+" is neither true nor false", "")
+			d.errorf(n, quote(s)+" is neither true nor false", "")
 			return 0, false
 		case strings.EqualFold(s, "true"):
 			return ECSOn, true

@@ -10,7 +10,7 @@ import "fmt"
 //	fallback              on_down is fence or open, and every client has a match
 //	check                 every member is a pool or a cname
 //	min_up                more members must be up than can be eligible: the pool is never live
-func (s *surveyor) ineffective(p *Pool) {
+func (s *linter) ineffective(p *Pool) {
 	warn := func(key, what, hint string) {
 		if at, written := s.settings[setting{p.Name, key}]; written {
 			s.warnAt(at, what, hint)
@@ -32,7 +32,7 @@ func (s *surveyor) ineffective(p *Pool) {
 }
 
 // nestedOnly reports whether a pool is used, and no name is bound to it.
-func (s *surveyor) nestedOnly(p *Pool) bool {
+func (s *linter) nestedOnly(p *Pool) bool {
 	def := s.declared[kindPool][p.Name]
 	return !s.bound[p.Name] && def != nil && def.used
 }
@@ -63,7 +63,7 @@ func (p *Pool) able() int {
 //	of a pool nested in another     the other members of that pool: it passes over a pool without an answer
 //
 // A fallback of the pool around does not open it.
-func (s *surveyor) leaks(p *Pool) {
+func (s *linter) leaks(p *Pool) {
 	if p.fences() && p.Fallback != "" && !p.holdsEveryClient() && s.bound[p.Name] {
 		s.warnAt(s.settings[setting{p.Name, "fallback"}], fmt.Sprintf("a fence that this fallback opens: clients without a match get pool %s while the pool is not live", quote(p.Fallback)),
 			"leave fallback out if they are to get no address; clients with a match never get it")

@@ -16,7 +16,7 @@ type lookup func(name string) (value string, set bool)
 
 // withEnvironment reads a section in which scalars may take environment variables, so
 // that one configuration serves several nodes.
-func (d *decoder) withEnvironment(read reader) reader {
+func (d *decoder) withEnvironment(read setter) setter {
 	return func(n *yaml.Node) {
 		d.takeVariables(n)
 		read(n)
@@ -51,8 +51,8 @@ func (d *decoder) takeVariable(n *yaml.Node) {
 		value, set = match[3], true
 	}
 	if !set {
-		d.fault(n, "environment variable "+match[1]+" is not set", "set it, or write a default: ${"+match[1]+":-VALUE}")
-		d.variables[placeOf(n)] = unset
+		d.errorf(n, "environment variable "+match[1]+" is not set", "set it, or write a default: ${"+match[1]+":-VALUE}")
+		d.variables[nodeKeyOf(n)] = unset
 		return
 	}
 	n.Value, n.Style = value, 0
@@ -61,14 +61,14 @@ func (d *decoder) takeVariable(n *yaml.Node) {
 	if value == "" {
 		n.Tag = "!!str" // an empty value, not none
 	}
-	d.variables[placeOf(n)] = match[1]
+	d.variables[nodeKeyOf(n)] = match[1]
 }
 
 // unset stands for the name of a variable that is not set: nothing more is said of its place.
 const unset = "${}"
 
 // variableOf is what a message says of a value that comes from the environment.
-func (d *decoder) variableOf(at place) string {
+func (d *decoder) variableOf(at nodeKey) string {
 	if name := d.variables[at]; name != "" && name != unset {
 		return " (from the environment variable " + name + ")"
 	}
@@ -82,7 +82,7 @@ func (d *decoder) warnLiterals() {
 	if len(lines) == 0 {
 		return
 	}
-	l := &locator{doc: d.doc, lines: lines}
+	l := &pathFinder{doc: d.doc, lines: lines}
 	for key, value := range d.doc.entries(d.doc.root) {
 		if !takesVariables(key.Value) {
 			d.warnLiteralsIn(l, value)
@@ -95,7 +95,7 @@ func takesVariables(section string) bool {
 	return section == "server" || section == "admin" || section == "cluster"
 }
 
-func (d *decoder) warnLiteralsIn(l *locator, n *yaml.Node) {
+func (d *decoder) warnLiteralsIn(l *pathFinder, n *yaml.Node) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for _, value := range l.doc.entriesWithin(n, l.wantsAny) {

@@ -47,15 +47,15 @@ func (c *Config) Files() []string {
 
 // SortFaults puts faults in the order of the files of c, each from its top; those of
 // other files stay behind them as they are.
-func (c *Config) SortFaults(faults []Fault) {
+func (c *Config) SortFaults(faults []Error) {
 	files := c.Files()
-	rank := func(f Fault) int {
+	rank := func(f Error) int {
 		if i := slices.Index(files, f.File); i >= 0 {
 			return i
 		}
 		return len(files)
 	}
-	slices.SortStableFunc(faults, func(a, b Fault) int {
+	slices.SortStableFunc(faults, func(a, b Error) int {
 		if order := cmp.Compare(rank(a), rank(b)); order != 0 || rank(a) == len(files) {
 			return order
 		}
@@ -65,21 +65,21 @@ func (c *Config) SortFaults(faults []Fault) {
 
 // Expand returns the files that paths name: a file is itself, a directory is its
 // *.yaml in the order of their names, hidden ones left out.
-func Expand(paths ...string) ([]string, []Fault) {
+func Expand(paths ...string) ([]string, []Error) {
 	var files []string
-	var faults []Fault
+	var faults []Error
 	for _, path := range paths {
 		found := []string{path}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			if found, err = yamlFiles(path); err != nil {
-				faults = append(faults, Fault{File: path, What: unreadable(err).Error()})
+				faults = append(faults, Error{File: path, What: unreadable(err).Error()})
 			} else if len(found) == 0 {
-				faults = append(faults, Fault{File: path, What: "the directory has no *.yaml file", Hint: "a configuration is in files whose names end in .yaml"})
+				faults = append(faults, Error{File: path, What: "the directory has no *.yaml file", Hint: "a configuration is in files whose names end in .yaml"})
 			}
 		}
 		for _, file := range found {
 			if slices.Contains(files, file) {
-				faults = append(faults, Fault{File: file, What: "the file is given twice", Hint: "name it, or its directory, once"})
+				faults = append(faults, Error{File: file, What: "the file is given twice", Hint: "name it, or its directory, once"})
 			}
 			files = append(files, file)
 		}
@@ -109,14 +109,14 @@ type namedText struct {
 }
 
 // loadSeveral reads files as one configuration called name.
-func loadSeveral(name string, files []string) (*Config, []Fault, error) {
+func loadSeveral(name string, files []string) (*Config, []Error, error) {
 	var texts []namedText
-	var faults []Fault
+	var faults []Error
 	size := 0
 	for _, file := range files {
 		data, release, err := read(file)
 		if err != nil {
-			faults = append(faults, Fault{File: file, What: err.Error()})
+			faults = append(faults, Error{File: file, What: err.Error()})
 			continue
 		}
 		defer release()
@@ -124,7 +124,7 @@ func loadSeveral(name string, files []string) (*Config, []Fault, error) {
 		size += len(data)
 	}
 	if size > maxSize {
-		faults = append(faults, Fault{File: name, What: tooLong().Error()})
+		faults = append(faults, Error{File: name, What: tooLong().Error()})
 	}
 	if len(faults) > 0 {
 		return nil, nil, Join(faults)
@@ -134,8 +134,8 @@ func loadSeveral(name string, files []string) (*Config, []Fault, error) {
 
 // parseSeveral reads texts as one configuration. Like parseWithin it gives the YAML
 // parser no more than limit octets at once.
-func parseSeveral(name string, texts []namedText, limit int, environment lookup) (*Config, []Fault, error) {
-	var faults []Fault
+func parseSeveral(name string, texts []namedText, limit int, environment lookup) (*Config, []Error, error) {
+	var faults []Error
 	for _, text := range texts {
 		if fault := checkText(text.data); fault != nil {
 			fault.File = text.file
@@ -147,17 +147,17 @@ func parseSeveral(name string, texts []namedText, limit int, environment lookup)
 	}
 	data, sources, ends := concatenate(texts)
 	doc := outlinedSeveral(data, sources, ends, limit)
-	if doc.refused == nil {
+	if doc.fallback == nil {
 		d := newDecoder(name, doc)
 		d.sources, d.environment = sources, environment
 		cfg, warnings, err := d.decode()
-		if doc.refused == nil {
+		if doc.fallback == nil {
 			return cfg, warnings, err
 		}
 	}
 	if len(data) > limit {
-		doc.refused.File, doc.refused.Pos = sources.at(doc.refused.Pos)
-		return nil, nil, Join([]Fault{*doc.refused})
+		doc.fallback.File, doc.fallback.Pos = sources.at(doc.fallback.Pos)
+		return nil, nil, Join([]Error{*doc.fallback})
 	}
 	return parseSeveralAtOnce(name, texts, environment)
 }
@@ -189,9 +189,9 @@ func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *d
 	doc := &document{data: data, limit: limit, scanner: newScanner(), sources: sources}
 	begin := 0
 	for i, end := range ends {
-		root := doc.outline(piece{begin: begin, end: end, first: int(sources[i].base) + 1})
+		root := doc.outline(lineSpan{begin: begin, end: end, first: int(sources[i].base) + 1})
 		switch {
-		case doc.refused != nil:
+		case doc.fallback != nil:
 			return doc
 		case doc.root == nil:
 			doc.root = root
@@ -201,31 +201,31 @@ func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *d
 		begin = end
 	}
 	if doc.root == nil {
-		doc.refuse(Pos{1, 1}, "no key in any of the files")
+		doc.fallBack(Pos{1, 1}, "no key in any of the files")
 	}
 	return doc
 }
 
 // parseSeveralAtOnce is the plain version of parseSeveral: the YAML parser gets each
 // file whole.
-func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Config, []Fault, error) {
+func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Config, []Error, error) {
 	data, sources, _ := concatenate(texts)
 	doc := &document{data: data}
-	var faults []Fault
+	var faults []Error
 	for i, text := range texts {
 		root, fault := parseWhole(text.data)
 		switch {
 		case errors.Is(fault.orNil(), errEmpty):
 			continue // such as a file whose lines are all comments
 		case fault == nil && root.Kind != yaml.MappingNode:
-			fault = &Fault{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
+			fault = &Error{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
 		}
 		if fault != nil {
 			fault.File = text.file
 			faults = append(faults, *fault)
 			continue
 		}
-		moveDown(root, int(sources[i].base))
+		shiftLines(root, int(sources[i].base))
 		if doc.root == nil {
 			doc.root = root
 		} else {
@@ -233,7 +233,7 @@ func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Co
 		}
 	}
 	if doc.root == nil && len(faults) == 0 {
-		faults = append(faults, Fault{File: name, What: "the files are empty", Hint: "a configuration has at least zones"})
+		faults = append(faults, Error{File: name, What: "the files are empty", Hint: "a configuration has at least zones"})
 	}
 	if len(faults) > 0 {
 		return nil, nil, Join(faults)
@@ -247,7 +247,7 @@ func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Co
 var errEmpty = errors.New("the file is empty")
 
 // orNil returns errEmpty of the fault of an empty file.
-func (f *Fault) orNil() error {
+func (f *Error) orNil() error {
 	if f != nil && f.What == errEmpty.Error() {
 		return errEmpty
 	}
@@ -279,17 +279,17 @@ func (doc *document) mergeMappings(mine, key, value *yaml.Node) {
 	case to < 0 && from < 0:
 		doc.merge(mine, value)
 	case to >= 0 && from >= 0:
-		s := &doc.streams[from]
-		doc.streams[to].more = append(append(doc.streams[to].more, streamText{s.text, s.indent}), s.more...)
-		doc.streams = slices.Delete(doc.streams, from, from+1)
+		s := &doc.lazy[from]
+		doc.lazy[to].more = append(append(doc.lazy[to].more, streamText{s.text, s.indent}), s.more...)
+		doc.lazy = slices.Delete(doc.lazy, from, from+1)
 	default:
-		doc.refuse(posOf(key), quote(key.Value)+" in brackets in one file and in a block in another")
+		doc.fallBack(posOf(key), quote(key.Value)+" in brackets in one file and in a block in another")
 	}
 }
 
-// apart reports whether two positions are in different files of an outline, where an
+// splitSource reports whether two positions are in different files of an outline, where an
 // entry may then be merged.
-func (doc *document) apart(a, b Pos) bool {
+func (doc *document) splitSource(a, b Pos) bool {
 	if len(doc.sources) < 2 || doc.scanner == nil {
 		return false
 	}

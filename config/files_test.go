@@ -71,7 +71,7 @@ func TestSeveralFilesAreOneConfiguration(t *testing.T) {
 	if len(warnings) != 1 || !strings.HasPrefix(warnings[0].Error(), filepath.Join(dir, "more", "80-module.yaml")+":3:3: pools.api: ") {
 		t.Errorf("warnings: %v", warnings)
 	}
-	if f := cfg.Fault(cfg.Zones[1].FilePos, "zones.b.example.file", "missing", ""); f.Error() != filepath.Join(dir, "more", "60-zone.yaml")+":3:11: zones.b.example.file: missing" {
+	if f := cfg.ErrorAt(cfg.Zones[1].FilePos, "zones.b.example.file", "missing", ""); f.Error() != filepath.Join(dir, "more", "60-zone.yaml")+":3:11: zones.b.example.file: missing" {
 		t.Errorf("a fault found later is %v", f)
 	}
 }
@@ -169,9 +169,9 @@ func TestAConfigurationCutIntoFilesIsTheSame(t *testing.T) {
 	withoutPlaces(reflect.ValueOf(want))
 	for seed := range uint64(60) {
 		texts := cutIntoFiles(rand.New(rand.NewPCG(seed, 0)), text)
-		for _, read := range []func() (*Config, []Fault, error){
-			func() (*Config, []Fault, error) { return parseSeveral("whole", texts, maxWhole, os.LookupEnv) },
-			func() (*Config, []Fault, error) { return parseSeveralAtOnce("whole", texts, os.LookupEnv) },
+		for _, read := range []func() (*Config, []Error, error){
+			func() (*Config, []Error, error) { return parseSeveral("whole", texts, maxWhole, os.LookupEnv) },
+			func() (*Config, []Error, error) { return parseSeveralAtOnce("whole", texts, os.LookupEnv) },
 		} {
 			got, _, err := read()
 			if err != nil {

@@ -29,9 +29,9 @@ func FuzzParse(f *testing.F) {
 		if !errors.As(err, &joined) || len(joined.Errors) == 0 || cfg != nil {
 			t.Fatalf("error %#v, configuration %v", err, cfg)
 		}
-		var faults []Fault
+		var faults []Error
 		for _, err := range joined.Errors {
-			faults = append(faults, err.(Fault))
+			faults = append(faults, err.(Error))
 		}
 		checkPlaces(t, data, faults)
 	})
@@ -58,7 +58,7 @@ func seeds(f testing.TB) [][]byte {
 	return all
 }
 
-func checkPlaces(t *testing.T, data []byte, faults []Fault) {
+func checkPlaces(t *testing.T, data []byte, faults []Error) {
 	last := Pos{}
 	lines := uint32(1)
 	for _, lineBreak := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // as YAML 1.1 counts

@@ -10,22 +10,22 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-func (d *decoder) geo(g *Geo) reader {
+func (d *decoder) geo(g *Geo) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
-			{name: "database", read: d.path(&g.Database, &g.DatabasePos)},
-			{name: "asn", read: d.path(&g.ASN, &g.ASNPos)},
-			{name: "networks", read: d.networks(&g.Networks)},
-			{name: "groups", read: d.countryGroups(&g.Groups)},
-			{name: "default", read: d.refer(kindRegion, &g.Default)},
-			{name: "max_accuracy_radius", read: into(&g.MaxAccuracyRadius, d.kilometres)},
+			{name: "database", set: d.path(&g.Database, &g.DatabasePos)},
+			{name: "asn", set: d.path(&g.ASN, &g.ASNPos)},
+			{name: "networks", set: d.networks(&g.Networks)},
+			{name: "groups", set: d.countryGroups(&g.Groups)},
+			{name: "default", set: d.refer(kindRegion, &g.Default)},
+			{name: "max_accuracy_radius", set: into(&g.MaxAccuracyRadius, d.kilometres)},
 		})
 	}
 }
 
-func (d *decoder) networks(to *[]Network) reader {
+func (d *decoder) networks(to *[]Network) setter {
 	return func(n *yaml.Node) {
-		collection(d, n, d.prefix, func(prefix netip.Prefix, key, value *yaml.Node) {
+		userMapping(d, n, d.prefix, func(prefix netip.Prefix, key, value *yaml.Node) {
 			network := Network{Prefix: prefix, Pos: posOf(key)}
 			d.network(value, &network)
 			*to = append(*to, network)
@@ -46,9 +46,9 @@ func (d *decoder) kilometres(n *yaml.Node) (int, bool) {
 	km, err := strconv.Atoi(number)
 	switch {
 	case !decimal(number):
-		d.fault(n, quote(s)+" is not a distance", "write whole kilometres, such as 500km; 0: coordinates are used whatever their radius")
+		d.errorf(n, quote(s)+" is not a distance", "write whole kilometres, such as 500km; 0: coordinates are used whatever their radius")
 	case err != nil || km < 0 || km > maxRadius:
-		d.fault(n, quote(s)+" is out of range", "0 to "+strconv.Itoa(maxRadius)+"km")
+		d.errorf(n, quote(s)+" is out of range", "0 to "+strconv.Itoa(maxRadius)+"km")
 	default:
 		return km, true
 	}
@@ -58,32 +58,32 @@ func (d *decoder) kilometres(n *yaml.Node) (int, bool) {
 // network reads where the clients of a network are: a point, what it is part of, or both.
 func (d *decoder) network(n *yaml.Node, to *Network) {
 	ok := d.mapping(n, []field{
-		{name: "region", read: d.refer(kindRegion, &to.Region)},
-		{name: "country", read: into(&to.Country, d.country)},
-		{name: "location", read: into(&to.Location, d.location)},
-		{name: "continent", read: into(&to.Continent, d.continent)},
-		{name: "subdivision", read: into(&to.Subdivision, d.subdivision)},
+		{name: "region", set: d.refer(kindRegion, &to.Region)},
+		{name: "country", set: into(&to.Country, d.country)},
+		{name: "location", set: into(&to.Location, d.location)},
+		{name: "continent", set: into(&to.Continent, d.continent)},
+		{name: "subdivision", set: into(&to.Subdivision, d.subdivision)},
 	})
 	if !ok {
 		return
 	}
 	point, area := []string{"region", "location"}, []string{"country", "subdivision", "continent"}
 	if !slices.ContainsFunc(slices.Concat(point, area), func(key string) bool { return child(n, key) != nil }) {
-		d.faultAtKey(n, "none of region, location, country, subdivision, continent", "write region or location, or country, subdivision or continent, or one of each")
+		d.errorAtKey(n, "none of region, location, country, subdivision, continent", "write region or location, or country, subdivision or continent, or one of each")
 	}
 	d.atMostOne(n, point...)
 	d.atMostOne(n, area...)
 }
 
-func (d *decoder) regions(to *[]Region) reader {
+func (d *decoder) regions(to *[]Region) setter {
 	return d.define(kindRegion, func(name string, key, value *yaml.Node) {
 		region := Region{Name: name, Pos: posOf(key)}
 		var location *Location
 		ok := d.mapping(value, append([]field{
-			{name: "location", read: into(&location, d.location)},
-			{name: "bias", read: d.whole(&region.Bias, -MaxBias, MaxBias)},
-			{name: "check", read: d.refer(kindCheck, &region.Check)},
-			{name: "addresses", read: d.unicasts(&region.Addresses)},
+			{name: "location", set: into(&location, d.location)},
+			{name: "bias", set: d.whole(&region.Bias, -MaxBias, MaxBias)},
+			{name: "check", set: d.refer(kindCheck, &region.Check)},
+			{name: "addresses", set: d.unicasts(&region.Addresses)},
 		}, d.loadKeysOf(&region.Load)...))
 		if ok {
 			d.required(value, "location", "write location: [latitude, longitude]")
@@ -102,9 +102,9 @@ func (d *decoder) regionCheck(n *yaml.Node) {
 	check, addresses := child(n, "check"), child(n, "addresses")
 	switch {
 	case check != nil && addresses == nil:
-		d.faultAtKey(check, "no addresses to check", "write addresses: [ADDRESS, ...]; they are probed and never answered")
+		d.errorAtKey(check, "no addresses to check", "write addresses: [ADDRESS, ...]; they are probed and never answered")
 	case addresses != nil && check == nil:
-		d.faultAtKey(addresses, "no check for these addresses", "write check: NAME; the region is down while all of them are")
+		d.errorAtKey(addresses, "no check for these addresses", "write check: NAME; the region is down while all of them are")
 	}
 }
 
@@ -114,7 +114,7 @@ func (d *decoder) location(n *yaml.Node) (*Location, bool) {
 		return nil, false
 	}
 	if len(n.Content) != 2 {
-		d.fault(n, strconv.Itoa(len(n.Content))+" values", "write [latitude, longitude]")
+		d.errorf(n, strconv.Itoa(len(n.Content))+" values", "write [latitude, longitude]")
 		return nil, false
 	}
 	lat, latOK := d.degrees(n.Content[0], "latitude", 90)
@@ -132,9 +132,9 @@ func (d *decoder) degrees(n *yaml.Node, what string, most float64) (float64, boo
 	within := strconv.FormatFloat(-most, 'g', -1, 64) + " to " + strconv.FormatFloat(most, 'g', -1, 64)
 	switch {
 	case n.Tag != "!!int" && n.Tag != "!!float", math.IsNaN(value), err != nil && !math.IsInf(value, 0):
-		d.fault(n, quote(s)+" is not a number", what+" is in degrees, "+within)
+		d.errorf(n, quote(s)+" is not a number", what+" is in degrees, "+within)
 	case math.Abs(value) > most:
-		d.fault(n, what+" "+quote(s)+" is out of range", within)
+		d.errorf(n, what+" "+quote(s)+" is out of range", within)
 	default:
 		return value, true
 	}
@@ -150,7 +150,7 @@ func (d *decoder) continent(n *yaml.Node) (string, bool) {
 	case "AF", "AN", "AS", "EU", "NA", "OC", "SA":
 		return code, true
 	}
-	d.fault(n, quote(s)+" is not a continent", "write one of AF, AN, AS, EU, NA, OC, SA")
+	d.errorf(n, quote(s)+" is not a continent", "write one of AF, AN, AS, EU, NA, OC, SA")
 	return "", false
 }
 

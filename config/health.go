@@ -14,10 +14,10 @@ const (
 	maxEjectionWindow = 24 * time.Hour
 )
 
-func (d *decoder) health(to *Health) reader {
+func (d *decoder) health(to *Health) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
-			{name: "max_ejection", read: into(&to.MaxEjection, d.maxEjection)},
+			{name: "max_ejection", set: into(&to.MaxEjection, d.maxEjection)},
 			{name: "max_withdraw", refused: `"max_withdraw" is now "max_ejection", written like max_ejection: 50%/60s`},
 		})
 	}
@@ -40,18 +40,18 @@ func (d *decoder) maxEjection(n *yaml.Node) (m MaxEjection, ok bool) {
 	share, window, both := strings.Cut(s, "/")
 	digits, percent := strings.CutSuffix(share, "%")
 	if !both || !percent || !decimal(digits) {
-		d.fault(n, quote(s)+" is not a percentage of the weight and a window", "write it like 50%/60s")
+		d.errorf(n, quote(s)+" is not a percentage of the weight and a window", "write it like 50%/60s")
 		return m, false
 	}
 	most, noCount := strconv.Atoi(digits)
 	within, noDuration := time.ParseDuration(window)
 	switch {
 	case noCount != nil || most < 1 || most > 100:
-		d.fault(n, quote(share)+" is out of range", "1% to 100%")
+		d.errorf(n, quote(share)+" is out of range", "1% to 100%")
 	case noDuration != nil:
-		d.fault(n, quote(window)+" is not a duration", "write it with its unit, like 50%/60s")
+		d.errorf(n, quote(window)+" is not a duration", "write it with its unit, like 50%/60s")
 	case within < minEjectionWindow || within > maxEjectionWindow:
-		d.fault(n, quote(window)+" is out of range", span(minEjectionWindow)+" to "+span(maxEjectionWindow))
+		d.errorf(n, quote(window)+" is out of range", span(minEjectionWindow)+" to "+span(maxEjectionWindow))
 	default:
 		return MaxEjection{Percent: most, Window: within}, true
 	}

@@ -23,9 +23,9 @@ func (d *decoder) method(n *yaml.Node) (string, bool) {
 	}
 	switch upper := strings.ToUpper(s); {
 	case !token.MatchString(s), upper == "CONNECT":
-		d.fault(n, quote(s)+" is not a method for a check", "write it like GET or HEAD")
+		d.errorf(n, quote(s)+" is not a method for a check", "write it like GET or HEAD")
 	case upper != s:
-		d.fault(n, quote(s)+" is in lower case", "methods are told apart by case: write "+upper)
+		d.errorf(n, quote(s)+" is in lower case", "methods are told apart by case: write "+upper)
 	default:
 		return s, true
 	}
@@ -41,11 +41,11 @@ func (d *decoder) requestPath(n *yaml.Node) (string, bool) {
 	_, err := url.ParseRequestURI(s)
 	switch {
 	case !strings.HasPrefix(s, "/"):
-		d.fault(n, quote(s)+" does not begin with a slash", "write it like /healthz")
+		d.errorf(n, quote(s)+" does not begin with a slash", "write it like /healthz")
 	case err != nil || strings.ContainsFunc(s, notInURL):
-		d.fault(n, quote(s)+" is not the path of a URL", "percent-encode what is not plain ASCII")
+		d.errorf(n, quote(s)+" is not the path of a URL", "percent-encode what is not plain ASCII")
 	case strings.Contains(s, "#"):
-		d.fault(n, quote(s)+" has a fragment", "a fragment is not sent: leave it out")
+		d.errorf(n, quote(s)+" has a fragment", "a fragment is not sent: leave it out")
 	default:
 		return s, true
 	}
@@ -64,26 +64,26 @@ func (d *decoder) host(n *yaml.Node) (string, bool) {
 		return s, true
 	}
 	if strings.ContainsRune(s, ':') {
-		d.fault(n, quote(s)+" is not a host name", "write the name alone; the port goes in port")
+		d.errorf(n, quote(s)+" is not a host name", "write the name alone; the port goes in port")
 		return "", false
 	}
 	if _, err := ParseName(s); err != nil || strings.ContainsAny(s, `\/?#*`) {
-		d.fault(n, quote(s)+" is not a host name", "write it like www.example.com, in punycode (xn--...) where it is not ASCII")
+		d.errorf(n, quote(s)+" is not a host name", "write it like www.example.com, in punycode (xn--...) where it is not ASCII")
 		return "", false
 	}
 	return s, true
 }
 
 // headers reads the headers of a request.
-func (d *decoder) headers(to *[]Header) reader {
+func (d *decoder) headers(to *[]Header) setter {
 	return func(n *yaml.Node) {
-		collection(d, n, d.headerName, func(name string, _, value *yaml.Node) {
+		userMapping(d, n, d.headerName, func(name string, _, value *yaml.Node) {
 			text, ok := d.scalar(value)
 			if !ok {
 				return
 			}
 			if strings.ContainsFunc(text, notInHeader) {
-				d.fault(value, quote(text)+" is not the value of a header", "it holds no line break and no control character")
+				d.errorf(value, quote(text)+" is not the value of a header", "it holds no line break and no control character")
 			}
 			*to = append(*to, Header{Name: name, Value: text})
 		})
@@ -98,10 +98,10 @@ func (d *decoder) bodyToMatch(n *yaml.Node, c *Check) {
 		return
 	}
 	if c.Method == "HEAD" {
-		d.fault(body, "an answer to HEAD has no body", "leave one of the two out, or write method: GET")
+		d.errorf(body, "an answer to HEAD has no body", "leave one of the two out, or write method: GET")
 	}
 	if status := child(n, "status"); status != nil && len(c.Status) > 0 && !slices.ContainsFunc(c.Status, StatusRange.mayHaveBody) {
-		d.fault(body, "no answer with a wanted status has a body", "leave one of the two out, or write a status such as 200")
+		d.errorf(body, "no answer with a wanted status has a body", "leave one of the two out, or write a status such as 200")
 	}
 }
 
@@ -121,14 +121,14 @@ func notInHeader(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 // headerName reads the name of a header that is the operator's to set.
 func (d *decoder) headerName(n *yaml.Node) (string, bool) {
 	if !token.MatchString(n.Value) {
-		d.fault(n, quote(n.Value)+" is not the name of a header", "write it like User-Agent")
+		d.errorf(n, quote(n.Value)+" is not the name of a header", "write it like User-Agent")
 		return "", false
 	}
 	switch name := textproto.CanonicalMIMEHeaderKey(n.Value); name {
 	case "Host":
-		d.fault(n, "header "+quote(n.Value)+" has a key of its own", "write host: beside headers")
+		d.errorf(n, "header "+quote(n.Value)+" has a key of its own", "write host: beside headers")
 	case "Connection", "Content-Length", "Trailer", "Transfer-Encoding":
-		d.fault(n, "header "+quote(n.Value)+" is set by the probe", "leave it out")
+		d.errorf(n, "header "+quote(n.Value)+" is set by the probe", "leave it out")
 	default:
 		return name, true
 	}
@@ -136,13 +136,13 @@ func (d *decoder) headerName(n *yaml.Node) (string, bool) {
 }
 
 // status reads codes and ranges: 204, "200-299", or a list of such.
-func (d *decoder) status(to *[]StatusRange) reader {
+func (d *decoder) status(to *[]StatusRange) setter {
 	return func(n *yaml.Node) {
 		items := []*yaml.Node{n}
 		if n.Kind == yaml.SequenceNode {
 			items = n.Content
 			if len(items) == 0 {
-				d.faultAtKey(n, "an empty list", "write at least one status, such as 200-299")
+				d.errorAtKey(n, "an empty list", "write at least one status, such as 200-299")
 			}
 		}
 		var ranges []StatusRange
@@ -168,11 +168,11 @@ func (d *decoder) statusRange(n *yaml.Node) (StatusRange, bool) {
 	to, toErr := strconv.Atoi(strings.TrimSpace(high))
 	switch {
 	case fromErr != nil || toErr != nil:
-		d.fault(n, quote(s)+" is neither a status nor a range", `write it like 204 or "200-299", several as a list`)
+		d.errorf(n, quote(s)+" is neither a status nor a range", `write it like 204 or "200-299", several as a list`)
 	case from < 100 || to > 599 || from > 599 || to < 100:
-		d.fault(n, quote(s)+" is out of range", "a status is 100 to 599")
+		d.errorf(n, quote(s)+" is out of range", "a status is 100 to 599")
 	case from > to:
-		d.fault(n, quote(s)+" ends before it begins", fmt.Sprintf(`write "%d-%d"`, to, from))
+		d.errorf(n, quote(s)+" ends before it begins", fmt.Sprintf(`write "%d-%d"`, to, from))
 	default:
 		return StatusRange{From: from, To: to}, true
 	}

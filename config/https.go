@@ -13,29 +13,29 @@ func protocols() []string { return []string{"h2", "h3", impliedProtocol} }
 const impliedProtocol = "http/1.1"
 
 // https reads what the HTTPS record of a name says beside the addresses.
-func (d *decoder) https(to **Service) reader {
+func (d *decoder) https(to **Service) setter {
 	return func(n *yaml.Node) {
 		s := d.defaults.service
 		s.Pos = posOf(n)
 		ok := d.mapping(n, []field{
-			{name: "alpn", read: d.alpn(&s.ALPN)},
-			{name: "no_default_alpn", read: d.flag(&s.NoDefaultALPN)},
-			{name: "port", read: d.whole(&s.Port, 1, 65535)},
-			{name: "priority", read: into(&s.Priority, d.priority)},
-			{name: "target", read: into(&s.Target, d.serviceTarget)},
+			{name: "alpn", set: d.alpn(&s.ALPN)},
+			{name: "no_default_alpn", set: d.flag(&s.NoDefaultALPN)},
+			{name: "port", set: d.whole(&s.Port, 1, 65535)},
+			{name: "priority", set: into(&s.Priority, d.priority)},
+			{name: "target", set: into(&s.Target, d.serviceTarget)},
 		})
 		if !ok {
 			return
 		}
 		if s.NoDefaultALPN && slices.Contains(s.ALPN, impliedProtocol) {
-			d.fault(child(n, "no_default_alpn"), "no_default_alpn beside "+impliedProtocol+", which is the default", "leave one of them out")
+			d.errorf(child(n, "no_default_alpn"), "no_default_alpn beside "+impliedProtocol+", which is the default", "leave one of them out")
 		}
 		*to = &s
 	}
 }
 
 // alpn reads the protocols that a service speaks.
-func (d *decoder) alpn(to *[]string) reader {
+func (d *decoder) alpn(to *[]string) setter {
 	return func(n *yaml.Node) {
 		var list []string
 		ok := d.list(n, func(item *yaml.Node) {
@@ -43,13 +43,13 @@ func (d *decoder) alpn(to *[]string) reader {
 			switch {
 			case !ok:
 			case slices.Contains(list, protocol):
-				d.fault(item, quote(protocol)+" is listed twice", "leave one out")
+				d.errorf(item, quote(protocol)+" is listed twice", "leave one out")
 			default:
 				list = append(list, protocol)
 			}
 		})
 		if ok && len(n.Content) == 0 {
-			d.faultAtKey(n, "an empty list", "write at least one of the protocols, or leave the key out")
+			d.errorAtKey(n, "an empty list", "write at least one of the protocols, or leave the key out")
 		}
 		*to = list
 	}
@@ -59,7 +59,7 @@ func (d *decoder) alpn(to *[]string) reader {
 // an alias of it (RFC 9460 2.4.1).
 func (d *decoder) priority(n *yaml.Node) (int, bool) {
 	if n.Kind == yaml.ScalarNode && n.Value == "0" {
-		d.fault(n, "priority 0 makes the record an alias", "1 to 65535; a pool's member with a cname is an alias for all types")
+		d.errorf(n, "priority 0 makes the record an alias", "1 to 65535; a pool's member with a cname is an alias for all types")
 		return 0, false
 	}
 	return d.integer(n, 1, 65535)

@@ -10,7 +10,7 @@ import (
 type checkSource struct {
 	check  string
 	source netip.Addr
-	at     place
+	at     nodeKey
 }
 
 // idleSources warns of sources of a check that are of a family in which the check has no

@@ -27,15 +27,15 @@ const (
 	maxMaxAge        = 366 * 24 * time.Hour
 )
 
-func (d *decoder) latency(l *Latency) reader {
+func (d *decoder) latency(l *Latency) setter {
 	return func(n *yaml.Node) {
 		ok := d.mapping(n, []field{
-			{name: "file", read: d.path(&l.File, &l.FilePos)},
-			{name: "reload", read: d.duration(&l.Reload, minLatencyReload, maxSpan)},
-			{name: "samples", read: d.whole(&l.Samples, 1, maxSamples)},
-			{name: "tolerance", read: d.duration(&l.Tolerance, 0, maxTolerance)},
-			{name: "alpha", read: d.percentage(&l.Alpha, 1, 100)},
-			{name: "max_age", read: d.duration(&l.MaxAge, minMaxAge, maxMaxAge)},
+			{name: "file", set: d.path(&l.File, &l.FilePos)},
+			{name: "reload", set: d.duration(&l.Reload, minLatencyReload, maxSpan)},
+			{name: "samples", set: d.whole(&l.Samples, 1, maxSamples)},
+			{name: "tolerance", set: d.duration(&l.Tolerance, 0, maxTolerance)},
+			{name: "alpha", set: d.percentage(&l.Alpha, 1, 100)},
+			{name: "max_age", set: d.duration(&l.MaxAge, minMaxAge, maxMaxAge)},
 		})
 		if ok {
 			d.required(n, "file", "name the table of round trips, such as latency.csv")

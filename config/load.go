@@ -27,7 +27,7 @@ const (
 // come in file order whether or not there is an error, though what takes a
 // sound configuration to tell, such as a pool that nothing uses, comes only
 // without one.
-func Load(paths ...string) (*Config, []Fault, error) {
+func Load(paths ...string) (*Config, []Error, error) {
 	files, faults := Expand(paths...)
 	if len(faults) > 0 {
 		return nil, nil, Join(faults)
@@ -38,7 +38,7 @@ func Load(paths ...string) (*Config, []Fault, error) {
 	file := files[0]
 	data, release, err := read(file)
 	if err != nil {
-		return nil, nil, Join([]Fault{{File: file, What: err.Error()}})
+		return nil, nil, Join([]Error{{File: file, What: err.Error()}})
 	}
 	defer release()
 	return Parse(file, data)
@@ -46,32 +46,32 @@ func Load(paths ...string) (*Config, []Fault, error) {
 
 // Parse is Load of data that was already read; file leads the messages and
 // anchors relative paths. Nothing that comes back refers to data.
-func Parse(file string, data []byte) (*Config, []Fault, error) {
+func Parse(file string, data []byte) (*Config, []Error, error) {
 	return parseWithin(file, data, maxWhole)
 }
 
 // parseWithin gives the YAML parser no text that is longer than limit.
-func parseWithin(file string, data []byte, limit int) (*Config, []Fault, error) {
+func parseWithin(file string, data []byte, limit int) (*Config, []Error, error) {
 	if fault := checkText(data); fault != nil {
 		return failed(file, fault)
 	}
 	doc := outlined(data, limit)
-	if doc.refused == nil {
+	if doc.fallback == nil {
 		d := newDecoder(file, doc)
 		cfg, warnings, err := d.decode()
-		if doc.refused == nil {
+		if doc.fallback == nil {
 			return cfg, warnings, err
 		}
 	}
 	if len(data) > limit {
-		return failed(file, doc.refused)
+		return failed(file, doc.fallback)
 	}
 	return parseAtOnce(file, data)
 }
 
 // parseAtOnce is the plain version of Parse: the YAML parser gets all of data,
 // which is a text.
-func parseAtOnce(file string, data []byte) (*Config, []Fault, error) {
+func parseAtOnce(file string, data []byte) (*Config, []Error, error) {
 	root, fault := parseWhole(data)
 	if fault != nil {
 		return failed(file, fault)
@@ -80,13 +80,13 @@ func parseAtOnce(file string, data []byte) (*Config, []Fault, error) {
 }
 
 // failed is the outcome of a file in which nothing can be relied upon.
-func failed(file string, fault *Fault) (*Config, []Fault, error) {
+func failed(file string, fault *Error) (*Config, []Error, error) {
 	fault.File = file
-	return nil, nil, Join([]Fault{*fault})
+	return nil, nil, Join([]Error{*fault})
 }
 
 // decode reads the document.
-func (d *decoder) decode() (*Config, []Fault, error) {
+func (d *decoder) decode() (*Config, []Error, error) {
 	cfg := d.document()
 	if !d.doc.finish(0) {
 		return nil, nil, nil // the outcome is not told
@@ -97,7 +97,7 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 	d.matchable(&cfg.Geo)
 	d.loadable(cfg.Loads)
 	d.bounded(cfg)
-	if len(d.faults.told) == 0 {
+	if len(d.errs.listed) == 0 {
 		d.survey(cfg)
 	}
 	faults, warnings := d.report()
@@ -111,17 +111,17 @@ func (d *decoder) decode() (*Config, []Fault, error) {
 func (d *decoder) document() *Config {
 	cfg := &Config{File: d.file, Server: d.defaults.server, Geo: d.defaults.geo, Latency: d.defaults.latency}
 	keys := []field{
-		{name: "server", read: d.withEnvironment(d.server(&cfg.Server))},
-		{name: "admin", read: d.withEnvironment(d.admin(&cfg.Admin))},
-		{name: "state", read: d.path(&cfg.State, &cfg.StatePos)},
-		{name: "geo", read: d.geo(&cfg.Geo)},
-		{name: "latency", read: d.latency(&cfg.Latency)},
-		{name: "regions", read: d.regions(&cfg.Regions)},
-		{name: "checks", read: d.checks(&cfg.Checks)},
-		{name: "loads", read: d.loads(&cfg.Loads)},
-		{name: "health", read: d.health(&cfg.Health)},
-		{name: "pools", read: d.pools(&cfg.Pools)},
-		{name: "zones", read: d.zones(&cfg.Zones)},
+		{name: "server", set: d.withEnvironment(d.server(&cfg.Server))},
+		{name: "admin", set: d.withEnvironment(d.admin(&cfg.Admin))},
+		{name: "state", set: d.path(&cfg.State, &cfg.StatePos)},
+		{name: "geo", set: d.geo(&cfg.Geo)},
+		{name: "latency", set: d.latency(&cfg.Latency)},
+		{name: "regions", set: d.regions(&cfg.Regions)},
+		{name: "checks", set: d.checks(&cfg.Checks)},
+		{name: "loads", set: d.loads(&cfg.Loads)},
+		{name: "health", set: d.health(&cfg.Health)},
+		{name: "pools", set: d.pools(&cfg.Pools)},
+		{name: "zones", set: d.zones(&cfg.Zones)},
 	}
 	if len(d.sources) > 1 {
 		cfg.sources = d.sources

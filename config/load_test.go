@@ -334,7 +334,7 @@ func TestTheErrorHoldsAFaultForEachLine(t *testing.T) {
 	if !errors.As(err, &faults) || len(faults.Errors) != 2 {
 		t.Fatalf("error %v", err)
 	}
-	want := Fault{File: "c.yaml", Pos: Pos{3, 8}, Path: "server.ecs", What: `"2" is neither true nor false`}
+	want := Error{File: "c.yaml", Pos: Pos{3, 8}, Path: "server.ecs", What: `"2" is neither true nor false`}
 	if faults.Errors[1] != want {
 		t.Errorf("fault %#v, want %#v", faults.Errors[1], want)
 	}
@@ -464,13 +464,13 @@ func TestTheExampleIsSound(t *testing.T) {
 }
 
 func TestBeyondItsLimitFaultsAreOnlyCounted(t *testing.T) {
-	document := strings.ReplaceAll(string(manyNames(maxTold+7)), "pool: web", "pool: wob")
+	document := strings.ReplaceAll(string(manyNames(maxListed+7)), "pool: web", "pool: wob")
 	_, _, err := Parse("f", []byte(document))
 	var faults *multierror.Error
-	if !errors.As(err, &faults) || len(faults.Errors) != maxTold+1 {
+	if !errors.As(err, &faults) || len(faults.Errors) != maxListed+1 {
 		t.Fatal("not the faults up to the limit and one more")
 	}
-	if got := faults.Errors[maxTold].Error(); got != "f: 7 more faults; see to these first" {
+	if got := faults.Errors[maxListed].Error(); got != "f: 7 more faults; see to these first" {
 		t.Errorf("last %q", got)
 	}
 }

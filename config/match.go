@@ -21,31 +21,31 @@ const byDefault = "default"
 // is known of a client to the values that match, one or a list.
 func (r *poolReader) match(n *yaml.Node) {
 	m := &Match{Pos: posOf(n)}
-	r.written, r.terms = emptied(r.written), nil
+	r.written, r.terms = cleared(r.written), nil
 	if n.Kind == yaml.ScalarNode && !isNull(n) {
 		if n.Value != byDefault {
-			r.fault(n, quote(n.Value)+" is not a match", "write default, or a mapping such as {country: [DE, AT]}")
+			r.errorf(n, quote(n.Value)+" is not a match", "write default, or a mapping such as {country: [DE, AT]}")
 			return
 		}
 		m.Default = true
-		r.term(term{byDefault, byDefault, placeOf(n)})
+		r.term(term{byDefault, byDefault, nodeKeyOf(n)})
 		r.member.Match = m
 		return
 	}
 	ok := r.mapping(n, []field{
-		{name: "network", read: terms(r, "network", &m.Networks, r.matchNetwork)},
-		{name: "asn", read: terms(r, termASN, &m.ASNs, r.asn)},
-		{name: "city", read: terms(r, termCity, &m.Cities, r.city)},
-		{name: "subdivision", read: terms(r, termSubdivision, &m.Subdivisions, r.subdivision)},
-		{name: "country", read: terms(r, "country", &m.Countries, r.country)},
-		{name: "group", read: terms(r, "group", &m.Groups, r.group)},
-		{name: "continent", read: terms(r, "continent", &m.Continents, r.continent)},
+		{name: "network", set: terms(r, "network", &m.Networks, r.matchNetwork)},
+		{name: "asn", set: terms(r, termASN, &m.ASNs, r.asn)},
+		{name: "city", set: terms(r, termCity, &m.Cities, r.city)},
+		{name: "subdivision", set: terms(r, termSubdivision, &m.Subdivisions, r.subdivision)},
+		{name: "country", set: terms(r, "country", &m.Countries, r.country)},
+		{name: "group", set: terms(r, "group", &m.Groups, r.group)},
+		{name: "continent", set: terms(r, "continent", &m.Continents, r.continent)},
 	})
 	if !ok {
 		return
 	}
 	if len(n.Content) == 0 {
-		r.faultAtKey(n, "an empty match", "write default for who matches no other member")
+		r.errorAtKey(n, "an empty match", "write default for who matches no other member")
 	}
 	m.Terms = r.terms
 	r.member.Match = m
@@ -100,7 +100,7 @@ const (
 type term struct {
 	key  string // equal for equal terms
 	text string // country DE
-	at   place
+	at   nodeKey
 }
 
 func (r *poolReader) term(t term) {
@@ -109,20 +109,20 @@ func (r *poolReader) term(t term) {
 }
 
 // terms reads one value, or a list of them.
-func terms[T comparable](r *poolReader, what string, to *[]T, parse func(*yaml.Node) (T, bool)) reader {
+func terms[T comparable](r *poolReader, what string, to *[]T, parse func(*yaml.Node) (T, bool)) setter {
 	one := func(n *yaml.Node, index string) {
 		value, ok := parse(n)
 		if !ok {
 			return
 		}
 		key := fmt.Sprintf("%s %v", what, value)
-		t := term{key, key, placeOf(n)}
+		t := term{key, key, nodeKeyOf(n)}
 		if what == termCity {
 			where, name, _ := strings.Cut(n.Value, "/")
 			t.text = what + " " + strings.ToUpper(where) + "/" + name // as its name is written
 		}
 		if r.written[key] {
-			r.fault(n, t.text+" twice", "write it once")
+			r.errorf(n, t.text+" twice", "write it once")
 			return
 		}
 		*to = append(*to, value)
@@ -130,7 +130,7 @@ func terms[T comparable](r *poolReader, what string, to *[]T, parse func(*yaml.N
 		switch what {
 		case termASN, termCity, termSubdivision:
 			r.terms = append(r.terms, MatchTerm{what, fmt.Sprint(value), t.text, "." + what + index, posOf(n)})
-			r.sought = append(r.sought, sought{what, t.at})
+			r.databaseTerms = append(r.databaseTerms, databaseTerm{what, t.at})
 		}
 	}
 	return func(n *yaml.Node) {
@@ -142,7 +142,7 @@ func terms[T comparable](r *poolReader, what string, to *[]T, parse func(*yaml.N
 			one(item, fmt.Sprintf("[%d]", i))
 		}
 		if len(n.Content) == 0 {
-			r.faultAtKey(n, "an empty list", "write at least one value, or leave the key out")
+			r.errorAtKey(n, "an empty list", "write at least one value, or leave the key out")
 		}
 	}
 }
@@ -157,7 +157,7 @@ func (r *poolReader) matchNetwork(n *yaml.Node) (netip.Prefix, bool) {
 
 func (r *poolReader) asn(n *yaml.Node) (uint32, bool) {
 	if s, ok := r.scalar(n); ok && len(s) > 2 && strings.EqualFold(s[:2], "AS") && decimal(s[2:]) {
-		r.fault(n, quote(s)+" is not a number", "write it as "+s[2:])
+		r.errorf(n, quote(s)+" is not a number", "write it as "+s[2:])
 		return 0, false
 	}
 	number, ok := r.integer(n, 1, maxASN)
@@ -173,7 +173,7 @@ func (r *poolReader) city(n *yaml.Node) (string, bool) {
 	}
 	where, name, _ := strings.Cut(s, "/")
 	if !(len(where) == 2 && letters(where) || isSubdivision(where)) || name == "" || strings.TrimSpace(name) != name {
-		r.fault(n, quote(s)+" is not a city", "write its country or subdivision and its English name, such as FR/Paris or US-CA/San Jose")
+		r.errorf(n, quote(s)+" is not a city", "write its country or subdivision and its English name, such as FR/Paris or US-CA/San Jose")
 		return "", false
 	}
 	return strings.ToUpper(where) + "/" + strings.ToLower(name), r.knownCountry(n, strings.ToUpper(where[:2]))
@@ -183,7 +183,7 @@ func (r *poolReader) group(n *yaml.Node) (string, bool) {
 	name := ""
 	r.refer(kindGroup, &name)(n)
 	if name != "" {
-		r.groupUses = append(r.groupUses, groupUse{pool: r.pool.Name, group: name, at: placeOf(n)})
+		r.groupUses = append(r.groupUses, groupUse{pool: r.pool.Name, group: name, at: nodeKeyOf(n)})
 	}
 	return name, name != ""
 }
@@ -191,16 +191,16 @@ func (r *poolReader) group(n *yaml.Node) (string, bool) {
 // groupUse is a group of countries in a match, from which match in all its terms.
 type groupUse struct {
 	pool, group, match string
-	at                 place
+	at                 nodeKey
 }
 
-// owner is the match that has a term.
-type owner struct{ match, member string }
+// firstMatch is the match that has a term.
+type firstMatch struct{ match, member string }
 
-// claim checks the match of the member under way, whose groups begin at uses of
+// checkConflicts checks the match of the member under way, whose groups begin at uses of
 // groupUses, against those before it. Members with the same match share its clients by weight; a term in two
 // matches that differ would leave open whose they are.
-func (r *poolReader) claim(n *yaml.Node, uses int) {
+func (r *poolReader) checkConflicts(n *yaml.Node, uses int) {
 	match := ""
 	if r.member.Match != nil {
 		match = r.member.Match.String()
@@ -212,9 +212,9 @@ func (r *poolReader) claim(n *yaml.Node, uses int) {
 	for _, t := range r.matched {
 		first, twice := r.owners[t.key]
 		if !twice {
-			r.owners[t.key] = owner{match, r.member.Name}
+			r.owners[t.key] = firstMatch{match, r.member.Name}
 		} else if first.match != match {
-			r.faultAt(t.at, t.text+" is in the match of member "+quote(first.member)+" too",
+			r.errorAt(t.at, t.text+" is in the match of member "+quote(first.member)+" too",
 				"leave it in one of them, or give both the same match to share its clients by weight")
 		}
 	}
@@ -230,21 +230,21 @@ func (r *poolReader) shared(n *yaml.Node, match string) {
 	first, twice := r.sharers[match]
 	switch {
 	case !twice:
-		r.sharers[match] = sharer{r.member.Name, weighs}
+		r.sharers[match] = memberUse{r.member.Name, weighs}
 	case !weighs || !first.weighs:
 		r.warn(child(n, "match"), "member "+quote(first.member)+" has the very same match: they share its clients by weight",
 			"write the weight of each if that is meant")
 	}
 }
 
-// sharer is the first member with a match, and whether its weight is written.
-type sharer struct {
+// memberUse is the first member with a match, and whether its weight is written.
+type memberUse struct {
 	member string
 	weighs bool
 }
 
 // countryGroups reads geo.groups.
-func (d *decoder) countryGroups(to *[]CountryGroup) reader {
+func (d *decoder) countryGroups(to *[]CountryGroup) setter {
 	return d.define(kindGroup, func(name string, key, value *yaml.Node) {
 		g := CountryGroup{Name: name, Pos: posOf(key)}
 		ok := d.list(value, func(item *yaml.Node) {
@@ -252,22 +252,22 @@ func (d *decoder) countryGroups(to *[]CountryGroup) reader {
 			switch {
 			case !ok:
 			case slices.Contains(g.Countries, code):
-				d.fault(item, "country "+code+" twice", "write it once")
+				d.errorf(item, "country "+code+" twice", "write it once")
 			default:
 				g.Countries = append(g.Countries, code)
 			}
 		})
 		if ok && len(value.Content) == 0 {
-			d.faultAtKey(value, "an empty list", "write at least one country")
+			d.errorAtKey(value, "an empty list", "write at least one country")
 		}
 		*to = append(*to, g)
 	})
 }
 
-// sought is a value of a match that a database has to know.
-type sought struct {
+// databaseTerm is a value of a match that a database has to know.
+type databaseTerm struct {
 	kind string
-	at   place
+	at   nodeKey
 }
 
 // matchable faults what matches cannot decide by: values without a source that
@@ -281,9 +281,9 @@ func (d *decoder) matchable(g *Geo) {
 	for i, use := range d.groupUses {
 		for j := i - 1; j >= 0 && d.groupUses[j].pool == use.pool; j-- {
 			before := d.groupUses[j]
-			country, ok := contested(groups[before.group], groups[use.group])
+			country, ok := overlapHint(groups[before.group], groups[use.group])
 			if ok && before.match != use.match {
-				d.faultAt(use.at, fmt.Sprintf("country %s is in group %s and in group %s, which another member matches", country, quote(use.group), quote(before.group)),
+				d.errorAt(use.at, fmt.Sprintf("country %s is in group %s and in group %s, which another member matches", country, quote(use.group), quote(before.group)),
 					"of two groups in one pool that share a country, one is inside the other")
 			}
 		}
@@ -294,20 +294,20 @@ func (d *decoder) matchable(g *Geo) {
 // that the named ones do not.
 func (d *decoder) sourced(g *Geo) {
 	subdivided := slices.ContainsFunc(g.Networks, func(n Network) bool { return n.Subdivision != "" })
-	for _, s := range d.sought {
+	for _, s := range d.databaseTerms {
 		switch {
 		case s.kind == termASN && g.ASN == "":
-			d.faultAt(s.at, "asn without geo.asn", "name an ASN file in MaxMind's format under geo.asn")
+			d.errorAt(s.at, "asn without geo.asn", "name an ASN file in MaxMind's format under geo.asn")
 		case s.kind == termCity && g.Database == "":
-			d.faultAt(s.at, "no source knows cities", "name a City database under geo.database")
+			d.errorAt(s.at, "no source knows cities", "name a City database under geo.database")
 		case s.kind == termSubdivision && g.Database == "" && !subdivided:
-			d.faultAt(s.at, "no source knows subdivisions", "name a City database under geo.database, or place networks by subdivision under geo.networks")
+			d.errorAt(s.at, "no source knows subdivisions", "name a City database under geo.database, or place networks by subdivision under geo.networks")
 		}
 	}
 }
 
-// contested is a country of which neither group says more exactly than the other whose it is.
-func contested(a, b *CountryGroup) (country string, ok bool) {
+// overlapHint is a country of which neither group says more exactly than the other whose it is.
+func overlapHint(a, b *CountryGroup) (country string, ok bool) {
 	if a == nil || b == nil || a == b {
 		return "", false
 	}

@@ -14,8 +14,8 @@ import (
 // check. It becomes a [Check] when all checks of the file are known.
 type memberCheck struct {
 	pool   string
-	member int   // its index in the pool
-	at     place // of the mapping
+	member int     // its index in the pool
+	at     nodeKey // of the mapping
 	keys   []writtenKey
 	own    CheckSettings
 }
@@ -31,7 +31,7 @@ type CheckSettings struct {
 // writtenKey is a key of a mapping and where it is written.
 type writtenKey struct {
 	name string
-	at   place
+	at   nodeKey
 }
 
 // memberCheckKey reads the key check of a member: the name of a check, none, or a
@@ -42,27 +42,27 @@ func (r *poolReader) memberCheckKey(n *yaml.Node) {
 		r.memberCheck(&m.Check)(n)
 		return
 	}
-	of := memberCheck{pool: p.Name, member: len(p.Members), at: placeOf(n)}
+	of := memberCheck{pool: p.Name, member: len(p.Members), at: nodeKeyOf(n)}
 	r.mapping(n, []field{
-		{name: "use", read: r.usedCheck(&m.Check)},
-		{name: "port", read: r.whole(&of.own.Port, 1, maxPort)},
-		{name: "host", read: into(&of.own.Host, r.host)},
-		{name: "path", read: into(&of.own.Path, r.requestPath)},
-		{name: "source", read: r.probeSources(&of.own.Sources, nil)},
+		{name: "use", set: r.usedCheck(&m.Check)},
+		{name: "port", set: r.whole(&of.own.Port, 1, maxPort)},
+		{name: "host", set: into(&of.own.Host, r.host)},
+		{name: "path", set: into(&of.own.Path, r.requestPath)},
+		{name: "source", set: r.probeSources(&of.own.Sources, nil)},
 	})
 	for key := range pairs(n) {
 		if key.Value != "use" {
-			of.keys = append(of.keys, writtenKey{key.Value, placeOf(key)})
+			of.keys = append(of.keys, writtenKey{key.Value, nodeKeyOf(key)})
 		}
 	}
 	r.memberChecks = append(r.memberChecks, of)
 }
 
 // usedCheck reads the name of the check that a member has settings of its own for.
-func (d *decoder) usedCheck(to *string) reader {
+func (d *decoder) usedCheck(to *string) setter {
 	return func(n *yaml.Node) {
 		if n.Kind == yaml.ScalarNode && n.Value == noCheck {
-			d.fault(n, quote(noCheck)+" has no settings", "name a check, or write check: none")
+			d.errorf(n, quote(noCheck)+" has no settings", "name a check, or write check: none")
 			*to = noCheck // which no check is named
 			return
 		}
@@ -72,13 +72,13 @@ func (d *decoder) usedCheck(to *string) reader {
 
 // probeSources reads the addresses that probes come from: one, or a list with one of each family.
 // It calls found, unless that is nil, for each of them.
-func (d *decoder) probeSources(to *[]netip.Addr, found func(netip.Addr, place)) reader {
+func (d *decoder) probeSources(to *[]netip.Addr, found func(netip.Addr, nodeKey)) setter {
 	return func(n *yaml.Node) {
 		items := []*yaml.Node{n}
 		if n.Kind == yaml.SequenceNode {
 			items = n.Content
 			if len(items) == 0 {
-				d.faultAtKey(n, "an empty list", "write an address of this machine, or one of each family")
+				d.errorAtKey(n, "an empty list", "write an address of this machine, or one of each family")
 			}
 		}
 		var all []netip.Addr
@@ -88,12 +88,12 @@ func (d *decoder) probeSources(to *[]netip.Addr, found func(netip.Addr, place)) 
 				continue
 			}
 			if i := slices.IndexFunc(all, func(b netip.Addr) bool { return b.Is4() == a.Is4() }); i >= 0 {
-				d.fault(item, "a second source of one family, after "+all[i].String(), "at most one IPv4 and one IPv6 address")
+				d.errorf(item, "a second source of one family, after "+all[i].String(), "at most one IPv4 and one IPv6 address")
 				continue
 			}
 			all = append(all, a)
 			if found != nil {
-				found(a, placeOf(item))
+				found(a, nodeKeyOf(item))
 			}
 		}
 		*to = all
@@ -130,7 +130,7 @@ func (d *decoder) deriveCheck(cfg *Config, checks map[string]Check, of *memberCh
 	case m.Pool != "" || m.CName != "": // which has an error already
 		return
 	case m.Check == "":
-		d.faultAt(of.at, "settings for no check", "name the check: use: NAME")
+		d.errorAt(of.at, "settings for no check", "name the check: use: NAME")
 		return
 	case !known || base.Type == "":
 		return
@@ -152,10 +152,10 @@ func (d *decoder) settingsFit(of *memberCheck, base *Check, m *Member) bool {
 	for _, key := range of.keys {
 		switch what := base.misfit(key.name); {
 		case what != "":
-			d.faultAt(key.at, what, "leave it out")
+			d.errorAt(key.at, what, "leave it out")
 			fit = false
 		case key.name == "source" && !m.hasFamilyOf(of.own.Sources):
-			d.faultAt(key.at, fmt.Sprintf("source %s is of another family than the member's addresses", listAddrs(of.own.Sources)),
+			d.errorAt(key.at, fmt.Sprintf("source %s is of another family than the member's addresses", listAddrs(of.own.Sources)),
 				"write an address of this machine of the family of "+m.Addresses[0].String())
 			fit = false
 		}

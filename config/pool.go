@@ -18,7 +18,7 @@ func policies() []string {
 	return []string{string(Proximity), string(Geolocation), string(Weighted), string(RoundRobin), string(Failover), string(Hash), string(Fastest), string(LatencyPolicy), string(LeastLoad), string(AllMembers)}
 }
 
-func (d *decoder) pools(to *[]Pool) reader {
+func (d *decoder) pools(to *[]Pool) setter {
 	r := newPoolReader(d)
 	define := d.define(kindPool, func(name string, key, value *yaml.Node) {
 		*to = append(*to, r.read(name, key, value))
@@ -39,49 +39,49 @@ type poolReader struct {
 	memberKeys []field
 	members    *yaml.Node
 	minUp      *yaml.Node
-	boundAt    place
+	boundAt    nodeKey
 	names      map[string]Pos        // of each member of the pool
 	addresses  map[netip.Addr]string // the member of each
-	owners     map[string]owner      // of the terms of the pool's matches
-	sharers    map[string]sharer     // of the pool's matches
+	owners     map[string]firstMatch // of the terms of the pool's matches
+	sharers    map[string]memberUse  // of the pool's matches
 	matched    []term                // the terms of the member under way
 	written    map[string]bool       // which of them there are
 	terms      []MatchTerm           // those of them that the match keeps
-	repeats    repeats
+	duplicates duplicateFilter
 
-	stockOfMembers   stock[Member]
-	stockOfAddresses stock[netip.Addr]
+	memberSlices  slicePool[Member]
+	addressSlices slicePool[netip.Addr]
 }
 
 func newPoolReader(d *decoder) *poolReader {
 	r := &poolReader{decoder: d}
 	p, m := &r.pool, &r.member
 	r.poolKeys = append([]field{
-		{name: "policy", read: into(&p.Policy, d.policy)},
-		{name: "check", read: d.memberCheck(&p.Check)},
-		{name: "answers", read: d.whole(&p.Answers, 0, maxAnswers)},
-		{name: "min_up", read: hold(&r.minUp)},
-		{name: "fallback", read: d.fallback(p)},
-		{name: "fail_open", read: into(&p.FailOpen, d.failOpen)},
-		{name: "ecs", read: d.ecs(&p.ECS)},
-		{name: "dual_stack", read: into(&p.DualStack, func(n *yaml.Node) (DualStack, bool) {
+		{name: "policy", set: into(&p.Policy, d.policy)},
+		{name: "check", set: d.memberCheck(&p.Check)},
+		{name: "answers", set: d.whole(&p.Answers, 0, maxAnswers)},
+		{name: "min_up", set: hold(&r.minUp)},
+		{name: "fallback", set: d.fallback(p)},
+		{name: "fail_open", set: into(&p.FailOpen, d.failOpen)},
+		{name: "ecs", set: d.ecs(&p.ECS)},
+		{name: "dual_stack", set: into(&p.DualStack, func(n *yaml.Node) (DualStack, bool) {
 			s, ok := d.oneOf(n, "dual_stack", []string{string(Independent), string(Together)})
 			return DualStack(s), ok
 		})},
-		{name: "max_ejection", read: into(&p.MaxEjection, d.maxEjectionOrOff)},
-		{name: "members", read: hold(&r.members)},
+		{name: "max_ejection", set: into(&p.MaxEjection, d.maxEjectionOrOff)},
+		{name: "members", set: hold(&r.members)},
 	}, r.steeringKeys()...)
 	r.memberKeys = append([]field{
-		{name: "name", read: into(&m.Name, d.handle)},
-		{name: "region", read: d.refer(kindRegion, &m.Region)},
-		{name: "addresses", read: d.unicasts(&m.Addresses)},
-		{name: "target", read: into(&m.Target, d.hostName)},
-		{name: "cname", read: into(&m.CName, d.hostName)},
-		{name: "pool", read: d.refer(kindPool, &m.Pool)},
-		{name: "weight", read: d.whole(&m.Weight, 0, MaxWeight)},
-		{name: "check", read: r.memberCheckKey},
-		{name: "enabled", read: d.flag(&m.Enabled)},
-		{name: "match", read: r.match},
+		{name: "name", set: into(&m.Name, d.handle)},
+		{name: "region", set: d.refer(kindRegion, &m.Region)},
+		{name: "addresses", set: d.unicasts(&m.Addresses)},
+		{name: "target", set: into(&m.Target, d.hostName)},
+		{name: "cname", set: into(&m.CName, d.hostName)},
+		{name: "pool", set: d.refer(kindPool, &m.Pool)},
+		{name: "weight", set: d.whole(&m.Weight, 0, MaxWeight)},
+		{name: "check", set: r.memberCheckKey},
+		{name: "enabled", set: d.flag(&m.Enabled)},
+		{name: "match", set: r.match},
 	}, d.loadKeysOf(&m.Load)...)
 	return r
 }
@@ -115,7 +115,7 @@ func (d *decoder) policy(n *yaml.Node) (Policy, bool) {
 }
 
 // memberCheck reads the name of a check, or none.
-func (d *decoder) memberCheck(to *string) reader {
+func (d *decoder) memberCheck(to *string) setter {
 	return func(n *yaml.Node) {
 		if n.Kind == yaml.ScalarNode && n.Value == noCheck {
 			*to = ""
@@ -125,11 +125,11 @@ func (d *decoder) memberCheck(to *string) reader {
 	}
 }
 
-func (d *decoder) fallback(p *Pool) reader {
+func (d *decoder) fallback(p *Pool) setter {
 	return func(n *yaml.Node) {
 		d.refer(kindPool, &p.Fallback)(n)
 		if p.Fallback == p.Name {
-			d.fault(n, "pool "+quote(p.Name)+" is its own fallback", "name another pool")
+			d.errorf(n, "pool "+quote(p.Name)+" is its own fallback", "name another pool")
 		}
 	}
 }
@@ -145,7 +145,7 @@ func (d *decoder) failOpen(n *yaml.Node) (FailOpen, bool) {
 	if strings.EqualFold(n.Value, "false") {
 		hint = "write never; the other words are remaining (the members that are up, or all if none is) and all"
 	}
-	d.fault(n, n.Value+" is not accepted any more: fail_open is a word", hint)
+	d.errorf(n, n.Value+" is not accepted any more: fail_open is a word", hint)
 	return "", false
 }
 
@@ -165,9 +165,9 @@ func (d *decoder) readMinUp(n *yaml.Node, p *Pool) {
 	share, err := strconv.Atoi(digits)
 	switch {
 	case !decimal(digits):
-		d.fault(n, quote(s)+" is neither a count nor a percentage", "write it like 2 or 50%")
+		d.errorf(n, quote(s)+" is neither a count nor a percentage", "write it like 2 or 50%")
 	case err != nil || share < 1 || share > 100:
-		d.fault(n, quote(s)+" is out of range", "1% to 100%")
+		d.errorf(n, quote(s)+" is out of range", "1% to 100%")
 	default:
 		p.MinUp = MinUp{N: share, Percent: true}
 	}
@@ -177,8 +177,8 @@ func (r *poolReader) poolMembers(n *yaml.Node) {
 	if r.roster(n) {
 		return
 	}
-	r.names, r.addresses, r.owners = emptied(r.names), emptied(r.addresses), emptied(r.owners)
-	r.sharers = emptied(r.sharers)
+	r.names, r.addresses, r.owners = cleared(r.names), cleared(r.addresses), cleared(r.owners)
+	r.sharers = cleared(r.sharers)
 	p, m := &r.pool, &r.member
 	p.Members = make([]Member, 0, len(n.Content))
 	ok := r.list(n, func(item *yaml.Node) {
@@ -188,19 +188,19 @@ func (r *poolReader) poolMembers(n *yaml.Node) {
 			return
 		}
 		if first, twice := r.names[m.Name]; twice && m.Name != "" {
-			r.fault(child(item, "name"), "duplicate member "+quote(m.Name), r.firstAt(first, item))
+			r.errorf(child(item, "name"), "duplicate member "+quote(m.Name), r.firstAt(first, item))
 		}
 		r.names[m.Name] = m.Pos
 		r.repeated(item)
 		p.Members = append(p.Members, *m)
 	})
 	if ok && len(n.Content) == 0 {
-		r.faultAtKey(n, "an empty list", "a pool has at least one member")
+		r.errorAtKey(n, "an empty list", "a pool has at least one member")
 	}
 }
 
-// emptied is m for another use: a new map where clearing it would take longer.
-func emptied[K comparable, V any](m map[K]V) map[K]V {
+// cleared is m for another use: a new map where clearing it would take longer.
+func cleared[K comparable, V any](m map[K]V) map[K]V {
 	const large = 64
 	if m == nil || len(m) > large {
 		return make(map[K]V)
@@ -221,11 +221,11 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	r.required(n, "name", "overrides, logs and metrics tell members by name")
 	r.exactlyOne(n, "addresses", "target", "cname", "pool")
 	if p.Policy.RanksRegions() && child(n, "region") == nil {
-		r.faultAtKey(n, "no region", string(p.Policy)+" needs a region on every member")
+		r.errorAtKey(n, "no region", string(p.Policy)+" needs a region on every member")
 	}
 	if p.Policy == Geolocation {
 		r.required(n, "match", "write which clients it is for, or match: default for who matches no other member")
-		r.claim(n, uses)
+		r.checkConflicts(n, uses)
 	} else if m.Match != nil {
 		r.fits(n)
 	}
@@ -241,10 +241,10 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 
 // nestedPool takes note of a member that is a pool.
 func (d *decoder) nestedPool(n *yaml.Node, p *Pool, m *Member) {
-	d.nested[p.Name] = append(d.nested[p.Name], edge{to: m.Pool, at: placeOf(child(n, "pool"))})
+	d.nested[p.Name] = append(d.nested[p.Name], edge{to: m.Pool, at: nodeKeyOf(child(n, "pool"))})
 	m.Check = "" // its members have their own
 	if own := child(n, "check"); own != nil {
-		d.fault(own, "a check on a member that is a pool", "give it to the members of pool "+quote(m.Pool))
+		d.errorf(own, "a check on a member that is a pool", "give it to the members of pool "+quote(m.Pool))
 	}
 }
 

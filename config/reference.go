@@ -33,19 +33,19 @@ type defined map[string]*definition
 // definition is one thing that the file defines.
 type definition struct {
 	name string
-	at   place // of the key
-	used bool  // something refers to it
+	at   nodeKey // of the key
+	used bool    // something refers to it
 }
 
 // reference is a name that must be defined somewhere in the file.
 type reference struct {
 	kind kind
 	name string
-	at   place
+	at   nodeKey
 }
 
 // refer reads the name of a thing of kind k.
-func (d *decoder) refer(k kind, into *string) reader {
+func (d *decoder) refer(k kind, into *string) setter {
 	return func(n *yaml.Node) {
 		name, ok := d.word(n)
 		if !ok {
@@ -56,19 +56,19 @@ func (d *decoder) refer(k kind, into *string) reader {
 			return
 		}
 		*into = name
-		d.references = append(d.references, reference{k, name, placeOf(n)})
+		d.references = append(d.references, reference{k, name, nodeKeyOf(n)})
 	}
 }
 
 // define reads a section of the file: a mapping from names of kind k, which
 // others may then refer to.
-func (d *decoder) define(k kind, entry func(name string, key, value *yaml.Node)) reader {
+func (d *decoder) define(k kind, entry func(name string, key, value *yaml.Node)) setter {
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.MappingNode {
 			delete(d.declared, k)
 		}
-		collection(d, n, d.handle, func(name string, key, value *yaml.Node) {
-			d.declared[k][name] = &definition{name: name, at: placeOf(key)}
+		userMapping(d, n, d.handle, func(name string, key, value *yaml.Node) {
+			d.declared[k][name] = &definition{name: name, at: nodeKeyOf(key)}
 			entry(name, key, value)
 		})
 	}
@@ -82,7 +82,7 @@ func (d *decoder) handle(n *yaml.Node) (string, bool) {
 		return "", false
 	}
 	if strings.ContainsFunc(name, notInHandle) {
-		d.fault(n, quote(name)+" cannot be a name", "a name has no space, no control character, no / and no :")
+		d.errorf(n, quote(name)+" cannot be a name", "a name has no space, no control character, no / and no :")
 		return "", false
 	}
 	return name, true
@@ -111,7 +111,7 @@ func (d *decoder) resolve() {
 			hint = d.hint(ref, len(hints))
 			hints[named] = hint
 		}
-		d.faultAt(ref.at, "no "+string(ref.kind)+" "+quote(ref.name), hint)
+		d.errorAt(ref.at, "no "+string(ref.kind)+" "+quote(ref.name), hint)
 	}
 	cycles{d, kindPool, d.nested, "a pool cannot hold itself"}.find()
 	cycles{d, kindCheck, d.composed, "a check cannot be made of itself"}.find()
@@ -139,7 +139,7 @@ func (d *decoder) hint(ref reference, before int) string {
 // edge is a pool as a member of another, or a check as a part of another.
 type edge struct {
 	to string
-	at place // where it is written
+	at nodeKey // where it is written
 }
 
 // cycles is a search among things of one kind for those that hold themselves.
@@ -167,7 +167,7 @@ func (c cycles) descend(name string, trail []string, done map[string]bool) {
 	for _, e := range c.edges[name] {
 		if i := slices.Index(trail, e.to); i >= 0 {
 			loop := append(slices.Clone(trail[i:]), e.to)
-			c.faultAt(e.at, string(c.kind)+" cycle: "+strings.Join(loop, " -> "), c.hint)
+			c.errorAt(e.at, string(c.kind)+" cycle: "+strings.Join(loop, " -> "), c.hint)
 			continue
 		}
 		c.descend(e.to, trail, done)

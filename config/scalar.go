@@ -27,14 +27,14 @@ func (d *decoder) scalar(n *yaml.Node) (string, bool) {
 func (d *decoder) word(n *yaml.Node) (string, bool) {
 	s, ok := d.scalar(n)
 	if ok && s == "" {
-		d.fault(n, "an empty value", "write at least one character")
+		d.errorf(n, "an empty value", "write at least one character")
 		return "", false
 	}
 	return s, ok
 }
 
 // into reads a value with parse; what parse refuses leaves the default.
-func into[T any](to *T, parse func(*yaml.Node) (T, bool)) reader {
+func into[T any](to *T, parse func(*yaml.Node) (T, bool)) setter {
 	return func(n *yaml.Node) {
 		if value, ok := parse(n); ok {
 			*to = value
@@ -43,19 +43,19 @@ func into[T any](to *T, parse func(*yaml.Node) (T, bool)) reader {
 }
 
 // hold keeps a value to be read when others of its mapping are known.
-func hold(to **yaml.Node) reader { return func(n *yaml.Node) { *to = n } }
+func hold(to **yaml.Node) setter { return func(n *yaml.Node) { *to = n } }
 
-func (d *decoder) text(to *string) reader { return into(to, d.scalar) }
+func (d *decoder) text(to *string) setter { return into(to, d.scalar) }
 
 // maxString is the longest string of a TXT record, in octets (RFC 1035 3.3.14).
 const maxString = 255
 
 // identity reads a text that is answered as one string of a TXT record.
-func (d *decoder) identity(to *string) reader {
+func (d *decoder) identity(to *string) setter {
 	return into(to, func(n *yaml.Node) (string, bool) {
 		s, ok := d.word(n)
 		if ok && len(s) > maxString {
-			d.fault(n, fmt.Sprintf("%d octets", len(s)), fmt.Sprintf("at most %d", maxString))
+			d.errorf(n, fmt.Sprintf("%d octets", len(s)), fmt.Sprintf("at most %d", maxString))
 			return "", false
 		}
 		return s, ok
@@ -63,14 +63,14 @@ func (d *decoder) identity(to *string) reader {
 }
 
 // flag reads true or false.
-func (d *decoder) flag(to *bool) reader {
+func (d *decoder) flag(to *bool) setter {
 	return into(to, func(n *yaml.Node) (value, ok bool) {
 		s, ok := d.scalar(n)
 		if !ok {
 			return false, false
 		}
 		if n.Tag != "!!bool" {
-			d.fault(n, quote(s)+" is neither true nor false", "")
+			d.errorf(n, quote(s)+" is neither true nor false", "")
 			return false, false
 		}
 		return strings.EqualFold(s, "true"), true
@@ -78,7 +78,7 @@ func (d *decoder) flag(to *bool) reader {
 }
 
 // whole reads a whole number of a range that includes both ends.
-func (d *decoder) whole(to *int, least, most int) reader {
+func (d *decoder) whole(to *int, least, most int) setter {
 	return into(to, func(n *yaml.Node) (int, bool) { return d.integer(n, least, most) })
 }
 
@@ -95,11 +95,11 @@ func (d *decoder) integer(n *yaml.Node, least, most int) (int, bool) {
 	span := fmt.Sprintf("%d to %d", least, most)
 	switch {
 	case !whole:
-		d.fault(n, quote(s)+" is not a whole number", span)
+		d.errorf(n, quote(s)+" is not a whole number", span)
 	case n.Tag == "!!str":
-		d.fault(n, quote(s)+" is text", "write the number without quotes")
+		d.errorf(n, quote(s)+" is text", "write the number without quotes")
 	default:
-		d.fault(n, quote(s)+" is out of range", span)
+		d.errorf(n, quote(s)+" is out of range", span)
 	}
 	return 0, false
 }
@@ -118,10 +118,10 @@ func decimal(s string) bool {
 const maxTTL = 1<<31 - 1
 
 // ttl reads whole seconds.
-func (d *decoder) ttl(to *uint32) reader {
+func (d *decoder) ttl(to *uint32) setter {
 	return into(to, func(n *yaml.Node) (uint32, bool) {
 		if span, ok := withUnit(n); ok {
-			d.fault(n, quote(n.Value)+" has a unit", fmt.Sprintf("a TTL is whole seconds: write %d", int64(span.Seconds())))
+			d.errorf(n, quote(n.Value)+" has a unit", fmt.Sprintf("a TTL is whole seconds: write %d", int64(span.Seconds())))
 			return 0, false
 		}
 		seconds, ok := d.integer(n, 0, maxTTL)
@@ -139,7 +139,7 @@ func withUnit(n *yaml.Node) (time.Duration, bool) {
 }
 
 // duration reads a Go duration of a range that includes both ends.
-func (d *decoder) duration(to *time.Duration, least, most time.Duration) reader {
+func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter {
 	return into(to, func(n *yaml.Node) (time.Duration, bool) {
 		s, ok := d.scalar(n)
 		if !ok {
@@ -148,11 +148,11 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) reader 
 		value, err := time.ParseDuration(s)
 		switch {
 		case n.Tag == "!!int" || n.Tag == "!!float":
-			d.fault(n, quote(s)+" has no unit", "write "+quote(s+"s")+" for seconds")
+			d.errorf(n, quote(s)+" has no unit", "write "+quote(s+"s")+" for seconds")
 		case err != nil:
-			d.fault(n, quote(s)+" is not a duration", "write it like 500ms, 5s or 1m30s")
+			d.errorf(n, quote(s)+" is not a duration", "write it like 500ms, 5s or 1m30s")
 		case value < least || value > most:
-			d.fault(n, quote(s)+" is out of range", span(least)+" to "+span(most))
+			d.errorf(n, quote(s)+" is out of range", span(least)+" to "+span(most))
 		default:
 			return value, true
 		}
@@ -173,7 +173,7 @@ func span(t time.Duration) string {
 }
 
 // path reads the path of a file, relative to the folder of the configuration.
-func (d *decoder) path(to *string, pos *Pos) reader {
+func (d *decoder) path(to *string, pos *Pos) setter {
 	return func(n *yaml.Node) {
 		s, ok := d.word(n)
 		if !ok {
@@ -187,7 +187,7 @@ func (d *decoder) path(to *string, pos *Pos) reader {
 }
 
 // pattern reads a regular expression in Go's syntax (RE2).
-func (d *decoder) pattern(to **regexp.Regexp) reader {
+func (d *decoder) pattern(to **regexp.Regexp) setter {
 	return into(to, func(n *yaml.Node) (*regexp.Regexp, bool) {
 		s, ok := d.word(n)
 		if !ok {
@@ -195,7 +195,7 @@ func (d *decoder) pattern(to **regexp.Regexp) reader {
 		}
 		re, err := regexp.Compile(s)
 		if err != nil {
-			d.fault(n, quote(s)+" is not a regular expression: "+reason(err), "the syntax is Go's, RE2")
+			d.errorf(n, quote(s)+" is not a regular expression: "+reason(err), "the syntax is Go's, RE2")
 			return nil, false
 		}
 		return re, true
@@ -224,6 +224,6 @@ func (d *decoder) oneOf(n *yaml.Node, what string, words []string) (string, bool
 	if near, ok := Nearest(s, words); ok {
 		hint = "did you mean " + quote(near) + "?"
 	}
-	d.fault(n, "unknown "+what+" "+quote(s), hint)
+	d.errorf(n, "unknown "+what+" "+quote(s), hint)
 	return "", false
 }

@@ -9,19 +9,19 @@ import "gopkg.in/yaml.v3"
 // and every error, is declined, by nil in place of a node, and is for yaml.v3
 // to judge. Nodes last until the slab takes them back.
 type scanner struct {
-	cutter
+	lineScanner
 	at    int // offset of what is read next; on the line, but after nextLine at its content
 	depth int // of collections around it
-	slab  slab
+	slab  nodePool
 	words words
 	plain octets // what an unquoted scalar may hold
 	first octets // what it may begin with
 
-	rosters bool   // members of pools are read as rosters where they can be
-	member  Member // what a member is before its keys are read
-	lines   roster // read last
-	word    octets // what a name in a roster may hold
-	address octets // what an address may hold
+	rosters bool       // members of pools are read as rosters where they can be
+	member  Member     // what a member is before its keys are read
+	lines   memberList // read last
+	word    octets     // what a name in a roster may hold
+	address octets     // what an address may hold
 }
 
 // maxDepth is how deep collections may be nested.
@@ -51,11 +51,11 @@ func newScanner() *scanner {
 }
 
 // begin goes to the content of the first line of p.
-func (s *scanner) begin(data []byte, p piece) {
-	s.cutter = cutter{data: data[:p.end], start: p.begin, line: p.first}
+func (s *scanner) begin(data []byte, p lineSpan) {
+	s.lineScanner = lineScanner{data: data[:p.end], start: p.begin, line: p.first}
 	s.depth = 0
 	s.lines.list = nil
-	s.seek()
+	s.skipBlank()
 	s.at = s.start + s.indent
 }
 
@@ -80,8 +80,8 @@ func (s *scanner) nextLine() bool {
 	if !s.lineEnds(from) {
 		return false
 	}
-	s.leave(s.at)
-	s.seek()
+	s.finishLine(s.at)
+	s.skipBlank()
 	s.at = s.start + max(s.indent, 0)
 	return true
 }

@@ -13,17 +13,17 @@ import (
 // has cores that a worker could use.
 const maxWorkers = 1024
 
-func (d *decoder) server(s *Server) reader {
+func (d *decoder) server(s *Server) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
-			{name: "listen", read: d.listen(&s.Listen)},
-			{name: "workers", read: d.whole(&s.Workers, 0, maxWorkers)},
-			{name: "nsid", read: d.identity(&s.NSID)},
-			{name: "version", read: d.identity(&s.Version)},
-			{name: "udp_size", read: d.whole(&s.UDPSize, 512, 4096)},
-			{name: "ecs", read: d.flag(&s.ECS)},
-			{name: "tcp", read: d.tcp(&s.TCP)},
-			{name: "resolvers", read: d.resolvers(&s.Resolvers)},
+			{name: "listen", set: d.listen(&s.Listen)},
+			{name: "workers", set: d.whole(&s.Workers, 0, maxWorkers)},
+			{name: "nsid", set: d.identity(&s.NSID)},
+			{name: "version", set: d.identity(&s.Version)},
+			{name: "udp_size", set: d.whole(&s.UDPSize, 512, 4096)},
+			{name: "ecs", set: d.flag(&s.ECS)},
+			{name: "tcp", set: d.tcp(&s.TCP)},
+			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
 		})
 	}
 }
@@ -31,17 +31,17 @@ func (d *decoder) server(s *Server) reader {
 // maxConnections is beyond what one process can hold open.
 const maxConnections = 1_000_000
 
-func (d *decoder) tcp(t *TCP) reader {
+func (d *decoder) tcp(t *TCP) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
-			{name: "idle", read: d.duration(&t.Idle, time.Millisecond, time.Hour)},
-			{name: "max", read: d.whole(&t.Max, 1, maxConnections)},
-			{name: "per_client", read: d.whole(&t.PerClient, 1, maxConnections)},
+			{name: "idle", set: d.duration(&t.Idle, time.Millisecond, time.Hour)},
+			{name: "max", set: d.whole(&t.Max, 1, maxConnections)},
+			{name: "per_client", set: d.whole(&t.PerClient, 1, maxConnections)},
 		})
 	}
 }
 
-func (d *decoder) listen(to *[]netip.AddrPort) reader {
+func (d *decoder) listen(to *[]netip.AddrPort) setter {
 	return func(n *yaml.Node) {
 		var addrs []netip.AddrPort
 		ok := d.list(n, func(item *yaml.Node) {
@@ -50,12 +50,12 @@ func (d *decoder) listen(to *[]netip.AddrPort) reader {
 				return
 			}
 			if i := slices.IndexFunc(addrs, func(b netip.AddrPort) bool { return overlap(a, b) }); i >= 0 {
-				d.fault(item, quote(item.Value)+twice(a, addrs[i]), "leave one out")
+				d.errorf(item, quote(item.Value)+twice(a, addrs[i]), "leave one out")
 			}
 			addrs = append(addrs, a)
 		})
 		if ok && len(n.Content) == 0 {
-			d.faultAtKey(n, "an empty list", "write at least one address, or leave the key out")
+			d.errorAtKey(n, "an empty list", "write at least one address, or leave the key out")
 		}
 		*to = addrs
 	}
@@ -86,13 +86,13 @@ func (d *decoder) addrPort(n *yaml.Node, hint func(string) string) (netip.AddrPo
 	a, err := netip.ParseAddrPort(s)
 	switch {
 	case err != nil:
-		d.fault(n, quote(s)+" is not an address and port", hint(s))
+		d.errorf(n, quote(s)+" is not an address and port", hint(s))
 	case a.Addr().Zone() != "":
-		d.fault(n, quote(s)+" has a zone", "write an address that is not link-local")
+		d.errorf(n, quote(s)+" has a zone", "write an address that is not link-local")
 	case a.Addr().Is4In6():
-		d.fault(n, quote(s)+" is an IPv4 address in IPv6 form", "write "+netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String())
+		d.errorf(n, quote(s)+" is an IPv4 address in IPv6 form", "write "+netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String())
 	case a.Addr().IsMulticast():
-		d.fault(n, quote(s)+" is a multicast address", "write one address of one host")
+		d.errorf(n, quote(s)+" is a multicast address", "write one address of one host")
 	default:
 		return a, true
 	}

@@ -24,9 +24,9 @@ func (d *decoder) socket(n *yaml.Node) (string, bool) {
 	}
 	switch {
 	case strings.ContainsRune(s, 0):
-		d.fault(n, quote(s)+" is not a path", "write it like /run/app.sock")
+		d.errorf(n, quote(s)+" is not a path", "write it like /run/app.sock")
 	case len(s) > maxSocket:
-		d.fault(n, fmt.Sprintf("a path of %d octets", len(s)), fmt.Sprintf("that of a socket has at most %d", maxSocket))
+		d.errorf(n, fmt.Sprintf("a path of %d octets", len(s)), fmt.Sprintf("that of a socket has at most %d", maxSocket))
 	default:
 		return s, true
 	}
@@ -36,10 +36,10 @@ func (d *decoder) socket(n *yaml.Node) (string, bool) {
 // noPort reports a port or source address of a check that connects to a unix socket.
 func (d *decoder) noPort(n *yaml.Node, c *Check) {
 	if port := child(n, "port"); port != nil && c.Port != 0 {
-		d.fault(port, "port beside unix", "a socket has no port: write one of the two")
+		d.errorf(port, "port beside unix", "a socket has no port: write one of the two")
 	}
 	if source := child(n, "source"); source != nil {
-		d.fault(source, "source beside unix", "a connection to a socket has no address: write one of the two")
+		d.errorf(source, "source beside unix", "a connection to a socket has no address: write one of the two")
 	}
 	c.Port = 0
 }
@@ -58,6 +58,6 @@ func (d *decoder) proxyProtocol(n *yaml.Node) (int, bool) {
 	if slices.Contains(versions, "v"+s) {
 		hint = "did you mean " + quote("v"+s) + "?"
 	}
-	d.fault(n, "unknown version of the PROXY protocol "+quote(s), hint)
+	d.errorf(n, "unknown version of the PROXY protocol "+quote(s), hint)
 	return 0, false
 }

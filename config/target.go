@@ -13,25 +13,25 @@ import (
 const maxResolvers = 8
 
 // resolvers reads the servers that are asked for the addresses of targets.
-func (d *decoder) resolvers(to *[]netip.AddrPort) reader {
+func (d *decoder) resolvers(to *[]netip.AddrPort) setter {
 	return func(n *yaml.Node) {
 		ok := d.list(n, func(item *yaml.Node) {
 			a, ok := d.addrPort(item, resolverHint)
 			switch {
 			case !ok:
 			case a.Port() == 0 || a.Addr().IsUnspecified():
-				d.fault(item, quote(item.Value)+" cannot be asked", "write the address and port of a resolver, such as 127.0.0.1:53")
+				d.errorf(item, quote(item.Value)+" cannot be asked", "write the address and port of a resolver, such as 127.0.0.1:53")
 			case slices.Contains(*to, a):
-				d.fault(item, quote(item.Value)+" is listed twice", "leave one out")
+				d.errorf(item, quote(item.Value)+" is listed twice", "leave one out")
 			default:
 				*to = append(*to, a)
 			}
 		})
 		switch {
 		case ok && len(n.Content) == 0:
-			d.faultAtKey(n, "an empty list", "write at least one resolver, or leave the key out")
+			d.errorAtKey(n, "an empty list", "write at least one resolver, or leave the key out")
 		case ok && len(n.Content) > maxResolvers:
-			d.faultAtKey(n, fmt.Sprintf("%d resolvers", len(n.Content)), fmt.Sprintf("at most %d", maxResolvers))
+			d.errorAtKey(n, fmt.Sprintf("%d resolvers", len(n.Content)), fmt.Sprintf("at most %d", maxResolvers))
 		}
 	}
 }
@@ -50,11 +50,11 @@ func (d *decoder) hostName(n *yaml.Node) (Name, bool) {
 	case !ok:
 		return "", false
 	case name == "." || strings.Contains(string(name), "*"):
-		d.fault(n, quote(n.Value)+" is not a host name", "write it like lb.example.net")
+		d.errorf(n, quote(n.Value)+" is not a host name", "write it like lb.example.net")
 		return "", false
 	}
 	if _, err := netip.ParseAddr(n.Value); err == nil {
-		d.fault(n, quote(n.Value)+" is an address", "write it under addresses")
+		d.errorf(n, quote(n.Value)+" is an address", "write it under addresses")
 		return "", false
 	}
 	return name, true
@@ -65,7 +65,7 @@ func (d *decoder) hostName(n *yaml.Node) (Name, bool) {
 func (d *decoder) uncheckedCName(n *yaml.Node, m *Member) {
 	m.Check = ""
 	if own := child(n, "check"); own != nil && own.Value != noCheck {
-		d.fault(own, "a check on a member with a cname", "nothing is probed at a cname: have its addresses tracked by target, or leave the check out")
+		d.errorf(own, "a check on a member with a cname", "nothing is probed at a cname: have its addresses tracked by target, or leave the check out")
 	}
 }
 

@@ -77,7 +77,7 @@ func TestCommonOctetsAreThoseOfAnyText(t *testing.T) {
 			for c := range 256 {
 				data := bytes.Repeat([]byte{' '}, length)
 				data[at] = byte(c)
-				if got, want := common(data), plain(data); got != want {
+				if got, want := asciiPrefix(data), plain(data); got != want {
 					t.Fatalf("%q: %d octets, want %d", data, got, want)
 				}
 			}
@@ -90,7 +90,7 @@ func TestCommonOctetsAreThoseOfAnyText(t *testing.T) {
 		for i := range data {
 			data[i] = edges[random.IntN(len(edges))]
 		}
-		if got, want := common(data), plain(data); got != want {
+		if got, want := asciiPrefix(data), plain(data); got != want {
 			t.Fatalf("%q: %d octets, want %d", data, got, want)
 		}
 	}

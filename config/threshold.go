@@ -46,13 +46,13 @@ const (
 
 func (d *decoder) thresholdKeys(c *Check) []field {
 	return []field{
-		{name: "rise", read: d.whole(&c.Rise, 1, maxInARow)},
-		{name: "fall", read: d.whole(&c.Fall, 1, maxInARow)},
-		{name: "confirm", read: d.duration(&c.Confirm, 0, maxInterval)},
-		{name: "flap_damping", read: d.flapDamping(&c.FlapDamping)},
-		{name: "hold_down", read: d.duration(&c.HoldDown, 0, maxSpan)},
-		{name: "failback", read: into(&c.Failback, d.failback)},
-		{name: "slow_start", read: d.duration(&c.SlowStart, 0, maxSpan)},
+		{name: "rise", set: d.whole(&c.Rise, 1, maxInARow)},
+		{name: "fall", set: d.whole(&c.Fall, 1, maxInARow)},
+		{name: "confirm", set: d.duration(&c.Confirm, 0, maxInterval)},
+		{name: "flap_damping", set: d.flapDamping(&c.FlapDamping)},
+		{name: "hold_down", set: d.duration(&c.HoldDown, 0, maxSpan)},
+		{name: "failback", set: into(&c.Failback, d.failback)},
+		{name: "slow_start", set: d.duration(&c.SlowStart, 0, maxSpan)},
 	}
 }
 
@@ -62,7 +62,7 @@ func (d *decoder) failback(n *yaml.Node) (Failback, bool) {
 }
 
 // flapDamping reads the mapping, on or off.
-func (d *decoder) flapDamping(f *FlapDamping) reader {
+func (d *decoder) flapDamping(f *FlapDamping) setter {
 	return func(n *yaml.Node) {
 		if n.Kind == yaml.ScalarNode && !isNull(n) {
 			d.flapDampingWord(n, f)
@@ -70,15 +70,15 @@ func (d *decoder) flapDamping(f *FlapDamping) reader {
 		}
 		*f = d.defaults.damping
 		if !d.mapping(n, []field{
-			{name: "turns", read: d.whole(&f.Turns, minTurns, maxTurns)},
-			{name: "window", read: d.duration(&f.Window, minDamping, maxSpan)},
-			{name: "hold", read: d.duration(&f.Hold, minDamping, maxSpan)},
-			{name: "max", read: d.duration(&f.Max, minDamping, maxSpan)},
+			{name: "turns", set: d.whole(&f.Turns, minTurns, maxTurns)},
+			{name: "window", set: d.duration(&f.Window, minDamping, maxSpan)},
+			{name: "hold", set: d.duration(&f.Hold, minDamping, maxSpan)},
+			{name: "max", set: d.duration(&f.Max, minDamping, maxSpan)},
 		}) || f.Max >= f.Hold {
 			return
 		}
 		if most := child(n, "max"); most != nil {
-			d.fault(most, fmt.Sprintf("max %s is shorter than the first hold, %s", span(f.Max), span(f.Hold)), "at least hold")
+			d.errorf(most, fmt.Sprintf("max %s is shorter than the first hold, %s", span(f.Max), span(f.Hold)), "at least hold")
 			return
 		}
 		d.warn(child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", span(f.Hold), span(f.Max)), "write max")
@@ -94,13 +94,13 @@ func (d *decoder) flapDampingWord(n *yaml.Node, f *FlapDamping) {
 	case off:
 		*f = FlapDamping{}
 	default:
-		d.fault(n, quote(n.Value)+" is not a setting of flap damping", "write on, off, or a mapping such as {turns: 4, window: 10m, hold: 1m, max: 15m}")
+		d.errorf(n, quote(n.Value)+" is not a setting of flap damping", "write on, off, or a mapping such as {turns: 4, window: 10m, hold: 1m, max: 15m}")
 	}
 }
 
 // confirmTime holds the repeated probe before the next regular one.
 func (d *decoder) confirmTime(n *yaml.Node, c *Check) {
 	if confirm := child(n, "confirm"); confirm != nil && c.Confirm > c.Interval {
-		d.fault(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", span(c.Confirm), span(c.Interval)), "at most the interval")
+		d.errorf(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", span(c.Confirm), span(c.Interval)), "at most the interval")
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-func (d *decoder) zones(to *[]Zone) reader {
+func (d *decoder) zones(to *[]Zone) setter {
 	return func(n *yaml.Node) {
-		collection(d, n, d.zoneName, func(name Name, key, value *yaml.Node) {
+		userMapping(d, n, d.zoneName, func(name Name, key, value *yaml.Node) {
 			z := d.defaults.zone
 			z.Name, z.Pos = name, posOf(key)
 			d.zone(value, &z)
@@ -29,7 +29,7 @@ func (d *decoder) domain(n *yaml.Node) (Name, bool) {
 func (d *decoder) domainName(n *yaml.Node, s string) (Name, bool) {
 	name, err := ParseName(s)
 	if err != nil {
-		d.fault(n, err.Error(), "")
+		d.errorf(n, err.Error(), "")
 		return "", false
 	}
 	return name, true
@@ -38,7 +38,7 @@ func (d *decoder) domainName(n *yaml.Node, s string) (Name, bool) {
 func (d *decoder) zoneName(n *yaml.Node) (Name, bool) {
 	name, ok := d.domain(n)
 	if ok && strings.Contains(string(name), "*") {
-		d.fault(n, "a zone has no wildcard in its name", `write the wildcard under the zone's names, such as "*"`)
+		d.errorf(n, "a zone has no wildcard in its name", `write the wildcard under the zone's names, such as "*"`)
 		return "", false
 	}
 	return name, ok
@@ -47,12 +47,12 @@ func (d *decoder) zoneName(n *yaml.Node) (Name, bool) {
 func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	var names, nameservers *yaml.Node
 	ok := d.mapping(n, []field{
-		{name: "nameservers", read: hold(&nameservers)},
-		{name: "contact", read: into(&z.Contact, d.mailbox)},
-		{name: "ttl", read: d.ttl(&z.TTL)},
-		{name: "negative_ttl", read: d.ttl(&z.NegativeTTL)},
-		{name: "file", read: d.path(&z.File, &z.FilePos)},
-		{name: "names", read: hold(&names)},
+		{name: "nameservers", set: hold(&nameservers)},
+		{name: "contact", set: into(&z.Contact, d.mailbox)},
+		{name: "ttl", set: d.ttl(&z.TTL)},
+		{name: "negative_ttl", set: d.ttl(&z.NegativeTTL)},
+		{name: "file", set: d.path(&z.File, &z.FilePos)},
+		{name: "names", set: hold(&names)},
 	})
 	if !ok {
 		return
@@ -80,7 +80,7 @@ func (d *decoder) mailbox(n *yaml.Node) (Name, bool) {
 	}
 	local, host, found := strings.Cut(s, "@")
 	if !found || local == "" || strings.ContainsAny(local, `\"()<>,;: `) {
-		d.fault(n, quote(s)+" is not a mailbox", "write it like hostmaster@example.com")
+		d.errorf(n, quote(s)+" is not a mailbox", "write it like hostmaster@example.com")
 		return "", false
 	}
 	if _, ok := d.domainName(n, host); !ok {
@@ -90,12 +90,12 @@ func (d *decoder) mailbox(n *yaml.Node) (Name, bool) {
 }
 
 func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]Pos) {
-	collection(d, n, d.nameserverName, func(name Name, key, value *yaml.Node) {
+	userMapping(d, n, d.nameserverName, func(name Name, key, value *yaml.Node) {
 		ns := Nameserver{Name: name, Pos: posOf(key)}
 		if name.Within(z.Name) {
 			d.inside(key, value, &ns)
 			if balanced[name] != (Pos{}) && len(ns.Addresses) > 0 {
-				d.fault(key, "nameserver "+quote(string(name))+" is under names too", "its addresses are either its own or a pool's")
+				d.errorf(key, "nameserver "+quote(string(name))+" is under names too", "its addresses are either its own or a pool's")
 			}
 		} else {
 			d.outside(value, z)
@@ -103,14 +103,14 @@ func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]Pos) {
 		z.Nameservers = append(z.Nameservers, ns)
 	})
 	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
-		d.faultAtKey(n, "no nameserver", "a zone has at least one")
+		d.errorAtKey(n, "no nameserver", "a zone has at least one")
 	}
 }
 
 func (d *decoder) nameserverName(n *yaml.Node) (Name, bool) {
 	name, ok := d.domain(n)
 	if ok && strings.Contains(string(name), "*") {
-		d.fault(n, quote(n.Value)+" is not a host name", "write it like ns1.example.com")
+		d.errorf(n, quote(n.Value)+" is not a host name", "write it like ns1.example.com")
 		return "", false
 	}
 	return name, ok
@@ -119,7 +119,7 @@ func (d *decoder) nameserverName(n *yaml.Node) (Name, bool) {
 // inside reads the addresses of a nameserver whose name is the zone's to answer.
 func (d *decoder) inside(key, value *yaml.Node, ns *Nameserver) {
 	if isNull(value) || value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
-		d.fault(key, "nameserver "+quote(key.Value)+" is inside the zone and has no address", "give it the list of its addresses")
+		d.errorf(key, "nameserver "+quote(key.Value)+" is inside the zone and has no address", "give it the list of its addresses")
 		return
 	}
 	d.unicasts(&ns.Addresses)(value)
@@ -132,7 +132,7 @@ func (d *decoder) outside(value *yaml.Node, z *Zone) {
 		return
 	}
 	if d.kind(value, yaml.SequenceNode) && len(value.Content) > 0 {
-		d.fault(value, "an address for a nameserver outside zone "+quote(string(z.Name)), "write []: its own zone tells its addresses")
+		d.errorf(value, "an address for a nameserver outside zone "+quote(string(z.Name)), "write []: its own zone tells its addresses")
 	}
 }
 
@@ -145,14 +145,14 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
 	parse := func(key *yaml.Node) (Name, bool) { return d.balancedName(key, z.Name) }
 	var b BalancedName
 	keys := []field{
-		{name: "pool", read: d.refer(kindPool, &b.Pool)},
-		{name: "ttl", read: d.ttl(&b.TTL)},
-		{name: "answers", read: d.whole(&b.Answers, 0, maxAnswers)},
-		{name: "https", read: d.https(&b.HTTPS)},
-		{name: "ecs", read: d.ecs(&b.ECS)},
+		{name: "pool", set: d.refer(kindPool, &b.Pool)},
+		{name: "ttl", set: d.ttl(&b.TTL)},
+		{name: "answers", set: d.whole(&b.Answers, 0, maxAnswers)},
+		{name: "https", set: d.https(&b.HTTPS)},
+		{name: "ecs", set: d.ecs(&b.ECS)},
 	}
 	z.Names = make([]BalancedName, 0, d.doc.count(n))
-	return collection(d, n, parse, func(name Name, key, value *yaml.Node) {
+	return userMapping(d, n, parse, func(name Name, key, value *yaml.Node) {
 		b = BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}
 		if d.mapping(value, keys) {
 			d.required(value, "pool", "write {pool: NAME}")
@@ -180,10 +180,10 @@ func (d *decoder) balancedName(key *yaml.Node, zone Name) (Name, bool) {
 	case !ok:
 		return "", false
 	case !name.Within(zone):
-		d.fault(key, quote(s)+" is outside zone "+quote(string(zone)), "names here are relative, or absolute and in the zone")
+		d.errorf(key, quote(s)+" is outside zone "+quote(string(zone)), "names here are relative, or absolute and in the zone")
 		return "", false
 	case strayAsterisk(string(name)):
-		d.fault(key, quote(s)+" has an asterisk that is no wildcard", `a wildcard is a whole first label: "*" or "*.t"`)
+		d.errorf(key, quote(s)+" has an asterisk that is no wildcard", `a wildcard is a whole first label: "*" or "*.t"`)
 		return "", false
 	case len(full) > len(s) && zone != ".":
 		d.twiceInZone(key, name, zone)

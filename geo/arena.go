@@ -18,7 +18,7 @@ func newArena(bytes int) *arena {
 	whole := make([]byte, bytes+hugePage)
 	begin := int(-uintptr(unsafe.Pointer(&whole[0])) & (hugePage - 1))
 	all := whole[begin:][:bytes:bytes]
-	ahead(all)
+	prefault(all)
 	return &arena{all, all}
 }
 
@@ -33,7 +33,7 @@ func settle(tries ...*poptrie) {
 	for _, p := range tries {
 		p.root, p.nodes, p.leaves = moveTo(a, p.root), moveTo(a, p.nodes), moveTo(a, p.leaves)
 	}
-	collapse(a.all)
+	collapseHugePages(a.all)
 }
 
 // packed is what an arena may hold: it has no pointers, for the collector does not
@@ -65,7 +65,7 @@ func grown[T any](s []T, n int) []T {
 	}
 	g := make([]T, 2*len(s)+max(n, 1024))
 	if size := len(g) * int(unsafe.Sizeof(g[0])); size >= 2*hugePage {
-		ahead(unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), size))
+		prefault(unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), size))
 	}
 	return g[:copy(g, s)]
 }

@@ -15,7 +15,7 @@ func (l *Locator) openASN(name string) error {
 	if name == "" {
 		return nil
 	}
-	return guarded(func() error {
+	return recoverFault(func() error {
 		db, err := openDatabase(name)
 		if err != nil {
 			return err
@@ -49,7 +49,7 @@ func (f *asnFile) verify() error {
 // number is the autonomous system of addr, or 0.
 func (f *asnFile) number(addr netip.Addr) uint32 {
 	var n uint32
-	err := guarded(func() (err error) {
+	err := recoverFault(func() (err error) {
 		k, v4 := keyOf(addr)
 		if offset, _, ok := f.find(k, v4); ok {
 			n, err = f.read(offset)

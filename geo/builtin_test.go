@@ -46,7 +46,7 @@ func TestBuiltinTellsWhatItIs(t *testing.T) {
 }
 
 func TestAtlasKnowsEveryCountryOfTheBuiltinTable(t *testing.T) {
-	a, err := parseAtlas(placesTSV)
+	a, err := parseCentroids(placesTSV)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestAtlasKnowsEveryCountryOfTheBuiltinTable(t *testing.T) {
 
 // The centre of a country is where its people are, not the middle of its land.
 func TestCentresAreThoseOfPopulation(t *testing.T) {
-	a, err := parseAtlas(placesTSV)
+	a, err := parseCentroids(placesTSV)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestLocateWithBuiltinTable(t *testing.T) {
 		"::ffff:193.0.6.139": "NL",
 	} {
 		at := l.Locate(addrOf(addr))
-		centre := l.atlas.countries[country]
+		centre := l.centroids.countries[country]
 		want := Location{
 			Continent: centre.continent, Country: country,
 			Lat: centre.centre.Lat, Lon: centre.centre.Lon, From: "built-in", Network: at.Network,
@@ -145,7 +145,7 @@ func TestBrokenBuiltinTableIsAnError(t *testing.T) {
 
 func TestBrokenAtlasIsAnError(t *testing.T) {
 	for _, tsv := range []string{"country\tDE\tEU\t1", "country\tDE\tEU\tx\t1", "country\tDE\tEU\t1\ty"} {
-		if _, err := parseAtlas("# head\n\n" + tsv); err == nil || !strings.Contains(err.Error(), "line 3") {
+		if _, err := parseCentroids("# head\n\n" + tsv); err == nil || !strings.Contains(err.Error(), "line 3") {
 			t.Errorf("%q: %v", tsv, err)
 		}
 	}

@@ -33,7 +33,7 @@ func (s *sources) cityNames() cityNames {
 }
 
 // add takes in a city.
-func (c cityNames) add(of who) {
+func (c cityNames) add(of area) {
 	for _, where := range []string{of.country, of.subdivision} {
 		if where == "" {
 			continue
@@ -67,7 +67,7 @@ func (l *Locator) City(city string) (at Location, hint string, ok bool) {
 		return at, "name a City database under geo.database", false
 	}
 	known := cityNames{}
-	err := guarded(func() error {
+	err := recoverFault(func() error {
 		set, err := l.db.offsets()
 		if err != nil {
 			return err
@@ -77,9 +77,9 @@ func (l *Locator) City(city string) (at Location, hint string, ok bool) {
 			if err = broken; err != nil || e.city == "" {
 				return err == nil
 			}
-			known.add(who{e.continent, e.country, e.subdivision, e.city})
+			known.add(area{e.continent, e.country, e.subdivision, e.city})
 			if cityKey(e.subdivision, e.city) == city || cityKey(e.country, e.city) == city {
-				at, ok = l.atlas.standing(e)
+				at, ok = l.centroids.standing(e)
 			}
 			return !ok
 		})

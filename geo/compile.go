@@ -17,10 +17,10 @@ type compiler struct {
 // errLoop is what a database is refused with whose search tree leads in circles.
 var errLoop = errors.New("is broken: its search tree is not a tree")
 
-// visits is how often each node of a database may be visited, on average,
+// maxVisitsPerNode is how often each node of a database may be visited, on average,
 // before it is taken for a loop; a real tree has each node once, and IPv4 as well
 // under a few other prefixes.
-const visits = 16
+const maxVisitsPerNode = 16
 
 // compile is the root of the merged trie of one family.
 func (c *compiler) compile() (root ref, err error) {
@@ -28,29 +28,29 @@ func (c *compiler) compile() (root ref, err error) {
 	if c.db == nil {
 		return c.overlay(*own.of(c.v4), 0, *b.of(c.v4), 0), nil
 	}
-	c.budget = visits * int(c.db.nodes)
-	err = guarded(func() error {
+	c.budget = maxVisitsPerNode * int(c.db.nodes)
+	err = recoverFault(func() error {
 		root = c.overlay(*own.of(c.v4), c.db.start(c.v4), *b.of(c.v4), 0)
 		return c.err
 	})
 	return root, err
 }
 
-// noHome is a country of nobody's: what the built-in table says of private space,
+// noCountry is a country of nobody's: what the built-in table says of private space,
 // where its source has errors, is passed over.
-const noHome ref = 0
+const noCountry ref = 0
 
 // overlay is what is known of a prefix of depth bits where networks says own,
 // the database r, and the built-in table home.
 func (c *compiler) overlay(own ref, r record, home ref, depth int) ref {
 	if own.isLeaf() {
 		switch own {
-		case notOwn:
+		case unset:
 			return c.known(r, home, 0, depth)
-		case apart:
-			return c.known(r, noHome, apartFlag, depth)
+		case privateRange:
+			return c.known(r, noCountry, privateFlag, depth)
 		default:
-			return ref(c.ids[c.own[own-firstOwn]])
+			return ref(c.ids[c.override[own-firstOverride]])
 		}
 	}
 	ownA, ownB := c.networks.split(own)
@@ -84,7 +84,7 @@ func (c *compiler) known(r record, home ref, flag ref, depth int) ref {
 				c.err, c.budget = errOverwritten, 0
 				return 0
 			}
-			if place != unplaced {
+			if place != defaultPoint {
 				return ref(c.ids[place]) | flag
 			}
 		}
@@ -110,7 +110,7 @@ func (c *compiler) known(r record, home ref, flag ref, depth int) ref {
 // homes is what the built-in table knows.
 func (c *compiler) homes(home ref, flag ref) ref {
 	if home.isLeaf() {
-		return ref(c.ids[c.home[home.value()]]) | flag
+		return ref(c.ids[c.builtinCountry[home.value()]]) | flag
 	}
 	homeA, homeB := c.builtin.split(home)
 	a := c.homes(homeA, flag)

@@ -36,7 +36,7 @@ const separator = 16
 func openDatabase(name string) (*database, error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, trimPath(err)
 	}
 	switch {
 	case info.IsDir():
@@ -48,12 +48,12 @@ func openDatabase(name string) (*database, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, trimPath(err)
 	}
 	defer f.Close()
 	data, err := mapFile(f, int(info.Size()))
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, trimPath(err)
 	}
 	db, err := newDatabase(data)
 	if err != nil {
@@ -63,8 +63,8 @@ func openDatabase(name string) (*database, error) {
 	return db, nil
 }
 
-// unreadable is err without the operation and the path, which the caller names.
-func unreadable(err error) error {
+// trimPath is err without the operation and the path, which the caller names.
+func trimPath(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err
 	}

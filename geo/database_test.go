@@ -43,7 +43,7 @@ func TestLocateBySchema(t *testing.T) {
 			"country_code": mmdbtype.String("NL"), "latitude": mmdbtype.Float32(0), "longitude": mmdbtype.Float32(0),
 		}},
 	)
-	a, err := parseAtlas(placesTSV)
+	a, err := parseCentroids(placesTSV)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestBadFilesAreFaults(t *testing.T) {
 		if err == nil {
 			_, err = l.Table(cfg.Regions)
 		}
-		fault, ok := errors.AsType[config.Fault](err)
+		fault, ok := errors.AsType[config.Error](err)
 		if !ok || fault.Pos != pos || fault.Path != c.key || fault.Hint == "" ||
 			!strings.HasPrefix(fault.What, fmt.Sprintf("%q ", c.file)) || !strings.Contains(fault.What, c.want) {
 			t.Errorf("%s %s: %v", c.key, c.name, err)
@@ -289,7 +289,7 @@ func FuzzDatabase(f *testing.F) {
 		}
 		data = data[:len(data)-int(cut)%len(data)]
 		l := &Locator{cfg: &config.Config{}, networks: &networks{}, builtin: &builtin{}}
-		l.atlas, _ = parseAtlas(placesTSV)
+		l.centroids, _ = parseCentroids(placesTSV)
 		var err error
 		if l.db, err = newDatabase(data); err != nil {
 			return

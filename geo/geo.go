@@ -67,18 +67,18 @@ const (
 // Locator places clients: networks first, then the database or built-in table, then the default region.
 // It is immutable and safe for concurrent use until Close.
 type Locator struct {
-	cfg      *config.Config // for faults
-	makers   makers
-	atlas    atlas
-	networks *networks
-	db       *database // nil without one
-	schema   schema    // of db
-	asn      *asnFile  // nil without one
-	latency  *Latency  // nil without one
-	refused  refusal   // of the file of round trips
-	cities   bool      // whether a match of the configuration names any: else places have none
-	fallback Location  // of who is not placed; From is empty where there is no region
-	tables   tables
+	cfg         *config.Config // for faults
+	parallelism parallelism
+	centroids   centroids
+	networks    *networks
+	db          *database    // nil without one
+	schema      schema       // of db
+	asn         *asnFile     // nil without one
+	latency     *Latency     // nil without one
+	refused     rejectedFile // of the file of round trips
+	cities      bool         // whether a match of the configuration names any: else places have none
+	fallback    Location     // of who is not placed; From is empty where there is no region
+	tables      tables
 
 	mu      sync.Mutex
 	builtin *builtin // nil until needed
@@ -86,30 +86,30 @@ type Locator struct {
 }
 
 // Open reads what cfg.Geo names. A missing, corrupt or foreign database is a config.Fault.
-func Open(cfg *config.Config) (*Locator, error) { return open(cfg, everybody(), nil) }
+func Open(cfg *config.Config) (*Locator, error) { return open(cfg, maxParallelism(), nil) }
 
-func open(cfg *config.Config, m makers, before *Latency) (*Locator, error) {
-	a, err := parseAtlas(placesTSV)
+func open(cfg *config.Config, m parallelism, before *Latency) (*Locator, error) {
+	a, err := parseCentroids(placesTSV)
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded atlas: %w", err)
 	}
 	a.maxRadius = cfg.Geo.MaxAccuracyRadius
-	l := &Locator{cfg: cfg, makers: m, atlas: a, cities: namesCities(cfg)}
+	l := &Locator{cfg: cfg, parallelism: m, centroids: a, cities: namesCities(cfg)}
 	for _, r := range cfg.Regions {
 		if r.Name == cfg.Geo.Default {
 			l.fallback = Location{Lat: r.Location.Lat, Lon: r.Location.Lon, From: fromDefault}
 		}
 	}
-	var faults []config.Fault
+	var faults []config.Error
 	l.networks, faults = newNetworks(cfg, a)
 	if err := l.openDatabase(cfg.Geo.Database); err != nil {
-		faults = append(faults, l.databaseFault(err))
+		faults = append(faults, l.databaseError(err))
 	}
 	if err := l.openASN(cfg.Geo.ASN); err != nil {
-		faults = append(faults, cfg.Fault(cfg.Geo.ASNPos, "geo.asn", fmt.Sprintf("%q %s", cfg.Geo.ASN, err),
+		faults = append(faults, cfg.ErrorAt(cfg.Geo.ASNPos, "geo.asn", fmt.Sprintf("%q %s", cfg.Geo.ASN, err),
 			"name an ASN file in MaxMind's format, such as GeoLite2-ASN.mmdb"))
 	}
-	slices.SortStableFunc(faults, func(a, b config.Fault) int {
+	slices.SortStableFunc(faults, func(a, b config.Error) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
 	faults = append(faults, l.firstLatency(before)...) // by what the ASN file is
@@ -126,7 +126,7 @@ func (l *Locator) openDatabase(name string) error {
 	if name == "" {
 		return nil
 	}
-	return guarded(func() (err error) {
+	return recoverFault(func() (err error) {
 		if l.db, err = openDatabase(name); err != nil {
 			return err
 		}
@@ -135,8 +135,8 @@ func (l *Locator) openDatabase(name string) error {
 	})
 }
 
-func (l *Locator) databaseFault(err error) config.Fault {
-	return l.cfg.Fault(l.cfg.Geo.DatabasePos, "geo.database", fmt.Sprintf("%q %s", l.cfg.Geo.Database, err),
+func (l *Locator) databaseError(err error) config.Error {
+	return l.cfg.ErrorAt(l.cfg.Geo.DatabasePos, "geo.database", fmt.Sprintf("%q %s", l.cfg.Geo.Database, err),
 		"name a City or Country file in MaxMind's format, such as GeoLite2-City.mmdb, or leave the key out for the built-in table")
 }
 
@@ -183,7 +183,7 @@ func (l *Locator) inDatabase(k key, v4 bool) (at Location, ok bool) {
 	if l.db == nil {
 		return Location{}, false
 	}
-	err := guarded(func() error {
+	err := recoverFault(func() error {
 		offset, depth, found := l.db.find(k, v4)
 		if !found {
 			return nil
@@ -192,7 +192,7 @@ func (l *Locator) inDatabase(k key, v4 bool) (at Location, ok bool) {
 		if err != nil {
 			return err // Open has read them all: the file is another one by now
 		}
-		at, ok = l.atlas.standing(e)
+		at, ok = l.centroids.standing(e)
 		at.From, at.Network = fromDatabase, k.prefix(v4, depth)
 		return nil
 	})
@@ -209,7 +209,7 @@ func (l *Locator) inBuiltin(k key, v4 bool) (Location, bool) {
 	if value == 0 {
 		return Location{}, false
 	}
-	at, ok := l.atlas.country(b.countries[value-1])
+	at, ok := l.centroids.country(b.countries[value-1])
 	at.From, at.Network = fromBuiltin, k.prefix(v4, depth)
 	return at, ok
 }
@@ -220,7 +220,7 @@ func (l *Locator) inBuiltin(k key, v4 bool) (Location, bool) {
 func (l *Locator) PrivateECS(addr netip.Addr) (scope int, private bool) {
 	k, v4 := keyOf(addr)
 	value, depth := l.networks.find(*l.networks.of(v4), k)
-	if ref(value) != apart {
+	if ref(value) != privateRange {
 		return 0, false
 	}
 	return depth, true
@@ -234,15 +234,15 @@ func (l *Locator) Table(regions []config.Region) (*Table, error) {
 	}
 	return l.tables.table(signature(regions), func() (*Table, error) {
 		var t *Table
-		err := guarded(func() error {
+		err := recoverFault(func() error {
 			s, err := l.gathered()
 			if err == nil {
-				t, err = compileTable(l.makers, s, regions, l.fallback.From == "")
+				t, err = compileTable(l.parallelism, s, regions, l.fallback.From == "")
 			}
 			return err
 		})
 		if err != nil {
-			return nil, l.databaseFault(err)
+			return nil, l.databaseError(err)
 		}
 		return t, nil
 	})
@@ -257,10 +257,10 @@ const maxRegions = 1<<16 - 1
 // makes it alone, for questions are answered meanwhile. Nobody may ask for one at the same time.
 func (l *Locator) Compiled() {
 	l.mu.Lock()
-	l.sources, l.builtin, l.makers = nil, nil, 1
+	l.sources, l.builtin, l.parallelism = nil, nil, 1
 	l.mu.Unlock()
 	if l.db != nil && l.db.mapped {
-		_ = forget(l.db.data) // only a hint to the kernel
+		_ = dropPages(l.db.data) // only a hint to the kernel
 	}
 }
 

@@ -25,7 +25,7 @@ type Latency struct {
 	// Rows is how many round trips it has.
 	Rows int
 	// Warnings say what of the file is passed over, and why.
-	Warnings []config.Fault
+	Warnings []config.Error
 
 	file    string            // its name
 	info    fs.FileInfo       // of the file, when it was opened
@@ -151,7 +151,7 @@ func (l *Latency) After(before *Latency, alpha int) *Latency {
 	for i, name := range before.regions {
 		numbers[name] = uint16(i)
 	}
-	next := l.anew()
+	next := l.clone()
 	next.Warnings, next.rows = l.Warnings, slices.Clone(l.rows)
 	weight := float32(alpha) / 100
 	for i := range next.rows {
@@ -169,8 +169,8 @@ func (l *Latency) After(before *Latency, alpha int) *Latency {
 	return next
 }
 
-// anew is l for another Locator, which makes tables of its own. What is passed over
+// clone is l for another Locator, which makes tables of its own. What is passed over
 // is told already.
-func (l *Latency) anew() *Latency {
+func (l *Latency) clone() *Latency {
 	return &Latency{Rows: l.Rows, file: l.file, info: l.info, content: l.content, regions: l.regions, rows: l.rows}
 }

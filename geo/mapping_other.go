@@ -14,6 +14,6 @@ func mapFile(f *os.File, size int) ([]byte, error) {
 	return data, err
 }
 
-func forget([]byte) error { return nil }
+func dropPages([]byte) error { return nil }
 
 func unmap([]byte) error { return nil }

@@ -13,9 +13,9 @@ func mapFile(f *os.File, size int) ([]byte, error) {
 	return unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
 }
 
-// forget gives the pages of a mapped file back to the kernel; a later read
+// dropPages gives the pages of a mapped file back to the kernel; a later read
 // brings them back from the file.
-func forget(data []byte) error {
+func dropPages(data []byte) error {
 	return unix.Madvise(data, unix.MADV_DONTNEED)
 }
 

@@ -52,7 +52,7 @@ type matcher struct {
 	cities   bool           // whether place has any
 	groups   []matchGroup   // smallest first
 	without  int            // the default match; -1: none
-	sought   []soughtTerm
+	terms    []term
 }
 
 // matchGroup is a country group in a match.
@@ -61,8 +61,8 @@ type matchGroup struct {
 	match int
 }
 
-// soughtTerm is a term that only some sources know the like of, and which match has it.
-type soughtTerm struct {
+// term is a term that only some sources know the like of, and which match has it.
+type term struct {
 	kind  string
 	value any
 	match int
@@ -87,15 +87,15 @@ func (m *matcher) add(cfg *config.Config, i int, match *config.Match) {
 		m.network[p] = i
 	}
 	for _, asn := range match.ASNs {
-		m.sought = append(m.sought, soughtTerm{"asn", asn, i, match})
+		m.terms = append(m.terms, term{"asn", asn, i, match})
 		m.asn[asn] = i
 	}
 	for _, city := range match.Cities {
-		m.sought = append(m.sought, soughtTerm{"city", city, i, match})
+		m.terms = append(m.terms, term{"city", city, i, match})
 		m.place[city], m.cities = i, true
 	}
 	for _, code := range match.Subdivisions {
-		m.sought = append(m.sought, soughtTerm{"subdivision", code, i, match})
+		m.terms = append(m.terms, term{"subdivision", code, i, match})
 		m.place[code] = i
 	}
 	for _, code := range match.Countries {

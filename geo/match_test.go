@@ -271,7 +271,7 @@ func TestMatchesOfOddCitiesHaveTablesOfTheirOwn(t *testing.T) {
 
 func TestCitiesThatNobodyIsInAreWarnedOf(t *testing.T) {
 	geo := config.Geo{Database: twinCities(t)}
-	with := func(geo config.Geo, cities ...string) []config.Fault {
+	with := func(geo config.Geo, cities ...string) []config.Error {
 		return openWithCities(t, geo, cities...).UnknownTerms()
 	}
 	for city, hint := range map[string]string{
@@ -302,7 +302,7 @@ func TestCitiesThatNobodyIsInAreWarnedOf(t *testing.T) {
 func TestMatchesNameWhatNoSourceKnows(t *testing.T) {
 	l := openWith(t, config.Geo{}, cities(1))
 	_, err := l.Matches([]config.Match{{Countries: []string{"DE"}}, {Subdivisions: []string{"US-CA", "DE-1"}}, {ASNs: []uint32{64500}}, {Cities: []string{"FR/paris", "DE/omsk"}}})
-	faults, _ := errors.AsType[MatchFaults](err)
+	faults, _ := errors.AsType[MatchErrors](err)
 	var got []string
 	for _, f := range faults {
 		got = append(got, fmt.Sprint(f.Match, ": ", f.Term.Text, ": ", f.What))

@@ -15,17 +15,17 @@ const NoMatch = 1<<16 - 1
 // maxMatches is how many matches one table can tell apart.
 const maxMatches = NoMatch
 
-// MatchFault is a match that no client can ever have.
-type MatchFault struct {
+// MatchError is a match that no client can ever have.
+type MatchError struct {
 	Match      int              // its index
 	Term       config.MatchTerm // that nobody can have
 	What, Hint string
 }
 
-// MatchFaults are all that are wrong with some matches.
-type MatchFaults []MatchFault
+// MatchErrors are all that are wrong with some matches.
+type MatchErrors []MatchError
 
-func (f MatchFaults) Error() string {
+func (f MatchErrors) Error() string {
 	return fmt.Sprintf("match %d: %s: %s; %s", f[0].Match, f[0].Term.Text, f[0].What, f[0].Hint)
 }
 
@@ -42,7 +42,7 @@ func (l *Locator) Matches(matches []config.Match) (*Table, error) {
 	return l.tables.table(matchSignature(matches), func() (*Table, error) {
 		var t *Table
 		var faults error
-		err := guarded(func() (err error) {
+		err := recoverFault(func() (err error) {
 			c := matchCompiler{l: l, matcher: newMatcher(l.cfg, matches), lists: newMatchLists()}
 			if faults, err = c.gather(); err == nil && faults == nil {
 				t, err = c.compile()
@@ -50,7 +50,7 @@ func (l *Locator) Matches(matches []config.Match) (*Table, error) {
 			return err
 		})
 		if err != nil {
-			return nil, l.databaseFault(err)
+			return nil, l.databaseError(err)
 		}
 		return t, faults
 	})
@@ -80,7 +80,7 @@ type matchCompiler struct {
 
 // gather reads the sources that the matches ask.
 func (c *matchCompiler) gather() (faults, err error) {
-	c.sources = c.l.networks.alone()
+	c.sources = c.l.networks.single()
 	if len(c.place)+len(c.groups) > 0 {
 		if c.sources, err = c.l.gathered(); err != nil {
 			return nil, err
@@ -106,25 +106,25 @@ func (c *matchCompiler) gather() (faults, err error) {
 	return nil, err
 }
 
-// alone is sources that place nobody, and tell private space from the rest.
-func (n *networks) alone() *sources {
-	s := &sources{places: newPlaces(config.Location{}), networks: n, builtin: &builtin{}, home: []uint32{unplaced}}
-	s.own = make([]uint32, len(n.entries))
+// single is sources that place nobody, and tell private space from the rest.
+func (n *networks) single() *sources {
+	s := &sources{places: newPlaces(config.Location{}), networks: n, builtin: &builtin{}, builtinCountry: []uint32{defaultPoint}}
+	s.override = make([]uint32, len(n.entries))
 	return s
 }
 
 // unknown faults terms of a kind that no source knows anything of. That there is
 // no record of the very one is a warning, see UnknownTerms.
-func (c *matchCompiler) unknown() MatchFaults {
-	var faults MatchFaults
-	fault := func(t soughtTerm, what, hint string) {
-		faults = append(faults, MatchFault{t.match, t.from.Term(t.kind, t.value), what, hint})
+func (c *matchCompiler) unknown() MatchErrors {
+	var faults MatchErrors
+	fault := func(t term, what, hint string) {
+		faults = append(faults, MatchError{t.match, t.from.Term(t.kind, t.value), what, hint})
 	}
-	for _, t := range c.sought {
+	for _, t := range c.terms {
 		switch {
-		case t.kind == "subdivision" && !slices.ContainsFunc(c.sources.who, who.subdivided):
+		case t.kind == "subdivision" && !slices.ContainsFunc(c.sources.who, area.subdivided):
 			fault(t, "no source knows subdivisions", "name a City database under geo.database, or place networks by subdivision under geo.networks")
-		case t.kind == "city" && !slices.ContainsFunc(c.sources.who, who.inCity):
+		case t.kind == "city" && !slices.ContainsFunc(c.sources.who, area.inCity):
 			fault(t, "no source knows cities", "name a City database under geo.database")
 		case t.kind == "asn" && c.l.asn == nil:
 			fault(t, "asn without geo.asn", "name an ASN file in MaxMind's format under geo.asn")
@@ -142,7 +142,7 @@ func (c *matchCompiler) compile() (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTable(c.l.makers, c.lists.rankings(), v4, root4, v6, root6), nil
+	return newTable(c.l.parallelism, c.lists.rankings(), v4, root4, v6, root6), nil
 }
 
 // family is the trie of one family, whose leaves are lists.
@@ -161,19 +161,19 @@ func (c *matchCompiler) family(v4 bool) (*trie, ref, error) {
 	}
 	own, networks := c.ownNetworks(v4)
 	joined := merger{a: &systems.trie, b: &places.trie, combine: func(asn, place ref) ref {
-		list := c.lists.all[place&^apartFlag]
+		list := c.lists.all[place&^privateFlag]
 		if asn > 0 {
-			list = prepended([]uint16{uint16(asn - 1)}, list)
+			list = mergeLists([]uint16{uint16(asn - 1)}, list)
 		}
-		return ref(c.lists.number(list)) | place&apartFlag
+		return ref(c.lists.number(list)) | place&privateFlag
 	}}
 	root := joined.merge(announced, placed)
 	whole := merger{a: networks, b: &joined.trie, combine: func(network, rest ref) ref {
-		list := prepended(c.lists.all[network], c.lists.all[rest&^apartFlag])
+		list := mergeLists(c.lists.all[network], c.lists.all[rest&^privateFlag])
 		if c.without >= 0 {
-			list = prepended(list, []uint16{uint16(c.without)})
+			list = mergeLists(list, []uint16{uint16(c.without)})
 		}
-		return ref(c.lists.number(list)) | rest&apartFlag
+		return ref(c.lists.number(list)) | rest&privateFlag
 	}}
 	root = whole.merge(own, root)
 	return &whole.trie, root, nil
@@ -191,7 +191,7 @@ func (c *matchCompiler) ownNetworks(v4 bool) (ref, *trie) {
 		}
 		i := uint16(c.network[p])
 		root = t.change(root, k, 0, p.Bits(), func(around ref) ref {
-			return ref(c.lists.number(prepended([]uint16{i}, c.lists.all[around])))
+			return ref(c.lists.number(mergeLists([]uint16{i}, c.lists.all[around])))
 		})
 	}
 	return root, t
@@ -224,7 +224,7 @@ type systemWalk struct {
 }
 
 func (w *systemWalk) compile(db *database) (ref, error) {
-	w.db, w.budget = db, visits*int(db.nodes)
+	w.db, w.budget = db, maxVisitsPerNode*int(db.nodes)
 	root := w.walk(db.start(w.v4), 0)
 	return root, w.err
 }
@@ -309,8 +309,8 @@ func (l *matchLists) rankings() rankings {
 	return r
 }
 
-// prepended is a and what of b is not in it.
-func prepended(a, b []uint16) []uint16 {
+// mergeLists is a and what of b is not in it.
+func mergeLists(a, b []uint16) []uint16 {
 	list := slices.Clone(a)
 	for _, i := range b {
 		if !slices.Contains(list, i) {
@@ -324,7 +324,7 @@ func prepended(a, b []uint16) []uint16 {
 func indices(found []Matched) []uint16 {
 	var list []uint16
 	for _, f := range found {
-		list = prepended(list, []uint16{uint16(f.Index)})
+		list = mergeLists(list, []uint16{uint16(f.Index)})
 	}
 	return list
 }

@@ -52,7 +52,7 @@ func (n *popnode) block(slot, bit uint64) uint8 {
 // newNearest makes the nearest of a merged trie, whose leaves are rankings with
 // apartFlag where private.
 func newNearest(t *trie, root ref, r *rankings) nearest {
-	first, root := t.project(root, func(leaf ref) ref { return r.first(leaf&^apartFlag) | leaf&apartFlag })
+	first, root := t.project(root, func(leaf ref) ref { return r.first(leaf&^privateFlag) | leaf&privateFlag })
 	n := nearest{newPoptrie(first, root)}
 	first.setScopes(n.root, root, 0)
 	return n

@@ -24,10 +24,10 @@ type networks struct {
 
 // values of the tries of networks.
 const (
-	notOwn    ref       = iota // to be asked of the database and the built-in table
-	apart                      // likewise, but private: nobody's client subnet (DESIGN 5.3)
-	firstOwn                   // and up: entries[value-firstOwn]
-	apartFlag = 1 << 30        // marks the value of a private leaf in a table
+	unset         ref       = iota // to be asked of the database and the built-in table
+	privateRange                   // likewise, but private: nobody's client subnet (DESIGN 5.3)
+	firstOverride                  // and up: entries[value-firstOwn]
+	privateFlag   = 1 << 30        // marks the value of a private leaf in a table
 )
 
 // private is the address space that a client subnet does not count in: private,
@@ -51,26 +51,26 @@ func private() []netip.Prefix {
 func mapped() netip.Prefix { return netip.MustParsePrefix("::ffff:0:0/96") }
 
 // newNetworks resolves geo.networks.
-func newNetworks(cfg *config.Config, a atlas) (*networks, []config.Fault) {
+func newNetworks(cfg *config.Config, a centroids) (*networks, []config.Error) {
 	n := &networks{}
 	for _, p := range private() {
-		n.put(p, apart)
+		n.insert(p, privateRange)
 	}
-	var faults []config.Fault
+	var faults []config.Error
 	for _, c := range byLength(cfg.Geo.Networks) {
 		at, err := a.place(cfg, c)
 		if err != nil {
 			path := fmt.Sprintf("geo.networks.%s", c.Prefix)
-			faults = append(faults, cfg.Fault(c.Pos, path, err.Error(), "write an ISO 3166 code that is in use, or a location"))
+			faults = append(faults, cfg.ErrorAt(c.Pos, path, err.Error(), "write an ISO 3166 code that is in use, or a location"))
 			continue
 		}
 		p := unmapPrefix(c.Prefix)
 		at.From, at.Network = fromNetworks, p
 		n.longest.Insert(p, len(n.entries))
-		n.put(p, firstOwn+ref(len(n.entries)))
+		n.insert(p, firstOverride+ref(len(n.entries)))
 		n.entries = append(n.entries, at)
 	}
-	n.put(mapped(), apart)
+	n.insert(mapped(), privateRange)
 	return n, faults
 }
 
@@ -83,8 +83,8 @@ func byLength(all []config.Network) []config.Network {
 	return all
 }
 
-// put sets all of p.
-func (n *networks) put(p netip.Prefix, value ref) {
+// insert sets all of p.
+func (n *networks) insert(p netip.Prefix, value ref) {
 	k, v4 := keyOf(p.Addr())
 	if p == mapped() {
 		k, v4 = keyOf16(p.Addr().As16()), false
@@ -112,7 +112,7 @@ func (n *networks) locate(addr netip.Addr) (Location, bool) {
 
 // place returns where the entry c of geo.networks is. A subdivision without a point
 // is at the centre of its country: no free source has the centres of subdivisions.
-func (a atlas) place(cfg *config.Config, c config.Network) (Location, error) {
+func (a centroids) place(cfg *config.Config, c config.Network) (Location, error) {
 	at, err := a.area(c)
 	switch {
 	case err != nil:
@@ -130,7 +130,7 @@ func (a atlas) place(cfg *config.Config, c config.Network) (Location, error) {
 }
 
 // area returns what the entry c of geo.networks is part of, at its centre of population.
-func (a atlas) area(c config.Network) (Location, error) {
+func (a centroids) area(c config.Network) (Location, error) {
 	code := c.Country
 	if code == "" {
 		code, _, _ = strings.Cut(c.Subdivision, "-")
@@ -154,7 +154,7 @@ func (a atlas) area(c config.Network) (Location, error) {
 }
 
 // country is where the people of a country live.
-func (a atlas) country(code string) (Location, bool) {
+func (a centroids) country(code string) (Location, bool) {
 	c, ok := a.countries[code]
 	return Location{Continent: c.continent, Country: code, Lat: c.centre.Lat, Lon: c.centre.Lon}, ok
 }

@@ -9,40 +9,40 @@ import (
 // places numbers the distinct points at which clients stand, with what they are part of.
 type places struct {
 	all     []config.Location
-	who     []who // by place
+	who     []area // by place
 	numbers map[place]uint32
 }
 
 // place is a point as part of a country.
 type place struct {
 	at config.Location
-	who
+	area
 }
 
-// who is what the clients of a place are matched by.
-type who struct{ continent, country, subdivision, city string }
+// area is what the clients of a place are matched by.
+type area struct{ continent, country, subdivision, city string }
 
-func (w who) subdivided() bool { return w.subdivision != "" }
+func (w area) subdivided() bool { return w.subdivision != "" }
 
-func (w who) inCity() bool { return w.city != "" }
+func (w area) inCity() bool { return w.city != "" }
 
-// unplaced is the number of the place of a client that nothing places: the
+// defaultPoint is the number of the place of a client that nothing places: the
 // default region's.
-const unplaced = 0
+const defaultPoint = 0
 
 func newPlaces(unplaced config.Location) *places {
-	return &places{all: []config.Location{unplaced}, who: []who{{}}, numbers: map[place]uint32{}}
+	return &places{all: []config.Location{unplaced}, who: []area{{}}, numbers: map[place]uint32{}}
 }
 
 // number is that of a place, new or met before.
 func (p *places) number(l Location) uint32 {
-	at := place{config.Location{Lat: l.Lat, Lon: l.Lon}, who{l.Continent, l.Country, l.Subdivision, l.City}}
+	at := place{config.Location{Lat: l.Lat, Lon: l.Lon}, area{l.Continent, l.Country, l.Subdivision, l.City}}
 	n, ok := p.numbers[at]
 	if !ok {
 		n = uint32(len(p.all))
 		p.numbers[at] = n
 		p.all = append(p.all, at.at)
-		p.who = append(p.who, at.who)
+		p.who = append(p.who, at.area)
 	}
 	return n
 }
@@ -51,13 +51,13 @@ func (p *places) number(l Location) uint32 {
 // every table of a Locator is compiled from.
 type sources struct {
 	*places
-	networks *networks
-	own      []uint32 // place of each entry of networks
-	builtin  *builtin
-	home     []uint32  // place of each value of the built-in table
-	db       *database // nil without one
-	offsets  *offsets
-	data     []uint32 // place of each offset; unplaced where the record places nobody
+	networks       *networks
+	override       []uint32 // place of each entry of networks
+	builtin        *builtin
+	builtinCountry []uint32  // place of each value of the built-in table
+	db             *database // nil without one
+	offsets        *offsets
+	data           []uint32 // place of each offset; unplaced where the record places nobody
 }
 
 // place is the place of what the database has at offset, which was an offset when
@@ -79,20 +79,20 @@ func (l *Locator) gatherLocked() (*sources, error) {
 		}
 	}
 	for _, e := range l.networks.entries {
-		s.own = append(s.own, s.number(e))
+		s.override = append(s.override, s.number(e))
 	}
 	b, err := l.builtinLocked()
 	if err != nil {
 		return nil, err
 	}
 	s.builtin = b
-	s.home = []uint32{unplaced}
+	s.builtinCountry = []uint32{defaultPoint}
 	for _, code := range b.countries {
-		n := uint32(unplaced)
-		if at, ok := l.atlas.country(code); ok {
+		n := uint32(defaultPoint)
+		if at, ok := l.centroids.country(code); ok {
 			n = s.number(at)
 		}
-		s.home = append(s.home, n)
+		s.builtinCountry = append(s.builtinCountry, n)
 	}
 	return s, nil
 }
@@ -105,7 +105,7 @@ func (l *Locator) readDatabase(s *sources) error {
 		return err
 	}
 	if l.schema == nil {
-		if l.schema, err = l.atlas.recognize(s.db, s.offsets); err != nil {
+		if l.schema, err = l.centroids.recognize(s.db, s.offsets); err != nil {
 			return err
 		}
 	}
@@ -115,8 +115,8 @@ func (l *Locator) readDatabase(s *sources) error {
 			err = fmt.Errorf("is broken: its record at offset %d cannot be read: %w", offset, err)
 			return false
 		}
-		n := uint32(unplaced)
-		if at, ok := l.atlas.standing(e); ok {
+		n := uint32(defaultPoint)
+		if at, ok := l.centroids.standing(e); ok {
 			if !l.cities {
 				at.City = "" // it would make more places of one, and take a quarter more time
 			}
@@ -135,7 +135,7 @@ func (l *Locator) readDatabase(s *sources) error {
 //	none         -                unknown  known      the continent's
 //	known        over maxRadius   known    -          the country's
 //	known        any other        -        -          the coordinates
-func (a atlas) standing(e entry) (Location, bool) {
+func (a centroids) standing(e entry) (Location, bool) {
 	at, known := a.country(e.country)
 	ok := known
 	if !known {

@@ -31,7 +31,7 @@ func schemas() [2]schema {
 
 // recognize is the schema that the records of db have: the first under which
 // one of them places somebody.
-func (a atlas) recognize(db *database, set *offsets) (schema, error) {
+func (a centroids) recognize(db *database, set *offsets) (schema, error) {
 	for _, s := range schemas() {
 		found := false
 		set.each(func(offset uint32) bool {
@@ -86,7 +86,7 @@ func readNested(res maxminddb.Result) (entry, error) {
 		e.subdivision = e.country + "-" + strings.ToUpper(r.Subdivisions[0].ISOCode)
 	}
 	if lat, lon := r.Location.Latitude, r.Location.Longitude; lat != nil && lon != nil {
-		e.at, e.radius = somewhere(*lat, *lon), int(r.Location.Radius)
+		e.at, e.radius = validLocation(*lat, *lon), int(r.Location.Radius)
 	}
 	return e, nil
 }
@@ -101,20 +101,20 @@ type flat struct {
 }
 
 func readFlat(res maxminddb.Result) (entry, error) {
-	r := flat{Latitude: unsaid(), Longitude: unsaid()}
+	r := flat{Latitude: missingDegrees(), Longitude: missingDegrees()}
 	if err := res.Decode(&r); err != nil {
 		return entry{}, err
 	}
 	return entry{
 		country: strings.ToUpper(r.Country),
 		city:    r.City,
-		at:      somewhere(float64(r.Latitude), float64(r.Longitude)),
+		at:      validLocation(float64(r.Latitude), float64(r.Longitude)),
 	}, nil
 }
 
-// somewhere is the location, or nil where the numbers are none: not on Earth,
+// validLocation is the location, or nil where the numbers are none: not on Earth,
 // or 0,0, which stands for "unknown" in real files and is open sea.
-func somewhere(lat, lon float64) *config.Location {
+func validLocation(lat, lon float64) *config.Location {
 	if !(math.Abs(lat) <= 90 && math.Abs(lon) <= 180) || lat == 0 && lon == 0 {
 		return nil
 	}
@@ -124,7 +124,7 @@ func somewhere(lat, lon float64) *config.Location {
 // degrees is a number that some files write as a string; NaN where there is none.
 type degrees float64
 
-func unsaid() degrees { return degrees(math.NaN()) }
+func missingDegrees() degrees { return degrees(math.NaN()) }
 
 // UnmarshalMaxMindDBCursor implements [mmdbdata.CursorUnmarshaler].
 func (d *degrees) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, error) {

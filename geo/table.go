@@ -15,7 +15,7 @@ import (
 type Table struct {
 	nearest4, nearest6 nearest
 	v4, v6             poptrie
-	leaves             leaves
+	leaves             leafRecords
 	rankings           rankings
 }
 
@@ -65,17 +65,17 @@ func (t *Table) Bytes() int {
 
 // compileTable makes the table of the regions; fixed says that a client whom
 // nothing places gets them in the order written, for want of a default region.
-func compileTable(m makers, s *sources, regions []config.Region, fixed bool) (*Table, error) {
+func compileTable(m parallelism, s *sources, regions []config.Region, fixed bool) (*Table, error) {
 	nowhere := -1
 	if fixed {
-		nowhere = unplaced
+		nowhere = defaultPoint
 	}
 	r, ids := rank(regions, s.all, nowhere)
 	v4 := compiler{sources: s, ids: ids, v4: true}
 	v6 := compiler{sources: s, ids: ids}
 	var root4, root6 ref
 	var err4, err6 error
-	m.both( // both return whatever becomes of the file, so that nobody is left behind
+	m.runBoth( // both return whatever becomes of the file, so that nobody is left behind
 		func() { root4, err4 = v4.compile() },
 		func() { root6, err6 = v6.compile() },
 	)
@@ -89,19 +89,19 @@ func compileTable(m makers, s *sources, regions []config.Region, fixed bool) (*T
 }
 
 // newTable makes a table of two merged tries, whose leaves are rankings.
-func newTable(m makers, r rankings, v4 *trie, root4 ref, v6 *trie, root6 ref) *Table {
+func newTable(m parallelism, r rankings, v4 *trie, root4 ref, v6 *trie, root6 ref) *Table {
 	t := &Table{rankings: r}
-	m.both(
+	m.runBoth(
 		func() { t.nearest4 = newNearest(v4, root4, &r) },
 		func() { t.nearest6 = newNearest(v6, root6, &r) },
 	)
 	settle(&t.nearest4.poptrie, &t.nearest6.poptrie)
-	l := newLabeller(r)
+	l := newLeafBuilder(r)
 	root4 = l.label(v4, root4)
 	root6 = l.label(v6, root6)
 	t.v4 = newPoptrie(v4, root4)
 	t.v6 = newPoptrie(v6, root6)
-	t.leaves = leaves{l.size, slices.Clone(l.flat)}
+	t.leaves = leafRecords{l.size, slices.Clone(l.flat)}
 	return t
 }
 

@@ -275,7 +275,7 @@ func TestNetworksDecideBeforeAllElse(t *testing.T) {
 		{Prefix: netip.MustParsePrefix("193.0.6.0/24"), Continent: "EU"},
 		{Prefix: netip.MustParsePrefix("2001:db8::/32"), Subdivision: "US-CA"},
 	}}, cities(2))
-	us, jp, europe := l.atlas.countries["US"].centre, l.atlas.countries["JP"].centre, l.atlas.continents["EU"]
+	us, jp, europe := l.centroids.countries["US"].centre, l.centroids.countries["JP"].centre, l.centroids.continents["EU"]
 	for addr, want := range map[string]Location{
 		"10.1.1.1":    {Lat: 53.35, Lon: -6.26, Network: netip.MustParsePrefix("10.0.0.0/8")},
 		"10.9.1.1":    {Lat: 1.5, Lon: 2.5, Network: netip.MustParsePrefix("10.9.0.0/16")},

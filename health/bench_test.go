@@ -9,7 +9,7 @@ import (
 func BenchmarkProbeHTTP(b *testing.B) {
 	e := serve(b, says(page("200 OK", "ok")))
 	check := httpCheck(e)
-	c, _ := newChecker(&check)
+	c, _ := prepareCheck(&check)
 	log := slog.New(slog.DiscardHandler)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -30,12 +30,12 @@ func BenchmarkOwner(b *testing.B) {
 		o.waiting.remove(e)
 		e.probing, e.began = true, e.due
 		o.running++
-		e.lane.running++
+		e.limiter.running++
 		outcome := Passed
 		if n%2 == 0 {
 			outcome = Failed
 		}
-		o.take(report{entry: e, result: Result{Outcome: outcome, Reason: "connected", At: e.began}})
-		o.tell()
+		o.drainReports(report{entry: e, result: Result{Outcome: outcome, Reason: "connected", At: e.began}})
+		o.notify()
 	}
 }

@@ -33,9 +33,9 @@ func observed(c *config.Check) config.CheckPart { return config.CheckPart{Check:
 
 // word is a verdict in the scripts of these tests: unknown, up, down, and
 // uncertain while answers go by up or down.
-var words = map[rune]tally{
+var words = map[rune]verdictState{
 	'u': {}, '+': {verdict: Up}, '-': {verdict: Down},
-	'p': {verdict: Up, lost: start}, 'n': {verdict: Down, lost: start},
+	'p': {verdict: Up, staleSince: start}, 'n': {verdict: Down, staleSince: start},
 }
 
 func letterOf(v, held Verdict) string {
@@ -47,19 +47,19 @@ func letterOf(v, held Verdict) string {
 
 // made is a composite entry with parts of these verdicts; a star before one
 // makes its part critical, a dot observed.
-func made(kind config.CheckType, n int, script string) *entry {
+func made(kind config.CheckType, n int, script string) *targetState {
 	check := &config.Check{Name: "made", Type: kind, N: n}
-	e := &entry{checker: &checker{check: check}}
+	e := &targetState{prepared: &preparedCheck{check: check}}
 	var p part
 	for _, r := range script {
 		switch r {
 		case '*':
 			p.critical = true
 		case '.':
-			p.observed = true
+			p.observeOnly = true
 		default:
-			e.checker.parts = append(e.checker.parts, p)
-			e.parts = append(e.parts, &entry{checker: &checker{check: check}, tally: words[r]})
+			e.prepared.parts = append(e.prepared.parts, p)
+			e.parts = append(e.parts, &targetState{prepared: &preparedCheck{check: check}, verdict: words[r]})
 			p = part{}
 		}
 	}
@@ -79,7 +79,7 @@ func TestCompositesFollowTheTruthTable(t *testing.T) {
 	} {
 		for one := range strings.FieldsSeq(c.cases) {
 			parts, want, _ := strings.Cut(one, "=")
-			if got := letterOf(made(c.kind, c.n, parts).derive()); got != want {
+			if got := letterOf(made(c.kind, c.n, parts).recomputeVerdict()); got != want {
 				t.Errorf("%s of %s: %s, want %s", c.kind, parts, got, want)
 			}
 		}
@@ -87,7 +87,7 @@ func TestCompositesFollowTheTruthTable(t *testing.T) {
 }
 
 // slowly is derive, obviously: it looks at all that the parts might be.
-func slowly(kind config.CheckType, n int, parts []part, verdicts []tally) (v, held Verdict) {
+func slowly(kind config.CheckType, n int, parts []part, verdicts []verdictState) (v, held Verdict) {
 	outcomes := func(guess func(v, held Verdict) []bool) map[bool]bool {
 		found := make(map[bool]bool)
 		var try func(i int, so []bool)
@@ -96,7 +96,7 @@ func slowly(kind config.CheckType, n int, parts []part, verdicts []tally) (v, he
 				found[obviously(kind, n, parts, so)] = true
 				return
 			}
-			for _, up := range guess(verdicts[i].shown()) {
+			for _, up := range guess(verdicts[i].effective()) {
 				try(i+1, append(slices.Clone(so), up))
 			}
 		}
@@ -129,7 +129,7 @@ func slowly(kind config.CheckType, n int, parts []part, verdicts []tally) (v, he
 func obviously(kind config.CheckType, n int, parts []part, up []bool) bool {
 	ups, counted, lost := 0, 0, false
 	for i, p := range parts {
-		if p.observed {
+		if p.observeOnly {
 			continue
 		}
 		counted++
@@ -175,20 +175,20 @@ func TestCompositesAgreeWithASlowEvaluation(t *testing.T) {
 			script += string([]rune("u+-pn")[r.IntN(5)])
 		}
 		e := made(kind, 1+r.IntN(counted), script)
-		var verdicts []tally
+		var verdicts []verdictState
 		for _, p := range e.parts {
-			verdicts = append(verdicts, p.tally)
+			verdicts = append(verdicts, p.verdict)
 		}
-		got := letterOf(e.derive())
-		if want := letterOf(slowly(kind, e.checker.check.N, e.checker.parts, verdicts)); got != want {
-			t.Fatalf("seed %d: %s %d of %s: %s, want %s", seed, kind, e.checker.check.N, script, got, want)
+		got := letterOf(e.recomputeVerdict())
+		if want := letterOf(slowly(kind, e.prepared.check.N, e.prepared.parts, verdicts)); got != want {
+			t.Fatalf("seed %d: %s %d of %s: %s, want %s", seed, kind, e.prepared.check.N, script, got, want)
 		}
-		v, held := e.derive()
-		if i := e.decisive(v); i < 0 || e.checker.parts[i].observed {
-			t.Fatalf("seed %d: %s %d of %s: %s, decided by part %d", seed, kind, e.checker.check.N, script, got, i)
+		v, held := e.recomputeVerdict()
+		if i := e.decidingPart(v); i < 0 || e.prepared.parts[i].observeOnly {
+			t.Fatalf("seed %d: %s %d of %s: %s, decided by part %d", seed, kind, e.prepared.check.N, script, got, i)
 		}
-		if p := e.portion(); (v == Up || held == Up) && (p < 1 || p > whole) {
-			t.Fatalf("seed %d: %s %d of %s: %s, with %d of its clients", seed, kind, e.checker.check.N, script, got, p)
+		if p := e.slowStartWeight(); (v == Up || held == Up) && (p < 1 || p > parentRef) {
+			t.Fatalf("seed %d: %s %d of %s: %s, with %d of its clients", seed, kind, e.prepared.check.N, script, got, p)
 		}
 	}
 }
@@ -202,7 +202,7 @@ func TestACompositeStartsAsSlowlyAsItsParts(t *testing.T) {
 		want  int
 	}{
 		{config.All, 0, "+++", []uint8{0, 64, 128}, 64},
-		{config.All, 0, "++", []uint8{0, 0}, whole},
+		{config.All, 0, "++", []uint8{0, 0}, parentRef},
 		{config.All, 0, "+u", []uint8{100, 0}, 100},
 		{config.Any, 0, "++-", []uint8{32, 64, 0}, 64},
 		{config.Any, 0, "*++", []uint8{32, 0}, 32},
@@ -210,13 +210,13 @@ func TestACompositeStartsAsSlowlyAsItsParts(t *testing.T) {
 		{config.AtLeast, 2, "+++", []uint8{16, 64, 128}, 64},
 		{config.AtLeast, 1, "++*+", []uint8{16, 64, 32}, 32},
 		{config.AtLeast, 2, "++-", []uint8{16, 64, 0}, 16},
-		{config.Invert, 0, "-", []uint8{0}, whole},
+		{config.Invert, 0, "-", []uint8{0}, parentRef},
 	} {
 		e := made(c.kind, c.n, c.parts)
 		for i, s := range c.share {
-			e.parts[i].tally.share = s
+			e.parts[i].verdict.slowStartWeight = s
 		}
-		if got := e.portion(); got != c.want {
+		if got := e.slowStartWeight(); got != c.want {
 			t.Errorf("%s of %s with shares %v: %d, want %d", c.kind, c.parts, c.share, got, c.want)
 		}
 	}
@@ -241,7 +241,7 @@ func TestACompositeTurnsWithThePartThatDecidesAndNamesIt(t *testing.T) {
 		w.become(addr, refuses)
 		time.Sleep(time.Minute)
 		got := l.heard()
-		slices.SortStableFunc(got, func(a, b Turn) int { return a.Index - b.Index })
+		slices.SortStableFunc(got, func(a, b Transition) int { return a.Index - b.Index })
 		for i, want := range []string{`check "`, `1 of 3 up, want 2; check "`, `check "all" is down: check "`} {
 			if len(got) != 3 || !strings.HasPrefix(got[i].Reason, want) || !strings.HasSuffix(got[i].Reason, `": connection refused`) {
 				t.Fatalf("turns %+v, want %q", got, want)
@@ -258,8 +258,8 @@ func TestACompositeTurnsWithThePartThatDecidesAndNamesIt(t *testing.T) {
 }
 
 // only is the turns of one target.
-func only(turns []Turn, index int) []Turn {
-	return slices.DeleteFunc(turns, func(t Turn) bool { return t.Index != index })
+func only(turns []Transition, index int) []Transition {
+	return slices.DeleteFunc(turns, func(t Transition) bool { return t.Index != index })
 }
 
 func TestAPartWithAnAddressNamesIt(t *testing.T) {
@@ -301,8 +301,8 @@ func TestTheFirstVerdictWaitsForNoPartThatCannotMatter(t *testing.T) {
 	})
 }
 
-func byIndex(turns []Turn) []Turn {
-	slices.SortStableFunc(turns, func(a, b Turn) int { return a.Index - b.Index })
+func byIndex(turns []Transition) []Transition {
+	slices.SortStableFunc(turns, func(a, b Transition) int { return a.Index - b.Index })
 	return turns
 }
 
@@ -343,7 +343,7 @@ func TestACompositeIsUncertainWhereAnUncertainPartDecides(t *testing.T) {
 		w.become(all[1], lacksFiles)
 		time.Sleep(time.Minute)
 		got := byIndex(l.heard())
-		if len(got) != 2 || got[0].To != Uncertain || got[0].Held != Up || got[1].To != Uncertain || got[1].Held != Down {
+		if len(got) != 2 || got[0].To != Uncertain || got[0].Effective != Up || got[1].To != Uncertain || got[1].Effective != Down {
 			t.Fatalf("%+v", got)
 		}
 		if want := `check "db" at 10.0.0.1 is uncertain: no conclusive result for `; !strings.HasPrefix(got[0].Reason, want) {
@@ -428,7 +428,7 @@ func TestPartsThatNobodyUsesAreForgotten(t *testing.T) {
 		first, _ := watch(t, p, targetsOf(composite(config.All, 0, of(inner), of(web)), addrs(3)))
 		second, _ := watch(t, p, targetsOf(web, addrs(1)))
 		left := func() (n int) {
-			p.call(func(o *owner) { n = len(o.entries) })
+			p.call(func(o *scheduler) { n = len(o.entries) })
 			return n
 		}
 		synctest.Wait()
@@ -456,20 +456,20 @@ func TestCompositesOfOtherPartsAreOtherTargets(t *testing.T) {
 		composite(config.AtLeast, 1, of(web), config.CheckPart{Check: db, Address: addrs(1)[0]}),
 		composite(config.AtLeast, 1, of(web), of(named("db", 82))), composite(config.AtLeast, 1, of(whole)),
 	}
-	seen := make(map[definition]int)
+	seen := make(map[fingerprint]int)
 	for i, c := range all {
-		k, err := make(checkers).of(c)
+		k, err := make(preparedChecks).of(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if j, twice := seen[k.definition]; twice {
+		if j, twice := seen[k.fingerprint]; twice {
 			t.Errorf("composites %d and %d are one", j, i)
 		}
-		seen[k.definition] = i
+		seen[k.fingerprint] = i
 	}
 	again := composite(config.AtLeast, 1, of(named("site", 80)), of(named("store", 81)))
 	again.Name, again.Pos = "other", config.Pos{Line: 3}
-	if k, err := make(checkers).of(again); err != nil || seen[k.definition] != 0 || len(seen) != len(all) {
+	if k, err := make(preparedChecks).of(again); err != nil || seen[k.fingerprint] != 0 || len(seen) != len(all) {
 		t.Errorf("an equal composite by other names is another: %v", err)
 	}
 }
@@ -503,19 +503,19 @@ func TestNoWatchSeesAMixture(t *testing.T) {
 		for i, c := range checks {
 			targets, index[c] = append(targets, Target{c, addr[0]}), i
 		}
-		told := make([]tally, len(checks))
+		told := make([]verdictState, len(checks))
 		calls := 0
-		_, err := p.Watch(targets, func(turns []Turn) {
+		_, err := p.Watch(targets, func(turns []Transition) {
 			calls++
 			for _, turn := range turns {
-				told[turn.Index] = tally{verdict: turn.To}
+				told[turn.Index] = verdictState{verdict: turn.To}
 				if turn.To == Uncertain {
-					told[turn.Index] = tally{verdict: turn.Held, lost: turn.At}
+					told[turn.Index] = verdictState{verdict: turn.Effective, staleSince: turn.At}
 				}
 			}
 			for i, c := range checks {
-				if want := expected(c, index, told); c.Type.Composite() && letterOf(told[i].shown()) != want {
-					t.Errorf("seed %d: %s %s was told to be %s, want %s", seed, c.Type, c.Name, letterOf(told[i].shown()), want)
+				if want := expected(c, index, told); c.Type.Composite() && letterOf(told[i].effective()) != want {
+					t.Errorf("seed %d: %s %s was told to be %s, want %s", seed, c.Type, c.Name, letterOf(told[i].effective()), want)
 				}
 			}
 		})
@@ -565,13 +565,13 @@ func randomChecks(r *rand.Rand, addr []netip.Addr) []*config.Check {
 }
 
 // expected is what a composite should be by what was told; a leaf is as it is told.
-func expected(c *config.Check, index map[*config.Check]int, told []tally) string {
+func expected(c *config.Check, index map[*config.Check]int, told []verdictState) string {
 	var parts []part
-	var verdicts []tally
+	var verdicts []verdictState
 	for _, p := range c.Parts {
 		i, watched := index[p.Check]
 		if !watched {
-			return letterOf(told[index[c]].shown())
+			return letterOf(told[index[c]].effective())
 		}
 		parts, verdicts = append(parts, part{critical: p.Critical}), append(verdicts, told[i])
 	}
@@ -588,7 +588,7 @@ func TestAPanicLosesNoComposite(t *testing.T) {
 		_, l := watch(t, p, targetsOf(composite(config.All, 0, of(named("web", 80))), addrs(1)))
 		synctest.Wait()
 		l.heard()
-		p.call(func(*owner) { panic("wires crossed") })
+		p.call(func(*scheduler) { panic("wires crossed") })
 		w.become(addrs(1)[0], refuses)
 		time.Sleep(time.Minute)
 		got := l.heard()
@@ -612,7 +612,7 @@ func TestAPartThatIsNamedTwiceIsForgottenWithItsComposite(t *testing.T) {
 		watching.Close()
 		other.Close()
 		left := -1
-		p.call(func(o *owner) { left = len(o.entries) + len(o.waiting.heap) })
+		p.call(func(o *scheduler) { left = len(o.entries) + len(o.waiting.heap) })
 		if left != 0 {
 			t.Errorf("%d targets left", left)
 		}

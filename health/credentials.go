@@ -20,7 +20,7 @@ const maxPEM = 4 << 20
 
 // loadCredentials reads and checks the files that t names; digest is of what
 // they hold.
-func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte, flaws []flaw) {
+func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte, flaws []checkError) {
 	hash := sha256.New()
 	read := func(path string, pos config.Pos, key, hint string) []byte {
 		if path == "" {
@@ -28,7 +28,7 @@ func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte
 		}
 		data, err := readPEM(path)
 		if err != nil {
-			flaws = append(flaws, flaw{pos, key, err.Error(), hint})
+			flaws = append(flaws, checkError{pos, key, err.Error(), hint})
 		}
 		fmt.Fprintf(hash, "%d %s", len(data), data)
 		return data
@@ -42,10 +42,10 @@ func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte
 	}
 	var err error
 	if c.roots, err = parseRoots(ca); err != nil {
-		flaws = append(flaws, flaw{t.CAPos, "tls.ca", fmt.Sprintf("%q: %v", t.CA, err), "PEM certificates of the authorities to trust"})
+		flaws = append(flaws, checkError{t.CAPos, "tls.ca", fmt.Sprintf("%q: %v", t.CA, err), "PEM certificates of the authorities to trust"})
 	}
 	if c.certs, err = parsePair(cert, key); err != nil {
-		flaws = append(flaws, flaw{t.CertPos, "tls.cert", fmt.Sprintf("%q with key %q: %v", t.Cert, t.Key, err), "a certificate and its key, in PEM"})
+		flaws = append(flaws, checkError{t.CertPos, "tls.cert", fmt.Sprintf("%q with key %q: %v", t.Cert, t.Key, err), "a certificate and its key, in PEM"})
 	}
 	return c, digest, flaws
 }

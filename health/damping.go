@@ -14,7 +14,7 @@ type damping struct {
 	until time.Time     // when the last hold ends or ended
 }
 
-// turned is d after a turn at now, and whether it was one too many.
+// add is d after a turn at now, and whether it was one too many.
 //
 //	turns in the window, this one included  the last hold ended           held for
 //	--------------------------------------  ----------------------------  ----------------------
@@ -23,7 +23,7 @@ type damping struct {
 //	turns                                   else                          twice the last, to max
 //
 // Calm is without a turn and not held. The count begins anew with each hold.
-func (d damping) turned(now time.Time, f config.FlapDamping) (after damping, tooOften bool) {
+func (d damping) add(now time.Time, f config.FlapDamping) (after damping, tooOften bool) {
 	if f.Turns == 0 {
 		return damping{}, false
 	}

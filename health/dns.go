@@ -18,7 +18,7 @@ const maxDatagram = 4096
 // probeDNS passes when the peer answers the check's question with the response
 // code and the record that are wanted. It asks over UDP, and again over TCP
 // where the answer is truncated (RFC 7766 5).
-func probeDNS(ctx context.Context, t *trial) (string, error) {
+func probeDNS(ctx context.Context, t *attempt) (string, error) {
 	answer, err := t.query(ctx, "udp")
 	if err == nil && answer.Truncated {
 		answer, err = t.query(ctx, "tcp")
@@ -30,7 +30,7 @@ func probeDNS(ctx context.Context, t *trial) (string, error) {
 }
 
 // query asks the check's question once.
-func (t *trial) query(ctx context.Context, network string) (*dns.Msg, error) {
+func (t *attempt) query(ctx context.Context, network string) (*dns.Msg, error) {
 	conn, hangUp, err := t.connect(ctx, network, t.check.Port)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (t *trial) query(ctx context.Context, network string) (*dns.Msg, error) {
 	if _, err := conn.Write(packed); err != nil {
 		return nil, err
 	}
-	return t.await(question, network, read)
+	return t.readAnswer(question, network, read)
 }
 
 // readFramed reads a message with its length before it (RFC 1035 4.2.2).
@@ -70,10 +70,10 @@ func readFramed(conn net.Conn) ([]byte, error) {
 	return message, err
 }
 
-// await reads messages until one answers the question. What does not, anybody
+// readAnswer reads messages until one answers the question. What does not, anybody
 // may have sent: a late answer to an earlier question, a forger, a broken peer.
 // It is passed over, so that the true answer can still come.
-func (t *trial) await(question *dns.Msg, network string, read func() ([]byte, error)) (*dns.Msg, error) {
+func (t *attempt) readAnswer(question *dns.Msg, network string, read func() ([]byte, error)) (*dns.Msg, error) {
 	t.doing = "waiting for the answer over " + network
 	for strays := 1; ; strays++ {
 		message, err := read()
@@ -114,7 +114,7 @@ func sameQuestion(a, b dns.Question) bool {
 }
 
 // judgeAnswer decides by the response code, then by the records.
-func (t *trial) judgeAnswer(answer *dns.Msg) (string, error) {
+func (t *attempt) judgeAnswer(answer *dns.Msg) (string, error) {
 	if answer.Rcode != t.check.Rcode {
 		return "", fmt.Errorf("response code %s, want %s", rcodeName(answer.Rcode), rcodeName(t.check.Rcode))
 	}

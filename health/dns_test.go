@@ -327,7 +327,7 @@ func FuzzDNSAnswer(f *testing.F) {
 	}
 	check := dnsCheck(53)
 	check.Answer = regexp.MustCompile("^192")
-	made, _ := newChecker(&check)
+	made, _ := prepareCheck(&check)
 	f.Fuzz(func(t *testing.T, message []byte) {
 		answer := answerTo(question, message)
 		if answer == nil {
@@ -336,7 +336,7 @@ func FuzzDNSAnswer(f *testing.F) {
 		if message[0] != 0x12 || message[1] != 0x34 {
 			t.Errorf("%x taken for the answer", message)
 		}
-		tr := &trial{checker: made}
+		tr := &attempt{preparedCheck: made}
 		evidence, err := tr.judgeAnswer(answer)
 		r := tr.result(t.Context(), evidence, err)
 		if r.Reason == "" {

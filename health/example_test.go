@@ -25,7 +25,7 @@ func ExampleProber_Watch() {
 		Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3,
 	}
 	targets := []health.Target{{Check: check, Addr: netip.MustParseAddr("127.0.0.1")}}
-	watch, err := prober.Watch(targets, func(turns []health.Turn) {
+	watch, err := prober.Watch(targets, func(turns []health.Transition) {
 		for _, t := range turns {
 			fmt.Printf("%v turned %v: %s\n", t.Target.Addr, t.To, t.Reason)
 		}

@@ -24,15 +24,15 @@ const (
 var errLongOutput = fmt.Errorf("output longer than %d KiB", maxOutput>>10)
 
 // prepareExec finds the program.
-func (c *checker) prepareExec() []flaw {
+func (c *preparedCheck) prepareExec() []checkError {
 	name := c.check.Command[0]
 	if !canExec {
-		return []flaw{{c.check.Pos, "type", "exec checks need Linux", "a check of another type"}}
+		return []checkError{{c.check.Pos, "type", "exec checks need Linux", "a check of another type"}}
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return []flaw{{
-			c.check.CommandPos, "command", fmt.Sprintf("cannot run %q: %v", name, bare(err)),
+		return []checkError{{
+			c.check.CommandPos, "command", fmt.Sprintf("cannot run %q: %v", name, trimExecPrefix(err)),
 			"the path of a program, or the name of one in PATH",
 		}}
 	}
@@ -40,8 +40,8 @@ func (c *checker) prepareExec() []flaw {
 	return nil
 }
 
-// bare is err without the program's name, which package exec puts before it.
-func bare(err error) error {
+// trimExecPrefix is err without the program's name, which package exec puts before it.
+func trimExecPrefix(err error) error {
 	var notFound *exec.Error
 	var unusable *fs.PathError
 	switch {
@@ -55,15 +55,15 @@ func bare(err error) error {
 
 // probeExec passes when the check's program exits with status 0 in time.
 // Whatever it has started dies with it, unless it left the process group.
-func probeExec(ctx context.Context, t *trial) (string, error) {
+func probeExec(ctx context.Context, t *attempt) (string, error) {
 	t.doing = "running " + t.program
 	cmd := &exec.Cmd{Path: t.program, Args: t.check.Command, Env: t.environment()}
-	output := &head{}
+	output := &cappedBuffer{}
 	cmd.Stdout, cmd.Stderr = output, output // as one: the program has a single pipe for both
 	state, left, err := runGroup(ctx, cmd, killGroup)
 	switch {
 	case left != nil: // and may write yet
-		t.left = left
+		t.orphan = left
 		t.doing += ", which cannot be killed"
 		return "", err
 	case output.written > maxOutput:
@@ -80,7 +80,7 @@ func probeExec(ctx context.Context, t *trial) (string, error) {
 }
 
 // environment is all that the program is told.
-func (t *trial) environment() []string {
+func (t *attempt) environment() []string {
 	addr, family := t.addr.Unmap(), "ipv6"
 	if addr.Is4() {
 		family = "ipv4"
@@ -97,14 +97,14 @@ func (t *trial) environment() []string {
 	return env
 }
 
-// head keeps the beginning of what is written to it.
-type head struct {
+// cappedBuffer keeps the beginning of what is written to it.
+type cappedBuffer struct {
 	kept    []byte
 	written int
 }
 
 // Write refuses what goes beyond maxOutput: the pipe is closed then.
-func (h *head) Write(p []byte) (int, error) {
+func (h *cappedBuffer) Write(p []byte) (int, error) {
 	h.kept = append(h.kept, p[:min(len(p), maxKept-len(h.kept))]...)
 	h.written += len(p)
 	if h.written > maxOutput {
@@ -114,4 +114,6 @@ func (h *head) Write(p []byte) (int, error) {
 }
 
 // String quotes the beginning, without the line break at its end.
-func (h *head) String() string { return excerptOf(strings.TrimSpace(string(h.kept)), maxQuoted) }
+func (h *cappedBuffer) String() string {
+	return excerptOf(strings.TrimSpace(string(h.kept)), maxQuoted)
+}

@@ -30,9 +30,9 @@ const dieDelay = time.Second
 // cannot be killed is left, with what it writes: the channel is closed when it ends.
 func runGroup(ctx context.Context, cmd *exec.Cmd, kill func(group int)) (*os.ProcessState, <-chan struct{}, error) {
 	p := &program{Cmd: cmd, started: make(chan error, 1), exited: make(chan struct{}), killed: make(chan struct{}), reaped: make(chan struct{})}
-	go p.live()
+	go p.run()
 	if err := <-p.started; err != nil {
-		return nil, nil, lack{err}
+		return nil, nil, localError{err}
 	}
 	var late error
 	select {
@@ -74,10 +74,10 @@ type program struct {
 	end     error         // of Wait; to be read then
 }
 
-// live starts the program and stays until it is reaped, on a thread that is its own:
+// run starts the program and stays until it is reaped, on a thread that is its own:
 // parent-death signals come when the thread that forked ends (prctl(2),
 // PR_SET_PDEATHSIG), and any thread that is shared may be somebody's to end.
-func (p *program) live() {
+func (p *program) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread() // not ended: it costs more to make than to keep
 	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

@@ -268,7 +268,7 @@ func TestAProgramThatCannotBeStartedSaysNothingOfTheEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := execCheck(path)
-	c, flaws := newChecker(&check)
+	c, flaws := prepareCheck(&check)
 	if len(flaws) > 0 {
 		t.Fatal(flaws)
 	}
@@ -282,7 +282,7 @@ func TestAProgramThatCannotBeStartedSaysNothingOfTheEndpoint(t *testing.T) {
 func TestChecksThatTellAProgramTheirNameAreNotOne(t *testing.T) {
 	a, b := execCheck("true"), execCheck("true")
 	b.Name = "other"
-	if define(&a, [32]byte{}) == define(&b, [32]byte{}) {
+	if fingerprintOf(&a, [32]byte{}) == fingerprintOf(&b, [32]byte{}) {
 		t.Error("one definition")
 	}
 }
@@ -302,7 +302,7 @@ func TestProgramsLeaveNothingBehind(t *testing.T) {
 		check.Interval, check.Timeout = 100*time.Millisecond, 50*time.Millisecond
 		targets = append(targets, Target{&check, loopback})
 	}
-	w, err := p.Watch(targets, func([]Turn) {})
+	w, err := p.Watch(targets, func([]Transition) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func openFiles(t *testing.T) int {
 // BenchmarkProbeExec is one probe by the smallest of programs.
 func BenchmarkProbeExec(b *testing.B) {
 	check := execCheck("true")
-	c, _ := newChecker(&check)
+	c, _ := prepareCheck(&check)
 	log := slog.New(slog.DiscardHandler)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -13,7 +13,7 @@ const canExec = false
 
 // runGroup is not reached: [checker.prepareExec] refuses the check.
 func runGroup(context.Context, *exec.Cmd, func(int)) (*os.ProcessState, <-chan struct{}, error) {
-	return nil, nil, lack{errors.New("no process groups here")}
+	return nil, nil, localError{errors.New("no process groups here")}
 }
 
 func killGroup(int) {}

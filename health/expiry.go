@@ -30,13 +30,13 @@ func lastsUntil(s tls.ConnectionState) time.Time {
 func chainExpiry(chain []*x509.Certificate) time.Time {
 	var first time.Time
 	for _, c := range chain {
-		first = earlier(first, c.NotAfter)
+		first = earlierOf(first, c.NotAfter)
 	}
 	return first
 }
 
-// earlier is the earlier of two times; zero is none.
-func earlier(a, b time.Time) time.Time {
+// earlierOf is the earlier of two times; zero is none.
+func earlierOf(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b
 	}
@@ -58,16 +58,16 @@ func daysLeft(end, now time.Time) int { return int(end.Sub(now) / day) }
 // warnExpiry says, once a day at most for each target, that the certificate
 // which its last probe saw has few days left. No verdict turns by it: users are
 // still served.
-func (o *owner) warnExpiry(e *entry, r Result) {
-	now, days := time.Now(), e.checker.check.TLS.WarnDays
-	if days == 0 || r.Expires.IsZero() || now.Before(e.quiet) {
+func (o *scheduler) warnExpiry(e *targetState, r Result) {
+	now, days := time.Now(), e.prepared.check.TLS.WarnDays
+	if days == 0 || r.Expires.IsZero() || now.Before(e.nextExpiryLog) {
 		return
 	}
 	left := daysLeft(r.Expires, now)
 	if left >= days {
 		return
 	}
-	e.quiet = now.Add(day)
+	e.nextExpiryLog = now.Add(day)
 	o.log.LogAttrs(o.ctx, slog.LevelWarn, "certificate expires soon",
 		slog.String("check", e.name()),
 		slog.String("address", e.addr.String()),

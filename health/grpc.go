@@ -39,7 +39,7 @@ func (s serving) String() string {
 // probeGRPC passes when the peer's standard health service says that the
 // check's service is serving. The whole of gRPC that it takes is one request
 // of HTTP/2 with a message of one field each way.
-func probeGRPC(ctx context.Context, t *trial) (string, error) {
+func probeGRPC(ctx context.Context, t *attempt) (string, error) {
 	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
 		return "", err
@@ -68,7 +68,7 @@ func probeGRPC(ctx context.Context, t *trial) (string, error) {
 	return fmt.Sprintf("%s is %v", t.grpcService(), status), nil
 }
 
-func (t *trial) grpcService() string {
+func (t *attempt) grpcService() string {
 	if t.check.Service == "" {
 		return "server"
 	}
@@ -77,7 +77,7 @@ func (t *trial) grpcService() string {
 
 // grpcRequest asks for the health of the check's service: a length-prefixed
 // HealthCheckRequest, whose field 1 is the service's name.
-func (t *trial) grpcRequest(scheme string) *http.Request {
+func (t *attempt) grpcRequest(scheme string) *http.Request {
 	var message []byte
 	if t.check.Service != "" {
 		message = protowire.AppendTag(message, 1, protowire.BytesType)
@@ -102,7 +102,7 @@ func (t *trial) grpcRequest(scheme string) *http.Request {
 
 // servingStatus reads the answer, whose verdict on the call itself comes last,
 // in the trailer; where there is no message, in the header.
-func (t *trial) servingStatus(resp *http.Response) (serving, error) {
+func (t *attempt) servingStatus(resp *http.Response) (serving, error) {
 	kind := resp.Header.Get("Content-Type")
 	switch {
 	case resp.StatusCode != http.StatusOK:

@@ -59,26 +59,26 @@ type Target struct {
 	Addr  netip.Addr
 }
 
-// Turn is news of a target. Where To differs from From, or both are Uncertain and
+// Transition is news of a target. Where To differs from From, or both are Uncertain and
 // Held has changed, its verdict has turned. Where To equals From and Held is as
 // before the verdict stays what it is, and the news is that Share or Response has
 // moved; Reason, Latency and At are still those of the turn before it.
-type Turn struct {
-	Index    int // of the target in the slice given to Watch
-	Target   Target
-	From, To Verdict
-	Held     Verdict       // where To is Uncertain: Up or Down, what answers go by
-	Damped   bool          // its probes pass again, and flap damping alone keeps it down
-	Share    uint8         // in 256ths: the part of its clients that an endpoint gets while it starts slowly; else AllShare
-	Response time.Duration // how long passed probes take, smoothed; 0: none has passed
-	Reason   string        // of the probe that turned it: what was found, e.g. `status 500, want 200-299`
-	Latency  time.Duration // of that probe
-	At       time.Time     // when the verdict turned
+type Transition struct {
+	Index           int // of the target in the slice given to Watch
+	Target          Target
+	From, To        Verdict
+	Effective       Verdict       // where To is Uncertain: Up or Down, what answers go by
+	Damped          bool          // its probes pass again, and flap damping alone keeps it down
+	SlowStartWeight uint8         // in 256ths: the part of its clients that an endpoint gets while it starts slowly; else AllShare
+	Response        time.Duration // how long passed probes take, smoothed; 0: none has passed
+	Reason          string        // of the probe that turned it: what was found, e.g. `status 500, want 200-299`
+	Latency         time.Duration // of that probe
+	At              time.Time     // when the verdict turned
 }
 
-// AllShare is the Share of an endpoint that gets all its clients. It stands for the
+// FullWeight is the Share of an endpoint that gets all its clients. It stands for the
 // 256 that an uint8 has no room for; an endpoint that gets none is down.
-const AllShare = 0
+const FullWeight = 0
 
 // Dial opens a connection for a probe, from the source address if that is valid; it must
 // give up when ctx ends.
@@ -86,7 +86,7 @@ type Dial = func(ctx context.Context, source netip.Addr, network, address string
 
 // Options are what a Prober takes from outside; zero fields take the real thing.
 type Options struct {
-	Dial       Dial
-	Logger     *slog.Logger
-	Remembered []Memory // what a prober before this one remembered
+	Dial   Dial
+	Logger *slog.Logger
+	Saved  []SavedTarget // what a prober before this one remembered
 }

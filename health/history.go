@@ -21,9 +21,9 @@ const historySize = 10
 
 // history keeps the last results and turns of a target.
 type history struct {
-	ring  [historySize]Result
-	added int    // results since the start
-	turns []Turn // oldest first, at most historySize
+	ring        [historySize]Result
+	added       int          // results since the start
+	transitions []Transition // oldest first, at most historySize
 }
 
 func (h *history) add(r Result) {
@@ -41,16 +41,16 @@ func (h *history) results() []Result {
 	return out
 }
 
-func (h *history) turn(t Turn) {
-	if len(h.turns) == historySize {
-		h.turns = slices.Delete(h.turns, 0, 1)
+func (h *history) addTransition(t Transition) {
+	if len(h.transitions) == historySize {
+		h.transitions = slices.Delete(h.transitions, 0, 1)
 	}
-	h.turns = append(h.turns, t)
+	h.transitions = append(h.transitions, t)
 }
 
 // turned is a copy of the turns that are kept, newest first, as a watch sees its target.
-func (h *history) turned(index int, target Target) []Turn {
-	out := slices.Clone(h.turns)
+func (h *history) turned(index int, target Target) []Transition {
+	out := slices.Clone(h.transitions)
 	slices.Reverse(out)
 	for i := range out {
 		out[i].Index, out[i].Target = index, target
@@ -58,8 +58,8 @@ func (h *history) turned(index int, target Target) []Turn {
 	return out
 }
 
-// evidence is the last results in short, newest first: "3 failed, 7 passed".
-func (h *history) evidence() string {
+// summary is the last results in short, newest first: "3 failed, 7 passed".
+func (h *history) summary() string {
 	var rows []string
 	results := h.results()
 	for len(results) > 0 {

@@ -28,8 +28,8 @@ var (
 	errLongBody   = fmt.Errorf("body longer than %d KiB", maxBody>>10)
 )
 
-// visit is one request of an http or https check.
-type visit struct {
+// request is one request of an http or https check.
+type request struct {
 	method string
 	url    *url.URL // scheme, Host header, path and query
 	port   int      // where to connect
@@ -38,12 +38,12 @@ type visit struct {
 // probeHTTP passes when the answer has a wanted status and body. Each probe
 // opens its own connection, so that a listener that died shows, asks no proxy,
 // and takes the body as it comes: what is compressed stays so.
-func probeHTTP(ctx context.Context, t *trial) (string, error) {
+func probeHTTP(ctx context.Context, t *attempt) (string, error) {
 	t.buffers = t.pool.get()
 	defer t.pool.put(t.buffers)
-	v := visit{method: t.check.Method, url: t.firstURL(), port: t.check.Port}
+	v := request{method: t.check.Method, url: t.firstURL(), port: t.check.Port}
 	for range 1 + maxRedirects {
-		evidence, next, err := t.visit(ctx, v)
+		evidence, next, err := t.fetch(ctx, v)
 		if err != nil || next == nil {
 			return evidence, err
 		}
@@ -54,7 +54,7 @@ func probeHTTP(ctx context.Context, t *trial) (string, error) {
 
 // firstURL is what the check asks for. Its host is that of the Host header: the
 // check's, else the target's address with a port that is not the scheme's own.
-func (t *trial) firstURL() *url.URL {
+func (t *attempt) firstURL() *url.URL {
 	u := *t.path
 	u.Scheme, u.Host = string(t.check.Type), t.check.Host
 	if u.Host == "" {
@@ -76,9 +76,9 @@ func defaultPort(scheme string) int {
 	return 80
 }
 
-// visit makes one request. It returns evidence of success, or the next visit
+// fetch makes one request. It returns evidence of success, or the next visit
 // where the peer redirects and the check follows.
-func (t *trial) visit(ctx context.Context, v visit) (evidence string, next *visit, err error) {
+func (t *attempt) fetch(ctx context.Context, v request) (evidence string, next *request, err error) {
 	conn, hangUp, err := t.connect(ctx, "tcp", v.port)
 	if err != nil {
 		return "", nil, err
@@ -105,7 +105,7 @@ func (t *trial) visit(ctx context.Context, v visit) (evidence string, next *visi
 }
 
 // protocol is what the check speaks, by its name in a TLS handshake.
-func (t *trial) protocol() string {
+func (t *attempt) protocol() string {
 	if t.check.HTTP2 {
 		return http2Name
 	}
@@ -120,7 +120,7 @@ type answer struct {
 }
 
 // ask sends a request on conn and reads the answer's header.
-func (t *trial) ask(ctx context.Context, conn net.Conn, req *http.Request) (answer, error) {
+func (t *attempt) ask(ctx context.Context, conn net.Conn, req *http.Request) (answer, error) {
 	if t.check.HTTP2 {
 		resp, err := t.roundTrip2(ctx, conn, req)
 		return answer{resp, nil}, err
@@ -138,26 +138,26 @@ func (t *trial) ask(ctx context.Context, conn net.Conn, req *http.Request) (answ
 	return answer{resp, in}, err
 }
 
-// more lets so many more bytes of the answer be read.
-func (a answer) more(bytes int64) {
+// allow lets so many more bytes of the answer be read.
+func (a answer) allow(bytes int64) {
 	if a.in != nil {
 		a.in.N = bytes
 	}
 }
 
-// cut reports whether the answer was longer than it was let be.
-func (a answer) cut() bool { return a.in != nil && a.in.N == 0 }
+// truncated reports whether the answer was longer than it was let be.
+func (a answer) truncated() bool { return a.in != nil && a.in.N == 0 }
 
 // serverName is the name that the certificate must have: the check's, else the
 // host that is asked for.
-func (t *trial) serverName(v visit) string {
+func (t *attempt) serverName(v request) string {
 	if t.check.TLS.ServerName != "" {
 		return t.check.TLS.ServerName
 	}
 	return v.url.Hostname()
 }
 
-func (t *trial) request(v visit) *http.Request {
+func (t *attempt) request(v request) *http.Request {
 	return &http.Request{
 		Method: v.method,
 		URL:    v.url,
@@ -168,7 +168,7 @@ func (t *trial) request(v visit) *http.Request {
 
 // readHeader reads up to the body of the final answer, past informational
 // ones (RFC 9110 15.2; 101 is final, as nothing but the new protocol follows it).
-func (t *trial) readHeader(in *io.LimitedReader, req *http.Request) (*http.Response, error) {
+func (t *attempt) readHeader(in *io.LimitedReader, req *http.Request) (*http.Response, error) {
 	t.doing = "waiting for the answer"
 	r := t.buffers.in
 	r.Reset(in)
@@ -186,19 +186,19 @@ func (t *trial) readHeader(in *io.LimitedReader, req *http.Request) (*http.Respo
 }
 
 // judge decides by the status, then by the body, which must come to an end.
-func (t *trial) judge(a answer) (string, error) {
+func (t *attempt) judge(a answer) (string, error) {
 	if !wanted(t.check.Status, a.StatusCode) {
 		return "", fmt.Errorf("status %d, want %s", a.StatusCode, statusList(t.check.Status))
 	}
 	t.doing = "reading the body"
-	a.more(8 * maxBody) // room for the framing of small chunks; the body itself is counted below
+	a.allow(8 * maxBody) // room for the framing of small chunks; the body itself is counted below
 	look := int64(0)
 	if t.check.Body != nil {
 		look = maxLook
 	}
 	body, err := readBody(a.Response, look)
 	switch {
-	case err != nil && a.cut():
+	case err != nil && a.truncated():
 		return "", errLongBody
 	case err != nil:
 		return "", err
@@ -210,7 +210,7 @@ func (t *trial) judge(a answer) (string, error) {
 
 // mismatch says how a body does not match: one that is compressed though the check's
 // headers did not offer to take it so could not.
-func (t *trial) mismatch(a answer, body []byte) error {
+func (t *attempt) mismatch(a answer, body []byte) error {
 	encoding := a.Header.Get("Content-Encoding")
 	if encoding != "" && !strings.EqualFold(encoding, "identity") && t.header.Get("Accept-Encoding") == "" {
 		return fmt.Errorf("body is compressed (%s), which nobody asked for; it does not match %q", encoding[:min(len(encoding), maxExcerpt)], t.check.Body)

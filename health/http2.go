@@ -22,10 +22,10 @@ const http2Window = 64 << 10
 // roundTrip2 makes one request of HTTP/2 on conn: over TLS where the handshake
 // chose it, else without asking first, as both sides know it (RFC 9113 3.3).
 // The end of conn ends all that it starts.
-func (t *trial) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request) (*http.Response, error) {
+func (t *attempt) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request) (*http.Response, error) {
 	t.doing = "waiting for the answer"
 	scheme, protocols := "http", new(http.Protocols)
-	inClear := &clearConn{Conn: conn}
+	inClear := &plaintextConn{Conn: conn}
 	protocols.SetUnencryptedHTTP2(true)
 	if secure, ok := conn.(*tls.Conn); ok {
 		if err := speaksHTTP2(secure); err != nil {
@@ -64,18 +64,18 @@ func (t *trial) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request
 	return resp, nil
 }
 
-// clearConn notes whether the peer's first words are HTTP/1: what the transport
+// plaintextConn notes whether the peer's first words are HTTP/1: what the transport
 // makes of that is a matter of chance.
-type clearConn struct {
+type plaintextConn struct {
 	net.Conn
-	heard bool        // the reader's own
-	http1 atomic.Bool // read when the request has failed
+	received bool        // the reader's own
+	http1    atomic.Bool // read when the request has failed
 }
 
-func (c *clearConn) Read(p []byte) (int, error) {
+func (c *plaintextConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && !c.heard {
-		c.heard = true
+	if n > 0 && !c.received {
+		c.received = true
 		c.http1.Store(bytes.HasPrefix(p[:n], []byte("HTTP/1.")))
 	}
 	return n, err

@@ -175,13 +175,13 @@ func TestTheRequestSaysWhatTheCheckSays(t *testing.T) {
 			if c.change != nil {
 				c.change(&check)
 			}
-			made, flaws := newChecker(&check)
+			made, flaws := prepareCheck(&check)
 			if len(flaws) > 0 {
 				t.Fatal(flaws)
 			}
-			tr := &trial{checker: made, addr: netip.MustParseAddr(c.addr)}
+			tr := &attempt{preparedCheck: made, addr: netip.MustParseAddr(c.addr)}
 			var got strings.Builder
-			v := visit{method: check.Method, url: tr.firstURL(), port: check.Port}
+			v := request{method: check.Method, url: tr.firstURL(), port: check.Port}
 			if err := tr.request(v).Write(&got); err != nil || got.String() != c.want {
 				t.Errorf("%v, request\n%q, want\n%q", err, got.String(), c.want)
 			}

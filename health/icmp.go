@@ -59,7 +59,7 @@ func cause(err error) error {
 }
 
 // prepareICMP tries whether this machine lets us ping at all.
-func (c *checker) prepareICMP() []flaw {
+func (c *preparedCheck) prepareICMP() []checkError {
 	var errs []error
 	for _, addr := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		conn, _, err := pingOf(addr).socket(netip.Addr{})
@@ -69,7 +69,7 @@ func (c *checker) prepareICMP() []flaw {
 		}
 		errs = append(errs, err)
 	}
-	return []flaw{{
+	return []checkError{{
 		c.check.Pos, "type", fmt.Sprintf("this process may open %v", errs[0]),
 		"on Linux give it CAP_NET_RAW, or have net.ipv4.ping_group_range hold its group",
 	}}
@@ -77,12 +77,12 @@ func (c *checker) prepareICMP() []flaw {
 
 // probeICMP passes when the address answers an echo request (RFC 792; RFC 4443
 // section 4).
-func probeICMP(ctx context.Context, t *trial) (string, error) {
+func probeICMP(ctx context.Context, t *attempt) (string, error) {
 	t.doing = "opening a socket"
 	p := pingOf(t.addr)
 	conn, raw, err := p.socket(t.source())
 	if err != nil {
-		return "", lack{err}
+		return "", localError{err}
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -93,7 +93,7 @@ func probeICMP(ctx context.Context, t *trial) (string, error) {
 	}
 	t.doing = "sending the echo request"
 	if _, err := conn.WriteTo(request, t.pingAddr(raw)); err != nil {
-		return "", lack{err} // the kernel reports what routers and the peer say only to connected sockets
+		return "", localError{err} // the kernel reports what routers and the peer say only to connected sockets
 	}
 	t.doing = "waiting for the echo reply"
 	buffer := make([]byte, 1500)
@@ -128,7 +128,7 @@ func (p ping) echoes(message []byte, echo *icmp.Echo, raw bool) bool {
 }
 
 // pingAddr is the target in the form that a socket takes.
-func (t *trial) pingAddr(raw bool) net.Addr {
+func (t *attempt) pingAddr(raw bool) net.Addr {
 	ip, zone := t.addr.Unmap().AsSlice(), t.addr.Zone()
 	if raw {
 		return &net.IPAddr{IP: ip, Zone: zone}

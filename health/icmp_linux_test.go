@@ -140,7 +140,7 @@ func TestPingingWithoutLeaveIsAFault(t *testing.T) {
 	if got := faults(t, err); got != wantFault {
 		t.Errorf("%s\nwant %s", got, wantFault)
 	}
-	c := &checker{check: &check, run: probeICMP}
+	c := &preparedCheck{check: &check, run: probeICMP}
 	r, _ := c.probe(t.Context(), loopback, nil, nil)
 	want(t, r, Inconclusive, "this machine cannot probe: neither a datagram socket for ICMP (socket: permission denied) nor a raw one (socket: operation not permitted)")
 }

@@ -34,7 +34,7 @@ type inconclusive struct {
 // noteInconclusive records that r, a probe of e, is inconclusive. The first round does
 // not wait for another: what this machine lacks it is likely to lack in a moment too, and an
 // unknown target counts as up.
-func (o *owner) noteInconclusive(e *entry, r Result, now time.Time) {
+func (o *scheduler) noteInconclusive(e *targetState, r Result, now time.Time) {
 	if e.inconclusive.since.IsZero() {
 		e.inconclusive.since = r.At
 	}
@@ -43,19 +43,19 @@ func (o *owner) noteInconclusive(e *entry, r Result, now time.Time) {
 		o.leaveFailure(e, now)
 		o.joinFailure(e, cause, now)
 	}
-	if e.awaited() {
-		o.settle(e)
+	if e.awaitingFirst() {
+		o.markSettled(e)
 	}
 }
 
 // noteConclusive records that a probe of e was conclusive.
-func (o *owner) noteConclusive(e *entry, now time.Time) {
+func (o *scheduler) noteConclusive(e *targetState, now time.Time) {
 	o.leaveFailure(e, now)
 	e.inconclusive = inconclusive{}
 }
 
 // joinFailure counts e among the targets of a cause.
-func (o *owner) joinFailure(e *entry, cause localCause, now time.Time) {
+func (o *scheduler) joinFailure(e *targetState, cause localCause, now time.Time) {
 	f := o.failures[cause]
 	if f == nil {
 		f = &localFailure{cause: cause}
@@ -71,7 +71,7 @@ func (o *owner) joinFailure(e *entry, cause localCause, now time.Time) {
 }
 
 // leaveFailure takes e from the targets of its cause, if it has one.
-func (o *owner) leaveFailure(e *entry, now time.Time) {
+func (o *scheduler) leaveFailure(e *targetState, now time.Time) {
 	f := e.inconclusive.failure
 	if f == nil {
 		return
@@ -90,7 +90,7 @@ func (o *owner) leaveFailure(e *entry, now time.Time) {
 
 // dropFailure takes e, which is not probed any more, from the targets of its cause. That ends
 // nothing: the log says nothing of it.
-func (e *entry) dropFailure() {
+func (e *targetState) dropFailure() {
 	if f := e.inconclusive.failure; f != nil {
 		if f.targets--; f.targets == 0 {
 			f.logged, f.most = false, 0
@@ -100,7 +100,7 @@ func (e *entry) dropFailure() {
 }
 
 // inheritFailure has e, whose probes are those of p, be inconclusive since p was.
-func (o *owner) inheritFailure(e, p *entry, now time.Time) {
+func (o *scheduler) inheritFailure(e, p *targetState, now time.Time) {
 	if p.inconclusive.failure == nil {
 		return
 	}
@@ -110,7 +110,7 @@ func (o *owner) inheritFailure(e, p *entry, now time.Time) {
 }
 
 // logFailure logs that f began, unless it has, or did so shortly before.
-func (o *owner) logFailure(f *localFailure, now time.Time) {
+func (o *scheduler) logFailure(f *localFailure, now time.Time) {
 	if f.logged || f.targets == 0 || now.Before(f.quiet) {
 		return
 	}
@@ -120,7 +120,7 @@ func (o *owner) logFailure(f *localFailure, now time.Time) {
 }
 
 // sweepFailures logs what was not logged when it began, and forgets what has ended.
-func (o *owner) sweepFailures(now time.Time) {
+func (o *scheduler) sweepFailures(now time.Time) {
 	for cause, f := range o.failures {
 		o.logFailure(f, now)
 		if f.targets == 0 && !now.Before(f.quiet) {

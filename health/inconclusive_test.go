@@ -16,7 +16,7 @@ import (
 
 // lacksRoute is the behaviour of an address that this machine has no route to.
 func lacksRoute(context.Context) (net.Conn, error) {
-	return nil, lack{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}}
+	return nil, localError{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}}
 }
 
 const noRoute = "this machine cannot probe: connect: network is unreachable"
@@ -64,7 +64,7 @@ func TestInconclusiveProbesAreShownUntilOneIsConclusive(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		expect("after", false)
 		for _, turn := range l.heard() {
-			if turn.To == Down || turn.Held == Down {
+			if turn.To == Down || turn.Effective == Down {
 				t.Errorf("turned %v: %s", turn.To, turn.Reason)
 			}
 		}

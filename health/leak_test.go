@@ -44,7 +44,7 @@ func TestProbesOfBadEndpointsLeaveNothingBehind(t *testing.T) {
 			targets = append(targets, Target{&c, e.Addr()})
 		}
 	}
-	w, err := p.Watch(targets, func([]Turn) {})
+	w, err := p.Watch(targets, func([]Transition) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,10 +33,10 @@ import (
 // read from the socket. The standard library hides that moment, so [failsAtOnce] connects
 // once more, without waiting for the peer.
 
-// lack is an error that says that this machine cannot make a probe.
-type lack struct{ error }
+// localError is an error that says that this machine cannot make a probe.
+type localError struct{ error }
 
-func (l lack) Unwrap() error { return l.error }
+func (l localError) Unwrap() error { return l.error }
 
 // local are the errors that always come from this machine. EPERM is among them because no
 // ICMP message is translated into it, unlike EACCES.
@@ -50,7 +50,7 @@ var ambiguous = []error{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EACCE
 
 // isLocal reports whether err by itself says that this machine cannot make the probe.
 func isLocal(err error) bool {
-	if errors.As(err, new(lack)) {
+	if errors.As(err, new(localError)) {
 		return true
 	}
 	var call *os.SyscallError
@@ -73,7 +73,7 @@ func systemDial(ctx context.Context, source netip.Addr, network, address string)
 	}
 	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil && isOneOf(err, ambiguous) && failsAtOnce(err, source, network, address) {
-		err = lack{err}
+		err = localError{err}
 	}
 	return conn, err
 }

@@ -15,25 +15,25 @@ import (
 // the evidence of success, or an error that says what was found instead, or
 // that of the input or output that failed, as it came; [trial.result] makes
 // the reason of it. While it works it keeps t.doing true.
-type probe func(ctx context.Context, t *trial) (evidence string, err error)
+type probe func(ctx context.Context, t *attempt) (evidence string, err error)
 
-// trial is one probe under way.
-type trial struct {
-	*checker
+// attempt is one probe under way.
+type attempt struct {
+	*preparedCheck
 	addr    netip.Addr
 	dial    Dial
 	buffers *buffers        // of http and https, while it works
 	doing   string          // the step under way, e.g. "connecting": what a timeout interrupted
-	left    <-chan struct{} // closed when the program that outlives the probe ends; nil: none does
+	orphan  <-chan struct{} // closed when the program that outlives the probe ends; nil: none does
 	expires time.Time       // when the first of the certificates seen ends; zero: none was seen
 }
 
 // probe runs the check against addr once, within its timeout. Where a program could not
 // be killed then, left is closed when that has ended.
-func (c *checker) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (r Result, left <-chan struct{}) {
+func (c *preparedCheck) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (r Result, left <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(parent, c.check.Timeout)
 	defer cancel()
-	t := &trial{checker: c, addr: addr, dial: dial}
+	t := &attempt{preparedCheck: c, addr: addr, dial: dial}
 	began := time.Now()
 	evidence, err := t.run(ctx, log)
 	r = t.result(ctx, evidence, err)
@@ -41,11 +41,11 @@ func (c *checker) probe(parent context.Context, addr netip.Addr, dial Dial, log 
 	if parent.Err() != nil {
 		r.Outcome = Inconclusive // cut short, and nobody waits for it
 	}
-	return r, t.left
+	return r, t.orphan
 }
 
 // run is the check's own function; a panic in it fails the probe, not the process.
-func (t *trial) run(ctx context.Context, log *slog.Logger) (evidence string, err error) {
+func (t *attempt) run(ctx context.Context, log *slog.Logger) (evidence string, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic while %s: %v", t.doing, v)
@@ -57,11 +57,11 @@ func (t *trial) run(ctx context.Context, log *slog.Logger) (evidence string, err
 		}
 	}()
 	t.doing = "starting"
-	return t.checker.run(ctx, t)
+	return t.preparedCheck.run(ctx, t)
 }
 
 // source is the address that the probe comes from; the zero Addr: the system chooses.
-func (t *trial) source() netip.Addr {
+func (t *attempt) source() netip.Addr {
 	for _, source := range t.check.Sources {
 		if source.Is4() == t.addr.Unmap().Is4() {
 			return source
@@ -73,7 +73,7 @@ func (t *trial) source() netip.Addr {
 // connect opens a connection over tcp or udp to a port of the target, or to the
 // check's socket, and sends the PROXY header if the check says so. hangUp closes it, and so
 // does the end of ctx: whatever is being read or written then fails at once.
-func (t *trial) connect(ctx context.Context, network string, port int) (conn net.Conn, hangUp func(), err error) {
+func (t *attempt) connect(ctx context.Context, network string, port int) (conn net.Conn, hangUp func(), err error) {
 	t.doing = "connecting"
 	address := netip.AddrPortFrom(t.addr, uint16(port)).String()
 	if t.check.Unix != "" {

@@ -18,15 +18,15 @@ const programsPerProcessor = 8
 
 // Prober owns all probing. Its methods are safe for concurrent use.
 type Prober struct {
-	dial     Dial
-	log      *slog.Logger
-	limit    int // probes at once
-	programs int // of these programs
-	recalls  []Memory
-	calls    chan func(*owner)
-	changes  chan struct{} // holds one
-	pulse    pulse
-	stopped  chan struct{} // closed when Run has returned
+	dial      Dial
+	log       *slog.Logger
+	limit     int // probes at once
+	programs  int // of these programs
+	recalls   []SavedTarget
+	calls     chan func(*scheduler)
+	changes   chan struct{} // holds one
+	heartbeat heartbeat
+	stopped   chan struct{} // closed when Run has returned
 }
 
 // NewProber makes a Prober; Run drives it.
@@ -38,15 +38,15 @@ func NewProber(o Options) *Prober {
 		o.Logger = slog.Default()
 	}
 	return &Prober{
-		dial:     o.Dial,
-		log:      o.Logger,
-		limit:    min(maxProbes, max(1, fileLimit()/2)), // the other half is the server's own
-		programs: programsPerProcessor * runtime.GOMAXPROCS(0),
-		recalls:  o.Remembered,
-		calls:    make(chan func(*owner)),
-		changes:  make(chan struct{}, 1),
-		pulse:    pulse{began: time.Now()},
-		stopped:  make(chan struct{}),
+		dial:      o.Dial,
+		log:       o.Logger,
+		limit:     min(maxProbes, max(1, fileLimit()/2)), // the other half is the server's own
+		programs:  programsPerProcessor * runtime.GOMAXPROCS(0),
+		recalls:   o.Saved,
+		calls:     make(chan func(*scheduler)),
+		changes:   make(chan struct{}, 1),
+		heartbeat: heartbeat{began: time.Now()},
+		stopped:   make(chan struct{}),
 	}
 }
 
@@ -55,8 +55,8 @@ func NewProber(o Options) *Prober {
 // for it to begin, and do nothing after it has returned.
 func (p *Prober) Run(ctx context.Context) {
 	defer close(p.stopped)
-	defer p.guard()()
-	o := newOwner(ctx, p)
+	defer p.startWatchdog()()
+	o := newScheduler(ctx, p)
 	o.loop()
 	for o.running > 0 {
 		if r := <-o.reports; !r.gone {
@@ -74,12 +74,12 @@ const callWithin = 5 * time.Second
 // when f has not run to its end: when Run has returned, when f panicked, and when the
 // owner hangs. In the last case f may run later, so that what f writes is the
 // caller's to read only after true.
-func (p *Prober) call(f func(*owner)) (ran bool) {
+func (p *Prober) call(f func(*scheduler)) (ran bool) {
 	patience := time.NewTimer(callWithin)
 	defer patience.Stop()
 	done := make(chan bool, 1)
 	select {
-	case p.calls <- func(o *owner) {
+	case p.calls <- func(o *scheduler) {
 		ran := false
 		defer func() { done <- ran }()
 		f(o)

@@ -59,7 +59,7 @@ func probesUntil(began []time.Time, at time.Time) int {
 }
 
 // wantTurns compares turns as lines "index from->to: reason".
-func wantTurns(t *testing.T, turns []Turn, want ...string) {
+func wantTurns(t *testing.T, turns []Transition, want ...string) {
 	t.Helper()
 	var got []string
 	for _, turn := range turns {
@@ -132,7 +132,7 @@ func TestProbesOfATargetDoNotPileUp(t *testing.T) {
 
 func TestTenThousandHangingEndpointsStayWithinTheLimitAndStarveNobody(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
-		p.call(func(o *owner) { o.limit = maxProbes }) // whatever the files allow here
+		p.call(func(o *scheduler) { o.limit = maxProbes }) // whatever the files allow here
 		check, all := tcpCheck(), addrs(10_000)
 		for _, a := range all[100:] {
 			w.become(a, hangs)

@@ -21,8 +21,8 @@ const (
 // ErrNoPush is what Report returns, wrapped, when nobody waits for the report.
 var ErrNoPush = errors.New("no such push target")
 
-// pushed is what a report is about.
-type pushed struct {
+// reportKey is what a report is about.
+type reportKey struct {
 	check string
 	addr  netip.Addr
 }
@@ -47,40 +47,40 @@ func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, l
 		r.Reason = "reported " + verdictOf(up).String()
 	}
 	var err error
-	if !p.call(func(o *owner) { err = o.reported(pushed{check, addr.Unmap()}, r, lease, time.Now()) }) {
+	if !p.call(func(o *scheduler) { err = o.applyReport(reportKey{check, addr.Unmap()}, r, lease, time.Now()) }) {
 		return errors.New("reporting: the prober has stopped, hangs or panicked over it; see the log")
 	}
 	return err
 }
 
-// reported heeds a report. During a reload a check that changed has two
+// applyReport heeds a report. During a reload a check that changed has two
 // targets of one name, and both are told.
-func (o *owner) reported(of pushed, r Result, lease time.Duration, now time.Time) error {
-	targets := o.pushed[of]
+func (o *scheduler) applyReport(of reportKey, r Result, lease time.Duration, now time.Time) error {
+	targets := o.pushTargets[of]
 	if len(targets) == 0 {
-		return fmt.Errorf("reporting: %w: %s", ErrNoPush, o.missing(of))
+		return fmt.Errorf("reporting: %w: %s", ErrNoPush, o.describeKnown(of))
 	}
 	r.At = now
 	for _, e := range targets {
-		o.heed(e, r, now)
+		o.applyResult(e, r, now)
 		e.lease = now.Add(lease)
 		if lease == 0 {
-			e.lease = now.Add(e.checker.check.Lease)
+			e.lease = now.Add(e.prepared.check.Lease)
 		}
 		o.leases.remove(e)
 		o.leases.add(e, e.lease)
 	}
-	o.tell() // who reports finds it applied
+	o.notify() // who reports finds it applied
 	return nil
 }
 
 // maxNamed is how many names a message lists.
 const maxNamed = 10
 
-// missing says what there is where there is no target as reported.
-func (o *owner) missing(of pushed) string {
+// describeKnown says what there is where there is no target as reported.
+func (o *scheduler) describeKnown(of reportKey) string {
 	names, addrs := make(map[string]bool), make(map[string]bool)
-	for p := range o.pushed {
+	for p := range o.pushTargets {
 		names[p.check] = true
 		if p.check == of.check {
 			addrs[p.addr.String()] = true
@@ -106,16 +106,16 @@ func listed(words map[string]bool) string {
 
 // expire lets the verdict of e, whose lease has run out, be unknown, now or when
 // nothing holds it down any more.
-func (o *owner) expire(e *entry, now time.Time) {
-	r := Result{Reason: "no report for " + span(now.Sub(e.tally.heard).Round(time.Second)), At: now}
-	t, until := e.tally.unreported(now, e.checker.check)
+func (o *scheduler) expire(e *targetState, now time.Time) {
+	r := Result{Reason: "no report for " + span(now.Sub(e.verdict.lastResultAt).Round(time.Second)), At: now}
+	t, until := e.verdict.expireLease(now, e.prepared.check)
 	e.lease = until
-	o.become(e, t, r, now)
+	o.setState(e, t, r, now)
 	o.schedule(e)
 }
 
 // push is the key by which reports find e; false where it waits for none.
-func (e *entry) push() (pushed, bool) {
-	c := e.checker.check
-	return pushed{c.Name, e.addr}, c.Type == config.Push
+func (e *targetState) push() (reportKey, bool) {
+	c := e.prepared.check
+	return reportKey{c.Name, e.addr}, c.Type == config.Push
 }

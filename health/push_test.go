@@ -137,7 +137,7 @@ func TestALeaseEndsInTimeWhileNoMoreProbesMayRun(t *testing.T) {
 		slow := tcpCheck()
 		slow.Interval, slow.Timeout = time.Minute, time.Minute
 		w.become(all[1], hangs)
-		p.call(func(o *owner) { o.limit = 1 })
+		p.call(func(o *scheduler) { o.limit = 1 })
 		_, l := watch(t, p, []Target{{check, all[0]}, {slow, all[1]}})
 		began := time.Now()
 		push(t, p, "deploy", all[0], false, "")
@@ -181,8 +181,8 @@ func TestAReportReachesTheOldAndTheNewTargetOfAReload(t *testing.T) {
 
 func TestAReportIsRememberedForItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		run := func(remembered []Memory) (*Prober, func()) {
-			p := NewProber(Options{Remembered: remembered, Logger: (&logBook{}).logger()})
+		run := func(remembered []SavedTarget) (*Prober, func()) {
+			p := NewProber(Options{Saved: remembered, Logger: (&logBook{}).logger()})
 			ctx, stop := context.WithCancel(t.Context())
 			go p.Run(ctx)
 			return p, func() { stop(); <-p.stopped }
@@ -191,7 +191,7 @@ func TestAReportIsRememberedForItsLease(t *testing.T) {
 		first, stop := run(nil)
 		watch(t, first, targets)
 		push(t, first, "deploy", addrs(1)[0], false, "draining")
-		memory := first.Remember()
+		memory := first.Save()
 		stop()
 		if len(memory) != 1 || memory[0].Check != "deploy" {
 			t.Fatalf("remembered %+v, want what was reported and not what follows from it", memory)
@@ -231,7 +231,7 @@ func TestAPanicKeepsLeases(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		_, l := watch(t, p, targetsOf(pushCheck("deploy"), addrs(1)))
 		push(t, p, "deploy", addrs(1)[0], true, "")
-		p.call(func(*owner) { panic("wires crossed") })
+		p.call(func(*scheduler) { panic("wires crossed") })
 		time.Sleep(31 * time.Second)
 		got := l.heard()
 		if end := got[len(got)-1]; end.To != Unknown {

@@ -9,13 +9,13 @@ import (
 // the root: a heap whose entries know their place, so that any can be taken out.
 type queue struct{ heap dueHeap }
 
-func (q *queue) add(e *entry, due time.Time) {
+func (q *queue) add(e *targetState, due time.Time) {
 	e.due = due
 	heap.Push(&q.heap, e)
 }
 
 // first is the entry due first; nil when none waits.
-func (q *queue) first() *entry {
+func (q *queue) first() *targetState {
 	if len(q.heap) == 0 {
 		return nil
 	}
@@ -23,26 +23,26 @@ func (q *queue) first() *entry {
 }
 
 // remove takes out e, if it waits.
-func (q *queue) remove(e *entry) {
-	if e.place < len(q.heap) && q.heap[e.place] == e {
-		heap.Remove(&q.heap, e.place)
+func (q *queue) remove(e *targetState) {
+	if e.queueIndex < len(q.heap) && q.heap[e.queueIndex] == e {
+		heap.Remove(&q.heap, e.queueIndex)
 	}
 }
 
 // dueHeap is queue's heap.Interface.
-type dueHeap []*entry
+type dueHeap []*targetState
 
 func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
 
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].queueIndex, h[j].queueIndex = i, j
 }
 
 func (h *dueHeap) Push(x any) {
-	e := x.(*entry)
-	e.place = len(*h)
+	e := x.(*targetState)
+	e.queueIndex = len(*h)
 	*h = append(*h, e)
 }
 

@@ -13,10 +13,10 @@ func TestTheQueueServesTheLongestDueFirst(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	start := time.Unix(0, 0)
 	var q queue
-	var plain []*entry
+	var plain []*targetState
 	for step := range 5000 {
 		if len(plain) == 0 || random.IntN(5) < 3 {
-			e := &entry{}
+			e := &targetState{}
 			q.add(e, start.Add(time.Duration(random.IntN(1000))))
 			plain = append(plain, e)
 		} else {

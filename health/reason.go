@@ -19,7 +19,7 @@ const (
 )
 
 // result is the outcome of a trial and its reason.
-func (t *trial) result(ctx context.Context, evidence string, err error) Result {
+func (t *attempt) result(ctx context.Context, evidence string, err error) Result {
 	switch {
 	case err == nil:
 		return Result{Outcome: Passed, Reason: printable(evidence)}
@@ -30,7 +30,7 @@ func (t *trial) result(ctx context.Context, evidence string, err error) Result {
 }
 
 // reason says in a sentence why a trial ended with err.
-func (t *trial) reason(ctx context.Context, err error) string {
+func (t *attempt) reason(ctx context.Context, err error) string {
 	if timedOut(ctx, err) {
 		return fmt.Sprintf("timeout after %v while %s", t.check.Timeout, t.doing)
 	}

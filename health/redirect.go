@@ -21,13 +21,13 @@ func redirects(resp *http.Response) bool {
 // address, whatever host the location names (that becomes the Host header and
 // the name to verify): the verdict is about this endpoint, not about another
 // one that it points to.
-func (v visit) redirected(resp *http.Response) (*visit, error) {
+func (v request) redirected(resp *http.Response) (*request, error) {
 	location := resp.Header.Get("Location")
 	ref, err := url.Parse(location)
 	if err != nil {
 		return nil, fmt.Errorf("redirect to %s, want a URL", excerpt(location))
 	}
-	next := visit{method: v.methodAfter(resp.StatusCode), url: v.url.ResolveReference(ref), port: v.port}
+	next := request{method: v.methodAfter(resp.StatusCode), url: v.url.ResolveReference(ref), port: v.port}
 	switch {
 	case next.url.Scheme != "http" && next.url.Scheme != "https", next.url.Host == "":
 		return nil, fmt.Errorf("redirect to %s, want http or https", excerpt(location))
@@ -44,7 +44,7 @@ func (v visit) redirected(resp *http.Response) (*visit, error) {
 
 // methodAfter is the method with which a redirect is followed (RFC 9110 15.4):
 // 307 and 308 keep it, the others make GET of it, as browsers do.
-func (v visit) methodAfter(status int) string {
+func (v request) methodAfter(status int) string {
 	keeps := status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect
 	if keeps || v.method == http.MethodHead {
 		return v.method

@@ -12,7 +12,7 @@ import (
 // rollback of it.
 type rollout struct {
 	check   *config.Check
-	members [4]tally
+	members [4]verdictState
 }
 
 // restarting reports whether a member answers no probe at a second of the rollout.
@@ -61,7 +61,7 @@ func TestRolloutAndRollbackKeepHealthyMembersUp(t *testing.T) {
 			if r.restarting(m, second) {
 				healthyFor[m] = 0
 			}
-			if v, _ := r.members[m].shown(); second > 5 && v != Up && healthyFor[m] > recovery {
+			if v, _ := r.members[m].effective(); second > 5 && v != Up && healthyFor[m] > recovery {
 				t.Fatalf("member %d is %v at second %d though it has been healthy for %d s", m, v, second, healthyFor[m])
 			}
 		}

@@ -46,7 +46,7 @@ func BenchmarkSoak(b *testing.B) {
 	for i := range targets {
 		targets[i] = Target{&check, netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)})}
 	}
-	w, err := p.Watch(targets, func(turns []Turn) {
+	w, err := p.Watch(targets, func(turns []Transition) {
 		for _, t := range turns {
 			if t.To == Down {
 				failed.Add(1)
@@ -174,13 +174,13 @@ func TestThousandsOfProbesLeaveNothingBehind(t *testing.T) {
 	refused := *tcpCheck()
 	refused.Port, refused.Interval, refused.Timeout = 1, 20*time.Millisecond, 20*time.Millisecond
 	targets = append(targets, Target{&refused, endpoints[0].Addr()})
-	w, err := p.Watch(targets, func([]Turn) {})
+	w, err := p.Watch(targets, func([]Transition) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.FirstRound(t.Context())
 	probes := func() (n int) {
-		p.call(func(o *owner) {
+		p.call(func(o *scheduler) {
 			for _, e := range o.entries {
 				n += e.history.added
 			}

@@ -11,20 +11,20 @@ import (
 
 // Status is what the prober knows of a target.
 type Status struct {
-	Verdict      Verdict
-	Held         Verdict       // where Verdict is Uncertain: Up or Down, what answers go by
-	Since        time.Time     // when it became so; zero while it is unknown
-	Cause        Result        // what made it so
-	Row          int           // results in a row that equal the last conclusive one
-	Share        uint8         // see [Turn]
-	Response     time.Duration // see [Turn]
-	Outlook      string        // what comes next, e.g. `up after 1 more success`
-	Until        time.Time     // when that comes, where only time has to pass; else zero
-	Last         []Result      // newest first, at most 10
-	Turns        []Turn        // newest first, at most 10
-	Inconclusive time.Time     // since when all probes have been inconclusive, for the reason of the last one; zero: the last was conclusive
-	Next         time.Time     // when the next probe is due; zero while one, or a program that it has left, is under way, and of what has none
-	Parts        []PartStatus  // of a composite, in the order written
+	Verdict         Verdict
+	Effective       Verdict       // where Verdict is Uncertain: Up or Down, what answers go by
+	Since           time.Time     // when it became so; zero while it is unknown
+	Cause           Result        // what made it so
+	Streak          int           // results in a row that equal the last conclusive one
+	SlowStartWeight uint8         // see [Turn]
+	Response        time.Duration // see [Turn]
+	Outlook         string        // what comes next, e.g. `up after 1 more success`
+	Until           time.Time     // when that comes, where only time has to pass; else zero
+	Last            []Result      // newest first, at most 10
+	Transitions     []Transition  // newest first, at most 10
+	Inconclusive    time.Time     // since when all probes have been inconclusive, for the reason of the last one; zero: the last was conclusive
+	Next            time.Time     // when the next probe is due; zero while one, or a program that it has left, is under way, and of what has none
+	Parts           []PartStatus  // of a composite, in the order written
 }
 
 // PartStatus is what the prober knows of a part of a composite target.
@@ -48,7 +48,7 @@ func (w *Watch) Status(index int) (s Status, ok bool) {
 // Statuses is Status of many targets, all of one moment; nil where it would report false.
 func (w *Watch) Statuses(indexes []int) []Status {
 	var all []Status
-	ran := w.prober.call(func(*owner) {
+	ran := w.prober.call(func(*scheduler) {
 		if w.entries == nil {
 			return
 		}
@@ -65,22 +65,22 @@ func (w *Watch) Statuses(indexes []int) []Status {
 }
 
 // statusOf is the status of e as the target at index of a watch has it.
-func (e *entry) statusOf(index int, t Target, now time.Time) Status {
+func (e *targetState) statusOf(index int, t Target, now time.Time) Status {
 	s := e.status(now)
-	s.Turns = e.history.turned(index, t)
-	s.Parts = e.partsStatus(now, make(map[*entry]bool))
+	s.Transitions = e.history.turned(index, t)
+	s.Parts = e.partsStatus(now, make(map[*targetState]bool))
 	return s
 }
 
 // status is all of Status but Turns and Parts.
-func (e *entry) status(now time.Time) Status {
+func (e *targetState) status(now time.Time) Status {
 	s := Status{
-		Since: e.since(), Cause: e.cause, Row: e.tally.row, Share: e.tally.share,
+		Since: e.since(), Cause: e.cause, Streak: e.verdict.streak, SlowStartWeight: e.verdict.slowStartWeight,
 		Response: e.response.smoothed, Last: e.history.results(), Inconclusive: e.inconclusive.since,
 	}
-	s.Verdict, s.Held = e.tally.shown()
+	s.Verdict, s.Effective = e.verdict.effective()
 	s.Outlook, s.Until = e.outlook(now)
-	if !e.probing && !e.stuck && e.checker.run != nil {
+	if !e.probing && !e.stuck && e.prepared.run != nil {
 		s.Next = e.due
 	}
 	return s
@@ -88,14 +88,14 @@ func (e *entry) status(now time.Time) Status {
 
 // partsStatus is that of the parts of e; listed are composites whose parts are
 // told elsewhere.
-func (e *entry) partsStatus(now time.Time, listed map[*entry]bool) (all []PartStatus) {
+func (e *targetState) partsStatus(now time.Time, listed map[*targetState]bool) (all []PartStatus) {
 	if listed[e] {
 		return nil
 	}
 	listed[e] = true
 	for i, p := range e.parts {
-		how := &e.checker.parts[i]
-		s := PartStatus{e.partName(i), p.addr, how.critical, how.observed, p.status(now)}
+		how := &e.prepared.parts[i]
+		s := PartStatus{e.partName(i), p.addr, how.critical, how.observeOnly, p.status(now)}
 		s.Parts = p.partsStatus(now, listed)
 		all = append(all, s)
 	}
@@ -116,7 +116,7 @@ func (w *Watch) Clear(index int) (held bool) {
 // reports false where Clear could not be.
 func (w *Watch) ClearAll(indexes []int) (count int, ok bool) {
 	held := 0
-	ran := w.prober.call(func(o *owner) {
+	ran := w.prober.call(func(o *scheduler) {
 		if w.entries == nil {
 			return
 		}
@@ -126,7 +126,7 @@ func (w *Watch) ClearAll(indexes []int) (count int, ok bool) {
 				held++
 			}
 		}
-		o.tell() // who clears finds it applied
+		o.notify() // who clears finds it applied
 	})
 	if !ran {
 		return 0, false
@@ -135,23 +135,23 @@ func (w *Watch) ClearAll(indexes []int) (count int, ok bool) {
 }
 
 // clearWhole clears e and what it is made of.
-func (o *owner) clearWhole(e *entry, now time.Time) (held bool) {
-	for _, p := range append(e.leaves(make(map[*entry]bool)), e) {
+func (o *scheduler) clearWhole(e *targetState, now time.Time) (held bool) {
+	for _, p := range append(e.leafTargets(make(map[*targetState]bool)), e) {
 		held = o.clear(p, now) || held
 	}
 	return held
 }
 
-func (o *owner) clear(e *entry, now time.Time) (held bool) {
-	c := e.checker.check
-	held = e.tally.holding(now, c) != nothing
+func (o *scheduler) clear(e *targetState, now time.Time) (held bool) {
+	c := e.prepared.check
+	held = e.verdict.holdReason(now, c) != notHeld
 	cause := Result{Outcome: Passed, Reason: "cleared by an operator", At: now}
 	if last := e.history.results(); len(last) > 0 {
 		cause.Reason += "; the last probe: " + last[0].Reason
 		cause.Latency = last[0].Latency
 	}
-	o.become(e, e.tally.clear(now, c), cause, now)
-	if c.Type == config.Push && !e.tally.lost.IsZero() {
+	o.setState(e, e.verdict.clear(now, c), cause, now)
+	if c.Type == config.Push && !e.verdict.staleSince.IsZero() {
 		o.leases.remove(e)
 		o.expire(e, now)
 	}
@@ -178,9 +178,9 @@ func (o *owner) clear(e *entry, now time.Time) (held bool) {
 //	down, probes pass for long enough    waits for failback to be cleared; or up at ... (hold_down)
 //	down, probes pass, to be confirmed   confirms at ...
 //	down                                 up after n more successes
-func (e *entry) outlook(now time.Time) (words string, until time.Time) {
-	t, c := &e.tally, e.checker.check
-	switch v, held := t.shown(); {
+func (e *targetState) outlook(now time.Time) (words string, until time.Time) {
+	t, c := &e.verdict, e.prepared.check
+	switch v, held := t.effective(); {
 	case len(e.parts) > 0:
 		return "follows its checks", until
 	case c.Type == config.Push && (v == Unknown || v == Uncertain):
@@ -189,7 +189,7 @@ func (e *entry) outlook(now time.Time) (words string, until time.Time) {
 		return fmt.Sprintf("answers go by %v until a result is conclusive", held), until
 	case v == Unknown:
 		return "the first result decides", until
-	case t.confirms(now, c) && !e.probing:
+	case t.needsConfirm(now, c) && !e.probing:
 		return fmt.Sprintf("confirms at %s whether it is %v", clock(e.due), opposite(v)), e.due
 	case v == Up:
 		words, until = e.outlookUp()
@@ -204,7 +204,7 @@ func (e *entry) outlook(now time.Time) (words string, until time.Time) {
 
 // outlookUnreported is the outlook of a push check whose last report has run out, or
 // that has had none.
-func (e *entry) outlookUnreported(v Verdict) (words string, until time.Time) {
+func (e *targetState) outlookUnreported(v Verdict) (words string, until time.Time) {
 	switch {
 	case v == Unknown:
 		return "the first report decides", until
@@ -214,30 +214,30 @@ func (e *entry) outlookUnreported(v Verdict) (words string, until time.Time) {
 	return e.outlookSilent()
 }
 
-func (e *entry) outlookSilent() (words string, until time.Time) {
+func (e *targetState) outlookSilent() (words string, until time.Time) {
 	return "unknown at " + clock(e.lease) + " unless it is reported again", e.lease
 }
 
-func (e *entry) outlookUp() (words string, until time.Time) {
-	t, c := &e.tally, e.checker.check
+func (e *targetState) outlookUp() (words string, until time.Time) {
+	t, c := &e.verdict, e.prepared.check
 	switch {
 	case t.last == Failed:
 		return "down after " + count(e.missing(c.Fall), "more failure"), until
-	case !t.ramp.IsZero():
-		full := t.ramp.Add(c.SlowStart)
-		return fmt.Sprintf("slow start: %d %%, full at %s", int(t.share)*100/256, clock(full)), full
+	case !t.slowStartSince.IsZero():
+		full := t.slowStartSince.Add(c.SlowStart)
+		return fmt.Sprintf("slow start: %d %%, full at %s", int(t.slowStartWeight)*100/256, clock(full)), full
 	}
 	return "down after " + count(e.needed(c.Fall), "failure") + " in a row", until
 }
 
-func (e *entry) outlookDown(now time.Time) (words string, until time.Time) {
-	t, c := &e.tally, e.checker.check
-	switch t.holds(now, c) {
+func (e *targetState) outlookDown(now time.Time) (words string, until time.Time) {
+	t, c := &e.verdict, e.prepared.check
+	switch t.visibleHold(now, c) {
 	case damped:
 		f := c.FlapDamping
 		return fmt.Sprintf("held down until %s: %d turns in %s", clock(t.damping.until), f.Turns, span(f.Window)), t.damping.until
 	case holdDown:
-		up := t.rowSince.Add(c.HoldDown)
+		up := t.streakSince.Add(c.HoldDown)
 		next := "up at "
 		if c.Failback == config.ManualFailback {
 			next = "waits for failback to be cleared from "
@@ -253,14 +253,14 @@ func (e *entry) outlookDown(now time.Time) (words string, until time.Time) {
 }
 
 // needed is how many results in a row turn a verdict, of a check whose rise or fall is n.
-func (e *entry) needed(n int) int {
-	if e.checker.check.Confirm > 0 {
+func (e *targetState) needed(n int) int {
+	if e.prepared.check.Confirm > 0 {
 		n++
 	}
 	return n
 }
 
-func (e *entry) missing(n int) int { return max(1, e.needed(n)-e.tally.row) }
+func (e *targetState) missing(n int) int { return max(1, e.needed(n)-e.verdict.streak) }
 
 func opposite(v Verdict) Verdict {
 	if v == Up {

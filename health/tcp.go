@@ -13,7 +13,7 @@ const maxExpect = 16 << 10
 
 // probeTCP passes when the peer accepts a connection and, where the check
 // expects something, says it after it was sent what the check sends.
-func probeTCP(ctx context.Context, t *trial) (string, error) {
+func probeTCP(ctx context.Context, t *attempt) (string, error) {
 	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
 		return "", err
@@ -33,7 +33,7 @@ func probeTCP(ctx context.Context, t *trial) (string, error) {
 
 // expect reads until what came matches. It looks again after each read: a peer
 // that has said enough need not say more, nor hang up.
-func (t *trial) expect(conn net.Conn) (string, error) {
+func (t *attempt) expect(conn net.Conn) (string, error) {
 	want := t.check.Expect
 	t.doing = fmt.Sprintf("waiting for an answer that matches %q", want)
 	answer := make([]byte, 0, 512)

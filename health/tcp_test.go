@@ -98,9 +98,9 @@ func FuzzTCPAnswer(f *testing.F) {
 // probePiped probes a peer that answers with the given bytes, then hangs up.
 func probePiped(t *testing.T, check config.Check, answer []byte) Result {
 	t.Helper()
-	c, flaws := newChecker(&check)
+	c, flaws := prepareCheck(&check)
 	if len(flaws) > 0 {
-		t.Fatal(flawsError(check.Name, flaws))
+		t.Fatal(joinErrors(check.Name, flaws))
 	}
 	dial := func(context.Context, netip.Addr, string, string) (net.Conn, error) {
 		return &canned{answer: answer}, nil

@@ -20,7 +20,7 @@ type credentials struct {
 
 // probeTLS passes when the peer completes a handshake with a certificate that
 // can be trusted. Nothing is sent in it, so any protocol inside will do.
-func probeTLS(ctx context.Context, t *trial) (string, error) {
+func probeTLS(ctx context.Context, t *attempt) (string, error) {
 	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
 		return "", err
@@ -36,14 +36,14 @@ func probeTLS(ctx context.Context, t *trial) (string, error) {
 
 // peerName is the name that the peer's certificate must have: the check's,
 // else the host that it asks for, else the address.
-func (t *trial) peerName() string {
+func (t *attempt) peerName() string {
 	return cmp.Or(t.check.TLS.ServerName, t.check.Host, t.addr.WithZone("").String())
 }
 
 // handshake speaks TLS on conn and verifies that the peer is name; protocols
 // are what is offered to speak inside (ALPN, RFC 7301). There is no session to
 // resume: each probe sees the certificate that is served now.
-func (t *trial) handshake(conn net.Conn, name string, protocols ...string) (*tls.Conn, error) {
+func (t *attempt) handshake(conn net.Conn, name string, protocols ...string) (*tls.Conn, error) {
 	t.doing = "negotiating TLS"
 	secure := tls.Client(conn, &tls.Config{
 		RootCAs:            t.roots,
@@ -55,7 +55,7 @@ func (t *trial) handshake(conn net.Conn, name string, protocols ...string) (*tls
 	if err := secure.Handshake(); err != nil {
 		return nil, handshakeFinding(err)
 	}
-	t.expires = earlier(t.expires, lastsUntil(secure.ConnectionState()))
+	t.expires = earlierOf(t.expires, lastsUntil(secure.ConnectionState()))
 	return secure, nil
 }
 
@@ -75,7 +75,7 @@ func handshakeFinding(err error) error {
 	case errors.As(err, &mismatch):
 		return fmt.Errorf("certificate is for %s, want %q", certificateNames(mismatch.Certificate), mismatch.Host)
 	case errors.As(err, &unknown):
-		return distrust(unknown.Cert)
+		return verifyErrorText(unknown.Cert)
 	case errors.As(err, &record):
 		return fmt.Errorf("peer does not speak TLS: it sent %q", record.RecordHeader[:])
 	case errors.As(err, &remote) && remote.Op == "remote error": // an alert
@@ -92,7 +92,7 @@ func expiry(cert *x509.Certificate, now time.Time) error {
 	return fmt.Errorf("certificate expired on %s", cert.NotAfter.UTC().Format(time.DateOnly))
 }
 
-func distrust(cert *x509.Certificate) error {
+func verifyErrorText(cert *x509.Certificate) error {
 	if cert == nil {
 		return errors.New("certificate is signed by an unknown authority")
 	}

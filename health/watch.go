@@ -14,18 +14,18 @@ import (
 // Watch is one subscription to the verdicts of its targets. Its methods are
 // safe for concurrent use, but not from within its own callback.
 type Watch struct {
-	prober  *Prober
-	targets []Target
-	turned  func([]Turn)
-	unknown atomic.Int64  // targets whose first verdict has not been told
-	settled chan struct{} // closed when there is none left
-	closing atomic.Bool   // nothing more is to be told
+	prober   *Prober
+	targets  []Target
+	notified func([]Transition)
+	pending  atomic.Int64  // targets whose first verdict has not been told
+	settled  chan struct{} // closed when there is none left
+	closing  atomic.Bool   // nothing more is to be told
 
 	// The owner's.
-	entries []*entry // by target; nil once it is closed
-	known   []bool   // by target: it was told a verdict, or there is none to wait for
-	news    []Turn   // not told yet
-	idle    []int    // targets that there is no verdict of to wait for, not counted yet
+	entries []*targetState // by target; nil once it is closed
+	known   []bool         // by target: it was told a verdict, or there is none to wait for
+	news    []Transition   // not told yet
+	idle    []int          // targets that there is no verdict of to wait for, not counted yet
 }
 
 // Watch subscribes to targets. turned is called from the prober's one owner
@@ -36,21 +36,21 @@ type Watch struct {
 //
 // The error is of a check that cannot be prepared (see [Prepare]), or says
 // that Run has returned.
-func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) {
-	checkers, err := newCheckers(targets)
+func (p *Prober) Watch(targets []Target, turned func([]Transition)) (*Watch, error) {
+	checkers, err := prepareChecks(targets)
 	if err != nil {
 		return nil, fmt.Errorf("watching: %w", err)
 	}
 	w := &Watch{
-		prober:  p,
-		targets: slices.Clone(targets),
-		turned:  turned,
-		settled: make(chan struct{}),
-		entries: make([]*entry, len(targets)),
-		known:   make([]bool, len(targets)),
+		prober:   p,
+		targets:  slices.Clone(targets),
+		notified: turned,
+		settled:  make(chan struct{}),
+		entries:  make([]*targetState, len(targets)),
+		known:    make([]bool, len(targets)),
 	}
-	w.unknown.Store(int64(len(targets)))
-	if !p.call(func(o *owner) { o.subscribe(w, checkers) }) {
+	w.pending.Store(int64(len(targets)))
+	if !p.call(func(o *scheduler) { o.subscribe(w, checkers) }) {
 		w.closing.Store(true)
 		return nil, errors.New("watching: the prober has stopped, hangs or panicked over it; see the log")
 	}
@@ -59,44 +59,44 @@ func (p *Prober) Watch(targets []Target, turned func([]Turn)) (*Watch, error) {
 
 // subscribe enters w's targets, those that are new due at once, and tells w
 // the verdicts of the others.
-func (o *owner) subscribe(w *Watch, checkers []*checker) {
+func (o *scheduler) subscribe(w *Watch, checkers []*preparedCheck) {
 	now, told := time.Now(), false
-	o.before = o.ancestry(w.targets)
+	o.before = o.predecessors(w.targets)
 	defer func() {
-		o.before = ancestry{}
+		o.before = predecessors{}
 		if !told { // it panicked, and nobody will close w
 			o.unsubscribe(w)
 		}
 	}()
 	for i, t := range w.targets {
-		e := o.entry(identity{checkers[i].definition, t.Addr.Unmap()}, checkers[i], now)
+		e := o.entry(identity{checkers[i].fingerprint, t.Addr.Unmap()}, checkers[i], now)
 		e.subs = append(e.subs, sub{w, i})
 		w.entries[i] = e
-		if v, _ := e.tally.shown(); v != Unknown {
-			w.news = append(w.news, e.turn(sub{w, i}, Unknown))
+		if v, _ := e.verdict.effective(); v != Unknown {
+			w.news = append(w.news, e.transition(sub{w, i}, Unknown))
 		} else if e.settled {
 			w.idle = append(w.idle, i)
 		}
 	}
-	o.derive(now)
-	o.logDoubts()
-	w.tell()
+	o.recompute(now)
+	o.logProvisional()
+	w.notify()
 	told = true
 }
 
 // entry is that of a target; a new one knows what it inherits, and is due at once
 // where that has not its own time.
-func (o *owner) entry(id identity, c *checker, now time.Time) *entry {
+func (o *scheduler) entry(id identity, c *preparedCheck, now time.Time) *targetState {
 	if e := o.entries[id]; e != nil {
 		return e
 	}
-	e := &entry{identity: id, checker: c, settled: c.check.Type == config.Push}
-	o.inherit(e, now)
+	e := &targetState{identity: id, prepared: c, settled: c.check.Type == config.Push}
+	o.carryOver(e, now)
 	o.entries[id] = e
 	o.enter(e)
-	o.join(e, now)
+	o.attachParts(e, now)
 	if of, ok := e.push(); ok {
-		o.pushed[of] = append(o.pushed[of], e)
+		o.pushTargets[of] = append(o.pushTargets[of], e)
 	}
 	if e.due.IsZero() {
 		e.due = now
@@ -107,22 +107,22 @@ func (o *owner) entry(id identity, c *checker, now time.Time) *entry {
 
 // schedule has e wait for what is due next of it: a probe, the end of a lease;
 // of composites nothing is.
-func (o *owner) schedule(e *entry) {
+func (o *scheduler) schedule(e *targetState) {
 	switch {
-	case e.checker.run != nil:
+	case e.prepared.run != nil:
 		o.waiting.add(e, e.due)
 	case !e.lease.IsZero():
 		o.leases.add(e, e.lease)
 	}
 }
 
-// tell hands the turns noted since the last time to the callback. Only then
+// notify hands the turns noted since the last time to the callback. Only then
 // does the first round count them: who waits for it finds them applied.
-func (w *Watch) tell() {
+func (w *Watch) notify() {
 	news, idle := w.news, w.idle
 	w.news, w.idle = nil, nil
 	if len(news) > 0 && w.entries != nil && !w.closing.Load() {
-		w.turned(news)
+		w.notified(news)
 	}
 	var first int64
 	for _, t := range news {
@@ -136,7 +136,7 @@ func (w *Watch) tell() {
 			first++
 		}
 	}
-	if w.unknown.Add(-first) == 0 {
+	if w.pending.Add(-first) == 0 {
 		w.settleOnce()
 	}
 }
@@ -158,7 +158,7 @@ func (w *Watch) FirstRound(ctx context.Context) (unknown int) {
 	case <-ctx.Done():
 	case <-w.prober.stopped:
 	}
-	return int(w.unknown.Load())
+	return int(w.pending.Load())
 }
 
 // Close ends the subscription; turned is not called after Close returns. It
@@ -167,16 +167,16 @@ func (w *Watch) FirstRound(ctx context.Context) (unknown int) {
 // Closing twice is closing once.
 func (w *Watch) Close() {
 	w.closing.Store(true)
-	w.prober.call(func(o *owner) { o.unsubscribe(w) })
+	w.prober.call(func(o *scheduler) { o.unsubscribe(w) })
 }
 
-func (o *owner) unsubscribe(w *Watch) {
+func (o *scheduler) unsubscribe(w *Watch) {
 	for _, e := range w.entries {
 		if e == nil { // a subscription that was cut short
 			continue
 		}
 		e.subs = slices.DeleteFunc(e.subs, func(s sub) bool { return s.watch == w })
-		if !e.wanted() {
+		if !e.hasSubscribers() {
 			o.forget(e)
 		}
 	}
@@ -185,7 +185,7 @@ func (o *owner) unsubscribe(w *Watch) {
 
 // forget drops an entry that nobody watches; one that is being probed stays
 // until its report comes, lest a new watch have it probed twice at once.
-func (o *owner) forget(e *entry) {
+func (o *scheduler) forget(e *targetState) {
 	if e.probing || e.stuck || o.entries[e.identity] != e {
 		return
 	}
@@ -195,16 +195,16 @@ func (o *owner) forget(e *entry) {
 }
 
 // drop forgets an entry that does not wait.
-func (o *owner) drop(e *entry) {
-	o.lost(e, time.Now())
+func (o *scheduler) drop(e *targetState) {
+	o.rememberIfHeld(e, time.Now())
 	e.dropFailure()
 	o.leave(e)
 	delete(o.entries, e.identity)
 	if of, ok := e.push(); ok {
-		o.pushed[of] = slices.DeleteFunc(o.pushed[of], func(p *entry) bool { return p == e })
-		if len(o.pushed[of]) == 0 {
-			delete(o.pushed, of)
+		o.pushTargets[of] = slices.DeleteFunc(o.pushTargets[of], func(p *targetState) bool { return p == e })
+		if len(o.pushTargets[of]) == 0 {
+			delete(o.pushTargets, of)
 		}
 	}
-	o.part(e)
+	o.detachParts(e)
 }

@@ -165,7 +165,7 @@ func TestATargetThatNobodyWatchesWhenItsProbeEndsIsForgotten(t *testing.T) {
 		first.Close()
 		time.Sleep(time.Minute)
 		left := -1
-		p.call(func(o *owner) { left = len(o.entries) + len(o.waiting.heap) + o.running })
+		p.call(func(o *scheduler) { left = len(o.entries) + len(o.waiting.heap) + o.running })
 		if left != 0 {
 			t.Errorf("%d entries left, want none", left)
 		}
@@ -175,7 +175,7 @@ func TestATargetThatNobodyWatchesWhenItsProbeEndsIsForgotten(t *testing.T) {
 func TestCloseWaitsForACallbackUnderWay(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		var inside, closed atomic.Bool
-		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(50)), func([]Turn) {
+		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(50)), func([]Transition) {
 			inside.Store(true)
 			time.Sleep(callWithin / 2) // slow, against the contract
 			if closed.Load() {
@@ -201,7 +201,7 @@ func TestCloseWaitsForACallbackUnderWay(t *testing.T) {
 func TestNobodyWaitsForAnOwnerThatHangs(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		release, told := make(chan struct{}), 0
-		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(1)), func([]Turn) {
+		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(1)), func([]Transition) {
 			told++
 			<-release
 		})
@@ -210,13 +210,13 @@ func TestNobodyWaitsForAnOwnerThatHangs(t *testing.T) {
 		}
 		synctest.Wait()
 		began := time.Now()
-		if _, ok := watching.Status(0); ok || p.Remember() != nil {
+		if _, ok := watching.Status(0); ok || p.Save() != nil {
 			t.Error("an owner that hangs told something")
 		}
 		if _, ok := watching.ClearAll([]int{0}); ok {
 			t.Error("an owner that hangs cleared something")
 		}
-		if _, err := p.Watch(targetsOf(tcpCheck(), addrs(2)), func([]Turn) { t.Error("told what was refused") }); err == nil {
+		if _, err := p.Watch(targetsOf(tcpCheck(), addrs(2)), func([]Transition) { t.Error("told what was refused") }); err == nil {
 			t.Error("a watch that the owner does not know")
 		}
 		watching.Close()
@@ -244,7 +244,7 @@ func TestStatusTellsVerdictCauseAndHistory(t *testing.T) {
 		w.become(addr, refuses)
 		time.Sleep(time.Minute)
 		s, _ := watching.Status(0)
-		if s.Verdict != Down || s.Cause.Reason != "connection refused" || s.Row < 3 || len(s.Last) != historySize {
+		if s.Verdict != Down || s.Cause.Reason != "connection refused" || s.Streak < 3 || len(s.Last) != historySize {
 			t.Errorf("after a minute of refusals: %+v", s)
 		}
 		if age := time.Since(s.Since); age < 40*time.Second || age > time.Minute {
@@ -278,7 +278,7 @@ func TestWatchRefusesTargetsThatCannotBeProbed(t *testing.T) {
 // TestEveryFieldOfACheckIsPartOfItsDefinition changes one field after another.
 func TestEveryFieldOfACheckIsPartOfItsDefinition(t *testing.T) {
 	apart := map[string]bool{"Name": true, "Base": true, "Parts": true, "Pos": true, "CAPos": true, "CertPos": true, "CommandPos": true}
-	plain := define(&config.Check{}, [32]byte{})
+	plain := fingerprintOf(&config.Check{}, [32]byte{})
 	var walk func(c *config.Check, v reflect.Value)
 	walk = func(c *config.Check, v reflect.Value) {
 		for i := range v.NumField() {
@@ -288,7 +288,7 @@ func TestEveryFieldOfACheckIsPartOfItsDefinition(t *testing.T) {
 				continue
 			}
 			f.Set(sample(t, f.Type()))
-			if changed := define(c, [32]byte{}) != plain; changed == apart[name] {
+			if changed := fingerprintOf(c, [32]byte{}) != plain; changed == apart[name] {
 				t.Errorf("%s: a change of it makes another definition: %v, want %v", name, changed, !changed)
 			}
 			f.SetZero()
@@ -296,7 +296,7 @@ func TestEveryFieldOfACheckIsPartOfItsDefinition(t *testing.T) {
 	}
 	c := &config.Check{}
 	walk(c, reflect.ValueOf(c).Elem())
-	if define(&config.Check{}, [32]byte{1}) == plain {
+	if fingerprintOf(&config.Check{}, [32]byte{1}) == plain {
 		t.Error("files with other contents make the same definition")
 	}
 }
@@ -309,7 +309,7 @@ func TestEqualChecksOfTwoLoadsHaveOneDefinition(t *testing.T) {
 		return c
 	}
 	first, second := load(), load()
-	if define(first, [32]byte{}) != define(second, [32]byte{}) {
+	if fingerprintOf(first, [32]byte{}) != fingerprintOf(second, [32]byte{}) {
 		t.Error("two definitions")
 	}
 }

@@ -6,7 +6,7 @@ package health
 const maxIdle = 64
 
 // start has e probed by a goroutine that waits, else by a new one.
-func (o *owner) start(e *entry) {
+func (o *scheduler) start(e *targetState) {
 	select {
 	case o.jobs <- e:
 	default:
@@ -17,20 +17,20 @@ func (o *owner) start(e *entry) {
 
 // work probes e and then what it is given, until too many others wait or the
 // prober stops.
-func (o *owner) work(e *entry) {
+func (o *scheduler) work(e *targetState) {
 	defer o.workers.Done()
 	for e != nil {
-		r, left := e.checker.probe(o.ctx, e.addr, o.dial, o.log)
+		r, left := e.prepared.probe(o.ctx, e.addr, o.dial, o.log)
 		o.reports <- report{entry: e, result: r, left: left != nil}
 		if left != nil {
-			o.await(e, left)
+			o.waitOrphan(e, left)
 		}
 		e = o.nextJob()
 	}
 }
 
-// await reports that the program which e's probe has left has ended.
-func (o *owner) await(e *entry, left <-chan struct{}) {
+// waitOrphan reports that the program which e's probe has left has ended.
+func (o *scheduler) waitOrphan(e *targetState, left <-chan struct{}) {
 	select {
 	case <-left:
 	case <-o.ctx.Done():
@@ -43,7 +43,7 @@ func (o *owner) await(e *entry, left <-chan struct{}) {
 }
 
 // nextJob waits for another target to probe; nil: there is none to wait for.
-func (o *owner) nextJob() *entry {
+func (o *scheduler) nextJob() *targetState {
 	defer o.idle.Add(-1)
 	if o.idle.Add(1) > maxIdle {
 		return nil

@@ -40,7 +40,7 @@ func Prepare(cfg *config.Config) error {
 	for i := range cfg.Loads {
 		l := &cfg.Loads[i]
 		if _, _, err := roots(l.TLS.CA); err != nil {
-			all = multierror.Append(all, cfg.Fault(l.TLS.CAPos, "loads."+l.Name+".tls.ca", err.Error(), "a PEM file of the authorities to trust"))
+			all = multierror.Append(all, cfg.ErrorAt(l.TLS.CAPos, "loads."+l.Name+".tls.ca", err.Error(), "a PEM file of the authorities to trust"))
 		}
 	}
 	return all.ErrorOrNil()
@@ -149,7 +149,7 @@ func (f *fetcher) fetch(ctx context.Context) (Report, error) {
 	}
 	answer, err := f.client.Do(request)
 	if err != nil {
-		return Report{}, plain(err)
+		return Report{}, trimURL(err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
@@ -157,14 +157,14 @@ func (f *fetcher) fetch(ctx context.Context) (Report, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
 	if err != nil {
-		return Report{}, plain(err)
+		return Report{}, trimURL(err)
 	}
 	if len(body) > maxBody {
 		return Report{}, fmt.Errorf("report longer than %d MiB", maxBody>>20)
 	}
 	r, err := parserOf(f.source.Type)(f.source, body)
 	if err == nil {
-		err = r.sound()
+		err = r.validate()
 	}
 	if err != nil {
 		return Report{}, err
@@ -172,8 +172,8 @@ func (f *fetcher) fetch(ctx context.Context) (Report, error) {
 	return r, nil
 }
 
-// plain takes the method and the URL, which the line of the log has already, off err.
-func plain(err error) error {
+// trimURL takes the method and the URL, which the line of the log has already, off err.
+func trimURL(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
 		err = of.Err

@@ -68,8 +68,8 @@ func parserOf(t config.LoadType) parse {
 	}
 }
 
-// sound says what of a report cannot be.
-func (r Report) sound() error {
+// validate says what of a report cannot be.
+func (r Report) validate() error {
 	for _, n := range []struct {
 		name  string
 		value float64

@@ -11,7 +11,7 @@ func read(t *testing.T, of *config.LoadSource, body string) string {
 	t.Helper()
 	r, err := parserOf(of.Type)(of, []byte(body))
 	if err == nil {
-		err = r.sound()
+		err = r.validate()
 	}
 	if err != nil {
 		return err.Error()
@@ -84,7 +84,7 @@ func FuzzParse(f *testing.F) {
 		for name, of := range sources {
 			r, err := parserOf(of.Type)(of, []byte(body))
 			if err == nil {
-				err = r.sound()
+				err = r.validate()
 			}
 			if err != nil && len(err.Error()) > 400 {
 				t.Errorf("%s: an error of %d octets", name, len(err.Error()))

@@ -38,7 +38,7 @@ type Poller struct {
 	running sync.WaitGroup // a goroutine for each target
 
 	mu      sync.Mutex // guards targets, and what of them says so
-	targets map[identity]*polled
+	targets map[identity]*pollTarget
 }
 
 // identity is what makes two targets one: an equal source but for its name and
@@ -95,7 +95,7 @@ func New(o Options) *Poller {
 		log:     o.Logger,
 		limits:  newLimits(),
 		changes: make(chan struct{}, 1),
-		targets: make(map[identity]*polled),
+		targets: make(map[identity]*pollTarget),
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
@@ -111,23 +111,23 @@ func (p *Poller) Close() {
 // has become stale.
 func (p *Poller) Changes() <-chan struct{} { return p.changes }
 
-// Following is an interest in some targets.
-type Following struct {
+// Watch is an interest in some targets.
+type Watch struct {
 	poller  *Poller
-	targets []*polled
+	targets []*pollTarget
 }
 
 // Follow polls targets. What is known of those that are polled already is known
 // at once; the others are asked at once. An error is of a file that a source
 // names; then nothing is followed.
-func (p *Poller) Follow(targets []Target) (*Following, error) {
+func (p *Poller) Follow(targets []Target) (*Watch, error) {
 	sources, err := prepare(targets)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f := &Following{poller: p, targets: make([]*polled, len(targets))}
+	f := &Watch{poller: p, targets: make([]*pollTarget, len(targets))}
 	for i, t := range targets {
 		source := sources[t.Source]
 		id := source.identityOf(t)
@@ -144,13 +144,13 @@ func (p *Poller) Follow(targets []Target) (*Following, error) {
 }
 
 // Close ends the interest. Closing twice is closing once.
-func (f *Following) Close() {
+func (f *Watch) Close() {
 	f.poller.mu.Lock()
 	defer f.poller.mu.Unlock()
 	f.closeLocked()
 }
 
-func (f *Following) closeLocked() {
+func (f *Watch) closeLocked() {
 	for _, g := range f.targets {
 		if g.followers--; g.followers == 0 {
 			g.stop()
@@ -161,10 +161,10 @@ func (f *Following) closeLocked() {
 }
 
 // FirstRound waits until every target was polled once, or ctx ends.
-func (f *Following) FirstRound(ctx context.Context) {
+func (f *Watch) FirstRound(ctx context.Context) {
 	for _, g := range f.targets {
 		select {
-		case <-g.asked:
+		case <-g.firstDone:
 		case <-ctx.Done():
 		}
 	}
@@ -172,7 +172,7 @@ func (f *Following) FirstRound(ctx context.Context) {
 
 // Status returns what is known of each target, in the order given to Follow. A report
 // is fresh by its age at this moment, whatever the poller is busy with.
-func (f *Following) Status() []Status {
+func (f *Watch) Status() []Status {
 	f.poller.mu.Lock()
 	defer f.poller.mu.Unlock()
 	now := time.Now()
@@ -184,44 +184,44 @@ func (f *Following) Status() []Status {
 	return all
 }
 
-// polled is a target that is polled. Its own goroutine runs it.
-type polled struct {
+// pollTarget is a target that is polled. Its own goroutine runs it.
+type pollTarget struct {
 	identity
-	poller *Poller
-	source string // its name, for the log
-	fetch  *fetcher
-	every  time.Duration
-	within time.Duration
-	stale  time.Duration
-	ctx    context.Context
-	stop   context.CancelFunc
-	asked  chan struct{} // closed after the first poll
+	poller    *Poller
+	source    string // its name, for the log
+	fetch     *fetcher
+	every     time.Duration
+	within    time.Duration
+	stale     time.Duration
+	ctx       context.Context
+	stop      context.CancelFunc
+	firstDone chan struct{} // closed after the first poll
 
 	followers int         // guarded by Poller.mu
 	status    Status      // likewise, without Fresh; run alone writes it
 	expiry    *time.Timer // likewise; calls expired when the report becomes stale; nil: there was no report
 }
 
-func (p *Poller) newPolled(id identity, t Target, fetch *fetcher) *polled {
-	g := &polled{
+func (p *Poller) newPolled(id identity, t Target, fetch *fetcher) *pollTarget {
+	g := &pollTarget{
 		identity: id, poller: p, source: t.Source.Name, fetch: fetch,
 		every: t.Source.Interval, within: t.Source.Timeout, stale: t.Source.Stale,
-		asked: make(chan struct{}),
+		firstDone: make(chan struct{}),
 	}
 	g.ctx, g.stop = context.WithCancel(p.ctx)
 	return g
 }
 
 // freshAt reports whether there is a report that is not stale. Poller.mu is held.
-func (g *polled) freshAt(now time.Time) bool {
+func (g *pollTarget) freshAt(now time.Time) bool {
 	return !g.status.At.IsZero() && now.Sub(g.status.At) < g.stale
 }
 
 // run polls until no Following includes the target.
-func (g *polled) run() {
+func (g *pollTarget) run() {
 	defer g.end()
 	g.poll()
-	close(g.asked)
+	close(g.firstDone)
 	// The first wait is of any length, so that targets that began together spread.
 	next := time.NewTimer(time.Duration(rand.Float64() * float64(g.every)))
 	defer next.Stop()
@@ -237,7 +237,7 @@ func (g *polled) run() {
 	}
 }
 
-func (g *polled) end() {
+func (g *pollTarget) end() {
 	g.stop()
 	g.poller.mu.Lock()
 	defer g.poller.mu.Unlock()
@@ -247,7 +247,7 @@ func (g *polled) end() {
 }
 
 // poll asks once, as soon as the limits allow it.
-func (g *polled) poll() {
+func (g *pollTarget) poll() {
 	release, ok := g.poller.limits.acquire(g.ctx, g.isSlow())
 	if !ok {
 		return
@@ -257,21 +257,21 @@ func (g *polled) poll() {
 	defer cancel()
 	report, err := g.fetch.fetch(ctx)
 	if g.ctx.Err() == nil {
-		g.note(report, err)
+		g.recordFailure(report, err)
 	}
 }
 
 // isSlow reports whether the target was polled and has no fresh report.
-func (g *polled) isSlow() bool {
+func (g *pollTarget) isSlow() bool {
 	g.poller.mu.Lock()
 	defer g.poller.mu.Unlock()
 	return g.status.Polls > 0 && !g.freshAt(time.Now())
 }
 
-// note keeps the outcome of a poll. The log has the first failure in a row, and the
+// recordFailure keeps the outcome of a poll. The log has the first failure in a row, and the
 // report that ends it.
-func (g *polled) note(report Report, err error) {
-	before := g.keep(report, err)
+func (g *pollTarget) recordFailure(report Report, err error) {
+	before := g.update(report, err)
 	switch {
 	case err != nil && before.Reason == "":
 		g.poller.log.Warn("load report failed; the one before holds until it is stale", g.attributes("reason", err.Error())...)
@@ -283,8 +283,8 @@ func (g *polled) note(report Report, err error) {
 	}
 }
 
-// keep updates the status, and returns what it was.
-func (g *polled) keep(report Report, err error) (before Status) {
+// update updates the status, and returns what it was.
+func (g *pollTarget) update(report Report, err error) (before Status) {
 	g.poller.mu.Lock()
 	defer g.poller.mu.Unlock()
 	before = g.status
@@ -306,7 +306,7 @@ func (g *polled) keep(report Report, err error) (before Status) {
 
 // expired reports that the target has no fresh report any more. It runs on a
 // goroutine of its own, so no poll that hangs delays it.
-func (g *polled) expired() {
+func (g *pollTarget) expired() {
 	g.poller.mu.Lock()
 	status, fresh := g.status, g.freshAt(time.Now()) // fresh: a report came just now
 	g.poller.mu.Unlock()
@@ -318,7 +318,7 @@ func (g *polled) expired() {
 	g.poller.changed()
 }
 
-func (g *polled) attributes(more ...any) []any {
+func (g *pollTarget) attributes(more ...any) []any {
 	a := []any{"source", g.source}
 	if g.addr.IsValid() {
 		a = append(a, "address", g.addr.String())

@@ -90,7 +90,7 @@ func nginxSource() *config.LoadSource {
 
 var addr = netip.MustParseAddr("192.0.2.1")
 
-func follow(t *testing.T, w *world, targets ...Target) *Following {
+func follow(t *testing.T, w *world, targets ...Target) *Watch {
 	t.Helper()
 	f, err := w.Follow(targets)
 	if err != nil {

@@ -43,7 +43,7 @@ func BenchmarkCompare(b *testing.B) {
 			before, after := build(b, text), build(b, text)
 			after.Pools.SetOverrides([]pools.Override{{Region: "r0", Kind: pools.AssumedDown}})
 			for b.Loop() {
-				f, err := plan.Compare(before, after, plan.Everybody(after.Geo))
+				f, err := plan.Compare(before, after, plan.AllIPv4(after.Geo))
 				if err != nil {
 					b.Fatal(err)
 				}

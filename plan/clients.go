@@ -30,20 +30,20 @@ type Clients struct {
 // 56,000 do for all, so that a share of a half is good to 0.2 % and one of 5 % to 0.1 %.
 const everyStride = 1 << 16
 
-// Everybody is the IPv4 addresses that the locator's sources place, a query for
+// AllIPv4 is the IPv4 addresses that the locator's sources place, a query for
 // each address: who the clients are when nobody says better. IPv6 is left out, for
 // its networks are of sizes that say nothing of how many people are behind them.
-func Everybody(where *geo.Locator) Clients {
+func AllIPv4(where *geo.Locator) Clients {
 	return Clients{stride: everyStride, each: func(yield func(Client) bool) error {
-		return where.Tracts(true, func(t geo.Tract) bool {
+		return where.Tracts(true, func(t geo.Block) bool {
 			return yield(Client{t.Prefix, t.At, t.ASN, float64(uint64(1) << (32 - t.Prefix.Bits()))})
 		})
 	}}
 }
 
-// Listed is the networks of a list, placed by the locator. The queries of a
+// FromList is the networks of a list, placed by the locator. The queries of a
 // network come evenly from all of it. See [ReadList].
-func Listed(list []Counted, where *geo.Locator) Clients {
+func FromList(list []WeightedNetwork, where *geo.Locator) Clients {
 	place := func(addr netip.Addr) (*geo.Location, uint32) {
 		at := where.Locate(addr)
 		asn := at.ASN
@@ -70,8 +70,8 @@ func (c *Clients) part(of Client, network netip.Prefix) Client {
 	return of
 }
 
-// Counted is a network and how many queries it sends.
-type Counted struct {
+// WeightedNetwork is a network and how many queries it sends.
+type WeightedNetwork struct {
 	Network netip.Prefix
 	Queries float64
 }
@@ -81,9 +81,9 @@ type Counted struct {
 // and what `sort | uniq -c` makes of a log will do. A network alone counts 1. Empty
 // lines, lines that begin with #, and a first line of words are passed over. The
 // error says the line, counted from 1.
-func ReadList(r io.Reader) ([]Counted, error) {
-	var list []Counted
-	lines := bufio.NewScanner(bomless(r))
+func ReadList(r io.Reader) ([]WeightedNetwork, error) {
+	var list []WeightedNetwork
+	lines := bufio.NewScanner(skipBOM(r))
 	for number := 1; lines.Scan(); number++ {
 		text := strings.TrimSpace(lines.Text())
 		if text == "" || text[0] == '#' {
@@ -108,9 +108,9 @@ func ReadList(r io.Reader) ([]Counted, error) {
 }
 
 // parseCounted reads one line of a list.
-func parseCounted(text string) (Counted, error) {
+func parseCounted(text string) (WeightedNetwork, error) {
 	fields := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' || r == '\t' })
-	c := Counted{Queries: 1}
+	c := WeightedNetwork{Queries: 1}
 	if len(fields) > 2 || len(fields) == 0 {
 		return c, fmt.Errorf("%d fields, want a network and a count of queries", len(fields))
 	}
@@ -152,8 +152,8 @@ func parseNetwork(s string) (netip.Prefix, bool) {
 	return p.Masked(), true
 }
 
-// bomless is r without the byte order mark that some programs begin a file with.
-func bomless(r io.Reader) io.Reader {
+// skipBOM is r without the byte order mark that some programs begin a file with.
+func skipBOM(r io.Reader) io.Reader {
 	b := bufio.NewReader(r)
 	if head, err := b.Peek(3); err == nil && string(head) == "\ufeff" {
 		_, _ = b.Discard(3) // they are there

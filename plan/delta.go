@@ -27,17 +27,17 @@ func newDelta(regions int) *delta {
 	}
 }
 
-// stake is what a destination has of a client before, or after, and what it has
+// shareSlice is what a destination has of a client before, or after, and what it has
 // then that it has not at the other time.
-type stake struct {
+type shareSlice struct {
 	region      int
 	share, only float64
 }
 
 // add adds a part of the class: clients whose odds are these. What destinations
 // lose goes to those that gain, to each in proportion to its gain.
-func (d *delta) add(before, after []pools.Share, part float64, number func(pools.Share) int) {
-	losing, gaining := stakes(before, part, number), stakes(after, part, number)
+func (d *delta) add(before, after []pools.Probability, part float64, number func(pools.Probability) int) {
+	losing, gaining := shareSlices(before, part, number), shareSlices(after, part, number)
 	for to, lost := range losing {
 		gained := gaining[to]
 		kept := min(lost.share, gained.share)
@@ -71,9 +71,9 @@ type destination struct {
 	cname string
 }
 
-// stakes is what each destination has of a client.
-func stakes(odds []pools.Share, part float64, number func(pools.Share) int) map[destination]stake {
-	all := make(map[destination]stake, len(odds))
+// shareSlices is what each destination has of a client.
+func shareSlices(odds []pools.Probability, part float64, number func(pools.Probability) int) map[destination]shareSlice {
+	all := make(map[destination]shareSlice, len(odds))
 	for _, s := range odds {
 		to := destination{s.Addr, s.CName}
 		at := all[to]
@@ -84,11 +84,11 @@ func stakes(odds []pools.Share, part float64, number func(pools.Share) int) map[
 	return all
 }
 
-// rounding is less than any probability that is not a rounding error.
-const rounding = 1e-9
+// epsilon is less than any probability that is not a rounding error.
+const epsilon = 1e-9
 
 // count adds what members get.
-func (d *delta) count(before, after []pools.Share, part float64) {
+func (d *delta) count(before, after []pools.Probability, part float64) {
 	for _, s := range before {
 		d.member(s, Change{Before: part * s.P})
 	}
@@ -97,7 +97,7 @@ func (d *delta) count(before, after []pools.Share, part float64) {
 	}
 }
 
-func (d *delta) member(s pools.Share, more Change) {
+func (d *delta) member(s pools.Probability, more Change) {
 	if s.Member == "" {
 		return
 	}

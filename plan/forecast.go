@@ -26,7 +26,7 @@ func Compare(before, after *zones.Snapshot, clients Clients, names ...config.Nam
 	if f.classes.weight == 0 {
 		return nil, errors.New("no clients: nothing places an address of theirs, or all their counts are 0")
 	}
-	f.weigh()
+	f.compute()
 	return f.forecast(), nil
 }
 
@@ -38,21 +38,21 @@ type forecaster struct {
 	pairs   []*pair
 	names   Forecast // Names, Added and Removed
 
-	classes classes
+	classes clientClasses
 	far     map[*geo.Location]*distances
 
-	all        sum
+	all        totals
 	members    map[string]Change // weighted
 	nested     map[string]Change // those that are pools; weighted
 	shares     []Change          // by region, weighted
-	countries  map[string]*sum
-	continents map[string]*sum
-	systems    map[string]*sum
+	countries  map[string]*totals
+	continents map[string]*totals
+	systems    map[string]*totals
 }
 
 // The numbers of what is no region.
 const (
-	nobodyNumber = iota
+	noneNumber = iota
 	elsewhereNumber
 	firstRegion
 )
@@ -68,21 +68,21 @@ type side struct {
 type pair struct {
 	pools [2]pools.ID
 	names int
-	sum   sum
+	sum   totals
 
 	impaired [impairments]Change // weighted
 }
 
 func newForecaster(before, after *zones.Snapshot) *forecaster {
 	f := &forecaster{
-		regions:    []string{nobody, elsewhere},
+		regions:    []string{answerNone, elsewhere},
 		numbers:    make(map[string]int),
 		far:        make(map[*geo.Location]*distances),
 		members:    make(map[string]Change),
 		nested:     make(map[string]Change),
-		countries:  make(map[string]*sum),
-		continents: make(map[string]*sum),
-		systems:    make(map[string]*sum),
+		countries:  make(map[string]*totals),
+		continents: make(map[string]*totals),
+		systems:    make(map[string]*totals),
 	}
 	for i, snapshot := range [2]*zones.Snapshot{before, after} {
 		s := &side{Snapshot: snapshot, scratch: snapshot.Pools.Scratch(), places: make(map[string]config.Location)}

@@ -54,12 +54,12 @@ func (p *pair) impair(weight float64, d *delta) {
 				change.After += weight * share
 			}
 		}
-		of(noAnswer, shares[nobodyNumber])
+		of(noAnswer, shares[noneNumber])
 		switch d.modes[side] {
 		case pools.FailedOpen:
-			of(failsOpen, 1-shares[nobodyNumber])
+			of(failsOpen, 1-shares[noneNumber])
 		case pools.FallenBack:
-			of(fallsBack, 1-shares[nobodyNumber])
+			of(fallsBack, 1-shares[noneNumber])
 		}
 	}
 }
@@ -73,14 +73,14 @@ func (f *forecaster) impairments(found *Forecast) {
 		for _, p := range f.pairs {
 			all.Before += p.impaired[how].Before
 			all.After += p.impaired[how].After
-			if share := p.impaired[how].over(f.all.weight); share.Before > rounding || share.After > rounding {
+			if share := p.impaired[how].over(f.all.weight); share.Before > epsilon || share.After > epsilon {
 				found.Impaired = append(found.Impaired, Impairment{f.title(p), name, share})
 			}
 		}
 		*shares[how] = all.over(f.all.weight)
 	}
 	slices.SortStableFunc(found.Impaired, func(a, b Impairment) int {
-		return cmp.Or(compare(b.Share.After, a.Share.After), cmp.Compare(a.Pool, b.Pool))
+		return cmp.Or(compareParts(b.Share.After, a.Share.After), cmp.Compare(a.Pool, b.Pool))
 	})
 }
 
@@ -94,11 +94,11 @@ func (f *Forecast) Troubles() []string {
 		fallsBack: "%s of the traffic is answered by fallbacks",
 	} {
 		share := [impairments]Change{f.NoAnswer, f.FailOpen, f.Fallback}[how]
-		if share.After <= rounding {
+		if share.After <= epsilon {
 			continue
 		}
 		text := fmt.Sprintf(say, percent(share.After))
-		if share.Before > rounding {
+		if share.Before > epsilon {
 			text += " (before: " + percent(share.Before) + ")"
 		}
 		all = append(all, text+": "+f.poolsThat(howNames()[how]))
@@ -111,7 +111,7 @@ func (f *Forecast) poolsThat(how string) string {
 	const most = 5
 	var names []string
 	for _, i := range f.Impaired {
-		if i.How == how && i.Share.After > rounding {
+		if i.How == how && i.Share.After > epsilon {
 			names = append(names, i.Pool)
 		}
 	}
@@ -123,7 +123,7 @@ func (f *Forecast) poolsThat(how string) string {
 
 // Effect says what moves, and what the change affects where that is more.
 func (f *Forecast) Effect() string {
-	if f.Affected-f.Moved > rounding {
+	if f.Affected-f.Moved > epsilon {
 		return percent(f.Affected) + " of the traffic is affected; " + percent(f.Moved) + " moves"
 	}
 	return percent(f.Moved) + " of the traffic moves"

@@ -52,18 +52,18 @@ type pageTable[T any] struct {
 // Page writes the forecast as one HTML page that needs nothing else. The regions
 // say where to draw what goes by their names.
 func (f *Forecast) Page(w io.Writer, title string, regions []config.Region) error {
-	shapes, err := outlines()
+	shapes, err := countryShapes()
 	if err != nil {
 		return err
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"percent": percent, "signed": signed, "counted": counted, "amount": amount,
+		"percent": percent, "signed": signed, "counted": counted, "amount": format,
 		"placed": placed,
 	}).Parse(pageHTML)
 	if err != nil {
 		return err
 	}
-	p := &page{Forecast: f, Title: title, Width: sheetWidth, Height: math.Ceil(sheetHeight)}
+	p := &page{Forecast: f, Title: title, Width: mapWidth, Height: math.Ceil(mapHeight)}
 	p.drawCountries(shapes)
 	places := make(map[string]config.Location)
 	for _, r := range regions {
@@ -85,7 +85,7 @@ func (f *Forecast) Page(w io.Writer, title string, regions []config.Region) erro
 func rows[T any](all []T) []T { return all[:min(len(all), mostPageRows)] }
 
 // drawCountries colours each country by how much of its traffic moves.
-func (p *page) drawCountries(shapes []outline) {
+func (p *page) drawCountries(shapes []countryShape) {
 	parts := make(map[string]Part)
 	for _, c := range p.Forecast.Countries {
 		parts[c.Name] = c
@@ -96,7 +96,7 @@ func (p *page) drawCountries(shapes []outline) {
 		p.Countries = append(p.Countries, pageCountry{
 			Path:    s.path,
 			Title:   fmt.Sprintf("%s: %s of its traffic moves", s.country, percent(share)),
-			Moved:   share > rounding,
+			Moved:   share > epsilon,
 			Opacity: math.Round(100*(0.15+0.85*share)) / 100,
 		})
 	}

@@ -30,8 +30,8 @@ package plan
 
 // The regions of traffic that goes to none.
 const (
-	nobody    = "(no answer)"
-	elsewhere = "(no region)" // to members that stand in no region
+	answerNone = "(no answer)"
+	elsewhere  = "(no region)" // to members that stand in no region
 )
 
 // unknown is the country or continent of clients of whom neither is known.
@@ -59,7 +59,7 @@ type Forecast struct {
 	Continents []Part       `json:"continents"`
 	Systems    []Part       `json:"asns"`               // none without an ASN file
 	Worst      []Part       `json:"worst"`              // countries that are sent farther, the farthest first
-	Breaches   []Breach     `json:"breaches,omitempty"` // see FindBreaches
+	Breaches   []Overload   `json:"breaches,omitempty"` // see FindBreaches
 
 	traffic float64  // see FindBreaches; 0: nobody asked
 	bounded bool     // there is a capacity to hold it against
@@ -67,8 +67,8 @@ type Forecast struct {
 	nested  []Target // every member that is a pool
 }
 
-// Breach is a region or member that gets more after the change than it can bear.
-type Breach struct {
+// Overload is a region or member that gets more after the change than it can bear.
+type Overload struct {
 	Name     string  `json:"name"`
 	Load     Change  `json:"load"` // in the unit of the capacity
 	Capacity float64 `json:"capacity"`

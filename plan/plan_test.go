@@ -76,10 +76,10 @@ func clients(t *testing.T, s *zones.Snapshot, lines ...string) plan.Clients {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plan.Listed(list, s.Geo)
+	return plan.FromList(list, s.Geo)
 }
 
-func compare(t *testing.T, before, after *zones.Snapshot, lines ...string) *plan.Forecast {
+func compareParts(t *testing.T, before, after *zones.Snapshot, lines ...string) *plan.Forecast {
 	t.Helper()
 	f, err := plan.Compare(before, after, clients(t, after, lines...))
 	if err != nil {
@@ -92,7 +92,7 @@ func close(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
 
 func TestNothingMovesWithoutAChange(t *testing.T) {
 	s := serving(t, "", near)
-	f := compare(t, s, s, "198.51.100.0/24 3", "203.0.113.0/24 1")
+	f := compareParts(t, s, s, "198.51.100.0/24 3", "203.0.113.0/24 1")
 	if f.Moved != 0 || len(f.Flows) != 0 || len(f.Members) != 0 || len(f.Worst) != 0 {
 		t.Errorf("forecast of no change is %+v", f)
 	}
@@ -104,7 +104,7 @@ func TestNothingMovesWithoutAChange(t *testing.T) {
 func TestAnOutageMovesItsClientsToTheNextRegion(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
 	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.AssumedDown}})
-	f := compare(t, before, after, "198.51.100.0/24,2", "203.0.113.0/24,1", "192.0.2.0/24,1")
+	f := compareParts(t, before, after, "198.51.100.0/24,2", "203.0.113.0/24,1", "192.0.2.0/24,1")
 	if !close(f.Moved, 0.25) {
 		t.Errorf("%v of the traffic moves; want 0.25", f.Moved)
 	}
@@ -123,7 +123,7 @@ func TestWhatNobodyAnswersMovesToNobody(t *testing.T) {
 	closed := strings.Replace(near, "policy: proximity", "policy: proximity\n    fail_open: never", 1)
 	before, after := serving(t, "", closed), serving(t, "", closed)
 	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Kind: pools.AssumedDown}})
-	f := compare(t, before, after, "198.51.100.0/24")
+	f := compareParts(t, before, after, "198.51.100.0/24")
 	if !close(f.Moved, 1) || len(f.Flows) != 1 || f.Flows[0].To != "(no answer)" {
 		t.Errorf("moved %v by %+v; want all of it to nobody", f.Moved, f.Flows)
 	}
@@ -133,7 +133,7 @@ func TestWeightsMoveTheirDifference(t *testing.T) {
 	pool := func(weight int) string {
 		return fmt.Sprintf("  web:\n    policy: weighted\n    members:\n      - {name: a, addresses: [10.0.0.1], weight: %d}\n      - {name: b, addresses: [10.0.0.2], weight: 3}\n", weight)
 	}
-	f := compare(t, serving(t, "", pool(1)), serving(t, "", pool(3)), "198.51.100.0/24")
+	f := compareParts(t, serving(t, "", pool(1)), serving(t, "", pool(3)), "198.51.100.0/24")
 	if !close(f.Moved, 0.25) { // 1/4 : 3/4 becomes 1/2 : 1/2
 		t.Errorf("%v of the traffic moves; want 0.25", f.Moved)
 	}
@@ -147,10 +147,10 @@ func TestCNamesAreDestinations(t *testing.T) {
 		return "  web:\n    policy: failover\n    members:\n      - {name: a, cname: " + first + ".example.net}\n      - {name: b, cname: b.example.net}\n"
 	}
 	before := serving(t, "", pool("a"))
-	if f := compare(t, before, before, "198.51.100.0/24"); f.Moved != 0 {
+	if f := compareParts(t, before, before, "198.51.100.0/24"); f.Moved != 0 {
 		t.Errorf("without a change %v moves", f.Moved)
 	}
-	if f := compare(t, before, serving(t, "", pool("b")), "198.51.100.0/24"); !close(f.Moved, 1) || f.Flows[0].To == "(no answer)" {
+	if f := compareParts(t, before, serving(t, "", pool("b")), "198.51.100.0/24"); !close(f.Moved, 1) || f.Flows[0].To == "(no answer)" {
 		t.Errorf("%v moves by %+v; want all, to another name", f.Moved, f.Flows)
 	}
 }
@@ -159,9 +159,9 @@ func TestWhoGetsMoreThanItsCapacityIsTold(t *testing.T) {
 	limited := strings.NewReplacer("addresses: [10.0.0.1", "load: l, capacity: 100, addresses: [10.0.0.1", "addresses: [10.0.0.3", "load: l, capacity: 10, addresses: [10.0.0.3").Replace(near)
 	before, after := serving(t, "", limited), serving(t, "", limited)
 	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.AssumedDown}})
-	f := compare(t, before, after, "198.51.100.0/24,3", "203.0.113.0/24,1")
+	f := compareParts(t, before, after, "198.51.100.0/24,3", "203.0.113.0/24,1")
 	f.FindBreaches(after.Config, 120)
-	if len(f.Breaches) != 1 || f.Breaches[0] != (plan.Breach{Name: "web/u", Load: plan.Change{Before: 90, After: 120}, Capacity: 100}) {
+	if len(f.Breaches) != 1 || f.Breaches[0] != (plan.Overload{Name: "web/u", Load: plan.Change{Before: 90, After: 120}, Capacity: 100}) {
 		t.Errorf("breaches are %+v; want web/u alone, 120 of 100", f.Breaches)
 	}
 }
@@ -174,9 +174,9 @@ func TestAMemberThatIsAPoolHasACapacityToo(t *testing.T) {
 			"  x:\n    policy: weighted\n    members:\n      - {name: a, addresses: [10.0.0.1]}\n      - {name: b, addresses: [10.0.0.2]}\n"
 	}
 	before, after := serving(t, "", nested(1)), serving(t, "", nested(3))
-	f := compare(t, before, after, "198.51.100.0/24")
+	f := compareParts(t, before, after, "198.51.100.0/24")
 	f.FindBreaches(after.Config, 20)
-	if len(f.Breaches) != 1 || f.Breaches[0] != (plan.Breach{Name: "web/u", Load: plan.Change{Before: 10, After: 15}, Capacity: 10}) {
+	if len(f.Breaches) != 1 || f.Breaches[0] != (plan.Overload{Name: "web/u", Load: plan.Change{Before: 10, After: 15}, Capacity: 10}) {
 		t.Errorf("breaches are %+v; want web/u alone, 15 of 10", f.Breaches)
 	}
 }
@@ -184,7 +184,7 @@ func TestAMemberThatIsAPoolHasACapacityToo(t *testing.T) {
 func TestNamesThatComeOrGoAreToldApart(t *testing.T) {
 	before := serving(t, "", near, "www: {pool: web}", "old: {pool: web}")
 	after := serving(t, "", near, "www: {pool: web}", "new: {pool: web}", "newer: {pool: web}")
-	f := compare(t, before, after, "198.51.100.0/24")
+	f := compareParts(t, before, after, "198.51.100.0/24")
 	if f.Names != 1 || f.Removed != 1 || f.Added != 2 {
 		t.Errorf("%d names on both sides, %d gone, %d new; want 1, 1, 2", f.Names, f.Removed, f.Added)
 	}
@@ -209,10 +209,10 @@ func TestOnlyTheNamesAskedForCount(t *testing.T) {
 func TestIPv6ClientsAskForAAAA(t *testing.T) {
 	s := serving(t, "", near)
 	gone := serving(t, "", strings.Replace(near, `10.0.0.2, "fd00::2"`, `10.0.0.2`, 1))
-	if f := compare(t, s, gone, "2001:db8::/48"); !close(f.Moved, 1) {
+	if f := compareParts(t, s, gone, "2001:db8::/48"); !close(f.Moved, 1) {
 		t.Errorf("%v of what asks for AAAA moves; want all", f.Moved)
 	}
-	if f := compare(t, s, gone, "203.0.113.0/24"); f.Moved != 0 {
+	if f := compareParts(t, s, gone, "203.0.113.0/24"); f.Moved != 0 {
 		t.Errorf("%v of what asks for A moves; want none", f.Moved)
 	}
 }
@@ -233,19 +233,19 @@ func TestForecastAgreesWithEachClientByItself(t *testing.T) {
 			count := float64(rnd.IntN(9))
 			lines = append(lines, fmt.Sprintf("%s %g", network, count))
 			all += count
-			q := pools.Question{Family: pools.IPv4, Answers: 1, Client: netip.MustParsePrefix(network).Addr()}
+			q := pools.Request{Family: pools.IPv4, Answers: 1, Client: netip.MustParsePrefix(network).Addr()}
 			if one(before, q) != one(after, q) {
 				moved += count
 			}
 		}
-		if f := compare(t, before, after, lines...); !close(f.Moved, moved/all) {
+		if f := compareParts(t, before, after, lines...); !close(f.Moved, moved/all) {
 			t.Errorf("seed %d: %v of the traffic moves; want %v", seed, f.Moved, moved/all)
 		}
 	}
 }
 
 // one is the address that a client gets.
-func one(s *zones.Snapshot, q pools.Question) netip.Addr {
+func one(s *zones.Snapshot, q pools.Request) netip.Addr {
 	scratch := s.Pools.Scratch()
 	s.Pools.Decide(q, scratch)
 	return scratch.Addrs[0]
@@ -256,7 +256,7 @@ func TestWhatOnlyOneSideTellsApartMoves(t *testing.T) {
 	plain := serving(t, "", near)
 	split := build(t, strings.Replace(fmt.Sprintf(world, "", near, "      www: {pool: web}"), "  networks:\n", "  networks:\n    198.51.100.192/26: {country: IN}\n", 1))
 	for _, sides := range [][2]*zones.Snapshot{{plain, split}, {split, plain}} {
-		if f := compare(t, sides[0], sides[1], "198.51.100.0/24 3", "203.0.113.0/24 1"); !close(f.Moved, 0.75/4) {
+		if f := compareParts(t, sides[0], sides[1], "198.51.100.0/24 3", "203.0.113.0/24 1"); !close(f.Moved, 0.75/4) {
 			t.Errorf("%v moves; want a quarter of 0.75", f.Moved)
 		}
 	}
@@ -275,15 +275,15 @@ func TestForecastOfHashedClientsAgreesWithEachByItself(t *testing.T) {
 		count := math.Pow(1.2, float64(i))
 		lines = append(lines, fmt.Sprintf("%s %g", network, count))
 		all += count
-		q := pools.Question{Family: pools.IPv4, Answers: 1, Client: netip.MustParsePrefix(network).Addr()}
+		q := pools.Request{Family: pools.IPv4, Answers: 1, Client: netip.MustParsePrefix(network).Addr()}
 		if one(before, q) != one(after, q) {
 			moved += count
 		}
 	}
-	if f := compare(t, before, after, lines...); math.Abs(f.Moved-moved/all) > 1e-6 {
+	if f := compareParts(t, before, after, lines...); math.Abs(f.Moved-moved/all) > 1e-6 {
 		t.Errorf("%v of the traffic moves; want %v", f.Moved, moved/all)
 	}
-	f, err := plan.Compare(before, after, plan.Everybody(after.Geo))
+	f, err := plan.Compare(before, after, plan.AllIPv4(after.Geo))
 	if err != nil || math.Abs(f.Moved-0.25) > 0.01 {
 		t.Errorf("of everybody %v moves, error %v; want a quarter", f.Moved, err)
 	}
@@ -292,7 +292,7 @@ func TestForecastOfHashedClientsAgreesWithEachByItself(t *testing.T) {
 func TestEverybodyIsWhatTheBuiltInTablePlaces(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
 	after.Pools.SetOverrides([]pools.Override{{Region: "us", Kind: pools.AssumedDown}})
-	f, err := plan.Compare(before, after, plan.Everybody(after.Geo))
+	f, err := plan.Compare(before, after, plan.AllIPv4(after.Geo))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +356,7 @@ func FuzzReadList(f *testing.F) {
 func TestTextAndPageAndJSONSayTheSame(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
 	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.AssumedDown}})
-	f := compare(t, before, after, "198.51.100.0/24,3", "203.0.113.0/24,1")
+	f := compareParts(t, before, after, "198.51.100.0/24,3", "203.0.113.0/24,1")
 	var text, page strings.Builder
 	if err := f.Text(&text); err != nil {
 		t.Fatal(err)

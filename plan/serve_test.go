@@ -66,7 +66,7 @@ func TestForecastIsWhatServingDoes(t *testing.T) {
 			s := build(t, fmt.Sprintf(steered, roundTrips(t), test.pools))
 			stir(t, s)
 			list, all := randomClients(rnd, networks)
-			f, err := plan.Compare(s, s, plan.Listed(list, s.Geo))
+			f, err := plan.Compare(s, s, plan.FromList(list, s.Geo))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,11 +97,11 @@ func compareShares(t *testing.T, f *plan.Forecast, served map[string]float64, to
 
 // serve decides for every client so many times. It returns the share of each member,
 // and the most that its standard deviation can be.
-func serve(rnd *rand.Rand, s *zones.Snapshot, list []plan.Counted, all float64, draws int) (shares map[string]float64, deviation float64) {
+func serve(rnd *rand.Rand, s *zones.Snapshot, list []plan.WeightedNetwork, all float64, draws int) (shares map[string]float64, deviation float64) {
 	scratch, owners := s.Pools.Scratch(), owners(s)
 	shares = make(map[string]float64)
 	for _, c := range list {
-		q := pools.Question{Family: pools.IPv6, Answers: 1, Client: c.Network.Addr()}
+		q := pools.Request{Family: pools.IPv6, Answers: 1, Client: c.Network.Addr()}
 		if c.Network.Addr().Is4() {
 			q.Family = pools.IPv4
 		}
@@ -132,14 +132,14 @@ func owners(s *zones.Snapshot) map[string]string {
 	return found
 }
 
-func randomClients(rnd *rand.Rand, n int) (list []plan.Counted, all float64) {
+func randomClients(rnd *rand.Rand, n int) (list []plan.WeightedNetwork, all float64) {
 	for i := range n {
 		text := fmt.Sprintf("%d.%d.%d.%d", 1+rnd.IntN(220), rnd.IntN(256), rnd.IntN(256), rnd.IntN(256))
 		if i%6 == 0 {
 			text = fmt.Sprintf("2a00:%x::%x", rnd.IntN(1<<16), rnd.IntN(1<<16))
 		}
 		a := netip.MustParseAddr(text)
-		c := plan.Counted{Network: netip.PrefixFrom(a, a.BitLen()), Queries: float64(1 + rnd.IntN(9))}
+		c := plan.WeightedNetwork{Network: netip.PrefixFrom(a, a.BitLen()), Queries: float64(1 + rnd.IntN(9))}
 		list, all = append(list, c), all+c.Queries
 	}
 	return list, all
@@ -170,7 +170,7 @@ func stir(t *testing.T, s *zones.Snapshot) {
 // respond tells how soon a member passes its probes: late where its address ends in 30.
 func respond(t *testing.T, s *zones.Snapshot, pool, member string) {
 	t.Helper()
-	turns, err := s.Pools.Turns(pool, member, 0) // to no verdict: it counts as up
+	turns, err := s.Pools.SimulateVerdict(pool, member, 0) // to no verdict: it counts as up
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,11 +45,11 @@ func counted(n int, what string) string {
 
 func (f *Forecast) breaches(b *strings.Builder) {
 	if f.bounded && len(f.Breaches) == 0 {
-		fmt.Fprintf(b, "no member or region gets more than its capacity of a traffic of %s\n", amount(f.traffic))
+		fmt.Fprintf(b, "no member or region gets more than its capacity of a traffic of %s\n", format(f.traffic))
 	}
 	t := table{left: 1, rows: [][]string{{"OVERLOADED", "CAPACITY", "BEFORE", "AFTER"}}}
 	for _, o := range f.Breaches {
-		t.add(o.Name, amount(o.Capacity), amount(o.Load.Before), amount(o.Load.After))
+		t.add(o.Name, format(o.Capacity), format(o.Load.Before), format(o.Load.After))
 	}
 	t.write(b)
 }
@@ -132,7 +132,7 @@ func (t *table) write(b *strings.Builder) {
 // moving is the parts of which something moves.
 func moving(all []Part) []Part {
 	for i, p := range all { // the most moved come first
-		if p.Moved < rounding {
+		if p.Moved < epsilon {
 			return all[:i]
 		}
 	}
@@ -142,7 +142,7 @@ func moving(all []Part) []Part {
 // percent writes a share; what is small and not nothing does not look like nothing.
 func percent(share float64) string {
 	switch {
-	case share <= rounding:
+	case share <= epsilon:
 		return "0 %"
 	case share < 0.0001:
 		return "<0.01 %"
@@ -155,9 +155,9 @@ func percent(share float64) string {
 // signed writes by how much a share changes.
 func signed(c Change) string {
 	switch d := c.After - c.Before; {
-	case d > rounding:
+	case d > epsilon:
 		return "+" + percent(d)
-	case d < -rounding:
+	case d < -epsilon:
 		return "-" + percent(-d)
 	}
 	return "="

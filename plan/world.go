@@ -13,21 +13,21 @@ import (
 //go:embed world/countries.tsv
 var countriesTSV string
 
-// outline is a country's shape.
-type outline struct {
+// countryShape is a country's shape.
+type countryShape struct {
 	country string // ISO 3166-1 alpha-2; empty where it has none
 	path    string // of an SVG path, on the sheet
 }
 
 // The sheet that the world is drawn on, in user units of the SVG.
 const (
-	sheetWidth  = 1000.0
-	sheetHeight = sheetWidth / 2.05458
+	mapWidth  = 1000.0
+	mapHeight = mapWidth / 2.05458
 )
 
-// outlines are the countries that the map shows.
-func outlines() ([]outline, error) {
-	var all []outline
+// countryShapes are the countries that the map shows.
+func countryShapes() ([]countryShape, error) {
+	var all []countryShape
 	for i, line := range strings.Split(countriesTSV, "\n") {
 		if line == "" || line[0] == '#' {
 			continue
@@ -40,7 +40,7 @@ func outlines() ([]outline, error) {
 		if err != nil {
 			return nil, fmt.Errorf("world/countries.tsv: line %d: %w", i+1, err)
 		}
-		all = append(all, outline{strings.TrimPrefix(code, "-"), path})
+		all = append(all, countryShape{strings.TrimPrefix(code, "-"), path})
 	}
 	return all, nil
 }
@@ -81,6 +81,6 @@ func project(lat, lon float64) (x, y float64) {
 	px := 2 * math.Sqrt(3) * (lon * math.Pi / 180) * math.Cos(theta) / (3 * (9*a4*t6*t2 + 7*a3*t6 + 3*a2*t2 + a1))
 	py := theta * (a4*t6*t2 + a3*t6 + a2*t2 + a1)
 	const halfWidth = 2.7066299836 // px at longitude 180 on the equator
-	scale := sheetWidth / 2 / halfWidth
-	return sheetWidth/2 + px*scale, sheetHeight/2 - py*scale
+	scale := mapWidth / 2 / halfWidth
+	return mapWidth/2 + px*scale, mapHeight/2 - py*scale
 }

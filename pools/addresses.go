@@ -13,7 +13,7 @@ func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
 	m := &from.Members[i]
 	check := c.checks[m.Check]
 	if check == nil && m.Check != "" {
-		c.fault(from, m.Pos, fmt.Sprintf(".members[%d].check", i), fmt.Sprintf("unknown check %q", m.Check), "a check of this file")
+		c.errorf(from, m.Pos, fmt.Sprintf(".members[%d].check", i), fmt.Sprintf("unknown check %q", m.Check), "a check of this file")
 	}
 	addresses := c.addressesOf(m)
 	for _, a := range addresses {
@@ -31,22 +31,22 @@ func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
 }
 
 // ref numbers an address and, where there is a check, its target.
-func (c *compiler) ref(a netip.Addr, check *config.Check) ref {
+func (c *compiler) ref(a netip.Addr, check *config.Check) addrRef {
 	number, first := c.number(a)
 	if check == nil {
-		return ref{number, none}
+		return addrRef{number, none}
 	}
 	t := c.tree
 	for target := *first; target != none; target = c.nextOf[target] {
 		if t.targets[target].Check == check {
-			return ref{number, target}
+			return addrRef{number, target}
 		}
 	}
 	target := uint32(len(t.targets))
 	t.targets = append(t.targets, health.Target{Check: check, Addr: a})
 	c.nextOf = append(c.nextOf, *first)
 	*first = target
-	return ref{number, target}
+	return addrRef{number, target}
 }
 
 // number numbers an address within its family, and finds where its first target stands.
@@ -58,8 +58,8 @@ func (c *compiler) number(a netip.Addr) (number uint32, first *uint32) {
 }
 
 // numberIn is number within a family.
-func numberIn[A comparable](known *numbers[A], targets *[]uint32, a A) (number uint32, first *uint32) {
-	number, fresh := known.of(a)
+func numberIn[A comparable](known *interner[A], targets *[]uint32, a A) (number uint32, first *uint32) {
+	number, fresh := known.id(a)
 	if fresh {
 		*targets = append(*targets, none)
 	}

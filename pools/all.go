@@ -8,10 +8,10 @@ import "fmt"
 //	a b c      0 (the default)    a, b and c, in any of their six orders
 //	a b c      2                  two of them, each pair as often as any other
 //	a          -                  a
-func anyOf(from set, r uint64) int { return from.nth(int(below(r, uint64(from.count())))) }
+func anyOf(from bitset, r uint64) int { return from.nth(int(below(r, uint64(from.count())))) }
 
 // whyAny tells why `all` chose a member.
-func whyAny(v *visit, from set) string {
+func whyAny(v *frame, from bitset) string {
 	if v.wanted == 0 {
 		return "every eligible member is answered"
 	}
@@ -19,7 +19,7 @@ func whyAny(v *visit, from set) string {
 }
 
 // chancesEven is anyOf before the draw, and the turns of round-robin before anybody knows whose it is.
-func chancesEven(from set, f func(m int, p float64)) {
+func chancesEven(from bitset, f func(m int, p float64)) {
 	each := 1 / float64(from.count())
 	for m := range from.all() {
 		f(m, each)

@@ -180,7 +180,7 @@ func TestDecideBesideApplySeesOneStateAtATime(t *testing.T) {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, nearAndFar+c.world))
 			q := ask(t, tree, "web", IPv4, "192.0.2.200")
-			turnings := [2][]health.Turn{
+			turnings := [2][]health.Transition{
 				append(turns(t, tree, health.Down, c.turned), turns(t, tree, health.Up, c.against)...),
 				append(turns(t, tree, health.Up, c.turned), turns(t, tree, health.Down, c.against)...),
 			}
@@ -207,7 +207,7 @@ func TestDecideBesideApplySeesOneStateAtATime(t *testing.T) {
 }
 
 // askOften asks many times, or until an answer is not as wanted.
-func askOften(t *testing.T, tree *Tree, q Question, want []string) {
+func askOften(t *testing.T, tree *Tree, q Request, want []string) {
 	s := tree.Scratch()
 	for q.Draw = range 3_000 {
 		d := tree.Decide(q, s)
@@ -285,11 +285,11 @@ func TestManyTurnsLeaveTheStateOfTheLastOnes(t *testing.T) {
 	for range 50 {
 		cfg := world(t, randomWorld(rnd))
 		turned, fresh := compileWithout(t, cfg), compileWithout(t, cfg)
-		last := make([]health.Turn, len(turned.Targets()))
+		last := make([]health.Transition, len(turned.Targets()))
 		for range 20 {
-			var turns []health.Turn
+			var turns []health.Transition
 			for i := range last {
-				last[i] = health.Turn{Index: i, To: health.Verdict(rnd.IntN(3))}
+				last[i] = health.Transition{Index: i, To: health.Verdict(rnd.IntN(3))}
 				turns = append(turns, last[i])
 			}
 			rnd.Shuffle(len(turns), func(i, j int) { turns[i], turns[j] = turns[j], turns[i] })
@@ -320,6 +320,6 @@ func compileWithout(t *testing.T, cfg *config.Config) *Tree {
 
 func liveAndGiving(tree *Tree, id ID, f Family) string {
 	st := tree.state.Load()
-	mode, by, pl := st.answerer(id, f)
-	return fmt.Sprint(st.countEligible(id, f, asIs), st.gives(id, f, asIs), mode, by, pl)
+	mode, by, pl := st.selectSource(id, f)
+	return fmt.Sprint(st.countEligible(id, f, byVerdict), st.gives(id, f, byVerdict), mode, by, pl)
 }

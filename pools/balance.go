@@ -40,21 +40,21 @@ func (t *Tree) newBalancer(id ID) balancer {
 		b.ttl = t.ttls[id]
 	}
 	for m := range p.members {
-		b.rounds.interval = max(b.rounds.interval, t.longest(use{uint32(id), m}, interval))
+		b.rounds.interval = max(b.rounds.interval, t.longest(memberRef{uint32(id), m}, interval))
 	}
 	return b
 }
 
-// settleRooms works out the rooms of all least-load pools.
-func (d *draft) settleRooms() {
+// updateFreeCapacity works out the rooms of all least-load pools.
+func (d *builder) updateFreeCapacity() {
 	for i := range d.tree.balancers {
 		b := &d.tree.balancers[i]
 		d.look(b)
 		b.estimate()
 		p := &d.tree.pools[b.pool]
 		for m, room := range b.rooms() {
-			if at, word := d.tree.rooms+p.room+uint32(m), math.Float64bits(room); d.word(at) != word {
-				d.put(at, word)
+			if at, word := d.tree.withFreeCapacity+p.room+uint32(m), math.Float64bits(room); d.word(at) != word {
+				d.setBit(at, word)
 			}
 		}
 		b.now = nil
@@ -62,12 +62,12 @@ func (d *draft) settleRooms() {
 }
 
 // look notes what is reported of the members.
-func (d *draft) look(b *balancer) {
+func (d *builder) look(b *balancer) {
 	p := &d.tree.pools[b.pool]
 	b.now = make([]reported, len(b.members))
 	for i := range b.now {
 		m := &b.now[i]
-		m.usage = d.usageOfMember(use{uint32(b.pool), uint32(i)})
+		m.usage = d.usageOfMember(memberRef{uint32(b.pool), uint32(i)})
 		m.weight = float64(d.tree.weights[p.first+uint32(i)])
 		m.counts = d.isEligible(p, i, IPv4) || d.isEligible(p, i, IPv6)
 		b.members[i].estimated = b.members[i].estimated && (m.known || !b.heldUntil.IsZero())
@@ -275,8 +275,8 @@ func (b *balancer) followShares(st *state) {
 	rooms, sum := make([]float64, len(b.members)), 0.
 	for i := range rooms {
 		if st.isEligible(p, i, IPv4) || st.isEligible(p, i, IPv6) {
-			room := math.Float64frombits(st.word(t.rooms + p.room + uint32(i)))
-			rooms[i] = room * float64(partOf(st.slow, p.first+uint32(i))) / whole
+			room := math.Float64frombits(st.word(t.withFreeCapacity + p.room + uint32(i)))
+			rooms[i] = room * float64(fractionOf(st.slow, p.first+uint32(i))) / full
 		}
 		sum += rooms[i]
 	}

@@ -119,7 +119,7 @@ func TestSheddingFollowsTheCapacity(t *testing.T) {
 	load := 0.
 	for at, capacity := range []float64{1: 100, 40: 200, 41: 200, 80: 50, 120: 0} {
 		if capacity == 0 && at > 0 {
-			capacity = tree.state.Load().usageOfMember(use{0, 0}).capacity
+			capacity = tree.state.Load().usageOfMember(memberRef{0, 0}).capacity
 		}
 		tree.SetLoads([]Load{{Load: load, Capacity: max(capacity, 50), At: time.Unix(int64(60*at), 0), Fresh: true}})
 		load = 120 * tree.shedding[0].kept

@@ -68,11 +68,11 @@ func benchmarkManyClients(b *testing.B, database string) {
 	cfg.Geo.Networks, cfg.Geo.Database = nil, database
 	tree := compile(b, cfg)
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
-	questions := make([]Question, 1<<18)
+	questions := make([]Request, 1<<18)
 	for i := range questions {
 		v := random.Uint32()
 		client := netip.AddrFrom4([4]byte{byte(1 + v>>24%223), byte(v >> 16), byte(v >> 8), byte(v)})
-		questions[i] = Question{Pool: ID(random.IntN(1000)), Family: IPv4, Answers: 1, Client: client, Draw: random.Uint64()}
+		questions[i] = Request{Pool: ID(random.IntN(1000)), Family: IPv4, Answers: 1, Client: client, Draw: random.Uint64()}
 	}
 	s := tree.Scratch()
 	i := 0
@@ -109,7 +109,7 @@ func manyPools(t testing.TB, n int) *config.Config {
 
 func BenchmarkCompile100000Pools(b *testing.B) {
 	cfg := manyPools(b, 100_000)
-	where := compile(b, world(b, eightRegions("proximity"))).where
+	where := compile(b, world(b, eightRegions("proximity"))).locator
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Compile(cfg, where); err != nil {
@@ -121,11 +121,11 @@ func BenchmarkCompile100000Pools(b *testing.B) {
 // BenchmarkApply turns one member of one pool among many down and up.
 func BenchmarkApply(b *testing.B) {
 	tree := compile(b, manyPools(b, 10_000))
-	down, err := tree.Turns("pool5000", "m3", 2)
+	down, err := tree.SimulateVerdict("pool5000", "m3", 2)
 	if err != nil {
 		b.Fatal(err)
 	}
-	up, err := tree.Turns("pool5000", "m3", 1)
+	up, err := tree.SimulateVerdict("pool5000", "m3", 1)
 	if err != nil {
 		b.Fatal(err)
 	}

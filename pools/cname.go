@@ -14,7 +14,7 @@ func (c *compiler) cname(m *config.Member, to *member) {
 	t := c.tree
 	number := uint32(len(t.cnames))
 	t.cnames = append(t.cnames, m.CName.Wire())
-	alias := ref{addr: number | aliasBit, target: none}
+	alias := addrRef{addr: number | aliasBit, target: none}
 	t.refs = append(t.refs, alias, alias)
 	to.n4, to.n6 = 1, 1
 }
@@ -40,9 +40,9 @@ func (s *Scratch) answer() {
 	}
 }
 
-// tellAlias tells those that were drawn and are not in the answer after all, since
+// recordAlias tells those that were drawn and are not in the answer after all, since
 // an alias stands alone: see answer.
-func (r *recorder) tellAlias(s *Scratch) {
+func (r *recorder) recordAlias(s *Scratch) {
 	if len(s.picked) == 0 {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 
 // answersOrAlias is the distinct answers that n draws give, each as its addresses or as
 // the name that it is an alias of, in order.
-func answersOrAlias(t *testing.T, tree *Tree, q Question, n int) string {
+func answersOrAlias(t *testing.T, tree *Tree, q Request, n int) string {
 	t.Helper()
 	s := tree.Scratch()
 	seen := map[string]bool{}
@@ -103,7 +103,7 @@ func TestExplainAndStatusTellTheCNAME(t *testing.T) {
 			expect(t, "status", fmt.Sprint(m.CName, m.State, m.Eligible, m.Addresses), "eu.example.net.up[true true] []")
 		}
 	}
-	if _, err := tree.Turns("near", "eu", health.Down); err == nil {
+	if _, err := tree.SimulateVerdict("near", "eu", health.Down); err == nil {
 		t.Error("a member without a check was turned")
 	}
 	tree.SetOverrides([]Override{{Pool: "near", Member: "eu", Kind: Drained}})

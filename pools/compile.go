@@ -36,28 +36,28 @@ func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map
 	}
 	c.checkRegions()
 	c.rank(like)
-	c.connect()
+	c.linkParents()
 	if err := c.order(); err != nil {
 		c.fail(*err)
 	}
-	if c.faults == nil {
-		c.bound()
+	if c.errs == nil {
+		c.limitDraws()
 		c.time()
 		c.loads()
 	}
-	if c.faults != nil {
-		return nil, c.faults
+	if c.errs != nil {
+		return nil, c.errs
 	}
 	c.tree.v4, c.tree.v6 = c.v4.all, c.v6.all
-	c.tree.start()
+	c.tree.initState()
 	return c.tree, nil
 }
 
 // compiler holds what is needed only until the tree stands.
 type compiler struct {
-	tree   *Tree
-	cfg    *config.Config
-	faults *multierror.Error
+	tree *Tree
+	cfg  *config.Config
+	errs *multierror.Error
 
 	pools    map[string]uint32
 	regions  map[string]uint32
@@ -65,8 +65,8 @@ type compiler struct {
 	tables   map[string]uint32 // Tree.tables by the regions' numbers
 	rankings []ranking         // Tree.tables, before they are made
 
-	v4       numbers[[4]byte]
-	v6       numbers[[16]byte]
+	v4       interner[[4]byte]
+	v6       interner[[16]byte]
 	ofV4     []uint32 // by address: its first target, or none
 	ofV6     []uint32
 	nextOf   []uint32 // by target: the next one of the same address, or none
@@ -78,7 +78,7 @@ type compiler struct {
 
 func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {
 	c := &compiler{
-		tree:    &Tree{cfg: cfg, where: where},
+		tree:    &Tree{cfg: cfg, locator: where},
 		cfg:     cfg,
 		pools:   make(map[string]uint32, len(cfg.Pools)),
 		regions: make(map[string]uint32, len(cfg.Regions)),
@@ -118,23 +118,23 @@ func (c *compiler) reserve() {
 			}
 		}
 	}
-	c.v4, c.v6 = newNumbers(v4, splitV4), newNumbers(v6, splitV6)
+	c.v4, c.v6 = newInterner(v4, splitV4), newInterner(v6, splitV6)
 	c.ofV4, c.ofV6 = make([]uint32, 0, v4), make([]uint32, 0, v6)
 	t := c.tree
 	t.pools = make([]pool, 0, len(c.cfg.Pools))
 	t.members = make([]member, 0, members)
 	t.weights = make([]uint32, 0, members)
-	t.refs = make([]ref, 0, v4+v6)
-	t.singles = make([]single, 0, members)
+	t.refs = make([]addrRef, 0, v4+v6)
+	t.soleAddresses = make([]soleAddresses, 0, members)
 }
 
-// fault is one thing wrong with a pool. config.Load lets none through; a
+// errorf is one thing wrong with a pool. config.Load lets none through; a
 // configuration made otherwise gets an error and not a crash.
-func (c *compiler) fault(p *config.Pool, pos config.Pos, key, what, hint string) {
-	c.fail(c.cfg.Fault(pos, "pools."+p.Name+key, what, hint))
+func (c *compiler) errorf(p *config.Pool, pos config.Pos, key, what, hint string) {
+	c.fail(c.cfg.ErrorAt(pos, "pools."+p.Name+key, what, hint))
 }
 
-func (c *compiler) fail(f config.Fault) { c.faults = multierror.Append(c.faults, f) }
+func (c *compiler) fail(f config.Error) { c.errs = multierror.Append(c.errs, f) }
 
 // pool compiles one pool; its state is where those before it left off.
 func (c *compiler) pool(from *config.Pool) {
@@ -158,7 +158,7 @@ func (c *compiler) pool(from *config.Pool) {
 	}
 	var ok bool
 	if p.policy, ok = policyOf(from); !ok {
-		c.fault(from, from.Pos, ".policy", fmt.Sprintf("unknown policy %q", from.Policy), "proximity, geolocation, weighted, round-robin, failover, hash, fastest, latency, least-load or all")
+		c.errorf(from, from.Pos, ".policy", fmt.Sprintf("unknown policy %q", from.Policy), "proximity, geolocation, weighted, round-robin, failover, hash, fastest, latency, least-load or all")
 	}
 	if from.Fallback != "" {
 		p.fallback = c.reference(from, from.Pos, ".fallback", from.Fallback)
@@ -178,7 +178,7 @@ func (c *compiler) pool(from *config.Pool) {
 			p.weighing++
 		}
 	}
-	c.setDirect(&p)
+	c.setSoleAddresses(&p)
 	t.pools = append(t.pools, p)
 	t.downs = p.end()
 }
@@ -224,7 +224,7 @@ func enabled(p *config.Pool) int {
 func (c *compiler) reference(p *config.Pool, pos config.Pos, key, name string) uint32 {
 	id, ok := c.pools[name]
 	if !ok {
-		c.fault(p, pos, key, fmt.Sprintf("unknown pool %q", name), "a pool of this file")
+		c.errorf(p, pos, key, fmt.Sprintf("unknown pool %q", name), "a pool of this file")
 		return none
 	}
 	return id
@@ -241,7 +241,7 @@ func (c *compiler) member(from *config.Pool, i int) {
 	case m.CName != "":
 		c.cname(m, &compiled)
 	case m.Target == "" && len(m.Addresses) == 0 || len(m.Addresses) > math.MaxUint16:
-		c.fault(from, m.Pos, key("addresses"), fmt.Sprintf("%d addresses", len(m.Addresses)), "1 to 65535")
+		c.errorf(from, m.Pos, key("addresses"), fmt.Sprintf("%d addresses", len(m.Addresses)), "1 to 65535")
 	default:
 		c.endpoint(from, i, &compiled)
 	}

@@ -61,7 +61,7 @@ pool two proximity
 pool alone proximity
   a region=near 192.0.2.1
 `))
-	expect(t, "tables", len(tree.tables), 1)
+	expect(t, "tables", len(tree.geoTables), 1)
 	expect(t, "the pool of one region asks none", tree.pools[2].table, none)
 }
 

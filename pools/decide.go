@@ -2,22 +2,22 @@ package pools
 
 import "math"
 
-// visit is one pool being walked for one question.
-type visit struct {
+// frame is one pool being walked for one question.
+type frame struct {
 	*pool
 	id    ID
-	plane plane
+	basis basis
 	seed  seed
 
-	eligible set // members that may still be drawn
-	giving   set // those of them, drawn or not, that can give the family and have not yet
-	spare    set // for what is worked out on the way
-	apart    set // spread: those whose region has none in the answer, or, empty, all
+	eligible         bitset // members that may still be drawn
+	canGive          bitset // those of them, drawn or not, that can give the family and have not yet
+	scratchSet       bitset // for what is worked out on the way
+	remainingRegions bitset // spread: those whose region has none in the answer, or, empty, all
 
-	passed set  // the pools passed over, which have no answer for this client; only where the pool depends on the client
-	opened bool // geolocation: the client's match fails open
+	passed bitset // the pools passed over, which have no answer for this client; only where the pool depends on the client
+	opened bool   // geolocation: the client's match fails open
 
-	slow []share // the members that start slowly; none when failing open
+	slow []fraction // the members that start slowly; none when failing open
 
 	rounds uint32 // round-robin: what is left of the turn, see inTurn
 
@@ -34,12 +34,12 @@ type visit struct {
 // allocates, nor calls out, nor reads a clock. Neither s.Addrs nor s.CName is NODATA. Beside the question and
 // the verdicts, all of one moment, it depends on nothing but, for round-robin,
 // the turns in s.
-func (t *Tree) Decide(q Question, s *Scratch) Decision {
+func (t *Tree) Decide(q Request, s *Scratch) Decision {
 	s.begin(t)
 	if q.Both {
-		return s.both(q)
+		return s.dualStack(q)
 	}
-	if d, ok := s.direct(q); ok {
+	if d, ok := s.fastDecide(q); ok {
 		return d
 	}
 	return s.decide(q)
@@ -53,8 +53,8 @@ func (s *Scratch) begin(t *Tree) {
 	s.state, s.CName, s.Addrs = t.state.Load(), nil, s.Addrs[:0]
 }
 
-func (s *Scratch) decide(q Question) Decision {
-	s.family, s.lane, s.client, s.draw = q.Family, laneOf(q), q.Client, q.Draw
+func (s *Scratch) decide(q Request) Decision {
+	s.family, s.turnCounter, s.client, s.draw = q.Family, turnCounterOf(q), q.Client, q.Draw
 	s.scope, s.top, s.opened = 0, 0, false
 	s.picked = s.picked[:0]
 	s.record.decides(q.Family)
@@ -69,8 +69,8 @@ func (s *Scratch) decide(q Question) Decision {
 }
 
 // walk draws up to answers members of a live pool, 0 for all, into s.picked.
-func (s *Scratch) walk(id ID, pl plane, answers int, sd seed) {
-	v := visit{pool: &s.tree.pools[id], id: id, plane: pl, seed: sd}
+func (s *Scratch) walk(id ID, pl basis, answers int, sd seed) {
+	v := frame{pool: &s.tree.pools[id], id: id, basis: pl, seed: sd}
 	bottom := s.top
 	s.load(&v)
 	s.record.enter(s, &v)
@@ -80,9 +80,9 @@ func (s *Scratch) walk(id ID, pl plane, answers int, sd seed) {
 	s.top = bottom
 }
 
-// look records a pool without drawing from it.
-func (s *Scratch) look(id ID) {
-	v := visit{pool: &s.tree.pools[id], id: id, plane: asIs}
+// inspect records a pool without drawing from it.
+func (s *Scratch) inspect(id ID) {
+	v := frame{pool: &s.tree.pools[id], id: id, basis: byVerdict}
 	bottom := s.top
 	s.load(&v)
 	s.record.enter(s, &v)
@@ -90,19 +90,19 @@ func (s *Scratch) look(id ID) {
 }
 
 // load copies the pool's sets, for drawing takes members out of them.
-func (s *Scratch) load(v *visit) {
-	v.eligible, v.giving, v.spare = s.take(v.words), s.take(v.words), s.take(v.words)
-	eligible, giving := v.pool.eligible(s.family, v.plane), v.pool.giving(s.family, v.plane)
+func (s *Scratch) load(v *frame) {
+	v.eligible, v.canGive, v.scratchSet = s.take(v.words), s.take(v.words), s.take(v.words)
+	eligible, giving := v.pool.eligible(s.family, v.basis), v.pool.giving(s.family, v.basis)
 	for i := range v.words {
 		v.eligible[i] = s.state.word(eligible + i)
-		v.giving[i] = s.state.word(giving + i)
+		v.canGive[i] = s.state.word(giving + i)
 	}
-	if len(s.state.slow) > 0 && v.plane == asIs {
-		v.slow = s.state.slowIn(v.pool)
+	if len(s.state.slow) > 0 && v.basis == byVerdict {
+		v.slow = s.state.slowMembers(v.pool)
 	}
 	if v.spread {
-		v.apart = s.take(v.words)
-		clear(v.apart)
+		v.remainingRegions = s.take(v.words)
+		clear(v.remainingRegions)
 	}
 	if v.depends {
 		v.passed = s.take(v.words)
@@ -113,7 +113,7 @@ func (s *Scratch) load(v *visit) {
 // limit leaves in v.eligible the members that may be drawn for this client: those
 // that slow starts admit and that the policy selects from. It passes over nested
 // pools that have no answer for the client.
-func (s *Scratch) limit(v *visit, answers int) {
+func (s *Scratch) limit(v *frame, answers int) {
 	if v.depends && (!v.narrows() || len(v.slow) > 0 || v.scores != none) {
 		s.passOver(v, answers) // before what depends on which members there are
 	}
@@ -133,7 +133,7 @@ func (s *Scratch) limit(v *visit, answers int) {
 // pick draws members without replacement. Every draw is among all eligible
 // members, whichever families they have, so that it falls on one region for A
 // and AAAA alike; give then finds the family in that region.
-func (s *Scratch) pick(v *visit, answers int) {
+func (s *Scratch) pick(v *frame, answers int) {
 	all := answers == 0
 	left := answers
 	if all {
@@ -151,11 +151,11 @@ func (s *Scratch) pick(v *visit, answers int) {
 		}
 		v.eligible.remove(m)
 		s.passRegion(v, m)
-		left -= s.give(v, m, r, left)
+		left -= s.answerMember(v, m, r, left)
 	}
 }
 
-// give adds the addresses of the drawn member m to the answer and tells how many
+// answerMember adds the addresses of the drawn member m to the answer and tells how many
 // of the answers left it uses up:
 //
 //	m has the family  another of its group has  m is       given               used up
@@ -165,16 +165,16 @@ func (s *Scratch) pick(v *visit, answers int) {
 //	no                no                        -          nothing: NODATA     1
 //
 // Members given already do not count as having it.
-func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
-	if !v.giving.has(m) {
-		other, ok := s.standIn(v, m, r)
-		s.record.standsIn(s, v, m, other, ok)
+func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
+	if !v.canGive.has(m) {
+		other, ok := s.familySubstitute(v, m, r)
+		s.record.substitute(s, v, m, other, ok)
 		if !ok {
 			return 1
 		}
 		m = other
 	}
-	v.giving.remove(m)
+	v.canGive.remove(m)
 	s.record.chosen(v, m)
 	mem := &s.tree.members[v.first+uint32(m)]
 	if mem.child == none {
@@ -184,24 +184,24 @@ func (s *Scratch) give(v *visit, m int, r uint64, left int) int {
 	return 1
 }
 
-// standIn is the policy's choice among those of m's group that can still give the family.
-func (s *Scratch) standIn(v *visit, m int, r uint64) (other int, ok bool) {
-	if s.standIns(v, m); !v.spare.any() {
+// familySubstitute is the policy's choice among those of m's group that can still give the family.
+func (s *Scratch) familySubstitute(v *frame, m int, r uint64) (other int, ok bool) {
+	if s.familySubstitutes(v, m); !v.scratchSet.any() {
 		return 0, false
 	}
-	return s.choose(v, v.spare, mix(^r)), true
+	return s.choose(v, v.scratchSet, mix(^r)), true
 }
 
-// standIns leaves in v.spare those of m's group that can still give the family.
-func (s *Scratch) standIns(v *visit, m int) {
-	copy(v.spare, v.giving)
-	v.spare.keep(s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group))
+// familySubstitutes leaves in v.spare those of m's group that can still give the family.
+func (s *Scratch) familySubstitutes(v *frame, m int) {
+	copy(v.scratchSet, v.canGive)
+	v.scratchSet.keep(s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group))
 }
 
 // countsAsUp reports whether all addresses of m are answered, up or not.
-func (s *Scratch) countsAsUp(v *visit, m int) bool {
+func (s *Scratch) countsAsUp(v *frame, m int) bool {
 	member := v.first + uint32(m)
-	return v.plane == open || s.state.kind(member) == ForcedUp || s.state.isDeferred(member, s.family) && s.state.noneUp(member, s.family)
+	return v.basis == failOpen || s.state.kind(member) == ForcedUp || s.state.isDeferred(member, s.family) && s.state.noneUp(member, s.family)
 }
 
 // noneUp reports whether no address of a family of an endpoint is up.
@@ -216,12 +216,12 @@ func (st *state) noneUp(member uint32, f Family) bool {
 
 // planeOf is by what the pool that m is draws: one that is treated as up without an
 // eligible member fails open.
-func (s *Scratch) planeOf(v *visit, m int) plane {
+func (s *Scratch) planeOf(v *frame, m int) basis {
 	child := ID(s.tree.members[v.first+uint32(m)].child)
-	if v.plane == asIs && s.state.isDeferred(v.first+uint32(m), s.family) && s.state.countEligible(child, s.family, asIs) == 0 {
-		return open
+	if v.basis == byVerdict && s.state.isDeferred(v.first+uint32(m), s.family) && s.state.countEligible(child, s.family, byVerdict) == 0 {
+		return failOpen
 	}
-	return v.plane
+	return v.basis
 }
 
 // addresses adds up to left addresses of an endpoint, those that are up or, where
@@ -235,7 +235,7 @@ func (s *Scratch) addresses(m *member, counted bool, r uint64, left int) int {
 	from := len(s.picked)
 	nobody := true
 	for _, ref := range refs {
-		if counted || s.state.isUp(ref) && s.state.joins(ref, r) {
+		if counted || s.state.isUp(ref) && s.state.addressAdmitted(ref, r) {
 			s.add(ref)
 			nobody = false
 		}
@@ -256,7 +256,7 @@ func (s *Scratch) addresses(m *member, counted bool, r uint64, left int) int {
 }
 
 // add adds an address to the answer unless it is there, and tells how many it added.
-func (s *Scratch) add(r ref) int {
+func (s *Scratch) add(r addrRef) int {
 	for _, number := range s.picked {
 		if number == r.addr {
 			return 0

@@ -225,7 +225,7 @@ func TestFamiliesAreUpOnTheirOwn(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover\n  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2 2001:db8::2\nbind web\n"))
 	for i, target := range tree.Targets() {
 		if target.Addr == netip.MustParseAddr("192.0.2.1") {
-			tree.Apply([]health.Turn{{Index: i, To: health.Down}})
+			tree.Apply([]health.Transition{{Index: i, To: health.Down}})
 		}
 	}
 	expect(t, "IPv4", answers(tree, ask(t, tree, "web", IPv4, "8.8.8.8")), "192.0.2.2")

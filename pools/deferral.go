@@ -74,7 +74,7 @@ func (t *Tree) Ejections() []Ejection {
 		if m.unseen || m.down|m.deferred == 0 {
 			continue
 		}
-		u := t.useOf(m.member)
+		u := t.memberRefOf(m.member)
 		p := &t.cfg.Pools[u.pool]
 		e := Ejection{Pool: p.Name, Member: p.Members[u.member].Name, Since: m.at, Late: m.late, Damped: m.damped, Reason: m.reason, Bound: p.MaxEjection}
 		if e.Deferred = m.deferred != 0; e.Deferred {
@@ -116,7 +116,7 @@ func (e *ejections) fitsAt(m *ejection) time.Time {
 }
 
 // noteDeferral makes known whether the ejection of a member is deferred; before: it was.
-func (d *draft) noteDeferral(m *ejection, before bool) {
+func (d *builder) noteDeferral(m *ejection, before bool) {
 	d.setDeferred(m)
 	end := Ongoing
 	switch now := m.deferred != 0; {
@@ -127,7 +127,7 @@ func (d *draft) noteDeferral(m *ejection, before bool) {
 	case before:
 		end = Recovered
 	}
-	u := d.tree.useOf(m.member)
+	u := d.tree.memberRefOf(m.member)
 	p := &d.tree.cfg.Pools[u.pool]
 	news := &d.tree.ejections.news
 	*news = append(*news, Deferral{p.Name, p.Members[u.member].Name, m.since, m.reason, end})
@@ -147,8 +147,8 @@ func (t *Tree) deferralAt(member uint32, f Family) uint32 {
 }
 
 // setDeferred keeps for decisions for which families a member is deferred.
-func (d *draft) setDeferred(m *ejection) {
+func (d *builder) setDeferred(m *ejection) {
 	for _, f := range []Family{IPv4, IPv6} {
-		d.set(d.tree.deferralAt(m.member, f), 1<<(m.member%64), m.deferred.has(f))
+		d.setWord(d.tree.deferralAt(m.member, f), 1<<(m.member%64), m.deferred.has(f))
 	}
 }

@@ -129,7 +129,7 @@ type ejecting struct {
 }
 
 // causedBy notes what the members that go down next go down by.
-func (d *draft) causedBy(turn *health.Turn) {
+func (d *builder) causedBy(turn *health.Transition) {
 	d.cause.advance(turn.At)
 	d.cause.free, d.cause.reason = turn.At.IsZero(), turn.Reason
 	d.cause.timed = d.cause.timed || !d.cause.free
@@ -144,7 +144,7 @@ func (c *ejecting) advance(now time.Time) {
 
 // eject decides what becomes of a member that is down for some families, and tells
 // for which of them it is treated as up all the same.
-func (d *draft) eject(u use, lost familySet, damped bool) (deferred familySet) {
+func (d *builder) eject(u memberRef, lost familySet, damped bool) (deferred familySet) {
 	e := d.tree.ejections.of(u.pool)
 	member := d.tree.pools[u.pool].first + u.member
 	if e == nil || d.tree.weights[member] == 0 {
@@ -171,7 +171,7 @@ func (d *draft) eject(u use, lost familySet, damped bool) (deferred familySet) {
 }
 
 // admit ejects a member for more families, or defers that.
-func (d *draft) admit(e *ejections, m *ejection, fresh familySet) {
+func (d *builder) admit(e *ejections, m *ejection, fresh familySet) {
 	kind := d.kind(m.member)
 	switch {
 	case d.cause.free, kind == Drained, kind == ForcedDown, kind == ForcedUp && m.deferred == 0:
@@ -203,7 +203,7 @@ func (e *ejections) wait(m *ejection) {
 
 // damp notes whether flap damping alone holds a member down. One that is ejected is
 // held down as far as that fits; else it is treated as up again.
-func (d *draft) damp(e *ejections, m *ejection, damped bool) {
+func (d *builder) damp(e *ejections, m *ejection, damped bool) {
 	if m.damped == damped {
 		return
 	}
@@ -222,7 +222,7 @@ func (d *draft) damp(e *ejections, m *ejection, damped bool) {
 }
 
 // recover forgets the ejection of a member that is up.
-func (d *draft) recover(e *ejections, m *ejection) {
+func (d *builder) recover(e *ejections, m *ejection) {
 	if m == nil || m.unseen {
 		return
 	}
@@ -238,13 +238,13 @@ func (d *draft) recover(e *ejections, m *ejection) {
 }
 
 // ejectDeferred ejects what was deferred and fits by now, the longest deferred first.
-func (d *draft) ejectDeferred(now time.Time) {
+func (d *builder) ejectDeferred(now time.Time) {
 	d.cause.advance(now)
 	d.cause.free, d.cause.reason = false, ""
 	for _, m := range d.tree.ejections.unseen { // what they were is over, unless a turn confirmed it
 		if m.unseen {
 			m.unseen = false
-			d.refresh(d.tree.useOf(m.member))
+			d.recomputeMember(d.tree.memberRefOf(m.member))
 		}
 	}
 	d.tree.ejections.unseen = nil
@@ -253,7 +253,7 @@ func (d *draft) ejectDeferred(now time.Time) {
 	}
 }
 
-func (d *draft) ejectDeferredOf(e *ejections) {
+func (d *builder) ejectDeferredOf(e *ejections) {
 	waiting, full := e.waiting, [2]bool{} // those that fail, and those that damping holds down
 	e.waiting = nil
 	d.tree.ejections.work += len(waiting)
@@ -271,7 +271,7 @@ func (d *draft) ejectDeferredOf(e *ejections) {
 			e.count(m, d.cause.now)
 			m.down, m.deferred, m.at, m.late = m.down|m.deferred, 0, d.cause.now, true
 			d.noteDeferral(m, true)
-			d.refresh(d.tree.useOf(m.member))
+			d.recomputeMember(d.tree.memberRefOf(m.member))
 		}
 	}
 }
@@ -280,7 +280,7 @@ func (d *draft) ejectDeferredOf(e *ejections) {
 type poolEjections struct {
 	pools       []ejections          // by pool; empty: no pool has max_ejection
 	members     map[uint32]*ejection // of those that are down, by their number
-	established set                  // of members: known to have been up, once
+	established bitset               // of members: known to have been up, once
 	regions     []bool               // likewise, of the regions that have a check
 	unseen      []*ejection          // what was taken over, until the first Tick
 	news        []Deferral           // not taken yet
@@ -303,10 +303,10 @@ func (t *Tree) startEjections() {
 	}
 	e := &t.ejections
 	e.pools, e.members = make([]ejections, len(t.pools)), map[uint32]*ejection{}
-	t.damped = make(set, wordsFor(len(t.targets)))
-	e.established, e.regions = make(set, wordsFor(len(t.members))), make([]bool, len(t.checked))
-	t.eachMember(func(u use, m *member) {
-		if slices.ContainsFunc(t.refs[m.first:][:m.addresses()], func(r ref) bool { return r.target == none }) {
+	t.damped = make(bitset, wordsFor(len(t.targets)))
+	e.established, e.regions = make(bitset, wordsFor(len(t.members))), make([]bool, len(t.checked))
+	t.eachMember(func(u memberRef, m *member) {
+		if slices.ContainsFunc(t.refs[m.first:][:m.addresses()], func(r addrRef) bool { return r.target == none }) {
 			t.establishMember(u) // nothing is probed
 		}
 	})
@@ -316,7 +316,7 @@ func (t *Tree) startEjections() {
 }
 
 // weigh works out anew what a pool's members weigh that are enabled and not drained.
-func (d *draft) weigh(id ID) {
+func (d *builder) weigh(id ID) {
 	e := d.tree.ejections.of(uint32(id))
 	if e == nil {
 		return
@@ -326,7 +326,7 @@ func (d *draft) weigh(id ID) {
 	for _, weight := range d.tree.weights[p.first:][:p.members] {
 		e.total += uint64(weight)
 	}
-	for _, h := range d.handsIn(p) {
+	for _, h := range d.overridesIn(p) {
 		if h.kind == Drained {
 			e.total -= uint64(d.tree.weights[h.member])
 		}
@@ -335,20 +335,20 @@ func (d *draft) weigh(id ID) {
 
 // establish notes that a target is up, and so are the members that have it, and the
 // pools in which those are.
-func (d *draft) establish(target uint32) {
+func (d *builder) establish(target uint32) {
 	if len(d.tree.ejections.pools) == 0 {
 		return
 	}
-	for _, u := range d.tree.users.of(target) {
+	for _, u := range d.tree.membersByTarget.of(target) {
 		d.tree.establishMember(u)
 	}
-	for _, region := range d.tree.watched[target] {
+	for _, region := range d.tree.regionsByTarget[target] {
 		d.tree.ejections.regions[region] = true
 	}
 }
 
 // establishMember notes that a member has been up, and so have the pools in which it is.
-func (t *Tree) establishMember(u use) {
+func (t *Tree) establishMember(u memberRef) {
 	member := t.pools[u.pool].first + u.member
 	if t.ejections.established.has(int(member)) {
 		return
@@ -364,7 +364,7 @@ func (p *poolEjections) knownUp(region uint32) bool { return len(p.regions) > 0 
 
 // setDamped notes whether flap damping alone keeps a target down, and reports whether
 // that is news.
-func (d *draft) setDamped(target uint32, damped bool) bool {
+func (d *builder) setDamped(target uint32, damped bool) bool {
 	if len(d.tree.ejections.pools) == 0 || d.tree.damped.has(int(target)) == damped {
 		return false
 	}
@@ -378,14 +378,14 @@ func (d *draft) setDamped(target uint32, damped bool) bool {
 
 // isDamped reports whether an endpoint is down for some families by flap damping alone:
 // for each of them an address passes its probes.
-func (d *draft) isDamped(u use, lost familySet) bool {
+func (d *builder) isDamped(u memberRef, lost familySet) bool {
 	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
 	if m.child != none || len(d.tree.ejections.pools) == 0 || d.regionDown(u) != nil {
 		return false
 	}
-	passes := func(r ref) bool { return d.isUp(r) || d.tree.damped.has(int(r.target)) }
+	passes := func(r addrRef) bool { return d.isUp(r) || d.tree.damped.has(int(r.target)) }
 	for _, f := range []Family{IPv4, IPv6} {
-		if lost.has(f) && !slices.ContainsFunc(d.tree.asked(m, f), passes) {
+		if lost.has(f) && !slices.ContainsFunc(d.tree.verdictAddrs(m, f), passes) {
 			return false
 		}
 	}

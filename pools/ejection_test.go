@@ -36,7 +36,7 @@ func bounded(t *testing.T, bound config.MaxEjection, text string) *Tree {
 }
 
 func turnAt(tree *Tree, target int, from, to health.Verdict, at time.Time) {
-	tree.Apply([]health.Turn{{Index: target, Target: tree.Targets()[target], From: from, To: to, At: at, Reason: "status 500"}})
+	tree.Apply([]health.Transition{{Index: target, Target: tree.Targets()[target], From: from, To: to, At: at, Reason: "status 500"}})
 }
 
 func turnAll(tree *Tree, from, to health.Verdict) {
@@ -87,7 +87,7 @@ func TestMoreThanMaxEjectionIsDeferredUntilItFits(t *testing.T) {
 		turnAt(tree, i, health.Up, health.Down, noon.Add(time.Duration(i)*time.Second))
 	}
 	expect(t, "two of ten", standing(tree), "--???+++++")
-	expect(t, "eligible", tree.state.Load().countEligible(0, IPv4, asIs), 8)
+	expect(t, "eligible", tree.state.Load().countEligible(0, IPv4, byVerdict), 8)
 	expect(t, "fits", tree.Ejections()[2].Fits, noon.Add(time.Minute))
 	tree.Tick(noon.Add(59 * time.Second))
 	expect(t, "before the window is over", standing(tree), "--???+++++")
@@ -204,7 +204,7 @@ func TestADeferredMemberIsAnswered(t *testing.T) {
 			turnAll(tree, health.Up, health.Down)
 			q := ask(t, tree, "web", IPv4, "8.8.8.8")
 			expect(t, "answers", answers(tree, q), c.want)
-			_, shares := tree.Odds(q, tree.Scratch())
+			_, shares := tree.Probabilities(q, tree.Scratch())
 			sum := 0.
 			for _, s := range shares {
 				if strings.Contains(c.want, s.Addr.String()) {
@@ -225,7 +225,7 @@ func TestDeferralsOutliveAReload(t *testing.T) {
 	expect(t, "before", standing(tree), "--??+++++-")
 	cfg := withBound(t, quarter, "pool other weighted\n  x 192.0.2.77\n"+tenMembers) // m0 is at 1 now
 	next := compile(t, cfg)
-	next.Inherit(tree)
+	next.CarryOver(tree)
 	for i := range 5 { // as a new watch tells what is known
 		turnAt(next, i, health.Unknown, health.Down, noon.Add(time.Second))
 	}
@@ -243,8 +243,8 @@ func TestTheFirstTickForgetsWhatNoTurnConfirmed(t *testing.T) {
 		turnAt(tree, i, health.Up, health.Down, noon)
 	}
 	next := compile(t, withBound(t, quarter, tenMembers))
-	next.Inherit(tree)
-	next.Inherit(tree) // twice is as once
+	next.CarryOver(tree)
+	next.CarryOver(tree) // twice is as once
 	turnAt(next, 3, health.Unknown, health.Up, noon)
 	next.Tick(noon.Add(time.Second))
 	expect(t, "all are up", standing(next), "++++++++++")
@@ -265,7 +265,7 @@ func TestAReloadThatBreaksACheckIsBounded(t *testing.T) {
 				turnAt(tree, 3, health.Up, health.Down, noon.Add(-time.Hour))
 			}
 			next := compile(t, withBound(t, quarter, c.after))
-			next.Inherit(tree)
+			next.CarryOver(tree)
 			turnAll(next, health.Unknown, health.Down)
 			expect(t, "the first results", standing(next), c.want)
 		})
@@ -316,7 +316,7 @@ func TestExplainAndStatusTellOfDeferrals(t *testing.T) {
 // damped turns targets down, or tells that only flap damping keeps them down.
 func damp(tree *Tree, only bool, targets ...int) {
 	for _, i := range targets {
-		tree.Apply([]health.Turn{{Index: i, Target: tree.Targets()[i], From: health.Up, To: health.Down, Damped: only, At: noon, Reason: "flaps"}})
+		tree.Apply([]health.Transition{{Index: i, Target: tree.Targets()[i], From: health.Up, To: health.Down, Damped: only, At: noon, Reason: "flaps"}})
 	}
 }
 
@@ -327,13 +327,13 @@ func TestMaxEjectionBoundsWhatFlapDampingHoldsDown(t *testing.T) {
 	for i := range 4 {
 		at := noon.Add(time.Duration(i) * 10 * time.Second)
 		turnAt(tree, i, health.Up, health.Down, at)
-		tree.Apply([]health.Turn{{Index: i, From: health.Down, To: health.Down, Damped: true, At: at, Reason: "flaps"}})
+		tree.Apply([]health.Transition{{Index: i, From: health.Down, To: health.Down, Damped: true, At: at, Reason: "flaps"}})
 	}
 	expect(t, "two are held down", standing(tree), "--??")
 	turnAt(tree, 0, health.Down, health.Up, noon.Add(time.Minute))
 	tree.Tick(noon.Add(time.Minute))
 	expect(t, "one recovers, and another is held down", standing(tree), "+--?")
-	tree.Apply([]health.Turn{{Index: 3, From: health.Down, To: health.Down, At: noon.Add(2 * time.Minute), Reason: "status 500"}})
+	tree.Apply([]health.Transition{{Index: 3, From: health.Down, To: health.Down, At: noon.Add(2 * time.Minute), Reason: "status 500"}})
 	expect(t, "one that fails is not withheld but down", standing(tree), "+---")
 }
 
@@ -349,14 +349,14 @@ func TestMaxEjectionBoundsWhatSlowStartWithholds(t *testing.T) {
 	tree := bounded(t, config.MaxEjection{Percent: 50, Window: time.Minute}, four)
 	parts := func() (got []uint64) {
 		for m := range tree.pools[0].members {
-			got = append(got, partOf(tree.state.Load().slow, m))
+			got = append(got, fractionOf(tree.state.Load().slow, m))
 		}
 		return got
 	}
 	start := func(share uint8, targets ...int) {
-		var turns []health.Turn
+		var turns []health.Transition
 		for _, i := range targets {
-			turns = append(turns, health.Turn{Index: i, From: health.Up, To: health.Up, Share: share, At: noon})
+			turns = append(turns, health.Transition{Index: i, From: health.Up, To: health.Up, SlowStartWeight: share, At: noon})
 		}
 		tree.Apply(turns)
 	}

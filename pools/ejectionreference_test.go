@@ -286,9 +286,9 @@ func TestMaxEjectionIsLinear(t *testing.T) {
 		n := len(tree.targets)
 		batches := func(to health.Verdict) {
 			for from := 0; from < n; from += 4096 {
-				var turns []health.Turn
+				var turns []health.Transition
 				for i := from; i < min(n, from+4096); i++ {
-					turns = append(turns, health.Turn{Index: i, To: to, At: noon, Reason: "status 500"})
+					turns = append(turns, health.Transition{Index: i, To: to, At: noon, Reason: "status 500"})
 				}
 				tree.Apply(turns)
 			}

@@ -13,11 +13,11 @@ func (b slowBound) of(start uint64) uint64 {
 	if b.withheld <= b.allowed {
 		return start
 	}
-	return whole - (whole-start)*b.allowed/b.withheld
+	return full - (full-start)*b.allowed/b.withheld
 }
 
 // boundSlow works out the bound of a pool in which these members may start slowly.
-func (d *draft) boundSlow(id ID, members []uint32) (b slowBound) {
+func (d *builder) boundSlow(id ID, members []uint32) (b slowBound) {
 	e := d.tree.ejections.of(uint32(id))
 	if e == nil {
 		return b
@@ -25,32 +25,32 @@ func (d *draft) boundSlow(id ID, members []uint32) (b slowBound) {
 	first := d.tree.pools[id].first
 	for _, member := range members {
 		if kind := d.kind(member); kind != Drained && kind != ForcedUp {
-			b.withheld += uint64(d.tree.weights[member]) * (whole - d.startOf(use{uint32(id), member - first}))
+			b.withheld += uint64(d.tree.weights[member]) * (full - d.slowStartFraction(memberRef{uint32(id), member - first}))
 		}
 	}
-	b.allowed = whole * (e.limit() - min(e.limit(), e.held))
+	b.allowed = full * (e.limit() - min(e.limit(), e.held))
 	return b
 }
 
 // doubtSlowOf notes that in the pool of a member the bound of slow start has changed.
-func (d *draft) doubtSlowOf(m *ejection) {
-	d.staleIn = append(d.staleIn, ID(d.tree.useOf(m.member).pool))
+func (d *builder) doubtSlowOf(m *ejection) {
+	d.staleIn = append(d.staleIn, ID(d.tree.memberRefOf(m.member).pool))
 }
 
 // addSlowPools adds to the members whose shares are to be worked out again the others of
 // their pools that start slowly, where a bound is for all of them together.
-func (d *draft) addSlowPools() {
+func (d *builder) addSlowPools() {
 	if len(d.tree.ejections.pools) == 0 {
 		return
 	}
 	for _, member := range d.stale {
-		if id := d.tree.useOf(member).pool; d.tree.ejections.of(id) != nil {
+		if id := d.tree.memberRefOf(member).pool; d.tree.ejections.of(id) != nil {
 			d.staleIn = append(d.staleIn, ID(id))
 		}
 	}
 	slices.Sort(d.staleIn)
 	for _, id := range slices.Compact(d.staleIn) {
-		for _, slow := range d.slowIn(&d.tree.pools[id]) {
+		for _, slow := range d.slowMembers(&d.tree.pools[id]) {
 			d.stale = append(d.stale, slow.of)
 		}
 	}

@@ -30,7 +30,7 @@ func (t *Tree) SaveEjections() []SavedEjection {
 func (t *Tree) saveEjectionsLocked() []SavedEjection {
 	var all []SavedEjection
 	for _, m := range t.sortedEjections() {
-		u := t.useOf(m.member)
+		u := t.memberRefOf(m.member)
 		p := &t.cfg.Pools[u.pool]
 		all = append(all, SavedEjection{
 			Pool: p.Name, Member: p.Members[u.member].Name,
@@ -89,7 +89,7 @@ func (t *Tree) restoreEjectionsLocked(saved []SavedEjection) {
 	for i := range saved {
 		members[name{saved[i].Pool, saved[i].Member}] = &saved[i]
 	}
-	t.eachMember(func(u use, _ *member) {
+	t.eachMember(func(u memberRef, _ *member) {
 		p := &t.cfg.Pools[u.pool]
 		if s := members[name{p.Name, p.Members[u.member].Name}]; s != nil {
 			t.restoreEjection(u, s)
@@ -102,7 +102,7 @@ func (t *Tree) restoreEjectionsLocked(saved []SavedEjection) {
 	}
 }
 
-func (t *Tree) restoreEjection(u use, s *SavedEjection) {
+func (t *Tree) restoreEjection(u memberRef, s *SavedEjection) {
 	e, member := t.ejections.of(u.pool), t.pools[u.pool].first+u.member
 	if e == nil || t.weights[member] == 0 {
 		return

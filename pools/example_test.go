@@ -49,11 +49,11 @@ zones:
 	}
 
 	worker := tree.Scratch()
-	question := pools.Question{Pool: 0, Answers: 1, Client: netip.MustParseAddr("198.51.100.7"), Draw: 42}
+	question := pools.Request{Pool: 0, Answers: 1, Client: netip.MustParseAddr("198.51.100.7"), Draw: 42}
 	tree.Decide(question, worker)
 	fmt.Println(worker.Addrs)
 
-	turns, _ := tree.Turns("web", "euw-1", health.Down)
+	turns, _ := tree.SimulateVerdict("web", "euw-1", health.Down)
 	tree.Apply(turns)
 	_, steps := tree.Explain(question, worker)
 	fmt.Println(worker.Addrs)

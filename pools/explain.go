@@ -41,29 +41,29 @@ type Step struct {
 	// Doubtful is the addresses of the family that a prober knows something against:
 	// those of an endpoint that are not known to be up or start slowly, and of its region
 	// where that is down, in that order.
-	Doubtful []AddressStatus `json:"-"`
+	Provisional []AddressStatus `json:"-"`
 
-	is use
+	is memberRef
 	of Family
 }
 
 // Explain is Decide, recorded: a step for each member of each pool that it
 // walked, in the order walked, and in s.Standings how the pool that was asked
 // answers. It takes turns in s as Decide does.
-func (t *Tree) Explain(q Question, s *Scratch) (Decision, []Step) {
+func (t *Tree) Explain(q Request, s *Scratch) (Decision, []Step) {
 	s.begin(t)
 	r := &recorder{tree: t, state: s.state, both: q.Both}
 	s.record = r
 	d := s.recorded(q)
 	s.record = nil
-	r.tellOdds(s, q)
-	s.Standings = r.standings
+	r.recordProbabilities(s, q)
+	s.PoolAnswers = r.answers
 	return d, r.steps
 }
 
-func (s *Scratch) recorded(q Question) Decision {
+func (s *Scratch) recorded(q Request) Decision {
 	if q.Both {
-		return s.both(q)
+		return s.dualStack(q)
 	}
 	return s.decide(q)
 }
@@ -75,31 +75,31 @@ type recorder struct {
 	state  *state
 	family Family // decided for
 
-	standings []Standing // of the pool of the question, for each family decided for
-	both      bool       // the steps of two families come one after the other
-	steps     []Step
-	place     *geo.Location // of the client, once somebody asked
+	answers []PoolAnswer // of the pool of the question, for each family decided for
+	both    bool         // the steps of two families come one after the other
+	steps   []Step
+	place   *geo.Location // of the client, once somebody asked
 
 	estimates map[uint32][]geo.Estimate // by table: the round trips of the client, likewise
 }
 
-// tellOdds tells the members' probabilities, of each family that was decided for.
-func (r *recorder) tellOdds(s *Scratch, q Question) {
+// recordProbabilities tells the members' probabilities, of each family that was decided for.
+func (r *recorder) recordProbabilities(s *Scratch, q Request) {
 	families := []Family{r.family}
 	if q.Both {
 		families = []Family{IPv4, IPv6}
 	}
 	for _, q.Family = range families {
-		_, first := s.odds(q)
-		whole := s.oddsOfAnswer(q)
+		_, first := s.distribution(q)
+		whole := s.answerDistribution(q)
 		for i := range r.steps {
 			if step := &r.steps[i]; step.of == q.Family {
 				step.Probability, step.InAnswer = first.reached[step.is], min(1, whole.reached[step.is])
 			}
 		}
-		for i := range r.standings {
-			if r.standings[i].Family == q.Family.String() {
-				r.standings[i].NoData = first.ofNobody()
+		for i := range r.answers {
+			if r.answers[i].Family == q.Family.String() {
+				r.answers[i].NoData = first.isNoAnswer()
 			}
 		}
 	}
@@ -113,13 +113,13 @@ func (r *recorder) decides(f Family) {
 }
 
 // enter makes the steps of all members of a pool, as they stand before the draw.
-func (r *recorder) enter(s *Scratch, v *visit) {
+func (r *recorder) enter(s *Scratch, v *frame) {
 	if r != nil { // small enough to be inlined; likewise below
 		r.addSteps(s, v)
 	}
 }
 
-func (r *recorder) addSteps(s *Scratch, v *visit) {
+func (r *recorder) addSteps(s *Scratch, v *frame) {
 	v.step = len(r.steps)
 	for i := range r.tree.cfg.Pools[v.id].Members {
 		r.steps = append(r.steps, r.stepOf(s, v, i))
@@ -127,7 +127,7 @@ func (r *recorder) addSteps(s *Scratch, v *visit) {
 }
 
 // stepOf returns the step of the i-th member of a pool before the draw.
-func (r *recorder) stepOf(s *Scratch, v *visit, i int) Step {
+func (r *recorder) stepOf(s *Scratch, v *frame, i int) Step {
 	p := &r.tree.cfg.Pools[v.id]
 	m, weight := &p.Members[i], p.Members[i].Weight
 	step := Step{
@@ -139,17 +139,17 @@ func (r *recorder) stepOf(s *Scratch, v *visit, i int) Step {
 		Eligible: v.eligible.has(i),
 		Weight:   &weight,
 		Target:   r.target(m),
-		Load:     r.state.stepLoad(use{uint32(v.id), uint32(i)}),
+		Load:     r.state.stepLoad(memberRef{uint32(v.id), uint32(i)}),
 		CName:    string(m.CName),
-		is:       use{uint32(v.id), uint32(i)},
+		is:       memberRef{uint32(v.id), uint32(i)},
 	}
 	step.of = r.family
-	step.Doubtful = r.doubtful(step.is)
+	step.Provisional = r.provisional(step.is)
 	if r.both {
 		step.Family = r.family.String()
 	}
 	step.Reason = r.standing(v, i, step)
-	if step.Eligible && !r.state.isLive(v.id, r.family, v.plane) {
+	if step.Eligible && !r.state.isLive(v.id, r.family, v.basis) {
 		step.Reason = "its pool is " + r.state.poolVerdict(v.id, r.family)
 	}
 	if p.Policy.RanksRegions() && m.Region != "" {
@@ -164,7 +164,7 @@ func (r *recorder) stepOf(s *Scratch, v *visit, i int) Step {
 
 // reopened makes the steps of the members of a match that fails open again, which
 // then count as up.
-func (r *recorder) reopened(s *Scratch, v *visit, members set) {
+func (r *recorder) reopened(s *Scratch, v *frame, members bitset) {
 	if r != nil {
 		for i := range members.all() {
 			r.steps[v.step+i] = r.stepOf(s, v, i)
@@ -173,7 +173,7 @@ func (r *recorder) reopened(s *Scratch, v *visit, members set) {
 }
 
 // passes gives the reason for a nested pool that is passed over.
-func (r *recorder) passes(s *Scratch, v *visit, m int) {
+func (r *recorder) passes(s *Scratch, v *frame, m int) {
 	if r != nil {
 		step := &r.steps[v.step+m]
 		child := ID(r.tree.members[v.first+uint32(m)].child)
@@ -188,11 +188,11 @@ func (r *recorder) whyNoAnswer(s *Scratch, id ID) string {
 	if p.policy != geolocation || p.table == none {
 		return ""
 	}
-	return ": " + p.whyNoMatch(r.tree.where.Matching(s.client, r.tree.matches[p.table]))
+	return ": " + p.whyNoMatch(r.tree.locator.Matching(s.client, r.tree.matches[p.table]))
 }
 
 // passedAll notes that no member has an answer for the client.
-func (r *recorder) passedAll(v *visit) {
+func (r *recorder) passedAll(v *frame) {
 	if r != nil {
 		r.gaveNothing(v, "no member has an answer for this client")
 	}
@@ -200,45 +200,45 @@ func (r *recorder) passedAll(v *visit) {
 
 // asks notes how the pool of a question answers, and makes its steps where it is
 // not live and nobody walks it.
-func (r *recorder) asks(s *Scratch, id ID, mode Mode, by ID, pl plane) {
+func (r *recorder) asks(s *Scratch, id ID, mode Mode, by ID, pl basis) {
 	if r != nil {
-		r.tellAsks(s, id, mode, by, pl)
+		r.recordAsks(s, id, mode, by, pl)
 	}
 }
 
-func (r *recorder) tellAsks(s *Scratch, id ID, mode Mode, by ID, pl plane) {
-	r.tellStanding(id, mode, by, pl)
+func (r *recorder) recordAsks(s *Scratch, id ID, mode Mode, by ID, pl basis) {
+	r.recordMode(id, mode, by, pl)
 	if mode == FallenBack || mode == Dead {
-		s.look(id)
+		s.inspect(id)
 	}
 }
 
 // asked makes the steps of its fallback, after its own, where that is not live either.
 func (r *recorder) asked(s *Scratch, id ID, mode Mode) {
 	if r != nil {
-		r.tellAsked(s, id, mode)
+		r.recordAsked(s, id, mode)
 	}
 }
 
-func (r *recorder) tellAsked(s *Scratch, id ID, mode Mode) {
-	r.tellAlias(s)
+func (r *recorder) recordAsked(s *Scratch, id ID, mode Mode) {
+	r.recordAlias(s)
 	if len(s.picked) > 0 { // by a later draw
-		r.standings[len(r.standings)-1].NoDataWhy = ""
+		r.answers[len(r.answers)-1].NoDataWhy = ""
 	}
 	if fallback := r.tree.pools[id].fallback; fallback != none && (mode == FailedOpen || mode == Dead) {
-		s.look(ID(fallback))
+		s.inspect(ID(fallback))
 	}
 }
 
 // narrowed tells those whom proximity left out why. The region at place k of
 // the client's ranking was chosen; -1: the members without a region.
-func (r *recorder) narrowed(s *Scratch, v *visit, k int) {
+func (r *recorder) narrowed(s *Scratch, v *frame, k int) {
 	if r != nil {
-		r.tellFarther(s, v, k)
+		r.recordFarther(s, v, k)
 	}
 }
 
-func (r *recorder) tellFarther(s *Scratch, v *visit, k int) {
+func (r *recorder) recordFarther(s *Scratch, v *frame, k int) {
 	members := r.tree.cfg.Pools[v.id].Members
 	for i := range members {
 		step := &r.steps[v.step+i]
@@ -261,15 +261,15 @@ func (r *recorder) tellFarther(s *Scratch, v *visit, k int) {
 }
 
 // notAdmitted tells those that are eligible and not in v.spare why: they start slowly.
-func (r *recorder) notAdmitted(v *visit) {
+func (r *recorder) notAdmitted(v *frame) {
 	if r != nil {
-		r.tellNotAdmitted(v)
+		r.recordNotAdmitted(v)
 	}
 }
 
-func (r *recorder) tellNotAdmitted(v *visit) {
+func (r *recorder) recordNotAdmitted(v *frame) {
 	for m := range v.eligible.all() {
-		if !v.spare.has(m) {
+		if !v.scratchSet.has(m) {
 			r.steps[v.step+m].Reason = r.startsSlowly(v, m) + ": not this time"
 		}
 	}
@@ -277,43 +277,43 @@ func (r *recorder) tellNotAdmitted(v *visit) {
 
 // startsSlowly tells of a member that gets only a part of what it would get, by
 // whichever of a slow start, shedding and its bound leaves it less.
-func (r *recorder) startsSlowly(v *visit, m int) string {
-	if bound := r.tree.cfg.Pools[v.id].Bound; bound > 0 && partOf(r.state.bounded, v.first+uint32(m)) == v.part(m) {
-		return fmt.Sprintf("carries more than its bound, %d %% of its fair share; keeps %.0f %%", bound, 100*float64(v.part(m))/whole)
+func (r *recorder) startsSlowly(v *frame, m int) string {
+	if bound := r.tree.cfg.Pools[v.id].Bound; bound > 0 && fractionOf(r.state.bounded, v.first+uint32(m)) == v.fraction(m) {
+		return fmt.Sprintf("carries more than its bound, %d %% of its fair share; keeps %.0f %%", bound, 100*float64(v.fraction(m))/full)
 	}
-	if partOf(r.state.shedding, v.first+uint32(m)) == v.part(m) {
-		return fmt.Sprintf("sheds, keeps %.0f %%", 100*float64(v.part(m))/whole)
+	if fractionOf(r.state.shedding, v.first+uint32(m)) == v.fraction(m) {
+		return fmt.Sprintf("sheds, keeps %.0f %%", 100*float64(v.fraction(m))/full)
 	}
-	return fmt.Sprintf("starts slowly, at %.0f %%", 100*float64(v.part(m))/whole)
+	return fmt.Sprintf("starts slowly, at %.0f %%", 100*float64(v.fraction(m))/full)
 }
 
 // choice gives the policy's reason for a choice from a set.
-func (r *recorder) choice(s *Scratch, v *visit, from set, m int) {
+func (r *recorder) choice(s *Scratch, v *frame, from bitset, m int) {
 	if r != nil {
-		r.tellChoice(s, v, from, m)
+		r.recordChoice(s, v, from, m)
 	}
 }
 
-func (r *recorder) tellChoice(s *Scratch, v *visit, from set, m int) {
-	if v.giving.has(m) { // else its step has why it is not answered, or in whose place it is already
+func (r *recorder) recordChoice(s *Scratch, v *frame, from bitset, m int) {
+	if v.canGive.has(m) { // else its step has why it is not answered, or in whose place it is already
 		r.setReason(v, m, s.why(v, from, m))
 	}
 }
 
 // setReason gives the reason for a choice.
-func (r *recorder) setReason(v *visit, m int, reason string) {
+func (r *recorder) setReason(v *frame, m int, reason string) {
 	r.steps[v.step+m].Reason = reason + r.remarks(v, m)
 }
 
 // follows gives the reason for a member that comes after the one drawn before.
-func (r *recorder) follows(v *visit, m int) {
-	if r != nil && v.giving.has(m) {
+func (r *recorder) follows(v *frame, m int) {
+	if r != nil && v.canGive.has(m) {
 		r.setReason(v, m, "next after the one before; the answer takes several")
 	}
 }
 
 // chosen marks a member that the answer comes from.
-func (r *recorder) chosen(v *visit, m int) {
+func (r *recorder) chosen(v *frame, m int) {
 	if r != nil {
 		r.steps[v.step+m].Chosen = true
 	}

@@ -191,7 +191,7 @@ func TestExplainTellsWhatDecideDoes(t *testing.T) {
 	}
 }
 
-func compareSteps(t *testing.T, tree *Tree, q Question, addrs []netip.Addr, steps []Step) {
+func compareSteps(t *testing.T, tree *Tree, q Request, addrs []netip.Addr, steps []Step) {
 	t.Helper()
 	var chosen []netip.Addr
 	for _, s := range steps {

@@ -18,7 +18,7 @@ import (
 //
 // With `answers: n` it is the first n; under a trickle each draw is one of the
 // first two that are left.
-func (v *visit) inOrder(from set, r uint64) int {
+func (v *frame) inOrder(from bitset, r uint64) int {
 	first := from.first()
 	if r >= v.trickle {
 		return first
@@ -27,7 +27,7 @@ func (v *visit) inOrder(from set, r uint64) int {
 }
 
 // whyOrder tells why failover chose a member.
-func (s *Scratch) whyOrder(v *visit, from set, m int) string {
+func (s *Scratch) whyOrder(v *frame, from bitset, m int) string {
 	p := &s.tree.cfg.Pools[v.id]
 	switch {
 	case v.trickle == 0 || from.count() == 1:
@@ -45,7 +45,7 @@ func (s *Scratch) whyOrder(v *visit, from set, m int) string {
 //	the first eligible    5%       its share of the draws, likewise
 //	the second eligible   5%       its share, likewise
 //	any other             -        whom it comes after
-func (s *Scratch) whyBehind(v *visit, m int) string {
+func (s *Scratch) whyBehind(v *frame, m int) string {
 	first := v.eligible.first()
 	switch {
 	case m == first && v.trickle == 0 && v.wanted == 1: // and so it is chosen
@@ -61,7 +61,7 @@ func (s *Scratch) whyBehind(v *visit, m int) string {
 }
 
 // chancesInOrder is inOrder before the draw.
-func (v *visit) chancesInOrder(from set, f func(m int, p float64)) {
+func (v *frame) chancesInOrder(from bitset, f func(m int, p float64)) {
 	first := from.first()
 	second := from.after(first)
 	trickle := math.Ldexp(float64(v.trickle), -64)

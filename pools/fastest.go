@@ -23,7 +23,7 @@ const unmeasured = math.MaxUint64
 // health), keep clients from being thrown to and fro by noise. A member's time is
 // the lowest of its addresses that are up, of both families, so that A and AAAA go
 // to one member; a nested pool's is the lowest in it.
-func (s *Scratch) byResponse(v *visit, from set, r uint64) int {
+func (s *Scratch) byResponse(v *frame, from bitset, r uint64) int {
 	limit := s.slowest(v, from)
 	sum := uint64(0)
 	s.eachWithin(v, from, limit, func(_ int, weight uint64) bool { sum += weight; return true })
@@ -40,7 +40,7 @@ func (s *Scratch) byResponse(v *visit, from set, r uint64) int {
 }
 
 // slowest is the longest response time that still counts as fastest.
-func (s *Scratch) slowest(v *visit, from set) uint64 {
+func (s *Scratch) slowest(v *frame, from bitset) uint64 {
 	best := uint64(unmeasured)
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
@@ -55,11 +55,11 @@ func (s *Scratch) slowest(v *visit, from set) uint64 {
 
 // eachWithin calls f for members whose response time is at most limit, with their
 // weights by share, until f says false.
-func (s *Scratch) eachWithin(v *visit, from set, limit uint64, f func(m int, weight uint64) bool) {
+func (s *Scratch) eachWithin(v *frame, from bitset, limit uint64, f func(m int, weight uint64) bool) {
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
-			if s.response(v, m) <= limit && !f(m, s.weightByShare(v, m)) {
+			if s.response(v, m) <= limit && !f(m, s.reducedWeight(v, m)) {
 				return
 			}
 		}
@@ -67,11 +67,11 @@ func (s *Scratch) eachWithin(v *visit, from set, limit uint64, f func(m int, wei
 }
 
 // response is a member's response time in nanoseconds.
-func (s *Scratch) response(v *visit, m int) uint64 {
+func (s *Scratch) response(v *frame, m int) uint64 {
 	lowest := uint64(unmeasured)
 	for _, target := range s.tree.timed.of(v.timed + uint32(m)) {
 		took := s.state.word(s.tree.responses + target)
-		if took != 0 && (v.plane == open || !s.state.isDown(target)) {
+		if took != 0 && (v.basis == failOpen || !s.state.isDown(target)) {
 			lowest = min(lowest, took)
 		}
 	}
@@ -132,25 +132,25 @@ func (t *Tree) targetsBelow(list []uint32, member uint32, seen map[uint32]bool) 
 	return list
 }
 
-// respond notes how soon a target passes its probes, where anybody asks.
-func (d *draft) respond(target uint32, took time.Duration) {
+// setResponseTime notes how soon a target passes its probes, where anybody asks.
+func (d *builder) setResponseTime(target uint32, took time.Duration) {
 	if d.tree.responses == none || took <= 0 {
 		return
 	}
 	if at := d.tree.responses + target; d.word(at) != uint64(took) {
-		d.put(at, uint64(took))
+		d.setBit(at, uint64(took))
 	}
 }
 
 // whyFastest tells why m was chosen.
-func (s *Scratch) whyFastest(v *visit, from set, m int) string {
+func (s *Scratch) whyFastest(v *frame, from bitset, m int) string {
 	limit, among, sum := s.slowest(v, from), 0, uint64(0)
 	s.eachWithin(v, from, limit, func(_ int, weight uint64) bool {
 		among++
 		sum += weight
 		return true
 	})
-	weight := fmt.Sprintf("weight %.4g of %.4g", float64(s.weightByShare(v, m))/fullWeight, float64(sum)/fullWeight)
+	weight := fmt.Sprintf("weight %.4g of %.4g", float64(s.reducedWeight(v, m))/fullWeight, float64(sum)/fullWeight)
 	if limit == unmeasured {
 		return "no response time is known; " + weight
 	}
@@ -162,7 +162,7 @@ func (s *Scratch) whyFastest(v *visit, from set, m int) string {
 }
 
 // whySlower tells why m is not chosen.
-func (s *Scratch) whySlower(v *visit, m int) string {
+func (s *Scratch) whySlower(v *frame, m int) string {
 	limit, took := s.slowest(v, v.eligible), s.response(v, m)
 	switch {
 	case limit == unmeasured:
@@ -180,7 +180,7 @@ func rounded(took uint64) string {
 }
 
 // chancesByResponse is byResponse before the draw.
-func (s *Scratch) chancesByResponse(v *visit, from set, f func(m int, p float64)) {
+func (s *Scratch) chancesByResponse(v *frame, from bitset, f func(m int, p float64)) {
 	limit, sum := s.slowest(v, from), uint64(0)
 	s.eachWithin(v, from, limit, func(_ int, weight uint64) bool { sum += weight; return true })
 	s.eachWithin(v, from, limit, func(m int, weight uint64) bool {

@@ -15,8 +15,8 @@ import (
 //	anything else                 -                         that
 //
 // A pool that fails open keeps to the client's match by itself, see narrowToMatch.
-func (s *Scratch) source(id ID) (Mode, ID, plane) {
-	mode, by, pl := s.state.answerer(id, s.family)
+func (s *Scratch) source(id ID) (Mode, ID, basis) {
+	mode, by, pl := s.state.selectSource(id, s.family)
 	if mode == FallenBack && s.tree.pools[id].fences && s.fenced(id) {
 		return s.state.failedOpen(id, s.family)
 	}
@@ -52,7 +52,7 @@ func (s *Scratch) fenced(id ID) bool {
 	case p.table == none: // the default is the only match
 		return true
 	}
-	table := s.tree.tables[p.table]
+	table := s.tree.geoTables[p.table]
 	leaf := table.Lookup(s.client)
 	for k, match := range table.Ranking(leaf) {
 		s.scope = max(s.scope, table.Scope(leaf, k))
@@ -68,7 +68,7 @@ func (s *Scratch) fenced(id ID) bool {
 
 // fencedIn reports whether a member of a pool with weight holds the client;
 // members, unless nil, are those that count.
-func (s *Scratch) fencedIn(p *pool, members set) bool {
+func (s *Scratch) fencedIn(p *pool, members bitset) bool {
 	for i := range p.words {
 		w := ^uint64(0)
 		if members != nil {

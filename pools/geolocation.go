@@ -23,7 +23,7 @@ import (
 // The default match, where there is one, is the last of every client. Later draws
 // stay in that match. Members that share it are drawn by weight; where they are of several
 // regions the client's network chooses among them, since its A, AAAA and HTTPS are to lead to one.
-func (s *Scratch) narrowToMatch(v *visit) {
+func (s *Scratch) narrowToMatch(v *frame) {
 	if v.table == none { // the default is the only match
 		if v.opens && !v.eligible.any() {
 			s.openMatch(v, 0)
@@ -38,9 +38,9 @@ func (s *Scratch) narrowToMatch(v *visit) {
 }
 
 // takeMatch is narrowToMatch without its last step.
-func (s *Scratch) takeMatch(v *visit) {
+func (s *Scratch) takeMatch(v *frame) {
 	t := s.tree
-	table := t.tables[v.table]
+	table := t.geoTables[v.table]
 	match, scope := table.Nearest(s.client)
 	if match != geo.NoMatch && v.eligible.meets(t.match(v.pool, match)) { // fast path: the first row
 		s.scope = max(s.scope, scope)
@@ -68,7 +68,7 @@ func (s *Scratch) takeMatch(v *visit) {
 
 // keepRegion has the client's network choose where the members left are of several regions, and
 // widens the scope to it.
-func (s *Scratch) keepRegion(v *visit) {
+func (s *Scratch) keepRegion(v *frame) {
 	if !v.spans || !v.eligible.any() || s.tree.sameGroup(v.pool, v.eligible) {
 		return
 	}
@@ -77,22 +77,22 @@ func (s *Scratch) keepRegion(v *visit) {
 }
 
 // sameGroup reports whether all of some members, which are not none, are of one group.
-func (t *Tree) sameGroup(p *pool, of set) bool {
+func (t *Tree) sameGroup(p *pool, of bitset) bool {
 	return t.group(p, t.members[p.first+uint32(of.first())].group).holds(of)
 }
 
 // openMatch lets a match without an eligible member fail open: it moves the visit
 // to the first plane on which the match has one. It reports false if there is none.
-func (s *Scratch) openMatch(v *visit, match uint16) bool {
+func (s *Scratch) openMatch(v *frame, match uint16) bool {
 	members := s.tree.match(v.pool, match)
-	for _, pl := range failingOpen(v.plane) {
+	for _, pl := range failingOpen(v.basis) {
 		for i := range v.words {
 			v.eligible[i] = s.state.word(v.pool.eligible(s.family, pl) + i)
-			v.giving[i] = s.state.word(v.pool.giving(s.family, pl) + i)
+			v.canGive[i] = s.state.word(v.pool.giving(s.family, pl) + i)
 		}
 		v.narrowTo(members)
 		if v.eligible.any() {
-			v.plane, v.slow, v.opened = pl, nil, true
+			v.basis, v.slow, v.opened = pl, nil, true
 			if v.depends {
 				clear(v.passed)
 			}
@@ -106,9 +106,9 @@ func (s *Scratch) openMatch(v *visit, match uint16) bool {
 
 // failingOpen returns the planes that a match that fails open is tried on after
 // another plane.
-func failingOpen(after plane) []plane {
+func failingOpen(after basis) []basis {
 	switch after {
-	case asIs:
+	case byVerdict:
 		return planesAfterAsIs[:]
 	case remaining:
 		return planesAfterAsIs[1:]
@@ -116,17 +116,17 @@ func failingOpen(after plane) []plane {
 	return nil
 }
 
-var planesAfterAsIs = [...]plane{remaining, open}
+var planesAfterAsIs = [...]basis{remaining, failOpen}
 
 // match is the members of a match.
-func (t *Tree) match(p *pool, i uint16) set {
+func (t *Tree) match(p *pool, i uint16) bitset {
 	return t.groups[p.matches+uint32(i)*p.words:][:p.words]
 }
 
 // narrowToNone leaves no member.
-func (v *visit) narrowToNone() {
+func (v *frame) narrowToNone() {
 	clear(v.eligible)
-	clear(v.giving)
+	clear(v.canGive)
 }
 
 // match numbers the pool's matches, and asks for the table that lists a client's.
@@ -138,7 +138,7 @@ func (c *compiler) match(from *config.Pool, p *pool) {
 	for i := range from.Members {
 		m := from.Members[i].Match
 		if m == nil {
-			c.fault(from, from.Members[i].Pos, fmt.Sprintf(".members[%d].match", i), "no match", "every member of a geolocation pool has one")
+			c.errorf(from, from.Members[i].Pos, fmt.Sprintf(".members[%d].match", i), "no match", "every member of a geolocation pool has one")
 			continue
 		}
 		key := m.String()
@@ -155,7 +155,7 @@ func (c *compiler) match(from *config.Pool, p *pool) {
 	p.fences = p.fence
 	p.holdsAll = p.fence && slices.ContainsFunc(matches, func(m config.Match) bool { return m.Default })
 	p.matches = uint32(len(t.groups))
-	t.groups = append(t.groups, make(set, uint32(len(matches))*p.words)...)
+	t.groups = append(t.groups, make(bitset, uint32(len(matches))*p.words)...)
 	for i := range of {
 		if from.Members[i].Match != nil {
 			t.match(p, of[i]).add(i)
@@ -195,20 +195,20 @@ func (c *compiler) spansRegions(from *config.Pool) bool {
 
 // matched tells why members are in the match that was taken, or are not: the
 // one at place k of the client's; -1: none was.
-func (r *recorder) matched(s *Scratch, v *visit, k int) {
+func (r *recorder) matched(s *Scratch, v *frame, k int) {
 	if r != nil {
-		r.tellMatched(s, v, k)
+		r.recordMatched(s, v, k)
 	}
 }
 
-// tellMatched gives reasons to the eligible members that the client's match left out:
+// recordMatched gives reasons to the eligible members that the client's match left out:
 //
 //	its match is            taken         reason
 //	not the client's        -             does not match the client
 //	the client's, wider     another       matches less specifically, by what
 //	the client's, wider     none (fence)  kept from by on_down: fence
-func (r *recorder) tellMatched(s *Scratch, v *visit, k int) {
-	found := r.tree.where.Matching(s.client, r.tree.matches[v.table])
+func (r *recorder) recordMatched(s *Scratch, v *frame, k int) {
+	found := r.tree.locator.Matching(s.client, r.tree.matches[v.table])
 	by := map[uint16]StepMatch{}
 	for i, m := range found {
 		by[uint16(m.Index)] = StepMatch{By: m.By, Place: i + 1}
@@ -290,7 +290,7 @@ func narrower(found []geo.Matched) string {
 }
 
 // whyMatch tells why geolocation chose m.
-func (s *Scratch) whyMatch(v *visit, from set, m int) string {
+func (s *Scratch) whyMatch(v *frame, from bitset, m int) string {
 	text := v.match
 	if v.table == none {
 		text = "matches default"

@@ -23,7 +23,7 @@ func (c *compiler) group(from *config.Pool, p *pool) {
 		c.groupKeys(from, p)
 	}
 	t := c.tree
-	t.groups = append(t.groups, make(set, p.ngroups*p.words)...)
+	t.groups = append(t.groups, make(bitset, p.ngroups*p.words)...)
 	for i := range from.Members {
 		t.group(p, c.groupOf[c.regionOf[i]]).add(i)
 	}
@@ -58,7 +58,7 @@ func (c *compiler) region(from *config.Pool, i int) uint32 {
 	case ok:
 		return region
 	case m.Region != "":
-		c.fault(from, m.Pos, fmt.Sprintf(".members[%d].region", i), fmt.Sprintf("unknown region %q", m.Region), "a region of this file")
+		c.errorf(from, m.Pos, fmt.Sprintf(".members[%d].region", i), fmt.Sprintf("unknown region %q", m.Region), "a region of this file")
 	}
 	return uint32(len(c.cfg.Regions))
 }
@@ -115,19 +115,19 @@ func (c *compiler) rank(like *Tree) {
 	work := func() {
 		for i := taken.Add(1) - 1; int(i) < len(tables); i = taken.Add(1) - 1 {
 			if like != nil && (!c.rankings[i].measured || like.roundTrips == c.tree.roundTrips) {
-				tables[i] = like.tables[i] // whose numbers follow from the configuration alone
+				tables[i] = like.geoTables[i] // whose numbers follow from the configuration alone
 				continue
 			}
-			tables[i], c.rankings[i].err = c.rankings[i].make(c.tree.where, c.tree.roundTrips)
+			tables[i], c.rankings[i].err = c.rankings[i].make(c.tree.locator, c.tree.roundTrips)
 		}
 	}
 	var makers sync.WaitGroup
-	for n := 1; n < len(tables) && n < c.tree.where.Makers(); n++ {
+	for n := 1; n < len(tables) && n < c.tree.locator.Makers(); n++ {
 		makers.Go(work)
 	}
 	work() // the caller is a maker, and may be the only one
 	makers.Wait()
-	c.tree.tables = tables
+	c.tree.geoTables = tables
 	c.tree.matches, c.tree.measured = map[uint32][]config.Match{}, map[uint32][]config.Region{}
 	for i, r := range c.rankings {
 		c.tree.matches[uint32(i)] = r.matches
@@ -145,19 +145,19 @@ func (c *compiler) rank(like *Tree) {
 // failRanking notes that regions could not be ranked, if so. Where the database
 // is at fault geo says so itself; then once is enough, and it reports false.
 func (c *compiler) failRanking(r ranking) bool {
-	if f, ok := errors.AsType[config.Fault](r.err); ok {
+	if f, ok := errors.AsType[config.Error](r.err); ok {
 		c.fail(f)
 		return false
 	}
-	if faults, ok := errors.AsType[geo.MatchFaults](r.err); ok {
+	if faults, ok := errors.AsType[geo.MatchErrors](r.err); ok {
 		for _, f := range faults {
 			member := r.owners[f.Match]
-			c.fault(r.pool, f.Term.Pos, fmt.Sprintf(".members[%d].match%s", member, f.Term.Path), f.What, f.Hint)
+			c.errorf(r.pool, f.Term.Pos, fmt.Sprintf(".members[%d].match%s", member, f.Term.Path), f.What, f.Hint)
 		}
 		return true
 	}
 	if r.err != nil {
-		c.fault(r.pool, r.pool.Pos, "", "cannot compile its table: "+r.err.Error(), "")
+		c.errorf(r.pool, r.pool.Pos, "", "cannot compile its table: "+r.err.Error(), "")
 	}
 	return true
 }

@@ -29,15 +29,15 @@ import (
 // Scores depend on names, weight and network alone, so that every node and every
 // restart agrees. A member has its share of the networks, weight / sum of the
 // eligible weights, to one part in a thousand.
-func (s *Scratch) byHash(v *visit, from set) int {
+func (s *Scratch) byHash(v *frame, from bitset) int {
 	network := s.networkNow(v)
 	best, cost, weight := -1, uint64(0), uint64(0)
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
-			c := s.tree.logarithms.below(mix(network ^ s.tree.keys[v.keys+uint32(m)]))
-			of := s.weightByShare(v, m)
-			if best < 0 || less(c, of, cost, weight) {
+			c := s.tree.log2.below(mix(network ^ s.tree.keys[v.keys+uint32(m)]))
+			of := s.reducedWeight(v, m)
+			if best < 0 || lessScore(c, of, cost, weight) {
 				best, cost, weight = m, c, of
 			}
 		}
@@ -45,8 +45,8 @@ func (s *Scratch) byHash(v *visit, from set) int {
 	return best
 }
 
-// less reports whether a/v is less than b/w.
-func less(a, v, b, w uint64) bool {
+// lessScore reports whether a/v is less than b/w.
+func lessScore(a, v, b, w uint64) bool {
 	hi, lo := bits.Mul64(a, w)
 	otherHi, otherLo := bits.Mul64(b, v)
 	return hi < otherHi || hi == otherHi && lo < otherLo
@@ -54,8 +54,8 @@ func less(a, v, b, w uint64) bool {
 
 // lookAtNetwork widens the scope to the client's network: all of it has one answer, but
 // never those in private space beside it, who are not asked for by their address.
-func (s *Scratch) lookAtNetwork(v *visit) {
-	_, scope := s.tree.tables[v.table].Nearest(s.client)
+func (s *Scratch) lookAtNetwork(v *frame) {
+	_, scope := s.tree.geoTables[v.table].Nearest(s.client)
 	s.scope = max(s.scope, scope, uint8(v.maskOf(s.client)))
 	s.record.ranked(s, v)
 }
@@ -100,8 +100,8 @@ func (c *compiler) hashKeys(from *config.Pool, p *pool) {
 	for i := range from.Members {
 		t.keys = append(t.keys, keyOf(from.Name, from.Members[i].Name))
 	}
-	if t.logarithms == nil {
-		t.logarithms = newLogarithms()
+	if t.log2 == nil {
+		t.log2 = newLog2Table()
 	}
 }
 
@@ -129,7 +129,7 @@ func keyOf(pool, member string) uint64 {
 }
 
 // whyHash tells why a hash chose m.
-func (s *Scratch) whyHash(v *visit, from set, m int) string {
+func (s *Scratch) whyHash(v *frame, from bitset, m int) string {
 	network, err := s.client.Unmap().WithZone("").Prefix(v.maskOf(s.client))
 	if err != nil {
 		panic("pools: a mask longer than the client's address") // hash bounds it
@@ -144,25 +144,25 @@ func (s *Scratch) whyHash(v *visit, from set, m int) string {
 
 // choices orders the eligible members by what the client's network makes of them,
 // its first choice first. For explaining.
-func (s *Scratch) choices(v *visit) []int {
-	copy(v.spare, v.eligible)
+func (s *Scratch) choices(v *frame) []int {
+	copy(v.scratchSet, v.eligible)
 	var order []int
-	for v.spare.any() {
-		m := s.byHash(v, v.spare)
-		v.spare.remove(m)
+	for v.scratchSet.any() {
+		m := s.byHash(v, v.scratchSet)
+		v.scratchSet.remove(m)
 		order = append(order, m)
 	}
 	return order
 }
 
 // ranked notes which choice of the client's network each member is.
-func (r *recorder) ranked(s *Scratch, v *visit) {
+func (r *recorder) ranked(s *Scratch, v *frame) {
 	if r != nil {
-		r.tellRanks(s, v)
+		r.recordRanks(s, v)
 	}
 }
 
-func (r *recorder) tellRanks(s *Scratch, v *visit) {
+func (r *recorder) recordRanks(s *Scratch, v *frame) {
 	for i, m := range s.choices(v) {
 		r.steps[v.step+m].Rank = i + 1
 		if v.perTTL {
@@ -173,7 +173,7 @@ func (r *recorder) tellRanks(s *Scratch, v *visit) {
 }
 
 // whyOtherHash tells which choice of the client's network m is.
-func (s *Scratch) whyOtherHash(v *visit, m int) string {
+func (s *Scratch) whyOtherHash(v *frame, m int) string {
 	step := &s.record.steps[v.step+m]
 	if step.Slot != nil {
 		return fmt.Sprintf("%s choice of this network until %s", ordinal(step.Rank), step.Slot.Until.Format(time.TimeOnly))

@@ -140,7 +140,7 @@ func TestAHashIsOfTheNetworkAndItsScopeSaysSo(t *testing.T) {
 
 // log2 within 2^-20 of floating point's, and falling throughout.
 func TestLogarithms(t *testing.T) {
-	l := newLogarithms()
+	l := newLog2Table()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 100_000 {
 		x := rnd.Uint64() >> rnd.IntN(64)

@@ -18,20 +18,20 @@ import (
 //	forced up                                     all of it       all of it
 //	none of these                                 those up        all of it
 //	a pool, where an endpoint would have any      what that may   what that may
-func (r reference) mayAnswer(p *config.Pool, f Family, pl plane, may map[netip.Addr]bool) {
+func (r reference) mayAnswer(p *config.Pool, f Family, pl basis, may map[netip.Addr]bool) {
 	for i := range p.Members {
 		m := &p.Members[i]
 		kind := r.kind(m)
 		switch {
 		case !m.Enabled, m.Weight == 0, kind == Drained, kind == ForcedDown:
 			continue
-		case pl != open && (kind == AssumedDown || kind == 0 && r.regionDown(m.Region)):
+		case pl != failOpen && (kind == AssumedDown || kind == 0 && r.regionDown(m.Region)):
 			continue
 		case m.Pool != "":
 			r.mayAnswer(r.pool(m.Pool), f, pl, may)
 		}
 		for _, a := range of(m, f) {
-			may[a] = may[a] || pl == open || kind == ForcedUp || !r.down[a]
+			may[a] = may[a] || pl == failOpen || kind == ForcedUp || !r.down[a]
 		}
 	}
 }
@@ -78,28 +78,28 @@ func checkAnswers(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, id ID, 
 	p := &r.cfg.Pools[id]
 	s := tree.Scratch()
 	for _, f := range []Family{IPv4, IPv6} {
-		live := r.poolLive(p, f, asIs)
+		live := r.poolLive(p, f, byVerdict)
 		may := [...]map[netip.Addr]bool{{}, {}}
-		r.mayAnswer(p, f, asIs, may[asIs])
-		r.mayAnswer(p, f, open, may[open])
+		r.mayAnswer(p, f, byVerdict, may[byVerdict])
+		r.mayAnswer(p, f, failOpen, may[failOpen])
 		for range 15 {
-			q := Question{Pool: id, Family: f, Answers: rnd.IntN(4), Draw: rnd.Uint64(), Client: publicClient(rnd)}
+			q := Request{Pool: id, Family: f, Answers: rnd.IntN(4), Draw: rnd.Uint64(), Client: publicClient(rnd)}
 			d := tree.Decide(q, s)
 			modes[d.Mode]++
-			allowed := may[asIs]
+			allowed := may[byVerdict]
 			switch d.Mode {
 			case FallenBack:
 				allowed = map[netip.Addr]bool{}
-				r.mayAnswer(r.pool(p.Fallback), f, asIs, allowed)
+				r.mayAnswer(r.pool(p.Fallback), f, byVerdict, allowed)
 			case FailedOpen:
-				allowed = may[open]
+				allowed = may[failOpen]
 			case Dead:
 				allowed = nil
 			}
 			if hasOpen(r.cfg) && d.Mode == FailedOpen {
-				allowed = may[open]
+				allowed = may[failOpen]
 				if p.Fallback != "" {
-					r.mayAnswer(r.pool(p.Fallback), f, open, allowed)
+					r.mayAnswer(r.pool(p.Fallback), f, failOpen, allowed)
 				}
 			} else if d.Mode != Normal && live || d.Mode == FailedOpen && p.FailOpen == config.NeverOpen {
 				t.Errorf("%+v: mode %s; the pool is live %v, and may fail open %v", q, d.Mode, live, p.FailOpen)

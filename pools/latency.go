@@ -21,7 +21,7 @@ import (
 func (p *pool) ranks() bool { return p.policy == proximity || p.policy == latency }
 
 // closer says in what a region comes before another.
-func (v *visit) closer() string {
+func (v *frame) closer() string {
 	if v.policy == latency {
 		return "quicker"
 	}
@@ -31,7 +31,7 @@ func (v *visit) closer() string {
 // Measure compiles the same pools anew, to go by other round trips: nil for none.
 // What ranks by anything else is shared with t. As to verdicts and overrides it is as Resolve.
 func (t *Tree) Measure(roundTrips *geo.Latency) (*Tree, error) {
-	return compileWith(t.cfg, t.where, t, t.resolved, roundTrips)
+	return compileWith(t.cfg, t.locator, t, t.resolved, roundTrips)
 }
 
 // RoundTrips is the measured round trips that the pools go by; nil for none.
@@ -78,7 +78,7 @@ func slowerThan(a, b *StepRTT) string {
 }
 
 // roundTrip is that of the client to a region; nil where the client does not matter.
-func (r *recorder) roundTrip(s *Scratch, v *visit, region string) *StepRTT {
+func (r *recorder) roundTrip(s *Scratch, v *frame, region string) *StepRTT {
 	if v.table == none {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (r *recorder) roundTrip(s *Scratch, v *visit, region string) *StepRTT {
 	}
 	regions := r.tree.measured[v.table]
 	if r.estimates[v.table] == nil {
-		r.estimates[v.table] = r.tree.where.Estimates(s.client, r.tree.roundTrips, regions)
+		r.estimates[v.table] = r.tree.locator.Estimates(s.client, r.tree.roundTrips, regions)
 	}
 	for _, e := range r.estimates[v.table] {
 		if regions[e.Region].Name != region {
@@ -109,7 +109,7 @@ func inMs(d time.Duration) float64 {
 }
 
 // whyQuickest tells why latency chose m.
-func (s *Scratch) whyQuickest(v *visit, from set, m int) string {
+func (s *Scratch) whyQuickest(v *frame, from bitset, m int) string {
 	if v.table == none {
 		return s.whyWeight(v, from, m)
 	}

@@ -117,7 +117,7 @@ func TestMeasureGoesByTheNewTable(t *testing.T) {
 	if err := os.WriteFile(cfg.Latency.File, []byte("192.0.2.0/24,far,3\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	table, err := tree.where.ReadLatency()
+	table, err := tree.locator.ReadLatency()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestMeasureGoesByTheNewTable(t *testing.T) {
 			t.Fatalf("%s gets %s %+v, want %s %+v", client, answers(next, q), got, answers(fresh, q), want)
 		}
 	}
-	expect(t, "what has not changed is shared", next.tables[1] == tree.tables[1], true)
+	expect(t, "what has not changed is shared", next.geoTables[1] == tree.geoTables[1], true)
 	none, err := tree.Measure(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// byRoom draws a member with probability room / sum of the rooms, where a member's
+// byFreeCapacity draws a member with probability room / sum of the rooms, where a member's
 // room is its weight times the capacity that is free once its share of the clients is
 // in proportion to its room, see balancer. At rest:
 //
@@ -21,8 +21,8 @@ import (
 //
 // Rooms are worked out when reports come, and not here. Where members start slowly, each
 // room counts by its part.
-func (s *Scratch) byRoom(v *visit, from set, r uint64) int {
-	sum, last := s.sumOfRooms(v, from)
+func (s *Scratch) byFreeCapacity(v *frame, from bitset, r uint64) int {
+	sum, last := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {
 		return s.byWeight(v, from, r)
 	}
@@ -30,7 +30,7 @@ func (s *Scratch) byRoom(v *visit, from set, r uint64) int {
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
-			room := s.room(v, m)
+			room := s.freeCapacity(v, m)
 			if at < room {
 				return m
 			}
@@ -40,12 +40,12 @@ func (s *Scratch) byRoom(v *visit, from set, r uint64) int {
 	return last // the sum is not quite what its parts take away
 }
 
-// sumOfRooms adds up rooms, and tells the last member that has any.
-func (s *Scratch) sumOfRooms(v *visit, from set) (sum float64, last int) {
+// sumOfFreeCapacity adds up rooms, and tells the last member that has any.
+func (s *Scratch) sumOfFreeCapacity(v *frame, from bitset) (sum float64, last int) {
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
-			if room := s.room(v, m); room > 0 {
+			if room := s.freeCapacity(v, m); room > 0 {
 				sum += room
 				last = m
 			}
@@ -54,25 +54,25 @@ func (s *Scratch) sumOfRooms(v *visit, from set) (sum float64, last int) {
 	return sum, last
 }
 
-// room is a member's room, by its part.
-func (s *Scratch) room(v *visit, m int) float64 {
-	room := math.Float64frombits(s.state.word(s.tree.rooms + v.pool.room + uint32(m)))
-	return room * float64(v.part(m)) / whole
+// freeCapacity is a member's room, by its part.
+func (s *Scratch) freeCapacity(v *frame, m int) float64 {
+	room := math.Float64frombits(s.state.word(s.tree.withFreeCapacity + v.pool.room + uint32(m)))
+	return room * float64(v.fraction(m)) / full
 }
 
-// whyRoom tells the odds that m had.
-func (s *Scratch) whyRoom(v *visit, from set, m int) string {
-	sum, _ := s.sumOfRooms(v, from)
+// whyFreeCapacity tells the odds that m had.
+func (s *Scratch) whyFreeCapacity(v *frame, from bitset, m int) string {
+	sum, _ := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {
 		return "nobody has room; " + s.whyWeight(v, from, m)
 	}
-	return fmt.Sprintf("room %.4g of %.4g", s.room(v, m), sum)
+	return fmt.Sprintf("room %.4g of %.4g", s.freeCapacity(v, m), sum)
 }
 
-// whyNoRoom tells why m is not chosen.
-func (s *Scratch) whyNoRoom(v *visit, m int) string {
-	sum, _ := s.sumOfRooms(v, v.eligible)
-	switch room := s.room(v, m); {
+// whyNoFreeCapacity tells why m is not chosen.
+func (s *Scratch) whyNoFreeCapacity(v *frame, m int) string {
+	sum, _ := s.sumOfFreeCapacity(v, v.eligible)
+	switch room := s.freeCapacity(v, m); {
 	case sum <= 0:
 		return "not drawn: nobody has room"
 	case room <= 0:
@@ -82,15 +82,15 @@ func (s *Scratch) whyNoRoom(v *visit, m int) string {
 	}
 }
 
-// chancesByRoom is byRoom before the draw.
-func (s *Scratch) chancesByRoom(v *visit, from set, f func(m int, p float64)) {
-	sum, _ := s.sumOfRooms(v, from)
+// chancesByFreeCapacity is byRoom before the draw.
+func (s *Scratch) chancesByFreeCapacity(v *frame, from bitset, f func(m int, p float64)) {
+	sum, _ := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {
 		s.chancesByWeight(v, from, f)
 		return
 	}
 	for m := range from.all() {
-		if room := s.room(v, m); room > 0 {
+		if room := s.freeCapacity(v, m); room > 0 {
 			f(m, room/sum)
 		}
 	}

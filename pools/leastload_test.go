@@ -60,10 +60,10 @@ func forgetShares(tree *Tree) {
 const three = "pool web least-load\n  a 192.0.2.1\n  b 192.0.2.2\n  c weight=2 192.0.2.3\n"
 
 // odds is the exact chance of each address.
-func oddsOf(t testing.TB, tree *Tree, q Question) map[string]float64 {
+func oddsOf(t testing.TB, tree *Tree, q Request) map[string]float64 {
 	t.Helper()
 	got := map[string]float64{}
-	_, shares := tree.Odds(q, tree.Scratch())
+	_, shares := tree.Probabilities(q, tree.Scratch())
 	for _, s := range shares {
 		got[s.Addr.String()] += s.P
 	}

@@ -45,7 +45,7 @@ func (t *Tree) SetLoads(loads []Load) (changed bool) {
 	defer t.writing.Unlock()
 	d := &t.next
 	d.begin(t.state.Load())
-	d.own()
+	d.copyOnWrite()
 	d.followShares() // what changed since the last reports, for other reasons
 	d.loads = slices.Clone(loads)
 	return d.settleLoads()
@@ -53,14 +53,14 @@ func (t *Tree) SetLoads(loads []Load) (changed bool) {
 
 // settleLoads has the controllers act on the reports of the draft, and publishes it. It reports
 // whether some member or region sheds more or less.
-func (d *draft) settleLoads() (changed bool) {
+func (d *builder) settleLoads() (changed bool) {
 	t := d.tree
 	if latest := d.latestReport(); !latest.IsZero() {
 		t.reportClock = latest
 	}
-	d.settleRooms()
-	changed = d.settleShedding()
-	d.tellParents(asIs)
+	d.updateFreeCapacity()
+	changed = d.updateShedding()
+	d.propagate(byVerdict)
 	d.followShares()
 	t.publishLocked()
 	return changed
@@ -92,7 +92,7 @@ func (c *compiler) loads() {
 			t.regionLoads[c.cfg.Regions[i].Name] = c.loadSource(numbers, sources[of.Load], of, nil)
 		}
 	}
-	t.eachMember(func(u use, m *member) {
+	t.eachMember(func(u memberRef, m *member) {
 		of := &c.cfg.Pools[u.pool].Members[u.member]
 		if of.Load == nil {
 			return
@@ -112,7 +112,7 @@ func (c *compiler) loads() {
 			t.roomCount += int(t.pools[id].members)
 			t.balancers = append(t.balancers, t.newBalancer(ID(id)))
 		}
-		c.shedUnits(ID(id))
+		c.shedGroups(ID(id))
 		c.spreadLost(ID(id))
 	}
 }
@@ -178,7 +178,7 @@ func (st *state) usageOf(of loadSource) usage {
 //	is a pool of members that do    the sum of those with a known load, weight and no drain
 //	stands in a region that does    an equal part of the region's, with the pool's others in it that name none
 //	is none of these                nothing that is known
-func (st *state) usageOfMember(u use) usage {
+func (st *state) usageOfMember(u memberRef) usage {
 	t := st.tree
 	number := t.pools[u.pool].first + u.member
 	if own, ok := t.memberLoads[number]; ok {
@@ -189,7 +189,7 @@ func (st *state) usageOfMember(u use) usage {
 		p := &t.pools[child]
 		for i := range p.members {
 			if t.weights[p.first+i] > 0 && st.kind(p.first+i) != Drained {
-				sum.add(st.usageOfMember(use{child, i}))
+				sum.add(st.usageOfMember(memberRef{child, i}))
 			}
 		}
 		return sum
@@ -199,20 +199,20 @@ func (st *state) usageOfMember(u use) usage {
 		return usage{}
 	}
 	sum = st.usageOf(region)
-	sharing := float64(max(1, t.sharing[placed{u.pool, t.members[number].group}]))
+	sharing := float64(max(1, t.loadSharers[placed{u.pool, t.members[number].group}]))
 	sum.load, sum.capacity = sum.load/sharing, sum.capacity/sharing
 	return sum
 }
 
 // longest returns the largest of what f returns for the targets that a member's load comes from.
-func (t *Tree) longest(u use, f func(*LoadTarget) time.Duration) (most time.Duration) {
+func (t *Tree) longest(u memberRef, f func(*LoadTarget) time.Duration) (most time.Duration) {
 	number := t.pools[u.pool].first + u.member
 	if own, ok := t.memberLoads[number]; ok {
 		return t.ofTarget(own, f)
 	}
 	if child := t.members[number].child; child != none {
 		for i := range t.pools[child].members {
-			most = max(most, t.longest(use{child, i}, f))
+			most = max(most, t.longest(memberRef{child, i}, f))
 		}
 		return most
 	}
@@ -238,11 +238,11 @@ func (t *Tree) countSharing() {
 	if len(t.regionLoads) == 0 {
 		return
 	}
-	t.sharing = map[placed]int{}
-	t.eachMember(func(u use, m *member) {
+	t.loadSharers = map[placed]int{}
+	t.eachMember(func(u memberRef, m *member) {
 		number := t.pools[u.pool].first + u.member
 		if _, own := t.memberLoads[number]; !own && t.weights[number] > 0 {
-			t.sharing[placed{u.pool, m.group}]++
+			t.loadSharers[placed{u.pool, m.group}]++
 		}
 	})
 }
@@ -251,14 +251,14 @@ func (t *Tree) countSharing() {
 type placed struct{ pool, group uint32 }
 
 // reports reports whether a member's load may ever be known.
-func (t *Tree) reports(u use) bool {
+func (t *Tree) reports(u memberRef) bool {
 	number := t.pools[u.pool].first + u.member
 	if own, ok := t.memberLoads[number]; ok {
 		return own.target != none
 	}
 	if child := t.members[number].child; child != none {
 		for i := range t.pools[child].members {
-			if t.reports(use{child, i}) {
+			if t.reports(memberRef{child, i}) {
 				return true
 			}
 		}
@@ -271,10 +271,10 @@ func (t *Tree) reports(u use) bool {
 // inSteps rounds a part to those that can be answered by, in 256ths. While it is off by less than three
 // quarters of one it stays as it was, so that noise moves no client.
 func inSteps(part, was float64) float64 {
-	if math.Abs(part-was)*whole <= 0.75 && part > 0 && part < 1 {
+	if math.Abs(part-was)*full <= 0.75 && part > 0 && part < 1 {
 		return was
 	}
-	return math.Round(part*whole) / whole
+	return math.Round(part*full) / full
 }
 
 // StepLoad is what is known of a member's load.
@@ -287,20 +287,20 @@ type StepLoad struct {
 }
 
 // stepLoad is what is known of the load of a member; nil: nobody ever reports it.
-func (st *state) stepLoad(u use) *StepLoad {
+func (st *state) stepLoad(u memberRef) *StepLoad {
 	if len(st.tree.loadTargets) == 0 || !st.tree.reports(u) {
 		return nil
 	}
 	found := st.usageOfMember(u)
-	keeps := st.keptOf(st.tree.pools[u.pool].first + u.member)
+	keeps := st.loadFraction(st.tree.pools[u.pool].first + u.member)
 	return &StepLoad{
 		Load: found.load, Capacity: found.capacity, At: found.at, Fresh: found.known,
-		Keeps: float64(keeps) / whole,
+		Keeps: float64(keeps) / full,
 	}
 }
 
 // loadText tells of a member's load in words.
-func (st *state) loadText(u use) string {
+func (st *state) loadText(u memberRef) string {
 	switch found := st.stepLoad(u); {
 	case found == nil:
 		return ""

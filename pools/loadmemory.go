@@ -40,32 +40,32 @@ type BalanceMemory struct {
 	ShareMemory
 }
 
-// unitName is a member, or a region, of a pool by names.
-type unitName struct{ pool, region, member string }
+// shedGroupName is a member, or a region, of a pool by names.
+type shedGroupName struct{ pool, region, member string }
 
 // loadMemory is what a tree remembers of loads, by names. Guarded by Tree.writing of that tree.
 type loadMemory struct {
-	shedding  map[unitName]shedMemory
-	balanced  map[unitName]balanced
+	shedding  map[shedGroupName]shedState
+	balanced  map[shedGroupName]balanced
 	balancers map[string]balancer // without their members
 	clock     time.Time
 }
 
-func (t *Tree) nameOf(unit *shedUnit) unitName {
-	return unitName{t.cfg.Pools[unit.pool].Name, unit.region, unit.member}
+func (t *Tree) nameOf(unit *shedGroup) shedGroupName {
+	return shedGroupName{t.cfg.Pools[unit.pool].Name, unit.region, unit.member}
 }
 
 func (t *Tree) loadMemory() loadMemory {
-	m := loadMemory{shedding: map[unitName]shedMemory{}, balanced: map[unitName]balanced{}, balancers: map[string]balancer{}, clock: t.reportClock}
+	m := loadMemory{shedding: map[shedGroupName]shedState{}, balanced: map[shedGroupName]balanced{}, balancers: map[string]balancer{}, clock: t.reportClock}
 	for i := range t.shedding {
-		m.shedding[t.nameOf(&t.shedding[i])] = t.shedding[i].shedMemory
+		m.shedding[t.nameOf(&t.shedding[i])] = t.shedding[i].shedState
 	}
 	for i := range t.balancers {
 		b := &t.balancers[i]
 		p := &t.cfg.Pools[b.pool]
 		m.balancers[p.Name] = balancer{rounds: b.rounds, solves: b.solves, heldUntil: b.heldUntil}
 		for j := range b.members {
-			m.balanced[unitName{pool: p.Name, member: p.Members[j].Name}] = b.members[j]
+			m.balanced[shedGroupName{pool: p.Name, member: p.Members[j].Name}] = b.members[j]
 		}
 	}
 	return m
@@ -78,7 +78,7 @@ func (t *Tree) setLoadMemory(m *loadMemory) {
 		unit := &t.shedding[i]
 		if memory, ok := m.shedding[t.nameOf(unit)]; ok {
 			memory.rounds.interval = unit.rounds.interval
-			unit.shedMemory = memory
+			unit.shedState = memory
 			t.heldUntil = later(t.heldUntil, memory.heldUntil)
 		}
 	}
@@ -90,15 +90,15 @@ func (t *Tree) setLoadMemory(m *loadMemory) {
 			t.heldUntil = later(t.heldUntil, b.heldUntil)
 		}
 		for j := range b.members {
-			if memory, ok := m.balanced[unitName{pool: p.Name, member: p.Members[j].Name}]; ok {
+			if memory, ok := m.balanced[shedGroupName{pool: p.Name, member: p.Members[j].Name}]; ok {
 				b.members[j] = memory
 			}
 		}
 	}
 }
 
-// inheritLoads takes over reports and what the controllers remember.
-func (t *Tree) inheritLoads(before *Tree, loads []Load, m *loadMemory) {
+// carryOverLoads takes over reports and what the controllers remember.
+func (t *Tree) carryOverLoads(before *Tree, loads []Load, m *loadMemory) {
 	if len(t.loadTargets) == 0 {
 		return
 	}
@@ -113,7 +113,7 @@ func (t *Tree) inheritLoads(before *Tree, loads []Load, m *loadMemory) {
 	}
 	d := &t.next
 	d.begin(t.state.Load())
-	d.own()
+	d.copyOnWrite()
 	d.loads = make([]Load, len(t.loadTargets))
 	for i, target := range t.loadTargets {
 		d.loads[i] = known[nameOf(target)]
@@ -164,11 +164,11 @@ const recalledFor = 10 * time.Minute
 func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
-	m := loadMemory{shedding: map[unitName]shedMemory{}, balanced: map[unitName]balanced{}, balancers: map[string]balancer{}}
+	m := loadMemory{shedding: map[shedGroupName]shedState{}, balanced: map[shedGroupName]balanced{}, balancers: map[string]balancer{}}
 	for _, s := range saved.Shedding {
 		if s.possible() && isPart(s.Kept) && isPart(s.Within) && now.Sub(s.At) < recalledFor {
 			at := earlier(s.At, now)
-			m.shedding[unitName{s.Pool, s.Region, s.Member}] = shedMemory{
+			m.shedding[shedGroupName{s.Pool, s.Region, s.Member}] = shedState{
 				kept: s.Kept, within: s.Within, lag: s.lagged(now), demand: s.Demand, rounds: reportRounds{stepped: at},
 			}
 			m.setClock(at)
@@ -177,7 +177,7 @@ func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
 	for _, s := range saved.Balanced {
 		if s.possible() && now.Sub(s.At) < recalledFor {
 			at := earlier(s.At, now)
-			m.balanced[unitName{pool: s.Pool, member: s.Member}] = balanced{lag: s.lagged(now), demand: s.Demand, estimated: true}
+			m.balanced[shedGroupName{pool: s.Pool, member: s.Member}] = balanced{lag: s.lagged(now), demand: s.Demand, estimated: true}
 			m.balancers[s.Pool] = balancer{rounds: reportRounds{stepped: at}, solves: true}
 			m.setClock(at)
 		}
@@ -186,7 +186,7 @@ func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
 	t.holdRecalled(now)
 	d := &t.next
 	d.begin(t.state.Load())
-	d.own()
+	d.copyOnWrite()
 	d.settleLoads()
 }
 
@@ -206,7 +206,7 @@ func (t *Tree) holdRecalled(now time.Time) {
 			continue
 		}
 		for m := range b.members {
-			b.heldUntil = later(b.heldUntil, now.Add(t.longest(use{uint32(b.pool), uint32(m)}, stale)))
+			b.heldUntil = later(b.heldUntil, now.Add(t.longest(memberRef{uint32(b.pool), uint32(m)}, stale)))
 		}
 		t.heldUntil = later(t.heldUntil, b.heldUntil)
 	}
@@ -249,6 +249,6 @@ func (t *Tree) expireRecalled(now time.Time) {
 	}
 	d := &t.next
 	d.begin(t.state.Load())
-	d.own()
+	d.copyOnWrite()
 	d.settleLoads()
 }

@@ -48,7 +48,7 @@ func TestAnEditOfAnotherPoolMovesNoClient(t *testing.T) {
 			report(shed, 60*at, 80)
 		}
 		next := make(c.edited)
-		next.Inherit(shed)
+		next.CarryOver(shed)
 		expect(t, c.behaviour+", shed: networks that move", networksThatMove(t, shed, next, 2000), 0)
 		slow, edited := make(c.pool), make(c.edited)
 		start(t, slow, 128, "web/a")

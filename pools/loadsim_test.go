@@ -31,7 +31,7 @@ type simulation struct {
 
 	places  [][]string // members, as POOL/MEMBER, by place: those of a place have equal parts of its load
 	weights []float64  // by network
-	asks    []Question
+	asks    []Request
 	odds    bool // the clients draw: their answers are shares, not networks
 
 	now     int
@@ -70,7 +70,7 @@ func (r row) simulate(t *testing.T, cfg *config.Config, places [][]string) *simu
 	s.placeOf, s.next, s.loads = make([]int, len(tree.loadTargets)), make([]float64, len(tree.loadTargets)), make([]Load, len(tree.loadTargets))
 	for place, members := range places {
 		for _, name := range members {
-			tree.eachMember(func(u use, _ *member) {
+			tree.eachMember(func(u memberRef, _ *member) {
 				p := &tree.cfg.Pools[u.pool]
 				if p.Name+"/"+p.Members[u.member].Name == name {
 					s.placeOf[tree.memberLoads[tree.pools[u.pool].first+u.member].target] = place
@@ -95,7 +95,7 @@ func (s *simulation) distribution() []float64 {
 	scratch := s.tree.Scratch()
 	for i, q := range s.asks {
 		if s.odds {
-			_, shares := s.tree.Odds(q, scratch)
+			_, shares := s.tree.Probabilities(q, scratch)
 			for _, share := range shares {
 				s.answers[placeIn(share.Addr)] += share.P * s.demand * s.weights[i] / sum
 			}

@@ -38,8 +38,8 @@ func (c *compiler) spreadLost(id ID) {
 	if c.cfg.Pools[id].Shed == (config.Shed{}) || p.table == none {
 		return
 	}
-	if t.logarithms == nil {
-		t.logarithms = newLogarithms()
+	if t.log2 == nil {
+		t.log2 = newLog2Table()
 	}
 	p.scores = uint32(len(t.scores))
 	capacities := t.regionCapacities(id)
@@ -60,7 +60,7 @@ func (t *Tree) regionCapacities(id ID) []uint64 {
 		for m := range t.group(p, g).all() {
 			weights[g] += uint64(t.weights[p.first+uint32(m)])
 			if t.regionLoads[region].capacity == 0 {
-				capacities[g] += t.capacityOf(use{uint32(id), uint32(m)})
+				capacities[g] += t.capacityOf(memberRef{uint32(id), uint32(m)})
 			}
 		}
 		known = known && (capacities[g] > 0 || region == "" || weights[g] == 0)
@@ -78,7 +78,7 @@ func (t *Tree) regionCapacities(id ID) []uint64 {
 
 // capacityOf returns the configured capacity of a member that has weight, or of what is in
 // it; 0: there is none.
-func (t *Tree) capacityOf(u use) (sum uint64) {
+func (t *Tree) capacityOf(u memberRef) (sum uint64) {
 	number := t.pools[u.pool].first + u.member
 	if t.weights[number] == 0 {
 		return 0
@@ -88,7 +88,7 @@ func (t *Tree) capacityOf(u use) (sum uint64) {
 	}
 	if child := t.members[number].child; child != none {
 		for i := range t.pools[child].members {
-			sum += t.capacityOf(use{child, i})
+			sum += t.capacityOf(memberRef{child, i})
 		}
 	}
 	return sum
@@ -101,8 +101,8 @@ func (t *Tree) regionOf(id ID, group uint32) string {
 
 // narrowLost leaves the members of the region that takes a client whose first region is
 // lost. It reports false where nothing is spread.
-func (s *Scratch) narrowLost(v *visit, table *geo.Table, leaf geo.Leaf) bool {
-	if v.scores == none || v.plane != asIs {
+func (s *Scratch) narrowLost(v *frame, table *geo.Table, leaf geo.Leaf) bool {
+	if v.scores == none || v.basis != byVerdict {
 		return false
 	}
 	home := uint32(table.Ranking(leaf)[0])
@@ -121,22 +121,22 @@ func (s *Scratch) narrowLost(v *visit, table *geo.Table, leaf geo.Leaf) bool {
 
 // startsWithout reports whether a group with an eligible member starts slowly and for that
 // reason does not take this client.
-func (s *Scratch) startsWithout(v *visit, group uint32) bool {
-	if len(v.slow) == 0 || s.admitsTo(v, group) {
+func (s *Scratch) startsWithout(v *frame, group uint32) bool {
+	if len(v.slow) == 0 || s.regionAdmits(v, group) {
 		return false
 	}
 	kept := s.keptOfRegion(v, s.tree.group(v.pool, group))
-	return kept == whole || s.admits(s.tree.groupKey(v.pool, group), kept)
+	return kept == full || s.admits(s.tree.groupKey(v.pool, group), kept)
 }
 
 // keptOfRegion is partOfRegion by loads alone.
-func (s *Scratch) keptOfRegion(v *visit, g set) uint64 {
+func (s *Scratch) keptOfRegion(v *frame, g bitset) uint64 {
 	var parts, weights uint64
 	for m := range g.all() {
 		if v.eligible.has(m) {
 			member := v.first + uint32(m)
 			weight := uint64(s.tree.weights[member])
-			parts, weights = parts+s.state.keptOf(member)*weight, weights+weight
+			parts, weights = parts+s.state.loadFraction(member)*weight, weights+weight
 		}
 	}
 	return parts / max(1, weights)
@@ -144,7 +144,7 @@ func (s *Scratch) keptOfRegion(v *visit, g set) uint64 {
 
 // bestRegion returns the best by score of the regions that have an eligible member, home
 // aside: of those that take this client, where there is one. none: there is no region.
-func (s *Scratch) bestRegion(v *visit, home uint32) uint32 {
+func (s *Scratch) bestRegion(v *frame, home uint32) uint32 {
 	network, bits := networkOf(s.client)
 	best, taking, found := uint32(none), false, 0
 	var cost, capacity uint64
@@ -155,12 +155,12 @@ func (s *Scratch) bestRegion(v *visit, home uint32) uint32 {
 			continue
 		}
 		found++
-		takes := len(v.slow) == 0 || s.admitsTo(v, g)
+		takes := len(v.slow) == 0 || s.regionAdmits(v, g)
 		if taking && !takes {
 			continue
 		}
-		c := s.tree.logarithms.below(mix(network ^ of.key))
-		if best == none || takes && !taking || less(c, of.capacity, cost, capacity) {
+		c := s.tree.log2.below(mix(network ^ of.key))
+		if best == none || takes && !taking || lessScore(c, of.capacity, cost, capacity) {
 			best, taking, cost, capacity = g, takes, c, of.capacity
 		}
 	}
@@ -171,7 +171,7 @@ func (s *Scratch) bestRegion(v *visit, home uint32) uint32 {
 }
 
 // spread tells why a client whose first region is lost goes to a region.
-func (r *recorder) spread(s *Scratch, v *visit, home, region uint32) {
+func (r *recorder) spread(s *Scratch, v *frame, home, region uint32) {
 	if r == nil {
 		return
 	}
@@ -251,7 +251,7 @@ func (st *state) sharesWithout(id ID, lost uint32, f Family) []RegionShare {
 func (st *state) serves(id ID, group uint32, f Family) bool {
 	p := &st.tree.pools[id]
 	for i, w := range st.tree.group(p, group) {
-		if w&st.word(p.eligible(f, asIs)+uint32(i)) != 0 {
+		if w&st.word(p.eligible(f, byVerdict)+uint32(i)) != 0 {
 			return true
 		}
 	}
@@ -259,7 +259,7 @@ func (st *state) serves(id ID, group uint32, f Family) bool {
 }
 
 // closest says in what the first region of a ranking is before all others.
-func (v *visit) closest() string {
+func (v *frame) closest() string {
 	if v.policy == latency {
 		return "quickest"
 	}
@@ -267,6 +267,6 @@ func (v *visit) closest() string {
 }
 
 // whichRegion begins the reason for a region.
-func (v *visit) whichRegion() string {
+func (v *frame) whichRegion() string {
 	return cmp.Or(v.lost, v.closest()+" region with an eligible member")
 }

@@ -120,7 +120,7 @@ func TestALostRegionsClientsComeHomeAsItStarts(t *testing.T) {
 	tree := fourLoaded(t)
 	turn(t, tree, health.Down, "web/a")
 	lost := takenBy(t, tree, n)
-	tree.Apply([]health.Turn{{Index: 0, Target: tree.Targets()[0], From: health.Down, To: health.Up, Share: 64}})
+	tree.Apply([]health.Transition{{Index: 0, Target: tree.Targets()[0], From: health.Down, To: health.Up, SlowStartWeight: 64}})
 	came := 0
 	for i, addr := range takenBy(t, tree, n) {
 		if addr == "192.0.2.1" {
@@ -142,9 +142,9 @@ func TestScopesOfLostRegionsAreExact(t *testing.T) {
 	tree := fourLoaded(t)
 	s := tree.Scratch()
 	for range 400 {
-		var turns []health.Turn
+		var turns []health.Transition
 		for i := range tree.Targets() {
-			turns = append(turns, health.Turn{Index: i, To: []health.Verdict{health.Up, health.Down}[rnd.IntN(2)], Share: uint8(rnd.IntN(2) * rnd.IntN(256))})
+			turns = append(turns, health.Transition{Index: i, To: []health.Verdict{health.Up, health.Down}[rnd.IntN(2)], SlowStartWeight: uint8(rnd.IntN(2) * rnd.IntN(256))})
 		}
 		tree.Apply(turns)
 		q := ask(t, tree, "web", IPv4, "192.0.2.1")

@@ -37,8 +37,8 @@ type Override struct {
 	Until                time.Time // the first Tick from then on ends it; zero: it stays
 }
 
-// hand is an override as one member has it.
-type hand struct {
+// memberOverride is an override as one member has it.
+type memberOverride struct {
 	member uint32 // in Tree.members
 	order  uint32 // in state.overrides
 	kind   Kind
@@ -60,32 +60,32 @@ func (t *Tree) Overrides() []Override { return t.state.Load().overrides }
 func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown []Override) {
 	d, from := &t.next, t.state.Load()
 	d.begin(from)
-	d.own()
+	d.copyOnWrite()
 	d.overrides = overrides
-	d.hands, unknown = t.handsOf(overrides)
-	members := turned(from.hands, d.hands)
+	d.memberOverrides, unknown = t.resolveOverrides(overrides)
+	members := changedMembers(from.memberOverrides, d.memberOverrides)
 	d.cause.free, d.cause.reason = false, ""
 	for i, member := range members {
-		u := t.useOf(member)
+		u := t.memberRefOf(member)
 		if i == 0 || members[i-1] < t.pools[u.pool].first {
 			d.weigh(ID(u.pool))
 		}
-		d.refresh(u)
-		d.reopen(u)
-		d.count(ID(u.pool))
+		d.recomputeMember(u)
+		d.recomputeFailOpen(u)
+		d.recomputeMinUp(ID(u.pool))
 	}
 	d.cause.free = true // what an operator takes away from a pool, its parents lose
 	if len(members) > 0 {
-		d.settleRooms() // whoever is drained has none, and gives its pool none
+		d.updateFreeCapacity() // whoever is drained has none, and gives its pool none
 	}
-	d.tellParents(open)
-	d.tellParents(asIs) // which under dual_stack: together looks at what is open
+	d.propagate(failOpen)
+	d.propagate(byVerdict) // which under dual_stack: together looks at what is open
 	return t.publishLocked(), unknown
 }
 
-// handsOf finds the members that overrides speak of, in order, each with the
+// resolveOverrides finds the members that overrides speak of, in order, each with the
 // most specific override.
-func (t *Tree) handsOf(overrides []Override) (hands []hand, unknown []Override) {
+func (t *Tree) resolveOverrides(overrides []Override) (hands []memberOverride, unknown []Override) {
 	byPool, byRegion := map[string][]uint32{}, map[string][]uint32{} // places in overrides
 	for i, o := range overrides {
 		switch {
@@ -105,7 +105,7 @@ func (t *Tree) handsOf(overrides []Override) (hands []hand, unknown []Override) 
 			m := &p.Members[i]
 			best := mostSpecific(overrides, slices.Concat(byRegion[m.Region], byPool[p.Name]), m.Name, found)
 			if best != none {
-				hands = append(hands, hand{t.pools[id].first + uint32(i), best, overrides[best].Kind})
+				hands = append(hands, memberOverride{t.pools[id].first + uint32(i), best, overrides[best].Kind})
 			}
 		}
 	}
@@ -127,15 +127,15 @@ func mostSpecific(overrides []Override, places []uint32, member string, found []
 			continue
 		}
 		found[place] = true
-		if r := o.rank(); r >= rank {
+		if r := o.specificity(); r >= rank {
 			best, rank = place, r
 		}
 	}
 	return best
 }
 
-// rank orders overrides by how much they speak of one member.
-func (o *Override) rank() int {
+// specificity orders overrides by how much they speak of one member.
+func (o *Override) specificity() int {
 	switch {
 	case o.Member != "":
 		return 2
@@ -145,8 +145,8 @@ func (o *Override) rank() int {
 	return 0
 }
 
-// turned is the members whose overrides differ in kind.
-func turned(before, after []hand) []uint32 {
+// changedMembers is the members whose overrides differ in kind.
+func changedMembers(before, after []memberOverride) []uint32 {
 	var members []uint32
 	for i, j := 0, 0; i < len(before) || j < len(after); {
 		switch {
@@ -166,8 +166,8 @@ func turned(before, after []hand) []uint32 {
 	return members
 }
 
-// useOf is the place of a member, which is numbered among those of all pools.
-func (t *Tree) useOf(member uint32) use {
+// memberRefOf is the place of a member, which is numbered among those of all pools.
+func (t *Tree) memberRefOf(member uint32) memberRef {
 	after, _ := slices.BinarySearchFunc(t.pools, member, func(p pool, member uint32) int {
 		if p.first <= member {
 			return -1
@@ -175,38 +175,38 @@ func (t *Tree) useOf(member uint32) use {
 		return 1
 	})
 	id := after - 1 // the last pool that begins at member or before; each has a member
-	return use{uint32(id), member - t.pools[id].first}
+	return memberRef{uint32(id), member - t.pools[id].first}
 }
 
-// hand is the override of a member; nil: none.
-func (st *state) hand(member uint32) *hand {
-	i, ok := slices.BinarySearchFunc(st.hands, member, func(h hand, member uint32) int { return cmp.Compare(h.member, member) })
+// memberOverride is the override of a member; nil: none.
+func (st *state) memberOverride(member uint32) *memberOverride {
+	i, ok := slices.BinarySearchFunc(st.memberOverrides, member, func(h memberOverride, member uint32) int { return cmp.Compare(h.member, member) })
 	if !ok {
 		return nil
 	}
-	return &st.hands[i]
+	return &st.memberOverrides[i]
 }
 
 // kind is that of a member's override; 0: it has none.
 func (st *state) kind(member uint32) Kind {
-	if len(st.hands) == 0 { // fast path, small enough to be inlined
+	if len(st.memberOverrides) == 0 { // fast path, small enough to be inlined
 		return 0
 	}
-	return st.kindByHand(member)
+	return st.kindOfMember(member)
 }
 
-func (st *state) kindByHand(member uint32) Kind {
-	if h := st.hand(member); h != nil {
+func (st *state) kindOfMember(member uint32) Kind {
+	if h := st.memberOverride(member); h != nil {
 		return h.kind
 	}
 	return 0
 }
 
-// handsIn is the overrides of a pool's members.
-func (st *state) handsIn(p *pool) []hand {
-	from, _ := slices.BinarySearchFunc(st.hands, p.first, func(h hand, first uint32) int { return cmp.Compare(h.member, first) })
-	to, _ := slices.BinarySearchFunc(st.hands, p.first+p.members, func(h hand, end uint32) int { return cmp.Compare(h.member, end) })
-	return st.hands[from:to]
+// overridesIn is the overrides of a pool's members.
+func (st *state) overridesIn(p *pool) []memberOverride {
+	from, _ := slices.BinarySearchFunc(st.memberOverrides, p.first, func(h memberOverride, first uint32) int { return cmp.Compare(h.member, first) })
+	to, _ := slices.BinarySearchFunc(st.memberOverrides, p.first+p.members, func(h memberOverride, end uint32) int { return cmp.Compare(h.member, end) })
+	return st.memberOverrides[from:to]
 }
 
 // candidates counts the members of a pool that can be eligible: that are enabled,
@@ -214,7 +214,7 @@ func (st *state) handsIn(p *pool) []hand {
 func (st *state) candidates(id ID) int {
 	p := &st.tree.pools[id]
 	n := int(p.weighing)
-	for _, h := range st.handsIn(p) {
+	for _, h := range st.overridesIn(p) {
 		if h.kind == Drained && st.tree.weights[h.member] > 0 {
 			n--
 		}
@@ -227,7 +227,7 @@ func (st *state) candidates(id ID) int {
 func (st *state) undrained(id ID) int {
 	p := &st.tree.cfg.Pools[id]
 	n := enabled(p)
-	for _, h := range st.handsIn(&st.tree.pools[id]) {
+	for _, h := range st.overridesIn(&st.tree.pools[id]) {
 		if h.kind == Drained && p.Members[h.member-st.tree.pools[id].first].Enabled {
 			n--
 		}
@@ -254,5 +254,5 @@ func (t *Tree) Tick(now time.Time) []Change {
 	d := &t.next
 	d.begin(t.state.Load())
 	d.ejectDeferred(now)
-	return append(changes, t.settleTurnsLocked()...)
+	return append(changes, t.settleChangesLocked()...)
 }

@@ -152,11 +152,11 @@ inner/e [unknown] comes after "d"
 func TestUncertainCountsAsWhatIsHeld(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n"))
 	a := turns(t, tree, health.Uncertain, "web/a")
-	a[0].Held = health.Up
+	a[0].Effective = health.Up
 	tree.Apply(a)
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
 	expect(t, "held up", told(steps), "web/a* [uncertain] first eligible in the order written; uncertain, counts as up\nweb/b [unknown] comes after \"a\"\n")
-	a[0].Held = health.Down
+	a[0].Effective = health.Down
 	tree.Apply(a)
 	_, steps = tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
 	expect(t, "held down", told(steps), "web/a! [uncertain] uncertain, counts as down: its IPv4 address is down\nweb/b* [unknown] first eligible in the order written\n")

@@ -8,7 +8,7 @@ import (
 )
 
 // narrows reports whether the policy leaves the members of one region or one match.
-func (v *visit) narrows() bool {
+func (v *frame) narrows() bool {
 	return v.policy == proximity || v.policy == latency || v.policy == geolocation
 }
 
@@ -20,18 +20,18 @@ func (v *visit) narrows() bool {
 //	proximity, latency, geolocation  those that the policy has narrowed to; all, if slow starts or lost regions matter
 //	failover                         in order, as many as the answer and its trickle need
 //	any other                        all
-func (s *Scratch) passOver(v *visit, answers int) bool {
+func (s *Scratch) passOver(v *frame, answers int) bool {
 	removed, left := false, v.mostLooked(answers)
 	for i, w := range v.eligible {
 		for ; w != 0 && left > 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
 			child := s.tree.members[v.first+uint32(m)].child
-			if child == none || s.hasAnswer(ID(child), v.plane) {
+			if child == none || s.hasAnswer(ID(child), v.basis) {
 				left--
 				continue
 			}
 			v.eligible.remove(m)
-			v.giving.remove(m)
+			v.canGive.remove(m)
 			v.passed.add(m)
 			s.record.passes(s, v, m)
 			removed = true
@@ -42,9 +42,9 @@ func (s *Scratch) passOver(v *visit, answers int) bool {
 
 // mostLooked returns how many members with an answer passOver has to find. Where a
 // member lacks the family, any other of its region may stand in for it.
-func (v *visit) mostLooked(answers int) int {
+func (v *frame) mostLooked(answers int) int {
 	switch {
-	case v.policy != failover || answers == 0 || len(v.slow) > 0 || v.spread || !slices.Equal(v.eligible, v.giving):
+	case v.policy != failover || answers == 0 || len(v.slow) > 0 || v.spread || !slices.Equal(v.eligible, v.canGive):
 		return int(v.members)
 	case v.trickle > 0:
 		return answers + 1
@@ -53,12 +53,12 @@ func (v *visit) mostLooked(answers int) int {
 }
 
 // reload makes all eligible members but those passed over drawable again.
-func (s *Scratch) reload(v *visit) {
+func (s *Scratch) reload(v *frame) {
 	v.byNetwork = false
-	eligible, giving := v.pool.eligible(s.family, v.plane), v.pool.giving(s.family, v.plane)
+	eligible, giving := v.pool.eligible(s.family, v.basis), v.pool.giving(s.family, v.basis)
 	for i := range v.words {
 		v.eligible[i] = s.state.word(eligible+i) &^ v.passed[i]
-		v.giving[i] = s.state.word(giving+i) &^ v.passed[i]
+		v.canGive[i] = s.state.word(giving+i) &^ v.passed[i]
 	}
 }
 
@@ -70,7 +70,7 @@ func (s *Scratch) reload(v *visit) {
 //	any other    the pool has such a member
 //
 // A member that is a pool counts if that pool has an answer for the client.
-func (s *Scratch) hasAnswer(id ID, pl plane) bool {
+func (s *Scratch) hasAnswer(id ID, pl basis) bool {
 	p := &s.tree.pools[id]
 	switch {
 	case !p.depends:
@@ -82,8 +82,8 @@ func (s *Scratch) hasAnswer(id ID, pl plane) bool {
 }
 
 // hasMatch is hasAnswer of a geolocation pool with several matches.
-func (s *Scratch) hasMatch(p *pool, pl plane) bool {
-	table := s.tree.tables[p.table]
+func (s *Scratch) hasMatch(p *pool, pl basis) bool {
+	table := s.tree.geoTables[p.table]
 	leaf := table.Lookup(s.client)
 	k := 0
 	for _, match := range table.Ranking(leaf) {
@@ -104,7 +104,7 @@ func (s *Scratch) hasMatch(p *pool, pl plane) bool {
 }
 
 // opensMatch reports whether a match may fail open; of nil: the pool's only one.
-func (s *Scratch) opensMatch(p *pool, after plane, members set) bool {
+func (s *Scratch) opensMatch(p *pool, after basis, members bitset) bool {
 	for _, pl := range failingOpen(after) {
 		if s.anyAnswer(p, pl, members) {
 			return true
@@ -116,7 +116,7 @@ func (s *Scratch) opensMatch(p *pool, after plane, members set) bool {
 // anyAnswer reports whether an eligible member of a pool has an answer for the
 // client; members, unless nil, are those that count. It asks first those whose
 // answer does not depend on the client.
-func (s *Scratch) anyAnswer(p *pool, pl plane, members set) bool {
+func (s *Scratch) anyAnswer(p *pool, pl basis, members bitset) bool {
 	for _, dependent := range [...]bool{false, true} {
 		for i := range p.words {
 			w := s.state.word(p.eligible(s.family, pl) + i)

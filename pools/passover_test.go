@@ -59,7 +59,7 @@ func TestParentsPassOverPoolsWithoutAnAnswerForTheClient(t *testing.T) {
 }
 
 // expectExplained holds what Explain says against what Decide answers.
-func expectExplained(t *testing.T, tree *Tree, q Question) {
+func expectExplained(t *testing.T, tree *Tree, q Request) {
 	t.Helper()
 	s := tree.Scratch()
 	d, steps := tree.Explain(q, s)
@@ -70,7 +70,7 @@ func expectExplained(t *testing.T, tree *Tree, q Question) {
 			t.Errorf("step %+v", step)
 		}
 	}
-	if why := s.Standings[0].NoDataWhy; (explained == "") != (why != "") {
+	if why := s.PoolAnswers[0].NoDataWhy; (explained == "") != (why != "") {
 		t.Errorf("answer %q, reason for NODATA %q", explained, why)
 	}
 }

@@ -56,7 +56,7 @@ func TestOddsAreTheFrequencyOfAnswers(t *testing.T) {
 		s := tree.Scratch()
 		q := ask(t, tree, "web", IPv4, "8.8.8.8")
 		q.Answers = 1
-		_, shares := tree.Odds(q, s)
+		_, shares := tree.Probabilities(q, s)
 		const draws = 20_000
 		got := map[string]int{}
 		for range draws {
@@ -105,10 +105,10 @@ func TestNoPolicyAnswersWhatItMustNot(t *testing.T) {
 // respond tells how soon addresses pass their probes.
 func respond(t *testing.T, tree *Tree, took map[string]time.Duration) {
 	t.Helper()
-	var turns []health.Turn
+	var turns []health.Transition
 	for i, target := range tree.Targets() {
 		if d := took[target.Addr.String()]; d > 0 {
-			turns = append(turns, health.Turn{Index: i, Target: target, From: health.Up, To: health.Up, Response: d})
+			turns = append(turns, health.Transition{Index: i, Target: target, From: health.Up, To: health.Up, Response: d})
 		}
 	}
 	tree.Apply(turns)

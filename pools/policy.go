@@ -54,7 +54,7 @@ func policyOf(p *config.Pool) (policy, bool) {
 
 // narrow leaves in v.eligible what the policy may choose from for this question,
 // which may be nothing.
-func (s *Scratch) narrow(v *visit) {
+func (s *Scratch) narrow(v *frame) {
 	switch v.policy {
 	case proximity, latency:
 		s.narrowToNearest(v)
@@ -69,7 +69,7 @@ func (s *Scratch) narrow(v *visit) {
 }
 
 // choose is the policy's choice from a set that is not empty. r is random.
-func (s *Scratch) choose(v *visit, from set, r uint64) int {
+func (s *Scratch) choose(v *frame, from bitset, r uint64) int {
 	switch v.policy {
 	case roundRobin:
 		return s.inTurn(v, from)
@@ -80,7 +80,7 @@ func (s *Scratch) choose(v *visit, from set, r uint64) int {
 	case fastest:
 		return s.byResponse(v, from, r)
 	case leastLoad:
-		return s.byRoom(v, from, r)
+		return s.byFreeCapacity(v, from, r)
 	case all:
 		return anyOf(from, r)
 	default: // proximity, geolocation, weighted, latency
@@ -93,7 +93,7 @@ func (s *Scratch) choose(v *visit, from set, r uint64) int {
 
 // chances calls f with each member of a set that choose may choose, and how
 // likely that is. Round-robin counts as if its turns were random, sticky: ttl as if the time were.
-func (s *Scratch) chances(v *visit, from set, f func(m int, p float64)) {
+func (s *Scratch) chances(v *frame, from bitset, f func(m int, p float64)) {
 	switch v.policy {
 	case roundRobin, all:
 		chancesEven(from, f)
@@ -108,7 +108,7 @@ func (s *Scratch) chances(v *visit, from set, f func(m int, p float64)) {
 	case fastest:
 		s.chancesByResponse(v, from, f)
 	case leastLoad:
-		s.chancesByRoom(v, from, f)
+		s.chancesByFreeCapacity(v, from, f)
 	default: // proximity, geolocation, weighted, latency
 		if v.byNetwork {
 			f(s.byHash(v, from), 1)
@@ -121,7 +121,7 @@ func (s *Scratch) chances(v *visit, from set, f func(m int, p float64)) {
 // redraws reports whether each member of an answer is chosen anew. Otherwise
 // those after the first follow it in a circle. Where everybody is answered the
 // order is of no matter, but to `all`, which shuffles.
-func (v *visit) redraws(everybody bool) bool {
+func (v *frame) redraws(everybody bool) bool {
 	switch v.policy {
 	case all:
 		return true
@@ -135,7 +135,7 @@ func (v *visit) redraws(everybody bool) bool {
 }
 
 // why tells in plain words the reason for a choice that choose made.
-func (s *Scratch) why(v *visit, from set, m int) string {
+func (s *Scratch) why(v *frame, from bitset, m int) string {
 	switch v.policy {
 	case proximity:
 		return s.whyNearest(v, from, m)
@@ -154,7 +154,7 @@ func (s *Scratch) why(v *visit, from set, m int) string {
 	case fastest:
 		return s.whyFastest(v, from, m)
 	case leastLoad:
-		return s.whyRoom(v, from, m)
+		return s.whyFreeCapacity(v, from, m)
 	default:
 		return whyAny(v, from)
 	}
@@ -162,7 +162,7 @@ func (s *Scratch) why(v *visit, from set, m int) string {
 
 // whyNot tells, before any draw, the reason for which a member of those that the
 // policy left is not in an answer that has others.
-func (s *Scratch) whyNot(v *visit, m int) string {
+func (s *Scratch) whyNot(v *frame, m int) string {
 	switch v.policy {
 	case failover:
 		return s.whyBehind(v, m)
@@ -171,7 +171,7 @@ func (s *Scratch) whyNot(v *visit, m int) string {
 	case fastest:
 		return s.whySlower(v, m)
 	case leastLoad:
-		return s.whyNoRoom(v, m)
+		return s.whyNoFreeCapacity(v, m)
 	default: // the others draw, and the odds tell all there is
 		return "not drawn"
 	}

@@ -79,8 +79,8 @@ func (m Mode) String() string {
 	return [...]string{"normal", "fallback", "fail-open", "nodata"}[m]
 }
 
-// Question is the input of a decision beside the tree and its verdicts.
-type Question struct {
+// Request is the input of a decision beside the tree and its verdicts.
+type Request struct {
 	Pool    ID
 	Family  Family
 	Both    bool       // decide for both families, whatever Family is, by one draw and one state

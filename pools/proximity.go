@@ -15,7 +15,7 @@ import (
 //
 // Where the first of all is lost and its clients are spread, narrowLost decides.
 // Later draws stay in that region: an answer never reaches into the next.
-func (s *Scratch) narrowToNearest(v *visit) {
+func (s *Scratch) narrowToNearest(v *frame) {
 	switch {
 	case v.table == none: // one group only
 		return
@@ -25,7 +25,7 @@ func (s *Scratch) narrowToNearest(v *visit) {
 	}
 	// The table ranks the very regions that are the pool's groups, in order.
 	t := s.tree
-	table := t.tables[v.table]
+	table := t.geoTables[v.table]
 	region, scope := table.Nearest(s.client)
 	if g := t.group(v.pool, uint32(region)); v.eligible.meets(g) { // fast path: the first row with k = 0
 		s.scope = max(s.scope, scope)
@@ -37,7 +37,7 @@ func (s *Scratch) narrowToNearest(v *visit) {
 }
 
 // narrowByRanking is narrowToNearest for whatever region is the nearest.
-func (s *Scratch) narrowByRanking(v *visit, table *geo.Table) {
+func (s *Scratch) narrowByRanking(v *frame, table *geo.Table) {
 	t := s.tree
 	leaf := table.Lookup(s.client)
 	if s.narrowLost(v, table, leaf) {
@@ -56,13 +56,13 @@ func (s *Scratch) narrowByRanking(v *visit, table *geo.Table) {
 }
 
 // narrowTo leaves the members of g.
-func (v *visit) narrowTo(g set) {
+func (v *frame) narrowTo(g bitset) {
 	v.eligible.keep(g)
-	v.giving.keep(g)
+	v.canGive.keep(g)
 }
 
 // whyNearest tells why proximity chose m.
-func (s *Scratch) whyNearest(v *visit, from set, m int) string {
+func (s *Scratch) whyNearest(v *frame, from bitset, m int) string {
 	region := s.tree.cfg.Pools[v.id].Members[m].Region
 	if region == "" {
 		return "no region has an eligible member; " + s.whyWeight(v, from, m)

@@ -108,9 +108,9 @@ bind web
 `))
 	s := tree.Scratch()
 	for range 2000 {
-		var turns []health.Turn
+		var turns []health.Transition
 		for i := range tree.Targets() {
-			turns = append(turns, health.Turn{Index: i, To: []health.Verdict{health.Up, health.Up, health.Down}[rnd.IntN(3)]})
+			turns = append(turns, health.Transition{Index: i, To: []health.Verdict{health.Up, health.Up, health.Down}[rnd.IntN(3)]})
 		}
 		tree.Apply(turns)
 		q := ask(t, tree, "web", IPv4, "192.0.2.1")
@@ -157,7 +157,7 @@ func TestPoolsOfDifferentRegionsHaveTheirOwnTables(t *testing.T) {
 		fmt.Fprintf(&b, "pool p%[1]d proximity\n  far region=hub 192.0.2.100\n  near region=r%[1]d 192.0.2.%[1]d\n", i)
 	}
 	tree := compile(t, world(t, b.String()))
-	expect(t, "tables", len(tree.tables), 12)
+	expect(t, "tables", len(tree.geoTables), 12)
 	for i := range 12 {
 		q := ask(t, tree, fmt.Sprintf("p%d", i), IPv4, fmt.Sprintf("198.51.%d.1", i))
 		expect(t, q.Client.String(), answers(tree, q), fmt.Sprintf("192.0.2.%d", i))

@@ -9,8 +9,8 @@ import (
 
 // answering returns the live members of a pool that have an answer for a client, of
 // geolocation those of one match, and the plane that they are live on.
-func (r reference) answering(p *config.Pool, f Family, pl plane, client netip.Addr) ([]*config.Member, plane) {
-	of := func(pl plane, match string) []*config.Member {
+func (r reference) answering(p *config.Pool, f Family, pl basis, client netip.Addr) ([]*config.Member, basis) {
+	of := func(pl basis, match string) []*config.Member {
 		var found []*config.Member
 		for i := range p.Members {
 			m := &p.Members[i]
@@ -24,9 +24,9 @@ func (r reference) answering(p *config.Pool, f Family, pl plane, client netip.Ad
 		return of(pl, ""), pl
 	}
 	for _, match := range r.matching(p, client) {
-		planes := []plane{pl}
+		planes := []basis{pl}
 		if p.OnDown == config.Open {
-			planes = [][]plane{asIs: {asIs, remaining, open}, remaining: {remaining, open}, open: {open}}[pl]
+			planes = [][]basis{byVerdict: {byVerdict, remaining, failOpen}, remaining: {remaining, failOpen}, failOpen: {failOpen}}[pl]
 		}
 		for _, on := range planes {
 			if found := of(on, match); len(found) > 0 {
@@ -40,7 +40,7 @@ func (r reference) answering(p *config.Pool, f Family, pl plane, client netip.Ad
 	return nil, pl
 }
 
-func (r reference) hasAnswer(p *config.Pool, f Family, pl plane, client netip.Addr) bool {
+func (r reference) hasAnswer(p *config.Pool, f Family, pl basis, client netip.Addr) bool {
 	members, _ := r.answering(p, f, pl, client)
 	return len(members) > 0
 }

@@ -139,12 +139,12 @@ func randomMatches(rnd *rand.Rand) []string {
 }
 
 // compareOdds holds Odds against the reference with one answer everywhere.
-func compareOdds(t *testing.T, tree *Tree, r reference, q Question, s *Scratch) {
+func compareOdds(t *testing.T, tree *Tree, r reference, q Request, s *Scratch) {
 	t.Helper()
 	r.one, r.overTime = true, true
 	p := &r.cfg.Pools[q.Pool]
 	_, want := r.ask(p.Name, q.Family, 1, q.Client)
-	d, shares := tree.Odds(q, s)
+	d, shares := tree.Probabilities(q, s)
 	got, sum := outcomes{}, 0.0
 	for _, share := range shares {
 		text := ""

@@ -89,7 +89,7 @@ type outcomes map[string]float64
 type drawing struct {
 	pool     *config.Pool
 	family   Family
-	plane    plane
+	plane    basis
 	all      bool
 	left     int              // answers that may still be added
 	eligible []*config.Member // not yet drawn
@@ -136,27 +136,27 @@ func (r reference) ask(name string, f Family, answers int, client netip.Addr) (M
 
 // mode returns how a pool that a name is bound to answers a client; nil: any client
 // that no fence holds, where there is one.
-func (r reference) mode(p *config.Pool, f Family, client *netip.Addr) (Mode, *config.Pool, plane) {
+func (r reference) mode(p *config.Pool, f Family, client *netip.Addr) (Mode, *config.Pool, basis) {
 	held := p.Policy == config.Geolocation && p.OnDown != config.Widen && p.OnDown != "" && hasDefault(p)
 	if client != nil {
 		held = r.holds(p, *client)
 	}
 	switch {
-	case r.poolLive(p, f, asIs):
-		return Normal, p, asIs
-	case p.Fallback != "" && !held && r.poolLive(r.pool(p.Fallback), f, asIs):
-		return FallenBack, r.pool(p.Fallback), asIs
+	case r.poolLive(p, f, byVerdict):
+		return Normal, p, byVerdict
+	case p.Fallback != "" && !held && r.poolLive(r.pool(p.Fallback), f, byVerdict):
+		return FallenBack, r.pool(p.Fallback), byVerdict
 	case p.FailOpen == config.NeverOpen:
-		return Dead, nil, asIs
+		return Dead, nil, byVerdict
 	case p.FailOpen != config.AsIfUp && r.poolLive(p, f, remaining):
 		return FailedOpen, p, remaining
-	case r.poolLive(p, f, open):
-		return FailedOpen, p, open
+	case r.poolLive(p, f, failOpen):
+		return FailedOpen, p, failOpen
 	}
-	return Dead, nil, asIs
+	return Dead, nil, byVerdict
 }
 
-func (r reference) poolLive(p *config.Pool, f Family, pl plane) bool {
+func (r reference) poolLive(p *config.Pool, f Family, pl basis) bool {
 	able, live := 0, 0
 	for i := range p.Members {
 		if m := &p.Members[i]; m.Enabled && m.Weight > 0 && r.kind(m) != Drained {
@@ -171,25 +171,25 @@ func (r reference) poolLive(p *config.Pool, f Family, pl plane) bool {
 		for need = 0; need*100 < able*p.MinUp.N; need++ {
 		}
 	}
-	if pl != asIs {
+	if pl != byVerdict {
 		need = 1
 	}
 	return live >= max(1, need)
 }
 
-func (r reference) live(m *config.Member, f Family, pl plane) bool {
+func (r reference) live(m *config.Member, f Family, pl basis) bool {
 	kind := r.kind(m)
 	switch {
-	case !m.Enabled, m.Weight == 0, kind == Drained, kind == ForcedDown, kind == AssumedDown && pl != open:
+	case !m.Enabled, m.Weight == 0, kind == Drained, kind == ForcedDown, kind == AssumedDown && pl != failOpen:
 		return false
 	case kind == ForcedUp && m.Pool == "":
 		return true
 	case kind == ForcedUp:
 		p := r.pool(m.Pool)
 		return slices.ContainsFunc(p.Members, func(m config.Member) bool { return r.live(r.member(p, m.Name), f, pl) })
-	case kind == 0 && pl != open && r.regionDown(m.Region):
+	case kind == 0 && pl != failOpen && r.regionDown(m.Region):
 		return false
-	case pl != open && r.around(m).DualStack == config.Together && !r.wholly(m, pl):
+	case pl != failOpen && r.around(m).DualStack == config.Together && !r.wholly(m, pl):
 		return false
 	case m.Pool != "":
 		return r.poolLive(r.pool(m.Pool), f, pl)
@@ -198,7 +198,7 @@ func (r reference) live(m *config.Member, f Family, pl plane) bool {
 	if len(addrs) == 0 {
 		addrs = of(m, 1-f)
 	}
-	return len(addrs) > 0 && (pl == open || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !r.down[a] }))
+	return len(addrs) > 0 && (pl == failOpen || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !r.down[a] }))
 }
 
 // around is the pool that a member is in.
@@ -214,13 +214,13 @@ func (r reference) around(m *config.Member) *config.Pool {
 }
 
 // wholly reports whether a member gives each family that it would give if all were up.
-func (r reference) wholly(m *config.Member, pl plane) bool {
+func (r reference) wholly(m *config.Member, pl basis) bool {
 	for _, f := range []Family{IPv4, IPv6} {
 		up := func(a netip.Addr) bool { return !r.down[a] }
 		if m.Pool == "" && len(of(m, f)) > 0 && !slices.ContainsFunc(of(m, f), up) {
 			return false
 		}
-		if m.Pool != "" && r.has(m, f, open) && !(r.poolLive(r.pool(m.Pool), f, pl) && r.has(m, f, pl)) {
+		if m.Pool != "" && r.has(m, f, failOpen) && !(r.poolLive(r.pool(m.Pool), f, pl) && r.has(m, f, pl)) {
 			return false
 		}
 	}
@@ -240,7 +240,7 @@ func (r reference) part(m *config.Member) int {
 	case m.Pool != "":
 		p := r.pool(m.Pool)
 		for i := range p.Members {
-			if in := &p.Members[i]; r.live(in, IPv4, asIs) || r.live(in, IPv6, asIs) {
+			if in := &p.Members[i]; r.live(in, IPv4, byVerdict) || r.live(in, IPv6, byVerdict) {
 				most = max(most, r.part(in))
 				parts, weights = parts+r.part(in)*weightOf(p, in), weights+weightOf(p, in)
 			}
@@ -285,7 +285,7 @@ func of(m *config.Member, f Family) []netip.Addr {
 }
 
 // has reports whether a live member can give the family.
-func (r reference) has(m *config.Member, f Family, pl plane) bool {
+func (r reference) has(m *config.Member, f Family, pl basis) bool {
 	if m.Pool == "" {
 		return len(of(m, f)) > 0
 	}
@@ -299,16 +299,16 @@ func (r reference) has(m *config.Member, f Family, pl plane) bool {
 }
 
 // walk is what a live pool adds to the answer so far.
-func (r reference) walk(p *config.Pool, f Family, pl plane, answers int, client netip.Addr, sofar string) outcomes {
+func (r reference) walk(p *config.Pool, f Family, pl basis, answers int, client netip.Addr, sofar string) outcomes {
 	d := drawing{pool: p, family: f, all: answers == 0, left: answers, client: client, rooms: r.rooms, time: r.time, ttl: max(1, r.ttl), overTime: r.overTime}
 	if d.all {
 		d.left = 1000
 	}
 	d.eligible, pl = r.answering(p, f, pl, client)
 	d.plane = pl
-	d.pace = func(m *config.Member) time.Duration { return r.pace(m, pl == open) }
+	d.pace = func(m *config.Member) time.Duration { return r.pace(m, pl == failOpen) }
 	d.part = func(m *config.Member) int { return r.part(m) }
-	if pl != asIs {
+	if pl != byVerdict {
 		d.part = func(*config.Member) int { return 256 }
 	}
 	ways := map[int]float64{} // sets of places in d.eligible, by what may be drawn from
@@ -564,7 +564,7 @@ func (r reference) give(d drawing, m *config.Member, client netip.Addr, sofar st
 // joining is which addresses of an endpoint may be answered: those that are up,
 // of which those that start slowly join by chance, unless nobody does.
 func (r reference) joining(d drawing, m *config.Member) outcomes {
-	counted := d.plane == open || r.kind(m) == ForcedUp
+	counted := d.plane == failOpen || r.kind(m) == ForcedUp
 	addrs := slices.DeleteFunc(of(m, d.family), func(a netip.Addr) bool { return !counted && r.down[a] })
 	all := ""
 	sets := outcomes{"": 1}
@@ -677,9 +677,9 @@ func randomAddresses(rnd *rand.Rand) string {
 }
 
 // randomTurns turns some targets, and the reference with them.
-func randomTurns(rnd *rand.Rand, tree *Tree, r *reference) []health.Turn {
+func randomTurns(rnd *rand.Rand, tree *Tree, r *reference) []health.Transition {
 	odds := rnd.Float64()
-	var turns []health.Turn
+	var turns []health.Transition
 	for i, target := range tree.Targets() {
 		if rnd.IntN(3) == 0 {
 			continue
@@ -700,7 +700,7 @@ func randomTurns(rnd *rand.Rand, tree *Tree, r *reference) []health.Turn {
 		if took > 0 {
 			r.took[target.Addr] = took
 		}
-		turns = append(turns, health.Turn{Index: i, Target: target, To: to, Share: share, Response: took})
+		turns = append(turns, health.Transition{Index: i, Target: target, To: to, SlowStartWeight: share, Response: took})
 	}
 	return turns
 }
@@ -783,7 +783,7 @@ func compareAll(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, modes map
 			s.Time, s.TTL = rnd.Int64N(1<<32), rnd.Uint32N(100)
 			r.time, r.ttl = s.Time, s.TTL
 			mode, possible := r.ask(p.Name, f, q.Answers, q.Client)
-			if all, _, _ := r.mode(&p, f, nil); tree.tellsOf(q.Pool, f) && modes[p.Name+f.String()] != all {
+			if all, _, _ := r.mode(&p, f, nil); tree.hasFamily(q.Pool, f) && modes[p.Name+f.String()] != all {
 				t.Errorf("pool %s %s: the changes told %s, the reference %s", p.Name, f, modes[p.Name+f.String()], all)
 			}
 			compareOdds(t, tree, r, q, s)
@@ -819,7 +819,7 @@ func hasTurns(cfg *config.Config) bool {
 // compareDraws holds the answers of many draws against their probabilities:
 // none that cannot be; none off by more than six standard deviations and ten
 // answers, which chance does in less than one of 10^8 comparisons.
-func compareDraws(t *testing.T, q Question, draws int, got map[string]int, possible outcomes, turns bool) {
+func compareDraws(t *testing.T, q Request, draws int, got map[string]int, possible outcomes, turns bool) {
 	t.Helper()
 	for answer, n := range got {
 		if possible[answer] == 0 {

@@ -16,8 +16,8 @@ import (
 // written with it, be it an endpoint or a pool.
 type regionCheck struct {
 	config  *config.Region
-	refs    []ref // its addresses, IPv4 and IPv6 as written
-	members []use
+	refs    []addrRef // its addresses, IPv4 and IPv6 as written
+	members []memberRef
 }
 
 // checkRegions takes in the regions that have a check.
@@ -30,15 +30,15 @@ func (c *compiler) checkRegions() {
 		}
 		check := c.checks[r.Check]
 		if check == nil {
-			c.fail(c.cfg.Fault(r.Pos, "regions."+r.Name+".check", fmt.Sprintf("unknown check %q", r.Check), "a check of this file"))
+			c.fail(c.cfg.ErrorAt(r.Pos, "regions."+r.Name+".check", fmt.Sprintf("unknown check %q", r.Check), "a check of this file"))
 			continue
 		}
 		if len(r.Addresses) == 0 {
-			c.fail(c.cfg.Fault(r.Pos, "regions."+r.Name+".addresses", "no addresses to check", "at least one"))
+			c.fail(c.cfg.ErrorAt(r.Pos, "regions."+r.Name+".addresses", "no addresses to check", "at least one"))
 			continue
 		}
 		if t.checkOf == nil {
-			t.checkOf, t.watched = map[string]uint32{}, map[uint32][]uint32{}
+			t.checkOf, t.regionsByTarget = map[string]uint32{}, map[uint32][]uint32{}
 		}
 		number := uint32(len(t.checked))
 		t.checkOf[r.Name] = number
@@ -46,18 +46,18 @@ func (c *compiler) checkRegions() {
 		for _, a := range r.Addresses {
 			ref := c.ref(a.Unmap().WithZone(""), check)
 			checked.refs = append(checked.refs, ref)
-			t.watched[ref.target] = append(t.watched[ref.target], number)
+			t.regionsByTarget[ref.target] = append(t.regionsByTarget[ref.target], number)
 		}
 		t.checked = append(t.checked, checked)
 	}
 }
 
-// stand lists the members of the checked regions.
-func (t *Tree) stand() {
+// placeInRegions lists the members of the checked regions.
+func (t *Tree) placeInRegions() {
 	if len(t.checked) == 0 {
 		return
 	}
-	t.eachMember(func(u use, _ *member) {
+	t.eachMember(func(u memberRef, _ *member) {
 		if number, ok := t.checkOf[t.cfg.Pools[u.pool].Members[u.member].Region]; ok {
 			t.checked[number].members = append(t.checked[number].members, u)
 		}
@@ -65,7 +65,7 @@ func (t *Tree) stand() {
 }
 
 // regionDown is the check of the down region that a member stands in; nil: none.
-func (st *state) regionDown(u use) *regionCheck {
+func (st *state) regionDown(u memberRef) *regionCheck {
 	t := st.tree
 	if len(t.checked) == 0 {
 		return nil
@@ -81,20 +81,20 @@ func (st *state) isRegionDown(number uint32) bool {
 	return st.word(st.tree.regionDowns+number/64)>>(number%64)&1 != 0
 }
 
-// judge works out whether a region is down, and looks at its members again if that is news.
-func (d *draft) judge(number uint32) {
+// judgeRegion works out whether a region is down, and looks at its members again if that is news.
+func (d *builder) judgeRegion(number uint32) {
 	r := &d.tree.checked[number]
 	down := true
 	for _, ref := range r.refs {
 		down = down && d.isDown(ref.target)
 	}
-	if !d.set(d.tree.regionDowns+number/64, 1<<(number%64), down) {
+	if !d.setWord(d.tree.regionDowns+number/64, 1<<(number%64), down) {
 		return
 	}
 	free := d.cause.free
 	d.cause.free = free || !d.tree.ejections.knownUp(number)
 	for _, u := range r.members {
-		d.refresh(u)
+		d.recomputeMember(u)
 	}
 	d.cause.free = free
 }

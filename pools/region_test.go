@@ -92,7 +92,7 @@ func TestTargetsAndUsersHaveRegions(t *testing.T) {
 	tree := compile(t, world(t, "region near 0 0 0 192.0.2.1 192.0.2.9\npool web weighted\n  a region=near 192.0.2.1\n"))
 	got := ""
 	for i, target := range tree.Targets() {
-		got += fmt.Sprint(target.Addr, " ", tree.Users(i), " ")
+		got += fmt.Sprint(target.Addr, " ", tree.TargetUses(i), " ")
 	}
 	expect(t, "targets and users", got, "192.0.2.1 [{web a near} {  near}] 192.0.2.9 [{  near}] ")
 }

@@ -18,13 +18,13 @@ type Resolved struct {
 // members are not eligible. What ranks regions is shared with t. Like a tree from
 // Compile the new one knows neither verdicts nor overrides: see [Tree.Inherit].
 func (t *Tree) Resolve(targets map[config.Name]Resolved) (*Tree, error) {
-	return compileWith(t.cfg, t.where, t, targets, t.roundTrips)
+	return compileWith(t.cfg, t.locator, t, targets, t.roundTrips)
 }
 
 // Unresolved counts the members, enabled or not, whose target has no address.
 func (t *Tree) Unresolved() int {
 	n := 0
-	t.eachMember(func(_ use, m *member) {
+	t.eachMember(func(_ memberRef, m *member) {
 		if m.child == none && m.addresses() == 0 {
 			n++
 		}

@@ -58,7 +58,7 @@ func TestATargetWithoutAddressesIsNotEligible(t *testing.T) {
 	expect(t, "nor does it fail open", answers(tree, ask(t, tree, "web", IPv4, "10.0.0.1")), "192.0.2.99")
 	tree.SetOverrides([]Override{{Pool: "alone", Member: "lb", Kind: ForcedUp}})
 	expect(t, "nor can it be forced", answers(tree, ask(t, tree, "alone", IPv4, "10.0.0.1")), "nodata")
-	if _, err := tree.Turns("web", "lb", health.Up); err == nil || !strings.Contains(err.Error(), `"lb.example.net." is not resolved`) {
+	if _, err := tree.SimulateVerdict("web", "lb", health.Up); err == nil || !strings.Contains(err.Error(), `"lb.example.net." is not resolved`) {
 		t.Errorf("turning it: %v", err)
 	}
 }
@@ -72,11 +72,11 @@ func TestTheAddressesOfATargetAreThoseOfItsMembers(t *testing.T) {
 	expect(t, "nested", answers(tree, ask(t, tree, "above", IPv4, "10.0.0.1")), "192.0.2.10 192.0.2.11")
 	expect(t, "the tree before", answers(before, ask(t, before, "web", IPv4, "10.0.0.1")), "192.0.2.2")
 	expect(t, "targets of the prober", len(tree.Targets()), len(before.Targets())+3)
-	if tree.tables[0] != before.tables[0] {
+	if tree.geoTables[0] != before.geoTables[0] {
 		t.Error("the geo table was made anew")
 	}
 
-	turns, err := tree.Turns("web", "lb", health.Down)
+	turns, err := tree.SimulateVerdict("web", "lb", health.Down)
 	expect(t, "turns", len(turns), 3)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestTheAddressesOfATargetAreThoseOfItsMembers(t *testing.T) {
 
 	tree.SetOverrides([]Override{{Pool: "web", Member: "lb", Kind: Drained}})
 	again := resolve(t, tree, "lb.example.net.=192.0.2.10")
-	again.Inherit(tree)
+	again.CarryOver(tree)
 	expect(t, "overrides go along", answers(again, ask(t, again, "web", IPv4, "10.0.0.1")), "192.0.2.2")
 
 	tree.SetOverrides(nil)

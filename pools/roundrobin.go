@@ -9,17 +9,17 @@ import (
 // the worker's count. A and AAAA are counted apart, or a client that asks for
 // both in a row would never see the second half of its A. A question for both has
 // a count of its own, and one turn for the two.
-func (s *Scratch) takeTurn(v *visit) {
+func (s *Scratch) takeTurn(v *frame) {
 	if s.takeAgain(v) {
 		return
 	}
 	if s.startAtRandom {
 		s.SeedTurns(s.draw)
 	}
-	turn := &s.turns[uint32(lanes)*v.turn+uint32(s.lane)]
+	turn := &s.turns[uint32(turnCounters)*v.turn+uint32(s.turnCounter)]
 	v.rounds = *turn
 	*turn++
-	if s.lane == laneOfBoth && s.family == IPv4 {
+	if s.turnCounter == turnCounterOfBoth && s.family == IPv4 {
 		s.taken = append(s.taken, taken{v.turn, v.rounds})
 	}
 }
@@ -39,8 +39,8 @@ func (s *Scratch) SeedTurns(draw uint64) {
 
 // takeAgain takes for the second of both families the turn that the pool had for
 // the first, if it had one.
-func (s *Scratch) takeAgain(v *visit) bool {
-	if s.lane != laneOfBoth || s.family == IPv4 {
+func (s *Scratch) takeAgain(v *frame) bool {
+	if s.turnCounter != turnCounterOfBoth || s.family == IPv4 {
 		return false
 	}
 	for i, t := range s.taken {
@@ -53,14 +53,14 @@ func (s *Scratch) takeAgain(v *visit) bool {
 	return false
 }
 
-// lane is one of the counts of turns of a pool: the families have their own, and
+// turnCounter is one of the counts of turns of a pool: the families have their own, and
 // so have the questions for both.
-type lane uint8
+type turnCounter uint8
 
 // The lanes; those of the families have their numbers.
 const (
-	laneOfBoth = lane(IPv6) + 1
-	lanes      = laneOfBoth + 1
+	turnCounterOfBoth = turnCounter(IPv6) + 1
+	turnCounters      = turnCounterOfBoth + 1
 )
 
 // taken is a turn that a pool had, by its pool.turn.
@@ -76,7 +76,7 @@ type taken struct{ of, turn uint32 }
 //
 // What is left of the turn counts the rounds. When the member lacks the family,
 // its stand-in is chosen by that, so that those who stand in take turns as well.
-func (s *Scratch) inTurn(v *visit, from set) int {
+func (s *Scratch) inTurn(v *frame, from bitset) int {
 	n := uint32(from.count())
 	k := v.rounds % n
 	v.rounds /= n
@@ -85,7 +85,7 @@ func (s *Scratch) inTurn(v *visit, from set) int {
 
 // whyTurn tells the place that m had among those whose turns come round. Whose turn
 // it is, nobody but a worker knows of itself.
-func (s *Scratch) whyTurn(v *visit, from set, m int) string {
+func (s *Scratch) whyTurn(v *frame, from bitset, m int) string {
 	place := 0
 	for other := range from.all() {
 		if place++; other == m {

@@ -8,7 +8,7 @@ import (
 )
 
 // sequence is the last octets of the answers to some questions in a row; "-" is NODATA.
-func sequence(tree *Tree, s *Scratch, q Question, n int) string {
+func sequence(tree *Tree, s *Scratch, q Request, n int) string {
 	var words []string
 	for range n {
 		q.Draw++

@@ -77,7 +77,7 @@ func compareScopes(t *testing.T, rnd *rand.Rand, tree *Tree, id ID) (scoped int)
 	t.Helper()
 	s := tree.Scratch()
 	for range 20 {
-		q := Question{Pool: id, Family: Family(rnd.IntN(2)), Both: rnd.IntN(4) == 0, Answers: rnd.IntN(4), Draw: rnd.Uint64(), Client: publicClient(rnd)}
+		q := Request{Pool: id, Family: Family(rnd.IntN(2)), Both: rnd.IntN(4) == 0, Answers: rnd.IntN(4), Draw: rnd.Uint64(), Client: publicClient(rnd)}
 		want := tree.Decide(q, s)
 		addrs, cname := slices.Clone(s.Addrs), s.CName
 		if want.Scope > 0 {
@@ -177,7 +177,7 @@ pool first failover
 
 // toldOtherwise looks for somebody in the other half of the prefix that is a bit
 // shorter, scope by scope, who gets another answer.
-func toldOtherwise(tree *Tree, q Question, scope int, answer netip.Addr) bool {
+func toldOtherwise(tree *Tree, q Request, scope int, answer netip.Addr) bool {
 	s := tree.Scratch()
 	beside := q.Client.AsSlice()
 	beside[(scope-1)/8] ^= 0x80 >> ((scope - 1) % 8)

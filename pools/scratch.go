@@ -9,7 +9,7 @@ type Scratch struct {
 	Addrs []netip.Addr // the answer of the last Decide, all of the asked family, of both IPv4 first; valid until the next
 	CName []byte       // the answer in their place where a member with a cname was drawn: that name in wire form, not to be changed
 
-	Standings []Standing // how the pool asked answers, for each family decided for; of the last Explain
+	PoolAnswers []PoolAnswer // how the pool asked answers, for each family decided for; of the last Explain
 
 	// Time is when the next question is asked, in Unix seconds, and TTL for how many of them its
 	// answer is kept: the caller sets both where Tree.UsesTime. They are not of Question, which
@@ -23,26 +23,26 @@ type Scratch struct {
 	startAtRandom bool // the turns are not seeded yet, see StartAtRandom
 
 	// Of the question under way.
-	state  *state
-	family Family
-	lane   lane
-	taken  []taken // by the first of both families, and not yet by the second
-	client netip.Addr
-	draw   uint64
-	scope  uint8
-	opened bool      // a match failed open
-	picked []uint32  // numbers of the addresses of the answer
-	words  []uint64  // a stack of sets, one frame for each pool being walked
-	top    int       // of the stack
-	record *recorder // nil but in Explain
+	state       *state
+	family      Family
+	turnCounter turnCounter
+	taken       []taken // by the first of both families, and not yet by the second
+	client      netip.Addr
+	draw        uint64
+	scope       uint8
+	opened      bool      // a match failed open
+	picked      []uint32  // numbers of the addresses of the answer
+	words       []uint64  // a stack of sets, one frame for each pool being walked
+	top         int       // of the stack
+	record      *recorder // nil but in Explain
 }
 
 // Scratch makes the scratch of one worker.
 func (t *Tree) Scratch() *Scratch {
 	return &Scratch{
 		tree:   t,
-		turns:  make([]uint32, int(lanes)*t.turns),
-		words:  make([]uint64, t.deepest),
+		turns:  make([]uint32, int(turnCounters)*t.turns),
+		words:  make([]uint64, t.stackWords),
 		Addrs:  make([]netip.Addr, 0, 16),
 		picked: make([]uint32, 0, 16),
 		taken:  make([]taken, 0, 4),
@@ -53,7 +53,7 @@ func (t *Tree) Scratch() *Scratch {
 const setsPerVisit = 5
 
 // take takes a set of some words from the stack. What is in it is left over.
-func (s *Scratch) take(words uint32) set {
+func (s *Scratch) take(words uint32) bitset {
 	from := s.top
 	s.top += int(words)
 	return s.words[from:s.top:s.top]

@@ -7,21 +7,21 @@ import (
 	"meridian/config"
 )
 
-// shedUnit is what sheds as one: under proximity and latency the members of a
+// shedGroup is what sheds as one: under proximity and latency the members of a
 // pool that share a region, else a single member.
-type shedUnit struct {
+type shedGroup struct {
 	pool    ID
 	region  string // under proximity and latency
 	member  string // else
 	group   uint32
 	members []uint32
 	ttl     time.Duration // that clients hold an answer of the pool for
-	shedMemory
+	shedState
 }
 
-// shedMemory is what a unit remembers from report to report, over a reload and over a
+// shedState is what a unit remembers from report to report, over a reload and over a
 // restart. Guarded by Tree.writing.
-type shedMemory struct {
+type shedState struct {
 	kept      float64 // the part of its clients that it keeps while it sheds
 	within    float64 // the part that it keeps within its bound
 	lag       lagged  // the part of its clients that it was answered to, whatever the reason
@@ -30,21 +30,21 @@ type shedMemory struct {
 	heldUntil time.Time // what was recalled after a restart holds without a report until then, see expireRecalled; zero: nothing is
 }
 
-// shedUnits lists the units of a pool that sheds, those that may ever report.
-func (c *compiler) shedUnits(id ID) {
+// shedGroups lists the units of a pool that sheds, those that may ever report.
+func (c *compiler) shedGroups(id ID) {
 	t, from := c.tree, &c.cfg.Pools[id]
 	if from.Shed == (config.Shed{}) && from.Bound == 0 {
 		return
 	}
 	units := map[uint32]int{} // by group
 	for i := range from.Members {
-		u := use{uint32(id), uint32(i)}
+		u := memberRef{uint32(id), uint32(i)}
 		_, ofRegion := t.regionLoads[from.Members[i].Region]
 		if !t.reports(u) && !(ofRegion && from.Policy.RanksRegions()) {
 			continue
 		}
 		group := t.members[t.pools[id].first+uint32(i)].group
-		unit := shedUnit{pool: id, member: from.Members[i].Name, group: group, ttl: t.ttls[id], shedMemory: shedMemory{kept: 1, within: 1, lag: lagged{share: 1, traffic: 1}}}
+		unit := shedGroup{pool: id, member: from.Members[i].Name, group: group, ttl: t.ttls[id], shedState: shedState{kept: 1, within: 1, lag: lagged{share: 1, traffic: 1}}}
 		if from.Policy.RanksRegions() {
 			if _, ok := units[group]; ok {
 				continue
@@ -62,15 +62,15 @@ func (c *compiler) shedUnits(id ID) {
 	}
 }
 
-// usageOfUnit is that of its region, where the unit is one that names a load,
+// usageOfShedGroup is that of its region, where the unit is one that names a load,
 // else the sum of its members', of those that count.
-func (st *state) usageOfUnit(unit *shedUnit, counts func(m uint32) bool) (sum usage) {
+func (st *state) usageOfShedGroup(unit *shedGroup, counts func(m uint32) bool) (sum usage) {
 	st.eachUsageOf(unit, counts, func(u usage) { sum.add(u) })
 	return sum
 }
 
 // eachUsageOf calls f with the usages that usageOfUnit sums up.
-func (st *state) eachUsageOf(unit *shedUnit, counts func(m uint32) bool, f func(usage)) {
+func (st *state) eachUsageOf(unit *shedGroup, counts func(m uint32) bool, f func(usage)) {
 	if of, ok := st.tree.regionLoads[unit.region]; ok && unit.region != "" {
 		f(st.usageOf(of))
 		return
@@ -78,18 +78,18 @@ func (st *state) eachUsageOf(unit *shedUnit, counts func(m uint32) bool, f func(
 	p := &st.tree.pools[unit.pool]
 	for _, m := range unit.members {
 		if st.tree.weights[p.first+m] > 0 && counts(m) {
-			f(st.usageOfMember(use{uint32(unit.pool), m}))
+			f(st.usageOfMember(memberRef{uint32(unit.pool), m}))
 		}
 	}
 }
 
 // longestOf returns the largest of what f returns for the targets that a unit's load comes from.
-func (t *Tree) longestOf(unit *shedUnit, f func(*LoadTarget) time.Duration) (most time.Duration) {
+func (t *Tree) longestOf(unit *shedGroup, f func(*LoadTarget) time.Duration) (most time.Duration) {
 	if of, ok := t.regionLoads[unit.region]; ok && unit.region != "" {
 		return t.ofTarget(of, f)
 	}
 	for _, m := range unit.members {
-		most = max(most, t.longest(use{uint32(unit.pool), m}, f))
+		most = max(most, t.longest(memberRef{uint32(unit.pool), m}, f))
 	}
 	return most
 }
@@ -100,7 +100,7 @@ const (
 	mostBack  = 1. / 4   // of all its clients that a unit takes back
 )
 
-// keeps returns the part of its clients that a unit keeps next, by the part that it
+// nextKept returns the part of its clients that a unit keeps next, by the part that it
 // keeps now and by the demand: what would be used of its capacity if it shed no client.
 // Parts come to rest where
 //
@@ -113,7 +113,7 @@ const (
 // one step, not many small ones: it needs no gain to be tuned, provided that the demand
 // is divided by the part that the load came from, see lagged, and not by
 // the one that was handed out last.
-func keeps(kept, demand float64, shed config.Shed) float64 {
+func nextKept(kept, demand float64, shed config.Shed) float64 {
 	low, high := float64(shed.Low)/100, float64(shed.High)/100
 	next := min(1, high/(high-low+demand), kept+mostBack)
 	if next < leastKept {
@@ -122,25 +122,25 @@ func keeps(kept, demand float64, shed config.Shed) float64 {
 	return next
 }
 
-// settleShedding moves each unit that has a complete round of reports. One with no known
+// updateShedding moves each unit that has a complete round of reports. One with no known
 // load keeps all. It reports whether any keeps more or less than before.
-func (d *draft) settleShedding() (changed bool) {
+func (d *builder) updateShedding() (changed bool) {
 	t := d.tree
-	var shed, bounded []share // what changes
-	var fair fairness
+	var shed, bounded []fraction // what changes
+	var fair fairShare
 	for i := range t.shedding {
 		unit := &t.shedding[i]
 		undrained := func(m uint32) bool { return d.kind(t.pools[unit.pool].first+m) != Drained }
-		switch now := d.usageOfUnit(unit, undrained); {
+		switch now := d.usageOfShedGroup(unit, undrained); {
 		case !now.known && !unit.heldUntil.IsZero():
 		case !now.known:
 			unit.kept, unit.within = 1, 1
 		case unit.rounds.complete(&now):
-			d.fairIn(unit.pool, &fair)
+			d.fairShareIn(unit.pool, &fair)
 			d.step(unit, now, undrained, &fair)
 		}
-		shed = d.show(shed, d.shedding, unit, unit.kept)
-		bounded = d.show(bounded, d.bounded, unit, unit.within)
+		shed = d.appendChange(shed, d.shedding, unit, unit.kept)
+		bounded = d.appendChange(bounded, d.bounded, unit, unit.within)
 	}
 	if len(shed) > 0 {
 		d.state.shedding = merged(d.state.shedding, shed)
@@ -153,7 +153,7 @@ func (d *draft) settleShedding() (changed bool) {
 
 // step changes what a unit keeps by a complete round of reports. While no client is
 // answered with it, because it is down or drained, nothing can be learnt from its load.
-func (d *draft) step(unit *shedUnit, now usage, counts func(m uint32) bool, fair *fairness) {
+func (d *builder) step(unit *shedGroup, now usage, counts func(m uint32) bool, fair *fairShare) {
 	far := unit.rounds.step(now.at, unit.ttl)
 	unit.heldUntil = time.Time{}
 	if !d.answers(unit) {
@@ -162,16 +162,16 @@ func (d *draft) step(unit *shedUnit, now usage, counts func(m uint32) bool, fair
 	unit.demand += far * (d.demandOn(unit, counts) - unit.demand)
 	p := &d.tree.cfg.Pools[unit.pool]
 	if p.Shed != (config.Shed{}) {
-		unit.kept = inSteps(keeps(unit.kept, unit.demand/now.capacity, p.Shed), unit.kept)
+		unit.kept = inSteps(nextKept(unit.kept, unit.demand/now.capacity, p.Shed), unit.kept)
 	}
 	if p.Bound > 0 {
-		d.bind(unit, fair)
+		d.applyBound(unit, fair)
 	}
 }
 
 // demandOn returns the load that a unit would have if all its clients were answered with it:
 // each reported load over the part that its traffic came from.
-func (d *draft) demandOn(unit *shedUnit, counts func(m uint32) bool) (demand float64) {
+func (d *builder) demandOn(unit *shedGroup, counts func(m uint32) bool) (demand float64) {
 	d.eachUsageOf(unit, counts, func(u usage) {
 		if u.known {
 			demand += u.load / max(unit.lag.at(u.at, unit.ttl), leastKept)
@@ -181,7 +181,7 @@ func (d *draft) demandOn(unit *shedUnit, counts func(m uint32) bool) (demand flo
 }
 
 // answers reports whether some member of a unit is eligible.
-func (st *state) answers(unit *shedUnit) bool {
+func (st *state) answers(unit *shedGroup) bool {
 	p := &st.tree.pools[unit.pool]
 	for _, m := range unit.members {
 		if st.isEligible(p, int(m), IPv4) || st.isEligible(p, int(m), IPv6) {
@@ -193,7 +193,7 @@ func (st *state) answers(unit *shedUnit) bool {
 
 // followShares notes what part of the clients each unit, and each member of a least-load pool,
 // is answered to from now on.
-func (d *draft) followShares() {
+func (d *builder) followShares() {
 	for i := range d.tree.balancers {
 		d.tree.balancers[i].followShares(d.state)
 	}
@@ -205,13 +205,13 @@ func (d *draft) followShares() {
 
 // shareOfUnit returns the part of its clients that a unit is answered to: the mean part of its
 // eligible members, by weight.
-func (st *state) shareOfUnit(unit *shedUnit) float64 {
+func (st *state) shareOfUnit(unit *shedGroup) float64 {
 	p := &st.tree.pools[unit.pool]
 	var parts, weights float64
 	for _, m := range unit.members {
 		if st.isEligible(p, int(m), IPv4) || st.isEligible(p, int(m), IPv6) {
 			weight := float64(st.tree.weights[p.first+m])
-			parts, weights = parts+weight*float64(partOf(st.slow, p.first+m))/whole, weights+weight
+			parts, weights = parts+weight*float64(fractionOf(st.slow, p.first+m))/full, weights+weight
 		}
 	}
 	if weights == 0 {
@@ -220,13 +220,13 @@ func (st *state) shareOfUnit(unit *shedUnit) float64 {
 	return parts / weights
 }
 
-// show adds to changes of shares what a unit keeps now.
-func (d *draft) show(changes, shares []share, unit *shedUnit, kept float64) []share {
+// appendChange adds to changes of shares what a unit keeps now.
+func (d *builder) appendChange(changes, shares []fraction, unit *shedGroup, kept float64) []fraction {
 	first := d.tree.pools[unit.pool].first
-	part := uint16(math.Round(kept * whole))
+	part := uint16(math.Round(kept * full))
 	for _, m := range unit.members {
-		if uint64(part) != partOf(shares, first+m) {
-			changes = append(changes, share{of: first + m, part: part})
+		if uint64(part) != fractionOf(shares, first+m) {
+			changes = append(changes, fraction{of: first + m, part: part})
 			d.stale = append(d.stale, first+m)
 		}
 	}

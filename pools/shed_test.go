@@ -31,7 +31,7 @@ func TestASteadyLoadKeepsThePartOfTheLine(t *testing.T) {
 		want := min(1, max(0, (0.9-used)/0.2))
 		kept := 1.0
 		for range 400 {
-			kept = keeps(kept, used/max(kept, leastKept), shed)
+			kept = nextKept(kept, used/max(kept, leastKept), shed)
 		}
 		if math.Abs(kept-want) > 0.02 {
 			t.Errorf("at %.2f it keeps %.3f, want %.3f", used, kept, want)
@@ -45,7 +45,7 @@ func TestSheddingIsMonotone(t *testing.T) {
 	for kept := 0.0; kept <= 1; kept += 0.05 {
 		last := 2.0
 		for demand := 0.0; demand < 3; demand += 0.01 {
-			next := keeps(kept, demand, shed)
+			next := nextKept(kept, demand, shed)
 			if next > last || next < 0 || next > 1 {
 				t.Fatalf("of %.2f at a demand of %.2f it keeps %.3f, at less %.3f", kept, demand, next, last)
 			}
@@ -201,7 +201,7 @@ func TestAReloadKeepsWhatIsShed(t *testing.T) {
 		report(tree, 60*at, 82)
 	}
 	next := compile(t, cfg)
-	next.Inherit(tree)
+	next.CarryOver(tree)
 	expect(t, "who goes where", clients(t, next, "web", 500), clients(t, tree, "web", 500))
 	report(next, 60*49, 82)
 	expect(t, "after the same report", clients(t, next, "web", 500), clients(t, tree, "web", 500))

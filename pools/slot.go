@@ -22,7 +22,7 @@ func (t *Tree) UsesTime() bool {
 }
 
 // networkNow returns the hash of the client's network, under sticky: ttl that of its slot.
-func (s *Scratch) networkNow(v *visit) uint64 {
+func (s *Scratch) networkNow(v *frame) uint64 {
 	network := v.network(s.client)
 	if !v.perTTL {
 		return network
@@ -38,7 +38,7 @@ type StepSlot struct {
 }
 
 // slotOf returns the slot that the client's network is in.
-func (s *Scratch) slotOf(v *visit) StepSlot {
+func (s *Scratch) slotOf(v *frame) StepSlot {
 	ttl := s.slotLength()
 	passed := (uint64(s.Time) + v.network(s.client)%ttl) % ttl
 	from := time.Unix(int64(uint64(s.Time)-passed), 0).UTC()

@@ -43,7 +43,7 @@ func TestAStickyTTLLeadsAllTypesToOneMember(t *testing.T) {
 	other := compile(t, reversed)
 	s, elsewhere := tree.Scratch(), other.Scratch()
 	for n := range 500 {
-		q := Question{Answers: 1, Client: networkNumber(n), Draw: uint64(n)}
+		q := Request{Answers: 1, Client: networkNumber(n), Draw: uint64(n)}
 		s.Time, s.TTL = 1_800_000_000+int64(n), 30
 		elsewhere.Time, elsewhere.TTL = s.Time, s.TTL
 		tree.Decide(q, s)
@@ -72,7 +72,7 @@ func TestAStickyTTLHoldsForOneTTL(t *testing.T) {
 	var changes [ttl]int // by second of the TTL
 	counts := map[byte]int{}
 	for n := range networks {
-		q := Question{Answers: 1, Client: networkNumber(n)}
+		q := Request{Answers: 1, Client: networkNumber(n)}
 		s.TTL = ttl
 		phases := map[int]bool{}
 		before := byte(0)
@@ -113,7 +113,7 @@ func TestAStickyTTLMovesOnlyTheClientsOfAMemberThatFails(t *testing.T) {
 		got := map[int]byte{}
 		for n := range 500 {
 			s.Time, s.TTL = 1_800_000_000, 30
-			tree.Decide(Question{Answers: 1, Client: networkNumber(n)}, s)
+			tree.Decide(Request{Answers: 1, Client: networkNumber(n)}, s)
 			got[n] = lastOctets(s)[0]
 		}
 		return got
@@ -138,7 +138,7 @@ func TestAStickyRoundRobin(t *testing.T) {
 	s := tree.Scratch()
 	counts := map[byte]int{}
 	for n := range 2000 {
-		q := Question{Answers: 1, Client: networkNumber(n)}
+		q := Request{Answers: 1, Client: networkNumber(n)}
 		tree.Decide(q, s)
 		member := lastOctets(s)[0]
 		counts[member]++
@@ -199,12 +199,12 @@ func TestOneRegionForAllTypesOfAClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		down := map[byte]bool{} // by member, some family
-		var turns []health.Turn
+		var turns []health.Transition
 		for i, target := range tree.Targets() {
 			if rnd.IntN(5) == 0 {
 				octets := target.Addr.AsSlice()
 				down[octets[len(octets)-1]] = true
-				turns = append(turns, health.Turn{Index: i, Target: target, To: health.Down})
+				turns = append(turns, health.Transition{Index: i, Target: target, To: health.Down})
 			}
 		}
 		tree.Apply(turns)
@@ -224,7 +224,7 @@ func compareRegions(t *testing.T, rnd *rand.Rand, tree *Tree, down map[byte]bool
 		q := ask(t, tree, "web", IPv4, client)
 		s.Time, s.TTL = 1_800_000_000, 30
 		regions := map[string]bool{}
-		for _, of := range []Question{{Family: IPv4}, {Family: IPv6}, {Both: true}} {
+		for _, of := range []Request{{Family: IPv4}, {Family: IPv6}, {Both: true}} {
 			q.Family, q.Both, q.Draw = of.Family, of.Both, rnd.Uint64()
 			tree.Decide(q, s)
 			for _, octet := range lastOctets(s)[:min(1, len(s.Addrs))] { // the first of several

@@ -8,22 +8,22 @@ package pools
 //	region   no                                                     all that are left, and a new round begins
 //
 // Members without a region count as one region.
-func (v *visit) drawable() set {
+func (v *frame) drawable() bitset {
 	if !v.spread {
 		return v.eligible
 	}
-	if !v.apart.any() {
-		copy(v.apart, v.eligible)
+	if !v.remainingRegions.any() {
+		copy(v.remainingRegions, v.eligible)
 	}
-	return v.apart
+	return v.remainingRegions
 }
 
 // passRegion takes the region of m out of the round.
-func (s *Scratch) passRegion(v *visit, m int) {
+func (s *Scratch) passRegion(v *frame, m int) {
 	if !v.spread {
 		return
 	}
 	for i, w := range s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group) {
-		v.apart[i] &^= w
+		v.remainingRegions[i] &^= w
 	}
 }

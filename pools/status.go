@@ -79,10 +79,10 @@ func (st *state) poolStatus(id ID) PoolStatus {
 	p := &st.tree.cfg.Pools[id]
 	s := PoolStatus{Pool: p.Name, Policy: string(p.Policy), DualStack: string(p.DualStack), Need: st.need(id), Members: make([]MemberStatus, len(p.Members))}
 	for _, f := range []Family{IPv4, IPv6} {
-		s.Mode[f], _, _ = st.answerer(id, f)
-		s.Live[f] = st.isLive(id, f, asIs)
-		s.Eligible[f] = st.countEligible(id, f, asIs)
-		s.ModeSince[f], s.LiveSince[f] = st.tenure(id, f)
+		s.Mode[f], _, _ = st.selectSource(id, f)
+		s.Live[f] = st.isLive(id, f, byVerdict)
+		s.Eligible[f] = st.countEligible(id, f, byVerdict)
+		s.ModeSince[f], s.LiveSince[f] = st.sinceOf(id, f)
 	}
 	if st.tree.pools[id].scores != none {
 		s.Lost = st.lostRegionsOf(id)
@@ -100,10 +100,10 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 		Member: from.Name, Region: from.Region, Nested: from.Pool, Target: from.Target, CName: from.CName, Enabled: from.Enabled, Weight: from.Weight,
 		Eligible: [2]bool{st.isEligible(p, i, IPv4), st.isEligible(p, i, IPv6)},
 	}
-	if h := st.hand(p.first + uint32(i)); h != nil {
+	if h := st.memberOverride(p.first + uint32(i)); h != nil {
 		s.Override = &st.overrides[h.order]
 	}
-	s.Load = st.stepLoad(use{uint32(id), uint32(i)})
+	s.Load = st.stepLoad(memberRef{uint32(id), uint32(i)})
 	if m.child == none {
 		s.Addresses = st.addressStatus(m)
 	}
@@ -111,16 +111,16 @@ func (st *state) memberStatus(id ID, i int) MemberStatus {
 	if m.child == none && m.n4 == 0 || m.child != none && !st.tree.pools[m.child].has[IPv4] {
 		f = IPv6
 	}
-	s.State = st.standing(id, i, f)
+	s.State = st.verdictText(id, i, f)
 	if m.child != none {
-		s.Up, s.Of, s.Need = st.countEligible(ID(m.child), f, asIs), st.candidates(ID(m.child)), st.need(ID(m.child))
-		_, s.LiveSince = st.tenure(ID(m.child), f)
+		s.Up, s.Of, s.Need = st.countEligible(ID(m.child), f, byVerdict), st.candidates(ID(m.child)), st.need(ID(m.child))
+		_, s.LiveSince = st.sinceOf(ID(m.child), f)
 	}
 	return s
 }
 
 func (st *state) isEligible(p *pool, i int, f Family) bool {
-	return st.word(p.eligible(f, asIs)+uint32(i)/64)>>(uint(i)%64)&1 != 0
+	return st.word(p.eligible(f, byVerdict)+uint32(i)/64)>>(uint(i)%64)&1 != 0
 }
 
 func (st *state) addressStatus(m *member) []AddressStatus {
@@ -145,28 +145,28 @@ func (st *state) targetStatus(target uint32, addr netip.Addr) AddressStatus {
 	return AddressStatus{addr, int(target), st.verdict(target)}
 }
 
-// doubtful is what Step.Doubtful says of a member.
-func (r *recorder) doubtful(u use) []AddressStatus {
-	var refs []ref
+// provisional is what Step.Doubtful says of a member.
+func (r *recorder) provisional(u memberRef) []AddressStatus {
+	var refs []addrRef
 	if m := &r.tree.members[r.tree.pools[u.pool].first+u.member]; m.child == none {
-		refs = append(refs, r.tree.asked(m, r.family)...)
+		refs = append(refs, r.tree.verdictAddrs(m, r.family)...)
 	}
 	if region := r.state.regionDown(u); region != nil {
 		refs = append(refs, region.refs...)
 	}
 	var found []AddressStatus
 	for _, ref := range refs {
-		if ref.target != none && r.state.isDoubtful(ref.target) {
+		if ref.target != none && r.state.isProvisional(ref.target) {
 			found = append(found, r.state.targetStatus(ref.target, r.tree.targets[ref.target].Addr))
 		}
 	}
 	return found
 }
 
-// isDoubtful reports whether a target is not known to be up, or starts slowly.
-func (st *state) isDoubtful(target uint32) bool {
+// isProvisional reports whether a target is not known to be up, or starts slowly.
+func (st *state) isProvisional(target uint32) bool {
 	v := st.verdict(target)
-	return v != health.Up || partOf(st.starting, target) != whole
+	return v != health.Up || fractionOf(st.starting, target) != full
 }
 
 // Regions tells how the regions that have a check stand, in the order of the
@@ -187,7 +187,7 @@ func (t *Tree) Regions() []RegionStatus {
 // EjectionDeferred is the State of a member that is down and treated as up.
 const EjectionDeferred = "ejection deferred"
 
-// standing is a member's state in words for a family, the first that holds:
+// verdictText is a member's state in words for a family, the first that holds:
 //
 //	enabled  override     state
 //	no       -            disabled
@@ -197,7 +197,7 @@ const EjectionDeferred = "ejection deferred"
 //	yes      none         ejection deferred, where max_ejection has it treated as up
 //	yes      none         unresolved, of a target without an address
 //	yes      none         a pool's, or the verdict that counts of an endpoint's addresses
-func (st *state) standing(id ID, i int, f Family) string {
+func (st *state) verdictText(id ID, i int, f Family) string {
 	p := &st.tree.pools[id]
 	m := &st.tree.members[p.first+uint32(i)]
 	kind := st.kind(p.first + uint32(i))
@@ -227,7 +227,7 @@ func (st *state) standing(id ID, i int, f Family) string {
 //	down            down
 func (st *state) endpointVerdict(m *member, f Family) health.Verdict {
 	found := health.Down
-	for _, ref := range st.tree.asked(m, f) {
+	for _, ref := range st.tree.verdictAddrs(m, f) {
 		switch v := st.refVerdict(ref); {
 		case v == health.Up:
 			return health.Up
@@ -239,7 +239,7 @@ func (st *state) endpointVerdict(m *member, f Family) health.Verdict {
 }
 
 // refVerdict is the verdict of one address; one without a check is up.
-func (st *state) refVerdict(a ref) health.Verdict {
+func (st *state) refVerdict(a addrRef) health.Verdict {
 	if a.target == none {
 		return health.Up
 	}

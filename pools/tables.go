@@ -6,7 +6,7 @@ import "meridian/geo"
 // matches, and the bytes of memory that they hold together.
 func (t *Tree) Tables() (tables, bytes int) {
 	counted := map[*geo.Table]bool{}
-	for _, table := range t.tables {
+	for _, table := range t.geoTables {
 		if table != nil && !counted[table] {
 			counted[table] = true
 			bytes += table.Bytes()

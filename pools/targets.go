@@ -10,29 +10,29 @@ import (
 // Targets is what must be probed, each distinct (check, address) once. Do not change it.
 func (t *Tree) Targets() []health.Target { return t.targets }
 
-// User is a member that has a target's address, or, by Region alone, a region
+// TargetUse is a member that has a target's address, or, by Region alone, a region
 // that is probed there.
-type User struct{ Pool, Member, Region string }
+type TargetUse struct{ Pool, Member, Region string }
 
-// Users lists the members and regions that a target, by its index in Targets, matters to.
-func (t *Tree) Users(target int) []User {
-	var users []User
-	for _, u := range t.users.of(uint32(target)) {
+// TargetUses lists the members and regions that a target, by its index in Targets, matters to.
+func (t *Tree) TargetUses(target int) []TargetUse {
+	var users []TargetUse
+	for _, u := range t.membersByTarget.of(uint32(target)) {
 		p := &t.cfg.Pools[u.pool]
 		m := &p.Members[u.member]
-		users = append(users, User{p.Name, m.Name, m.Region})
+		users = append(users, TargetUse{p.Name, m.Name, m.Region})
 	}
-	for _, region := range t.watched[uint32(target)] {
-		users = append(users, User{Region: t.checked[region].config.Name})
+	for _, region := range t.regionsByTarget[uint32(target)] {
+		users = append(users, TargetUse{Region: t.checked[region].config.Name})
 	}
 	return users
 }
 
-// Turns is what turns all addresses of an endpoint to a verdict when given to
+// SimulateVerdict is what turns all addresses of an endpoint to a verdict when given to
 // Apply: for rehearsals, where no prober says so. They have no time, so that
 // max_ejection does not defer them. Members that share an address
 // and its check turn together.
-func (t *Tree) Turns(pool, member string, to health.Verdict) ([]health.Turn, error) {
+func (t *Tree) SimulateVerdict(pool, member string, to health.Verdict) ([]health.Transition, error) {
 	id, i, err := t.find(pool, member)
 	if err != nil {
 		return nil, err
@@ -45,12 +45,12 @@ func (t *Tree) Turns(pool, member string, to health.Verdict) ([]health.Turn, err
 		return nil, fmt.Errorf("member %q of pool %q has no address: its target %q is not resolved", member, pool, t.cfg.Pools[id].Members[i].Target)
 	}
 	now := t.state.Load()
-	var turns []health.Turn
+	var turns []health.Transition
 	for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
 		if r.target == none {
 			return nil, fmt.Errorf("member %q of pool %q has no check: it is always up", member, pool)
 		}
-		turns = append(turns, health.Turn{
+		turns = append(turns, health.Transition{
 			Index:  int(r.target),
 			Target: t.targets[r.target],
 			From:   now.verdict(r.target),

@@ -22,17 +22,17 @@ func TestTargetsAreEachCheckAndAddressOnce(t *testing.T) {
 
 func TestUsersAreTheMembersOfATarget(t *testing.T) {
 	tree := compile(t, world(t, "region eu 50 8\npool one weighted\n  a region=eu 192.0.2.1 2001:db8::1\npool two weighted\n  b 192.0.2.1\n"))
-	users := map[User]bool{}
-	for _, u := range tree.Users(0) {
+	users := map[TargetUse]bool{}
+	for _, u := range tree.TargetUses(0) {
 		users[u] = true
 	}
-	expect(t, "of the IPv4 address", users, map[User]bool{{"one", "a", "eu"}: true, {"two", "b", ""}: true})
-	expect(t, "of the IPv6 address", tree.Users(1), []User{{"one", "a", "eu"}})
+	expect(t, "of the IPv4 address", users, map[TargetUse]bool{{"one", "a", "eu"}: true, {"two", "b", ""}: true})
+	expect(t, "of the IPv6 address", tree.TargetUses(1), []TargetUse{{"one", "a", "eu"}})
 }
 
 func TestTurnsTurnAllAddressesOfAMember(t *testing.T) {
 	tree := compile(t, world(t, "pool one weighted\n  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2\n"))
-	turns, err := tree.Turns("one", "a", health.Down)
+	turns, err := tree.SimulateVerdict("one", "a", health.Down)
 	if err != nil || len(turns) != 2 {
 		t.Fatalf("got %v, %v, want two turns", turns, err)
 	}
@@ -41,7 +41,7 @@ func TestTurnsTurnAllAddressesOfAMember(t *testing.T) {
 		expect(t, "from", turn.From, health.Unknown)
 	}
 	tree.Apply(turns)
-	turns, _ = tree.Turns("one", "a", health.Up)
+	turns, _ = tree.SimulateVerdict("one", "a", health.Up)
 	expect(t, "from, once down", turns[0].From, health.Down)
 }
 
@@ -53,7 +53,7 @@ func TestTurnsSaysWhatCannotTurn(t *testing.T) {
 		{"one", "a", `member "a" of pool "one" has no check: it is always up`},
 		{"one", "b", `member "b" of pool "one" is pool "two": its verdict follows its members; turn those`},
 	} {
-		_, err := tree.Turns(c.pool, c.member, health.Down)
+		_, err := tree.SimulateVerdict(c.pool, c.member, health.Down)
 		expect(t, c.pool+"/"+c.member, err, c.want)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // An address without a check is up.
 func (st *state) isUpFor(p *pool, m *member, f Family) bool {
 	if !p.together {
-		return slices.ContainsFunc(st.tree.asked(m, f), st.isUp)
+		return slices.ContainsFunc(st.tree.verdictAddrs(m, f), st.isUp)
 	}
 	return m.addresses() > 0 && st.downFamily(m) == noFamily
 }
@@ -42,9 +42,9 @@ var families = [...]Family{IPv4, IPv6}
 // offersTo returns what a nested pool offers to the pool around it. Under dual_stack:
 // together it offers nothing while it is not live, or has no live member with an address, for
 // one of the families that it could give if all were up.
-func (st *state) offersTo(around *pool, id ID, f Family, pl plane) offered {
+func (st *state) offersTo(around *pool, id ID, f Family, pl basis) offer {
 	o := st.poolOffers(id, f, pl)
-	if around.together && pl != open {
+	if around.together && pl != failOpen {
 		o.live = o.live && st.missingFamily(id, pl) == noFamily
 	}
 	return o
@@ -52,9 +52,9 @@ func (st *state) offersTo(around *pool, id ID, f Family, pl plane) offered {
 
 // missingFamily returns a family that a pool would give if all were up, and does not give now,
 // or noFamily.
-func (st *state) missingFamily(id ID, pl plane) Family {
+func (st *state) missingFamily(id ID, pl basis) Family {
 	for _, f := range families {
-		if st.gives(id, f, open) && !(st.isLive(id, f, pl) && st.gives(id, f, pl)) {
+		if st.gives(id, f, failOpen) && !(st.isLive(id, f, pl) && st.gives(id, f, pl)) {
 			return f
 		}
 	}
@@ -63,8 +63,8 @@ func (st *state) missingFamily(id ID, pl plane) Family {
 
 // nestedVerdict returns "live", or why a nested pool is not live in the pool around it.
 func (st *state) nestedVerdict(around *pool, id ID, f Family) string {
-	if missing := st.missingFamily(id, asIs); around.together && missing != noFamily {
-		if st.isLive(id, missing, asIs) {
+	if missing := st.missingFamily(id, byVerdict); around.together && missing != noFamily {
+		if st.isLive(id, missing, byVerdict) {
 			return fmt.Sprintf("not live: it gives no %s", missing)
 		}
 		f = missing
@@ -91,15 +91,15 @@ func (st *state) togetherVerdict(m *member) health.Verdict {
 	return worst
 }
 
-// tellTogether returns the reason for which a member is not eligible for a family by its other
+// recordTogether returns the reason for which a member is not eligible for a family by its other
 // one; empty if that is not the reason.
-func (r *recorder) tellTogether(p *pool, m *member) string {
+func (r *recorder) recordTogether(p *pool, m *member) string {
 	if !p.together {
 		return ""
 	}
 	const rule = "dual_stack is together: "
 	if m.child != none {
-		f := r.state.missingFamily(ID(m.child), asIs)
+		f := r.state.missingFamily(ID(m.child), byVerdict)
 		if f == noFamily {
 			return ""
 		}

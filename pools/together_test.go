@@ -11,11 +11,11 @@ import (
 // turnAddresses gives the targets at some addresses a verdict.
 func turnAddresses(t testing.TB, tree *Tree, to health.Verdict, addresses string) {
 	t.Helper()
-	var turns []health.Turn
+	var turns []health.Transition
 	for i, target := range tree.Targets() {
 		for a := range strings.FieldsSeq(addresses) {
 			if target.Addr.String() == a {
-				turns = append(turns, health.Turn{Index: i, Target: target, To: to})
+				turns = append(turns, health.Transition{Index: i, Target: target, To: to})
 			}
 		}
 	}

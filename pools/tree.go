@@ -18,73 +18,73 @@ const none = ^uint32(0)
 // follows the verdicts given to Apply. Decide and Explain may run on any
 // number of goroutines beside one another and beside Apply.
 type Tree struct {
-	cfg      *config.Config            // names and texts, for what is told to people
-	where    *geo.Locator              // for Explain
-	resolved map[config.Name]Resolved  // what the targets of members led to
-	tables   []*geo.Table              // each that a pool asks, once
-	matches  map[uint32][]config.Match // by table: what it lists, where it ranks no regions; for Explain
+	cfg       *config.Config            // names and texts, for what is told to people
+	locator   *geo.Locator              // for Explain
+	resolved  map[config.Name]Resolved  // what the targets of members led to
+	geoTables []*geo.Table              // each that a pool asks, once
+	matches   map[uint32][]config.Match // by table: what it lists, where it ranks no regions; for Explain
 
 	roundTrips *geo.Latency               // nil: none are measured
 	measured   map[uint32][]config.Region // by table: what it ranks by round trips; for Explain
 
-	pools   []pool   // by ID
-	members []member // pool after pool, in the order written
-	weights []uint32 // beside members; 0 for those that are disabled
-	groups  set      // pool after pool: the members of each group, pool.words words a group
-	refs    []ref    // member after member: its IPv4 addresses, then its IPv6 ones
-	v4      [][4]byte
-	v6      [][16]byte
-	singles []single // pool after pool, of those that direct decides for
-	cnames  [][]byte // of members, in wire form
-	targets []health.Target
+	pools         []pool    // by ID
+	members       []member  // pool after pool, in the order written
+	weights       []uint32  // beside members; 0 for those that are disabled
+	groups        bitset    // pool after pool: the members of each group, pool.words words a group
+	refs          []addrRef // member after member: its IPv4 addresses, then its IPv6 ones
+	v4            [][4]byte
+	v6            [][16]byte
+	soleAddresses []soleAddresses // pool after pool, of those that direct decides for
+	cnames        [][]byte        // of members, in wire form
+	targets       []health.Target
 
-	scores     []regionScore // by pool and group, of those that spread the clients of lost regions
-	keys       []uint64      // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
-	logarithms *logarithms   // nil where no pool hashes or spreads
-	timed      index[uint32] // of the members of `fastest` pools: the targets that say how soon they respond
+	scores []regionScore // by pool and group, of those that spread the clients of lost regions
+	keys   []uint64      // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
+	log2   *log2Table    // nil where no pool hashes or spreads
+	timed  index[uint32] // of the members of `fastest` pools: the targets that say how soon they respond
 
 	loadTargets []LoadTarget          // what reports a load
 	memberLoads map[uint32]loadSource // by member, of those that name one
 	regionLoads map[string]loadSource // by region, likewise
-	sharing     map[placed]int        // by group: how many have a part of their region's load
+	loadSharers map[placed]int        // by group: how many have a part of their region's load
 	ttls        []time.Duration       // by pool, see clientTTLs; none where no load is reported
 
-	users   index[use] // by target: the endpoints that have it
-	parents index[use] // by pool: the members that it is
-	backed  index[ID]  // by pool: the pools bound to names whose fallback it is
-	bound   []bool     // by pool: a name is bound to it
+	membersByTarget index[memberRef] // by target: the endpoints that have it
+	parents         index[memberRef] // by pool: the members that it is
+	fallbackUsers   index[ID]        // by pool: the pools bound to names whose fallback it is
+	bound           []bool           // by pool: a name is bound to it
 
-	checked []regionCheck       // the regions that have a check
-	checkOf map[string]uint32   // by region: which of checked it is
-	watched map[uint32][]uint32 // by target: the regions, among checked, that it tells of
+	checked         []regionCheck       // the regions that have a check
+	checkOf         map[string]uint32   // by region: which of checked it is
+	regionsByTarget map[uint32][]uint32 // by target: the regions, among checked, that it tells of
 
-	downs       uint32 // where in a state the bits of the targets begin
-	regionDowns uint32 // and those of the checked regions
-	responses   uint32 // and a word a target, how soon it responds; none where no pool asks
-	rooms       uint32 // and a word a member of a least-load pool, its room
-	roomCount   int    // how many of these
-	deferrals   uint32 // and two bits a member, whether its ejection is deferred
-	heights     int    // levels of nesting, at least 1
-	turns       int    // turns that a Scratch keeps
-	deepest     int    // words that a Scratch needs for the deepest walk
+	downs            uint32 // where in a state the bits of the targets begin
+	regionDowns      uint32 // and those of the checked regions
+	responses        uint32 // and a word a target, how soon it responds; none where no pool asks
+	withFreeCapacity uint32 // and a word a member of a least-load pool, its room
+	roomCount        int    // how many of these
+	deferrals        uint32 // and two bits a member, whether its ejection is deferred
+	levels           int    // levels of nesting, at least 1
+	turns            int    // turns that a Scratch keeps
+	stackWords       int    // words that a Scratch needs for the deepest walk
 
 	// Written by Apply, read by anybody.
-	state atomic.Pointer[state]
-	up    []atomic.Uint64 // a bit a target, for explaining only; neither up nor down: unknown
-	doubt []atomic.Uint64 // likewise: uncertain, whatever it counts as
+	state       atomic.Pointer[state]
+	up          []atomic.Uint64 // a bit a target, for explaining only; neither up nor down: unknown
+	provisional []atomic.Uint64 // likewise: uncertain, whatever it counts as
 
 	writing sync.Mutex // one Apply at a time; guards what follows
-	next    draft
-	modes   [][2]Mode                 // by pool and family, of those that Apply tells of
-	tenures []atomic.Pointer[tenures] // by pool; for status only: read without the lock
+	next    builder
+	modes   [][2]Mode                // by pool and family, of those that Apply tells of
+	since   []atomic.Pointer[sinces] // by pool; for status only: read without the lock
 
 	ejections poolEjections
-	damped    set // of targets: flap damping alone keeps them down
+	damped    bitset // of targets: flap damping alone keeps them down
 
-	balancers   []balancer // of the least-load pools
-	shedding    []shedUnit // of the pools that shed, pool after pool
-	reportClock time.Time  // when the latest report was made
-	heldUntil   time.Time  // the last time of those of shedding; zero: none of them
+	balancers   []balancer  // of the least-load pools
+	shedding    []shedGroup // of the pools that shed, pool after pool
+	reportClock time.Time   // when the latest report was made
+	heldUntil   time.Time   // the last time of those of shedding; zero: none of them
 }
 
 // pool is a compiled config.Pool. What direct reads comes first, on half a cache line.
@@ -136,36 +136,36 @@ type member struct {
 	n4, n6 uint16 // how many addresses of each family
 }
 
-// ref is an address of an endpoint.
-type ref struct {
+// addrRef is an address of an endpoint.
+type addrRef struct {
 	addr   uint32 // in Tree.v4 or Tree.v6, equal addresses have equal numbers; or an alias, see aliasBit
 	target uint32 // in Tree.targets; none: no check, always up
 }
 
-// use is a place in a pool.
-type use struct{ pool, member uint32 }
+// memberRef is a place in a pool.
+type memberRef struct{ pool, member uint32 }
 
-// plane is a way to count who is up.
-type plane uint32
+// basis is a way to count who is up.
+type basis uint32
 
 const (
-	asIs      plane = iota // by health states, and pools by min_up
-	open                   // as if every enabled, undrained member with weight that is not forced down were up
+	byVerdict basis = iota // by health states, and pools by min_up
+	failOpen               // as if every enabled, undrained member with weight that is not forced down were up
 	remaining              // by health states, and pools as if every min_up were 1
 )
 
 // eligible returns where in a state the pool keeps its eligible members. The planes
 // asIs and remaining differ only in members that are pools.
-func (p *pool) eligible(f Family, pl plane) uint32 {
+func (p *pool) eligible(f Family, pl basis) uint32 {
 	if pl == remaining && !p.nests {
-		pl = asIs
+		pl = byVerdict
 	}
 	return p.state + (uint32(pl)*2+uint32(f))*2*p.words
 }
 
 // giving is where in a state the pool keeps which of its eligible members can
 // give an address of the family.
-func (p *pool) giving(f Family, pl plane) uint32 { return p.eligible(f, pl) + p.words }
+func (p *pool) giving(f Family, pl basis) uint32 { return p.eligible(f, pl) + p.words }
 
 // needAt is where in a state a pool with a percentage as min_up keeps how many
 // members that is.
@@ -189,21 +189,21 @@ func (p *pool) end() uint32 {
 const statePerWord = 2 * 2
 
 // group is the members of a group.
-func (t *Tree) group(p *pool, g uint32) set {
+func (t *Tree) group(p *pool, g uint32) bitset {
 	return t.groups[p.groups+g*p.words:][:p.words]
 }
 
 // addrs is the addresses of m of a family.
-func (t *Tree) addrs(m *member, f Family) []ref {
+func (t *Tree) addrs(m *member, f Family) []addrRef {
 	if f == IPv4 {
 		return t.refs[m.first:][:m.n4]
 	}
 	return t.refs[m.first+uint32(m.n4):][:m.n6]
 }
 
-// asked is the addresses whose verdicts count when a family is asked of m:
+// verdictAddrs is the addresses whose verdicts count when a family is asked of m:
 // those of the family, or the others where it has none.
-func (t *Tree) asked(m *member, f Family) []ref {
+func (t *Tree) verdictAddrs(m *member, f Family) []addrRef {
 	if refs := t.addrs(m, f); len(refs) > 0 {
 		return refs
 	}

@@ -13,15 +13,15 @@ import (
 //	(one alone)        -     -                     that one
 //
 // Where members start slowly, byShare draws. Members of weight 0 are never eligible, so every weight here is positive.
-func (s *Scratch) byWeight(v *visit, from set, r uint64) int {
+func (s *Scratch) byWeight(v *frame, from bitset, r uint64) int {
 	if len(v.slow) > 0 {
-		return s.byShare(v, from, r)
+		return s.byReducedWeight(v, from, r)
 	}
 	return s.tree.drawn(v.pool, from, r)
 }
 
 // drawn is the member of p that r draws from a set by weight.
-func (t *Tree) drawn(p *pool, from set, r uint64) int {
+func (t *Tree) drawn(p *pool, from bitset, r uint64) int {
 	if p.even { // fast path, and what the slow path comes to when all weights are equal
 		return from.nth(int(below(r, uint64(from.count()))))
 	}
@@ -45,7 +45,7 @@ func (t *Tree) drawn(p *pool, from set, r uint64) int {
 }
 
 // sumOf adds up the weights of some members and counts them.
-func sumOf(weights []uint32, of set) (sum uint64, members int) {
+func sumOf(weights []uint32, of bitset) (sum uint64, members int) {
 	for i, w := range of {
 		for ; w != 0; w &= w - 1 {
 			sum += uint64(weights[i<<6+bits.TrailingZeros64(w)])
@@ -56,19 +56,19 @@ func sumOf(weights []uint32, of set) (sum uint64, members int) {
 }
 
 // whyWeight tells the odds that m had.
-func (s *Scratch) whyWeight(v *visit, from set, m int) string {
+func (s *Scratch) whyWeight(v *frame, from bitset, m int) string {
 	weights := s.tree.weights[v.first:][:v.members]
 	if len(v.slow) > 0 {
-		return fmt.Sprintf("weight %.4g of %.4g", float64(s.weightByShare(v, m))/fullWeight, float64(s.sumOfShares(v, from))/fullWeight)
+		return fmt.Sprintf("weight %.4g of %.4g", float64(s.reducedWeight(v, m))/fullWeight, float64(s.sumOfReducedWeights(v, from))/fullWeight)
 	}
 	sum, _ := sumOf(weights, from)
 	return fmt.Sprintf("weight %d of %d", weights[m], sum)
 }
 
 // chancesByWeight is byWeight before the draw.
-func (s *Scratch) chancesByWeight(v *visit, from set, f func(m int, p float64)) {
-	sum := float64(s.sumOfShares(v, from))
+func (s *Scratch) chancesByWeight(v *frame, from bitset, f func(m int, p float64)) {
+	sum := float64(s.sumOfReducedWeights(v, from))
 	for m := range from.all() {
-		f(m, float64(s.weightByShare(v, m))/sum)
+		f(m, float64(s.reducedWeight(v, m))/sum)
 	}
 }

@@ -68,14 +68,14 @@ func TestWeightedDrawsByWeight(t *testing.T) {
 func TestEvenWeightsDrawAsTheLongWayDoes(t *testing.T) {
 	tree := compile(t, world(t, "pool web weighted\n  a weight=9 192.0.2.1\n  b weight=9 192.0.2.2\n  c weight=9 192.0.2.3\n"))
 	s := tree.Scratch()
-	short := visit{pool: &tree.pools[0]}
+	short := frame{pool: &tree.pools[0]}
 	uneven := tree.pools[0]
 	uneven.even = false
-	long := visit{pool: &uneven}
+	long := frame{pool: &uneven}
 	expect(t, "even", short.even, true)
 	for n := range 10_000 {
 		r := seed(1).draw(n)
-		if a, b := s.byWeight(&short, set{7}, r), s.byWeight(&long, set{7}, r); a != b {
+		if a, b := s.byWeight(&short, bitset{7}, r), s.byWeight(&long, bitset{7}, r); a != b {
 			t.Fatalf("r %d: member %d the short way, %d the long one", r, a, b)
 		}
 	}

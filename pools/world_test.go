@@ -219,9 +219,9 @@ func turn(t testing.TB, tree *Tree, to health.Verdict, members ...string) []Chan
 }
 
 // turns is what turn gives to Apply.
-func turns(t testing.TB, tree *Tree, to health.Verdict, members ...string) []health.Turn {
+func turns(t testing.TB, tree *Tree, to health.Verdict, members ...string) []health.Transition {
 	t.Helper()
-	var turns []health.Turn
+	var turns []health.Transition
 	for _, name := range members {
 		pool, member, one := strings.Cut(name, "/")
 		for _, p := range tree.cfg.Pools {
@@ -229,7 +229,7 @@ func turns(t testing.TB, tree *Tree, to health.Verdict, members ...string) []hea
 				if p.Name != pool || one && m.Name != member || m.Pool != "" {
 					continue
 				}
-				more, err := tree.Turns(pool, m.Name, to)
+				more, err := tree.SimulateVerdict(pool, m.Name, to)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -241,20 +241,20 @@ func turns(t testing.TB, tree *Tree, to health.Verdict, members ...string) []hea
 }
 
 // ask is a question to a pool with its own answers.
-func ask(t testing.TB, tree *Tree, pool string, f Family, client string) Question {
+func ask(t testing.TB, tree *Tree, pool string, f Family, client string) Request {
 	t.Helper()
 	for id, p := range tree.cfg.Pools {
 		if p.Name == pool {
-			return Question{Pool: ID(id), Family: f, Answers: p.Answers, Client: netip.MustParseAddr(client)}
+			return Request{Pool: ID(id), Family: f, Answers: p.Answers, Client: netip.MustParseAddr(client)}
 		}
 	}
 	t.Fatalf("no pool %q", pool)
-	return Question{}
+	return Request{}
 }
 
 // shares asks n times, with n draws, and tells in how many of the answers each
 // address was; "" counts the empty answers.
-func shares(tree *Tree, q Question, n int) map[string]int {
+func shares(tree *Tree, q Request, n int) map[string]int {
 	s := tree.Scratch()
 	got := map[string]int{}
 	for i := range n {
@@ -272,7 +272,7 @@ func shares(tree *Tree, q Question, n int) map[string]int {
 
 // answers is the distinct addresses that n draws give, in order; "nodata" where
 // there are none at all.
-func answers(tree *Tree, q Question) string {
+func answers(tree *Tree, q Request) string {
 	var got []string
 	for a := range shares(tree, q, 200) {
 		if a == "" {

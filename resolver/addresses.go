@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// keptAnswers is how many answers in a row may be without an address before it goes.
-	keptAnswers = 3
+	// maxMisses is how many answers in a row may be without an address before it goes.
+	maxMisses = 3
 	// maxAddresses is how many addresses of one family a target may have.
 	maxAddresses = 64
 )
@@ -28,14 +28,14 @@ const (
 	families
 )
 
-// sighting is an address and how many answers in a row have been without it.
-type sighting struct {
+// seenAddress is an address and how many answers in a row have been without it.
+type seenAddress struct {
 	addr   netip.Addr
 	missed int
 }
 
 // addresses are what is known of a target, by family and in order.
-type addresses [families][]sighting
+type addresses [families][]seenAddress
 
 // any reports whether there is an address.
 func (a *addresses) any() bool { return len(a[ipv4])+len(a[ipv6]) > 0 }
@@ -51,9 +51,9 @@ func (a *addresses) list() []netip.Addr {
 	return all
 }
 
-// recalled is what is known of a target before it is looked up, from addresses that
+// restore is what is known of a target before it is looked up, from addresses that
 // are remembered. They come from a file: those that no answer could bring are left out.
-func recalled(addrs []netip.Addr) (known addresses) {
+func restore(addrs []netip.Addr) (known addresses) {
 	var listed [families][]netip.Addr
 	for _, addr := range addrs {
 		switch {
@@ -80,26 +80,26 @@ func recalled(addrs []netip.Addr) (known addresses) {
 //	yes    no             two                        gone
 //
 // A new slice: the one before may be read still.
-func after(known []sighting, seen []netip.Addr) (now []sighting, left int) {
-	now = make([]sighting, 0, len(known)+len(seen))
+func after(known []seenAddress, seen []netip.Addr) (now []seenAddress, left int) {
+	now = make([]seenAddress, 0, len(known)+len(seen))
 	for _, s := range known {
 		s.missed++
 		if slices.Contains(seen, s.addr) {
 			s.missed = 0
 		}
-		if s.missed < keptAnswers {
+		if s.missed < maxMisses {
 			now = append(now, s)
 		}
 	}
 	for _, addr := range seen {
 		switch {
-		case slices.ContainsFunc(now, func(s sighting) bool { return s.addr == addr }):
+		case slices.ContainsFunc(now, func(s seenAddress) bool { return s.addr == addr }):
 		case len(now) == maxAddresses:
 			left++
 		default:
-			now = append(now, sighting{addr: addr})
+			now = append(now, seenAddress{addr: addr})
 		}
 	}
-	slices.SortFunc(now, func(a, b sighting) int { return a.addr.Compare(b.addr) })
+	slices.SortFunc(now, func(a, b seenAddress) int { return a.addr.Compare(b.addr) })
 	return now, left
 }

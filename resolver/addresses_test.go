@@ -10,7 +10,7 @@ import (
 )
 
 func TestAnAddressGoesWithTheThirdAnswerInARowWithoutIt(t *testing.T) {
-	var known []sighting
+	var known []seenAddress
 	for i, step := range []struct {
 		seen []netip.Addr
 		want string
@@ -32,7 +32,7 @@ func TestAnAddressGoesWithTheThirdAnswerInARowWithoutIt(t *testing.T) {
 // it does not flap.
 func TestARotatingSubsetIsOneSet(t *testing.T) {
 	all := addrs("192.0.2.1", "192.0.2.2", "192.0.2.3")
-	var known []sighting
+	var known []seenAddress
 	for i := range 30 {
 		known, _ = after(known, all[i%3:][:1])
 		if i >= 2 {
@@ -64,7 +64,7 @@ func numbered(i int) netip.Addr {
 func TestAfterAgreesWithTheLastAnswers(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
-	var known []sighting
+	var known []seenAddress
 	var answers [][]netip.Addr
 	for range 2000 {
 		var seen []netip.Addr
@@ -75,7 +75,7 @@ func TestAfterAgreesWithTheLastAnswers(t *testing.T) {
 		}
 		answers = append(answers, seen)
 		var want []netip.Addr
-		for _, answer := range answers[max(0, len(answers)-keptAnswers):] {
+		for _, answer := range answers[max(0, len(answers)-maxMisses):] {
 			want = append(want, answer...)
 		}
 		slices.SortFunc(want, netip.Addr.Compare)

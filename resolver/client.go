@@ -37,7 +37,7 @@ func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, 
 		for _, server := range c.servers {
 			answer, err := c.askServer(ctx, server, name, qtype)
 			if err == nil {
-				err = useless(answer)
+				err = unusable(answer)
 			}
 			if err == nil {
 				return answer, nil
@@ -51,8 +51,8 @@ func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, 
 	return nil, errors.Join(errs...)
 }
 
-// useless says why another server is to be asked, if so.
-func useless(answer *dns.Msg) error {
+// unusable says why another server is to be asked, if so.
+func unusable(answer *dns.Msg) error {
 	switch {
 	case answer.Rcode == dns.RcodeNameError:
 		return nil

@@ -48,9 +48,9 @@ type Options struct {
 	Remembered map[config.Name][]netip.Addr
 }
 
-// Tracker keeps the addresses of targets current. Its methods are safe for
+// Watcher keeps the addresses of targets current. Its methods are safe for
 // concurrent use.
-type Tracker struct {
+type Watcher struct {
 	dial    Dial
 	log     *slog.Logger
 	recalls map[config.Name][]netip.Addr
@@ -61,7 +61,7 @@ type Tracker struct {
 	running sync.WaitGroup // a goroutine for each target
 
 	mu      sync.Mutex // guards targets, and what of them says so
-	targets map[identity]*target
+	targets map[identity]*host
 }
 
 // identity is what makes two targets one: the name, and who is asked for it.
@@ -71,56 +71,56 @@ type identity struct {
 }
 
 // New makes a Tracker. Close ends it.
-func New(o Options) *Tracker {
+func New(o Options) *Watcher {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	t := &Tracker{
+	t := &Watcher{
 		dial:    o.Dial,
 		log:     o.Logger,
 		recalls: o.Remembered,
 		slots:   make(chan struct{}, maxLookups),
 		changes: make(chan struct{}, 1),
-		targets: make(map[identity]*target),
+		targets: make(map[identity]*host),
 	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	return t
 }
 
 // Close ends all lookups and waits for them.
-func (t *Tracker) Close() {
+func (t *Watcher) Close() {
 	t.stop()
 	t.running.Wait()
 }
 
 // Changes delivers when the addresses of some target have changed since it last
 // delivered: of one that is being followed, or was until lately.
-func (t *Tracker) Changes() <-chan struct{} { return t.changes }
+func (t *Watcher) Changes() <-chan struct{} { return t.changes }
 
-// Following is an interest in some targets.
-type Following struct {
-	tracker *Tracker
-	targets []*target
+// Watch is an interest in some targets.
+type Watch struct {
+	tracker *Watcher
+	targets []*host
 }
 
 // Follow tracks targets, which servers are asked for in this order. Targets
 // that are followed already, and the same servers asked, are known at once; the
 // others are looked up at once. One whose servers change begins with the addresses
 // that those before had found.
-func (t *Tracker) Follow(servers []netip.AddrPort, names []config.Name) *Following {
+func (t *Watcher) Follow(servers []netip.AddrPort, names []config.Name) *Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := &Following{tracker: t, targets: make([]*target, len(names))}
-	key := joined(servers)
+	f := &Watch{tracker: t, targets: make([]*host, len(names))}
+	key := joinedNames(servers)
 	for i, name := range names {
 		id := identity{name, key}
 		g := t.targets[id]
 		if g == nil {
 			g = t.newTarget(id, slices.Clone(servers))
-			t.inheritLocked(g)
+			t.carryOverLocked(g)
 			t.targets[id] = g
 			t.running.Go(g.run)
 		}
@@ -131,7 +131,7 @@ func (t *Tracker) Follow(servers []netip.AddrPort, names []config.Name) *Followi
 }
 
 // Remember tells the addresses of all targets that are tracked and have any.
-func (t *Tracker) Remember() map[config.Name][]netip.Addr {
+func (t *Watcher) Remember() map[config.Name][]netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	found := make(map[config.Name][]netip.Addr)
@@ -143,9 +143,9 @@ func (t *Tracker) Remember() map[config.Name][]netip.Addr {
 	return found
 }
 
-// inheritLocked gives g the addresses that other servers had found for its name, or
+// carryOverLocked gives g the addresses that other servers had found for its name, or
 // those that are remembered.
-func (t *Tracker) inheritLocked(g *target) {
+func (t *Watcher) carryOverLocked(g *host) {
 	for id, other := range t.targets {
 		if id.name == g.name && other.known.any() {
 			g.known, g.since = other.known, other.since
@@ -153,13 +153,13 @@ func (t *Tracker) inheritLocked(g *target) {
 		}
 	}
 	if addrs := t.recalls[g.name]; len(addrs) > 0 {
-		g.known, g.since = recalled(addrs), time.Now()
+		g.known, g.since = restore(addrs), time.Now()
 		delete(t.recalls, g.name) // once: what is found later is newer
 	}
 }
 
 // Close ends the interest. Closing twice is closing once.
-func (f *Following) Close() {
+func (f *Watch) Close() {
 	f.tracker.mu.Lock()
 	defer f.tracker.mu.Unlock()
 	for _, g := range f.targets {
@@ -173,10 +173,10 @@ func (f *Following) Close() {
 
 // FirstRound waits until every target was looked up once, or ctx ends, and
 // reports how many have no address.
-func (f *Following) FirstRound(ctx context.Context) (unresolved int) {
+func (f *Watch) FirstRound(ctx context.Context) (unresolved int) {
 	for _, g := range f.targets {
 		select {
-		case <-g.looked:
+		case <-g.firstDone:
 		case <-ctx.Done():
 		}
 	}
@@ -185,7 +185,7 @@ func (f *Following) FirstRound(ctx context.Context) (unresolved int) {
 }
 
 // Addresses tells the addresses of those targets that have any.
-func (f *Following) Addresses() map[config.Name]Addresses {
+func (f *Watch) Addresses() map[config.Name]Addresses {
 	f.tracker.mu.Lock()
 	defer f.tracker.mu.Unlock()
 	found := make(map[config.Name]Addresses, len(f.targets))
@@ -207,17 +207,17 @@ type Status struct {
 }
 
 // Status tells how all targets fare; of nobody after Close.
-func (f *Following) Status() map[config.Name]Status {
+func (f *Watch) Status() map[config.Name]Status {
 	f.tracker.mu.Lock()
 	defer f.tracker.mu.Unlock()
 	all := make(map[config.Name]Status, len(f.targets))
 	for _, g := range f.targets {
-		all[g.name] = Status{g.since, g.trouble.since, g.trouble.failures, g.trouble.reason, g.next}
+		all[g.name] = Status{g.since, g.failing.since, g.failing.failures, g.failing.reason, g.next}
 	}
 	return all
 }
 
-func joined(servers []netip.AddrPort) string {
+func joinedNames(servers []netip.AddrPort) string {
 	var b strings.Builder
 	for i, s := range servers {
 		if i > 0 {

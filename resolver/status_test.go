@@ -12,7 +12,7 @@ func TestStatusTellsSinceWhenAndWhyATargetCannotBeResolved(t *testing.T) {
 		"lb.example. A":   {"lb.example. 10 A 192.0.2.1"},
 		"new.example. A":  {"SERVFAIL"},
 		"late.example. A": {"late.example. 3600 A 192.0.2.9"},
-	}, func(t *testing.T, tracker *Tracker, b *book, log *journal) {
+	}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
 		begun := time.Now()
 		f := followed(tracker, "lb.example.", "new.example.", "late.example.")
 		if got := log.take(); !strings.Contains(got, `level=ERROR msg="target cannot be resolved; it has no address yet, and its members are not answered" target=new.example. reason="A: 192.0.2.53:53: response code SERVFAIL"`) {

@@ -28,7 +28,7 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 
 // ServeHTTP answers a request, within the limits of the listener. A request is not
 // handled, and counts for no limit, before its body is there. Health requests count for none at all.
-func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *adminListener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler := *d.handler.Load()
 	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
 		if r.ContentLength != 0 {

@@ -102,7 +102,7 @@ func (r *Responder) fastAlias(a *reply, set zones.RRset) domain {
 // CNAME that follows from it (RFC 6672 3.1), and returns the name to continue with. A
 // name too long to exist is YXDOMAIN (3.2).
 func (r *Responder) fastSynthesis(a *reply, current domain, node zones.NodeID) domain {
-	q, snap := &r.query, r.at.serving.snapshot
+	q, snap := &r.query, r.at.active.snapshot
 	above := snap.NodeName(node)
 	set, _ := snap.RRset(node, dns.TypeDNAME)
 	a.flags |= flagAA

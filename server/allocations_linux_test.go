@@ -23,10 +23,10 @@ type steady struct {
 
 // steadies are benchQueries, and those of pools that fail open and that start slowly.
 func steadies(t *testing.T) []steady {
-	checked := func(turn health.Turn) *zones.Snapshot {
+	checked := func(turn health.Transition) *zones.Snapshot {
 		const near = "pools:\n  near:\n    policy: proximity\n"
 		s := world(t, near, "checks: {c: {type: tcp, port: 1}}\n"+near+"    check: c\n")
-		var turns []health.Turn
+		var turns []health.Transition
 		for i, target := range s.Pools.Targets() {
 			turn.Index, turn.Target = i, target
 			turns = append(turns, turn)
@@ -36,8 +36,8 @@ func steadies(t *testing.T) []steady {
 	}
 	query := packed(t, withOptions(ask("www.example.com.", dns.TypeA), rawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, 203, 0, 113)))
 	all := []steady{
-		{"FailOpen", checked(health.Turn{To: health.Down}), query},
-		{"SlowStart", checked(health.Turn{To: health.Up, Share: 100}), query},
+		{"FailOpen", checked(health.Transition{To: health.Down}), query},
+		{"SlowStart", checked(health.Transition{To: health.Up, SlowStartWeight: 100}), query},
 	}
 	plain := world(t)
 	for name, query := range benchQueries(t) {

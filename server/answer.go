@@ -12,7 +12,7 @@ import (
 // question is a question on the full path, on its way through the zones to an
 // answer. The methods are named after what they find.
 type question struct {
-	serving *serving
+	serving *activeSnapshot
 	scratch *pools.Scratch
 	qtype   uint16
 	subnet  *clientSubnet
@@ -28,9 +28,9 @@ type question struct {
 	drawn      int      // how many of the answer's last records are addresses that a pool chose
 	failedOpen bool
 
-	explain bool             // record steps
-	steps   []pools.Step     // of all decisions
-	asked   []pools.Standing // likewise: how the pools answer
+	explain   bool               // record steps
+	steps     []pools.Step       // of all decisions
+	standings []pools.PoolAnswer // likewise: how the pools answer
 }
 
 // resolve fills in the answer for owner, following aliases inside our zones. A
@@ -110,7 +110,7 @@ func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) 
 	who := q.serving.clientAt(binding, q.subnet, q.source)
 	q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
 	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
-	d := q.decide(pools.Question{
+	d := q.decide(pools.Request{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
 		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(q.draw, q.hops),
 	})
@@ -157,14 +157,14 @@ func (q *question) cname() (next domain, more bool) {
 	return domain(q.scratch.CName), true
 }
 
-func (q *question) decide(asked pools.Question) pools.Decision {
+func (q *question) decide(asked pools.Request) pools.Decision {
 	tree := q.serving.snapshot.Pools
 	if !q.explain {
 		return tree.Decide(asked, q.scratch)
 	}
 	d, steps := tree.Explain(asked, q.scratch)
 	q.steps = append(q.steps, steps...)
-	q.asked = append(q.asked, q.scratch.Standings...)
+	q.standings = append(q.standings, q.scratch.PoolAnswers...)
 	return d
 }
 

@@ -48,8 +48,8 @@ func benchmarkRespond(b *testing.B, which string) {
 	r := New(world(b), Options{}).Responder()
 	query := benchQueries(b)[which]
 	out := make([]byte, 0, 4096)
-	r.open()
-	defer r.close()
+	r.acquire()
+	defer r.release()
 	b.ReportAllocs()
 	for b.Loop() {
 		out = r.respond(out[:0], query, benchSource, false)

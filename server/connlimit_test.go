@@ -19,9 +19,9 @@ import (
 
 // openedDoor is a door whose guests may take an hour for a request, so that nothing
 // but the limit makes room. The log is complete when the door is closed.
-func openedDoor(t *testing.T, log io.Writer, handler http.HandlerFunc) *door {
+func openedDoor(t *testing.T, log io.Writer, handler http.HandlerFunc) *adminListener {
 	t.Helper()
-	d, err := openDoor(netip.MustParseAddrPort("127.0.0.1:0"), nil, slog.New(slog.NewTextHandler(log, nil)))
+	d, err := openAdmin(netip.MustParseAddrPort("127.0.0.1:0"), nil, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func openedDoor(t *testing.T, log io.Writer, handler http.HandlerFunc) *door {
 	return d
 }
 
-func visit(t *testing.T, d *door) net.Conn {
+func visit(t *testing.T, d *adminListener) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", d.addr())
 	if err != nil {
@@ -42,7 +42,7 @@ func visit(t *testing.T, d *door) net.Conn {
 }
 
 // asks is the code of the answer to a request for path on a connection of its own.
-func asks(t *testing.T, d *door, path string) int {
+func asks(t *testing.T, d *adminListener, path string) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -175,7 +175,7 @@ func TestRequestsBeingAnsweredAreNotDisturbed(t *testing.T) {
 func TestLateBodyIsAnError(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/overrides", iotest.ErrReader(os.ErrDeadlineExceeded))
 	w := httptest.NewRecorder()
-	d := &door{}
+	d := &adminListener{}
 	var handler http.Handler = http.NotFoundHandler()
 	d.handler.Store(&handler)
 	d.ServeHTTP(w, r)

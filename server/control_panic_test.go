@@ -14,7 +14,7 @@ func TestAPanicInATickIsALogLine(t *testing.T) {
 	var log bytes.Buffer
 	c := &Control{log: slog.New(slog.NewTextHandler(&log, nil))}
 	for range 2 {
-		c.tick(time.Now())
+		c.onTick(time.Now())
 		if !c.mu.TryLock() {
 			t.Fatal("the lock is still held after a tick that panicked")
 		}

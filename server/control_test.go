@@ -89,7 +89,7 @@ func start(t *testing.T, text string) *alive {
 	r.text.Store(text)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	l := Lifecycle{
+	l := Daemon{
 		Load: func(b zones.Builder) (*zones.Snapshot, error) {
 			if f, ok := r.onLoad.Load().(func()); ok {
 				f()
@@ -144,7 +144,7 @@ func (r *alive) reload(text string) {
 
 func (r *alive) mustOverride(t *testing.T, target string, kind pools.Kind, lasts time.Duration) {
 	t.Helper()
-	at, err := ParseTarget(target)
+	at, err := ParseSelector(target)
 	if err == nil {
 		_, err = r.Override(at, kind, "as told", lasts)
 	}
@@ -156,7 +156,7 @@ func (r *alive) mustOverride(t *testing.T, target string, kind pools.Kind, lasts
 // states are those of all members: pool/member=state.
 func (r *alive) states(t *testing.T) string {
 	t.Helper()
-	status, err := r.Status(Target{})
+	status, err := r.Status(Selector{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestOverridesSteerTheRunningServer(t *testing.T) {
 	if got := r.Overrides(); len(got) != 2 || got[1].Target.String() != "web/a" {
 		t.Errorf("overrides: %+v", got)
 	}
-	for _, target := range []Target{{Pool: "web", Member: "a"}, {Region: "west"}} {
+	for _, target := range []Selector{{Pool: "web", Member: "a"}, {Region: "west"}} {
 		if _, err := r.Undo(target); err != nil {
 			t.Error(err)
 		}
@@ -204,11 +204,11 @@ func TestOverridesEndByThemselves(t *testing.T) {
 	r.mustOverride(t, "web/a", pools.Drained, time.Hour)
 	r.mustOverride(t, "web/b", pools.Drained, 2*time.Hour)
 	until := r.Overrides()[0].Until
-	r.tick(until.Add(-time.Millisecond))
+	r.onTick(until.Add(-time.Millisecond))
 	if n := len(r.Overrides()); n != 2 {
 		t.Errorf("%d overrides before the end of any", n)
 	}
-	r.tick(until)
+	r.onTick(until)
 	if got := r.Overrides(); len(got) != 1 || got[0].Target.Member != "b" {
 		t.Errorf("then: %+v", got)
 	}
@@ -218,8 +218,8 @@ func TestOverridesEndByThemselves(t *testing.T) {
 // TestAnOverrideSaysWhatItReplaced of the very target, unless that is over.
 func TestAnOverrideSaysWhatItReplaced(t *testing.T) {
 	r := start(t, steered)
-	web := Target{Pool: "web", Member: "a"}
-	replaced := func(target Target, kind pools.Kind, reason string, lasts time.Duration) *Replaced {
+	web := Selector{Pool: "web", Member: "a"}
+	replaced := func(target Selector, kind pools.Kind, reason string, lasts time.Duration) *Replaced {
 		t.Helper()
 		said, err := r.Override(target, kind, reason, lasts)
 		if err != nil {
@@ -227,7 +227,7 @@ func TestAnOverrideSaysWhatItReplaced(t *testing.T) {
 		}
 		return said.Replaced
 	}
-	if got := replaced(Target{Pool: "web"}, pools.Drained, "all of it", 0); got != nil {
+	if got := replaced(Selector{Pool: "web"}, pools.Drained, "all of it", 0); got != nil {
 		t.Errorf("the first: %+v", got)
 	}
 	if got := replaced(web, pools.Drained, "kernel upgrade", 0); got != nil {
@@ -270,31 +270,31 @@ func TestOverridesOutliveAReload(t *testing.T) {
 func TestWhatCannotBeDoneIsRefusedWithWhatCould(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "web/a", pools.ForcedUp, 0)
-	undo := func(target Target, kinds ...pools.Kind) error { _, err := r.Undo(target, kinds...); return err }
-	override := func(target Target) error { _, err := r.Override(target, pools.Drained, "", 0); return err }
+	undo := func(target Selector, kinds ...pools.Kind) error { _, err := r.Undo(target, kinds...); return err }
+	override := func(target Selector) error { _, err := r.Override(target, pools.Drained, "", 0); return err }
 	for _, c := range []struct {
 		name       string
 		err        error
 		what, hint string
 		unknown    bool
 	}{
-		{"a pool", override(Target{Pool: "wbe"}), `no pool "wbe"`, "known: web, spare", true},
-		{"a member", override(Target{Pool: "web", Member: "x"}), `pool "web" has no member "x"`, "known: web/a, web/b, web/c, web/off", true},
-		{"a region", override(Target{Region: "north"}), `no region "north"`, "known: region:east, region:west", true},
-		{"undoing nothing", undo(Target{Pool: "web"}), "web has no override", "known: web/a is forced up", true},
-		{"undoing what is not", undo(Target{Pool: "web", Member: "a"}, pools.Drained), "web/a is forced up", "undrain ends a drain, force off ends a force", false},
+		{"a pool", override(Selector{Pool: "wbe"}), `no pool "wbe"`, "known: web, spare", true},
+		{"a member", override(Selector{Pool: "web", Member: "x"}), `pool "web" has no member "x"`, "known: web/a, web/b, web/c, web/off", true},
+		{"a region", override(Selector{Region: "north"}), `no region "north"`, "known: region:east, region:west", true},
+		{"undoing nothing", undo(Selector{Pool: "web"}), "web has no override", "known: web/a is forced up", true},
+		{"undoing what is not", undo(Selector{Pool: "web", Member: "a"}, pools.Drained), "web/a is forced up", "undrain ends a drain, force off ends a force", false},
 	} {
-		var refused *Refused
-		if !errors.As(c.err, &refused) || refused.What != c.what || refused.Hint != c.hint || refused.Unknown != c.unknown {
+		var refused *RequestError
+		if !errors.As(c.err, &refused) || refused.What != c.what || refused.Hint != c.hint || refused.NotFound != c.unknown {
 			t.Errorf("%s: %+v", c.name, c.err)
 		}
 	}
 	for name, reason := range map[string]string{"long": strings.Repeat("x", 501), "two lines": "a\nb"} {
-		if _, err := r.Override(Target{Pool: "web"}, pools.Drained, reason, 0); err == nil {
+		if _, err := r.Override(Selector{Pool: "web"}, pools.Drained, reason, 0); err == nil {
 			t.Errorf("a reason that is %s passes", name)
 		}
 	}
-	if _, err := r.Override(Target{Pool: "web"}, pools.Drained, "", -time.Second); err == nil {
+	if _, err := r.Override(Selector{Pool: "web"}, pools.Drained, "", -time.Second); err == nil {
 		t.Error("an override that is over passes")
 	}
 	if n := len(r.Overrides()); n != 1 {
@@ -305,7 +305,7 @@ func TestWhatCannotBeDoneIsRefusedWithWhatCould(t *testing.T) {
 func TestStatusSaysWhyAndWhatComesNext(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "region:east", pools.Drained, 0)
-	status, err := r.Status(Target{Pool: "web"})
+	status, err := r.Status(Selector{Pool: "web"})
 	if err != nil || len(status.Pools) != 1 {
 		t.Fatalf("%+v, %v", status, err)
 	}
@@ -323,10 +323,10 @@ func TestStatusSaysWhyAndWhatComesNext(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	c := status.Pools[0].Members[2].Addresses[0]
-	if c.Check != "none-there" || c.Verdict != "down" || len(c.Results) != 1 || len(c.Turns) != 1 || c.Since.IsZero() || c.Due.IsZero() {
+	if c.Check != "none-there" || c.Verdict != "down" || len(c.Results) != 1 || len(c.Transitions) != 1 || c.Since.IsZero() || c.Due.IsZero() {
 		t.Errorf("the address that is down: %+v", c)
 	}
-	if status, err := r.Status(Target{Region: "west"}); err != nil || len(status.Pools) != 1 || len(status.Pools[0].Members) != 2 {
+	if status, err := r.Status(Selector{Region: "west"}); err != nil || len(status.Pools) != 1 || len(status.Pools[0].Members) != 2 {
 		t.Errorf("of a region: %+v, %v", status, err)
 	}
 }
@@ -337,20 +337,20 @@ func TestAReloadMovesTheAPIAndTheState(t *testing.T) {
 	in := func(folder string) string { return steered + "\nstate: " + folder + "\n" }
 	r := start(t, in(first))
 	r.mustOverride(t, "web/a", pools.Drained, 0)
-	if s := r.life.state(false); s.Folder != first || !s.Kept {
+	if s := r.instance.state(false); s.Dir != first || !s.Persisted {
 		t.Errorf("kept in %+v", s)
 	}
 	other := start(t, steered)
 	other.reload(in(first)) // refused: it is in use
-	if s := other.life.state(false); s.Folder != "" {
+	if s := other.instance.state(false); s.Dir != "" {
 		t.Errorf("two servers in one folder: %+v", s)
 	}
 	r.reload(in(second))
-	if s := r.life.state(true); s.Folder != second || !s.Kept {
+	if s := r.instance.state(true); s.Dir != second || !s.Persisted {
 		t.Errorf("then in %+v", s)
 	}
 	other.reload(in(first))
-	if s := other.life.state(false); s.Folder != first {
+	if s := other.instance.state(false); s.Dir != first {
 		t.Errorf("the folder that was let go: %+v", s)
 	}
 	if err := errors.Join(r.stop(), other.stop()); err != nil {
@@ -367,7 +367,7 @@ func TestAFolderInUseRefusesTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := Lifecycle{Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err }, Logger: slog.New(slog.DiscardHandler)}
+	l := Daemon{Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err }, Logger: slog.New(slog.DiscardHandler)}
 	err = l.Run(t.Context())
 	if want := "is in use: another server keeps its state there; give each server a folder of its own"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)
@@ -404,7 +404,7 @@ zones:
     names: {www: {pool: web}}
 `)
 	r.mustOverride(t, "web/drained", pools.Drained, 0)
-	status, err := r.Status(Target{})
+	status, err := r.Status(Selector{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,11 @@ const (
 // rcodeCount is how many response codes are counted apart: 0 to BADCOOKIE.
 const rcodeCount = 24
 
-// tally counts without synchronisation: one goroutine's own, published now and then.
-type tally [counterCount]uint32
+// localCounters counts without synchronisation: one goroutine's own, published now and then.
+type localCounters [counterCount]uint32
 
-// totals is where tallies are published; safe for concurrent use.
-type totals struct {
+// sharedCounters is where tallies are published; safe for concurrent use.
+type sharedCounters struct {
 	_      [64]byte // keeps other fields off the cache lines that workers write
 	values [counterCount]atomic.Uint64
 	_      [64]byte
@@ -36,7 +36,7 @@ type totals struct {
 
 // publish moves t's counts into s. Several goroutines may publish into one
 // totals; on the query path each worker has its own, once a batch.
-func (s *totals) publish(t *tally) {
+func (s *sharedCounters) publish(t *localCounters) {
 	for c, n := range t {
 		if n != 0 {
 			s.values[c].Add(uint64(n))
@@ -63,7 +63,7 @@ type Counters struct {
 }
 
 // add adds s to c.
-func (c *Counters) add(s *totals) {
+func (c *Counters) add(s *sharedCounters) {
 	read := func(which counter) uint64 { return s.values[which].Load() }
 	closed := read(tcpClosed) // before tcpAccepted, so that Open never falls below 0
 	accepted := read(tcpAccepted)

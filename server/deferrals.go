@@ -127,17 +127,17 @@ func membersText(of []pools.Deferral) string {
 }
 
 // logDeferrals logs what max_ejection has deferred, and what of that has ended, in a tree.
-func (l *life) logDeferrals(tree *pools.Tree) {
+func (l *instance) logDeferrals(tree *pools.Tree) {
 	if l.deferrals.report(tree) {
-		l.note()
+		l.markDirty()
 	}
 }
 
 // tellServes says in the log what begins and ends with this tree's answering.
-func (l *life) tellServes(tree *pools.Tree) {
+func (l *instance) tellServes(tree *pools.Tree) {
 	l.modes.serve(tree)
 	l.lost.serve(tree)
 	if l.deferrals.serve(tree) {
-		l.note()
+		l.markDirty()
 	}
 }

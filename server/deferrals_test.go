@@ -103,7 +103,7 @@ func TestARestartLogsWhatIsDeferred(t *testing.T) {
 func TestStatusTellsWhenADeferredEjectionFitsAndThenSinceWhen(t *testing.T) {
 	r, rack := deferring(t, "")
 	deferred := map[string]time.Time{}
-	status, err := r.Status(Target{})
+	status, err := r.Status(Selector{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestStatusTellsWhenADeferredEjectionFitsAndThenSinceWhen(t *testing.T) {
 	}
 	r.reload(rack.config("40%/1s", "", ""))
 	r.await(t, "map[down:5]")
-	status, err = r.Status(Target{})
+	status, err = r.Status(Selector{})
 	if err != nil {
 		t.Fatal(err)
 	}

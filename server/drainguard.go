@@ -13,19 +13,19 @@ const maxNamed = 5
 
 // CheckDrain refuses a drain that would leave a name without an answer: a drained member
 // is not answered even if the pool fails open.
-func (c *Control) CheckDrain(t Target) error {
-	at := c.current()
+func (c *Control) CheckDrain(t Selector) error {
+	at := c.currentView()
 	cfg := at.snapshot.Config
-	if t.find(cfg) != nil {
+	if t.validate(cfg) != nil {
 		return nil // which Override reports
 	}
 	byName := make(map[string]*config.Pool, len(cfg.Pools))
 	for i := range cfg.Pools {
 		byName[cfg.Pools[i].Name] = &cfg.Pools[i]
 	}
-	before := answerable{pools: byName, said: at.said, eligible: eligibleMembers(at.snapshot.Pools)}
+	before := answerable{pools: byName, said: at.overrides, eligible: eligibleMembers(at.snapshot.Pools)}
 	after := before
-	after.said = at.said.with(Override{Target: t, Kind: pools.Drained.String()})
+	after.said = at.overrides.with(Override{Target: t, Kind: pools.Drained.String()})
 	before.known, after.known = map[string]bool{}, map[string]bool{}
 	var lost []string
 	for i := range cfg.Zones {
@@ -42,7 +42,7 @@ func (c *Control) CheckDrain(t Target) error {
 	if more := len(lost) - maxNamed; more > 0 {
 		listed += fmt.Sprintf(" and %d more", more)
 	}
-	return &Refused{
+	return &RequestError{
 		What: fmt.Sprintf("draining %s would leave no answer for %s", t, listed),
 		Hint: `drain it all the same with --yes; in the API: "force": true`,
 	}
@@ -52,17 +52,17 @@ func (c *Control) CheckDrain(t Target) error {
 type answerable struct {
 	pools    map[string]*config.Pool
 	said     overrides
-	eligible map[Target]bool // members that are, in some family
-	known    map[string]bool // what was found of a pool
+	eligible map[Selector]bool // members that are, in some family
+	known    map[string]bool   // what was found of a pool
 }
 
 // eligibleMembers returns the members that are eligible in some family.
-func eligibleMembers(tree *pools.Tree) map[Target]bool {
-	all := map[Target]bool{}
+func eligibleMembers(tree *pools.Tree) map[Selector]bool {
+	all := map[Selector]bool{}
 	for p := range tree.Status() {
 		for _, m := range p.Members {
 			if m.Eligible[pools.IPv4] || m.Eligible[pools.IPv6] {
-				all[Target{Pool: p.Pool, Member: m.Member}] = true
+				all[Selector{Pool: p.Pool, Member: m.Member}] = true
 			}
 		}
 	}
@@ -92,14 +92,14 @@ func (a *answerable) member(p *config.Pool, m *config.Member) bool {
 	if m.Pool != "" {
 		return a.pool(m.Pool)
 	}
-	return p.FailOpen != config.NeverOpen || a.eligible[Target{Pool: p.Name, Member: m.Name}]
+	return p.FailOpen != config.NeverOpen || a.eligible[Selector{Pool: p.Name, Member: m.Name}]
 }
 
 // drained reports whether a member is drained or forced down, so that it is never answered: by
 // the override of itself, else of its pool, else of its region.
 func (a *answerable) drained(p *config.Pool, m *config.Member) bool {
-	for _, t := range []Target{{Pool: p.Name, Member: m.Name}, {Pool: p.Name}, {Region: m.Region}} {
-		if o := a.said.of(t); o != nil && t != (Target{}) {
+	for _, t := range []Selector{{Pool: p.Name, Member: m.Name}, {Pool: p.Name}, {Region: m.Region}} {
+		if o := a.said.of(t); o != nil && t != (Selector{}) {
 			return o.Kind == pools.Drained.String() || o.Kind == pools.ForcedDown.String()
 		}
 	}

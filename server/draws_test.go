@@ -34,7 +34,7 @@ func TestEachPoolOfAChainDrawsItsOwnNumber(t *testing.T) {
 	query := packed(t, ask("www.example.com.", dns.TypeA))
 	scratch := snapshot.Pools.Scratch()
 	decide := func(pool pools.ID, hop int) *pools.Scratch {
-		snapshot.Pools.Decide(pools.Question{Pool: pool, Answers: 1, Draw: pools.DrawOfHop(draw, hop)}, scratch)
+		snapshot.Pools.Decide(pools.Request{Pool: pool, Answers: 1, Draw: pools.DrawOfHop(draw, hop)}, scratch)
 		return scratch
 	}
 	got := map[string]int{}
@@ -53,7 +53,7 @@ func TestEachPoolOfAChainDrawsItsOwnNumber(t *testing.T) {
 		if want := decide(next, 1).Addrs[0].String(); served[1].Data != want {
 			t.Fatalf("draw %#x: answered %v, the pools decide %s", draw, served, want)
 		}
-		if e := Explain(snapshot, Asked{Name: config.Name("www.example.com."), Type: dns.TypeA, Resolver: benchSource, Draw: &draw}); e.Answers[1] != served[1] {
+		if e := Explain(snapshot, ExplainQuery{Name: config.Name("www.example.com."), Type: dns.TypeA, Resolver: benchSource, Draw: &draw}); e.Answers[1] != served[1] {
 			t.Fatalf("draw %#x: answered %v, explained %v", draw, served, e.Answers)
 		}
 	}

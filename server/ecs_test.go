@@ -42,7 +42,7 @@ func TestANameUsesClientSubnetsOnItsOwn(t *testing.T) {
 			if len(answer.IsEdns0().Option) != c.options {
 				t.Errorf("options of %v", answer)
 			}
-			asked := Asked{Name: config.Name(c.name), Type: dns.TypeA, Client: client, Resolver: resolver}
+			asked := ExplainQuery{Name: config.Name(c.name), Type: dns.TypeA, Client: client, Resolver: resolver}
 			e := Explain(snapshot, asked)
 			if e.Client != c.decider || e.Source != c.source {
 				t.Errorf("explained for %s by %s, want %s by %s", e.Client, e.Source, c.decider, c.source)
@@ -52,7 +52,7 @@ func TestANameUsesClientSubnetsOnItsOwn(t *testing.T) {
 					t.Errorf("answered %s, explained %v, want %s", rr.Data, e.Answers, c.address)
 				}
 			}
-			if _, decides := Decider(snapshot.Config, snapshot.Geo, asked); c.source == "ecs" && decides != client || c.source != "ecs" && decides.Addr() != resolver {
+			if _, decides := EffectiveClient(snapshot.Config, snapshot.Geo, asked); c.source == "ecs" && decides != client || c.source != "ecs" && decides.Addr() != resolver {
 				t.Errorf("the decider is %s", decides)
 			}
 		})

@@ -129,7 +129,7 @@ func TestWhatFailsAtOnceIsDeferredAndThenEjected(t *testing.T) {
 	r.await(t, "map[up:5]")
 	rack.turnOff(t, 0, 5)
 	r.await(t, "map[deferred:3 down:2 ejection:3]")
-	status, err := r.Status(Target{})
+	status, err := r.Status(Selector{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestARestartIsNoWayAroundTheBound(t *testing.T) {
 	}
 	again := start(t, text)
 	again.expect(t, "after a restart", before)
-	again.tick(time.Now())
+	again.onTick(time.Now())
 	again.expect(t, "after a tick", before)
 	for i := range 5 {
 		rack.turnOn(t, i)
@@ -199,7 +199,7 @@ func TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred(t *testing.T) {
 	before := r.states(t)
 	rack.names.set(rack.address(5), rack.address(4))
 	for poll := time.NewTicker(20 * time.Millisecond); ; <-poll.C {
-		status, err := r.Status(Target{Pool: "web", Member: "lb"})
+		status, err := r.Status(Selector{Pool: "web", Member: "lb"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +212,7 @@ func TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred(t *testing.T) {
 		rack.turnOn(t, i)
 	}
 	r.await(t, "map[up:6]")
-	r.tick(time.Now().Add(2 * time.Hour))
+	r.onTick(time.Now().Add(2 * time.Hour))
 	r.await(t, "map[up:6]")
 }
 

@@ -15,8 +15,8 @@ import (
 	"meridian/zones"
 )
 
-// Asked is a question to be explained.
-type Asked struct {
+// ExplainQuery is a question to be explained.
+type ExplainQuery struct {
 	Name     config.Name
 	Type     uint16
 	Client   netip.Prefix // the question's client subnet; the zero value: none
@@ -27,19 +27,19 @@ type Asked struct {
 
 // Explanation is an answer and why it is so; its JSON is DESIGN section 4's.
 type Explanation struct {
-	Name     string            `json:"name"`
-	Type     string            `json:"type"`
-	Client   string            `json:"client"` // who decided: an address, or the network of a client subnet
-	Source   string            `json:"source"` // what told: ecs, resolver; default when nothing places the client
-	Location ExplainedLocation `json:"location"`
-	Rcode    string            `json:"rcode"`
-	Answers  []ExplainedRecord `json:"answers"`
-	Why      string            `json:"why,omitempty"` // why there is no answer, where there is none
-	Scope    int               `json:"scope"`         // of the client subnet in the answer
-	Draw     string            `json:"draw"`          // what all draws were made from, in hexadecimal: 64 bits, more than JavaScript's numbers hold
-	Asked    []pools.Standing  `json:"asked"`         // how each pool that a name of the answer is bound to answers
-	Steps    []ExplainedStep   `json:"steps"`
-	Sources  []geo.Said        `json:"sources"` // what each source says of the client, in the order asked
+	Name        string             `json:"name"`
+	Type        string             `json:"type"`
+	Client      string             `json:"client"` // who decided: an address, or the network of a client subnet
+	Source      string             `json:"source"` // what told: ecs, resolver; default when nothing places the client
+	Location    ExplainedLocation  `json:"location"`
+	Rcode       string             `json:"rcode"`
+	Answers     []ExplainedRecord  `json:"answers"`
+	Why         string             `json:"why,omitempty"` // why there is no answer, where there is none
+	Scope       int                `json:"scope"`         // of the client subnet in the answer
+	Draw        string             `json:"draw"`          // what all draws were made from, in hexadecimal: 64 bits, more than JavaScript's numbers hold
+	PoolAnswers []pools.PoolAnswer `json:"asked"`         // how each pool that a name of the answer is bound to answers
+	Steps       []ExplainedStep    `json:"steps"`
+	Sources     []geo.SourceResult `json:"sources"` // what each source says of the client, in the order asked
 
 	At time.Time `json:"at,omitzero"` // of a running server: when it was asked
 }
@@ -82,8 +82,8 @@ type ExplainedRecord struct {
 // Explain answers asked from snapshot, as it stands now, by the code that
 // serves, with every decision recorded. Equal draws, the turns of round-robin among
 // them, give equal answers. It may run beside serving.
-func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
-	s := newServing(snapshot)
+func Explain(snapshot *zones.Snapshot, asked ExplainQuery) Explanation {
+	s := newActiveSnapshot(snapshot)
 	subnet, resolver := asked.client()
 	q := question{
 		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
@@ -102,30 +102,30 @@ func Explain(snapshot *zones.Snapshot, asked Asked) Explanation {
 		source = "default"
 	}
 	return Explanation{
-		Name:     string(asked.Name),
-		Type:     dns.Type(asked.Type).String(),
-		Client:   asked.decider(who, source),
-		Source:   source,
-		Location: explainedLocation(place),
-		Rcode:    dns.RcodeToString[q.msg.Rcode],
-		Answers:  explained(q.msg.Answer),
-		Scope:    int(q.scope),
-		Why:      q.why(asked.Name),
-		Asked:    append([]pools.Standing{}, q.asked...), // never nil, for the JSON's sake
-		Sources:  snapshot.Geo.Consult(who.addr),
-		Draw:     fmt.Sprintf("%#016x", q.draw),
-		Steps:    explainedSteps(q.steps),
+		Name:        string(asked.Name),
+		Type:        dns.Type(asked.Type).String(),
+		Client:      asked.effectiveClient(who, source),
+		Source:      source,
+		Location:    explainedLocation(place),
+		Rcode:       dns.RcodeToString[q.msg.Rcode],
+		Answers:     explained(q.msg.Answer),
+		Scope:       int(q.scope),
+		Why:         q.explainEmpty(asked.Name),
+		PoolAnswers: append([]pools.PoolAnswer{}, q.standings...), // never nil, for the JSON's sake
+		Sources:     snapshot.Geo.Consult(who.addr),
+		Draw:        fmt.Sprintf("%#016x", q.draw),
+		Steps:       explainedSteps(q.steps),
 	}
 }
 
-func (a *Asked) draw() uint64 {
+func (a *ExplainQuery) draw() uint64 {
 	if a.Draw != nil {
 		return *a.Draw
 	}
 	return rand.Uint64()
 }
 
-func (a *Asked) time() time.Time {
+func (a *ExplainQuery) time() time.Time {
 	if a.Time.IsZero() {
 		return time.Now()
 	}
@@ -143,16 +143,16 @@ func explainedSteps(steps []pools.Step) []ExplainedStep {
 
 // Explain is Explain of the running configuration, with what its prober knows of
 // the addresses that are not known to be up or start slowly, and its resolver of targets.
-func (c *Control) Explain(asked Asked) Explanation {
+func (c *Control) Explain(asked ExplainQuery) Explanation {
 	e, at := c.explain(asked)
 	var targets []int
 	for i := range e.Steps {
-		targets = append(targets, targetsOf(e.Steps[i].Doubtful)...)
+		targets = append(targets, targetsOf(e.Steps[i].Provisional)...)
 	}
-	at.ask(targets) // without an answer the steps have the verdicts alone
+	at.fetchProbes(targets) // without an answer the steps have the verdicts alone
 	for i := range e.Steps {
 		s := &e.Steps[i]
-		for _, a := range s.Doubtful {
+		for _, a := range s.Provisional {
 			s.Addresses = append(s.Addresses, at.addressStatus(a))
 		}
 		if s.Target != nil {
@@ -163,20 +163,20 @@ func (c *Control) Explain(asked Asked) Explanation {
 }
 
 // explain explains from the generation that serves, whose files stay open for so long.
-func (c *Control) explain(asked Asked) (Explanation, *moment) {
+func (c *Control) explain(asked ExplainQuery) (Explanation, *view) {
 	at := c.hold()
-	defer at.of.release()
+	defer at.control.release()
 	e := Explain(at.snapshot, asked)
 	e.At = time.Now()
 	return e, at
 }
 
-// Decider is asked as it stays when somebody else stands where who decides it does:
+// EffectiveClient is asked as it stays when somebody else stands where who decides it does:
 // of cfg, by what where knows of it, and the network or address that decides. A client
 // subnet that decides nothing for being private, and is the packet's source, is left out: it
 // would decide once it is known where it stands.
-func Decider(cfg *config.Config, where *geo.Locator, asked Asked) (Asked, netip.Prefix) {
-	s := &serving{snapshot: &zones.Snapshot{Geo: where}, config: &cfg.Server}
+func EffectiveClient(cfg *config.Config, where *geo.Locator, asked ExplainQuery) (ExplainQuery, netip.Prefix) {
+	s := &activeSnapshot{snapshot: &zones.Snapshot{Geo: where}, config: &cfg.Server}
 	who, source := s.decidedBy(asked, cfg.UsesECSAt(asked.Name))
 	if source == "ecs" {
 		return asked, asked.Client
@@ -189,7 +189,7 @@ func Decider(cfg *config.Config, where *geo.Locator, asked Asked) (Asked, netip.
 
 // client returns the client subnet of the question and the source of its packet, which is
 // 0.0.0.0 if neither is known.
-func (a *Asked) client() (subnet clientSubnet, source netip.Addr) {
+func (a *ExplainQuery) client() (subnet clientSubnet, source netip.Addr) {
 	source = a.Resolver.Unmap()
 	if a.Client.IsValid() {
 		if !source.IsValid() {
@@ -205,7 +205,7 @@ func (a *Asked) client() (subnet clientSubnet, source netip.Addr) {
 
 // decidedBy finds the client that decides, as for a query, and what it is known by. With ecs false
 // the client subnet does not count.
-func (s *serving) decidedBy(asked Asked, ecs bool) (who client, source string) {
+func (s *activeSnapshot) decidedBy(asked ExplainQuery, ecs bool) (who clientScope, source string) {
 	subnet, resolver := asked.client()
 	subnet.present = subnet.present && ecs
 	switch who = s.client(&subnet, resolver); {
@@ -228,8 +228,8 @@ func explainedLocation(l geo.Location) ExplainedLocation {
 	return e
 }
 
-// decider is who decided, as explanations write it.
-func (a *Asked) decider(who client, source string) string {
+// effectiveClient is who decided, as explanations write it.
+func (a *ExplainQuery) effectiveClient(who clientScope, source string) string {
 	if source == "ecs" && !a.Client.IsSingleIP() {
 		return a.Client.Masked().String()
 	}

@@ -22,7 +22,7 @@ func TestExplainAnswersAsServingDoes(t *testing.T) {
 			if err := answer.Unpack(r.Respond(nil, packed(t, query), netip.MustParseAddr("203.0.113.9"), true)); err != nil {
 				t.Fatal(err)
 			}
-			e := Explain(snapshot, Asked{
+			e := Explain(snapshot, ExplainQuery{
 				Name: config.Name(name + ".example.com."), Type: qtype,
 				Client: netip.MustParsePrefix("198.51.100.0/24"), Resolver: netip.MustParseAddr("203.0.113.9"),
 			})
@@ -47,17 +47,17 @@ func TestExplainSaysWhoDecided(t *testing.T) {
 	private := netip.MustParsePrefix("10.0.0.0/16")
 	for _, c := range []struct {
 		what                   string
-		asked                  Asked
+		asked                  ExplainQuery
 		off                    bool
 		client, source, answer string
 	}{
-		{"client subnet", Asked{Client: ecs, Resolver: resolver}, false, "198.51.100.0/24", "ecs", "192.0.2.1"},
-		{"client subnet alone", Asked{Client: ecs}, false, "198.51.100.0/24", "ecs", "192.0.2.1"},
-		{"private subnet", Asked{Client: private, Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
-		{"private subnet alone", Asked{Client: private}, false, "10.0.0.0", "default", "192.0.2.1"},
-		{"resolver", Asked{Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
-		{"nobody", Asked{}, false, "0.0.0.0", "default", "192.0.2.1"},
-		{"ecs: false", Asked{Client: ecs, Resolver: resolver}, true, "203.0.113.9", "resolver", "192.0.2.3"},
+		{"client subnet", ExplainQuery{Client: ecs, Resolver: resolver}, false, "198.51.100.0/24", "ecs", "192.0.2.1"},
+		{"client subnet alone", ExplainQuery{Client: ecs}, false, "198.51.100.0/24", "ecs", "192.0.2.1"},
+		{"private subnet", ExplainQuery{Client: private, Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
+		{"private subnet alone", ExplainQuery{Client: private}, false, "10.0.0.0", "default", "192.0.2.1"},
+		{"resolver", ExplainQuery{Resolver: resolver}, false, "203.0.113.9", "resolver", "192.0.2.3"},
+		{"nobody", ExplainQuery{}, false, "0.0.0.0", "default", "192.0.2.1"},
+		{"ecs: false", ExplainQuery{Client: ecs, Resolver: resolver}, true, "203.0.113.9", "resolver", "192.0.2.3"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			from := snapshot
@@ -94,7 +94,7 @@ func TestExplainSaysWhyThereIsNoAnswer(t *testing.T) {
 		{"example.org.", dns.TypeA, "no zone of the configuration holds example.org."},
 		{"www.example.com.", dns.TypeAXFR, "type AXFR is not answered"},
 	} {
-		e := Explain(snapshot, Asked{Name: c.name, Type: c.qtype, Client: netip.MustParsePrefix("198.51.100.7/32")})
+		e := Explain(snapshot, ExplainQuery{Name: c.name, Type: c.qtype, Client: netip.MustParsePrefix("198.51.100.7/32")})
 		why := strings.NewReplacer(`"a" was`, `"X" was`, `"b" was`, `"X" was`).Replace(e.Why)
 		if why != c.why {
 			t.Errorf("%s %d: got %s\nwant %s", c.name, c.qtype, why, c.why)
@@ -103,9 +103,9 @@ func TestExplainSaysWhyThereIsNoAnswer(t *testing.T) {
 }
 
 func TestExplainTellsSourcesAndHowThePoolAnswers(t *testing.T) {
-	e := Explain(world(t), Asked{Name: "alias.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("198.51.100.7/32")})
-	if len(e.Asked) != 1 || e.Asked[0].Pool != "near" || e.Asked[0].Mode != "normal" || e.Asked[0].By != "near" {
-		t.Errorf("asked %+v", e.Asked)
+	e := Explain(world(t), ExplainQuery{Name: "alias.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("198.51.100.7/32")})
+	if len(e.PoolAnswers) != 1 || e.PoolAnswers[0].Pool != "near" || e.PoolAnswers[0].Mode != "normal" || e.PoolAnswers[0].By != "near" {
+		t.Errorf("asked %+v", e.PoolAnswers)
 	}
 	if len(e.Sources) != 3 || !e.Sources[0].Placed || e.Sources[0].Network != "198.51.100.0/24" || e.Sources[0].Says != `region "us"` || e.Sources[1].Placed {
 		t.Errorf("sources %+v", e.Sources)
@@ -113,7 +113,7 @@ func TestExplainTellsSourcesAndHowThePoolAnswers(t *testing.T) {
 }
 
 func TestExplanationAsJSONHasNoNull(t *testing.T) {
-	text, err := json.Marshal(Explain(world(t), Asked{Name: "www.example.org.", Type: dns.TypeA}))
+	text, err := json.Marshal(Explain(world(t), ExplainQuery{Name: "www.example.org.", Type: dns.TypeA}))
 	if err != nil || strings.Contains(string(text), "null") || !strings.Contains(string(text), `"rcode":"REFUSED"`) {
 		t.Errorf("%s %v", text, err)
 	}

@@ -20,16 +20,16 @@ import (
 // A reload makes the next generation. The files of the one before are closed when
 // nothing uses it any more: see acquire.
 type generation struct {
-	targets *resolver.Following
+	targets *resolver.Watch
 
 	// Guarded by life.swapping once the generation serves.
 	snapshot *zones.Snapshot
 	watch    *health.Watch
-	loads    *load.Following
+	loads    *load.Watch
 	resolved map[config.Name]pools.Resolved // as the snapshot has them
 	changed  time.Time                      // when that last changed
 
-	roundTrips *roundTrips // owned by updatePools once the generation serves
+	roundTrips *latencySource // owned by updatePools once the generation serves
 
 	users    atomic.Int64
 	replaced chan struct{} // closed when another generation serves
@@ -69,9 +69,9 @@ func (g *generation) unfollow() {
 
 // hold returns what Control shows now, with the caller as a user of its generation,
 // which must be released.
-func (c *Control) hold() *moment {
+func (c *Control) hold() *view {
 	for {
-		if at := c.current(); at.of.acquire() {
+		if at := c.currentView(); at.control.acquire() {
 			return at
 		}
 	}
@@ -79,7 +79,7 @@ func (c *Control) hold() *moment {
 
 // use makes g the generation that serves, and returns the one before; nil: none. The
 // server goes on with g's snapshot, or does so already if answering is false.
-func (l *life) use(g *generation, answering bool) (before *generation, err error) {
+func (l *instance) use(g *generation, answering bool) (before *generation, err error) {
 	l.swapping.Lock()
 	defer l.swapping.Unlock()
 	if answering {
@@ -93,10 +93,10 @@ func (l *life) use(g *generation, answering bool) (before *generation, err error
 			l.Logger.Warn("cannot close the files of the former configuration", "error", err)
 		}
 	}
-	if before = l.control.current().of; before != nil {
+	if before = l.control.currentView().control; before != nil {
 		close(before.replaced)
 	}
-	l.control.settle(g)
+	l.control.commit(g)
 	l.tellServes(g.snapshot.Pools)
 	l.measuredLocked(g.roundTrips)
 	return before, nil
@@ -105,19 +105,19 @@ func (l *life) use(g *generation, answering bool) (before *generation, err error
 // errReplaced is the reason why the pools of a generation are not replaced.
 var errReplaced = errors.New("another configuration serves by now")
 
-// replace makes a snapshot of g, which differs from the present one in its pools
+// swapPools makes a snapshot of g, which differs from the present one in its pools
 // alone, the one that answers. New addresses get their first probes before that. It
 // fails with errReplaced if another generation serves by then.
-func (l *life) replace(ctx context.Context, g *generation, snapshot *zones.Snapshot) error {
-	probing, cancel := context.WithTimeout(ctx, firstRound)
+func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *zones.Snapshot) error {
+	probing, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
-	watch, loads, err := l.watch(probing, snapshot)
+	watch, loads, err := l.subscribe(probing, snapshot)
 	if err != nil {
 		return err
 	}
 	unused := &generation{snapshot: snapshot, watch: watch, loads: loads}
 	if err = l.exchange(g, unused); err != nil {
-		l.control.stay(snapshot.Pools)
+		l.control.abort(snapshot.Pools)
 	}
 	unused.watch.Close()
 	unused.loads.Close()
@@ -125,10 +125,10 @@ func (l *life) replace(ctx context.Context, g *generation, snapshot *zones.Snaps
 }
 
 // exchange has g go on with what next has, and next have what g had.
-func (l *life) exchange(g, next *generation) error {
+func (l *instance) exchange(g, next *generation) error {
 	l.swapping.Lock()
 	defer l.swapping.Unlock()
-	if l.control.current().of != g {
+	if l.control.currentView().control != g {
 		return errReplaced
 	}
 	if _, err := l.server.Swap(next.snapshot); err != nil {
@@ -137,7 +137,7 @@ func (l *life) exchange(g, next *generation) error {
 	g.snapshot, next.snapshot = next.snapshot, g.snapshot
 	g.watch, next.watch = next.watch, g.watch
 	g.loads, next.loads = next.loads, g.loads
-	l.control.settle(g)
+	l.control.commit(g)
 	l.tellServes(g.snapshot.Pools)
 	return nil
 }

@@ -111,7 +111,7 @@ func TestTheExampleOfTheHTTPSPageIsAnswered(t *testing.T) {
 }
 
 func TestAnHTTPSAnswerIsExplainedForBothFamilies(t *testing.T) {
-	e := Explain(build(t, httpsWorld(), loneZone), Asked{Name: "one.example.com.", Type: dns.TypeHTTPS, Resolver: benchSource})
+	e := Explain(build(t, httpsWorld(), loneZone), ExplainQuery{Name: "one.example.com.", Type: dns.TypeHTTPS, Resolver: benchSource})
 	if len(e.Answers) != 1 || e.Answers[0].Data != `1 . alpn="h2,h3" port="8443" ipv4hint="192.0.2.1" ipv6hint="2001:db8::1"` {
 		t.Errorf("answers %+v", e.Answers)
 	}

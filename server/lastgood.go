@@ -35,7 +35,7 @@ const maxErrors = 100
 
 // loadLastGood loads the copy of the configuration that served last, if there is one,
 // because the configuration has an error. Without a copy the error stays what it is.
-func (l *life) loadLastGood(invalid error) (*zones.Snapshot, error) {
+func (l *instance) loadLastGood(invalid error) (*zones.Snapshot, error) {
 	var bind *BindError
 	if l.LastGood == nil || l.LastGood.Strict || errors.As(invalid, &bind) {
 		return nil, invalid
@@ -70,7 +70,7 @@ func (l *life) loadLastGood(invalid error) (*zones.Snapshot, error) {
 }
 
 // findLastGood looks for a copy of this configuration where the state may be.
-func (l *life) findLastGood() (*goodFile, string) {
+func (l *instance) findLastGood() (*goodFile, string) {
 	for _, folder := range l.LastGood.Folders() {
 		kept, err := openGood(filepath.Join(folder, goodName))
 		switch {
@@ -89,11 +89,11 @@ func (l *life) findLastGood() (*goodFile, string) {
 
 // buildLastGood builds a copy. What a copy refers to and does not hold, such as a geo
 // database, is left out if it cannot be read: clients are then located less well.
-func (l *life) buildLastGood(cfg *config.Config) (*zones.Snapshot, []config.Fault, error) {
+func (l *instance) buildLastGood(cfg *config.Config) (*zones.Snapshot, []config.Error, error) {
 	snapshot, warnings, err := l.bindAndBuild(cfg)
 	left := false
 	for _, e := range errorsIn(err) {
-		var f config.Fault
+		var f config.Error
 		if !errors.As(e, &f) {
 			continue
 		}
@@ -139,12 +139,12 @@ func errorsIn(err error) []error {
 
 // keepLastGood keeps the configuration of a snapshot that serves, in the background: a
 // disk may hang. Its load began at begun; a file that changed since is not what serves.
-func (l *life) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
-	k := l.keeping.Load()
+func (l *instance) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
+	k := l.writer.Load()
 	if l.LastGood == nil || k == nil || snapshot.Config.Root != "" {
 		return
 	}
-	folder, before, done := k.folder.path, l.goodKept, make(chan struct{})
+	folder, before, done := k.dir.path, l.goodKept, make(chan struct{})
 	l.goodKept = done
 	go func() {
 		defer close(done)
@@ -158,7 +158,7 @@ func (l *life) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
 	}()
 }
 
-func (l *life) writeLastGood(folder string, snapshot *zones.Snapshot, begun time.Time) error {
+func (l *instance) writeLastGood(folder string, snapshot *zones.Snapshot, begun time.Time) error {
 	copied, files, err := snapshot.Config.CopyOf()
 	if err != nil {
 		return err
@@ -172,9 +172,9 @@ func (l *life) writeLastGood(folder string, snapshot *zones.Snapshot, begun time
 }
 
 // awaitLastGood waits until what was to be kept is, at the end.
-func (l *life) awaitLastGood() {
+func (l *instance) awaitLastGood() {
 	if l.goodKept != nil {
-		l.await(l.goodKept, "the writing of the last good configuration")
+		l.waitOrLog(l.goodKept, "the writing of the last good configuration")
 	}
 }
 
@@ -195,7 +195,7 @@ func absolute(paths []string) []string {
 }
 
 // loadFirst loads the configuration, or the last good one if that is invalid.
-func (l *life) loadFirst() (*zones.Snapshot, error) {
+func (l *instance) loadFirst() (*zones.Snapshot, error) {
 	snapshot, err := l.Load(l.bindAndBuild)
 	if err != nil {
 		return l.loadLastGood(err)

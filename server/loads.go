@@ -26,7 +26,7 @@ type LoadStatus struct {
 }
 
 // followLoads has the load targets of a tree polled.
-func (l *life) followLoads(tree *pools.Tree) (*load.Following, error) {
+func (l *instance) followLoads(tree *pools.Tree) (*load.Watch, error) {
 	targets := make([]load.Target, len(tree.LoadTargets()))
 	for i, t := range tree.LoadTargets() {
 		targets[i] = load.Target(t)
@@ -36,7 +36,7 @@ func (l *life) followLoads(tree *pools.Tree) (*load.Following, error) {
 
 // setLoads applies the present reports to a tree. It reports whether some member or region
 // sheds more or less than before.
-func setLoads(tree *pools.Tree, loads *load.Following) (changed bool) {
+func setLoads(tree *pools.Tree, loads *load.Watch) (changed bool) {
 	known := loads.Status()
 	if len(known) == 0 {
 		return false
@@ -51,21 +51,21 @@ func setLoads(tree *pools.Tree, loads *load.Following) (changed bool) {
 // applyLoads applies the present reports to the tree that answers and to those that
 // are about to: what a report changes step by step must not lag behind in these.
 func (c *Control) applyLoads() {
-	defer c.survive("load reports")
+	defer c.recoverPanic("load reports")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, a := range c.arriving {
+	for _, a := range c.pending {
 		setLoads(a.tree, a.loads)
 	}
-	if at := c.current(); at.snapshot != nil {
+	if at := c.currentView(); at.snapshot != nil {
 		if setLoads(at.snapshot.Pools, at.loads) {
-			c.life.note()
+			c.instance.markDirty()
 		}
 	}
 }
 
 // loadStatus tells how the reports of all loads stand.
-func (at *moment) loadStatus() []LoadStatus {
+func (at *view) loadStatus() []LoadStatus {
 	all := []LoadStatus{}
 	targets := at.snapshot.Pools.LoadTargets()
 	for i, s := range at.loads.Status() {

@@ -37,7 +37,7 @@ zones:
 
 // odds is the chances of the first two members.
 func (r *alive) odds() (p [2]float64) {
-	for i, step := range r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
+	for i, step := range r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
 		p[i] = step.Probability
 	}
 	return p
@@ -63,7 +63,7 @@ func TestARunningServerGoesByLoadReports(t *testing.T) {
 	}
 	full.Store(2)
 	settle(t, "when b is full", mostly(odds), [2]float64{1, 0})
-	status, err := r.Status(Target{})
+	status, err := r.Status(Selector{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestARunningServerGoesByLoadReports(t *testing.T) {
 	}
 	full.Store(0)
 	settle(t, "when the reports are stale", odds, [2]float64{0.5, 0.5})
-	if status, err = r.Status(Target{}); err != nil {
+	if status, err = r.Status(Selector{}); err != nil {
 		t.Fatal(err)
 	}
 	if l := status.Loads[0]; l.Fresh || l.Failures == 0 || l.Reason != "status 503, want 200" {

@@ -55,7 +55,7 @@ func TestARunningServerSpreadsALostRegion(t *testing.T) {
 	served := func(octet int) map[string]int {
 		got := map[string]int{}
 		for i := range 256 {
-			answer := r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(fmt.Sprintf("%d.0.%d.1/32", octet, i))})
+			answer := r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(fmt.Sprintf("%d.0.%d.1/32", octet, i))})
 			for _, step := range answer.Steps {
 				if step.Chosen {
 					got[step.Member]++
@@ -65,7 +65,7 @@ func TestARunningServerSpreadsALostRegion(t *testing.T) {
 		return got
 	}
 	told := func() []pools.LostRegion {
-		status, err := r.Status(Target{})
+		status, err := r.Status(Selector{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestARunningServerSpreadsALostRegion(t *testing.T) {
 		t.Fatalf("at first %v", got)
 	}
 	settle(t, "when the loads are known", func() (known [2]float64) { // which a machine that stalls has not at once
-		status, err := r.Status(Target{})
+		status, err := r.Status(Selector{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestARunningServerSpreadsALostRegion(t *testing.T) {
 	if got := served(11); fmt.Sprint(got) != fmt.Sprint(lost) {
 		t.Errorf("after a reload %v, before %v", got, lost)
 	}
-	if _, err := r.Undo(Target{Region: "near"}); err != nil {
+	if _, err := r.Undo(Selector{Region: "near"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := served(11); got["a"] != 256 || len(told()) != 0 {
@@ -132,7 +132,7 @@ func TestTheLogTellsOfALostRegionOnce(t *testing.T) {
 	l.report(first)
 	told("when it is lost", `level=WARN msg="region lost, its clients are spread" pool=web region=near family=IPv4 shares="mid=9% far=91%"`)
 	l.report(first)
-	second.Inherit(first)
+	second.CarryOver(first)
 	second.SetOverrides(lost)
 	l.report(second)
 	told("of a tree that does not serve yet", "")

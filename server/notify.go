@@ -13,7 +13,7 @@ const (
 	NotifyWatchdog  = "WATCHDOG=1" // the prober works
 )
 
-func (l *life) notify(state string) {
+func (l *instance) notify(state string) {
 	if l.Notify != nil {
 		l.Notify(state)
 	}
@@ -22,7 +22,7 @@ func (l *life) notify(state string) {
 // notifyServing notifies that questions are answered, and when ctx ends that this is over. Until end
 // it feeds the watchdog, unless the prober hangs: health states are frozen then, and a new
 // process is better.
-func (l *life) notifyServing(ctx context.Context) (end func()) {
+func (l *instance) notifyServing(ctx context.Context) (end func()) {
 	l.notify(NotifyReady)
 	stopped := context.AfterFunc(ctx, func() { l.notify(NotifyStopping) })
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -37,7 +37,7 @@ func (l *life) notifyServing(ctx context.Context) (end func()) {
 	}
 }
 
-func (l *life) feedWatchdog(done <-chan struct{}) {
+func (l *instance) feedWatchdog(done <-chan struct{}) {
 	if l.Watchdog <= 0 {
 		return
 	}
@@ -48,7 +48,7 @@ func (l *life) feedWatchdog(done <-chan struct{}) {
 		case <-done:
 			return
 		case now := <-ticker.C:
-			if !l.prober.Pulse().Hangs(now) {
+			if !l.prober.Heartbeat().Stalled(now) {
 				l.notify(NotifyWatchdog)
 			}
 		}

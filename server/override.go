@@ -14,7 +14,7 @@ import (
 
 // Override is an operator's word on a target, as the API and the state file have it.
 type Override struct {
-	Target  Target    `json:"target"`
+	Target  Selector  `json:"target"`
 	Kind    string    `json:"kind"` // as pools.Kind writes it
 	Reason  string    `json:"reason,omitempty"`
 	Since   time.Time `json:"since"`
@@ -64,7 +64,7 @@ func (o overrides) with(said Override) overrides {
 }
 
 // replaced is what holds at now of exactly t.
-func (o overrides) replaced(t Target, now time.Time) *Replaced {
+func (o overrides) replaced(t Selector, now time.Time) *Replaced {
 	s := o.of(t)
 	if s == nil || s.ended(now) {
 		return nil
@@ -72,7 +72,7 @@ func (o overrides) replaced(t Target, now time.Time) *Replaced {
 	return &Replaced{s.Kind, s.Reason, s.Since, s.Until}
 }
 
-func (o overrides) without(t Target) overrides {
+func (o overrides) without(t Selector) overrides {
 	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.Target == t })
 }
 
@@ -84,7 +84,7 @@ func (o overrides) at(now time.Time) overrides {
 func (s *Override) ended(now time.Time) bool { return !s.Until.IsZero() && !now.Before(s.Until) }
 
 // of is what is said of exactly t; nil: nothing.
-func (o overrides) of(t Target) *Override {
+func (o overrides) of(t Selector) *Override {
 	for i := range o {
 		if o[i].Target == t {
 			return &o[i]
@@ -114,7 +114,7 @@ func (s *Override) valid() error {
 	if _, err := ParseKind(s.Kind); err != nil {
 		return err
 	}
-	if s.Target == (Target{}) {
+	if s.Target == (Selector{}) {
 		return errors.New("no target; pool/member, pool or region:NAME")
 	}
 	if r := s.Replaced; r != nil {

@@ -56,9 +56,9 @@ func (e *edns) carriesSubnet() bool { return e.subnet.present && e.echo }
 
 func (q *query) opcode() int { return int(q.packet[2]&opcodeMask) >> 3 }
 
-// plain reports whether the wire path may answer: an ordinary question, of
+// fastPathEligible reports whether the wire path may answer: an ordinary question, of
 // class IN, for a type of data.
-func (q *query) plain() bool {
+func (q *query) fastPathEligible() bool {
 	return q.class == dns.ClassINET && !metaType(q.qtype) && q.packet[2]&opcodeMask == 0 &&
 		q.edns.version == 0 && q.tsig == 0
 }

@@ -10,9 +10,9 @@ type Readiness struct {
 // API, which opens after the first round of probes.
 func (c *Control) Readiness() Readiness {
 	switch {
-	case c.life.draining.Load():
+	case c.instance.draining.Load():
 		return Readiness{Why: "draining: the server is stopping"}
-	case c.current().snapshot == nil:
+	case c.currentView().snapshot == nil:
 		return Readiness{Why: "starting: no configuration serves yet"}
 	}
 	return Readiness{Ready: true}

@@ -16,21 +16,21 @@ type ReloadStatus struct {
 	At      time.Time `json:"at,omitzero"` // when it ended; zero: there was none
 	Refused bool      `json:"refused"`
 	Error   string    `json:"error,omitempty"` // why it was refused
-	Fault   string    `json:"fault,omitempty"` // the first of the faults in the configuration, where that is why
+	Detail  string    `json:"fault,omitempty"` // the first of the faults in the configuration, where that is why
 }
 
-// tellReload takes note of how a reload ended; nil: well.
-func (c *Control) tellReload(err error) {
+// recordReload takes note of how a reload ended; nil: well.
+func (c *Control) recordReload(err error) {
 	s := ReloadStatus{At: time.Now(), Refused: err != nil}
 	if err != nil {
 		s.Error = err.Error()
-		if first := (config.Fault{}); errors.As(err, &first) && first.Error() != s.Error {
-			s.Fault = first.Error()
+		if first := (config.Error{}); errors.As(err, &first) && first.Error() != s.Error {
+			s.Detail = first.Error()
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.updateLocked(func(m *moment) { m.reload = s })
+	c.updateLocked(func(m *view) { m.reload = s })
 }
 
 // reloadRequest is a reload that an operator asks for. The zero value is that of a signal.
@@ -86,7 +86,7 @@ func (r *reloadRequest) answer(s *zones.Snapshot, took time.Duration, err error)
 func (c *Control) Reload(ctx context.Context, allowRemoval bool) (*Loaded, error) {
 	done := make(chan reloadOutcome, 1)
 	select {
-	case c.life.reloads <- reloadRequest{allowRemoval: allowRemoval, done: done}:
+	case c.instance.reloads <- reloadRequest{allowRemoval: allowRemoval, done: done}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -101,7 +101,7 @@ func (c *Control) Reload(ctx context.Context, allowRemoval bool) (*Loaded, error
 // reasons returns the attributes of a log line about a reload that failed.
 func reasons(err error) []any {
 	attributes := []any{"error", err}
-	if r := (*Refused)(nil); errors.As(err, &r) && r.Hint != "" {
+	if r := (*RequestError)(nil); errors.As(err, &r) && r.Hint != "" {
 		attributes = append(attributes, "hint", r.Hint)
 	}
 	return attributes
@@ -109,7 +109,7 @@ func reasons(err error) []any {
 
 // loadSafely loads the configuration beside the one that is served, and refuses it if it
 // would remove too much of that.
-func (l *life) loadSafely(served *zones.Snapshot, allowRemoval bool) (*zones.Snapshot, error) {
+func (l *instance) loadSafely(served *zones.Snapshot, allowRemoval bool) (*zones.Snapshot, error) {
 	snapshot, err := l.Load(l.builder())
 	if err != nil || allowRemoval {
 		return snapshot, err
@@ -140,5 +140,5 @@ func refuseRemoval(served, next *Loaded) error {
 	default:
 		return nil
 	}
-	return &Refused{What: what, Hint: "meridian reload --allow-removal loads it all the same"}
+	return &RequestError{What: what, Hint: "meridian reload --allow-removal loads it all the same"}
 }

@@ -49,7 +49,7 @@ type reply struct {
 }
 
 // newReply begins the answer to q behind out.
-func (s *serving) newReply(out []byte, q *query, stream bool) reply {
+func (s *activeSnapshot) newReply(out []byte, q *query, stream bool) reply {
 	limit := s.limit(q, stream)
 	a := reply{out: append(out, q.packet[:q.end]...), base: len(out), stream: stream, owner: questionName}
 	if len(q.name) == 1 {
@@ -74,7 +74,7 @@ func (q *query) optSize() int {
 
 // nsidFor is the NSID option of the answer to q, of at most limit octets: none
 // where it was not asked for, or where a long question leaves no room for it.
-func (s *serving) nsidFor(q *query, limit int) []byte {
+func (s *activeSnapshot) nsidFor(q *query, limit int) []byte {
 	if !q.edns.nsid || q.end+q.optSize()+len(s.nsid) > limit {
 		return nil
 	}
@@ -190,7 +190,7 @@ func (a *reply) fits(n int) bool {
 }
 
 // finish adds the OPT record, completes the header and returns what was written.
-func (a *reply) finish(s *serving, q *query) []byte {
+func (a *reply) finish(s *activeSnapshot, q *query) []byte {
 	if a.spills { // RFC 2181 9: the client is to ask again by TCP
 		a.out = a.out[:a.base+q.end]
 		a.count = [sections]uint16{}
@@ -210,7 +210,7 @@ func (a *reply) finish(s *serving, q *query) []byte {
 
 // opt adds the OPT record: DO as in the query (RFC 3225 3), NSID when asked for
 // (RFC 5001 2.2), the client subnet with its scope (RFC 7871 7.2.1).
-func (a *reply) opt(s *serving, q *query) {
+func (a *reply) opt(s *activeSnapshot, q *query) {
 	var flags byte
 	if q.edns.do {
 		flags = 0x80

@@ -278,7 +278,7 @@ func serveDelegated(t *testing.T, file string) *zones.Snapshot {
 
 func turnEast(t *testing.T, snapshot *zones.Snapshot, v health.Verdict) {
 	t.Helper()
-	turns, err := snapshot.Pools.Turns("web", "east", v)
+	turns, err := snapshot.Pools.SimulateVerdict("web", "east", v)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,37 +20,37 @@ import (
 // empty; else it holds the reading, which Swap may take away. So Swap sees who may
 // be reading the old snapshot, and an idle worker keeps no old snapshot alive.
 type Responder struct {
-	server   *Server
-	slot     atomic.Pointer[reading]
-	closed   atomic.Uint64 // batches ended
-	at       *reading      // between open and close
-	now      int64         // likewise: the time of the batch in Unix seconds, if some pool depends on it
-	query    query
-	chain    aliasChain
-	draw     func() uint64
-	tally    tally
-	totals   totals
-	streamed []byte // answers to a TCP connection, until they are copied
+	server    *Server
+	slot      atomic.Pointer[pinned]
+	closed    atomic.Uint64 // batches ended
+	at        *pinned       // between open and close
+	now       int64         // likewise: the time of the batch in Unix seconds, if some pool depends on it
+	query     query
+	chain     aliasChain
+	draw      func() uint64
+	counts    localCounters
+	published sharedCounters
+	streamed  []byte // answers to a TCP connection, until they are copied
 
-	fullOnly bool // never the wire path: for tests that compare the two
-	fulls    int  // answers of the full path, for the same tests
+	slowOnly    bool // never the wire path: for tests that compare the two
+	slowAnswers int  // answers of the full path, for the same tests
 }
 
-// reading is a snapshot with the scratch that goes with its pools.
-type reading struct {
-	serving *serving
+// pinned is a snapshot with the scratch that goes with its pools.
+type pinned struct {
+	active  *activeSnapshot
 	scratch *pools.Scratch
 }
 
-// nothing is in the slot of a responder that is idle and has no snapshot.
-func nothing() *reading { return &reading{} }
+// unpinned is in the slot of a responder that is idle and has no snapshot.
+func unpinned() *pinned { return &pinned{} }
 
 func newResponder(s *Server, draw func() uint64) *Responder {
 	r := &Responder{server: s, draw: draw}
 	if draw == nil {
 		r.draw = newPCG().Uint64
 	}
-	r.slot.Store(nothing())
+	r.slot.Store(unpinned())
 	return r
 }
 
@@ -61,31 +61,31 @@ func newPCG() *rand.PCG {
 	return rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))
 }
 
-// open takes the server's snapshot of this moment, for a batch of answers.
+// acquire takes the server's snapshot of this moment, for a batch of answers.
 //
 // The slot is emptied before current is loaded, and Swap stores current before
 // it looks at the slot: whichever order the two meet in, either Swap sees the empty
 // slot and waits, or this load sees the new snapshot.
-func (r *Responder) open() {
+func (r *Responder) acquire() {
 	r.at = r.slot.Swap(nil)
-	if now := r.server.current.Load(); r.at.serving != now {
-		r.at = &reading{serving: now, scratch: newScratch(now)}
+	if now := r.server.current.Load(); r.at.active != now {
+		r.at = &pinned{active: now, scratch: newScratch(now)}
 	}
-	if r.at.serving.usesTime {
+	if r.at.active.usesTime {
 		r.now = time.Now().Unix()
 	}
 }
 
 // newScratch makes the scratch for a snapshot, in which round-robin starts at a random turn.
-func newScratch(s *serving) *pools.Scratch {
+func newScratch(s *activeSnapshot) *pools.Scratch {
 	scratch := s.snapshot.Pools.Scratch()
 	scratch.StartAtRandom()
 	return scratch
 }
 
-// close ends what open began and publishes what was counted.
-func (r *Responder) close() {
-	r.totals.publish(&r.tally)
+// release ends what open began and publishes what was counted.
+func (r *Responder) release() {
+	r.published.publish(&r.counts)
 	r.slot.Store(r.at)
 	r.at = nil
 	r.closed.Add(1)
@@ -94,21 +94,21 @@ func (r *Responder) close() {
 // Respond appends the answer to query, a whole DNS message from source, to out; it
 // appends nothing where silence is right. stream says TCP: no truncation at the UDP size.
 func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) []byte {
-	r.open()
+	r.acquire()
 	out = r.respond(out, query, source.Unmap(), stream)
-	r.close()
+	r.release()
 	return out
 }
 
 // respond is Respond between open and close.
 func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
 	if stream {
-		r.tally[tcpQueries]++
+		r.counts[tcpQueries]++
 	} else {
-		r.tally[udpQueries]++
+		r.counts[udpQueries]++
 	}
 	if len(packet) < headerSize || packet[2]&flagQR != 0 {
-		r.tally[dropped]++
+		r.counts[dropped]++
 		return out
 	}
 	defer func() {
@@ -116,22 +116,22 @@ func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) 
 			answer = r.serverFailure(out, packet, fault)
 		}
 	}()
-	sound := r.query.parse(packet, r.at.serving.readsECS)
+	sound := r.query.parse(packet, r.at.active.readsECS)
 	if r.query.edns.subnet.present {
-		r.tally[clientSubnets]++
-		r.query.edns.echo = r.at.serving.config.ECS
+		r.counts[clientSubnets]++
+		r.query.edns.echo = r.at.active.config.ECS
 	}
-	if sound && r.query.plain() && !r.fullOnly {
-		return r.wire(out, source, stream)
+	if sound && r.query.fastPathEligible() && !r.slowOnly {
+		return r.fastPath(out, source, stream)
 	}
-	return r.full(out, sound, source, stream)
+	return r.slowPath(out, sound, source, stream)
 }
 
 // count counts an answer.
 func (r *Responder) count(rcode int, tc bool) {
-	r.tally[rcodes+counter(rcode)]++
+	r.counts[rcodes+counter(rcode)]++
 	if tc {
-		r.tally[truncated]++
+		r.counts[truncated]++
 	}
 }
 
@@ -140,7 +140,7 @@ func (r *Responder) count(rcode int, tc bool) {
 func (r *Responder) serverFailure(out, packet []byte, fault any) []byte {
 	r.count(dns.RcodeServerFailure, false)
 	r.server.panicked(fault, packet, debug.Stack())
-	r.at.scratch = newScratch(r.at.serving)
+	r.at.scratch = newScratch(r.at.active)
 	base := len(out)
 	out = append(out, packet[:headerSize]...)
 	h := out[base:]

@@ -187,11 +187,11 @@ func (s *script) turn(words []string) error {
 	if !ok {
 		return fmt.Errorf("%q is not a verdict", words[1])
 	}
-	turns, err := s.snapshot.Pools.Turns(pool, member, verdict)
+	turns, err := s.snapshot.Pools.SimulateVerdict(pool, member, verdict)
 	for _, w := range words[2:] {
 		key, value, _ := strings.Cut(w, "=")
 		if key == "family" {
-			turns = slices.DeleteFunc(turns, func(turn health.Turn) bool { return turn.Target.Addr.Is4() != (value == "ipv4") })
+			turns = slices.DeleteFunc(turns, func(turn health.Transition) bool { return turn.Target.Addr.Is4() != (value == "ipv4") })
 			continue
 		}
 		share, noShare := strconv.ParseUint(value, 10, 8)
@@ -199,7 +199,7 @@ func (s *script) turn(words []string) error {
 		for i := range turns {
 			switch {
 			case key == "share" && noShare == nil:
-				turns[i].Share = uint8(share)
+				turns[i].SlowStartWeight = uint8(share)
 			case key == "at" && noTime == nil:
 				turns[i].At = noon.Add(at)
 			default:

@@ -55,12 +55,12 @@ type Options struct {
 // Server answers from the snapshot it was last given. Its methods are safe for
 // concurrent use; Listen and Serve are called once each, in this order.
 type Server struct {
-	options Options
-	made    time.Time
-	cores   int // that the process may use; read once: a reload asks for more, see oneMoreProcessor
-	current atomic.Pointer[serving]
-	crew    crew
-	shared  totals // what is not counted by a responder
+	options    Options
+	built      time.Time
+	cores      int // that the process may use; read once: a reload asks for more, see oneMoreProcessor
+	current    atomic.Pointer[activeSnapshot]
+	responders responderPool
+	shared     sharedCounters // what is not counted by a responder
 
 	tcpSlots   *tcpSlots
 	tcpBuffers tcpBuffers
@@ -88,13 +88,13 @@ func newServer(o Options) *Server {
 	}
 	cores := runtime.GOMAXPROCS(0)
 	return &Server{
-		options: o, made: time.Now(), cores: cores,
-		crew: crew{idle: make(chan *Responder, cores)}, tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
+		options: o, built: time.Now(), cores: cores,
+		responders: responderPool{idle: make(chan *Responder, cores)}, tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 	}
 }
 
 // begin makes snapshot the first one that answers.
-func (s *Server) begin(snapshot *zones.Snapshot) { s.current.Store(newServing(snapshot)) }
+func (s *Server) begin(snapshot *zones.Snapshot) { s.current.Store(newActiveSnapshot(snapshot)) }
 
 // Listen binds every address of the snapshot's configuration, UDP and TCP.
 // Questions wait in the sockets until Serve.
@@ -173,7 +173,7 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := newServing(snapshot)
+	next := newActiveSnapshot(snapshot)
 	var gone []*listener
 	if s.listening {
 		listeners, err := s.bindLocked(next.config, s.listeners)
@@ -189,7 +189,7 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 		s.startLocked()
 	}
 	stop(gone)
-	s.crew.retire(before)
+	s.responders.waitUnused(before)
 	return before.snapshot, nil
 }
 
@@ -246,13 +246,13 @@ func (s *Server) workers(cfg *config.Server) int {
 }
 
 // Responder makes a responder over the server's current snapshot.
-func (s *Server) Responder() *Responder { return s.crew.hire(s) }
+func (s *Server) Responder() *Responder { return s.responders.add(s) }
 
 // Counters is a reading of what the server has done.
 func (s *Server) Counters() Counters {
 	var c Counters
 	c.add(&s.shared)
-	s.crew.count(&c)
+	s.responders.count(&c)
 	return c
 }
 

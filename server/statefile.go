@@ -33,23 +33,23 @@ type stateFile struct {
 }
 
 // encodeState is the file that holds m.
-func encodeState(m *memory, written time.Time) ([]byte, error) {
+func encodeState(m *savedState, written time.Time) ([]byte, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
-	return sealState(body, written)
+	return frameState(body, written)
 }
 
-// sealState is the file with this content.
-func sealState(content []byte, written time.Time) ([]byte, error) {
+// frameState is the file with this content.
+func frameState(content []byte, written time.Time) ([]byte, error) {
 	digest := sha256.Sum256(content)
 	file, err := json.Marshal(stateFile{stateKind, stateVersion, written.UTC(), hex.EncodeToString(digest[:]), content})
 	return append(file, '\n'), err
 }
 
 // decodeState is the reverse. The error says what is wrong with the file.
-func decodeState(file []byte) (*memory, time.Time, error) {
+func decodeState(file []byte) (*savedState, time.Time, error) {
 	var head stateFile
 	d := json.NewDecoder(bytes.NewReader(file))
 	if err := d.Decode(&head); err != nil || head.File != stateKind {
@@ -65,7 +65,7 @@ func decodeState(file []byte) (*memory, time.Time, error) {
 	if digest := sha256.Sum256(body); hex.EncodeToString(digest[:]) != head.SHA256 {
 		return nil, time.Time{}, fmt.Errorf("its checksum is wrong")
 	}
-	m := new(memory)
+	m := new(savedState)
 	if err := json.Unmarshal(body, m); err != nil {
 		return nil, time.Time{}, fmt.Errorf("its content does not parse: %w", err)
 	}

@@ -19,11 +19,11 @@ import (
 
 var keptAt = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func someMemory() *memory {
-	return &memory{
-		Verdicts: []health.Memory{{
-			Check: "web", Definition: strings.Repeat("ab", 32), Address: netip.MustParseAddr("192.0.2.1"),
-			At: keptAt, Verdict: "down", Since: keptAt, Heard: keptAt, Reason: "status 500", Last: "failed", Row: 3, RowSince: keptAt,
+func someMemory() *savedState {
+	return &savedState{
+		Verdicts: []health.SavedTarget{{
+			Check: "web", Fingerprint: strings.Repeat("ab", 32), Address: netip.MustParseAddr("192.0.2.1"),
+			At: keptAt, Verdict: "down", Since: keptAt, LastResultAt: keptAt, Reason: "status 500", Last: "failed", Streak: 3, StreakSince: keptAt,
 		}},
 		Ejections: []pools.SavedEjection{
 			{Pool: "web", Member: "a", Down: [2]bool{true, false}, At: keptAt, Counted: true, Reason: "status 500"},
@@ -34,13 +34,13 @@ func someMemory() *memory {
 			Balanced: []pools.BalanceMemory{{Pool: "least", Member: "a", At: keptAt, ShareMemory: pools.ShareMemory{Share: 0.5, Traffic: 0.5, Since: keptAt, Demand: 160}}},
 		},
 		Overrides: []Override{
-			{Target: Target{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},
-			{Target: Target{Region: "east"}, Kind: pools.ForcedDown.String(), Since: keptAt, Replaced: &Replaced{Kind: pools.Drained.String(), Reason: "power", Since: keptAt}},
+			{Target: Selector{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},
+			{Target: Selector{Region: "east"}, Kind: pools.ForcedDown.String(), Since: keptAt, Replaced: &Replaced{Kind: pools.Drained.String(), Reason: "power", Since: keptAt}},
 		},
 	}
 }
 
-func encoded(t testing.TB, m *memory) []byte {
+func encoded(t testing.TB, m *savedState) []byte {
 	t.Helper()
 	file, err := encodeState(m, keptAt)
 	if err != nil {
@@ -79,7 +79,7 @@ func TestAStateFileThatIsCutOffOrChangedIsRefused(t *testing.T) {
 }
 
 func TestAStateFileSaysWhatIsWrongWithIt(t *testing.T) {
-	sealed := func(m *memory) string { return string(encoded(t, m)) }
+	sealed := func(m *savedState) string { return string(encoded(t, m)) }
 	bad := someMemory()
 	bad.Overrides[1].Kind = "painted"
 	odd := someMemory()
@@ -101,7 +101,7 @@ func TestAStateFileSaysWhatIsWrongWithIt(t *testing.T) {
 
 func FuzzStateFile(f *testing.F) {
 	f.Add(encoded(f, someMemory()))
-	f.Add(encoded(f, &memory{}))
+	f.Add(encoded(f, &savedState{}))
 	f.Add([]byte("{\"file\":\"meridian state\",\"version\":1,\"bytes\":-1,\"sha256\":\"\"}\n"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		m, written, err := decodeState(file)
@@ -132,7 +132,7 @@ func FuzzStateBody(f *testing.F) {
 		}
 		overrides(m.Overrides).forTree()
 		for _, o := range m.Overrides {
-			if again, err := ParseTarget(o.Target.String()); err != nil || again != o.Target {
+			if again, err := ParseSelector(o.Target.String()); err != nil || again != o.Target {
 				t.Errorf("target %+v is written %q and read as %+v, %v", o.Target, o.Target, again, err)
 			}
 		}
@@ -142,20 +142,20 @@ func FuzzStateBody(f *testing.F) {
 // sealed is a state file with this for a body.
 func sealed(t testing.TB, body []byte) []byte {
 	t.Helper()
-	file, err := sealState(body, keptAt)
+	file, err := frameState(body, keptAt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return file
 }
 
-func held(t *testing.T, path string) *stateFolder {
+func held(t *testing.T, path string) *stateDir {
 	t.Helper()
-	f := newStateFolder(path)
-	if err := f.hold(); err != nil {
+	f := newStateDir(path)
+	if err := f.lock(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.release)
+	t.Cleanup(f.unlock)
 	return f
 }
 
@@ -193,7 +193,7 @@ func TestAnUnfinishedFileIsNoState(t *testing.T) {
 	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 2 {
 		t.Errorf("remembered %+v", m)
 	}
-	if err := f.write(encoded(t, &memory{})); err != nil {
+	if err := f.write(encoded(t, &savedState{})); err != nil {
 		t.Fatal(err)
 	}
 	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 0 {
@@ -218,7 +218,7 @@ func TestAStateThatCannotBeReadIsSetAsideWithOneLine(t *testing.T) {
 	if m != nil {
 		t.Errorf("remembered %+v", m)
 	}
-	if aside == nil || !strings.Contains(aside.File, ".corrupt-") || !strings.HasPrefix(aside.Fault, "it has version 9") {
+	if aside == nil || !strings.Contains(aside.File, ".corrupt-") || !strings.HasPrefix(aside.Error, "it has version 9") {
 		t.Errorf("told %+v", aside)
 	}
 	if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "it has version 9") || !strings.Contains(text, ".corrupt-") {
@@ -235,18 +235,18 @@ func TestAStateThatCannotBeReadIsSetAsideWithOneLine(t *testing.T) {
 
 func TestTwoServersDoNotShareAFolder(t *testing.T) {
 	first := held(t, t.TempDir())
-	second := newStateFolder(first.path)
-	if err := second.hold(); !errors.Is(err, errStateTaken) {
+	second := newStateDir(first.path)
+	if err := second.lock(); !errors.Is(err, errStateTaken) {
 		t.Errorf("a folder that is held: %v", err)
 	}
 	if err := second.write(encoded(t, someMemory())); !errors.Is(err, errStateTaken) {
 		t.Errorf("writing to it: %v", err)
 	}
-	first.release()
-	if err := second.hold(); err != nil {
+	first.unlock()
+	if err := second.lock(); err != nil {
 		t.Errorf("after the first let go: %v", err)
 	}
-	second.release()
+	second.unlock()
 }
 
 func TestAFolderThatWasTakenAwayIsMadeAgain(t *testing.T) {
@@ -273,11 +273,11 @@ func TestAFolderThatAnotherTookIsLeftToIt(t *testing.T) {
 	if err := second.write(encoded(t, someMemory())); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.write(encoded(t, &memory{})); !errors.Is(err, errStateTaken) {
+	if err := first.write(encoded(t, &savedState{})); !errors.Is(err, errStateTaken) {
 		t.Errorf("writing to another's folder: %v", err)
 	}
-	second.release()
-	if err := first.write(encoded(t, &memory{})); err != nil {
+	second.unlock()
+	if err := first.write(encoded(t, &savedState{})); err != nil {
 		t.Errorf("once it is free: %v", err)
 	}
 }

@@ -13,12 +13,12 @@ import (
 
 // Status is how a running server stands, as JSON has it.
 type Status struct {
-	At     time.Time    `json:"at"`
-	Began  time.Time    `json:"began"`  // when the process did
-	Config string       `json:"config"` // the file
-	Listen []string     `json:"listen"`
-	State  StateStatus  `json:"state"`
-	Reload ReloadStatus `json:"reload"`
+	At        time.Time    `json:"at"`
+	StartedAt time.Time    `json:"began"`  // when the process did
+	Config    string       `json:"config"` // the file
+	Listen    []string     `json:"listen"`
+	State     StateStatus  `json:"state"`
+	Reload    ReloadStatus `json:"reload"`
 
 	LastGood *LastGoodStatus `json:"last_good,omitempty"` // where it serves in place of an invalid configuration
 
@@ -40,7 +40,7 @@ type Status struct {
 // ProberStatus is how the prober itself fares.
 type ProberStatus struct {
 	At      time.Time `json:"at"`      // when it last did something: a second ago, or less
-	Hangs   bool      `json:"hangs"`   // it has not for long: no verdict turns
+	Stalled bool      `json:"hangs"`   // it has not for long: no verdict turns
 	Panics  uint64    `json:"panics"`  // each recovered
 	Targets int       `json:"targets"` // that it probes or hears of
 	Probing int       `json:"probing"` // probes under way
@@ -48,22 +48,22 @@ type ProberStatus struct {
 
 // Prober tells how the prober fares, also when that hangs.
 func (c *Control) Prober() ProberStatus {
-	p := c.life.prober.Pulse()
-	return ProberStatus{p.At, p.Hangs(time.Now()), p.Panics, p.Targets, p.Probing}
+	p := c.instance.prober.Heartbeat()
+	return ProberStatus{p.At, p.Stalled(time.Now()), p.Panics, p.Targets, p.Probing}
 }
 
 // StateStatus is whether verdicts and overrides outlive the process.
 type StateStatus struct {
-	Folder   string    `json:"folder"`              // empty: the configuration names none, they do not
-	Kept     bool      `json:"kept"`                // false: nor do they while the folder cannot be written to
-	SetAside *SetAside `json:"set_aside,omitempty"` // what the process before had kept and this one could not read
+	Dir         string       `json:"folder"`              // empty: the configuration names none, they do not
+	Persisted   bool         `json:"kept"`                // false: nor do they while the folder cannot be written to
+	Quarantined *Quarantined `json:"set_aside,omitempty"` // what the process before had kept and this one could not read
 }
 
-// SetAside is a state file that was no state when the process began.
-type SetAside struct {
+// Quarantined is a state file that was no state when the process began.
+type Quarantined struct {
 	At    time.Time `json:"at"`
 	File  string    `json:"file"`  // where it is now
-	Fault string    `json:"fault"` // what is wrong with it
+	Error string    `json:"fault"` // what is wrong with it
 }
 
 // PoolStatus is how a pool stands.
@@ -126,18 +126,18 @@ type RegionStatus struct {
 
 // AddressStatus is how an address of an endpoint or a region stands.
 type AddressStatus struct {
-	Address netip.Addr `json:"address"`
-	Check   string     `json:"check,omitempty"` // empty: none, it is always up; all below is empty too
-	Verdict string     `json:"verdict"`
-	Held    string     `json:"held,omitempty"` // where the verdict is uncertain: what answers go by
-	Since   time.Time  `json:"since,omitzero"` // when the verdict turned
-	Why     string     `json:"why,omitempty"`  // what the probe that turned it found
-	Next    string     `json:"next,omitempty"` // what comes next
-	Share   float64    `json:"share"`          // of its clients, 0 to 1: below 1 while it starts slowly
-	Row     int        `json:"row"`            // results in a row like the last one
-	Due     time.Time  `json:"due,omitzero"`   // when it is probed again; zero: just now
-	Results []Result   `json:"results"`        // the last ones, newest first
-	Turns   []Turn     `json:"turns"`          // the last ones, newest first
+	Address         netip.Addr   `json:"address"`
+	Check           string       `json:"check,omitempty"` // empty: none, it is always up; all below is empty too
+	Verdict         string       `json:"verdict"`
+	Effective       string       `json:"held,omitempty"` // where the verdict is uncertain: what answers go by
+	Since           time.Time    `json:"since,omitzero"` // when the verdict turned
+	Why             string       `json:"why,omitempty"`  // what the probe that turned it found
+	Next            string       `json:"next,omitempty"` // what comes next
+	SlowStartWeight float64      `json:"share"`          // of its clients, 0 to 1: below 1 while it starts slowly
+	Streak          int          `json:"row"`            // results in a row like the last one
+	Due             time.Time    `json:"due,omitzero"`   // when it is probed again; zero: just now
+	Results         []Result     `json:"results"`        // the last ones, newest first
+	Transitions     []Transition `json:"turns"`          // the last ones, newest first
 
 	Expires time.Time `json:"expires,omitzero"`  // when the certificate that a probe saw last does
 	Warning string    `json:"warning,omitempty"` // what is to be done although no verdict turns by it
@@ -165,8 +165,8 @@ type Result struct {
 	Latency time.Duration `json:"latency"` // in nanoseconds
 }
 
-// Turn is a change of a verdict.
-type Turn struct {
+// Transition is a change of a verdict.
+type Transition struct {
 	At     time.Time `json:"at"`
 	From   string    `json:"from"`
 	To     string    `json:"to"`
@@ -174,21 +174,21 @@ type Turn struct {
 }
 
 // Status tells how the members of a target stand; the zero Target: all of them.
-func (c *Control) Status(t Target) (*Status, error) {
-	at := c.current()
+func (c *Control) Status(t Selector) (*Status, error) {
+	at := c.currentView()
 	cfg := at.snapshot.Config
-	all := t == Target{}
+	all := t == Selector{}
 	if !all {
-		if err := t.find(cfg); err != nil {
+		if err := t.validate(cfg); err != nil {
 			return nil, err
 		}
 	}
 	s := &Status{
-		At: time.Now(), Began: c.began, Config: cfg.File,
-		State: c.life.state(false), Reload: at.reload, LastGood: c.LastGood(), BuildPanics: c.panics.Load(), Prober: c.Prober(), Overrides: append([]Override{}, at.said...), Loads: at.loadStatus(), Latency: at.latency,
+		At: time.Now(), StartedAt: c.startedAt, Config: cfg.File,
+		State: c.instance.state(false), Reload: at.reload, LastGood: c.LastGood(), BuildPanics: c.panics.Load(), Prober: c.Prober(), Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
-	for _, a := range c.life.server.Addrs() {
+	for _, a := range c.instance.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
 	}
 	var stand []pools.PoolStatus
@@ -199,7 +199,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 		}
 	}
 	regions := at.snapshot.Pools.Regions()
-	if !at.ask(targetsIn(stand, regions)) && c.current().watch != at.watch { // a reload has ended that one
+	if !at.fetchProbes(targetIDs(stand, regions)) && c.currentView().watch != at.watch { // a reload has ended that one
 		return c.Status(t)
 	}
 	for i := range regions {
@@ -221,7 +221,7 @@ func (c *Control) Status(t Target) (*Status, error) {
 }
 
 // ejections is what max_ejection makes of members that are down.
-func (at *moment) ejections() map[memberName]*pools.Ejection {
+func (at *view) ejections() map[memberName]*pools.Ejection {
 	all := at.snapshot.Pools.Ejections()
 	found := make(map[memberName]*pools.Ejection, len(all))
 	for i := range all {
@@ -246,7 +246,7 @@ func byFamily[T any](of func(pools.Family) T) map[string]T {
 	return map[string]T{pools.IPv4.String(): of(pools.IPv4), pools.IPv6.String(): of(pools.IPv6)}
 }
 
-func (at *moment) memberStatus(m *pools.MemberStatus, regions []RegionStatus) MemberStatus {
+func (at *view) memberStatus(m *pools.MemberStatus, regions []RegionStatus) MemberStatus {
 	s := MemberStatus{
 		Member: m.Member, Region: m.Region, Pool: m.Nested, Target: m.Target, CName: m.CName, Weight: m.Weight, State: m.State, Load: m.Load,
 		Eligible:  byFamily(func(f pools.Family) bool { return m.Eligible[f] }),
@@ -257,17 +257,17 @@ func (at *moment) memberStatus(m *pools.MemberStatus, regions []RegionStatus) Me
 	}
 	s.Resolving = at.resolving(m.Target)
 	if m.Override != nil {
-		s.Override = at.said.of(Target{m.Override.Pool, m.Override.Member, m.Override.Region})
+		s.Override = at.overrides.of(Selector{m.Override.Pool, m.Override.Member, m.Override.Region})
 	}
 	var region *RegionStatus
 	if i := slices.IndexFunc(regions, func(r RegionStatus) bool { return r.Region == m.Region }); i >= 0 {
 		region = &regions[i]
 	}
-	s.explain(m, region)
+	s.describe(m, region)
 	return s
 }
 
-func (at *moment) regionStatus(r *pools.RegionStatus) RegionStatus {
+func (at *view) regionStatus(r *pools.RegionStatus) RegionStatus {
 	s := RegionStatus{Region: r.Region, Down: r.Down, Addresses: []AddressStatus{}}
 	verdict := health.Down
 	for _, a := range r.Addresses {
@@ -276,12 +276,12 @@ func (at *moment) regionStatus(r *pools.RegionStatus) RegionStatus {
 			verdict = a.Verdict
 		}
 	}
-	s.Since, s.Why, s.Next = explainAddresses(s.Addresses, verdict.String())
+	s.Since, s.Why, s.Next = describeAddresses(s.Addresses, verdict.String())
 	return s
 }
 
-func (at *moment) addressStatus(a pools.AddressStatus) AddressStatus {
-	s := AddressStatus{Address: a.Addr, Verdict: a.Verdict.String(), Share: 1, Results: []Result{}, Turns: []Turn{}}
+func (at *view) addressStatus(a pools.AddressStatus) AddressStatus {
+	s := AddressStatus{Address: a.Addr, Verdict: a.Verdict.String(), SlowStartWeight: 1, Results: []Result{}, Transitions: []Transition{}}
 	if a.Target < 0 {
 		return s
 	}
@@ -291,24 +291,24 @@ func (at *moment) addressStatus(a pools.AddressStatus) AddressStatus {
 	if !ok { // it is ending, or the prober hangs
 		return s
 	}
-	s.tell(known)
+	s.fill(known)
 	s.complete(check, &known, time.Now())
 	return s
 }
 
-// tell takes over what the prober knows. The verdict is what answers go by, so
+// fill takes over what the prober knows. The verdict is what answers go by, so
 // that it may be one event older than the rest.
-func (s *AddressStatus) tell(known health.Status) {
-	s.Since, s.Why, s.Next, s.Row, s.Due = known.Since, known.Cause.Reason, known.Outlook, known.Row, known.Next
+func (s *AddressStatus) fill(known health.Status) {
+	s.Since, s.Why, s.Next, s.Streak, s.Due = known.Since, known.Cause.Reason, known.Outlook, known.Streak, known.Next
 	if known.Verdict == health.Uncertain {
-		s.Held = known.Held.String()
+		s.Effective = known.Effective.String()
 	}
 	if known.Verdict == health.Unknown {
 		s.Why = cmp.Or(inconclusive(&known), s.Why, "no result yet") + "; counts as up"
 	}
 	s.Inconclusive = known.Inconclusive
-	if known.Share > 0 {
-		s.Share = float64(known.Share) / 256
+	if known.SlowStartWeight > 0 {
+		s.SlowStartWeight = float64(known.SlowStartWeight) / 256
 	}
 	for _, r := range known.Last {
 		if s.Expires.IsZero() {
@@ -316,14 +316,14 @@ func (s *AddressStatus) tell(known health.Status) {
 		}
 		s.Results = append(s.Results, Result{r.At, r.Outcome.String(), r.Reason, r.Latency})
 	}
-	for _, t := range known.Turns {
-		s.Turns = append(s.Turns, Turn{t.At, t.From.String(), t.To.String(), t.Reason})
+	for _, t := range known.Transitions {
+		s.Transitions = append(s.Transitions, Transition{t.At, t.From.String(), t.To.String(), t.Reason})
 	}
 	for _, p := range known.Parts {
 		part := PartStatus{p.Critical, p.ObserveOnly, AddressStatus{
-			Address: p.Addr, Check: p.Check, Verdict: p.Verdict.String(), Share: 1, Results: []Result{}, Turns: []Turn{},
+			Address: p.Addr, Check: p.Check, Verdict: p.Verdict.String(), SlowStartWeight: 1, Results: []Result{}, Transitions: []Transition{},
 		}}
-		part.tell(p.Status)
+		part.fill(p.Status)
 		s.Parts = append(s.Parts, part)
 	}
 }

@@ -104,7 +104,7 @@ func (c *stream) receive() bool {
 }
 
 // touch makes this connection the one that has been idle for the shortest time.
-func (c *stream) touch() { c.active.Store(int64(time.Since(c.server.made))) }
+func (c *stream) touch() { c.active.Store(int64(time.Since(c.server.built))) }
 
 // whole reports whether in begins with a whole query.
 func (c *stream) whole() bool {
@@ -196,8 +196,8 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 		c.unpolled = slotCost
 	}
 	defer c.server.tcpSlots.release()
-	r := c.server.crew.get(c.server)
-	defer c.server.crew.put(r)
+	r := c.server.responders.get(c.server)
+	defer c.server.responders.put(r)
 	rest, ok = c.respond(r, in)
 	return c.server.tcpBuffers.copy(r.streamed), rest, ok
 }
@@ -206,8 +206,8 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 // chunk is full or the work of a slot is done. It reports false after a message that is too short
 // for a query: such a client speaks another protocol.
 func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
-	r.open()
-	defer r.close()
+	r.acquire()
+	defer r.release()
 	ok = true
 	out := r.streamed[:0]
 	for ; ok && c.unpolled < slotWork && len(out) < streamChunk && len(in) >= frameHead; c.unpolled++ {

@@ -103,7 +103,7 @@ func TestScopeOfAnAliasIsThatOfItsTarget(t *testing.T) {
 // TestPrivateIsWhatTheLocatorSays compares the fast path with the plain call at
 // the edges of every kind of address and in between.
 func TestPrivateIsWhatTheLocatorSays(t *testing.T) {
-	s := newServing(world(t))
+	s := newActiveSnapshot(world(t))
 	for _, p := range []string{
 		"0.0.0.0/32", "10.0.0.0/8", "10.7.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",
 		"192.168.0.0/16", "198.51.100.0/24", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "64:ff9b::/96", "2001:db8::/32",

@@ -61,9 +61,9 @@ func TestSwapWaitsForReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(first, Options{})
 		busy, idle, fresh := s.Responder(), s.Responder(), s.Responder()
-		idle.open()
-		idle.close()
-		busy.open()
+		idle.acquire()
+		idle.release()
+		busy.acquire()
 
 		swapped := make(chan struct{})
 		go func() {
@@ -79,17 +79,17 @@ func TestSwapWaitsForReaders(t *testing.T) {
 			t.Fatal("Swap returned while a responder reads")
 		default:
 		}
-		busy.close()
+		busy.release()
 		<-swapped
 		for _, r := range []*Responder{busy, idle, fresh} {
-			if held := r.slot.Load(); held.serving != nil {
+			if held := r.slot.Load(); held.active != nil {
 				t.Error("a responder still holds the old snapshot")
 			}
-			r.open()
-			if r.at.serving.snapshot != second {
+			r.acquire()
+			if r.at.active.snapshot != second {
 				t.Error("a responder does not take the new snapshot")
 			}
-			r.close()
+			r.release()
 		}
 	})
 }
@@ -101,14 +101,14 @@ func TestSwapIsNotHeldUpByBusyResponders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(first, Options{})
 		r := s.Responder()
-		r.open()
+		r.acquire()
 		swapped := make(chan struct{})
 		go func() { defer close(swapped); _, _ = s.Swap(second) }()
 		synctest.Wait()
-		r.close()
-		r.open()
+		r.release()
+		r.acquire()
 		<-swapped
-		r.close()
+		r.release()
 	})
 }
 
@@ -242,16 +242,16 @@ func TestRespondersBeyondTheRoomForIdleOnesAreRemoved(t *testing.T) {
 	s := New(world(t), Options{})
 	query := packed(t, ask("mail.example.com.", dns.TypeA))
 	var used []*Responder
-	for range cap(s.crew.idle) + 10 {
-		r := s.crew.get(s)
+	for range cap(s.responders.idle) + 10 {
+		r := s.responders.get(s)
 		r.Respond(nil, query, netip.MustParseAddr("192.0.2.1"), true)
 		used = append(used, r)
 	}
 	for _, r := range used {
-		s.crew.put(r)
+		s.responders.put(r)
 	}
-	if n := len(s.crew.all); n != cap(s.crew.idle) {
-		t.Errorf("%d responders left, want %d", n, cap(s.crew.idle))
+	if n := len(s.responders.all); n != cap(s.responders.idle) {
+		t.Errorf("%d responders left, want %d", n, cap(s.responders.idle))
 	}
 	if c := s.Counters(); c.TCP != uint64(len(used)) {
 		t.Errorf("%d queries counted, want %d", c.TCP, len(used))

@@ -13,20 +13,20 @@ import (
 	"meridian/zones"
 )
 
-// settleTime is how long the pools stay as they are, at least, when the addresses
+// debounceInterval is how long the pools stay as they are, at least, when the addresses
 // of a target have changed: what else changes meanwhile is taken over together.
-const settleTime = time.Second
+const debounceInterval = time.Second
 
 // firstLookups is the part of firstRound that targets may take to be resolved; the
 // rest is left for the first probes of what they lead to.
-const firstLookups = firstRound / 2
+const firstLookups = startupProbeTimeout / 2
 
 // prepare has the targets of a snapshot resolved and its endpoints probed, and
 // waits for the first outcome of both, for a bounded time. Endpoints whose addresses
 // the configuration has are probed from the beginning: no resolver that is silent
 // takes their time.
-func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*generation, error) {
-	ctx, cancel := context.WithTimeout(ctx, firstRound)
+func (l *instance) prepare(ctx context.Context, loaded *zones.Snapshot) (*generation, error) {
+	ctx, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
 	g := &generation{snapshot: loaded, targets: follow(l.tracker, loaded), replaced: make(chan struct{}), unused: make(chan struct{})}
 	err := l.complete(ctx, g)
@@ -38,8 +38,8 @@ func (l *life) prepare(ctx context.Context, loaded *zones.Snapshot) (*generation
 }
 
 // complete fills in what a generation has beside its targets.
-func (l *life) complete(ctx context.Context, g *generation) error {
-	early, err := l.firstResolved(ctx, g.targets, g.snapshot)
+func (l *instance) complete(ctx context.Context, g *generation) error {
+	early, err := l.resolveFirst(ctx, g.targets, g.snapshot)
 	if err != nil {
 		return err
 	}
@@ -52,23 +52,23 @@ func (l *life) complete(ctx context.Context, g *generation) error {
 			return err
 		}
 	}
-	g.watch, g.loads, err = l.watch(ctx, g.snapshot)
+	g.watch, g.loads, err = l.subscribe(ctx, g.snapshot)
 	return err
 }
 
 // resolve compiles the pools of a snapshot with the addresses of targets.
-func (l *life) resolve(ctx context.Context, snapshot *zones.Snapshot, targets map[config.Name]pools.Resolved) (*zones.Snapshot, error) {
+func (l *instance) resolve(ctx context.Context, snapshot *zones.Snapshot, targets map[config.Name]pools.Resolved) (*zones.Snapshot, error) {
 	return buildSafely(ctx, l, func() (*zones.Snapshot, error) { return snapshot.Resolve(targets) })
 }
 
-// firstResolved waits until targets are resolved once, and has the endpoints that
+// resolveFirst waits until targets are resolved once, and has the endpoints that
 // need no resolving probed meanwhile, until what it returns is closed.
-func (l *life) firstResolved(ctx context.Context, targets *resolver.Following, loaded *zones.Snapshot) (*health.Watch, error) {
+func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, loaded *zones.Snapshot) (*health.Watch, error) {
 	var endpoints []health.Target
 	if len(loaded.Targets()) > 0 { // else there is nothing to wait for
 		endpoints = loaded.Pools.Targets()
 	}
-	early, err := l.prober.Watch(endpoints, func([]health.Turn) {})
+	early, err := l.prober.Watch(endpoints, func([]health.Transition) {})
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (l *life) firstResolved(ctx context.Context, targets *resolver.Following, l
 
 // follow has tracker track the targets of a snapshot, by the servers that its
 // configuration names.
-func follow(tracker *resolver.Tracker, snapshot *zones.Snapshot) *resolver.Following {
+func follow(tracker *resolver.Watcher, snapshot *zones.Snapshot) *resolver.Watch {
 	names, servers := snapshot.Targets(), snapshot.Config.Server.Resolvers
 	if len(servers) == 0 && len(names) > 0 {
 		servers = resolver.System(resolver.SystemFile)
@@ -91,7 +91,7 @@ func follow(tracker *resolver.Tracker, snapshot *zones.Snapshot) *resolver.Follo
 }
 
 // addressesOf is what the targets led to, as the pools take it.
-func addressesOf(targets *resolver.Following) map[config.Name]pools.Resolved {
+func addressesOf(targets *resolver.Watch) map[config.Name]pools.Resolved {
 	found := map[config.Name]pools.Resolved{}
 	for name, addresses := range targets.Addresses() {
 		found[name] = pools.Resolved(addresses)
@@ -101,13 +101,13 @@ func addressesOf(targets *resolver.Following) map[config.Name]pools.Resolved {
 
 // debounce delivers when the next change of addresses may take effect.
 func (g *generation) debounce() <-chan time.Time {
-	return time.After(max(0, settleTime-time.Since(g.changed)))
+	return time.After(max(0, debounceInterval-time.Since(g.changed)))
 }
 
 // updateAddresses has the pools use the addresses that targets have now: the pools
 // alone are compiled again, new addresses get their first probes while the old pools answer,
 // then the pools are swapped as at a reload. States of addresses that stay carry over.
-func (l *life) updateAddresses(ctx context.Context, g *generation) error {
+func (l *instance) updateAddresses(ctx context.Context, g *generation) error {
 	g.changed = time.Now()
 	resolved := addressesOf(g.targets)
 	if maps.EqualFunc(resolved, g.resolved, sameAddresses) {
@@ -117,7 +117,7 @@ func (l *life) updateAddresses(ctx context.Context, g *generation) error {
 	if err != nil {
 		return err
 	}
-	if err := l.replace(ctx, g, snapshot); err != nil {
+	if err := l.swapPools(ctx, g, snapshot); err != nil {
 		return err
 	}
 	g.resolved = resolved
@@ -134,7 +134,7 @@ func Resolve(ctx context.Context, snapshot *zones.Snapshot, o resolver.Options) 
 	defer tracker.Close()
 	targets := follow(tracker, snapshot)
 	defer targets.Close()
-	ctx, cancel := context.WithTimeout(ctx, firstRound)
+	ctx, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
 	targets.FirstRound(ctx)
 	found := addressesOf(targets)

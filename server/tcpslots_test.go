@@ -124,9 +124,9 @@ func TestClientsThatDoNotReadHoldNoResponder(t *testing.T) {
 		}
 		eventually(t, "the client's queries are answered", func() bool { return s.Counters().TCP > uint64(i*queries) })
 	}
-	s.crew.mu.Lock()
-	responders := len(s.crew.all)
-	s.crew.mu.Unlock()
+	s.responders.mu.Lock()
+	responders := len(s.responders.all)
+	s.responders.mu.Unlock()
 	if most := len(s.listeners[0].udp) + cap(s.tcpSlots.ready); responders > most {
 		t.Errorf("%d responders for %d clients that do not read, want at most %d", responders, clients, most)
 	}

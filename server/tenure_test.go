@@ -30,7 +30,7 @@ func TestStatusTellsSinceWhenPoolsAreAsTheyAre(t *testing.T) {
 	r := start(t, nestedPools)
 	var before []time.Time
 	for _, when := range []string{"at first", "after a reload"} {
-		status, err := r.Status(Target{})
+		status, err := r.Status(Selector{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestStatusTellsOfATargetThatLivesOnItsLastAddresses(t *testing.T) {
 	r := start(t, rack.config("40%/1h", "", "      - {name: lb, target: lb.example.net}\n"))
 	r.await(t, "map[up:2]")
 	resolving := func() *ResolvingStatus {
-		status, err := r.Status(Target{Pool: "web", Member: "lb"})
+		status, err := r.Status(Selector{Pool: "web", Member: "lb"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func TestStatusTellsOfATargetThatLivesOnItsLastAddresses(t *testing.T) {
 		t.Errorf("while it is not: %+v", s)
 	}
 	r.await(t, "map[up:2]")
-	asked, err := AskedText{Name: "www.example.com", Type: "A", Client: "192.0.2.1"}.Parse()
+	asked, err := ExplainParams{Name: "www.example.com", Type: "A", Client: "192.0.2.1"}.Parse()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// soundTSIG reports whether the TSIG record of q is as RFC 8945 4.2 wants it.
+// validTSIG reports whether the TSIG record of q is as RFC 8945 4.2 wants it.
 // miekg/dns would take one whose data ends early.
-func soundTSIG(q *query) bool {
+func validTSIG(q *query) bool {
 	const (
 		beforeMAC   = 10 // time signed, fudge, MAC size
 		beforeOther = 6  // original ID, error, other length
@@ -34,9 +34,9 @@ func soundTSIG(q *query) bool {
 	return err == nil
 }
 
-// badKey is the record that tells the client of q, whose TSIG is sound, that
+// badKeyTSIG is the record that tells the client of q, whose TSIG is sound, that
 // we do not know its key. It is unsigned (RFC 8945 5.2.1).
-func badKey(q *query) dns.RR {
+func badKeyTSIG(q *query) dns.RR {
 	rr, _, err := dns.UnpackRR(q.packet, q.tsig)
 	tsig, ok := rr.(*dns.TSIG)
 	if err != nil || !ok {

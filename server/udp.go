@@ -20,8 +20,8 @@ const (
 	receivePause = 10 * time.Millisecond
 )
 
-// past is a deadline that wakes whoever waits for a socket.
-var past = time.Unix(1, 0)
+// longAgo is a deadline that wakes whoever waits for a socket.
+var longAgo = time.Unix(1, 0)
 
 // udpWorker answers what one UDP socket receives.
 type udpWorker struct {
@@ -55,7 +55,7 @@ func (w *udpWorker) run() {
 // end at the latest. The deadlines come first: behind stopping the worker sets its own.
 func (w *udpWorker) drain(end time.Time) {
 	_ = w.conn.SetWriteDeadline(end) // these fail on a closed socket only
-	_ = w.conn.SetReadDeadline(past)
+	_ = w.conn.SetReadDeadline(longAgo)
 	w.end = end
 	w.stopping.Store(true)
 }
@@ -66,7 +66,7 @@ func (w *udpWorker) close(running bool) {
 		<-w.done
 	}
 	_ = w.conn.Close()
-	w.server.crew.dismiss(w.responder)
+	w.server.responders.remove(w.responder)
 }
 
 // portableDrain is how long the portable path, which cannot ask a socket

@@ -25,15 +25,15 @@ const (
 // header is its query's: the same peer, and the same control message, which
 // says which address of ours the query was for.
 type batch struct {
-	raw      syscall.RawConn
-	received []unix.Mmsghdr
-	answers  []unix.Mmsghdr
-	in, out  []unix.Iovec            // of received and of answers
-	names    []unix.RawSockaddrInet6 // of the peers; large enough for IPv4 too
-	queries  []byte                  // receiveSize each
-	control  []byte                  // batchControl each; empty but on wildcard sockets
-	text     []byte                  // all answers, one behind the other
-	ends     [batchSize]int          // where each answer ends in text
+	raw        syscall.RawConn
+	received   []unix.Mmsghdr
+	answers    []unix.Mmsghdr
+	in, out    []unix.Iovec            // of received and of answers
+	names      []unix.RawSockaddrInet6 // of the peers; large enough for IPv4 too
+	queries    []byte                  // receiveSize each
+	control    []byte                  // batchControl each; empty but on wildcard sockets
+	answerBuf  []byte                  // all answers, one behind the other
+	answerEnds [batchSize]int          // where each answer ends in text
 
 	n     int            // how many were received
 	errno syscall.Errno  // of the last recvmmsg
@@ -157,20 +157,20 @@ func (w *udpWorker) pause(err error) {
 // answerBatch answers what was received, and sends all answers with one call.
 func (w *udpWorker) answerBatch(b *batch) {
 	count := 0
-	b.text = b.text[:0]
-	w.responder.open()
+	b.answerBuf = b.answerBuf[:0]
+	w.responder.acquire()
 	for i := range b.n {
-		begin := len(b.text)
-		b.text = w.answerMessage(b, i)
-		if len(b.text) > begin {
+		begin := len(b.answerBuf)
+		b.answerBuf = w.answerMessage(b, i)
+		if len(b.answerBuf) > begin {
 			b.answers[count].Hdr = b.received[i].Hdr
-			b.ends[count] = len(b.text)
+			b.answerEnds[count] = len(b.answerBuf)
 			count++
 		}
 		b.rearm(i)
 	}
-	w.responder.close()
-	b.address(count)
+	w.responder.release()
+	b.setIovecs(count)
 	if lost, noRoom := b.flush(); lost > 0 {
 		w.server.shared.values[dropped].Add(uint64(lost))
 		w.server.shared.values[unsent].Add(uint64(noRoom))
@@ -202,10 +202,10 @@ func (w *udpWorker) answerMessage(b *batch, i int) []byte {
 	m := &b.received[i]
 	source, ok := b.source(i)
 	if !ok || m.Hdr.Flags&unix.MSG_TRUNC != 0 {
-		w.responder.tally[dropped]++
-		return b.text
+		w.responder.counts[dropped]++
+		return b.answerBuf
 	}
-	return w.responder.respond(b.text, b.queries[i*receiveSize:][:m.Len], source, false)
+	return w.responder.respond(b.answerBuf, b.queries[i*receiveSize:][:m.Len], source, false)
 }
 
 // source is where the i-th message came from; it is not ok for a peer that
@@ -219,27 +219,27 @@ func (b *batch) source(i int) (addr netip.Addr, ok bool) {
 	return netip.AddrFrom16(name.Addr).Unmap(), name.Port != 0
 }
 
-// address points the headers of the first count answers at their text, which
+// setIovecs points the headers of the first count answers at their text, which
 // does not move any more.
-func (b *batch) address(count int) {
+func (b *batch) setIovecs(count int) {
 	begin := 0
 	for i := range count {
 		h := &b.answers[i].Hdr
-		b.out[i].Base = &b.text[begin]
-		b.out[i].SetLen(b.ends[i] - begin)
+		b.out[i].Base = &b.answerBuf[begin]
+		b.out[i].SetLen(b.answerEnds[i] - begin)
 		h.Iov, h.Flags = &b.out[i], 0
 		if len(b.control) > 0 {
-			anyInterface(unsafe.Slice(h.Control, h.Controllen))
+			clearInterface(unsafe.Slice(h.Control, h.Controllen))
 		}
-		begin = b.ends[i]
+		begin = b.answerEnds[i]
 	}
 	b.left = b.answers[:count]
 }
 
-// anyInterface lets the answer to a packet leave by whatever interface the
+// clearInterface lets the answer to a packet leave by whatever interface the
 // routes say, but for link-local peers: it clears the interface in the packet-info
 // message, and leaves our address.
-func anyInterface(control []byte) {
+func clearInterface(control []byte) {
 	const (
 		v4Interface = unix.SizeofCmsghdr      // in struct in_pktinfo
 		v6Interface = unix.SizeofCmsghdr + 16 // in struct in6_pktinfo

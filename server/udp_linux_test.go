@@ -55,11 +55,11 @@ func fullBatch(t *testing.T, conn *net.UnixConn, size func(i int) int) *batch {
 	for i := range batchSize {
 		answer := make([]byte, size(i))
 		binary.BigEndian.PutUint16(answer, uint16(i))
-		b.text = append(b.text, answer...)
-		b.ends[i] = len(b.text)
+		b.answerBuf = append(b.answerBuf, answer...)
+		b.answerEnds[i] = len(b.answerBuf)
 		b.answers[i].Hdr.SetIovlen(1)
 	}
-	b.address(batchSize)
+	b.setIovecs(batchSize)
 	return b
 }
 
@@ -132,14 +132,14 @@ func TestAFullSocketHoldsNoWorker(t *testing.T) {
 		t.Errorf("%d lost, %d of them for want of room; full: %v", lost, noRoom, b.room.full)
 	}
 	b.room.wait = int(patience.Milliseconds()) // which nothing ends
-	b.address(batchSize)
+	b.setIovecs(batchSize)
 	if again, _ := b.flush(); again != batchSize {
 		t.Errorf("%d lost, want all %d", again, batchSize)
 	}
 	if got := numbers(t, receiver, batchSize-lost-1); len(got) != batchSize-lost {
 		t.Errorf("%d lost, %v came", lost, got)
 	}
-	b.address(1)
+	b.setIovecs(1)
 	if lost, _ := b.flush(); lost != 0 || b.room.full {
 		t.Errorf("with room, %d lost; full: %v", lost, b.room.full)
 	}

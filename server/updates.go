@@ -10,19 +10,19 @@ import (
 // startUpdates starts the goroutines that apply load reports, and changes of targets and of
 // round trips, to the pools. A reload that is being built, or that hangs, does not delay
 // them. The function that it returns waits for their end, which follows that of ctx.
-func (l *life) startUpdates(ctx context.Context) (wait func()) {
+func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
 	running.Go(func() { l.updateLoads(ctx) })
 	running.Go(func() { l.updatePools(ctx) })
 	return func() {
 		ended := make(chan struct{})
 		go func() { running.Wait(); close(ended) }()
-		l.await(ended, "the updates of the pools")
+		l.waitOrLog(ended, "the updates of the pools")
 	}
 }
 
 // updateLoads applies load reports as they come, those of loadPause together.
-func (l *life) updateLoads(ctx context.Context) {
+func (l *instance) updateLoads(ctx context.Context) {
 	var due <-chan time.Time // nil: the reports are those that the pools have
 	for {
 		select {
@@ -40,9 +40,9 @@ func (l *life) updateLoads(ctx context.Context) {
 }
 
 // updatePools applies changes of targets and of round trips to the generation that serves.
-func (l *life) updatePools(ctx context.Context) {
+func (l *instance) updatePools(ctx context.Context) {
 	for ctx.Err() == nil {
-		g := l.control.hold().of
+		g := l.control.hold().control
 		l.updateGeneration(ctx, g)
 		g.release()
 	}
@@ -50,7 +50,7 @@ func (l *life) updatePools(ctx context.Context) {
 
 // updateGeneration is updatePools until another generation serves. It begins with a look
 // at the targets, which may have changed before g served.
-func (l *life) updateGeneration(ctx context.Context, g *generation) {
+func (l *instance) updateGeneration(ctx context.Context, g *generation) {
 	due := g.debounce() // nil: the addresses of targets are those that the pools have
 	for {
 		select {
@@ -58,8 +58,8 @@ func (l *life) updateGeneration(ctx context.Context, g *generation) {
 			return
 		case <-g.replaced:
 			return
-		case now := <-g.roundTrips.look:
-			l.updateSafely(func() { l.remeasure(ctx, g, now) })
+		case now := <-g.roundTrips.nextPoll:
+			l.updateSafely(func() { l.pollLatency(ctx, g, now) })
 		case <-l.tracker.Changes():
 			due = g.debounce()
 		case <-due:
@@ -74,7 +74,7 @@ func (l *life) updateGeneration(ctx context.Context, g *generation) {
 }
 
 // updateSafely runs an update. A panic in it leaves the pools as they are.
-func (l *life) updateSafely(update func()) {
-	defer l.control.survive("update of the pools")
+func (l *instance) updateSafely(update func()) {
+	defer l.control.recoverPanic("update of the pools")
 	update()
 }

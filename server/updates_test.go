@@ -74,7 +74,7 @@ func (r *alive) awaitAnswer(t *testing.T, want string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
-		e := r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA})
+		e := r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA})
 		if len(e.Answers) == 1 && e.Answers[0].Data == want {
 			return
 		}
@@ -87,7 +87,7 @@ func (r *alive) awaitAnswer(t *testing.T, want string) {
 // A generation that another one replaced does not take its place again.
 func TestAReplacedGenerationDoesNotComeBack(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
-	old := m.control.hold().of
+	old := m.control.hold().control
 	defer old.release()
 	m.hangUp("")
 	select {
@@ -96,12 +96,12 @@ func TestAReplacedGenerationDoesNotComeBack(t *testing.T) {
 		t.Error("the old generation is not marked as replaced")
 	}
 	serves := m.server.current.Load()
-	if err := m.measure(context.Background(), old, nil); !errors.Is(err, errReplaced) {
+	if err := m.recompileLatency(context.Background(), old, nil); !errors.Is(err, errReplaced) {
 		t.Errorf("measure: %v", err)
 	}
 	m.publishRoundTrips(old)
-	if m.server.current.Load() != serves || len(m.control.arriving) != 0 {
-		t.Errorf("pools of the old generation serve, or wait to: %v", m.control.arriving)
+	if m.server.current.Load() != serves || len(m.control.pending) != 0 {
+		t.Errorf("pools of the old generation serve, or wait to: %v", m.control.pending)
 	}
 }
 
@@ -110,12 +110,12 @@ func TestAGenerationIsClosedByItsLastUser(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	at := m.control.hold()
 	closed := false
-	at.of.closed = func(err error) { closed = err == nil }
+	at.control.closed = func(err error) { closed = err == nil }
 	m.hangUp("")
 	if closed {
 		t.Error("it was closed while it is used")
 	}
-	if at.of.release(); !closed || at.of.acquire() {
+	if at.control.release(); !closed || at.control.acquire() {
 		t.Error("it was not closed")
 	}
 }
@@ -127,11 +127,11 @@ func TestReadersWaitForNoLock(t *testing.T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := r.hold() // as an explanation does
-	defer at.of.release()
-	if _, err := r.Status(Target{}); err != nil {
+	defer at.control.release()
+	if _, err := r.Status(Selector{}); err != nil {
 		t.Error(err)
 	}
-	if e := r.Explain(Asked{Name: "www.example.com.", Type: dns.TypeA}); len(e.Answers) != 1 {
+	if e := r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA}); len(e.Answers) != 1 {
 		t.Errorf("%+v", e)
 	}
 	r.Overrides()
@@ -142,7 +142,7 @@ func TestAPanicInABuildRefusesTheReload(t *testing.T) {
 	r := start(t, steered)
 	r.onLoad.Store(func() { panic("a broken table") })
 	r.reload(steered) // twice: the second one may still be under way
-	status, err := r.Status(Target{})
+	status, err := r.Status(Selector{})
 	if err != nil {
 		t.Fatal(err)
 	}

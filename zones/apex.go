@@ -41,7 +41,7 @@ func (c *compiler) addApexRecords(z ZoneID, changed time.Time) {
 }
 
 func (c *compiler) addConfigured(z ZoneID, pos config.Pos, path string, rr dns.RR) {
-	c.add(z, rr, place{origin: c.origin(c.cfg.Fault(pos, path, "", ""))})
+	c.add(z, rr, place{origin: c.origin(c.cfg.ErrorAt(pos, path, "", ""))})
 }
 
 // soa makes a zone's SOA. The serial is the time, in seconds since 1970, at

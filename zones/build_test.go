@@ -112,7 +112,7 @@ func TestBuildSaysTheFaultsOfEveryStage(t *testing.T) {
 		t.Fatalf("faults, want %d:\n%s", len(want), err)
 	}
 	for i := range want {
-		var f config.Fault
+		var f config.Error
 		if !errors.As(all.Errors[i], &f) || !strings.Contains(f.Error(), want[i]) {
 			t.Errorf("fault %d is %v, want one of %s", i, all.Errors[i], want[i])
 		}

@@ -29,7 +29,7 @@ func (c *compiler) check() {
 		}
 	}
 	for i := range c.s.zones {
-		if c.s.zones[i].apex != 0 && !c.unsound[i] {
+		if c.s.zones[i].apex != 0 && !c.hasErrors[i] {
 			c.checkApex(ZoneID(i))
 		}
 	}
@@ -69,10 +69,10 @@ func (c *compiler) checkSingle(id NodeID) {
 			continue
 		}
 		if set.count > 1 {
-			c.fault(at, "a name has at most one", "%s has %d different %s records", c.quoted(id), set.count, typeName(typ))
+			c.errorf(at, "a name has at most one", "%s has %d different %s records", c.quoted(id), set.count, typeName(typ))
 		}
 		if typ == dns.TypeSOA && !c.s.nodes[id].flags.has(isApex) {
-			c.fault(at, "", "SOA of %s, which is not the apex of the zone", c.quoted(id))
+			c.errorf(at, "", "SOA of %s, which is not the apex of the zone", c.quoted(id))
 		}
 	}
 }
@@ -83,13 +83,13 @@ func (c *compiler) checkAlias(id NodeID) {
 	if _, at, ok := c.setOf(id, dns.TypeCNAME); ok {
 		for typ := range c.types(id) {
 			if typ != dns.TypeCNAME && typ != dns.TypeRRSIG && typ != dns.TypeNSEC {
-				c.fault(at, "a name with a CNAME has nothing else", "CNAME of %s stands beside %s", c.quoted(id), typeName(typ))
+				c.errorf(at, "a name with a CNAME has nothing else", "CNAME of %s stands beside %s", c.quoted(id), typeName(typ))
 				break
 			}
 		}
 	}
 	if _, at, ok := c.setOf(id, dns.TypeDNAME); ok && c.s.nodes[id].flags.has(isCut) {
-		c.fault(at, "a name is either delegated or redirected", "DNAME of %s stands beside NS", c.quoted(id))
+		c.errorf(at, "a name is either delegated or redirected", "DNAME of %s stands beside NS", c.quoted(id))
 	}
 }
 
@@ -105,7 +105,7 @@ func (c *compiler) checkWildcard(id NodeID) {
 	}
 	for _, typ := range [...]uint16{dns.TypeNS, dns.TypeDNAME} {
 		if _, at, ok := c.setOf(id, typ); ok {
-			c.fault(at, "write each name out", "%s of %s stands at or below a wildcard", typeName(typ), c.quoted(id))
+			c.errorf(at, "write each name out", "%s of %s stands at or below a wildcard", typeName(typ), c.quoted(id))
 		}
 	}
 }
@@ -117,7 +117,7 @@ func (c *compiler) checkBalanced(id NodeID) {
 	}
 	for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA, dns.TypeCNAME} {
 		if _, at, ok := c.setOf(id, typ); ok {
-			c.fault(at, "take out one of the two", "%s of %s, whose addresses come from a pool", typeName(typ), c.quoted(id))
+			c.errorf(at, "take out one of the two", "%s of %s, whose addresses come from a pool", typeName(typ), c.quoted(id))
 		}
 	}
 }
@@ -128,30 +128,30 @@ func (c *compiler) checkBelow(id NodeID) {
 	switch {
 	case n.cover == 0:
 	case !c.s.nodes[n.cover].flags.has(isCut):
-		c.redirected(id, n.cover)
+		c.checkBelowDNAME(id, n.cover)
 	case n.flags.has(isBalanced):
 		b := c.balancedName(id)
-		c.nameFault(n.zone, b, "take out the delegation or this name", "%q is at or below the delegation of %s", b.Name, c.quoted(n.cover))
+		c.nameErrorf(n.zone, b, "take out the delegation or this name", "%q is at or below the delegation of %s", b.Name, c.quoted(n.cover))
 	default:
-		c.occluded(id)
+		c.warnOccluded(id)
 	}
 }
 
-// redirected faults all data below a DNAME (RFC 6672 2.4).
-func (c *compiler) redirected(id, dname NodeID) {
+// checkBelowDNAME faults all data below a DNAME (RFC 6672 2.4).
+func (c *compiler) checkBelowDNAME(id, dname NodeID) {
 	if n := &c.s.nodes[id]; n.flags.has(isBalanced) {
 		b := c.balancedName(id)
-		c.nameFault(n.zone, b, "take out the DNAME or this name", "%q is below the DNAME of %s", b.Name, c.quoted(dname))
+		c.nameErrorf(n.zone, b, "take out the DNAME or this name", "%q is below the DNAME of %s", b.Name, c.quoted(dname))
 		return
 	}
 	for typ, at := range c.types(id) {
-		c.fault(at, "take out the DNAME or this", "%s of %s is below the DNAME of %s", typeName(typ), c.quoted(id), c.quoted(dname))
+		c.errorf(at, "take out the DNAME or this", "%s of %s is below the DNAME of %s", typeName(typ), c.quoted(id), c.quoted(dname))
 	}
 }
 
-// occluded warns of data at and below a cut that is not of the delegation: what
+// warnOccluded warns of data at and below a cut that is not of the delegation: what
 // is there is the other server's to answer.
-func (c *compiler) occluded(id NodeID) {
+func (c *compiler) warnOccluded(id NodeID) {
 	n := &c.s.nodes[id]
 	for typ, at := range c.types(id) {
 		switch typ {
@@ -162,7 +162,7 @@ func (c *compiler) occluded(id NodeID) {
 				continue
 			}
 		}
-		c.warn(at, "", "%s of %s is never answered: it is at or below the delegation of %s", typeName(typ), c.quoted(id), c.quoted(n.cover))
+		c.warnf(at, "", "%s of %s is never answered: it is at or below the delegation of %s", typeName(typ), c.quoted(id), c.quoted(n.cover))
 	}
 }
 
@@ -179,7 +179,7 @@ func (c *compiler) checkApex(z ZoneID) {
 		lacks = append(lacks, "NS")
 	}
 	if len(lacks) > 0 {
-		c.zoneFault(zone, c.apexHint(zone), "the zone has no %s", strings.Join(lacks, " and no "))
+		c.zoneErrorf(zone, c.apexHint(zone), "the zone has no %s", strings.Join(lacks, " and no "))
 	}
 	if ns {
 		c.checkNameservers(apex)
@@ -199,17 +199,17 @@ func (c *compiler) apexHint(zone *config.Zone) string {
 func (c *compiler) checkNameservers(id NodeID) {
 	n := &c.s.nodes[id]
 	set, _, _ := c.setOf(id, dns.TypeNS)
-	if c.unsound[n.zone] {
+	if c.hasErrors[n.zone] {
 		return
 	}
 	for target := range c.targets(set) {
 		if !c.within(target, n.zone) {
 			continue
 		}
-		if lack := c.lack(id, target); lack != "" {
-			report := c.warn
+		if lack := c.missingAddress(id, target); lack != "" {
+			report := c.warnf
 			if n.flags.has(isApex) {
-				report = c.fault
+				report = c.errorf
 			}
 			report(c.nsAt(id, target), "a nameserver within the zone needs an A or AAAA record", "nameserver %q of %s %s",
 				presentation(target), c.quoted(id), lack)
@@ -242,26 +242,26 @@ func (c *compiler) nsAt(id NodeID, target []byte) place {
 	return at
 }
 
-// lack says what keeps a nameserver of node id, in the same zone, from being found.
-func (c *compiler) lack(id NodeID, target []byte) string {
+// missingAddress says what keeps a nameserver of node id, in the same zone, from being found.
+func (c *compiler) missingAddress(id NodeID, target []byte) string {
 	m := c.s.Lookup(target, dns.TypeA)
 	switch m.Kind {
 	case Referral:
 		// Only the delegation itself, or the apex, cannot do without glue: any
 		// other cut has nameservers of its own, who know the address.
 		if m.Node == id || c.s.nodes[id].flags.has(isApex) {
-			return c.lackAt(c.s.find(target), "has no glue")
+			return c.missingAddressAt(c.s.find(target), "has no glue")
 		}
 		return ""
 	case Exact, Wildcard:
-		return c.lackAt(m.Node, "has no address")
+		return c.missingAddressAt(m.Node, "has no address")
 	case DName:
 		return "is below a DNAME"
 	}
 	return "does not exist"
 }
 
-func (c *compiler) lackAt(id NodeID, lack string) string {
+func (c *compiler) missingAddressAt(id NodeID, lack string) string {
 	n := &c.s.nodes[id]
 	switch {
 	case n.flags.has(isBalanced) && c.s.bindings[n.extra].CName != NoCName:

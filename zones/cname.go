@@ -62,12 +62,12 @@ func (c *compiler) checkCName(id NodeID) {
 	}
 	if n.flags.has(isApex) {
 		b := c.balancedName(id)
-		c.nameFault(n.zone, b, "bind it to a pool without cname members; a target's addresses can stand here",
+		c.nameErrorf(n.zone, b, "bind it to a pool without cname members; a target's addresses can stand here",
 			"pool %q may answer a CNAME, which cannot stand at the apex beside SOA and NS", b.Pool)
 		return
 	}
 	for typ, at := range c.types(id) {
-		c.fault(at, "take out this, or the members with a cname", "%s of %s, which is bound to pool %q, which may answer a CNAME: a name with a CNAME has nothing else",
+		c.errorf(at, "take out this, or the members with a cname", "%s of %s, which is bound to pool %q, which may answer a CNAME: a name with a CNAME has nothing else",
 			typeName(typ), c.quoted(id), c.balancedName(id).Pool)
 	}
 }

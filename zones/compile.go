@@ -22,16 +22,16 @@ type compiler struct {
 
 	changed time.Time // when the configuration last changed
 
-	parents  []NodeID // by NodeID: the node right above, in whichever zone; 0: none
-	records  []record
-	rdata    []byte  // of all records
-	setAt    []place // by index of Snapshot.sets: where its first record was written
-	unsound  []bool  // by ZoneID: its file has faults, so what is missing may be in what was not understood
-	pools    map[string]pools.ID
-	cnames   []CName // by pool
-	bindings map[Binding]uint32
-	services map[string]Service // by their data
-	buf      []byte             // to pack one record
+	parents   []NodeID // by NodeID: the node right above, in whichever zone; 0: none
+	records   []record
+	rdata     []byte  // of all records
+	setAt     []place // by index of Snapshot.sets: where its first record was written
+	hasErrors []bool  // by ZoneID: its file has faults, so what is missing may be in what was not understood
+	pools     map[string]pools.ID
+	cnames    []CName // by pool
+	bindings  map[Binding]uint32
+	services  map[string]Service // by their data
+	buf       []byte             // to pack one record
 }
 
 // compile compiles the zones of cfg; master files are read from fsys, rooted at
@@ -50,7 +50,7 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Snapshot, *report)
 	c.link()
 	c.addSets()
 	c.check()
-	if len(c.faults) > 0 {
+	if len(c.errs) > 0 {
 		return nil, c.report
 	}
 	c.render()
@@ -75,14 +75,14 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 			index:  make([]uint64, 8),
 			zones:  make([]zone, len(cfg.Zones)),
 		},
-		fsys:     fsys,
-		changed:  modified(fsys, cfg.Files(), now),
-		parents:  make([]NodeID, 1, names),
-		unsound:  make([]bool, len(cfg.Zones)),
-		pools:    make(map[string]pools.ID, len(cfg.Pools)),
-		bindings: make(map[Binding]uint32),
-		services: make(map[string]Service),
-		buf:      make([]byte, maxPacked),
+		fsys:      fsys,
+		changed:   modified(fsys, cfg.Files(), now),
+		parents:   make([]NodeID, 1, names),
+		hasErrors: make([]bool, len(cfg.Zones)),
+		pools:     make(map[string]pools.ID, len(cfg.Pools)),
+		bindings:  make(map[Binding]uint32),
+		services:  make(map[string]Service),
+		buf:       make([]byte, maxPacked),
 	}
 	for i := range cfg.Pools {
 		c.pools[cfg.Pools[i].Name] = pools.ID(i)
@@ -101,9 +101,9 @@ func (c *compiler) addZones() {
 		wire := z.Name.Wire()
 		switch {
 		case z.Name.Wildcard():
-			c.zoneFault(z, "a zone is a name of its own", "%q is a wildcard", z.Name)
+			c.zoneErrorf(z, "a zone is a name of its own", "%q is a wildcard", z.Name)
 		case c.s.find(wire) != 0:
-			c.zoneFault(z, "write each zone once", "zone %q is written twice", z.Name)
+			c.zoneErrorf(z, "write each zone once", "zone %q is written twice", z.Name)
 		default:
 			apex := c.newNode(wire, ZoneID(i), 0)
 			c.s.nodes[apex].flags |= isApex
@@ -112,14 +112,14 @@ func (c *compiler) addZones() {
 	}
 	for i := range c.s.zones {
 		if c.s.zones[i].apex != 0 {
-			c.nest(ZoneID(i))
+			c.attachToParent(ZoneID(i))
 		}
 	}
 }
 
-// nest hangs a zone below the closest zone of ours that encloses it. The names
+// attachToParent hangs a zone below the closest zone of ours that encloses it. The names
 // between the two exist in that zone, for something below them exists (RFC 8020).
-func (c *compiler) nest(z ZoneID) {
+func (c *compiler) attachToParent(z ZoneID) {
 	apex := c.s.zones[z].apex
 	name := bytes.Clone(c.s.NodeName(apex))
 	encloser := c.s.encloser(name)
@@ -162,12 +162,12 @@ func (c *compiler) addBalancedNames(z ZoneID) {
 func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 	wire := b.Name.Wire()
 	if !c.within(wire, z) {
-		c.nameFault(z, b, "put it in the zone that holds it", "%q is not within zone %q", b.Name, c.cfg.Zones[z].Name)
+		c.nameErrorf(z, b, "put it in the zone that holds it", "%q is not within zone %q", b.Name, c.cfg.Zones[z].Name)
 		return
 	}
 	pool, known := c.pools[b.Pool]
 	if !known {
-		c.nameFault(z, b, "name a pool of pools", "no pool %q", b.Pool)
+		c.nameErrorf(z, b, "name a pool of pools", "no pool %q", b.Pool)
 		return
 	}
 	id, ours := c.node(wire, z)
@@ -176,7 +176,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 	case !ours:
 		return // another zone answers the name, as config warns
 	case n.flags.has(isBalanced):
-		c.nameFault(z, b, "bind each name once", "%q is bound to a pool twice", b.Name)
+		c.nameErrorf(z, b, "bind each name once", "%q is bound to a pool twice", b.Name)
 		return
 	}
 	n.flags |= isBalanced
@@ -238,14 +238,14 @@ func (c *compiler) full() bool {
 	return len(c.s.names) > math.MaxUint32-margin || len(c.rdata)+2*len(c.records) > math.MaxUint32-margin
 }
 
-func (c *compiler) zoneFault(z *config.Zone, hint, what string, args ...any) {
-	c.faults = append(c.faults, c.cfg.Fault(z.Pos, zonePath(z.Name), fmt.Sprintf(what, args...), hint))
+func (c *compiler) zoneErrorf(z *config.Zone, hint, what string, args ...any) {
+	c.errs = append(c.errs, c.cfg.ErrorAt(z.Pos, zonePath(z.Name), fmt.Sprintf(what, args...), hint))
 }
 
-func (c *compiler) nameFault(z ZoneID, b *config.BalancedName, hint, what string, args ...any) {
+func (c *compiler) nameErrorf(z ZoneID, b *config.BalancedName, hint, what string, args ...any) {
 	apex := c.cfg.Zones[z].Name
 	path := zonePath(apex) + ".names." + relative(b.Name, apex)
-	c.faults = append(c.faults, c.cfg.Fault(b.Pos, path, fmt.Sprintf(what, args...), hint))
+	c.errs = append(c.errs, c.cfg.ErrorAt(b.Pos, path, fmt.Sprintf(what, args...), hint))
 }
 
 // zonePath is the key of a zone, as an operator writes it.

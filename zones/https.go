@@ -76,7 +76,7 @@ func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
 		return // told elsewhere
 	}
 	if _, at, ok := c.setOf(id, dns.TypeHTTPS); ok {
-		c.fault(at, "take out one of the two", "HTTPS of %s, which has https in the configuration", c.quoted(id))
+		c.errorf(at, "take out one of the two", "HTTPS of %s, which has https in the configuration", c.quoted(id))
 	}
 	if b.HTTPS.Target == "." {
 		return
@@ -89,5 +89,5 @@ func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
 	apex := c.cfg.Zones[z].Name
 	path := zonePath(apex) + ".names." + relative(b.Name, apex) + ".https.target"
 	what := fmt.Sprintf("%q is not bound to pool %q", b.HTTPS.Target, b.Pool)
-	c.faults = append(c.faults, c.cfg.Fault(b.HTTPS.Pos, path, what, `write ".", or a name bound to the same pool: the hints are addresses of that pool`))
+	c.errs = append(c.errs, c.cfg.ErrorAt(b.HTTPS.Pos, path, what, `write ".", or a name bound to the same pool: the hints are addresses of that pool`))
 }

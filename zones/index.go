@@ -28,7 +28,7 @@ func (c *compiler) newNode(wire []byte, z ZoneID, up NodeID) NodeID {
 	if 2*len(c.s.nodes) > len(c.s.index) {
 		c.growIndex()
 	} else {
-		c.s.enter(id)
+		c.s.insert(id)
 	}
 	return id
 }
@@ -45,14 +45,14 @@ func (c *compiler) growIndex() {
 	c.s.index = make([]uint64, 2*len(old))
 	for _, slot := range old {
 		if slot != 0 {
-			c.s.enter(NodeID(slot))
+			c.s.insert(NodeID(slot))
 		}
 	}
-	c.s.enter(NodeID(len(c.s.nodes) - 1))
+	c.s.insert(NodeID(len(c.s.nodes) - 1))
 }
 
-// enter puts a node in the index, which has room.
-func (s *Snapshot) enter(id NodeID) {
+// insert puts a node in the index, which has room.
+func (s *Snapshot) insert(id NodeID) {
 	hash := maphash.Bytes(s.seed, s.NodeName(id))
 	mask := uint64(len(s.index) - 1)
 	i := hash & mask

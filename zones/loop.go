@@ -17,7 +17,7 @@ func (c *compiler) checkLoop(id NodeID) {
 		}
 		if next == id {
 			_, at, _ := c.setOf(id, dns.TypeCNAME)
-			c.warn(at, "have one of the loop name an address", "the CNAME of %s leads back to itself", c.quoted(id))
+			c.warnf(at, "have one of the loop name an address", "the CNAME of %s leads back to itself", c.quoted(id))
 			return
 		}
 	}

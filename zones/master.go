@@ -22,7 +22,7 @@ const (
 	maxMaster   = 512 << 20 // bytes of a master file and all that it includes
 	maxRecords  = 1 << 24   // of a zone's file
 	maxIncludes = 1000
-	maxFaults   = 100     // of a zone's file: more tell nothing new
+	maxErrors   = 100     // of a zone's file: more tell nothing new
 	maxPasses   = 20      // over a file with entries that do not parse
 	maxReread   = 8 << 20 // bytes of a file of which more than the first such entry is told
 )
@@ -39,12 +39,12 @@ type loader struct {
 	skip    map[entry]bool
 	changed time.Time // the latest modification of the files read
 
-	reading  []*source          // the innermost include last
-	read     map[string]*source // by path, the latest reading of it
+	reading  []*masterReader          // the innermost include last
+	read     map[string]*masterReader // by path, the latest reading of it
 	bytes    int64
 	includes int
 	ttl      string        // of the last $TTL, as it is written
-	stopped  *config.Fault // why there is no use in going on
+	stopped  *config.Error // why there is no use in going on
 }
 
 // readMaster takes in the records of a zone's master file, if it has one, and
@@ -53,12 +53,12 @@ func (c *compiler) readMaster(z ZoneID) (changed time.Time) {
 	if c.cfg.Zones[z].File == "" {
 		return time.Time{}
 	}
-	var unparsed []config.Fault
+	var unparsed []config.Error
 	skip := make(map[entry]bool)
-	state, faults := c.state(), len(c.faults)
+	state, faults := c.state(), len(c.errs)
 	for range maxPasses {
 		c.restore(state)
-		l := &loader{c: c, zone: z, skip: skip, read: make(map[string]*source)}
+		l := &loader{c: c, zone: z, skip: skip, read: make(map[string]*masterReader)}
 		at, fault := l.load()
 		changed = l.changed
 		if fault != nil {
@@ -69,14 +69,14 @@ func (c *compiler) readMaster(z ZoneID) (changed time.Time) {
 		}
 		skip[at] = true
 	}
-	c.faults = append(c.faults, unparsed...)
-	c.unsound[z] = len(c.faults) > faults
+	c.errs = append(c.errs, unparsed...)
+	c.hasErrors[z] = len(c.errs) > faults
 	return changed
 }
 
 // load reads the file from its top. The fault is what ended that early, at an
 // entry that reading it again may leave out, if any.
-func (l *loader) load() (entry, *config.Fault) {
+func (l *loader) load() (entry, *config.Error) {
 	zone := &l.c.cfg.Zones[l.zone]
 	path, err := rooted(zone.File)
 	if err != nil {
@@ -115,7 +115,7 @@ func (l *loader) close() {
 
 // take takes in every record up to the end, or to what the parser stumbles over.
 func (l *loader) take(zp *dns.ZoneParser) (records int, err error) {
-	faults := len(l.c.faults)
+	faults := len(l.c.errs)
 	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
 		s := l.reading[len(l.reading)-1]
 		at := place{s.origin, s.start}
@@ -126,8 +126,8 @@ func (l *loader) take(zp *dns.ZoneParser) (records int, err error) {
 			l.stopped = &f
 			return records, nil
 		}
-		if len(l.c.faults)-faults >= maxFaults {
-			f := l.c.at(at, fmt.Sprintf("%d faults so far, the rest is not told", maxFaults), "")
+		if len(l.c.errs)-faults >= maxErrors {
+			f := l.c.at(at, fmt.Sprintf("%d faults so far, the rest is not told", maxErrors), "")
 			l.stopped = &f
 			return records, nil
 		}
@@ -169,7 +169,7 @@ func (e *includeError) Error() string { return e.err.Error() }
 func (l *loader) open(path string) (fs.File, error) {
 	info, err := fs.Stat(l.c.fsys, path)
 	if err != nil {
-		return nil, cause(err)
+		return nil, trimPath(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("it is not a regular file")
@@ -181,11 +181,11 @@ func (l *loader) open(path string) (fs.File, error) {
 		l.changed = changed
 	}
 	file, err := l.c.fsys.Open(path)
-	return file, cause(err)
+	return file, trimPath(err)
 }
 
-// cause is err without the path, which the message has already.
-func cause(err error) error {
+// trimPath is err without the path, which the message has already.
+func trimPath(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
 		return pathErr.Err
@@ -195,9 +195,9 @@ func cause(err error) error {
 
 // unreadable is the fault of a master file that cannot be opened. It stands at
 // the key that names the file.
-func (l *loader) unreadable(err error) *config.Fault {
+func (l *loader) unreadable(err error) *config.Error {
 	zone := &l.c.cfg.Zones[l.zone]
-	f := l.c.cfg.Fault(zone.FilePos, zonePath(zone.Name)+".file", fmt.Sprintf("cannot read %q: %s", zone.File, err), "")
+	f := l.c.cfg.ErrorAt(zone.FilePos, zonePath(zone.Name)+".file", fmt.Sprintf("cannot read %q: %s", zone.File, err), "")
 	return &f
 }
 
@@ -231,14 +231,14 @@ func (l *loader) display(path string) string {
 type state struct{ records, rdata, faults, warnings, origins int }
 
 func (c *compiler) state() state {
-	return state{len(c.records), len(c.rdata), len(c.faults), len(c.warnings), len(c.origins)}
+	return state{len(c.records), len(c.rdata), len(c.errs), len(c.warnings), len(c.origins)}
 }
 
 // restore forgets what came after s. Nodes stay: a file that is read twice has
 // a fault, so no snapshot comes of them.
 func (c *compiler) restore(s state) {
 	c.records, c.rdata = c.records[:s.records], c.rdata[:s.rdata]
-	c.faults, c.warnings, c.origins = c.faults[:s.faults], c.warnings[:s.warnings], c.origins[:s.origins]
+	c.errs, c.warnings, c.origins = c.errs[:s.faults], c.warnings[:s.warnings], c.origins[:s.origins]
 	for origin := range c.warned {
 		if origin >= uint32(s.origins) {
 			delete(c.warned, origin)

@@ -28,30 +28,30 @@ type record struct {
 func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 	h := rr.Header()
 	if h.Ttl > maxTTL {
-		c.warn(at, "", "TTL %d of %s of %q is more than %d and counts as 0 (RFC 2181 8)", h.Ttl, typeName(h.Rrtype), h.Name, maxTTL)
+		c.warnf(at, "", "TTL %d of %s of %q is more than %d and counts as 0 (RFC 2181 8)", h.Ttl, typeName(h.Rrtype), h.Name, maxTTL)
 		h.Ttl = 0
 	}
 	owner, err := wireName(h.Name)
 	if err != nil {
-		c.fault(at, "", "owner %s", err)
+		c.errorf(at, "", "owner %s", err)
 		return
 	}
-	if !c.sound(z, rr, owner, at) {
+	if !c.validate(z, rr, owner, at) {
 		return
 	}
 	rdata, err := c.pack(rr)
 	if err != nil {
-		c.fault(at, "", "%s of %q cannot be encoded: %s", typeName(h.Rrtype), h.Name, err)
+		c.errorf(at, "", "%s of %q cannot be encoded: %s", typeName(h.Rrtype), h.Name, err)
 		return
 	}
 	id, ours := c.node(owner, z)
 	if !ours {
-		if id = c.upperSide(id, owner, z, h.Rrtype, at); id == 0 {
+		if id = c.parentSide(id, owner, z, h.Rrtype, at); id == 0 {
 			return
 		}
 	}
 	if ours && h.Rrtype == dns.TypeDS && c.s.nodes[id].flags.has(isApex) {
-		c.warn(at, "put it in the zone above", "DS of %q is never answered: it belongs to the zone above", h.Name)
+		c.warnf(at, "put it in the zone above", "DS of %q is never answered: it belongs to the zone above", h.Name)
 		return
 	}
 	c.mark(id, h.Rrtype)
@@ -61,18 +61,18 @@ func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 	c.rdata = append(c.rdata, rdata...)
 }
 
-// sound checks what can be said of a record by itself.
-func (c *compiler) sound(z ZoneID, rr dns.RR, owner []byte, at place) bool {
+// validate checks what can be said of a record by itself.
+func (c *compiler) validate(z ZoneID, rr dns.RR, owner []byte, at place) bool {
 	h := rr.Header()
 	switch {
 	case h.Class != dns.ClassINET:
-		c.fault(at, "only class IN is served", "%s of %q has class %s", typeName(h.Rrtype), h.Name, dns.Class(h.Class))
+		c.errorf(at, "only class IN is served", "%s of %q has class %s", typeName(h.Rrtype), h.Name, dns.Class(h.Class))
 	case meta(h.Rrtype):
-		c.fault(at, "a zone holds types of data", "%q has %s, a type of questions and messages", h.Name, typeName(h.Rrtype))
+		c.errorf(at, "a zone holds types of data", "%q has %s, a type of questions and messages", h.Name, typeName(h.Rrtype))
 	case !c.within(owner, z):
-		c.warn(at, "", "%s of %q is ignored: the name is not within zone %q", typeName(h.Rrtype), h.Name, c.cfg.Zones[z].Name)
+		c.warnf(at, "", "%s of %q is ignored: the name is not within zone %q", typeName(h.Rrtype), h.Name, c.cfg.Zones[z].Name)
 	case c.full():
-		c.fault(at, "serve fewer or smaller zones", "all zones together hold more than 4 GiB")
+		c.errorf(at, "serve fewer or smaller zones", "all zones together hold more than 4 GiB")
 	default:
 		return true
 	}
@@ -90,11 +90,11 @@ func (c *compiler) mark(id NodeID, typ uint16) {
 	}
 }
 
-// upperSide is where a record of zone z goes whose name is at or below the apex
+// parentSide is where a record of zone z goes whose name is at or below the apex
 // of another zone that we serve: a DS to that apex as z sees it (RFC 4035
 // 3.1.4.1), all else nowhere. NS and addresses are what a delegation to that
 // zone needs elsewhere, so they go without a word.
-func (c *compiler) upperSide(id NodeID, owner []byte, z ZoneID, typ uint16, at place) NodeID {
+func (c *compiler) parentSide(id NodeID, owner []byte, z ZoneID, typ uint16, at place) NodeID {
 	inner := c.s.nodes[id].zone
 	above := c.s.zones[inner].above
 	switch typ {
@@ -105,7 +105,7 @@ func (c *compiler) upperSide(id NodeID, owner []byte, z ZoneID, typ uint16, at p
 	case dns.TypeNS, dns.TypeA, dns.TypeAAAA:
 		return 0
 	}
-	c.warn(at, "put it there", "%s of %q is never answered: zone %q is served too",
+	c.warnf(at, "put it there", "%s of %q is never answered: zone %q is served too",
 		typeName(typ), presentation(owner), c.cfg.Zones[inner].Name)
 	return 0
 }

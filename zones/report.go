@@ -19,9 +19,9 @@ type place struct{ origin, line uint32 }
 // file, or of one key of the configuration, have in common.
 type report struct {
 	cfg      *config.Config
-	origins  []config.Fault
-	faults   []config.Fault
-	warnings []config.Fault
+	origins  []config.Error
+	errs     []config.Error
+	warnings []config.Error
 	warned   map[uint32]int // warnings by origin
 }
 
@@ -29,7 +29,7 @@ type report struct {
 const maxWarnings = 100
 
 // origin makes an origin of the file, key and position in f.
-func (r *report) origin(f config.Fault) uint32 {
+func (r *report) origin(f config.Error) uint32 {
 	r.origins = append(r.origins, f)
 	return uint32(len(r.origins) - 1)
 }
@@ -38,7 +38,7 @@ func (r *report) origin(f config.Fault) uint32 {
 func (r *report) configured(at place) bool { return at.line == 0 }
 
 // at is a fault at a place, of which more is not known than the line.
-func (r *report) at(at place, what, hint string) config.Fault {
+func (r *report) at(at place, what, hint string) config.Error {
 	f := r.origins[at.origin]
 	if at.line > 0 {
 		f.Pos = config.Pos{Line: at.line, Column: 1}
@@ -47,12 +47,12 @@ func (r *report) at(at place, what, hint string) config.Fault {
 	return f
 }
 
-func (r *report) fault(at place, hint, what string, args ...any) {
-	r.faults = append(r.faults, r.at(at, fmt.Sprintf(what, args...), hint))
+func (r *report) errorf(at place, hint, what string, args ...any) {
+	r.errs = append(r.errs, r.at(at, fmt.Sprintf(what, args...), hint))
 }
 
-// warn adds a warning, unless the file has maxWarnings already.
-func (r *report) warn(at place, hint, what string, args ...any) {
+// warnf adds a warning, unless the file has maxWarnings already.
+func (r *report) warnf(at place, hint, what string, args ...any) {
 	if r.warned == nil {
 		r.warned = make(map[uint32]int)
 	}
@@ -72,22 +72,22 @@ func (r *report) where(at place) string {
 	return fmt.Sprintf("%s:%d", f.File, f.Pos.Line)
 }
 
-// adopt takes over what another package found wrong.
-func (r *report) adopt(err error) {
+// addError takes over what another package found wrong.
+func (r *report) addError(err error) {
 	var (
 		several *multierror.Error
-		one     config.Fault
+		one     config.Error
 	)
 	switch {
 	case err == nil:
 	case errors.As(err, &several):
 		for _, err := range several.Errors {
-			r.adopt(err)
+			r.addError(err)
 		}
 	case errors.As(err, &one):
-		r.faults = append(r.faults, one)
+		r.errs = append(r.errs, one)
 	default:
-		r.faults = append(r.faults, config.Fault{File: r.cfg.File, What: err.Error()})
+		r.errs = append(r.errs, config.Error{File: r.cfg.File, What: err.Error()})
 	}
 }
 
@@ -98,20 +98,20 @@ func (r *report) join() error {
 	for i, file := range r.cfg.Files() {
 		rank[file] = i
 	}
-	for _, list := range [][]config.Fault{r.origins, r.faults, r.warnings} {
+	for _, list := range [][]config.Error{r.origins, r.errs, r.warnings} {
 		for _, f := range list {
 			if _, ok := rank[f.File]; !ok {
 				rank[f.File] = len(rank) + 1
 			}
 		}
 	}
-	order := func(a, b config.Fault) int {
+	order := func(a, b config.Error) int {
 		return cmp.Or(
 			cmp.Compare(rank[a.File], rank[b.File]),
 			cmp.Compare(a.Pos.Line, b.Pos.Line),
 			cmp.Compare(a.Pos.Column, b.Pos.Column))
 	}
-	slices.SortStableFunc(r.faults, order)
+	slices.SortStableFunc(r.errs, order)
 	slices.SortStableFunc(r.warnings, order)
-	return config.Join(r.faults)
+	return config.Join(r.errs)
 }

@@ -16,7 +16,7 @@ func (r *report) warnOfTables(tree *pools.Tree) {
 	if tables <= usualTables {
 		return
 	}
-	r.warnings = append(r.warnings, r.cfg.Fault(r.cfg.Pools[0].Pos, "pools",
+	r.warnings = append(r.warnings, r.cfg.ErrorAt(r.cfg.Pools[0].Pos, "pools",
 		fmt.Sprintf("the pools have %d distinct sets of regions or matches, whose tables take %d MB", tables, bytes>>20),
 		"give pools that may share a table the same regions"))
 }

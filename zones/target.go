@@ -67,7 +67,7 @@ func (c *compiler) checkTargets() {
 			}
 			path := fmt.Sprintf("pools.%s.members[%d].target", p.Name, j)
 			what := fmt.Sprintf("target %q is in zone %q, which this server answers itself", m.Target, c.cfg.Zones[found.Zone].Name)
-			c.faults = append(c.faults, c.cfg.Fault(m.Pos, path, what, "write addresses, or the pool that the name is bound to"))
+			c.errs = append(c.errs, c.cfg.ErrorAt(m.Pos, path, what, "write addresses, or the pool that the name is bound to"))
 		}
 	}
 }

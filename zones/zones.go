@@ -89,22 +89,22 @@ type ZoneID uint32
 // Build compiles a configuration. Every fault of every stage (databases,
 // certificates, master files) is in the one *multierror.Error that comes back;
 // warnings come as config.Faults with or without an error.
-func Build(cfg *config.Config) (*Snapshot, []config.Fault, error) { return build(cfg, geo.Open) }
+func Build(cfg *config.Config) (*Snapshot, []config.Error, error) { return build(cfg, geo.Open) }
 
-// BuildBeside is Build for a server that answers meanwhile, by the round trips before;
+// BuildInBackground is Build for a server that answers meanwhile, by the round trips before;
 // nil for none. Where the file that they are of is at fault by now they stay, and
 // Geo.RefusedLatency tells. It is done on the caller's goroutine alone, which is to be on a
 // thread that waits for the others.
-func BuildBeside(before *geo.Latency) Builder {
-	return func(cfg *config.Config) (*Snapshot, []config.Fault, error) {
-		return build(cfg, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenBeside(cfg, before) })
+func BuildInBackground(before *geo.Latency) Builder {
+	return func(cfg *config.Config) (*Snapshot, []config.Error, error) {
+		return build(cfg, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenInBackground(cfg, before) })
 	}
 }
 
 // Builder is Build or what BuildBeside returns.
-type Builder func(*config.Config) (*Snapshot, []config.Fault, error)
+type Builder func(*config.Config) (*Snapshot, []config.Error, error)
 
-func build(cfg *config.Config, open opener) (*Snapshot, []config.Fault, error) {
+func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	s, report := compile(cfg, os.DirFS(cmp.Or(cfg.Root, "/")), time.Now())
 	locator, tree := compilePools(cfg, report, open)
 	if err := report.join(); err != nil {
@@ -123,18 +123,18 @@ type opener func(*config.Config) (*geo.Locator, error)
 // compilePools compiles what lies below the zones, as far as it can: without
 // geo data there is no tree, yet what is wrong with the checks is told.
 func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator, *pools.Tree) {
-	report.adopt(health.Prepare(cfg))
-	report.adopt(load.Prepare(cfg))
+	report.addError(health.Prepare(cfg))
+	report.addError(load.Prepare(cfg))
 	locator, err := open(cfg)
 	if err != nil {
-		report.adopt(err)
+		report.addError(err)
 		return nil, nil
 	}
 	if roundTrips := locator.Latency(); roundTrips != nil {
 		report.warnings = append(report.warnings, roundTrips.Warnings...)
 	}
 	tree, err := pools.Compile(cfg, locator)
-	report.adopt(err)
+	report.addError(err)
 	if tree != nil {
 		report.warnOfTables(tree)
 	}

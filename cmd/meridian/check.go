@@ -41,7 +41,7 @@ Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 				return checkJSON(paths, c.OutOrStdout())
 			}
 			snapshot, found := checked(paths)
-			if err := found.tell(c.ErrOrStderr()); err != nil {
+			if err := found.print(c.ErrOrStderr()); err != nil {
 				return err
 			}
 			defer snapshot.Close()
@@ -69,7 +69,7 @@ func checkJSON(paths []string, stdout io.Writer) error {
 		Faults   []finding `json:"faults"`
 		Warnings []finding `json:"warnings"`
 		*summary
-	}{Faults: listed(found.faults), Warnings: listed(found.warnings)}
+	}{Faults: listed(found.errs), Warnings: listed(found.warnings)}
 	if snapshot != nil {
 		defer snapshot.Close()
 		s := summarize(snapshot)

@@ -139,7 +139,7 @@ func (c *client) refused(response *http.Response, body []byte) error {
 func configRefused(all []admin.ConfigError) error {
 	lines := make([]string, len(all))
 	for i, e := range all {
-		lines[i] = config.Fault{File: e.File, Pos: config.Pos{Line: e.Line, Column: e.Column}, Path: e.Path, What: e.Message, Hint: e.Hint}.Error()
+		lines[i] = config.Error{File: e.File, Pos: config.Pos{Line: e.Line, Column: e.Column}, Path: e.Path, What: e.Message, Hint: e.Hint}.Error()
 	}
 	return hinted("the server refuses the configuration; the old one keeps serving", strings.Join(lines, "\n  "))
 }

@@ -90,12 +90,12 @@ func demo(ctx context.Context, ports demoPorts, stdout io.Writer) error {
 		return err
 	}
 	web.serve(cfg)
-	w := &world{cfg: cfg, ports: ports, out: stdout}
-	l := server.Lifecycle{
-		Load:   w.load,
-		Ready:  w.introduce,
-		Turned: w.turned,
-		Logger: slog.New(slog.DiscardHandler),
+	w := &demoWorld{cfg: cfg, ports: ports, out: stdout}
+	l := server.Daemon{
+		Load:         w.load,
+		Ready:        w.introduce,
+		OnTransition: w.onTransition,
+		Logger:       slog.New(slog.DiscardHandler),
 	}
 	err = l.Run(ctx)
 	var bind *server.BindError
@@ -134,15 +134,15 @@ func demoAddresses(ports demoPorts) ([]netip.Addr, error) {
 	return addresses, nil
 }
 
-// world is the running demo, as it tells itself.
-type world struct {
+// demoWorld is the running demo, as it tells itself.
+type demoWorld struct {
 	cfg      *config.Config
 	ports    demoPorts
 	out      io.Writer
 	snapshot *zones.Snapshot
 }
 
-func (w *world) load(builder zones.Builder) (*zones.Snapshot, error) {
+func (w *demoWorld) load(builder zones.Builder) (*zones.Snapshot, error) {
 	snapshot, _, err := builder(w.cfg)
 	w.snapshot = snapshot
 	return snapshot, err
@@ -159,7 +159,7 @@ var visitors = [...]struct{ network, where string }{
 
 // introduce prints what to try. The answers shown are computed by the function
 // that serves, from the verdicts of this moment.
-func (w *world) introduce(listen []netip.AddrPort) {
+func (w *demoWorld) introduce(listen []netip.AddrPort) {
 	at := listen[0]
 	fmt.Fprintf(w.out, "meridian serves gslb.example.com on %s, five regions, each endpoint probed every second\n\n", at)
 	fmt.Fprintln(w.out, "Ask as somebody from elsewhere; the nearest healthy region answers:")
@@ -182,8 +182,8 @@ func (w *world) introduce(listen []netip.AddrPort) {
 }
 
 // answer is the region to which www sends a network, and the addresses there.
-func (w *world) answer(network string) string {
-	e := server.Explain(w.snapshot, server.Asked{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
+func (w *demoWorld) answer(network string) string {
+	e := server.Explain(w.snapshot, server.ExplainQuery{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
 	if len(e.Answers) == 0 {
 		return e.Rcode
 	}
@@ -198,8 +198,8 @@ func (w *world) answer(network string) string {
 	return region + ", " + strings.Join(addresses, " or ")
 }
 
-// turned prints a line for each verdict that turned; the first verdicts of all are no news.
-func (w *world) turned(turns []health.Turn, _ *pools.Tree) {
+// onTransition prints a line for each verdict that turned; the first verdicts of all are no news.
+func (w *demoWorld) onTransition(turns []health.Transition, _ *pools.Tree) {
 	regions := regionsByAddress(w.cfg)
 	for _, t := range turns {
 		if t.From != health.Unknown && t.From != t.To {

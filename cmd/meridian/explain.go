@@ -15,7 +15,7 @@ import (
 )
 
 func explainCommand() *cobra.Command {
-	var a asking
+	var a explainOptions
 	var output outputFlag
 	c := &cobra.Command{
 		Use:   "explain NAME [TYPE] --client ADDR {-c FILE | --server URL}",
@@ -76,8 +76,8 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	return c
 }
 
-// asking is a question to be explained, and whom it is for.
-type asking struct {
+// explainOptions is a question to be explained, and whom it is for.
+type explainOptions struct {
 	words            []string // the name, the type or nothing
 	client, resolver string
 	draw             string
@@ -92,7 +92,7 @@ type asking struct {
 
 // source returns where the configuration is; none: a running server is asked. Flags come
 // before the environment, and a configuration before a server.
-func (a *asking) source() (paths []string, err error) {
+func (a *explainOptions) source() (paths []string, err error) {
 	if a.running.server != "" {
 		return nil, nil
 	}
@@ -106,11 +106,11 @@ func (a *asking) source() (paths []string, err error) {
 }
 
 // explain asks the running server, or the configuration where none is named.
-func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explanation, err error) {
+func (a *explainOptions) explain(ctx context.Context, stderr io.Writer) (e server.Explanation, err error) {
 	if a.client == "" && a.resolver == "" {
 		return e, errors.New("no client; --client ADDR or --resolver ADDR says who asks")
 	}
-	asked, err := server.AskedText{Name: a.words[0], Type: a.words[1], Client: a.client, Resolver: a.resolver, Draw: a.draw, Time: a.time}.Parse()
+	asked, err := server.ExplainParams{Name: a.words[0], Type: a.words[1], Client: a.client, Resolver: a.resolver, Draw: a.draw, Time: a.time}.Parse()
 	if err != nil {
 		return e, err
 	}
@@ -128,9 +128,9 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 		}
 		return e, a.running.call(ctx, http.MethodGet, "/v1/explain", query, nil, &e)
 	}
-	loads := loadings{}
+	loads := assumedLoads{}
 	change := func(cfg *config.Config) error {
-		moved, err := standAt(cfg, asked, a.at)
+		moved, err := clientAt(cfg, asked, a.at)
 		asked = moved
 		return errors.Join(a.whatIf.change(cfg), loads.change(cfg, a.loads), err)
 	}
@@ -143,12 +143,12 @@ func (a *asking) explain(ctx context.Context, stderr io.Writer) (e server.Explan
 	if err != nil {
 		return e, err
 	}
-	loads.report(resolved) // before anything goes down: what a lost region served is spread
+	loads.reports(resolved) // before anything goes down: what a lost region served is spread
 	if err := a.whatIf.turn(resolved); err != nil {
 		return e, err
 	}
 	if e = server.Explain(resolved, asked); a.at != "" {
-		tellAt(&e)
+		markAt(&e)
 	}
 	return e, nil
 }

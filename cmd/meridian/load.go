@@ -16,8 +16,8 @@ import (
 
 // findings are what is wrong with a configuration (faults) or odd (warnings), in file order.
 type findings struct {
-	faults, warnings []config.Fault
-	failed           error // what kept it from being built, and is no fault of it: an address that cannot be bound
+	errs, warnings []config.Error
+	failed         error // what kept it from being built, and is no fault of it: an address that cannot be bound
 }
 
 // loadBuilt has a Builder build the snapshot of a configuration in files and directories. Every verb that takes a
@@ -25,17 +25,17 @@ type findings struct {
 // What is found is printed to stderr, one a line; the error only counts the faults.
 func loadBuilt(paths []string, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
 	snapshot, found := buildWith(paths, builder)
-	return snapshot, found.tell(stderr)
+	return snapshot, found.print(stderr)
 }
 
 // loadCopy is loadBuilt of a copy of a configuration.
 func loadCopy(copied *config.Copy, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
 	cfg, warnings, err := copied.Load()
 	if cfg == nil {
-		return nil, findings{faults: faultsOf(copied.Root, err)}.tell(stderr)
+		return nil, findings{errs: errorsOf(copied.Root, err)}.print(stderr)
 	}
 	snapshot, found := compile(cfg, findings{warnings: warnings}, builder)
-	return snapshot, found.tell(stderr)
+	return snapshot, found.print(stderr)
 }
 
 // loadBriefly is loadBuilt with a change made to what a sound file says, nil for none, for a verb
@@ -45,7 +45,7 @@ func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Wr
 	if err != nil {
 		return nil, err
 	}
-	return snapshot, found.tellBriefly(strings.Join(paths, " -c "), stderr)
+	return snapshot, found.printBriefly(strings.Join(paths, " -c "), stderr)
 }
 
 // buildChanged is loadBriefly without a word; without a change, build.
@@ -77,7 +77,7 @@ func buildWith(paths []string, builder zones.Builder) (*zones.Snapshot, findings
 // read is the first half of build: what the files say.
 func read(paths []string) (*config.Config, findings) {
 	cfg, warnings, err := config.Load(paths...)
-	return cfg, findings{faults: faultsOf(strings.Join(paths, ", "), err), warnings: warnings}
+	return cfg, findings{errs: errorsOf(strings.Join(paths, ", "), err), warnings: warnings}
 }
 
 // compile is the second half: what comes of it.
@@ -87,10 +87,10 @@ func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.
 	if errors.As(err, &bind) {
 		return nil, findings{warnings: found.warnings, failed: bind}
 	}
-	found = findings{faults: faultsOf(cfg.File, err), warnings: append(found.warnings, more...)}
-	if more := filesAtFault(cfg); len(more) > 0 {
-		found.faults = append(found.faults, more...)
-		cfg.SortFaults(found.faults)
+	found = findings{errs: errorsOf(cfg.File, err), warnings: append(found.warnings, more...)}
+	if more := checkFiles(cfg); len(more) > 0 {
+		found.errs = append(found.errs, more...)
+		cfg.SortFaults(found.errs)
 		if snapshot != nil {
 			snapshot.Close()
 		}
@@ -99,30 +99,30 @@ func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.
 	return snapshot, found
 }
 
-// filesAtFault looks at what a configuration names beside zones and databases.
-func filesAtFault(cfg *config.Config) (faults []config.Fault) {
+// checkFiles looks at what a configuration names beside zones and databases.
+func checkFiles(cfg *config.Config) (faults []config.Error) {
 	if _, err := token(cfg.Admin); err != nil {
-		faults = append(faults, cfg.Fault(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), "write a token of 16 to 512 characters into it"))
+		faults = append(faults, cfg.ErrorAt(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), "write a token of 16 to 512 characters into it"))
 	}
 	if info, err := os.Stat(cfg.State); cfg.State != "" && err == nil && !info.IsDir() {
-		faults = append(faults, cfg.Fault(cfg.StatePos, "state", cfg.State+" is a file", "name a folder; it is made where it is missing"))
+		faults = append(faults, cfg.ErrorAt(cfg.StatePos, "state", cfg.State+" is a file", "name a folder; it is made where it is missing"))
 	}
 	return faults
 }
 
-// tell prints what was found, one a line, and counts the faults.
-func (f findings) tell(stderr io.Writer) error {
+// print prints what was found, one a line, and counts the faults.
+func (f findings) print(stderr io.Writer) error {
 	for _, w := range f.warnings {
 		fmt.Fprintf(stderr, "warning: %v\n", w)
 	}
-	for _, fault := range f.faults {
+	for _, fault := range f.errs {
 		fmt.Fprintln(stderr, fault)
 	}
 	return f.err()
 }
 
-// tellBriefly is tell with a line for all warnings.
-func (f findings) tellBriefly(file string, stderr io.Writer) error {
+// printBriefly is tell with a line for all warnings.
+func (f findings) printBriefly(file string, stderr io.Writer) error {
 	switch n := len(f.warnings); n {
 	case 0:
 	case 1:
@@ -131,29 +131,29 @@ func (f findings) tellBriefly(file string, stderr io.Writer) error {
 		fmt.Fprintf(stderr, "%d warnings; meridian check -c %s tells them\n", n, file)
 	}
 	f.warnings = nil
-	return f.tell(stderr)
+	return f.print(stderr)
 }
 
 // err counts the faults; nil where there are none.
 func (f findings) err() error {
-	if len(f.faults) == 0 {
+	if len(f.errs) == 0 {
 		return f.failed
 	}
-	return faulty(f.faults)
+	return configError(f.errs)
 }
 
-// faulty is a configuration at fault, as an error that counts: the faults themselves,
+// configError is a configuration at fault, as an error that counts: the faults themselves,
 // which it wraps, have been told.
-type faulty []config.Fault
+type configError []config.Error
 
-func (f faulty) Error() string {
+func (f configError) Error() string {
 	if len(f) == 1 {
 		return "1 fault in the configuration"
 	}
 	return fmt.Sprintf("%d faults in the configuration", len(f))
 }
 
-func (f faulty) Unwrap() []error {
+func (f configError) Unwrap() []error {
 	all := make([]error, len(f))
 	for i := range f {
 		all[i] = f[i]
@@ -161,17 +161,17 @@ func (f faulty) Unwrap() []error {
 	return all
 }
 
-// faultsOf takes apart what loading a configuration returned.
-func faultsOf(file string, err error) []config.Fault {
+// errorsOf takes apart what loading a configuration returned.
+func errorsOf(file string, err error) []config.Error {
 	if err == nil {
 		return nil
 	}
 	all := &multierror.Error{Errors: []error{err}}
 	errors.As(err, &all)
-	faults := make([]config.Fault, len(all.Errors))
+	faults := make([]config.Error, len(all.Errors))
 	for i, e := range all.Errors {
 		if !errors.As(e, &faults[i]) {
-			faults[i] = config.Fault{File: file, What: e.Error()}
+			faults[i] = config.Error{File: file, What: e.Error()}
 		}
 	}
 	return faults
@@ -188,7 +188,7 @@ type finding struct {
 }
 
 // listed is never nil, for the JSON's sake.
-func listed(faults []config.Fault) []finding {
+func listed(faults []config.Error) []finding {
 	all := make([]finding, len(faults))
 	for i, f := range faults {
 		all[i] = finding{f.File, f.Pos.Line, f.Pos.Column, f.Path, f.What, f.Hint}

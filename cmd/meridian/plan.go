@@ -19,8 +19,8 @@ import (
 	"meridian/zones"
 )
 
-// planning is the command line of plan.
-type planning struct {
+// planOptions is the command line of plan.
+type planOptions struct {
 	file    configFlag
 	whatIf  whatIf
 	clients string
@@ -32,7 +32,7 @@ type planning struct {
 }
 
 func planCommand() *cobra.Command {
-	var p planning
+	var p planOptions
 	c := &cobra.Command{
 		Use:   "plan OLD NEW | plan -c FILE --down TARGET",
 		Short: "Say what a change or an outage would do to traffic, before it happens",
@@ -80,7 +80,7 @@ or a name is gone.`,
 	return c
 }
 
-func (p *planning) run(args []string, stdout, stderr io.Writer) error {
+func (p *planOptions) run(args []string, stdout, stderr io.Writer) error {
 	traffic, err := parseTraffic(p.traffic)
 	if err != nil {
 		return fmt.Errorf("--traffic: %w", err)
@@ -116,13 +116,13 @@ func (p *planning) run(args []string, stdout, stderr io.Writer) error {
 		err = fmt.Errorf("names that are gone: %d; --fail-above lets none go", forecast.Removed)
 	}
 	if err == nil && forecast.Affected > limit+rounding {
-		err = p.tooMuch(forecast)
+		err = p.checkLimits(forecast)
 	}
 	return err
 }
 
-// tooMuch is the error of more being affected than the limit allows.
-func (p *planning) tooMuch(f *plan.Forecast) error {
+// checkLimits is the error of more being affected than the limit allows.
+func (p *planOptions) checkLimits(f *plan.Forecast) error {
 	does := "moves"
 	if f.Affected > f.Moved {
 		does = "is affected"
@@ -141,7 +141,7 @@ const forms = "plan OLD NEW, or plan -c FILE with --down, --weight or --bias"
 //	over 2    -    -                     too many
 //	1 or 2    -    -                     both forms at once, or half of one
 //	none      -    -                     nothing that differs
-func (p *planning) comparable(args []string) error {
+func (p *planOptions) comparable(args []string) error {
 	fault := ""
 	switch files, changes := len(args), !p.whatIf.empty(); {
 	case files == 2 && len(p.file) == 0 && !changes, files == 0 && len(p.file) > 0 && changes:
@@ -169,7 +169,7 @@ func closeSides(before, after *zones.Snapshot) {
 }
 
 // sides builds the configurations to compare.
-func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.Snapshot, title string, err error) {
+func (p *planOptions) sides(args []string, stderr io.Writer) (before, after *zones.Snapshot, title string, err error) {
 	var change func(*config.Config) error
 	from, to := []string(p.file), []string(p.file)
 	if len(p.file) == 0 {
@@ -191,7 +191,7 @@ func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.
 		after, err = loadBriefly(to, change, stderr)
 	}
 	if err == nil {
-		if before, after, err = standIn(before, after); err == nil {
+		if before, after, err = placeholderAddresses(before, after); err == nil {
 			err = p.whatIf.turn(after)
 		}
 	}
@@ -202,10 +202,10 @@ func (p *planning) sides(args []string, stderr io.Writer) (before, after *zones.
 	return before, after, title, nil
 }
 
-// standIn gives each target an address of either family that is nobody's, the same
+// placeholderAddresses gives each target an address of either family that is nobody's, the same
 // on both sides: a forecast resolves nothing, and where its traffic goes is told by
 // the member.
-func standIn(before, after *zones.Snapshot) (*zones.Snapshot, *zones.Snapshot, error) {
+func placeholderAddresses(before, after *zones.Snapshot) (*zones.Snapshot, *zones.Snapshot, error) {
 	addresses := make(map[config.Name]pools.Resolved)
 	for _, side := range []*zones.Snapshot{before, after} {
 		for _, name := range side.Targets() {
@@ -231,14 +231,14 @@ func standIn(before, after *zones.Snapshot) (*zones.Snapshot, *zones.Snapshot, e
 	return standing, changed, nil
 }
 
-func (p *planning) compare(before, after *zones.Snapshot) (*plan.Forecast, error) {
-	clients := plan.Everybody(after.Geo)
+func (p *planOptions) compare(before, after *zones.Snapshot) (*plan.Forecast, error) {
+	clients := plan.AllIPv4(after.Geo)
 	if p.clients != "" {
 		list, err := readClients(p.clients)
 		if err != nil {
 			return nil, fmt.Errorf("--clients %s: %w", p.clients, err)
 		}
-		clients = plan.Listed(list, after.Geo)
+		clients = plan.FromList(list, after.Geo)
 	}
 	var names []config.Name
 	for _, text := range p.names {
@@ -251,7 +251,7 @@ func (p *planning) compare(before, after *zones.Snapshot) (*plan.Forecast, error
 	return plan.Compare(before, after, clients, names...)
 }
 
-func readClients(file string) ([]plan.Counted, error) {
+func readClients(file string) ([]plan.WeightedNetwork, error) {
 	if file == "-" {
 		return plan.ReadList(os.Stdin)
 	}

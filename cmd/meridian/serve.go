@@ -64,7 +64,7 @@ func (o *serveOptions) builder(b zones.Builder) zones.Builder {
 	if o.state == "" {
 		return b
 	}
-	return func(cfg *config.Config) (*zones.Snapshot, []config.Fault, error) {
+	return func(cfg *config.Config) (*zones.Snapshot, []config.Error, error) {
 		cfg.State = o.state
 		return b(cfg)
 	}
@@ -84,9 +84,9 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	log := newSpool(stderr)
+	log := newAsyncWriter(stderr)
 	defer log.close()
-	l := server.Lifecycle{
+	l := server.Daemon{
 		Load: func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
 		LastGood: &server.LastGood{
 			Paths: o.paths, Folders: o.folders, Strict: o.strict,

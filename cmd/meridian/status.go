@@ -41,7 +41,7 @@ Exit: 0; 1 when there is no such target or no server.`,
 			words := url.Values{}
 			single := false
 			if len(args) == 1 {
-				target, err := server.ParseTarget(args[0])
+				target, err := server.ParseSelector(args[0])
 				if err != nil {
 					return err
 				}
@@ -77,7 +77,7 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 			fmt.Fprintf(w, "OUTAGE: %s; no member is healthy\n", describePool(&s.Pools[i], s.At))
 		}
 	}
-	fmt.Fprintf(w, "serving %s on %s, began %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.Began, s.At))
+	fmt.Fprintf(w, "serving %s on %s, began %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
 	for _, o := range s.Overrides {
 		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
 	}
@@ -107,8 +107,8 @@ func describeLatency(l *server.LatencyStatus, now time.Time) string {
 	if l.Stale {
 		text += "; older than max_age, distance decides"
 	}
-	if l.Fault != "" {
-		text += "; a new file is refused: " + l.Fault
+	if l.Error != "" {
+		text += "; a new file is refused: " + l.Error
 	}
 	return text
 }
@@ -146,10 +146,10 @@ func shortened(reason string) string {
 // verdictOf is an address's verdict, with what answers go by where it is uncertain.
 func verdictOf(a *server.AddressStatus) string {
 	switch {
-	case a.Held != "":
-		return a.Verdict + ", as " + a.Held
-	case a.Share < 1:
-		return fmt.Sprintf("%s, %.0f %%", a.Verdict, 100*a.Share)
+	case a.Effective != "":
+		return a.Verdict + ", as " + a.Effective
+	case a.SlowStartWeight < 1:
+		return fmt.Sprintf("%s, %.0f %%", a.Verdict, 100*a.SlowStartWeight)
 	}
 	return a.Verdict
 }
@@ -170,7 +170,7 @@ func printHistory(w io.Writer, p *server.PoolStatus, now time.Time) {
 // printResults prints the last turns of an address, then its last results, as
 // many as known or most of each.
 func printResults(w io.Writer, a *server.AddressStatus, now time.Time, most int, indent string) {
-	for _, t := range a.Turns[:min(most, len(a.Turns))] {
+	for _, t := range a.Transitions[:min(most, len(a.Transitions))] {
 		fmt.Fprintf(w, "%s%s ago  turned from %s to %s: %s\n", indent, age(t.At, now), t.From, t.To, t.Reason)
 	}
 	for _, r := range a.Results[:min(most, len(a.Results))] {
@@ -186,7 +186,7 @@ func describePool(p *server.PoolStatus, now time.Time) string {
 	for _, family := range families {
 		part := fmt.Sprintf("%d", p.Eligible[family])
 		if mode := p.Mode[family]; mode != "normal" {
-			part += fmt.Sprintf(" (%s%s)", mode, forSo(p.ModeSince[family], now))
+			part += fmt.Sprintf(" (%s%s)", mode, sinceText(p.ModeSince[family], now))
 		}
 		parts = append(parts, part)
 	}
@@ -200,8 +200,8 @@ func describePool(p *server.PoolStatus, now time.Time) string {
 	return fmt.Sprintf("pool %s, %s: eligible %s, needed %d", p.Pool, p.Policy, strings.Join(parts, ", "), p.Need)
 }
 
-// forSo is for how long something has been so; nothing where that is not known.
-func forSo(since, now time.Time) string {
+// sinceText is for how long something has been so; nothing where that is not known.
+func sinceText(since, now time.Time) string {
 	if since.IsZero() {
 		return ""
 	}

@@ -13,7 +13,7 @@ import (
 func site(now time.Time) server.AddressStatus {
 	part := func(check, at, verdict, why, next string, results ...server.Result) server.PartStatus {
 		return server.PartStatus{AddressStatus: server.AddressStatus{
-			Address: netip.MustParseAddr(at), Check: check, Verdict: verdict, Share: 1, Since: now.Add(-time.Minute), Why: why, Next: next, Results: results,
+			Address: netip.MustParseAddr(at), Check: check, Verdict: verdict, SlowStartWeight: 1, Since: now.Add(-time.Minute), Why: why, Next: next, Results: results,
 		}}
 	}
 	failed := server.Result{At: now.Add(-2 * time.Second), Outcome: "failed", Reason: "connect: connection refused", Latency: time.Millisecond}
@@ -26,7 +26,7 @@ func site(now time.Time) server.AddressStatus {
 	pair := part("pair", "192.0.2.1", "down", `check "db": connect: connection refused`, `check "db": up after 2 successes in a row`)
 	pair.Parts = []server.PartStatus{web, db}
 	return server.AddressStatus{
-		Address: netip.MustParseAddr("192.0.2.1"), Check: "site", Verdict: "down", Share: 1, Since: now.Add(-time.Minute),
+		Address: netip.MustParseAddr("192.0.2.1"), Check: "site", Verdict: "down", SlowStartWeight: 1, Since: now.Add(-time.Minute),
 		Why: `check "pair": check "db": connect: connection refused`, Next: `check "pair": check "db": up after 2 successes in a row`,
 		Parts: []server.PartStatus{pair, disk},
 	}
@@ -38,7 +38,7 @@ func TestAMembersStatusTellsTheChecksThatItsIsMadeOf(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	a := site(now)
 	var out strings.Builder
-	err := printStatus(&out, &server.Status{At: now, Began: now, Pools: []server.PoolStatus{{
+	err := printStatus(&out, &server.Status{At: now, StartedAt: now, Pools: []server.PoolStatus{{
 		Pool: "web", Policy: "failover", Need: 1,
 		Mode: map[string]string{"IPv4": "fail-open", "IPv6": "nodata"}, Eligible: map[string]int{"IPv4": 0, "IPv6": 0},
 		ModeSince: map[string]time.Time{"IPv4": now.Add(-time.Minute)},

@@ -10,7 +10,7 @@ import (
 // the rest of its status less than it seems, the worst first.
 func warningsOf(s *server.Status) []string {
 	var all []string
-	if s.Prober.Hangs {
+	if s.Prober.Stalled {
 		all = append(all, fmt.Sprintf("THE PROBER HANGS for %s: no verdict turns until it goes on; see the log, and restart the server if it lasts", age(s.Prober.At, s.At)))
 	}
 	if n := s.Prober.Panics; n > 0 {
@@ -25,11 +25,11 @@ func warningsOf(s *server.Status) []string {
 	if s.Reload.Refused {
 		all = append(all, describeRefused(&s.Reload, age(s.Reload.At, s.At)))
 	}
-	if note := forgets(s.State); note != "" && (s.State.Folder != "" || len(s.Overrides) > 0) {
+	if note := forgetsState(s.State); note != "" && (s.State.Dir != "" || len(s.Overrides) > 0) {
 		all = append(all, note)
 	}
-	if aside := s.State.SetAside; aside != nil {
-		all = append(all, fmt.Sprintf("begun without what was kept: the state could not be read and is %s now: %s", aside.File, aside.Fault))
+	if aside := s.State.Quarantined; aside != nil {
+		all = append(all, fmt.Sprintf("begun without what was kept: the state could not be read and is %s now: %s", aside.File, aside.Error))
 	}
 	return all
 }
@@ -45,8 +45,8 @@ func describeLastGood(g *server.LastGoodStatus) string {
 
 func describeRefused(r *server.ReloadStatus, ago string) string {
 	text := fmt.Sprintf("the last reload, %s ago, was refused, what was loaded before serves: %s", ago, r.Error)
-	if r.Fault != "" {
-		text += ": " + r.Fault
+	if r.Detail != "" {
+		text += ": " + r.Detail
 	}
 	return text
 }
@@ -58,14 +58,14 @@ func times(n uint64) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// forgets warns where a restart would forget what was said and found; empty: it
+// forgetsState warns where a restart would forget what was said and found; empty: it
 // would not.
-func forgets(s server.StateStatus) string {
+func forgetsState(s server.StateStatus) string {
 	switch {
-	case s.Folder == "":
+	case s.Dir == "":
 		return "in memory only: a restart forgets overrides (the configuration has no state)"
-	case !s.Kept:
-		return "in memory only: a restart forgets overrides and verdicts (" + s.Folder + " cannot be written to, see the log)"
+	case !s.Persisted:
+		return "in memory only: a restart forgets overrides and verdicts (" + s.Dir + " cannot be written to, see the log)"
 	}
 	return ""
 }

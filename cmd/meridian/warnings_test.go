@@ -14,14 +14,14 @@ import (
 
 func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	kept := server.StateStatus{Folder: "/var/lib/meridian", Kept: true}
+	kept := server.StateStatus{Dir: "/var/lib/meridian", Persisted: true}
 	for name, c := range map[string]struct {
 		status server.Status
 		want   string
 	}{
 		"nothing": {server.Status{State: kept}, ""},
 		"the state cannot be kept, whatever was said": {
-			server.Status{State: server.StateStatus{Folder: "/var/lib/meridian"}},
+			server.Status{State: server.StateStatus{Dir: "/var/lib/meridian"}},
 			"WARNING: in memory only: a restart forgets overrides and verdicts (/var/lib/meridian cannot be written to, see the log)\n",
 		},
 		"no state is configured, and nothing was said": {server.Status{}, ""},
@@ -30,7 +30,7 @@ func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 			"WARNING: in memory only: a restart forgets overrides (the configuration has no state)\n",
 		},
 		"the prober hangs, and panicked before": {
-			server.Status{State: kept, Prober: server.ProberStatus{At: now.Add(-72 * time.Second), Hangs: true, Panics: 2}},
+			server.Status{State: kept, Prober: server.ProberStatus{At: now.Add(-72 * time.Second), Stalled: true, Panics: 2}},
 			"WARNING: THE PROBER HANGS for 1m12s: no verdict turns until it goes on; see the log, and restart the server if it lasts\n" +
 				"WARNING: the prober panicked 2 times since the server began, and went on; see the log\n",
 		},
@@ -43,7 +43,7 @@ func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 			"WARNING: the last reload, 1m0s ago, was refused, what was loaded before serves: listen on 192.0.2.1:53: no such address\n",
 		},
 		"the state was set aside": {
-			server.Status{State: server.StateStatus{Folder: "/s", Kept: true, SetAside: &server.SetAside{File: "/s/state.json.corrupt-1", Fault: "its checksum is wrong"}}},
+			server.Status{State: server.StateStatus{Dir: "/s", Persisted: true, Quarantined: &server.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},
 			"WARNING: begun without what was kept: the state could not be read and is /s/state.json.corrupt-1 now: its checksum is wrong\n",
 		},
 	} {

@@ -48,7 +48,7 @@ func (w *whatIf) addFlags(c *cobra.Command) {
 
 // change makes the changes of cfg that are not outages.
 func (w whatIf) change(cfg *config.Config) error {
-	var said sayings
+	var said flagValues
 	for _, text := range w.weights {
 		target, n, err := assignment(text, 0, config.MaxWeight)
 		if err != nil {
@@ -56,7 +56,7 @@ func (w whatIf) change(cfg *config.Config) error {
 		}
 		m, err := memberOf(cfg, target)
 		if err == nil {
-			err = said.say(m, fmt.Sprint(n), "--weight "+text)
+			err = said.set(m, fmt.Sprint(n), "--weight "+text)
 		}
 		if err != nil {
 			return fmt.Errorf("--weight: %w", err)
@@ -72,7 +72,7 @@ func (w whatIf) change(cfg *config.Config) error {
 		if r == nil {
 			return fmt.Errorf("--bias: no region %q; there are %s", name, regionNames(cfg))
 		}
-		if err := said.say(r, fmt.Sprint(n), "--bias "+text); err != nil {
+		if err := said.set(r, fmt.Sprint(n), "--bias "+text); err != nil {
 			return fmt.Errorf("--bias: %w", err)
 		}
 		r.Bias = n
@@ -137,12 +137,12 @@ func regionNames(cfg *config.Config) string {
 
 // turn takes targets down or up in a snapshot that serves nobody.
 func (w whatIf) turn(snapshot *zones.Snapshot) error {
-	var said sayings
+	var said flagValues
 	var all []pools.Override
 	for _, text := range w.down {
 		o, err := overrideOf(snapshot.Config, text)
 		if err == nil {
-			err = said.say(o, "down", "--down "+text)
+			err = said.set(o, "down", "--down "+text)
 		}
 		if err != nil {
 			return fmt.Errorf("--down: %w", err)
@@ -158,7 +158,7 @@ func (w whatIf) turn(snapshot *zones.Snapshot) error {
 		}
 		o, err := overrideOf(snapshot.Config, target)
 		if err == nil {
-			err = said.say(o, to, "--force "+text)
+			err = said.set(o, to, "--force "+text)
 		}
 		if err != nil {
 			return fmt.Errorf("--force: %w", err)

@@ -1,0 +1,187 @@
+package admin
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"meridian/server"
+)
+
+// Problem is what is wrong with a request, and what would be right.
+type Problem struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+
+	Title  string        `json:"title,omitempty"`  // of a configuration that is refused, likewise below
+	Detail string        `json:"detail,omitempty"` // how many errors it has
+	Errors []ConfigError `json:"errors,omitempty"`
+}
+
+// answer writes v as JSON.
+func answer(w http.ResponseWriter, code int, v any) {
+	body, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		panic(err) // v is ours
+	}
+	h := w.Header()
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	w.Write(append(body, '\n')) //nolint:errcheck // whoever asked has gone
+}
+
+func problem(w http.ResponseWriter, code int, what, hint string) {
+	answer(w, code, Problem{Error: what, Hint: hint})
+}
+
+// writeError says why the server did not do as told.
+func writeError(w http.ResponseWriter, err error) {
+	var r *server.RequestError
+	switch {
+	case !errors.As(err, &r):
+		problem(w, http.StatusBadRequest, err.Error(), "")
+	case r.NotFound:
+		problem(w, http.StatusNotFound, r.What, r.Hint)
+	default:
+		problem(w, http.StatusConflict, r.What, r.Hint)
+	}
+}
+
+// notFound says that there is nothing at a path of mux, or nothing by that method.
+func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := *r
+		other.Method = method
+		if _, pattern := mux.Handler(&other); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if allow := strings.Join(allowed, ", "); allow != "" {
+		w.Header().Set("Allow", allow)
+		problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s cannot be asked by %s", r.URL.Path, r.Method), "ask by "+allow)
+		return
+	}
+	problem(w, http.StatusNotFound, fmt.Sprintf("nothing at %s %s", r.Method, r.URL.Path), "see docs/reference/api.md")
+}
+
+// maxBody is the longest body of a request, in octets.
+const maxBody = 16 << 10
+
+// read reads the body of a request into v, strictly. It reports false when it
+// has answered that the body is wrong.
+func read(w http.ResponseWriter, r *http.Request, v any) bool {
+	if !isJSON(r) {
+		problem(w, http.StatusUnsupportedMediaType, "the body is not said to be JSON", "send Content-Type: application/json")
+		return false
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = decode(body, v)
+	}
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", maxBody), "")
+	case err != nil:
+		problem(w, http.StatusBadRequest, "the body is not as it should be: "+err.Error(), "see docs/reference/api.md")
+	}
+	return err == nil
+}
+
+// decode reads one JSON value into v: no field that v has not, none twice, none in
+// capitals.
+func decode(body []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return describeJSONError(err)
+	}
+	if _, more := d.Token(); more != io.EOF { //nolint:errorlint // Token returns it as it is
+		return errors.New("there is more than one value")
+	}
+	return singleFields(body)
+}
+
+// describeJSONError is what is wrong with JSON in the words of who wrote that, not of Go.
+func describeJSONError(err error) error {
+	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Errorf("it is %s; it would be an object such as {\"target\": \"web\"}", named(kind.Value))
+	case errors.As(err, &kind):
+		return fmt.Errorf("%q is %s; it would be %s", kind.Field, named(kind.Value), kindOf(kind.Type))
+	case errors.As(err, &syntax):
+		return fmt.Errorf("at byte %d: %w", syntax.Offset, err)
+	case errors.Is(err, io.EOF):
+		return errors.New("it is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("it ends in the middle of a value")
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// named is a kind of value that was found, as encoding/json writes it.
+func named(value string) string {
+	switch value {
+	case "object":
+		return "an object"
+	case "array":
+		return "a list"
+	case "bool":
+		return "true or false"
+	}
+	return "a " + value
+}
+
+// kindOf is what JSON has for a type of Go.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Struct, reflect.Map:
+		if !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+			return "an object"
+		}
+	}
+	return "a string"
+}
+
+// singleFields looks at the names of the fields of a valid object, none of which
+// has an object or a list: encoding/json takes the last of those that are
+// there twice, and any case.
+func singleFields(body []byte) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	seen := make(map[string]bool)
+	for name := true; ; name = !name {
+		token, err := d.Token()
+		if err != nil {
+			return nil // the end
+		}
+		if _, brace := token.(json.Delim); brace {
+			name = false
+			continue
+		}
+		field, text := token.(string)
+		switch {
+		case !name || !text:
+		case seen[field]:
+			return fmt.Errorf("field %q is there twice", field)
+		case field != strings.ToLower(field):
+			return fmt.Errorf("unknown field %q; it is %q", field, strings.ToLower(field))
+		default:
+			seen[field] = true
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// TestASpoolNeverWaitsForWhoReads: what finds no room is counted, and what found
+// some comes in order once somebody reads.
+func TestASpoolNeverWaitsForWhoReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		s := newAsyncWriter(w)
+		const more = 10
+		fmt.Fprintln(s, "line 0")
+		synctest.Wait() // it is with the pipe, which nobody reads
+		for i := range asyncLines + more {
+			fmt.Fprintf(s, "line %d\n", i+1)
+		}
+		text := make(chan string)
+		go func() {
+			all, _ := io.ReadAll(r)
+			text <- string(all)
+		}()
+		s.close()
+		w.Close()
+		lines := strings.Split(strings.TrimSpace(<-text), "\n")
+		if len(lines) != 1+1+asyncLines {
+			t.Fatalf("%d lines", len(lines))
+		}
+		if lines[0] != "line 0" || !strings.Contains(lines[1], fmt.Sprintf("dropped=%d", more)) || lines[2] != "line 1" ||
+			lines[len(lines)-1] != fmt.Sprintf("line %d", asyncLines) {
+			t.Errorf("got %q ... %q", lines[:3], lines[len(lines)-1])
+		}
+	})
+}
+
+func TestASpoolEndsAlthoughNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		s := newAsyncWriter(w)
+		fmt.Fprintln(s, "never read")
+		s.close()
+		r.Close()
+	})
+}

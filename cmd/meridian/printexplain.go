@@ -1,0 +1,268 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian/geo"
+	"meridian/pools"
+	"meridian/server"
+)
+
+// printExplanation prints an explanation for people: the question, where the
+// client is, each pool's members with the reasons, the answer.
+func printExplanation(w io.Writer, e server.Explanation) error {
+	out := &textWriter{w: w}
+	out.line("%s %s for client %s", e.Name, e.Type, e.Client)
+	out.line("")
+	out.wrapped("client    ", fmt.Sprintf("%s, located by %s: %s", describeSource(e.Source), e.Location.From, describeLocation(e.Location)))
+	printSources(out, e.Sources)
+	for steps := range visits(e.Steps) {
+		printVisit(out, &e, steps)
+	}
+	printTargets(out, &e)
+	printProvisional(out, &e)
+	out.line("")
+	if len(e.Steps) > 0 {
+		out.line("draw      %s; with --draw %[1]s the answer is the same again", e.Draw)
+	}
+	out.line("answer    %s, scope /%d", e.Rcode, e.Scope)
+	if e.Why != "" {
+		out.wrapped("because   ", e.Why)
+	}
+	for _, a := range e.Answers {
+		out.line("  %s %d IN %s %s", a.Name, a.TTL, a.Type, a.Data)
+	}
+	return out.err
+}
+
+// printSources prints what each source says of the client, and marks the one that
+// placed it.
+func printSources(out *textWriter, sources []geo.SourceResult) {
+	if len(sources) == 0 { // of a server that does not tell them
+		return
+	}
+	var t table
+	t.add("   SOURCE", "NETWORK", "SAYS")
+	for _, s := range sources {
+		t.add(mark(s.Placed)+" "+s.Source, orDash(s.Network), s.Says)
+	}
+	t.print(out, "")
+}
+
+// visits takes steps apart by the walks of pools that they are of: a member that
+// comes again begins another walk of the same pool.
+func visits(steps []server.ExplainedStep) func(yield func([]server.ExplainedStep) bool) {
+	return func(yield func([]server.ExplainedStep) bool) {
+		for len(steps) > 0 {
+			n := 1
+			for n < len(steps) && describeSteps(steps[n]) == describeSteps(steps[0]) && steps[n].Member != steps[0].Member {
+				n++
+			}
+			if !yield(steps[:n]) {
+				return
+			}
+			steps = steps[n:]
+		}
+	}
+}
+
+// describeSteps is the heading of the steps of a pool.
+func describeSteps(s server.ExplainedStep) string {
+	heading := fmt.Sprintf("pool %s, %s", s.Pool, s.Policy)
+	if s.Family != "" {
+		heading += ", for " + s.Family
+	}
+	return heading
+}
+
+// printVisit prints a pool that was walked, or looked at: how it answers where a
+// name asked it, the client's matches where they matter, then its members.
+func printVisit(out *textWriter, e *server.Explanation, steps []server.ExplainedStep) {
+	out.line("\n%s", describeSteps(steps[0]))
+	for _, s := range e.PoolAnswers {
+		if s.Pool == steps[0].Pool && (steps[0].Family == "" || steps[0].Family == s.Family) {
+			printStanding(out, s)
+			break
+		}
+		if s.By == steps[0].Pool && s.Mode == pools.FallenBack.String() {
+			out.line("   the fallback of %q", s.Pool)
+			break
+		}
+	}
+	if matches := describeMatches(steps); matches != "" {
+		out.wrapped("   ", "client's matches, most specific first: "+matches)
+	}
+	var t table
+	t.add("   MEMBER", "REGION", "VERDICT", "KM", "MS", "WEIGHT", "LOAD", "ODDS", "WHY")
+	for _, s := range steps {
+		verdict, _, _ := strings.Cut(s.Verdict, ":") // the reason has the rest
+		t.add(mark(s.Chosen)+" "+s.Member, orDash(s.Region), verdict, kilometres(s.DistanceKm), milliseconds(s.RTT), number(s.Weight), used(s.Load), odds(s.InAnswer), s.Reason)
+	}
+	t.print(out, "")
+}
+
+// printStanding prints how a pool answers that a name asked.
+func printStanding(out *textWriter, s pools.PoolAnswer) {
+	out.wrapped("   ", s.Why)
+	if s.NoData > 0 && s.NoData < 1 {
+		out.wrapped("   ", fmt.Sprintf("%s of the draws find no address: NODATA", odds(s.NoData)))
+	}
+}
+
+// describeMatches is what the client matches, and the members that each match leads to.
+func describeMatches(steps []server.ExplainedStep) string {
+	by := map[int]string{}
+	for _, s := range steps {
+		switch m := s.Match; {
+		case m == nil:
+		case by[m.Place] == "":
+			by[m.Place] = m.By + " -> " + s.Member
+		default:
+			by[m.Place] += ", " + s.Member
+		}
+	}
+	var all []string
+	for place := 1; len(all) < len(by); place++ {
+		if by[place] != "" {
+			all = append(all, by[place])
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// printTargets prints what the targets among the members led to, each once.
+func printTargets(out *textWriter, e *server.Explanation) {
+	told := map[string]bool{}
+	for _, s := range e.Steps {
+		if s.Target == nil || told[s.Target.Name] {
+			continue
+		}
+		if len(told) == 0 {
+			out.line("")
+		}
+		told[s.Target.Name] = true
+		if len(s.Target.Addresses) == 0 {
+			why := ""
+			if r := s.Resolving; r != nil && r.Why != "" {
+				why = fmt.Sprintf(" for %s: %s; asked again in %s", age(r.Since, e.At), r.Why, age(e.At, r.Next))
+			}
+			out.wrapped("target    ", s.Target.Name+": not resolved"+why)
+			continue
+		}
+		var addresses []string
+		for _, a := range s.Target.Addresses {
+			addresses = append(addresses, a.String())
+		}
+		failing := ""
+		if r := s.Resolving; r != nil && r.Failures > 0 {
+			failing = "; it " + describeResolving(r, e.At)
+		}
+		out.wrapped("target    ", fmt.Sprintf("%s: %s, since %s%s", s.Target.Name, strings.Join(addresses, " "), s.Target.Since.UTC().Format(time.RFC3339), failing))
+	}
+}
+
+// printProvisional prints what a running server knows of addresses that are not known to
+// be up or start slowly, each once.
+func printProvisional(out *textWriter, e *server.Explanation) {
+	const most = 3 // results, and turns
+	type probed struct {
+		check string
+		addr  netip.Addr
+	}
+	var told []probed
+	for _, s := range e.Steps {
+		for _, a := range s.Addresses {
+			if slices.Contains(told, probed{a.Check, a.Address}) {
+				continue
+			}
+			told = append(told, probed{a.Check, a.Address})
+			out.line("")
+			out.wrapped("address   ", fmt.Sprintf("%s, check %s, of %s/%s: %s for %s: %s; %s",
+				a.Address, a.Check, s.Pool, s.Member, verdictOf(&a), age(a.Since, e.At), orDash(a.Why), orDash(a.Next)))
+			printResults(out.w, &a, e.At, most, "  ")
+			printParts(out.w, &a, e.At, "  ")
+		}
+	}
+}
+
+func describeSource(source string) string {
+	switch source {
+	case "ecs":
+		return "its client-subnet"
+	case "resolver":
+		return "the packet's source"
+	}
+	return "the default region"
+}
+
+// describeLocation is a place in words: city, subdivision, country, coordinates
+// and AS number, as far as they are known.
+func describeLocation(l server.ExplainedLocation) string {
+	var parts []string
+	for _, part := range []string{l.City, l.Subdivision, l.Country, l.Continent} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	place := strings.Join(append(parts, fmt.Sprintf("at %.2f, %.2f", l.Latitude, l.Longitude)), " ")
+	if l.ASN != 0 {
+		place += fmt.Sprintf(", AS%d", l.ASN)
+	}
+	return place
+}
+
+func mark(chosen bool) string {
+	if chosen {
+		return "->"
+	}
+	return "  "
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func kilometres(d *float64) string {
+	if d == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", *d)
+}
+
+func milliseconds(r *pools.StepRTT) string {
+	if r == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", r.Ms)
+}
+
+// used is what of a member's capacity is used.
+func used(l *pools.StepLoad) string {
+	if l == nil || !l.Fresh {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%%", 100*l.Load/l.Capacity)
+}
+
+func number(n *int) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprint(*n)
+}
+
+// odds is a probability in per cent.
+func odds(p float64) string {
+	if p == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3g%%", p*100)
+}

@@ -1,0 +1,81 @@
+package config
+
+import "gopkg.in/yaml.v3"
+
+// The bounds of a bound, in per cent of a fair share: at 100 % nobody could take
+// what another has too much.
+const (
+	leastBound = 101
+	mostBound  = 1000
+)
+
+// boundUse is a pool with a bound, to be looked at when all is known.
+type boundUse struct {
+	pool string
+	at   nodeKey
+}
+
+// hashing reads how much of a client's address a hash is of, and what members carry at most.
+func (r *poolReader) hashing(p *Pool) setter {
+	bound := r.percentage(&p.Bound, leastBound, mostBound)
+	keys := []field{
+		{name: "ipv4", set: r.whole(&p.Hash.IPv4, 1, 32)},
+		{name: "ipv6", set: r.whole(&p.Hash.IPv6, 1, 128)},
+		{name: "bound", set: func(n *yaml.Node) {
+			bound(n)
+			r.boundAt = nodeKeyOf(n)
+		}},
+	}
+	return func(n *yaml.Node) { r.mapping(n, keys) }
+}
+
+// noteBound notes the bound of a pool that was read.
+func (r *poolReader) noteBound() {
+	if r.pool.Bound > 0 {
+		r.bounds = append(r.bounds, boundUse{r.pool.Name, r.boundAt})
+	}
+}
+
+// bounded faults the bounds of pools none of whose members ever reports a load.
+func (d *decoder) bounded(cfg *Config) {
+	if len(d.bounds) == 0 {
+		return
+	}
+	pools, regions := map[string]*Pool{}, map[string]bool{}
+	for i := range cfg.Pools {
+		pools[cfg.Pools[i].Name] = &cfg.Pools[i]
+	}
+	for i := range cfg.Regions {
+		regions[cfg.Regions[i].Name] = cfg.Regions[i].Load != nil
+	}
+	for _, use := range d.bounds {
+		if !reports(pools, regions, use.pool, map[string]bool{}) {
+			d.errorAt(use.at, "bound without load", "no member of the pool reports one: write load at the members, or at their region")
+		}
+	}
+}
+
+// reports reports whether some member of a pool names a load, is a pool with one
+// that does, or stands in a region that does. seen are the pools walked.
+func reports(pools map[string]*Pool, regions map[string]bool, name string, seen map[string]bool) bool {
+	p := pools[name]
+	if p == nil || seen[name] {
+		return false
+	}
+	seen[name] = true
+	for i := range p.Members {
+		switch m := &p.Members[i]; {
+		case m.Load != nil:
+			if m.Load.Load != "" {
+				return true
+			}
+		case m.Pool != "":
+			if reports(pools, regions, m.Pool, seen) {
+				return true
+			}
+		case regions[m.Region]:
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,162 @@
+package config
+
+import (
+	"fmt"
+
+	"gopkg.in/yaml.v3"
+)
+
+// setting is a key of a pool.
+type setting struct{ pool, key string }
+
+// noteSettings notes where a pool has the keys that can come to nothing.
+func (r *poolReader) noteSettings(n *yaml.Node) {
+	for key := range pairs(n) {
+		switch key.Value {
+		case "policy", "trickle", "spread", "shed", "fallback", "fail_open", "check", "min_up", "ecs":
+			r.settings[setting{r.pool.Name, key.Value}] = nodeKeyOf(key)
+		}
+	}
+}
+
+// unusedSettings warns of settings of a pool that can do nothing:
+//
+//	setting                       does nothing where
+//	shed                          no load is read of any member, see reported
+//	policy: least-load            the same, and no member has a capacity
+//	policy: fastest               no member has a check, or is a pool, whose members may
+//	trickle                       fewer than two members may be answered
+//	ecs                           no name is bound to the pool
+//	spread                        all members are of one region, or all answers have one member
+//	a member with match: default  all that have it are disabled or of weight 0
+//	the pool itself               all its members are
+func (s *linter) unusedSettings(p *Pool) {
+	idle := func(key, what, hint string) {
+		if at, written := s.settings[setting{p.Name, key}]; written {
+			s.warnAt(at, what, hint)
+		}
+	}
+	ready := p.ready()
+	if ready == 0 {
+		s.warnAt(keyAt(p.Pos), "no member is enabled and has weight: none is ever answered", "enable one, or give it weight")
+	}
+	if p.Shed != (Shed{}) && !s.reported(p) {
+		idle("shed", "nothing sheds: no load is read here", "write load at the members or their regions, or leave shed out")
+	}
+	if p.Policy == LeastLoad && !s.reported(p) && !p.any(func(m *Member) bool { return m.Load != nil }) {
+		idle("policy", "no member has a load or a capacity: all are drawn by weight", "write load or capacity at the members, or policy: weighted")
+	}
+	if p.Policy == Fastest && !p.any(func(m *Member) bool { return m.Check != "" || m.Pool != "" }) {
+		idle("policy", "no member has a check, which measures: all are drawn by weight", "write check, or policy: weighted")
+	}
+	if p.Trickle > 0 && ready == 1 {
+		idle("trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
+	}
+	if !s.bound[p.Name] { // written or not: idle warns of what is written
+		idle("ecs", "no name is bound to this pool: the ecs of the one around it decides", "write it at the names, or at the pool that they are bound to")
+	}
+	if p.SpreadRegion {
+		s.idleSpread(p, func(what string) { idle("spread", what, "leave it out") })
+	}
+	s.idleDefault(p)
+}
+
+// idleSpread warns of a spread that nothing is spread by.
+func (s *linter) idleSpread(p *Pool, warn func(what string)) {
+	switch {
+	case !p.any(func(m *Member) bool { return m.Region != p.Members[0].Region }):
+		warn("all members are of one region: nothing is spread")
+	case p.Answers == 1 && !s.several[p.Name]:
+		warn("answers have one member: nothing is spread")
+	}
+}
+
+// idleDefault warns of default members none of which may be answered.
+func (s *linter) idleDefault(p *Pool) {
+	isDefault := func(m *Member) bool { return m.Match != nil && m.Match.Default }
+	if p.any(func(m *Member) bool { return isDefault(m) && m.ready() }) {
+		return
+	}
+	for i := range p.Members {
+		if m := &p.Members[i]; isDefault(m) {
+			why := "has weight 0"
+			if !m.Enabled {
+				why = "is disabled"
+			}
+			s.warnAt(nodeKey{m.Match.Pos, yaml.ScalarNode, false}, fmt.Sprintf("member %s %s: who matches no other gets no address", quote(m.Name), why),
+				"give it weight and enable it, or write default: nodata at the pool in its place")
+		}
+	}
+}
+
+// severalAnswers is the pools of which a name asks for more answers than one.
+func severalAnswers(zones []Zone) map[string]bool {
+	several := make(map[string]bool)
+	for i := range zones {
+		for j := range zones[i].Names {
+			if n := &zones[i].Names[j]; n.Answers != 1 {
+				several[n.Pool] = true
+			}
+		}
+	}
+	return several
+}
+
+// reported reports whether the load of any member may ever be known:
+//
+//	the member       is known by
+//	has load         that
+//	has capacity     nothing
+//	is a pool        one of that pool's members
+//	none of these    its region, where that has a load
+func (s *linter) reported(p *Pool) bool {
+	known, done := s.reports[p.Name]
+	if done {
+		return known
+	}
+	s.reports[p.Name] = p.any(func(m *Member) bool {
+		switch {
+		case m.Load != nil:
+			return m.Load.Load != ""
+		case m.Pool != "":
+			return s.reported(s.pools[m.Pool])
+		}
+		return s.loaded[m.Region]
+	})
+	return s.reports[p.Name]
+}
+
+// loadedRegions are the regions that say their load.
+func loadedRegions(regions []Region) map[string]bool {
+	loaded := make(map[string]bool)
+	for i := range regions {
+		if of := regions[i].Load; of != nil && of.Load != "" {
+			loaded[regions[i].Name] = true
+		}
+	}
+	return loaded
+}
+
+// any reports whether something is so of any member.
+func (p *Pool) any(is func(*Member) bool) bool {
+	for i := range p.Members {
+		if is(&p.Members[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// ready is how many members may be answered, of those 2 at most.
+func (p *Pool) ready() int {
+	n := 0
+	for i := 0; i < len(p.Members) && n < 2; i++ {
+		if p.Members[i].ready() {
+			n++
+		}
+	}
+	return n
+}
+
+// ready reports whether a member may be answered while it is up.
+func (m *Member) ready() bool { return m.Enabled && m.Weight > 0 }

@@ -1,0 +1,348 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// LoadType is the form in which a load is reported.
+type LoadType string
+
+// The types of load.
+const (
+	JSON       LoadType = "json"
+	Prometheus LoadType = "prometheus" // the text format of its exporters
+	HAProxy    LoadType = "haproxy"    // the CSV of its statistics
+	Nginx      LoadType = "nginx"      // its stub_status
+)
+
+// LoadSource says where the load of members and regions is read, and how. Where it
+// has a URL, that is asked once for all; else each member is asked at its first
+// address, by Port, Path and Host.
+type LoadSource struct {
+	Name     string
+	Type     LoadType
+	URL      string
+	Port     int
+	Path     string // of the request, with its query if any
+	Host     string // asked for, and over TLS the name to verify; empty: the address
+	Secure   bool   // over TLS
+	TLS      CheckTLS
+	Load     Reading       // json, prometheus
+	Capacity Reading       // the same; the zero value: the report does not say
+	Backend  string        // haproxy: whose sessions; this or Frontend
+	Frontend string        // haproxy
+	Interval time.Duration // from one report to the next
+	Timeout  time.Duration
+	Stale    time.Duration // how old a report may be
+	Pos      Pos
+}
+
+// Reading says which number of a report is meant.
+type Reading struct {
+	Path   []string // json: the keys, and the places in lists, that lead to it
+	Metric string   // prometheus: the name; the values of all its series that have the Labels are added up
+	Labels []Label
+}
+
+// Label is a label of a metric and the value that it must have.
+type Label struct{ Name, Value string }
+
+// Given reports whether there is a reading.
+func (r Reading) Given() bool { return len(r.Path) > 0 || r.Metric != "" }
+
+// SaysCapacity reports whether a report tells the capacity, too.
+func (l *LoadSource) SaysCapacity() bool { return l.Type == HAProxy || l.Capacity.Given() }
+
+// LoadOf is what a member or region says of its load.
+type LoadOf struct {
+	Load     string // in Config.Loads; empty: there is no report of it
+	Capacity int    // what load it can bear, in place of what the report says; 0: as that says
+	Pos      Pos
+}
+
+// Shed is when a pool sends clients elsewhere: marks in per cent of the
+// capacity. Both are 0 where it does not.
+type Shed struct{ Low, High int }
+
+const (
+	maxCapacity = 1_000_000_000
+	staleAfter  = 3 // intervals
+)
+
+func loadTypes() []string {
+	return []string{string(JSON), string(Prometheus), string(HAProxy), string(Nginx)}
+}
+
+func (d *decoder) loads(to *[]LoadSource) setter {
+	return d.define(kindLoad, func(name string, key, value *yaml.Node) {
+		l := d.defaults.load
+		l.Name, l.Pos = name, posOf(key)
+		d.load(value, &l)
+		*to = append(*to, l)
+	})
+}
+
+// load reads a load by the keys that its type has.
+func (d *decoder) load(n *yaml.Node, l *LoadSource) {
+	if !d.kind(n, yaml.MappingNode) {
+		return
+	}
+	d.required(n, "type", "write one of "+strings.Join(loadTypes(), ", "))
+	if node := child(n, "type"); node != nil {
+		into(&l.Type, d.loadType)(node)
+	}
+	l.Path = map[LoadType]string{Prometheus: "/metrics", HAProxy: "/haproxy?stats;csv", Nginx: "/basic_status"}[l.Type]
+	d.mapping(n, d.loadKeys(l))
+	switch l.Type {
+	case JSON, Prometheus:
+		d.required(n, "load", "write where in the report the load is")
+	case HAProxy:
+		d.exactlyOne(n, "backend", "frontend")
+	}
+	d.loadPlace(n, l)
+	d.loadTimes(n, l)
+}
+
+func (d *decoder) loadType(n *yaml.Node) (LoadType, bool) {
+	s, ok := d.oneOf(n, "load type", loadTypes())
+	return LoadType(s), ok
+}
+
+// loadKeys are the keys that fit a load of l's type; of an unknown type, all.
+func (d *decoder) loadKeys(l *LoadSource) []field {
+	reading := func(to *Reading) setter {
+		return into(to, func(n *yaml.Node) (Reading, bool) { return d.reading(n, l.Type) })
+	}
+	keys := []field{
+		{name: "type", set: func(*yaml.Node) {}}, // read before all others
+		{name: "url", set: into(&l.URL, d.reportURL)},
+		{name: "port", set: d.whole(&l.Port, 1, maxPort)},
+		{name: "path", set: into(&l.Path, d.requestPath)},
+		{name: "host", set: into(&l.Host, d.host)},
+		{name: "tls", set: d.loadTLS(&l.TLS)},
+		{name: "load", set: reading(&l.Load)},
+		{name: "capacity", set: reading(&l.Capacity)},
+		{name: "backend", set: into(&l.Backend, d.word)},
+		{name: "frontend", set: into(&l.Frontend, d.word)},
+		{name: "interval", set: d.duration(&l.Interval, minInterval, maxInterval)},
+		{name: "timeout", set: d.duration(&l.Timeout, time.Millisecond, maxInterval)},
+		{name: "stale", set: d.duration(&l.Stale, minInterval, maxInterval)},
+	}
+	for i := range keys {
+		types := loadTypesWith(keys[i].name)
+		if l.Type != "" && types != nil && !slices.Contains(types, l.Type) {
+			keys[i].refused = "does not fit a load of type " + string(l.Type)
+		}
+	}
+	return keys
+}
+
+// loadTypesWith are the types of load that have a key; nil: all.
+func loadTypesWith(key string) []LoadType {
+	switch key {
+	case "load", "capacity":
+		return []LoadType{JSON, Prometheus}
+	case "backend", "frontend":
+		return []LoadType{HAProxy}
+	}
+	return nil
+}
+
+// loadTLS reads how the peer is verified.
+func (d *decoder) loadTLS(t *CheckTLS) setter {
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "ca", set: d.path(&t.CA, &t.CAPos)},
+			{name: "server_name", set: into(&t.ServerName, d.host)},
+			{name: "insecure", set: d.flag(&t.Insecure)},
+		})
+	}
+}
+
+// loadPlace settles where a report comes from: a URL, or each member's address.
+func (d *decoder) loadPlace(n *yaml.Node, l *LoadSource) {
+	if child(n, "url") == nil {
+		l.Secure = child(n, "tls") != nil
+		if l.Port == 0 {
+			l.Port = map[bool]int{false: 80, true: 443}[l.Secure]
+		}
+		if l.Path == "" && l.Type != "" {
+			d.required(n, "path", "write the path of the report, or url")
+		}
+		return
+	}
+	l.Secure = strings.HasPrefix(l.URL, "https:")
+	for _, key := range []string{"port", "path", "host"} {
+		if node := child(n, key); node != nil {
+			d.errorf(node, key+" beside url", "the url says it")
+		}
+	}
+	if node := child(n, "tls"); node != nil && l.URL != "" && !l.Secure {
+		d.errorAtKey(node, "tls beside a url of http", "write https:")
+	}
+}
+
+// loadTimes holds the timeout within the interval, and a report that is in time
+// apart from one that is stale.
+func (d *decoder) loadTimes(n *yaml.Node, l *LoadSource) {
+	timeout, stale := child(n, "timeout"), child(n, "stale")
+	if timeout == nil {
+		l.Timeout = min(l.Timeout, l.Interval)
+	} else if l.Timeout > l.Interval {
+		d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", span(l.Timeout), span(l.Interval)), "at most the interval")
+	}
+	if stale == nil {
+		l.Stale = staleAfter * l.Interval
+	} else if l.Stale <= l.Interval {
+		d.errorf(stale, fmt.Sprintf("stale %s is no longer than the interval, %s", span(l.Stale), span(l.Interval)),
+			fmt.Sprintf("such as %s: %d intervals", span(staleAfter*l.Interval), staleAfter))
+	}
+}
+
+// reportURL reads where a report is.
+func (d *decoder) reportURL(n *yaml.Node) (string, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return "", false
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || strings.ContainsFunc(s, notInURL):
+		d.errorf(n, quote(s)+" is not a URL", "write it like http://192.0.2.1:9100/metrics")
+	case u.Scheme != "http" && u.Scheme != "https":
+		d.errorf(n, quote(s)+" is neither of http nor of https", "write it like http://192.0.2.1:9100/metrics")
+	case u.User != nil || u.Fragment != "":
+		d.errorf(n, quote(s)+" has a user or a fragment", "neither is sent: leave it out")
+	default:
+		return s, true
+	}
+	return "", false
+}
+
+var (
+	metricPattern = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?$`)
+	labelPattern  = regexp.MustCompile(`^ *([a-zA-Z_][a-zA-Z0-9_]*) *= *"([^"\\]*)" *(?:,|$)`)
+)
+
+// reading reads which number of a report is meant: a.b.0.c, or name{label="value"}.
+func (d *decoder) reading(n *yaml.Node, of LoadType) (Reading, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
+		return Reading{}, false
+	}
+	if of == JSON {
+		path := strings.Split(s, ".")
+		if slices.Contains(path, "") {
+			d.errorf(n, quote(s)+" is not a path into a report", "write keys with dots between them, such as pool.active")
+			return Reading{}, false
+		}
+		return Reading{Path: path}, true
+	}
+	r, ok := selector(s)
+	if !ok {
+		d.errorf(n, quote(s)+" is not a metric", `write it like haproxy_backend_current_sessions{proxy="web"}`)
+	}
+	return r, ok
+}
+
+func selector(s string) (Reading, bool) {
+	match := metricPattern.FindStringSubmatch(s)
+	if match == nil {
+		return Reading{}, false
+	}
+	r := Reading{Metric: match[1]}
+	for rest := match[2]; rest != ""; {
+		label := labelPattern.FindStringSubmatch(rest)
+		if label == nil {
+			return Reading{}, false
+		}
+		r.Labels = append(r.Labels, Label{label[1], label[2]})
+		rest = rest[len(label[0]):]
+	}
+	return r, true
+}
+
+// loadUse is a place that names a load or a capacity.
+type loadUse struct {
+	of       *LoadOf
+	at       nodeKey
+	address  bool   // it has an address of its own to ask
+	who      string // for messages
+	balances bool   // its pool goes by capacity even without a report
+}
+
+// loadOf reads a key of what a member or region says of its load, into *to,
+// which it makes.
+func (d *decoder) loadOf(to **LoadOf, read func(*LoadOf) setter) setter {
+	return func(n *yaml.Node) {
+		if *to == nil {
+			*to = &LoadOf{Pos: posOf(n)}
+		}
+		read(*to)(n)
+	}
+}
+
+func (d *decoder) loadKeysOf(to **LoadOf) []field {
+	return []field{
+		{name: "load", set: d.loadOf(to, func(of *LoadOf) setter { return d.refer(kindLoad, &of.Load) })},
+		{name: "capacity", set: d.loadOf(to, func(of *LoadOf) setter { return d.whole(&of.Capacity, 1, maxCapacity) })},
+	}
+}
+
+// noteLoad notes a use of a load, to be looked at when all loads are known.
+func (d *decoder) noteLoad(n *yaml.Node, use loadUse) {
+	if use.of == nil {
+		return
+	}
+	node := child(n, "load")
+	if node == nil {
+		node = child(n, "capacity")
+	}
+	use.at = nodeKeyOf(node)
+	d.loadUses = append(d.loadUses, use)
+}
+
+// loadable faults uses of loads that can come to nothing.
+func (d *decoder) loadable(loads []LoadSource) {
+	byName := map[string]*LoadSource{}
+	for i := range loads {
+		byName[loads[i].Name] = &loads[i]
+	}
+	for _, use := range d.loadUses {
+		l := byName[use.of.Load]
+		switch {
+		case use.of.Load == "" && !use.balances:
+			d.errorAt(use.at, "capacity without load", "name a load, or leave the capacity out")
+		case l == nil: // which has its fault, or is none
+		case l.URL == "" && !use.address:
+			d.errorAt(use.at, "load "+quote(l.Name)+" is read at the address of a member, and "+use.who+" has none", "give the load a url")
+		case use.of.Capacity == 0 && l.Type != "" && !l.SaysCapacity():
+			d.errorAt(use.at, "no capacity", "reports of load "+quote(l.Name)+" do not say it: write capacity beside")
+		}
+	}
+}
+
+// shed reads the marks between which a pool sheds.
+func (d *decoder) shed(to *Shed) setter {
+	return func(n *yaml.Node) {
+		s := d.defaults.shed
+		if !d.mapping(n, []field{
+			{name: "low", set: d.percentage(&s.Low, 1, 99)},
+			{name: "high", set: d.percentage(&s.High, 2, 100)},
+		}) {
+			return
+		}
+		if s.Low >= s.High {
+			d.errorAtKey(n, fmt.Sprintf("low %d%% is not below high %d%%", s.Low, s.High), "such as {low: 70%, high: 90%}")
+			return
+		}
+		*to = s
+	}
+}

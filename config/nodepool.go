@@ -1,0 +1,29 @@
+package config
+
+import "gopkg.in/yaml.v3"
+
+// nodePool gives out nodes and, when used is set back, gives them out again: with the
+// room that their lists of children have grown to.
+type nodePool struct {
+	blocks []*[slabBlock]yaml.Node // nodes stay where they are
+	used   int
+}
+
+const (
+	slabBlock = 1024
+	maxNodes  = 2 << 20 // in use at once; about 350 MB
+)
+
+func (s *nodePool) full() bool { return s.used >= maxNodes }
+
+func (s *nodePool) node(kind yaml.Kind, style yaml.Style, tag string, line, column int) *yaml.Node {
+	if s.used/slabBlock == len(s.blocks) {
+		s.blocks = append(s.blocks, new([slabBlock]yaml.Node))
+	}
+	n := &s.blocks[s.used/slabBlock][s.used%slabBlock]
+	s.used++
+	n.Kind, n.Style, n.Tag, n.Value = kind, style, tag, ""
+	n.Content = n.Content[:0]
+	n.Line, n.Column = line, column
+	return n // no other field is ever set
+}

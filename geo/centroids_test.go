@@ -1,0 +1,20 @@
+package geo
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"meridian/config"
+)
+
+// Config refuses the countries that the atlas does not know, and no others.
+func TestConfigAndTheAtlasKnowTheSameCountries(t *testing.T) {
+	a, err := parseCentroids(placesTSV)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known := slices.Sorted(maps.Keys(a.countries)); !slices.Equal(known, config.Countries()) {
+		t.Errorf("the atlas knows %q, config %q", known, config.Countries())
+	}
+}

@@ -1,0 +1,286 @@
+package health
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meridian/config"
+)
+
+// TestAChangeOfTheCheckClearsNothing changes the check of a target that is
+// down, and whose endpoint has recovered meanwhile.
+func TestAChangeOfTheCheckClearsNothing(t *testing.T) {
+	damping := config.FlapDamping{Turns: 1, Window: time.Minute, Hold: time.Hour, Max: time.Hour}
+	cases := []struct {
+		name          string
+		before, after func(*config.Check)
+		want          []string
+	}{
+		{
+			"failback manual", func(c *config.Check) { c.Failback = config.ManualFailback }, func(c *config.Check) { c.Timeout = time.Second },
+			[]string{"0 unknown->down: connection refused"},
+		},
+		{
+			"hold_down", func(c *config.Check) { c.HoldDown = 10 * time.Minute }, func(c *config.Check) { c.Timeout = time.Second },
+			[]string{"0 unknown->down: connection refused"},
+		},
+		{
+			"flap damping", func(c *config.Check) { c.FlapDamping = damping }, func(c *config.Check) { c.Timeout = time.Second },
+			[]string{"0 unknown->down: connection refused", "0 down->down, damped: connection refused"},
+		},
+		{
+			"failback manual, now auto", func(c *config.Check) { c.Failback = config.ManualFailback }, func(c *config.Check) { c.Failback = config.AutoFailback },
+			[]string{"0 unknown->down: connection refused", "0 down->up: connected"},
+		},
+		{
+			"flap damping, now off", func(c *config.Check) { c.FlapDamping = damping }, func(c *config.Check) { c.FlapDamping = config.FlapDamping{} },
+			[]string{"0 unknown->down: connection refused", "0 down->up: connected"},
+		},
+		{
+			"nothing, of another port now", func(*config.Check) {}, func(c *config.Check) { c.Port = 81 },
+			[]string{"0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: connection refused; still down: connected", "0 down->up: connected"},
+		},
+		{
+			"failback manual, of another port now", func(c *config.Check) { c.Failback = config.ManualFailback }, func(c *config.Check) { c.Port = 81 },
+			[]string{"0 unknown->uncertain: the check has changed; before: connection refused", "0 uncertain->down: connection refused; still down: connected"},
+		},
+		{
+			"failback manual, of another name now", func(c *config.Check) { c.Failback = config.ManualFailback }, func(c *config.Check) { c.Name, c.Port = "other", 81 },
+			[]string{"0 unknown->up: connected"},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			for _, restart := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					addr, old := addrs(1)[0], tcpCheck()
+					c.before(old)
+					changed := *old
+					c.after(&changed)
+					w, p, _, end := logged(t, nil)
+					watching, _ := watch(t, p, targetsOf(old, addrs(1)))
+					synctest.Wait()
+					w.become(addr, refuses)
+					time.Sleep(time.Minute)
+					w.become(addr, accepts)
+					if restart {
+						memories := handed(t, p)
+						end()
+						_, p, _, end = logged(t, memories)
+					}
+					defer end()
+					_, l := watch(t, p, targetsOf(&changed, addrs(1)))
+					if !restart {
+						watching.Close()
+					}
+					time.Sleep(time.Minute)
+					wantTurns(t, l.heard(), c.want...)
+				})
+			}
+		})
+	}
+}
+
+func TestWhatWasClearedIsClearedAfterAChange(t *testing.T) {
+	for name, edit := range map[string]func(*config.Check){
+		"of thresholds": func(c *config.Check) { c.Timeout = time.Second }, "of what is probed": func(c *config.Check) { c.Port = 81 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			probing(t, func(t *testing.T, w *world, p *Prober) {
+				old, addr := tcpCheck(), addrs(1)[0]
+				old.Failback = config.ManualFailback
+				w.become(addr, refuses)
+				watching, _ := watch(t, p, targetsOf(old, addrs(1)))
+				time.Sleep(time.Minute)
+				watching.Clear(0)
+				changed := *old
+				edit(&changed)
+				after, _ := watch(t, p, targetsOf(&changed, addrs(1)))
+				watching.Close()
+				w.become(addr, accepts)
+				time.Sleep(time.Minute)
+				if s, _ := after.Status(0); s.Verdict != Up {
+					t.Errorf("%v, %s; want it up, as an operator has cleared it", s.Verdict, s.Outlook)
+				}
+			})
+		})
+	}
+}
+
+// TestOfTwoTargetsOfOneNameTheOneThatIsDownCounts has a check edited twice while all
+// three are watched, as during two reloads that overlap.
+func TestOfTwoTargetsOfOneNameTheOneThatIsDownCounts(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		held, addr := tcpCheck(), addrs(1)[0]
+		held.Failback = config.ManualFailback
+		w.become(addr, refuses)
+		watch(t, p, targetsOf(held, addrs(1)))
+		time.Sleep(time.Minute)
+		free := *tcpCheck()
+		free.Port = 81
+		_, l := watch(t, p, targetsOf(&free, addrs(1)))
+		w.become(addr, accepts)
+		time.Sleep(time.Minute)
+		if turns := l.heard(); turns[len(turns)-1].To != Up {
+			t.Fatalf("turns %+v, want it up", turns)
+		}
+		again := *held
+		again.Fall, again.Port = 7, 82
+		_, l = watch(t, p, append(targetsOf(&again, addrs(1)), Target{&free, addr}))
+		synctest.Wait()
+		wantTurns(t, byIndex(l.heard()), "0 unknown->uncertain: the check has changed; before: connection refused",
+			"0 uncertain->down: connection refused; still down: connected", "1 unknown->up: connected")
+	})
+}
+
+// TestAnEditOfThresholdsKeepsWhatWasCounted edits all that only counts results, with
+// two failures of three counted.
+func TestAnEditOfThresholdsKeepsWhatWasCounted(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		old, addr := tcpCheck(), addrs(1)[0]
+		before, _ := watch(t, p, targetsOf(old, addrs(1)))
+		time.Sleep(time.Minute)
+		w.become(addr, refuses)
+		s, _ := before.Status(0)
+		for ; s.Streak != 2 || s.Last[0].Outcome != Failed; s, _ = before.Status(0) {
+			time.Sleep(100 * time.Millisecond)
+		}
+		changed := *old
+		changed.Interval, changed.Timeout, changed.Rise, changed.Fall = 4*time.Second, time.Second, 1, 4
+		changed.HoldDown, changed.SlowStart, changed.Confirm = time.Minute, time.Minute, time.Second
+		after, l := watch(t, p, targetsOf(&changed, addrs(1)))
+		before.Close()
+		wantTurns(t, l.heard(), "0 unknown->up: connected")
+		if now, _ := after.Status(0); now.Streak != 2 || len(now.Last) != historySize || len(now.Transitions) != 1 || now.SlowStartWeight != FullWeight || !now.Since.Equal(s.Since) {
+			t.Errorf("%+v, want what was known before", now)
+		}
+		wantOutlook(t, after, "down after 3 more failures") // fall and confirm
+		if next, _ := after.Status(0); next.Next.After(s.Next) {
+			t.Errorf("probed at %v, want it no later than %v as before", next.Next, s.Next)
+		}
+		time.Sleep(12 * time.Second)
+		wantTurns(t, l.heard(), "0 up->down: connection refused")
+	})
+}
+
+// TestAnEditOfWhatIsProbedTurnsNothingByOneResult has a server that answers at another
+// port only, or no longer, when the check is edited to ask there.
+func TestAnEditOfWhatIsProbedTurnsNothingByOneResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p, book, end := logged(t, nil)
+		defer end()
+		old, addr := tcpCheck(), addrs(1)[0]
+		old.SlowStart = 10 * time.Minute
+		w.become(addr, refuses)
+		before, _ := watch(t, p, targetsOf(old, addrs(1)))
+		time.Sleep(time.Minute)
+		w.become(addr, accepts)
+		time.Sleep(time.Minute)
+		was, _ := before.Status(0)
+		changed := *old
+		changed.Port = 81
+		w.become(addr, after(time.Millisecond, refuses))
+		logs := len(book.lines())
+		watching, l := watch(t, p, targetsOf(&changed, addrs(1)))
+		before.Close()
+		if n := watching.FirstRound(t.Context()); n != 0 {
+			t.Errorf("%d unknown, want the verdict of before to serve", n)
+		}
+		turns := l.heard()
+		wantTurns(t, turns, "0 unknown->uncertain: the check has changed; before: connected")
+		if turns[0].Effective != Up || turns[0].SlowStartWeight == FullWeight || turns[0].SlowStartWeight < was.SlowStartWeight {
+			t.Errorf("held %v, share %d; want it up with its share of %d", turns[0].Effective, turns[0].SlowStartWeight, was.SlowStartWeight)
+		}
+		if got, want := book.lines()[logs:], `level=INFO msg="verdicts in doubt until the next result" remembered=0 changed=1`; len(got) != 1 || got[0] != want {
+			t.Errorf("logged %q, want %s", got, want)
+		}
+		time.Sleep(2 * time.Millisecond) // the first probe; when in the interval the next one comes is chance
+		wantTurns(t, l.heard(), "0 uncertain->up: connected; still up: connection refused")
+		wantOutlook(t, watching, "down after 2 more failures")
+		time.Sleep(12 * time.Second)
+		wantTurns(t, l.heard(), "0 up->down: connection refused")
+	})
+}
+
+// TestWhatIsProbedIsAllButThresholdsAndTimes changes one field after another.
+func TestWhatIsProbedIsAllButThresholdsAndTimes(t *testing.T) {
+	counts := []string{
+		"Interval", "Timeout", "Lease", "WarnDays", "Rise", "Fall", "Confirm",
+		"FlapDamping", "HoldDown", "Failback", "SlowStart", "Turns", "Window", "Hold", "Max",
+	}
+	plain := fingerprintOf(&config.Check{}, [32]byte{})
+	var walk func(c *config.Check, v reflect.Value)
+	walk = func(c *config.Check, v reflect.Value) {
+		for i := range v.NumField() {
+			name, f := v.Type().Field(i).Name, v.Field(i)
+			if f.Type() == reflect.TypeFor[config.CheckTLS]() || f.Type() == reflect.TypeFor[config.FlapDamping]() {
+				walk(c, f)
+				continue
+			}
+			f.Set(sample(t, f.Type()))
+			all, probed := fingerprintOf(c, [32]byte{}) != plain, fingerprintOf(probeFields(c), [32]byte{}) != plain
+			if want := all && !slices.Contains(counts, name); probed != want {
+				t.Errorf("%s: a change of it is one of what is probed: %v, want %v", name, probed, want)
+			}
+			f.SetZero()
+		}
+	}
+	c := &config.Check{}
+	walk(c, reflect.ValueOf(c).Elem())
+}
+
+// TestSettingsOfAMemberThatChangeGoOnFromTheStateBefore edits the ports that members have of
+// their own for one check at one address.
+func TestSettingsOfAMemberThatChangeGoOnFromTheStateBefore(t *testing.T) {
+	with := func(port int) *config.Check {
+		c := tcpCheck()
+		c.Failback = config.ManualFailback
+		if port != 80 {
+			c.Name, c.Base, c.Port = "web (port "+strconv.Itoa(port)+")", "web", port
+		}
+		return c
+	}
+	for _, c := range []struct {
+		name          string
+		before, after []int
+		want          Verdict // of the first target after the reload
+		held          Verdict
+	}{
+		{"the one port changes", []int{81}, []int{82}, Uncertain, Down},
+		{"the first own port", []int{80}, []int{82}, Uncertain, Down},
+		{"no own port any more", []int{81}, []int{80}, Uncertain, Down},
+		{"one of two ports changes", []int{81, 83}, []int{82, 83}, Uncertain, Down},
+		{"another target is added", []int{81}, []int{82, 81}, Up, Unknown},
+		{"both ports change", []int{81, 83}, []int{82, 84}, Up, Unknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, p, _, end := logged(t, nil)
+				defer end()
+				addr := addrs(1)[0]
+				targets := func(ports []int) (all []Target) {
+					for _, port := range ports {
+						all = append(all, Target{with(port), addr})
+					}
+					return all
+				}
+				w.become(addr, refuses)
+				before, _ := watch(t, p, targets(c.before))
+				time.Sleep(time.Minute)
+				w.become(addr, after(time.Millisecond, accepts))
+				next, _ := watch(t, p, targets(c.after))
+				before.Close()
+				if c.want == Up {
+					time.Sleep(2 * time.Millisecond) // the first probe decides
+				}
+				if s, _ := next.Status(0); s.Verdict != c.want || s.Effective != c.held {
+					t.Errorf("%v, held %v; want %v, held %v", s.Verdict, s.Effective, c.want, c.held)
+				}
+			})
+		})
+	}
+}

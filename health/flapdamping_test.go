@@ -1,0 +1,250 @@
+package health
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meridian/config"
+)
+
+// wantOutlook compares what comes next; a time in it is written as HH:MM:SS.
+func wantOutlook(t *testing.T, w *Watch, want string) {
+	t.Helper()
+	s, ok := w.Status(0)
+	if !ok {
+		t.Fatal("no status")
+	}
+	got := s.Outlook
+	if i := strings.Index(got, clock(s.Until)); !s.Until.IsZero() && i >= 0 {
+		got = got[:i] + "HH:MM:SS" + got[i+len("HH:MM:SS"):]
+	}
+	if got != want {
+		t.Errorf("outlook %q, want %q", s.Outlook, want)
+	}
+}
+
+func TestATurnIsConfirmedByASecondProbeSoonAfter(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		check, addr := tcpCheck(), addrs(1)[0]
+		check.Confirm = time.Second
+		watching, l := watch(t, p, targetsOf(check, addrs(1)))
+		synctest.Wait()
+		wantTurns(t, l.heard(), "0 unknown->up: connected") // at once
+		w.become(addr, refuses)
+		for row := 0; row < check.Fall; {
+			time.Sleep(100 * time.Millisecond)
+			s, _ := watching.Status(0)
+			row = s.Streak * int(s.Last[0].Outcome&Failed)
+		}
+		wantTurns(t, l.heard())
+		wantOutlook(t, watching, "confirms at HH:MM:SS whether it is down")
+		before := len(w.dialled(addr))
+		time.Sleep(check.Confirm)
+		synctest.Wait()
+		wantTurns(t, l.heard(), "0 up->down: connection refused")
+		began := w.dialled(addr)
+		if gap := began[before].Sub(began[before-1]); gap != check.Confirm {
+			t.Errorf("the probe was repeated after %v, want %v", gap, check.Confirm)
+		}
+	})
+}
+
+func TestAContradictedTurnDoesNotComeAbout(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		check, addr := tcpCheck(), addrs(1)[0]
+		check.Confirm, check.Fall = time.Second, 1
+		watching, l := watch(t, p, targetsOf(check, addrs(1)))
+		synctest.Wait()
+		l.heard()
+		w.become(addr, refuses)
+		for s, _ := watching.Status(0); s.Last[0].Outcome == Passed; s, _ = watching.Status(0) {
+			time.Sleep(100 * time.Millisecond)
+		}
+		w.become(addr, accepts)
+		time.Sleep(time.Hour)
+		wantTurns(t, l.heard())
+	})
+}
+
+func TestAFlappingEndpointIsHeldDownAndReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p, book, end := logged(t, nil)
+		defer end()
+		check, addr := tcpCheck(), addrs(1)[0]
+		check.Rise, check.Fall = 1, 1
+		check.FlapDamping = config.FlapDamping{Turns: 4, Window: 10 * time.Minute, Hold: time.Minute, Max: 15 * time.Minute}
+		watching, l := watch(t, p, targetsOf(check, addrs(1)))
+		for range 2 {
+			time.Sleep(10 * time.Second)
+			w.become(addr, refuses)
+			time.Sleep(10 * time.Second)
+			w.become(addr, accepts)
+		}
+		time.Sleep(10 * time.Second)
+		wantTurns(t, l.heard(), "0 unknown->up: connected", "0 up->down: connection refused",
+			"0 down->up: connected", "0 up->down: connection refused", "0 down->down, damped: connection refused")
+		wantOutlook(t, watching, "held down until HH:MM:SS: 4 turns in 10m")
+		time.Sleep(time.Minute)
+		wantTurns(t, l.heard(), "0 down->up: connected")
+		s, _ := watching.Status(0)
+		if len(s.Transitions) != 5 || s.Transitions[0].To != Up || s.Transitions[4].From != Unknown || s.Transitions[0].Target.Check != check {
+			t.Errorf("turns in the status: %+v", s.Transitions)
+		}
+		for _, want := range []string{
+			`level=WARN msg="held down, it turns too often" check=web address=10.0.0.0 turns=4 window=10m0s hold=1m0s until=`,
+			`level=INFO msg="held down no more" check=web address=10.0.0.0`,
+		} {
+			if !slices.ContainsFunc(book.lines(), func(line string) bool { return strings.HasPrefix(line, want) }) {
+				t.Errorf("no line %s in\n%s", want, strings.Join(book.lines(), "\n"))
+			}
+		}
+	})
+}
+
+func TestAnOperatorClearsWhatHoldsAnEndpointDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p, book, end := logged(t, nil)
+		defer end()
+		check, addr := tcpCheck(), addrs(1)[0]
+		check.Failback, check.HoldDown = config.ManualFailback, time.Minute
+		watching, l := watch(t, p, targetsOf(check, addrs(1)))
+		synctest.Wait()
+		if watching.Clear(0) {
+			t.Error("cleared what was not held")
+		}
+		wantOutlook(t, watching, "down after 3 failures in a row")
+		w.become(addr, refuses)
+		time.Sleep(30 * time.Second)
+		wantOutlook(t, watching, "up after 2 successes in a row")
+		w.become(addr, accepts)
+		time.Sleep(30 * time.Second)
+		wantOutlook(t, watching, "waits for failback to be cleared from HH:MM:SS unless a probe fails until then (hold_down)")
+		time.Sleep(time.Hour)
+		wantOutlook(t, watching, "waits for failback to be cleared")
+		wantTurns(t, l.heard(), "0 unknown->up: connected", "0 up->down: connection refused")
+		if !watching.Clear(0) {
+			t.Error("nothing was cleared")
+		}
+		wantTurns(t, l.heard(), "0 down->up: cleared by an operator; the last probe: connected")
+		watching.Close()
+		if watching.Clear(0) {
+			t.Error("cleared by a closed watch")
+		}
+		if !strings.Contains(strings.Join(book.lines(), "\n"), `level=WARN msg="waits for failback to be cleared" check=web`) {
+			t.Errorf("no line about the wait in\n%s", strings.Join(book.lines(), "\n"))
+		}
+	})
+}
+
+func TestTheShareOfASlowStartIsToldAsItGrows(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		check, addr := tcpCheck(), addrs(1)[0]
+		check.SlowStart = time.Minute
+		w.become(addr, refuses)
+		watching, l := watch(t, p, targetsOf(check, addrs(1)))
+		synctest.Wait()
+		l.heard()
+		w.become(addr, accepts)
+		time.Sleep(40 * time.Second)
+		s, _ := watching.Status(0)
+		if s.SlowStartWeight == 0 || !strings.HasPrefix(s.Outlook, "slow start: ") || s.Until.Sub(s.Since) != time.Minute {
+			t.Errorf("status %+v", s)
+		}
+		_, late := watch(t, p, targetsOf(check, addrs(1)))
+		if first := late.heard(); first[0].SlowStartWeight != s.SlowStartWeight {
+			t.Errorf("a new watch is told share %d, want %d", first[0].SlowStartWeight, s.SlowStartWeight)
+		}
+		time.Sleep(time.Hour)
+		var shares []uint8
+		for i, turn := range l.heard() {
+			if from := []Verdict{Down, Up}[min(i, 1)]; turn.From != from || turn.To != Up {
+				t.Errorf("turn %d: %v to %v", i, turn.From, turn.To)
+			}
+			shares = append(shares, turn.SlowStartWeight)
+		}
+		last := len(shares) - 1
+		if len(shares) < 10 || shares[0] != firstWeight || !slices.IsSorted(shares[:last]) || shares[last] != 0 {
+			t.Errorf("shares %v, want them to grow from %d to all", shares, firstWeight)
+		}
+	})
+}
+
+func TestAResponseTimeIsToldWhenItHasMoved(t *testing.T) {
+	probing(t, func(t *testing.T, w *world, p *Prober) {
+		addr := addrs(1)[0]
+		w.become(addr, after(100*time.Millisecond, accepts))
+		watching, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
+		time.Sleep(time.Minute)
+		if first := l.heard(); len(first) != 1 || first[0].Response != 100*time.Millisecond {
+			t.Errorf("told %+v, want the first verdict with its response time alone", first)
+		}
+		w.become(addr, after(500*time.Millisecond, accepts))
+		time.Sleep(5 * time.Minute)
+		told := l.heard()
+		for i, turn := range told {
+			if turn.From != Up || turn.To != Up || i > 0 && turn.Response < told[i-1].Response*5/4 {
+				t.Errorf("turn %d: %+v", i, turn)
+			}
+		}
+		if s, _ := watching.Status(0); s.Response < 450*time.Millisecond || len(told) < 3 || len(told) > 8 || len(s.Transitions) != 1 {
+			t.Errorf("response %v after %d turns, %d of them kept", s.Response, len(told), len(s.Transitions))
+		}
+	})
+}
+
+func TestSmallMovesOfAResponseTimeAreNotTold(t *testing.T) {
+	for _, c := range []struct {
+		told, smoothed time.Duration
+		moved          bool
+	}{
+		{100 * time.Millisecond, 124 * time.Millisecond, false},
+		{100 * time.Millisecond, 126 * time.Millisecond, true},
+		{100 * time.Millisecond, 74 * time.Millisecond, true},
+		{200 * time.Microsecond, 1100 * time.Microsecond, false},
+		{200 * time.Microsecond, 1300 * time.Microsecond, true},
+	} {
+		if got := (responseTime{c.smoothed, c.told}).changedEnough(); got != c.moved {
+			t.Errorf("from %v to %v: moved %v, want %v", c.told, c.smoothed, got, c.moved)
+		}
+	}
+}
+
+func TestAnUncertainVerdictComesBackWithTheNextResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, p, book, end := logged(t, nil)
+		defer end()
+		addr := addrs(1)[0]
+		watching, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
+		synctest.Wait()
+		w.become(addr, lacksFiles)
+		time.Sleep(time.Minute)
+		s, _ := watching.Status(0)
+		if s.Verdict != Uncertain || s.Effective != Up || s.Outlook != "answers go by up until a result is conclusive" {
+			t.Errorf("status %+v", s)
+		}
+		_, late := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
+		if told := late.heard(); len(told) != 1 || told[0].To != Uncertain || told[0].Effective != Up {
+			t.Errorf("a new watch is told %+v", told)
+		}
+		w.become(addr, accepts)
+		time.Sleep(6 * time.Second)
+		turns := l.heard()
+		wantTurns(t, turns, "0 unknown->up: connected",
+			"0 up->uncertain: "+turns[1].Reason, "0 uncertain->up: connected")
+		if turns[1].Effective != Up || turns[2].Effective != Unknown {
+			t.Errorf("held %v, then %v", turns[1].Effective, turns[2].Effective)
+		}
+		n := 0
+		for _, line := range book.lines() {
+			if strings.Contains(line, "to=uncertain held=up") {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d lines say that it is uncertain, want 1", n)
+		}
+	})
+}

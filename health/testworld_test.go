@@ -1,0 +1,244 @@
+package health
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meridian/config"
+)
+
+// world is a network in memory, for the bubbles of testing/synctest. Every
+// address behaves as the last call of become said; at first it accepts.
+type world struct {
+	mu       sync.Mutex
+	behave   map[netip.Addr]behaviour
+	dials    map[netip.AddrPort][]time.Time // when each probe connected
+	busy     map[netip.AddrPort]int         // dials under way
+	dialling int                            // all of them
+	most     int                            // the most at once
+	overlaps int                            // probes of a port that began beside another
+}
+
+// behaviour is what an address does with somebody who connects.
+type behaviour func(ctx context.Context) (net.Conn, error)
+
+func newWorld() *world {
+	return &world{
+		behave: make(map[netip.Addr]behaviour),
+		dials:  make(map[netip.AddrPort][]time.Time),
+		busy:   make(map[netip.AddrPort]int),
+	}
+}
+
+func (w *world) become(addr netip.Addr, b behaviour) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.behave[addr] = b
+}
+
+// dialled is when port 80 of addr was connected to.
+func (w *world) dialled(addr netip.Addr) []time.Time { return w.dialledPort(addr, 80) }
+
+func (w *world) dialledPort(addr netip.Addr, port uint16) []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.dials[netip.AddrPortFrom(addr, port)])
+}
+
+// mostAtOnce is the most dials that were under way together.
+func (w *world) mostAtOnce() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
+// dial is the world's Options.Dial.
+func (w *world) dial(ctx context.Context, _ netip.Addr, _, address string) (net.Conn, error) {
+	to := netip.MustParseAddrPort(address)
+	defer w.begin(to)()
+	w.mu.Lock()
+	b := w.behave[to.Addr()]
+	w.mu.Unlock()
+	if b == nil {
+		b = accepts
+	}
+	return b(ctx)
+}
+
+// begin counts a dial in; what it returns counts it out.
+func (w *world) begin(to netip.AddrPort) (end func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dials[to] = append(w.dials[to], time.Now())
+	if w.busy[to]++; w.busy[to] > 1 {
+		w.overlaps++
+	}
+	w.dialling++
+	w.most = max(w.most, w.dialling)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.busy[to]--
+		w.dialling--
+	}
+}
+
+func accepts(context.Context) (net.Conn, error) {
+	client, server := net.Pipe()
+	server.Close()
+	return client, nil
+}
+
+func refuses(context.Context) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+}
+
+func hangs(ctx context.Context) (net.Conn, error) {
+	<-ctx.Done()
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
+}
+
+func lacksFiles(context.Context) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.EMFILE}
+}
+
+func panics(context.Context) (net.Conn, error) { panic("wires crossed") }
+
+// after is b, some time later.
+func after(d time.Duration, b behaviour) behaviour {
+	return func(ctx context.Context) (net.Conn, error) {
+		select {
+		case <-time.After(d):
+			return b(ctx)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// probing runs f in a bubble with a prober that probes a world until f returns.
+func probing(t *testing.T, f func(t *testing.T, w *world, p *Prober)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := NewProber(Options{Dial: w.dial, Logger: slog.New(slog.DiscardHandler)})
+		ctx, stop := context.WithCancel(t.Context())
+		defer func() {
+			stop()
+			<-p.stopped
+			if w.overlaps > 0 {
+				t.Errorf("%d probes began beside another of the same target", w.overlaps)
+			}
+		}()
+		go p.Run(ctx)
+		f(t, w, p)
+	})
+}
+
+// tcpCheck is a check with the defaults of DESIGN 3.
+func tcpCheck() *config.Check {
+	return &config.Check{
+		Name: "web", Type: config.TCPConnect, Port: 80,
+		Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3,
+	}
+}
+
+// addrs are n addresses.
+func addrs(n int) []netip.Addr {
+	out := make([]netip.Addr, n)
+	for i := range out {
+		out[i] = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+	}
+	return out
+}
+
+func targetsOf(c *config.Check, of []netip.Addr) []Target {
+	var out []Target
+	for _, a := range of {
+		out = append(out, Target{c, a})
+	}
+	return out
+}
+
+// listener takes the turns of a watch down.
+type listener struct {
+	mu    sync.Mutex
+	turns []Transition
+}
+
+func (l *listener) turned(turns []Transition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turns = append(l.turns, turns...)
+}
+
+// heard is the turns since the last call.
+func (l *listener) heard() []Transition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	turns := l.turns
+	l.turns = nil
+	return turns
+}
+
+func watch(t *testing.T, p *Prober, targets []Target) (*Watch, *listener) {
+	t.Helper()
+	l := &listener{}
+	w, err := p.Watch(targets, l.turned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, l
+}
+
+// logBook is a place for log lines.
+type logBook struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBook) lines() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Split(strings.TrimSpace(b.buf.String()), "\n")
+}
+
+// logger writes text without the time.
+func (b *logBook) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(io.Writer(b), &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// logged is a prober in the present bubble that probes a world and logs into a
+// book, until end.
+func logged(t *testing.T, remembered []SavedTarget) (w *world, p *Prober, book *logBook, end func()) {
+	t.Helper()
+	w, book = newWorld(), &logBook{}
+	p = NewProber(Options{Dial: w.dial, Logger: book.logger(), Saved: remembered})
+	ctx, stop := context.WithCancel(t.Context())
+	go p.Run(ctx)
+	return w, p, book, func() { stop(); <-p.stopped }
+}

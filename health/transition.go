@@ -1,0 +1,149 @@
+package health
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// transition is what s is told of e, of whose verdict it knows from.
+func (e *targetState) transition(s sub, from Verdict) Transition {
+	t := e.transitionFrom(from)
+	t.Index, t.Target = s.index, s.watch.targets[s.index]
+	return t
+}
+
+// transitionFrom is turn for nobody in particular.
+func (e *targetState) transitionFrom(from Verdict) Transition {
+	to, held := e.verdict.effective()
+	return Transition{
+		From:            from,
+		To:              to,
+		Effective:       held,
+		Damped:          e.damped,
+		SlowStartWeight: e.verdict.slowStartWeight,
+		Response:        e.response.smoothed,
+		Reason:          e.cause.Reason,
+		Latency:         e.cause.Latency,
+		At:              e.since(),
+	}
+}
+
+// since is when e became what it is shown as.
+func (e *targetState) since() time.Time {
+	if !e.verdict.staleSince.IsZero() {
+		return e.verdict.staleSince
+	}
+	return e.verdict.since
+}
+
+// notifySubscribers notes e's turn for everybody who watches it.
+func (o *scheduler) notifySubscribers(e *targetState, from Verdict) {
+	e.response.reported = e.response.smoothed
+	for _, s := range e.subs {
+		o.queueNotify(s.watch)
+		s.watch.news = append(s.watch.news, e.transition(s, from))
+	}
+	for _, w := range e.parents {
+		o.markDirty(w)
+	}
+}
+
+// markSettled notes that the first round need not wait for e, which is unknown.
+func (o *scheduler) markSettled(e *targetState) {
+	e.settled = true
+	for _, s := range e.subs {
+		o.queueNotify(s.watch)
+		s.watch.idle = append(s.watch.idle, s.index)
+	}
+	for _, w := range e.parents {
+		o.markDirty(w)
+	}
+}
+
+// queueNotify has w told with the others.
+func (o *scheduler) queueNotify(w *Watch) {
+	if len(w.news)+len(w.idle) == 0 {
+		o.pendingNotify = append(o.pendingNotify, w)
+	}
+}
+
+// staleReason is why e is uncertain.
+func (e *targetState) staleReason(now time.Time) string {
+	s := fmt.Sprintf("no conclusive result for %v", now.Sub(e.verdict.lastResultAt).Round(time.Second))
+	if last := e.history.results(); len(last) > 0 && (last[0].Outcome == Inconclusive || e.stuck) {
+		s += "; the last probe: " + last[0].Reason
+	}
+	return s
+}
+
+// provisionalCounts are how many verdicts are taken over in doubt.
+type provisionalCounts struct {
+	remembered int // from too long ago
+	changed    int // of a check that probed something else
+}
+
+// logProvisional says, in one line for all, how many verdicts a subscription has taken over
+// in doubt: see doubtOf.
+func (o *scheduler) logProvisional() {
+	if o.provisional != (provisionalCounts{}) {
+		o.log.LogAttrs(o.ctx, slog.LevelInfo, "verdicts in doubt until the next result",
+			slog.Int("remembered", o.provisional.remembered), slog.Int("changed", o.provisional.changed))
+	}
+	o.provisional = provisionalCounts{}
+}
+
+// isProvisional reports whether from t to next a doubt begins, or ends with the verdict that
+// there was: of some thousand at a restart each would be a line, and none of them news.
+func (t verdictState) isProvisional(next verdictState) bool {
+	from, was := t.effective()
+	to, _ := next.effective()
+	return next.provisional && from == Unknown && to == Uncertain ||
+		t.provisional && from == Uncertain && to == was
+}
+
+func (o *scheduler) logTransition(e *targetState, from Verdict, r Result) {
+	to, held := e.verdict.effective()
+	level := slog.LevelWarn
+	if to == Up {
+		level = slog.LevelInfo
+	}
+	attrs := []slog.Attr{
+		slog.String("check", e.name()),
+		slog.String("address", e.addr.String()),
+		slog.String("from", from.String()),
+		slog.String("to", to.String()),
+	}
+	if to == Uncertain {
+		attrs = append(attrs, slog.String("held", held.String()))
+	}
+	attrs = append(attrs, slog.String("reason", r.Reason), slog.Duration("latency", r.Latency))
+	if len(e.parts) == 0 {
+		attrs = append(attrs, slog.String("last", e.history.summary()))
+	}
+	o.log.LogAttrs(o.ctx, level, "verdict turned", attrs...)
+}
+
+// logHold says in the log that e begins or ends to be held down, or to wait
+// for an operator; hold_down is what was asked for, and no news.
+func (o *scheduler) logHold(e *targetState, now time.Time) {
+	c := e.prepared.check
+	was := e.held
+	if e.held = e.verdict.visibleHold(now, c); e.held == was {
+		return
+	}
+	o.changed()
+	attrs := []slog.Attr{slog.String("check", e.name()), slog.String("address", e.addr.String())}
+	switch {
+	case e.held == damped:
+		f := c.FlapDamping
+		o.log.LogAttrs(o.ctx, slog.LevelWarn, "held down, it turns too often", append(attrs,
+			slog.Int("turns", f.Turns), slog.Duration("window", f.Window),
+			slog.Duration("hold", e.verdict.damping.hold), slog.String("until", e.verdict.damping.until.Format(time.RFC3339)))...)
+	case was == damped:
+		o.log.LogAttrs(o.ctx, slog.LevelInfo, "held down no more", attrs...)
+	}
+	if e.held == failback {
+		o.log.LogAttrs(o.ctx, slog.LevelWarn, "waits for failback to be cleared", append(attrs, slog.Int("row", e.verdict.streak))...)
+	}
+}

@@ -1,0 +1,400 @@
+package health
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"meridian/config"
+)
+
+func TestVerdictsFollowTheTruthTable(t *testing.T) {
+	cases := []struct {
+		name     string
+		outcomes string // p passed, f failed, i inconclusive
+		want     string // the verdict after each: u unknown, + up, - down
+	}{
+		{"the first success alone decides", "p", "+"},
+		{"the first failure alone decides", "f", "-"},
+		{"inconclusive probes decide nothing", "iiip", "uuu+"},
+		{"fewer than fall failures keep it up", "pffpff", "++++++"},
+		{"fall failures in a row turn it down", "pfff", "+++-"},
+		{"a success between starts the count of failures anew", "pffpfff", "++++++-"},
+		{"rise successes in a row turn it up", "fpp", "--+"},
+		{"a failure between starts the count of successes anew", "fpfpp", "----+"},
+		{"the first failure counts towards no other turn", "fpfffpp", "------+"},
+		{"an inconclusive probe neither adds to a row nor ends it", "pffif", "++++-"},
+		{"failures that go on change nothing", "pffffff", "+++----"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := verdictsAfter(c.outcomes, &config.Check{Rise: 2, Fall: 3}); got != c.want {
+				t.Errorf("outcomes %s: verdicts %s, want %s", c.outcomes, got, c.want)
+			}
+		})
+	}
+}
+
+func TestARiseAndFallOfOneTurnAtOnce(t *testing.T) {
+	if got, want := verdictsAfter("pfpf", &config.Check{Rise: 1, Fall: 1}), "+-+-"; got != want {
+		t.Errorf("verdicts %s, want %s", got, want)
+	}
+}
+
+// letters are the outcomes in the scripts of these tests.
+var letters = map[rune]Outcome{'p': Passed, 'f': Failed, 'i': Inconclusive}
+
+// start is when the scripts begin.
+var start = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// verdictsAfter runs a tally over outcomes, a second apart, and draws its
+// verdicts. A c among the outcomes is an operator's clearing.
+func verdictsAfter(outcomes string, c *config.Check) string {
+	var tl verdictState
+	var got []byte
+	c.Interval = 5 * time.Second
+	for i, o := range outcomes {
+		now := start.Add(time.Duration(i) * time.Second)
+		if o == 'c' {
+			tl = tl.clear(now, c)
+		} else {
+			tl = tl.after(letters[o], now, c)
+		}
+		got = append(got, "u+-"[tl.verdict])
+	}
+	return string(got)
+}
+
+func TestWhatHoldsAVerdictBack(t *testing.T) {
+	damping := config.FlapDamping{Turns: 4, Window: 20 * time.Second, Hold: 3 * time.Second, Max: 10 * time.Second}
+	cases := []struct {
+		name     string
+		check    config.Check
+		outcomes string // a second apart; c: cleared
+		want     string
+	}{
+		{"confirm asks for one more failure", config.Check{Rise: 1, Fall: 2, Confirm: 1}, "pfff", "+++-"},
+		{"a success instead of it starts the row anew", config.Check{Rise: 1, Fall: 2, Confirm: 1}, "pffpfff", "++++++-"},
+		{"confirm asks for one more success", config.Check{Rise: 1, Fall: 1, Confirm: 1}, "fpp", "--+"},
+		{"the first verdict is not confirmed", config.Check{Rise: 1, Fall: 1, Confirm: 1}, "p", "+"},
+
+		{"the fourth turn, an upward one, holds it down", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpfpppp", "+-+----+"},
+		{"the fourth turn, a downward one, holds it down", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "fpfpfpppp", "-+-+---++"},
+		{"after a hold it takes rise successes, those during the hold included", config.Check{Rise: 3, Fall: 1, FlapDamping: config.FlapDamping{Turns: 2, Window: time.Minute, Hold: 2 * time.Second, Max: time.Minute}}, "pfpppfpp", "+-------"},
+		{"the second hold is twice as long", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpfpppp" + "fpf" + "pppppppp", "+-+----+" + "-+-" + "-----+++"},
+		{"turns of long ago do not count", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpf" + strings.Repeat("f", 20) + "pfpf", "+-+-" + strings.Repeat("-", 20) + "+-+-"},
+		{"off, it may flap for ever", config.Check{Rise: 1, Fall: 1}, "pfpfpfpfpf", "+-+-+-+-+-"},
+		{"clearing ends damping at once", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpfpc", "+-+--+"},
+		{"clearing forgets the turns before it", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpcfpf", "+-++-+-"},
+
+		{"hold_down asks for time without a failure", config.Check{Rise: 1, Fall: 1, HoldDown: 3 * time.Second}, "pfpppp", "+----+"},
+		{"a failure starts hold_down anew", config.Check{Rise: 1, Fall: 1, HoldDown: 3 * time.Second}, "pfppfpppp", "+-------+"},
+		{"hold_down asks for rise as well", config.Check{Rise: 5, Fall: 1, HoldDown: 3 * time.Second}, "pfppppp", "+-----+"},
+		{"inconclusive probes do not end hold_down", config.Check{Rise: 1, Fall: 1, HoldDown: 3 * time.Second}, "pfpiip", "+----+"},
+		{"clearing ends hold_down", config.Check{Rise: 1, Fall: 1, HoldDown: time.Hour}, "pfpc", "+--+"},
+
+		{"failback manual waits for an operator", config.Check{Rise: 2, Fall: 1, Failback: config.ManualFailback}, "pfpppppc", "+------+"},
+		{"cleared while it fails, it turns up once it passes", config.Check{Rise: 2, Fall: 1, Failback: config.ManualFailback}, "pfcpp", "+---+"},
+		{"a clearing is for one time down", config.Check{Rise: 1, Fall: 1, Failback: config.ManualFailback}, "pfcpfpp", "+--+---"},
+		{"clearing what is up leaves the next time down as it is", config.Check{Rise: 1, Fall: 1, Failback: config.ManualFailback}, "pcfpp", "++---"},
+		{"the first verdict waits for nobody", config.Check{Rise: 1, Fall: 1, HoldDown: time.Hour, Failback: config.ManualFailback}, "p", "+"},
+		{"clearing what is unknown does nothing", config.Check{Rise: 1, Fall: 1}, "cf", "u-"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := verdictsAfter(c.outcomes, &c.check); got != c.want {
+				t.Errorf("outcomes %s: verdicts\n%s, want\n%s", c.outcomes, got, c.want)
+			}
+		})
+	}
+}
+
+func TestHoldsDoubleToTheirMaximumAndBeginAnewAfterCalm(t *testing.T) {
+	f := config.FlapDamping{Turns: 2, Window: 10 * time.Minute, Hold: time.Minute, Max: 5 * time.Minute}
+	var d damping
+	var holds []time.Duration
+	now := start
+	for range 8 { // turns and what follows a hold, ten seconds apart
+		after, tooOften := d.add(now, f)
+		d, now = after, now.Add(10*time.Second)
+		if tooOften {
+			holds = append(holds, d.hold)
+			now = d.until.Add(10 * time.Second)
+		}
+	}
+	d, _ = d.add(d.until.Add(f.Window), f)
+	d, _ = d.add(d.until.Add(f.Window+time.Second), f)
+	holds = append(holds, d.hold)
+	want := []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, time.Minute}
+	if !slices.Equal(holds, want) {
+		t.Errorf("holds %v, want %v", holds, want)
+	}
+}
+
+func TestASlowStartGrowsInAStraightLineWithEachSuccess(t *testing.T) {
+	c := &config.Check{Rise: 1, Fall: 3, SlowStart: 2 * time.Minute}
+	var tl verdictState
+	tl = tl.after(Passed, start, c)
+	if tl.slowStartWeight != 0 {
+		t.Errorf("the first verdict has share %d, want all", tl.slowStartWeight)
+	}
+	for range 3 {
+		tl = tl.after(Failed, start, c)
+	}
+	var got []uint8
+	for _, s := range []struct {
+		after   time.Duration
+		outcome Outcome
+	}{{0, Passed}, {30 * time.Second, Passed}, {45 * time.Second, Failed}, {time.Minute, Passed}, {119 * time.Second, Passed}, {2 * time.Minute, Passed}, {time.Hour, Passed}} {
+		tl = tl.after(s.outcome, start.Add(s.after), c)
+		got = append(got, tl.slowStartWeight)
+	}
+	if want := []uint8{16, 76, 76, 136, 254, 0, 0}; !slices.Equal(got, want) {
+		t.Errorf("shares %v, want %v", got, want)
+	}
+	tl = tl.after(Passed, start, c)
+	if tl.verdict != Up || !tl.slowStartSince.IsZero() {
+		t.Errorf("after slow start: %+v", tl)
+	}
+}
+
+func TestADoubtedVerdictTakesAsManyResultsAsAnyOther(t *testing.T) {
+	for _, c := range []struct {
+		verdict  Verdict
+		last     Outcome // in a row of two, from before
+		outcomes string
+		back     config.Failback
+		want     string
+	}{
+		{Up, Failed, "ffff", config.AutoFailback, "+++-"}, // fall and confirm; the failures from before count for nothing
+		{Up, Passed, "fpff", config.AutoFailback, "++++"},
+		{Up, Passed, "p", config.AutoFailback, "+"},
+		{Down, Passed, "pppp", config.AutoFailback, "---+"},
+		{Down, Failed, "fppp", config.AutoFailback, "----"},
+		{Down, Passed, "pppppp", config.ManualFailback, "------"},
+		{Up, Failed, "iffi", config.AutoFailback, "++++"},
+	} {
+		check := &config.Check{Rise: 3, Fall: 3, Confirm: 1, Interval: 5 * time.Second, Failback: c.back}
+		tl := verdictState{verdict: c.verdict, last: c.last, streak: 2, streakSince: start, lastResultAt: start, provisional: true, staleSince: start}
+		got := ""
+		for i, o := range c.outcomes {
+			tl = tl.after(letters[o], start.Add(time.Duration(i)*time.Second), check)
+			got += string("u+-"[tl.verdict])
+		}
+		if got != c.want || tl.provisional {
+			t.Errorf("%v, failback %v, after %s: %s, doubted %v, want %s", c.verdict, c.back, c.outcomes, got, tl.provisional, c.want)
+		}
+	}
+}
+
+func TestAVerdictIsUncertainAfterThreeIntervalsWithoutResults(t *testing.T) {
+	c := &config.Check{Rise: 1, Fall: 1, Interval: 5 * time.Second, Timeout: 2 * time.Second}
+	tl := verdictState{}.after(Passed, start, c)
+	at := func(d time.Duration) Verdict {
+		v, _ := tl.stale(start.Add(d), time.Time{}, c).effective()
+		return v
+	}
+	if at(17*time.Second) != Up || at(17*time.Second+1) != Uncertain {
+		t.Errorf("after 17 s: %v, then %v", at(17*time.Second), at(17*time.Second+1))
+	}
+	if v, _ := tl.stale(start.Add(time.Hour), start.Add(time.Hour-time.Second), c).effective(); v != Up {
+		t.Errorf("%v right after the owner was held up, want up", v)
+	}
+	lost := tl.stale(start.Add(time.Hour), time.Time{}, c)
+	if v, held := lost.effective(); v != Uncertain || held != Up {
+		t.Errorf("%v, held %v, want uncertain and up", v, held)
+	}
+	if v, _ := lost.after(Inconclusive, start, c).effective(); v != Uncertain {
+		t.Errorf("%v after an inconclusive probe", v)
+	}
+	if v, _ := lost.after(Passed, start, c).effective(); v != Up {
+		t.Errorf("%v after a conclusive one", v)
+	}
+	if v, _ := (verdictState{}).stale(start, time.Time{}, c).effective(); v != Unknown {
+		t.Errorf("unknown became %v", v)
+	}
+	push := &config.Check{Type: config.Push}
+	if v, _ := tl.stale(start.Add(1000*time.Hour), time.Time{}, push).effective(); v != Up {
+		t.Errorf("a report of a push check, whose lease is another's matter: %v", v)
+	}
+}
+
+// TestTalliesAgreeWithTheWholeHistory compares with the slow obvious way: look
+// back over all that ever happened.
+func TestTalliesAgreeWithTheWholeHistory(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	turned, heldDown := 0, 0
+	for range 2000 {
+		c := randomCheck(random)
+		var tl verdictState
+		var past chronicle
+		now := start
+		for range 80 {
+			now = now.Add(time.Duration(1+random.IntN(8)) * time.Second)
+			e := event{at: now, outcome: Outcome(min(2, random.IntN(5))), cleared: random.IntN(40) == 0}
+			if len(past.events) > 0 && random.IntN(3) > 0 {
+				e.outcome = past.events[len(past.events)-1].outcome // rows
+			}
+			before := tl.verdict
+			if e.cleared {
+				tl = tl.clear(now, c)
+			} else {
+				tl = tl.after(e.outcome, now, c)
+			}
+			past.add(e, c)
+			if tl.verdict != past.verdict || tl.slowStartWeight != past.share(c) || now.Before(tl.damping.until) != past.damped(now) {
+				t.Fatalf("seed %d, check %+v: after %v: %v, share %d, held until %v; want %v, share %d, holds %v",
+					seed, *c, past.events, tl.verdict, tl.slowStartWeight, tl.damping.until, past.verdict, past.share(c), past.holds)
+			}
+			if tl.verdict != before {
+				turned++
+			}
+			if tl.holdReason(now, c) != notHeld {
+				heldDown++
+			}
+		}
+	}
+	if turned < 1000 || heldDown < 1000 {
+		t.Errorf("seed %d: %d turns and %d times held down, too few to say anything", seed, turned, heldDown)
+	}
+}
+
+func randomCheck(r *rand.Rand) *config.Check {
+	c := &config.Check{Rise: 1 + r.IntN(3), Fall: 1 + r.IntN(3), Interval: time.Duration(2+r.IntN(10)) * time.Second}
+	some := func(d time.Duration) time.Duration { return time.Duration(r.IntN(3)/2) * d }
+	c.Confirm, c.HoldDown, c.SlowStart = some(time.Second), some(10*time.Second), some(20*time.Second)
+	if r.IntN(3) == 0 {
+		c.Failback = config.ManualFailback
+	}
+	if r.IntN(2) == 0 {
+		c.FlapDamping = config.FlapDamping{
+			Turns: 2 + r.IntN(3), Window: time.Duration(20+r.IntN(100)) * time.Second,
+			Hold: time.Duration(1+r.IntN(20)) * time.Second, Max: time.Duration(20+r.IntN(60)) * time.Second,
+		}
+	}
+	return c
+}
+
+// event is a result, or an operator's clearing, and when it came.
+type event struct {
+	at      time.Time
+	outcome Outcome
+	cleared bool
+}
+
+// chronicle is all that ever happened to a target: nothing is summed up.
+type chronicle struct {
+	events  []event
+	verdict Verdict
+	up      time.Time   // when it last turned up; zero: its first verdict was up
+	cleared bool        // an operator cleared it since it went down
+	turns   []time.Time // since the last clearing, suppressed ones too
+	holds   []stay      // the same, of damping
+}
+
+type stay struct{ from, to time.Time }
+
+func (p *chronicle) add(e event, c *config.Check) {
+	p.events = append(p.events, e)
+	switch {
+	case e.cleared:
+		p.turns, p.holds, p.cleared = nil, nil, p.verdict == Down
+	case e.outcome == Inconclusive:
+		return
+	}
+	last, row, since := p.row(3*c.Interval + c.Timeout)
+	confirm := 0
+	if c.Confirm > 0 {
+		confirm = 1
+	}
+	held := !p.cleared && (e.at.Sub(since) < c.HoldDown || c.Failback == config.ManualFailback)
+	switch {
+	case row == 0:
+	case p.verdict == Unknown:
+		p.verdict = map[Outcome]Verdict{Passed: Up, Failed: Down}[last]
+	case p.verdict == Up && last == Failed && row >= c.Fall+confirm:
+		p.flaps(e.at, c.FlapDamping)
+		p.verdict, p.cleared = Down, false
+	case p.verdict == Down && last == Passed && row >= c.Rise+confirm && !p.damped(e.at) && !held:
+		if !p.flaps(e.at, c.FlapDamping) {
+			p.verdict, p.cleared, p.up = Up, false, e.at
+		}
+	}
+}
+
+// row looks back for the last results that are equal; a gap ends a row of successes.
+func (p *chronicle) row(gap time.Duration) (last Outcome, n int, since time.Time) {
+	for _, e := range slices.Backward(p.events) {
+		if e.cleared || e.outcome == Inconclusive {
+			continue
+		}
+		if n > 0 && (e.outcome != last || last == Passed && since.Sub(e.at) > gap) {
+			break
+		}
+		last, n, since = e.outcome, n+1, e.at
+	}
+	return last, n, since
+}
+
+// flaps notes a turn, and reports whether a hold began with it.
+func (p *chronicle) flaps(now time.Time, f config.FlapDamping) bool {
+	if f.Turns == 0 {
+		return false
+	}
+	p.turns = append(p.turns, now)
+	var before stay
+	if len(p.holds) > 0 {
+		before = p.holds[len(p.holds)-1]
+	}
+	recent, calm, quiet := 0, false, before.to
+	for _, at := range p.turns {
+		if !at.After(before.from) {
+			continue
+		}
+		calm = calm || at.Sub(quiet) >= f.Window
+		quiet = at
+		if now.Sub(at) < f.Window {
+			recent++
+		}
+	}
+	if recent < f.Turns {
+		return false
+	}
+	long := f.Hold
+	if !calm {
+		long = max(long, 2*before.to.Sub(before.from))
+	}
+	p.holds = append(p.holds, stay{now, now.Add(min(long, f.Max))})
+	return true
+}
+
+func (p *chronicle) damped(now time.Time) bool {
+	return slices.ContainsFunc(p.holds, func(h stay) bool { return now.Before(h.to) })
+}
+
+func (p *chronicle) share(c *config.Check) uint8 {
+	if p.verdict != Up || p.up.IsZero() || c.SlowStart == 0 {
+		return 0
+	}
+	passed := p.up
+	for _, e := range p.events {
+		if !e.cleared && e.outcome == Passed && e.at.After(p.up) {
+			passed = e.at
+		}
+	}
+	if passed.Sub(p.up) >= c.SlowStart {
+		return 0
+	}
+	return uint8(16 + 240*float64(passed.Sub(p.up))/float64(c.SlowStart))
+}
+
+func TestWordsForVerdictsAndOutcomes(t *testing.T) {
+	got := fmt.Sprint(Unknown, Up, Down, Uncertain, Inconclusive, Failed, Passed)
+	if want := "unknown up down uncertain inconclusive failed passed"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

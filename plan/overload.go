@@ -1,0 +1,58 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"meridian/config"
+)
+
+// FindBreaches notes in the forecast which regions and members of cfg, the side
+// after, get more than their capacity of a traffic that is so large in all, in
+// the unit of the capacities; the most overloaded for its size comes first. A
+// member that is a pool gets what all get that it leads to. It goes by what the
+// configuration says of capacity, not by reports. A traffic of 0 asks nothing.
+func (f *Forecast) FindBreaches(cfg *config.Config, traffic float64) {
+	f.traffic = traffic
+	if traffic == 0 {
+		return
+	}
+	capacities := make(map[string]float64)
+	for _, r := range cfg.Regions {
+		capacities["region:"+r.Name] = written(r.Load)
+	}
+	for i := range cfg.Pools {
+		for _, m := range cfg.Pools[i].Members {
+			capacities[cfg.Pools[i].Name+"/"+m.Name] = written(m.Load)
+		}
+	}
+	for _, capacity := range capacities {
+		f.bounded = f.bounded || capacity > 0
+	}
+	find := func(name string, share Change) {
+		load := Change{share.Before * traffic, share.After * traffic}
+		if capacity := capacities[name]; capacity > 0 && load.After > capacity {
+			f.Breaches = append(f.Breaches, Overload{name, load, capacity})
+		}
+	}
+	for _, r := range f.Regions {
+		find("region:"+r.Name, r.Share)
+	}
+	for _, m := range slices.Concat(f.served, f.nested) {
+		find(m.Name, m.Share)
+	}
+	slices.SortStableFunc(f.Breaches, func(a, b Overload) int {
+		return cmp.Compare(b.Load.After/b.Capacity, a.Load.After/a.Capacity)
+	})
+}
+
+// written is the capacity that the configuration says; 0: none.
+func written(of *config.LoadOf) float64 {
+	if of == nil {
+		return 0
+	}
+	return float64(of.Capacity)
+}
+
+// Bounded reports whether FindBreaches had any capacity to hold the traffic against.
+func (f *Forecast) Bounded() bool { return f.bounded }

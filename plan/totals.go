@@ -1,0 +1,105 @@
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+)
+
+// totals adds up a part of the traffic. The zero value is ready.
+type totals struct {
+	weight, moved float64
+	affected      float64
+	km            Change // weighted
+	placed        Change // weight of what goes to a region, whose distance counts
+	flows         map[route]float64
+}
+
+// route is a way from one region to another, by their numbers.
+type route struct{ from, to int }
+
+// add adds clients of some weight to whom delta happens, at distances from the
+// regions on either side.
+func (s *totals) add(weight float64, d *delta, km *distances) {
+	s.weight += weight
+	s.moved += weight * d.moved
+	s.affected += weight * d.affected()
+	for r, share := range d.before {
+		if at := km.before[r]; !math.IsNaN(at) {
+			s.km.Before += weight * share * at
+			s.placed.Before += weight * share
+		}
+	}
+	for r, share := range d.after {
+		if at := km.after[r]; !math.IsNaN(at) {
+			s.km.After += weight * share * at
+			s.placed.After += weight * share
+		}
+	}
+	if len(d.flows) > 0 && s.flows == nil {
+		s.flows = make(map[route]float64)
+	}
+	for way, share := range d.flows {
+		s.flows[way] += weight * share
+	}
+}
+
+// distance is the mean distance of what goes to a region.
+func (s *totals) distance() Distances {
+	return Distances{mean(s.km.Before, s.placed.Before), mean(s.km.After, s.placed.After)}
+}
+
+// ratio is a/b, and 0 of nothing.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// part is s as a part of all traffic.
+func (s *totals) part(name string, all float64, regions []string) Part {
+	p := Part{Name: name, Share: ratio(s.weight, all), Moved: ratio(s.moved, all), Km: s.distance()}
+	if ways := s.flowList(); len(ways) > 0 {
+		p.From, p.To = regions[ways[0].from], regions[ways[0].to]
+	}
+	return p
+}
+
+// flowList is where s moves, the largest flow first.
+func (s *totals) flowList() []route {
+	return slices.SortedFunc(maps.Keys(s.flows), func(a, b route) int {
+		return cmp.Or(compareParts(s.flows[b]/s.weight, s.flows[a]/s.weight), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
+	})
+}
+
+// parts are sums by name, the most moved first.
+func parts(sums map[string]*totals, all float64, regions []string) []Part {
+	list := make([]Part, 0, len(sums))
+	for name, s := range sums {
+		list = append(list, s.part(name, all, regions))
+	}
+	slices.SortFunc(list, func(a, b Part) int {
+		return cmp.Or(compareParts(b.Moved, a.Moved), compareParts(b.Share, a.Share), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+// worsened is the parts whose clients are sent farther, the farthest first.
+func worsened(list []Part) []Part {
+	list = slices.DeleteFunc(slices.Clone(list), func(p Part) bool { return p.Name == unknown || !(p.Km.After-p.Km.Before >= 1) })
+	slices.SortStableFunc(list, func(a, b Part) int {
+		return cmp.Compare(b.Km.After-b.Km.Before, a.Km.After-a.Km.Before)
+	})
+	return list
+}
+
+// compareParts orders shares; those that only rounding tells apart are equal, so that
+// names decide and the order is the same each time.
+func compareParts(a, b float64) int {
+	if math.Abs(a-b) < epsilon {
+		return 0
+	}
+	return cmp.Compare(a, b)
+}

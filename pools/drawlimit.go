@@ -1,0 +1,77 @@
+package pools
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"meridian/config"
+)
+
+// maxDraws is how many members one decision may draw in all the pools that it
+// walks. A message holds some 4000 addresses at most (RFC 1035 4.2.2), so more is a
+// mistake; and where pools that draw several share children, the paths to one
+// member, each of which is walked, double with every level.
+const maxDraws = 10_000
+
+// limitDraws faults the pools and names whose decisions could draw too much.
+func (c *compiler) limitDraws() {
+	draws := make([]int, len(c.cfg.Pools)) // by pool, with its own answers; 0: not known yet
+	for i := range c.cfg.Pools {
+		p := &c.cfg.Pools[i]
+		if n := c.draws(draws, i); n > maxDraws {
+			c.errorf(p, p.Pos, ".answers", tooMany(n), "draw fewer here or in the pools below")
+			return // those above it would only repeat it
+		}
+	}
+	for _, z := range c.cfg.Zones {
+		for _, name := range z.Names {
+			id := c.pools[name.Pool]
+			if name.Answers == c.cfg.Pools[id].Answers {
+				continue
+			}
+			if n := c.drawsOf(draws, int(id), name.Answers); n > maxDraws {
+				c.fail(c.cfg.ErrorAt(name.Pos, answersPath(z, name), tooMany(n), "draw fewer here or in the pools below"))
+			}
+		}
+	}
+}
+
+func tooMany(n int) string {
+	return fmt.Sprintf("one answer could draw %d members or more, nested ones counted, at most %d are drawn", n, maxDraws)
+}
+
+// answersPath is the key's path, as package config writes it.
+func answersPath(z config.Zone, name config.BalancedName) string {
+	return "zones." + strings.TrimSuffix(string(z.Name), ".") + ".names." + strings.TrimSuffix(string(name.Name), ".") + ".answers"
+}
+
+// draws is the most members that one walk of a pool draws, itself and below;
+// no more exact than that it is beyond maxDraws. There is no cycle.
+func (c *compiler) draws(known []int, pool int) int {
+	if known[pool] == 0 {
+		known[pool] = max(1, c.drawsOf(known, pool, c.cfg.Pools[pool].Answers))
+	}
+	return known[pool]
+}
+
+// drawsOf is draws with a given number of answers; 0 is all.
+func (c *compiler) drawsOf(known []int, pool, answers int) int {
+	members := c.cfg.Pools[pool].Members
+	each := make([]int, len(members))
+	for i, m := range members {
+		each[i] = 1
+		if m.Pool != "" {
+			each[i] += c.draws(known, int(c.pools[m.Pool]))
+		}
+	}
+	if answers > 0 && answers < len(each) { // the costliest are drawn
+		slices.Sort(each)
+		each = each[len(each)-answers:]
+	}
+	sum := 0
+	for _, n := range each {
+		sum = min(sum+n, maxDraws+1)
+	}
+	return sum
+}

@@ -1,0 +1,46 @@
+package pools
+
+// dualStack decides for both families: what A and AAAA questions of that draw would be
+// answered, all by one state. The first family that gives anything says of which
+// kind the answer is, for a CNAME stands alone:
+//
+//	IPv4 gives  IPv6 gives  answered
+//	an alias    not asked   the alias
+//	addresses   addresses   both, IPv4 first
+//	addresses   an alias    the IPv4 addresses
+//	nothing     anything    that
+func (s *Scratch) dualStack(q Request) Decision {
+	q.Family, s.taken = IPv4, s.taken[:0]
+	d := s.decideFamily(q)
+	if s.CName != nil {
+		return d
+	}
+	q.Family = IPv6
+	six := s.decideFamily(q)
+	if len(s.Addrs) > 0 {
+		s.CName = nil
+	}
+	d.Scope = max(d.Scope, six.Scope)
+	if six.Mode == FailedOpen {
+		d.Mode = FailedOpen
+	}
+	return d
+}
+
+// decideFamily decides for one of both families, to the letter where it is recorded.
+func (s *Scratch) decideFamily(q Request) Decision {
+	if s.record == nil {
+		if d, ok := s.fastDecide(q); ok {
+			return d
+		}
+	}
+	return s.decide(q)
+}
+
+// turnCounterOf is which turns of round-robin pools a question takes.
+func turnCounterOf(q Request) turnCounter {
+	if q.Both {
+		return turnCounterOfBoth
+	}
+	return turnCounter(q.Family)
+}

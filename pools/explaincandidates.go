@@ -1,0 +1,78 @@
+package pools
+
+import (
+	"fmt"
+	"strings"
+)
+
+// candidates tells why each member that the policy left to draw from may yet not
+// be in the answer. What choose makes of it comes over it.
+func (r *recorder) candidates(s *Scratch, v *frame, answers int) {
+	if r != nil {
+		r.recordCandidates(s, v, answers)
+	}
+}
+
+// recordCandidates gives reasons to the members left:
+//
+//	has the family  another of its region has  reason
+//	no              yes                        which one stands in
+//	no              no                         that nobody does
+//	yes             -                          the policy's
+//
+// None of them depends on the draw.
+func (r *recorder) recordCandidates(s *Scratch, v *frame, answers int) {
+	v.wanted = answers
+	for m := range v.eligible.all() {
+		if step := &r.steps[v.step+m]; v.canGive.has(m) {
+			step.Reason = s.whyNot(v, m) + r.remarks(v, m)
+		} else {
+			step.Reason = r.lacks(s, v, m) + r.remarks(v, m)
+		}
+	}
+}
+
+// lacks tells of a member without an address of the family who of its group is
+// answered in its place.
+func (r *recorder) lacks(s *Scratch, v *frame, m int) string {
+	s.familySubstitutes(v, m)
+	var others []string
+	for other := range v.scratchSet.all() {
+		others = append(others, fmt.Sprintf("%q", r.steps[v.step+other].Member))
+	}
+	text, where := r.lacksFamily(v, m)
+	switch {
+	case len(others) == 0:
+		return fmt.Sprintf("%s, nor has another %s: it adds nothing", text, where)
+	case len(others) == 1:
+		return fmt.Sprintf("%s; %s %s stands in", text, others[0], where)
+	}
+	return fmt.Sprintf("%s; of %s %s one stands in", text, strings.Join(others, ", "), where)
+}
+
+// lacksFamily says that a member has no address of the family, and where those
+// stand that might have one.
+func (r *recorder) lacksFamily(v *frame, m int) (text, where string) {
+	where = "without a region"
+	if r.steps[v.step+m].Region != "" {
+		where = "of the same region"
+	}
+	return fmt.Sprintf("has no %s address", r.family), where
+}
+
+// substitute gives the reason for the one that was chosen in place of the drawn
+// member m, or notes that nobody was.
+func (r *recorder) substitute(s *Scratch, v *frame, m, other int, ok bool) {
+	if r != nil {
+		r.recordSubstitute(s, v, m, other, ok)
+	}
+}
+
+func (r *recorder) recordSubstitute(s *Scratch, v *frame, m, other int, ok bool) {
+	text, where := r.lacksFamily(v, m)
+	if !ok {
+		r.gaveNothing(v, fmt.Sprintf("%q was drawn, which %s, nor has another %s", r.steps[v.step+m].Member, text, where))
+		return
+	}
+	r.setReason(v, other, fmt.Sprintf("stands in for %q, which %s; %s", r.steps[v.step+m].Member, text, s.why(v, v.scratchSet, other)))
+}

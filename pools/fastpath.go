@@ -1,0 +1,96 @@
+package pools
+
+import (
+	"math/bits"
+	"net/netip"
+)
+
+// fastDecide is a fast path of decide: the plain case of the most common policies, at
+// little more than half the cost. It reports false, and leaves all to decide, unless
+//
+//	the pool      is plain, see setDirect
+//	the question  asks for one answer
+//	the pool      is live, no member starts slowly or sheds, and its nearest region, where it ranks them, has an eligible one
+//	that drawn    has the family
+//
+// What it does decide, decide would decide alike: it is what remains of it.
+func (s *Scratch) fastDecide(q Request) (d Decision, ok bool) {
+	t, st := s.tree, s.state
+	p := &t.pools[q.Pool]
+	if p.singles == none || q.Answers != 1 {
+		return Decision{}, false
+	}
+	if len(st.slow) > 0 && len(st.slowMembers(p)) > 0 {
+		return Decision{}, false
+	}
+	eligible := st.word(p.eligible(q.Family, byVerdict))
+	if bits.OnesCount64(eligible) < st.need(q.Pool) {
+		return Decision{}, false
+	}
+	if p.table != none {
+		var region uint16
+		region, d.Scope = t.geoTables[p.table].Nearest(q.Client)
+		eligible &= t.groups[p.groups+uint32(region)]
+	}
+	if eligible == 0 {
+		return Decision{}, false
+	}
+	m := bits.TrailingZeros64(eligible)
+	if p.policy != failover {
+		s.words[0] = eligible
+		m = t.drawn(p, s.words[:1], seed(mix(q.Draw)).draw(0))
+	}
+	if st.word(p.giving(q.Family, byVerdict))>>(uint(m)&63)&1 == 0 {
+		return Decision{}, false
+	}
+	s.Addrs = append(s.Addrs, t.soleAddresses[p.singles+uint32(m)].of(q.Family))
+	return d, true
+}
+
+// soleAddresses is the address of each family of a member that has no more than one:
+// beside those of the pool's other members, since memory that is far is what a
+// decision waits for. Without it three reads stand one behind the other, of member, ref
+// and address.
+type soleAddresses struct {
+	v6 [16]byte
+	v4 [4]byte
+}
+
+func (s *soleAddresses) of(f Family) netip.Addr {
+	if f == IPv4 {
+		return netip.AddrFrom4(s.v4)
+	}
+	return netip.AddrFrom16(s.v6)
+}
+
+// setSoleAddresses lets direct decide for p, whose members are all compiled, where it is plain:
+//
+//	policy    proximity, latency, weighted that is not sticky, failover without a trickle
+//	members   at most 64, all endpoints, with one address a family at most and no cname
+func (c *compiler) setSoleAddresses(p *pool) {
+	p.singles = none
+	if !p.ranks() && p.policy != weighted && (p.policy != failover || p.trickle > 0) || p.words > 1 {
+		return
+	}
+	members := c.tree.members[p.first:]
+	for i := range members {
+		if m := &members[i]; m.child != none || m.n4 > 1 || m.n6 > 1 || c.tree.isCName(m) {
+			return
+		}
+	}
+	p.singles = uint32(len(c.tree.soleAddresses))
+	for i := range members {
+		c.tree.soleAddresses = append(c.tree.soleAddresses, c.soleAddresses(&members[i]))
+	}
+}
+
+// soleAddresses is that of an endpoint. An address that it lacks is zero, and never asked for.
+func (c *compiler) soleAddresses(m *member) (made soleAddresses) {
+	if m.n4 > 0 {
+		made.v4 = c.v4.all[c.tree.addrs(m, IPv4)[0].addr]
+	}
+	if m.n6 > 0 {
+		made.v6 = c.v6.all[c.tree.addrs(m, IPv6)[0].addr]
+	}
+	return made
+}

@@ -1,0 +1,44 @@
+package pools
+
+import "math/bits"
+
+// log2Table is a table of log2(1+i/1024) as parts of 2^48. Integers, since all
+// nodes must agree on every score to the last bit, and a floating-point logarithm
+// need not be the same on two processors.
+type log2Table [steps + 1]uint64
+
+const (
+	stepBits = 10
+	steps    = 1 << stepBits
+	unitBits = 48 // of one whole logarithm
+)
+
+// newLog2Table works the table out by squaring: the logarithm of a square is
+// twice the logarithm, so each squaring yields one bit.
+func newLog2Table() *log2Table {
+	var l log2Table
+	for i := range steps {
+		y := uint64(steps+i) << (63 - stepBits) // 1+i/steps as parts of 2^63
+		for range unitBits {
+			hi, lo := bits.Mul64(y, y) // parts of 2^126
+			l[i] <<= 1
+			if y = hi<<1 | lo>>63; hi>>63 != 0 { // the square is 2 or more
+				l[i]++
+				y = hi
+			}
+		}
+	}
+	l[steps] = 1 << unitBits
+	return &l
+}
+
+// below is -log2(x / 2^64) as parts of 2^48, linear between the steps of the
+// table; x = 0 counts as 1. It falls as x grows.
+func (l *log2Table) below(x uint64) uint64 {
+	x |= 1
+	lead := bits.LeadingZeros64(x)
+	rest := x << lead << 1 // behind the leading one
+	at := rest >> (64 - stepBits)
+	part, _ := bits.Mul64(l[at+1]-l[at], rest<<stepBits)
+	return uint64(lead+1)<<unitBits - l[at] - part
+}

@@ -1,0 +1,107 @@
+package pools
+
+import "meridian/config"
+
+// linkParents lists who must hear of what: the members of a target, the parents of
+// a pool, the pools that a pool stands in for.
+func (c *compiler) linkParents() {
+	t := c.tree
+	t.bound = make([]bool, len(t.pools))
+	for i := range c.cfg.Zones {
+		for _, name := range c.cfg.Zones[i].Names {
+			if id, ok := c.pools[name.Pool]; ok {
+				t.bound[id] = true
+			}
+		}
+	}
+	t.placeInRegions()
+	t.membersByTarget = newIndex(len(t.targets), func(yield func(uint32, memberRef)) {
+		t.eachMember(func(u memberRef, m *member) {
+			for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
+				if r.target != none {
+					yield(r.target, u)
+				}
+			}
+		})
+	})
+	t.parents = newIndex(len(t.pools), func(yield func(uint32, memberRef)) {
+		t.eachMember(func(u memberRef, m *member) {
+			if m.child != none {
+				yield(m.child, u)
+			}
+		})
+	})
+	t.fallbackUsers = newIndex(len(t.pools), func(yield func(uint32, ID)) {
+		for id := range t.pools {
+			if p := &t.pools[id]; p.fallback != none && t.bound[id] {
+				yield(p.fallback, ID(id))
+			}
+		}
+	})
+}
+
+// eachMember visits all members, pool after pool.
+func (t *Tree) eachMember(visit func(memberRef, *member)) {
+	for id := range t.pools {
+		p := &t.pools[id]
+		for i := range p.members {
+			visit(memberRef{uint32(id), i}, &t.members[p.first+i])
+		}
+	}
+}
+
+// order gives each pool its height and its families, children before parents,
+// and finds how much of the stack the deepest walk needs. A pool inside itself is a fault.
+func (c *compiler) order() *config.Error {
+	t := c.tree
+	waiting := make([]uint32, len(t.pools)) // for how many nested pools without a height
+	deepest := make([]uint32, len(t.pools))
+	t.eachMember(func(u memberRef, m *member) {
+		if m.child != none {
+			waiting[u.pool]++
+			return
+		}
+		t.pools[u.pool].addFamilies([2]bool{m.n4 > 0, m.n6 > 0})
+	})
+	var ready []uint32
+	for id, n := range waiting {
+		if n == 0 {
+			ready = append(ready, uint32(id))
+		}
+	}
+	for done := 0; done < len(ready); done++ {
+		id := ready[done]
+		p := &t.pools[id]
+		deepest[id] += setsPerVisit * p.words
+		t.stackWords = max(t.stackWords, int(deepest[id]))
+		t.levels = max(t.levels, int(p.height)+1)
+		for _, parent := range t.parents.of(id) {
+			above := &t.pools[parent.pool]
+			above.height = max(above.height, p.height+1)
+			above.addFamilies(p.has)
+			if t.weights[above.first+parent.member] > 0 {
+				above.depends = above.depends || p.depends
+				above.fences = above.fences || p.fences
+			}
+			deepest[parent.pool] = max(deepest[parent.pool], deepest[id])
+			if waiting[parent.pool]--; waiting[parent.pool] == 0 {
+				ready = append(ready, parent.pool)
+			}
+		}
+	}
+	for id, n := range waiting {
+		if n > 0 {
+			p := &c.cfg.Pools[id]
+			f := c.cfg.ErrorAt(p.Pos, "pools."+p.Name, "the pool is, through its members, inside itself", "pools nest without a circle")
+			return &f
+		}
+	}
+	return nil
+}
+
+// addFamilies notes the families of which one of the pool's members has an address.
+func (p *pool) addFamilies(has [2]bool) {
+	for f := range has {
+		p.has[f] = p.has[f] || has[f]
+	}
+}

@@ -1,0 +1,280 @@
+package resolver
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meridian/config"
+)
+
+// tracking runs test in a bubble, with a tracker that asks what book says and
+// the log it writes.
+func tracking(t *testing.T, entries map[string][]string, test func(t *testing.T, tracker *Watcher, b *book, log *journal)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b, log := newBook(entries), new(journal)
+		tracker := New(Options{Dial: upstream(b.answer).dial, Logger: log.logger()})
+		defer tracker.Close()
+		test(t, tracker, b, log)
+	})
+}
+
+// followed has tracker follow targets and waits for the first round.
+func followed(tracker *Watcher, names ...config.Name) *Watch {
+	f := tracker.Follow(servers("192.0.2.53:53"), names)
+	f.FirstRound(context.Background())
+	return f
+}
+
+// of is a target's addresses now.
+func of(f *Watch, name config.Name) string { return list(f.Addresses()[name].Addresses) }
+
+// wait lets synthetic time pass.
+func wait(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// changed reports whether the tracker tells of a change.
+func changed(tracker *Watcher) bool {
+	select {
+	case <-tracker.Changes():
+		return true
+	default:
+		return false
+	}
+}
+
+func TestATargetIsLookedUpAgainWhenItsTTLEnds(t *testing.T) {
+	tracking(t, map[string][]string{
+		"lb.example. A":    {"lb.example. 60 A 192.0.2.1"},
+		"lb.example. AAAA": {"lb.example. 100 AAAA 2001:db8::1"},
+	}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
+		f := followed(tracker, "lb.example.")
+		begun := time.Now()
+		expect(t, "at first", of(f, "lb.example."), "192.0.2.1 2001:db8::1")
+		expect(t, "since", f.Addresses()["lb.example."].Since, begun)
+		expect(t, "told", changed(tracker), true)
+		expect(t, "log", log.take(), `level=INFO msg="target resolved" target=lb.example. addresses="192.0.2.1 2001:db8::1" added="192.0.2.1 2001:db8::1" gone=none`+"\n")
+		expect(t, "questions", b.count(), 2)
+
+		b.set("lb.example. A", "lb.example. 60 A 192.0.2.1", "lb.example. 60 A 192.0.2.2")
+		wait(60*time.Second - 1)
+		expect(t, "before the shorter TTL ends", b.count(), 0)
+		wait(6*time.Second + 1)
+		expect(t, "after, with the jitter", b.count(), 2)
+		expect(t, "then", of(f, "lb.example."), "192.0.2.1 192.0.2.2 2001:db8::1")
+		if since := f.Addresses()["lb.example."].Since.Sub(begun); since < time.Minute || since > 66*time.Second {
+			t.Errorf("since %v", since)
+		}
+		expect(t, "told again", changed(tracker), true)
+		expect(t, "log", log.take(), `level=INFO msg="target resolved" target=lb.example. addresses="192.0.2.1 192.0.2.2 2001:db8::1" added=192.0.2.2 gone=none`+"\n")
+
+		wait(10 * time.Minute)
+		expect(t, "told without a change", changed(tracker), false)
+		expect(t, "log", log.take(), "")
+	})
+}
+
+// What was known stays, whatever goes wrong; it is said once that it does and
+// once that it does no more.
+func TestTheLastAddressesStayWhenATargetCannotBeResolved(t *testing.T) {
+	for reason, answer := range map[string]string{
+		"response code SERVFAIL": "SERVFAIL",
+		"response code REFUSED":  "REFUSED",
+		"response code NXDOMAIN": "NXDOMAIN",
+		"no answer over udp":     "silence",
+		"it has no address":      "lb.example. 60 TXT x",
+	} {
+		tracking(t, map[string][]string{
+			"lb.example. A":    {"lb.example. 10 A 192.0.2.1"},
+			"lb.example. AAAA": {"lb.example. 10 AAAA 2001:db8::1"},
+		}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
+			f := followed(tracker, "lb.example.")
+			log.take()
+			changed(tracker)
+			b.set("lb.example. A", answer)
+			b.set("lb.example. AAAA", answer)
+			wait(time.Hour)
+			expect(t, reason, of(f, "lb.example."), "192.0.2.1 2001:db8::1")
+			expect(t, reason+": told", changed(tracker), false)
+			got := log.take()
+			if strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=ERROR msg="target cannot be resolved; the addresses known stay" target=lb.example. addresses="192.0.2.1 2001:db8::1" reason="A: `) || !strings.Contains(got, reason) {
+				t.Errorf("%s: log %q", reason, got)
+			}
+			if n := b.count(); n < 60*2 || n > 75*2*rounds {
+				t.Errorf("%s: %d questions in an hour, want one lookup a minute and some at first", reason, n)
+			}
+
+			b.set("lb.example. A", "lb.example. 3600 A 192.0.2.1")
+			b.set("lb.example. AAAA", "lb.example. 3600 AAAA 2001:db8::1")
+			wait(70 * time.Second)
+			if got := log.take(); strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, `level=INFO msg="target can be resolved again" target=lb.example. failures=`) {
+				t.Errorf("%s: log %q", reason, got)
+			}
+			b.count()
+			wait(59 * time.Minute)
+			expect(t, reason+": questions before the TTL ends", b.count(), 0)
+		})
+	}
+}
+
+func TestAFamilyThatFailsKeepsItsAddresses(t *testing.T) {
+	tracking(t, map[string][]string{
+		"lb.example. A":    {"lb.example. 10 A 192.0.2.1"},
+		"lb.example. AAAA": {"lb.example. 10 AAAA 2001:db8::1"},
+	}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
+		f := followed(tracker, "lb.example.")
+		b.set("lb.example. A", "lb.example. 10 A 192.0.2.2")
+		b.set("lb.example. AAAA", "SERVFAIL")
+		wait(time.Minute)
+		expect(t, "the other one moves on", of(f, "lb.example."), "192.0.2.2 2001:db8::1")
+	})
+}
+
+// A family that is gone goes; only a name without any address keeps what it had.
+func TestAFamilyThatATargetNoLongerHasGoes(t *testing.T) {
+	tracking(t, map[string][]string{
+		"lb.example. A":    {"lb.example. 10 A 192.0.2.1"},
+		"lb.example. AAAA": {"lb.example. 10 AAAA 2001:db8::1"},
+	}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
+		f := followed(tracker, "lb.example.")
+		b.set("lb.example. AAAA")
+		wait(time.Minute)
+		expect(t, "addresses", of(f, "lb.example."), "192.0.2.1")
+	})
+}
+
+func TestATargetThatFailsFromTheStartIsTriedAtOnceAgain(t *testing.T) {
+	tracking(t, map[string][]string{
+		"lb.example. A": {"SERVFAIL"}, "lb.example. AAAA": {"SERVFAIL"},
+	}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
+		f := tracker.Follow(servers("192.0.2.53:53"), []config.Name{"lb.example."})
+		expect(t, "unresolved", f.FirstRound(t.Context()), 1)
+		expect(t, "addresses", len(f.Addresses()), 0)
+		if got := log.take(); !strings.Contains(got, "it has no address yet") || strings.Contains(got, "addresses=") {
+			t.Errorf("log %q", got)
+		}
+		b.set("lb.example. A", "lb.example. 10 A 192.0.2.1")
+		b.set("lb.example. AAAA")
+		wait(1100 * time.Millisecond)
+		expect(t, "addresses", of(f, "lb.example."), "192.0.2.1")
+	})
+}
+
+func TestTheFirstRoundWaitsNoLongerThanItsContext(t *testing.T) {
+	tracking(t, map[string][]string{
+		"slow.example. A": {"silence"}, "slow.example. AAAA": {"silence"},
+		"fast.example. A": {"fast.example. 60 A 192.0.2.1"},
+	}, func(t *testing.T, tracker *Watcher, _ *book, _ *journal) {
+		f := tracker.Follow(servers("192.0.2.53:53"), []config.Name{"slow.example.", "fast.example."})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		expect(t, "unresolved", f.FirstRound(ctx), 1)
+		expect(t, "waited", time.Since(begun), time.Second)
+		expect(t, "the others are known", of(f, "fast.example."), "192.0.2.1")
+	})
+}
+
+// Over a reload the old interest ends after the new one began.
+func TestATargetThatIsFollowedStaysKnown(t *testing.T) {
+	tracking(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
+		before := followed(tracker, "lb.example.", "lb.example.", "old.example.")
+		b.count()
+		after := tracker.Follow(servers("192.0.2.53:53"), []config.Name{"lb.example.", "new.example."})
+		expect(t, "known at once", of(after, "lb.example."), "192.0.2.1")
+		before.Close()
+		before.Close()
+		after.FirstRound(t.Context())
+		synctest.Wait()
+		expect(t, "only what is new is asked for", b.count(), 2)
+		wait(time.Hour)
+		for _, key := range b.asked {
+			if strings.HasPrefix(key, "old.") {
+				t.Error("a target that nobody follows is asked for")
+			}
+		}
+		after.Close()
+		wait(time.Second)
+		b.count()
+		wait(time.Hour)
+		expect(t, "questions when nobody follows", b.count(), 0)
+	})
+}
+
+func TestOtherServersBeginWithWhatIsKnown(t *testing.T) {
+	tracking(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
+		before := followed(tracker, "lb.example.")
+		b.set("lb.example. A", "SERVFAIL")
+		after := tracker.Follow(servers("192.0.2.54:53"), []config.Name{"lb.example."})
+		before.Close()
+		expect(t, "unresolved", after.FirstRound(t.Context()), 0)
+		expect(t, "addresses", of(after, "lb.example."), "192.0.2.1")
+	})
+}
+
+func TestWhatIsLeftOutIsWarnedOfOnce(t *testing.T) {
+	records := []string{"lb.example. 10 A 0.0.0.0"}
+	for i := range maxAddresses + 3 {
+		records = append(records, "lb.example. 10 A "+numbered(i).String())
+	}
+	tracking(t, map[string][]string{"lb.example. A": records}, func(t *testing.T, tracker *Watcher, _ *book, log *journal) {
+		f := followed(tracker, "lb.example.")
+		expect(t, "addresses", len(f.Addresses()["lb.example."].Addresses), maxAddresses)
+		wait(time.Hour)
+		got := log.take()
+		for _, line := range []string{
+			`level=WARN msg="target leads to addresses that nobody can connect to; they are left out" target=lb.example. addresses=0.0.0.0` + "\n",
+			`level=WARN msg="target has too many addresses; the others are left out" target=lb.example. most=64 others=3` + "\n",
+		} {
+			if strings.Count(got, line) != 1 {
+				t.Errorf("want once %q in %q", line, got)
+			}
+		}
+	})
+}
+
+func TestLookupsAtOnceAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names []config.Name
+		for i := range 3 * maxLookups {
+			names = append(names, config.Name("lb"+numbered(i).String()+".example."))
+		}
+		b := newBook(map[string][]string{})
+		for _, name := range names {
+			b.set(string(name)+" A", "silence")
+			b.set(string(name)+" AAAA", "silence")
+		}
+		tracker := New(Options{Dial: upstream(b.answer).dial, Logger: new(journal).logger()})
+		defer tracker.Close()
+		tracker.Follow(servers("192.0.2.53:53"), names)
+		synctest.Wait()
+		expect(t, "questions under way", b.count(), 2*maxLookups)
+		wait(rounds*tryTimeout + time.Millisecond)
+		expect(t, "questions of the next", b.count() >= 2*maxLookups, true)
+	})
+}
+
+func TestCloseEndsLookupsUnderWay(t *testing.T) {
+	tracking(t, map[string][]string{"lb.example. A": {"silence"}}, func(t *testing.T, tracker *Watcher, _ *book, _ *journal) {
+		f := tracker.Follow(servers("192.0.2.53:53"), []config.Name{"lb.example."})
+		synctest.Wait()
+		begun := time.Now()
+		tracker.Close()
+		expect(t, "waited", time.Since(begun), 0)
+		expect(t, "unresolved", f.FirstRound(t.Context()), 1)
+		f.Close()
+	})
+}
+
+func TestListsOfAddressesAreThoseOfBothFamilies(t *testing.T) {
+	a := addresses{{{addr: netip.MustParseAddr("192.0.2.1")}}, {{addr: netip.MustParseAddr("::1")}}}
+	expect(t, "list", list(a.list()), "192.0.2.1 ::1")
+	expect(t, "any", a.any(), true)
+	expect(t, "none", (&addresses{}).any(), false)
+}

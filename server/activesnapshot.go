@@ -1,0 +1,138 @@
+package server
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// The options that an answer may carry (RFC 5001, RFC 7871).
+const (
+	optionNSID   = dns.EDNS0NSID
+	optionSubnet = dns.EDNS0SUBNET
+)
+
+const (
+	minUDPSize = 512   // what every client takes (RFC 1035 2.3.4, RFC 6891 6.2.3)
+	maxSize    = 65535 // what a TCP frame holds
+)
+
+// activeSnapshot is a snapshot and what is worked out from it once for all queries.
+// It is immutable.
+type activeSnapshot struct {
+	snapshot *zones.Snapshot
+	config   *config.Server
+	udpSize  uint16 // largest UDP answer
+	nsid     []byte // the NSID option of answers; empty: none
+	usesTime bool   // some pool decides by the time
+	readsECS bool   // some name, or the server as a whole, uses client subnets
+}
+
+func newActiveSnapshot(snapshot *zones.Snapshot) *activeSnapshot {
+	c := &snapshot.Config.Server
+	s := &activeSnapshot{snapshot: snapshot, config: c, udpSize: udpSize(c)}
+	if n := len(c.NSID); n > 0 {
+		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
+	}
+	s.readsECS = snapshot.UsesECS()
+	s.usesTime = snapshot.Pools.UsesTime()
+	return s
+}
+
+// udpSize returns the size of the largest UDP answer.
+func udpSize(c *config.Server) uint16 { return uint16(max(c.UDPSize, minUDPSize)) }
+
+// limit is how long the answer to q may be.
+func (s *activeSnapshot) limit(q *query, stream bool) int {
+	switch {
+	case stream:
+		return maxSize
+	case q.edns.present:
+		return int(min(max(q.edns.size, minUDPSize), s.udpSize))
+	}
+	return minUDPSize
+}
+
+// clientScope is whom an answer is for, and what the scope of the answer says then.
+type clientScope struct {
+	addr        netip.Addr // decides
+	scope       scopeRule
+	bits        uint8 // what the rule needs
+	crossFamily bool  // the decision is made in another family than the subnet is written in
+}
+
+// scopeRule is how the scope of an answer follows from its decision.
+type scopeRule uint8
+
+const (
+	scopeZero    scopeRule = iota // the answer holds whatever the subnet is
+	scopeDecided                  // as decided, bits further on
+	scopeFixed                    // bits
+)
+
+// client finds who decides (DESIGN 5.3):
+//
+//	client subnet                       decides            scope
+//	none, or ecs: false                 packet's source    (not told)
+//	source prefix 0                     packet's source    0
+//	says nothing (private and so on)    packet's source    of the addresses that say nothing
+//	any other                           the subnet         of the decision
+func (s *activeSnapshot) client(subnet *clientSubnet, source netip.Addr) clientScope {
+	if !subnet.present || subnet.source == 0 {
+		return clientScope{addr: source}
+	}
+	addr := subnet.addr.Unmap()
+	mapped := uint8(subnet.addr.BitLen() - addr.BitLen()) // 96 for an IPv4-mapped address
+	if bits, private := s.private(addr); private {
+		return clientScope{addr: source, scope: scopeFixed, bits: mapped + uint8(bits), crossFamily: source.BitLen() != subnet.addr.BitLen()}
+	}
+	return clientScope{addr: addr, scope: scopeDecided, bits: mapped, crossFamily: mapped > 0}
+}
+
+// clientAt is client at a balanced name, which may not use client subnets.
+func (s *activeSnapshot) clientAt(binding zones.Binding, subnet *clientSubnet, source netip.Addr) clientScope {
+	if !binding.ECS {
+		return clientScope{addr: source}
+	}
+	return s.client(subnet, source)
+}
+
+// decidedBy notes that a pool answers, which decides whether the answer carries the client subnet.
+// Where ecs is false it carries none, which tells a resolver to keep one answer for all its
+// clients (RFC 7871 7.2.1, 7.3):
+//
+//	answered by        ecs of the name, its pool or the server  the answer carries
+//	a pool             true                                     the subnet, with the decision's scope
+//	a pool             false                                    none
+//	pools of a chain   true at one                              the subnet
+//	anything else      true (of the server)                     the subnet, scope 0
+//	anything else      false (of the server)                    none
+func (e *edns) decidedBy(binding zones.Binding) {
+	e.echo = e.decided && e.echo || binding.ECS
+	e.decided = true
+}
+
+// private is Locator.PrivateECS. Fast path: nearly all addresses are none of the
+// kinds that it could say yes to, which costs a tenth of asking it.
+func (s *activeSnapshot) private(addr netip.Addr) (bits int, private bool) {
+	if !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !addr.IsUnspecified() {
+		return 0, false
+	}
+	return s.snapshot.Geo.PrivateECS(addr)
+}
+
+// scopeOf is the scope of an answer that d decided for c. A scope of 0 is for
+// everybody in the family in which it was decided: in another one it says nothing.
+func (c clientScope) scopeOf(d pools.Decision) uint8 {
+	switch {
+	case c.scope == scopeZero || d.Scope == 0 && !c.crossFamily:
+		return 0
+	case c.scope == scopeFixed:
+		return c.bits
+	}
+	return c.bits + d.Scope
+}

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/zones"
+)
+
+const (
+	crowdNames = 100_000 // balanced, and as many static ones
+	crowdPools = 1000
+)
+
+// BenchmarkRespondMany asks for names at random, each question once in 65,536, so
+// that the caches keep neither names nor places: what BenchmarkRespond* measures
+// with one question again and again. With MERIDIAN_CITY_MMDB set the places are
+// from that City database, else from the built-in table.
+func BenchmarkRespondMany(b *testing.B) {
+	snapshot := crowd(b)
+	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
+	name := func(kind string) string { return fmt.Sprintf("%s%d.example.com.", kind, random.IntN(crowdNames)) }
+	subnet := func() dns.EDNS0 {
+		v := random.Uint32()
+		return rawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, byte(1+v>>24%223), byte(v>>16), byte(v>>8))
+	}
+	for _, bench := range []struct {
+		name string
+		ask  func() *dns.Msg
+	}{
+		{"Static", func() *dns.Msg { return ask(name("s"), dns.TypeA) }},
+		{"Balanced", func() *dns.Msg { return ask(name("n"), dns.TypeA) }},
+		{"BalancedECS", func() *dns.Msg { return withOptions(ask(name("n"), dns.TypeA), subnet()) }},
+		{"NXDomain", func() *dns.Msg { return ask(name("x"), dns.TypeA) }},
+	} {
+		queries, all := make([][]byte, 1<<16), make([]byte, 0, 128<<16) // in a row: a worker finds a query in its cache
+		for i := range queries {
+			from := len(all)
+			all = append(all, packed(b, bench.ask())...)
+			queries[i] = all[from:len(all):len(all)]
+		}
+		b.Run(bench.name, func(b *testing.B) { benchmarkQueries(b, snapshot, queries) })
+	}
+}
+
+func benchmarkQueries(b *testing.B, snapshot *zones.Snapshot, queries [][]byte) {
+	r := New(snapshot, Options{}).Responder()
+	out := make([]byte, 0, 4096)
+	r.acquire()
+	defer r.release()
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		out = r.respond(out[:0], queries[i&(len(queries)-1)], benchSource, false)
+		i++
+	}
+}
+
+// crowd is the snapshot of crowdNames names n0, n1 and so on in pools of 16 members over
+// eight regions, and as many static ones s0, s1.
+func crowd(b *testing.B) *zones.Snapshot {
+	b.Helper()
+	var yaml, zone strings.Builder
+	if file := os.Getenv("MERIDIAN_CITY_MMDB"); file != "" {
+		fmt.Fprintf(&yaml, "geo: {database: %q}\n", file)
+	}
+	yaml.WriteString("regions:\n")
+	for r, at := range []string{"39, -77.5", "43.7, -79.4", "-23.5, -46.6", "50.1, 8.7", "-33.9, 18.4", "1.3, 103.8", "19.1, 72.9", "-33.9, 151.2"} {
+		fmt.Fprintf(&yaml, "  r%d: {location: [%s]}\n", r, at)
+	}
+	yaml.WriteString("pools:\n")
+	for p := range crowdPools {
+		fmt.Fprintf(&yaml, "  p%d:\n    policy: proximity\n    members:\n", p)
+		for m := range 16 {
+			fmt.Fprintf(&yaml, "      - {name: m%d, region: r%d, weight: %d, addresses: [10.%d.%d.%d]}\n", m, m/2, 70-m%2*40, p>>8, p&255, m)
+		}
+	}
+	yaml.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    names:\n")
+	zone.WriteString(loneZone)
+	for n := range crowdNames {
+		fmt.Fprintf(&yaml, "      n%d: {pool: p%d}\n", n, n%crowdPools)
+		fmt.Fprintf(&zone, "s%d A 10.%d.%d.%d\n", n, n>>16, n>>8&255, n&255)
+	}
+	return build(b, yaml.String(), zone.String())
+}

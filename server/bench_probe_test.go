@@ -1,0 +1,115 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/zones"
+)
+
+// BenchmarkProbeToAnswer is the time from the end of a probe to the first answer
+// that heeds it, asked for without a break: through the prober, its verdict, what
+// the server does with a turn, and the path of a query. Waiting for the next probe
+// is not counted: the time of an operation is what it says, and not what the benchmark
+// lasts. The endpoint that turns is in one pool, and in 10,000.
+func BenchmarkProbeToAnswer(b *testing.B) {
+	for _, pools := range []int{1, 10_000} {
+		b.Run(fmt.Sprintf("pools=%d", pools), func(b *testing.B) { benchmarkProbeToAnswer(b, pools) })
+	}
+}
+
+func benchmarkProbeToAnswer(b *testing.B, pools int) {
+	snapshot := pairs(b, pools)
+	begun, ends := make(chan struct{}), make(chan error) // of the probe under way
+	run := probing(b, snapshot, func(ctx context.Context, _ netip.Addr, _, _ string) (net.Conn, error) {
+		select {
+		case begun <- struct{}{}:
+			near, _ := net.Pipe()
+			return near, <-ends
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	end := func(result error) (at time.Time) {
+		<-begun
+		at = time.Now()
+		ends <- result
+		return at
+	}
+	go end(nil) // of the first round
+	if _, _, err := run.subscribe(b.Context(), snapshot); err != nil {
+		b.Fatal(err)
+	}
+	run.modes.serve(snapshot.Pools)
+
+	r := run.server.Responder()
+	query := packed(b, ask("www0.example.com.", dns.TypeA))
+	results := [2]error{errors.New("refused"), nil}
+	wants := [2][]byte{{192, 0, 2, 2}, {192, 0, 2, 1}}
+	var out []byte
+	var all, longest time.Duration
+	i := 0
+	for b.Loop() {
+		from := end(results[i&1])
+		for out = out[:0]; !bytes.HasSuffix(out, wants[i&1]); runtime.Gosched() {
+			out = r.Respond(out[:0], query, benchSource, false)
+		}
+		took := time.Since(from)
+		all, longest = all+took, max(longest, took)
+		i++
+	}
+	b.ReportMetric(float64(all.Nanoseconds())/float64(i), "ns/op")
+	b.ReportMetric(float64(longest.Nanoseconds()), "longest-ns")
+}
+
+// pairs is a snapshot of some pools with the same two endpoints, the first of which is
+// probed each millisecond, more often than a configuration can ask for.
+func pairs(b *testing.B, pools int) *zones.Snapshot {
+	b.Helper()
+	var yaml, names strings.Builder
+	yaml.WriteString("checks:\n  tcp: {type: tcp, port: 1, rise: 1, fall: 1}\npools:\n")
+	for p := range pools {
+		fmt.Fprintf(&yaml, "  pair%d: {policy: failover, members: [{name: first, check: tcp, addresses: [192.0.2.1]}, {name: second, addresses: [192.0.2.2]}]}\n", p)
+		fmt.Fprintf(&names, "      www%d: {pool: pair%d}\n", p, p)
+	}
+	yaml.WriteString("zones:\n  example.com:\n    nameservers: {ns1.example.com: [192.0.2.53]}\n    contact: hostmaster@example.com\n    names:\n")
+	cfg, _, err := config.Parse("meridian.yaml", []byte(yaml.String()+names.String()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg.Checks[0].Interval, cfg.Checks[0].Timeout = time.Millisecond, time.Hour
+	snapshot, _, err := zones.Build(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { snapshot.Close() })
+	return snapshot
+}
+
+// probing is a life with nothing but what a turn needs, its prober at work.
+func probing(b *testing.B, snapshot *zones.Snapshot, dial health.Dial) *instance {
+	b.Helper()
+	log := slog.New(slog.DiscardHandler)
+	run := newInstance(&Daemon{Logger: log})
+	run.server = New(snapshot, Options{Logger: log})
+	run.prober = health.NewProber(health.Options{Dial: dial, Logger: log})
+	run.control = newControl(run)
+	ctx, stop := context.WithCancel(context.Background())
+	probed := make(chan struct{})
+	go func() { defer close(probed); run.prober.Run(ctx) }()
+	b.Cleanup(func() { stop(); <-probed })
+	return run
+}

@@ -1,0 +1,335 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meridian/config"
+	"meridian/geo"
+	"meridian/health"
+	"meridian/load"
+	"meridian/pools"
+	"meridian/resolver"
+	"meridian/zones"
+)
+
+// startupProbeTimeout is how long the first round of probes may hold back the first
+// answer (DESIGN 5.5).
+const startupProbeTimeout = 5 * time.Second
+
+// Daemon is a server from its first socket to its last answer: it binds,
+// probes once, serves, reloads when told and drains at the end. One goroutine,
+// the one that calls Run, owns all of it. A process runs one at a time: what it
+// tells the runtime while it builds is for the whole process.
+type Daemon struct {
+	// Load has the builder make the configuration's snapshot afresh: at start zones.Build,
+	// for each reload zones.BuildBeside. The first builder binds the sockets first; what
+	// it returns then may be a *BindError, which Load passes on.
+	Load func(zones.Builder) (*zones.Snapshot, error)
+	// Reload asks for a reload with each signal; nil: never.
+	Reload <-chan os.Signal
+	// Ready, unless nil, is called once, when questions are being answered.
+	Ready func([]netip.AddrPort)
+	// Notify, unless nil, is called with each state of which a service manager is notified, such as
+	// NotifyReady. It must not block.
+	Notify func(state string)
+	// Watchdog is within what time a service manager expects NotifyWatchdog; 0: it expects none.
+	Watchdog time.Duration
+	// Admin, unless nil, makes the handler of the API that a configuration asks for,
+	// at start and for each reload.
+	Admin func(*Control, config.Admin) (http.Handler, error)
+	// Turned, unless nil, is told every verdict that turns, and every Share and
+	// Response that moves, which are no verdicts. It must not block.
+	OnTransition func([]health.Transition, *pools.Tree)
+	// LastGood, unless nil, keeps the configuration that serves for a start with an invalid one.
+	LastGood *LastGood
+	Logger   *slog.Logger
+}
+
+// BindError is a failure to listen, as opposed to a configuration at fault.
+type BindError struct{ Err error }
+
+func (e *BindError) Error() string { return e.Err.Error() }
+func (e *BindError) Unwrap() error { return e.Err }
+
+// instance is a Lifecycle under way.
+type instance struct {
+	*Daemon
+	server        *Server
+	prober        *health.Prober
+	tracker       *resolver.Watcher
+	poller        *load.Poller
+	modes         modeLog
+	deferrals     deferralLog
+	lost          lostRegionLog
+	control       *Control
+	adminListener *adminListener                // nil: no API
+	writer        atomic.Pointer[runningWriter] // nil: the state is in memory only
+	reloads       chan reloadRequest            // those of operators
+	binding       sync.Mutex                    // held while sockets are bound or closed before serving
+	draining      atomic.Bool                   // the end has begun
+	bound         time.Time                     // when the sockets were; queries wait in them since
+	began         time.Time                     // when the first load did
+	goodKept      <-chan struct{}               // closed when the last good configuration has been kept; nil: none is
+
+	processors sharedSetting // oneMoreProcessor
+	collecting sharedSetting // collectLess
+
+	swapping sync.Mutex   // held while another snapshot begins to answer; guards what follows
+	measured *geo.Latency // that the pools go by; nil: none
+}
+
+// newInstance returns a life without Control, a prober and a tracker.
+func newInstance(l *Daemon) *instance {
+	return &instance{
+		Daemon: l, server: newServer(Options{Logger: l.Logger}), poller: load.New(load.Options{Logger: l.Logger}),
+		modes: modeLog{log: l.Logger}, deferrals: deferralLog{log: l.Logger}, lost: lostRegionLog{log: l.Logger},
+		reloads:    make(chan reloadRequest),
+		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
+	}
+}
+
+// Run serves until ctx ends. The error is a *BindError where an address could
+// not be bound, else what Load returned or what is wrong with the state or the API.
+func (l *Daemon) Run(ctx context.Context) error {
+	run := newInstance(l)
+	run.control = newControl(run)
+	defer run.poller.Close()
+	defer run.unbind()
+	snapshot, err := run.firstLoad(ctx)
+	if snapshot == nil {
+		return err
+	}
+	run.server.begin(snapshot)
+	beside, err := run.openServices(snapshot.Config)
+	if err != nil {
+		return err
+	}
+	run.restoreState(beside.stateDir)
+	defer run.tracker.Close()
+	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
+	probed := make(chan struct{})
+	go func() { defer close(probed); run.prober.Run(probing) }()
+	defer func() { stopProbing(); run.waitOrLog(probed, "the prober") }()
+
+	first, endFirst := context.WithDeadline(ctx, run.firstAnswer(time.Now()))
+	g, err := run.prepare(first, snapshot)
+	endFirst()
+	if err != nil || ctx.Err() != nil {
+		run.closeUnused(beside)
+		return err
+	}
+	if _, err := run.use(g, g.snapshot != snapshot); err != nil {
+		run.closeUnused(beside)
+		return &BindError{err}
+	}
+	run.useServices(beside)
+	return run.serve(ctx)
+}
+
+// firstLoad is Load, but for ctx's end: nobody waits for it then, and neither
+// a snapshot nor an error comes back.
+func (l *instance) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
+	type loaded struct {
+		snapshot *zones.Snapshot
+		err      error
+	}
+	done := make(chan loaded, 1)
+	l.began = time.Now()
+	defer relaxGC()()
+	go func() {
+		snapshot, err := recovered(func() (*zones.Snapshot, error) { return l.loadFirst() })
+		done <- loaded{snapshot, err}
+	}()
+	select {
+	case got := <-done:
+		return got.snapshot, got.err
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+// serve answers and reloads until ctx ends.
+func (l *instance) serve(ctx context.Context) error {
+	debug.FreeOSMemory() // building takes several times what serving does
+	before := readGCPauses()
+	served := make(chan error, 1)
+	go func() { served <- l.server.Serve(ctx) }()
+	if l.Ready != nil {
+		l.Ready(l.server.Addrs())
+	}
+	l.Logger.Info("serving", l.logAttrs(l.control.currentView().snapshot)...)
+	defer l.notifyServing(ctx)()
+	defer context.AfterFunc(ctx, func() { l.draining.Store(true) })()
+	l.keepLastGood(l.control.currentView().snapshot, l.began)
+	defer l.control.startTicker()()
+	waitForUpdates := l.startUpdates(ctx)
+	for {
+		select {
+		case err := <-served:
+			waitForUpdates()
+			l.shutdown()                               // while the prober knows what to keep
+			l.control.currentView().control.unfollow() // its files stay open: readers of the API may use them
+			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readGCPauses().since(before))
+			return err
+		case <-l.Reload:
+			l.handleReload(ctx, reloadRequest{})
+		case request := <-l.reloads:
+			l.handleReload(ctx, request)
+		}
+	}
+}
+
+// handleReload reloads. All memory that it took, or that the generation before had, is
+// given back.
+func (l *instance) handleReload(ctx context.Context, request reloadRequest) {
+	l.notify(NotifyReloading)
+	defer func() {
+		if ctx.Err() == nil {
+			l.notify(NotifyReady)
+		}
+	}()
+	defer l.processors.use()()
+	begun := time.Now()
+	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.allowRemoval) })
+	l.control.notePanic(err)
+	if err != nil && ctx.Err() == nil { // at the end nothing waits for what was being loaded
+		l.control.recordReload(err)
+		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
+	}
+	request.answer(l.control.currentView().snapshot, time.Since(begun), err)
+	if ctx.Err() == nil { // it goes on
+		freeOSMemory()
+	}
+}
+
+// reload builds the next generation beside the one that serves, gives its new targets their
+// first probes, and swaps. Whatever fails leaves the old one serving.
+func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
+	begun := time.Now()
+	defer l.collecting.use()()
+	served := l.control.currentView().snapshot
+	snapshot, err := buildSafely(ctx, l, func() (*zones.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
+	if err != nil {
+		return err
+	}
+	beside, err := l.openServices(snapshot.Config)
+	if err != nil {
+		return errors.Join(err, snapshot.Close())
+	}
+	if err := l.swap(ctx, snapshot); err != nil {
+		l.closeUnused(beside)
+		return errors.Join(err, snapshot.Close())
+	}
+	l.useServices(beside)
+	l.control.recordReload(nil)
+	l.control.lastGood.Store(nil)
+	l.keepLastGood(snapshot, begun)
+	if ctx.Err() == nil { // else it is ending, and listens no more
+		l.Logger.Info("reloaded", append(l.logAttrs(l.control.currentView().snapshot),
+			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
+	}
+	return nil
+}
+
+// swap gives what loaded names its first probes, and has the server answer from it.
+func (l *instance) swap(ctx context.Context, loaded *zones.Snapshot) error {
+	g, err := l.prepare(ctx, loaded)
+	if err != nil {
+		return err
+	}
+	before, err := l.use(g, true)
+	if err != nil {
+		l.control.abort(g.snapshot.Pools)
+		g.unfollow()
+		return err
+	}
+	before.release()
+	select {
+	case <-before.unused:
+	case <-time.After(unusedWithin):
+	}
+	return nil
+}
+
+// unusedWithin is how long a reload waits for the last users of the generation before,
+// so that its memory can be given back.
+const unusedWithin = time.Second
+
+// subscribe has the snapshot's targets probed and its loads polled, and waits for the first
+// outcomes, until ctx ends.
+func (l *instance) subscribe(ctx context.Context, snapshot *zones.Snapshot) (*health.Watch, *load.Watch, error) {
+	tree := snapshot.Pools
+	loads, err := l.followLoads(tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.control.prepare(tree, loads)
+	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Transition) { l.apply(tree, turns) })
+	if err != nil {
+		l.control.abort(tree)
+		loads.Close()
+		return nil, nil, err
+	}
+	if unknown := watch.FirstRound(ctx); unknown > 0 {
+		l.Logger.Warn("first round of probes unfinished; what is unknown counts as up", "unknown", unknown)
+	}
+	loads.FirstRound(ctx)
+	l.control.applyLoads()
+	return watch, loads, nil
+}
+
+// apply applies changes of states to a tree, and logs what follows.
+func (l *instance) apply(tree *pools.Tree, turns []health.Transition) {
+	l.modes.apply(tree, func() []pools.Change { return tree.Apply(turns) })
+	l.logDeferrals(tree)
+	l.lost.report(tree)
+	if l.OnTransition != nil {
+		l.OnTransition(turns, tree)
+	}
+}
+
+// logAttrs is what the log says of a snapshot that answers.
+func (l *instance) logAttrs(snapshot *zones.Snapshot) []any {
+	attributes := []any{"listen", join(l.server.Addrs()), "zones", len(snapshot.Config.Zones)}
+	if l.adminListener != nil {
+		attributes = append(attributes, "admin", l.adminListener.addr())
+	}
+	tables, bytes := snapshot.Pools.Tables()
+	return append(attributes, "tables", tables, "tables_mb", bytes>>20)
+}
+
+// LogValue is the counters that tell how the server fares, for a log line.
+func (c Counters) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Uint64("queries", c.Queries),
+		slog.Uint64("tcp", c.TCP),
+		slog.Uint64("fail_open", c.FailedOpen),
+		slog.Uint64("truncated", c.Truncated),
+		slog.Uint64("dropped", c.Dropped),
+		slog.Uint64("unsent", c.Unsent),
+		slog.Uint64("panics", c.Panics),
+		slog.Uint64("tcp_evicted", c.Evicted),
+	)
+}
+
+func join(addrs []netip.AddrPort) string {
+	var b strings.Builder
+	for i, a := range addrs {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprint(&b, a)
+	}
+	return b.String()
+}

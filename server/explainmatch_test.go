@@ -1,0 +1,101 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/zones"
+)
+
+// With its draw, an explanation is what the wire path serves: names, data, TTL,
+// scope and response code, under every policy, whatever is down or forced.
+func TestExplanationsAreWhatIsServedByTheirDraw(t *testing.T) {
+	worlds, questions := 24, 150
+	if testing.Short() {
+		worlds = 10
+	}
+	for range worlds {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			m := maker{rand.New(rand.NewPCG(seed, 0))}
+			snapshot := m.world(t)
+			s := New(snapshot, Options{})
+			for i := range questions {
+				if i%50 == 0 {
+					m.turn(snapshot)
+				}
+				m.compareExplained(t, s, snapshot)
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+// compareExplained asks a random question on the wire, and for its explanation.
+func (m maker) compareExplained(t *testing.T, s *Server, snapshot *zones.Snapshot) {
+	t.Helper()
+	draw, resolver := m.Uint64(), m.source()
+	client, err := m.source().Prefix(pick(m, 8, 20, 24, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := ExplainQuery{
+		Name: config.Name(fmt.Sprintf("p%d.example.com.", m.IntN(madePools))), Client: client, Resolver: resolver, Draw: &draw,
+		Type: pick(m, dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeANY, dns.TypeCNAME, dns.TypeTXT),
+	}
+	family, octets := byte(familyIPv4), client.Addr().AsSlice()
+	if client.Addr().Is6() {
+		family = familyIPv6
+	}
+	data := append([]byte{0, family, byte(client.Bits()), 0}, octets[:(client.Bits()+7)/8]...)
+	query := packed(t, withOptions(ask(string(asked.Name), asked.Type), rawOption(dns.EDNS0SUBNET, data...)))
+
+	r := newResponder(s, func() uint64 { return draw })
+	r.acquire()
+	r.at.scratch.SeedTurns(draw)
+	var served dns.Msg
+	if err := served.Unpack(r.respond(nil, query, resolver, true)); err != nil {
+		t.Fatal(err)
+	}
+	r.release()
+	again, err := ExplainParams{Name: string(asked.Name), Draw: Explain(snapshot, asked).Draw}.Parse()
+	if err != nil || *again.Draw != draw {
+		t.Fatalf("a draw of %d, told and read again: %v %v", draw, again.Draw, err)
+	}
+	asked.Time = time.Unix(r.now, 0)
+	e := Explain(snapshot, asked)
+	got := fmt.Sprintf("%s scope %d\n%s", e.Rcode, e.Scope, sortedLines(e.Answers))
+	want := fmt.Sprintf("%s scope %d\n%s", dns.RcodeToString[served.Rcode], scopeIn(&served), sortedLines(explained(served.Answer)))
+	if got != want {
+		t.Errorf("%s %d for %s by %s, draw %d\nexplained %s\nserved %s", asked.Name, asked.Type, client, resolver, draw, got, want)
+	}
+}
+
+// scopeIn is the scope of an answer; 0 where it has no client subnet.
+func scopeIn(m *dns.Msg) uint8 {
+	for _, option := range m.IsEdns0().Option {
+		if subnet, ok := option.(*dns.EDNS0_SUBNET); ok {
+			return subnet.SourceScope
+		}
+	}
+	return 0
+}
+
+// sortedLines are records in an order of their own: that of an answer has no meaning.
+func sortedLines(records []ExplainedRecord) string {
+	var lines []string
+	for _, r := range records {
+		lines = append(lines, fmt.Sprintf("%s %d %s %s\n", r.Name, r.TTL, r.Type, r.Data))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}

@@ -1,0 +1,66 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/zones"
+)
+
+// explainEmpty tells why there is no answer, by the first row that holds; nothing where
+// there is one:
+//
+//	rcode            what was found                   because
+//	REFUSED          no zone                          no zone holds the name
+//	NXDOMAIN         no such name                     there is none
+//	any other error  -                                the type cannot be asked for
+//	NOERROR          servers of a zone below          the name is delegated
+//	NOERROR          a pool that gave nothing         of what the pool says
+//	NOERROR          a balanced name, another type    the pool has no such records
+//	NOERROR          a name without such records      it has others, or none of its own
+func (q *question) explainEmpty(name config.Name) string {
+	switch {
+	case q.msg.Rcode == dns.RcodeRefused && !metaType(q.qtype):
+		return fmt.Sprintf("no zone of the configuration holds %s", name)
+	case q.msg.Rcode == dns.RcodeNameError:
+		return fmt.Sprintf("there is no %s, nor any name below it", q.finalName(name))
+	case q.msg.Rcode != dns.RcodeSuccess:
+		return fmt.Sprintf("type %s is not answered", dns.Type(q.qtype))
+	case len(q.msg.Answer) > 0:
+		return ""
+	case !q.msg.Authoritative:
+		return fmt.Sprintf("%s is delegated to other servers", name)
+	}
+	return q.explainNoData(name)
+}
+
+// finalName is the name at the end of the answer's aliases.
+func (q *question) finalName(name config.Name) string {
+	if n := len(q.msg.Answer); n > 0 {
+		if alias, ok := q.msg.Answer[n-1].(*dns.CNAME); ok {
+			return alias.Target
+		}
+	}
+	return string(name)
+}
+
+func (q *question) explainNoData(name config.Name) string {
+	var parts []string
+	for _, s := range q.standings {
+		if s.NoDataWhy != "" {
+			parts = append(parts, s.NoDataWhy)
+		}
+	}
+	if len(parts) > 0 {
+		return strings.Join(parts, "; ")
+	}
+	match := q.serving.snapshot.Lookup(name.Wire(), q.qtype)
+	if binding, ok := q.serving.snapshot.Balanced(match.Node); ok && (match.Kind == zones.Exact || match.Kind == zones.Wildcard) {
+		pool := q.serving.snapshot.Config.Pools[binding.Pool].Name
+		return fmt.Sprintf("%s is bound to pool %q, which has no records of type %s", name, pool, dns.Type(q.qtype))
+	}
+	return fmt.Sprintf("%s has no records of type %s", name, dns.Type(q.qtype))
+}

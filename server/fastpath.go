@@ -1,0 +1,150 @@
+package server
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// fastPath is the fast path: it answers a plain query by appending pre-rendered
+// records behind out. The full path gives the same answers.
+func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte {
+	q, s := &r.query, r.at.active
+	a := s.newReply(out, q, stream)
+	r.chain.n = 0
+	name, spelled := q.name, domain(q.packet[headerSize:q.end-4])
+	for range maxChain {
+		next := r.find(&a, name, spelled, source)
+		if next == nil || !r.chain.follow(q.name, next, len(a.out)-a.base-len(next)) {
+			break
+		}
+		name, spelled = r.chain.targets[r.chain.n-1].folded(), next
+		a.owner = r.pointTo(name)
+	}
+	if a.failedOpen {
+		r.counts[failedOpen]++
+	}
+	out = a.finish(s, q)
+	r.count(int(a.rcode), a.flags&flagTC != 0)
+	return out
+}
+
+// find answers from what is at name. Where that is an alias, next is the name that
+// it stands for; nil where the answer ends here.
+func (r *Responder) find(a *reply, name []byte, spelled domain, source netip.Addr) (next domain) {
+	q, snap := &r.query, r.at.active.snapshot
+	match := snap.Lookup(name, q.qtype)
+	switch match.Kind {
+	case zones.Refused:
+		if r.chain.n == 0 {
+			a.rcode = dns.RcodeRefused
+		}
+	case zones.NXDomain:
+		a.rcode = dns.RcodeNameError
+		r.negative(a, match.Zone)
+	case zones.Referral:
+		r.referral(a, match.Node)
+	case zones.DName:
+		return r.fastSynthesis(a, spelled, match.Node)
+	case zones.Exact, zones.Wildcard:
+		return r.fastData(a, match, source)
+	}
+	return nil
+}
+
+// fastData answers from a node, and returns the name that it is an alias of, if it is one.
+func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next domain) {
+	q, snap := &r.query, r.at.active.snapshot
+	if binding, ok := snap.Balanced(match.Node); ok && balances(binding, q.qtype) {
+		return r.fastBalanced(a, match, binding, source)
+	}
+	if set, ok := snap.RRset(match.Node, q.qtype); ok {
+		a.flags |= flagAA
+		a.rrset(answerSection, set, a.owner)
+		return nil
+	}
+	if set, ok := snap.RRset(match.Node, dns.TypeCNAME); ok {
+		return r.fastAlias(a, set)
+	}
+	r.negative(a, match.Zone)
+	return nil
+}
+
+// fastBalanced answers from a pool, and returns the name that the pool answers with a
+// CNAME to, if it does.
+func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) (next domain) {
+	q, s := &r.query, r.at.active
+	who := s.clientAt(binding, &q.edns.subnet, source)
+	q.edns.decidedBy(binding)
+	if !a.drawn {
+		a.draw, a.drawn = r.draw(), true
+	}
+	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
+	d := s.snapshot.Pools.Decide(pools.Request{
+		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
+		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(a.draw, a.hops),
+	}, r.at.scratch)
+	a.scope = max(a.scope, who.scopeOf(d))
+	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
+	if cname := r.at.scratch.CName; cname != nil {
+		a.flags |= flagAA
+		a.hops++
+		a.cname(cname, binding.TTL)
+		if q.qtype == dns.TypeCNAME {
+			return nil
+		}
+		return r.chain.spell(cname)
+	}
+	if service(binding, q.qtype) {
+		a.flags |= flagAA
+		a.service(s.snapshot.Service(binding.HTTPS), r.at.scratch.Addrs, binding.TTL)
+		return nil
+	}
+	if addrs := r.at.scratch.Addrs; len(addrs) > 0 && isAddress(q.qtype) {
+		a.flags |= flagAA
+		a.addresses(addrs, q.qtype, binding.TTL)
+		return nil
+	}
+	r.negative(a, match.Zone)
+	return nil
+}
+
+// balances reports whether the pool answers a type: addresses, the HTTPS record
+// that names them, and where it may answer a CNAME every type, since that stands for
+// all (RFC 1034 3.6.2).
+func balances(binding zones.Binding, qtype uint16) bool {
+	return isAddress(qtype) || service(binding, qtype) || binding.CName != zones.NoCName
+}
+
+// isAddress reports whether a type holds addresses. A pool that is asked for
+// another type has no data of it where it draws addresses.
+func isAddress(qtype uint16) bool { return qtype == dns.TypeA || qtype == dns.TypeAAAA }
+
+// family is the address family that a type of record holds; IPv4 for those that hold none.
+func family(qtype uint16) pools.Family {
+	if qtype == dns.TypeAAAA {
+		return pools.IPv6
+	}
+	return pools.IPv4
+}
+
+// negative adds the SOA that lets a resolver remember that there is nothing (RFC 2308 3).
+func (r *Responder) negative(a *reply, zone zones.ZoneID) {
+	snap := r.at.active.snapshot
+	a.flags |= flagAA
+	a.rrset(authoritySection, snap.Negative(zone), r.pointTo(snap.Apex(zone)))
+}
+
+// referral adds the name servers of the zone below the cut at node, and the
+// addresses without which they could not be found (RFC 1034 4.3.2 3b).
+func (r *Responder) referral(a *reply, node zones.NodeID) {
+	snap := r.at.active.snapshot
+	servers, _ := snap.RRset(node, dns.TypeNS)
+	a.rrset(authoritySection, servers, r.pointTo(snap.NodeName(node)))
+	for _, ns := range snap.Glue(node) {
+		a.glue(snap.NodeName(ns), snap, ns)
+	}
+}

@@ -1,0 +1,294 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/pools"
+	"meridian/resolver"
+	"meridian/zones"
+)
+
+// measuring is a life that serves by a table of round trips, without its loop.
+type measuring struct {
+	*instance
+	*generation
+	t    *testing.T
+	file string
+	log  bytes.Buffer
+}
+
+// startMeasuring begins with a table that is as old as age.
+func startMeasuring(t *testing.T, options, table string, age time.Duration) *measuring {
+	m := &measuring{t: t, file: filepath.Join(t.TempDir(), "latency.csv")}
+	m.write(table, age)
+	log := slog.New(slog.NewTextHandler(&m.log, nil))
+	m.instance = newInstance(&Daemon{Logger: log})
+	m.tracker, m.prober = resolver.New(resolver.Options{}), health.NewProber(health.Options{})
+	probing, stop := context.WithCancel(context.Background())
+	probed := make(chan struct{})
+	go func() { defer close(probed); m.prober.Run(probing) }()
+	m.control = newControl(m.instance)
+	loaded := m.load(options)
+	m.server = New(loaded, Options{Logger: log})
+	m.prepared(loaded)
+	t.Cleanup(func() {
+		m.release()
+		stop()
+		<-probed
+		m.tracker.Close()
+		m.poller.Close()
+	})
+	return m
+}
+
+// prepared has a configuration that was loaded serve.
+func (m *measuring) prepared(loaded *zones.Snapshot) {
+	k, err := m.prepare(context.Background(), loaded)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.generation = k
+	before, err := m.use(k, true)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if before != nil {
+		before.release()
+	}
+}
+
+func (m *measuring) load(options string) *zones.Snapshot {
+	build := zones.Build // as at the start
+	if m.generation != nil {
+		build = m.builder()
+	}
+	snapshot, _, err := build(m.config(options))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return snapshot
+}
+
+func (m *measuring) config(options string) *config.Config {
+	cfg, _, err := config.Parse("meridian.yaml", fmt.Appendf(nil, `
+server: {listen: ["127.0.0.1:0"]}
+geo: {networks: {192.0.2.0/24: {region: near}}}
+latency: {file: %q%s}
+regions:
+  near: {location: [0, 0]}
+  far: {location: [0, 90]}
+pools:
+  web:
+    policy: latency
+    members:
+      - {name: near, region: near, addresses: [127.0.0.1]}
+      - {name: far, region: far, addresses: [127.0.0.2]}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`, m.file, options))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return cfg
+}
+
+// hangUp reloads a sound configuration.
+func (m *measuring) hangUp(options string) {
+	m.t.Helper()
+	m.prepared(m.load(options))
+}
+
+// write puts a table of some age in place by renaming.
+func (m *measuring) write(table string, age time.Duration) {
+	next := m.file + ".next"
+	at := time.Now().Add(-age)
+	for _, err := range []error{os.WriteFile(next, []byte(table), 0o600), os.Chtimes(next, at, at), os.Rename(next, m.file)} {
+		if err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
+// look looks at the file as at its time, and expects the region that the client gets
+// and a line in the log; empty: no line.
+func (m *measuring) look(want, logged string) {
+	m.t.Helper()
+	m.pollLatency(context.Background(), m.generation, time.Now())
+	m.expect(want, logged)
+}
+
+func (m *measuring) expect(want, logged string) {
+	m.t.Helper()
+	snapshot := m.server.current.Load().snapshot
+	s := snapshot.Pools.Scratch()
+	snapshot.Pools.Decide(pools.Request{Answers: 1, Client: netip.MustParseAddr("192.0.2.1")}, s)
+	if got := map[string]string{"127.0.0.1": "near", "127.0.0.2": "far"}[s.Addrs[0].String()]; got != want {
+		m.t.Errorf("the client gets %s, want %s", got, want)
+	}
+	if text := m.log.String(); !strings.Contains(text, logged) || logged == "" && text != "" {
+		m.t.Errorf("logged %q, want %q", text, logged)
+	}
+	m.log.Reset()
+}
+
+func (m *measuring) status() *LatencyStatus {
+	m.t.Helper()
+	s, err := m.control.Status(Selector{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s.Latency
+}
+
+const (
+	farIsQuick = "192.0.2.0/24,far,2\n"
+	farIsSlow  = "192.0.2.0/24,far,500\n192.0.2.0/24,near,20\n"
+)
+
+func TestANewTableOfRoundTripsIsTakenOver(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	m.expect("far", "")
+	m.look("far", "")
+	m.write(farIsSlow, 0)
+	m.look("near", "round trips taken over")
+	if s := m.status(); s.Rows != 2 || s.Stale || s.Error != "" || s.File != m.file {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestABrokenTableOfRoundTripsLeavesTheOldOneServing(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	m.write("192.0.2.0/24,far,-5\n", 0)
+	m.look("far", "latency.csv:1:18: a round trip of -5 ms")
+	m.look("far", "") // told once
+	if s := m.status(); s.Refused != 1 || !strings.Contains(s.Error, "a round trip of -5 ms") {
+		t.Errorf("status %+v", s)
+	}
+	if err := os.Remove(m.file); err != nil {
+		t.Fatal(err)
+	}
+	m.look("far", "no such file")
+	m.look("far", "")
+	m.write(farIsSlow, 0)
+	m.look("near", "round trips taken over")
+	if s := m.status(); s.Refused != 2 || s.Error != "" {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestATableOfRoundTripsThatIsTooOldCountsForNothing(t *testing.T) {
+	m := startMeasuring(t, ", max_age: 1h", farIsQuick, 2*time.Hour)
+	m.expect("near", "older than max_age")
+	m.look("near", "")
+	if s := m.status(); !s.Stale || s.Rows != 0 {
+		t.Errorf("status %+v", s)
+	}
+	m.write(farIsQuick, time.Minute)
+	m.look("far", "round trips taken over")
+	m.pollLatency(context.Background(), m.generation, time.Now().Add(time.Hour))
+	m.expect("near", "older than max_age")
+}
+
+// A quarter of 60 ms and the rest of 5 ms is less than the 20 ms of near; once more, it is
+// not. Only what is new in the file counts, however often it is read.
+func TestRoundTripsMoveByAlpha(t *testing.T) {
+	const options = ", alpha: 25%, tolerance: 0s"
+	m := startMeasuring(t, options, "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
+	m.expect("far", "")
+	const worse = "192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n"
+	m.write(worse, time.Minute) // 18.75
+	m.look("far", "round trips taken over")
+	m.hangUp(options)
+	m.expect("far", "")
+	m.write(worse, 0) // as by a copy
+	m.look("far", "round trips taken over")
+	m.hangUp(options)
+	m.expect("far", "")
+	m.hangUp(", alpha: 100%, tolerance: 0s") // the file's own
+	m.expect("near", "")
+}
+
+func TestAReloadTakesNewRoundTripsInOnce(t *testing.T) {
+	const options = ", alpha: 25%, tolerance: 0s"
+	m := startMeasuring(t, options, "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
+	m.write("192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n", 0) // 18.75
+	m.hangUp(options)
+	m.look("far", "")
+	m.write("192.0.2.0/24,far,60.0\n192.0.2.0/24,near,20\n", 0) // 29.1
+	m.hangUp(options)
+	m.look("near", "")
+}
+
+func TestAReloadWithABrokenTableKeepsTheOldRoundTrips(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	m.write("192.0.2.0/24,far,-5\n", 0)
+	m.hangUp(", tolerance: 1ms")
+	m.expect("far", "round trips refused; the old ones keep serving")
+	m.look("far", "") // told already
+	if s := m.status(); s.Rows != 1 || s.Refused != 1 || !strings.Contains(s.Error, "latency.csv:1:18: a round trip of -5 ms") {
+		t.Errorf("status %+v", s)
+	}
+	if err := os.Remove(m.file); err != nil {
+		t.Fatal(err)
+	}
+	m.hangUp("")
+	m.expect("far", "no such file")
+	m.look("far", "")
+	m.write(farIsSlow, 0)
+	m.hangUp("")
+	m.expect("near", "")
+	if s := m.status(); s.Rows != 2 || s.Refused != 0 || s.Error != "" {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// Round trips of another file are no reason to take a file that is at fault.
+func TestABrokenTableThatNeverServedRefusesTheConfiguration(t *testing.T) {
+	m := startMeasuring(t, "", farIsQuick, time.Hour)
+	m.file = filepath.Join(t.TempDir(), "other.csv")
+	m.write("192.0.2.0/24,far,-5\n", 0)
+	for name, build := range map[string]zones.Builder{"at the start": zones.Build, "at a reload": m.builder()} {
+		snapshot, _, err := build(m.config(""))
+		if err == nil || !strings.Contains(err.Error(), "other.csv:1:18: a round trip of -5 ms") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if snapshot != nil {
+			_ = snapshot.Close()
+		}
+	}
+}
+
+// SIGHUP takes what changed in the configuration while the table is at fault.
+func TestABrokenTableRefusesNoReload(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "latency.csv")
+	write := func(table string) {
+		if err := os.WriteFile(file, []byte(table), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("192.0.2.0/24,east,2\n")
+	text := fmt.Sprintf("latency: {file: %q}", file) + steered
+	r := start(t, text)
+	write("192.0.2.0/24,east\n")
+	r.reload(strings.Replace(text, "name: b", "name: renamed", 1))
+	if states := r.states(t); !strings.Contains(states, "web/renamed=") {
+		t.Errorf("the new configuration does not serve: %s", states)
+	}
+	if s, err := r.Status(Selector{}); err != nil || s.Latency.Rows != 1 || !strings.Contains(s.Latency.Error, "latency.csv:1:1: 2 columns") {
+		t.Errorf("%v: status %+v", err, s.Latency)
+	}
+}

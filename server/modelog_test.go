@@ -1,0 +1,74 @@
+package server
+
+import (
+	"bytes"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+
+	"meridian/health"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+const lone = `
+checks:
+  tcp: {type: tcp, port: 1}
+pools:
+  lone: {policy: failover, check: tcp, members: [{name: only, addresses: [192.0.2.1]}]}
+zones:
+  example.com:
+    file: example.com.zone
+    names: {www: {pool: lone}}
+`
+
+const loneZone = `
+@ SOA ns1.example.net. hostmaster.example.com. 7 14400 3600 604800 30
+@ NS ns1.example.net.
+`
+
+// TestModesAreToldOnceOverReloads: a pool that fails open is told when it
+// begins and when it ends, however often the configuration is read meanwhile.
+func TestModesAreToldOnceOverReloads(t *testing.T) {
+	var out bytes.Buffer
+	l := modeLog{log: slog.New(slog.NewTextHandler(&out, nil))}
+	lines := func() string {
+		text := regexp.MustCompile(`(?m)^.*msg="pool mode" `).ReplaceAllString(out.String(), "")
+		out.Reset()
+		return strings.TrimSpace(text)
+	}
+	turn := func(s *zones.Snapshot, v health.Verdict) {
+		turns, err := s.Pools.SimulateVerdict("lone", "only", v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.apply(s.Pools, func() []pools.Change { return s.Pools.Apply(turns) })
+	}
+	first, second, third := build(t, lone, loneZone), build(t, lone, loneZone), build(t, lone, loneZone)
+
+	turn(first, health.Down) // before it serves
+	if got := lines(); got != "" {
+		t.Errorf("told of a tree that does not serve: %s", got)
+	}
+	l.serve(first.Pools)
+	if got, want := lines(), "pool=lone family=IPv4 from=normal to=fail-open"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	turn(second, health.Down)
+	l.serve(second.Pools)
+	turn(first, health.Up) // the old one no longer serves
+	if got := lines(); got != "" {
+		t.Errorf("a reload told %q", got)
+	}
+	turn(second, health.Up)
+	if got, want := lines(), "pool=lone family=IPv4 from=fail-open to=normal"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	turn(second, health.Down)
+	lines()
+	l.serve(third.Pools) // the reload itself ends it
+	if got, want := lines(), "pool=lone family=IPv4 from=fail-open to=normal"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}

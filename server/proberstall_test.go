@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// TestAProberThatHangsHoldsUpNobodyElse: operators are obeyed, status tells what
+// is known without the prober, and the server ends.
+func TestAProberThatHangsHoldsUpNobodyElse(t *testing.T) {
+	cfg, _, err := config.Parse("meridian.yaml", []byte(steered))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var control *Control
+	ready, ended, hangs, release := make(chan struct{}), make(chan error, 1), make(chan struct{}), make(chan struct{})
+	defer close(release)
+	first := true
+	ctx, cancel := context.WithCancel(t.Context())
+	l := Daemon{
+		Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err },
+		Admin: func(c *Control, _ config.Admin) (http.Handler, error) {
+			control = c
+			return http.NotFoundHandler(), nil
+		},
+		OnTransition: func([]health.Transition, *pools.Tree) {
+			if first {
+				first = false
+				close(hangs)
+				<-release
+			}
+		},
+		Ready:  func([]netip.AddrPort) { close(ready) },
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	go func() { ended <- l.Run(ctx) }()
+	<-ready
+	<-hangs
+	asked := make(chan error, 2)
+	go func() { _, err := control.Status(Selector{}); asked <- err }()
+	go func() { _, err := control.Clear(Selector{Pool: "web"}); asked <- err }()
+	if _, err := control.Override(Selector{Pool: "web", Member: "a"}, pools.Drained, "", 0); err != nil {
+		t.Error(err)
+	}
+	control.onTick(time.Now())
+	for range 2 {
+		if err := <-asked; err != nil && err != errProberStalled {
+			t.Error(err)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,102 @@
+package server
+
+import (
+	"sync"
+	"time"
+)
+
+// responderPool is all responders of a server. TCP connections share the idle ones: a
+// connection holds one only while it computes answers.
+type responderPool struct {
+	idle chan *Responder // has room for as many as there are slots, see tcpSlots
+
+	mu              sync.Mutex // guards all below
+	all             []*Responder
+	removedCounters Counters // what those counted who left
+}
+
+// add adds a responder.
+func (c *responderPool) add(s *Server) *Responder {
+	r := newResponder(s, s.options.Draw)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, r)
+	return r
+}
+
+// remove removes a responder that its worker will not use again.
+func (c *responderPool) remove(r *Responder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.all {
+		if c.all[i] == r {
+			c.all[i] = c.all[len(c.all)-1]
+			c.all = c.all[:len(c.all)-1]
+			c.removedCounters.add(&r.published)
+			return
+		}
+	}
+}
+
+// get returns an idle responder or creates one. The caller has a slot, and puts the responder back before
+// it releases that: there are no more responders than slots.
+func (c *responderPool) get(s *Server) *Responder {
+	select {
+	case r := <-c.idle:
+		return r
+	default:
+		return c.add(s)
+	}
+}
+
+// put makes r idle, or removes it if there is no room.
+func (c *responderPool) put(r *Responder) {
+	select {
+	case c.idle <- r:
+	default:
+		c.remove(r)
+	}
+}
+
+// count adds what all responders counted to n.
+func (c *responderPool) count(n *Counters) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n.merge(&c.removedCounters)
+	for _, r := range c.all {
+		n.add(&r.published)
+	}
+}
+
+// retirePoll is how often retire looks again: a batch of answers takes microseconds.
+const retirePoll = 100 * time.Microsecond
+
+// waitUnused waits until no responder reads before, which is not current any more,
+// and takes it from those that are idle. Whoever is hired meanwhile never had it.
+func (c *responderPool) waitUnused(before *activeSnapshot) {
+	c.mu.Lock()
+	all := append([]*Responder(nil), c.all...)
+	c.mu.Unlock()
+	for _, r := range all {
+		r.waitUnused(before)
+	}
+}
+
+// waitUnused waits until r does not read before. A responder that is reading when
+// first looked at, and has ended a batch since, has opened the next one on what is
+// current now.
+func (r *Responder) waitUnused(before *activeSnapshot) {
+	closed := r.closed.Load()
+	for {
+		held := r.slot.Load()
+		switch {
+		case held == nil && r.closed.Load() != closed:
+			return
+		case held != nil && held.active != before:
+			return
+		case held != nil && r.slot.CompareAndSwap(held, unpinned()):
+			return
+		}
+		time.Sleep(retirePoll)
+	}
+}

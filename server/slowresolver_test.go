@@ -1,0 +1,57 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"meridian/config"
+)
+
+// TestASilentResolverTakesNobodysFirstProbes: the verdicts of addresses that the
+// configuration has are there when the server begins to answer, and a target has
+// the addresses that the process before had found.
+func TestASilentResolverTakesNobodysFirstProbes(t *testing.T) {
+	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	folder := held(t, t.TempDir())
+	file, err := encodeState(&savedState{Targets: map[config.Name][]netip.Addr{
+		"known.example.net.": {netip.MustParseAddr("127.0.0.92"), netip.MustParseAddr("224.0.0.1")},
+	}}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := folder.write(file); err != nil {
+		t.Fatal(err)
+	}
+	folder.unlock()
+	r := start(t, fmt.Sprintf(`
+server: {listen: ["127.0.0.1:0"], workers: 1, resolvers: [%q]}
+admin: {listen: "127.0.0.1:0"}
+state: %s
+checks: {none-there: {type: tcp, port: 1, interval: 1h}}
+pools:
+  web:
+    policy: failover
+    check: none-there
+    members:
+      - {name: fixed, addresses: [127.0.0.91]}
+      - {name: known, target: known.example.net}
+      - {name: new, target: new.example.net}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`, silent.LocalAddr(), folder.path))
+	r.expect(t, "when it answers", "web/fixed=down web/known=down web/new=unresolved")
+	status, err := r.Status(Selector{Pool: "web", Member: "known"})
+	if err != nil || len(status.Pools[0].Members[0].Addresses) != 1 {
+		t.Errorf("the target that is remembered: %+v, %v", status, err)
+	}
+}

@@ -1,0 +1,152 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/zones"
+)
+
+// worldConfig and worldZone are a small world with one of each outcome.
+const worldConfig = `
+server: {listen: ["127.0.0.1:0"], workers: 1, nsid: test, version: "meridian \\ test"}
+geo:
+  networks:
+    198.51.100.0/24: {region: us}
+    198.51.100.128/25: {region: eu}
+    203.0.113.0/24: {region: ap}
+    2001:db8:1::/48: {region: eu}
+    10.7.0.0/16: {region: ap}
+regions:
+  us: {location: [39.04, -77.49]}
+  eu: {location: [53.35, -6.26]}
+  ap: {location: [19.08, 72.88]}
+pools:
+  near:
+    policy: proximity
+    members:
+      - {name: us, region: us, addresses: [192.0.2.1, "2001:db8::1"]}
+      - {name: eu, region: eu, addresses: [192.0.2.2, "2001:db8::2"]}
+      - {name: ap, region: ap, addresses: [192.0.2.3, "2001:db8::3"]}
+  far:
+    policy: weighted
+    members:
+      - {name: a, addresses: [192.0.2.11]}
+      - {name: b, addresses: [192.0.2.12]}
+  gone:
+    policy: failover
+    members:
+      - {name: a, addresses: [192.0.2.21], enabled: false}
+zones:
+  example.com:
+    file: example.com.zone
+    ttl: 30
+    names:
+      "@": {pool: near}
+      www: {pool: near}
+      six.www: {pool: near}
+      far: {pool: far}
+      gone: {pool: gone}
+      "*.t": {pool: near}
+`
+
+const worldZone = `
+$ORIGIN example.com.
+$TTL 300
+@       IN SOA ns1 hostmaster 1 7200 3600 604800 60
+@       NS  ns1
+@       MX  10 mail
+ns1     A   192.0.2.53
+mail    A   192.0.2.25
+mail    TXT "small"
+text    TXT "a" "b"
+big     TXT ` + "( " // completed by world
+
+// world is the snapshot of worldConfig, after edits (old, new pairs).
+func world(t testing.TB, edits ...string) *zones.Snapshot {
+	t.Helper()
+	zone := worldZone + strings.Repeat(`"`+strings.Repeat("x", 200)+`" `, 10) + `)
+alias   CNAME www
+chain   CNAME alias
+away    CNAME www.example.org.
+loop    CNAME pool
+pool    CNAME loop
+dangle  CNAME nothing
+tocut   CNAME a.sub
+sub     NS  ns.sub
+sub     NS  ns.example.net.
+ns.sub  A   192.0.2.99
+tree    DNAME near.t
+over    DNAME ` + strings.Repeat(strings.Repeat("o", 60)+".", 3) + `
+deep.er TXT "below an empty non-terminal"
+*.wild  TXT "wild"
+*.wc    CNAME www
+`
+	return build(t, strings.NewReplacer(edits...).Replace(worldConfig), zone)
+}
+
+// build compiles a configuration whose zone file, if any, is example.com.zone.
+func build(t testing.TB, yaml, zone string) *zones.Snapshot {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "example.com.zone"), []byte(zone), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Parse(filepath.Join(dir, "meridian.yaml"), []byte(yaml))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, yaml)
+	}
+	snapshot, _, err := zones.Build(cfg)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, yaml, zone)
+	}
+	t.Cleanup(func() { snapshot.Close() })
+	return snapshot
+}
+
+// paths are two responders over one server, alike but for the path they take.
+// Their draws are equal.
+type paths struct {
+	wire, full *Responder
+	draw       uint64
+}
+
+func newPaths(snapshot *zones.Snapshot) *paths {
+	p := new(paths)
+	s := New(snapshot, Options{Draw: func() uint64 { return p.draw }})
+	p.wire, p.full = s.Responder(), s.Responder()
+	p.full.slowOnly = true
+	return p
+}
+
+// packed is a query in wire form.
+func packed(t testing.TB, m *dns.Msg) []byte {
+	t.Helper()
+	packet, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packet
+}
+
+// ask is a query without EDNS.
+func ask(name string, qtype uint16) *dns.Msg {
+	m := new(dns.Msg).SetQuestion(name, qtype)
+	m.RecursionDesired = false
+	return m
+}
+
+// withOptions adds an OPT record of 1232 octets with options to m.
+func withOptions(m *dns.Msg, options ...dns.EDNS0) *dns.Msg {
+	m.SetEdns0(1232, false)
+	m.IsEdns0().Option = options
+	return m
+}
+
+// rawOption is an option as the octets in data.
+func rawOption(code uint16, data ...byte) dns.EDNS0 { return &dns.EDNS0_LOCAL{Code: code, Data: data} }

@@ -1,0 +1,125 @@
+package zones
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+// maxSet is the most bytes of an RRset: one that is larger fits in no message.
+// What is left of 64 KiB is for the header, the question and EDNS.
+const maxSet = 1<<16 - 1024
+
+// addSets makes sets of the records.
+func (c *compiler) addSets() {
+	slices.SortFunc(c.records, func(a, b record) int {
+		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.typ, b.typ), cmp.Compare(a.data, b.data))
+	})
+	for rest := c.records; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].node == rest[0].node && rest[n].typ == rest[0].typ {
+			n++
+		}
+		c.addSet(rest[:n])
+		rest = rest[n:]
+	}
+}
+
+// addSet adds the set of these records, all of one node and type.
+func (c *compiler) addSet(records []record) {
+	if len(records) > 1 {
+		records = c.distinct(c.override(records))
+	}
+	first := records[0]
+	set := rrset{off: uint32(len(c.s.data)), ttl: c.lowestTTL(records), typ: first.typ, count: uint16(len(records))}
+	size := 0
+	for _, r := range records {
+		c.s.data = binary.BigEndian.AppendUint16(c.s.data, r.length)
+		c.s.data = append(c.s.data, c.rdataOf(r)...)
+		size += 12 + int(r.length)
+	}
+	set.length = uint32(len(c.s.data)) - set.off
+	if size > maxSet {
+		c.errorf(first.at, "", "%s of %s has %d bytes in %d records, more than the %d that fit in a message",
+			typeName(first.typ), c.quoted(first.node), size, len(records), maxSet)
+	}
+	n := &c.s.nodes[first.node]
+	if n.sets == 0 {
+		n.set = uint32(len(c.s.sets))
+	}
+	n.sets++
+	c.s.sets = append(c.s.sets, set)
+	c.setAt = append(c.setAt, first.at)
+}
+
+func (c *compiler) rdataOf(r record) []byte { return c.rdata[r.data : r.data+uint32(r.length)] }
+
+// override leaves the records of a master file alone where there are any: they
+// replace those made from the configuration.
+func (c *compiler) override(records []record) []record {
+	written := func(r record) bool { return !c.configured(r.at) }
+	if !slices.ContainsFunc(records, written) {
+		return records
+	}
+	made := slices.DeleteFunc(slices.Clone(records), written)
+	kept := slices.DeleteFunc(slices.Clone(records), func(r record) bool { return !written(r) })
+	if typ := records[0].typ; typ != dns.TypeA && typ != dns.TypeAAAA {
+		return kept // SOA and NS of the file win, as documented
+	}
+	for _, r := range made {
+		if !slices.ContainsFunc(kept, func(k record) bool { return bytes.Equal(c.rdataOf(k), c.rdataOf(r)) }) {
+			c.warnf(r.at, "make the two alike", "the address is not used, for %s has other %s records for %s",
+				c.where(kept[0].at), typeName(r.typ), c.quoted(r.node))
+			break
+		}
+	}
+	return kept
+}
+
+// distinct drops all but the first of equal records (RFC 2181 5). Names in the
+// data are equal whatever their case, other data is not.
+func (c *compiler) distinct(records []record) []record {
+	alike := make(map[string][]dns.RR, len(records)) // by the data in lower case
+	kept := make([]record, 0, len(records))
+	for _, r := range records {
+		folded := bytes.Clone(c.rdataOf(r))
+		fold(folded)
+		rr := c.unpack(r)
+		same := func(other dns.RR) bool { return dns.IsDuplicate(rr, other) }
+		if slices.ContainsFunc(alike[string(folded)], same) {
+			continue
+		}
+		alike[string(folded)] = append(alike[string(folded)], rr)
+		kept = append(kept, r)
+	}
+	return kept
+}
+
+func (c *compiler) unpack(r record) dns.RR {
+	h := dns.RR_Header{Name: ".", Rrtype: r.typ, Class: dns.ClassINET, Rdlength: r.length}
+	rr, _, err := dns.UnpackRRWithHeader(h, c.rdataOf(r), 0)
+	if err != nil {
+		panic("zones: a record that does not unpack: " + err.Error()) // pack let none through
+	}
+	return rr
+}
+
+// lowestTTL is the TTL of a set: one for all its records (RFC 2181 5.2). RRSIGs
+// are no set, each has the TTL of what it signs.
+func (c *compiler) lowestTTL(records []record) uint32 {
+	lowest := records[0].ttl
+	for _, r := range records {
+		lowest = min(lowest, r.ttl)
+	}
+	for _, r := range records {
+		if r.ttl != records[0].ttl && r.typ != dns.TypeRRSIG {
+			c.warnf(r.at, "give all of them one TTL", "TTL %d differs from TTL %d of another %s of %s, and the lowest, %d, is used",
+				r.ttl, records[0].ttl, typeName(r.typ), c.quoted(r.node), lowest)
+			break
+		}
+	}
+	return lowest
+}
