@@ -51,8 +51,8 @@ func (c *preparedCheck) compose(made preparedChecks) error {
 // is taken for up.
 type assumption func(v, held Verdict) bool
 
-func pessimistic(v, _ Verdict) bool { return v == Up }
-func optimistic(v, _ Verdict) bool  { return v != Down }
+func pessimistic(v, _ Verdict) bool               { return v == Up }
+func optimistic(v, _ Verdict) bool                { return v != Down }
 func pessimisticWithReports(v, held Verdict) bool { return v == Up || v == Uncertain && held == Up }
 
 func optimisticWithReports(v, held Verdict) bool {
