@@ -77,7 +77,7 @@ func TestEveryPolicyHasItsPage(t *testing.T) {
 		if last != 0 {
 			t.Errorf("%s: the page does not begin with its name", policy)
 		}
-		for _, heading := range []string{"## Name", "## Description", "## Syntax", "## Example", "## Limits"} {
+		for _, heading := range []string{"## Example", "## Settings", "## Details", "## Limits"} {
 			at := strings.Index(page, "\n"+heading+"\n")
 			if at <= last {
 				t.Errorf("%s: no %q where it should be", policy, heading)
