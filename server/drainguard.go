@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"meridian/config"
@@ -19,18 +20,12 @@ func (c *Control) CheckDrain(t Selector) error {
 	if t.validate(cfg) != nil {
 		return nil // which Override reports
 	}
-	byName := make(map[string]*config.Pool, len(cfg.Pools))
-	for i := range cfg.Pools {
-		byName[cfg.Pools[i].Name] = &cfg.Pools[i]
-	}
-	before := answerable{pools: byName, said: at.overrides, eligible: eligibleMembers(at.snapshot.Pools)}
-	after := before
-	after.said = at.overrides.with(Override{Target: t, Kind: pools.Drained.String()})
-	before.known, after.known = map[string]bool{}, map[string]bool{}
+	before := newAnswerable(at)
+	after := before.under(at.overrides.with(Override{Target: t, Kind: pools.Drained.String()}))
 	var lost []string
 	for i := range cfg.Zones {
 		for _, name := range cfg.Zones[i].Names {
-			if before.pool(name.Pool) && !after.pool(name.Pool) {
+			if before.name(name.Pool) && !after.name(name.Pool) {
 				lost = append(lost, string(name.Name))
 			}
 		}
@@ -48,59 +43,104 @@ func (c *Control) CheckDrain(t Selector) error {
 	}
 }
 
-// answerable finds which pools can be answered from under some overrides.
+// answerable finds which names can be answered under some overrides, by the states of now:
+//
+//	the pool of the name        its fallback  fail_open  a member that is not drained  answered
+//	live                        any           any        any                           yes
+//	not live                    live          any        any                           yes
+//	not live                    not live      never      any                           no
+//	not live                    not live      other      yes                           yes
+//	not live                    not live      other      no                            no
+//
+// A fallback that is not live is not asked, so members of it that are down do not help.
 type answerable struct {
-	pools    map[string]*config.Pool
-	said     overrides
-	eligible map[Selector]bool // members that are, in some family
-	known    map[string]bool   // what was found of a pool
+	*states
+	said overrides
+	live map[string]bool // what was found of a pool
+	open map[string]bool // likewise: it has a member that may be answered when it fails open
 }
 
-// eligibleMembers returns the members that are eligible in some family.
-func eligibleMembers(tree *pools.Tree) map[Selector]bool {
-	all := map[Selector]bool{}
-	for p := range tree.Status() {
+// states is how pools and members are now.
+type states struct {
+	pools    map[string]*config.Pool
+	eligible map[Selector]bool // members that are, in some family
+}
+
+func newAnswerable(at *view) *answerable {
+	now := &states{map[string]*config.Pool{}, map[Selector]bool{}}
+	cfg := at.snapshot.Config
+	for i := range cfg.Pools {
+		now.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
+	}
+	for p := range at.snapshot.Pools.Status() {
 		for _, m := range p.Members {
 			if m.Eligible[pools.IPv4] || m.Eligible[pools.IPv6] {
-				all[Selector{Pool: p.Pool, Member: m.Member}] = true
+				now.eligible[Selector{Pool: p.Pool, Member: m.Member}] = true
 			}
 		}
 	}
-	return all
+	return (&answerable{states: now}).under(at.overrides)
 }
 
-// pool reports whether a pool or its fallback has a member that could be answered.
-func (a *answerable) pool(name string) bool {
-	if found, known := a.known[name]; known {
+// under returns the same under other overrides.
+func (a *answerable) under(said overrides) *answerable {
+	return &answerable{a.states, said, map[string]bool{}, map[string]bool{}}
+}
+
+// name reports whether a name that is bound to a pool can be answered.
+func (a *answerable) name(pool string) bool {
+	p := a.pools[pool]
+	return a.isLive(pool) || p.Fallback != "" && a.isLive(p.Fallback) || p.FailOpen != config.NeverOpen && a.isOpen(pool)
+}
+
+// isLive reports whether as many members of a pool are eligible as it needs.
+func (a *answerable) isLive(pool string) bool {
+	if found, known := a.live[pool]; known {
 		return found
 	}
-	a.known[name] = false // pools have no cycles; a fallback may
-	p := a.pools[name]
-	found := p.Fallback != "" && a.pool(p.Fallback)
+	p := a.pools[pool]
+	eligible, able := 0, 0
 	for i := range p.Members {
-		found = found || a.member(p, &p.Members[i])
+		m := &p.Members[i]
+		if !a.able(p, m) {
+			continue
+		}
+		able++
+		if a.eligible[Selector{Pool: p.Name, Member: m.Name}] && (m.Pool == "" || a.isLive(m.Pool)) {
+			eligible++
+		}
 	}
-	a.known[name] = found
-	return found
+	need := p.MinUp.N
+	if p.MinUp.Percent {
+		need = (able*p.MinUp.N + 99) / 100
+	}
+	a.live[pool] = eligible >= max(1, need)
+	return a.live[pool]
 }
 
-// member reports whether a member could be answered, if only because its pool fails open.
-func (a *answerable) member(p *config.Pool, m *config.Member) bool {
-	if !m.Enabled || m.Weight == 0 || a.drained(p, m) {
-		return false
+// isOpen reports whether a pool that fails open has a member to answer.
+func (a *answerable) isOpen(pool string) bool {
+	if found, known := a.open[pool]; known {
+		return found
 	}
-	if m.Pool != "" {
-		return a.pool(m.Pool)
-	}
-	return p.FailOpen != config.NeverOpen || a.eligible[Selector{Pool: p.Name, Member: m.Name}]
+	p := a.pools[pool]
+	a.open[pool] = slices.ContainsFunc(p.Members, func(m config.Member) bool {
+		return a.able(p, &m) && !a.overridden(p, &m, pools.ForcedDown) && (m.Pool == "" || a.isOpen(m.Pool))
+	})
+	return a.open[pool]
 }
 
-// drained reports whether a member is drained or forced down, so that it is never answered: by
-// the override of itself, else of its pool, else of its region.
-func (a *answerable) drained(p *config.Pool, m *config.Member) bool {
+// able reports whether a member may be eligible: it is enabled, has weight, and is not drained.
+func (a *answerable) able(p *config.Pool, m *config.Member) bool {
+	return m.Enabled && m.Weight > 0 && !a.overridden(p, m, pools.Drained)
+}
+
+// overridden reports whether the override that a member goes by is of a kind: its own,
+// else that of its pool, else that of its region.
+func (a *answerable) overridden(p *config.Pool, m *config.Member, kind pools.Kind) bool {
 	for _, t := range []Selector{{Pool: p.Name, Member: m.Name}, {Pool: p.Name}, {Region: m.Region}} {
 		if o := a.said.of(t); o != nil && t != (Selector{}) {
-			return o.Kind == pools.Drained.String() || o.Kind == pools.ForcedDown.String()
+			return o.Kind == kind.String()
 		}
 	}
 	return false

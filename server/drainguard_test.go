@@ -1,0 +1,102 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"meridian/health"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// guardedWorld has pools at random, each behind a name: endpoints, nested pools, fallbacks
+// that may lead back, fail_open and min_up of every kind.
+func guardedWorld(t *testing.T, random *rand.Rand) *zones.Snapshot {
+	var all, names strings.Builder
+	address := 0
+	for p := range 5 {
+		fmt.Fprintf(&all, "  p%d:\n    policy: weighted\n    check: c\n    fail_open: %s\n    min_up: %s\n", p,
+			[]string{"remaining", "all", "never"}[random.IntN(3)], []string{"1", "2", "50%", "100%"}[random.IntN(4)])
+		if fallback := random.IntN(5); fallback != p && random.IntN(2) == 0 {
+			fmt.Fprintf(&all, "    fallback: p%d\n", fallback)
+		}
+		all.WriteString("    members:\n")
+		for m := range 2 + random.IntN(2) {
+			fmt.Fprintf(&all, "      - {name: m%d, region: r%d, enabled: %v, ", m, random.IntN(2), random.IntN(6) > 0)
+			if inner := p + 1 + random.IntN(5); inner < 5 {
+				fmt.Fprintf(&all, "pool: p%d}\n", inner)
+				continue
+			}
+			address++
+			fmt.Fprintf(&all, "addresses: [192.0.2.%d]}\n", address)
+		}
+		fmt.Fprintf(&names, "      n%d: {pool: p%d}\n", p, p)
+	}
+	return build(t, `
+regions: {r0: {location: [1, 2]}, r1: {location: [3, 4]}}
+checks: {c: {type: tcp, port: 80}}
+pools:
+`+all.String()+`
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: h@example.com
+    names:
+`+names.String(), "")
+}
+
+// answered returns which pools answer the names that are bound to them.
+func answered(tree *pools.Tree) map[string]bool {
+	found := map[string]bool{}
+	for p := range tree.Status() {
+		found[p.Pool] = p.Mode[pools.IPv4] != pools.Dead
+	}
+	return found
+}
+
+// TestDrainsThatLeaveNoAnswerAreRefused compares with what the pools do when drained.
+func TestDrainsThatLeaveNoAnswerAreRefused(t *testing.T) {
+	refused := 0
+	for seed := range uint64(150) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		snapshot := guardedWorld(t, random)
+		tree := snapshot.Pools
+		var transitions []health.Transition
+		for i := range tree.Targets() {
+			transitions = append(transitions, health.Transition{Index: i, To: []health.Verdict{health.Up, health.Down}[random.IntN(2)]})
+		}
+		tree.Apply(transitions)
+		target := func() Selector {
+			all := []Selector{{Pool: "p" + fmt.Sprint(random.IntN(5))}, {Region: "r" + fmt.Sprint(random.IntN(2))}}
+			return append(all, Selector{Pool: all[0].Pool, Member: "m" + fmt.Sprint(random.IntN(2))})[random.IntN(3)]
+		}
+		kinds := []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown}
+		said := overrides{{Target: target(), Kind: kinds[random.IntN(3)].String()}}
+		tree.SetOverrides(said.forTree())
+		control := newControl(&instance{Daemon: &Daemon{Logger: slog.New(slog.DiscardHandler)}})
+		control.view.Store(&view{snapshot: snapshot, overrides: said})
+
+		next := target()
+		err := control.CheckDrain(next)
+		before := answered(tree)
+		tree.SetOverrides(said.with(Override{Target: next, Kind: pools.Drained.String()}).forTree())
+		var lost []string
+		for p, after := range answered(tree) {
+			if before[p] && !after {
+				lost = append(lost, p)
+			}
+		}
+		if (err != nil) != (len(lost) > 0) {
+			t.Errorf("seed %d, drain of %s: %v; pools without an answer: %v", seed, next, err, lost)
+		}
+		if err != nil {
+			refused++
+		}
+	}
+	if refused < 10 {
+		t.Errorf("only %d refusals: too few to compare", refused)
+	}
+}
