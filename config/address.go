@@ -8,8 +8,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// addr reads an IP address. An IPv4 address has one form here, its own, and a
-// zone (%eth0) means nothing to anybody else.
+// addr reads an IP address. An IPv4 address has exactly one accepted form. A zone (%eth0) is rejected: it has meaning
+// on one machine only.
 func (d *decoder) addr(n *yaml.Node) (netip.Addr, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
@@ -44,7 +44,7 @@ func addrHint(s string) string {
 	return "write it like 192.0.2.1 or 2001:db8::1"
 }
 
-// trimZeros takes leading zeros off the octets of an IPv4 address.
+// trimZeros removes leading zeros from the octets of an IPv4 address.
 func trimZeros(s string) string {
 	s, length, _ := strings.Cut(s, "/")
 	octets := strings.Split(s, ".")
@@ -76,7 +76,7 @@ func (d *decoder) unicast(n *yaml.Node) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// notUnicast says why no answer may carry a; empty: it may.
+// notUnicast returns the reason why an answer may not carry a, or "" if it may.
 func notUnicast(a netip.Addr) string {
 	switch {
 	case a.IsUnspecified():
@@ -89,7 +89,7 @@ func notUnicast(a netip.Addr) string {
 	return ""
 }
 
-// unicasts reads a list of one address or more.
+// unicasts reads a list of one or more addresses.
 func (d *decoder) unicasts(to *[]netip.Addr) setter {
 	return func(n *yaml.Node) {
 		*to = slices.Grow(*to, len(n.Content))
@@ -133,7 +133,7 @@ func prefixHint(s string) string {
 	return "write it like 192.0.2.0/24 or 2001:db8::/32"
 }
 
-// mappedBits is how long the prefix of IPv4 in IPv6 form is (RFC 4291 2.5.5.2).
+// mappedBits is the length of the prefix of IPv4-mapped addresses (RFC 4291 2.5.5.2).
 const mappedBits = 96
 
 func mappedHint(p netip.Prefix) string {

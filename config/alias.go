@@ -7,18 +7,16 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Aliases may make a document at most maxGrowth times as large as it is
-// written, give or take freeGrowth nodes: enough for any shared block, and the
-// end of "billion laughs".
+// The limits of aliases: they may make a document at most maxGrowth times as large as written, plus freeGrowth nodes.
+// That is enough for any shared block and stops "billion laughs".
 const (
 	maxGrowth  = 10
 	freeGrowth = 1000
 )
 
-// expand replaces aliases by what they stand for and merge keys ("<<") by the
-// keys that they bring, so that decoding knows neither. Shared nodes stay
-// shared: the tree becomes a graph without cycles. Tags other than those of
-// plain YAML are refused.
+// expand replaces aliases by the nodes that they refer to and merge keys ("<<") by the keys of the merged mappings, so
+// that the decoder handles neither. Shared nodes stay shared: the tree becomes a graph without cycles. expand rejects
+// tags other than those of plain YAML.
 func expand(root *yaml.Node) *Error {
 	x := &expander{
 		sizes: make(map[*yaml.Node]int),
@@ -28,7 +26,7 @@ func expand(root *yaml.Node) *Error {
 	return x.err
 }
 
-// count is the number of nodes of a document as it is written.
+// count returns the number of nodes of a document as written.
 func count(n *yaml.Node) int {
 	nodes := 1
 	for _, child := range n.Content {
@@ -37,18 +35,18 @@ func count(n *yaml.Node) int {
 	return nodes
 }
 
-// expander is one walk over a document, which ends at the first fault.
+// expander walks over a document and stops at the first error.
 type expander struct {
-	sizes    map[*yaml.Node]int // of anchored nodes, in nodes with all aliases followed; underWay inside one
+	sizes    map[*yaml.Node]int // size of each anchored node in nodes with all aliases followed; underWay while visiting it
 	expanded int                // nodes that aliases have added
-	limit    int                // the most that they may
+	limit    int                // upper limit of expanded
 	err      *Error
 }
 
-// underWay is the size of a node whose end is not reached yet.
+// underWay marks a node that is still being visited.
 const underWay = -1
 
-// visit expands what is below n and returns its size.
+// visit expands the nodes below n and returns the size of n.
 func (x *expander) visit(n *yaml.Node) int {
 	if n.Style&yaml.TaggedStyle != 0 && !plainTag(n.Tag) {
 		x.fail(n, "tag "+quote(n.Tag)+" is not known", "leave the tag out")
@@ -77,8 +75,8 @@ func (x *expander) visit(n *yaml.Node) int {
 	return size
 }
 
-// follow counts what an alias adds. The limit also keeps sizes from growing
-// beyond what an int holds: nothing is added up after it is passed.
+// follow counts the nodes that an alias adds. The limit also prevents integer overflow: nothing is added after the
+// limit is passed.
 func (x *expander) follow(alias *yaml.Node) int {
 	size := x.sizes[alias.Alias]
 	if size == underWay {
@@ -94,8 +92,8 @@ func (x *expander) follow(alias *yaml.Node) int {
 	return size
 }
 
-// merge puts in place of the merge keys of n the keys that they bring: keys
-// of n's own win, then those of the mapping named first.
+// merge replaces the merge keys of n by the keys of the merged mappings: the own keys of n win, then those of the
+// mapping named first.
 func (x *expander) merge(n *yaml.Node) {
 	if !hasMerge(n) || x.err != nil {
 		return
@@ -135,7 +133,7 @@ func (x *expander) merge(n *yaml.Node) {
 	n.Content = own
 }
 
-// mergeTag is what the parser gives an unquoted "<<".
+// mergeTag is the tag that the parser gives to an unquoted "<<".
 const mergeTag = "!!merge"
 
 func hasMerge(n *yaml.Node) bool {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// manyNames is a configuration of n names under one zone.
+// manyNames returns a configuration of n names under one zone.
 func manyNames(n int) []byte {
 	var b strings.Builder
 	b.WriteString(`pools:
@@ -23,7 +23,7 @@ zones:
 	return []byte(b.String())
 }
 
-// manyPools is a configuration of n pools of 16 members, and a name for each.
+// manyPools returns a configuration of n pools of 16 members, and a name for each.
 func manyPools(n int) []byte {
 	var b strings.Builder
 	b.WriteString("regions:\n  us: {location: [39, -77.5]}\n  eu: {location: [50.1, 8.7]}\npools:\n")

@@ -11,10 +11,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// noCheck is what a member or pool names for no check at all.
+// noCheck is the word in a member or pool for no check at all.
 const noCheck = "none"
 
-// The ranges of what every check has.
+// The ranges of the settings that every check has.
 const (
 	minInterval = 100 * time.Millisecond
 	maxInterval = 24 * time.Hour
@@ -36,7 +36,7 @@ func (d *decoder) checks(to *[]Check) setter {
 	})
 }
 
-// check reads a check by the keys that its type has.
+// check reads a check by the keys of its type.
 func (d *decoder) check(n *yaml.Node, c *Check) {
 	if !d.kind(n, yaml.MappingNode) {
 		return
@@ -80,8 +80,7 @@ func checkTypes() []string {
 
 func allTypes() []CheckType { return append(probeTypes(), Push, All, Any, AtLeast, Invert) }
 
-// probeTypes are the types of check that probe, streamTypes those of them that
-// do so over one connection.
+// probeTypes returns the types of check that probe; streamTypes those that probe over one connection.
 func probeTypes() []CheckType {
 	return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP, Exec}
 }
@@ -95,7 +94,7 @@ func (d *decoder) checkType(to *CheckType) setter {
 	})
 }
 
-// checkKeys are the keys that fit a check of c's type; of an unknown type, all.
+// checkKeys returns the keys of a check of c's type, or all keys if the type is unknown.
 func (d *decoder) checkKeys(c *Check) []field {
 	keys := []field{
 		{name: "type", set: func(*yaml.Node) {}}, // read before all others
@@ -126,7 +125,7 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "proxy_protocol", set: into(&c.ProxyProtocol, d.proxyProtocol)},
 		{name: "lease", set: d.duration(&c.Lease, minLease, maxLease)},
 		{name: "checks", set: d.parts(c)},
-		{name: "n", set: func(*yaml.Node) {}}, // read when the checks are known
+		{name: "n", set: func(*yaml.Node) {}}, // read once all checks are known
 	}
 	keys = slices.Insert(keys, slices.IndexFunc(keys, func(f field) bool { return f.name == "method" }), d.thresholdKeys(c)...)
 	for i := range keys {
@@ -137,7 +136,7 @@ func (d *decoder) checkKeys(c *Check) []field {
 	return keys
 }
 
-// typesWith are the types of check that have a key.
+// typesWith returns the types of check that have a key.
 func typesWith(key string) []CheckType {
 	if t := onlyTypeWith(key); t != "" {
 		return []CheckType{t}
@@ -165,7 +164,7 @@ func typesWith(key string) []CheckType {
 	return probeTypes()
 }
 
-// onlyTypeWith is the type of check that has a key which no other has; empty: there are several.
+// onlyTypeWith returns the only type of check that has a key, or "" if several have it.
 func onlyTypeWith(key string) CheckType {
 	switch key {
 	case "send", "expect":
@@ -184,8 +183,8 @@ func onlyTypeWith(key string) CheckType {
 	return ""
 }
 
-// command reads a program and its arguments. A program with a slash is a file,
-// relative to the folder of the configuration; others are looked for in PATH.
+// command reads a program and its arguments. A program with a slash is a file, relative to the folder of the
+// configuration; others are searched for in PATH.
 func (d *decoder) command(to *[]string, pos *Pos) setter {
 	return func(n *yaml.Node) {
 		var argv []string
@@ -203,15 +202,14 @@ func (d *decoder) command(to *[]string, pos *Pos) setter {
 		if strings.ContainsRune(argv[0], '/') && !filepath.IsAbs(argv[0]) {
 			argv[0] = filepath.Join(filepath.Dir(d.fileOf(n)), argv[0])
 			if !strings.ContainsRune(argv[0], '/') {
-				argv[0] = "./" + argv[0] // which Join takes away
+				argv[0] = "./" + argv[0] // Join removes it
 			}
 		}
 		*to, *pos = argv, posOf(n)
 	}
 }
 
-// checkTimes holds the timeout within the interval: probes of one address
-// never overlap.
+// checkTimes requires that the timeout is at most the interval, so that probes of one address never overlap.
 func (d *decoder) checkTimes(n *yaml.Node, c *Check) {
 	if c.Timeout <= c.Interval {
 		return
@@ -225,9 +223,9 @@ func (d *decoder) checkTimes(n *yaml.Node, c *Check) {
 		"at most the interval")
 }
 
-// tls reads how a check over TLS verifies its peer.
+// tls reads how a check verifies its peer over TLS.
 func (d *decoder) tls(t *CheckTLS) setter {
-	var keyPos Pos // told by CertPos: the two are loaded together
+	var keyPos Pos // not recorded: CertPos is enough, both files are loaded together
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
 			{name: "ca", set: d.path(&t.CA, &t.CAPos)},

@@ -7,16 +7,15 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// CheckPart is a check that a composite one is made of.
+// CheckPart is one part of a composite check.
 type CheckPart struct {
 	Check       *Check     // in Config.Checks
-	Address     netip.Addr // whose verdict counts; the zero Addr: the address that the composite is about
-	Critical    bool       // down, it takes the composite down whatever the others are
-	ObserveOnly bool       // probed, logged and shown, and of no consequence
+	Address     netip.Addr // address whose health state counts; the zero Addr: the address that uses the composite check
+	Critical    bool       // while it is down, the composite check is down
+	ObserveOnly bool       // probed, logged and shown, but does not count
 }
 
-// Composite reports whether a check is derived from the verdicts of others,
-// and so has no probe of its own.
+// Composite reports whether a check is derived from other health states and has no probe of its own.
 func (t CheckType) Composite() bool {
 	switch t {
 	case All, Any, AtLeast, Invert:
@@ -25,7 +24,7 @@ func (t CheckType) Composite() bool {
 	return false
 }
 
-// composite reads what only the whole list of a composite's parts shows.
+// composite checks the rules that need the whole list of parts.
 func (d *decoder) composite(n *yaml.Node, c *Check) {
 	d.required(n, "checks", "write the checks that it is made of as a list")
 	list := child(n, "checks")
@@ -41,7 +40,7 @@ func (d *decoder) composite(n *yaml.Node, c *Check) {
 	switch {
 	case len(list.Content) == 0:
 		d.errorAtKey(list, "an empty list", "write at least one check")
-	case len(list.Content) > len(c.Parts): // these have a fault already
+	case len(list.Content) > len(c.Parts): // the other parts have an error already
 	case c.Type == Invert && len(c.Parts) != 1:
 		d.errorAtKey(list, fmt.Sprintf("%d checks", len(c.Parts)), "invert takes exactly one")
 	case counted == 0:
@@ -51,7 +50,7 @@ func (d *decoder) composite(n *yaml.Node, c *Check) {
 	}
 }
 
-// atLeast reads how many of the parts that count must be up.
+// atLeast reads the number of counted parts that must be up.
 func (d *decoder) atLeast(n *yaml.Node, c *Check, counted int) {
 	d.required(n, "n", fmt.Sprintf("write how many must be up, 1 to %d", counted))
 	if node := child(n, "n"); node != nil {
@@ -59,7 +58,7 @@ func (d *decoder) atLeast(n *yaml.Node, c *Check, counted int) {
 	}
 }
 
-// parts reads the list of checks that a composite one is made of.
+// parts reads the parts of a composite check.
 func (d *decoder) parts(c *Check) setter {
 	return func(n *yaml.Node) {
 		type target struct {
@@ -82,8 +81,7 @@ func (d *decoder) parts(c *Check) setter {
 	}
 }
 
-// part reads the name of a check, or a mapping with more to say of it. Its
-// Check has but the name until link.
+// part reads the name of a check, or a mapping with a check and options. Until link, its Check has only the name.
 func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 	name, at := "", n
 	if n.Kind == yaml.MappingNode {
@@ -107,7 +105,7 @@ func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 	return p, true
 }
 
-// partDecides says where a part is given a say that it cannot have.
+// partDecides rejects options that a part cannot have.
 func (d *decoder) partDecides(n *yaml.Node, p CheckPart, whole *Check) {
 	switch {
 	case p.Critical && p.ObserveOnly:
@@ -117,7 +115,7 @@ func (d *decoder) partDecides(n *yaml.Node, p CheckPart, whole *Check) {
 	}
 }
 
-// link gives the parts of composite checks the checks that they name.
+// link resolves the check names in the parts of composite checks.
 func (c *Config) link() {
 	named := make(map[string]*Check)
 	for i := range c.Checks {

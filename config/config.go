@@ -1,21 +1,18 @@
 // Package config reads the one YAML document that describes a Meridian server.
 //
-// Load decodes it strictly and reports every fault at once, each with its
-// file, line, column and key path, so that an operator mends a configuration in
-// one pass. What Load returns is complete: defaults are filled in, names and
-// networks are parsed into types that cannot be wrong, references are resolved,
-// relative paths are joined to the folder of the file.
+// Load decodes it strictly and reports all errors at once, each with its file, line, column and key path, so that an
+// operator can correct a configuration in one pass. The result of Load is complete: defaults are filled in, names and
+// networks are parsed into types that cannot be invalid, references are resolved, and relative paths are joined to the
+// folder of the file.
 //
-// Everything that YAML writes as a mapping but that has an order which matters
-// (regions break ties, failover follows the list) is a slice here, in the order
+// Mappings with a significant order (regions break ties, failover follows the list) are slices here, in the order
 // written.
 //
-// A file may hold a million names. It is read in pieces where it is plain enough,
-// see the type document, so that memory is for the Config and not for YAML.
+// A file may hold a million names. Load reads it in pieces if it is plain enough (see the type document), so that
+// memory is used for the Config and not for YAML.
 //
-// The package opens no file but the document itself: whether a database or a
-// master file is readable and sound is said by the package that reads it, in
-// the same form, by way of [Config.Fault].
+// The package opens no file but the document itself. The package that reads a database or a master file checks whether
+// it is readable and valid, and reports errors in the same form through [Config.ErrorAt].
 package config
 
 import (
@@ -25,12 +22,12 @@ import (
 	"time"
 )
 
-// Config is a whole valid configuration. It is not changed after Load.
+// Config is a complete valid configuration. It does not change after Load.
 type Config struct {
-	File    string // as given to Load; leads every message
+	File    string // as passed to Load; starts every message
 	Server  Server
 	Admin   Admin
-	State   string // path of the folder where verdicts and overrides outlive a restart; empty: in memory only
+	State   string // path of the folder that keeps health states and overrides across restarts; empty: in memory only
 	Geo     Geo
 	Latency Latency
 	Regions []Region
@@ -42,42 +39,42 @@ type Config struct {
 
 	StatePos Pos
 
-	// Root is the directory that holds copies of the master files, under their absolute
-	// paths; empty: they are where they say. See Copy.
+	// Root is the directory with copies of the master files, under their absolute paths; empty: the files are read from
+	// their own paths. See Copy.
 	Root string
 
-	sources   sourceFiles       // that Pos count the lines of; empty: File alone
-	variables map[string]string // of the environment, that values were taken from
+	sources   sourceFiles       // files that the lines of a Pos count through; empty: File alone
+	variables map[string]string // environment variables that values were taken from
 }
 
-// Server says where and how questions are taken.
+// Server holds the addresses and settings of the DNS listeners.
 type Server struct {
 	Listen  []netip.AddrPort // UDP and TCP on each
-	Workers int              // UDP workers for each address; 0: one a core
-	NSID    string           // RFC 5001 answer, and that to id.server and hostname.bind; empty: none
+	Workers int              // UDP workers for each address; 0: one for each core
+	NSID    string           // answer to RFC 5001 NSID, id.server and hostname.bind; empty: none
 	Version string           // answer to version.bind; empty: REFUSED
 	UDPSize int              // largest UDP answer in bytes, 512 to 4096
 	ECS     bool             // use EDNS Client Subnet (RFC 7871) when a query carries it
 	TCP     TCP
 
-	Resolvers []netip.AddrPort // asked for the addresses of members' targets, in this order; empty: those of the system
+	Resolvers []netip.AddrPort // resolvers for the addresses of members' targets, in this order; empty: those of the system
 }
 
-// TCP bounds the connections that clients hold (RFC 7766).
+// TCP limits the connections that clients hold (RFC 7766).
 type TCP struct {
-	Idle      time.Duration // a connection without a query for this long is closed
-	Max       int           // connections in all, for each listening address
+	Idle      time.Duration // a connection is closed after this time without a query
+	Max       int           // total connections for each listening address
 	PerClient int           // connections of one client address
 }
 
-// Admin says where the HTTP API is, and who may use it.
+// Admin holds the address and the access token of the HTTP API.
 type Admin struct {
 	Listen       netip.AddrPort // the zero value: no API
-	TokenFile    string         // path of a file with the token that every request must carry; empty: none is asked for
+	TokenFile    string         // path of a file with the token that every request must carry; empty: no token
 	TokenFilePos Pos
 }
 
-// Geo says how a client is located.
+// Geo holds the settings of client location.
 type Geo struct {
 	Database    string // path of a MaxMind-format City or Country file; empty: the built-in country table
 	DatabasePos Pos
@@ -85,15 +82,14 @@ type Geo struct {
 	ASNPos      Pos
 	Networks    []Network
 	Groups      []CountryGroup
-	// MaxAccuracyRadius is in kilometres: of a record of the database that is less exact,
-	// the country is used and not the coordinates. 0: the coordinates always are.
+	// MaxAccuracyRadius is in kilometres. The coordinates of a less exact database record are ignored and its country
+	// is used. 0: coordinates are always used.
 	MaxAccuracyRadius int
-	Default           string // region of a client that nothing places; the first region where the file names none; empty without regions
+	Default           string // region of a client without a known location; the first region if the file sets none; empty without regions
 }
 
-// Network locates the clients of a prefix before any database is asked: by a point
-// (Region or Location), by what it is part of (Country, Subdivision or Continent), or
-// by one of each.
+// Network locates the clients of a prefix before any database lookup: by a point (Region or Location), by an area
+// (Country, Subdivision or Continent), or by one of each.
 type Network struct {
 	Prefix      netip.Prefix // masked; IPv4 in its 4-byte form
 	Region      string
@@ -101,11 +97,11 @@ type Network struct {
 	Location    *Location
 	Continent   string // AF AN AS EU NA OC SA
 	Subdivision string // ISO 3166-2, e.g. US-CA
-	City        string // English name; of no file: a what-if that stands in a city, with its Location and all that it is in
+	City        string // English name; never set by a file: for a what-if client in a city, with its Location and its areas
 	Pos         Pos
 }
 
-// CountryGroup is countries that a match may name by one word.
+// CountryGroup is a set of countries that a match may name by one word.
 type CountryGroup struct {
 	Name      string
 	Countries []string // ISO 3166-1 alpha-2, upper case
@@ -115,42 +111,41 @@ type CountryGroup struct {
 // Location is a point on Earth in degrees.
 type Location struct{ Lat, Lon float64 }
 
-// MaxBias is the most that a region's bias may be, either way.
+// MaxBias is the largest absolute value of a region's bias.
 const MaxBias = 99
 
 // Region is a named place.
 type Region struct {
 	Name     string
 	Location Location
-	Bias     int // -99..99, DESIGN 5.1: positive draws clients near, negative pushes them off
-	// Check probes the region as a whole at Addresses: while all of them are down, every
-	// endpoint in the region is. Both are empty where it has no check.
+	Bias     int // -99..99: a positive bias attracts clients, a negative one repels them
+	// Check probes the region as a whole at Addresses: while all of them are down, every endpoint in the region is
+	// down. Both are empty if the region has no check.
 	Check     string
 	Addresses []netip.Addr
 	Load      *LoadOf // nil: none
 	Pos       Pos
 }
 
-// Health is what holds for the verdicts of all checks.
+// Health holds the settings that apply to the health states of all checks.
 type Health struct {
-	MaxEjection MaxEjection // of the pools that have none of their own
+	MaxEjection MaxEjection // default for pools without their own
 }
 
-// MaxEjection bounds how much of a pool's weight may go down within a window, and how
-// much of it flap damping and slow start may withhold. The zero value of a pool means
-// that of Health.
+// MaxEjection limits how much of a pool's weight may go down within a window, and how much of it flap damping and slow
+// start may withhold. The zero value in a pool means the value in Health.
 type MaxEjection struct {
-	Percent int           // 1 to 100, of the weight of the enabled, undrained members; 0 and 100: no bound
-	Window  time.Duration // within which what goes down is counted
+	Percent int           // 1 to 100, of the weight of the enabled, undrained members; 0 and 100: no limit
+	Window  time.Duration // window in which weight that goes down is counted
 }
 
-// String is m as it is written.
+// String returns m as written in the file.
 func (m MaxEjection) String() string { return strconv.Itoa(m.Percent) + "%/" + span(m.Window) }
 
-// Bounds reports whether there is a bound at all.
+// Bounds reports whether m sets a limit.
 func (m MaxEjection) Bounds() bool { return m.Percent > 0 && m.Percent < 100 }
 
-// CheckType is the protocol a check speaks.
+// CheckType is the protocol of a check.
 type CheckType string
 
 // The check types.
@@ -164,32 +159,32 @@ const (
 	ICMP       CheckType = "icmp"
 	Exec       CheckType = "exec"
 	Push       CheckType = "push"     // no probe: an outside system reports
-	All        CheckType = "all"      // composite: up while every part is
-	Any        CheckType = "any"      // composite: up while one part is
-	AtLeast    CheckType = "at_least" // composite: up while N parts are
+	All        CheckType = "all"      // composite: up while all parts are up
+	Any        CheckType = "any"      // composite: up while any part is up
+	AtLeast    CheckType = "at_least" // composite: up while N parts are up
 	Invert     CheckType = "invert"   // composite: up while its part is down
 )
 
-// Check says how an endpoint's address is probed and what turns its verdict. A
-// composite check has no probe, and of what is below its Type, Parts and N alone.
+// Check defines how an address is probed and which results change its health state. A composite check has no probe and
+// uses only Type, Parts and N.
 type Check struct {
 	Name            string
-	Base            string // the check of the file that this one is, but for settings of a member's own; empty: it is of the file itself
+	Base            string // the check in the file that this one is derived from by a member's own settings; empty: it is in the file itself
 	Type            CheckType
-	Sources         []netip.Addr // where probes come from, at most one address of each family; none of a family: as the system chooses
-	Port            int          // icmp has none; exec: as the program is told, 0: it is not
+	Sources         []netip.Addr // source addresses of probes, at most one of each family; a family without one: the system's choice
+	Port            int          // icmp has none; exec: passed to the program, 0: not passed
 	Interval        time.Duration
 	Timeout         time.Duration
-	Rise            int           // successes in a row before up
-	Fall            int           // failures in a row before down
-	Confirm         time.Duration // the probe that would turn a verdict is repeated after this time, and has to agree; 0: it is not
+	Rise            int           // consecutive successes before up
+	Fall            int           // consecutive failures before down
+	Confirm         time.Duration // a probe that would change the state is repeated after this time and has to agree; 0: no repetition
 	FlapDamping     FlapDamping
-	HoldDown        time.Duration // what is down turns up only after as long as this without a failure
+	HoldDown        time.Duration // down becomes up only after this time without a failure
 	Failback        Failback
-	SlowStart       time.Duration // how long the share of its clients grows after it turned up; 0: all at once
+	SlowStart       time.Duration // how long the share of clients grows after the change to up; 0: all at once
 	Method          string
 	Path            string
-	Host            string // http, https, grpc: host asked for; over TLS the name to verify; empty: the address
+	Host            string // http, https, grpc: host in the request; over TLS the name to verify; empty: the address
 	Headers         []Header
 	Status          []StatusRange
 	Body            *regexp.Regexp // nil: any
@@ -199,17 +194,17 @@ type Check struct {
 	TLS             CheckTLS
 	Send            string         // tcp: written after connecting
 	Expect          *regexp.Regexp // tcp: read until it matches; nil: connecting is enough
-	Service         string         // grpc: whose health is asked for; empty: the server's as a whole
-	Query           Name           // dns: the name asked for
-	QueryType       uint16         // dns: the type asked for
-	Rcode           int            // dns: the response code wanted, 0 to 15
-	Answer          *regexp.Regexp // dns: what the data of a record in the answer must match; nil: none need be there
+	Service         string         // grpc: the service to ask the health of; empty: the whole server
+	Query           Name           // dns: the name to query
+	QueryType       uint16         // dns: the type to query
+	Rcode           int            // dns: the response code expected, 0 to 15
+	Answer          *regexp.Regexp // dns: pattern for the data of a record in the answer; nil: no record is required
 	Command         []string       // exec: the program and its arguments
 	CommandPos      Pos
 	Unix            string        // http, https, tcp, tls, grpc: path of the socket to connect to; empty: the address
-	ProxyProtocol   int           // the same: version of the PROXY header sent first, 1 or 2; 0: none is
-	Lease           time.Duration // push: how long a report holds
-	Parts           []CheckPart   // composite: whose verdicts it is derived from
+	ProxyProtocol   int           // the same: version of the PROXY header to send first, 1 or 2; 0: none
+	Lease           time.Duration // push: how long a report is valid
+	Parts           []CheckPart   // composite: the checks that it is derived from
 	N               int           // at_least: how many parts must be up
 	Pos             Pos
 }
@@ -220,7 +215,7 @@ type Header struct{ Name, Value string }
 // StatusRange is an inclusive range of HTTP status codes.
 type StatusRange struct{ From, To int }
 
-// CheckTLS says how a check over TLS verifies its peer.
+// CheckTLS defines how a check verifies its peer over TLS.
 type CheckTLS struct {
 	CA         string // path of a PEM bundle; empty: the system's roots
 	CAPos      Pos
@@ -231,7 +226,7 @@ type CheckTLS struct {
 	WarnDays   int    // log a warning when the certificate has fewer days left; 0: never
 }
 
-// Policy is how a pool picks among its members.
+// Policy defines how a pool selects among its members.
 type Policy string
 
 // The policies.
@@ -248,16 +243,16 @@ const (
 	AllMembers    Policy = "all"
 )
 
-// RanksRegions reports whether p takes the members of one region, the first of
-// its ranking: each member has one then.
+// RanksRegions reports whether p answers with the members of the first usable region in the client's ranking. Each
+// member then has a region.
 func (p Policy) RanksRegions() bool { return p == Proximity || p == LatencyPolicy }
 
-// OnDown is what a geolocation pool does for clients whose match is down.
+// OnDown is the behaviour of a geolocation pool for clients with a match that is down.
 type OnDown string
 
-// The ways.
+// The values of OnDown.
 const (
-	Widen OnDown = "widen" // takes the next wider match that is up
+	Widen OnDown = "widen" // uses the next wider match that is up
 	Fence OnDown = "fence" // never leaves the match: NODATA
 	Open  OnDown = "open"  // never leaves the match: answers from it as if its members were up
 )
@@ -265,48 +260,47 @@ const (
 // Fences reports whether clients never leave their most specific match.
 func (o OnDown) Fences() bool { return o == Fence || o == Open }
 
-// FailOpen is what a pool that a name is bound to answers while neither it nor its
-// fallback is live.
+// FailOpen is the answer of a pool with names bound to it while neither the pool nor its fallback is live.
 type FailOpen string
 
-// The ways. Members that are disabled, drained, forced down or of weight 0 are never answered.
+// The values of FailOpen. Members that are disabled, drained, forced down or of weight 0 are never answered.
 const (
-	Remaining FailOpen = "remaining" // the members that are up; if none is, as AsIfUp
+	Remaining FailOpen = "remaining" // the members that are up; if none is up, the same as AsIfUp
 	AsIfUp    FailOpen = "all"       // every member, as if it were up
 	NeverOpen FailOpen = "never"     // NODATA
 )
 
-// DualStack is how the two families of a member depend on each other.
+// DualStack defines how the two families of a member depend on each other.
 type DualStack string
 
-// The ways.
+// The values of DualStack.
 const (
 	Independent DualStack = "independent" // while one is down, the other is answered
-	Together    DualStack = "together"    // while one is down, none is answered
+	Together    DualStack = "together"    // while one is down, neither is answered
 )
 
-// Mask is how many bits of a client's address, from the first, count in a hash.
+// Mask is the number of leading bits of a client's address that a hash uses.
 type Mask struct{ IPv4, IPv6 int }
 
-// Pool is a node of the steering tree: one policy over members.
+// Pool is a node of the decision tree: one policy over members.
 type Pool struct {
 	Name     string
 	Policy   Policy
-	Check    string // for the members that name none; empty: none
-	Answers  int    // most addresses in one answer; 0: all that are eligible
+	Check    string // default for the members; empty: none
+	Answers  int    // most addresses in one answer; 0: all eligible addresses
 	MinUp    MinUp
-	Fallback string // pool asked when this one is not live; empty: none
+	Fallback string // pool used while this one is not live; empty: none
 	FailOpen FailOpen
 
 	DualStack     DualStack
-	ECS           ECS    // of the names that are bound to the pool and say nothing
-	DefaultNoData bool   // geolocation: who matches no member gets NODATA
+	ECS           ECS    // default for the names that are bound to the pool
+	DefaultNoData bool   // geolocation: clients without a match get NODATA
 	OnDown        OnDown // geolocation
-	Hash          Mask   // hash, and where Sticky
-	Bound         int    // of a hash: the most that a member carries, in per cent of its fair share of the load; 0: no bound
-	Sticky        bool   // weighted, round-robin: a hash of the client's network draws
-	StickyTTL     bool   // beside Sticky: and of the time, so that it draws again after each TTL
-	Trickle       int    // failover: per cent of the draws that go to the next eligible standby
+	Hash          Mask   // of policy hash, and of Sticky
+	Bound         int    // of a hash: the most load of a member, in per cent of its fair share; 0: no limit
+	Sticky        bool   // weighted, round-robin: a hash of the client's network selects
+	StickyTTL     bool   // with Sticky: the hash includes the time, so that the selection changes after each TTL
+	Trickle       int    // failover: per cent of the answers that go to the next eligible standby
 	SpreadRegion  bool   // no two members of one region in an answer while another region has one
 	Shed          Shed
 
@@ -316,17 +310,16 @@ type Pool struct {
 	Pos     Pos
 }
 
-// MinUp is how many members must be live for their pool to be live.
+// MinUp is the number of live members that makes their pool live.
 type MinUp struct {
 	N       int
 	Percent bool // N is a percentage of the members that can be eligible (enabled, undrained, with weight), rounded up
 }
 
-// MaxWeight is the most that a member may weigh.
+// MaxWeight is the largest weight of a member.
 const MaxWeight = 1_000_000
 
-// Member is an endpoint (Addresses, or those that Target leads to), a name to go
-// on with (CName) or another pool (Pool).
+// Member is an endpoint (Addresses, or those of Target), an alias (CName) or another pool (Pool).
 type Member struct {
 	Name      string
 	Region    string // empty: none
@@ -342,8 +335,8 @@ type Member struct {
 	Pos       Pos
 }
 
-// Match is the clients that a member of a geolocation pool is for: those of
-// whom at least one of these is true, or who match no other member (Default).
+// Match selects the clients of a member of a geolocation pool: those that satisfy at least one of these conditions, or
+// that match no other member (Default).
 type Match struct {
 	Networks     []netip.Prefix // masked; IPv4 in its 4-byte form
 	ASNs         []uint32
@@ -357,12 +350,12 @@ type Match struct {
 	Pos          Pos
 }
 
-// MatchTerm is a value of a match, as it is written.
+// MatchTerm is a value of a match, as written in the file.
 type MatchTerm struct {
 	Kind  string // asn, city or subdivision
-	Value string // as Match has it
-	Text  string // as a message calls it: city FR/Paris
-	Path  string // below that of the match: .city[1]
+	Value string // as in Match
+	Text  string // as in messages: city FR/Paris
+	Path  string // relative to that of the match: .city[1]
 	Pos   Pos
 }
 
@@ -379,7 +372,7 @@ type Zone struct {
 	Pos         Pos
 }
 
-// Nameserver is an NS of the apex, with its addresses when it is inside the zone.
+// Nameserver is an NS of the apex, with its addresses if it is inside the zone.
 type Nameserver struct {
 	Name      Name
 	Addresses []netip.Addr
@@ -390,24 +383,24 @@ type Nameserver struct {
 type BalancedName struct {
 	Name    Name // absolute; the leftmost label may be *
 	Pool    string
-	TTL     uint32   // seconds; the zone's where the file gives none
-	Answers int      // the pool's where the file gives none
-	HTTPS   *Service // nil: no HTTPS record comes from the pool
+	TTL     uint32   // seconds; default: the zone's
+	Answers int      // default: the pool's
+	HTTPS   *Service // nil: the pool provides no HTTPS record
 	ECS     ECS
 	Pos     Pos
 }
 
-// Service is the HTTPS record of a balanced name (RFC 9460), but for its address
-// hints, which are the pool's choice for the client.
+// Service is the HTTPS record of a balanced name (RFC 9460) without its address hints, which the pool selects for each
+// client.
 type Service struct {
 	Priority      int      // 1..65535
-	Target        Name     // whose addresses serve; ".": the name itself
-	ALPN          []string // protocols, beside http/1.1
-	NoDefaultALPN bool     // http/1.1 is not spoken
+	Target        Name     // the name of the service's host; ".": the name itself
+	ALPN          []string // protocols in addition to http/1.1
+	NoDefaultALPN bool     // http/1.1 is not supported
 	Port          int      // 0: that of the URL
 	Pos           Pos
 }
 
-// Pos is the line and column of a value, both from 1; zero when it was not written. Of
-// several files the lines count on from one to the next: Config.Fault names the file.
+// Pos is the line and column of a value, both from 1; zero if it is not in the file. With several files the line
+// numbers continue from one file to the next: Config.ErrorAt finds the file.
 type Pos struct{ Line, Column uint32 }

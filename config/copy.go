@@ -7,17 +7,16 @@ import (
 	"strings"
 )
 
-// Copy is a configuration that was kept with the files that it names, to be served
-// when the present one cannot be.
+// Copy is a saved configuration with the files that it names. It is served if the current one cannot be.
 type Copy struct {
-	Name        string            // what messages call all of it
+	Name        string            // the name of the whole in messages
 	Root        string            // the directory in which each file is under its absolute path
-	Files       []string          // the documents, by their absolute paths, in the order read
-	Environment map[string]string // the variables that values were taken from
+	Files       []string          // the absolute paths of the documents, in the order read
+	Environment map[string]string // the environment variables that values were taken from
 }
 
-// Load reads the configuration as it was kept. Messages name the files by their own
-// paths; what the configuration names is read from the copy.
+// Load reads the saved configuration. Messages name the files by their own paths; the files that the configuration
+// names are read from the copy.
 func (c *Copy) Load() (*Config, []Error, error) {
 	var texts []namedText
 	for _, file := range c.Files {
@@ -40,8 +39,8 @@ func (c *Copy) Load() (*Config, []Error, error) {
 	return cfg, warnings, err
 }
 
-// eachFile calls f for the path of each file that c names and that is read whole: those
-// of certificates, keys and tokens. Master files are not among them.
+// eachFile calls f for the path of each file that c names and that is read whole: certificates, keys and tokens, but
+// not master files.
 func (c *Config) eachFile(f func(path *string)) {
 	given := func(paths ...*string) {
 		for _, path := range paths {
@@ -60,9 +59,8 @@ func (c *Config) eachFile(f func(path *string)) {
 	}
 }
 
-// CopyOf returns what a copy of c needs, without its Name and Root, and the absolute paths of the
-// files that belong into it: the documents, and what they name but for master files and
-// what may be large, such as geo databases, which a copy refers to.
+// CopyOf returns a copy of c without Name and Root, and the absolute paths of its files: the documents and the files
+// that they name, except master files and large files such as geo databases, which the copy refers to.
 func (c *Config) CopyOf() (copied Copy, files []string, err error) {
 	add := func(path string) string {
 		absolute, e := filepath.Abs(path)
@@ -81,8 +79,8 @@ func (c *Config) CopyOf() (copied Copy, files []string, err error) {
 	return copied, slices.Compact(files), err
 }
 
-// GuessState looks for the folder of the state in the text of files that cannot be read
-// as a configuration; empty: it finds none.
+// GuessState searches the text of invalid configuration files for the folder of the state. It returns "" if it finds
+// none.
 func GuessState(paths ...string) string {
 	files, _ := Expand(paths...)
 	for _, file := range files {
@@ -110,10 +108,10 @@ func GuessState(paths ...string) string {
 	return ""
 }
 
-// DefaultState is the folder of the state that deployments use.
+// DefaultState is the state folder of the standard deployments.
 const DefaultState = "/var/lib/meridian"
 
-// StateFolders returns where the state may be of a configuration that cannot be read.
+// StateFolders returns the possible state folders of an invalid configuration.
 func StateFolders(paths ...string) (folders []string) {
 	if guess := GuessState(paths...); guess != "" {
 		folders = append(folders, guess)

@@ -6,9 +6,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// countries are the ISO 3166-1 alpha-2 codes that are in use, and XK, which
-// everybody uses for Kosovo. Package geo, which knows where each is, has a test
-// that holds the two lists together.
+// countries are the ISO 3166-1 alpha-2 codes in use, and XK, the common code for Kosovo. A test of package geo, which
+// has the location of each, compares the two lists.
 const countries = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ " +
 	"CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR " +
 	"GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP " +
@@ -17,10 +16,10 @@ const countries = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE B
 	"SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ " +
 	"UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW"
 
-// Countries are the codes that a country may have, in order.
+// Countries returns the known country codes, in order.
 func Countries() []string { return strings.Fields(countries) }
 
-// isCountry reports whether a code of two letters, in upper case, is one of them.
+// isCountry reports whether a code of two upper-case letters is known.
 func isCountry(code string) bool {
 	return len(code) == 2 && letters(code) && strings.Contains(countries, code)
 }
@@ -39,13 +38,13 @@ func (d *decoder) country(n *yaml.Node) (string, bool) {
 	return code, d.knownCountry(n, code)
 }
 
-// knownCountry says that there is no country with a code, if so.
+// knownCountry reports an error if no country has the code.
 func (d *decoder) knownCountry(n *yaml.Node, code string) bool {
 	if isCountry(code) {
 		return true
 	}
 	hint := "write an ISO 3166-1 code that is in use"
-	switch code { // what is often taken for one
+	switch code { // common mistakes
 	case "UK":
 		hint = "the United Kingdom is GB"
 	case "EL":
@@ -57,8 +56,7 @@ func (d *decoder) knownCountry(n *yaml.Node, code string) bool {
 	return false
 }
 
-// subdivision reads an ISO 3166-2 code: a country, a hyphen, one to three
-// letters or digits.
+// subdivision reads an ISO 3166-2 code: a country, a hyphen, and one to three letters or digits.
 func (d *decoder) subdivision(n *yaml.Node) (string, bool) {
 	s, ok := d.scalar(n)
 	if !ok {

@@ -9,10 +9,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// decoder turns the nodes of a document into a Config and collects every fault
-// on the way. It keeps no node for later but those of the mapping it is in. It
-// notes faults by place: their paths are worked out once, at the end, and cost a
-// sound document nothing.
+// decoder converts the nodes of a document into a Config and collects all errors. It keeps only the nodes of the
+// current mapping. It records errors by position: their paths are computed once, at the end, so that a valid document
+// does not pay for them.
 type decoder struct {
 	file          string
 	sources       sourceFiles
@@ -20,20 +19,20 @@ type decoder struct {
 	doc           *document
 	errs          diagnostics
 	warnings      diagnostics
-	references    []reference         // to what was not defined by then
-	declared      map[kind]defined    // no entry for a section that cannot be read
-	nested        map[string][]edge   // the pools in each pool
+	references    []reference         // names that were not defined yet
+	declared      map[kind]defined    // no entry for an unreadable section
+	nested        map[string][]edge   // the nested pools of each pool
 	composed      map[string][]edge   // the checks in each composite check
 	groupUses     []groupUse          // country groups in matches
-	databaseTerms []databaseTerm      // what a database has to know of matches
-	settings      map[setting]nodeKey // keys of pools that can come to nothing
+	databaseTerms []databaseTerm      // values of matches that a database must know
+	settings      map[setting]nodeKey // keys of pools that may have no effect
 	loadUses      []loadUse           // loads and capacities of members and regions
-	bounds        []boundUse          // of pools that hash
-	variables     map[nodeKey]string  // the environment variables that values are from
+	bounds        []boundUse          // of pools with a hash
+	variables     map[nodeKey]string  // the environment variables of values
 	taken         map[string]string   // their values
 
 	environment  lookup
-	memberChecks []memberCheck // checks that members have settings of their own for
+	memberChecks []memberCheck // checks with a member's own settings
 	checkSources []checkSource // the sources of the checks
 }
 
@@ -57,7 +56,7 @@ func newDecoder(file string, doc *document) *decoder {
 	return d
 }
 
-// pairs are the keys and values of a mapping, in the order written.
+// pairs returns the keys and values of a mapping, in the order written.
 func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(key, value *yaml.Node) bool) {
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -68,7 +67,7 @@ func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	}
 }
 
-// child is the value of a key of mapping n; nil when n has no such key.
+// child returns the value of a key of mapping n, or nil if n has no such key.
 func child(n *yaml.Node, name string) *yaml.Node {
 	for key, value := range pairs(n) {
 		if key.Value == name {
@@ -78,21 +77,21 @@ func child(n *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// setter reads one value into the place that it was made for.
+// setter decodes one value into a fixed place.
 type setter func(*yaml.Node)
 
 // field is a key that a mapping may have.
 type field struct {
 	name    string
 	set     setter
-	refused string // why the key is not accepted here; empty: it is
+	refused string // reason why the key is rejected here; empty: accepted
 }
 
-// maxKeys is at least the number of keys that a mapping may have.
+// maxKeys is an upper bound of the number of keys of a mapping.
 const maxKeys = 64
 
-// mapping reads the values of n, each by its key. What n does not mention keeps
-// its default. It reports whether n is a mapping at all.
+// mapping reads the values of n by their keys. Keys that n does not have keep their defaults. It reports whether n is a
+// mapping.
 func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 	if !d.kind(n, yaml.MappingNode) {
 		return false
@@ -141,14 +140,14 @@ func accepted(keys []field) []string {
 
 func known(keys []field) string { return "known: " + strings.Join(accepted(keys), ", ") }
 
-// required says that mapping n lacks a key, if it does.
+// required reports an error if mapping n lacks a key.
 func (d *decoder) required(n *yaml.Node, name, hint string) {
 	if child(n, name) == nil {
 		d.errorAtKey(n, "no "+name, hint)
 	}
 }
 
-// exactlyOne says that mapping n has none of the keys, or more than one, if so.
+// exactlyOne reports an error if mapping n has none of the keys, or more than one.
 func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
 	has := func(name string) bool { return child(n, name) != nil }
 	first := slices.IndexFunc(names, has)
@@ -177,9 +176,8 @@ func (d *decoder) atMostOne(n *yaml.Node, names ...string) {
 	}
 }
 
-// userMapping reads a mapping whose keys are the user's own: parse turns a key
-// into a K, of which there may be one each, and entry reads what it names. It
-// returns the position of each.
+// userMapping reads a mapping with keys chosen by the user: parse converts a key into a unique K, and entry reads the
+// value. It returns the position of each key.
 func userMapping[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.Node) (K, bool), entry func(k K, key, value *yaml.Node)) map[K]Pos {
 	if !d.kind(n, yaml.MappingNode) {
 		return nil
@@ -208,7 +206,7 @@ func userMapping[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.No
 	return seen
 }
 
-// list reads a list, item by item. It reports whether n is one.
+// list reads a list, item by item. It reports whether n is a list.
 func (d *decoder) list(n *yaml.Node, item setter) bool {
 	if !d.kind(n, yaml.SequenceNode) {
 		return false
@@ -219,7 +217,7 @@ func (d *decoder) list(n *yaml.Node, item setter) bool {
 	return true
 }
 
-// quoteList is the words of a text, as the items of a list.
+// quoteList returns the words of a text as the items of a list.
 func quoteList(text string) string {
 	words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
 	for i, w := range words {
@@ -228,7 +226,7 @@ func quoteList(text string) string {
 	return strings.Join(words, ", ")
 }
 
-// kind says that n is of another kind than it should be, if it is.
+// kind reports an error if n is not of the kind want.
 func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
 	switch {
 	case isNull(n):
@@ -243,7 +241,7 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
 	return false
 }
 
-// noValue is the fault of a key with nothing behind it.
+// noValue reports a key without a value.
 func (d *decoder) noValue(n *yaml.Node, want yaml.Kind) {
 	hint := "give it one or leave the key out"
 	switch want {
@@ -267,7 +265,7 @@ func kindName(k yaml.Kind) string {
 	return "a single value"
 }
 
-// describe is n in a few words.
+// describe returns a short description of n.
 func describe(n *yaml.Node) string {
 	switch {
 	case isNull(n):

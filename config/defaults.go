@@ -7,15 +7,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// defaults are the values of what a file leaves out, each the starting point of
-// what is decoded. What is zero here is empty, off or none; see
+// defaults holds the values of omitted keys; decoding starts from them. A zero value here means empty, off or none; see
 // docs/reference/configuration.md.
 type defaults struct {
 	server  Server
 	geo     Geo
 	latency Latency
 	check   Check
-	damping FlapDamping // of a check that has flap_damping; without the key there is none
+	damping FlapDamping // of a check with flap_damping; without the key it is off
 	load    LoadSource
 	shed    Shed
 	pool    Pool
@@ -40,7 +39,7 @@ func newDefaults() defaults {
 		latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
 		check: Check{
 			Interval: 5 * time.Second,
-			Timeout:  2 * time.Second, // or the interval, where that is shorter
+			Timeout:  2 * time.Second, // or the interval if that is shorter
 			Rise:     2,
 			Fall:     3,
 			Failback: AutoFailback,
@@ -50,7 +49,7 @@ func newDefaults() defaults {
 			Turns: 4, Window: 10 * time.Minute,
 			Hold: time.Minute, Max: 15 * time.Minute,
 		},
-		load:   LoadSource{Interval: 5 * time.Second, Timeout: 2 * time.Second}, // and stale after three intervals
+		load:   LoadSource{Interval: 5 * time.Second, Timeout: 2 * time.Second}, // stale after three intervals
 		shed:   Shed{Low: 70, High: 90},
 		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: Remaining, DualStack: Independent, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},
 		member: Member{Weight: 1, Enabled: true},
@@ -60,7 +59,7 @@ func newDefaults() defaults {
 	}
 }
 
-// ofType fills in what only checks of c's type have.
+// ofType sets the defaults of c's type.
 func (c *Check) ofType() {
 	switch c.Type {
 	case HTTP, HTTPS:
@@ -72,15 +71,15 @@ func (c *Check) ofType() {
 		c.Rcode = dns.RcodeSuccess
 	case Push:
 		c.Interval, c.Timeout = 0, 0
-		c.Rise, c.Fall = 1, 1 // who reports has counted already
+		c.Rise, c.Fall = 1, 1 // the reporting system has counted already
 		c.Lease = 30 * time.Second
 	case All, Any, AtLeast, Invert:
-		*c = Check{Name: c.Name, Type: c.Type, Pos: c.Pos} // its parts have the rest
+		*c = Check{Name: c.Name, Type: c.Type, Pos: c.Pos} // the parts have the other settings
 	}
 	c.Port = defaultPort(c.Type)
 }
 
-// defaultPort is where a check of a type probes unless told; 0: it must be told.
+// defaultPort returns the port of a type of check; 0: the configuration must set it.
 func defaultPort(t CheckType) int {
 	switch t {
 	case HTTP:

@@ -9,33 +9,32 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// nodeKey tells a node from all others of its document, and outlasts it: a node
-// may be read again, and hold something else in the meantime.
+// nodeKey identifies a node of a document and remains valid after the node is reused.
 type nodeKey struct {
-	pos   Pos // of a mapping, also that of its first key
+	pos   Pos // of a mapping: also that of its first key
 	kind  yaml.Kind
-	empty bool // no text marks the place, and something else may begin there
+	empty bool // the node has no text, and another may begin at the same position
 }
 
 func nodeKeyOf(n *yaml.Node) nodeKey {
 	return nodeKey{pos: posOf(n), kind: n.Kind, empty: n.Value == ""}
 }
 
-// diagnostic is a fault or warning that has no path yet.
+// diagnostic is an error or warning whose path is not computed yet.
 type diagnostic struct {
 	at         nodeKey
-	atKey      bool // where it is told is the key of the node, if it has one
+	atKey      bool // report the position of the node's key, if it has one
 	what, hint string
 }
 
-// diagnostics are those of one severity.
+// diagnostics holds the diagnostics of one severity.
 type diagnostics struct {
 	listed  []diagnostic
-	omitted int // beyond maxTold
+	omitted int // number beyond maxListed
 }
 
-// maxListed is how many faults, or warnings, a file is told of: one typing error
-// in a template makes millions, and a reload must survive it.
+// maxListed limits the errors and the warnings that are reported: one error in a template causes millions, and a reload
+// must survive it.
 const maxListed = 100_000
 
 func (f *diagnostics) add(one diagnostic) {
@@ -55,7 +54,7 @@ func (d *decoder) errorAt(at nodeKey, what, hint string) {
 	d.errs.add(diagnostic{at: at, what: what, hint: hint})
 }
 
-// errorAtKey is a fault of n as a whole, such as a key that it lacks.
+// errorAtKey records an error of n as a whole, such as a missing key.
 func (d *decoder) errorAtKey(n *yaml.Node, what, hint string) {
 	d.errs.add(diagnostic{at: nodeKeyOf(n), atKey: true, what: what, hint: hint})
 }
@@ -66,7 +65,7 @@ func (d *decoder) warnAt(at nodeKey, what, hint string) {
 	d.warnings.add(diagnostic{at: at, what: what, hint: hint})
 }
 
-// report is what was found, in file order, each with its path.
+// report returns the errors and warnings in file order, with their paths.
 func (d *decoder) report() (faults, warnings []Error) {
 	if len(d.errs.listed) == 0 && len(d.warnings.listed) == 0 {
 		return nil, nil
@@ -88,7 +87,7 @@ func (d *decoder) place(found diagnostics, at map[nodeKey]location, what string)
 	slices.SortStableFunc(faults, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	faults = slices.Compact(faults) // what an alias repeats is at fault once
+	faults = slices.Compact(faults) // an alias repeats errors of its anchor
 	for i := range faults {
 		if f := &faults[i]; f.Pos.Line > 0 {
 			f.File, f.Pos = d.sources.at(f.Pos)
@@ -100,14 +99,13 @@ func (d *decoder) place(found diagnostics, at map[nodeKey]location, what string)
 	return faults
 }
 
-// location is where a node stands.
+// location is the position and path of a node.
 type location struct {
-	node, key Pos // key: of the key that leads to the node; the node's own in lists
+	node, key Pos // key: position of the key of the node; in lists the node's own
 	path      string
 }
 
-// locate finds the nodes at which something was found by a second walk over the
-// document, which reads only what is wanted of it.
+// locate finds the nodes of the diagnostics in a second walk over the document, which reads only the necessary parts.
 func (d *decoder) locate() map[nodeKey]location {
 	l := &pathFinder{doc: d.doc, wanted: make(map[nodeKey]bool), found: make(map[nodeKey]location)}
 	for _, findings := range [][]diagnostic{d.errs.listed, d.warnings.listed} {
@@ -121,24 +119,24 @@ func (d *decoder) locate() map[nodeKey]location {
 	return l.found
 }
 
-// pathFinder is one walk over a document.
+// pathFinder walks over a document.
 type pathFinder struct {
 	doc    *document
 	path   []step
 	wanted map[nodeKey]bool
 	found  map[nodeKey]location
-	lines  []int // of what is wanted, in order
-	line   int   // asked about last
+	lines  []int // wanted lines, sorted
+	line   int   // last line looked up
 	wants  bool  // whether lines holds it
 }
 
-// step leads from a node to one below it.
+// step is one step of a path from a node to a child.
 type step struct {
 	key   *yaml.Node // nil: in a list
 	index int
 }
 
-// visit notes n, which key leads to, and what is below it.
+// visit records n, reached by key, and the nodes below.
 func (l *pathFinder) visit(key, n *yaml.Node) {
 	l.note(key, n)
 	depth := len(l.path)
@@ -158,7 +156,7 @@ func (l *pathFinder) visit(key, n *yaml.Node) {
 	l.path = l.path[:depth]
 }
 
-// wantsAny reports whether anything is wanted on these lines.
+// wantsAny reports whether any of these lines is wanted.
 func (l *pathFinder) wantsAny(first, last int) bool {
 	i, _ := slices.BinarySearch(l.lines, first)
 	return i < len(l.lines) && l.lines[i] <= last
@@ -166,7 +164,7 @@ func (l *pathFinder) wantsAny(first, last int) bool {
 
 func (l *pathFinder) note(key, n *yaml.Node) {
 	at := nodeKeyOf(n)
-	if line := int(at.pos.Line); line != l.line { // fast path: there are many nodes, and maps are slow
+	if line := int(at.pos.Line); line != l.line { // fast path: there are many nodes, and map lookups are slow
 		l.line, l.wants = line, l.wantsAny(line, line)
 	}
 	if !l.wants {
@@ -178,7 +176,7 @@ func (l *pathFinder) note(key, n *yaml.Node) {
 	l.found[at] = location{node: at.pos, key: posOf(key), path: l.pathString()}
 }
 
-// pathString is the path as messages have it: pools.web.members[2].
+// pathString returns the path in the form of messages: pools.web.members[2].
 func (l *pathFinder) pathString() string {
 	var b strings.Builder
 	for i, s := range l.path {
@@ -194,7 +192,7 @@ func (l *pathFinder) pathString() string {
 	return b.String()
 }
 
-// segment is a key as part of a path: quoted where it would be hard to read.
+// segment returns a key as part of a path, quoted if it would be hard to read.
 func segment(key *yaml.Node) string {
 	if q := quote(key.Value); q[1:len(q)-1] != key.Value || key.Value == "" {
 		return q

@@ -7,7 +7,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// queryType reads the type of a question that one message answers.
+// queryType reads a query type that one message can answer.
 func (d *decoder) queryType(n *yaml.Node) (uint16, bool) {
 	s, ok := d.word(n)
 	if !ok {
@@ -24,7 +24,7 @@ func (d *decoder) queryType(n *yaml.Node) (uint16, bool) {
 	return 0, false
 }
 
-// maxRcode is the largest response code that a message without EDNS can tell.
+// maxRcode is the largest response code that fits in a message without EDNS.
 const maxRcode = 15
 
 // rcode reads the name of a response code.

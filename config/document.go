@@ -14,9 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// parseWhole turns data into the tree of its one document, free of aliases,
-// merge keys and foreign tags. A fault here is the only one told: beyond it,
-// nothing in the file can be relied upon.
+// parseWhole parses data into the tree of its one document, without aliases, merge keys and foreign tags. It returns
+// only the first error: nothing in the file is reliable after it.
 func parseWhole(data []byte) (*yaml.Node, *Error) {
 	root, fault := parseTree(data)
 	if fault != nil {
@@ -25,7 +24,7 @@ func parseWhole(data []byte) (*yaml.Node, *Error) {
 	return root, expand(root)
 }
 
-// parseTree is the one document in data as yaml.v3 has it.
+// parseTree parses the one document in data by yaml.v3.
 func parseTree(data []byte) (*yaml.Node, *Error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	first, err := next(decoder)
@@ -49,8 +48,8 @@ func parseTree(data []byte) (*yaml.Node, *Error) {
 	return root, nil
 }
 
-// next parses one document. The parser has panicked on odd input before, and
-// no file may end a server that reloads: what it throws is a syntax error.
+// next parses one document. The parser has panicked on unusual input before, and no file may crash a server on reload:
+// a panic becomes a syntax error.
 func next(decoder *yaml.Decoder) (document *yaml.Node, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -64,7 +63,7 @@ func next(decoder *yaml.Decoder) (document *yaml.Node, err error) {
 	return document, nil
 }
 
-// checkText refuses what is no text, at the first octet that shows it.
+// checkText rejects data that is not text, at the first octet that shows it.
 func checkText(data []byte) *Error {
 	for i := 0; ; {
 		i += asciiPrefix(data[i:])
@@ -89,8 +88,8 @@ func checkText(data []byte) *Error {
 	}
 }
 
-// asciiPrefix is how many octets data begins with that any text has: those that are
-// printed in ASCII, and line feeds.
+// asciiPrefix returns the length of the prefix of data that any text may have: printable ASCII characters and line
+// feeds.
 func asciiPrefix(data []byte) int {
 	i := 0
 	for i+8 <= len(data) && isASCII(binary.LittleEndian.Uint64(data[i:])) {
@@ -102,22 +101,22 @@ func asciiPrefix(data []byte) int {
 	return i
 }
 
-// isASCII reports whether all eight octets are common. It works on them side by
-// side: an octet below 128 carries into no other, and its top bit tells the outcome.
+// isASCII reports whether all eight octets are printable ASCII or line feeds. It computes on all eight at once: an
+// octet below 128 does not carry into another, and its top bit is the result.
 func isASCII(octets uint64) bool {
 	const (
 		each = 0x0101010101010101
 		top  = 0x80 * each
 	)
 	low := octets &^ top
-	printed := low + (0x80-' ')*each          // from the blank on
-	last := low + each                        // DEL alone carries
+	printed := low + (0x80-' ')*each          // from the space on
+	last := low + each                        // only DEL carries
 	feed := (low ^ '\n'*each) + (0x80-1)*each // all but the line feed carry
 	return (octets|^printed&feed|last)&top == 0
 }
 
-// invalidLineBreak is the offset of the first character that ends a line and is no line
-// feed (YAML 1.1 5.4), or that is none for YAML; no such: -1.
+// invalidLineBreak returns the offset of the first character that ends a line and is not a line feed (YAML 1.1 5.4), or
+// that YAML does not allow; -1 if there is none.
 func invalidLineBreak(data []byte) int {
 	for i := 0; ; {
 		i += asciiPrefix(data[i:])
@@ -133,7 +132,7 @@ func invalidLineBreak(data []byte) int {
 	}
 }
 
-// posAt is where the octet at offset stands; columns count characters.
+// posAt returns the position of the octet at offset; columns count characters.
 func posAt(data []byte, offset int) Pos {
 	before := data[:offset]
 	line := bytes.LastIndexByte(before, '\n') + 1
@@ -147,20 +146,19 @@ func posOf(n *yaml.Node) Pos {
 	return Pos{Line: uint32(max(n.Line, 1)), Column: uint32(max(n.Column, 1))}
 }
 
-// syntaxLine takes the messages of yaml.v3 apart.
+// syntaxLine splits the messages of yaml.v3.
 var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 
-// syntaxError is a fault of YAML itself. The parser gives a line for most: that
-// of the innermost collection when it is inside one, and one too low unless its
-// scanner stumbled. For a broken block collection, which may be the whole file,
-// where reading stopped is the better place.
+// syntaxError converts an error of yaml.v3. Most messages have a line: that of the innermost collection for errors
+// inside one, and otherwise one too low unless the scanner failed. For a broken block collection, which may span the
+// whole file, the line where reading stopped is more useful.
 func syntaxError(data []byte, err error) *Error {
 	match := syntaxLine.FindStringSubmatch(strings.ReplaceAll(err.Error(), "\n", " "))
 	if match == nil {
 		return &Error{Pos: Pos{1, 1}, What: "invalid YAML: " + err.Error()}
 	}
 	what := match[2]
-	line, _ := strconv.Atoi(match[1]) // 0 when the message has none
+	line, _ := strconv.Atoi(match[1]) // 0 if the message has none
 	switch {
 	case strings.HasPrefix(what, "unknown anchor "):
 		return unknownAnchor(data, what)
@@ -175,7 +173,7 @@ func syntaxError(data []byte, err error) *Error {
 	return &Error{Pos: Pos{uint32(line), 1}, What: "invalid YAML: " + what, Hint: hint}
 }
 
-// unknownAnchor finds the alias whose anchor the parser missed.
+// unknownAnchor finds the alias with the anchor that the parser did not find.
 func unknownAnchor(data []byte, what string) *Error {
 	name := strings.TrimSuffix(strings.TrimPrefix(what, "unknown anchor '"), "' referenced")
 	at := max(bytes.Index(data, []byte("*"+name)), 0)
@@ -189,8 +187,8 @@ func unknownAnchor(data []byte, what string) *Error {
 // lookahead is how far the parser reads into a line to know how it begins.
 const lookahead = 4
 
-// syntaxErrorLine is the line on which the parser gives up, found by parsing again
-// from a reader that hands out single octets.
+// syntaxErrorLine returns the line on which the parser gives up. It parses again from a reader that returns single
+// octets.
 func syntaxErrorLine(data []byte) int {
 	r := &byteReader{data: data}
 	decoder := yaml.NewDecoder(r)
@@ -206,7 +204,7 @@ func syntaxErrorLine(data []byte) int {
 	return int(stop.Line)
 }
 
-// byteReader reads one octet at a time and knows how many were taken.
+// byteReader reads one octet at a time and counts the octets read.
 type byteReader struct {
 	data []byte
 	read int

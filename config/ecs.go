@@ -6,17 +6,17 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// ECS is whether the client subnet of a query decides, as a name or a pool says.
+// ECS is the setting of a name or a pool for using the client subnet of a query.
 type ECS uint8
 
-// What a name or a pool may say.
+// The values of ECS.
 const (
-	ECSInherited ECS = iota // nothing: of a name the pool's setting holds, of a pool the server's
+	ECSInherited ECS = iota // not set: a name inherits from its pool, a pool from the server
 	ECSOn
 	ECSOff
 )
 
-// or returns e, or what is inherited.
+// or returns e, or the inherited value if e is not set.
 func (e ECS) or(inherited bool) bool {
 	if e == ECSInherited {
 		return inherited
@@ -24,13 +24,13 @@ func (e ECS) or(inherited bool) bool {
 	return e == ECSOn
 }
 
-// UsesECS reports whether the client subnet of a query decides at a name that is bound to p.
+// UsesECS reports whether the client subnet of a query is used at a name that is bound to p.
 func (c *Config) UsesECS(name *BalancedName, p *Pool) bool {
 	return name.ECS.or(p.ECS.or(c.Server.ECS))
 }
 
-// UsesECSAt reports whether the client subnet of a query for a name decides. It looks at
-// balanced names alone; at all others the server's setting holds.
+// UsesECSAt reports whether the client subnet of a query for a name is used. It considers only balanced names; all
+// others use the server's setting.
 func (c *Config) UsesECSAt(name Name) bool {
 	b := c.balancedAt(name)
 	if b == nil {

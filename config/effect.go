@@ -31,13 +31,13 @@ func (s *linter) ineffective(p *Pool) {
 	}
 }
 
-// nestedOnly reports whether a pool is used, and no name is bound to it.
+// nestedOnly reports whether a pool is used, but no name is bound to it.
 func (s *linter) nestedOnly(p *Pool) bool {
 	def := s.declared[kindPool][p.Name]
 	return !s.bound[p.Name] && def != nil && def.used
 }
 
-// holdsEveryClient reports whether clients never leave their match, and all have one.
+// holdsEveryClient reports whether every client has a match and never leaves it.
 func (p *Pool) holdsEveryClient() bool {
 	return p.fences() && p.any(func(m *Member) bool { return m.Match != nil && m.Match.Default })
 }
@@ -56,13 +56,13 @@ func (p *Pool) able() int {
 	return n
 }
 
-// leaks warns of fences that do not hold what their author may expect:
+// leaks warns of fences that are open in ways that their author may not expect:
 //
 //	the fence                       opened by
 //	of a pool with a fallback       the fallback, for clients without a match
-//	of a pool nested in another     the other members of that pool: it passes over a pool without an answer
+//	of a pool nested in another     the other members of that pool: it skips a pool without an answer
 //
-// A fallback of the pool around does not open it.
+// A fallback of the outer pool does not open it.
 func (s *linter) leaks(p *Pool) {
 	if p.fences() && p.Fallback != "" && !p.holdsEveryClient() && s.bound[p.Name] {
 		s.warnAt(s.settings[setting{p.Name, "fallback"}], fmt.Sprintf("a fence that this fallback opens: clients without a match get pool %s while the pool is not live", quote(p.Fallback)),

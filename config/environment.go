@@ -14,8 +14,8 @@ var variablePattern = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-)(.
 // lookup returns the value of an environment variable and whether it is set.
 type lookup func(name string) (value string, set bool)
 
-// withEnvironment reads a section in which scalars may take environment variables, so
-// that one configuration serves several nodes.
+// withEnvironment reads a section that allows environment variables in scalars, so that one configuration serves
+// several nodes.
 func (d *decoder) withEnvironment(read setter) setter {
 	return func(n *yaml.Node) {
 		d.takeVariables(n)
@@ -23,7 +23,7 @@ func (d *decoder) withEnvironment(read setter) setter {
 	}
 }
 
-// takeVariables gives the scalars of n and below it the values of the variables that they name.
+// takeVariables replaces the environment variables in n and below by their values.
 func (d *decoder) takeVariables(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode {
 		d.takeVariable(n)
@@ -35,9 +35,8 @@ func (d *decoder) takeVariables(n *yaml.Node) {
 	}
 }
 
-// takeVariable gives n the value of the variable that it names. As in a shell, a default
-// stands in for a variable that is empty too. The value is read as if it had been
-// written in the file without quotes.
+// takeVariable replaces the environment variable in n by its value. As in a shell, the default also applies to an empty
+// variable. The value is read like an unquoted value in the file.
 func (d *decoder) takeVariable(n *yaml.Node) {
 	match := variablePattern.FindStringSubmatch(n.Value)
 	if match == nil {
@@ -59,15 +58,15 @@ func (d *decoder) takeVariable(n *yaml.Node) {
 	n.Tag = ""
 	n.Tag = n.ShortTag()
 	if value == "" {
-		n.Tag = "!!str" // an empty value, not none
+		n.Tag = "!!str" // an empty string, not null
 	}
 	d.variables[nodeKeyOf(n)] = match[1]
 }
 
-// unset stands for the name of a variable that is not set: nothing more is said of its place.
+// unset marks a variable that is not set: messages about its place are suppressed.
 const unset = "${}"
 
-// variableOf is what a message says of a value that comes from the environment.
+// variableOf returns the text about the environment variable that a value comes from.
 func (d *decoder) variableOf(at nodeKey) string {
 	if name := d.variables[at]; name != "" && name != unset {
 		return " (from the environment variable " + name + ")"
@@ -75,8 +74,8 @@ func (d *decoder) variableOf(at nodeKey) string {
 	return ""
 }
 
-// warnLiterals warns of scalars that look like an environment variable where none is
-// taken. It costs nothing where no line has one.
+// warnLiterals warns of scalars that look like an environment variable in places that allow none. It does nothing if no
+// line has one.
 func (d *decoder) warnLiterals() {
 	lines := d.variableLines()
 	if len(lines) == 0 {
@@ -112,7 +111,7 @@ func (d *decoder) warnLiteralsIn(l *pathFinder, n *yaml.Node) {
 	}
 }
 
-// variableLines are the lines that may have a scalar such as ${NAME}.
+// variableLines returns the lines that may have a scalar such as ${NAME}.
 func (d *decoder) variableLines() (lines []int) {
 	data, line := d.doc.data, 1
 	for len(data) > 0 {

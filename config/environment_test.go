@@ -59,7 +59,7 @@ func TestErrorsOfEnvironmentVariablesNameThem(t *testing.T) {
 	}
 }
 
-// Elsewhere such a value is what it says, with a warning.
+// In other sections such a value is literal, with a warning.
 func TestValuesElsewhereTakeNoEnvironmentVariables(t *testing.T) {
 	t.Setenv("NODE", "x")
 	const text = `server: {nsid: "${NODE}"}

@@ -7,16 +7,16 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-// Error is one thing wrong in a file, and what would be right.
+// Error is one error in a file, with a hint at a correct value.
 type Error struct {
 	File string
-	Pos  Pos    // zero when the file as a whole is at fault
+	Pos  Pos    // zero if the error concerns the whole file
 	Path string // of the key, e.g. pools.web.members[2].weight; may be empty
 	What string
-	Hint string // what would be right; may be empty
+	Hint string // a correct value or action; may be empty
 }
 
-// Error is file:line:column: path: what; hint
+// Error returns file:line:column: path: what; hint.
 func (f Error) Error() string {
 	var b strings.Builder
 	b.WriteString(f.File)
@@ -33,8 +33,7 @@ func (f Error) Error() string {
 	return b.String()
 }
 
-// ErrorAt is a fault at a place of this configuration, for the packages that
-// find one later than Load.
+// ErrorAt returns an error at a position of this configuration, for packages that find errors after Load.
 func (c *Config) ErrorAt(pos Pos, path, what, hint string) Error {
 	file := c.File
 	if len(c.sources) > 0 && pos.Line > 0 {
@@ -43,8 +42,7 @@ func (c *Config) ErrorAt(pos Pos, path, what, hint string) Error {
 	return Error{File: file, Pos: pos, Path: path, What: what, Hint: hint}
 }
 
-// Join makes one error of faults, a *multierror.Error that prints one fault a
-// line and nothing else; nil when there are none.
+// Join returns a *multierror.Error that prints one error per line and nothing else, or nil without errors.
 func Join(faults []Error) error {
 	if len(faults) == 0 {
 		return nil

@@ -2,8 +2,7 @@ package config
 
 import "net/netip"
 
-// parseAddr is netip.ParseAddr for octets. It may decline what that takes: a
-// zone, IPv4 in IPv6.
+// parseAddr is netip.ParseAddr for octets. It may reject forms that ParseAddr accepts: a zone, IPv4-mapped IPv6.
 func parseAddr(text []byte) (netip.Addr, bool) {
 	for _, c := range text {
 		if c == ':' {
@@ -39,10 +38,9 @@ func parseIPv4(text []byte) (a [4]byte, ok bool) {
 	return a, octet == 3 && digits > 0
 }
 
-// parseIPv6 reads eight groups in hexadecimal, of which "::" stands for one or
-// more that are zero (RFC 4291 2.2).
+// parseIPv6 reads eight groups in hexadecimal; "::" represents one or more zero groups (RFC 4291 2.2).
 func parseIPv6(text []byte) (a [16]byte, ok bool) {
-	n, gap, i := 0, -1, 0 // octets read; how many of them before the "::"
+	n, gap, i := 0, -1, 0 // octets read; number of them before the "::"
 	if len(text) > 1 && text[0] == ':' && text[1] == ':' {
 		gap, i = 0, 2
 	}
@@ -78,7 +76,7 @@ func parseIPv6(text []byte) (a [16]byte, ok bool) {
 	return a, true
 }
 
-// hexGroup reads up to four hexadecimal digits from i on, and where they end.
+// hexGroup reads up to four hexadecimal digits from i on and returns their end.
 func hexGroup(text []byte, i int) (value uint16, end int) {
 	for end = i; end < len(text) && end < i+4; end++ {
 		c := text[end]

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What parseAddr takes is what netip.ParseAddr makes of it; it declines errors,
-// zones and IPv4 in IPv6, and nothing else.
+// sameAddr checks that parseAddr accepts text with the result of netip.ParseAddr, or rejects only errors, zones and
+// IPv4-mapped IPv6.
 func sameAddr(t *testing.T, text string) {
 	t.Helper()
 	want, err := netip.ParseAddr(text)

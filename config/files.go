@@ -14,8 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// sourceFile is one file of a configuration. Lines are counted over all files, in the
-// order read, so that a Pos says in which file it is.
+// sourceFile is one file of a configuration. Lines are counted over all files, in the order read, so that a Pos
+// identifies its file.
 type sourceFile struct {
 	name string
 	base uint32 // lines of the files before it
@@ -24,7 +24,7 @@ type sourceFile struct {
 // sourceFiles are the files of a configuration, in the order read.
 type sourceFiles []sourceFile
 
-// at returns the file that a position is in, and the position in that file.
+// at returns the file of a position and the position in that file.
 func (s sourceFiles) at(pos Pos) (file string, in Pos) {
 	i := sort.Search(len(s), func(i int) bool { return s[i].base >= pos.Line })
 	if i == 0 {
@@ -45,8 +45,8 @@ func (c *Config) Files() []string {
 	return files
 }
 
-// SortFaults puts faults in the order of the files of c, each from its top; those of
-// other files stay behind them as they are.
+// SortFaults sorts errors by the order of the files of c, then by position; errors of other files stay behind them in
+// their order.
 func (c *Config) SortFaults(faults []Error) {
 	files := c.Files()
 	rank := func(f Error) int {
@@ -63,8 +63,8 @@ func (c *Config) SortFaults(faults []Error) {
 	})
 }
 
-// Expand returns the files that paths name: a file is itself, a directory is its
-// *.yaml in the order of their names, hidden ones left out.
+// Expand returns the files that paths name: a file itself, or the *.yaml files of a directory in the order of their
+// names, without hidden files.
 func Expand(paths ...string) ([]string, []Error) {
 	var files []string
 	var faults []Error
@@ -132,8 +132,8 @@ func loadSeveral(name string, files []string) (*Config, []Error, error) {
 	return parseSeveral(name, texts, maxWhole, os.LookupEnv)
 }
 
-// parseSeveral reads texts as one configuration. Like parseWithin it gives the YAML
-// parser no more than limit octets at once.
+// parseSeveral reads texts as one configuration. Like parseWithin, it passes at most limit octets at once to the YAML
+// parser.
 func parseSeveral(name string, texts []namedText, limit int, environment lookup) (*Config, []Error, error) {
 	var faults []Error
 	for _, text := range texts {
@@ -162,8 +162,7 @@ func parseSeveral(name string, texts []namedText, limit int, environment lookup)
 	return parseSeveralAtOnce(name, texts, environment)
 }
 
-// concatenate returns the texts one after the other, each on lines of its own, and
-// where each of them ends.
+// concatenate returns the texts one after the other, each starting on a new line, and the end of each.
 func concatenate(texts []namedText) (data []byte, sources sourceFiles, ends []int) {
 	size := 0
 	for _, text := range texts {
@@ -184,7 +183,7 @@ func concatenate(texts []namedText) (data []byte, sources sourceFiles, ends []in
 	return data, sources, ends
 }
 
-// outlinedSeveral is the outline of several files: data has them all, each up to its end.
+// outlinedSeveral returns the outline of several files; data holds all of them, each up to its end.
 func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *document {
 	doc := &document{data: data, limit: limit, scanner: newScanner(), sources: sources}
 	begin := 0
@@ -206,8 +205,7 @@ func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *d
 	return doc
 }
 
-// parseSeveralAtOnce is the plain version of parseSeveral: the YAML parser gets each
-// file whole.
+// parseSeveralAtOnce is the plain version of parseSeveral: it passes each whole file to the YAML parser.
 func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Config, []Error, error) {
 	data, sources, _ := concatenate(texts)
 	doc := &document{data: data}
@@ -216,7 +214,7 @@ func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Co
 		root, fault := parseWhole(text.data)
 		switch {
 		case errors.Is(fault.orNil(), errEmpty):
-			continue // such as a file whose lines are all comments
+			continue // for example, a file with only comments
 		case fault == nil && root.Kind != yaml.MappingNode:
 			fault = &Error{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
 		}
@@ -243,10 +241,10 @@ func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Co
 	return d.decode()
 }
 
-// errEmpty is of a file without a value.
+// errEmpty is the error of a file without a value.
 var errEmpty = errors.New("the file is empty")
 
-// orNil returns errEmpty of the fault of an empty file.
+// orNil returns errEmpty if f reports an empty file, else nil.
 func (f *Error) orNil() error {
 	if f != nil && f.What == errEmpty.Error() {
 		return errEmpty
@@ -254,9 +252,8 @@ func (f *Error) orNil() error {
 	return nil
 }
 
-// merge adds the entries of mapping b, which is from another file, to a. Mappings under
-// one key are merged; any other key that both have is there twice then, which reading a
-// reports.
+// merge adds the entries of mapping b of another file to a. Mappings under the same key are merged; other keys that
+// both have are then present twice, which the decoder reports.
 func (doc *document) merge(a, b *yaml.Node) {
 	values := make(map[string]*yaml.Node, len(a.Content)/2)
 	for key, value := range pairs(a) {
@@ -272,7 +269,7 @@ func (doc *document) merge(a, b *yaml.Node) {
 	}
 }
 
-// mergeMappings adds those of value, which key leads to, to mine.
+// mergeMappings adds the entries of value, which is under key, to mine.
 func (doc *document) mergeMappings(mine, key, value *yaml.Node) {
 	to, from := doc.stream(mine), doc.stream(value)
 	switch {
@@ -287,8 +284,7 @@ func (doc *document) mergeMappings(mine, key, value *yaml.Node) {
 	}
 }
 
-// splitSource reports whether two positions are in different files of an outline, where an
-// entry may then be merged.
+// splitSource reports whether two positions are in different files of an outline, which allows to merge an entry.
 func (doc *document) splitSource(a, b Pos) bool {
 	if len(doc.sources) < 2 || doc.scanner == nil {
 		return false
@@ -298,7 +294,7 @@ func (doc *document) splitSource(a, b Pos) bool {
 	return one != other
 }
 
-// firstAt says where a key was defined first that is defined again at n.
+// firstAt returns a hint at the first definition of a key that n defines again.
 func (d *decoder) firstAt(first Pos, n *yaml.Node) string {
 	file, in := d.sources.at(first)
 	if other, _ := d.sources.at(posOf(n)); other != file {

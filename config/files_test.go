@@ -12,7 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// written writes files into a directory of its own, and returns that.
+// written writes files into a new directory and returns it.
 func written(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -121,7 +121,7 @@ func TestWhatIsNoConfigurationDirectory(t *testing.T) {
 	}
 }
 
-// withoutPlaces sets every Pos below v to zero, and the files that they count.
+// withoutPlaces sets every Pos below v to zero, and the files that they count through.
 func withoutPlaces(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -145,8 +145,8 @@ func withoutPlaces(v reflect.Value) {
 	}
 }
 
-// TestAConfigurationCutIntoFilesIsTheSame cuts one between the entries of its sections,
-// at random, and reads the parts as an outline and as whole trees.
+// TestAConfigurationCutIntoFilesIsTheSame cuts a configuration between the entries of its sections, at random, and
+// reads the parts as an outline and as whole trees.
 func TestAConfigurationCutIntoFilesIsTheSame(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("regions:\n")
@@ -186,10 +186,9 @@ func TestAConfigurationCutIntoFilesIsTheSame(t *testing.T) {
 	}
 }
 
-// cutIntoFiles cuts text before lines at random; each part begins with the keys that
-// the line is below.
+// cutIntoFiles cuts text before lines at random; each part begins with the parent keys of its first line.
 func cutIntoFiles(random *rand.Rand, text string) (texts []namedText) {
-	var above []string // the keys that the next line is below
+	var above []string // the parent keys of the next line
 	part := ""
 	for line := range strings.Lines(text) {
 		depth := (len(line) - len(strings.TrimLeft(line, " "))) / 2
@@ -204,7 +203,7 @@ func cutIntoFiles(random *rand.Rand, text string) (texts []namedText) {
 	return append(texts, namedText{fmt.Sprintf("%d.yaml", len(texts)), []byte(part)})
 }
 
-// FuzzSeveralFiles compares what two files are as an outline with what they are as whole trees.
+// FuzzSeveralFiles compares the result of two files as an outline with the result as whole trees.
 func FuzzSeveralFiles(f *testing.F) {
 	f.Add("pools:\n  a: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}\n", teamZone)
 	f.Add("zones:\n  a.example: {names: {www: {pool: web}}}\n", teamZone)

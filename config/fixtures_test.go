@@ -11,11 +11,11 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// update writes what the tests found into the fixtures: look at the difference.
+// update makes the tests rewrite the fixtures with their results: check the difference.
 var update = flag.Bool("update", false, "rewrite the expected messages of the fixtures")
 
-// Each file of testdata/faults is one broken configuration and the exact
-// messages that it gets; those of testdata/warnings are sound and get warnings.
+// Each file of testdata/faults is one broken configuration with its exact messages; those of testdata/warnings are
+// valid and have warnings.
 
 func TestEachBrokenConfigurationGetsItsMessages(t *testing.T) {
 	eachFixture(t, "testdata/faults/*.txtar", func(t *testing.T, document []byte) string {
@@ -44,8 +44,7 @@ func TestEachOddConfigurationGetsItsWarnings(t *testing.T) {
 	})
 }
 
-// eachFixture compares what messages finds in the first file of each archive
-// with its second.
+// eachFixture compares the result of messages for the first file of each archive with its second.
 func eachFixture(t *testing.T, pattern string, messages func(*testing.T, []byte) string) {
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {

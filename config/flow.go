@@ -20,7 +20,7 @@ func (s *scanner) flow(kind yaml.Kind, tag string, closing byte) *yaml.Node {
 	return n
 }
 
-// items reads what n holds, up to the bracket that closes it.
+// items reads the items of n up to the closing bracket.
 func (s *scanner) items(n *yaml.Node, closing byte) bool {
 	for {
 		if n.Kind == yaml.MappingNode {
@@ -49,7 +49,7 @@ func (s *scanner) items(n *yaml.Node, closing byte) bool {
 	}
 }
 
-// gap skips what brackets may have between any two things: blanks and line breaks.
+// gap skips blanks and line breaks inside brackets.
 func (s *scanner) gap() {
 	for s.spaces(); s.peek() == '\n'; s.spaces() {
 		s.at++

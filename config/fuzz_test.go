@@ -12,8 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// Whatever the file: no panic, every fault on one line at a place that the file
-// has, in order, and a configuration that has what its references name.
+// No input causes a panic. Every error is on one line, at a position in the file, in order. A valid configuration has
+// every referenced object.
 func FuzzParse(f *testing.F) {
 	for _, data := range seeds(f) {
 		f.Add(data)
@@ -37,7 +37,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// seeds are all configurations of the fixtures.
+// seeds returns all configurations of the fixtures.
 func seeds(f testing.TB) [][]byte {
 	example, err := os.ReadFile("testdata/example.yaml")
 	if err != nil {
@@ -61,7 +61,7 @@ func seeds(f testing.TB) [][]byte {
 func checkPlaces(t *testing.T, data []byte, faults []Error) {
 	last := Pos{}
 	lines := uint32(1)
-	for _, lineBreak := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // as YAML 1.1 counts
+	for _, lineBreak := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // as YAML 1.1 counts lines
 		lines += uint32(bytes.Count(data, []byte(lineBreak)))
 	}
 	for _, f := range faults {

@@ -33,7 +33,7 @@ func (d *decoder) networks(to *[]Network) setter {
 	}
 }
 
-// maxRadius is more than any two points on Earth are apart.
+// maxRadius is more than the largest distance between two points on Earth.
 const maxRadius = 20_100
 
 // kilometres reads a distance in whole kilometres, such as 500km or 500.
@@ -55,7 +55,7 @@ func (d *decoder) kilometres(n *yaml.Node) (int, bool) {
 	return 0, false
 }
 
-// network reads where the clients of a network are: a point, what it is part of, or both.
+// network reads the location of a network's clients: a point, an area, or both.
 func (d *decoder) network(n *yaml.Node, to *Network) {
 	ok := d.mapping(n, []field{
 		{name: "region", set: d.refer(kindRegion, &to.Region)},
@@ -97,7 +97,7 @@ func (d *decoder) regions(to *[]Region) setter {
 	})
 }
 
-// regionCheck holds that a region has both or neither of what its check takes.
+// regionCheck requires that a region has both settings of its check or neither.
 func (d *decoder) regionCheck(n *yaml.Node) {
 	check, addresses := child(n, "check"), child(n, "addresses")
 	switch {

@@ -2,9 +2,9 @@ package config
 
 import "strings"
 
-// The country groups that every configuration has, unless it defines one of the
-// name: the members of the European Union (since 2020) and of the European Economic
-// Area. Parts of members with a code of their own, such as GF and AX, are in neither.
+// The built-in country groups, unless the configuration defines one of the same name: the members of the European Union
+// (since 2020) and of the European Economic Area. Parts of members with a code of their own, such as GF and AX, are in
+// neither.
 const (
 	euMembers  = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 	eeaMembers = euMembers + " IS LI NO"
@@ -25,8 +25,7 @@ func (d *decoder) declareGroups() {
 	}
 }
 
-// addBuiltInGroups adds to the groups of the file the built-in ones that a match
-// names and the file does not define.
+// addBuiltInGroups adds the built-in groups that a match names and the file does not define.
 func (d *decoder) addBuiltInGroups(g *Geo) {
 	wanted := make(map[string]bool)
 	for _, use := range d.groupUses {

@@ -2,20 +2,19 @@ package config
 
 import "gopkg.in/yaml.v3"
 
-// The bounds of a bound, in per cent of a fair share: at 100 % nobody could take
-// what another has too much.
+// The range of a bound, in per cent of a fair share: at 100 % no member could take the excess of another.
 const (
 	leastBound = 101
 	mostBound  = 1000
 )
 
-// boundUse is a pool with a bound, to be looked at when all is known.
+// boundUse records a pool with a bound, to be checked after all pools are read.
 type boundUse struct {
 	pool string
 	at   nodeKey
 }
 
-// hashing reads how much of a client's address a hash is of, and what members carry at most.
+// hashing reads the address bits that a hash uses and the load limit of members.
 func (r *poolReader) hashing(p *Pool) setter {
 	bound := r.percentage(&p.Bound, leastBound, mostBound)
 	keys := []field{
@@ -29,14 +28,14 @@ func (r *poolReader) hashing(p *Pool) setter {
 	return func(n *yaml.Node) { r.mapping(n, keys) }
 }
 
-// noteBound notes the bound of a pool that was read.
+// noteBound records the bound of a pool.
 func (r *poolReader) noteBound() {
 	if r.pool.Bound > 0 {
 		r.bounds = append(r.bounds, boundUse{r.pool.Name, r.boundAt})
 	}
 }
 
-// bounded faults the bounds of pools none of whose members ever reports a load.
+// bounded reports an error for bounds of pools in which no member reports a load.
 func (d *decoder) bounded(cfg *Config) {
 	if len(d.bounds) == 0 {
 		return
@@ -55,8 +54,8 @@ func (d *decoder) bounded(cfg *Config) {
 	}
 }
 
-// reports reports whether some member of a pool names a load, is a pool with one
-// that does, or stands in a region that does. seen are the pools walked.
+// reports reports whether some member of a pool names a load, is a pool that does, or is in a region with a load. seen
+// holds the pools visited.
 func reports(pools map[string]*Pool, regions map[string]bool, name string, seen map[string]bool) bool {
 	p := pools[name]
 	if p == nil || seen[name] {

@@ -8,7 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// The limits of the window of max_ejection.
+// The range of the window of max_ejection.
 const (
 	minEjectionWindow = time.Second
 	maxEjectionWindow = 24 * time.Hour
@@ -23,7 +23,7 @@ func (d *decoder) health(to *Health) setter {
 	}
 }
 
-// maxEjectionOrOff reads the max_ejection of a pool: off takes the default away.
+// maxEjectionOrOff reads the max_ejection of a pool: off removes the default.
 func (d *decoder) maxEjectionOrOff(n *yaml.Node) (MaxEjection, bool) {
 	if n.Kind == yaml.ScalarNode && n.Value == "off" {
 		return MaxEjection{Percent: 100, Window: minEjectionWindow}, true

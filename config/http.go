@@ -90,8 +90,8 @@ func (d *decoder) headers(to *[]Header) setter {
 	}
 }
 
-// bodyToMatch refuses a pattern for a body that no wanted answer can have (RFC 9110
-// 6.4.1), unless it matches nothing at all, which is what there is then.
+// bodyToMatch rejects a pattern for a body that no expected answer can have (RFC 9110 6.4.1), unless the pattern
+// matches an empty body.
 func (d *decoder) bodyToMatch(n *yaml.Node, c *Check) {
 	body := child(n, "body")
 	if body == nil || c.Body == nil || c.Body.MatchString("") {
@@ -105,8 +105,7 @@ func (d *decoder) bodyToMatch(n *yaml.Node, c *Check) {
 	}
 }
 
-// mayHaveBody reports whether an answer with a status of r may have one: 204 and 304
-// have none, nor have informational ones.
+// mayHaveBody reports whether an answer with a status of r may have a body: 1xx, 204 and 304 have none.
 func (r StatusRange) mayHaveBody() bool {
 	for code := max(r.From, 200); code <= r.To; code++ {
 		if code != 204 && code != 304 {
@@ -118,7 +117,7 @@ func (r StatusRange) mayHaveBody() bool {
 
 func notInHeader(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
-// headerName reads the name of a header that is the operator's to set.
+// headerName reads the name of a header that an operator may set.
 func (d *decoder) headerName(n *yaml.Node) (string, bool) {
 	if !token.MatchString(n.Value) {
 		d.errorf(n, quote(n.Value)+" is not the name of a header", "write it like User-Agent")

@@ -6,13 +6,13 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// protocols are those that HTTP is spoken over behind TLS, as ALPN names them.
+// protocols returns the ALPN names of the HTTP versions over TLS.
 func protocols() []string { return []string{"h2", "h3", impliedProtocol} }
 
-// impliedProtocol goes without saying in an HTTPS record (RFC 9460 9.5).
+// impliedProtocol is the default of an HTTPS record (RFC 9460 9.5).
 const impliedProtocol = "http/1.1"
 
-// https reads what the HTTPS record of a name says beside the addresses.
+// https reads the content of a name's HTTPS record besides the addresses.
 func (d *decoder) https(to **Service) setter {
 	return func(n *yaml.Node) {
 		s := d.defaults.service
@@ -34,7 +34,7 @@ func (d *decoder) https(to **Service) setter {
 	}
 }
 
-// alpn reads the protocols that a service speaks.
+// alpn reads the protocols of a service.
 func (d *decoder) alpn(to *[]string) setter {
 	return func(n *yaml.Node) {
 		var list []string
@@ -55,8 +55,7 @@ func (d *decoder) alpn(to *[]string) setter {
 	}
 }
 
-// priority reads the priority of a record that describes a service; 0 would make
-// an alias of it (RFC 9460 2.4.1).
+// priority reads the priority of a service record; 0 would make it an alias (RFC 9460 2.4.1).
 func (d *decoder) priority(n *yaml.Node) (int, bool) {
 	if n.Kind == yaml.ScalarNode && n.Value == "0" {
 		d.errorf(n, "priority 0 makes the record an alias", "1 to 65535; a pool's member with a cname is an alias for all types")
@@ -65,7 +64,7 @@ func (d *decoder) priority(n *yaml.Node) (int, bool) {
 	return d.integer(n, 1, 65535)
 }
 
-// serviceTarget reads the name whose addresses serve: "." for the record's own.
+// serviceTarget reads the name of the service's host: "." for the name of the record itself.
 func (d *decoder) serviceTarget(n *yaml.Node) (Name, bool) {
 	if n.Kind == yaml.ScalarNode && n.Value == "." {
 		return ".", true

@@ -6,15 +6,14 @@ import (
 	"net/netip"
 )
 
-// checkSource is a source address that a check has for the probes of all its members.
+// checkSource is a source address of a check for the probes of all its members.
 type checkSource struct {
 	check  string
 	source netip.Addr
 	at     nodeKey
 }
 
-// idleSources warns of sources of a check that are of a family in which the check has no
-// address to probe.
+// idleSources warns of source addresses of a family in which the check probes no address.
 func (d *decoder) idleSources(cfg *Config) {
 	if len(d.checkSources) == 0 {
 		return
@@ -28,7 +27,7 @@ func (d *decoder) idleSources(cfg *Config) {
 	}
 }
 
-// sourceUse is of which families the addresses are that each check probes from its own sources.
+// sourceUse holds the address families that each check probes from its own sources.
 type sourceUse struct {
 	checks   map[string]*Check
 	used     map[string]bool
@@ -48,7 +47,7 @@ func newSourceUse(cfg *Config) *sourceUse {
 			m := &cfg.Pools[i].Members[j]
 			families := familiesAmong(m.Addresses)
 			if m.named() {
-				families = [2]bool{true, true} // what the name leads to is not known here
+				families = [2]bool{true, true} // the addresses of the name are not known here
 			}
 			u.note(u.checks[m.Check], families)
 		}
@@ -56,8 +55,8 @@ func newSourceUse(cfg *Config) *sourceUse {
 	return u
 }
 
-// note notes that a check probes addresses of families. Settings of a member's own may
-// have other sources than the check.
+// note records that a check probes addresses of families. A member's own settings may have other sources than the
+// check.
 func (u *sourceUse) note(c *Check, families [2]bool) {
 	if c == nil {
 		return
@@ -77,7 +76,7 @@ func (u *sourceUse) note(c *Check, families [2]bool) {
 	}
 }
 
-// familiesAmong returns of which families there is an address.
+// familiesAmong returns the address families in addrs.
 func familiesAmong(addrs []netip.Addr) (found [2]bool) {
 	for _, a := range addrs {
 		found[family(a)] = true

@@ -7,18 +7,18 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Latency says where measured round trips are, and what is made of them.
+// Latency holds the source of measured round trips and the settings for their use.
 type Latency struct {
-	File      string // path of the table; empty: nothing is measured
+	File      string // path of the table; empty: no measurements
 	FilePos   Pos
-	Reload    time.Duration // how often the file is looked at for a change
-	Samples   int           // a row of fewer is mixed with what the distance lets expect
-	Tolerance time.Duration // of regions that differ by no more the nearer one comes first
-	Alpha     int           // per cent that a new table counts beside the one before it
-	MaxAge    time.Duration // a file that is older counts as measured nothing; 0: no age is too old
+	Reload    time.Duration // interval of looking for a changed file
+	Samples   int           // a row with fewer samples is mixed with an estimate from the distance
+	Tolerance time.Duration // regions with a difference up to this are ordered by distance
+	Alpha     int           // weight of a new table against the previous one in per cent
+	MaxAge    time.Duration // an older file is ignored; 0: no limit
 }
 
-// The ranges of what is made of round trips.
+// The ranges of the latency settings.
 const (
 	minLatencyReload = time.Second
 	maxSamples       = 1_000_000
@@ -43,7 +43,7 @@ func (d *decoder) latency(l *Latency) setter {
 	}
 }
 
-// unmeasured warns of pools that go by round trips where there are none.
+// unmeasured warns of pools that use round trips if there is no table.
 func (d *decoder) unmeasured(cfg *Config) {
 	if cfg.Latency.File != "" {
 		return

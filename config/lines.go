@@ -2,18 +2,18 @@ package config
 
 import "bytes"
 
-// lineScanner walks over the lines of a text that hold more than blanks and comments.
+// lineScanner walks over the lines of a text that have content other than blanks and comments.
 type lineScanner struct {
-	data   []byte // ends where the text does
+	data   []byte // ends at the end of the text
 	start  int    // offset of the line in data
 	line   int    // its number in the document, from 1
 	indent int    // spaces before its content; pastLast after the last line
 }
 
-// pastLast is an indentation less than any.
+// pastLast is less than any indentation.
 const pastLast = -1
 
-// skipBlank stays on the line if it has content, or goes on to the next that has.
+// skipBlank stays on the line if it has content, or moves to the next line with content.
 func (l *lineScanner) skipBlank() {
 	for l.start < len(l.data) {
 		at := l.start
@@ -29,7 +29,7 @@ func (l *lineScanner) skipBlank() {
 	l.indent = pastLast
 }
 
-// finishLine goes to the line after that which holds the offset at.
+// finishLine moves to the line after the one that holds the offset at.
 func (l *lineScanner) finishLine(at int) {
 	length := bytes.IndexByte(l.data[at:], '\n')
 	if length < 0 {
@@ -49,24 +49,23 @@ func (l *lineScanner) dash() bool {
 	return at+1 == len(l.data) || l.data[at+1] == ' ' || l.data[at+1] == '\n'
 }
 
-// pos is where the content of the line begins, or the text ends.
+// pos returns the position of the line's content, or of the end of the text.
 func (l *lineScanner) pos() Pos { return Pos{uint32(l.line), uint32(max(l.indent, 0) + 1)} }
 
-// mark reports whether the line begins like one that begins or ends a document.
+// mark reports whether the line begins like a document mark.
 func (l *lineScanner) mark() bool {
 	rest := l.data[l.start:]
 	return bytes.HasPrefix(rest, []byte("---")) || bytes.HasPrefix(rest, []byte("..."))
 }
 
-// lineSpan is a part of a document: from the start of a line to that of another.
+// lineSpan is a part of a document, from the start of one line to the start of another.
 type lineSpan struct {
 	begin, end  int // offsets
 	first, last int // lines
 }
 
-// takeEntry takes off l, which is on the line of a key, the text that belongs to the
-// key: up to the next line that is indented no more, list items excepted. A
-// list may stand as far left as its key.
+// takeEntry returns the text that belongs to the key on the current line and moves past it: up to the next line with
+// the same or a smaller indentation, list items excepted. A list may have the same indentation as its key.
 func (l *lineScanner) takeEntry() lineSpan {
 	p := lineSpan{begin: l.start, first: l.line}
 	indent := l.indent

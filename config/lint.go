@@ -9,12 +9,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxRecords is how many addresses one answer may carry before resolvers begin
-// to refuse it (BIND's max-records-per-type).
+// maxRecords is the number of addresses in one answer that resolvers accept (BIND's max-records-per-type).
 const maxRecords = 100
 
-// survey warns of what is allowed and yet seldom meant. It takes a sound
-// configuration.
+// survey warns of settings that are allowed but probably unintended. It takes a valid configuration.
 func (d *decoder) survey(cfg *Config) {
 	if len(cfg.Zones) == 0 {
 		d.warn(d.doc.root, "no zones: every query is refused", "write at least one under zones")
@@ -52,7 +50,7 @@ func boundPools(zones []Zone) map[string]bool {
 	return bound
 }
 
-// unused warns of what is defined and never referred to.
+// unused warns of definitions without a reference.
 func (d *decoder) unused(cfg *Config) {
 	for k, known := range d.declared {
 		for name, def := range known {
@@ -63,7 +61,7 @@ func (d *decoder) unused(cfg *Config) {
 	}
 }
 
-// shadowed warns of names that a zone inside theirs answers: the closest zone wins.
+// shadowed warns of names that an inner zone answers: the closest zone wins.
 func (d *decoder) shadowed(cfg *Config) {
 	apexes := make(map[Name]bool, len(cfg.Zones))
 	for _, z := range cfg.Zones {
@@ -78,7 +76,7 @@ func (d *decoder) shadowed(cfg *Config) {
 	}
 }
 
-// outerZones are the zones that have another zone inside.
+// outerZones returns the zones with another zone inside.
 func outerZones(zones []Zone, apexes map[Name]bool) []*Zone {
 	outer := make(map[Name]bool)
 	for _, z := range zones {
@@ -98,7 +96,7 @@ func outerZones(zones []Zone, apexes map[Name]bool) []*Zone {
 	return found
 }
 
-// enclosing is the longest of the apexes that name lies within, if it is not zone.
+// enclosing returns the longest of the apexes that name is in, if it is not zone.
 func enclosing(name, zone Name, apexes map[Name]bool) (Name, bool) {
 	for ; name != zone; name = name.parent() {
 		if apexes[name] {
@@ -108,10 +106,10 @@ func enclosing(name, zone Name, apexes map[Name]bool) (Name, bool) {
 	return "", false
 }
 
-// keyAt is the place of a key that is not empty.
+// keyAt returns the place of a key that is not empty.
 func keyAt(pos Pos) nodeKey { return nodeKey{pos: pos, kind: yaml.ScalarNode} }
 
-// perFamily is a number of addresses for each family: IPv4, IPv6.
+// perFamily holds a number of addresses for each family: IPv4, IPv6.
 type perFamily [2]int
 
 func (p perFamily) most() int { return max(p[0], p[1]) }
@@ -127,32 +125,31 @@ func family(a netip.Addr) int {
 type linter struct {
 	*decoder
 	pools   map[string]*Pool
-	sizes   map[string]perFamily // what size found
-	records map[draw]perFamily   // what answer found
-	several map[string]bool      // the pools of which a name asks for more answers than one
-	loaded  map[string]bool      // the regions that say their load
-	reports map[string]bool      // what reported found, by pool
-	bound   map[string]bool      // the pools that a name is bound to
+	sizes   map[string]perFamily // results of size
+	records map[draw]perFamily   // results of answer
+	several map[string]bool      // pools with a name that requests several answers
+	loaded  map[string]bool      // regions with a load
+	reports map[string]bool      // results of reported, by pool
+	bound   map[string]bool      // pools that a name is bound to
 }
 
-// draw is a pool and how many of its members an answer may draw; 0: all.
+// draw is a pool and the number of members that an answer may draw; 0: all.
 type draw struct {
 	pool    string
 	answers int
 }
 
-// plus adds up to a bound that no warning needs to see past: nested pools
-// multiply, and must not overflow.
+// plus adds up to a limit that is sufficient for every warning: counts of nested pools multiply and must not overflow.
 func (p perFamily) plus(q perFamily) perFamily {
 	const bound = 1 << 20
 	return perFamily{min(p[0]+q[0], bound), min(p[1]+q[1], bound)}
 }
 
-// size is how many addresses a member leads to.
+// size returns the number of addresses of a member.
 func (s *linter) size(m *Member) perFamily {
 	var n perFamily
 	if m.named() {
-		return perFamily{1, 1} // what the name leads to is not known here
+		return perFamily{1, 1} // the addresses of the name are not known here
 	}
 	for _, a := range m.Addresses {
 		n[family(a)]++
@@ -168,7 +165,7 @@ func (s *linter) size(m *Member) perFamily {
 	return n
 }
 
-// total is how many addresses the members of p lead to.
+// total returns the number of addresses of the members of p.
 func (s *linter) total(p *Pool) perFamily {
 	var n perFamily
 	for i := range p.Members {
@@ -177,11 +174,11 @@ func (s *linter) total(p *Pool) perFamily {
 	return n
 }
 
-// mixedFamilies warns of a pool some of whose members lack a family that
-// others have: they are passed over for it, and their weight goes to the rest.
+// mixedFamilies warns of pools with members that lack an address family that others have: answers of that family skip
+// them, and their weight goes to the rest.
 func (s *linter) mixedFamilies(p *Pool) {
 	if slices.ContainsFunc(p.Members, func(m Member) bool { return m.named() }) {
-		return // which families a name has is not known here, and may change
+		return // the families of the name are not known here and may change
 	}
 	for f, name := range [...]string{"IPv4", "IPv6"} {
 		var without []string
@@ -199,7 +196,7 @@ func (s *linter) mixedFamilies(p *Pool) {
 	}
 }
 
-// few is a list for a message, cut where it is long.
+// few joins words for a message and shortens a long list.
 func few(words []string) string {
 	const most = 5
 	if len(words) > most {
@@ -217,7 +214,7 @@ func (s *linter) largeAnswers(p *Pool) {
 	}
 }
 
-// largeNames is largeAnswers for names with answers of their own.
+// largeNames applies largeAnswers to names with their own number of answers.
 func (s *linter) largeNames(z *Zone) {
 	for _, b := range z.Names {
 		p := s.pools[b.Pool]
@@ -234,9 +231,8 @@ func tooManyRecords(n int) string { return fmt.Sprintf("up to %d addresses in on
 
 const largeHint = "resolvers such as BIND refuse more than 100: write a smaller answers"
 
-// mostRecords is how many addresses of one family an answer of p may carry, where
-// that is more than maxRecords: no more than there are, for an address that
-// several members share is answered once.
+// mostRecords returns the number of addresses of one family in an answer of p if it exceeds maxRecords, limited by the
+// distinct addresses: an answer lists a shared address once.
 func (s *linter) mostRecords(p *Pool, answers int) int {
 	n := s.answer(p, answers)
 	if n.most() <= maxRecords {
@@ -249,7 +245,7 @@ func (s *linter) mostRecords(p *Pool, answers int) int {
 	return perFamily{min(n[0], shared[0]), min(n[1], shared[1])}.most()
 }
 
-// distinct adds the addresses of p, and of the pools below that were not seen yet.
+// distinct adds the addresses of p and of its nested pools that are not in seen.
 func (s *linter) distinct(p *Pool, to map[netip.Addr]bool, seen map[string]bool) map[netip.Addr]bool {
 	seen[p.Name] = true
 	for i := range p.Members {
@@ -263,8 +259,8 @@ func (s *linter) distinct(p *Pool, to map[netip.Addr]bool, seen map[string]bool)
 	return to
 }
 
-// answer is the most addresses that pool p brings when it may draw so many
-// members; 0: all. Under proximity and latency they are all of one region.
+// answer returns the largest number of addresses that pool p returns if it may draw so many members; 0: all. Under
+// proximity and latency all of them are in one region.
 func (s *linter) answer(p *Pool, answers int) perFamily {
 	if known, ok := s.records[draw{p.Name, answers}]; ok {
 		return known
@@ -295,7 +291,7 @@ func (s *linter) answer(p *Pool, answers int) perFamily {
 	return most
 }
 
-// largest is the sum, for each family, of the n largest numbers; 0: of all.
+// largest returns the sum, for each family, of the n largest numbers; 0: of all.
 func largest(members []perFamily, n int) perFamily {
 	if n == 0 || n > len(members) {
 		n = len(members)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Two pools of 60 addresses each, nested in one that answers with all of both.
+// The configuration has two pools of 60 addresses each, nested in one that answers with all of both.
 func TestSharedAddressesCountOnceInLargeAnswers(t *testing.T) {
 	for _, test := range []struct {
 		behaviour string
@@ -34,7 +34,7 @@ func TestSharedAddressesCountOnceInLargeAnswers(t *testing.T) {
 	}
 }
 
-// sixty is a pool of 60 addresses that answers with all of them.
+// sixty returns a pool of 60 addresses that answers with all of them.
 func sixty(name string, from int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  %s:\n    policy: weighted\n    answers: 0\n    members:\n", name)

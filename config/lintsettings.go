@@ -9,7 +9,7 @@ import (
 // setting is a key of a pool.
 type setting struct{ pool, key string }
 
-// noteSettings notes where a pool has the keys that can come to nothing.
+// noteSettings records the positions of pool keys that can be without effect.
 func (r *poolReader) noteSettings(n *yaml.Node) {
 	for key := range pairs(n) {
 		switch key.Value {
@@ -19,16 +19,16 @@ func (r *poolReader) noteSettings(n *yaml.Node) {
 	}
 }
 
-// unusedSettings warns of settings of a pool that can do nothing:
+// unusedSettings warns of settings of a pool that have no effect:
 //
-//	setting                       does nothing where
-//	shed                          no load is read of any member, see reported
+//	setting                       has no effect if
+//	shed                          no member has a load, see reported
 //	policy: least-load            the same, and no member has a capacity
-//	policy: fastest               no member has a check, or is a pool, whose members may
+//	policy: fastest               no member has a check, or is a pool with members that may
 //	trickle                       fewer than two members may be answered
 //	ecs                           no name is bound to the pool
-//	spread                        all members are of one region, or all answers have one member
-//	a member with match: default  all that have it are disabled or of weight 0
+//	spread                        all members are in one region, or all answers have one member
+//	a member with match: default  all such members are disabled or have weight 0
 //	the pool itself               all its members are
 func (s *linter) unusedSettings(p *Pool) {
 	idle := func(key, what, hint string) {
@@ -52,7 +52,7 @@ func (s *linter) unusedSettings(p *Pool) {
 	if p.Trickle > 0 && ready == 1 {
 		idle("trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
 	}
-	if !s.bound[p.Name] { // written or not: idle warns of what is written
+	if !s.bound[p.Name] { // checked even if absent: idle warns only of keys in the file
 		idle("ecs", "no name is bound to this pool: the ecs of the one around it decides", "write it at the names, or at the pool that they are bound to")
 	}
 	if p.SpreadRegion {
@@ -61,7 +61,7 @@ func (s *linter) unusedSettings(p *Pool) {
 	s.idleDefault(p)
 }
 
-// idleSpread warns of a spread that nothing is spread by.
+// idleSpread warns of a spread without effect.
 func (s *linter) idleSpread(p *Pool, warn func(what string)) {
 	switch {
 	case !p.any(func(m *Member) bool { return m.Region != p.Members[0].Region }):
@@ -71,7 +71,7 @@ func (s *linter) idleSpread(p *Pool, warn func(what string)) {
 	}
 }
 
-// idleDefault warns of default members none of which may be answered.
+// idleDefault warns of default members if none of them may be answered.
 func (s *linter) idleDefault(p *Pool) {
 	isDefault := func(m *Member) bool { return m.Match != nil && m.Match.Default }
 	if p.any(func(m *Member) bool { return isDefault(m) && m.ready() }) {
@@ -89,7 +89,7 @@ func (s *linter) idleDefault(p *Pool) {
 	}
 }
 
-// severalAnswers is the pools of which a name asks for more answers than one.
+// severalAnswers returns the pools with a name that requests several answers.
 func severalAnswers(zones []Zone) map[string]bool {
 	several := make(map[string]bool)
 	for i := range zones {
@@ -104,11 +104,11 @@ func severalAnswers(zones []Zone) map[string]bool {
 
 // reported reports whether the load of any member may ever be known:
 //
-//	the member       is known by
-//	has load         that
+//	the member       its load comes from
+//	has load         that load
 //	has capacity     nothing
 //	is a pool        one of that pool's members
-//	none of these    its region, where that has a load
+//	none of these    its region, if that has a load
 func (s *linter) reported(p *Pool) bool {
 	known, done := s.reports[p.Name]
 	if done {
@@ -126,7 +126,7 @@ func (s *linter) reported(p *Pool) bool {
 	return s.reports[p.Name]
 }
 
-// loadedRegions are the regions that say their load.
+// loadedRegions returns the regions that have a load.
 func loadedRegions(regions []Region) map[string]bool {
 	loaded := make(map[string]bool)
 	for i := range regions {
@@ -137,7 +137,7 @@ func loadedRegions(regions []Region) map[string]bool {
 	return loaded
 }
 
-// any reports whether something is so of any member.
+// any reports whether the condition is true for any member.
 func (p *Pool) any(is func(*Member) bool) bool {
 	for i := range p.Members {
 		if is(&p.Members[i]) {
@@ -147,7 +147,7 @@ func (p *Pool) any(is func(*Member) bool) bool {
 	return false
 }
 
-// ready is how many members may be answered, of those 2 at most.
+// ready counts the members that may be answered, up to 2.
 func (p *Pool) ready() int {
 	n := 0
 	for i := 0; i < len(p.Members) && n < 2; i++ {

@@ -12,21 +12,18 @@ import (
 
 // The longest texts, in octets.
 const (
-	// maxSize is for a file: ten million names fit, and beyond it the path is a
-	// slip of the pen.
+	// maxSize limits a file: ten million names fit, and a larger file is probably a wrong path.
 	maxSize = 1 << 30
-	// maxWhole is for what is given to the YAML parser at once: it holds some 50
-	// times as much memory as the text is long.
+	// maxWhole limits the text that the YAML parser gets at once: the parser needs about 50 times the memory of the
+	// text.
 	maxWhole = 64 << 20
 )
 
-// Load reads and checks the configuration in paths, which are files and directories:
-// see Expand. Several files are one configuration: mappings under the same key are
-// merged, and any other key that is in two of them is an error. The error, if any, is a
-// *multierror.Error of Faults in file order; the warnings are Faults too and
-// come in file order whether or not there is an error, though what takes a
-// sound configuration to tell, such as a pool that nothing uses, comes only
-// without one.
+// Load reads and checks the configuration in paths, which are files and directories: see Expand. Several files are one
+// configuration: mappings under the same key are merged, and any other key that is in two of them is an error. The
+// error, if any, is a *multierror.Error of Errors in file order. The warnings are Errors too, in file order, and are
+// returned with or without an error; warnings that need a valid configuration, such as an unused pool, are returned
+// only without an error.
 func Load(paths ...string) (*Config, []Error, error) {
 	files, faults := Expand(paths...)
 	if len(faults) > 0 {
@@ -44,13 +41,13 @@ func Load(paths ...string) (*Config, []Error, error) {
 	return Parse(file, data)
 }
 
-// Parse is Load of data that was already read; file leads the messages and
-// anchors relative paths. Nothing that comes back refers to data.
+// Parse is Load for data that is already read; file starts the messages and is the base of relative paths. The result
+// does not refer to data.
 func Parse(file string, data []byte) (*Config, []Error, error) {
 	return parseWithin(file, data, maxWhole)
 }
 
-// parseWithin gives the YAML parser no text that is longer than limit.
+// parseWithin passes no text longer than limit to the YAML parser.
 func parseWithin(file string, data []byte, limit int) (*Config, []Error, error) {
 	if fault := checkText(data); fault != nil {
 		return failed(file, fault)
@@ -69,8 +66,7 @@ func parseWithin(file string, data []byte, limit int) (*Config, []Error, error) 
 	return parseAtOnce(file, data)
 }
 
-// parseAtOnce is the plain version of Parse: the YAML parser gets all of data,
-// which is a text.
+// parseAtOnce is the plain version of Parse: it passes all of data, which is text, to the YAML parser.
 func parseAtOnce(file string, data []byte) (*Config, []Error, error) {
 	root, fault := parseWhole(data)
 	if fault != nil {
@@ -79,7 +75,7 @@ func parseAtOnce(file string, data []byte) (*Config, []Error, error) {
 	return newDecoder(file, &document{root: root, data: data}).decode()
 }
 
-// failed is the outcome of a file in which nothing can be relied upon.
+// failed returns the result for a file with an error that makes the rest unreliable.
 func failed(file string, fault *Error) (*Config, []Error, error) {
 	fault.File = file
 	return nil, nil, Join([]Error{*fault})
@@ -89,7 +85,7 @@ func failed(file string, fault *Error) (*Config, []Error, error) {
 func (d *decoder) decode() (*Config, []Error, error) {
 	cfg := d.document()
 	if !d.doc.finish(0) {
-		return nil, nil, nil // the outcome is not told
+		return nil, nil, nil // the caller discards the result
 	}
 	d.warnLiterals()
 	d.resolve()
@@ -160,8 +156,7 @@ func (c *Config) complete() {
 	}
 }
 
-// read returns what is in file until it is released, or says why it cannot be a
-// configuration.
+// read returns the content of file, valid until release is called, or an error if it cannot be a configuration.
 func read(file string) (data []byte, release func(), err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -190,12 +185,12 @@ func read(file string) (data []byte, release func(), err error) {
 	return data, release, nil
 }
 
-// headSize is how much of a file is looked at before the rest is read, in octets.
+// headSize is how much of a file is checked before the rest is read, in octets.
 const headSize = 64 << 10
 
-// readText returns what r holds, in room where it fits: of what is surely no text,
-// such as a device without end, the head alone; of what is too long, more than
-// maxSize. The room is no promise: a device or pipe has no size, a file may grow.
+// readText returns the content of r, in room if it fits. If the head is not text, for example from an endless device,
+// it returns only the head; if the content exceeds maxSize, it returns more than maxSize. room is only an estimate: a
+// device or pipe has no size, and a file may grow.
 func readText(r io.Reader, room []byte) ([]byte, error) {
 	data := bytes.NewBuffer(room)
 	_, err := io.Copy(data, io.LimitReader(r, headSize))
@@ -210,7 +205,7 @@ func tooLong() error {
 	return fmt.Errorf("is longer than %d GiB, the most that a configuration may be", maxSize>>30)
 }
 
-// unreadable is err without the path, which leads the message already.
+// unreadable removes the path from err: the message starts with it already.
 func unreadable(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

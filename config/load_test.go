@@ -15,13 +15,13 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-// rest makes a configuration of a few lines sound.
+// rest completes a configuration of a few lines.
 const rest = `
 zones:
   example.com: {file: example.com.zone}
 `
 
-// parse reads a sound configuration.
+// parse reads a valid configuration.
 func parse(t testing.TB, document string) *Config {
 	t.Helper()
 	cfg, _, err := Parse("config.yaml", []byte(document))
@@ -353,7 +353,7 @@ func TestWarningsComeBesideAnError(t *testing.T) {
 	}
 }
 
-// oneLine fails unless err is one fault of one line that matches.
+// oneLine fails unless err is one error of one line that matches.
 func oneLine(t *testing.T, err error, pattern string) {
 	t.Helper()
 	var faults *multierror.Error
@@ -383,7 +383,7 @@ func TestWhatIsNoConfigurationEndsInOneLine(t *testing.T) {
 	}
 }
 
-// bomb is "billion laughs": each line ten times the one before.
+// bomb returns "billion laughs": each line is ten times the one before.
 func bomb(lines int) string {
 	var b strings.Builder
 	b.WriteString("a0: &a0 x\n")

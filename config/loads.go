@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// LoadType is the form in which a load is reported.
+// LoadType is the format of a load report.
 type LoadType string
 
 // The types of load.
@@ -22,53 +22,52 @@ const (
 	Nginx      LoadType = "nginx"      // its stub_status
 )
 
-// LoadSource says where the load of members and regions is read, and how. Where it
-// has a URL, that is asked once for all; else each member is asked at its first
-// address, by Port, Path and Host.
+// LoadSource defines where and how the load of members and regions is read. With a URL, one request serves all;
+// otherwise each member is queried at its first address, by Port, Path and Host.
 type LoadSource struct {
 	Name     string
 	Type     LoadType
 	URL      string
 	Port     int
-	Path     string // of the request, with its query if any
-	Host     string // asked for, and over TLS the name to verify; empty: the address
+	Path     string // of the request, with its query string if any
+	Host     string // host in the request, and over TLS the name to verify; empty: the address
 	Secure   bool   // over TLS
 	TLS      CheckTLS
 	Load     Reading       // json, prometheus
-	Capacity Reading       // the same; the zero value: the report does not say
-	Backend  string        // haproxy: whose sessions; this or Frontend
+	Capacity Reading       // the same; the zero value: the report has none
+	Backend  string        // haproxy: the backend with the sessions; this or Frontend
 	Frontend string        // haproxy
-	Interval time.Duration // from one report to the next
+	Interval time.Duration // between two reports
 	Timeout  time.Duration
-	Stale    time.Duration // how old a report may be
+	Stale    time.Duration // maximum age of a report
 	Pos      Pos
 }
 
-// Reading says which number of a report is meant.
+// Reading selects a number in a report.
 type Reading struct {
-	Path   []string // json: the keys, and the places in lists, that lead to it
-	Metric string   // prometheus: the name; the values of all its series that have the Labels are added up
+	Path   []string // json: the keys and list indexes that lead to it
+	Metric string   // prometheus: the name; the values of all its series with the Labels are added
 	Labels []Label
 }
 
-// Label is a label of a metric and the value that it must have.
+// Label is a label of a metric and its required value.
 type Label struct{ Name, Value string }
 
-// Given reports whether there is a reading.
+// Given reports whether r selects anything.
 func (r Reading) Given() bool { return len(r.Path) > 0 || r.Metric != "" }
 
-// SaysCapacity reports whether a report tells the capacity, too.
+// SaysCapacity reports whether a report includes the capacity.
 func (l *LoadSource) SaysCapacity() bool { return l.Type == HAProxy || l.Capacity.Given() }
 
-// LoadOf is what a member or region says of its load.
+// LoadOf holds the load settings of a member or region.
 type LoadOf struct {
-	Load     string // in Config.Loads; empty: there is no report of it
-	Capacity int    // what load it can bear, in place of what the report says; 0: as that says
+	Load     string // in Config.Loads; empty: no report
+	Capacity int    // capacity that overrides the report; 0: the report's
 	Pos      Pos
 }
 
-// Shed is when a pool sends clients elsewhere: marks in per cent of the
-// capacity. Both are 0 where it does not.
+// Shed holds the marks, in per cent of the capacity, at which a pool starts and stops to send clients elsewhere. Both
+// are 0 if it never does.
 type Shed struct{ Low, High int }
 
 const (
@@ -89,7 +88,7 @@ func (d *decoder) loads(to *[]LoadSource) setter {
 	})
 }
 
-// load reads a load by the keys that its type has.
+// load reads a load by the keys of its type.
 func (d *decoder) load(n *yaml.Node, l *LoadSource) {
 	if !d.kind(n, yaml.MappingNode) {
 		return
@@ -115,7 +114,7 @@ func (d *decoder) loadType(n *yaml.Node) (LoadType, bool) {
 	return LoadType(s), ok
 }
 
-// loadKeys are the keys that fit a load of l's type; of an unknown type, all.
+// loadKeys returns the keys of a load of l's type, or all keys if the type is unknown.
 func (d *decoder) loadKeys(l *LoadSource) []field {
 	reading := func(to *Reading) setter {
 		return into(to, func(n *yaml.Node) (Reading, bool) { return d.reading(n, l.Type) })
@@ -144,7 +143,7 @@ func (d *decoder) loadKeys(l *LoadSource) []field {
 	return keys
 }
 
-// loadTypesWith are the types of load that have a key; nil: all.
+// loadTypesWith returns the types of load that have a key; nil: all.
 func loadTypesWith(key string) []LoadType {
 	switch key {
 	case "load", "capacity":
@@ -166,7 +165,7 @@ func (d *decoder) loadTLS(t *CheckTLS) setter {
 	}
 }
 
-// loadPlace settles where a report comes from: a URL, or each member's address.
+// loadPlace checks that a report has one source: a URL, or each member's address.
 func (d *decoder) loadPlace(n *yaml.Node, l *LoadSource) {
 	if child(n, "url") == nil {
 		l.Secure = child(n, "tls") != nil
@@ -189,8 +188,8 @@ func (d *decoder) loadPlace(n *yaml.Node, l *LoadSource) {
 	}
 }
 
-// loadTimes holds the timeout within the interval, and a report that is in time
-// apart from one that is stale.
+// loadTimes requires that the timeout is at most the interval, and that a report becomes stale only after the next one
+// is due.
 func (d *decoder) loadTimes(n *yaml.Node, l *LoadSource) {
 	timeout, stale := child(n, "timeout"), child(n, "stale")
 	if timeout == nil {
@@ -206,7 +205,7 @@ func (d *decoder) loadTimes(n *yaml.Node, l *LoadSource) {
 	}
 }
 
-// reportURL reads where a report is.
+// reportURL reads the URL of a report.
 func (d *decoder) reportURL(n *yaml.Node) (string, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
@@ -231,7 +230,7 @@ var (
 	labelPattern  = regexp.MustCompile(`^ *([a-zA-Z_][a-zA-Z0-9_]*) *= *"([^"\\]*)" *(?:,|$)`)
 )
 
-// reading reads which number of a report is meant: a.b.0.c, or name{label="value"}.
+// reading reads the selector of a number in a report: a.b.0.c, or name{label="value"}.
 func (d *decoder) reading(n *yaml.Node, of LoadType) (Reading, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
@@ -273,13 +272,12 @@ func selector(s string) (Reading, bool) {
 type loadUse struct {
 	of       *LoadOf
 	at       nodeKey
-	address  bool   // it has an address of its own to ask
+	address  bool   // it has an address of its own to query
 	who      string // for messages
-	balances bool   // its pool goes by capacity even without a report
+	balances bool   // its pool uses the capacity even without a report
 }
 
-// loadOf reads a key of what a member or region says of its load, into *to,
-// which it makes.
+// loadOf reads a load setting of a member or region into *to, which it allocates.
 func (d *decoder) loadOf(to **LoadOf, read func(*LoadOf) setter) setter {
 	return func(n *yaml.Node) {
 		if *to == nil {
@@ -296,7 +294,7 @@ func (d *decoder) loadKeysOf(to **LoadOf) []field {
 	}
 }
 
-// noteLoad notes a use of a load, to be looked at when all loads are known.
+// noteLoad records a use of a load, to be checked after all loads are read.
 func (d *decoder) noteLoad(n *yaml.Node, use loadUse) {
 	if use.of == nil {
 		return
@@ -309,7 +307,7 @@ func (d *decoder) noteLoad(n *yaml.Node, use loadUse) {
 	d.loadUses = append(d.loadUses, use)
 }
 
-// loadable faults uses of loads that can come to nothing.
+// loadable reports uses of loads that can have no effect.
 func (d *decoder) loadable(loads []LoadSource) {
 	byName := map[string]*LoadSource{}
 	for i := range loads {
@@ -320,7 +318,7 @@ func (d *decoder) loadable(loads []LoadSource) {
 		switch {
 		case use.of.Load == "" && !use.balances:
 			d.errorAt(use.at, "capacity without load", "name a load, or leave the capacity out")
-		case l == nil: // which has its fault, or is none
+		case l == nil: // the load has an error already, or does not exist
 		case l.URL == "" && !use.address:
 			d.errorAt(use.at, "load "+quote(l.Name)+" is read at the address of a member, and "+use.who+" has none", "give the load a url")
 		case use.of.Capacity == 0 && l.Type != "" && !l.SaysCapacity():

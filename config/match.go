@@ -10,15 +10,15 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxASN is the highest autonomous system number that may announce a network:
-// the last one is reserved (RFC 7300), and 0 means none (RFC 7607).
+// maxASN is the highest autonomous system number that may announce a network: the last one is reserved (RFC 7300), and
+// 0 means none (RFC 7607).
 const maxASN = 1<<32 - 2
 
-// byDefault is the match of who matches no other member.
+// byDefault is the match of clients that match no other member.
 const byDefault = "default"
 
-// match reads which clients a member is for: `default`, or a mapping from what
-// is known of a client to the values that match, one or a list.
+// match reads the clients of a member: `default`, or a mapping from a property of a client to the values that match,
+// one or a list.
 func (r *poolReader) match(n *yaml.Node) {
 	m := &Match{Pos: posOf(n)}
 	r.written, r.terms = cleared(r.written), nil
@@ -51,8 +51,8 @@ func (r *poolReader) match(n *yaml.Node) {
 	r.member.Match = m
 }
 
-// Term is how a value of an ASN, city or subdivision is written; of a match that no
-// file has, at the match.
+// Term returns the text and path of an ASN, city or subdivision; for a match that is not in a file, the path of the
+// match.
 func (m *Match) Term(kind string, value any) MatchTerm {
 	text := fmt.Sprint(value)
 	for _, t := range m.Terms {
@@ -63,7 +63,7 @@ func (m *Match) Term(kind string, value any) MatchTerm {
 	return MatchTerm{Kind: kind, Value: text, Text: kind + " " + text, Pos: m.Pos}
 }
 
-// String is the terms of the match in one order: equal for equal matches.
+// String returns the terms of the match in a canonical order: equal matches have equal strings.
 func (m *Match) String() string {
 	if m.Default {
 		return byDefault
@@ -72,7 +72,7 @@ func (m *Match) String() string {
 	texts = appendTerms(texts, "network", m.Networks)
 	texts = appendTerms(texts, "asn", m.ASNs)
 	for _, city := range m.Cities {
-		texts = append(texts, "city "+strconv.Quote(city)) // whose name may have a comma
+		texts = append(texts, "city "+strconv.Quote(city)) // the name may have a comma
 	}
 	texts = appendTerms(texts, "subdivision", m.Subdivisions)
 	texts = appendTerms(texts, "country", m.Countries)
@@ -89,14 +89,14 @@ func appendTerms[T any](texts []string, what string, values []T) []string {
 	return texts
 }
 
-// The kinds of terms that only a database can tell the sense of.
+// The kinds of terms that only a database can verify.
 const (
 	termASN         = "asn"
 	termCity        = "city"
 	termSubdivision = "subdivision"
 )
 
-// term is one value of a member's match, and where it stands.
+// term is one value of a member's match, with its position.
 type term struct {
 	key  string // equal for equal terms
 	text string // country DE
@@ -119,7 +119,7 @@ func terms[T comparable](r *poolReader, what string, to *[]T, parse func(*yaml.N
 		t := term{key, key, nodeKeyOf(n)}
 		if what == termCity {
 			where, name, _ := strings.Cut(n.Value, "/")
-			t.text = what + " " + strings.ToUpper(where) + "/" + name // as its name is written
+			t.text = what + " " + strings.ToUpper(where) + "/" + name // as written
 		}
 		if r.written[key] {
 			r.errorf(n, t.text+" twice", "write it once")
@@ -164,8 +164,7 @@ func (r *poolReader) asn(n *yaml.Node) (uint32, bool) {
 	return uint32(number), ok
 }
 
-// city reads a country or subdivision, a slash and the English name of a city
-// there, whose case does not matter.
+// city reads a country or subdivision, a slash and the English name of a city there, ignoring case.
 func (r *poolReader) city(n *yaml.Node) (string, bool) {
 	s, ok := r.scalar(n)
 	if !ok {
@@ -188,18 +187,18 @@ func (r *poolReader) group(n *yaml.Node) (string, bool) {
 	return name, name != ""
 }
 
-// groupUse is a group of countries in a match, from which match in all its terms.
+// groupUse is a group of countries in a match with all its terms.
 type groupUse struct {
 	pool, group, match string
 	at                 nodeKey
 }
 
-// firstMatch is the match that has a term.
+// firstMatch is the first match with a term.
 type firstMatch struct{ match, member string }
 
-// checkConflicts checks the match of the member under way, whose groups begin at uses of
-// groupUses, against those before it. Members with the same match share its clients by weight; a term in two
-// matches that differ would leave open whose they are.
+// checkConflicts compares the match of the current member with those before it; its groups begin at uses of groupUses.
+// Members with the same match share its clients by weight; a term in two different matches would leave it open which
+// member gets its clients.
 func (r *poolReader) checkConflicts(n *yaml.Node, uses int) {
 	match := ""
 	if r.member.Match != nil {
@@ -220,8 +219,7 @@ func (r *poolReader) checkConflicts(n *yaml.Node, uses int) {
 	}
 }
 
-// shared warns of a match that another member has, too, unless weights say that
-// this is meant.
+// shared warns of a match that another member also has, unless weights show that this is intended.
 func (r *poolReader) shared(n *yaml.Node, match string) {
 	if match == "" {
 		return
@@ -237,7 +235,7 @@ func (r *poolReader) shared(n *yaml.Node, match string) {
 	}
 }
 
-// memberUse is the first member with a match, and whether its weight is written.
+// memberUse records the first member with a match, and whether it sets a weight.
 type memberUse struct {
 	member string
 	weighs bool
@@ -264,14 +262,14 @@ func (d *decoder) countryGroups(to *[]CountryGroup) setter {
 	})
 }
 
-// databaseTerm is a value of a match that a database has to know.
+// databaseTerm is a value of a match that a database must know.
 type databaseTerm struct {
 	kind string
 	at   nodeKey
 }
 
-// matchable faults what matches cannot decide by: values without a source that
-// could know them, and groups of one pool of which neither is inside the other.
+// matchable reports matches that cannot work: values without a source that could know them, and overlapping groups in
+// one pool where neither contains the other.
 func (d *decoder) matchable(g *Geo) {
 	d.sourced(g)
 	groups := make(map[string]*CountryGroup, len(g.Groups))
@@ -290,8 +288,7 @@ func (d *decoder) matchable(g *Geo) {
 	}
 }
 
-// sourced faults the values that no source can know; package geo looks for those
-// that the named ones do not.
+// sourced reports values that no source can know; package geo looks for those that the configured sources do not know.
 func (d *decoder) sourced(g *Geo) {
 	subdivided := slices.ContainsFunc(g.Networks, func(n Network) bool { return n.Subdivision != "" })
 	for _, s := range d.databaseTerms {
@@ -306,7 +303,7 @@ func (d *decoder) sourced(g *Geo) {
 	}
 }
 
-// overlapHint is a country of which neither group says more exactly than the other whose it is.
+// overlapHint returns a country that is in both groups if neither group contains the other.
 func overlapHint(a, b *CountryGroup) (country string, ok bool) {
 	if a == nil || b == nil || a == b {
 		return "", false

@@ -10,17 +10,17 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// memberCheck is a check with settings of a member's own, from the mapping under its key
-// check. It becomes a [Check] when all checks of the file are known.
+// memberCheck is a check with a member's own settings, from the mapping under its key check. It becomes a [Check] after
+// all checks of the file are read.
 type memberCheck struct {
 	pool   string
-	member int     // its index in the pool
+	member int     // index in the pool
 	at     nodeKey // of the mapping
 	keys   []writtenKey
 	own    CheckSettings
 }
 
-// CheckSettings are what a member may set for itself of a check; zero fields: as the check has it.
+// CheckSettings holds the settings of a check that a member may change; a zero field keeps the setting of the check.
 type CheckSettings struct {
 	Port    int
 	Host    string
@@ -28,14 +28,13 @@ type CheckSettings struct {
 	Sources []netip.Addr
 }
 
-// writtenKey is a key of a mapping and where it is written.
+// writtenKey is a key of a mapping with its position.
 type writtenKey struct {
 	name string
 	at   nodeKey
 }
 
-// memberCheckKey reads the key check of a member: the name of a check, none, or a
-// mapping with settings of its own.
+// memberCheckKey reads the key check of a member: the name of a check, none, or a mapping with settings of its own.
 func (r *poolReader) memberCheckKey(n *yaml.Node) {
 	p, m := &r.pool, &r.member
 	if n.Kind != yaml.MappingNode {
@@ -58,20 +57,20 @@ func (r *poolReader) memberCheckKey(n *yaml.Node) {
 	r.memberChecks = append(r.memberChecks, of)
 }
 
-// usedCheck reads the name of the check that a member has settings of its own for.
+// usedCheck reads the name of the check that a member changes settings of.
 func (d *decoder) usedCheck(to *string) setter {
 	return func(n *yaml.Node) {
 		if n.Kind == yaml.ScalarNode && n.Value == noCheck {
 			d.errorf(n, quote(noCheck)+" has no settings", "name a check, or write check: none")
-			*to = noCheck // which no check is named
+			*to = noCheck // no check has this name
 			return
 		}
 		d.refer(kindCheck, to)(n)
 	}
 }
 
-// probeSources reads the addresses that probes come from: one, or a list with one of each family.
-// It calls found, unless that is nil, for each of them.
+// probeSources reads the source addresses of probes: one, or a list with one of each family. It calls found for each of
+// them, unless found is nil.
 func (d *decoder) probeSources(to *[]netip.Addr, found func(netip.Addr, nodeKey)) setter {
 	return func(n *yaml.Node) {
 		items := []*yaml.Node{n}
@@ -100,8 +99,8 @@ func (d *decoder) probeSources(to *[]netip.Addr, found func(netip.Addr, nodeKey)
 	}
 }
 
-// deriveChecks adds a check to cfg for each distinct combination of a check and settings
-// that members have of their own, and has those members use it.
+// deriveChecks adds a check to cfg for each distinct combination of a check and members' own settings, and assigns it
+// to those members.
 func (d *decoder) deriveChecks(cfg *Config) {
 	if len(d.memberChecks) == 0 {
 		return
@@ -116,18 +115,18 @@ func (d *decoder) deriveChecks(cfg *Config) {
 	for i := range d.memberChecks {
 		of := &d.memberChecks[i]
 		p := pools[of.pool]
-		if p == nil || of.member >= len(p.Members) { // which has an error already
+		if p == nil || of.member >= len(p.Members) { // it has an error already
 			continue
 		}
 		d.deriveCheck(cfg, checks, of, &p.Members[of.member])
 	}
 }
 
-// deriveCheck has m use its check with its own settings.
+// deriveCheck assigns to m its check with its own settings.
 func (d *decoder) deriveCheck(cfg *Config, checks map[string]Check, of *memberCheck, m *Member) {
 	base, known := checks[m.Check]
 	switch {
-	case m.Pool != "" || m.CName != "": // which has an error already
+	case m.Pool != "" || m.CName != "": // it has an error already
 		return
 	case m.Check == "":
 		d.errorAt(of.at, "settings for no check", "name the check: use: NAME")
@@ -163,7 +162,7 @@ func (d *decoder) settingsFit(of *memberCheck, base *Check, m *Member) bool {
 	return fit
 }
 
-// misfit says why a check cannot have a key set for a member; empty: it can.
+// misfit returns the reason why a member cannot set a key of the check, or "" if it can.
 func (c *Check) misfit(key string) string {
 	switch {
 	case !slices.Contains(typesWith(key), c.Type):
@@ -189,8 +188,8 @@ func listAddrs(all []netip.Addr) string {
 	return strings.Join(words, " and ")
 }
 
-// with is c with settings in place of its own: c itself where they change nothing. The name says
-// what is different, in a form that no check of a file can have.
+// with returns c with settings in place of its own, or c itself if they change nothing. The name lists the differences,
+// in a form that no check of a file can have.
 func (c Check) with(s CheckSettings) Check {
 	var changes []string
 	set := func(what, value string) { changes = append(changes, what+" "+value) }

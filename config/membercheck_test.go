@@ -56,7 +56,7 @@ func TestMembersWithOneCombinationOfSettingsShareACheck(t *testing.T) {
 	}
 }
 
-// TestACheckOfAFileIsNeverTakenForADerivedOne has a check that is called like one.
+// TestACheckOfAFileIsNeverTakenForADerivedOne uses a check with the name of a derived one.
 func TestACheckOfAFileIsNeverTakenForADerivedOne(t *testing.T) {
 	name := Check{Name: "web"}.with(CheckSettings{Port: 8080}).Name
 	_, _, err := Parse("config.yaml", fmt.Appendf(nil, "checks: {%q: {type: http}}\nzones: {}\n", name))

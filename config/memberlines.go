@@ -8,30 +8,29 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// memberList is a list of members as programs write it for large files, a line each:
+// memberList is a list of members in the form that programs write for large files, one per line:
 //
 //   - {name: us-1, region: us, weight: 70, addresses: [192.0.2.1, "2001:db8::1"]}
 //
-// It is read from the text into Members, without a node for each word, which
-// takes a quarter of the time. The plain version is the list as nodes. Like the
-// scanner a roster guesses nothing: a list of which a line goes beyond this
-// form, or has anything wrong with it, is declined and read as nodes.
+// It is read from the text directly into Members, without a node for each word, which takes a quarter of the time. The
+// plain version is the list as nodes. Like the scanner it never guesses: a list with a line in any other form, or with
+// an error, is rejected and read as nodes.
 type memberList struct {
-	list      *yaml.Node // stands for the list, without content; nil: there is none
-	from      scannerAt  // where the list is
+	list      *yaml.Node // represents the list, without content; nil: none
+	from      scannerAt  // position of the list
 	indent    int        // of its key
-	members   []Member   // but for what the pool gives them
+	members   []Member   // without the defaults of the pool
 	addresses []netip.Addr
 }
 
-// scannerAt is a place to which a scanner can return.
+// scannerAt is a position that a scanner can return to.
 type scannerAt struct {
 	lineScanner
 	at, depth int
 }
 
-// roster reads the members that belong to a key at indent, from behind its
-// colon. It declines by nil, and is back where it was.
+// roster reads the members under a key at indent, from after its colon. If it rejects them, it returns nil and restores
+// the position.
 func (s *scanner) roster(indent int) *yaml.Node {
 	from := scannerAt{s.lineScanner, s.at, s.depth}
 	list := &s.lines
@@ -59,8 +58,7 @@ func (s *scanner) roster(indent int) *yaml.Node {
 
 func (s *scanner) back(to scannerAt) { s.lineScanner, s.at, s.depth = to.lineScanner, to.at, to.depth }
 
-// unroll gives the list of the roster its nodes after all. It reports false
-// where there is no room for them.
+// unroll adds to the list its nodes after all. It returns false if there is no room for them.
 func (s *scanner) unroll() bool {
 	list := s.lines.list
 	s.lines.list = nil
@@ -73,7 +71,7 @@ func (s *scanner) unroll() bool {
 	return true
 }
 
-// The keys of a member that a roster knows.
+// The keys of a member that a member list may have.
 const (
 	hasName = 1 << iota
 	hasRegion
@@ -83,8 +81,8 @@ const (
 	hasEnabled
 )
 
-// memberLine reads the member on the line, from its dash to behind its bracket.
-// Check is as written: empty where it is not, "none" for none.
+// memberLine reads the member on the line, from its dash to its closing bracket. Check is as written: empty if absent,
+// "none" for none.
 func (s *scanner) memberLine(m *Member) bool {
 	if !s.take("- {") {
 		return false
@@ -106,7 +104,7 @@ func (s *scanner) memberLine(m *Member) bool {
 	}
 }
 
-// memberKey reads a key and its value; 0: none that a roster knows.
+// memberKey reads a key and its value; 0: not a key of a member list.
 func (s *scanner) memberKey(m *Member) int {
 	ok, key := false, 0
 	switch {
@@ -131,7 +129,7 @@ func (s *scanner) memberKey(m *Member) int {
 	return key
 }
 
-// take goes on behind word if that comes next.
+// take moves past word if that is next.
 func (s *scanner) take(word string) bool {
 	end := s.at + len(word)
 	if end > len(s.data) || string(s.data[s.at:end]) != word {
@@ -141,7 +139,7 @@ func (s *scanner) take(word string) bool {
 	return true
 }
 
-// handle reads a name that is surely one: of letters, digits, and "-._" after the first.
+// handle reads a name that is certainly valid: letters and digits, and "-._" after the first character.
 func (s *scanner) handle(to *string) bool {
 	begin := s.at
 	for s.at < len(s.data) && s.word[s.data[s.at]] {
@@ -155,7 +153,7 @@ func (s *scanner) handle(to *string) bool {
 	return w.plainTag() != "!!null"
 }
 
-// weight reads a weight that is within its range.
+// weight reads a weight within its range.
 func (s *scanner) weight(to *int) bool {
 	begin, value := s.at, 0
 	for s.at < len(s.data) && digit(s.data[s.at]) && value <= MaxWeight {
@@ -166,7 +164,7 @@ func (s *scanner) weight(to *int) bool {
 	return s.at > begin && value <= MaxWeight && (s.data[begin] != '0' || s.at == begin+1)
 }
 
-// unicasts reads addresses up to the bracket that closes their list.
+// unicasts reads addresses up to the closing bracket of their list.
 func (s *scanner) unicasts(m *Member) bool {
 	list := &s.lines
 	first := len(list.addresses)
@@ -186,7 +184,7 @@ func (s *scanner) unicasts(m *Member) bool {
 	}
 }
 
-// unicast reads an address that an answer may carry, in quotes or without.
+// unicast reads an address that an answer may carry, quoted or not.
 func (s *scanner) unicast() (netip.Addr, bool) {
 	quote := s.peek()
 	quoted := quote == '"' || quote == '\''
@@ -204,15 +202,14 @@ func (s *scanner) unicast() (netip.Addr, bool) {
 	case quoted:
 		s.at++
 	case text[0] == ':', text[len(text)-1] == ':':
-		return netip.Addr{}, false // of no unquoted scalar
+		return netip.Addr{}, false // not allowed in an unquoted scalar
 	}
 	a, ok := parseAddr(text)
 	return a, ok && notUnicast(a) == ""
 }
 
-// roster takes the members of the pool over from the roster that n stands for.
-// It reports false where there is none, or one that is not sound in this pool; then
-// n has its nodes.
+// roster moves the members of the list that n represents to the pool. It returns false if there is no list, or if it is
+// not valid in this pool; then n has its nodes.
 func (r *poolReader) roster(n *yaml.Node) bool {
 	s := r.doc.scanner
 	if s == nil || s.lines.list != n {
@@ -237,8 +234,8 @@ func (r *poolReader) roster(n *yaml.Node) bool {
 	return true
 }
 
-// sound completes the members of a list by what the pool and the file say, and
-// returns what is wrong, or odd, with the first that is not sound; empty: nothing.
+// sound completes the members of a list by defaults of the pool and the file, and returns the problem of the first
+// invalid member, or "".
 func (r *poolReader) sound(list *memberList) (unsound string) {
 	p := &r.pool
 	switch p.Policy {
@@ -273,12 +270,12 @@ func (r *poolReader) sound(list *memberList) (unsound string) {
 	return ""
 }
 
-// oddity says what is with the member of a roster.
+// oddity returns a text about the member of a list.
 func (m *Member) oddity(what string) string {
 	return fmt.Sprintf("member %s on line %d %s", quote(m.Name), m.Pos.Line, what)
 }
 
-// known reports whether a thing of kind k is defined by now, and notes that it is used.
+// known reports whether a thing of kind k is defined already, and marks it as used.
 func (d *decoder) known(k kind, name *string) bool {
 	def := d.declared[k][*name]
 	if def == nil {
@@ -288,14 +285,14 @@ func (d *decoder) known(k kind, name *string) bool {
 	return true
 }
 
-// duplicateFilter finds names and addresses that a list has twice. It misses none; that
-// it sees one where there is none is as good as impossible, and costs time only.
+// duplicateFilter finds names and addresses that a list has twice. It misses none; a false positive is practically
+// impossible and costs only time.
 type duplicateFilter struct {
 	seed  maphash.Seed
-	slots []uint64 // hashes of what came; at most half full; a power of two long
+	slots []uint64 // hashes of the values added; at most half full; the length is a power of two
 }
 
-// begin forgets all, and makes room.
+// begin clears the filter and makes room.
 func (r *duplicateFilter) begin(room int) {
 	if r.slots == nil {
 		r.seed = maphash.MakeSeed()
@@ -316,9 +313,9 @@ func (r *duplicateFilter) name(s string) bool { return r.twice(maphash.String(r.
 
 func (r *duplicateFilter) addr(a netip.Addr) bool { return r.twice(maphash.Comparable(r.seed, a)) }
 
-// twice reports whether hash was there, and adds it.
+// twice reports whether hash is present, and adds it.
 func (r *duplicateFilter) twice(hash uint64) bool {
-	hash |= 1 // 0 is a free slot
+	hash |= 1 // 0 marks a free slot
 	mask := uint64(len(r.slots) - 1)
 	for at := hash >> 32 & mask; ; at = (at + 1) & mask {
 		switch r.slots[at] {

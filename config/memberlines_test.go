@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// withMembers is a configuration with one pool of these members.
+// withMembers returns a configuration with one pool of these members.
 func withMembers(policy string, lines ...string) string {
 	return "regions:\n  us: {location: [39, -77.5]}\n  eu: {location: [50.1, 8.7]}\nchecks:\n  web: {type: tcp, port: 80}\n" +
 		"pools:\n  app:\n    policy: " + policy + "\n    check: web\n    members:\n      " +
 		strings.Join(lines, "\n      ") + "\n    min_up: 1\nzones:\n  example.com:\n    file: x\n    names:\n      www: {pool: app}\n"
 }
 
-// rosterOf is how many members of the only pool of data are read as a roster.
+// rosterOf returns the number of members of the only pool of data that are read as a memberList.
 func rosterOf(t *testing.T, data string) int {
 	t.Helper()
 	doc := outlined([]byte(data), maxWhole)
@@ -55,8 +55,8 @@ func TestMembersOnOneLineEachAreReadWithoutNodes(t *testing.T) {
 	}
 }
 
-// What is more than a roster can be, odd or wrong has the outcome that it has
-// as nodes, places of faults and warnings included.
+// Members in any other form, or with errors, have the same result as nodes, including the positions of errors and
+// warnings.
 func TestMembersThatAreNoRosterHaveTheSameOutcome(t *testing.T) {
 	sound := `- {name: a, region: us, addresses: [192.0.2.1]}`
 	for _, line := range []string{

@@ -8,10 +8,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Name is a domain name: absolute, lower case, at most 255 octets on the wire,
-// in presentation form (RFC 1035 5.1) with its final dot. The root is ".".
-// Equal names are equal strings: an octet that needs no escape has none.
-// ParseName is the only way in; the zero value means no name.
+// Name is a domain name: absolute, lower case, at most 255 octets on the wire, in presentation form (RFC 1035 5.1) with
+// its final dot. The root is ".". Equal names are equal strings: an octet is escaped only if necessary. ParseName is
+// the only constructor; the zero value means no name.
 type Name string
 
 // The limits of RFC 1035 2.3.4, in octets.
@@ -30,7 +29,7 @@ func ParseName(s string) (Name, error) {
 		return "", fmt.Errorf("%s is not a domain name: %w", quote(s), err)
 	}
 	for i, c := range wire {
-		if 'A' <= c && c <= 'Z' { // no length octet is that large
+		if 'A' <= c && c <= 'Z' { // no length octet is in this range
 			wire[i] = c + 'a' - 'A'
 		}
 	}
@@ -41,8 +40,8 @@ func ParseName(s string) (Name, error) {
 	return Name(name), nil
 }
 
-// plain reports whether s is a Name already, of labels of a-z, 0-9, hyphen,
-// underscore and asterisk. It may say no to a Name.
+// plain reports whether s is certainly a Name: labels of a-z, 0-9, hyphen, underscore and asterisk. It may return false
+// for a valid Name.
 func plain(s string) bool {
 	if len(s) < 2 || len(s) >= maxName || s[len(s)-1] != '.' {
 		return false
@@ -64,7 +63,7 @@ func plain(s string) bool {
 	return true
 }
 
-// packName turns presentation form into wire form (RFC 1035 3.1).
+// packName converts presentation form to wire form (RFC 1035 3.1).
 func packName(s string) ([]byte, error) {
 	if s == "." {
 		return []byte{0}, nil
@@ -73,7 +72,7 @@ func packName(s string) ([]byte, error) {
 		return nil, errors.New("it is empty")
 	}
 	wire := make([]byte, 1, len(s)+2)
-	length := 0 // where the open label's length octet is
+	length := 0 // offset of the current label's length octet
 	for len(s) > 0 {
 		octet, rest, err := cutOctet(s)
 		if err != nil {
@@ -97,7 +96,7 @@ func packName(s string) ([]byte, error) {
 	return wire, nil
 }
 
-// closeLabel writes the length of the label that ends wire.
+// closeLabel writes the length of the last label in wire.
 func closeLabel(wire []byte, length int) error {
 	n := len(wire) - length - 1
 	switch {
@@ -110,8 +109,7 @@ func closeLabel(wire []byte, length int) error {
 	return nil
 }
 
-// cutOctet takes one octet off s: a character that stands for itself, \X or
-// \DDD (RFC 1035 5.1).
+// cutOctet takes one octet off s: a plain character, \X or \DDD (RFC 1035 5.1).
 func cutOctet(s string) (octet byte, rest string, err error) {
 	c := s[0]
 	switch {
@@ -137,7 +135,7 @@ func cutOctet(s string) (octet byte, rest string, err error) {
 
 func digit(c byte) bool { return '0' <= c && c <= '9' }
 
-// Within reports whether n is zone or lies below it, label by label.
+// Within reports whether n equals zone or is below it, label by label.
 func (n Name) Within(zone Name) bool {
 	if zone == "." || n == zone {
 		return n != ""
@@ -154,21 +152,21 @@ func (n Name) Within(zone Name) bool {
 // Wildcard reports whether the leftmost label of n is "*".
 func (n Name) Wildcard() bool { return strings.HasPrefix(string(n), "*.") }
 
-// Wire is n in wire form, uncompressed.
+// Wire returns n in wire form, uncompressed.
 func (n Name) Wire() []byte {
 	wire, err := packName(string(n))
 	if err != nil {
-		panic("config: a Name that does not pack: " + string(n)) // ParseName let none through
+		panic("config: a Name that does not pack: " + string(n)) // ParseName rejects such names
 	}
 	return wire
 }
 
-// parent is n without its leftmost label; the root is its own parent.
+// parent returns n without its leftmost label; the root is its own parent.
 func (n Name) parent() Name {
 	for i := 0; i < len(n); i++ {
 		switch n[i] {
 		case '\\':
-			i++ // what is escaped ends no label
+			i++ // an escaped dot does not end a label
 		case '.':
 			if i+1 < len(n) {
 				return n[i+1:]

@@ -125,8 +125,8 @@ func must(t *testing.T, s string) Name {
 	return name
 }
 
-// Random names agree with the DNS library: what parses here packs there, to the
-// same octets but for case, and reads back as the same Name.
+// Random names agree with the DNS library: a name that parses here packs there to the same octets except case, and
+// parses back to the same Name.
 func TestNamesAgreeWithTheLibrary(t *testing.T) {
 	const alphabet = `aB09-_*.\.\\"; `
 	seed := rand.Uint64()

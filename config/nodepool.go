@@ -2,10 +2,9 @@ package config
 
 import "gopkg.in/yaml.v3"
 
-// nodePool gives out nodes and, when used is set back, gives them out again: with the
-// room that their lists of children have grown to.
+// nodePool allocates nodes. When used is reset, it reuses them, with the grown capacity of their lists of children.
 type nodePool struct {
-	blocks []*[slabBlock]yaml.Node // nodes stay where they are
+	blocks []*[slabBlock]yaml.Node // nodes do not move
 	used   int
 }
 

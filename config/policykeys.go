@@ -9,7 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// steeringKeys are those that only some policies have.
+// steeringKeys returns the keys that only some policies have.
 func (r *poolReader) steeringKeys() []field {
 	p := &r.pool
 	return []field{
@@ -26,7 +26,7 @@ func (r *poolReader) steeringKeys() []field {
 	}
 }
 
-// fitting is the policies that a key fits; of a key that is not here, all.
+// fitting returns the policies that have a key; all policies for a key that every pool has.
 func fitting(key string) []Policy {
 	switch key {
 	case "default", "on_down", "match":
@@ -45,7 +45,7 @@ func fitting(key string) []Policy {
 	return nil
 }
 
-// fits faults the keys of n that the pool's policy does not have.
+// fits reports the keys of n that the pool's policy does not have.
 func (r *poolReader) fits(n *yaml.Node) {
 	policy := r.pool.Policy
 	if policy == "" {
@@ -68,7 +68,7 @@ func joined(policies []Policy) string {
 	return strings.Join(words, ", ")
 }
 
-// steering checks what one policy asks of a pool as a whole, once its members are read.
+// steering checks the requirements of a policy on the whole pool, after its members are read.
 func (r *poolReader) steering(n *yaml.Node) {
 	p := &r.pool
 	r.fits(n)
@@ -89,7 +89,7 @@ func (r *poolReader) steering(n *yaml.Node) {
 	}
 }
 
-// stickyTTL is the value of sticky that holds for one TTL.
+// stickyTTL is the value of sticky that applies for one TTL.
 const stickyTTL = "ttl"
 
 // sticky reads whether a client's network keeps its member, and for how long.
@@ -107,7 +107,7 @@ func (r *poolReader) sticky(p *Pool) setter {
 	}
 }
 
-// onlyWord reads a key that has one value, and is true with it.
+// onlyWord reads a key with a single possible value, which means true.
 func (d *decoder) onlyWord(word string) func(*yaml.Node) (bool, bool) {
 	return func(n *yaml.Node) (bool, bool) {
 		s, ok := d.scalar(n)
@@ -119,7 +119,7 @@ func (d *decoder) onlyWord(word string) func(*yaml.Node) (bool, bool) {
 	}
 }
 
-// percentage reads whole per cent of a range that includes both ends.
+// percentage reads whole per cent within an inclusive range.
 func (d *decoder) percentage(to *int, least, most int) setter {
 	return func(n *yaml.Node) {
 		s, ok := d.scalar(n)

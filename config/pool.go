@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	maxAnswers = 65535 // what the header of a message counts up to (RFC 1035 4.1.1)
+	maxAnswers = 65535 // limit of the counts in a message header (RFC 1035 4.1.1)
 )
 
-// policies are those that there are.
+// policies returns all policies.
 func policies() []string {
 	return []string{string(Proximity), string(Geolocation), string(Weighted), string(RoundRobin), string(Failover), string(Hash), string(Fastest), string(LatencyPolicy), string(LeastLoad), string(AllMembers)}
 }
@@ -29,8 +29,8 @@ func (d *decoder) pools(to *[]Pool) setter {
 	}
 }
 
-// poolReader reads one pool after another, and the members of each. There may
-// be millions: their keys are bound once, to the pool and member under way.
+// poolReader reads one pool after another, and the members of each. There may be millions: their keys are bound once,
+// to the current pool and member.
 type poolReader struct {
 	*decoder
 	pool       Pool
@@ -41,12 +41,12 @@ type poolReader struct {
 	minUp      *yaml.Node
 	boundAt    nodeKey
 	names      map[string]Pos        // of each member of the pool
-	addresses  map[netip.Addr]string // the member of each
+	addresses  map[netip.Addr]string // the member of each address
 	owners     map[string]firstMatch // of the terms of the pool's matches
 	sharers    map[string]memberUse  // of the pool's matches
-	matched    []term                // the terms of the member under way
-	written    map[string]bool       // which of them there are
-	terms      []MatchTerm           // those of them that the match keeps
+	matched    []term                // the terms of the current member
+	written    map[string]bool       // the written keys of the current member
+	terms      []MatchTerm           // the terms that the match stores
 	duplicates duplicateFilter
 
 	memberSlices  slicePool[Member]
@@ -134,7 +134,7 @@ func (d *decoder) fallback(p *Pool) setter {
 	}
 }
 
-// failOpen reads a word. The former values were true and false.
+// failOpen reads a word. The former values true and false are rejected.
 func (d *decoder) failOpen(n *yaml.Node) (FailOpen, bool) {
 	words := []string{string(Remaining), string(AsIfUp), string(NeverOpen)}
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
@@ -199,7 +199,7 @@ func (r *poolReader) poolMembers(n *yaml.Node) {
 	}
 }
 
-// cleared is m for another use: a new map where clearing it would take longer.
+// cleared returns m for reuse, or a new map if clearing m would take longer.
 func cleared[K comparable, V any](m map[K]V) map[K]V {
 	const large = 64
 	if m == nil || len(m) > large {
@@ -209,7 +209,7 @@ func cleared[K comparable, V any](m map[K]V) map[K]V {
 	return m
 }
 
-// readMember reads one member of the pool. It reports whether n is a mapping at all.
+// readMember reads one member of the pool. It reports whether n is a mapping.
 func (r *poolReader) readMember(n *yaml.Node) bool {
 	p, m := &r.pool, &r.member
 	m.Check = p.Check
@@ -239,7 +239,7 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	return true
 }
 
-// nestedPool takes note of a member that is a pool.
+// nestedPool records a member that is a pool.
 func (d *decoder) nestedPool(n *yaml.Node, p *Pool, m *Member) {
 	d.nested[p.Name] = append(d.nested[p.Name], edge{to: m.Pool, at: nodeKeyOf(child(n, "pool"))})
 	m.Check = "" // its members have their own
@@ -262,7 +262,7 @@ func (r *poolReader) repeated(n *yaml.Node) {
 	}
 }
 
-// item is the i-th of want items of a list, or the list where faults left fewer.
+// item returns the i-th of want items of a list, or the list itself if errors removed some.
 func item(list *yaml.Node, i, want int) *yaml.Node {
 	if len(list.Content) != want {
 		return list

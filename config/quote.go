@@ -5,10 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxQuoted is how much of a value a message repeats, in bytes.
+// maxQuoted is the longest part of a value in a message, in bytes.
 const maxQuoted = 80
 
-// quote is s in quotes for a message: on one line, and cut where it is long.
+// quote returns s in quotes for a message: on one line, and shortened if it is long.
 func quote(s string) string {
 	if len(s) <= maxQuoted {
 		return strconv.Quote(s)

@@ -4,9 +4,8 @@ package config
 
 import "golang.org/x/sys/unix"
 
-// textRoom is room for a text of size octets. Much of it is not of the heap, on
-// which it would stay until the collector comes by, after the whole start: release
-// gives it back at once. Nothing may refer to it by then.
+// textRoom returns a buffer for a text of size octets. A large one is not on the heap, where it would stay until the
+// next collection, after the whole start: release frees it at once. Nothing may refer to it afterwards.
 func textRoom(size int) (room []byte, release func()) {
 	if size < manyBytes {
 		return make([]byte, 0, size), func() {}
@@ -15,5 +14,5 @@ func textRoom(size int) (room []byte, release func()) {
 	if err != nil {
 		return make([]byte, 0, size), func() {}
 	}
-	return mapped[:0], func() { _ = unix.Munmap(mapped) } // fails for no mapping of ours
+	return mapped[:0], func() { _ = unix.Munmap(mapped) } // cannot fail for this mapping
 }

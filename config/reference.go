@@ -8,7 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// kind is a kind of thing that one part of the file defines and others name.
+// kind is a kind of object that one part of the file defines and others name.
 type kind string
 
 const (
@@ -19,7 +19,7 @@ const (
 	kindGroup  kind = "group"
 )
 
-// section is the key under which things of a kind are defined.
+// section returns the key under which objects of a kind are defined.
 func (k kind) section() string {
 	if k == kindGroup {
 		return "geo.groups"
@@ -27,10 +27,10 @@ func (k kind) section() string {
 	return string(k) + "s"
 }
 
-// defined are the things of one kind by their names.
+// defined holds the objects of one kind by name.
 type defined map[string]*definition
 
-// definition is one thing that the file defines.
+// definition is one object that the file defines.
 type definition struct {
 	name string
 	at   nodeKey // of the key
@@ -44,7 +44,7 @@ type reference struct {
 	at   nodeKey
 }
 
-// refer reads the name of a thing of kind k.
+// refer reads the name of an object of kind k.
 func (d *decoder) refer(k kind, into *string) setter {
 	return func(n *yaml.Node) {
 		name, ok := d.word(n)
@@ -60,8 +60,7 @@ func (d *decoder) refer(k kind, into *string) setter {
 	}
 }
 
-// define reads a section of the file: a mapping from names of kind k, which
-// others may then refer to.
+// define reads a section of the file: a mapping from names of kind k, which other parts may refer to.
 func (d *decoder) define(k kind, entry func(name string, key, value *yaml.Node)) setter {
 	return func(n *yaml.Node) {
 		if n.Kind != yaml.MappingNode {
@@ -74,8 +73,8 @@ func (d *decoder) define(k kind, entry func(name string, key, value *yaml.Node))
 	}
 }
 
-// handle is the name of a region, check, pool or member. Command lines and
-// logs hold such names between spaces, slashes and colons.
+// handle reads the name of a region, check, pool or member. Command lines and logs separate such names by spaces,
+// slashes and colons.
 func (d *decoder) handle(n *yaml.Node) (string, bool) {
 	name, ok := d.word(n)
 	if !ok {
@@ -92,10 +91,9 @@ func notInHandle(r rune) bool {
 	return r <= ' ' || r == 0x7f || r == '/' || r == ':' || r == '\u0085' || r == '\u00a0'
 }
 
-// resolve finds faults that only the whole file shows: references to nothing
-// and cycles of pools and of checks.
+// resolve finds errors that only the whole file shows: undefined references, and cycles of pools and of checks.
 func (d *decoder) resolve() {
-	hints := make(map[reference]string) // by kind and name alone
+	hints := make(map[reference]string) // by kind and name only
 	for _, ref := range d.references {
 		known, readable := d.declared[ref.kind]
 		if def := known[ref.name]; def != nil {
@@ -117,8 +115,7 @@ func (d *decoder) resolve() {
 	cycles{d, kindCheck, d.composed, "a check cannot be made of itself"}.find()
 }
 
-// What bounds how often an unknown name is compared with a known one, so that a
-// file full of faults is told of as fast as another.
+// The limits of comparing unknown names with known ones: a file full of errors is reported as fast as another.
 const (
 	maxNearest = 100     // unknown names
 	maxPairs   = 500_000 // comparisons, after the first name's
@@ -139,10 +136,10 @@ func (d *decoder) hint(ref reference, before int) string {
 // edge is a pool as a member of another, or a check as a part of another.
 type edge struct {
 	to string
-	at nodeKey // where it is written
+	at nodeKey // position in the file
 }
 
-// cycles is a search among things of one kind for those that hold themselves.
+// cycles searches the objects of one kind for those that contain themselves.
 type cycles struct {
 	*decoder
 	kind  kind
@@ -150,7 +147,7 @@ type cycles struct {
 	hint  string
 }
 
-// find says of each that leads back to itself where its cycle closes.
+// find reports an error at the closing edge of each cycle.
 func (c cycles) find() {
 	done := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(c.edges)) {
@@ -158,7 +155,7 @@ func (c cycles) find() {
 	}
 }
 
-// descend follows what is in name, which is reached by way of trail.
+// descend follows the objects in name, reached along trail.
 func (c cycles) descend(name string, trail []string, done map[string]bool) {
 	if done[name] {
 		return

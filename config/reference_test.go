@@ -21,9 +21,8 @@ func readPage(t *testing.T) string {
 	return string(text)
 }
 
-// Each section of the reference has the keys that the decoder knows there, no
-// more and no fewer. The decoder names them when it meets one that it does not
-// know: the documents here have such a key, for each kind of mapping.
+// Each section of the reference has exactly the keys that the decoder accepts there. The decoder lists them for an
+// unknown key: the documents here have such a key, for each kind of mapping.
 func TestTheReferenceHasEveryKey(t *testing.T) {
 	sections := map[string][]string{
 		"The file":            {"?: 1"},
@@ -69,7 +68,7 @@ func TestTheReferenceHasEveryKey(t *testing.T) {
 	}
 }
 
-// everyType is a document with a check of each type.
+// everyType returns a document with a check of each type.
 func everyType() []string {
 	var documents []string
 	for _, kind := range checkTypes() {
@@ -78,7 +77,7 @@ func everyType() []string {
 	return documents
 }
 
-// everyLoad is a document with a load of each type.
+// everyLoad returns a document with a load of each type.
 func everyLoad() []string {
 	var documents []string
 	for _, kind := range loadTypes() {
@@ -87,7 +86,7 @@ func everyLoad() []string {
 	return documents
 }
 
-// knownKeys is what the message about an unknown key lists.
+// knownKeys returns the keys that the message about an unknown key lists.
 func knownKeys(t *testing.T, document string) []string {
 	t.Helper()
 	_, _, err := Parse("f", []byte(document))
@@ -98,7 +97,7 @@ func knownKeys(t *testing.T, document string) []string {
 	return strings.Split(match[1], ", ")
 }
 
-// tables are the keys in the first column of the table under each heading.
+// tables returns the keys in the first column of the table under each heading.
 func tables(text string) map[string][]string {
 	found := make(map[string][]string)
 	heading := ""

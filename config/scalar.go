@@ -14,8 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// scalar is the text of a single value, whatever YAML takes it for: a version
-// of 1.10 stays "1.10".
+// scalar returns the text of a single value, regardless of its YAML type: a version of 1.10 stays "1.10".
 func (d *decoder) scalar(n *yaml.Node) (string, bool) {
 	if !d.kind(n, yaml.ScalarNode) {
 		return "", false
@@ -23,7 +22,7 @@ func (d *decoder) scalar(n *yaml.Node) (string, bool) {
 	return n.Value, true
 }
 
-// word is a text that is not empty.
+// word reads a text that is not empty.
 func (d *decoder) word(n *yaml.Node) (string, bool) {
 	s, ok := d.scalar(n)
 	if ok && s == "" {
@@ -33,7 +32,7 @@ func (d *decoder) word(n *yaml.Node) (string, bool) {
 	return s, ok
 }
 
-// into reads a value with parse; what parse refuses leaves the default.
+// into reads a value with parse; a rejected value keeps the default.
 func into[T any](to *T, parse func(*yaml.Node) (T, bool)) setter {
 	return func(n *yaml.Node) {
 		if value, ok := parse(n); ok {
@@ -42,7 +41,7 @@ func into[T any](to *T, parse func(*yaml.Node) (T, bool)) setter {
 	}
 }
 
-// hold keeps a value to be read when others of its mapping are known.
+// hold stores a value, to be read after others of its mapping.
 func hold(to **yaml.Node) setter { return func(n *yaml.Node) { *to = n } }
 
 func (d *decoder) text(to *string) setter { return into(to, d.scalar) }
@@ -77,7 +76,7 @@ func (d *decoder) flag(to *bool) setter {
 	})
 }
 
-// whole reads a whole number of a range that includes both ends.
+// whole reads a whole number within an inclusive range.
 func (d *decoder) whole(to *int, least, most int) setter {
 	return into(to, func(n *yaml.Node) (int, bool) { return d.integer(n, least, most) })
 }
@@ -104,8 +103,8 @@ func (d *decoder) integer(n *yaml.Node, least, most int) (int, bool) {
 	return 0, false
 }
 
-// decimal reports whether s is a whole number the one way that all readers of
-// YAML understand: neither octal (010) nor 0x10 nor 1_000.
+// decimal reports whether s is a whole number in the form that all YAML readers agree on: neither octal (010) nor 0x10
+// nor 1_000.
 func decimal(s string) bool {
 	digits := strings.TrimPrefix(s, "-")
 	if digits == "" || len(digits) > 1 && digits[0] == '0' {
@@ -129,7 +128,7 @@ func (d *decoder) ttl(to *uint32) setter {
 	})
 }
 
-// withUnit is the duration that n is and that a TTL should not be.
+// withUnit returns the duration in n, which a TTL must not be.
 func withUnit(n *yaml.Node) (time.Duration, bool) {
 	if n.Kind != yaml.ScalarNode || decimal(n.Value) {
 		return 0, false
@@ -138,7 +137,7 @@ func withUnit(n *yaml.Node) (time.Duration, bool) {
 	return span, err == nil
 }
 
-// duration reads a Go duration of a range that includes both ends.
+// duration reads a Go duration within an inclusive range.
 func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter {
 	return into(to, func(n *yaml.Node) (time.Duration, bool) {
 		s, ok := d.scalar(n)
@@ -160,7 +159,7 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter 
 	})
 }
 
-// span is a duration without the zero units that String gives it.
+// span formats a duration without the zero units of String.
 func span(t time.Duration) string {
 	s := t.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -202,7 +201,7 @@ func (d *decoder) pattern(to **regexp.Regexp) setter {
 	})
 }
 
-// reason is what is wrong with a pattern, without repeating all of it.
+// reason returns the problem of a pattern, without the whole pattern.
 func reason(err error) string {
 	var bad *syntax.Error
 	if errors.As(err, &bad) {

@@ -6,7 +6,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// scalar reads a single value, and for an unquoted one the blanks behind it.
+// scalar reads a single value and, if unquoted, the blanks after it.
 func (s *scanner) scalar(inFlow bool) *yaml.Node {
 	if s.slab.full() {
 		return nil
@@ -36,14 +36,14 @@ func (s *scanner) scalar(inFlow bool) *yaml.Node {
 	return n
 }
 
-// quoted reads a scalar in quotes that has no escape.
+// quoted reads a quoted scalar without escapes.
 func (s *scanner) quoted(quote byte) ([]byte, bool) {
 	rest := s.data[s.at+1:]
 	for i, c := range rest {
 		switch {
 		case c == quote:
 			s.at += i + 2
-			return rest[:i], s.peek() != quote // twice: an escape
+			return rest[:i], s.peek() != quote // a doubled quote is an escape
 		case c == '\\' && quote == '"', c < ' ', c > '~':
 			return nil, false
 		}
@@ -51,8 +51,8 @@ func (s *scanner) quoted(quote byte) ([]byte, bool) {
 	return nil, false
 }
 
-// unquoted reads a scalar up to what may end it: a colon, a comment or the end
-// of the line; in brackets also a comma or closing bracket.
+// unquoted reads a scalar up to its possible end: a colon, a comment or the end of the line; in brackets also a comma
+// or closing bracket.
 func (s *scanner) unquoted(inFlow bool) ([]byte, bool) {
 	if !s.begins() {
 		return nil, false
@@ -81,12 +81,12 @@ func (s *scanner) unquoted(inFlow bool) ([]byte, bool) {
 	}
 }
 
-// ended is the scalar from begin to end, if what follows may.
+// ended returns the scalar from begin to end if the following text is allowed.
 func (s *scanner) ended(begin, end int, inFlow bool) ([]byte, bool) {
 	switch c := s.peek(); {
 	case s.at == len(s.data), c == '\n', inFlow && (c == ',' || c == ']' || c == '}'):
 	case c == '#' && s.at > end && !inFlow:
-		s.at = end // the comment is told by the blank before it
+		s.at = end // the blank before it marks the comment
 	default:
 		return nil, false
 	}
@@ -102,13 +102,13 @@ func (s *scanner) begins() bool {
 	return s.at+1 < len(s.data) && s.first[s.data[s.at+1]] // such as -1
 }
 
-// inWord reports whether what is at offset i goes on with a scalar, after a colon.
+// inWord reports whether the text at offset i continues a scalar after a colon.
 func (s *scanner) inWord(i int) bool {
 	return i < len(s.data) && (s.plain[s.data[i]] || s.data[i] == ':')
 }
 
-// words holds texts of scalars by their hashes, each until another text needs
-// its place: what a file says often is mostly one string.
+// words caches texts of scalars by their hashes; a new text replaces an old one in the same place. A text that a file
+// repeats is then mostly one string.
 type words [1 << wordBits]word
 
 const wordBits = 12
@@ -116,10 +116,10 @@ const wordBits = 12
 // word is the text of a scalar.
 type word struct {
 	text string
-	tag  string // if it is unquoted; empty: not known yet
+	tag  string // tag if unquoted; empty: not known yet
 }
 
-// maxWord is the longest text that is worth a place, in octets.
+// maxWord is the longest text in the cache, in octets.
 const maxWord = 40
 
 func (w *words) get(text []byte) *word {
@@ -133,7 +133,7 @@ func (w *words) get(text []byte) *word {
 	return found
 }
 
-// ends is a hash of the first and last eight octets of text, best in its high bits.
+// ends returns a hash of the first and last eight octets of text, best in its high bits.
 func ends(text []byte) uint64 {
 	var head, tail uint64
 	switch n := len(text); {
@@ -146,12 +146,12 @@ func ends(text []byte) uint64 {
 			head = head<<8 | uint64(c)
 		}
 	}
-	const odd = 0x9e3779b97f4a7c15 // 2^64 by the golden ratio
+	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 	return ((head+uint64(len(text)))*odd ^ tail) * odd
 }
 
-// plainTag is the tag that YAML gives the word where it stands unquoted. The parser
-// is asked but for what is most common and sure.
+// plainTag returns the YAML tag of the unquoted word. It does not call the parser for the most common and certain
+// cases.
 func (w *word) plainTag() string {
 	if w.tag != "" {
 		return w.tag
@@ -167,9 +167,8 @@ func (w *word) plainTag() string {
 	return w.tag
 }
 
-// plainText reports whether s is surely a text: it begins with a letter that no
-// word for true, false, null or a number does, or is shaped like an address. It
-// may say no to a text.
+// plainText reports whether s is certainly text: it begins with a letter that cannot begin true, false, null or a
+// number, or is shaped like an address. It may return false for text.
 func plainText(s string) bool {
 	switch c := s[0]; {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':

@@ -2,29 +2,27 @@ package config
 
 import "gopkg.in/yaml.v3"
 
-// scanner reads YAML of a plain kind into the nodes that yaml.v3 makes of it,
-// comments apart: mappings and lists in blocks, or in brackets; keys on the
-// line of their colon; scalars on one line, unquoted of a few characters or
-// quoted without escapes, in ASCII. It guesses nothing: what goes beyond that,
-// and every error, is declined, by nil in place of a node, and is for yaml.v3
-// to judge. Nodes last until the slab takes them back.
+// scanner reads plain YAML into the same nodes as yaml.v3, without comments: mappings and lists in blocks or in
+// brackets; keys on the line of their colon; scalars on one line, unquoted of a limited character set or quoted without
+// escapes, in ASCII. It never guesses: it rejects all other text, and every error, by nil in place of a node, and
+// yaml.v3 then parses the text. Nodes are valid until the node pool reuses them.
 type scanner struct {
 	lineScanner
-	at    int // offset of what is read next; on the line, but after nextLine at its content
-	depth int // of collections around it
+	at    int // offset of the next character; on the line, but after nextLine at its content
+	depth int // number of enclosing collections
 	slab  nodePool
 	words words
-	plain octets // what an unquoted scalar may hold
-	first octets // what it may begin with
+	plain octets // characters of an unquoted scalar
+	first octets // first characters of an unquoted scalar
 
-	rosters bool       // members of pools are read as rosters where they can be
-	member  Member     // what a member is before its keys are read
+	rosters bool       // members of pools are read as a memberList if possible
+	member  Member     // defaults of a member before its keys are read
 	lines   memberList // read last
-	word    octets     // what a name in a roster may hold
-	address octets     // what an address may hold
+	word    octets     // characters of a name in a memberList
+	address octets     // characters of an address
 }
 
-// maxDepth is how deep collections may be nested.
+// maxDepth limits the nesting of collections.
 const maxDepth = 32
 
 // maxKey is the longest key, in octets; YAML has a limit of 1024.
@@ -50,7 +48,7 @@ func newScanner() *scanner {
 	return s
 }
 
-// begin goes to the content of the first line of p.
+// begin moves to the content of the first line of p.
 func (s *scanner) begin(data []byte, p lineSpan) {
 	s.lineScanner = lineScanner{data: data[:p.end], start: p.begin, line: p.first}
 	s.depth = 0
@@ -59,7 +57,7 @@ func (s *scanner) begin(data []byte, p lineSpan) {
 	s.at = s.start + s.indent
 }
 
-// entry reads a key and what belongs to it, which is all there is.
+// entry reads a key and its value, which are the whole text.
 func (s *scanner) entry() (key, value *yaml.Node) {
 	indent := s.indent
 	if key = s.key(); key == nil {
@@ -72,8 +70,7 @@ func (s *scanner) entry() (key, value *yaml.Node) {
 	return key, value
 }
 
-// nextLine leaves the line, if nothing but a comment is left of it, for the
-// next one with content.
+// nextLine moves from the line, if only a comment is left of it, to the next one with content.
 func (s *scanner) nextLine() bool {
 	from := s.at
 	s.spaces()
@@ -86,14 +83,13 @@ func (s *scanner) nextLine() bool {
 	return true
 }
 
-// lineEnds reports whether the line has nothing more than a comment, after
-// blanks from the offset from on.
+// lineEnds reports whether only blanks and a comment are left on the line from the offset from on.
 func (s *scanner) lineEnds(from int) bool {
 	c := s.peek()
 	return s.at >= len(s.data) || c == '\n' || c == '#' && s.at > from
 }
 
-// peek is the next character, 0 at the end: no text holds that.
+// peek returns the next character, or 0 at the end: no text contains 0.
 func (s *scanner) peek() byte {
 	if s.at < len(s.data) {
 		return s.data[s.at]
@@ -122,7 +118,7 @@ func (s *scanner) block() *yaml.Node {
 	return s.mapping(indent, key)
 }
 
-// mapping reads on after its first key; its keys stand at indent.
+// mapping reads a mapping after its first key; its keys are at indent.
 func (s *scanner) mapping(indent int, key *yaml.Node) *yaml.Node {
 	if s.depth++; s.depth > maxDepth {
 		return nil
@@ -155,7 +151,7 @@ func (s *scanner) valueOf(key *yaml.Node, indent int) *yaml.Node {
 	return s.value(indent)
 }
 
-// sequence reads a list whose dashes stand at indent.
+// sequence reads a list with dashes at indent.
 func (s *scanner) sequence(indent int) *yaml.Node {
 	if s.depth++; s.depth > maxDepth {
 		return nil
@@ -182,7 +178,7 @@ func (s *scanner) key() *yaml.Node {
 	return key
 }
 
-// colon reads the colon that makes a key of the scalar before it.
+// colon reads the colon that makes the scalar before it a key.
 func (s *scanner) colon(key *yaml.Node) bool {
 	if s.peek() != ':' || len(key.Value) > maxKey {
 		return false
@@ -192,8 +188,8 @@ func (s *scanner) colon(key *yaml.Node) bool {
 	return c == ' ' || c == '\n' || s.at == len(s.data)
 }
 
-// value reads what belongs to a key at indent, from behind its colon, and
-// leaves its lines: the next one is indented no more.
+// value reads the value of a key at indent, from after its colon, and moves past its lines: the next one has the same
+// or a smaller indentation.
 func (s *scanner) value(indent int) *yaml.Node {
 	line, column := s.line, s.column()
 	if s.nextLine() {
@@ -205,7 +201,7 @@ func (s *scanner) value(indent int) *yaml.Node {
 	return s.last(indent, s.inline(false))
 }
 
-// item reads what belongs to a dash at indent, as value does.
+// item reads the value of a dash at indent, as value does.
 func (s *scanner) item(indent int) *yaml.Node {
 	line, column := s.line, s.column()
 	if s.nextLine() {
@@ -235,7 +231,7 @@ func (s *scanner) below(indent, line, column int) *yaml.Node {
 	return n
 }
 
-// last is n if its line ends behind it and no text goes on below.
+// last returns n if the line ends after it and no text continues below.
 func (s *scanner) last(indent int, n *yaml.Node) *yaml.Node {
 	if n == nil || !s.nextLine() || s.indent > indent {
 		return nil

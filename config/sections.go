@@ -10,19 +10,19 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// section is a mapping of the document, by how it is read.
+// section is a mapping of the document, by the way it is read.
 type section int
 
 const (
-	eager       section = iota // at once, with all below it
+	eager       section = iota // at once, with everything below it
 	rootSection                // the document itself: key by key
 	geoPart                    // geo: key by key
 	zonePart                   // one zone: key by key
-	lazy                       // a mapping of small entries: entry by entry, only when asked for
-	lazyZones                  // zones: the same, with a zone in each
+	lazy                       // a mapping of small entries: entry by entry, on demand
+	lazyZones                  // zones: the same, with a zone in each entry
 )
 
-// under is the part that a key of p holds.
+// under returns the section under a key of p.
 func (p section) under(key string) section {
 	switch {
 	case p == rootSection && key == "geo":
@@ -41,12 +41,10 @@ func (p section) lazy() bool { return p == lazy || p == lazyZones }
 
 // document is a configuration as nodes.
 //
-// The plain version is what yaml.v3 makes of the text: one tree, of which only
-// root is set here. It takes some 50 times the memory of the text, and more
-// time than all the rest of a start. So the document is first taken for an
-// outline: a tree in which the mappings that grow with the number of pools,
-// names and networks have no content. Their entries are cut out of the text at
-// their indentation, and read one after the other into the same few nodes:
+// The plain version is the tree of yaml.v3, and only root is set. It takes about 50 times the memory of the text, and
+// more time than the rest of a start. So the document is first read as an outline: a tree in which the mappings that
+// grow with the number of pools, names and networks have no content. Their entries are cut from the text by their
+// indentation, and read one after the other into the same few nodes:
 //
 //	geo: {database: City.mmdb}   at once
 //	pools:                       a mapping without content, of which
@@ -59,44 +57,43 @@ func (p section) lazy() bool { return p == lazy || p == lazyZones }
 //	    names:                       a mapping without content
 //	      www: {pool: web}             a piece
 //
-// The scanner reads a piece of plain YAML, yaml.v3 any other. A piece alone
-// means what it means in its place, as long as it is one key of a block and its
-// value, closes every quote and bracket that it opens, and has no anchor, alias,
-// tag, merge key or document mark. Where that fails the document is refused as
-// an outline, and is for yaml.v3 as a whole.
+// The scanner reads a piece of plain YAML, yaml.v3 reads any other. A separate piece has the same meaning as in its
+// place if it is one key of a block and its value, closes every quote and bracket that it opens, and has no anchor,
+// alias, tag, merge key or document mark. Otherwise the document is rejected as an outline, and yaml.v3 parses the
+// whole.
 type document struct {
 	root          *yaml.Node
 	data          []byte
-	limit         int // the longest text to give to yaml.v3, in octets
+	limit         int // the longest text for yaml.v3, in octets
 	scanner       *scanner
-	lazy          []lazySection // the outer ones before those in their entries
-	fallbackBytes int           // octets of the pieces in use that yaml.v3 has read
-	fallback      *Error        // why this is no outline
+	lazy          []lazySection // outer ones before those in their entries
+	fallbackBytes int           // octets of the current pieces that yaml.v3 has read
+	fallback      *Error        // the reason why this is not an outline
 	sources       sourceFiles   // the files in data, if there are several
 }
 
-// lazySection is a mapping whose entries are read when they are asked for.
+// lazySection is a mapping whose entries are read on demand.
 type lazySection struct {
 	node   *yaml.Node
 	part   section
 	text   lineSpan
 	indent int
-	more   []streamText // what other files have of it
+	more   []streamText // its parts in other files
 	read   bool
 }
 
-// streamText is the text of a stream, its keys at indent.
+// streamText is a text of a lazySection, with its keys at indent.
 type streamText struct {
 	text   lineSpan
 	indent int
 }
 
-// texts are all texts of the stream.
+// texts returns all texts of the section.
 func (s *lazySection) texts() []streamText {
 	return append([]streamText{{s.text, s.indent}}, s.more...)
 }
 
-// outlined is the outline of data, which must not be used if it is refused.
+// outlined returns the outline of data, which is not usable if it is rejected.
 func outlined(data []byte, limit int) *document {
 	doc := &document{data: data, limit: limit, scanner: newScanner()}
 	doc.root = doc.outline(lineSpan{end: len(data), first: 1})
@@ -106,7 +103,7 @@ func outlined(data []byte, limit int) *document {
 	return doc
 }
 
-// outline is the outline of a file, which is text; nil if that has no value or is refused.
+// outline returns the outline of a file, which is text; nil if it has no value or is rejected.
 func (doc *document) outline(text lineSpan) *yaml.Node {
 	data := doc.data[:text.end]
 	if at := invalidLineBreak(data[text.begin:]); at >= 0 {
@@ -129,7 +126,7 @@ func (doc *document) outline(text lineSpan) *yaml.Node {
 	return doc.mapping(rootSection, lineSpan{begin: l.start, end: text.end, first: l.line}, 0)
 }
 
-// mapping reads the mapping that text holds, its keys at indent.
+// mapping reads the mapping in text, with its keys at indent.
 func (doc *document) mapping(p section, text lineSpan, indent int) *yaml.Node {
 	n := doc.scanner.slab.node(yaml.MappingNode, 0, "!!map", text.first, indent+1)
 	if p.lazy() {
@@ -144,7 +141,7 @@ func (doc *document) mapping(p section, text lineSpan, indent int) *yaml.Node {
 	return n
 }
 
-// pieces cuts text into those that the keys at indent head.
+// pieces splits text at the keys at indent.
 func (doc *document) pieces(text lineSpan, indent int, yield func(lineSpan) bool) {
 	l := lineScanner{data: doc.data[:text.end], start: text.begin, line: text.first}
 	for l.skipBlank(); l.indent != pastLast; {
@@ -158,8 +155,7 @@ func (doc *document) pieces(text lineSpan, indent int, yield func(lineSpan) bool
 	}
 }
 
-// entry reads a key of p and its value, which are all of text; it returns nils
-// when it has refused them.
+// entry reads a key of p and its value, which are all of text; it returns nils after rejecting them.
 func (doc *document) entry(p section, text lineSpan, indent int) (key, value *yaml.Node) {
 	s := doc.scanner
 	nodes := s.slab.used
@@ -181,7 +177,7 @@ func (doc *document) entry(p section, text lineSpan, indent int) (key, value *ya
 	return doc.parseFallback(text, indent)
 }
 
-// nested reads an entry whose value is an outline; nils if it is none.
+// nested reads an entry with an outline as value; nils if it is none.
 func (doc *document) nested(p section, text lineSpan, indent int) (key, value *yaml.Node) {
 	s := doc.scanner
 	s.begin(doc.data, text)
@@ -229,13 +225,12 @@ func (doc *document) parseFallback(text lineSpan, indent int) (key, value *yaml.
 	return root.Content[0], root.Content[1]
 }
 
-// oneEntry reports whether n is a mapping in a block of one key that stands at pos.
+// oneEntry reports whether n is a mapping in a block with one key at pos.
 func oneEntry(n *yaml.Node, at Pos) bool {
 	return n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle == 0 && len(n.Content) == 2 && posOf(n.Content[0]) == at
 }
 
-// documentScoped is the first node from n on that means something only in its document; nil
-// when there is none.
+// documentScoped returns the first node from n on that has a meaning only in its document, or nil.
 func documentScoped(n *yaml.Node) *yaml.Node {
 	if n.Anchor != "" || n.Kind == yaml.AliasNode || n.Style&yaml.TaggedStyle != 0 || n.Tag == mergeTag {
 		return n
@@ -248,7 +243,7 @@ func documentScoped(n *yaml.Node) *yaml.Node {
 	return nil
 }
 
-// shiftLines adds lines above n.
+// shiftLines adds lines to the positions in n.
 func shiftLines(n *yaml.Node, lines int) {
 	n.Line += lines
 	for _, child := range n.Content {
@@ -256,19 +251,19 @@ func shiftLines(n *yaml.Node, lines int) {
 	}
 }
 
-// fallBack says what is no part of an outline, and may be one of a shorter file.
+// fallBack rejects text that is not part of an outline, but may be in a smaller file.
 func (doc *document) fallBack(at Pos, what string) {
 	doc.fallback = &Error{Pos: at, What: what, Hint: fmt.Sprintf("a file longer than %d MiB is kept plain, see docs/reference/configuration.md", doc.limit>>20)}
 }
 
-// entries are the keys and values of mapping n, in the order written. Those of
-// a stream last until the next one.
+// entries returns the keys and values of mapping n, in the order written. Those of a lazySection are valid until the
+// next one.
 func (doc *document) entries(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return doc.entriesWithin(n, func(int, int) bool { return true })
 }
 
-// entriesWithin leaves out those entries of a stream whose lines, from the
-// first to the last, are not wanted.
+// entriesWithin is entries without the entries of a lazySection whose lines, from the first to the last, are not
+// wanted.
 func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bool) iter.Seq2[*yaml.Node, *yaml.Node] {
 	i := doc.stream(n)
 	if i < 0 {
@@ -292,8 +287,7 @@ func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bo
 	}
 }
 
-// withEntry reads an entry, which is taken back when yield has returned. It reports
-// whether to go on.
+// withEntry reads an entry, whose nodes are reused after yield returns. It reports whether to continue.
 func (doc *document) withEntry(p section, text lineSpan, indent int, yield func(key, value *yaml.Node) bool) bool {
 	nodes, streams, held := doc.scanner.slab.used, len(doc.lazy), doc.fallbackBytes
 	key, value := doc.entry(p, text, indent)
@@ -302,9 +296,8 @@ func (doc *document) withEntry(p section, text lineSpan, indent int, yield func(
 	return more
 }
 
-// finish reads the streams from the one given that nobody has asked for, such
-// as those of a key that is there twice: their faults count, too. It reports
-// whether the document is still an outline.
+// finish reads the sections from the given index on that were never read, such as those of a duplicate key: their
+// errors count, too. It reports whether the document is still an outline.
 func (doc *document) finish(from int) bool {
 	for i := from; i < len(doc.lazy); i++ {
 		if !doc.lazy[i].read {
@@ -316,7 +309,7 @@ func (doc *document) finish(from int) bool {
 	return doc.fallback == nil
 }
 
-// count is how many entries mapping n has, at most.
+// count returns an upper bound of the number of entries of mapping n.
 func (doc *document) count(n *yaml.Node) int {
 	i := doc.stream(n)
 	if i < 0 {
@@ -335,14 +328,13 @@ func (doc *document) count(n *yaml.Node) int {
 	return keys
 }
 
-// stream is the index of the stream that n stands for; none: -1.
+// stream returns the index of the lazySection that n represents, or -1.
 func (doc *document) stream(n *yaml.Node) int {
 	return slices.IndexFunc(doc.lazy, func(s lazySection) bool { return s.node == n })
 }
 
-// withRosters has the members of the pools that read reads come as rosters where they
-// can, each a copy of member before its keys are read. Later readings, to find
-// what was faulted, get all nodes.
+// withRosters runs read with the members of pools read as memberLists if possible, each from a copy of member. Later
+// reads, to locate errors, get all nodes.
 func (doc *document) withRosters(member Member, read func()) {
 	if s := doc.scanner; s != nil {
 		s.rosters, s.member = true, member

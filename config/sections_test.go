@@ -10,7 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// outcome is all that reading a configuration brings.
+// outcome is the complete result of reading a configuration.
 type outcome struct {
 	cfg      *Config
 	warnings []Error
@@ -24,8 +24,8 @@ func outcomeOf(cfg *Config, warnings []Error, err error) outcome {
 	return outcome{cfg, warnings, ""}
 }
 
-// sameByOutline holds that data has the same outcome as an outline and as a
-// whole, and reports whether it can be read as an outline at all.
+// sameByOutline checks that data has the same result as an outline and as a whole, and reports whether it can be read
+// as an outline.
 func sameByOutline(t testing.TB, data []byte) bool {
 	t.Helper()
 	if checkText(data) != nil {
@@ -61,8 +61,7 @@ func TestAnOutlineHasTheSameOutcomeAsTheWhole(t *testing.T) {
 	}
 }
 
-// Editors, templates and typing errors make of the fixtures what nobody wrote
-// a fixture for.
+// Random edits produce files like those of editors, templates and typing errors, which no fixture covers.
 func TestAnOutlineOfAnAlteredFileHasTheSameOutcome(t *testing.T) {
 	documents := 5000
 	if testing.Short() {
@@ -89,7 +88,7 @@ func TestAnOutlineOfAnAlteredFileHasTheSameOutcome(t *testing.T) {
 	}
 }
 
-// blockStyle is a configuration as programs write it.
+// blockStyle is a configuration in the style of programs.
 const blockStyle = `---
 # written by a program
 geo:
@@ -146,7 +145,7 @@ zones:
     names: {www: {pool: api}}
 `
 
-// altered changes one thing about a file.
+// altered changes one thing in a file.
 func altered(random *rand.Rand, lines []string) []string {
 	i := random.IntN(len(lines))
 	line := lines[i]
@@ -154,7 +153,7 @@ func altered(random *rand.Rand, lines []string) []string {
 	word := pick(random, "~", "null", "yes", "1", "0x1f", "1.5", "2001-01-01", "10.0.0.1", "'a'", `"a b"`, "''", "a b", "a#b", "- a", "-", "{}", "[]", "[a, b]",
 		"{a: b}", "{a: , b}", "? a", "a: b", "a:b", "|", ">", "&x", "*x", "!!str a", "<<", "...", "---", "# a", "\t", "é", "\"\\n\"", "'it''s'", "a  ", ":", "::", "a::", "%", "@", ",", "]", "\"")
 	switch random.IntN(10) {
-	case 0: // indented in another way
+	case 0: // another indentation
 		lines[i] = pad + strings.TrimLeft(line, " ")
 	case 1:
 		lines[i] = line + pad + word + "\n"
@@ -174,7 +173,7 @@ func altered(random *rand.Rand, lines []string) []string {
 		lines[i] = ""
 	case 8: // twice
 		lines[i] = line + line
-	case 9: // a line of its own for each item
+	case 9: // a separate line for each item
 		lines[i] = strings.NewReplacer("{", pick(random, "{", "{\n"+pad), ", ", pick(random, ", ", ",", ",\n"+pad), "]", pick(random, "]", " ]", ",]")).Replace(line)
 	}
 	return lines
@@ -189,7 +188,7 @@ func FuzzOutline(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { sameByOutline(t, data) })
 }
 
-// What the scanner takes is what yaml.v3 makes of it, to the last node.
+// The scanner accepts only text for which it returns exactly the nodes of yaml.v3.
 func FuzzScanner(f *testing.F) {
 	for _, s := range []string{
 		"a: b", "a:\n  b: c\n  d:\n  - e\n  - f: g\n    h: i\n", "- a", "a: {b: [c, 'd', \"e\"], f: {}, g: []}", "a: [1, 0x1f, 1.5, ~, yes, true]",
@@ -275,7 +274,7 @@ func TestAFileTooLongForTheParserIsKeptPlain(t *testing.T) {
 	}
 }
 
-// What the decoder passes over, such as a key that is there twice, is YAML all the same.
+// Parts that the decoder skips, such as a duplicate key, must still be valid YAML.
 func TestWhatIsPassedOverIsReadToo(t *testing.T) {
 	for _, odd := range []string{"      www: {pool: p}\n    names:\n      a: [\n", "pools:\n  a: b\n  c: [\n"} {
 		_, _, err := parseWithin("f", []byte(plainFile+odd), 100)

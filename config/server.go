@@ -9,8 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxWorkers is the most UDP workers for one address: more than any machine
-// has cores that a worker could use.
+// maxWorkers is the most UDP workers for one address: more than the cores of any machine.
 const maxWorkers = 1024
 
 func (d *decoder) server(s *Server) setter {
@@ -28,7 +27,7 @@ func (d *decoder) server(s *Server) setter {
 	}
 }
 
-// maxConnections is beyond what one process can hold open.
+// maxConnections is more than one process can hold open.
 const maxConnections = 1_000_000
 
 func (d *decoder) tcp(t *TCP) setter {
@@ -61,8 +60,8 @@ func (d *decoder) listen(to *[]netip.AddrPort) setter {
 	}
 }
 
-// overlap reports whether a and b cannot both be listened on: they are equal, or
-// one is the wildcard address of the other's family with the same port.
+// overlap reports whether a and b cannot both be listened on: they are equal, or one is the wildcard address of the
+// other's family with the same port.
 func overlap(a, b netip.AddrPort) bool {
 	return a.Port() != 0 && a.Port() == b.Port() && a.Addr().Is4() == b.Addr().Is4() &&
 		(a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
@@ -99,7 +98,7 @@ func (d *decoder) addrPort(n *yaml.Node, hint func(string) string) (netip.AddrPo
 	return netip.AddrPort{}, false
 }
 
-// listenHint is what to write in place of s.
+// listenHint returns a suggestion in place of s.
 func listenHint(s string) string {
 	if port, ok := strings.CutPrefix(s, ":"); ok && decimal(port) {
 		return `write "0.0.0.0:` + port + `" and "[::]:` + port + `" for every address of both families`

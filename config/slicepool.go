@@ -2,17 +2,17 @@ package config
 
 import "unsafe"
 
-// slicePool gives out slices of T that are cut from large ones: a list for each of
-// many pools then costs no allocation. Lists that are taken are never given back.
+// slicePool cuts slices of T from large ones: a list for each of many pools then costs no allocation. Slices are never
+// returned.
 type slicePool[T any] struct {
 	free  []T
-	given int // since ever
+	given int // total so far
 }
 
-// manyBytes is the size of the largest pieces, and from where on a text is kept off the heap.
+// manyBytes is the size of the largest blocks, and the size from which on a text is not on the heap.
 const manyBytes = 4 << 20
 
-// take is n of T, all zero, and no room behind them.
+// take returns a slice of n zero T with no spare capacity.
 func (s *slicePool[T]) take(n int) []T {
 	if n > len(s.free) {
 		s.free = make([]T, max(n, min(s.given, s.most())))
@@ -23,7 +23,7 @@ func (s *slicePool[T]) take(n int) []T {
 	return taken
 }
 
-// most is the largest number of T to be held in stock.
+// most returns the largest number of T in one block.
 func (*slicePool[T]) most() int {
 	var t T
 	return manyBytes / int(unsafe.Sizeof(t))

@@ -9,8 +9,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxSocket is the longest path of a unix socket in octets, that which every
-// system takes (the least of their sizes of sun_path, less its final zero).
+// maxSocket is the longest path of a unix socket in octets that every system accepts (the smallest size of sun_path
+// without its final zero).
 const maxSocket = 103
 
 // socket reads the path of a unix socket, relative to the folder of the configuration.
@@ -54,7 +54,7 @@ func (d *decoder) proxyProtocol(n *yaml.Node) (int, bool) {
 	if i := slices.Index(versions, s); i >= 0 {
 		return 1 + i, true
 	}
-	hint := "known: " + strings.Join(versions, ", ") // words so short that each is near the other
+	hint := "known: " + strings.Join(versions, ", ") // the words are so short that each is similar to the other
 	if slices.Contains(versions, "v"+s) {
 		hint = "did you mean " + quote("v"+s) + "?"
 	}

@@ -1,7 +1,7 @@
 package config
 
-// Nearest is the word that s was most likely meant to be: at most a third of
-// its letters are wrong, missing, too many or swapped, and never all.
+// Nearest returns the word that s most likely means: at most a third of its letters are wrong, missing, extra or
+// swapped, and never all.
 func Nearest(s string, words []string) (word string, ok bool) {
 	best := min(max(1, len(s)/3)+1, len(s))
 	for _, w := range words {
@@ -17,8 +17,8 @@ func Nearest(s string, words []string) (word string, ok bool) {
 
 func abs(n int) int { return max(n, -n) }
 
-// edits is the number of edits between a and b, in octets (optimal string
-// alignment: an exchange of neighbours counts as one).
+// edits returns the number of edits between a and b, in octets (optimal string alignment: a swap of neighbours counts
+// as one).
 func edits(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

@@ -5,11 +5,11 @@ import (
 	"regexp"
 )
 
-// bareVariable is an environment variable without quotes within brackets.
+// bareVariable matches an unquoted environment variable within brackets.
 var bareVariable = regexp.MustCompile(`[{,\[][^"'#]*\$\{`)
 
-// syntaxHint returns what is likely to be wrong with YAML that does not parse on a line,
-// and on which line near that it is; empty: nothing that we know.
+// syntaxHint returns the likely cause of a YAML syntax error on a line, and the line near it that has the cause; "" if
+// the cause is not known.
 func syntaxHint(data []byte, line int) (hint string, at int) {
 	lines := bytes.Split(data, []byte{'\n'})
 	for at := max(1, line-1); at <= min(line+1, len(lines)); at++ {
@@ -23,7 +23,7 @@ func syntaxHint(data []byte, line int) (hint string, at int) {
 	return "", line
 }
 
-// tabIndented reports whether a line has a tab in front of its content.
+// tabIndented reports whether a line has a tab before its content.
 func tabIndented(line []byte) bool {
 	content := bytes.TrimLeft(line, " \t")
 	return len(content) > 0 && content[0] != '#' && bytes.IndexByte(line[:len(line)-len(content)], '\t') >= 0

@@ -9,10 +9,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxResolvers bounds how long a name may take that no resolver answers for.
+// maxResolvers limits the time that a name may take if no resolver answers.
 const maxResolvers = 8
 
-// resolvers reads the servers that are asked for the addresses of targets.
+// resolvers reads the resolvers of target addresses.
 func (d *decoder) resolvers(to *[]netip.AddrPort) setter {
 	return func(n *yaml.Node) {
 		ok := d.list(n, func(item *yaml.Node) {
@@ -43,7 +43,7 @@ func resolverHint(s string) string {
 	return "write it like 127.0.0.1:53 or [2001:db8::53]:53"
 }
 
-// hostName reads the name of a host elsewhere: one that resolves to addresses.
+// hostName reads the name of an external host that resolves to addresses.
 func (d *decoder) hostName(n *yaml.Node) (Name, bool) {
 	name, ok := d.domain(n)
 	switch {
@@ -60,8 +60,7 @@ func (d *decoder) hostName(n *yaml.Node) (Name, bool) {
 	return name, true
 }
 
-// uncheckedCName takes note of a member that is an alias: what it leads to is for
-// others to probe.
+// uncheckedCName reports a check on a member that is an alias: Meridian does not probe its target.
 func (d *decoder) uncheckedCName(n *yaml.Node, m *Member) {
 	m.Check = ""
 	if own := child(n, "check"); own != nil && own.Value != noCheck {
@@ -69,5 +68,5 @@ func (d *decoder) uncheckedCName(n *yaml.Node, m *Member) {
 	}
 }
 
-// named reports whether a member's addresses are not told by the configuration.
+// named reports whether a member's addresses come from a name and not from the configuration.
 func (m *Member) named() bool { return m.Target != "" || m.CName != "" }

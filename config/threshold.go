@@ -7,11 +7,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// FlapDamping keeps an address down that changes state too often: the change that
-// makes Turns of them within Window keeps it down for Hold, and each further time twice
-// as long, up to Max, until a whole Window has passed without a change. It is off unless
-// configured: a rolling deploy followed by a rollback changes the state of every member
-// four times within minutes, and damping would then keep healthy members down.
+// FlapDamping keeps an address down that changes state too often: the change that makes Turns of them within Window
+// keeps it down for Hold, and each further time twice as long, up to Max, until a whole Window has passed without a
+// change. It is off unless configured: a rolling deploy followed by a rollback changes the state of every member four
+// times within minutes, and damping would then keep healthy members down.
 type FlapDamping struct {
 	Turns  int // 0: off
 	Window time.Duration
@@ -19,17 +18,16 @@ type FlapDamping struct {
 	Max    time.Duration
 }
 
-// Failback is who lets an address that has recovered up again.
+// Failback defines how a recovered address becomes up again.
 type Failback string
 
-// The ways back.
+// The values of Failback.
 const (
-	AutoFailback   Failback = "auto"   // its passing probes
-	ManualFailback Failback = "manual" // an operator, once its probes pass
+	AutoFailback   Failback = "auto"   // by passing probes
+	ManualFailback Failback = "manual" // by an operator, after its probes pass
 )
 
-// The ranges of the thresholds: what results turn a verdict, and what keeps it
-// from turning.
+// The ranges of the thresholds: the results that change a state, and the delays that prevent a change.
 const (
 	maxInARow  = 1000
 	maxSpan    = 24 * time.Hour
@@ -38,7 +36,7 @@ const (
 	minDamping = time.Second
 )
 
-// The words that flap_damping takes instead of a mapping: none, and all defaults.
+// The words that flap_damping accepts instead of a mapping: off, and on with all defaults.
 const (
 	off = "off"
 	on  = "on"
@@ -98,7 +96,7 @@ func (d *decoder) flapDampingWord(n *yaml.Node, f *FlapDamping) {
 	}
 }
 
-// confirmTime holds the repeated probe before the next regular one.
+// confirmTime requires that the repeated probe is before the next regular one.
 func (d *decoder) confirmTime(n *yaml.Node, c *Check) {
 	if confirm := child(n, "confirm"); confirm != nil && c.Confirm > c.Interval {
 		d.errorf(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", span(c.Confirm), span(c.Interval)), "at most the interval")

@@ -17,7 +17,7 @@ func (d *decoder) zones(to *[]Zone) setter {
 	}
 }
 
-// domain reads a domain name that is written in full.
+// domain reads an absolute domain name.
 func (d *decoder) domain(n *yaml.Node) (Name, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
@@ -71,8 +71,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	}
 }
 
-// mailbox reads the address of who answers for a zone, as SOA RNAME has it:
-// the local part is one label, its dots escaped (RFC 1035 8).
+// mailbox reads the contact of a zone in SOA RNAME form: the local part is one label, its dots escaped (RFC 1035 8).
 func (d *decoder) mailbox(n *yaml.Node) (Name, bool) {
 	s, ok := d.word(n)
 	if !ok {
@@ -116,7 +115,7 @@ func (d *decoder) nameserverName(n *yaml.Node) (Name, bool) {
 	return name, ok
 }
 
-// inside reads the addresses of a nameserver whose name is the zone's to answer.
+// inside reads the addresses of a nameserver with a name inside the zone.
 func (d *decoder) inside(key, value *yaml.Node, ns *Nameserver) {
 	if isNull(value) || value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
 		d.errorf(key, "nameserver "+quote(key.Value)+" is inside the zone and has no address", "give it the list of its addresses")
@@ -125,8 +124,8 @@ func (d *decoder) inside(key, value *yaml.Node, ns *Nameserver) {
 	d.unicasts(&ns.Addresses)(value)
 }
 
-// outside holds that a nameserver elsewhere has no address here: whoever serves
-// its zone tells it, and would be contradicted.
+// outside requires that a nameserver outside the zone has no address here: its own zone provides it and could
+// contradict.
 func (d *decoder) outside(value *yaml.Node, z *Zone) {
 	if isNull(value) {
 		return
@@ -136,11 +135,11 @@ func (d *decoder) outside(value *yaml.Node, z *Zone) {
 	}
 }
 
-// poolsAnswers stands for a name's answers until its pool is known.
+// poolsAnswers is a placeholder for a name's answers until its pool is known.
 const poolsAnswers = -1
 
-// balancedNames reads the names of z, and returns the position of each. There may be
-// millions: their keys are bound once, to the name under way.
+// balancedNames reads the names of z, and returns the position of each. There may be millions: their keys are bound
+// once, to the current name.
 func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
 	parse := func(key *yaml.Node) (Name, bool) { return d.balancedName(key, z.Name) }
 	var b BalancedName
@@ -161,8 +160,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
 	})
 }
 
-// balancedName reads a name under a zone: relative to it, "@" for the zone
-// itself, or absolute with a final dot.
+// balancedName reads a name under a zone: relative to it, "@" for the zone itself, or absolute with a final dot.
 func (d *decoder) balancedName(key *yaml.Node, zone Name) (Name, bool) {
 	s := key.Value
 	full := s
@@ -197,14 +195,12 @@ func absolute(s string) bool {
 	return ok && (len(head)-len(strings.TrimRight(head, `\`)))%2 == 0
 }
 
-// strayAsterisk reports whether a name has an asterisk elsewhere than as its
-// whole first label (RFC 4592 2.1.1).
+// strayAsterisk reports whether a name has an asterisk other than as its whole first label (RFC 4592 2.1.1).
 func strayAsterisk(name string) bool {
 	return strings.Contains(strings.TrimPrefix(name, "*."), "*")
 }
 
-// twiceInZone warns of www.example.com under zone example.com that lacks its
-// final dot.
+// twiceInZone warns of www.example.com under zone example.com without a final dot.
 func (d *decoder) twiceInZone(key *yaml.Node, name, zone Name) {
 	written := name[:len(name)-len(zone)]
 	if written.Within(zone) {

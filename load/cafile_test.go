@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A file of authorities that is none is told, and is not read without end.
+// A file without certificates is an error, and an endless file is not read to its end.
 func TestWhatIsNoFileOfAuthoritiesIsTold(t *testing.T) {
 	long := filepath.Join(t.TempDir(), "long.pem")
 	if err := os.WriteFile(long, make([]byte, maxPEM+1), 0o600); err != nil {

@@ -19,22 +19,22 @@ import (
 	"meridian/config"
 )
 
-// What is read of an answer, in bytes.
+// The limits of reading a response, in bytes.
 const (
 	maxHeader = 64 << 10
 	maxBody   = 8 << 20
 )
 
-// fetcher asks a target over HTTP. It keeps no connection: a target that is gone
-// shows at once, and nothing has to be closed.
+// fetcher sends HTTP requests to a target. It keeps no connection: a failed target shows at once, and there is nothing
+// to close.
 type fetcher struct {
 	source *config.LoadSource
 	url    string
 	client *http.Client
 }
 
-// Prepare tries whether every load of cfg can be read: it reads the files that
-// they name. The error is a *multierror.Error of config.Faults in file order.
+// Prepare checks that every load of cfg is usable: it reads the files that they name. The error is a *multierror.Error
+// of config.Errors in file order.
 func Prepare(cfg *config.Config) error {
 	var all *multierror.Error
 	for i := range cfg.Loads {
@@ -46,8 +46,8 @@ func Prepare(cfg *config.Config) error {
 	return all.ErrorOrNil()
 }
 
-// roots reads the authorities in a file, and returns its text too; of no file it
-// returns nil, which stands for those of the system.
+// roots reads the authorities in a file, and returns its text, too; without a file it returns nil, which means those of
+// the system.
 func roots(file string) (*x509.CertPool, []byte, error) {
 	if file == "" {
 		return nil, nil, nil
@@ -63,10 +63,10 @@ func roots(file string) (*x509.CertPool, []byte, error) {
 	return pool, data, nil
 }
 
-// maxPEM is how long a file of certificates may be.
+// maxPEM is the size limit of a file of certificates.
 const maxPEM = 4 << 20
 
-// readPEM reads a whole file, unless it is none or too large to be one of certificates.
+// readPEM reads a whole file. It rejects one that is not a regular file or too large.
 func readPEM(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err == nil && !info.Mode().IsRegular() {
@@ -87,7 +87,7 @@ func readPEM(file string) ([]byte, error) {
 	return data, err
 }
 
-// newFetcher makes the fetcher of a target, which trusts these authorities; nil: the system's.
+// newFetcher returns the fetcher of a target that trusts these authorities; nil: the system's.
 func newFetcher(t Target, trusted *x509.CertPool, dial Dial) *fetcher {
 	f := &fetcher{source: t.Source, url: t.Source.URL}
 	name := t.Source.TLS.ServerName
@@ -110,11 +110,11 @@ func newFetcher(t Target, trusted *x509.CertPool, dial Dial) *fetcher {
 	return f
 }
 
-// pollContext is the key of a poll's context among the values of its request's.
+// pollContext is the key of the poll's context in the context of its request.
 type pollContext struct{}
 
-// endWithPoll returns dial that ends with its poll: a Transport goes on dialing when the
-// request has ended, so that polls of a target that hangs would pile up connections.
+// endWithPoll returns a dial function that ends with its poll: a Transport continues to dial after the request has
+// ended, so that polls of a stalled target would accumulate connections.
 func endWithPoll(dial Dial) Dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if poll, ok := ctx.Value(pollContext{}).(context.Context); ok {
@@ -124,7 +124,7 @@ func endWithPoll(dial Dial) Dial {
 	}
 }
 
-// addressURL is where a target without a URL of its own is asked.
+// addressURL returns the URL of a target whose source has none.
 func addressURL(t Target) string {
 	scheme := "http"
 	if t.Source.Secure {
@@ -172,7 +172,7 @@ func (f *fetcher) fetch(ctx context.Context) (Report, error) {
 	return r, nil
 }
 
-// trimURL takes the method and the URL, which the line of the log has already, off err.
+// trimURL removes the method and the URL from err: the log line has them already.
 func trimURL(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {

@@ -12,9 +12,8 @@ import (
 	"meridian/config"
 )
 
-// parseHAProxy reads the sessions of a backend or frontend from the CSV of
-// HAProxy's statistics (its management guide, 9.1): scur, those of now, and slim,
-// how many there may be. An empty slim does not say.
+// parseHAProxy reads the sessions of a backend or frontend from the CSV of HAProxy's statistics (its management guide,
+// 9.1): scur, the current sessions, and slim, their limit. An empty slim means no limit is reported.
 func parseHAProxy(of *config.LoadSource, body []byte) (Report, error) {
 	proxy, side := of.Backend, "BACKEND"
 	if proxy == "" {

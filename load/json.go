@@ -10,8 +10,7 @@ import (
 	"meridian/config"
 )
 
-// parseJSON reads numbers of a document by the keys, or the places in lists,
-// that lead to them. A number may be in quotes.
+// parseJSON reads numbers of a document by the keys and list indexes that lead to them. A number may be in quotes.
 func parseJSON(of *config.LoadSource, body []byte) (r Report, err error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -64,7 +63,7 @@ func numberAt(document any, path []string) (float64, error) {
 	return n, nil
 }
 
-// excerpt is as much of a stranger's text as fits a message.
+// excerpt returns the beginning of an untrusted text, short enough for a message.
 func excerpt(text string) string {
 	const most = 40
 	if len(text) > most {

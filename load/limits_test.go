@@ -14,10 +14,10 @@ import (
 	"meridian/config"
 )
 
-// hangingAddr is the i-th of the addresses at which connections hang.
+// hangingAddr returns the i-th address at which connections hang.
 func hangingAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
 
-// hangAt has connections to the addresses of hangingAddr hang until their poll ends.
+// hangAt makes connections to the addresses of hangingAddr hang until their poll ends.
 func (w *world) hangAt() {
 	dial := w.dial
 	w.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -35,7 +35,7 @@ func briefSource() *config.LoadSource {
 	return s
 }
 
-// Reports stay fresh however many other targets hang, from the first round on.
+// Reports stay fresh with any number of stalled targets, from the first round on.
 func TestHangingTargetsDoNotStarveTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -55,7 +55,7 @@ func TestHangingTargetsDoNotStarveTheOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		time.Sleep(2 * time.Second) // 2000 new targets take their turns of 128 for 100 ms each
+		time.Sleep(2 * time.Second) // 2000 new targets, in groups of 128 for 100 ms each
 		for range 40 {
 			time.Sleep(100 * time.Millisecond)
 			for i, s := range f.Status()[hanging:] {
@@ -67,7 +67,7 @@ func TestHangingTargetsDoNotStarveTheOthers(t *testing.T) {
 	})
 }
 
-// A target that reports again is polled among those that hang, each in its turn.
+// A target that reports again is polled in turn with the stalled targets.
 func TestASlowTargetHasItsTurnAmongThoseThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -90,7 +90,7 @@ func TestASlowTargetHasItsTurnAmongThoseThatHang(t *testing.T) {
 	})
 }
 
-// Polls that run at once are bounded, and end with their timeout whatever hangs.
+// Concurrent polls are limited, and end with their timeout.
 func TestPollsAtOnceAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -127,7 +127,7 @@ func TestPollsAtOnceAreBounded(t *testing.T) {
 	})
 }
 
-// A report is stale by its time, also while the target's next poll hangs or waits.
+// A report becomes stale by its age, even while the target's next poll hangs or waits.
 func TestAReportIsStaleByItsTimeWhileAPollHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -1,24 +1,22 @@
-// Package load reads what servers report of their load.
+// Package load reads the load reports of servers.
 //
-// The words. A source ([config.LoadSource]) says where a report is and which of
-// its numbers are meant. A [Target] is a source at an address, or at its URL. A
-// poll asks a target once; it ends in a [Report] or an error. A report is stale
-// when it is older than its source lets it be: nobody should go by it then.
+// Terms: a source ([config.LoadSource]) defines where a report is and which of its numbers to use. A [Target] is a
+// source at an address, or at its URL. A poll requests a report once; it ends in a [Report] or an error. A report is
+// stale if it is older than its source allows, and must not be used then.
 //
-// A [Poller] polls each target from a goroutine of the target's own, one poll at
-// a time, however many follow it and under whatever name, and keeps the last report:
+// A [Poller] polls each target in a goroutine of its own, one poll at a time, for any number of followers and names,
+// and keeps the last report:
 //
-//	report ──► kept ──► announced on Changes, together with other reports
+//	report ──► stored ──► announced on Changes, together with other reports
 //	error ───► counted; the report before it stays until it is stale
 //
-// Whether a report is stale follows from its time alone. How many polls run at once is
-// bounded, and targets that hang do not take the place of those that report: limits.go.
+// Whether a report is stale depends only on its age. The number of concurrent polls is limited, and stalled targets do
+// not delay those that report: limits.go.
 //
-// Each type of report is one function in one file, of the shape of [parse]:
-// json.go, prometheus.go, haproxy.go, nginx.go. They take bytes from strangers:
-// what is read is bounded, and what is no finite number from 0 on is an error.
+// Each type of report is one function in one file, with the signature [parse]: json.go, prometheus.go, haproxy.go,
+// nginx.go. They parse untrusted input: the size is limited, and a number must be finite and not negative.
 //
-// Not here: what a load is for. That is decided in package pools.
+// Not here: the use of a load, which is in package pools.
 package load
 
 import (
@@ -30,29 +28,29 @@ import (
 	"meridian/config"
 )
 
-// Report is what a target says of itself.
+// Report is the load that a target reports.
 type Report struct {
 	Load     float64 // finite, from 0 on
-	Capacity float64 // likewise; 0: it does not say
+	Capacity float64 // finite, from 0 on; 0: not reported
 }
 
-// Target is what is asked for one report.
+// Target is the source of one report.
 type Target struct {
 	Source *config.LoadSource
-	Addr   netip.Addr // not used where the source has a URL
+	Addr   netip.Addr // not used if the source has a URL
 }
 
-// Status is what is known of a target.
+// Status describes a target.
 type Status struct {
 	Report
-	At       time.Time // of the report; zero: there has been none
+	At       time.Time // of the report; zero: none yet
 	Fresh    bool      // there is a report, and it was not stale when the status was read
 	Polls    uint64
 	Failures uint64 // of these polls
-	Reason   string // why the last poll failed; empty: it did not
+	Reason   string // reason of the last poll's failure; empty: it succeeded
 }
 
-// parse finds the numbers of a source in what its target sent.
+// parse finds the numbers of a source in a response.
 type parse func(of *config.LoadSource, body []byte) (Report, error)
 
 func parserOf(t config.LoadType) parse {
@@ -68,7 +66,7 @@ func parserOf(t config.LoadType) parse {
 	}
 }
 
-// validate says what of a report cannot be.
+// validate returns an error for impossible numbers.
 func (r Report) validate() error {
 	for _, n := range []struct {
 		name  string

@@ -9,8 +9,8 @@ import (
 	"meridian/config"
 )
 
-// parseNginx reads the active connections, those that wait included, from the
-// page of nginx's ngx_http_stub_status_module.
+// parseNginx reads the active connections, including the waiting ones, from the page of nginx's
+// ngx_http_stub_status_module.
 func parseNginx(_ *config.LoadSource, body []byte) (Report, error) {
 	_, rest, ok := strings.Cut(string(body), "Active connections:")
 	if !ok {

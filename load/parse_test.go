@@ -74,7 +74,7 @@ func TestReportsAreRead(t *testing.T) {
 	}
 }
 
-// What strangers send is a sound report or an error, of a length that fits a line.
+// Any input results in a valid report or in an error that fits on a line.
 func FuzzParse(f *testing.F) {
 	f.Add(`{"pool":[{"active": 12.5}], "max": "100"}`)
 	f.Add("rq_active{a=\"}\\\"\",cluster=\"web\"} 1\nlimit\t2\n")

@@ -14,13 +14,13 @@ import (
 	"meridian/config"
 )
 
-// jitter is the part of an interval by which a poll comes early or late, at most.
+// jitter is the largest part of an interval by which a poll is early or late.
 const jitter = 0.1
 
 // Dial opens a connection, as net.Dialer.DialContext does.
 type Dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Options are what a Poller takes from outside.
+// Options holds the dependencies of a Poller.
 type Options struct {
 	Dial   Dial         // nil: a net.Dialer's
 	Logger *slog.Logger // nil: slog.Default()
@@ -37,26 +37,24 @@ type Poller struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup // a goroutine for each target
 
-	mu      sync.Mutex // guards targets, and what of them says so
+	mu      sync.Mutex // guards targets and the fields of them marked so
 	targets map[identity]*pollTarget
 }
 
-// identity is what makes two targets one: an equal source but for its name and
-// place, equal files, and an equal address.
+// identity identifies a target: equal sources except name and position, equal files, and an equal address.
 type identity struct {
 	source string
 	addr   netip.Addr
 }
 
-// prepared is a source as a target has it: what makes it equal to another one, and
-// the authorities of its file.
+// prepared is the source of a target with its identity and the authorities of its file.
 type prepared struct {
 	identity string
 	trusted  *x509.CertPool // nil: the system's
 }
 
-// prepare reads the files that the sources of targets name, each once. It holds no
-// lock, because a file on a disk that hangs must not block Status.
+// prepare reads the files that the sources of targets name, each once. It holds no lock, because a file on a stalled
+// disk must not block Status.
 func prepare(targets []Target) (map[*config.LoadSource]prepared, error) {
 	all := map[*config.LoadSource]prepared{}
 	for _, t := range targets {
@@ -74,7 +72,7 @@ func prepare(targets []Target) (map[*config.LoadSource]prepared, error) {
 	return all, nil
 }
 
-// identityOf returns the identity of a target of a source that is prepared.
+// identityOf returns the identity of a target of a prepared source.
 func (s *prepared) identityOf(t Target) identity {
 	if t.Source.URL != "" {
 		return identity{source: s.identity}
@@ -82,7 +80,7 @@ func (s *prepared) identityOf(t Target) identity {
 	return identity{s.identity, t.Addr}
 }
 
-// New makes a Poller. Close ends it.
+// New returns a Poller. Close stops it.
 func New(o Options) *Poller {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
@@ -101,25 +99,23 @@ func New(o Options) *Poller {
 	return p
 }
 
-// Close ends all polls and waits for them.
+// Close stops all polls and waits for them.
 func (p *Poller) Close() {
 	p.stop()
 	p.running.Wait()
 }
 
-// Changes delivers when there has been a report since it last delivered, or one
-// has become stale.
+// Changes delivers after a new report, or after a report became stale.
 func (p *Poller) Changes() <-chan struct{} { return p.changes }
 
-// Watch is an interest in some targets.
+// Watch is a subscription to some targets.
 type Watch struct {
 	poller  *Poller
 	targets []*pollTarget
 }
 
-// Follow polls targets. What is known of those that are polled already is known
-// at once; the others are asked at once. An error is of a file that a source
-// names; then nothing is followed.
+// Follow polls targets. The status of targets that are already polled is available at once; the others are polled at
+// once. An error concerns a file that a source names; then nothing is followed.
 func (p *Poller) Follow(targets []Target) (*Watch, error) {
 	sources, err := prepare(targets)
 	if err != nil {
@@ -143,7 +139,7 @@ func (p *Poller) Follow(targets []Target) (*Watch, error) {
 	return f, nil
 }
 
-// Close ends the interest. Closing twice is closing once.
+// Close ends the subscription. Close is idempotent.
 func (f *Watch) Close() {
 	f.poller.mu.Lock()
 	defer f.poller.mu.Unlock()
@@ -170,8 +166,8 @@ func (f *Watch) FirstRound(ctx context.Context) {
 	}
 }
 
-// Status returns what is known of each target, in the order given to Follow. A report
-// is fresh by its age at this moment, whatever the poller is busy with.
+// Status returns the status of each target, in the order given to Follow. A report is fresh by its age at this moment,
+// even if the poller is busy.
 func (f *Watch) Status() []Status {
 	f.poller.mu.Lock()
 	defer f.poller.mu.Unlock()
@@ -184,7 +180,7 @@ func (f *Watch) Status() []Status {
 	return all
 }
 
-// pollTarget is a target that is polled. Its own goroutine runs it.
+// pollTarget is a polled target. Its own goroutine runs it.
 type pollTarget struct {
 	identity
 	poller    *Poller
@@ -198,8 +194,8 @@ type pollTarget struct {
 	firstDone chan struct{} // closed after the first poll
 
 	followers int         // guarded by Poller.mu
-	status    Status      // likewise, without Fresh; run alone writes it
-	expiry    *time.Timer // likewise; calls expired when the report becomes stale; nil: there was no report
+	status    Status      // the same, without Fresh; only run writes it
+	expiry    *time.Timer // the same; calls expired when the report becomes stale; nil: no report yet
 }
 
 func (p *Poller) newPolled(id identity, t Target, fetch *fetcher) *pollTarget {
@@ -212,17 +208,17 @@ func (p *Poller) newPolled(id identity, t Target, fetch *fetcher) *pollTarget {
 	return g
 }
 
-// freshAt reports whether there is a report that is not stale. Poller.mu is held.
+// freshAt reports whether there is a report that is not stale. The caller holds Poller.mu.
 func (g *pollTarget) freshAt(now time.Time) bool {
 	return !g.status.At.IsZero() && now.Sub(g.status.At) < g.stale
 }
 
-// run polls until no Following includes the target.
+// run polls until no Watch includes the target.
 func (g *pollTarget) run() {
 	defer g.end()
 	g.poll()
 	close(g.firstDone)
-	// The first wait is of any length, so that targets that began together spread.
+	// The first wait is random, so that targets that started together spread.
 	next := time.NewTimer(time.Duration(rand.Float64() * float64(g.every)))
 	defer next.Stop()
 	for {
@@ -246,7 +242,7 @@ func (g *pollTarget) end() {
 	}
 }
 
-// poll asks once, as soon as the limits allow it.
+// poll polls once, as soon as the limits allow it.
 func (g *pollTarget) poll() {
 	release, ok := g.poller.limits.acquire(g.ctx, g.isSlow())
 	if !ok {
@@ -268,8 +264,7 @@ func (g *pollTarget) isSlow() bool {
 	return g.status.Polls > 0 && !g.freshAt(time.Now())
 }
 
-// recordFailure keeps the outcome of a poll. The log has the first failure in a row, and the
-// report that ends it.
+// recordFailure stores the result of a poll. It logs the first of consecutive failures, and the report that ends them.
 func (g *pollTarget) recordFailure(report Report, err error) {
 	before := g.update(report, err)
 	switch {
@@ -283,7 +278,7 @@ func (g *pollTarget) recordFailure(report Report, err error) {
 	}
 }
 
-// update updates the status, and returns what it was.
+// update updates the status, and returns the previous one.
 func (g *pollTarget) update(report Report, err error) (before Status) {
 	g.poller.mu.Lock()
 	defer g.poller.mu.Unlock()
@@ -304,11 +299,11 @@ func (g *pollTarget) update(report Report, err error) (before Status) {
 	return before
 }
 
-// expired reports that the target has no fresh report any more. It runs on a
-// goroutine of its own, so no poll that hangs delays it.
+// expired reports that the target has no fresh report any more. It runs on its own goroutine, so a stalled poll does
+// not delay it.
 func (g *pollTarget) expired() {
 	g.poller.mu.Lock()
-	status, fresh := g.status, g.freshAt(time.Now()) // fresh: a report came just now
+	status, fresh := g.status, g.freshAt(time.Now()) // fresh: a report has just arrived
 	g.poller.mu.Unlock()
 	if fresh || g.ctx.Err() != nil {
 		return

@@ -23,12 +23,12 @@ import (
 
 func text(r Report) string { return fmt.Sprintf("%g of %g", r.Load, r.Capacity) }
 
-// world is a poller whose dialer leads to a function in place of a network.
+// world is a poller with a dialer that connects to a function instead of a network.
 type world struct {
 	*Poller
 	log lockedLog
 	mu  sync.Mutex
-	say func(c net.Conn) // what a server does with a connection; it closes it
+	say func(c net.Conn) // serves a connection and closes it
 }
 
 type lockedLog struct {
@@ -73,7 +73,7 @@ func (w *world) answer(say func(net.Conn)) {
 	w.say = say
 }
 
-// saying answers every request with a body.
+// saying returns a server that answers every request with body.
 func saying(body string) func(net.Conn) {
 	return func(c net.Conn) {
 		defer c.Close()
@@ -109,7 +109,7 @@ func TestAReportIsStaleAfterItsTimeAndToldOnce(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		w.answer(nil)
-		time.Sleep(2 * time.Second) // of synthetic time
+		time.Sleep(2 * time.Second) // synthetic time
 		synctest.Wait()
 		if s := f.Status()[0]; !s.Fresh || s.Failures == 0 || s.Reason != "connection refused" {
 			t.Errorf("before it is stale: %+v", s)
@@ -179,7 +179,7 @@ func TestBadAnswersAreFailures(t *testing.T) {
 	}
 }
 
-// One that is named twice is polled once, and until nobody follows it.
+// A target that is named twice is polled once, until its last follower closes.
 func TestATargetIsPolledOnceWhoeverFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

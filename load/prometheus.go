@@ -10,10 +10,9 @@ import (
 	"meridian/config"
 )
 
-// parsePrometheus adds up the series of a metric that have the wanted labels, in
-// the text format of Prometheus exporters (version 0.0.4, and what of OpenMetrics
-// looks the same). It reads no further into a line than it must to tell whether
-// that is of the metric: the rest may be as it likes.
+// parsePrometheus adds the series of a metric that have the selected labels, in the text format of Prometheus exporters
+// (version 0.0.4, and the compatible part of OpenMetrics). It parses a line only as far as necessary to decide whether
+// it belongs to the metric: the rest may have any form.
 func parsePrometheus(of *config.LoadSource, body []byte) (r Report, err error) {
 	text := string(body)
 	if r.Load, err = sumOf(text, of.Load); err != nil {
@@ -25,7 +24,7 @@ func parsePrometheus(of *config.LoadSource, body []byte) (r Report, err error) {
 	return r, err
 }
 
-// sumOf adds up the series that r means; none at all is an error.
+// sumOf adds the series that r selects; no series is an error.
 func sumOf(text string, r config.Reading) (sum float64, err error) {
 	found := false
 	for line := range strings.Lines(text) {
@@ -52,8 +51,7 @@ func has(labels, wanted []config.Label) bool {
 	return !slices.ContainsFunc(wanted, func(l config.Label) bool { return !slices.Contains(labels, l) })
 }
 
-// series reads what follows the name: the labels, if any, a value, and perhaps a
-// time, which is of no interest.
+// series reads the text after the name: labels, if any, a value, and an optional timestamp, which is ignored.
 func series(text string) (labels []config.Label, value float64, err error) {
 	if strings.HasPrefix(text, "{") {
 		if labels, text, err = labelsOf(text[1:]); err != nil {
@@ -71,7 +69,7 @@ func series(text string) (labels []config.Label, value float64, err error) {
 	return labels, value, nil
 }
 
-// labelsOf reads labels up to the brace that closes them.
+// labelsOf reads labels up to the closing brace.
 func labelsOf(text string) (labels []config.Label, rest string, err error) {
 	for {
 		text = strings.TrimLeft(text, " \t,")
@@ -92,8 +90,7 @@ func labelsOf(text string) (labels []config.Label, rest string, err error) {
 	}
 }
 
-// quoted reads up to the quote that closes a value, in which \\, \" and \n stand
-// for a character each.
+// quoted reads up to the closing quote of a value, and resolves the escapes \\, \" and \n.
 func quoted(text string) (value, rest string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {

@@ -16,8 +16,8 @@ import (
 	"meridian/config"
 )
 
-// Reports of servers that nobody here wrote: nginx and haproxy from Debian, each
-// with connections that the test holds open. Everything is on loopback.
+// These tests read reports of real servers: nginx and haproxy from Debian, each with connections that the test holds
+// open, all on loopback.
 
 func TestReportsOfRealServers(t *testing.T) {
 	ports := freePorts(t, 3)
@@ -61,7 +61,7 @@ frontend stats
 			return err == nil
 		})
 	}
-	const held = 5 // connections to haproxy, each with one behind it to nginx
+	const held = 5 // connections to haproxy, each with one from haproxy to nginx
 	for range held {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", ports[1]))
 		if err != nil {
@@ -78,7 +78,7 @@ frontend stats
 		source    config.LoadSource
 		want      string
 	}{
-		{"nginx", config.LoadSource{Type: config.Nginx, Port: ports[0], Path: "/basic_status"}, "6 of 0"}, // the poll itself is one
+		{"nginx", config.LoadSource{Type: config.Nginx, Port: ports[0], Path: "/basic_status"}, "6 of 0"}, // includes the poll itself
 		{"haproxy's backend", config.LoadSource{Type: config.HAProxy, Port: ports[2], Path: "/haproxy?stats;csv", Backend: "web"}, "5 of 80"},
 		{"haproxy's frontend", config.LoadSource{Type: config.HAProxy, URL: fmt.Sprintf("http://127.0.0.1:%d/haproxy?stats;csv", ports[2]), Frontend: "www"}, "5 of 250"},
 		{"haproxy's metrics", config.LoadSource{
@@ -115,8 +115,8 @@ func await(t *testing.T, what string, done func() bool, found ...func() string) 
 	}
 }
 
-// runCounterpart runs a server in the foreground until the test ends. Without it the
-// test is skipped, or fails where MERIDIAN_REQUIRE_COUNTERPARTS says that nothing may be.
+// runCounterpart runs a server in the foreground until the test ends. If the program is missing, the test is skipped,
+// or fails if MERIDIAN_REQUIRE_COUNTERPARTS is set.
 func runCounterpart(t *testing.T, name, conf string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -148,7 +148,7 @@ func runCounterpart(t *testing.T, name, conf string, args ...string) {
 	})
 }
 
-// freePorts are ports of 127.0.0.1 where nobody listens.
+// freePorts returns free ports of 127.0.0.1.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	var ports []int

@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// maxMisses is how many answers in a row may be without an address before it goes.
+	// maxMisses is the number of consecutive answers without an address after which the address is removed.
 	maxMisses = 3
-	// maxAddresses is how many addresses of one family a target may have.
+	// maxAddresses is the largest number of addresses of one family of a target.
 	maxAddresses = 64
 )
 
-// Addresses are those of a target.
+// Addresses holds the addresses of a target.
 type Addresses struct {
 	Addresses []netip.Addr // IPv4 first, each family in order
-	Since     time.Time    // when they became so
+	Since     time.Time    // time of the last change
 }
 
 // family is an address family.
@@ -28,19 +28,19 @@ const (
 	families
 )
 
-// seenAddress is an address and how many answers in a row have been without it.
+// seenAddress is an address and the number of consecutive answers without it.
 type seenAddress struct {
 	addr   netip.Addr
 	missed int
 }
 
-// addresses are what is known of a target, by family and in order.
+// addresses holds the known addresses of a target, by family and in order.
 type addresses [families][]seenAddress
 
 // any reports whether there is an address.
 func (a *addresses) any() bool { return len(a[ipv4])+len(a[ipv6]) > 0 }
 
-// list is all addresses, IPv4 first.
+// list returns all addresses, IPv4 first.
 func (a *addresses) list() []netip.Addr {
 	all := make([]netip.Addr, 0, len(a[ipv4])+len(a[ipv6]))
 	for _, sightings := range a {
@@ -51,8 +51,8 @@ func (a *addresses) list() []netip.Addr {
 	return all
 }
 
-// restore is what is known of a target before it is looked up, from addresses that
-// are remembered. They come from a file: those that no answer could bring are left out.
+// restore returns the known addresses of a target before its first lookup, from saved addresses. They come from a file,
+// so restore leaves out those that no answer may have.
 func restore(addrs []netip.Addr) (known addresses) {
 	var listed [families][]netip.Addr
 	for _, addr := range addrs {
@@ -70,16 +70,16 @@ func restore(addrs []netip.Addr) (known addresses) {
 	return known
 }
 
-// after is what is known of a family after an answer that lists seen, and how
-// many of seen found no room:
+// after returns the known addresses of a family after an answer that lists seen, and the number of addresses in seen
+// that exceed the limit:
 //
-//	known  in the answer  answers without it before  then
-//	no     yes            -                          known, as far as there is room
+//	known  in the answer  answers without it before  result
+//	no     yes            -                          known, up to the limit
 //	yes    yes            -                          known
 //	yes    no             fewer than two             known
-//	yes    no             two                        gone
+//	yes    no             two                        removed
 //
-// A new slice: the one before may be read still.
+// It returns a new slice: the old one may still be read.
 func after(known []seenAddress, seen []netip.Addr) (now []seenAddress, left int) {
 	now = make([]seenAddress, 0, len(known)+len(seen))
 	for _, s := range known {

@@ -28,8 +28,7 @@ func TestAnAddressGoesWithTheThirdAnswerInARowWithoutIt(t *testing.T) {
 	}
 }
 
-// A subset of any size, a different one each time, is one set after some answers:
-// it does not flap.
+// Answers with rotating subsets of any size converge to one set, which does not flap.
 func TestARotatingSubsetIsOneSet(t *testing.T) {
 	all := addrs("192.0.2.1", "192.0.2.2", "192.0.2.3")
 	var known []seenAddress
@@ -59,8 +58,7 @@ func numbered(i int) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// The plain version: an address is known while one of the last three answers has
-// it. It holds as long as there is room.
+// The plain version: an address is known while one of the last three answers has it. It is valid below the limit.
 func TestAfterAgreesWithTheLastAnswers(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -16,20 +16,19 @@ import (
 
 const (
 	tryTimeout  = 1500 * time.Millisecond // for one server and transport
-	rounds      = 2                       // how often all servers are asked before a lookup fails
+	rounds      = 2                       // how often each server is queried before a lookup fails
 	udpSize     = 1232                    // fits any path without fragments (DNS flag day 2020)
-	maxDatagram = 4096                    // read, in octets: more than was asked for
+	maxDatagram = 4096                    // accepted size in octets: more than requested
 )
 
-// client asks servers questions, one after the other.
+// client queries servers one after the other.
 type client struct {
 	dial    Dial
 	servers []netip.AddrPort
 }
 
-// ask asks the servers in order, all of them twice, until one answers: that
-// there are such records, that the name has none, or that there is no such name.
-// What else they say, or that they say nothing, is in the error.
+// ask queries the servers in order, up to two rounds, until one answers with records, no data or no such name. The
+// error holds the other responses and timeouts.
 func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
 	var errs []error
 	for range rounds {
@@ -51,7 +50,7 @@ func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, 
 	return nil, errors.Join(errs...)
 }
 
-// unusable says why another server is to be asked, if so.
+// unusable returns the reason why the next server must be queried, or nil.
 func unusable(answer *dns.Msg) error {
 	switch {
 	case answer.Rcode == dns.RcodeNameError:
@@ -71,8 +70,8 @@ func rcodeName(rcode int) string {
 	return fmt.Sprint(rcode)
 }
 
-// askServer asks one server, over UDP, and over TCP where the answer is truncated
-// (RFC 7766 5). A server that does not know EDNS is asked without (RFC 6891 7).
+// askServer queries one server over UDP, and over TCP if the answer is truncated (RFC 7766 5). It queries a server
+// without EDNS support again without EDNS (RFC 6891 7).
 func (c *client) askServer(ctx context.Context, server netip.AddrPort, name string, qtype uint16) (*dns.Msg, error) {
 	question := new(dns.Msg).SetQuestion(name, qtype) // its id is random
 	question.SetEdns0(udpSize, false)
@@ -87,7 +86,7 @@ func (c *client) askServer(ctx context.Context, server netip.AddrPort, name stri
 	return answer, err
 }
 
-// exchange sends the question and awaits its answer for a bounded time.
+// exchange sends the question and waits a limited time for its answer.
 func (c *client) exchange(ctx context.Context, network string, server netip.AddrPort, question *dns.Msg) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
@@ -95,7 +94,7 @@ func (c *client) exchange(ctx context.Context, network string, server netip.Addr
 	if err != nil {
 		return nil, plain(err)
 	}
-	// Closing ends a read that waits. Each question has a socket, and so a port, of its own.
+	// Close ends a waiting read. Each question uses a new socket, and so a new port.
 	hangUp := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer func() {
 		if hangUp() {
@@ -119,8 +118,8 @@ func (c *client) exchange(ctx context.Context, network string, server netip.Addr
 	return answer, plain(err)
 }
 
-// plain is an error of a connection without its ends: the server is named already,
-// and our port is another one each time.
+// plain removes the addresses from an error of a connection: the message names the server already, and the local port
+// differs each time.
 func plain(err error) error {
 	var op *net.OpError
 	switch {
@@ -132,9 +131,8 @@ func plain(err error) error {
 	return err
 }
 
-// await reads messages until one answers the question. What does not may be a
-// late answer or a forger's: over UDP it is passed over, so that the true answer can
-// still come. Over TCP nobody else can have sent it.
+// await reads messages until one answers the question. Another message may be a late answer or forged: over UDP it is
+// skipped, so that the right answer can still arrive. Over TCP only the server can have sent it.
 func await(conn net.Conn, network string, question *dns.Msg) (*dns.Msg, error) {
 	if network == "tcp" {
 		message, err := readFramed(conn)
@@ -169,18 +167,17 @@ func readFramed(conn net.Conn) ([]byte, error) {
 	return message, err
 }
 
-// answerTo is message if it answers the question, else nil: id, question and
-// kind are those asked (RFC 5452 9.1).
+// answerTo returns message if it answers the question, else nil: ID, question and type must be equal (RFC 5452 9.1).
 func answerTo(question *dns.Msg, message []byte) *dns.Msg {
 	answer := new(dns.Msg)
 	err := answer.Unpack(message)
 	switch {
-	case err != nil && !answer.Truncated: // a truncated one need not be whole
+	case err != nil && !answer.Truncated: // a truncated one may be incomplete
 		return nil
 	case answer.Id != question.Id, !answer.Response, answer.Opcode != dns.OpcodeQuery:
 		return nil
 	case len(answer.Question) == 0 && answer.Rcode == dns.RcodeFormatError:
-		return answer // so do servers that cannot read EDNS
+		return answer // servers without EDNS support do this, too
 	case len(answer.Question) != 1:
 		return nil
 	}

@@ -13,8 +13,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// What does not answer the question is no answer, whoever sent it; the true one
-// may still come.
+// A message that does not answer the question is ignored; the right one may still arrive.
 func TestMessagesThatDoNotAnswerArePassedOver(t *testing.T) {
 	strays := map[string]func(m *dns.Msg){
 		"wrong id":       func(m *dns.Msg) { m.Id++ },
@@ -116,8 +115,7 @@ func TestOverTCPWhatIsNotTheAnswerIsAFailure(t *testing.T) {
 	}
 }
 
-// Each server that does not answer hands over to the next; the first that does
-// is believed.
+// After a server without an answer, the next one is queried; the first answer counts.
 func TestServersAreAskedInOrderUntilOneAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
@@ -132,10 +130,10 @@ func TestServersAreAskedInOrderUntilOneAnswers(t *testing.T) {
 			case '2':
 				return packed(failure(q, dns.RcodeRefused))
 			case '3':
-				return [][]byte{} // silence
+				return [][]byte{} // no reply
 			case '4':
 				m := reply(q)
-				m.RecursionAvailable = false // a referral, or a server that knows nothing
+				m.RecursionAvailable = false // a referral, or a server without data
 				return packed(m)
 			}
 			return packed(reply(q, "lb.example. 60 A 192.0.2.1"))
@@ -190,7 +188,7 @@ func TestAFloodOfStraysEndsWithTheTimeout(t *testing.T) {
 		if err == nil || time.Since(begun) != rounds*tryTimeout {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
-		time.Sleep(time.Second) // of synthetic time, for the server to notice
+		time.Sleep(time.Second) // synthetic time, for the server to notice
 	})
 }
 
@@ -221,11 +219,11 @@ func TestASlowTCPServerEndsWithTheTimeout(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "no answer over tcp within 1.5s") {
 			t.Error(err)
 		}
-		time.Sleep(time.Second) // of synthetic time, for the server to notice
+		time.Sleep(time.Second) // synthetic time, for the server to notice
 	})
 }
 
-// RFC 6891 7: a server that does not know EDNS says FORMERR, some without the question.
+// RFC 6891 7: a server without EDNS support returns FORMERR, sometimes without the question.
 func TestAServerThatDoesNotKnowEDNSIsAskedWithout(t *testing.T) {
 	for _, echo := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

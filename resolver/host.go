@@ -13,39 +13,36 @@ import (
 )
 
 const (
-	// jitter is the part of a wait by which a lookup comes later, at most, so that
-	// targets which began together spread.
+	// jitter is the largest relative delay of a lookup. It spreads targets that start together.
 	jitter = 0.1
-	// retryFirst and retryLast bound the wait after a lookup that failed; each
-	// failure in a row doubles it.
+	// retryFirst and retryLast limit the wait after a failed lookup; each consecutive failure doubles it.
 	retryFirst = time.Second
 	retryLast  = time.Minute
 )
 
-// host is a name that is being tracked. Its goroutine, run, owns it but for
-// what Tracker.mu guards.
+// host is a watched name. Its goroutine, run, owns it except the fields that Watcher.mu guards.
 type host struct {
 	identity
 	tracker   *Watcher
 	client    client
 	ctx       context.Context
 	stop      context.CancelFunc
-	firstDone chan struct{} // closed when it was looked up once
+	firstDone chan struct{} // closed after the first lookup
 
-	left    int          // addresses that found no room, as told
-	useless []netip.Addr // as told
+	left    int          // number of addresses beyond the limit, as logged
+	useless []netip.Addr // as logged
 
-	// Guarded by Tracker.mu. What known refers to never changes.
+	// Guarded by Watcher.mu. The slices in known never change.
 	followers int
 	known     addresses
-	since     time.Time // of the addresses, or that there are none
+	since     time.Time // of the addresses, or of having none
 	failing   failureStreak
-	next      time.Time // when it is looked up again
+	next      time.Time // time of the next lookup
 }
 
-// failureStreak is what lookups in a row failed for.
+// failureStreak describes consecutive failed lookups.
 type failureStreak struct {
-	failures int       // 0: none
+	failures int       // 0: the last lookup succeeded
 	since    time.Time // of the first
 	reason   string    // of the last
 }
@@ -62,7 +59,7 @@ func (t *Watcher) newTarget(id identity, servers []netip.AddrPort) *host {
 	return g
 }
 
-// run looks the target up again and again until it is stopped.
+// run looks the target up repeatedly until it is stopped.
 func (g *host) run() {
 	first := sync.OnceFunc(func() { close(g.firstDone) })
 	defer first()
@@ -82,15 +79,14 @@ func (g *host) run() {
 	}
 }
 
-// due notes when the target is looked up again.
+// due records the time of the next lookup.
 func (g *host) due(at time.Time) {
 	g.tracker.mu.Lock()
 	defer g.tracker.mu.Unlock()
 	g.next = at
 }
 
-// refresh looks the target up once, as soon as it may, and tells how long to wait
-// for the next time.
+// refresh looks the target up once, as soon as a slot is free, and returns the wait until the next lookup.
 func (g *host) refresh() time.Duration {
 	select {
 	case g.tracker.slots <- struct{}{}:
@@ -116,8 +112,7 @@ func (g *host) refresh() time.Duration {
 	return g.logOutcome(answers, errs)
 }
 
-// update notes the answers of the families that have one; a family that failed
-// keeps the addresses it had.
+// update records the answers of the families that have one; a family that failed keeps its addresses.
 func (g *host) update(answers [families]found, errs [families]error) {
 	next, left := g.known, 0 // only this goroutine writes it
 	for f := range families {
@@ -144,11 +139,11 @@ func (g *host) update(answers [families]found, errs [families]error) {
 		"added", list(without(now, before)), "gone", list(without(before, now)))
 	select {
 	case g.tracker.changes <- struct{}{}:
-	default: // it is due to be delivered already
+	default: // a change is pending already
 	}
 }
 
-// logLimits warns of what an answer has that is not used, when that changes.
+// logLimits warns of unused addresses in an answer if they changed.
 func (g *host) logLimits(answers [families]found, left int) {
 	useless := slices.Concat(answers[ipv4].useless, answers[ipv6].useless)
 	slices.SortFunc(useless, netip.Addr.Compare)
@@ -163,17 +158,16 @@ func (g *host) logLimits(answers [families]found, left int) {
 	g.useless, g.left = useless, left
 }
 
-// logOutcome says, once for each time it begins and ends, that the target
-// cannot be resolved, and tells how long to wait:
+// logOutcome logs once when lookups of the target start to fail and once when they succeed again, and returns the wait:
 //
-//	A       AAAA    failed before  said      wait
-//	answer  answer  no             -         the shorter TTL
-//	answer  answer  yes            it ended  the shorter TTL
-//	failure -       no             it began  the first retry
-//	-       failure no             it began  the first retry
-//	a failure       yes            -         twice the one before
+//	A       AAAA    failed before  logged     wait
+//	answer  answer  no             -          the shorter TTL
+//	answer  answer  yes            recovered  the shorter TTL
+//	failure -       no             failed     the first retry
+//	-       failure no             failed     the first retry
+//	a failure       yes            -          twice the one before
 //
-// A wait after a failure is no longer than the TTL of the family that answered.
+// A wait after a failure is at most the TTL of the family that answered.
 func (g *host) logOutcome(answers [families]found, errs [families]error) time.Duration {
 	wait := longest
 	for f := range families {
@@ -199,7 +193,7 @@ func (g *host) logOutcome(answers [families]found, errs [families]error) time.Du
 	return min(wait, retry)
 }
 
-// recordFailure makes how a lookup went what the target's trouble is, and returns what it was.
+// recordFailure updates the failure streak by the result of a lookup, and returns the previous one.
 func (g *host) recordFailure(errs [families]error) (before failureStreak) {
 	g.tracker.mu.Lock()
 	defer g.tracker.mu.Unlock()
@@ -215,7 +209,7 @@ func (g *host) recordFailure(errs [families]error) (before failureStreak) {
 	return before
 }
 
-// logFailure says what a lookup that failed leaves.
+// logFailure logs the failed lookup and the addresses that remain in use.
 func (g *host) logFailure(log *slog.Logger, errs [families]error) {
 	if !g.known.any() {
 		log.Error("target cannot be resolved; it has no address yet, and its members are not answered", "reason", reason(errs))
@@ -224,7 +218,7 @@ func (g *host) logFailure(log *slog.Logger, errs [families]error) {
 	log.Error("target cannot be resolved; the addresses known stay", "addresses", list(g.known.list()), "reason", reason(errs))
 }
 
-// reason is why a lookup failed, in one line.
+// reason returns the reason why a lookup failed, on one line.
 func reason(errs [families]error) string {
 	var parts []string
 	for f, name := range [families]string{"A", "AAAA"} {
@@ -235,7 +229,7 @@ func reason(errs [families]error) string {
 	return strings.Join(parts, "; ")
 }
 
-// list is addresses as log lines have them.
+// list formats addresses for a log line.
 func list(addrs []netip.Addr) string {
 	if len(addrs) == 0 {
 		return "none"
@@ -247,7 +241,7 @@ func list(addrs []netip.Addr) string {
 	return strings.Join(parts, " ")
 }
 
-// without is those of all that are not among others.
+// without returns the addresses in all that are not in others.
 func without(all, others []netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool { return slices.Contains(others, a) })
 }

@@ -11,8 +11,7 @@ import (
 	"meridian/config"
 )
 
-// tracking runs test in a bubble, with a tracker that asks what book says and
-// the log it writes.
+// tracking runs test in a synctest bubble, with a watcher that queries book and writes to log.
 func tracking(t *testing.T, entries map[string][]string, test func(t *testing.T, tracker *Watcher, b *book, log *journal)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -23,14 +22,14 @@ func tracking(t *testing.T, entries map[string][]string, test func(t *testing.T,
 	})
 }
 
-// followed has tracker follow targets and waits for the first round.
+// followed makes tracker follow targets and waits for the first round.
 func followed(tracker *Watcher, names ...config.Name) *Watch {
 	f := tracker.Follow(servers("192.0.2.53:53"), names)
 	f.FirstRound(context.Background())
 	return f
 }
 
-// of is a target's addresses now.
+// of returns the current addresses of a target.
 func of(f *Watch, name config.Name) string { return list(f.Addresses()[name].Addresses) }
 
 // wait lets synthetic time pass.
@@ -39,7 +38,7 @@ func wait(d time.Duration) {
 	synctest.Wait()
 }
 
-// changed reports whether the tracker tells of a change.
+// changed reports whether tracker delivers a change.
 func changed(tracker *Watcher) bool {
 	select {
 	case <-tracker.Changes():
@@ -80,8 +79,7 @@ func TestATargetIsLookedUpAgainWhenItsTTLEnds(t *testing.T) {
 	})
 }
 
-// What was known stays, whatever goes wrong; it is said once that it does and
-// once that it does no more.
+// Known addresses stay in use during failures; the log reports the start and the end once each.
 func TestTheLastAddressesStayWhenATargetCannotBeResolved(t *testing.T) {
 	for reason, answer := range map[string]string{
 		"response code SERVFAIL": "SERVFAIL",
@@ -136,7 +134,7 @@ func TestAFamilyThatFailsKeepsItsAddresses(t *testing.T) {
 	})
 }
 
-// A family that is gone goes; only a name without any address keeps what it had.
+// A family without records is removed; only a name without any address keeps its addresses.
 func TestAFamilyThatATargetNoLongerHasGoes(t *testing.T) {
 	tracking(t, map[string][]string{
 		"lb.example. A":    {"lb.example. 10 A 192.0.2.1"},
@@ -181,7 +179,7 @@ func TestTheFirstRoundWaitsNoLongerThanItsContext(t *testing.T) {
 	})
 }
 
-// Over a reload the old interest ends after the new one began.
+// A reload closes the old Watch after the new one is open.
 func TestATargetThatIsFollowedStaysKnown(t *testing.T) {
 	tracking(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
 		before := followed(tracker, "lb.example.", "lb.example.", "old.example.")

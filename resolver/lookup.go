@@ -12,25 +12,24 @@ import (
 )
 
 const (
-	maxChain = 16               // aliases from a target to its addresses
-	shortest = time.Second      // an answer is believed for at least so long
-	longest  = time.Hour        // and at most so long
-	emptyTTL = 60 * time.Second // of an answer without records that does not say
+	maxChain = 16               // most aliases from a target to its addresses
+	shortest = time.Second      // an answer is valid for at least this time
+	longest  = time.Hour        // and at most this time
+	emptyTTL = 60 * time.Second // for an answer without records and without SOA
 )
 
-// found is what the servers answered for one family.
+// found is the answer for one family.
 type found struct {
-	addrs   []netip.Addr // that a client can connect to, each once
-	useless []netip.Addr // that none can
+	addrs   []netip.Addr // distinct, and a client can connect to them
+	useless []netip.Addr // no client can connect to them
 	ttl     time.Duration
 }
 
-// qtypes are the types that hold the addresses of each family.
+// qtypes holds the query type of each family.
 var qtypes = [families]uint16{ipv4: dns.TypeA, ipv6: dns.TypeAAAA}
 
-// lookup finds the addresses of a name, following aliases wherever they lead.
-// Most servers send the whole chain in one answer; where one stops halfway, it is
-// asked for the rest. That there are no addresses of the family is no error.
+// lookup finds the addresses of a name, following aliases through any zone. Most servers send the whole chain in one
+// answer; if one stops halfway, lookup queries the rest. An answer without addresses of the family is not an error.
 func (c *client) lookup(ctx context.Context, name string, f family) (found, error) {
 	w := walk{name: dns.CanonicalName(name), qtype: qtypes[f], ttl: longest}
 	for w.links < maxChain {
@@ -57,18 +56,18 @@ func (c *client) lookup(ctx context.Context, name string, f family) (found, erro
 
 var errTooLong = errors.New("a loop of aliases, or more than 16 in a row")
 
-// walk is a way from a name, by aliases, to addresses.
+// walk follows the aliases from a name to addresses.
 type walk struct {
-	name    string // where it has come to, in lower case
+	name    string // current name, in lower case
 	qtype   uint16
-	links   int // aliases passed
-	records int // addresses at the end, of whatever worth
+	links   int // aliases followed
+	records int // address records at the end, usable or not
 	ttl     time.Duration
 	addrs   []netip.Addr
 	useless []netip.Addr
 }
 
-// follow goes as far as an answer leads. It does not rely on the order of records.
+// follow follows the aliases in an answer. It does not rely on the order of records.
 func (w *walk) follow(answer *dns.Msg) error {
 	for w.alias(answer.Answer) {
 		if w.links++; w.links == maxChain {
@@ -84,7 +83,7 @@ func (w *walk) follow(answer *dns.Msg) error {
 	return nil
 }
 
-// alias goes to what a name stands for, and reports whether it stands for another.
+// alias moves to the target of an alias, and reports whether there is one.
 func (w *walk) alias(records []dns.RR) bool {
 	for _, rr := range records {
 		cname, ok := rr.(*dns.CNAME)
@@ -97,7 +96,7 @@ func (w *walk) alias(records []dns.RR) bool {
 	return false
 }
 
-// address takes in an address record.
+// address adds an address record.
 func (w *walk) address(rr dns.RR) {
 	var addr netip.Addr
 	switch rr := rr.(type) {
@@ -116,8 +115,8 @@ func (w *walk) address(rr dns.RR) {
 	}
 }
 
-// connectable reports whether a client can connect to addr. Private and loopback
-// addresses are for those who know what they do.
+// connectable reports whether a client can connect to addr. Private and loopback addresses are allowed: an operator may
+// use them on purpose.
 func connectable(addr netip.Addr) bool {
 	return addr.IsValid() && !addr.IsUnspecified() && !addr.IsMulticast() && !addr.Is4In6() &&
 		addr != netip.AddrFrom4([4]byte{255, 255, 255, 255})
@@ -129,7 +128,7 @@ func (w *walk) found() found {
 	return found{addrs: w.addrs, useless: w.useless, ttl: max(w.ttl, shortest)}
 }
 
-// ttlOf is a record's time to live; one with the highest bit set is 0 (RFC 2181 8).
+// ttlOf returns a record's TTL; one with the highest bit set is 0 (RFC 2181 8).
 func ttlOf(h *dns.RR_Header) time.Duration {
 	if h.Ttl > 1<<31-1 {
 		return 0
@@ -148,7 +147,7 @@ func soaOf(answer *dns.Msg) *dns.SOA {
 
 func hasSOA(answer *dns.Msg) bool { return soaOf(answer) != nil }
 
-// negativeTTL is how long to believe that there are no records (RFC 2308 5).
+// negativeTTL returns how long an answer without records is valid (RFC 2308 5).
 func negativeTTL(answer *dns.Msg) time.Duration {
 	soa := soaOf(answer)
 	if soa == nil {

@@ -16,7 +16,7 @@ func TestLookups(t *testing.T) {
 		behaviour string
 		book      map[string][]string // by "name type"
 		family    family
-		want      string // addresses, useless ones after a bar, TTL; or the error
+		want      string // addresses, unusable ones after a bar, TTL; or the error
 	}{
 		{"addresses", map[string][]string{
 			"lb.example. A": {"lb.example. 60 A 192.0.2.2", "lb.example. 50 A 192.0.2.1", "lb.example. 60 A 192.0.2.2"},
@@ -91,7 +91,7 @@ func TestLookups(t *testing.T) {
 	}
 }
 
-// chain is links aliases in a row, then an address.
+// chain returns a number of consecutive aliases, then an address.
 func chain(links int) []string {
 	records := []string{"lb.example. 60 CNAME n1.example."}
 	for i := 1; i < links; i++ {
@@ -100,7 +100,7 @@ func chain(links int) []string {
 	return append(records, fmt.Sprintf("n%d.example. 60 A 192.0.2.1", links))
 }
 
-// However servers answer, a lookup asks a bounded number of questions.
+// A lookup sends a limited number of queries for any answers.
 func TestALookupIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0

@@ -1,23 +1,18 @@
-// Package resolver finds the addresses of names that others serve, and keeps
-// them current.
+// Package resolver finds the addresses of names in other zones and keeps them current.
 //
-// The words: a target is such a name, as a member of a pool has it. A server is
-// a recursive server that is asked. A lookup asks for a target's A and its AAAA
-// records; the answer to each lists addresses and says how long to believe it.
+// Terms: a target is such a name, as used by a member of a pool. A server is a recursive server to query. A lookup
+// queries the A and AAAA records of a target; each answer lists addresses and has a TTL.
 //
-// A Tracker looks each target up again when its answer runs out, from a
-// goroutine of the target's own, and keeps what it knows of it:
+// A Watcher looks up each target again when its answer expires, in a goroutine for each target, and stores the result:
 //
-//	answer ──► addresses ──► a change is told, once for all that changed meanwhile
-//	failure ─► the addresses stay as they were; asked again, ever less often
+//	answer ──► addresses ──► one notification for all changes since the last
+//	failure ─► addresses stay; retry with back-off
 //
-// What a load balancer's name leads to is often a part of all its addresses,
-// another part each time. An address therefore stays until several answers in a
-// row were without it: see addresses.go.
+// A load balancer often answers with a different part of its addresses each time. An address therefore stays until
+// several consecutive answers were without it: see addresses.go.
 //
-// Not here: what the addresses are for, whether anybody answers at them (health),
-// and DNSSEC: whoever wants validated answers asks a server that validates, over a
-// path that can be trusted.
+// Not here: the use of the addresses, whether endpoints respond (health), and DNSSEC: for validated answers, use a
+// validating server over a trusted path.
 package resolver
 
 import (
@@ -33,18 +28,18 @@ import (
 	"meridian/config"
 )
 
-// maxLookups is how many lookups run at once.
+// maxLookups is the largest number of concurrent lookups.
 const maxLookups = 64
 
 // Dial opens a connection, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Options are what a Tracker takes from outside.
+// Options holds the dependencies of a Watcher.
 type Options struct {
 	Dial   Dial         // nil: a net.Dialer's
 	Logger *slog.Logger // nil: slog.Default()
-	// Remembered is what the process before had found, by name, until it is looked
-	// up: a restart must not lose what no server can be asked for just then.
+	// Remembered holds the addresses found by the previous process, by name. They are used until the first lookup:
+	// after a restart without a reachable server, the targets keep their addresses.
 	Remembered map[config.Name][]netip.Addr
 }
 
@@ -54,23 +49,23 @@ type Watcher struct {
 	dial    Dial
 	log     *slog.Logger
 	recalls map[config.Name][]netip.Addr
-	slots   chan struct{} // one taken for each lookup under way
+	slots   chan struct{} // one slot is taken for each running lookup
 	changes chan struct{}
 	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup // a goroutine for each target
 
-	mu      sync.Mutex // guards targets, and what of them says so
+	mu      sync.Mutex // guards targets and the fields of them marked so
 	targets map[identity]*host
 }
 
-// identity is what makes two targets one: the name, and who is asked for it.
+// identity identifies a target: the name and its servers.
 type identity struct {
 	name    config.Name
 	servers string
 }
 
-// New makes a Tracker. Close ends it.
+// New returns a Watcher. Close stops it.
 func New(o Options) *Watcher {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
@@ -90,26 +85,24 @@ func New(o Options) *Watcher {
 	return t
 }
 
-// Close ends all lookups and waits for them.
+// Close stops all lookups and waits for them.
 func (t *Watcher) Close() {
 	t.stop()
 	t.running.Wait()
 }
 
-// Changes delivers when the addresses of some target have changed since it last
-// delivered: of one that is being followed, or was until lately.
+// Changes delivers after the addresses of a target changed that is followed or was until recently.
 func (t *Watcher) Changes() <-chan struct{} { return t.changes }
 
-// Watch is an interest in some targets.
+// Watch is a subscription to some targets.
 type Watch struct {
 	tracker *Watcher
 	targets []*host
 }
 
-// Follow tracks targets, which servers are asked for in this order. Targets
-// that are followed already, and the same servers asked, are known at once; the
-// others are looked up at once. One whose servers change begins with the addresses
-// that those before had found.
+// Follow watches targets, querying servers in this order. The addresses of targets that are already watched with the
+// same servers are available at once; the others are looked up at once. A target with changed servers starts with the
+// addresses that the former servers had found.
 func (t *Watcher) Follow(servers []netip.AddrPort, names []config.Name) *Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -130,7 +123,7 @@ func (t *Watcher) Follow(servers []netip.AddrPort, names []config.Name) *Watch {
 	return f
 }
 
-// Remember tells the addresses of all targets that are tracked and have any.
+// Remember returns the addresses of all watched targets that have any.
 func (t *Watcher) Remember() map[config.Name][]netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -143,8 +136,7 @@ func (t *Watcher) Remember() map[config.Name][]netip.Addr {
 	return found
 }
 
-// carryOverLocked gives g the addresses that other servers had found for its name, or
-// those that are remembered.
+// carryOverLocked sets the addresses of g to those that other servers had found for its name, or to the saved ones.
 func (t *Watcher) carryOverLocked(g *host) {
 	for id, other := range t.targets {
 		if id.name == g.name && other.known.any() {
@@ -154,11 +146,11 @@ func (t *Watcher) carryOverLocked(g *host) {
 	}
 	if addrs := t.recalls[g.name]; len(addrs) > 0 {
 		g.known, g.since = restore(addrs), time.Now()
-		delete(t.recalls, g.name) // once: what is found later is newer
+		delete(t.recalls, g.name) // once: later results are newer
 	}
 }
 
-// Close ends the interest. Closing twice is closing once.
+// Close ends the subscription. Close is idempotent.
 func (f *Watch) Close() {
 	f.tracker.mu.Lock()
 	defer f.tracker.mu.Unlock()
@@ -171,8 +163,8 @@ func (f *Watch) Close() {
 	f.targets = nil
 }
 
-// FirstRound waits until every target was looked up once, or ctx ends, and
-// reports how many have no address.
+// FirstRound waits until every target was looked up once, or ctx ends, and returns the number of targets without an
+// address.
 func (f *Watch) FirstRound(ctx context.Context) (unresolved int) {
 	for _, g := range f.targets {
 		select {
@@ -184,7 +176,7 @@ func (f *Watch) FirstRound(ctx context.Context) (unresolved int) {
 	return len(f.targets) - len(found)
 }
 
-// Addresses tells the addresses of those targets that have any.
+// Addresses returns the addresses of the targets that have any.
 func (f *Watch) Addresses() map[config.Name]Addresses {
 	f.tracker.mu.Lock()
 	defer f.tracker.mu.Unlock()
@@ -197,16 +189,16 @@ func (f *Watch) Addresses() map[config.Name]Addresses {
 	return found
 }
 
-// Status is what is known of a target.
+// Status describes a target.
 type Status struct {
-	Since    time.Time // when the addresses became its own; that it has none, since when it is tracked
-	Failing  time.Time // since when lookups fail; zero: the last one did not
-	Failures int       // how many in a row
-	Reason   string    // why the last one did, e.g. `A: 192.0.2.53:53: response code SERVFAIL`
-	Next     time.Time // when it is looked up again; past, or zero: that is under way
+	Since    time.Time // time of the last change of the addresses; without addresses: start of watching
+	Failing  time.Time // start of the consecutive failures; zero: the last lookup succeeded
+	Failures int       // consecutive failed lookups
+	Reason   string    // reason of the last failure, e.g. `A: 192.0.2.53:53: response code SERVFAIL`
+	Next     time.Time // time of the next lookup; past, or zero: it is running
 }
 
-// Status tells how all targets fare; of nobody after Close.
+// Status returns the status of all targets; after Close, of none.
 func (f *Watch) Status() map[config.Name]Status {
 	f.tracker.mu.Lock()
 	defer f.tracker.mu.Unlock()

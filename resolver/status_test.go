@@ -49,7 +49,7 @@ func TestStatusTellsSinceWhenAndWhyATargetCannotBeResolved(t *testing.T) {
 	})
 }
 
-// TestAReasonHasNoPortsOfOurs: it would be another text with each lookup.
+// A reason has no local port: it would differ with each lookup.
 func TestAReasonHasNoPortsOfOurs(t *testing.T) {
 	closed, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {

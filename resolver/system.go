@@ -7,11 +7,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// SystemFile is where a system says which servers its programs ask.
+// SystemFile is the file with the servers that the system's programs use.
 const SystemFile = "/etc/resolv.conf"
 
-// System is the servers that a file such as SystemFile names; as for the C
-// library, those of this host where it names none or cannot be read.
+// System returns the servers in a file such as SystemFile. Like the C library, it returns those of this host if the
+// file names none or is unreadable.
 func System(file string) []netip.AddrPort {
 	local := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:53")}
 	conf, err := dns.ClientConfigFromFile(file)

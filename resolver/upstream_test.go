@@ -15,11 +15,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// upstream is the servers that a test asks: for each question it returns the
-// messages that come back, in order. None is silence; nil says that the dial fails.
+// upstream simulates servers: for each question it returns the response messages, in order. An empty list means no
+// reply; nil means that the dial fails.
 type upstream func(network, server string, question *dns.Msg) [][]byte
 
-// dial is upstream as connections in memory.
+// dial connects to upstream in memory.
 func (u upstream) dial(_ context.Context, network, server string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	go func() {
@@ -36,7 +36,7 @@ func (u upstream) dial(_ context.Context, network, server string) (net.Conn, err
 				return
 			}
 		}
-		_, _ = io.Copy(io.Discard, theirs) // until the client hangs up
+		_, _ = io.Copy(io.Discard, theirs) // until the client closes
 	}()
 	return ours, nil
 }
@@ -60,7 +60,7 @@ func readQuestion(conn net.Conn, network string) *dns.Msg {
 
 var errRefused = errors.New("connection refused")
 
-// reply answers a question with records of the answer section, in master-file form.
+// reply returns an answer with records of the answer section, in master-file form.
 func reply(question *dns.Msg, records ...string) *dns.Msg {
 	m := new(dns.Msg).SetReply(question)
 	m.RecursionAvailable = true
@@ -78,7 +78,7 @@ func reply(question *dns.Msg, records ...string) *dns.Msg {
 	return m
 }
 
-// failure answers with a response code.
+// failure returns a response with a response code.
 func failure(question *dns.Msg, rcode int) *dns.Msg {
 	m := reply(question)
 	m.Rcode = rcode
@@ -96,8 +96,8 @@ func packed(messages ...*dns.Msg) [][]byte {
 	return all
 }
 
-// book is an upstream that answers from lists of records by "name type", and can
-// be changed meanwhile. What it has no entry for has no records.
+// book is an upstream that answers from lists of records by "name type", and can be changed during a test. A missing
+// entry has no records.
 type book struct {
 	mu      sync.Mutex
 	entries map[string][]string
@@ -112,7 +112,7 @@ func (b *book) set(key string, records ...string) {
 	b.entries[key] = records
 }
 
-// count tells how many questions came since it was last asked.
+// count returns the number of questions since the previous call.
 func (b *book) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -139,7 +139,7 @@ func (b *book) answer(_, _ string, question *dns.Msg) [][]byte {
 	return packed(reply(question, records...))
 }
 
-// asking is a client of one server.
+// asking returns a client of one server.
 func asking(u upstream) *client { return &client{dial: u.dial, servers: servers("192.0.2.53:53")} }
 
 func servers(addrs ...string) []netip.AddrPort {
@@ -158,7 +158,7 @@ func addrs(list ...string) []netip.Addr {
 	return all
 }
 
-// journal is a log whose lines a test reads, without their times.
+// journal is a log that a test reads, without timestamps.
 type journal struct {
 	mu    sync.Mutex
 	lines strings.Builder
@@ -170,7 +170,7 @@ func (j *journal) Write(p []byte) (int, error) {
 	return j.lines.Write(p)
 }
 
-// take is the lines written since it was last asked.
+// take returns the lines written since the previous call.
 func (j *journal) take() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
