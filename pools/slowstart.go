@@ -36,7 +36,7 @@ func shareOf(shares []fraction, of uint32) fraction {
 
 // shareKey returns the key of the share of a member, or region, of a pool. It must not change:
 // clients would change members.
-func shareKey(pool, of string) uint64 { return keyOf(pool+" share", of) }
+func shareKey(pool, of string) uint64 { return keyOf(pool+".share", of) }
 
 // memberKey returns the key of a member's share.
 func (t *Tree) memberKey(u memberRef) uint64 {
