@@ -28,14 +28,14 @@ func BenchmarkOwner(b *testing.B) {
 	for n := 0; b.Loop(); n++ {
 		e := o.waiting.first()
 		o.waiting.remove(e)
-		e.probing, e.began = true, e.due
+		e.probing, e.probeStart = true, e.due
 		o.running++
 		e.limiter.running++
 		outcome := Passed
 		if n%2 == 0 {
 			outcome = Failed
 		}
-		o.drainReports(report{entry: e, result: Result{Outcome: outcome, Reason: "connected", At: e.began}})
+		o.drainReports(report{entry: e, result: Result{Outcome: outcome, Reason: "connected", At: e.probeStart}})
 		o.notify()
 	}
 }

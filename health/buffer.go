@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// buffers are what an http probe reads and writes by. They go from one probe to
-// the next: made anew, they would be most of what a probe allocates.
+// buffers holds the read and write buffers of an http probe. Probes reuse them: new ones would be most of a probe's
+// allocations.
 type buffers struct {
 	in  *bufio.Reader
 	out *bufio.Writer
 }
 
-// bufferPool keeps buffers between probes.
+// bufferPool holds buffers between probes.
 type bufferPool struct{ pool sync.Pool }
 
 func newBufferPool() *bufferPool {
@@ -24,7 +24,7 @@ func newBufferPool() *bufferPool {
 
 func (p *bufferPool) get() *buffers { return p.pool.Get().(*buffers) }
 
-// put takes back what nobody reads any more.
+// put returns b for reuse, without references to its connection.
 func (p *bufferPool) put(b *buffers) {
 	b.in.Reset(nil)
 	b.out.Reset(io.Discard)

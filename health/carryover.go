@@ -11,24 +11,24 @@ import (
 	"meridian/config"
 )
 
-// targetKey is what an operator knows a target by: it outlives a change of the check.
+// targetKey is an operator's name of a target: it survives a change of the check.
 type targetKey struct {
 	check string
 	addr  netip.Addr
 }
 
-// predecessors is what there was of each label before a watch was entered. Where a member's own
-// settings of a check have changed its label has too: then the label of the check that they are
-// settings of finds what they were, if there was one such target and the new watch has it no more.
+// predecessors holds the targets that existed before a watch was added, by key. If a member's own settings of a check have
+// changed, its key has changed too: then the key of the base check finds the earlier target, if there was exactly one and
+// the new watch no longer has it.
 type predecessors struct {
 	entries  map[targetKey]*targetState
-	replaced map[targetKey][]*targetState // by the label of the base check
-	memories map[targetKey]identity
+	replaced map[targetKey][]*targetState // by the key of the base check
+	saved    map[targetKey]identity
 }
 
-// predecessors is made of the targets that are watched and of what is remembered, for a watch of targets.
-// Where a check has just changed two targets may have one label: the one that is
-// down counts, lest a change clear what holds it; of memories the newest.
+// predecessors collects the watched and the saved targets, for a watch of targets. If two targets have the same key because
+// a check has just changed, the one that is down wins, so that a change does not clear a hold; of saved targets the newest
+// wins.
 func (o *scheduler) predecessors(targets []Target) predecessors {
 	a := predecessors{make(map[targetKey]*targetState), make(map[targetKey][]*targetState), make(map[targetKey]identity)}
 	for _, e := range o.entries {
@@ -39,15 +39,15 @@ func (o *scheduler) predecessors(targets []Target) predecessors {
 	}
 	a.noteReplaced(o.entries, targets)
 	for id, m := range o.saved {
-		of := m.label()
-		if was, ok := a.memories[of]; !ok || m.At.After(o.saved[was].At) {
-			a.memories[of] = id
+		of := m.targetKey()
+		if was, ok := a.saved[of]; !ok || m.At.After(o.saved[was].At) {
+			a.saved[of] = id
 		}
 	}
 	return a
 }
 
-// noteReplaced notes the entries that a watch of targets does not have.
+// noteReplaced adds the entries that a watch of targets does not have.
 func (a *predecessors) noteReplaced(entries map[identity]*targetState, targets []Target) {
 	kept := make(map[targetKey]bool, len(targets))
 	for _, t := range targets {
@@ -61,10 +61,10 @@ func (a *predecessors) noteReplaced(entries map[identity]*targetState, targets [
 	}
 }
 
-// baseName is the name of the check of the file that c is, or has settings for.
+// baseName returns the name of the check in the file that c is, or that c overrides settings of.
 func baseName(c *config.Check) string { return cmp.Or(c.Base, c.Name) }
 
-// predecessor is the target that e, which is new, takes the place of; nil: there is none.
+// predecessor returns the target that e, which is new, replaces; nil: there is none.
 func (a *predecessors) predecessor(e *targetState) *targetState {
 	c := e.prepared.check
 	if p := a.entries[targetKey{c.Name, e.addr}]; p != nil {
@@ -76,23 +76,22 @@ func (a *predecessors) predecessor(e *targetState) *targetState {
 	return nil
 }
 
-// canCarryOver reports whether e knows something that another check of its name may go
-// on with. What composites know follows from their parts.
+// canCarryOver reports whether e has state that a changed check of the same name can use. Composites have none: it follows
+// from their parts.
 func (e *targetState) canCarryOver() bool {
 	return len(e.parts) == 0 && (e.verdict.verdict != Unknown || !e.verdict.since.IsZero() || e.inconclusive.failure != nil)
 }
 
-// carryOver gives e, which is new, what is known of its target. Verdict, row and holds
-// belong to the name of a check and an address: an operator who edits a check has
-// cleared nothing, and learnt nothing of the endpoint.
+// carryOver sets the state of e, which is new, from earlier state of its target. Verdict, streak and holds belong to the
+// name of a check and an address: editing a check neither clears holds nor tests the endpoint.
 //
-//	there is                               it was probed as  what e has of it
-//	-------------------------------------  ----------------  ------------------------------------
-//	a target that it takes the place of    e is              all, judged by e's thresholds
-//	a target that it takes the place of    another           the verdict, in doubt, and the holds
-//	a memory of its own definition         e is              all, or in doubt where it is old
-//	a memory of its label                  e is              the same
-//	a memory of its label                  another           the verdict, in doubt, and the holds
+//	earlier state                          it was probed as  state of e
+//	-------------------------------------  ----------------  ----------------------------------------
+//	a target that it replaces              e is              all, by e's thresholds
+//	a target that it replaces              another           the verdict, provisional, and the holds
+//	saved, of its own definition           e is              all, or provisional if it is old
+//	saved, of its key                      e is              the same
+//	saved, of its key                      another           the verdict, provisional, and the holds
 //	none of these; or it is a composite    any               nothing
 func (o *scheduler) carryOver(e *targetState, now time.Time) {
 	if len(e.prepared.parts) > 0 {
@@ -101,11 +100,11 @@ func (o *scheduler) carryOver(e *targetState, now time.Time) {
 	of := targetKey{e.prepared.check.Name, e.addr}
 	id := e.identity
 	if _, ok := o.saved[id]; !ok {
-		id = o.before.memories[of]
+		id = o.before.saved[of]
 	}
 	m, remembered := o.saved[id]
-	remembered = remembered && m.validate(now) == nil // it may have waited for long
-	delete(o.saved, id)                               // e knows as much, or better
+	remembered = remembered && m.validate(now) == nil // it may have become too old since it was loaded
+	delete(o.saved, id)                               // e has this state or a newer one
 	changed := false
 	switch p := o.before.predecessor(e); {
 	case p != nil && p.prepared.probeFingerprint == e.prepared.probeFingerprint:
@@ -124,21 +123,21 @@ func (o *scheduler) carryOver(e *targetState, now time.Time) {
 	case changed:
 		o.provisional.changed++
 	case e.verdict.provisional:
-		o.provisional.remembered++
-	case e.due.IsZero() && e.verdict.verdict != Unknown: // a fresh memory: nobody waits for its first probe
+		o.provisional.restored++
+	case e.due.IsZero() && e.verdict.verdict != Unknown: // recent saved state: its first probe is not urgent
 		e.due = now.Add(time.Duration(rand.Float64() * float64(e.prepared.check.Interval)))
 		e.spread = true
-		e.freed = now // that nothing was heard until now is nobody's silence
+		e.unparkedAt = now // the time without results until now does not count
 	}
 }
 
-// inheritAll has e, which probes as p does, go on from all that p knows.
+// inheritAll copies all state of p to e, which has the same probe.
 func (e *targetState) inheritAll(p *targetState, now time.Time) {
 	c := e.prepared.check
 	t, lease := p.verdict.rebase(now, c), p.lease
 	if c.Type == config.Push && !t.staleSince.IsZero() {
 		until, stays := t.heldUntil(now, c)
-		if !stays { // nothing reported holds any more
+		if !stays { // the report has expired
 			return
 		}
 		lease = until
@@ -147,10 +146,10 @@ func (e *targetState) inheritAll(p *targetState, now time.Time) {
 	e.changedBy, e.cause, e.response, e.held = p.changedBy, p.cause, p.response, p.held
 	e.history = p.history
 	e.history.transitions = slices.Clone(p.history.transitions)
-	e.began, e.freed, e.nextExpiryLog = p.began, p.freed, p.nextExpiryLog
+	e.probeStart, e.unparkedAt, e.nextExpiryLog = p.probeStart, p.unparkedAt, p.nextExpiryLog
 	next := p.due
-	if p.probing { // its result may come to nobody
-		next = p.began.Add(c.Interval)
+	if p.probing { // its result may be dropped
+		next = p.probeStart.Add(c.Interval)
 	}
 	wait := min(next.Sub(now), c.Interval)
 	switch {
@@ -158,14 +157,13 @@ func (e *targetState) inheritAll(p *targetState, now time.Time) {
 		e.due = now
 	case e.verdict.needsConfirm(now, c):
 		e.due = now.Add(wait)
-	default: // p may go on for a while: not at the same moment
+	default: // p may continue for a while: not at the same moment
 		e.due = now.Add(time.Duration(rand.Float64() * float64(wait)))
 	}
 }
 
-// inheritVerdict has e, which probes something else than p did, stand by p's verdict until its
-// own results turn it. It reports false where there is none to stand by, and where e
-// waits for reports, which have a lease, and nothing detains it.
+// inheritVerdict copies p's verdict to e, which has another probe, as provisional until e's own results confirm or change
+// it. It returns false if p has no verdict, or if e is a push check, which has a lease, and is not held down.
 func (e *targetState) inheritVerdict(p *targetState, now time.Time) bool {
 	if p.verdict.verdict == Unknown {
 		return false
@@ -189,8 +187,7 @@ func (e *targetState) inheritVerdict(p *targetState, now time.Time) bool {
 	return true
 }
 
-// rebase is t by c, where it was counted by a check of other thresholds: what it would
-// not be held down by it is held by no longer, nor starts more slowly.
+// rebase adapts t to the thresholds of c, if another check made it: holds and slow start never exceed those of c.
 func (t verdictState) rebase(now time.Time, c *config.Check) verdictState {
 	if c.FlapDamping.Turns == 0 {
 		t.damping = damping{}

@@ -11,25 +11,25 @@ import (
 	"meridian/config"
 )
 
-// parentRef is the share of an endpoint that gets all its clients, in 256ths.
-const parentRef = 256
+// fullPortion is the weight of an endpoint that gets all its clients, in 256ths.
+const fullPortion = 256
 
-// part is a check that a composite one is made of.
+// part is a check that is a part of a composite one.
 type part struct {
 	*preparedCheck
-	addr        netip.Addr // whose verdict counts; the zero Addr: the composite's own
+	addr        netip.Addr // the address with the verdict; the zero Addr: the composite's own
 	critical    bool
-	observeOnly bool // and no more
+	observeOnly bool // it does not count
 }
 
-// compose gives c, which is composite, its parts; made has or gets their checkers.
+// compose prepares the parts of c, which is composite; made holds the prepared checks and gets new ones.
 func (c *preparedCheck) compose(made preparedChecks) error {
 	digests, counted := slices.Clone(c.fingerprint[:]), 0
 	for i, p := range c.check.Parts {
 		if p.Check == nil {
 			return fmt.Errorf("checks.%s.checks[%d]: no check", c.check.Name, i)
 		}
-		of, err := made.of(p.Check)
+		of, err := made.get(p.Check)
 		if err != nil {
 			return err
 		}
@@ -47,8 +47,7 @@ func (c *preparedCheck) compose(made preparedChecks) error {
 	return nil
 }
 
-// assumption is whether a verdict, and what answers go by where it is uncertain,
-// is taken for up.
+// assumption reports whether a verdict, with its effective state if it is uncertain, is taken for up.
 type assumption func(v, held Verdict) bool
 
 func pessimistic(v, _ Verdict) bool               { return v == Up }
@@ -59,9 +58,9 @@ func optimisticWithReports(v, held Verdict) bool {
 	return v == Unknown || pessimisticWithReports(v, held)
 }
 
-// recomputeVerdict is the verdict of a composite, from those of its parts that count.
-// Where some are unknown or uncertain it is what it would be with any verdicts
-// in their place, if that is one and the same (Kleene's three-valued logic).
+// recomputeVerdict returns the verdict of a composite from those of its parts that count. If some are unknown or uncertain,
+// it is the verdict that results from every possible value in their place, if there is only one (Kleene's three-valued
+// logic).
 //
 //	type      parts that count                                 verdict
 //	--------  -----------------------------------------------  -------
@@ -73,8 +72,8 @@ func optimisticWithReports(v, held Verdict) bool {
 //	at_least  fewer than n are not down, or a critical is down down
 //	invert    its one is down                                  up
 //	invert    its one is up                                    down
-//	any type  none of these rows, but one would hold if each
-//	          uncertain part were what answers go by           uncertain, held as that row says
+//	any type  none of these rows, but one would apply if each
+//	          uncertain part had its effective state           uncertain, effective as in that row
 //	any type  none of these rows, not even so                  unknown
 func (e *targetState) recomputeVerdict() (v, held Verdict) {
 	if up := e.evaluate(pessimistic); up == e.evaluate(optimistic) {
@@ -93,7 +92,7 @@ func verdictOf(up bool) Verdict {
 	return Down
 }
 
-// evaluate is whether a composite is up where its parts are read so.
+// evaluate reports whether a composite is up under an assumption about its parts.
 func (e *targetState) evaluate(up assumption) bool {
 	count, counted := 0, 0
 	for i, p := range e.parts {
@@ -119,12 +118,11 @@ func (e *targetState) evaluate(up assumption) bool {
 	return count == 0 // invert
 }
 
-// slowStartWeight is the share of a composite, in 256ths, as its parts start slowly:
-// that of the last part that it needs to be up. So all takes the least of
-// their shares, any the greatest, at_least the nth, and none has more than a
-// critical part.
+// slowStartWeight returns the weight of a composite, in 256ths, from the slow start of its parts: that of the last part
+// that it needs to be up. So all takes the least weight, any the greatest, at_least the nth greatest, and a critical part
+// limits all of them.
 func (e *targetState) slowStartWeight() int {
-	most := parentRef
+	most := fullPortion
 	var shares []int
 	for i, p := range e.parts {
 		how := &e.prepared.parts[i]
@@ -146,31 +144,30 @@ func (e *targetState) slowStartWeight() int {
 	case config.AtLeast:
 		return min(most, shares[len(shares)-e.prepared.check.N])
 	}
-	return parentRef
+	return fullPortion
 }
 
-// weightOf is a portion as a share.
+// weightOf converts a portion to a SlowStartWeight.
 func weightOf(portion int) uint8 {
-	if portion >= parentRef {
+	if portion >= fullPortion {
 		return FullWeight
 	}
 	return uint8(portion)
 }
 
-// weightAsPart is what e as a part gets of its clients, in 256ths.
+// weightAsPart returns the portion of its clients that e gets as a part, in 256ths.
 func (e *targetState) weightAsPart() int {
 	switch v, held := e.verdict.effective(); {
 	case v == Down, held == Down:
 		return 0
 	case e.verdict.slowStartWeight == FullWeight:
-		return parentRef
+		return fullPortion
 	}
 	return int(e.verdict.slowStartWeight)
 }
 
-// decidingPart is the index of the part that made a composite what it is: of the
-// counted parts that speak for its verdict, the one that turned last; where
-// it is down and a critical part is, such a one.
+// decidingPart returns the index of the part that caused the verdict of a composite: of the counted parts that support it,
+// the one with the latest change; if it is down, critical parts come first.
 func (e *targetState) decidingPart(v Verdict) int {
 	found := -1
 	for i, p := range e.parts {
@@ -184,7 +181,7 @@ func (e *targetState) decidingPart(v Verdict) int {
 	return found
 }
 
-// supports reports whether p is as it has to be for e to be v.
+// supports reports whether p's verdict supports verdict v of e.
 func (e *targetState) supports(v Verdict, p *targetState) bool {
 	is, _ := p.verdict.effective()
 	if e.prepared.check.Type == config.Invert && (v == Up || v == Down) {
@@ -193,7 +190,7 @@ func (e *targetState) supports(v Verdict, p *targetState) bool {
 	return is == v
 }
 
-// moreDecisive reports whether part i has more to do than part j with e's being v.
+// moreDecisive reports whether part i explains verdict v of e better than part j.
 func (e *targetState) moreDecisive(v Verdict, i, j int) bool {
 	if a, b := e.prepared.parts[i].critical, e.prepared.parts[j].critical; v == Down && a != b {
 		return a
@@ -201,7 +198,7 @@ func (e *targetState) moreDecisive(v Verdict, i, j int) bool {
 	return e.parts[i].since().After(e.parts[j].since())
 }
 
-// evidence is why a composite is v, and as that of which result.
+// evidence returns the reason that a composite is v, as a result.
 func (e *targetState) evidence(v Verdict, now time.Time) Result {
 	i := e.decidingPart(v)
 	if i < 0 {
@@ -228,7 +225,7 @@ func (e *targetState) evidence(v Verdict, now time.Time) Result {
 	return Result{Outcome: outcome, Reason: printable(reason), Latency: p.cause.Latency, At: now}
 }
 
-// upCount is how many parts of an at_least are up.
+// upCount formats the number of parts of an at_least that are up.
 func (e *targetState) upCount() string {
 	up, counted := 0, 0
 	for i, p := range e.parts {
@@ -243,7 +240,7 @@ func (e *targetState) upCount() string {
 	return fmt.Sprintf("%d of %d up, want %d", up, counted, e.prepared.check.N)
 }
 
-// slowest is how long passed probes take of the slowest part that counts and is up.
+// slowest returns the smoothed response time of the slowest part that counts and is up.
 func (e *targetState) slowest() (most time.Duration) {
 	for i, p := range e.parts {
 		if v, _ := p.verdict.effective(); v == Up && !e.prepared.parts[i].observeOnly {
@@ -253,25 +250,24 @@ func (e *targetState) slowest() (most time.Duration) {
 	return most
 }
 
-// markDirty notes that a part of e has changed.
+// markDirty records that a part of e has changed.
 func (o *scheduler) markDirty(e *targetState) {
-	if e.affected {
+	if e.dirty {
 		return
 	}
-	e.affected = true
+	e.dirty = true
 	for len(o.composites) <= e.prepared.height {
 		o.composites = append(o.composites, nil)
 	}
 	o.composites[e.prepared.height] = append(o.composites[e.prepared.height], e)
 }
 
-// recompute works out the composites of which a part has changed, those first
-// that others are made of, so that each is looked at once and sees no mixture
-// of what was before and what is now.
+// recompute recomputes the composites with changed parts, in order of height, so that each is computed once and never from
+// a mixture of old and new states.
 func (o *scheduler) recompute(now time.Time) {
 	for height := 0; height < len(o.composites); height++ {
 		for _, e := range o.composites[height] {
-			e.affected = false
+			e.dirty = false
 			o.recomputeAll(e, now)
 		}
 		o.composites[height] = o.composites[height][:0]
@@ -279,7 +275,7 @@ func (o *scheduler) recompute(now time.Time) {
 }
 
 func (o *scheduler) recomputeAll(e *targetState, now time.Time) {
-	if !e.hasSubscribers() { // it was dropped in the meantime
+	if !e.hasSubscribers() { // it was dropped since
 		return
 	}
 	t := e.verdict
@@ -302,7 +298,7 @@ func (o *scheduler) recomputeAll(e *targetState, now time.Time) {
 	}
 }
 
-// awaitsPart reports whether a part that counts has yet to be probed.
+// awaitsPart reports whether a part that counts has no probe result yet.
 func (e *targetState) awaitsPart() bool {
 	for i, p := range e.parts {
 		if !e.prepared.parts[i].observeOnly && p.awaitingFirst() {
@@ -312,7 +308,7 @@ func (e *targetState) awaitsPart() bool {
 	return false
 }
 
-// hasProvisionalPart reports whether the verdict of a part that counts is doubted.
+// hasProvisionalPart reports whether the verdict of a part that counts is provisional.
 func (e *targetState) hasProvisionalPart() bool {
 	for i, p := range e.parts {
 		if !e.prepared.parts[i].observeOnly && p.verdict.provisional {
@@ -322,7 +318,7 @@ func (e *targetState) hasProvisionalPart() bool {
 	return false
 }
 
-// attachParts gives e, which is new, the targets that it is made of, if it is a composite.
+// attachParts links e, which is new, with its parts, if it is a composite.
 func (o *scheduler) attachParts(e *targetState, now time.Time) {
 	for i := range e.prepared.parts {
 		p := &e.prepared.parts[i]
@@ -332,7 +328,7 @@ func (o *scheduler) attachParts(e *targetState, now time.Time) {
 		}
 		of := o.entry(identity{p.fingerprint, addr}, p.preparedCheck, now)
 		e.parts = append(e.parts, of)
-		if n := len(of.parents); n == 0 || of.parents[n-1] != e { // it is there already if it is a part twice
+		if n := len(of.parents); n == 0 || of.parents[n-1] != e { // it is linked already if it is a part twice
 			of.parents = append(of.parents, e)
 		}
 	}
@@ -341,12 +337,12 @@ func (o *scheduler) attachParts(e *targetState, now time.Time) {
 	}
 }
 
-// detachParts takes e, which is dropped, from its parts; what nobody wants any more is forgotten.
+// detachParts unlinks e, which is dropped, from its parts, and drops parts that have no other use.
 func (o *scheduler) detachParts(e *targetState) {
 	for _, p := range e.parts {
 		switch i := slices.Index(p.parents, e); i {
 		case -1: // a part twice
-		case 0: // the common case: a watch closes in the order in which it began, and a part may be that of thousands
+		case 0: // the common case: a watch closes in the order in which it began, and a part may have thousands of parents
 			p.parents = p.parents[1:]
 		default:
 			p.parents = slices.Delete(p.parents, i, i+1)
@@ -358,7 +354,7 @@ func (o *scheduler) detachParts(e *targetState) {
 	e.parts = nil
 }
 
-// partName is the name of the check that part i of e has by now.
+// partName returns the current check name of part i of e.
 func (e *targetState) partName(i int) string {
 	if parts := e.check().Parts; i < len(parts) {
 		return parts[i].Check.Name
@@ -366,8 +362,7 @@ func (e *targetState) partName(i int) string {
 	return e.prepared.parts[i].check.Name
 }
 
-// leafTargets adds to all the targets that e is made of, down to those that are not
-// composite themselves: each once, in the order written.
+// leafTargets returns the non-composite targets below e: each once, in the order written.
 func (e *targetState) leafTargets(seen map[*targetState]bool) (all []*targetState) {
 	for _, p := range e.parts {
 		if seen[p] {

@@ -187,7 +187,7 @@ func TestCompositesAgreeWithASlowEvaluation(t *testing.T) {
 		if i := e.decidingPart(v); i < 0 || e.prepared.parts[i].observeOnly {
 			t.Fatalf("seed %d: %s %d of %s: %s, decided by part %d", seed, kind, e.prepared.check.N, script, got, i)
 		}
-		if p := e.slowStartWeight(); (v == Up || held == Up) && (p < 1 || p > parentRef) {
+		if p := e.slowStartWeight(); (v == Up || held == Up) && (p < 1 || p > fullPortion) {
 			t.Fatalf("seed %d: %s %d of %s: %s, with %d of its clients", seed, kind, e.prepared.check.N, script, got, p)
 		}
 	}
@@ -202,7 +202,7 @@ func TestACompositeStartsAsSlowlyAsItsParts(t *testing.T) {
 		want  int
 	}{
 		{config.All, 0, "+++", []uint8{0, 64, 128}, 64},
-		{config.All, 0, "++", []uint8{0, 0}, parentRef},
+		{config.All, 0, "++", []uint8{0, 0}, fullPortion},
 		{config.All, 0, "+u", []uint8{100, 0}, 100},
 		{config.Any, 0, "++-", []uint8{32, 64, 0}, 64},
 		{config.Any, 0, "*++", []uint8{32, 0}, 32},
@@ -210,7 +210,7 @@ func TestACompositeStartsAsSlowlyAsItsParts(t *testing.T) {
 		{config.AtLeast, 2, "+++", []uint8{16, 64, 128}, 64},
 		{config.AtLeast, 1, "++*+", []uint8{16, 64, 32}, 32},
 		{config.AtLeast, 2, "++-", []uint8{16, 64, 0}, 16},
-		{config.Invert, 0, "-", []uint8{0}, parentRef},
+		{config.Invert, 0, "-", []uint8{0}, fullPortion},
 	} {
 		e := made(c.kind, c.n, c.parts)
 		for i, s := range c.share {
@@ -458,7 +458,7 @@ func TestCompositesOfOtherPartsAreOtherTargets(t *testing.T) {
 	}
 	seen := make(map[fingerprint]int)
 	for i, c := range all {
-		k, err := make(preparedChecks).of(c)
+		k, err := make(preparedChecks).get(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -469,7 +469,7 @@ func TestCompositesOfOtherPartsAreOtherTargets(t *testing.T) {
 	}
 	again := composite(config.AtLeast, 1, of(named("site", 80)), of(named("store", 81)))
 	again.Name, again.Pos = "other", config.Pos{Line: 3}
-	if k, err := make(preparedChecks).of(again); err != nil || seen[k.fingerprint] != 0 || len(seen) != len(all) {
+	if k, err := make(preparedChecks).get(again); err != nil || seen[k.fingerprint] != 0 || len(seen) != len(all) {
 		t.Errorf("an equal composite by other names is another: %v", err)
 	}
 }

@@ -14,12 +14,11 @@ import (
 	"meridian/config"
 )
 
-// maxPEM is the largest file of certificates or keys that is read, in bytes;
-// the bundle of all public authorities has about 250 kB.
+// maxPEM is the largest accepted file of certificates or keys, in bytes; the bundle of all public authorities has about 250
+// kB.
 const maxPEM = 4 << 20
 
-// loadCredentials reads and checks the files that t names; digest is of what
-// they hold.
+// loadCredentials reads and checks the files that t names; digest covers their contents.
 func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte, flaws []checkError) {
 	hash := sha256.New()
 	read := func(path string, pos config.Pos, key, hint string) []byte {
@@ -50,7 +49,7 @@ func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte
 	return c, digest, flaws
 }
 
-// readPEM reads a whole file, unless it is none or too large to be one of certificates.
+// readPEM reads a whole file, which must be regular and at most maxPEM long.
 func readPEM(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -61,7 +60,7 @@ func readPEM(path string) ([]byte, error) {
 		f, err = os.Open(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %q: %w", path, plainCause(err))
+		return nil, fmt.Errorf("cannot read %q: %w", path, trimPath(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
@@ -71,8 +70,8 @@ func readPEM(path string) ([]byte, error) {
 	return data, err
 }
 
-// plainCause takes the operation and path, which the message already has, off err.
-func plainCause(err error) error {
+// trimPath removes the operation and path, which the message already has, from err.
+func trimPath(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		return path.Err
@@ -80,9 +79,8 @@ func plainCause(err error) error {
 	return err
 }
 
-// parseRoots reads certificates one after another; unlike
-// x509.CertPool.AppendCertsFromPEM it skips none that is broken. No data is
-// the system's roots.
+// parseRoots parses consecutive certificates; unlike x509.CertPool.AppendCertsFromPEM it rejects broken ones. It returns
+// nil, the system's roots, for nil data.
 func parseRoots(data []byte) (*x509.CertPool, error) {
 	if data == nil {
 		return nil, nil
@@ -108,7 +106,7 @@ func parseRoots(data []byte) (*x509.CertPool, error) {
 	}
 }
 
-// parsePair reads the certificate to show and its key. No data is none.
+// parsePair parses the client certificate and its key. It returns nil if both are nil.
 func parsePair(cert, key []byte) ([]tls.Certificate, error) {
 	if cert == nil && key == nil {
 		return nil, nil

@@ -6,23 +6,22 @@ import (
 	"meridian/config"
 )
 
-// damping counts the turns of a target, so as to hold down one that flaps
-// (RFC 2439 does it to routes).
+// damping counts the transitions of a target, to hold down one that flaps (as RFC 2439 does for routes).
 type damping struct {
-	turns []time.Time   // those within the window, since the last hold began; oldest first, never written to
-	hold  time.Duration // how long the last hold is or was; 0: there was none, or it was calm since
-	until time.Time     // when the last hold ends or ended
+	transitions []time.Time   // those within the window, since the last hold began; oldest first, never written to
+	hold        time.Duration // length of the last hold; 0: there was none, or a calm window followed it
+	until       time.Time     // when the last hold ends or ended
 }
 
-// add is d after a turn at now, and whether it was one too many.
+// add returns d after a transition at now, and whether that begins a hold.
 //
-//	turns in the window, this one included  the last hold ended           held for
-//	--------------------------------------  ----------------------------  ----------------------
-//	< turns                                 any                           not at all
-//	turns                                   never, or calm for a window   hold
-//	turns                                   else                          twice the last, to max
+//	transitions in the window, with this one  the last hold ended           held for
+//	----------------------------------------  ----------------------------  ----------------------
+//	< turns                                   any                           not at all
+//	turns                                     never, or calm for a window   hold
+//	turns                                     else                          twice the last, to max
 //
-// Calm is without a turn and not held. The count begins anew with each hold.
+// Calm is without a transition and not held. Each hold restarts the count.
 func (d damping) add(now time.Time, f config.FlapDamping) (after damping, tooOften bool) {
 	if f.Turns == 0 {
 		return damping{}, false
@@ -32,19 +31,19 @@ func (d damping) add(now time.Time, f config.FlapDamping) (after damping, tooOft
 		d.hold = 0
 	}
 	if len(recent)+1 < f.Turns {
-		d.turns = append(recent, now)
+		d.transitions = append(recent, now)
 		return d, false
 	}
-	d.turns = nil
+	d.transitions = nil
 	d.hold = min(max(f.Hold, 2*d.hold), f.Max)
 	d.until = now.Add(d.hold)
 	return d, true
 }
 
-// within is a copy of the turns less than a window ago.
+// within returns a copy of the transitions less than a window ago.
 func (d damping) within(now time.Time, window time.Duration) []time.Time {
 	var recent []time.Time
-	for _, at := range d.turns {
+	for _, at := range d.transitions {
 		if now.Sub(at) < window {
 			recent = append(recent, at)
 		}

@@ -11,13 +11,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxDatagram is how much of an answer over UDP is read, in bytes. The question
-// has no EDNS, so 512 would do (RFC 1035 4.2.1).
+// maxDatagram is the largest answer over UDP, in bytes. The question has no EDNS, so 512 would do (RFC 1035 4.2.1).
 const maxDatagram = 4096
 
-// probeDNS passes when the peer answers the check's question with the response
-// code and the record that are wanted. It asks over UDP, and again over TCP
-// where the answer is truncated (RFC 7766 5).
+// probeDNS passes if the peer answers the check's question with the wanted response code and record. It asks over UDP, and
+// again over TCP if the answer is truncated (RFC 7766 5).
 func probeDNS(ctx context.Context, t *attempt) (string, error) {
 	answer, err := t.query(ctx, "udp")
 	if err == nil && answer.Truncated {
@@ -59,7 +57,7 @@ func (t *attempt) query(ctx context.Context, network string) (*dns.Msg, error) {
 	return t.readAnswer(question, network, read)
 }
 
-// readFramed reads a message with its length before it (RFC 1035 4.2.2).
+// readFramed reads a message with a length prefix (RFC 1035 4.2.2).
 func readFramed(conn net.Conn) ([]byte, error) {
 	var length [2]byte
 	if _, err := io.ReadFull(conn, length[:]); err != nil {
@@ -70,9 +68,8 @@ func readFramed(conn net.Conn) ([]byte, error) {
 	return message, err
 }
 
-// readAnswer reads messages until one answers the question. What does not, anybody
-// may have sent: a late answer to an earlier question, a forger, a broken peer.
-// It is passed over, so that the true answer can still come.
+// readAnswer reads messages until one answers the question. It skips all others, so that the true answer can still come: a
+// late answer to an earlier question, a forged one, or one from a broken peer.
 func (t *attempt) readAnswer(question *dns.Msg, network string, read func() ([]byte, error)) (*dns.Msg, error) {
 	t.doing = "waiting for the answer over " + network
 	for strays := 1; ; strays++ {
@@ -87,7 +84,7 @@ func (t *attempt) readAnswer(question *dns.Msg, network string, read func() ([]b
 	}
 }
 
-// answerTo is message if it answers the question, else nil.
+// answerTo returns message parsed if it answers the question, else nil.
 func answerTo(question *dns.Msg, message []byte) *dns.Msg {
 	if len(message) < 12 || binary.BigEndian.Uint16(message) != question.Id {
 		return nil
@@ -95,11 +92,11 @@ func answerTo(question *dns.Msg, message []byte) *dns.Msg {
 	answer := new(dns.Msg)
 	err := answer.Unpack(message)
 	switch {
-	case err != nil && !answer.Truncated: // a truncated one need not be whole
+	case err != nil && !answer.Truncated: // a truncated message may be incomplete
 		return nil
 	case !answer.Response, answer.Opcode != dns.OpcodeQuery:
 		return nil
-	case len(answer.Question) == 0: // so do some servers that refuse, or fail to read the question
+	case len(answer.Question) == 0: // some servers send no question when they refuse, or cannot parse it
 		if answer.Rcode == dns.RcodeSuccess {
 			return nil
 		}
@@ -113,7 +110,7 @@ func sameQuestion(a, b dns.Question) bool {
 	return strings.EqualFold(a.Name, b.Name) && a.Qtype == b.Qtype && a.Qclass == b.Qclass
 }
 
-// judgeAnswer decides by the response code, then by the records.
+// judgeAnswer checks the response code, then the records.
 func (t *attempt) judgeAnswer(answer *dns.Msg) (string, error) {
 	if answer.Rcode != t.check.Rcode {
 		return "", fmt.Errorf("response code %s, want %s", rcodeName(answer.Rcode), rcodeName(t.check.Rcode))
@@ -133,7 +130,7 @@ func (t *attempt) judgeAnswer(answer *dns.Msg) (string, error) {
 		len(answer.Answer), t.check.Answer, excerpt(recordData(answer.Answer[0])))
 }
 
-// recordData is what `dig +short` prints of a record.
+// recordData formats a record's data as `dig +short` does.
 func recordData(record dns.RR) string {
 	return strings.TrimPrefix(record.String(), record.Header().String())
 }

@@ -12,15 +12,14 @@ import (
 	"strings"
 )
 
-// Of what a program writes, in bytes: what is kept, what a reason quotes of
-// that, and how much it may be in all.
+// Limits of a program's output, in bytes: the part that is kept, the part of that in a reason, and the total.
 const (
 	maxKept   = 4 << 10
 	maxQuoted = 200
 	maxOutput = 1 << 20
 )
 
-// errLongOutput says that a program did not come to an end of what it had to say.
+// errLongOutput reports that a program has written more than maxOutput.
 var errLongOutput = fmt.Errorf("output longer than %d KiB", maxOutput>>10)
 
 // prepareExec finds the program.
@@ -40,7 +39,7 @@ func (c *preparedCheck) prepareExec() []checkError {
 	return nil
 }
 
-// trimExecPrefix is err without the program's name, which package exec puts before it.
+// trimExecPrefix removes the program's name, which package exec adds, from err.
 func trimExecPrefix(err error) error {
 	var notFound *exec.Error
 	var unusable *fs.PathError
@@ -53,22 +52,21 @@ func trimExecPrefix(err error) error {
 	return err
 }
 
-// probeExec passes when the check's program exits with status 0 in time.
-// Whatever it has started dies with it, unless it left the process group.
+// probeExec passes if the check's program exits with status 0 in time. All processes of its group are killed with it.
 func probeExec(ctx context.Context, t *attempt) (string, error) {
 	t.doing = "running " + t.program
 	cmd := &exec.Cmd{Path: t.program, Args: t.check.Command, Env: t.environment()}
 	output := &cappedBuffer{}
-	cmd.Stdout, cmd.Stderr = output, output // as one: the program has a single pipe for both
+	cmd.Stdout, cmd.Stderr = output, output // both: the program gets a single pipe
 	state, left, err := runGroup(ctx, cmd, killGroup)
 	switch {
-	case left != nil: // and may write yet
+	case left != nil: // it may still write to output
 		t.orphan = left
 		t.doing += ", which cannot be killed"
 		return "", err
 	case output.written > maxOutput:
 		return "", errLongOutput
-	case errors.Is(err, context.DeadlineExceeded) && len(output.kept) > 0:
+	case errors.Is(err, context.DeadlineExceeded) && len(output.data) > 0:
 		t.doing += ", which said " + output.String()
 		return "", err
 	case err != nil:
@@ -79,7 +77,7 @@ func probeExec(ctx context.Context, t *attempt) (string, error) {
 	return fmt.Sprintf("%v: %s", state, output), nil
 }
 
-// environment is all that the program is told.
+// environment returns the whole environment of the program.
 func (t *attempt) environment() []string {
 	addr, family := t.addr.Unmap(), "ipv6"
 	if addr.Is4() {
@@ -97,15 +95,15 @@ func (t *attempt) environment() []string {
 	return env
 }
 
-// cappedBuffer keeps the beginning of what is written to it.
+// cappedBuffer keeps the beginning of the data written to it.
 type cappedBuffer struct {
-	kept    []byte
+	data    []byte
 	written int
 }
 
-// Write refuses what goes beyond maxOutput: the pipe is closed then.
+// Write fails beyond maxOutput: the pipe is closed then.
 func (h *cappedBuffer) Write(p []byte) (int, error) {
-	h.kept = append(h.kept, p[:min(len(p), maxKept-len(h.kept))]...)
+	h.data = append(h.data, p[:min(len(p), maxKept-len(h.data))]...)
 	h.written += len(p)
 	if h.written > maxOutput {
 		return 0, errLongOutput
@@ -113,7 +111,7 @@ func (h *cappedBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String quotes the beginning, without the line break at its end.
+// String quotes the beginning, without the trailing line break.
 func (h *cappedBuffer) String() string {
-	return excerptOf(strings.TrimSpace(string(h.kept)), maxQuoted)
+	return excerptOf(strings.TrimSpace(string(h.data)), maxQuoted)
 }

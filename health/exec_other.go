@@ -11,7 +11,7 @@ import (
 
 const canExec = false
 
-// runGroup is not reached: [checker.prepareExec] refuses the check.
+// runGroup is unreachable: [preparedCheck.prepareExec] rejects the check.
 func runGroup(context.Context, *exec.Cmd, func(int)) (*os.ProcessState, <-chan struct{}, error) {
 	return nil, nil, localError{errors.New("no process groups here")}
 }

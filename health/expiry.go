@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// day is how long a line about a certificate is not said again.
+// day is the minimum time between two log lines about the same certificate.
 const day = 24 * time.Hour
 
-// lastsUntil is when a peer can no longer be verified by what it showed: when
-// the first certificate of its longest-lived chain expires. Where nothing was
-// verified, it is when the peer's own does.
-func lastsUntil(s tls.ConnectionState) time.Time {
+// verifiedUntil returns when a peer can no longer be verified: when the first certificate of its longest-lived chain
+// expires. Without verification, it returns when the peer's own certificate expires.
+func verifiedUntil(s tls.ConnectionState) time.Time {
 	if len(s.VerifiedChains) == 0 {
 		return chainExpiry(s.PeerCertificates[:1])
 	}
@@ -35,7 +34,7 @@ func chainExpiry(chain []*x509.Certificate) time.Time {
 	return first
 }
 
-// earlierOf is the earlier of two times; zero is none.
+// earlierOf returns the earlier of two times; a may be zero for none.
 func earlierOf(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b
@@ -43,8 +42,8 @@ func earlierOf(a, b time.Time) time.Time {
 	return a
 }
 
-// when is a day, and how far it is from now.
-func when(end, now time.Time) string {
+// formatExpiry formats a date and its distance from now.
+func formatExpiry(end, now time.Time) string {
 	left, unit := daysLeft(end, now), "days"
 	if left == 1 {
 		unit = "day"
@@ -52,12 +51,11 @@ func when(end, now time.Time) string {
 	return fmt.Sprintf("on %s, in %d %s", end.UTC().Format(time.DateOnly), left, unit)
 }
 
-// daysLeft are the whole days from now to end.
+// daysLeft returns the whole days from now to end.
 func daysLeft(end, now time.Time) int { return int(end.Sub(now) / day) }
 
-// warnExpiry says, once a day at most for each target, that the certificate
-// which its last probe saw has few days left. No verdict turns by it: users are
-// still served.
+// warnExpiry logs, at most once a day for each target, that the certificate of its last probe expires soon. It changes no
+// verdict: users are still served.
 func (o *scheduler) warnExpiry(e *targetState, r Result) {
 	now, days := time.Now(), e.prepared.check.TLS.WarnDays
 	if days == 0 || r.Expires.IsZero() || now.Before(e.nextExpiryLog) {

@@ -102,7 +102,7 @@ func TestTheEndOfAChainIsThatOfItsFirstToExpire(t *testing.T) {
 		{"the leaf alone where nothing was verified", tls.ConnectionState{PeerCertificates: ends(7, 3)}, 7},
 	}
 	for _, c := range cases {
-		if got := daysLeft(lastsUntil(c.state), now); got != c.want {
+		if got := daysLeft(verifiedUntil(c.state), now); got != c.want {
 			t.Errorf("%s: %d days, want %d", c.name, got, c.want)
 		}
 	}

@@ -4,5 +4,5 @@ package health
 
 import "math"
 
-// fileLimit is how many files, sockets among them, this process may have open.
+// fileLimit returns how many files, including sockets, this process may open.
 func fileLimit() int { return math.MaxInt }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// fileLimit is how many files, sockets among them, this process may have open.
+// fileLimit returns how many files, including sockets, this process may open.
 func fileLimit() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

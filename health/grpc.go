@@ -17,15 +17,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The method of the gRPC health checking protocol, and the most bytes of its
-// answer that are read: it is a message of two.
+// The method of the gRPC health checking protocol, and the largest answer in bytes: the message has two.
 const (
 	grpcMethod = "/grpc.health.v1.Health/Check"
 	maxMessage = 4 << 10
 )
 
-// serving is what a server says of a service: HealthCheckResponse.ServingStatus
-// of grpc.health.v1.
+// serving is the status of a service: HealthCheckResponse.ServingStatus of grpc.health.v1.
 type serving uint64
 
 func (s serving) String() string {
@@ -36,9 +34,8 @@ func (s serving) String() string {
 	return "ServingStatus " + strconv.FormatUint(uint64(s), 10)
 }
 
-// probeGRPC passes when the peer's standard health service says that the
-// check's service is serving. The whole of gRPC that it takes is one request
-// of HTTP/2 with a message of one field each way.
+// probeGRPC passes if the peer's standard health service reports the check's service as serving. The only part of gRPC that
+// this needs is one HTTP/2 request with a message of one field each way.
 func probeGRPC(ctx context.Context, t *attempt) (string, error) {
 	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
@@ -75,8 +72,7 @@ func (t *attempt) grpcService() string {
 	return "service " + excerpt(t.check.Service)
 }
 
-// grpcRequest asks for the health of the check's service: a length-prefixed
-// HealthCheckRequest, whose field 1 is the service's name.
+// grpcRequest builds the request: a length-prefixed HealthCheckRequest, with the service's name in field 1.
 func (t *attempt) grpcRequest(scheme string) *http.Request {
 	var message []byte
 	if t.check.Service != "" {
@@ -86,7 +82,7 @@ func (t *attempt) grpcRequest(scheme string) *http.Request {
 	body := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))) // 0: not compressed
 	body = append(body, message...)
 	authority := cmp.Or(t.check.Host, t.addr.WithZone("").String())
-	port := cmp.Or(t.check.Port, defaultPort(scheme)) // a socket has none
+	port := cmp.Or(t.check.Port, defaultPort(scheme)) // a unix socket has none
 	return &http.Request{
 		Method: http.MethodPost,
 		URL:    &url.URL{Scheme: scheme, Host: net.JoinHostPort(authority, strconv.Itoa(port)), Path: grpcMethod},
@@ -100,8 +96,8 @@ func (t *attempt) grpcRequest(scheme string) *http.Request {
 	}
 }
 
-// servingStatus reads the answer, whose verdict on the call itself comes last,
-// in the trailer; where there is no message, in the header.
+// servingStatus reads the answer. The status of the call itself comes last, in the trailer; without a message, in the
+// header.
 func (t *attempt) servingStatus(resp *http.Response) (serving, error) {
 	kind := resp.Header.Get("Content-Type")
 	switch {
@@ -124,7 +120,7 @@ func (t *attempt) servingStatus(resp *http.Response) (serving, error) {
 	return parseServing(body)
 }
 
-// grpcFailure is the failure of the call that an answer tells, if it does.
+// grpcFailure returns the failed status of the call, or nil.
 func grpcFailure(resp *http.Response) error {
 	last := resp.Trailer
 	if resp.Header.Get("Grpc-Status") != "" {
@@ -147,8 +143,7 @@ func grpcFailure(resp *http.Response) error {
 	return fmt.Errorf("gRPC status %s: %s", grpcStatus(code), excerpt(message))
 }
 
-// parseServing reads one length-prefixed HealthCheckResponse, whose field 1 is
-// the status; an absent one is 0, UNKNOWN.
+// parseServing parses one length-prefixed HealthCheckResponse with the status in field 1; a missing field is 0, UNKNOWN.
 func parseServing(body []byte) (serving, error) {
 	if len(body) < 5 || body[0] != 0 || int64(binary.BigEndian.Uint32(body[1:])) != int64(len(body)-5) {
 		return 0, fmt.Errorf("answer %s is not one plain message of gRPC", excerpt(string(body)))
@@ -168,7 +163,7 @@ func parseServing(body []byte) (serving, error) {
 	return serving(status), nil
 }
 
-// grpcStatus is the name of a gRPC status code.
+// grpcStatus returns the name of a gRPC status code.
 func grpcStatus(code uint64) string {
 	names := [...]string{
 		"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",

@@ -1,45 +1,37 @@
-// Package health probes endpoints out of band and tells their verdicts.
+// Package health probes endpoints in the background and reports their health states.
 //
-// The words. A check ([config.Check]) says how to probe, how often, and what
-// turns a verdict. A [Target] is an address under a check. A probe is one run
-// of a check against an address; it ends in a [Result]. Results in a row make
-// the target's [Verdict]; a change of verdict is a [Turn]. A [Watch] is
-// somebody's subscription to the turns of a set of targets.
+// Terms. A check ([config.Check]) defines how to probe, how often, and what changes a health state. A [Target] is an
+// address under a check. A probe is one run of a check against an address; it ends in a [Result]. Consecutive results make
+// the target's [Verdict], its health state; a change of verdict is a [Transition]. A [Watch] is a subscription to the
+// transitions of a set of targets.
 //
-// One goroutine, that of [Prober.Run], owns all state: which targets there
-// are, when each is due, how many results in a row it has had, who watches it.
-// The probes run on goroutines of their own and report to it; everybody else
-// asks it by a call:
+// One goroutine, [Prober.Run], owns all state: the targets, their due times, their streaks of results, their watches.
+// Probes run on goroutines of their own and report to it; all other code reaches it by a call:
 //
-//	Watch, Close, Status ──call──▶ ┌───────┐ ──launch──▶ probe (one goroutine each,
-//	                               │ owner │             at most one a target,
-//	turned, log ◀──────turns────── └───────┘ ◀──report── all bounded in number)
+//	Watch, Close, Status ──call──▶ ┌───────────┐ ──launch──▶ probe (one goroutine each,
+//	                               │ scheduler │             at most one per target,
+//	callbacks, log ◀─transitions── └───────────┘ ◀──report── bounded in number)
 //	                                heap of targets by due time
 //
-// What holds:
+// Invariants:
 //
-//   - Targets with an equal address and an equal check definition are one
-//     target, probed once, whoever watches it and under whatever name. So a
-//     reload that watches the new targets before it closes the old watch keeps
-//     the verdicts of checks that did not change.
-//   - A composite target has no probe: its verdict follows from those of its
-//     parts, which are targets like others and shared with whoever else watches
-//     them. Who watches a composite and its parts never sees one without what
-//     it means for the other.
-//   - A probe ends within its check's timeout, with its connection closed,
-//     whatever the peer does; what it reads is bounded.
-//   - A probe that fails for a reason of this machine (no route of the family, no
-//     free port, no file descriptor, a sandbox that forbids the socket) says nothing
-//     about the endpoint: it is inconclusive and changes no state. See localerror.go.
+//   - Targets with equal address and equal check definition are one target, probed
+//     once, whatever its names and watches. So a reload that watches the new targets
+//     before it closes the old watch keeps the verdicts of unchanged checks.
+//   - A composite target has no probe: its verdict follows from those of its parts,
+//     which are ordinary targets, shared with other watches. A watch of a composite
+//     and its parts always sees both change together.
+//   - A probe ends within its check's timeout, with its connection closed, whatever
+//     the peer does; its input is bounded.
+//   - A probe that fails for a local reason (no route of the family, no free port, no
+//     file descriptor, a sandbox that forbids the socket) is inconclusive and changes
+//     no state: it proves nothing about the endpoint. See localerror.go.
 //
-// Each type of check is one function in one file, of the shape of [probe]:
-// http.go, tcp.go, tls.go, grpc.go, dns.go, icmp.go, exec.go. Composites are in
-// composite.go; push.go takes reports in place of probes. What a check needs
-// from files is read before the first probe, by [Prepare] when a configuration
-// is checked and again by [Prober.Watch].
+// Each type of check is one function of type [probe] in one file: http.go, tcp.go, tls.go, grpc.go, dns.go, icmp.go,
+// exec.go. Composites are in composite.go; push.go accepts reports in place of probes. Files that a check names are read
+// before the first probe, by [Prepare] when a configuration is checked and again by [Prober.Watch].
 //
-// The package knows nothing of pools: what a verdict means for an answer is
-// decided there.
+// The package does not know pools: they decide what a verdict means for an answer.
 package health
 
 import (
@@ -52,41 +44,39 @@ import (
 	"meridian/config"
 )
 
-// Target is what one prober probes: an address by a check. Two targets with an
-// equal address and check definition are probed once.
+// Target is the unit of probing: an address and a check. Two targets with equal address and check definition are probed
+// once.
 type Target struct {
 	Check *config.Check
 	Addr  netip.Addr
 }
 
-// Transition is news of a target. Where To differs from From, or both are Uncertain and
-// Held has changed, its verdict has turned. Where To equals From and Held is as
-// before the verdict stays what it is, and the news is that Share or Response has
-// moved; Reason, Latency and At are still those of the turn before it.
+// Transition is a notification about a target. If To differs from From, or both are Uncertain and Effective has changed,
+// the verdict has changed. If To equals From and Effective is unchanged, only Damped, SlowStartWeight or Response has
+// changed; Reason, Latency and At still describe the previous change.
 type Transition struct {
 	Index           int // of the target in the slice given to Watch
 	Target          Target
 	From, To        Verdict
-	Effective       Verdict       // where To is Uncertain: Up or Down, what answers go by
-	Damped          bool          // its probes pass again, and flap damping alone keeps it down
-	SlowStartWeight uint8         // in 256ths: the part of its clients that an endpoint gets while it starts slowly; else AllShare
-	Response        time.Duration // how long passed probes take, smoothed; 0: none has passed
-	Reason          string        // of the probe that turned it: what was found, e.g. `status 500, want 200-299`
+	Effective       Verdict       // if To is Uncertain: Up or Down, the state that answers use
+	Damped          bool          // its probes pass again, and only flap damping keeps it down
+	SlowStartWeight uint8         // in 256ths: the part of its clients that an endpoint gets during slow start; else FullWeight
+	Response        time.Duration // the smoothed duration of passed probes; 0: none has passed
+	Reason          string        // of the probe that changed the verdict, e.g. `status 500, want 200-299`
 	Latency         time.Duration // of that probe
-	At              time.Time     // when the verdict turned
+	At              time.Time     // when the verdict changed
 }
 
-// FullWeight is the Share of an endpoint that gets all its clients. It stands for the
-// 256 that an uint8 has no room for; an endpoint that gets none is down.
+// FullWeight is the SlowStartWeight of an endpoint that gets all its clients. It represents 256, which a uint8 cannot hold;
+// an endpoint that gets none is down.
 const FullWeight = 0
 
-// Dial opens a connection for a probe, from the source address if that is valid; it must
-// give up when ctx ends.
+// Dial opens a connection for a probe, from the source address if that is valid; it must give up when ctx ends.
 type Dial = func(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error)
 
-// Options are what a Prober takes from outside; zero fields take the real thing.
+// Options holds the dependencies of a Prober; zero fields select the defaults.
 type Options struct {
 	Dial   Dial
 	Logger *slog.Logger
-	Saved  []SavedTarget // what a prober before this one remembered
+	Saved  []SavedTarget // the saved state of an earlier prober
 }

@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// maxDropped is how many targets that are gone are remembered for what held them down, at most.
+// maxDropped is the maximum number of dropped targets with saved holds.
 const maxDropped = 10_000
 
-// rememberIfHeld notes that e is dropped, if it is held down: a member that a reload removes and
-// the next one adds, or an address that leaves a name for a while, has cleared nothing.
+// rememberIfHeld saves e, which is dropped, if it is held down: removing a member in one reload and adding it in the next,
+// or an address that leaves a name for a while, clears no hold.
 func (o *scheduler) rememberIfHeld(e *targetState, now time.Time) {
 	if m, ok := e.save(now); ok && m.Held {
 		o.dropped = append(o.dropped, droppedTarget{e.identity, m})
 	}
 }
 
-// droppedTarget is a target that is gone, and what there is to remember of it.
+// droppedTarget is a dropped target and its saved state.
 type droppedTarget struct {
 	identity
-	memory SavedTarget
+	saved SavedTarget
 }
 
-// saveHolds remembers the targets that were dropped since the last time, for as long as
-// a state file would, but those that are watched under another definition: they go on.
+// saveHolds saves the targets dropped since the last call, for as long as a state file would, except those that are watched
+// under another definition: they carry over their state.
 func (o *scheduler) saveHolds(now time.Time) {
 	if len(o.dropped) == 0 {
 		return
@@ -34,8 +34,8 @@ func (o *scheduler) saveHolds(now time.Time) {
 	}
 	latest := make(map[targetKey]identity)
 	for _, d := range o.dropped {
-		if of := d.memory.label(); !watched[of] {
-			o.saved[d.identity], latest[of] = d.memory, d.identity
+		if of := d.saved.targetKey(); !watched[of] {
+			o.saved[d.identity], latest[of] = d.saved, d.identity
 			o.changed()
 		}
 	}
@@ -43,12 +43,12 @@ func (o *scheduler) saveHolds(now time.Time) {
 	o.saved.prune(latest, now)
 }
 
-// prune drops what is too old at now, what is known of a label beside the latest, and of
-// what was held down the oldest, where that is more than maxGone.
+// prune deletes entries that are too old at now, entries of a key other than the latest, and of held entries the oldest
+// beyond maxDropped.
 func (all savedTargets) prune(latest map[targetKey]identity, now time.Time) {
 	var held []identity
 	for id, m := range all {
-		newer, ok := latest[m.label()]
+		newer, ok := latest[m.targetKey()]
 		switch {
 		case ok && newer != id, m.validate(now) != nil:
 			delete(all, id)
@@ -65,4 +65,4 @@ func (all savedTargets) prune(latest map[targetKey]identity, now time.Time) {
 	}
 }
 
-func (m *SavedTarget) label() targetKey { return targetKey{m.Check, m.Address.Unmap()} }
+func (m *SavedTarget) targetKey() targetKey { return targetKey{m.Check, m.Address.Unmap()} }

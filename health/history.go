@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Result is what one probe found.
+// Result is the result of one probe.
 type Result struct {
 	Outcome Outcome
 	Reason  string        // a sentence with the evidence, e.g. `connect: connection refused`
 	Latency time.Duration // from the start of the probe to its outcome
 	At      time.Time     // when the probe began
-	Expires time.Time     // when the peer's certificate ends, or another of its chain; zero: none was seen
+	Expires time.Time     // when the peer's certificate, or another of its chain, expires; zero: none was seen
 }
 
-// historySize is how many results, and how many turns, are kept for each target.
+// historySize is the number of results, and of transitions, kept for each target.
 const historySize = 10
 
-// history keeps the last results and turns of a target.
+// history holds the last results and transitions of a target.
 type history struct {
 	ring        [historySize]Result
 	added       int          // results since the start
@@ -31,7 +31,7 @@ func (h *history) add(r Result) {
 	h.added++
 }
 
-// results is a copy of what is kept, newest first.
+// results returns a copy of the kept results, newest first.
 func (h *history) results() []Result {
 	kept := min(h.added, historySize)
 	out := make([]Result, kept)
@@ -48,8 +48,8 @@ func (h *history) addTransition(t Transition) {
 	h.transitions = append(h.transitions, t)
 }
 
-// turned is a copy of the turns that are kept, newest first, as a watch sees its target.
-func (h *history) turned(index int, target Target) []Transition {
+// transitionsFor returns a copy of the kept transitions, newest first, with a watch's index and target.
+func (h *history) transitionsFor(index int, target Target) []Transition {
 	out := slices.Clone(h.transitions)
 	slices.Reverse(out)
 	for i := range out {
@@ -58,7 +58,7 @@ func (h *history) turned(index int, target Target) []Transition {
 	return out
 }
 
-// summary is the last results in short, newest first: "3 failed, 7 passed".
+// summary summarizes the last results, newest first: "3 failed, 7 passed".
 func (h *history) summary() string {
 	var rows []string
 	results := h.results()

@@ -14,15 +14,15 @@ import (
 	"meridian/config"
 )
 
-// What an http check reads of an answer, in bytes, and how far it goes along.
+// Limits of an http check's answer, in bytes, and of its redirects.
 const (
-	maxHeader    = 64 << 10 // of the header, that of informational answers included
-	maxLook      = 64 << 10 // of the body, for the regular expression
-	maxBody      = 1 << 20  // of the body, to see it end
+	maxHeader    = 64 << 10 // of the header, including those of informational answers
+	maxMatch     = 64 << 10 // of the body that the regular expression is matched against
+	maxBody      = 1 << 20  // of the body, which must end within this
 	maxRedirects = 5
 )
 
-// errLongHeader and errLongBody say that a peer did not come to an end.
+// errLongHeader and errLongBody report an answer beyond the limits.
 var (
 	errLongHeader = fmt.Errorf("header of the answer longer than %d KiB", maxHeader>>10)
 	errLongBody   = fmt.Errorf("body longer than %d KiB", maxBody>>10)
@@ -32,12 +32,11 @@ var (
 type request struct {
 	method string
 	url    *url.URL // scheme, Host header, path and query
-	port   int      // where to connect
+	port   int      // to connect to
 }
 
-// probeHTTP passes when the answer has a wanted status and body. Each probe
-// opens its own connection, so that a listener that died shows, asks no proxy,
-// and takes the body as it comes: what is compressed stays so.
+// probeHTTP passes if the answer has a wanted status and body. Each probe opens its own connection, so that it notices a
+// dead listener; it uses no proxy and does not decompress the body.
 func probeHTTP(ctx context.Context, t *attempt) (string, error) {
 	t.buffers = t.pool.get()
 	defer t.pool.put(t.buffers)
@@ -52,8 +51,8 @@ func probeHTTP(ctx context.Context, t *attempt) (string, error) {
 	return "", fmt.Errorf("more than %d redirects, the last to %s", maxRedirects, excerpt(v.url.String()))
 }
 
-// firstURL is what the check asks for. Its host is that of the Host header: the
-// check's, else the target's address with a port that is not the scheme's own.
+// firstURL returns the URL of the check. Its host is that of the Host header: the check's, else the target's address with a
+// port that is not the scheme's default.
 func (t *attempt) firstURL() *url.URL {
 	u := *t.path
 	u.Scheme, u.Host = string(t.check.Type), t.check.Host
@@ -76,8 +75,7 @@ func defaultPort(scheme string) int {
 	return 80
 }
 
-// fetch makes one request. It returns evidence of success, or the next visit
-// where the peer redirects and the check follows.
+// fetch makes one request. It returns evidence of success, or the next request if the peer redirects and the check follows.
 func (t *attempt) fetch(ctx context.Context, v request) (evidence string, next *request, err error) {
 	conn, hangUp, err := t.connect(ctx, "tcp", v.port)
 	if err != nil {
@@ -89,7 +87,7 @@ func (t *attempt) fetch(ctx context.Context, v request) (evidence string, next *
 		if err != nil {
 			return "", nil, err
 		}
-		defer secure.Close() // tells the peer; hangUp or ctx ends that too
+		defer secure.Close() // notifies the peer; hangUp and ctx end it too
 		conn = secure
 	}
 	a, err := t.ask(ctx, conn, t.request(v))
@@ -104,7 +102,7 @@ func (t *attempt) fetch(ctx context.Context, v request) (evidence string, next *
 	return evidence, nil, err
 }
 
-// protocol is what the check speaks, by its name in a TLS handshake.
+// protocol returns the check's protocol, by its ALPN name.
 func (t *attempt) protocol() string {
 	if t.check.HTTP2 {
 		return http2Name
@@ -112,11 +110,10 @@ func (t *attempt) protocol() string {
 	return "http/1.1"
 }
 
-// answer is what came of a request, up to its body. The Body is not to be
-// closed: that would read it to its end.
+// answer is the answer to a request, up to its body. Do not close Body: that would read it to its end.
 type answer struct {
 	*http.Response
-	in *io.LimitedReader // what it is read from; nil over HTTP/2, where the transport bounds it
+	in *io.LimitedReader // limits the body; nil over HTTP/2, where the transport limits it
 }
 
 // ask sends a request on conn and reads the answer's header.
@@ -138,18 +135,17 @@ func (t *attempt) ask(ctx context.Context, conn net.Conn, req *http.Request) (an
 	return answer{resp, in}, err
 }
 
-// allow lets so many more bytes of the answer be read.
+// allow sets how many more bytes of the answer may be read.
 func (a answer) allow(bytes int64) {
 	if a.in != nil {
 		a.in.N = bytes
 	}
 }
 
-// truncated reports whether the answer was longer than it was let be.
+// truncated reports whether the answer exceeded its limit.
 func (a answer) truncated() bool { return a.in != nil && a.in.N == 0 }
 
-// serverName is the name that the certificate must have: the check's, else the
-// host that is asked for.
+// serverName returns the name that the certificate must have: the check's, else the host of the request.
 func (t *attempt) serverName(v request) string {
 	if t.check.TLS.ServerName != "" {
 		return t.check.TLS.ServerName
@@ -162,12 +158,12 @@ func (t *attempt) request(v request) *http.Request {
 		Method: v.method,
 		URL:    v.url,
 		Header: t.header,
-		Close:  true, // each probe sees whether a new connection is taken
+		Close:  true, // each probe tests a new connection
 	}
 }
 
-// readHeader reads up to the body of the final answer, past informational
-// ones (RFC 9110 15.2; 101 is final, as nothing but the new protocol follows it).
+// readHeader reads up to the body of the final answer, past informational ones (RFC 9110 15.2; 101 is final, as only the
+// new protocol follows it).
 func (t *attempt) readHeader(in *io.LimitedReader, req *http.Request) (*http.Response, error) {
 	t.doing = "waiting for the answer"
 	r := t.buffers.in
@@ -185,16 +181,16 @@ func (t *attempt) readHeader(in *io.LimitedReader, req *http.Request) (*http.Res
 	}
 }
 
-// judge decides by the status, then by the body, which must come to an end.
+// judge checks the status, then the body, which must end.
 func (t *attempt) judge(a answer) (string, error) {
-	if !wanted(t.check.Status, a.StatusCode) {
+	if !statusWanted(t.check.Status, a.StatusCode) {
 		return "", fmt.Errorf("status %d, want %s", a.StatusCode, statusList(t.check.Status))
 	}
 	t.doing = "reading the body"
 	a.allow(8 * maxBody) // room for the framing of small chunks; the body itself is counted below
 	look := int64(0)
 	if t.check.Body != nil {
-		look = maxLook
+		look = maxMatch
 	}
 	body, err := readBody(a.Response, look)
 	switch {
@@ -208,8 +204,8 @@ func (t *attempt) judge(a answer) (string, error) {
 	return "status " + strconv.Itoa(a.StatusCode), nil
 }
 
-// mismatch says how a body does not match: one that is compressed though the check's
-// headers did not offer to take it so could not.
+// mismatch describes a body that does not match: if it is compressed, although the check's headers do not accept that, it
+// could not match.
 func (t *attempt) mismatch(a answer, body []byte) error {
 	encoding := a.Header.Get("Content-Encoding")
 	if encoding != "" && !strings.EqualFold(encoding, "identity") && t.header.Get("Accept-Encoding") == "" {
@@ -218,9 +214,8 @@ func (t *attempt) mismatch(a answer, body []byte) error {
 	return fmt.Errorf("body does not match %q; it begins %s", t.check.Body, excerpt(string(body)))
 }
 
-// readBody returns the first bytes, as many as are looked at, after it saw the
-// body end within maxBody. A body that says beforehand that it is longer has an
-// end, and is not read on.
+// readBody returns the first look bytes, after the body has ended within maxBody. A body with a longer declared length has
+// an end, and is not read further.
 func readBody(resp *http.Response, look int64) (body []byte, err error) {
 	if look > 0 {
 		body, err = io.ReadAll(io.LimitReader(resp.Body, look))
@@ -235,7 +230,7 @@ func readBody(resp *http.Response, look int64) (body []byte, err error) {
 	return body, err
 }
 
-func wanted(ranges []config.StatusRange, status int) bool {
+func statusWanted(ranges []config.StatusRange, status int) bool {
 	for _, r := range ranges {
 		if r.From <= status && status <= r.To {
 			return true

@@ -12,16 +12,15 @@ import (
 	"sync/atomic"
 )
 
-// http2Name is HTTP/2 in a TLS handshake (RFC 9113 3.2).
+// http2Name is the ALPN name of HTTP/2 (RFC 9113 3.2).
 const http2Name = "h2"
 
-// http2Window is how many bytes a peer may send before they are read: what one
-// probe can be made to hold.
+// http2Window is the number of bytes that a peer may send before they are read: the most memory that it can make a probe
+// hold.
 const http2Window = 64 << 10
 
-// roundTrip2 makes one request of HTTP/2 on conn: over TLS where the handshake
-// chose it, else without asking first, as both sides know it (RFC 9113 3.3).
-// The end of conn ends all that it starts.
+// roundTrip2 makes one HTTP/2 request on conn: over TLS if the handshake selected it, else with prior knowledge (RFC 9113
+// 3.3). Closing conn ends everything that it starts.
 func (t *attempt) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request) (*http.Response, error) {
 	t.doing = "waiting for the answer"
 	scheme, protocols := "http", new(http.Protocols)
@@ -41,14 +40,14 @@ func (t *attempt) roundTrip2(ctx context.Context, conn net.Conn, req *http.Reque
 		DialContext:            hand,
 		DialTLSContext:         hand,
 		Protocols:              protocols,
-		DisableCompression:     true, // the body is taken as it comes
+		DisableCompression:     true, // the body stays as sent
 		MaxResponseHeaderBytes: maxHeader,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerConnection: http2Window,
 			MaxReceiveBufferPerStream:     http2Window,
 		},
 	}
-	label := netip.AddrPortFrom(t.addr, uint16(t.check.Port)) // of conn, which is there already
+	label := netip.AddrPortFrom(t.addr, uint16(t.check.Port)) // of conn, which is open already
 	client, err := transport.NewClientConn(ctx, scheme, label.String())
 	if err != nil {
 		return nil, err
@@ -64,11 +63,10 @@ func (t *attempt) roundTrip2(ctx context.Context, conn net.Conn, req *http.Reque
 	return resp, nil
 }
 
-// plaintextConn notes whether the peer's first words are HTTP/1: what the transport
-// makes of that is a matter of chance.
+// plaintextConn records whether the peer's first bytes are HTTP/1: the transport's error in that case is random.
 type plaintextConn struct {
 	net.Conn
-	received bool        // the reader's own
+	received bool        // used by the reader only
 	http1    atomic.Bool // read when the request has failed
 }
 

@@ -49,7 +49,7 @@ func TestHTTPProbesTellWhatAnEndpointDoes(t *testing.T) {
 			change: func(c *config.Check) { c.Body = ok },
 		},
 		{
-			name: "long body matches behind what is looked at", handle: says(page("200 OK", strings.Repeat("x", maxLook)+"ok")), want: Failed,
+			name: "long body matches behind what is looked at", handle: says(page("200 OK", strings.Repeat("x", maxMatch)+"ok")), want: Failed,
 			reason: `body does not match "ok"; it begins "` + strings.Repeat("x", maxExcerpt) + `"...`,
 			change: func(c *config.Check) { c.Body = ok },
 		},

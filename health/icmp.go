@@ -15,7 +15,7 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// ping is what differs between the two families.
+// ping holds the differences between the two address families.
 type ping struct {
 	datagram, raw  string // networks of package icmp
 	any            string // the address to listen on
@@ -30,9 +30,8 @@ func pingOf(addr netip.Addr) ping {
 	return ping{"udp6", "ip6:ipv6-icmp", "::", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply}
 }
 
-// socket opens an ICMP socket: one that needs no privilege and receives only
-// its own replies where the kernel allows that, else a raw one, which receives
-// all that comes to this machine; of the source address, if that is valid.
+// socket opens an ICMP socket: an unprivileged one, which receives only its own replies, if the kernel allows that; else a
+// raw one, which receives all ICMP for this machine. It binds to source if that is valid.
 func (p ping) socket(source netip.Addr) (conn *icmp.PacketConn, raw bool, err error) {
 	at := p.any
 	if source.IsValid() {
@@ -44,13 +43,13 @@ func (p ping) socket(source netip.Addr) (conn *icmp.PacketConn, raw bool, err er
 	}
 	conn, rawErr := icmp.ListenPacket(p.raw, at)
 	if rawErr != nil {
-		return nil, false, fmt.Errorf("neither a datagram socket for ICMP (%w) nor a raw one (%w)", cause(err), cause(rawErr))
+		return nil, false, fmt.Errorf("neither a datagram socket for ICMP (%w) nor a raw one (%w)", trimAddress(err), trimAddress(rawErr))
 	}
 	return conn, true, nil
 }
 
-// cause is err without the addresses that the socket would have had.
-func cause(err error) error {
+// trimAddress removes the socket's addresses from err.
+func trimAddress(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return op.Err
@@ -58,7 +57,7 @@ func cause(err error) error {
 	return err
 }
 
-// prepareICMP tries whether this machine lets us ping at all.
+// prepareICMP checks that this machine permits ICMP sockets.
 func (c *preparedCheck) prepareICMP() []checkError {
 	var errs []error
 	for _, addr := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
@@ -75,8 +74,7 @@ func (c *preparedCheck) prepareICMP() []checkError {
 	}}
 }
 
-// probeICMP passes when the address answers an echo request (RFC 792; RFC 4443
-// section 4).
+// probeICMP passes if the address answers an echo request (RFC 792; RFC 4443 section 4).
 func probeICMP(ctx context.Context, t *attempt) (string, error) {
 	t.doing = "opening a socket"
 	p := pingOf(t.addr)
@@ -87,13 +85,13 @@ func probeICMP(ctx context.Context, t *attempt) (string, error) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	echo := newEcho()
-	request, err := (&icmp.Message{Type: p.request, Body: echo}).Marshal(nil) // for IPv6 the kernel sums up
+	request, err := (&icmp.Message{Type: p.request, Body: echo}).Marshal(nil) // for IPv6 the kernel adds the checksum
 	if err != nil {
 		return "", fmt.Errorf("packing the echo request: %w", err)
 	}
 	t.doing = "sending the echo request"
 	if _, err := conn.WriteTo(request, t.pingAddr(raw)); err != nil {
-		return "", localError{err} // the kernel reports what routers and the peer say only to connected sockets
+		return "", localError{err} // the kernel reports errors of routers and the peer only to connected sockets
 	}
 	t.doing = "waiting for the echo reply"
 	buffer := make([]byte, 1500)
@@ -108,16 +106,15 @@ func probeICMP(ctx context.Context, t *attempt) (string, error) {
 	}
 }
 
-// newEcho is an echo request that no other probe makes: what it carries comes
-// back, and cannot be guessed.
+// newEcho returns an echo request that is unique to this probe: its data comes back, and cannot be guessed.
 func newEcho() *icmp.Echo {
 	data := make([]byte, 16)
 	rand.Read(data)
 	return &icmp.Echo{ID: int(binary.BigEndian.Uint16(data)), Seq: 1, Data: data}
 }
 
-// echoes reports whether message is the reply to echo. A datagram socket puts
-// an id of its own in place of ours, and gets replies to that alone.
+// echoes reports whether message is the reply to echo. A datagram socket replaces our id by its own, and gets only replies
+// to that.
 func (p ping) echoes(message []byte, echo *icmp.Echo, raw bool) bool {
 	parsed, err := icmp.ParseMessage(p.protocol, message)
 	if err != nil || parsed.Type != p.reply {
@@ -127,7 +124,7 @@ func (p ping) echoes(message []byte, echo *icmp.Echo, raw bool) bool {
 	return ok && (reply.ID == echo.ID || !raw) && reply.Seq == echo.Seq && bytes.Equal(reply.Data, echo.Data)
 }
 
-// pingAddr is the target in the form that a socket takes.
+// pingAddr returns the target as the socket's address type.
 func (t *attempt) pingAddr(raw bool) net.Addr {
 	ip, zone := t.addr.Unmap().AsSlice(), t.addr.Zone()
 	if raw {
@@ -136,7 +133,7 @@ func (t *attempt) pingAddr(raw bool) net.Addr {
 	return &net.UDPAddr{IP: ip, Zone: zone}
 }
 
-// addrOf is where a message came from.
+// addrOf returns the source address of a message.
 func addrOf(from net.Addr) netip.Addr {
 	var ip net.IP
 	switch from := from.(type) {

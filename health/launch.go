@@ -2,9 +2,8 @@ package health
 
 import "time"
 
-// launchDue ends the leases that have run out and launches the probes that are due. The
-// channel that it returns delivers when the next one is; it is nil when only an event can
-// let one begin.
+// launchDue expires leases and launches the probes that are due. The returned channel delivers at the next due time; it is
+// nil if only an event can launch another probe.
 func (o *scheduler) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 	now := time.Now()
 	o.recordHeartbeat(now)
@@ -19,8 +18,7 @@ func (o *scheduler) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 	return timer.C
 }
 
-// expireLeases lets what was reported for a time that is over hold no more. It returns the
-// entry whose lease ends next, if any.
+// expireLeases expires all leases that have ended. It returns the entry whose lease ends next, if any.
 func (o *scheduler) expireLeases(now time.Time) *targetState {
 	for {
 		e := o.leases.first()
@@ -32,9 +30,8 @@ func (o *scheduler) expireLeases(now time.Time) *targetState {
 	}
 }
 
-// launchProbes launches the probes that are due, the longest overdue first, as far as the
-// limits allow. It returns the entry that is due next; nil: there is none, or the limit
-// is reached, and a report lets the next one begin.
+// launchProbes launches due probes, the longest overdue first, within the limits. It returns the entry that is due next;
+// nil: there is none, or the limit is reached and a report must come first.
 func (o *scheduler) launchProbes(now time.Time) *targetState {
 	for o.running < o.limit {
 		e := o.waiting.first()
@@ -42,7 +39,7 @@ func (o *scheduler) launchProbes(now time.Time) *targetState {
 			return e
 		}
 		o.waiting.remove(e)
-		if l := e.full(); l != nil {
+		if l := e.fullLimiter(); l != nil {
 			o.wait(e, l, now)
 			continue
 		}
@@ -52,15 +49,15 @@ func (o *scheduler) launchProbes(now time.Time) *targetState {
 }
 
 func (o *scheduler) launch(e *targetState, now time.Time) {
-	e.probing, e.began = true, now
+	e.probing, e.probeStart = true, now
 	o.running++
 	e.limiter.acquire(now)
 	e.execLimiter.acquire(now)
 	o.start(e)
 }
 
-// probeDone takes e, whose probe has ended, off the count, and lets the next go. A program
-// that is left keeps its place among the programs.
+// probeDone updates the limits after the probe of e and starts the next one. A program that is left keeps its slot among
+// the programs.
 func (o *scheduler) probeDone(e *targetState, left bool, now time.Time) {
 	e.probing, e.stuck = false, left
 	o.running--
@@ -71,7 +68,7 @@ func (o *scheduler) probeDone(e *targetState, left bool, now time.Time) {
 	}
 }
 
-// processExited notes that no program of e runs any more.
+// processExited records that e has no running program and starts the next one.
 func (o *scheduler) processExited(e *targetState, now time.Time) {
 	e.stuck = false
 	e.execLimiter.release(now)

@@ -8,29 +8,27 @@ import (
 	"meridian/config"
 )
 
-// minPerAddress is how many probes of one address may always run at once.
+// minPerAddress is the number of probes of one address that may always run at once.
 const minPerAddress = 4
 
-// headroom is by how much a lane is wider than its probes need when all of them hang:
-// they do not come one by one.
+// headroom is the factor of a limit above its expected concurrency: probes do not start evenly.
 const headroom = 1.5
 
-// limiter is the probes that share something. Those of one address are as many at once as
-// it takes for each of them to have its turn every interval when all hang, and no more,
-// so that an address with many checks is not stormed. Those that are programs share this
-// machine's processors, and are as many as the lane is wide.
+// limiter limits concurrent probes that share a resource. The probes of one address run as many at once as each needs to
+// run every interval even if all hang, and no more, so that an address with many checks is not flooded. Programs share this
+// machine's processors and have a fixed width.
 type limiter struct {
-	width               int            // of programs: how many run at once; else 0: see demand
+	width               int            // of programs: how many run at once; else 0: see expectedConcurrency
 	users               int            // targets of the address
-	expectedConcurrency int64          // how many of its probes are under way at a time when all of them hang, in millionths
-	longest             time.Duration  // the longest timeout of a target that was ever in it
-	running             int            // probes of it under way, and programs that outlive them
-	waiting             []*targetState // those that are due and wait for one of them to end, the first to go first
+	expectedConcurrency int64          // the mean number of concurrent probes if all hang, in millionths
+	longest             time.Duration  // the longest timeout of any target that used it
+	running             int            // running probes, and programs that outlive them
+	waiting             []*targetState // due targets that wait for a slot, in order
 	lastActivity        time.Time      // when a probe of it last began or ended
 }
 
-// enter gives e the lane of its address, and a program that of programs as well.
-func (o *scheduler) enter(e *targetState) {
+// joinLimiter assigns e the limiter of its address, and for a program that of all programs.
+func (o *scheduler) joinLimiter(e *targetState) {
 	l := o.limiters[e.addr]
 	if l == nil {
 		l = &limiter{}
@@ -46,8 +44,8 @@ func (o *scheduler) enter(e *targetState) {
 	}
 }
 
-// expectedConcurrency is for what part of its time, in millionths, a target of c is probed when
-// each probe takes the whole timeout.
+// expectedConcurrency returns the fraction of time, in millionths, that a target of c is being probed if each probe takes
+// the whole timeout.
 func expectedConcurrency(c *config.Check) int64 {
 	if c.Interval == 0 { // it has no probes
 		return 0
@@ -55,7 +53,7 @@ func expectedConcurrency(c *config.Check) int64 {
 	return int64(1e6 * float64(c.Timeout) / float64(c.Interval))
 }
 
-// limit is how many probes of the lane run at once, at most.
+// limit returns how many probes of the limiter may run at once.
 func (l *limiter) limit() int {
 	if l.width > 0 {
 		return l.width
@@ -63,8 +61,8 @@ func (l *limiter) limit() int {
 	return max(minPerAddress, int(math.Ceil(headroom*float64(l.expectedConcurrency)/1e6)))
 }
 
-// leave takes e's part in its lane away.
-func (o *scheduler) leave(e *targetState) {
+// leaveLimiter removes e from its limiter.
+func (o *scheduler) leaveLimiter(e *targetState) {
 	if e.parked != nil {
 		e.parked.waiting = slices.DeleteFunc(e.parked.waiting, func(p *targetState) bool { return p == e })
 		e.parked = nil
@@ -76,8 +74,8 @@ func (o *scheduler) leave(e *targetState) {
 	}
 }
 
-// full is the lane in which e has to wait; nil: it may go.
-func (e *targetState) full() *limiter {
+// fullLimiter returns the limiter that e has to wait for; nil: it may start.
+func (e *targetState) fullLimiter() *limiter {
 	for _, l := range [...]*limiter{e.execLimiter, e.limiter} {
 		if l != nil && l.running >= l.limit() {
 			return l
@@ -86,8 +84,7 @@ func (e *targetState) full() *limiter {
 	return nil
 }
 
-// wait has e, which is due, wait for the other probes of l. The place that e leaves in
-// another lane is the next one's.
+// wait queues e, which is due, in l. Its slot in another limiter goes to the next target.
 func (o *scheduler) wait(e *targetState, l *limiter, now time.Time) {
 	e.parked = l
 	l.waiting = append(l.waiting, e)
@@ -95,18 +92,18 @@ func (o *scheduler) wait(e *targetState, l *limiter, now time.Time) {
 	o.startNext(e.execLimiter, now)
 }
 
-// startNext lets the next of l go, if one waits and may; l may be nil.
+// startNext starts the next queued probe of l within the limit; l may be nil.
 func (o *scheduler) startNext(l *limiter, now time.Time) {
 	if l == nil || len(l.waiting) == 0 || l.running >= l.limit() {
 		return
 	}
 	e := l.waiting[0]
 	l.waiting = slices.Delete(l.waiting, 0, 1)
-	e.parked, e.freed = nil, now
+	e.parked, e.unparkedAt = nil, now
 	o.waiting.add(e, e.due)
 }
 
-// acquire and gave note that a probe of the lane began, or ended; l may be nil.
+// acquire and release record that a probe of the limiter began or ended; l may be nil.
 func (l *limiter) acquire(now time.Time) { l.count(1, now) }
 func (l *limiter) release(now time.Time) { l.count(-1, now) }
 
@@ -117,9 +114,9 @@ func (l *limiter) count(by int, now time.Time) {
 	}
 }
 
-// waitingSince is until when it is for the lane's sake that nothing was heard of those that are
-// parked in it: now, unless no probe has ended for longer than any may take. Then they wait
-// for what does not end, and are silent like others.
+// waitingSince returns the time before which missing results of the targets parked here are due to the limiter: now, unless
+// no probe has ended for longer than any may take. Then they wait for a probe that hangs, and become stale like other
+// targets.
 func (l *limiter) waitingSince(now time.Time) time.Time {
 	if until := l.lastActivity.Add(l.longest + spareTime); until.Before(now) {
 		return until
@@ -127,10 +124,10 @@ func (l *limiter) waitingSince(now time.Time) time.Time {
 	return now
 }
 
-// spareTime is how much longer than its timeout a probe may take to end.
+// spareTime is the time beyond its timeout that a probe may take to end.
 const spareTime = 2 * time.Second
 
-// empty is l without its probes, all of which are to be counted anew.
+// empty returns a copy of l without probes, all of which are counted again.
 func (l *limiter) empty() limiter {
 	return limiter{width: l.width, users: l.users, expectedConcurrency: l.expectedConcurrency, longest: l.longest, lastActivity: l.lastActivity}
 }

@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connectAtOnce begins to connect to a TCP port and returns the error of connect(2), without
-// waiting for the peer; nil if the attempt has begun, which is then given up. It costs at most
-// one SYN, and only after an attempt has failed.
+// connectAtOnce starts a connection to a TCP port and returns the error of connect(2), without waiting for the peer; nil if
+// the attempt has begun, which it then abandons. It costs at most one SYN, and only after an attempt has failed.
 func connectAtOnce(source netip.Addr, to netip.AddrPort) error {
 	family := unix.AF_INET6
 	if to.Addr().Is4() {
@@ -38,12 +37,12 @@ func socketAddr(at netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet6{Addr: at.Addr().As16(), Port: int(at.Port())}
 }
 
-// bindWithoutPort has the kernel choose the port of a socket with a source address when it connects,
-// and not when it is bound: then one port serves for connections to many endpoints, and the ports
-// of one source address do not run out at thousands of probes a minute.
+// bindWithoutPort delays the kernel's choice of a port, for a socket with a source address, until it connects: then one
+// port serves connections to many endpoints, and the ports of one source address do not run out at thousands of probes a
+// minute.
 func bindWithoutPort(_, _ string, conn syscall.RawConn) error {
 	return conn.Control(func(fd uintptr) {
-		// An old kernel without the option binds a port at once, as it always did.
+		// An old kernel without the option binds a port at once.
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// connectAtOnce looks up the route to an address by connecting a datagram socket, which
-// sends nothing, and returns the error of that; nil if there is a route.
+// connectAtOnce looks up the route to an address by connecting a datagram socket, which sends nothing, and returns its
+// error; nil if there is a route.
 func connectAtOnce(source netip.Addr, to netip.AddrPort) error {
 	var from *net.UDPAddr
 	if source.IsValid() {

@@ -17,43 +17,41 @@ import (
 	"meridian/config"
 )
 
-// identity is what makes two targets one: equal definitions of the check and
-// equal addresses.
+// identity identifies a target: equal check definitions and equal addresses are one target.
 type identity struct {
 	fingerprint fingerprint
 	addr        netip.Addr
 }
 
-// fingerprint digests all of a check that bears on its probes and verdicts: the
-// whole config.Check but its name and positions, and what its files hold.
+// fingerprint is a digest of all of a check that affects its probes and verdicts: the whole config.Check except name and
+// positions, and the contents of its files.
 type fingerprint [sha256.Size]byte
 
 // preparedCheck is a check that is ready to probe. It is immutable.
 type preparedCheck struct {
 	check            *config.Check
 	fingerprint      fingerprint
-	probeFingerprint fingerprint // digests what is probed, and not what its results count for
+	probeFingerprint fingerprint // a digest of the probe alone, without thresholds
 	run              probe
 	credentials
 
 	parts   []part      // of composites, which have no run
-	height  int         // composites: 1 above the highest of its parts; others: 0
+	height  int         // composites: 1 above the highest of their parts; others: 0
 	path    *url.URL    // of http and https: path and query
-	header  http.Header // the same: all but Host
-	pool    *bufferPool // the same
+	header  http.Header // of http and https: all but Host
+	pool    *bufferPool // of http and https
 	program string      // of exec: the file
 }
 
-// checkError is what keeps a check from being prepared.
+// checkError is the reason that a check cannot be prepared.
 type checkError struct {
-	pos        config.Pos
-	key        string // below the check, e.g. tls.ca
-	what, hint string
+	pos           config.Pos
+	key           string // below the check, e.g. tls.ca
+	problem, hint string
 }
 
-// Prepare tries whether every check of cfg can be probed with: it reads the
-// files that the checks name. The error is a *multierror.Error of
-// config.Faults in file order.
+// Prepare verifies that every check of cfg can run: it reads the files that the checks name. The error is a
+// *multierror.Error of config.Errors in file order.
 func Prepare(cfg *config.Config) error {
 	var faults []config.Error
 	for i := range cfg.Checks {
@@ -63,7 +61,7 @@ func Prepare(cfg *config.Config) error {
 		}
 		_, flaws := prepareCheck(c)
 		for _, f := range flaws {
-			faults = append(faults, cfg.ErrorAt(f.pos, "checks."+c.Name+"."+f.key, f.what, f.hint))
+			faults = append(faults, cfg.ErrorAt(f.pos, "checks."+c.Name+"."+f.key, f.problem, f.hint))
 		}
 	}
 	slices.SortStableFunc(faults, func(a, b config.Error) int {
@@ -76,7 +74,7 @@ func Prepare(cfg *config.Config) error {
 	return all.ErrorOrNil()
 }
 
-// prepareChecks makes the checker of each target, one for all that share a check.
+// prepareChecks prepares the check of each target, once per check.
 func prepareChecks(targets []Target) ([]*preparedCheck, error) {
 	made := make(preparedChecks)
 	out := make([]*preparedCheck, len(targets))
@@ -84,7 +82,7 @@ func prepareChecks(targets []Target) ([]*preparedCheck, error) {
 		if t.Check == nil || !t.Addr.IsValid() {
 			return nil, fmt.Errorf("target %d has no check or no address", i)
 		}
-		c, err := made.of(t.Check)
+		c, err := made.get(t.Check)
 		if err != nil {
 			return nil, err
 		}
@@ -93,11 +91,11 @@ func prepareChecks(targets []Target) ([]*preparedCheck, error) {
 	return out, nil
 }
 
-// preparedChecks are those made so far, one for all that share a check.
+// preparedChecks holds the prepared checks, one per config.Check.
 type preparedChecks map[*config.Check]*preparedCheck
 
-// of is the checker of c.
-func (made preparedChecks) of(c *config.Check) (*preparedCheck, error) {
+// get returns the prepared check of c, or prepares it.
+func (made preparedChecks) get(c *config.Check) (*preparedCheck, error) {
 	if of := made[c]; of != nil {
 		return of, nil
 	}
@@ -117,12 +115,12 @@ func (made preparedChecks) of(c *config.Check) (*preparedCheck, error) {
 func joinErrors(check string, flaws []checkError) error {
 	var errs []error
 	for _, f := range flaws {
-		errs = append(errs, fmt.Errorf("checks.%s.%s: %s; %s", check, f.key, f.what, f.hint))
+		errs = append(errs, fmt.Errorf("checks.%s.%s: %s; %s", check, f.key, f.problem, f.hint))
 	}
 	return errors.Join(errs...)
 }
 
-// prepareCheck prepares c; a composite lacks its parts yet.
+// prepareCheck prepares c, except the parts of a composite.
 func prepareCheck(c *config.Check) (*preparedCheck, []checkError) {
 	made := &preparedCheck{check: c}
 	var flaws []checkError
@@ -154,7 +152,7 @@ func prepareCheck(c *config.Check) (*preparedCheck, []checkError) {
 	return made, append(flaws, more...)
 }
 
-// prepareHTTP parses what an http or https check asks for.
+// prepareHTTP parses the path and headers of an http or https check.
 func (c *preparedCheck) prepareHTTP() []checkError {
 	path, err := url.ParseRequestURI(c.check.Path)
 	if err != nil || path.Host != "" {
@@ -175,12 +173,10 @@ func (c *preparedCheck) prepareHTTP() []checkError {
 	return nil
 }
 
-// fingerprintOf digests c. Going over all fields makes one that is added one day count
-// without anybody's remembering; what is behind a pointer, or does not count,
-// is taken out and, if it counts, added by value. A field that is zero leaves
-// no trace, so that the definitions, and with them what was remembered, outlive
-// an upgrade that adds one. The name counts for exec, whose program is told it,
-// and for push, whose reports name it. What parts there are compose adds.
+// fingerprintOf digests c. It iterates over all fields, so that a new field counts automatically; fields behind a pointer,
+// or that do not count, are removed and, if they count, added by value. A zero field leaves no trace, so that the digests,
+// and saved state with them, survive an upgrade that adds one. The name counts for exec, as its program receives it, and
+// for push, as reports name it. compose adds the parts.
 func fingerprintOf(c *config.Check, files [sha256.Size]byte) fingerprint {
 	plain := *c
 	if c.Type != config.Exec && c.Type != config.Push {
@@ -197,8 +193,7 @@ func fingerprintOf(c *config.Check, files [sha256.Size]byte) fingerprint {
 	return sha256.Sum256(text)
 }
 
-// probeFields is c without what says how often it is probed and what its results count
-// for: two checks that are equal but for that find the same of an endpoint.
+// probeFields returns c without schedule and thresholds: two checks that differ only in those find the same of an endpoint.
 func probeFields(c *config.Check) *config.Check {
 	plain := *c
 	plain.Interval, plain.Timeout, plain.Lease, plain.TLS.WarnDays = 0, 0, 0, 0
@@ -207,7 +202,7 @@ func probeFields(c *config.Check) *config.Check {
 	return &plain
 }
 
-// appendFields appends the fields of a struct that are not zero, by name.
+// appendFields appends the non-zero fields of a struct, by name.
 func appendFields(text []byte, of reflect.Value) []byte {
 	for i := range of.NumField() {
 		name, f := of.Type().Field(i).Name, of.Field(i)

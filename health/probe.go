@@ -11,25 +11,24 @@ import (
 	"time"
 )
 
-// probe is one type of check: it does what t says until ctx ends. It returns
-// the evidence of success, or an error that says what was found instead, or
-// that of the input or output that failed, as it came; [trial.result] makes
-// the reason of it. While it works it keeps t.doing true.
+// probe is the function of one type of check: it runs t until ctx ends. It returns the evidence of success, or an error
+// that describes the finding, or an unchanged input or output error; [attempt.result] makes the reason. It keeps t.doing up
+// to date.
 type probe func(ctx context.Context, t *attempt) (evidence string, err error)
 
-// attempt is one probe under way.
+// attempt is a running probe.
 type attempt struct {
 	*preparedCheck
 	addr    netip.Addr
 	dial    Dial
-	buffers *buffers        // of http and https, while it works
-	doing   string          // the step under way, e.g. "connecting": what a timeout interrupted
+	buffers *buffers        // of http and https, during the probe
+	doing   string          // the current step, e.g. "connecting", for the reason of a timeout
 	orphan  <-chan struct{} // closed when the program that outlives the probe ends; nil: none does
-	expires time.Time       // when the first of the certificates seen ends; zero: none was seen
+	expires time.Time       // when the first of the peer's certificates expires; zero: none was seen
 }
 
-// probe runs the check against addr once, within its timeout. Where a program could not
-// be killed then, left is closed when that has ended.
+// probe runs the check against addr once, within its timeout. If a program could not be killed then, left is closed when it
+// has ended.
 func (c *preparedCheck) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (r Result, left <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(parent, c.check.Timeout)
 	defer cancel()
@@ -39,12 +38,12 @@ func (c *preparedCheck) probe(parent context.Context, addr netip.Addr, dial Dial
 	r = t.result(ctx, evidence, err)
 	r.At, r.Latency, r.Expires = began, time.Since(began), t.expires
 	if parent.Err() != nil {
-		r.Outcome = Inconclusive // cut short, and nobody waits for it
+		r.Outcome = Inconclusive // the prober stops, and the result does not count
 	}
 	return r, t.orphan
 }
 
-// run is the check's own function; a panic in it fails the probe, not the process.
+// run calls the check's function; a panic in it fails the probe, not the process.
 func (t *attempt) run(ctx context.Context, log *slog.Logger) (evidence string, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -60,7 +59,7 @@ func (t *attempt) run(ctx context.Context, log *slog.Logger) (evidence string, e
 	return t.preparedCheck.run(ctx, t)
 }
 
-// source is the address that the probe comes from; the zero Addr: the system chooses.
+// source returns the source address of the probe; the zero Addr: the system chooses.
 func (t *attempt) source() netip.Addr {
 	for _, source := range t.check.Sources {
 		if source.Is4() == t.addr.Unmap().Is4() {
@@ -70,9 +69,8 @@ func (t *attempt) source() netip.Addr {
 	return netip.Addr{}
 }
 
-// connect opens a connection over tcp or udp to a port of the target, or to the
-// check's socket, and sends the PROXY header if the check says so. hangUp closes it, and so
-// does the end of ctx: whatever is being read or written then fails at once.
+// connect opens a connection over tcp or udp to a port of the target, or to the check's socket, and sends the PROXY header
+// if the check has one. hangUp closes it; the end of ctx closes it too, and so fails pending reads and writes.
 func (t *attempt) connect(ctx context.Context, network string, port int) (conn net.Conn, hangUp func(), err error) {
 	t.doing = "connecting"
 	address := netip.AddrPortFrom(t.addr, uint16(port)).String()

@@ -7,29 +7,28 @@ import (
 	"time"
 )
 
-// maxProbes is how many probes run at once, at most: enough for 10,000 targets
-// at the default interval of 5 s that all hang for the default timeout of 2 s,
-// so that endpoints that hang do not hold up the probes of the others.
+// maxProbes is the most probes that run at once: enough for 10,000 targets at the default interval of 5 s that all hang for
+// the default timeout of 2 s, so that they do not delay the probes of the others.
 const maxProbes = 4096
 
-// programsPerProcessor is how many programs of exec checks run at once, at most, for each
-// processor: most of their time they wait, but each costs the making of a process.
+// programsPerProcessor is the most programs of exec checks that run at once per processor: they mostly wait, but each costs
+// a new process.
 const programsPerProcessor = 8
 
-// Prober owns all probing. Its methods are safe for concurrent use.
+// Prober runs all probes. Its methods are safe for concurrent use.
 type Prober struct {
 	dial      Dial
 	log       *slog.Logger
 	limit     int // probes at once
-	programs  int // of these programs
-	recalls   []SavedTarget
+	programs  int // of these, exec programs
+	saved     []SavedTarget
 	calls     chan func(*scheduler)
-	changes   chan struct{} // holds one
+	changes   chan struct{} // capacity 1
 	heartbeat heartbeat
 	stopped   chan struct{} // closed when Run has returned
 }
 
-// NewProber makes a Prober; Run drives it.
+// NewProber returns a Prober; Run drives it.
 func NewProber(o Options) *Prober {
 	if o.Dial == nil {
 		o.Dial = systemDial
@@ -40,9 +39,9 @@ func NewProber(o Options) *Prober {
 	return &Prober{
 		dial:      o.Dial,
 		log:       o.Logger,
-		limit:     min(maxProbes, max(1, fileLimit()/2)), // the other half is the server's own
+		limit:     min(maxProbes, max(1, fileLimit()/2)), // the server needs the other half
 		programs:  programsPerProcessor * runtime.GOMAXPROCS(0),
-		recalls:   o.Saved,
+		saved:     o.Saved,
 		calls:     make(chan func(*scheduler)),
 		changes:   make(chan struct{}, 1),
 		heartbeat: heartbeat{began: time.Now()},
@@ -50,32 +49,30 @@ func NewProber(o Options) *Prober {
 	}
 }
 
-// Run probes until ctx ends, then waits for the probes under way, whose
-// results no longer count; not for programs that cannot be killed. Call it once; Watch and the methods of a Watch wait
-// for it to begin, and do nothing after it has returned.
+// Run probes until ctx ends, then waits for running probes, whose results no longer count; it does not wait for programs
+// that cannot be killed. Call it once; Watch and the methods of a Watch wait for it to begin, and do nothing after it has
+// returned.
 func (p *Prober) Run(ctx context.Context) {
 	defer close(p.stopped)
 	defer p.startWatchdog()()
 	o := newScheduler(ctx, p)
 	o.loop()
 	for o.running > 0 {
-		if r := <-o.reports; !r.gone {
+		if r := <-o.reports; !r.orphanExited {
 			o.running--
 		}
 	}
 	o.workers.Wait()
 }
 
-// callWithin is how long whoever asks the owner waits for it: longer than it takes
-// to go on after a panic, far longer than any of its turns.
-const callWithin = 5 * time.Second
+// callTimeout is how long a call waits for the scheduler: longer than the restart after a panic, far longer than any step.
+const callTimeout = 5 * time.Second
 
-// call has the owner run f between two events and waits for it. It reports false
-// when f has not run to its end: when Run has returned, when f panicked, and when the
-// owner hangs. In the last case f may run later, so that what f writes is the
-// caller's to read only after true.
+// call runs f in the scheduler between two events and waits for it. It returns false if f has not completed: Run has
+// returned, f panicked, or the scheduler is stalled. In the last case f may run later, so the caller may read what f writes
+// only after true.
 func (p *Prober) call(f func(*scheduler)) (ran bool) {
-	patience := time.NewTimer(callWithin)
+	patience := time.NewTimer(callTimeout)
 	defer patience.Stop()
 	done := make(chan bool, 1)
 	select {

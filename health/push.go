@@ -18,23 +18,21 @@ const (
 	maxLease = 24 * time.Hour
 )
 
-// ErrNoPush is what Report returns, wrapped, when nobody waits for the report.
+// ErrNoPush is wrapped in the error of Report for an unknown target.
 var ErrNoPush = errors.New("no such push target")
 
-// reportKey is what a report is about.
+// reportKey is the subject of a report.
 type reportKey struct {
 	check string
 	addr  netip.Addr
 }
 
-// Report tells what an outside system found of a target of a push check, in
-// place of a probe: it counts as one result. It holds for the lease, 1s to 24h;
-// 0 takes that of the check. When that time has passed without another report
-// the verdict becomes unknown; what something holds down is uncertain, and stays
-// down, until that ends.
+// Report records an outside system's result for a target of a push check, in place of a probe: it counts as one result. It
+// is valid for the lease, 1s to 24h; 0 selects that of the check. When the lease expires without another report the verdict
+// becomes unknown; a target that is held down becomes uncertain, and stays down, until the hold ends.
 //
-// An error that is [ErrNoPush] says that no watch has such a target, and what
-// there is; others that the lease is out of range or Run has returned.
+// An error that is [ErrNoPush] says that no watch has such a target, and lists the known ones; other errors: the lease is
+// out of range, or the prober is stopped or stalled.
 func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
 	if lease != 0 && (lease < minLease || lease > maxLease) {
 		return fmt.Errorf("reporting: lease %s is out of range; %s to %s", span(lease), span(minLease), span(maxLease))
@@ -53,8 +51,8 @@ func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, l
 	return err
 }
 
-// applyReport heeds a report. During a reload a check that changed has two
-// targets of one name, and both are told.
+// applyReport applies a report. During a reload a changed check has two targets of one name, and the report applies to
+// both.
 func (o *scheduler) applyReport(of reportKey, r Result, lease time.Duration, now time.Time) error {
 	targets := o.pushTargets[of]
 	if len(targets) == 0 {
@@ -70,14 +68,14 @@ func (o *scheduler) applyReport(of reportKey, r Result, lease time.Duration, now
 		o.leases.remove(e)
 		o.leases.add(e, e.lease)
 	}
-	o.notify() // who reports finds it applied
+	o.notify() // the caller sees the report applied
 	return nil
 }
 
-// maxNamed is how many names a message lists.
+// maxNamed is the maximum number of names in a message.
 const maxNamed = 10
 
-// describeKnown says what there is where there is no target as reported.
+// describeKnown describes the known push targets, for an error about an unknown one.
 func (o *scheduler) describeKnown(of reportKey) string {
 	names, addrs := make(map[string]bool), make(map[string]bool)
 	for p := range o.pushTargets {
@@ -95,7 +93,7 @@ func (o *scheduler) describeKnown(of reportKey) string {
 	return fmt.Sprintf("no check %q of type push is in use, nor any other", of.check)
 }
 
-// listed is the first of some words.
+// listed joins the first maxNamed words.
 func listed(words map[string]bool) string {
 	all := slices.Sorted(maps.Keys(words))
 	if len(all) > maxNamed {
@@ -104,8 +102,7 @@ func listed(words map[string]bool) string {
 	return strings.Join(all, ", ")
 }
 
-// expire lets the verdict of e, whose lease has run out, be unknown, now or when
-// nothing holds it down any more.
+// expire applies the end of e's lease: the verdict becomes unknown, now or when no hold keeps it down.
 func (o *scheduler) expire(e *targetState, now time.Time) {
 	r := Result{Reason: "no report for " + span(now.Sub(e.verdict.lastResultAt).Round(time.Second)), At: now}
 	t, until := e.verdict.expireLease(now, e.prepared.check)
@@ -114,8 +111,8 @@ func (o *scheduler) expire(e *targetState, now time.Time) {
 	o.schedule(e)
 }
 
-// push is the key by which reports find e; false where it waits for none.
-func (e *targetState) push() (reportKey, bool) {
+// reportKey returns the key by which reports find e; false if it is not a push check.
+func (e *targetState) reportKey() (reportKey, bool) {
 	c := e.prepared.check
 	return reportKey{c.Name, e.addr}, c.Type == config.Push
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// queue is the entries that wait for their next probe, the one due first at
-// the root: a heap whose entries know their place, so that any can be taken out.
+// queue holds the entries that wait for their due time, the earliest at the root: a heap whose entries know their index, so
+// that any can be removed.
 type queue struct{ heap dueHeap }
 
 func (q *queue) add(e *targetState, due time.Time) {
@@ -14,7 +14,7 @@ func (q *queue) add(e *targetState, due time.Time) {
 	heap.Push(&q.heap, e)
 }
 
-// first is the entry due first; nil when none waits.
+// first returns the entry due first; nil if the queue is empty.
 func (q *queue) first() *targetState {
 	if len(q.heap) == 0 {
 		return nil
@@ -22,14 +22,14 @@ func (q *queue) first() *targetState {
 	return q.heap[0]
 }
 
-// remove takes out e, if it waits.
+// remove removes e, if it is queued.
 func (q *queue) remove(e *targetState) {
 	if e.queueIndex < len(q.heap) && q.heap[e.queueIndex] == e {
 		heap.Remove(&q.heap, e.queueIndex)
 	}
 }
 
-// dueHeap is queue's heap.Interface.
+// dueHeap implements heap.Interface for queue.
 type dueHeap []*targetState
 
 func (h dueHeap) Len() int           { return len(h) }

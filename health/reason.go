@@ -12,13 +12,13 @@ import (
 	"unicode/utf8"
 )
 
-// The most bytes of what a peer sent that a reason quotes, and of a reason in all.
+// The maximum number of bytes of a peer's data in a reason, and of a reason in all.
 const (
 	maxExcerpt = 80
 	maxReason  = 300
 )
 
-// result is the outcome of a trial and its reason.
+// result converts the end of an attempt to an outcome and its reason.
 func (t *attempt) result(ctx context.Context, evidence string, err error) Result {
 	switch {
 	case err == nil:
@@ -29,7 +29,7 @@ func (t *attempt) result(ctx context.Context, evidence string, err error) Result
 	return Result{Outcome: Failed, Reason: printable(t.reason(ctx, err))}
 }
 
-// reason says in a sentence why a trial ended with err.
+// reason describes in a sentence why an attempt ended with err.
 func (t *attempt) reason(ctx context.Context, err error) string {
 	if timedOut(ctx, err) {
 		return fmt.Sprintf("timeout after %v while %s", t.check.Timeout, t.doing)
@@ -47,18 +47,18 @@ func (t *attempt) reason(ctx context.Context, err error) string {
 	return op.Err.Error() + " while " + t.doing // e.g. read: connection reset by peer while ...
 }
 
-// timedOut reports whether err came of the end of the check's time. The
-// dialer's own clock may be a moment ahead of the context's, so both count.
+// timedOut reports whether err is the end of the check's timeout. The dialer's own clock may be slightly ahead of the
+// context's, so both count.
 func timedOut(ctx context.Context, err error) bool {
 	return errors.Is(ctx.Err(), context.DeadlineExceeded) ||
 		errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// excerpt quotes the beginning of what a peer sent.
+// excerpt quotes the beginning of a peer's data.
 func excerpt(data string) string { return excerptOf(data, maxExcerpt) }
 
-// excerptOf quotes at most so many bytes of data.
+// excerptOf quotes at most that many bytes of data.
 func excerptOf(data string, most int) string {
 	if len(data) <= most {
 		return strconv.Quote(data)
@@ -66,8 +66,8 @@ func excerptOf(data string, most int) string {
 	return strconv.Quote(data[:most]) + "..."
 }
 
-// printable is s cut to maxReason bytes and without control characters: peers
-// choose part of what a reason says, and reasons go to logs and terminals.
+// printable limits s to maxReason bytes and escapes control characters: peers choose part of a reason, and reasons go to
+// logs and terminals.
 func printable(s string) string {
 	if len(s) > maxReason {
 		s = s[:maxReason] + "..."

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// redirects reports whether an answer sends its client elsewhere.
+// redirects reports whether an answer is a redirect.
 func redirects(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
@@ -17,10 +17,8 @@ func redirects(resp *http.Response) bool {
 	return false
 }
 
-// redirected is the visit that follows a redirect. It goes to the same
-// address, whatever host the location names (that becomes the Host header and
-// the name to verify): the verdict is about this endpoint, not about another
-// one that it points to.
+// redirected returns the request that follows a redirect. It goes to the same address, whatever the host of the location
+// (that becomes the Host header and the name to verify): the verdict is about this endpoint, not about another one.
 func (v request) redirected(resp *http.Response) (*request, error) {
 	location := resp.Header.Get("Location")
 	ref, err := url.Parse(location)
@@ -42,8 +40,8 @@ func (v request) redirected(resp *http.Response) (*request, error) {
 	return &next, nil
 }
 
-// methodAfter is the method with which a redirect is followed (RFC 9110 15.4):
-// 307 and 308 keep it, the others make GET of it, as browsers do.
+// methodAfter returns the method after a redirect (RFC 9110 15.4): 307 and 308 keep it, the others change it to GET, as
+// browsers do.
 func (v request) methodAfter(status int) string {
 	keeps := status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect
 	if keeps || v.method == http.MethodHead {
@@ -52,7 +50,7 @@ func (v request) methodAfter(status int) string {
 	return http.MethodGet
 }
 
-// portOf is where to connect for u.
+// portOf returns the port to connect to for u.
 func portOf(u *url.URL) (int, error) {
 	if u.Port() == "" {
 		return defaultPort(u.Scheme), nil

@@ -2,14 +2,14 @@ package health
 
 import "time"
 
-// responseTime is how long a target takes to pass a probe.
+// responseTime is the duration of a target's passed probes.
 type responseTime struct {
-	smoothed time.Duration // 0: it has passed none
-	reported time.Duration // smoothed when it was last told
+	smoothed time.Duration // 0: none has passed
+	reported time.Duration // smoothed at the last notification
 }
 
-// add is r after one more passed probe: an exponential average with the gain
-// of TCP's round trip times (RFC 6298, 2.3), 1/8.
+// add returns r after one more passed probe: an exponential average with the gain of TCP's round-trip times (RFC 6298,
+// 2.3), 1/8.
 func (r responseTime) add(latency time.Duration) responseTime {
 	if r.smoothed == 0 {
 		r.smoothed = latency
@@ -19,8 +19,8 @@ func (r responseTime) add(latency time.Duration) responseTime {
 	return r
 }
 
-// changedEnough reports whether it strayed by more than a quarter, and a millisecond,
-// since it was told: enough to choose another by.
+// changedEnough reports whether it differs by more than a quarter, and a millisecond, from the last notification: enough to
+// affect a choice between endpoints.
 func (r responseTime) changedEnough() bool {
 	strayed := (r.smoothed - r.reported).Abs()
 	return strayed > r.reported/4 && strayed > time.Millisecond

@@ -14,50 +14,47 @@ import (
 	"meridian/config"
 )
 
-// How old a memory may be and still serve: of a verdict, and of what is held down,
-// which an operator may take his time to clear.
+// The maximum age of saved state: of a verdict, and of a held target, which an operator may clear much later.
 const (
 	maxSavedAge = 24 * time.Hour
-	holdAge     = 90 * 24 * time.Hour
+	maxHoldAge  = 90 * 24 * time.Hour
 )
 
-// maxStreak bounds a row that is remembered; no threshold is beyond it.
+// maxStreak bounds a saved streak; no threshold exceeds it.
 const maxStreak = 1 << 20
 
-// SavedTarget is what the prober remembers of a target from one process to the next.
-// It is made for JSON: fields may be added, none changes its meaning. What is
-// read back is not trusted: a memory with impossible values is ignored.
+// SavedTarget is the state of a target that survives a restart. It is stored as JSON: fields may be added, and none changes
+// its meaning. It is validated when read: impossible values are ignored.
 type SavedTarget struct {
-	Check            string        `json:"check"`            // the name, for who reads the file
-	Fingerprint      string        `json:"definition"`       // with Address the target: a digest of all that the check is, in hexadecimal
-	ProbeFingerprint string        `json:"probed,omitempty"` // a digest of what of it is probed, thresholds and times left out
+	Check            string        `json:"check"`            // the name, for readers of the file
+	Fingerprint      string        `json:"definition"`       // with Address the identity of the target: a digest of the check, in hexadecimal
+	ProbeFingerprint string        `json:"probed,omitempty"` // a digest of the probed part of the check, without thresholds and times
 	Address          netip.Addr    `json:"address"`
-	At               time.Time     `json:"at"`      // when all this was so
-	Verdict          string        `json:"verdict"` // up or down: what answers went by
-	Since            time.Time     `json:"since"`   // when the verdict turned
+	At               time.Time     `json:"at"`      // when this state was saved
+	Verdict          string        `json:"verdict"` // up or down: the state that answers used
+	Since            time.Time     `json:"since"`   // when the verdict changed
 	LastResultAt     time.Time     `json:"heard"`   // when the last conclusive result came
-	Reason           string        `json:"reason"`  // of the probe that turned it
+	Reason           string        `json:"reason"`  // of the probe that changed the verdict
 	Latency          time.Duration `json:"latency"` // of that probe, in nanoseconds
 	Last             string        `json:"last"`    // passed or failed: the last conclusive result
-	Streak           int           `json:"row"`     // how many of them came in a row
+	Streak           int           `json:"row"`     // consecutive results equal to it
 	StreakSince      time.Time     `json:"row_since"`
 	Transitions      []time.Time   `json:"turns,omitempty"`           // those that count towards flap damping
-	Hold             time.Duration `json:"hold,omitempty"`            // how long the last hold of flap damping is or was, in nanoseconds
+	Hold             time.Duration `json:"hold,omitempty"`            // the length of the last hold of flap damping, in nanoseconds
 	HeldUntil        time.Time     `json:"held_until,omitzero"`       // when it ends or ended
-	Provisional      bool          `json:"doubted,omitempty"`         // the row is of another check, or from too long ago: it begins anew
-	Cleared          bool          `json:"cleared,omitempty"`         // hold_down and failback were ended by an operator
+	Provisional      bool          `json:"doubted,omitempty"`         // the streak is of another check, or too old: the next result starts a new one
+	Cleared          bool          `json:"cleared,omitempty"`         // an operator ended hold_down and failback
 	SlowStart        time.Time     `json:"slow_start_since,omitzero"` // when slow start began; zero: it is over
-	Response         time.Duration `json:"response,omitempty"`        // see [Turn], in nanoseconds
-	Held             bool          `json:"detained,omitempty"`        // something held it down that outlasts silence
-	Lease            time.Time     `json:"lease_until,omitzero"`      // push: when the last report holds no more
+	Response         time.Duration `json:"response,omitempty"`        // see [Transition], in nanoseconds
+	Held             bool          `json:"detained,omitempty"`        // it was held down even without results
+	Lease            time.Time     `json:"lease_until,omitzero"`      // push: when the last report expires
 }
 
-// savedTargets are what was remembered of targets that nobody has watched yet.
+// savedTargets holds the saved state of targets that have no watch yet.
 type savedTargets map[identity]SavedTarget
 
-// saveRequest takes over what can be true at now; the others are counted in the
-// log, with the first fault.
-func saveRequest(all []SavedTarget, now time.Time, log *slog.Logger) savedTargets {
+// loadSaved returns the entries of all that are valid at now; it logs the number of the others, and the first error.
+func loadSaved(all []SavedTarget, now time.Time, log *slog.Logger) savedTargets {
 	kept := make(savedTargets)
 	var first error
 	for _, m := range all {
@@ -90,8 +87,8 @@ func (m *SavedTarget) identity() (identity, error) {
 	return identity{fingerprint(digest), m.Address.Unmap()}, nil
 }
 
-// adjustClock is m by a clock that says now. Where m is from the future the clock was set
-// back, and all of m moves with it; what is still in the future then is of now.
+// adjustClock adapts m to a clock that reads now. If m is from the future, the clock was set back, and all times of m move
+// with it; any time that is still in the future becomes now.
 func (m SavedTarget) adjustClock(now time.Time) SavedTarget {
 	ahead := max(0, m.At.Sub(now))
 	m.Transitions = slices.Clone(m.Transitions)
@@ -115,13 +112,13 @@ func (m SavedTarget) adjustClock(now time.Time) SavedTarget {
 	return m
 }
 
-// validate says what of m cannot be, or is too old, at now.
+// validate reports the impossible or too old values of m at now.
 func (m *SavedTarget) validate(now time.Time) error {
-	_, known := verdictNamed(m.Verdict)
-	_, heard := outcomeNamed(m.Last)
+	_, known := parseVerdict(m.Verdict)
+	_, heard := parseOutcome(m.Last)
 	age := maxSavedAge
 	if m.Held {
-		age = holdAge
+		age = maxHoldAge
 	}
 	switch {
 	case !known:
@@ -140,7 +137,7 @@ func (m *SavedTarget) validate(now time.Time) error {
 	return nil
 }
 
-func verdictNamed(s string) (v Verdict, ok bool) {
+func parseVerdict(s string) (v Verdict, ok bool) {
 	for _, v := range []Verdict{Up, Down} {
 		if s == v.String() {
 			return v, true
@@ -149,7 +146,7 @@ func verdictNamed(s string) (v Verdict, ok bool) {
 	return Unknown, false
 }
 
-func outcomeNamed(s string) (o Outcome, ok bool) {
+func parseOutcome(s string) (o Outcome, ok bool) {
 	for _, o := range []Outcome{Passed, Failed} {
 		if s == o.String() {
 			return o, true
@@ -158,8 +155,7 @@ func outcomeNamed(s string) (o Outcome, ok bool) {
 	return Inconclusive, false
 }
 
-// restore gives e, of which nothing else is known, what m remembers of it, if
-// that can be of its check.
+// restore sets the state of e, which is new, from m, if that is still valid for its check.
 func (e *targetState) restore(m SavedTarget, now time.Time) {
 	c := e.prepared.check
 	own := m.Fingerprint == hex.EncodeToString(e.fingerprint[:])
@@ -192,27 +188,27 @@ func (e *targetState) restore(m SavedTarget, now time.Time) {
 	e.held = e.verdict.visibleHold(now, c)
 }
 
-// verdictState is what m has of one.
+// verdictState returns the saved verdict state.
 func (m *SavedTarget) verdictState() verdictState {
-	verdict, _ := verdictNamed(m.Verdict)
-	last, _ := outcomeNamed(m.Last)
+	verdict, _ := parseVerdict(m.Verdict)
+	last, _ := parseOutcome(m.Last)
 	return verdictState{
 		verdict: verdict, since: m.Since, lastResultAt: m.LastResultAt,
 		last: last, streak: m.Streak, streakSince: m.StreakSince,
-		damping:     damping{turns: slices.Clone(m.Transitions), hold: m.Hold, until: m.HeldUntil},
+		damping:     damping{transitions: slices.Clone(m.Transitions), hold: m.Hold, until: m.HeldUntil},
 		provisional: m.Provisional, cleared: m.Cleared, slowStartSince: m.SlowStart,
 	}
 }
 
-// cause is what m has of the result that made the verdict.
+// cause returns the saved result that made the verdict.
 func (m *SavedTarget) cause() Result {
 	return Result{Reason: m.Reason, Latency: m.Latency, At: m.Since}
 }
 
-// save is what a later process may know of e; it reports false where there is nothing.
+// save returns the state of e for a later process; false if there is none.
 func (e *targetState) save(now time.Time) (m SavedTarget, ok bool) {
 	t := &e.verdict
-	if t.verdict == Unknown || len(e.parts) > 0 { // composites are derived anew
+	if t.verdict == Unknown || len(e.parts) > 0 { // composites are recomputed
 		return SavedTarget{}, false
 	}
 	_, detained := t.heldUntil(now, e.prepared.check)
@@ -222,18 +218,17 @@ func (e *targetState) save(now time.Time) (m SavedTarget, ok bool) {
 		Verdict: t.verdict.String(), Since: t.since, LastResultAt: t.lastResultAt,
 		Reason: e.changedBy.Reason, Latency: e.changedBy.Latency,
 		Last: t.last.String(), Streak: min(t.streak, maxStreak), StreakSince: t.streakSince,
-		Transitions: slices.Clone(t.damping.turns), Hold: t.damping.hold, HeldUntil: t.damping.until,
+		Transitions: slices.Clone(t.damping.transitions), Hold: t.damping.hold, HeldUntil: t.damping.until,
 		Provisional: t.provisional, Cleared: t.cleared, SlowStart: t.slowStartSince, Response: e.response.smoothed, Held: detained,
 	}
-	if t.staleSince.IsZero() { // else nothing reported holds
+	if t.staleSince.IsZero() { // else the report has expired
 		m.Lease = e.lease
 	}
 	return m, true
 }
 
-// Save is a copy of what the prober knows of every target that has a
-// verdict, those included that were remembered and not watched yet, ordered by
-// address; nil when the prober has stopped, or hangs.
+// Save returns a copy of the state of every target that has a verdict, saved targets without a watch included, ordered by
+// address; nil while the prober is stopped or stalled.
 func (p *Prober) Save() []SavedTarget {
 	var all []SavedTarget
 	ran := p.call(func(o *scheduler) {
@@ -256,13 +251,12 @@ func (p *Prober) Save() []SavedTarget {
 	return all
 }
 
-// Changes delivers after something changed that [Prober.Remember] tells and
-// that a later process should know: a verdict, a hold, what an operator
-// cleared. It delivers once for any number of changes since the last time, to
-// one receiver; counts and times that move with every probe are no change.
+// Changes delivers after a change of state that [Prober.Save] returns and a later process needs: a verdict, a hold, an
+// operator's clear. It delivers once for any number of changes since the last time, to one receiver; counts and times that
+// change with every probe do not count.
 func (p *Prober) Changes() <-chan struct{} { return p.changes }
 
-// changed lets Changes deliver.
+// changed signals Changes.
 func (p *Prober) changed() {
 	select {
 	case p.changes <- struct{}{}:

@@ -237,7 +237,7 @@ func TestImpossibleMemoriesAreIgnored(t *testing.T) {
 	for want, spoil := range cases {
 		m, book := good, &logBook{}
 		spoil(&m)
-		kept := saveRequest([]SavedTarget{good, m}, now, book.logger())
+		kept := loadSaved([]SavedTarget{good, m}, now, book.logger())
 		if want == "" {
 			if len(kept) != 1 || book.lines()[0] != "" {
 				t.Errorf("a good one was not kept: %v", book.lines())
@@ -262,7 +262,7 @@ func TestAMemoryThatItsCheckCannotHaveMadeHoldsNothingDown(t *testing.T) {
 		m.Fingerprint = hex.EncodeToString(make([]byte, 32))
 		e := &targetState{prepared: &preparedCheck{check: check}}
 		e.restore(m, now)
-		if d := e.verdict.damping; len(d.turns) > 0 || now.Before(d.until) {
+		if d := e.verdict.damping; len(d.transitions) > 0 || now.Before(d.until) {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
@@ -313,7 +313,7 @@ func FuzzMemories(f *testing.F) {
 		for i := range all {
 			all[i].Fingerprint = seed.Fingerprint
 		}
-		for _, m := range saveRequest(all, now, slog.New(slog.DiscardHandler)) {
+		for _, m := range loadSaved(all, now, slog.New(slog.DiscardHandler)) {
 			e := &targetState{identity: id, prepared: c}
 			e.restore(m, now)
 			if v := e.verdict.verdict; v != Up && v != Down {

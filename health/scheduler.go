@@ -12,82 +12,81 @@ import (
 	"meridian/config"
 )
 
-// jitter is the part of an interval by which a probe comes early or late, at most.
+// jitter is the largest part of an interval by which a probe comes early or late.
 const jitter = 0.1
 
-// scheduler is the state of the goroutine in Run; but for jobs, idle and workers, no
-// other touches it.
+// scheduler is the state of the goroutine in Run; other goroutines use only jobs, idle and workers.
 type scheduler struct {
 	*Prober
 	ctx           context.Context
 	entries       map[identity]*targetState
 	programs      limiter                 // of all addresses
-	limiters      map[netip.Addr]*limiter // of the addresses of the entries
+	limiters      map[netip.Addr]*limiter // by address, of the entries
 	saved         savedTargets
-	before        predecessors // while a watch is entered: what there was before it
-	waiting       queue        // the entries with probes that are neither probed nor parked
-	leases        queue        // those whose reports hold for a time
-	running       int          // probes under way
+	before        predecessors // while a watch is added: the targets before it
+	waiting       queue        // entries with probes, neither probed nor parked
+	leases        queue        // entries whose reports expire
+	running       int          // probes in progress
 	reports       chan report
-	jobs          chan *targetState // to workers that wait
-	idle          atomic.Int64      // workers that wait
+	jobs          chan *targetState // to idle workers
+	idle          atomic.Int64      // idle workers
 	workers       sync.WaitGroup
 	pushTargets   map[reportKey][]*targetState
-	pendingNotify []*Watch          // watches with turns to tell
-	provisional   provisionalCounts // while a watch is entered
-	dropped       []droppedTarget   // targets that were dropped and held down, until keepHolds
+	pendingNotify []*Watch          // watches with notifications to deliver
+	provisional   provisionalCounts // while a watch is added
+	dropped       []droppedTarget   // held targets that were dropped, until saveHolds
 
-	composites [][]*targetState // those of which a part has changed, by height
+	composites [][]*targetState // those with a changed part, by height
 
-	failures map[localCause]*localFailure // why probes are inconclusive
+	failures map[localCause]*localFailure // reasons of inconclusive probes
 
-	lastStall time.Time // when the owner last came back from being held up itself
+	lastStall time.Time // when the scheduler last continued after a stall of its own
 }
 
-// targetState is a target as the owner knows it.
+// targetState is the scheduler's state of a target.
 type targetState struct {
 	identity
 	prepared      *preparedCheck
 	limiter       *limiter       // of its address
-	execLimiter   *limiter       // of a program: that of all; else nil
-	subs          []sub          // who watches it
-	parents       []*targetState // the composites that it is a part of; without any, and without subs, it is forgotten
-	parts         []*targetState // of a composite, by those of its checker
-	affected      bool           // a composite: a part of it has changed
+	execLimiter   *limiter       // of an exec check: the limiter of all programs; else nil
+	subs          []sub          // the watches of it
+	parents       []*targetState // the composites that it is a part of; without parents and subs the entry is dropped
+	parts         []*targetState // of a composite, in the order of prepared.parts
+	dirty         bool           // a composite: a part of it has changed
 	settled       bool           // it has no verdict, and the first round does not wait for one
 	verdict       verdictState
-	changedBy     Result // the one that made the verdict what it is
-	cause         Result // the one that made it what it is shown as
+	changedBy     Result // the result that made the verdict
+	cause         Result // the result that made the effective verdict
 	response      responseTime
 	history       history
 	inconclusive  inconclusive
-	held          holdReason // the last that was told
-	damped        bool       // as in Turn
-	nextExpiryLog time.Time  // no line about its certificate before this
+	held          holdReason // the last one logged
+	damped        bool       // as in Transition
+	nextExpiryLog time.Time  // earliest time of the next certificate warning
 
 	probing    bool
 	stuck      bool      // the program of its last probe does not end
-	parked     *limiter  // in which it waits
+	parked     *limiter  // the limiter that it waits for
 	spread     bool      // its first probe was not due at once
-	freed      time.Time // when it last went on from there
-	began      time.Time // of the last probe
-	due        time.Time // of the next probe; meaningful while not probing
+	unparkedAt time.Time // when it last left a limiter's queue
+	probeStart time.Time // start of the last probe
+	due        time.Time // start of the next probe; meaningful while not probing
 	queueIndex int       // in the queue; meaningful while it is there
-	lease      time.Time // push: when the last report holds no more, which due is then; zero: there is none
+	lease      time.Time // push: when the last report expires, equal to due then; zero: no report
 }
 
-// sub is a watch's interest in an entry: its target at index.
+// sub is the subscription of a watch to an entry: its target at index.
 type sub struct {
 	watch *Watch
 	index int
 }
 
-// report is a result, or the end of a program, on its way to the owner.
+// report is a result, or the end of a program, on its way to the scheduler.
 type report struct {
-	entry  *targetState
-	result Result
-	left   bool // a program outlives the probe
-	gone   bool // it has ended; there is no result
+	entry        *targetState
+	result       Result
+	orphaned     bool // a program outlives the probe
+	orphanExited bool // the program has ended; there is no result
 }
 
 func newScheduler(ctx context.Context, p *Prober) *scheduler {
@@ -99,7 +98,7 @@ func newScheduler(ctx context.Context, p *Prober) *scheduler {
 		failures:    make(map[localCause]*localFailure),
 		limiters:    make(map[netip.Addr]*limiter),
 		programs:    limiter{width: p.programs},
-		saved:       saveRequest(p.recalls, time.Now(), p.log),
+		saved:       loadSaved(p.saved, time.Now(), p.log),
 		reports:     make(chan report, 64),
 		jobs:        make(chan *targetState),
 	}
@@ -115,12 +114,12 @@ func (o *scheduler) loop() {
 	}
 }
 
-// step is one turn of the loop: it launches what is due, waits for one event,
-// and tells the watches all turns that came of it together.
+// step is one iteration of the loop: it launches due probes, waits for one event, and delivers all resulting notifications
+// together.
 func (o *scheduler) step(timer *time.Timer, ticker *time.Ticker) {
 	defer o.recoverPanic()
 	wake := o.launchDue(timer)
-	o.notify() // of leases that ran out
+	o.notify() // of expired leases
 	select {
 	case <-o.ctx.Done():
 	case call := <-o.calls:
@@ -134,7 +133,7 @@ func (o *scheduler) step(timer *time.Timer, ticker *time.Ticker) {
 	o.notify()
 }
 
-// drainReports records r and whatever else has been reported by now.
+// drainReports handles r and all other reports that have arrived.
 func (o *scheduler) drainReports(r report) {
 	for more := true; more; {
 		o.handleReport(r)
@@ -146,13 +145,13 @@ func (o *scheduler) drainReports(r report) {
 	}
 }
 
-// notify tells the watches what was noted for them, and what follows from it.
+// notify recomputes composites and delivers queued notifications to the watches.
 func (o *scheduler) notify() {
 	now := time.Now()
 	o.recompute(now)
 	o.saveHolds(now)
 	for _, w := range o.pendingNotify {
-		if w.closing.Load() { // the owner hung when it was closed
+		if w.closing.Load() { // it was closed while the scheduler was stalled
 			o.unsubscribe(w)
 			continue
 		}
@@ -161,20 +160,20 @@ func (o *scheduler) notify() {
 	o.pendingNotify = o.pendingNotify[:0]
 }
 
-// handleReport takes over what is reported of an entry. One whose program is left is not
-// probed again before that ends: it would be left another.
+// handleReport applies a report. An entry whose program outlives its probe is not probed again until the program ends: each
+// probe would leave another program.
 func (o *scheduler) handleReport(r report) {
 	e, now := r.entry, time.Now()
-	if r.gone {
+	if r.orphanExited {
 		o.processExited(e, now)
 	} else {
-		o.probeDone(e, r.left, now)
+		o.probeDone(e, r.orphaned, now)
 	}
 	if !e.hasSubscribers() && !e.stuck {
 		o.drop(e)
 		return
 	}
-	if !r.gone {
+	if !r.orphanExited {
 		o.applyResult(e, r.result, now)
 	}
 	if !e.stuck {
@@ -182,7 +181,7 @@ func (o *scheduler) handleReport(r report) {
 	}
 }
 
-// applyResult has e's verdict follow a result.
+// applyResult updates e's verdict by a result.
 func (o *scheduler) applyResult(e *targetState, r Result, now time.Time) {
 	e.history.add(r)
 	o.warnExpiry(e, r)
@@ -197,8 +196,7 @@ func (o *scheduler) applyResult(e *targetState, r Result, now time.Time) {
 	o.setState(e, e.verdict.after(r.Outcome, now, e.prepared.check), r, now)
 }
 
-// setState makes t the tally of e, for cause, and notes what is new in it for
-// whom it concerns.
+// setState sets e's verdict state, caused by cause, and logs and queues what changed.
 func (o *scheduler) setState(e *targetState, t verdictState, cause Result, now time.Time) {
 	from, was := e.verdict.effective()
 	share := e.verdict.slowStartWeight
@@ -227,8 +225,7 @@ func (o *scheduler) setState(e *targetState, t verdictState, cause Result, now t
 	o.logHold(e, now)
 }
 
-// checkTimeouts looks for what comes about by the passing of time alone: targets that
-// nothing was heard of for too long, and holds that end.
+// checkTimeouts applies changes caused by time alone: stale verdicts and ended holds.
 func (o *scheduler) checkTimeouts(now time.Time) {
 	o.sweepFailures(now)
 	for _, e := range o.entries {
@@ -244,21 +241,20 @@ func (o *scheduler) checkTimeouts(now time.Time) {
 	}
 }
 
-// lastStallEnd is until when the owner is to blame for it that nothing was heard of e.
+// lastStallEnd returns the time before which missing results of e are the scheduler's own doing.
 func (o *scheduler) lastStallEnd(e *targetState, now time.Time) time.Time {
 	switch {
 	case e.parked != nil:
 		return e.parked.waitingSince(now)
-	case e.freed.After(o.lastStall):
-		return e.freed
+	case e.unparkedAt.After(o.lastStall):
+		return e.unparkedAt
 	}
 	return o.lastStall
 }
 
-// nextDue is when an entry that was just probed is due again: an interval
-// after that probe began, give or take the jitter; after the first probe of
-// all, anywhere within the interval, so that targets which began together spread.
-// Where the next result turns the verdict, that is to be confirmed: soon.
+// nextDue returns when an entry that was just probed is due again: an interval after that probe began, plus or minus the
+// jitter; after the first probe, anywhere within the interval, so that targets that began together spread; after the
+// confirm time if the next result decides.
 func (e *targetState) nextDue(r Result, now time.Time) time.Time {
 	if r.Outcome != Inconclusive && e.verdict.needsConfirm(now, e.prepared.check) {
 		return now.Add(e.prepared.check.Confirm)
@@ -268,14 +264,14 @@ func (e *targetState) nextDue(r Result, now time.Time) time.Time {
 		part = rand.Float64()
 	}
 	interval := float64(e.prepared.check.Interval)
-	return e.began.Add(time.Duration(part * interval))
+	return e.probeStart.Add(time.Duration(part * interval))
 }
 
-// name is that of the check by which e is known.
+// name returns the name of e's check.
 func (e *targetState) name() string { return e.check().Name }
 
-// check is e's as the longest-standing watch has it, or the one of what e is a
-// part of: all of them are the same but for names and places in a file.
+// check returns e's check from its oldest watch, or from the composite that contains it: all copies differ only in names
+// and file positions.
 func (e *targetState) check() *config.Check {
 	if len(e.subs) > 0 {
 		s := e.subs[0]
@@ -285,10 +281,10 @@ func (e *targetState) check() *config.Check {
 		w := e.parents[0]
 		return w.check().Parts[slices.Index(w.parts, e)].Check
 	}
-	return e.prepared.check // nobody knows it any more
+	return e.prepared.check // no watch or composite refers to it any more
 }
 
-// hasSubscribers reports whether anybody wants to know of e.
+// hasSubscribers reports whether a watch or a composite refers to e.
 func (e *targetState) hasSubscribers() bool { return len(e.subs)+len(e.parents) > 0 }
 
 // awaitingFirst reports whether the first round waits for e.

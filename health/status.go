@@ -9,35 +9,35 @@ import (
 	"meridian/config"
 )
 
-// Status is what the prober knows of a target.
+// Status is the prober's view of a target.
 type Status struct {
 	Verdict         Verdict
-	Effective       Verdict       // where Verdict is Uncertain: Up or Down, what answers go by
-	Since           time.Time     // when it became so; zero while it is unknown
-	Cause           Result        // what made it so
-	Streak          int           // results in a row that equal the last conclusive one
-	SlowStartWeight uint8         // see [Turn]
-	Response        time.Duration // see [Turn]
+	Effective       Verdict       // if Verdict is Uncertain: Up or Down, the state that answers use
+	Since           time.Time     // when Verdict began; zero while it is unknown
+	Cause           Result        // the result that caused it
+	Streak          int           // consecutive results equal to the last conclusive one
+	SlowStartWeight uint8         // see [Transition]
+	Response        time.Duration // see [Transition]
 	Outlook         string        // what comes next, e.g. `up after 1 more success`
-	Until           time.Time     // when that comes, where only time has to pass; else zero
+	Until           time.Time     // when that comes, if only time has to pass; else zero
 	Last            []Result      // newest first, at most 10
 	Transitions     []Transition  // newest first, at most 10
 	Inconclusive    time.Time     // since when all probes have been inconclusive, for the reason of the last one; zero: the last was conclusive
-	Next            time.Time     // when the next probe is due; zero while one, or a program that it has left, is under way, and of what has none
+	Next            time.Time     // when the next probe is due; zero during a probe or while its program still runs, and for targets without probes
 	Parts           []PartStatus  // of a composite, in the order written
 }
 
-// PartStatus is what the prober knows of a part of a composite target.
+// PartStatus is the prober's view of a part of a composite target.
 type PartStatus struct {
 	Check       string
 	Addr        netip.Addr
 	Critical    bool
 	ObserveOnly bool
-	Status      // without Turns; a composite that has been listed before is without its Parts
+	Status      // without Transitions; without Parts if the composite is listed earlier
 }
 
-// Status tells what is known of the target at index of the slice given to
-// Watch. It reports false after Close, and when the prober has stopped or hangs.
+// Status returns the status of the target at index of the slice given to Watch. It returns false after Close, and while the
+// prober is stopped or stalled.
 func (w *Watch) Status(index int) (s Status, ok bool) {
 	if all := w.Statuses([]int{index}); all != nil {
 		return all[0], true
@@ -45,7 +45,7 @@ func (w *Watch) Status(index int) (s Status, ok bool) {
 	return Status{}, false
 }
 
-// Statuses is Status of many targets, all of one moment; nil where it would report false.
+// Statuses returns the status of many targets at one time, or nil if Status would return false.
 func (w *Watch) Statuses(indexes []int) []Status {
 	var all []Status
 	ran := w.prober.call(func(*scheduler) {
@@ -64,15 +64,15 @@ func (w *Watch) Statuses(indexes []int) []Status {
 	return all
 }
 
-// statusOf is the status of e as the target at index of a watch has it.
+// statusOf returns the status of e as the target at index of a watch.
 func (e *targetState) statusOf(index int, t Target, now time.Time) Status {
 	s := e.status(now)
-	s.Transitions = e.history.turned(index, t)
+	s.Transitions = e.history.transitionsFor(index, t)
 	s.Parts = e.partsStatus(now, make(map[*targetState]bool))
 	return s
 }
 
-// status is all of Status but Turns and Parts.
+// status returns all of Status but Transitions and Parts.
 func (e *targetState) status(now time.Time) Status {
 	s := Status{
 		Since: e.since(), Cause: e.cause, Streak: e.verdict.streak, SlowStartWeight: e.verdict.slowStartWeight,
@@ -86,8 +86,7 @@ func (e *targetState) status(now time.Time) Status {
 	return s
 }
 
-// partsStatus is that of the parts of e; listed are composites whose parts are
-// told elsewhere.
+// partsStatus returns the status of e's parts; listed holds composites whose parts are listed elsewhere.
 func (e *targetState) partsStatus(now time.Time, listed map[*targetState]bool) (all []PartStatus) {
 	if listed[e] {
 		return nil
@@ -102,18 +101,16 @@ func (e *targetState) partsStatus(now time.Time, listed map[*targetState]bool) (
 	return all
 }
 
-// Clear ends what holds the target at index down although its probes may pass:
-// flap damping, hold_down, and the wait for failback; what counted towards
-// damping is forgotten. Where its probes pass it turns up at once, else when
-// they do. Of a composite it clears what it is made of, for all who use it. It reports
-// whether anything held it, and false after Close, and when the prober has stopped or hangs.
+// Clear ends the holds that keep the target at index down although its probes may pass: flap damping, hold_down, and the
+// wait for failback; it also resets the count of flap damping. The target changes to up at once if its probes pass, else
+// when they do. For a composite it clears the leaf targets, for all their watches. It reports whether a hold existed; false
+// after Close, and while the prober is stopped or stalled.
 func (w *Watch) Clear(index int) (held bool) {
 	n, _ := w.ClearAll([]int{index})
 	return n > 0
 }
 
-// ClearAll is Clear of many targets at once. It counts those that were held, and
-// reports false where Clear could not be.
+// ClearAll clears many targets at once. It returns how many were held, and false if the prober could not be reached.
 func (w *Watch) ClearAll(indexes []int) (count int, ok bool) {
 	held := 0
 	ran := w.prober.call(func(o *scheduler) {
@@ -126,7 +123,7 @@ func (w *Watch) ClearAll(indexes []int) (count int, ok bool) {
 				held++
 			}
 		}
-		o.notify() // who clears finds it applied
+		o.notify() // the caller sees the change applied
 	})
 	if !ran {
 		return 0, false
@@ -134,7 +131,7 @@ func (w *Watch) ClearAll(indexes []int) (count int, ok bool) {
 	return held, true
 }
 
-// clearWhole clears e and what it is made of.
+// clearWhole clears e and its leaf targets.
 func (o *scheduler) clearWhole(e *targetState, now time.Time) (held bool) {
 	for _, p := range append(e.leafTargets(make(map[*targetState]bool)), e) {
 		held = o.clear(p, now) || held
@@ -159,23 +156,23 @@ func (o *scheduler) clear(e *targetState, now time.Time) (held bool) {
 	return held
 }
 
-// outlook is what comes next for e, and when, where only time has to pass.
+// outlook returns what comes next for e, and when, if only time has to pass.
 //
 //	state                                outlook
 //	-----------------------------------  -----------------------------------------------------
 //	a composite                          follows its checks
 //	push, unknown                        the first report decides
-//	push, uncertain, something else      unknown at ... unless it is reported again
+//	push, uncertain, other hold          unknown at ... unless it is reported again
 //	push, uncertain, failback            unknown when failback is cleared, unless it is reported again
-//	push, nothing else by time           unknown at ... unless it is reported again
-//	uncertain                            certain with the next conclusive result
+//	push, no other change by time        unknown at ... unless it is reported again
+//	uncertain                            answers use up (or down) until a result is conclusive
 //	unknown                              the first result decides
 //	up, probes fail, to be confirmed     confirms at ...
 //	up, probes fail                      down after n more failures
-//	up, starts slowly                    slow start: 40 %, full at ...
+//	up, slow start                       slow start: 40 %, full at ...
 //	up                                   down after fall failures in a row
-//	down, damped                         held down until ...: 4 turns in 10m
-//	down, probes pass for long enough    waits for failback to be cleared; or up at ... (hold_down)
+//	down, damped                         flapping, held down until ...: 4 state changes in 10m
+//	down, probes pass for long enough    waiting for manual failback; or up at ... (hold_down)
 //	down, probes pass, to be confirmed   confirms at ...
 //	down                                 up after n more successes
 func (e *targetState) outlook(now time.Time) (words string, until time.Time) {
@@ -197,13 +194,12 @@ func (e *targetState) outlook(now time.Time) (words string, until time.Time) {
 		words, until = e.outlookDown(now)
 	}
 	if c.Type == config.Push && until.IsZero() {
-		return e.outlookSilent()
+		return e.outlookLease()
 	}
 	return words, until
 }
 
-// outlookUnreported is the outlook of a push check whose last report has run out, or
-// that has had none.
+// outlookUnreported returns the outlook of a push check without a valid report.
 func (e *targetState) outlookUnreported(v Verdict) (words string, until time.Time) {
 	switch {
 	case v == Unknown:
@@ -211,10 +207,10 @@ func (e *targetState) outlookUnreported(v Verdict) (words string, until time.Tim
 	case e.lease.IsZero():
 		return "unknown when failback is cleared, unless it is reported again", until
 	}
-	return e.outlookSilent()
+	return e.outlookLease()
 }
 
-func (e *targetState) outlookSilent() (words string, until time.Time) {
+func (e *targetState) outlookLease() (words string, until time.Time) {
 	return "unknown at " + clock(e.lease) + " unless it is reported again", e.lease
 }
 
@@ -222,7 +218,7 @@ func (e *targetState) outlookUp() (words string, until time.Time) {
 	t, c := &e.verdict, e.prepared.check
 	switch {
 	case t.last == Failed:
-		return "down after " + count(e.missing(c.Fall), "more failure"), until
+		return "down after " + count(e.remaining(c.Fall), "more failure"), until
 	case !t.slowStartSince.IsZero():
 		full := t.slowStartSince.Add(c.SlowStart)
 		return fmt.Sprintf("slow start: %d %%, full at %s", int(t.slowStartWeight)*100/256, clock(full)), full
@@ -247,12 +243,12 @@ func (e *targetState) outlookDown(now time.Time) (words string, until time.Time)
 		return "waits for failback to be cleared", until
 	}
 	if t.last == Passed {
-		return "up after " + count(e.missing(c.Rise), "more success"), until
+		return "up after " + count(e.remaining(c.Rise), "more success"), until
 	}
 	return "up after " + count(e.needed(c.Rise), "success") + " in a row", until
 }
 
-// needed is how many results in a row turn a verdict, of a check whose rise or fall is n.
+// needed returns how many consecutive results change a verdict, of a check with rise or fall n.
 func (e *targetState) needed(n int) int {
 	if e.prepared.check.Confirm > 0 {
 		n++
@@ -260,7 +256,7 @@ func (e *targetState) needed(n int) int {
 	return n
 }
 
-func (e *targetState) missing(n int) int { return max(1, e.needed(n)-e.verdict.streak) }
+func (e *targetState) remaining(n int) int { return max(1, e.needed(n)-e.verdict.streak) }
 
 func opposite(v Verdict) Verdict {
 	if v == Up {
@@ -269,10 +265,10 @@ func opposite(v Verdict) Verdict {
 	return Up
 }
 
-// clock is a time of day, as the log has it.
+// clock returns the time of day in the format of the log.
 func clock(t time.Time) string { return t.Format(time.TimeOnly) }
 
-// count is n things.
+// count formats n with the singular or plural of thing.
 func count(n int, thing string) string {
 	if n != 1 {
 		if thing[len(thing)-1] == 's' {
@@ -283,7 +279,7 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// span is a duration without the zero units that String gives it: 10m, not 10m0s.
+// span formats a duration without trailing zero units: 10m, not 10m0s.
 func span(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

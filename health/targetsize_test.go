@@ -49,7 +49,7 @@ func owning(tb testing.TB, targets []Target) (*scheduler, *Watch) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w := &Watch{targets: targets, notified: func([]Transition) {}, settled: make(chan struct{}), entries: make([]*targetState, len(targets)), known: make([]bool, len(targets))}
+	w := &Watch{targets: targets, callback: func([]Transition) {}, settled: make(chan struct{}), entries: make([]*targetState, len(targets)), known: make([]bool, len(targets))}
 	w.pending.Store(int64(len(targets)))
 	o.subscribe(w, checkers)
 	return o, w

@@ -8,11 +8,10 @@ import (
 	"net"
 )
 
-// maxExpect is how much of an answer a tcp check looks at, in bytes.
+// maxExpect is the part of an answer that a tcp check examines, in bytes.
 const maxExpect = 16 << 10
 
-// probeTCP passes when the peer accepts a connection and, where the check
-// expects something, says it after it was sent what the check sends.
+// probeTCP passes if the peer accepts a connection and, if the check has send and expect, answers with a match.
 func probeTCP(ctx context.Context, t *attempt) (string, error) {
 	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
@@ -31,8 +30,8 @@ func probeTCP(ctx context.Context, t *attempt) (string, error) {
 	return t.expect(conn)
 }
 
-// expect reads until what came matches. It looks again after each read: a peer
-// that has said enough need not say more, nor hang up.
+// expect reads until the data matches. It checks after each read: a peer need not send more than the match, nor close the
+// connection.
 func (t *attempt) expect(conn net.Conn) (string, error) {
 	want := t.check.Expect
 	t.doing = fmt.Sprintf("waiting for an answer that matches %q", want)

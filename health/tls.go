@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// credentials are what a check's TLS files hold.
+// credentials holds the contents of a check's TLS files.
 type credentials struct {
-	roots *x509.CertPool    // whom to trust; nil: the system's
-	certs []tls.Certificate // to show to the peer, at most one
+	roots *x509.CertPool    // trusted authorities; nil: the system's
+	certs []tls.Certificate // for the peer, at most one
 }
 
-// probeTLS passes when the peer completes a handshake with a certificate that
-// can be trusted. Nothing is sent in it, so any protocol inside will do.
+// probeTLS passes if the peer completes a handshake with a trusted certificate. It sends no data, so it works for any
+// protocol inside.
 func probeTLS(ctx context.Context, t *attempt) (string, error) {
 	conn, hangUp, err := t.connect(ctx, "tcp", t.check.Port)
 	if err != nil {
@@ -31,18 +31,17 @@ func probeTLS(ctx context.Context, t *attempt) (string, error) {
 		return "", err
 	}
 	secure.Close()
-	return "certificate expires " + when(t.expires, time.Now()), nil
+	return "certificate expires " + formatExpiry(t.expires, time.Now()), nil
 }
 
-// peerName is the name that the peer's certificate must have: the check's,
-// else the host that it asks for, else the address.
+// peerName returns the name that the peer's certificate must have: the check's, else the Host of the check, else the
+// address.
 func (t *attempt) peerName() string {
 	return cmp.Or(t.check.TLS.ServerName, t.check.Host, t.addr.WithZone("").String())
 }
 
-// handshake speaks TLS on conn and verifies that the peer is name; protocols
-// are what is offered to speak inside (ALPN, RFC 7301). There is no session to
-// resume: each probe sees the certificate that is served now.
+// handshake performs a TLS handshake on conn and verifies that the peer is name; protocols are offered by ALPN (RFC 7301).
+// It resumes no session: each probe sees the current certificate.
 func (t *attempt) handshake(conn net.Conn, name string, protocols ...string) (*tls.Conn, error) {
 	t.doing = "negotiating TLS"
 	secure := tls.Client(conn, &tls.Config{
@@ -53,15 +52,15 @@ func (t *attempt) handshake(conn net.Conn, name string, protocols ...string) (*t
 		NextProtos:         protocols,
 	})
 	if err := secure.Handshake(); err != nil {
-		return nil, handshakeFinding(err)
+		return nil, handshakeError(err)
 	}
-	t.expires = earlierOf(t.expires, lastsUntil(secure.ConnectionState()))
+	t.expires = earlierOf(t.expires, verifiedUntil(secure.ConnectionState()))
 	return secure, nil
 }
 
-// handshakeFinding puts what was wrong with a certificate, or with the peer's
-// TLS, in an operator's words; errors of the connection stay as they are.
-func handshakeFinding(err error) error {
+// handshakeError describes what is wrong with a certificate, or with the peer's TLS, for an operator; connection errors
+// stay unchanged.
+func handshakeError(err error) error {
 	var (
 		invalid  x509.CertificateInvalidError
 		unknown  x509.UnknownAuthorityError
@@ -71,11 +70,11 @@ func handshakeFinding(err error) error {
 	)
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return expiry(invalid.Cert, time.Now())
+		return expiryError(invalid.Cert, time.Now())
 	case errors.As(err, &mismatch):
 		return fmt.Errorf("certificate is for %s, want %q", certificateNames(mismatch.Certificate), mismatch.Host)
 	case errors.As(err, &unknown):
-		return verifyErrorText(unknown.Cert)
+		return untrustedError(unknown.Cert)
 	case errors.As(err, &record):
 		return fmt.Errorf("peer does not speak TLS: it sent %q", record.RecordHeader[:])
 	case errors.As(err, &remote) && remote.Op == "remote error": // an alert
@@ -84,15 +83,15 @@ func handshakeFinding(err error) error {
 	return err
 }
 
-// expiry says which end of a certificate's life now is past.
-func expiry(cert *x509.Certificate, now time.Time) error {
+// expiryError reports which end of a certificate's validity now is past.
+func expiryError(cert *x509.Certificate, now time.Time) error {
 	if now.Before(cert.NotBefore) {
 		return fmt.Errorf("certificate not valid before %s", cert.NotBefore.UTC().Format(time.DateOnly))
 	}
 	return fmt.Errorf("certificate expired on %s", cert.NotAfter.UTC().Format(time.DateOnly))
 }
 
-func verifyErrorText(cert *x509.Certificate) error {
+func untrustedError(cert *x509.Certificate) error {
 	if cert == nil {
 		return errors.New("certificate is signed by an unknown authority")
 	}
@@ -102,7 +101,7 @@ func verifyErrorText(cert *x509.Certificate) error {
 	return fmt.Errorf("certificate is signed by %q, an unknown authority", cert.Issuer)
 }
 
-// certificateNames lists the first of the names that a certificate is for.
+// certificateNames lists the first names of a certificate.
 func certificateNames(cert *x509.Certificate) string {
 	var names []string
 	for _, name := range cert.DNSNames {

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// transition is what s is told of e, of whose verdict it knows from.
+// transition builds the notification about e for subscriber s, which knows verdict from.
 func (e *targetState) transition(s sub, from Verdict) Transition {
 	t := e.transitionFrom(from)
 	t.Index, t.Target = s.index, s.watch.targets[s.index]
 	return t
 }
 
-// transitionFrom is turn for nobody in particular.
+// transitionFrom builds a transition without a subscriber's index and target.
 func (e *targetState) transitionFrom(from Verdict) Transition {
 	to, held := e.verdict.effective()
 	return Transition{
@@ -29,7 +29,7 @@ func (e *targetState) transitionFrom(from Verdict) Transition {
 	}
 }
 
-// since is when e became what it is shown as.
+// since returns when e got its effective verdict.
 func (e *targetState) since() time.Time {
 	if !e.verdict.staleSince.IsZero() {
 		return e.verdict.staleSince
@@ -37,7 +37,7 @@ func (e *targetState) since() time.Time {
 	return e.verdict.since
 }
 
-// notifySubscribers notes e's turn for everybody who watches it.
+// notifySubscribers queues e's transition for all its watches and composites.
 func (o *scheduler) notifySubscribers(e *targetState, from Verdict) {
 	e.response.reported = e.response.smoothed
 	for _, s := range e.subs {
@@ -49,7 +49,7 @@ func (o *scheduler) notifySubscribers(e *targetState, from Verdict) {
 	}
 }
 
-// markSettled notes that the first round need not wait for e, which is unknown.
+// markSettled records that the first round need not wait for e, which is unknown.
 func (o *scheduler) markSettled(e *targetState) {
 	e.settled = true
 	for _, s := range e.subs {
@@ -61,14 +61,14 @@ func (o *scheduler) markSettled(e *targetState) {
 	}
 }
 
-// queueNotify has w told with the others.
+// queueNotify queues w for notification.
 func (o *scheduler) queueNotify(w *Watch) {
 	if len(w.news)+len(w.idle) == 0 {
 		o.pendingNotify = append(o.pendingNotify, w)
 	}
 }
 
-// staleReason is why e is uncertain.
+// staleReason returns the reason that e is uncertain.
 func (e *targetState) staleReason(now time.Time) string {
 	s := fmt.Sprintf("no conclusive result for %v", now.Sub(e.verdict.lastResultAt).Round(time.Second))
 	if last := e.history.results(); len(last) > 0 && (last[0].Outcome == Inconclusive || e.stuck) {
@@ -77,24 +77,23 @@ func (e *targetState) staleReason(now time.Time) string {
 	return s
 }
 
-// provisionalCounts are how many verdicts are taken over in doubt.
+// provisionalCounts counts the verdicts that are carried over as provisional.
 type provisionalCounts struct {
-	remembered int // from too long ago
-	changed    int // of a check that probed something else
+	restored int // too old
+	changed  int // of a check with a different probe
 }
 
-// logProvisional says, in one line for all, how many verdicts a subscription has taken over
-// in doubt: see doubtOf.
+// logProvisional logs, in one line, how many verdicts a new watch has carried over as provisional; see isProvisional.
 func (o *scheduler) logProvisional() {
 	if o.provisional != (provisionalCounts{}) {
 		o.log.LogAttrs(o.ctx, slog.LevelInfo, "verdicts in doubt until the next result",
-			slog.Int("remembered", o.provisional.remembered), slog.Int("changed", o.provisional.changed))
+			slog.Int("remembered", o.provisional.restored), slog.Int("changed", o.provisional.changed))
 	}
 	o.provisional = provisionalCounts{}
 }
 
-// isProvisional reports whether from t to next a doubt begins, or ends with the verdict that
-// there was: of some thousand at a restart each would be a line, and none of them news.
+// isProvisional reports whether t to next only begins a provisional state, or ends one with the same verdict: not worth a
+// log line, of which a restart would cause thousands.
 func (t verdictState) isProvisional(next verdictState) bool {
 	from, was := t.effective()
 	to, _ := next.effective()
@@ -124,8 +123,7 @@ func (o *scheduler) logTransition(e *targetState, from Verdict, r Result) {
 	o.log.LogAttrs(o.ctx, level, "verdict turned", attrs...)
 }
 
-// logHold says in the log that e begins or ends to be held down, or to wait
-// for an operator; hold_down is what was asked for, and no news.
+// logHold logs the begin and end of flap damping and of the wait for failback; hold_down is routine and not logged.
 func (o *scheduler) logHold(e *targetState, now time.Time) {
 	c := e.prepared.check
 	was := e.held

@@ -1,25 +1,24 @@
 package health
 
-// Verdict is what the probes say of a target.
+// Verdict is the health state of a target.
 type Verdict uint8
 
-// The verdicts. Unknown counts as up; Uncertain counts as whatever the verdict
-// before it did.
+// The verdicts. Unknown counts as up; Uncertain counts as the verdict before it.
 const (
 	Unknown Verdict = iota
 	Up
 	Down
-	Uncertain // the probes say something that is not heeded, or have said nothing for too long
+	Uncertain // no recent conclusive result, or a provisional verdict
 )
 
 func (v Verdict) String() string { return [...]string{"unknown", "up", "down", "uncertain"}[v] }
 
-// Outcome is what one probe says of its target.
+// Outcome is the outcome of one probe.
 type Outcome uint8
 
 // The outcomes.
 const (
-	Inconclusive Outcome = iota // the probe could not be made, for a cause on this machine
+	Inconclusive Outcome = iota // the probe could not run, for a local reason
 	Failed
 	Passed
 )

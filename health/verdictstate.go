@@ -7,55 +7,52 @@ import (
 	"meridian/config"
 )
 
-// firstWeight is what an endpoint that starts slowly begins with, in 256ths.
+// firstWeight is the weight at the start of slow start, in 256ths.
 const firstWeight = 256 / 16
 
-// verdictState is a verdict, how it came about, and how far the results lead towards
-// the next one. It is a value: each of its methods makes a new one from the
-// results and the time that it is given, and looks at nothing else.
+// verdictState holds a verdict, its history, and the progress of results towards the next one. It is a value: its methods
+// compute a new one from their arguments and read nothing else.
 type verdictState struct {
 	verdict      Verdict   // Unknown, Up or Down
-	since        time.Time // when it turned
+	since        time.Time // when the verdict changed
 	lastResultAt time.Time // when the last conclusive result came
-	staleSince   time.Time // since when it is uncertain, for want of results; zero: it is not
-	provisional  bool      // it is from too long ago to go by its row, which begins anew with the next result
+	staleSince   time.Time // since when it is uncertain, for lack of results; zero: it is not
+	provisional  bool      // restored or carried over: the next result starts a new streak
 
 	last        Outcome   // Passed or Failed; Inconclusive before the first of them
-	streak      int       // how many results in a row equal last
-	streakSince time.Time // when the first of the row came
+	streak      int       // consecutive results equal to last
+	streakSince time.Time // when the first result of the streak came
 
 	damping         damping
 	cleared         bool      // an operator ended hold_down and the wait for failback, until it is up
 	slowStartSince  time.Time // when slow start began; zero: it is over
-	slowStartWeight uint8     // see [Turn]
+	slowStartWeight uint8     // see [Transition]
 }
 
-// after is the tally after one more result, which came at now. The first
-// verdict of all is no turn for any of the columns that hold a verdict back.
+// after returns the state after one more result at time now. The first verdict is not a state change: no column that holds
+// a verdict back applies to it.
 //
-//	verdict  outcome       in a row            held back         verdict after
-//	-------  ------------  ------------------  ----------------  -------------
-//	any      inconclusive  any                 any               as before; the row goes on
-//	unknown  passed        any                 any               up    (the first result alone decides)
-//	unknown  failed        any                 any               down  (the same)
-//	up       passed        any                 any               up, with a share that grew
-//	up       failed        < fall              any               up
-//	up       failed        = fall, to confirm  any               up; the target is probed again after confirm
-//	up       failed        enough              any               down; for a while where it flaps
-//	down     failed        any                 any               down
-//	down     passed        < rise              any               down
-//	down     passed        enough              yes: see holding  down
-//	down     passed        = rise, to confirm  no                down; the target is probed again after confirm
-//	down     passed        enough              it flaps          down for a while
-//	down     passed        enough              no                up, with its first share
+//	verdict  outcome       streak              held back          verdict after
+//	-------  ------------  ------------------  -----------------  -------------
+//	any      inconclusive  any                 any                as before; the streak continues
+//	unknown  passed        any                 any                up    (the first result alone decides)
+//	unknown  failed        any                 any                down  (the same)
+//	up       passed        any                 any                up, with a weight that grew
+//	up       failed        < fall              any                up
+//	up       failed        = fall, to confirm  any                up; the target is probed again after confirm
+//	up       failed        enough              any                down; for a while if it flaps
+//	down     failed        any                 any                down
+//	down     passed        < rise              any                down
+//	down     passed        enough              yes: holdReason()  down
+//	down     passed        = rise, to confirm  no                 down; the target is probed again after confirm
+//	down     passed        enough              it flaps           down for a while
+//	down     passed        enough              no                 up, with its first weight
 //
-// Enough is fall or rise; one more with confirm. A row of successes begins anew where
-// nothing was heard in between for too long: hold_down and rise promise a time that
-// was seen. One of failures goes on, but where the verdict is doubted: that takes as
-// much to turn as any other, lest one lost packet after a restart move a region's traffic.
+// Enough is fall or rise; one more with confirm. A streak of successes restarts after too long without results: hold_down
+// and rise promise an observed time. A streak of failures continues, unless the verdict is provisional: that needs a full
+// streak to change, so that one lost packet after a restart does not move a region's traffic.
 //
-// What became unknown after it had a verdict counted as up meanwhile, so that its
-// next failure is a turn for flap damping.
+// A target that became unknown counted as up, so its next failure is a state change for flap damping.
 func (t verdictState) after(o Outcome, now time.Time, c *config.Check) verdictState {
 	if o == Inconclusive {
 		return t
@@ -70,7 +67,7 @@ func (t verdictState) after(o Outcome, now time.Time, c *config.Check) verdictSt
 	return t.decide(now, c)
 }
 
-// decide is what the row that t has by now makes of its verdict.
+// decide applies the current streak to the verdict.
 func (t verdictState) decide(now time.Time, c *config.Check) verdictState {
 	switch {
 	case t.verdict == Unknown && t.last == Passed:
@@ -92,7 +89,7 @@ func (t verdictState) decide(now time.Time, c *config.Check) verdictState {
 	return t
 }
 
-// markUp turns t up, unless that is one turn too many.
+// markUp sets t to up, unless flap damping holds it down.
 func (t verdictState) markUp(now time.Time, c *config.Check) verdictState {
 	flaps := false
 	if t.damping, flaps = t.damping.add(now, c.FlapDamping); flaps {
@@ -106,8 +103,7 @@ func (t verdictState) markUp(now time.Time, c *config.Check) verdictState {
 	return t
 }
 
-// advanceSlowStart is t with the share that it has at now: in a straight line from
-// firstShare to all.
+// advanceSlowStart sets the weight for time now: linear from firstWeight to FullWeight.
 func (t verdictState) advanceSlowStart(now time.Time, c *config.Check) verdictState {
 	if t.slowStartSince.IsZero() {
 		return t
@@ -122,7 +118,7 @@ func (t verdictState) advanceSlowStart(now time.Time, c *config.Check) verdictSt
 	return t
 }
 
-// thresholdReached reports whether the row turns the verdict, of a check whose rise or fall is n.
+// thresholdReached reports whether the streak changes the verdict of a check with rise or fall n.
 func (t verdictState) thresholdReached(n int, c *config.Check) bool {
 	if c.Confirm > 0 {
 		n++
@@ -130,8 +126,8 @@ func (t verdictState) thresholdReached(n int, c *config.Check) bool {
 	return t.streak >= n
 }
 
-// needsConfirm reports whether the next result turns the verdict or starts the row
-// anew, and the probe is to be made soon.
+// needsConfirm reports whether the next result either changes the verdict or restarts the streak, so that the probe is due
+// soon.
 func (t verdictState) needsConfirm(now time.Time, c *config.Check) bool {
 	switch {
 	case c.Confirm == 0:
@@ -144,27 +140,27 @@ func (t verdictState) needsConfirm(now time.Time, c *config.Check) bool {
 	return false
 }
 
-// holdReason is what keeps a target down whose probes pass.
+// holdReason is the reason that a target with passing probes stays down.
 type holdReason uint8
 
-// The holds, those that end by themselves first.
+// The hold reasons, those that end by themselves first.
 const (
 	notHeld  holdReason = iota
-	damped              // it turned too often
+	damped              // it changed state too often
 	holdDown            // it has not passed for long enough
-	failback            // nobody has cleared it
+	failback            // no operator has cleared it
 )
 
-// holdReason is what keeps t down at now.
+// holdReason returns the reason that t stays down at now.
 //
-//	verdict  damping lasts  cleared  passing for  failback  holding
+//	verdict  damping lasts  cleared  passing for  failback  result
 //	-------  -------------  -------  -----------  --------  ---------
-//	not down any            any      any          any       nothing
+//	not down any            any      any          any       notHeld
 //	down     yes            any      any          any       damped
-//	down     no             yes      any          any       nothing
-//	down     no             no       < hold_down  any       hold_down
+//	down     no             yes      any          any       notHeld
+//	down     no             no       < hold_down  any       holdDown
 //	down     no             no       enough       manual    failback
-//	down     no             no       enough       auto      nothing
+//	down     no             no       enough       auto      notHeld
 func (t verdictState) holdReason(now time.Time, c *config.Check) holdReason {
 	switch {
 	case t.verdict != Down:
@@ -181,8 +177,7 @@ func (t verdictState) holdReason(now time.Time, c *config.Check) holdReason {
 	return notHeld
 }
 
-// visibleHold is holding where it shows: what holds back a target whose probes do not
-// pass, but for damping, is nothing yet.
+// visibleHold returns the holdReason for display: only damping is shown while probes fail.
 func (t verdictState) visibleHold(now time.Time, c *config.Check) holdReason {
 	h := t.holdReason(now, c)
 	if h != damped && (t.last != Passed || !t.thresholdReached(c.Rise, c)) {
@@ -191,13 +186,12 @@ func (t verdictState) visibleHold(now time.Time, c *config.Check) holdReason {
 	return h
 }
 
-// dampedOnly reports whether t would be up but for flap damping.
+// dampedOnly reports whether only flap damping keeps t down.
 func (t verdictState) dampedOnly(now time.Time, c *config.Check) bool {
 	return t.holdReason(now, c) == damped && t.last == Passed && t.thresholdReached(c.Rise, c) && t.staleSince.IsZero()
 }
 
-// clear is t without what holds it down, and without what counts towards
-// holding it down again; up, where its row is long enough.
+// clear removes the holds and the transitions counted by flap damping; t changes to up if its streak is long enough.
 func (t verdictState) clear(now time.Time, c *config.Check) verdictState {
 	t.damping = damping{}
 	t.cleared = t.verdict == Down
@@ -207,10 +201,10 @@ func (t verdictState) clear(now time.Time, c *config.Check) verdictState {
 	return t
 }
 
-// heldUntil reports whether t, of which nothing is heard any more, is to stay
-// down all the same, and until when; the zero time: until it is cleared.
+// heldUntil reports whether t stays down although results have stopped, and until when; the zero time: until an operator
+// clears it.
 //
-//	verdict  damping lasts  cleared  failback  heard            detained
+//	verdict  damping lasts  cleared  failback  last result      held
 //	-------  -------------  -------  --------  ---------------  --------------------------
 //	not down any            any      any       any              no
 //	down     yes            any      any       any              until the damping ends
@@ -234,9 +228,8 @@ func (t verdictState) heldUntil(now time.Time, c *config.Check) (until time.Time
 	return until, false
 }
 
-// expireLease is t, of a push check, when the last report holds no more: unknown,
-// which counts as up and so is a turn for flap damping where it was down; or
-// uncertain, where it is detained, until then.
+// expireLease returns the state of a push check after its lease has expired: unknown, which counts as up and so, after
+// down, is a state change for flap damping; or uncertain until the returned time, if t is held down.
 func (t verdictState) expireLease(now time.Time, c *config.Check) (after verdictState, until time.Time) {
 	until, stays := t.heldUntil(now, c)
 	if !stays && t.verdict == Down {
@@ -253,8 +246,7 @@ func (t verdictState) expireLease(now time.Time, c *config.Check) (after verdict
 	return t, until
 }
 
-// stale is t at now, uncertain where nothing conclusive has come for three
-// intervals and a probe's timeout, counted from waited at the earliest.
+// stale marks t uncertain if no conclusive result has come within staleAfter, counted from waited at the earliest.
 func (t verdictState) stale(now, waited time.Time, c *config.Check) verdictState {
 	from := t.lastResultAt
 	if waited.After(from) {
@@ -266,8 +258,8 @@ func (t verdictState) stale(now, waited time.Time, c *config.Check) verdictState
 	return t
 }
 
-// staleAfter is for how long a verdict holds without results. What is reported
-// to a push check has a lease of its own, and a composite's parts bound theirs.
+// staleAfter returns how long a verdict holds without results: three intervals and a timeout. A push check has leases
+// instead, and the parts of a composite have their own limits.
 func staleAfter(c *config.Check) time.Duration {
 	if c.Type == config.Push || c.Type.Composite() {
 		return math.MaxInt64
@@ -275,7 +267,7 @@ func staleAfter(c *config.Check) time.Duration {
 	return 3*c.Interval + c.Timeout
 }
 
-// effective is the verdict as others are told it, and what answers go by where it is uncertain.
+// effective returns the visible verdict and, if that is Uncertain, the state that answers use.
 func (t verdictState) effective() (v, held Verdict) {
 	if t.staleSince.IsZero() {
 		return t.verdict, Unknown

@@ -11,31 +11,28 @@ import (
 	"meridian/config"
 )
 
-// Watch is one subscription to the verdicts of its targets. Its methods are
-// safe for concurrent use, but not from within its own callback.
+// Watch is a subscription to the verdicts of its targets. Its methods are safe for concurrent use, but not from within its
+// own callback.
 type Watch struct {
 	prober   *Prober
 	targets  []Target
-	notified func([]Transition)
-	pending  atomic.Int64  // targets whose first verdict has not been told
-	settled  chan struct{} // closed when there is none left
-	closing  atomic.Bool   // nothing more is to be told
+	callback func([]Transition)
+	pending  atomic.Int64  // targets without a delivered first verdict
+	settled  chan struct{} // closed when pending reaches zero
+	closing  atomic.Bool   // no more notifications
 
-	// The owner's.
+	// Owned by the scheduler.
 	entries []*targetState // by target; nil once it is closed
-	known   []bool         // by target: it was told a verdict, or there is none to wait for
-	news    []Transition   // not told yet
-	idle    []int          // targets that there is no verdict of to wait for, not counted yet
+	known   []bool         // by target: a verdict was delivered, or none will come
+	news    []Transition   // not delivered yet
+	idle    []int          // targets for which no verdict will come, not counted yet
 }
 
-// Watch subscribes to targets. turned is called from the prober's one owner
-// goroutine: first, before Watch returns, with the known verdicts of targets
-// that were being watched already; afterwards with every turn. It must not
-// block, nor call the prober or the watch; it may keep the slice.
-// Close the Watch to end it; targets that nobody watches are forgotten.
+// Watch subscribes to targets. The scheduler calls notified: first, before Watch returns, with the known verdicts of
+// targets that other watches already have; afterwards with every transition. It must not block, nor call the prober or the
+// watch; it may keep the slice. Close ends the subscription; targets without watches are dropped.
 //
-// The error is of a check that cannot be prepared (see [Prepare]), or says
-// that Run has returned.
+// The error reports a check that cannot be prepared (see [Prepare]), or that Run has returned.
 func (p *Prober) Watch(targets []Target, turned func([]Transition)) (*Watch, error) {
 	checkers, err := prepareChecks(targets)
 	if err != nil {
@@ -44,7 +41,7 @@ func (p *Prober) Watch(targets []Target, turned func([]Transition)) (*Watch, err
 	w := &Watch{
 		prober:   p,
 		targets:  slices.Clone(targets),
-		notified: turned,
+		callback: turned,
 		settled:  make(chan struct{}),
 		entries:  make([]*targetState, len(targets)),
 		known:    make([]bool, len(targets)),
@@ -57,14 +54,13 @@ func (p *Prober) Watch(targets []Target, turned func([]Transition)) (*Watch, err
 	return w, nil
 }
 
-// subscribe enters w's targets, those that are new due at once, and tells w
-// the verdicts of the others.
+// subscribe adds w's targets, new ones due at once, and notifies w of the verdicts of the others.
 func (o *scheduler) subscribe(w *Watch, checkers []*preparedCheck) {
 	now, told := time.Now(), false
 	o.before = o.predecessors(w.targets)
 	defer func() {
 		o.before = predecessors{}
-		if !told { // it panicked, and nobody will close w
+		if !told { // it panicked, and the caller cannot close w
 			o.unsubscribe(w)
 		}
 	}()
@@ -84,8 +80,8 @@ func (o *scheduler) subscribe(w *Watch, checkers []*preparedCheck) {
 	told = true
 }
 
-// entry is that of a target; a new one knows what it inherits, and is due at once
-// where that has not its own time.
+// entry returns the state of a target or creates it; a new one carries over earlier state, and is due at once unless that
+// sets a time.
 func (o *scheduler) entry(id identity, c *preparedCheck, now time.Time) *targetState {
 	if e := o.entries[id]; e != nil {
 		return e
@@ -93,9 +89,9 @@ func (o *scheduler) entry(id identity, c *preparedCheck, now time.Time) *targetS
 	e := &targetState{identity: id, prepared: c, settled: c.check.Type == config.Push}
 	o.carryOver(e, now)
 	o.entries[id] = e
-	o.enter(e)
+	o.joinLimiter(e)
 	o.attachParts(e, now)
-	if of, ok := e.push(); ok {
+	if of, ok := e.reportKey(); ok {
 		o.pushTargets[of] = append(o.pushTargets[of], e)
 	}
 	if e.due.IsZero() {
@@ -105,8 +101,7 @@ func (o *scheduler) entry(id identity, c *preparedCheck, now time.Time) *targetS
 	return e
 }
 
-// schedule has e wait for what is due next of it: a probe, the end of a lease;
-// of composites nothing is.
+// schedule queues e for its next event: a probe or the end of a lease; composites have none.
 func (o *scheduler) schedule(e *targetState) {
 	switch {
 	case e.prepared.run != nil:
@@ -116,13 +111,13 @@ func (o *scheduler) schedule(e *targetState) {
 	}
 }
 
-// notify hands the turns noted since the last time to the callback. Only then
-// does the first round count them: who waits for it finds them applied.
+// notify passes the queued transitions to the callback, and then counts them for the first round: its waiters find them
+// applied.
 func (w *Watch) notify() {
 	news, idle := w.news, w.idle
 	w.news, w.idle = nil, nil
 	if len(news) > 0 && w.entries != nil && !w.closing.Load() {
-		w.notified(news)
+		w.callback(news)
 	}
 	var first int64
 	for _, t := range news {
@@ -149,9 +144,8 @@ func (w *Watch) settleOnce() {
 	}
 }
 
-// FirstRound waits until every target of the watch has a verdict, and turned
-// has been called with it, or ctx ends, or the prober stops; it reports how
-// many have none. What only a report can turn is not waited for, nor counted.
+// FirstRound waits until every target of the watch has a verdict and the callback has seen it, or ctx ends, or the prober
+// stops; it returns how many have none. Push targets are neither awaited nor counted.
 func (w *Watch) FirstRound(ctx context.Context) (unknown int) {
 	select {
 	case <-w.settled:
@@ -161,10 +155,9 @@ func (w *Watch) FirstRound(ctx context.Context) (unknown int) {
 	return int(w.pending.Load())
 }
 
-// Close ends the subscription; turned is not called after Close returns. It
-// waits for a call of turned that is under way, so turned must not call it. While the
-// prober hangs it returns all the same, and the subscription ends when that goes on.
-// Closing twice is closing once.
+// Close ends the subscription; the callback is not called after Close returns. Close waits for a running callback, so the
+// callback must not call it. If the prober is stalled it returns anyway, and the subscription ends when the prober
+// recovers. Close is idempotent.
 func (w *Watch) Close() {
 	w.closing.Store(true)
 	w.prober.call(func(o *scheduler) { o.unsubscribe(w) })
@@ -172,7 +165,7 @@ func (w *Watch) Close() {
 
 func (o *scheduler) unsubscribe(w *Watch) {
 	for _, e := range w.entries {
-		if e == nil { // a subscription that was cut short
+		if e == nil { // a subscription that was interrupted
 			continue
 		}
 		e.subs = slices.DeleteFunc(e.subs, func(s sub) bool { return s.watch == w })
@@ -183,8 +176,8 @@ func (o *scheduler) unsubscribe(w *Watch) {
 	w.entries = nil
 }
 
-// forget drops an entry that nobody watches; one that is being probed stays
-// until its report comes, lest a new watch have it probed twice at once.
+// forget drops an entry without watches; one that is being probed stays until its report comes, so that a new watch does
+// not probe it twice at once.
 func (o *scheduler) forget(e *targetState) {
 	if e.probing || e.stuck || o.entries[e.identity] != e {
 		return
@@ -194,13 +187,13 @@ func (o *scheduler) forget(e *targetState) {
 	o.drop(e)
 }
 
-// drop forgets an entry that does not wait.
+// drop removes an entry that is in no queue.
 func (o *scheduler) drop(e *targetState) {
 	o.rememberIfHeld(e, time.Now())
 	e.dropFailure()
-	o.leave(e)
+	o.leaveLimiter(e)
 	delete(o.entries, e.identity)
-	if of, ok := e.push(); ok {
+	if of, ok := e.reportKey(); ok {
 		o.pushTargets[of] = slices.DeleteFunc(o.pushTargets[of], func(p *targetState) bool { return p == e })
 		if len(o.pushTargets[of]) == 0 {
 			delete(o.pushTargets, of)

@@ -177,7 +177,7 @@ func TestCloseWaitsForACallbackUnderWay(t *testing.T) {
 		var inside, closed atomic.Bool
 		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(50)), func([]Transition) {
 			inside.Store(true)
-			time.Sleep(callWithin / 2) // slow, against the contract
+			time.Sleep(callTimeout / 2) // slow, against the contract
 			if closed.Load() {
 				t.Error("turned was running after Close had returned")
 			}
@@ -220,7 +220,7 @@ func TestNobodyWaitsForAnOwnerThatHangs(t *testing.T) {
 			t.Error("a watch that the owner does not know")
 		}
 		watching.Close()
-		if took := time.Since(began); took != 5*callWithin {
+		if took := time.Since(began); took != 5*callTimeout {
 			t.Errorf("it took %v", took)
 		}
 		close(release)

@@ -8,35 +8,34 @@ import (
 	"time"
 )
 
-// The times by which the prober watches itself.
+// The times by which the prober monitors itself.
 const (
-	heartbeatInterval = time.Second      // the owner's loop turns at least this often
-	stallTimeout      = 10 * time.Second // without a turn for this long the owner hangs
-	restartDelay      = time.Second      // from a panic of the owner to its next turn, lest a panic that repeats fill the log
+	heartbeatInterval = time.Second      // the scheduler's loop runs at least this often
+	stallTimeout      = 10 * time.Second // a longer iteration counts as a stall
+	restartDelay      = time.Second      // after a panic of the scheduler, so that a repeated panic does not fill the log
 )
 
-// Heartbeat tells whether the prober itself is well.
+// Heartbeat is the state of the prober itself.
 type Heartbeat struct {
-	At      time.Time // when the owner's loop last turned: more than some seconds ago, it hangs; zero: Run has not begun
-	Panics  uint64    // of the owner, each recovered
-	Targets int       // that are watched
-	Probing int       // probes under way
+	At      time.Time // of the scheduler's last iteration: too long ago, it is stalled; zero: Run has not begun
+	Panics  uint64    // of the scheduler, each recovered
+	Targets int       // with a watch
+	Probing int       // probes in progress
 }
 
-// Stalled reports whether the owner hangs at now: no verdict turns then.
+// Stalled reports whether the scheduler is stalled at now: health states are frozen then.
 func (p Heartbeat) Stalled(now time.Time) bool { return !p.At.IsZero() && now.Sub(p.At) > stallTimeout }
 
-// heartbeat is Pulse as the owner writes it.
+// heartbeat holds the values of Heartbeat as the scheduler writes them.
 type heartbeat struct {
-	began   time.Time    // when the prober was made
-	at      atomic.Int64 // nanoseconds since, by a clock that nobody sets; 0: Run has not begun
+	began   time.Time    // when the prober was created
+	at      atomic.Int64 // nanoseconds since began, by the monotonic clock; 0: Run has not begun
 	panics  atomic.Int64
 	targets atomic.Int64
 	probing atomic.Int64
 }
 
-// Heartbeat tells how the prober fares, without asking the owner, so that it
-// answers when that hangs.
+// Heartbeat returns the state of the prober without a call to the scheduler, so that it works during a stall.
 func (p *Prober) Heartbeat() Heartbeat {
 	now := Heartbeat{
 		Panics:  uint64(p.heartbeat.panics.Load()),
@@ -49,8 +48,8 @@ func (p *Prober) Heartbeat() Heartbeat {
 	return now
 }
 
-// recordHeartbeat notes a turn of the loop. What was late for the owner's own sake, such
-// as a process that was stopped for a while, makes no verdict uncertain.
+// recordHeartbeat records an iteration of the loop. Delays of the scheduler itself, such as a process stopped for a while,
+// make no verdict uncertain.
 func (o *scheduler) recordHeartbeat(now time.Time) {
 	at := max(1, now.Sub(o.heartbeat.began))
 	if last := o.heartbeat.at.Swap(int64(at)); last != 0 && at-time.Duration(last) > 2*heartbeatInterval {
@@ -60,8 +59,7 @@ func (o *scheduler) recordHeartbeat(now time.Time) {
 	o.heartbeat.probing.Store(int64(o.running))
 }
 
-// startWatchdog says in the log that the owner hangs, once each time, and that it goes
-// on. What it returns ends it.
+// startWatchdog logs each stall of the scheduler once, and its end. end stops it.
 func (p *Prober) startWatchdog() (end func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -81,7 +79,7 @@ func (p *Prober) startWatchdog() (end func()) {
 	return func() { close(done); <-ended }
 }
 
-// checkHeartbeat looks at the pulse, and reports whether the log says now that the owner hangs.
+// checkHeartbeat checks for a stall, and returns whether one is now logged.
 func (p *Prober) checkHeartbeat(now time.Time, told bool) bool {
 	pulse := p.Heartbeat()
 	hangs := pulse.Stalled(now)
@@ -94,10 +92,9 @@ func (p *Prober) checkHeartbeat(now time.Time, told bool) bool {
 	return hangs
 }
 
-// recoverPanic ends a panic of the owner: it is told loudly, the schedule is made
-// anew from the targets, and every watch is told all verdicts again, since what
-// it was being told may be lost. Verdicts and rows stay: they are replaced
-// whole, never in part.
+// recoverPanic recovers from a panic of the scheduler: it logs the panic, rebuilds the schedule from the targets, and
+// notifies every watch of all verdicts again, since notifications may be lost. Verdicts and streaks stay valid: they are
+// only replaced whole.
 func (o *scheduler) recoverPanic() {
 	v := recover()
 	if v == nil {
@@ -114,7 +111,7 @@ func (o *scheduler) recoverPanic() {
 	o.rebuild()
 }
 
-// rebuild makes the owner's state anew from its targets.
+// rebuild rebuilds the scheduler's state from its targets.
 func (o *scheduler) rebuild() {
 	o.waiting, o.leases, o.running, o.pendingNotify = queue{}, queue{}, 0, o.pendingNotify[:0]
 	for _, l := range o.limiters {
@@ -138,18 +135,18 @@ func (o *scheduler) rebuild() {
 	o.renotifyAll()
 }
 
-// renotifyAll notes what is known for every watch, to be told with the next event.
+// renotifyAll queues the current state for every watch, for delivery with the next event.
 func (o *scheduler) renotifyAll() {
 	o.composites = nil
 	for _, e := range o.entries {
-		e.affected = false
+		e.dirty = false
 		for _, s := range e.subs {
 			s.watch.news, s.watch.idle = nil, nil
 		}
 	}
 	for _, e := range o.entries {
 		switch v, _ := e.verdict.effective(); {
-		case v != Unknown, !e.verdict.since.IsZero(): // also what has become unknown
+		case v != Unknown, !e.verdict.since.IsZero(): // includes targets that have become unknown
 			o.notifySubscribers(e, v)
 		case e.settled:
 			o.markSettled(e)

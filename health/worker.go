@@ -1,11 +1,10 @@
 package health
 
-// maxIdle is how many goroutines wait for another probe, at most. A goroutine
-// that probes again has a stack that has grown already, which saves a
-// twentieth of a probe's cost; those that a burst leaves over end.
+// maxIdle is the maximum number of idle probe goroutines. A reused goroutine has a grown stack, which saves a twentieth of
+// a probe's cost; those left over from a burst end.
 const maxIdle = 64
 
-// start has e probed by a goroutine that waits, else by a new one.
+// start probes e on an idle goroutine, else on a new one.
 func (o *scheduler) start(e *targetState) {
 	select {
 	case o.jobs <- e:
@@ -15,13 +14,12 @@ func (o *scheduler) start(e *targetState) {
 	}
 }
 
-// work probes e and then what it is given, until too many others wait or the
-// prober stops.
+// work probes e and further targets, until too many goroutines are idle or the prober stops.
 func (o *scheduler) work(e *targetState) {
 	defer o.workers.Done()
 	for e != nil {
 		r, left := e.prepared.probe(o.ctx, e.addr, o.dial, o.log)
-		o.reports <- report{entry: e, result: r, left: left != nil}
+		o.reports <- report{entry: e, result: r, orphaned: left != nil}
 		if left != nil {
 			o.waitOrphan(e, left)
 		}
@@ -29,7 +27,7 @@ func (o *scheduler) work(e *targetState) {
 	}
 }
 
-// waitOrphan reports that the program which e's probe has left has ended.
+// waitOrphan reports the end of the program that e's probe has left.
 func (o *scheduler) waitOrphan(e *targetState, left <-chan struct{}) {
 	select {
 	case <-left:
@@ -37,12 +35,12 @@ func (o *scheduler) waitOrphan(e *targetState, left <-chan struct{}) {
 		return
 	}
 	select {
-	case o.reports <- report{entry: e, gone: true}:
+	case o.reports <- report{entry: e, orphanExited: true}:
 	case <-o.ctx.Done():
 	}
 }
 
-// nextJob waits for another target to probe; nil: there is none to wait for.
+// nextJob waits for another target to probe; nil: this goroutine must end.
 func (o *scheduler) nextJob() *targetState {
 	defer o.idle.Add(-1)
 	if o.idle.Add(1) > maxIdle {
