@@ -25,7 +25,7 @@ func TestAPanicInATickIsALogLine(t *testing.T) {
 		t.Fatalf("%d lines logged, want one for each tick:\n%s", len(lines), log.String())
 	}
 	for _, line := range lines {
-		for _, want := range []string{"level=ERROR", "in=tick", "(*Control).tick"} {
+		for _, want := range []string{"level=ERROR", "in=tick", "(*Control).onTick"} {
 			if !strings.Contains(line, want) {
 				t.Errorf("the line lacks %q: %s", want, line)
 			}
