@@ -8,7 +8,7 @@ import (
 	"meridian/health"
 )
 
-// endpoint takes in the addresses of the i-th member.
+// endpoint compiles the addresses of the i-th member.
 func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
 	m := &from.Members[i]
 	check := c.checks[m.Check]
@@ -30,7 +30,7 @@ func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
 	}
 }
 
-// ref numbers an address and, where there is a check, its target.
+// ref numbers an address and its target, if there is a check.
 func (c *compiler) ref(a netip.Addr, check *config.Check) addrRef {
 	number, first := c.number(a)
 	if check == nil {
@@ -49,7 +49,7 @@ func (c *compiler) ref(a netip.Addr, check *config.Check) addrRef {
 	return addrRef{number, target}
 }
 
-// number numbers an address within its family, and finds where its first target stands.
+// number numbers an address within its family, and returns where the number of its first target is.
 func (c *compiler) number(a netip.Addr) (number uint32, first *uint32) {
 	if a.Is4() {
 		return numberIn(&c.v4, &c.ofV4, a.As4())
@@ -57,7 +57,7 @@ func (c *compiler) number(a netip.Addr) (number uint32, first *uint32) {
 	return numberIn(&c.v6, &c.ofV6, a.As16())
 }
 
-// numberIn is number within a family.
+// numberIn numbers an address within one family.
 func numberIn[A comparable](known *interner[A], targets *[]uint32, a A) (number uint32, first *uint32) {
 	number, fresh := known.id(a)
 	if fresh {

@@ -2,15 +2,15 @@ package pools
 
 import "fmt"
 
-// anyOf is one member, each as likely as any other, whatever the weights:
+// anyOf returns one member, each with the same probability, whatever the weights:
 //
 //	eligible   answers            answered
 //	a b c      0 (the default)    a, b and c, in any of their six orders
-//	a b c      2                  two of them, each pair as often as any other
+//	a b c      2                  two of them, each pair with the same probability
 //	a          -                  a
 func anyOf(from bitset, r uint64) int { return from.nth(int(below(r, uint64(from.count())))) }
 
-// whyAny tells why `all` chose a member.
+// whyAny explains why `all` chose a member.
 func whyAny(v *frame, from bitset) string {
 	if v.wanted == 0 {
 		return "every eligible member is answered"
@@ -18,7 +18,7 @@ func whyAny(v *frame, from bitset) string {
 	return fmt.Sprintf("drawn: each of the %d left is as likely", from.count())
 }
 
-// chancesEven is anyOf before the draw, and the turns of round-robin before anybody knows whose it is.
+// chancesEven yields equal probabilities: those of anyOf, and of round-robin while the turn is not known.
 func chancesEven(from bitset, f func(m int, p float64)) {
 	each := 1 / float64(from.count())
 	for m := range from.all() {

@@ -8,42 +8,42 @@ import (
 	"meridian/health"
 )
 
-// Change is a pool's turning from one Mode to another for a family.
+// Change is a pool's change from one Mode to another for a family.
 type Change struct {
 	Pool     string
 	Family   Family
 	From, To Mode
 }
 
-// Apply takes turns over into the pools that they concern, and only those, all
-// at once: a decision sees all of them or none. Turn.Index is an index of
-// Targets. The changes tell which pools began or ended to fail open or to use
-// their fallback: of the pools that names are bound to, and of the families that
-// such a pool, or its fallback, has an address of.
-func (t *Tree) Apply(turns []health.Transition) []Change {
+// Apply applies health state changes to the pools that they concern, and only to
+// those. A decision sees all of the changes or none. Transition.Index is an index of
+// Targets. The result lists the pools that began or ended failing open or using
+// their fallback: pools that names are bound to, for the families that the pool
+// or its fallback has an address of.
+func (t *Tree) Apply(transitions []health.Transition) []Change {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	d := &t.next
 	d.begin(t.state.Load())
 	d.cause.timed = false
-	for i := range turns {
-		d.causedBy(&turns[i])
-		d.applyTransition(&turns[i])
+	for i := range transitions {
+		d.causedBy(&transitions[i])
+		d.applyTransition(&transitions[i])
 	}
-	d.cause.free, d.cause.reason = !d.cause.timed, "not enough of its members are up" // what is left are pools as members
+	d.cause.free, d.cause.reason = !d.cause.timed, "not enough of its members are up" // the remaining causes are pools as members
 	return t.settleChangesLocked()
 }
 
-// applyTransition takes one turn over, as far as it is about targets and members.
-func (d *builder) applyTransition(turn *health.Transition) {
-	target := uint32(turn.Index)
-	d.setResponseTime(target, turn.Response)
-	news := d.setVerdict(target, turn)
-	d.queueFraction(target, turn)
-	if effectiveVerdict(turn) == health.Up {
+// applyTransition applies one change of health state to the targets and members.
+func (d *builder) applyTransition(transition *health.Transition) {
+	target := uint32(transition.Index)
+	d.setResponseTime(target, transition.Response)
+	changed := d.setVerdict(target, transition)
+	d.queueFraction(target, transition)
+	if effectiveVerdict(transition) == health.Up {
 		d.establish(target)
 	}
-	if !d.setDamped(target, turn.Damped) && !news {
+	if !d.setDamped(target, transition.Damped) && !changed {
 		return
 	}
 	for _, u := range d.tree.membersByTarget.of(target) {
@@ -54,23 +54,23 @@ func (d *builder) applyTransition(turn *health.Transition) {
 	}
 }
 
-// settleChangesLocked takes what the turns made of members on to the pools.
+// settleChangesLocked propagates the changes of members to the pools.
 func (t *Tree) settleChangesLocked() []Change {
 	t.next.applyFractions()
 	t.next.propagate(byVerdict)
 	return t.publishLocked()
 }
 
-// publishLocked makes the draft the state that decisions go by.
+// publishLocked publishes the built state for decisions.
 func (t *Tree) publishLocked() []Change {
 	t.state.Store(t.next.state)
 	return t.finishLocked()
 }
 
-// Modes lists who is not Normal, as the changes that led there: with those of
-// every later Apply it is always known. After a reload the difference to the
-// tree before tells what is news. The pools and families are those that Apply
-// tells of.
+// Modes lists the pools that are not Normal, as changes from Normal. Together with
+// the changes of every later Apply this gives the current mode. After a reload, the
+// difference from the previous tree shows what is new. It covers the same pools and
+// families as Apply.
 func (t *Tree) Modes() []Change {
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -85,25 +85,25 @@ func (t *Tree) Modes() []Change {
 	return changes
 }
 
-// setVerdict notes a verdict, and reports whether the target can now be answered
-// and could not before, or the other way round.
-func (d *builder) setVerdict(target uint32, turn *health.Transition) bool {
-	v := effectiveVerdict(turn)
+// setVerdict records a health state and reports whether that changes whether the target
+// can be answered.
+func (d *builder) setVerdict(target uint32, transition *health.Transition) bool {
+	v := effectiveVerdict(transition)
 	word, bit := target/64, uint64(1)<<(target%64)
 	mark(&d.tree.up[word], bit, v == health.Up)
-	mark(&d.tree.provisional[word], bit, turn.To == health.Uncertain)
+	mark(&d.tree.provisional[word], bit, transition.To == health.Uncertain)
 	return d.setWord(d.tree.downs+word, bit, v == health.Down)
 }
 
-// effectiveVerdict is the verdict that answers go by.
-func effectiveVerdict(turn *health.Transition) health.Verdict {
-	if turn.To == health.Uncertain {
-		return turn.Effective
+// effectiveVerdict returns the health state that answers use.
+func effectiveVerdict(transition *health.Transition) health.Verdict {
+	if transition.To == health.Uncertain {
+		return transition.Effective
 	}
-	return turn.To
+	return transition.To
 }
 
-// mark sets or clears a bit of what is for explaining only.
+// mark sets or clears a bit that only explain reads.
 func mark(word *atomic.Uint64, bit uint64, on bool) {
 	if on {
 		word.Or(bit)
@@ -112,8 +112,8 @@ func mark(word *atomic.Uint64, bit uint64, on bool) {
 	}
 }
 
-// recomputeMember looks at a member again: at an endpoint's addresses, at a nested pool, at its
-// region. max_ejection may have its pool treat it as up although it is down.
+// recomputeMember recomputes a member from an endpoint's addresses, a nested pool, and its
+// region. max_ejection may have the pool treat a down member as up.
 func (d *builder) recomputeMember(u memberRef) {
 	d.markFractionsDirty([]memberRef{u})
 	var offers [2]offer
@@ -139,7 +139,7 @@ func (d *builder) recomputeMember(u memberRef) {
 	}
 }
 
-// offers is what a member has to offer by its checks and its region's.
+// offers returns what a member can answer by its checks and those of its region.
 func (d *builder) offers(u memberRef, f Family, pl basis) offer {
 	p := &d.tree.pools[u.pool]
 	m := &d.tree.members[p.first+u.member]
@@ -153,7 +153,7 @@ func (d *builder) offers(u memberRef, f Family, pl basis) offer {
 	return o
 }
 
-// offersIfUp is what a member has to offer that is treated as up although it is down.
+// offersIfUp returns what a member can answer that is treated as up although it is down.
 func (d *builder) offersIfUp(u memberRef, f Family) offer {
 	o := d.offers(u, f, byVerdict)
 	if m := &d.tree.members[d.tree.pools[u.pool].first+u.member]; m.child != none && !o.some {
@@ -163,7 +163,7 @@ func (d *builder) offersIfUp(u memberRef, f Family) offer {
 	return o
 }
 
-// recomputeFailOpen looks at what failing open may make of a member.
+// recomputeFailOpen recomputes what a member can answer if its pool fails open.
 func (d *builder) recomputeFailOpen(u memberRef) {
 	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
 	resolved := m.addresses() > 0
@@ -176,7 +176,7 @@ func (d *builder) recomputeFailOpen(u memberRef) {
 	}
 }
 
-// recomputeMinUp computes how many members the pool's percentage is.
+// recomputeMinUp computes the number of members that a min_up in percent requires.
 func (d *builder) recomputeMinUp(id ID) {
 	p := &d.tree.pools[id]
 	if !p.percent {
@@ -189,18 +189,18 @@ func (d *builder) recomputeMinUp(id ID) {
 	}
 }
 
-// offer is what a member has to offer for a family, as far as that is its own.
+// offer is what a member can answer for a family, before overrides.
 type offer struct {
-	live  bool // by its verdicts and its region's; a pool: it is live
-	some  bool // there is somebody to answer at all; a pool: one of its members is eligible
-	gives bool // and has an address of the family
+	live  bool // by its health states and its region's; a pool: it is live
+	some  bool // it has an address at all; a pool: one of its members is eligible
+	gives bool // it has an address of the family
 }
 
 func (st *state) poolOffers(id ID, f Family, pl basis) offer {
 	return offer{live: st.isLive(id, f, pl), some: st.countEligible(id, f, pl) > 0, gives: st.gives(id, f, pl)}
 }
 
-// candidate says whether a member is live, by what it has to offer and what is said of it:
+// candidate decides whether a member is live, by what it offers and its override:
 //
 //	override      live by health states  failing open
 //	drained       no                     no
@@ -221,22 +221,22 @@ func (d *builder) candidate(u memberRef, f Family, pl basis, o offer) {
 	d.setEligibility(u, f, pl, live, o.gives)
 }
 
-// setEligibility says of a member whether it is live and, being so, can give the
-// family, and notes its pool if that is news.
+// setEligibility records whether a member is live and can give the family, and marks
+// its pool dirty on a change.
 func (d *builder) setEligibility(u memberRef, f Family, pl basis, live, gives bool) {
 	p := &d.tree.pools[u.pool]
 	if d.tree.weights[p.first+u.member] == 0 {
 		return
 	}
 	word, bit := u.member/64, uint64(1)<<(u.member%64)
-	news := d.setWord(p.eligible(f, pl)+word, bit, live)
-	if d.setWord(p.giving(f, pl)+word, bit, live && gives) || news {
+	changed := d.setWord(p.eligible(f, pl)+word, bit, live)
+	if d.setWord(p.giving(f, pl)+word, bit, live && gives) || changed {
 		d.markDirty(ID(u.pool))
 	}
 }
 
-// propagate takes what all noted pools have become into the pools that they
-// are members of, lower pools first so that each is looked at once.
+// propagate recomputes the parents of all dirty pools, lower pools first so that
+// each pool is recomputed once.
 func (d *builder) propagate(pl basis) {
 	for h := range d.dirty {
 		d.recomputeFractions()
@@ -256,8 +256,8 @@ func (d *builder) propagate(pl basis) {
 	}
 }
 
-// finishLocked gathers what the new state changed for names, and leaves the
-// draft ready for the next.
+// finishLocked collects what the new state changes for names, and resets the builder
+// for the next state.
 func (t *Tree) finishLocked() []Change {
 	d, now := &t.next, time.Now()
 	var changes []Change
@@ -277,7 +277,7 @@ func (t *Tree) finishLocked() []Change {
 	return changes
 }
 
-// changesLocked adds the changes of mode of a pool that a name is bound to.
+// changesLocked appends the mode changes of a pool that a name is bound to.
 func (t *Tree) changesLocked(changes []Change, id ID) []Change {
 	if !t.bound[id] {
 		return changes
@@ -296,14 +296,14 @@ func (t *Tree) changesLocked(changes []Change, id ID) []Change {
 	return changes
 }
 
-// hasFamily reports whether a pool or its fallback has an address of the family:
-// without one, whatever its mode, there is nothing to answer.
+// hasFamily reports whether a pool or its fallback has an address of the family.
+// Without one, every mode has the same answer: none.
 func (t *Tree) hasFamily(id ID, f Family) bool {
 	p := &t.pools[id]
 	return p.has[f] || p.fallback != none && t.pools[p.fallback].has[f]
 }
 
-// initState works out the first state, in which every target is unknown and so up.
+// initState builds the first state, in which every target is unknown and counts as up.
 func (t *Tree) initState() {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.provisional = make([]atomic.Uint64, wordsFor(len(t.targets)))
@@ -339,12 +339,12 @@ func (t *Tree) initState() {
 		d.recomputeMinUp(ID(id))
 		d.weigh(ID(id))
 	}
-	d.cause.free = true // what is not live from the start does not go down
+	d.cause.free = true // a member that is not live from the start does not go down
 	d.updateFreeCapacity()
 	d.propagate(failOpen)
-	d.propagate(byVerdict) // which under dual_stack: together looks at what is open
+	d.propagate(byVerdict) // with dual_stack: together this reads the fail-open sets
 	t.state.Store(d.state)
-	for id := range t.pools { // those without any member that could be up too, which were never noted
+	for id := range t.pools { // including pools without any eligible member, which are never dirty
 		t.changesLocked(nil, ID(id))
 		t.tenuresLocked(ID(id), time.Now())
 	}

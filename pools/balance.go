@@ -5,34 +5,34 @@ import (
 	"time"
 )
 
-// balancer works out the rooms of the members of a least-load pool. Guarded by Tree.writing.
+// balancer computes the free capacity of the members of a least-load pool. Guarded by Tree.writing.
 type balancer struct {
 	pool    ID
-	ttl     time.Duration // that clients hold an answer of the pool for
+	ttl     time.Duration // how long clients hold an answer of the pool
 	rounds  reportRounds
-	solves  bool // there were two rounds of reports, or what an earlier process saved
+	solves  bool // two rounds of reports were seen, or restored from an earlier process
 	members []balanced
 
-	heldUntil time.Time // as shedMemory.heldUntil
+	heldUntil time.Time // as shedState.heldUntil
 
-	now []reported // beside members, while rooms are worked out
+	now []reported // by member, while free capacities are computed
 }
 
-// balanced is what is known of a member of a least-load pool.
+// balanced is the state of one member of a least-load pool.
 type balanced struct {
-	lag       lagged  // the share of the draws that it is answered to
-	demand    float64 // the load that it would have if it had all the clients
-	estimated bool    // the demand is
+	lag       lagged  // the share of the draws that is answered with it
+	demand    float64 // the load if all clients used it
+	estimated bool    // demand is set
 }
 
-// reported is what a member of a least-load pool has and bears at the moment.
+// reported is the current weight and reported load of a member of a least-load pool.
 type reported struct {
 	usage
 	weight float64
 	counts bool // it is eligible
 }
 
-// newBalancer returns that of a least-load pool.
+// newBalancer returns the balancer of a least-load pool.
 func (t *Tree) newBalancer(id ID) balancer {
 	p := &t.pools[id]
 	b := balancer{pool: id, ttl: unboundTTL, members: make([]balanced, p.members)}
@@ -45,7 +45,7 @@ func (t *Tree) newBalancer(id ID) balancer {
 	return b
 }
 
-// updateFreeCapacity works out the rooms of all least-load pools.
+// updateFreeCapacity computes the free capacities of all least-load pools.
 func (d *builder) updateFreeCapacity() {
 	for i := range d.tree.balancers {
 		b := &d.tree.balancers[i]
@@ -61,7 +61,7 @@ func (d *builder) updateFreeCapacity() {
 	}
 }
 
-// look notes what is reported of the members.
+// look reads the reports of the members.
 func (d *builder) look(b *balancer) {
 	p := &d.tree.pools[b.pool]
 	b.now = make([]reported, len(b.members))
@@ -74,8 +74,8 @@ func (d *builder) look(b *balancer) {
 	}
 }
 
-// estimate works out the demands by a complete round of reports, and that of members whose
-// load is known since.
+// estimate updates the demands after a complete round of reports, and the demand of members
+// whose first report arrived since.
 func (b *balancer) estimate() {
 	var all usage
 	for i := range b.now {
@@ -91,7 +91,7 @@ func (b *balancer) estimate() {
 	}
 	for i := range b.members {
 		m, now := &b.members[i], &b.now[i]
-		if !now.known || !now.counts { // from one that no client is answered with nothing can be learnt
+		if !now.known || !now.counts { // a member that no client is answered with gives no information
 			continue
 		}
 		demand := now.load / max(m.lag.at(now.at, b.ttl), leastKept)
@@ -104,19 +104,19 @@ func (b *balancer) estimate() {
 	}
 }
 
-// leastFree is the part of all capacity that counts as free when less is.
+// leastFree is the part of all capacity that counts as free if less is free.
 const leastFree = 0.05
 
-// rooms returns the room of each member: its weight times its capacity that will be free when
-// each has the share of the clients that is in proportion to its room. With
+// rooms returns the free capacity of each member: its weight times the capacity that is free
+// once each member's share of the clients is in proportion to its free capacity. With
 // a share p, room is weight * (capacity - demand * p); with p = room * level it is
 //
 //	room = weight * capacity / (1 + level * weight * demand)
 //
-// and the level is the one at which the shares add up to 1. To take what is free now in
-// place of what will be is a controller with a gain of used / free, which oscillates
-// from half the capacity on. Where less than leastFree of all capacity would be left, each
-// capacity counts as larger by one factor, so that all are used by about the same part.
+// The level is the one at which the shares add up to 1. Using the capacity that is free now
+// instead is a controller with a gain of used / free, which oscillates
+// from half the capacity on. If less than leastFree of all capacity would be left, all
+// capacities are scaled by one factor, so that all members are used to about the same part.
 func (b *balancer) rooms() []float64 {
 	capacities := b.capacities()
 	if !b.solves {
@@ -129,7 +129,7 @@ func (b *balancer) rooms() []float64 {
 	return solved.rooms(solved.level())
 }
 
-// capacities returns those of the members: of one that has none it is the mean.
+// capacities returns the capacities of the members; a member without one gets the mean.
 func (b *balancer) capacities() []float64 {
 	var known mean
 	for i := range b.now {
@@ -146,8 +146,8 @@ func (b *balancer) capacities() []float64 {
 	return all
 }
 
-// freeNow returns rooms by what is free now: of the first reports, while it is not known what
-// share of the clients brought these loads.
+// freeNow returns the capacities that are free now. It is used for the first reports, while the
+// share of the clients that caused these loads is not known.
 func (b *balancer) freeNow(capacities []float64) []float64 {
 	var free mean
 	for i := range b.members {
@@ -167,8 +167,8 @@ func (b *balancer) freeNow(capacities []float64) []float64 {
 	return rooms
 }
 
-// among reports which members the clients are divided among: those that are eligible, or all where
-// none is.
+// among returns the members that the clients are divided among: the eligible ones, or all if
+// none is eligible.
 func (b *balancer) among() []bool {
 	all, some := make([]bool, len(b.members)), false
 	for i := range b.members {
@@ -189,7 +189,7 @@ type leveling struct {
 	among      []bool
 }
 
-// level searches the level, by which the shares grow.
+// level searches for the level; the shares grow with it.
 func (l *leveling) level() float64 {
 	sum := 0.
 	for i := range l.members {
@@ -201,7 +201,7 @@ func (l *leveling) level() float64 {
 		return 0
 	}
 	low, high := 0., 1/sum
-	for range 200 { // as far as a demand of 2^200 capacities
+	for range 200 { // enough for a demand of 2^200 capacities
 		if l.shares(high) >= 1 {
 			break
 		}
@@ -244,8 +244,8 @@ func (l *leveling) shares(level float64) (sum float64) {
 	return sum + unknown*free.or(1)
 }
 
-// rooms returns the rooms at a level. A member whose load is not known counts with the mean
-// free part of the others. One that is full although it has no share has no room.
+// rooms returns the free capacities at a level. A member without a known load gets the mean
+// free part of the others. A member that is full without any share has no free capacity.
 func (l *leveling) rooms(level float64) []float64 {
 	var free mean
 	for i := range l.members {
@@ -269,7 +269,7 @@ func (l *leveling) rooms(level float64) []float64 {
 	return rooms
 }
 
-// followShares notes what share of the draws each member is answered to from now on.
+// followShares records the share of the draws that each member has from now on.
 func (b *balancer) followShares(st *state) {
 	t, p := st.tree, &st.tree.pools[b.pool]
 	rooms, sum := make([]float64, len(b.members)), 0.
@@ -285,12 +285,12 @@ func (b *balancer) followShares(st *state) {
 	}
 }
 
-// mean is the mean of some numbers.
+// mean is the mean of added numbers.
 type mean struct{ sum, n float64 }
 
 func (m *mean) add(x float64) { m.sum, m.n = m.sum+x, m.n+1 }
 
-// or is the mean, or another number where there is nothing to take it of.
+// or returns the mean, or other if no number was added.
 func (m *mean) or(other float64) float64 {
 	if m.n == 0 {
 		return other

@@ -5,11 +5,11 @@ import (
 	"math/bits"
 )
 
-// bitset is a set of a pool's members by their place in the pool, a bit each. One
+// bitset is a set of a pool's members by their index in the pool, one bit each. One
 // word is the common case; a pool of any size works the same way.
 type bitset []uint64
 
-// wordsFor is how many words a set of n members takes.
+// wordsFor returns how many words a set of n members takes.
 func wordsFor(n int) int { return max(1, (n+63)/64) }
 
 func (s bitset) has(i int) bool { return s[uint(i)>>6]>>(uint(i)&63)&1 != 0 }
@@ -55,14 +55,14 @@ func (s bitset) holds(o bitset) bool {
 	return true
 }
 
-// keep takes out of s what is not in o.
+// keep removes from s the members that are not in o.
 func (s bitset) keep(o bitset) {
 	for i, w := range o {
 		s[i] &= w
 	}
 }
 
-// first is the lowest member; s must not be empty.
+// first returns the lowest member; s must not be empty.
 func (s bitset) first() int {
 	i := 0
 	for s[i] == 0 {
@@ -71,7 +71,7 @@ func (s bitset) first() int {
 	return i<<6 + bits.TrailingZeros64(s[i])
 }
 
-// after is the lowest member above i, or the lowest of all where there is none;
+// after returns the lowest member above i, or the lowest of all if there is none;
 // s must not be empty.
 func (s bitset) after(i int) int {
 	i++
@@ -90,7 +90,7 @@ func (s bitset) after(i int) int {
 	return s.first()
 }
 
-// nth is the member with k lower ones; s must have more than k members.
+// nth returns the member with k lower ones; s must have more than k members.
 func (s bitset) nth(k int) int {
 	for i, w := range s {
 		n := bits.OnesCount64(w)
@@ -106,7 +106,7 @@ func (s bitset) nth(k int) int {
 	panic("pools: nth of a smaller set")
 }
 
-// all walks the members, lowest first. For code off the query path.
+// all yields the members, lowest first. It is for code off the query path.
 func (s bitset) all() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i, w := range s {

@@ -2,8 +2,8 @@ package pools
 
 import "meridian/config"
 
-// fairShare is the load of a pool that there is to be shared fairly: that of its
-// eligible members whose load is known.
+// fairShare is the load of a pool to be shared fairly: that of its
+// eligible members with a known load.
 type fairShare struct {
 	made   bool
 	pool   ID
@@ -11,7 +11,7 @@ type fairShare struct {
 	weight float64 // of the same members
 }
 
-// fairShareIn makes of are what is to be shared in a pool with a bound, unless it is that already.
+// fairShareIn computes the fair share of a pool with a bound, unless are holds it already.
 func (d *builder) fairShareIn(id ID, are *fairShare) {
 	if d.tree.cfg.Pools[id].Bound == 0 || are.made && are.pool == id {
 		return
@@ -29,18 +29,18 @@ func (d *builder) fairShareIn(id ID, are *fairShare) {
 	}
 }
 
-// applyBound works out the part of its clients that a member of a pool that hashes keeps,
-// so that it carries no more than `bound` of its fair share of the load (after Mirrokni,
+// applyBound computes the part of its clients that a member of a hash pool keeps,
+// so that it carries at most `bound` of its fair share of the load (after Mirrokni,
 // Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018):
 //
 //	the member, its demand over bound · weight / sum of weights · load of all  keeps
 //	is not eligible                                                            what it kept
 //	has none, or there is no load at all                                       a quarter more, up to all
-//	at most 1                                                                  what comes to rest at 1, at most a quarter more
-//	above 1                                                                    what comes to rest at 1
-//	is not known                                                               all, see settleShedding
+//	at most 1                                                                  the part that settles at 1, at most a quarter more
+//	above 1                                                                    the part that settles at 1
+//	is not known                                                               all, see updateShedding
 //
-// In the paper a ball that finds a bin full goes on to the next one. Here no clients are
+// In the paper a ball that finds a bin full goes on to the next one. Here clients are not
 // counted, so the loads come from reports, and the part is found as for shed, with
 // both marks at the bound. A kept part lowers the member's weight in byHash: its
 // own clients, and no others, go to their next choices, and come back the same way.
@@ -56,7 +56,7 @@ func (d *builder) applyBound(unit *shedGroup, fair *fairShare) {
 	unit.within = inSteps(nextKept(unit.within, used, config.Shed{Low: 100, High: 100}), unit.within)
 }
 
-// most is what a member of a weight carries at most.
+// most returns the load that a member of a weight carries at most.
 func (f *fairShare) most(bound, weight float64) float64 {
 	if f.weight == 0 {
 		return 0

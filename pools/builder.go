@@ -7,42 +7,42 @@ import (
 	"meridian/health"
 )
 
-// state is who is live at one moment: all that a decision depends on beside the
-// question, the tree's shape and the turns of round-robin. It never changes.
-// Apply makes the next one and swaps the pointer, so whoever loaded it reads one
-// consistent state for as long as it likes, from any goroutine and without a lock.
+// state is an immutable snapshot of the members that are live: everything that a decision
+// depends on beside the request, the tree's shape and the turns of round-robin. Apply
+// makes the next state and swaps the pointer, so a goroutine that loaded a state reads
+// one consistent state for as long as it keeps it, without a lock.
 //
 //	Tree.state ──► state ──► pages ──► words   for each pool its sets, see pool.state
-//	                                   words   from Tree.downs on: a bit a target, whether it is down
-//	                                   words   from Tree.regionDowns on: a bit a region that is checked
-//	                           words   from Tree.deferrals on: two bits a member, whether its ejection is deferred
+//	                                   words   from Tree.downs on: a bit per target, set if it is down
+//	                                   words   from Tree.regionDowns on: a bit per checked region
+//	                                   words   from Tree.deferrals on: two bits per member, set if its ejection is deferred
 //
-// States share the pages that are equal, so that a turn among a million members
-// copies some kilobytes and the collector finds one pointer for each page.
+// States share equal pages, so a health state change among a million members
+// copies a few kilobytes and the collector finds one pointer for each page.
 type state struct {
 	tree  *Tree
 	pages []*page
 
-	memberOverrides []memberOverride // what operators set by hand, by member; mostly none
-	overrides       []Override       // where hands come from
+	memberOverrides []memberOverride // what operators set, by member; usually empty
+	overrides       []Override       // the sources of memberOverrides
 
-	starting []fraction // of the targets that start slowly; mostly none
-	slow     []fraction // of the members that do, by those, or shed
+	starting []fraction // of the targets in slow start; usually empty
+	slow     []fraction // of the members that are reduced by those or by shedding
 
-	loads    []Load     // by load target; empty: no report has come
-	shedding []fraction // of the members that shed; mostly none
-	bounded  []fraction // of those that carry more than their bound; mostly none
+	loads    []Load     // by load target; empty if no report has arrived
+	shedding []fraction // of the members that shed load; usually empty
+	bounded  []fraction // of the members that carry more than their bound; usually empty
 }
 
-// page is some words of a state. At a million members, some 1,600 pages, a list
-// of pages and a page are about equally dear to copy.
+// page holds some words of a state. At a million members, some 1,600 pages, a list
+// of pages and a page cost about the same to copy.
 type page [pageWords]uint64
 
 const pageWords = 512
 
 func (st *state) word(at uint32) uint64 { return st.pages[at/pageWords][at%pageWords] }
 
-// selectSource returns which pool answers for a pool that a name is bound to, and on which plane:
+// selectSource returns the pool that answers for a pool that a name is bound to, and its basis:
 //
 //	pool is live  fallback is live  fail_open  a member is     answered by
 //	yes           -                 -          -               the pool
@@ -53,8 +53,8 @@ func (st *state) word(at uint32) uint64 { return st.pages[at/pageWords][at%pageW
 //	no            no or none        not never  not usable      NODATA
 //	no            no or none        never      -               NODATA
 //
-// A member is usable when it is enabled, has weight and an address, and is neither
-// drained nor forced down. The fallback's own fallback is not asked. Clients that a
+// A member is usable if it is enabled, has weight and an address, and is neither
+// drained nor forced down. The fallback's own fallback is not used. Clients that a
 // fence holds do not get the fallback, see Scratch.source.
 func (st *state) selectSource(id ID, f Family) (Mode, ID, basis) {
 	p := &st.tree.pools[id]
@@ -67,7 +67,7 @@ func (st *state) selectSource(id ID, f Family) (Mode, ID, basis) {
 	return st.failedOpen(id, f)
 }
 
-// failedOpen is answerer for a pool that is not live and has no fallback.
+// failedOpen is selectSource for a pool that is not live and has no live fallback.
 func (st *state) failedOpen(id ID, f Family) (Mode, ID, basis) {
 	p := &st.tree.pools[id]
 	switch {
@@ -80,14 +80,14 @@ func (st *state) failedOpen(id ID, f Family) (Mode, ID, basis) {
 	return Dead, id, byVerdict
 }
 
-// isLive reports whether a pool has as many eligible members as it needs. On the
-// other planes than asIs it needs one.
+// isLive reports whether a pool has as many eligible members as it needs. With a basis
+// other than byVerdict it needs one.
 func (st *state) isLive(id ID, f Family, pl basis) bool {
 	n := st.countEligible(id, f, pl)
 	return n >= st.need(id) || pl != byVerdict && n > 0
 }
 
-// need is how many members must be live for a pool to be: never none.
+// need returns how many members must be live for a pool to be live: at least one.
 func (st *state) need(id ID) int {
 	p := &st.tree.pools[id]
 	if p.percent {
@@ -122,7 +122,7 @@ func (st *state) isDown(target uint32) bool {
 	return st.word(st.tree.downs+target/64)>>(target%64)&1 != 0
 }
 
-// verdict is a target's verdict.
+// verdict returns a target's health state.
 func (st *state) verdict(target uint32) health.Verdict {
 	switch {
 	case st.tree.provisional[target/64].Load()>>(target%64)&1 != 0:
@@ -135,17 +135,17 @@ func (st *state) verdict(target uint32) health.Verdict {
 	return health.Unknown
 }
 
-// builder is the next state while it is made. Who uses it holds Tree.writing.
+// builder is the next state under construction. Callers hold Tree.writing.
 type builder struct {
-	*state        // as far as it is made
-	from   *state // the one before; what the two have in common is not to be written
+	*state        // as far as it is built
+	from   *state // the previous state; pages that both share must not be written
 
-	dirty  [][]ID // by height: pools to look at again
+	dirty  [][]ID // by height: pools to recompute
 	queued []bool // by pool: it is in dirty
 
 	restarted []fraction // of targets, not yet in the state
-	stale     []uint32   // members whose shares are to be worked out again
-	staleIn   []ID       // pools of whose slow members that is so
+	stale     []uint32   // members whose fractions are to be recomputed
+	staleIn   []ID       // pools whose slow members are to be recomputed
 
 	cause ejecting
 }
@@ -153,7 +153,7 @@ type builder struct {
 // begin starts from a state.
 func (d *builder) begin(from *state) { d.state, d.from = from, from }
 
-// setWord sets or clears a bit of the word at some place and reports whether that changed it.
+// setWord sets or clears a bit of a word and reports whether that changed it.
 func (d *builder) setWord(at uint32, bit uint64, on bool) bool {
 	old := d.word(at)
 	if old&bit != 0 == on {
@@ -163,7 +163,7 @@ func (d *builder) setWord(at uint32, bit uint64, on bool) bool {
 	return true
 }
 
-// setBit writes the word at some place.
+// setBit writes a word.
 func (d *builder) setBit(at uint32, word uint64) {
 	d.copyOnWrite()
 	p := &d.pages[at/pageWords]
@@ -174,7 +174,7 @@ func (d *builder) setBit(at uint32, word uint64) {
 	(*p)[at%pageWords] = word
 }
 
-// copyOnWrite makes the state one that may be written to.
+// copyOnWrite copies the state before its first change.
 func (d *builder) copyOnWrite() {
 	if d.state == d.from {
 		next := *d.from
@@ -183,7 +183,7 @@ func (d *builder) copyOnWrite() {
 	}
 }
 
-// markDirty puts a pool on the list of those to settle.
+// markDirty queues a pool to be recomputed.
 func (d *builder) markDirty(id ID) {
 	if !d.queued[id] {
 		d.queued[id] = true

@@ -1,10 +1,9 @@
 package pools
 
-// CarryOver makes what outlives the tree that served before that of t, in place of
-// what t had: the overrides, the load reports, what is shed by them,
-// and what max_ejection goes by. Pools, members, checks
-// and regions are known by their names. It comes before the first Apply, or the
-// verdicts known already would count as first ones.
+// CarryOver replaces t's runtime data by that of the tree that served before: the
+// overrides, the load reports, the shedding derived from them, and the ejections.
+// Pools, members, checks and regions are matched by name. Call it before the first
+// Apply, or known health states would count as first ones.
 func (t *Tree) CarryOver(before *Tree) {
 	before.writing.Lock()
 	overrides := before.state.Load().overrides

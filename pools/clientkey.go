@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// ClientKey appends to key what decisions know of a client beside its very
-// address: clients of one family with equal keys are alike to every pool that
-// does not look at addresses (see LooksAtAddress). Only keys of one tree compare.
-// All within the first bits of the client's address have the same key.
+// ClientKey appends to key what decisions use of a client beside its exact
+// address: clients of one family with equal keys are equal to every pool that
+// does not depend on addresses (see DependsOnAddress). Keys are comparable only
+// within one tree. All clients within the first bits of the address have the same key.
 func (t *Tree) ClientKey(client netip.Addr, key []byte) (longer []byte, bits int) {
 	for _, table := range t.geoTables {
 		leaf := table.Lookup(client)
@@ -21,9 +21,9 @@ func (t *Tree) ClientKey(client netip.Addr, key []byte) (longer []byte, bits int
 	return key, bits
 }
 
-// DependsOnAddress reports whether decisions of a pool, its fallback, or a pool
-// within look at the client's address itself: to hash it, or to see whether an
-// endpoint that starts slowly admits it, or who takes it while its region is lost.
+// DependsOnAddress reports whether decisions of a pool, its fallback, or a nested
+// pool use the client's address itself: to hash it, to see whether an endpoint in
+// slow start admits it, or to choose its region while its own region is lost.
 func (t *Tree) DependsOnAddress(id ID) bool {
 	fallback := t.pools[id].fallback
 	seen := make(map[uint32]bool)

@@ -7,7 +7,7 @@ import (
 	"meridian/config"
 )
 
-// unboundTTL is that of pools that no name leads to, the default of a zone.
+// unboundTTL is the TTL of pools that no name uses, the default of a zone.
 const unboundTTL = 30 * time.Second
 
 // clientTTLs returns how long clients hold the answers of each pool: the largest TTL of the
@@ -39,7 +39,7 @@ func (t *Tree) clientTTLs() []time.Duration {
 
 func ttlOf(name *config.BalancedName) time.Duration { return time.Duration(name.TTL) * time.Second }
 
-// inheritTTLs gives nested pools the TTLs of those that they are members of.
+// inheritTTLs gives nested pools the TTLs of their parents.
 func (t *Tree) inheritTTLs(ttls []time.Duration) {
 	fromTop := make([]ID, len(t.pools))
 	for i := range fromTop {

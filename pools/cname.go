@@ -2,11 +2,11 @@ package pools
 
 import "meridian/config"
 
-// aliasBit marks, in a ref's addr and in Scratch.picked, what is no address but an
-// alias: the rest is its number in Tree.cnames.
+// aliasBit marks an alias in a ref's addr and in Scratch.picked; the other bits
+// are its number in Tree.cnames.
 //
-// A member with a cname is so an endpoint with one such "address" of each family,
-// without a check: eligible for both, and drawn like any other.
+// A member with a cname is thus an endpoint with one such "address" of each family
+// and no check: eligible for both families, and drawn like any other.
 const aliasBit = 1 << 31
 
 // cname compiles a member that is an alias.
@@ -22,12 +22,12 @@ func (c *compiler) cname(m *config.Member, to *member) {
 // isCName reports whether a member is an alias.
 func (t *Tree) isCName(m *member) bool { return m.n4 > 0 && t.refs[m.first].addr&aliasBit != 0 }
 
-// answer turns what was picked into the answer. A CNAME stands alone (RFC 2181
+// answer converts the picked members into the answer. A CNAME must be alone (RFC 2181
 // 10.1), so the first member drawn decides:
 //
 //	drawn first  drawn later  answered
-//	an alias     anything     the alias alone
-//	addresses    aliases      the addresses alone
+//	an alias     anything     only the alias
+//	addresses    aliases      only the addresses
 func (s *Scratch) answer() {
 	for i, number := range s.picked {
 		switch {
@@ -40,8 +40,8 @@ func (s *Scratch) answer() {
 	}
 }
 
-// recordAlias tells those that were drawn and are not in the answer after all, since
-// an alias stands alone: see answer.
+// recordAlias records the members that were drawn but are not in the answer because
+// a CNAME must be alone: see answer.
 func (r *recorder) recordAlias(s *Scratch) {
 	if len(s.picked) == 0 {
 		return
@@ -53,9 +53,9 @@ func (r *recorder) recordAlias(s *Scratch) {
 		switch {
 		case !step.Chosen || step.of != r.family || m.child != none:
 		case alone && (!r.tree.isCName(m) || r.tree.refs[m.first].addr != s.picked[0]):
-			step.Chosen, step.Reason = false, "drawn after a CNAME, which stands alone"
+			step.Chosen, step.Reason = false, "drawn after a CNAME, which must be alone"
 		case !alone && r.tree.isCName(m):
-			step.Chosen, step.Reason = false, "drawn after addresses, beside which no CNAME may stand"
+			step.Chosen, step.Reason = false, "drawn after addresses; a CNAME must be alone"
 		}
 	}
 }

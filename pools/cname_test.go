@@ -122,7 +122,7 @@ func TestDecidingOnACNAMEAllocatesNothing(t *testing.T) {
 func TestExplainTellsWhoIsDrawnBesideAnAlias(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover answers=2\n  a 192.0.2.1\n  b cname=host.example.net.\npool other failover answers=2\n  b cname=host.example.net.\n  a 192.0.2.1\n"))
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "addresses first", told(steps), "web/a* [unknown] first eligible in the order written\nweb/b [up] drawn after addresses, beside which no CNAME may stand\n")
+	expect(t, "addresses first", told(steps), "web/a* [unknown] first eligible in the order written\nweb/b [up] drawn after addresses; a CNAME must be alone\n")
 	_, steps = tree.Explain(ask(t, tree, "other", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "alias first", told(steps), "other/b* [up] first eligible in the order written\nother/a [unknown] drawn after a CNAME, which stands alone\n")
+	expect(t, "alias first", told(steps), "other/b* [up] first eligible in the order written\nother/a [unknown] drawn after a CNAME, which must be alone\n")
 }

@@ -11,12 +11,11 @@ import (
 	"meridian/geo"
 )
 
-// Compile compiles cfg's pools; every target counts as up until Apply says
-// otherwise. Members that name a target have no address until Resolve tells
-// them. where ranks the regions of proximity and latency pools, lists the matches of
-// geolocation pools and tells private space to pools that hash; it may be nil where
-// there is no such pool. The error, if any, is a *multierror.Error of
-// config.Faults.
+// Compile compiles cfg's pools; every target counts as up until Apply changes it.
+// Members with a target have no address until Resolve sets them. where ranks the
+// regions of proximity and latency pools, lists the matches of geolocation pools
+// and identifies private networks for hash pools; it may be nil if there is no such
+// pool. The error, if any, is a *multierror.Error of config.Errors.
 func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 	var roundTrips *geo.Latency
 	if where != nil {
@@ -25,9 +24,9 @@ func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 	return compileWith(cfg, where, nil, nil, roundTrips)
 }
 
-// compileWith is Compile with the addresses of targets, and round trips. like, unless nil,
-// is a tree of the same configuration and Locator, from which those geo tables are taken
-// that do not change.
+// compileWith is Compile with the addresses of targets, and round trips. If like is not
+// nil, it is a tree of the same configuration and Locator; the geo tables that do not
+// change are taken from it.
 func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map[config.Name]Resolved, roundTrips *geo.Latency) (*Tree, error) {
 	c := newCompiler(cfg, where)
 	c.tree.resolved, c.tree.roundTrips = targets, roundTrips
@@ -53,7 +52,7 @@ func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map
 	return c.tree, nil
 }
 
-// compiler holds what is needed only until the tree stands.
+// compiler holds what only the compilation needs.
 type compiler struct {
 	tree *Tree
 	cfg  *config.Config
@@ -62,8 +61,8 @@ type compiler struct {
 	pools    map[string]uint32
 	regions  map[string]uint32
 	checks   map[string]*config.Check
-	tables   map[string]uint32 // Tree.tables by the regions' numbers
-	rankings []ranking         // Tree.tables, before they are made
+	tables   map[string]uint32 // Tree.geoTables by the regions' numbers
+	rankings []ranking         // Tree.geoTables, before they are made
 
 	v4       interner[[4]byte]
 	v6       interner[[16]byte]
@@ -102,7 +101,7 @@ func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {
 	return c
 }
 
-// reserve makes room for everything at once.
+// reserve allocates all slices at their final size.
 func (c *compiler) reserve() {
 	members, v4, v6 := 0, 0, 0
 	for i := range c.cfg.Pools {
@@ -128,15 +127,15 @@ func (c *compiler) reserve() {
 	t.soleAddresses = make([]soleAddresses, 0, members)
 }
 
-// errorf is one thing wrong with a pool. config.Load lets none through; a
-// configuration made otherwise gets an error and not a crash.
+// errorf records an error in a pool. config.Load lets none through; a
+// configuration made otherwise gets an error instead of a crash.
 func (c *compiler) errorf(p *config.Pool, pos config.Pos, key, what, hint string) {
 	c.fail(c.cfg.ErrorAt(pos, "pools."+p.Name+key, what, hint))
 }
 
 func (c *compiler) fail(f config.Error) { c.errs = multierror.Append(c.errs, f) }
 
-// pool compiles one pool; its state is where those before it left off.
+// pool compiles one pool; its state begins at the end of the previous pool's.
 func (c *compiler) pool(from *config.Pool) {
 	t := c.tree
 	p := pool{
@@ -183,7 +182,7 @@ func (c *compiler) pool(from *config.Pool) {
 	t.downs = p.end()
 }
 
-// steer compiles what only some policies have.
+// steer compiles the settings that only some policies have.
 func (c *compiler) steer(from *config.Pool, p *pool) {
 	p.spread = from.SpreadRegion
 	p.together = from.DualStack == config.Together
@@ -209,7 +208,7 @@ func even(weights []uint32) bool {
 	return true
 }
 
-// enabled counts the enabled members, those of weight 0 too.
+// enabled counts the enabled members, including those of weight 0.
 func enabled(p *config.Pool) int {
 	n := 0
 	for i := range p.Members {
@@ -220,7 +219,7 @@ func enabled(p *config.Pool) int {
 	return n
 }
 
-// reference is the number of the pool that key names.
+// reference returns the number of the pool that key names.
 func (c *compiler) reference(p *config.Pool, pos config.Pos, key, name string) uint32 {
 	id, ok := c.pools[name]
 	if !ok {

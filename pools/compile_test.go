@@ -18,8 +18,8 @@ func TestCompileRefusesWhatCannotBe(t *testing.T) {
 		{"an unknown fallback", "pool web weighted fallback=none\n  a 192.0.2.1\n", `world: pools.web.fallback: unknown pool "none"; a pool of this file`},
 		{"an unknown region", "pool web weighted\n  a region=mars 192.0.2.1\n", `world: pools.web.members[0].region: unknown region "mars"; a region of this file`},
 		{"a member without addresses", "pool web weighted\n  a\n", "world: pools.web.members[0].addresses: 0 addresses; 1 to 65535"},
-		{"a pool in itself", "pool web weighted\n  a pool=web\n", "world: pools.web: the pool is, through its members, inside itself; pools nest without a circle"},
-		{"a circle of pools", "pool web weighted\n  a pool=one\npool one weighted\n  b pool=two\n  z 192.0.2.1\npool two weighted\n  c pool=one\n", "world: pools.web: the pool is, through its members, inside itself; pools nest without a circle"},
+		{"a pool in itself", "pool web weighted\n  a pool=web\n", "world: pools.web: the pool contains itself through its members; remove the cycle"},
+		{"a circle of pools", "pool web weighted\n  a pool=one\npool one weighted\n  b pool=two\n  z 192.0.2.1\npool two weighted\n  c pool=one\n", "world: pools.web: the pool contains itself through its members; remove the cycle"},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			_, err := Compile(world(t, c.world), nil)

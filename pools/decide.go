@@ -2,7 +2,7 @@ package pools
 
 import "math"
 
-// frame is one pool being walked for one question.
+// frame is one pool being walked for one request.
 type frame struct {
 	*pool
 	id    ID
@@ -10,30 +10,30 @@ type frame struct {
 	seed  seed
 
 	eligible         bitset // members that may still be drawn
-	canGive          bitset // those of them, drawn or not, that can give the family and have not yet
-	scratchSet       bitset // for what is worked out on the way
-	remainingRegions bitset // spread: those whose region has none in the answer, or, empty, all
+	canGive          bitset // the eligible members, drawn or not, that can give the family and have not yet
+	scratchSet       bitset // for intermediate results
+	remainingRegions bitset // spread: the members of regions without a member in the answer; empty: all
 
-	passed bitset // the pools passed over, which have no answer for this client; only where the pool depends on the client
+	passed bitset // the nested pools without an answer for this client; only if the pool depends on the client
 	opened bool   // geolocation: the client's match fails open
 
-	slow []fraction // the members that start slowly; none when failing open
+	slow []fraction // the members in slow start; none when failing open
 
 	rounds uint32 // round-robin: what is left of the turn, see inTurn
 
-	byNetwork bool // geolocation: the client's network chooses among the members left, see narrowToMatch
+	byNetwork bool // geolocation: the client's network chooses among the remaining members, see narrowToMatch
 
-	step   int    // recording: which step is that of the pool's first member
+	step   int    // recording: the step of the pool's first member
 	nearer string // recording, proximity: the regions that are nearer than the chosen one
 	match  string // recording, geolocation: what the client matched by
-	wanted int    // recording, and odds of a whole answer: how many are drawn; 0: all
+	wanted int    // recording, and probabilities of a whole answer: how many are drawn; 0: all
 	lost   string // recording, proximity: the client's region is lost, and how that led to the chosen one
 }
 
-// Decide is the one pure decision function (DESIGN 1): it neither locks, nor
-// allocates, nor calls out, nor reads a clock. Neither s.Addrs nor s.CName is NODATA. Beside the question and
-// the verdicts, all of one moment, it depends on nothing but, for round-robin,
-// the turns in s.
+// Decide is the one pure decision function: it does not lock, allocate, call out, or
+// read a clock. If both s.Addrs and s.CName are empty the answer is NODATA. Beside the
+// request and one consistent state of the members, it depends only on the turns
+// in s, for round-robin.
 func (t *Tree) Decide(q Request, s *Scratch) Decision {
 	s.begin(t)
 	if q.Both {
@@ -45,7 +45,7 @@ func (t *Tree) Decide(q Request, s *Scratch) Decision {
 	return s.decide(q)
 }
 
-// begin takes the state that the whole decision goes by.
+// begin loads the state that the whole decision uses.
 func (s *Scratch) begin(t *Tree) {
 	if s.tree != t {
 		panic("pools: a scratch of another tree")
@@ -89,7 +89,7 @@ func (s *Scratch) inspect(id ID) {
 	s.top = bottom
 }
 
-// load copies the pool's sets, for drawing takes members out of them.
+// load copies the pool's sets, because drawing removes members from them.
 func (s *Scratch) load(v *frame) {
 	v.eligible, v.canGive, v.scratchSet = s.take(v.words), s.take(v.words), s.take(v.words)
 	eligible, giving := v.pool.eligible(s.family, v.basis), v.pool.giving(s.family, v.basis)
@@ -111,11 +111,11 @@ func (s *Scratch) load(v *frame) {
 }
 
 // limit leaves in v.eligible the members that may be drawn for this client: those
-// that slow starts admit and that the policy selects from. It passes over nested
+// that slow start admits and that the policy selects from. It passes over nested
 // pools that have no answer for the client.
 func (s *Scratch) limit(v *frame, answers int) {
 	if v.depends && (!v.narrows() || len(v.slow) > 0 || v.scores != none) {
-		s.passOver(v, answers) // before what depends on which members there are
+		s.passOver(v, answers) // before the steps that depend on the set of members
 	}
 	for v.eligible.any() || v.policy == geolocation {
 		if len(v.slow) > 0 {
@@ -131,8 +131,8 @@ func (s *Scratch) limit(v *frame, answers int) {
 }
 
 // pick draws members without replacement. Every draw is among all eligible
-// members, whichever families they have, so that it falls on one region for A
-// and AAAA alike; give then finds the family in that region.
+// members of either family, so A and AAAA draw the same
+// region; answerMember then finds the family in that region.
 func (s *Scratch) pick(v *frame, answers int) {
 	all := answers == 0
 	left := answers
@@ -155,16 +155,16 @@ func (s *Scratch) pick(v *frame, answers int) {
 	}
 }
 
-// answerMember adds the addresses of the drawn member m to the answer and tells how many
+// answerMember adds the addresses of the drawn member m to the answer and returns how many
 // of the answers left it uses up:
 //
 //	m has the family  another of its group has  m is       given               used up
 //	yes               -                         endpoint   its up addresses    one each
-//	yes               -                         pool       what the pool draws 1, whatever comes of it
-//	no                yes                       -          the other one, likewise
+//	yes               -                         pool       what the pool draws 1, even if that is nothing
+//	no                yes                       -          the other one, in the same way
 //	no                no                        -          nothing: NODATA     1
 //
-// Members given already do not count as having it.
+// Members already given do not count as having the family.
 func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
 	if !v.canGive.has(m) {
 		other, ok := s.familySubstitute(v, m, r)
@@ -184,7 +184,7 @@ func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
 	return 1
 }
 
-// familySubstitute is the policy's choice among those of m's group that can still give the family.
+// familySubstitute returns the policy's choice among the members of m's group that can still give the family.
 func (s *Scratch) familySubstitute(v *frame, m int, r uint64) (other int, ok bool) {
 	if s.familySubstitutes(v, m); !v.scratchSet.any() {
 		return 0, false
@@ -192,7 +192,7 @@ func (s *Scratch) familySubstitute(v *frame, m int, r uint64) (other int, ok boo
 	return s.choose(v, v.scratchSet, mix(^r)), true
 }
 
-// familySubstitutes leaves in v.spare those of m's group that can still give the family.
+// familySubstitutes leaves in v.scratchSet the members of m's group that can still give the family.
 func (s *Scratch) familySubstitutes(v *frame, m int) {
 	copy(v.scratchSet, v.canGive)
 	v.scratchSet.keep(s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group))
@@ -214,8 +214,8 @@ func (st *state) noneUp(member uint32, f Family) bool {
 	return true
 }
 
-// planeOf is by what the pool that m is draws: one that is treated as up without an
-// eligible member fails open.
+// planeOf returns the basis for the nested pool m: failOpen if m is treated as up without an
+// eligible member.
 func (s *Scratch) planeOf(v *frame, m int) basis {
 	child := ID(s.tree.members[v.first+uint32(m)].child)
 	if v.basis == byVerdict && s.state.isDeferred(v.first+uint32(m), s.family) && s.state.countEligible(child, s.family, byVerdict) == 0 {
@@ -224,23 +224,23 @@ func (s *Scratch) planeOf(v *frame, m int) basis {
 	return v.basis
 }
 
-// addresses adds up to left addresses of an endpoint, those that are up or, where
-// it is counted as up whatever its verdicts, all, in random order, and tells how many it added. An address
-// that the answer has already, by way of another member, is not repeated.
+// addresses adds up to left addresses of an endpoint in random order and returns how many
+// it added: those that are up, or all if the endpoint counts as up. An address
+// that is in the answer already, from another member, is not repeated.
 func (s *Scratch) addresses(m *member, counted bool, r uint64, left int) int {
 	refs := s.tree.addrs(m, s.family)
-	if len(refs) == 1 { // the common case; m would not be eligible were it down
+	if len(refs) == 1 { // the common case; m is eligible, so it is up
 		return s.add(refs[0])
 	}
 	from := len(s.picked)
-	nobody := true
+	noneAdmitted := true
 	for _, ref := range refs {
 		if counted || s.state.isUp(ref) && s.state.addressAdmitted(ref, r) {
 			s.add(ref)
-			nobody = false
+			noneAdmitted = false
 		}
 	}
-	for i := 0; nobody && i < len(refs); i++ { // all that are up start slowly, none in this draw
+	for i := 0; noneAdmitted && i < len(refs); i++ { // all that are up are in slow start, and this draw admits none
 		if s.state.isUp(refs[i]) {
 			s.add(refs[i])
 		}
@@ -255,7 +255,7 @@ func (s *Scratch) addresses(m *member, counted bool, r uint64, left int) int {
 	return n
 }
 
-// add adds an address to the answer unless it is there, and tells how many it added.
+// add adds an address to the answer unless it is there, and returns how many it added.
 func (s *Scratch) add(r addrRef) int {
 	for _, number := range s.picked {
 		if number == r.addr {

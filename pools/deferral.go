@@ -8,8 +8,8 @@ import (
 	"meridian/config"
 )
 
-// Deferral is a member whose ejection is deferred: the pool treats it as up although
-// its checks say down, because of max_ejection. Or it is the end of that.
+// Deferral is a member whose ejection is deferred, or the end of a deferral: the pool
+// treats the member as up although its checks say down, because of max_ejection.
 type Deferral struct {
 	Pool, Member string
 	Since        time.Time // when it was deferred
@@ -20,28 +20,28 @@ type Deferral struct {
 // DeferralEnd is how a Deferral ended.
 type DeferralEnd uint8
 
-// The ends.
+// DeferralEnd values.
 const (
-	Ongoing   DeferralEnd = iota // it has not
-	Ejected                      // the pool treats the member as down now
+	Ongoing   DeferralEnd = iota // it has not ended
+	Ejected                      // the pool now treats the member as down
 	Recovered                    // the member is up
-	Removed                      // by a reload: there is no such member any more, or no bound
+	Removed                      // by a reload: the member or its bound is gone
 )
 
 func (e DeferralEnd) String() string {
 	return [...]string{"deferred", "ejected", "recovered", "removed"}[e]
 }
 
-// TakeDeferrals returns what was deferred, and what of it ended, since the last call.
+// TakeDeferrals returns the deferrals that began or ended since the last call.
 func (t *Tree) TakeDeferrals() []Deferral {
 	t.writing.Lock()
 	defer t.writing.Unlock()
-	news := t.ejections.news
+	pending := t.ejections.news
 	t.ejections.news = nil
-	return news
+	return pending
 }
 
-// Deferrals lists what is deferred now, in the order of pools and members.
+// Deferrals lists the current deferrals, in the order of pools and members.
 func (t *Tree) Deferrals() []Deferral {
 	var all []Deferral
 	for _, m := range t.Ejections() {
@@ -52,19 +52,19 @@ func (t *Tree) Deferrals() []Deferral {
 	return all
 }
 
-// Ejection is what max_ejection makes of a member that is down.
+// Ejection is how max_ejection handles a member that is down.
 type Ejection struct {
 	Pool, Member string
-	Deferred     bool      // the pool treats it as up; else as down
-	Since        time.Time // when it was deferred, or ejected
+	Deferred     bool      // the pool treats it as up; otherwise as down
+	Since        time.Time // when it was deferred or ejected
 	Late         bool      // it was deferred before it was ejected
 	Damped       bool      // only flap damping holds it down
 	Reason       string
 	Bound        config.MaxEjection
-	Fits         time.Time // of a deferred one: when it may be ejected, if nothing else goes down and nothing recovers; zero: it is not known
+	Fits         time.Time // of a deferred one: when it may be ejected, if nothing else goes down and nothing recovers; zero: not known
 }
 
-// Ejections lists the members of pools with max_ejection that are down, in the order of
+// Ejections lists the down members of pools with max_ejection, in the order of
 // pools and members.
 func (t *Tree) Ejections() []Ejection {
 	t.writing.Lock()
@@ -94,8 +94,8 @@ func (t *Tree) sortedEjections() []*ejection {
 	return all
 }
 
-// fitsAt is when enough of what went down has left the window for a member to be ejected
-// next. It does not look at those that were deferred before it.
+// fitsAt returns when enough of the recent ejections have left the window for a member
+// to be ejected. It ignores members that were deferred before it.
 func (e *ejections) fitsAt(m *ejection) time.Time {
 	if m.damped {
 		return time.Time{}
@@ -115,7 +115,7 @@ func (e *ejections) fitsAt(m *ejection) time.Time {
 	return time.Time{}
 }
 
-// noteDeferral makes known whether the ejection of a member is deferred; before: it was.
+// noteDeferral records a change of a member's deferral; before: its ejection was deferred.
 func (d *builder) noteDeferral(m *ejection, before bool) {
 	d.setDeferred(m)
 	end := Ongoing
@@ -141,12 +141,12 @@ func (st *state) isDeferred(member uint32, f Family) bool {
 	return st.word(st.tree.deferralAt(member, f))>>(member%64)&1 != 0
 }
 
-// deferralAt is where in a state the bit of a member is.
+// deferralAt returns where in a state the bit of a member is.
 func (t *Tree) deferralAt(member uint32, f Family) uint32 {
 	return t.deferrals + uint32(f)*uint32(wordsFor(len(t.members))) + member/64
 }
 
-// setDeferred keeps for decisions for which families a member is deferred.
+// setDeferred stores in the state for which families a member's ejection is deferred.
 func (d *builder) setDeferred(m *ejection) {
 	for _, f := range []Family{IPv4, IPv6} {
 		d.setWord(d.tree.deferralAt(m.member, f), 1<<(m.member%64), m.deferred.has(f))

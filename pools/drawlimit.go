@@ -9,19 +9,19 @@ import (
 )
 
 // maxDraws is how many members one decision may draw in all the pools that it
-// walks. A message holds some 4000 addresses at most (RFC 1035 4.2.2), so more is a
-// mistake; and where pools that draw several share children, the paths to one
+// walks. A message holds at most some 4000 addresses (RFC 1035 4.2.2), so more is a
+// mistake. If pools that draw several members share children, the paths to one
 // member, each of which is walked, double with every level.
 const maxDraws = 10_000
 
-// limitDraws faults the pools and names whose decisions could draw too much.
+// limitDraws reports an error for pools and names whose decisions could draw too many members.
 func (c *compiler) limitDraws() {
-	draws := make([]int, len(c.cfg.Pools)) // by pool, with its own answers; 0: not known yet
+	draws := make([]int, len(c.cfg.Pools)) // by pool, with its own answers; 0: not computed yet
 	for i := range c.cfg.Pools {
 		p := &c.cfg.Pools[i]
 		if n := c.draws(draws, i); n > maxDraws {
 			c.errorf(p, p.Pos, ".answers", tooMany(n), "draw fewer here or in the pools below")
-			return // those above it would only repeat it
+			return // the pools above it would only repeat it
 		}
 	}
 	for _, z := range c.cfg.Zones {
@@ -38,16 +38,16 @@ func (c *compiler) limitDraws() {
 }
 
 func tooMany(n int) string {
-	return fmt.Sprintf("one answer could draw %d members or more, nested ones counted, at most %d are drawn", n, maxDraws)
+	return fmt.Sprintf("one answer could draw %d members or more, nested ones included; at most %d are allowed", n, maxDraws)
 }
 
-// answersPath is the key's path, as package config writes it.
+// answersPath returns the key's path, as package config writes it.
 func answersPath(z config.Zone, name config.BalancedName) string {
 	return "zones." + strings.TrimSuffix(string(z.Name), ".") + ".names." + strings.TrimSuffix(string(name.Name), ".") + ".answers"
 }
 
-// draws is the most members that one walk of a pool draws, itself and below;
-// no more exact than that it is beyond maxDraws. There is no cycle.
+// draws returns the most members that one walk of a pool draws, including nested pools.
+// Above maxDraws it is not exact. There is no cycle.
 func (c *compiler) draws(known []int, pool int) int {
 	if known[pool] == 0 {
 		known[pool] = max(1, c.drawsOf(known, pool, c.cfg.Pools[pool].Answers))
@@ -65,7 +65,7 @@ func (c *compiler) drawsOf(known []int, pool, answers int) int {
 			each[i] += c.draws(known, int(c.pools[m.Pool]))
 		}
 	}
-	if answers > 0 && answers < len(each) { // the costliest are drawn
+	if answers > 0 && answers < len(each) { // the most expensive ones are drawn
 		slices.Sort(each)
 		each = each[len(each)-answers:]
 	}

@@ -1,14 +1,14 @@
 package pools
 
-// dualStack decides for both families: what A and AAAA questions of that draw would be
-// answered, all by one state. The first family that gives anything says of which
-// kind the answer is, for a CNAME stands alone:
+// dualStack decides for both families: it returns the answers of the A and AAAA requests of
+// that draw, by one state. The first family that gives anything decides the kind
+// of the answer, because a CNAME must be alone:
 //
 //	IPv4 gives  IPv6 gives  answered
 //	an alias    not asked   the alias
 //	addresses   addresses   both, IPv4 first
 //	addresses   an alias    the IPv4 addresses
-//	nothing     anything    that
+//	nothing     anything    the IPv6 answer
 func (s *Scratch) dualStack(q Request) Decision {
 	q.Family, s.taken = IPv4, s.taken[:0]
 	d := s.decideFamily(q)
@@ -27,7 +27,7 @@ func (s *Scratch) dualStack(q Request) Decision {
 	return d
 }
 
-// decideFamily decides for one of both families, to the letter where it is recorded.
+// decideFamily decides for one of both families, without the fast path if it is recorded.
 func (s *Scratch) decideFamily(q Request) Decision {
 	if s.record == nil {
 		if d, ok := s.fastDecide(q); ok {
@@ -37,7 +37,7 @@ func (s *Scratch) decideFamily(q Request) Decision {
 	return s.decide(q)
 }
 
-// turnCounterOf is which turns of round-robin pools a question takes.
+// turnCounterOf returns the turn counter of round-robin pools for a request.
 func turnCounterOf(q Request) turnCounter {
 	if q.Both {
 		return turnCounterOfBoth

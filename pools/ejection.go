@@ -8,42 +8,42 @@ import (
 	"meridian/health"
 )
 
-// familySet is a set of address families, a bit each.
+// familySet is a set of address families, one bit each.
 type familySet uint8
 
 func (f familySet) has(family Family) bool { return f>>family&1 != 0 }
 
-// ejections is what one pool with max_ejection goes by: how much of its weight went
+// ejections holds the max_ejection state of one pool: how much of its weight went
 // down within the window, and how much flap damping holds down. A member that goes down
-// is ejected, or its ejection is deferred and the pool goes on treating it as up:
+// is ejected, or its ejection is deferred and the pool continues to treat it as up:
 //
 //	the member                                                     is
 //	was never known to be up, such as at the first start           ejected, not counted
-//	is drained, forced up or forced down, or the turn has no time  ejected, not counted
+//	is drained, forced up or down, or the change has no time       ejected, not counted
 //	went down for its other family within the window               ejected, counted already
 //	is the only one that went down within the window               ejected
-//	went down, and with it at most max_ejection did                ejected
-//	went down, and with it more did                                deferred
+//	went down, and the total is at most max_ejection               ejected
+//	went down, and the total is more                               deferred
 //
-// Time is the one thing that a rehearsal (explain, plan) lacks. What is counted is the
-// weight of members that are still down; a member that recovers gives its weight back.
-// Tick ejects what is deferred once it fits, the longest deferred first. The same rows
-// hold, with "is held down" for "went down within the window", for a member that only
+// Only a simulation (explain, plan) has changes without a time. The count is the
+// weight of members that are still down; a member that recovers is subtracted.
+// Tick ejects deferred members once they fit, the longest deferred first. The same rows
+// apply, with "is held down" for "went down within the window", to a member that only
 // flap damping holds down: its probes pass.
 //
-// Every step is of constant cost, but for Tick, which is linear in what is deferred.
-// Guarded by Tree.writing.
+// Every step has constant cost, except Tick, which is linear in the number of deferred
+// members. Guarded by Tree.writing.
 type ejections struct {
 	bound     config.MaxEjection
-	total     uint64      // weight of the members that are enabled and not drained
-	ejected   uint64      // weight that went down within the window and is down
-	held      uint64      // weight that flap damping holds down
-	recent    []*ejection // counted in ejected, the oldest first; some may be counted no more
-	waiting   []deferred  // the longest deferred first; some are over
-	deferrals int         // how many there were
+	total     uint64      // of the members that are enabled and not drained
+	ejected   uint64      // of the members that went down within the window and are down
+	held      uint64      // of the members that flap damping holds down
+	recent    []*ejection // counted in ejected, the oldest first; may contain entries that no longer count
+	waiting   []deferred  // the longest deferred first; may contain entries that are over
+	deferrals int         // how many there were in all
 }
 
-// deferred is an ejection that is deferred. It is over once it was not, even if it is again.
+// deferred is one deferral. It is over once the member is not deferred, even if it is deferred again later.
 type deferred struct {
 	*ejection
 	number int
@@ -51,7 +51,7 @@ type deferred struct {
 
 func (w deferred) over() bool { return w.deferred == 0 || w.ejection.number != w.number }
 
-// ejection is that of one member which is down by its checks.
+// ejection is the state of one member that is down by its checks.
 type ejection struct {
 	member   uint32 // in Tree.members
 	weight   uint64
@@ -59,16 +59,16 @@ type ejection struct {
 	since    time.Time // when its ejection was deferred
 	number   int       // of its last deferral in the pool
 	reason   string    // why it is down
-	down     familySet // for which it is ejected
-	deferred familySet // for which it is treated as up
+	down     familySet // the families for which it is ejected
+	deferred familySet // the families for which it is treated as up
 	counted  bool      // in ejections.ejected
 	damped   bool      // only flap damping holds it down
 	held     bool      // in ejections.held
 	late     bool      // it was deferred before it was ejected
-	unseen   bool      // taken over from another tree or process; no turn has confirmed it yet
+	unseen   bool      // from another tree or process; no change has confirmed it yet
 }
 
-// limit is the most that may go down, or be withheld.
+// limit returns the most weight that may go down, or be held down.
 func (e *ejections) limit() uint64 { return e.total * uint64(e.bound.Percent) / 100 }
 
 // fits reports whether a member may be ejected now.
@@ -80,7 +80,7 @@ func (e *ejections) fits(m *ejection, now time.Time) bool {
 	return m.counted || e.ejected == 0 || e.ejected+m.weight <= e.limit()
 }
 
-// expire forgets what went down before the window.
+// expire removes what went down before the window.
 func (e *ejections) expire(now time.Time) {
 	n := 0
 	for ; n < len(e.recent) && now.Sub(e.recent[n].at) >= e.bound.Window; n++ {
@@ -91,7 +91,7 @@ func (e *ejections) expire(now time.Time) {
 	}
 }
 
-// count adds an ejection to what went down within the window, or to what is held down.
+// count adds an ejection to the weight that went down within the window, or that is held down.
 func (e *ejections) count(m *ejection, now time.Time) {
 	switch {
 	case m.damped && !m.held:
@@ -104,7 +104,7 @@ func (e *ejections) count(m *ejection, now time.Time) {
 	}
 }
 
-// uncount takes an ejection out of what went down within the window.
+// uncount removes an ejection from the weight that went down within the window.
 func (e *ejections) uncount(m *ejection) {
 	if m.counted {
 		m.counted = false
@@ -112,7 +112,7 @@ func (e *ejections) uncount(m *ejection) {
 	}
 }
 
-// release takes an ejection out of what is held down.
+// release removes an ejection from the weight that is held down.
 func (e *ejections) release(m *ejection) {
 	if m.held {
 		m.held = false
@@ -120,30 +120,30 @@ func (e *ejections) release(m *ejection) {
 	}
 }
 
-// ejecting is the cause of what goes down at the moment. It belongs to the draft.
+// ejecting is the cause of the ejections in progress. It belongs to the builder.
 type ejecting struct {
-	now    time.Time // of the latest turn or tick
-	free   bool      // what goes down is neither counted nor deferred
-	timed  bool      // a turn of this Apply had a time
+	now    time.Time // of the latest change or tick
+	free   bool      // ejections are neither counted nor deferred
+	timed  bool      // a change of this Apply had a time
 	reason string
 }
 
-// causedBy notes what the members that go down next go down by.
-func (d *builder) causedBy(turn *health.Transition) {
-	d.cause.advance(turn.At)
-	d.cause.free, d.cause.reason = turn.At.IsZero(), turn.Reason
+// causedBy records the cause of the next ejections.
+func (d *builder) causedBy(transition *health.Transition) {
+	d.cause.advance(transition.At)
+	d.cause.free, d.cause.reason = transition.At.IsZero(), transition.Reason
 	d.cause.timed = d.cause.timed || !d.cause.free
 }
 
-// advance moves the time on; it never goes back.
+// advance moves the time forward, never backward.
 func (c *ejecting) advance(now time.Time) {
 	if now.After(c.now) {
 		c.now = now
 	}
 }
 
-// eject decides what becomes of a member that is down for some families, and tells
-// for which of them it is treated as up all the same.
+// eject ejects a member that is down for some families, or defers that, and returns
+// the families for which it is still treated as up.
 func (d *builder) eject(u memberRef, lost familySet, damped bool) (deferred familySet) {
 	e := d.tree.ejections.of(u.pool)
 	member := d.tree.pools[u.pool].first + u.member
@@ -194,15 +194,15 @@ func (e *ejections) postpone(m *ejection, of familySet, now time.Time) {
 	m.deferred |= of
 }
 
-// wait adds a member to those whose ejection is deferred.
+// wait queues a member for ejection by Tick.
 func (e *ejections) wait(m *ejection) {
 	e.deferrals++
 	m.number = e.deferrals
 	e.waiting = append(e.waiting, deferred{m, m.number})
 }
 
-// damp notes whether flap damping alone holds a member down. One that is ejected is
-// held down as far as that fits; else it is treated as up again.
+// damp records whether flap damping alone holds a member down. An ejected member stays
+// down as far as the limit allows; otherwise it is treated as up again.
 func (d *builder) damp(e *ejections, m *ejection, damped bool) {
 	if m.damped == damped {
 		return
@@ -221,7 +221,7 @@ func (d *builder) damp(e *ejections, m *ejection, damped bool) {
 	d.doubtSlowOf(m)
 }
 
-// recover forgets the ejection of a member that is up.
+// recover removes the ejection of a member that is up.
 func (d *builder) recover(e *ejections, m *ejection) {
 	if m == nil || m.unseen {
 		return
@@ -237,11 +237,11 @@ func (d *builder) recover(e *ejections, m *ejection) {
 	d.noteDeferral(m, deferred)
 }
 
-// ejectDeferred ejects what was deferred and fits by now, the longest deferred first.
+// ejectDeferred ejects the deferred members that fit by now, the longest deferred first.
 func (d *builder) ejectDeferred(now time.Time) {
 	d.cause.advance(now)
 	d.cause.free, d.cause.reason = false, ""
-	for _, m := range d.tree.ejections.unseen { // what they were is over, unless a turn confirmed it
+	for _, m := range d.tree.ejections.unseen { // restored entries that no change has confirmed are over
 		if m.unseen {
 			m.unseen = false
 			d.recomputeMember(d.tree.memberRefOf(m.member))
@@ -254,7 +254,7 @@ func (d *builder) ejectDeferred(now time.Time) {
 }
 
 func (d *builder) ejectDeferredOf(e *ejections) {
-	waiting, full := e.waiting, [2]bool{} // those that fail, and those that damping holds down
+	waiting, full := e.waiting, [2]bool{} // by kind: failing, and held down by damping
 	e.waiting = nil
 	d.tree.ejections.work += len(waiting)
 	for _, w := range waiting {
@@ -276,18 +276,18 @@ func (d *builder) ejectDeferredOf(e *ejections) {
 	}
 }
 
-// poolEjections is those of all pools, and what is known of their members.
+// poolEjections holds the ejections of all pools, and the members' state.
 type poolEjections struct {
 	pools       []ejections          // by pool; empty: no pool has max_ejection
-	members     map[uint32]*ejection // of those that are down, by their number
-	established bitset               // of members: known to have been up, once
-	regions     []bool               // likewise, of the regions that have a check
-	unseen      []*ejection          // what was taken over, until the first Tick
+	members     map[uint32]*ejection // the down members, by number
+	established bitset               // the members that have been up at least once
+	regions     []bool               // the same for the regions with a check
+	unseen      []*ejection          // restored entries, until the first Tick
 	news        []Deferral           // not taken yet
-	work        int                  // entries looked at, for tests of the cost
+	work        int                  // entries visited, for tests of the cost
 }
 
-// of is that of a pool; nil: it has no bound.
+// of returns the ejections of a pool; nil: it has no bound.
 func (p *poolEjections) of(pool uint32) *ejections {
 	if len(p.pools) == 0 || !p.pools[pool].bound.Bounds() {
 		return nil
@@ -295,7 +295,7 @@ func (p *poolEjections) of(pool uint32) *ejections {
 	return &p.pools[pool]
 }
 
-// startEjections prepares what max_ejection goes by, where a pool has it.
+// startEjections prepares the ejections of pools with max_ejection.
 func (t *Tree) startEjections() {
 	t.ejections = poolEjections{}
 	if !slices.ContainsFunc(t.cfg.Pools, func(p config.Pool) bool { return p.MaxEjection.Bounds() }) {
@@ -307,7 +307,7 @@ func (t *Tree) startEjections() {
 	e.established, e.regions = make(bitset, wordsFor(len(t.members))), make([]bool, len(t.checked))
 	t.eachMember(func(u memberRef, m *member) {
 		if slices.ContainsFunc(t.refs[m.first:][:m.addresses()], func(r addrRef) bool { return r.target == none }) {
-			t.establishMember(u) // nothing is probed
+			t.establishMember(u) // not probed
 		}
 	})
 	for id := range t.pools {
@@ -315,7 +315,7 @@ func (t *Tree) startEjections() {
 	}
 }
 
-// weigh works out anew what a pool's members weigh that are enabled and not drained.
+// weigh recomputes the weight of a pool's members that are enabled and not drained.
 func (d *builder) weigh(id ID) {
 	e := d.tree.ejections.of(uint32(id))
 	if e == nil {
@@ -333,8 +333,8 @@ func (d *builder) weigh(id ID) {
 	}
 }
 
-// establish notes that a target is up, and so are the members that have it, and the
-// pools in which those are.
+// establish records that a target has been up, and so have its members and the
+// pools of those.
 func (d *builder) establish(target uint32) {
 	if len(d.tree.ejections.pools) == 0 {
 		return
@@ -347,7 +347,7 @@ func (d *builder) establish(target uint32) {
 	}
 }
 
-// establishMember notes that a member has been up, and so have the pools in which it is.
+// establishMember records that a member has been up, and so have the pools that contain it.
 func (t *Tree) establishMember(u memberRef) {
 	member := t.pools[u.pool].first + u.member
 	if t.ejections.established.has(int(member)) {
@@ -359,11 +359,11 @@ func (t *Tree) establishMember(u memberRef) {
 	}
 }
 
-// knownUp reports whether a region that has a check has been up, once.
+// knownUp reports whether a region with a check has been up at least once.
 func (p *poolEjections) knownUp(region uint32) bool { return len(p.regions) > 0 && p.regions[region] }
 
-// setDamped notes whether flap damping alone keeps a target down, and reports whether
-// that is news.
+// setDamped records whether flap damping alone holds a target down, and reports whether
+// that is a change.
 func (d *builder) setDamped(target uint32, damped bool) bool {
 	if len(d.tree.ejections.pools) == 0 || d.tree.damped.has(int(target)) == damped {
 		return false
@@ -392,7 +392,7 @@ func (d *builder) isDamped(u memberRef, lost familySet) bool {
 	return true
 }
 
-// waits reports whether there is something for ejectDeferred to look at.
+// waits reports whether ejectDeferred has entries to check.
 func (p *poolEjections) waits() bool {
 	return len(p.unseen) > 0 || slices.ContainsFunc(p.pools, func(e ejections) bool { return len(e.waiting) > 0 })
 }

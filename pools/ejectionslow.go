@@ -2,13 +2,12 @@ package pools
 
 import "slices"
 
-// slowBound is how far slow start may withhold clients from the members of a pool with
-// max_ejection: all of them together no more of the weight than the bound, less what flap
-// damping holds down. Beyond it each of them is withheld in proportion, so that the order
-// of members does not matter.
+// slowBound limits how much weight slow start may withhold from the members of a pool with
+// max_ejection: together at most the bound, less what flap damping holds down. Beyond it
+// each member is withheld in proportion, so that the order of members does not matter.
 type slowBound struct{ allowed, withheld uint64 } // weight in 256ths
 
-// of is the part that a member gets which would get the part start.
+// of returns the bounded fraction of a member with the fraction start.
 func (b slowBound) of(start uint64) uint64 {
 	if b.withheld <= b.allowed {
 		return start
@@ -16,7 +15,7 @@ func (b slowBound) of(start uint64) uint64 {
 	return full - (full-start)*b.allowed/b.withheld
 }
 
-// boundSlow works out the bound of a pool in which these members may start slowly.
+// boundSlow computes the bound of a pool in which these members may be in slow start.
 func (d *builder) boundSlow(id ID, members []uint32) (b slowBound) {
 	e := d.tree.ejections.of(uint32(id))
 	if e == nil {
@@ -32,13 +31,13 @@ func (d *builder) boundSlow(id ID, members []uint32) (b slowBound) {
 	return b
 }
 
-// doubtSlowOf notes that in the pool of a member the bound of slow start has changed.
+// doubtSlowOf marks the pool of a member because its bound of slow start has changed.
 func (d *builder) doubtSlowOf(m *ejection) {
 	d.staleIn = append(d.staleIn, ID(d.tree.memberRefOf(m.member).pool))
 }
 
-// addSlowPools adds to the members whose shares are to be worked out again the others of
-// their pools that start slowly, where a bound is for all of them together.
+// addSlowPools adds to the members to recompute the other slow members of their pools,
+// where one bound applies to all of them together.
 func (d *builder) addSlowPools() {
 	if len(d.tree.ejections.pools) == 0 {
 		return

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// SavedEjection is a member of a pool with max_ejection that is down. As JSON it
-// outlives the process: fields may be added, and none may change its meaning.
+// SavedEjection is a member of a pool with max_ejection that is down. The JSON form
+// outlives the process: fields may be added, but must not change their meaning.
 type SavedEjection struct {
 	Pool     string    `json:"pool"`
 	Member   string    `json:"member"`
 	Down     [2]bool   `json:"down"`                      // by family, IPv4 first: treated as down
-	Deferred [2]bool   `json:"deferred"`                  // likewise: treated as up
+	Deferred [2]bool   `json:"deferred"`                  // the same: treated as up
 	At       time.Time `json:"ejected_at,omitzero"`       // when it was ejected
-	Since    time.Time `json:"deferred_since,omitzero"`   // when that was deferred
-	Counted  bool      `json:"counted,omitempty"`         // among what went down within the window
-	Held     bool      `json:"held,omitempty"`            // among what flap damping holds down
+	Since    time.Time `json:"deferred_since,omitzero"`   // when the ejection was deferred
+	Counted  bool      `json:"counted,omitempty"`         // part of the weight that went down within the window
+	Held     bool      `json:"held,omitempty"`            // part of the weight that flap damping holds down
 	Late     bool      `json:"deferred_before,omitempty"` // its ejection was deferred first
 	Reason   string    `json:"reason,omitempty"`
 }
@@ -52,8 +52,8 @@ func familiesOf(by [2]bool) (f familySet) {
 	return f
 }
 
-// RestoreEjections has t go by what another process saved. Times after now are of a
-// clock that was set back: they become now. It comes before the first Apply.
+// RestoreEjections restores what another process saved. A time after now means that the
+// clock was set back; now replaces it. Call it before the first Apply.
 func (t *Tree) RestoreEjections(saved []SavedEjection, now time.Time) {
 	saved = slices.Clone(saved)
 	for i := range saved {
@@ -72,8 +72,8 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// restoreEjectionsLocked makes saved ejections those of t, in place of what it had. Turns
-// are yet to confirm them.
+// restoreEjectionsLocked replaces the ejections of t by saved ones. They are unseen until
+// changes of health state confirm them.
 func (t *Tree) restoreEjectionsLocked(saved []SavedEjection) {
 	clear(t.ejections.members)
 	t.ejections.unseen = nil
@@ -123,19 +123,19 @@ func (t *Tree) restoreEjection(u memberRef, s *SavedEjection) {
 		e.held += m.weight
 	}
 	if m.deferred != 0 {
-		t.ejections.established.add(int(member)) // or it would not have been deferred
+		t.ejections.established.add(int(member)) // otherwise it would not have been deferred
 		e.wait(m)
 	}
 }
 
-// establishedLocked returns which members and regions are known to have been up. Where no
-// pool has max_ejection nothing is.
+// establishedLocked returns the members and regions that have been up. They are empty if no
+// pool has max_ejection.
 func (t *Tree) establishedLocked() poolEjections {
 	return poolEjections{established: slices.Clone(t.ejections.established), regions: slices.Clone(t.ejections.regions)}
 }
 
-// inheritEstablished makes known of which members and regions the tree before knew that
-// they have been up.
+// inheritEstablished takes over from the previous tree which members and regions
+// have been up.
 func (t *Tree) inheritEstablished(before *Tree, known poolEjections) {
 	if len(t.ejections.pools) == 0 || known.established == nil {
 		return
@@ -166,7 +166,7 @@ func (t *Tree) inheritEstablished(before *Tree, known poolEjections) {
 	}
 }
 
-// hasRegion reports whether there is a region of a name.
+// hasRegion reports whether a region of that name exists.
 func (t *Tree) hasRegion(name string) bool {
 	for i := range t.cfg.Regions {
 		if t.cfg.Regions[i].Name == name {

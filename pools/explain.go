@@ -7,7 +7,7 @@ import (
 	"meridian/geo"
 )
 
-// Step is a member as the decision looked at it.
+// Step is a member as the decision saw it.
 type Step struct {
 	Pool       string   `json:"pool"`
 	Policy     string   `json:"policy"`
@@ -17,38 +17,38 @@ type Step struct {
 	Eligible   bool     `json:"eligible"`
 	Chosen     bool     `json:"chosen"`
 	Reason     string   `json:"reason"`
-	DistanceKm *float64 `json:"distance_km,omitempty"` // under proximity and latency: from the client to the region, without bias
-	RTT        *StepRTT `json:"rtt,omitempty"`         // under latency, where the client matters
+	DistanceKm *float64 `json:"distance_km,omitempty"` // for proximity and latency: from the client to the region, without bias
+	RTT        *StepRTT `json:"rtt,omitempty"`         // for latency, if the client matters
 	Weight     *int     `json:"weight,omitempty"`
 
-	// Probability is how likely the first draw leads here, from 0 to 1, turns of
-	// round-robin counted as random; see Tree.Odds. InAnswer is how likely the member is
-	// in the answer at all: the same where each pool gives one.
+	// Probability is the probability that the first draw leads here, from 0 to 1, with turns of
+	// round-robin counted as random; see Tree.Probabilities. InAnswer is the probability that
+	// the answer contains the member: the same if each pool gives one.
 	Probability float64 `json:"probability"`
 	InAnswer    float64 `json:"in_answer"`
 
-	Match *StepMatch `json:"match,omitempty"` // under geolocation, of members that the client matches
-	Rank  int        `json:"rank,omitempty"`  // under hash and sticky weights: which choice of the client's network, from 1
+	Match *StepMatch `json:"match,omitempty"` // for geolocation, of members that the client matches
+	Rank  int        `json:"rank,omitempty"`  // for hash and sticky weights: which choice of the client's network, from 1
 
-	Slot *StepSlot `json:"slot,omitempty"` // under sticky: ttl: for how long that choice holds
+	Slot *StepSlot `json:"slot,omitempty"` // for sticky: ttl: how long that choice applies
 
-	Load   *StepLoad   `json:"load,omitempty"`   // of members of whom a load is reported
-	Target *StepTarget `json:"target,omitempty"` // of members that have one
-	CName  string      `json:"cname,omitempty"`  // likewise
+	Load   *StepLoad   `json:"load,omitempty"`   // of members with a reported load
+	Target *StepTarget `json:"target,omitempty"` // of members with a target
+	CName  string      `json:"cname,omitempty"`  // of members with a cname
 
-	Family string `json:"family,omitempty"` // IPv4 or IPv6, where a question is decided for both
+	Family string `json:"family,omitempty"` // IPv4 or IPv6, if a request is decided for both
 
-	// Doubtful is the addresses of the family that a prober knows something against:
-	// those of an endpoint that are not known to be up or start slowly, and of its region
-	// where that is down, in that order.
+	// Provisional lists the addresses of the family that are not plainly up:
+	// those of an endpoint that are not known to be up or are in slow start, and those of
+	// its region if it is down, in that order.
 	Provisional []AddressStatus `json:"-"`
 
 	is memberRef
 	of Family
 }
 
-// Explain is Decide, recorded: a step for each member of each pool that it
-// walked, in the order walked, and in s.Standings how the pool that was asked
+// Explain is Decide with a recording: a step for each member of each pool that it
+// walked, in the order walked, and in s.PoolAnswers how the pool of the request
 // answers. It takes turns in s as Decide does.
 func (t *Tree) Explain(q Request, s *Scratch) (Decision, []Step) {
 	s.begin(t)
@@ -68,22 +68,22 @@ func (s *Scratch) recorded(q Request) Decision {
 	return s.decide(q)
 }
 
-// recorder writes down what Decide does. Its methods do nothing on nil, which
-// is what Decide runs with when nobody wants to know.
+// recorder records what Decide does. Its methods do nothing on nil, the receiver
+// in Decide.
 type recorder struct {
 	tree   *Tree
 	state  *state
-	family Family // decided for
+	family Family // decided for now
 
-	answers []PoolAnswer // of the pool of the question, for each family decided for
-	both    bool         // the steps of two families come one after the other
+	answers []PoolAnswer // of the pool of the request, for each family decided for
+	both    bool         // the steps of two families follow each other
 	steps   []Step
-	place   *geo.Location // of the client, once somebody asked
+	place   *geo.Location // of the client, computed on first use
 
-	estimates map[uint32][]geo.Estimate // by table: the round trips of the client, likewise
+	estimates map[uint32][]geo.Estimate // by table: the round trips of the client, computed on first use
 }
 
-// recordProbabilities tells the members' probabilities, of each family that was decided for.
+// recordProbabilities sets the members' probabilities, for each family that was decided for.
 func (r *recorder) recordProbabilities(s *Scratch, q Request) {
 	families := []Family{r.family}
 	if q.Both {
@@ -105,16 +105,16 @@ func (r *recorder) recordProbabilities(s *Scratch, q Request) {
 	}
 }
 
-// decides notes which family is decided for now.
+// decides sets the family that is decided for now.
 func (r *recorder) decides(f Family) {
 	if r != nil {
 		r.family = f
 	}
 }
 
-// enter makes the steps of all members of a pool, as they stand before the draw.
+// enter records the steps of all members of a pool before the draw.
 func (r *recorder) enter(s *Scratch, v *frame) {
-	if r != nil { // small enough to be inlined; likewise below
+	if r != nil { // small enough to be inlined, as the methods below
 		r.addSteps(s, v)
 	}
 }
@@ -162,7 +162,7 @@ func (r *recorder) stepOf(s *Scratch, v *frame, i int) Step {
 	return step
 }
 
-// reopened makes the steps of the members of a match that fails open again, which
+// reopened replaces the steps of the members of a match that fails open, which
 // then count as up.
 func (r *recorder) reopened(s *Scratch, v *frame, members bitset) {
 	if r != nil {
@@ -172,7 +172,7 @@ func (r *recorder) reopened(s *Scratch, v *frame, members bitset) {
 	}
 }
 
-// passes gives the reason for a nested pool that is passed over.
+// passes records why a nested pool is passed over.
 func (r *recorder) passes(s *Scratch, v *frame, m int) {
 	if r != nil {
 		step := &r.steps[v.step+m]
@@ -191,15 +191,15 @@ func (r *recorder) whyNoAnswer(s *Scratch, id ID) string {
 	return ": " + p.whyNoMatch(r.tree.locator.Matching(s.client, r.tree.matches[p.table]))
 }
 
-// passedAll notes that no member has an answer for the client.
+// passedAll records that no member has an answer for the client.
 func (r *recorder) passedAll(v *frame) {
 	if r != nil {
 		r.gaveNothing(v, "no member has an answer for this client")
 	}
 }
 
-// asks notes how the pool of a question answers, and makes its steps where it is
-// not live and nobody walks it.
+// asks records how the pool of a request answers, and its steps if it is
+// not live and not walked.
 func (r *recorder) asks(s *Scratch, id ID, mode Mode, by ID, pl basis) {
 	if r != nil {
 		r.recordAsks(s, id, mode, by, pl)
@@ -213,7 +213,7 @@ func (r *recorder) recordAsks(s *Scratch, id ID, mode Mode, by ID, pl basis) {
 	}
 }
 
-// asked makes the steps of its fallback, after its own, where that is not live either.
+// asked records the steps of the pool's fallback, after its own, if that is not live either.
 func (r *recorder) asked(s *Scratch, id ID, mode Mode) {
 	if r != nil {
 		r.recordAsked(s, id, mode)
@@ -222,7 +222,7 @@ func (r *recorder) asked(s *Scratch, id ID, mode Mode) {
 
 func (r *recorder) recordAsked(s *Scratch, id ID, mode Mode) {
 	r.recordAlias(s)
-	if len(s.picked) > 0 { // by a later draw
+	if len(s.picked) > 0 { // from a later draw
 		r.answers[len(r.answers)-1].NoDataWhy = ""
 	}
 	if fallback := r.tree.pools[id].fallback; fallback != none && (mode == FailedOpen || mode == Dead) {
@@ -230,7 +230,7 @@ func (r *recorder) recordAsked(s *Scratch, id ID, mode Mode) {
 	}
 }
 
-// narrowed tells those whom proximity left out why. The region at place k of
+// narrowed records why proximity left out members. The region at index k of
 // the client's ranking was chosen; -1: the members without a region.
 func (r *recorder) narrowed(s *Scratch, v *frame, k int) {
 	if r != nil {
@@ -260,7 +260,7 @@ func (r *recorder) recordFarther(s *Scratch, v *frame, k int) {
 	}
 }
 
-// notAdmitted tells those that are eligible and not in v.spare why: they start slowly.
+// notAdmitted records why members are eligible but not in v.scratchSet: they are in slow start.
 func (r *recorder) notAdmitted(v *frame) {
 	if r != nil {
 		r.recordNotAdmitted(v)
@@ -275,8 +275,8 @@ func (r *recorder) recordNotAdmitted(v *frame) {
 	}
 }
 
-// startsSlowly tells of a member that gets only a part of what it would get, by
-// whichever of a slow start, shedding and its bound leaves it less.
+// startsSlowly explains why a member gets only a part of its clients: by
+// the lowest of slow start, shedding and its bound.
 func (r *recorder) startsSlowly(v *frame, m int) string {
 	if bound := r.tree.cfg.Pools[v.id].Bound; bound > 0 && fractionOf(r.state.bounded, v.first+uint32(m)) == v.fraction(m) {
 		return fmt.Sprintf("carries more than its bound, %d %% of its fair share; keeps %.0f %%", bound, 100*float64(v.fraction(m))/full)
@@ -284,10 +284,10 @@ func (r *recorder) startsSlowly(v *frame, m int) string {
 	if fractionOf(r.state.shedding, v.first+uint32(m)) == v.fraction(m) {
 		return fmt.Sprintf("sheds, keeps %.0f %%", 100*float64(v.fraction(m))/full)
 	}
-	return fmt.Sprintf("starts slowly, at %.0f %%", 100*float64(v.fraction(m))/full)
+	return fmt.Sprintf("in slow start, at %.0f %%", 100*float64(v.fraction(m))/full)
 }
 
-// choice gives the policy's reason for a choice from a set.
+// choice records the policy's reason for a choice from a set.
 func (r *recorder) choice(s *Scratch, v *frame, from bitset, m int) {
 	if r != nil {
 		r.recordChoice(s, v, from, m)
@@ -295,17 +295,17 @@ func (r *recorder) choice(s *Scratch, v *frame, from bitset, m int) {
 }
 
 func (r *recorder) recordChoice(s *Scratch, v *frame, from bitset, m int) {
-	if v.canGive.has(m) { // else its step has why it is not answered, or in whose place it is already
+	if v.canGive.has(m) { // otherwise its step has the reason already
 		r.setReason(v, m, s.why(v, from, m))
 	}
 }
 
-// setReason gives the reason for a choice.
+// setReason sets the reason for a choice.
 func (r *recorder) setReason(v *frame, m int, reason string) {
 	r.steps[v.step+m].Reason = reason + r.remarks(v, m)
 }
 
-// follows gives the reason for a member that comes after the one drawn before.
+// follows records the reason for a member that comes after the one drawn before.
 func (r *recorder) follows(v *frame, m int) {
 	if r != nil && v.canGive.has(m) {
 		r.setReason(v, m, "next after the one before; the answer takes several")

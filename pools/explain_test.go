@@ -92,8 +92,8 @@ inner/a* [unknown] first eligible in the order written
 			behaviour: "a family that another of the region has",
 			world:     "pool web failover\n  a region=near 192.0.2.1\n  b region=near 2001:db8::2\n",
 			family:    IPv6,
-			want: `web/a [unknown] has no IPv6 address; "b" of the same region stands in
-web/b* [unknown] stands in for "a", which has no IPv6 address; first eligible in the order written
+			want: `web/a [unknown] has no IPv6 address; "b" of the same region is used instead
+web/b* [unknown] used instead of "a", which has no IPv6 address; first eligible in the order written
 `,
 		},
 		{

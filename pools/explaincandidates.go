@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// candidates tells why each member that the policy left to draw from may yet not
-// be in the answer. What choose makes of it comes over it.
+// candidates records for each member that the policy left to draw from why it may not
+// be in the answer. The reasons for the choice overwrite it later.
 func (r *recorder) candidates(s *Scratch, v *frame, answers int) {
 	if r != nil {
 		r.recordCandidates(s, v, answers)
 	}
 }
 
-// recordCandidates gives reasons to the members left:
+// recordCandidates sets the reasons of the members left:
 //
 //	has the family  another of its region has  reason
-//	no              yes                        which one stands in
-//	no              no                         that nobody does
+//	no              yes                        which member is used instead
+//	no              no                         that there is none
 //	yes             -                          the policy's
 //
-// None of them depends on the draw.
+// No reason depends on the draw.
 func (r *recorder) recordCandidates(s *Scratch, v *frame, answers int) {
 	v.wanted = answers
 	for m := range v.eligible.all() {
@@ -32,8 +32,8 @@ func (r *recorder) recordCandidates(s *Scratch, v *frame, answers int) {
 	}
 }
 
-// lacks tells of a member without an address of the family who of its group is
-// answered in its place.
+// lacks explains for a member without an address of the family which member of its group is
+// answered instead.
 func (r *recorder) lacks(s *Scratch, v *frame, m int) string {
 	s.familySubstitutes(v, m)
 	var others []string
@@ -45,13 +45,13 @@ func (r *recorder) lacks(s *Scratch, v *frame, m int) string {
 	case len(others) == 0:
 		return fmt.Sprintf("%s, nor has another %s: it adds nothing", text, where)
 	case len(others) == 1:
-		return fmt.Sprintf("%s; %s %s stands in", text, others[0], where)
+		return fmt.Sprintf("%s; %s %s is used instead", text, others[0], where)
 	}
-	return fmt.Sprintf("%s; of %s %s one stands in", text, strings.Join(others, ", "), where)
+	return fmt.Sprintf("%s; one of %s %s is used instead", text, strings.Join(others, ", "), where)
 }
 
-// lacksFamily says that a member has no address of the family, and where those
-// stand that might have one.
+// lacksFamily says that a member has no address of the family, and where the members
+// are that might have one.
 func (r *recorder) lacksFamily(v *frame, m int) (text, where string) {
 	where = "without a region"
 	if r.steps[v.step+m].Region != "" {
@@ -60,8 +60,8 @@ func (r *recorder) lacksFamily(v *frame, m int) (text, where string) {
 	return fmt.Sprintf("has no %s address", r.family), where
 }
 
-// substitute gives the reason for the one that was chosen in place of the drawn
-// member m, or notes that nobody was.
+// substitute records the reason for the member that was chosen instead of the drawn
+// member m, or that there was none.
 func (r *recorder) substitute(s *Scratch, v *frame, m, other int, ok bool) {
 	if r != nil {
 		r.recordSubstitute(s, v, m, other, ok)
@@ -74,5 +74,5 @@ func (r *recorder) recordSubstitute(s *Scratch, v *frame, m, other int, ok bool)
 		r.gaveNothing(v, fmt.Sprintf("%q was drawn, which %s, nor has another %s", r.steps[v.step+m].Member, text, where))
 		return
 	}
-	r.setReason(v, other, fmt.Sprintf("stands in for %q, which %s; %s", r.steps[v.step+m].Member, text, s.why(v, v.scratchSet, other)))
+	r.setReason(v, other, fmt.Sprintf("used instead of %q, which %s; %s", r.steps[v.step+m].Member, text, s.why(v, v.scratchSet, other)))
 }

@@ -9,10 +9,10 @@ import (
 	"meridian/health"
 )
 
-// verdict is what a member's step says of its verdict.
+// verdict returns the state of a member for its step.
 func (r *recorder) verdict(v *frame, i int) string { return r.state.verdictText(v.id, i, r.family) }
 
-// poolVerdict is "live", or how many members are short.
+// poolVerdict returns "live", or how many members are missing.
 func (st *state) poolVerdict(id ID, f Family) string {
 	if st.isLive(id, f, byVerdict) {
 		return "live"
@@ -25,16 +25,16 @@ func (st *state) poolVerdict(id ID, f Family) string {
 	return fmt.Sprintf("not live: %d of %d up, min_up %s", st.countEligible(id, f, byVerdict), st.candidates(id), wanted)
 }
 
-// standing is the reason for which a member may be drawn or not, before any
+// standing returns why a member may or may not be drawn, before any
 // draw:
 //
 //	enabled  weight  override     verdict    failing open  reason
 //	no       -       -            -          -             disabled
 //	yes      0       -            -          -             weight 0
-//	yes      > 0     drained      -          -             drained, and what was said of it
-//	yes      > 0     forced down  -          -             forced down, likewise
+//	yes      > 0     drained      -          -             drained, and the override's reason
+//	yes      > 0     forced down  -          -             forced down, the same
 //	yes      > 0     assumed down -          no            assumed to be down
-//	yes      > 0     forced up    -          -             not drawn, likewise
+//	yes      > 0     forced up    -          -             not drawn, the same
 //	yes      > 0     none         any        no            its region is down, and why
 //	yes      > 0     -            unresolved -             unresolved: there is no address to answer
 //	yes      > 0     none         up         -             not drawn
@@ -64,8 +64,7 @@ func (r *recorder) standing(v *frame, i int, step Step) string {
 	return r.notLive(v, i)
 }
 
-// notLive returns the reason for a member that its health states or its own members
-// leave out.
+// notLive returns why a member's health states or its own members exclude it.
 func (r *recorder) notLive(v *frame, i int) string {
 	m, compiled := &r.tree.cfg.Pools[v.id].Members[i], &r.tree.members[v.first+uint32(i)]
 	if m.Pool != "" && v.basis == failOpen {
@@ -80,7 +79,7 @@ func (r *recorder) notLive(v *frame, i int) string {
 	return r.whyDown(v, i)
 }
 
-// remarks tells of an eligible member what else there is to know.
+// remarks returns additional facts about an eligible member.
 func (r *recorder) remarks(v *frame, i int) string {
 	text := ""
 	switch verdict := r.verdict(v, i); verdict {
@@ -110,7 +109,7 @@ func (r *recorder) remarks(v *frame, i int) string {
 	return text
 }
 
-// said is why a member's override was given and how long it holds.
+// said returns why a member is overridden and until when.
 func (r *recorder) said(v *frame, i int) string {
 	h := r.state.memberOverride(v.first + uint32(i))
 	o := &r.state.overrides[h.order]
@@ -130,7 +129,7 @@ func (r *recorder) said(v *frame, i int) string {
 	return text
 }
 
-// whyDown tells which addresses of an endpoint are down.
+// whyDown returns which addresses of an endpoint are down.
 func (r *recorder) whyDown(v *frame, i int) string {
 	m := &r.tree.members[v.first+uint32(i)]
 	refs, family := r.tree.addrs(m, r.family), r.family
@@ -174,8 +173,8 @@ func (r *recorder) orSlow(v *frame) string {
 	return ""
 }
 
-// placeOf is the place in the client's ranking of a member's region; of no
-// region it is the one past the last.
+// placeOf returns the index of a member's region in the client's ranking; without a
+// region the index past the last.
 func (r *recorder) placeOf(s *Scratch, v *frame, m int) int {
 	table := r.tree.geoTables[v.table]
 	ranking := table.Ranking(table.Lookup(s.client))
@@ -188,7 +187,7 @@ func (r *recorder) placeOf(s *Scratch, v *frame, m int) int {
 	return len(ranking)
 }
 
-// distance tells how far a region is from the client, and what its bias makes of that.
+// distance returns how far a region is from the client, with and without its bias.
 func (r *recorder) distance(s *Scratch, region string) string {
 	km := r.kilometres(s, region)
 	bias := r.region(region).Bias
@@ -198,7 +197,7 @@ func (r *recorder) distance(s *Scratch, region string) string {
 	return fmt.Sprintf("%.0f km, which its bias of %d makes %.0f km", km, bias, geo.Biased(km, bias))
 }
 
-// kilometres is how far a region is from the client.
+// kilometres returns how far a region is from the client.
 func (r *recorder) kilometres(s *Scratch, region string) float64 {
 	if r.place == nil {
 		place := r.tree.locator.Locate(s.client)
@@ -208,7 +207,7 @@ func (r *recorder) kilometres(s *Scratch, region string) float64 {
 	return geo.Distance(client, r.region(region).Location)
 }
 
-// region is a region of the configuration by name.
+// region returns a region of the configuration by name.
 func (r *recorder) region(name string) config.Region {
 	for i := range r.tree.cfg.Regions {
 		if r.tree.cfg.Regions[i].Name == name {

@@ -5,28 +5,28 @@ import (
 	"math"
 )
 
-// inOrder is the first member in the order written, or, of as many draws as
-// `trickle` says, the second:
+// inOrder returns the first member in the order written, or the second for the share of
+// draws that `trickle` sets:
 //
 //	primary   secondary   trickle   chosen
 //	eligible  -           none      primary
 //	eligible  eligible    5%        primary in 95 % of the draws, secondary in 5 %
-//	eligible  not         5%        the next eligible one in the secondary's place
+//	eligible  not         5%        the next eligible one instead of the secondary
 //	not       eligible    none      secondary
-//	one alone             -         that one
-//	none                  -         the pool is not live and nobody comes here
+//	only one eligible     -         that one
+//	none                  -         the pool is not live and inOrder is not called
 //
-// With `answers: n` it is the first n; under a trickle each draw is one of the
+// With `answers: n` it returns the first n; under a trickle each draw is one of the
 // first two that are left.
 func (v *frame) inOrder(from bitset, r uint64) int {
 	first := from.first()
 	if r >= v.trickle {
 		return first
 	}
-	return from.after(first) // the first again where it is alone
+	return from.after(first) // the first again if it is the only one
 }
 
-// whyOrder tells why failover chose a member.
+// whyOrder explains why failover chose a member.
 func (s *Scratch) whyOrder(v *frame, from bitset, m int) string {
 	p := &s.tree.cfg.Pools[v.id]
 	switch {
@@ -38,13 +38,13 @@ func (s *Scratch) whyOrder(v *frame, from bitset, m int) string {
 	return fmt.Sprintf("next eligible standby, in %d%% of the draws", p.Trickle)
 }
 
-// whyBehind tells why failover does not choose a member first:
+// whyBehind explains why failover does not choose a member first:
 //
 //	member                trickle  reason
-//	the first eligible    none     that it is it, which whyOrder says
-//	the first eligible    5%       its share of the draws, likewise
-//	the second eligible   5%       its share, likewise
-//	any other             -        whom it comes after
+//	the first eligible    none     why it is first, from whyOrder
+//	the first eligible    5%       its share of the draws
+//	the second eligible   5%       its share of the draws
+//	any other             -        the member before it
 func (s *Scratch) whyBehind(v *frame, m int) string {
 	first := v.eligible.first()
 	switch {
@@ -60,7 +60,7 @@ func (s *Scratch) whyBehind(v *frame, m int) string {
 	return fmt.Sprintf("comes after %q", s.tree.cfg.Pools[v.id].Members[before].Name)
 }
 
-// chancesInOrder is inOrder before the draw.
+// chancesInOrder yields the probabilities of inOrder.
 func (v *frame) chancesInOrder(from bitset, f func(m int, p float64)) {
 	first := from.first()
 	second := from.after(first)

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// unmeasured stands for the response time of a member none of whose addresses has
-// passed a probe, or has one.
+// unmeasured is the response time of a member without an address that has
+// passed a probe.
 const unmeasured = math.MaxUint64
 
-// byResponse draws by weight among those whose probes are answered soonest:
+// byResponse draws by weight among the members with the lowest response times:
 //
 //	response times       within a tenth, or a millisecond, of the lowest   drawn
 //	20ms 21ms 80ms       20ms 21ms                                         one of these two, by weight
 //	20ms 80ms unknown    20ms                                              that one
 //	unknown unknown      both                                              one of them, by weight
 //
-// The margin, and what probes must stray by before a new time is told (package
-// health), keep clients from being thrown to and fro by noise. A member's time is
-// the lowest of its addresses that are up, of both families, so that A and AAAA go
-// to one member; a nested pool's is the lowest in it.
+// The margin, and how far probes must deviate before a new time is reported (package
+// health), keep noise from moving clients back and forth. A member's time is
+// the lowest of its addresses that are up, of both families, so that A and AAAA return
+// one member; a nested pool's is the lowest in it.
 func (s *Scratch) byResponse(v *frame, from bitset, r uint64) int {
 	limit := s.slowest(v, from)
 	sum := uint64(0)
@@ -39,7 +39,7 @@ func (s *Scratch) byResponse(v *frame, from bitset, r uint64) int {
 	return found
 }
 
-// slowest is the longest response time that still counts as fastest.
+// slowest returns the longest response time that still counts as fastest.
 func (s *Scratch) slowest(v *frame, from bitset) uint64 {
 	best := uint64(unmeasured)
 	for i, w := range from {
@@ -53,8 +53,8 @@ func (s *Scratch) slowest(v *frame, from bitset) uint64 {
 	return best + max(best/10, uint64(time.Millisecond))
 }
 
-// eachWithin calls f for members whose response time is at most limit, with their
-// weights by share, until f says false.
+// eachWithin calls f for members with a response time of at most limit, with their
+// reduced weights, until f returns false.
 func (s *Scratch) eachWithin(v *frame, from bitset, limit uint64, f func(m int, weight uint64) bool) {
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
@@ -66,7 +66,7 @@ func (s *Scratch) eachWithin(v *frame, from bitset, limit uint64, f func(m int, 
 	}
 }
 
-// response is a member's response time in nanoseconds.
+// response returns a member's response time in nanoseconds.
 func (s *Scratch) response(v *frame, m int) uint64 {
 	lowest := uint64(unmeasured)
 	for _, target := range s.tree.timed.of(v.timed + uint32(m)) {
@@ -78,7 +78,7 @@ func (s *Scratch) response(v *frame, m int) uint64 {
 	return lowest
 }
 
-// time lists the targets whose response times are those of each member of each
+// time lists the targets that determine the response time of each member of each
 // `fastest` pool. There is no cycle.
 func (c *compiler) time() {
 	t := c.tree
@@ -106,7 +106,7 @@ func (c *compiler) time() {
 	})
 }
 
-// targetsBelow adds the targets of a member, and of those in the pool that it is,
+// targetsBelow adds the targets of a member, or of the nested pool that it is,
 // each once. Members that never serve do not count. seen are the pools walked.
 func (t *Tree) targetsBelow(list []uint32, member uint32, seen map[uint32]bool) []uint32 {
 	m := &t.members[member]
@@ -132,7 +132,7 @@ func (t *Tree) targetsBelow(list []uint32, member uint32, seen map[uint32]bool) 
 	return list
 }
 
-// setResponseTime notes how soon a target passes its probes, where anybody asks.
+// setResponseTime records the response time of a target, if a policy uses it.
 func (d *builder) setResponseTime(target uint32, took time.Duration) {
 	if d.tree.responses == none || took <= 0 {
 		return
@@ -142,7 +142,7 @@ func (d *builder) setResponseTime(target uint32, took time.Duration) {
 	}
 }
 
-// whyFastest tells why m was chosen.
+// whyFastest explains why m was chosen.
 func (s *Scratch) whyFastest(v *frame, from bitset, m int) string {
 	limit, among, sum := s.slowest(v, from), 0, uint64(0)
 	s.eachWithin(v, from, limit, func(_ int, weight uint64) bool {
@@ -161,7 +161,7 @@ func (s *Scratch) whyFastest(v *frame, from bitset, m int) string {
 	return fmt.Sprintf("%s, one of %d of about the fastest; %s", text, among, weight)
 }
 
-// whySlower tells why m is not chosen.
+// whySlower explains why m is not chosen.
 func (s *Scratch) whySlower(v *frame, m int) string {
 	limit, took := s.slowest(v, v.eligible), s.response(v, m)
 	switch {
@@ -179,7 +179,7 @@ func rounded(took uint64) string {
 	return time.Duration(took).Round(10 * time.Microsecond).String()
 }
 
-// chancesByResponse is byResponse before the draw.
+// chancesByResponse yields the probabilities of byResponse.
 func (s *Scratch) chancesByResponse(v *frame, from bitset, f func(m int, p float64)) {
 	limit, sum := s.slowest(v, from), uint64(0)
 	s.eachWithin(v, from, limit, func(_ int, weight uint64) bool { sum += weight; return true })

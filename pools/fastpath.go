@@ -5,15 +5,15 @@ import (
 	"net/netip"
 )
 
-// fastDecide is a fast path of decide: the plain case of the most common policies, at
-// little more than half the cost. It reports false, and leaves all to decide, unless
+// fastDecide is the fast path of decide: it decides the plain case of the most common policies
+// at little more than half the cost. It returns false, and leaves the request to decide, unless
 //
-//	the pool      is plain, see setDirect
-//	the question  asks for one answer
-//	the pool      is live, no member starts slowly or sheds, and its nearest region, where it ranks them, has an eligible one
-//	that drawn    has the family
+//	the pool           is plain, see setSoleAddresses
+//	the request        asks for one answer
+//	the pool           is live, no member is in slow start or sheds, and its nearest region, if it ranks them, has an eligible one
+//	the drawn member   has the family
 //
-// What it does decide, decide would decide alike: it is what remains of it.
+// It returns the same as decide.
 func (s *Scratch) fastDecide(q Request) (d Decision, ok bool) {
 	t, st := s.tree, s.state
 	p := &t.pools[q.Pool]
@@ -47,9 +47,9 @@ func (s *Scratch) fastDecide(q Request) (d Decision, ok bool) {
 	return d, true
 }
 
-// soleAddresses is the address of each family of a member that has no more than one:
-// beside those of the pool's other members, since memory that is far is what a
-// decision waits for. Without it three reads stand one behind the other, of member, ref
+// soleAddresses is the address of each family of a member with at most one. They are stored
+// beside those of the pool's other members, because cache misses dominate the cost of a
+// decision: otherwise three dependent reads follow each other, of member, ref
 // and address.
 type soleAddresses struct {
 	v6 [16]byte
@@ -63,10 +63,10 @@ func (s *soleAddresses) of(f Family) netip.Addr {
 	return netip.AddrFrom16(s.v6)
 }
 
-// setSoleAddresses lets direct decide for p, whose members are all compiled, where it is plain:
+// setSoleAddresses enables fastDecide for p if all its members, compiled before, are plain:
 //
 //	policy    proximity, latency, weighted that is not sticky, failover without a trickle
-//	members   at most 64, all endpoints, with one address a family at most and no cname
+//	members   at most 64, all endpoints, with at most one address a family and no cname
 func (c *compiler) setSoleAddresses(p *pool) {
 	p.singles = none
 	if !p.ranks() && p.policy != weighted && (p.policy != failover || p.trickle > 0) || p.words > 1 {
@@ -84,7 +84,7 @@ func (c *compiler) setSoleAddresses(p *pool) {
 	}
 }
 
-// soleAddresses is that of an endpoint. An address that it lacks is zero, and never asked for.
+// soleAddresses returns the addresses of an endpoint. A missing address is zero, and never read.
 func (c *compiler) soleAddresses(m *member) (made soleAddresses) {
 	if m.n4 > 0 {
 		made.v4 = c.v4.all[c.tree.addrs(m, IPv4)[0].addr]

@@ -9,10 +9,10 @@ import (
 // source returns which pool answers the client for a pool that a name is bound to.
 // Clients that a fence holds do not get the fallback:
 //
-//	answered by (state.answerer)  a fence holds the client  answered by
-//	the fallback                  yes                       the pool: it fails open, or NODATA
-//	the fallback                  no                        the fallback
-//	anything else                 -                         that
+//	selectSource   a fence holds the client  answered by
+//	the fallback   yes                       the pool: it fails open, or NODATA
+//	the fallback   no                        the fallback
+//	anything else  -                         the same
 //
 // A pool that fails open keeps to the client's match by itself, see narrowToMatch.
 func (s *Scratch) source(id ID) (Mode, ID, basis) {
@@ -23,8 +23,8 @@ func (s *Scratch) source(id ID) (Mode, ID, basis) {
 	return mode, by, pl
 }
 
-// modeOf returns the mode of a decision for a pool that has this mode: a match that
-// failed open counts as the pool's failing open.
+// modeOf returns the mode of a decision for a pool in this mode: a match that
+// failed open counts as the pool failing open.
 func (s *Scratch) modeOf(mode Mode) Mode {
 	if s.opened {
 		return FailedOpen
@@ -33,8 +33,8 @@ func (s *Scratch) modeOf(mode Mode) Mode {
 }
 
 // fenced reports whether a fence of the pool, or of a pool below it, holds the
-// client, and widens the scope to what that took to know. Neither health states nor
-// overrides matter:
+// client, and widens the scope accordingly. It depends neither on health states nor on
+// overrides:
 //
 //	the pool is geolocation    the client has a match  held
 //	with on_down fence, open   yes                     yes
@@ -67,7 +67,7 @@ func (s *Scratch) fenced(id ID) bool {
 }
 
 // fencedIn reports whether a member of a pool with weight holds the client;
-// members, unless nil, are those that count.
+// members, unless nil, limits it to those.
 func (s *Scratch) fencedIn(p *pool, members bitset) bool {
 	for i := range p.words {
 		w := ^uint64(0)

@@ -9,7 +9,7 @@ import (
 )
 
 // narrowToMatch leaves the eligible members of the most specific match of the
-// client that has any, and widens the scope to what that took to know:
+// client that has any, and widens the scope accordingly:
 //
 //	the client's first match   on_down  then                               left                      scope
 //	has an eligible member     -        -                                  those of the first        up to the first
@@ -20,9 +20,9 @@ import (
 //	has none                   widen    none has                           none: NODATA              to the list's end
 //	there is none              -        -                                  none: default: nodata     to the list's end
 //
-// The default match, where there is one, is the last of every client. Later draws
-// stay in that match. Members that share it are drawn by weight; where they are of several
-// regions the client's network chooses among them, since its A, AAAA and HTTPS are to lead to one.
+// The default match, if there is one, is the last of every client. Later draws
+// stay in that match. Members that share it are drawn by weight; if they are of several
+// regions the client's network chooses among them, because its A, AAAA and HTTPS answers must be of one region.
 func (s *Scratch) narrowToMatch(v *frame) {
 	if v.table == none { // the default is the only match
 		if v.opens && !v.eligible.any() {
@@ -66,7 +66,7 @@ func (s *Scratch) takeMatch(v *frame) {
 	s.record.matched(s, v, k)
 }
 
-// keepRegion has the client's network choose where the members left are of several regions, and
+// keepRegion lets the client's network choose if the members left are of several regions, and
 // widens the scope to it.
 func (s *Scratch) keepRegion(v *frame) {
 	if !v.spans || !v.eligible.any() || s.tree.sameGroup(v.pool, v.eligible) {
@@ -76,13 +76,13 @@ func (s *Scratch) keepRegion(v *frame) {
 	s.scope = max(s.scope, uint8(v.maskOf(s.client)))
 }
 
-// sameGroup reports whether all of some members, which are not none, are of one group.
+// sameGroup reports whether all members of a set, which is not empty, are of one group.
 func (t *Tree) sameGroup(p *pool, of bitset) bool {
 	return t.group(p, t.members[p.first+uint32(of.first())].group).holds(of)
 }
 
-// openMatch lets a match without an eligible member fail open: it moves the visit
-// to the first plane on which the match has one. It reports false if there is none.
+// openMatch fails open a match without an eligible member: it moves the frame
+// to the first basis for which the match has one. It returns false if there is none.
 func (s *Scratch) openMatch(v *frame, match uint16) bool {
 	members := s.tree.match(v.pool, match)
 	for _, pl := range failingOpen(v.basis) {
@@ -104,8 +104,8 @@ func (s *Scratch) openMatch(v *frame, match uint16) bool {
 	return false
 }
 
-// failingOpen returns the planes that a match that fails open is tried on after
-// another plane.
+// failingOpen returns the bases to try after another one if a match
+// fails open.
 func failingOpen(after basis) []basis {
 	switch after {
 	case byVerdict:
@@ -118,7 +118,7 @@ func failingOpen(after basis) []basis {
 
 var planesAfterAsIs = [...]basis{remaining, failOpen}
 
-// match is the members of a match.
+// match returns the members of a match.
 func (t *Tree) match(p *pool, i uint16) bitset {
 	return t.groups[p.matches+uint32(i)*p.words:][:p.words]
 }
@@ -129,7 +129,7 @@ func (v *frame) narrowToNone() {
 	clear(v.canGive)
 }
 
-// match numbers the pool's matches, and asks for the table that lists a client's.
+// match numbers the pool's matches, and requests the table that lists a client's.
 func (c *compiler) match(from *config.Pool, p *pool) {
 	numbers := map[string]uint16{}
 	var matches []config.Match
@@ -193,20 +193,20 @@ func (c *compiler) spansRegions(from *config.Pool) bool {
 	return false
 }
 
-// matched tells why members are in the match that was taken, or are not: the
-// one at place k of the client's; -1: none was.
+// matched records why members are in the match that was taken or not: the
+// one at index k of the client's; -1: none was.
 func (r *recorder) matched(s *Scratch, v *frame, k int) {
 	if r != nil {
 		r.recordMatched(s, v, k)
 	}
 }
 
-// recordMatched gives reasons to the eligible members that the client's match left out:
+// recordMatched sets the reasons of the eligible members that the client's match left out:
 //
 //	its match is            taken         reason
 //	not the client's        -             does not match the client
-//	the client's, wider     another       matches less specifically, by what
-//	the client's, wider     none (fence)  kept from by on_down: fence
+//	the client's, wider     another       matches less specifically, and by which match
+//	the client's, wider     none (fence)  on_down: fence keeps the client from it
 func (r *recorder) recordMatched(s *Scratch, v *frame, k int) {
 	found := r.tree.locator.Matching(s.client, r.tree.matches[v.table])
 	by := map[uint16]StepMatch{}
@@ -240,9 +240,9 @@ func (r *recorder) recordMatched(s *Scratch, v *frame, k int) {
 	}
 }
 
-// StepMatch is by what a member of a geolocation pool matches the client.
+// StepMatch is how a member of a geolocation pool matches the client.
 type StepMatch struct {
-	By    string `json:"by"`    // as geo.Matched has it, such as "country DE"
+	By    string `json:"by"`    // as in geo.Matched, such as "country DE"
 	Place int    `json:"place"` // among the client's matches; 1 is the most specific
 }
 
@@ -261,7 +261,7 @@ func (p *pool) whyNoMatch(found []geo.Matched) string {
 	return fmt.Sprintf("the client has %d matches, and none has an eligible member", len(found))
 }
 
-// matchOf is the match of the i-th member of a pool with n matches.
+// matchOf returns the match of the i-th member of a pool with n matches.
 func (t *Tree) matchOf(p *pool, i, n int) uint16 {
 	for m := range n {
 		if t.match(p, uint16(m)).has(i) {
@@ -289,7 +289,7 @@ func narrower(found []geo.Matched) string {
 	return "; " + text + " are more specific and have none eligible"
 }
 
-// whyMatch tells why geolocation chose m.
+// whyMatch explains why geolocation chose m.
 func (s *Scratch) whyMatch(v *frame, from bitset, m int) string {
 	text := v.match
 	if v.table == none {

@@ -13,8 +13,8 @@ import (
 )
 
 // group forms the pool's groups, one for each region among its members in the
-// order of the configuration, then one of those without a region. Leaves in
-// c.groupOf, until the next pool, which group a region is.
+// order of the configuration, then one for the members without a region. It leaves the group
+// of each region in c.groupOf until the next pool.
 func (c *compiler) group(from *config.Pool, p *pool) {
 	c.numberGroups(from)
 	p.ngroups = uint32(len(c.mine))
@@ -30,9 +30,9 @@ func (c *compiler) group(from *config.Pool, p *pool) {
 }
 
 // numberGroups collects the regions of a pool's members in c.mine and
-// numbers them in c.groupOf; which is whose is in c.regionOf.
+// numbers them in c.groupOf; c.regionOf maps members to regions.
 func (c *compiler) numberGroups(from *config.Pool) {
-	for _, region := range c.mine { // of the pool before
+	for _, region := range c.mine { // of the previous pool
 		c.groupOf[region] = none
 	}
 	c.mine, c.regionOf = c.mine[:0], c.regionOf[:0]
@@ -50,7 +50,7 @@ func (c *compiler) numberGroups(from *config.Pool) {
 	}
 }
 
-// region is the number of a member's region; one past the last for none.
+// region returns the number of a member's region; one past the last for none.
 func (c *compiler) region(from *config.Pool, i int) uint32 {
 	m := &from.Members[i]
 	region, ok := c.regions[m.Region]
@@ -63,8 +63,8 @@ func (c *compiler) region(from *config.Pool, i int) uint32 {
 	return uint32(len(c.cfg.Regions))
 }
 
-// table is the number of the geo table that ranks the regions of the pool being
-// compiled; rank makes it. Pools of a policy with the same regions have the same one.
+// table returns the number of the geo table that ranks the regions of the pool being
+// compiled; rank makes it. Pools of a policy with the same regions share one.
 func (c *compiler) table(from *config.Pool, by policy) uint32 {
 	ranked := c.mine
 	if last := len(ranked) - 1; int(ranked[last]) == len(c.cfg.Regions) {
@@ -89,10 +89,10 @@ func (c *compiler) table(from *config.Pool, by policy) uint32 {
 
 // ranking is a geo table to be made.
 type ranking struct {
-	pool     *config.Pool // the first that asks it
+	pool     *config.Pool // the first that needs it
 	regions  []config.Region
-	measured bool           // the regions are ranked by round trips
-	matches  []config.Match // in place of regions
+	measured bool           // rank the regions by round trips
+	matches  []config.Match // instead of regions
 	owners   []int          // by match: the first member that has it
 	err      error
 }
@@ -107,26 +107,26 @@ func (r *ranking) make(where *geo.Locator, roundTrips *geo.Latency) (*geo.Table,
 	return where.Table(r.regions)
 }
 
-// rank makes the geo tables, several at a time where the Locator lets it: with a City
-// database each takes a second. From like, unless nil, come those that it has.
+// rank makes the geo tables, several at a time if the Locator allows it: with a City
+// database each takes a second. Tables that like has are taken from it.
 func (c *compiler) rank(like *Tree) {
 	tables := make([]*geo.Table, len(c.rankings))
 	var taken atomic.Int64
 	work := func() {
 		for i := taken.Add(1) - 1; int(i) < len(tables); i = taken.Add(1) - 1 {
 			if like != nil && (!c.rankings[i].measured || like.roundTrips == c.tree.roundTrips) {
-				tables[i] = like.geoTables[i] // whose numbers follow from the configuration alone
+				tables[i] = like.geoTables[i] // the numbers follow from the configuration alone
 				continue
 			}
 			tables[i], c.rankings[i].err = c.rankings[i].make(c.tree.locator, c.tree.roundTrips)
 		}
 	}
-	var makers sync.WaitGroup
+	var workers sync.WaitGroup
 	for n := 1; n < len(tables) && n < c.tree.locator.Makers(); n++ {
-		makers.Go(work)
+		workers.Go(work)
 	}
-	work() // the caller is a maker, and may be the only one
-	makers.Wait()
+	work() // the caller is a worker, and may be the only one
+	workers.Wait()
 	c.tree.geoTables = tables
 	c.tree.matches, c.tree.measured = map[uint32][]config.Match{}, map[uint32][]config.Region{}
 	for i, r := range c.rankings {
@@ -142,15 +142,15 @@ func (c *compiler) rank(like *Tree) {
 	}
 }
 
-// failRanking notes that regions could not be ranked, if so. Where the database
-// is at fault geo says so itself; then once is enough, and it reports false.
+// failRanking reports that regions could not be ranked. An error of the database
+// comes from geo itself and is reported once; then it returns false.
 func (c *compiler) failRanking(r ranking) bool {
 	if f, ok := errors.AsType[config.Error](r.err); ok {
 		c.fail(f)
 		return false
 	}
-	if faults, ok := errors.AsType[geo.MatchErrors](r.err); ok {
-		for _, f := range faults {
+	if found, ok := errors.AsType[geo.MatchErrors](r.err); ok {
+		for _, f := range found {
 			member := r.owners[f.Match]
 			c.errorf(r.pool, f.Term.Pos, fmt.Sprintf(".members[%d].match%s", member, f.Term.Path), f.What, f.Hint)
 		}

@@ -10,23 +10,23 @@ import (
 	"meridian/config"
 )
 
-// byHash is the member that the client's network has drawn once and for all, by
+// byHash returns the member to which the client's network is assigned by
 // weighted rendezvous hashing (Thaler and Ravishankar 1998; the weights after
-// Schindelhauer and Schomaker 2005): every member has a score of its own for every
-// network, and the best one eligible is chosen.
+// Schindelhauer and Schomaker 2005): every member has its own score for every
+// network, and the eligible member with the best score is chosen.
 //
-//	score = -log2(u) / weight    u: hash of pool, member and network, even over 0..1; the lowest is best
+//	score = -log2(u) / weight    u: hash of pool, member and network, uniform over 0..1; the lowest is best
 //
-//	what changes                   whose member changes
-//	a member goes down             its clients': each gets the next best of its own
-//	it comes back                  the same clients', back to it
-//	a member is added              of every other's clients the share that the new one should have: to it
+//	change                         clients that move
+//	a member goes down             its clients: each moves to its next best member
+//	it comes back                  the same clients, back to it
+//	a member is added              of every other member the share that the new one should have: to it
 //	a weight grows or shrinks      the difference, to or from that member
-//	the order in the file          nobody's
-//	the slot, under sticky: ttl    as if it were another network, see slotOf
-//	the pool's or a member's name  as if it were another
+//	the order in the file          none
+//	the slot, under sticky: ttl    as with another network, see slotOf
+//	the pool's or a member's name  as with another pool or member
 //
-// Scores depend on names, weight and network alone, so that every node and every
+// Scores depend only on names, weight and network, so every node and every
 // restart agrees. A member has its share of the networks, weight / sum of the
 // eligible weights, to one part in a thousand.
 func (s *Scratch) byHash(v *frame, from bitset) int {
@@ -52,15 +52,15 @@ func lessScore(a, v, b, w uint64) bool {
 	return hi < otherHi || hi == otherHi && lo < otherLo
 }
 
-// lookAtNetwork widens the scope to the client's network: all of it has one answer, but
-// never those in private space beside it, who are not asked for by their address.
+// lookAtNetwork widens the scope to the client's network, which has one answer as a whole,
+// but not to adjacent private networks: their clients are not hashed by address.
 func (s *Scratch) lookAtNetwork(v *frame) {
 	_, scope := s.tree.geoTables[v.table].Nearest(s.client)
 	s.scope = max(s.scope, scope, uint8(v.maskOf(s.client)))
 	s.record.ranked(s, v)
 }
 
-// maskOf is how many bits of the client's address make its network.
+// maskOf returns how many bits of the client's address form its network.
 func (p *pool) maskOf(client netip.Addr) int {
 	if client.Is4() || client.Is4In6() {
 		return int(p.mask[IPv4])
@@ -68,7 +68,7 @@ func (p *pool) maskOf(client netip.Addr) int {
 	return int(p.mask[IPv6])
 }
 
-// network is a hash of the client's network.
+// network returns a hash of the client's network.
 func (p *pool) network(client netip.Addr) uint64 {
 	if client.Is4() || client.Is4In6() {
 		b := client.As4()
@@ -84,15 +84,15 @@ func (p *pool) network(client netip.Addr) uint64 {
 	return mix(mix(hi+golden) ^ lo)
 }
 
-// hash compiles what a pool needs that chooses by the client's network. The table keeps the
-// scope out of private space.
+// hash compiles the settings of a pool that chooses by the client's network. The table keeps
+// the scope out of private networks.
 func (c *compiler) hash(from *config.Pool, p *pool) {
 	c.hashKeys(from, p)
 	p.perTTL = from.StickyTTL
 	p.table = c.everyClient(from)
 }
 
-// hashKeys gives the members of a pool the keys of their scores.
+// hashKeys sets the score keys of a pool's members.
 func (c *compiler) hashKeys(from *config.Pool, p *pool) {
 	t := c.tree
 	p.mask = [2]uint8{uint8(min(max(1, from.Hash.IPv4), 32)), uint8(min(max(1, from.Hash.IPv6), 128))}
@@ -105,7 +105,7 @@ func (c *compiler) hashKeys(from *config.Pool, p *pool) {
 	}
 }
 
-// everyClient returns the number of the table that tells only public clients from private ones.
+// everyClient returns the number of the table that only separates public from private clients.
 func (c *compiler) everyClient(from *config.Pool) uint32 {
 	const all = "default"
 	table, ok := c.tables[all]
@@ -117,7 +117,7 @@ func (c *compiler) everyClient(from *config.Pool) uint32 {
 	return table
 }
 
-// keyOf is what a member's scores are made from: FNV-1a of its pool's name and its
+// keyOf returns the key of a member's scores: FNV-1a of its pool's name and its
 // own, mixed. It must never change: clients would change members.
 func keyOf(pool, member string) uint64 {
 	const offset, prime = 0xcbf29ce484222325, 0x100000001b3
@@ -128,7 +128,7 @@ func keyOf(pool, member string) uint64 {
 	return mix(h)
 }
 
-// whyHash tells why a hash chose m.
+// whyHash explains why a hash chose m.
 func (s *Scratch) whyHash(v *frame, from bitset, m int) string {
 	network, err := s.client.Unmap().WithZone("").Prefix(v.maskOf(s.client))
 	if err != nil {
@@ -136,14 +136,14 @@ func (s *Scratch) whyHash(v *frame, from bitset, m int) string {
 	}
 	if v.perTTL {
 		slot := s.slotOf(v)
-		return fmt.Sprintf("the hash of %s from %s to %s is its; %s of all networks", network,
+		return fmt.Sprintf("the hash of %s from %s to %s selects it; %s of all networks", network,
 			slot.From.Format(time.TimeOnly), slot.Until.Format(time.TimeOnly), s.whyWeight(v, from, m))
 	}
-	return fmt.Sprintf("the hash of %s is its; %s of all networks", network, s.whyWeight(v, from, m))
+	return fmt.Sprintf("the hash of %s selects it; %s of all networks", network, s.whyWeight(v, from, m))
 }
 
-// choices orders the eligible members by what the client's network makes of them,
-// its first choice first. For explaining.
+// choices orders the eligible members by their scores for the client's network,
+// the first choice first. For explain.
 func (s *Scratch) choices(v *frame) []int {
 	copy(v.scratchSet, v.eligible)
 	var order []int
@@ -155,7 +155,7 @@ func (s *Scratch) choices(v *frame) []int {
 	return order
 }
 
-// ranked notes which choice of the client's network each member is.
+// ranked records which choice of the client's network each member is.
 func (r *recorder) ranked(s *Scratch, v *frame) {
 	if r != nil {
 		r.recordRanks(s, v)
@@ -172,7 +172,7 @@ func (r *recorder) recordRanks(s *Scratch, v *frame) {
 	}
 }
 
-// whyOtherHash tells which choice of the client's network m is.
+// whyOtherHash returns which choice of the client's network m is.
 func (s *Scratch) whyOtherHash(v *frame, m int) string {
 	step := &s.record.steps[v.step+m]
 	if step.Slot != nil {
@@ -181,7 +181,7 @@ func (s *Scratch) whyOtherHash(v *frame, m int) string {
 	return ordinal(step.Rank) + " choice of this network"
 }
 
-// ordinal is 1 as first, 11 as 11th.
+// ordinal returns "first" for 1, "11th" for 11.
 func ordinal(n int) string {
 	words := [...]string{"", "first", "second", "third", "fourth", "fifth"}
 	if n < len(words) {

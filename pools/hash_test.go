@@ -131,7 +131,7 @@ func TestAHashIsOfTheNetworkAndItsScopeSaysSo(t *testing.T) {
 		d, steps := tree.Explain(q, s)
 		expect(t, client+": scope", d.Scope, want.scope)
 		for _, step := range steps {
-			if step.Chosen && step.Reason != "the hash of "+want.network+" is its; weight 1 of 2 of all networks" {
+			if step.Chosen && step.Reason != "the hash of "+want.network+" selects it; weight 1 of 2 of all networks" {
 				t.Errorf("%s: %s", client, step.Reason)
 			}
 		}

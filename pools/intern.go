@@ -2,36 +2,36 @@ package pools
 
 import "encoding/binary"
 
-// interner gives each distinct address of a family a number, in the order in
-// which they come: what a map does, without the cost of growing it to millions.
+// interner numbers the distinct addresses of a family, in the order in
+// which they arrive: it works as a map, without the cost of growing one to millions.
 // The plain version is
 //
 //	number, known := map[a]
 //	if !known { number = len(map); map[a] = number }
 //
-// It is a hash table of open addressing that is at most half full. Addresses
-// that differ in their last bits alone, as those of one network do, share a
-// line of the table, so that most need no memory that is not at hand already.
+// It is a hash table with open addressing that is at most half full. Addresses
+// that differ only in their last bits, as those of one network do, share a
+// line of the table, so most lookups hit memory that is already cached.
 type interner[A comparable] struct {
 	all   []A      // by number
 	slots []uint32 // a number plus one; 0: free; a power of two long
 	split func(A) (network uint64, host uint32)
 }
 
-// hostBits is how many of an address's last bits choose its place in a line.
+// hostBits is how many of an address's last bits select its slot in a line.
 const (
 	hostBits = 4
 	hostMask = 1<<hostBits - 1
 )
 
-// newInterner makes room for so many addresses at once.
+// newInterner allocates room for that many addresses.
 func newInterner[A comparable](room int, split func(A) (uint64, uint32)) interner[A] {
 	n := interner[A]{all: make([]A, 0, room), split: split}
 	n.resize(room)
 	return n
 }
 
-// id is the number of a; it is fresh if it was not known.
+// id returns the number of a; fresh reports that it is new.
 func (n *interner[A]) id(a A) (number uint32, fresh bool) {
 	at := n.slot(a)
 	if found := n.slots[at]; found != 0 {
@@ -46,10 +46,10 @@ func (n *interner[A]) id(a A) (number uint32, fresh bool) {
 	return number, true
 }
 
-// slot is where a is, or would be.
+// slot returns where a is, or would be.
 func (n *interner[A]) slot(a A) int {
 	network, host := n.split(a)
-	const odd = 0x9e3779b97f4a7c15 // 2^64 by the golden ratio
+	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 	line := (network ^ network>>32) * odd >> 32
 	mask := len(n.slots) - 1
 	for at := (int(line)<<hostBits + int(host&hostMask)) & mask; ; at = (at + 1) & mask {
@@ -59,7 +59,7 @@ func (n *interner[A]) slot(a A) int {
 	}
 }
 
-// resize makes the table large enough for so many addresses.
+// resize makes the table large enough for that many addresses.
 func (n *interner[A]) resize(room int) {
 	size := 1 << hostBits
 	for size < 2*room {

@@ -9,18 +9,18 @@ import (
 )
 
 // Latency is proximity with another table, which ranks regions by round trips
-// (geo.LatencyTable): narrowToNearest, with its truth table, is for both.
+// (geo.LatencyTable): narrowToNearest, with its truth table, handles both.
 //
-//	of the client and a region                round trip that ranks it
-//	a row of its network, ASN or country      the row's, the most specific counts
-//	a row of few samples                      mixed with what the distance lets expect
-//	none                                      what the distance lets expect
+//	client and region                         round trip that ranks it
+//	a row of its network, ASN or country      the row's; the most specific one counts
+//	a row of few samples                      mixed with the round trip expected by distance
+//	none                                      the round trip expected by distance
 //	round trips that hardly differ            the nearer region first
 
 // ranks reports whether the pool's table ranks the regions of its members.
 func (p *pool) ranks() bool { return p.policy == proximity || p.policy == latency }
 
-// closer says in what a region comes before another.
+// closer returns the word for a region that ranks before another.
 func (v *frame) closer() string {
 	if v.policy == latency {
 		return "quicker"
@@ -28,23 +28,23 @@ func (v *frame) closer() string {
 	return "nearer"
 }
 
-// Measure compiles the same pools anew, to go by other round trips: nil for none.
-// What ranks by anything else is shared with t. As to verdicts and overrides it is as Resolve.
+// Measure recompiles the same pools with other round trips: nil for none.
+// Tables that rank by anything else are shared with t. Health states and overrides are handled as by Resolve.
 func (t *Tree) Measure(roundTrips *geo.Latency) (*Tree, error) {
 	return compileWith(t.cfg, t.locator, t, t.resolved, roundTrips)
 }
 
-// RoundTrips is the measured round trips that the pools go by; nil for none.
+// RoundTrips returns the measured round trips that the pools use; nil for none.
 func (t *Tree) RoundTrips() *geo.Latency { return t.roundTrips }
 
 // StepRTT is the round trip between the client and a Step's region.
 type StepRTT struct {
-	Ms         float64  `json:"ms"`                    // what it is ranked by
+	Ms         float64  `json:"ms"`                    // the value that ranks it
 	ExpectedMs float64  `json:"expected_ms"`           // by the distance alone
 	MeasuredMs *float64 `json:"measured_ms,omitempty"` // nil: nothing is measured, Ms is ExpectedMs
-	Samples    int      `json:"samples,omitempty"`     // of what is measured; 0: the table does not say
-	By         string   `json:"by,omitempty"`          // whose row that is, such as "network 198.51.100.0/24"
-	Averaged   bool     `json:"averaged,omitempty"`    // what is measured is a moving average, see latency.alpha
+	Samples    int      `json:"samples,omitempty"`     // of the measurement; 0: the table does not say
+	By         string   `json:"by,omitempty"`          // the matching row, such as "network 198.51.100.0/24"
+	Averaged   bool     `json:"averaged,omitempty"`    // the measurement is a moving average, see latency.alpha
 }
 
 func (r *StepRTT) String() string {
@@ -69,7 +69,7 @@ func (r *StepRTT) String() string {
 	return text
 }
 
-// slowerThan says why a region with round trip a comes after one with b.
+// slowerThan explains why a region with round trip a comes after one with b.
 func slowerThan(a, b *StepRTT) string {
 	if a.Ms <= b.Ms {
 		return "farther, and not much quicker"
@@ -77,7 +77,7 @@ func slowerThan(a, b *StepRTT) string {
 	return "slower"
 }
 
-// roundTrip is that of the client to a region; nil where the client does not matter.
+// roundTrip returns the round trip of the client to a region; nil if the client does not matter.
 func (r *recorder) roundTrip(s *Scratch, v *frame, region string) *StepRTT {
 	if v.table == none {
 		return nil
@@ -103,12 +103,12 @@ func (r *recorder) roundTrip(s *Scratch, v *frame, region string) *StepRTT {
 	return nil
 }
 
-// inMs is d in milliseconds, to a hundredth.
+// inMs returns d in milliseconds, to a hundredth.
 func inMs(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Millisecond)*100) / 100
 }
 
-// whyQuickest tells why latency chose m.
+// whyQuickest explains why latency chose m.
 func (s *Scratch) whyQuickest(v *frame, from bitset, m int) string {
 	if v.table == none {
 		return s.whyWeight(v, from, m)

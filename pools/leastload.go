@@ -6,9 +6,9 @@ import (
 	"math/bits"
 )
 
-// byFreeCapacity draws a member with probability room / sum of the rooms, where a member's
+// byFreeCapacity draws a member with probability room / sum of the rooms. A member's
 // room is its weight times the capacity that is free once its share of the clients is
-// in proportion to its room, see balancer. At rest:
+// in proportion to its room, see balancer. In the steady state:
 //
 //	weight  load  capacity  reports        room
 //	1       20    100       fresh          1 * (100 - 20)
@@ -16,11 +16,11 @@ import (
 //	1       130   100       fresh          0, while another member has room
 //	1       -     100       stale or none  1 * 100 * the mean free part of those that report
 //	1       -     -         stale or none  1 * the mean capacity * that mean part
-//	all without a report                   weight * capacity; where none has a capacity, the weight
+//	all without a report                   weight * capacity; if none has a capacity, the weight
 //	all full                               as if all capacities were larger, by one factor
 //
-// Rooms are worked out when reports come, and not here. Where members start slowly, each
-// room counts by its part.
+// Rooms are computed when reports arrive, not here. The room of a member in slow start
+// is multiplied by its fraction.
 func (s *Scratch) byFreeCapacity(v *frame, from bitset, r uint64) int {
 	sum, last := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {
@@ -37,10 +37,10 @@ func (s *Scratch) byFreeCapacity(v *frame, from bitset, r uint64) int {
 			at -= room
 		}
 	}
-	return last // the sum is not quite what its parts take away
+	return last // rounding can leave a rest of the sum
 }
 
-// sumOfFreeCapacity adds up rooms, and tells the last member that has any.
+// sumOfFreeCapacity returns the sum of the rooms, and the last member that has any.
 func (s *Scratch) sumOfFreeCapacity(v *frame, from bitset) (sum float64, last int) {
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
@@ -54,27 +54,27 @@ func (s *Scratch) sumOfFreeCapacity(v *frame, from bitset) (sum float64, last in
 	return sum, last
 }
 
-// freeCapacity is a member's room, by its part.
+// freeCapacity returns a member's room, times its fraction.
 func (s *Scratch) freeCapacity(v *frame, m int) float64 {
 	room := math.Float64frombits(s.state.word(s.tree.withFreeCapacity + v.pool.room + uint32(m)))
 	return room * float64(v.fraction(m)) / full
 }
 
-// whyFreeCapacity tells the odds that m had.
+// whyFreeCapacity returns the probability that m had.
 func (s *Scratch) whyFreeCapacity(v *frame, from bitset, m int) string {
 	sum, _ := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {
-		return "nobody has room; " + s.whyWeight(v, from, m)
+		return "no member has room; " + s.whyWeight(v, from, m)
 	}
 	return fmt.Sprintf("room %.4g of %.4g", s.freeCapacity(v, m), sum)
 }
 
-// whyNoFreeCapacity tells why m is not chosen.
+// whyNoFreeCapacity explains why m is not chosen.
 func (s *Scratch) whyNoFreeCapacity(v *frame, m int) string {
 	sum, _ := s.sumOfFreeCapacity(v, v.eligible)
 	switch room := s.freeCapacity(v, m); {
 	case sum <= 0:
-		return "not drawn: nobody has room"
+		return "not drawn: no member has room"
 	case room <= 0:
 		return "has no room"
 	default:
@@ -82,7 +82,7 @@ func (s *Scratch) whyNoFreeCapacity(v *frame, m int) string {
 	}
 }
 
-// chancesByFreeCapacity is byRoom before the draw.
+// chancesByFreeCapacity yields the probabilities of byFreeCapacity.
 func (s *Scratch) chancesByFreeCapacity(v *frame, from bitset, f func(m int, p float64)) {
 	sum, _ := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {

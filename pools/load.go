@@ -10,33 +10,33 @@ import (
 	"meridian/config"
 )
 
-// LoadTarget is what reports a load: a source at a member's address, or at its URL.
+// LoadTarget is where a load is reported: a source at a member's address, or at its URL.
 type LoadTarget struct {
 	Source *config.LoadSource
-	Addr   netip.Addr // the zero Addr where the source has a URL
+	Addr   netip.Addr // the zero Addr if the source has a URL
 }
 
 // Load is the last report of a target.
 type Load struct {
-	Load     float64   // finite, from 0 on
-	Capacity float64   // likewise; 0: it does not say
-	At       time.Time // of the report: another time is another report
-	Fresh    bool      // false: there is none, or it is stale, and nobody goes by it
+	Load     float64   // finite, at least 0
+	Capacity float64   // finite, at least 0; 0: not reported
+	At       time.Time // of the report; another time means another report
+	Fresh    bool      // false: there is no report, or it is stale and not used
 }
 
 // loadSource is where the load of a member or region comes from.
 type loadSource struct {
-	target   uint32  // in Tree.loadTargets; none: nobody reports, the capacity alone is known
-	capacity float64 // as configured, in place of the report's; 0: as the report says
+	target   uint32  // in Tree.loadTargets; none: not reported, only the capacity is known
+	capacity float64 // as configured, overrides the report's; 0: as reported
 }
 
-// LoadTargets lists what reports a load; SetLoads takes reports in this order.
+// LoadTargets lists the load targets; SetLoads takes reports in this order.
 func (t *Tree) LoadTargets() []LoadTarget { return t.loadTargets }
 
-// SetLoads makes these the reports of all load targets, in their order. A report
+// SetLoads sets the reports of all load targets, in their order. A report
 // that is not fresh counts as none. Decisions see all of them or none; no pool's mode
-// changes by them. It reports whether some member or region sheds more or less than before, which
-// LoadMemory has.
+// changes by them. It reports whether the shedding of a member or region changed, which
+// LoadMemory contains.
 func (t *Tree) SetLoads(loads []Load) (changed bool) {
 	if len(loads) != len(t.loadTargets) {
 		panic("pools: as many loads as there are load targets")
@@ -46,13 +46,13 @@ func (t *Tree) SetLoads(loads []Load) (changed bool) {
 	d := &t.next
 	d.begin(t.state.Load())
 	d.copyOnWrite()
-	d.followShares() // what changed since the last reports, for other reasons
+	d.followShares() // changes since the last reports, for other reasons
 	d.loads = slices.Clone(loads)
 	return d.settleLoads()
 }
 
-// settleLoads has the controllers act on the reports of the draft, and publishes it. It reports
-// whether some member or region sheds more or less.
+// settleLoads runs the controllers on the reports of the builder, and publishes the result. It reports
+// whether the shedding of a member or region changed.
 func (d *builder) settleLoads() (changed bool) {
 	t := d.tree
 	if latest := d.latestReport(); !latest.IsZero() {
@@ -66,7 +66,7 @@ func (d *builder) settleLoads() (changed bool) {
 	return changed
 }
 
-// latestReport returns when the latest fresh report was made; zero: there is none.
+// latestReport returns the time of the latest fresh report; zero: there is none.
 func (st *state) latestReport() (at time.Time) {
 	for i := range st.loads {
 		if r := &st.loads[i]; r.Fresh && r.At.After(at) {
@@ -76,7 +76,7 @@ func (st *state) latestReport() (at time.Time) {
 	return at
 }
 
-// loads compiles who reports what. All members are compiled.
+// loads compiles the load sources of members and regions. All members are compiled before.
 func (c *compiler) loads() {
 	t := c.tree
 	sources := make(map[string]*config.LoadSource, len(c.cfg.Loads))
@@ -137,10 +137,10 @@ func (c *compiler) loadSource(numbers map[LoadTarget]uint32, source *config.Load
 	return made
 }
 
-// usage is a load and what can be borne.
+// usage is a load and a capacity.
 type usage struct {
 	load, capacity float64
-	known          bool      // the load is
+	known          bool      // the load is known
 	at, oldest     time.Time // of the latest report in it, and of the earliest
 }
 
@@ -157,7 +157,7 @@ func (u *usage) add(other usage) {
 	}
 }
 
-// usageOf is what the report of a source says. Without a capacity it says nothing.
+// usageOf returns the reported load of a source. Without a capacity it is not known.
 func (st *state) usageOf(of loadSource) usage {
 	found := usage{capacity: of.capacity}
 	if of.target == none || len(st.loads) == 0 || !st.loads[of.target].Fresh {
@@ -171,13 +171,13 @@ func (st *state) usageOf(of loadSource) usage {
 	return found
 }
 
-// usageOfMember is the load and capacity of a member:
+// usageOfMember returns the load and capacity of a member:
 //
-//	the member                      has
-//	names a load, or a capacity     its own
-//	is a pool of members that do    the sum of those with a known load, weight and no drain
-//	stands in a region that does    an equal part of the region's, with the pool's others in it that name none
-//	is none of these                nothing that is known
+//	the member                        has
+//	has a load, or a capacity         its own
+//	is a pool of members that have    the sum of those with a known load, weight and no drain
+//	is in a region that has           an equal part of the region's, with the pool's other members in it without a load
+//	is none of these                  nothing that is known
 func (st *state) usageOfMember(u memberRef) usage {
 	t := st.tree
 	number := t.pools[u.pool].first + u.member
@@ -232,8 +232,8 @@ func (t *Tree) ofTarget(of loadSource, f func(*LoadTarget) time.Duration) time.D
 
 func interval(of *LoadTarget) time.Duration { return of.Source.Interval }
 
-// countSharing counts, for each pool and group, the members of weight that name no load:
-// those who have a part of their region's.
+// countSharing counts, for each pool and group, the members with weight but without a load:
+// they share their region's.
 func (t *Tree) countSharing() {
 	if len(t.regionLoads) == 0 {
 		return
@@ -268,8 +268,8 @@ func (t *Tree) reports(u memberRef) bool {
 	return ok
 }
 
-// inSteps rounds a part to those that can be answered by, in 256ths. While it is off by less than three
-// quarters of one it stays as it was, so that noise moves no client.
+// inSteps rounds a part to a multiple of 1/256. A part that differs by less than three
+// quarters of a step stays as it was, so that noise moves no client.
 func inSteps(part, was float64) float64 {
 	if math.Abs(part-was)*full <= 0.75 && part > 0 && part < 1 {
 		return was
@@ -277,16 +277,16 @@ func inSteps(part, was float64) float64 {
 	return math.Round(part*full) / full
 }
 
-// StepLoad is what is known of a member's load.
+// StepLoad is the load of a member.
 type StepLoad struct {
 	Load     float64   `json:"load"`
 	Capacity float64   `json:"capacity"`
 	At       time.Time `json:"at,omitzero"` // of the report
-	Fresh    bool      `json:"fresh"`       // false: there is no report, or none that is not stale; load is not known
+	Fresh    bool      `json:"fresh"`       // false: there is no report, or only stale ones; load is not known
 	Keeps    float64   `json:"keeps"`       // 0 to 1: the part of its clients, below 1 while it sheds or is above its bound
 }
 
-// stepLoad is what is known of the load of a member; nil: nobody ever reports it.
+// stepLoad returns the load of a member; nil: it is never reported.
 func (st *state) stepLoad(u memberRef) *StepLoad {
 	if len(st.tree.loadTargets) == 0 || !st.tree.reports(u) {
 		return nil
@@ -299,7 +299,7 @@ func (st *state) stepLoad(u memberRef) *StepLoad {
 	}
 }
 
-// loadText tells of a member's load in words.
+// loadText describes a member's load.
 func (st *state) loadText(u memberRef) string {
 	switch found := st.stepLoad(u); {
 	case found == nil:

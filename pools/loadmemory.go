@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// LoadMemory is what controllers of load remember beside the last reports, by the names of the
-// configuration. As JSON it outlives the process, so fields may be added and none may change
-// its meaning.
+// LoadMemory is what load controllers store beside the last reports, by the names of the
+// configuration. The JSON form outlives the process: fields may be added, but must not change
+// their meaning.
 type LoadMemory struct {
 	Shedding []ShedMemory    `json:"shedding,omitempty"`
 	Balanced []BalanceMemory `json:"balanced,omitempty"`
@@ -15,13 +15,13 @@ type LoadMemory struct {
 
 // ShareMemory is a share of the clients and the traffic that follows it.
 type ShareMemory struct {
-	Share   float64   `json:"share"`   // 0 to 1, handed out since
+	Share   float64   `json:"share"`   // 0 to 1, set at since
 	Traffic float64   `json:"traffic"` // 0 to 1, at since
 	Since   time.Time `json:"since"`
-	Demand  float64   `json:"demand"` // the load that a share of 1 would bring
+	Demand  float64   `json:"demand"` // the load at a share of 1
 }
 
-// ShedMemory is that of a member, or of a region of a pool, that sheds or has a bound.
+// ShedMemory is the state of a member, or of a region of a pool, that sheds or has a bound.
 type ShedMemory struct {
 	Pool   string    `json:"pool"`
 	Region string    `json:"region,omitempty"`
@@ -32,7 +32,7 @@ type ShedMemory struct {
 	ShareMemory
 }
 
-// BalanceMemory is that of a member of a least-load pool.
+// BalanceMemory is the state of a member of a least-load pool.
 type BalanceMemory struct {
 	Pool   string    `json:"pool"`
 	Member string    `json:"member"`
@@ -43,7 +43,7 @@ type BalanceMemory struct {
 // shedGroupName is a member, or a region, of a pool by names.
 type shedGroupName struct{ pool, region, member string }
 
-// loadMemory is what a tree remembers of loads, by names. Guarded by Tree.writing of that tree.
+// loadMemory is the state of a tree's load controllers, by names. Guarded by Tree.writing of that tree.
 type loadMemory struct {
 	shedding  map[shedGroupName]shedState
 	balanced  map[shedGroupName]balanced
@@ -71,7 +71,7 @@ func (t *Tree) loadMemory() loadMemory {
 	return m
 }
 
-// setLoadMemory makes the controllers remember m, as far as t has what it names.
+// setLoadMemory sets the controllers' state from m, as far as the names exist in t.
 func (t *Tree) setLoadMemory(m *loadMemory) {
 	t.reportClock = m.clock
 	for i := range t.shedding {
@@ -97,7 +97,7 @@ func (t *Tree) setLoadMemory(m *loadMemory) {
 	}
 }
 
-// carryOverLoads takes over reports and what the controllers remember.
+// carryOverLoads takes over reports and the state of the controllers.
 func (t *Tree) carryOverLoads(before *Tree, loads []Load, m *loadMemory) {
 	if len(t.loadTargets) == 0 {
 		return
@@ -108,7 +108,7 @@ func (t *Tree) carryOverLoads(before *Tree, loads []Load, m *loadMemory) {
 	}
 	nameOf := func(target LoadTarget) name { return name{target.Source.Name, target.Addr.String()} }
 	known := map[name]Load{}
-	for i, load := range loads { // none, before the first reports
+	for i, load := range loads { // empty before the first reports
 		known[nameOf(before.loadTargets[i])] = load
 	}
 	d := &t.next
@@ -122,7 +122,7 @@ func (t *Tree) carryOverLoads(before *Tree, loads []Load, m *loadMemory) {
 	d.settleLoads()
 }
 
-// LoadMemory returns what another process is to pass to RecallLoads.
+// LoadMemory returns the state to be passed to RecallLoads of another process.
 func (t *Tree) LoadMemory() (saved LoadMemory) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -155,12 +155,12 @@ func (l *lagged) saved(demand float64) ShareMemory {
 	return ShareMemory{Share: l.share, Traffic: l.traffic, Since: l.since, Demand: demand}
 }
 
-// recalledFor is how old the last report may be for what was remembered by it to count after a restart.
+// recalledFor is how old the last report may be for saved state to be used after a restart.
 const recalledFor = 10 * time.Minute
 
-// RecallLoads makes the controllers of load remember what comes from another process, until
-// the first reports: parts hold without one for as long as a report would, before it is stale. What is too old, or
-// impossible, is left out, and times later than now count as now. It comes before the first SetLoads.
+// RecallLoads restores the state of the load controllers from another process, until
+// the first reports: parts are kept without a report for as long as a report would be fresh. State that
+// is too old or impossible is dropped, and times after now become now. Call it before the first SetLoads.
 func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -190,8 +190,8 @@ func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
 	d.settleLoads()
 }
 
-// holdRecalled has the controllers that remember something keep it until a report comes, for as
-// long as a report is good for.
+// holdRecalled keeps restored state until a report arrives, for as
+// long as a report is fresh.
 func (t *Tree) holdRecalled(now time.Time) {
 	for i := range t.shedding {
 		unit := &t.shedding[i]
@@ -235,9 +235,9 @@ func (s *ShareMemory) lagged(now time.Time) lagged {
 
 func stale(of *LoadTarget) time.Duration { return of.Source.Stale }
 
-// expireRecalled ends the parts that were recalled, and that no report has come for in time.
+// expireRecalled drops restored parts for which no report has arrived in time.
 func (t *Tree) expireRecalled(now time.Time) {
-	if t.heldUntil.IsZero() || now.Before(t.heldUntil) { // those of shorter times wait for the longest
+	if t.heldUntil.IsZero() || now.Before(t.heldUntil) { // shorter times wait for the longest
 		return
 	}
 	t.heldUntil = time.Time{}

@@ -2,9 +2,9 @@ package pools
 
 import "math/bits"
 
-// log2Table is a table of log2(1+i/1024) as parts of 2^48. Integers, since all
+// log2Table is a table of log2(1+i/1024) as parts of 2^48. It uses integers because all
 // nodes must agree on every score to the last bit, and a floating-point logarithm
-// need not be the same on two processors.
+// may differ between processors.
 type log2Table [steps + 1]uint64
 
 const (
@@ -13,7 +13,7 @@ const (
 	unitBits = 48 // of one whole logarithm
 )
 
-// newLog2Table works the table out by squaring: the logarithm of a square is
+// newLog2Table computes the table by squaring: the logarithm of a square is
 // twice the logarithm, so each squaring yields one bit.
 func newLog2Table() *log2Table {
 	var l log2Table
@@ -32,12 +32,12 @@ func newLog2Table() *log2Table {
 	return &l
 }
 
-// below is -log2(x / 2^64) as parts of 2^48, linear between the steps of the
-// table; x = 0 counts as 1. It falls as x grows.
+// below returns -log2(x / 2^64) as parts of 2^48, linear between the steps of the
+// table; x = 0 counts as 1. It decreases as x grows.
 func (l *log2Table) below(x uint64) uint64 {
 	x |= 1
 	lead := bits.LeadingZeros64(x)
-	rest := x << lead << 1 // behind the leading one
+	rest := x << lead << 1 // after the leading one
 	at := rest >> (64 - stepBits)
 	part, _ := bits.Mul64(l[at+1]-l[at], rest<<stepBits)
 	return uint64(lead+1)<<unitBits - l[at] - part

@@ -8,29 +8,29 @@ import (
 	"meridian/geo"
 )
 
-// A region of a pool of proximity or latency is lost while it has no eligible member. In
-// a pool that sheds its clients are spread over the regions that are left, in proportion
+// A region of a proximity or latency pool is lost while it has no eligible member. In
+// a pool that sheds, its clients are spread over the remaining regions in proportion
 // to their capacities, by weighted rendezvous of each client's network with their names.
-// So the answer depends on the configuration and on which regions are left, and on
-// nothing that a node has seen before: all nodes agree, also one that has just started.
+// The answer thus depends only on the configuration and on which regions remain, not
+// on the history of a node: all nodes agree, including one that has just started.
 // A second loss moves the clients that the second region had, and a region that returns
 // takes back its own.
 //
 //	the client's first region                   the client goes to
 //	takes it                                    that one
 //	sheds it                                    the next of its ranking, see narrowSlowly
-//	is lost, or starts slowly without it        the best by score of the other regions that take it
+//	is lost, or is in slow start without it     the best by score of the other regions that take it
 //	the same, and no other region takes it      the best by score of the other regions
 //	the same, and no other region is left       as if nothing were spread
 
-// regionScore is what the score of a region is made from.
+// regionScore is the input of a region's score.
 type regionScore struct {
 	key      uint64 // of its name
 	capacity uint64
 }
 
 // spreadLost compiles how the clients of lost regions of a pool are spread. All
-// members and loads are compiled.
+// members and loads are compiled before.
 func (c *compiler) spreadLost(id ID) {
 	t := c.tree
 	p := &t.pools[id]
@@ -49,7 +49,7 @@ func (c *compiler) spreadLost(id ID) {
 }
 
 // regionCapacities returns the capacity of each region of a pool: as configured, at the
-// region or at its members, or where one of them has none, the weights of their members.
+// region or at its members, or if a region has none, the weights of all regions' members.
 func (t *Tree) regionCapacities(id ID) []uint64 {
 	p := &t.pools[id]
 	capacities, weights := make([]uint64, p.ngroups), make([]uint64, p.ngroups)
@@ -70,14 +70,14 @@ func (t *Tree) regionCapacities(id ID) []uint64 {
 	}
 	for g := range capacities {
 		if capacities[g] = max(1, capacities[g]); t.regionOf(id, uint32(g)) == "" {
-			capacities[g] = 0 // the members of no region take nothing
+			capacities[g] = 0 // members without a region take nothing
 		}
 	}
 	return capacities
 }
 
-// capacityOf returns the configured capacity of a member that has weight, or of what is in
-// it; 0: there is none.
+// capacityOf returns the configured capacity of a member with weight, or of the members of a
+// nested pool; 0: there is none.
 func (t *Tree) capacityOf(u memberRef) (sum uint64) {
 	number := t.pools[u.pool].first + u.member
 	if t.weights[number] == 0 {
@@ -99,8 +99,8 @@ func (t *Tree) regionOf(id ID, group uint32) string {
 	return t.cfg.Pools[id].Members[t.group(&t.pools[id], group).first()].Region
 }
 
-// narrowLost leaves the members of the region that takes a client whose first region is
-// lost. It reports false where nothing is spread.
+// narrowLost leaves the members of the region that takes a client of a lost first region.
+// It returns false if no clients are spread.
 func (s *Scratch) narrowLost(v *frame, table *geo.Table, leaf geo.Leaf) bool {
 	if v.scores == none || v.basis != byVerdict {
 		return false
@@ -119,7 +119,7 @@ func (s *Scratch) narrowLost(v *frame, table *geo.Table, leaf geo.Leaf) bool {
 	return true
 }
 
-// startsWithout reports whether a group with an eligible member starts slowly and for that
+// startsWithout reports whether a group with an eligible member is in slow start and for that
 // reason does not take this client.
 func (s *Scratch) startsWithout(v *frame, group uint32) bool {
 	if len(v.slow) == 0 || s.regionAdmits(v, group) {
@@ -142,8 +142,8 @@ func (s *Scratch) keptOfRegion(v *frame, g bitset) uint64 {
 	return parts / max(1, weights)
 }
 
-// bestRegion returns the best by score of the regions that have an eligible member, home
-// aside: of those that take this client, where there is one. none: there is no region.
+// bestRegion returns the best by score of the regions with an eligible member, except
+// home: of those that take this client, if there is one. none: there is no region.
 func (s *Scratch) bestRegion(v *frame, home uint32) uint32 {
 	network, bits := networkOf(s.client)
 	best, taking, found := uint32(none), false, 0
@@ -170,7 +170,7 @@ func (s *Scratch) bestRegion(v *frame, home uint32) uint32 {
 	return best
 }
 
-// spread tells why a client whose first region is lost goes to a region.
+// spread records why a client whose first region is lost goes to another region.
 func (r *recorder) spread(s *Scratch, v *frame, home, region uint32) {
 	if r == nil {
 		return
@@ -178,7 +178,7 @@ func (r *recorder) spread(s *Scratch, v *frame, home, region uint32) {
 	lost, to := r.tree.regionOf(v.id, home), r.tree.regionOf(v.id, region)
 	why := fmt.Sprintf("%q is lost", lost)
 	if r.state.serves(v.id, home, s.family) {
-		why = fmt.Sprintf("%q starts slowly", lost)
+		why = fmt.Sprintf("%q is in slow start", lost)
 	}
 	v.nearer, v.lost = "", why+": its clients are spread by capacity"
 	for _, share := range r.state.sharesWithout(v.id, home, s.family) {
@@ -193,15 +193,15 @@ func (r *recorder) spread(s *Scratch, v *frame, home, region uint32) {
 	}
 }
 
-// LostRegion is a region without an eligible member, whose clients are spread.
+// LostRegion is a region without an eligible member; its clients are spread.
 type LostRegion struct {
 	Pool   string        `json:"-"`
 	Region string        `json:"region"`
-	Family string        `json:"family"` // of the questions that go elsewhere
-	Shares []RegionShare `json:"shares"` // none: no region is left
+	Family string        `json:"family"` // of the requests that go elsewhere
+	Shares []RegionShare `json:"shares"` // empty: no region is left
 }
 
-// RegionShare is how much of a lost region's clients a region takes.
+// RegionShare is the share of a lost region's clients that a region takes.
 type RegionShare struct {
 	Region string  `json:"region"`
 	Share  float64 `json:"share"` // 0 to 1, before the region sheds
@@ -231,7 +231,7 @@ func (st *state) lostRegionsOf(id ID) (all []LostRegion) {
 	return all
 }
 
-// sharesWithout returns what the regions that are left take of a lost one.
+// sharesWithout returns the shares of a lost region's clients that the remaining regions take.
 func (st *state) sharesWithout(id ID, lost uint32, f Family) []RegionShare {
 	p, sum, shares := &st.tree.pools[id], 0., []RegionShare{}
 	for g := range p.ngroups {
@@ -258,7 +258,7 @@ func (st *state) serves(id ID, group uint32, f Family) bool {
 	return false
 }
 
-// closest says in what the first region of a ranking is before all others.
+// closest returns the word for the first region of a ranking.
 func (v *frame) closest() string {
 	if v.policy == latency {
 		return "quickest"
@@ -266,7 +266,7 @@ func (v *frame) closest() string {
 	return "nearest"
 }
 
-// whichRegion begins the reason for a region.
+// whichRegion returns the beginning of the reason for a region.
 func (v *frame) whichRegion() string {
 	return cmp.Or(v.lost, v.closest()+" region with an eligible member")
 }

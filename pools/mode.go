@@ -2,7 +2,7 @@ package pools
 
 import "fmt"
 
-// PoolAnswer is how a pool that a name asked answers, see state.answerer.
+// PoolAnswer is how a pool that a name is bound to answers, see state.selectSource.
 type PoolAnswer struct {
 	Pool   string `json:"pool"`
 	Family string `json:"family"` // IPv4 or IPv6
@@ -10,11 +10,11 @@ type PoolAnswer struct {
 	By     string `json:"by,omitempty"`
 	Why    string `json:"why"` // in words
 
-	NoData    float64 `json:"nodata"`               // 0 to 1: how likely the first draw finds nothing to answer
-	NoDataWhy string  `json:"nodata_why,omitempty"` // why this draw found nothing, where it did
+	NoData    float64 `json:"nodata"`               // 0 to 1: the probability that the first draw has no answer
+	NoDataWhy string  `json:"nodata_why,omitempty"` // why this draw has no answer, if so
 }
 
-// recordMode notes how the pool of a question answers.
+// recordMode records how the pool of a request answers.
 func (r *recorder) recordMode(id ID, mode Mode, by ID, pl basis) {
 	cfg := r.tree.cfg
 	s := PoolAnswer{Pool: cfg.Pools[id].Name, Family: r.family.String(), Mode: mode.String(), Why: r.whyMode(id, mode, pl)}
@@ -30,9 +30,9 @@ func (r *recorder) recordMode(id ID, mode Mode, by ID, pl basis) {
 //
 //	mode       why
 //	normal     live, and how many members are up
-//	fallback   not live, likewise; its fallback answers
-//	fail-open  not live; why no fallback answers; which members answer
-//	nodata     not live; likewise; fail_open: never, or there is no member to answer with
+//	fallback   not live, and the count; its fallback answers
+//	fail-open  not live, and the count; why no fallback answers; which members answer
+//	nodata     not live, and the count; fail_open: never, or there is no member to answer with
 func (r *recorder) whyMode(id ID, mode Mode, pl basis) string {
 	text := r.members(id)
 	if mode == Normal {
@@ -59,7 +59,7 @@ func (r *recorder) whyMode(id ID, mode Mode, pl basis) string {
 	return text + ". All its members are disabled, drained, forced down, unresolved or of weight 0, so the answer is NODATA"
 }
 
-// members returns whether a pool is live, by how many of the members that can be eligible.
+// members returns whether a pool is live, and how many of the possible members are eligible.
 func (r *recorder) members(id ID) string {
 	of, up, need := r.state.candidates(id), r.state.countEligible(id, r.family, byVerdict), r.state.need(id)
 	if of == 0 {
@@ -79,8 +79,8 @@ func (r *recorder) members(id ID) string {
 	return fmt.Sprintf("%s (%d of %d %s up, %s)", live, up, of, members, needs)
 }
 
-// gaveNothing notes why a walk found nothing to answer. The first reason is that
-// of the first draw.
+// gaveNothing records why a walk has no answer. The reason of the first draw
+// is kept.
 func (r *recorder) gaveNothing(v *frame, text string) {
 	s := &r.answers[len(r.answers)-1]
 	if s.NoDataWhy == "" {

@@ -6,55 +6,55 @@ import (
 	"time"
 )
 
-// Kind is what an operator's override makes of a member.
+// Kind is the effect of an operator's override on a member.
 type Kind uint8
 
-// The kinds.
+// Kind values.
 const (
-	Drained     Kind = iota + 1 // never answered, even when failing open, and not one of those that min_up counts a percentage of
-	ForcedUp                    // its verdict counts as up; a pool as a member: as live while one of its members is
-	ForcedDown                  // its verdict counts as down: never answered, even when failing open
-	AssumedDown                 // of forecasts: its addresses count as down, and failing open may answer them
+	Drained     Kind = iota + 1 // never answered, even when failing open, and not counted by a min_up in percent
+	ForcedUp                    // its health state counts as up; a pool as a member: as live while one of its members is
+	ForcedDown                  // its health state counts as down: never answered, even when failing open
+	AssumedDown                 // for forecasts: its addresses count as down, and failing open may answer them
 )
 
 func (k Kind) String() string {
 	return [...]string{"", "drained", "forced up", "forced down", "down"}[k]
 }
 
-// Override is an operator's word on some members. It says which, by one of
+// Override is an operator's override of some members, selected by one of
 //
 //	Pool and Member   that member
 //	Pool alone        every member of the pool
-//	Region alone      every member that stands in the region, in all pools
+//	Region alone      every member in the region, in all pools
 //
-// A member that several speak of goes by the first of these rows; within a row
-// by the later one in the list. A pool as a member is a member like others.
+// For a member with several overrides the first of these rows applies; within a row
+// the later one in the list. A pool as a member is a member like any other.
 type Override struct {
 	Pool, Member, Region string
 	Kind                 Kind
 	Reason               string    // the operator's; may be empty
-	Since                time.Time // when it was said
-	Until                time.Time // the first Tick from then on ends it; zero: it stays
+	Since                time.Time // when it was set
+	Until                time.Time // the first Tick from then on removes it; zero: it stays
 }
 
-// memberOverride is an override as one member has it.
+// memberOverride is an override as applied to one member.
 type memberOverride struct {
 	member uint32 // in Tree.members
 	order  uint32 // in state.overrides
 	kind   Kind
 }
 
-// SetOverrides makes these the overrides of the tree, in place of those before,
-// all at once: a decision sees the old ones or the new. Those that name nothing
-// in this tree come back as unknown; they are kept, for a later tree may have
-// what they name. The changes are as those of Apply.
+// SetOverrides replaces the overrides of the tree, all at once: a decision
+// sees the old ones or the new ones. Overrides that name nothing
+// in this tree are returned as unknown; they are kept, because a later tree may have
+// their target. The changes are as those of Apply.
 func (t *Tree) SetOverrides(overrides []Override) (changes []Change, unknown []Override) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	return t.overrideLocked(slices.Clone(overrides))
 }
 
-// Overrides are those last set, but for those that ended. Do not change them.
+// Overrides returns the overrides last set, except expired ones. Do not change them.
 func (t *Tree) Overrides() []Override { return t.state.Load().overrides }
 
 func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown []Override) {
@@ -74,19 +74,19 @@ func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown [
 		d.recomputeFailOpen(u)
 		d.recomputeMinUp(ID(u.pool))
 	}
-	d.cause.free = true // what an operator takes away from a pool, its parents lose
+	d.cause.free = true // if an operator removes members from a pool, its parents lose them
 	if len(members) > 0 {
-		d.updateFreeCapacity() // whoever is drained has none, and gives its pool none
+		d.updateFreeCapacity() // drained members have no free capacity, and add none to their pool
 	}
 	d.propagate(failOpen)
-	d.propagate(byVerdict) // which under dual_stack: together looks at what is open
+	d.propagate(byVerdict) // with dual_stack: together this reads the fail-open sets
 	return t.publishLocked(), unknown
 }
 
-// resolveOverrides finds the members that overrides speak of, in order, each with the
+// resolveOverrides finds the members that overrides select, in order, each with the
 // most specific override.
-func (t *Tree) resolveOverrides(overrides []Override) (hands []memberOverride, unknown []Override) {
-	byPool, byRegion := map[string][]uint32{}, map[string][]uint32{} // places in overrides
+func (t *Tree) resolveOverrides(overrides []Override) (found []memberOverride, unknown []Override) {
+	byPool, byRegion := map[string][]uint32{}, map[string][]uint32{} // indexes in overrides
 	for i, o := range overrides {
 		switch {
 		case o.Pool != "":
@@ -95,7 +95,7 @@ func (t *Tree) resolveOverrides(overrides []Override) (hands []memberOverride, u
 			byRegion[o.Region] = append(byRegion[o.Region], uint32(i))
 		}
 	}
-	found := make([]bool, len(overrides))
+	matched := make([]bool, len(overrides))
 	for id := range t.cfg.Pools {
 		p := &t.cfg.Pools[id]
 		if len(byPool[p.Name]) == 0 && len(byRegion) == 0 {
@@ -103,30 +103,30 @@ func (t *Tree) resolveOverrides(overrides []Override) (hands []memberOverride, u
 		}
 		for i := range p.Members {
 			m := &p.Members[i]
-			best := mostSpecific(overrides, slices.Concat(byRegion[m.Region], byPool[p.Name]), m.Name, found)
+			best := mostSpecific(overrides, slices.Concat(byRegion[m.Region], byPool[p.Name]), m.Name, matched)
 			if best != none {
-				hands = append(hands, memberOverride{t.pools[id].first + uint32(i), best, overrides[best].Kind})
+				found = append(found, memberOverride{t.pools[id].first + uint32(i), best, overrides[best].Kind})
 			}
 		}
 	}
 	for i, o := range overrides {
-		if !found[i] {
+		if !matched[i] {
 			unknown = append(unknown, o)
 		}
 	}
-	return hands, unknown
+	return found, unknown
 }
 
-// mostSpecific is which of the overrides at some places a member goes by, all of
-// which are of its pool or region; none: none. It notes those that speak of it.
-func mostSpecific(overrides []Override, places []uint32, member string, found []bool) uint32 {
+// mostSpecific returns which of the overrides at some indexes applies to a member; all
+// are of its pool or region; none: none. It marks those that match it.
+func mostSpecific(overrides []Override, places []uint32, member string, matched []bool) uint32 {
 	best, rank := uint32(none), -1
 	for _, place := range places {
 		o := &overrides[place]
 		if o.Member != "" && o.Member != member {
 			continue
 		}
-		found[place] = true
+		matched[place] = true
 		if r := o.specificity(); r >= rank {
 			best, rank = place, r
 		}
@@ -134,7 +134,7 @@ func mostSpecific(overrides []Override, places []uint32, member string, found []
 	return best
 }
 
-// specificity orders overrides by how much they speak of one member.
+// specificity orders overrides by how specific their target is.
 func (o *Override) specificity() int {
 	switch {
 	case o.Member != "":
@@ -145,7 +145,7 @@ func (o *Override) specificity() int {
 	return 0
 }
 
-// changedMembers is the members whose overrides differ in kind.
+// changedMembers returns the members with overrides of different kinds.
 func changedMembers(before, after []memberOverride) []uint32 {
 	var members []uint32
 	for i, j := 0, 0; i < len(before) || j < len(after); {
@@ -166,7 +166,7 @@ func changedMembers(before, after []memberOverride) []uint32 {
 	return members
 }
 
-// memberRefOf is the place of a member, which is numbered among those of all pools.
+// memberRefOf returns the pool and index of a member, given its number among all members.
 func (t *Tree) memberRefOf(member uint32) memberRef {
 	after, _ := slices.BinarySearchFunc(t.pools, member, func(p pool, member uint32) int {
 		if p.first <= member {
@@ -178,7 +178,7 @@ func (t *Tree) memberRefOf(member uint32) memberRef {
 	return memberRef{uint32(id), member - t.pools[id].first}
 }
 
-// memberOverride is the override of a member; nil: none.
+// memberOverride returns the override of a member; nil: none.
 func (st *state) memberOverride(member uint32) *memberOverride {
 	i, ok := slices.BinarySearchFunc(st.memberOverrides, member, func(h memberOverride, member uint32) int { return cmp.Compare(h.member, member) })
 	if !ok {
@@ -187,7 +187,7 @@ func (st *state) memberOverride(member uint32) *memberOverride {
 	return &st.memberOverrides[i]
 }
 
-// kind is that of a member's override; 0: it has none.
+// kind returns the kind of a member's override; 0: it has none.
 func (st *state) kind(member uint32) Kind {
 	if len(st.memberOverrides) == 0 { // fast path, small enough to be inlined
 		return 0
@@ -202,15 +202,15 @@ func (st *state) kindOfMember(member uint32) Kind {
 	return 0
 }
 
-// overridesIn is the overrides of a pool's members.
+// overridesIn returns the overrides of a pool's members.
 func (st *state) overridesIn(p *pool) []memberOverride {
 	from, _ := slices.BinarySearchFunc(st.memberOverrides, p.first, func(h memberOverride, first uint32) int { return cmp.Compare(h.member, first) })
 	to, _ := slices.BinarySearchFunc(st.memberOverrides, p.first+p.members, func(h memberOverride, end uint32) int { return cmp.Compare(h.member, end) })
 	return st.memberOverrides[from:to]
 }
 
-// candidates counts the members of a pool that can be eligible: that are enabled,
-// not drained, and have weight.
+// candidates counts the members of a pool that can be eligible: enabled,
+// not drained, and with weight.
 func (st *state) candidates(id ID) int {
 	p := &st.tree.pools[id]
 	n := int(p.weighing)
@@ -223,7 +223,7 @@ func (st *state) candidates(id ID) int {
 }
 
 // undrained counts the members of a pool that are enabled and not drained,
-// those of weight 0 too.
+// including those of weight 0.
 func (st *state) undrained(id ID) int {
 	p := &st.tree.cfg.Pools[id]
 	n := enabled(p)
@@ -235,10 +235,10 @@ func (st *state) undrained(id ID) int {
 	return n
 }
 
-// Tick does what comes with time: it ends the overrides whose Until has come, and what
-// RecallLoads brought and no report has confirmed, and
-// ejects the members whose ejection was deferred and fits by now. A server calls it
-// about once a second. The changes are as those of Apply.
+// Tick applies changes that depend on time: it removes expired overrides, drops state
+// from RecallLoads that no report has confirmed in time, and ejects the deferred
+// members that fit by now. A server calls it about once a second. The changes are as
+// those of Apply.
 func (t *Tree) Tick(now time.Time) []Change {
 	t.writing.Lock()
 	defer t.writing.Unlock()

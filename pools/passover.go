@@ -12,12 +12,12 @@ func (v *frame) narrows() bool {
 	return v.policy == proximity || v.policy == latency || v.policy == geolocation
 }
 
-// passOver removes from v.eligible the nested pools that are live and have no answer
-// for this client, and reports whether it removed any. It looks at as few as the
+// passOver removes from v.eligible the nested pools that are live but have no answer
+// for this client, and reports whether it removed any. It checks as few as the
 // choice depends on, because each one widens the scope:
 //
-//	policy                          looks at
-//	proximity, latency, geolocation  those that the policy has narrowed to; all, if slow starts or lost regions matter
+//	policy                           checks
+//	proximity, latency, geolocation  those that the policy has narrowed to; all, if slow start or lost regions matter
 //	failover                         in order, as many as the answer and its trickle need
 //	any other                        all
 func (s *Scratch) passOver(v *frame, answers int) bool {
@@ -40,8 +40,8 @@ func (s *Scratch) passOver(v *frame, answers int) bool {
 	return removed
 }
 
-// mostLooked returns how many members with an answer passOver has to find. Where a
-// member lacks the family, any other of its region may stand in for it.
+// mostLooked returns how many members with an answer passOver has to find. If a
+// member lacks the family, any other of its region may replace it.
 func (v *frame) mostLooked(answers int) int {
 	switch {
 	case v.policy != failover || answers == 0 || len(v.slow) > 0 || v.spread || !slices.Equal(v.eligible, v.canGive):
@@ -52,7 +52,7 @@ func (v *frame) mostLooked(answers int) int {
 	return answers
 }
 
-// reload makes all eligible members but those passed over drawable again.
+// reload makes all eligible members drawable again, except those passed over.
 func (s *Scratch) reload(v *frame) {
 	v.byNetwork = false
 	eligible, giving := v.pool.eligible(s.family, v.basis), v.pool.giving(s.family, v.basis)
@@ -63,9 +63,9 @@ func (s *Scratch) reload(v *frame) {
 }
 
 // hasAnswer reports whether a pool has an eligible member that may be answered to
-// this client, and widens the scope to what that took to know:
+// this client, and widens the scope accordingly:
 //
-//	policy       a client has an answer while
+//	policy       a client has an answer if
 //	geolocation  one of its matches has such a member: under widen any, else the first; under open also a usable one
 //	any other    the pool has such a member
 //
@@ -81,7 +81,7 @@ func (s *Scratch) hasAnswer(id ID, pl basis) bool {
 	return s.anyAnswer(p, pl, nil) || p.opens && s.opensMatch(p, pl, nil)
 }
 
-// hasMatch is hasAnswer of a geolocation pool with several matches.
+// hasMatch is hasAnswer for a geolocation pool with several matches.
 func (s *Scratch) hasMatch(p *pool, pl basis) bool {
 	table := s.tree.geoTables[p.table]
 	leaf := table.Lookup(s.client)
@@ -103,7 +103,7 @@ func (s *Scratch) hasMatch(p *pool, pl basis) bool {
 	return false
 }
 
-// opensMatch reports whether a match may fail open; of nil: the pool's only one.
+// opensMatch reports whether a match may fail open; nil means the pool's only match.
 func (s *Scratch) opensMatch(p *pool, after basis, members bitset) bool {
 	for _, pl := range failingOpen(after) {
 		if s.anyAnswer(p, pl, members) {
@@ -114,8 +114,8 @@ func (s *Scratch) opensMatch(p *pool, after basis, members bitset) bool {
 }
 
 // anyAnswer reports whether an eligible member of a pool has an answer for the
-// client; members, unless nil, are those that count. It asks first those whose
-// answer does not depend on the client.
+// client; members, unless nil, limits it to those. It checks members first
+// that do not depend on the client.
 func (s *Scratch) anyAnswer(p *pool, pl basis, members bitset) bool {
 	for _, dependent := range [...]bool{false, true} {
 		for i := range p.words {

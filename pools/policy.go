@@ -2,8 +2,8 @@ package pools
 
 import "meridian/config"
 
-// policy is a config.Policy, numbered. A weighted or round-robin pool that is sticky draws
-// as hash does, and is numbered so.
+// policy is a config.Policy as a number. A sticky weighted or round-robin pool draws
+// as hash does, and has its number.
 type policy uint8
 
 const (
@@ -19,7 +19,7 @@ const (
 	all
 )
 
-// policyOf numbers a pool's policy; false where there is none of the name.
+// policyOf returns the number of a pool's policy; false if the name is unknown.
 func policyOf(p *config.Pool) (policy, bool) {
 	switch p.Policy {
 	case config.Proximity:
@@ -52,8 +52,8 @@ func policyOf(p *config.Pool) (policy, bool) {
 	return 0, false
 }
 
-// narrow leaves in v.eligible what the policy may choose from for this question,
-// which may be nothing.
+// narrow leaves in v.eligible the members that the policy may choose from for this request,
+// possibly none.
 func (s *Scratch) narrow(v *frame) {
 	switch v.policy {
 	case proximity, latency:
@@ -64,11 +64,11 @@ func (s *Scratch) narrow(v *frame) {
 		s.takeTurn(v)
 	case hash:
 		s.lookAtNetwork(v)
-	case weighted, failover, fastest, leastLoad, all: // all that is eligible
+	case weighted, failover, fastest, leastLoad, all: // all eligible members
 	}
 }
 
-// choose is the policy's choice from a set that is not empty. r is random.
+// choose returns the policy's choice from a set that is not empty. r is random.
 func (s *Scratch) choose(v *frame, from bitset, r uint64) int {
 	switch v.policy {
 	case roundRobin:
@@ -91,8 +91,8 @@ func (s *Scratch) choose(v *frame, from bitset, r uint64) int {
 	}
 }
 
-// chances calls f with each member of a set that choose may choose, and how
-// likely that is. Round-robin counts as if its turns were random, sticky: ttl as if the time were.
+// chances calls f with each member of a set that choose may choose, and its
+// probability. Round-robin counts as if its turns were random, sticky: ttl as if the time were.
 func (s *Scratch) chances(v *frame, from bitset, f func(m int, p float64)) {
 	switch v.policy {
 	case roundRobin, all:
@@ -118,10 +118,10 @@ func (s *Scratch) chances(v *frame, from bitset, f func(m int, p float64)) {
 	}
 }
 
-// redraws reports whether each member of an answer is chosen anew. Otherwise
-// those after the first follow it in a circle. Where everybody is answered the
-// order is of no matter, but to `all`, which shuffles.
-func (v *frame) redraws(everybody bool) bool {
+// redraws reports whether each member of an answer is chosen independently. Otherwise
+// the members after the first follow it in a circle. If all members are answered the
+// order matters only to `all`, which shuffles.
+func (v *frame) redraws(answersAll bool) bool {
 	switch v.policy {
 	case all:
 		return true
@@ -130,11 +130,11 @@ func (v *frame) redraws(everybody bool) bool {
 	case failover:
 		return v.trickle > 0 || v.spread
 	default:
-		return !everybody
+		return !answersAll
 	}
 }
 
-// why tells in plain words the reason for a choice that choose made.
+// why explains a choice of choose.
 func (s *Scratch) why(v *frame, from bitset, m int) string {
 	switch v.policy {
 	case proximity:
@@ -160,8 +160,8 @@ func (s *Scratch) why(v *frame, from bitset, m int) string {
 	}
 }
 
-// whyNot tells, before any draw, the reason for which a member of those that the
-// policy left is not in an answer that has others.
+// whyNot explains, before any draw, why a member that the
+// policy left is not in an answer with other members.
 func (s *Scratch) whyNot(v *frame, m int) string {
 	switch v.policy {
 	case failover:
@@ -172,7 +172,7 @@ func (s *Scratch) whyNot(v *frame, m int) string {
 		return s.whySlower(v, m)
 	case leastLoad:
 		return s.whyNoFreeCapacity(v, m)
-	default: // the others draw, and the odds tell all there is
+	default: // the others draw, and their probabilities are shown
 		return "not drawn"
 	}
 }

@@ -7,35 +7,35 @@ import (
 	"slices"
 )
 
-// Probability is the part of the answers to one question that an address leads.
+// Probability is the part of the answers to one request that return an address.
 type Probability struct {
-	Pool, Member string     // the endpoint; empty where there is no answer
-	Region       string     // where it stands, or the nearest pool around it that stands anywhere
+	Pool, Member string     // the endpoint; empty for NODATA
+	Region       string     // its region, or that of the nearest pool around it that has one
 	Addr         netip.Addr // invalid for a cname
-	CName        string     // of members that are one
+	CName        string     // of members with a cname
 	P            float64    // 0 to 1
 }
 
 // Probabilities is Decide without the draw: for every address the exact probability that
-// it is what the first draw gives, as if `answers` were 1 everywhere; one Share
-// without a member is that of NODATA. The shares add up to 1. The turns of
-// round-robin, which s keeps, and the time under sticky: ttl count as random; where more than eight start slowly
-// in one place, those beyond count as if they had all. It goes by the same sets, tables and
-// odds as Decide, which is what makes a forecast trustworthy.
+// the first draw returns it, as if `answers` were 1 everywhere; the Probability
+// without a member is that of NODATA. The sum is 1. The turns of
+// round-robin, which s keeps, and the time under sticky: ttl count as random; if more than eight
+// members are in slow start in one place, the others count as fully started. It uses the same sets,
+// tables and probabilities as Decide, so that a forecast matches the answers.
 func (t *Tree) Probabilities(q Request, s *Scratch) (Decision, []Probability) {
 	s.begin(t)
 	d, o := s.distribution(q)
 	return d, o.shares
 }
 
-// Nested is a member that is a pool, and how likely the draws lead into it.
+// Nested is a member that is a pool, and the probability that the draws lead into it.
 type Nested struct {
 	Pool, Member string
 	P            float64 // 0 to 1
 }
 
-// NestedProbabilities is Odds, and what of it goes through each member that is a pool: a
-// pool that is nested by several ways has its part of each.
+// NestedProbabilities is Probabilities, and the part of it that goes through each nested pool: a
+// pool that is nested in several places has its part of each.
 func (t *Tree) NestedProbabilities(q Request, s *Scratch) (Decision, []Probability, []Nested) {
 	s.begin(t)
 	d, o := s.distribution(q)
@@ -49,13 +49,13 @@ func (t *Tree) NestedProbabilities(q Request, s *Scratch) (Decision, []Probabili
 	return d, o.shares, nested
 }
 
-// distribution is Odds by the state that s has.
+// distribution computes Probabilities for the state that s has.
 func (s *Scratch) distribution(q Request) (Decision, *distribution) {
 	return s.compute(q, newDistribution(s))
 }
 
-// answerDistribution is odds of the whole answer: of each member how likely it is in it.
-// There are no shares.
+// answerDistribution computes the distribution of the whole answer: for each member the
+// probability that the answer contains it. It has no shares.
 func (s *Scratch) answerDistribution(q Request) *distribution {
 	o := newDistribution(s)
 	o.full, o.answers, o.left = true, q.Answers, drawBudget
@@ -63,7 +63,7 @@ func (s *Scratch) answerDistribution(q Request) *distribution {
 	return o
 }
 
-// compute works out all parts, those first that nothing can be added to any more.
+// compute divides all parts, those first that nothing can be added to any more.
 func (s *Scratch) compute(q Request, o *distribution) (Decision, *distribution) {
 	s.family, s.client = q.Family, q.Client
 	s.scope, s.top, s.opened = 0, 0, false
@@ -86,7 +86,7 @@ func (s *Scratch) compute(q Request, o *distribution) (Decision, *distribution) 
 	return Decision{Mode: s.modeOf(mode), Scope: s.scope}, o
 }
 
-// highest is a part that no other can add to any more: of the pools that wait, one
+// highest returns a part that no other can add to any more: of the waiting pools, one
 // with the most levels below.
 func (o *distribution) highest() (found part) {
 	pools, first := o.scratch.tree.pools, true
@@ -100,41 +100,41 @@ func (o *distribution) highest() (found part) {
 	return found
 }
 
-// part is a pool that has a share still to be divided: one for all ways that
-// lead to it, of which there may be millions.
+// part is a pool with a probability still to be divided: one part for all paths that
+// lead to it, because there may be millions.
 type part struct {
 	pool   ID
 	basis  basis
-	region string // that it stands in
+	region string // the region that it is in
 }
 
-// distribution gathers the shares of a question.
+// distribution collects the probabilities of a request.
 type distribution struct {
 	scratch *Scratch
 	shares  []Probability
 	at      map[source]int        // in shares
-	reached map[memberRef]float64 // how likely each member is drawn, those that are pools too
+	reached map[memberRef]float64 // the probability that each member is drawn, including nested pools
 	waiting map[part]float64
-	region  string // of the member being walked, see Share
+	region  string // of the member being walked, see Probability.Region
 
 	full    bool // of the whole answer, not of the first draw
-	left    int  // then: of mostDraws, for all pools together
-	answers int  // then: how many the question asks of the pool that answers
-	nested  bool // then: that one has been walked
+	left    int  // if full: what remains of drawBudget, for all pools together
+	answers int  // if full: the number of answers of the pool that answers
+	nested  bool // if full: that pool has been walked
 }
 
 func newDistribution(s *Scratch) *distribution {
 	return &distribution{scratch: s, at: map[source]int{}, reached: map[memberRef]float64{}, waiting: map[part]float64{}}
 }
 
-// source is where an address comes from: pools can be nested by several ways.
+// source is where an address comes from: a pool can be nested in several places.
 type source struct {
 	memberRef
 	addr   uint32
 	region string
 }
 
-// walk shares p out among the members of a live pool.
+// walk divides p among the members of a live pool.
 func (o *distribution) walk(id ID, pl basis, p float64) {
 	s := o.scratch
 	v := frame{pool: &s.tree.pools[id], id: id, basis: pl, wanted: int(s.tree.pools[id].answers)}
@@ -144,7 +144,7 @@ func (o *distribution) walk(id ID, pl basis, p float64) {
 	bottom := s.top
 	s.load(&v)
 	switch {
-	case v.policy == roundRobin || v.policy == all: // whose turns are not taken here
+	case v.policy == roundRobin || v.policy == all: // takes no turns
 		if v.depends {
 			s.passOver(&v, v.wanted)
 		}
@@ -156,7 +156,7 @@ func (o *distribution) walk(id ID, pl basis, p float64) {
 	s.top = bottom
 }
 
-// overAdmissions shares p out by which members that start slowly a draw may admit.
+// overAdmissions divides p by which members in slow start a draw admits.
 func (o *distribution) overAdmissions(v *frame, p float64) {
 	eligible, giving := slices.Clone(v.eligible), slices.Clone(v.canGive)
 	slow := slices.DeleteFunc(slices.Clone(v.slow), func(s fraction) bool { return !eligible.has(int(s.of - v.first)) })
@@ -180,11 +180,11 @@ func (o *distribution) overAdmissions(v *frame, p float64) {
 	}
 }
 
-// mostSlow is how many that start slowly are told apart: the ways to admit them double with each.
+// mostSlow is how many members in slow start are distinguished: the combinations double with each.
 const mostSlow = 8
 
-// admissions are the ways to admit those with these parts, and the chance of
-// each: a bit for each that is left out. Those beyond mostSlow always are in.
+// admissions yields the combinations of members with these parts that are admitted, and the
+// probability of each: a bit is set for each member left out. Members beyond mostSlow are always admitted.
 func admissions(parts []uint64) iter.Seq2[uint, float64] {
 	parts = parts[:min(len(parts), mostSlow)]
 	return func(yield func(left uint, chance float64) bool) {
@@ -204,7 +204,7 @@ func admissions(parts []uint64) iter.Seq2[uint, float64] {
 	}
 }
 
-// overPolicy shares p out among the members that the policy has left.
+// overPolicy divides p among the members that the policy has left.
 func (o *distribution) overPolicy(v *frame, p float64) {
 	if !v.eligible.any() {
 		o.addNoAnswer(p)
@@ -217,7 +217,7 @@ func (o *distribution) overPolicy(v *frame, p float64) {
 	o.scratch.chances(v, v.eligible, func(m int, chance float64) { o.give(v, m, p*chance) })
 }
 
-// give is Scratch.give for a share: of the drawn member m, or of its stand-ins.
+// give is Scratch.answerMember for a probability: of the drawn member m, or of its substitutes.
 func (o *distribution) give(v *frame, m int, p float64) {
 	s := o.scratch
 	if v.canGive.has(m) {
@@ -232,7 +232,7 @@ func (o *distribution) give(v *frame, m int, p float64) {
 	s.chances(v, v.scratchSet, func(other int, chance float64) { o.takes(v, other, p*chance) })
 }
 
-// takes adds a share to the addresses that m gives.
+// takes adds a probability to the addresses of m.
 func (o *distribution) takes(v *frame, m int, p float64) {
 	s := o.scratch
 	mem := &s.tree.members[v.first+uint32(m)]
@@ -263,9 +263,9 @@ func (o *distribution) takes(v *frame, m int, p float64) {
 	}
 }
 
-// addressSubsets is Scratch.addresses before the draw: the addresses that an endpoint gives,
-// as those of them that start slowly may join, and how likely that is. None where it
-// has none.
+// addressSubsets yields the sets of addresses that Scratch.addresses may add for an endpoint,
+// depending on which addresses in slow start are admitted, and their probabilities. It yields
+// nothing if the endpoint has no address.
 func (o *distribution) addressSubsets(v *frame, m int) iter.Seq2[[]addrRef, float64] {
 	s := o.scratch
 	refs, counted := s.tree.addrs(&s.tree.members[v.first+uint32(m)], s.family), s.countsAsUp(v, m)
@@ -317,7 +317,7 @@ func (o *distribution) add(from source, p float64) {
 
 func (o *distribution) addNoAnswer(p float64) { o.add(noRegion(), p) }
 
-// isNoAnswer is how likely there is nothing to answer.
+// isNoAnswer returns the probability of NODATA.
 func (o *distribution) isNoAnswer() float64 {
 	if i, ok := o.at[noRegion()]; ok {
 		return o.shares[i].P
@@ -325,5 +325,5 @@ func (o *distribution) isNoAnswer() float64 {
 	return 0
 }
 
-// noRegion is the source of NODATA.
+// noRegion returns the source of NODATA.
 func noRegion() source { return source{memberRef{none, none}, none, ""} }

@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// draws shares p out among the members that an answer of v.wanted may have, in
-// all ways in which pick may draw them:
+// draws divides p among the members that an answer of v.wanted may have, over
+// all sequences in which pick may draw them:
 //
-//	everybody is drawn                                    each that has the family, for sure
-//	each is as likely as any other, and one of the answer wanted / eligible each
-//	the ways are no more draws than are left of mostDraws the ways, draw after draw
-//	they are more                                         by race
+//	all are drawn                                             each that has the family: 1
+//	all have the same probability, and count as one answer    wanted / eligible each
+//	the sequences fit into what remains of drawBudget         exact, draw after draw
+//	they do not fit                                           by approximate
 //
-// Ways that leave the same members to draw from are one, so that their number
+// Sequences that leave the same members to draw from are merged, so that their number
 // grows with the sets of members and not with the orders.
 //
-// Where several members of one answer lead to one pool, how likely it is walked is
-// the sum of how likely they are drawn, at most 1.
+// If several members of one answer lead to one pool, the probability that it is walked is
+// the sum of their probabilities, at most 1.
 func (o *distribution) draws(v *frame, p float64) {
 	switch {
 	case v.wanted == 0:
@@ -35,13 +35,13 @@ func (o *distribution) draws(v *frame, p float64) {
 	}
 }
 
-// drawBudget is how many draws are gone through for one question, the fewer the more words
-// the sets have: five of twenty members take a fifth of it, and all of it a tenth of a second.
-// Whoever asks a running server is waited for by all who would steer it.
+// drawBudget is how many draws are computed for one request, fewer for sets of more words:
+// five of twenty members take a fifth of it, and all of it takes a tenth of a second.
+// A live explain blocks override changes, so the work is bounded.
 const drawBudget = 1 << 19
 
 func (o *distribution) drawExactly(v *frame, p float64) {
-	clear(v.remainingRegions) // of what was drawn before, where others were admitted
+	clear(v.remainingRegions) // of earlier draws, with other admissions
 	whole := drawState{sets: slices.Concat(v.eligible, v.canGive, v.remainingRegions), left: v.wanted, p: 1}
 	taken := make([]float64, v.members)
 	layer := []drawState{whole}
@@ -64,11 +64,11 @@ func (o *distribution) drawExactly(v *frame, p float64) {
 	}
 }
 
-// approximate is draws of so many where there are too many ways. Drawing without replacement is a
-// race of members that arrive after exponential times at the rates of their odds;
-// who is there at the time at which on average that many are has been drawn. Of a
-// hundred members and more, that errs by less than a hundredth. It knows nothing of
-// spread. Those without odds, as under least-load the full ones, start when all others are in.
+// approximate computes draws with too many sequences. Drawing without replacement is a
+// race of members that arrive after exponential times with their probabilities as rates;
+// the drawn members are those that have arrived when on average that many have. With a
+// hundred members or more, the error is less than a hundredth. It ignores
+// spread. Members of probability 0, such as full ones under least-load, start after all others have arrived.
 func (o *distribution) approximate(v *frame, p float64, wanted int) {
 	rates := make([]float64, v.members)
 	racing := 0
@@ -113,8 +113,8 @@ func (o *distribution) approximate(v *frame, p float64, wanted int) {
 	}
 }
 
-// drawsEvenly reports whether all eligible members are as likely in an answer, and
-// each is one of it.
+// drawsEvenly reports whether all eligible members have the same probability, and
+// each counts as one answer.
 func (o *distribution) drawsEvenly(v *frame) bool {
 	switch v.policy {
 	case roundRobin, all:
@@ -135,21 +135,21 @@ func (o *distribution) drawsEvenly(v *frame) bool {
 
 // drawState is what is left after some draws.
 type drawState struct {
-	sets []uint64 // v.eligible, v.giving and, under spread, v.apart
+	sets []uint64 // v.eligible, v.canGive and, under spread, v.remainingRegions
 	left int      // of the answers
 	last int      // the member drawn last
 	p    float64
 }
 
-// load makes v stand where w does.
+// load restores v from w.
 func (w *drawState) load(v *frame) {
 	at := copy(v.eligible, w.sets)
 	at += copy(v.canGive, w.sets[at:])
 	copy(v.remainingRegions, w.sets[at:])
 }
 
-// draw is a turn of the loop of Scratch.pick, for all that may be drawn, and tells
-// how many those are.
+// draw is one iteration of the loop of Scratch.pick, for all members that may be drawn, and
+// returns their number.
 func (o *distribution) draw(v *frame, w drawState, drawn int, next *drawStates) int {
 	s := o.scratch
 	w.load(v)
@@ -160,13 +160,13 @@ func (o *distribution) draw(v *frame, w drawState, drawn int, next *drawStates) 
 	chances := chancesOf(func(f func(int, float64)) { s.chances(v, v.drawable(), f) })
 	for _, c := range chances {
 		w.load(v)
-		v.drawable() // a new round, where one begins
+		v.drawable() // starts a new round, if one begins
 		o.drawOne(v, w, c.of, c.p, next)
 	}
 	return len(chances)
 }
 
-// drawOne is Scratch.give of m, and what is left then.
+// drawOne is Scratch.answerMember of m, and adds the state that follows.
 func (o *distribution) drawOne(v *frame, w drawState, m int, p float64, next *drawStates) {
 	s := o.scratch
 	v.eligible.remove(m)
@@ -191,15 +191,15 @@ func (o *distribution) drawOne(v *frame, w drawState, m int, p float64, next *dr
 	}
 }
 
-// chance is how likely a member is, or a number.
+// chance is the probability of a member, or of a number.
 type chance struct {
 	of int
 	p  float64
 }
 
-// chancesOf lists the chances that Scratch.chances tells, for sets that change meanwhile.
-func chancesOf(tell func(func(m int, p float64))) (all []chance) {
-	tell(func(m int, p float64) {
+// chancesOf collects what Scratch.chances yields, for sets that change during the loop.
+func chancesOf(each func(func(m int, p float64))) (all []chance) {
+	each(func(m int, p float64) {
 		if p > 0 {
 			all = append(all, chance{m, p})
 		}
@@ -207,7 +207,7 @@ func chancesOf(tell func(func(m int, p float64))) (all []chance) {
 	return all
 }
 
-// uses is how many answers a member may use up, and how likely that is.
+// uses returns how many answers a member may use up, and their probabilities.
 func (o *distribution) uses(v *frame, m int) (all []chance) {
 	mem := &o.scratch.tree.members[v.first+uint32(m)]
 	if mem.child == none && max(mem.n4, mem.n6) > 1 {
@@ -221,21 +221,21 @@ func (o *distribution) uses(v *frame, m int) (all []chance) {
 	return all
 }
 
-// drawStates are those after the same number of draws.
+// drawStates are the states after the same number of draws.
 type drawStates struct {
 	list  []drawState
 	at    map[string]int // by what is left
 	key   []byte         // scratch
-	taken []float64      // by member: how likely it is in the answer, by all draws until now
+	taken []float64      // by member: the probability that the answer contains it, over all draws so far
 }
 
-// add adds a way that leads where v stands, unless nothing is drawn from there.
+// add adds a sequence that leads to the state of v, unless nothing is drawn from there.
 func (w *drawStates) add(v *frame, left, last int, p float64) {
 	if left <= 0 || !v.eligible.any() {
 		return
 	}
 	if v.redraws(false) {
-		last = 0 // of no matter
+		last = 0 // not needed
 	}
 	w.key = binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(w.key[:0], uint32(left)), uint32(last))
 	for _, set := range [3]bitset{v.eligible, v.canGive, v.remainingRegions} {

@@ -195,8 +195,8 @@ func TestWhatIsToldOfAStandInDoesNotDependOnTheDraw(t *testing.T) {
 	for q.Draw = range 20 {
 		s := tree.Scratch()
 		_, steps := tree.Explain(q, s)
-		expect(t, "a", steps[0].Reason, `has no IPv6 address; "b" of the same region stands in`)
-		expect(t, "d", steps[3].Reason, `has no IPv6 address; "c" of the same region stands in`)
+		expect(t, "a", steps[0].Reason, `has no IPv6 address; "b" of the same region is used instead`)
+		expect(t, "d", steps[3].Reason, `has no IPv6 address; "c" of the same region is used instead`)
 		expect(t, "e", steps[4].Reason, `has no IPv6 address, nor has another without a region: it adds nothing`)
 		expect(t, "odds", inAnswer(steps), "a 0, b 400, c 400, d 0, e 0")
 		expect(t, "NODATA", fmt.Sprintf("%.1f", s.PoolAnswers[0].NoData), "0.2")

@@ -7,13 +7,13 @@ import (
 )
 
 // narrowToNearest leaves the eligible members of the nearest region that has
-// any (DESIGN 5.1), and widens the scope to what that took to know:
+// any, and widens the scope accordingly:
 //
-//	first in the client's ranking with an eligible member   left               looked at the client
-//	the k-th region                                         those of the k-th  up to its k-th nearest
-//	none                                                    those of no region no: so it is for everybody
+//	first in the client's ranking with an eligible member   left                     scope
+//	the k-th region                                         those of the k-th        up to its k-th nearest
+//	none                                                    those without a region   none: the same for all clients
 //
-// Where the first of all is lost and its clients are spread, narrowLost decides.
+// If the first of all is lost and its clients are spread, narrowLost decides.
 // Later draws stay in that region: an answer never reaches into the next.
 func (s *Scratch) narrowToNearest(v *frame) {
 	switch {
@@ -23,7 +23,7 @@ func (s *Scratch) narrowToNearest(v *frame) {
 		s.narrowSlowly(v)
 		return
 	}
-	// The table ranks the very regions that are the pool's groups, in order.
+	// The table ranks exactly the regions that are the pool's groups, in order.
 	t := s.tree
 	table := t.geoTables[v.table]
 	region, scope := table.Nearest(s.client)
@@ -36,7 +36,7 @@ func (s *Scratch) narrowToNearest(v *frame) {
 	s.narrowByRanking(v, table)
 }
 
-// narrowByRanking is narrowToNearest for whatever region is the nearest.
+// narrowByRanking is narrowToNearest for any region of the ranking.
 func (s *Scratch) narrowByRanking(v *frame, table *geo.Table) {
 	t := s.tree
 	leaf := table.Lookup(s.client)
@@ -61,7 +61,7 @@ func (v *frame) narrowTo(g bitset) {
 	v.canGive.keep(g)
 }
 
-// whyNearest tells why proximity chose m.
+// whyNearest explains why proximity chose m.
 func (s *Scratch) whyNearest(v *frame, from bitset, m int) string {
 	region := s.tree.cfg.Pools[v.id].Members[m].Region
 	if region == "" {

@@ -9,18 +9,18 @@ import (
 // regionCheck is a region that is probed as a whole.
 //
 //	its addresses   the region  its members
-//	one is up       up          by their own verdicts
-//	all are down    down        down, whatever their own verdicts, which are kept
+//	one is up       up          by their own health states
+//	all are down    down        down, whatever their own health states, which are kept
 //
-// What is unknown counts as up here, too. A member stands in the region that is
-// written with it, be it an endpoint or a pool.
+// Unknown counts as up here, too. A member is in its configured region, whether it
+// is an endpoint or a pool.
 type regionCheck struct {
 	config  *config.Region
 	refs    []addrRef // its addresses, IPv4 and IPv6 as written
 	members []memberRef
 }
 
-// checkRegions takes in the regions that have a check.
+// checkRegions compiles the regions that have a check.
 func (c *compiler) checkRegions() {
 	t := c.tree
 	for i := range c.cfg.Regions {
@@ -64,7 +64,7 @@ func (t *Tree) placeInRegions() {
 	})
 }
 
-// regionDown is the check of the down region that a member stands in; nil: none.
+// regionDown returns the check of the down region that a member is in; nil: none.
 func (st *state) regionDown(u memberRef) *regionCheck {
 	t := st.tree
 	if len(t.checked) == 0 {
@@ -81,7 +81,7 @@ func (st *state) isRegionDown(number uint32) bool {
 	return st.word(st.tree.regionDowns+number/64)>>(number%64)&1 != 0
 }
 
-// judgeRegion works out whether a region is down, and looks at its members again if that is news.
+// judgeRegion computes whether a region is down, and recomputes its members on a change.
 func (d *builder) judgeRegion(number uint32) {
 	r := &d.tree.checked[number]
 	down := true
@@ -99,7 +99,7 @@ func (d *builder) judgeRegion(number uint32) {
 	d.cause.free = free
 }
 
-// whyDown tells why a region is down.
+// whyDown explains why a region is down.
 func (r *regionCheck) whyDown() string {
 	if len(r.refs) == 1 {
 		return fmt.Sprintf("region %q is down: %s is, by its check %q", r.config.Name, r.config.Addresses[0], r.config.Check)

@@ -7,21 +7,21 @@ import (
 	"meridian/config"
 )
 
-// Resolved is what a member's target led to when it was last resolved.
+// Resolved is the last resolution of a member's target.
 type Resolved struct {
 	Addresses []netip.Addr // unicast, each once, IPv4 in its own form
-	Since     time.Time    // when these became the target's addresses
+	Since     time.Time    // when the addresses last changed
 }
 
-// Resolve compiles the same pools anew, with these addresses for the members
-// that have a target; a target that is not among them has no address, and its
-// members are not eligible. What ranks regions is shared with t. Like a tree from
-// Compile the new one knows neither verdicts nor overrides: see [Tree.Inherit].
+// Resolve recompiles the same pools with these addresses for the members
+// that have a target. A target that is missing has no address, and its
+// members are not eligible. The tables that rank regions are shared with t. As after
+// Compile, the new tree has neither health states nor overrides: see [Tree.CarryOver].
 func (t *Tree) Resolve(targets map[config.Name]Resolved) (*Tree, error) {
 	return compileWith(t.cfg, t.locator, t, targets, t.roundTrips)
 }
 
-// Unresolved counts the members, enabled or not, whose target has no address.
+// Unresolved counts the members, enabled or not, with a target that has no address.
 func (t *Tree) Unresolved() int {
 	n := 0
 	t.eachMember(func(_ memberRef, m *member) {
@@ -32,7 +32,7 @@ func (t *Tree) Unresolved() int {
 	return n
 }
 
-// addressesOf is the addresses of an endpoint: its own, or those of its target.
+// addressesOf returns the addresses of an endpoint: its own, or those of its target.
 func (c *compiler) addressesOf(m *config.Member) []netip.Addr {
 	if m.Target == "" {
 		return m.Addresses
@@ -40,18 +40,18 @@ func (c *compiler) addressesOf(m *config.Member) []netip.Addr {
 	return c.tree.resolved[m.Target].Addresses
 }
 
-// addresses counts those of m of both families; 0 for a target that is not
+// addresses counts the addresses of m of both families; 0 for a target that is not
 // resolved, and for a pool.
 func (m *member) addresses() int { return int(m.n4) + int(m.n6) }
 
-// StepTarget is the target of a Step's member, as the tree knows it.
+// StepTarget is the target of a Step's member, as resolved in the tree.
 type StepTarget struct {
 	Name      string       `json:"name"`
-	Addresses []netip.Addr `json:"addresses"`      // none: it is not resolved
-	Since     time.Time    `json:"since,omitzero"` // when they became its addresses
+	Addresses []netip.Addr `json:"addresses"`      // empty: it is not resolved
+	Since     time.Time    `json:"since,omitzero"` // when the addresses last changed
 }
 
-// target is what a member's step says of its target; nil where it has none.
+// target returns the target for a member's step; nil if it has none.
 func (r *recorder) target(m *config.Member) *StepTarget {
 	if m.Target == "" {
 		return nil

@@ -6,9 +6,9 @@ import (
 )
 
 // takeTurn begins a visit of a round-robin pool: it takes the pool's turn from
-// the worker's count. A and AAAA are counted apart, or a client that asks for
-// both in a row would never see the second half of its A. A question for both has
-// a count of its own, and one turn for the two.
+// the worker's counter. A and AAAA have separate counters, otherwise a client that asks for
+// both in a row would never see the second half of its A. A request for both has
+// its own counter, and one turn for the two.
 func (s *Scratch) takeTurn(v *frame) {
 	if s.takeAgain(v) {
 		return
@@ -24,12 +24,12 @@ func (s *Scratch) takeTurn(v *frame) {
 	}
 }
 
-// StartAtRandom lets the first decision that takes a turn seed the turns of all pools by its
+// StartAtRandom makes the first decision that takes a turn seed the turns of all pools from its
 // draw. Otherwise each new scratch starts at the first member, which would get more than its
 // part after every reload and from every new worker and connection.
 func (s *Scratch) StartAtRandom() { s.startAtRandom = true }
 
-// SeedTurns sets the turn of every pool to one that follows from a draw.
+// SeedTurns sets the turn of every pool from a draw.
 func (s *Scratch) SeedTurns(draw uint64) {
 	s.startAtRandom = false
 	for i := range s.turns {
@@ -37,8 +37,8 @@ func (s *Scratch) SeedTurns(draw uint64) {
 	}
 }
 
-// takeAgain takes for the second of both families the turn that the pool had for
-// the first, if it had one.
+// takeAgain reuses for the second of both families the turn that the pool took for
+// the first, if any.
 func (s *Scratch) takeAgain(v *frame) bool {
 	if s.turnCounter != turnCounterOfBoth || s.family == IPv4 {
 		return false
@@ -53,20 +53,20 @@ func (s *Scratch) takeAgain(v *frame) bool {
 	return false
 }
 
-// turnCounter is one of the counts of turns of a pool: the families have their own, and
-// so have the questions for both.
+// turnCounter is one of the counters of a pool's turns: each family has its own, and
+// so have the requests for both.
 type turnCounter uint8
 
-// The lanes; those of the families have their numbers.
+// Turn counters; those of the families have the families' numbers.
 const (
 	turnCounterOfBoth = turnCounter(IPv6) + 1
 	turnCounters      = turnCounterOfBoth + 1
 )
 
-// taken is a turn that a pool had, by its pool.turn.
+// taken is a turn that a pool took, by its pool.turn.
 type taken struct{ of, turn uint32 }
 
-// inTurn is the member whose turn it is:
+// inTurn returns the member of the current turn:
 //
 //	turn   of 3 eligible   left of the turn
 //	0      the first       0
@@ -74,8 +74,8 @@ type taken struct{ of, turn uint32 }
 //	2      the third       0
 //	3      the first       1
 //
-// What is left of the turn counts the rounds. When the member lacks the family,
-// its stand-in is chosen by that, so that those who stand in take turns as well.
+// The rest of the turn counts the rounds. If the member lacks the family,
+// the rest chooses its substitute, so that substitutes take turns as well.
 func (s *Scratch) inTurn(v *frame, from bitset) int {
 	n := uint32(from.count())
 	k := v.rounds % n
@@ -83,8 +83,8 @@ func (s *Scratch) inTurn(v *frame, from bitset) int {
 	return from.nth(int(k))
 }
 
-// whyTurn tells the place that m had among those whose turns come round. Whose turn
-// it is, nobody but a worker knows of itself.
+// whyTurn returns the index of m among the eligible members. The turn itself is known
+// only to its worker.
 func (s *Scratch) whyTurn(v *frame, from bitset, m int) string {
 	place := 0
 	for other := range from.all() {

@@ -3,26 +3,26 @@ package pools
 import "net/netip"
 
 // Scratch is a worker's own memory: Decide's output, the turns of round-robin
-// pools, and what recursion needs. Not for concurrent use. Made by Tree.Scratch
-// for one tree.
+// pools, and the stack of the walk. Not for concurrent use. Tree.Scratch makes one
+// for its tree.
 type Scratch struct {
-	Addrs []netip.Addr // the answer of the last Decide, all of the asked family, of both IPv4 first; valid until the next
-	CName []byte       // the answer in their place where a member with a cname was drawn: that name in wire form, not to be changed
+	Addrs []netip.Addr // the answer of the last Decide, all of the requested family, of both IPv4 first; valid until the next
+	CName []byte       // the answer if a member with a cname was drawn: its name in wire form, not to be changed
 
-	PoolAnswers []PoolAnswer // how the pool asked answers, for each family decided for; of the last Explain
+	PoolAnswers []PoolAnswer // how the requested pool answers, for each family decided for; of the last Explain
 
-	// Time is when the next question is asked, in Unix seconds, and TTL for how many of them its
-	// answer is kept: the caller sets both where Tree.UsesTime. They are not of Question, which
+	// Time is when the next request is asked, in Unix seconds, and TTL how many seconds its
+	// answer is kept: the caller sets both if Tree.UsesTime. They are not in Request, which
 	// would not fit into registers with them.
 	Time int64
 	TTL  uint32
 
 	tree  *Tree
-	turns []uint32 // by pool.turn and lane
+	turns []uint32 // by pool.turn and turnCounter
 
 	startAtRandom bool // the turns are not seeded yet, see StartAtRandom
 
-	// Of the question under way.
+	// Of the current request.
 	state       *state
 	family      Family
 	turnCounter turnCounter
@@ -34,10 +34,10 @@ type Scratch struct {
 	picked      []uint32  // numbers of the addresses of the answer
 	words       []uint64  // a stack of sets, one frame for each pool being walked
 	top         int       // of the stack
-	record      *recorder // nil but in Explain
+	record      *recorder // nil except in Explain
 }
 
-// Scratch makes the scratch of one worker.
+// Scratch returns the scratch of one worker.
 func (t *Tree) Scratch() *Scratch {
 	return &Scratch{
 		tree:   t,
@@ -52,7 +52,7 @@ func (t *Tree) Scratch() *Scratch {
 // setsPerVisit is how many sets a pool being walked keeps on the stack.
 const setsPerVisit = 5
 
-// take takes a set of some words from the stack. What is in it is left over.
+// take allocates a set of some words on the stack. Its content is undefined.
 func (s *Scratch) take(words uint32) bitset {
 	from := s.top
 	s.top += int(words)

@@ -7,30 +7,30 @@ import (
 	"meridian/config"
 )
 
-// shedGroup is what sheds as one: under proximity and latency the members of a
-// pool that share a region, else a single member.
+// shedGroup is a unit that sheds as one: for proximity and latency the members of a
+// pool that share a region, otherwise a single member.
 type shedGroup struct {
 	pool    ID
-	region  string // under proximity and latency
-	member  string // else
+	region  string // for proximity and latency
+	member  string // otherwise
 	group   uint32
 	members []uint32
-	ttl     time.Duration // that clients hold an answer of the pool for
+	ttl     time.Duration // how long clients hold an answer of the pool
 	shedState
 }
 
-// shedState is what a unit remembers from report to report, over a reload and over a
+// shedState is the state of a unit that is kept between reports, over a reload and over a
 // restart. Guarded by Tree.writing.
 type shedState struct {
 	kept      float64 // the part of its clients that it keeps while it sheds
 	within    float64 // the part that it keeps within its bound
-	lag       lagged  // the part of its clients that it was answered to, whatever the reason
-	demand    float64 // the load that it would have if all its clients were answered with it
+	lag       lagged  // the part of its clients that was answered with it, for any reason
+	demand    float64 // the load if all its clients were answered with it
 	rounds    reportRounds
-	heldUntil time.Time // what was recalled after a restart holds without a report until then, see expireRecalled; zero: nothing is
+	heldUntil time.Time // until then restored state is kept without a report, see expireRecalled; zero: no restored state
 }
 
-// shedGroups lists the units of a pool that sheds, those that may ever report.
+// shedGroups lists the units of a pool that sheds, as far as they may ever report.
 func (c *compiler) shedGroups(id ID) {
 	t, from := c.tree, &c.cfg.Pools[id]
 	if from.Shed == (config.Shed{}) && from.Bound == 0 {
@@ -62,14 +62,14 @@ func (c *compiler) shedGroups(id ID) {
 	}
 }
 
-// usageOfShedGroup is that of its region, where the unit is one that names a load,
-// else the sum of its members', of those that count.
+// usageOfShedGroup returns the usage of the unit's region if that has a load,
+// otherwise the sum over the members that count.
 func (st *state) usageOfShedGroup(unit *shedGroup, counts func(m uint32) bool) (sum usage) {
 	st.eachUsageOf(unit, counts, func(u usage) { sum.add(u) })
 	return sum
 }
 
-// eachUsageOf calls f with the usages that usageOfUnit sums up.
+// eachUsageOf calls f with the usages that usageOfShedGroup sums up.
 func (st *state) eachUsageOf(unit *shedGroup, counts func(m uint32) bool, f func(usage)) {
 	if of, ok := st.tree.regionLoads[unit.region]; ok && unit.region != "" {
 		f(st.usageOf(of))
@@ -94,25 +94,25 @@ func (t *Tree) longestOf(unit *shedGroup, f func(*LoadTarget) time.Duration) (mo
 	return most
 }
 
-// The bounds of how a kept part changes from one round of reports to the next.
+// Limits of the change of a kept part from one round of reports to the next.
 const (
-	leastKept = 1. / 256 // less than that counts as none, and as a divisor it is the least
-	mostBack  = 1. / 4   // of all its clients that a unit takes back
+	leastKept = 1. / 256 // a smaller part counts as none; also the smallest divisor
+	mostBack  = 1. / 4   // the part of all its clients that a unit takes back at most
 )
 
-// nextKept returns the part of its clients that a unit keeps next, by the part that it
-// keeps now and by the demand: what would be used of its capacity if it shed no client.
-// Parts come to rest where
+// nextKept returns the part of its clients that a unit keeps next, from the part that it
+// keeps now and the demand: the used part of its capacity if it shed no client.
+// Parts settle at
 //
 //	used             keeps
 //	up to low        all
 //	between          (high - used) / (high - low)
 //	from high on     none
 //
-// Used is demand * part, so that the part sought is high / (high - low + demand). This is
-// one step, not many small ones: it needs no gain to be tuned, provided that the demand
+// Used is demand * part, so that the target part is high / (high - low + demand). It is reached
+// in one step, not in many small ones. No gain needs tuning, provided that the demand
 // is divided by the part that the load came from, see lagged, and not by
-// the one that was handed out last.
+// the part that was set last.
 func nextKept(kept, demand float64, shed config.Shed) float64 {
 	low, high := float64(shed.Low)/100, float64(shed.High)/100
 	next := min(1, high/(high-low+demand), kept+mostBack)
@@ -122,8 +122,8 @@ func nextKept(kept, demand float64, shed config.Shed) float64 {
 	return next
 }
 
-// updateShedding moves each unit that has a complete round of reports. One with no known
-// load keeps all. It reports whether any keeps more or less than before.
+// updateShedding steps each unit that has a complete round of reports. A unit without a known
+// load keeps all. It reports whether any part changed.
 func (d *builder) updateShedding() (changed bool) {
 	t := d.tree
 	var shed, bounded []fraction // what changes
@@ -151,8 +151,8 @@ func (d *builder) updateShedding() (changed bool) {
 	return len(shed)+len(bounded) > 0
 }
 
-// step changes what a unit keeps by a complete round of reports. While no client is
-// answered with it, because it is down or drained, nothing can be learnt from its load.
+// step changes the kept part of a unit after a complete round of reports. While no client is
+// answered with it, because it is down or drained, its load gives no information.
 func (d *builder) step(unit *shedGroup, now usage, counts func(m uint32) bool, fair *fairShare) {
 	far := unit.rounds.step(now.at, unit.ttl)
 	unit.heldUntil = time.Time{}
@@ -169,8 +169,8 @@ func (d *builder) step(unit *shedGroup, now usage, counts func(m uint32) bool, f
 	}
 }
 
-// demandOn returns the load that a unit would have if all its clients were answered with it:
-// each reported load over the part that its traffic came from.
+// demandOn returns the load of a unit if all its clients were answered with it:
+// each reported load divided by the part that its traffic came from.
 func (d *builder) demandOn(unit *shedGroup, counts func(m uint32) bool) (demand float64) {
 	d.eachUsageOf(unit, counts, func(u usage) {
 		if u.known {
@@ -191,8 +191,8 @@ func (st *state) answers(unit *shedGroup) bool {
 	return false
 }
 
-// followShares notes what part of the clients each unit, and each member of a least-load pool,
-// is answered to from now on.
+// followShares records the part of the clients that is answered with each unit, and with each member
+// of a least-load pool, from now on.
 func (d *builder) followShares() {
 	for i := range d.tree.balancers {
 		d.tree.balancers[i].followShares(d.state)
@@ -203,7 +203,7 @@ func (d *builder) followShares() {
 	}
 }
 
-// shareOfUnit returns the part of its clients that a unit is answered to: the mean part of its
+// shareOfUnit returns the part of its clients that is answered with a unit: the mean part of its
 // eligible members, by weight.
 func (st *state) shareOfUnit(unit *shedGroup) float64 {
 	p := &st.tree.pools[unit.pool]
@@ -220,7 +220,7 @@ func (st *state) shareOfUnit(unit *shedGroup) float64 {
 	return parts / weights
 }
 
-// appendChange adds to changes of shares what a unit keeps now.
+// appendChange appends the kept part of a unit to changes, if it changed.
 func (d *builder) appendChange(changes, shares []fraction, unit *shedGroup, kept float64) []fraction {
 	first := d.tree.pools[unit.pool].first
 	part := uint16(math.Round(kept * full))

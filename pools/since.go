@@ -2,8 +2,8 @@ package pools
 
 import "time"
 
-// since is since when a pool has been as it is for a family. It is for telling
-// only: no decision looks at it.
+// since holds since when a pool has its mode and liveness for a family. It is for
+// status only: no decision uses it.
 type since struct {
 	mode      Mode
 	modeSince time.Time
@@ -11,7 +11,7 @@ type since struct {
 	liveSince time.Time
 }
 
-// at is the tenure at a time at which the pool has a mode, and is live or not.
+// at returns n updated to a mode and liveness at a time.
 func (n since) at(mode Mode, live bool, now time.Time) since {
 	if n.mode != mode || n.modeSince.IsZero() {
 		n.mode, n.modeSince = mode, now
@@ -22,11 +22,11 @@ func (n since) at(mode Mode, live bool, now time.Time) since {
 	return n
 }
 
-// sinces is those of a pool, by family. Writers replace it as a whole, so that readers
+// sinces holds the since of a pool, by family. Writers replace it as a whole, so that readers
 // need no lock.
 type sinces [2]since
 
-// sincesOf returns those of a pool; zero before the first state.
+// sincesOf returns the sinces of a pool; zero before the first state.
 func (t *Tree) sincesOf(id ID) sinces {
 	if n := t.since[id].Load(); n != nil {
 		return *n
@@ -34,7 +34,7 @@ func (t *Tree) sincesOf(id ID) sinces {
 	return sinces{}
 }
 
-// tenuresLocked updates the tenures of a pool by the state that was just made.
+// tenuresLocked updates the sinces of a pool from the newest state.
 func (t *Tree) tenuresLocked(id ID, now time.Time) {
 	before := t.sincesOf(id)
 	next := before
@@ -47,8 +47,8 @@ func (t *Tree) tenuresLocked(id ID, now time.Time) {
 	}
 }
 
-// sinceOf is since when a pool has the mode, and is live or not, that a state says:
-// zero where the newest state says otherwise.
+// sinceOf returns since when a pool has its mode and liveness in a state:
+// zero if the newest state differs.
 func (st *state) sinceOf(id ID, f Family) (modeSince, liveSince time.Time) {
 	mode, _, _ := st.selectSource(id, f)
 	n := st.tree.sincesOf(id)[f]
@@ -61,8 +61,8 @@ func (st *state) sinceOf(id ID, f Family) (modeSince, liveSince time.Time) {
 	return modeSince, liveSince
 }
 
-// CarryOverSince makes since when the pools of t are as they are that of the tree
-// that served before, where they were so in it. It comes when t begins to answer.
+// CarryOverSince copies the times from the tree that served before, for pools that
+// have the same mode or liveness in both. Call it when t begins to answer.
 func (t *Tree) CarryOverSince(before *Tree) {
 	was := make(map[string]ID, len(before.pools))
 	for id := range before.pools {

@@ -6,15 +6,15 @@ import (
 )
 
 // A slot is one TTL of a client network under sticky: ttl. In it the network keeps its member, so
-// that the A, AAAA and HTTPS questions of a client lead to one; in the next one it is as if it were
-// another network. Each network has a phase of its own, or all clients would move at once:
+// that the A, AAAA and HTTPS requests of a client get one member; the next slot counts as
+// another network. Each network has its own phase, otherwise all clients would move at once:
 //
 //	time, TTL 30   ...00:00          00:30          01:00...
 //	phase 0        |----- slot ------|---- slot ----|
 //	phase 12       ---|----- slot -------|---- slot ---
 //
-// It is worked out from the network, the TTL and the time alone: nodes whose clocks agree answer
-// equally. How often a member is chosen over many slots is as often as by weight.
+// It is computed from the network, the TTL and the time alone: nodes with synchronized clocks answer
+// equally. Over many slots each member is chosen in proportion to its weight.
 
 // UsesTime reports whether the decision of some pool depends on the time.
 func (t *Tree) UsesTime() bool {
@@ -37,7 +37,7 @@ type StepSlot struct {
 	Until time.Time `json:"until"`
 }
 
-// slotOf returns the slot that the client's network is in.
+// slotOf returns the current slot of the client's network.
 func (s *Scratch) slotOf(v *frame) StepSlot {
 	ttl := s.slotLength()
 	passed := (uint64(s.Time) + v.network(s.client)%ttl) % ttl

@@ -167,7 +167,7 @@ func TestAStickyTTLIsExplained(t *testing.T) {
 	if other.Chosen {
 		chosen, other = other, chosen
 	}
-	expect(t, "the chosen one", chosen.Reason, fmt.Sprintf("the hash of 20.0.0.0/24 from %s to %s is its; weight %d of 4 of all networks", from, until, *chosen.Weight))
+	expect(t, "the chosen one", chosen.Reason, fmt.Sprintf("the hash of 20.0.0.0/24 from %s to %s selects it; weight %d of 4 of all networks", from, until, *chosen.Weight))
 	expect(t, "the other", other.Reason, "second choice of this network until "+until)
 	expect(t, "over all slots", []any{steps[0].Probability, steps[1].Probability}, []any{0.75, 0.25})
 }

@@ -10,23 +10,23 @@ import (
 	"meridian/health"
 )
 
-// fraction is the part, in 256ths, of what it would get that a target or member
-// gets while it starts slowly, or sheds. One that sheds may get none. What is not in a list of shares gets all.
+// fraction is the reduced part, in 256ths, of the clients of a target or member in
+// slow start or while it sheds. Shedding may reduce it to none. A list of fractions omits full ones.
 type fraction struct {
 	of   uint32 // in Tree.targets or Tree.members
-	part uint16 // 0..255; in a list of changes also whole: no longer in the list
-	key  uint64 // of the hash that says which clients or draws are in the part, made from names; 0 where only the part counts
+	part uint16 // 0..255; in a list of changes also full: remove it from the list
+	key  uint64 // of the hash that selects the clients or draws in the part, made from names; 0 if only the part counts
 }
 
-// full is all that one would get, in 256ths.
+// full is the whole part, in 256ths.
 const full = 256
 
 func reducedBy(a fraction, of uint32) int { return cmp.Compare(a.of, of) }
 
-// fractionOf returns a part by a list of shares in order.
+// fractionOf returns the part of a target or member from an ordered list.
 func fractionOf(shares []fraction, of uint32) uint64 { return uint64(shareOf(shares, of).part) }
 
-// shareOf returns a share by a list of shares in order.
+// shareOf returns the fraction of a target or member from an ordered list.
 func shareOf(shares []fraction, of uint32) fraction {
 	if i, ok := slices.BinarySearchFunc(shares, of, reducedBy); ok {
 		return shares[i]
@@ -34,17 +34,17 @@ func shareOf(shares []fraction, of uint32) fraction {
 	return fraction{of: of, part: full}
 }
 
-// shareKey returns the key of the share of a member, or region, of a pool. It must not change:
+// shareKey returns the hash key of the fraction of a member, or region, of a pool. It must not change:
 // clients would change members.
 func shareKey(pool, of string) uint64 { return keyOf(pool+".share", of) }
 
-// memberKey returns the key of a member's share.
+// memberKey returns the hash key of a member's fraction.
 func (t *Tree) memberKey(u memberRef) uint64 {
 	p := &t.cfg.Pools[u.pool]
 	return shareKey(p.Name, p.Members[u.member].Name)
 }
 
-// groupKey returns the key of what a group of a pool that ranks regions takes.
+// groupKey returns the hash key of a group of a pool that ranks regions.
 func (t *Tree) groupKey(p *pool, group uint32) uint64 { return t.keys[p.keys+group] }
 
 // groupKeys makes the keys of the groups of a pool that ranks regions, from the names of the pool and
@@ -53,7 +53,7 @@ func (c *compiler) groupKeys(from *config.Pool, p *pool) {
 	t := c.tree
 	p.keys = uint32(len(t.keys))
 	for _, region := range c.mine {
-		name := "" // of no region
+		name := "" // without a region
 		if int(region) < len(c.cfg.Regions) {
 			name = c.cfg.Regions[region].Name
 		}
@@ -61,7 +61,7 @@ func (c *compiler) groupKeys(from *config.Pool, p *pool) {
 	}
 }
 
-// merged is shares after changes, of which the last about somebody counts.
+// merged returns shares after changes; the last change of a target or member counts.
 // It sorts changes.
 func merged(shares, changes []fraction) []fraction {
 	slices.SortStableFunc(changes, func(a, b fraction) int { return cmp.Compare(a.of, b.of) })
@@ -82,16 +82,16 @@ func merged(shares, changes []fraction) []fraction {
 	return append(next, shares...)
 }
 
-// slowMembers is the shares of a pool's members.
+// slowMembers returns the fractions of a pool's members.
 func (st *state) slowMembers(p *pool) []fraction {
 	from, _ := slices.BinarySearchFunc(st.slow, p.first, reducedBy)
 	to, _ := slices.BinarySearchFunc(st.slow, p.first+p.members, reducedBy)
 	return st.slow[from:to]
 }
 
-// queueFraction takes the share of a turn over, which merge then makes part of the state.
-func (d *builder) queueFraction(target uint32, turn *health.Transition) {
-	part := uint16(turn.SlowStartWeight)
+// queueFraction queues the slow-start fraction of a change, for applyFractions.
+func (d *builder) queueFraction(target uint32, transition *health.Transition) {
+	part := uint16(transition.SlowStartWeight)
 	if part == 0 || d.isDown(target) {
 		part = full
 	}
@@ -105,7 +105,7 @@ func (d *builder) queueFraction(target uint32, turn *health.Transition) {
 	}
 }
 
-// applyFractions makes the noted shares of targets those of the state.
+// applyFractions applies the queued fractions of targets to the state.
 func (d *builder) applyFractions() {
 	if len(d.restarted) > 0 {
 		d.copyOnWrite()
@@ -114,7 +114,7 @@ func (d *builder) applyFractions() {
 	}
 }
 
-// markFractionsDirty notes that members' shares may have changed.
+// markFractionsDirty records that members' fractions may have changed.
 func (d *builder) markFractionsDirty(members []memberRef) {
 	if len(d.slow) == 0 && len(d.from.slow) == 0 && len(d.starting) == 0 && len(d.shedding) == 0 && len(d.bounded) == 0 {
 		return
@@ -124,7 +124,7 @@ func (d *builder) markFractionsDirty(members []memberRef) {
 	}
 }
 
-// recomputeFractions works out anew the shares of the members that are noted as stale.
+// recomputeFractions recomputes the fractions of the stale members.
 func (d *builder) recomputeFractions() {
 	d.addSlowPools()
 	if len(d.stale) == 0 {
@@ -153,9 +153,9 @@ func (d *builder) recomputeFractions() {
 	}
 }
 
-// memberFraction works out a member's part: all where it is forced up, else the lesser of
-// what it gets while it starts slowly, what it keeps while it sheds, and what it keeps
-// within its bound. A slow start withholds no more than max_ejection lets it.
+// memberFraction computes a member's fraction: full if it is forced up, otherwise the minimum of
+// its slow start, of what it keeps while it sheds, and of what it keeps
+// within its bound. max_ejection limits what slow start may withhold.
 func (d *builder) memberFraction(u memberRef, bound slowBound) uint64 {
 	member := d.tree.pools[u.pool].first + u.member
 	if d.kind(member) == ForcedUp {
@@ -164,21 +164,21 @@ func (d *builder) memberFraction(u memberRef, bound slowBound) uint64 {
 	return min(bound.of(d.slowStartFraction(u)), d.loadFraction(member))
 }
 
-// loadFraction is what a member keeps by its load.
+// loadFraction returns what a member keeps by its load.
 func (st *state) loadFraction(member uint32) uint64 {
 	return min(fractionOf(st.shedding, member), fractionOf(st.bounded, member))
 }
 
-// slowStartFraction works out what a member gets while it, or what is in it, starts slowly:
+// slowStartFraction computes the fraction of a member while it, or its nested pool, is in slow start:
 //
 //	a member that                                         gets
-//	is an endpoint with an up address that has all        all
-//	is an endpoint whose up addresses all start slowly    the largest part of those
-//	is a pool with an eligible member that has all        all
-//	is a pool whose eligible members all start slowly     their mean part, by weight
+//	is an endpoint with an up address at full             all
+//	is an endpoint with all up addresses in slow start    the largest part of those
+//	is a pool with an eligible member at full             all
+//	is a pool with all eligible members in slow start     their mean part, by weight
 //
-// An endpoint's part is the same for both families, and so is a pool's: else
-// the A and the AAAA of a client would lead to different places.
+// The part of an endpoint or pool is the same for both families: otherwise
+// the A and the AAAA of a client would return different members.
 func (d *builder) slowStartFraction(u memberRef) uint64 {
 	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
 	if m.child != none {
@@ -194,7 +194,7 @@ func (d *builder) slowStartFraction(u memberRef) uint64 {
 			part = max(part, fractionOf(d.starting, r.target))
 		}
 	}
-	if part == 0 { // not up, which settles it
+	if part == 0 { // not up, which decides it
 		return full
 	}
 	return part
@@ -225,16 +225,16 @@ func (d *builder) poolFraction(id ID) uint64 {
 	return parts / weights
 }
 
-// The length of a client's network, which is what a share is taken of where a
-// policy places clients: whoever shares a resolver or a site stays together.
+// Prefix length of a client's network, the unit in which policies that place clients
+// admit them: clients that share a resolver or a site stay together.
 const (
 	networkV4 = 24
 	networkV6 = 48
 )
 
 // admits reports whether a part of the clients includes this one, by a hash of
-// its network with a key that is made from names: the order of pools and members, which edits of
-// other pools change, does not matter. A client that is in a part is in every larger one. The answer's
+// its network with a key made from names, so that the order of pools and members, which edits
+// of other pools change, does not matter. Raising the part never removes a client. The answer's
 // scope includes the network.
 func (s *Scratch) admits(key, part uint64) bool {
 	network, bits := networkOf(s.client)
@@ -242,7 +242,7 @@ func (s *Scratch) admits(key, part uint64) bool {
 	return below(mix(network^key), full) < part
 }
 
-// networkOf is a hash of a client's network, and its length.
+// networkOf returns a hash of a client's network, and its prefix length.
 func networkOf(client netip.Addr) (hash uint64, bits uint8) {
 	if client = client.Unmap(); client.Is4() {
 		a := client.As4()
@@ -255,17 +255,17 @@ func networkOf(client netip.Addr) (hash uint64, bits uint8) {
 	return mix(network | 1<<63), networkV6
 }
 
-// fraction is that of a member of the pool being visited.
+// fraction returns the fraction of a member of the pool being visited.
 func (v *frame) fraction(m int) uint64 { return fractionOf(v.slow, v.first+uint32(m)) }
 
-// admit leaves out members that start slowly and whose part this question is
-// not in, unless that leaves nobody:
+// admit removes members in slow start with a part that does not include this request,
+// unless that leaves no member:
 //
 //	policy                       a part is
 //	failover                     of the clients, see admitInOrder
 //	round-robin, all             of the draws
-//	proximity, latency           of the clients of a region, see admitsTo
-//	those that draw by weight    of the weight, see byShare; hash: of the networks
+//	proximity, latency           of the clients of a region, see regionAdmits
+//	those that draw by weight    of the weight, see byReducedWeight; hash: of the networks
 func (s *Scratch) admit(v *frame) {
 	switch v.policy {
 	case failover:
@@ -275,8 +275,8 @@ func (s *Scratch) admit(v *frame) {
 	}
 }
 
-// admitInOrder asks the members before the first that has all. Those after it
-// are in an answer only beside it.
+// admitInOrder checks the members before the first full one. Later members
+// are in an answer only in addition to it.
 func (s *Scratch) admitInOrder(v *frame) {
 	if v.eligible.count() == 1 {
 		return
@@ -313,7 +313,7 @@ func (s seed) admits(to fraction) bool {
 	return below(mix(^uint64(s)^to.key), full) < uint64(to.part)
 }
 
-// keepAdmitted narrows to v.spare, unless nobody is there.
+// keepAdmitted narrows to v.scratchSet, unless it is empty.
 func (s *Scratch) keepAdmitted(v *frame) {
 	if v.scratchSet.any() {
 		s.record.notAdmitted(v)
@@ -322,20 +322,20 @@ func (s *Scratch) keepAdmitted(v *frame) {
 }
 
 // regionAdmits reports whether the eligible members of a group take this client
-// (the group is a region, under proximity and latency):
+// (the group is a region, for proximity and latency):
 //
 //	among them               takes
-//	one that has all         all clients; between them, weights count by their parts
-//	only some starting slow  the mean of their parts, by weight, of the clients
+//	one at full              all clients; weights are multiplied by the parts
+//	only some in slow start  the mean of their parts, by weight, of the clients
 //
-// So each gets its part of what it would get otherwise, and members of the region that serve already
+// So each gets its part of its clients, and members of the region that serve already
 // take the rest before a farther region does.
 func (s *Scratch) regionAdmits(v *frame, group uint32) bool {
 	part := s.regionFraction(v, s.tree.group(v.pool, group))
 	return part == full || s.admits(s.tree.groupKey(v.pool, group), part)
 }
 
-// regionFraction is the part of its clients that a group takes, which has an eligible member.
+// regionFraction returns the part of its clients that a group with an eligible member takes.
 func (s *Scratch) regionFraction(v *frame, g bitset) uint64 {
 	var parts, weights uint64
 	for i, w := range g {
@@ -352,12 +352,12 @@ func (s *Scratch) regionFraction(v *frame, g bitset) uint64 {
 	return parts / weights
 }
 
-// narrowSlowly is narrowByRanking where members start slowly:
+// narrowSlowly is narrowByRanking with members in slow start:
 //
 //	first in the client's ranking that has an eligible member and takes it   left
 //	the k-th region                                                          those of the k-th
 //	none, though the k-th is the first that has an eligible member           those of the k-th
-//	none has an eligible member                                              those of no region
+//	none has an eligible member                                              those without a region
 func (s *Scratch) narrowSlowly(v *frame) {
 	t := s.tree
 	table := t.geoTables[v.table]
@@ -389,7 +389,7 @@ func (s *Scratch) narrowSlowly(v *frame) {
 	s.record.narrowed(s, v, nearest)
 }
 
-// byReducedWeight is byWeight where members start slowly: each weight counts by its part.
+// byReducedWeight is byWeight with members in slow start: each weight is multiplied by its part.
 func (s *Scratch) byReducedWeight(v *frame, from bitset, r uint64) int {
 	at := below(r, s.sumOfReducedWeights(v, from))
 	for i, w := range from {
@@ -415,16 +415,16 @@ func (s *Scratch) sumOfReducedWeights(v *frame, of bitset) uint64 {
 	return sum
 }
 
-// fullWeight is what weightByShare makes of a weight of 1 of a member that has all.
+// fullWeight is the reducedWeight of a full member of weight 1.
 const fullWeight = full << 12
 
-// reducedWeight is a member's weight by its part, in units so small that one that
-// gets none, which is drawn only where nobody gets any, can have a single one.
+// reducedWeight returns a member's weight times its part, in units so small that a member with
+// part 0, which is drawn only if all have 0, has a single unit.
 func (s *Scratch) reducedWeight(v *frame, m int) uint64 {
 	return uint64(s.tree.weights[v.first+uint32(m)]) * max(1, v.fraction(m)*(fullWeight/full))
 }
 
-// addressAdmitted reports whether an address that is up is in this draw, as far as it starts slowly.
+// addressAdmitted reports whether slow start admits an up address to this draw.
 func (st *state) addressAdmitted(r addrRef, draw uint64) bool {
 	if len(st.starting) == 0 || r.target == none {
 		return true

@@ -230,15 +230,15 @@ func TestExplainTellsWhoStartsSlowly(t *testing.T) {
 	for _, c := range []struct{ behaviour, world, starting, client, want string }{
 		{
 			"weighted", "pool web weighted\n  a weight=10 192.0.2.1\n  b 192.0.2.2\n", "web/a", "11.0.3.1",
-			"web/a [up] not drawn; starts slowly, at 50 %\nweb/b* [unknown] weight 1 of 6\n",
+			"web/a [up] not drawn; in slow start, at 50 %\nweb/b* [unknown] weight 1 of 6\n",
 		},
 		{
 			"failover, another client", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n", "web/a", "11.0.3.1",
-			"web/a [up] starts slowly, at 50 %: not this time\nweb/b* [unknown] first eligible in the order written\n",
+			"web/a [up] in slow start, at 50 %: not this time\nweb/b* [unknown] first eligible in the order written\n",
 		},
 		{
 			"proximity, another client", "pool web proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n  c region=farther 192.0.2.3\n", "web/a", "11.0.3.1",
-			"web/a [up] starts slowly, at 50 %: region \"near\" is nearer, but not for this client yet\nweb/b* [unknown] nearest region with an eligible member: 5671 km; \"near\" is nearer and has none eligible for this client\nweb/c [unknown] region \"farther\" is farther: 14344 km\n",
+			"web/a [up] in slow start, at 50 %: region \"near\" is nearer, but not for this client yet\nweb/b* [unknown] nearest region with an eligible member: 5671 km; \"near\" is nearer and has none eligible for this client\nweb/c [unknown] region \"farther\" is farther: 14344 km\n",
 		},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {

@@ -1,10 +1,10 @@
 package pools
 
-// drawable is the members that the next draw is among:
+// drawable returns the members that the next draw is among:
 //
 //	spread   a region without a member in the answer has one left   the draw is among
 //	none     -                                                      all that are left
-//	region   yes                                                    those of such regions
+//	region   yes                                                    the members of such regions
 //	region   no                                                     all that are left, and a new round begins
 //
 // Members without a region count as one region.
@@ -18,7 +18,7 @@ func (v *frame) drawable() bitset {
 	return v.remainingRegions
 }
 
-// passRegion takes the region of m out of the round.
+// passRegion removes the region of m from the round.
 func (s *Scratch) passRegion(v *frame, m int) {
 	if !v.spread {
 		return

@@ -9,61 +9,61 @@ import (
 	"meridian/health"
 )
 
-// PoolStatus is how a pool stands at one moment.
+// PoolStatus is the status of a pool at one moment.
 type PoolStatus struct {
 	Pool      string
 	Policy    string
 	DualStack string  // independent or together
-	Mode      [2]Mode // by family: how it answers a name, whether one is bound to it or not
+	Mode      [2]Mode // by family: how it answers a name, even if none is bound to it
 	Live      [2]bool // by family: as its parents see it
-	Eligible  [2]int  // by family: how many of its members are
-	Need      int     // how many must be for it to be live
+	Eligible  [2]int  // by family: how many of its members are eligible
+	Need      int     // how many eligible members make it live
 	Members   []MemberStatus
-	Lost      []LostRegion // whose clients are spread; mostly none
+	Lost      []LostRegion // the regions with spread clients; usually empty
 
-	ModeSince [2]time.Time // by family: since when it answers so
-	LiveSince [2]time.Time // by family: since when it is live, or is not
+	ModeSince [2]time.Time // by family: since when it has this mode
+	LiveSince [2]time.Time // by family: since when it is live, or not
 }
 
-// MemberStatus is how a member stands. Its State is disabled, drained, forced up,
-// forced down or ejection deferred; else of an endpoint up, unknown, uncertain, down or unresolved, of a
+// MemberStatus is the status of a member. Its State is disabled, drained, forced up,
+// forced down or ejection deferred; otherwise of an endpoint up, unknown, uncertain, down or unresolved, of a
 // pool live, or not live and why.
 type MemberStatus struct {
 	Member    string
 	Region    string      // empty: none
-	Nested    string      // the pool that it is; empty: an endpoint
-	Target    config.Name // the name whose addresses it has; empty: none
-	CName     config.Name // the name that it is answered as; empty: none
+	Nested    string      // the nested pool; empty: an endpoint
+	Target    config.Name // the name that its addresses come from; empty: none
+	CName     config.Name // the name that is answered; empty: none
 	Enabled   bool
 	Weight    int
 	State     string    // see above
-	Override  *Override // the one that it goes by; nil: none
+	Override  *Override // the one that applies; nil: none
 	Eligible  [2]bool   // by family
-	Load      *StepLoad // nil: nobody reports it
+	Load      *StepLoad // nil: it is never reported
 	Addresses []AddressStatus
 
-	// Of a pool alone: how many of its members are eligible, of how many that are
-	// can be eligible, how many must be, and since when it is live, or is not.
+	// Of a nested pool only: how many of its members are eligible, of how many that
+	// can be eligible, how many must be, and since when it is live, or not.
 	Up, Of, Need int
 	LiveSince    time.Time
 }
 
-// RegionStatus is how a region that has a check stands.
+// RegionStatus is the status of a region with a check.
 type RegionStatus struct {
 	Region    string
-	Down      bool // and with it all members that stand in it
+	Down      bool // and with it all its members
 	Addresses []AddressStatus
 }
 
-// AddressStatus is how an address of an endpoint or region stands.
+// AddressStatus is the status of an address of an endpoint or region.
 type AddressStatus struct {
 	Addr    netip.Addr
 	Target  int            // index in Targets; -1: no check
-	Verdict health.Verdict // one without a check is up
+	Verdict health.Verdict // an address without a check is up
 }
 
-// Status tells how every pool stands, in the order of the configuration, all of
-// one moment. It may run beside everything else.
+// Status yields the status of every pool, in the order of the configuration, all of
+// one moment. It is safe for concurrent use.
 func (t *Tree) Status() iter.Seq[PoolStatus] {
 	st := t.state.Load()
 	return func(yield func(PoolStatus) bool) {
@@ -140,12 +140,12 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 	return addresses
 }
 
-// targetStatus is how a target stands at an address, which is its own.
+// targetStatus returns the status of a target at its address.
 func (st *state) targetStatus(target uint32, addr netip.Addr) AddressStatus {
 	return AddressStatus{addr, int(target), st.verdict(target)}
 }
 
-// provisional is what Step.Doubtful says of a member.
+// provisional returns Step.Provisional of a member.
 func (r *recorder) provisional(u memberRef) []AddressStatus {
 	var refs []addrRef
 	if m := &r.tree.members[r.tree.pools[u.pool].first+u.member]; m.child == none {
@@ -163,13 +163,13 @@ func (r *recorder) provisional(u memberRef) []AddressStatus {
 	return found
 }
 
-// isProvisional reports whether a target is not known to be up, or starts slowly.
+// isProvisional reports whether a target is not known to be up, or is in slow start.
 func (st *state) isProvisional(target uint32) bool {
 	v := st.verdict(target)
 	return v != health.Up || fractionOf(st.starting, target) != full
 }
 
-// Regions tells how the regions that have a check stand, in the order of the
+// Regions returns the status of the regions with a check, in the order of the
 // configuration.
 func (t *Tree) Regions() []RegionStatus {
 	st := t.state.Load()
@@ -184,19 +184,19 @@ func (t *Tree) Regions() []RegionStatus {
 	return regions
 }
 
-// EjectionDeferred is the State of a member that is down and treated as up.
+// EjectionDeferred is the State of a member that is down but treated as up.
 const EjectionDeferred = "ejection deferred"
 
-// verdictText is a member's state in words for a family, the first that holds:
+// verdictText returns a member's state for a family, the first row that applies:
 //
 //	enabled  override     state
 //	no       -            disabled
 //	yes      drained      drained
 //	yes      forced up    forced up
 //	yes      forced down  forced down
-//	yes      none         ejection deferred, where max_ejection has it treated as up
+//	yes      none         ejection deferred, if max_ejection has it treated as up
 //	yes      none         unresolved, of a target without an address
-//	yes      none         a pool's, or the verdict that counts of an endpoint's addresses
+//	yes      none         that of a pool, or the health state of an endpoint's addresses
 func (st *state) verdictText(id ID, i int, f Family) string {
 	p := &st.tree.pools[id]
 	m := &st.tree.members[p.first+uint32(i)]
@@ -218,11 +218,11 @@ func (st *state) verdictText(id ID, i int, f Family) string {
 	return st.endpointVerdict(m, f).String()
 }
 
-// endpointVerdict is the best of the verdicts that count for a family:
+// endpointVerdict returns the best health state of the addresses that count for a family:
 //
 //	an address is   the endpoint is
 //	up              up
-//	unknown         unknown, since that counts as up
+//	unknown         unknown, because that counts as up
 //	uncertain       uncertain
 //	down            down
 func (st *state) endpointVerdict(m *member, f Family) health.Verdict {
@@ -238,7 +238,7 @@ func (st *state) endpointVerdict(m *member, f Family) health.Verdict {
 	return found
 }
 
-// refVerdict is the verdict of one address; one without a check is up.
+// refVerdict returns the health state of one address; without a check it is up.
 func (st *state) refVerdict(a addrRef) health.Verdict {
 	if a.target == none {
 		return health.Up

@@ -2,8 +2,8 @@ package pools
 
 import "meridian/geo"
 
-// Tables is how many geo tables the pools ask, one for each distinct set of regions or
-// matches, and the bytes of memory that they hold together.
+// Tables returns how many geo tables the pools use, one for each distinct set of regions or
+// matches, and how many bytes of memory they hold together.
 func (t *Tree) Tables() (tables, bytes int) {
 	counted := map[*geo.Table]bool{}
 	for _, table := range t.geoTables {

@@ -7,31 +7,31 @@ import (
 	"meridian/health"
 )
 
-// Targets is what must be probed, each distinct (check, address) once. Do not change it.
+// Targets lists what must be probed, each distinct (check, address) once. Do not change it.
 func (t *Tree) Targets() []health.Target { return t.targets }
 
-// TargetUse is a member that has a target's address, or, by Region alone, a region
+// TargetUse is a member that has a target's address or, with Region alone, a region
 // that is probed there.
 type TargetUse struct{ Pool, Member, Region string }
 
-// TargetUses lists the members and regions that a target, by its index in Targets, matters to.
+// TargetUses lists the members and regions that use a target, by its index in Targets.
 func (t *Tree) TargetUses(target int) []TargetUse {
-	var users []TargetUse
+	var uses []TargetUse
 	for _, u := range t.membersByTarget.of(uint32(target)) {
 		p := &t.cfg.Pools[u.pool]
 		m := &p.Members[u.member]
-		users = append(users, TargetUse{p.Name, m.Name, m.Region})
+		uses = append(uses, TargetUse{p.Name, m.Name, m.Region})
 	}
 	for _, region := range t.regionsByTarget[uint32(target)] {
-		users = append(users, TargetUse{Region: t.checked[region].config.Name})
+		uses = append(uses, TargetUse{Region: t.checked[region].config.Name})
 	}
-	return users
+	return uses
 }
 
-// SimulateVerdict is what turns all addresses of an endpoint to a verdict when given to
-// Apply: for rehearsals, where no prober says so. They have no time, so that
-// max_ejection does not defer them. Members that share an address
-// and its check turn together.
+// SimulateVerdict returns the transitions that set all addresses of an endpoint to a health
+// state when passed to Apply, for simulations without a prober. They have no time, so
+// max_ejection does not defer them. Members that share an address and its check change
+// together.
 func (t *Tree) SimulateVerdict(pool, member string, to health.Verdict) ([]health.Transition, error) {
 	id, i, err := t.find(pool, member)
 	if err != nil {
@@ -39,29 +39,29 @@ func (t *Tree) SimulateVerdict(pool, member string, to health.Verdict) ([]health
 	}
 	m := &t.members[t.pools[id].first+uint32(i)]
 	if m.child != none {
-		return nil, fmt.Errorf("member %q of pool %q is pool %q: its verdict follows its members; turn those", member, pool, t.cfg.Pools[m.child].Name)
+		return nil, fmt.Errorf("member %q of pool %q is pool %q: its health state follows its members; set those", member, pool, t.cfg.Pools[m.child].Name)
 	}
 	if m.addresses() == 0 {
 		return nil, fmt.Errorf("member %q of pool %q has no address: its target %q is not resolved", member, pool, t.cfg.Pools[id].Members[i].Target)
 	}
 	now := t.state.Load()
-	var turns []health.Transition
+	var transitions []health.Transition
 	for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
 		if r.target == none {
 			return nil, fmt.Errorf("member %q of pool %q has no check: it is always up", member, pool)
 		}
-		turns = append(turns, health.Transition{
+		transitions = append(transitions, health.Transition{
 			Index:  int(r.target),
 			Target: t.targets[r.target],
 			From:   now.verdict(r.target),
 			To:     to,
-			Reason: "as told",
+			Reason: "simulated",
 		})
 	}
-	return turns, nil
+	return transitions, nil
 }
 
-// find finds a member by name.
+// find returns a member by name.
 func (t *Tree) find(pool, member string) (ID, int, error) {
 	for id := range t.cfg.Pools {
 		p := &t.cfg.Pools[id]

@@ -51,7 +51,7 @@ func TestTurnsSaysWhatCannotTurn(t *testing.T) {
 		{"none", "a", `no pool "none"`},
 		{"one", "z", `pool "one" has no member "z"; it has "a", "b"`},
 		{"one", "a", `member "a" of pool "one" has no check: it is always up`},
-		{"one", "b", `member "b" of pool "one" is pool "two": its verdict follows its members; turn those`},
+		{"one", "b", `member "b" of pool "one" is pool "two": its health state follows its members; set those`},
 	} {
 		_, err := tree.SimulateVerdict(c.pool, c.member, health.Down)
 		expect(t, c.pool+"/"+c.member, err, c.want)

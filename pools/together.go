@@ -23,10 +23,10 @@ func (st *state) isUpFor(p *pool, m *member, f Family) bool {
 	return m.addresses() > 0 && st.downFamily(m) == noFamily
 }
 
-// noFamily is no family at all.
+// noFamily is not a family.
 const noFamily = Family(2)
 
-// downFamily returns a family of an endpoint all addresses of which are down, or noFamily.
+// downFamily returns a family of an endpoint that has only down addresses, or noFamily.
 func (st *state) downFamily(m *member) Family {
 	for _, f := range families {
 		if refs := st.tree.addrs(m, f); len(refs) > 0 && !slices.ContainsFunc(refs, st.isUp) {
@@ -36,10 +36,10 @@ func (st *state) downFamily(m *member) Family {
 	return noFamily
 }
 
-// families are all families.
+// families lists all families.
 var families = [...]Family{IPv4, IPv6}
 
-// offersTo returns what a nested pool offers to the pool around it. Under dual_stack:
+// offersTo returns what a nested pool offers to the pool around it. With dual_stack:
 // together it offers nothing while it is not live, or has no live member with an address, for
 // one of the families that it could give if all were up.
 func (st *state) offersTo(around *pool, id ID, f Family, pl basis) offer {
@@ -50,7 +50,7 @@ func (st *state) offersTo(around *pool, id ID, f Family, pl basis) offer {
 	return o
 }
 
-// missingFamily returns a family that a pool would give if all were up, and does not give now,
+// missingFamily returns a family that a pool would give if all were up but does not give now,
 // or noFamily.
 func (st *state) missingFamily(id ID, pl basis) Family {
 	for _, f := range families {
@@ -72,8 +72,8 @@ func (st *state) nestedVerdict(around *pool, id ID, f Family) string {
 	return st.poolVerdict(id, f)
 }
 
-// togetherVerdict returns the verdict that a member goes by under dual_stack: together: the
-// worst of those of its families.
+// togetherVerdict returns the health state of a member with dual_stack: together: the
+// worst of its families'.
 func (st *state) togetherVerdict(m *member) health.Verdict {
 	if st.downFamily(m) != noFamily {
 		return health.Down
@@ -91,8 +91,8 @@ func (st *state) togetherVerdict(m *member) health.Verdict {
 	return worst
 }
 
-// recordTogether returns the reason for which a member is not eligible for a family by its other
-// one; empty if that is not the reason.
+// recordTogether explains why a member is not eligible for a family because of its other
+// family; empty if that is not the reason.
 func (r *recorder) recordTogether(p *pool, m *member) string {
 	if !p.together {
 		return ""

@@ -2,8 +2,8 @@ package pools
 
 import "meridian/config"
 
-// linkParents lists who must hear of what: the members of a target, the parents of
-// a pool, the pools that a pool stands in for.
+// linkParents builds the reverse indexes: the members of a target, the parents of
+// a pool, the pools that a pool is the fallback of.
 func (c *compiler) linkParents() {
 	t := c.tree
 	t.bound = make([]bool, len(t.pools))
@@ -50,11 +50,11 @@ func (t *Tree) eachMember(visit func(memberRef, *member)) {
 	}
 }
 
-// order gives each pool its height and its families, children before parents,
-// and finds how much of the stack the deepest walk needs. A pool inside itself is a fault.
+// order sets the height and the families of each pool, children before parents,
+// and computes the stack size of the deepest walk. A pool inside itself is an error.
 func (c *compiler) order() *config.Error {
 	t := c.tree
-	waiting := make([]uint32, len(t.pools)) // for how many nested pools without a height
+	waiting := make([]uint32, len(t.pools)) // by pool: the number of nested pools without a height
 	deepest := make([]uint32, len(t.pools))
 	t.eachMember(func(u memberRef, m *member) {
 		if m.child != none {
@@ -92,14 +92,14 @@ func (c *compiler) order() *config.Error {
 	for id, n := range waiting {
 		if n > 0 {
 			p := &c.cfg.Pools[id]
-			f := c.cfg.ErrorAt(p.Pos, "pools."+p.Name, "the pool is, through its members, inside itself", "pools nest without a circle")
+			f := c.cfg.ErrorAt(p.Pos, "pools."+p.Name, "the pool contains itself through its members", "remove the cycle")
 			return &f
 		}
 	}
 	return nil
 }
 
-// addFamilies notes the families of which one of the pool's members has an address.
+// addFamilies adds the families that a member of the pool has addresses of.
 func (p *pool) addFamilies(has [2]bool) {
 	for f := range has {
 		p.has[f] = p.has[f] || has[f]

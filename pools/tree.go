@@ -11,71 +11,71 @@ import (
 	"meridian/health"
 )
 
-// none stands for no pool, no target, no table.
+// none means no pool, no target, no table.
 const none = ^uint32(0)
 
-// Tree is all pools, compiled. Its shape never changes; which members are live
-// follows the verdicts given to Apply. Decide and Explain may run on any
-// number of goroutines beside one another and beside Apply.
+// Tree holds all pools, compiled. Its shape never changes; the live members
+// follow the health states passed to Apply. Decide and Explain may run on any
+// number of goroutines, concurrently with Apply.
 type Tree struct {
-	cfg       *config.Config            // names and texts, for what is told to people
+	cfg       *config.Config            // names and texts, for output
 	locator   *geo.Locator              // for Explain
-	resolved  map[config.Name]Resolved  // what the targets of members led to
-	geoTables []*geo.Table              // each that a pool asks, once
-	matches   map[uint32][]config.Match // by table: what it lists, where it ranks no regions; for Explain
+	resolved  map[config.Name]Resolved  // the resolved targets of members
+	geoTables []*geo.Table              // each table that a pool uses, once
+	matches   map[uint32][]config.Match // by table: its matches, if it does not rank regions; for Explain
 
 	roundTrips *geo.Latency               // nil: none are measured
-	measured   map[uint32][]config.Region // by table: what it ranks by round trips; for Explain
+	measured   map[uint32][]config.Region // by table: the regions that it ranks by round trips; for Explain
 
 	pools         []pool    // by ID
 	members       []member  // pool after pool, in the order written
-	weights       []uint32  // beside members; 0 for those that are disabled
+	weights       []uint32  // by member; 0 for disabled ones
 	groups        bitset    // pool after pool: the members of each group, pool.words words a group
 	refs          []addrRef // member after member: its IPv4 addresses, then its IPv6 ones
 	v4            [][4]byte
 	v6            [][16]byte
-	soleAddresses []soleAddresses // pool after pool, of those that direct decides for
+	soleAddresses []soleAddresses // pool after pool, for those that fastDecide handles
 	cnames        [][]byte        // of members, in wire form
 	targets       []health.Target
 
-	scores []regionScore // by pool and group, of those that spread the clients of lost regions
+	scores []regionScore // by pool and group, of pools that spread the clients of lost regions
 	keys   []uint64      // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
-	log2   *log2Table    // nil where no pool hashes or spreads
-	timed  index[uint32] // of the members of `fastest` pools: the targets that say how soon they respond
+	log2   *log2Table    // nil if no pool hashes or spreads
+	timed  index[uint32] // of the members of `fastest` pools: the targets that determine their response time
 
-	loadTargets []LoadTarget          // what reports a load
-	memberLoads map[uint32]loadSource // by member, of those that name one
-	regionLoads map[string]loadSource // by region, likewise
-	loadSharers map[placed]int        // by group: how many have a part of their region's load
-	ttls        []time.Duration       // by pool, see clientTTLs; none where no load is reported
+	loadTargets []LoadTarget          // the sources of load reports
+	memberLoads map[uint32]loadSource // by member, of those with a load
+	regionLoads map[string]loadSource // by region, of those with a load
+	loadSharers map[placed]int        // by group: how many members share their region's load
+	ttls        []time.Duration       // by pool, see clientTTLs; empty if no load is reported
 
 	membersByTarget index[memberRef] // by target: the endpoints that have it
-	parents         index[memberRef] // by pool: the members that it is
-	fallbackUsers   index[ID]        // by pool: the pools bound to names whose fallback it is
+	parents         index[memberRef] // by pool: the members that nest it
+	fallbackUsers   index[ID]        // by pool: the pools bound to names that have it as fallback
 	bound           []bool           // by pool: a name is bound to it
 
-	checked         []regionCheck       // the regions that have a check
-	checkOf         map[string]uint32   // by region: which of checked it is
-	regionsByTarget map[uint32][]uint32 // by target: the regions, among checked, that it tells of
+	checked         []regionCheck       // the regions with a check
+	checkOf         map[string]uint32   // by region: its index in checked
+	regionsByTarget map[uint32][]uint32 // by target: the regions, in checked, that it is probed for
 
 	downs            uint32 // where in a state the bits of the targets begin
 	regionDowns      uint32 // and those of the checked regions
-	responses        uint32 // and a word a target, how soon it responds; none where no pool asks
-	withFreeCapacity uint32 // and a word a member of a least-load pool, its room
+	responses        uint32 // and a word per target, its response time; none if no pool uses it
+	withFreeCapacity uint32 // and a word per member of a least-load pool, its free capacity
 	roomCount        int    // how many of these
-	deferrals        uint32 // and two bits a member, whether its ejection is deferred
+	deferrals        uint32 // and two bits per member, set if its ejection is deferred
 	levels           int    // levels of nesting, at least 1
 	turns            int    // turns that a Scratch keeps
 	stackWords       int    // words that a Scratch needs for the deepest walk
 
-	// Written by Apply, read by anybody.
+	// Written by Apply, read concurrently.
 	state       atomic.Pointer[state]
-	up          []atomic.Uint64 // a bit a target, for explaining only; neither up nor down: unknown
-	provisional []atomic.Uint64 // likewise: uncertain, whatever it counts as
+	up          []atomic.Uint64 // a bit per target, for explain only; neither up nor down: unknown
+	provisional []atomic.Uint64 // a bit per target: uncertain, whatever it counts as
 
-	writing sync.Mutex // one Apply at a time; guards what follows
+	writing sync.Mutex // one Apply at a time; guards the fields below
 	next    builder
-	modes   [][2]Mode                // by pool and family, of those that Apply tells of
+	modes   [][2]Mode                // by pool and family, of those that Apply reports
 	since   []atomic.Pointer[sinces] // by pool; for status only: read without the lock
 
 	ejections poolEjections
@@ -84,23 +84,23 @@ type Tree struct {
 	balancers   []balancer  // of the least-load pools
 	shedding    []shedGroup // of the pools that shed, pool after pool
 	reportClock time.Time   // when the latest report was made
-	heldUntil   time.Time   // the last time of those of shedding; zero: none of them
+	heldUntil   time.Time   // the last heldUntil of balancers and shedding; zero: none
 }
 
-// pool is a compiled config.Pool. What direct reads comes first, on half a cache line.
+// pool is a compiled config.Pool. The fields that fastDecide reads come first, on half a cache line.
 type pool struct {
 	policy   policy
-	percent  bool    // minUp is a percentage of the members that can be eligible; how many that is stands in the state
-	even     bool    // all its weights are equal, but for those that are 0
+	percent  bool    // minUp is a percentage of the members that can be eligible; the resulting number is in the state
+	even     bool    // all its weights that are not 0 are equal
 	nests    bool    // one of its members is a pool
 	failOpen bool    // fail_open is not never
 	has      [2]bool // by family: on some level it has an address, enabled or not
-	state    uint32  // in a state: for each family and plane its eligible members, then which of them can give the family
+	state    uint32  // in a state: for each family and basis its eligible members, then which of them can give the family
 	words    uint32  // of a set of members
 	minUp    uint32  // members that must be live for the pool to be live, see state.need
-	table    uint32  // in Tree.tables; none where the client does not matter
+	table    uint32  // in Tree.geoTables; none if the client does not matter
 	groups   uint32  // in Tree.groups; in the order of the configuration's regions, then the members without one
-	singles  uint32  // in Tree.singles; none where direct does not decide
+	singles  uint32  // in Tree.soleAddresses; none if fastDecide does not apply
 	first    uint32  // in Tree.members
 	members  uint32  // how many
 	ngroups  uint32
@@ -115,22 +115,22 @@ type pool struct {
 	fence    bool     // geolocation: on_down is fence or open
 	opens    bool     // geolocation: on_down: open
 	holdsAll bool     // geolocation: it has fence, and every client has a match
-	fences   bool     // it has fence, or a pool below it has, see Scratch.fenced
+	fences   bool     // it, or a pool below it, has fence, see Scratch.fenced
 	matches  uint32   // geolocation: in Tree.groups, the members of each match, in the order of Tree.matches
 	perTTL   bool     // hash: sticky: ttl, see slotOf
 	spans    bool     // geolocation: the members of some match are of several regions
 	mask     [2]uint8 // hash: by family of the client, the bits of its network
 	keys     uint32   // in Tree.keys: of its members (hash, and geolocation that spans) or groups (proximity, latency)
 	timed    uint32   // fastest: in Tree.timed
-	room     uint32   // least-load: in a state from Tree.rooms on
+	room     uint32   // least-load: in a state, from Tree.withFreeCapacity on
 	trickle  uint64   // failover: the share of the draws that go to the standby, of 2^64
-	scores   uint32   // proximity and latency that shed: in Tree.scores; else none
-	height   uint32   // 0: endpoints only; else one more than the highest pool in it
+	scores   uint32   // proximity and latency that shed: in Tree.scores; otherwise none
+	height   uint32   // 0: endpoints only; otherwise one more than the highest pool in it
 }
 
 // member is a compiled config.Member.
 type member struct {
-	child  uint32 // the pool that it is; none: an endpoint
+	child  uint32 // the nested pool; none: an endpoint
 	group  uint32 // among the pool's groups
 	first  uint32 // in Tree.refs
 	n4, n6 uint16 // how many addresses of each family
@@ -142,10 +142,10 @@ type addrRef struct {
 	target uint32 // in Tree.targets; none: no check, always up
 }
 
-// memberRef is a place in a pool.
+// memberRef is a member by its pool and its index there.
 type memberRef struct{ pool, member uint32 }
 
-// basis is a way to count who is up.
+// basis is a way to decide which members count as up.
 type basis uint32
 
 const (
@@ -154,8 +154,8 @@ const (
 	remaining              // by health states, and pools as if every min_up were 1
 )
 
-// eligible returns where in a state the pool keeps its eligible members. The planes
-// asIs and remaining differ only in members that are pools.
+// eligible returns where in a state the pool keeps its eligible members. The bases
+// byVerdict and remaining differ only in members that are pools.
 func (p *pool) eligible(f Family, pl basis) uint32 {
 	if pl == remaining && !p.nests {
 		pl = byVerdict
@@ -163,12 +163,12 @@ func (p *pool) eligible(f Family, pl basis) uint32 {
 	return p.state + (uint32(pl)*2+uint32(f))*2*p.words
 }
 
-// giving is where in a state the pool keeps which of its eligible members can
+// giving returns where in a state the pool keeps which of its eligible members can
 // give an address of the family.
 func (p *pool) giving(f Family, pl basis) uint32 { return p.eligible(f, pl) + p.words }
 
-// needAt is where in a state a pool with a percentage as min_up keeps how many
-// members that is.
+// needAt returns where in a state a pool with min_up in percent keeps the resulting
+// number of members.
 func (p *pool) needAt() uint32 {
 	if p.nests {
 		return p.state + p.words*statePerWord*3
@@ -176,7 +176,7 @@ func (p *pool) needAt() uint32 {
 	return p.state + p.words*statePerWord*2
 }
 
-// end is where in a state the next pool's words begin.
+// end returns where in a state the next pool's words begin.
 func (p *pool) end() uint32 {
 	if p.percent {
 		return p.needAt() + 1
@@ -184,16 +184,16 @@ func (p *pool) end() uint32 {
 	return p.needAt()
 }
 
-// statePerWord is how many words of a state a plane of a pool takes for each word
+// statePerWord is how many words of a state a basis of a pool takes for each word
 // of its sets: two families, two sets.
 const statePerWord = 2 * 2
 
-// group is the members of a group.
+// group returns the members of a group.
 func (t *Tree) group(p *pool, g uint32) bitset {
 	return t.groups[p.groups+g*p.words:][:p.words]
 }
 
-// addrs is the addresses of m of a family.
+// addrs returns the addresses of m of a family.
 func (t *Tree) addrs(m *member, f Family) []addrRef {
 	if f == IPv4 {
 		return t.refs[m.first:][:m.n4]
@@ -201,8 +201,8 @@ func (t *Tree) addrs(m *member, f Family) []addrRef {
 	return t.refs[m.first+uint32(m.n4):][:m.n6]
 }
 
-// verdictAddrs is the addresses whose verdicts count when a family is asked of m:
-// those of the family, or the others where it has none.
+// verdictAddrs returns the addresses with the health states that count for a family of m:
+// those of the family, or the others if it has none.
 func (t *Tree) verdictAddrs(m *member, f Family) []addrRef {
 	if refs := t.addrs(m, f); len(refs) > 0 {
 		return refs
@@ -217,7 +217,7 @@ func (t *Tree) addr(f Family, number uint32) netip.Addr {
 	return netip.AddrFrom16(t.v6[number])
 }
 
-// index is a list of T for each of some numbers, in two flat slices.
+// index holds a list of T for each number from 0, in two flat slices.
 type index[T any] struct {
 	start []uint32
 	items []T
@@ -225,7 +225,7 @@ type index[T any] struct {
 
 func (x *index[T]) of(i uint32) []T { return x.items[x.start[i]:x.start[i+1]] }
 
-// newIndex makes an index of n lists. each is run twice and must yield the same
+// newIndex builds an index of n lists. each runs twice and must yield the same
 // keys and items both times.
 func newIndex[T any](n int, each func(yield func(key uint32, item T))) index[T] {
 	start := make([]uint32, n+1)
@@ -236,8 +236,8 @@ func newIndex[T any](n int, each func(yield func(key uint32, item T))) index[T] 
 		start[i] = sum
 	}
 	items := make([]T, sum)
-	// Filling from the back of each list leaves start[i] at its front; yielded
-	// items end up in reverse, which no reader minds.
+	// Filling from the back of each list leaves start[i] at its front; the items
+	// are in reverse order, which does not matter to readers.
 	each(func(key uint32, item T) {
 		start[key]--
 		items[start[key]] = item

@@ -10,9 +10,9 @@ import (
 //	weights in order   sum   r as a part of 2^64   drawn
 //	10  5              15    below 10/15           the first
 //	10  5              15    from 10/15 on         the second
-//	(one alone)        -     -                     that one
+//	(only one)         -     -                     that one
 //
-// Where members start slowly, byShare draws. Members of weight 0 are never eligible, so every weight here is positive.
+// byReducedWeight draws if members are in slow start. Members of weight 0 are never eligible, so every weight here is positive.
 func (s *Scratch) byWeight(v *frame, from bitset, r uint64) int {
 	if len(v.slow) > 0 {
 		return s.byReducedWeight(v, from, r)
@@ -20,9 +20,9 @@ func (s *Scratch) byWeight(v *frame, from bitset, r uint64) int {
 	return s.tree.drawn(v.pool, from, r)
 }
 
-// drawn is the member of p that r draws from a set by weight.
+// drawn returns the member of p that r draws from a set by weight.
 func (t *Tree) drawn(p *pool, from bitset, r uint64) int {
-	if p.even { // fast path, and what the slow path comes to when all weights are equal
+	if p.even { // fast path, equal to the slow path if all weights are equal
 		return from.nth(int(below(r, uint64(from.count()))))
 	}
 	weights := t.weights[p.first:][:p.members]
@@ -55,7 +55,7 @@ func sumOf(weights []uint32, of bitset) (sum uint64, members int) {
 	return sum, members
 }
 
-// whyWeight tells the odds that m had.
+// whyWeight returns the weight of m and the sum of weights that it was drawn with.
 func (s *Scratch) whyWeight(v *frame, from bitset, m int) string {
 	weights := s.tree.weights[v.first:][:v.members]
 	if len(v.slow) > 0 {
@@ -65,7 +65,7 @@ func (s *Scratch) whyWeight(v *frame, from bitset, m int) string {
 	return fmt.Sprintf("weight %d of %d", weights[m], sum)
 }
 
-// chancesByWeight is byWeight before the draw.
+// chancesByWeight yields the probabilities of byWeight.
 func (s *Scratch) chancesByWeight(v *frame, from bitset, f func(m int, p float64)) {
 	sum := float64(s.sumOfReducedWeights(v, from))
 	for m := range from.all() {
