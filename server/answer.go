@@ -221,10 +221,14 @@ func (q *question) referral(node zones.NodeID) {
 		q.msg.Ns = servers.RRs(domain(snap.NodeName(node)).String())
 	}
 	for _, ns := range snap.Glue(node) {
-		for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
-			if set, ok := snap.RRset(ns, typ); ok {
-				q.msg.Extra = append(q.msg.Extra, set.RRs(domain(snap.NodeName(ns)).String())...)
+		count, glue := snap.GlueRecords(ns)
+		for at := 0; count > 0; count-- {
+			rr, next, err := dns.UnpackRR(glue, at)
+			if err != nil {
+				panic("server: glue that does not unpack: " + err.Error()) // zones packed it
 			}
+			q.msg.Extra = append(q.msg.Extra, rr)
+			at = next
 		}
 	}
 }

@@ -145,6 +145,6 @@ func (r *Responder) referral(a *reply, node zones.NodeID) {
 	servers, _ := snap.RRset(node, dns.TypeNS)
 	a.rrset(authoritySection, servers, r.pointTo(snap.NodeName(node)))
 	for _, ns := range snap.Glue(node) {
-		a.glue(snap.NodeName(ns), snap, ns)
+		a.glue(snap.GlueRecords(ns))
 	}
 }

@@ -160,24 +160,36 @@ func (a *reply) fixed(rrtype uint16, ttl uint32) {
 		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl))
 }
 
-// glue adds the addresses of a nameserver. Over a stream the records that do not
+// glue adds the address records of a nameserver. Over a stream the records that do not
 // fit are left out: truncated, the referral could not be had at all.
-func (a *reply) glue(owner []byte, snap *zones.Snapshot, ns zones.NodeID) {
-	for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
-		set, _ := snap.RRset(ns, typ)
-		for data := set.Data; len(data) > 0; {
-			end := 2 + int(binary.BigEndian.Uint16(data))
-			size := len(owner) + recordFixed - 2 + end
-			a.full = a.full || a.stream && len(a.out)+size > a.limit
-			if a.full || !a.fits(size) {
-				return
-			}
-			a.out = append(a.out, owner...)
-			a.fixed(typ, set.TTL)
-			a.out = append(a.out, data[:end]...)
-			a.count[additionalSection]++
-			data = data[end:]
+func (a *reply) glue(count int, records []byte) {
+	if a.stream {
+		count, records = a.fitting(count, records)
+	}
+	if a.fits(len(records)) {
+		a.out = append(a.out, records...)
+		a.count[additionalSection] += uint16(count)
+	}
+}
+
+// fitting returns as many of the records as fit, and none once some did not.
+func (a *reply) fitting(count int, records []byte) (int, []byte) {
+	room := a.limit - len(a.out)
+	if a.full || len(records) <= room {
+		if a.full {
+			return 0, nil
 		}
+		return count, records
+	}
+	a.full = true
+	fit, end := 0, 0
+	for {
+		owner, _ := skipName(records, end)
+		next := owner + recordFixed + int(binary.BigEndian.Uint16(records[owner+recordFixed-2:]))
+		if next > room {
+			return fit, records[:end]
+		}
+		fit, end = fit+1, next
 	}
 }
 

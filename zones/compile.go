@@ -54,6 +54,9 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Snapshot, *report)
 		return nil, c.report
 	}
 	c.render()
+	if len(c.errs) > 0 {
+		return nil, c.report
+	}
 	return c.s, c.report
 }
 

@@ -41,8 +41,17 @@ type zone struct {
 
 // cut is a delegation.
 type cut struct {
-	first, count uint32 // of its nameservers in Snapshot.glue
+	first, count uint32 // of its nameservers in Snapshot.cutGlue
 }
+
+// glue holds the address records of one nameserver.
+type glue struct {
+	off, length uint32 // in Snapshot.data
+	count       uint32
+}
+
+// GlueID identifies the address records of one nameserver.
+type GlueID uint32
 
 // Binding is a name's pool.
 type Binding struct {
@@ -91,16 +100,24 @@ func (s *Snapshot) NodeName(node NodeID) []byte {
 }
 
 // Glue returns the nameservers of the cut at node of which we hold static addresses:
-// their A and AAAA sets are the additional section of a referral (RFC 9471). Nil
-// where node is not a cut. Do not change it.
-func (s *Snapshot) Glue(node NodeID) []NodeID {
+// their records are the additional section of a referral (RFC 9471). It is nil where node
+// is not a cut. Do not change it.
+func (s *Snapshot) Glue(node NodeID) []GlueID {
 	n := &s.nodes[node]
 	if !n.flags.has(isCut) {
 		return nil
 	}
 	c := s.cuts[n.extra]
 	end := c.first + c.count
-	return s.glue[c.first:end:end]
+	return s.cutGlue[c.first:end:end]
+}
+
+// GlueRecords returns the address records of a nameserver: whole records in wire form
+// with uncompressed owner names. Do not change them.
+func (s *Snapshot) GlueRecords(id GlueID) (count int, records []byte) {
+	g := s.glue[id]
+	end := g.off + g.length
+	return int(g.count), s.data[g.off:end:end]
 }
 
 // ZoneSummary counts what a zone holds.

@@ -140,11 +140,14 @@ ns.other A 192.0.2.2
 	m := s.Lookup(wire("www.sub.example.com"), dns.TypeA)
 	var got []string
 	for _, ns := range s.Glue(m.Node) {
-		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			set, _ := s.RRset(ns, typ)
-			for _, rr := range set.RRs(presentation(s.NodeName(ns))) {
-				got = append(got, rr.String())
+		_, records := s.GlueRecords(ns)
+		for off := 0; off < len(records); {
+			rr, next, err := dns.UnpackRR(records, off)
+			if err != nil {
+				t.Fatal(err)
 			}
+			got = append(got, rr.String())
+			off = next
 		}
 	}
 	want := []string{
@@ -180,7 +183,7 @@ func TestGlueIsShared(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", text.String())
 	s := w.mustCompile(t)
-	if size := len(s.data) + 4*len(s.glue); size > 3*text.Len() {
+	if size := len(s.data) + 4*len(s.cutGlue); size > 4*text.Len() {
 		t.Errorf("%d bytes of data and glue from %d bytes of text", size, text.Len())
 	}
 	m := s.Lookup(wire("www.c7.example.com"), dns.TypeA)

@@ -67,8 +67,9 @@ type Snapshot struct {
 	bindings  []Binding
 	boundECS  bool // the client subnet decides at one of them
 	cuts      []cut
-	glue      []NodeID // nameservers of cuts
-	zones     []zone   // by ZoneID
+	cutGlue   []GlueID
+	glue      []glue // by GlueID
+	zones     []zone // by ZoneID
 	masters   []string
 }
 
