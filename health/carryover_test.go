@@ -11,9 +11,8 @@ import (
 	"meridian/config"
 )
 
-// TestAChangeOfTheCheckClearsNothing changes the check of a target that is
-// down, and whose endpoint has recovered meanwhile.
-func TestAChangeOfTheCheckClearsNothing(t *testing.T) {
+// TestEditedCheckKeepsHold edits the check of a target that is down, after its endpoint has recovered.
+func TestEditedCheckKeepsHold(t *testing.T) {
 	damping := config.FlapDamping{Turns: 1, Window: time.Minute, Hold: time.Hour, Max: time.Hour}
 	cases := []struct {
 		name          string
@@ -68,7 +67,7 @@ func TestAChangeOfTheCheckClearsNothing(t *testing.T) {
 					time.Sleep(time.Minute)
 					w.become(addr, accepts)
 					if restart {
-						memories := handed(t, p)
+						memories := restored(t, p)
 						end()
 						_, p, _, end = logged(t, memories)
 					}
@@ -78,14 +77,14 @@ func TestAChangeOfTheCheckClearsNothing(t *testing.T) {
 						watching.Close()
 					}
 					time.Sleep(time.Minute)
-					wantTurns(t, l.heard(), c.want...)
+					wantTransitions(t, l.take(), c.want...)
 				})
 			}
 		})
 	}
 }
 
-func TestWhatWasClearedIsClearedAfterAChange(t *testing.T) {
+func TestEditedCheckKeepsClear(t *testing.T) {
 	for name, edit := range map[string]func(*config.Check){
 		"of thresholds": func(c *config.Check) { c.Timeout = time.Second }, "of what is probed": func(c *config.Check) { c.Port = 81 },
 	} {
@@ -111,9 +110,9 @@ func TestWhatWasClearedIsClearedAfterAChange(t *testing.T) {
 	}
 }
 
-// TestOfTwoTargetsOfOneNameTheOneThatIsDownCounts has a check edited twice while all
-// three are watched, as during two reloads that overlap.
-func TestOfTwoTargetsOfOneNameTheOneThatIsDownCounts(t *testing.T) {
+// TestDownTargetWinsAmongEqualNames edits a check twice while all three versions are watched, as during two overlapping
+// reloads.
+func TestDownTargetWinsAmongEqualNames(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		held, addr := tcpCheck(), addrs(1)[0]
 		held.Failback = config.ManualFailback
@@ -125,21 +124,20 @@ func TestOfTwoTargetsOfOneNameTheOneThatIsDownCounts(t *testing.T) {
 		_, l := watch(t, p, targetsOf(&free, addrs(1)))
 		w.become(addr, accepts)
 		time.Sleep(time.Minute)
-		if turns := l.heard(); turns[len(turns)-1].To != Up {
+		if turns := l.take(); turns[len(turns)-1].To != Up {
 			t.Fatalf("turns %+v, want it up", turns)
 		}
 		again := *held
 		again.Fall, again.Port = 7, 82
 		_, l = watch(t, p, append(targetsOf(&again, addrs(1)), Target{&free, addr}))
 		synctest.Wait()
-		wantTurns(t, byIndex(l.heard()), "0 unknown->uncertain: the check has changed; before: connection refused",
+		wantTransitions(t, byIndex(l.take()), "0 unknown->uncertain: the check has changed; before: connection refused",
 			"0 uncertain->down: connection refused; still down: connected", "1 unknown->up: connected")
 	})
 }
 
-// TestAnEditOfThresholdsKeepsWhatWasCounted edits all that only counts results, with
-// two failures of three counted.
-func TestAnEditOfThresholdsKeepsWhatWasCounted(t *testing.T) {
+// TestEditedThresholdsKeepStreak edits all fields that only count results, after two of three failures.
+func TestEditedThresholdsKeepStreak(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		old, addr := tcpCheck(), addrs(1)[0]
 		before, _ := watch(t, p, targetsOf(old, addrs(1)))
@@ -154,7 +152,7 @@ func TestAnEditOfThresholdsKeepsWhatWasCounted(t *testing.T) {
 		changed.HoldDown, changed.SlowStart, changed.Confirm = time.Minute, time.Minute, time.Second
 		after, l := watch(t, p, targetsOf(&changed, addrs(1)))
 		before.Close()
-		wantTurns(t, l.heard(), "0 unknown->up: connected")
+		wantTransitions(t, l.take(), "0 unknown->up: connected")
 		if now, _ := after.Status(0); now.Streak != 2 || len(now.Last) != historySize || len(now.Transitions) != 1 || now.SlowStartWeight != FullWeight || !now.Since.Equal(s.Since) {
 			t.Errorf("%+v, want what was known before", now)
 		}
@@ -163,13 +161,13 @@ func TestAnEditOfThresholdsKeepsWhatWasCounted(t *testing.T) {
 			t.Errorf("probed at %v, want it no later than %v as before", next.Next, s.Next)
 		}
 		time.Sleep(12 * time.Second)
-		wantTurns(t, l.heard(), "0 up->down: connection refused")
+		wantTransitions(t, l.take(), "0 up->down: connection refused")
 	})
 }
 
-// TestAnEditOfWhatIsProbedTurnsNothingByOneResult has a server that answers at another
-// port only, or no longer, when the check is edited to ask there.
-func TestAnEditOfWhatIsProbedTurnsNothingByOneResult(t *testing.T) {
+// TestEditedProbeNeedsFullStreak has a server that answers only at another port, or not at all, when the check is edited to
+// use that port.
+func TestEditedProbeNeedsFullStreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, book, end := logged(t, nil)
 		defer end()
@@ -190,24 +188,24 @@ func TestAnEditOfWhatIsProbedTurnsNothingByOneResult(t *testing.T) {
 		if n := watching.FirstRound(t.Context()); n != 0 {
 			t.Errorf("%d unknown, want the verdict of before to serve", n)
 		}
-		turns := l.heard()
-		wantTurns(t, turns, "0 unknown->uncertain: the check has changed; before: connected")
+		turns := l.take()
+		wantTransitions(t, turns, "0 unknown->uncertain: the check has changed; before: connected")
 		if turns[0].Effective != Up || turns[0].SlowStartWeight == FullWeight || turns[0].SlowStartWeight < was.SlowStartWeight {
 			t.Errorf("held %v, share %d; want it up with its share of %d", turns[0].Effective, turns[0].SlowStartWeight, was.SlowStartWeight)
 		}
-		if got, want := book.lines()[logs:], `level=INFO msg="verdicts in doubt until the next result" remembered=0 changed=1`; len(got) != 1 || got[0] != want {
+		if got, want := book.lines()[logs:], `level=INFO msg="restored health states are provisional" restored=0 changed=1`; len(got) != 1 || got[0] != want {
 			t.Errorf("logged %q, want %s", got, want)
 		}
-		time.Sleep(2 * time.Millisecond) // the first probe; when in the interval the next one comes is chance
-		wantTurns(t, l.heard(), "0 uncertain->up: connected; still up: connection refused")
+		time.Sleep(2 * time.Millisecond) // the first probe; the time of the next is random
+		wantTransitions(t, l.take(), "0 uncertain->up: connected; still up: connection refused")
 		wantOutlook(t, watching, "down after 2 more failures")
 		time.Sleep(12 * time.Second)
-		wantTurns(t, l.heard(), "0 up->down: connection refused")
+		wantTransitions(t, l.take(), "0 up->down: connection refused")
 	})
 }
 
-// TestWhatIsProbedIsAllButThresholdsAndTimes changes one field after another.
-func TestWhatIsProbedIsAllButThresholdsAndTimes(t *testing.T) {
+// TestProbeFingerprintExcludesThresholdsAndTimes changes one field after another.
+func TestProbeFingerprintExcludesThresholdsAndTimes(t *testing.T) {
 	counts := []string{
 		"Interval", "Timeout", "Lease", "WarnDays", "Rise", "Fall", "Confirm",
 		"FlapDamping", "HoldDown", "Failback", "SlowStart", "Turns", "Window", "Hold", "Max",
@@ -233,9 +231,8 @@ func TestWhatIsProbedIsAllButThresholdsAndTimes(t *testing.T) {
 	walk(c, reflect.ValueOf(c).Elem())
 }
 
-// TestSettingsOfAMemberThatChangeGoOnFromTheStateBefore edits the ports that members have of
-// their own for one check at one address.
-func TestSettingsOfAMemberThatChangeGoOnFromTheStateBefore(t *testing.T) {
+// TestEditedMemberSettingsKeepState edits the members' own ports for one check at one address.
+func TestEditedMemberSettingsKeepState(t *testing.T) {
 	with := func(port int) *config.Check {
 		c := tcpCheck()
 		c.Failback = config.ManualFailback

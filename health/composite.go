@@ -41,7 +41,7 @@ func (c *preparedCheck) compose(made preparedChecks) error {
 		digests = fmt.Appendf(digests, "%x %v %t %t ", of.fingerprint, p.Address, p.Critical, p.ObserveOnly)
 	}
 	if counted == 0 || c.check.Type == config.AtLeast && (c.check.N < 1 || c.check.N > counted) {
-		return fmt.Errorf("checks.%s: %d checks that count; at least one, and n", c.check.Name, counted)
+		return fmt.Errorf("checks.%s: %d checks that count, want at least one, and at least n", c.check.Name, counted)
 	}
 	c.fingerprint = sha256.Sum256(digests)
 	return nil

@@ -15,7 +15,7 @@ import (
 	"meridian/config"
 )
 
-// named is a tcp check of its own port, so that no other is equal to it.
+// named returns a tcp check with its own port, so that it is distinct.
 func named(name string, port int) *config.Check {
 	c := tcpCheck()
 	c.Name, c.Port = name, port
@@ -31,8 +31,7 @@ func critical(c *config.Check) config.CheckPart { return config.CheckPart{Check:
 
 func observed(c *config.Check) config.CheckPart { return config.CheckPart{Check: c, ObserveOnly: true} }
 
-// word is a verdict in the scripts of these tests: unknown, up, down, and
-// uncertain while answers go by up or down.
+// words maps letters to verdicts in these tests' scripts: unknown, up, down, and uncertain with effective state up or down.
 var words = map[rune]verdictState{
 	'u': {}, '+': {verdict: Up}, '-': {verdict: Down},
 	'p': {verdict: Up, staleSince: start}, 'n': {verdict: Down, staleSince: start},
@@ -45,8 +44,7 @@ func letterOf(v, held Verdict) string {
 	return map[Verdict]string{Unknown: "u", Up: "+", Down: "-"}[v]
 }
 
-// made is a composite entry with parts of these verdicts; a star before one
-// makes its part critical, a dot observed.
+// made returns a composite entry with parts of these verdicts; a star makes the next part critical, a dot observed.
 func made(kind config.CheckType, n int, script string) *targetState {
 	check := &config.Check{Name: "made", Type: kind, N: n}
 	e := &targetState{prepared: &preparedCheck{check: check}}
@@ -86,14 +84,14 @@ func TestCompositesFollowTheTruthTable(t *testing.T) {
 	}
 }
 
-// slowly is derive, obviously: it looks at all that the parts might be.
-func slowly(kind config.CheckType, n int, parts []part, verdicts []verdictState) (v, held Verdict) {
+// slowRecompute is an obvious recomputeVerdict: it tries all possible verdicts of the parts.
+func slowRecompute(kind config.CheckType, n int, parts []part, verdicts []verdictState) (v, held Verdict) {
 	outcomes := func(guess func(v, held Verdict) []bool) map[bool]bool {
 		found := make(map[bool]bool)
 		var try func(i int, so []bool)
 		try = func(i int, so []bool) {
 			if i == len(parts) {
-				found[obviously(kind, n, parts, so)] = true
+				found[obviouslyUp(kind, n, parts, so)] = true
 				return
 			}
 			for _, up := range guess(verdicts[i].effective()) {
@@ -125,8 +123,8 @@ func slowly(kind config.CheckType, n int, parts []part, verdicts []verdictState)
 	return Unknown, Unknown
 }
 
-// obviously is whether a composite is up whose parts are so.
-func obviously(kind config.CheckType, n int, parts []part, up []bool) bool {
+// obviouslyUp reports whether a composite with such parts is up.
+func obviouslyUp(kind config.CheckType, n int, parts []part, up []bool) bool {
 	ups, counted, lost := 0, 0, false
 	for i, p := range parts {
 		if p.observeOnly {
@@ -149,7 +147,7 @@ func obviously(kind config.CheckType, n int, parts []part, up []bool) bool {
 	return ups == 0
 }
 
-func TestCompositesAgreeWithASlowEvaluation(t *testing.T) {
+func TestCompositesAgreeWithSlowEvaluation(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
 	kinds := []config.CheckType{config.All, config.Any, config.AtLeast, config.Invert}
@@ -180,7 +178,7 @@ func TestCompositesAgreeWithASlowEvaluation(t *testing.T) {
 			verdicts = append(verdicts, p.verdict)
 		}
 		got := letterOf(e.recomputeVerdict())
-		if want := letterOf(slowly(kind, e.prepared.check.N, e.prepared.parts, verdicts)); got != want {
+		if want := letterOf(slowRecompute(kind, e.prepared.check.N, e.prepared.parts, verdicts)); got != want {
 			t.Fatalf("seed %d: %s %d of %s: %s, want %s", seed, kind, e.prepared.check.N, script, got, want)
 		}
 		v, held := e.recomputeVerdict()
@@ -193,7 +191,7 @@ func TestCompositesAgreeWithASlowEvaluation(t *testing.T) {
 	}
 }
 
-func TestACompositeStartsAsSlowlyAsItsParts(t *testing.T) {
+func TestCompositeSlowStartFollowsParts(t *testing.T) {
 	for _, c := range []struct {
 		kind  config.CheckType
 		n     int
@@ -222,7 +220,7 @@ func TestACompositeStartsAsSlowlyAsItsParts(t *testing.T) {
 	}
 }
 
-func TestACompositeTurnsWithThePartThatDecidesAndNamesIt(t *testing.T) {
+func TestCompositeNamesDecidingPart(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		addr, shared := addrs(2)[0], addrs(2)[1]
 		web, db := named("web", 80), named("db", 5432)
@@ -234,13 +232,13 @@ func TestACompositeTurnsWithThePartThatDecidesAndNamesIt(t *testing.T) {
 			t.Errorf("%d unknown", unknown)
 		}
 		synctest.Wait()
-		l.heard()
+		l.take()
 		if n := len(w.dialledPort(addr, 80)); n != 1 {
 			t.Errorf("web was probed %d times, want once for all", n)
 		}
 		w.become(addr, refuses)
 		time.Sleep(time.Minute)
-		got := l.heard()
+		got := l.take()
 		slices.SortStableFunc(got, func(a, b Transition) int { return a.Index - b.Index })
 		for i, want := range []string{`check "`, `1 of 3 up, want 2; check "`, `check "all" is down: check "`} {
 			if len(got) != 3 || !strings.HasPrefix(got[i].Reason, want) || !strings.HasSuffix(got[i].Reason, `": connection refused`) {
@@ -250,33 +248,33 @@ func TestACompositeTurnsWithThePartThatDecidesAndNamesIt(t *testing.T) {
 		w.become(shared, refuses)
 		w.become(addr, accepts)
 		time.Sleep(time.Minute)
-		got = only(l.heard(), 1) // by way of web or of site, whichever is up last
+		got = only(l.take(), 1) // through web or site, the last one up
 		if want := ` of 3 up, want 2; check "`; len(got) != 1 || got[0].To != Up || !strings.Contains(got[0].Reason, want) {
 			t.Errorf("turns %+v, want %q", got, want)
 		}
 	})
 }
 
-// only is the turns of one target.
+// only returns the transitions of one target.
 func only(turns []Transition, index int) []Transition {
 	return slices.DeleteFunc(turns, func(t Transition) bool { return t.Index != index })
 }
 
-func TestAPartWithAnAddressNamesIt(t *testing.T) {
+func TestReasonNamesAddressOfPart(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(2)
 		w.become(all[1], refuses)
 		db := named("db", 5432)
 		_, l := watch(t, p, []Target{{composite(config.All, 0, config.CheckPart{Check: db, Address: all[1]}), all[0]}})
 		synctest.Wait()
-		wantTurns(t, l.heard(), `0 unknown->down: check "db" at 10.0.0.1: connection refused`)
+		wantTransitions(t, l.take(), `0 unknown->down: check "db" at 10.0.0.1: connection refused`)
 		if n := len(w.dialledPort(all[0], 5432)); n != 0 {
 			t.Errorf("the composite's own address was probed %d times", n)
 		}
 	})
 }
 
-func TestTheFirstVerdictWaitsForNoPartThatCannotMatter(t *testing.T) {
+func TestFirstVerdictSkipsIrrelevantParts(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(2)
 		quick, slow := named("quick", 80), named("slow", 81)
@@ -291,13 +289,13 @@ func TestTheFirstVerdictWaitsForNoPartThatCannotMatter(t *testing.T) {
 			{composite(config.All, 0, slowOne, of(quick)), all[0]},
 		})
 		synctest.Wait()
-		wantTurns(t, byIndex(l.heard()),
+		wantTransitions(t, byIndex(l.take()),
 			`0 unknown->up: check "quick": connected`,
 			`1 unknown->up: check "quick": connected`,
 			`2 unknown->down: check "invert": check "quick" is up: connected`)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		wantTurns(t, l.heard(), `3 unknown->down: check "slow" at 10.0.0.1: timeout after 2s while connecting`)
+		wantTransitions(t, l.take(), `3 unknown->down: check "slow" at 10.0.0.1: timeout after 2s while connecting`)
 	})
 }
 
@@ -306,7 +304,7 @@ func byIndex(turns []Transition) []Transition {
 	return turns
 }
 
-func TestACriticalPartTakesACompositeDownAndAnObservedOneDoesNot(t *testing.T) {
+func TestCriticalPartDecidesAndObservedPartDoesNot(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(3)
 		web, db, age := named("web", 80), named("db", 81), named("age", 82)
@@ -315,20 +313,20 @@ func TestACriticalPartTakesACompositeDownAndAnObservedOneDoesNot(t *testing.T) {
 		w.become(all[1], after(time.Second, accepts))
 		_, l := watch(t, p, targetsOf(site, all[:1]))
 		synctest.Wait()
-		wantTurns(t, l.heard()) // web alone does not do
+		wantTransitions(t, l.take()) // web alone does not suffice
 		time.Sleep(time.Second)
 		synctest.Wait()
-		wantTurns(t, l.heard(), `0 unknown->up: check "db" at 10.0.0.1: connected`)
+		wantTransitions(t, l.take(), `0 unknown->up: check "db" at 10.0.0.1: connected`)
 		w.become(all[2], refuses)
 		time.Sleep(time.Minute)
-		wantTurns(t, l.heard())
+		wantTransitions(t, l.take())
 		w.become(all[1], refuses)
 		time.Sleep(time.Minute)
-		wantTurns(t, l.heard(), `0 up->down: critical check "db" at 10.0.0.1: connection refused`)
+		wantTransitions(t, l.take(), `0 up->down: critical check "db" at 10.0.0.1: connection refused`)
 	})
 }
 
-func TestACompositeIsUncertainWhereAnUncertainPartDecides(t *testing.T) {
+func TestCompositeIsUncertainIfUncertainPartDecides(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(2)
 		web, db := named("web", 80), named("db", 81)
@@ -339,10 +337,10 @@ func TestACompositeIsUncertainWhereAnUncertainPartDecides(t *testing.T) {
 			{composite(config.Invert, 0, dbThere), all[0]},
 		})
 		synctest.Wait()
-		l.heard()
+		l.take()
 		w.become(all[1], lacksFiles)
 		time.Sleep(time.Minute)
-		got := byIndex(l.heard())
+		got := byIndex(l.take())
 		if len(got) != 2 || got[0].To != Uncertain || got[0].Effective != Up || got[1].To != Uncertain || got[1].Effective != Down {
 			t.Fatalf("%+v", got)
 		}
@@ -352,7 +350,7 @@ func TestACompositeIsUncertainWhereAnUncertainPartDecides(t *testing.T) {
 	})
 }
 
-func TestStatusOfACompositeListsItsParts(t *testing.T) {
+func TestCompositeStatusListsParts(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(2)
 		web, db := named("web", 80), named("db", 81)
@@ -386,9 +384,9 @@ func TestStatusOfACompositeListsItsParts(t *testing.T) {
 	})
 }
 
-// TestAReloadKeepsTheVerdictsOfComposites loads equal definitions under other
-// names: what was known is told at once, and what is logged has the new names.
-func TestAReloadKeepsTheVerdictsOfComposites(t *testing.T) {
+// TestReloadKeepsCompositeVerdicts loads equal definitions under other names: known verdicts are delivered at once, and the
+// log uses the new names.
+func TestReloadKeepsCompositeVerdicts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, book := newWorld(), &logBook{}
 		p := NewProber(Options{Dial: w.dial, Logger: book.logger()})
@@ -405,14 +403,14 @@ func TestAReloadKeepsTheVerdictsOfComposites(t *testing.T) {
 		dialled := len(w.dialled(addrs(1)[0]))
 		w.become(addrs(1)[0], after(time.Second, refuses))
 		_, l := watch(t, p, targetsOf(load("new-"), addrs(1)))
-		wantTurns(t, l.heard(), `0 unknown->up: check "old-web": connected`)
+		wantTransitions(t, l.take(), `0 unknown->up: check "old-web": connected`)
 		old.Close()
 		synctest.Wait()
 		if n := len(w.dialled(addrs(1)[0])); n != dialled {
 			t.Errorf("%d more probes for an equal definition", n-dialled)
 		}
 		time.Sleep(time.Minute)
-		if got := l.heard(); len(got) != 1 || !strings.HasPrefix(got[0].Reason, `check "new-`) {
+		if got := l.take(); len(got) != 1 || !strings.HasPrefix(got[0].Reason, `check "new-`) {
 			t.Errorf("%+v", got)
 		}
 		if lines := strings.Join(book.lines()[3:], "\n"); strings.Contains(lines, "old-") {
@@ -421,7 +419,7 @@ func TestAReloadKeepsTheVerdictsOfComposites(t *testing.T) {
 	})
 }
 
-func TestPartsThatNobodyUsesAreForgotten(t *testing.T) {
+func TestUnusedPartsAreDropped(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		web, db := named("web", 80), named("db", 81)
 		inner := composite(config.Any, 0, of(web), of(db))
@@ -446,7 +444,7 @@ func TestPartsThatNobodyUsesAreForgotten(t *testing.T) {
 	})
 }
 
-func TestCompositesOfOtherPartsAreOtherTargets(t *testing.T) {
+func TestCompositesOfDifferentPartsAreDistinct(t *testing.T) {
 	web, db := named("web", 80), named("db", 81)
 	whole := composite(config.AtLeast, 1, of(web), of(db))
 	all := []*config.Check{
@@ -474,7 +472,7 @@ func TestCompositesOfOtherPartsAreOtherTargets(t *testing.T) {
 	}
 }
 
-func TestWatchRefusesCompositesWithoutAPartThatCounts(t *testing.T) {
+func TestWatchRejectsCompositeWithoutCountingPart(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		web := named("web", 80)
 		for want, c := range map[string]*config.Check{
@@ -489,10 +487,9 @@ func TestWatchRefusesCompositesWithoutAPartThatCounts(t *testing.T) {
 	})
 }
 
-// TestNoWatchSeesAMixture runs random composites, nested and sharing parts,
-// over endpoints that come and go. After each call of turned, what it has been
-// told of every composite follows from what it has been told of its parts.
-func TestNoWatchSeesAMixture(t *testing.T) {
+// TestWatchSeesConsistentComposites runs random composites, nested and with shared parts, over unstable endpoints. After
+// each callback, the delivered verdict of every composite follows from those of its parts.
+func TestWatchSeesConsistentComposites(t *testing.T) {
 	seed := rand.Uint64()
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		r := rand.New(rand.NewPCG(seed, 2))
@@ -534,8 +531,8 @@ func TestNoWatchSeesAMixture(t *testing.T) {
 	})
 }
 
-// randomChecks are a probe of each address, as invert of invert of it so that a
-// target of the first address can be about it, and composites over what came before.
+// randomChecks returns a probe of each address, as invert of invert so that a target of the first address can use it, and
+// composites of the earlier checks.
 func randomChecks(r *rand.Rand, addr []netip.Addr) []*config.Check {
 	var checks []*config.Check
 	for i, a := range addr {
@@ -564,7 +561,7 @@ func randomChecks(r *rand.Rand, addr []netip.Addr) []*config.Check {
 	return checks
 }
 
-// expected is what a composite should be by what was told; a leaf is as it is told.
+// expected returns the verdict of a composite by the delivered ones; a leaf has its delivered verdict.
 func expected(c *config.Check, index map[*config.Check]int, told []verdictState) string {
 	var parts []part
 	var verdicts []verdictState
@@ -575,10 +572,10 @@ func expected(c *config.Check, index map[*config.Check]int, told []verdictState)
 		}
 		parts, verdicts = append(parts, part{critical: p.Critical}), append(verdicts, told[i])
 	}
-	return letterOf(slowly(c.Type, c.N, parts, verdicts))
+	return letterOf(slowRecompute(c.Type, c.N, parts, verdicts))
 }
 
-func TestAPanicLosesNoComposite(t *testing.T) {
+func TestPanicKeepsComposites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		p := NewProber(Options{Dial: w.dial, Logger: slog.New(slog.DiscardHandler)})
@@ -587,26 +584,26 @@ func TestAPanicLosesNoComposite(t *testing.T) {
 		go p.Run(ctx)
 		_, l := watch(t, p, targetsOf(composite(config.All, 0, of(named("web", 80))), addrs(1)))
 		synctest.Wait()
-		l.heard()
+		l.take()
 		p.call(func(*scheduler) { panic("wires crossed") })
 		w.become(addrs(1)[0], refuses)
 		time.Sleep(time.Minute)
-		got := l.heard()
+		got := l.take()
 		if end := got[len(got)-1]; end.To != Down || end.Reason != `check "web": connection refused` {
 			t.Errorf("%+v", got)
 		}
 	})
 }
 
-// TestAPartThatIsNamedTwiceIsForgottenWithItsComposite names a part's address where it is the composite's own.
-func TestAPartThatIsNamedTwiceIsForgottenWithItsComposite(t *testing.T) {
+// TestPartNamedTwiceIsDroppedWithComposite names the composite's own address as a part's address.
+func TestPartNamedTwiceIsDroppedWithComposite(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		addr, db := addrs(1)[0], named("db", 81)
 		twice := composite(config.AtLeast, 2, of(db), of(named("web", 80)), config.CheckPart{Check: db, Address: addr})
 		watching, l := watch(t, p, targetsOf(twice, addrs(1)))
 		other, _ := watch(t, p, targetsOf(composite(config.All, 0, of(db)), addrs(1)))
 		synctest.Wait()
-		if got := l.heard(); len(got) != 1 || got[0].To != Up {
+		if got := l.take(); len(got) != 1 || got[0].To != Up {
 			t.Errorf("%+v", got)
 		}
 		watching.Close()

@@ -33,7 +33,7 @@ func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte
 		return data
 	}
 	ca := read(t.CA, t.CAPos, "tls.ca", "a PEM file of the authorities to trust")
-	cert := read(t.Cert, t.CertPos, "tls.cert", "a PEM file of the certificate to show, its chain after it")
+	cert := read(t.Cert, t.CertPos, "tls.cert", "a PEM file of the client certificate, followed by its chain")
 	key := read(t.Key, t.CertPos, "tls.key", "a PEM file of the certificate's key")
 	hash.Sum(digest[:0])
 	if len(flaws) > 0 {
@@ -89,7 +89,7 @@ func parseRoots(data []byte) (*x509.CertPool, error) {
 	for n := 0; ; n++ {
 		block, rest := pem.Decode(data)
 		if block == nil && n == 0 {
-			return nil, errors.New("no PEM certificate in it")
+			return nil, errors.New("no PEM certificate in the file")
 		}
 		if block == nil {
 			return pool, nil

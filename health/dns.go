@@ -80,7 +80,7 @@ func (t *attempt) readAnswer(question *dns.Msg, network string, read func() ([]b
 		if answer := answerTo(question, message); answer != nil {
 			return answer, nil
 		}
-		t.doing = fmt.Sprintf("waiting for the answer over %s, after %d that are not it", network, strays)
+		t.doing = fmt.Sprintf("waiting for the answer over %s, after %d unrelated ones", network, strays)
 	}
 }
 

@@ -25,8 +25,7 @@ func dnsCheck(port int) config.Check {
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
-// serveDNS answers over UDP, and over TCP on the same port where overTCP is
-// not nil, with whatever messages the handlers make of a question.
+// serveDNS answers over UDP, and over TCP on the same port unless overTCP is nil, with the handlers' messages.
 func serveDNS(t *testing.T, overUDP, overTCP func(question []byte) [][]byte) int {
 	t.Helper()
 	udp, tcp := listenBoth(t)
@@ -86,7 +85,7 @@ func listenBoth(t *testing.T) (net.PacketConn, net.Listener) {
 	return nil, nil
 }
 
-// reply makes the answer to a question, with records in zone form; change may alter it.
+// reply builds the answer to a question, with records in zone format; change may alter it.
 func reply(question []byte, change func(*dns.Msg), records ...string) []byte {
 	q, m := new(dns.Msg), new(dns.Msg)
 	if err := q.Unpack(question); err != nil {
@@ -118,7 +117,7 @@ func changed(change func(*dns.Msg)) func([]byte) [][]byte {
 	return func(question []byte) [][]byte { return [][]byte{reply(question, change, record)} }
 }
 
-func TestDNSProbesTellWhatAServerAnswers(t *testing.T) {
+func TestDNSProbeReasons(t *testing.T) {
 	answer := func(re string) func(*config.Check) {
 		return func(c *config.Check) { c.Answer = regexp.MustCompile(re) }
 	}
@@ -154,7 +153,7 @@ func TestDNSProbesTellWhatAServerAnswers(t *testing.T) {
 		{name: "truncated, and the rest over TCP", udp: truncated, tcp: big, change: answer(`^10\.0\.7\.249$`), want: Passed, reason: `answer "10.0.7.249"`},
 		{name: "truncated, and nobody on TCP", udp: truncated, want: Failed, reason: "connect: connection refused"},
 		{name: "truncated, and a hang-up on TCP", udp: truncated, tcp: nothing, want: Failed, reason: "connection closed while waiting for the answer over tcp"},
-		{name: "truncated, and garbage on TCP", udp: truncated, tcp: func([]byte) [][]byte { return [][]byte{{}, []byte("garbage")} }, want: Failed, reason: "connection closed while waiting for the answer over tcp, after 2 that are not it"},
+		{name: "truncated, and garbage on TCP", udp: truncated, tcp: func([]byte) [][]byte { return [][]byte{{}, []byte("garbage")} }, want: Failed, reason: "connection closed while waiting for the answer over tcp, after 2 unrelated ones"},
 		{name: "truncated, and truncated over TCP as well", udp: truncated, tcp: truncated, want: Passed, reason: "response code NOERROR, 0 records"},
 		{name: "silence", udp: nothing, change: hurry, want: Failed, reason: "timeout after 750ms while waiting for the answer over udp"},
 	}
@@ -170,7 +169,7 @@ func TestDNSProbesTellWhatAServerAnswers(t *testing.T) {
 	}
 }
 
-// strays make messages that do not answer the question.
+// strays returns makers of messages that do not answer the question.
 func strays() map[string]func(question []byte) []byte {
 	return map[string]func(question []byte) []byte{
 		"another id": func(q []byte) []byte { return reply(q, func(m *dns.Msg) { m.Id++ }, record) },
@@ -200,7 +199,7 @@ func strays() map[string]func(question []byte) []byte {
 	}
 }
 
-func TestDNSProbesWaitForTheTrueAnswer(t *testing.T) {
+func TestDNSProbesWaitForTrueAnswer(t *testing.T) {
 	for name, stray := range strays() {
 		for _, late := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, true answer %v", name, late), func(t *testing.T) {
@@ -217,13 +216,13 @@ func TestDNSProbesWaitForTheTrueAnswer(t *testing.T) {
 					return
 				}
 				hurry(&check)
-				want(t, probeAddr(t, check, loopback), Failed, "timeout after 750ms while waiting for the answer over udp, after 2 that are not it")
+				want(t, probeAddr(t, check, loopback), Failed, "timeout after 750ms while waiting for the answer over udp, after 2 unrelated ones")
 			})
 		}
 	}
 }
 
-func TestDNSProbesEndThoughGarbageDoesNot(t *testing.T) {
+func TestDNSProbesEndDespiteEndlessGarbage(t *testing.T) {
 	l, tcp := listenBoth(t)
 	tcp.Close()
 	var served sync.WaitGroup
@@ -248,15 +247,15 @@ func TestDNSProbesEndThoughGarbageDoesNot(t *testing.T) {
 	}
 }
 
-func TestDNSProbesOfAClosedPortFailAtOnce(t *testing.T) {
+func TestDNSProbesOfClosedPortFailAtOnce(t *testing.T) {
 	r := probeAddr(t, dnsCheck(closedPort(t)), loopback)
 	if r.Outcome != Failed || !strings.Contains(r.Reason, "connection refused") {
 		t.Errorf("%v: %s", r.Outcome, r.Reason)
 	}
 }
 
-// TestDNSProbesOfARealServer asks unbound for data of its own.
-func TestDNSProbesOfARealServer(t *testing.T) {
+// TestDNSProbesOfRealServer asks unbound for its local data.
+func TestDNSProbesOfRealServer(t *testing.T) {
 	port := freePorts(t, 1)[0]
 	var big strings.Builder
 	for i := range 60 {
@@ -289,7 +288,7 @@ remote-control:
 		rcode       int
 		answer      string
 		want        Outcome
-		reason      string // a beginning
+		reason      string // a prefix
 	}{
 		{"a name", "www.example.com.", dns.TypeA, dns.RcodeSuccess, `^192\.0\.2\.2$`, Passed, `answer "192.0.2.2"`},
 		{"no such name", "none.example.com.", dns.TypeA, dns.RcodeSuccess, "", Failed, "response code NXDOMAIN, want NOERROR"},
@@ -311,8 +310,7 @@ remote-control:
 	}
 }
 
-// FuzzDNSAnswer lets a server answer anything: what is taken for the answer has
-// the question's id, and is judged with a short, printable reason.
+// FuzzDNSAnswer answers with random data: an accepted answer has the question's id, and the reason is short and printable.
 func FuzzDNSAnswer(f *testing.F) {
 	question := new(dns.Msg)
 	question.SetQuestion("www.example.com.", dns.TypeA)

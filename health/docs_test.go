@@ -8,9 +8,8 @@ import (
 	"meridian/config"
 )
 
-// TestTheExampleOfTheManualCanBeProbed loads the YAML of docs/reference/checks.md as
-// a server would.
-func TestTheExampleOfTheManualCanBeProbed(t *testing.T) {
+// TestManualExampleCanBeProbed loads the YAML of docs/reference/checks.md as a server would.
+func TestManualExampleCanBeProbed(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/checks.md")
 	if err != nil {
 		t.Fatal(err)

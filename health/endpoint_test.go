@@ -27,8 +27,8 @@ import (
 
 // Real endpoints on loopback, and probes of them.
 
-// endpoint is a listener on loopback that serves each connection on a
-// goroutine of its own. The test waits for all of them to end.
+// endpoint is a listener on loopback that serves each connection on its own goroutine. The test waits for all of them to
+// end.
 type endpoint struct {
 	netip.AddrPort
 	served sync.WaitGroup
@@ -36,7 +36,7 @@ type endpoint struct {
 	count  int
 }
 
-// connections is how many have been accepted.
+// connections returns the number of accepted connections.
 func (e *endpoint) connections() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -49,7 +49,7 @@ func serve(t testing.TB, handle func(net.Conn)) *endpoint {
 	return serveOn(t, "tcp", "127.0.0.1:0", handle)
 }
 
-// serveOn is serve on an address of a network; a unix socket has no AddrPort.
+// serveOn serves on an address of a network; a unix socket has no AddrPort.
 func serveOn(t testing.TB, network, address string, handle func(net.Conn)) *endpoint {
 	t.Helper()
 	l, err := net.Listen(network, address)
@@ -86,7 +86,7 @@ func serveOn(t testing.TB, network, address string, handle func(net.Conn)) *endp
 	return e
 }
 
-// says is a handler that reads a request and answers with text.
+// says returns a handler that reads a request and answers with text.
 func says(text string) func(net.Conn) {
 	return func(conn net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
@@ -96,12 +96,12 @@ func says(text string) func(net.Conn) {
 	}
 }
 
-// page is a whole answer.
+// page returns a complete HTTP answer.
 func page(status, body string) string {
 	return "HTTP/1.1 " + status + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 }
 
-// then runs handlers after one another on a connection.
+// then runs handlers in sequence on a connection.
 func then(handlers ...func(net.Conn)) func(net.Conn) {
 	return func(conn net.Conn) {
 		for _, h := range handlers {
@@ -110,10 +110,10 @@ func then(handlers ...func(net.Conn)) func(net.Conn) {
 	}
 }
 
-// silent says nothing and waits for the peer to hang up.
+// silent sends nothing and waits for the peer to close.
 func silent(conn net.Conn) { io.Copy(io.Discard, conn) }
 
-// endless writes chunk after chunk until the peer hangs up.
+// endless writes chunk after chunk until the peer closes.
 func endless(chunk string) func(net.Conn) {
 	return func(conn net.Conn) {
 		for {
@@ -124,25 +124,25 @@ func endless(chunk string) func(net.Conn) {
 	}
 }
 
-// drips writes a byte every few milliseconds until the peer hangs up.
+// drips writes a byte every few milliseconds until the peer closes.
 func drips(text string) func(net.Conn) {
 	return func(conn net.Conn) {
 		for i := 0; ; i++ {
 			if _, err := conn.Write([]byte{text[i%len(text)]}); err != nil {
 				return
 			}
-			time.Sleep(5 * time.Millisecond) // the fault itself, not a wait for something
+			time.Sleep(5 * time.Millisecond) // part of the injected fault, not a wait
 		}
 	}
 }
 
-// resets hangs up with a RST instead of a FIN.
+// resets closes with a RST instead of a FIN.
 func resets(conn net.Conn) {
 	conn.(*net.TCPConn).SetLinger(0)
 	conn.Close()
 }
 
-// over speaks TLS with cert before it hands on to a handler.
+// over performs a TLS handshake with cert before the handler.
 func over(cert tls.Certificate, handle func(net.Conn)) func(net.Conn) {
 	return overConfig(&tls.Config{Certificates: []tls.Certificate{cert}}, handle)
 }
@@ -157,7 +157,7 @@ func overConfig(c *tls.Config, handle func(net.Conn)) func(net.Conn) {
 	}
 }
 
-// httpCheck has the defaults of DESIGN 3 for e.
+// httpCheck returns a check of e with the default settings.
 func httpCheck(e *endpoint) config.Check {
 	return config.Check{
 		Name: "web", Type: config.HTTP, Port: int(e.Port()), Method: "GET", Path: "/healthz",
@@ -172,8 +172,8 @@ func httpsCheck(e *endpoint, ca string) config.Check {
 	return c
 }
 
-// hasty is long enough for what answers and short enough to wait for what does not.
-const hasty = 750 * time.Millisecond
+// shortTimeout is long enough for real answers and short enough to wait for missing ones.
+const shortTimeout = 750 * time.Millisecond
 
 // probeOnce runs check against e.
 func probeOnce(t *testing.T, check config.Check, e *endpoint) Result {
@@ -228,7 +228,7 @@ func newNamedAuthority(t *testing.T, name string) *authority {
 	return &authority{cert, key, writeFile(t, "ca.pem", pemOf("CERTIFICATE", der))}
 }
 
-// issue makes a certificate; change may alter it before it is signed.
+// issue returns a signed certificate; change may alter it before signing.
 func (a *authority) issue(t *testing.T, change func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
 	key := newKey(t)

@@ -11,8 +11,7 @@ import (
 	"meridian/health"
 )
 
-// A reload watches the new targets before it closes the old watch, so that the
-// verdicts of checks that did not change are kept.
+// A reload watches the new targets before it closes the old watch, so that unchanged checks keep their verdicts.
 func ExampleProber_Watch() {
 	prober := health.NewProber(health.Options{Logger: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
@@ -21,7 +20,7 @@ func ExampleProber_Watch() {
 	defer func() { stop(); <-ended }()
 
 	check := &config.Check{
-		Name: "ssh", Type: config.TCPConnect, Port: 1, // nobody listens there
+		Name: "ssh", Type: config.TCPConnect, Port: 1, // no listener there
 		Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3,
 	}
 	targets := []health.Target{{Check: check, Addr: netip.MustParseAddr("127.0.0.1")}}

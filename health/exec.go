@@ -67,7 +67,7 @@ func probeExec(ctx context.Context, t *attempt) (string, error) {
 	case output.written > maxOutput:
 		return "", errLongOutput
 	case errors.Is(err, context.DeadlineExceeded) && len(output.data) > 0:
-		t.doing += ", which said " + output.String()
+		t.doing += " with output " + output.String()
 		return "", err
 	case err != nil:
 		return "", err

@@ -30,7 +30,7 @@ func execCheck(argv ...string) config.Check {
 
 func shell(script string) config.Check { return execCheck("/bin/sh", "-c", script) }
 
-func TestExecProbesTellHowAProgramEnds(t *testing.T) {
+func TestExecProbeReasons(t *testing.T) {
 	cases := []struct {
 		name   string
 		script string
@@ -48,7 +48,7 @@ func TestExecProbesTellHowAProgramEnds(t *testing.T) {
 		{"with output as long as is allowed", "head -c 1048576 /dev/zero | tr '\\0' x", false, Passed, `exit status 0: "` + strings.Repeat("x", maxQuoted) + `"...`},
 		{"with output without end", "yes", false, Failed, "output longer than 1024 KiB"},
 		{"with output without end, whatever becomes of it", `trap "" PIPE; while :; do echo yes; done 2>/dev/null`, true, Failed, ""},
-		{"never", "echo waiting; exec sleep 1000", true, Failed, `timeout after 750ms while running /bin/sh, which said "waiting"`},
+		{"never", "echo waiting; exec sleep 1000", true, Failed, `timeout after 750ms while running /bin/sh with output "waiting"`},
 		{"never, and it drips", "while :; do echo x; sleep 0.01; done", true, Failed, ""},
 		{"never, and its output is closed", "exec >&- 2>&- sleep 1000", true, Failed, "timeout after 750ms while running /bin/sh"},
 		{"never, whatever TERM says, nor does what it forks", `trap "" TERM HUP INT; sh -c 'trap "" TERM HUP; sleep 1000' & sleep 1000`, true, Failed, "timeout after 750ms while running /bin/sh"},
@@ -72,8 +72,7 @@ func TestExecProbesTellHowAProgramEnds(t *testing.T) {
 	}
 }
 
-// wantNoGroup waits until nobody is left in the group whose number is in a
-// file: the kernel takes a moment to bury what was killed.
+// wantNoGroup waits until the process group with the number in a file is empty: the kernel needs a moment after a kill.
 func wantNoGroup(t *testing.T, pidFile string) {
 	t.Helper()
 	data, err := os.ReadFile(pidFile)
@@ -87,9 +86,8 @@ func wantNoGroup(t *testing.T, pidFile string) {
 	waitFor(t, "the process group to be dead", func() bool { return errors.Is(unix.Kill(-pid, 0), unix.ESRCH) || onlyZombies(pid) })
 }
 
-// onlyZombies reports whether all processes of a group are dead: those whose
-// parent was killed wait for the machine's init to reap them, and a container
-// may have one that does not.
+// onlyZombies reports whether all processes of a group are dead: orphans wait for the machine's init to reap them, and a
+// container may lack one.
 func onlyZombies(group int) bool {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range stats {
@@ -105,7 +103,7 @@ func onlyZombies(group int) bool {
 	return true
 }
 
-func TestAProgramThatLeftItsGroupDoesNotHoldUpTheProbe(t *testing.T) {
+func TestProgramOutsideGroupDoesNotDelayProbe(t *testing.T) {
 	counterpart(t, "setsid")
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	check := shell("setsid sh -c 'echo $$ > " + pidFile + "; exec sleep 1000' & while ! [ -s " + pidFile + " ]; do :; done; echo done")
@@ -123,11 +121,10 @@ func TestAProgramThatLeftItsGroupDoesNotHoldUpTheProbe(t *testing.T) {
 	}
 }
 
-// TestProgramsOutliveTheThreadsOfTheServer ends every thread that anybody can have
-// while programs run, as the building of a reload ends one: they are killed when the
-// server is, not when a thread is. Whether the thread that forked can be had is a
-// matter of chance: hence many programs, and more threads at work than processors.
-func TestProgramsOutliveTheThreadsOfTheServer(t *testing.T) {
+// TestProgramsOutliveServerThreads ends every available thread while programs run, as a reload may: the kernel kills
+// programs with the server, not with a thread. Whether the thread that forked is available is random: hence many programs,
+// and more busy threads than processors.
+func TestProgramsOutliveServerThreads(t *testing.T) {
 	const programs = 200
 	folder := t.TempDir()
 	goOn := filepath.Join(folder, "go")
@@ -137,7 +134,7 @@ func TestProgramsOutliveTheThreadsOfTheServer(t *testing.T) {
 	check := shell("echo > " + folder + "/runs.$MERIDIAN_ADDRESS; : < " + goOn + "; echo done")
 	check.Timeout = time.Minute
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(32))
-	calm := bustle()
+	calm := busyThreads()
 	ended := make(chan Result)
 	for _, addr := range addrs(programs) {
 		go func() { ended <- probeAddr(t, check, addr) }()
@@ -158,8 +155,8 @@ func TestProgramsOutliveTheThreadsOfTheServer(t *testing.T) {
 	}
 }
 
-// bustle keeps threads busy, so that goroutines go from one to the other, until calm.
-func bustle() (calm func()) {
+// busyThreads keeps threads busy, so that goroutines move between them, until stop.
+func busyThreads() (calm func()) {
 	var over atomic.Bool
 	for range 16 {
 		go func() {
@@ -170,7 +167,7 @@ func bustle() (calm func()) {
 	return func() { over.Store(true) }
 }
 
-// endThreads has goroutines take all threads that are free, each one for itself, and end with them.
+// endThreads locks goroutines to all available threads, and ends them.
 func endThreads(t *testing.T) {
 	t.Helper()
 	threads, err := os.ReadDir("/proc/self/task")
@@ -198,9 +195,8 @@ func endThreads(t *testing.T) {
 	})
 }
 
-// TestAProgramThatDoesNotDieIsLeft has the first killing do nothing, as to one that sleeps
-// uninterruptibly.
-func TestAProgramThatDoesNotDieIsLeft(t *testing.T) {
+// TestUnkillableProgramIsLeft makes the first kill do nothing, as for a program in uninterruptible sleep.
+func TestUnkillableProgramIsLeft(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	cmd := exec.Command("sleep", "1000")
@@ -220,7 +216,7 @@ func TestAProgramThatDoesNotDieIsLeft(t *testing.T) {
 	}
 }
 
-func TestAProgramIsToldOfItsTargetAndNothingElse(t *testing.T) {
+func TestProgramEnvironmentHoldsOnlyTarget(t *testing.T) {
 	t.Setenv("SECRET", "not to be told")
 	t.Setenv("PATH", "/usr/bin:/bin")
 	for addr, lines := range map[string]string{
@@ -237,13 +233,13 @@ func TestAProgramIsToldOfItsTargetAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestArgumentsReachTheProgramAsTheyAre(t *testing.T) {
+func TestProgramGetsArgumentsUnchanged(t *testing.T) {
 	check := execCheck("printf", "%s|", "$HOME", "a b", "*", "", "; exit 1")
 	want(t, probeAddr(t, check, loopback), Passed, `exit status 0: "$HOME|a b|*||; exit 1|"`)
 }
 
-func TestAProgramThatCannotBeRunIsAFault(t *testing.T) {
-	plain := writeFile(t, "plain.sh", "exit 0\n") // may not be executed
+func TestUnusableProgramIsConfigError(t *testing.T) {
+	plain := writeFile(t, "plain.sh", "exit 0\n") // not executable
 	for program, what := range map[string]string{
 		"/nowhere/check":     "no such file or directory",
 		"no-such-program-xy": "executable file not found in $PATH",
@@ -253,7 +249,7 @@ func TestAProgramThatCannotBeRunIsAFault(t *testing.T) {
 		err := Prepare(&config.Config{File: "m.yaml", Checks: []config.Check{execCheck(program)}})
 		want := "m.yaml:4:9: checks.replica.command: cannot run " + strconv.Quote(program) + ": " + what +
 			"; the path of a program, or the name of one in PATH"
-		if got := faults(t, err); got != want {
+		if got := errorLines(t, err); got != want {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
@@ -262,7 +258,7 @@ func TestAProgramThatCannotBeRunIsAFault(t *testing.T) {
 	}
 }
 
-func TestAProgramThatCannotBeStartedSaysNothingOfTheEndpoint(t *testing.T) {
+func TestProgramStartErrorIsInconclusive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "check")
 	if err := os.Symlink("/bin/true", path); err != nil {
 		t.Fatal(err)
@@ -279,7 +275,7 @@ func TestAProgramThatCannotBeStartedSaysNothingOfTheEndpoint(t *testing.T) {
 	want(t, r, Inconclusive, "this machine cannot probe: fork/exec "+path+": no such file or directory")
 }
 
-func TestChecksThatTellAProgramTheirNameAreNotOne(t *testing.T) {
+func TestExecChecksOfDifferentNamesAreDistinct(t *testing.T) {
 	a, b := execCheck("true"), execCheck("true")
 	b.Name = "other"
 	if fingerprintOf(&a, [32]byte{}) == fingerprintOf(&b, [32]byte{}) {
@@ -287,9 +283,8 @@ func TestChecksThatTellAProgramTheirNameAreNotOne(t *testing.T) {
 	}
 }
 
-// TestProgramsLeaveNothingBehind runs bad programs over and over until the
-// prober is stopped in the middle: no child is left, dead or alive, no
-// goroutine and no file.
+// TestProgramsLeaveNothingBehind runs bad programs until the prober stops in the middle: no child, dead or alive, no
+// goroutine and no file remains.
 func TestProgramsLeaveNothingBehind(t *testing.T) {
 	files := openFiles(t)
 	before := runtime.NumGoroutine()
@@ -333,7 +328,7 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-// BenchmarkProbeExec is one probe by the smallest of programs.
+// BenchmarkProbeExec measures one probe with a minimal program.
 func BenchmarkProbeExec(b *testing.B) {
 	check := execCheck("true")
 	c, _ := prepareCheck(&check)

@@ -13,7 +13,7 @@ const canExec = false
 
 // runGroup is unreachable: [preparedCheck.prepareExec] rejects the check.
 func runGroup(context.Context, *exec.Cmd, func(int)) (*os.ProcessState, <-chan struct{}, error) {
-	return nil, nil, localError{errors.New("no process groups here")}
+	return nil, nil, localError{errors.New("no process groups on this platform")}
 }
 
 func killGroup(int) {}

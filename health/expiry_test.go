@@ -14,11 +14,11 @@ import (
 	"meridian/config"
 )
 
-func TestACertificateNearItsEndIsToldOnceADayAndTurnsNothing(t *testing.T) {
+func TestExpiringCertificateIsLoggedOnceADay(t *testing.T) {
 	cases := []struct {
 		name     string
 		warnDays int
-		want     []string // lines in the three days and some hours that are watched
+		want     []string // log lines within three days and some hours
 	}{
 		{"never", 0, nil},
 		{"too early yet, then two days before the end", 2, []string{"days=1", "days=0"}},
@@ -38,7 +38,7 @@ func TestACertificateNearItsEndIsToldOnceADayAndTurnsNothing(t *testing.T) {
 				p := NewProber(Options{Dial: presents(cert), Logger: book.logger()})
 				ctx, stop := context.WithCancel(t.Context())
 				go p.Run(ctx)
-				if _, err := p.Watch(targetsOf(&check, addrs(1)), turns.turned); err != nil {
+				if _, err := p.Watch(targetsOf(&check, addrs(1)), turns.record); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(3*day + 6*time.Hour) // a day and a jittered hour between lines
@@ -53,7 +53,7 @@ func TestACertificateNearItsEndIsToldOnceADayAndTurnsNothing(t *testing.T) {
 				if len(got) != len(c.want) {
 					t.Errorf("%d lines, want %d:\n%s", len(got), len(c.want), strings.Join(got, "\n"))
 				}
-				if heard := turns.heard(); len(heard) != 1 || heard[0].To != Up {
+				if heard := turns.take(); len(heard) != 1 || heard[0].To != Up {
 					t.Errorf("turns %v, want one to up", heard)
 				}
 			})
@@ -61,7 +61,7 @@ func TestACertificateNearItsEndIsToldOnceADayAndTurnsNothing(t *testing.T) {
 	}
 }
 
-// presents is a dialer that reaches a peer with a certificate.
+// presents returns a dialer whose peer presents a certificate.
 func presents(cert tls.Certificate) Dial {
 	return func(context.Context, netip.Addr, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
@@ -83,7 +83,7 @@ func linesWith(b *logBook, what string) []string {
 	return found
 }
 
-func TestTheEndOfAChainIsThatOfItsFirstToExpire(t *testing.T) {
+func TestChainExpiresWithItsFirstCertificate(t *testing.T) {
 	now := time.Now()
 	ends := func(days ...int) (chain []*x509.Certificate) {
 		for _, d := range days {
@@ -108,7 +108,7 @@ func TestTheEndOfAChainIsThatOfItsFirstToExpire(t *testing.T) {
 	}
 }
 
-func TestEveryProbeOverTLSTellsWhenTheCertificateEnds(t *testing.T) {
+func TestTLSProbesReportCertificateExpiry(t *testing.T) {
 	a := newAuthority(t)
 	e := serve(t, over(a.issue(t, nil), says(page("500 Oops", ""))))
 	secure, plain := httpsCheck(e, a.file), httpCheck(serve(t, says(page("200 OK", ""))))

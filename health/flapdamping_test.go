@@ -10,7 +10,7 @@ import (
 	"meridian/config"
 )
 
-// wantOutlook compares what comes next; a time in it is written as HH:MM:SS.
+// wantOutlook compares the outlook; times in it are written as HH:MM:SS.
 func wantOutlook(t *testing.T, w *Watch, want string) {
 	t.Helper()
 	s, ok := w.Status(0)
@@ -26,25 +26,25 @@ func wantOutlook(t *testing.T, w *Watch, want string) {
 	}
 }
 
-func TestATurnIsConfirmedByASecondProbeSoonAfter(t *testing.T) {
+func TestStateChangeIsConfirmedBySecondProbe(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check, addr := tcpCheck(), addrs(1)[0]
 		check.Confirm = time.Second
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
 		synctest.Wait()
-		wantTurns(t, l.heard(), "0 unknown->up: connected") // at once
+		wantTransitions(t, l.take(), "0 unknown->up: connected") // at once
 		w.become(addr, refuses)
 		for row := 0; row < check.Fall; {
 			time.Sleep(100 * time.Millisecond)
 			s, _ := watching.Status(0)
 			row = s.Streak * int(s.Last[0].Outcome&Failed)
 		}
-		wantTurns(t, l.heard())
+		wantTransitions(t, l.take())
 		wantOutlook(t, watching, "confirms at HH:MM:SS whether it is down")
 		before := len(w.dialled(addr))
 		time.Sleep(check.Confirm)
 		synctest.Wait()
-		wantTurns(t, l.heard(), "0 up->down: connection refused")
+		wantTransitions(t, l.take(), "0 up->down: connection refused")
 		began := w.dialled(addr)
 		if gap := began[before].Sub(began[before-1]); gap != check.Confirm {
 			t.Errorf("the probe was repeated after %v, want %v", gap, check.Confirm)
@@ -52,24 +52,24 @@ func TestATurnIsConfirmedByASecondProbeSoonAfter(t *testing.T) {
 	})
 }
 
-func TestAContradictedTurnDoesNotComeAbout(t *testing.T) {
+func TestContradictedStateChangeDoesNotHappen(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check, addr := tcpCheck(), addrs(1)[0]
 		check.Confirm, check.Fall = time.Second, 1
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
 		synctest.Wait()
-		l.heard()
+		l.take()
 		w.become(addr, refuses)
 		for s, _ := watching.Status(0); s.Last[0].Outcome == Passed; s, _ = watching.Status(0) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		w.become(addr, accepts)
 		time.Sleep(time.Hour)
-		wantTurns(t, l.heard())
+		wantTransitions(t, l.take())
 	})
 }
 
-func TestAFlappingEndpointIsHeldDownAndReleased(t *testing.T) {
+func TestFlappingEndpointIsHeldDownAndReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, book, end := logged(t, nil)
 		defer end()
@@ -84,18 +84,18 @@ func TestAFlappingEndpointIsHeldDownAndReleased(t *testing.T) {
 			w.become(addr, accepts)
 		}
 		time.Sleep(10 * time.Second)
-		wantTurns(t, l.heard(), "0 unknown->up: connected", "0 up->down: connection refused",
+		wantTransitions(t, l.take(), "0 unknown->up: connected", "0 up->down: connection refused",
 			"0 down->up: connected", "0 up->down: connection refused", "0 down->down, damped: connection refused")
-		wantOutlook(t, watching, "held down until HH:MM:SS: 4 turns in 10m")
+		wantOutlook(t, watching, "flapping, held down until HH:MM:SS: 4 state changes in 10m")
 		time.Sleep(time.Minute)
-		wantTurns(t, l.heard(), "0 down->up: connected")
+		wantTransitions(t, l.take(), "0 down->up: connected")
 		s, _ := watching.Status(0)
 		if len(s.Transitions) != 5 || s.Transitions[0].To != Up || s.Transitions[4].From != Unknown || s.Transitions[0].Target.Check != check {
 			t.Errorf("turns in the status: %+v", s.Transitions)
 		}
 		for _, want := range []string{
-			`level=WARN msg="held down, it turns too often" check=web address=10.0.0.0 turns=4 window=10m0s hold=1m0s until=`,
-			`level=INFO msg="held down no more" check=web address=10.0.0.0`,
+			`level=WARN msg="flapping, held down" check=web address=10.0.0.0 transitions=4 window=10m0s hold=1m0s until=`,
+			`level=INFO msg="hold released" check=web address=10.0.0.0`,
 		} {
 			if !slices.ContainsFunc(book.lines(), func(line string) bool { return strings.HasPrefix(line, want) }) {
 				t.Errorf("no line %s in\n%s", want, strings.Join(book.lines(), "\n"))
@@ -104,7 +104,7 @@ func TestAFlappingEndpointIsHeldDownAndReleased(t *testing.T) {
 	})
 }
 
-func TestAnOperatorClearsWhatHoldsAnEndpointDown(t *testing.T) {
+func TestOperatorClearsHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, book, end := logged(t, nil)
 		defer end()
@@ -121,32 +121,32 @@ func TestAnOperatorClearsWhatHoldsAnEndpointDown(t *testing.T) {
 		wantOutlook(t, watching, "up after 2 successes in a row")
 		w.become(addr, accepts)
 		time.Sleep(30 * time.Second)
-		wantOutlook(t, watching, "waits for failback to be cleared from HH:MM:SS unless a probe fails until then (hold_down)")
+		wantOutlook(t, watching, "waiting for manual failback from HH:MM:SS unless a probe fails first (hold_down)")
 		time.Sleep(time.Hour)
-		wantOutlook(t, watching, "waits for failback to be cleared")
-		wantTurns(t, l.heard(), "0 unknown->up: connected", "0 up->down: connection refused")
+		wantOutlook(t, watching, "waiting for manual failback")
+		wantTransitions(t, l.take(), "0 unknown->up: connected", "0 up->down: connection refused")
 		if !watching.Clear(0) {
 			t.Error("nothing was cleared")
 		}
-		wantTurns(t, l.heard(), "0 down->up: cleared by an operator; the last probe: connected")
+		wantTransitions(t, l.take(), "0 down->up: cleared by an operator; the last probe: connected")
 		watching.Close()
 		if watching.Clear(0) {
 			t.Error("cleared by a closed watch")
 		}
-		if !strings.Contains(strings.Join(book.lines(), "\n"), `level=WARN msg="waits for failback to be cleared" check=web`) {
+		if !strings.Contains(strings.Join(book.lines(), "\n"), `level=WARN msg="waiting for manual failback" check=web`) {
 			t.Errorf("no line about the wait in\n%s", strings.Join(book.lines(), "\n"))
 		}
 	})
 }
 
-func TestTheShareOfASlowStartIsToldAsItGrows(t *testing.T) {
+func TestSlowStartWeightIsNotifiedAsItGrows(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check, addr := tcpCheck(), addrs(1)[0]
 		check.SlowStart = time.Minute
 		w.become(addr, refuses)
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
 		synctest.Wait()
-		l.heard()
+		l.take()
 		w.become(addr, accepts)
 		time.Sleep(40 * time.Second)
 		s, _ := watching.Status(0)
@@ -154,12 +154,12 @@ func TestTheShareOfASlowStartIsToldAsItGrows(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 		_, late := watch(t, p, targetsOf(check, addrs(1)))
-		if first := late.heard(); first[0].SlowStartWeight != s.SlowStartWeight {
+		if first := late.take(); first[0].SlowStartWeight != s.SlowStartWeight {
 			t.Errorf("a new watch is told share %d, want %d", first[0].SlowStartWeight, s.SlowStartWeight)
 		}
 		time.Sleep(time.Hour)
 		var shares []uint8
-		for i, turn := range l.heard() {
+		for i, turn := range l.take() {
 			if from := []Verdict{Down, Up}[min(i, 1)]; turn.From != from || turn.To != Up {
 				t.Errorf("turn %d: %v to %v", i, turn.From, turn.To)
 			}
@@ -172,18 +172,18 @@ func TestTheShareOfASlowStartIsToldAsItGrows(t *testing.T) {
 	})
 }
 
-func TestAResponseTimeIsToldWhenItHasMoved(t *testing.T) {
+func TestResponseTimeIsNotifiedWhenChanged(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		addr := addrs(1)[0]
 		w.become(addr, after(100*time.Millisecond, accepts))
 		watching, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		time.Sleep(time.Minute)
-		if first := l.heard(); len(first) != 1 || first[0].Response != 100*time.Millisecond {
+		if first := l.take(); len(first) != 1 || first[0].Response != 100*time.Millisecond {
 			t.Errorf("told %+v, want the first verdict with its response time alone", first)
 		}
 		w.become(addr, after(500*time.Millisecond, accepts))
 		time.Sleep(5 * time.Minute)
-		told := l.heard()
+		told := l.take()
 		for i, turn := range told {
 			if turn.From != Up || turn.To != Up || i > 0 && turn.Response < told[i-1].Response*5/4 {
 				t.Errorf("turn %d: %+v", i, turn)
@@ -195,7 +195,7 @@ func TestAResponseTimeIsToldWhenItHasMoved(t *testing.T) {
 	})
 }
 
-func TestSmallMovesOfAResponseTimeAreNotTold(t *testing.T) {
+func TestSmallResponseTimeChangesAreNotNotified(t *testing.T) {
 	for _, c := range []struct {
 		told, smoothed time.Duration
 		moved          bool
@@ -212,7 +212,7 @@ func TestSmallMovesOfAResponseTimeAreNotTold(t *testing.T) {
 	}
 }
 
-func TestAnUncertainVerdictComesBackWithTheNextResult(t *testing.T) {
+func TestUncertainVerdictEndsWithNextResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, book, end := logged(t, nil)
 		defer end()
@@ -222,24 +222,24 @@ func TestAnUncertainVerdictComesBackWithTheNextResult(t *testing.T) {
 		w.become(addr, lacksFiles)
 		time.Sleep(time.Minute)
 		s, _ := watching.Status(0)
-		if s.Verdict != Uncertain || s.Effective != Up || s.Outlook != "answers go by up until a result is conclusive" {
+		if s.Verdict != Uncertain || s.Effective != Up || s.Outlook != "counts as up until a result is conclusive" {
 			t.Errorf("status %+v", s)
 		}
 		_, late := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
-		if told := late.heard(); len(told) != 1 || told[0].To != Uncertain || told[0].Effective != Up {
+		if told := late.take(); len(told) != 1 || told[0].To != Uncertain || told[0].Effective != Up {
 			t.Errorf("a new watch is told %+v", told)
 		}
 		w.become(addr, accepts)
 		time.Sleep(6 * time.Second)
-		turns := l.heard()
-		wantTurns(t, turns, "0 unknown->up: connected",
+		turns := l.take()
+		wantTransitions(t, turns, "0 unknown->up: connected",
 			"0 up->uncertain: "+turns[1].Reason, "0 uncertain->up: connected")
 		if turns[1].Effective != Up || turns[2].Effective != Unknown {
 			t.Errorf("held %v, then %v", turns[1].Effective, turns[2].Effective)
 		}
 		n := 0
 		for _, line := range book.lines() {
-			if strings.Contains(line, "to=uncertain held=up") {
+			if strings.Contains(line, "to=uncertain effective=up") {
 				n++
 			}
 		}

@@ -102,7 +102,7 @@ func (t *attempt) servingStatus(resp *http.Response) (serving, error) {
 	kind := resp.Header.Get("Content-Type")
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return 0, fmt.Errorf("status %d, want an answer of gRPC", resp.StatusCode)
+		return 0, fmt.Errorf("status %d, want a gRPC answer", resp.StatusCode)
 	case !strings.HasPrefix(kind, "application/grpc"):
 		return 0, fmt.Errorf("content type %s, want application/grpc", excerpt(kind))
 	}
@@ -146,13 +146,13 @@ func grpcFailure(resp *http.Response) error {
 // parseServing parses one length-prefixed HealthCheckResponse with the status in field 1; a missing field is 0, UNKNOWN.
 func parseServing(body []byte) (serving, error) {
 	if len(body) < 5 || body[0] != 0 || int64(binary.BigEndian.Uint32(body[1:])) != int64(len(body)-5) {
-		return 0, fmt.Errorf("answer %s is not one plain message of gRPC", excerpt(string(body)))
+		return 0, fmt.Errorf("answer %s is not one uncompressed gRPC message", excerpt(string(body)))
 	}
 	var status uint64
 	for rest := body[5:]; len(rest) > 0; {
 		field, kind, n := protowire.ConsumeField(rest)
 		if n < 0 || !field.IsValid() {
-			return 0, fmt.Errorf("answer %s holds no protobuf", excerpt(string(body)))
+			return 0, fmt.Errorf("answer %s is not protobuf", excerpt(string(body)))
 		}
 		if field == 1 && kind == protowire.VarintType {
 			_, _, tag := protowire.ConsumeTag(rest)

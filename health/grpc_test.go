@@ -28,13 +28,13 @@ func grpcCheck(e *endpoint) config.Check {
 	}
 }
 
-// grpcServer is a real one, whose services are set beforehand.
+// grpcServer starts a real server with the given service statuses.
 func grpcServer(t *testing.T, cert *tls.Certificate, services map[string]pb.HealthCheckResponse_ServingStatus) *endpoint {
 	t.Helper()
 	return &endpoint{AddrPort: netip.MustParseAddrPort(grpcServerOn(t, "tcp", "127.0.0.1:0", cert, services))}
 }
 
-// grpcServerOn is grpcServer on an address of a network; it returns where.
+// grpcServerOn starts a grpcServer on an address of a network and returns its address.
 func grpcServerOn(t *testing.T, network, address string, cert *tls.Certificate, services map[string]pb.HealthCheckResponse_ServingStatus) string {
 	t.Helper()
 	var options []grpc.ServerOption
@@ -59,7 +59,7 @@ func grpcServerOn(t *testing.T, network, address string, cert *tls.Certificate, 
 	return l.Addr().String()
 }
 
-func TestGRPCProbesOfARealServer(t *testing.T) {
+func TestGRPCProbesOfRealServer(t *testing.T) {
 	a := newAuthority(t)
 	cert := a.issue(t, nil)
 	long := strings.Repeat("x", 300)
@@ -78,7 +78,7 @@ func TestGRPCProbesOfARealServer(t *testing.T) {
 		service string
 		change  func(*config.Check)
 		want    Outcome
-		reason  string // a beginning
+		reason  string // a prefix
 	}{
 		{name: "the server as a whole", server: plain, want: Passed, reason: "server is SERVING"},
 		{name: "a service", server: plain, service: "good", want: Passed, reason: `service "good" is SERVING`},
@@ -114,8 +114,8 @@ func TestGRPCProbesOfARealServer(t *testing.T) {
 	}
 }
 
-// TestGRPCProbesOfAnswersThatAreNone asks a server of HTTP/2 that answers as the case says.
-func TestGRPCProbesOfAnswersThatAreNone(t *testing.T) {
+// TestGRPCProbesOfInvalidAnswers probes an HTTP/2 server that sends the answer of the case.
+func TestGRPCProbesOfInvalidAnswers(t *testing.T) {
 	serving := "\x00\x00\x00\x00\x02\x08\x01"
 	type answer struct {
 		status  int
@@ -138,17 +138,17 @@ func TestGRPCProbesOfAnswersThatAreNone(t *testing.T) {
 		{"a good one with fields of later versions", answer{200, kind, "\x00\x00\x00\x00\x07\x12\x01x\x08\x01\x18\x05", ok, false, false}, Passed, "server is SERVING"},
 		{"an empty message", answer{200, kind, "\x00\x00\x00\x00\x00", ok, false, false}, Failed, "server is UNKNOWN, want SERVING"},
 		{"a status of later versions", answer{200, kind, "\x00\x00\x00\x00\x02\x08\x09", ok, false, false}, Failed, "server is ServingStatus 9, want SERVING"},
-		{"no page", answer{404, "text/plain", "no", ok, false, false}, Failed, "status 404, want an answer of gRPC"},
+		{"no page", answer{404, "text/plain", "no", ok, false, false}, Failed, "status 404, want a gRPC answer"},
 		{"a page", answer{200, "text/html", "<html>", ok, false, false}, Failed, `content type "text/html", want application/grpc`},
 		{"no trailer", answer{200, kind, serving, [2]string{}, false, false}, Failed, "answer without a gRPC status"},
 		{"a status that is no number", answer{200, kind, serving, [2]string{"ok\x1b", ""}, false, false}, Failed, ""},
 		{"a status without a name", answer{200, kind, "", [2]string{"77", "who%20knows"}, false, false}, Failed, `gRPC status 77: "who knows"`},
 		{"a message that is badly escaped", answer{200, kind, "", [2]string{"14", "50% down"}, false, false}, Failed, `gRPC status UNAVAILABLE: "50% down"`},
-		{"no message", answer{200, kind, "", ok, false, false}, Failed, `answer "" is not one plain message of gRPC`},
-		{"a compressed message", answer{200, kind, "\x01\x00\x00\x00\x02\x08\x01", ok, false, false}, Failed, `answer "\x01\x00\x00\x00\x02\b\x01" is not one plain message of gRPC`},
-		{"a message that is cut short", answer{200, kind, "\x00\xff\xff\xff\xff\x08\x01", ok, false, false}, Failed, `answer "\x00\xff\xff\xff\xff\b\x01" is not one plain message of gRPC`},
-		{"two messages", answer{200, kind, serving + serving, ok, false, false}, Failed, `answer "\x00\x00\x00\x00\x02\b\x01\x00\x00\x00\x00\x02\b\x01" is not one plain message of gRPC`},
-		{"a message of garbage", answer{200, kind, "\x00\x00\x00\x00\x02\xff\xff", ok, false, false}, Failed, `answer "\x00\x00\x00\x00\x02\xff\xff" holds no protobuf`},
+		{"no message", answer{200, kind, "", ok, false, false}, Failed, `answer "" is not one uncompressed gRPC message`},
+		{"a compressed message", answer{200, kind, "\x01\x00\x00\x00\x02\x08\x01", ok, false, false}, Failed, `answer "\x01\x00\x00\x00\x02\b\x01" is not one uncompressed gRPC message`},
+		{"a message that is cut short", answer{200, kind, "\x00\xff\xff\xff\xff\x08\x01", ok, false, false}, Failed, `answer "\x00\xff\xff\xff\xff\b\x01" is not one uncompressed gRPC message`},
+		{"two messages", answer{200, kind, serving + serving, ok, false, false}, Failed, `answer "\x00\x00\x00\x00\x02\b\x01\x00\x00\x00\x00\x02\b\x01" is not one uncompressed gRPC message`},
+		{"a message of garbage", answer{200, kind, "\x00\x00\x00\x00\x02\xff\xff", ok, false, false}, Failed, `answer "\x00\x00\x00\x00\x02\xff\xff" is not protobuf`},
 		{"a long message", answer{200, kind, strings.Repeat("x", maxMessage+1), ok, false, false}, Failed, "answer longer than 4 KiB"},
 		{"messages without end", answer{200, kind, "", ok, false, true}, Failed, "answer longer than 4 KiB"},
 		{"a hang in the body", answer{200, kind, serving, ok, true, false}, Failed, "timeout after 750ms while reading the answer"},
@@ -192,7 +192,7 @@ func TestGRPCProbesOfAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-func TestGRPCProbesOfListenersThatSpeakSomethingElse(t *testing.T) {
+func TestGRPCProbesOfOtherProtocols(t *testing.T) {
 	for name, handle := range map[string]func(net.Conn){
 		"HTTP/1.1": says(page("200 OK", "")), "noise": endless("\x00\xff\x1b"), "silence": silent,
 		"a hang-up": func(net.Conn) {}, "a reset": resets, "drips": drips("\x00"),
@@ -209,8 +209,8 @@ func TestGRPCProbesOfListenersThatSpeakSomethingElse(t *testing.T) {
 	}
 }
 
-// The names of statuses and codes are those of the protocol's own library.
-func TestGRPCNamesAreTheProtocols(t *testing.T) {
+// TestGRPCNamesMatchLibrary compares the names of statuses and codes with the protocol's own library.
+func TestGRPCNamesMatchLibrary(t *testing.T) {
 	for number, name := range pb.HealthCheckResponse_ServingStatus_name {
 		if got := serving(number).String(); got != name {
 			t.Errorf("status %d is %s, want %s", number, got, name)
@@ -224,7 +224,7 @@ func TestGRPCNamesAreTheProtocols(t *testing.T) {
 	}
 }
 
-// FuzzGRPCMessage compares the reading of a message with the protocol's own library.
+// FuzzGRPCMessage compares parseServing with the protocol's own library.
 func FuzzGRPCMessage(f *testing.F) {
 	for _, seed := range []string{"", "\x08\x01", "\x08\x02", "\x08\xff\xff\x7f", "\x12\x01x\x08\x01", "\x08\x01\x08\x02", "\x0b\x0c", "\xff"} {
 		f.Add([]byte(seed))

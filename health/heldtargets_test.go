@@ -9,9 +9,9 @@ import (
 	"meridian/config"
 )
 
-// TestWhatIsGoneForAWhileIsHeldDownWhenItReturns removes a target that is held down, whose
-// endpoint recovers, and adds it again: with the check as it was, and edited.
-func TestWhatIsGoneForAWhileIsHeldDownWhenItReturns(t *testing.T) {
+// TestRemovedTargetStaysHeldWhenItReturns removes a target that is held down, lets its endpoint recover, and adds it again:
+// with the check unchanged, and edited.
+func TestRemovedTargetStaysHeldWhenItReturns(t *testing.T) {
 	cases := []struct {
 		name  string
 		hold  func(*config.Check)
@@ -58,8 +58,8 @@ func TestWhatIsGoneForAWhileIsHeldDownWhenItReturns(t *testing.T) {
 func manually(c *config.Check) { c.Failback = config.ManualFailback }
 func same(*config.Check)       {}
 
-// pass lets time pass for what is remembered: an hour of it as such, as the owner
-// turns every second; the rest has the memories grow older.
+// pass advances time for saved targets: one hour for real, as the scheduler ticks every second; the rest by making them
+// older.
 func (p *Prober) pass(d time.Duration) {
 	slept := min(d, time.Hour)
 	time.Sleep(slept)
@@ -71,9 +71,8 @@ func (p *Prober) pass(d time.Duration) {
 	})
 }
 
-// TestWhatGoesOnUnderAnotherDefinitionIsNotRememberedBesides edits a check and back, with
-// a clearing between.
-func TestWhatGoesOnUnderAnotherDefinitionIsNotRememberedBesides(t *testing.T) {
+// TestTargetUnderNewDefinitionIsNotSavedTwice edits a check and restores it, with a clear in between.
+func TestTargetUnderNewDefinitionIsNotSavedTwice(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check, addr := tcpCheck(), addrs(1)[0]
 		manually(check)
@@ -99,7 +98,7 @@ func TestWhatGoesOnUnderAnotherDefinitionIsNotRememberedBesides(t *testing.T) {
 	})
 }
 
-func TestHoldsOfTargetsThatAreGoneAreBounded(t *testing.T) {
+func TestDroppedHoldsAreBounded(t *testing.T) {
 	now := time.Now()
 	all := make(savedTargets)
 	for i := range maxDropped + 10 {

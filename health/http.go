@@ -209,7 +209,7 @@ func (t *attempt) judge(a answer) (string, error) {
 func (t *attempt) mismatch(a answer, body []byte) error {
 	encoding := a.Header.Get("Content-Encoding")
 	if encoding != "" && !strings.EqualFold(encoding, "identity") && t.header.Get("Accept-Encoding") == "" {
-		return fmt.Errorf("body is compressed (%s), which nobody asked for; it does not match %q", encoding[:min(len(encoding), maxExcerpt)], t.check.Body)
+		return fmt.Errorf("body is compressed (%s), which the request does not accept; it does not match %q", encoding[:min(len(encoding), maxExcerpt)], t.check.Body)
 	}
 	return fmt.Errorf("body does not match %q; it begins %s", t.check.Body, excerpt(string(body)))
 }

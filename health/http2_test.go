@@ -25,8 +25,8 @@ func http2Check(e *endpoint) config.Check {
 	return c
 }
 
-// site is a good server of HTTP/2, in clear or over TLS: it tells what it was
-// asked in the body, redirects from /to?URL, and pours out bytes at /endless.
+// site is a correct HTTP/2 server, in clear or over TLS: it describes the request in the body, redirects from /to?URL, and
+// sends endless data at /endless.
 func site(t *testing.T, cert *tls.Certificate) *endpoint {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +108,7 @@ func TestHTTP2ProbesOfEverythingElse(t *testing.T) {
 		reason string // empty: any
 	}{
 		{name: "HTTP/1.1 alone", handle: says(page("200 OK", "")), reason: ""},
-		{name: "a TLS server of HTTP/1.1 alone", handle: overConfig(only1, silent), change: overTLS(a), reason: "peer refuses: tls: no application protocol"},
+		{name: "a TLS server of HTTP/1.1 alone", handle: overConfig(only1, silent), change: overTLS(a), reason: "peer rejected the handshake: tls: no application protocol"},
 		{
 			name: "a TLS server that chooses nothing", handle: over(a.issue(t, nil), silent), change: overTLS(a),
 			reason: `peer does not speak HTTP/2: of the protocols offered it chose "", want "h2"`,
@@ -145,7 +145,7 @@ func overTLS(a *authority) func(*config.Check) {
 	return func(c *config.Check) { c.Type, c.Host, c.TLS.CA = config.HTTPS, "www.example.com", a.file }
 }
 
-// framed is a peer that begins HTTP/2 as it should and goes on as misbehave says.
+// framed is a peer that starts HTTP/2 correctly and continues with misbehave.
 func framed(misbehave func(*http2.Framer) error) func(net.Conn) {
 	return func(conn net.Conn) {
 		go io.Copy(io.Discard, conn)

@@ -15,7 +15,7 @@ import (
 	"meridian/config"
 )
 
-func TestHTTPProbesTellWhatAnEndpointDoes(t *testing.T) {
+func TestHTTPProbeReasons(t *testing.T) {
 	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	ok := regexp.MustCompile("ok")
 	cases := []struct {
@@ -55,7 +55,7 @@ func TestHTTPProbesTellWhatAnEndpointDoes(t *testing.T) {
 		},
 		{
 			name: "compressed body is not unpacked", handle: says("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzipped("ok")), want: Failed,
-			reason: `body is compressed (gzip), which nobody asked for; it does not match "^ok$"`,
+			reason: `body is compressed (gzip), which the request does not accept; it does not match "^ok$"`,
 			change: func(c *config.Check) { c.Body = regexp.MustCompile("^ok$") },
 		},
 		{
@@ -111,7 +111,7 @@ func TestHTTPProbesTellWhatAnEndpointDoes(t *testing.T) {
 	}
 }
 
-func hurry(c *config.Check) { c.Timeout = hasty }
+func hurry(c *config.Check) { c.Timeout = shortTimeout }
 
 func gzipped(s string) string {
 	var b bytes.Buffer
@@ -121,14 +121,14 @@ func gzipped(s string) string {
 	return b.String()
 }
 
-func TestHTTPProbesTellWhyTheyCannotConnect(t *testing.T) {
+func TestHTTPConnectReasons(t *testing.T) {
 	e := serve(t, silent)
 	check := httpCheck(e)
 	check.Port = closedPort(t)
 	want(t, probeOnce(t, check, e), Failed, "connect: connection refused")
 }
 
-// closedPort is a port of 127.0.0.1 where nobody listens.
+// closedPort returns a port of 127.0.0.1 without a listener.
 func closedPort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -139,7 +139,7 @@ func closedPort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func TestTheRequestSaysWhatTheCheckSays(t *testing.T) {
+func TestRequestFollowsCheck(t *testing.T) {
 	cases := []struct {
 		name   string
 		addr   string
@@ -189,7 +189,7 @@ func TestTheRequestSaysWhatTheCheckSays(t *testing.T) {
 	}
 }
 
-func TestProxiesOfTheEnvironmentAreNotAsked(t *testing.T) {
+func TestProxyEnvironmentIsIgnored(t *testing.T) {
 	e := serve(t, says(page("200 OK", "")))
 	for _, name := range []string{"http_proxy", "HTTP_PROXY", "all_proxy"} {
 		t.Setenv(name, fmt.Sprintf("http://127.0.0.1:%d", closedPort(t)))
@@ -197,7 +197,7 @@ func TestProxiesOfTheEnvironmentAreNotAsked(t *testing.T) {
 	want(t, probeOnce(t, httpCheck(e), e), Passed, "status 200")
 }
 
-func TestEachProbeOpensItsOwnConnection(t *testing.T) {
+func TestEachProbeOpensOwnConnection(t *testing.T) {
 	e := serve(t, then(says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"), silent))
 	for range 3 {
 		want(t, probeOnce(t, httpCheck(e), e), Passed, "status 200")
@@ -207,8 +207,8 @@ func TestEachProbeOpensItsOwnConnection(t *testing.T) {
 	}
 }
 
-// redirector answers by path: /to?URL redirects, /loop redirects to itself
-// with a longer path, anything else tells method, host and path in the body.
+// redirector answers by path: /to?URL redirects, /loop redirects to itself with a longer path, others return method, host
+// and path in the body.
 func redirector(conn net.Conn) {
 	req, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {
@@ -263,8 +263,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// FuzzHTTPAnswer lets a peer answer anything: a probe never panics, and every
-// reason is short and printable.
+// FuzzHTTPAnswer answers with random data: a probe never panics, and every reason is short and printable.
 func FuzzHTTPAnswer(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x00", "HTTP/1.1 200 OK\r\n\r\nok", "HTTP/1.1 999\r\n\r\n", "HTTP/1.0 301 x\nLocation: http://[::1%25]/\n\n",

@@ -69,8 +69,8 @@ func (c *preparedCheck) prepareICMP() []checkError {
 		errs = append(errs, err)
 	}
 	return []checkError{{
-		c.check.Pos, "type", fmt.Sprintf("this process may open %v", errs[0]),
-		"on Linux give it CAP_NET_RAW, or have net.ipv4.ping_group_range hold its group",
+		c.check.Pos, "type", fmt.Sprintf("cannot ping: this process may open %v", errs[0]),
+		"on Linux grant it CAP_NET_RAW, or include its group in net.ipv4.ping_group_range",
 	}}
 }
 

@@ -15,8 +15,7 @@ import (
 	"meridian/config"
 )
 
-// These tests run in a network namespace of their own, whose loopback and
-// whose settings are theirs to change.
+// These tests run in their own network namespace, so that they can change its loopback and settings.
 
 func icmpCheck() config.Check {
 	return config.Check{
@@ -25,7 +24,7 @@ func icmpCheck() config.Check {
 	}
 }
 
-func TestICMPProbesByEitherKindOfSocket(t *testing.T) {
+func TestICMPProbesWithEitherSocket(t *testing.T) {
 	if !inOwnNetwork(t) {
 		return
 	}
@@ -50,7 +49,7 @@ func TestICMPProbesByEitherKindOfSocket(t *testing.T) {
 	}
 }
 
-func TestICMPProbesOfASilentAddress(t *testing.T) {
+func TestICMPProbesOfSilentAddress(t *testing.T) {
 	if !inOwnNetwork(t) {
 		return
 	}
@@ -65,9 +64,8 @@ func TestICMPProbesOfASilentAddress(t *testing.T) {
 	}
 }
 
-// TestICMPProbesPassOverRepliesToOthers answers each request in place of the
-// kernel, at first with what does not fit it.
-func TestICMPProbesPassOverRepliesToOthers(t *testing.T) {
+// TestICMPProbesSkipRepliesToOthers answers each request in place of the kernel, at first with replies that do not match.
+func TestICMPProbesSkipRepliesToOthers(t *testing.T) {
 	if !inOwnNetwork(t) {
 		return
 	}
@@ -119,9 +117,9 @@ func answerWrongFirst(conn *icmp.PacketConn) {
 	}
 }
 
-// TestPingingWithoutLeaveIsAFault runs as a user who may open neither kind of
-// socket: the configuration is refused, and a probe says nothing of the address.
-func TestPingingWithoutLeaveIsAFault(t *testing.T) {
+// TestPingWithoutPermissionIsConfigError runs as a user that may open neither kind of socket: the configuration is
+// rejected, and a probe is inconclusive.
+func TestPingWithoutPermissionIsConfigError(t *testing.T) {
 	if os.Getuid() == 0 && os.Getenv("MERIDIAN_TEST_NETWORK") == "nobody" {
 		t.Fatal("still root")
 	}
@@ -135,9 +133,9 @@ func TestPingingWithoutLeaveIsAFault(t *testing.T) {
 	}
 	check := icmpCheck()
 	err := Prepare(&config.Config{File: "m.yaml", Checks: []config.Check{check}})
-	wantFault := "m.yaml:3:5: checks.router.type: this process may open neither a datagram socket for ICMP (socket: permission denied)" +
-		" nor a raw one (socket: operation not permitted); on Linux give it CAP_NET_RAW, or have net.ipv4.ping_group_range hold its group"
-	if got := faults(t, err); got != wantFault {
+	wantFault := "m.yaml:3:5: checks.router.type: cannot ping: this process may open neither a datagram socket for ICMP (socket: permission denied)" +
+		" nor a raw one (socket: operation not permitted); on Linux grant it CAP_NET_RAW, or include its group in net.ipv4.ping_group_range"
+	if got := errorLines(t, err); got != wantFault {
 		t.Errorf("%s\nwant %s", got, wantFault)
 	}
 	c := &preparedCheck{check: &check, run: probeICMP}
@@ -145,8 +143,7 @@ func TestPingingWithoutLeaveIsAFault(t *testing.T) {
 	want(t, r, Inconclusive, "this machine cannot probe: neither a datagram socket for ICMP (socket: permission denied) nor a raw one (socket: operation not permitted)")
 }
 
-// asNobody runs the test once more, in a new network namespace as a user
-// without privileges.
+// asNobody reruns the test in a new network namespace as an unprivileged user.
 func asNobody(t *testing.T) {
 	t.Helper()
 	again(t, "nobody", &syscall.SysProcAttr{
@@ -155,8 +152,7 @@ func asNobody(t *testing.T) {
 	})
 }
 
-// inOwnNetwork runs the test once more, in a network namespace of its own, and
-// passes on how that ended; there, it reports true.
+// inOwnNetwork reruns the test in its own network namespace, and adopts its result; inside, it returns true.
 func inOwnNetwork(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("MERIDIAN_TEST_NETWORK") != "" {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-func TestOnlyTheReplyToARequestEchoesIt(t *testing.T) {
+func TestOnlyReplyToRequestIsAccepted(t *testing.T) {
 	sent := newEcho()
 	altered := func(change func(*icmp.Echo)) *icmp.Echo {
 		e := *sent
@@ -52,8 +52,7 @@ func TestOnlyTheReplyToARequestEchoesIt(t *testing.T) {
 	}
 }
 
-// FuzzEchoReply takes anything from the network: it never panics, and nothing
-// without the data that was sent is taken for the reply.
+// FuzzEchoReply parses random messages: it never panics, and accepts no reply without the request's data.
 func FuzzEchoReply(f *testing.F) {
 	sent := &icmp.Echo{ID: 0x1234, Seq: 1, Data: []byte("0123456789abcdef")}
 	for _, kind := range []icmp.Type{ipv4.ICMPTypeEchoReply, ipv4.ICMPTypeEcho, ipv6.ICMPTypeEchoReply} {

@@ -14,14 +14,14 @@ import (
 	"meridian/config"
 )
 
-// lacksRoute is the behaviour of an address that this machine has no route to.
+// lacksRoute simulates an address without a route from this machine.
 func lacksRoute(context.Context) (net.Conn, error) {
 	return nil, localError{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}}
 }
 
 const noRoute = "this machine cannot probe: connect: network is unreachable"
 
-func TestTheFirstRoundDoesNotWaitForInconclusiveProbes(t *testing.T) {
+func TestFirstRoundDoesNotWaitForInconclusiveProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, _, end := logged(t, nil)
 		defer end()
@@ -42,7 +42,7 @@ func TestTheFirstRoundDoesNotWaitForInconclusiveProbes(t *testing.T) {
 	})
 }
 
-func TestInconclusiveProbesAreShownUntilOneIsConclusive(t *testing.T) {
+func TestStatusShowsInconclusiveProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, _, end := logged(t, nil)
 		defer end()
@@ -63,7 +63,7 @@ func TestInconclusiveProbesAreShownUntilOneIsConclusive(t *testing.T) {
 		w.become(addrs(1)[0], accepts)
 		time.Sleep(6 * time.Second)
 		expect("after", false)
-		for _, turn := range l.heard() {
+		for _, turn := range l.take() {
 			if turn.To == Down || turn.Effective == Down {
 				t.Errorf("turned %v: %s", turn.To, turn.Reason)
 			}
@@ -71,7 +71,7 @@ func TestInconclusiveProbesAreShownUntilOneIsConclusive(t *testing.T) {
 	})
 }
 
-// TestInconclusiveProbesAreLoggedAtBeginAndEnd has many addresses lose and gain their route.
+// TestInconclusiveProbesAreLoggedAtBeginAndEnd has many addresses lose and regain their route.
 func TestInconclusiveProbesAreLoggedAtBeginAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, book, end := logged(t, nil)
@@ -87,7 +87,7 @@ func TestInconclusiveProbesAreLoggedAtBeginAndEnd(t *testing.T) {
 		watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(10 * time.Minute)
 		become(accepts)
-		for range 10 { // what comes and goes is not logged each time
+		for range 10 { // intermittent causes are not logged each time
 			become(lacksRoute)
 			become(accepts)
 		}
@@ -110,8 +110,8 @@ func TestInconclusiveProbesAreLoggedAtBeginAndEnd(t *testing.T) {
 	})
 }
 
-// TestAReloadKeepsSinceWhenProbesAreInconclusive edits the thresholds of a check.
-func TestAReloadKeepsSinceWhenProbesAreInconclusive(t *testing.T) {
+// TestReloadKeepsInconclusiveSince edits the thresholds of a check.
+func TestReloadKeepsInconclusiveSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, book, end := logged(t, nil)
 		defer end()

@@ -12,8 +12,8 @@ import (
 	"meridian/config"
 )
 
-// TestProbesOfBadEndpointsLeaveNothingBehind probes every kind of bad endpoint
-// for a while: each connection is closed by the probe, and all goroutines end.
+// TestProbesOfBadEndpointsLeaveNothingBehind probes every kind of bad endpoint for a while: the probe closes each
+// connection, and all goroutines end.
 func TestProbesOfBadEndpointsLeaveNothingBehind(t *testing.T) {
 	a := newAuthority(t)
 	goodbye := func(handle func(net.Conn)) func(net.Conn) {
@@ -60,7 +60,7 @@ func TestProbesOfBadEndpointsLeaveNothingBehind(t *testing.T) {
 	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// waitFor gives other goroutines a minute to make cond true.
+// waitFor waits up to a minute until cond is true.
 func waitFor(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !cond(); runtime.Gosched() {

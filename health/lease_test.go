@@ -9,12 +9,12 @@ import (
 	"meridian/config"
 )
 
-func TestWhatIsDetainedStaysDownWhenItsLeaseEnds(t *testing.T) {
+func TestHeldTargetStaysDownWhenLeaseExpires(t *testing.T) {
 	damped := config.FlapDamping{Turns: 2, Window: 10 * time.Minute, Hold: 5 * time.Minute, Max: 5 * time.Minute}
 	cases := []struct {
 		name    string
 		change  func(*config.Check)
-		want    []string // after a report that it is down, and two hours of silence
+		want    []string // after a report of down, and two hours without reports
 		outlook string
 	}{
 		{
@@ -45,17 +45,17 @@ func TestWhatIsDetainedStaysDownWhenItsLeaseEnds(t *testing.T) {
 				c.change(check)
 				watching, l := watch(t, p, targetsOf(check, addrs(1)))
 				push(t, p, "deploy", addr, true, "")
-				wantTurns(t, l.heard(), "0 unknown->up: reported up")
+				wantTransitions(t, l.take(), "0 unknown->up: reported up")
 				push(t, p, "deploy", addr, false, "")
 				time.Sleep(2 * time.Hour)
-				wantTurns(t, l.heard(), c.want...)
+				wantTransitions(t, l.take(), c.want...)
 				wantOutlook(t, watching, c.outlook)
 			})
 		})
 	}
 }
 
-func TestAReportAfterSilenceStartsTheRowAnew(t *testing.T) {
+func TestReportAfterGapRestartsStreak(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		check, addr := pushCheck("deploy"), addrs(1)[0]
 		check.HoldDown = time.Hour
@@ -65,17 +65,17 @@ func TestAReportAfterSilenceStartsTheRowAnew(t *testing.T) {
 		time.Sleep(50 * time.Minute)
 		wantOutlook(t, watching, "unknown at HH:MM:SS unless it is reported again")
 		push(t, p, "deploy", addr, true, "")
-		wantOutlook(t, watching, "up at HH:MM:SS unless a probe fails until then (hold_down)")
+		wantOutlook(t, watching, "up at HH:MM:SS unless a probe fails first (hold_down)")
 		for range 61 * 3 {
 			time.Sleep(20 * time.Second)
 			push(t, p, "deploy", addr, true, "")
 		}
-		wantTurns(t, l.heard(), "0 unknown->down: reported down", "0 down->uncertain: no report for 30s",
+		wantTransitions(t, l.take(), "0 unknown->down: reported down", "0 down->uncertain: no report for 30s",
 			"0 uncertain->down: reported down; still down: reported up", "0 down->up: reported up")
 	})
 }
 
-func TestClearingWhatIsDetainedInSilenceMakesItUnknown(t *testing.T) {
+func TestClearOfExpiredHeldTargetMakesItUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		check, addr := pushCheck("deploy"), addrs(1)[0]
 		check.Failback = config.ManualFailback
@@ -83,25 +83,25 @@ func TestClearingWhatIsDetainedInSilenceMakesItUnknown(t *testing.T) {
 		watch(t, p, targetsOf(check, addrs(1)))
 		push(t, p, "deploy", addr, false, "")
 		time.Sleep(time.Hour)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
-		time.Sleep(48 * time.Hour) // beyond the age of what nothing holds
+		time.Sleep(48 * time.Hour) // longer than the age limit of targets without a hold
 
 		_, p, _, end = logged(t, memories)
 		defer end()
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
-		wantTurns(t, l.heard(), "0 unknown->uncertain: remembered: reported down")
+		wantTransitions(t, l.take(), "0 unknown->uncertain: restored: reported down")
 		push(t, p, "deploy", addr, true, "")
 		time.Sleep(time.Hour)
-		wantTurns(t, l.heard(), "0 uncertain->down: reported down; still down: reported up", "0 down->uncertain: no report for 30s")
+		wantTransitions(t, l.take(), "0 uncertain->down: reported down; still down: reported up", "0 down->uncertain: no report for 30s")
 		if !watching.Clear(0) {
 			t.Error("nothing was held")
 		}
-		wantTurns(t, l.heard(), "0 uncertain->unknown: no report for 1h")
+		wantTransitions(t, l.take(), "0 uncertain->unknown: no report for 1h")
 	})
 }
 
-func TestManualFailbackOutlivesDaysWithoutTheServer(t *testing.T) {
+func TestManualFailbackSurvivesDaysOfDowntime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		check, plain, addr := tcpCheck(), tcpCheck(), addrs(1)[0]
 		check.Failback, plain.Port = config.ManualFailback, 81
@@ -110,7 +110,7 @@ func TestManualFailbackOutlivesDaysWithoutTheServer(t *testing.T) {
 		targets := []Target{{check, addr}, {plain, addr}}
 		watch(t, p, targets)
 		time.Sleep(time.Minute)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
 		time.Sleep(60 * 24 * time.Hour)
 
@@ -118,11 +118,11 @@ func TestManualFailbackOutlivesDaysWithoutTheServer(t *testing.T) {
 		defer end()
 		_, l := watch(t, p, targets)
 		time.Sleep(time.Minute)
-		wantTurns(t, byIndex(l.heard()), "0 unknown->uncertain: remembered: connection refused", "0 uncertain->down: connection refused; still down: connected", "1 unknown->up: connected")
+		wantTransitions(t, byIndex(l.take()), "0 unknown->uncertain: restored: connection refused", "0 uncertain->down: connection refused; still down: connected", "1 unknown->up: connected")
 	})
 }
 
-func TestAGapCountsTowardsNoHoldDown(t *testing.T) {
+func TestGapDoesNotCountTowardsHoldDown(t *testing.T) {
 	check := tcpCheck()
 	check.HoldDown, check.Fall = time.Minute, 1
 	tl := verdictState{}.after(Failed, start, check).after(Passed, start.Add(5*time.Second), check)
@@ -137,7 +137,7 @@ func TestAGapCountsTowardsNoHoldDown(t *testing.T) {
 	}
 }
 
-func TestAClockThatWasSetBackLosesNoMemory(t *testing.T) {
+func TestClockSetBackKeepsSavedState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		check, addr := tcpCheck(), addrs(1)[0]
 		check.FlapDamping = config.FlapDamping{Turns: 2, Window: time.Hour, Hold: 10 * time.Minute, Max: time.Hour}
@@ -148,7 +148,7 @@ func TestAClockThatWasSetBackLosesNoMemory(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.become(addr, accepts)
 		time.Sleep(time.Minute)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
 		for i := range memories {
 			m := &memories[i]
@@ -164,15 +164,15 @@ func TestAClockThatWasSetBackLosesNoMemory(t *testing.T) {
 		defer func() { stop(); <-p.stopped }()
 		go p.Run(ctx)
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
-		wantTurns(t, l.heard(), "0 unknown->down, damped: connection refused")
+		wantTransitions(t, l.take(), "0 unknown->down, damped: connection refused")
 		if s, _ := watching.Status(0); time.Until(s.Until) != before || s.Since.After(time.Now()) || book.lines()[0] != "" {
 			t.Errorf("held until %v, since %v; logged %q; want %v more", s.Until, s.Since, book.lines(), before)
 		}
 	})
 }
 
-// TestWhyAnEndpointWentDownIsKept restarts a server twice while an endpoint is held down.
-func TestWhyAnEndpointWentDownIsKept(t *testing.T) {
+// TestReasonOfDownSurvivesRestarts restarts a server twice while an endpoint is held down.
+func TestReasonOfDownSurvivesRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		check, addr := tcpCheck(), addrs(1)[0]
 		check.Failback = config.ManualFailback
@@ -181,7 +181,7 @@ func TestWhyAnEndpointWentDownIsKept(t *testing.T) {
 		watch(t, p, targetsOf(check, addrs(1)))
 		time.Sleep(time.Minute)
 		for range 2 {
-			memories := handed(t, p)
+			memories := restored(t, p)
 			end()
 			time.Sleep(time.Hour)
 			_, p, _, end = logged(t, memories)
@@ -191,11 +191,11 @@ func TestWhyAnEndpointWentDownIsKept(t *testing.T) {
 				t.Errorf("down for %q", s.Cause.Reason)
 			}
 		}
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
-		_, p, _, end = logged(t, memories) // at once, so that nothing is uncertain
+		_, p, _, end = logged(t, memories) // at once, so that no verdict becomes uncertain
 		defer end()
 		_, l := watch(t, p, targetsOf(check, addrs(1)))
-		wantTurns(t, l.heard(), "0 unknown->down: connection refused")
+		wantTransitions(t, l.take(), "0 unknown->down: connection refused")
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"meridian/config"
 )
 
-// checksOfOneAddress are n different checks of one address.
+// checksOfOneAddress returns n different checks of one address.
 func checksOfOneAddress(n int) []Target {
 	var targets []Target
 	for i := range n {
@@ -24,7 +24,7 @@ func checksOfOneAddress(n int) []Target {
 	return targets
 }
 
-func TestProbesOfOneAddressAreFewAtOnceAndHoldUpNobodyElse(t *testing.T) {
+func TestProbesOfOneAddressAreLimited(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(2)
 		w.become(all[0], hangs)
@@ -35,7 +35,7 @@ func TestProbesOfOneAddressAreFewAtOnceAndHoldUpNobodyElse(t *testing.T) {
 		for i := range crowd {
 			began += len(w.dialledPort(all[0], uint16(80+i)))
 		}
-		if want := 6; began != want { // 10 checks that take 2 s of 5 s each, and half as many more
+		if want := 6; began != want { // 10 checks that take 2 s of 5 s each, plus half
 			t.Errorf("%d probes of one address at once, want %d", began, want)
 		}
 		if s, _ := watching.Status(len(crowd)); s.Verdict != Up {
@@ -51,7 +51,7 @@ func TestProbesOfOneAddressAreFewAtOnceAndHoldUpNobodyElse(t *testing.T) {
 	})
 }
 
-func TestATargetThatWaitsForItsAddressCanBeForgotten(t *testing.T) {
+func TestWaitingTargetCanBeDropped(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		w.become(addrs(1)[0], hangs)
 		stays, _ := watch(t, p, checksOfOneAddress(8))
@@ -71,26 +71,26 @@ func TestATargetThatWaitsForItsAddressCanBeForgotten(t *testing.T) {
 		for port := uint16(80 + 8); port < 80+24; port++ {
 			began += len(w.dialledPort(addrs(1)[0], port))
 		}
-		if want := 15 - 5; began != want { // of 24 checks that take 2 s of 5 s each, and half as many more; of 8 of them
+		if want := 15 - 5; began != want { // of 24 checks that take 2 s of 5 s each, plus half; of 8 of them
 			t.Errorf("of those that were closed %d were probed, want the %d that did not wait", began, want)
 		}
 	})
 }
 
-// TestManyChecksOfAnAddressThatHangsGoDownInTime kills a host with many checks: all
-// of them are down within what the manual promises for one, and none is uncertain.
-func TestManyChecksOfAnAddressThatHangsGoDownInTime(t *testing.T) {
+// TestManyChecksOfHangingAddressGoDownInTime stops a host with many checks: all of them are down within the documented time
+// of one, and none is uncertain.
+func TestManyChecksOfHangingAddressGoDownInTime(t *testing.T) {
 	for _, checks := range []int{5, 30, 60, 200} {
 		probing(t, func(t *testing.T, w *world, p *Prober) {
 			addr, targets := addrs(1)[0], checksOfOneAddress(checks)
 			watching, l := watch(t, p, targets)
 			watching.FirstRound(t.Context())
 			time.Sleep(time.Minute)
-			l.heard()
+			l.take()
 			w.become(addr, hangs)
 			died := time.Now()
 			time.Sleep(2 * time.Minute)
-			turns := l.heard()
+			turns := l.take()
 			c := targets[0].Check
 			budget := time.Duration(float64(c.Fall)*(1+jitter)*float64(c.Interval)) + c.Timeout
 			for _, turn := range turns {
@@ -105,8 +105,7 @@ func TestManyChecksOfAnAddressThatHangsGoDownInTime(t *testing.T) {
 	}
 }
 
-// programs has the exec checks of p do what run does, by their address, in place of
-// running a program, and no more than width of them at once.
+// programs replaces the programs of p's exec checks by run, per address, with at most width at once.
 func programs(p *Prober, width int, run func(ctx context.Context, t *attempt) error) {
 	p.call(func(o *scheduler) {
 		o.programs.width = width
@@ -116,8 +115,7 @@ func programs(p *Prober, width int, run func(ctx context.Context, t *attempt) er
 	})
 }
 
-// watchPrograms watches n addresses by a program that does what run does, once it is
-// theirs: the first probes wait until all are watched.
+// watchPrograms watches n addresses by programs replaced by run; the first probes wait until all are watched.
 func watchPrograms(t *testing.T, p *Prober, n, width int, run func(ctx context.Context, t *attempt) error) (*Watch, *listener) {
 	t.Helper()
 	p.call(func(o *scheduler) { o.limit = 0 })
@@ -128,9 +126,9 @@ func watchPrograms(t *testing.T, p *Prober, n, width int, run func(ctx context.C
 	return watching, l
 }
 
-// TestProgramsAreFewAtOnceAndNoneThatWaitsIsSilent has programs take half a second each: a
-// round of all takes far longer than a verdict holds without results.
-func TestProgramsAreFewAtOnceAndNoneThatWaitsIsSilent(t *testing.T) {
+// TestProgramsAreLimitedWithoutStaleTargets has programs that take half a second: a round of all takes far longer than a
+// verdict holds without results.
+func TestProgramsAreLimitedWithoutStaleTargets(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		const width, targets = 4, 400
 		var running, most, runs atomic.Int64
@@ -149,7 +147,7 @@ func TestProgramsAreFewAtOnceAndNoneThatWaitsIsSilent(t *testing.T) {
 		if rounds := runs.Load() / targets; rounds < 12 {
 			t.Errorf("%d rounds, want the programs to go one after another", rounds)
 		}
-		for _, turn := range l.heard() {
+		for _, turn := range l.take() {
 			if turn.To != Up {
 				t.Errorf("%v turned %v: %s", turn.Target.Addr, turn.To, turn.Reason)
 			}
@@ -157,9 +155,8 @@ func TestProgramsAreFewAtOnceAndNoneThatWaitsIsSilent(t *testing.T) {
 	})
 }
 
-// TestAProgramThatCannotBeKilledIsNotRunAgain leaves programs behind at one address,
-// then at as many as may run.
-func TestAProgramThatCannotBeKilledIsNotRunAgain(t *testing.T) {
+// TestUnkillableProgramIsNotRunAgain leaves programs behind at one address, then at as many as may run.
+func TestUnkillableProgramIsNotRunAgain(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		const width = 2
 		all, end := addrs(4), make(chan struct{})
@@ -197,7 +194,7 @@ func TestAProgramThatCannotBeKilledIsNotRunAgain(t *testing.T) {
 				t.Errorf("%d is %v, want it uncertain while no program can run", i, s.Verdict)
 			}
 		}
-		l.heard()
+		l.take()
 		mu.Lock()
 		clear(stuck)
 		mu.Unlock()
@@ -211,12 +208,12 @@ func TestAProgramThatCannotBeKilledIsNotRunAgain(t *testing.T) {
 	})
 }
 
-// TestAPlaceThatIsNotTakenIsTheNextOnes has a program wait for its address, and then,
-// when that has a place, for another program: the place is for who waits behind it.
-func TestAPlaceThatIsNotTakenIsTheNextOnes(t *testing.T) {
+// TestUnusedSlotGoesToNextTarget has a program wait for its address, and then, with a slot there, for another program: the
+// slot goes to the next in the queue.
+func TestUnusedSlotGoesToNextTarget(t *testing.T) {
 	program := &config.Check{Name: "program", Type: config.Exec, Command: []string{"true"}, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
 	addr, now := addrs(1)[0], time.Now()
-	o, w := owning(t, []Target{{program, addr}, {tcpCheck(), addr}})
+	o, w := newIdleScheduler(t, []Target{{program, addr}, {tcpCheck(), addr}})
 	first, behind := w.entries[0], w.entries[1]
 	for _, e := range w.entries {
 		e.prepared.run = func(context.Context, *attempt) (string, error) { return "passed", nil }

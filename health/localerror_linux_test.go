@@ -19,7 +19,7 @@ type network struct {
 	pid int // of a process in the other namespace; 0: that of the test
 }
 
-// ip runs a command, with arguments between spaces.
+// ip runs a command; spaces separate its arguments.
 func (n network) ip(arguments string) {
 	n.t.Helper()
 	n.run(append([]string{counterpart(n.t, "ip")}, strings.Fields(arguments)...)...)
@@ -35,8 +35,8 @@ func (n network) run(command ...string) {
 	}
 }
 
-// newRouter connects the namespace of the test with another one, which forwards packets and
-// has no route to anywhere else. All traffic of the test goes there.
+// newRouter connects the namespace of the test with another one, which forwards packets and has no other routes. All
+// traffic of the test goes there.
 func newRouter(t *testing.T) (here, router network) {
 	t.Helper()
 	sleep := exec.Command(counterpart(t, "sleep"), "60")
@@ -63,7 +63,7 @@ func newRouter(t *testing.T) (here, router network) {
 	return here, router
 }
 
-func TestErrorsOfThisMachineAreInconclusive(t *testing.T) {
+func TestLocalErrorsAreInconclusive(t *testing.T) {
 	if !inOwnNetwork(t) {
 		return
 	}
@@ -100,16 +100,16 @@ func dnsCheckAt(port int) config.Check {
 	return c
 }
 
-// TestErrorsOfTheNetworkAreFailures has a router say by ICMP what the machine itself says in
-// the test above, by the same error numbers.
-func TestErrorsOfTheNetworkAreFailures(t *testing.T) {
+// TestNetworkErrorsAreFailures has a router send by ICMP the errors that the machine itself returns in the test above, with
+// the same error numbers.
+func TestNetworkErrorsAreFailures(t *testing.T) {
 	if !inOwnNetwork(t) {
 		return
 	}
 	here, router := newRouter(t)
 	router.ip("route add unreachable 198.51.100.0/24")
 	router.ip("-6 route add prohibit 2001:db8:1::/48")
-	t.Run("with a route to the router", func(t *testing.T) { // ends when the parallel tests in it have
+	t.Run("with a route to the router", func(t *testing.T) { // ends after its parallel tests
 		for addr, reason := range map[string]string{
 			"192.0.2.1":     "connect: network is unreachable",
 			"2001:db8:2::1": "connect: network is unreachable",
@@ -128,7 +128,7 @@ func TestErrorsOfTheNetworkAreFailures(t *testing.T) {
 	want(t, probeAddr(t, *tcpCheck(), netip.MustParseAddr("192.0.2.1")), Inconclusive, "this machine cannot probe: connect: network is unreachable")
 }
 
-func TestProbesComeFromTheirSource(t *testing.T) {
+func TestProbesUseSourceAddress(t *testing.T) {
 	sources := []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.7.7.7")}
 	t.Run("tcp", func(t *testing.T) {
 		from := make(chan string, 1)
@@ -146,7 +146,7 @@ func TestProbesComeFromTheirSource(t *testing.T) {
 		defer conn.Close()
 		check := dnsCheckAt(int(conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()))
 		check.Sources, check.Timeout = sources, time.Millisecond
-		probeAddr(t, check, loopback) // which nothing answers
+		probeAddr(t, check, loopback) // no server answers
 		_, from, err := conn.ReadFrom(make([]byte, 512))
 		if err != nil {
 			t.Fatal(err)

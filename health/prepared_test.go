@@ -12,7 +12,7 @@ import (
 	"meridian/config"
 )
 
-func TestPrepareTellsEveryFaultInFileOrder(t *testing.T) {
+func TestPrepareReportsAllErrorsInFileOrder(t *testing.T) {
 	a := newAuthority(t)
 	cert, key := files(t, a.issue(t, nil))
 	_, otherKey := files(t, a.issue(t, nil))
@@ -40,16 +40,16 @@ func TestPrepareTellsEveryFaultInFileOrder(t *testing.T) {
 		{Name: "odd", Type: config.HTTP, Path: "healthz", Pos: config.Pos{Line: 80, Column: 3}},
 		{Name: "strange", Type: "carrier-pigeon", Pos: config.Pos{Line: 85, Column: 3}},
 	}}
-	got := strings.ReplaceAll(strings.ReplaceAll(faults(t, Prepare(cfg)), dir, "DIR"), key, "KEY")
+	got := strings.ReplaceAll(strings.ReplaceAll(errorLines(t, Prepare(cfg)), dir, "DIR"), key, "KEY")
 	for path, name := range map[string]string{garbage: "GARBAGE", broken: "BROKEN", empty: "EMPTY", huge: "HUGE", cert: "CERT", otherKey: "OTHER"} {
 		got = strings.ReplaceAll(got, path, name)
 	}
 	want := `m.yaml:20:9: checks.missing.tls.ca: cannot read "DIR/none": no such file or directory; a PEM file of the authorities to trust
-m.yaml:21:11: checks.missing.tls.cert: cannot read "DIR/none": no such file or directory; a PEM file of the certificate to show, its chain after it
+m.yaml:21:11: checks.missing.tls.cert: cannot read "DIR/none": no such file or directory; a PEM file of the client certificate, followed by its chain
 m.yaml:30:9: checks.folder.tls.ca: "DIR" is not a regular file; a PEM file of the authorities to trust
-m.yaml:40:9: checks.garbage.tls.ca: "GARBAGE": no PEM certificate in it; PEM certificates of the authorities to trust
+m.yaml:40:9: checks.garbage.tls.ca: "GARBAGE": no PEM certificate in the file; PEM certificates of the authorities to trust
 m.yaml:50:9: checks.broken.tls.ca: "BROKEN": certificate 1: x509: malformed certificate; PEM certificates of the authorities to trust
-m.yaml:60:9: checks.empty.tls.ca: "EMPTY": no PEM certificate in it; PEM certificates of the authorities to trust
+m.yaml:60:9: checks.empty.tls.ca: "EMPTY": no PEM certificate in the file; PEM certificates of the authorities to trust
 m.yaml:70:9: checks.swapped.tls.ca: "KEY": PEM block 1 is a "PRIVATE KEY", want a CERTIFICATE; PEM certificates of the authorities to trust
 m.yaml:71:11: checks.swapped.tls.cert: "CERT" with key "OTHER": tls: private key does not match public key; a certificate and its key, in PEM
 m.yaml:80:3: checks.odd.path: "healthz" is not a path; a path such as /healthz?full=1
@@ -60,8 +60,8 @@ m.yaml:90:9: checks.huge.tls.ca: "HUGE" is larger than 4 MiB; a PEM file of the 
 	}
 }
 
-// faults is one line for each fault in err.
-func faults(t *testing.T, err error) string {
+// errorLines returns one line for each error in err.
+func errorLines(t *testing.T, err error) string {
 	t.Helper()
 	var all *multierror.Error
 	if !errors.As(err, &all) {
@@ -78,14 +78,14 @@ func faults(t *testing.T, err error) string {
 	return strings.Join(lines, "\n")
 }
 
-func TestPrepareOfGoodChecksIsSilent(t *testing.T) {
+func TestPrepareAcceptsGoodChecks(t *testing.T) {
 	good := config.Check{Name: "web", Type: config.HTTP, Path: "/?a=b"}
 	if err := Prepare(&config.Config{Checks: []config.Check{good, *tcpCheck()}}); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestNewContentsOfAFileMakeANewDefinition(t *testing.T) {
+func TestFileContentsArePartOfFingerprint(t *testing.T) {
 	a, b := newAuthority(t), newAuthority(t)
 	check := tcpCheck()
 	check.TLS.CA = a.file

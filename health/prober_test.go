@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-func TestAnEndpointThatDiesTurnsDownWithinTheBudgetAndUpAgain(t *testing.T) {
+func TestDeadEndpointGoesDownInTimeAndRecovers(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check := tcpCheck()
 		addr := addrs(1)[0]
 		_, l := watch(t, p, targetsOf(check, addrs(1)))
 		time.Sleep(time.Minute)
-		wantTurns(t, l.heard(), "0 unknown->up: connected")
+		wantTransitions(t, l.take(), "0 unknown->up: connected")
 
 		w.become(addr, hangs)
 		died, before := time.Now(), len(w.dialled(addr))
 		time.Sleep(time.Minute)
-		turns := l.heard()
-		wantTurns(t, turns, "0 up->down: timeout after 2s while connecting")
+		turns := l.take()
+		wantTransitions(t, turns, "0 up->down: timeout after 2s while connecting")
 		budget := time.Duration(float64(check.Fall)*(1+jitter)*float64(check.Interval)) + check.Timeout
 		if took := turns[0].At.Sub(died); took > budget {
 			t.Errorf("turned down %v after its death, want at most %v", took, budget)
@@ -40,8 +40,8 @@ func TestAnEndpointThatDiesTurnsDownWithinTheBudgetAndUpAgain(t *testing.T) {
 		w.become(addr, accepts)
 		before = len(w.dialled(addr))
 		time.Sleep(time.Minute)
-		turns = l.heard()
-		wantTurns(t, turns, "0 down->up: connected")
+		turns = l.take()
+		wantTransitions(t, turns, "0 down->up: connected")
 		if passed := probesUntil(w.dialled(addr)[before:], turns[0].At); passed != check.Rise {
 			t.Errorf("turned up after %d successes, want %d", passed, check.Rise)
 		}
@@ -58,8 +58,8 @@ func probesUntil(began []time.Time, at time.Time) int {
 	return n
 }
 
-// wantTurns compares turns as lines "index from->to: reason".
-func wantTurns(t *testing.T, turns []Transition, want ...string) {
+// wantTransitions compares transitions as lines "index from->to: reason".
+func wantTransitions(t *testing.T, turns []Transition, want ...string) {
 	t.Helper()
 	var got []string
 	for _, turn := range turns {
@@ -74,15 +74,15 @@ func wantTurns(t *testing.T, turns []Transition, want ...string) {
 	}
 }
 
-func TestProbesKeepTheirIntervalGiveOrTakeTheJitter(t *testing.T) {
+func TestProbesKeepIntervalWithinJitter(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check, addr := tcpCheck(), addrs(1)[0]
-		w.become(addr, after(time.Second, accepts)) // the interval counts from start to start
+		w.become(addr, after(time.Second, accepts)) // the interval is from start to start
 		watch(t, p, targetsOf(check, addrs(1)))
 		time.Sleep(2000 * check.Interval)
 		began := w.dialled(addr)
 		var sum float64
-		for i := 2; i < len(began); i++ { // the first gap is the spread
+		for i := 2; i < len(began); i++ { // the first gap is random
 			part := float64(began[i].Sub(began[i-1])) / float64(check.Interval)
 			if part < 1-jitter || part > 1+jitter {
 				t.Fatalf("gap %d is %.3f intervals", i, part)
@@ -95,7 +95,7 @@ func TestProbesKeepTheirIntervalGiveOrTakeTheJitter(t *testing.T) {
 	})
 }
 
-func TestTheFirstRoundGoesOutAtOnceAndTheSecondIsSpread(t *testing.T) {
+func TestFirstRoundIsImmediateAndSecondIsSpread(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check, all := tcpCheck(), addrs(2000)
 		start := time.Now()
@@ -117,7 +117,7 @@ func TestTheFirstRoundGoesOutAtOnceAndTheSecondIsSpread(t *testing.T) {
 	})
 }
 
-func TestProbesOfATargetDoNotPileUp(t *testing.T) {
+func TestProbesOfTargetDoNotOverlap(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check, addr := tcpCheck(), addrs(1)[0]
 		check.Timeout = check.Interval
@@ -130,9 +130,9 @@ func TestProbesOfATargetDoNotPileUp(t *testing.T) {
 	}) // which also looks for overlaps
 }
 
-func TestTenThousandHangingEndpointsStayWithinTheLimitAndStarveNobody(t *testing.T) {
+func TestHangingEndpointsDoNotDelayOthers(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
-		p.call(func(o *scheduler) { o.limit = maxProbes }) // whatever the files allow here
+		p.call(func(o *scheduler) { o.limit = maxProbes }) // independent of the file limit here
 		check, all := tcpCheck(), addrs(10_000)
 		for _, a := range all[100:] {
 			w.become(a, hangs)
@@ -154,7 +154,7 @@ func TestTenThousandHangingEndpointsStayWithinTheLimitAndStarveNobody(t *testing
 	})
 }
 
-func TestAPanicInACheckIsADownResult(t *testing.T) {
+func TestPanicInCheckFailsProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, book := newWorld(), &logBook{}
 		p := NewProber(Options{Dial: w.dial, Logger: book.logger()})
@@ -163,7 +163,7 @@ func TestAPanicInACheckIsADownResult(t *testing.T) {
 		w.become(addrs(1)[0], panics)
 		_, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		synctest.Wait()
-		wantTurns(t, l.heard(), "0 unknown->down: panic while connecting: wires crossed")
+		wantTransitions(t, l.take(), "0 unknown->down: panic while connecting: wires crossed")
 		stop()
 		<-p.stopped
 		if line := book.lines()[0]; !strings.Contains(line, "check panicked") || !strings.Contains(line, "world_test.go") {
@@ -172,7 +172,7 @@ func TestAPanicInACheckIsADownResult(t *testing.T) {
 	})
 }
 
-func TestWantOfFilesHereTurnsNothingDown(t *testing.T) {
+func TestFileLimitIsInconclusive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, book := newWorld(), &logBook{}
 		p := NewProber(Options{Dial: w.dial, Logger: book.logger()})
@@ -184,7 +184,7 @@ func TestWantOfFilesHereTurnsNothingDown(t *testing.T) {
 		synctest.Wait()
 		w.become(all[0], lacksFiles)
 		time.Sleep(90 * time.Second)
-		wantTurns(t, l.heard(), "0 unknown->up: connected",
+		wantTransitions(t, l.take(), "0 unknown->up: connected",
 			"0 up->uncertain: no conclusive result for 18s; the last probe: this machine cannot probe: too many open files")
 		s, _ := watching.Status(1)
 		if s.Verdict != Unknown || s.Last[0].Outcome != Inconclusive || s.Last[0].Reason != "this machine cannot probe: too many open files" {
@@ -199,7 +199,7 @@ func TestWantOfFilesHereTurnsNothingDown(t *testing.T) {
 	})
 }
 
-func TestEachTurnIsOneLogLine(t *testing.T) {
+func TestStateChangesAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, book := newWorld(), &logBook{}
 		p := NewProber(Options{Dial: w.dial, Logger: book.logger()})
@@ -212,8 +212,8 @@ func TestEachTurnIsOneLogLine(t *testing.T) {
 		stop()
 		<-p.stopped
 		want := []string{
-			`level=INFO msg="verdict turned" check=web address=10.0.0.0 from=unknown to=up reason=connected latency=0s last="1 passed"`,
-			`level=WARN msg="verdict turned" check=web address=10.0.0.0 from=up to=down reason="connection refused" latency=0s last="3 failed, 1 passed"`,
+			`level=INFO msg="health state changed" check=web address=10.0.0.0 from=unknown to=up reason=connected latency=0s last="1 passed"`,
+			`level=WARN msg="health state changed" check=web address=10.0.0.0 from=up to=down reason="connection refused" latency=0s last="3 failed, 1 passed"`,
 		}
 		if got := book.lines(); !slices.Equal(got, want) {
 			t.Errorf("logged\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -221,7 +221,7 @@ func TestEachTurnIsOneLogLine(t *testing.T) {
 	})
 }
 
-func TestStoppingEndsProbesUnderWayAndTurnsNothing(t *testing.T) {
+func TestStopEndsProbesWithoutStateChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		p := NewProber(Options{Dial: w.dial, Logger: slog.New(slog.DiscardHandler)})
@@ -236,7 +236,7 @@ func TestStoppingEndsProbesUnderWayAndTurnsNothing(t *testing.T) {
 		if waited := time.Since(start); waited > 0 {
 			t.Errorf("stopping took %v, want the probe cut short", waited)
 		}
-		wantTurns(t, l.heard())
+		wantTransitions(t, l.take())
 
 		if n := watching.FirstRound(t.Context()); n != 1 {
 			t.Errorf("first round after the end: %d unknown, want 1", n)
@@ -245,7 +245,7 @@ func TestStoppingEndsProbesUnderWayAndTurnsNothing(t *testing.T) {
 			t.Error("status after the end")
 		}
 		watching.Close()
-		if _, err := p.Watch(nil, l.turned); err == nil || !strings.Contains(err.Error(), "prober has stopped") {
+		if _, err := p.Watch(nil, l.record); err == nil || !strings.Contains(err.Error(), "prober is stopped") {
 			t.Errorf("watching after the end: %v", err)
 		}
 	})

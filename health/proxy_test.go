@@ -16,16 +16,16 @@ import (
 	"meridian/config"
 )
 
-// ended is a connection that knows its ends.
-type ended struct {
+// tcpConn is a connection with given addresses.
+type tcpConn struct {
 	net.Conn
 	local, remote net.Addr
 }
 
-func (e ended) LocalAddr() net.Addr  { return e.local }
-func (e ended) RemoteAddr() net.Addr { return e.remote }
+func (e tcpConn) LocalAddr() net.Addr  { return e.local }
+func (e tcpConn) RemoteAddr() net.Addr { return e.remote }
 
-func TestTheProxyHeaderNamesTheEndsOfTheConnection(t *testing.T) {
+func TestProxyHeaderNamesConnectionAddresses(t *testing.T) {
 	tcp := func(s string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 	unix := &net.UnixAddr{Name: "/run/app.sock", Net: "unix"}
 	for _, c := range []struct {
@@ -42,14 +42,14 @@ func TestTheProxyHeaderNamesTheEndsOfTheConnection(t *testing.T) {
 		{"version 2 over a socket", 2, unix, unix, "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := proxyHeader(c.version, ended{nil, c.local, c.remote}); got != c.want {
+			if got := proxyHeader(c.version, tcpConn{nil, c.local, c.remote}); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-func TestTheProxyHeaderComesBeforeAllElse(t *testing.T) {
+func TestProxyHeaderComesFirst(t *testing.T) {
 	a := newAuthority(t)
 	cert := a.issue(t, nil)
 	inClear := func(wants string, next func(net.Conn)) func(net.Conn) {
@@ -92,12 +92,12 @@ func TestTheProxyHeaderComesBeforeAllElse(t *testing.T) {
 	}
 }
 
-// oneByOne reads no further than it is asked to.
+// oneByOne reads no further than requested.
 type oneByOne struct{ io.Reader }
 
 func (o oneByOne) Read(p []byte) (int, error) { return o.Reader.Read(p[:1]) }
 
-func TestASocketIsProbedInsteadOfTheAddress(t *testing.T) {
+func TestSocketIsProbedInsteadOfAddress(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.sock")
 	e := serveOn(t, "unix", path, func(conn net.Conn) {
 		req, err := bufio.NewReader(conn).ReadString('H') // up to HTTP/1.1
@@ -116,7 +116,7 @@ func TestASocketIsProbedInsteadOfTheAddress(t *testing.T) {
 	want(t, probeAddr(t, check, nowhere), Failed, "connect: no such file or directory")
 }
 
-func TestTheHostOfAnUnnamedSocketIsTheAddressWithoutAPort(t *testing.T) {
+func TestHostOfSocketIsAddressWithoutPort(t *testing.T) {
 	hosts := make(chan string, 1)
 	path := filepath.Join(t.TempDir(), "app.sock")
 	e := serveOn(t, "unix", path, func(conn net.Conn) {
@@ -136,7 +136,7 @@ func TestTheHostOfAnUnnamedSocketIsTheAddressWithoutAPort(t *testing.T) {
 	}
 }
 
-func TestAGRPCServerBehindASocketIsAsked(t *testing.T) {
+func TestGRPCServerOnSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.sock")
 	grpcServerOn(t, "unix", path, nil, map[string]pb.HealthCheckResponse_ServingStatus{"": pb.HealthCheckResponse_SERVING})
 	check := grpcCheck(&endpoint{})
@@ -144,9 +144,9 @@ func TestAGRPCServerBehindASocketIsAsked(t *testing.T) {
 	want(t, probeAddr(t, check, netip.MustParseAddr("192.0.2.1")), Passed, "server is SERVING")
 }
 
-// haproxy wrote the PROXY protocol's specification: its listeners take headers
-// of both versions, or drop the connection. nginx takes them too.
-func TestProbesOfRealServersThatWantAProxyHeaderOrListenOnSockets(t *testing.T) {
+// TestProbesOfRealServersWithProxyHeadersOrSockets uses haproxy, the origin of the PROXY protocol: its listeners accept
+// headers of both versions, or drop the connection. nginx accepts them too.
+func TestProbesOfRealServersWithProxyHeadersOrSockets(t *testing.T) {
 	certs := opensslCerts(t)
 	ports := freePorts(t, 3)
 	runCounterpart(t, "haproxy", fmt.Sprintf(`
@@ -211,7 +211,7 @@ http {
 		{"haproxy on a socket by version 1", at("proxied.sock", of(config.HTTP, 0, 1, "from")), Passed},
 		{"haproxy on a socket by version 2", at("proxied.sock", of(config.HTTP, 0, 2, "from")), Passed},
 		{"nginx by version 1", of(config.HTTP, ports[2], 1, "from 127.0.0.1"), Passed},
-		{"nginx by version 2", of(config.HTTP, ports[2], 2, "from \n"), Passed}, // LOCAL: no address is told
+		{"nginx by version 2", of(config.HTTP, ports[2], 2, "from \n"), Passed}, // LOCAL: no address is sent
 		{"nginx without a header", of(config.HTTP, ports[2], 0, ""), Failed},
 		{"nginx on a socket", at("nginx.sock", of(config.HTTP, 0, 0, "from \n")), Passed},
 	} {

@@ -46,7 +46,7 @@ func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, l
 	}
 	var err error
 	if !p.call(func(o *scheduler) { err = o.applyReport(reportKey{check, addr.Unmap()}, r, lease, time.Now()) }) {
-		return errors.New("reporting: the prober has stopped, hangs or panicked over it; see the log")
+		return errors.New("reporting: the prober is stopped, stalled or panicked on the call; see the log")
 	}
 	return err
 }
@@ -90,7 +90,7 @@ func (o *scheduler) describeKnown(of reportKey) string {
 	case len(names) > 0:
 		return fmt.Sprintf("no check %q of type push is in use; in use: %s", of.check, listed(names))
 	}
-	return fmt.Sprintf("no check %q of type push is in use, nor any other", of.check)
+	return fmt.Sprintf("no check %q of type push is in use, and no other push check", of.check)
 }
 
 // listed joins the first maxNamed words.

@@ -23,7 +23,7 @@ func push(t *testing.T, p *Prober, check string, addr netip.Addr, up bool, reaso
 	}
 }
 
-func TestAReportTurnsAVerdictAtOnceAndHoldsForItsLease(t *testing.T) {
+func TestReportChangesStateUntilLeaseExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &logBook{}
 		p := NewProber(Options{Logger: book.logger()})
@@ -40,21 +40,21 @@ func TestAReportTurnsAVerdictAtOnceAndHoldsForItsLease(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		push(t, p, "deploy", netip.AddrFrom16(addr.As16()), true, "still there")
 		time.Sleep(29 * time.Second)
-		wantTurns(t, l.heard(), `0 unknown->down: draining\n`, "0 down->up: reported up")
+		wantTransitions(t, l.take(), `0 unknown->down: draining\n`, "0 down->up: reported up")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		wantTurns(t, l.heard(), "0 up->unknown: no report for 30s")
+		wantTransitions(t, l.take(), "0 up->unknown: no report for 30s")
 		if err := p.Report("deploy", addr, false, "", time.Hour); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Hour - time.Second)
-		wantTurns(t, l.heard(), "0 unknown->down: reported down")
+		wantTransitions(t, l.take(), "0 unknown->down: reported down")
 		time.Sleep(2 * time.Second)
-		wantTurns(t, l.heard(), "0 down->unknown: no report for 1h")
+		wantTransitions(t, l.take(), "0 down->unknown: no report for 1h")
 		if unknown := watching.FirstRound(t.Context()); unknown != 0 {
 			t.Errorf("%d unknown", unknown)
 		}
-		want := `level=WARN msg="verdict turned" check=deploy address=10.0.0.0 from=up to=unknown reason="no report for 30s"`
+		want := `level=WARN msg="health state changed" check=deploy address=10.0.0.0 from=up to=unknown reason="no report for 30s"`
 		if lines := book.lines(); len(lines) != 5 || !strings.HasPrefix(lines[2], want) {
 			t.Errorf("logged\n%s\nwant as the third\n%s", strings.Join(lines, "\n"), want)
 		}
@@ -69,11 +69,11 @@ func TestReportsCountTowardsRiseAndFall(t *testing.T) {
 		for _, up := range []bool{true, false, false, true, false, false, false, true, true} {
 			push(t, p, "deploy", addrs(1)[0], up, "")
 		}
-		wantTurns(t, l.heard(), "0 unknown->up: reported up", "0 up->down: reported down", "0 down->up: reported up")
+		wantTransitions(t, l.take(), "0 unknown->up: reported up", "0 up->down: reported down", "0 down->up: reported up")
 	})
 }
 
-func TestAReportThatNobodyWaitsForIsAnErrorThatNamesWhatThereIs(t *testing.T) {
+func TestUnknownReportErrorListsPushTargets(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		addr := addrs(20)
 		wants := func(err error, is bool, want string) {
@@ -82,7 +82,7 @@ func TestAReportThatNobodyWaitsForIsAnErrorThatNamesWhatThereIs(t *testing.T) {
 				t.Errorf("%v, want %q", err, want)
 			}
 		}
-		wants(p.Report("deploy", addr[0], true, "", 0), true, `no check "deploy" of type push is in use, nor any other`)
+		wants(p.Report("deploy", addr[0], true, "", 0), true, `no check "deploy" of type push is in use, and no other push check`)
 		watching, _ := watch(t, p, append(targetsOf(pushCheck("deploy"), addr[:2]), Target{pushCheck("backup"), addr[0]}, Target{tcpCheck(), addr[0]}))
 		wants(p.Report("web", addr[0], true, "", 0), true, `no check "web" of type push is in use; in use: backup, deploy`)
 		wants(p.Report("deploy", addr[2], true, "", 0), true, `check "deploy" does not watch 10.0.0.2; it watches 10.0.0.0, 10.0.0.1`)
@@ -94,11 +94,11 @@ func TestAReportThatNobodyWaitsForIsAnErrorThatNamesWhatThereIs(t *testing.T) {
 		wants(p.Report("deploy", addrs(21)[20], true, "", 0), true, "10.0.0.17 and 10 more")
 		watching.Close()
 		many.Close()
-		wants(p.Report("deploy", addr[0], true, "", 0), true, "nor any other")
+		wants(p.Report("deploy", addr[0], true, "", 0), true, "no other push check")
 	})
 }
 
-func TestACompositeOfPushPartsFollowsReportsAndHoldsUpNoFirstRound(t *testing.T) {
+func TestCompositeOfPushPartsFollowsReports(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		addr := addrs(1)[0]
 		w.become(addr, after(time.Second, accepts))
@@ -113,24 +113,24 @@ func TestACompositeOfPushPartsFollowsReportsAndHoldsUpNoFirstRound(t *testing.T)
 		if unknown := again.FirstRound(t.Context()); unknown != 0 {
 			t.Errorf("%d unknown for a second watch", unknown)
 		}
-		wantTurns(t, l.heard())
+		wantTransitions(t, l.take())
 		push(t, p, "deploy", addr, false, "rolling")
-		wantTurns(t, byIndex(l.heard()),
+		wantTransitions(t, byIndex(l.take()),
 			`0 unknown->down: check "deploy": rolling`,
 			`1 unknown->up: check "invert": check "all" is down: check "deploy": rolling`)
 		push(t, p, "deploy", addr, true, "rolled")
-		wantTurns(t, byIndex(l.heard()),
+		wantTransitions(t, byIndex(l.take()),
 			`0 down->up: check "deploy": rolled`,
 			`1 up->down: check "invert": check "all" is up: check "deploy": rolled`)
 		time.Sleep(31 * time.Second)
-		wantTurns(t, byIndex(l.heard()),
+		wantTransitions(t, byIndex(l.take()),
 			`0 up->unknown: check "deploy" is unknown: no report for 30s`,
 			`1 down->unknown: check "invert" is unknown: check "all" is unknown: check "deploy" is unknown: no report for 30s`)
 	})
 }
 
-// TestALeaseEndsInTimeWhileNoMoreProbesMayRun has as many probes hang as may run at once.
-func TestALeaseEndsInTimeWhileNoMoreProbesMayRun(t *testing.T) {
+// TestLeaseExpiresWhileProbeLimitIsReached lets all probes hang.
+func TestLeaseExpiresWhileProbeLimitIsReached(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		check, all := pushCheck("deploy"), addrs(2)
 		check.Lease = 10 * time.Second
@@ -142,23 +142,23 @@ func TestALeaseEndsInTimeWhileNoMoreProbesMayRun(t *testing.T) {
 		began := time.Now()
 		push(t, p, "deploy", all[0], false, "")
 		time.Sleep(11 * time.Second)
-		turns := l.heard()
-		wantTurns(t, turns, "0 unknown->down: reported down", "0 down->unknown: no report for 10s")
+		turns := l.take()
+		wantTransitions(t, turns, "0 unknown->down: reported down", "0 down->unknown: no report for 10s")
 		if late := turns[1].At.Sub(began); late != check.Lease {
 			t.Errorf("the lease ended after %v, want %v", late, check.Lease)
 		}
 	})
 }
 
-func TestPushChecksOfOtherNamesAreOtherTargets(t *testing.T) {
+func TestPushChecksOfDifferentNamesAreDistinct(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		_, l := watch(t, p, []Target{{pushCheck("a"), addrs(1)[0]}, {pushCheck("b"), addrs(1)[0]}})
 		push(t, p, "b", addrs(1)[0], false, "")
-		wantTurns(t, l.heard(), "1 unknown->down: reported down")
+		wantTransitions(t, l.take(), "1 unknown->down: reported down")
 	})
 }
 
-func TestAReportReachesTheOldAndTheNewTargetOfAReload(t *testing.T) {
+func TestReportReachesOldAndNewTargetDuringReload(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		addr := addrs(1)[0]
 		old, oldTurns := watch(t, p, targetsOf(pushCheck("deploy"), addrs(1)))
@@ -167,19 +167,19 @@ func TestAReportReachesTheOldAndTheNewTargetOfAReload(t *testing.T) {
 		longer.Lease = time.Minute
 		_, same := watch(t, p, targetsOf(pushCheck("deploy"), addrs(1)))
 		_, fresh := watch(t, p, targetsOf(longer, addrs(1)))
-		wantTurns(t, same.heard(), "0 unknown->down: reported down")
-		wantTurns(t, fresh.heard(), "0 unknown->down: reported down")
+		wantTransitions(t, same.take(), "0 unknown->down: reported down")
+		wantTransitions(t, fresh.take(), "0 unknown->down: reported down")
 		push(t, p, "deploy", addr, true, "")
-		wantTurns(t, oldTurns.heard(), "0 unknown->down: reported down", "0 down->up: reported up")
-		wantTurns(t, fresh.heard(), "0 down->up: reported up")
+		wantTransitions(t, oldTurns.take(), "0 unknown->down: reported down", "0 down->up: reported up")
+		wantTransitions(t, fresh.take(), "0 down->up: reported up")
 		old.Close()
 		time.Sleep(45 * time.Second)
-		wantTurns(t, same.heard(), "0 down->up: reported up", "0 up->unknown: no report for 30s")
-		wantTurns(t, fresh.heard())
+		wantTransitions(t, same.take(), "0 down->up: reported up", "0 up->unknown: no report for 30s")
+		wantTransitions(t, fresh.take())
 	})
 }
 
-func TestAReportIsRememberedForItsLease(t *testing.T) {
+func TestReportIsSavedForItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := func(remembered []SavedTarget) (*Prober, func()) {
 			p := NewProber(Options{Saved: remembered, Logger: (&logBook{}).logger()})
@@ -199,13 +199,13 @@ func TestAReportIsRememberedForItsLease(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		second, stop := run(memory)
 		_, l := watch(t, second, targets)
-		wantTurns(t, byIndex(l.heard()), "0 unknown->down: draining", `1 unknown->up: check "deploy" is down: draining`)
+		wantTransitions(t, byIndex(l.take()), "0 unknown->down: draining", `1 unknown->up: check "deploy" is down: draining`)
 		time.Sleep(11 * time.Second)
-		wantTurns(t, only(l.heard(), 0), "0 down->unknown: no report for 30s")
+		wantTransitions(t, only(l.take(), 0), "0 down->unknown: no report for 30s")
 		stop()
 		third, stop := run(memory)
 		_, l = watch(t, third, targets)
-		wantTurns(t, l.heard())
+		wantTransitions(t, l.take())
 		stop()
 		if err := third.Report("deploy", addrs(1)[0], true, "", 0); err == nil || !strings.Contains(err.Error(), "stopped") {
 			t.Errorf("after the end: %v", err)
@@ -213,7 +213,7 @@ func TestAReportIsRememberedForItsLease(t *testing.T) {
 	})
 }
 
-func TestStatusOfAPushTargetTellsWhenItsLeaseEnds(t *testing.T) {
+func TestPushStatusShowsLeaseExpiry(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		watching, _ := watch(t, p, targetsOf(pushCheck("deploy"), addrs(1)))
 		if s, _ := watching.Status(0); s.Verdict != Unknown || s.Outlook != "the first report decides" || !s.Next.IsZero() {
@@ -227,32 +227,32 @@ func TestStatusOfAPushTargetTellsWhenItsLeaseEnds(t *testing.T) {
 	})
 }
 
-func TestAPanicKeepsLeases(t *testing.T) {
+func TestPanicKeepsLeases(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		_, l := watch(t, p, targetsOf(pushCheck("deploy"), addrs(1)))
 		push(t, p, "deploy", addrs(1)[0], true, "")
 		p.call(func(*scheduler) { panic("wires crossed") })
 		time.Sleep(31 * time.Second)
-		got := l.heard()
+		got := l.take()
 		if end := got[len(got)-1]; end.To != Unknown {
 			t.Errorf("%+v", got)
 		}
 	})
 }
 
-func TestWhoReportsOrClearsFindsItApplied(t *testing.T) {
+func TestReportAndClearApplyBeforeReturning(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		c, addr := pushCheck("deploy"), addrs(1)[0]
 		c.Failback = config.ManualFailback
 		watching, l := watch(t, p, targetsOf(c, addrs(1)))
 		push(t, p, "deploy", addr, true, "")
-		wantTurns(t, l.heard(), "0 unknown->up: reported up")
-		for range 100 { // what comes a moment too late shows in one of them
+		wantTransitions(t, l.take(), "0 unknown->up: reported up")
+		for range 100 { // a race would show in one of them
 			push(t, p, "deploy", addr, false, "")
-			wantTurns(t, l.heard(), "0 up->down: reported down")
+			wantTransitions(t, l.take(), "0 up->down: reported down")
 			push(t, p, "deploy", addr, true, "")
 			watching.Clear(0)
-			wantTurns(t, l.heard(), "0 down->up: cleared by an operator; the last probe: reported up")
+			wantTransitions(t, l.take(), "0 down->up: cleared by an operator; the last probe: reported up")
 		}
 	})
 }

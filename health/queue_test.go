@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestTheQueueServesTheLongestDueFirst adds and removes at random beside a plain slice.
-func TestTheQueueServesTheLongestDueFirst(t *testing.T) {
+// TestQueueServesLongestDueFirst adds and removes at random, compared with a plain slice.
+func TestQueueServesLongestDueFirst(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	start := time.Unix(0, 0)
@@ -36,7 +36,7 @@ func TestTheQueueServesTheLongestDueFirst(t *testing.T) {
 	}
 }
 
-func TestTheHistoryKeepsTheNewestResults(t *testing.T) {
+func TestHistoryKeepsNewestResults(t *testing.T) {
 	var h history
 	for n := range 2*historySize + 3 {
 		got := h.results()

@@ -16,8 +16,7 @@ import (
 	"meridian/config"
 )
 
-// Probes of servers that nobody here wrote: nginx and haproxy from Debian, with
-// certificates that openssl made. Everything is on loopback.
+// Probes of real servers: nginx and haproxy from Debian, with certificates by openssl. Everything is on loopback.
 
 func TestProbesOfRealServers(t *testing.T) {
 	certs := opensslCerts(t)
@@ -103,7 +102,7 @@ backend none
 		{"haproxy over https", of(config.HTTPS, ports[4], body("ok")), Passed, ok},
 		{"nginx over HTTP/2", of(config.HTTPS, ports[1], body("ok"), http2), Passed, ok},
 		{"nginx over HTTP/2 in clear, which it is not set to", of(config.HTTP, ports[0], http2), Failed, regexp.MustCompile("^peer answered in HTTP/1, want HTTP/2$")},
-		{"nginx over gRPC, which it does not serve", of(config.GRPC, ports[1], secure), Failed, regexp.MustCompile("^status 404, want an answer of gRPC$")},
+		{"nginx over gRPC, which it does not serve", of(config.GRPC, ports[1], secure), Failed, regexp.MustCompile("^status 404, want a gRPC answer$")},
 		{"haproxy over HTTP/2", of(config.HTTPS, ports[4], body("ok"), http2), Passed, ok},
 		{"haproxy over HTTP/2 in clear", of(config.HTTP, ports[3], body("ok"), http2), Passed, ok},
 		{"haproxy over tls", of(config.TLS, ports[4]), Passed, expires},
@@ -120,9 +119,8 @@ backend none
 	}
 }
 
-// opensslCerts is a folder with an authority (ca.pem), a key (key.pem) and
-// what the authority signed for www.example.com: good.pem for 30 days,
-// expired.pem until 2020, and both.pem, the good one with its key.
+// opensslCerts returns a folder with an authority (ca.pem), a key (key.pem) and its certificates for www.example.com:
+// good.pem for 30 days, expired.pem until 2020, and both.pem, the good one with its key.
 func opensslCerts(t *testing.T) string {
 	t.Helper()
 	openssl := counterpart(t, "openssl")
@@ -174,8 +172,8 @@ subjectAltName = DNS:www.example.com
 	return dir
 }
 
-// counterpart finds a program that is not ours. Without it the test is skipped,
-// or fails where MERIDIAN_REQUIRE_COUNTERPARTS says that nothing may be.
+// counterpart finds a program of another project. Without it the test is skipped, or fails if MERIDIAN_REQUIRE_COUNTERPARTS
+// is set.
 func counterpart(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -196,8 +194,7 @@ func missing(t *testing.T, what string) {
 	t.Skip("NOT TESTED: " + what)
 }
 
-// runCounterpart runs a server in the foreground until the test ends; its
-// configuration goes in a file behind args.
+// runCounterpart runs a server in the foreground until the test ends; its configuration goes in a file after args.
 func runCounterpart(t *testing.T, name, conf string, args ...string) {
 	t.Helper()
 	path := counterpart(t, name)
@@ -216,7 +213,7 @@ func runCounterpart(t *testing.T, name, conf string, args ...string) {
 	})
 }
 
-// freePorts are ports of 127.0.0.1 where nobody listens.
+// freePorts returns ports of 127.0.0.1 without a listener.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	var ports []int
@@ -231,7 +228,7 @@ func freePorts(t *testing.T, n int) []int {
 	return ports
 }
 
-// awaitListener waits until something listens on a port of 127.0.0.1.
+// awaitListener waits for a listener on a port of 127.0.0.1.
 func awaitListener(t *testing.T, port int) {
 	t.Helper()
 	waitFor(t, fmt.Sprintf("a listener on port %d", port), func() bool {

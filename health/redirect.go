@@ -30,7 +30,7 @@ func (v request) redirected(resp *http.Response) (*request, error) {
 	case next.url.Scheme != "http" && next.url.Scheme != "https", next.url.Host == "":
 		return nil, fmt.Errorf("redirect to %s, want http or https", excerpt(location))
 	case v.url.Scheme == "https" && next.url.Scheme == "http":
-		return nil, fmt.Errorf("redirect from https to %s, which nothing verifies", excerpt(location))
+		return nil, fmt.Errorf("redirect from https to %s, want https", excerpt(location))
 	}
 	if ref.Host != "" {
 		if next.port, err = portOf(next.url); err != nil {

@@ -7,15 +7,14 @@ import (
 	"meridian/config"
 )
 
-// rollout is a service of four members under one check. Each member restarts for 20 s,
-// 30 s after the one before it, first in a rolling deploy and five minutes later in the
-// rollback of it.
+// rollout simulates a service of four members under one check. Each member restarts for 20 s, 30 s after the one before it,
+// first in a rolling deploy and five minutes later in its rollback.
 type rollout struct {
 	check   *config.Check
 	members [4]verdictState
 }
 
-// restarting reports whether a member answers no probe at a second of the rollout.
+// restarting reports whether a member is down at a second of the rollout.
 func (r *rollout) restarting(member, second int) bool {
 	for _, begin := range []int{60, 360} {
 		from := begin + 30*member
@@ -26,7 +25,7 @@ func (r *rollout) restarting(member, second int) bool {
 	return false
 }
 
-// probe has the members that are due at a second probed, each every 5 s.
+// probe probes the members that are due at a second, each every 5 s.
 func (r *rollout) probe(second int) {
 	for m := range r.members {
 		if second%5 != m%5 {
@@ -40,7 +39,7 @@ func (r *rollout) probe(second int) {
 	}
 }
 
-// defaultCheck is a check of which a file says as little as possible, and keys.
+// defaultCheck loads a minimal check with additional keys.
 func defaultCheck(t *testing.T, keys string) *config.Check {
 	t.Helper()
 	cfg, _, err := config.Parse("meridian.yaml", []byte("checks: {web: {type: http"+keys+"}}\n"))
@@ -51,7 +50,7 @@ func defaultCheck(t *testing.T, keys string) *config.Check {
 }
 
 func TestRolloutAndRollbackKeepHealthyMembersUp(t *testing.T) {
-	const recovery = 11 // seconds in which two probes at 5 s come for certain
+	const recovery = 11 // seconds that always contain two probes at 5 s
 	r := rollout{check: defaultCheck(t, "")}
 	healthyFor := [len(r.members)]int{}
 	for second := range 900 {

@@ -26,27 +26,27 @@ const maxStreak = 1 << 20
 // SavedTarget is the state of a target that survives a restart. It is stored as JSON: fields may be added, and none changes
 // its meaning. It is validated when read: impossible values are ignored.
 type SavedTarget struct {
-	Check            string        `json:"check"`            // the name, for readers of the file
-	Fingerprint      string        `json:"definition"`       // with Address the identity of the target: a digest of the check, in hexadecimal
-	ProbeFingerprint string        `json:"probed,omitempty"` // a digest of the probed part of the check, without thresholds and times
+	Check            string        `json:"check"`                      // the name, for readers of the file
+	Fingerprint      string        `json:"definition"`                 // with Address the identity of the target: a digest of the check, in hexadecimal
+	ProbeFingerprint string        `json:"probe_definition,omitempty"` // a digest of the probed part of the check, without thresholds and times
 	Address          netip.Addr    `json:"address"`
-	At               time.Time     `json:"at"`      // when this state was saved
-	Verdict          string        `json:"verdict"` // up or down: the state that answers used
-	Since            time.Time     `json:"since"`   // when the verdict changed
-	LastResultAt     time.Time     `json:"heard"`   // when the last conclusive result came
-	Reason           string        `json:"reason"`  // of the probe that changed the verdict
-	Latency          time.Duration `json:"latency"` // of that probe, in nanoseconds
-	Last             string        `json:"last"`    // passed or failed: the last conclusive result
-	Streak           int           `json:"row"`     // consecutive results equal to it
-	StreakSince      time.Time     `json:"row_since"`
-	Transitions      []time.Time   `json:"turns,omitempty"`           // those that count towards flap damping
+	At               time.Time     `json:"at"`             // when this state was saved
+	Verdict          string        `json:"verdict"`        // up or down: the state that answers used
+	Since            time.Time     `json:"since"`          // when the verdict changed
+	LastResultAt     time.Time     `json:"last_result_at"` // when the last conclusive result came
+	Reason           string        `json:"reason"`         // of the probe that changed the verdict
+	Latency          time.Duration `json:"latency"`        // of that probe, in nanoseconds
+	Last             string        `json:"last"`           // passed or failed: the last conclusive result
+	Streak           int           `json:"streak"`         // consecutive results equal to it
+	StreakSince      time.Time     `json:"streak_since"`
+	Transitions      []time.Time   `json:"transitions,omitempty"`     // those that count towards flap damping
 	Hold             time.Duration `json:"hold,omitempty"`            // the length of the last hold of flap damping, in nanoseconds
 	HeldUntil        time.Time     `json:"held_until,omitzero"`       // when it ends or ended
-	Provisional      bool          `json:"doubted,omitempty"`         // the streak is of another check, or too old: the next result starts a new one
+	Provisional      bool          `json:"provisional,omitempty"`     // the streak is of another check, or too old: the next result starts a new one
 	Cleared          bool          `json:"cleared,omitempty"`         // an operator ended hold_down and failback
 	SlowStart        time.Time     `json:"slow_start_since,omitzero"` // when slow start began; zero: it is over
 	Response         time.Duration `json:"response,omitempty"`        // see [Transition], in nanoseconds
-	Held             bool          `json:"detained,omitempty"`        // it was held down even without results
+	Held             bool          `json:"held,omitempty"`            // it was held down even without results
 	Lease            time.Time     `json:"lease_until,omitzero"`      // push: when the last report expires
 }
 
@@ -70,7 +70,7 @@ func loadSaved(all []SavedTarget, now time.Time, log *slog.Logger) savedTargets 
 		}
 	}
 	if first != nil {
-		log.Warn("remembered verdicts ignored", "ignored", len(all)-len(kept), "of", len(all), "first", first)
+		log.Warn("saved health states ignored", "ignored", len(all)-len(kept), "of", len(all), "first", first)
 	}
 	return kept
 }
@@ -126,11 +126,11 @@ func (m *SavedTarget) validate(now time.Time) error {
 	case !heard:
 		return fmt.Errorf("last result %q, want passed or failed", m.Last)
 	case now.Sub(m.At) > age:
-		return fmt.Errorf("it is of %s, more than %s ago", m.At.Format(time.RFC3339), span(age))
+		return fmt.Errorf("saved at %s, more than %s ago", m.At.Format(time.RFC3339), span(age))
 	case m.Since.IsZero() || m.LastResultAt.IsZero():
-		return errors.New("no time when the verdict turned, or none when a result came")
+		return errors.New("no time of the last state change or of the last result")
 	case m.Streak < 1 || m.Streak > maxStreak:
-		return fmt.Errorf("row of %d", m.Streak)
+		return fmt.Errorf("streak of %d", m.Streak)
 	case m.Hold < 0 || m.Response < 0 || m.Latency < 0:
 		return errors.New("a negative duration")
 	}
@@ -182,7 +182,7 @@ func (e *targetState) restore(m SavedTarget, now time.Time) {
 	e.cause = e.changedBy
 	if m.Provisional || now.Sub(m.LastResultAt) > staleAfter(c) || c.Type == config.Push && !reported {
 		e.verdict.staleSince, e.verdict.provisional = now, true
-		e.cause.Reason = "remembered: " + strings.TrimPrefix(m.Reason, "remembered: ")
+		e.cause.Reason = "restored: " + strings.TrimPrefix(m.Reason, "restored: ")
 	}
 	e.response.smoothed = m.Response
 	e.held = e.verdict.visibleHold(now, c)

@@ -13,8 +13,8 @@ import (
 	"meridian/config"
 )
 
-// handed is what a prober remembers, by way of JSON.
-func handed(t *testing.T, p *Prober) []SavedTarget {
+// restored returns the saved state of a prober, after a round trip through JSON.
+func restored(t *testing.T, p *Prober) []SavedTarget {
 	t.Helper()
 	text, err := json.Marshal(p.Save())
 	if err != nil {
@@ -27,7 +27,7 @@ func handed(t *testing.T, p *Prober) []SavedTarget {
 	return all
 }
 
-func TestRememberedVerdictsServeAtOnceAndNoRoundIsWaitedFor(t *testing.T) {
+func TestSavedVerdictsApplyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, _, end := logged(t, nil)
 		all := addrs(2)
@@ -35,7 +35,7 @@ func TestRememberedVerdictsServeAtOnceAndNoRoundIsWaitedFor(t *testing.T) {
 		old, _ := watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(time.Minute)
 		before, _ := old.Status(1)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
 		time.Sleep(3 * time.Second) // a restart
 
@@ -44,8 +44,8 @@ func TestRememberedVerdictsServeAtOnceAndNoRoundIsWaitedFor(t *testing.T) {
 		w.become(all[0], hangs)
 		w.become(all[1], hangs)
 		watching, l := watch(t, p, targetsOf(tcpCheck(), all))
-		turns := l.heard() // before Watch returned
-		wantTurns(t, turns, "0 unknown->up: connected", "1 unknown->down: connection refused")
+		turns := l.take() // before Watch returned
+		wantTransitions(t, turns, "0 unknown->up: connected", "1 unknown->down: connection refused")
 		if n := watching.FirstRound(t.Context()); n != 0 {
 			t.Errorf("%d unknown, want the remembered verdicts to do", n)
 		}
@@ -54,18 +54,18 @@ func TestRememberedVerdictsServeAtOnceAndNoRoundIsWaitedFor(t *testing.T) {
 			t.Errorf("since %v, row %d; want %v, %d as before", s.Since, s.Streak, before.Since, before.Streak)
 		}
 		time.Sleep(time.Minute)
-		wantTurns(t, l.heard(), "0 up->down: timeout after 2s while connecting")
+		wantTransitions(t, l.take(), "0 up->down: timeout after 2s while connecting")
 	})
 }
 
-func TestFreshMemoriesAreNotProbedAllAtOnce(t *testing.T) {
+func TestRestoredTargetsAreNotProbedAllAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const targets = 1000
 		all := addrs(targets)
 		_, p, _, end := logged(t, nil)
 		watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(time.Minute)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
 		time.Sleep(11 * time.Second) // nearly as long as a verdict holds without results
 
@@ -92,7 +92,7 @@ func TestFreshMemoriesAreNotProbedAllAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhatHoldsAnEndpointDownOutlivesARestart(t *testing.T) {
+func TestHoldsSurviveRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		check, addr := tcpCheck(), addrs(1)[0]
 		check.Rise, check.Fall, check.Failback = 1, 1, config.ManualFailback
@@ -104,14 +104,14 @@ func TestWhatHoldsAnEndpointDownOutlivesARestart(t *testing.T) {
 			time.Sleep(6 * time.Second)
 			w.become(addr, accepts)
 			time.Sleep(6 * time.Second)
-			watching.Clear(0) // of failback, the first time; it forgets the turns
+			watching.Clear(0) // for failback, the first time; it resets the transitions
 		}
 		w.become(addr, refuses)
 		time.Sleep(6 * time.Second)
 		w.become(addr, accepts)
 		time.Sleep(6 * time.Second)
 		before, _ := watching.Status(0)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
 
 		w, p, _, end = logged(t, memories)
@@ -123,20 +123,20 @@ func TestWhatHoldsAnEndpointDownOutlivesARestart(t *testing.T) {
 		if after.Outlook != before.Outlook || after.Verdict != Down {
 			t.Errorf("%v, %q; before the restart it was %v, %q", after.Verdict, after.Outlook, before.Verdict, before.Outlook)
 		}
-		wantTurns(t, l.heard(), "0 unknown->down, damped: connection refused")
+		wantTransitions(t, l.take(), "0 unknown->down, damped: connection refused")
 	})
 }
 
-// TestAnOldMemoryIsUncertainAndTurnsLikeAnyOther restarts a server an hour later, when
-// the first probes say the opposite of what is remembered.
-func TestAnOldMemoryIsUncertainAndTurnsLikeAnyOther(t *testing.T) {
+// TestOldSavedVerdictIsUncertainAndNeedsFullStreak restarts a server an hour later, when the first probes contradict the
+// saved verdicts.
+func TestOldSavedVerdictIsUncertainAndNeedsFullStreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, _, end := logged(t, nil)
 		all := addrs(2)
 		w.become(all[1], refuses)
 		watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(time.Minute)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
 		time.Sleep(time.Hour)
 
@@ -145,40 +145,40 @@ func TestAnOldMemoryIsUncertainAndTurnsLikeAnyOther(t *testing.T) {
 		w.become(all[0], after(time.Second, refuses))
 		w.become(all[1], after(1050*time.Millisecond, accepts))
 		_, l := watch(t, p, targetsOf(tcpCheck(), all))
-		turns := l.heard()
-		wantTurns(t, turns, "0 unknown->uncertain: remembered: connected", "1 unknown->uncertain: remembered: connection refused")
+		turns := l.take()
+		wantTransitions(t, turns, "0 unknown->uncertain: restored: connected", "1 unknown->uncertain: restored: connection refused")
 		if turns[0].Effective != Up || turns[1].Effective != Down {
 			t.Errorf("held %v and %v, want what was remembered", turns[0].Effective, turns[1].Effective)
 		}
 		time.Sleep(1100 * time.Millisecond)
-		wantTurns(t, l.heard(), "0 uncertain->up: connected; still up: connection refused", "1 uncertain->down: connection refused; still down: connected")
-		if lines := book.lines(); len(lines) != 1 || lines[0] != `level=INFO msg="verdicts in doubt until the next result" remembered=2 changed=0` {
+		wantTransitions(t, l.take(), "0 uncertain->up: connected; still up: connection refused", "1 uncertain->down: connection refused; still down: connected")
+		if lines := book.lines(); len(lines) != 1 || lines[0] != `level=INFO msg="restored health states are provisional" restored=2 changed=0` {
 			t.Errorf("logged %q, want one line for all of them", lines)
 		}
 		time.Sleep(13 * time.Second)
-		wantTurns(t, byIndex(l.heard()), "0 up->down: connection refused", "1 down->up: connected")
+		wantTransitions(t, byIndex(l.take()), "0 up->down: connection refused", "1 down->up: connected")
 		if n := len(book.lines()); n != 3 {
 			t.Errorf("%d lines, want one more for each of the turns: %q", n, book.lines())
 		}
 	})
 }
 
-// TestADoubtedCompositeIsNoLineEither remembers the parts of a composite from an hour ago.
-func TestADoubtedCompositeIsNoLineEither(t *testing.T) {
+// TestProvisionalCompositeIsNotLogged saves the parts of a composite from an hour ago.
+func TestProvisionalCompositeIsNotLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		part, addr := tcpCheck(), addrs(1)[0]
 		whole := &config.Check{Name: "all", Type: config.All, Parts: []config.CheckPart{{Check: part}}}
 		_, p, _, end := logged(t, nil)
 		watch(t, p, []Target{{whole, addr}})
 		time.Sleep(time.Minute)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
 		time.Sleep(time.Hour)
 
 		_, p, book, end := logged(t, memories)
 		defer end()
 		watching, l := watch(t, p, []Target{{whole, addr}})
-		wantTurns(t, l.heard()[:1], "0 unknown->uncertain: check \"web\" is uncertain: remembered: connected")
+		wantTransitions(t, l.take()[:1], "0 unknown->uncertain: check \"web\" is uncertain: restored: connected")
 		time.Sleep(time.Minute)
 		if s, _ := watching.Status(0); s.Verdict != Up || len(book.lines()) != 1 {
 			t.Errorf("%v; logged %q, want one line for the part", s.Verdict, book.lines())
@@ -186,13 +186,13 @@ func TestADoubtedCompositeIsNoLineEither(t *testing.T) {
 	})
 }
 
-func TestAMemoryOfAnotherCheckIsKeptForLater(t *testing.T) {
+func TestSavedStateOfUnwatchedCheckIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, _, end := logged(t, nil)
 		w.become(addrs(1)[0], refuses)
 		watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		time.Sleep(time.Minute)
-		memories := handed(t, p)
+		memories := restored(t, p)
 		end()
 
 		_, p, _, end = logged(t, memories)
@@ -201,38 +201,38 @@ func TestAMemoryOfAnotherCheckIsKeptForLater(t *testing.T) {
 		other.Name, other.Fall = "other", 5
 		_, l := watch(t, p, targetsOf(other, addrs(1)))
 		synctest.Wait()
-		wantTurns(t, l.heard(), "0 unknown->up: connected")
+		wantTransitions(t, l.take(), "0 unknown->up: connected")
 		if all := p.Save(); len(all) != 2 {
 			t.Errorf("remembered %+v, want the new one and the one that nobody watched", all)
 		}
 		_, l = watch(t, p, targetsOf(tcpCheck(), addrs(1)))
-		wantTurns(t, l.heard(), "0 unknown->down: connection refused")
+		wantTransitions(t, l.take(), "0 unknown->down: connection refused")
 		if all := p.Save(); len(all) != 2 {
 			t.Errorf("remembered %+v, want both", all)
 		}
 	})
 }
 
-func TestImpossibleMemoriesAreIgnored(t *testing.T) {
+func TestImpossibleSavedStateIsIgnored(t *testing.T) {
 	now := time.Now()
 	good := SavedTarget{
 		Check: "web", Fingerprint: strings.Repeat("ab", 32), Address: netip.MustParseAddr("10.0.0.1"), At: now.Add(-time.Minute),
 		Verdict: "down", Since: now.Add(-time.Hour), LastResultAt: now.Add(-time.Minute), Last: "failed", Streak: 9, StreakSince: now.Add(-time.Hour),
 	}
 	cases := map[string]func(*SavedTarget){
-		"":                           func(*SavedTarget) {},
-		"64 hexadecimal":             func(m *SavedTarget) { m.Fingerprint = "abcd" },
-		`"zz" is not`:                func(m *SavedTarget) { m.Fingerprint = "zz" },
-		"no address":                 func(m *SavedTarget) { m.Address = netip.Addr{} },
-		`verdict "sideways"`:         func(m *SavedTarget) { m.Verdict = "sideways" },
-		`verdict "unknown"`:          func(m *SavedTarget) { m.Verdict = "unknown" },
-		`last result "inconclusive"`: func(m *SavedTarget) { m.Last = "inconclusive" },
-		"more than 24h":              func(m *SavedTarget) { m.At = now.Add(-25 * time.Hour) },
-		"more than 2160h":            func(m *SavedTarget) { m.At, m.Held = now.Add(-91*24*time.Hour), true },
-		"no time when":               func(m *SavedTarget) { m.LastResultAt = time.Time{} },
-		"row of 0":                   func(m *SavedTarget) { m.Streak = 0 },
-		"row of 9223372036854775807": func(m *SavedTarget) { m.Streak = 1<<63 - 1 },
-		"a negative duration":        func(m *SavedTarget) { m.Hold = -1 },
+		"":                              func(*SavedTarget) {},
+		"64 hexadecimal":                func(m *SavedTarget) { m.Fingerprint = "abcd" },
+		`"zz" is not`:                   func(m *SavedTarget) { m.Fingerprint = "zz" },
+		"no address":                    func(m *SavedTarget) { m.Address = netip.Addr{} },
+		`verdict "sideways"`:            func(m *SavedTarget) { m.Verdict = "sideways" },
+		`verdict "unknown"`:             func(m *SavedTarget) { m.Verdict = "unknown" },
+		`last result "inconclusive"`:    func(m *SavedTarget) { m.Last = "inconclusive" },
+		"more than 24h":                 func(m *SavedTarget) { m.At = now.Add(-25 * time.Hour) },
+		"more than 2160h":               func(m *SavedTarget) { m.At, m.Held = now.Add(-91*24*time.Hour), true },
+		"no time of":                    func(m *SavedTarget) { m.LastResultAt = time.Time{} },
+		"streak of 0":                   func(m *SavedTarget) { m.Streak = 0 },
+		"streak of 9223372036854775807": func(m *SavedTarget) { m.Streak = 1<<63 - 1 },
+		"a negative duration":           func(m *SavedTarget) { m.Hold = -1 },
 	}
 	for want, spoil := range cases {
 		m, book := good, &logBook{}
@@ -250,7 +250,7 @@ func TestImpossibleMemoriesAreIgnored(t *testing.T) {
 	}
 }
 
-func TestAMemoryThatItsCheckCannotHaveMadeHoldsNothingDown(t *testing.T) {
+func TestSavedHoldBeyondCheckLimitsIsIgnored(t *testing.T) {
 	now := time.Now()
 	check := tcpCheck()
 	check.FlapDamping = config.FlapDamping{Turns: 3, Window: time.Minute, Hold: time.Second, Max: time.Minute}
@@ -268,7 +268,7 @@ func TestAMemoryThatItsCheckCannotHaveMadeHoldsNothingDown(t *testing.T) {
 	}
 }
 
-func TestChangesAreToldOnceForAnyNumber(t *testing.T) {
+func TestChangesAreCoalesced(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		watch(t, p, targetsOf(tcpCheck(), addrs(50)))
 		synctest.Wait()
@@ -285,9 +285,8 @@ func TestChangesAreToldOnceForAnyNumber(t *testing.T) {
 	})
 }
 
-// FuzzMemories: whatever a state file says, the prober goes on from something
-// that it could have come to by itself.
-func FuzzMemories(f *testing.F) {
+// FuzzSavedTargets restores random state: the prober continues from a state that it could have reached itself.
+func FuzzSavedTargets(f *testing.F) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	check := tcpCheck()
 	check.SlowStart = time.Minute

@@ -21,11 +21,9 @@ import (
 	"meridian/config"
 )
 
-// BenchmarkSoak runs a whole prober over 10,000 endpoints, each an address of
-// its own on loopback (one address would run out of ports), all served by
-// another process and probed over HTTP at the default interval. One operation
-// is one probe. It reports the part of a core that this process takes, and its
-// memory:
+// BenchmarkSoak runs a whole prober over 10,000 endpoints, each on its own loopback address (one address would run out of
+// ports), all served by another process and probed over HTTP at the default interval. One operation is one probe. It
+// reports the CPU share and the memory of this process:
 //
 //	go test -run '^$' -bench Soak -benchtime 40000x ./health
 func BenchmarkSoak(b *testing.B) {
@@ -72,11 +70,11 @@ func BenchmarkSoak(b *testing.B) {
 	<-p.stopped
 }
 
-// soakServes is set in the environment of the process that serves for BenchmarkSoak.
+// soakServes is set in the environment of BenchmarkSoak's server process.
 const soakServes = "MERIDIAN_SOAK_SERVES"
 
-// elsewhere has another process of this test's program serve a page over HTTP
-// at a port of every address, until hangUp.
+// elsewhere starts another process of this test binary that serves a page over HTTP at a port of every address, until
+// hangUp.
 func elsewhere(tb testing.TB) (port uint16, hangUp func()) {
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeForTheSoak$")
 	cmd.Env = append(os.Environ(), soakServes+"=1")
@@ -106,9 +104,8 @@ func elsewhere(tb testing.TB) (port uint16, hangUp func()) {
 	}
 }
 
-// TestServeForTheSoak is the other process of BenchmarkSoak: it says where it
-// serves, and does so until nobody listens to it.
-func TestServeForTheSoak(t *testing.T) {
+// TestServeForSoak is the server process of BenchmarkSoak: it prints its port, and serves until its standard input closes.
+func TestServeForSoak(t *testing.T) {
 	if os.Getenv(soakServes) == "" {
 		t.Skip("only in the process that BenchmarkSoak starts")
 	}
@@ -116,7 +113,7 @@ func TestServeForTheSoak(t *testing.T) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// cpuTime is what this process has used.
+// cpuTime returns the CPU time of this process.
 func cpuTime(tb testing.TB) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -125,7 +122,7 @@ func cpuTime(tb testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// resident is the memory of this process, in octets.
+// resident returns the resident memory of this process, in octets.
 func resident(tb testing.TB) int {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -138,10 +135,9 @@ func resident(tb testing.TB) int {
 	return pages * os.Getpagesize()
 }
 
-// TestThousandsOfProbesLeaveNothingBehind probes real endpoints, good and bad
-// ones, over tcp, tls, http, https, HTTP/2, grpc and dns, and by a program, some thousand times: when it is over, there are as many
-// goroutines and open files as before, and the memory has not grown with the
-// number of probes.
+// TestThousandsOfProbesLeaveNothingBehind probes real endpoints, good and bad, over tcp, tls, http, https, HTTP/2, grpc and
+// dns, and by a program, some thousand times: afterwards there are as many goroutines and open files as before, and memory
+// has not grown with the number of probes.
 func TestThousandsOfProbesLeaveNothingBehind(t *testing.T) {
 	a := newAuthority(t)
 	good := a.issue(t, nil)
@@ -188,9 +184,9 @@ func TestThousandsOfProbesLeaveNothingBehind(t *testing.T) {
 		return n
 	}
 	waitFor(t, "the first probes", func() bool { return probes() > 300 })
-	early := living()
+	early := liveHeap()
 	waitFor(t, "thousands of probes", func() bool { return probes() > 3000 })
-	if late := living(); late > early+8<<20 {
+	if late := liveHeap(); late > early+8<<20 {
 		t.Errorf("the heap grew from %d to %d octets between probe 300 and 3000", early, late)
 	}
 	stop()
@@ -199,8 +195,8 @@ func TestThousandsOfProbesLeaveNothingBehind(t *testing.T) {
 	waitFor(t, "files to be closed", func() bool { return openFiles(t) <= files })
 }
 
-// living is what lives after a collection.
-func living() uint64 {
+// liveHeap returns the heap in use after a collection.
+func liveHeap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

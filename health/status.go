@@ -165,7 +165,7 @@ func (o *scheduler) clear(e *targetState, now time.Time) (held bool) {
 //	push, uncertain, other hold          unknown at ... unless it is reported again
 //	push, uncertain, failback            unknown when failback is cleared, unless it is reported again
 //	push, no other change by time        unknown at ... unless it is reported again
-//	uncertain                            answers use up (or down) until a result is conclusive
+//	uncertain                            counts as up (or down) until a result is conclusive
 //	unknown                              the first result decides
 //	up, probes fail, to be confirmed     confirms at ...
 //	up, probes fail                      down after n more failures
@@ -183,7 +183,7 @@ func (e *targetState) outlook(now time.Time) (words string, until time.Time) {
 	case c.Type == config.Push && (v == Unknown || v == Uncertain):
 		return e.outlookUnreported(v)
 	case v == Uncertain:
-		return fmt.Sprintf("answers go by %v until a result is conclusive", held), until
+		return fmt.Sprintf("counts as %v until a result is conclusive", held), until
 	case v == Unknown:
 		return "the first result decides", until
 	case t.needsConfirm(now, c) && !e.probing:
@@ -231,16 +231,16 @@ func (e *targetState) outlookDown(now time.Time) (words string, until time.Time)
 	switch t.visibleHold(now, c) {
 	case damped:
 		f := c.FlapDamping
-		return fmt.Sprintf("held down until %s: %d turns in %s", clock(t.damping.until), f.Turns, span(f.Window)), t.damping.until
+		return fmt.Sprintf("flapping, held down until %s: %d state changes in %s", clock(t.damping.until), f.Turns, span(f.Window)), t.damping.until
 	case holdDown:
 		up := t.streakSince.Add(c.HoldDown)
 		next := "up at "
 		if c.Failback == config.ManualFailback {
-			next = "waits for failback to be cleared from "
+			next = "waiting for manual failback from "
 		}
-		return next + clock(up) + " unless a probe fails until then (hold_down)", up
+		return next + clock(up) + " unless a probe fails first (hold_down)", up
 	case failback:
-		return "waits for failback to be cleared", until
+		return "waiting for manual failback", until
 	}
 	if t.last == Passed {
 		return "up after " + count(e.remaining(c.Rise), "more success"), until

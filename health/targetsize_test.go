@@ -12,19 +12,19 @@ import (
 	"meridian/config"
 )
 
-// footprint is what a target may take of the heap, in octets, with all its history:
-// 10,000 of them are 80 MB of the 200 MB that a prober of so many may have.
-const footprint = 8 << 10
+// targetBytes is the limit of a target's heap, in octets, with all its history: 10,000 of them are 80 MB of the 200 MB
+// limit of such a prober.
+const targetBytes = 8 << 10
 
-func TestATargetTakesLittleMemoryHoweverLongItIsProbed(t *testing.T) {
+func TestTargetMemoryIsBounded(t *testing.T) {
 	const targets = 5000
 	check := tcpCheck()
 	check.FlapDamping = config.FlapDamping{Turns: 4, Window: 10 * time.Minute, Hold: time.Minute, Max: 15 * time.Minute}
-	before := living()
-	o, w := owning(t, targetsOf(check, addrs(targets)))
+	before := liveHeap()
+	o, w := newIdleScheduler(t, targetsOf(check, addrs(targets)))
 	for round := range 3 * historySize {
 		outcome := Passed
-		if round%5 > 1 { // it turns now and then
+		if round%5 > 1 { // it changes state now and then
 			outcome = Failed
 		}
 		for i, e := range w.entries {
@@ -33,16 +33,16 @@ func TestATargetTakesLittleMemoryHoweverLongItIsProbed(t *testing.T) {
 		}
 		o.notify()
 	}
-	each := (int(living()) - int(before)) / targets
+	each := (int(liveHeap()) - int(before)) / targets
 	t.Logf("%d octets a target", each)
-	if each > footprint {
-		t.Errorf("%d octets a target, want at most %d", each, footprint)
+	if each > targetBytes {
+		t.Errorf("%d octets a target, want at most %d", each, targetBytes)
 	}
 	runtime.KeepAlive(o)
 }
 
-// owning is an owner that nobody runs, with a watch of targets.
-func owning(tb testing.TB, targets []Target) (*scheduler, *Watch) {
+// newIdleScheduler returns a scheduler that does not run, with a watch of targets.
+func newIdleScheduler(tb testing.TB, targets []Target) (*scheduler, *Watch) {
 	tb.Helper()
 	o := newScheduler(tb.Context(), NewProber(Options{Logger: slog.New(slog.DiscardHandler)}))
 	checkers, err := prepareChecks(targets)
@@ -55,12 +55,12 @@ func owning(tb testing.TB, targets []Target) (*scheduler, *Watch) {
 	return o, w
 }
 
-// TestPeersThatDoNotEndTakeBoundedMemory has many probes at once read from peers
-// that pour out or drip headers and bodies for as long as they are let.
-func TestPeersThatDoNotEndTakeBoundedMemory(t *testing.T) {
+// TestEndlessPeersUseBoundedMemory runs many probes at once against peers that send endless headers and bodies, fast or
+// slow.
+func TestEndlessPeersUseBoundedMemory(t *testing.T) {
 	const (
 		probes   = 30      // of each peer at once
-		perProbe = 1 << 20 // octets of heap, with what waits for the collector
+		perProbe = 1 << 20 // octets of heap, with uncollected garbage
 	)
 	filler := strings.Repeat("x", 4096)
 	peers := map[string]*endpoint{
@@ -74,7 +74,7 @@ func TestPeersThatDoNotEndTakeBoundedMemory(t *testing.T) {
 	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler)})
 	for name, e := range peers {
 		t.Run(name, func(t *testing.T) {
-			before, most := living(), uint64(0)
+			before, most := liveHeap(), uint64(0)
 			results := make(chan Result)
 			for range probes {
 				check := httpCheck(e)

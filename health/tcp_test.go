@@ -14,7 +14,7 @@ import (
 	"meridian/config"
 )
 
-func TestTCPProbesTellWhatAnEndpointDoes(t *testing.T) {
+func TestTCPProbeReasons(t *testing.T) {
 	expect := func(re string) func(*config.Check) {
 		return func(c *config.Check) { c.Expect = regexp.MustCompile(re) }
 	}
@@ -54,8 +54,8 @@ func TestTCPProbesTellWhatAnEndpointDoes(t *testing.T) {
 			change: func(c *config.Check) { c.Send = "QUIT\r\n" },
 		},
 		{
-			name: "reads nothing", handle: func(conn net.Conn) { <-time.After(2 * hasty) }, want: Failed, reason: "timeout after 750ms while sending",
-			change: func(c *config.Check) { c.Send, c.Timeout = strings.Repeat("x", 16<<20), hasty },
+			name: "reads nothing", handle: func(conn net.Conn) { <-time.After(2 * shortTimeout) }, want: Failed, reason: "timeout after 750ms while sending",
+			change: func(c *config.Check) { c.Send, c.Timeout = strings.Repeat("x", 16<<20), shortTimeout },
 		},
 	}
 	for _, c := range cases {
@@ -77,8 +77,7 @@ func TestTCPProbesTellWhatAnEndpointDoes(t *testing.T) {
 	}
 }
 
-// FuzzTCPAnswer compares the reading in pieces with a match of the whole: what
-// an endpoint says before it hangs up either matches at some point or fails.
+// FuzzTCPAnswer compares the piecewise matching with a match of the whole answer: it either matches at some point or fails.
 func FuzzTCPAnswer(f *testing.F) {
 	f.Add([]byte("220 ready\r\n"))
 	f.Add([]byte{})
@@ -95,7 +94,7 @@ func FuzzTCPAnswer(f *testing.F) {
 	})
 }
 
-// probePiped probes a peer that answers with the given bytes, then hangs up.
+// probePiped probes a peer that sends the given bytes, then closes.
 func probePiped(t *testing.T, check config.Check, answer []byte) Result {
 	t.Helper()
 	c, flaws := prepareCheck(&check)
@@ -109,7 +108,7 @@ func probePiped(t *testing.T, check config.Check, answer []byte) Result {
 	return r
 }
 
-// canned is a connection whose peer has said all it will say.
+// canned is a connection with a fixed answer.
 type canned struct {
 	net.Conn
 	answer []byte

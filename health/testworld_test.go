@@ -18,19 +18,19 @@ import (
 	"meridian/config"
 )
 
-// world is a network in memory, for the bubbles of testing/synctest. Every
-// address behaves as the last call of become said; at first it accepts.
+// world is a network in memory, for the bubbles of testing/synctest. Every address behaves as set by become; by default it
+// accepts.
 type world struct {
 	mu       sync.Mutex
 	behave   map[netip.Addr]behaviour
 	dials    map[netip.AddrPort][]time.Time // when each probe connected
-	busy     map[netip.AddrPort]int         // dials under way
+	busy     map[netip.AddrPort]int         // running dials
 	dialling int                            // all of them
 	most     int                            // the most at once
-	overlaps int                            // probes of a port that began beside another
+	overlaps int                            // probes of a port that overlap another
 }
 
-// behaviour is what an address does with somebody who connects.
+// behaviour is the reaction of an address to a connection.
 type behaviour func(ctx context.Context) (net.Conn, error)
 
 func newWorld() *world {
@@ -47,7 +47,7 @@ func (w *world) become(addr netip.Addr, b behaviour) {
 	w.behave[addr] = b
 }
 
-// dialled is when port 80 of addr was connected to.
+// dialled returns when port 80 of addr was dialled.
 func (w *world) dialled(addr netip.Addr) []time.Time { return w.dialledPort(addr, 80) }
 
 func (w *world) dialledPort(addr netip.Addr, port uint16) []time.Time {
@@ -56,7 +56,7 @@ func (w *world) dialledPort(addr netip.Addr, port uint16) []time.Time {
 	return slices.Clone(w.dials[netip.AddrPortFrom(addr, port)])
 }
 
-// mostAtOnce is the most dials that were under way together.
+// mostAtOnce returns the largest number of concurrent dials.
 func (w *world) mostAtOnce() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,7 +76,7 @@ func (w *world) dial(ctx context.Context, _ netip.Addr, _, address string) (net.
 	return b(ctx)
 }
 
-// begin counts a dial in; what it returns counts it out.
+// begin counts a dial; end ends it.
 func (w *world) begin(to netip.AddrPort) (end func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -115,7 +115,7 @@ func lacksFiles(context.Context) (net.Conn, error) {
 
 func panics(context.Context) (net.Conn, error) { panic("wires crossed") }
 
-// after is b, some time later.
+// after returns b with a delay.
 func after(d time.Duration, b behaviour) behaviour {
 	return func(ctx context.Context) (net.Conn, error) {
 		select {
@@ -127,7 +127,7 @@ func after(d time.Duration, b behaviour) behaviour {
 	}
 }
 
-// probing runs f in a bubble with a prober that probes a world until f returns.
+// probing runs f in a bubble with a prober of a world until f returns.
 func probing(t *testing.T, f func(t *testing.T, w *world, p *Prober)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -146,7 +146,7 @@ func probing(t *testing.T, f func(t *testing.T, w *world, p *Prober)) {
 	})
 }
 
-// tcpCheck is a check with the defaults of DESIGN 3.
+// tcpCheck returns a check with the default settings.
 func tcpCheck() *config.Check {
 	return &config.Check{
 		Name: "web", Type: config.TCPConnect, Port: 80,
@@ -154,7 +154,7 @@ func tcpCheck() *config.Check {
 	}
 }
 
-// addrs are n addresses.
+// addrs returns n addresses.
 func addrs(n int) []netip.Addr {
 	out := make([]netip.Addr, n)
 	for i := range out {
@@ -171,20 +171,20 @@ func targetsOf(c *config.Check, of []netip.Addr) []Target {
 	return out
 }
 
-// listener takes the turns of a watch down.
+// listener records the transitions of a watch.
 type listener struct {
 	mu    sync.Mutex
 	turns []Transition
 }
 
-func (l *listener) turned(turns []Transition) {
+func (l *listener) record(turns []Transition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.turns = append(l.turns, turns...)
 }
 
-// heard is the turns since the last call.
-func (l *listener) heard() []Transition {
+// take returns the transitions since the last call.
+func (l *listener) take() []Transition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	turns := l.turns
@@ -195,14 +195,14 @@ func (l *listener) heard() []Transition {
 func watch(t *testing.T, p *Prober, targets []Target) (*Watch, *listener) {
 	t.Helper()
 	l := &listener{}
-	w, err := p.Watch(targets, l.turned)
+	w, err := p.Watch(targets, l.record)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w, l
 }
 
-// logBook is a place for log lines.
+// logBook collects log lines.
 type logBook struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -220,7 +220,7 @@ func (b *logBook) lines() []string {
 	return strings.Split(strings.TrimSpace(b.buf.String()), "\n")
 }
 
-// logger writes text without the time.
+// logger returns a logger that writes text without the time.
 func (b *logBook) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(io.Writer(b), &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -232,8 +232,7 @@ func (b *logBook) logger() *slog.Logger {
 	}))
 }
 
-// logged is a prober in the present bubble that probes a world and logs into a
-// book, until end.
+// logged starts a prober of a world in the current bubble that logs into a book, until end.
 func logged(t *testing.T, remembered []SavedTarget) (w *world, p *Prober, book *logBook, end func()) {
 	t.Helper()
 	w, book = newWorld(), &logBook{}

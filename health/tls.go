@@ -78,7 +78,7 @@ func handshakeError(err error) error {
 	case errors.As(err, &record):
 		return fmt.Errorf("peer does not speak TLS: it sent %q", record.RecordHeader[:])
 	case errors.As(err, &remote) && remote.Op == "remote error": // an alert
-		return fmt.Errorf("peer refuses: %w", remote.Err)
+		return fmt.Errorf("peer rejected the handshake: %w", remote.Err)
 	}
 	return err
 }
@@ -96,7 +96,7 @@ func untrustedError(cert *x509.Certificate) error {
 		return errors.New("certificate is signed by an unknown authority")
 	}
 	if cert.CheckSignatureFrom(cert) == nil || cert.Issuer.String() == cert.Subject.String() {
-		return fmt.Errorf("certificate is self-signed by %q, which no known authority vouches for", cert.Issuer)
+		return fmt.Errorf("certificate is self-signed by %q, not by a known authority", cert.Issuer)
 	}
 	return fmt.Errorf("certificate is signed by %q, an unknown authority", cert.Issuer)
 }

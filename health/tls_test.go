@@ -13,7 +13,7 @@ import (
 	"meridian/config"
 )
 
-func TestHTTPSProbesVerifyTheirPeer(t *testing.T) {
+func TestHTTPSProbesVerifyPeer(t *testing.T) {
 	ours, theirs := newAuthority(t), newNamedAuthority(t, "Other Authority")
 	ok := says(page("200 OK", ""))
 	past, future := time.Now().Add(-2*day).UTC(), time.Now().Add(2*day).UTC()
@@ -59,7 +59,7 @@ func TestHTTPSProbesVerifyTheirPeer(t *testing.T) {
 		{name: "of an unknown authority", handle: over(theirs.issue(t, nil), ok), want: Failed, reason: `certificate is signed by "CN=Other Authority", an unknown authority`},
 		{
 			name: "self-signed", handle: over(selfSigned(t), ok), want: Failed,
-			reason: `certificate is self-signed by "CN=Snake Oil", which no known authority vouches for`,
+			reason: `certificate is self-signed by "CN=Snake Oil", not by a known authority`,
 		},
 		{
 			name: "good, but not by the system's authorities", handle: over(ours.issue(t, nil), ok), want: Failed,
@@ -68,7 +68,7 @@ func TestHTTPSProbesVerifyTheirPeer(t *testing.T) {
 		},
 		{name: "no TLS but HTTP", handle: func(conn net.Conn) { io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n") }, want: Failed, reason: `peer does not speak TLS: it sent "HTTP/"`},
 		{name: "no TLS but noise", handle: endless("\x00\xff\x1b"), want: Failed, reason: `peer does not speak TLS: it sent "\x00\xff\x1b\x00\xff"`},
-		{name: "too old a TLS", handle: overConfig(&tls.Config{Certificates: []tls.Certificate{ours.issue(t, nil)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, ok), want: Failed, reason: "peer refuses: tls: protocol version not supported"},
+		{name: "too old a TLS", handle: overConfig(&tls.Config{Certificates: []tls.Certificate{ours.issue(t, nil)}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, ok), want: Failed, reason: "peer rejected the handshake: tls: protocol version not supported"},
 		{name: "a hang in the handshake", handle: silent, change: hurry, want: Failed, reason: "timeout after 750ms while negotiating TLS"},
 		{name: "a hang after the handshake", handle: over(ours.issue(t, nil), silent), change: hurry, want: Failed, reason: "timeout after 750ms while waiting for the answer"},
 		{name: "a hang-up in the handshake", handle: func(net.Conn) {}, want: Failed},
@@ -92,7 +92,7 @@ func TestHTTPSProbesVerifyTheirPeer(t *testing.T) {
 	}
 }
 
-func TestTLSProbesVerifyTheirPeer(t *testing.T) {
+func TestTLSProbesVerifyPeer(t *testing.T) {
 	ours, theirs := newAuthority(t), newNamedAuthority(t, "Other Authority")
 	past := time.Now().Add(-2 * day).UTC()
 	expired := ours.issue(t, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = past.Add(-day), past })
@@ -163,14 +163,14 @@ func tlsCheck(e *endpoint, ca string) config.Check {
 	return c
 }
 
-// selfSigned is an authority's own certificate, which nobody else signed.
+// selfSigned returns an authority's own certificate.
 func selfSigned(t *testing.T) tls.Certificate {
 	t.Helper()
 	a := newNamedAuthority(t, "Snake Oil")
 	return tls.Certificate{Certificate: [][]byte{a.cert.Raw}, PrivateKey: a.key}
 }
 
-func TestAClientCertificateIsShown(t *testing.T) {
+func TestClientCertificateIsSent(t *testing.T) {
 	a := newAuthority(t)
 	trusted := x509.NewCertPool()
 	trusted.AddCert(a.cert)
@@ -190,7 +190,7 @@ func TestAClientCertificateIsShown(t *testing.T) {
 	want(t, probeOnce(t, check, e), Passed, "status 200")
 }
 
-func TestRedirectsMayLeadToHTTPSButNotBack(t *testing.T) {
+func TestRedirectsMayUpgradeToHTTPSButNotBack(t *testing.T) {
 	a := newAuthority(t)
 	secure := serve(t, over(a.issue(t, nil), says(page("200 OK", "safe"))))
 	plain := serve(t, says("HTTP/1.1 301 Moved\r\nLocation: https://www.example.com:"+port(secure)+"/\r\n\r\n"))
@@ -201,7 +201,7 @@ func TestRedirectsMayLeadToHTTPSButNotBack(t *testing.T) {
 	back := serve(t, over(a.issue(t, nil), says("HTTP/1.1 301 Moved\r\nLocation: http://www.example.com/\r\n\r\n")))
 	check = httpsCheck(back, a.file)
 	check.FollowRedirects = true
-	want(t, probeOnce(t, check, back), Failed, `redirect from https to "http://www.example.com/", which nothing verifies`)
+	want(t, probeOnce(t, check, back), Failed, `redirect from https to "http://www.example.com/", want https`)
 }
 
 func port(e *endpoint) string {

@@ -86,8 +86,8 @@ type provisionalCounts struct {
 // logProvisional logs, in one line, how many verdicts a new watch has carried over as provisional; see isProvisional.
 func (o *scheduler) logProvisional() {
 	if o.provisional != (provisionalCounts{}) {
-		o.log.LogAttrs(o.ctx, slog.LevelInfo, "verdicts in doubt until the next result",
-			slog.Int("remembered", o.provisional.restored), slog.Int("changed", o.provisional.changed))
+		o.log.LogAttrs(o.ctx, slog.LevelInfo, "restored health states are provisional",
+			slog.Int("restored", o.provisional.restored), slog.Int("changed", o.provisional.changed))
 	}
 	o.provisional = provisionalCounts{}
 }
@@ -114,13 +114,13 @@ func (o *scheduler) logTransition(e *targetState, from Verdict, r Result) {
 		slog.String("to", to.String()),
 	}
 	if to == Uncertain {
-		attrs = append(attrs, slog.String("held", held.String()))
+		attrs = append(attrs, slog.String("effective", held.String()))
 	}
 	attrs = append(attrs, slog.String("reason", r.Reason), slog.Duration("latency", r.Latency))
 	if len(e.parts) == 0 {
 		attrs = append(attrs, slog.String("last", e.history.summary()))
 	}
-	o.log.LogAttrs(o.ctx, level, "verdict turned", attrs...)
+	o.log.LogAttrs(o.ctx, level, "health state changed", attrs...)
 }
 
 // logHold logs the begin and end of flap damping and of the wait for failback; hold_down is routine and not logged.
@@ -135,13 +135,13 @@ func (o *scheduler) logHold(e *targetState, now time.Time) {
 	switch {
 	case e.held == damped:
 		f := c.FlapDamping
-		o.log.LogAttrs(o.ctx, slog.LevelWarn, "held down, it turns too often", append(attrs,
-			slog.Int("turns", f.Turns), slog.Duration("window", f.Window),
+		o.log.LogAttrs(o.ctx, slog.LevelWarn, "flapping, held down", append(attrs,
+			slog.Int("transitions", f.Turns), slog.Duration("window", f.Window),
 			slog.Duration("hold", e.verdict.damping.hold), slog.String("until", e.verdict.damping.until.Format(time.RFC3339)))...)
 	case was == damped:
-		o.log.LogAttrs(o.ctx, slog.LevelInfo, "held down no more", attrs...)
+		o.log.LogAttrs(o.ctx, slog.LevelInfo, "hold released", attrs...)
 	}
 	if e.held == failback {
-		o.log.LogAttrs(o.ctx, slog.LevelWarn, "waits for failback to be cleared", append(attrs, slog.Int("row", e.verdict.streak))...)
+		o.log.LogAttrs(o.ctx, slog.LevelWarn, "waiting for manual failback", append(attrs, slog.Int("streak", e.verdict.streak))...)
 	}
 }

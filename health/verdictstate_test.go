@@ -38,20 +38,20 @@ func TestVerdictsFollowTheTruthTable(t *testing.T) {
 	}
 }
 
-func TestARiseAndFallOfOneTurnAtOnce(t *testing.T) {
+func TestThresholdOfOneChangesAtOnce(t *testing.T) {
 	if got, want := verdictsAfter("pfpf", &config.Check{Rise: 1, Fall: 1}), "+-+-"; got != want {
 		t.Errorf("verdicts %s, want %s", got, want)
 	}
 }
 
-// letters are the outcomes in the scripts of these tests.
+// letters maps letters to outcomes in these tests' scripts.
 var letters = map[rune]Outcome{'p': Passed, 'f': Failed, 'i': Inconclusive}
 
-// start is when the scripts begin.
+// start is the start time of the scripts.
 var start = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// verdictsAfter runs a tally over outcomes, a second apart, and draws its
-// verdicts. A c among the outcomes is an operator's clearing.
+// verdictsAfter applies outcomes, a second apart, to a verdictState and returns its verdicts as letters. A c among the
+// outcomes is an operator's clear.
 func verdictsAfter(outcomes string, c *config.Check) string {
 	var tl verdictState
 	var got []byte
@@ -68,7 +68,7 @@ func verdictsAfter(outcomes string, c *config.Check) string {
 	return string(got)
 }
 
-func TestWhatHoldsAVerdictBack(t *testing.T) {
+func TestHoldReasons(t *testing.T) {
 	damping := config.FlapDamping{Turns: 4, Window: 20 * time.Second, Hold: 3 * time.Second, Max: 10 * time.Second}
 	cases := []struct {
 		name     string
@@ -112,12 +112,12 @@ func TestWhatHoldsAVerdictBack(t *testing.T) {
 	}
 }
 
-func TestHoldsDoubleToTheirMaximumAndBeginAnewAfterCalm(t *testing.T) {
+func TestHoldsDoubleAndResetAfterCalm(t *testing.T) {
 	f := config.FlapDamping{Turns: 2, Window: 10 * time.Minute, Hold: time.Minute, Max: 5 * time.Minute}
 	var d damping
 	var holds []time.Duration
 	now := start
-	for range 8 { // turns and what follows a hold, ten seconds apart
+	for range 8 { // transitions and the results after a hold, ten seconds apart
 		after, tooOften := d.add(now, f)
 		d, now = after, now.Add(10*time.Second)
 		if tooOften {
@@ -134,7 +134,7 @@ func TestHoldsDoubleToTheirMaximumAndBeginAnewAfterCalm(t *testing.T) {
 	}
 }
 
-func TestASlowStartGrowsInAStraightLineWithEachSuccess(t *testing.T) {
+func TestSlowStartGrowsLinearly(t *testing.T) {
 	c := &config.Check{Rise: 1, Fall: 3, SlowStart: 2 * time.Minute}
 	var tl verdictState
 	tl = tl.after(Passed, start, c)
@@ -161,15 +161,15 @@ func TestASlowStartGrowsInAStraightLineWithEachSuccess(t *testing.T) {
 	}
 }
 
-func TestADoubtedVerdictTakesAsManyResultsAsAnyOther(t *testing.T) {
+func TestProvisionalVerdictNeedsFullStreak(t *testing.T) {
 	for _, c := range []struct {
 		verdict  Verdict
-		last     Outcome // in a row of two, from before
+		last     Outcome // of an earlier streak of two
 		outcomes string
 		back     config.Failback
 		want     string
 	}{
-		{Up, Failed, "ffff", config.AutoFailback, "+++-"}, // fall and confirm; the failures from before count for nothing
+		{Up, Failed, "ffff", config.AutoFailback, "+++-"}, // fall and confirm; the failures from before do not count
 		{Up, Passed, "fpff", config.AutoFailback, "++++"},
 		{Up, Passed, "p", config.AutoFailback, "+"},
 		{Down, Passed, "pppp", config.AutoFailback, "---+"},
@@ -190,7 +190,7 @@ func TestADoubtedVerdictTakesAsManyResultsAsAnyOther(t *testing.T) {
 	}
 }
 
-func TestAVerdictIsUncertainAfterThreeIntervalsWithoutResults(t *testing.T) {
+func TestVerdictIsUncertainWithoutResults(t *testing.T) {
 	c := &config.Check{Rise: 1, Fall: 1, Interval: 5 * time.Second, Timeout: 2 * time.Second}
 	tl := verdictState{}.after(Passed, start, c)
 	at := func(d time.Duration) Verdict {
@@ -222,9 +222,8 @@ func TestAVerdictIsUncertainAfterThreeIntervalsWithoutResults(t *testing.T) {
 	}
 }
 
-// TestTalliesAgreeWithTheWholeHistory compares with the slow obvious way: look
-// back over all that ever happened.
-func TestTalliesAgreeWithTheWholeHistory(t *testing.T) {
+// TestVerdictStateAgreesWithWholeHistory compares with a slow reference: it searches the whole history.
+func TestVerdictStateAgreesWithWholeHistory(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	turned, heldDown := 0, 0
@@ -237,7 +236,7 @@ func TestTalliesAgreeWithTheWholeHistory(t *testing.T) {
 			now = now.Add(time.Duration(1+random.IntN(8)) * time.Second)
 			e := event{at: now, outcome: Outcome(min(2, random.IntN(5))), cleared: random.IntN(40) == 0}
 			if len(past.events) > 0 && random.IntN(3) > 0 {
-				e.outcome = past.events[len(past.events)-1].outcome // rows
+				e.outcome = past.events[len(past.events)-1].outcome // streaks
 			}
 			before := tl.verdict
 			if e.cleared {
@@ -246,9 +245,9 @@ func TestTalliesAgreeWithTheWholeHistory(t *testing.T) {
 				tl = tl.after(e.outcome, now, c)
 			}
 			past.add(e, c)
-			if tl.verdict != past.verdict || tl.slowStartWeight != past.share(c) || now.Before(tl.damping.until) != past.damped(now) {
+			if tl.verdict != past.verdict || tl.slowStartWeight != past.slowStartWeight(c) || now.Before(tl.damping.until) != past.damped(now) {
 				t.Fatalf("seed %d, check %+v: after %v: %v, share %d, held until %v; want %v, share %d, holds %v",
-					seed, *c, past.events, tl.verdict, tl.slowStartWeight, tl.damping.until, past.verdict, past.share(c), past.holds)
+					seed, *c, past.events, tl.verdict, tl.slowStartWeight, tl.damping.until, past.verdict, past.slowStartWeight(c), past.holds)
 			}
 			if tl.verdict != before {
 				turned++
@@ -279,21 +278,21 @@ func randomCheck(r *rand.Rand) *config.Check {
 	return c
 }
 
-// event is a result, or an operator's clearing, and when it came.
+// event is a result, or an operator's clear, and its time.
 type event struct {
 	at      time.Time
 	outcome Outcome
 	cleared bool
 }
 
-// chronicle is all that ever happened to a target: nothing is summed up.
+// chronicle is the whole history of a target, without any summary.
 type chronicle struct {
-	events  []event
-	verdict Verdict
-	up      time.Time   // when it last turned up; zero: its first verdict was up
-	cleared bool        // an operator cleared it since it went down
-	turns   []time.Time // since the last clearing, suppressed ones too
-	holds   []stay      // the same, of damping
+	events      []event
+	verdict     Verdict
+	up          time.Time   // last change to up; zero: its first verdict was up
+	cleared     bool        // cleared since it went down
+	transitions []time.Time // since the last clear, including suppressed ones
+	holds       []stay      // those of damping
 }
 
 type stay struct{ from, to time.Time }
@@ -302,11 +301,11 @@ func (p *chronicle) add(e event, c *config.Check) {
 	p.events = append(p.events, e)
 	switch {
 	case e.cleared:
-		p.turns, p.holds, p.cleared = nil, nil, p.verdict == Down
+		p.transitions, p.holds, p.cleared = nil, nil, p.verdict == Down
 	case e.outcome == Inconclusive:
 		return
 	}
-	last, row, since := p.row(3*c.Interval + c.Timeout)
+	last, row, since := p.streak(3*c.Interval + c.Timeout)
 	confirm := 0
 	if c.Confirm > 0 {
 		confirm = 1
@@ -326,8 +325,8 @@ func (p *chronicle) add(e event, c *config.Check) {
 	}
 }
 
-// row looks back for the last results that are equal; a gap ends a row of successes.
-func (p *chronicle) row(gap time.Duration) (last Outcome, n int, since time.Time) {
+// streak searches back for the last equal results; a gap ends a streak of successes.
+func (p *chronicle) streak(gap time.Duration) (last Outcome, n int, since time.Time) {
 	for _, e := range slices.Backward(p.events) {
 		if e.cleared || e.outcome == Inconclusive {
 			continue
@@ -340,18 +339,18 @@ func (p *chronicle) row(gap time.Duration) (last Outcome, n int, since time.Time
 	return last, n, since
 }
 
-// flaps notes a turn, and reports whether a hold began with it.
+// flaps records a transition, and reports whether it begins a hold.
 func (p *chronicle) flaps(now time.Time, f config.FlapDamping) bool {
 	if f.Turns == 0 {
 		return false
 	}
-	p.turns = append(p.turns, now)
+	p.transitions = append(p.transitions, now)
 	var before stay
 	if len(p.holds) > 0 {
 		before = p.holds[len(p.holds)-1]
 	}
 	recent, calm, quiet := 0, false, before.to
-	for _, at := range p.turns {
+	for _, at := range p.transitions {
 		if !at.After(before.from) {
 			continue
 		}
@@ -376,7 +375,7 @@ func (p *chronicle) damped(now time.Time) bool {
 	return slices.ContainsFunc(p.holds, func(h stay) bool { return now.Before(h.to) })
 }
 
-func (p *chronicle) share(c *config.Check) uint8 {
+func (p *chronicle) slowStartWeight(c *config.Check) uint8 {
 	if p.verdict != Up || p.up.IsZero() || c.SlowStart == 0 {
 		return 0
 	}
@@ -392,7 +391,7 @@ func (p *chronicle) share(c *config.Check) uint8 {
 	return uint8(16 + 240*float64(passed.Sub(p.up))/float64(c.SlowStart))
 }
 
-func TestWordsForVerdictsAndOutcomes(t *testing.T) {
+func TestVerdictAndOutcomeNames(t *testing.T) {
 	got := fmt.Sprint(Unknown, Up, Down, Uncertain, Inconclusive, Failed, Passed)
 	if want := "unknown up down uncertain inconclusive failed passed"; got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -36,7 +36,7 @@ type Watch struct {
 func (p *Prober) Watch(targets []Target, turned func([]Transition)) (*Watch, error) {
 	checkers, err := prepareChecks(targets)
 	if err != nil {
-		return nil, fmt.Errorf("watching: %w", err)
+		return nil, fmt.Errorf("cannot watch: %w", err)
 	}
 	w := &Watch{
 		prober:   p,
@@ -49,7 +49,7 @@ func (p *Prober) Watch(targets []Target, turned func([]Transition)) (*Watch, err
 	w.pending.Store(int64(len(targets)))
 	if !p.call(func(o *scheduler) { o.subscribe(w, checkers) }) {
 		w.closing.Store(true)
-		return nil, errors.New("watching: the prober has stopped, hangs or panicked over it; see the log")
+		return nil, errors.New("cannot watch: the prober is stopped, stalled or panicked on the call; see the log")
 	}
 	return w, nil
 }

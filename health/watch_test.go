@@ -14,7 +14,7 @@ import (
 	"meridian/config"
 )
 
-func TestTheFirstRoundWaitsForEveryVerdict(t *testing.T) {
+func TestFirstRoundWaitsForEveryVerdict(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(3)
 		w.become(all[1], hangs)
@@ -27,14 +27,14 @@ func TestTheFirstRoundWaitsForEveryVerdict(t *testing.T) {
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("took %v, want the timeout of the slowest", took)
 		}
-		wantTurns(t, l.heard(), // all of them, before FirstRound returned
+		wantTransitions(t, l.take(), // all of them, before FirstRound returned
 			"0 unknown->up: connected",
 			"2 unknown->down: connection refused",
 			"1 unknown->down: timeout after 2s while connecting")
 	})
 }
 
-func TestTheFirstRoundEndsWithItsContext(t *testing.T) {
+func TestFirstRoundEndsWithContext(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(3)
 		w.become(all[1], hangs)
@@ -48,23 +48,23 @@ func TestTheFirstRoundEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestAWatchOfNothingHasHadItsFirstRound(t *testing.T) {
+func TestEmptyWatchHasNoFirstRound(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		watching, l := watch(t, p, nil)
 		if unknown := watching.FirstRound(t.Context()); unknown != 0 {
 			t.Errorf("%d unknown, want 0", unknown)
 		}
-		wantTurns(t, l.heard())
+		wantTransitions(t, l.take())
 	})
 }
 
-func TestAReloadKeepsTheVerdictsOfChecksThatDidNotChange(t *testing.T) {
+func TestReloadKeepsVerdictsOfUnchangedChecks(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		all := addrs(2)
 		w.become(all[0], refuses)
 		old, oldTurns := watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(time.Minute)
-		oldTurns.heard()
+		oldTurns.take()
 		probed := len(w.dialled(all[0]))
 		began := time.Now()
 
@@ -72,10 +72,10 @@ func TestAReloadKeepsTheVerdictsOfChecksThatDidNotChange(t *testing.T) {
 		renamed.Name, renamed.Pos = "site", config.Pos{Line: 7, Column: 3}
 		other := tcpCheck()
 		other.Name, other.Port = "other", 81
-		w.become(all[0], after(time.Second, refuses)) // so that what comes later is not known yet
+		w.become(all[0], after(time.Second, refuses)) // so that their verdicts are not known yet
 		fresh, turns := watch(t, p, []Target{{other, all[0]}, {renamed, all[1]}, {renamed, all[0]}})
-		known := turns.heard() // told before Watch returned
-		wantTurns(t, known, "1 unknown->up: connected", "2 unknown->down: connection refused")
+		known := turns.take() // delivered before Watch returned
+		wantTransitions(t, known, "1 unknown->up: connected", "2 unknown->down: connection refused")
 		if known[0].Target.Check != renamed || !known[1].At.Before(began) {
 			t.Errorf("known verdicts %+v, want them of the new check and the old time", known)
 		}
@@ -85,7 +85,7 @@ func TestAReloadKeepsTheVerdictsOfChecksThatDidNotChange(t *testing.T) {
 			t.Errorf("%d probes by the same check and %d by the changed one at once, want 0 and 1", same, changed)
 		}
 		time.Sleep(1100 * time.Millisecond)
-		wantTurns(t, turns.heard(), "0 unknown->down: connection refused")
+		wantTransitions(t, turns.take(), "0 unknown->down: connection refused")
 		if unknown := fresh.FirstRound(t.Context()); unknown != 0 {
 			t.Errorf("%d unknown, want 0", unknown)
 		}
@@ -93,12 +93,12 @@ func TestAReloadKeepsTheVerdictsOfChecksThatDidNotChange(t *testing.T) {
 		old.Close()
 		w.become(all[1], refuses)
 		time.Sleep(time.Minute)
-		wantTurns(t, oldTurns.heard())
-		wantTurns(t, turns.heard(), "1 up->down: connection refused")
+		wantTransitions(t, oldTurns.take())
+		wantTransitions(t, turns.take(), "1 up->down: connection refused")
 	})
 }
 
-func TestEqualChecksUnderTwoNamesAreProbedOnceAndBothTold(t *testing.T) {
+func TestEqualChecksAreProbedOnce(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		a, b := tcpCheck(), tcpCheck()
 		b.Name = "again"
@@ -106,7 +106,7 @@ func TestEqualChecksUnderTwoNamesAreProbedOnceAndBothTold(t *testing.T) {
 		mapped := netip.AddrFrom16(addr.As16())
 		watching, l := watch(t, p, []Target{{a, addr}, {b, addr}, {b, mapped}})
 		synctest.Wait()
-		wantTurns(t, l.heard(), "0 unknown->up: connected", "1 unknown->up: connected", "2 unknown->up: connected")
+		wantTransitions(t, l.take(), "0 unknown->up: connected", "1 unknown->up: connected", "2 unknown->up: connected")
 		if n := len(w.dialled(addr)); n != 1 {
 			t.Errorf("%d probes, want 1", n)
 		}
@@ -114,12 +114,12 @@ func TestEqualChecksUnderTwoNamesAreProbedOnceAndBothTold(t *testing.T) {
 	})
 }
 
-func TestAClosedWatchIsForgotten(t *testing.T) {
+func TestClosedWatchIsDropped(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		addr := addrs(1)[0]
 		watching, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		synctest.Wait()
-		l.heard()
+		l.take()
 		watching.Close()
 		watching.Close()
 		probed := len(w.dialled(addr))
@@ -133,13 +133,13 @@ func TestAClosedWatchIsForgotten(t *testing.T) {
 
 		w.become(addr, after(time.Second, refuses))
 		_, l = watch(t, p, targetsOf(tcpCheck(), addrs(1)))
-		wantTurns(t, l.heard()) // nothing is known any more
+		wantTransitions(t, l.take()) // the target was dropped
 		time.Sleep(1100 * time.Millisecond)
-		wantTurns(t, l.heard(), "0 unknown->down: connection refused")
+		wantTransitions(t, l.take(), "0 unknown->down: connection refused")
 	})
 }
 
-func TestATargetWatchedAgainDuringItsProbeIsNotProbedTwiceAtOnce(t *testing.T) {
+func TestRewatchedTargetIsNotProbedTwiceAtOnce(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		addr := addrs(1)[0]
 		w.become(addr, hangs)
@@ -153,11 +153,11 @@ func TestATargetWatchedAgainDuringItsProbeIsNotProbedTwiceAtOnce(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		wantTurns(t, l.heard(), "0 unknown->down: timeout after 2s while connecting")
+		wantTransitions(t, l.take(), "0 unknown->down: timeout after 2s while connecting")
 	})
 }
 
-func TestATargetThatNobodyWatchesWhenItsProbeEndsIsForgotten(t *testing.T) {
+func TestUnwatchedTargetIsDroppedWhenProbeEnds(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		w.become(addrs(1)[0], hangs)
 		first, _ := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
@@ -172,7 +172,7 @@ func TestATargetThatNobodyWatchesWhenItsProbeEndsIsForgotten(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForACallbackUnderWay(t *testing.T) {
+func TestCloseWaitsForRunningCallback(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		var inside, closed atomic.Bool
 		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(50)), func([]Transition) {
@@ -196,9 +196,9 @@ func TestCloseWaitsForACallbackUnderWay(t *testing.T) {
 	})
 }
 
-// TestNobodyWaitsForAnOwnerThatHangs: what is asked is not told, what is closed is
-// told nothing more, and is forgotten when the owner goes on.
-func TestNobodyWaitsForAnOwnerThatHangs(t *testing.T) {
+// TestStalledSchedulerBlocksNoCaller verifies that calls return without a result, and that a closed watch gets no
+// notifications and is dropped when the scheduler recovers.
+func TestStalledSchedulerBlocksNoCaller(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		release, told := make(chan struct{}), 0
 		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(1)), func([]Transition) {
@@ -231,7 +231,7 @@ func TestNobodyWaitsForAnOwnerThatHangs(t *testing.T) {
 	})
 }
 
-func TestStatusTellsVerdictCauseAndHistory(t *testing.T) {
+func TestStatusShowsVerdictCauseAndHistory(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		addr := addrs(1)[0]
 		w.become(addr, after(time.Millisecond, accepts))
@@ -259,7 +259,7 @@ func TestStatusTellsVerdictCauseAndHistory(t *testing.T) {
 	})
 }
 
-func TestWatchRefusesTargetsThatCannotBeProbed(t *testing.T) {
+func TestWatchRejectsInvalidTargets(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		secure := tcpCheck()
 		secure.TLS.CA = "testdata/none.pem"
@@ -275,8 +275,8 @@ func TestWatchRefusesTargetsThatCannotBeProbed(t *testing.T) {
 	})
 }
 
-// TestEveryFieldOfACheckIsPartOfItsDefinition changes one field after another.
-func TestEveryFieldOfACheckIsPartOfItsDefinition(t *testing.T) {
+// TestEveryFieldIsPartOfFingerprint changes one field after another.
+func TestEveryFieldIsPartOfFingerprint(t *testing.T) {
 	apart := map[string]bool{"Name": true, "Base": true, "Parts": true, "Pos": true, "CAPos": true, "CertPos": true, "CommandPos": true}
 	plain := fingerprintOf(&config.Check{}, [32]byte{})
 	var walk func(c *config.Check, v reflect.Value)
@@ -301,7 +301,7 @@ func TestEveryFieldOfACheckIsPartOfItsDefinition(t *testing.T) {
 	}
 }
 
-func TestEqualChecksOfTwoLoadsHaveOneDefinition(t *testing.T) {
+func TestEqualChecksOfTwoLoadsHaveEqualFingerprints(t *testing.T) {
 	load := func() *config.Check {
 		c := tcpCheck()
 		c.Body, c.Expect = regexp.MustCompile("ok"), regexp.MustCompile("^220 ")
@@ -314,7 +314,7 @@ func TestEqualChecksOfTwoLoadsHaveOneDefinition(t *testing.T) {
 	}
 }
 
-// sample is a value of a type that is not its zero value.
+// sample returns a non-zero value of a type.
 func sample(t *testing.T, of reflect.Type) reflect.Value {
 	t.Helper()
 	switch v := reflect.New(of).Elem(); of.Kind() {

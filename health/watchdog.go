@@ -85,9 +85,9 @@ func (p *Prober) checkHeartbeat(now time.Time, told bool) bool {
 	hangs := pulse.Stalled(now)
 	switch {
 	case hangs && !told:
-		p.log.Error("the prober hangs: no verdict turns until it goes on", "since", pulse.At.Format(time.RFC3339))
+		p.log.Error("prober stalled, health states frozen", "since", pulse.At.Format(time.RFC3339))
 	case told && !hangs:
-		p.log.Info("the prober goes on")
+		p.log.Info("prober recovered")
 	}
 	return hangs
 }
@@ -101,7 +101,7 @@ func (o *scheduler) recoverPanic() {
 		return
 	}
 	o.heartbeat.panics.Add(1)
-	o.log.LogAttrs(o.ctx, slog.LevelError, "the prober panicked and goes on",
+	o.log.LogAttrs(o.ctx, slog.LevelError, "prober panicked, recovered",
 		slog.String("reason", fmt.Sprint(v)),
 		slog.String("stack", string(debug.Stack())))
 	select {

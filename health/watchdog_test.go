@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestThePulseTellsThatTheProberGoesOn(t *testing.T) {
+func TestHeartbeatAdvances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		p := NewProber(Options{Dial: w.dial})
@@ -26,7 +26,7 @@ func TestThePulseTellsThatTheProberGoesOn(t *testing.T) {
 	})
 }
 
-func TestAProberThatHangsSaysSoAndMakesNothingUncertain(t *testing.T) {
+func TestStalledProberIsLoggedAndStatesFreeze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, p, book, end := logged(t, nil)
 		defer end()
@@ -36,7 +36,7 @@ func TestAProberThatHangsSaysSoAndMakesNothingUncertain(t *testing.T) {
 			if slow.Swap(false) {
 				time.Sleep(time.Minute)
 			}
-			l.turned(turns)
+			l.record(turns)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -48,8 +48,8 @@ func TestAProberThatHangsSaysSoAndMakesNothingUncertain(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		hung, well := 0, 0
 		for _, line := range book.lines() {
-			hung += strings.Count(line, `level=ERROR msg="the prober hangs`)
-			well += strings.Count(line, `level=INFO msg="the prober goes on`)
+			hung += strings.Count(line, `level=ERROR msg="prober stalled`)
+			well += strings.Count(line, `level=INFO msg="prober recovered`)
 			if strings.Contains(line, "uncertain") {
 				t.Errorf("logged %s", line)
 			}
@@ -60,7 +60,7 @@ func TestAProberThatHangsSaysSoAndMakesNothingUncertain(t *testing.T) {
 	})
 }
 
-func TestAPanicOfTheOwnerIsToldAndAllVerdictsAreToldAgain(t *testing.T) {
+func TestPanicOfSchedulerIsLoggedAndAllVerdictsRenotified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, book, end := logged(t, nil)
 		defer end()
@@ -71,7 +71,7 @@ func TestAPanicOfTheOwnerIsToldAndAllVerdictsAreToldAgain(t *testing.T) {
 			if once.CompareAndSwap(false, true) {
 				panic("a tree fell")
 			}
-			l.turned(turns)
+			l.record(turns)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -80,19 +80,19 @@ func TestAPanicOfTheOwnerIsToldAndAllVerdictsAreToldAgain(t *testing.T) {
 		frail.FirstRound(t.Context())
 		time.Sleep(10 * time.Second)
 		known := make(map[int]Verdict)
-		for _, turn := range l.heard() {
+		for _, turn := range l.take() {
 			known[turn.Index] = turn.To
 		}
 		if len(known) != len(all) {
 			t.Errorf("told %d verdicts, want all %d", len(known), len(all))
 		}
-		if turns := steady.heard(); len(turns) == 0 || turns[0].To != Up {
+		if turns := steady.take(); len(turns) == 0 || turns[0].To != Up {
 			t.Errorf("the other watch heard %+v", turns)
 		}
 		if n := p.Heartbeat().Panics; n != 1 {
 			t.Errorf("%d panics counted, want 1", n)
 		}
-		if line := strings.Join(book.lines(), "\n"); !strings.Contains(line, `level=ERROR msg="the prober panicked and goes on" reason="a tree fell" stack=`) {
+		if line := strings.Join(book.lines(), "\n"); !strings.Contains(line, `level=ERROR msg="prober panicked, recovered" reason="a tree fell" stack=`) {
 			t.Errorf("logged %s", line)
 		}
 		before := len(w.dialled(all[5]))
@@ -103,11 +103,11 @@ func TestAPanicOfTheOwnerIsToldAndAllVerdictsAreToldAgain(t *testing.T) {
 	})
 }
 
-func TestAPanicOfACallFailsTheCallAndNothingElse(t *testing.T) {
+func TestPanicInCallFailsOnlyThatCall(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		watching, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		synctest.Wait()
-		l.heard()
+		l.take()
 		if p.call(func(*scheduler) { panic("no") }) {
 			t.Error("the call says that it ran")
 		}
