@@ -102,9 +102,9 @@ func (o *scheduler) carryOver(e *targetState, now time.Time) {
 	if _, ok := o.saved[id]; !ok {
 		id = o.before.saved[of]
 	}
-	m, remembered := o.saved[id]
-	remembered = remembered && m.validate(now) == nil // it may have become too old since it was loaded
-	delete(o.saved, id)                               // e has this state or a newer one
+	m, saved := o.saved[id]
+	saved = saved && m.validate(now) == nil // it may have become too old since it was loaded
+	delete(o.saved, id)                     // e has this state or a newer one
 	changed := false
 	switch p := o.before.predecessor(e); {
 	case p != nil && p.prepared.probeFingerprint == e.prepared.probeFingerprint:
@@ -112,9 +112,9 @@ func (o *scheduler) carryOver(e *targetState, now time.Time) {
 		o.inheritFailure(e, p, now)
 	case p != nil:
 		changed = e.inheritVerdict(p, now)
-	case remembered && (id == e.identity || m.ProbeFingerprint == hex.EncodeToString(e.prepared.probeFingerprint[:])):
+	case saved && (id == e.identity || m.ProbeFingerprint == hex.EncodeToString(e.prepared.probeFingerprint[:])):
 		e.restore(m, now)
-	case remembered:
+	case saved:
 		was := &targetState{prepared: e.prepared} // as if it were e's own
 		was.restore(m, now)
 		changed = e.inheritVerdict(was, now)

@@ -67,9 +67,9 @@ func TestEditedCheckKeepsHold(t *testing.T) {
 					time.Sleep(time.Minute)
 					w.become(addr, accepts)
 					if restart {
-						memories := restored(t, p)
+						saved := restored(t, p)
 						end()
-						_, p, _, end = logged(t, memories)
+						_, p, _, end = logged(t, saved)
 					}
 					defer end()
 					_, l := watch(t, p, targetsOf(&changed, addrs(1)))
@@ -124,8 +124,8 @@ func TestDownTargetWinsAmongEqualNames(t *testing.T) {
 		_, l := watch(t, p, targetsOf(&free, addrs(1)))
 		w.become(addr, accepts)
 		time.Sleep(time.Minute)
-		if turns := l.take(); turns[len(turns)-1].To != Up {
-			t.Fatalf("turns %+v, want it up", turns)
+		if transitions := l.take(); transitions[len(transitions)-1].To != Up {
+			t.Fatalf("transitions %+v, want it up", transitions)
 		}
 		again := *held
 		again.Fall, again.Port = 7, 82
@@ -188,10 +188,10 @@ func TestEditedProbeNeedsFullStreak(t *testing.T) {
 		if n := watching.FirstRound(t.Context()); n != 0 {
 			t.Errorf("%d unknown, want the verdict of before to serve", n)
 		}
-		turns := l.take()
-		wantTransitions(t, turns, "0 unknown->uncertain: the check has changed; before: connected")
-		if turns[0].Effective != Up || turns[0].SlowStartWeight == FullWeight || turns[0].SlowStartWeight < was.SlowStartWeight {
-			t.Errorf("held %v, share %d; want it up with its share of %d", turns[0].Effective, turns[0].SlowStartWeight, was.SlowStartWeight)
+		transitions := l.take()
+		wantTransitions(t, transitions, "0 unknown->uncertain: the check has changed; before: connected")
+		if transitions[0].Effective != Up || transitions[0].SlowStartWeight == FullWeight || transitions[0].SlowStartWeight < was.SlowStartWeight {
+			t.Errorf("effective %v, weight %d; want up with weight %d", transitions[0].Effective, transitions[0].SlowStartWeight, was.SlowStartWeight)
 		}
 		if got, want := book.lines()[logs:], `level=INFO msg="restored health states are provisional" restored=0 changed=1`; len(got) != 1 || got[0] != want {
 			t.Errorf("logged %q, want %s", got, want)

@@ -242,7 +242,7 @@ func TestCompositeNamesDecidingPart(t *testing.T) {
 		slices.SortStableFunc(got, func(a, b Transition) int { return a.Index - b.Index })
 		for i, want := range []string{`check "`, `1 of 3 up, want 2; check "`, `check "all" is down: check "`} {
 			if len(got) != 3 || !strings.HasPrefix(got[i].Reason, want) || !strings.HasSuffix(got[i].Reason, `": connection refused`) {
-				t.Fatalf("turns %+v, want %q", got, want)
+				t.Fatalf("transitions %+v, want %q", got, want)
 			}
 		}
 		w.become(shared, refuses)
@@ -250,14 +250,14 @@ func TestCompositeNamesDecidingPart(t *testing.T) {
 		time.Sleep(time.Minute)
 		got = only(l.take(), 1) // through web or site, the last one up
 		if want := ` of 3 up, want 2; check "`; len(got) != 1 || got[0].To != Up || !strings.Contains(got[0].Reason, want) {
-			t.Errorf("turns %+v, want %q", got, want)
+			t.Errorf("transitions %+v, want %q", got, want)
 		}
 	})
 }
 
 // only returns the transitions of one target.
-func only(turns []Transition, index int) []Transition {
-	return slices.DeleteFunc(turns, func(t Transition) bool { return t.Index != index })
+func only(transitions []Transition, index int) []Transition {
+	return slices.DeleteFunc(transitions, func(t Transition) bool { return t.Index != index })
 }
 
 func TestReasonNamesAddressOfPart(t *testing.T) {
@@ -299,9 +299,9 @@ func TestFirstVerdictSkipsIrrelevantParts(t *testing.T) {
 	})
 }
 
-func byIndex(turns []Transition) []Transition {
-	slices.SortStableFunc(turns, func(a, b Transition) int { return a.Index - b.Index })
-	return turns
+func byIndex(transitions []Transition) []Transition {
+	slices.SortStableFunc(transitions, func(a, b Transition) int { return a.Index - b.Index })
+	return transitions
 }
 
 func TestCriticalPartDecidesAndObservedPartDoesNot(t *testing.T) {
@@ -500,19 +500,19 @@ func TestWatchSeesConsistentComposites(t *testing.T) {
 		for i, c := range checks {
 			targets, index[c] = append(targets, Target{c, addr[0]}), i
 		}
-		told := make([]verdictState, len(checks))
+		notified := make([]verdictState, len(checks))
 		calls := 0
-		_, err := p.Watch(targets, func(turns []Transition) {
+		_, err := p.Watch(targets, func(transitions []Transition) {
 			calls++
-			for _, turn := range turns {
-				told[turn.Index] = verdictState{verdict: turn.To}
-				if turn.To == Uncertain {
-					told[turn.Index] = verdictState{verdict: turn.Effective, staleSince: turn.At}
+			for _, transition := range transitions {
+				notified[transition.Index] = verdictState{verdict: transition.To}
+				if transition.To == Uncertain {
+					notified[transition.Index] = verdictState{verdict: transition.Effective, staleSince: transition.At}
 				}
 			}
 			for i, c := range checks {
-				if want := expected(c, index, told); c.Type.Composite() && letterOf(told[i].effective()) != want {
-					t.Errorf("seed %d: %s %s was told to be %s, want %s", seed, c.Type, c.Name, letterOf(told[i].effective()), want)
+				if want := expected(c, index, notified); c.Type.Composite() && letterOf(notified[i].effective()) != want {
+					t.Errorf("seed %d: %s %s was delivered as %s, want %s", seed, c.Type, c.Name, letterOf(notified[i].effective()), want)
 				}
 			}
 		})
@@ -562,15 +562,15 @@ func randomChecks(r *rand.Rand, addr []netip.Addr) []*config.Check {
 }
 
 // expected returns the verdict of a composite by the delivered ones; a leaf has its delivered verdict.
-func expected(c *config.Check, index map[*config.Check]int, told []verdictState) string {
+func expected(c *config.Check, index map[*config.Check]int, notified []verdictState) string {
 	var parts []part
 	var verdicts []verdictState
 	for _, p := range c.Parts {
 		i, watched := index[p.Check]
 		if !watched {
-			return letterOf(told[index[c]].effective())
+			return letterOf(notified[index[c]].effective())
 		}
-		parts, verdicts = append(parts, part{critical: p.Critical}), append(verdicts, told[i])
+		parts, verdicts = append(parts, part{critical: p.Critical}), append(verdicts, notified[i])
 	}
 	return letterOf(slowRecompute(c.Type, c.N, parts, verdicts))
 }

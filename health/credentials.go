@@ -19,7 +19,7 @@ import (
 const maxPEM = 4 << 20
 
 // loadCredentials reads and checks the files that t names; digest covers their contents.
-func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte, flaws []checkError) {
+func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte, problems []checkError) {
 	hash := sha256.New()
 	read := func(path string, pos config.Pos, key, hint string) []byte {
 		if path == "" {
@@ -27,7 +27,7 @@ func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte
 		}
 		data, err := readPEM(path)
 		if err != nil {
-			flaws = append(flaws, checkError{pos, key, err.Error(), hint})
+			problems = append(problems, checkError{pos, key, err.Error(), hint})
 		}
 		fmt.Fprintf(hash, "%d %s", len(data), data)
 		return data
@@ -36,17 +36,17 @@ func loadCredentials(t config.CheckTLS) (c credentials, digest [sha256.Size]byte
 	cert := read(t.Cert, t.CertPos, "tls.cert", "a PEM file of the client certificate, followed by its chain")
 	key := read(t.Key, t.CertPos, "tls.key", "a PEM file of the certificate's key")
 	hash.Sum(digest[:0])
-	if len(flaws) > 0 {
-		return c, digest, flaws
+	if len(problems) > 0 {
+		return c, digest, problems
 	}
 	var err error
 	if c.roots, err = parseRoots(ca); err != nil {
-		flaws = append(flaws, checkError{t.CAPos, "tls.ca", fmt.Sprintf("%q: %v", t.CA, err), "PEM certificates of the authorities to trust"})
+		problems = append(problems, checkError{t.CAPos, "tls.ca", fmt.Sprintf("%q: %v", t.CA, err), "PEM certificates of the authorities to trust"})
 	}
 	if c.certs, err = parsePair(cert, key); err != nil {
-		flaws = append(flaws, checkError{t.CertPos, "tls.cert", fmt.Sprintf("%q with key %q: %v", t.Cert, t.Key, err), "a certificate and its key, in PEM"})
+		problems = append(problems, checkError{t.CertPos, "tls.cert", fmt.Sprintf("%q with key %q: %v", t.Cert, t.Key, err), "a certificate and its key, in PEM"})
 	}
-	return c, digest, flaws
+	return c, digest, problems
 }
 
 // readPEM reads a whole file, which must be regular and at most maxPEM long.

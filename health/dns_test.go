@@ -151,7 +151,7 @@ func TestDNSProbeReasons(t *testing.T) {
 		},
 		{name: "FORMERR without the question", udp: changed(func(m *dns.Msg) { m.Rcode, m.Question = dns.RcodeFormatError, nil }), want: Failed, reason: "response code FORMERR, want NOERROR"},
 		{name: "truncated, and the rest over TCP", udp: truncated, tcp: big, change: answer(`^10\.0\.7\.249$`), want: Passed, reason: `answer "10.0.7.249"`},
-		{name: "truncated, and nobody on TCP", udp: truncated, want: Failed, reason: "connect: connection refused"},
+		{name: "truncated, and no server on TCP", udp: truncated, want: Failed, reason: "connect: connection refused"},
 		{name: "truncated, and a hang-up on TCP", udp: truncated, tcp: nothing, want: Failed, reason: "connection closed while waiting for the answer over tcp"},
 		{name: "truncated, and garbage on TCP", udp: truncated, tcp: func([]byte) [][]byte { return [][]byte{{}, []byte("garbage")} }, want: Failed, reason: "connection closed while waiting for the answer over tcp, after 2 unrelated ones"},
 		{name: "truncated, and truncated over TCP as well", udp: truncated, tcp: truncated, want: Passed, reason: "response code NOERROR, 0 records"},

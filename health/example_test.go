@@ -24,9 +24,9 @@ func ExampleProber_Watch() {
 		Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3,
 	}
 	targets := []health.Target{{Check: check, Addr: netip.MustParseAddr("127.0.0.1")}}
-	watch, err := prober.Watch(targets, func(turns []health.Transition) {
-		for _, t := range turns {
-			fmt.Printf("%v turned %v: %s\n", t.Target.Addr, t.To, t.Reason)
+	watch, err := prober.Watch(targets, func(transitions []health.Transition) {
+		for _, t := range transitions {
+			fmt.Printf("%v is %v: %s\n", t.Target.Addr, t.To, t.Reason)
 		}
 	})
 	if err != nil {
@@ -36,6 +36,6 @@ func ExampleProber_Watch() {
 	defer watch.Close()
 	fmt.Println("without a verdict:", watch.FirstRound(ctx))
 	// Output:
-	// 127.0.0.1 turned down: connect: connection refused
+	// 127.0.0.1 is down: connect: connection refused
 	// without a verdict: 0
 }

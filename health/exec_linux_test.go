@@ -52,7 +52,7 @@ func TestExecProbeReasons(t *testing.T) {
 		{"never, and it drips", "while :; do echo x; sleep 0.01; done", true, Failed, ""},
 		{"never, and its output is closed", "exec >&- 2>&- sleep 1000", true, Failed, "timeout after 750ms while running /bin/sh"},
 		{"never, whatever TERM says, nor does what it forks", `trap "" TERM HUP INT; sh -c 'trap "" TERM HUP; sleep 1000' & sleep 1000`, true, Failed, "timeout after 750ms while running /bin/sh"},
-		{"while what it forked goes on", "sleep 1000 & echo done", false, Passed, `exit status 0: "done"`},
+		{"while its child continues", "sleep 1000 & echo done", false, Passed, `exit status 0: "done"`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestUnkillableProgramIsLeft(t *testing.T) {
 }
 
 func TestProgramEnvironmentHoldsOnlyTarget(t *testing.T) {
-	t.Setenv("SECRET", "not to be told")
+	t.Setenv("SECRET", "not for programs")
 	t.Setenv("PATH", "/usr/bin:/bin")
 	for addr, lines := range map[string]string{
 		"192.0.2.1":        "MERIDIAN_ADDRESS=192.0.2.1\nMERIDIAN_FAMILY=ipv4\n",

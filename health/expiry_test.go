@@ -34,11 +34,11 @@ func TestExpiringCertificateIsLoggedOnceADay(t *testing.T) {
 					Interval: time.Hour, Timeout: time.Second, Rise: 2, Fall: 3,
 					TLS: config.CheckTLS{Insecure: true, WarnDays: c.warnDays},
 				}
-				book, turns := &logBook{}, &listener{}
+				book, transitions := &logBook{}, &listener{}
 				p := NewProber(Options{Dial: presents(cert), Logger: book.logger()})
 				ctx, stop := context.WithCancel(t.Context())
 				go p.Run(ctx)
-				if _, err := p.Watch(targetsOf(&check, addrs(1)), turns.record); err != nil {
+				if _, err := p.Watch(targetsOf(&check, addrs(1)), transitions.record); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(3*day + 6*time.Hour) // a day and a jittered hour between lines
@@ -53,8 +53,8 @@ func TestExpiringCertificateIsLoggedOnceADay(t *testing.T) {
 				if len(got) != len(c.want) {
 					t.Errorf("%d lines, want %d:\n%s", len(got), len(c.want), strings.Join(got, "\n"))
 				}
-				if heard := turns.take(); len(heard) != 1 || heard[0].To != Up {
-					t.Errorf("turns %v, want one to up", heard)
+				if got := transitions.take(); len(got) != 1 || got[0].To != Up {
+					t.Errorf("transitions %v, want one to up", got)
 				}
 			})
 		})

@@ -34,10 +34,10 @@ func TestStateChangeIsConfirmedBySecondProbe(t *testing.T) {
 		synctest.Wait()
 		wantTransitions(t, l.take(), "0 unknown->up: connected") // at once
 		w.become(addr, refuses)
-		for row := 0; row < check.Fall; {
+		for streak := 0; streak < check.Fall; {
 			time.Sleep(100 * time.Millisecond)
 			s, _ := watching.Status(0)
-			row = s.Streak * int(s.Last[0].Outcome&Failed)
+			streak = s.Streak * int(s.Last[0].Outcome&Failed)
 		}
 		wantTransitions(t, l.take())
 		wantOutlook(t, watching, "confirms at HH:MM:SS whether it is down")
@@ -91,7 +91,7 @@ func TestFlappingEndpointIsHeldDownAndReleased(t *testing.T) {
 		wantTransitions(t, l.take(), "0 down->up: connected")
 		s, _ := watching.Status(0)
 		if len(s.Transitions) != 5 || s.Transitions[0].To != Up || s.Transitions[4].From != Unknown || s.Transitions[0].Target.Check != check {
-			t.Errorf("turns in the status: %+v", s.Transitions)
+			t.Errorf("transitions in the status: %+v", s.Transitions)
 		}
 		for _, want := range []string{
 			`level=WARN msg="flapping, held down" check=web address=10.0.0.0 transitions=4 window=10m0s hold=1m0s until=`,
@@ -155,15 +155,15 @@ func TestSlowStartWeightIsNotifiedAsItGrows(t *testing.T) {
 		}
 		_, late := watch(t, p, targetsOf(check, addrs(1)))
 		if first := late.take(); first[0].SlowStartWeight != s.SlowStartWeight {
-			t.Errorf("a new watch is told share %d, want %d", first[0].SlowStartWeight, s.SlowStartWeight)
+			t.Errorf("a new watch gets weight %d, want %d", first[0].SlowStartWeight, s.SlowStartWeight)
 		}
 		time.Sleep(time.Hour)
 		var shares []uint8
-		for i, turn := range l.take() {
-			if from := []Verdict{Down, Up}[min(i, 1)]; turn.From != from || turn.To != Up {
-				t.Errorf("turn %d: %v to %v", i, turn.From, turn.To)
+		for i, transition := range l.take() {
+			if from := []Verdict{Down, Up}[min(i, 1)]; transition.From != from || transition.To != Up {
+				t.Errorf("transition %d: %v to %v", i, transition.From, transition.To)
 			}
-			shares = append(shares, turn.SlowStartWeight)
+			shares = append(shares, transition.SlowStartWeight)
 		}
 		last := len(shares) - 1
 		if len(shares) < 10 || shares[0] != firstWeight || !slices.IsSorted(shares[:last]) || shares[last] != 0 {
@@ -179,26 +179,26 @@ func TestResponseTimeIsNotifiedWhenChanged(t *testing.T) {
 		watching, l := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		time.Sleep(time.Minute)
 		if first := l.take(); len(first) != 1 || first[0].Response != 100*time.Millisecond {
-			t.Errorf("told %+v, want the first verdict with its response time alone", first)
+			t.Errorf("got %+v, want only the first verdict with its response time", first)
 		}
 		w.become(addr, after(500*time.Millisecond, accepts))
 		time.Sleep(5 * time.Minute)
-		told := l.take()
-		for i, turn := range told {
-			if turn.From != Up || turn.To != Up || i > 0 && turn.Response < told[i-1].Response*5/4 {
-				t.Errorf("turn %d: %+v", i, turn)
+		notified := l.take()
+		for i, transition := range notified {
+			if transition.From != Up || transition.To != Up || i > 0 && transition.Response < notified[i-1].Response*5/4 {
+				t.Errorf("transition %d: %+v", i, transition)
 			}
 		}
-		if s, _ := watching.Status(0); s.Response < 450*time.Millisecond || len(told) < 3 || len(told) > 8 || len(s.Transitions) != 1 {
-			t.Errorf("response %v after %d turns, %d of them kept", s.Response, len(told), len(s.Transitions))
+		if s, _ := watching.Status(0); s.Response < 450*time.Millisecond || len(notified) < 3 || len(notified) > 8 || len(s.Transitions) != 1 {
+			t.Errorf("response %v after %d notifications, %d transitions kept", s.Response, len(notified), len(s.Transitions))
 		}
 	})
 }
 
 func TestSmallResponseTimeChangesAreNotNotified(t *testing.T) {
 	for _, c := range []struct {
-		told, smoothed time.Duration
-		moved          bool
+		notified, smoothed time.Duration
+		moved              bool
 	}{
 		{100 * time.Millisecond, 124 * time.Millisecond, false},
 		{100 * time.Millisecond, 126 * time.Millisecond, true},
@@ -206,8 +206,8 @@ func TestSmallResponseTimeChangesAreNotNotified(t *testing.T) {
 		{200 * time.Microsecond, 1100 * time.Microsecond, false},
 		{200 * time.Microsecond, 1300 * time.Microsecond, true},
 	} {
-		if got := (responseTime{c.smoothed, c.told}).changedEnough(); got != c.moved {
-			t.Errorf("from %v to %v: moved %v, want %v", c.told, c.smoothed, got, c.moved)
+		if got := (responseTime{c.smoothed, c.notified}).changedEnough(); got != c.moved {
+			t.Errorf("from %v to %v: moved %v, want %v", c.notified, c.smoothed, got, c.moved)
 		}
 	}
 }
@@ -226,16 +226,16 @@ func TestUncertainVerdictEndsWithNextResult(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 		_, late := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
-		if told := late.take(); len(told) != 1 || told[0].To != Uncertain || told[0].Effective != Up {
-			t.Errorf("a new watch is told %+v", told)
+		if notified := late.take(); len(notified) != 1 || notified[0].To != Uncertain || notified[0].Effective != Up {
+			t.Errorf("a new watch gets %+v", notified)
 		}
 		w.become(addr, accepts)
 		time.Sleep(6 * time.Second)
-		turns := l.take()
-		wantTransitions(t, turns, "0 unknown->up: connected",
-			"0 up->uncertain: "+turns[1].Reason, "0 uncertain->up: connected")
-		if turns[1].Effective != Up || turns[2].Effective != Unknown {
-			t.Errorf("held %v, then %v", turns[1].Effective, turns[2].Effective)
+		transitions := l.take()
+		wantTransitions(t, transitions, "0 unknown->up: connected",
+			"0 up->uncertain: "+transitions[1].Reason, "0 uncertain->up: connected")
+		if transitions[1].Effective != Up || transitions[2].Effective != Unknown {
+			t.Errorf("held %v, then %v", transitions[1].Effective, transitions[2].Effective)
 		}
 		n := 0
 		for _, line := range book.lines() {

@@ -84,7 +84,7 @@ func TestGRPCProbesOfRealServer(t *testing.T) {
 		{name: "a service", server: plain, service: "good", want: Passed, reason: `service "good" is SERVING`},
 		{name: "a service with a long name", server: plain, service: long, want: Passed, reason: `service "xxx`},
 		{name: "a service that is sick", server: plain, service: "sick", want: Failed, reason: `service "sick" is NOT_SERVING, want SERVING`},
-		{name: "a service that nobody vouches for yet", server: plain, service: "young", want: Failed, reason: `service "young" is UNKNOWN, want SERVING`},
+		{name: "a service without a status yet", server: plain, service: "young", want: Failed, reason: `service "young" is UNKNOWN, want SERVING`},
 		{name: "a service that there is not", server: plain, service: "none", want: Failed, reason: `gRPC status NOT_FOUND: "unknown service"`},
 		{name: "no health service", server: without, want: Failed, reason: `gRPC status UNIMPLEMENTED: "unknown service grpc.health.v1.Health"`},
 		{name: "over TLS, verified by address", server: secure, service: "good", change: overTLS, want: Passed, reason: `service "good" is SERVING`},

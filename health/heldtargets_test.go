@@ -85,7 +85,7 @@ func TestTargetUnderNewDefinitionIsNotSavedTwice(t *testing.T) {
 		before.Close()
 		time.Sleep(time.Minute)
 		if all := p.Save(); len(all) != 1 {
-			t.Errorf("remembered %+v, want one", all)
+			t.Errorf("saved %+v, want one", all)
 		}
 		between.Clear(0)
 		w.become(addr, accepts)

@@ -48,7 +48,7 @@ func (h *history) addTransition(t Transition) {
 	h.transitions = append(h.transitions, t)
 }
 
-// transitionsFor returns a copy of the kept transitions, newest first, with a watch's index and target.
+// transitionsOf returns a copy of the kept transitions, newest first, with a watch's index and target.
 func (h *history) transitionsFor(index int, target Target) []Transition {
 	out := slices.Clone(h.transitions)
 	slices.Reverse(out)
@@ -60,16 +60,16 @@ func (h *history) transitionsFor(index int, target Target) []Transition {
 
 // summary summarizes the last results, newest first: "3 failed, 7 passed".
 func (h *history) summary() string {
-	var rows []string
+	var runs []string
 	results := h.results()
 	for len(results) > 0 {
 		o := results[0].Outcome
-		row := slices.IndexFunc(results, func(r Result) bool { return r.Outcome != o })
-		if row < 0 {
-			row = len(results)
+		run := slices.IndexFunc(results, func(r Result) bool { return r.Outcome != o })
+		if run < 0 {
+			run = len(results)
 		}
-		rows = append(rows, fmt.Sprintf("%d %v", row, o))
-		results = results[row:]
+		runs = append(runs, fmt.Sprintf("%d %v", run, o))
+		results = results[run:]
 	}
-	return strings.Join(rows, ", ")
+	return strings.Join(runs, ", ")
 }

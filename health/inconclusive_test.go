@@ -63,9 +63,9 @@ func TestStatusShowsInconclusiveProbes(t *testing.T) {
 		w.become(addrs(1)[0], accepts)
 		time.Sleep(6 * time.Second)
 		expect("after", false)
-		for _, turn := range l.take() {
-			if turn.To == Down || turn.Effective == Down {
-				t.Errorf("turned %v: %s", turn.To, turn.Reason)
+		for _, transition := range l.take() {
+			if transition.To == Down || transition.Effective == Down {
+				t.Errorf("changed to %v: %s", transition.To, transition.Reason)
 			}
 		}
 	})

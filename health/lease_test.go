@@ -28,7 +28,7 @@ func TestHeldTargetStaysDownWhenLeaseExpires(t *testing.T) {
 			"the first report decides",
 		},
 		{
-			"flap damping, as silence would be a turn up", func(c *config.Check) { c.FlapDamping = damped },
+			"flap damping, as expiry would be a change to up", func(c *config.Check) { c.FlapDamping = damped },
 			[]string{"0 up->down: reported down", "0 down->uncertain: no report for 30s", "0 uncertain->unknown: no report for 5m30s"},
 			"the first report decides",
 		},
@@ -83,11 +83,11 @@ func TestClearOfExpiredHeldTargetMakesItUnknown(t *testing.T) {
 		watch(t, p, targetsOf(check, addrs(1)))
 		push(t, p, "deploy", addr, false, "")
 		time.Sleep(time.Hour)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
 		time.Sleep(48 * time.Hour) // longer than the age limit of targets without a hold
 
-		_, p, _, end = logged(t, memories)
+		_, p, _, end = logged(t, saved)
 		defer end()
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
 		wantTransitions(t, l.take(), "0 unknown->uncertain: restored: reported down")
@@ -110,11 +110,11 @@ func TestManualFailbackSurvivesDaysOfDowntime(t *testing.T) {
 		targets := []Target{{check, addr}, {plain, addr}}
 		watch(t, p, targets)
 		time.Sleep(time.Minute)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
 		time.Sleep(60 * 24 * time.Hour)
 
-		_, p, _, end = logged(t, memories)
+		_, p, _, end = logged(t, saved)
 		defer end()
 		_, l := watch(t, p, targets)
 		time.Sleep(time.Minute)
@@ -148,18 +148,18 @@ func TestClockSetBackKeepsSavedState(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.become(addr, accepts)
 		time.Sleep(time.Minute)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
-		for i := range memories {
-			m := &memories[i]
+		for i := range saved {
+			m := &saved[i]
 			for _, at := range []*time.Time{&m.At, &m.Since, &m.LastResultAt, &m.StreakSince, &m.HeldUntil} {
 				*at = at.Add(1000 * time.Hour)
 			}
 			m.Transitions = nil
 		}
-		before := memories[0].HeldUntil.Sub(memories[0].At)
+		before := saved[0].HeldUntil.Sub(saved[0].At)
 		book := &logBook{}
-		p = NewProber(Options{Dial: w.dial, Logger: book.logger(), Saved: memories})
+		p = NewProber(Options{Dial: w.dial, Logger: book.logger(), Saved: saved})
 		ctx, stop := context.WithCancel(t.Context())
 		defer func() { stop(); <-p.stopped }()
 		go p.Run(ctx)
@@ -181,19 +181,19 @@ func TestReasonOfDownSurvivesRestarts(t *testing.T) {
 		watch(t, p, targetsOf(check, addrs(1)))
 		time.Sleep(time.Minute)
 		for range 2 {
-			memories := restored(t, p)
+			saved := restored(t, p)
 			end()
 			time.Sleep(time.Hour)
-			_, p, _, end = logged(t, memories)
+			_, p, _, end = logged(t, saved)
 			watching, _ := watch(t, p, targetsOf(check, addrs(1)))
 			time.Sleep(time.Minute)
 			if s, _ := watching.Status(0); s.Cause.Reason != "connection refused; still down: connected" {
 				t.Errorf("down for %q", s.Cause.Reason)
 			}
 		}
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
-		_, p, _, end = logged(t, memories) // at once, so that no verdict becomes uncertain
+		_, p, _, end = logged(t, saved) // at once, so that no verdict becomes uncertain
 		defer end()
 		_, l := watch(t, p, targetsOf(check, addrs(1)))
 		wantTransitions(t, l.take(), "0 unknown->down: connection refused")

@@ -45,7 +45,7 @@ func TestProbesOfOneAddressAreLimited(t *testing.T) {
 		time.Sleep(time.Minute)
 		for i := range crowd {
 			if n := len(w.dialledPort(all[0], uint16(80+i))); n < 9 {
-				t.Errorf("check %d was probed %d times in a minute, want it to have its turn", i, n)
+				t.Errorf("check %d was probed %d times in a minute, want it probed regularly", i, n)
 			}
 		}
 	})
@@ -90,16 +90,16 @@ func TestManyChecksOfHangingAddressGoDownInTime(t *testing.T) {
 			w.become(addr, hangs)
 			died := time.Now()
 			time.Sleep(2 * time.Minute)
-			turns := l.take()
+			transitions := l.take()
 			c := targets[0].Check
 			budget := time.Duration(float64(c.Fall)*(1+jitter)*float64(c.Interval)) + c.Timeout
-			for _, turn := range turns {
-				if turn.To != Down || turn.At.Sub(died) > budget {
-					t.Errorf("%d checks: %v after %v, want down within %v", checks, turn.To, turn.At.Sub(died), budget)
+			for _, transition := range transitions {
+				if transition.To != Down || transition.At.Sub(died) > budget {
+					t.Errorf("%d checks: %v after %v, want down within %v", checks, transition.To, transition.At.Sub(died), budget)
 				}
 			}
-			if len(turns) != checks {
-				t.Errorf("%d turns of %d checks", len(turns), checks)
+			if len(transitions) != checks {
+				t.Errorf("%d transitions of %d checks", len(transitions), checks)
 			}
 		})
 	}
@@ -147,9 +147,9 @@ func TestProgramsAreLimitedWithoutStaleTargets(t *testing.T) {
 		if rounds := runs.Load() / targets; rounds < 12 {
 			t.Errorf("%d rounds, want the programs to go one after another", rounds)
 		}
-		for _, turn := range l.take() {
-			if turn.To != Up {
-				t.Errorf("%v turned %v: %s", turn.Target.Addr, turn.To, turn.Reason)
+		for _, transition := range l.take() {
+			if transition.To != Up {
+				t.Errorf("%v changed to %v: %s", transition.Target.Addr, transition.To, transition.Reason)
 			}
 		}
 	})

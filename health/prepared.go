@@ -59,8 +59,8 @@ func Prepare(cfg *config.Config) error {
 		if c.Base != "" { // it has the files of its base
 			continue
 		}
-		_, flaws := prepareCheck(c)
-		for _, f := range flaws {
+		_, problems := prepareCheck(c)
+		for _, f := range problems {
 			faults = append(faults, cfg.ErrorAt(f.pos, "checks."+c.Name+"."+f.key, f.problem, f.hint))
 		}
 	}
@@ -99,9 +99,9 @@ func (made preparedChecks) get(c *config.Check) (*preparedCheck, error) {
 	if of := made[c]; of != nil {
 		return of, nil
 	}
-	of, flaws := prepareCheck(c)
-	if len(flaws) > 0 {
-		return nil, joinErrors(c.Name, flaws)
+	of, problems := prepareCheck(c)
+	if len(problems) > 0 {
+		return nil, joinErrors(c.Name, problems)
 	}
 	if c.Type.Composite() {
 		if err := of.compose(made); err != nil {
@@ -112,9 +112,9 @@ func (made preparedChecks) get(c *config.Check) (*preparedCheck, error) {
 	return of, nil
 }
 
-func joinErrors(check string, flaws []checkError) error {
+func joinErrors(check string, problems []checkError) error {
 	var errs []error
-	for _, f := range flaws {
+	for _, f := range problems {
 		errs = append(errs, fmt.Errorf("checks.%s.%s: %s; %s", check, f.key, f.problem, f.hint))
 	}
 	return errors.Join(errs...)
@@ -123,11 +123,11 @@ func joinErrors(check string, flaws []checkError) error {
 // prepareCheck prepares c, except the parts of a composite.
 func prepareCheck(c *config.Check) (*preparedCheck, []checkError) {
 	made := &preparedCheck{check: c}
-	var flaws []checkError
+	var problems []checkError
 	switch c.Type {
 	case config.HTTP, config.HTTPS:
 		made.run = probeHTTP
-		flaws = made.prepareHTTP()
+		problems = made.prepareHTTP()
 	case config.TCPConnect:
 		made.run = probeTCP
 	case config.TLS:
@@ -138,10 +138,10 @@ func prepareCheck(c *config.Check) (*preparedCheck, []checkError) {
 		made.run = probeDNS
 	case config.ICMP:
 		made.run = probeICMP
-		flaws = made.prepareICMP()
+		problems = made.prepareICMP()
 	case config.Exec:
 		made.run = probeExec
-		flaws = made.prepareExec()
+		problems = made.prepareExec()
 	case config.Push, config.All, config.Any, config.AtLeast, config.Invert: // these have no probe
 	default:
 		return nil, []checkError{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc, dns, icmp, exec, push, all, any, at_least or invert"}}
@@ -149,7 +149,7 @@ func prepareCheck(c *config.Check) (*preparedCheck, []checkError) {
 	loaded, digest, more := loadCredentials(c.TLS)
 	made.credentials = loaded
 	made.fingerprint, made.probeFingerprint = fingerprintOf(c, digest), fingerprintOf(probeFields(c), digest)
-	return made, append(flaws, more...)
+	return made, append(problems, more...)
 }
 
 // prepareHTTP parses the path and headers of an http or https check.

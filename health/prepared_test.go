@@ -56,7 +56,7 @@ m.yaml:80:3: checks.odd.path: "healthz" is not a path; a path such as /healthz?f
 m.yaml:85:3: checks.strange.type: no check of type "carrier-pigeon"; http, https, tcp, tls, grpc, dns, icmp, exec, push, all, any, at_least or invert
 m.yaml:90:9: checks.huge.tls.ca: "HUGE" is larger than 4 MiB; a PEM file of the authorities to trust`
 	if got != want {
-		t.Errorf("faults:\n%s\nwant:\n%s", got, want)
+		t.Errorf("errors:\n%s\nwant:\n%s", got, want)
 	}
 }
 
@@ -71,7 +71,7 @@ func errorLines(t *testing.T, err error) string {
 	for _, e := range all.Errors {
 		var f config.Error
 		if !errors.As(e, &f) {
-			t.Errorf("%v is not a fault", e)
+			t.Errorf("%v is not a config.Error", e)
 		}
 		lines = append(lines, e.Error())
 	}

@@ -24,26 +24,26 @@ func TestDeadEndpointGoesDownInTimeAndRecovers(t *testing.T) {
 		w.become(addr, hangs)
 		died, before := time.Now(), len(w.dialled(addr))
 		time.Sleep(time.Minute)
-		turns := l.take()
-		wantTransitions(t, turns, "0 up->down: timeout after 2s while connecting")
+		transitions := l.take()
+		wantTransitions(t, transitions, "0 up->down: timeout after 2s while connecting")
 		budget := time.Duration(float64(check.Fall)*(1+jitter)*float64(check.Interval)) + check.Timeout
-		if took := turns[0].At.Sub(died); took > budget {
-			t.Errorf("turned down %v after its death, want at most %v", took, budget)
+		if took := transitions[0].At.Sub(died); took > budget {
+			t.Errorf("down %v after its death, want at most %v", took, budget)
 		}
-		if failed := probesUntil(w.dialled(addr)[before:], turns[0].At); failed != check.Fall {
-			t.Errorf("turned down after %d failures, want %d", failed, check.Fall)
+		if failed := probesUntil(w.dialled(addr)[before:], transitions[0].At); failed != check.Fall {
+			t.Errorf("down after %d failures, want %d", failed, check.Fall)
 		}
-		if turns[0].Latency != check.Timeout {
-			t.Errorf("latency %v, want the timeout", turns[0].Latency)
+		if transitions[0].Latency != check.Timeout {
+			t.Errorf("latency %v, want the timeout", transitions[0].Latency)
 		}
 
 		w.become(addr, accepts)
 		before = len(w.dialled(addr))
 		time.Sleep(time.Minute)
-		turns = l.take()
-		wantTransitions(t, turns, "0 down->up: connected")
-		if passed := probesUntil(w.dialled(addr)[before:], turns[0].At); passed != check.Rise {
-			t.Errorf("turned up after %d successes, want %d", passed, check.Rise)
+		transitions = l.take()
+		wantTransitions(t, transitions, "0 down->up: connected")
+		if passed := probesUntil(w.dialled(addr)[before:], transitions[0].At); passed != check.Rise {
+			t.Errorf("up after %d successes, want %d", passed, check.Rise)
 		}
 	})
 }
@@ -59,18 +59,18 @@ func probesUntil(began []time.Time, at time.Time) int {
 }
 
 // wantTransitions compares transitions as lines "index from->to: reason".
-func wantTransitions(t *testing.T, turns []Transition, want ...string) {
+func wantTransitions(t *testing.T, transitions []Transition, want ...string) {
 	t.Helper()
 	var got []string
-	for _, turn := range turns {
+	for _, transition := range transitions {
 		damped := ""
-		if turn.Damped {
+		if transition.Damped {
 			damped = ", damped"
 		}
-		got = append(got, fmt.Sprintf("%d %v->%v%s: %s", turn.Index, turn.From, turn.To, damped, turn.Reason))
+		got = append(got, fmt.Sprintf("%d %v->%v%s: %s", transition.Index, transition.From, transition.To, damped, transition.Reason))
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("turns:\n\t%s\nwant:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+		t.Errorf("transitions:\n\t%s\nwant:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }
 

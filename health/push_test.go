@@ -142,9 +142,9 @@ func TestLeaseExpiresWhileProbeLimitIsReached(t *testing.T) {
 		began := time.Now()
 		push(t, p, "deploy", all[0], false, "")
 		time.Sleep(11 * time.Second)
-		turns := l.take()
-		wantTransitions(t, turns, "0 unknown->down: reported down", "0 down->unknown: no report for 10s")
-		if late := turns[1].At.Sub(began); late != check.Lease {
+		transitions := l.take()
+		wantTransitions(t, transitions, "0 unknown->down: reported down", "0 down->unknown: no report for 10s")
+		if late := transitions[1].At.Sub(began); late != check.Lease {
 			t.Errorf("the lease ended after %v, want %v", late, check.Lease)
 		}
 	})
@@ -181,8 +181,8 @@ func TestReportReachesOldAndNewTargetDuringReload(t *testing.T) {
 
 func TestReportIsSavedForItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		run := func(remembered []SavedTarget) (*Prober, func()) {
-			p := NewProber(Options{Saved: remembered, Logger: (&logBook{}).logger()})
+		run := func(saved []SavedTarget) (*Prober, func()) {
+			p := NewProber(Options{Saved: saved, Logger: (&logBook{}).logger()})
 			ctx, stop := context.WithCancel(t.Context())
 			go p.Run(ctx)
 			return p, func() { stop(); <-p.stopped }
@@ -191,19 +191,19 @@ func TestReportIsSavedForItsLease(t *testing.T) {
 		first, stop := run(nil)
 		watch(t, first, targets)
 		push(t, first, "deploy", addrs(1)[0], false, "draining")
-		memory := first.Save()
+		saved := first.Save()
 		stop()
-		if len(memory) != 1 || memory[0].Check != "deploy" {
-			t.Fatalf("remembered %+v, want what was reported and not what follows from it", memory)
+		if len(saved) != 1 || saved[0].Check != "deploy" {
+			t.Fatalf("saved %+v, want the reported target without its composite", saved)
 		}
 		time.Sleep(20 * time.Second)
-		second, stop := run(memory)
+		second, stop := run(saved)
 		_, l := watch(t, second, targets)
 		wantTransitions(t, byIndex(l.take()), "0 unknown->down: draining", `1 unknown->up: check "deploy" is down: draining`)
 		time.Sleep(11 * time.Second)
 		wantTransitions(t, only(l.take(), 0), "0 down->unknown: no report for 30s")
 		stop()
-		third, stop := run(memory)
+		third, stop := run(saved)
 		_, l = watch(t, third, targets)
 		wantTransitions(t, l.take())
 		stop()

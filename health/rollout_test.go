@@ -78,7 +78,7 @@ func TestFlapDampingIsOffUnlessConfigured(t *testing.T) {
 	} {
 		got := defaultCheck(t, keys).FlapDamping
 		if got.Turns != want || (want > 0) != (got.Window > 0 && got.Hold > 0 && got.Max > 0) {
-			t.Errorf("type: http%s: %+v, want %d turns and all times, or none", keys, got, want)
+			t.Errorf("type: http%s: %+v, want %d transitions and all times, or none", keys, got, want)
 		}
 	}
 }

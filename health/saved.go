@@ -115,7 +115,7 @@ func (m SavedTarget) adjustClock(now time.Time) SavedTarget {
 // validate reports the impossible or too old values of m at now.
 func (m *SavedTarget) validate(now time.Time) error {
 	_, known := parseVerdict(m.Verdict)
-	_, heard := parseOutcome(m.Last)
+	_, got := parseOutcome(m.Last)
 	age := maxSavedAge
 	if m.Held {
 		age = maxHoldAge
@@ -123,7 +123,7 @@ func (m *SavedTarget) validate(now time.Time) error {
 	switch {
 	case !known:
 		return fmt.Errorf("verdict %q, want up or down", m.Verdict)
-	case !heard:
+	case !got:
 		return fmt.Errorf("last result %q, want passed or failed", m.Last)
 	case now.Sub(m.At) > age:
 		return fmt.Errorf("saved at %s, more than %s ago", m.At.Format(time.RFC3339), span(age))
@@ -165,9 +165,9 @@ func (e *targetState) restore(m SavedTarget, now time.Time) {
 	t := m.verdictState().rebase(now, c)
 	left := m.Lease.Sub(now)
 	reported := c.Type == config.Push && left > 0 && left <= maxLease
-	until, detained := t.heldUntil(now, c)
+	until, held := t.heldUntil(now, c)
 	switch {
-	case detained:
+	case held:
 	case c.Type == config.Push && !reported, now.Sub(m.At) > maxSavedAge:
 		return
 	}
@@ -211,7 +211,7 @@ func (e *targetState) save(now time.Time) (m SavedTarget, ok bool) {
 	if t.verdict == Unknown || len(e.parts) > 0 { // composites are recomputed
 		return SavedTarget{}, false
 	}
-	_, detained := t.heldUntil(now, e.prepared.check)
+	_, held := t.heldUntil(now, e.prepared.check)
 	m = SavedTarget{
 		Check: e.name(), Fingerprint: hex.EncodeToString(e.fingerprint[:]),
 		ProbeFingerprint: hex.EncodeToString(e.prepared.probeFingerprint[:]), Address: e.addr, At: now,
@@ -219,7 +219,7 @@ func (e *targetState) save(now time.Time) (m SavedTarget, ok bool) {
 		Reason: e.changedBy.Reason, Latency: e.changedBy.Latency,
 		Last: t.last.String(), Streak: min(t.streak, maxStreak), StreakSince: t.streakSince,
 		Transitions: slices.Clone(t.damping.transitions), Hold: t.damping.hold, HeldUntil: t.damping.until,
-		Provisional: t.provisional, Cleared: t.cleared, SlowStart: t.slowStartSince, Response: e.response.smoothed, Held: detained,
+		Provisional: t.provisional, Cleared: t.cleared, SlowStart: t.slowStartSince, Response: e.response.smoothed, Held: held,
 	}
 	if t.staleSince.IsZero() { // else the report has expired
 		m.Lease = e.lease

@@ -35,23 +35,23 @@ func TestSavedVerdictsApplyAtOnce(t *testing.T) {
 		old, _ := watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(time.Minute)
 		before, _ := old.Status(1)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
 		time.Sleep(3 * time.Second) // a restart
 
-		w, p, _, end = logged(t, memories)
+		w, p, _, end = logged(t, saved)
 		defer end()
 		w.become(all[0], hangs)
 		w.become(all[1], hangs)
 		watching, l := watch(t, p, targetsOf(tcpCheck(), all))
-		turns := l.take() // before Watch returned
-		wantTransitions(t, turns, "0 unknown->up: connected", "1 unknown->down: connection refused")
+		transitions := l.take() // before Watch returned
+		wantTransitions(t, transitions, "0 unknown->up: connected", "1 unknown->down: connection refused")
 		if n := watching.FirstRound(t.Context()); n != 0 {
-			t.Errorf("%d unknown, want the remembered verdicts to do", n)
+			t.Errorf("%d unknown, want the saved verdicts to suffice", n)
 		}
 		s, _ := watching.Status(1)
 		if !s.Since.Equal(before.Since) || s.Streak != before.Streak {
-			t.Errorf("since %v, row %d; want %v, %d as before", s.Since, s.Streak, before.Since, before.Streak)
+			t.Errorf("since %v, streak %d; want %v, %d as before", s.Since, s.Streak, before.Since, before.Streak)
 		}
 		time.Sleep(time.Minute)
 		wantTransitions(t, l.take(), "0 up->down: timeout after 2s while connecting")
@@ -65,11 +65,11 @@ func TestRestoredTargetsAreNotProbedAllAtOnce(t *testing.T) {
 		_, p, _, end := logged(t, nil)
 		watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(time.Minute)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
 		time.Sleep(11 * time.Second) // nearly as long as a verdict holds without results
 
-		w, p, book, end := logged(t, memories)
+		w, p, book, end := logged(t, saved)
 		defer end()
 		watch(t, p, targetsOf(tcpCheck(), all))
 		var began []int
@@ -111,10 +111,10 @@ func TestHoldsSurviveRestart(t *testing.T) {
 		w.become(addr, accepts)
 		time.Sleep(6 * time.Second)
 		before, _ := watching.Status(0)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
 
-		w, p, _, end = logged(t, memories)
+		w, p, _, end = logged(t, saved)
 		defer end()
 		w.become(addr, accepts)
 		watching, l := watch(t, p, targetsOf(check, addrs(1)))
@@ -136,19 +136,19 @@ func TestOldSavedVerdictIsUncertainAndNeedsFullStreak(t *testing.T) {
 		w.become(all[1], refuses)
 		watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(time.Minute)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
 		time.Sleep(time.Hour)
 
-		w, p, book, end := logged(t, memories)
+		w, p, book, end := logged(t, saved)
 		defer end()
 		w.become(all[0], after(time.Second, refuses))
 		w.become(all[1], after(1050*time.Millisecond, accepts))
 		_, l := watch(t, p, targetsOf(tcpCheck(), all))
-		turns := l.take()
-		wantTransitions(t, turns, "0 unknown->uncertain: restored: connected", "1 unknown->uncertain: restored: connection refused")
-		if turns[0].Effective != Up || turns[1].Effective != Down {
-			t.Errorf("held %v and %v, want what was remembered", turns[0].Effective, turns[1].Effective)
+		transitions := l.take()
+		wantTransitions(t, transitions, "0 unknown->uncertain: restored: connected", "1 unknown->uncertain: restored: connection refused")
+		if transitions[0].Effective != Up || transitions[1].Effective != Down {
+			t.Errorf("effective %v and %v, want the saved verdicts", transitions[0].Effective, transitions[1].Effective)
 		}
 		time.Sleep(1100 * time.Millisecond)
 		wantTransitions(t, l.take(), "0 uncertain->up: connected; still up: connection refused", "1 uncertain->down: connection refused; still down: connected")
@@ -158,7 +158,7 @@ func TestOldSavedVerdictIsUncertainAndNeedsFullStreak(t *testing.T) {
 		time.Sleep(13 * time.Second)
 		wantTransitions(t, byIndex(l.take()), "0 up->down: connection refused", "1 down->up: connected")
 		if n := len(book.lines()); n != 3 {
-			t.Errorf("%d lines, want one more for each of the turns: %q", n, book.lines())
+			t.Errorf("%d lines, want one more for each transition: %q", n, book.lines())
 		}
 	})
 }
@@ -171,11 +171,11 @@ func TestProvisionalCompositeIsNotLogged(t *testing.T) {
 		_, p, _, end := logged(t, nil)
 		watch(t, p, []Target{{whole, addr}})
 		time.Sleep(time.Minute)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
 		time.Sleep(time.Hour)
 
-		_, p, book, end := logged(t, memories)
+		_, p, book, end := logged(t, saved)
 		defer end()
 		watching, l := watch(t, p, []Target{{whole, addr}})
 		wantTransitions(t, l.take()[:1], "0 unknown->uncertain: check \"web\" is uncertain: restored: connected")
@@ -192,10 +192,10 @@ func TestSavedStateOfUnwatchedCheckIsKept(t *testing.T) {
 		w.become(addrs(1)[0], refuses)
 		watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		time.Sleep(time.Minute)
-		memories := restored(t, p)
+		saved := restored(t, p)
 		end()
 
-		_, p, _, end = logged(t, memories)
+		_, p, _, end = logged(t, saved)
 		defer end()
 		other := tcpCheck()
 		other.Name, other.Fall = "other", 5
@@ -203,12 +203,12 @@ func TestSavedStateOfUnwatchedCheckIsKept(t *testing.T) {
 		synctest.Wait()
 		wantTransitions(t, l.take(), "0 unknown->up: connected")
 		if all := p.Save(); len(all) != 2 {
-			t.Errorf("remembered %+v, want the new one and the one that nobody watched", all)
+			t.Errorf("saved %+v, want the new one and the one without a watch", all)
 		}
 		_, l = watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		wantTransitions(t, l.take(), "0 unknown->down: connection refused")
 		if all := p.Save(); len(all) != 2 {
-			t.Errorf("remembered %+v, want both", all)
+			t.Errorf("saved %+v, want both", all)
 		}
 	})
 }
@@ -255,8 +255,8 @@ func TestSavedHoldBeyondCheckLimitsIsIgnored(t *testing.T) {
 	check := tcpCheck()
 	check.FlapDamping = config.FlapDamping{Turns: 3, Window: time.Minute, Hold: time.Second, Max: time.Minute}
 	for name, m := range map[string]SavedTarget{
-		"held for longer than max":   {HeldUntil: now.Add(time.Hour)},
-		"more turns than would hold": {Transitions: make([]time.Time, 3), HeldUntil: now.Add(time.Second)},
+		"held for longer than max":           {HeldUntil: now.Add(time.Hour)},
+		"more transitions than begin a hold": {Transitions: make([]time.Time, 3), HeldUntil: now.Add(time.Second)},
 	} {
 		m.Verdict, m.Last, m.LastResultAt = "down", "passed", now
 		m.Fingerprint = hex.EncodeToString(make([]byte, 32))
@@ -276,7 +276,7 @@ func TestChangesAreCoalesced(t *testing.T) {
 		time.Sleep(time.Hour) // passing probes are no change
 		select {
 		case <-p.Changes():
-			t.Error("a change, though no verdict turned")
+			t.Error("a change, though no verdict changed")
 		default:
 		}
 		w.become(addrs(1)[0], refuses)

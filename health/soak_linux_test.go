@@ -44,8 +44,8 @@ func BenchmarkSoak(b *testing.B) {
 	for i := range targets {
 		targets[i] = Target{&check, netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)})}
 	}
-	w, err := p.Watch(targets, func(turns []Transition) {
-		for _, t := range turns {
+	w, err := p.Watch(targets, func(transitions []Transition) {
+		for _, t := range transitions {
 			if t.To == Down {
 				failed.Add(1)
 			}

@@ -34,11 +34,11 @@ func TestTCPProbeReasons(t *testing.T) {
 		{name: "accepts", handle: silent, want: Passed, reason: "connected"},
 		{name: "greets as expected and waits", handle: then(sayFirst("220 ready\r\n"), silent), change: expect("^220 "), want: Passed, reason: `answer matches "^220 "`},
 		{name: "greets in pieces", handle: then(sayFirst("22"), sayFirst("0 ready"), silent), change: expect("^220 "), want: Passed, reason: `answer matches "^220 "`},
-		{name: "greets otherwise and hangs up", handle: sayFirst("554 no\n"), change: expect("^220 "), want: Failed, reason: `answer does not match "^220 "; it is "554 no\n"`},
+		{name: "another greeting, then closes", handle: sayFirst("554 no\n"), change: expect("^220 "), want: Failed, reason: `answer does not match "^220 "; it is "554 no\n"`},
 		{name: "greets otherwise and waits", handle: then(sayFirst("554 no"), silent), change: hurried(expect("^220 ")), want: Failed, reason: `timeout after 750ms while waiting for an answer that matches "^220 ", after "554 no"`},
 		{name: "hangs", handle: silent, change: hurried(expect("x")), want: Failed, reason: `timeout after 750ms while waiting for an answer that matches "x"`},
 		{name: "drips", handle: drips("z"), change: hurried(expect("x")), want: Failed},
-		{name: "hangs up", handle: func(net.Conn) {}, change: expect("x"), want: Failed, reason: `connection closed while waiting for an answer that matches "x"`},
+		{name: "closes", handle: func(net.Conn) {}, change: expect("x"), want: Failed, reason: `connection closed while waiting for an answer that matches "x"`},
 		{
 			name: "resets", handle: then(func(conn net.Conn) { conn.Read(make([]byte, 1)) }, resets), want: Failed,
 			reason: `read: connection reset by peer while waiting for an answer that matches "x"`,

@@ -173,23 +173,23 @@ func targetsOf(c *config.Check, of []netip.Addr) []Target {
 
 // listener records the transitions of a watch.
 type listener struct {
-	mu    sync.Mutex
-	turns []Transition
+	mu          sync.Mutex
+	transitions []Transition
 }
 
-func (l *listener) record(turns []Transition) {
+func (l *listener) record(transitions []Transition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turns = append(l.turns, turns...)
+	l.transitions = append(l.transitions, transitions...)
 }
 
 // take returns the transitions since the last call.
 func (l *listener) take() []Transition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	turns := l.turns
-	l.turns = nil
-	return turns
+	transitions := l.transitions
+	l.transitions = nil
+	return transitions
 }
 
 func watch(t *testing.T, p *Prober, targets []Target) (*Watch, *listener) {
@@ -233,10 +233,10 @@ func (b *logBook) logger() *slog.Logger {
 }
 
 // logged starts a prober of a world in the current bubble that logs into a book, until end.
-func logged(t *testing.T, remembered []SavedTarget) (w *world, p *Prober, book *logBook, end func()) {
+func logged(t *testing.T, saved []SavedTarget) (w *world, p *Prober, book *logBook, end func()) {
 	t.Helper()
 	w, book = newWorld(), &logBook{}
-	p = NewProber(Options{Dial: w.dial, Logger: book.logger(), Saved: remembered})
+	p = NewProber(Options{Dial: w.dial, Logger: book.logger(), Saved: saved})
 	ctx, stop := context.WithCancel(t.Context())
 	go p.Run(ctx)
 	return w, p, book, func() { stop(); <-p.stopped }

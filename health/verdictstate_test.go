@@ -21,12 +21,12 @@ func TestVerdictsFollowTheTruthTable(t *testing.T) {
 		{"the first failure alone decides", "f", "-"},
 		{"inconclusive probes decide nothing", "iiip", "uuu+"},
 		{"fewer than fall failures keep it up", "pffpff", "++++++"},
-		{"fall failures in a row turn it down", "pfff", "+++-"},
-		{"a success between starts the count of failures anew", "pffpfff", "++++++-"},
-		{"rise successes in a row turn it up", "fpp", "--+"},
-		{"a failure between starts the count of successes anew", "fpfpp", "----+"},
-		{"the first failure counts towards no other turn", "fpfffpp", "------+"},
-		{"an inconclusive probe neither adds to a row nor ends it", "pffif", "++++-"},
+		{"fall failures in a row change it to down", "pfff", "+++-"},
+		{"a success between restarts the count of failures", "pffpfff", "++++++-"},
+		{"rise successes in a row change it to up", "fpp", "--+"},
+		{"a failure between restarts the count of successes", "fpfpp", "----+"},
+		{"the first failure counts towards no other state change", "fpfffpp", "------+"},
+		{"an inconclusive probe neither extends nor ends a streak", "pffif", "++++-"},
 		{"failures that go on change nothing", "pffffff", "+++----"},
 	}
 	for _, c := range cases {
@@ -77,30 +77,30 @@ func TestHoldReasons(t *testing.T) {
 		want     string
 	}{
 		{"confirm asks for one more failure", config.Check{Rise: 1, Fall: 2, Confirm: 1}, "pfff", "+++-"},
-		{"a success instead of it starts the row anew", config.Check{Rise: 1, Fall: 2, Confirm: 1}, "pffpfff", "++++++-"},
+		{"a success instead of it restarts the streak", config.Check{Rise: 1, Fall: 2, Confirm: 1}, "pffpfff", "++++++-"},
 		{"confirm asks for one more success", config.Check{Rise: 1, Fall: 1, Confirm: 1}, "fpp", "--+"},
 		{"the first verdict is not confirmed", config.Check{Rise: 1, Fall: 1, Confirm: 1}, "p", "+"},
 
-		{"the fourth turn, an upward one, holds it down", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpfpppp", "+-+----+"},
-		{"the fourth turn, a downward one, holds it down", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "fpfpfpppp", "-+-+---++"},
+		{"the fourth change, to up, holds it down", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpfpppp", "+-+----+"},
+		{"the fourth change, to down, holds it down", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "fpfpfpppp", "-+-+---++"},
 		{"after a hold it takes rise successes, those during the hold included", config.Check{Rise: 3, Fall: 1, FlapDamping: config.FlapDamping{Turns: 2, Window: time.Minute, Hold: 2 * time.Second, Max: time.Minute}}, "pfpppfpp", "+-------"},
 		{"the second hold is twice as long", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpfpppp" + "fpf" + "pppppppp", "+-+----+" + "-+-" + "-----+++"},
-		{"turns of long ago do not count", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpf" + strings.Repeat("f", 20) + "pfpf", "+-+-" + strings.Repeat("-", 20) + "+-+-"},
+		{"old changes do not count", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpf" + strings.Repeat("f", 20) + "pfpf", "+-+-" + strings.Repeat("-", 20) + "+-+-"},
 		{"off, it may flap for ever", config.Check{Rise: 1, Fall: 1}, "pfpfpfpfpf", "+-+-+-+-+-"},
 		{"clearing ends damping at once", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpfpc", "+-+--+"},
-		{"clearing forgets the turns before it", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpcfpf", "+-++-+-"},
+		{"a clear resets the earlier changes", config.Check{Rise: 1, Fall: 1, FlapDamping: damping}, "pfpcfpf", "+-++-+-"},
 
 		{"hold_down asks for time without a failure", config.Check{Rise: 1, Fall: 1, HoldDown: 3 * time.Second}, "pfpppp", "+----+"},
-		{"a failure starts hold_down anew", config.Check{Rise: 1, Fall: 1, HoldDown: 3 * time.Second}, "pfppfpppp", "+-------+"},
+		{"a failure restarts hold_down", config.Check{Rise: 1, Fall: 1, HoldDown: 3 * time.Second}, "pfppfpppp", "+-------+"},
 		{"hold_down asks for rise as well", config.Check{Rise: 5, Fall: 1, HoldDown: 3 * time.Second}, "pfppppp", "+-----+"},
 		{"inconclusive probes do not end hold_down", config.Check{Rise: 1, Fall: 1, HoldDown: 3 * time.Second}, "pfpiip", "+----+"},
 		{"clearing ends hold_down", config.Check{Rise: 1, Fall: 1, HoldDown: time.Hour}, "pfpc", "+--+"},
 
 		{"failback manual waits for an operator", config.Check{Rise: 2, Fall: 1, Failback: config.ManualFailback}, "pfpppppc", "+------+"},
-		{"cleared while it fails, it turns up once it passes", config.Check{Rise: 2, Fall: 1, Failback: config.ManualFailback}, "pfcpp", "+---+"},
+		{"cleared while it fails, it is up once it passes", config.Check{Rise: 2, Fall: 1, Failback: config.ManualFailback}, "pfcpp", "+---+"},
 		{"a clearing is for one time down", config.Check{Rise: 1, Fall: 1, Failback: config.ManualFailback}, "pfcpfpp", "+--+---"},
 		{"clearing what is up leaves the next time down as it is", config.Check{Rise: 1, Fall: 1, Failback: config.ManualFailback}, "pcfpp", "++---"},
-		{"the first verdict waits for nobody", config.Check{Rise: 1, Fall: 1, HoldDown: time.Hour, Failback: config.ManualFailback}, "p", "+"},
+		{"the first verdict needs no clear", config.Check{Rise: 1, Fall: 1, HoldDown: time.Hour, Failback: config.ManualFailback}, "p", "+"},
 		{"clearing what is unknown does nothing", config.Check{Rise: 1, Fall: 1}, "cf", "u-"},
 	}
 	for _, c := range cases {
@@ -139,7 +139,7 @@ func TestSlowStartGrowsLinearly(t *testing.T) {
 	var tl verdictState
 	tl = tl.after(Passed, start, c)
 	if tl.slowStartWeight != 0 {
-		t.Errorf("the first verdict has share %d, want all", tl.slowStartWeight)
+		t.Errorf("the first verdict has weight %d, want full", tl.slowStartWeight)
 	}
 	for range 3 {
 		tl = tl.after(Failed, start, c)
@@ -185,7 +185,7 @@ func TestProvisionalVerdictNeedsFullStreak(t *testing.T) {
 			got += string("u+-"[tl.verdict])
 		}
 		if got != c.want || tl.provisional {
-			t.Errorf("%v, failback %v, after %s: %s, doubted %v, want %s", c.verdict, c.back, c.outcomes, got, tl.provisional, c.want)
+			t.Errorf("%v, failback %v, after %s: %s, provisional %v, want %s", c.verdict, c.back, c.outcomes, got, tl.provisional, c.want)
 		}
 	}
 }
@@ -201,7 +201,7 @@ func TestVerdictIsUncertainWithoutResults(t *testing.T) {
 		t.Errorf("after 17 s: %v, then %v", at(17*time.Second), at(17*time.Second+1))
 	}
 	if v, _ := tl.stale(start.Add(time.Hour), start.Add(time.Hour-time.Second), c).effective(); v != Up {
-		t.Errorf("%v right after the owner was held up, want up", v)
+		t.Errorf("%v right after the scheduler stalled, want up", v)
 	}
 	lost := tl.stale(start.Add(time.Hour), time.Time{}, c)
 	if v, held := lost.effective(); v != Uncertain || held != Up {
@@ -218,7 +218,7 @@ func TestVerdictIsUncertainWithoutResults(t *testing.T) {
 	}
 	push := &config.Check{Type: config.Push}
 	if v, _ := tl.stale(start.Add(1000*time.Hour), time.Time{}, push).effective(); v != Up {
-		t.Errorf("a report of a push check, whose lease is another's matter: %v", v)
+		t.Errorf("stale push check, which has a lease instead: %v", v)
 	}
 }
 
@@ -246,7 +246,7 @@ func TestVerdictStateAgreesWithWholeHistory(t *testing.T) {
 			}
 			past.add(e, c)
 			if tl.verdict != past.verdict || tl.slowStartWeight != past.slowStartWeight(c) || now.Before(tl.damping.until) != past.damped(now) {
-				t.Fatalf("seed %d, check %+v: after %v: %v, share %d, held until %v; want %v, share %d, holds %v",
+				t.Fatalf("seed %d, check %+v: after %v: %v, weight %d, held until %v; want %v, weight %d, holds %v",
 					seed, *c, past.events, tl.verdict, tl.slowStartWeight, tl.damping.until, past.verdict, past.slowStartWeight(c), past.holds)
 			}
 			if tl.verdict != before {
@@ -258,7 +258,7 @@ func TestVerdictStateAgreesWithWholeHistory(t *testing.T) {
 		}
 	}
 	if turned < 1000 || heldDown < 1000 {
-		t.Errorf("seed %d: %d turns and %d times held down, too few to say anything", seed, turned, heldDown)
+		t.Errorf("seed %d: %d transitions and %d holds, too few for this test", seed, turned, heldDown)
 	}
 }
 
@@ -305,20 +305,20 @@ func (p *chronicle) add(e event, c *config.Check) {
 	case e.outcome == Inconclusive:
 		return
 	}
-	last, row, since := p.streak(3*c.Interval + c.Timeout)
+	last, streak, since := p.streak(3*c.Interval + c.Timeout)
 	confirm := 0
 	if c.Confirm > 0 {
 		confirm = 1
 	}
 	held := !p.cleared && (e.at.Sub(since) < c.HoldDown || c.Failback == config.ManualFailback)
 	switch {
-	case row == 0:
+	case streak == 0:
 	case p.verdict == Unknown:
 		p.verdict = map[Outcome]Verdict{Passed: Up, Failed: Down}[last]
-	case p.verdict == Up && last == Failed && row >= c.Fall+confirm:
+	case p.verdict == Up && last == Failed && streak >= c.Fall+confirm:
 		p.flaps(e.at, c.FlapDamping)
 		p.verdict, p.cleared = Down, false
-	case p.verdict == Down && last == Passed && row >= c.Rise+confirm && !p.damped(e.at) && !held:
+	case p.verdict == Down && last == Passed && streak >= c.Rise+confirm && !p.damped(e.at) && !held:
 		if !p.flaps(e.at, c.FlapDamping) {
 			p.verdict, p.cleared, p.up = Up, false, e.at
 		}

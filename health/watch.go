@@ -33,21 +33,21 @@ type Watch struct {
 // watch; it may keep the slice. Close ends the subscription; targets without watches are dropped.
 //
 // The error reports a check that cannot be prepared (see [Prepare]), or that Run has returned.
-func (p *Prober) Watch(targets []Target, turned func([]Transition)) (*Watch, error) {
-	checkers, err := prepareChecks(targets)
+func (p *Prober) Watch(targets []Target, callback func([]Transition)) (*Watch, error) {
+	checks, err := prepareChecks(targets)
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch: %w", err)
 	}
 	w := &Watch{
 		prober:   p,
 		targets:  slices.Clone(targets),
-		callback: turned,
+		callback: callback,
 		settled:  make(chan struct{}),
 		entries:  make([]*targetState, len(targets)),
 		known:    make([]bool, len(targets)),
 	}
 	w.pending.Store(int64(len(targets)))
-	if !p.call(func(o *scheduler) { o.subscribe(w, checkers) }) {
+	if !p.call(func(o *scheduler) { o.subscribe(w, checks) }) {
 		w.closing.Store(true)
 		return nil, errors.New("cannot watch: the prober is stopped, stalled or panicked on the call; see the log")
 	}
@@ -55,17 +55,17 @@ func (p *Prober) Watch(targets []Target, turned func([]Transition)) (*Watch, err
 }
 
 // subscribe adds w's targets, new ones due at once, and notifies w of the verdicts of the others.
-func (o *scheduler) subscribe(w *Watch, checkers []*preparedCheck) {
-	now, told := time.Now(), false
+func (o *scheduler) subscribe(w *Watch, checks []*preparedCheck) {
+	now, done := time.Now(), false
 	o.before = o.predecessors(w.targets)
 	defer func() {
 		o.before = predecessors{}
-		if !told { // it panicked, and the caller cannot close w
+		if !done { // it panicked, and the caller cannot close w
 			o.unsubscribe(w)
 		}
 	}()
 	for i, t := range w.targets {
-		e := o.entry(identity{checkers[i].fingerprint, t.Addr.Unmap()}, checkers[i], now)
+		e := o.entry(identity{checks[i].fingerprint, t.Addr.Unmap()}, checks[i], now)
 		e.subs = append(e.subs, sub{w, i})
 		w.entries[i] = e
 		if v, _ := e.verdict.effective(); v != Unknown {
@@ -77,7 +77,7 @@ func (o *scheduler) subscribe(w *Watch, checkers []*preparedCheck) {
 	o.recompute(now)
 	o.logProvisional()
 	w.notify()
-	told = true
+	done = true
 }
 
 // entry returns the state of a target or creates it; a new one carries over earlier state, and is due at once unless that

@@ -73,8 +73,8 @@ func TestReloadKeepsVerdictsOfUnchangedChecks(t *testing.T) {
 		other := tcpCheck()
 		other.Name, other.Port = "other", 81
 		w.become(all[0], after(time.Second, refuses)) // so that their verdicts are not known yet
-		fresh, turns := watch(t, p, []Target{{other, all[0]}, {renamed, all[1]}, {renamed, all[0]}})
-		known := turns.take() // delivered before Watch returned
+		fresh, transitions := watch(t, p, []Target{{other, all[0]}, {renamed, all[1]}, {renamed, all[0]}})
+		known := transitions.take() // delivered before Watch returned
 		wantTransitions(t, known, "1 unknown->up: connected", "2 unknown->down: connection refused")
 		if known[0].Target.Check != renamed || !known[1].At.Before(began) {
 			t.Errorf("known verdicts %+v, want them of the new check and the old time", known)
@@ -85,7 +85,7 @@ func TestReloadKeepsVerdictsOfUnchangedChecks(t *testing.T) {
 			t.Errorf("%d probes by the same check and %d by the changed one at once, want 0 and 1", same, changed)
 		}
 		time.Sleep(1100 * time.Millisecond)
-		wantTransitions(t, turns.take(), "0 unknown->down: connection refused")
+		wantTransitions(t, transitions.take(), "0 unknown->down: connection refused")
 		if unknown := fresh.FirstRound(t.Context()); unknown != 0 {
 			t.Errorf("%d unknown, want 0", unknown)
 		}
@@ -94,7 +94,7 @@ func TestReloadKeepsVerdictsOfUnchangedChecks(t *testing.T) {
 		w.become(all[1], refuses)
 		time.Sleep(time.Minute)
 		wantTransitions(t, oldTurns.take())
-		wantTransitions(t, turns.take(), "1 up->down: connection refused")
+		wantTransitions(t, transitions.take(), "1 up->down: connection refused")
 	})
 }
 
@@ -179,7 +179,7 @@ func TestCloseWaitsForRunningCallback(t *testing.T) {
 			inside.Store(true)
 			time.Sleep(callTimeout / 2) // slow, against the contract
 			if closed.Load() {
-				t.Error("turned was running after Close had returned")
+				t.Error("the callback was running after Close had returned")
 			}
 			inside.Store(false)
 		})
@@ -188,7 +188,7 @@ func TestCloseWaitsForRunningCallback(t *testing.T) {
 		}
 		synctest.Wait()
 		if !inside.Load() {
-			t.Fatal("turned is not under way")
+			t.Fatal("the callback is not running")
 		}
 		watching.Close()
 		closed.Store(true)
@@ -200,9 +200,9 @@ func TestCloseWaitsForRunningCallback(t *testing.T) {
 // notifications and is dropped when the scheduler recovers.
 func TestStalledSchedulerBlocksNoCaller(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
-		release, told := make(chan struct{}), 0
+		release, notified := make(chan struct{}), 0
 		watching, err := p.Watch(targetsOf(tcpCheck(), addrs(1)), func([]Transition) {
-			told++
+			notified++
 			<-release
 		})
 		if err != nil {
@@ -211,13 +211,13 @@ func TestStalledSchedulerBlocksNoCaller(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		if _, ok := watching.Status(0); ok || p.Save() != nil {
-			t.Error("an owner that hangs told something")
+			t.Error("a stalled scheduler returned a status")
 		}
 		if _, ok := watching.ClearAll([]int{0}); ok {
-			t.Error("an owner that hangs cleared something")
+			t.Error("a stalled scheduler cleared a hold")
 		}
-		if _, err := p.Watch(targetsOf(tcpCheck(), addrs(2)), func([]Transition) { t.Error("told what was refused") }); err == nil {
-			t.Error("a watch that the owner does not know")
+		if _, err := p.Watch(targetsOf(tcpCheck(), addrs(2)), func([]Transition) { t.Error("notified of a rejected watch") }); err == nil {
+			t.Error("a watch that the scheduler does not know")
 		}
 		watching.Close()
 		if took := time.Since(began); took != 5*callTimeout {
@@ -225,8 +225,8 @@ func TestStalledSchedulerBlocksNoCaller(t *testing.T) {
 		}
 		close(release)
 		time.Sleep(time.Hour)
-		if told != 1 {
-			t.Errorf("told %d times", told)
+		if notified != 1 {
+			t.Errorf("notified %d times", notified)
 		}
 	})
 }

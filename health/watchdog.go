@@ -66,13 +66,13 @@ func (p *Prober) startWatchdog() (end func()) {
 		defer close(ended)
 		ticker := time.NewTicker(heartbeatInterval)
 		defer ticker.Stop()
-		told := false
+		logged := false
 		for {
 			select {
 			case <-done:
 				return
 			case now := <-ticker.C:
-				told = p.checkHeartbeat(now, told)
+				logged = p.checkHeartbeat(now, logged)
 			}
 		}
 	}()
@@ -80,16 +80,16 @@ func (p *Prober) startWatchdog() (end func()) {
 }
 
 // checkHeartbeat checks for a stall, and returns whether one is now logged.
-func (p *Prober) checkHeartbeat(now time.Time, told bool) bool {
-	pulse := p.Heartbeat()
-	hangs := pulse.Stalled(now)
+func (p *Prober) checkHeartbeat(now time.Time, logged bool) bool {
+	beat := p.Heartbeat()
+	stalled := beat.Stalled(now)
 	switch {
-	case hangs && !told:
-		p.log.Error("prober stalled, health states frozen", "since", pulse.At.Format(time.RFC3339))
-	case told && !hangs:
+	case stalled && !logged:
+		p.log.Error("prober stalled, health states frozen", "since", beat.At.Format(time.RFC3339))
+	case logged && !stalled:
 		p.log.Info("prober recovered")
 	}
-	return hangs
+	return stalled
 }
 
 // recoverPanic recovers from a panic of the scheduler: it logs the panic, rebuilds the schedule from the targets, and

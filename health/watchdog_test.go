@@ -13,15 +13,15 @@ func TestHeartbeatAdvances(t *testing.T) {
 		w := newWorld()
 		p := NewProber(Options{Dial: w.dial})
 		if !p.Heartbeat().At.IsZero() {
-			t.Error("a pulse before Run")
+			t.Error("a heartbeat before Run")
 		}
 		_, p, _, end := logged(t, nil)
 		defer end()
 		watch(t, p, targetsOf(tcpCheck(), addrs(7)))
 		time.Sleep(time.Hour)
-		pulse := p.Heartbeat()
-		if age := time.Since(pulse.At); age > heartbeatInterval || age < 0 || pulse.Targets != 7 || pulse.Panics != 0 {
-			t.Errorf("pulse %+v, %v ago", pulse, age)
+		beat := p.Heartbeat()
+		if age := time.Since(beat.At); age > heartbeatInterval || age < 0 || beat.Targets != 7 || beat.Panics != 0 {
+			t.Errorf("heartbeat %+v, %v ago", beat, age)
 		}
 	})
 }
@@ -32,11 +32,11 @@ func TestStalledProberIsLoggedAndStatesFreeze(t *testing.T) {
 		defer end()
 		var slow atomic.Bool
 		l := &listener{}
-		w, err := p.Watch(targetsOf(tcpCheck(), addrs(3)), func(turns []Transition) {
+		w, err := p.Watch(targetsOf(tcpCheck(), addrs(3)), func(transitions []Transition) {
 			if slow.Swap(false) {
 				time.Sleep(time.Minute)
 			}
-			l.record(turns)
+			l.record(transitions)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -55,7 +55,7 @@ func TestStalledProberIsLoggedAndStatesFreeze(t *testing.T) {
 			}
 		}
 		if hung != 1 || well != 1 {
-			t.Errorf("%d lines that it hangs and %d that it goes on, want one each:\n%s", hung, well, strings.Join(book.lines(), "\n"))
+			t.Errorf("%d lines of the stall and %d of the recovery, want one each:\n%s", hung, well, strings.Join(book.lines(), "\n"))
 		}
 	})
 }
@@ -67,11 +67,11 @@ func TestPanicOfSchedulerIsLoggedAndAllVerdictsRenotified(t *testing.T) {
 		all := addrs(100)
 		var once atomic.Bool
 		l := &listener{}
-		frail, err := p.Watch(targetsOf(tcpCheck(), all), func(turns []Transition) {
+		frail, err := p.Watch(targetsOf(tcpCheck(), all), func(transitions []Transition) {
 			if once.CompareAndSwap(false, true) {
 				panic("a tree fell")
 			}
-			l.record(turns)
+			l.record(transitions)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -80,14 +80,14 @@ func TestPanicOfSchedulerIsLoggedAndAllVerdictsRenotified(t *testing.T) {
 		frail.FirstRound(t.Context())
 		time.Sleep(10 * time.Second)
 		known := make(map[int]Verdict)
-		for _, turn := range l.take() {
-			known[turn.Index] = turn.To
+		for _, transition := range l.take() {
+			known[transition.Index] = transition.To
 		}
 		if len(known) != len(all) {
-			t.Errorf("told %d verdicts, want all %d", len(known), len(all))
+			t.Errorf("notified of %d verdicts, want all %d", len(known), len(all))
 		}
-		if turns := steady.take(); len(turns) == 0 || turns[0].To != Up {
-			t.Errorf("the other watch heard %+v", turns)
+		if transitions := steady.take(); len(transitions) == 0 || transitions[0].To != Up {
+			t.Errorf("the other watch heard %+v", transitions)
 		}
 		if n := p.Heartbeat().Panics; n != 1 {
 			t.Errorf("%d panics counted, want 1", n)
@@ -121,7 +121,7 @@ func TestPanicInCallFailsOnlyThatCall(t *testing.T) {
 		left := -1
 		p.call(func(o *scheduler) { left = len(o.entries) })
 		if left != 1 {
-			t.Errorf("%d entries, want that of the watch that stands", left)
+			t.Errorf("%d entries, want that of the remaining watch", left)
 		}
 	})
 }
