@@ -48,7 +48,7 @@ func (h *history) addTransition(t Transition) {
 	h.transitions = append(h.transitions, t)
 }
 
-// transitionsOf returns a copy of the kept transitions, newest first, with a watch's index and target.
+// transitionsFor returns a copy of the kept transitions, newest first, with a watch's index and target.
 func (h *history) transitionsFor(index int, target Target) []Transition {
 	out := slices.Clone(h.transitions)
 	slices.Reverse(out)

@@ -114,16 +114,16 @@ func (m SavedTarget) adjustClock(now time.Time) SavedTarget {
 
 // validate reports the impossible or too old values of m at now.
 func (m *SavedTarget) validate(now time.Time) error {
-	_, known := parseVerdict(m.Verdict)
-	_, got := parseOutcome(m.Last)
+	_, validVerdict := parseVerdict(m.Verdict)
+	_, validLast := parseOutcome(m.Last)
 	age := maxSavedAge
 	if m.Held {
 		age = maxHoldAge
 	}
 	switch {
-	case !known:
+	case !validVerdict:
 		return fmt.Errorf("verdict %q, want up or down", m.Verdict)
-	case !got:
+	case !validLast:
 		return fmt.Errorf("last result %q, want passed or failed", m.Last)
 	case now.Sub(m.At) > age:
 		return fmt.Errorf("saved at %s, more than %s ago", m.At.Format(time.RFC3339), span(age))

@@ -200,7 +200,7 @@ func (o *scheduler) applyResult(e *targetState, r Result, now time.Time) {
 func (o *scheduler) setState(e *targetState, t verdictState, cause Result, now time.Time) {
 	from, was := e.verdict.effective()
 	share := e.verdict.slowStartWeight
-	news := !e.verdict.isProvisional(t)
+	logged := !e.verdict.isProvisional(t)
 	if t.verdict != e.verdict.verdict {
 		e.changedBy = cause
 	}
@@ -213,7 +213,7 @@ func (o *scheduler) setState(e *targetState, t verdictState, cause Result, now t
 			cause.Reason = e.changedBy.Reason + "; still " + to.String() + ": " + cause.Reason
 		}
 		e.cause = cause
-		if news {
+		if logged {
 			o.logTransition(e, from, cause)
 		}
 		o.notifySubscribers(e, from)

@@ -42,7 +42,7 @@ func (o *scheduler) notifySubscribers(e *targetState, from Verdict) {
 	e.response.reported = e.response.smoothed
 	for _, s := range e.subs {
 		o.queueNotify(s.watch)
-		s.watch.news = append(s.watch.news, e.transition(s, from))
+		s.watch.queued = append(s.watch.queued, e.transition(s, from))
 	}
 	for _, w := range e.parents {
 		o.markDirty(w)
@@ -63,7 +63,7 @@ func (o *scheduler) markSettled(e *targetState) {
 
 // queueNotify queues w for notification.
 func (o *scheduler) queueNotify(w *Watch) {
-	if len(w.news)+len(w.idle) == 0 {
+	if len(w.queued)+len(w.idle) == 0 {
 		o.pendingNotify = append(o.pendingNotify, w)
 	}
 }

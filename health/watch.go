@@ -24,11 +24,11 @@ type Watch struct {
 	// Owned by the scheduler.
 	entries []*targetState // by target; nil once it is closed
 	known   []bool         // by target: a verdict was delivered, or none will come
-	news    []Transition   // not delivered yet
+	queued  []Transition   // not delivered yet
 	idle    []int          // targets for which no verdict will come, not counted yet
 }
 
-// Watch subscribes to targets. The scheduler calls notified: first, before Watch returns, with the known verdicts of
+// Watch subscribes to targets. The scheduler calls callback: first, before Watch returns, with the known verdicts of
 // targets that other watches already have; afterwards with every transition. It must not block, nor call the prober or the
 // watch; it may keep the slice. Close ends the subscription; targets without watches are dropped.
 //
@@ -69,7 +69,7 @@ func (o *scheduler) subscribe(w *Watch, checks []*preparedCheck) {
 		e.subs = append(e.subs, sub{w, i})
 		w.entries[i] = e
 		if v, _ := e.verdict.effective(); v != Unknown {
-			w.news = append(w.news, e.transition(sub{w, i}, Unknown))
+			w.queued = append(w.queued, e.transition(sub{w, i}, Unknown))
 		} else if e.settled {
 			w.idle = append(w.idle, i)
 		}
@@ -114,13 +114,13 @@ func (o *scheduler) schedule(e *targetState) {
 // notify passes the queued transitions to the callback, and then counts them for the first round: its waiters find them
 // applied.
 func (w *Watch) notify() {
-	news, idle := w.news, w.idle
-	w.news, w.idle = nil, nil
-	if len(news) > 0 && w.entries != nil && !w.closing.Load() {
-		w.callback(news)
+	queued, idle := w.queued, w.idle
+	w.queued, w.idle = nil, nil
+	if len(queued) > 0 && w.entries != nil && !w.closing.Load() {
+		w.callback(queued)
 	}
 	var first int64
-	for _, t := range news {
+	for _, t := range queued {
 		if t.To != Unknown {
 			idle = append(idle, t.Index)
 		}

@@ -141,7 +141,7 @@ func (o *scheduler) renotifyAll() {
 	for _, e := range o.entries {
 		e.dirty = false
 		for _, s := range e.subs {
-			s.watch.news, s.watch.idle = nil, nil
+			s.watch.queued, s.watch.idle = nil, nil
 		}
 	}
 	for _, e := range o.entries {
