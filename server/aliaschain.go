@@ -123,6 +123,12 @@ func (r *Responder) fastSynthesis(a *reply, current domain, node zones.NodeID) d
 // pointTo returns the offset at which the name, the current one or one above it, stands
 // in the message; 0 for the root.
 func (r *Responder) pointTo(name []byte) int {
+	if r.chain.n == 0 { // the common case
+		if len(name) == 1 {
+			return 0
+		}
+		return questionName + len(r.query.name) - len(name)
+	}
 	offset, _ := r.chain.place(r.query.name, name)
 	return offset
 }
