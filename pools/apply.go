@@ -50,7 +50,7 @@ func (d *builder) applyTransition(transition *health.Transition) {
 		d.recomputeMember(u)
 	}
 	for _, region := range d.tree.regionsByTarget[target] {
-		d.judgeRegion(region)
+		d.recomputeRegion(region)
 	}
 }
 
@@ -265,10 +265,10 @@ func (t *Tree) finishLocked() []Change {
 		for _, id := range d.dirty[h] {
 			d.queued[id] = false
 			changes = t.changesLocked(changes, id)
-			t.tenuresLocked(id, now)
+			t.updateSinceLocked(id, now)
 			for _, other := range t.fallbackUsers.of(uint32(id)) {
 				changes = t.changesLocked(changes, other)
-				t.tenuresLocked(other, now)
+				t.updateSinceLocked(other, now)
 			}
 		}
 		d.dirty[h] = d.dirty[h][:0]
@@ -346,7 +346,7 @@ func (t *Tree) initState() {
 	t.state.Store(d.state)
 	for id := range t.pools { // including pools without any eligible member, which are never dirty
 		t.changesLocked(nil, ID(id))
-		t.tenuresLocked(ID(id), time.Now())
+		t.updateSinceLocked(ID(id), time.Now())
 	}
 	t.finishLocked()
 }

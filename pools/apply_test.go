@@ -11,7 +11,7 @@ import (
 	"meridian/health"
 )
 
-func TestApplyTellsWhenNamesBeginAndEndToFailOpenOrFallBack(t *testing.T) {
+func TestApplyReportsFailOpenAndFallbackChanges(t *testing.T) {
 	tree := compile(t, world(t, `
 pool web failover fallback=spare
   in pool=inner
@@ -31,12 +31,12 @@ bind spare
 	}{
 		{"unknown to up is no change", "inner/a", health.Up, ""},
 		{"the last member down: the fallback answers", "inner/a", health.Down, "web IPv4 normal>fallback, "},
-		{"said again is no change", "inner/a", health.Down, ""},
+		{"a repeated state is no change", "inner/a", health.Down, ""},
 		{"the fallback down as well: both fail open", "spare/b", health.Down, "spare IPv4 normal>fail-open, web IPv4 fallback>fail-open, "},
 		{"the pool up again", "inner/a", health.Up, "web IPv4 fail-open>normal, "},
-		{"the fallback up again, which concerns only itself", "spare/b", health.Unknown, "spare IPv4 fail-open>normal, "},
+		{"the fallback up again affects only itself", "spare/b", health.Unknown, "spare IPv4 fail-open>normal, "},
 	} {
-		changes := turn(t, tree, c.to, c.member)
+		changes := setVerdicts(t, tree, c.to, c.member)
 		got := ""
 		for _, f := range []Family{IPv4, IPv6} {
 			for _, change := range changes {
@@ -49,8 +49,8 @@ bind spare
 	}
 }
 
-// A family that neither the pool nor its fallback has an address of changes no answer.
-func TestApplyTellsOfTheFamiliesThatThereAre(t *testing.T) {
+// A family without an address in the pool and its fallback changes no answer.
+func TestApplyReportsOnlyExistingFamilies(t *testing.T) {
 	for _, c := range []struct{ behaviour, world, want string }{
 		{"IPv4 alone", "pool web weighted\n  a 192.0.2.1\n", "IPv4 "},
 		{"IPv6 alone", "pool web weighted\n  a 2001:db8::1\n", "IPv6 "},
@@ -61,7 +61,7 @@ func TestApplyTellsOfTheFamiliesThatThereAre(t *testing.T) {
 		cfg := world(t, c.world+"bind web\n")
 		tree := compile(t, cfg)
 		got := ""
-		for _, change := range turn(t, tree, health.Down, poolsOf(tree)...) {
+		for _, change := range setVerdicts(t, tree, health.Down, poolsOf(tree)...) {
 			expect(t, c.behaviour+": pool", change.Pool, "web")
 			got += change.Family.String() + " "
 		}
@@ -91,7 +91,7 @@ pool other weighted
   c 192.0.2.3
 `))
 	before := wordsOf(tree.state.Load())
-	turn(t, tree, health.Down, "inner/b")
+	setVerdicts(t, tree, health.Down, "inner/b")
 	after := wordsOf(tree.state.Load())
 	for id := range tree.pools {
 		p := &tree.pools[id]
@@ -109,33 +109,33 @@ func wordsOf(st *state) []uint64 {
 	return words
 }
 
-// Members that share an address and a check share its verdict.
-func TestOneTargetTurnsAllItsMembers(t *testing.T) {
+// Members that share an address and a check share its health state.
+func TestTargetChangesAllItsMembers(t *testing.T) {
 	tree := compile(t, world(t, "pool one weighted fail_open=never\n  a 192.0.2.1\npool two weighted fail_open=never\n  b 192.0.2.1\npool three weighted check=none\n  c 192.0.2.1\n"))
 	expect(t, "targets", len(tree.Targets()), 1)
-	turn(t, tree, health.Down, "one/a")
+	setVerdicts(t, tree, health.Down, "one/a")
 	expect(t, "one", answers(tree, ask(t, tree, "one", IPv4, "8.8.8.8")), "nodata")
 	expect(t, "two", answers(tree, ask(t, tree, "two", IPv4, "8.8.8.8")), "nodata")
 	expect(t, "three, unchecked", answers(tree, ask(t, tree, "three", IPv4, "8.8.8.8")), "192.0.2.1")
 }
 
-// Whatever Apply is doing, an answer is that of a state before or after some of
-// its calls, never of a mixture: none is empty while somebody is up.
-func TestDecideBesideApplySeesOneStateAtATime(t *testing.T) {
+// During an Apply, an answer is that of the state before or after one of
+// its calls, never of a mixture: it is not empty while a member is up.
+func TestDecideConcurrentWithApplySeesOneState(t *testing.T) {
 	for _, c := range []struct {
 		behaviour, world string
-		turned           string   // these turn down and up in one call,
-		against          string   // and these up and down in the same calls
-		want             []string // all answers that there may be
+		turned           string   // these change to down and up in one call,
+		against          string   // and these to up and down in the same calls
+		want             []string // all possible answers
 	}{
 		{
-			"proximity goes on to the next region",
+			"proximity moves to the next region",
 			"pool web proximity\n  in region=near pool=inner\n  b region=far 192.0.2.2\npool inner weighted\n  a 192.0.2.1\n",
 			"inner", "",
 			[]string{"normal 192.0.2.1", "normal 192.0.2.2"},
 		},
 		{
-			"proximity between two regions of which one is always up",
+			"proximity between two regions, one always up",
 			"pool web proximity\n  in region=near pool=inner\n  out region=far pool=outer\npool inner weighted\n  a 192.0.2.1\npool outer weighted\n  b 192.0.2.2\n",
 			"inner", "outer",
 			[]string{"normal 192.0.2.1", "normal 192.0.2.2"},
@@ -165,7 +165,7 @@ func TestDecideBesideApplySeesOneStateAtATime(t *testing.T) {
 			[]string{"normal 192.0.2.1", "fail-open 192.0.2.1"},
 		},
 		{
-			"a stand-in of the family",
+			"a substitute of the family",
 			"pool web failover\n  in pool=inner\n  b 192.0.2.2\npool inner weighted\n  a 192.0.2.1\n  a6 2001:db8::1\n",
 			"inner/a", "",
 			[]string{"normal 192.0.2.1", "normal 192.0.2.2"},
@@ -181,8 +181,8 @@ func TestDecideBesideApplySeesOneStateAtATime(t *testing.T) {
 			tree := compile(t, world(t, nearAndFar+c.world))
 			q := ask(t, tree, "web", IPv4, "192.0.2.200")
 			turnings := [2][]health.Transition{
-				append(turns(t, tree, health.Down, c.turned), turns(t, tree, health.Up, c.against)...),
-				append(turns(t, tree, health.Up, c.turned), turns(t, tree, health.Down, c.against)...),
+				append(transitionsTo(t, tree, health.Down, c.turned), transitionsTo(t, tree, health.Up, c.against)...),
+				append(transitionsTo(t, tree, health.Up, c.turned), transitionsTo(t, tree, health.Down, c.against)...),
 			}
 			tree.Apply(turnings[0])
 			asked := make(chan struct{})
@@ -206,7 +206,7 @@ func TestDecideBesideApplySeesOneStateAtATime(t *testing.T) {
 	}
 }
 
-// askOften asks many times, or until an answer is not as wanted.
+// askOften asks many times, or until an answer differs from want.
 func askOften(t *testing.T, tree *Tree, q Request, want []string) {
 	s := tree.Scratch()
 	for q.Draw = range 3_000 {
@@ -223,19 +223,19 @@ func askOften(t *testing.T, tree *Tree, q Request, want []string) {
 	}
 }
 
-// A state that a decision goes by stays as it is, whatever is applied after.
+// A state in use by a decision does not change, whatever is applied later.
 func TestStatesNeverChange(t *testing.T) {
 	tree := compile(t, manyPools(t, 500))
 	before := tree.state.Load()
 	words := wordsOf(before)
 	for id := range tree.pools {
-		turn(t, tree, health.Down, tree.cfg.Pools[id].Name+"/m3")
+		setVerdicts(t, tree, health.Down, tree.cfg.Pools[id].Name+"/m3")
 	}
 	if !slices.Equal(wordsOf(before), words) {
 		t.Error("Apply wrote to a state that was published")
 	}
 	now := tree.state.Load()
-	turn(t, tree, health.Down, "pool7/m5")
+	setVerdicts(t, tree, health.Down, "pool7/m5")
 	shared := 0
 	for i, p := range tree.state.Load().pages {
 		if p == now.pages[i] {
@@ -247,8 +247,8 @@ func TestStatesNeverChange(t *testing.T) {
 	}
 }
 
-// Who reads Modes once and all changes since knows every mode.
-func TestModesTellsWhoIsNotNormal(t *testing.T) {
+// One call of Modes and all changes since give every mode.
+func TestModesListsPoolsNotNormal(t *testing.T) {
 	tree := compile(t, world(t, `
 pool web failover fallback=spare
   a 192.0.2.1
@@ -270,16 +270,16 @@ bind off
 		return got
 	}
 	expect(t, "at first", told(), "off IPv4 normal>nodata, ")
-	turn(t, tree, health.Down, "web")
+	setVerdicts(t, tree, health.Down, "web")
 	expect(t, "web down", told(), "web IPv4 normal>fallback, web IPv6 normal>fallback, off IPv4 normal>nodata, ")
-	turn(t, tree, health.Down, "spare")
+	setVerdicts(t, tree, health.Down, "spare")
 	expect(t, "spare down, too", told(), "web IPv4 normal>fail-open, web IPv6 normal>fail-open, spare IPv4 normal>nodata, spare IPv6 normal>nodata, off IPv4 normal>nodata, ")
-	turn(t, tree, health.Up, "web", "spare")
+	setVerdicts(t, tree, health.Up, "web", "spare")
 	expect(t, "both up", told(), "off IPv4 normal>nodata, ")
 }
 
-// State worked out turn by turn is the state worked out from scratch.
-func TestManyTurnsLeaveTheStateOfTheLastOnes(t *testing.T) {
+// The state after many incremental changes equals a state built from scratch.
+func TestIncrementalStateMatchesFreshState(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for range 50 {
@@ -304,7 +304,7 @@ func TestManyTurnsLeaveTheStateOfTheLastOnes(t *testing.T) {
 	}
 }
 
-// compileWithout compiles pools as if none looked at the client: what is live is
+// compileWithout compiles pools as if none used the client: the live members are
 // the same, and no geo table has to be made.
 func compileWithout(t *testing.T, cfg *config.Config) *Tree {
 	t.Helper()

@@ -49,7 +49,7 @@ func (t *Tree) newBalancer(id ID) balancer {
 func (d *builder) updateFreeCapacity() {
 	for i := range d.tree.balancers {
 		b := &d.tree.balancers[i]
-		d.look(b)
+		d.readReports(b)
 		b.estimate()
 		p := &d.tree.pools[b.pool]
 		for m, room := range b.rooms() {
@@ -61,8 +61,8 @@ func (d *builder) updateFreeCapacity() {
 	}
 }
 
-// look reads the reports of the members.
-func (d *builder) look(b *balancer) {
+// readReports reads the reports of the members.
+func (d *builder) readReports(b *balancer) {
 	p := &d.tree.pools[b.pool]
 	b.now = make([]reported, len(b.members))
 	for i := range b.now {
@@ -75,7 +75,7 @@ func (d *builder) look(b *balancer) {
 }
 
 // estimate updates the demands after a complete round of reports, and the demand of members
-// whose first report arrived since.
+// with a first report since.
 func (b *balancer) estimate() {
 	var all usage
 	for i := range b.now {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Whatever the demands, the shares of the clients are in proportion to weight * what they leave free,
-// and add up to 1; where too little would be left, of capacities that are all larger by one factor.
-func TestSharesAreInProportionToTheRoomThatTheyLeave(t *testing.T) {
+// For any demands, the shares of the clients are in proportion to weight * free capacity,
+// and add up to 1; if too little would be left, all capacities are scaled by one factor.
+func TestSharesAreProportionalToFreeCapacity(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for range 2000 {
@@ -46,8 +46,8 @@ func TestSharesAreInProportionToTheRoomThatTheyLeave(t *testing.T) {
 	}
 }
 
-// At loads that no answer changes, shares come to rest where the table in docs/reference/policies/least-load.md says.
-func TestSteadyLoadsComeToRestByRoom(t *testing.T) {
+// With loads that answers do not change, shares settle as the table in docs/reference/policies/least-load.md says.
+func TestSteadyLoadsSettleByFreeCapacity(t *testing.T) {
 	const a, b, c = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 	for _, test := range []struct {
 		behaviour string
@@ -55,7 +55,7 @@ func TestSteadyLoadsComeToRestByRoom(t *testing.T) {
 		want      map[string]float64
 	}{
 		{"free capacity, times weight", []float64{50, 75, 75}, map[string]float64{a: 0.4, b: 0.2, c: 0.4}},
-		{"nothing for one that is full", []float64{100, 0, 130}, map[string]float64{a: 0, b: 1, c: 0}},
+		{"nothing for a full member", []float64{100, 0, 130}, map[string]float64{a: 0, b: 1, c: 0}},
 		{"unknown: the mean free part", []float64{50, 0, -1}, map[string]float64{a: 50. / 300, b: 100. / 300, c: 150. / 300}},
 		{"no load", []float64{0, 0, 0}, map[string]float64{a: 0.25, b: 0.25, c: 0.5}},
 		{"none known", []float64{-1, -1, -1}, map[string]float64{a: 0.25, b: 0.25, c: 0.5}},
@@ -73,8 +73,8 @@ func TestSteadyLoadsComeToRestByRoom(t *testing.T) {
 	}
 }
 
-// A controller goes on, without a jump, through all that happens to reports.
-func TestBalancingSurvivesWhatHappensToReports(t *testing.T) {
+// A controller continues without a jump when reports are missing, late or repeated.
+func TestBalancingSurvivesMissingReports(t *testing.T) {
 	const a, b, c = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 	tree := compile(t, loaded(t, world(t, three), "web/a=100", "web/b=100", "web/c=100"))
 	q, s, at := ask(t, tree, "web", IPv4, "11.0.0.1"), tree.Scratch(), 0
@@ -112,7 +112,7 @@ func TestBalancingSurvivesWhatHappensToReports(t *testing.T) {
 	}
 }
 
-// A part follows a capacity that changes, in the next round.
+// A part follows a changed capacity in the next round.
 func TestSheddingFollowsTheCapacity(t *testing.T) {
 	cfg := shedding(loaded(t, world(t, threeRegions), "web/a=0"))
 	tree := compile(t, cfg)
@@ -130,8 +130,8 @@ func TestSheddingFollowsTheCapacity(t *testing.T) {
 	}
 }
 
-// Sources that report on their own are one round; one that no longer does holds up the others for two intervals.
-func TestAUnitStepsOnceForEachRound(t *testing.T) {
+// Sources that report separately form one round; one that stops delays the others by two intervals.
+func TestUnitStepsOncePerRound(t *testing.T) {
 	cfg := shedding(loaded(t, world(t, nearMidFar+"pool web proximity\n  a region=near 192.0.2.1\n  b region=near 192.0.2.2\n  c region=mid 192.0.2.3\n"), "web/a=100", "web/b=100"))
 	for i := range cfg.Loads {
 		cfg.Loads[i].Interval = 10 * time.Second

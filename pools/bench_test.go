@@ -11,8 +11,8 @@ import (
 	"meridian/config"
 )
 
-// eightRegions is a pool of two members in each of eight regions, and eight
-// networks that make each region somebody's nearest.
+// eightRegions returns a pool of two members in each of eight regions, and eight
+// networks, one nearest to each region.
 func eightRegions(policy string) string {
 	var b strings.Builder
 	for r := range 8 {
@@ -50,8 +50,8 @@ func BenchmarkDecideRoundRobin(b *testing.B) { benchmarkDecide(b, eightRegions("
 func BenchmarkDecideFailover(b *testing.B)   { benchmarkDecide(b, eightRegions("failover"), "web") }
 
 // BenchmarkDecideProximityManyClients asks a thousand pools from everywhere, so that the caches
-// keep neither pools nor places: by the built-in table, and by the City database that
-// MERIDIAN_CITY_MMDB names (bench/README.md tells how to make one).
+// hold neither pools nor places: with the built-in table, and with the City database
+// in MERIDIAN_CITY_MMDB (bench/README.md describes how to make one).
 func BenchmarkDecideProximityManyClients(b *testing.B) {
 	b.Run("builtin", func(b *testing.B) { benchmarkManyClients(b, "") })
 	b.Run("city", func(b *testing.B) {
@@ -87,8 +87,8 @@ func BenchmarkDecideNested(b *testing.B) {
 	benchmarkDecide(b, eightRegions("proximity")+"pool outer failover\n  in pool=middle\n  last 192.0.2.99\npool middle weighted\n  a pool=web\n  b pool=web\n", "outer")
 }
 
-// manyPools is a configuration of some pools of 16 members, each with an
-// address of its own and a check, over 8 regions.
+// manyPools returns a configuration of some pools of 16 members, each with its
+// own address and a check, over 8 regions.
 func manyPools(t testing.TB, n int) *config.Config {
 	cfg := world(t, eightRegions("proximity"))
 	template := cfg.Pools[0]
@@ -118,7 +118,7 @@ func BenchmarkCompile100000Pools(b *testing.B) {
 	}
 }
 
-// BenchmarkApply turns one member of one pool among many down and up.
+// BenchmarkApply sets one member of one pool among many down and up.
 func BenchmarkApply(b *testing.B) {
 	tree := compile(b, manyPools(b, 10_000))
 	down, err := tree.SimulateVerdict("pool5000", "m3", 2)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestSetMatchesASortedList(t *testing.T) {
+func TestBitsetMatchesSortedList(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
 		n := 1 + rnd.IntN(200)

@@ -11,7 +11,7 @@ import (
 	"meridian/health"
 )
 
-// fourBound is four members of equal weight, or of those of fourHashed, with a bound.
+// fourBound is a pool with a bound and four members, of equal weight or of the weights in fourHashed.
 func fourBound(t *testing.T, pool, weights string) *Tree {
 	t.Helper()
 	text := "pool web " + pool + " hash=32/128\n"
@@ -30,17 +30,17 @@ func keptBy(tree *Tree) []float64 {
 }
 
 // One report, one step: bound · weight / sum of weights · load of all, over the load.
-func TestAMemberKeepsWhatItsBoundLeaves(t *testing.T) {
+func TestMemberKeepsPartWithinBound(t *testing.T) {
 	for _, c := range []struct {
 		behaviour, weights string
 		loads              []float64
 		want               []float64
 	}{
-		{"nobody above its bound", "1 1 1 1", []float64{120, 100, 90, 90}, []float64{1, 1, 1, 1}},
+		{"no member above its bound", "1 1 1 1", []float64{120, 100, 90, 90}, []float64{1, 1, 1, 1}},
 		{"above 125 per cent of a quarter", "1 1 1 1", []float64{200, 80, 60, 60}, []float64{0.625, 1, 1, 1}},
 		{"fair is by weight", "3 1 1 1", []float64{200, 80, 60, 60}, []float64{1, 1, 1, 1}},
 		{"two of them", "1 1 1 1", []float64{180, 180, 20, 20}, []float64{0.695, 0.695, 1, 1}},
-		{"who is not known neither has a part of the load nor of what is fair", "1 1 1 1", []float64{200, 100, 60, -1}, []float64{0.75, 1, 1, 1}},
+		{"a member without a report does not count", "1 1 1 1", []float64{200, 100, 60, -1}, []float64{0.75, 1, 1, 1}},
 		{"no load at all", "1 1 1 1", []float64{0, 0, 0, 0}, []float64{1, 1, 1, 1}},
 		{"alone", "1 1 1 1", []float64{200, -1, -1, -1}, []float64{1, 1, 1, 1}},
 	} {
@@ -51,16 +51,16 @@ func TestAMemberKeepsWhatItsBoundLeaves(t *testing.T) {
 		}
 	}
 	tree := fourBound(t, "hash bound=125", "1 1 1 1")
-	turn(t, tree, health.Down, "web/m4")
+	setVerdicts(t, tree, health.Down, "web/m4")
 	report(tree, 1, 200, 100, 60, 1000)
 	expect(t, "who is down does not count", keptBy(tree), []float64{0.75, 1, 1, 1})
 	report(tree, 60, -1, 100, 60, 1000)
 	expect(t, "stale: keeps all", keptBy(tree), []float64{1, 1, 1, 1})
 }
 
-// The part moves only the member's own clients, and the fewer the more it keeps; they
-// come back as the load falls.
-func TestABoundMovesOnlyTheClientsOfWhoIsAboveIt(t *testing.T) {
+// The part moves only the member's own clients, fewer the more it keeps; they
+// return when the load decreases.
+func TestBoundMovesOnlyClientsOfOverloadedMember(t *testing.T) {
 	tree := fourBound(t, "hash bound=125", "1 1 1 1")
 	before := hashed(t, tree, networks)
 	report(tree, 1, 200, 80, 60, 60)
@@ -86,9 +86,9 @@ func TestABoundMovesOnlyTheClientsOfWhoIsAboveIt(t *testing.T) {
 	moves(t, "back within its bound", before, hashed(t, tree, networks), func(string, string) bool { return false })
 }
 
-// Whatever networks weigh, members come to rest at their bound, but for two steps, each a
-// 64th of what a member would have without it (a part strays by three quarters of one, and is
-// rounded to one), and for the heaviest network.
+// For any weights of networks, members settle at their bound, within two steps, each a
+// 64th of what a member would have without it (a part differs by up to three quarters of a step, and is
+// rounded to a step), and within the heaviest network.
 func TestBoundLoadsConverge(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -102,7 +102,7 @@ func TestBoundLoadsConverge(t *testing.T) {
 			loads[i] = 1 + 4*rnd.Float64()
 			heaviest = max(heaviest, loads[i])
 		}
-		hot := rnd.IntN(4) // whose clients are large
+		hot := rnd.IntN(4) // has the heavy clients
 		first := make([]int, len(loads))
 		serve := func() []float64 {
 			got := make([]float64, 4)
@@ -142,16 +142,16 @@ func TestBoundLoadsConverge(t *testing.T) {
 	}
 }
 
-// bound and shed on one pool: the lesser part counts.
-func TestTheLesserOfBoundAndShedCounts(t *testing.T) {
+// bound and shed on one pool: the smaller part counts.
+func TestMinimumOfBoundAndShedApplies(t *testing.T) {
 	for _, c := range []struct {
 		loads []float64
 		keeps float64 // the first
 	}{
 		{[]float64{400, 100}, 0.9375},             // far from full, above 150 % of a half
 		{[]float64{850, 850}, 0.9 / (0.2 + 0.85)}, // fair, and nearly full
-		{[]float64{1000, 100}, 0.9 / (0.2 + 1)},   // both: full is worse
-		{[]float64{600, 0}, 0.75},                 // both: above its bound is worse
+		{[]float64{1000, 100}, 0.9 / (0.2 + 1)},   // both: full is the smaller part
+		{[]float64{600, 0}, 0.75},                 // both: above its bound is the smaller part
 	} {
 		cfg := shedding(loaded(t, world(t, "pool web hash bound=150\n  a 192.0.2.1\n  b 192.0.2.2\n"), "web/a=1000", "web/b=1000"))
 		tree := compile(t, cfg)
@@ -162,7 +162,7 @@ func TestTheLesserOfBoundAndShedCounts(t *testing.T) {
 	}
 }
 
-func TestAReloadKeepsWhatABoundKeeps(t *testing.T) {
+func TestReloadKeepsBoundParts(t *testing.T) {
 	tree := fourBound(t, "hash bound=125", "1 1 1 1")
 	report(tree, 1, 200, 80, 60, 60)
 	next := fourBound(t, "hash bound=125", "1 1 1 1")
@@ -171,7 +171,7 @@ func TestAReloadKeepsWhatABoundKeeps(t *testing.T) {
 	expect(t, "kept", keptBy(next), keptBy(tree))
 }
 
-func TestExplainTellsOfABound(t *testing.T) {
+func TestExplainShowsBound(t *testing.T) {
 	tree := fourBound(t, "hash bound=125", "1 1 1 1")
 	report(tree, 1, 200, 80, 60, 60)
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "20.0.0.1"), tree.Scratch())

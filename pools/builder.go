@@ -144,8 +144,8 @@ type builder struct {
 	queued []bool // by pool: it is in dirty
 
 	restarted []fraction // of targets, not yet in the state
-	stale     []uint32   // members whose fractions are to be recomputed
-	staleIn   []ID       // pools whose slow members are to be recomputed
+	stale     []uint32   // members with fractions to recompute
+	staleIn   []ID       // pools with slow members to recompute
 
 	cause ejecting
 }

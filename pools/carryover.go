@@ -14,7 +14,7 @@ func (t *Tree) CarryOver(before *Tree) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.restoreEjectionsLocked(ejections)
-	t.inheritEstablished(before, established)
+	t.carryOverEstablished(before, established)
 	t.overrideLocked(overrides)
 	t.carryOverLoads(before, loads, &memories)
 }

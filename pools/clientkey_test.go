@@ -9,9 +9,9 @@ import (
 	"meridian/geo"
 )
 
-// Of two clients with equal standing, every pool that does not look at addresses
-// has the same odds.
-func TestClientsOfEqualStandingAreAlike(t *testing.T) {
+// Every pool that does not depend on addresses has the same probabilities for two
+// clients with equal keys.
+func TestClientsWithEqualKeysHaveEqualProbabilities(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	where, err := geo.Open(world(t, regionsOfTheWorld))
@@ -53,7 +53,7 @@ func TestClientsOfEqualStandingAreAlike(t *testing.T) {
 	}
 }
 
-// edges are the first and the last address that share their first bits with a.
+// edges returns the first and the last address with the same first bits as a.
 func edges(a netip.Addr, bits int) []netip.Addr {
 	p := netip.PrefixFrom(a, bits).Masked()
 	last := p.Addr().As4()

@@ -11,8 +11,8 @@ import (
 	"meridian/health"
 )
 
-// answersOrAlias is the distinct answers that n draws give, each as its addresses or as
-// the name that it is an alias of, in order.
+// answersOrAlias returns the distinct answers of n draws, in order, each as its addresses or as
+// the name of its alias.
 func answersOrAlias(t *testing.T, tree *Tree, q Request, n int) string {
 	t.Helper()
 	s := tree.Scratch()
@@ -65,9 +65,9 @@ pool broken weighted fallback=sorry
   a 192.0.2.6
 `
 
-func TestAMemberWithACNAMEIsDrawnAsAnyOther(t *testing.T) {
+func TestMemberWithCNAMEIsDrawnLikeOthers(t *testing.T) {
 	tree := compile(t, world(t, aliased))
-	turn(t, tree, health.Down, "broken")
+	setVerdicts(t, tree, health.Down, "broken")
 	for _, test := range []struct {
 		pool   string
 		family Family
@@ -75,7 +75,7 @@ func TestAMemberWithACNAMEIsDrawnAsAnyOther(t *testing.T) {
 		want   string
 	}{
 		{"mixed", IPv4, "10.0.0.1", "[192.0.2.1] host.example.net."},
-		{"mixed", IPv6, "10.0.0.1", "host.example.net."}, // of the two it alone can give the family
+		{"mixed", IPv6, "10.0.0.1", "host.example.net."}, // only this one of the two can give the family
 		{"near", IPv4, "10.0.0.1", "[192.0.2.2]"},
 		{"near", IPv4, "11.0.0.1", "eu.example.net."},
 		{"near", IPv6, "11.0.0.1", "eu.example.net."},
@@ -92,7 +92,7 @@ func TestAMemberWithACNAMEIsDrawnAsAnyOther(t *testing.T) {
 	}
 }
 
-func TestExplainAndStatusTellTheCNAME(t *testing.T) {
+func TestExplainAndStatusShowCNAME(t *testing.T) {
 	tree := compile(t, world(t, aliased))
 	_, steps := tree.Explain(ask(t, tree, "near", IPv6, "11.0.0.1"), tree.Scratch())
 	eu := steps[1]
@@ -110,7 +110,7 @@ func TestExplainAndStatusTellTheCNAME(t *testing.T) {
 	expect(t, "drained", answersOrAlias(t, tree, ask(t, tree, "near", IPv4, "11.0.0.1"), 50), "[192.0.2.2]")
 }
 
-func TestDecidingOnACNAMEAllocatesNothing(t *testing.T) {
+func TestCNAMEDecisionAllocatesNothing(t *testing.T) {
 	tree := compile(t, world(t, aliased))
 	s, q := tree.Scratch(), ask(t, tree, "mixed", IPv4, "10.0.0.1")
 	if n := testing.AllocsPerRun(200, func() { q.Draw++; tree.Decide(q, s) }); n != 0 {
@@ -118,11 +118,11 @@ func TestDecidingOnACNAMEAllocatesNothing(t *testing.T) {
 	}
 }
 
-// An alias stands alone: who is drawn beside it is told not to be in the answer.
-func TestExplainTellsWhoIsDrawnBesideAnAlias(t *testing.T) {
+// An alias must be alone: the members drawn with it are shown as not in the answer.
+func TestExplainShowsMembersDrawnWithAlias(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover answers=2\n  a 192.0.2.1\n  b cname=host.example.net.\npool other failover answers=2\n  b cname=host.example.net.\n  a 192.0.2.1\n"))
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "addresses first", told(steps), "web/a* [unknown] first eligible in the order written\nweb/b [up] drawn after addresses; a CNAME must be alone\n")
+	expect(t, "addresses first", stepsText(steps), "web/a* [unknown] first eligible in the order written\nweb/b [up] drawn after addresses; a CNAME must be alone\n")
 	_, steps = tree.Explain(ask(t, tree, "other", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "alias first", told(steps), "other/b* [up] first eligible in the order written\nother/a [unknown] drawn after a CNAME, which must be alone\n")
+	expect(t, "alias first", stepsText(steps), "other/b* [up] first eligible in the order written\nother/a [unknown] drawn after a CNAME, which must be alone\n")
 }

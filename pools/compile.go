@@ -167,7 +167,7 @@ func (c *compiler) pool(from *config.Pool) {
 		t.turns++
 	}
 	c.group(from, &p)
-	c.steer(from, &p)
+	c.compilePolicy(from, &p)
 	for i := range from.Members {
 		c.member(from, i)
 	}
@@ -182,8 +182,8 @@ func (c *compiler) pool(from *config.Pool) {
 	t.downs = p.end()
 }
 
-// steer compiles the settings that only some policies have.
-func (c *compiler) steer(from *config.Pool, p *pool) {
+// compilePolicy compiles the settings that only some policies have.
+func (c *compiler) compilePolicy(from *config.Pool, p *pool) {
 	p.spread = from.SpreadRegion
 	p.together = from.DualStack == config.Together
 	switch p.policy {

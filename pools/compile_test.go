@@ -9,9 +9,9 @@ import (
 	"meridian/config"
 )
 
-// config.Load refuses all of these with a better message; a configuration that
-// is made in another way must not bring Compile down.
-func TestCompileRefusesWhatCannotBe(t *testing.T) {
+// config.Load rejects all of these with a better message; a configuration that
+// is made in another way must not crash Compile.
+func TestCompileRejectsInvalidConfigurations(t *testing.T) {
 	for _, c := range []struct{ behaviour, world, want string }{
 		{"an unknown policy", "pool web nearest\n  a 192.0.2.1\n", `world: pools.web.policy: unknown policy "nearest"; proximity, geolocation, weighted, round-robin, failover, hash, fastest, latency, least-load or all`},
 		{"an unknown pool", "pool web weighted\n  a pool=none\n", `world: pools.web.members[0].pool: unknown pool "none"; a pool of this file`},
@@ -30,7 +30,7 @@ func TestCompileRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
-func TestCompileTellsAllFaults(t *testing.T) {
+func TestCompileReportsAllErrors(t *testing.T) {
 	cfg := world(t, "pool web nearest fallback=none\n  a pool=nowhere\n")
 	cfg.Pools[0].Members[0].Pos = config.Pos{Line: 3, Column: 7}
 	_, err := Compile(cfg, nil)
@@ -41,7 +41,7 @@ func TestCompileTellsAllFaults(t *testing.T) {
 	expect(t, "the last", faults.Errors[2], `world:3:7: pools.web.members[0].pool: unknown pool "nowhere"; a pool of this file`)
 }
 
-func TestUnknownCheckIsAFault(t *testing.T) {
+func TestUnknownCheckIsAnError(t *testing.T) {
 	cfg := world(t, "pool web weighted\n  a 192.0.2.1\n")
 	cfg.Pools[0].Members[0].Check = "none"
 	if _, err := Compile(cfg, nil); err == nil || !strings.Contains(err.Error(), `unknown check "none"`) {
@@ -65,7 +65,7 @@ pool alone proximity
 	expect(t, "the pool of one region asks none", tree.pools[2].table, none)
 }
 
-func TestNoPoolsIsATree(t *testing.T) {
+func TestCompileWithoutPools(t *testing.T) {
 	tree := compile(t, &config.Config{File: "world"})
 	expect(t, "targets", len(tree.Targets()), 0)
 	expect(t, "changes", len(tree.Apply(nil)), 0)

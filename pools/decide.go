@@ -180,7 +180,7 @@ func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
 	if mem.child == none {
 		return max(1, s.addresses(mem, s.countsAsUp(v, m), r, left))
 	}
-	s.walk(ID(mem.child), s.planeOf(v, m), int(s.tree.pools[mem.child].answers), seed(mix(r+golden)))
+	s.walk(ID(mem.child), s.basisOf(v, m), int(s.tree.pools[mem.child].answers), seed(mix(r+golden)))
 	return 1
 }
 
@@ -214,9 +214,9 @@ func (st *state) noneUp(member uint32, f Family) bool {
 	return true
 }
 
-// planeOf returns the basis for the nested pool m: failOpen if m is treated as up without an
+// basisOf returns the basis for the nested pool m: failOpen if m is treated as up without an
 // eligible member.
-func (s *Scratch) planeOf(v *frame, m int) basis {
+func (s *Scratch) basisOf(v *frame, m int) basis {
 	child := ID(s.tree.members[v.first+uint32(m)].child)
 	if v.basis == byVerdict && s.state.isDeferred(v.first+uint32(m), s.family) && s.state.countEligible(child, s.family, byVerdict) == 0 {
 		return failOpen

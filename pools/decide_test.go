@@ -19,13 +19,13 @@ net ::/0 near
 net 198.51.100.0/24 far
 `
 
-func TestAnswersByStandingOfMembers(t *testing.T) {
+func TestAnswersByMemberState(t *testing.T) {
 	for _, c := range []struct {
 		behaviour  string
 		world      string // pool web is asked
 		down       string // members that are down
 		mode       Mode
-		ipv4, ipv6 string // all addresses that come; nodata
+		ipv4, ipv6 string // all addresses answered; nodata
 	}{
 		{
 			behaviour: "an AAAA question is never answered with an IPv4 member",
@@ -43,7 +43,7 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 			ipv4:      "192.0.2.1", ipv6: "nodata",
 		},
 		{
-			behaviour: "region before family: a member of the same region that has the family stands in",
+			behaviour: "region before family: a member of the same region that has the family is used instead",
 			world:     "pool web proximity\n  a region=near weight=1000 192.0.2.1\n  b region=near 2001:db8::2\n  c region=far 192.0.2.3 2001:db8::3\n",
 			ipv4:      "192.0.2.1", ipv6: "2001:db8::2",
 		},
@@ -58,17 +58,17 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 			ipv4:      "192.0.2.1", ipv6: "2001:db8::3",
 		},
 		{
-			behaviour: "a pool in the region stands in, too",
+			behaviour: "a pool in the region is used instead, too",
 			world:     "pool web failover\n  a 192.0.2.1\n  b pool=inner\npool inner failover\n  c 2001:db8::3\n",
 			ipv4:      "192.0.2.1", ipv6: "2001:db8::3",
 		},
 		{
-			behaviour: "disabled members and those of weight 0 never come",
+			behaviour: "disabled members and those of weight 0 are never answered",
 			world:     "pool web weighted\n  a 192.0.2.1\n  b disabled 192.0.2.2\n  c weight=0 192.0.2.3\n",
 			ipv4:      "192.0.2.1", ipv6: "nodata",
 		},
 		{
-			behaviour: "not even when all else is down",
+			behaviour: "not even if all others are down",
 			world:     "pool web weighted\n  a 192.0.2.1\n  b disabled 192.0.2.2\n  c weight=0 192.0.2.3\n",
 			down:      "web/a",
 			mode:      FailedOpen, ipv4: "192.0.2.1", ipv6: "nodata",
@@ -80,7 +80,7 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 			mode:      FailedOpen, ipv4: "192.0.2.1 192.0.2.2", ipv6: "2001:db8::1",
 		},
 		{
-			behaviour: "all down, still by nearness",
+			behaviour: "all down, still nearest first",
 			world:     "pool web proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n",
 			down:      "web",
 			mode:      FailedOpen, ipv4: "192.0.2.1", ipv6: "nodata",
@@ -102,7 +102,7 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 			mode:      Dead, ipv4: "nodata", ipv6: "nodata",
 		},
 		{
-			behaviour: "no member, but a fallback",
+			behaviour: "only a fallback",
 			world:     "pool web round-robin fallback=spare\npool spare weighted\n  a 192.0.2.1\n",
 			mode:      FallenBack, ipv4: "192.0.2.1", ipv6: "nodata",
 		},
@@ -119,13 +119,13 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 			mode:      FailedOpen, ipv4: "192.0.2.1", ipv6: "nodata",
 		},
 		{
-			behaviour: "a fallback's own fallback is not asked",
+			behaviour: "a fallback's own fallback is not used",
 			world:     "pool web weighted fallback=spare\n  a 192.0.2.1\npool spare weighted fallback=last\n  b 192.0.2.2\npool last weighted\n  c 192.0.2.3\n",
 			down:      "web spare",
 			mode:      FailedOpen, ipv4: "192.0.2.1", ipv6: "nodata",
 		},
 		{
-			behaviour: "the fallback of a nested pool is not asked",
+			behaviour: "the fallback of a nested pool is not used",
 			world:     "pool web failover\n  in pool=inner\n  c 192.0.2.3\npool inner weighted fallback=spare\n  a 192.0.2.1\npool spare weighted\n  b 192.0.2.2\n",
 			down:      "inner",
 			ipv4:      "192.0.2.3", ipv6: "nodata",
@@ -149,7 +149,7 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 			mode:      FailedOpen, ipv4: "192.0.2.2", ipv6: "nodata",
 		},
 		{
-			behaviour: "fail_open: remaining answers none that is down while another is up",
+			behaviour: "fail_open: remaining answers no down member while another is up",
 			world:     "pool web weighted min_up=3\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n",
 			down:      "web/a web/b",
 			mode:      FailedOpen, ipv4: "192.0.2.3 192.0.2.4", ipv6: "nodata",
@@ -166,7 +166,7 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 			ipv4:      "192.0.2.1", ipv6: "nodata",
 		},
 		{
-			behaviour: "failing open passes over a nested pool that has nothing",
+			behaviour: "failing open passes over a nested pool without answers",
 			world:     "pool web failover\n  in pool=inner\n  c 192.0.2.3\npool inner failover\n  a weight=0 192.0.2.1\n",
 			down:      "web",
 			mode:      FailedOpen, ipv4: "192.0.2.3", ipv6: "nodata",
@@ -210,7 +210,7 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, nearAndFar+c.world))
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			for f, want := range map[Family]string{IPv4: c.ipv4, IPv6: c.ipv6} {
 				q := ask(t, tree, "web", f, "192.0.2.200")
 				expect(t, f.String(), answers(tree, q), want)
@@ -220,8 +220,8 @@ func TestAnswersByStandingOfMembers(t *testing.T) {
 	}
 }
 
-// A dual-stack member whose IPv4 address alone is down is down for IPv4 only.
-func TestFamiliesAreUpOnTheirOwn(t *testing.T) {
+// A dual-stack member with only its IPv4 address down is down for IPv4 only.
+func TestFamiliesAreUpIndependently(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover\n  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2 2001:db8::2\nbind web\n"))
 	for i, target := range tree.Targets() {
 		if target.Addr == netip.MustParseAddr("192.0.2.1") {
@@ -232,7 +232,7 @@ func TestFamiliesAreUpOnTheirOwn(t *testing.T) {
 	expect(t, "IPv6", answers(tree, ask(t, tree, "web", IPv6, "8.8.8.8")), "2001:db8::1")
 }
 
-func TestAnswersIsHowManyAreDrawn(t *testing.T) {
+func TestAnswersLimitsDrawnMembers(t *testing.T) {
 	const five = "  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n  e 192.0.2.5\n"
 	for _, c := range []struct {
 		behaviour, world string
@@ -247,7 +247,7 @@ func TestAnswersIsHowManyAreDrawn(t *testing.T) {
 		{"two in turn", "pool web round-robin answers=2\n" + five, 2, 5},
 		{"never beyond the nearest region", "pool web proximity answers=3\n  a region=near 192.0.2.1\n  b region=near 192.0.2.2\n  c region=far 192.0.2.3\n", 2, 2},
 		{"several addresses of one endpoint count one each", "pool web weighted answers=2\n  a 192.0.2.1 192.0.2.2 192.0.2.3\n", 2, 3},
-		{"an address of two members comes once", "pool web weighted answers=0\n  a 192.0.2.1\n  b 192.0.2.1\n  c 192.0.2.2 192.0.2.1\n", 2, 2},
+		{"an address of two members is answered once", "pool web weighted answers=0\n  a 192.0.2.1\n  b 192.0.2.1\n  c 192.0.2.2 192.0.2.1\n", 2, 2},
 		{"a nested pool brings as many as its own answers says", "pool web failover\n  in pool=inner\n  z 192.0.2.9\npool inner weighted answers=3\n" + five, 3, 5},
 		{"and counts as one", "pool web failover answers=2\n  in pool=inner\n  z 192.0.2.9\npool inner weighted answers=2\n" + five, 3, 6},
 		{"or fewer than the outer one", "pool web failover answers=4\n  in pool=inner\npool inner weighted\n" + five, 1, 5},
@@ -272,7 +272,7 @@ func TestAnswersIsHowManyAreDrawn(t *testing.T) {
 	}
 }
 
-// The name's answers stand in for those of the pool that answers, whichever it is.
+// The name's answers replace those of the pool that answers, including a fallback.
 func TestAnswersOfTheNameComeFirst(t *testing.T) {
 	tree := compile(t, world(t, "pool web weighted fallback=spare\n  a 192.0.2.1\n  b 192.0.2.2\npool spare weighted answers=1\n  c 192.0.2.3\n  d 192.0.2.4\n"))
 	q := ask(t, tree, "web", IPv4, "8.8.8.8")
@@ -280,12 +280,12 @@ func TestAnswersOfTheNameComeFirst(t *testing.T) {
 	s := tree.Scratch()
 	tree.Decide(q, s)
 	expect(t, "of the pool", len(s.Addrs), 2)
-	turn(t, tree, health.Down, "web")
+	setVerdicts(t, tree, health.Down, "web")
 	tree.Decide(q, s)
 	expect(t, "of the fallback", len(s.Addrs), 2)
 }
 
-func TestEqualDrawsLeadAAndAAAAToOneRegion(t *testing.T) {
+func TestEqualDrawsGiveAAndAAAAOneRegion(t *testing.T) {
 	var b strings.Builder
 	for r := range 5 {
 		fmt.Fprintf(&b, "region r%d 0 %d\n", r, 30*r)
@@ -322,7 +322,7 @@ func TestPoolsOfMoreThan64Members(t *testing.T) {
 				fmt.Fprintf(&b, "  m%d region=%s 192.0.2.%d\n", m, []string{"near", "far"}[m/150], m)
 			}
 			tree := compile(t, world(t, b.String()))
-			turn(t, tree, health.Down, "web/m0", "web/m64", "web/m199")
+			setVerdicts(t, tree, health.Down, "web/m0", "web/m64", "web/m199")
 			q := ask(t, tree, "web", IPv4, "8.8.8.8")
 			q.Answers = 0
 			s := tree.Scratch()

@@ -8,7 +8,7 @@ import (
 	"meridian/config"
 )
 
-// Deferral is a member whose ejection is deferred, or the end of a deferral: the pool
+// Deferral is a member with a deferred ejection, or the end of a deferral: the pool
 // treats the member as up although its checks say down, because of max_ejection.
 type Deferral struct {
 	Pool, Member string

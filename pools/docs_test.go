@@ -10,7 +10,7 @@ import (
 	"meridian/geo"
 )
 
-// everyPage is the policies, each of which has a page of its own in docs/reference/policies.
+// everyPage lists the policies; each has its own page in docs/reference/policies.
 var everyPage = []config.Policy{
 	config.Proximity, config.Geolocation, config.Weighted, config.RoundRobin, config.Failover, config.Hash,
 	config.Fastest, config.LatencyPolicy, config.LeastLoad, config.AllMembers,
@@ -26,11 +26,11 @@ func pageOf(t *testing.T, policy config.Policy) string {
 }
 
 // Every example of the manual's pages compiles and answers, without a warning.
-func TestTheExamplesOfTheManualAnswer(t *testing.T) {
+func TestManualExamplesAnswer(t *testing.T) {
 	for _, policy := range everyPage {
 		t.Run(string(policy), func(t *testing.T) {
 			page := pageOf(t, policy)
-			t.Chdir(t.TempDir()) // for what an example names
+			t.Chdir(t.TempDir()) // for the files that an example names
 			if table := regexp.MustCompile("(?s)```\n(client,region.*?)```").FindStringSubmatch(page); table != nil {
 				if err := os.WriteFile("latency.csv", []byte(table[1]), 0o600); err != nil {
 					t.Fatal(err)
@@ -43,7 +43,7 @@ func TestTheExamplesOfTheManualAnswer(t *testing.T) {
 	}
 }
 
-// answersAsShown asks the pool of an example, which is of a policy.
+// answersAsShown asks the pool of an example of a policy.
 func answersAsShown(t *testing.T, policy config.Policy, example string) {
 	t.Helper()
 	cfg, warnings, err := config.Parse("example.yaml", []byte(example))
@@ -70,7 +70,7 @@ func answersAsShown(t *testing.T, policy config.Policy, example string) {
 }
 
 // Each policy has its page, with the headings that all pages of features have.
-func TestEveryPolicyHasItsPage(t *testing.T) {
+func TestEveryPolicyHasAPage(t *testing.T) {
 	for _, policy := range everyPage {
 		page := pageOf(t, policy)
 		last := strings.Index(page, "# "+string(policy)+"\n")

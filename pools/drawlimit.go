@@ -14,7 +14,7 @@ import (
 // member, each of which is walked, double with every level.
 const maxDraws = 10_000
 
-// limitDraws reports an error for pools and names whose decisions could draw too many members.
+// limitDraws reports an error for pools and names that could draw too many members.
 func (c *compiler) limitDraws() {
 	draws := make([]int, len(c.cfg.Pools)) // by pool, with its own answers; 0: not computed yet
 	for i := range c.cfg.Pools {

@@ -8,8 +8,8 @@ import (
 	"meridian/config"
 )
 
-// latticed is a configuration of levels pools, each with two members that are
-// the next one: 2^levels paths lead to the only endpoint.
+// latticed returns a configuration of levels pools, each with two members that are
+// the next pool: 2^levels paths lead to the only endpoint.
 func latticed(levels, answers int) string {
 	var b strings.Builder
 	b.WriteString("pools:\n")
@@ -21,7 +21,7 @@ func latticed(levels, answers int) string {
 	return b.String()
 }
 
-func TestAnswersThatWouldDrawTooMuchAreFaults(t *testing.T) {
+func TestTooManyDrawsIsAnError(t *testing.T) {
 	for _, c := range []struct {
 		text, want string
 	}{

@@ -10,16 +10,16 @@ import (
 	"meridian/geo"
 )
 
-// askBoth is a question for both families.
+// askBoth asks for both families.
 func askBoth(t testing.TB, tree *Tree, pool, client string) Request {
 	q := ask(t, tree, pool, IPv4, client)
 	q.Both = true
 	return q
 }
 
-// TestBothFamiliesAreDecidedAsEachAlone compares answers for both families with those
-// of A and AAAA questions of the same draw, on worlds of all kinds.
-func TestBothFamiliesAreDecidedAsEachAlone(t *testing.T) {
+// TestBothFamiliesMatchSingleFamilies compares answers for both families with those
+// of A and AAAA requests of the same draw, in worlds of all kinds.
+func TestBothFamiliesMatchSingleFamilies(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	where, err := geo.Open(world(t, regionsOfTheWorld))
@@ -77,14 +77,14 @@ func compareBoth(t *testing.T, rnd *rand.Rand, tree *Tree, cfg *config.Config) {
 	}
 }
 
-func TestOneDrawForBothFamiliesLeadsToOneMember(t *testing.T) {
+func TestOneDrawForBothFamiliesGivesOneMember(t *testing.T) {
 	const members = "  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2 2001:db8::2\n  c 192.0.2.3 2001:db8::3\n"
 	for _, policy := range []string{"weighted", "round-robin", "failover trickle=50", "hash", "fastest", "all answers=1"} {
 		tree := compile(t, world(t, "pool web "+policy+"\n"+members))
 		s := tree.Scratch()
 		q := askBoth(t, tree, "web", "8.8.8.8")
 		for i := range 50 {
-			if i%3 == 0 { // whose turns are not those of questions for both
+			if i%3 == 0 { // its turns are not those of requests for both
 				tree.Decide(ask(t, tree, "web", Family(i%2), "8.8.8.8"), s)
 			}
 			q.Draw++
@@ -108,7 +108,7 @@ func TestQuestionsForBothFamiliesTakeTurns(t *testing.T) {
 	}
 }
 
-// What questions for both leave behind is not for AAAA questions.
+// Requests for both leave no turns to AAAA requests.
 func TestTurnsOfBothFamiliesEndWithTheQuestion(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover\n  in pool=in\n  six 2001:db8::9\npool in round-robin\n  a 192.0.2.1\n  b 192.0.2.2 2001:db8::2\n"))
 	s := tree.Scratch()
@@ -117,7 +117,7 @@ func TestTurnsOfBothFamiliesEndWithTheQuestion(t *testing.T) {
 	expect(t, "AAAA", sequence(tree, s, ask(t, tree, "in", IPv6, "8.8.8.8"), 2), "2 2")
 }
 
-func TestACNAMEAndAddressesDoNotMeetInAnAnswerForBothFamilies(t *testing.T) {
+func TestDualStackAnswerNeverMixesCNAMEAndAddresses(t *testing.T) {
 	tree := compile(t, world(t, `
 pool alias weighted
   host cname=host.example.net.
@@ -131,13 +131,13 @@ pool six failover
 	for _, c := range []struct{ pool, want string }{
 		{"alias", "host.example.net."},
 		{"mixed", "[192.0.2.1]"},
-		{"six", "host.example.net."}, // A alone says so already
+		{"six", "host.example.net."}, // A alone has this answer already
 	} {
 		expect(t, c.pool, answersOrAlias(t, tree, askBoth(t, tree, c.pool, "8.8.8.8"), 20), c.want)
 	}
 }
 
-func TestStepsTellTheFamilyWhereBothAreDecided(t *testing.T) {
+func TestStepsShowFamilyIfBothAreDecided(t *testing.T) {
 	tree := compile(t, world(t, "pool web weighted\n  a 192.0.2.1 2001:db8::1\n"))
 	_, steps := tree.Explain(askBoth(t, tree, "web", "8.8.8.8"), tree.Scratch())
 	if len(steps) != 2 || steps[0].Family != "IPv4" || steps[1].Family != "IPv6" || steps[0].Probability != 1 || steps[1].Probability != 1 {

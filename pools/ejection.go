@@ -218,7 +218,7 @@ func (d *builder) damp(e *ejections, m *ejection, damped bool) {
 			m.down = 0
 		}
 	}
-	d.doubtSlowOf(m)
+	d.markSlowDirty(m)
 }
 
 // recover removes the ejection of a member that is up.
@@ -227,7 +227,7 @@ func (d *builder) recover(e *ejections, m *ejection) {
 		return
 	}
 	if m.held {
-		d.doubtSlowOf(m)
+		d.markSlowDirty(m)
 	}
 	deferred := m.deferred != 0
 	e.uncount(m)
@@ -392,7 +392,7 @@ func (d *builder) isDamped(u memberRef, lost familySet) bool {
 	return true
 }
 
-// waits reports whether ejectDeferred has entries to check.
-func (p *poolEjections) waits() bool {
+// hasPending reports whether ejectDeferred has entries to check.
+func (p *poolEjections) hasPending() bool {
 	return len(p.unseen) > 0 || slices.ContainsFunc(p.pools, func(e ejections) bool { return len(e.waiting) > 0 })
 }

@@ -15,7 +15,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 var quarter = config.MaxEjection{Percent: 25, Window: time.Minute}
 
-// withBound is a world in which all pools have max_ejection.
+// withBound returns a world in which all pools have max_ejection.
 func withBound(t *testing.T, bound config.MaxEjection, text string) *config.Config {
 	t.Helper()
 	cfg := world(t, text)
@@ -25,27 +25,27 @@ func withBound(t *testing.T, bound config.MaxEjection, text string) *config.Conf
 	return cfg
 }
 
-// bounded compiles a world with max_ejection, every target up for an hour.
+// bounded compiles a world with max_ejection, with every target up for an hour.
 func bounded(t *testing.T, bound config.MaxEjection, text string) *Tree {
 	t.Helper()
 	tree := compile(t, withBound(t, bound, text))
 	for i := range tree.Targets() {
-		turnAt(tree, i, health.Unknown, health.Up, noon.Add(-time.Hour))
+		setVerdictAt(tree, i, health.Unknown, health.Up, noon.Add(-time.Hour))
 	}
 	return tree
 }
 
-func turnAt(tree *Tree, target int, from, to health.Verdict, at time.Time) {
+func setVerdictAt(tree *Tree, target int, from, to health.Verdict, at time.Time) {
 	tree.Apply([]health.Transition{{Index: target, Target: tree.Targets()[target], From: from, To: to, At: at, Reason: "status 500"}})
 }
 
-func turnAll(tree *Tree, from, to health.Verdict) {
+func setAllVerdicts(tree *Tree, from, to health.Verdict) {
 	for i := range tree.Targets() {
-		turnAt(tree, i, from, to, noon)
+		setVerdictAt(tree, i, from, to, noon)
 	}
 }
 
-// ten members in a row, whose targets have the same numbers
+// ten members in a row, with targets of the same numbers
 const tenMembers = `pool web weighted
   m0 192.0.2.0
   m1 192.0.2.1
@@ -60,8 +60,8 @@ const tenMembers = `pool web weighted
 bind web
 `
 
-// standing is a letter for each member, a space between pools: + treated as up and so
-// it is, ? up although it is down, - down.
+// standing returns a letter for each member, a space between pools: + for an up member that is
+// treated as up, ? for a down one that is treated as up, - for down.
 func standing(tree *Tree) string {
 	st, text := tree.state.Load(), ""
 	for id := range tree.pools {
@@ -84,7 +84,7 @@ func standing(tree *Tree) string {
 func TestMoreThanMaxEjectionIsDeferredUntilItFits(t *testing.T) {
 	tree := bounded(t, quarter, tenMembers)
 	for i := range 5 {
-		turnAt(tree, i, health.Up, health.Down, noon.Add(time.Duration(i)*time.Second))
+		setVerdictAt(tree, i, health.Up, health.Down, noon.Add(time.Duration(i)*time.Second))
 	}
 	expect(t, "two of ten", standing(tree), "--???+++++")
 	expect(t, "eligible", tree.state.Load().countEligible(0, IPv4, byVerdict), 8)
@@ -93,7 +93,7 @@ func TestMoreThanMaxEjectionIsDeferredUntilItFits(t *testing.T) {
 	expect(t, "before the window is over", standing(tree), "--???+++++")
 	tree.Tick(noon.Add(60 * time.Second))
 	expect(t, "one more, the first that was deferred", standing(tree), "---??+++++")
-	turnAt(tree, 4, health.Down, health.Up, noon.Add(60*time.Second))
+	setVerdictAt(tree, 4, health.Down, health.Up, noon.Add(60*time.Second))
 	expect(t, "one recovers", standing(tree), "---?++++++")
 	tree.Tick(noon.Add(61 * time.Second))
 	expect(t, "the other follows", standing(tree), "----++++++")
@@ -114,7 +114,7 @@ web/m3 ejected status 500
 	expect(t, "taken once", len(tree.TakeDeferrals()), 0)
 }
 
-func TestOnlyWhatGoesDownAtOnceIsDeferred(t *testing.T) {
+func TestOnlySimultaneousFailuresAreDeferred(t *testing.T) {
 	for _, c := range []struct {
 		behaviour string
 		bound     config.MaxEjection
@@ -147,35 +147,35 @@ func TestOnlyWhatGoesDownAtOnceIsDeferred(t *testing.T) {
 				c.before(tree)
 			}
 			for i := range tree.Targets() {
-				turnAt(tree, i, health.Up, health.Down, c.at)
+				setVerdictAt(tree, i, health.Up, health.Down, c.at)
 			}
 			expect(t, "members", standing(tree), c.want)
 		})
 	}
 }
 
-func TestTheOtherFamilyIsCountedAnewAfterTheWindow(t *testing.T) {
+func TestOtherFamilyCountsAgainAfterWindow(t *testing.T) {
 	tree := bounded(t, config.MaxEjection{Percent: 50, Window: time.Minute}, "pool web weighted\n  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2 2001:db8::2\n")
-	turnAt(tree, 1, health.Up, health.Down, noon) // IPv6 of a
-	turnAt(tree, 3, health.Up, health.Down, noon)
+	setVerdictAt(tree, 1, health.Up, health.Down, noon) // IPv6 of a
+	setVerdictAt(tree, 3, health.Up, health.Down, noon)
 	expect(t, "IPv6 lost", standing(tree), "-?")
 	tree.Tick(noon.Add(time.Minute))
 	expect(t, "a minute later", standing(tree), "--")
-	turnAt(tree, 0, health.Up, health.Down, noon.Add(2*time.Minute))
-	turnAt(tree, 2, health.Up, health.Down, noon.Add(2*time.Minute))
+	setVerdictAt(tree, 0, health.Up, health.Down, noon.Add(2*time.Minute))
+	setVerdictAt(tree, 2, health.Up, health.Down, noon.Add(2*time.Minute))
 	expect(t, "IPv4 lost, too", standing(tree), "-?")
 }
 
 func TestFirstVerdictsAreNotDeferred(t *testing.T) {
 	tree := compile(t, withBound(t, quarter, "region near 0 0 0 192.0.2.100\n"+tenMembers+"pool on weighted check=none\n  a region=near 192.0.2.1\n  b region=near 192.0.2.2\n"))
-	turnAll(tree, health.Unknown, health.Down)
+	setAllVerdicts(tree, health.Unknown, health.Down)
 	expect(t, "all are down", standing(tree), "---------- --")
 }
 
-func TestAnOverrideEndsADeferral(t *testing.T) {
+func TestOverrideEndsDeferral(t *testing.T) {
 	tree := bounded(t, quarter, tenMembers)
 	for i := range 5 {
-		turnAt(tree, i, health.Up, health.Down, noon)
+		setVerdictAt(tree, i, health.Up, health.Down, noon)
 	}
 	tree.SetOverrides([]Override{{Pool: "web", Member: "m3", Kind: ForcedDown}})
 	expect(t, "forced down", standing(tree), "--?-?+++++")
@@ -183,25 +183,25 @@ func TestAnOverrideEndsADeferral(t *testing.T) {
 	expect(t, "and no longer", standing(tree), "--?-?+++++")
 }
 
-func TestADrainOfANestedPoolIsNoEjection(t *testing.T) {
+func TestDrainOfNestedPoolIsNoEjection(t *testing.T) {
 	tree := bounded(t, quarter, "pool web weighted\n  a pool=one\n  b pool=two\npool one weighted\n  a 192.0.2.1\npool two weighted\n  a 192.0.2.2\n")
 	tree.SetOverrides([]Override{{Pool: "one", Kind: Drained}, {Pool: "two", Kind: Drained}})
 	expect(t, "both", standing(tree), "-- - -")
 }
 
-// A member that is treated as up is answered: with all its addresses, and as a pool with
-// whatever that has.
-func TestADeferredMemberIsAnswered(t *testing.T) {
+// A member that is treated as up is answered: with all its addresses, or as a nested pool with
+// all members of that.
+func TestDeferredMemberIsAnswered(t *testing.T) {
 	for _, c := range []struct{ behaviour, world, want string }{
 		{"all addresses that are down", "pool web weighted answers=9\n  a 192.0.2.1\n  b 192.0.2.2 192.0.2.3\n", "192.0.2.2 192.0.2.3"},
 		{"a pool without a member", "pool web weighted\n  a pool=one\n  b pool=two\npool one weighted\n  a 192.0.2.1\npool two weighted answers=2\n  a 192.0.2.2\n  b 192.0.2.3\n", "192.0.2.2 192.0.2.3"},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := bounded(t, config.MaxEjection{Percent: 50, Window: time.Minute}, c.world)
-			for id := range tree.pools[1:] { // only the pool that is asked has a bound
+			for id := range tree.pools[1:] { // only the requested pool has a bound
 				tree.ejections.pools[id+1].bound = config.MaxEjection{}
 			}
-			turnAll(tree, health.Up, health.Down)
+			setAllVerdicts(tree, health.Up, health.Down)
 			q := ask(t, tree, "web", IPv4, "8.8.8.8")
 			expect(t, "answers", answers(tree, q), c.want)
 			_, shares := tree.Probabilities(q, tree.Scratch())
@@ -216,42 +216,42 @@ func TestADeferredMemberIsAnswered(t *testing.T) {
 	}
 }
 
-func TestDeferralsOutliveAReload(t *testing.T) {
+func TestDeferralsSurviveReload(t *testing.T) {
 	tree := bounded(t, quarter, tenMembers)
 	tree.SetOverrides([]Override{{Pool: "web", Member: "m9", Kind: Drained}})
 	for i := range 4 {
-		turnAt(tree, i, health.Up, health.Down, noon)
+		setVerdictAt(tree, i, health.Up, health.Down, noon)
 	}
 	expect(t, "before", standing(tree), "--??+++++-")
 	cfg := withBound(t, quarter, "pool other weighted\n  x 192.0.2.77\n"+tenMembers) // m0 is at 1 now
 	next := compile(t, cfg)
 	next.CarryOver(tree)
-	for i := range 5 { // as a new watch tells what is known
-		turnAt(next, i, health.Unknown, health.Down, noon.Add(time.Second))
+	for i := range 5 { // as a new watch reports the known states
+		setVerdictAt(next, i, health.Unknown, health.Down, noon.Add(time.Second))
 	}
 	expect(t, "after", standing(next), "- --??+++++-")
-	turnAt(next, 5, health.Up, health.Down, noon.Add(2*time.Second))
+	setVerdictAt(next, 5, health.Up, health.Down, noon.Add(2*time.Second))
 	expect(t, "what went down before counts", standing(next), "- --???++++-")
 	expect(t, "overrides", len(next.Overrides()), 1)
 	next.Tick(noon.Add(time.Minute))
 	expect(t, "in time", standing(next), "- ----?++++-")
 }
 
-func TestTheFirstTickForgetsWhatNoTurnConfirmed(t *testing.T) {
+func TestFirstTickDropsUnconfirmedEjections(t *testing.T) {
 	tree := bounded(t, quarter, tenMembers)
 	for i := range 4 {
-		turnAt(tree, i, health.Up, health.Down, noon)
+		setVerdictAt(tree, i, health.Up, health.Down, noon)
 	}
 	next := compile(t, withBound(t, quarter, tenMembers))
 	next.CarryOver(tree)
-	next.CarryOver(tree) // twice is as once
-	turnAt(next, 3, health.Unknown, health.Up, noon)
+	next.CarryOver(tree) // a second call changes nothing
+	setVerdictAt(next, 3, health.Unknown, health.Up, noon)
 	next.Tick(noon.Add(time.Second))
 	expect(t, "all are up", standing(next), "++++++++++")
 	expect(t, "nothing is counted", []any{len(next.Ejections()), next.ejections.pools[0].ejected}, []any{0, uint64(0)})
 }
 
-func TestAReloadThatBreaksACheckIsBounded(t *testing.T) {
+func TestReloadThatBreaksCheckIsBounded(t *testing.T) {
 	const four = "pool web weighted\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n"
 	for _, c := range []struct{ behaviour, before, after, want string }{
 		{"edited", four, four, "-??-"}, // the last one was down before
@@ -262,19 +262,19 @@ func TestAReloadThatBreaksACheckIsBounded(t *testing.T) {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := bounded(t, quarter, c.before)
 			if len(tree.Targets()) > 0 {
-				turnAt(tree, 3, health.Up, health.Down, noon.Add(-time.Hour))
+				setVerdictAt(tree, 3, health.Up, health.Down, noon.Add(-time.Hour))
 			}
 			next := compile(t, withBound(t, quarter, c.after))
 			next.CarryOver(tree)
-			turnAll(next, health.Unknown, health.Down)
+			setAllVerdicts(next, health.Unknown, health.Down)
 			expect(t, "the first results", standing(next), c.want)
 		})
 	}
 }
 
-func TestDeferralsOutliveAProcess(t *testing.T) {
+func TestDeferralsSurviveRestart(t *testing.T) {
 	tree := bounded(t, quarter, tenMembers)
-	turnAll(tree, health.Up, health.Down)
+	setAllVerdicts(tree, health.Up, health.Down)
 	expect(t, "before", standing(tree), "--????????")
 	file, err := json.Marshal(tree.SaveEjections())
 	if err != nil {
@@ -286,7 +286,7 @@ func TestDeferralsOutliveAProcess(t *testing.T) {
 	}
 	next := compile(t, withBound(t, quarter, tenMembers))
 	next.RestoreEjections(saved, noon.Add(10*time.Second))
-	turnAll(next, health.Unknown, health.Down) // as the prober remembers them
+	setAllVerdicts(next, health.Unknown, health.Down) // as the prober restores them
 	expect(t, "after", standing(next), "--????????")
 	expect(t, "what a server logs of it", len(next.TakeDeferrals()), 8)
 	next.Tick(noon.Add(59 * time.Second))
@@ -301,36 +301,36 @@ func TestDeferralsOutliveAProcess(t *testing.T) {
 	}
 }
 
-func TestExplainAndStatusTellOfDeferrals(t *testing.T) {
+func TestExplainAndStatusShowDeferrals(t *testing.T) {
 	tree := bounded(t, quarter, "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n")
-	turnAt(tree, 0, health.Up, health.Down, noon)
-	turnAt(tree, 1, health.Up, health.Down, noon)
+	setVerdictAt(tree, 0, health.Up, health.Down, noon)
+	setVerdictAt(tree, 1, health.Up, health.Down, noon)
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "explained", told(steps), "web/a! [down] down: its IPv4 address is down\nweb/b* [ejection deferred] first eligible in the order written; down, and treated as up: ejection deferred by max_ejection 25%/1m\n")
+	expect(t, "explained", stepsText(steps), "web/a! [down] down: its IPv4 address is down\nweb/b* [ejection deferred] first eligible in the order written; down, and treated as up: ejection deferred by max_ejection 25%/1m\n")
 	for p := range tree.Status() {
 		expect(t, "state", p.Members[1].State, EjectionDeferred)
 	}
 	expect(t, "deferrals", tree.Deferrals(), []Deferral{{"web", "b", noon, "status 500", Ongoing}})
 }
 
-// damped turns targets down, or tells that only flap damping keeps them down.
+// damped sets targets down, or reports that only flap damping holds them down.
 func damp(tree *Tree, only bool, targets ...int) {
 	for _, i := range targets {
 		tree.Apply([]health.Transition{{Index: i, Target: tree.Targets()[i], From: health.Up, To: health.Down, Damped: only, At: noon, Reason: "flaps"}})
 	}
 }
 
-// A deploy that takes one member after another down, twice, leaves half of them
-// damped at most.
-func TestMaxEjectionBoundsWhatFlapDampingHoldsDown(t *testing.T) {
+// A deployment that takes one member after another down, twice, leaves at most half of them
+// damped.
+func TestMaxEjectionBoundsFlapDamping(t *testing.T) {
 	tree := bounded(t, config.MaxEjection{Percent: 50, Window: time.Second}, "pool web weighted\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n")
 	for i := range 4 {
 		at := noon.Add(time.Duration(i) * 10 * time.Second)
-		turnAt(tree, i, health.Up, health.Down, at)
+		setVerdictAt(tree, i, health.Up, health.Down, at)
 		tree.Apply([]health.Transition{{Index: i, From: health.Down, To: health.Down, Damped: true, At: at, Reason: "flaps"}})
 	}
 	expect(t, "two are held down", standing(tree), "--??")
-	turnAt(tree, 0, health.Down, health.Up, noon.Add(time.Minute))
+	setVerdictAt(tree, 0, health.Down, health.Up, noon.Add(time.Minute))
 	tree.Tick(noon.Add(time.Minute))
 	expect(t, "one recovers, and another is held down", standing(tree), "+--?")
 	tree.Apply([]health.Transition{{Index: 3, From: health.Down, To: health.Down, At: noon.Add(2 * time.Minute), Reason: "status 500"}})
@@ -344,7 +344,7 @@ func TestFlapDampingIsNotBoundedWithoutMaxEjection(t *testing.T) {
 	expect(t, "both", standing(tree), "--")
 }
 
-func TestMaxEjectionBoundsWhatSlowStartWithholds(t *testing.T) {
+func TestMaxEjectionBoundsSlowStart(t *testing.T) {
 	const four = "pool web weighted\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d weight=3 192.0.2.4\n"
 	tree := bounded(t, config.MaxEjection{Percent: 50, Window: time.Minute}, four)
 	parts := func() (got []uint64) {
@@ -369,6 +369,6 @@ func TestMaxEjectionBoundsWhatSlowStartWithholds(t *testing.T) {
 	damp(tree, false, 2)
 	damp(tree, true, 2)
 	expect(t, "2.25, and 1 held down", parts(), []uint64{86, 86, 256, 200})
-	turnAt(tree, 2, health.Down, health.Up, noon)
+	setVerdictAt(tree, 2, health.Down, health.Up, noon)
 	expect(t, "2.25 of 6", parts(), []uint64{64, 64, 256, 192})
 }

@@ -13,8 +13,8 @@ import (
 	"meridian/health"
 )
 
-// slowEjections is max_ejection of one pool of endpoints, said plainly: what each member
-// is, and a list of all that was ever ejected, which is summed up anew each time.
+// slowEjections is a simple reference of max_ejection for one pool of endpoints: the state of each
+// member, and a list of all ejections, summed up each time.
 type slowEjections struct {
 	bound   config.MaxEjection
 	members []slowMember
@@ -27,9 +27,9 @@ type slowMember struct {
 	refs    [2][]int // by family: targets
 	drained bool
 	lost    [2]bool   // by its checks
-	down    [2]bool   // as the pool has it
+	down    [2]bool   // as treated by the pool
 	since   time.Time // deferred
-	turn    int       // in which order members were deferred
+	turn    int       // the order in which members were deferred
 }
 
 type slowEjection struct {
@@ -42,7 +42,7 @@ func (s *slowEjections) isDeferred(m int) bool {
 	return member.lost[0] && !member.down[0] || member.lost[1] && !member.down[1]
 }
 
-// ejected is the members that went down within the window and are down.
+// ejected returns the members that went down within the window and are down.
 func (s *slowEjections) ejected() map[int]bool {
 	found := map[int]bool{}
 	for _, e := range s.log {
@@ -67,7 +67,7 @@ func (s *slowEjections) fits(m int) bool {
 	return ejected[m] || others == 0 || (others+s.members[m].weight) <= total*s.bound.Percent/100
 }
 
-// eject ejects a member for the families that it has lost.
+// eject ejects a member for its lost families.
 func (s *slowEjections) eject(m int) {
 	if !s.ejected()[m] && !s.members[m].drained {
 		s.log = append(s.log, slowEjection{m, s.now})
@@ -77,7 +77,7 @@ func (s *slowEjections) eject(m int) {
 
 func (s *slowEjections) turn(target int, verdicts []health.Verdict, now time.Time, turns *int) {
 	s.now = now
-	for m := len(s.members) - 1; m >= 0; m-- { // those of one address in the order in which Tree.users has them
+	for m := len(s.members) - 1; m >= 0; m-- { // members of one address in the order of Tree.membersByTarget
 		member := &s.members[m]
 		if !slices.Contains(member.refs[target%2], target) {
 			continue
@@ -146,7 +146,7 @@ func (s *slowEjections) standing() string {
 	return text
 }
 
-// randomEjections is a world of pools that share addresses, and each said plainly.
+// randomEjections returns a world of pools that share addresses, and the reference of each.
 func randomEjections(t *testing.T, rnd *rand.Rand) (*Tree, []*slowEjections) {
 	var text strings.Builder
 	var slow []*slowEjections
@@ -179,7 +179,7 @@ func randomEjections(t *testing.T, rnd *rand.Rand) (*Tree, []*slowEjections) {
 	return compile(t, cfg), slow
 }
 
-// targetNumbers is the number in the address of each target.
+// targetNumbers returns the number in the address of each target.
 func targetNumbers(tree *Tree) []int {
 	numbers := make([]int, len(tree.targets))
 	for i, target := range tree.targets {
@@ -199,7 +199,7 @@ func TestEjectionsMatchTheReference(t *testing.T) {
 		tree, slow := randomEjections(t, rnd)
 		numbers, verdicts := targetNumbers(tree), make([]health.Verdict, 12)
 		for i := range tree.targets {
-			turnAt(tree, i, health.Unknown, health.Up, noon.Add(-time.Hour))
+			setVerdictAt(tree, i, health.Unknown, health.Up, noon.Add(-time.Hour))
 			verdicts[numbers[i]] = health.Up
 		}
 		now, turns := noon, 0
@@ -228,7 +228,7 @@ func TestEjectionsMatchTheReference(t *testing.T) {
 				if verdicts[numbers[i]] == to {
 					continue
 				}
-				turnAt(tree, i, verdicts[numbers[i]], to, now)
+				setVerdictAt(tree, i, verdicts[numbers[i]], to, now)
 				verdicts[numbers[i]] = to
 				for _, s := range slow {
 					s.turn(numbers[i], verdicts, now, &turns)
@@ -245,9 +245,8 @@ func TestEjectionsMatchTheReference(t *testing.T) {
 	}
 }
 
-// The bound of one pool changes nothing in another with the same addresses: it stands as
-// it would alone.
-func TestPoolsThatShareAddressesAreBoundedAlone(t *testing.T) {
+// The bound of one pool does not affect another with the same addresses.
+func TestPoolsWithSharedAddressesAreBoundedSeparately(t *testing.T) {
 	const web = "pool web weighted\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n"
 	half := config.MaxEjection{Percent: 50, Window: time.Minute}
 	alone := bounded(t, half, web)
@@ -255,14 +254,14 @@ func TestPoolsThatShareAddressesAreBoundedAlone(t *testing.T) {
 	shared.ejections.pools[1].bound.Percent = 25
 	shared.ejections.pools[2].bound.Percent = 100
 	for i := range 3 {
-		turnAt(alone, i, health.Up, health.Down, noon)
-		turnAt(shared, i, health.Up, health.Down, noon)
+		setVerdictAt(alone, i, health.Up, health.Down, noon)
+		setVerdictAt(shared, i, health.Up, health.Down, noon)
 	}
 	expect(t, "alone", standing(alone), "--?+")
 	expect(t, "beside others", standing(shared), "--?+ -??+ ---+")
 }
 
-// manyMembers is pools of some members each.
+// manyMembers returns pools of some members each.
 func manyMembers(pools, members int) *config.Config {
 	cfg := &config.Config{File: "world", Checks: []config.Check{{Name: "web", Type: config.HTTP}}}
 	for id := range pools {
@@ -278,8 +277,8 @@ func manyMembers(pools, members int) *config.Config {
 	return cfg
 }
 
-// What max_ejection costs does not grow with the size of a pool or the number of pools:
-// it looks at each turn once, and a tick at what is deferred.
+// The cost of max_ejection does not grow with the size of a pool or the number of pools:
+// it visits each change once, and a tick visits the deferred members.
 func TestMaxEjectionIsLinear(t *testing.T) {
 	for _, c := range []struct{ pools, members int }{{1000, 100}, {1, 20_000}} {
 		tree := compile(t, manyMembers(c.pools, c.members))

@@ -31,8 +31,8 @@ func (d *builder) boundSlow(id ID, members []uint32) (b slowBound) {
 	return b
 }
 
-// doubtSlowOf marks the pool of a member because its bound of slow start has changed.
-func (d *builder) doubtSlowOf(m *ejection) {
+// markSlowDirty marks the pool of a member because its bound of slow start has changed.
+func (d *builder) markSlowDirty(m *ejection) {
 	d.staleIn = append(d.staleIn, ID(d.tree.memberRefOf(m.member).pool))
 }
 

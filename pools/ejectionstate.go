@@ -134,9 +134,9 @@ func (t *Tree) establishedLocked() poolEjections {
 	return poolEjections{established: slices.Clone(t.ejections.established), regions: slices.Clone(t.ejections.regions)}
 }
 
-// inheritEstablished takes over from the previous tree which members and regions
+// carryOverEstablished takes over from the previous tree which members and regions
 // have been up.
-func (t *Tree) inheritEstablished(before *Tree, known poolEjections) {
+func (t *Tree) carryOverEstablished(before *Tree, known poolEjections) {
 	if len(t.ejections.pools) == 0 || known.established == nil {
 		return
 	}

@@ -12,9 +12,9 @@ import (
 	"meridian/health"
 )
 
-// told is the steps of a decision, one a line: the member with * when chosen
-// and ! when not eligible, its verdict and the reason.
-func told(steps []Step) string {
+// stepsText returns the steps of a decision, one a line: the member with * if chosen
+// and ! if not eligible, its health state and the reason.
+func stepsText(steps []Step) string {
 	var b strings.Builder
 	for _, s := range steps {
 		mark := ""
@@ -29,7 +29,7 @@ func told(steps []Step) string {
 	return b.String()
 }
 
-func TestExplainTellsEachMemberWhy(t *testing.T) {
+func TestExplainGivesReasonForEachMember(t *testing.T) {
 	for _, c := range []struct {
 		behaviour, world, up, down string
 		family                     Family
@@ -97,7 +97,7 @@ web/b* [unknown] used instead of "a", which has no IPv6 address; first eligible 
 `,
 		},
 		{
-			behaviour: "a family that nobody of the region has",
+			behaviour: "a family that no member of the region has",
 			world:     "pool web failover\n  a region=near 192.0.2.1\n  b region=far 2001:db8::2\n",
 			family:    IPv6,
 			want: `web/a [unknown] has no IPv6 address, nor has another of the same region: it adds nothing
@@ -130,17 +130,17 @@ web/in [not live: 0 of 1 up, min_up 1] comes after "a"; counted as up, since its
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, nearAndFar+c.world))
-			turn(t, tree, health.Up, strings.Fields(c.up)...)
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Up, strings.Fields(c.up)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			q := ask(t, tree, "web", c.family, "192.0.2.200")
-			if _, steps := tree.Explain(q, tree.Scratch()); told(steps) != c.want {
-				t.Errorf("got\n%s\nwant\n%s", told(steps), c.want)
+			if _, steps := tree.Explain(q, tree.Scratch()); stepsText(steps) != c.want {
+				t.Errorf("got\n%s\nwant\n%s", stepsText(steps), c.want)
 			}
 		})
 	}
 }
 
-func TestExplainGivesDistanceUnderProximityAndWeightAlways(t *testing.T) {
+func TestExplainGivesDistanceAndWeight(t *testing.T) {
 	tree := compile(t, world(t, nearAndFar+"pool web proximity\n  a region=near weight=3 192.0.2.1\n  b region=far pool=in\npool in weighted\n  c region=far 192.0.2.3\n"))
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "198.51.100.1"), tree.Scratch())
 	if len(steps) != 3 {
@@ -153,9 +153,9 @@ func TestExplainGivesDistanceUnderProximityAndWeightAlways(t *testing.T) {
 	expect(t, "policies", []string{steps[0].Policy, steps[2].Policy}, []string{"proximity", "weighted"})
 }
 
-// Explain is Decide: the same answer, scope and mode, and chosen are the members
-// whose addresses came, no more and no fewer.
-func TestExplainTellsWhatDecideDoes(t *testing.T) {
+// Explain matches Decide: it has the same answer, scope and mode, and the chosen members are
+// exactly those with answered addresses.
+func TestExplainMatchesDecide(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	where, err := geo.Open(world(t, regionsOfTheWorld))
@@ -203,7 +203,7 @@ func compareSteps(t *testing.T, tree *Tree, q Request, addrs []netip.Addr, steps
 	}
 	for _, a := range addrs {
 		if !slices.Contains(chosen, a) {
-			t.Errorf("%s was answered, but no member that has it was told chosen:\n%s", a, told(steps))
+			t.Errorf("%s was answered, but no member with it is marked chosen:\n%s", a, stepsText(steps))
 		}
 	}
 	expect(t, "chosen and answered", len(chosen) > 0, len(addrs) > 0)

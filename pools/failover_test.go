@@ -18,7 +18,7 @@ func TestFailoverTakesTheFirstEligible(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, c.world))
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			expect(t, "answers", answers(tree, ask(t, tree, "web", IPv4, "8.8.8.8")), c.want)
 		})
 	}
@@ -27,7 +27,7 @@ func TestFailoverTakesTheFirstEligible(t *testing.T) {
 func TestFailoverReturnsWhenTheFirstIsUpAgain(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n"))
 	q := ask(t, tree, "web", IPv4, "8.8.8.8")
-	turn(t, tree, health.Down, "web/a")
-	turn(t, tree, health.Up, "web/a")
+	setVerdicts(t, tree, health.Down, "web/a")
+	setVerdicts(t, tree, health.Up, "web/a")
 	expect(t, "answers", answers(tree, q), "192.0.2.1")
 }

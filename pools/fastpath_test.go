@@ -11,9 +11,9 @@ import (
 	"meridian/health"
 )
 
-// TestDirectDecidesAsDecideDoes compares the fast path with what it leaves out, on
-// worlds of all kinds and with members down, starting slowly, forced and drained.
-func TestDirectDecidesAsDecideDoes(t *testing.T) {
+// TestFastPathMatchesDecide compares the fast path with the full one, in
+// worlds of all kinds and with members down, in slow start, forced and drained.
+func TestFastPathMatchesDecide(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	where, err := geo.Open(world(t, regionsOfTheWorld))
@@ -31,7 +31,7 @@ func TestDirectDecidesAsDecideDoes(t *testing.T) {
 		}
 		r := newReference(cfg, where)
 		for range 4 {
-			taken += compareDirect(t, rnd, tree)
+			taken += compareFastPath(t, rnd, tree)
 			tree.Apply(randomTurns(rnd, tree, r))
 			randomOverrides(rnd, tree, r)
 		}
@@ -44,7 +44,7 @@ func TestDirectDecidesAsDecideDoes(t *testing.T) {
 	}
 }
 
-// randomPlain is a pool that the fast path is for.
+// randomPlain returns a pool that the fast path handles.
 func randomPlain(rnd *rand.Rand) string {
 	var b strings.Builder
 	policy := []string{"proximity", "weighted", "failover"}[rnd.IntN(3)]
@@ -64,8 +64,8 @@ func randomPlain(rnd *rand.Rand) string {
 	return b.String()
 }
 
-// compareDirect asks each pool some questions and counts those that direct decides.
-func compareDirect(t *testing.T, rnd *rand.Rand, tree *Tree) (taken int) {
+// compareFastPath asks each pool some requests and counts those that fastDecide decides.
+func compareFastPath(t *testing.T, rnd *rand.Rand, tree *Tree) (taken int) {
 	t.Helper()
 	fast, slow := tree.Scratch(), tree.Scratch()
 	for _, p := range tree.cfg.Pools {
@@ -87,7 +87,7 @@ func compareDirect(t *testing.T, rnd *rand.Rand, tree *Tree) (taken int) {
 	return taken
 }
 
-func TestDirectIsForPlainPoolsOnly(t *testing.T) {
+func TestFastPathIsForPlainPoolsOnly(t *testing.T) {
 	const head = "region a 0 0\nregion b 50 50\npool p "
 	for text, want := range map[string]bool{
 		"proximity\n  x region=a 192.0.2.1 2001:db8::1\n  y region=b 192.0.2.2\nbind p\n": true,
@@ -116,10 +116,10 @@ func TestDirectIsForPlainPoolsOnly(t *testing.T) {
 	}
 }
 
-// TestDirectLeavesFailuresToDecide says so for a pool whose only member is down.
-func TestDirectLeavesFailuresToDecide(t *testing.T) {
+// TestFastPathLeavesFailuresToDecide checks a pool with only one member, which is down.
+func TestFastPathLeavesFailuresToDecide(t *testing.T) {
 	tree := compile(t, world(t, "region a 0 0\npool p proximity\n  x region=a 192.0.2.1\nbind p\n"))
-	turn(t, tree, health.Down, "p/x")
+	setVerdicts(t, tree, health.Down, "p/x")
 	s := tree.Scratch()
 	s.begin(tree)
 	q := ask(t, tree, "p", IPv4, "198.51.100.1")

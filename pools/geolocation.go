@@ -109,14 +109,14 @@ func (s *Scratch) openMatch(v *frame, match uint16) bool {
 func failingOpen(after basis) []basis {
 	switch after {
 	case byVerdict:
-		return planesAfterAsIs[:]
+		return basesAfterByVerdict[:]
 	case remaining:
-		return planesAfterAsIs[1:]
+		return basesAfterByVerdict[1:]
 	}
 	return nil
 }
 
-var planesAfterAsIs = [...]basis{remaining, failOpen}
+var basesAfterByVerdict = [...]basis{remaining, failOpen}
 
 // match returns the members of a match.
 func (t *Tree) match(p *pool, i uint16) bitset {

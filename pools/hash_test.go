@@ -11,7 +11,7 @@ import (
 	"meridian/health"
 )
 
-// hashed is who each of n networks gets, by network.
+// hashed returns the member of each of n networks, by network.
 func hashed(t *testing.T, tree *Tree, n int) []string {
 	t.Helper()
 	q, s := ask(t, tree, "web", IPv4, "0.0.0.0"), tree.Scratch()
@@ -25,7 +25,7 @@ func hashed(t *testing.T, tree *Tree, n int) []string {
 	return got
 }
 
-// moves counts which clients moved from whom to whom, and holds each against allowed.
+// moves counts the clients that moved between two members, and compares each count with allowed.
 func moves(t *testing.T, what string, before, after []string, allowed func(from, to string) bool) float64 {
 	t.Helper()
 	moved := 0
@@ -49,8 +49,8 @@ const fourHashed = `pool web hash hash=32/128
 
 const networks = 40_000
 
-// Shares are held to half a percentage point: four standard deviations at 40,000 networks are a whole one at most.
-func TestAHashSharesNetworksOutByWeight(t *testing.T) {
+// Shares must match to half a percentage point: four standard deviations at 40,000 networks are at most one.
+func TestHashDistributesNetworksByWeight(t *testing.T) {
 	got := map[string]int{}
 	for _, to := range hashed(t, compile(t, world(t, fourHashed)), networks) {
 		got[to]++
@@ -63,19 +63,19 @@ func TestAHashSharesNetworksOutByWeight(t *testing.T) {
 	}
 }
 
-func TestAMemberThatFailsMovesOnlyItsOwnClients(t *testing.T) {
+func TestFailedMemberMovesOnlyItsClients(t *testing.T) {
 	tree := compile(t, world(t, fourHashed))
 	before := hashed(t, tree, networks)
-	turn(t, tree, health.Down, "web/c")
+	setVerdicts(t, tree, health.Down, "web/c")
 	share := moves(t, "c down", before, hashed(t, tree, networks), func(from, _ string) bool { return from == "192.0.2.3" })
 	if math.Abs(share-0.3) > 0.01 {
 		t.Errorf("%.4f of the clients moved, want 0.30", share)
 	}
-	turn(t, tree, health.Up, "web/c")
+	setVerdicts(t, tree, health.Up, "web/c")
 	moves(t, "c up again", before, hashed(t, tree, networks), func(string, string) bool { return false })
 }
 
-func TestANewMemberTakesItsShareAndNoOtherMoves(t *testing.T) {
+func TestNewMemberTakesOnlyItsShare(t *testing.T) {
 	before := hashed(t, compile(t, world(t, fourHashed)), networks)
 	after := hashed(t, compile(t, world(t, fourHashed+"\n  e weight=10 192.0.2.5")), networks)
 	share := moves(t, "e added", before, after, func(_, to string) bool { return to == "192.0.2.5" })
@@ -84,7 +84,7 @@ func TestANewMemberTakesItsShareAndNoOtherMoves(t *testing.T) {
 	}
 }
 
-func TestAWeightThatGrowsDrawsClientsAndNoOtherMoves(t *testing.T) {
+func TestLargerWeightMovesOnlyTheDifference(t *testing.T) {
 	sticky := strings.Replace(fourHashed, "hash hash", "weighted sticky hash", 1)
 	before := hashed(t, compile(t, world(t, sticky)), networks)
 	after := hashed(t, compile(t, world(t, strings.Replace(sticky, "weight=1 ", "weight=6 ", 1))), networks)
@@ -94,20 +94,20 @@ func TestAWeightThatGrowsDrawsClientsAndNoOtherMoves(t *testing.T) {
 	}
 }
 
-func TestAHashKnowsMembersByNameAndNotByOrder(t *testing.T) {
+func TestHashDependsOnNamesNotOrder(t *testing.T) {
 	lines := strings.Split(fourHashed, "\n")
 	turned := strings.Join([]string{lines[0], lines[4], lines[2], lines[1], lines[3]}, "\n")
 	moves(t, "order", hashed(t, compile(t, world(t, fourHashed)), 5000), hashed(t, compile(t, world(t, turned)), 5000),
 		func(string, string) bool { return false })
 }
 
-// These are what nodes of other versions answer: they must never change.
-func TestAHashIsTheSameForever(t *testing.T) {
+// Nodes of other versions give these answers: they must never change.
+func TestHashNeverChanges(t *testing.T) {
 	got := hashed(t, compile(t, world(t, fourHashed)), 12)
 	expect(t, "members", strings.ReplaceAll(strings.Join(got, " "), "192.0.2.", ""), "4 4 3 1 3 1 4 3 2 3 4 3")
 }
 
-func TestAHashIsOfTheNetworkAndItsScopeSaysSo(t *testing.T) {
+func TestHashScopeCoversNetwork(t *testing.T) {
 	tree := compile(t, world(t, `pool web hash hash=20/40
   a 192.0.2.1
   b 192.0.2.2`))
@@ -120,7 +120,7 @@ func TestAHashIsOfTheNetworkAndItsScopeSaysSo(t *testing.T) {
 		"::ffff:20.1.47.9":   {"20.1.32.0/20", 20},
 		"2001:db8:12ff::1":   {"2001:db8:1200::/40", 40},
 		"172.20.9.9":         {"172.20.0.0/20", 20},
-		"0.0.0.9":            {"0.0.0.0/20", 29}, // beside the unspecified address, which is nobody's network
+		"0.0.0.9":            {"0.0.0.0/20", 29}, // beside the unspecified address, which is in no network
 		"192.167.255.255":    {"192.167.240.0/20", 20},
 		"fe80:0:0:1::2":      {"fe80::/40", 40},
 		"0:0:0:1::1":         {"::/40", 64}, // beside IPv4-mapped addresses, and loopback
@@ -138,8 +138,8 @@ func TestAHashIsOfTheNetworkAndItsScopeSaysSo(t *testing.T) {
 	}
 }
 
-// log2 within 2^-20 of floating point's, and falling throughout.
-func TestLogarithms(t *testing.T) {
+// log2 is within 2^-20 of floating point's, and decreases throughout.
+func TestLog2Table(t *testing.T) {
 	l := newLog2Table()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 100_000 {

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Whatever the addresses and however many there is room for, each gets the
-// number that a map would have given it.
-func TestNumbersAreThoseOfAMap(t *testing.T) {
+// For any addresses and any reserved size, each address gets the
+// number that a map would give it.
+func TestInternerMatchesMap(t *testing.T) {
 	for range 200 {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -34,9 +34,9 @@ func TestNumbersAreThoseOfAMap(t *testing.T) {
 	}
 }
 
-// Networks that are full must not make their neighbours in the table slow: the
-// longest way to an address stays in the order of some lines.
-func TestNumbersOfFullNetworksStayNear(t *testing.T) {
+// Full networks must not slow their neighbours in the table: the
+// longest probe sequence is limited to a few lines.
+func TestInternerProbesStayShort(t *testing.T) {
 	const count = 1 << 16
 	n := newInterner(count, splitV4)
 	for i := range uint32(count) {
@@ -56,7 +56,7 @@ func TestNumbersOfFullNetworksStayNear(t *testing.T) {
 	}
 }
 
-func BenchmarkNumbers(b *testing.B) {
+func BenchmarkInterner(b *testing.B) {
 	const count = 1 << 20
 	b.ReportAllocs()
 	for b.Loop() {

@@ -9,14 +9,14 @@ import (
 	"meridian/geo"
 )
 
-// mayAnswer is every address that a walk of a pool may lead to, whatever its policies
+// mayAnswer returns every address that a walk of a pool may answer, whatever its policies
 // choose:
 //
 //	a member that is                              when as it is   when failing open
 //	disabled, drained, forced down, of weight 0   nothing         nothing
 //	assumed down, or in a region that is down     nothing         all of the family
 //	forced up                                     all of it       all of it
-//	none of these                                 those up        all of it
+//	none of these                                 the up ones     all of it
 //	a pool, where an endpoint would have any      what that may   what that may
 func (r reference) mayAnswer(p *config.Pool, f Family, pl basis, may map[netip.Addr]bool) {
 	for i := range p.Members {
@@ -36,11 +36,11 @@ func (r reference) mayAnswer(p *config.Pool, f Family, pl basis, may map[netip.A
 	}
 }
 
-// TestNoDecisionAnswersWhatItMustNot: over random worlds of all policies, no answer ever
-// has an address of the wrong family, of a member that is disabled, drained or of weight
-// 0, alone or by way of a pool that is; nor one that is down, unless the pool fails open,
-// which it does only where it may and is not live, or an operator forced it up.
-func TestNoDecisionAnswersWhatItMustNot(t *testing.T) {
+// TestDecisionsNeverAnswerForbiddenAddresses checks over random worlds of all policies that no answer
+// has an address of the wrong family, or of a member that is disabled, drained or of weight
+// 0, directly or through a nested pool; or a down one, unless the pool fails open,
+// which it does only if it may and is not live, or an operator forced the member up.
+func TestDecisionsNeverAnswerForbiddenAddresses(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	where, err := geo.Open(world(t, regionsOfTheWorld+roundTripsOfTheWorld))

@@ -10,7 +10,7 @@ import (
 	"meridian/health"
 )
 
-// measuredWorld is regions near and far of a client, and another to measure.
+// measuredWorld has regions near and far from a client, and a third to measure.
 const measuredWorld = `
 region near 0 0
 region far 0 90
@@ -20,16 +20,16 @@ net 198.51.100.0/24 near
 net 203.0.113.0/24 country:DE
 `
 
-func TestLatencyTakesTheQuickestRegionWithAnEligibleMember(t *testing.T) {
+func TestLatencyTakesQuickestEligibleRegion(t *testing.T) {
 	const pool = "pool web latency\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n  c region=other 192.0.2.3\n"
 	for _, c := range []struct {
 		behaviour, world, down string
 		client                 string
 		want                   string
-		scope                  int // -1: whatever
+		scope                  int // -1: any
 	}{
 		{
-			behaviour: "where nothing is measured the nearest",
+			behaviour: "without measurements the nearest",
 			client:    "198.51.100.1", want: "192.0.2.1", scope: -1,
 		},
 		{
@@ -38,7 +38,7 @@ func TestLatencyTakesTheQuickestRegionWithAnEligibleMember(t *testing.T) {
 			client:    "198.51.100.1", want: "192.0.2.2", scope: 25,
 		},
 		{
-			behaviour: "beside that network, as before",
+			behaviour: "outside that network, as before",
 			world:     "rtt 198.51.100.0/25 far 3\n",
 			client:    "198.51.100.129", want: "192.0.2.1", scope: 25,
 		},
@@ -49,7 +49,7 @@ func TestLatencyTakesTheQuickestRegionWithAnEligibleMember(t *testing.T) {
 			client:    "198.51.100.1", want: "192.0.2.3", scope: -1,
 		},
 		{
-			behaviour: "one lucky sample moves nobody: (1·3+9·210)/10 ms is more than 10",
+			behaviour: "one lucky sample moves no client: (1·3+9·210)/10 ms is more than 10",
 			world:     "rtt 198.51.100.0/24 far 3 1\n",
 			client:    "198.51.100.1", want: "192.0.2.1", scope: -1,
 		},
@@ -71,7 +71,7 @@ func TestLatencyTakesTheQuickestRegionWithAnEligibleMember(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, measuredWorld+pool+c.world))
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			q := ask(t, tree, "web", IPv4, c.client)
 			expect(t, "answers", answers(tree, q), c.want)
 			if c.scope >= 0 {
@@ -90,7 +90,7 @@ pool web latency
 rtt 198.51.100.0/24 near 400 1
 rtt 198.51.100.0/24 far 20.5 40
 `))
-	turn(t, tree, health.Down, "web/b")
+	setVerdicts(t, tree, health.Down, "web/b")
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "198.51.100.1"), tree.Scratch())
 	var got []string
 	for _, s := range steps {
@@ -109,11 +109,11 @@ rtt 198.51.100.0/24 far 20.5 40
 	}
 }
 
-// A tree measured anew decides as one that was compiled with that table.
-func TestMeasureGoesByTheNewTable(t *testing.T) {
+// A tree with other measurements decides like one that was compiled with that table.
+func TestMeasureUsesNewTable(t *testing.T) {
 	cfg := world(t, measuredWorld+"pool web latency\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\npool by-distance proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\nrtt 198.51.100.0/24 far 3\n")
 	tree := compile(t, cfg)
-	turn(t, tree, health.Down, "by-distance/a")
+	setVerdicts(t, tree, health.Down, "by-distance/a")
 	if err := os.WriteFile(cfg.Latency.File, []byte("192.0.2.0/24,far,3\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +145,8 @@ func TestMeasureGoesByTheNewTable(t *testing.T) {
 	expect(t, "without round trips", answers(none, ask(t, none, "web", IPv4, "198.51.100.1")), "192.0.2.1")
 }
 
-// Under alpha a round trip is no measurement but an average of several, and is told as one.
-func TestLatencyTellsMovingAverages(t *testing.T) {
+// With alpha a round trip is an average of several measurements, and is shown as one.
+func TestExplainShowsMovingAverages(t *testing.T) {
 	cfg := world(t, measuredWorld+"pool web latency\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\nrtt 198.51.100.0/24 far 3\n")
 	cfg.Latency.Alpha = 30
 	tree := compile(t, cfg)

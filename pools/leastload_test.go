@@ -11,8 +11,8 @@ import (
 	"meridian/config"
 )
 
-// loaded gives members a source of their own with a capacity, by POOL/MEMBER=CAPACITY;
-// REGION=CAPACITY, with no slash, gives a region one.
+// loaded adds to members their own source with a capacity, by POOL/MEMBER=CAPACITY;
+// REGION=CAPACITY, with no slash, adds one to a region.
 func loaded(t testing.TB, cfg *config.Config, of ...string) *config.Config {
 	t.Helper()
 	for _, word := range of {
@@ -39,7 +39,7 @@ func loaded(t testing.TB, cfg *config.Config, of ...string) *config.Config {
 	return cfg
 }
 
-// report has the sources of loaded report, in order; a negative load is a stale report.
+// report reports the loads of the sources of loaded, in order; a negative load is a stale report.
 func report(tree *Tree, at int, loads ...float64) {
 	all := make([]Load, len(loads))
 	for i, target := range tree.loadTargets {
@@ -50,7 +50,7 @@ func report(tree *Tree, at int, loads ...float64) {
 	tree.SetLoads(all)
 }
 
-// forgetShares has least-load pools know nothing of the shares and reports before.
+// forgetShares resets the shares and reports of least-load pools.
 func forgetShares(tree *Tree) {
 	for i := range tree.balancers {
 		tree.balancers[i] = tree.newBalancer(tree.balancers[i].pool)
@@ -59,7 +59,7 @@ func forgetShares(tree *Tree) {
 
 const three = "pool web least-load\n  a 192.0.2.1\n  b 192.0.2.2\n  c weight=2 192.0.2.3\n"
 
-// odds is the exact chance of each address.
+// odds returns the exact probability of each address.
 func oddsOf(t testing.TB, tree *Tree, q Request) map[string]float64 {
 	t.Helper()
 	got := map[string]float64{}
@@ -70,7 +70,7 @@ func oddsOf(t testing.TB, tree *Tree, q Request) map[string]float64 {
 	return got
 }
 
-func TestLeastLoadDrawsByRoom(t *testing.T) {
+func TestLeastLoadDrawsByFreeCapacity(t *testing.T) {
 	const a, b, c = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 	for _, test := range []struct {
 		behaviour string
@@ -78,10 +78,10 @@ func TestLeastLoadDrawsByRoom(t *testing.T) {
 		want      map[string]float64
 	}{
 		{"capacity that is free, times weight", []float64{50, 75, 75}, map[string]float64{a: 0.4, b: 0.2, c: 0.4}},
-		{"nothing for who is full", []float64{100, 0, 130}, map[string]float64{b: 1}},
-		{"who does not report counts as the others do on average", []float64{50, 0, -1}, map[string]float64{a: 50. / 300, b: 100. / 300, c: 150. / 300}},
-		{"nobody reports: by weight", []float64{-1, -1, -1}, map[string]float64{a: 0.25, b: 0.25, c: 0.5}},
-		{"nobody has room: by weight", []float64{100, 200, 300}, map[string]float64{a: 0.25, b: 0.25, c: 0.5}},
+		{"nothing for a full member", []float64{100, 0, 130}, map[string]float64{b: 1}},
+		{"a member without a report counts as the mean of the others", []float64{50, 0, -1}, map[string]float64{a: 50. / 300, b: 100. / 300, c: 150. / 300}},
+		{"no reports: by weight", []float64{-1, -1, -1}, map[string]float64{a: 0.25, b: 0.25, c: 0.5}},
+		{"no member has room: by weight", []float64{100, 200, 300}, map[string]float64{a: 0.25, b: 0.25, c: 0.5}},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {
 			tree := compile(t, loaded(t, world(t, three), "web/a=100", "web/b=100", "web/c=100"))
@@ -102,15 +102,15 @@ func TestLeastLoadDrawsByRoom(t *testing.T) {
 	}
 }
 
-func TestLeastLoadBeforeAnyReportGoesByCapacity(t *testing.T) {
+func TestLeastLoadWithoutReportsUsesCapacity(t *testing.T) {
 	tree := compile(t, loaded(t, world(t, three), "web/a=300", "web/b=100"))
 	got := oddsOf(t, tree, ask(t, tree, "web", IPv4, "11.0.0.1"))
 	expect(t, "odds", fmt.Sprintf("%.3f %.3f %.3f", got["192.0.2.1"], got["192.0.2.2"], got["192.0.2.3"]), "0.375 0.125 0.500") // c: the mean, 200, twice
 }
 
-// The rooms of the first reports are the plain formula; load of a nested
-// pool is the sum of its members', and of a region what its members share.
-func TestRoomsFollowThePlainFormula(t *testing.T) {
+// The free capacities of the first reports follow the simple formula; the load of a nested
+// pool is the sum of its members', and that of a region is divided among its members.
+func TestFreeCapacityMatchesReference(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	tree := compile(t, loaded(t, world(t, `region near 0 0
@@ -150,8 +150,8 @@ pool inner weighted
 	}
 }
 
-// The A and the AAAA of one draw lead to one member.
-func TestLeastLoadLeadsBothFamiliesToOneMember(t *testing.T) {
+// The A and the AAAA of one draw return one member.
+func TestLeastLoadGivesBothFamiliesOneMember(t *testing.T) {
 	tree := compile(t, loaded(t, world(t, "pool web least-load\n  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2 2001:db8::2\n"), "web/a=100", "web/b=100"))
 	report(tree, 1, 30, 80)
 	s := tree.Scratch()
@@ -182,8 +182,8 @@ func TestDecidingByLoadAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestADrainTakesItsRoomAtOnce: of a pool in a least-load pool, too, and before the next report.
-func TestADrainTakesItsRoomAtOnce(t *testing.T) {
+// TestDrainRemovesFreeCapacityAtOnce includes a pool nested in a least-load pool, and applies before the next report.
+func TestDrainRemovesFreeCapacityAtOnce(t *testing.T) {
 	const a, b, c = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 	tree := compile(t, loaded(t, world(t, `pool web least-load
   in pool=inner

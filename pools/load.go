@@ -48,12 +48,12 @@ func (t *Tree) SetLoads(loads []Load) (changed bool) {
 	d.copyOnWrite()
 	d.followShares() // changes since the last reports, for other reasons
 	d.loads = slices.Clone(loads)
-	return d.settleLoads()
+	return d.applyReports()
 }
 
-// settleLoads runs the controllers on the reports of the builder, and publishes the result. It reports
+// applyReports runs the controllers on the reports of the builder, and publishes the result. It reports
 // whether the shedding of a member or region changed.
-func (d *builder) settleLoads() (changed bool) {
+func (d *builder) applyReports() (changed bool) {
 	t := d.tree
 	if latest := d.latestReport(); !latest.IsZero() {
 		t.reportClock = latest

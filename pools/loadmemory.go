@@ -119,7 +119,7 @@ func (t *Tree) carryOverLoads(before *Tree, loads []Load, m *loadMemory) {
 		d.loads[i] = known[nameOf(target)]
 	}
 	t.setLoadMemory(m)
-	d.settleLoads()
+	d.applyReports()
 }
 
 // LoadMemory returns the state to be passed to RecallLoads of another process.
@@ -155,8 +155,8 @@ func (l *lagged) saved(demand float64) ShareMemory {
 	return ShareMemory{Share: l.share, Traffic: l.traffic, Since: l.since, Demand: demand}
 }
 
-// recalledFor is how old the last report may be for saved state to be used after a restart.
-const recalledFor = 10 * time.Minute
+// maxRestoredAge is how old the last report may be for saved state to be used after a restart.
+const maxRestoredAge = 10 * time.Minute
 
 // RecallLoads restores the state of the load controllers from another process, until
 // the first reports: parts are kept without a report for as long as a report would be fresh. State that
@@ -166,7 +166,7 @@ func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
 	defer t.writing.Unlock()
 	m := loadMemory{shedding: map[shedGroupName]shedState{}, balanced: map[shedGroupName]balanced{}, balancers: map[string]balancer{}}
 	for _, s := range saved.Shedding {
-		if s.possible() && isPart(s.Kept) && isPart(s.Within) && now.Sub(s.At) < recalledFor {
+		if s.possible() && isPart(s.Kept) && isPart(s.Within) && now.Sub(s.At) < maxRestoredAge {
 			at := earlier(s.At, now)
 			m.shedding[shedGroupName{s.Pool, s.Region, s.Member}] = shedState{
 				kept: s.Kept, within: s.Within, lag: s.lagged(now), demand: s.Demand, rounds: reportRounds{stepped: at},
@@ -175,7 +175,7 @@ func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
 		}
 	}
 	for _, s := range saved.Balanced {
-		if s.possible() && now.Sub(s.At) < recalledFor {
+		if s.possible() && now.Sub(s.At) < maxRestoredAge {
 			at := earlier(s.At, now)
 			m.balanced[shedGroupName{pool: s.Pool, member: s.Member}] = balanced{lag: s.lagged(now), demand: s.Demand, estimated: true}
 			m.balancers[s.Pool] = balancer{rounds: reportRounds{stepped: at}, solves: true}
@@ -183,16 +183,16 @@ func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
 		}
 	}
 	t.setLoadMemory(&m)
-	t.holdRecalled(now)
+	t.holdRestored(now)
 	d := &t.next
 	d.begin(t.state.Load())
 	d.copyOnWrite()
-	d.settleLoads()
+	d.applyReports()
 }
 
-// holdRecalled keeps restored state until a report arrives, for as
+// holdRestored keeps restored state until a report arrives, for as
 // long as a report is fresh.
-func (t *Tree) holdRecalled(now time.Time) {
+func (t *Tree) holdRestored(now time.Time) {
 	for i := range t.shedding {
 		unit := &t.shedding[i]
 		if !unit.rounds.stepped.IsZero() {
@@ -235,8 +235,8 @@ func (s *ShareMemory) lagged(now time.Time) lagged {
 
 func stale(of *LoadTarget) time.Duration { return of.Source.Stale }
 
-// expireRecalled drops restored parts for which no report has arrived in time.
-func (t *Tree) expireRecalled(now time.Time) {
+// expireRestored drops restored parts for which no report has arrived in time.
+func (t *Tree) expireRestored(now time.Time) {
 	if t.heldUntil.IsZero() || now.Before(t.heldUntil) { // shorter times wait for the longest
 		return
 	}
@@ -250,5 +250,5 @@ func (t *Tree) expireRecalled(now time.Time) {
 	d := &t.next
 	d.begin(t.state.Load())
 	d.copyOnWrite()
-	d.settleLoads()
+	d.applyReports()
 }

@@ -25,9 +25,9 @@ func networksThatMove(t *testing.T, a, b *Tree, n int) (moved int) {
 	return moved
 }
 
-// TestAnEditOfAnotherPoolMovesNoClient: which clients are shed, or wait for a member that starts slowly, follows
-// from names, and not from where pools and members are in memory.
-func TestAnEditOfAnotherPoolMovesNoClient(t *testing.T) {
+// TestEditOfOtherPoolMovesNoClient checks that shedding and slow start select clients
+// by names, and not by positions of pools and members in memory.
+func TestEditOfOtherPoolMovesNoClient(t *testing.T) {
 	const other = "pool aaa weighted\n  x 192.0.2.99\n  y 192.0.2.98\n"
 	for _, c := range []struct{ behaviour, head, pool, edited string }{
 		{"proximity", nearMidFar, "pool web proximity\n  a region=near 192.0.2.1\n  b region=mid 192.0.2.2\n  c region=far 192.0.2.3\n", ""},
@@ -60,7 +60,7 @@ func TestAnEditOfAnotherPoolMovesNoClient(t *testing.T) {
 	}
 }
 
-// restarted is the tree of a process that starts with what another saved.
+// restarted returns the tree of a process that starts with the state that another saved.
 func restarted(t *testing.T, cfg *config.Config, saved LoadMemory, at time.Time) *Tree {
 	t.Helper()
 	text, err := json.Marshal(saved)
@@ -76,8 +76,8 @@ func restarted(t *testing.T, cfg *config.Config, saved LoadMemory, at time.Time)
 	return tree
 }
 
-// TestARestartedNodeAgreesWithItsNeighbour: at once, and as the reports go on, while loads change.
-func TestARestartedNodeAgreesWithItsNeighbour(t *testing.T) {
+// TestRestartedNodeShedsLikeItsPeer checks this at once, and during further reports with changing loads.
+func TestRestartedNodeShedsLikeItsPeer(t *testing.T) {
 	for _, text := range []string{threeRegions, "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n", "pool web hash bound=110\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n"} {
 		cfg := shedding(loaded(t, world(t, text), "web/a=100", "web/b=1000"))
 		runs := compile(t, cfg)
@@ -95,7 +95,7 @@ func TestARestartedNodeAgreesWithItsNeighbour(t *testing.T) {
 			expect(t, "networks that differ after a report", networksThatMove(t, runs, node, 2000), 0)
 			at++
 		}
-		// What is missed while it is down makes no more than a small difference, for two intervals.
+		// Reports missed while it is down make only a small difference, for two intervals.
 		saved = runs.LoadMemory()
 		for range 3 {
 			report(runs, 10*at, loads(at)...)
@@ -113,7 +113,7 @@ func TestARestartedNodeAgreesWithItsNeighbour(t *testing.T) {
 	}
 }
 
-func TestARestartedNodeBalancesAsItsNeighbour(t *testing.T) {
+func TestRestartedNodeBalancesLikeItsPeer(t *testing.T) {
 	cfg := loaded(t, world(t, three), "web/a=100", "web/b=200", "web/c=100")
 	runs := compile(t, cfg)
 	for at := range 50 {
@@ -131,8 +131,8 @@ func TestARestartedNodeBalancesAsItsNeighbour(t *testing.T) {
 	}
 }
 
-// TestWhatWasRecalledEnds: without any report a part is held for as long as the last report would have been.
-func TestWhatWasRecalledEnds(t *testing.T) {
+// TestRestoredLoadsExpire checks that without reports a part is kept for as long as the last report would be fresh.
+func TestRestoredLoadsExpire(t *testing.T) {
 	cfg := shedding(loaded(t, world(t, threeRegions), "web/a=100"))
 	cfg.Loads[0].Stale = time.Minute
 	runs := compile(t, cfg)
@@ -151,7 +151,7 @@ func TestWhatWasRecalledEnds(t *testing.T) {
 	expect(t, "members that shed", len(node.state.Load().slow), 0)
 }
 
-func TestImpossibleMemoryOfLoadsIsLeftOut(t *testing.T) {
+func TestImpossibleLoadMemoryIsDropped(t *testing.T) {
 	cfg := shedding(loaded(t, world(t, threeRegions), "web/a=100"))
 	runs := compile(t, cfg)
 	for at := range 30 {

@@ -35,22 +35,22 @@ type simulation struct {
 	odds    bool // the clients draw: their answers are shares, not networks
 
 	now     int
-	cohorts [][]float64 // by second of the TTL: the load of each place that those clients bring
+	cohorts [][]float64 // by second of the TTL: the load that those clients bring to each place
 	next    []float64   // by load target: when it reports next
 	loads   []Load
 	placeOf []int        // by load target
 	lost    map[int]bool // places that are down
 	silent  bool         // places that are down do not report
-	answers []float64    // the distribution by the state of now
+	answers []float64    // the distribution of the current state
 	of      *state
 	changed bool // by other than loads
 }
 
-// row is a combination that the controllers are held to.
+// row is a combination of parameters for the controllers.
 type row struct {
 	where     *geo.Locator // made once: it takes longer than a simulation
 	ttl       int          // seconds
-	interval  int          // likewise
+	interval  int          // in seconds
 	reporters int
 	demand    float64 // in per cent
 }
@@ -81,7 +81,7 @@ func (r row) simulate(t *testing.T, cfg *config.Config, places [][]string) *simu
 	return s
 }
 
-// distribution returns what load each place would have if all clients asked now.
+// distribution returns the load of each place if all clients asked now.
 func (s *simulation) distribution() []float64 {
 	st := s.tree.state.Load()
 	if s.answers != nil && !s.odds && slices.Equal(st.slow, s.of.slow) && !s.changed {
@@ -107,10 +107,10 @@ func (s *simulation) distribution() []float64 {
 	return s.answers
 }
 
-// placeIn is the place of an address 192.0.PLACE.n.
+// placeIn returns the place of an address 192.0.PLACE.n.
 func placeIn(a netip.Addr) int { return int(a.As4()[2]) }
 
-// tick is a second: some clients ask, and some members report.
+// tick runs one second: some clients ask, and some members report.
 func (s *simulation) tick() []float64 {
 	now := s.distribution()
 	if s.cohorts == nil {
@@ -157,8 +157,8 @@ func (s *simulation) report(loads []float64) {
 	}
 }
 
-// settle runs for ten TTLs, then holds each load to its fixed point for three TTLs and rounds.
-// It returns the largest part of a fixed point by which a load is off.
+// settle runs for ten TTLs, then compares each load with its fixed point for three TTLs and rounds.
+// It returns the largest relative deviation from a fixed point.
 func (s *simulation) settle(t *testing.T, fixed []float64) (worst float64) {
 	t.Helper()
 	var from, to []float64
@@ -192,18 +192,18 @@ func (s *simulation) settle(t *testing.T, fixed []float64) (worst float64) {
 	return worst
 }
 
-// lose takes a place down, or up again.
+// lose sets a place down, or up again.
 func (s *simulation) lose(t *testing.T, place int, down bool) {
 	t.Helper()
 	verdict := health.Up
 	if s.lost[place] = down; down {
 		verdict = health.Down
 	}
-	turn(t, s.tree, verdict, s.places[place]...)
+	setVerdicts(t, s.tree, verdict, s.places[place]...)
 	s.changed = true
 }
 
-// loseAndReturn settles, loses the first place, settles, and gets it back.
+// loseAndReturn settles, loses the first place, settles, and restores it.
 func (s *simulation) loseAndReturn(t *testing.T, at, lost, back []float64) (worst float64) {
 	t.Helper()
 	worst = s.settle(t, at)
@@ -213,7 +213,7 @@ func (s *simulation) loseAndReturn(t *testing.T, at, lost, back []float64) (wors
 	return max(worst, s.settle(t, back))
 }
 
-// networksOf is n client networks of equal weight.
+// networksOf returns n client networks of equal weight.
 func (s *simulation) networksOf(t *testing.T, pool string, n int) {
 	t.Helper()
 	for i := range n {
@@ -222,7 +222,7 @@ func (s *simulation) networksOf(t *testing.T, pool string, n int) {
 	}
 }
 
-// simulated calls f for every combination that the controllers are held to.
+// simulated calls f for every combination of parameters.
 func simulated(t *testing.T, regions string, reporters []int, f func(t *testing.T, r row) (worst float64)) {
 	where, err := geo.Open(world(t, regions))
 	if err != nil {
@@ -244,7 +244,7 @@ func simulated(t *testing.T, regions string, reporters []int, f func(t *testing.
 	t.Logf("no load is off its fixed point by more than %.1f %%", 100*worst)
 }
 
-// shedAt is the load of a region of capacity 100 that sheds between 70 and 90 % at rest, and
+// shedAt returns the steady load of a region of capacity 100 that sheds between 70 and 90 %, and
 // what it passes on.
 func shedAt(demand, capacity float64) (load, rest float64) {
 	kept := min(1, 0.9/(0.2+demand/capacity))
@@ -272,7 +272,7 @@ func TestSheddingIsStable(t *testing.T) {
 	})
 }
 
-// TestBoundedHashIsStable has clients of one member that are twice as heavy as those of the others.
+// TestBoundedHashIsStable has one member with clients that are twice as heavy as those of the others.
 func TestBoundedHashIsStable(t *testing.T) {
 	simulated(t, "", []int{3, 8}, func(t *testing.T, r row) float64 {
 		text := "pool web hash bound=125\n"

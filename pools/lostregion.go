@@ -106,7 +106,7 @@ func (s *Scratch) narrowLost(v *frame, table *geo.Table, leaf geo.Leaf) bool {
 		return false
 	}
 	home := uint32(table.Ranking(leaf)[0])
-	if g := s.tree.group(v.pool, home); v.eligible.meets(g) && !s.startsWithout(v, home) {
+	if g := s.tree.group(v.pool, home); v.eligible.meets(g) && !s.slowStartExcludes(v, home) {
 		return false
 	}
 	region := s.bestRegion(v, home)
@@ -119,9 +119,9 @@ func (s *Scratch) narrowLost(v *frame, table *geo.Table, leaf geo.Leaf) bool {
 	return true
 }
 
-// startsWithout reports whether a group with an eligible member is in slow start and for that
+// slowStartExcludes reports whether a group with an eligible member is in slow start and for that
 // reason does not take this client.
-func (s *Scratch) startsWithout(v *frame, group uint32) bool {
+func (s *Scratch) slowStartExcludes(v *frame, group uint32) bool {
 	if len(v.slow) == 0 || s.regionAdmits(v, group) {
 		return false
 	}
@@ -170,7 +170,7 @@ func (s *Scratch) bestRegion(v *frame, home uint32) uint32 {
 	return best
 }
 
-// spread records why a client whose first region is lost goes to another region.
+// spread records why a client of a lost first region goes to another region.
 func (r *recorder) spread(s *Scratch, v *frame, home, region uint32) {
 	if r == nil {
 		return

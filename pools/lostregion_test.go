@@ -46,7 +46,7 @@ func takenBy(t testing.TB, tree *Tree, n int) []string {
 	return all
 }
 
-func TestALostRegionsClientsAreSpreadByCapacity(t *testing.T) {
+func TestLostRegionClientsAreSpreadByCapacity(t *testing.T) {
 	const n = 4000
 	for _, c := range []struct {
 		behaviour string
@@ -57,7 +57,7 @@ func TestALostRegionsClientsAreSpreadByCapacity(t *testing.T) {
 		{"by weight where one has none", compile(t, shedding(world(t, strings.Replace(fourRegions, "d region=end", "d region=end weight=6", 1)))), map[string]float64{"192.0.2.2": 0.125, "192.0.2.3": 0.125, "192.0.2.4": 0.75}},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
-			turn(t, c.tree, health.Down, "web/a")
+			setVerdicts(t, c.tree, health.Down, "web/a")
 			got := map[string]float64{}
 			for _, addr := range takenBy(t, c.tree, n)[:n] {
 				got[addr] += 1. / n
@@ -75,50 +75,50 @@ func TestALostRegionsClientsAreSpreadByCapacity(t *testing.T) {
 	}
 }
 
-// What a node has seen before a loss is of no matter: one that reports came to for long
+// The history of a node does not matter: a node with many reports
 // agrees with one that has just started.
-func TestNodesAgreeOnTheClientsOfALostRegion(t *testing.T) {
+func TestNodesAgreeOnLostRegionClients(t *testing.T) {
 	old, started := fourLoaded(t), fourLoaded(t)
 	for at := range 100 {
 		report(old, at, 10+float64(at), 20, 30, 40)
 	}
-	turn(t, old, health.Down, "web/b")
-	turn(t, old, health.Up, "web/b")
+	setVerdicts(t, old, health.Down, "web/b")
+	setVerdicts(t, old, health.Up, "web/b")
 	for _, tree := range []*Tree{old, started} {
-		turn(t, tree, health.Down, "web/a")
+		setVerdicts(t, tree, health.Down, "web/a")
 		report(tree, 200, 10, 10, 10, 10)
 	}
 	expect(t, "networks", takenBy(t, started, 500), takenBy(t, old, 500))
 }
 
-func TestASecondLossMovesItsOwnClientsAndAReturnBringsThemHome(t *testing.T) {
+func TestSecondLossAndReturnMoveOnlyOwnClients(t *testing.T) {
 	const n = 500
 	tree := fourLoaded(t)
 	home := takenBy(t, tree, n)
-	turn(t, tree, health.Down, "web/a")
+	setVerdicts(t, tree, health.Down, "web/a")
 	first := takenBy(t, tree, n)
 	for i := range home {
 		if home[i] != "192.0.2.1" && first[i] != home[i] {
 			t.Fatalf("client %d of %s moved to %s", i, home[i], first[i])
 		}
 	}
-	turn(t, tree, health.Down, "web/d")
+	setVerdicts(t, tree, health.Down, "web/d")
 	for i, addr := range takenBy(t, tree, n) {
 		if first[i] != "192.0.2.4" && addr != first[i] {
 			t.Fatalf("the second loss moved client %d from %s to %s", i, first[i], addr)
 		}
 	}
-	turn(t, tree, health.Up, "web/d")
+	setVerdicts(t, tree, health.Up, "web/d")
 	expect(t, "the second is back", takenBy(t, tree, n), first)
-	turn(t, tree, health.Up, "web/a")
+	setVerdicts(t, tree, health.Up, "web/a")
 	expect(t, "both are back", takenBy(t, tree, n), home)
 }
 
-// Clients come home as the region's slow start takes them; the others stay where they were.
-func TestALostRegionsClientsComeHomeAsItStarts(t *testing.T) {
+// Clients return as the region's slow start takes them; the others do not move.
+func TestLostRegionClientsReturnDuringSlowStart(t *testing.T) {
 	const n = 500
 	tree := fourLoaded(t)
-	turn(t, tree, health.Down, "web/a")
+	setVerdicts(t, tree, health.Down, "web/a")
 	lost := takenBy(t, tree, n)
 	tree.Apply([]health.Transition{{Index: 0, Target: tree.Targets()[0], From: health.Down, To: health.Up, SlowStartWeight: 64}})
 	came := 0
@@ -135,7 +135,7 @@ func TestALostRegionsClientsComeHomeAsItStarts(t *testing.T) {
 }
 
 // Every address within the scope of an answer gets that answer and that scope,
-// whichever regions are lost or start slowly.
+// with any regions lost or in slow start.
 func TestScopesOfLostRegionsAreExact(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -163,20 +163,20 @@ func TestScopesOfLostRegionsAreExact(t *testing.T) {
 	}
 }
 
-func TestADecisionOfALostRegionAllocatesNothing(t *testing.T) {
+func TestLostRegionDecisionAllocatesNothing(t *testing.T) {
 	tree := fourLoaded(t)
-	turn(t, tree, health.Down, "web/a")
+	setVerdicts(t, tree, health.Down, "web/a")
 	s, q := tree.Scratch(), ask(t, tree, "web", IPv4, "11.0.0.1")
 	if n := testing.AllocsPerRun(100, func() { tree.Decide(q, s) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-func TestExplainTellsOfALostRegion(t *testing.T) {
+func TestExplainShowsLostRegion(t *testing.T) {
 	tree := fourLoaded(t)
-	turn(t, tree, health.Down, "web/a")
+	setVerdicts(t, tree, health.Down, "web/a")
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "11.0.0.1"), tree.Scratch())
-	text, chosen := told(steps), 0
+	text, chosen := stepsText(steps), 0
 	for _, step := range steps {
 		if step.Chosen {
 			chosen++

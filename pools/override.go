@@ -247,8 +247,8 @@ func (t *Tree) Tick(now time.Time) []Change {
 	if overrides := t.state.Load().overrides; slices.ContainsFunc(overrides, ended) {
 		changes, _ = t.overrideLocked(slices.DeleteFunc(slices.Clone(overrides), ended))
 	}
-	t.expireRecalled(now)
-	if !t.ejections.waits() {
+	t.expireRestored(now)
+	if !t.ejections.hasPending() {
 		return changes
 	}
 	d := &t.next

@@ -28,20 +28,20 @@ bind inner
 bind share
 `
 
-func TestOverridesDecideWhoIsAnswered(t *testing.T) {
+func TestOverridesChangeAnswers(t *testing.T) {
 	for _, c := range []struct {
 		behaviour string
 		down      string
 		overrides []Override
 		pool      string
-		want      string // the mode, and all answers that there may be
+		want      string // the mode, and all possible answers
 	}{
 		{"none", "", nil, "web", "normal 192.0.2.1 192.0.2.2"},
 		{"a drained member is left out", "", []Override{{Pool: "web", Member: "a", Kind: Drained}}, "web", "normal 192.0.2.2"},
 		{"a drained region passes its clients on", "", []Override{{Region: "near", Kind: Drained}}, "web", "normal 192.0.2.3"},
-		{"a nested pool stands in the region of its member", "", []Override{{Region: "far", Kind: Drained}}, "inner", "normal 192.0.2.4"},
+		{"a nested pool is in the region of its member", "", []Override{{Region: "far", Kind: Drained}}, "inner", "normal 192.0.2.4"},
 		{"a drained pool answers nothing, even failing open", "", []Override{{Pool: "web", Kind: Drained}}, "web", "nodata nodata"},
-		{"who is drained is left out of failing open", "web inner", []Override{{Pool: "web", Member: "a", Kind: Drained}}, "web", "fail-open 192.0.2.2"},
+		{"failing open leaves out drained members", "web inner", []Override{{Pool: "web", Member: "a", Kind: Drained}}, "web", "fail-open 192.0.2.2"},
 		{"a member forced down is left out of failing open", "web inner", []Override{{Pool: "web", Member: "a", Kind: ForcedDown}}, "web", "fail-open 192.0.2.2"},
 		{"a pool forced down answers NODATA", "", []Override{{Pool: "web", Kind: ForcedDown}}, "web", "nodata nodata"},
 		{"forced down counts as down", "", []Override{{Pool: "web", Member: "a", Kind: ForcedDown}}, "web", "normal 192.0.2.2"},
@@ -62,7 +62,7 @@ func TestOverridesDecideWhoIsAnswered(t *testing.T) {
 			_, unknown := tree.SetOverrides(c.overrides)
 			expect(t, "unknown", len(unknown), 0)
 			if c.down != "" {
-				turn(t, tree, health.Down, strings.Fields(c.down)...)
+				setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			}
 			expectAnswers(t, tree, c.pool, c.want)
 			tree.SetOverrides(nil)
@@ -82,13 +82,13 @@ func expectAnswers(t *testing.T, tree *Tree, pool, want string) {
 
 func TestForcedUpAnswersAllAddresses(t *testing.T) {
 	tree := compile(t, world(t, "pool web weighted\n  a 192.0.2.1 192.0.2.2\npool one weighted\n  x 192.0.2.1\n"))
-	turn(t, tree, health.Down, "one")
+	setVerdicts(t, tree, health.Down, "one")
 	expectAnswers(t, tree, "web", "normal 192.0.2.2")
 	tree.SetOverrides([]Override{{Pool: "web", Kind: ForcedUp}})
 	expectAnswers(t, tree, "web", "normal 192.0.2.1 192.0.2.2")
 }
 
-func TestOverridesThatNameNothingAreKeptAndTold(t *testing.T) {
+func TestUnknownOverridesAreKeptAndReported(t *testing.T) {
 	tree := compile(t, world(t, overridden))
 	overrides := []Override{
 		{Pool: "web", Member: "a", Kind: Drained},
@@ -102,7 +102,7 @@ func TestOverridesThatNameNothingAreKeptAndTold(t *testing.T) {
 	expect(t, "kept", tree.Overrides(), overrides)
 }
 
-func TestSetOverridesTellsChanges(t *testing.T) {
+func TestSetOverridesReturnsChanges(t *testing.T) {
 	tree := compile(t, world(t, overridden))
 	changes, _ := tree.SetOverrides([]Override{{Pool: "web", Kind: Drained}})
 	expect(t, "drained", changes, []Change{{"web", IPv4, Normal, Dead}})
@@ -112,17 +112,17 @@ func TestSetOverridesTellsChanges(t *testing.T) {
 	expect(t, "forced down", len(changes), 2)
 }
 
-// Verdicts that turn while a member is overridden hold once it is not.
-func TestVerdictsGoOnBeneathOverrides(t *testing.T) {
+// Health states that change under an override apply once it is removed.
+func TestVerdictsContinueUnderOverrides(t *testing.T) {
 	tree := compile(t, world(t, overridden))
 	tree.SetOverrides([]Override{{Pool: "web", Member: "a", Kind: ForcedUp}, {Pool: "web", Member: "b", Kind: ForcedDown}})
-	turn(t, tree, health.Down, "web/a")
+	setVerdicts(t, tree, health.Down, "web/a")
 	expectAnswers(t, tree, "web", "normal 192.0.2.1")
 	tree.SetOverrides(nil)
 	expectAnswers(t, tree, "web", "normal 192.0.2.2")
 }
 
-func TestExplainTellsOverrides(t *testing.T) {
+func TestExplainShowsOverrides(t *testing.T) {
 	until := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	tree := compile(t, world(t, overridden))
 	tree.SetOverrides([]Override{
@@ -130,39 +130,39 @@ func TestExplainTellsOverrides(t *testing.T) {
 		{Pool: "web", Kind: Drained, Reason: "new kernel", Until: until},
 		{Region: "far", Kind: ForcedDown},
 	})
-	turn(t, tree, health.Down, "web")
+	setVerdicts(t, tree, health.Down, "web")
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "192.0.2.200"), tree.Scratch())
 	want := `web/a* [forced up] nearest region with an eligible member: 0 km; forced up: false alarm
 web/b! [drained] drained with pool "web" until 2026-03-01T12:00:00Z: new kernel
 web/in! [drained] drained with pool "web" until 2026-03-01T12:00:00Z: new kernel
 `
-	if told(steps) != want {
-		t.Errorf("got\n%s\nwant\n%s", told(steps), want)
+	if stepsText(steps) != want {
+		t.Errorf("got\n%s\nwant\n%s", stepsText(steps), want)
 	}
 	_, steps = tree.Explain(ask(t, tree, "inner", IPv4, "192.0.2.200"), tree.Scratch())
 	want = `inner/c! [forced down] forced down with region "far"
 inner/d* [unknown] first eligible in the order written
 inner/e [unknown] comes after "d"
 `
-	if told(steps) != want {
-		t.Errorf("got\n%s\nwant\n%s", told(steps), want)
+	if stepsText(steps) != want {
+		t.Errorf("got\n%s\nwant\n%s", stepsText(steps), want)
 	}
 }
 
-func TestUncertainCountsAsWhatIsHeld(t *testing.T) {
+func TestUncertainCountsAsEffectiveVerdict(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n"))
-	a := turns(t, tree, health.Uncertain, "web/a")
+	a := transitionsTo(t, tree, health.Uncertain, "web/a")
 	a[0].Effective = health.Up
 	tree.Apply(a)
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "held up", told(steps), "web/a* [uncertain] first eligible in the order written; uncertain, counts as up\nweb/b [unknown] comes after \"a\"\n")
+	expect(t, "held up", stepsText(steps), "web/a* [uncertain] first eligible in the order written; uncertain, counts as up\nweb/b [unknown] comes after \"a\"\n")
 	a[0].Effective = health.Down
 	tree.Apply(a)
 	_, steps = tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "held down", told(steps), "web/a! [uncertain] uncertain, counts as down: its IPv4 address is down\nweb/b* [unknown] first eligible in the order written\n")
+	expect(t, "held down", stepsText(steps), "web/a! [uncertain] uncertain, counts as down: its IPv4 address is down\nweb/b* [unknown] first eligible in the order written\n")
 }
 
-func TestOverridesEndWhenTheirTimeHasCome(t *testing.T) {
+func TestOverridesExpire(t *testing.T) {
 	until := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	tree := compile(t, world(t, overridden))
 	tree.SetOverrides([]Override{{Pool: "web", Kind: Drained, Until: until}, {Pool: "web", Member: "a", Kind: ForcedDown}})

@@ -10,7 +10,7 @@ import (
 	"meridian/health"
 )
 
-// places are networks by country, for clients 11.0.0.1 (DE), 12.0.0.1 (JP), 13.0.0.1 (FR).
+// places has networks by country, for clients 11.0.0.1 (DE), 12.0.0.1 (JP), 13.0.0.1 (FR).
 const places = "net 11.0.0.0/8 country:DE\nnet 12.0.0.0/8 country:JP\nnet 13.0.0.0/8 country:FR\n"
 
 const nestedGeo = `pool top failover
@@ -46,7 +46,7 @@ func TestParentsPassOverPoolsWithoutAnAnswerForTheClient(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, places+c.world))
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			for id, p := range tree.cfg.Pools {
 				if id == 0 {
 					q := ask(t, tree, p.Name, IPv4, c.client)
@@ -58,7 +58,7 @@ func TestParentsPassOverPoolsWithoutAnAnswerForTheClient(t *testing.T) {
 	}
 }
 
-// expectExplained holds what Explain says against what Decide answers.
+// expectExplained compares Explain with Decide.
 func expectExplained(t *testing.T, tree *Tree, q Request) {
 	t.Helper()
 	s := tree.Scratch()

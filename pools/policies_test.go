@@ -13,7 +13,7 @@ import (
 	"meridian/health"
 )
 
-// everyPolicy is worlds that between them have every way to choose.
+// everyPolicy lists worlds that together have every way to choose.
 var everyPolicy = []string{
 	"pool web proximity\n  a region=us 192.0.2.1 2001:db8::1\n  b region=us weight=3 192.0.2.2\n  c region=eu 192.0.2.3 2001:db8::3\n  d region=us weight=0 192.0.2.4",
 	"pool web geolocation\n  a match=default 192.0.2.1 2001:db8::1\n  b match=continent:NA weight=3 192.0.2.2 2001:db8::2\n  c match=continent:NA 192.0.2.3 2001:db8::3\n  d weight=0 match=country:US 192.0.2.4",
@@ -50,8 +50,8 @@ func TestNoPolicyAllocates(t *testing.T) {
 	})
 }
 
-// Odds are what Decide does: within six standard deviations of 20,000 draws.
-func TestOddsAreTheFrequencyOfAnswers(t *testing.T) {
+// Probabilities match Decide: within six standard deviations of 20,000 draws.
+func TestProbabilitiesMatchFrequencies(t *testing.T) {
 	eachPolicy(t, func(t *testing.T, tree *Tree) {
 		s := tree.Scratch()
 		q := ask(t, tree, "web", IPv4, "8.8.8.8")
@@ -76,8 +76,8 @@ func TestOddsAreTheFrequencyOfAnswers(t *testing.T) {
 	})
 }
 
-// Whatever is asked, and whoever is up, nobody gets what must not be answered.
-func TestNoPolicyAnswersWhatItMustNot(t *testing.T) {
+// For any request and any states, no answer has a forbidden address.
+func TestNoPolicyAnswersForbiddenAddresses(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	eachPolicy(t, func(t *testing.T, tree *Tree) {
 		r := newReference(tree.cfg, nil)
@@ -102,7 +102,7 @@ func TestNoPolicyAnswersWhatItMustNot(t *testing.T) {
 	})
 }
 
-// respond tells how soon addresses pass their probes.
+// respond sets the response times of addresses.
 func respond(t *testing.T, tree *Tree, took map[string]time.Duration) {
 	t.Helper()
 	var turns []health.Transition
@@ -114,7 +114,7 @@ func respond(t *testing.T, tree *Tree, took map[string]time.Duration) {
 	tree.Apply(turns)
 }
 
-func TestTheFastestAreWithinATenth(t *testing.T) {
+func TestFastestAreWithinATenth(t *testing.T) {
 	tree := compile(t, world(t, `pool web fastest
   a 192.0.2.1 2001:db8::1
   b weight=3 192.0.2.2
@@ -127,7 +127,7 @@ func TestTheFastestAreWithinATenth(t *testing.T) {
 	respond(t, tree, map[string]time.Duration{"2001:db8::3": 5 * time.Millisecond})
 	expect(t, "the other family counts", answers(tree, v4), "192.0.2.3")
 	expect(t, "AAAA follows A", answers(tree, ask(t, tree, "web", IPv6, "8.8.8.8")), "2001:db8::3")
-	turn(t, tree, health.Down, "web/c")
+	setVerdicts(t, tree, health.Down, "web/c")
 	expect(t, "the fastest is down", answers(tree, v4), "192.0.2.1 192.0.2.2")
 	_, steps := tree.Explain(v4, tree.Scratch())
 	for _, step := range steps {
@@ -137,7 +137,7 @@ func TestTheFastestAreWithinATenth(t *testing.T) {
 	}
 }
 
-// Each of the six orders of three members comes as often: 1000 of 6000, within six standard deviations.
+// Each of the six orders of three members is equally frequent: 1000 of 6000, within six standard deviations.
 func TestAllAreShuffled(t *testing.T) {
 	tree := compile(t, world(t, "pool web all answers=0\n  a 192.0.2.1\n  b weight=9 192.0.2.2\n  c 192.0.2.3"))
 	q, s := ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch()
@@ -155,7 +155,7 @@ func TestAllAreShuffled(t *testing.T) {
 	}
 }
 
-func TestASpreadAnswerHasRegionsOnceEach(t *testing.T) {
+func TestSpreadAnswerHasEachRegionOnce(t *testing.T) {
 	tree := compile(t, world(t, regionsOfTheWorld+`pool web weighted spread answers=2
   a region=us weight=100 192.0.2.1
   b region=us weight=100 192.0.2.2
@@ -174,7 +174,7 @@ pool three failover spread answers=3
 }
 
 // 5 % of 10,000 draws within six standard deviations: 370 to 630.
-func TestATrickleReachesTheNextEligibleStandby(t *testing.T) {
+func TestTrickleReachesNextEligibleStandby(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover trickle=5\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3"))
 	q := ask(t, tree, "web", IPv4, "8.8.8.8")
 	within := func(what string, n int) {
@@ -184,9 +184,9 @@ func TestATrickleReachesTheNextEligibleStandby(t *testing.T) {
 		}
 	}
 	within("standby", shares(tree, q, 10_000)["192.0.2.2"])
-	turn(t, tree, health.Down, "web/b")
+	setVerdicts(t, tree, health.Down, "web/b")
 	within("next standby", shares(tree, q, 10_000)["192.0.2.3"])
-	turn(t, tree, health.Down, "web/c")
+	setVerdicts(t, tree, health.Down, "web/c")
 	expect(t, "alone", answers(tree, q), "192.0.2.1")
 }
 
@@ -209,7 +209,7 @@ func TestGeolocationWidensAndFences(t *testing.T) {
 	} {
 		tree := compile(t, world(t, strings.Replace(text, "geolocation", "geolocation "+c.options, 1)))
 		for _, m := range strings.Fields(c.down) {
-			turn(t, tree, health.Down, "web/"+m)
+			setVerdicts(t, tree, health.Down, "web/"+m)
 		}
 		q := ask(t, tree, "web", IPv4, "192.88.99.1")
 		expect(t, c.options+" down "+c.down, answers(tree, q), c.want)
@@ -217,13 +217,13 @@ func TestGeolocationWidensAndFences(t *testing.T) {
 	}
 }
 
-func TestGeolocationTellsWhy(t *testing.T) {
+func TestExplainShowsGeolocationReasons(t *testing.T) {
 	tree := compile(t, world(t, regionsOfTheWorld+`pool web geolocation
   berlin match=network:192.88.99.0/26 192.0.2.1
   germany match=country:DE 192.0.2.2
   asia match=continent:AS 192.0.2.3
   others match=default 192.0.2.4`))
-	turn(t, tree, health.Down, "web/berlin")
+	setVerdicts(t, tree, health.Down, "web/berlin")
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "192.88.99.1"), tree.Scratch())
 	want := []string{
 		"down: its IPv4 address is down",
@@ -236,7 +236,7 @@ func TestGeolocationTellsWhy(t *testing.T) {
 	}
 }
 
-func TestMatchesThatNobodyCanHaveAreFaults(t *testing.T) {
+func TestUnreachableMatchesAreErrors(t *testing.T) {
 	cfg := world(t, "pool web geolocation\n  a match=subdivision:US-CA 192.0.2.1\n  b match=default 192.0.2.2")
 	where, err := geo.Open(cfg)
 	if err != nil {

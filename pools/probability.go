@@ -241,7 +241,7 @@ func (o *distribution) takes(v *frame, m int, p float64) {
 	defer func() { o.region = around }()
 	o.region = cmp.Or(s.tree.cfg.Pools[v.id].Members[m].Region, around)
 	if mem.child != none {
-		o.waiting[part{ID(mem.child), s.planeOf(v, m), o.region}] += p
+		o.waiting[part{ID(mem.child), s.basisOf(v, m), o.region}] += p
 		return
 	}
 	if o.full {

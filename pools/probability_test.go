@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Two ways lead from each of 40 levels to the next: 2^40 in all.
-func TestOddsOfManyWaysToOnePool(t *testing.T) {
+// Two paths lead from each of 40 levels to the next: 2^40 in all.
+func TestProbabilitiesOfManyPathsToOnePool(t *testing.T) {
 	var text strings.Builder
 	for i := range 40 {
 		fmt.Fprintf(&text, "pool p%d failover\n  a pool=p%d\n  b pool=p%d\n", i, i+1, i+1)
@@ -21,9 +21,9 @@ func TestOddsOfManyWaysToOnePool(t *testing.T) {
 	expect(t, "shares", len(shares), 2)
 }
 
-// One pool is a member of two: each way has its part of it, and of the one that
-// holds it.
-func TestOddsOfMembersThatArePools(t *testing.T) {
+// One pool is a member of two: each path has its part of it, and of the pool that
+// contains it.
+func TestProbabilitiesOfNestedPools(t *testing.T) {
 	tree := compile(t, world(t, "pool p weighted\n  u pool=q weight=3\n  v pool=r weight=1\npool q weighted\n  w pool=r\n  x 192.0.2.1\npool r weighted\n  y 192.0.2.2\n"))
 	_, _, nested := tree.NestedProbabilities(ask(t, tree, "p", IPv4, "8.8.8.8"), tree.Scratch())
 	got := map[string]float64{}

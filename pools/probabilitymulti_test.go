@@ -13,7 +13,7 @@ import (
 	"meridian/health"
 )
 
-// inAnswer is how likely each member is told to be in an answer, in thousandths.
+// inAnswer returns the shown probability of each member to be in an answer, in thousandths.
 func inAnswer(steps []Step) string {
 	var all []string
 	for _, s := range steps {
@@ -22,7 +22,7 @@ func inAnswer(steps []Step) string {
 	return strings.Join(all, ", ")
 }
 
-func TestExplainTellsHowLikelyAMemberIsInTheAnswer(t *testing.T) {
+func TestExplainShowsProbabilityInAnswer(t *testing.T) {
 	for _, c := range []struct{ behaviour, world, want string }{
 		{"one is drawn", "pool web weighted\n  a weight=3 192.0.2.1\n  b 192.0.2.2\n", "a 750, b 250"},
 		{"two of three, by weight", "pool web weighted answers=2\n  a weight=2 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n", "a 833, b 583, c 583"},
@@ -33,7 +33,7 @@ func TestExplainTellsHowLikelyAMemberIsInTheAnswer(t *testing.T) {
 		{"a region each", "pool web weighted answers=2 spread\n  a region=near 192.0.2.1\n  b region=near 192.0.2.2\n  c region=far 192.0.2.3\n", "a 500, b 500, c 1000"},
 		{"two addresses are two answers", "pool web weighted answers=2\n  a 192.0.2.1 192.0.2.2\n  b 192.0.2.3\n  c 192.0.2.4\n", "a 667, b 500, c 500"},
 		{"a pool in a pool", "pool web all answers=2\n  in pool=inner\n  b 192.0.2.2\n  c 192.0.2.3\npool inner weighted\n  d weight=3 192.0.2.4\n  e 192.0.2.5\n", "in 667, b 667, c 667, d 500, e 167"},
-		{"a stand-in", "pool web weighted answers=2\n  a 2001:db8::1\n  b 192.0.2.2\n  c 192.0.2.3\n", "a 0, b 1000, c 1000"},
+		{"a substitute", "pool web weighted answers=2\n  a 2001:db8::1\n  b 192.0.2.2\n  c 192.0.2.3\n", "a 0, b 1000, c 1000"},
 		{"many, as one of 40 is left out", "pool web weighted answers=39\n  heavy weight=1000 192.0.2.250\n" + strings.Repeat("  light weight=2 192.0.2.X\n", 39), "heavy 1000" + strings.Repeat(", light 974", 39)},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestExplainTellsHowLikelyAMemberIsInTheAnswer(t *testing.T) {
 			}
 			tree := compile(t, world(t, nearAndFar+c.world))
 			_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-			if i := strings.Index(steps[0].Member, "in"); i == 0 { // the nested pool's steps are there where it was drawn
+			if i := strings.Index(steps[0].Member, "in"); i == 0 { // the nested pool's steps exist only if it was drawn
 				q := ask(t, tree, "web", IPv4, "8.8.8.8")
 				for len(steps) == 3 {
 					q.Draw++
@@ -58,9 +58,9 @@ func TestExplainTellsHowLikelyAMemberIsInTheAnswer(t *testing.T) {
 	}
 }
 
-// What is told of answers of several is what draws come to, under every policy: 1,000
-// of them, within five standard deviations and what a race errs by.
-func TestHowLikelyAMemberIsInTheAnswerIsWhatDrawsComeTo(t *testing.T) {
+// The shown probabilities of answers with several members match the frequencies under every policy: 1,000
+// draws, within five standard deviations and the error of the approximation.
+func TestProbabilityInAnswerMatchesFrequency(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	where, err := geo.Open(world(t, regionsOfTheWorld))
@@ -101,7 +101,7 @@ func TestHowLikelyAMemberIsInTheAnswerIsWhatDrawsComeTo(t *testing.T) {
 		}
 		for u, n := range counted {
 			if nestedTwice(tree, u.pool) {
-				continue // its ways may be walked in one answer, and add up
+				continue // its paths may be walked in one answer, and add up
 			}
 			p, got := whole.reached[u], float64(n)/draws
 			if math.Abs(got-p) > 5*math.Sqrt(p*(1-p)/draws)+0.012 {
@@ -112,9 +112,9 @@ func TestHowLikelyAMemberIsInTheAnswerIsWhatDrawsComeTo(t *testing.T) {
 	}
 }
 
-// However many ways there are, in all pools and for all that start slowly, what is gone
-// through is bounded: a running server answers while it explains.
-func TestWhatIsGoneThroughForAnExplanationIsBounded(t *testing.T) {
+// The number of draws computed is bounded over all pools and admissions:
+// a running server answers while it explains.
+func TestExplainWorkIsBounded(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("pool web all answers=10\n")
 	for i := range 40 {
@@ -132,8 +132,8 @@ func TestWhatIsGoneThroughForAnExplanationIsBounded(t *testing.T) {
 	}
 }
 
-// Members without odds while others have some are in an answer that the others do not fill.
-func TestARaceGoesOnWithThoseWhoHadNoOdds(t *testing.T) {
+// Members of probability 0 are in an answer that the others do not fill.
+func TestApproximationContinuesWithZeroProbabilityMembers(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("pool web least-load answers=25\n")
 	var capacities []string
@@ -158,8 +158,8 @@ func TestARaceGoesOnWithThoseWhoHadNoOdds(t *testing.T) {
 	}
 }
 
-// tellApart gives no address to two members: one that is in an answer already is
-// not repeated, which makes room for others.
+// tellApart gives no address to two members: an address that is in an answer already is
+// not repeated, which leaves room for others.
 func tellApart(cfg *config.Config) {
 	n := byte(0)
 	for p := range cfg.Pools {
@@ -177,7 +177,7 @@ func tellApart(cfg *config.Config) {
 	}
 }
 
-// nestedTwice reports whether a pool, or one around it, is a member at more than one place.
+// nestedTwice reports whether a pool, or one around it, is nested in more than one place.
 func nestedTwice(t *Tree, pool uint32) bool {
 	var around []uint32
 	t.eachMember(func(u memberRef, m *member) {
@@ -188,8 +188,8 @@ func nestedTwice(t *Tree, pool uint32) bool {
 	return len(around) > 1 || len(around) == 1 && nestedTwice(t, around[0])
 }
 
-// A member without the family is told alike whatever is drawn: its odds are its stand-in's.
-func TestWhatIsToldOfAStandInDoesNotDependOnTheDraw(t *testing.T) {
+// The reason of a member without the family does not depend on the draw; its substitute has the probability.
+func TestSubstituteReasonDoesNotDependOnDraw(t *testing.T) {
 	tree := compile(t, world(t, nearAndFar+"pool web weighted\n  a region=near 192.0.2.1\n  b region=near 2001:db8::2\n  c region=far 2001:db8::3\n  d region=far 192.0.2.4\n  e 192.0.2.5\n"))
 	q := ask(t, tree, "web", IPv6, "8.8.8.8")
 	for q.Draw = range 20 {
@@ -210,7 +210,7 @@ func TestWhatIsToldOfAStandInDoesNotDependOnTheDraw(t *testing.T) {
 	}
 }
 
-func TestExplainTellsHowThePoolThatWasAskedAnswers(t *testing.T) {
+func TestExplainShowsHowRequestedPoolAnswers(t *testing.T) {
 	for _, c := range []struct{ behaviour, world, down, want string }{
 		{"normal", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n", "web/a", "normal by web: live (1 of 2 members up, needs 1)"},
 		{
@@ -240,7 +240,7 @@ func TestExplainTellsHowThePoolThatWasAskedAnswers(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, c.world))
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			s := tree.Scratch()
 			_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), s)
 			expect(t, "standings", len(s.PoolAnswers), 1)
@@ -252,16 +252,16 @@ func TestExplainTellsHowThePoolThatWasAskedAnswers(t *testing.T) {
 	}
 }
 
-func TestExplainTellsWhyAGeolocationPoolGivesNothing(t *testing.T) {
+func TestExplainShowsWhyGeolocationHasNoAnswer(t *testing.T) {
 	const pool = "net 11.0.0.0/8 country:DE\nnet 12.0.0.0/8 country:JP\n"
 	for _, c := range []struct{ behaviour, world, client, down, want string }{
 		{"no match", "pool web geolocation\n  a match=country:DE 192.0.2.1\n", "12.0.0.1", "", `pool "web": the client matches no member, and default: nodata`},
 		{"fence", "pool web geolocation fence\n  a match=country:DE 192.0.2.1\n  b match=continent:EU 192.0.2.2\n", "11.0.0.1", "web/a", `pool "web": the client matches country DE, which has no eligible member, and on_down: fence keeps to it`},
-		{"nobody up", "pool web geolocation\n  a match=country:DE 192.0.2.1\n  b match=continent:EU 192.0.2.2\n  c match=country:JP 192.0.2.3\n", "11.0.0.1", "web/a web/b", `pool "web": the client has 2 matches, and none has an eligible member`},
+		{"no member up", "pool web geolocation\n  a match=country:DE 192.0.2.1\n  b match=continent:EU 192.0.2.2\n  c match=country:JP 192.0.2.3\n", "11.0.0.1", "web/a web/b", `pool "web": the client has 2 matches, and none has an eligible member`},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, pool+c.world))
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			s := tree.Scratch()
 			tree.Explain(ask(t, tree, "web", IPv4, c.client), s)
 			expect(t, "why", s.PoolAnswers[0].NoDataWhy, c.want)
@@ -270,9 +270,9 @@ func TestExplainTellsWhyAGeolocationPoolGivesNothing(t *testing.T) {
 	}
 }
 
-func TestExplainTellsMatchesAndChoices(t *testing.T) {
+func TestExplainShowsMatchesAndRanks(t *testing.T) {
 	tree := compile(t, world(t, "net 11.0.0.0/8 country:DE\npool web geolocation\n  others match=default 192.0.2.3\n  lab match=network:11.7.0.0/16 192.0.2.1\n  eu match=continent:EU 192.0.2.2\n  jp match=country:JP 192.0.2.4\npool cache hash\n  a 192.0.2.5\n  b 192.0.2.6\n  c 192.0.2.7\n"))
-	turn(t, tree, health.Down, "web/lab")
+	setVerdicts(t, tree, health.Down, "web/lab")
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "11.7.0.1"), tree.Scratch())
 	got := ""
 	for _, s := range steps {
@@ -288,7 +288,7 @@ func TestExplainTellsMatchesAndChoices(t *testing.T) {
 		for _, s := range steps {
 			if s.Chosen {
 				expect(t, "rank of the chosen one", s.Rank, 1)
-				turn(t, tree, health.Down, "cache/"+s.Member) // the next one takes its place
+				setVerdicts(t, tree, health.Down, "cache/"+s.Member) // the next one replaces it
 			} else if s.Eligible {
 				expect(t, "reason of choice", s.Reason, ordinal(s.Rank)+" choice of this network")
 			}

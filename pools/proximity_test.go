@@ -11,7 +11,7 @@ import (
 	"meridian/health"
 )
 
-func TestProximityTakesTheNearestRegionWithAnEligibleMember(t *testing.T) {
+func TestProximityTakesNearestEligibleRegion(t *testing.T) {
 	for _, c := range []struct {
 		behaviour, world, down string
 		client                 string
@@ -45,17 +45,17 @@ func TestProximityTakesTheNearestRegionWithAnEligibleMember(t *testing.T) {
 			client:    "10.0.0.1", want: "192.0.2.2", // for every client of this world, so with scope 0
 		},
 		{
-			behaviour: "one region only: nobody looks at the client",
+			behaviour: "one region only: the client does not matter",
 			world:     "pool web proximity\n  a region=far 192.0.2.1\n",
 			client:    "10.0.0.1", want: "192.0.2.1",
 		},
 		{
-			behaviour: "members without a region are not asked while a region has one",
+			behaviour: "members without a region are not used while a region has one",
 			world:     "pool web proximity\n  z 192.0.2.9\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n",
 			client:    "10.0.0.1", want: "192.0.2.1", scoped: true,
 		},
 		{
-			behaviour: "members without a region come last, for everybody",
+			behaviour: "members without a region come last, for all clients",
 			world:     "pool web proximity\n  z 192.0.2.9\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n",
 			down:      "web/a web/b", client: "10.0.0.1", want: "192.0.2.9",
 		},
@@ -82,7 +82,7 @@ func TestProximityTakesTheNearestRegionWithAnEligibleMember(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, nearAndFar+c.world))
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			q := ask(t, tree, "web", IPv4, c.client)
 			expect(t, "answers", answers(tree, q), c.want)
 			expect(t, "scope over 0", tree.Decide(q, tree.Scratch()).Scope > 0, c.scoped)
@@ -91,8 +91,8 @@ func TestProximityTakesTheNearestRegionWithAnEligibleMember(t *testing.T) {
 }
 
 // Every address within the scope of an answer gets that answer and that scope,
-// whatever is down.
-func TestScopeHoldsClientsThatAreToldTheSame(t *testing.T) {
+// with any members down.
+func TestScopeHoldsClientsWithEqualAnswers(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	tree := compile(t, world(t, regionsOfTheWorld+`
@@ -136,7 +136,7 @@ func randomClient(rnd *rand.Rand) netip.Addr {
 	return randomWithin(rnd, netip.MustParseAddr("2000::"), 3)
 }
 
-// randomWithin is an address with the first bits of a.
+// randomWithin returns an address with the first bits of a.
 func randomWithin(rnd *rand.Rand, a netip.Addr, bits int) netip.Addr {
 	bytes := a.AsSlice()
 	for i := bits; i < len(bytes)*8; i++ {
@@ -146,7 +146,7 @@ func randomWithin(rnd *rand.Rand, a netip.Addr, bits int) netip.Addr {
 	return within
 }
 
-// Each pool asks the table of its own regions, however many are made at a time.
+// Each pool uses the table of its own regions, even if several are made at a time.
 func TestPoolsOfDifferentRegionsHaveTheirOwnTables(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("region hub 0 0\n")

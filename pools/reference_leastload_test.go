@@ -8,13 +8,13 @@ import (
 	"meridian/config"
 )
 
-// borne is a load and what can be borne; a load that is not known counts as none.
+// borne is a load and a capacity; a load that is not known counts as none.
 type borne struct {
 	load, capacity float64
 	known          bool
 }
 
-// reported is what a source says, or what is written beside its name.
+// reported returns the report of a source, or the configured capacity.
 func (r reference) reported(of *config.LoadOf) borne {
 	capacity := float64(of.Capacity)
 	report, ok := r.loads[of.Load]
@@ -32,8 +32,8 @@ func (r reference) counts(m *config.Member) bool {
 	return m.Enabled && m.Weight > 0 && r.kind(m) != Drained
 }
 
-// borne is docs/reference/policies/least-load.md on whose load is whose: a member's own; of a
-// nested pool the sum of those that are known; of a region an equal part of its.
+// borne follows docs/reference/policies/least-load.md: a member has its own load, a
+// nested pool the sum of the known ones, and a member without one an equal part of its region's.
 func (r reference) borne(p *config.Pool, m *config.Member) borne {
 	if m.Load != nil {
 		return r.reported(m.Load)
@@ -65,7 +65,7 @@ func (r reference) borne(p *config.Pool, m *config.Member) borne {
 	return borne{}
 }
 
-// settleRooms works out the rooms of the members of least-load pools, as the first reports make them.
+// settleRooms computes the free capacities of the members of least-load pools after their first reports.
 func (r reference) settleRooms() {
 	for i := range r.cfg.Pools {
 		if p := &r.cfg.Pools[i]; p.Policy == config.LeastLoad {
@@ -107,7 +107,7 @@ func (r reference) settleRoomsOf(p *config.Pool) {
 	}
 }
 
-// meanOf is 1 where there is nothing to take it of.
+// meanOf returns 1 for an empty list.
 func meanOf(all []float64) float64 {
 	if len(all) == 0 {
 		return 1
@@ -119,7 +119,7 @@ func meanOf(all []float64) float64 {
 	return sum / float64(len(all))
 }
 
-// roomOf is the room of some, by their parts.
+// roomOf returns the sum of some free capacities, by their parts.
 func (d drawing) roomOf(from []*config.Member) float64 {
 	sum := 0.0
 	for _, m := range from {
@@ -128,7 +128,7 @@ func (d drawing) roomOf(from []*config.Member) float64 {
 	return sum
 }
 
-// randomLoads has some sources report, for the first time, to the tree and the reference.
+// randomLoads sends the first reports of some sources to the tree and the reference.
 func randomLoads(rnd *rand.Rand, tree *Tree, r *reference) {
 	forgetShares(tree)
 	loads := make([]Load, len(tree.loadTargets))

@@ -7,8 +7,8 @@ import (
 	"meridian/config"
 )
 
-// answering returns the live members of a pool that have an answer for a client, of
-// geolocation those of one match, and the plane that they are live on.
+// answering returns the live members of a pool that have an answer for a client, for
+// geolocation those of one match, and the basis by which they are live.
 func (r reference) answering(p *config.Pool, f Family, pl basis, client netip.Addr) ([]*config.Member, basis) {
 	of := func(pl basis, match string) []*config.Member {
 		var found []*config.Member

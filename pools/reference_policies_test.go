@@ -48,7 +48,7 @@ func (r reference) matching(p *config.Pool, client netip.Addr) []string {
 	return matches
 }
 
-// rendezvous is the member with the lowest score, in floating point.
+// rendezvous returns the member with the lowest score, in floating point.
 func (d drawing) rendezvous(from []*config.Member) *config.Member {
 	p, client := d.pool, d.client.Unmap()
 	var network uint64
@@ -75,7 +75,7 @@ func (d drawing) rendezvous(from []*config.Member) *config.Member {
 	return slices.MinFunc(from, func(a, b *config.Member) int { return cmp.Compare(score(a), score(b)) })
 }
 
-// soonest is those within a tenth, or a millisecond, of the lowest response time.
+// soonest returns the members within a tenth, or a millisecond, of the lowest response time.
 func (d drawing) soonest(from []*config.Member) []*config.Member {
 	best := time.Duration(0)
 	for _, m := range from {
@@ -95,7 +95,7 @@ func (d drawing) soonest(from []*config.Member) []*config.Member {
 	return found
 }
 
-// pace is how soon a member responds.
+// pace returns the response time of a member.
 func (r reference) pace(m *config.Member, open bool) time.Duration {
 	if m.Weight == 0 || !m.Enabled {
 		return 0
@@ -120,7 +120,7 @@ func (r reference) pace(m *config.Member, open bool) time.Duration {
 	return best
 }
 
-// randomMatches are matches of which no two have a term in common, the default among them.
+// randomMatches returns matches without a common term, the default among them.
 func randomMatches(rnd *rand.Rand) []string {
 	terms := []string{
 		"network:192.88.99.64/27", "network:198.51.100.0/25", "network:198.51.0.0/16", "network:2001:4860::/32", "subdivision:DE-BE",
@@ -138,7 +138,7 @@ func randomMatches(rnd *rand.Rand) []string {
 	return matches
 }
 
-// compareOdds holds Odds against the reference with one answer everywhere.
+// compareOdds compares Probabilities with the reference with one answer everywhere.
 func compareOdds(t *testing.T, tree *Tree, r reference, q Request, s *Scratch) {
 	t.Helper()
 	r.one, r.overTime = true, true

@@ -15,21 +15,21 @@ import (
 	"meridian/health"
 )
 
-// reference decides as DESIGN 5 says it, slowly: by names, with maps, and with
-// every possible draw followed to its end. It shares nothing with Tree but the
+// reference is a slow and simple decision: it uses names and maps, and follows
+// every possible draw to its end. It shares nothing with Tree but the
 // configuration.
 type reference struct {
 	cfg   *config.Config
 	where *geo.Locator
 	down  map[netip.Addr]bool
-	took  map[netip.Addr]time.Duration // how soon an address passes its probes
+	took  map[netip.Addr]time.Duration // response times of addresses
 	one   bool                         // as if every pool had answers: 1
 
-	time     int64  // of the question, and
+	time     int64  // of the request, and
 	ttl      uint32 // its TTL
 	overTime bool   // the choices of sticky: ttl over all times
 
-	parts     map[netip.Addr]int // of those that start slowly, in 256ths
+	parts     map[netip.Addr]int // of those in slow start, in 256ths
 	overrides []Override
 
 	loads map[string]Load            // by source
@@ -37,7 +37,7 @@ type reference struct {
 	rooms map[*config.Member]float64 // of the same pools
 }
 
-// newReference makes a reference in which nothing is down.
+// newReference returns a reference in which nothing is down.
 func newReference(cfg *config.Config, where *geo.Locator) *reference {
 	r := &reference{cfg: cfg, where: where, down: map[netip.Addr]bool{}, parts: map[netip.Addr]int{}, took: map[netip.Addr]time.Duration{}}
 	r.loads, r.free, r.rooms = map[string]Load{}, map[*config.Member]float64{}, map[*config.Member]float64{}
@@ -45,7 +45,7 @@ func newReference(cfg *config.Config, where *geo.Locator) *reference {
 	return r
 }
 
-// kind is what the overrides say of a member.
+// kind returns the override of a member.
 func (r reference) kind(of *config.Member) Kind {
 	best, kind := -1, Kind(0)
 	for _, o := range r.overrides {
@@ -85,7 +85,7 @@ func (r reference) regionDown(name string) bool {
 // probability of each. Round-robin counts as if its turns were random.
 type outcomes map[string]float64
 
-// drawing is one way that an answer may be coming about in a pool.
+// drawing is one partial answer of a pool.
 type drawing struct {
 	pool     *config.Pool
 	family   Family
@@ -96,9 +96,9 @@ type drawing struct {
 	giving   []*config.Member // that have the family and have not given it
 	last     *config.Member   // drawn before, nil at first
 	part     func(*config.Member) int
-	round    []*config.Member // spread: those of regions without one in the answer
+	round    []*config.Member // spread: the members of regions without a member in the answer
 	client   netip.Addr
-	pace     func(*config.Member) time.Duration // how soon a member responds; 0: unknown
+	pace     func(*config.Member) time.Duration // the response time of a member; 0: unknown
 	rooms    map[*config.Member]float64
 
 	time      int64
@@ -110,7 +110,7 @@ type drawing struct {
 // takesTurns reports whether each member of a pool has its turn.
 func takesTurns(p *config.Pool) bool { return p.Policy == config.RoundRobin && !p.Sticky }
 
-// weightOf is what a member weighs among those of its pool.
+// weightOf returns the weight of a member in its pool.
 func weightOf(p *config.Pool, m *config.Member) int {
 	if p.Policy == config.RoundRobin && p.Sticky {
 		return min(m.Weight, 1)
@@ -135,7 +135,7 @@ func (r reference) ask(name string, f Family, answers int, client netip.Addr) (M
 }
 
 // mode returns how a pool that a name is bound to answers a client; nil: any client
-// that no fence holds, where there is one.
+// that no fence holds, if there is one.
 func (r reference) mode(p *config.Pool, f Family, client *netip.Addr) (Mode, *config.Pool, basis) {
 	held := p.Policy == config.Geolocation && p.OnDown != config.Widen && p.OnDown != "" && hasDefault(p)
 	if client != nil {
@@ -201,7 +201,7 @@ func (r reference) live(m *config.Member, f Family, pl basis) bool {
 	return len(addrs) > 0 && (pl == failOpen || slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !r.down[a] }))
 }
 
-// around is the pool that a member is in.
+// around returns the pool that a member is in.
 func (r reference) around(m *config.Member) *config.Pool {
 	for i := range r.cfg.Pools {
 		for j := range r.cfg.Pools[i].Members {
@@ -231,7 +231,7 @@ func (r reference) member(p *config.Pool, name string) *config.Member {
 	return &p.Members[slices.IndexFunc(p.Members, func(m config.Member) bool { return m.Name == name })]
 }
 
-// part is how much of what it would get a member gets, in 256ths.
+// part returns the part of its clients that a member gets, in 256ths.
 func (r reference) part(m *config.Member) int {
 	most, parts, weights := 0, 0, 0
 	switch {
@@ -268,12 +268,12 @@ func (r reference) partOf(a netip.Addr) int {
 	return 256
 }
 
-// admits says whether a client is in the part of a member or region of a pool, by names.
+// admits reports whether a client is in the part of a member or region of a pool, by names.
 func (r reference) admits(pool, name string, part int, client netip.Addr) bool {
 	return (&Scratch{client: client}).admits(shareKey(pool, name), uint64(part))
 }
 
-// of is the member's addresses of a family.
+// of returns the member's addresses of a family.
 func of(m *config.Member, f Family) []netip.Addr {
 	var addrs []netip.Addr
 	for _, a := range m.Addresses {
@@ -298,7 +298,7 @@ func (r reference) has(m *config.Member, f Family, pl basis) bool {
 	return false
 }
 
-// walk is what a live pool adds to the answer so far.
+// walk returns what a live pool adds to the answer so far.
 func (r reference) walk(p *config.Pool, f Family, pl basis, answers int, client netip.Addr, sofar string) outcomes {
 	d := drawing{pool: p, family: f, all: answers == 0, left: answers, client: client, rooms: r.rooms, time: r.time, ttl: max(1, r.ttl), overTime: r.overTime}
 	if d.all {
@@ -311,7 +311,7 @@ func (r reference) walk(p *config.Pool, f Family, pl basis, answers int, client 
 	if pl != byVerdict {
 		d.part = func(*config.Member) int { return 256 }
 	}
-	ways := map[int]float64{} // sets of places in d.eligible, by what may be drawn from
+	ways := map[int]float64{} // sets of indexes in d.eligible, by the members that may be drawn
 	everybody := 1<<len(d.eligible) - 1
 	switch p.Policy {
 	case config.Proximity, config.LatencyPolicy: // nothing is measured here; see latency_test.go
@@ -352,8 +352,8 @@ func (r reference) walk(p *config.Pool, f Family, pl basis, answers int, client 
 	return result
 }
 
-// inOrder is whom failover may choose from: of those before the first that does
-// not start slowly, who takes the client.
+// inOrder returns the members that failover may choose from: those before the first one without
+// slow start, as far as they take the client.
 func (r reference) inOrder(d drawing, client netip.Addr) int {
 	way, slow := 0, true
 	for i, m := range d.eligible {
@@ -365,7 +365,7 @@ func (r reference) inOrder(d drawing, client netip.Addr) int {
 	return way
 }
 
-// byDraw is whom round-robin may choose from, with which probability.
+// byDraw returns the members that round-robin may choose from, with their probabilities.
 func (d drawing) byDraw() map[int]float64 {
 	ways := map[int]float64{0: 1}
 	for i, m := range d.eligible {
@@ -382,7 +382,7 @@ func (d drawing) byDraw() map[int]float64 {
 	return ways
 }
 
-// nearest is DESIGN 5.1, among the regions that take the client; if none does, among all.
+// nearest implements proximity among the regions that take the client; if none does, among all.
 func (r reference) nearest(d drawing, client netip.Addr) []*config.Member {
 	at := r.where.Locate(client)
 	best, found := -1.0, ""
@@ -406,7 +406,7 @@ func (r reference) nearest(d drawing, client netip.Addr) []*config.Member {
 	return inRegion(d.eligible, found)
 }
 
-// takes says whether a region with these eligible members takes the client.
+// takes reports whether a region with these eligible members takes the client.
 func (r reference) takes(d drawing, members []*config.Member, client netip.Addr) bool {
 	parts, weights := 0, 0
 	for _, m := range members {
@@ -466,7 +466,7 @@ func (o outcomes) add(more outcomes, chance float64) {
 	}
 }
 
-// choices is whom the policy may choose, with which probability.
+// choices returns the members that the policy may choose, with their probabilities.
 func (d drawing) choices(from []*config.Member, last *config.Member) map[*config.Member]float64 {
 	choices := map[*config.Member]float64{}
 	if len(from) == 0 {
@@ -514,7 +514,7 @@ func (d drawing) choices(from []*config.Member, last *config.Member) map[*config
 	return choices
 }
 
-// following is the member of from that is written next after last, in a circle.
+// following returns the member of from that is written next after last, in a circle.
 func following(p *config.Pool, from []*config.Member, last *config.Member) *config.Member {
 	at := slices.IndexFunc(p.Members, func(m config.Member) bool { return m.Name == last.Name })
 	for i := range p.Members {
@@ -526,7 +526,7 @@ func following(p *config.Pool, from []*config.Member, last *config.Member) *conf
 	panic("nobody follows")
 }
 
-// give adds what a member has and goes on.
+// give adds the addresses of a member and continues.
 func (r reference) give(d drawing, m *config.Member, client netip.Addr, sofar string) outcomes {
 	d.giving = without(d.giving, m)
 	result := outcomes{}
@@ -561,8 +561,8 @@ func (r reference) give(d drawing, m *config.Member, client netip.Addr, sofar st
 	return result
 }
 
-// joining is which addresses of an endpoint may be answered: those that are up,
-// of which those that start slowly join by chance, unless nobody does.
+// joining returns which addresses of an endpoint may be answered: the up ones;
+// those in slow start join by chance, unless none does.
 func (r reference) joining(d drawing, m *config.Member) outcomes {
 	counted := d.plane == failOpen || r.kind(m) == ForcedUp
 	addrs := slices.DeleteFunc(of(m, d.family), func(a netip.Addr) bool { return !counted && r.down[a] })
@@ -590,7 +590,7 @@ func (r reference) joining(d drawing, m *config.Member) outcomes {
 	return sets
 }
 
-// subsets is all ways to take n of some.
+// subsets returns all sets of n of some.
 func subsets(of []string, n int) [][]string {
 	if n == 0 {
 		return [][]string{nil}
@@ -604,7 +604,7 @@ func subsets(of []string, n int) [][]string {
 	return ways
 }
 
-// randomWorld makes pools at random, later ones nested in earlier ones, over a
+// randomWorld makes random pools, later ones nested in earlier ones, over a
 // few regions. Addresses are often shared, families often missing.
 func randomWorld(rnd *rand.Rand) string {
 	var b strings.Builder
@@ -659,7 +659,7 @@ group alps DE AT CH
 group europe DE AT CH FR NL
 `
 
-// clientsOfTheWorld are places to ask from, one to each line of networks and more.
+// clientsOfTheWorld returns clients, one from each network and more.
 var clientsOfTheWorld = []string{"192.88.99.1", "192.88.99.100", "192.88.99.200", "198.51.100.7", "203.0.113.1", "203.0.113.200", "8.8.8.8", "192.168.1.1", "1.1.1.1", "2001:4860::1", "2a00::1", "::ffff:198.51.100.7"}
 
 func randomAddresses(rnd *rand.Rand) string {
@@ -676,7 +676,7 @@ func randomAddresses(rnd *rand.Rand) string {
 	return strings.Join(slices.Compact(addrs), " ")
 }
 
-// randomTurns turns some targets, and the reference with them.
+// randomTurns changes some targets, in the tree and the reference.
 func randomTurns(rnd *rand.Rand, tree *Tree, r *reference) []health.Transition {
 	odds := rnd.Float64()
 	var turns []health.Transition
@@ -705,7 +705,7 @@ func randomTurns(rnd *rand.Rand, tree *Tree, r *reference) []health.Transition {
 	return turns
 }
 
-// randomOverrides sets some, of the tree and the reference.
+// randomOverrides sets some, in the tree and the reference.
 func randomOverrides(rnd *rand.Rand, tree *Tree, r *reference) []Change {
 	r.overrides = nil
 	for range rnd.IntN(4) {
@@ -801,7 +801,7 @@ func compareAll(t *testing.T, rnd *rand.Rand, tree *Tree, r reference, modes map
 	}
 }
 
-// answerOf is the last answer, sorted.
+// answerOf returns the last answer, sorted.
 func answerOf(s *Scratch) string {
 	var answer []string
 	for _, a := range s.Addrs {
@@ -811,14 +811,14 @@ func answerOf(s *Scratch) string {
 	return strings.Join(answer, " ")
 }
 
-// hasTurns reports whether some pool takes turns, which the reference takes for random.
+// hasTurns reports whether some pool takes turns, which are random in the reference.
 func hasTurns(cfg *config.Config) bool {
 	return slices.ContainsFunc(cfg.Pools, func(p config.Pool) bool { return takesTurns(&p) })
 }
 
-// compareDraws holds the answers of many draws against their probabilities:
-// none that cannot be; none off by more than six standard deviations and ten
-// answers, which chance does in less than one of 10^8 comparisons.
+// compareDraws compares the answers of many draws with their probabilities:
+// none may be impossible, and none off by more than six standard deviations and ten
+// answers, which happens by chance in less than one of 10^8 comparisons.
 func compareDraws(t *testing.T, q Request, draws int, got map[string]int, possible outcomes, turns bool) {
 	t.Helper()
 	for answer, n := range got {

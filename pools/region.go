@@ -81,8 +81,8 @@ func (st *state) isRegionDown(number uint32) bool {
 	return st.word(st.tree.regionDowns+number/64)>>(number%64)&1 != 0
 }
 
-// judgeRegion computes whether a region is down, and recomputes its members on a change.
-func (d *builder) judgeRegion(number uint32) {
+// recomputeRegion computes whether a region is down, and recomputes its members on a change.
+func (d *builder) recomputeRegion(number uint32) {
 	r := &d.tree.checked[number]
 	down := true
 	for _, ref := range r.refs {

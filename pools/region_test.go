@@ -29,53 +29,53 @@ pool probes weighted
 bind web
 `
 
-func TestARegionGoesDownWithAllAddressesOfItsCheck(t *testing.T) {
+func TestRegionIsDownIfAllItsAddressesAre(t *testing.T) {
 	for _, c := range []struct{ behaviour, down, pool, want string }{
 		{"none", "", "web", "normal 192.0.2.1 192.0.2.4"},
 		{"one of two addresses down", "probes/v4", "web", "normal 192.0.2.1 192.0.2.4"},
 		{"both: the region, its nested pools too", "probes/v4 probes/v6", "web", "normal 192.0.2.2"},
-		{"both: in its own pool the nested endpoint stands nowhere", "probes/v4 probes/v6", "inner", "normal 192.0.2.4"},
+		{"both: in its own pool the nested endpoint has no region", "probes/v4 probes/v6", "inner", "normal 192.0.2.4"},
 		{"two regions", "probes", "web", "normal 192.0.2.3"},
 		{"endpoints of other pools, too", "probes/far inner/d", "inner", "fail-open 192.0.2.4"},
 		{"failing open does not look at regions", "probes web inner", "web", "fail-open 192.0.2.1 192.0.2.4"},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, regional))
-			turn(t, tree, health.Down, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Down, strings.Fields(c.down)...)
 			expectAnswers(t, tree, c.pool, c.want)
-			turn(t, tree, health.Up, strings.Fields(c.down)...)
+			setVerdicts(t, tree, health.Up, strings.Fields(c.down)...)
 			expectAnswers(t, tree, "web", "normal 192.0.2.1 192.0.2.4")
 		})
 	}
 }
 
-func TestWhatTurnsWhileItsRegionIsDownIsNotForgotten(t *testing.T) {
+func TestChangesDuringRegionDownAreKept(t *testing.T) {
 	tree := compile(t, world(t, regional))
-	turn(t, tree, health.Down, "probes")
-	turn(t, tree, health.Down, "web/a")
-	turn(t, tree, health.Up, "probes")
+	setVerdicts(t, tree, health.Down, "probes")
+	setVerdicts(t, tree, health.Down, "web/a")
+	setVerdicts(t, tree, health.Up, "probes")
 	expectAnswers(t, tree, "web", "normal 192.0.2.4")
 }
 
-func TestForcedUpStandsAgainstItsRegion(t *testing.T) {
+func TestForcedUpOverridesDownRegion(t *testing.T) {
 	tree := compile(t, world(t, regional))
-	turn(t, tree, health.Down, "probes")
+	setVerdicts(t, tree, health.Down, "probes")
 	tree.SetOverrides([]Override{{Pool: "web", Member: "a", Kind: ForcedUp}})
 	expectAnswers(t, tree, "web", "normal 192.0.2.1")
 }
 
-func TestExplainAndStatusTellOfRegionsThatAreDown(t *testing.T) {
+func TestExplainAndStatusShowDownRegions(t *testing.T) {
 	tree := compile(t, world(t, regional))
-	turn(t, tree, health.Up, "web")
-	turn(t, tree, health.Down, "probes")
+	setVerdicts(t, tree, health.Up, "web")
+	setVerdicts(t, tree, health.Down, "probes")
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "192.0.2.200"), tree.Scratch())
 	want := `web/a! [up] region "near" is down: all its 2 addresses are, by its check "web"
 web/in! [live] region "near" is down: all its 2 addresses are, by its check "web"
 web/b! [up] region "far" is down: 192.0.2.101 is, by its check "web"
 web/c* [up] nearest region with an eligible member: 11120 km; "near", "far" are nearer and have none eligible
 `
-	if told(steps) != want {
-		t.Errorf("got\n%s\nwant\n%s", told(steps), want)
+	if stepsText(steps) != want {
+		t.Errorf("got\n%s\nwant\n%s", stepsText(steps), want)
 	}
 	got := ""
 	for _, r := range tree.Regions() {
@@ -97,7 +97,7 @@ func TestTargetsAndUsersHaveRegions(t *testing.T) {
 	expect(t, "targets and users", got, "192.0.2.1 [{web a near} {  near}] 192.0.2.9 [{  near}] ")
 }
 
-func TestCompileRefusesHalfARegionCheck(t *testing.T) {
+func TestCompileRejectsIncompleteRegionCheck(t *testing.T) {
 	for _, c := range []struct {
 		region config.Region
 		want   string

@@ -10,7 +10,7 @@ import (
 	"meridian/health"
 )
 
-// resolve gives the targets of a tree addresses: NAME=ADDRESS,ADDRESS...
+// resolve sets the addresses of a tree's targets: NAME=ADDRESS,ADDRESS...
 func resolve(t *testing.T, tree *Tree, targets ...string) *Tree {
 	t.Helper()
 	found := map[config.Name]Resolved{}
@@ -47,14 +47,14 @@ bind web
 bind alone
 `
 
-func TestATargetWithoutAddressesIsNotEligible(t *testing.T) {
+func TestTargetWithoutAddressesIsNotEligible(t *testing.T) {
 	tree := compile(t, world(t, named))
 	expect(t, "unresolved", tree.Unresolved(), 2)
 	expect(t, "another region answers", answers(tree, ask(t, tree, "web", IPv4, "10.0.0.1")), "192.0.2.2")
 	expect(t, "a pool of such is not live", answers(tree, ask(t, tree, "alone", IPv4, "10.0.0.1")), "nodata")
 	expect(t, "nor are those above it", answers(tree, ask(t, tree, "above", IPv4, "10.0.0.1")), "nodata")
 
-	turn(t, tree, health.Down, "web/eu")
+	setVerdicts(t, tree, health.Down, "web/eu")
 	expect(t, "nor does it fail open", answers(tree, ask(t, tree, "web", IPv4, "10.0.0.1")), "192.0.2.99")
 	tree.SetOverrides([]Override{{Pool: "alone", Member: "lb", Kind: ForcedUp}})
 	expect(t, "nor can it be forced", answers(tree, ask(t, tree, "alone", IPv4, "10.0.0.1")), "nodata")
@@ -63,7 +63,7 @@ func TestATargetWithoutAddressesIsNotEligible(t *testing.T) {
 	}
 }
 
-func TestTheAddressesOfATargetAreThoseOfItsMembers(t *testing.T) {
+func TestMembersHaveAddressesOfTarget(t *testing.T) {
 	before := compile(t, world(t, named))
 	tree := resolve(t, before, "lb.example.net.=192.0.2.10,192.0.2.11,2001:db8::10")
 	expect(t, "unresolved", tree.Unresolved(), 0)
@@ -96,7 +96,7 @@ func TestTheAddressesOfATargetAreThoseOfItsMembers(t *testing.T) {
 	expect(t, "a target that is not told", answers(gone, ask(t, gone, "web", IPv4, "10.0.0.1")), "192.0.2.2")
 }
 
-func TestExplainTellsTheTarget(t *testing.T) {
+func TestExplainShowsTarget(t *testing.T) {
 	tree := compile(t, world(t, named))
 	q := ask(t, tree, "web", IPv4, "10.0.0.1")
 	_, steps := tree.Explain(q, tree.Scratch())
@@ -114,7 +114,7 @@ func TestExplainTellsTheTarget(t *testing.T) {
 	}
 }
 
-func TestStatusTellsTheTarget(t *testing.T) {
+func TestStatusShowsTarget(t *testing.T) {
 	tree := compile(t, world(t, named))
 	for p := range tree.Status() {
 		if p.Pool == "alone" {

@@ -11,7 +11,7 @@ import (
 	"meridian/geo"
 )
 
-// roundTripsOfTheWorld make latency rank otherwise than proximity, within the networks
+// roundTripsOfTheWorld make latency rank differently from proximity, inside the networks
 // of the world and beside them.
 const roundTripsOfTheWorld = `
 rtt 192.88.99.0/26 au 3
@@ -23,23 +23,23 @@ rtt DE us 6 4
 rtt FR in 7
 `
 
-// turnless is a random world without turns, in which a decision follows from the
-// question alone.
+// turnless returns a random world without turns, in which a decision follows from the
+// request alone.
 func turnless(rnd *rand.Rand) string {
 	return strings.ReplaceAll(randomWorld(rnd)+randomPlain(rnd), "round-robin", "weighted")
 }
 
-// stir turns verdicts, overrides and loads.
+// stir changes health states, overrides and loads.
 func stir(rnd *rand.Rand, tree *Tree, r *reference) {
 	tree.Apply(randomTurns(rnd, tree, r))
 	randomOverrides(rnd, tree, r)
 	randomLoads(rnd, tree, r)
 }
 
-// TestScopesHoldClientsThatAreDecidedAlike: whatever the policies, verdicts, overrides and
-// loads, all clients within the scope of a decision get the same one with the same draw.
-// Those in private space are no clients to a resolver (DESIGN 5.3).
-func TestScopesHoldClientsThatAreDecidedAlike(t *testing.T) {
+// TestScopesHoldClientsWithEqualDecisions checks for any policies, health states, overrides and
+// loads that all clients within the scope of a decision get the same one with the same draw.
+// Private clients are excluded: resolvers do not cache by them.
+func TestScopesHoldClientsWithEqualDecisions(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	where, err := geo.Open(world(t, regionsOfTheWorld+roundTripsOfTheWorld))
@@ -97,7 +97,7 @@ func compareScopes(t *testing.T, rnd *rand.Rand, tree *Tree, id ID) (scoped int)
 	return scoped
 }
 
-// publicClient is often in or near a network that the world tells apart.
+// publicClient is often in or near a network that the world distinguishes.
 func publicClient(rnd *rand.Rand) netip.Addr {
 	for {
 		client := randomClient(rnd)
@@ -115,8 +115,8 @@ func isPrivate(a netip.Addr) bool {
 	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified()
 }
 
-// within is addresses with the first bits of a: some at random, the two ends, and those
-// that differ in the first bit behind.
+// within returns addresses with the first bits of a: some at random, the two ends, and those
+// that differ in the next bit.
 func within(rnd *rand.Rand, a netip.Addr, bits int) []netip.Addr {
 	low := netip.PrefixFrom(a, bits).Masked().Addr()
 	high := low.AsSlice()
@@ -137,9 +137,9 @@ func within(rnd *rand.Rand, a netip.Addr, bits int) []netip.Addr {
 	return all
 }
 
-// TestNoShorterScopeWouldDo: with all up, where who is asked decides alone, somebody in
-// the prefix that is a bit shorter is told otherwise, or is in private space.
-func TestNoShorterScopeWouldDo(t *testing.T) {
+// TestScopesAreMinimal checks with all members up, if the client alone decides, that some client in
+// the prefix that is a bit shorter gets another answer, or is private.
+func TestScopesAreMinimal(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	tree := compile(t, world(t, regionsOfTheWorld+roundTripsOfTheWorld+`pool near proximity
@@ -168,16 +168,16 @@ pool first failover
 		for _, pool := range []string{"near", "quick", "match", "first"} {
 			q := ask(t, tree, pool, IPv4, publicClient(rnd).String())
 			d := tree.Decide(q, s)
-			if d.Scope > 0 && !toldOtherwise(tree, q, int(d.Scope), s.Addrs[0]) {
+			if d.Scope > 0 && !answersDiffer(tree, q, int(d.Scope), s.Addrs[0]) {
 				t.Fatalf("seed %d: pool %s, %s gets %v with scope %d, and so does all of the /%d", seed, pool, q.Client, s.Addrs[0], d.Scope, d.Scope-1)
 			}
 		}
 	}
 }
 
-// toldOtherwise looks for somebody in the other half of the prefix that is a bit
-// shorter, scope by scope, who gets another answer.
-func toldOtherwise(tree *Tree, q Request, scope int, answer netip.Addr) bool {
+// answersDiffer searches the other half of the prefix that is a bit
+// shorter, scope by scope, for a client that gets another answer.
+func answersDiffer(tree *Tree, q Request, scope int, answer netip.Addr) bool {
 	s := tree.Scratch()
 	beside := q.Client.AsSlice()
 	beside[(scope-1)/8] ^= 0x80 >> ((scope - 1) % 8)

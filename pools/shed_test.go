@@ -10,7 +10,7 @@ import (
 	"meridian/config"
 )
 
-// shedding has every pool but those of least-load shed between 70 and 90 per cent.
+// shedding has every pool except least-load pools shed between 70 and 90 per cent.
 func shedding(cfg *config.Config) *config.Config {
 	for i := range cfg.Pools {
 		if cfg.Pools[i].Policy != config.LeastLoad {
@@ -24,8 +24,8 @@ const nearMidFar = "region near 39 -77\nregion mid 45 -70\nregion far 90 0\nnet 
 
 const threeRegions = nearMidFar + "pool web proximity\n  a region=near 192.0.2.1\n  b region=mid 192.0.2.2\n  c region=far 192.0.2.3\n"
 
-// A load that does not move brings the part that is kept to the line.
-func TestASteadyLoadKeepsThePartOfTheLine(t *testing.T) {
+// A constant load moves the kept part to the line.
+func TestSteadyLoadSettlesOnLine(t *testing.T) {
 	shed := config.Shed{Low: 70, High: 90}
 	for used := 0.0; used < 1.2; used += 0.01 {
 		want := min(1, max(0, (0.9-used)/0.2))
@@ -54,11 +54,11 @@ func TestSheddingIsMonotone(t *testing.T) {
 	}
 }
 
-// TestRegionsFillUpOneAfterTheOther runs a model: clients of one place, whose load
-// comes to the region that answers them, at once or little by little. Whatever
-// the demand, once it has settled nobody is above high while another has room
+// TestRegionsFillInOrder runs a model: clients of one place, with a load
+// that reaches the region that answers them, at once or gradually. For any
+// demand, in the steady state no region is above high while another is
 // below low.
-func TestRegionsFillUpOneAfterTheOther(t *testing.T) {
+func TestRegionsFillInOrder(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	for range 6 {
@@ -74,7 +74,7 @@ func TestRegionsFillUpOneAfterTheOther(t *testing.T) {
 			}
 		}
 		for i, load := range loads[:2] {
-			if load > 92 { // high, and what a 64th of the demand is
+			if load > 92 { // high, and a 64th of the demand
 				t.Errorf("seed %d: demand %.0f, inertia %.2f: region %d has %.0f of 100; all %.0f", seed, demand, inertia, i, load, loads)
 			}
 		}
@@ -84,7 +84,7 @@ func TestRegionsFillUpOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// Who is sent elsewhere as a part shrinks is sent elsewhere at every smaller part.
+// A client sent elsewhere at one part is sent elsewhere at every smaller part.
 func TestSheddingKeepsTheSameClients(t *testing.T) {
 	tree := compile(t, shedding(loaded(t, world(t, threeRegions), "web/a=100")))
 	s := tree.Scratch()
@@ -182,7 +182,7 @@ func TestEachPolicySheds(t *testing.T) {
 	}
 }
 
-func TestTheSameReportTwiceMovesNothing(t *testing.T) {
+func TestRepeatedReportChangesNothing(t *testing.T) {
 	tree := compile(t, shedding(loaded(t, world(t, threeRegions), "web/a=100")))
 	report(tree, 1, 85)
 	kept := tree.shedding[0].kept
@@ -194,7 +194,7 @@ func TestTheSameReportTwiceMovesNothing(t *testing.T) {
 	}
 }
 
-func TestAReloadKeepsWhatIsShed(t *testing.T) {
+func TestReloadKeepsSheddingState(t *testing.T) {
 	cfg := shedding(loaded(t, world(t, threeRegions), "web/a=100"))
 	tree := compile(t, cfg)
 	for at := range 50 {
@@ -207,7 +207,7 @@ func TestAReloadKeepsWhatIsShed(t *testing.T) {
 	expect(t, "after the same report", clients(t, next, "web", 500), clients(t, tree, "web", 500))
 }
 
-func TestAForcedUpMemberDoesNotShed(t *testing.T) {
+func TestForcedUpMemberDoesNotShed(t *testing.T) {
 	tree := compile(t, shedding(loaded(t, world(t, threeRegions), "web/a=100")))
 	for at := range 100 {
 		report(tree, 60*at, 150)
@@ -217,7 +217,7 @@ func TestAForcedUpMemberDoesNotShed(t *testing.T) {
 	expect(t, "forced up", clients(t, tree, "web", 100), map[string]int{"192.0.2.1": 100})
 }
 
-func TestExplainTellsTheLoad(t *testing.T) {
+func TestExplainShowsLoad(t *testing.T) {
 	tree := compile(t, shedding(loaded(t, world(t, threeRegions), "web/a=100")))
 	for at := range 100 {
 		report(tree, 60*at, 150)

@@ -34,8 +34,8 @@ func (t *Tree) sincesOf(id ID) sinces {
 	return sinces{}
 }
 
-// tenuresLocked updates the sinces of a pool from the newest state.
-func (t *Tree) tenuresLocked(id ID, now time.Time) {
+// updateSinceLocked updates the sinces of a pool from the newest state.
+func (t *Tree) updateSinceLocked(id ID, now time.Time) {
 	before := t.sincesOf(id)
 	next := before
 	for _, f := range []Family{IPv4, IPv6} {

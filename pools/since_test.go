@@ -8,7 +8,7 @@ import (
 	"meridian/health"
 )
 
-// statusOf is how a pool stands.
+// statusOf returns the status of a pool.
 func statusOf(t *testing.T, tree *Tree, pool string) PoolStatus {
 	t.Helper()
 	for p := range tree.Status() {
@@ -20,9 +20,9 @@ func statusOf(t *testing.T, tree *Tree, pool string) PoolStatus {
 	return PoolStatus{}
 }
 
-// TestSinceWhenAPoolIsAsItIs goes through a pool, one that backs it and one that has
-// it for a member.
-func TestSinceWhenAPoolIsAsItIs(t *testing.T) {
+// TestPoolSince tests a pool, one that has it as fallback and one that has
+// it as a member.
+func TestPoolSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const text = `pool spare weighted check=none
   s 192.0.2.200
@@ -38,13 +38,13 @@ bind outer
 		tree := compile(t, cfg)
 		began := time.Now()
 		time.Sleep(time.Minute)
-		turnAt(tree, 0, health.Unknown, health.Up, time.Now())
+		setVerdictAt(tree, 0, health.Unknown, health.Up, time.Now())
 		expect(t, "live since", statusOf(t, tree, "inner").LiveSince[IPv4], began)
 		time.Sleep(time.Minute)
 		down := time.Now()
-		turnAt(tree, 0, health.Up, health.Down, down)
+		setVerdictAt(tree, 0, health.Up, health.Down, down)
 		time.Sleep(time.Minute)
-		turnAt(tree, 1, health.Up, health.Down, time.Now()) // one more makes no difference
+		setVerdictAt(tree, 1, health.Up, health.Down, time.Now()) // one more makes no difference
 		inner, in := statusOf(t, tree, "inner"), statusOf(t, tree, "outer").Members[0]
 		expect(t, "mode", inner.Mode[IPv4], FallenBack)
 		expect(t, "mode since", inner.ModeSince[IPv4], down)
@@ -55,13 +55,13 @@ bind outer
 
 		next := compile(t, cfg)
 		for i := range next.Targets() {
-			turnAt(next, i, health.Unknown, health.Down, down)
+			setVerdictAt(next, i, health.Unknown, health.Down, down)
 		}
 		time.Sleep(time.Minute)
 		next.CarryOverSince(tree)
 		expect(t, "after a reload", statusOf(t, next, "inner").ModeSince[IPv4], down)
 		up := time.Now()
-		turnAll(next, health.Down, health.Up)
+		setAllVerdicts(next, health.Down, health.Up)
 		expect(t, "live again since", statusOf(t, next, "inner").LiveSince[IPv4], up)
 		other := compile(t, cfg)
 		other.CarryOverSince(tree)
@@ -69,9 +69,9 @@ bind outer
 	})
 }
 
-func TestExplainTellsOfAddressesThatStartSlowly(t *testing.T) {
+func TestExplainShowsAddressesInSlowStart(t *testing.T) {
 	tree := compile(t, world(t, "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n"))
-	turnAll(tree, health.Unknown, health.Up)
+	setAllVerdicts(tree, health.Unknown, health.Up)
 	tree.Apply([]health.Transition{{Index: 0, Target: tree.Targets()[0], From: health.Up, To: health.Up, SlowStartWeight: 64}})
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
 	expect(t, "of the one that does", len(steps[0].Provisional), 1)

@@ -25,7 +25,7 @@ func networkNumber(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{20 + byte(n>>16), byte(n >> 8), byte(n), 7})
 }
 
-// lastOctets are those of the addresses of an answer.
+// lastOctets returns those of the addresses of an answer.
 func lastOctets(s *Scratch) (all []byte) {
 	for _, a := range s.Addrs {
 		octets := a.AsSlice()
@@ -34,9 +34,9 @@ func lastOctets(s *Scratch) (all []byte) {
 	return all
 }
 
-// In one slot the A, AAAA and HTTPS of a client lead to one member, whatever is drawn; so they do
-// on a node whose file has the members in another order.
-func TestAStickyTTLLeadsAllTypesToOneMember(t *testing.T) {
+// In one slot the A, AAAA and HTTPS of a client return one member, for any draw, also
+// on a node with the members in another order.
+func TestStickyTTLGivesAllTypesOneMember(t *testing.T) {
 	tree := compile(t, world(t, stickyForATTL))
 	reversed := world(t, stickyForATTL)
 	slices.Reverse(reversed.Pools[0].Members)
@@ -62,10 +62,10 @@ func TestAStickyTTLLeadsAllTypesToOneMember(t *testing.T) {
 	}
 }
 
-// A network keeps its member for one TTL, and not all networks begin a slot at once: of 3000, with
-// a TTL of 30, a hundredth part of a thirtieth begin in each second, and half of those that do,
-// more or less, change members. Over all slots each member has its weight's part.
-func TestAStickyTTLHoldsForOneTTL(t *testing.T) {
+// A network keeps its member for one TTL, and networks start their slots at different times: of 3000, with
+// a TTL of 30, about a thirtieth start in each second, and about half of those
+// change members. Over all slots each member has the part of its weight.
+func TestStickyTTLHoldsForOneTTL(t *testing.T) {
 	tree := compile(t, world(t, stickyForATTL))
 	s := tree.Scratch()
 	const networks, ttl, slots, begin = 3000, 30, 4, 1_800_000_000
@@ -91,7 +91,7 @@ func TestAStickyTTLHoldsForOneTTL(t *testing.T) {
 			t.Fatalf("%s changes at several seconds of its TTL: %v", q.Client, phases)
 		}
 	}
-	// 100 networks begin a slot in each second; each of the 3 to 4 slots changes the member with
+	// 100 networks start a slot in each second; each of the 3 to 4 slots changes the member with
 	// probability 1-(4+1+1)/16 = 5/8: some 200 changes, within five standard deviations of 15.
 	for second, n := range changes {
 		if n < 120 || n > 340 {
@@ -105,8 +105,8 @@ func TestAStickyTTLHoldsForOneTTL(t *testing.T) {
 	}
 }
 
-// Within a slot a member's failure moves its own clients alone.
-func TestAStickyTTLMovesOnlyTheClientsOfAMemberThatFails(t *testing.T) {
+// Within a slot a member's failure moves only its own clients.
+func TestStickyTTLMovesOnlyClientsOfFailedMember(t *testing.T) {
 	tree := compile(t, world(t, stickyForATTL))
 	s := tree.Scratch()
 	members := func() map[int]byte {
@@ -119,21 +119,21 @@ func TestAStickyTTLMovesOnlyTheClientsOfAMemberThatFails(t *testing.T) {
 		return got
 	}
 	before := members()
-	turn(t, tree, health.Down, "web/b")
+	setVerdicts(t, tree, health.Down, "web/b")
 	for n, after := range members() {
 		if after != before[n] && before[n] != 2 {
 			t.Errorf("network %d moved from %d to %d when 2 went down", n, before[n], after)
 		}
 	}
-	turn(t, tree, health.Up, "web/b")
+	setVerdicts(t, tree, health.Up, "web/b")
 	if !maps.Equal(before, members()) {
 		t.Error("not all networks are back where they were")
 	}
 }
 
-// round-robin with sticky: true gives each network one member for good, all of them equal parts
-// whatever their weights.
-func TestAStickyRoundRobin(t *testing.T) {
+// round-robin with sticky: true assigns each network one member permanently, all of them equal parts
+// for any weights.
+func TestStickyRoundRobin(t *testing.T) {
 	tree := compile(t, world(t, "pool web round-robin sticky\n  a weight=9 192.0.2.1\n  b 192.0.2.2\n  c weight=0 192.0.2.3\n"))
 	s := tree.Scratch()
 	counts := map[byte]int{}
@@ -152,7 +152,7 @@ func TestAStickyRoundRobin(t *testing.T) {
 	}
 }
 
-func TestAStickyTTLIsExplained(t *testing.T) {
+func TestExplainShowsStickyTTL(t *testing.T) {
 	tree := compile(t, world(t, "pool web weighted sticky=ttl\n  a weight=3 192.0.2.1\n  b 192.0.2.2\n"))
 	q := ask(t, tree, "web", IPv4, "20.0.0.7")
 	s := tree.Scratch()
@@ -172,7 +172,7 @@ func TestAStickyTTLIsExplained(t *testing.T) {
 	expect(t, "over all slots", []any{steps[0].Probability, steps[1].Probability}, []any{0.75, 0.25})
 }
 
-// The A, AAAA and HTTPS of a client lead to one region under these policies, whatever is drawn,
+// The A, AAAA and HTTPS of a client return one region under these policies, for any draw,
 // while both families of that region's members are up.
 func TestOneRegionForAllTypesOfAClient(t *testing.T) {
 	policies := []string{"proximity", "latency", "geolocation", "geolocation fence", "hash", "failover", "weighted sticky", "weighted sticky=ttl", "round-robin sticky", "round-robin sticky=ttl"}
@@ -215,7 +215,7 @@ func TestOneRegionForAllTypesOfAClient(t *testing.T) {
 	}
 }
 
-// compareRegions asks for the A, AAAA and HTTPS of clients; down are the members with an address that is.
+// compareRegions asks for the A, AAAA and HTTPS of clients; down are the members with a down address.
 func compareRegions(t *testing.T, rnd *rand.Rand, tree *Tree, down map[byte]bool) {
 	t.Helper()
 	s := tree.Scratch()

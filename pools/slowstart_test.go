@@ -12,17 +12,17 @@ import (
 	"meridian/health"
 )
 
-// start lets members begin slowly with a part of what they get, in 256ths; 0: all.
+// start puts members into slow start with a part in 256ths; 0: all.
 func start(t testing.TB, tree *Tree, part uint8, members ...string) {
 	t.Helper()
-	all := turns(t, tree, health.Up, members...)
+	all := transitionsTo(t, tree, health.Up, members...)
 	for i := range all {
 		all[i].SlowStartWeight = part
 	}
 	tree.Apply(all)
 }
 
-// clients asks for n client networks and tells how many went to each address.
+// clients asks for n client networks and returns how many went to each address.
 func clients(t testing.TB, tree *Tree, pool string, n int) map[string]int {
 	t.Helper()
 	s, got := tree.Scratch(), map[string]int{}
@@ -35,7 +35,7 @@ func clients(t testing.TB, tree *Tree, pool string, n int) map[string]int {
 	return got
 }
 
-func TestAMemberThatStartsSlowlyGetsItsPart(t *testing.T) {
+func TestSlowStartMemberGetsItsPart(t *testing.T) {
 	const n = 8_000
 	for _, c := range []struct {
 		behaviour, world string
@@ -64,17 +64,17 @@ func TestAMemberThatStartsSlowlyGetsItsPart(t *testing.T) {
 			map[string]float64{"192.0.2.1": 0.0625, "192.0.2.3": 0.1875, "192.0.2.2": 0.75},
 		},
 		{
-			"proximity: the others of its region bear the rest", "pool web proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n  c region=near weight=3 192.0.2.3\n",
+			"proximity: the others of its region take the rest", "pool web proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n  c region=near weight=3 192.0.2.3\n",
 			"web/a", 64,
 			map[string]float64{"192.0.2.1": 0.25 / 3.25, "192.0.2.3": 3 / 3.25},
 		},
 		{
-			"proximity: with nobody else, the nearest", "pool web proximity\n  a region=near 192.0.2.1\n  b region=far disabled 192.0.2.2\n",
+			"proximity: without others, the nearest", "pool web proximity\n  a region=near 192.0.2.1\n  b region=far disabled 192.0.2.2\n",
 			"web/a", 64,
 			map[string]float64{"192.0.2.1": 1},
 		},
 		{
-			"proximity: a nested pool whose members all start slowly", "pool web proximity\n  in region=near pool=inner\n  b region=far 192.0.2.2\npool inner failover\n  a 192.0.2.1\n",
+			"proximity: a nested pool with all members in slow start", "pool web proximity\n  in region=near pool=inner\n  b region=far 192.0.2.2\npool inner failover\n  a 192.0.2.1\n",
 			"inner/a", 64,
 			map[string]float64{"192.0.2.1": 0.25, "192.0.2.2": 0.75},
 		},
@@ -89,7 +89,7 @@ func TestAMemberThatStartsSlowlyGetsItsPart(t *testing.T) {
 			map[string]float64{"192.0.2.1": 0.25, "192.0.2.2": 0.1875, "192.0.2.3": 0.5625},
 		},
 		{
-			"failover: behind one that serves it makes no difference", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n",
+			"failover: behind a full member it makes no difference", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n",
 			"web/b", 64,
 			map[string]float64{"192.0.2.1": 1},
 		},
@@ -130,8 +130,8 @@ func TestAMemberThatStartsSlowlyGetsItsPart(t *testing.T) {
 	}
 }
 
-// A client that an endpoint takes is not sent elsewhere while the endpoint's part grows.
-func TestAGrowingPartKeepsItsClients(t *testing.T) {
+// A client that an endpoint takes does not move while the endpoint's part grows.
+func TestGrowingPartKeepsItsClients(t *testing.T) {
 	for _, world0 := range []string{
 		"pool web proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n",
 		"pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n",
@@ -161,7 +161,7 @@ func TestAGrowingPartKeepsItsClients(t *testing.T) {
 	}
 }
 
-// A network goes one way, and the scope says that its length was looked at.
+// A network gets one answer, and the scope covers its prefix length.
 func TestPartsAreOfNetworks(t *testing.T) {
 	for _, c := range []struct {
 		behaviour, world, starting, client string
@@ -170,8 +170,8 @@ func TestPartsAreOfNetworks(t *testing.T) {
 		{"failover", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n", "web/a", "11.0.0.1", 24},
 		{"failover, IPv6", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n", "web/a", "2a00::1", 48},
 		{"failover, an IPv4 address in IPv6 form", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n", "web/a", "::ffff:11.0.0.1", 24},
-		{"failover with nobody else", "pool web failover\n  a 192.0.2.1\n", "web/a", "11.0.0.1", 0},
-		{"failover behind one that serves", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n", "web/b", "11.0.0.1", 0},
+		{"failover without others", "pool web failover\n  a 192.0.2.1\n", "web/a", "11.0.0.1", 0},
+		{"failover behind a full member", "pool web failover\n  a 192.0.2.1\n  b 192.0.2.2\n", "web/b", "11.0.0.1", 0},
 		{"proximity", "pool web proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n", "web/a", "11.0.0.1", 24},
 		{"proximity beside others of the region", "pool web proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n  c region=near 192.0.2.3\n", "web/a", "11.0.0.1", 8},
 		{"proximity in a farther region", "pool web proximity\n  a region=near 192.0.2.1\n  b region=far 192.0.2.2\n", "web/b", "11.0.0.1", 8},
@@ -185,8 +185,8 @@ func TestPartsAreOfNetworks(t *testing.T) {
 	}
 }
 
-// Whoever is in the scope of an answer gets the same one.
-func TestTheScopeOfPartsIsHonest(t *testing.T) {
+// All clients in the scope of an answer get the same one.
+func TestScopeOfPartsIsExact(t *testing.T) {
 	tree := compile(t, world(t, regionsOfTheWorld+"pool web proximity\n  a region=us 192.0.2.1\n  b region=eu 192.0.2.2\n  c region=in 192.0.2.3\n  d region=au 192.0.2.4\n"))
 	s := tree.Scratch()
 	seed := rand.Uint64()
@@ -214,7 +214,7 @@ func TestTheScopeOfPartsIsHonest(t *testing.T) {
 	}
 }
 
-func TestDecidingAmongThoseThatStartSlowlyAllocatesNothing(t *testing.T) {
+func TestSlowStartDecisionAllocatesNothing(t *testing.T) {
 	for _, policy := range []string{"proximity", "weighted", "round-robin", "failover"} {
 		tree := compile(t, world(t, nearAndFar+"pool web "+policy+"\n  a region=near weight=2 192.0.2.1 192.0.2.11\n  b region=far 192.0.2.2\n  c region=near 192.0.2.3\n"))
 		start(t, tree, 128, "web/a", "web/b")
@@ -226,7 +226,7 @@ func TestDecidingAmongThoseThatStartSlowlyAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestExplainTellsWhoStartsSlowly(t *testing.T) {
+func TestExplainShowsSlowStart(t *testing.T) {
 	for _, c := range []struct{ behaviour, world, starting, client, want string }{
 		{
 			"weighted", "pool web weighted\n  a weight=10 192.0.2.1\n  b 192.0.2.2\n", "web/a", "11.0.3.1",
@@ -244,15 +244,15 @@ func TestExplainTellsWhoStartsSlowly(t *testing.T) {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, "region near 39 -77\nregion far 90 0\nregion farther -90 0\nnet 11.0.0.0/8 near\n"+c.world))
 			start(t, tree, 128, c.starting)
-			if _, steps := tree.Explain(ask(t, tree, "web", IPv4, c.client), tree.Scratch()); told(steps) != c.want {
-				t.Errorf("got\n%s\nwant\n%s", told(steps), c.want)
+			if _, steps := tree.Explain(ask(t, tree, "web", IPv4, c.client), tree.Scratch()); stepsText(steps) != c.want {
+				t.Errorf("got\n%s\nwant\n%s", stepsText(steps), c.want)
 			}
 		})
 	}
 }
 
-// merged is what a map would hold after the changes.
-func TestMergedSharesAreThoseOfAMap(t *testing.T) {
+// merged equals a map after the changes.
+func TestMergedMatchesMap(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for range 500 {

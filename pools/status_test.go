@@ -8,7 +8,7 @@ import (
 	"meridian/health"
 )
 
-func TestStatusTellsHowEveryMemberStands(t *testing.T) {
+func TestStatusOfEveryMember(t *testing.T) {
 	tree := compile(t, world(t, overridden+`
 pool all weighted min_up=50%
   up 192.0.2.21 2001:db8::21
@@ -23,8 +23,8 @@ pool unchecked weighted check=none
 `))
 	gone := Override{Pool: "all", Member: "gone", Kind: Drained, Reason: "moved"}
 	tree.SetOverrides([]Override{gone, {Pool: "all", Member: "forced", Kind: ForcedUp}, {Pool: "all", Member: "shunned", Kind: ForcedDown}})
-	turn(t, tree, health.Up, "all/up")
-	turn(t, tree, health.Down, "all/down", "inner/c", "inner/d")
+	setVerdicts(t, tree, health.Up, "all/up")
+	setVerdicts(t, tree, health.Down, "all/down", "inner/c", "inner/d")
 	byName := map[string]PoolStatus{}
 	for p := range tree.Status() {
 		byName[p.Pool] = p
@@ -55,7 +55,7 @@ in: not live: 1 of 3 up, min_up 2 [false false]
 	expect(t, "unchecked", addressesOf(byName["unchecked"].Members[0])+"; "+byName["unchecked"].Members[0].State, "2001:db8::1 -1 up; up")
 }
 
-// addressesOf is a member's addresses with their targets and verdicts.
+// addressesOf returns a member's addresses with their targets and health states.
 func addressesOf(m MemberStatus) string {
 	var all []string
 	for _, a := range m.Addresses {

@@ -30,7 +30,7 @@ func TestUsersAreTheMembersOfATarget(t *testing.T) {
 	expect(t, "of the IPv6 address", tree.TargetUses(1), []TargetUse{{"one", "a", "eu"}})
 }
 
-func TestTurnsTurnAllAddressesOfAMember(t *testing.T) {
+func TestSimulateVerdictChangesAllAddresses(t *testing.T) {
 	tree := compile(t, world(t, "pool one weighted\n  a 192.0.2.1 2001:db8::1\n  b 192.0.2.2\n"))
 	turns, err := tree.SimulateVerdict("one", "a", health.Down)
 	if err != nil || len(turns) != 2 {
@@ -45,7 +45,7 @@ func TestTurnsTurnAllAddressesOfAMember(t *testing.T) {
 	expect(t, "from, once down", turns[0].From, health.Down)
 }
 
-func TestTurnsSaysWhatCannotTurn(t *testing.T) {
+func TestSimulateVerdictErrors(t *testing.T) {
 	tree := compile(t, world(t, "pool one weighted check=none\n  a 192.0.2.1\n  b pool=two\npool two weighted\n  c 192.0.2.2\n"))
 	for _, c := range []struct{ pool, member, want string }{
 		{"none", "a", `no pool "none"`},

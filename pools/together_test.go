@@ -8,8 +8,8 @@ import (
 	"meridian/health"
 )
 
-// turnAddresses gives the targets at some addresses a verdict.
-func turnAddresses(t testing.TB, tree *Tree, to health.Verdict, addresses string) {
+// setAddressVerdicts sets the health state of the targets at some addresses.
+func setAddressVerdicts(t testing.TB, tree *Tree, to health.Verdict, addresses string) {
 	t.Helper()
 	var turns []health.Transition
 	for i, target := range tree.Targets() {
@@ -25,8 +25,8 @@ func turnAddresses(t testing.TB, tree *Tree, to health.Verdict, addresses string
 	tree.Apply(turns)
 }
 
-// The A and the AAAA of a pool with dual_stack: together lead to one member, or the other's
-// family would stay behind while one family fails over.
+// The A and the AAAA of a pool with dual_stack: together return one member; otherwise one
+// family would stay behind while the other fails over.
 func TestDualStackTogether(t *testing.T) {
 	const pair = "pool web failover %s\n  one %s\n  two 192.0.2.2 2001:db8::2\n"
 	const both = "192.0.2.1 2001:db8::1"
@@ -47,7 +47,7 @@ func TestDualStackTogether(t *testing.T) {
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, c.world))
-			turnAddresses(t, tree, health.Down, c.down)
+			setAddressVerdicts(t, tree, health.Down, c.down)
 			if c.drain != "" {
 				pool, member, _ := strings.Cut(c.drain, "/")
 				tree.SetOverrides([]Override{{Pool: pool, Member: member, Kind: Drained}})
@@ -58,7 +58,7 @@ func TestDualStackTogether(t *testing.T) {
 	}
 }
 
-func TestDualStackTogetherIsToldOfAMember(t *testing.T) {
+func TestExplainShowsDualStackTogether(t *testing.T) {
 	tree := compile(t, world(t, `
 pool web failover together
   one 192.0.2.1 2001:db8::1
@@ -68,14 +68,14 @@ pool in weighted
   four 192.0.2.3
   six 2001:db8::3
 `))
-	turnAddresses(t, tree, health.Down, "2001:db8::1 2001:db8::3")
+	setAddressVerdicts(t, tree, health.Down, "2001:db8::1 2001:db8::3")
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch())
-	expect(t, "A explained", told(steps), `web/one! [down] down, since dual_stack is together: its IPv6 address is down
+	expect(t, "A explained", stepsText(steps), `web/one! [down] down, since dual_stack is together: its IPv6 address is down
 web/in! [not live: it gives no IPv6] dual_stack is together: pool "in" gives no IPv6
 web/two* [unknown] first eligible in the order written
 `)
 	_, steps = tree.Explain(ask(t, tree, "web", IPv6, "8.8.8.8"), tree.Scratch())
-	expect(t, "AAAA explained", told(steps), `web/one! [down] down: its IPv6 address is down
+	expect(t, "AAAA explained", stepsText(steps), `web/one! [down] down: its IPv6 address is down
 web/in! [not live: it gives no IPv6] dual_stack is together: pool "in" gives no IPv6
 web/two* [unknown] first eligible in the order written
 `)

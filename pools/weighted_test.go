@@ -42,14 +42,14 @@ func TestWeightedDrawsByWeight(t *testing.T) {
 			map[string]float64{"192.0.2.1": 0.5 + 2*0.25*2/3, "192.0.2.2": 0.25 + 0.5*0.5 + 0.25/3, "192.0.2.3": 0.25 + 0.5*0.5 + 0.25/3},
 		},
 		{
-			"the addresses of an endpoint alike", "pool web weighted\n  a 192.0.2.1 192.0.2.2 192.0.2.3\n", "",
+			"the addresses of an endpoint equally", "pool web weighted\n  a 192.0.2.1 192.0.2.2 192.0.2.3\n", "",
 			map[string]float64{"192.0.2.1": 1.0 / 3, "192.0.2.2": 1.0 / 3, "192.0.2.3": 1.0 / 3},
 		},
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			tree := compile(t, world(t, c.world))
 			if c.down != "" {
-				turn(t, tree, health.Down, c.down)
+				setVerdicts(t, tree, health.Down, c.down)
 			}
 			got := shares(tree, ask(t, tree, "web", IPv4, "8.8.8.8"), draws)
 			expect(t, "different addresses", len(got) <= len(c.want), true)
@@ -64,8 +64,8 @@ func TestWeightedDrawsByWeight(t *testing.T) {
 	}
 }
 
-// Equal weights take a shorter way, to the same members.
-func TestEvenWeightsDrawAsTheLongWayDoes(t *testing.T) {
+// The fast path for equal weights draws the same members.
+func TestEvenWeightsMatchSlowPath(t *testing.T) {
 	tree := compile(t, world(t, "pool web weighted\n  a weight=9 192.0.2.1\n  b weight=9 192.0.2.2\n  c weight=9 192.0.2.3\n"))
 	s := tree.Scratch()
 	short := frame{pool: &tree.pools[0]}

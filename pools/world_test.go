@@ -16,8 +16,8 @@ import (
 	"meridian/health"
 )
 
-// world reads a configuration from a short form, one thing a line, with the
-// defaults of the real one:
+// world parses a configuration in a short form, one item a line, with the
+// real defaults:
 //
 //	region NAME LAT LON [BIAS] [ADDRESS...]
 //	net PREFIX REGION|country:CODE|continent:CODE|subdivision:CODE
@@ -25,7 +25,7 @@ import (
 //	pool NAME POLICY [answers=N] [min_up=N|N%] [fallback=POOL] [fail_open=WORD] [check=none]
 //	    [sticky[=ttl]] [hash=BITS/BITS] [bound=PERCENT] [trickle=PERCENT] [spread] [fence] [open] [together]
 //	  MEMBER [region=R] [weight=N] [pool=POOL] [target=NAME] [cname=NAME] [match=M] [disabled] [ADDRESS...]
-//	      [load=CAPACITY] of a source of its own, [capacity=N] without one; see report
+//	    [load=CAPACITY] from its own source, [capacity=N] without one; see report
 //	bind POOL
 //	rtt CLIENT REGION MS [SAMPLES]
 func world(t testing.TB, text string) *config.Config {
@@ -143,7 +143,7 @@ func worldMember(t testing.TB, cfg *config.Config, name, check string, options [
 	return m
 }
 
-// worldLoad is a load of a source of its own.
+// worldLoad returns a load with its own source.
 func worldLoad(cfg *config.Config, capacity int) *config.LoadOf {
 	source := fmt.Sprintf("load%d", len(cfg.Loads))
 	cfg.Loads = append(cfg.Loads, config.LoadSource{Name: source, Type: config.Nginx, URL: "http://192.0.2.250/" + source})
@@ -165,7 +165,7 @@ func worldNetwork(prefix, place string) config.Network {
 	return n
 }
 
-// worldMatch reads default, or terms such as country:DE,network:10.0.0.0/8.
+// worldMatch parses default, or terms such as country:DE,network:10.0.0.0/8.
 func worldMatch(t testing.TB, text string) *config.Match {
 	m := &config.Match{}
 	for _, term := range strings.Split(text, ",") {
@@ -212,14 +212,14 @@ func compile(t testing.TB, cfg *config.Config) *Tree {
 	return tree
 }
 
-// turn gives members, as POOL/MEMBER or POOL for all its endpoints, a verdict.
-func turn(t testing.TB, tree *Tree, to health.Verdict, members ...string) []Change {
+// setVerdicts sets the health state of members, as POOL/MEMBER or POOL for all its endpoints.
+func setVerdicts(t testing.TB, tree *Tree, to health.Verdict, members ...string) []Change {
 	t.Helper()
-	return tree.Apply(turns(t, tree, to, members...))
+	return tree.Apply(transitionsTo(t, tree, to, members...))
 }
 
-// turns is what turn gives to Apply.
-func turns(t testing.TB, tree *Tree, to health.Verdict, members ...string) []health.Transition {
+// transitionsTo returns the changes that setVerdicts passes to Apply.
+func transitionsTo(t testing.TB, tree *Tree, to health.Verdict, members ...string) []health.Transition {
 	t.Helper()
 	var turns []health.Transition
 	for _, name := range members {
@@ -240,7 +240,7 @@ func turns(t testing.TB, tree *Tree, to health.Verdict, members ...string) []hea
 	return turns
 }
 
-// ask is a question to a pool with its own answers.
+// ask asks a pool with its own number of answers.
 func ask(t testing.TB, tree *Tree, pool string, f Family, client string) Request {
 	t.Helper()
 	for id, p := range tree.cfg.Pools {
@@ -252,7 +252,7 @@ func ask(t testing.TB, tree *Tree, pool string, f Family, client string) Request
 	return Request{}
 }
 
-// shares asks n times, with n draws, and tells in how many of the answers each
+// shares asks n times, with n draws, and returns in how many of the answers each
 // address was; "" counts the empty answers.
 func shares(tree *Tree, q Request, n int) map[string]int {
 	s := tree.Scratch()
@@ -270,8 +270,8 @@ func shares(tree *Tree, q Request, n int) map[string]int {
 	return got
 }
 
-// answers is the distinct addresses that n draws give, in order; "nodata" where
-// there are none at all.
+// answers returns the distinct addresses of n draws, in order; "nodata" if
+// there are none.
 func answers(tree *Tree, q Request) string {
 	var got []string
 	for a := range shares(tree, q, 200) {
