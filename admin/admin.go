@@ -24,6 +24,7 @@ package admin
 
 import (
 	"net/http"
+	"time"
 
 	"meridian/server"
 )
@@ -77,12 +78,25 @@ func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, Health{Serving: true, Probing: !a.control.Prober().Stalled})
 }
 
+// ready is the answer to GET /readyz, which needs no token: it says that the
+// configuration is invalid, and not what is wrong in it.
+type ready struct {
+	server.Readiness
+	Warning  string    `json:"warning,omitempty"`
+	LastGood *lastGood `json:"last_good,omitempty"` // nil: the present configuration serves
+}
+
+type lastGood struct {
+	Kept time.Time `json:"kept"`
+}
+
 // readyz answers 200 while the server should get queries, else 503 with why not.
 func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
-	r := struct {
-		server.Readiness
-		LastGood *server.LastGoodStatus `json:"last_good,omitempty"` // serves, as the configuration is invalid
-	}{a.control.Readiness(), a.control.LastGood()}
+	r := ready{Readiness: a.control.Readiness()}
+	if serving := a.control.LastGood(); serving != nil {
+		r.Warning = "the present configuration is invalid: the last good configuration serves; see meridian status"
+		r.LastGood = &lastGood{serving.Kept}
+	}
 	code := http.StatusOK
 	if !r.Ready {
 		code = http.StatusServiceUnavailable

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +78,21 @@ func writeFile(t *testing.T, file, text string) {
 	}
 }
 
+// readiness returns what /readyz says of a server that is ready.
+func readiness(t *testing.T, api string) string {
+	t.Helper()
+	response, err := http.Get(strings.TrimPrefix(api, "--server=") + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s, %v", response.Status, err)
+	}
+	return string(body)
+}
+
 func TestAStartWithAnInvalidConfigurationServesTheLastGoodOne(t *testing.T) {
 	for name, broken := range map[string]struct{ file, text, message string }{
 		"syntax":      {"conf.d/10-server.yaml", "server: {", `10-server.yaml:1:1: invalid YAML`},
@@ -108,12 +125,18 @@ func TestAStartWithAnInvalidConfigurationServesTheLastGoodOne(t *testing.T) {
 			if !strings.Contains(status, "WARNING: SERVING THE LAST GOOD CONFIGURATION") || !strings.Contains(status, broken.message) {
 				t.Errorf("status is\n%s", status)
 			}
+			if ready := readiness(t, api); !strings.Contains(ready, "the last good configuration serves") || strings.Contains(ready, broken.message) {
+				t.Errorf("readyz, which needs no token, is\n%s", ready)
+			}
 			expectMatch(t, said(t, exitConfig, "reload", api, token), `the server refuses the configuration; the old one keeps serving`)
 
 			writeFile(t, filepath.Join(dir, broken.file), goodFiles[broken.file])
 			expectMatch(t, said(t, exitOK, "reload", api, token), `^loaded `)
 			if status := said(t, exitOK, "status", api, token); strings.Contains(status, "LAST GOOD") {
 				t.Errorf("status after a reload is\n%s", status)
+			}
+			if ready := readiness(t, api); strings.Contains(ready, "last") {
+				t.Errorf("readyz after a reload is\n%s", ready)
 			}
 		})
 	}
