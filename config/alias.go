@@ -22,7 +22,7 @@ func expand(root *yaml.Node) *Error {
 		sizes: make(map[*yaml.Node]int),
 		limit: maxGrowth*count(root) + freeGrowth,
 	}
-	x.visit(root)
+	x.expandBelow(root)
 	return x.err
 }
 
@@ -46,8 +46,8 @@ type expander struct {
 // underWay marks a node that is still being visited.
 const underWay = -1
 
-// visit expands the nodes below n and returns the size of n.
-func (x *expander) visit(n *yaml.Node) int {
+// expandBelow expands the nodes below n and returns the size of n.
+func (x *expander) expandBelow(n *yaml.Node) int {
 	if n.Style&yaml.TaggedStyle != 0 && !plainTag(n.Tag) {
 		x.fail(n, "tag "+quote(n.Tag)+" is not known", "leave the tag out")
 	}
@@ -61,9 +61,9 @@ func (x *expander) visit(n *yaml.Node) int {
 		}
 		if child.Kind == yaml.AliasNode {
 			n.Content[i] = child.Alias
-			size += x.follow(child)
+			size += x.followAlias(child)
 		} else {
-			size += x.visit(child)
+			size += x.expandBelow(child)
 		}
 	}
 	if n.Kind == yaml.MappingNode {
@@ -75,19 +75,19 @@ func (x *expander) visit(n *yaml.Node) int {
 	return size
 }
 
-// follow counts the nodes that an alias adds. The limit also prevents integer overflow: nothing is added after the
+// followAlias counts the nodes that an alias adds. The limit also prevents integer overflow: nothing is added after the
 // limit is passed.
-func (x *expander) follow(alias *yaml.Node) int {
+func (x *expander) followAlias(alias *yaml.Node) int {
 	size := x.sizes[alias.Alias]
 	if size == underWay {
-		x.fail(alias, "alias "+quote("*"+alias.Value)+" stands inside its own anchor", "an anchor cannot hold itself")
+		x.fail(alias, "alias "+quote("*"+alias.Value)+" is inside its own anchor", "an anchor cannot contain itself")
 		return 0
 	}
 	x.expanded += size
 	if x.expanded > x.limit {
 		x.fail(alias,
 			fmt.Sprintf("aliases make the document more than %d times as large as it is written", maxGrowth),
-			"write out what they stand for")
+			"write their values out")
 	}
 	return size
 }

@@ -27,7 +27,7 @@ const (
 func (d *decoder) checks(to *[]Check) setter {
 	return d.define(kindCheck, func(name string, key, value *yaml.Node) {
 		if name == noCheck {
-			d.errorf(key, quote(name)+" cannot name a check", "it stands for no check at all")
+			d.errorf(key, quote(name)+" cannot name a check", "it means no check at all")
 		}
 		c := d.defaults.check
 		c.Name, c.Pos = name, posOf(key)
@@ -61,7 +61,7 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	if socket := child(n, "unix"); socket != nil {
 		d.noPort(n, c)
 	} else if c.Type == TCPConnect || c.Type == GRPC {
-		d.required(n, "port", fmt.Sprintf("a %s check has no port of its own: write 1 to %d", c.Type, maxPort))
+		d.required(n, "port", fmt.Sprintf("a %s check has no default port: write 1 to %d", c.Type, maxPort))
 	}
 	d.checkTimes(n, c)
 	d.confirmTime(n, c)
@@ -88,7 +88,7 @@ func probeTypes() []CheckType {
 func streamTypes() []CheckType { return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC} }
 
 func (d *decoder) checkType(to *CheckType) setter {
-	return into(to, func(n *yaml.Node) (CheckType, bool) {
+	return setValue(to, func(n *yaml.Node) (CheckType, bool) {
 		s, ok := d.oneOf(n, "check type", checkTypes())
 		return CheckType(s), ok
 	})
@@ -98,15 +98,15 @@ func (d *decoder) checkType(to *CheckType) setter {
 func (d *decoder) checkKeys(c *Check) []field {
 	keys := []field{
 		{name: "type", set: func(*yaml.Node) {}}, // read before all others
-		{name: "port", set: d.whole(&c.Port, 1, maxPort)},
+		{name: "port", set: d.integerInRange(&c.Port, 1, maxPort)},
 		{name: "source", set: d.probeSources(&c.Sources, func(a netip.Addr, at nodeKey) {
 			d.checkSources = append(d.checkSources, checkSource{c.Name, a, at})
 		})},
 		{name: "interval", set: d.duration(&c.Interval, minInterval, maxInterval)},
 		{name: "timeout", set: d.duration(&c.Timeout, time.Millisecond, maxInterval)},
-		{name: "method", set: into(&c.Method, d.method)},
-		{name: "path", set: into(&c.Path, d.requestPath)},
-		{name: "host", set: into(&c.Host, d.host)},
+		{name: "method", set: setValue(&c.Method, d.method)},
+		{name: "path", set: setValue(&c.Path, d.requestPath)},
+		{name: "host", set: setValue(&c.Host, d.host)},
 		{name: "headers", set: d.headers(&c.Headers)},
 		{name: "status", set: d.status(&c.Status)},
 		{name: "body", set: d.pattern(&c.Body)},
@@ -115,14 +115,14 @@ func (d *decoder) checkKeys(c *Check) []field {
 		{name: "tls", set: d.tls(&c.TLS)},
 		{name: "send", set: d.text(&c.Send)},
 		{name: "expect", set: d.pattern(&c.Expect)},
-		{name: "service", set: into(&c.Service, d.word)},
-		{name: "query", set: into(&c.Query, d.domain)},
-		{name: "query_type", set: into(&c.QueryType, d.queryType)},
-		{name: "rcode", set: into(&c.Rcode, d.rcode)},
+		{name: "service", set: setValue(&c.Service, d.word)},
+		{name: "query", set: setValue(&c.Query, d.domain)},
+		{name: "query_type", set: setValue(&c.QueryType, d.queryType)},
+		{name: "rcode", set: setValue(&c.Rcode, d.rcode)},
 		{name: "answer", set: d.pattern(&c.Answer)},
-		{name: "command", set: d.command(&c.Command, &c.CommandPos)},
-		{name: "unix", set: into(&c.Unix, d.socket)},
-		{name: "proxy_protocol", set: into(&c.ProxyProtocol, d.proxyProtocol)},
+		{name: "command", set: d.commandLine(&c.Command, &c.CommandPos)},
+		{name: "unix", set: setValue(&c.Unix, d.socket)},
+		{name: "proxy_protocol", set: setValue(&c.ProxyProtocol, d.proxyProtocol)},
 		{name: "lease", set: d.duration(&c.Lease, minLease, maxLease)},
 		{name: "checks", set: d.parts(c)},
 		{name: "n", set: func(*yaml.Node) {}}, // read once all checks are known
@@ -138,7 +138,7 @@ func (d *decoder) checkKeys(c *Check) []field {
 
 // typesWith returns the types of check that have a key.
 func typesWith(key string) []CheckType {
-	if t := onlyTypeWith(key); t != "" {
+	if t := soleTypeWith(key); t != "" {
 		return []CheckType{t}
 	}
 	switch key {
@@ -164,8 +164,8 @@ func typesWith(key string) []CheckType {
 	return probeTypes()
 }
 
-// onlyTypeWith returns the only type of check that has a key, or "" if several have it.
-func onlyTypeWith(key string) CheckType {
+// soleTypeWith returns the only type of check that has a key, or "" if several have it.
+func soleTypeWith(key string) CheckType {
 	switch key {
 	case "send", "expect":
 		return TCPConnect
@@ -183,9 +183,9 @@ func onlyTypeWith(key string) CheckType {
 	return ""
 }
 
-// command reads a program and its arguments. A program with a slash is a file, relative to the folder of the
+// commandLine reads a program and its arguments. A program with a slash is a file, relative to the folder of the
 // configuration; others are searched for in PATH.
-func (d *decoder) command(to *[]string, pos *Pos) setter {
+func (d *decoder) commandLine(to *[]string, pos *Pos) setter {
 	return func(n *yaml.Node) {
 		var argv []string
 		if !d.list(n, func(item *yaml.Node) {
@@ -219,7 +219,7 @@ func (d *decoder) checkTimes(n *yaml.Node, c *Check) {
 		c.Timeout = c.Interval
 		return
 	}
-	d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", span(c.Timeout), span(c.Interval)),
+	d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", formatDuration(c.Timeout), formatDuration(c.Interval)),
 		"at most the interval")
 }
 
@@ -231,9 +231,9 @@ func (d *decoder) tls(t *CheckTLS) setter {
 			{name: "ca", set: d.path(&t.CA, &t.CAPos)},
 			{name: "cert", set: d.path(&t.Cert, &t.CertPos)},
 			{name: "key", set: d.path(&t.Key, &keyPos)},
-			{name: "server_name", set: into(&t.ServerName, d.host)},
+			{name: "server_name", set: setValue(&t.ServerName, d.host)},
 			{name: "insecure", set: d.flag(&t.Insecure)},
-			{name: "warn_days", set: d.whole(&t.WarnDays, 0, maxWarnDays)},
+			{name: "warn_days", set: d.integerInRange(&t.WarnDays, 0, maxWarnDays)},
 		})
 	}
 }

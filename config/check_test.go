@@ -29,7 +29,7 @@ checks:
 	}
 }
 
-func TestADNSCheckAsksForAnAddressUnlessTold(t *testing.T) {
+func TestDNSCheckQueriesAnAddressByDefault(t *testing.T) {
 	cfg := parse(t, `
 checks:
   plain: {type: dns, query: WWW.Example.com}
@@ -44,7 +44,7 @@ checks:
 	}
 }
 
-func TestAProgramWithASlashIsRelativeToTheFile(t *testing.T) {
+func TestCommandWithASlashIsRelativeToTheFile(t *testing.T) {
 	for in, want := range map[string]string{
 		"check": "check", "./check": "etc/check", "bin/check": "etc/bin/check", "/bin/check": "/bin/check", "../check": "./check",
 	} {

@@ -26,7 +26,7 @@ func (t CheckType) Composite() bool {
 
 // composite checks the rules that need the whole list of parts.
 func (d *decoder) composite(n *yaml.Node, c *Check) {
-	d.required(n, "checks", "write the checks that it is made of as a list")
+	d.required(n, "checks", "list its checks")
 	list := child(n, "checks")
 	if list == nil || list.Kind != yaml.SequenceNode {
 		return
@@ -87,12 +87,12 @@ func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 	if n.Kind == yaml.MappingNode {
 		d.mapping(n, []field{
 			{name: "check", set: d.refer(kindCheck, &name)},
-			{name: "address", set: into(&p.Address, d.unicast)},
+			{name: "address", set: setValue(&p.Address, d.unicast)},
 			{name: "critical", set: d.flag(&p.Critical)},
 			{name: "observe_only", set: d.flag(&p.ObserveOnly)},
 		})
 		d.required(n, "check", "name a check")
-		d.partDecides(n, p, whole)
+		d.checkPartOptions(n, p, whole)
 		at = child(n, "check")
 	} else {
 		d.refer(kindCheck, &name)(n)
@@ -100,16 +100,16 @@ func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 	if name == "" {
 		return p, false
 	}
-	d.composed[whole.Name] = append(d.composed[whole.Name], edge{to: name, at: nodeKeyOf(at)})
+	d.checkEdges[whole.Name] = append(d.checkEdges[whole.Name], edge{to: name, at: nodeKeyOf(at)})
 	p.Check = &Check{Name: name}
 	return p, true
 }
 
-// partDecides rejects options that a part cannot have.
-func (d *decoder) partDecides(n *yaml.Node, p CheckPart, whole *Check) {
+// checkPartOptions rejects options that a part cannot have.
+func (d *decoder) checkPartOptions(n *yaml.Node, p CheckPart, whole *Check) {
 	switch {
 	case p.Critical && p.ObserveOnly:
-		d.errorf(child(n, "observe_only"), "observe_only beside critical", "what is only observed decides nothing: write one of the two")
+		d.errorf(child(n, "observe_only"), "observe_only beside critical", "an observed check does not count: write one of the two")
 	case p.Critical && whole.Type == Invert:
 		d.errorf(child(n, "critical"), "critical does not fit a check of type invert", "it is up while its part is down")
 	}

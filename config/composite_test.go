@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestACompositeCheckHoldsTheChecksThatItNames(t *testing.T) {
+func TestCompositeCheckHasItsParts(t *testing.T) {
 	cfg := parse(t, `
 checks:
   site: {type: at_least, n: 2, checks: [web, {check: db, critical: true}, {check: tls, observe_only: true}, {check: open, address: 127.0.0.5}]}
@@ -36,7 +36,7 @@ checks:
 	}
 }
 
-func TestAPartWrittenBeforeItsCheckIsTheSame(t *testing.T) {
+func TestPartMayPrecedeItsCheck(t *testing.T) {
 	for _, document := range []string{
 		"checks: {a: {type: any, checks: [b]}, b: {type: http}}",
 		"checks: {b: {type: http}, a: {type: any, checks: [b]}}",
@@ -50,7 +50,7 @@ func TestAPartWrittenBeforeItsCheckIsTheSame(t *testing.T) {
 	}
 }
 
-func TestAPartOfAnotherCheckIsUsed(t *testing.T) {
+func TestPartOfACheckCountsAsUsed(t *testing.T) {
 	_, warnings, err := Parse("f", []byte(`
 checks: {a: {type: all, checks: [b]}, b: {type: http}}
 pools: {p: {policy: failover, check: a, members: [{name: x, addresses: [192.0.2.1]}]}}
@@ -65,7 +65,7 @@ pools: {p: {policy: failover, check: a, members: [{name: x, addresses: [192.0.2.
 	}
 }
 
-func TestAPushCheckTurnsByOneReportThatHoldsForHalfAMinute(t *testing.T) {
+func TestPushCheckDefaults(t *testing.T) {
 	c := parse(t, "checks: {a: {type: push}}").Checks[0]
 	if c.Lease != 30*time.Second || c.Rise != 1 || c.Fall != 1 || c.Interval != 0 || c.Timeout != 0 {
 		t.Errorf("%+v", c)
@@ -76,7 +76,7 @@ func TestAPushCheckTurnsByOneReportThatHoldsForHalfAMinute(t *testing.T) {
 	}
 }
 
-func TestASocketIsRelativeToTheFileAndHasNoPort(t *testing.T) {
+func TestSocketIsRelativeToTheFileAndHasNoPort(t *testing.T) {
 	cfg, _, err := Parse("etc/config.yaml", []byte(`
 checks:
   a: {type: http, unix: app.sock}

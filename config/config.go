@@ -140,7 +140,9 @@ type MaxEjection struct {
 }
 
 // String returns m as written in the file.
-func (m MaxEjection) String() string { return strconv.Itoa(m.Percent) + "%/" + span(m.Window) }
+func (m MaxEjection) String() string {
+	return strconv.Itoa(m.Percent) + "%/" + formatDuration(m.Window)
+}
 
 // Bounds reports whether m sets a limit.
 func (m MaxEjection) Bounds() bool { return m.Percent > 0 && m.Percent < 100 }

@@ -13,23 +13,23 @@ import (
 // current mapping. It records errors by position: their paths are computed once, at the end, so that a valid document
 // does not pay for them.
 type decoder struct {
-	file          string
-	sources       sourceFiles
-	defaults      defaults
-	doc           *document
-	errs          diagnostics
-	warnings      diagnostics
-	references    []reference         // names that were not defined yet
-	declared      map[kind]defined    // no entry for an unreadable section
-	nested        map[string][]edge   // the nested pools of each pool
-	composed      map[string][]edge   // the checks in each composite check
-	groupUses     []groupUse          // country groups in matches
-	databaseTerms []databaseTerm      // values of matches that a database must know
-	settings      map[setting]nodeKey // keys of pools that may have no effect
-	loadUses      []loadUse           // loads and capacities of members and regions
-	bounds        []boundUse          // of pools with a hash
-	variables     map[nodeKey]string  // the environment variables of values
-	taken         map[string]string   // their values
+	file           string
+	sources        sourceFiles
+	defaults       defaults
+	doc            *document
+	errs           diagnostics
+	warnings       diagnostics
+	references     []reference         // names that were not defined yet
+	declared       map[kind]defined    // no entry for an unreadable section
+	poolEdges      map[string][]edge   // the nested pools of each pool
+	checkEdges     map[string][]edge   // the checks in each composite check
+	groupUses      []groupUse          // country groups in matches
+	databaseTerms  []databaseTerm      // values of matches that a database must know
+	settings       map[setting]nodeKey // keys of pools that may have no effect
+	loadUses       []loadUse           // loads and capacities of members and regions
+	bounds         []boundUse          // of pools with a hash
+	variables      map[nodeKey]string  // the environment variables of values
+	variableValues map[string]string   // their values
 
 	environment  lookup
 	memberChecks []memberCheck // checks with a member's own settings
@@ -45,12 +45,12 @@ func newDecoder(file string, doc *document) *decoder {
 		defaults:    newDefaults(),
 		doc:         doc,
 		declared:    map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}},
-		nested:      make(map[string][]edge),
+		poolEdges:   make(map[string][]edge),
 		settings:    make(map[setting]nodeKey),
-		composed:    make(map[string][]edge),
+		checkEdges:  make(map[string][]edge),
 
-		variables: make(map[nodeKey]string),
-		taken:     make(map[string]string),
+		variables:      make(map[nodeKey]string),
+		variableValues: make(map[string]string),
 	}
 	d.declareGroups()
 	return d

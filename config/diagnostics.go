@@ -71,7 +71,7 @@ func (d *decoder) report() (faults, warnings []Error) {
 		return nil, nil
 	}
 	at := d.locate()
-	return d.place(d.errs, at, "faults"), d.place(d.warnings, at, "warnings")
+	return d.place(d.errs, at, "errors"), d.place(d.warnings, at, "warnings")
 }
 
 func (d *decoder) place(found diagnostics, at map[nodeKey]location, what string) []Error {
@@ -94,7 +94,7 @@ func (d *decoder) place(found diagnostics, at map[nodeKey]location, what string)
 		}
 	}
 	if found.omitted > 0 {
-		faults = append(faults, Error{File: d.file, What: fmt.Sprintf("%d more %s", found.omitted, what), Hint: "see to these first"})
+		faults = append(faults, Error{File: d.file, What: fmt.Sprintf("%d more %s", found.omitted, what), Hint: "correct these first"})
 	}
 	return faults
 }

@@ -16,8 +16,8 @@ const (
 	ECSOff
 )
 
-// or returns e, or the inherited value if e is not set.
-func (e ECS) or(inherited bool) bool {
+// orInherited returns e, or the inherited value if e is not set.
+func (e ECS) orInherited(inherited bool) bool {
 	if e == ECSInherited {
 		return inherited
 	}
@@ -26,7 +26,7 @@ func (e ECS) or(inherited bool) bool {
 
 // UsesECS reports whether the client subnet of a query is used at a name that is bound to p.
 func (c *Config) UsesECS(name *BalancedName, p *Pool) bool {
-	return name.ECS.or(p.ECS.or(c.Server.ECS))
+	return name.ECS.orInherited(p.ECS.orInherited(c.Server.ECS))
 }
 
 // UsesECSAt reports whether the client subnet of a query for a name is used. It considers only balanced names; all
@@ -63,7 +63,7 @@ func (c *Config) balancedAt(name Name) *BalancedName {
 
 // ecs reads the setting of a name or a pool.
 func (d *decoder) ecs(to *ECS) setter {
-	return into(to, func(n *yaml.Node) (ECS, bool) {
+	return setValue(to, func(n *yaml.Node) (ECS, bool) {
 		s, ok := d.scalar(n)
 		switch {
 		case !ok:

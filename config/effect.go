@@ -2,7 +2,7 @@ package config
 
 import "fmt"
 
-// ineffective warns of settings of a pool that can have no effect because of how
+// ineffectiveSettings warns of settings of a pool that can have no effect because of how
 // the pool is used:
 //
 //	setting               has no effect when
@@ -10,7 +10,7 @@ import "fmt"
 //	fallback              on_down is fence or open, and every client has a match
 //	check                 every member is a pool or a cname
 //	min_up                more members must be up than can be eligible: the pool is never live
-func (s *linter) ineffective(p *Pool) {
+func (s *linter) ineffectiveSettings(p *Pool) {
 	warn := func(key, what, hint string) {
 		if at, written := s.settings[setting{p.Name, key}]; written {
 			s.warnAt(at, what, hint)
@@ -23,10 +23,10 @@ func (s *linter) ineffective(p *Pool) {
 	} else if p.Fallback != "" && p.holdsEveryClient() {
 		warn("fallback", fmt.Sprintf("the fallback is never used: on_down: %s keeps every client in its match", p.OnDown), "leave fallback out, or write default: nodata or on_down: widen")
 	}
-	if p.Check != "" && !p.any(func(m *Member) bool { return m.Pool == "" && m.CName == "" }) {
+	if p.Check != "" && !p.anyMember(func(m *Member) bool { return m.Pool == "" && m.CName == "" }) {
 		warn("check", "check has no effect: every member is a pool or a cname", "write it at the pools that have addresses")
 	}
-	if ready := p.able(); !p.MinUp.Percent && ready > 0 && p.MinUp.N > ready {
+	if ready := p.usableMembers(); !p.MinUp.Percent && ready > 0 && p.MinUp.N > ready {
 		warn("min_up", fmt.Sprintf("min_up %d: only %d of %d members are enabled and have weight, so the pool is never live", p.MinUp.N, ready, len(p.Members)), "write at most that many")
 	}
 }
@@ -39,14 +39,14 @@ func (s *linter) nestedOnly(p *Pool) bool {
 
 // holdsEveryClient reports whether every client has a match and never leaves it.
 func (p *Pool) holdsEveryClient() bool {
-	return p.fences() && p.any(func(m *Member) bool { return m.Match != nil && m.Match.Default })
+	return p.fences() && p.anyMember(func(m *Member) bool { return m.Match != nil && m.Match.Default })
 }
 
 // fences reports whether clients of the pool never leave their match.
 func (p *Pool) fences() bool { return p.Policy == Geolocation && p.OnDown.Fences() }
 
-// able counts the members that are enabled and have weight.
-func (p *Pool) able() int {
+// usableMembers counts the members that are enabled and have weight.
+func (p *Pool) usableMembers() int {
 	n := 0
 	for i := range p.Members {
 		if p.Members[i].ready() {
@@ -56,19 +56,19 @@ func (p *Pool) able() int {
 	return n
 }
 
-// leaks warns of fences that are open in ways that their author may not expect:
+// fenceLeaks warns of fences that are open in ways that their author may not expect:
 //
 //	the fence                       opened by
 //	of a pool with a fallback       the fallback, for clients without a match
 //	of a pool nested in another     the other members of that pool: it skips a pool without an answer
 //
 // A fallback of the outer pool does not open it.
-func (s *linter) leaks(p *Pool) {
+func (s *linter) fenceLeaks(p *Pool) {
 	if p.fences() && p.Fallback != "" && !p.holdsEveryClient() && s.bound[p.Name] {
 		s.warnAt(s.settings[setting{p.Name, "fallback"}], fmt.Sprintf("a fence that this fallback opens: clients without a match get pool %s while the pool is not live", quote(p.Fallback)),
 			"leave fallback out if they are to get no address; clients with a match never get it")
 	}
-	if p.ready() < 2 || p.fences() {
+	if p.readyMembers() < 2 || p.fences() {
 		return
 	}
 	for i := range p.Members {

@@ -18,33 +18,33 @@ type lookup func(name string) (value string, set bool)
 // several nodes.
 func (d *decoder) withEnvironment(read setter) setter {
 	return func(n *yaml.Node) {
-		d.takeVariables(n)
+		d.substituteVariables(n)
 		read(n)
 	}
 }
 
-// takeVariables replaces the environment variables in n and below by their values.
-func (d *decoder) takeVariables(n *yaml.Node) {
+// substituteVariables replaces the environment variables in n and below by their values.
+func (d *decoder) substituteVariables(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode {
-		d.takeVariable(n)
+		d.substituteVariable(n)
 	}
 	for i, child := range n.Content {
 		if isKey := n.Kind == yaml.MappingNode && i%2 == 0; !isKey {
-			d.takeVariables(child)
+			d.substituteVariables(child)
 		}
 	}
 }
 
-// takeVariable replaces the environment variable in n by its value. As in a shell, the default also applies to an empty
+// substituteVariable replaces the environment variable in n by its value. As in a shell, the default also applies to an empty
 // variable. The value is read like an unquoted value in the file.
-func (d *decoder) takeVariable(n *yaml.Node) {
+func (d *decoder) substituteVariable(n *yaml.Node) {
 	match := variablePattern.FindStringSubmatch(n.Value)
 	if match == nil {
 		return
 	}
 	value, set := d.environment(match[1])
 	if set {
-		d.taken[match[1]] = value
+		d.variableValues[match[1]] = value
 	}
 	if byDefault := match[2] != ""; byDefault && value == "" {
 		value, set = match[3], true
@@ -83,14 +83,14 @@ func (d *decoder) warnLiterals() {
 	}
 	l := &pathFinder{doc: d.doc, lines: lines}
 	for key, value := range d.doc.entries(d.doc.root) {
-		if !takesVariables(key.Value) {
+		if !allowsVariables(key.Value) {
 			d.warnLiteralsIn(l, value)
 		}
 	}
 }
 
-// takesVariables reports whether values in a section may name environment variables.
-func takesVariables(section string) bool {
+// allowsVariables reports whether values in a section may name environment variables.
+func allowsVariables(section string) bool {
 	return section == "server" || section == "admin" || section == "cluster"
 }
 
@@ -106,7 +106,7 @@ func (d *decoder) warnLiteralsIn(l *pathFinder, n *yaml.Node) {
 		}
 	case yaml.ScalarNode:
 		if variablePattern.MatchString(n.Value) {
-			d.warn(n, quote(n.Value)+" is taken as it is written", "environment variables are taken under server and admin alone")
+			d.warn(n, quote(n.Value)+" is used literally", "environment variables are supported only under server and admin")
 		}
 	}
 }

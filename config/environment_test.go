@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestValuesOfTheServerTakeEnvironmentVariables(t *testing.T) {
+func TestServerSettingsAcceptEnvironmentVariables(t *testing.T) {
 	t.Setenv("NODE_NAME", "ams1")
 	t.Setenv("LISTEN", "127.0.0.1:5300")
 	t.Setenv("WORKERS", "3")
@@ -40,7 +40,7 @@ zones:
 	}
 }
 
-func TestErrorsOfEnvironmentVariablesNameThem(t *testing.T) {
+func TestErrorsNameTheEnvironmentVariable(t *testing.T) {
 	t.Setenv("WORKERS", "many")
 	t.Setenv("EMPTY", "")
 	for text, want := range map[string]string{
@@ -60,7 +60,7 @@ func TestErrorsOfEnvironmentVariablesNameThem(t *testing.T) {
 }
 
 // In other sections such a value is literal, with a warning.
-func TestValuesElsewhereTakeNoEnvironmentVariables(t *testing.T) {
+func TestOtherSectionsIgnoreEnvironmentVariables(t *testing.T) {
 	t.Setenv("NODE", "x")
 	const text = `server: {nsid: "${NODE}"}
 checks:
@@ -80,7 +80,7 @@ zones:
 	if got := strings.Join(cfg.Checks[0].Command, " "); got != "/bin/sh -c ${NODE} echo ${NODE}" {
 		t.Errorf("command is %s", got)
 	}
-	const want = `c.yaml:3:44: checks.run.command[2]: "${NODE}" is taken as it is written; environment variables are taken under server and admin alone`
+	const want = `c.yaml:3:44: checks.run.command[2]: "${NODE}" is used literally; environment variables are supported only under server and admin`
 	if len(warnings) != 1 || warnings[0].Error() != want {
 		t.Errorf("warnings %v, want %s", warnings, want)
 	}

@@ -72,7 +72,7 @@ func Expand(paths ...string) ([]string, []Error) {
 		found := []string{path}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			if found, err = yamlFiles(path); err != nil {
-				faults = append(faults, Error{File: path, What: unreadable(err).Error()})
+				faults = append(faults, Error{File: path, What: readError(err).Error()})
 			} else if len(found) == 0 {
 				faults = append(faults, Error{File: path, What: "the directory has no *.yaml file", Hint: "a configuration is in files whose names end in .yaml"})
 			}
@@ -271,13 +271,13 @@ func (doc *document) merge(a, b *yaml.Node) {
 
 // mergeMappings adds the entries of value, which is under key, to mine.
 func (doc *document) mergeMappings(mine, key, value *yaml.Node) {
-	to, from := doc.stream(mine), doc.stream(value)
+	to, from := doc.lazyIndex(mine), doc.lazyIndex(value)
 	switch {
 	case to < 0 && from < 0:
 		doc.merge(mine, value)
 	case to >= 0 && from >= 0:
 		s := &doc.lazy[from]
-		doc.lazy[to].more = append(append(doc.lazy[to].more, streamText{s.text, s.indent}), s.more...)
+		doc.lazy[to].more = append(append(doc.lazy[to].more, sectionText{s.text, s.indent}), s.more...)
 		doc.lazy = slices.Delete(doc.lazy, from, from+1)
 	default:
 		doc.fallBack(posOf(key), quote(key.Value)+" in brackets in one file and in a block in another")

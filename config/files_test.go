@@ -12,8 +12,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// written writes files into a new directory and returns it.
-func written(t *testing.T, files map[string]string) string {
+// writeFiles writes files into a new directory and returns it.
+func writeFiles(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -36,8 +36,8 @@ zones:
     names: {www: {pool: web}}
 `
 
-func TestSeveralFilesAreOneConfiguration(t *testing.T) {
-	dir := written(t, map[string]string{
+func TestLoadMergesSeveralFiles(t *testing.T) {
+	dir := writeFiles(t, map[string]string{
 		"10-server.yaml":      "server: {listen: [\"127.0.0.1:0\"]}\nadmin: {listen: \"127.0.0.1:0\", token_file: t}\n",
 		"20-pools.yaml":       "pools:\n  web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}",
 		"30-zone.yaml":        teamZone,
@@ -76,7 +76,7 @@ func TestSeveralFilesAreOneConfiguration(t *testing.T) {
 	}
 }
 
-func TestErrorsOfSeveralFilesNameBothPlaces(t *testing.T) {
+func TestErrorsNamePositionsInBothFiles(t *testing.T) {
 	pool := "{policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}"
 	for name, c := range map[string]struct{ a, b, want string }{
 		"a value":            {"server: {nsid: a}", "# x\nserver: {nsid: b}", "b.yaml:2:10: server.nsid: duplicate key \"nsid\"; it is first at a.yaml:1:10"},
@@ -91,7 +91,7 @@ func TestErrorsOfSeveralFilesNameBothPlaces(t *testing.T) {
 		"a reference":        {"pools:\n  web: {policy: weighted, check: c, members: [{name: a, addresses: [192.0.2.1]}]}", "regions: {}", `a.yaml:2:34: pools.web.check: no check "c"; define it under checks`},
 		"control characters": {"a: \x01", "b: \x02", "a.yaml:1:4: a control character (0x01); a configuration is YAML in UTF-8\nb.yaml:1:4: a control character (0x02); a configuration is YAML in UTF-8"},
 	} {
-		dir := written(t, map[string]string{"a.yaml": c.a, "b.yaml": c.b})
+		dir := writeFiles(t, map[string]string{"a.yaml": c.a, "b.yaml": c.b})
 		a, b := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")
 		_, _, err := Load(a, b)
 		if err == nil {
@@ -105,8 +105,8 @@ func TestErrorsOfSeveralFilesNameBothPlaces(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoConfigurationDirectory(t *testing.T) {
-	dir := written(t, map[string]string{"a.yaml": "pools: {}", "empty/x.txt": ""})
+func TestDirectoryErrors(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"a.yaml": "pools: {}", "empty/x.txt": ""})
 	for _, c := range []struct {
 		paths []string
 		want  string
@@ -121,16 +121,16 @@ func TestWhatIsNoConfigurationDirectory(t *testing.T) {
 	}
 }
 
-// withoutPlaces sets every Pos below v to zero, and the files that they count through.
-func withoutPlaces(v reflect.Value) {
+// clearPositions sets every Pos below v to zero, and the files that they count through.
+func clearPositions(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() && v.Type() != reflect.TypeFor[*yaml.Node]() {
-			withoutPlaces(v.Elem())
+			clearPositions(v.Elem())
 		}
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
-			withoutPlaces(v.Index(i))
+			clearPositions(v.Index(i))
 		}
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[Pos]() {
@@ -139,15 +139,15 @@ func withoutPlaces(v reflect.Value) {
 		}
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				withoutPlaces(v.Field(i))
+				clearPositions(v.Field(i))
 			}
 		}
 	}
 }
 
-// TestAConfigurationCutIntoFilesIsTheSame cuts a configuration between the entries of its sections, at random, and
+// TestSplitConfigurationIsTheSame cuts a configuration between the entries of its sections, at random, and
 // reads the parts as an outline and as whole trees.
-func TestAConfigurationCutIntoFilesIsTheSame(t *testing.T) {
+func TestSplitConfigurationIsTheSame(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("regions:\n")
 	for i := range 6 {
@@ -166,7 +166,7 @@ func TestAConfigurationCutIntoFilesIsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withoutPlaces(reflect.ValueOf(want))
+	clearPositions(reflect.ValueOf(want))
 	for seed := range uint64(60) {
 		texts := cutIntoFiles(rand.New(rand.NewPCG(seed, 0)), text)
 		for _, read := range []func() (*Config, []Error, error){
@@ -178,7 +178,7 @@ func TestAConfigurationCutIntoFilesIsTheSame(t *testing.T) {
 				t.Fatalf("seed %d: %v\n%s", seed, err, texts)
 			}
 			got.sources = nil
-			withoutPlaces(reflect.ValueOf(got))
+			clearPositions(reflect.ValueOf(got))
 			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("seed %d: got\n%+v\nwant\n%+v", seed, got, want)
 			}

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "rewrite the expected messages of the fi
 // Each file of testdata/faults is one broken configuration with its exact messages; those of testdata/warnings are
 // valid and have warnings.
 
-func TestEachBrokenConfigurationGetsItsMessages(t *testing.T) {
+func TestFaultFixtures(t *testing.T) {
 	eachFixture(t, "testdata/faults/*.txtar", func(t *testing.T, document []byte) string {
 		cfg, _, err := Parse("config.yaml", document)
 		if err == nil {
@@ -30,7 +30,7 @@ func TestEachBrokenConfigurationGetsItsMessages(t *testing.T) {
 	})
 }
 
-func TestEachOddConfigurationGetsItsWarnings(t *testing.T) {
+func TestWarningFixtures(t *testing.T) {
 	eachFixture(t, "testdata/warnings/*.txtar", func(t *testing.T, document []byte) string {
 		_, warnings, err := Parse("config.yaml", document)
 		if err != nil {

@@ -9,7 +9,7 @@ func (s *scanner) flow(kind yaml.Kind, tag string, closing byte) *yaml.Node {
 	if s.depth++; s.depth > maxDepth {
 		return nil
 	}
-	n := s.slab.node(kind, yaml.FlowStyle, tag, s.line, s.column())
+	n := s.nodes.node(kind, yaml.FlowStyle, tag, s.line, s.column())
 	s.at++
 	s.gap()
 	if s.peek() != closing && !s.items(n, closing) {

@@ -18,7 +18,7 @@ func (d *decoder) geo(g *Geo) setter {
 			{name: "networks", set: d.networks(&g.Networks)},
 			{name: "groups", set: d.countryGroups(&g.Groups)},
 			{name: "default", set: d.refer(kindRegion, &g.Default)},
-			{name: "max_accuracy_radius", set: into(&g.MaxAccuracyRadius, d.kilometres)},
+			{name: "max_accuracy_radius", set: setValue(&g.MaxAccuracyRadius, d.kilometres)},
 		})
 	}
 }
@@ -46,7 +46,7 @@ func (d *decoder) kilometres(n *yaml.Node) (int, bool) {
 	km, err := strconv.Atoi(number)
 	switch {
 	case !decimal(number):
-		d.errorf(n, quote(s)+" is not a distance", "write whole kilometres, such as 500km; 0: coordinates are used whatever their radius")
+		d.errorf(n, quote(s)+" is not a distance", "write whole kilometres, such as 500km; 0: coordinates are always used")
 	case err != nil || km < 0 || km > maxRadius:
 		d.errorf(n, quote(s)+" is out of range", "0 to "+strconv.Itoa(maxRadius)+"km")
 	default:
@@ -59,10 +59,10 @@ func (d *decoder) kilometres(n *yaml.Node) (int, bool) {
 func (d *decoder) network(n *yaml.Node, to *Network) {
 	ok := d.mapping(n, []field{
 		{name: "region", set: d.refer(kindRegion, &to.Region)},
-		{name: "country", set: into(&to.Country, d.country)},
-		{name: "location", set: into(&to.Location, d.location)},
-		{name: "continent", set: into(&to.Continent, d.continent)},
-		{name: "subdivision", set: into(&to.Subdivision, d.subdivision)},
+		{name: "country", set: setValue(&to.Country, d.country)},
+		{name: "location", set: setValue(&to.Location, d.location)},
+		{name: "continent", set: setValue(&to.Continent, d.continent)},
+		{name: "subdivision", set: setValue(&to.Subdivision, d.subdivision)},
 	})
 	if !ok {
 		return
@@ -80,8 +80,8 @@ func (d *decoder) regions(to *[]Region) setter {
 		region := Region{Name: name, Pos: posOf(key)}
 		var location *Location
 		ok := d.mapping(value, append([]field{
-			{name: "location", set: into(&location, d.location)},
-			{name: "bias", set: d.whole(&region.Bias, -MaxBias, MaxBias)},
+			{name: "location", set: setValue(&location, d.location)},
+			{name: "bias", set: d.integerInRange(&region.Bias, -MaxBias, MaxBias)},
 			{name: "check", set: d.refer(kindCheck, &region.Check)},
 			{name: "addresses", set: d.unicasts(&region.Addresses)},
 		}, d.loadKeysOf(&region.Load)...))

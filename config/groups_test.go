@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestTheGroupsEUAndEEAAreBuiltIn(t *testing.T) {
+func TestGroupsEUAndEEAAreBuiltIn(t *testing.T) {
 	const pools = `
 pools:
   web:

@@ -14,15 +14,15 @@ type boundUse struct {
 	at   nodeKey
 }
 
-// hashing reads the address bits that a hash uses and the load limit of members.
-func (r *poolReader) hashing(p *Pool) setter {
+// hashMask reads the address bits that a hash uses and the load limit of members.
+func (r *poolReader) hashMask(p *Pool) setter {
 	bound := r.percentage(&p.Bound, leastBound, mostBound)
 	keys := []field{
-		{name: "ipv4", set: r.whole(&p.Hash.IPv4, 1, 32)},
-		{name: "ipv6", set: r.whole(&p.Hash.IPv6, 1, 128)},
+		{name: "ipv4", set: r.integerInRange(&p.Hash.IPv4, 1, 32)},
+		{name: "ipv6", set: r.integerInRange(&p.Hash.IPv6, 1, 128)},
 		{name: "bound", set: func(n *yaml.Node) {
 			bound(n)
-			r.boundAt = nodeKeyOf(n)
+			r.boundPos = nodeKeyOf(n)
 		}},
 	}
 	return func(n *yaml.Node) { r.mapping(n, keys) }
@@ -31,12 +31,12 @@ func (r *poolReader) hashing(p *Pool) setter {
 // noteBound records the bound of a pool.
 func (r *poolReader) noteBound() {
 	if r.pool.Bound > 0 {
-		r.bounds = append(r.bounds, boundUse{r.pool.Name, r.boundAt})
+		r.bounds = append(r.bounds, boundUse{r.pool.Name, r.boundPos})
 	}
 }
 
-// bounded reports an error for bounds of pools in which no member reports a load.
-func (d *decoder) bounded(cfg *Config) {
+// checkBounds reports an error for bounds of pools in which no member reports a load.
+func (d *decoder) checkBounds(cfg *Config) {
 	if len(d.bounds) == 0 {
 		return
 	}
@@ -48,15 +48,15 @@ func (d *decoder) bounded(cfg *Config) {
 		regions[cfg.Regions[i].Name] = cfg.Regions[i].Load != nil
 	}
 	for _, use := range d.bounds {
-		if !reports(pools, regions, use.pool, map[string]bool{}) {
+		if !reportsLoad(pools, regions, use.pool, map[string]bool{}) {
 			d.errorAt(use.at, "bound without load", "no member of the pool reports one: write load at the members, or at their region")
 		}
 	}
 }
 
-// reports reports whether some member of a pool names a load, is a pool that does, or is in a region with a load. seen
+// reportsLoad reports whether some member of a pool names a load, is a pool that does, or is in a region with a load. seen
 // holds the pools visited.
-func reports(pools map[string]*Pool, regions map[string]bool, name string, seen map[string]bool) bool {
+func reportsLoad(pools map[string]*Pool, regions map[string]bool, name string, seen map[string]bool) bool {
 	p := pools[name]
 	if p == nil || seen[name] {
 		return false
@@ -69,7 +69,7 @@ func reports(pools map[string]*Pool, regions map[string]bool, name string, seen 
 				return true
 			}
 		case m.Pool != "":
-			if reports(pools, regions, m.Pool, seen) {
+			if reportsLoad(pools, regions, m.Pool, seen) {
 				return true
 			}
 		case regions[m.Region]:

@@ -17,7 +17,7 @@ const (
 func (d *decoder) health(to *Health) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
-			{name: "max_ejection", set: into(&to.MaxEjection, d.maxEjection)},
+			{name: "max_ejection", set: setValue(&to.MaxEjection, d.maxEjection)},
 			{name: "max_withdraw", refused: `"max_withdraw" is now "max_ejection", written like max_ejection: 50%/60s`},
 		})
 	}
@@ -51,7 +51,7 @@ func (d *decoder) maxEjection(n *yaml.Node) (m MaxEjection, ok bool) {
 	case noDuration != nil:
 		d.errorf(n, quote(window)+" is not a duration", "write it with its unit, like 50%/60s")
 	case within < minEjectionWindow || within > maxEjectionWindow:
-		d.errorf(n, quote(window)+" is out of range", span(minEjectionWindow)+" to "+span(maxEjectionWindow))
+		d.errorf(n, quote(window)+" is out of range", formatDuration(minEjectionWindow)+" to "+formatDuration(maxEjectionWindow))
 	default:
 		return MaxEjection{Percent: most, Window: within}, true
 	}

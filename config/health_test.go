@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestMaxEjectionIsAPercentageInAWindow(t *testing.T) {
+func TestMaxEjectionIsAPercentageAndAWindow(t *testing.T) {
 	for _, c := range []struct {
 		value   string
 		want    MaxEjection
@@ -65,7 +65,7 @@ health: {max_ejection: 50%/60s}
 	}
 }
 
-func TestWithoutHealthThereIsNoMaxEjection(t *testing.T) {
+func TestNoMaxEjectionByDefault(t *testing.T) {
 	cfg, _, err := Parse("f", []byte("zones: {}\n"))
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func (d *decoder) method(n *yaml.Node) (string, bool) {
 	case !token.MatchString(s), upper == "CONNECT":
 		d.errorf(n, quote(s)+" is not a method for a check", "write it like GET or HEAD")
 	case upper != s:
-		d.errorf(n, quote(s)+" is in lower case", "methods are told apart by case: write "+upper)
+		d.errorf(n, quote(s)+" is in lower case", "methods are case-sensitive: write "+upper)
 	default:
 		return s, true
 	}
@@ -43,7 +43,7 @@ func (d *decoder) requestPath(n *yaml.Node) (string, bool) {
 	case !strings.HasPrefix(s, "/"):
 		d.errorf(n, quote(s)+" does not begin with a slash", "write it like /healthz")
 	case err != nil || strings.ContainsFunc(s, notInURL):
-		d.errorf(n, quote(s)+" is not the path of a URL", "percent-encode what is not plain ASCII")
+		d.errorf(n, quote(s)+" is not the path of a URL", "percent-encode characters other than plain ASCII")
 	case strings.Contains(s, "#"):
 		d.errorf(n, quote(s)+" has a fragment", "a fragment is not sent: leave it out")
 	default:
@@ -68,7 +68,7 @@ func (d *decoder) host(n *yaml.Node) (string, bool) {
 		return "", false
 	}
 	if _, err := ParseName(s); err != nil || strings.ContainsAny(s, `\/?#*`) {
-		d.errorf(n, quote(s)+" is not a host name", "write it like www.example.com, in punycode (xn--...) where it is not ASCII")
+		d.errorf(n, quote(s)+" is not a host name", "write it like www.example.com, in punycode (xn--...) if it is not ASCII")
 		return "", false
 	}
 	return s, true
@@ -83,7 +83,7 @@ func (d *decoder) headers(to *[]Header) setter {
 				return
 			}
 			if strings.ContainsFunc(text, notInHeader) {
-				d.errorf(value, quote(text)+" is not the value of a header", "it holds no line break and no control character")
+				d.errorf(value, quote(text)+" is not the value of a header", "it must not contain a line break or a control character")
 			}
 			*to = append(*to, Header{Name: name, Value: text})
 		})
@@ -101,7 +101,7 @@ func (d *decoder) bodyToMatch(n *yaml.Node, c *Check) {
 		d.errorf(body, "an answer to HEAD has no body", "leave one of the two out, or write method: GET")
 	}
 	if status := child(n, "status"); status != nil && len(c.Status) > 0 && !slices.ContainsFunc(c.Status, StatusRange.mayHaveBody) {
-		d.errorf(body, "no answer with a wanted status has a body", "leave one of the two out, or write a status such as 200")
+		d.errorf(body, "no answer with an expected status has a body", "leave one of the two out, or write a status such as 200")
 	}
 }
 

@@ -20,9 +20,9 @@ func (d *decoder) https(to **Service) setter {
 		ok := d.mapping(n, []field{
 			{name: "alpn", set: d.alpn(&s.ALPN)},
 			{name: "no_default_alpn", set: d.flag(&s.NoDefaultALPN)},
-			{name: "port", set: d.whole(&s.Port, 1, 65535)},
-			{name: "priority", set: into(&s.Priority, d.priority)},
-			{name: "target", set: into(&s.Target, d.serviceTarget)},
+			{name: "port", set: d.integerInRange(&s.Port, 1, 65535)},
+			{name: "priority", set: setValue(&s.Priority, d.priority)},
+			{name: "target", set: setValue(&s.Target, d.serviceTarget)},
 		})
 		if !ok {
 			return

@@ -46,7 +46,7 @@ func newSourceUse(cfg *Config) *sourceUse {
 		for j := range cfg.Pools[i].Members {
 			m := &cfg.Pools[i].Members[j]
 			families := familiesAmong(m.Addresses)
-			if m.named() {
+			if m.hasNamedAddresses() {
 				families = [2]bool{true, true} // the addresses of the name are not known here
 			}
 			u.note(u.checks[m.Check], families)

@@ -32,7 +32,7 @@ func (d *decoder) latency(l *Latency) setter {
 		ok := d.mapping(n, []field{
 			{name: "file", set: d.path(&l.File, &l.FilePos)},
 			{name: "reload", set: d.duration(&l.Reload, minLatencyReload, maxSpan)},
-			{name: "samples", set: d.whole(&l.Samples, 1, maxSamples)},
+			{name: "samples", set: d.integerInRange(&l.Samples, 1, maxSamples)},
 			{name: "tolerance", set: d.duration(&l.Tolerance, 0, maxTolerance)},
 			{name: "alpha", set: d.percentage(&l.Alpha, 1, 100)},
 			{name: "max_age", set: d.duration(&l.MaxAge, minMaxAge, maxMaxAge)},
@@ -50,7 +50,7 @@ func (d *decoder) unmeasured(cfg *Config) {
 	}
 	for i := range cfg.Pools {
 		if p := &cfg.Pools[i]; p.Policy == LatencyPolicy {
-			d.warnAt(keyAt(p.Pos), fmt.Sprintf("pool %s goes by latency and nothing is measured: it steers by distance", quote(p.Name)), "name a table of round trips under latency")
+			d.warnAt(keyAt(p.Pos), fmt.Sprintf("pool %s uses latency, but there is no table of round trips: it orders regions by distance", quote(p.Name)), "name a table of round trips under latency")
 		}
 	}
 }

@@ -12,14 +12,14 @@ import (
 // maxRecords is the number of addresses in one answer that resolvers accept (BIND's max-records-per-type).
 const maxRecords = 100
 
-// survey warns of settings that are allowed but probably unintended. It takes a valid configuration.
-func (d *decoder) survey(cfg *Config) {
+// lint warns of settings that are allowed but probably unintended. It takes a valid configuration.
+func (d *decoder) lint(cfg *Config) {
 	if len(cfg.Zones) == 0 {
 		d.warn(d.doc.root, "no zones: every query is refused", "write at least one under zones")
 	}
 	s := &linter{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily)}
-	s.reports, s.bound = make(map[string]bool), boundPools(cfg.Zones)
-	s.several, s.loaded = severalAnswers(cfg.Zones), loadedRegions(cfg.Regions)
+	s.reportsLoad, s.bound = make(map[string]bool), boundPools(cfg.Zones)
+	s.multiAnswer, s.loadedRegions = severalAnswers(cfg.Zones), loadedRegions(cfg.Regions)
 	for i := range cfg.Pools {
 		s.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
 	}
@@ -27,16 +27,16 @@ func (d *decoder) survey(cfg *Config) {
 		s.mixedFamilies(&cfg.Pools[i])
 		s.largeAnswers(&cfg.Pools[i])
 		s.unusedSettings(&cfg.Pools[i])
-		s.ineffective(&cfg.Pools[i])
-		s.leaks(&cfg.Pools[i])
+		s.ineffectiveSettings(&cfg.Pools[i])
+		s.fenceLeaks(&cfg.Pools[i])
 	}
 	for i := range cfg.Zones {
 		s.largeNames(&cfg.Zones[i])
 	}
-	d.unused(cfg)
+	d.warnUnused(cfg)
 	d.unmeasured(cfg)
 	d.idleSources(cfg)
-	d.shadowed(cfg)
+	d.warnShadowed(cfg)
 }
 
 // boundPools returns the pools that names are bound to.
@@ -50,8 +50,8 @@ func boundPools(zones []Zone) map[string]bool {
 	return bound
 }
 
-// unused warns of definitions without a reference.
-func (d *decoder) unused(cfg *Config) {
+// warnUnused warns of definitions without a reference.
+func (d *decoder) warnUnused(cfg *Config) {
 	for k, known := range d.declared {
 		for name, def := range known {
 			if byDefault := k == kindRegion && name == cfg.Geo.Default; !def.used && !byDefault {
@@ -61,15 +61,15 @@ func (d *decoder) unused(cfg *Config) {
 	}
 }
 
-// shadowed warns of names that an inner zone answers: the closest zone wins.
-func (d *decoder) shadowed(cfg *Config) {
+// warnShadowed warns of names that an inner zone answers: the closest zone wins.
+func (d *decoder) warnShadowed(cfg *Config) {
 	apexes := make(map[Name]bool, len(cfg.Zones))
 	for _, z := range cfg.Zones {
 		apexes[z.Name] = true
 	}
 	for _, z := range outerZones(cfg.Zones, apexes) {
 		for _, b := range z.Names {
-			if inner, ok := enclosing(b.Name, z.Name, apexes); ok {
+			if inner, ok := closestApex(b.Name, z.Name, apexes); ok {
 				d.warnAt(keyAt(b.Pos), quote(string(b.Name))+" is answered by zone "+quote(string(inner)), "move it there")
 			}
 		}
@@ -96,8 +96,8 @@ func outerZones(zones []Zone, apexes map[Name]bool) []*Zone {
 	return found
 }
 
-// enclosing returns the longest of the apexes that name is in, if it is not zone.
-func enclosing(name, zone Name, apexes map[Name]bool) (Name, bool) {
+// closestApex returns the longest of the apexes that name is in, if it is not zone.
+func closestApex(name, zone Name, apexes map[Name]bool) (Name, bool) {
 	for ; name != zone; name = name.parent() {
 		if apexes[name] {
 			return name, true
@@ -124,13 +124,13 @@ func family(a netip.Addr) int {
 // linter looks at pools as a tree.
 type linter struct {
 	*decoder
-	pools   map[string]*Pool
-	sizes   map[string]perFamily // results of size
-	records map[draw]perFamily   // results of answer
-	several map[string]bool      // pools with a name that requests several answers
-	loaded  map[string]bool      // regions with a load
-	reports map[string]bool      // results of reported, by pool
-	bound   map[string]bool      // pools that a name is bound to
+	pools         map[string]*Pool
+	sizes         map[string]perFamily // results of size
+	records       map[draw]perFamily   // results of answer
+	multiAnswer   map[string]bool      // pools with a name that requests several answers
+	loadedRegions map[string]bool      // regions with a load
+	reportsLoad   map[string]bool      // results of reported, by pool
+	bound         map[string]bool      // pools that a name is bound to
 }
 
 // draw is a pool and the number of members that an answer may draw; 0: all.
@@ -139,8 +139,8 @@ type draw struct {
 	answers int
 }
 
-// plus adds up to a limit that is sufficient for every warning: counts of nested pools multiply and must not overflow.
-func (p perFamily) plus(q perFamily) perFamily {
+// add adds up to a limit that is sufficient for every warning: counts of nested pools multiply and must not overflow.
+func (p perFamily) add(q perFamily) perFamily {
 	const bound = 1 << 20
 	return perFamily{min(p[0]+q[0], bound), min(p[1]+q[1], bound)}
 }
@@ -148,7 +148,7 @@ func (p perFamily) plus(q perFamily) perFamily {
 // size returns the number of addresses of a member.
 func (s *linter) size(m *Member) perFamily {
 	var n perFamily
-	if m.named() {
+	if m.hasNamedAddresses() {
 		return perFamily{1, 1} // the addresses of the name are not known here
 	}
 	for _, a := range m.Addresses {
@@ -169,7 +169,7 @@ func (s *linter) size(m *Member) perFamily {
 func (s *linter) total(p *Pool) perFamily {
 	var n perFamily
 	for i := range p.Members {
-		n = n.plus(s.size(&p.Members[i]))
+		n = n.add(s.size(&p.Members[i]))
 	}
 	return n
 }
@@ -177,7 +177,7 @@ func (s *linter) total(p *Pool) perFamily {
 // mixedFamilies warns of pools with members that lack an address family that others have: answers of that family skip
 // them, and their weight goes to the rest.
 func (s *linter) mixedFamilies(p *Pool) {
-	if slices.ContainsFunc(p.Members, func(m Member) bool { return m.named() }) {
+	if slices.ContainsFunc(p.Members, func(m Member) bool { return m.hasNamedAddresses() }) {
 		return // the families of the name are not known here and may change
 	}
 	for f, name := range [...]string{"IPv4", "IPv6"} {
@@ -191,13 +191,13 @@ func (s *linter) mixedFamilies(p *Pool) {
 			continue
 		}
 		s.warnAt(keyAt(p.Pos),
-			fmt.Sprintf("%d of %d members have no %s address: %s", len(without), len(p.Members), name, few(without)),
-			"members of one pool best have the same families")
+			fmt.Sprintf("%d of %d members have no %s address: %s", len(without), len(p.Members), name, abbreviate(without)),
+			"give all members of a pool the same families")
 	}
 }
 
-// few joins words for a message and shortens a long list.
-func few(words []string) string {
+// abbreviate joins words for a message and shortens a long list.
+func abbreviate(words []string) string {
 	const most = 5
 	if len(words) > most {
 		return strings.Join(words[:most], ", ") + ", ..."
@@ -302,7 +302,7 @@ func largest(members []perFamily, n int) perFamily {
 		for _, m := range members[:n] {
 			var one perFamily
 			one[f] = m[f]
-			sum = sum.plus(one)
+			sum = sum.add(one)
 		}
 	}
 	return sum

@@ -20,7 +20,7 @@ func TestSharedAddressesCountOnceInLargeAnswers(t *testing.T) {
 		t.Run(test.behaviour, func(t *testing.T) {
 			text := "pools:\n" +
 				"  both: {policy: weighted, answers: 0, members: [{name: a, pool: a}, {name: b, pool: b}]}\n" +
-				sixty("a", 1) + sixty("b", test.second) +
+				poolOf60("a", 1) + poolOf60("b", test.second) +
 				"zones:\n  example.com:\n    nameservers: {ns1.example.net: []}\n    contact: hostmaster@example.com\n    names: {www: {pool: both}}\n"
 			_, warnings, err := Parse("config.yaml", []byte(text))
 			if err != nil {
@@ -34,8 +34,8 @@ func TestSharedAddressesCountOnceInLargeAnswers(t *testing.T) {
 	}
 }
 
-// sixty returns a pool of 60 addresses that answers with all of them.
-func sixty(name string, from int) string {
+// poolOf60 returns a pool of 60 addresses that answers with all of them.
+func poolOf60(name string, from int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  %s:\n    policy: weighted\n    answers: 0\n    members:\n", name)
 	for i := range 60 {

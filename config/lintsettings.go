@@ -36,24 +36,24 @@ func (s *linter) unusedSettings(p *Pool) {
 			s.warnAt(at, what, hint)
 		}
 	}
-	ready := p.ready()
+	ready := p.readyMembers()
 	if ready == 0 {
 		s.warnAt(keyAt(p.Pos), "no member is enabled and has weight: none is ever answered", "enable one, or give it weight")
 	}
-	if p.Shed != (Shed{}) && !s.reported(p) {
-		idle("shed", "nothing sheds: no load is read here", "write load at the members or their regions, or leave shed out")
+	if p.Shed != (Shed{}) && !s.loadKnown(p) {
+		idle("shed", "shed has no effect: no member has a load", "write load at the members or their regions, or leave shed out")
 	}
-	if p.Policy == LeastLoad && !s.reported(p) && !p.any(func(m *Member) bool { return m.Load != nil }) {
-		idle("policy", "no member has a load or a capacity: all are drawn by weight", "write load or capacity at the members, or policy: weighted")
+	if p.Policy == LeastLoad && !s.loadKnown(p) && !p.anyMember(func(m *Member) bool { return m.Load != nil }) {
+		idle("policy", "no member has a load or a capacity: all are selected by weight", "write load or capacity at the members, or policy: weighted")
 	}
-	if p.Policy == Fastest && !p.any(func(m *Member) bool { return m.Check != "" || m.Pool != "" }) {
-		idle("policy", "no member has a check, which measures: all are drawn by weight", "write check, or policy: weighted")
+	if p.Policy == Fastest && !p.anyMember(func(m *Member) bool { return m.Check != "" || m.Pool != "" }) {
+		idle("policy", "no member has a check to measure response times: all are selected by weight", "write check, or policy: weighted")
 	}
 	if p.Trickle > 0 && ready == 1 {
 		idle("trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
 	}
 	if !s.bound[p.Name] { // checked even if absent: idle warns only of keys in the file
-		idle("ecs", "no name is bound to this pool: the ecs of the one around it decides", "write it at the names, or at the pool that they are bound to")
+		idle("ecs", "no name is bound to this pool: the ecs of the outer pool applies", "write it at the names, or at the pool that they are bound to")
 	}
 	if p.SpreadRegion {
 		s.idleSpread(p, func(what string) { idle("spread", what, "leave it out") })
@@ -64,9 +64,9 @@ func (s *linter) unusedSettings(p *Pool) {
 // idleSpread warns of a spread without effect.
 func (s *linter) idleSpread(p *Pool, warn func(what string)) {
 	switch {
-	case !p.any(func(m *Member) bool { return m.Region != p.Members[0].Region }):
+	case !p.anyMember(func(m *Member) bool { return m.Region != p.Members[0].Region }):
 		warn("all members are of one region: nothing is spread")
-	case p.Answers == 1 && !s.several[p.Name]:
+	case p.Answers == 1 && !s.multiAnswer[p.Name]:
 		warn("answers have one member: nothing is spread")
 	}
 }
@@ -74,7 +74,7 @@ func (s *linter) idleSpread(p *Pool, warn func(what string)) {
 // idleDefault warns of default members if none of them may be answered.
 func (s *linter) idleDefault(p *Pool) {
 	isDefault := func(m *Member) bool { return m.Match != nil && m.Match.Default }
-	if p.any(func(m *Member) bool { return isDefault(m) && m.ready() }) {
+	if p.anyMember(func(m *Member) bool { return isDefault(m) && m.ready() }) {
 		return
 	}
 	for i := range p.Members {
@@ -83,7 +83,7 @@ func (s *linter) idleDefault(p *Pool) {
 			if !m.Enabled {
 				why = "is disabled"
 			}
-			s.warnAt(nodeKey{m.Match.Pos, yaml.ScalarNode, false}, fmt.Sprintf("member %s %s: who matches no other gets no address", quote(m.Name), why),
+			s.warnAt(nodeKey{m.Match.Pos, yaml.ScalarNode, false}, fmt.Sprintf("member %s %s: clients without a match get no address", quote(m.Name), why),
 				"give it weight and enable it, or write default: nodata at the pool in its place")
 		}
 	}
@@ -102,28 +102,28 @@ func severalAnswers(zones []Zone) map[string]bool {
 	return several
 }
 
-// reported reports whether the load of any member may ever be known:
+// loadKnown reports whether the load of any member may ever be known:
 //
 //	the member       its load comes from
 //	has load         that load
 //	has capacity     nothing
 //	is a pool        one of that pool's members
 //	none of these    its region, if that has a load
-func (s *linter) reported(p *Pool) bool {
-	known, done := s.reports[p.Name]
+func (s *linter) loadKnown(p *Pool) bool {
+	known, done := s.reportsLoad[p.Name]
 	if done {
 		return known
 	}
-	s.reports[p.Name] = p.any(func(m *Member) bool {
+	s.reportsLoad[p.Name] = p.anyMember(func(m *Member) bool {
 		switch {
 		case m.Load != nil:
 			return m.Load.Load != ""
 		case m.Pool != "":
-			return s.reported(s.pools[m.Pool])
+			return s.loadKnown(s.pools[m.Pool])
 		}
-		return s.loaded[m.Region]
+		return s.loadedRegions[m.Region]
 	})
-	return s.reports[p.Name]
+	return s.reportsLoad[p.Name]
 }
 
 // loadedRegions returns the regions that have a load.
@@ -137,8 +137,8 @@ func loadedRegions(regions []Region) map[string]bool {
 	return loaded
 }
 
-// any reports whether the condition is true for any member.
-func (p *Pool) any(is func(*Member) bool) bool {
+// anyMember reports whether the condition is true for any member.
+func (p *Pool) anyMember(is func(*Member) bool) bool {
 	for i := range p.Members {
 		if is(&p.Members[i]) {
 			return true
@@ -147,8 +147,8 @@ func (p *Pool) any(is func(*Member) bool) bool {
 	return false
 }
 
-// ready counts the members that may be answered, up to 2.
-func (p *Pool) ready() int {
+// readyMembers counts the members that may be answered, up to 2.
+func (p *Pool) readyMembers() int {
 	n := 0
 	for i := 0; i < len(p.Members) && n < 2; i++ {
 		if p.Members[i].ready() {

@@ -90,11 +90,11 @@ func (d *decoder) decode() (*Config, []Error, error) {
 	d.warnLiterals()
 	d.resolve()
 	d.addBuiltInGroups(&cfg.Geo)
-	d.matchable(&cfg.Geo)
-	d.loadable(cfg.Loads)
-	d.bounded(cfg)
+	d.checkMatches(&cfg.Geo)
+	d.checkLoadUses(cfg.Loads)
+	d.checkBounds(cfg)
 	if len(d.errs.listed) == 0 {
-		d.survey(cfg)
+		d.lint(cfg)
 	}
 	faults, warnings := d.report()
 	if len(faults) > 0 {
@@ -126,8 +126,8 @@ func (d *decoder) document() *Config {
 		d.deriveChecks(cfg)
 		cfg.complete()
 	}
-	if len(d.taken) > 0 {
-		cfg.variables = d.taken
+	if len(d.variableValues) > 0 {
+		cfg.variables = d.variableValues
 	}
 	return cfg
 }
@@ -160,21 +160,21 @@ func (c *Config) complete() {
 func read(file string) (data []byte, release func(), err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, nil, unreadable(err)
+		return nil, nil, readError(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, nil, unreadable(err)
+		return nil, nil, readError(err)
 	case info.Size() > maxSize:
 		return nil, nil, tooLong()
 	}
-	room, release := textRoom(int(info.Size()) + bytes.MinRead)
+	room, release := textBuffer(int(info.Size()) + bytes.MinRead)
 	data, err = readText(f, room)
 	switch {
 	case err != nil:
-		err = unreadable(err)
+		err = readError(err)
 	case len(data) > maxSize:
 		err = tooLong()
 	}
@@ -202,11 +202,11 @@ func readText(r io.Reader, room []byte) ([]byte, error) {
 }
 
 func tooLong() error {
-	return fmt.Errorf("is longer than %d GiB, the most that a configuration may be", maxSize>>30)
+	return fmt.Errorf("is longer than %d GiB, the limit of a configuration", maxSize>>30)
 }
 
-// unreadable removes the path from err: the message starts with it already.
-func unreadable(err error) error {
+// readError removes the path from err: the message starts with it already.
+func readError(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err

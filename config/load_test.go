@@ -15,8 +15,8 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-// rest completes a configuration of a few lines.
-const rest = `
+// minimalConfig completes a configuration of a few lines.
+const minimalConfig = `
 zones:
   example.com: {file: example.com.zone}
 `
@@ -31,7 +31,7 @@ func parse(t testing.TB, document string) *Config {
 	return cfg
 }
 
-func TestDefaultsFillInWhatTheFileLeavesOut(t *testing.T) {
+func TestDefaults(t *testing.T) {
 	cfg := parse(t, `
 regions:
   us: {location: [39, -77]}
@@ -80,7 +80,7 @@ zones:
 	}
 }
 
-func TestEveryKeyIsTaken(t *testing.T) {
+func TestEveryKeyIsDecoded(t *testing.T) {
 	cfg := parse(t, `
 server:
   listen: ["127.0.0.1:0", "[::1]:0"]
@@ -207,7 +207,7 @@ zones:
 	}
 }
 
-func TestAMemberWithoutACheckHasThatOfItsPool(t *testing.T) {
+func TestMemberInheritsThePoolsCheck(t *testing.T) {
 	cfg := parse(t, `
 checks: {a: {type: http}, b: {type: http}}
 pools:
@@ -230,7 +230,7 @@ pools:
 	}
 }
 
-func TestKeysMayComeInAnyOrder(t *testing.T) {
+func TestKeysMayBeInAnyOrder(t *testing.T) {
 	cfg := parse(t, `
 zones:
   example.com:
@@ -253,14 +253,14 @@ checks:
 	}
 }
 
-func TestAnIntervalBelowTheDefaultTimeoutShortensIt(t *testing.T) {
+func TestShortIntervalShortensTheDefaultTimeout(t *testing.T) {
 	cfg := parse(t, "checks: {a: {type: http, interval: 500ms}}")
 	if got := cfg.Checks[0].Timeout; got != 500*time.Millisecond {
 		t.Errorf("timeout %s, want 500ms", got)
 	}
 }
 
-func TestAliasesAndMergeKeysStandForWhatTheyName(t *testing.T) {
+func TestAliasesAndMergeKeys(t *testing.T) {
 	cfg := parse(t, `
 checks:
   a: &base {type: http, path: /a, interval: 1s}
@@ -283,7 +283,7 @@ pools:
 	}
 }
 
-func TestTheRootZoneIsAZone(t *testing.T) {
+func TestRootZone(t *testing.T) {
 	cfg := parse(t, `
 pools: {p: {policy: weighted, members: [{name: x, addresses: [192.0.2.1]}]}}
 zones:
@@ -302,7 +302,7 @@ zones:
 	}
 }
 
-func TestFilesOfOtherEditorsAreRead(t *testing.T) {
+func TestByteOrderMarksAndLineBreaks(t *testing.T) {
 	for name, document := range map[string]string{
 		"byte order mark":  "\ufeffserver: {workers: 2}\n",
 		"CRLF":             "server:\r\n  workers: 2\r\n",
@@ -318,7 +318,7 @@ func TestFilesOfOtherEditorsAreRead(t *testing.T) {
 }
 
 func TestPathsAreRelativeToTheFile(t *testing.T) {
-	cfg, _, err := Parse("/etc/meridian/config.yaml", []byte("geo: {database: ../geo/City.mmdb, asn: /srv/ASN.mmdb}"+rest))
+	cfg, _, err := Parse("/etc/meridian/config.yaml", []byte("geo: {database: ../geo/City.mmdb, asn: /srv/ASN.mmdb}"+minimalConfig))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 	}
 }
 
-func TestTheErrorHoldsAFaultForEachLine(t *testing.T) {
+func TestErrorHasAnErrorForEachLine(t *testing.T) {
 	_, _, err := Parse("c.yaml", []byte("server:\n  workers: -1\n  ecs: 2\n"))
 	var faults *multierror.Error
 	if !errors.As(err, &faults) || len(faults.Errors) != 2 {
@@ -346,15 +346,15 @@ func TestTheErrorHoldsAFaultForEachLine(t *testing.T) {
 	}
 }
 
-func TestWarningsComeBesideAnError(t *testing.T) {
+func TestWarningsAreReturnedWithAnError(t *testing.T) {
 	_, warnings, err := Parse("c.yaml", []byte("server: {workers: x}\npools: {p: {policy: weighted, members: [{name: a, addresses: [192.0.2.1, 192.0.2.1]}]}}\n"))
 	if err == nil || len(warnings) != 1 {
 		t.Errorf("warnings %v, error %v", warnings, err)
 	}
 }
 
-// oneLine fails unless err is one error of one line that matches.
-func oneLine(t *testing.T, err error, pattern string) {
+// expectOneError fails unless err is one error of one line that matches.
+func expectOneError(t *testing.T, err error, pattern string) {
 	t.Helper()
 	var faults *multierror.Error
 	if !errors.As(err, &faults) || len(faults.Errors) != 1 || strings.Contains(err.Error(), "\n") ||
@@ -363,7 +363,7 @@ func oneLine(t *testing.T, err error, pattern string) {
 	}
 }
 
-func TestWhatIsNoConfigurationEndsInOneLine(t *testing.T) {
+func TestInvalidDocumentIsOneError(t *testing.T) {
 	tests := []struct{ name, data, want string }{
 		{"NUL byte", "server: {}\nx: \x00", `^f:2:4: a NUL byte: not a text file; a configuration is YAML in UTF-8$`},
 		{"UTF-16", "\xff\xfes\x00e\x00", `^f:1:1: byte 0xff is not UTF-8`},
@@ -378,7 +378,7 @@ func TestWhatIsNoConfigurationEndsInOneLine(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, _, err := Parse("f", []byte(test.data))
-			oneLine(t, err, test.want)
+			expectOneError(t, err, test.want)
 		})
 	}
 }
@@ -403,7 +403,7 @@ func mergeBomb(lines int) string {
 	return b.String()
 }
 
-func TestFilesThatCannotBeReadEndInOneLine(t *testing.T) {
+func TestUnreadableFileIsOneError(t *testing.T) {
 	dir := t.TempDir()
 	huge := filepath.Join(dir, "huge.yaml")
 	if err := os.WriteFile(huge, nil, 0o600); err != nil {
@@ -415,27 +415,27 @@ func TestFilesThatCannotBeReadEndInOneLine(t *testing.T) {
 	tests := []struct{ name, file, want string }{
 		{"missing", filepath.Join(dir, "none.yaml"), `none.yaml: cannot be read: no such file or directory$`},
 		{"directory", t.TempDir(), `: the directory has no \*.yaml file; a configuration is in files whose names end in .yaml$`},
-		{"huge", huge, `huge.yaml: is longer than 1 GiB, the most that a configuration may be$`},
+		{"huge", huge, `huge.yaml: is longer than 1 GiB, the limit of a configuration$`},
 		{"no name", "", `^: cannot be read: no such file or directory$`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, _, err := Load(test.file)
-			oneLine(t, err, test.want)
+			expectOneError(t, err, test.want)
 		})
 	}
 }
 
-func TestAnEndlessDeviceIsNotReadToItsEnd(t *testing.T) {
+func TestEndlessDeviceIsRejected(t *testing.T) {
 	const device = "/dev/zero"
 	if _, err := os.Stat(device); err != nil {
 		t.Skip(err)
 	}
 	_, _, err := Load(device)
-	oneLine(t, err, "^/dev/zero:1:1: a NUL byte: not a text file")
+	expectOneError(t, err, "^/dev/zero:1:1: a NUL byte: not a text file")
 }
 
-func TestAFileFullOfFaultsIsToldInFull(t *testing.T) {
+func TestManyErrorsAreReportedInFull(t *testing.T) {
 	const names = 20_000
 	var b strings.Builder
 	b.WriteString("pools:\n")
@@ -453,7 +453,7 @@ func TestAFileFullOfFaultsIsToldInFull(t *testing.T) {
 	}
 }
 
-func TestTheExampleIsSound(t *testing.T) {
+func TestExampleIsValid(t *testing.T) {
 	_, warnings, err := Load("testdata/example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -463,14 +463,14 @@ func TestTheExampleIsSound(t *testing.T) {
 	}
 }
 
-func TestBeyondItsLimitFaultsAreOnlyCounted(t *testing.T) {
+func TestErrorsBeyondTheLimitAreCounted(t *testing.T) {
 	document := strings.ReplaceAll(string(manyNames(maxListed+7)), "pool: web", "pool: wob")
 	_, _, err := Parse("f", []byte(document))
 	var faults *multierror.Error
 	if !errors.As(err, &faults) || len(faults.Errors) != maxListed+1 {
 		t.Fatal("not the faults up to the limit and one more")
 	}
-	if got := faults.Errors[maxListed].Error(); got != "f: 7 more faults; see to these first" {
+	if got := faults.Errors[maxListed].Error(); got != "f: 7 more errors; correct these first" {
 		t.Errorf("last %q", got)
 	}
 }

@@ -95,7 +95,7 @@ func (d *decoder) load(n *yaml.Node, l *LoadSource) {
 	}
 	d.required(n, "type", "write one of "+strings.Join(loadTypes(), ", "))
 	if node := child(n, "type"); node != nil {
-		into(&l.Type, d.loadType)(node)
+		setValue(&l.Type, d.loadType)(node)
 	}
 	l.Path = map[LoadType]string{Prometheus: "/metrics", HAProxy: "/haproxy?stats;csv", Nginx: "/basic_status"}[l.Type]
 	d.mapping(n, d.loadKeys(l))
@@ -105,7 +105,7 @@ func (d *decoder) load(n *yaml.Node, l *LoadSource) {
 	case HAProxy:
 		d.exactlyOne(n, "backend", "frontend")
 	}
-	d.loadPlace(n, l)
+	d.loadLocation(n, l)
 	d.loadTimes(n, l)
 }
 
@@ -117,19 +117,19 @@ func (d *decoder) loadType(n *yaml.Node) (LoadType, bool) {
 // loadKeys returns the keys of a load of l's type, or all keys if the type is unknown.
 func (d *decoder) loadKeys(l *LoadSource) []field {
 	reading := func(to *Reading) setter {
-		return into(to, func(n *yaml.Node) (Reading, bool) { return d.reading(n, l.Type) })
+		return setValue(to, func(n *yaml.Node) (Reading, bool) { return d.reading(n, l.Type) })
 	}
 	keys := []field{
 		{name: "type", set: func(*yaml.Node) {}}, // read before all others
-		{name: "url", set: into(&l.URL, d.reportURL)},
-		{name: "port", set: d.whole(&l.Port, 1, maxPort)},
-		{name: "path", set: into(&l.Path, d.requestPath)},
-		{name: "host", set: into(&l.Host, d.host)},
+		{name: "url", set: setValue(&l.URL, d.reportURL)},
+		{name: "port", set: d.integerInRange(&l.Port, 1, maxPort)},
+		{name: "path", set: setValue(&l.Path, d.requestPath)},
+		{name: "host", set: setValue(&l.Host, d.host)},
 		{name: "tls", set: d.loadTLS(&l.TLS)},
 		{name: "load", set: reading(&l.Load)},
 		{name: "capacity", set: reading(&l.Capacity)},
-		{name: "backend", set: into(&l.Backend, d.word)},
-		{name: "frontend", set: into(&l.Frontend, d.word)},
+		{name: "backend", set: setValue(&l.Backend, d.word)},
+		{name: "frontend", set: setValue(&l.Frontend, d.word)},
 		{name: "interval", set: d.duration(&l.Interval, minInterval, maxInterval)},
 		{name: "timeout", set: d.duration(&l.Timeout, time.Millisecond, maxInterval)},
 		{name: "stale", set: d.duration(&l.Stale, minInterval, maxInterval)},
@@ -159,14 +159,14 @@ func (d *decoder) loadTLS(t *CheckTLS) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
 			{name: "ca", set: d.path(&t.CA, &t.CAPos)},
-			{name: "server_name", set: into(&t.ServerName, d.host)},
+			{name: "server_name", set: setValue(&t.ServerName, d.host)},
 			{name: "insecure", set: d.flag(&t.Insecure)},
 		})
 	}
 }
 
-// loadPlace checks that a report has one source: a URL, or each member's address.
-func (d *decoder) loadPlace(n *yaml.Node, l *LoadSource) {
+// loadLocation checks that a report has one source: a URL, or each member's address.
+func (d *decoder) loadLocation(n *yaml.Node, l *LoadSource) {
 	if child(n, "url") == nil {
 		l.Secure = child(n, "tls") != nil
 		if l.Port == 0 {
@@ -180,7 +180,7 @@ func (d *decoder) loadPlace(n *yaml.Node, l *LoadSource) {
 	l.Secure = strings.HasPrefix(l.URL, "https:")
 	for _, key := range []string{"port", "path", "host"} {
 		if node := child(n, key); node != nil {
-			d.errorf(node, key+" beside url", "the url says it")
+			d.errorf(node, key+" beside url", "the url sets it")
 		}
 	}
 	if node := child(n, "tls"); node != nil && l.URL != "" && !l.Secure {
@@ -195,13 +195,13 @@ func (d *decoder) loadTimes(n *yaml.Node, l *LoadSource) {
 	if timeout == nil {
 		l.Timeout = min(l.Timeout, l.Interval)
 	} else if l.Timeout > l.Interval {
-		d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", span(l.Timeout), span(l.Interval)), "at most the interval")
+		d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", formatDuration(l.Timeout), formatDuration(l.Interval)), "at most the interval")
 	}
 	if stale == nil {
 		l.Stale = staleAfter * l.Interval
 	} else if l.Stale <= l.Interval {
-		d.errorf(stale, fmt.Sprintf("stale %s is no longer than the interval, %s", span(l.Stale), span(l.Interval)),
-			fmt.Sprintf("such as %s: %d intervals", span(staleAfter*l.Interval), staleAfter))
+		d.errorf(stale, fmt.Sprintf("stale %s is no longer than the interval, %s", formatDuration(l.Stale), formatDuration(l.Interval)),
+			fmt.Sprintf("such as %s: %d intervals", formatDuration(staleAfter*l.Interval), staleAfter))
 	}
 }
 
@@ -290,7 +290,7 @@ func (d *decoder) loadOf(to **LoadOf, read func(*LoadOf) setter) setter {
 func (d *decoder) loadKeysOf(to **LoadOf) []field {
 	return []field{
 		{name: "load", set: d.loadOf(to, func(of *LoadOf) setter { return d.refer(kindLoad, &of.Load) })},
-		{name: "capacity", set: d.loadOf(to, func(of *LoadOf) setter { return d.whole(&of.Capacity, 1, maxCapacity) })},
+		{name: "capacity", set: d.loadOf(to, func(of *LoadOf) setter { return d.integerInRange(&of.Capacity, 1, maxCapacity) })},
 	}
 }
 
@@ -307,8 +307,8 @@ func (d *decoder) noteLoad(n *yaml.Node, use loadUse) {
 	d.loadUses = append(d.loadUses, use)
 }
 
-// loadable reports uses of loads that can have no effect.
-func (d *decoder) loadable(loads []LoadSource) {
+// checkLoadUses reports uses of loads that can have no effect.
+func (d *decoder) checkLoadUses(loads []LoadSource) {
 	byName := map[string]*LoadSource{}
 	for i := range loads {
 		byName[loads[i].Name] = &loads[i]
@@ -322,7 +322,7 @@ func (d *decoder) loadable(loads []LoadSource) {
 		case l.URL == "" && !use.address:
 			d.errorAt(use.at, "load "+quote(l.Name)+" is read at the address of a member, and "+use.who+" has none", "give the load a url")
 		case use.of.Capacity == 0 && l.Type != "" && !l.SaysCapacity():
-			d.errorAt(use.at, "no capacity", "reports of load "+quote(l.Name)+" do not say it: write capacity beside")
+			d.errorAt(use.at, "no capacity", "reports of load "+quote(l.Name)+" do not have it: write capacity too")
 		}
 	}
 }

@@ -21,7 +21,7 @@ const byDefault = "default"
 // one or a list.
 func (r *poolReader) match(n *yaml.Node) {
 	m := &Match{Pos: posOf(n)}
-	r.written, r.terms = cleared(r.written), nil
+	r.written, r.terms = clearMap(r.written), nil
 	if n.Kind == yaml.ScalarNode && !isNull(n) {
 		if n.Value != byDefault {
 			r.errorf(n, quote(n.Value)+" is not a match", "write default, or a mapping such as {country: [DE, AT]}")
@@ -45,7 +45,7 @@ func (r *poolReader) match(n *yaml.Node) {
 		return
 	}
 	if len(n.Content) == 0 {
-		r.errorAtKey(n, "an empty match", "write default for who matches no other member")
+		r.errorAtKey(n, "an empty match", "write default for clients that match no other member")
 	}
 	m.Terms = r.terms
 	r.member.Match = m
@@ -207,11 +207,11 @@ func (r *poolReader) checkConflicts(n *yaml.Node, uses int) {
 	for i := uses; i < len(r.groupUses); i++ {
 		r.groupUses[i].match = match
 	}
-	r.shared(n, match)
+	r.warnSameMatch(n, match)
 	for _, t := range r.matched {
-		first, twice := r.owners[t.key]
+		first, twice := r.firstWithTerm[t.key]
 		if !twice {
-			r.owners[t.key] = firstMatch{match, r.member.Name}
+			r.firstWithTerm[t.key] = firstMatch{match, r.member.Name}
 		} else if first.match != match {
 			r.errorAt(t.at, t.text+" is in the match of member "+quote(first.member)+" too",
 				"leave it in one of them, or give both the same match to share its clients by weight")
@@ -219,26 +219,26 @@ func (r *poolReader) checkConflicts(n *yaml.Node, uses int) {
 	}
 }
 
-// shared warns of a match that another member also has, unless weights show that this is intended.
-func (r *poolReader) shared(n *yaml.Node, match string) {
+// warnSameMatch warns of a match that another member also has, unless weights show that this is intended.
+func (r *poolReader) warnSameMatch(n *yaml.Node, match string) {
 	if match == "" {
 		return
 	}
 	weighs := child(n, "weight") != nil
-	first, twice := r.sharers[match]
+	first, twice := r.firstWithMatch[match]
 	switch {
 	case !twice:
-		r.sharers[match] = memberUse{r.member.Name, weighs}
-	case !weighs || !first.weighs:
-		r.warn(child(n, "match"), "member "+quote(first.member)+" has the very same match: they share its clients by weight",
-			"write the weight of each if that is meant")
+		r.firstWithMatch[match] = memberUse{r.member.Name, weighs}
+	case !weighs || !first.hasWeight:
+		r.warn(child(n, "match"), "member "+quote(first.member)+" has the same match: they share its clients by weight",
+			"write the weight of each if that is intended")
 	}
 }
 
 // memberUse records the first member with a match, and whether it sets a weight.
 type memberUse struct {
-	member string
-	weighs bool
+	member    string
+	hasWeight bool
 }
 
 // countryGroups reads geo.groups.
@@ -268,10 +268,10 @@ type databaseTerm struct {
 	at   nodeKey
 }
 
-// matchable reports matches that cannot work: values without a source that could know them, and overlapping groups in
+// checkMatches reports matches that cannot work: values without a source that could know them, and overlapping groups in
 // one pool where neither contains the other.
-func (d *decoder) matchable(g *Geo) {
-	d.sourced(g)
+func (d *decoder) checkMatches(g *Geo) {
+	d.checkMatchSources(g)
 	groups := make(map[string]*CountryGroup, len(g.Groups))
 	for i := range g.Groups {
 		groups[g.Groups[i].Name] = &g.Groups[i]
@@ -288,8 +288,8 @@ func (d *decoder) matchable(g *Geo) {
 	}
 }
 
-// sourced reports values that no source can know; package geo looks for those that the configured sources do not know.
-func (d *decoder) sourced(g *Geo) {
+// checkMatchSources reports values that no source can know; package geo looks for those that the configured sources do not know.
+func (d *decoder) checkMatchSources(g *Geo) {
 	subdivided := slices.ContainsFunc(g.Networks, func(n Network) bool { return n.Subdivision != "" })
 	for _, s := range d.databaseTerms {
 		switch {

@@ -44,9 +44,9 @@ func (r *poolReader) memberCheckKey(n *yaml.Node) {
 	of := memberCheck{pool: p.Name, member: len(p.Members), at: nodeKeyOf(n)}
 	r.mapping(n, []field{
 		{name: "use", set: r.usedCheck(&m.Check)},
-		{name: "port", set: r.whole(&of.own.Port, 1, maxPort)},
-		{name: "host", set: into(&of.own.Host, r.host)},
-		{name: "path", set: into(&of.own.Path, r.requestPath)},
+		{name: "port", set: r.integerInRange(&of.own.Port, 1, maxPort)},
+		{name: "host", set: setValue(&of.own.Host, r.host)},
+		{name: "path", set: setValue(&of.own.Path, r.requestPath)},
 		{name: "source", set: r.probeSources(&of.own.Sources, nil)},
 	})
 	for key := range pairs(n) {
@@ -129,7 +129,7 @@ func (d *decoder) deriveCheck(cfg *Config, checks map[string]Check, of *memberCh
 	case m.Pool != "" || m.CName != "": // it has an error already
 		return
 	case m.Check == "":
-		d.errorAt(of.at, "settings for no check", "name the check: use: NAME")
+		d.errorAt(of.at, "settings without a check", "name the check: use: NAME")
 		return
 	case !known || base.Type == "":
 		return
@@ -149,7 +149,7 @@ func (d *decoder) deriveCheck(cfg *Config, checks map[string]Check, of *memberCh
 func (d *decoder) settingsFit(of *memberCheck, base *Check, m *Member) bool {
 	fit := true
 	for _, key := range of.keys {
-		switch what := base.misfit(key.name); {
+		switch what := base.misfitReason(key.name); {
 		case what != "":
 			d.errorAt(key.at, what, "leave it out")
 			fit = false
@@ -162,8 +162,8 @@ func (d *decoder) settingsFit(of *memberCheck, base *Check, m *Member) bool {
 	return fit
 }
 
-// misfit returns the reason why a member cannot set a key of the check, or "" if it can.
-func (c *Check) misfit(key string) string {
+// misfitReason returns the reason why a member cannot set a key of the check, or "" if it can.
+func (c *Check) misfitReason(key string) string {
 	switch {
 	case !slices.Contains(typesWith(key), c.Type):
 		return fmt.Sprintf("does not fit check %s, of type %s", quote(c.Name), c.Type)

@@ -28,7 +28,7 @@ zones:
   example.net: {nameservers: {ns.example.org: []}, contact: h@example.net, names: {www: {pool: p}}}
 `
 
-func TestMembersWithOneCombinationOfSettingsShareACheck(t *testing.T) {
+func TestEqualMemberSettingsShareACheck(t *testing.T) {
 	cfg, _, err := Parse("config.yaml", []byte(memberChecks))
 	if err != nil {
 		t.Fatal(err)
@@ -56,8 +56,8 @@ func TestMembersWithOneCombinationOfSettingsShareACheck(t *testing.T) {
 	}
 }
 
-// TestACheckOfAFileIsNeverTakenForADerivedOne uses a check with the name of a derived one.
-func TestACheckOfAFileIsNeverTakenForADerivedOne(t *testing.T) {
+// TestCheckWithTheNameOfADerivedOne uses a check with the name of a derived one.
+func TestCheckWithTheNameOfADerivedOne(t *testing.T) {
 	name := Check{Name: "web"}.with(CheckSettings{Port: 8080}).Name
 	_, _, err := Parse("config.yaml", fmt.Appendf(nil, "checks: {%q: {type: http}}\nzones: {}\n", name))
 	if err == nil {

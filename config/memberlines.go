@@ -29,9 +29,9 @@ type scannerAt struct {
 	at, depth int
 }
 
-// roster reads the members under a key at indent, from after its colon. If it rejects them, it returns nil and restores
+// memberList reads the members under a key at indent, from after its colon. If it rejects them, it returns nil and restores
 // the position.
-func (s *scanner) roster(indent int) *yaml.Node {
+func (s *scanner) memberList(indent int) *yaml.Node {
 	from := scannerAt{s.lineScanner, s.at, s.depth}
 	list := &s.lines
 	list.members, list.addresses = list.members[:0], list.addresses[:0]
@@ -51,15 +51,15 @@ func (s *scanner) roster(indent int) *yaml.Node {
 		s.back(from)
 		return nil
 	}
-	list.list = s.slab.node(yaml.SequenceNode, 0, "!!seq", line, column)
+	list.list = s.nodes.node(yaml.SequenceNode, 0, "!!seq", line, column)
 	list.from, list.indent = from, indent
 	return list.list
 }
 
 func (s *scanner) back(to scannerAt) { s.lineScanner, s.at, s.depth = to.lineScanner, to.at, to.depth }
 
-// unroll adds to the list its nodes after all. It returns false if there is no room for them.
-func (s *scanner) unroll() bool {
+// expandNodes adds to the list its nodes after all. It returns false if there is no room for them.
+func (s *scanner) expandNodes() bool {
 	list := s.lines.list
 	s.lines.list = nil
 	s.back(s.lines.from)
@@ -109,15 +109,15 @@ func (s *scanner) memberKey(m *Member) int {
 	ok, key := false, 0
 	switch {
 	case s.take("name: "):
-		key, ok = hasName, s.handle(&m.Name)
+		key, ok = hasName, s.identifier(&m.Name)
 	case s.take("region: "):
-		key, ok = hasRegion, s.handle(&m.Region)
+		key, ok = hasRegion, s.identifier(&m.Region)
 	case s.take("addresses: ["):
 		key, ok = hasAddresses, s.unicasts(m)
 	case s.take("weight: "):
 		key, ok = hasWeight, s.weight(&m.Weight)
 	case s.take("check: "):
-		key, ok = hasCheck, s.handle(&m.Check)
+		key, ok = hasCheck, s.identifier(&m.Check)
 	case s.take("enabled: true"):
 		key, ok, m.Enabled = hasEnabled, true, true
 	case s.take("enabled: false"):
@@ -139,8 +139,8 @@ func (s *scanner) take(word string) bool {
 	return true
 }
 
-// handle reads a name that is certainly valid: letters and digits, and "-._" after the first character.
-func (s *scanner) handle(to *string) bool {
+// identifier reads a name that is certainly valid: letters and digits, and "-._" after the first character.
+func (s *scanner) identifier(to *string) bool {
 	begin := s.at
 	for s.at < len(s.data) && s.word[s.data[s.at]] {
 		s.at++
@@ -208,15 +208,15 @@ func (s *scanner) unicast() (netip.Addr, bool) {
 	return a, ok && notUnicast(a) == ""
 }
 
-// roster moves the members of the list that n represents to the pool. It returns false if there is no list, or if it is
+// takeMemberList moves the members of the list that n represents to the pool. It returns false if there is no list, or if it is
 // not valid in this pool; then n has its nodes.
-func (r *poolReader) roster(n *yaml.Node) bool {
+func (r *poolReader) takeMemberList(n *yaml.Node) bool {
 	s := r.doc.scanner
 	if s == nil || s.lines.list != n {
 		return false
 	}
-	if unsound := r.sound(&s.lines); unsound != "" {
-		if !s.unroll() {
+	if unsound := r.validate(&s.lines); unsound != "" {
+		if !s.expandNodes() {
 			r.doc.fallBack(posOf(n), "more values to be held at once than there is room for, and the members cannot be read line by line: "+unsound)
 		}
 		return false
@@ -234,44 +234,44 @@ func (r *poolReader) roster(n *yaml.Node) bool {
 	return true
 }
 
-// sound completes the members of a list by defaults of the pool and the file, and returns the problem of the first
+// validate completes the members of a list by defaults of the pool and the file, and returns the problem of the first
 // invalid member, or "".
-func (r *poolReader) sound(list *memberList) (unsound string) {
+func (r *poolReader) validate(list *memberList) (unsound string) {
 	p := &r.pool
 	switch p.Policy {
 	case Proximity, Weighted, RoundRobin, Failover, Hash, Fastest, LatencyPolicy, LeastLoad, AllMembers:
 	default:
 		return "members of policy " + string(p.Policy) + " take more room"
 	}
-	r.duplicates.begin(len(list.members) + len(list.addresses))
+	r.duplicates.reset(len(list.members) + len(list.addresses))
 	for i := range list.members {
 		m := &list.members[i]
 		switch {
 		case m.Region == "" && p.Policy.RanksRegions():
-			return m.oddity("has no region")
+			return m.problem("has no region")
 		case m.Region != "" && !r.known(kindRegion, &m.Region):
-			return m.oddity("has a region that is not defined above the pools")
+			return m.problem("has a region that is not defined above the pools")
 		case m.Check == noCheck:
 			m.Check = ""
 		case m.Check == "":
 			m.Check = p.Check
 		case !r.known(kindCheck, &m.Check):
-			return m.oddity("has a check that is not defined above the pools")
+			return m.problem("has a check that is not defined above the pools")
 		}
 		if r.duplicates.name(m.Name) {
-			return m.oddity("has the name of another")
+			return m.problem("has the name of another")
 		}
 		for _, a := range m.Addresses {
 			if r.duplicates.addr(a) {
-				return m.oddity("has the address " + a.String() + " twice in this pool")
+				return m.problem("has the address " + a.String() + " twice in this pool")
 			}
 		}
 	}
 	return ""
 }
 
-// oddity returns a text about the member of a list.
-func (m *Member) oddity(what string) string {
+// problem returns a text about the member of a list.
+func (m *Member) problem(what string) string {
 	return fmt.Sprintf("member %s on line %d %s", quote(m.Name), m.Pos.Line, what)
 }
 
@@ -292,8 +292,8 @@ type duplicateFilter struct {
 	slots []uint64 // hashes of the values added; at most half full; the length is a power of two
 }
 
-// begin clears the filter and makes room.
-func (r *duplicateFilter) begin(room int) {
+// reset clears the filter and makes room.
+func (r *duplicateFilter) reset(room int) {
 	if r.slots == nil {
 		r.seed = maphash.MakeSeed()
 	}

@@ -15,8 +15,8 @@ func withMembers(policy string, lines ...string) string {
 		strings.Join(lines, "\n      ") + "\n    min_up: 1\nzones:\n  example.com:\n    file: x\n    names:\n      www: {pool: app}\n"
 }
 
-// rosterOf returns the number of members of the only pool of data that are read as a memberList.
-func rosterOf(t *testing.T, data string) int {
+// membersRead returns the number of members of the only pool of data that are read as a memberList.
+func membersRead(t *testing.T, data string) int {
 	t.Helper()
 	doc := outlined([]byte(data), maxWhole)
 	members := 0
@@ -24,7 +24,7 @@ func rosterOf(t *testing.T, data string) int {
 		if key.Value != "pools" {
 			continue
 		}
-		doc.withRosters(newDefaults().member, func() {
+		doc.withMemberLists(newDefaults().member, func() {
 			for range doc.entries(value) {
 				if doc.scanner.lines.list != nil {
 					members += len(doc.scanner.lines.members)
@@ -38,7 +38,7 @@ func rosterOf(t *testing.T, data string) int {
 	return members
 }
 
-func TestMembersOnOneLineEachAreReadWithoutNodes(t *testing.T) {
+func TestMemberLinesAreReadWithoutNodes(t *testing.T) {
 	for _, lines := range [][]string{
 		{`- {name: a, addresses: [192.0.2.1]}`},
 		{`- {name: us-1, region: us, weight: 70, addresses: [10.0.0.0, "2001:db8:0:0::0:0"]}`, `- {addresses: [2001:db8::1, '192.0.2.7'], name: b, enabled: false}`},
@@ -46,10 +46,10 @@ func TestMembersOnOneLineEachAreReadWithoutNodes(t *testing.T) {
 	} {
 		data := withMembers("weighted", lines...)
 		want := strings.Count(data, "- {")
-		if got := rosterOf(t, data); got != want {
+		if got := membersRead(t, data); got != want {
 			t.Errorf("%d of %d members are read without nodes:\n%s", got, want, strings.Join(lines, "\n"))
 		}
-		if !sameByOutline(t, []byte(data)) {
+		if !sameAsOutline(t, []byte(data)) {
 			t.Errorf("no outline:\n%s", data)
 		}
 	}
@@ -57,7 +57,7 @@ func TestMembersOnOneLineEachAreReadWithoutNodes(t *testing.T) {
 
 // Members in any other form, or with errors, have the same result as nodes, including the positions of errors and
 // warnings.
-func TestMembersThatAreNoRosterHaveTheSameOutcome(t *testing.T) {
+func TestRejectedMemberListsHaveTheSameResult(t *testing.T) {
 	sound := `- {name: a, region: us, addresses: [192.0.2.1]}`
 	for _, line := range []string{
 		`- {name: a, region: us, addresses: [192.0.2.2]}`,
@@ -110,7 +110,7 @@ func TestMembersThatAreNoRosterHaveTheSameOutcome(t *testing.T) {
 	}
 }
 
-func TestAlteredRostersHaveTheSameOutcome(t *testing.T) {
+func TestAlteredMemberListsHaveTheSameResult(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	data := withMembers("proximity", `- {name: us-1, region: us, weight: 70, addresses: [10.0.0.0, "2001:db8:0:0::0:0"]}`,
@@ -139,10 +139,10 @@ func TestAlteredRostersHaveTheSameOutcome(t *testing.T) {
 	}
 }
 
-func TestRepeatsMissNothing(t *testing.T) {
+func TestDuplicateFilterFindsEveryDuplicate(t *testing.T) {
 	var r duplicateFilter
 	for _, n := range []int{0, 1, 40, 5000, 3} {
-		r.begin(n)
+		r.reset(n)
 		for i := range n {
 			if r.name(fmt.Sprint(i)) {
 				t.Fatalf("%d of %d is there twice, it says", i, n)

@@ -21,7 +21,7 @@ const (
 
 // ParseName reads a name in presentation form, absolute with or without its final dot.
 func ParseName(s string) (Name, error) {
-	if plain(s) {
+	if isPlainName(s) {
 		return Name(s), nil // fast path: nothing to fold, to escape or to add
 	}
 	wire, err := packName(s)
@@ -40,9 +40,9 @@ func ParseName(s string) (Name, error) {
 	return Name(name), nil
 }
 
-// plain reports whether s is certainly a Name: labels of a-z, 0-9, hyphen, underscore and asterisk. It may return false
+// isPlainName reports whether s is certainly a Name: labels of a-z, 0-9, hyphen, underscore and asterisk. It may return false
 // for a valid Name.
-func plain(s string) bool {
+func isPlainName(s string) bool {
 	if len(s) < 2 || len(s) >= maxName || s[len(s)-1] != '.' {
 		return false
 	}
@@ -116,7 +116,7 @@ func cutOctet(s string) (octet byte, rest string, err error) {
 	case c >= 0x80:
 		return 0, "", errors.New("it has a character that is not ASCII, write it in punycode (xn--...)")
 	case c <= ' ' || c == 0x7f || c == '@':
-		return 0, "", fmt.Errorf("it holds %q", c)
+		return 0, "", fmt.Errorf("it contains %q", c)
 	case c != '\\':
 		return c, s[1:], nil
 	case len(s) == 1:

@@ -42,7 +42,7 @@ func TestParseName(t *testing.T) {
 	}
 }
 
-func TestParseNameRefuses(t *testing.T) {
+func TestParseNameErrors(t *testing.T) {
 	label64 := strings.Repeat("a", 64)
 	tooLong := strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("b", 62) // 256 octets
 	tests := []struct{ in, reason string }{
@@ -58,9 +58,9 @@ func TestParseNameRefuses(t *testing.T) {
 		{`a\`, "it ends in a backslash"},
 		{`a\25.b`, "it has a backslash with fewer than three digits"},
 		{`a\256`, `it has \256, which is more than \255`},
-		{"a b", "it holds ' '"},
-		{"a\nb", `it holds '\n'`},
-		{"a@b", "it holds '@'"},
+		{"a b", "it contains ' '"},
+		{"a\nb", `it contains '\n'`},
+		{"a@b", "it contains '@'"},
 		{"bücher.example", "it has a character that is not ASCII, write it in punycode (xn--...)"},
 	}
 	for _, test := range tests {
@@ -71,7 +71,7 @@ func TestParseNameRefuses(t *testing.T) {
 	}
 }
 
-func TestWithinGoesByLabels(t *testing.T) {
+func TestWithinComparesLabels(t *testing.T) {
 	tests := []struct {
 		name, zone string
 		want       bool
@@ -98,7 +98,7 @@ func TestWithinGoesByLabels(t *testing.T) {
 	}
 }
 
-func TestParentsLeadToTheRoot(t *testing.T) {
+func TestParentEndsAtTheRoot(t *testing.T) {
 	var got []Name
 	for n := must(t, `a\.b.c\\.d`); n != "."; n = n.parent() {
 		got = append(got, n)
@@ -127,7 +127,7 @@ func must(t *testing.T, s string) Name {
 
 // Random names agree with the DNS library: a name that parses here packs there to the same octets except case, and
 // parses back to the same Name.
-func TestNamesAgreeWithTheLibrary(t *testing.T) {
+func TestNamesAgreeWithTheDNSLibrary(t *testing.T) {
 	const alphabet = `aB09-_*.\.\\"; `
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -157,7 +157,7 @@ func checkName(t *testing.T, s string) {
 	if again, err := ParseName(string(name)); again != name {
 		t.Errorf("%q reads back as %q, %v", name, again, err)
 	}
-	if plain(s) && string(name) != s {
+	if isPlainName(s) && string(name) != s {
 		t.Errorf("%q is plain, and still becomes %q", s, name)
 	}
 }

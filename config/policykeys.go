@@ -9,25 +9,25 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// steeringKeys returns the keys that only some policies have.
-func (r *poolReader) steeringKeys() []field {
+// policyKeys returns the keys that only some policies have.
+func (r *poolReader) policyKeys() []field {
 	p := &r.pool
 	return []field{
-		{name: "default", set: into(&p.DefaultNoData, r.onlyWord("nodata"))},
-		{name: "on_down", set: into(&p.OnDown, func(n *yaml.Node) (OnDown, bool) {
+		{name: "default", set: setValue(&p.DefaultNoData, r.onlyWord("nodata"))},
+		{name: "on_down", set: setValue(&p.OnDown, func(n *yaml.Node) (OnDown, bool) {
 			s, ok := r.oneOf(n, "on_down", []string{string(Widen), string(Fence), string(Open)})
 			return OnDown(s), ok
 		})},
-		{name: "hash", set: r.hashing(p)},
+		{name: "hash", set: r.hashMask(p)},
 		{name: "sticky", set: r.sticky(p)},
 		{name: "trickle", set: r.percentage(&p.Trickle, 1, 99)},
-		{name: "spread", set: into(&p.SpreadRegion, r.onlyWord("region"))},
+		{name: "spread", set: setValue(&p.SpreadRegion, r.onlyWord("region"))},
 		{name: "shed", set: r.shed(&p.Shed)},
 	}
 }
 
-// fitting returns the policies that have a key; all policies for a key that every pool has.
-func fitting(key string) []Policy {
+// policiesWith returns the policies that have a key; all policies for a key that every pool has.
+func policiesWith(key string) []Policy {
 	switch key {
 	case "default", "on_down", "match":
 		return []Policy{Geolocation}
@@ -45,22 +45,22 @@ func fitting(key string) []Policy {
 	return nil
 }
 
-// fits reports the keys of n that the pool's policy does not have.
-func (r *poolReader) fits(n *yaml.Node) {
+// rejectMisfits reports the keys of n that the pool's policy does not have.
+func (r *poolReader) rejectMisfits(n *yaml.Node) {
 	policy := r.pool.Policy
 	if policy == "" {
 		return
 	}
 	for key := range pairs(n) {
-		policies := fitting(key.Value)
+		policies := policiesWith(key.Value)
 		if policies == nil || slices.Contains(policies, policy) {
 			continue
 		}
-		r.errorf(key, fmt.Sprintf("does not fit policy %s", policy), "it is for "+joined(policies))
+		r.errorf(key, fmt.Sprintf("does not fit policy %s", policy), "it is for "+joinPolicies(policies))
 	}
 }
 
-func joined(policies []Policy) string {
+func joinPolicies(policies []Policy) string {
 	words := make([]string, len(policies))
 	for i, p := range policies {
 		words[i] = string(p)
@@ -68,10 +68,10 @@ func joined(policies []Policy) string {
 	return strings.Join(words, ", ")
 }
 
-// steering checks the requirements of a policy on the whole pool, after its members are read.
-func (r *poolReader) steering(n *yaml.Node) {
+// checkPolicy checks the requirements of a policy on the whole pool, after its members are read.
+func (r *poolReader) checkPolicy(n *yaml.Node) {
 	p := &r.pool
-	r.fits(n)
+	r.rejectMisfits(n)
 	r.noteSettings(n)
 	r.noteBound()
 	if (p.Policy == Weighted || p.Policy == RoundRobin) && child(n, "sticky") == nil && child(n, "hash") != nil {
@@ -82,7 +82,7 @@ func (r *poolReader) steering(n *yaml.Node) {
 	}
 	hasDefault := slices.ContainsFunc(p.Members, func(m Member) bool { return m.Match != nil && m.Match.Default })
 	if !hasDefault && child(n, "default") == nil {
-		r.errorAtKey(n, "no default", "write match: default at the member for who matches no other, or default: nodata at the pool")
+		r.errorAtKey(n, "no default", "write match: default at the member for clients without a match, or default: nodata at the pool")
 	}
 	if hasDefault && p.DefaultNoData {
 		r.errorf(child(n, "default"), "default: nodata beside a member with match: default", "leave one of them out")

@@ -25,7 +25,7 @@ func (d *decoder) pools(to *[]Pool) setter {
 	})
 	return func(n *yaml.Node) {
 		*to = make([]Pool, 0, d.doc.count(n))
-		d.doc.withRosters(d.defaults.member, func() { define(n) })
+		d.doc.withMemberLists(d.defaults.member, func() { define(n) })
 	}
 }
 
@@ -33,21 +33,21 @@ func (d *decoder) pools(to *[]Pool) setter {
 // to the current pool and member.
 type poolReader struct {
 	*decoder
-	pool       Pool
-	member     Member
-	poolKeys   []field
-	memberKeys []field
-	members    *yaml.Node
-	minUp      *yaml.Node
-	boundAt    nodeKey
-	names      map[string]Pos        // of each member of the pool
-	addresses  map[netip.Addr]string // the member of each address
-	owners     map[string]firstMatch // of the terms of the pool's matches
-	sharers    map[string]memberUse  // of the pool's matches
-	matched    []term                // the terms of the current member
-	written    map[string]bool       // the written keys of the current member
-	terms      []MatchTerm           // the terms that the match stores
-	duplicates duplicateFilter
+	pool           Pool
+	member         Member
+	poolKeys       []field
+	memberKeys     []field
+	members        *yaml.Node
+	minUp          *yaml.Node
+	boundPos       nodeKey
+	names          map[string]Pos        // of each member of the pool
+	addresses      map[netip.Addr]string // the member of each address
+	firstWithTerm  map[string]firstMatch // of the terms of the pool's matches
+	firstWithMatch map[string]memberUse  // of the pool's matches
+	matched        []term                // the terms of the current member
+	written        map[string]bool       // the written keys of the current member
+	terms          []MatchTerm           // the terms that the match stores
+	duplicates     duplicateFilter
 
 	memberSlices  slicePool[Member]
 	addressSlices slicePool[netip.Addr]
@@ -57,28 +57,28 @@ func newPoolReader(d *decoder) *poolReader {
 	r := &poolReader{decoder: d}
 	p, m := &r.pool, &r.member
 	r.poolKeys = append([]field{
-		{name: "policy", set: into(&p.Policy, d.policy)},
+		{name: "policy", set: setValue(&p.Policy, d.policy)},
 		{name: "check", set: d.memberCheck(&p.Check)},
-		{name: "answers", set: d.whole(&p.Answers, 0, maxAnswers)},
-		{name: "min_up", set: hold(&r.minUp)},
+		{name: "answers", set: d.integerInRange(&p.Answers, 0, maxAnswers)},
+		{name: "min_up", set: capture(&r.minUp)},
 		{name: "fallback", set: d.fallback(p)},
-		{name: "fail_open", set: into(&p.FailOpen, d.failOpen)},
+		{name: "fail_open", set: setValue(&p.FailOpen, d.failOpen)},
 		{name: "ecs", set: d.ecs(&p.ECS)},
-		{name: "dual_stack", set: into(&p.DualStack, func(n *yaml.Node) (DualStack, bool) {
+		{name: "dual_stack", set: setValue(&p.DualStack, func(n *yaml.Node) (DualStack, bool) {
 			s, ok := d.oneOf(n, "dual_stack", []string{string(Independent), string(Together)})
 			return DualStack(s), ok
 		})},
-		{name: "max_ejection", set: into(&p.MaxEjection, d.maxEjectionOrOff)},
-		{name: "members", set: hold(&r.members)},
-	}, r.steeringKeys()...)
+		{name: "max_ejection", set: setValue(&p.MaxEjection, d.maxEjectionOrOff)},
+		{name: "members", set: capture(&r.members)},
+	}, r.policyKeys()...)
 	r.memberKeys = append([]field{
-		{name: "name", set: into(&m.Name, d.handle)},
+		{name: "name", set: setValue(&m.Name, d.identifier)},
 		{name: "region", set: d.refer(kindRegion, &m.Region)},
 		{name: "addresses", set: d.unicasts(&m.Addresses)},
-		{name: "target", set: into(&m.Target, d.hostName)},
-		{name: "cname", set: into(&m.CName, d.hostName)},
+		{name: "target", set: setValue(&m.Target, d.hostName)},
+		{name: "cname", set: setValue(&m.CName, d.hostName)},
 		{name: "pool", set: d.refer(kindPool, &m.Pool)},
-		{name: "weight", set: d.whole(&m.Weight, 0, MaxWeight)},
+		{name: "weight", set: d.integerInRange(&m.Weight, 0, MaxWeight)},
 		{name: "check", set: r.memberCheckKey},
 		{name: "enabled", set: d.flag(&m.Enabled)},
 		{name: "match", set: r.match},
@@ -102,7 +102,7 @@ func (r *poolReader) read(name string, key, value *yaml.Node) Pool {
 	if r.members != nil {
 		r.poolMembers(r.members)
 	}
-	r.steering(value)
+	r.checkPolicy(value)
 	if r.minUp != nil {
 		r.readMinUp(r.minUp, p)
 	}
@@ -141,7 +141,7 @@ func (d *decoder) failOpen(n *yaml.Node) (FailOpen, bool) {
 		s, ok := d.oneOf(n, "fail_open", words)
 		return FailOpen(s), ok
 	}
-	hint := "write remaining (the members that are up, or all if none is) or all; never is what false was"
+	hint := "write remaining (the members that are up, or all if none is) or all; never replaces false"
 	if strings.EqualFold(n.Value, "false") {
 		hint = "write never; the other words are remaining (the members that are up, or all if none is) and all"
 	}
@@ -174,11 +174,11 @@ func (d *decoder) readMinUp(n *yaml.Node, p *Pool) {
 }
 
 func (r *poolReader) poolMembers(n *yaml.Node) {
-	if r.roster(n) {
+	if r.takeMemberList(n) {
 		return
 	}
-	r.names, r.addresses, r.owners = cleared(r.names), cleared(r.addresses), cleared(r.owners)
-	r.sharers = cleared(r.sharers)
+	r.names, r.addresses, r.firstWithTerm = clearMap(r.names), clearMap(r.addresses), clearMap(r.firstWithTerm)
+	r.firstWithMatch = clearMap(r.firstWithMatch)
 	p, m := &r.pool, &r.member
 	p.Members = make([]Member, 0, len(n.Content))
 	ok := r.list(n, func(item *yaml.Node) {
@@ -191,7 +191,7 @@ func (r *poolReader) poolMembers(n *yaml.Node) {
 			r.errorf(child(item, "name"), "duplicate member "+quote(m.Name), r.firstAt(first, item))
 		}
 		r.names[m.Name] = m.Pos
-		r.repeated(item)
+		r.warnRepeated(item)
 		p.Members = append(p.Members, *m)
 	})
 	if ok && len(n.Content) == 0 {
@@ -199,8 +199,8 @@ func (r *poolReader) poolMembers(n *yaml.Node) {
 	}
 }
 
-// cleared returns m for reuse, or a new map if clearing m would take longer.
-func cleared[K comparable, V any](m map[K]V) map[K]V {
+// clearMap returns m for reuse, or a new map if clearing m would take longer.
+func clearMap[K comparable, V any](m map[K]V) map[K]V {
 	const large = 64
 	if m == nil || len(m) > large {
 		return make(map[K]V)
@@ -218,38 +218,38 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	if !r.mapping(n, r.memberKeys) {
 		return false
 	}
-	r.required(n, "name", "overrides, logs and metrics tell members by name")
+	r.required(n, "name", "overrides, logs and metrics identify members by name")
 	r.exactlyOne(n, "addresses", "target", "cname", "pool")
 	if p.Policy.RanksRegions() && child(n, "region") == nil {
 		r.errorAtKey(n, "no region", string(p.Policy)+" needs a region on every member")
 	}
 	if p.Policy == Geolocation {
-		r.required(n, "match", "write which clients it is for, or match: default for who matches no other member")
+		r.required(n, "match", "write which clients it is for, or match: default for clients that match no other member")
 		r.checkConflicts(n, uses)
 	} else if m.Match != nil {
-		r.fits(n)
+		r.rejectMisfits(n)
 	}
 	r.noteLoad(n, loadUse{of: m.Load, address: m.Pool == "" && m.CName == "", who: "this one", balances: p.Policy == LeastLoad})
 	switch {
 	case m.Pool != "":
 		r.nestedPool(n, p, m)
 	case m.CName != "":
-		r.uncheckedCName(n, m)
+		r.rejectCNameCheck(n, m)
 	}
 	return true
 }
 
 // nestedPool records a member that is a pool.
 func (d *decoder) nestedPool(n *yaml.Node, p *Pool, m *Member) {
-	d.nested[p.Name] = append(d.nested[p.Name], edge{to: m.Pool, at: nodeKeyOf(child(n, "pool"))})
+	d.poolEdges[p.Name] = append(d.poolEdges[p.Name], edge{to: m.Pool, at: nodeKeyOf(child(n, "pool"))})
 	m.Check = "" // its members have their own
 	if own := child(n, "check"); own != nil {
 		d.errorf(own, "a check on a member that is a pool", "give it to the members of pool "+quote(m.Pool))
 	}
 }
 
-// repeated warns of an address that the pool would answer with twice.
-func (r *poolReader) repeated(n *yaml.Node) {
+// warnRepeated warns of an address that the pool would answer with twice.
+func (r *poolReader) warnRepeated(n *yaml.Node) {
 	m := &r.member
 	for i, a := range m.Addresses {
 		first, twice := r.addresses[a]
@@ -257,13 +257,13 @@ func (r *poolReader) repeated(n *yaml.Node) {
 			r.addresses[a] = m.Name
 			continue
 		}
-		r.warn(item(child(n, "addresses"), i, len(m.Addresses)),
+		r.warn(itemAt(child(n, "addresses"), i, len(m.Addresses)),
 			fmt.Sprintf("address %s is in this pool twice", a), "it is first in member "+quote(first))
 	}
 }
 
-// item returns the i-th of want items of a list, or the list itself if errors removed some.
-func item(list *yaml.Node, i, want int) *yaml.Node {
+// itemAt returns the i-th of want items of a list, or the list itself if errors removed some.
+func itemAt(list *yaml.Node, i, want int) *yaml.Node {
 	if len(list.Content) != want {
 		return list
 	}

@@ -4,9 +4,9 @@ package config
 
 import "golang.org/x/sys/unix"
 
-// textRoom returns a buffer for a text of size octets. A large one is not on the heap, where it would stay until the
+// textBuffer returns a buffer for a text of size octets. A large one is not on the heap, where it would stay until the
 // next collection, after the whole start: release frees it at once. Nothing may refer to it afterwards.
-func textRoom(size int) (room []byte, release func()) {
+func textBuffer(size int) (room []byte, release func()) {
 	if size < manyBytes {
 		return make([]byte, 0, size), func() {}
 	}

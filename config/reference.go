@@ -66,28 +66,28 @@ func (d *decoder) define(k kind, entry func(name string, key, value *yaml.Node))
 		if n.Kind != yaml.MappingNode {
 			delete(d.declared, k)
 		}
-		userMapping(d, n, d.handle, func(name string, key, value *yaml.Node) {
+		userMapping(d, n, d.identifier, func(name string, key, value *yaml.Node) {
 			d.declared[k][name] = &definition{name: name, at: nodeKeyOf(key)}
 			entry(name, key, value)
 		})
 	}
 }
 
-// handle reads the name of a region, check, pool or member. Command lines and logs separate such names by spaces,
+// identifier reads the name of a region, check, pool or member. Command lines and logs separate such names by spaces,
 // slashes and colons.
-func (d *decoder) handle(n *yaml.Node) (string, bool) {
+func (d *decoder) identifier(n *yaml.Node) (string, bool) {
 	name, ok := d.word(n)
 	if !ok {
 		return "", false
 	}
-	if strings.ContainsFunc(name, notInHandle) {
+	if strings.ContainsFunc(name, notInIdentifier) {
 		d.errorf(n, quote(name)+" cannot be a name", "a name has no space, no control character, no / and no :")
 		return "", false
 	}
 	return name, true
 }
 
-func notInHandle(r rune) bool {
+func notInIdentifier(r rune) bool {
 	return r <= ' ' || r == 0x7f || r == '/' || r == ':' || r == '\u0085' || r == '\u00a0'
 }
 
@@ -111,8 +111,8 @@ func (d *decoder) resolve() {
 		}
 		d.errorAt(ref.at, "no "+string(ref.kind)+" "+quote(ref.name), hint)
 	}
-	cycles{d, kindPool, d.nested, "a pool cannot hold itself"}.find()
-	cycles{d, kindCheck, d.composed, "a check cannot be made of itself"}.find()
+	cycles{d, kindPool, d.poolEdges, "a pool cannot contain itself"}.find()
+	cycles{d, kindCheck, d.checkEdges, "a check cannot contain itself"}.find()
 }
 
 // The limits of comparing unknown names with known ones: a file full of errors is reported as fast as another.

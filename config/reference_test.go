@@ -23,7 +23,7 @@ func readPage(t *testing.T) string {
 
 // Each section of the reference has exactly the keys that the decoder accepts there. The decoder lists them for an
 // unknown key: the documents here have such a key, for each kind of mapping.
-func TestTheReferenceHasEveryKey(t *testing.T) {
+func TestReferenceHasEveryKey(t *testing.T) {
 	sections := map[string][]string{
 		"The file":            {"?: 1"},
 		"server":              {"server: {?: 1}"},
@@ -113,7 +113,7 @@ func tables(text string) map[string][]string {
 	return found
 }
 
-func TestEveryExampleOfTheReferenceIsSound(t *testing.T) {
+func TestReferenceExamplesAreValid(t *testing.T) {
 	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readPage(t), -1)
 	if len(examples) == 0 {
 		t.Fatal("no examples")
@@ -125,7 +125,7 @@ func TestEveryExampleOfTheReferenceIsSound(t *testing.T) {
 	}
 }
 
-func TestTheMessageOfTheReferenceIsTheDecoders(t *testing.T) {
+func TestReferenceMessageMatchesTheDecoder(t *testing.T) {
 	_, _, err := Parse("config.yaml", []byte(strings.Repeat("\n", 9)+"pools:\n  web:\n    policy:  proximty\n    members: []\n"))
 	message, _, _ := strings.Cut(err.Error(), "\n")
 	if !strings.Contains(readPage(t), "    "+message+"\n") {
@@ -133,7 +133,7 @@ func TestTheMessageOfTheReferenceIsTheDecoders(t *testing.T) {
 	}
 }
 
-func TestTheReferenceHasTheDefaults(t *testing.T) {
+func TestReferenceHasTheDefaults(t *testing.T) {
 	text := readPage(t)
 	d := newDefaults()
 	https := d.check

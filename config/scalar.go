@@ -32,8 +32,8 @@ func (d *decoder) word(n *yaml.Node) (string, bool) {
 	return s, ok
 }
 
-// into reads a value with parse; a rejected value keeps the default.
-func into[T any](to *T, parse func(*yaml.Node) (T, bool)) setter {
+// setValue reads a value with parse; a rejected value keeps the default.
+func setValue[T any](to *T, parse func(*yaml.Node) (T, bool)) setter {
 	return func(n *yaml.Node) {
 		if value, ok := parse(n); ok {
 			*to = value
@@ -41,17 +41,17 @@ func into[T any](to *T, parse func(*yaml.Node) (T, bool)) setter {
 	}
 }
 
-// hold stores a value, to be read after others of its mapping.
-func hold(to **yaml.Node) setter { return func(n *yaml.Node) { *to = n } }
+// capture stores a value, to be read after others of its mapping.
+func capture(to **yaml.Node) setter { return func(n *yaml.Node) { *to = n } }
 
-func (d *decoder) text(to *string) setter { return into(to, d.scalar) }
+func (d *decoder) text(to *string) setter { return setValue(to, d.scalar) }
 
 // maxString is the longest string of a TXT record, in octets (RFC 1035 3.3.14).
 const maxString = 255
 
 // identity reads a text that is answered as one string of a TXT record.
 func (d *decoder) identity(to *string) setter {
-	return into(to, func(n *yaml.Node) (string, bool) {
+	return setValue(to, func(n *yaml.Node) (string, bool) {
 		s, ok := d.word(n)
 		if ok && len(s) > maxString {
 			d.errorf(n, fmt.Sprintf("%d octets", len(s)), fmt.Sprintf("at most %d", maxString))
@@ -63,7 +63,7 @@ func (d *decoder) identity(to *string) setter {
 
 // flag reads true or false.
 func (d *decoder) flag(to *bool) setter {
-	return into(to, func(n *yaml.Node) (value, ok bool) {
+	return setValue(to, func(n *yaml.Node) (value, ok bool) {
 		s, ok := d.scalar(n)
 		if !ok {
 			return false, false
@@ -76,9 +76,9 @@ func (d *decoder) flag(to *bool) setter {
 	})
 }
 
-// whole reads a whole number within an inclusive range.
-func (d *decoder) whole(to *int, least, most int) setter {
-	return into(to, func(n *yaml.Node) (int, bool) { return d.integer(n, least, most) })
+// integerInRange reads a whole number within an inclusive range.
+func (d *decoder) integerInRange(to *int, least, most int) setter {
+	return setValue(to, func(n *yaml.Node) (int, bool) { return d.integer(n, least, most) })
 }
 
 func (d *decoder) integer(n *yaml.Node, least, most int) (int, bool) {
@@ -118,7 +118,7 @@ const maxTTL = 1<<31 - 1
 
 // ttl reads whole seconds.
 func (d *decoder) ttl(to *uint32) setter {
-	return into(to, func(n *yaml.Node) (uint32, bool) {
+	return setValue(to, func(n *yaml.Node) (uint32, bool) {
 		if span, ok := withUnit(n); ok {
 			d.errorf(n, quote(n.Value)+" has a unit", fmt.Sprintf("a TTL is whole seconds: write %d", int64(span.Seconds())))
 			return 0, false
@@ -139,7 +139,7 @@ func withUnit(n *yaml.Node) (time.Duration, bool) {
 
 // duration reads a Go duration within an inclusive range.
 func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter {
-	return into(to, func(n *yaml.Node) (time.Duration, bool) {
+	return setValue(to, func(n *yaml.Node) (time.Duration, bool) {
 		s, ok := d.scalar(n)
 		if !ok {
 			return 0, false
@@ -151,7 +151,7 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter 
 		case err != nil:
 			d.errorf(n, quote(s)+" is not a duration", "write it like 500ms, 5s or 1m30s")
 		case value < least || value > most:
-			d.errorf(n, quote(s)+" is out of range", span(least)+" to "+span(most))
+			d.errorf(n, quote(s)+" is out of range", formatDuration(least)+" to "+formatDuration(most))
 		default:
 			return value, true
 		}
@@ -159,8 +159,8 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter 
 	})
 }
 
-// span formats a duration without the zero units of String.
-func span(t time.Duration) string {
+// formatDuration formats a duration without the zero units of String.
+func formatDuration(t time.Duration) string {
 	s := t.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -187,7 +187,7 @@ func (d *decoder) path(to *string, pos *Pos) setter {
 
 // pattern reads a regular expression in Go's syntax (RE2).
 func (d *decoder) pattern(to **regexp.Regexp) setter {
-	return into(to, func(n *yaml.Node) (*regexp.Regexp, bool) {
+	return setValue(to, func(n *yaml.Node) (*regexp.Regexp, bool) {
 		s, ok := d.word(n)
 		if !ok {
 			return nil, false

@@ -8,7 +8,7 @@ import (
 
 // scalar reads a single value and, if unquoted, the blanks after it.
 func (s *scanner) scalar(inFlow bool) *yaml.Node {
-	if s.slab.full() {
+	if s.nodes.full() {
 		return nil
 	}
 	line, column := s.line, s.column()
@@ -22,7 +22,7 @@ func (s *scanner) scalar(inFlow bool) *yaml.Node {
 		if c == '\'' {
 			style = yaml.SingleQuotedStyle
 		}
-		n := s.slab.node(yaml.ScalarNode, style, "!!str", line, column)
+		n := s.nodes.node(yaml.ScalarNode, style, "!!str", line, column)
 		n.Value = s.words.get(text).text
 		return n
 	}
@@ -31,7 +31,7 @@ func (s *scanner) scalar(inFlow bool) *yaml.Node {
 		return nil
 	}
 	w := s.words.get(text)
-	n := s.slab.node(yaml.ScalarNode, 0, w.plainTag(), line, column)
+	n := s.nodes.node(yaml.ScalarNode, 0, w.plainTag(), line, column)
 	n.Value = w.text
 	return n
 }
@@ -54,7 +54,7 @@ func (s *scanner) quoted(quote byte) ([]byte, bool) {
 // unquoted reads a scalar up to its possible end: a colon, a comment or the end of the line; in brackets also a comma
 // or closing bracket.
 func (s *scanner) unquoted(inFlow bool) ([]byte, bool) {
-	if !s.begins() {
+	if !s.beginsUnquoted() {
 		return nil, false
 	}
 	begin := s.at
@@ -74,15 +74,15 @@ func (s *scanner) unquoted(inFlow bool) ([]byte, bool) {
 			if s.at < len(s.data) && s.plain[s.data[s.at]] {
 				continue // a blank inside
 			}
-			return s.ended(begin, end, inFlow)
+			return s.endScalar(begin, end, inFlow)
 		default:
-			return s.ended(begin, end, inFlow)
+			return s.endScalar(begin, end, inFlow)
 		}
 	}
 }
 
-// ended returns the scalar from begin to end if the following text is allowed.
-func (s *scanner) ended(begin, end int, inFlow bool) ([]byte, bool) {
+// endScalar returns the scalar from begin to end if the following text is allowed.
+func (s *scanner) endScalar(begin, end int, inFlow bool) ([]byte, bool) {
 	switch c := s.peek(); {
 	case s.at == len(s.data), c == '\n', inFlow && (c == ',' || c == ']' || c == '}'):
 	case c == '#' && s.at > end && !inFlow:
@@ -93,8 +93,8 @@ func (s *scanner) ended(begin, end int, inFlow bool) ([]byte, bool) {
 	return s.data[begin:end], true
 }
 
-// begins reports whether an unquoted scalar begins here.
-func (s *scanner) begins() bool {
+// beginsUnquoted reports whether an unquoted scalar begins here.
+func (s *scanner) beginsUnquoted() bool {
 	c := s.peek()
 	if c != '-' {
 		return s.first[c]
@@ -107,9 +107,9 @@ func (s *scanner) inWord(i int) bool {
 	return i < len(s.data) && (s.plain[s.data[i]] || s.data[i] == ':')
 }
 
-// words caches texts of scalars by their hashes; a new text replaces an old one in the same place. A text that a file
+// wordCache caches texts of scalars by their hashes; a new text replaces an old one in the same place. A text that a file
 // repeats is then mostly one string.
-type words [1 << wordBits]word
+type wordCache [1 << wordBits]word
 
 const wordBits = 12
 
@@ -122,19 +122,19 @@ type word struct {
 // maxWord is the longest text in the cache, in octets.
 const maxWord = 40
 
-func (w *words) get(text []byte) *word {
+func (w *wordCache) get(text []byte) *word {
 	if len(text) > maxWord {
 		return &word{text: string(text)}
 	}
-	found := &w[ends(text)>>(64-wordBits)]
+	found := &w[hashEnds(text)>>(64-wordBits)]
 	if found.text != string(text) {
 		*found = word{text: string(text)}
 	}
 	return found
 }
 
-// ends returns a hash of the first and last eight octets of text, best in its high bits.
-func ends(text []byte) uint64 {
+// hashEnds returns a hash of the first and last eight octets of text, best in its high bits.
+func hashEnds(text []byte) uint64 {
 	var head, tail uint64
 	switch n := len(text); {
 	case n >= 8:

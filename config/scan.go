@@ -10,16 +10,16 @@ type scanner struct {
 	lineScanner
 	at    int // offset of the next character; on the line, but after nextLine at its content
 	depth int // number of enclosing collections
-	slab  nodePool
-	words words
+	nodes nodePool
+	words wordCache
 	plain octets // characters of an unquoted scalar
 	first octets // first characters of an unquoted scalar
 
-	rosters bool       // members of pools are read as a memberList if possible
-	member  Member     // defaults of a member before its keys are read
-	lines   memberList // read last
-	word    octets     // characters of a name in a memberList
-	address octets     // characters of an address
+	memberLists bool       // members of pools are read as a memberList if possible
+	member      Member     // defaults of a member before its keys are read
+	lines       memberList // read last
+	word        octets     // characters of a name in a memberList
+	address     octets     // characters of an address
 }
 
 // maxDepth limits the nesting of collections.
@@ -123,7 +123,7 @@ func (s *scanner) mapping(indent int, key *yaml.Node) *yaml.Node {
 	if s.depth++; s.depth > maxDepth {
 		return nil
 	}
-	n := s.slab.node(yaml.MappingNode, 0, "!!map", key.Line, key.Column)
+	n := s.nodes.node(yaml.MappingNode, 0, "!!map", key.Line, key.Column)
 	for {
 		value := s.valueOf(key, indent)
 		if value == nil {
@@ -143,8 +143,8 @@ func (s *scanner) mapping(indent int, key *yaml.Node) *yaml.Node {
 
 // valueOf is value, for a key that may be the members of a pool.
 func (s *scanner) valueOf(key *yaml.Node, indent int) *yaml.Node {
-	if s.rosters && s.depth == 1 && s.lines.list == nil && key.Value == "members" {
-		if list := s.roster(indent); list != nil {
+	if s.memberLists && s.depth == 1 && s.lines.list == nil && key.Value == "members" {
+		if list := s.memberList(indent); list != nil {
 			return list
 		}
 	}
@@ -156,7 +156,7 @@ func (s *scanner) sequence(indent int) *yaml.Node {
 	if s.depth++; s.depth > maxDepth {
 		return nil
 	}
-	n := s.slab.node(yaml.SequenceNode, 0, "!!seq", s.line, s.column())
+	n := s.nodes.node(yaml.SequenceNode, 0, "!!seq", s.line, s.column())
 	for s.indent == indent && s.dash() {
 		s.at++
 		item := s.item(indent)
@@ -222,7 +222,7 @@ func (s *scanner) item(indent int) *yaml.Node {
 // below reads the collection on the lines below an indicator, if there is one.
 func (s *scanner) below(indent, line, column int) *yaml.Node {
 	if s.indent <= indent {
-		return s.slab.node(yaml.ScalarNode, 0, "!!null", line, column)
+		return s.nodes.node(yaml.ScalarNode, 0, "!!null", line, column)
 	}
 	n := s.block()
 	if s.indent > indent {

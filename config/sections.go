@@ -16,8 +16,8 @@ type section int
 const (
 	eager       section = iota // at once, with everything below it
 	rootSection                // the document itself: key by key
-	geoPart                    // geo: key by key
-	zonePart                   // one zone: key by key
+	geoSection                 // geo: key by key
+	zoneSection                // one zone: key by key
 	lazy                       // a mapping of small entries: entry by entry, on demand
 	lazyZones                  // zones: the same, with a zone in each entry
 )
@@ -26,12 +26,12 @@ const (
 func (p section) under(key string) section {
 	switch {
 	case p == rootSection && key == "geo":
-		return geoPart
+		return geoSection
 	case p == rootSection && key == "zones":
 		return lazyZones
 	case p == lazyZones:
-		return zonePart
-	case p == rootSection && key == "pools", p == geoPart && key == "networks", p == zonePart && key == "names":
+		return zoneSection
+	case p == rootSection && key == "pools", p == geoSection && key == "networks", p == zoneSection && key == "names":
 		return lazy
 	}
 	return eager
@@ -74,23 +74,23 @@ type document struct {
 
 // lazySection is a mapping whose entries are read on demand.
 type lazySection struct {
-	node   *yaml.Node
-	part   section
-	text   lineSpan
-	indent int
-	more   []streamText // its parts in other files
-	read   bool
+	node    *yaml.Node
+	section section
+	text    lineSpan
+	indent  int
+	more    []sectionText // its parts in other files
+	read    bool
 }
 
-// streamText is a text of a lazySection, with its keys at indent.
-type streamText struct {
+// sectionText is a text of a lazySection, with its keys at indent.
+type sectionText struct {
 	text   lineSpan
 	indent int
 }
 
 // texts returns all texts of the section.
-func (s *lazySection) texts() []streamText {
-	return append([]streamText{{s.text, s.indent}}, s.more...)
+func (s *lazySection) texts() []sectionText {
+	return append([]sectionText{{s.text, s.indent}}, s.more...)
 }
 
 // outlined returns the outline of data, which is not usable if it is rejected.
@@ -128,9 +128,9 @@ func (doc *document) outline(text lineSpan) *yaml.Node {
 
 // mapping reads the mapping in text, with its keys at indent.
 func (doc *document) mapping(p section, text lineSpan, indent int) *yaml.Node {
-	n := doc.scanner.slab.node(yaml.MappingNode, 0, "!!map", text.first, indent+1)
+	n := doc.scanner.nodes.node(yaml.MappingNode, 0, "!!map", text.first, indent+1)
 	if p.lazy() {
-		doc.lazy = append(doc.lazy, lazySection{node: n, part: p, text: text, indent: indent})
+		doc.lazy = append(doc.lazy, lazySection{node: n, section: p, text: text, indent: indent})
 		return n
 	}
 	doc.pieces(text, indent, func(next lineSpan) bool {
@@ -158,22 +158,22 @@ func (doc *document) pieces(text lineSpan, indent int, yield func(lineSpan) bool
 // entry reads a key of p and its value, which are all of text; it returns nils after rejecting them.
 func (doc *document) entry(p section, text lineSpan, indent int) (key, value *yaml.Node) {
 	s := doc.scanner
-	nodes := s.slab.used
+	nodes := s.nodes.used
 	if p != lazy {
 		if key, value = doc.nested(p, text, indent); key != nil {
 			return key, value
 		}
-		s.slab.used = nodes
+		s.nodes.used = nodes
 	}
 	s.begin(doc.data, text)
 	if key, value = s.entry(); key != nil {
 		return key, value
 	}
-	if s.slab.full() {
+	if s.nodes.full() {
 		doc.fallBack(Pos{uint32(text.first), uint32(indent + 1)}, fmt.Sprintf("more than %d values to be held at once", maxNodes))
 		return nil, nil
 	}
-	s.slab.used = nodes
+	s.nodes.used = nodes
 	return doc.parseFallback(text, indent)
 }
 
@@ -201,7 +201,7 @@ func (doc *document) parseFallback(text lineSpan, indent int) (key, value *yaml.
 	data := doc.data[text.begin:text.end]
 	at := Pos{uint32(text.first), uint32(indent + 1)}
 	if doc.fallbackBytes += len(data); doc.fallbackBytes > doc.limit {
-		doc.fallBack(at, "here is more than that which is not in plain form")
+		doc.fallBack(at, "more than that is not in plain form")
 		return nil, nil
 	}
 	root, fault := parseTree(data)
@@ -253,7 +253,7 @@ func shiftLines(n *yaml.Node, lines int) {
 
 // fallBack rejects text that is not part of an outline, but may be in a smaller file.
 func (doc *document) fallBack(at Pos, what string) {
-	doc.fallback = &Error{Pos: at, What: what, Hint: fmt.Sprintf("a file longer than %d MiB is kept plain, see docs/reference/configuration.md", doc.limit>>20)}
+	doc.fallback = &Error{Pos: at, What: what, Hint: fmt.Sprintf("a file longer than %d MiB must be in plain form, see docs/reference/configuration.md", doc.limit>>20)}
 }
 
 // entries returns the keys and values of mapping n, in the order written. Those of a lazySection are valid until the
@@ -265,15 +265,15 @@ func (doc *document) entries(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 // entriesWithin is entries without the entries of a lazySection whose lines, from the first to the last, are not
 // wanted.
 func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bool) iter.Seq2[*yaml.Node, *yaml.Node] {
-	i := doc.stream(n)
+	i := doc.lazyIndex(n)
 	if i < 0 {
 		return pairs(n)
 	}
 	return func(yield func(key, value *yaml.Node) bool) {
 		s := &doc.lazy[i]
 		s.read = true
-		in, more := s.part, s.more
-		read := func(from streamText) bool {
+		in, more := s.section, s.more
+		read := func(from sectionText) bool {
 			going := true
 			doc.pieces(from.text, from.indent, func(text lineSpan) bool {
 				going = !wanted(text.first, text.last) || doc.withEntry(in, text, from.indent, yield)
@@ -281,7 +281,7 @@ func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bo
 			})
 			return going && doc.fallback == nil
 		}
-		for going := read(streamText{s.text, s.indent}); going && len(more) > 0; more = more[1:] {
+		for going := read(sectionText{s.text, s.indent}); going && len(more) > 0; more = more[1:] {
 			going = read(more[0])
 		}
 	}
@@ -289,10 +289,10 @@ func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bo
 
 // withEntry reads an entry, whose nodes are reused after yield returns. It reports whether to continue.
 func (doc *document) withEntry(p section, text lineSpan, indent int, yield func(key, value *yaml.Node) bool) bool {
-	nodes, streams, held := doc.scanner.slab.used, len(doc.lazy), doc.fallbackBytes
+	nodes, streams, held := doc.scanner.nodes.used, len(doc.lazy), doc.fallbackBytes
 	key, value := doc.entry(p, text, indent)
 	more := doc.fallback == nil && yield(key, value) && doc.finish(streams)
-	doc.scanner.slab.used, doc.lazy, doc.fallbackBytes = nodes, doc.lazy[:streams], held
+	doc.scanner.nodes.used, doc.lazy, doc.fallbackBytes = nodes, doc.lazy[:streams], held
 	return more
 }
 
@@ -311,7 +311,7 @@ func (doc *document) finish(from int) bool {
 
 // count returns an upper bound of the number of entries of mapping n.
 func (doc *document) count(n *yaml.Node) int {
-	i := doc.stream(n)
+	i := doc.lazyIndex(n)
 	if i < 0 {
 		return len(n.Content) / 2
 	}
@@ -328,17 +328,17 @@ func (doc *document) count(n *yaml.Node) int {
 	return keys
 }
 
-// stream returns the index of the lazySection that n represents, or -1.
-func (doc *document) stream(n *yaml.Node) int {
+// lazyIndex returns the index of the lazySection that n represents, or -1.
+func (doc *document) lazyIndex(n *yaml.Node) int {
 	return slices.IndexFunc(doc.lazy, func(s lazySection) bool { return s.node == n })
 }
 
-// withRosters runs read with the members of pools read as memberLists if possible, each from a copy of member. Later
+// withMemberLists runs read with the members of pools read as memberLists if possible, each from a copy of member. Later
 // reads, to locate errors, get all nodes.
-func (doc *document) withRosters(member Member, read func()) {
+func (doc *document) withMemberLists(member Member, read func()) {
 	if s := doc.scanner; s != nil {
-		s.rosters, s.member = true, member
-		defer func() { s.rosters = false }()
+		s.memberLists, s.member = true, member
+		defer func() { s.memberLists = false }()
 	}
 	read()
 }

@@ -10,23 +10,23 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// outcome is the complete result of reading a configuration.
-type outcome struct {
+// result is the complete result of reading a configuration.
+type result struct {
 	cfg      *Config
 	warnings []Error
 	err      string
 }
 
-func outcomeOf(cfg *Config, warnings []Error, err error) outcome {
+func outcomeOf(cfg *Config, warnings []Error, err error) result {
 	if err != nil {
-		return outcome{cfg, warnings, err.Error()}
+		return result{cfg, warnings, err.Error()}
 	}
-	return outcome{cfg, warnings, ""}
+	return result{cfg, warnings, ""}
 }
 
-// sameByOutline checks that data has the same result as an outline and as a whole, and reports whether it can be read
+// sameAsOutline checks that data has the same result as an outline and as a whole, and reports whether it can be read
 // as an outline.
-func sameByOutline(t testing.TB, data []byte) bool {
+func sameAsOutline(t testing.TB, data []byte) bool {
 	t.Helper()
 	if checkText(data) != nil {
 		return false
@@ -46,13 +46,13 @@ func sameByOutline(t testing.TB, data []byte) bool {
 	return true
 }
 
-func TestAnOutlineHasTheSameOutcomeAsTheWhole(t *testing.T) {
-	if !sameByOutline(t, []byte(blockStyle)) || !sameByOutline(t, manyPools(300)) || !sameByOutline(t, manyNames(300)) {
+func TestOutlineHasTheSameResultAsTheWhole(t *testing.T) {
+	if !sameAsOutline(t, []byte(blockStyle)) || !sameAsOutline(t, manyPools(300)) || !sameAsOutline(t, manyNames(300)) {
 		t.Error("what programs write is no outline")
 	}
 	outlines := 0
 	for _, data := range seeds(t) {
-		if sameByOutline(t, data) {
+		if sameAsOutline(t, data) {
 			outlines++
 		}
 	}
@@ -62,7 +62,7 @@ func TestAnOutlineHasTheSameOutcomeAsTheWhole(t *testing.T) {
 }
 
 // Random edits produce files like those of editors, templates and typing errors, which no fixture covers.
-func TestAnOutlineOfAnAlteredFileHasTheSameOutcome(t *testing.T) {
+func TestOutlineOfAnAlteredFileHasTheSameResult(t *testing.T) {
 	documents := 5000
 	if testing.Short() {
 		documents = 500
@@ -76,7 +76,7 @@ func TestAnOutlineOfAnAlteredFileHasTheSameOutcome(t *testing.T) {
 		for range 1 + random.IntN(4) {
 			lines = altered(random, lines)
 		}
-		if sameByOutline(t, []byte(strings.Join(lines, ""))) {
+		if sameAsOutline(t, []byte(strings.Join(lines, ""))) {
 			outlines++
 		}
 		if t.Failed() {
@@ -185,7 +185,7 @@ func FuzzOutline(f *testing.F) {
 	for _, data := range append(seeds(f), []byte(blockStyle), []byte(plainFile+"...  a: b\n")) {
 		f.Add(data)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) { sameByOutline(t, data) })
+	f.Fuzz(func(t *testing.T, data []byte) { sameAsOutline(t, data) })
 }
 
 // The scanner accepts only text for which it returns exactly the nodes of yaml.v3.
@@ -250,7 +250,7 @@ zones:
       www: {pool: p}
 `
 
-func TestAFileTooLongForTheParserIsKeptPlain(t *testing.T) {
+func TestLargeFileMustBePlain(t *testing.T) {
 	tests := []struct{ name, data, want string }{
 		{"anchor", plainFile + "geo: &a {}\n", `^f:8:6: an anchor, tag or merge key; a file longer than`},
 		{"alias", plainFile + "geo: *a\n", `^f:8:6: an alias; a file longer than`},
@@ -261,12 +261,12 @@ func TestAFileTooLongForTheParserIsKeptPlain(t *testing.T) {
 		{"not in the first column", " a: {}\n" + strings.ReplaceAll(plainFile, "\n", "\n "), `^f:1:2: no key in the first column`},
 		{"syntax", plainFile + "      api: [p\n", `^f:8:1: invalid YAML: did not find expected ',' or ']'$`},
 		{"indentation", plainFile + "     api: {}\n", `^f:8:6: a document mark, or an indentation other than that of the keys before; `},
-		{"long piece", plainFile + "      api: {pool: " + strings.Repeat("é", 60) + "}\n", `^f:8:7: here is more than that which is not in plain form; `},
+		{"long piece", plainFile + "      api: {pool: " + strings.Repeat("é", 60) + "}\n", `^f:8:7: more than that is not in plain form; `},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, _, err := parseWithin("f", []byte(test.data), 100)
-			oneLine(t, err, test.want)
+			expectOneError(t, err, test.want)
 		})
 	}
 	if _, _, err := parseWithin("f", []byte(plainFile), 100); err != nil {
@@ -275,14 +275,14 @@ func TestAFileTooLongForTheParserIsKeptPlain(t *testing.T) {
 }
 
 // Parts that the decoder skips, such as a duplicate key, must still be valid YAML.
-func TestWhatIsPassedOverIsReadToo(t *testing.T) {
+func TestSkippedPartsAreParsedToo(t *testing.T) {
 	for _, odd := range []string{"      www: {pool: p}\n    names:\n      a: [\n", "pools:\n  a: b\n  c: [\n"} {
 		_, _, err := parseWithin("f", []byte(plainFile+odd), 100)
-		oneLine(t, err, `invalid YAML`)
+		expectOneError(t, err, `invalid YAML`)
 	}
 }
 
-func TestPiecesOfPlainYAMLShareTheirMemory(t *testing.T) {
+func TestPiecesOfPlainYAMLShareMemory(t *testing.T) {
 	const entries = 10_000
 	doc := outlined([]byte("pools:\n"+strings.Repeat("  web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}\n", entries)), maxWhole)
 	pools := child(doc.root, "pools")
@@ -295,7 +295,7 @@ func TestPiecesOfPlainYAMLShareTheirMemory(t *testing.T) {
 			t.Fatalf("%d entries", n)
 		}
 	})
-	if allocs > 10 || len(doc.scanner.slab.blocks) > 1 {
-		t.Errorf("%v allocations, %d blocks of nodes", allocs, len(doc.scanner.slab.blocks))
+	if allocs > 10 || len(doc.scanner.nodes.blocks) > 1 {
+		t.Errorf("%v allocations, %d blocks of nodes", allocs, len(doc.scanner.nodes.blocks))
 	}
 }

@@ -16,10 +16,10 @@ func (d *decoder) server(s *Server) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
 			{name: "listen", set: d.listen(&s.Listen)},
-			{name: "workers", set: d.whole(&s.Workers, 0, maxWorkers)},
+			{name: "workers", set: d.integerInRange(&s.Workers, 0, maxWorkers)},
 			{name: "nsid", set: d.identity(&s.NSID)},
 			{name: "version", set: d.identity(&s.Version)},
-			{name: "udp_size", set: d.whole(&s.UDPSize, 512, 4096)},
+			{name: "udp_size", set: d.integerInRange(&s.UDPSize, 512, 4096)},
 			{name: "ecs", set: d.flag(&s.ECS)},
 			{name: "tcp", set: d.tcp(&s.TCP)},
 			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
@@ -34,8 +34,8 @@ func (d *decoder) tcp(t *TCP) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
 			{name: "idle", set: d.duration(&t.Idle, time.Millisecond, time.Hour)},
-			{name: "max", set: d.whole(&t.Max, 1, maxConnections)},
-			{name: "per_client", set: d.whole(&t.PerClient, 1, maxConnections)},
+			{name: "max", set: d.integerInRange(&t.Max, 1, maxConnections)},
+			{name: "per_client", set: d.integerInRange(&t.PerClient, 1, maxConnections)},
 		})
 	}
 }

@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-func TestAStockGivesEachPlaceOnceAndZero(t *testing.T) {
+func TestSlicePoolReturnsDistinctZeroSlices(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	var s slicePool[uint64]
 	taken := map[*uint64]bool{}
 	for range 20_000 {
 		n := random.IntN(40)
 		if random.IntN(5_000) == 0 {
-			n = s.most() + 1
+			n = s.maxBlock() + 1
 		}
 		list := s.take(n)
 		if len(list) != n || cap(list) != n {
@@ -32,12 +32,12 @@ func TestAStockGivesEachPlaceOnceAndZero(t *testing.T) {
 	}
 }
 
-func TestAStockOfAFewIsNoLargerThanWhatIsTaken(t *testing.T) {
+func TestSmallSlicePoolHasNoSpareMemory(t *testing.T) {
 	var s slicePool[Member]
 	for range 3 {
 		s.take(5)
 	}
-	if all := s.given + len(s.free); all > 2*s.given {
-		t.Errorf("room for %d, %d taken", all, s.given)
+	if all := s.allocated + len(s.free); all > 2*s.allocated {
+		t.Errorf("room for %d, %d taken", all, s.allocated)
 	}
 }

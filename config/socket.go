@@ -26,7 +26,7 @@ func (d *decoder) socket(n *yaml.Node) (string, bool) {
 	case strings.ContainsRune(s, 0):
 		d.errorf(n, quote(s)+" is not a path", "write it like /run/app.sock")
 	case len(s) > maxSocket:
-		d.errorf(n, fmt.Sprintf("a path of %d octets", len(s)), fmt.Sprintf("that of a socket has at most %d", maxSocket))
+		d.errorf(n, fmt.Sprintf("a path of %d octets", len(s)), fmt.Sprintf("the path of a socket has at most %d", maxSocket))
 	default:
 		return s, true
 	}

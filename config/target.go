@@ -20,7 +20,7 @@ func (d *decoder) resolvers(to *[]netip.AddrPort) setter {
 			switch {
 			case !ok:
 			case a.Port() == 0 || a.Addr().IsUnspecified():
-				d.errorf(item, quote(item.Value)+" cannot be asked", "write the address and port of a resolver, such as 127.0.0.1:53")
+				d.errorf(item, quote(item.Value)+" is not the address of a resolver", "write the address and port of a resolver, such as 127.0.0.1:53")
 			case slices.Contains(*to, a):
 				d.errorf(item, quote(item.Value)+" is listed twice", "leave one out")
 			default:
@@ -60,13 +60,13 @@ func (d *decoder) hostName(n *yaml.Node) (Name, bool) {
 	return name, true
 }
 
-// uncheckedCName reports a check on a member that is an alias: Meridian does not probe its target.
-func (d *decoder) uncheckedCName(n *yaml.Node, m *Member) {
+// rejectCNameCheck reports a check on a member that is an alias: Meridian does not probe its target.
+func (d *decoder) rejectCNameCheck(n *yaml.Node, m *Member) {
 	m.Check = ""
 	if own := child(n, "check"); own != nil && own.Value != noCheck {
-		d.errorf(own, "a check on a member with a cname", "nothing is probed at a cname: have its addresses tracked by target, or leave the check out")
+		d.errorf(own, "a check on a member with a cname", "a cname is not probed: use target, which tracks its addresses, or leave the check out")
 	}
 }
 
-// named reports whether a member's addresses come from a name and not from the configuration.
-func (m *Member) named() bool { return m.Target != "" || m.CName != "" }
+// hasNamedAddresses reports whether a member's addresses come from a name and not from the configuration.
+func (m *Member) hasNamedAddresses() bool { return m.Target != "" || m.CName != "" }

@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-func TestNothingRefersToTheTextAfterParsing(t *testing.T) {
+func TestParseKeepsNoReferenceToTheText(t *testing.T) {
 	texts := [][]byte{manyPools(20), manyNames(20)}
 	for _, pattern := range []string{"testdata/faults/*.txtar", "testdata/warnings/*.txtar"} {
 		files, err := filepath.Glob(pattern)
@@ -40,7 +40,7 @@ func TestNothingRefersToTheTextAfterParsing(t *testing.T) {
 	}
 }
 
-func TestALongFileIsReadWholeAndLikeAShortOne(t *testing.T) {
+func TestLargeFileIsReadLikeASmallOne(t *testing.T) {
 	text := manyPools(2)
 	padded := append(bytes.Repeat([]byte("# "+strings.Repeat("x", 77)+"\n"), manyBytes/80+1), text...)
 	file := filepath.Join(t.TempDir(), "long.yaml")
@@ -53,7 +53,7 @@ func TestALongFileIsReadWholeAndLikeAShortOne(t *testing.T) {
 	}
 }
 
-func TestTextThatOutgrowsItsRoomIsReadWhole(t *testing.T) {
+func TestTextLargerThanItsBufferIsReadWhole(t *testing.T) {
 	want := strings.Repeat("grown ", 100_000)
 	for _, size := range []int{0, 1, bytes.MinRead, len(want)} {
 		got, err := readText(strings.NewReader(want), make([]byte, 0, size))
@@ -63,7 +63,7 @@ func TestTextThatOutgrowsItsRoomIsReadWhole(t *testing.T) {
 	}
 }
 
-func TestCommonOctetsAreThoseOfAnyText(t *testing.T) {
+func TestASCIIPrefix(t *testing.T) {
 	plain := func(data []byte) int {
 		for i, c := range data {
 			if (c < ' ' || c > '~') && c != '\n' {

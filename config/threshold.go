@@ -29,11 +29,11 @@ const (
 
 // The ranges of the thresholds: the results that change a state, and the delays that prevent a change.
 const (
-	maxInARow  = 1000
-	maxSpan    = 24 * time.Hour
-	minTurns   = 2
-	maxTurns   = 100
-	minDamping = time.Second
+	maxConsecutive = 1000
+	maxSpan        = 24 * time.Hour
+	minTurns       = 2
+	maxTurns       = 100
+	minDamping     = time.Second
 )
 
 // The words that flap_damping accepts instead of a mapping: off, and on with all defaults.
@@ -44,12 +44,12 @@ const (
 
 func (d *decoder) thresholdKeys(c *Check) []field {
 	return []field{
-		{name: "rise", set: d.whole(&c.Rise, 1, maxInARow)},
-		{name: "fall", set: d.whole(&c.Fall, 1, maxInARow)},
+		{name: "rise", set: d.integerInRange(&c.Rise, 1, maxConsecutive)},
+		{name: "fall", set: d.integerInRange(&c.Fall, 1, maxConsecutive)},
 		{name: "confirm", set: d.duration(&c.Confirm, 0, maxInterval)},
 		{name: "flap_damping", set: d.flapDamping(&c.FlapDamping)},
 		{name: "hold_down", set: d.duration(&c.HoldDown, 0, maxSpan)},
-		{name: "failback", set: into(&c.Failback, d.failback)},
+		{name: "failback", set: setValue(&c.Failback, d.failback)},
 		{name: "slow_start", set: d.duration(&c.SlowStart, 0, maxSpan)},
 	}
 }
@@ -68,7 +68,7 @@ func (d *decoder) flapDamping(f *FlapDamping) setter {
 		}
 		*f = d.defaults.damping
 		if !d.mapping(n, []field{
-			{name: "turns", set: d.whole(&f.Turns, minTurns, maxTurns)},
+			{name: "turns", set: d.integerInRange(&f.Turns, minTurns, maxTurns)},
 			{name: "window", set: d.duration(&f.Window, minDamping, maxSpan)},
 			{name: "hold", set: d.duration(&f.Hold, minDamping, maxSpan)},
 			{name: "max", set: d.duration(&f.Max, minDamping, maxSpan)},
@@ -76,10 +76,10 @@ func (d *decoder) flapDamping(f *FlapDamping) setter {
 			return
 		}
 		if most := child(n, "max"); most != nil {
-			d.errorf(most, fmt.Sprintf("max %s is shorter than the first hold, %s", span(f.Max), span(f.Hold)), "at least hold")
+			d.errorf(most, fmt.Sprintf("max %s is shorter than the first hold, %s", formatDuration(f.Max), formatDuration(f.Hold)), "at least hold")
 			return
 		}
-		d.warn(child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", span(f.Hold), span(f.Max)), "write max")
+		d.warn(child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", formatDuration(f.Hold), formatDuration(f.Max)), "write max")
 		f.Max = f.Hold
 	}
 }
@@ -99,6 +99,6 @@ func (d *decoder) flapDampingWord(n *yaml.Node, f *FlapDamping) {
 // confirmTime requires that the repeated probe is before the next regular one.
 func (d *decoder) confirmTime(n *yaml.Node, c *Check) {
 	if confirm := child(n, "confirm"); confirm != nil && c.Confirm > c.Interval {
-		d.errorf(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", span(c.Confirm), span(c.Interval)), "at most the interval")
+		d.errorf(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", formatDuration(c.Confirm), formatDuration(c.Interval)), "at most the interval")
 	}
 }

@@ -47,12 +47,12 @@ func (d *decoder) zoneName(n *yaml.Node) (Name, bool) {
 func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	var names, nameservers *yaml.Node
 	ok := d.mapping(n, []field{
-		{name: "nameservers", set: hold(&nameservers)},
-		{name: "contact", set: into(&z.Contact, d.mailbox)},
+		{name: "nameservers", set: capture(&nameservers)},
+		{name: "contact", set: setValue(&z.Contact, d.mailbox)},
 		{name: "ttl", set: d.ttl(&z.TTL)},
 		{name: "negative_ttl", set: d.ttl(&z.NegativeTTL)},
 		{name: "file", set: d.path(&z.File, &z.FilePos)},
-		{name: "names", set: hold(&names)},
+		{name: "names", set: capture(&names)},
 	})
 	if !ok {
 		return
@@ -92,12 +92,12 @@ func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]Pos) {
 	userMapping(d, n, d.nameserverName, func(name Name, key, value *yaml.Node) {
 		ns := Nameserver{Name: name, Pos: posOf(key)}
 		if name.Within(z.Name) {
-			d.inside(key, value, &ns)
+			d.insideNameserver(key, value, &ns)
 			if balanced[name] != (Pos{}) && len(ns.Addresses) > 0 {
 				d.errorf(key, "nameserver "+quote(string(name))+" is under names too", "its addresses are either its own or a pool's")
 			}
 		} else {
-			d.outside(value, z)
+			d.outsideNameserver(value, z)
 		}
 		z.Nameservers = append(z.Nameservers, ns)
 	})
@@ -115,8 +115,8 @@ func (d *decoder) nameserverName(n *yaml.Node) (Name, bool) {
 	return name, ok
 }
 
-// inside reads the addresses of a nameserver with a name inside the zone.
-func (d *decoder) inside(key, value *yaml.Node, ns *Nameserver) {
+// insideNameserver reads the addresses of a nameserver with a name inside the zone.
+func (d *decoder) insideNameserver(key, value *yaml.Node, ns *Nameserver) {
 	if isNull(value) || value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
 		d.errorf(key, "nameserver "+quote(key.Value)+" is inside the zone and has no address", "give it the list of its addresses")
 		return
@@ -124,14 +124,14 @@ func (d *decoder) inside(key, value *yaml.Node, ns *Nameserver) {
 	d.unicasts(&ns.Addresses)(value)
 }
 
-// outside requires that a nameserver outside the zone has no address here: its own zone provides it and could
+// outsideNameserver requires that a nameserver outside the zone has no address here: its own zone provides it and could
 // contradict.
-func (d *decoder) outside(value *yaml.Node, z *Zone) {
+func (d *decoder) outsideNameserver(value *yaml.Node, z *Zone) {
 	if isNull(value) {
 		return
 	}
 	if d.kind(value, yaml.SequenceNode) && len(value.Content) > 0 {
-		d.errorf(value, "an address for a nameserver outside zone "+quote(string(z.Name)), "write []: its own zone tells its addresses")
+		d.errorf(value, "an address for a nameserver outside zone "+quote(string(z.Name)), "write []: its own zone provides its addresses")
 	}
 }
 
@@ -146,7 +146,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
 	keys := []field{
 		{name: "pool", set: d.refer(kindPool, &b.Pool)},
 		{name: "ttl", set: d.ttl(&b.TTL)},
-		{name: "answers", set: d.whole(&b.Answers, 0, maxAnswers)},
+		{name: "answers", set: d.integerInRange(&b.Answers, 0, maxAnswers)},
 		{name: "https", set: d.https(&b.HTTPS)},
 		{name: "ecs", set: d.ecs(&b.ECS)},
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // A file without certificates is an error, and an endless file is not read to its end.
-func TestWhatIsNoFileOfAuthoritiesIsTold(t *testing.T) {
+func TestInvalidCAFileIsAnError(t *testing.T) {
 	long := filepath.Join(t.TempDir(), "long.pem")
 	if err := os.WriteFile(long, make([]byte, maxPEM+1), 0o600); err != nil {
 		t.Fatal(err)

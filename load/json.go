@@ -40,11 +40,11 @@ func numberAt(document any, path []string) (float64, error) {
 		case []any:
 			n, err := strconv.Atoi(key)
 			if err != nil || n < 0 || n >= len(within) {
-				return 0, fmt.Errorf("no %q in the report: a list of %d is there", at, len(within))
+				return 0, fmt.Errorf("no %q in the report: the list has %d items", at, len(within))
 			}
 			document = within[n]
 		default:
-			return 0, fmt.Errorf("no %q in the report: nothing is below", at)
+			return 0, fmt.Errorf("no %q in the report: its parent is a single value", at)
 		}
 	}
 	var text string

@@ -14,11 +14,11 @@ import (
 	"meridian/config"
 )
 
-// hangingAddr returns the i-th address at which connections hang.
-func hangingAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+// stalledAddr returns the i-th address at which connections hang.
+func stalledAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
 
-// hangAt makes connections to the addresses of hangingAddr hang until their poll ends.
-func (w *world) hangAt() {
+// stallAddresses makes connections to the addresses of hangingAddr hang until their poll ends.
+func (w *testPoller) stallAddresses() {
 	dial := w.dial
 	w.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if strings.HasPrefix(address, "10.") {
@@ -36,15 +36,15 @@ func briefSource() *config.LoadSource {
 }
 
 // Reports stay fresh with any number of stalled targets, from the first round on.
-func TestHangingTargetsDoNotStarveTheOthers(t *testing.T) {
+func TestStalledTargetsDoNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.hangAt()
+		w.stallAddresses()
 		w.answer(connections(5))
 		const hanging, healthy = 2000, 20
 		var targets []Target
 		for i := range hanging {
-			targets = append(targets, Target{briefSource(), hangingAddr(i)})
+			targets = append(targets, Target{briefSource(), stalledAddr(i)})
 		}
 		first := addr
 		for range healthy {
@@ -68,13 +68,13 @@ func TestHangingTargetsDoNotStarveTheOthers(t *testing.T) {
 }
 
 // A target that reports again is polled in turn with the stalled targets.
-func TestASlowTargetHasItsTurnAmongThoseThatHang(t *testing.T) {
+func TestRecoveringTargetIsPolledAmongStalledOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.hangAt()
+		w.stallAddresses()
 		var targets []Target
 		for i := range 1000 {
-			targets = append(targets, Target{briefSource(), hangingAddr(i)})
+			targets = append(targets, Target{briefSource(), stalledAddr(i)})
 		}
 		f, err := w.Follow(append(targets, Target{briefSource(), addr}))
 		if err != nil {
@@ -91,7 +91,7 @@ func TestASlowTargetHasItsTurnAmongThoseThatHang(t *testing.T) {
 }
 
 // Concurrent polls are limited, and end with their timeout.
-func TestPollsAtOnceAreBounded(t *testing.T) {
+func TestConcurrentPollsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		var running atomic.Int64
@@ -103,7 +103,7 @@ func TestPollsAtOnceAreBounded(t *testing.T) {
 		}
 		var targets []Target
 		for i := range 3000 {
-			targets = append(targets, Target{briefSource(), hangingAddr(i)})
+			targets = append(targets, Target{briefSource(), stalledAddr(i)})
 		}
 		f, err := w.Follow(targets)
 		if err != nil {
@@ -128,7 +128,7 @@ func TestPollsAtOnceAreBounded(t *testing.T) {
 }
 
 // A report becomes stale by its age, even while the target's next poll hangs or waits.
-func TestAReportIsStaleByItsTimeWhileAPollHangs(t *testing.T) {
+func TestReportBecomesStaleWhileAPollHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		source := nginxSource()

@@ -32,12 +32,12 @@ var sources = map[string]*config.LoadSource{
 
 const haproxyHead = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,\n"
 
-func TestReportsAreRead(t *testing.T) {
+func TestParseReports(t *testing.T) {
 	for _, c := range []struct{ behaviour, source, body, want string }{
 		{"json", "json", `{"pool":[{"active": 12.5}], "max": "100"}`, "12.5 of 100"},
 		{"json: a key that is not there", "json", `{"pool":[{"busy": 1}], "max": 100}`, `no "pool.0.active" in the report`},
-		{"json: a list that is too short", "json", `{"pool":[], "max": 100}`, `no "pool.0" in the report: a list of 0 is there`},
-		{"json: nothing below a number", "json", `{"pool": 3}`, `no "pool.0" in the report: nothing is below`},
+		{"json: a list that is too short", "json", `{"pool":[], "max": 100}`, `no "pool.0" in the report: the list has 0 items`},
+		{"json: nothing below a number", "json", `{"pool": 3}`, `no "pool.0" in the report: its parent is a single value`},
 		{"json: no number", "json", `{"pool":[{"active": true}], "max": 100}`, `"pool.0.active" is not a number`},
 		{"json: no number in quotes", "json", `{"pool":[{"active": "a lot"}], "max": 100}`, `"pool.0.active" is "a lot", want a number`},
 		{"json: NaN in quotes", "json", `{"pool":[{"active": "NaN"}], "max": 100}`, "load is NaN, want a finite number from 0 on"},
@@ -50,7 +50,7 @@ func TestReportsAreRead(t *testing.T) {
 			"7.5 of 40",
 		},
 		{"prometheus: quotes in a label", "prometheus", "rq_active{a=\"}\\\"\\\\\\n\",cluster=\"web\"} 1\nlimit\t2\n", "1 of 2"},
-		{"prometheus: no such series", "prometheus", "rq_active{cluster=\"api\"} 1\nlimit 2\n", `no series of "rq_active" with the wanted labels in the report`},
+		{"prometheus: no such series", "prometheus", "rq_active{cluster=\"api\"} 1\nlimit 2\n", `no series of "rq_active" with the configured labels in the report`},
 		{"prometheus: NaN", "prometheus", "rq_active{cluster=\"web\"} NaN\nlimit 2\n", "load is NaN, want a finite number from 0 on"},
 		{"prometheus: no end", "prometheus", "rq_active{cluster=\"we", `line "rq_active{cluster=\"we": a label's value does not end`},
 		{"prometheus: no labels end", "prometheus", "rq_active{cluster", `line "rq_active{cluster": labels do not end`},

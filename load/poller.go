@@ -269,9 +269,9 @@ func (g *pollTarget) recordFailure(report Report, err error) {
 	before := g.update(report, err)
 	switch {
 	case err != nil && before.Reason == "":
-		g.poller.log.Warn("load report failed; the one before holds until it is stale", g.attributes("reason", err.Error())...)
+		g.poller.log.Warn("load report failed; using the previous one until it is stale", g.attributes("reason", err.Error())...)
 	case err == nil && before.Reason != "":
-		g.poller.log.Info("load is reported again", g.attributes("load", report.Load, "failures", before.Failures)...)
+		g.poller.log.Info("load report recovered", g.attributes("load", report.Load, "failures", before.Failures)...)
 	}
 	if err == nil {
 		g.poller.changed()
@@ -308,7 +308,7 @@ func (g *pollTarget) expired() {
 	if fresh || g.ctx.Err() != nil {
 		return
 	}
-	g.poller.log.Error("load report is stale, and ignored from now on",
+	g.poller.log.Error("load report is stale; ignoring it",
 		g.attributes("since", status.At.Format(time.RFC3339), "reason", status.Reason)...)
 	g.poller.changed()
 }

@@ -23,12 +23,12 @@ import (
 
 func text(r Report) string { return fmt.Sprintf("%g of %g", r.Load, r.Capacity) }
 
-// world is a poller with a dialer that connects to a function instead of a network.
-type world struct {
+// testPoller is a poller with a dialer that connects to a function instead of a network.
+type testPoller struct {
 	*Poller
-	log lockedLog
-	mu  sync.Mutex
-	say func(c net.Conn) // serves a connection and closes it
+	log   lockedLog
+	mu    sync.Mutex
+	serve func(c net.Conn) // serves a connection and closes it
 }
 
 type lockedLog struct {
@@ -48,18 +48,18 @@ func (l *lockedLog) count(text string) int {
 	return strings.Count(l.b.String(), text)
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{}
+func newWorld(t *testing.T) *testPoller {
+	w := &testPoller{}
 	w.Poller = New(Options{
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if w.say == nil {
+			if w.serve == nil {
 				return nil, errors.New("connection refused")
 			}
 			ours, theirs := net.Pipe()
-			go w.say(theirs)
+			go w.serve(theirs)
 			return ours, nil
 		},
 	})
@@ -67,14 +67,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) answer(say func(net.Conn)) {
+func (w *testPoller) answer(say func(net.Conn)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.say = say
+	w.serve = say
 }
 
-// saying returns a server that answers every request with body.
-func saying(body string) func(net.Conn) {
+// respondWith returns a server that answers every request with body.
+func respondWith(body string) func(net.Conn) {
 	return func(c net.Conn) {
 		defer c.Close()
 		_, _ = c.Read(make([]byte, 4096))
@@ -82,7 +82,9 @@ func saying(body string) func(net.Conn) {
 	}
 }
 
-func connections(n int) func(net.Conn) { return saying(fmt.Sprintf("Active connections: %d \n", n)) }
+func connections(n int) func(net.Conn) {
+	return respondWith(fmt.Sprintf("Active connections: %d \n", n))
+}
 
 func nginxSource() *config.LoadSource {
 	return &config.LoadSource{Name: "web", Type: config.Nginx, Port: 80, Path: "/s", Interval: time.Second, Timeout: time.Second / 2, Stale: 3 * time.Second}
@@ -90,7 +92,7 @@ func nginxSource() *config.LoadSource {
 
 var addr = netip.MustParseAddr("192.0.2.1")
 
-func follow(t *testing.T, w *world, targets ...Target) *Watch {
+func follow(t *testing.T, w *testPoller, targets ...Target) *Watch {
 	t.Helper()
 	f, err := w.Follow(targets)
 	if err != nil {
@@ -100,7 +102,7 @@ func follow(t *testing.T, w *world, targets ...Target) *Watch {
 	return f
 }
 
-func TestAReportIsStaleAfterItsTimeAndToldOnce(t *testing.T) {
+func TestStaleReportIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.answer(connections(7))
@@ -125,7 +127,7 @@ func TestAReportIsStaleAfterItsTimeAndToldOnce(t *testing.T) {
 		if s := f.Status()[0]; !s.Fresh || s.Load != 8 || s.Reason != "" {
 			t.Errorf("afterwards: %+v", s)
 		}
-		for line, want := range map[string]int{"load report failed": 1, "load report is stale": 1, "load is reported again": 1} {
+		for line, want := range map[string]int{"load report failed": 1, "load report is stale": 1, "load report recovered": 1} {
 			if got := w.log.count(line); got != want {
 				t.Errorf("%q is in the log %d times, want %d:\n%s", line, got, want, &w.log.b)
 			}
@@ -133,13 +135,13 @@ func TestAReportIsStaleAfterItsTimeAndToldOnce(t *testing.T) {
 	})
 }
 
-func TestBadAnswersAreFailures(t *testing.T) {
+func TestInvalidResponsesAreFailures(t *testing.T) {
 	for behaviour, c := range map[string]struct {
 		say  func(net.Conn)
 		want string
 	}{
 		"slow":    {func(c net.Conn) { _, _ = io.Copy(io.Discard, c); c.Close() }, "no whole report within the timeout"},
-		"garbage": {saying("it works"), `no "Active connections:" in the report`},
+		"garbage": {respondWith("it works"), `no "Active connections:" in the report`},
 		"no HTTP": {func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)); _, _ = c.Write([]byte("220 smtp\r\n")); c.Close() }, `net/http: HTTP/1.x transport connection broken: malformed HTTP status code "smtp"`},
 		"another status": {func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 4096))
@@ -180,7 +182,7 @@ func TestBadAnswersAreFailures(t *testing.T) {
 }
 
 // A target that is named twice is polled once, until its last follower closes.
-func TestATargetIsPolledOnceWhoeverFollows(t *testing.T) {
+func TestTargetIsPolledOnceForAllFollowers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.answer(connections(1))
@@ -251,7 +253,7 @@ func TestReportsOverTLSAreVerified(t *testing.T) {
 	}
 }
 
-func TestPrepareTellsOfFilesThatCannotBeRead(t *testing.T) {
+func TestPrepareReportsUnreadableFiles(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "ca.pem")
 	cfg := &config.Config{File: "f", Loads: []config.LoadSource{{Name: "web", TLS: config.CheckTLS{CA: missing, CAPos: config.Pos{Line: 3, Column: 7}}}}}
 	err := Prepare(cfg)

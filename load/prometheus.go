@@ -42,7 +42,7 @@ func sumOf(text string, r config.Reading) (sum float64, err error) {
 		}
 	}
 	if !found {
-		return 0, fmt.Errorf("no series of %q with the wanted labels in the report", r.Metric)
+		return 0, fmt.Errorf("no series of %q with the configured labels in the report", r.Metric)
 	}
 	return sum, nil
 }

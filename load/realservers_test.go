@@ -19,7 +19,7 @@ import (
 // These tests read reports of real servers: nginx and haproxy from Debian, each with connections that the test holds
 // open, all on loopback.
 
-func TestReportsOfRealServers(t *testing.T) {
+func TestRealServers(t *testing.T) {
 	ports := freePorts(t, 3)
 	dir := t.TempDir()
 	runCounterpart(t, "nginx", fmt.Sprintf(`

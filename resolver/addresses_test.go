@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestAnAddressGoesWithTheThirdAnswerInARowWithoutIt(t *testing.T) {
+func TestAddressIsRemovedAfterThreeAnswersWithoutIt(t *testing.T) {
 	var known []seenAddress
 	for i, step := range []struct {
 		seen []netip.Addr
@@ -29,7 +29,7 @@ func TestAnAddressGoesWithTheThirdAnswerInARowWithoutIt(t *testing.T) {
 }
 
 // Answers with rotating subsets of any size converge to one set, which does not flap.
-func TestARotatingSubsetIsOneSet(t *testing.T) {
+func TestRotatingSubsetsFormOneSet(t *testing.T) {
 	all := addrs("192.0.2.1", "192.0.2.2", "192.0.2.3")
 	var known []seenAddress
 	for i := range 30 {
@@ -40,7 +40,7 @@ func TestARotatingSubsetIsOneSet(t *testing.T) {
 	}
 }
 
-func TestMoreAddressesThanThereIsRoomForAreLeftOut(t *testing.T) {
+func TestAddressesBeyondTheLimitAreIgnored(t *testing.T) {
 	seen := make([]netip.Addr, maxAddresses+5)
 	for i := range seen {
 		seen[i] = numbered(i)

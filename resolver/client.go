@@ -92,7 +92,7 @@ func (c *client) exchange(ctx context.Context, network string, server netip.Addr
 	defer cancel()
 	conn, err := c.dial(ctx, network, server.String())
 	if err != nil {
-		return nil, plain(err)
+		return nil, trimConnError(err)
 	}
 	// Close ends a waiting read. Each question uses a new socket, and so a new port.
 	hangUp := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -109,18 +109,18 @@ func (c *client) exchange(ctx context.Context, network string, server netip.Addr
 		packed = append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...)
 	}
 	if _, err := conn.Write(packed); err != nil {
-		return nil, plain(err)
+		return nil, trimConnError(err)
 	}
 	answer, err := await(conn, network, question)
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("no answer over %s within %s", network, tryTimeout)
 	}
-	return answer, plain(err)
+	return answer, trimConnError(err)
 }
 
-// plain removes the addresses from an error of a connection: the message names the server already, and the local port
+// trimConnError removes the addresses from an error of a connection: the message names the server already, and the local port
 // differs each time.
-func plain(err error) error {
+func trimConnError(err error) error {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op):
@@ -142,7 +142,7 @@ func await(conn net.Conn, network string, question *dns.Msg) (*dns.Msg, error) {
 		if answer := answerTo(question, message); answer != nil && !answer.Truncated {
 			return answer, nil
 		}
-		return nil, errors.New("what came over tcp is not the answer")
+		return nil, errors.New("the response over tcp does not answer the question")
 	}
 	datagram := make([]byte, maxDatagram)
 	for {

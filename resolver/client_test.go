@@ -14,7 +14,7 @@ import (
 )
 
 // A message that does not answer the question is ignored; the right one may still arrive.
-func TestMessagesThatDoNotAnswerArePassedOver(t *testing.T) {
+func TestUnrelatedMessagesAreIgnored(t *testing.T) {
 	strays := map[string]func(m *dns.Msg){
 		"wrong id":       func(m *dns.Msg) { m.Id++ },
 		"wrong name":     func(m *dns.Msg) { m.Question[0].Name = "evil.example." },
@@ -31,7 +31,7 @@ func TestMessagesThatDoNotAnswerArePassedOver(t *testing.T) {
 	for name, spoil := range strays {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := asking(func(network, _ string, q *dns.Msg) [][]byte {
+				c := clientOf(func(network, _ string, q *dns.Msg) [][]byte {
 					stray := reply(q, "lb.example. 60 A 192.0.2.66")
 					var bytes []byte
 					switch name {
@@ -55,9 +55,9 @@ func TestMessagesThatDoNotAnswerArePassedOver(t *testing.T) {
 	}
 }
 
-func TestACaseThatDiffersIsTheSameName(t *testing.T) {
+func TestNamesIgnoreCase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := asking(func(_, _ string, q *dns.Msg) [][]byte {
+		c := clientOf(func(_, _ string, q *dns.Msg) [][]byte {
 			q.Question[0].Name = "LB.Example."
 			return packed(reply(q, "lB.exAMPLE. 60 CNAME Front.Example.", "FRONT.example. 60 A 192.0.2.1"))
 		})
@@ -67,10 +67,10 @@ func TestACaseThatDiffersIsTheSameName(t *testing.T) {
 	})
 }
 
-func TestATruncatedAnswerIsAskedForAgainOverTCP(t *testing.T) {
+func TestTruncatedAnswerIsRetriedOverTCP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var over []string
-		c := asking(func(network, _ string, q *dns.Msg) [][]byte {
+		c := clientOf(func(network, _ string, q *dns.Msg) [][]byte {
 			over = append(over, network)
 			if network == "udp" {
 				m := reply(q, "lb.example. 60 A 192.0.2.66")
@@ -92,13 +92,13 @@ func TestATruncatedAnswerIsAskedForAgainOverTCP(t *testing.T) {
 	})
 }
 
-func TestOverTCPWhatIsNotTheAnswerIsAFailure(t *testing.T) {
+func TestUnrelatedMessageOverTCPIsAnError(t *testing.T) {
 	for name, spoil := range map[string]func(m *dns.Msg){
 		"wrong id":        func(m *dns.Msg) { m.Id++ },
 		"truncated again": func(m *dns.Msg) { m.Truncated = true },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := asking(func(network, _ string, q *dns.Msg) [][]byte {
+			c := clientOf(func(network, _ string, q *dns.Msg) [][]byte {
 				m := reply(q, "lb.example. 60 A 192.0.2.66")
 				if network == "udp" {
 					m.Truncated = true
@@ -108,7 +108,7 @@ func TestOverTCPWhatIsNotTheAnswerIsAFailure(t *testing.T) {
 				return packed(m)
 			})
 			_, err := c.lookup(t.Context(), "lb.example.", ipv4)
-			if err == nil || !strings.Contains(err.Error(), "192.0.2.53:53: what came over tcp is not the answer") {
+			if err == nil || !strings.Contains(err.Error(), "192.0.2.53:53: the response over tcp does not answer the question") {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
@@ -116,11 +116,11 @@ func TestOverTCPWhatIsNotTheAnswerIsAFailure(t *testing.T) {
 }
 
 // After a server without an answer, the next one is queried; the first answer counts.
-func TestServersAreAskedInOrderUntilOneAnswers(t *testing.T) {
+func TestServersAreQueriedInOrderUntilOneAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
 		var mu sync.Mutex
-		c := asking(func(_, server string, q *dns.Msg) [][]byte {
+		c := clientOf(func(_, server string, q *dns.Msg) [][]byte {
 			mu.Lock()
 			asked = append(asked, server[:1])
 			mu.Unlock()
@@ -148,10 +148,10 @@ func TestServersAreAskedInOrderUntilOneAnswers(t *testing.T) {
 	})
 }
 
-func TestWhenNoServerAnswersTheErrorSaysWhyOfEach(t *testing.T) {
+func TestErrorHasTheReasonOfEachServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silence := upstream(func(string, string, *dns.Msg) [][]byte { return [][]byte{} })
-		c := asking(silence)
+		c := clientOf(silence)
 		c.servers = servers("1.0.0.1:53", "2.0.0.1:53")
 		c.dial = func(ctx context.Context, network, server string) (net.Conn, error) {
 			if server[0] == '1' {
@@ -166,9 +166,9 @@ func TestWhenNoServerAnswersTheErrorSaysWhyOfEach(t *testing.T) {
 	})
 }
 
-func TestAFloodOfStraysEndsWithTheTimeout(t *testing.T) {
+func TestFloodOfUnrelatedMessagesEndsAtTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := asking(nil)
+		c := clientOf(nil)
 		c.dial = func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() {
@@ -192,9 +192,9 @@ func TestAFloodOfStraysEndsWithTheTimeout(t *testing.T) {
 	})
 }
 
-func TestASlowTCPServerEndsWithTheTimeout(t *testing.T) {
+func TestSlowTCPServerEndsAtTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := asking(nil)
+		c := clientOf(nil)
 		c.dial = func(_ context.Context, network, _ string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() {
@@ -224,10 +224,10 @@ func TestASlowTCPServerEndsWithTheTimeout(t *testing.T) {
 }
 
 // RFC 6891 7: a server without EDNS support returns FORMERR, sometimes without the question.
-func TestAServerThatDoesNotKnowEDNSIsAskedWithout(t *testing.T) {
+func TestServerWithoutEDNSIsQueriedWithoutIt(t *testing.T) {
 	for _, echo := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			c := asking(func(_, _ string, q *dns.Msg) [][]byte {
+			c := clientOf(func(_, _ string, q *dns.Msg) [][]byte {
 				if q.IsEdns0() == nil {
 					return packed(reply(q, "lb.example. 60 A 192.0.2.1"))
 				}
@@ -244,9 +244,9 @@ func TestAServerThatDoesNotKnowEDNSIsAskedWithout(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheContextEndsALookup(t *testing.T) {
+func TestContextEndsALookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := asking(func(string, string, *dns.Msg) [][]byte { return [][]byte{} })
+		c := clientOf(func(string, string, *dns.Msg) [][]byte { return [][]byte{} })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		begun := time.Now()

@@ -23,14 +23,14 @@ const (
 // host is a watched name. Its goroutine, run, owns it except the fields that Watcher.mu guards.
 type host struct {
 	identity
-	tracker   *Watcher
+	watcher   *Watcher
 	client    client
 	ctx       context.Context
 	stop      context.CancelFunc
 	firstDone chan struct{} // closed after the first lookup
 
-	left    int          // number of addresses beyond the limit, as logged
-	useless []netip.Addr // as logged
+	ignored  int          // number of addresses beyond the limit, as logged
+	unusable []netip.Addr // as logged
 
 	// Guarded by Watcher.mu. The slices in known never change.
 	followers int
@@ -47,10 +47,10 @@ type failureStreak struct {
 	reason   string    // of the last
 }
 
-func (t *Watcher) newTarget(id identity, servers []netip.AddrPort) *host {
+func (t *Watcher) newHost(id identity, servers []netip.AddrPort) *host {
 	g := &host{
 		identity:  id,
-		tracker:   t,
+		watcher:   t,
 		client:    client{dial: t.dial, servers: servers},
 		firstDone: make(chan struct{}),
 		since:     time.Now(),
@@ -81,16 +81,16 @@ func (g *host) run() {
 
 // due records the time of the next lookup.
 func (g *host) due(at time.Time) {
-	g.tracker.mu.Lock()
-	defer g.tracker.mu.Unlock()
+	g.watcher.mu.Lock()
+	defer g.watcher.mu.Unlock()
 	g.next = at
 }
 
 // refresh looks the target up once, as soon as a slot is free, and returns the wait until the next lookup.
 func (g *host) refresh() time.Duration {
 	select {
-	case g.tracker.slots <- struct{}{}:
-		defer func() { <-g.tracker.slots }()
+	case g.watcher.slots <- struct{}{}:
+		defer func() { <-g.watcher.slots }()
 	case <-g.ctx.Done():
 		return 0
 	}
@@ -126,36 +126,36 @@ func (g *host) update(answers [families]found, errs [families]error) {
 	before, now := g.known.list(), next.list()
 	changed := !slices.Equal(before, now)
 
-	g.tracker.mu.Lock()
+	g.watcher.mu.Lock()
 	g.known = next
 	if changed {
 		g.since = time.Now()
 	}
-	g.tracker.mu.Unlock()
+	g.watcher.mu.Unlock()
 	if !changed {
 		return
 	}
-	g.tracker.log.Info("target resolved", "target", string(g.name), "addresses", list(now),
-		"added", list(without(now, before)), "gone", list(without(before, now)))
+	g.watcher.log.Info("target resolved", "target", string(g.name), "addresses", list(now),
+		"added", list(without(now, before)), "removed", list(without(before, now)))
 	select {
-	case g.tracker.changes <- struct{}{}:
+	case g.watcher.changes <- struct{}{}:
 	default: // a change is pending already
 	}
 }
 
 // logLimits warns of unused addresses in an answer if they changed.
 func (g *host) logLimits(answers [families]found, left int) {
-	useless := slices.Concat(answers[ipv4].useless, answers[ipv6].useless)
+	useless := slices.Concat(answers[ipv4].unusable, answers[ipv6].unusable)
 	slices.SortFunc(useless, netip.Addr.Compare)
-	if !slices.Equal(useless, g.useless) && len(useless) > 0 {
-		g.tracker.log.Warn("target leads to addresses that nobody can connect to; they are left out",
+	if !slices.Equal(useless, g.unusable) && len(useless) > 0 {
+		g.watcher.log.Warn("target has unusable addresses; ignoring them",
 			"target", string(g.name), "addresses", list(useless))
 	}
-	if left > 0 && g.left == 0 {
-		g.tracker.log.Warn("target has too many addresses; the others are left out",
-			"target", string(g.name), "most", maxAddresses, "others", left)
+	if left > 0 && g.ignored == 0 {
+		g.watcher.log.Warn("target has too many addresses; ignoring the rest",
+			"target", string(g.name), "limit", maxAddresses, "ignored", left)
 	}
-	g.useless, g.left = useless, left
+	g.unusable, g.ignored = useless, left
 }
 
 // logOutcome logs once when lookups of the target start to fail and once when they succeed again, and returns the wait:
@@ -169,14 +169,14 @@ func (g *host) logLimits(answers [families]found, left int) {
 //
 // A wait after a failure is at most the TTL of the family that answered.
 func (g *host) logOutcome(answers [families]found, errs [families]error) time.Duration {
-	wait := longest
+	wait := maxTTL
 	for f := range families {
 		if errs[f] == nil {
 			wait = min(wait, answers[f].ttl)
 		}
 	}
 	before := g.recordFailure(errs)
-	log := g.tracker.log.With("target", string(g.name))
+	log := g.watcher.log.With("target", string(g.name))
 	if errs == [families]error{} {
 		if before.failures > 0 {
 			log.Info("target can be resolved again", "failures", before.failures)
@@ -195,8 +195,8 @@ func (g *host) logOutcome(answers [families]found, errs [families]error) time.Du
 
 // recordFailure updates the failure streak by the result of a lookup, and returns the previous one.
 func (g *host) recordFailure(errs [families]error) (before failureStreak) {
-	g.tracker.mu.Lock()
-	defer g.tracker.mu.Unlock()
+	g.watcher.mu.Lock()
+	defer g.watcher.mu.Unlock()
 	before = g.failing
 	switch {
 	case errs == [families]error{}:
@@ -215,7 +215,7 @@ func (g *host) logFailure(log *slog.Logger, errs [families]error) {
 		log.Error("target cannot be resolved; it has no address yet, and its members are not answered", "reason", reason(errs))
 		return
 	}
-	log.Error("target cannot be resolved; the addresses known stay", "addresses", list(g.known.list()), "reason", reason(errs))
+	log.Error("target cannot be resolved; keeping its known addresses", "addresses", list(g.known.list()), "reason", reason(errs))
 }
 
 // reason returns the reason why a lookup failed, on one line.

@@ -11,8 +11,8 @@ import (
 	"meridian/config"
 )
 
-// tracking runs test in a synctest bubble, with a watcher that queries book and writes to log.
-func tracking(t *testing.T, entries map[string][]string, test func(t *testing.T, tracker *Watcher, b *book, log *journal)) {
+// withWatcher runs test in a synctest bubble, with a watcher that queries book and writes to log.
+func withWatcher(t *testing.T, entries map[string][]string, test func(t *testing.T, tracker *Watcher, b *book, log *journal)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b, log := newBook(entries), new(journal)
@@ -22,15 +22,15 @@ func tracking(t *testing.T, entries map[string][]string, test func(t *testing.T,
 	})
 }
 
-// followed makes tracker follow targets and waits for the first round.
-func followed(tracker *Watcher, names ...config.Name) *Watch {
+// follow makes tracker follow targets and waits for the first round.
+func follow(tracker *Watcher, names ...config.Name) *Watch {
 	f := tracker.Follow(servers("192.0.2.53:53"), names)
 	f.FirstRound(context.Background())
 	return f
 }
 
-// of returns the current addresses of a target.
-func of(f *Watch, name config.Name) string { return list(f.Addresses()[name].Addresses) }
+// addressesOf returns the current addresses of a target.
+func addressesOf(f *Watch, name config.Name) string { return list(f.Addresses()[name].Addresses) }
 
 // wait lets synthetic time pass.
 func wait(d time.Duration) {
@@ -38,8 +38,8 @@ func wait(d time.Duration) {
 	synctest.Wait()
 }
 
-// changed reports whether tracker delivers a change.
-func changed(tracker *Watcher) bool {
+// hasChanged reports whether tracker delivers a change.
+func hasChanged(tracker *Watcher) bool {
 	select {
 	case <-tracker.Changes():
 		return true
@@ -48,17 +48,17 @@ func changed(tracker *Watcher) bool {
 	}
 }
 
-func TestATargetIsLookedUpAgainWhenItsTTLEnds(t *testing.T) {
-	tracking(t, map[string][]string{
+func TestTargetIsLookedUpAgainAfterItsTTL(t *testing.T) {
+	withWatcher(t, map[string][]string{
 		"lb.example. A":    {"lb.example. 60 A 192.0.2.1"},
 		"lb.example. AAAA": {"lb.example. 100 AAAA 2001:db8::1"},
 	}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
-		f := followed(tracker, "lb.example.")
+		f := follow(tracker, "lb.example.")
 		begun := time.Now()
-		expect(t, "at first", of(f, "lb.example."), "192.0.2.1 2001:db8::1")
+		expect(t, "at first", addressesOf(f, "lb.example."), "192.0.2.1 2001:db8::1")
 		expect(t, "since", f.Addresses()["lb.example."].Since, begun)
-		expect(t, "told", changed(tracker), true)
-		expect(t, "log", log.take(), `level=INFO msg="target resolved" target=lb.example. addresses="192.0.2.1 2001:db8::1" added="192.0.2.1 2001:db8::1" gone=none`+"\n")
+		expect(t, "told", hasChanged(tracker), true)
+		expect(t, "log", log.take(), `level=INFO msg="target resolved" target=lb.example. addresses="192.0.2.1 2001:db8::1" added="192.0.2.1 2001:db8::1" removed=none`+"\n")
 		expect(t, "questions", b.count(), 2)
 
 		b.set("lb.example. A", "lb.example. 60 A 192.0.2.1", "lb.example. 60 A 192.0.2.2")
@@ -66,21 +66,21 @@ func TestATargetIsLookedUpAgainWhenItsTTLEnds(t *testing.T) {
 		expect(t, "before the shorter TTL ends", b.count(), 0)
 		wait(6*time.Second + 1)
 		expect(t, "after, with the jitter", b.count(), 2)
-		expect(t, "then", of(f, "lb.example."), "192.0.2.1 192.0.2.2 2001:db8::1")
+		expect(t, "then", addressesOf(f, "lb.example."), "192.0.2.1 192.0.2.2 2001:db8::1")
 		if since := f.Addresses()["lb.example."].Since.Sub(begun); since < time.Minute || since > 66*time.Second {
 			t.Errorf("since %v", since)
 		}
-		expect(t, "told again", changed(tracker), true)
-		expect(t, "log", log.take(), `level=INFO msg="target resolved" target=lb.example. addresses="192.0.2.1 192.0.2.2 2001:db8::1" added=192.0.2.2 gone=none`+"\n")
+		expect(t, "told again", hasChanged(tracker), true)
+		expect(t, "log", log.take(), `level=INFO msg="target resolved" target=lb.example. addresses="192.0.2.1 192.0.2.2 2001:db8::1" added=192.0.2.2 removed=none`+"\n")
 
 		wait(10 * time.Minute)
-		expect(t, "told without a change", changed(tracker), false)
+		expect(t, "told without a change", hasChanged(tracker), false)
 		expect(t, "log", log.take(), "")
 	})
 }
 
 // Known addresses stay in use during failures; the log reports the start and the end once each.
-func TestTheLastAddressesStayWhenATargetCannotBeResolved(t *testing.T) {
+func TestAddressesStayWhileLookupsFail(t *testing.T) {
 	for reason, answer := range map[string]string{
 		"response code SERVFAIL": "SERVFAIL",
 		"response code REFUSED":  "REFUSED",
@@ -88,20 +88,20 @@ func TestTheLastAddressesStayWhenATargetCannotBeResolved(t *testing.T) {
 		"no answer over udp":     "silence",
 		"it has no address":      "lb.example. 60 TXT x",
 	} {
-		tracking(t, map[string][]string{
+		withWatcher(t, map[string][]string{
 			"lb.example. A":    {"lb.example. 10 A 192.0.2.1"},
 			"lb.example. AAAA": {"lb.example. 10 AAAA 2001:db8::1"},
 		}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
-			f := followed(tracker, "lb.example.")
+			f := follow(tracker, "lb.example.")
 			log.take()
-			changed(tracker)
+			hasChanged(tracker)
 			b.set("lb.example. A", answer)
 			b.set("lb.example. AAAA", answer)
 			wait(time.Hour)
-			expect(t, reason, of(f, "lb.example."), "192.0.2.1 2001:db8::1")
-			expect(t, reason+": told", changed(tracker), false)
+			expect(t, reason, addressesOf(f, "lb.example."), "192.0.2.1 2001:db8::1")
+			expect(t, reason+": told", hasChanged(tracker), false)
 			got := log.take()
-			if strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=ERROR msg="target cannot be resolved; the addresses known stay" target=lb.example. addresses="192.0.2.1 2001:db8::1" reason="A: `) || !strings.Contains(got, reason) {
+			if strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=ERROR msg="target cannot be resolved; keeping its known addresses" target=lb.example. addresses="192.0.2.1 2001:db8::1" reason="A: `) || !strings.Contains(got, reason) {
 				t.Errorf("%s: log %q", reason, got)
 			}
 			if n := b.count(); n < 60*2 || n > 75*2*rounds {
@@ -121,34 +121,34 @@ func TestTheLastAddressesStayWhenATargetCannotBeResolved(t *testing.T) {
 	}
 }
 
-func TestAFamilyThatFailsKeepsItsAddresses(t *testing.T) {
-	tracking(t, map[string][]string{
+func TestFailedFamilyKeepsItsAddresses(t *testing.T) {
+	withWatcher(t, map[string][]string{
 		"lb.example. A":    {"lb.example. 10 A 192.0.2.1"},
 		"lb.example. AAAA": {"lb.example. 10 AAAA 2001:db8::1"},
 	}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
-		f := followed(tracker, "lb.example.")
+		f := follow(tracker, "lb.example.")
 		b.set("lb.example. A", "lb.example. 10 A 192.0.2.2")
 		b.set("lb.example. AAAA", "SERVFAIL")
 		wait(time.Minute)
-		expect(t, "the other one moves on", of(f, "lb.example."), "192.0.2.2 2001:db8::1")
+		expect(t, "the other one moves on", addressesOf(f, "lb.example."), "192.0.2.2 2001:db8::1")
 	})
 }
 
 // A family without records is removed; only a name without any address keeps its addresses.
-func TestAFamilyThatATargetNoLongerHasGoes(t *testing.T) {
-	tracking(t, map[string][]string{
+func TestFamilyWithoutRecordsIsRemoved(t *testing.T) {
+	withWatcher(t, map[string][]string{
 		"lb.example. A":    {"lb.example. 10 A 192.0.2.1"},
 		"lb.example. AAAA": {"lb.example. 10 AAAA 2001:db8::1"},
 	}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
-		f := followed(tracker, "lb.example.")
+		f := follow(tracker, "lb.example.")
 		b.set("lb.example. AAAA")
 		wait(time.Minute)
-		expect(t, "addresses", of(f, "lb.example."), "192.0.2.1")
+		expect(t, "addresses", addressesOf(f, "lb.example."), "192.0.2.1")
 	})
 }
 
-func TestATargetThatFailsFromTheStartIsTriedAtOnceAgain(t *testing.T) {
-	tracking(t, map[string][]string{
+func TestFirstFailureIsRetriedSoon(t *testing.T) {
+	withWatcher(t, map[string][]string{
 		"lb.example. A": {"SERVFAIL"}, "lb.example. AAAA": {"SERVFAIL"},
 	}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
 		f := tracker.Follow(servers("192.0.2.53:53"), []config.Name{"lb.example."})
@@ -160,12 +160,12 @@ func TestATargetThatFailsFromTheStartIsTriedAtOnceAgain(t *testing.T) {
 		b.set("lb.example. A", "lb.example. 10 A 192.0.2.1")
 		b.set("lb.example. AAAA")
 		wait(1100 * time.Millisecond)
-		expect(t, "addresses", of(f, "lb.example."), "192.0.2.1")
+		expect(t, "addresses", addressesOf(f, "lb.example."), "192.0.2.1")
 	})
 }
 
-func TestTheFirstRoundWaitsNoLongerThanItsContext(t *testing.T) {
-	tracking(t, map[string][]string{
+func TestFirstRoundEndsWithItsContext(t *testing.T) {
+	withWatcher(t, map[string][]string{
 		"slow.example. A": {"silence"}, "slow.example. AAAA": {"silence"},
 		"fast.example. A": {"fast.example. 60 A 192.0.2.1"},
 	}, func(t *testing.T, tracker *Watcher, _ *book, _ *journal) {
@@ -175,17 +175,17 @@ func TestTheFirstRoundWaitsNoLongerThanItsContext(t *testing.T) {
 		begun := time.Now()
 		expect(t, "unresolved", f.FirstRound(ctx), 1)
 		expect(t, "waited", time.Since(begun), time.Second)
-		expect(t, "the others are known", of(f, "fast.example."), "192.0.2.1")
+		expect(t, "the others are known", addressesOf(f, "fast.example."), "192.0.2.1")
 	})
 }
 
 // A reload closes the old Watch after the new one is open.
-func TestATargetThatIsFollowedStaysKnown(t *testing.T) {
-	tracking(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
-		before := followed(tracker, "lb.example.", "lb.example.", "old.example.")
+func TestFollowedTargetKeepsItsAddresses(t *testing.T) {
+	withWatcher(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
+		before := follow(tracker, "lb.example.", "lb.example.", "old.example.")
 		b.count()
 		after := tracker.Follow(servers("192.0.2.53:53"), []config.Name{"lb.example.", "new.example."})
-		expect(t, "known at once", of(after, "lb.example."), "192.0.2.1")
+		expect(t, "known at once", addressesOf(after, "lb.example."), "192.0.2.1")
 		before.Close()
 		before.Close()
 		after.FirstRound(t.Context())
@@ -205,30 +205,30 @@ func TestATargetThatIsFollowedStaysKnown(t *testing.T) {
 	})
 }
 
-func TestOtherServersBeginWithWhatIsKnown(t *testing.T) {
-	tracking(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
-		before := followed(tracker, "lb.example.")
+func TestChangedServersStartWithKnownAddresses(t *testing.T) {
+	withWatcher(t, map[string][]string{"lb.example. A": {"lb.example. 60 A 192.0.2.1"}}, func(t *testing.T, tracker *Watcher, b *book, _ *journal) {
+		before := follow(tracker, "lb.example.")
 		b.set("lb.example. A", "SERVFAIL")
 		after := tracker.Follow(servers("192.0.2.54:53"), []config.Name{"lb.example."})
 		before.Close()
 		expect(t, "unresolved", after.FirstRound(t.Context()), 0)
-		expect(t, "addresses", of(after, "lb.example."), "192.0.2.1")
+		expect(t, "addresses", addressesOf(after, "lb.example."), "192.0.2.1")
 	})
 }
 
-func TestWhatIsLeftOutIsWarnedOfOnce(t *testing.T) {
+func TestIgnoredAddressesAreLoggedOnce(t *testing.T) {
 	records := []string{"lb.example. 10 A 0.0.0.0"}
 	for i := range maxAddresses + 3 {
 		records = append(records, "lb.example. 10 A "+numbered(i).String())
 	}
-	tracking(t, map[string][]string{"lb.example. A": records}, func(t *testing.T, tracker *Watcher, _ *book, log *journal) {
-		f := followed(tracker, "lb.example.")
+	withWatcher(t, map[string][]string{"lb.example. A": records}, func(t *testing.T, tracker *Watcher, _ *book, log *journal) {
+		f := follow(tracker, "lb.example.")
 		expect(t, "addresses", len(f.Addresses()["lb.example."].Addresses), maxAddresses)
 		wait(time.Hour)
 		got := log.take()
 		for _, line := range []string{
-			`level=WARN msg="target leads to addresses that nobody can connect to; they are left out" target=lb.example. addresses=0.0.0.0` + "\n",
-			`level=WARN msg="target has too many addresses; the others are left out" target=lb.example. most=64 others=3` + "\n",
+			`level=WARN msg="target has unusable addresses; ignoring them" target=lb.example. addresses=0.0.0.0` + "\n",
+			`level=WARN msg="target has too many addresses; ignoring the rest" target=lb.example. limit=64 ignored=3` + "\n",
 		} {
 			if strings.Count(got, line) != 1 {
 				t.Errorf("want once %q in %q", line, got)
@@ -237,7 +237,7 @@ func TestWhatIsLeftOutIsWarnedOfOnce(t *testing.T) {
 	})
 }
 
-func TestLookupsAtOnceAreBounded(t *testing.T) {
+func TestConcurrentLookupsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var names []config.Name
 		for i := range 3 * maxLookups {
@@ -258,8 +258,8 @@ func TestLookupsAtOnceAreBounded(t *testing.T) {
 	})
 }
 
-func TestCloseEndsLookupsUnderWay(t *testing.T) {
-	tracking(t, map[string][]string{"lb.example. A": {"silence"}}, func(t *testing.T, tracker *Watcher, _ *book, _ *journal) {
+func TestCloseEndsRunningLookups(t *testing.T) {
+	withWatcher(t, map[string][]string{"lb.example. A": {"silence"}}, func(t *testing.T, tracker *Watcher, _ *book, _ *journal) {
 		f := tracker.Follow(servers("192.0.2.53:53"), []config.Name{"lb.example."})
 		synctest.Wait()
 		begun := time.Now()
@@ -270,7 +270,7 @@ func TestCloseEndsLookupsUnderWay(t *testing.T) {
 	})
 }
 
-func TestListsOfAddressesAreThoseOfBothFamilies(t *testing.T) {
+func TestListHasBothFamilies(t *testing.T) {
 	a := addresses{{{addr: netip.MustParseAddr("192.0.2.1")}}, {{addr: netip.MustParseAddr("::1")}}}
 	expect(t, "list", list(a.list()), "192.0.2.1 ::1")
 	expect(t, "any", a.any(), true)

@@ -13,16 +13,16 @@ import (
 
 const (
 	maxChain = 16               // most aliases from a target to its addresses
-	shortest = time.Second      // an answer is valid for at least this time
-	longest  = time.Hour        // and at most this time
+	minTTL   = time.Second      // an answer is valid for at least this time
+	maxTTL   = time.Hour        // and at most this time
 	emptyTTL = 60 * time.Second // for an answer without records and without SOA
 )
 
 // found is the answer for one family.
 type found struct {
-	addrs   []netip.Addr // distinct, and a client can connect to them
-	useless []netip.Addr // no client can connect to them
-	ttl     time.Duration
+	addrs    []netip.Addr // distinct, and a client can connect to them
+	unusable []netip.Addr // no client can connect to them
+	ttl      time.Duration
 }
 
 // qtypes holds the query type of each family.
@@ -31,7 +31,7 @@ var qtypes = [families]uint16{ipv4: dns.TypeA, ipv6: dns.TypeAAAA}
 // lookup finds the addresses of a name, following aliases through any zone. Most servers send the whole chain in one
 // answer; if one stops halfway, lookup queries the rest. An answer without addresses of the family is not an error.
 func (c *client) lookup(ctx context.Context, name string, f family) (found, error) {
-	w := walk{name: dns.CanonicalName(name), qtype: qtypes[f], ttl: longest}
+	w := walk{name: dns.CanonicalName(name), qtype: qtypes[f], ttl: maxTTL}
 	for w.links < maxChain {
 		asked := w.name
 		answer, err := c.ask(ctx, asked, w.qtype)
@@ -58,13 +58,13 @@ var errTooLong = errors.New("a loop of aliases, or more than 16 in a row")
 
 // walk follows the aliases from a name to addresses.
 type walk struct {
-	name    string // current name, in lower case
-	qtype   uint16
-	links   int // aliases followed
-	records int // address records at the end, usable or not
-	ttl     time.Duration
-	addrs   []netip.Addr
-	useless []netip.Addr
+	name     string // current name, in lower case
+	qtype    uint16
+	links    int // aliases followed
+	records  int // address records at the end, usable or not
+	ttl      time.Duration
+	addrs    []netip.Addr
+	unusable []netip.Addr
 }
 
 // follow follows the aliases in an answer. It does not rely on the order of records.
@@ -108,7 +108,7 @@ func (w *walk) address(rr dns.RR) {
 	w.records++
 	list := &w.addrs
 	if !connectable(addr) {
-		list = &w.useless
+		list = &w.unusable
 	}
 	if !slices.Contains(*list, addr) {
 		*list = append(*list, addr)
@@ -125,7 +125,7 @@ func connectable(addr netip.Addr) bool {
 func (w *walk) lower(ttl time.Duration) { w.ttl = min(w.ttl, ttl) }
 
 func (w *walk) found() found {
-	return found{addrs: w.addrs, useless: w.useless, ttl: max(w.ttl, shortest)}
+	return found{addrs: w.addrs, unusable: w.unusable, ttl: max(w.ttl, minTTL)}
 }
 
 // ttlOf returns a record's TTL; one with the highest bit set is 0 (RFC 2181 8).

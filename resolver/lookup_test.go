@@ -73,10 +73,10 @@ func TestLookups(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.behaviour, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				found, err := asking(newBook(test.book).answer).lookup(t.Context(), "lb.example.", test.family)
+				found, err := clientOf(newBook(test.book).answer).lookup(t.Context(), "lb.example.", test.family)
 				got := list(found.addrs)
-				if len(found.useless) > 0 {
-					got += " | " + list(found.useless)
+				if len(found.unusable) > 0 {
+					got += " | " + list(found.unusable)
 				}
 				got += fmt.Sprint(" ", found.ttl)
 				if err != nil {
@@ -101,10 +101,10 @@ func chain(links int) []string {
 }
 
 // A lookup sends a limited number of queries for any answers.
-func TestALookupIsBounded(t *testing.T) {
+func TestLookupIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		_, err := asking(func(_, _ string, q *dns.Msg) [][]byte {
+		_, err := clientOf(func(_, _ string, q *dns.Msg) [][]byte {
 			n++
 			return packed(reply(q, fmt.Sprintf("%s 60 CNAME n%d.example.", q.Question[0].Name, n)))
 		}).lookup(t.Context(), "lb.example.", ipv4)
@@ -113,7 +113,7 @@ func TestALookupIsBounded(t *testing.T) {
 	})
 }
 
-func TestTheTTLOfAnEmptyAnswerHasASOA(t *testing.T) {
+func TestNegativeTTLComesFromTheSOA(t *testing.T) {
 	m := reply(new(dns.Msg).SetQuestion("lb.example.", dns.TypeA))
 	expect(t, "without", negativeTTL(m), emptyTTL)
 	m.Ns = []dns.RR{&dns.NS{}, &dns.SOA{Hdr: dns.RR_Header{Ttl: 7}, Minttl: 9}}

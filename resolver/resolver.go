@@ -46,14 +46,14 @@ type Options struct {
 // Watcher keeps the addresses of targets current. Its methods are safe for
 // concurrent use.
 type Watcher struct {
-	dial    Dial
-	log     *slog.Logger
-	recalls map[config.Name][]netip.Addr
-	slots   chan struct{} // one slot is taken for each running lookup
-	changes chan struct{}
-	ctx     context.Context
-	stop    context.CancelFunc
-	running sync.WaitGroup // a goroutine for each target
+	dial     Dial
+	log      *slog.Logger
+	restored map[config.Name][]netip.Addr
+	slots    chan struct{} // one slot is taken for each running lookup
+	changes  chan struct{}
+	ctx      context.Context
+	stop     context.CancelFunc
+	running  sync.WaitGroup // a goroutine for each target
 
 	mu      sync.Mutex // guards targets and the fields of them marked so
 	targets map[identity]*host
@@ -74,12 +74,12 @@ func New(o Options) *Watcher {
 		o.Logger = slog.Default()
 	}
 	t := &Watcher{
-		dial:    o.Dial,
-		log:     o.Logger,
-		recalls: o.Remembered,
-		slots:   make(chan struct{}, maxLookups),
-		changes: make(chan struct{}, 1),
-		targets: make(map[identity]*host),
+		dial:     o.Dial,
+		log:      o.Logger,
+		restored: o.Remembered,
+		slots:    make(chan struct{}, maxLookups),
+		changes:  make(chan struct{}, 1),
+		targets:  make(map[identity]*host),
 	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	return t
@@ -96,7 +96,7 @@ func (t *Watcher) Changes() <-chan struct{} { return t.changes }
 
 // Watch is a subscription to some targets.
 type Watch struct {
-	tracker *Watcher
+	watcher *Watcher
 	targets []*host
 }
 
@@ -106,13 +106,13 @@ type Watch struct {
 func (t *Watcher) Follow(servers []netip.AddrPort, names []config.Name) *Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := &Watch{tracker: t, targets: make([]*host, len(names))}
+	f := &Watch{watcher: t, targets: make([]*host, len(names))}
 	key := joinedNames(servers)
 	for i, name := range names {
 		id := identity{name, key}
 		g := t.targets[id]
 		if g == nil {
-			g = t.newTarget(id, slices.Clone(servers))
+			g = t.newHost(id, slices.Clone(servers))
 			t.carryOverLocked(g)
 			t.targets[id] = g
 			t.running.Go(g.run)
@@ -144,20 +144,20 @@ func (t *Watcher) carryOverLocked(g *host) {
 			return
 		}
 	}
-	if addrs := t.recalls[g.name]; len(addrs) > 0 {
+	if addrs := t.restored[g.name]; len(addrs) > 0 {
 		g.known, g.since = restore(addrs), time.Now()
-		delete(t.recalls, g.name) // once: later results are newer
+		delete(t.restored, g.name) // once: later results are newer
 	}
 }
 
 // Close ends the subscription. Close is idempotent.
 func (f *Watch) Close() {
-	f.tracker.mu.Lock()
-	defer f.tracker.mu.Unlock()
+	f.watcher.mu.Lock()
+	defer f.watcher.mu.Unlock()
 	for _, g := range f.targets {
 		if g.followers--; g.followers == 0 {
 			g.stop()
-			delete(f.tracker.targets, g.identity)
+			delete(f.watcher.targets, g.identity)
 		}
 	}
 	f.targets = nil
@@ -178,8 +178,8 @@ func (f *Watch) FirstRound(ctx context.Context) (unresolved int) {
 
 // Addresses returns the addresses of the targets that have any.
 func (f *Watch) Addresses() map[config.Name]Addresses {
-	f.tracker.mu.Lock()
-	defer f.tracker.mu.Unlock()
+	f.watcher.mu.Lock()
+	defer f.watcher.mu.Unlock()
 	found := make(map[config.Name]Addresses, len(f.targets))
 	for _, g := range f.targets {
 		if g.known.any() {
@@ -200,8 +200,8 @@ type Status struct {
 
 // Status returns the status of all targets; after Close, of none.
 func (f *Watch) Status() map[config.Name]Status {
-	f.tracker.mu.Lock()
-	defer f.tracker.mu.Unlock()
+	f.watcher.mu.Lock()
+	defer f.watcher.mu.Unlock()
 	all := make(map[config.Name]Status, len(f.targets))
 	for _, g := range f.targets {
 		all[g.name] = Status{g.since, g.failing.since, g.failing.failures, g.failing.reason, g.next}

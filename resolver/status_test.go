@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-func TestStatusTellsSinceWhenAndWhyATargetCannotBeResolved(t *testing.T) {
-	tracking(t, map[string][]string{
+func TestStatusReportsStartAndReasonOfFailures(t *testing.T) {
+	withWatcher(t, map[string][]string{
 		"lb.example. A":   {"lb.example. 10 A 192.0.2.1"},
 		"new.example. A":  {"SERVFAIL"},
 		"late.example. A": {"late.example. 3600 A 192.0.2.9"},
 	}, func(t *testing.T, tracker *Watcher, b *book, log *journal) {
 		begun := time.Now()
-		f := followed(tracker, "lb.example.", "new.example.", "late.example.")
+		f := follow(tracker, "lb.example.", "new.example.", "late.example.")
 		if got := log.take(); !strings.Contains(got, `level=ERROR msg="target cannot be resolved; it has no address yet, and its members are not answered" target=new.example. reason="A: 192.0.2.53:53: response code SERVFAIL"`) {
 			t.Errorf("log %s", got)
 		}
@@ -50,7 +50,7 @@ func TestStatusTellsSinceWhenAndWhyATargetCannotBeResolved(t *testing.T) {
 }
 
 // A reason has no local port: it would differ with each lookup.
-func TestAReasonHasNoPortsOfOurs(t *testing.T) {
+func TestReasonHasNoLocalPort(t *testing.T) {
 	closed, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestServersOfTheSystem(t *testing.T) {
+func TestSystemServers(t *testing.T) {
 	const local = "[127.0.0.1:53 [::1]:53]"
 	for text, want := range map[string]string{
 		"search example.com\nnameserver 192.0.2.53\n# nameserver 192.0.2.99\nnameserver 2001:db8::53\noptions ndots:5\n": "[192.0.2.53:53 [2001:db8::53]:53]",

@@ -139,8 +139,8 @@ func (b *book) answer(_, _ string, question *dns.Msg) [][]byte {
 	return packed(reply(question, records...))
 }
 
-// asking returns a client of one server.
-func asking(u upstream) *client { return &client{dial: u.dial, servers: servers("192.0.2.53:53")} }
+// clientOf returns a client of one server.
+func clientOf(u upstream) *client { return &client{dial: u.dial, servers: servers("192.0.2.53:53")} }
 
 func servers(addrs ...string) []netip.AddrPort {
 	all := make([]netip.AddrPort, len(addrs))

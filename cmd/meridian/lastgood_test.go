@@ -174,8 +174,8 @@ func TestWhenTheLastGoodConfigurationIsNotUsed(t *testing.T) {
 		t.Helper()
 		return said(t, exitConfig, append([]string{"serve", "-c", filepath.Join(dir, "conf.d")}, more...)...)
 	}
-	expectMatch(t, serve("--strict"), `meridian: 1 fault in the configuration\n$`)
-	expectMatch(t, serve("--state", filepath.Join(dir, "elsewhere")), `meridian: 1 fault in the configuration\n$`)
+	expectMatch(t, serve("--strict"), `meridian: 1 error in the configuration\n$`)
+	expectMatch(t, serve("--state", filepath.Join(dir, "elsewhere")), `meridian: 1 error in the configuration\n$`)
 	moved := filepath.Join(dir, "moved")
 	if err := os.Rename(filepath.Join(dir, "conf.d"), moved); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestWhenTheLastGoodConfigurationIsNotUsed(t *testing.T) {
 	}
 	writeFile(t, kept, string(good[:len(good)/2]))
 	expectMatch(t, serve(), `last good configuration corrupt, quarantined`)
-	expectMatch(t, serve(), `meridian: 1 fault in the configuration\n$`)
+	expectMatch(t, serve(), `meridian: 1 error in the configuration\n$`)
 }
 
 func TestAReloadEndsTheLastGoodConfigurationWhereTheStateHasARelativePath(t *testing.T) {

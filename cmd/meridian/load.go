@@ -142,15 +142,15 @@ func (f findings) err() error {
 	return configError(f.errs)
 }
 
-// configError is a configuration at fault, as an error that counts: the faults themselves,
-// which it wraps, have been told.
+// configError is the error of an invalid configuration. It has only the number of errors: the wrapped errors were
+// printed before.
 type configError []config.Error
 
 func (f configError) Error() string {
 	if len(f) == 1 {
-		return "1 fault in the configuration"
+		return "1 error in the configuration"
 	}
-	return fmt.Sprintf("%d faults in the configuration", len(f))
+	return fmt.Sprintf("%d errors in the configuration", len(f))
 }
 
 func (f configError) Unwrap() []error {

@@ -105,10 +105,10 @@ func TestServeFollowsTheAddressesOfATarget(t *testing.T) {
 
 	n.set("lb.example.net.", "127.0.0.62")
 	awaitAnswer(t, at, "www.gslb.example.com.", "127.0.0.62")
-	stderr.await(t, `msg="target resolved" target=lb.example.net. addresses=127.0.0.62 added=none gone=127.0.0.61`)
+	stderr.await(t, `msg="target resolved" target=lb.example.net. addresses=127.0.0.62 added=none removed=127.0.0.61`)
 
 	n.set("lb.example.net.")
-	stderr.await(t, `msg="target cannot be resolved; the addresses known stay" target=lb.example.net. addresses=127.0.0.62 reason="A: \S+: response code SERVFAIL`)
+	stderr.await(t, `msg="target cannot be resolved; keeping its known addresses" target=lb.example.net. addresses=127.0.0.62 reason="A: \S+: response code SERVFAIL`)
 	if got := lookUp(t, at, "www.gslb.example.com."); got != "127.0.0.62" {
 		t.Errorf("while the target cannot be resolved: %s", got)
 	}

@@ -81,8 +81,8 @@ func TestStatusTellsOfARefusedReload(t *testing.T) {
 	write("stat: /nowhere\nstat2: /nowhere\n")
 	stderr.await(t, `msg="reload refused`)
 	expectMatch(t, said(t, exitOK, "status", api),
-		`^WARNING: the last reload, \d+s ago, was refused, what was loaded before serves: 2 faults in the configuration: \S+meridian.yaml:\d+:1: .*"stat"`)
-	expectMatch(t, said(t, exitOK, "status", api, "-o", "json"), `(?s)"reload": \{\s+"at": "[^"]+",\s+"refused": true,\s+"error": "2 faults in the configuration",\s+"fault": "`)
+		`^WARNING: the last reload, \d+s ago, was refused, what was loaded before serves: 2 errors in the configuration: \S+meridian.yaml:\d+:1: .*"stat"`)
+	expectMatch(t, said(t, exitOK, "status", api, "-o", "json"), `(?s)"reload": \{\s+"at": "[^"]+",\s+"refused": true,\s+"error": "2 errors in the configuration",\s+"fault": "`)
 	write("")
 	stderr.await(t, `msg=reloaded`)
 	expectMatch(t, said(t, exitOK, "status", api), `^serving `)
