@@ -10,7 +10,7 @@ import (
 // CheckPart is one part of a composite check.
 type CheckPart struct {
 	Check       *Check     // in Config.Checks
-	Address     netip.Addr // address whose health state counts; the zero Addr: the address that uses the composite check
+	Address     netip.Addr // address with the health state that counts; the zero Addr: the address that uses the composite check
 	Critical    bool       // while it is down, the composite check is down
 	ObserveOnly bool       // probed, logged and shown, but does not count
 }

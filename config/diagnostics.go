@@ -66,7 +66,7 @@ func (d *decoder) warnAt(at nodeKey, what, hint string) {
 }
 
 // report returns the errors and warnings in file order, with their paths.
-func (d *decoder) report() (faults, warnings []Error) {
+func (d *decoder) report() (errs, warnings []Error) {
 	if len(d.errs.listed) == 0 && len(d.warnings.listed) == 0 {
 		return nil, nil
 	}
@@ -75,28 +75,28 @@ func (d *decoder) report() (faults, warnings []Error) {
 }
 
 func (d *decoder) place(found diagnostics, at map[nodeKey]location, what string) []Error {
-	var faults []Error
+	var errs []Error
 	for _, f := range found.listed {
 		where := at[f.at]
 		pos := where.node
 		if f.atKey {
 			pos = where.key
 		}
-		faults = append(faults, Error{File: d.file, Pos: pos, Path: where.path, What: f.what + d.variableOf(f.at), Hint: f.hint})
+		errs = append(errs, Error{File: d.file, Pos: pos, Path: where.path, What: f.what + d.variableOf(f.at), Hint: f.hint})
 	}
-	slices.SortStableFunc(faults, func(a, b Error) int {
+	slices.SortStableFunc(errs, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	faults = slices.Compact(faults) // an alias repeats errors of its anchor
-	for i := range faults {
-		if f := &faults[i]; f.Pos.Line > 0 {
+	errs = slices.Compact(errs) // an alias repeats errors of its anchor
+	for i := range errs {
+		if f := &errs[i]; f.Pos.Line > 0 {
 			f.File, f.Pos = d.sources.at(f.Pos)
 		}
 	}
 	if found.omitted > 0 {
-		faults = append(faults, Error{File: d.file, What: fmt.Sprintf("%d more %s", found.omitted, what), Hint: "correct these first"})
+		errs = append(errs, Error{File: d.file, What: fmt.Sprintf("%d more %s", found.omitted, what), Hint: "correct these first"})
 	}
-	return faults
+	return errs
 }
 
 // location is the position and path of a node.

@@ -17,9 +17,9 @@ import (
 // parseWhole parses data into the tree of its one document, without aliases, merge keys and foreign tags. It returns
 // only the first error: nothing in the file is reliable after it.
 func parseWhole(data []byte) (*yaml.Node, *Error) {
-	root, fault := parseTree(data)
-	if fault != nil {
-		return nil, fault
+	root, problem := parseTree(data)
+	if problem != nil {
+		return nil, problem
 	}
 	return root, expand(root)
 }

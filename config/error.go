@@ -43,12 +43,12 @@ func (c *Config) ErrorAt(pos Pos, path, what, hint string) Error {
 }
 
 // Join returns a *multierror.Error that prints one error per line and nothing else, or nil without errors.
-func Join(faults []Error) error {
-	if len(faults) == 0 {
+func Join(errs []Error) error {
+	if len(errs) == 0 {
 		return nil
 	}
-	joined := &multierror.Error{ErrorFormat: lines, Errors: make([]error, len(faults))}
-	for i, f := range faults {
+	joined := &multierror.Error{ErrorFormat: lines, Errors: make([]error, len(errs))}
+	for i, f := range errs {
 		joined.Errors[i] = f
 	}
 	return joined

@@ -45,9 +45,9 @@ func (c *Config) Files() []string {
 	return files
 }
 
-// SortFaults sorts errors by the order of the files of c, then by position; errors of other files stay behind them in
+// SortErrors sorts errors by the order of the files of c, then by position; errors of other files stay behind them in
 // their order.
-func (c *Config) SortFaults(faults []Error) {
+func (c *Config) SortErrors(errs []Error) {
 	files := c.Files()
 	rank := func(f Error) int {
 		if i := slices.Index(files, f.File); i >= 0 {
@@ -55,7 +55,7 @@ func (c *Config) SortFaults(faults []Error) {
 		}
 		return len(files)
 	}
-	slices.SortStableFunc(faults, func(a, b Error) int {
+	slices.SortStableFunc(errs, func(a, b Error) int {
 		if order := cmp.Compare(rank(a), rank(b)); order != 0 || rank(a) == len(files) {
 			return order
 		}
@@ -67,24 +67,24 @@ func (c *Config) SortFaults(faults []Error) {
 // names, without hidden files.
 func Expand(paths ...string) ([]string, []Error) {
 	var files []string
-	var faults []Error
+	var errs []Error
 	for _, path := range paths {
 		found := []string{path}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			if found, err = yamlFiles(path); err != nil {
-				faults = append(faults, Error{File: path, What: readError(err).Error()})
+				errs = append(errs, Error{File: path, What: readError(err).Error()})
 			} else if len(found) == 0 {
-				faults = append(faults, Error{File: path, What: "the directory has no *.yaml file", Hint: "a configuration is in files whose names end in .yaml"})
+				errs = append(errs, Error{File: path, What: "the directory has no *.yaml file", Hint: "a configuration is in files whose names end in .yaml"})
 			}
 		}
 		for _, file := range found {
 			if slices.Contains(files, file) {
-				faults = append(faults, Error{File: file, What: "the file is given twice", Hint: "name it, or its directory, once"})
+				errs = append(errs, Error{File: file, What: "the file is given twice", Hint: "name it, or its directory, once"})
 			}
 			files = append(files, file)
 		}
 	}
-	return files, faults
+	return files, errs
 }
 
 // yamlFiles returns the configuration files of a directory, by name.
@@ -111,12 +111,12 @@ type namedText struct {
 // loadSeveral reads files as one configuration called name.
 func loadSeveral(name string, files []string) (*Config, []Error, error) {
 	var texts []namedText
-	var faults []Error
+	var errs []Error
 	size := 0
 	for _, file := range files {
 		data, release, err := read(file)
 		if err != nil {
-			faults = append(faults, Error{File: file, What: err.Error()})
+			errs = append(errs, Error{File: file, What: err.Error()})
 			continue
 		}
 		defer release()
@@ -124,10 +124,10 @@ func loadSeveral(name string, files []string) (*Config, []Error, error) {
 		size += len(data)
 	}
 	if size > maxSize {
-		faults = append(faults, Error{File: name, What: tooLong().Error()})
+		errs = append(errs, Error{File: name, What: tooLong().Error()})
 	}
-	if len(faults) > 0 {
-		return nil, nil, Join(faults)
+	if len(errs) > 0 {
+		return nil, nil, Join(errs)
 	}
 	return parseSeveral(name, texts, maxWhole, os.LookupEnv)
 }
@@ -135,15 +135,15 @@ func loadSeveral(name string, files []string) (*Config, []Error, error) {
 // parseSeveral reads texts as one configuration. Like parseWithin, it passes at most limit octets at once to the YAML
 // parser.
 func parseSeveral(name string, texts []namedText, limit int, environment lookup) (*Config, []Error, error) {
-	var faults []Error
+	var errs []Error
 	for _, text := range texts {
-		if fault := checkText(text.data); fault != nil {
-			fault.File = text.file
-			faults = append(faults, *fault)
+		if problem := checkText(text.data); problem != nil {
+			problem.File = text.file
+			errs = append(errs, *problem)
 		}
 	}
-	if len(faults) > 0 {
-		return nil, nil, Join(faults)
+	if len(errs) > 0 {
+		return nil, nil, Join(errs)
 	}
 	data, sources, ends := concatenate(texts)
 	doc := outlinedSeveral(data, sources, ends, limit)
@@ -209,18 +209,18 @@ func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *d
 func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Config, []Error, error) {
 	data, sources, _ := concatenate(texts)
 	doc := &document{data: data}
-	var faults []Error
+	var errs []Error
 	for i, text := range texts {
-		root, fault := parseWhole(text.data)
+		root, problem := parseWhole(text.data)
 		switch {
-		case errors.Is(fault.orNil(), errEmpty):
+		case errors.Is(problem.orNil(), errEmpty):
 			continue // for example, a file with only comments
-		case fault == nil && root.Kind != yaml.MappingNode:
-			fault = &Error{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
+		case problem == nil && root.Kind != yaml.MappingNode:
+			problem = &Error{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
 		}
-		if fault != nil {
-			fault.File = text.file
-			faults = append(faults, *fault)
+		if problem != nil {
+			problem.File = text.file
+			errs = append(errs, *problem)
 			continue
 		}
 		shiftLines(root, int(sources[i].base))
@@ -230,11 +230,11 @@ func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Co
 			doc.merge(doc.root, root)
 		}
 	}
-	if doc.root == nil && len(faults) == 0 {
-		faults = append(faults, Error{File: name, What: "the files are empty", Hint: "a configuration has at least zones"})
+	if doc.root == nil && len(errs) == 0 {
+		errs = append(errs, Error{File: name, What: "the files are empty", Hint: "a configuration has at least zones"})
 	}
-	if len(faults) > 0 {
-		return nil, nil, Join(faults)
+	if len(errs) > 0 {
+		return nil, nil, Join(errs)
 	}
 	d := newDecoder(name, doc)
 	d.sources, d.environment = sources, environment

@@ -72,7 +72,7 @@ func TestLoadMergesSeveralFiles(t *testing.T) {
 		t.Errorf("warnings: %v", warnings)
 	}
 	if f := cfg.ErrorAt(cfg.Zones[1].FilePos, "zones.b.example.file", "missing", ""); f.Error() != filepath.Join(dir, "more", "60-zone.yaml")+":3:11: zones.b.example.file: missing" {
-		t.Errorf("a fault found later is %v", f)
+		t.Errorf("an error found later is %v", f)
 	}
 }
 

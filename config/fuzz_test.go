@@ -29,11 +29,11 @@ func FuzzParse(f *testing.F) {
 		if !errors.As(err, &joined) || len(joined.Errors) == 0 || cfg != nil {
 			t.Fatalf("error %#v, configuration %v", err, cfg)
 		}
-		var faults []Error
+		var errs []Error
 		for _, err := range joined.Errors {
-			faults = append(faults, err.(Error))
+			errs = append(errs, err.(Error))
 		}
-		checkPlaces(t, data, faults)
+		checkPlaces(t, data, errs)
 	})
 }
 
@@ -58,24 +58,24 @@ func seeds(f testing.TB) [][]byte {
 	return all
 }
 
-func checkPlaces(t *testing.T, data []byte, faults []Error) {
+func checkPlaces(t *testing.T, data []byte, errs []Error) {
 	last := Pos{}
 	lines := uint32(1)
 	for _, lineBreak := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // as YAML 1.1 counts lines
 		lines += uint32(bytes.Count(data, []byte(lineBreak)))
 	}
-	for _, f := range faults {
+	for _, f := range errs {
 		if strings.ContainsAny(f.Error(), "\n\r") || f.What == "" {
-			t.Errorf("fault %q is not one line", f.Error())
+			t.Errorf("error %q is not one line", f.Error())
 		}
 		if f.What == "the file is empty" {
 			continue
 		}
 		if f.Pos.Line < 1 || f.Pos.Line > lines || f.Pos.Column < 1 {
-			t.Errorf("fault %q is outside the file of %d lines", f, lines)
+			t.Errorf("error %q is outside the file of %d lines", f, lines)
 		}
 		if f.Pos.Line < last.Line || f.Pos.Line == last.Line && f.Pos.Column < last.Column {
-			t.Errorf("fault %q comes after one at %v", f, last)
+			t.Errorf("error %q comes after one at %v", f, last)
 		}
 		last = f.Pos
 	}

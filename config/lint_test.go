@@ -14,7 +14,7 @@ func TestSharedAddressesCountOnceInLargeAnswers(t *testing.T) {
 		want      bool
 	}{
 		{"the same addresses", 1, false},
-		{"half of them others", 31, false},
+		{"half of them different", 31, false},
 		{"addresses of its own", 101, true},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {

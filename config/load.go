@@ -25,9 +25,9 @@ const (
 // returned with or without an error; warnings that need a valid configuration, such as an unused pool, are returned
 // only without an error.
 func Load(paths ...string) (*Config, []Error, error) {
-	files, faults := Expand(paths...)
-	if len(faults) > 0 {
-		return nil, nil, Join(faults)
+	files, errs := Expand(paths...)
+	if len(errs) > 0 {
+		return nil, nil, Join(errs)
 	}
 	if len(files) != 1 {
 		return loadSeveral(strings.Join(paths, ", "), files)
@@ -49,8 +49,8 @@ func Parse(file string, data []byte) (*Config, []Error, error) {
 
 // parseWithin passes no text longer than limit to the YAML parser.
 func parseWithin(file string, data []byte, limit int) (*Config, []Error, error) {
-	if fault := checkText(data); fault != nil {
-		return failed(file, fault)
+	if problem := checkText(data); problem != nil {
+		return failed(file, problem)
 	}
 	doc := outlined(data, limit)
 	if doc.fallback == nil {
@@ -68,17 +68,17 @@ func parseWithin(file string, data []byte, limit int) (*Config, []Error, error) 
 
 // parseAtOnce is the plain version of Parse: it passes all of data, which is text, to the YAML parser.
 func parseAtOnce(file string, data []byte) (*Config, []Error, error) {
-	root, fault := parseWhole(data)
-	if fault != nil {
-		return failed(file, fault)
+	root, problem := parseWhole(data)
+	if problem != nil {
+		return failed(file, problem)
 	}
 	return newDecoder(file, &document{root: root, data: data}).decode()
 }
 
 // failed returns the result for a file with an error that makes the rest unreliable.
-func failed(file string, fault *Error) (*Config, []Error, error) {
-	fault.File = file
-	return nil, nil, Join([]Error{*fault})
+func failed(file string, problem *Error) (*Config, []Error, error) {
+	problem.File = file
+	return nil, nil, Join([]Error{*problem})
 }
 
 // decode reads the document.
@@ -96,9 +96,9 @@ func (d *decoder) decode() (*Config, []Error, error) {
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)
 	}
-	faults, warnings := d.report()
-	if len(faults) > 0 {
-		return nil, warnings, Join(faults)
+	errs, warnings := d.report()
+	if len(errs) > 0 {
+		return nil, warnings, Join(errs)
 	}
 	return cfg, warnings, nil
 }

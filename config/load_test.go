@@ -330,19 +330,19 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 
 func TestErrorHasAnErrorForEachLine(t *testing.T) {
 	_, _, err := Parse("c.yaml", []byte("server:\n  workers: -1\n  ecs: 2\n"))
-	var faults *multierror.Error
-	if !errors.As(err, &faults) || len(faults.Errors) != 2 {
+	var errs *multierror.Error
+	if !errors.As(err, &errs) || len(errs.Errors) != 2 {
 		t.Fatalf("error %v", err)
 	}
 	want := Error{File: "c.yaml", Pos: Pos{3, 8}, Path: "server.ecs", What: `"2" is neither true nor false`}
-	if faults.Errors[1] != want {
-		t.Errorf("fault %#v, want %#v", faults.Errors[1], want)
+	if errs.Errors[1] != want {
+		t.Errorf("error %#v, want %#v", errs.Errors[1], want)
 	}
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != 2 {
 		t.Errorf("printed as %q", err.Error())
 	}
 	if Join(nil) != nil {
-		t.Error("an error without faults")
+		t.Error("an error without entries")
 	}
 }
 
@@ -356,8 +356,8 @@ func TestWarningsAreReturnedWithAnError(t *testing.T) {
 // expectOneError fails unless err is one error of one line that matches.
 func expectOneError(t *testing.T, err error, pattern string) {
 	t.Helper()
-	var faults *multierror.Error
-	if !errors.As(err, &faults) || len(faults.Errors) != 1 || strings.Contains(err.Error(), "\n") ||
+	var errs *multierror.Error
+	if !errors.As(err, &errs) || len(errs.Errors) != 1 || strings.Contains(err.Error(), "\n") ||
 		!regexp.MustCompile(pattern).MatchString(err.Error()) {
 		t.Errorf("error %v, want one line matching %s", err, pattern)
 	}
@@ -447,9 +447,9 @@ func TestManyErrorsAreReportedInFull(t *testing.T) {
 		fmt.Fprintf(&b, "      n%d: {pool: pol%d}\n", i, i)
 	}
 	_, _, err := Parse("f", []byte(b.String()))
-	var faults *multierror.Error
-	if !errors.As(err, &faults) || len(faults.Errors) != names {
-		t.Fatalf("not %d faults", names)
+	var errs *multierror.Error
+	if !errors.As(err, &errs) || len(errs.Errors) != names {
+		t.Fatalf("not %d errors", names)
 	}
 }
 
@@ -466,11 +466,11 @@ func TestExampleIsValid(t *testing.T) {
 func TestErrorsBeyondTheLimitAreCounted(t *testing.T) {
 	document := strings.ReplaceAll(string(manyNames(maxListed+7)), "pool: web", "pool: wob")
 	_, _, err := Parse("f", []byte(document))
-	var faults *multierror.Error
-	if !errors.As(err, &faults) || len(faults.Errors) != maxListed+1 {
-		t.Fatal("not the faults up to the limit and one more")
+	var errs *multierror.Error
+	if !errors.As(err, &errs) || len(errs.Errors) != maxListed+1 {
+		t.Fatal("not the errors up to the limit and one more")
 	}
-	if got := faults.Errors[maxListed].Error(); got != "f: 7 more errors; correct these first" {
+	if got := errs.Errors[maxListed].Error(); got != "f: 7 more errors; correct these first" {
 		t.Errorf("last %q", got)
 	}
 }

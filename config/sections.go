@@ -72,7 +72,7 @@ type document struct {
 	sources       sourceFiles   // the files in data, if there are several
 }
 
-// lazySection is a mapping whose entries are read on demand.
+// lazySection is a mapping with entries that are read on demand.
 type lazySection struct {
 	node    *yaml.Node
 	section section
@@ -204,12 +204,12 @@ func (doc *document) parseFallback(text lineSpan, indent int) (key, value *yaml.
 		doc.fallBack(at, "more than that is not in plain form")
 		return nil, nil
 	}
-	root, fault := parseTree(data)
-	if fault != nil {
-		fault.Pos.Line += uint32(text.first - 1)
-		doc.fallback = fault
-		if strings.Contains(fault.What, "unknown anchor") {
-			doc.fallBack(fault.Pos, "an alias")
+	root, problem := parseTree(data)
+	if problem != nil {
+		problem.Pos.Line += uint32(text.first - 1)
+		doc.fallback = problem
+		if strings.Contains(problem.What, "unknown anchor") {
+			doc.fallBack(problem.Pos, "an alias")
 		}
 		return nil, nil
 	}
@@ -287,7 +287,7 @@ func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bo
 	}
 }
 
-// withEntry reads an entry, whose nodes are reused after yield returns. It reports whether to continue.
+// withEntry reads an entry; its nodes are reused after yield returns. It reports whether to continue.
 func (doc *document) withEntry(p section, text lineSpan, indent int, yield func(key, value *yaml.Node) bool) bool {
 	nodes, streams, held := doc.scanner.nodes.used, len(doc.lazy), doc.fallbackBytes
 	key, value := doc.entry(p, text, indent)

@@ -210,9 +210,9 @@ func FuzzScanner(f *testing.F) {
 		if key == nil {
 			return
 		}
-		root, fault := parseTree(data)
-		if fault != nil {
-			t.Fatalf("%q is %s", data, fault)
+		root, problem := parseTree(data)
+		if problem != nil {
+			t.Fatalf("%q is %s", data, problem)
 		}
 		if len(root.Content) != 2 || !sameNode(root.Content[0], key) || !sameNode(root.Content[1], value) {
 			t.Fatalf("%q: scanned %s %s, want %s", data, show(key), show(value), show(root))

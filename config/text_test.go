@@ -35,7 +35,7 @@ func TestParseKeepsNoReferenceToTheText(t *testing.T) {
 			released[i] = '?'
 		}
 		if got := outcomeOf(cfg, warnings, err); !reflect.DeepEqual(got, want) {
-			t.Errorf("the outcome changes with the text once parsed:\n%s\ngot  %v\nwant %v", text, got, want)
+			t.Errorf("the result changes with the text once parsed:\n%s\ngot  %v\nwant %v", text, got, want)
 		}
 	}
 }

@@ -124,7 +124,7 @@ func endWithPoll(dial Dial) Dial {
 	}
 }
 
-// addressURL returns the URL of a target whose source has none.
+// addressURL returns the URL of a target if its source has none.
 func addressURL(t Target) string {
 	scheme := "http"
 	if t.Source.Secure {

@@ -194,7 +194,7 @@ func TestFollowedTargetKeepsItsAddresses(t *testing.T) {
 		wait(time.Hour)
 		for _, key := range b.asked {
 			if strings.HasPrefix(key, "old.") {
-				t.Error("a target that nobody follows is asked for")
+				t.Error("a target without followers is queried")
 			}
 		}
 		after.Close()

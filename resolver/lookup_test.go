@@ -31,7 +31,7 @@ func TestLookups(t *testing.T) {
 		{"a chain in one answer, in any order, for its shortest TTL", map[string][]string{
 			"lb.example. A": {"c.example. 90 A 192.0.2.1", "b.example. 30 CNAME c.example.", "lb.example. 60 CNAME b.example."},
 		}, ipv4, "192.0.2.1 30s"},
-		{"a chain that is asked for piece by piece", map[string][]string{
+		{"a chain in several answers", map[string][]string{
 			"lb.example. A": {"lb.example. 60 CNAME b.example."},
 			"b.example. A":  {"b.example. 20 CNAME c.example."},
 			"c.example. A":  {"c.example. 90 A 192.0.2.1"},
@@ -56,17 +56,17 @@ func TestLookups(t *testing.T) {
 		}, ipv4, errTooLong.Error()},
 		{"an alias of itself", map[string][]string{"lb.example. A": {"lb.example. 60 CNAME lb.example."}}, ipv4, errTooLong.Error()},
 		{"a long chain", map[string][]string{"lb.example. A": chain(17)}, ipv4, errTooLong.Error()},
-		{"a chain that is just short enough", map[string][]string{"lb.example. A": chain(15)}, ipv4, "192.0.2.1 1m0s"},
-		{"a TTL of none", map[string][]string{"lb.example. A": {"lb.example. 0 A 192.0.2.1"}}, ipv4, "192.0.2.1 1s"},
+		{"a chain of the largest length", map[string][]string{"lb.example. A": chain(15)}, ipv4, "192.0.2.1 1m0s"},
+		{"a TTL of zero", map[string][]string{"lb.example. A": {"lb.example. 0 A 192.0.2.1"}}, ipv4, "192.0.2.1 1s"},
 		{"a TTL that is negative in 32 bits", map[string][]string{"lb.example. A": {"lb.example. 4294967295 A 192.0.2.1"}}, ipv4, "192.0.2.1 1s"},
 		{"a TTL of a week", map[string][]string{"lb.example. A": {"lb.example. 604800 A 192.0.2.1"}}, ipv4, "192.0.2.1 1h0m0s"},
-		{"private addresses are fine", map[string][]string{
+		{"private addresses are accepted", map[string][]string{
 			"lb.example. A": {"lb.example. 60 A 10.0.0.1", "lb.example. 60 A 127.0.0.1"},
 		}, ipv4, "10.0.0.1 127.0.0.1 1m0s"},
-		{"addresses that nobody can connect to are not", map[string][]string{
+		{"unusable addresses are ignored", map[string][]string{
 			"lb.example. A": {"lb.example. 60 A 0.0.0.0", "lb.example. 60 A 224.0.0.1", "lb.example. 60 A 255.255.255.255", "lb.example. 60 A 192.0.2.1"},
 		}, ipv4, "192.0.2.1 | 0.0.0.0 224.0.0.1 255.255.255.255 1m0s"},
-		{"nor are these of IPv6", map[string][]string{
+		{"unusable IPv6 addresses are ignored", map[string][]string{
 			"lb.example. AAAA": {"lb.example. 60 AAAA ::", "lb.example. 60 AAAA ff02::1", "lb.example. 60 AAAA ::ffff:192.0.2.1"},
 		}, ipv6, "none | :: ff02::1 ::ffff:192.0.2.1 1m0s"},
 	}

@@ -90,7 +90,7 @@ func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.
 	found = findings{errs: errorsOf(cfg.File, err), warnings: append(found.warnings, more...)}
 	if more := checkFiles(cfg); len(more) > 0 {
 		found.errs = append(found.errs, more...)
-		cfg.SortFaults(found.errs)
+		cfg.SortErrors(found.errs)
 		if snapshot != nil {
 			snapshot.Close()
 		}
