@@ -2,9 +2,8 @@ package geo
 
 import "unsafe"
 
-// arena is one piece of memory for slices that are read at random. Small pages
-// would make a lookup wait for the page tables beside the memory itself, twice over
-// in a virtual machine. Plain slices would do as well, only slower.
+// arena is one block of memory for slices that are read at random. With small pages, a lookup would also miss on the
+// page tables, twice in a virtual machine. Plain slices work as well, only slower.
 type arena struct{ all, free []byte }
 
 const (
@@ -12,7 +11,7 @@ const (
 	cacheLine = 64
 )
 
-// newArena is an arena of some bytes, of whole huge pages.
+// newArena allocates an arena of at least the given bytes, in whole huge pages.
 func newArena(bytes int) *arena {
 	bytes = (bytes + hugePage - 1) &^ (hugePage - 1)
 	whole := make([]byte, bytes+hugePage)
@@ -22,8 +21,7 @@ func newArena(bytes int) *arena {
 	return &arena{all, all}
 }
 
-// settle moves poptries, which are asked together, into an arena of their own,
-// and that onto huge pages where the system has some.
+// settle moves poptries that are read together into one arena, on huge pages where the system has them.
 func settle(tries ...*poptrie) {
 	size := 0
 	for _, p := range tries {
@@ -36,17 +34,17 @@ func settle(tries ...*poptrie) {
 	collapseHugePages(a.all)
 }
 
-// packed is what an arena may hold: it has no pointers, for the collector does not
-// look for any there.
+// packed lists the element types that an arena may hold. They have no pointers, because the collector does not scan
+// an arena.
 type packed interface{ ref | popnode | Leaf }
 
-// sizeIn is how much of an arena s takes.
+// sizeIn returns the bytes that s takes in an arena.
 func sizeIn[T packed](s []T) int {
 	var t T
 	return (len(s)*int(unsafe.Sizeof(t)) + cacheLine - 1) &^ (cacheLine - 1)
 }
 
-// moveTo is s in the arena, which has room for it.
+// moveTo copies s into the arena, which has room for it.
 func moveTo[T packed](a *arena, s []T) []T {
 	if len(s) == 0 {
 		return nil
@@ -57,8 +55,8 @@ func moveTo[T packed](a *arena, s []T) []T {
 	return moved
 }
 
-// grown is s with room for at least n more. It doubles, unlike append, which copies
-// what is millions long ten times more; and what is that long gets huge pages.
+// grown returns s with room for at least n more elements. It doubles the capacity: append copies slices of millions
+// of elements ten times more often. Slices of that length get huge pages.
 func grown[T any](s []T, n int) []T {
 	if cap(s)-len(s) >= n {
 		return s

@@ -7,10 +7,10 @@ import (
 	"github.com/oschwald/geoip2-golang/v2"
 )
 
-// asnFile is an open ASN file: which autonomous system announces a network.
+// asnFile is an open ASN file, which maps networks to autonomous systems.
 type asnFile struct{ *database }
 
-// openASN opens the file and makes sure that it tells autonomous systems.
+// openASN opens the file and checks that it contains autonomous systems.
 func (l *Locator) openASN(name string) error {
 	if name == "" {
 		return nil
@@ -41,12 +41,12 @@ func (f *asnFile) verify() error {
 		return err == nil
 	})
 	if err == nil && !known {
-		err = fmt.Errorf("says of no network which autonomous system it belongs to (its type is %q)", f.reader.Metadata.DatabaseType)
+		err = fmt.Errorf("has no autonomous system for any network (its type is %q)", f.reader.Metadata.DatabaseType)
 	}
 	return err
 }
 
-// number is the autonomous system of addr, or 0.
+// number returns the autonomous system of addr, or 0.
 func (f *asnFile) number(addr netip.Addr) uint32 {
 	var n uint32
 	err := recoverFault(func() (err error) {
@@ -57,12 +57,12 @@ func (f *asnFile) number(addr netip.Addr) uint32 {
 		return err
 	})
 	if err != nil {
-		return 0 // openASN has read them all: the file is another one by now
+		return 0 // openASN has read every record, so the file has been replaced since
 	}
 	return n
 }
 
-// numbers is the autonomous system that each record of the search tree names.
+// numbers returns the autonomous system of each record of the search tree.
 func (f *asnFile) numbers() (map[record]uint32, error) {
 	set, err := f.offsets()
 	if err != nil {

@@ -2,19 +2,17 @@ package geo
 
 import "net/netip"
 
-// Block is a network all of whose addresses stand at one place and, where there
-// is an ASN file, belong to one autonomous system.
+// Block is a network whose addresses all have one location and, with an ASN file, one autonomous system.
 type Block struct {
 	Prefix netip.Prefix
-	At     *Location // shared between tracts, without ASN and Network; do not change it
+	At     *Location // shared between blocks, without ASN and Network; do not change it
 	ASN    uint32    // 0: unknown
 }
 
-// Tracts calls visit with all that the sources place of a family, in the order
-// of addresses: what Locate says of each address, without asking for each. Left
-// out is what nothing but the default region places, and private space that
-// networks does not name. It ends early when visit returns false. The error is of a
-// database that can be read no more. Not beside Close.
+// Tracts calls visit with every block of a family that the sources place, in address order. The result equals Locate
+// of each address, without a lookup for each. It omits what only the default region places, and private space that
+// networks does not name. It ends early if visit returns false. It returns an error if a database can no longer be
+// read. It must not run concurrently with Close.
 func (l *Locator) Tracts(v4 bool, visit func(Block) bool) error {
 	err := recoverFault(func() error {
 		w, err := l.newBlockWalk(v4, visit)
@@ -30,14 +28,13 @@ func (l *Locator) Tracts(v4 bool, visit func(Block) bool) error {
 	return nil
 }
 
-// blockWalk walks all sources at once, as a compiler does, and keeps what they
-// say of a client instead of its ranking.
+// blockWalk walks all sources at once, as a compiler does, and keeps their locations instead of a ranking.
 type blockWalk struct {
 	*sources
 	asn     *database // nil without one
 	v4      bool
-	placed  []*Location // by number of an offset of the database; nil: it places nobody
-	homes   []*Location // by value of the built-in table, likewise
+	placed  []*Location // by number of an offset of the database; nil: no location
+	homes   []*Location // by value of the built-in table; nil: no location
 	systems map[record]uint32
 	visit   func(Block) bool
 	budget  int // nodes of the tries that may still be visited
@@ -45,7 +42,7 @@ type blockWalk struct {
 	err     error
 }
 
-// sourceState is what each source says of a prefix.
+// sourceState holds the position in each source for one prefix.
 type sourceState struct {
 	own     ref
 	db, asn record
@@ -76,7 +73,7 @@ func (l *Locator) newBlockWalk(v4 bool, visit func(Block) bool) (*blockWalk, err
 	return w, err
 }
 
-// placed is what each record of the database says.
+// placed returns the location of each record of the database.
 func (l *Locator) placed(s *sources) (all []*Location, err error) {
 	s.offsets.each(func(offset uint32) bool {
 		var e entry
@@ -88,7 +85,7 @@ func (l *Locator) placed(s *sources) (all []*Location, err error) {
 	return all, err
 }
 
-// withSource is what find finds, with whence it is; nil for nothing.
+// withSource returns the result of find with its source, or nil if find finds nothing.
 func withSource(from string, find func() (Location, bool)) *Location {
 	at, ok := find()
 	if !ok {
@@ -98,7 +95,7 @@ func withSource(from string, find func() (Location, bool)) *Location {
 	return &at
 }
 
-// start is what the sources say of all addresses of the family.
+// start returns the state for all addresses of the family.
 func (w *blockWalk) start() sourceState {
 	at := sourceState{own: *w.networks.roots.of(w.v4), home: *w.builtin.roots.of(w.v4)}
 	if w.db != nil {
@@ -110,8 +107,7 @@ func (w *blockWalk) start() sourceState {
 	return at
 }
 
-// walk visits the tracts of the prefix of k with depth bits, of which the sources
-// say at.
+// walk visits the blocks of the prefix of k with depth bits. at is the state of the sources there.
 func (w *blockWalk) walk(at sourceState, k key, depth int) {
 	place, whole := w.place(&at)
 	switch {
@@ -134,12 +130,12 @@ func (w *blockWalk) walk(at sourceState, k key, depth int) {
 	w.walk(high, k.set(depth), depth+1)
 }
 
-// place is where all of a prefix stands, nil for nowhere; whole is false where
-// parts of it may differ.
+// place returns the location of a whole prefix, or nil if it has none. whole is false if parts of the prefix may
+// differ.
 //
 //	networks      database   built-in   place
 //	parts differ  -          -          not whole
-//	private       -          -          nowhere
+//	private       -          -          none
 //	an entry      -          -          the entry's
 //	none          differ     -          not whole
 //	none          a place    -          the database's
@@ -169,13 +165,13 @@ func (w *blockWalk) place(at *sourceState) (place *Location, whole bool) {
 	return w.homes[at.home.value()], true
 }
 
-// divides reports whether a database may say different things of the halves of
-// what r stands for. Where IPv4 lies in IPv6 it says nothing of IPv6.
+// divides reports whether the halves of r may differ in a database. Where IPv4 is mapped into IPv6, the database has
+// no data for IPv6.
 func (w *blockWalk) divides(db *database, r record) bool {
 	return db != nil && db.isNode(r) && (w.v4 || !db.alias(r))
 }
 
-// halve is what a database says of the halves of r.
+// halve returns the records of both halves of r.
 func (w *blockWalk) halve(db *database, r record) (low, high record) {
 	if !w.divides(db, r) {
 		return r, r

@@ -9,9 +9,8 @@ import (
 	"io"
 )
 
-// The built-in table is made by builtin/gen from free data; docs/reference/geo.md tells
-// from which, and how to renew it.
-//
+// builtin/gen makes the built-in table from free data. docs/reference/geo.md lists the data and explains how to renew
+// it.
 //go:generate sh builtin/renew.sh
 
 //go:embed builtin/networks.bin
@@ -20,7 +19,7 @@ var networksBin []byte
 //go:embed builtin/about.json
 var aboutJSON []byte
 
-// BuiltinInfo says what the built-in country table is made of.
+// BuiltinInfo holds the origin of the built-in country table.
 type BuiltinInfo struct {
 	Date      string `json:"date"` // of the network data, YYYY-MM-DD
 	Source    string `json:"source"`
@@ -29,7 +28,7 @@ type BuiltinInfo struct {
 	Networks  int    `json:"networks"` // prefixes, both families
 }
 
-// Builtin tells the date, source and licence of the built-in country table.
+// Builtin returns the date, source and licence of the built-in country table.
 func Builtin() BuiltinInfo {
 	var info BuiltinInfo
 	if err := json.Unmarshal(aboutJSON, &info); err != nil {
@@ -38,8 +37,7 @@ func Builtin() BuiltinInfo {
 	return info
 }
 
-// builtin is the built-in table unpacked: tries whose values are 0 for no
-// country, or 1+i for countries[i].
+// builtin holds the unpacked built-in table: tries with the values 0 for no country, or 1+i for countries[i].
 type builtin struct {
 	countries []string
 	trie
@@ -76,7 +74,7 @@ func unpackBuiltin(packed []byte) (*builtin, error) {
 	return b, nil
 }
 
-// unpack reads one node of at most depth levels, and what follows it.
+// unpack reads one node of at most depth levels and returns the bytes after it.
 func (b *builtin) unpack(nodes []byte, depth int) (ref, []byte, error) {
 	if len(nodes) == 0 {
 		return 0, nil, fmt.Errorf("built-in table ends early")

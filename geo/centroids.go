@@ -9,19 +9,19 @@ import (
 	"meridian/config"
 )
 
-// placesTSV lists the centres of population, made by builtin/gen.
+// placesTSV holds the centres of population, made by builtin/gen.
 //
 //go:embed builtin/places.tsv
 var placesTSV string
 
-// centroids knows where the people of each country and continent live.
+// centroids holds the centre of population of each country and continent.
 type centroids struct {
 	countries  map[string]country         // by ISO 3166-1 alpha-2, upper case
 	continents map[string]config.Location // by two letters
-	maxRadius  int                        // in km: less exact coordinates of a country that is known are not used; 0: all are
+	maxRadius  int                        // in km: coordinates with a larger radius are replaced by the country's centre; 0: no limit
 }
 
-// country is a country's continent and centre of population.
+// country holds a country's continent and centre of population.
 type country struct {
 	continent string
 	centre    config.Location

@@ -16,11 +16,11 @@ func namesCities(cfg *config.Config) bool {
 	})
 }
 
-// cityNames are the cities that the sources know, by country and by
-// subdivision: of each its name in lower case, and as it is written.
+// cityNames holds the cities of all sources, by country and by subdivision: each name in lower case, with its
+// original spelling.
 type cityNames map[string]map[string]string
 
-// cityNames is empty where no source knows any city.
+// cityNames collects the cities of all sources. It is empty if no source has cities.
 func (s *sources) cityNames() cityNames {
 	names := cityNames{}
 	for _, who := range s.who {
@@ -32,7 +32,7 @@ func (s *sources) cityNames() cityNames {
 	return names
 }
 
-// add takes in a city.
+// add adds a city.
 func (c cityNames) add(of area) {
 	for _, where := range []string{of.country, of.subdivision} {
 		if where == "" {
@@ -45,23 +45,22 @@ func (c cityNames) add(of area) {
 	}
 }
 
-// hint is what else a city was most likely meant to be; ok: it is known, or no city is.
+// hint suggests a known city that is close to this one. ok is true if the city is known or no city is.
 func (c cityNames) hint(city string) (hint string, ok bool) {
 	where, name, _ := strings.Cut(city, "/")
 	if _, ok := c[where][name]; ok || len(c) == 0 {
 		return "", true
 	}
-	for _, where := range []string{where, where[:2]} { // such as a subdivision that its file does not tell
+	for _, where := range []string{where, where[:2]} { // for example a subdivision that the file does not have
 		if near, ok := config.Nearest(name, slices.Sorted(maps.Keys(c[where]))); ok {
 			return fmt.Sprintf("did you mean %q?", where+"/"+c[where][near]), false
 		}
 	}
-	return "write the English name that the database has, after the country or subdivision in which it has it", false
+	return "write the English name as in the database, after the database's country or subdivision", false
 }
 
-// City is where a city stands, written as a match has it, by the first record of the
-// database that is of it; where there is none, hint says what else it may be. Slowly: all
-// records are read.
+// City returns the location of a city, written as in a match, from the first record of the database that names it. If
+// no record does, hint suggests another spelling. It reads all records, so it is slow.
 func (l *Locator) City(city string) (at Location, hint string, ok bool) {
 	if l.db == nil {
 		return at, "name a City database under geo.database", false

@@ -2,27 +2,26 @@ package geo
 
 import "errors"
 
-// compiler merges the sources into one trie of rankings for one family: what
-// networks says, below it the database, below that the built-in table, and the
-// default region's ranking where nothing is known. It walks all three at once.
+// compiler merges the sources into one trie of rankings for one family. networks comes first, then the database, then
+// the built-in table. Where none of them has a location, the leaf is the default region's ranking. It walks all three
+// at once.
 type compiler struct {
 	*sources
 	ids    []uint32 // ranking of each place
 	v4     bool
-	trie       // what comes out: leaves are rankings, with apartFlag where private
+	trie       // the result: leaves are rankings, with privateFlag where private
 	budget int // nodes of the database that may still be visited
 	err    error
 }
 
-// errLoop is what a database is refused with whose search tree leads in circles.
+// errLoop reports a database with a cycle in its search tree.
 var errLoop = errors.New("is broken: its search tree is not a tree")
 
-// maxVisitsPerNode is how often each node of a database may be visited, on average,
-// before it is taken for a loop; a real tree has each node once, and IPv4 as well
-// under a few other prefixes.
+// maxVisitsPerNode bounds the average visits of a database node; above it, the tree has a cycle. A real tree visits
+// each node once, and IPv4 again under a few other prefixes.
 const maxVisitsPerNode = 16
 
-// compile is the root of the merged trie of one family.
+// compile returns the root of the merged trie of one family.
 func (c *compiler) compile() (root ref, err error) {
 	b, own := c.builtin.roots, c.networks.roots
 	if c.db == nil {
@@ -36,12 +35,11 @@ func (c *compiler) compile() (root ref, err error) {
 	return root, err
 }
 
-// noCountry is a country of nobody's: what the built-in table says of private space,
-// where its source has errors, is passed over.
+// noCountry is the built-in table's value for no country. The table may contain private space by error of its source;
+// the compiler ignores that.
 const noCountry ref = 0
 
-// overlay is what is known of a prefix of depth bits where networks says own,
-// the database r, and the built-in table home.
+// overlay merges a prefix of depth bits: own is from networks, r from the database, home from the built-in table.
 func (c *compiler) overlay(own ref, r record, home ref, depth int) ref {
 	if own.isLeaf() {
 		switch own {
@@ -61,7 +59,7 @@ func (c *compiler) overlay(own ref, r record, home ref, depth int) ref {
 	return c.join(a, b)
 }
 
-// halve is the halves of a record: those of a leaf are like it.
+// halve returns the halves of a record. The halves of a leaf equal the leaf.
 func (c *compiler) halve(r record) (a, b record) {
 	if c.db == nil || !c.db.isNode(r) {
 		return r, r
@@ -72,7 +70,7 @@ func (c *compiler) halve(r record) (a, b record) {
 	return c.db.split(r)
 }
 
-// known is what the database and the built-in table know of a prefix of depth bits.
+// known merges the database and the built-in table for a prefix of depth bits.
 func (c *compiler) known(r record, home ref, flag ref, depth int) ref {
 	if c.db == nil {
 		return c.homes(home, flag)
@@ -107,7 +105,7 @@ func (c *compiler) known(r record, home ref, flag ref, depth int) ref {
 	return c.join(a, b)
 }
 
-// homes is what the built-in table knows.
+// homes returns the trie of the built-in table's rankings.
 func (c *compiler) homes(home ref, flag ref) ref {
 	if home.isLeaf() {
 		return ref(c.ids[c.builtinCountry[home.value()]]) | flag

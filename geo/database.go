@@ -10,29 +10,27 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// database is an open file in MaxMind's format. Its search tree is read here
-// and not through the library's iterator: compiling descends into it and into two
-// other tries at once, which an iterator over networks cannot; a walk of our own
-// can tell a tree from a loop; and it is faster (BenchmarkWalk). Records are
-// decoded by the library.
+// database is an open file in MaxMind's format. It reads the search tree itself and does not use the library's
+// iterator, for three reasons: compiling descends into this tree and two other tries at once, which a network
+// iterator cannot do; this walk detects cycles; and it is faster (BenchmarkWalk). The library decodes the records.
 type database struct {
 	data   []byte // the whole file, mapped
 	mapped bool
 	reader *maxminddb.Reader
-	nodes  uint32 // inner nodes of the search tree; a record below is one, this one is "no data"
+	nodes  uint32 // inner nodes of the search tree; a smaller record is a node, this one is "no data"
 	size   uint   // bits of a record: 24, 28 or 32
-	v4, v6 record // where each family begins
+	v4, v6 record // root of each family
 	v4bits int    // length of the prefix at which IPv4 begins: 0, 96, or less where a leaf covers more
 }
 
-// record is one half of a node: the index of a node, or, from database.nodes
-// on, what is known of the prefix. It is 32 bits wide in all three formats.
+// record is one half of a node: the index of a node or, from database.nodes on, the data of the prefix. It has 32
+// bits in all three formats.
 type record uint32
 
 // separator is the number of zero bytes between the search tree and the data.
 const separator = 16
 
-// openDatabase maps the file and checks its outline; close lets go of it.
+// openDatabase maps the file and checks its metadata. close unmaps it.
 func openDatabase(name string) (*database, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -63,7 +61,7 @@ func openDatabase(name string) (*database, error) {
 	return db, nil
 }
 
-// trimPath is err without the operation and the path, which the caller names.
+// trimPath returns err without the operation and the path, which the caller adds.
 func trimPath(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err
@@ -71,7 +69,7 @@ func trimPath(err error) error {
 	return fmt.Errorf("cannot be read: %w", err)
 }
 
-// newDatabase checks the metadata of data and that the search tree and its pointers stay inside it.
+// newDatabase checks the metadata of data. The search tree and its pointers must stay within data.
 func newDatabase(data []byte) (*database, error) {
 	reader, err := maxminddb.OpenBytes(data)
 	if err != nil {
@@ -111,7 +109,7 @@ func (db *database) close() error {
 
 func (db *database) isNode(r record) bool { return uint32(r) < db.nodes }
 
-// split is the two halves of node r.
+// split returns the two halves of node r.
 func (db *database) split(r record) (a, b record) {
 	switch db.size {
 	case 24:
@@ -129,12 +127,11 @@ func (db *database) split(r record) (a, b record) {
 	}
 }
 
-// alias reports whether node r, met on the way down the IPv6 tree, is where
-// IPv4 begins: at ::/96, and where the writer repeats it for 6to4 and the like.
-// Addresses of IPv6 below it are not placed by what is known of IPv4.
+// alias reports whether node r of the IPv6 tree is the root of IPv4: at ::/96, and where the writer repeats it, for
+// example for 6to4. IPv4 data does not apply to the IPv6 addresses below it.
 func (db *database) alias(r record) bool { return r == db.v4 && db.v4bits == 96 }
 
-// start is the record at the root of a family.
+// start returns the root record of a family.
 func (db *database) start(v4 bool) record {
 	if v4 {
 		return db.v4
@@ -142,8 +139,8 @@ func (db *database) start(v4 bool) record {
 	return db.v6
 }
 
-// find is the offset of the data for k in the data section, and the length of
-// the prefix that has it; ok is false where there is none.
+// find returns the offset of the data for k in the data section, and the length of its prefix. ok is false if there
+// is no data.
 func (db *database) find(k key, v4 bool) (offset uint32, depth int, ok bool) {
 	r, width := db.start(v4), bitsV6
 	if v4 {
@@ -163,7 +160,7 @@ func (db *database) find(k key, v4 bool) (offset uint32, depth int, ok bool) {
 	return offset, depth, ok
 }
 
-// offset is where the data of a record begins in the data section.
+// offset returns the offset of a record's data in the data section.
 func (db *database) offset(r record) (offset uint32, ok bool) {
 	if uint32(r) < db.nodes+separator {
 		return 0, false
@@ -171,14 +168,14 @@ func (db *database) offset(r record) (offset uint32, ok bool) {
 	return uint32(r) - db.nodes - separator, true
 }
 
-// offsets is the set of all offsets that the search tree points to, which
-// numbers them from 0 in order: a bit each, and a count for each word.
+// offsets is the set of all offsets in the search tree, numbered from 0 in order. It has one bit for each offset and
+// one count for each word.
 type offsets struct {
 	words  []uint64
-	before []uint32 // offsets in all words before
+	before []uint32 // offsets in all earlier words
 }
 
-// offsets reads every node, in order of storage, and checks every pointer.
+// offsets reads every node in storage order and checks every pointer.
 func (db *database) offsets() (*offsets, error) {
 	end := uint64(len(db.data)) - db.treeSize(uint(db.nodes)) - separator
 	set := &offsets{words: make([]uint64, end/64+1)}
@@ -204,18 +201,18 @@ func (db *database) offsets() (*offsets, error) {
 	return set, nil
 }
 
-// has reports whether the search tree points to offset.
+// has reports whether the search tree has a pointer to offset.
 func (s *offsets) has(offset uint32) bool {
 	return int(offset/64) < len(s.words) && s.words[offset/64]>>(offset%64)&1 != 0
 }
 
-// number is the place of offset among all, in order.
+// number returns the index of offset among all offsets, in order.
 func (s *offsets) number(offset uint32) uint32 {
 	below := s.words[offset/64] & (1<<(offset%64) - 1)
 	return s.before[offset/64] + uint32(bits.OnesCount64(below))
 }
 
-// each calls f with every offset in order until f says false.
+// each calls f with every offset in order until f returns false.
 func (s *offsets) each(f func(offset uint32) bool) {
 	for i, w := range s.words {
 		for ; w != 0; w &= w - 1 {

@@ -191,10 +191,10 @@ func TestBadFilesAreFaults(t *testing.T) {
 		{"text", "geo.database", store(t, []byte(strings.Repeat("hello\n", 1000))), "is not in MaxMind's format"},
 		{"cut off", "geo.database", store(t, good[:len(good)/2]), "is not in MaxMind's format"},
 		{"without its head", "geo.database", store(t, good[300:]), ""},
-		{"of another kind", "geo.database", store(t, asn), `says of no network in which country or where it is (its type is "Example-ASN")`},
+		{"of another kind", "geo.database", store(t, asn), `has no country and no location for any network (its type is "Example-ASN")`},
 		{"in circles", "geo.database", store(t, circular(t)), "its search tree is not a tree"},
 		{"missing", "geo.asn", missing, "cannot be read"},
-		{"of another kind", "geo.asn", store(t, good), "says of no network which autonomous system it belongs to"},
+		{"of another kind", "geo.asn", store(t, good), "has no autonomous system for any network"},
 	} {
 		cfg := &config.Config{File: "m.yaml", Regions: cities(2)}
 		pos := config.Pos{Line: 7, Column: 3}

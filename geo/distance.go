@@ -9,14 +9,13 @@ import (
 // earthRadius is the mean radius of the Earth in kilometres (IUGG R1).
 const earthRadius = 6371.0088
 
-// Distance is the great-circle distance in kilometres (haversine, mean Earth radius 6371.0088).
+// Distance returns the great-circle distance in kilometres (haversine, mean Earth radius 6371.0088).
 func Distance(a, b config.Location) float64 {
 	return newPoint(a).distance(newPoint(b))
 }
 
-// Biased is distance d in kilometres under a region's bias (DESIGN 5.1): a
-// positive bias of b draws clients near, d·(1−b/100); a negative one pushes them
-// off, d/(1+b/100).
+// Biased applies a region's bias to the distance d in kilometres. A positive bias b attracts clients: d·(1−b/100). A
+// negative one repels them: d/(1+|b|/100).
 func Biased(d float64, bias int) float64 {
 	b := float64(bias) / 100
 	if bias >= 0 {
@@ -25,7 +24,7 @@ func Biased(d float64, bias int) float64 {
 	return d / (1 + b)
 }
 
-// point is a location with the cosine that every distance from it needs.
+// point is a location with the cosine of its latitude, which every distance needs.
 type point struct {
 	config.Location
 	cos float64 // of the latitude
@@ -35,9 +34,8 @@ func newPoint(l config.Location) point {
 	return point{l, math.Cos(l.Lat * math.Pi / 180)}
 }
 
-// distance is the haversine formula. Differences are taken in degrees and
-// the short way round, so that two regions equally far from a client on paper
-// are so in floating point, and the tie breaks by the order written.
+// distance computes the haversine formula. It subtracts in degrees, the short way round. So regions at equal distance
+// by their coordinates also compare equal in floating point, and the configured order breaks the tie.
 func (p point) distance(q point) float64 {
 	dlon := math.Abs(p.Lon - q.Lon)
 	if dlon > 180 {

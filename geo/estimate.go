@@ -9,30 +9,28 @@ import (
 	"meridian/config"
 )
 
-// What the distance lets expect of a round trip where nothing is measured: light
-// in fibre takes a millisecond for 100 km there and back, cables go no straight
-// way, and the first and the last mile and a server take what they take.
+// These constants estimate a round trip from the distance if there is no measurement. Light in fibre takes 1 ms for
+// 100 km both ways. The rest accounts for detours, the first and last mile, and the server.
 const (
 	expectedBase = 10.0 // milliseconds
 	expectedRate = 50.0 // kilometres for each further one
 )
 
-// expected is the round trip in milliseconds to a region that is so far, with
-// its bias.
+// expected returns the expected round trip in milliseconds for a biased distance.
 func expected(biased float64) float64 { return expectedBase + biased/expectedRate }
 
-// Estimate is the round trip between a client and a region that a Latency leads to.
+// Estimate is the round trip between a client and a region, derived from a Latency.
 type Estimate struct {
-	Region   int           // index into the regions asked about
-	RTT      time.Duration // what the ranking goes by
-	Expected time.Duration // by the distance alone, bias included
-	Measured time.Duration // as the table has it; 0: nothing is measured, RTT is Expected
-	Samples  int           // of Measured; 0: the table does not say
-	By       string        // whose row that is: "network 198.51.100.0/24", "AS64500", "country DE"
+	Region   int           // index into the given regions
+	RTT      time.Duration // used for ranking
+	Expected time.Duration // from the distance alone, bias included
+	Measured time.Duration // from the table; 0: no measurement, RTT is Expected
+	Samples  int           // of Measured; 0: not in the table
+	By       string        // client of the row: "network 198.51.100.0/24", "AS64500", "country DE"
 }
 
-// Estimates are what t lets expect of each region for addr, in the order in which
-// LatencyTable ranks them. Slowly: for explaining.
+// Estimates returns the estimate of t for addr and each region, in the order of LatencyTable. It is slow and only for
+// explanations.
 func (l *Locator) Estimates(addr netip.Addr, t *Latency, regions []config.Region) []Estimate {
 	at := l.Locate(addr)
 	place := newPoint(config.Location{Lat: at.Lat, Lon: at.Lon})
@@ -40,7 +38,7 @@ func (l *Locator) Estimates(addr netip.Addr, t *Latency, regions []config.Region
 	order := make([]ranked, len(regions))
 	for i, region := range regions {
 		biased := Biased(place.distance(newPoint(region.Location)), region.Bias)
-		if at.From == "" { // nothing places the client, and there is no default region
+		if at.From == "" { // no source places the client, and there is no default region
 			biased = 0
 		}
 		order[i] = ranked{region: uint16(i), km: biased, ms: expected(biased)}
@@ -59,7 +57,7 @@ func (l *Locator) Estimates(addr netip.Addr, t *Latency, regions []config.Region
 	return sorted
 }
 
-// about is the most specific row for a region of a client at a place; nil for none.
+// about returns the most specific row for a region and a client at a location, or nil.
 func (l *Latency) about(addr netip.Addr, at Location, region string) *roundTrip {
 	if l == nil {
 		return nil
@@ -88,11 +86,11 @@ func (l *Latency) about(addr netip.Addr, at Location, region string) *roundTrip 
 	return best
 }
 
-// mixed is the round trip in milliseconds that a row tells. With n of the wanted
-// samples it counts n parts, and what the distance lets expect the rest:
+// mixed returns the round trip in milliseconds from a row. With fewer samples than wanted, the expected round trip
+// fills the missing share:
 //
 //	samples of the row      round trip
-//	not told                the row's
+//	not given               the row's
 //	n, at least wanted      the row's
 //	n, fewer                (n·the row's + (wanted-n)·expected) / wanted
 func (r *roundTrip) mixed(expected float64, wanted int) float64 {
@@ -103,9 +101,8 @@ func (r *roundTrip) mixed(expected float64, wanted int) float64 {
 	return (float64(n)*float64(r.ms) + float64(wanted-n)*expected) / float64(wanted)
 }
 
-// quickestFirst sorts regions by their round trips: the next is, of those that
-// take at most tolerance milliseconds longer than the quickest that is left, the
-// nearest; of equally near ones the first written.
+// quickestFirst sorts regions by round trip. Each next region is the nearest of those within tolerance milliseconds
+// of the quickest that remains. Among equally near ones, the configured order decides.
 func quickestFirst(order []ranked, tolerance float64) {
 	slices.SortFunc(order, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.ms, b.ms), cmp.Compare(a.km, b.km), cmp.Compare(a.region, b.region))
@@ -127,7 +124,7 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 func roundTripOf(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
-// addr is the address that k is.
+// addr returns the address of k.
 func (k key) addr(v4 bool) netip.Addr {
 	if v4 {
 		return k.prefix(true, bitsV4).Addr()

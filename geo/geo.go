@@ -1,35 +1,33 @@
-// Package geo says where a client is and which regions are near it.
+// Package geo locates clients and ranks regions by proximity.
 //
-// A [Locator] knows four sources, asked in this order until one places the client:
+// A [Locator] has four sources. The first one with a location for the client is used:
 //
-//	networks   the operator's own knowledge; the longest prefix wins
+//	networks   the operator's own entries; the longest prefix wins
 //	database   a City or Country file in MaxMind's format
 //	built-in   a table network -> country that is part of the program
 //	default    the default region
 //
-// Who is placed stands at a point on Earth: at the coordinates that a source
-// gives, else where the people of the country live, and never at 0,0 for want of
-// better. Locate tells it slowly, for explaining.
+// A client's location is the coordinates from the source, or else the centre of population of the country. It is
+// never 0,0 as a placeholder. Locate returns it slowly, for explanations.
 //
-// Serving asks a [Table], compiled from the same sources for one set of regions:
+// The server uses a [Table], compiled from the same sources for one set of regions:
 //
 //	sources -> places -> rankings        every distinct place ranks the regions once (rank)
 //	        \-> merged trie of rankings  one walk over all sources (compiler)
-//	              -> nearest             of each ranking the first region alone, small
-//	              -> leaves with scopes  (labeller)
-//	                  -> poptrie         a few reads to look up
+//	              -> nearest             the first region of each ranking, small
+//	              -> leaves with scopes  (leafBuilder)
+//	                  -> poptrie         a few reads for each lookup
 //
-// A leaf of a table holds a ranking of all regions, nearest first, and for each
-// position of it the scope that an answer from there has (DESIGN 6). So the table
-// stays right whatever is up or down: nothing here changes when a verdict turns.
+// A leaf of a table holds a ranking of all regions, nearest first, and for each position the ECS scope of an answer
+// from there. So a health state change does not change the table.
 //
-// Where round trips are measured (Latency), LatencyTable ranks by those, and by
-// distance for the rest; Estimates tells the same slowly.
+// With measured round trips (Latency), LatencyTable ranks by those, and by distance for the rest. Estimates returns
+// the same slowly.
 //
-// For the matches of a geolocation pool there is such a table too, of lists of
-// matches in place of rankings (Matches); Matching tells the same slowly.
+// The matches of a geolocation pool also have a table, with lists of matches instead of rankings (Matches). Matching
+// returns the same slowly.
 //
-// The package knows nothing of pools, members or health.
+// The package does not depend on pools, members or health.
 package geo
 
 import (
@@ -43,7 +41,7 @@ import (
 	"meridian/config"
 )
 
-// Location is where a client stands.
+// Location is the location of a client.
 type Location struct {
 	Continent   string // two letters; may be empty
 	Country     string // ISO 3166-1 alpha-2; may be empty
@@ -51,12 +49,12 @@ type Location struct {
 	City        string
 	ASN         uint32 // 0: unknown
 	Lat, Lon    float64
-	Imprecise   int          // the accuracy radius of the database's record in km, if its coordinates are not used for it; else 0
-	From        string       // what placed it: "networks", "database", "built-in", "default"; empty: nothing, and there is no region
-	Network     netip.Prefix // the entry that placed it; zero for the default
+	Imprecise   int          // the accuracy radius of the database's record in km, if it is too large to use the coordinates; else 0
+	From        string       // its source: "networks", "database", "built-in", "default"; empty: no source, and there is no region
+	Network     netip.Prefix // the matching entry; zero for the default
 }
 
-// what places a client, as Location.From has it.
+// The sources, as in Location.From.
 const (
 	fromNetworks = "networks"
 	fromDatabase = "database"
@@ -64,10 +62,10 @@ const (
 	fromDefault  = "default"
 )
 
-// Locator places clients: networks first, then the database or built-in table, then the default region.
-// It is immutable and safe for concurrent use until Close.
+// Locator locates clients: first by networks, then by the database or built-in table, then by the default region. It
+// is immutable and safe for concurrent use until Close.
 type Locator struct {
-	cfg         *config.Config // for faults
+	cfg         *config.Config // for errors
 	parallelism parallelism
 	centroids   centroids
 	networks    *networks
@@ -75,9 +73,9 @@ type Locator struct {
 	schema      schema       // of db
 	asn         *asnFile     // nil without one
 	latency     *Latency     // nil without one
-	refused     rejectedFile // of the file of round trips
-	cities      bool         // whether a match of the configuration names any: else places have none
-	fallback    Location     // of who is not placed; From is empty where there is no region
+	refused     rejectedFile // of the latency file
+	cities      bool         // whether a match of the configuration names a city; otherwise places have no city
+	fallback    Location     // location of all other clients; From is empty if there is no region
 	tables      tables
 
 	mu      sync.Mutex
@@ -85,13 +83,13 @@ type Locator struct {
 	sources *sources // nil until needed
 }
 
-// Open reads what cfg.Geo names. A missing, corrupt or foreign database is a config.Fault.
+// Open reads the sources of cfg.Geo. A missing, corrupt or unsupported database is a config.Error.
 func Open(cfg *config.Config) (*Locator, error) { return open(cfg, maxParallelism(), nil) }
 
 func open(cfg *config.Config, m parallelism, before *Latency) (*Locator, error) {
 	a, err := parseCentroids(placesTSV)
 	if err != nil {
-		return nil, fmt.Errorf("reading the embedded atlas: %w", err)
+		return nil, fmt.Errorf("reading the embedded centroids: %w", err)
 	}
 	a.maxRadius = cfg.Geo.MaxAccuracyRadius
 	l := &Locator{cfg: cfg, parallelism: m, centroids: a, cities: namesCities(cfg)}
@@ -112,16 +110,15 @@ func open(cfg *config.Config, m parallelism, before *Latency) (*Locator, error) 
 	slices.SortStableFunc(faults, func(a, b config.Error) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	faults = append(faults, l.firstLatency(before)...) // by what the ASN file is
+	faults = append(faults, l.firstLatency(before)...) // firstLatency depends on the ASN file
 	if len(faults) > 0 {
-		_ = l.Close() // the faults say more
+		_ = l.Close() // the other errors explain more
 		return nil, config.Join(faults)
 	}
 	return l, nil
 }
 
-// openDatabase opens the file and reads all of it once, so that what is wrong
-// with it shows now.
+// openDatabase opens the file and reads all of it once, to find errors now.
 func (l *Locator) openDatabase(name string) error {
 	if name == "" {
 		return nil
@@ -130,7 +127,7 @@ func (l *Locator) openDatabase(name string) error {
 		if l.db, err = openDatabase(name); err != nil {
 			return err
 		}
-		_, err = l.gathered() // finds the schema too
+		_, err = l.gathered() // also finds the schema
 		return err
 	})
 }
@@ -140,7 +137,7 @@ func (l *Locator) databaseError(err error) config.Error {
 		"name a City or Country file in MaxMind's format, such as GeoLite2-City.mmdb, or leave the key out for the built-in table")
 }
 
-// Close lets go of the databases; tables made before stay valid. No Locate or Table may run or follow.
+// Close closes the databases. Existing tables stay valid. No Locate or Table may run concurrently or later.
 func (l *Locator) Close() error {
 	var errs []error
 	if l.db != nil {
@@ -152,7 +149,7 @@ func (l *Locator) Close() error {
 	return errors.Join(errs...)
 }
 
-// Locate places addr, slowly: for explaining. Serving uses a Table.
+// Locate returns the location of addr. It is slow and only for explanations; the server uses a Table.
 func (l *Locator) Locate(addr netip.Addr) Location {
 	at := l.locate(addr)
 	if l.asn != nil {
@@ -178,7 +175,7 @@ func (l *Locator) locate(addr netip.Addr) Location {
 	return l.fallback
 }
 
-// inDatabase is what the database says of k; nothing where it can be read no more.
+// inDatabase looks k up in the database. It finds nothing if the file can no longer be read.
 func (l *Locator) inDatabase(k key, v4 bool) (at Location, ok bool) {
 	if l.db == nil {
 		return Location{}, false
@@ -190,7 +187,7 @@ func (l *Locator) inDatabase(k key, v4 bool) (at Location, ok bool) {
 		}
 		e, err := l.schema(l.db.reader.LookupOffset(uintptr(offset)))
 		if err != nil {
-			return err // Open has read them all: the file is another one by now
+			return err // Open has read every record, so the file has been replaced since
 		}
 		at, ok = l.centroids.standing(e)
 		at.From, at.Network = fromDatabase, k.prefix(v4, depth)
@@ -199,11 +196,11 @@ func (l *Locator) inDatabase(k key, v4 bool) (at Location, ok bool) {
 	return at, ok && err == nil
 }
 
-// inBuiltin is what the built-in table says of k.
+// inBuiltin looks k up in the built-in table.
 func (l *Locator) inBuiltin(k key, v4 bool) (Location, bool) {
 	b, err := l.builtinTable()
 	if err != nil {
-		return Location{}, false // the table is embedded; a test unpacks it
+		return Location{}, false // the table is embedded, and a test unpacks it
 	}
 	value, depth := b.find(*b.of(v4), k)
 	if value == 0 {
@@ -214,9 +211,9 @@ func (l *Locator) inBuiltin(k key, v4 bool) (Location, bool) {
 	return at, ok
 }
 
-// PrivateECS reports whether addr, from a client-subnet option, says nothing of
-// where the client is (private, loopback, link-local, unspecified) and no entry of networks places it
-// (DESIGN 5.3); scope is then the shortest prefix around addr of which that is true throughout.
+// PrivateECS reports whether addr, from a client-subnet option, is useless as a location: private, loopback,
+// link-local or unspecified, and not in networks (RFC 7871, section 11.1). scope is then the shortest prefix around
+// addr that is entirely private.
 func (l *Locator) PrivateECS(addr netip.Addr) (scope int, private bool) {
 	k, v4 := keyOf(addr)
 	value, depth := l.networks.find(*l.networks.of(v4), k)
@@ -226,8 +223,8 @@ func (l *Locator) PrivateECS(addr netip.Addr) (scope int, private bool) {
 	return depth, true
 }
 
-// Table compiles, or finds already compiled, the prefix table that ranks regions (order breaks ties).
-// At most 65535 regions. Locators share tables between equal calls; safe for concurrent use.
+// Table compiles the prefix table that ranks regions, or returns a compiled one. The order of regions breaks ties. It
+// accepts at most 65535 regions. Equal calls share a table. It is safe for concurrent use.
 func (l *Locator) Table(regions []config.Region) (*Table, error) {
 	if len(regions) > maxRegions {
 		return nil, fmt.Errorf("%d regions in one pool, at most %d can be ranked", len(regions), maxRegions)
@@ -248,13 +245,12 @@ func (l *Locator) Table(regions []config.Region) (*Table, error) {
 	})
 }
 
-// maxRegions is how many regions one ranking can tell apart.
+// maxRegions is the largest number of regions in one ranking.
 const maxRegions = 1<<16 - 1
 
-// Compiled says that all tables needed for now are made: what only compiling
-// needs is let go, and the pages of the database with it. A later Table or
-// Locate works as before, and reads again what it needs; who asks for a table then
-// makes it alone, for questions are answered meanwhile. Nobody may ask for one at the same time.
+// Compiled releases the memory that only compiling needs, and the pages of the database. A later Table or Locate
+// still works and reads the sources again. From then on one goroutine compiles a table alone, because the server
+// answers queries at the same time. No other call for a table may run concurrently.
 func (l *Locator) Compiled() {
 	l.mu.Lock()
 	l.sources, l.builtin, l.parallelism = nil, nil, 1
@@ -264,7 +260,7 @@ func (l *Locator) Compiled() {
 	}
 }
 
-// gathered is the sources, read when first needed.
+// gathered returns the sources and reads them on first use.
 func (l *Locator) gathered() (*sources, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -278,7 +274,7 @@ func (l *Locator) gathered() (*sources, error) {
 	return s, err
 }
 
-// builtinTable is the built-in table, unpacked when first needed.
+// builtinTable returns the built-in table and unpacks it on first use.
 func (l *Locator) builtinTable() (*builtin, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

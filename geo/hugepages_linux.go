@@ -7,13 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// collapseHugePages puts b, as much memory as some huge pages and written to, on huge pages.
-// It is only a hint: kernels before 6.1 do not know it.
+// collapseHugePages moves b to huge pages. b has the size of several huge pages and is written already. It is only a
+// hint: kernels before 6.1 do not support it.
 func collapseHugePages(b []byte) { _ = unix.Madvise(b, unix.MADV_COLLAPSE) }
 
-// prefault puts those parts of b that are not written to yet on huge pages as soon as
-// they are: a fault and a clearing for 2 MiB in place of 512 of them. It is only a hint.
-// Of b, which is much, whole pages count.
+// prefault requests huge pages for the parts of b that are not written yet. One page fault then clears 2 MiB, instead
+// of 512 faults. It is only a hint, and applies to whole pages of b, which is large.
 func prefault(b []byte) {
 	page := uintptr(os.Getpagesize())
 	begin := -uintptr(unsafe.Pointer(&b[0])) & (page - 1)

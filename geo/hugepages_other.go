@@ -2,8 +2,8 @@
 
 package geo
 
-// collapseHugePages is for Linux alone.
+// collapseHugePages does nothing: only Linux supports it.
 func collapseHugePages([]byte) {}
 
-// prefault is for Linux alone.
+// prefault does nothing: only Linux supports it.
 func prefault([]byte) {}

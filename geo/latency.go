@@ -13,23 +13,22 @@ import (
 	"meridian/config"
 )
 
-// Latency is a table of round trips, measured between networks of clients and
-// regions. A client of it is a network, an autonomous system or a country; for each
-// region the most specific that has a row counts:
+// Latency is a table of round trips, measured between client networks and regions. The client of a row is a network,
+// an autonomous system or a country. For each region, the most specific row applies:
 //
-//	the longest network > the ASN > the country > nothing: the distance
+//	the longest network > the ASN > the country > no row: the distance
 //
-// It knows regions by their names, so that it outlives a configuration. It is
-// immutable and safe for concurrent use. A nil one has measured nothing.
+// It refers to regions by name, so it survives a configuration change. It is immutable and safe for concurrent use. A
+// nil one has no measurements.
 type Latency struct {
-	// Rows is how many round trips it has.
+	// Rows is the number of round trips.
 	Rows int
-	// Warnings say what of the file is passed over, and why.
+	// Warnings lists the ignored parts of the file, with reasons.
 	Warnings []config.Error
 
 	file    string            // its name
 	info    fs.FileInfo       // of the file, when it was opened
-	content [sha256.Size]byte // a digest of what is in it
+	content [sha256.Size]byte // a digest of its content
 	rows    []roundTrip       // sorted, see compareRows
 	regions []string          // by roundTrip.region
 	tables  tables            // compiled from it, for one Locator
@@ -44,17 +43,17 @@ type roundTrip struct {
 	ms      float32
 }
 
-// measured is the client of a row.
+// measured identifies the client of a row.
 type measured struct {
 	kind measuredKind
 	bits uint8 // of a network
 	key  key   // of a network: its address; else the ASN, or the letters of the country
 }
 
-// measuredKind is what a client of a row is.
+// measuredKind is the kind of a row's client.
 type measuredKind uint8
 
-// The kinds; networks come first, those of a family in a row.
+// The kinds. Networks come first, grouped by family.
 const (
 	measuredV4 measuredKind = iota
 	measuredV6
@@ -68,7 +67,7 @@ func measuredSystem(asn uint32) measured {
 
 func measuredIn(country string) measured {
 	if len(country) != 2 {
-		return measured{kind: measuredCountry} // which no row has
+		return measured{kind: measuredCountry} // no row has it
 	}
 	return measured{kind: measuredCountry, key: key{hi: uint64(country[0])<<8 | uint64(country[1])}}
 }
@@ -83,7 +82,7 @@ func (m measured) String() string {
 	return "network " + m.key.prefix(m.kind == measuredV4, int(m.bits)).String()
 }
 
-// compareMeasured sorts networks before the longer ones within them.
+// compareMeasured sorts networks before the longer networks within them.
 func compareMeasured(a, b measured) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.key.hi, b.key.hi), cmp.Compare(a.key.lo, b.key.lo), cmp.Compare(a.bits, b.bits))
 }
@@ -92,12 +91,12 @@ func compareRows(a, b roundTrip) int {
 	return cmp.Or(compareMeasured(a.of, b.of), cmp.Compare(a.region, b.region))
 }
 
-// begin is where the rows of a client begin in l.rows, or would.
+// begin returns the index in l.rows of the first row of a client, or where it would be.
 func (l *Latency) begin(of measured) (at int, ok bool) {
 	return slices.BinarySearchFunc(l.rows, of, func(r roundTrip, of measured) int { return compareMeasured(r.of, of) })
 }
 
-// from is the rows of the client whose first row is at.
+// from returns the rows of the client whose first row is at.
 func (l *Latency) from(at int) []roundTrip {
 	end := at
 	for end < len(l.rows) && l.rows[end].of == l.rows[at].of {
@@ -106,7 +105,7 @@ func (l *Latency) from(at int) []roundTrip {
 	return l.rows[at:end]
 }
 
-// of is the rows of a client.
+// of returns the rows of a client.
 func (l *Latency) of(m measured) []roundTrip {
 	if at, ok := l.begin(m); ok {
 		return l.from(at)
@@ -114,32 +113,30 @@ func (l *Latency) of(m measured) []roundTrip {
 	return nil
 }
 
-// network is the rows of networks of a family.
+// networks returns the rows for networks of a family.
 func (l *Latency) networks(kind measuredKind) []roundTrip {
 	at, _ := l.begin(measured{kind: kind})
 	end, _ := l.begin(measured{kind: kind + 1})
 	return l.rows[at:end]
 }
 
-// Same reports whether a file is still the one that was read, as far as its
-// size, time and number tell.
+// Same reports whether a file is unchanged since it was read, by size, time and inode number.
 func (l *Latency) Same(info fs.FileInfo) bool {
 	return l.info != nil && os.SameFile(l.info, info) && l.info.Size() == info.Size() && l.info.ModTime().Equal(info.ModTime())
 }
 
-// Modified is when the file was written that was read.
+// Modified returns the modification time of the file that was read.
 func (l *Latency) Modified() time.Time { return l.info.ModTime() }
 
-// After is l where it comes after another one. What only one of them has is as l has
-// it; a row that both have becomes
+// After merges l with an earlier table. Rows that only one of them has come from l alone. A row in both becomes
 //
-//	alpha  read from         becomes
+//	alpha  read from         result
 //	100    -                 its own value
-//	less   other content     alpha per cent of it, and the rest of the other's
-//	less   the same content  the other's
+//	less   other content     alpha per cent of it, and the rest of the earlier value
+//	less   the same content  the earlier value
 //
-// which is an exponentially weighted moving average. What is in a file is measured
-// once, however often it is read.
+// which is an exponentially weighted moving average. The content of a file counts as one measurement, no matter how
+// often it is read.
 func (l *Latency) After(before *Latency, alpha int) *Latency {
 	if before == nil || alpha >= 100 {
 		return l
@@ -169,8 +166,7 @@ func (l *Latency) After(before *Latency, alpha int) *Latency {
 	return next
 }
 
-// clone is l for another Locator, which makes tables of its own. What is passed over
-// is told already.
+// clone returns l for another Locator, which makes its own tables. It drops the warnings, which are already logged.
 func (l *Latency) clone() *Latency {
 	return &Latency{Rows: l.Rows, file: l.file, info: l.info, content: l.content, regions: l.regions, rows: l.rows}
 }

@@ -7,10 +7,9 @@ import (
 	"meridian/config"
 )
 
-// LatencyTable compiles, or finds already compiled, the prefix table that ranks
-// regions by the round trips of t, and by distance where t has none: see Estimates.
-// At most 65535 regions. A Latency keeps its tables, and is for one Locator; without
-// one it is Table. Safe for concurrent use.
+// LatencyTable compiles the prefix table that ranks regions by the round trips of t, or returns a compiled one.
+// Regions without a round trip rank by distance: see Estimates. It accepts at most 65535 regions. A Latency keeps its
+// tables and belongs to one Locator. With a nil t it equals Table. It is safe for concurrent use.
 func (l *Locator) LatencyTable(t *Latency, regions []config.Region) (*Table, error) {
 	if t == nil || len(t.rows) == 0 {
 		return l.Table(regions)
@@ -34,7 +33,7 @@ func (l *Locator) LatencyTable(t *Latency, regions []config.Region) (*Table, err
 	})
 }
 
-// latencySignature is signature with the names, by which round trips are told.
+// latencySignature returns the signature with the region names, which round trips refer to.
 func latencySignature(regions []config.Region) string {
 	key := signature(regions)
 	for _, r := range regions {
@@ -43,33 +42,33 @@ func latencySignature(regions []config.Region) string {
 	return key
 }
 
-// latencyCompiler merges what tells clients apart into one trie of rankings: where they
-// stand, what autonomous system announces them, which of the table's networks they are in.
+// latencyCompiler merges the differences between clients into one trie of rankings: location, autonomous system, and
+// network of the table.
 type latencyCompiler struct {
 	ranker
 	table     *Latency
-	numberOf  []int // by region of the table: which of the ranked it is; -1: none
+	numberOf  []int // by region of the table: its index in the ranked regions; -1: not ranked
 	wanted    int   // samples
 	tolerance float64
-	told      []bool // scratch: regions that a row was found for
+	told      []bool // scratch: regions that have a row already
 	sources   *sources
-	nowhere   bool     // the place unplaced is none: all regions are equally far
-	places    []uint32 // all of the sources', as numbers of themselves
+	nowhere   bool     // the default place has no location: all regions are equally far
+	places    []uint32 // all places of the sources, each as its own number
 
-	chains  []rowSet          // the rows that a client has; 0: those of its country at most
-	known   map[rowSet]ref    // chains met before
-	met     map[[2]ref]uint32 // rankings by chain and place
-	alone   []uint32          // rankings by place for chain 0; 0: not made yet, else one more
-	systems map[record]ref    // by record of the ASN file: a chain
+	chains  []rowSet          // the rows of a client; 0: at most those of its country
+	known   map[rowSet]ref    // row sets seen before
+	met     map[[2]ref]uint32 // rankings by row set and place
+	alone   []uint32          // rankings by place for row set 0; 0: not computed yet, else the ranking plus one
+	systems map[record]ref    // by record of the ASN file: a row set
 }
 
-// rowSet is the rows of a network or an autonomous system, and those around it.
+// rowSet holds the rows of a network or an autonomous system, and links to those of the next wider one.
 type rowSet struct {
-	rows   uint32 // where in table.rows they begin
-	around ref    // the next wider chain
+	rows   uint32 // index of the first in table.rows
+	around ref    // the next wider row set
 }
 
-// mostMet bounds the memory that quickest.met takes.
+// mostMet bounds the memory of latencyCompiler.met.
 const mostMet = 1 << 20
 
 func (l *Locator) compileLatency(s *sources, t *Latency, regions []config.Region) (*Table, error) {
@@ -98,7 +97,7 @@ func (l *Locator) compileLatency(s *sources, t *Latency, regions []config.Region
 	return newTable(l.parallelism, q.rankings, v4, root4, v6, root6), nil
 }
 
-// announce makes the chains of the autonomous systems that have rows.
+// announce makes the row sets of the autonomous systems that have rows.
 func (q *latencyCompiler) announce(file *asnFile) error {
 	if file == nil {
 		return nil
@@ -113,7 +112,7 @@ func (q *latencyCompiler) announce(file *asnFile) error {
 	return err
 }
 
-// chain is the number of a chain, new or met before.
+// chain returns the number of a row set, new or existing.
 func (q *latencyCompiler) chain(c rowSet) ref {
 	n, ok := q.known[c]
 	if !ok {
@@ -124,7 +123,7 @@ func (q *latencyCompiler) chain(c rowSet) ref {
 	return n
 }
 
-// family is the trie of one family, whose leaves are rankings.
+// family compiles the trie of one family. Its leaves are rankings.
 func (q *latencyCompiler) family(file *asnFile, v4 bool) (*trie, ref, error) {
 	places := compiler{sources: q.sources, ids: q.places, v4: v4}
 	placed, err := places.compile()
@@ -151,17 +150,16 @@ func (q *latencyCompiler) family(file *asnFile, v4 bool) (*trie, ref, error) {
 	return &whole.trie, root, nil
 }
 
-// rowWalk lays the networks of a table over the autonomous systems: the leaves
-// of its trie are chains.
+// rowWalk merges the networks of a table with the autonomous systems. The leaves of its trie are row sets.
 type rowWalk struct {
 	trie
 	*latencyCompiler
 	systems *trie
-	within  []uint32 // where the rows of the networks around begin, the widest first
+	within  []uint32 // index of the first row of each enclosing network, the widest first
 }
 
-// walk is the trie of a prefix of depth bits: the rows of the networks in it, sorted,
-// and the autonomous systems there.
+// walk builds the trie of a prefix of depth bits, from the sorted rows of the networks in it and the autonomous
+// systems there.
 func (w *rowWalk) walk(rows []roundTrip, system ref, depth int) ref {
 	around := len(w.within)
 	if len(rows) > 0 && int(rows[0].of.bits) == depth {
@@ -184,7 +182,7 @@ func (w *rowWalk) walk(rows []roundTrip, system ref, depth int) ref {
 	return w.join(a, b)
 }
 
-// ranking is that of a client with the rows of a chain who stands at a place.
+// ranking returns the ranking of a client with the given row set and place.
 func (q *latencyCompiler) ranking(rows, place ref) uint32 {
 	if rows == 0 {
 		if q.alone[place] == 0 {
@@ -204,8 +202,7 @@ func (q *latencyCompiler) ranking(rows, place ref) uint32 {
 	return n
 }
 
-// rank ranks the regions by what the rows tell, the most specific first, and by
-// the distance from the place.
+// rank ranks the regions by the rows, the most specific first, and by the distance from the place.
 func (q *latencyCompiler) rank(rows, place ref) uint32 {
 	p := newPoint(q.sources.all[place])
 	for i, at := range q.points {
@@ -224,7 +221,7 @@ func (q *latencyCompiler) rank(rows, place ref) uint32 {
 	return q.intern()
 }
 
-// applyRows mixes rows in, for the regions of which none was told before.
+// applyRows applies rows to the regions that have none yet.
 func (q *latencyCompiler) applyRows(rows []roundTrip) {
 	for i := range rows {
 		if n := q.numberOf[rows[i].region]; n >= 0 && !q.told[n] {

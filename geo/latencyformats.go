@@ -14,11 +14,11 @@ import (
 	"meridian/config"
 )
 
-// latencyColumns are the columns of the file, in order.
+// latencyColumns lists the columns of the file, in order.
 func latencyColumns() []string { return []string{"client", "region", "rtt_ms", "samples"} }
 
-// readCSV reads lines of client, region, milliseconds and, in some or all, samples
-// (RFC 4180); what begins with # is a comment.
+// readCSV reads lines of client, region, milliseconds and, optionally, samples (RFC 4180). Lines that begin with #
+// are comments.
 func (r *latencyReader) readCSV(data []byte) {
 	lines := csv.NewReader(bytes.NewReader(data))
 	lines.Comment, lines.FieldsPerRecord, lines.ReuseRecord = '#', -1, true
@@ -69,7 +69,7 @@ func (r *latencyReader) addLine(lines *csv.Reader, values []string) bool {
 	return r.add(row[0], row[1], row[2], row[3])
 }
 
-// latencyObject is a row as JSON has it.
+// latencyObject is a row in JSON.
 type latencyObject struct {
 	Client  string   `json:"client"`
 	Region  string   `json:"region"`
@@ -82,7 +82,7 @@ func (r *latencyReader) readJSON(data []byte) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	at := lineCounter{data: data, line: 1}
-	_, _ = d.Token() // the bracket, for which this is called
+	_, _ = d.Token() // the opening bracket, which the caller has seen
 	for d.More() {
 		pos := at.pos(d.InputOffset())
 		var row latencyObject
@@ -99,11 +99,11 @@ func (r *latencyReader) readJSON(data []byte) {
 	}
 	pos := at.pos(d.InputOffset())
 	if _, err := d.Token(); err != nil {
-		r.addError(pos, jsonError(err), "a list ends in ]")
+		r.addError(pos, jsonError(err), "end the list with ]")
 		return
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		r.addError(at.pos(d.InputOffset()), "something after the list", "the file is one list")
+		r.addError(at.pos(d.InputOffset()), "data after the end of the list", "put all rows into one list")
 	}
 }
 
@@ -118,14 +118,13 @@ func (r *latencyReader) addObject(row *latencyObject, at config.Pos) bool {
 	return r.add(field{row.Client, at}, field{row.Region, at}, ms, samples)
 }
 
-// goesOn reports whether what is behind an object can be read that is at fault so:
-// it is JSON, and not what is wanted.
+// goesOn reports whether reading can continue after the object: it is valid JSON but not a valid row.
 func goesOn(err error) bool {
 	_, wrong := errors.AsType[*json.UnmarshalTypeError](err)
 	return wrong || strings.HasPrefix(err.Error(), "json: unknown field")
 }
 
-// jsonError is what is wrong with the JSON, in the words of the file.
+// jsonError describes a JSON error in terms of the file.
 func jsonError(err error) string {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Sprintf("%s is of JSON type %s", cmp.Or(wrong.Field, "a row"), wrong.Value)
@@ -136,15 +135,15 @@ func jsonError(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-// lineCounter finds the lines of offsets, asked in order.
+// lineCounter finds the lines of offsets, given in ascending order.
 type lineCounter struct {
 	data []byte
 	at   int
 	line uint32
-	from int // where the line begins
+	from int // offset of the beginning of the line
 }
 
-// pos is where the first value at or after offset stands.
+// pos returns the position of the first value at or after offset.
 func (c *lineCounter) pos(offset int64) config.Pos {
 	end := int(offset)
 	for end < len(c.data) && strings.IndexByte(" \t\r\n,", c.data[end]) >= 0 {

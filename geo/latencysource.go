@@ -17,49 +17,45 @@ import (
 	"meridian/config"
 )
 
-// What bounds a table of round trips, and what is told of it.
+// Limits of a latency table and of its error reports.
 const (
 	maxLatencyFile  = 64 << 20 // bytes
 	maxLatencyRows  = 5_000_000
-	maxLatencyTold  = 100 // faults
+	maxLatencyTold  = 100 // errors
 	maxRoundTrip    = 60_000
 	maxLatencyCount = 1_000_000_000 // samples of a row
 )
 
-// ReadLatency reads the table of round trips that the configuration names anew; nil
-// where it names none. The error is a *multierror.Error of config.Faults, each with the
-// line of the table.
+// ReadLatency reads the configured table of round trips again. It returns nil if none is configured. The error is a
+// *multierror.Error of config.Errors, each with the line of the table.
 func (l *Locator) ReadLatency() (*Latency, error) {
 	table, _, faults := l.readLatency()
 	return table, config.Join(faults)
 }
 
-// Latency is the table of round trips as it was when the Locator was opened; nil
-// where the configuration names none.
+// Latency returns the table of round trips as it was when the Locator was opened, or nil if none is configured.
 func (l *Locator) Latency() *Latency { return l.latency }
 
-// rejectedFile is what is wrong with a file in whose place an older one stays.
+// rejectedFile holds the errors of a file that could not replace an older one.
 type rejectedFile struct {
-	file fs.FileInfo // as it was looked at; nil where it could not be
+	file fs.FileInfo // at the time of the check; nil if stat failed
 	errs []config.Error
 }
 
-// RefusedLatency is what is wrong with the file of round trips where those that a
-// server went by before stay in its place (OpenBeside); nil where nothing is. The
-// file is as it was looked at, nil where it could not be.
+// RefusedLatency returns the errors of the latency file if the server keeps the earlier table instead
+// (OpenInBackground), or nil. The file information is from the time of the check, and nil if stat failed.
 func (l *Locator) RefusedLatency() (fs.FileInfo, error) {
 	return l.refused.file, config.Join(l.refused.errs)
 }
 
-// firstLatency has the Locator go by the round trips of its file, or by those that a
-// server goes by already:
+// firstLatency selects the Locator's round trips: those of its file, or those that the server already uses:
 //
-//	the file   before          goes by
+//	the file   before          result
 //	none       -               none
-//	sound      of this file    its own, after those before (After)
-//	sound      of none         its own
-//	at fault   of this file    those before; RefusedLatency tells what is wrong
-//	at fault   of none         none: it is a fault of the configuration
+//	valid      of this file    its own, merged with those before (After)
+//	valid      of none         its own
+//	invalid    of this file    those before; RefusedLatency returns the errors
+//	invalid    of none         none: a configuration error
 func (l *Locator) firstLatency(before *Latency) []config.Error {
 	if before != nil && before.file != l.cfg.Latency.File {
 		before = nil
@@ -75,7 +71,7 @@ func (l *Locator) firstLatency(before *Latency) []config.Error {
 	return faults
 }
 
-// readLatency tells of a file that is at fault as well what it was.
+// readLatency reads the file. It returns the file information for an invalid file too.
 func (l *Locator) readLatency() (*Latency, fs.FileInfo, []config.Error) {
 	name := l.cfg.Latency.File
 	if name == "" {
@@ -95,9 +91,9 @@ func (l *Locator) readLatency() (*Latency, fs.FileInfo, []config.Error) {
 	return table, info, faults
 }
 
-// readLatencyFile is what is in a file, and what the file was when it was opened.
+// readLatencyFile returns the content of a file and its information at the time of opening.
 func readLatencyFile(name string) ([]byte, os.FileInfo, error) {
-	info, err := os.Stat(name) // to open a pipe waits for who writes to it
+	info, err := os.Stat(name) // opening a pipe would wait for a writer
 	switch {
 	case err != nil:
 		return nil, nil, trimPath(err)
@@ -124,7 +120,7 @@ func readLatencyFile(name string) ([]byte, os.FileInfo, error) {
 	return data, info, nil
 }
 
-// latencyReader makes a Latency of rows, and notes what is wrong with them.
+// latencyReader builds a Latency from rows and collects their errors.
 type latencyReader struct {
 	file      string
 	countries map[string]country
@@ -134,12 +130,12 @@ type latencyReader struct {
 	table          Latency
 	numbers        map[string]uint16 // of table.regions
 	unknown        map[string]*skippedRows
-	unknownRegions skippedRows // rows of ASNs, where no ASN file is
+	unknownRegions skippedRows // rows of ASNs, without an ASN file
 	errs           []config.Error
-	more           int // faults beyond those
+	more           int // number of errors beyond those
 }
 
-// skippedRows is rows that are passed over.
+// skippedRows counts rows that are ignored.
 type skippedRows struct {
 	first config.Pos
 	rows  int
@@ -154,9 +150,9 @@ func (p *skippedRows) add(at config.Pos) {
 
 func (p *skippedRows) String() string {
 	if p.rows == 1 {
-		return "1 row is passed over"
+		return "1 row ignored"
 	}
-	return fmt.Sprintf("%d rows are passed over", p.rows)
+	return fmt.Sprintf("%d rows ignored", p.rows)
 }
 
 func (l *Locator) latencyReader(file string) *latencyReader {
@@ -170,7 +166,7 @@ func (l *Locator) latencyReader(file string) *latencyReader {
 	return r
 }
 
-// read reads either form: JSON begins with a bracket.
+// read reads either format. JSON begins with a bracket.
 func (r *latencyReader) read(data []byte) {
 	r.table.content = sha256.Sum256(data)
 	if strings.HasPrefix(string(bytes.TrimLeft(data[:min(len(data), 4096)], " \t\r\n")), "[") {
@@ -188,17 +184,16 @@ func (r *latencyReader) addError(at config.Pos, what, hint string) {
 	r.errs = append(r.errs, config.Error{File: r.file, Pos: at, What: what, Hint: hint})
 }
 
-// field is a value of a row and where it stands.
+// field is a value of a row with its position.
 type field struct {
 	text string
 	at   config.Pos
 }
 
-// add takes in a row; samples is empty where it has none. It reports whether
-// there is room for more.
+// add adds a row. samples is empty if the row has none. It reports whether there is room for more.
 func (r *latencyReader) add(client, region, ms, samples field) bool {
 	if len(r.table.rows) == maxLatencyRows {
-		r.addError(client.at, fmt.Sprintf("more than %d rows", maxLatencyRows), "sum up networks")
+		r.addError(client.at, fmt.Sprintf("more than %d rows", maxLatencyRows), "merge rows into larger networks")
 		return false
 	}
 	row := roundTrip{line: client.at.Line}
@@ -249,7 +244,7 @@ func (r *latencyReader) client(f field) (measured, bool) {
 		if a, err := netip.ParseAddr(f.text); err == nil && a.Zone() == "" {
 			r.addError(f.at, fmt.Sprintf("%q has no length", f.text), fmt.Sprintf("write %s/%d", a, a.BitLen()))
 		} else {
-			r.addError(f.at, fmt.Sprintf("%q is no client", f.text), hint)
+			r.addError(f.at, fmt.Sprintf("%q is not a client", f.text), hint)
 		}
 		return measured{}, false
 	case p != p.Masked():
@@ -277,7 +272,7 @@ func (r *latencyReader) region(f field) (uint16, bool) {
 			return 0, false
 		}
 		n = uint16(len(r.table.regions))
-		name := strings.Clone(f.text) // not the row around it
+		name := strings.Clone(f.text) // without the rest of the row
 		r.numbers[name] = n
 		r.table.regions = append(r.table.regions, name)
 	}
@@ -303,14 +298,13 @@ func (r *latencyReader) samples(f field) (uint32, bool) {
 	}
 	n, err := strconv.ParseUint(f.text, 10, 32)
 	if err != nil || n == 0 || n > maxLatencyCount {
-		r.addError(f.at, fmt.Sprintf("%q samples", f.text), fmt.Sprintf("a whole number from 1 to %d, or nothing where it is not known", maxLatencyCount))
+		r.addError(f.at, fmt.Sprintf("%q samples", f.text), fmt.Sprintf("write a whole number from 1 to %d, or leave it out if unknown", maxLatencyCount))
 		return 0, false
 	}
 	return uint32(n), true
 }
 
-// finish sorts the rows and leaves out those of no use; two of one client and
-// region are a fault.
+// finish sorts the rows and removes unused ones. Two rows for one client and region are an error.
 func (r *latencyReader) finish() (*Latency, []config.Error) {
 	t := &r.table
 	slices.SortFunc(t.rows, func(a, b roundTrip) int {
@@ -322,17 +316,17 @@ func (r *latencyReader) finish() (*Latency, []config.Error) {
 	for i := range t.rows {
 		if i > 0 && compareRows(t.rows[i-1], t.rows[i]) == 0 {
 			row := t.rows[i]
-			r.addError(config.Pos{Line: row.line, Column: 1}, fmt.Sprintf("%s and region %q again", row.of, t.regions[row.region]),
-				fmt.Sprintf("they are on line %d already", t.rows[i-1].line))
+			r.addError(config.Pos{Line: row.line, Column: 1}, fmt.Sprintf("duplicate row for %s and region %q", row.of, t.regions[row.region]),
+				fmt.Sprintf("remove it; the first is on line %d", t.rows[i-1].line))
 		}
 	}
-	if len(t.rows) == 0 && len(r.errs) == 0 { // a list that was cut short, more likely than one of nothing
-		r.addError(config.Pos{Line: 1, Column: 1}, "no round trip", "at least one, such as 198.51.100.0/24,eu-west,12.5,40")
+	if len(t.rows) == 0 && len(r.errs) == 0 { // an empty table is more likely truncated than intended
+		r.addError(config.Pos{Line: 1, Column: 1}, "no round trip", "write at least one, such as 198.51.100.0/24,eu-west,12.5,40")
 	}
 	if len(r.errs) > 0 {
 		slices.SortStableFunc(r.errs, func(a, b config.Error) int { return int(a.Pos.Line) - int(b.Pos.Line) })
 		if r.more > 0 {
-			r.errs = append(r.errs, config.Error{File: r.file, What: fmt.Sprintf("%d more faults", r.more), Hint: "see to these first"})
+			r.errs = append(r.errs, config.Error{File: r.file, What: fmt.Sprintf("%d more errors", r.more), Hint: "correct these first"})
 		}
 		return nil, r.errs
 	}
@@ -345,7 +339,7 @@ func (r *latencyReader) finish() (*Latency, []config.Error) {
 	return t, nil
 }
 
-// warn tells of the rows that are passed over.
+// warn adds warnings about ignored rows.
 func (r *latencyReader) warn() {
 	for _, name := range r.table.regions {
 		if p := r.unknown[name]; p != nil {

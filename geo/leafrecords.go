@@ -5,9 +5,8 @@ import (
 	"slices"
 )
 
-// leafRecords are the records that lookups end in, each distinct one once: four
-// bytes of the number of a ranking, then for each position of it a scope. What
-// one answer needs lies side by side, since memory that is far is what a lookup waits for.
+// leafRecords holds each distinct leaf record once: four bytes for the number of a ranking, then one scope for each
+// position of it. All data of one answer is adjacent, because cache misses dominate a lookup.
 type leafRecords struct {
 	size int // bytes of a record
 	flat []byte
@@ -21,33 +20,30 @@ func (l *leafRecords) scope(leaf Leaf, k int) uint8 {
 	return l.flat[int(leaf)*l.size+4+k]
 }
 
-// leafBuilder replaces the rankings at the leaves of a merged trie by numbers of
-// leaf records.
+// leafBuilder replaces the rankings at the leaves of a merged trie by numbers of leaf records.
 //
-// The scope of position k is the length of the shortest prefix around the leaf
-// inside which all rankings share their first k+1 regions. So it is found in two
-// passes over the trie: upwards, how many regions all of a node share (shared);
-// then downwards: a node at depth d that shares more than its parent does, from p
-// regions to n, is the scope d of positions p to n-1 for everything below it.
+// The scope of position k is the length of the shortest prefix around the leaf inside which all rankings share their
+// first k+1 regions. Two passes over the trie find it. The upward pass counts the regions that all leaves of a node
+// share (shared). In the downward pass, a node at depth d that shares n regions while its parent shares p < n sets
+// the scope d of positions p to n-1 for all leaves below it.
 type leafBuilder struct {
 	leafRecords
 	rankings rankings
-	numbers  map[label]uint32     // of leaf records already met
-	recent   [1 << 12]internEntry // some of numbers, much faster to ask: of a City database, five of six are here
-	paths    map[label]uint32     // likewise of paths
-	path     []uint8              // scopes that the nodes walked through have set
+	numbers  map[label]uint32     // of existing leaf records
+	recent   [1 << 12]internEntry // a cache of numbers: with a City database, five of six lookups hit it
+	paths    map[label]uint32     // of existing paths
+	path     []uint8              // scopes set by the nodes on the way down
 
 	*trie              // of the family being labelled
 	shared     []int32 // regions that all leaves below an inner node share
-	sampleLeaf []ref   // one of the leaves below it
+	sampleLeaf []ref   // any leaf below it
 }
 
-// label tells a leaf record or a path from all others, cheaply: a path is the
-// path before and a node that set further scopes, the first n, to its depth; a
-// leaf record is a path and the leaf at its end, with its depth and ranking.
+// label identifies a leaf record or a path with few bytes. A path is the previous path and a node that sets further
+// scopes, the first n, to its depth. A leaf record is a path and its final leaf, with depth and ranking.
 type label struct{ path, depth, n uint32 }
 
-// internEntry is a label and its number.
+// internEntry holds a label and its number.
 type internEntry struct {
 	label
 	number uint32
@@ -77,7 +73,7 @@ func (l *leafBuilder) label(t *trie, root ref) ref {
 	return l.descend(root, cursor{})
 }
 
-// sharedBelow is how many regions all below r share.
+// sharedBelow returns the number of regions that all leaves below r share.
 func (l *leafBuilder) sharedBelow(r ref) int {
 	if r.isLeaf() {
 		return l.rankings.regions
@@ -85,7 +81,7 @@ func (l *leafBuilder) sharedBelow(r ref) int {
 	return int(l.shared[r.index()])
 }
 
-// leafOf is one of the leaves below r.
+// leafOf returns a leaf below r.
 func (l *leafBuilder) leafOf(r ref) ref {
 	if r.isLeaf() {
 		return r
@@ -93,8 +89,8 @@ func (l *leafBuilder) leafOf(r ref) ref {
 	return l.sampleLeaf[r.index()]
 }
 
-// common is how many regions two leaves share; a private one shares none with
-// a public one, since a client subnet in it is not decided by its address.
+// common returns the number of regions that two leaves share. A private leaf shares none with a public one, because
+// the address of a private client subnet is not used for the decision.
 func (l *leafBuilder) common(a, b ref) int {
 	if (a^b)&privateFlag != 0 {
 		return 0
@@ -102,10 +98,10 @@ func (l *leafBuilder) common(a, b ref) int {
 	return l.rankings.shared(uint32(a&^privateFlag), uint32(b&^privateFlag))
 }
 
-// cursor is where descend is: so many bits deep, with so many scopes set by path.
+// cursor is the position of descend: its depth, the number of scopes set, and the path.
 type cursor struct{ depth, set, path uint32 }
 
-// descend labels what is below r.
+// descend labels the leaves below r.
 func (l *leafBuilder) descend(r ref, w cursor) ref {
 	if r.isLeaf() {
 		return ref(l.record(w, uint32(r&^privateFlag)))
@@ -122,14 +118,14 @@ func (l *leafBuilder) descend(r ref, w cursor) ref {
 	return r
 }
 
-// fill sets the scopes from those that w has set up to the n-th.
+// fill sets the scopes from w.set up to the n-th.
 func (l *leafBuilder) fill(w cursor, n uint32) {
 	for k := w.set; k < n; k++ {
 		l.path[k] = uint8(w.depth)
 	}
 }
 
-// record is the number of the leaf record with this ranking at w.
+// record returns the number of the leaf record with this ranking at w.
 func (l *leafBuilder) record(w cursor, ranking uint32) uint32 {
 	what := label{w.path, w.depth, ranking}
 	hash := (uint64(what.path)<<32 ^ uint64(what.depth)<<24 ^ uint64(what.n)) * 0x9e3779b97f4a7c15
@@ -147,7 +143,7 @@ func (l *leafBuilder) record(w cursor, ranking uint32) uint32 {
 	return n
 }
 
-// number is that of what, new or met before.
+// number returns the number of a label, new or existing.
 func number(numbers map[label]uint32, what label) uint32 {
 	n, ok := numbers[what]
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// mapFile reads the file: here is no mapping of files.
+// mapFile reads the file, because this system has no file mapping.
 func mapFile(f *os.File, size int) ([]byte, error) {
 	data := make([]byte, size)
 	_, err := io.ReadFull(f, data)

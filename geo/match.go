@@ -10,17 +10,17 @@ import (
 	"meridian/config"
 )
 
-// Matched is a match that a client has, and by what.
+// Matched is a match of a client, with its reason.
 type Matched struct {
 	Index int    // of the match
 	By    string // "network 10.0.0.0/8", "ASN 64500", "city US-CA/San Jose", "subdivision US-CA", "country DE", "group dach", "continent EU", "default"
 }
 
-// Matching lists the matches that addr has, most specific first (DESIGN 5), each
-// once. Slowly: for explaining. Serving uses Matches.
+// Matching returns the matches of addr, most specific first, each once. It is slow and only for explanations; the
+// server uses Matches.
 //
 //	known of the client      matches, in this order
-//	its address              the networks that hold it, longest prefix first
+//	its address              the networks that contain it, longest prefix first
 //	its ASN                  the one with that ASN
 //	its city                 the one with that city of its subdivision
 //	                         the one with that city of its country
@@ -43,13 +43,13 @@ func (l *Locator) Matching(addr netip.Addr, matches []config.Match) []Matched {
 	return found
 }
 
-// matcher finds matches by their terms. Each term is in one match only.
+// matcher finds matches by their terms. Each term belongs to one match only.
 type matcher struct {
 	networks []netip.Prefix // longest first
 	network  map[netip.Prefix]int
 	asn      map[uint32]int
-	place    map[string]int // by city, subdivision, country or continent, which never look alike
-	cities   bool           // whether place has any
+	place    map[string]int // by city, subdivision, country or continent, whose keys never collide
+	cities   bool           // whether place has cities
 	groups   []matchGroup   // smallest first
 	without  int            // the default match; -1: none
 	terms    []term
@@ -61,7 +61,7 @@ type matchGroup struct {
 	match int
 }
 
-// term is a term that only some sources know the like of, and which match has it.
+// term is a term of a kind that not all sources provide, with its match.
 type term struct {
 	kind  string
 	value any
@@ -79,7 +79,7 @@ func newMatcher(cfg *config.Config, matches []config.Match) *matcher {
 	return m
 }
 
-// add takes in the i-th match.
+// add adds the i-th match.
 func (m *matcher) add(cfg *config.Config, i int, match *config.Match) {
 	for _, p := range match.Networks {
 		p = unmapPrefix(p)
@@ -114,10 +114,10 @@ func (m *matcher) add(cfg *config.Config, i int, match *config.Match) {
 	}
 }
 
-// continentKey tells a continent's code from a country's: NA is Namibia too.
+// continentKey distinguishes a continent's code from a country's: NA is also Namibia.
 func continentKey(code string) string { return "continent " + code }
 
-// cityKey is a city of a country or subdivision as config.Match has it.
+// cityKey returns the key of a city of a country or subdivision, in the form of config.Match.
 func cityKey(where, name string) string { return where + "/" + strings.ToLower(name) }
 
 func (m *matcher) byNetwork(addr netip.Addr) []Matched {

@@ -280,15 +280,15 @@ func TestCitiesThatNobodyIsInAreWarnedOf(t *testing.T) {
 		"FR/pariss":       `did you mean "FR/Paris"?`,
 		"US-IL/san josé":  `did you mean "US-IL/San Jose"?`,
 		"US-NY/san jose":  `did you mean "US/San Jose"?`,
-		"DE/berlin":       "write the English name that the database has, after the country or subdivision in which it has it",
-		"FR/buenos aires": "write the English name that the database has, after the country or subdivision in which it has it",
+		"DE/berlin":       "write the English name as in the database, after the database's country or subdivision",
+		"FR/buenos aires": "write the English name as in the database, after the database's country or subdivision",
 	} {
 		var got, want string
 		for _, w := range with(geo, city) {
 			got += w.Error()
 		}
 		if hint != "" {
-			want = "m.yaml:7:3: pools.web.members[1].match: city " + city + ": no record of the database has it, and nobody matches it; " + hint
+			want = "m.yaml:7:3: pools.web.members[1].match: city " + city + ": no record of the database has it, so no client matches it; " + hint
 		}
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

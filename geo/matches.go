@@ -9,35 +9,33 @@ import (
 	"meridian/config"
 )
 
-// NoMatch ends the list of the matches that a client has.
+// NoMatch ends the list of a client's matches.
 const NoMatch = 1<<16 - 1
 
-// maxMatches is how many matches one table can tell apart.
+// maxMatches is the largest number of matches in one table.
 const maxMatches = NoMatch
 
-// MatchError is a match that no client can ever have.
+// MatchError describes a match that no client can have.
 type MatchError struct {
 	Match      int              // its index
-	Term       config.MatchTerm // that nobody can have
+	Term       config.MatchTerm // the unknown term
 	What, Hint string
 }
 
-// MatchErrors are all that are wrong with some matches.
+// MatchErrors holds all errors of a list of matches.
 type MatchErrors []MatchError
 
 func (f MatchErrors) Error() string {
 	return fmt.Sprintf("match %d: %s: %s; %s", f[0].Match, f[0].Term.Text, f[0].What, f[0].Hint)
 }
 
-// Matches compiles, or finds already compiled, the prefix table that lists for
-// every client the matches that it has, as Matching does. A ranking of that table
-// is the indices of those matches, most specific first, and then NoMatch to its
-// end, at least once; its scopes are those of the client's first k+1 matches. Cities
-// are known where a match of the Locator's configuration names any. The
-// error is MatchFaults where matches name what no source knows.
+// Matches compiles the prefix table that lists the matches of every client, as Matching does, or returns a compiled
+// one. A ranking of that table holds the indices of the matches, most specific first, and then NoMatch to its end, at
+// least once. The scope at k covers the client's first k+1 matches. The table has cities if a match of the Locator's
+// configuration names any. The error is MatchErrors if matches name a term that no source has.
 func (l *Locator) Matches(matches []config.Match) (*Table, error) {
 	if len(matches) > maxMatches {
-		return nil, fmt.Errorf("%d different matches in one pool, at most %d can be told apart", len(matches), maxMatches)
+		return nil, fmt.Errorf("%d different matches in one pool, at most %d are possible", len(matches), maxMatches)
 	}
 	return l.tables.table(matchSignature(matches), func() (*Table, error) {
 		var t *Table
@@ -56,7 +54,7 @@ func (l *Locator) Matches(matches []config.Match) (*Table, error) {
 	})
 }
 
-// matchSignature is the same for matches that give the same table.
+// matchSignature returns the same string for matches with the same table.
 func matchSignature(matches []config.Match) string {
 	var b strings.Builder
 	for i := range matches {
@@ -66,19 +64,18 @@ func matchSignature(matches []config.Match) string {
 	return b.String()
 }
 
-// matchCompiler merges what tells clients apart into one trie of lists of matches:
-// where they stand (its own sources, or only their private space where no match
-// asks), what autonomous system announces them, which of the matches' networks they are in.
+// matchCompiler merges the differences between clients into one trie of lists of matches: location (the sources, or
+// only their private space if no match needs more), autonomous system, and networks of the matches.
 type matchCompiler struct {
 	*matcher
 	l       *Locator
 	sources *sources
-	ids     []uint32       // by place: the list that it gives
-	systems map[record]ref // 1 + the match of the ASN that a record of the ASN file names; nil where no match asks
+	ids     []uint32       // by place: the number of its list
+	systems map[record]ref // 1 + the match of the ASN in a record of the ASN file; nil if no match needs it
 	lists   matchLists
 }
 
-// gather reads the sources that the matches ask.
+// gather reads the sources that the matches need.
 func (c *matchCompiler) gather() (faults, err error) {
 	c.sources = c.l.networks.single()
 	if len(c.place)+len(c.groups) > 0 {
@@ -106,15 +103,15 @@ func (c *matchCompiler) gather() (faults, err error) {
 	return nil, err
 }
 
-// single is sources that place nobody, and tell private space from the rest.
+// single returns sources without locations, which only separate private space from the rest.
 func (n *networks) single() *sources {
 	s := &sources{places: newPlaces(config.Location{}), networks: n, builtin: &builtin{}, builtinCountry: []uint32{defaultPoint}}
 	s.override = make([]uint32, len(n.entries))
 	return s
 }
 
-// unknown faults terms of a kind that no source knows anything of. That there is
-// no record of the very one is a warning, see UnknownTerms.
+// unknown returns an error for each term of a kind that no source provides. A missing record for one term is only a
+// warning; see UnknownTerms.
 func (c *matchCompiler) unknown() MatchErrors {
 	var faults MatchErrors
 	fault := func(t term, what, hint string) {
@@ -145,7 +142,7 @@ func (c *matchCompiler) compile() (*Table, error) {
 	return newTable(c.l.parallelism, c.lists.rankings(), v4, root4, v6, root6), nil
 }
 
-// family is the trie of one family, whose leaves are lists.
+// family compiles the trie of one family. Its leaves are lists.
 func (c *matchCompiler) family(v4 bool) (*trie, ref, error) {
 	places := compiler{sources: c.sources, ids: c.ids, v4: v4}
 	placed, err := places.compile()
@@ -179,12 +176,12 @@ func (c *matchCompiler) family(v4 bool) (*trie, ref, error) {
 	return &whole.trie, root, nil
 }
 
-// ownNetworks is the trie of the networks that matches name: each leaf is the list
-// of those around it, longest first.
+// ownNetworks builds the trie of the networks in matches. Each leaf is the list of the networks around it, longest
+// first.
 func (c *matchCompiler) ownNetworks(v4 bool) (ref, *trie) {
 	t := &trie{}
 	root := ref(c.lists.number(nil))
-	for _, p := range slices.Backward(c.networks) { // shorter first, so that longer ones know them
+	for _, p := range slices.Backward(c.networks) { // shorter first, so that longer ones include them
 		k, is4 := keyOf(p.Addr())
 		if is4 != v4 {
 			continue
@@ -197,8 +194,7 @@ func (c *matchCompiler) ownNetworks(v4 bool) (ref, *trie) {
 	return root, t
 }
 
-// change is r, a prefix of depth bits, with what is under the first bits of k
-// replaced by what to makes of each leaf there.
+// change returns r, a prefix of depth bits, with to applied to each leaf under the first bits of k.
 func (t *trie) change(r ref, k key, depth, bits int, to func(ref) ref) ref {
 	if depth >= bits && r.isLeaf() {
 		return to(r)
@@ -213,7 +209,7 @@ func (t *trie) change(r ref, k key, depth, bits int, to func(ref) ref) ref {
 	return t.join(a, b)
 }
 
-// systemWalk reads an ASN file into a trie.
+// systemWalk converts an ASN file into a trie.
 type systemWalk struct {
 	trie
 	numbers map[record]ref
@@ -229,7 +225,7 @@ func (w *systemWalk) compile(db *database) (ref, error) {
 	return root, w.err
 }
 
-// walk is what the file says of the prefix of depth bits that r stands for.
+// walk returns the trie of r, a prefix of depth bits.
 func (w *systemWalk) walk(r record, depth int) ref {
 	if !w.db.isNode(r) {
 		return w.numbers[r]
@@ -251,7 +247,7 @@ func (w *systemWalk) walk(r record, depth int) ref {
 	return w.join(a, b)
 }
 
-// merger lays two tries over each other.
+// merger combines two tries.
 type merger struct {
 	trie
 	a, b    *trie
@@ -269,7 +265,7 @@ func (m *merger) merge(a, b ref) ref {
 	return m.join(low, high)
 }
 
-// matchLists numbers lists of matches; 0 is the empty one.
+// matchLists numbers lists of matches. 0 is the empty list.
 type matchLists struct {
 	all     [][]uint16
 	numbers map[string]uint32
@@ -280,7 +276,7 @@ func newMatchLists() matchLists {
 	return matchLists{all: [][]uint16{nil}, numbers: map[string]uint32{"": 0}}
 }
 
-// number is that of a list, new or met before.
+// number returns the number of a list, new or existing.
 func (l *matchLists) number(list []uint16) uint32 {
 	l.key = l.key[:0]
 	for _, i := range list {
@@ -295,7 +291,7 @@ func (l *matchLists) number(list []uint16) uint32 {
 	return n
 }
 
-// rankings is the lists filled up to one length, so that each ends in NoMatch.
+// rankings returns the lists, padded to one length so that each ends in NoMatch.
 func (l *matchLists) rankings() rankings {
 	longest := 0
 	for _, list := range l.all {
@@ -309,7 +305,7 @@ func (l *matchLists) rankings() rankings {
 	return r
 }
 
-// mergeLists is a and what of b is not in it.
+// mergeLists returns a, followed by the elements of b that a does not have.
 func mergeLists(a, b []uint16) []uint16 {
 	list := slices.Clone(a)
 	for _, i := range b {
@@ -320,7 +316,7 @@ func mergeLists(a, b []uint16) []uint16 {
 	return list
 }
 
-// indices is the matches that were found, each once.
+// indices returns the indices of the matches, each once.
 func indices(found []Matched) []uint16 {
 	var list []uint16
 	for _, f := range found {

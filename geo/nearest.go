@@ -2,20 +2,19 @@ package geo
 
 import "math/bits"
 
-// nearest finds no more than the first region of a ranking and its scope, which
-// is all that a decision needs while that region is up. Where Table's leaves differ
-// in the regions behind the first or in their scopes they are one here, so it is a
-// third of the size, and what a lookup waits for is memory.
+// nearest maps a client to the first region of its ranking and the scope. A decision needs no more while that region
+// is up. Leaves that differ only in later regions or their scopes are one leaf here. So it has a third of the size,
+// and lookups are bound by memory.
 //
-// It keeps no scopes, but for those in the root: a run of slots with one region is
-// as long as it can be, so the scope follows from where the run begins and ends.
+// It stores scopes only in the root. Elsewhere a run of slots with one region has maximal length, so the scope
+// follows from its two ends.
 type nearest struct{ poptrie }
 
-// A leaf of nearest has the region in its lower half and, in the root only, the
-// scope above that. apartFlag keeps private leaves and public ones in different runs.
+// A leaf of nearest has the region in its lower half and, in the root only, the scope above that. privateFlag
+// separates private leaves from public ones.
 const rootScope = 16
 
-// lookup is the nearest region of k, and the scope of an answer from there.
+// lookup returns the nearest region of k and the scope of an answer from there.
 func (p *nearest) lookup(k key) (region uint16, scope uint8) {
 	r := p.root[k.hi>>(64-rootBits)]
 	if r.isLeaf() {
@@ -36,21 +35,19 @@ func (p *nearest) lookup(k key) (region uint16, scope uint8) {
 	}
 }
 
-// block is how many bits of the node lead to the largest aligned block of slots
-// around slot that lies within its run: one bit more than slot has in common with
-// the slot before the run and with the one behind it. There is at least one of
-// these: a node that is all one run would be a leaf above.
+// block returns the number of node bits that lead to the largest aligned block of slots around slot within its run.
+// It is one more than the bits that slot shares with the slot before the run and the one after it. At least one of
+// them exists: a node with a single run would be a leaf above.
 func (n *popnode) block(slot, bit uint64) uint8 {
 	edges := n.starts | n.inner | n.inner<<1
 	upTo := bit<<1 - 1
-	before := uint64(bits.Len64(edges&upTo|1)) - 2        // beyond all slots where the run is the first
-	behind := uint64(bits.TrailingZeros64(edges &^ upTo)) // likewise, where it is the last
+	before := uint64(bits.Len64(edges&upTo|1)) - 2        // beyond all slots if the run is the first
+	behind := uint64(bits.TrailingZeros64(edges &^ upTo)) // beyond all slots if the run is the last
 	apart := min(bits.Len64(slot^before), bits.Len64(slot^behind))
 	return uint8(stride + 1 - apart)
 }
 
-// newNearest makes the nearest of a merged trie, whose leaves are rankings with
-// apartFlag where private.
+// newNearest builds the nearest table of a merged trie. Its leaves are rankings, with privateFlag where private.
 func newNearest(t *trie, root ref, r *rankings) nearest {
 	first, root := t.project(root, func(leaf ref) ref { return r.first(leaf&^privateFlag) | leaf&privateFlag })
 	n := nearest{newPoptrie(first, root)}
@@ -58,7 +55,7 @@ func newNearest(t *trie, root ref, r *rankings) nearest {
 	return n
 }
 
-// first is the first region of a ranking; 0 where there are no regions, and nobody asks.
+// first returns the first region of a ranking. It returns 0 without regions, when no caller uses the result.
 func (r *rankings) first(ranking ref) ref {
 	if r.regions == 0 {
 		return 0
@@ -66,10 +63,10 @@ func (r *rankings) first(ranking ref) ref {
 	return ref(r.of(uint32(ranking))[0])
 }
 
-// project is the trie of root with to of each leaf in its place.
+// project returns the trie of root with to applied to each leaf.
 func (t *trie) project(root ref, to func(leaf ref) ref) (*trie, ref) {
 	projected := &trie{}
-	at := make([]ref, len(t.halves)) // by inner node: what has become of it
+	at := make([]ref, len(t.halves)) // by inner node: its new node
 	of := func(r ref) ref {
 		if r.isLeaf() {
 			return to(r)
@@ -82,8 +79,7 @@ func (t *trie) project(root ref, to func(leaf ref) ref) (*trie, ref) {
 	return projected, of(root)
 }
 
-// setScopes notes in those slots of the root that are leaves how deep they lie in
-// the trie below r, a prefix of depth bits.
+// setScopes stores in the leaf slots of the root their depth in the trie below r, a prefix of depth bits.
 func (t *trie) setScopes(slots []ref, r ref, depth int) {
 	switch {
 	case r.isLeaf():

@@ -11,10 +11,9 @@ import (
 	"meridian/config"
 )
 
-// networks is the operator's own knowledge: geo.networks, and around it the
-// address space that says nothing of where a client is.
+// networks holds the operator's entries of geo.networks, and the address space without a location.
 type networks struct {
-	entries []Location // what each entry of geo.networks says
+	entries []Location // the location of each entry of geo.networks
 	longest bart.Table[int]
 
 	// The tries have, for each prefix, one of the values below.
@@ -22,16 +21,16 @@ type networks struct {
 	roots
 }
 
-// values of the tries of networks.
+// Values of the tries of networks.
 const (
-	unset         ref       = iota // to be asked of the database and the built-in table
-	privateRange                   // likewise, but private: nobody's client subnet (DESIGN 5.3)
+	unset         ref       = iota // not decided here: look in the database and the built-in table
+	privateRange                   // as unset, but private: never a useful client subnet
 	firstOverride                  // and up: entries[value-firstOwn]
 	privateFlag   = 1 << 30        // marks the value of a private leaf in a table
 )
 
-// private is the address space that a client subnet does not count in: private,
-// loopback, link-local and unspecified, as netip.Addr has them, unless networks names it.
+// private lists the address space that is ignored in a client subnet: private, loopback, link-local and unspecified,
+// as netip.Addr defines them. An entry of networks overrides this.
 func private() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("0.0.0.0/32"),
@@ -46,8 +45,8 @@ func private() []netip.Prefix {
 	}
 }
 
-// mapped is where IPv4 addresses lie in IPv6. They are looked up as IPv4, so
-// no scope around an IPv6 client may reach into it.
+// mapped returns the prefix of IPv4-mapped addresses. They are looked up as IPv4, so no scope around an IPv6 client
+// may include them.
 func mapped() netip.Prefix { return netip.MustParsePrefix("::ffff:0:0/96") }
 
 // newNetworks resolves geo.networks.
@@ -74,7 +73,7 @@ func newNetworks(cfg *config.Config, a centroids) (*networks, []config.Error) {
 	return n, faults
 }
 
-// byLength is the networks with longer prefixes last, so that they win.
+// byLength returns the networks with longer prefixes last, so that they win.
 func byLength(all []config.Network) []config.Network {
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b config.Network) int {
@@ -83,7 +82,7 @@ func byLength(all []config.Network) []config.Network {
 	return all
 }
 
-// insert sets all of p.
+// insert sets all addresses of p.
 func (n *networks) insert(p netip.Prefix, value ref) {
 	k, v4 := keyOf(p.Addr())
 	if p == mapped() {
@@ -93,7 +92,7 @@ func (n *networks) insert(p netip.Prefix, value ref) {
 	*root = n.set(*root, k, 0, p.Bits(), value)
 }
 
-// unmapPrefix is the IPv4 form of a prefix of IPv4-mapped addresses, and any other as it is.
+// unmapPrefix returns the IPv4 form of a prefix of IPv4-mapped addresses, and any other prefix unchanged.
 func unmapPrefix(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
@@ -101,7 +100,7 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p
 }
 
-// locate is what the longest entry around addr says.
+// locate returns the location of the longest entry around addr.
 func (n *networks) locate(addr netip.Addr) (Location, bool) {
 	i, ok := n.longest.Lookup(addr.Unmap().WithZone(""))
 	if !ok {
@@ -110,8 +109,8 @@ func (n *networks) locate(addr netip.Addr) (Location, bool) {
 	return n.entries[i], true
 }
 
-// place returns where the entry c of geo.networks is. A subdivision without a point
-// is at the centre of its country: no free source has the centres of subdivisions.
+// place returns the location of the entry c of geo.networks. A subdivision without a location gets the centre of its
+// country, because no free source has the centres of subdivisions.
 func (a centroids) place(cfg *config.Config, c config.Network) (Location, error) {
 	at, err := a.area(c)
 	switch {
@@ -129,7 +128,7 @@ func (a centroids) place(cfg *config.Config, c config.Network) (Location, error)
 	return at, nil
 }
 
-// area returns what the entry c of geo.networks is part of, at its centre of population.
+// area returns the country or continent of the entry c of geo.networks, at its centre of population.
 func (a centroids) area(c config.Network) (Location, error) {
 	code := c.Country
 	if code == "" {
@@ -153,7 +152,7 @@ func (a centroids) area(c config.Network) (Location, error) {
 	return at, nil
 }
 
-// country is where the people of a country live.
+// country returns the centre of population of a country.
 func (a centroids) country(code string) (Location, bool) {
 	c, ok := a.countries[code]
 	return Location{Continent: c.continent, Country: code, Lat: c.centre.Lat, Lon: c.centre.Lon}, ok

@@ -7,25 +7,24 @@ import (
 	"meridian/config"
 )
 
-// parallelism is how many goroutines may make tables at once, one at least.
+// parallelism is the number of goroutines that may compile tables at once, at least one.
 type parallelism int
 
-// OpenInBackground is Open for a server that answers meanwhile, and goes by round trips
-// already; before is nil where it does not: see firstLatency. The Locator's tables are made
-// by who asks for them alone, one thing after the other: for a caller whose thread has
-// a priority of its own, which no other thread would have.
+// OpenInBackground opens a Locator for a server that answers queries at the same time. before is the latency table in
+// use, or nil: see firstLatency. The Locator's tables are compiled in the caller's goroutine only, one after the
+// other, because the caller's thread may have its own priority.
 func OpenInBackground(cfg *config.Config, before *Latency) (*Locator, error) {
 	return open(cfg, 1, before)
 }
 
-// Makers is how many goroutines may ask for tables at once, the caller's among them:
-// as many as the process runs, or one after OpenBeside or Compiled.
+// Makers returns the number of goroutines, the caller's included, that may request tables at once: GOMAXPROCS, or one
+// after OpenInBackground or Compiled.
 func (l *Locator) Makers() int { return int(l.parallelism) }
 
-// maxParallelism is as many makers as the process runs goroutines at once.
+// maxParallelism returns the number of goroutines that the process runs at once.
 func maxParallelism() parallelism { return parallelism(runtime.GOMAXPROCS(0)) }
 
-// runBoth does one thing and another, at once where there is somebody for each.
+// runBoth runs two functions, in parallel if allowed.
 func (m parallelism) runBoth(one, another func()) {
 	if m == 1 {
 		one()

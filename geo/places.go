@@ -6,35 +6,34 @@ import (
 	"meridian/config"
 )
 
-// places numbers the distinct points at which clients stand, with what they are part of.
+// places numbers the distinct locations of clients, with their areas.
 type places struct {
 	all     []config.Location
 	who     []area // by place
 	numbers map[place]uint32
 }
 
-// place is a point as part of a country.
+// place is a location within a country.
 type place struct {
 	at config.Location
 	area
 }
 
-// area is what the clients of a place are matched by.
+// area holds the parts of a location that matches compare.
 type area struct{ continent, country, subdivision, city string }
 
 func (w area) subdivided() bool { return w.subdivision != "" }
 
 func (w area) inCity() bool { return w.city != "" }
 
-// defaultPoint is the number of the place of a client that nothing places: the
-// default region's.
+// defaultPoint is the place of a client without a location: the default region's.
 const defaultPoint = 0
 
 func newPlaces(unplaced config.Location) *places {
 	return &places{all: []config.Location{unplaced}, who: []area{{}}, numbers: map[place]uint32{}}
 }
 
-// number is that of a place, new or met before.
+// number returns the number of a place, new or existing.
 func (p *places) number(l Location) uint32 {
 	at := place{config.Location{Lat: l.Lat, Lon: l.Lon}, area{l.Continent, l.Country, l.Subdivision, l.City}}
 	n, ok := p.numbers[at]
@@ -47,8 +46,7 @@ func (p *places) number(l Location) uint32 {
 	return n
 }
 
-// sources is all that tells where clients are, as numbers of places: what
-// every table of a Locator is compiled from.
+// sources holds the locations of all sources as numbers of places. All tables of a Locator are compiled from it.
 type sources struct {
 	*places
 	networks       *networks
@@ -57,11 +55,11 @@ type sources struct {
 	builtinCountry []uint32  // place of each value of the built-in table
 	db             *database // nil without one
 	offsets        *offsets
-	data           []uint32 // place of each offset; unplaced where the record places nobody
+	data           []uint32 // place of each offset; defaultPoint if the record has no location
 }
 
-// place is the place of what the database has at offset, which was an offset when
-// the database was gathered unless the file has changed since.
+// place returns the place of the database's data at offset. offset is known from gathering, unless the file has
+// changed since.
 func (s *sources) place(offset uint32) (place uint32, ok bool) {
 	if !s.offsets.has(offset) {
 		return 0, false
@@ -97,8 +95,7 @@ func (l *Locator) gatherLocked() (*sources, error) {
 	return s, nil
 }
 
-// readDatabase finds and decodes every record of the database once, by the
-// schema that they turn out to have.
+// readDatabase finds and decodes every record of the database once, and detects their schema.
 func (l *Locator) readDatabase(s *sources) error {
 	var err error
 	if s.offsets, err = s.db.offsets(); err != nil {
@@ -118,7 +115,7 @@ func (l *Locator) readDatabase(s *sources) error {
 		n := uint32(defaultPoint)
 		if at, ok := l.centroids.standing(e); ok {
 			if !l.cities {
-				at.City = "" // it would make more places of one, and take a quarter more time
+				at.City = "" // with cities there would be more places, and compiling would take a quarter longer
 			}
 			n = s.number(at)
 		}
@@ -128,9 +125,9 @@ func (l *Locator) readDatabase(s *sources) error {
 	return err
 }
 
-// standing returns where a client is of which a database says e:
+// standing returns the location of a client with the database entry e:
 //
-//	coordinates  accuracy radius  country  continent  at
+//	coordinates  accuracy radius  country  continent  location
 //	none         -                known    -          the country's centre of population
 //	none         -                unknown  known      the continent's
 //	known        over maxRadius   known    -          the country's

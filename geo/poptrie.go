@@ -5,16 +5,15 @@ import (
 	"slices"
 )
 
-// poptrie finds the leaf of an address in a few reads of memory. The first 18
-// bits index an array; below it are nodes of 64 slots, 6 bits each, that keep two
-// bit maps and count bits instead of 64 pointers (Asai and Ohara, "Poptrie",
-// SIGCOMM 2015):
+// poptrie finds the leaf of an address in a few reads of memory. The first 18 bits index an array. Below it are nodes
+// of 64 slots, 6 bits each, which store two bit maps and count bits instead of 64 pointers (Asai and Ohara,
+// "Poptrie", SIGCOMM 2015):
 //
 //	root[first 18 bits]  a leaf, or with the top bit set the index of a node
-//	node.inner           which slots lead to another node: nodes[children + those before]
-//	node.starts          which slots begin a run of equal leaves: leaves[first + runs up to here - 1]
+//	node.inner           slots that lead to another node: nodes[children + those before]
+//	node.starts          slots that begin a run of equal leaves: leaves[first + runs up to here - 1]
 //
-// It has three slices and no pointers in them: the collector sees nothing to do.
+// It consists of three slices without pointers, so the collector does not scan it.
 type poptrie struct {
 	root   []ref
 	nodes  []popnode
@@ -34,7 +33,7 @@ const (
 	slots    = 1 << stride
 )
 
-// lookup is the leaf of k; past the end of an address are zeros.
+// lookup returns the leaf of k. The bits after the end of an address are zero.
 func (p *poptrie) lookup(k key) Leaf {
 	r := p.root[k.hi>>(64-rootBits)]
 	if r.isLeaf() {
@@ -52,12 +51,12 @@ func (p *poptrie) lookup(k key) Leaf {
 	}
 }
 
-// leaf is where the leaf of the slot of bit is, which leads nowhere further.
+// leaf returns the index of the leaf of the slot of bit, which has no node below.
 func (n *popnode) leaf(bit uint64) uint32 {
 	return n.first + uint32(bits.OnesCount64(n.starts&(bit<<1-1))) - 1
 }
 
-// child is where the node is that the slot of bit leads to.
+// child returns the index of the node below the slot of bit.
 func (n *popnode) child(bit uint64) uint32 {
 	return n.children + uint32(bits.OnesCount64(n.inner&(bit-1)))
 }
@@ -74,16 +73,16 @@ func newPoptrie(t *trie, root ref) poptrie {
 			b.fill(n, r)
 		}
 	}
-	return poptrie{b.root, slices.Clone(b.nodes), slices.Clone(b.leaves)} // without the room that growing left
+	return poptrie{b.root, slices.Clone(b.nodes), slices.Clone(b.leaves)} // without unused capacity
 }
 
 type popBuilder struct {
 	poptrie
 	*trie
-	seen map[uint64]uint32 // where a sequence of leaves is, by its hash
+	seen map[uint64]uint32 // the position of a sequence of leaves, by its hash
 }
 
-// intern is where the leaves stand in a row; a third of all rows are there already.
+// intern returns the position of a row of leaves and adds it if it is new. A third of all rows exist already.
 func (b *popBuilder) intern(row []Leaf) uint32 {
 	hash := uint64(len(row))
 	for _, leaf := range row {
@@ -98,7 +97,7 @@ func (b *popBuilder) intern(row []Leaf) uint32 {
 	return at
 }
 
-// spread writes to each slot of the root what is below r there.
+// spread writes the nodes and leaves below r to the slots of the root.
 func (b *popBuilder) spread(slots []ref, r ref) {
 	if len(slots) == 1 || r.isLeaf() {
 		for i := range slots {
@@ -112,14 +111,14 @@ func (b *popBuilder) spread(slots []ref, r ref) {
 	b.spread(slots[half:], h[1])
 }
 
-// reserve makes room for n nodes, which are neighbours.
+// reserve allocates n adjacent nodes.
 func (b *popBuilder) reserve(n int) uint32 {
 	first := len(b.nodes)
 	b.nodes = grown(b.nodes, n)[:first+n]
 	return uint32(first)
 }
 
-// fill makes node n of what is below r, and then the nodes below n.
+// fill builds node n from the trie below r, and then its children.
 func (b *popBuilder) fill(n uint32, r ref) {
 	f := popFill{popBuilder: b, last: inner}
 	f.walk(r, 0, slots)
@@ -131,18 +130,18 @@ func (b *popBuilder) fill(n uint32, r ref) {
 	}
 }
 
-// popFill is one node being made.
+// popFill is the state of one node under construction.
 type popFill struct {
 	*popBuilder
 	popnode
 	runs  [slots]Leaf
 	count int        // of runs
-	last  ref        // leaf of the run that goes on; an inner node is none
-	refs  [slots]ref // what is below the slots that lead on
-	below int        // how many do
+	last  ref        // leaf of the current run; an inner node is none
+	refs  [slots]ref // the tries below the slots that lead to nodes
+	below int        // their number
 }
 
-// walk visits what is below r, which fills width slots from slot on.
+// walk visits the trie below r, which fills width slots from slot on.
 func (f *popFill) walk(r ref, slot, width int) {
 	switch {
 	case r.isLeaf():

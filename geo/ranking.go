@@ -8,19 +8,19 @@ import (
 	"meridian/config"
 )
 
-// rankings are orders of the regions of one table, nearest first, each kept once.
+// rankings holds orders of the regions of one table, nearest first, each once.
 type rankings struct {
 	regions int
 	flat    []uint16 // regions entries for each ranking
 }
 
-// of is the ranking with number id.
+// of returns the ranking with number id.
 func (r *rankings) of(id uint32) []uint16 {
 	at := int(id) * r.regions
 	return r.flat[at : at+r.regions : at+r.regions]
 }
 
-// shared is how many regions two rankings have in common at their heads.
+// shared returns the length of the common head of two rankings.
 func (r *rankings) shared(a, b uint32) int {
 	if a == b {
 		return r.regions
@@ -34,8 +34,8 @@ func (r *rankings) shared(a, b uint32) int {
 	return r.regions
 }
 
-// rank ranks the regions for each place and says which ranking each got. The
-// place nowhere gets the order written.
+// rank ranks the regions for each place and returns the number of each place's ranking. The place nowhere gets the
+// configured order.
 func rank(regions []config.Region, places []config.Location, nowhere int) (rankings, []uint32) {
 	r := newRanker(regions)
 	ids := make([]uint32, len(places))
@@ -50,7 +50,7 @@ type ranker struct {
 	rankings
 	points  []point
 	biases  []int
-	numbers map[string]uint32 // of rankings already met, by their bytes
+	numbers map[string]uint32 // of existing rankings, by their bytes
 	order   []ranked          // scratch
 	key     []byte            // scratch
 }
@@ -59,7 +59,7 @@ type ranker struct {
 type ranked struct {
 	region uint16
 	km     float64
-	ms     float64 // where round trips rank, see quickestFirst
+	ms     float64 // for ranking by round trips, see quickestFirst
 }
 
 func newRanker(regions []config.Region) ranker {
@@ -76,7 +76,7 @@ func newRanker(regions []config.Region) ranker {
 	return r
 }
 
-// number ranks the regions for a client at p, or as written where nobody knows.
+// number returns the number of the ranking for a client at p, or of the configured order without a location.
 func (r *ranker) number(p point, nowhere bool) uint32 {
 	for i, q := range r.points {
 		r.order[i] = ranked{region: uint16(i)}
@@ -90,7 +90,7 @@ func (r *ranker) number(p point, nowhere bool) uint32 {
 	return r.intern()
 }
 
-// intern is the number of the ranking that order is, new or met before.
+// intern returns the number of the ranking in order, new or existing.
 func (r *ranker) intern() uint32 {
 	for i, o := range r.order {
 		binary.NativeEndian.PutUint16(r.key[2*i:], o.region)

@@ -12,25 +12,22 @@ import (
 	"meridian/config"
 )
 
-// entry is what one record of a database says, whatever its schema; empty or
-// nil is what it does not say.
+// entry is the content of a database record in any schema. A missing value is empty or nil.
 type entry struct {
 	continent, country, subdivision, city string
 	at                                    *config.Location
-	radius                                int // in km: how far the client may be from at; 0: unknown
+	radius                                int // in km: the uncertainty of at; 0: unknown
 }
 
-// schema reads records of one shape. Every file is read by one schema, chosen
-// when it is opened.
+// schema reads records of one shape. Each file has one schema, detected when it is opened.
 type schema func(maxminddb.Result) (entry, error)
 
-// schemas are those known, in the order tried.
+// schemas lists the known schemas in the order of detection.
 func schemas() [2]schema {
 	return [2]schema{readNested, readFlat}
 }
 
-// recognize is the schema that the records of db have: the first under which
-// one of them places somebody.
+// recognize detects the schema of db: the first one in which a record has a location.
 func (a centroids) recognize(db *database, set *offsets) (schema, error) {
 	for _, s := range schemas() {
 		found := false
@@ -44,12 +41,11 @@ func (a centroids) recognize(db *database, set *offsets) (schema, error) {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("says of no network in which country or where it is (its type is %q)", db.reader.Metadata.DatabaseType)
+	return nil, fmt.Errorf("has no country and no location for any network (its type is %q)", db.reader.Metadata.DatabaseType)
 }
 
-// nested is the shape of MaxMind's and DB-IP's City and Country files, as much
-// of it as is needed: geoip2.City has names in eight languages, which would take
-// most of the time that compiling a database takes.
+// nested is the shape of MaxMind's and DB-IP's City and Country files, reduced to the needed fields. geoip2.City has
+// names in eight languages, and decoding them would dominate the compile time of a database.
 type nested struct {
 	Continent struct {
 		Code string `maxminddb:"code"`
@@ -91,8 +87,7 @@ func readNested(res maxminddb.Result) (entry, error) {
 	return e, nil
 }
 
-// flat is the shape of the files of ip-location-db, where a state has a name
-// and no code.
+// flat is the shape of the files of ip-location-db. They have the name of a state but no code.
 type flat struct {
 	Country   string  `maxminddb:"country_code"`
 	City      string  `maxminddb:"city"`
@@ -112,8 +107,8 @@ func readFlat(res maxminddb.Result) (entry, error) {
 	}, nil
 }
 
-// validLocation is the location, or nil where the numbers are none: not on Earth,
-// or 0,0, which stands for "unknown" in real files and is open sea.
+// validLocation returns the location, or nil if it is not on Earth or is 0,0. Real files use 0,0 (open sea) for
+// "unknown".
 func validLocation(lat, lon float64) *config.Location {
 	if !(math.Abs(lat) <= 90 && math.Abs(lon) <= 180) || lat == 0 && lon == 0 {
 		return nil
@@ -121,7 +116,7 @@ func validLocation(lat, lon float64) *config.Location {
 	return &config.Location{Lat: lat, Lon: lon}
 }
 
-// degrees is a number that some files write as a string; NaN where there is none.
+// degrees is a number that some files write as a string. A missing number is NaN.
 type degrees float64
 
 func missingDegrees() degrees { return degrees(math.NaN()) }
@@ -143,7 +138,7 @@ func (d *degrees) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, 
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil {
-		v = math.NaN() // an empty string, mostly
+		v = math.NaN() // usually an empty string
 	}
 	*d = degrees(v)
 	return next, nil
@@ -153,7 +148,7 @@ func (d *degrees) UnmarshalMaxMindDBCursor(c mmdbdata.Cursor) (mmdbdata.Cursor, 
 // A file whose radius has an odd type is still useful.
 type radius int
 
-// maxRadius is more than any radius on Earth, and fits any int.
+// maxRadius is larger than any radius on Earth, and fits any int.
 const maxRadius = 1 << 30
 
 // UnmarshalMaxMindDBCursor implements [mmdbdata.CursorUnmarshaler].

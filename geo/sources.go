@@ -9,21 +9,21 @@ import (
 	"github.com/oschwald/geoip2-golang/v2"
 )
 
-// SourceResult is what one source says of where a client is.
+// SourceResult is the result of one source for a client.
 type SourceResult struct {
 	Source  string `json:"source"`            // networks, database, built-in, default; asn
-	Network string `json:"network,omitempty"` // the entry that says so
-	Says    string `json:"says"`              // in words; of a source that knows nothing, why
-	Placed  bool   `json:"placed"`            // it is this one that placed the client
+	Network string `json:"network,omitempty"` // the matching entry
+	Says    string `json:"says"`              // the location in words, or the reason why there is none
+	Placed  bool   `json:"placed"`            // whether this source decided the location
 }
 
-// Consult asks every source of addr, in the order in which Locate does until one
-// places the client, and then the ASN file, which places nobody. The built-in table,
-// which takes memory, is not asked of who is in the database. Slowly: for explaining.
+// Consult looks addr up in every source, in the order of Locate, and then in the ASN file, which has no locations. It
+// skips the built-in table for clients in the database, because unpacking takes memory. It is slow and only for
+// explanations.
 func (l *Locator) Consult(addr netip.Addr) []SourceResult {
 	k, v4 := keyOf(addr)
 	own, isOwn := l.networks.locate(addr)
-	all := []SourceResult{said(fromNetworks, own, isOwn, "no entry holds the client")}
+	all := []SourceResult{said(fromNetworks, own, isOwn, "no entry contains the client")}
 	if isOwn {
 		all[0].Says = l.describeOverride(own)
 	}
@@ -31,15 +31,15 @@ func (l *Locator) Consult(addr netip.Addr) []SourceResult {
 	if l.db != nil {
 		var at Location
 		at, known = l.inDatabase(k, v4)
-		all = append(all, said(fromDatabase, at, known, "knows no place of the client"))
+		all = append(all, said(fromDatabase, at, known, "has no location for the client"))
 	}
 	switch _, private := l.PrivateECS(addr); {
 	case known:
 	case private:
-		all = append(all, said(fromBuiltin, Location{}, false, "not asked: the address is private"))
+		all = append(all, said(fromBuiltin, Location{}, false, "skipped: the address is private"))
 	default:
 		at, ok := l.inBuiltin(k, v4)
-		all = append(all, said(fromBuiltin, at, ok, "knows no country of the client"))
+		all = append(all, said(fromBuiltin, at, ok, "has no country for the client"))
 	}
 	if l.fallback.From != "" {
 		all = append(all, SourceResult{Source: fromDefault, Says: fmt.Sprintf("region %q", l.cfg.Geo.Default)})
@@ -54,7 +54,7 @@ func (l *Locator) Consult(addr netip.Addr) []SourceResult {
 	return all
 }
 
-// said is what a source says where it knows a place, and nothing else.
+// said returns the result of a source: the location if it is known, and otherwise nothing.
 func said(source string, at Location, known bool, nothing string) SourceResult {
 	if !known {
 		return SourceResult{Source: source, Says: nothing}
@@ -66,21 +66,21 @@ func said(source string, at Location, known bool, nothing string) SourceResult {
 	return s
 }
 
-// describe is a place in words, the widest part first.
+// describe describes a location in words, the widest part first.
 func describe(at Location) string {
 	text := strings.TrimSpace(parts(at) + fmt.Sprintf(" at %.2f, %.2f", at.Lat, at.Lon))
 	if at.Imprecise > 0 {
-		text += fmt.Sprintf(", where the people of %s live: its accuracy_radius of %d km is over geo.max_accuracy_radius", at.Country, at.Imprecise)
+		text += fmt.Sprintf(", the centre of population of %s: the accuracy_radius of %d km is over geo.max_accuracy_radius", at.Country, at.Imprecise)
 	}
 	return text
 }
 
-// parts returns what a place is part of, the widest first.
+// parts lists the areas of a location, the widest first.
 func parts(at Location) string {
 	return strings.Join(slices.DeleteFunc([]string{at.Continent, at.Country, at.Subdivision, at.City}, func(part string) bool { return part == "" }), " ")
 }
 
-// describeOverride is what an entry of geo.networks says, as it is written.
+// describeOverride describes an entry of geo.networks as it is configured.
 func (l *Locator) describeOverride(at Location) string {
 	for _, n := range l.cfg.Geo.Networks {
 		if unmapPrefix(n.Prefix) == at.Network && n.Region != "" {
@@ -94,9 +94,9 @@ func (l *Locator) describeOverride(at Location) string {
 	return describe(at)
 }
 
-// said is which autonomous system announces addr, and how it is called.
+// said returns the number and name of the autonomous system of addr.
 func (f *asnFile) said(addr netip.Addr) SourceResult {
-	s := SourceResult{Source: "asn", Says: "knows no system that announces the client"}
+	s := SourceResult{Source: "asn", Says: "has no autonomous system for the client"}
 	err := recoverFault(func() error {
 		k, v4 := keyOf(addr)
 		offset, depth, ok := f.find(k, v4)
@@ -112,7 +112,7 @@ func (f *asnFile) said(addr netip.Addr) SourceResult {
 		return nil
 	})
 	if err != nil {
-		s.Says = "cannot be read any more"
+		s.Says = "can no longer be read"
 	}
 	return s
 }

@@ -25,22 +25,22 @@ func TestConsultTellsWhatEachSourceSays(t *testing.T) {
 			default  region "us-east"
 			asn 198.51.100.0/28 AS64500 Example`},
 		{"198.51.100.200", `
-			networks  no entry holds the client
+			networks  no entry contains the client
 			database 198.51.100.0/24 NA US US-CA San Jose at 37.30, -121.90 *
 			default  region "us-east"
-			asn  knows no system that announces the client`},
+			asn  has no autonomous system for the client`},
 		{"10.7.0.1", `
 			networks 10.7.0.0/16 EU DE at 51.03, 9.41 *
-			database  knows no place of the client
-			built-in  knows no country of the client
+			database  has no location for the client
+			built-in  has no country for the client
 			default  region "us-east"
-			asn  knows no system that announces the client`},
+			asn  has no autonomous system for the client`},
 		{"10.8.0.1", `
-			networks  no entry holds the client
-			database  knows no place of the client
-			built-in  not asked: the address is private
+			networks  no entry contains the client
+			database  has no location for the client
+			built-in  skipped: the address is private
 			default  region "us-east" *
-			asn  knows no system that announces the client`},
+			asn  has no autonomous system for the client`},
 	} {
 		got := ""
 		for _, s := range l.Consult(addrOf(c.client)) {

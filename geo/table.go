@@ -10,8 +10,7 @@ import (
 	"meridian/config"
 )
 
-// Table maps a client to a ranking of the regions it was compiled for
-// (DESIGN 6). It is immutable and may be used from any goroutine.
+// Table maps a client to a ranking of the regions it was compiled for. It is immutable and safe for concurrent use.
 type Table struct {
 	nearest4, nearest6 nearest
 	v4, v6             poptrie
@@ -19,11 +18,11 @@ type Table struct {
 	rankings           rankings
 }
 
-// Leaf is where a client falls in a Table.
+// Leaf is the position of a client in a Table.
 type Leaf uint32
 
-// Nearest is the region that Ranking has first, and the scope of position 0: what
-// most decisions need, for less than Lookup costs. There is a region at least. No allocation.
+// Nearest returns the first region of the client's Ranking and the scope of position 0. Most decisions need no more,
+// and it is cheaper than Lookup. The table must have a region. It does not allocate.
 func (t *Table) Nearest(addr netip.Addr) (region uint16, scope uint8) {
 	k, v4 := keyOf(addr)
 	if v4 {
@@ -32,7 +31,7 @@ func (t *Table) Nearest(addr netip.Addr) (region uint16, scope uint8) {
 	return t.nearest6.lookup(k)
 }
 
-// Lookup finds the leaf of addr (IPv4-mapped addresses count as IPv4). No allocation.
+// Lookup finds the leaf of addr (IPv4-mapped addresses count as IPv4). It does not allocate.
 func (t *Table) Lookup(addr netip.Addr) Leaf {
 	k, v4 := keyOf(addr)
 	if v4 {
@@ -41,20 +40,19 @@ func (t *Table) Lookup(addr netip.Addr) Leaf {
 	return t.v6.lookup(k)
 }
 
-// Ranking is the indices, into the regions given to Locator.Table, nearest first; all of them. Do not change it.
+// Ranking returns all indices into the regions given to Locator.Table, nearest first. Do not change it.
 func (t *Table) Ranking(leaf Leaf) []uint16 {
 	return t.rankings.of(t.leaves.ranking(leaf))
 }
 
-// Scope is the length of the shortest prefix around the leaf inside which all
-// rankings share their first k+1 regions; k is below the number of regions. Of
-// an IPv4-mapped address it counts within IPv4, 0 to 32. The prefix of a public
-// leaf never reaches into private space.
+// Scope returns the length of the shortest prefix around the leaf inside which all rankings share their first k+1
+// regions. k must be below the number of regions. For an IPv4-mapped address it counts within IPv4, 0 to 32. The
+// prefix of a public leaf never includes private space.
 func (t *Table) Scope(leaf Leaf, k int) uint8 {
 	return t.leaves.scope(leaf, k)
 }
 
-// Bytes is the memory the table holds.
+// Bytes returns the memory size of the table.
 func (t *Table) Bytes() int {
 	size := len(t.leaves.flat) + len(t.rankings.flat)*2
 	for _, p := range []*poptrie{&t.nearest4.poptrie, &t.nearest6.poptrie, &t.v4, &t.v6} {
@@ -63,8 +61,8 @@ func (t *Table) Bytes() int {
 	return size
 }
 
-// compileTable makes the table of the regions; fixed says that a client whom
-// nothing places gets them in the order written, for want of a default region.
+// compileTable compiles the table of the regions. With fixed, a client without a location gets them in the configured
+// order, because there is no default region.
 func compileTable(m parallelism, s *sources, regions []config.Region, fixed bool) (*Table, error) {
 	nowhere := -1
 	if fixed {
@@ -75,7 +73,7 @@ func compileTable(m parallelism, s *sources, regions []config.Region, fixed bool
 	v6 := compiler{sources: s, ids: ids}
 	var root4, root6 ref
 	var err4, err6 error
-	m.runBoth( // both return whatever becomes of the file, so that nobody is left behind
+	m.runBoth( // both functions return even if the file disappears, so no goroutine leaks
 		func() { root4, err4 = v4.compile() },
 		func() { root6, err6 = v6.compile() },
 	)
@@ -88,7 +86,7 @@ func compileTable(m parallelism, s *sources, regions []config.Region, fixed bool
 	return newTable(m, r, &v4.trie, root4, &v6.trie, root6), nil
 }
 
-// newTable makes a table of two merged tries, whose leaves are rankings.
+// newTable builds a table of two merged tries. Their leaves are rankings.
 func newTable(m parallelism, r rankings, v4 *trie, root4 ref, v6 *trie, root6 ref) *Table {
 	t := &Table{rankings: r}
 	m.runBoth(
@@ -105,21 +103,21 @@ func newTable(m parallelism, r rankings, v4 *trie, root4 ref, v6 *trie, root6 re
 	return t
 }
 
-// tables are the tables of a Locator, one for each different set of regions or matches.
-// Its methods may be called from any goroutine.
+// tables holds the tables of a Locator, one for each distinct set of regions or matches. Its methods are safe for
+// concurrent use.
 type tables struct {
 	mu   sync.Mutex
 	made map[string]*pending
 }
 
-// pending is a table that is being made, or is there.
+// pending is a table that is complete or under construction.
 type pending struct {
 	once  sync.Once
 	table *Table
 	err   error
 }
 
-// table is the one with signature k, which make makes if nobody has before.
+// table returns the table with signature k. The first call runs make.
 func (t *tables) table(k string, make func() (*Table, error)) (*Table, error) {
 	t.mu.Lock()
 	if t.made == nil {
@@ -135,7 +133,7 @@ func (t *tables) table(k string, make func() (*Table, error)) (*Table, error) {
 	return p.table, p.err
 }
 
-// signature is the same for sets of regions that give the same table.
+// signature returns the same string for sets of regions with the same table.
 func signature(regions []config.Region) string {
 	var b []byte
 	for _, r := range regions {

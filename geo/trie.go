@@ -5,12 +5,10 @@ import (
 	"net/netip"
 )
 
-// key is an address as a string of bits, first bit on top: IPv6 fills it, IPv4
-// the first 32 bits.
+// key is an address as a string of bits, first bit on top. IPv6 fills it; IPv4 uses the first 32 bits.
 type key struct{ hi, lo uint64 }
 
-// keyOf is the key of addr and whether it is one of IPv4; an IPv4-mapped
-// address counts as IPv4.
+// keyOf returns the key of addr, and whether addr is IPv4. An IPv4-mapped address counts as IPv4.
 func keyOf(addr netip.Addr) (k key, v4 bool) {
 	if addr.Is4() || addr.Is4In6() {
 		b := addr.As4()
@@ -19,12 +17,12 @@ func keyOf(addr netip.Addr) (k key, v4 bool) {
 	return keyOf16(addr.As16()), false
 }
 
-// keyOf16 is the key of an address of IPv6, or of an IPv4-mapped one as it lies there.
+// keyOf16 returns the key of an IPv6 address; an IPv4-mapped one is not unmapped.
 func keyOf16(b [16]byte) key {
 	return key{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
-// prefix is the first bits of k as a network.
+// prefix returns the first bits of k as a network.
 func (k key) prefix(v4 bool, bits int) netip.Prefix {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], k.hi)
@@ -36,7 +34,7 @@ func (k key) prefix(v4 bool, bits int) netip.Prefix {
 	return netip.PrefixFrom(addr, bits).Masked()
 }
 
-// bit is the i-th bit from the top.
+// bit returns the i-th bit from the top.
 func (k key) bit(i int) int {
 	if i < 64 {
 		return int(k.hi >> (63 - i) & 1)
@@ -44,7 +42,7 @@ func (k key) bit(i int) int {
 	return int(k.lo >> (127 - i) & 1)
 }
 
-// set is k with the i-th bit from the top set.
+// set returns k with the i-th bit from the top set.
 func (k key) set(i int) key {
 	if i < 64 {
 		k.hi |= 1 << (63 - i)
@@ -64,13 +62,12 @@ func (r ref) isLeaf() bool  { return r&inner == 0 }
 func (r ref) value() uint32 { return uint32(r) }
 func (r ref) index() uint32 { return uint32(r &^ inner) }
 
-// trie holds the inner nodes of binary tries: the two halves of each prefix.
-// Nodes are never changed while a trie is built and children come before their
-// parents, so tries share what they have in common and one pass in order of
-// index sees every child first. The zero value is ready.
+// trie holds the inner nodes of binary tries: the two halves of each prefix. Nodes are immutable during construction,
+// and children come before their parents. So tries can share nodes, and one pass in index order sees every child
+// first. The zero value is ready to use.
 type trie struct{ halves [][2]ref }
 
-// join is the prefix of the two halves; halves that say the same become one leaf.
+// join returns the prefix of the two halves. Equal halves become one leaf.
 func (t *trie) join(a, b ref) ref {
 	if a == b && a.isLeaf() {
 		return a
@@ -82,7 +79,7 @@ func (t *trie) join(a, b ref) ref {
 	return inner | ref(len(t.halves)-1)
 }
 
-// split is the two halves of r; those of a leaf are like it.
+// split returns the two halves of r. The halves of a leaf equal the leaf.
 func (t *trie) split(r ref) (a, b ref) {
 	if r.isLeaf() {
 		return r, r
@@ -91,8 +88,7 @@ func (t *trie) split(r ref) (a, b ref) {
 	return h[0], h[1]
 }
 
-// set is r, a prefix of depth bits, with all under the first bits of k
-// replaced by leaf.
+// set returns r, a prefix of depth bits, with all under the first bits of k replaced by leaf.
 func (t *trie) set(r ref, k key, depth, bits int, leaf ref) ref {
 	if depth == bits {
 		return leaf
@@ -106,7 +102,7 @@ func (t *trie) set(r ref, k key, depth, bits int, leaf ref) ref {
 	return t.join(a, b)
 }
 
-// find is the value at k under root, and the length of the prefix that has it throughout.
+// find returns the value at k under root, and the length of the longest prefix with only that value.
 func (t *trie) find(root ref, k key) (value uint32, depth int) {
 	for !root.isLeaf() {
 		root = t.halves[root.index()][k.bit(depth)]
@@ -115,10 +111,10 @@ func (t *trie) find(root ref, k key) (value uint32, depth int) {
 	return root.value(), depth
 }
 
-// roots is a trie of each family.
+// roots holds the root of each family's trie.
 type roots struct{ v4, v6 ref }
 
-// of is the root of the family.
+// of returns the root of the family.
 func (r *roots) of(v4 bool) *ref {
 	if v4 {
 		return &r.v4
@@ -126,7 +122,7 @@ func (r *roots) of(v4 bool) *ref {
 	return &r.v6
 }
 
-// widths of an address in bits.
+// Widths of an address in bits.
 const (
 	bitsV4 = 32
 	bitsV6 = 128

@@ -9,10 +9,9 @@ import (
 	"meridian/config"
 )
 
-// UnknownTerms warns of the cities, subdivisions and autonomous systems in matches
-// of which no record of the databases says that anybody is there: nobody will match
-// them until a database does. Where no source knows any of a kind, Matches faults
-// them instead.
+// UnknownTerms returns warnings for the cities, subdivisions and autonomous systems in matches that no record of the
+// databases contains. No client matches them until a database does. If no source provides a kind of term at all,
+// Matches returns an error instead.
 func (l *Locator) UnknownTerms() []config.Error {
 	u := unknownTerms{l: l}
 	for p := range l.cfg.Pools {
@@ -26,7 +25,7 @@ func (l *Locator) UnknownTerms() []config.Error {
 	return u.warnings
 }
 
-// unknownTerms is a search for them. What sources know is read when a match first asks.
+// unknownTerms searches for such terms. It reads the sources when a match first needs them.
 type unknownTerms struct {
 	l            *Locator
 	cities       cityNames
@@ -35,10 +34,10 @@ type unknownTerms struct {
 	warnings     []config.Error
 }
 
-// in looks at the terms of a match, whose path is given.
+// in checks the terms of a match at the given path.
 func (u *unknownTerms) in(m *config.Match, path string) {
 	warn := func(t config.MatchTerm, hint string) {
-		u.warnings = append(u.warnings, u.l.cfg.ErrorAt(t.Pos, path+t.Path, t.Text+": no record of the database has it, and nobody matches it", hint))
+		u.warnings = append(u.warnings, u.l.cfg.ErrorAt(t.Pos, path+t.Path, t.Text+": no record of the database has it, so no client matches it", hint))
 	}
 	if len(m.Cities)+len(m.Subdivisions) > 0 {
 		u.readPlaces()
@@ -60,7 +59,7 @@ func (u *unknownTerms) in(m *config.Match, path string) {
 	}
 }
 
-// readPlaces reads which places the sources know. Where they cannot be read, Matches says so.
+// readPlaces reads the places of the sources. If they cannot be read, Matches reports the error.
 func (u *unknownTerms) readPlaces() {
 	if u.cities != nil {
 		return
@@ -75,8 +74,8 @@ func (u *unknownTerms) readPlaces() {
 	})
 }
 
-// announces reports whether the ASN file has a network of the autonomous system;
-// without such a file, or where it cannot be read, it is Matches that says so.
+// announces reports whether the ASN file has a network of the autonomous system. It returns true without a readable
+// file: Matches reports that error.
 func (u *unknownTerms) announces(asn uint32) bool {
 	if u.l.asn == nil {
 		return true
@@ -94,7 +93,7 @@ func (u *unknownTerms) announces(asn uint32) bool {
 	return u.systems[asn] || len(u.systems) == 0
 }
 
-// subdivisionCodes are the subdivisions that the sources know, by country.
+// subdivisionCodes holds the subdivisions of all sources, by country.
 type subdivisionCodes map[string]map[string]bool
 
 func (s *sources) subdivisionCodes() subdivisionCodes {
@@ -112,7 +111,7 @@ func (s *sources) subdivisionCodes() subdivisionCodes {
 	return codes
 }
 
-// hint is what else could be written for a subdivision; ok: it is known, or none is.
+// hint suggests other subdivisions. ok is true if the code is known or no subdivision is.
 func (c subdivisionCodes) hint(code string) (hint string, ok bool) {
 	country, _, _ := strings.Cut(code, "-")
 	known := slices.Sorted(maps.Keys(c[country]))
@@ -120,12 +119,12 @@ func (c subdivisionCodes) hint(code string) (hint string, ok bool) {
 	case c[country][code] || len(c) == 0:
 		return "", true
 	case len(known) == 0:
-		return "it has no subdivision of " + country, false
+		return "the database has no subdivision of " + country, false
 	}
 	const most = 5
 	more := ""
 	if len(known) > most {
 		known, more = known[:most], ", ..."
 	}
-	return "of " + country + " it has " + strings.Join(known, ", ") + more, false
+	return "the database has, of " + country + ", " + strings.Join(known, ", ") + more, false
 }

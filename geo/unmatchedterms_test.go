@@ -39,10 +39,10 @@ func TestTermsOfWhichThereIsNoRecordAreWarnedOf(t *testing.T) {
 		"asn: [64500, 64501], subdivision: [US-CA, us-zz]",
 		"city: [FR/Paris, FR/Pariss], subdivision: DE-BE")
 	want := []string{
-		"/m.yaml:7:65: pools.web.members[0].match.asn[1]: asn 64501: no record of the database has it, and nobody matches it; write the number of an autonomous system that announces networks",
-		"/m.yaml:7:94: pools.web.members[0].match.subdivision[1]: subdivision US-ZZ: no record of the database has it, and nobody matches it; of US it has US-CA, US-IL",
-		`/m.yaml:8:69: pools.web.members[1].match.city[1]: city FR/Pariss: no record of the database has it, and nobody matches it; did you mean "FR/Paris"?`,
-		"/m.yaml:8:94: pools.web.members[1].match.subdivision: subdivision DE-BE: no record of the database has it, and nobody matches it; it has no subdivision of DE",
+		"/m.yaml:7:65: pools.web.members[0].match.asn[1]: asn 64501: no record of the database has it, so no client matches it; write the number of an autonomous system that announces networks",
+		"/m.yaml:7:94: pools.web.members[0].match.subdivision[1]: subdivision US-ZZ: no record of the database has it, so no client matches it; the database has, of US, US-CA, US-IL",
+		`/m.yaml:8:69: pools.web.members[1].match.city[1]: city FR/Pariss: no record of the database has it, so no client matches it; did you mean "FR/Paris"?`,
+		"/m.yaml:8:94: pools.web.members[1].match.subdivision: subdivision DE-BE: no record of the database has it, so no client matches it; the database has no subdivision of DE",
 	}
 	var got []string
 	for _, w := range l.UnknownTerms() {

@@ -10,15 +10,14 @@ import (
 	"meridian/config"
 )
 
-// The timers of an SOA that is made from the configuration, in seconds (RFC 1035 3.3.13).
+// The timers of an SOA made from the configuration, in seconds (RFC 1035 3.3.13).
 const (
 	soaRefresh = 14400
 	soaRetry   = 3600
 	soaExpire  = 604800
 )
 
-// addApexRecords adds SOA, NS and glue as the configuration has them. Sets that
-// the zone's file has too replace them: addSets sees to that.
+// addApexRecords adds the configured SOA, NS and glue. Sets that the zone's file also has replace them, in addSets.
 func (c *compiler) addApexRecords(z ZoneID, changed time.Time) {
 	zone := &c.cfg.Zones[z]
 	if len(zone.Nameservers) == 0 {
@@ -44,15 +43,14 @@ func (c *compiler) addConfigured(z ZoneID, pos config.Pos, path string, rr dns.R
 	c.add(z, rr, place{origin: c.origin(c.cfg.ErrorAt(pos, path, "", ""))})
 }
 
-// soa makes a zone's SOA. The serial is the time, in seconds since 1970, at
-// which the configuration or the zone's file last changed, so that nodes with
-// the same files tell the same; the time now where there is no file to ask.
+// soa makes a zone's SOA. The serial is the last change of the configuration or the zone's file, in seconds since
+// 1970, so that nodes with the same files have the same serial. Without a file it is the current time.
 func (c *compiler) soa(zone *config.Zone, changed time.Time) *dns.SOA {
 	if c.changed.After(changed) {
 		changed = c.changed
 	}
 	h := header(zone.Name, dns.TypeSOA)
-	h.Ttl = max(defaultTTL, zone.NegativeTTL) // so that negative_ttl alone says how long negative answers live
+	h.Ttl = max(defaultTTL, zone.NegativeTTL) // so that only negative_ttl limits the lifetime of negative answers
 	return &dns.SOA{
 		Hdr: h, Ns: string(zone.Nameservers[0].Name), Mbox: string(zone.Contact),
 		Serial: uint32(changed.Unix()), Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: zone.NegativeTTL,

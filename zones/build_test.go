@@ -90,7 +90,7 @@ func TestBuildWarnsOfCitiesThatTheDatabaseLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if len(warnings) != 1 || !strings.HasSuffix(warnings[0].Error(), `pools.web.members[0].match.city[1]: city GB/Lodnon: no record of the database has it, and nobody matches it; did you mean "GB/London"?`) {
+	if len(warnings) != 1 || !strings.HasSuffix(warnings[0].Error(), `pools.web.members[0].match.city[1]: city GB/Lodnon: no record of the database has it, so no client matches it; did you mean "GB/London"?`) {
 		t.Errorf("warnings: %v", warnings)
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxSet is the most bytes of an RRset: one that is larger fits in no message.
-// What is left of 64 KiB is for the header, the question and EDNS.
+// maxSet is the largest RRset in bytes: a larger one fits in no message. The rest of 64 KiB is for the header, the
+// question and EDNS.
 const maxSet = 1<<16 - 1024
 
-// addSets makes sets of the records.
+// addSets builds the RRsets of all records.
 func (c *compiler) addSets() {
 	slices.SortFunc(c.records, func(a, b record) int {
 		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.typ, b.typ), cmp.Compare(a.data, b.data))
@@ -57,8 +57,7 @@ func (c *compiler) addSet(records []record) {
 
 func (c *compiler) rdataOf(r record) []byte { return c.rdata[r.data : r.data+uint32(r.length)] }
 
-// override leaves the records of a master file alone where there are any: they
-// replace those made from the configuration.
+// override removes records made from the configuration if there are any from the master file.
 func (c *compiler) override(records []record) []record {
 	written := func(r record) bool { return !c.configured(r.at) }
 	if !slices.ContainsFunc(records, written) {
@@ -71,7 +70,7 @@ func (c *compiler) override(records []record) []record {
 	}
 	for _, r := range made {
 		if !slices.ContainsFunc(kept, func(k record) bool { return bytes.Equal(c.rdataOf(k), c.rdataOf(r)) }) {
-			c.warnf(r.at, "make the two alike", "the address is not used, for %s has other %s records for %s",
+			c.warnf(r.at, "write the same records in both", "the address is not used, for %s has other %s records for %s",
 				c.where(kept[0].at), typeName(r.typ), c.quoted(r.node))
 			break
 		}
@@ -79,8 +78,7 @@ func (c *compiler) override(records []record) []record {
 	return kept
 }
 
-// distinct drops all but the first of equal records (RFC 2181 5). Names in the
-// data are equal whatever their case, other data is not.
+// distinct removes duplicate records (RFC 2181 5). Names in the data compare without case, other data exactly.
 func (c *compiler) distinct(records []record) []record {
 	alike := make(map[string][]dns.RR, len(records)) // by the data in lower case
 	kept := make([]record, 0, len(records))
@@ -102,13 +100,13 @@ func (c *compiler) unpack(r record) dns.RR {
 	h := dns.RR_Header{Name: ".", Rrtype: r.typ, Class: dns.ClassINET, Rdlength: r.length}
 	rr, _, err := dns.UnpackRRWithHeader(h, c.rdataOf(r), 0)
 	if err != nil {
-		panic("zones: a record that does not unpack: " + err.Error()) // pack let none through
+		panic("zones: a record that does not unpack: " + err.Error()) // pack accepts only valid records
 	}
 	return rr
 }
 
-// lowestTTL is the TTL of a set: one for all its records (RFC 2181 5.2). RRSIGs
-// are no set, each has the TTL of what it signs.
+// lowestTTL returns the TTL of a set: one for all its records (RFC 2181 5.2). RRSIGs are not a set: each has the TTL
+// of the set that it signs.
 func (c *compiler) lowestTTL(records []record) uint32 {
 	lowest := records[0].ttl
 	for _, r := range records {

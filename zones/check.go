@@ -9,7 +9,7 @@ import (
 	"meridian/config"
 )
 
-// check says what is wrong with the zones as a whole: what no record shows by itself.
+// check checks the zones as a whole, beyond single records.
 func (c *compiler) check() {
 	for i := 1; i < len(c.s.nodes); i++ {
 		n := &c.s.nodes[i]
@@ -38,7 +38,7 @@ func (c *compiler) check() {
 	c.checkServices()
 }
 
-// setOf is where a type's set of a node was written, and false when there is none.
+// setOf returns a node's set of a type and its position, or false if there is none.
 func (c *compiler) setOf(id NodeID, typ uint16) (rrset, place, bool) {
 	n := &c.s.nodes[id]
 	for i := n.set; i < n.set+uint32(n.sets); i++ {
@@ -49,7 +49,7 @@ func (c *compiler) setOf(id NodeID, typ uint16) (rrset, place, bool) {
 	return rrset{}, place{}, false
 }
 
-// types yields the types at a node, and where each was written.
+// types yields the types at a node, with their positions.
 func (c *compiler) types(id NodeID) func(yield func(uint16, place) bool) {
 	n := &c.s.nodes[id]
 	return func(yield func(uint16, place) bool) {
@@ -61,7 +61,7 @@ func (c *compiler) types(id NodeID) func(yield func(uint16, place) bool) {
 	}
 }
 
-// checkSingle checks the types of which a name has at most one.
+// checkSingle checks the types that a name has at most once.
 func (c *compiler) checkSingle(id NodeID) {
 	for _, typ := range [...]uint16{dns.TypeSOA, dns.TypeCNAME, dns.TypeDNAME} {
 		set, at, ok := c.setOf(id, typ)
@@ -77,24 +77,23 @@ func (c *compiler) checkSingle(id NodeID) {
 	}
 }
 
-// checkAlias checks that a CNAME stands alone, but for what DNSSEC adds (RFC
-// 2181 10.1, RFC 4035 2.5), and that no DNAME stands at a cut (RFC 6672 2.3).
+// checkAlias checks that a CNAME has no other type beside it, except those of DNSSEC (RFC 2181 10.1, RFC 4035 2.5),
+// and that no DNAME is at a cut (RFC 6672 2.3).
 func (c *compiler) checkAlias(id NodeID) {
 	if _, at, ok := c.setOf(id, dns.TypeCNAME); ok {
 		for typ := range c.types(id) {
 			if typ != dns.TypeCNAME && typ != dns.TypeRRSIG && typ != dns.TypeNSEC {
-				c.errorf(at, "a name with a CNAME has nothing else", "CNAME of %s stands beside %s", c.quoted(id), typeName(typ))
+				c.errorf(at, "a name with a CNAME has no other records", "CNAME of %s is beside %s", c.quoted(id), typeName(typ))
 				break
 			}
 		}
 	}
 	if _, at, ok := c.setOf(id, dns.TypeDNAME); ok && c.s.nodes[id].flags.has(isCut) {
-		c.errorf(at, "a name is either delegated or redirected", "DNAME of %s stands beside NS", c.quoted(id))
+		c.errorf(at, "a name is either delegated or redirected", "DNAME of %s is beside NS", c.quoted(id))
 	}
 }
 
-// checkWildcard refuses NS and DNAME at and below a wildcard: what they would
-// mean is not defined (RFC 4592 4.2, 4.4).
+// checkWildcard rejects NS and DNAME at and below a wildcard: their meaning is undefined (RFC 4592 4.2, 4.4).
 func (c *compiler) checkWildcard(id NodeID) {
 	wild := false
 	for rest := c.s.NodeName(id); len(rest) > len(c.s.Apex(c.s.nodes[id].zone)); rest = parent(rest) {
@@ -105,24 +104,24 @@ func (c *compiler) checkWildcard(id NodeID) {
 	}
 	for _, typ := range [...]uint16{dns.TypeNS, dns.TypeDNAME} {
 		if _, at, ok := c.setOf(id, typ); ok {
-			c.errorf(at, "write each name out", "%s of %s stands at or below a wildcard", typeName(typ), c.quoted(id))
+			c.errorf(at, "write each name out", "%s of %s is at or below a wildcard", typeName(typ), c.quoted(id))
 		}
 	}
 }
 
-// checkBalanced checks that the pool alone says the addresses of a balanced name.
+// checkBalanced checks that only the pool gives the addresses of a balanced name.
 func (c *compiler) checkBalanced(id NodeID) {
 	if !c.s.nodes[id].flags.has(isBalanced) {
 		return
 	}
 	for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA, dns.TypeCNAME} {
 		if _, at, ok := c.setOf(id, typ); ok {
-			c.errorf(at, "take out one of the two", "%s of %s, whose addresses come from a pool", typeName(typ), c.quoted(id))
+			c.errorf(at, "remove one of the two", "%s of %s, whose addresses come from a pool", typeName(typ), c.quoted(id))
 		}
 	}
 }
 
-// checkBelow checks what is at and below a cut, and below a DNAME.
+// checkBelow checks the nodes at and below a cut, and below a DNAME.
 func (c *compiler) checkBelow(id NodeID) {
 	n := &c.s.nodes[id]
 	switch {
@@ -131,26 +130,26 @@ func (c *compiler) checkBelow(id NodeID) {
 		c.checkBelowDNAME(id, n.cover)
 	case n.flags.has(isBalanced):
 		b := c.balancedName(id)
-		c.nameErrorf(n.zone, b, "take out the delegation or this name", "%q is at or below the delegation of %s", b.Name, c.quoted(n.cover))
+		c.nameErrorf(n.zone, b, "remove the delegation or this name", "%q is at or below the delegation of %s", b.Name, c.quoted(n.cover))
 	default:
 		c.warnOccluded(id)
 	}
 }
 
-// checkBelowDNAME faults all data below a DNAME (RFC 6672 2.4).
+// checkBelowDNAME rejects all data below a DNAME (RFC 6672 2.4).
 func (c *compiler) checkBelowDNAME(id, dname NodeID) {
 	if n := &c.s.nodes[id]; n.flags.has(isBalanced) {
 		b := c.balancedName(id)
-		c.nameErrorf(n.zone, b, "take out the DNAME or this name", "%q is below the DNAME of %s", b.Name, c.quoted(dname))
+		c.nameErrorf(n.zone, b, "remove the DNAME or this name", "%q is below the DNAME of %s", b.Name, c.quoted(dname))
 		return
 	}
 	for typ, at := range c.types(id) {
-		c.errorf(at, "take out the DNAME or this", "%s of %s is below the DNAME of %s", typeName(typ), c.quoted(id), c.quoted(dname))
+		c.errorf(at, "remove the DNAME or this", "%s of %s is below the DNAME of %s", typeName(typ), c.quoted(id), c.quoted(dname))
 	}
 }
 
-// warnOccluded warns of data at and below a cut that is not of the delegation: what
-// is there is the other server's to answer.
+// warnOccluded warns of data at and below a cut that does not belong to the delegation, because the child's server
+// answers there.
 func (c *compiler) warnOccluded(id NodeID) {
 	n := &c.s.nodes[id]
 	for typ, at := range c.types(id) {
@@ -166,7 +165,7 @@ func (c *compiler) warnOccluded(id NodeID) {
 	}
 }
 
-// checkApex checks that a zone has SOA and NS, and its nameservers addresses.
+// checkApex checks that a zone has SOA and NS, and that its nameservers have addresses.
 func (c *compiler) checkApex(z ZoneID) {
 	apex, zone := c.s.zones[z].apex, &c.cfg.Zones[z]
 	_, _, soa := c.setOf(apex, dns.TypeSOA)
@@ -193,9 +192,9 @@ func (c *compiler) apexHint(zone *config.Zone) string {
 	return "write nameservers and contact, or put them into the file"
 }
 
-// checkNameservers checks that each nameserver of a node within its own zone has
-// an address. A zone whose own nameservers have none cannot be reached, which is an
-// error; a delegation without glue concerns only what is below it, and is a warning.
+// checkNameservers checks that each nameserver of a node within its own zone has an address. A zone without any
+// address for its own nameservers is unreachable, which is an error. A delegation without glue affects only the names
+// below it, and is a warning.
 func (c *compiler) checkNameservers(id NodeID) {
 	n := &c.s.nodes[id]
 	set, _, _ := c.setOf(id, dns.TypeNS)
@@ -217,7 +216,7 @@ func (c *compiler) checkNameservers(id NodeID) {
 	}
 }
 
-// targets yields the names, lower case, that a set of NS or CNAME records names.
+// targets yields the targets of NS or CNAME records, in lower case.
 func (c *compiler) targets(set rrset) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		for rdata := range c.s.rrset(&set).rdata {
@@ -230,8 +229,7 @@ func (c *compiler) targets(set rrset) func(yield func([]byte) bool) {
 	}
 }
 
-// nsAt is where the NS record was written that names target. It searches: only
-// faults ask.
+// nsAt returns the position of the NS record with the given target. It searches, because only errors need it.
 func (c *compiler) nsAt(id NodeID, target []byte) place {
 	var at place
 	for _, r := range c.records {
@@ -242,13 +240,13 @@ func (c *compiler) nsAt(id NodeID, target []byte) place {
 	return at
 }
 
-// missingAddress says what keeps a nameserver of node id, in the same zone, from being found.
+// missingAddress explains why a nameserver of node id, in the same zone, has no address.
 func (c *compiler) missingAddress(id NodeID, target []byte) string {
 	m := c.s.Lookup(target, dns.TypeA)
 	switch m.Kind {
 	case Referral:
-		// Only the delegation itself, or the apex, cannot do without glue: any
-		// other cut has nameservers of its own, who know the address.
+		// Only the delegation itself, or the apex, needs glue. Any other cut has its own nameservers, which have the
+		// address.
 		if m.Node == id || c.s.nodes[id].flags.has(isApex) {
 			return c.missingAddressAt(c.s.find(target), "has no glue")
 		}
@@ -280,8 +278,7 @@ func (c *compiler) missingAddressAt(id NodeID, lack string) string {
 	return lack
 }
 
-// balancedName is what the configuration says of a balanced node. It searches:
-// only faults ask.
+// balancedName returns the configuration of a balanced node. It searches, because only errors need it.
 func (c *compiler) balancedName(id NodeID) *config.BalancedName {
 	names := c.cfg.Zones[c.s.nodes[id].zone].Names
 	for i := range names {
@@ -292,7 +289,7 @@ func (c *compiler) balancedName(id NodeID) *config.BalancedName {
 	panic("zones: a balanced node that no name made")
 }
 
-// quoted is a node's name in quotes.
+// quoted returns a node's name in quotes.
 func (c *compiler) quoted(id NodeID) string {
 	return `"` + presentation(c.s.NodeName(id)) + `"`
 }

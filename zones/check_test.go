@@ -19,26 +19,26 @@ func TestFaultsOfConfiguredNames(t *testing.T) {
 			w.zone("example.com", apexRecords+"app A 192.0.2.1\napp AAAA 2001:db8::1\napp TXT fine\nweb CNAME app\n*.t A 192.0.2.1\n",
 				"app.example.com", "web.example.com", "*.t.example.com")
 		}, []string{
-			`/z/0.zone:4:1: A of "app.example.com.", whose addresses come from a pool; take out one of the two`,
-			`/z/0.zone:5:1: AAAA of "app.example.com.", whose addresses come from a pool; take out one of the two`,
-			`/z/0.zone:7:1: CNAME of "web.example.com.", whose addresses come from a pool; take out one of the two`,
-			`/z/0.zone:8:1: A of "*.t.example.com.", whose addresses come from a pool; take out one of the two`,
+			`/z/0.zone:4:1: A of "app.example.com.", whose addresses come from a pool; remove one of the two`,
+			`/z/0.zone:5:1: AAAA of "app.example.com.", whose addresses come from a pool; remove one of the two`,
+			`/z/0.zone:7:1: CNAME of "web.example.com.", whose addresses come from a pool; remove one of the two`,
+			`/z/0.zone:8:1: A of "*.t.example.com.", whose addresses come from a pool; remove one of the two`,
 		}},
 		{"a balanced nameserver", func(w *world) {
 			nameservers(w.zone("example.com", "", "ns1.example.com"), "ns1.example.com 192.0.2.53")
 		}, []string{
-			`/etc/meridian.yaml:15:9: zones.example.com.nameservers.ns1.example.com: A of "ns1.example.com.", whose addresses come from a pool; take out one of the two`,
+			`/etc/meridian.yaml:15:9: zones.example.com.nameservers.ns1.example.com: A of "ns1.example.com.", whose addresses come from a pool; remove one of the two`,
 		}},
 		{"balanced at and below a delegation", func(w *world) {
 			w.zone("example.com", apexRecords+"sub NS ns.outside.\n", "sub.example.com", "a.b.sub.example.com")
 		}, []string{
-			`/etc/meridian.yaml:12:7: zones.example.com.names.sub: "sub.example.com." is at or below the delegation of "sub.example.com."; take out the delegation or this name`,
-			`/etc/meridian.yaml:13:7: zones.example.com.names.a.b.sub: "a.b.sub.example.com." is at or below the delegation of "sub.example.com."; take out the delegation or this name`,
+			`/etc/meridian.yaml:12:7: zones.example.com.names.sub: "sub.example.com." is at or below the delegation of "sub.example.com."; remove the delegation or this name`,
+			`/etc/meridian.yaml:13:7: zones.example.com.names.a.b.sub: "a.b.sub.example.com." is at or below the delegation of "sub.example.com."; remove the delegation or this name`,
 		}},
 		{"balanced below a DNAME", func(w *world) {
 			w.zone("example.com", apexRecords+"sub DNAME outside.\n", "sub.example.com", "*.sub.example.com")
 		}, []string{
-			`/etc/meridian.yaml:13:7: zones.example.com.names.*.sub: "*.sub.example.com." is below the DNAME of "sub.example.com."; take out the DNAME or this name`,
+			`/etc/meridian.yaml:13:7: zones.example.com.names.*.sub: "*.sub.example.com." is below the DNAME of "sub.example.com."; remove the DNAME or this name`,
 		}},
 		{"balanced outside the zone", func(w *world) {
 			w.zone("example.com", apexRecords, "badexample.com", "com")
@@ -141,9 +141,9 @@ func TestWarnings(t *testing.T) {
 		},
 		{
 			"aliases that go round", "a CNAME b\nb CNAME c\nc CNAME a\nin2 CNAME b\nself CNAME self\n*.w CNAME x.w\nfine CNAME www\nwww A 192.0.2.1\n",
-			`/z/0.zone:4:1: the CNAME of "a.example.com." leads back to itself; have one of the loop name an address` + "\n" +
-				`/z/0.zone:8:1: the CNAME of "self.example.com." leads back to itself; have one of the loop name an address` + "\n" +
-				`/z/0.zone:9:1: the CNAME of "*.w.example.com." leads back to itself; have one of the loop name an address` + "\n",
+			`/z/0.zone:4:1: the CNAME of "a.example.com." leads back to itself; give one name of the loop an address` + "\n" +
+				`/z/0.zone:8:1: the CNAME of "self.example.com." leads back to itself; give one name of the loop an address` + "\n" +
+				`/z/0.zone:9:1: the CNAME of "*.w.example.com." leads back to itself; give one name of the loop an address` + "\n",
 		},
 		{"RRSIGs each have their TTL", "www 60 RRSIG A 8 3 60 20300101000000 20200101000000 1 example.com. AAAA\nwww 30 RRSIG TXT 8 3 30 20300101000000 20200101000000 1 example.com. AAAA\n", ""},
 		{"equal records", "www TXT a\nwww TXT a\nwww MX 1 a\nwww MX 1 A\n", ""},

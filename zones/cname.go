@@ -7,9 +7,8 @@ import (
 	"meridian/pools"
 )
 
-// aliasing finds for each pool, by its index in the configuration, whether a name
-// bound to it may be answered with a CNAME: of a member of its own or of a pool
-// below, or the same of its fallback.
+// aliasing computes for each pool, by its index in the configuration, whether a name bound to it may be answered with
+// a CNAME: from its own members, a nested pool, or its fallback.
 func (c *compiler) aliasing() []CName {
 	own := make([]CName, len(c.cfg.Pools))
 	seen := make([]bool, len(c.cfg.Pools))
@@ -19,14 +18,14 @@ func (c *compiler) aliasing() []CName {
 	bound := slices.Clone(own)
 	for i := range bound {
 		if fallback, ok := c.pools[c.cfg.Pools[i].Fallback]; ok {
-			bound[i] = max(bound[i], own[fallback]) // whose own fallback is not asked
+			bound[i] = max(bound[i], own[fallback]) // the fallback's own fallback is not used
 		}
 	}
 	return bound
 }
 
-// aliasesOf works out own for a pool and those below it. Should a pool be inside
-// itself, which package pools refuses, it ends there.
+// aliasesOf computes own for a pool and its nested pools. It stops if a pool contains itself, which package pools
+// rejects.
 func (c *compiler) aliasesOf(own []CName, seen []bool, id pools.ID) CName {
 	if seen[id] {
 		return own[id]
@@ -45,7 +44,7 @@ func (c *compiler) aliasesOf(own []CName, seen []bool, id pools.ID) CName {
 	return own[id]
 }
 
-// cnameOf tells where a name leads that is answered as a CNAME. All apexes are known.
+// cnameOf returns the kind of CNAME answer that points to name. All apexes are known.
 func (c *compiler) cnameOf(name config.Name) CName {
 	if c.s.encloser(name.Wire()) == 0 {
 		return CNameOutside
@@ -53,8 +52,8 @@ func (c *compiler) cnameOf(name config.Name) CName {
 	return CNameInside
 }
 
-// checkCName checks that a name which may be a CNAME is nothing else (RFC 1034
-// 3.6.2): not an apex, which has SOA and NS, and without static records.
+// checkCName checks that a name which may be a CNAME has no other records (RFC 1034 3.6.2): it is not an apex, which
+// has SOA and NS, and has no static records.
 func (c *compiler) checkCName(id NodeID) {
 	n := &c.s.nodes[id]
 	if !n.flags.has(isBalanced) || c.s.bindings[n.extra].CName == NoCName {
@@ -62,12 +61,12 @@ func (c *compiler) checkCName(id NodeID) {
 	}
 	if n.flags.has(isApex) {
 		b := c.balancedName(id)
-		c.nameErrorf(n.zone, b, "bind it to a pool without cname members; a target's addresses can stand here",
-			"pool %q may answer a CNAME, which cannot stand at the apex beside SOA and NS", b.Pool)
+		c.nameErrorf(n.zone, b, "bind it to a pool without cname members; a target's addresses are allowed here",
+			"pool %q may answer a CNAME, which is not allowed at the apex beside SOA and NS", b.Pool)
 		return
 	}
 	for typ, at := range c.types(id) {
-		c.errorf(at, "take out this, or the members with a cname", "%s of %s, which is bound to pool %q, which may answer a CNAME: a name with a CNAME has nothing else",
+		c.errorf(at, "remove this, or the members with a cname", "%s of %s, which is bound to pool %q, which may answer a CNAME: a name with a CNAME has no other records",
 			typeName(typ), c.quoted(id), c.balancedName(id).Pool)
 	}
 }

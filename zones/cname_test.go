@@ -18,9 +18,9 @@ func TestANameThatMayBeACNAMEIsNothingElse(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"app TXT x\napp MX 1 mail\nfine TXT x\n", "example.com", "app.example.com", "web.example.com")
 	aliased(w, "host.example.net.")
-	const want = `/etc/meridian.yaml:12:7: zones.example.com.names.@: pool "web" may answer a CNAME, which cannot stand at the apex beside SOA and NS; bind it to a pool without cname members; a target's addresses can stand here
-/z/0.zone:4:1: TXT of "app.example.com.", which is bound to pool "web", which may answer a CNAME: a name with a CNAME has nothing else; take out this, or the members with a cname
-/z/0.zone:5:1: MX of "app.example.com.", which is bound to pool "web", which may answer a CNAME: a name with a CNAME has nothing else; take out this, or the members with a cname
+	const want = `/etc/meridian.yaml:12:7: zones.example.com.names.@: pool "web" may answer a CNAME, which is not allowed at the apex beside SOA and NS; bind it to a pool without cname members; a target's addresses are allowed here
+/z/0.zone:4:1: TXT of "app.example.com.", which is bound to pool "web", which may answer a CNAME: a name with a CNAME has no other records; remove this, or the members with a cname
+/z/0.zone:5:1: MX of "app.example.com.", which is bound to pool "web", which may answer a CNAME: a name with a CNAME has no other records; remove this, or the members with a cname
 `
 	if got := w.faults(t); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -10,29 +10,28 @@ import (
 	"meridian/pools"
 )
 
-// cnameMember is a member with a cname that a pool may answer with.
+// cnameMember is a member with a cname in a pool.
 type cnameMember struct {
 	in     pools.ID
 	member int
 	leads  poolRef
 }
 
-// poolRef is where a name of ours leads that is answered as a CNAME: to a pool that
-// answers it, or, it may be by aliases, to whatever else, where it ends.
+// poolRef is the end of a name in our zones that is answered as a CNAME: a pool that answers it, or any other end,
+// possibly through aliases.
 type poolRef struct {
 	pool pools.ID
 	ok   bool
 }
 
-// checkPoolLoops warns of cname members that lead back to the pool that answers
-// with them:
+// checkPoolLoops warns of cname members that lead back to the pool that answers with them:
 //
-//	the name leads back  and all else that the pool answers      told
-//	to the pool itself   -                                       its clients are sent round
-//	by way of others     leads back as well, as do the others    nobody gets an address
-//	by way of others     has somebody who gives an address       nothing: it may be a standby's standby
+//	the name leads back  and all other answers of the pool       warning
+//	to the pool itself   -                                       its clients get a loop
+//	through others       lead back as well, as do the others'    no client gets an address
+//	through others       include one that gives an address       none: it may be the standby of a standby
 //
-// A loop is told once, at its first pool.
+// A loop is reported once, at its first pool.
 func (c *compiler) checkPoolLoops() {
 	outcomes := c.resolve()
 	closed := closedPools(outcomes)
@@ -47,7 +46,7 @@ func (c *compiler) checkPoolLoops() {
 		m := &p.Members[o.member]
 		path := fmt.Sprintf("pools.%s.members[%d].cname", p.Name, o.member)
 		c.warnings = append(c.warnings, c.cfg.ErrorAt(m.Pos, path, fmt.Sprintf("%q leads back to pool %q: %s", m.CName, c.cfg.Pools[id].Name, what),
-			"name another host, or have one of the loop give an address"))
+			"name another host, or give one pool of the loop an address"))
 	}
 	for i := range c.cfg.Pools {
 		id := pools.ID(i)
@@ -55,22 +54,21 @@ func (c *compiler) checkPoolLoops() {
 			switch {
 			case !o.leads.ok:
 			case o.leads.pool == id:
-				warn(id, o, "whoever is answered with it gets no address")
+				warn(id, o, "clients that receive it get no address")
 			case closed[id] && reachesBack(outcomes, id, o.leads.pool):
-				warn(id, o, "nobody gets an address")
+				warn(id, o, "no client gets an address")
 			}
 		}
 	}
 }
 
-// poolAnswers are what a pool may answer with while it is live.
+// poolAnswers holds the possible answers of a live pool.
 type poolAnswers struct {
-	inside []cnameMember // by cname members that lead to names of ours
+	inside []cnameMember // by cname members that lead to names in our zones
 	ends   bool          // an address, a name elsewhere, NODATA
 }
 
-// resolve is the answers of the pools that names are bound to and that may answer
-// with names of ours.
+// resolve returns the answers of the bound pools that may answer with names in our zones.
 func (c *compiler) resolve() map[pools.ID]poolAnswers {
 	found := make(map[pools.ID]poolAnswers)
 	for _, b := range c.s.bindings {
@@ -83,8 +81,8 @@ func (c *compiler) resolve() map[pools.ID]poolAnswers {
 	return found
 }
 
-// collect adds what a pool may answer with to a. A cname is up always: in a
-// failover nobody after the first is asked, unless by trickle.
+// collect adds the possible answers of a pool to a. A cname is always up: a failover pool uses no member after it,
+// except by trickle.
 func (c *compiler) collect(id pools.ID, a *poolAnswers, seen map[pools.ID]bool) {
 	if seen[id] {
 		return
@@ -128,8 +126,8 @@ func (c *compiler) findLoop(name config.Name) poolRef {
 	return poolRef{}
 }
 
-// closedPools are those of which every answer leads to one of them: the largest
-// such set, found by taking out who leads elsewhere until nobody does.
+// closedPools returns the largest set of pools whose answers all lead to pools of the set. It removes the pools that
+// lead elsewhere until none remains.
 func closedPools(all map[pools.ID]poolAnswers) map[pools.ID]bool {
 	closed := make(map[pools.ID]bool, len(all))
 	for id, a := range all {
@@ -147,7 +145,7 @@ func closedPools(all map[pools.ID]poolAnswers) map[pools.ID]bool {
 	return closed
 }
 
-// reachesBack reports whether a way from a pool leads back to id, and by no pool before id.
+// reachesBack reports whether a path from a pool leads back to id, and through no pool before id.
 func reachesBack(all map[pools.ID]poolAnswers, id, from pools.ID) bool {
 	seen, next := map[pools.ID]bool{}, []pools.ID{from}
 	back := false

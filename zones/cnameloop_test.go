@@ -11,9 +11,9 @@ func TestCNameMembersThatLeadBackAreWarnedOf(t *testing.T) {
 	const (
 		b       = "  b: {policy: weighted, members: [{name: y, cname: a.example.com}]}\n"
 		address = ", {name: z, addresses: [192.0.2.1]}"
-		hint    = "; name another host, or have one of the loop give an address"
-		nobody  = ": nobody gets an address" + hint
-		some    = ": whoever is answered with it gets no address" + hint
+		hint    = "; name another host, or give one pool of the loop an address"
+		nobody  = ": no client gets an address" + hint
+		some    = ": clients that receive it get no address" + hint
 	)
 	a := func(policy, cname, more string) string {
 		return "  a: {policy: " + policy + ", members: [{name: x, cname: " + cname + "}" + more + "]}\n"

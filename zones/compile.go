@@ -13,8 +13,7 @@ import (
 	"meridian/pools"
 )
 
-// compiler makes a snapshot. It adds nodes and collects records first, in the
-// order in which they are written; what depends on all of them comes after.
+// compiler builds a snapshot. It first adds nodes and collects records, in file order, and then computes the rest.
 type compiler struct {
 	*report
 	s    *Snapshot
@@ -22,11 +21,11 @@ type compiler struct {
 
 	changed time.Time // when the configuration last changed
 
-	parents   []NodeID // by NodeID: the node right above, in whichever zone; 0: none
+	parents   []NodeID // by NodeID: the node directly above, in any zone; 0: none
 	records   []record
 	rdata     []byte  // of all records
-	setAt     []place // by index of Snapshot.sets: where its first record was written
-	hasErrors []bool  // by ZoneID: its file has faults, so what is missing may be in what was not understood
+	setAt     []place // by index of Snapshot.sets: the position of its first record
+	hasErrors []bool  // by ZoneID: its file has errors, so missing records may be in the unparsed part
 	pools     map[string]pools.ID
 	cnames    []CName // by pool
 	bindings  map[Binding]uint32
@@ -34,8 +33,8 @@ type compiler struct {
 	buf       []byte             // to pack one record
 }
 
-// compile compiles the zones of cfg; master files are read from fsys, rooted at
-// /. Nil when there are faults.
+// compile compiles the zones of cfg. It reads master files from fsys, rooted at /. It returns nil if there are
+// errors.
 func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Snapshot, *report) {
 	c := newCompiler(cfg, fsys, now)
 	c.addZones()
@@ -96,8 +95,7 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 	return c
 }
 
-// addZones makes the apexes, all before any other name: the first node on the
-// way up from a name then tells its zone.
+// addZones creates the apexes before any other name. The first node above a name then determines its zone.
 func (c *compiler) addZones() {
 	for i := range c.cfg.Zones {
 		z := &c.cfg.Zones[i]
@@ -120,8 +118,8 @@ func (c *compiler) addZones() {
 	}
 }
 
-// attachToParent hangs a zone below the closest zone of ours that encloses it. The names
-// between the two exist in that zone, for something below them exists (RFC 8020).
+// attachToParent attaches a zone to the closest enclosing zone of ours. The names between the two exist in that zone,
+// because a name below them exists (RFC 8020).
 func (c *compiler) attachToParent(z ZoneID) {
 	apex := c.s.zones[z].apex
 	name := bytes.Clone(c.s.NodeName(apex))
@@ -136,7 +134,7 @@ func (c *compiler) attachToParent(z ZoneID) {
 	c.s.zones[z].above = above
 }
 
-// modified is when a file last changed; now, where that cannot be told.
+// modified returns the time of a file's last change, or now if it is unknown.
 func modified(fsys fs.FS, files []string, now time.Time) (last time.Time) {
 	for _, file := range files {
 		path, err := rooted(file)
@@ -177,7 +175,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 	n := &c.s.nodes[id]
 	switch {
 	case !ours:
-		return // another zone answers the name, as config warns
+		return // another zone answers the name, and config warns of it
 	case n.flags.has(isBalanced):
 		c.nameErrorf(z, b, "bind each name once", "%q is bound to a pool twice", b.Name)
 		return
@@ -188,7 +186,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(b), ECS: ecs})
 }
 
-// binding is the index of b: names that are bound alike share one.
+// binding returns the index of b. Names with equal bindings share one.
 func (c *compiler) binding(b Binding) uint32 {
 	i, ok := c.bindings[b]
 	if !ok {
@@ -199,8 +197,8 @@ func (c *compiler) binding(b Binding) uint32 {
 	return i
 }
 
-// link finds for each node its cover and its wildcard. A node has a higher ID
-// than the one above it, but for an apex, which needs neither.
+// link finds the cover and the wildcard of each node. A node has a higher ID than the one above it, except an apex,
+// which needs neither.
 func (c *compiler) link() {
 	nodes := c.s.nodes
 	for i := 1; i < len(nodes); i++ {
@@ -223,8 +221,8 @@ func (c *compiler) link() {
 	c.linkNested()
 }
 
-// linkNested drops the upper side of an apex where a cut or a DNAME lies
-// between the two zones: the zone right above it is then not ours after all.
+// linkNested removes the parent side of an apex if a cut or a DNAME lies between the two zones. The parent zone is
+// then not ours.
 func (c *compiler) linkNested() {
 	for i := range c.s.zones {
 		z := &c.s.zones[i]
@@ -235,7 +233,7 @@ func (c *compiler) linkNested() {
 	}
 }
 
-// full reports whether offsets of 32 bits have come near their end.
+// full reports whether 32-bit offsets are almost exhausted.
 func (c *compiler) full() bool {
 	const margin = 1 << 17 // a name and a record
 	return len(c.s.names) > math.MaxUint32-margin || len(c.rdata)+2*len(c.records) > math.MaxUint32-margin
@@ -251,7 +249,7 @@ func (c *compiler) nameErrorf(z ZoneID, b *config.BalancedName, hint, what strin
 	c.errs = append(c.errs, c.cfg.ErrorAt(b.Pos, path, fmt.Sprintf(what, args...), hint))
 }
 
-// zonePath is the key of a zone, as an operator writes it.
+// zonePath returns the key of a zone, as an operator writes it.
 func zonePath(name config.Name) string {
 	if name == "." {
 		return "zones.."
@@ -259,7 +257,7 @@ func zonePath(name config.Name) string {
 	return "zones." + strings.TrimSuffix(string(name), ".")
 }
 
-// relative is the key of a name in its zone, as an operator writes it.
+// relative returns the key of a name in its zone, as an operator writes it.
 func relative(name, zone config.Name) string {
 	switch {
 	case name == zone:

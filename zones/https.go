@@ -8,29 +8,27 @@ import (
 	"meridian/config"
 )
 
-// Service is the HTTPS record of a balanced name, rendered up to its address
-// hints; the zero value is none.
+// Service is the HTTPS record of a balanced name, rendered up to its address hints. The zero value means no record.
 type Service struct{ off, length uint32 } // in Snapshot.data
 
 // Exists reports whether there is such a record.
 func (v Service) Exists() bool { return v.length > 0 }
 
-// Service is the data of an HTTPS record up to its hints: priority, target, and
-// the parameters whose keys are below that of ipv4hint, in order (RFC 9460 2.2).
-// Do not change it.
+// Service returns the data of an HTTPS record up to its hints: priority, target, and the parameters with keys below
+// ipv4hint, in order (RFC 9460 2.2). Do not change it.
 func (s *Snapshot) Service(v Service) []byte {
 	end := v.off + v.length
 	return s.data[v.off:end:end]
 }
 
-// service renders the HTTPS record of a name; those that are alike share one.
+// service renders the HTTPS record of a name. Equal records share one copy.
 func (c *compiler) service(b *config.BalancedName) Service {
 	if b.HTTPS == nil {
 		return Service{}
 	}
 	rdata, err := c.pack(httpsRecord(b.HTTPS))
 	if err != nil {
-		panic("zones: an HTTPS record that does not pack: " + err.Error()) // config lets none through
+		panic("zones: an HTTPS record that does not pack: " + err.Error()) // config accepts only valid ones
 	}
 	v, ok := c.services[string(rdata)]
 	if !ok {
@@ -56,7 +54,7 @@ func httpsRecord(h *config.Service) *dns.HTTPS {
 	return rr
 }
 
-// checkServices checks every HTTPS record that the configuration gives.
+// checkServices checks every HTTPS record of the configuration.
 func (c *compiler) checkServices() {
 	for i := range c.cfg.Zones {
 		names := c.cfg.Zones[i].Names
@@ -68,15 +66,15 @@ func (c *compiler) checkServices() {
 	}
 }
 
-// checkService checks the HTTPS record of a balanced name: nothing else gives the
-// name one, and its hints are addresses of its target.
+// checkService checks the HTTPS record of a balanced name: it has no other HTTPS record, and its hints are addresses
+// of its target.
 func (c *compiler) checkService(z ZoneID, b *config.BalancedName) {
 	id := c.s.find(b.Name.Wire())
 	if id == 0 || c.s.nodes[id].zone != z || !c.s.nodes[id].flags.has(isBalanced) {
-		return // told elsewhere
+		return // reported elsewhere
 	}
 	if _, at, ok := c.setOf(id, dns.TypeHTTPS); ok {
-		c.errorf(at, "take out one of the two", "HTTPS of %s, which has https in the configuration", c.quoted(id))
+		c.errorf(at, "remove one of the two", "HTTPS of %s, which has https in the configuration", c.quoted(id))
 	}
 	if b.HTTPS.Target == "." {
 		return

@@ -65,7 +65,7 @@ func TestFaultsOfHTTPSRecords(t *testing.T) {
 	const want = `/etc/meridian.yaml:14:7: zones.example.com.names.other.https.target: "web.example.com." is not bound to pool "api"; write ".", or a name bound to the same pool: the hints are addresses of that pool
 /etc/meridian.yaml:15:7: zones.example.com.names.far.https.target: "host.example.net." is not bound to pool "web"; write ".", or a name bound to the same pool: the hints are addresses of that pool
 /etc/meridian.yaml:16:7: zones.example.com.names.static.https.target: "plain.example.com." is not bound to pool "web"; write ".", or a name bound to the same pool: the hints are addresses of that pool
-/z/0.zone:4:1: HTTPS of "web.example.com.", which has https in the configuration; take out one of the two
+/z/0.zone:4:1: HTTPS of "web.example.com.", which has https in the configuration; remove one of the two
 `
 	if got := w.faults(t); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -5,7 +5,7 @@ import (
 	"hash/maphash"
 )
 
-// find is the node of exactly this name, 0 when there is none.
+// find returns the node with exactly this name, or 0.
 func (s *Snapshot) find(name []byte) NodeID {
 	hash := maphash.Bytes(s.seed, name)
 	mask := uint64(len(s.index) - 1)
@@ -20,7 +20,7 @@ func (s *Snapshot) find(name []byte) NodeID {
 	}
 }
 
-// newNode makes a node and puts it in the index.
+// newNode creates a node and adds it to the index.
 func (c *compiler) newNode(wire []byte, z ZoneID, up NodeID) NodeID {
 	id := c.bareNode(uint32(len(c.s.names)), len(wire), z, up)
 	c.s.names = append(c.s.names, wire...)
@@ -33,7 +33,7 @@ func (c *compiler) newNode(wire []byte, z ZoneID, up NodeID) NodeID {
 	return id
 }
 
-// bareNode makes a node that no name leads to.
+// bareNode creates a node without an index entry.
 func (c *compiler) bareNode(name uint32, length int, z ZoneID, up NodeID) NodeID {
 	c.s.nodes = append(c.s.nodes, node{name: name, nameLen: uint8(length), zone: z})
 	c.parents = append(c.parents, up)
@@ -51,7 +51,7 @@ func (c *compiler) growIndex() {
 	c.s.insert(NodeID(len(c.s.nodes) - 1))
 }
 
-// insert puts a node in the index, which has room.
+// insert adds a node to the index, which has room.
 func (s *Snapshot) insert(id NodeID) {
 	hash := maphash.Bytes(s.seed, s.NodeName(id))
 	mask := uint64(len(s.index) - 1)
@@ -62,9 +62,8 @@ func (s *Snapshot) insert(id NodeID) {
 	s.index[i] = hash>>32<<32 | uint64(id)
 }
 
-// node finds or makes the node of a name within zone z, and the empty
-// non-terminals above it. It reports false, with the node or its closest
-// encloser, where a zone below z that we serve too encloses the name.
+// node finds or creates the node of a name within zone z, and the empty non-terminals above it. It returns false,
+// with the node or its closest encloser, if another zone of ours below z encloses the name.
 func (c *compiler) node(wire []byte, z ZoneID) (NodeID, bool) {
 	if id := c.s.find(wire); id != 0 {
 		return id, c.s.nodes[id].zone == z
@@ -76,7 +75,7 @@ func (c *compiler) node(wire []byte, z ZoneID) (NodeID, bool) {
 	return c.newNode(wire, z, up), true
 }
 
-// within reports whether a name is, or is below, the apex of z, label by label.
+// within reports whether a name is at or below the apex of z, label by label.
 func (c *compiler) within(wire []byte, z ZoneID) bool {
 	apex := c.s.Apex(z)
 	for len(wire) > len(apex) {

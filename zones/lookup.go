@@ -2,12 +2,12 @@ package zones
 
 import "github.com/miekg/dns"
 
-// Kind is what a lookup found.
+// Kind is the outcome of a lookup.
 type Kind uint8
 
-// The kinds, each the DNS outcome it leads to.
+// The kinds, each with the DNS outcome that it leads to.
 const (
-	Refused  Kind = iota // no zone of ours holds the name
+	Refused  Kind = iota // no zone of ours encloses the name
 	Exact                // Node is the name itself
 	Wildcard             // Node is the wildcard that covers the name (RFC 4592)
 	NXDomain             // neither the name nor anything below it exists
@@ -22,13 +22,13 @@ type Match struct {
 	Node NodeID // 0 with Refused and NXDomain
 }
 
-// Lookup finds name, in wire form and lower case. No allocation, no lock.
-// A DS question at a cut belongs to the parent: it is Exact there (RFC 4035 3.1.4.1), so Lookup takes the type.
+// Lookup finds name, in wire form and lower case. It neither allocates nor locks. A DS query at a cut belongs to the
+// parent and is Exact there (RFC 4035 3.1.4.1), so Lookup needs the type.
 //
-// The truth table, first row that fits (RFC 1034 4.3.2):
+// The truth table; the first matching row applies (RFC 1034 4.3.2):
 //
 //	the name is    and it, or its closest encloser,       outcome
-//	a node         is a cut, and DS is asked              Exact
+//	a node         is a cut, and the type is DS           Exact
 //	a node         is at or below a cut                   Referral
 //	a node         is below a DNAME                       DName
 //	a node         is an apex below a zone of ours, DS    Exact, in the zone above
@@ -36,7 +36,7 @@ type Match struct {
 //	no node        has no node above it                   Refused
 //	no node        is at or below a cut                   Referral
 //	no node        is at or below a DNAME                 DName
-//	no node        has a wildcard right below it          Wildcard
+//	no node        has a wildcard directly below it       Wildcard
 //	no node                                               NXDomain
 func (s *Snapshot) Lookup(name []byte, qtype uint16) Match {
 	if id := s.find(name); id != 0 {
@@ -45,7 +45,7 @@ func (s *Snapshot) Lookup(name []byte, qtype uint16) Match {
 	return s.missing(s.encloser(name))
 }
 
-// existing is the outcome for a name that is a node.
+// existing returns the outcome for a name that is a node.
 func (s *Snapshot) existing(id NodeID, qtype uint16) Match {
 	n := &s.nodes[id]
 	switch {
@@ -58,7 +58,7 @@ func (s *Snapshot) existing(id NodeID, qtype uint16) Match {
 	return Match{Kind: Exact, Zone: n.zone, Node: id}
 }
 
-// missing is the outcome for a name that is not a node, below its closest encloser.
+// missing returns the outcome for a name that is not a node, below its closest encloser.
 func (s *Snapshot) missing(encloser NodeID) Match {
 	n := &s.nodes[encloser]
 	switch {
@@ -74,7 +74,7 @@ func (s *Snapshot) missing(encloser NodeID) Match {
 	return Match{Kind: NXDomain, Zone: n.zone}
 }
 
-// covered is the outcome at and below n, which has a cover.
+// covered returns the outcome at and below n, which has a cover.
 func (s *Snapshot) covered(n *node) Match {
 	if s.nodes[n.cover].flags.has(isCut) {
 		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
@@ -82,13 +82,13 @@ func (s *Snapshot) covered(n *node) Match {
 	return Match{Kind: DName, Zone: n.zone, Node: n.cover}
 }
 
-// encloser is the closest node above name, 0 when there is none.
+// encloser returns the closest node above name, or 0.
 func (s *Snapshot) encloser(name []byte) NodeID {
 	labels := countLabels(name)
 	for rest := parent(name); len(rest) > 0; rest = parent(rest) {
 		labels--
 		if labels > s.maxLabels {
-			continue // no node is that deep: a long name costs no more probes than a short one
+			continue // no node is that deep, so a long name costs no more probes than a short one
 		}
 		if id := s.find(rest); id != 0 {
 			return id
@@ -97,8 +97,8 @@ func (s *Snapshot) encloser(name []byte) NodeID {
 	return 0
 }
 
-// parent is name, in wire form, without its first label; empty above the root
-// and where name is cut short.
+// parent returns name, in wire form, without its first label. It returns an empty name above the root and for a
+// truncated name.
 func parent(name []byte) []byte {
 	if len(name) == 0 || 1+int(name[0]) >= len(name) {
 		return nil
@@ -106,7 +106,7 @@ func parent(name []byte) []byte {
 	return name[1+int(name[0]):]
 }
 
-// countLabels counts the labels of a name in wire form, the root label not counted.
+// countLabels counts the labels of a name in wire form, without the root label.
 func countLabels(name []byte) int {
 	n := 0
 	for rest := parent(name); len(rest) > 0; rest = parent(rest) {

@@ -2,13 +2,11 @@ package zones
 
 import "github.com/miekg/dns"
 
-// longestLoop is how many aliases are followed to find that they go round: as
-// many as an answer may lead through.
+// longestLoop is the number of aliases that loop detection follows, equal to the limit of an answer.
 const longestLoop = 16
 
-// checkLoop warns of aliases that lead back to themselves: whoever asks for an
-// address there gets the whole round and no address. A loop is told once, at
-// the first of its names.
+// checkLoop warns of aliases that lead back to themselves. A client that queries an address there gets the whole loop
+// and no address. A loop is reported once, at its first name.
 func (c *compiler) checkLoop(id NodeID) {
 	next, leads := id, true
 	for range longestLoop {
@@ -17,14 +15,14 @@ func (c *compiler) checkLoop(id NodeID) {
 		}
 		if next == id {
 			_, at, _ := c.setOf(id, dns.TypeCNAME)
-			c.warnf(at, "have one of the loop name an address", "the CNAME of %s leads back to itself", c.quoted(id))
+			c.warnf(at, "give one name of the loop an address", "the CNAME of %s leads back to itself", c.quoted(id))
 			return
 		}
 	}
 }
 
-// aliased is the node of ours that the CNAME at a node stands for; false where
-// there is no CNAME, or it leads out of our zones or to a name that is none.
+// aliased returns the node in our zones that the CNAME at a node points to. It returns false without a CNAME, or if
+// the target is outside our zones or does not exist.
 func (c *compiler) aliased(id NodeID) (NodeID, bool) {
 	set, _, ok := c.setOf(id, dns.TypeCNAME)
 	if !ok {

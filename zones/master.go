@@ -15,24 +15,22 @@ import (
 )
 
 const (
-	// defaultTTL, in seconds, is of records for which neither they nor a $TTL
-	// say one, and of the SOA, NS and glue made from the configuration.
+	// defaultTTL, in seconds, applies to records without a TTL or $TTL, and to the SOA, NS and glue made from the
+	// configuration.
 	defaultTTL = 3600
 
 	maxMaster   = 512 << 20 // bytes of a master file and all that it includes
 	maxRecords  = 1 << 24   // of a zone's file
 	maxIncludes = 1000
-	maxErrors   = 100     // of a zone's file: more tell nothing new
+	maxErrors   = 100     // of a zone's file: more are not useful
 	maxPasses   = 20      // over a file with entries that do not parse
-	maxReread   = 8 << 20 // bytes of a file of which more than the first such entry is told
+	maxReread   = 8 << 20 // bytes of a larger file are read once, so only its first such entry is reported
 )
 
-// loader reads the master file of one zone, once. As an fs.FS it opens the
-// files that $INCLUDE names.
+// loader reads the master file of one zone, once. As an fs.FS it opens the files that $INCLUDE names.
 //
-// The parser stops at the first entry that it does not understand. readMaster
-// then has another loader read all of it without that entry, so that one run
-// tells every fault.
+// The parser stops at the first entry that it cannot parse. readMaster then reads all of it again without that entry,
+// so that one run reports every error.
 type loader struct {
 	c       *compiler
 	zone    ZoneID
@@ -40,15 +38,14 @@ type loader struct {
 	changed time.Time // the latest modification of the files read
 
 	reading  []*masterReader          // the innermost include last
-	read     map[string]*masterReader // by path, the latest reading of it
+	read     map[string]*masterReader // by path, its latest reader
 	bytes    int64
 	includes int
-	ttl      string        // of the last $TTL, as it is written
-	stopped  *config.Error // why there is no use in going on
+	ttl      string        // of the last $TTL, as written
+	stopped  *config.Error // the reason to stop reading
 }
 
-// readMaster takes in the records of a zone's master file, if it has one, and
-// tells when that last changed.
+// readMaster reads the records of a zone's master file, if it has one, and returns the time of its last change.
 func (c *compiler) readMaster(z ZoneID) (changed time.Time) {
 	if c.cfg.Zones[z].File == "" {
 		return time.Time{}
@@ -74,8 +71,8 @@ func (c *compiler) readMaster(z ZoneID) (changed time.Time) {
 	return changed
 }
 
-// load reads the file from its top. The fault is what ended that early, at an
-// entry that reading it again may leave out, if any.
+// load reads the file from the beginning. The returned error ended it early, at an entry that the next pass may skip,
+// if any.
 func (l *loader) load() (entry, *config.Error) {
 	zone := &l.c.cfg.Zones[l.zone]
 	path, err := rooted(zone.File)
@@ -100,20 +97,20 @@ func (l *loader) load() (entry, *config.Error) {
 	case err != nil:
 		return l.unparsed(err)
 	case records == 0 && len(l.skip) == 0:
-		f := l.c.at(place{origin: top.origin}, "the file holds no record", "write some, or leave out the key file of the zone")
+		f := l.c.at(place{origin: top.origin}, "the file has no record", "add some, or remove the key file of the zone")
 		return entry{}, &f
 	}
 	return entry{}, nil
 }
 
-// close closes what the parser has not closed.
+// close closes the files that the parser has left open.
 func (l *loader) close() {
 	for _, s := range l.reading {
-		_ = s.file.Close() // it was only read
+		_ = s.file.Close() // it was opened for reading only
 	}
 }
 
-// take takes in every record up to the end, or to what the parser stumbles over.
+// take adds every record up to the end or to the first parse error.
 func (l *loader) take(zp *dns.ZoneParser) (records int, err error) {
 	faults := len(l.c.errs)
 	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
@@ -127,7 +124,7 @@ func (l *loader) take(zp *dns.ZoneParser) (records int, err error) {
 			return records, nil
 		}
 		if len(l.c.errs)-faults >= maxErrors {
-			f := l.c.at(at, fmt.Sprintf("%d faults so far, the rest is not told", maxErrors), "")
+			f := l.c.at(at, fmt.Sprintf("%d errors so far; the rest is not shown", maxErrors), "")
 			l.stopped = &f
 			return records, nil
 		}
@@ -135,7 +132,7 @@ func (l *loader) take(zp *dns.ZoneParser) (records int, err error) {
 	return records, zp.Err()
 }
 
-// Open opens a file to include; fs.FS says how names look.
+// Open opens a file to include, by a name in the form of fs.FS.
 func (l *loader) Open(path string) (fs.File, error) {
 	l.includes++
 	if l.includes > maxIncludes {
@@ -156,7 +153,7 @@ func (l *loader) Open(path string) (fs.File, error) {
 	return l.newSource(file, path, l.display(path)), nil
 }
 
-// includeError is a file that cannot be included.
+// includeError reports a file that cannot be included.
 type includeError struct {
 	path string
 	err  error
@@ -164,8 +161,7 @@ type includeError struct {
 
 func (e *includeError) Error() string { return e.err.Error() }
 
-// open opens a regular file. It asks first what the file is: to open a pipe
-// would wait for a writer.
+// open opens a regular file. It checks the type first, because opening a pipe would wait for a writer.
 func (l *loader) open(path string) (fs.File, error) {
 	info, err := fs.Stat(l.c.fsys, path)
 	if err != nil {
@@ -184,7 +180,7 @@ func (l *loader) open(path string) (fs.File, error) {
 	return file, trimPath(err)
 }
 
-// trimPath is err without the path, which the message has already.
+// trimPath returns err without the path, which the message has already.
 func trimPath(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -193,15 +189,14 @@ func trimPath(err error) error {
 	return err
 }
 
-// unreadable is the fault of a master file that cannot be opened. It stands at
-// the key that names the file.
+// unreadable returns the error of a master file that cannot be opened, at the key that names the file.
 func (l *loader) unreadable(err error) *config.Error {
 	zone := &l.c.cfg.Zones[l.zone]
 	f := l.c.cfg.ErrorAt(zone.FilePos, zonePath(zone.Name)+".file", fmt.Sprintf("cannot read %q: %s", zone.File, err), "")
 	return &f
 }
 
-// rooted is a path as an fs.FS that is rooted at / takes it.
+// rooted returns a path in the form of an fs.FS rooted at /.
 func rooted(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -213,7 +208,7 @@ func rooted(path string) (string, error) {
 	return strings.TrimPrefix(filepath.ToSlash(path), "/"), nil
 }
 
-// display is an included file as messages name it: relative where the master file is.
+// display returns the name of an included file for messages: relative if the master file's is.
 func (l *loader) display(path string) string {
 	path = "/" + path
 	if filepath.IsAbs(l.c.cfg.Zones[l.zone].File) {
@@ -227,15 +222,14 @@ func (l *loader) display(path string) string {
 	return path
 }
 
-// state is how far a compiler had come.
+// state holds the position of a compiler, for restore.
 type state struct{ records, rdata, faults, warnings, origins int }
 
 func (c *compiler) state() state {
 	return state{len(c.records), len(c.rdata), len(c.errs), len(c.warnings), len(c.origins)}
 }
 
-// restore forgets what came after s. Nodes stay: a file that is read twice has
-// a fault, so no snapshot comes of them.
+// restore removes the results after s. Nodes stay: a file that is read twice has an error, so no snapshot uses them.
 func (c *compiler) restore(s state) {
 	c.records, c.rdata = c.records[:s.records], c.rdata[:s.rdata]
 	c.errs, c.warnings, c.origins = c.errs[:s.faults], c.warnings[:s.warnings], c.origins[:s.origins]

@@ -172,7 +172,7 @@ func TestFilesThatAreNoMasterFiles(t *testing.T) {
 		{"binary", []byte("\x7fELF\x02\x01\x01\x00"), "/z/0.zone:1:1: byte 0x7f is not text, so this is not a master file\n"},
 		{"zeros", make([]byte, 1<<20), "/z/0.zone:1:1: byte 0x00 is not text, so this is not a master file\n"},
 		{"an endless entry", []byte(long), "/z/0.zone:4:327681: the entry that begins on line 4 is longer than 327680 bytes\n"},
-		{"too many faults", bytes.Repeat([]byte("a.example.com. 1 CH TXT a\n"), 1000), "/z/0.zone:100:1: 100 faults so far, the rest is not told\n"},
+		{"too many faults", bytes.Repeat([]byte("a.example.com. 1 CH TXT a\n"), 1000), "/z/0.zone:100:1: 100 errors so far; the rest is not shown\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -218,7 +218,7 @@ func TestReadErrorInTheMiddleIsTold(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords)
 	_, found := compile(w.cfg, brokenFS{w.files}, now)
-	want := "/z/0.zone:2:1: cannot read on: input/output error"
+	want := "/z/0.zone:2:1: read error: input/output error"
 	if err := found.join(); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// word is a word of a master file entry: a quoted string without its quotes, or
-// the text between blanks. Escapes are left as they are written.
+// word is a word of a master file entry: a quoted string without its quotes, or the text between blanks. Escapes are
+// unchanged.
 type word struct {
 	text   string
 	quoted bool
 }
 
-// String returns the word as a master file has it.
+// String returns the word in master file syntax.
 func (w word) String() string {
 	if w.quoted {
 		return `"` + w.text + `"`
@@ -30,7 +30,7 @@ func words(entry []byte) []word {
 	return all
 }
 
-// nextWord returns the first word of text, nil where there is none, and what follows it.
+// nextWord returns the first word of text, or nil, and the text after it.
 func nextWord(text []byte) (word []byte, quoted bool, rest []byte) {
 	text = skipBlanks(text)
 	if len(text) == 0 {
@@ -47,7 +47,7 @@ func nextWord(text []byte) (word []byte, quoted bool, rest []byte) {
 	return word, quoted, rest
 }
 
-// skipBlanks skips what separates words, comments included.
+// skipBlanks skips word separators and comments.
 func skipBlanks(text []byte) []byte {
 	for len(text) > 0 {
 		switch text[0] {
@@ -69,7 +69,7 @@ func skipBlanks(text []byte) []byte {
 // endsWord holds the bytes that end a word without quotes.
 var endsWord = [256]bool{' ': true, '\t': true, '\r': true, '\n': true, '\f': true, '(': true, ')': true, ';': true, '"': true}
 
-// wordEnd returns where the word ends that text begins with.
+// wordEnd returns the end of the first word of text.
 func wordEnd(text []byte, quoted bool) int {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -82,8 +82,8 @@ func wordEnd(text []byte, quoted bool) int {
 	return len(text)
 }
 
-// typeOf returns the type of an entry, and how many words stand before it: an
-// owner, unless the entry begins with a blank, and a TTL and a class in any order.
+// typeOf returns the type of an entry and the number of words before it: an owner, unless the entry begins with a
+// blank, and a TTL and a class in any order.
 func typeOf(entry []byte) (typ []byte, before int) {
 	typ, _, rest := nextWord(entry)
 	if !isBlank(entry[0]) {

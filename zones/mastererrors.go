@@ -9,8 +9,8 @@ import (
 	"meridian/config"
 )
 
-// unparsed is the fault of an entry that the parser does not understand. Its
-// error tells the place in words alone: `FILE: dns: WHAT: "TOKEN" at line: LINE:COLUMN`.
+// unparsed returns the error of an entry that the parser rejects. The parser's error has the position only in its
+// text: `FILE: dns: WHAT: "TOKEN" at line: LINE:COLUMN`.
 func (l *loader) unparsed(err error) (entry, *config.Error) {
 	text := err.Error()
 	s := l.source(text)
@@ -38,7 +38,7 @@ func (l *loader) unparsed(err error) (entry, *config.Error) {
 	return at, &f
 }
 
-// source is the file that a message of the parser begins with.
+// source returns the file at the beginning of the parser's message.
 func (l *loader) source(text string) *masterReader {
 	found := l.reading[0]
 	longest := 0
@@ -50,7 +50,7 @@ func (l *loader) source(text string) *masterReader {
 	return found
 }
 
-// cutPosition cuts the place off the parser's message.
+// cutPosition cuts the position off the parser's message.
 func cutPosition(text string) (string, config.Pos) {
 	i := strings.LastIndex(text, " at line: ")
 	if i < 0 {
@@ -60,7 +60,7 @@ func cutPosition(text string) (string, config.Pos) {
 	return text[:i], config.Pos{Line: number(line), Column: number(column)}
 }
 
-// number is a line or column; they count from 1.
+// number parses a line or column; they count from 1.
 func number(s string) uint32 {
 	n, _ := strconv.ParseUint(s, 10, 32)
 	return uint32(max(n, 1))
@@ -68,7 +68,7 @@ func number(s string) uint32 {
 
 const neverClosed = `"(" is never closed`
 
-// explain puts the parser's message into our words where it is hard to make out.
+// explain rewrites a parser message that is hard to understand.
 func explain(text string) (what, hint string) {
 	what, token := text, ""
 	if i := strings.Index(text, `: "`); i >= 0 {
@@ -92,7 +92,7 @@ func explain(text string) (what, hint string) {
 
 const form = "want NAME TTL TYPE DATA"
 
-// explainToken is explain where the message hangs on the token that the parser met.
+// explainToken rewrites a message about the token at the error.
 func explainToken(what, token string) (string, string) {
 	verb, object, _ := strings.Cut(what, " ")
 	switch {
@@ -100,9 +100,9 @@ func explainToken(what, token string) (string, string) {
 		return bad(what), "the record ends too early"
 	case verb == "expecting" && strings.HasPrefix(object, "$"):
 		directive, _, _ := strings.Cut(object, " ")
-		return token + " is not what " + directive + " takes", ""
+		return token + " is not a valid argument of " + directive, ""
 	case verb == "expecting", what == "not a TTL":
-		return token + " is no TTL, class or type", form
+		return token + " is not a TTL, class or type", form
 	case what == "garbage after rdata":
 		return token + " is after the end of the record", "text with blanks needs quotes, a comment begins with ;"
 	case what == "bad owner name", what == "bad origin name":
@@ -111,7 +111,7 @@ func explainToken(what, token string) (string, string) {
 	return strings.TrimSpace(bad(what) + " " + token), ""
 }
 
-// bad shortens what the parser says of a type with one field: "bad A A".
+// bad shortens the parser's message about a type with one field: "bad A A".
 func bad(what string) string {
 	fields := strings.Fields(what)
 	if len(fields) == 3 && fields[0] == "bad" && strings.EqualFold(fields[1], fields[2]) {
@@ -120,7 +120,7 @@ func bad(what string) string {
 	return what
 }
 
-// clip is a long text made short enough for a message.
+// clip shortens a text for a message.
 func clip(s string) string {
 	const longest = 80
 	if len(s) <= longest {
@@ -129,7 +129,7 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:longest], "") + "..."
 }
 
-// plainError is an error of the dns package without its name.
+// plainError returns an error of the dns package without the package name.
 func plainError(err error) error {
 	return errors.New(strings.ReplaceAll(err.Error(), "dns: ", ""))
 }

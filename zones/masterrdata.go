@@ -131,8 +131,7 @@ func rdataATMA(data []word) ([]byte, error) {
 
 var errFormA6 = errors.New("want PREFIX-LENGTH ADDRESS NAME, with an absolute name")
 
-// rdataA6 encodes a prefix length, the rest of the address, and the name that
-// has the prefix (RFC 2874 3.1).
+// rdataA6 encodes a prefix length, the rest of the address, and the name with the prefix (RFC 2874 3.1).
 func rdataA6(data []word) ([]byte, error) {
 	if len(data) < 2 {
 		return nil, errFormA6
@@ -163,7 +162,7 @@ func rdataA6(data []word) ([]byte, error) {
 	return append(rdata, name[:end]...), nil
 }
 
-// suffixA6 returns the octets of an address behind a prefix of less than 128 bits.
+// suffixA6 returns the octets of an address after a prefix of less than 128 bits.
 func suffixA6(prefix uint64, text string) ([]byte, error) {
 	addr, err := netip.ParseAddr(text)
 	if err != nil || !addr.Is6() {
@@ -220,7 +219,7 @@ func rdataDOA(data []word) ([]byte, error) {
 	return append(rdata, rest...), err
 }
 
-// rdataBase64 decodes base64 that may be divided into words.
+// rdataBase64 decodes base64 that may be split into words.
 func rdataBase64(data []word) ([]byte, error) {
 	var text strings.Builder
 	for _, w := range data {

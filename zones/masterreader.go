@@ -11,21 +11,18 @@ import (
 	"meridian/config"
 )
 
-// maxEntry is the most bytes of one entry, over all its lines: enough for 65535
-// octets written as \DDD.
+// maxEntry is the largest entry in bytes, over all its lines: enough for 65535 octets written as \DDD.
 const maxEntry = 320 << 10
 
-// entry is an entry of a master file: a line, or the lines that parentheses and
-// quotes hold together (RFC 1035 5.1). It is told by the file, and the line on
-// which it begins.
+// entry identifies an entry of a master file by the file and its first line. An entry is a line, or several lines
+// within parentheses or quotes (RFC 1035 5.1).
 type entry struct {
 	path string
 	line uint32
 }
 
-// masterReader reads a master file for the parser, one entry at a time. It follows the
-// text only as far as it must to know where each entry begins, which the parser
-// does not report, and to rewrite the entries that the parser cannot read.
+// masterReader reads a master file for the parser, one entry at a time. It scans the text only to find the beginning
+// of each entry, which the parser does not report, and to rewrite the entries that the parser cannot read.
 type masterReader struct {
 	loader *loader
 	file   fs.File
@@ -33,12 +30,12 @@ type masterReader struct {
 	path   string // in the file system
 	origin uint32 // of its errors
 
-	entry   []byte // the entry as it is written; its buffer is reused
-	pending []byte // what the parser has not read of it
+	entry   []byte // the entry as written; its buffer is reused
+	pending []byte // the part that the parser has not read yet
 
 	line, column    uint32 // of the last byte
-	added           uint32 // line ends that only the parser sees
-	start, previous uint32 // the lines on which this entry and the one before it begin
+	added           uint32 // line ends that only the parser receives
+	start, previous uint32 // the first lines of this entry and of the previous one
 	length          int    // bytes of the entry
 	depth           int    // of parentheses
 	quote           bool   // inside quotes
@@ -47,12 +44,12 @@ type masterReader struct {
 	ended           bool // the last byte ended an entry
 	generate        bool // the entry is a $GENERATE
 
-	dropping bool // the entry is left out
-	orphans  bool // an owner was left out, and so are the entries that repeat it
+	dropping bool // the entry is skipped
+	orphans  bool // an owner was skipped, and so are the entries that repeat it
 	padding  int
 }
 
-// newSource is the reading of a file from its top.
+// newSource returns a reader at the beginning of a file.
 func (l *loader) newSource(file fs.File, path, display string) *masterReader {
 	s := &masterReader{loader: l, file: file, r: bufio.NewReaderSize(file, 16<<10), path: path, ended: true, line: 1}
 	s.origin = l.c.origin(config.Error{File: display})
@@ -62,17 +59,17 @@ func (l *loader) newSource(file fs.File, path, display string) *masterReader {
 	return s
 }
 
-// Stat makes a source an fs.File, which is how $INCLUDE gets it.
+// Stat makes the reader an fs.File, which $INCLUDE needs.
 func (s *masterReader) Stat() (fs.FileInfo, error) { return s.file.Stat() }
 
-// Close ends the reading of this file; that of the file that includes it goes on.
+// Close closes this file. Reading continues with the including file.
 func (s *masterReader) Close() error {
 	l := s.loader
-	l.reading = l.reading[:max(1, len(l.reading)-1)] // the top stays
+	l.reading = l.reading[:max(1, len(l.reading)-1)] // the outermost file stays
 	return s.file.Close()
 }
 
-// Read is for what must be an io.Reader; the parser uses ReadByte.
+// Read implements io.Reader; the parser uses ReadByte.
 func (s *masterReader) Read(p []byte) (int, error) {
 	for i := range p {
 		b, err := s.ReadByte()
@@ -84,8 +81,8 @@ func (s *masterReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ReadByte returns the next byte for the parser. Of an entry that is left out it
-// returns the line ends alone, so that the parser counts lines correctly.
+// ReadByte returns the next byte for the parser. For a skipped entry it returns only the line ends, so that the
+// parser counts lines correctly.
 func (s *masterReader) ReadByte() (byte, error) {
 	for len(s.pending) == 0 {
 		if err := s.readEntry(); err != nil {
@@ -123,13 +120,13 @@ func (s *masterReader) readEntry() error {
 	}
 }
 
-// separates reports whether b, which comes next, separates words inside
-// parentheses (RFC 1035 5.1) although the parser does not see that it does.
+// separates reports whether b, the next byte, separates words inside parentheses (RFC 1035 5.1) although the parser
+// does not treat it as a separator.
 func (s *masterReader) separates(b byte) bool {
 	return (b == '\n' || b == ';') && s.depth > 0 && !s.quote && !s.comment && !s.escape && !s.ended
 }
 
-// rendered returns the entry as the parser gets it.
+// rendered returns the entry in the form for the parser.
 func (s *masterReader) rendered() []byte {
 	if s.dropping {
 		return s.lineEnds()
@@ -150,7 +147,7 @@ func (s *masterReader) rendered() []byte {
 	return append(rewritten, s.lineEnds()...)
 }
 
-// directive returns a directive as the parser gets it, and keeps the TTL of $TTL.
+// directive returns a directive in the form for the parser, and stores the TTL of $TTL.
 func (s *masterReader) directive() []byte {
 	name, _, rest := nextWord(s.entry)
 	switch strings.ToUpper(string(name)) {
@@ -168,16 +165,15 @@ func (s *masterReader) lineEnds() []byte {
 	return bytes.Repeat([]byte{'\n'}, bytes.Count(s.entry, []byte{'\n'}))
 }
 
-// nextByte reads a byte of the file. At its end it adds two line ends: with these
-// the parser sees that a last record has no data; without, it takes it for a
-// dynamic update.
+// nextByte reads a byte of the file. At the end it adds two line ends. Without these, the parser takes a last record
+// without data for a dynamic update.
 func (s *masterReader) nextByte() (byte, error) {
 	b, err := s.r.ReadByte()
 	switch {
 	case err == nil:
 		return b, nil
 	case err != io.EOF:
-		return 0, s.stop(fmt.Sprintf("cannot read on: %s", trimPath(err)))
+		return 0, s.stop(fmt.Sprintf("read error: %s", trimPath(err)))
 	case s.padding == 2:
 		return 0, err
 	}
@@ -185,7 +181,7 @@ func (s *masterReader) nextByte() (byte, error) {
 	return '\n', nil
 }
 
-// stop ends the reading of the whole zone.
+// stop ends reading of the whole zone.
 func (s *masterReader) stop(what string) error {
 	f := s.loader.c.at(place{origin: s.origin}, what, "")
 	f.Pos = config.Pos{Line: s.line, Column: max(1, s.column)}
@@ -193,7 +189,7 @@ func (s *masterReader) stop(what string) error {
 	return f
 }
 
-// advance follows b, and refuses what no master file holds.
+// advance scans b, and rejects bytes that no master file contains.
 func (s *masterReader) advance(b byte) error {
 	if s.ended {
 		s.begin(b)
@@ -218,11 +214,11 @@ func (s *masterReader) advance(b byte) error {
 	return nil
 }
 
-// begin opens the entry that b is the first byte of.
+// begin starts an entry with b as its first byte.
 func (s *masterReader) begin(b byte) {
 	s.previous, s.start = s.start, s.line
 	s.length, s.depth, s.ended = 0, 0, false
-	s.generate = b == '$' // until its second byte says no
+	s.generate = b == '$' // until the second byte excludes it
 	blank := b == ' ' || b == '\t'
 	switch {
 	case s.loader.skip[entry{s.path, s.start}]:
@@ -236,7 +232,7 @@ func (s *masterReader) begin(b byte) {
 	}
 }
 
-// follow keeps the same state as the parser's scanner.
+// follow updates the same state as the parser's scanner.
 func (s *masterReader) follow(b byte) {
 	switch {
 	case b == '\n':
@@ -260,8 +256,7 @@ func (s *masterReader) follow(b byte) {
 	}
 }
 
-// entryAt is where the entry begins that holds a line. The parser looks ahead
-// by no more than one entry.
+// entryAt returns the first line of the entry that contains a line. The parser reads ahead at most one entry.
 func (s *masterReader) entryAt(line uint32) uint32 {
 	if line < s.start {
 		return s.previous

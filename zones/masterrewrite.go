@@ -8,9 +8,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// rewriters rewrite the data of the types that the parser does not know, or of
-// which it knows only one of the forms that BIND and NSD load. A nil result
-// leaves the entry as it is.
+// rewriters rewrite the data of types that the parser does not support, or supports only in one of the forms that
+// BIND and NSD load. A nil result leaves the entry unchanged.
 var rewriters = map[string]func([]word) ([]string, error){
 	"NAPTR": rewriteNAPTR,
 	"LOC":   rewriteLOC,
@@ -31,7 +30,7 @@ var rewriters = map[string]func([]word) ([]string, error){
 	"DOA":    generic(259, rdataDOA),
 }
 
-// rewriterOf returns the rewriter of a type, nil where its data can stay as it is.
+// rewriterOf returns the rewriter of a type, or nil if its data needs none.
 func rewriterOf(typ []byte) func([]word) ([]string, error) {
 	var upper [8]byte // as long as the longest type in rewriters
 	if len(typ) > len(upper) {
@@ -46,9 +45,8 @@ func rewriterOf(typ []byte) func([]word) ([]string, error) {
 	return rewriters[string(upper[:len(typ)])]
 }
 
-// rewrite returns an entry in the form that the parser reads, without its own line
-// ends; nil where the entry can stay as it is. The error says what is wrong with
-// the data of a type that only this file reads.
+// rewrite returns an entry in the form for the parser, without its own line ends, or nil if the entry needs no
+// change. The error describes invalid data of a type that only this file reads.
 func rewrite(entry []byte) ([]byte, error) {
 	switch entry[0] {
 	case '\n', ';', '$':
@@ -86,8 +84,8 @@ func unquoteOwner(owner *word) bool {
 	return !owner.quoted
 }
 
-// rewriteGenerate returns a $GENERATE with a TTL, which the parser does not take
-// from $TTL, and without quotes around its data, which BIND reads to the end of the line.
+// rewriteGenerate returns a $GENERATE with a TTL, because the parser does not apply $TTL to it, and without quotes
+// around its data, which BIND reads to the end of the line.
 func rewriteGenerate(entry []byte, ttl string) []byte {
 	all := words(entry)
 	line := ""

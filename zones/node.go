@@ -7,27 +7,27 @@ import (
 	"meridian/pools"
 )
 
-// node is a name that exists. It has no pointers, and there may be millions.
+// node is a name that exists. It has no pointers, because there may be millions.
 type node struct {
-	name    uint32 // where in Snapshot.names
-	set     uint32 // the first of its sets in Snapshot.sets
+	name    uint32 // offset in Snapshot.names
+	set     uint32 // its first set in Snapshot.sets
 	zone    ZoneID
 	cover   NodeID // the cut at or above it, or the DNAME above it, in its zone; 0: none
-	wild    NodeID // the wildcard right below it in its zone; 0: none
+	wild    NodeID // the wildcard directly below it in its zone; 0: none
 	extra   uint32 // index of bindings when balanced, of cuts when a cut
 	sets    uint16
 	nameLen uint8
 	flags   flags
 }
 
-// flags say what is at a node.
+// flags describes the data at a node.
 type flags uint8
 
 const (
 	isApex     flags = 1 << iota
 	isCut            // NS below the apex
-	isDName          // a DNAME redirects what is below
-	isBalanced       // a pool answers A and AAAA, and all else where it has a CNAME
+	isDName          // a DNAME redirects the names below
+	isBalanced       // a pool answers A and AAAA, and all types if it has a CNAME
 )
 
 func (f flags) has(flag flags) bool { return f&flag != 0 }
@@ -35,7 +35,7 @@ func (f flags) has(flag flags) bool { return f&flag != 0 }
 // zone is a zone of the snapshot.
 type zone struct {
 	apex     NodeID
-	above    NodeID // the apex as the zone above it sees it, which holds the DS; 0: that zone is not ours
+	above    NodeID // the apex in the parent zone, which holds the DS; 0: that zone is not ours
 	negative rrset
 }
 
@@ -60,24 +60,24 @@ type Binding struct {
 	Answers int
 	CName   CName
 	HTTPS   Service
-	ECS     bool // the client subnet of a query decides; else the packet's source
+	ECS     bool // the client subnet of a query is used; else the packet's source
 }
 
-// UsesECS reports whether the client subnet of a query decides anywhere.
+// UsesECS reports whether any answer depends on the client subnet of a query.
 func (s *Snapshot) UsesECS() bool { return s.Config.Server.ECS || s.boundECS }
 
-// CName is whether a pool may answer with a CNAME, and so for every type.
+// CName represents whether a pool may answer with a CNAME, and so for every type.
 type CName uint8
 
-// What a pool may answer.
+// The possible answers of a pool.
 const (
 	NoCName      CName = iota // addresses only
-	CNameOutside              // names outside our zones too, at which the answer ends
-	CNameInside               // names in our zones too, with which the answer goes on
+	CNameOutside              // also names outside our zones, which end the answer
+	CNameInside               // also names in our zones, which continue the answer
 )
 
-// Balanced tells the pool that answers A and AAAA at node; HTTPS, where the binding
-// has that; every type, where it has a CName.
+// Balanced returns the pool that answers A and AAAA at node. The pool also answers HTTPS if the binding has a
+// Service, and every type if it has a CName.
 func (s *Snapshot) Balanced(node NodeID) (Binding, bool) {
 	n := &s.nodes[node]
 	if !n.flags.has(isBalanced) {
@@ -86,22 +86,21 @@ func (s *Snapshot) Balanced(node NodeID) (Binding, bool) {
 	return s.bindings[n.extra], true
 }
 
-// Negative is the SOA of a zone as negative answers carry it, TTL = min(SOA TTL, SOA minimum) (RFC 2308 3).
+// Negative returns the SOA of a zone for negative answers, TTL = min(SOA TTL, SOA minimum) (RFC 2308 3).
 func (s *Snapshot) Negative(zone ZoneID) RRset { return s.rrset(&s.zones[zone].negative) }
 
-// Apex is a zone's name in wire form. Do not change it.
+// Apex returns a zone's name in wire form. Do not change it.
 func (s *Snapshot) Apex(zone ZoneID) []byte { return s.NodeName(s.zones[zone].apex) }
 
-// NodeName is a node's name in wire form. Do not change it.
+// NodeName returns a node's name in wire form. Do not change it.
 func (s *Snapshot) NodeName(node NodeID) []byte {
 	n := &s.nodes[node]
 	end := n.name + uint32(n.nameLen)
 	return s.names[n.name:end:end]
 }
 
-// Glue returns the nameservers of the cut at node of which we hold static addresses:
-// their records are the additional section of a referral (RFC 9471). It is nil where node
-// is not a cut. Do not change it.
+// Glue returns the nameservers of the cut at node that have static addresses in our zones: their records are the
+// additional section of a referral (RFC 9471). It returns nil if node is not a cut. Do not change it.
 func (s *Snapshot) Glue(node NodeID) []GlueID {
 	n := &s.nodes[node]
 	if !n.flags.has(isCut) {
@@ -120,15 +119,15 @@ func (s *Snapshot) GlueRecords(id GlueID) (count int, records []byte) {
 	return int(g.count), s.data[g.off:end:end]
 }
 
-// ZoneSummary counts what a zone holds.
+// ZoneSummary counts the content of a zone.
 type ZoneSummary struct {
 	Zone     config.Name
-	Names    int // that have records or a pool
-	Records  int // static ones; SOA and NS are among them wherever they were written
+	Names    int // with records or a pool
+	Records  int // static ones, including SOA and NS from any source
 	Balanced int // names bound to a pool
 }
 
-// Summary counts what is served, zone by zone in the order of the configuration.
+// Summary counts the served data of each zone, in configuration order.
 func (s *Snapshot) Summary() []ZoneSummary {
 	all := make([]ZoneSummary, len(s.zones))
 	for i := range all {
@@ -150,11 +149,11 @@ func (s *Snapshot) Summary() []ZoneSummary {
 	return all
 }
 
-// presentation is a name in wire form as messages show it.
+// presentation returns a name in wire form as text for messages.
 func presentation(wire []byte) string {
 	name, _, err := dns.UnpackDomainName(wire, 0)
 	if err != nil {
-		panic("zones: a name that does not unpack: " + err.Error()) // wireName let none through
+		panic("zones: a name that does not unpack: " + err.Error()) // wireName accepts only valid names
 	}
 	return name
 }

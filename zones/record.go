@@ -14,17 +14,17 @@ const (
 	maxPacked = 1<<16 + 512 // a record on the wire: owner, header, 65535 octets of data
 )
 
-// record is a static record on its way into a set.
+// record is a static record that is not in a set yet.
 type record struct {
 	node   NodeID
 	typ    uint16
 	length uint16 // of the RDATA
-	data   uint32 // where in compiler.rdata
+	data   uint32 // offset in compiler.rdata
 	ttl    uint32
 	at     place
 }
 
-// add checks one record and takes it in.
+// add checks one record and adds it.
 func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 	h := rr.Header()
 	if h.Ttl > maxTTL {
@@ -61,7 +61,7 @@ func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 	c.rdata = append(c.rdata, rdata...)
 }
 
-// validate checks what can be said of a record by itself.
+// validate checks a record on its own.
 func (c *compiler) validate(z ZoneID, rr dns.RR, owner []byte, at place) bool {
 	h := rr.Header()
 	switch {
@@ -79,7 +79,7 @@ func (c *compiler) validate(z ZoneID, rr dns.RR, owner []byte, at place) bool {
 	return false
 }
 
-// mark notes on a node what a type does to the names below it.
+// mark records at a node the effect of a type on the names below it.
 func (c *compiler) mark(id NodeID, typ uint16) {
 	n := &c.s.nodes[id]
 	switch {
@@ -90,10 +90,9 @@ func (c *compiler) mark(id NodeID, typ uint16) {
 	}
 }
 
-// parentSide is where a record of zone z goes whose name is at or below the apex
-// of another zone that we serve: a DS to that apex as z sees it (RFC 4035
-// 3.1.4.1), all else nowhere. NS and addresses are what a delegation to that
-// zone needs elsewhere, so they go without a word.
+// parentSide returns the node for a record of zone z with a name at or below the apex of another zone of ours. A DS
+// for that apex belongs to z's side (RFC 4035 3.1.4.1); all other records are dropped. NS and addresses are dropped
+// without a warning, because a delegation to that zone normally has them.
 func (c *compiler) parentSide(id NodeID, owner []byte, z ZoneID, typ uint16, at place) NodeID {
 	inner := c.s.nodes[id].zone
 	above := c.s.zones[inner].above
@@ -110,8 +109,7 @@ func (c *compiler) parentSide(id NodeID, owner []byte, z ZoneID, typ uint16, at 
 	return 0
 }
 
-// pack is the RDATA of rr on the wire, uncompressed; valid until the next call.
-// What it lets through unpacks again.
+// pack returns the RDATA of rr on the wire, uncompressed. It is valid until the next call, and always unpacks again.
 func (c *compiler) pack(rr dns.RR) ([]byte, error) {
 	end, err := dns.PackRR(rr, c.buf, 0, nil, false)
 	if err != nil {
@@ -128,7 +126,7 @@ func (c *compiler) pack(rr dns.RR) ([]byte, error) {
 	return rdata, nil
 }
 
-// wireName turns presentation form into wire form, lower case.
+// wireName converts presentation form into wire form, lower case.
 func wireName(name string) ([]byte, error) {
 	buf := make([]byte, 2*maxName)
 	if name == "" {
@@ -145,7 +143,7 @@ func wireName(name string) ([]byte, error) {
 	return buf[:end], nil
 }
 
-// fold makes a name in wire form lower case: no length octet is as large as a letter.
+// fold converts a name in wire form to lower case. No length octet is as large as a letter.
 func fold(wire []byte) {
 	for i, b := range wire {
 		if 'A' <= b && b <= 'Z' {
@@ -154,7 +152,7 @@ func fold(wire []byte) {
 	}
 }
 
-// meta reports whether typ is of questions and messages, never of data (RFC 6895 3.1).
+// meta reports whether typ is only for questions and messages, never for data (RFC 6895 3.1).
 func meta(typ uint16) bool {
 	return typ == dns.TypeNone || typ == dns.TypeOPT || 128 <= typ && typ <= 255 || typ == dns.TypeReserved
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// render makes what answers carry beside the sets themselves. The zones are sound.
+// render prepares the parts of answers other than the sets themselves. The zones are valid.
 func (c *compiler) render() {
 	for i := range c.s.zones {
 		z := &c.s.zones[i]
@@ -25,8 +25,8 @@ func (c *compiler) render() {
 	}
 }
 
-// cut collects the nameservers of a delegation of which we hold static addresses. Their
-// records are rendered once, for thousands of delegations may share them.
+// cut collects the nameservers of a delegation with static addresses in our zones. It renders their records once,
+// because thousands of delegations may share them.
 func (c *compiler) cut(id NodeID, known map[NodeID]GlueID) cut {
 	found := cut{first: uint32(len(c.s.cutGlue))}
 	set, at, _ := c.setOf(id, dns.TypeNS)

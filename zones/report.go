@@ -11,12 +11,11 @@ import (
 	"meridian/config"
 )
 
-// place is where a record was written: an index of report.origins and, in a
-// master file, the line on which it begins.
+// place is the position of a record: an index of report.origins and, in a master file, the first line of the record.
 type place struct{ origin, line uint32 }
 
-// report collects what is wrong. Each origin is what the faults of one master
-// file, or of one key of the configuration, have in common.
+// report collects errors and warnings. An origin is the common part of the errors in one master file, or at one key
+// of the configuration.
 type report struct {
 	cfg      *config.Config
 	origins  []config.Error
@@ -25,10 +24,11 @@ type report struct {
 	warned   map[uint32]int // warnings by origin
 }
 
-// maxWarnings is the most warnings about one file: more would fill memory, and the first ones show what to correct.
+// maxWarnings bounds the warnings about one file: more would fill memory, and the first ones are enough to correct
+// it.
 const maxWarnings = 100
 
-// origin makes an origin of the file, key and position in f.
+// origin adds an origin with the file, key and position of f.
 func (r *report) origin(f config.Error) uint32 {
 	r.origins = append(r.origins, f)
 	return uint32(len(r.origins) - 1)
@@ -37,7 +37,7 @@ func (r *report) origin(f config.Error) uint32 {
 // configured reports whether at is in the configuration, not in a master file.
 func (r *report) configured(at place) bool { return at.line == 0 }
 
-// at is a fault at a place, of which more is not known than the line.
+// at returns an error at a place, with the line only.
 func (r *report) at(at place, what, hint string) config.Error {
 	f := r.origins[at.origin]
 	if at.line > 0 {
@@ -66,13 +66,13 @@ func (r *report) warnf(at place, hint, what string, args ...any) {
 	r.warnings = append(r.warnings, r.at(at, fmt.Sprintf(what, args...), hint))
 }
 
-// where is a place as another place's message names it.
+// where returns a place for use in the message of another place.
 func (r *report) where(at place) string {
 	f := r.at(at, "", "")
 	return fmt.Sprintf("%s:%d", f.File, f.Pos.Line)
 }
 
-// addError takes over what another package found wrong.
+// addError adds the errors of another package.
 func (r *report) addError(err error) {
 	var (
 		several *multierror.Error
@@ -91,8 +91,8 @@ func (r *report) addError(err error) {
 	}
 }
 
-// join sorts what was found (the configuration first, then the other files in
-// the order in which they were read, each from its top) and makes the faults one error.
+// join sorts the errors and warnings and combines the errors into one. The configuration comes first, then the other
+// files in reading order, each by line.
 func (r *report) join() error {
 	rank := map[string]int{r.cfg.File: 0}
 	for i, file := range r.cfg.Files() {

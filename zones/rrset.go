@@ -14,7 +14,7 @@ type rrset struct {
 	count       uint16
 }
 
-// RRset is pre-rendered: Data holds Count times RDLENGTH RDATA (uncompressed) in a row.
+// RRset is pre-rendered: Data holds Count times RDLENGTH RDATA (uncompressed).
 type RRset struct {
 	Type  uint16
 	TTL   uint32
@@ -33,7 +33,7 @@ func (s *Snapshot) RRset(node NodeID, qtype uint16) (RRset, bool) {
 	return RRset{}, false
 }
 
-// RRsets lists all static record sets at node (for ANY); balanced A and AAAA are not among them.
+// RRsets returns all static record sets at node (for ANY), without balanced A and AAAA.
 func (s *Snapshot) RRsets(node NodeID) []RRset {
 	sets := s.nodeSets(&s.nodes[node])
 	all := make([]RRset, len(sets))
@@ -52,14 +52,14 @@ func (s *Snapshot) rrset(set *rrset) RRset {
 	return RRset{Type: set.typ, TTL: set.ttl, Count: int(set.count), Data: s.data[set.off:end:end]}
 }
 
-// RRs unpacks an RRset for the full path.
+// RRs unpacks an RRset for the slow path.
 func (set RRset) RRs(owner string) []dns.RR {
 	rrs := make([]dns.RR, 0, set.Count)
 	for rdata := range set.rdata {
 		header := dns.RR_Header{Name: owner, Rrtype: set.Type, Class: dns.ClassINET, Ttl: set.TTL, Rdlength: uint16(len(rdata))}
 		rr, _, err := dns.UnpackRRWithHeader(header, rdata, 0)
 		if err != nil {
-			panic("zones: a record that does not unpack: " + err.Error()) // pack let none through
+			panic("zones: a record that does not unpack: " + err.Error()) // pack accepts only valid records
 		}
 		rrs = append(rrs, rr)
 	}

@@ -10,8 +10,7 @@ import (
 	"meridian/pools"
 )
 
-// Targets lists the names that members of pools have for a target, each once, in
-// the order written.
+// Targets lists the target names of pool members, each once, in configuration order.
 func (s *Snapshot) Targets() []config.Name {
 	var names []config.Name
 	seen := map[config.Name]bool{}
@@ -26,8 +25,8 @@ func (s *Snapshot) Targets() []config.Name {
 	return names
 }
 
-// Resolve is s with these addresses for the targets of members. The two share
-// all but the pools: close one of them, when neither is read any more.
+// Resolve returns s with these addresses for the targets of members. The two share everything except the pools. Close
+// one of them when neither is read any more.
 func (s *Snapshot) Resolve(targets map[config.Name]pools.Resolved) (*Snapshot, error) {
 	tree, err := s.Pools.Resolve(targets)
 	if err != nil {
@@ -38,8 +37,8 @@ func (s *Snapshot) Resolve(targets map[config.Name]pools.Resolved) (*Snapshot, e
 	return &next, nil
 }
 
-// Measure is s with pools that go by other round trips; nil for none. The two share all else, as
-// with Resolve.
+// Measure returns s with pools that use other round trips, or none if nil. The two share everything else, as with
+// Resolve.
 func (s *Snapshot) Measure(roundTrips *geo.Latency) (*Snapshot, error) {
 	tree, err := s.Pools.Measure(roundTrips)
 	s.Geo.Compiled()
@@ -51,8 +50,8 @@ func (s *Snapshot) Measure(roundTrips *geo.Latency) (*Snapshot, error) {
 	return &next, nil
 }
 
-// checkTargets refuses targets that we answer ourselves: to resolve them is to
-// ask what we are about to decide. Below a delegation of ours others answer.
+// checkTargets rejects targets in our own zones: their answer would depend on itself. Names below a delegation of
+// ours are allowed, because other servers answer them.
 func (c *compiler) checkTargets() {
 	for i := range c.cfg.Pools {
 		p := &c.cfg.Pools[i]

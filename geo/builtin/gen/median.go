@@ -2,16 +2,16 @@ package main
 
 import "math"
 
-// point is a place on Earth in degrees.
+// point is a location on Earth in degrees.
 type point struct{ lat, lon float64 }
 
-// weighted is a place with its people.
+// weighted is a location with its population.
 type weighted struct {
 	point
 	people float64
 }
 
-// vector is a place on the unit sphere.
+// vector is a location on the unit sphere.
 type vector [3]float64
 
 func (p point) vector() vector {
@@ -26,14 +26,13 @@ func (v vector) point() point {
 	}
 }
 
-// median is the centre of population that serves steering: the place from
-// which the distances to all people add up to least (the geometric median, by
-// Weiszfeld's iteration over chords). Unlike the mean it stays among the many:
-// Alaska does not drag the United States north.
+// median returns the centre of population for ranking: the location with the least sum of distances to all people
+// (the geometric median, by Weiszfeld's iteration over chords). Unlike the mean, it stays close to the majority:
+// Alaska does not move the United States north.
 func median(places []weighted) point {
 	const (
 		rounds = 1000
-		near   = 1e-9 // of an Earth radius, some millimetres: the iteration stands still
+		near   = 1e-9 // of an Earth radius, some millimetres: the iteration has converged
 	)
 	at := vector{}
 	for range rounds {
@@ -47,9 +46,9 @@ func median(places []weighted) point {
 	return at.point()
 }
 
-// step is the mean of the places, each weighted by its people over its distance to at.
+// step returns the mean of the locations, each weighted by its population over its distance to at.
 func step(places []weighted, at vector) vector {
-	const closest = 1e-6 // keeps the weight of a town that at stands on finite
+	const closest = 1e-6 // keeps the weight of a town at the current location finite
 	var sum vector
 	var total float64
 	for _, p := range places {

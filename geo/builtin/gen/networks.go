@@ -13,7 +13,7 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// networks is the table of both families as binary tries.
+// networks holds the table of both families as binary tries.
 type networks struct{ v4, v6 *node }
 
 // node is a prefix: a leaf with a country ("" for none), or two halves.
@@ -53,8 +53,8 @@ func readFamily(file string, root *node) error {
 	return nil
 }
 
-// today is the code of the country that a withdrawn code of the data stands
-// for now: the Netherlands Antilles had most of their people on Curaçao.
+// today maps a withdrawn country code in the data to its successor. Most people of the Netherlands Antilles lived on
+// Curaçao.
 func today(country string) string {
 	if country == "AN" {
 		return "CW"
@@ -62,7 +62,7 @@ func today(country string) string {
 	return strings.ToUpper(country)
 }
 
-// insert puts country at prefix p; the networks of one file do not overlap.
+// insert puts country at prefix p. The networks of one file do not overlap.
 func (n *node) insert(p netip.Prefix, country string) {
 	addr := p.Addr().AsSlice()
 	for i := range p.Bits() {
@@ -74,7 +74,7 @@ func (n *node) insert(p netip.Prefix, country string) {
 	*n = node{country: country}
 }
 
-// merge joins halves that say the same.
+// merge joins equal halves.
 func (n *node) merge() {
 	if n.half == nil {
 		return
@@ -97,7 +97,7 @@ func (n *node) leaves(f func(country string)) {
 	n.half[1].leaves(f)
 }
 
-// size is the number of prefixes that have a country.
+// size returns the number of prefixes that have a country.
 func (t networks) size() int {
 	size := 0
 	count := func(country string) {
@@ -120,15 +120,14 @@ func (t networks) countries() []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// encode writes the table as package geo reads it: a DEFLATE stream of
+// encode writes the table in the format that package geo reads: a DEFLATE stream of
 //
 //	the number of countries, one byte
 //	their two letters each, sorted
 //	the IPv4 trie, then the IPv6 trie, in pre-order, one byte a node:
 //	0 has two halves, which follow; 1 is a leaf with no country; 2+i is a leaf in country i
 //
-// The compressor finds what a cleverer format would have to spell out: the
-// whole is about as small as delta-coded ranges and needs a tenth of the code.
+// The compressor makes the result about as small as delta-coded ranges, with a tenth of the code.
 func (t networks) encode() ([]byte, error) {
 	countries := t.countries()
 	if len(countries) > 253 {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// continents says which countries each continent has, with Russia in Europe
-// and Turkey in Asia, as GeoNames and MaxMind have them.
+// continents lists the countries of each continent, with Russia in Europe and Turkey in Asia, as in GeoNames and
+// MaxMind.
 func continents() map[string][]string {
 	list := func(s string) []string { return strings.Fields(s) }
 	return map[string][]string{
@@ -23,7 +23,7 @@ func continents() map[string][]string {
 	}
 }
 
-// uninhabited places the countries that neither file knows: no town, no time zone.
+// uninhabited locates the countries that both files lack: they have no town and no time zone.
 func uninhabited() map[string]point {
 	return map[string]point{
 		"BV": {-54.42, 3.36},  // Bouvet Island
@@ -31,8 +31,8 @@ func uninhabited() map[string]point {
 	}
 }
 
-// makePlaces writes places.tsv: a line for each country and continent with its
-// centre of population. Every country of need must be among them.
+// makePlaces writes places.tsv: one line for each country and continent with its centre of population. It must
+// contain every country of need.
 func makePlaces(cityFile, zoneFile string, need []string) ([]byte, error) {
 	cities, err := readCities(cityFile)
 	if err != nil {
