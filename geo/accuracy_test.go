@@ -9,17 +9,17 @@ import (
 	"meridian/config"
 )
 
-// radiusRecord is a record of a country with coordinates and an accuracy radius.
+// radiusRecord returns a record of a country with coordinates and an accuracy radius.
 func radiusRecord(country string, lat, lon float64, radius mmdbtype.DataType) mmdbtype.Map {
 	r := cityRecord(country, "", "", lat, lon)
 	r["location"].(mmdbtype.Map)["accuracy_radius"] = radius
 	return r
 }
 
-// TestCoordinatesWithALargeAccuracyRadiusAreNotUsed: the country's location is, in
-// explanations and in tables. The coordinates say Los Angeles; the people of the United
-// States live, on average, nearer to us-central.
-func TestCoordinatesWithALargeAccuracyRadiusAreNotUsed(t *testing.T) {
+// TestLargeAccuracyRadiusIgnoresCoordinates checks that the country's location replaces them, in explanations
+// and in tables. The coordinates are those of Los Angeles; the centre of population of the United States is nearer to
+// us-central.
+func TestLargeAccuracyRadiusIgnoresCoordinates(t *testing.T) {
 	db := writer{kind: "GeoLite2-City"}.file(t,
 		row{"1.1.0.0/16", radiusRecord("US", 34.05, -118.24, mmdbtype.Uint16(501))},
 		row{"1.2.0.0/16", radiusRecord("US", 34.05, -118.24, mmdbtype.Uint16(500))},

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-func TestSettledPoptriesSayTheSame(t *testing.T) {
+func TestSettleKeepsLookups(t *testing.T) {
 	for _, n := range []int{0, 1, 1000, hugePage / 4, hugePage} { // of leaves
 		a := poptrie{root: []ref{1, 2, 3}, nodes: []popnode{{1, 2, 3, 4}}, leaves: make([]Leaf, n)}
 		b := poptrie{root: []ref{4}, leaves: []Leaf{7}}

@@ -11,8 +11,8 @@ import (
 	"meridian/config"
 )
 
-// cityFile is a database of the size of GeoLite2-City, which is too large to
-// check in; bench/README.md tells how to make one.
+// cityFile opens a database of the size of GeoLite2-City, which is too large to check in; bench/README.md explains
+// how to make one.
 func cityFile(tb testing.TB) string {
 	file := os.Getenv("MERIDIAN_CITY_MMDB")
 	if file == "" {
@@ -54,8 +54,7 @@ func BenchmarkTableCity16(b *testing.B) {
 
 func BenchmarkTableBuiltin8(b *testing.B) { benchmarkTable(b, config.Geo{}, 8) }
 
-// benchmarkLookup compares what a decision asks while the nearest region is up,
-// and when it is not.
+// benchmarkLookup compares the lookup while the nearest region is up with the lookup when it is not.
 func benchmarkLookup(b *testing.B, l *Locator, clients []netip.Addr) {
 	t, err := l.Table(cities(8))
 	if err != nil {
@@ -82,7 +81,7 @@ func benchmarkLookup(b *testing.B, l *Locator, clients []netip.Addr) {
 	_ = sink
 }
 
-// clientsV4 are addresses at random; clientsV6 likewise in the space that is given out.
+// clientsV4 returns random addresses; clientsV6 returns random addresses of the allocated space.
 func clientsV4() []netip.Addr {
 	all := make([]netip.Addr, 1<<16)
 	for i := range all {
@@ -114,7 +113,7 @@ func BenchmarkLookupCityV6(b *testing.B) {
 	benchmarkLookup(b, openWith(b, config.Geo{Database: cityFile(b)}, cities(8)), clientsV6())
 }
 
-// BenchmarkWalk compares reading the search tree here and by the library's iterator.
+// BenchmarkWalk compares this package's walk of the search tree with the library's iterator.
 func BenchmarkWalk(b *testing.B) {
 	db, err := openDatabase(cityFile(b))
 	if err != nil {

@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// What Tracts says of the addresses of a tract is what Locate says of each; and
-// where there is no tract, only the default region places.
-func TestTractsAgreeWithLocate(t *testing.T) {
+// Tracts and Locate agree for each address of a block; outside all blocks, only the default region has a location.
+func TestBlocksAgreeWithLocate(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		w := newWorld(r)
@@ -68,7 +67,7 @@ func inTracts(all []Block, a netip.Addr) bool {
 	return false
 }
 
-func TestTractsEndWhenToldTo(t *testing.T) {
+func TestBlocksStopEarly(t *testing.T) {
 	l := newWorld(rand.New(rand.NewPCG(1, 2))).open(t)
 	visits := 0
 	if err := l.Tracts(true, func(Block) bool { visits++; return false }); err != nil || visits != 1 {

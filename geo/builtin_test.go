@@ -11,7 +11,7 @@ import (
 	"meridian/config"
 )
 
-func TestBuiltinTellsWhatItIs(t *testing.T) {
+func TestBuiltinInfo(t *testing.T) {
 	info := Builtin()
 	if _, err := time.Parse(time.DateOnly, info.Date); err != nil {
 		t.Error(err)
@@ -45,7 +45,7 @@ func TestBuiltinTellsWhatItIs(t *testing.T) {
 	}
 }
 
-func TestAtlasKnowsEveryCountryOfTheBuiltinTable(t *testing.T) {
+func TestCentroidsCoverBuiltinCountries(t *testing.T) {
 	a, err := parseCentroids(placesTSV)
 	if err != nil {
 		t.Fatal(err)
@@ -72,8 +72,8 @@ func TestAtlasKnowsEveryCountryOfTheBuiltinTable(t *testing.T) {
 	}
 }
 
-// The centre of a country is where its people are, not the middle of its land.
-func TestCentresAreThoseOfPopulation(t *testing.T) {
+// The centre of a country is its centre of population, not the middle of its land.
+func TestCentresOfPopulation(t *testing.T) {
 	a, err := parseCentroids(placesTSV)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestBrokenBuiltinTableIsAnError(t *testing.T) {
 	}
 }
 
-func TestBrokenAtlasIsAnError(t *testing.T) {
+func TestBrokenCentroidsAreAnError(t *testing.T) {
 	for _, tsv := range []string{"country\tDE\tEU\t1", "country\tDE\tEU\tx\t1", "country\tDE\tEU\t1\ty"} {
 		if _, err := parseCentroids("# head\n\n" + tsv); err == nil || !strings.Contains(err.Error(), "line 3") {
 			t.Errorf("%q: %v", tsv, err)

@@ -8,8 +8,8 @@ import (
 	"meridian/config"
 )
 
-// Config refuses the countries that the atlas does not know, and no others.
-func TestConfigAndTheAtlasKnowTheSameCountries(t *testing.T) {
+// Config rejects exactly the countries that are missing from the centroids.
+func TestConfigAndCentroidsHaveSameCountries(t *testing.T) {
 	a, err := parseCentroids(placesTSV)
 	if err != nil {
 		t.Fatal(err)

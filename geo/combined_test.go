@@ -8,8 +8,8 @@ import (
 	"meridian/config"
 )
 
-// TestANetworkMayHaveAPointAndAnArea: distance goes by the point, matches by the area.
-func TestANetworkMayHaveAPointAndAnArea(t *testing.T) {
+// TestNetworkWithPointAndArea checks that the distance depends on the point and matches on the area.
+func TestNetworkWithPointAndArea(t *testing.T) {
 	regions := cities(2)
 	l := openWith(t, config.Geo{Networks: []config.Network{
 		{Prefix: netip.MustParsePrefix("10.1.0.0/16"), Region: "eu-west", Country: "DE"},

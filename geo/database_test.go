@@ -94,7 +94,7 @@ func TestLocateBySchema(t *testing.T) {
 	}
 }
 
-func TestDatabaseOfOneFamilyLeavesTheOtherToTheBuiltinTable(t *testing.T) {
+func TestDatabaseOfOneFamilyUsesBuiltinForOther(t *testing.T) {
 	for _, ip := range []int{4, 6} {
 		prefix, in, out := "193.0.0.0/16", "193.0.6.139", "2001:67c:2e8:22::1"
 		if ip == 6 {
@@ -111,7 +111,7 @@ func TestDatabaseOfOneFamilyLeavesTheOtherToTheBuiltinTable(t *testing.T) {
 	}
 }
 
-// What MaxMind repeats of IPv4 under 6to4 and Teredo says nothing of IPv6.
+// MaxMind's copies of IPv4 under 6to4 and Teredo do not apply to IPv6.
 func TestAliasesOfIPv4AreNotIPv6(t *testing.T) {
 	file := writer{kind: "Test", alias: true}.file(t, row{"0.0.0.0/0", countryRecord("OC", "FJ")}, row{"2001:db8::/32", countryRecord("EU", "DE")},
 		row{"198.51.100.0/24", countryRecord("NA", "US")})
@@ -126,7 +126,7 @@ func TestAliasesOfIPv4AreNotIPv6(t *testing.T) {
 	}
 }
 
-// The walk here and the library's iterator must see the same networks.
+// The walk here and the library's iterator must find the same networks.
 func TestFindAgreesWithTheLibrary(t *testing.T) {
 	rows := []row{{"0.0.0.0/0", asnRecord(1)}, {"2000::/3", asnRecord(2)}}
 	for i := range 64 {
@@ -179,7 +179,7 @@ func v4Only(rows []row) []row {
 	return out
 }
 
-func TestBadFilesAreFaults(t *testing.T) {
+func TestBadFilesAreErrors(t *testing.T) {
 	good := writer{kind: "Test"}.bytes(t, row{"198.51.100.0/24", cityRecord("US", "CA", "Oakland", 37.8, -122.27)})
 	asn := writer{kind: "Example-ASN"}.bytes(t, row{"198.51.100.0/24", asnRecord(64500)})
 	missing := filepath.Join(t.TempDir(), "missing.mmdb")
@@ -215,7 +215,7 @@ func TestBadFilesAreFaults(t *testing.T) {
 	}
 }
 
-// circular is a database whose search tree leads back to its root.
+// circular builds a database with a search tree that leads back to its root.
 func circular(tb testing.TB) []byte {
 	tb.Helper()
 	data := writer{kind: "Test"}.bytes(tb, row{"198.51.100.0/24", countryRecord("EU", "DE")}, row{"8000::/1", countryRecord("EU", "FR")})
@@ -223,7 +223,7 @@ func circular(tb testing.TB) []byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for n := range db.nodes { // what leads to no data leads to the root now
+	for n := range db.nodes { // records without data now lead to the root
 		for half := range 2 {
 			at := data[int(n)*6+3*half:][:3]
 			if record(at[0])<<16|record(at[1])<<8|record(at[2]) == record(db.nodes) {
@@ -234,7 +234,7 @@ func circular(tb testing.TB) []byte {
 	return data
 }
 
-func TestAllFaultsAreToldAtOnce(t *testing.T) {
+func TestOpenReportsAllErrors(t *testing.T) {
 	_, err := Open(&config.Config{File: "m.yaml", Regions: cities(1), Geo: config.Geo{
 		Database: "a.mmdb", DatabasePos: config.Pos{Line: 2, Column: 1},
 		ASN: "b.mmdb", ASNPos: config.Pos{Line: 3, Column: 1},
@@ -256,7 +256,7 @@ func TestAllFaultsAreToldAtOnce(t *testing.T) {
 	}
 }
 
-func TestLocateTellsTheASN(t *testing.T) {
+func TestLocateReturnsASN(t *testing.T) {
 	file := writer{kind: "Example-ASN"}.file(t, row{"193.0.0.0/16", asnRecord(3333)}, row{"2001:67c::/32", asnRecord(3333)})
 	l := openWith(t, config.Geo{ASN: file}, cities(2))
 	for addr, want := range map[string]uint32{"193.0.6.139": 3333, "::ffff:193.0.6.139": 3333, "2001:67c::1": 3333, "8.8.8.8": 0, "10.1.1.1": 0} {
@@ -266,8 +266,7 @@ func TestLocateTellsTheASN(t *testing.T) {
 	}
 }
 
-// FuzzDatabase changes bytes of a sound file: whatever it then says, opening,
-// compiling and asking it end in an error or an answer, soon.
+// FuzzDatabase changes bytes of a valid file. Opening, compiling and lookups then end in an error or an answer, soon.
 func FuzzDatabase(f *testing.F) {
 	sound := [][]byte{
 		writer{kind: "Test", alias: true}.bytes(f, row{"198.51.100.0/24", cityRecord("US", "CA", "Oakland", 37.8, -122.27)},

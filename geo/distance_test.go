@@ -34,8 +34,8 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// Regions that are equally far on paper must be so in floating point, or the
-// tie breaks by noise and not by the order written.
+// Regions at equal distance by their coordinates must be equal in floating point. Otherwise noise breaks the tie, and
+// not the configured order.
 func TestDistanceKeepsTies(t *testing.T) {
 	at := func(lat, lon float64) config.Location { return config.Location{Lat: lat, Lon: lon} }
 	for name, c := range map[string][3]config.Location{

@@ -21,15 +21,15 @@ type row struct {
 	record mmdbtype.Map
 }
 
-// writer makes databases in MaxMind's format.
+// writer builds databases in MaxMind's format.
 type writer struct {
 	kind  string // database_type
 	ip    int    // 4 or 6; 6 by default
 	bits  int    // of a record; 24 by default
-	alias bool   // repeat IPv4 under 2002::/16 and the like, as MaxMind does
+	alias bool   // repeat IPv4 under 2002::/16 and similar prefixes, as MaxMind does
 }
 
-// bytes is a database of the rows; later rows win.
+// bytes builds a database of the rows; later rows win.
 func (w writer) bytes(tb testing.TB, rows ...row) []byte {
 	tb.Helper()
 	tree, err := mmdbwriter.New(mmdbwriter.Options{
@@ -57,13 +57,13 @@ func (w writer) bytes(tb testing.TB, rows ...row) []byte {
 	return b.Bytes()
 }
 
-// file is a database of the rows on disk.
+// file writes a database of the rows to disk.
 func (w writer) file(tb testing.TB, rows ...row) string {
 	tb.Helper()
 	return store(tb, w.bytes(tb, rows...))
 }
 
-// store writes data to a file of its own.
+// store writes data to a new file.
 func store(tb testing.TB, data []byte) string {
 	tb.Helper()
 	name := filepath.Join(tb.TempDir(), "test.mmdb")
@@ -73,7 +73,7 @@ func store(tb testing.TB, data []byte) string {
 	return name
 }
 
-// cityRecord is a record as MaxMind's City files have it.
+// cityRecord returns a record as in MaxMind's City files.
 func cityRecord(country, subdivision, city string, lat, lon float64) mmdbtype.Map {
 	return mmdbtype.Map{
 		"country":      mmdbtype.Map{"iso_code": mmdbtype.String(country), "names": mmdbtype.Map{"en": mmdbtype.String("name of " + country)}},
@@ -83,7 +83,7 @@ func cityRecord(country, subdivision, city string, lat, lon float64) mmdbtype.Ma
 	}
 }
 
-// countryRecord is a record as MaxMind's and DB-IP's Country files have it.
+// countryRecord returns a record as in MaxMind's and DB-IP's Country files.
 func countryRecord(continent, country string) mmdbtype.Map {
 	return mmdbtype.Map{
 		"continent": mmdbtype.Map{"code": mmdbtype.String(continent)},
@@ -91,7 +91,7 @@ func countryRecord(continent, country string) mmdbtype.Map {
 	}
 }
 
-// asnRecord is a record as all ASN files have it.
+// asnRecord returns a record as in all ASN files.
 func asnRecord(number uint32) mmdbtype.Map {
 	return mmdbtype.Map{
 		"autonomous_system_number":       mmdbtype.Uint32(number),
@@ -99,11 +99,10 @@ func asnRecord(number uint32) mmdbtype.Map {
 	}
 }
 
-// addrOf reads an address that a test wrote.
+// addrOf parses an address of a test.
 func addrOf(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// openWith is a Locator that is closed with the test; the first region is the
-// default where geo names none.
+// openWith opens a Locator that is closed with the test. The first region is the default unless geo names one.
 func openWith(tb testing.TB, geo config.Geo, regions []config.Region) *Locator {
 	tb.Helper()
 	if geo.Default == "" && len(regions) > 0 {
@@ -121,7 +120,7 @@ func openWith(tb testing.TB, geo config.Geo, regions []config.Region) *Locator {
 	return l
 }
 
-// cities are n regions spread as clouds have them.
+// cities returns n regions, spread like cloud regions.
 func cities(n int) []config.Region {
 	region := func(name string, lat, lon float64, bias int) config.Region {
 		return config.Region{Name: name, Location: config.Location{Lat: lat, Lon: lon}, Bias: bias}

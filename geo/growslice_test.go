@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestGrownKeepsWhatIsThereAndHasTheRoomAskedFor(t *testing.T) {
+func TestGrownKeepsElementsAndHasRoom(t *testing.T) {
 	var s []uint64
 	for i := range 1_500_000 { // past the size that gets huge pages
 		s = append(grown(s, 1), uint64(i))

@@ -19,11 +19,10 @@ import (
 type someRow struct {
 	client, region string
 	ms             float64
-	samples        int // 0: not told
+	samples        int // 0: not given
 }
 
-// someRows is a table of rows, no two of one client and region; some regions
-// are unknown.
+// someRows returns a table of rows with distinct clients and regions; some regions are unknown.
 func someRows(r *rand.Rand, regions []config.Region) []someRow {
 	var rows []someRow
 	seen := map[[2]string]bool{}
@@ -54,7 +53,7 @@ func writeRows(rows []someRow) string {
 	return b.String()
 }
 
-// slowestRow is the row for a region of a client that stands somewhere; nil for none.
+// slowestRow returns the row for a region of a client at a location, or nil.
 func slowestRow(rows []someRow, addr netip.Addr, at Location, region string) *someRow {
 	var found *someRow
 	rank := -1
@@ -77,7 +76,7 @@ func slowestRow(rows []someRow, addr netip.Addr, at Location, region string) *so
 	return found
 }
 
-// slowLatency is the slow obvious reference of LatencyTable.
+// slowLatency is the slow, obvious reference of LatencyTable.
 func slowLatency(l *Locator, rows []someRow, regions []config.Region, addr netip.Addr) decision {
 	_, private := l.PrivateECS(addr)
 	d := decision{private: private || addr.Is4In6()}
@@ -118,7 +117,7 @@ func slowLatency(l *Locator, rows []someRow, regions []config.Region, addr netip
 	return d
 }
 
-// measured is a Latency of what a file says.
+// measure reads a Latency from text.
 func (l *Locator) measure(t testing.TB, text string) *Latency {
 	t.Helper()
 	r := l.latencyReader("latency.csv")
@@ -184,7 +183,7 @@ func TestLatencyTableAgreesWithSlowReference(t *testing.T) {
 	}
 }
 
-func TestWithoutRoundTripsLatencyRanksAsProximity(t *testing.T) {
+func TestLatencyWithoutRowsRanksByDistance(t *testing.T) {
 	r := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	for range 20 {
 		w := newWorld(r)
@@ -204,7 +203,7 @@ func TestWithoutRoundTripsLatencyRanksAsProximity(t *testing.T) {
 	}
 }
 
-// latencyWorld has a client in Germany and regions in Dublin, Ashburn and Tokyo.
+// latencyWorld opens a Locator with a client in Germany and regions in Dublin, Ashburn and Tokyo.
 func latencyWorld(t testing.TB) *Locator {
 	l := openWith(t, config.Geo{Networks: []config.Network{
 		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Country: "DE"},
@@ -212,11 +211,11 @@ func latencyWorld(t testing.TB) *Locator {
 	}}, cities(3))
 	l.cfg.Regions = cities(3)
 	l.cfg.Latency = config.Latency{Samples: 10}
-	l.builtin, l.sources = &builtin{}, nil // compiled in no time
+	l.builtin, l.sources = &builtin{}, nil // quick to compile
 	return l
 }
 
-func TestEachRegionGoesByTheMostSpecificRow(t *testing.T) {
+func TestMostSpecificRowApplies(t *testing.T) {
 	l := latencyWorld(t)
 	regions := l.cfg.Regions
 	lat := l.measure(t, strings.Join([]string{
@@ -238,7 +237,7 @@ func TestEachRegionGoesByTheMostSpecificRow(t *testing.T) {
 	}
 }
 
-func TestFewSamplesMoveARegionLittle(t *testing.T) {
+func TestFewSamplesHaveLittleWeight(t *testing.T) {
 	l := latencyWorld(t)
 	region := l.cfg.Regions[0]
 	ask := func(row string) Estimate {
@@ -248,7 +247,7 @@ func TestFewSamplesMoveARegionLittle(t *testing.T) {
 	}
 	by := ask("1000").Expected
 	for row, want := range map[string]time.Duration{
-		"1000":     time.Second, // as many as need be: the table does not say
+		"1000":     time.Second, // enough: the table has no samples
 		"1000,10":  time.Second,
 		"1000,999": time.Second,
 		"1000,1":   (time.Second + 9*by) / 10,
@@ -260,7 +259,7 @@ func TestFewSamplesMoveARegionLittle(t *testing.T) {
 	}
 }
 
-func TestANewTableComesAfterTheOneBefore(t *testing.T) {
+func TestAfterAveragesTables(t *testing.T) {
 	l := latencyWorld(t)
 	names := []string{l.cfg.Regions[0].Name, l.cfg.Regions[1].Name}
 	before := l.measure(t, "DE,gone,7\nDE,"+names[1]+",100\n198.51.100.0/24,"+names[0]+",10,5")
@@ -288,8 +287,8 @@ func TestANewTableComesAfterTheOneBefore(t *testing.T) {
 	}
 }
 
-// Each file of testdata/latency is a broken table, or a sound one with warnings, and what is told of it.
-func TestEachTableOfRoundTripsGetsItsMessages(t *testing.T) {
+// Each file of testdata/latency is an invalid table, or a valid one with warnings, with its messages.
+func TestLatencyFileMessages(t *testing.T) {
 	files, err := filepath.Glob("testdata/latency/*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no tables: %v", err)

@@ -8,8 +8,8 @@ import (
 	"meridian/config"
 )
 
-// The manual's example is a configuration, and its networks can be resolved.
-func TestManualsExample(t *testing.T) {
+// The manual's example is a valid configuration, and its networks can be resolved.
+func TestManualExample(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/geo.md")
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestManualsExample(t *testing.T) {
 	if cfg.Geo.Database == "" || cfg.Geo.ASN == "" {
 		t.Errorf("the example names no files: %+v", cfg.Geo)
 	}
-	cfg.Geo.Database, cfg.Geo.ASN = "", "" // the reader's own
+	cfg.Geo.Database, cfg.Geo.ASN = "", "" // the reader has other files
 	l, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)

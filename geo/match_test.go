@@ -13,7 +13,7 @@ import (
 	"meridian/config"
 )
 
-// matchWorld is a world with an ASN file and matches, whose terms are never in two of them.
+// matchWorld is a world with an ASN file and matches. Each term is in at most one match.
 type matchWorld struct {
 	world
 	systems []row
@@ -49,7 +49,7 @@ func newMatchWorld(r *rand.Rand) matchWorld {
 	for list, codes := range map[*config.Match][]string{some(): {"DE", "US"}, some(): {"JP"}} {
 		list.Countries = append(list.Countries, codes...)
 	}
-	w.database = append(w.database, row{"192.0.3.0/24", cityRecord("US", "CA", "Salem", 1, 1)}) // or matching CA or a city would be a fault
+	w.database = append(w.database, row{"192.0.3.0/24", cityRecord("US", "CA", "Salem", 1, 1)}) // otherwise matching CA or a city would be an error
 	for _, city := range []string{"US-CA/salem", "US/salem", "US-NY/troy"} {
 		if r.IntN(2) == 0 {
 			m := some()
@@ -99,7 +99,7 @@ func (w matchWorld) corners() []netip.Addr {
 	return all
 }
 
-// slowMatches is what a table should list of addr, in a table with lists of n.
+// slowMatches returns the expected matches of addr, in a table with lists of n.
 func slowMatches(l *Locator, matches []config.Match, addr netip.Addr, n int) decision {
 	_, private := l.PrivateECS(addr)
 	d := decision{private: private || addr.Is4In6()}
@@ -156,7 +156,7 @@ func TestMatchesAgreeWithMatching(t *testing.T) {
 	}
 }
 
-func TestTheMostSpecificMatchComesFirst(t *testing.T) {
+func TestMostSpecificMatchFirst(t *testing.T) {
 	l := openWith(t, config.Geo{
 		Networks: []config.Network{
 			{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Subdivision: "US-CA"},
@@ -191,7 +191,7 @@ func TestTheMostSpecificMatchComesFirst(t *testing.T) {
 	}
 }
 
-// twinCities is a database with cities of one name in several places.
+// twinCities builds a database with cities of one name in several places.
 func twinCities(t *testing.T) string {
 	return writer{kind: "City"}.file(t,
 		row{"198.51.100.0/26", cityRecord("US", "CA", "San Jose", 37.3, -121.9)},
@@ -200,7 +200,7 @@ func twinCities(t *testing.T) string {
 		row{"203.0.113.0/24", cityRecord("FR", "IDF", "Paris", 48.9, 2.3)})
 }
 
-// openWithCities is a Locator of a configuration whose only match has these cities.
+// openWithCities opens a Locator of a configuration with one match for these cities.
 func openWithCities(t *testing.T, geo config.Geo, cities ...string) *Locator {
 	t.Helper()
 	match := &config.Match{Cities: append(cities, "US/san jose"), Pos: config.Pos{Line: 7, Column: 3}}
@@ -216,7 +216,7 @@ func openWithCities(t *testing.T, geo config.Geo, cities ...string) *Locator {
 	return l
 }
 
-func TestACityIsMoreSpecificThanItsSubdivisionAndLessThanAnASN(t *testing.T) {
+func TestCityRanksBetweenASNAndSubdivision(t *testing.T) {
 	l := openWithCities(t, config.Geo{
 		Database: twinCities(t),
 		ASN:      writer{kind: "ASN"}.file(t, row{"198.51.100.0/28", asnRecord(64500)}),
@@ -253,8 +253,8 @@ func TestACityIsMoreSpecificThanItsSubdivisionAndLessThanAnASN(t *testing.T) {
 	}
 }
 
-// A name may look like several terms, and its table is another one nevertheless.
-func TestMatchesOfOddCitiesHaveTablesOfTheirOwn(t *testing.T) {
+// A city name may look like several terms. Its table is still a different one.
+func TestAmbiguousCitiesHaveSeparateTables(t *testing.T) {
 	l := openWithCities(t, config.Geo{Database: twinCities(t)})
 	one, err := l.Matches([]config.Match{{Cities: []string{"FR/paris, city us/san jose"}}})
 	if err != nil {
@@ -269,7 +269,7 @@ func TestMatchesOfOddCitiesHaveTablesOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestCitiesThatNobodyIsInAreWarnedOf(t *testing.T) {
+func TestUnknownCitiesCauseWarnings(t *testing.T) {
 	geo := config.Geo{Database: twinCities(t)}
 	with := func(geo config.Geo, cities ...string) []config.Error {
 		return openWithCities(t, geo, cities...).UnknownTerms()
@@ -294,12 +294,12 @@ func TestCitiesThatNobodyIsInAreWarnedOf(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if got := with(config.Geo{}, "FR/paris"); got != nil { // a fault of Matches
+	if got := with(config.Geo{}, "FR/paris"); got != nil { // an error of Matches
 		t.Errorf("without cities: %v", got)
 	}
 }
 
-func TestMatchesNameWhatNoSourceKnows(t *testing.T) {
+func TestMatchesOfUnsupportedTermsAreErrors(t *testing.T) {
 	l := openWith(t, config.Geo{}, cities(1))
 	_, err := l.Matches([]config.Match{{Countries: []string{"DE"}}, {Subdivisions: []string{"US-CA", "DE-1"}}, {ASNs: []uint32{64500}}, {Cities: []string{"FR/paris", "DE/omsk"}}})
 	faults, _ := errors.AsType[MatchErrors](err)
@@ -319,8 +319,8 @@ func TestMatchesNameWhatNoSourceKnows(t *testing.T) {
 	}
 }
 
-// A table whose matches name no place is split by private space and networks alone.
-func TestMatchesWithoutPlacesReadNoDatabase(t *testing.T) {
+// A table of matches without places is divided only by private space and networks.
+func TestMatchesWithoutPlacesSkipDatabase(t *testing.T) {
 	l := openWith(t, config.Geo{}, cities(1))
 	table, err := l.Matches([]config.Match{{Default: true}})
 	if err != nil {

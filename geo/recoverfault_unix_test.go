@@ -13,9 +13,9 @@ import (
 	"meridian/config"
 )
 
-// Copying a new file over the old one cuts the old one to nothing first.
-// Whoever reads then gets a fault, and what is known without the file.
-func TestFilesCutShortWhileTheyAreRead(t *testing.T) {
+// Copying a new file over the old one truncates the old one first. A read then returns an error and the result of the
+// other sources.
+func TestFileTruncatedDuringRead(t *testing.T) {
 	var rows, asns []row
 	for i := range 250 {
 		prefix := fmt.Sprintf("193.%d.0.0/16", i)
@@ -34,8 +34,8 @@ func TestFilesCutShortWhileTheyAreRead(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		left      int64 // bytes; a page of them has the search tree
-		forgotten bool  // what was read before
+		left      int64 // bytes; a page of them contains the search tree
+		forgotten bool  // the results of earlier reads
 	}{{0, false}, {0, true}, {4096, true}} {
 		l, files := open()
 		if c.forgotten {
@@ -67,8 +67,8 @@ func TestFilesCutShortWhileTheyAreRead(t *testing.T) {
 	}
 }
 
-// A file of the same outline and other contents, copied over the one that is mapped.
-func TestFileOverwrittenBetweenGatheringAndCompiling(t *testing.T) {
+// A file with the same metadata and other content is copied over the mapped one.
+func TestFileOverwrittenBeforeCompiling(t *testing.T) {
 	rows := []row{{"198.51.100.0/24", cityRecord("US", "CA", "Oakland", 37.8, -122.27)}, {"203.0.113.0/25", countryRecord("EU", "FR")}}
 	file := writer{kind: "Test"}.file(t, rows...)
 	l := openWith(t, config.Geo{Database: file}, cities(3))
@@ -92,7 +92,7 @@ func TestFileOverwrittenBetweenGatheringAndCompiling(t *testing.T) {
 	}
 }
 
-func TestGuardLetsOurOwnPanicsPass(t *testing.T) {
+func TestRecoverFaultPassesOtherPanics(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("a slip of ours was taken for a fault of the file")

@@ -9,7 +9,7 @@ import (
 	"meridian/config"
 )
 
-func TestConsultTellsWhatEachSourceSays(t *testing.T) {
+func TestConsultListsEachSource(t *testing.T) {
 	l := openWith(t, config.Geo{
 		Database: writer{kind: "City"}.file(t, row{"198.51.100.0/24", cityRecord("US", "CA", "San Jose", 37.3, -121.9)}),
 		ASN:      writer{kind: "ASN"}.file(t, row{"198.51.100.0/28", asnRecord(64500)}),
@@ -56,7 +56,7 @@ func TestConsultTellsWhatEachSourceSays(t *testing.T) {
 	}
 }
 
-func TestCityTellsWhereItStands(t *testing.T) {
+func TestCityReturnsLocation(t *testing.T) {
 	l := openWith(t, config.Geo{Database: twinCities(t)}, cities(1))
 	at, _, ok := l.City("FR/paris")
 	if !ok || at.Country != "FR" || at.City != "Paris" {
@@ -75,8 +75,8 @@ func TestCityTellsWhereItStands(t *testing.T) {
 	}
 }
 
-// Who is put into a city by a network matches as one whom the database has there.
-func TestANetworkMayStandInACity(t *testing.T) {
+// A client with a city from networks matches like one with that city from the database.
+func TestNetworkWithCity(t *testing.T) {
 	where := openWith(t, config.Geo{Database: twinCities(t)}, cities(1))
 	at, _, _ := where.City("FR/paris")
 	l := openWithCities(t, config.Geo{Database: where.cfg.Geo.Database, Networks: []config.Network{{

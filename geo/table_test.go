@@ -12,7 +12,7 @@ import (
 	"meridian/config"
 )
 
-// world is random sources of all kinds, small enough for the slow reference.
+// world holds random sources of all kinds, small enough for the slow reference.
 type world struct {
 	regions  []config.Region
 	fallback bool // there is a default region, the first
@@ -21,13 +21,13 @@ type world struct {
 	homes    []home // the built-in table
 }
 
-// home is an entry of a made-up built-in table.
+// home is an entry of an invented built-in table.
 type home struct {
 	prefix  netip.Prefix
 	country string
 }
 
-// newWorld makes prefixes crowded together, so that they nest and touch.
+// newWorld makes prefixes close together, so that they nest and touch.
 func newWorld(r *rand.Rand) world {
 	w := world{fallback: r.IntN(4) > 0}
 	for i := range 1 + r.IntN(6) {
@@ -63,7 +63,7 @@ func newWorld(r *rand.Rand) world {
 	return w
 }
 
-// somePrefix is a network near the private ones, of either family.
+// somePrefix returns a network near the private ones, of either family.
 func somePrefix(r *rand.Rand) netip.Prefix {
 	heads := []string{"10.0.0.0", "11.0.0.0", "127.0.0.0", "172.16.0.0", "192.168.0.0", "192.169.0.0", "0.0.0.0", "198.51.100.0"}
 	width := 32
@@ -84,7 +84,7 @@ func somePrefix(r *rand.Rand) netip.Prefix {
 	return p
 }
 
-// open is a Locator of the world.
+// open opens a Locator of the world.
 func (w world) open(t *testing.T) *Locator {
 	geo := config.Geo{Networks: w.networks, Default: "none"}
 	if w.fallback {
@@ -110,8 +110,8 @@ func (w world) open(t *testing.T) *Locator {
 	return l
 }
 
-// corners are the first and last addresses of all prefixes and those next to
-// them: between them are addresses of every kind that the world has.
+// corners returns the first and last addresses of all prefixes and their neighbours. The addresses between them cover
+// every kind in the world.
 func (w world) corners() []netip.Addr {
 	prefixes := append(private(), mapped(),
 		netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
@@ -132,8 +132,8 @@ func (w world) corners() []netip.Addr {
 	return all
 }
 
-// cornersOf are the first and last addresses of a prefix and those next to them;
-// where a database has IPv4, those of IPv4 too.
+// cornersOf returns the first and last addresses of a prefix and their neighbours. Where a database has IPv4, it adds
+// those of IPv4.
 func cornersOf(p netip.Prefix) []netip.Addr {
 	var all []netip.Addr
 	first, last := p.Addr(), lastOf(p)
@@ -158,13 +158,13 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// decision is what a table must tell of an address.
+// decision is the expected result of a table for an address.
 type decision struct {
 	private bool // or IPv4 written as IPv6
 	ranking []uint16
 }
 
-// decide is the slow obvious reference: Locate, and a stable sort by distance.
+// decide is the slow, obvious reference: Locate, and a stable sort by distance.
 func decide(l *Locator, regions []config.Region, addr netip.Addr) decision {
 	_, private := l.PrivateECS(addr)
 	d := decision{private: private || addr.Is4In6()}
@@ -231,7 +231,7 @@ func TestTableAgreesWithSlowReference(t *testing.T) {
 	}
 }
 
-// slowScope tries every prefix around a, the shortest first, on every corner in it.
+// slowScope tries every prefix around a, the shortest first, with every corner in it.
 func slowScope(slow map[netip.Addr]decision, a netip.Addr, k int, decide func(netip.Addr) decision) int {
 	for bits := range a.BitLen() {
 		p, _ := a.Prefix(bits)
@@ -266,7 +266,7 @@ func TestPrivateECS(t *testing.T) {
 	}
 }
 
-func TestNetworksDecideBeforeAllElse(t *testing.T) {
+func TestNetworksHavePriority(t *testing.T) {
 	at := config.Location{Lat: 1.5, Lon: 2.5}
 	l := openWith(t, config.Geo{Networks: []config.Network{
 		{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Region: "eu-west"},
@@ -290,7 +290,7 @@ func TestNetworksDecideBeforeAllElse(t *testing.T) {
 	}
 }
 
-func TestDefaultRegionTakesWhomNothingPlaces(t *testing.T) {
+func TestDefaultRegionForUnknownClients(t *testing.T) {
 	for addr, want := range map[string]Location{
 		"10.1.1.1": {Lat: 53.35, Lon: -6.26, From: "default"},
 		"::1":      {Lat: 53.35, Lon: -6.26, From: "default"},
@@ -363,7 +363,7 @@ func TestEqualRegionsShareATable(t *testing.T) {
 	}
 }
 
-func TestAfterCompiledAllWorks(t *testing.T) {
+func TestTableAfterCompiled(t *testing.T) {
 	file := writer{kind: "Test"}.file(t, row{"193.0.0.0/16", cityRecord("FJ", "", "", -18, 178)})
 	l := openWith(t, config.Geo{Database: file}, cities(4))
 	before, err := l.Table(cities(4))

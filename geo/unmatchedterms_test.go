@@ -8,7 +8,7 @@ import (
 	"meridian/config"
 )
 
-// matching is a configuration with these matches, and the Locator of it.
+// matching returns a configuration with these matches, and its Locator.
 func matching(t *testing.T, database, asn string, matches ...string) *Locator {
 	t.Helper()
 	var text strings.Builder
@@ -32,8 +32,8 @@ func matching(t *testing.T, database, asn string, matches ...string) *Locator {
 	return l
 }
 
-// Each is told at its value, as the file writes it.
-func TestTermsOfWhichThereIsNoRecordAreWarnedOf(t *testing.T) {
+// Each warning has the position of its value in the file.
+func TestTermsWithoutRecordCauseWarnings(t *testing.T) {
 	systems := writer{kind: "ASN"}.file(t, row{"198.51.100.0/28", asnRecord(64500)})
 	l := matching(t, twinCities(t), systems,
 		"asn: [64500, 64501], subdivision: [US-CA, us-zz]",
@@ -53,8 +53,8 @@ func TestTermsOfWhichThereIsNoRecordAreWarnedOf(t *testing.T) {
 	}
 }
 
-// A database of another kind knows none of them: each is a fault, told at its value.
-func TestTermsOfAKindThatTheDatabaseDoesNotKnowAreFaults(t *testing.T) {
+// A database of another kind has none of them: each is an error at the position of its value.
+func TestTermsOfUnsupportedKindAreErrors(t *testing.T) {
 	countries := writer{kind: "Country"}.file(t, row{"203.0.113.0/24", countryRecord("EU", "FR")})
 	systems := writer{kind: "ASN"}.file(t, row{"198.51.100.0/28", asnRecord(64500)})
 	l := matching(t, countries, systems, "city: [FR/Paris], subdivision: [US-CA]")

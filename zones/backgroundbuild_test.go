@@ -9,7 +9,7 @@ import (
 	"meridian/zones"
 )
 
-// subsets has pools of three sets of regions and one of matches: four tables.
+// subsets is a configuration of pools with three sets of regions and one of matches: four tables.
 const subsets = `
 regions:
   a: {location: [1, 2]}
@@ -27,7 +27,7 @@ zones:
     names: {ab: {pool: ab}, bc: {pool: bc}, ca: {pool: ca}, by: {pool: by}}
 `
 
-// started is how many goroutines f starts, the collector's aside.
+// started counts the goroutines that f starts, without the collector's.
 func started(f func()) uint64 {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	sample := []metrics.Sample{{Name: "/sched/goroutines-created:goroutines"}}
@@ -38,7 +38,7 @@ func started(f func()) uint64 {
 	return sample[0].Value.Uint64() - before
 }
 
-func TestBuildBesideStartsNoGoroutine(t *testing.T) {
+func TestBuildInBackgroundStartsNoGoroutine(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	cfg := load(t, subsets, nil)
 	build := func(b zones.Builder) func() {

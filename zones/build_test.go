@@ -19,7 +19,7 @@ import (
 	"meridian/zones"
 )
 
-// load parses a configuration in a folder of its own, with other files beside it.
+// load parses a configuration in its own folder, with other files beside it.
 func load(t testing.TB, text string, files map[string]string) *config.Config {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +50,7 @@ zones:
     names: {www: {pool: web}}
 `
 
-func TestBuildMakesASnapshot(t *testing.T) {
+func TestBuild(t *testing.T) {
 	text := strings.Replace(balanced, ", tls: {ca: ca.pem}", "", 1)
 	cfg := load(t, text, map[string]string{"example.com.zone": "www 5 TXT a\nwww 6 TXT b\n"})
 	s, warnings, err := zones.Build(cfg)
@@ -70,7 +70,7 @@ func TestBuildMakesASnapshot(t *testing.T) {
 	}
 }
 
-func TestBuildWarnsOfCitiesThatTheDatabaseLacks(t *testing.T) {
+func TestBuildWarnsOfUnknownCities(t *testing.T) {
 	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "City"})
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestBuildWarnsOfCitiesThatTheDatabaseLacks(t *testing.T) {
 	}
 }
 
-func TestBuildSaysTheFaultsOfEveryStage(t *testing.T) {
+func TestBuildReportsErrorsOfEveryStage(t *testing.T) {
 	cfg := load(t, "geo: {database: none.mmdb}\n"+balanced, map[string]string{
 		"example.com.zone": "www 5 A 192.0.2.1\nweb 5 A 192.0.2\n",
 	})
@@ -119,8 +119,8 @@ func TestBuildSaysTheFaultsOfEveryStage(t *testing.T) {
 	}
 }
 
-// The documentation's example is loaded.
-func TestExampleOfTheDocumentation(t *testing.T) {
+// The documentation's example can be loaded.
+func TestDocumentationExample(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/zones.md")
 	if err != nil {
 		t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"meridian/config"
 )
 
-// What is wrong between master files and the configuration, and within it.
-func TestFaultsOfConfiguredNames(t *testing.T) {
+// Errors between master files and the configuration, and within it.
+func TestErrorsOfConfiguredNames(t *testing.T) {
 	tests := []struct {
 		behaviour string
 		make      func(w *world)
@@ -96,8 +96,8 @@ func TestFaultsOfConfiguredNames(t *testing.T) {
 	}
 }
 
-// Nameservers that can be found, each in its own way.
-func TestNameserversThatHaveAnAddress(t *testing.T) {
+// Nameservers with an address, each from another source.
+func TestNameserversWithAddress(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+`
 @       NS ns.inner

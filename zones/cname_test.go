@@ -8,13 +8,13 @@ import (
 	"meridian/config"
 )
 
-// aliased has pool "web" lead, through pool "api", to a name.
+// aliased makes pool "web" lead, through pool "api", to a name.
 func aliased(w *world, cname config.Name) {
 	w.cfg.Pools[0].Members = []config.Member{{Name: "nested", Pool: "api"}}
 	w.cfg.Pools[1].Members = []config.Member{{Name: "host", CName: cname}}
 }
 
-func TestANameThatMayBeACNAMEIsNothingElse(t *testing.T) {
+func TestCNAMENameHasNoOtherRecords(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"app TXT x\napp MX 1 mail\nfine TXT x\n", "example.com", "app.example.com", "web.example.com")
 	aliased(w, "host.example.net.")
@@ -27,7 +27,7 @@ func TestANameThatMayBeACNAMEIsNothingElse(t *testing.T) {
 	}
 }
 
-func TestANameserverThatMayBeACNAMEIsRefused(t *testing.T) {
+func TestCNAMENameserverIsRejected(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"@ NS app\n", "app.example.com")
 	aliased(w, "host.example.net.")
@@ -37,8 +37,8 @@ func TestANameserverThatMayBeACNAMEIsRefused(t *testing.T) {
 	}
 }
 
-// Where the name leads, the pool's own or its fallback's, says how an answer goes on.
-func TestBindingsKnowWhetherTheirPoolMayAnswerACNAME(t *testing.T) {
+// The target of the pool or of its fallback determines how an answer continues.
+func TestBindingCName(t *testing.T) {
 	for _, test := range []struct {
 		behaviour string
 		spoil     func(*world)

@@ -7,7 +7,7 @@ import (
 	"meridian/zones"
 )
 
-func TestCNameMembersThatLeadBackAreWarnedOf(t *testing.T) {
+func TestCNameLoopsCauseWarnings(t *testing.T) {
 	const (
 		b       = "  b: {policy: weighted, members: [{name: y, cname: a.example.com}]}\n"
 		address = ", {name: z, addresses: [192.0.2.1]}"

@@ -16,7 +16,7 @@ func withHTTPS(w *world, i int, s config.Service) {
 	w.cfg.Zones[0].Names[i].HTTPS = &s
 }
 
-func TestHTTPSRecordsAreRenderedUpToTheirHints(t *testing.T) {
+func TestHTTPSRecordsRenderedUpToHints(t *testing.T) {
 	for want, service := range map[string]config.Service{
 		`1 . alpn="h2"`: {Target: ".", ALPN: []string{"h2"}},
 		`9 web.example.com. alpn="h2,h3" no-default-alpn="" port="8443"`: {
@@ -45,12 +45,12 @@ func TestHTTPSRecordsAreRenderedUpToTheirHints(t *testing.T) {
 	}
 }
 
-// dataOf is a record's data in presentation form.
+// dataOf returns a record's data in presentation form.
 func dataOf(rr *dns.SVCB) string {
 	return rr.String()[len(rr.Hdr.String()):]
 }
 
-func TestFaultsOfHTTPSRecords(t *testing.T) {
+func TestErrorsOfHTTPSRecords(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"web HTTPS 1 . alpn=h2\napp HTTPS 1 . alpn=h2\nplain A 192.0.2.1\n",
 		"web.example.com", "app.example.com", "other.example.com", "far.example.com", "static.example.com", "fine.example.com")
@@ -72,7 +72,7 @@ func TestFaultsOfHTTPSRecords(t *testing.T) {
 	}
 }
 
-func TestTheExampleOfTheHTTPSPageBuilds(t *testing.T) {
+func TestHTTPSPageExampleBuilds(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/https.md")
 	if err != nil {
 		t.Fatal(err)

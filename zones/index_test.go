@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// Who knows where names are placed can choose names that all fall together, and have
-// every query walk over them: so each snapshot places them by a secret of its own.
-func TestEachSnapshotPlacesNamesByASecretOfItsOwn(t *testing.T) {
+// An attacker with knowledge of the hash could choose names that collide, so that every query probes all of them. So
+// each snapshot has its own random seed.
+func TestIndexSeedIsRandom(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(apexRecords)
 	for i := range 200 {

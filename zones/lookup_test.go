@@ -89,7 +89,7 @@ cut2        NS ns.outside.
 	}
 }
 
-func TestTheRootIsAZoneLikeOthers(t *testing.T) {
+func TestRootZone(t *testing.T) {
 	w := newWorld()
 	w.zone(".", apexRecords+"ns.outside A 192.0.2.1\n* TXT wild\nnet NS ns.outside.\n", "app.org.")
 	w.zone("example.org", apexRecords)
@@ -110,7 +110,7 @@ func TestTheRootIsAZoneLikeOthers(t *testing.T) {
 	}
 }
 
-func TestInnerApexKeepsItsOwnRecordsApart(t *testing.T) {
+func TestInnerApexRecordsAreSeparate(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"in NS ns.outside.\nin DS 1 8 2 0000000000000000000000000000000000000000000000000000000000000000\nin TXT outer\n")
 	w.zone("in.example.com", apexRecords+"@ TXT inner\n@ DS 9 8 2 0000000000000000000000000000000000000000000000000000000000000000\n")
@@ -125,7 +125,7 @@ func TestInnerApexKeepsItsOwnRecordsApart(t *testing.T) {
 	}
 }
 
-func TestLookupOfDamagedNamesFindsNothing(t *testing.T) {
+func TestLookupOfMalformedNamesFindsNothing(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords)
 	s := w.mustCompile(t)
@@ -136,7 +136,7 @@ func TestLookupOfDamagedNamesFindsNothing(t *testing.T) {
 	}
 }
 
-func TestLookupAllocatesNothing(t *testing.T) {
+func TestLookupDoesNotAllocate(t *testing.T) {
 	s := bigWorld(1000).mustCompile(t)
 	for _, name := range []string{"n17.example.com", "nothing.example.com", "a.b.c.d.e.f.g.example.com", "example.org"} {
 		q := wire(name)
@@ -153,7 +153,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 	}
 }
 
-// bigWorld has one zone with n balanced names.
+// bigWorld returns one zone with n balanced names.
 func bigWorld(n int) *world {
 	w := newWorld()
 	names := make([]string, n)

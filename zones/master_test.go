@@ -15,9 +15,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// Each testdata/faults/*.txtar is one broken zone example.com: files, the
-// first of which is its master file, and above them what is said of it.
-func TestFaultsOfMasterFiles(t *testing.T) {
+// Each testdata/faults/*.txtar is one broken zone example.com: files, the first of which is its master file, with the
+// expected errors above them.
+func TestErrorsOfMasterFiles(t *testing.T) {
 	runMasterFixtures(t, "testdata/faults/*.txtar", (*world).faults)
 }
 
@@ -51,7 +51,7 @@ func runMasterFixtures(t *testing.T, pattern string, found func(*world, *testing
 	}
 }
 
-// faults is what is wrong with a world, one a line.
+// faults returns the errors of a world, one a line.
 func (w *world) faults(t *testing.T) string {
 	t.Helper()
 	s, found := w.compile()
@@ -65,7 +65,7 @@ func (w *world) faults(t *testing.T) string {
 	return err.Error() + "\n"
 }
 
-// warnings is what is doubtful about a world without faults, one a line.
+// warnings returns the warnings of a world without errors, one a line.
 func (w *world) warnings(t *testing.T) string {
 	t.Helper()
 	_, found := w.compile()
@@ -123,7 +123,7 @@ last.example.com. TXT "no newline"`)
 	}
 }
 
-// Every type that the parser knows packs, and unpacks to what was written.
+// Every type that the parser supports can be packed, and unpacks to the original.
 func TestTypesSurviveTheSnapshot(t *testing.T) {
 	records := strings.Split(strings.TrimSpace(string(must(os.ReadFile("testdata/types.zone")))), "\n")
 	w := newWorld()
@@ -153,7 +153,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func TestNoTTLAnywhereIsAnHour(t *testing.T) {
+func TestDefaultTTLIsOneHour(t *testing.T) {
 	w := newWorld()
 	nameservers(w.zone("example.com", "www TXT a\n"), "ns1.example.net")
 	s := w.mustCompile(t)
@@ -162,7 +162,7 @@ func TestNoTTLAnywhereIsAnHour(t *testing.T) {
 	}
 }
 
-func TestFilesThatAreNoMasterFiles(t *testing.T) {
+func TestFilesThatAreNotMasterFiles(t *testing.T) {
 	long := apexRecords + "www TXT " + strings.Repeat(`"a" `, maxEntry)
 	tests := []struct {
 		name string
@@ -186,7 +186,7 @@ func TestFilesThatAreNoMasterFiles(t *testing.T) {
 	}
 }
 
-func TestFilesThatCannotBeRead(t *testing.T) {
+func TestUnreadableFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 		t.Skip(err)
@@ -214,7 +214,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestReadErrorInTheMiddleIsTold(t *testing.T) {
+func TestReadErrorIsReported(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords)
 	_, found := compile(w.cfg, brokenFS{w.files}, now)
@@ -224,7 +224,7 @@ func TestReadErrorInTheMiddleIsTold(t *testing.T) {
 	}
 }
 
-// brokenFS has files that break off after 9 bytes.
+// brokenFS has files with a read error after 9 bytes.
 type brokenFS struct{ fs.FS }
 
 func (b brokenFS) Open(name string) (fs.File, error) {
@@ -280,7 +280,7 @@ func FuzzMasterFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if bytes.Contains(bytes.ToUpper(data), []byte("$GENERATE")) {
-			return // a million records take long, and show nothing new
+			return // a million records take long and add nothing
 		}
 		w := newWorld()
 		w.zone("example.com", "x", "app.example.com")
@@ -296,7 +296,7 @@ func FuzzMasterFile(f *testing.F) {
 	})
 }
 
-// exercise reads all of a snapshot: whatever was accepted can be answered.
+// exercise reads all of a snapshot: all accepted data can be answered.
 func exercise(t *testing.T, s *Snapshot) {
 	for i := 1; i < len(s.nodes); i++ {
 		name := s.NodeName(NodeID(i))

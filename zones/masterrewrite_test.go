@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// entries are entries that BIND loads and the parser by itself does not, with
-// what BIND prints of them.
+// entries holds entries that BIND loads and the parser alone does not, with BIND's output.
 var entries = []string{
 	`a NAPTR 100 50 s http+I2L "" _http._tcp.example.org.`,
 	`a NAPTR 65535 65535 blurgh blorf blllbb foo.`,
@@ -50,7 +49,7 @@ var entries = []string{
 	`$GENERATE 1-3 h$ MX "10 m$"`,
 }
 
-// TestRewrittenEntriesLoad loads each entry, the lines after it included.
+// TestRewrittenEntriesLoad loads each entry, with the lines after it.
 func TestRewrittenEntriesLoad(t *testing.T) {
 	for _, text := range append([]string{"a ( A\n192.0.2.1 )", "a ( A;comment\n192.0.2.1 )"}, entries...) {
 		w := newWorld()
@@ -65,8 +64,8 @@ func TestRewrittenEntriesLoad(t *testing.T) {
 
 const masterHead = "$TTL 300\n@ SOA ns.outside. h 1 2 3 4 5\n@ NS ns.outside.\n"
 
-// TestRewrittenEntriesMeanTheSame has BIND read each entry as it is written and
-// as it is rewritten, and compares what BIND makes of the two.
+// TestRewrittenEntriesMeanTheSame has BIND read each entry in its original and its rewritten form, and compares the
+// output.
 func TestRewrittenEntriesMeanTheSame(t *testing.T) {
 	compiler, err := exec.LookPath("named-compilezone")
 	if err != nil {

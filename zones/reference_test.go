@@ -10,9 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// reference is the slow obvious lookup: a straight reading of RFC 1034 4.3.2,
-// RFC 4592 and RFC 6672 over maps of strings. Names are absolute, of labels
-// without escapes.
+// reference is the slow, obvious lookup: a direct reading of RFC 1034 4.3.2, RFC 4592 and RFC 6672 over maps of
+// strings. Names are absolute, with labels without escapes.
 type reference struct {
 	zones []string
 	types map[string]map[string][]string // zone, name, types; a pool is the type "pool"
@@ -22,7 +21,7 @@ func (r *reference) has(zone, name, typ string) bool {
 	return slices.Contains(r.types[zone][name], typ)
 }
 
-// zoneOf is the closest zone that holds name.
+// zoneOf returns the closest zone that contains name.
 func (r *reference) zoneOf(name string) (string, bool) {
 	for {
 		if slices.Contains(r.zones, name) {
@@ -86,7 +85,7 @@ func (r *reference) lookupIn(zone, name, qtype string) string {
 	return fmt.Sprintf("exact %s %s", zone, name)
 }
 
-// up is name without its first label.
+// up returns name without its first label.
 func up(name string) string {
 	_, rest, _ := strings.Cut(name, ".")
 	if rest == "" {
@@ -95,7 +94,7 @@ func up(name string) string {
 	return rest
 }
 
-// oneDown is the name one label below at, towards name.
+// oneDown returns the name one label below at, towards name.
 func oneDown(at, name string) string {
 	for up(name) != at {
 		name = up(name)
@@ -110,7 +109,7 @@ func join(label, name string) string {
 	return label + "." + name
 }
 
-// randomNames are made of few labels, so that they often meet.
+// randomName returns a name of few labels, so that names often collide.
 func randomName(r *rand.Rand, below string) string {
 	for range r.IntN(4) {
 		below = join([]string{"a", "b", "c", "*"}[r.IntN(4)], below)
@@ -118,7 +117,7 @@ func randomName(r *rand.Rand, below string) string {
 	return below
 }
 
-// fits reports whether a type may be added at a name: what compile would fault does not.
+// fits reports whether a type may be added at a name without a compile error.
 func (r *reference) fits(zone, name, typ string) bool {
 	if z, _ := r.zoneOf(name); z != zone {
 		return typ != "pool"
@@ -166,7 +165,7 @@ var rdataOf = map[string]string{
 	"DS": "1 8 2 0000000000000000000000000000000000000000000000000000000000000000",
 }
 
-// randomWorld makes zones that are sound, and the reference of the same.
+// randomWorld returns valid zones and their reference.
 func randomWorld(r *rand.Rand) (*world, *reference) {
 	ref := &reference{types: make(map[string]map[string][]string)}
 	for _, zone := range []string{".", "b.", "a.b.", "c.a.b.", "c.b.", "b.c.a.b.", "c."} {

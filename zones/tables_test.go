@@ -8,7 +8,7 @@ import (
 	"meridian/zones"
 )
 
-// sets is a configuration of some pools, each of matches of its own.
+// sets returns a configuration of n pools with different matches.
 func sets(n int) string {
 	var text strings.Builder
 	text.WriteString("pools:\n")
@@ -22,7 +22,7 @@ func sets(n int) string {
 	return text.String() + "}}}\n"
 }
 
-func TestManyDistinctTablesDrawAWarning(t *testing.T) {
+func TestManyTablesCauseWarning(t *testing.T) {
 	for n, want := range map[int]bool{16: false, 17: true} {
 		s, warnings, err := zones.Build(load(t, sets(n), nil))
 		if err != nil {

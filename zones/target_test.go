@@ -12,9 +12,8 @@ import (
 	"meridian/pools"
 )
 
-// A target that we would answer ourselves is refused wherever it would be found;
-// what is delegated is another's.
-func TestTargetsWithinOurZonesAreRefused(t *testing.T) {
+// A target in our own zones is rejected wherever it is written. A target below a delegation is allowed.
+func TestTargetsInOwnZonesAreRejected(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"sub NS ns.outside.\nlb A 192.0.2.1\n*.w A 192.0.2.2\n")
 	for _, name := range []config.Name{
@@ -41,7 +40,7 @@ func TestTargetsAreListedOnce(t *testing.T) {
 	}
 }
 
-// A snapshot with other addresses differs in its pools alone.
+// A snapshot with other addresses differs only in its pools.
 func TestResolveKeepsTheZones(t *testing.T) {
 	cfg, _, err := config.Parse("f", []byte(`
 pools: {web: {policy: weighted, members: [{name: a, target: lb.example.net}]}}
@@ -68,7 +67,7 @@ zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com,
 	}
 }
 
-func TestTheExamplesOfTheTargetsPageBuild(t *testing.T) {
+func TestTargetsPageExamplesBuild(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/targets.md")
 	if err != nil {
 		t.Fatal(err)

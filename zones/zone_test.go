@@ -15,7 +15,7 @@ import (
 	"meridian/pools"
 )
 
-// at is the static records at a name, in presentation form.
+// at returns the static records at a name, in presentation form.
 func (s *Snapshot) at(name string) string {
 	return fmt.Sprint(s.records(s.Lookup(wire(name), dns.TypeA)))
 }
@@ -42,7 +42,7 @@ func TestSerialIsTheTimeOfTheLastChange(t *testing.T) {
 	tests := []struct {
 		behaviour string
 		file      time.Time
-		without   bool // a configuration that is no file
+		without   bool // a configuration without a file
 		want      time.Time
 	}{
 		{"the configuration is younger", changed.Add(-time.Hour), false, changed},
@@ -66,7 +66,7 @@ func TestSerialIsTheTimeOfTheLastChange(t *testing.T) {
 	}
 }
 
-func TestSetsOfTheFileReplaceThoseOfTheConfiguration(t *testing.T) {
+func TestFileSetsReplaceConfiguredSets(t *testing.T) {
 	w := newWorld()
 	nameservers(w.zone("example.com", apexRecords+"ns1 A 192.0.2.99\n"),
 		"ns1.example.com 192.0.2.53 2001:db8::53", "ns2.example.com 192.0.2.54")
@@ -87,7 +87,7 @@ func TestSetsOfTheFileReplaceThoseOfTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestNegativeAnswersLiveAsLongAsTheLowerOfTTLAndMinimum(t *testing.T) {
+func TestNegativeTTLIsLowerOfTTLAndMinimum(t *testing.T) {
 	for _, test := range []struct{ ttl, minimum, want uint32 }{{300, 60, 60}, {60, 300, 60}, {0, 300, 0}} {
 		w := newWorld()
 		w.zone("example.com", fmt.Sprintf("@ %d SOA ns.outside. h.outside. 1 2 3 4 %d\n@ NS ns.outside.\n", test.ttl, test.minimum))
@@ -104,7 +104,7 @@ func TestNegativeAnswersLiveAsLongAsTheLowerOfTTLAndMinimum(t *testing.T) {
 	}
 }
 
-func TestEqualRecordsAreKeptOnce(t *testing.T) {
+func TestDuplicateRecordsAreRemoved(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"www TXT a\nwww TXT A\nwww TXT a\nwww MX 1 Mail\nwww MX 1 mail\nwww MX 2 mail\nwww CAA 0 issue a\nWWW CAA 0 issue a\n")
 	s := w.mustCompile(t)
@@ -164,8 +164,8 @@ ns.other A 192.0.2.2
 	}
 }
 
-// TestGlueIsShared has many delegations name the same nameservers, with many
-// addresses each: the snapshot holds the addresses once.
+// TestGlueIsShared has many delegations with the same nameservers, which have many addresses: the snapshot stores the
+// addresses once.
 func TestGlueIsShared(t *testing.T) {
 	const nameservers, addresses, delegations = 13, 200, 300
 	var text strings.Builder
@@ -224,7 +224,7 @@ func TestBalancedNames(t *testing.T) {
 	}
 }
 
-func TestInnerZoneAnswersForBalancedNamesOfTheOuter(t *testing.T) {
+func TestInnerZoneAnswersForOuterBalancedNames(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords, "in.example.com", "a.in.example.com", "b.example.com")
 	w.zone("in.example.com", apexRecords)
@@ -245,7 +245,7 @@ func TestNamesInAnswersKeepTheirCase(t *testing.T) {
 	}
 }
 
-// manyRecords is a master file of n records.
+// manyRecords returns a master file of n records.
 func manyRecords(n int) []byte {
 	data := []byte(apexRecords)
 	for i := range n {
@@ -265,7 +265,7 @@ func BenchmarkBuild(b *testing.B) {
 	b.Run("static/100000", func(b *testing.B) { benchmarkCompile(b, w) })
 }
 
-// poolEach is bigWorld with a pool, and so a binding, for each name.
+// poolEach returns bigWorld with a pool, and so a binding, for each name.
 func poolEach(n int) *world {
 	w := bigWorld(n)
 	w.cfg.Pools = make([]config.Pool, n)
@@ -285,7 +285,7 @@ func benchmarkCompile(b *testing.B, w *world) {
 	b.ReportMetric(float64(s.bytes())/float64(len(s.nodes)), "snapshotB/name")
 }
 
-// bytes is the memory of the snapshot's slices, of every one that it has.
+// bytes returns the memory of all slices of the snapshot.
 func (s *Snapshot) bytes() (sum int) {
 	for _, field := range reflect.ValueOf(s).Elem().Fields() {
 		if field.Kind() == reflect.Slice {
@@ -295,7 +295,7 @@ func (s *Snapshot) bytes() (sum int) {
 	return sum
 }
 
-func TestBytesOfASnapshotHoldBindings(t *testing.T) {
+func TestSnapshotBytesIncludeBindings(t *testing.T) {
 	s := bigWorld(10).mustCompile(t)
 	before, grown := s.bytes(), 100
 	s.bindings = append(make([]Binding, 0, cap(s.bindings)+grown), s.bindings...)
@@ -304,7 +304,7 @@ func TestBytesOfASnapshotHoldBindings(t *testing.T) {
 	}
 }
 
-func TestManyZonesOfOneLookup(t *testing.T) {
+func TestLookupInManyZones(t *testing.T) {
 	w := newWorld()
 	for i := range 2000 {
 		nameservers(w.zone(fmt.Sprintf("z%d.example.com", i), "", fmt.Sprintf("www.z%d.example.com", i)), "ns1.example.net")

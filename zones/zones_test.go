@@ -13,13 +13,13 @@ import (
 	"meridian/config"
 )
 
-// now is when the tests compile; the file of a configuration changed a day before.
+// now is the compile time of the tests. The configuration's file changed a day before.
 var (
 	now     = time.Unix(1_900_000_000, 0)
 	changed = now.Add(-24 * time.Hour)
 )
 
-// apexRecords are what a master file needs beside what a test is about.
+// apexRecords holds the records that every master file needs.
 const apexRecords = `$TTL 300
 @ SOA ns.outside. hostmaster.outside. 7 14400 3600 604800 60
 @ NS ns.outside.
@@ -40,8 +40,8 @@ func newWorld() *world {
 	}
 }
 
-// zone adds a zone with a master file; no file where text is empty. Lines and
-// columns of its keys are made up: 10 times its number, then one a name.
+// zone adds a zone with a master file, or without one if text is empty. The lines and columns of its keys are
+// invented: 10 times its number, then one for each name.
 func (w *world) zone(name, text string, balanced ...string) *config.Zone {
 	line := uint32(10 * (len(w.cfg.Zones) + 1))
 	z := config.Zone{Name: mustName(name), TTL: 30, NegativeTTL: 30, Pos: config.Pos{Line: line, Column: 3}}
@@ -59,7 +59,7 @@ func (w *world) zone(name, text string, balanced ...string) *config.Zone {
 	return &w.cfg.Zones[len(w.cfg.Zones)-1]
 }
 
-// nameservers gives a zone what it needs without a file. Each is a name, then addresses.
+// nameservers gives a zone the keys that it needs without a file. Each is a name, then addresses.
 func nameservers(z *config.Zone, servers ...string) {
 	z.Contact = mustName("hostmaster.outside.")
 	for i, server := range servers {
@@ -74,7 +74,7 @@ func nameservers(z *config.Zone, servers ...string) {
 
 func (w *world) compile() (*Snapshot, *report) { return compile(w.cfg, w.files, now) }
 
-// mustCompile compiles a world without faults.
+// mustCompile compiles a world without errors.
 func (w *world) mustCompile(t testing.TB) *Snapshot {
 	t.Helper()
 	s, found := w.compile()
@@ -98,7 +98,7 @@ func (k Kind) String() string {
 	return [...]string{"refused", "exact", "wildcard", "nxdomain", "referral", "dname"}[k]
 }
 
-// show is a match in words: the outcome, the zone, the node.
+// show describes a match: the outcome, the zone, the node.
 func (s *Snapshot) show(m Match) string {
 	switch m.Kind {
 	case Refused:
@@ -109,12 +109,12 @@ func (s *Snapshot) show(m Match) string {
 	return fmt.Sprintf("%s %s %s", m.Kind, presentation(s.Apex(m.Zone)), presentation(s.NodeName(m.Node)))
 }
 
-// ask is Lookup in words.
+// ask calls Lookup and describes the match.
 func (s *Snapshot) ask(name, qtype string) string {
 	return s.show(s.Lookup(wire(name), dns.StringToType[qtype]))
 }
 
-// records is the sets of a node in presentation form, each record without its owner.
+// records returns the sets of a node in presentation form, each record without its owner.
 func (s *Snapshot) records(m Match) []string {
 	all := []string{}
 	for _, set := range s.RRsets(m.Node) {
