@@ -23,11 +23,17 @@ type frame struct {
 
 	byNetwork bool // geolocation: the client's network chooses among the remaining members, see narrowToMatch
 
-	step   int    // recording: the step of the pool's first member
-	nearer string // recording, proximity: the regions that are nearer than the chosen one
-	match  string // recording, geolocation: what the client matched by
-	wanted int    // recording, and probabilities of a whole answer: how many are drawn; 0: all
-	lost   string // recording, proximity: the client's region is lost, and how that led to the chosen one
+	*frameNotes // nil in a decision that is only served
+}
+
+// frameNotes holds what an explanation, or the probabilities of an answer, keep of a
+// frame. It is apart from the frame, which each decision clears.
+type frameNotes struct {
+	step   int    // of the pool's first member
+	nearer string // proximity: the regions that are nearer than the chosen one
+	match  string // geolocation: what the client matched by
+	wanted int    // how many members are drawn; 0: all
+	lost   string // proximity: the client's region is lost, and how that led to the chosen one
 }
 
 // Decide is the one pure decision function: it does not lock, allocate, call out, or
@@ -91,7 +97,9 @@ func (s *Scratch) inspect(id ID) {
 
 // load copies the pool's sets, because drawing removes members from them.
 func (s *Scratch) load(v *frame) {
-	v.eligible, v.canGive, v.scratchSet = s.take(v.words), s.take(v.words), s.take(v.words)
+	n := int(v.words)
+	sets := s.take(3 * v.words)
+	v.eligible, v.canGive, v.scratchSet = sets[:n:n], sets[n:2*n:2*n], sets[2*n:]
 	eligible, giving := v.pool.eligible(s.family, v.basis), v.pool.giving(s.family, v.basis)
 	for i := range v.words {
 		v.eligible[i] = s.state.word(eligible + i)

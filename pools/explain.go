@@ -120,7 +120,7 @@ func (r *recorder) enter(s *Scratch, v *frame) {
 }
 
 func (r *recorder) addSteps(s *Scratch, v *frame) {
-	v.step = len(r.steps)
+	v.frameNotes = &frameNotes{step: len(r.steps)}
 	for i := range r.tree.cfg.Pools[v.id].Members {
 		r.steps = append(r.steps, r.stepOf(s, v, i))
 	}

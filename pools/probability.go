@@ -137,7 +137,7 @@ type source struct {
 // walk divides p among the members of a live pool.
 func (o *distribution) walk(id ID, pl basis, p float64) {
 	s := o.scratch
-	v := frame{pool: &s.tree.pools[id], id: id, basis: pl, wanted: int(s.tree.pools[id].answers)}
+	v := frame{pool: &s.tree.pools[id], id: id, basis: pl, frameNotes: &frameNotes{wanted: int(s.tree.pools[id].answers)}}
 	if o.full && !o.nested {
 		v.wanted, o.nested = o.answers, true
 	}
