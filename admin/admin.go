@@ -1,25 +1,23 @@
-// Package admin is the HTTP API of a running server: how it stands, what an
-// operator tells it, what others report to it.
+// Package admin is the HTTP API of a running server: status, overrides and external reports.
 //
-//	GET    /v1/status?target=T          how the members of T stand; all without T
-//	GET    /v1/overrides                what operators have said
+//	GET    /v1/status?target=T          status of the members of T; all without T
+//	GET    /v1/overrides                active overrides
 //	POST   /v1/overrides                {target, kind, reason, for}: drain or force
-//	DELETE /v1/overrides?target=T&kind=K   undo it; any kind without K
+//	DELETE /v1/overrides?target=T&kind=K   remove an override; any kind without K
 //	POST   /v1/reload                   {allow_removal}: load the configuration again
-//	POST   /v1/clear                    {target}: end what holds it down
-//	POST   /v1/checks/NAME/reports      {address, up, reason, lease}: the verdict of a check of type push
+//	POST   /v1/clear                    {target}: release its holds
+//	POST   /v1/checks/NAME/reports      {address, up, reason, lease}: the result of a check of type push
 //	GET    /v1/explain?name=&type=&client=&resolver=&draw=
 //	GET    /v1/version
-//	GET    /healthz                     200 while questions are answered; needs no token
-//	GET    /readyz                      200 while the server should get queries, else 503; likewise
+//	GET    /healthz                     200 while the server answers queries; needs no token
+//	GET    /readyz                      200 while the server should get queries, otherwise 503; needs no token
 //
-// Bodies are JSON, requests and answers alike; times are RFC 3339, durations in
-// requests Go's (1h30m), in answers nanoseconds. What is wrong comes as a
-// [Problem]: 400 for what cannot be, 401 without the token, 403 from a browser
-// that was led here, 404 for what the configuration does not have, 405 with Allow, 409 for what
-// stands otherwise than thought.
+// Bodies of requests and responses are JSON. Times are RFC 3339; durations are in Go syntax
+// (1h30m) in requests and in nanoseconds in responses. An error is a [Problem]: 400 for an
+// invalid request, 401 without the token, 403 for a request from a web page, 404 for a target
+// that is not in the configuration, 405 with Allow, 409 for a conflict with the current state.
 //
-// The package decides nothing: it reads requests and asks [server.Control].
+// The package decides nothing: it parses requests and calls [server.Control].
 package admin
 
 import (
@@ -29,24 +27,24 @@ import (
 	"meridian/server"
 )
 
-// Options are what the API takes from outside.
+// Options are the settings of the API.
 type Options struct {
-	Token   string // what each request must carry; empty: nothing
+	Token   string // required in each request; empty: none
 	Version string // of this binary
 }
 
-// api is the handlers' common ground. Its methods are safe for concurrent use.
+// api holds the data of the handlers. Its methods are safe for concurrent use.
 type api struct {
 	control *server.Control
 	Options
-	statusSlots chan struct{} // holds one for each status that is being told
+	statusSlots chan struct{} // holds one element for each running status request
 }
 
-// maxStatusReaders is how many are told the status at once: of ten thousand endpoints it
+// maxStatusReaders is the number of concurrent status requests: with ten thousand endpoints each
 // takes some tens of megabytes.
 const maxStatusReaders = 2
 
-// New makes the handler of the API over a running server.
+// New returns the handler of the API of a running server.
 func New(control *server.Control, o Options) http.Handler {
 	a := &api{control, o, make(chan struct{}, maxStatusReaders)}
 	guarded := http.NewServeMux()
@@ -68,29 +66,29 @@ func New(control *server.Control, o Options) http.Handler {
 	return all
 }
 
-// Health is the answer to GET /healthz.
+// Health is the response to GET /healthz.
 type Health struct {
-	Serving bool `json:"serving"` // questions are answered: the API opens with them
-	Probing bool `json:"probing"` // verdicts turn: the prober does not hang
+	Serving bool `json:"serving"` // the server answers queries: the API opens after that
+	Probing bool `json:"probing"` // the prober is not stalled
 }
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, Health{Serving: true, Probing: !a.control.Prober().Stalled})
 }
 
-// ready is the answer to GET /readyz, which needs no token: it says that the
-// configuration is invalid, and not what is wrong in it.
+// ready is the response to GET /readyz. The request needs no token, so the response says that the
+// configuration is invalid but does not list its errors.
 type ready struct {
 	server.Readiness
 	Warning  string    `json:"warning,omitempty"`
-	LastGood *lastGood `json:"last_good,omitempty"` // nil: the present configuration serves
+	LastGood *lastGood `json:"last_good,omitempty"` // nil: the current configuration is served
 }
 
 type lastGood struct {
 	Kept time.Time `json:"kept"`
 }
 
-// readyz answers 200 while the server should get queries, else 503 with why not.
+// readyz answers 200 while the server should get queries, otherwise 503 with the reason.
 func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
 	r := ready{Readiness: a.control.Readiness()}
 	if serving := a.control.LastGood(); serving != nil {

@@ -42,7 +42,7 @@ zones:
     names: {www: {pool: web}}
 `
 
-// api is the handler over a server that runs until the test ends.
+// api returns the handler of a server that runs until the test ends.
 func api(t testing.TB, o admin.Options) http.Handler {
 	t.Helper()
 	cfg, _, err := config.Parse("meridian.yaml", []byte(world))
@@ -72,7 +72,7 @@ func api(t testing.TB, o admin.Options) http.Handler {
 	return handler
 }
 
-// asked is a request as an operator's tool makes it.
+// asked returns a request as an operator's tool sends it.
 func asked(method, path, body string) *http.Request {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Host = "127.0.0.1:8053"
@@ -82,14 +82,15 @@ func asked(method, path, body string) *http.Request {
 	return r
 }
 
-// answered is the code and the body of the answer, without white space.
+// answered returns the code and the body of the answer, without white space.
 func answered(h http.Handler, r *http.Request) (code int, body string) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Code, strings.Join(strings.Fields(w.Body.String()), " ")
 }
 
-// TestEachRequestGetsItsAnswer goes through them in order: each sees what those before it did.
+// TestEachRequestGetsItsAnswer runs the requests in order: each sees the effects of the earlier
+// ones.
 func TestEachRequestGetsItsAnswer(t *testing.T) {
 	h := api(t, admin.Options{Version: "v1.2.3"})
 	for _, c := range []struct {
@@ -103,7 +104,7 @@ func TestEachRequestGetsItsAnswer(t *testing.T) {
 		{"GET", "/v1/status", "", 200, `"member": "a", "region": "east", "weight": 1, "state": "down"`},
 		{"GET", "/v1/status?target=web/b", "", 200, `"members": [ { "member": "b"`},
 		{"GET", "/v1/status?target=web/x", "", 404, `"error": "pool \"web\" has no member \"x\"", "hint": "known: web/a, web/b, web/c"`},
-		{"GET", "/v1/status?target=a/b/c", "", 400, `is not a target; pool/member, pool or region:NAME`},
+		{"GET", "/v1/status?target=a/b/c", "", 400, `is not a target; want pool/member, pool or region:NAME`},
 		{"GET", "/v1/status?pool=web", "", 400, `"error": "unknown parameter \"pool\"", "hint": "known: target"`},
 		{"GET", "/v1/overrides", "", 200, `[]`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "1h", "reason": "upgrade"}`, 200, `"target": "web/b", "kind": "drained", "reason": "upgrade", "since": `},
@@ -120,7 +121,7 @@ func TestEachRequestGetsItsAnswer(t *testing.T) {
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "-1s"}`, 400, `a duration of -1s`},
 		{"POST", "/v1/overrides", `{"kind": "drained"}`, 400, `no target`},
 		{"POST", "/v1/overrides", `{"target": "web", "kind": "drained", "until": "x"}`, 400, `unknown field \"until\"`},
-		{"POST", "/v1/overrides", `{"target": "web", "kind": "drained"}{}`, 400, `there is more than one value`},
+		{"POST", "/v1/overrides", `{"target": "web", "kind": "drained"}{}`, 400, `it holds more than one value`},
 		{"POST", "/v1/overrides", `{"target": "nobody", "kind": "drained"}`, 404, `no pool \"nobody\"`},
 		{"POST", "/v1/overrides", `{"reason": "` + strings.Repeat("x", 20_000) + `"}`, 413, `longer than 16384 bytes`},
 		{"DELETE", "/v1/overrides?target=web/b&kind=forced+up", "", 409, `"error": "web/b is drained"`},
@@ -131,33 +132,33 @@ func TestEachRequestGetsItsAnswer(t *testing.T) {
 		{"POST", "/v1/clear", `{"target": "region:north"}`, 404, `no region \"north\"`},
 		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": false, "reason": "out of licences", "lease": "30s"}`, 200, `"check": "told", "address": "127.0.0.88", "up": false`},
 		{"GET", "/v1/status?target=web/c", "", 200, `"state": "down"`},
-		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88"}`, 400, `no address, or no up`},
+		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88"}`, 400, `address or up is missing`},
 		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.99", "up": true}`, 404, `127.0.0.99`},
 		{"POST", "/v1/checks/none-there/reports", `{"address": "127.0.0.86", "up": true}`, 404, `none-there`},
 		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": true, "lease": "1ms"}`, 400, `out of range`},
 		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": true, "lease": "100h"}`, 400, `"error": "lease 100h is out of range; 1s to 24h"`},
 		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.99", "up": true}`, 404, `"error": "no such push target: check`},
-		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": "yes"}`, 400, `"error": "the body is not as it should be: \"up\" is a string; it would be true or false"`},
-		{"POST", "/v1/checks/told/reports", `{"address": 1, "up": true}`, 400, `\"address\" is a number; it would be a string`},
-		{"POST", "/v1/overrides", `{"target": {}, "kind": "drained"}`, 400, `\"target\" is an object; it would be a string`},
-		{"POST", "/v1/overrides", `["web"]`, 400, `it should be: it is a list; it would be an object`},
-		{"POST", "/v1/clear", `{"target": "web"`, 400, `it should be: it ends in the middle of a value`},
-		{"POST", "/v1/clear", ` `, 400, `it should be: it is empty`},
-		{"POST", "/v1/clear", `{target: web}`, 400, `it should be: at byte 2: invalid character 't'`},
-		{"PUT", "/v1/clear", `{}`, 405, `"hint": "ask by POST"`},
-		{"POST", "/v1/status", `{}`, 405, `"hint": "ask by GET"`},
-		{"PATCH", "/v1/overrides", `{}`, 405, `"hint": "ask by GET, POST, DELETE"`},
+		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": "yes"}`, 400, `"error": "invalid body: \"up\" is a string; want true or false"`},
+		{"POST", "/v1/checks/told/reports", `{"address": 1, "up": true}`, 400, `\"address\" is a number; want a string`},
+		{"POST", "/v1/overrides", `{"target": {}, "kind": "drained"}`, 400, `\"target\" is an object; want a string`},
+		{"POST", "/v1/overrides", `["web"]`, 400, `invalid body: it is a list; want an object`},
+		{"POST", "/v1/clear", `{"target": "web"`, 400, `invalid body: it ends in the middle of a value`},
+		{"POST", "/v1/clear", ` `, 400, `invalid body: it is empty`},
+		{"POST", "/v1/clear", `{target: web}`, 400, `invalid body: at byte 2: invalid character 't'`},
+		{"PUT", "/v1/clear", `{}`, 405, `"hint": "use POST"`},
+		{"POST", "/v1/status", `{}`, 405, `"hint": "use GET"`},
+		{"PATCH", "/v1/overrides", `{}`, 405, `"hint": "use GET, POST, DELETE"`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "0s"}`, 400, `a duration of 0s; more than 0`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": ""}`, 400, `\"\" is not a duration`},
 		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": true, "lease": "0s"}`, 400, `a duration of 0s`},
-		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": true, "up": false}`, 400, `field \"up\" is there twice`},
-		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "Up": true}`, 400, `unknown field \"Up\"; it is \"up\"`},
+		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": true, "up": false}`, 400, `field \"up\" is given twice`},
+		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "Up": true}`, 400, `unknown field \"Up\"; did you mean \"up\"?`},
 		{"POST", "/v1/overrides", strings.Repeat("x", 20_000), 413, `longer than 16384 bytes`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "reason": "a \u202e b"}`, 400, `characters that do not print`},
-		{"DELETE", "/v1/overrides?target=web/b&target=web/c", "", 400, `parameter \"target\" is there 2 times`},
+		{"DELETE", "/v1/overrides?target=web/b&target=web/c", "", 400, `parameter \"target\" is given 2 times`},
 		{"GET", "/healthz", "", 200, `"probing": true`},
-		{"GET", "/v1/status", "", 200, `"hangs": false`},
-		{"GET", "/v1/nothing", "", 404, `nothing at GET /v1/nothing`},
+		{"GET", "/v1/status", "", 200, `"stalled": false`},
+		{"GET", "/v1/nothing", "", 404, `404 not found: GET /v1/nothing`},
 	} {
 		code, body := answered(h, asked(c.method, c.path, c.body))
 		if code != c.code || !strings.Contains(body, c.want) {
@@ -223,10 +224,10 @@ func TestWithATokenNothingButItCounts(t *testing.T) {
 func TestATokenFileIsReadStrictly(t *testing.T) {
 	for name, c := range map[string]struct{ text, token, fault string }{
 		"a line":            {"0123456789abcdef\n", "0123456789abcdef", ""},
-		"short":             {"012345\n", "", "it holds a token of 6 bytes; 16 to 512"},
-		"empty":             {"", "", "it holds a token of 0 bytes; 16 to 512"},
-		"two words":         {"01234567 89abcdef", "", "its token has a space, or a character that is not printable ASCII"},
-		"an endless device": {strings.Repeat("x", 100_000), "", "it holds a token of 1024 bytes; 16 to 512"},
+		"short":             {"012345\n", "", "it holds a token of 6 bytes; want 16 to 512"},
+		"empty":             {"", "", "it holds a token of 0 bytes; want 16 to 512"},
+		"two words":         {"01234567 89abcdef", "", "its token contains a space or a character that is not printable ASCII"},
+		"an endless device": {strings.Repeat("x", 100_000), "", "it holds a token of 1024 bytes; want 16 to 512"},
 	} {
 		file := filepath.Join(t.TempDir(), "token")
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
@@ -249,7 +250,7 @@ func fault(err error) string {
 	return err.Error()
 }
 
-// FuzzBodies: whatever is sent, the answer is JSON and says that it was done or why not.
+// FuzzBodies checks that every body gets a JSON answer that confirms the action or has an error.
 func FuzzBodies(f *testing.F) {
 	f.Add(0, `{"target": "web/b", "kind": "drained", "for": "1h"}`)
 	f.Add(1, `{"target": "region:east"}`)

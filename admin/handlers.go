@@ -13,13 +13,13 @@ import (
 	"meridian/server"
 )
 
-// Duration is a duration as Go writes it, more than 0; a field that is left out is none.
+// Duration is a duration in Go syntax, greater than 0; an omitted field is 0.
 type Duration time.Duration
 
-// MarshalText is the duration as Go writes it.
+// MarshalText writes the duration in Go syntax.
 func (s Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
 
-// UnmarshalText reads a duration; who leaves the field out means none.
+// UnmarshalText parses a duration.
 func (s *Duration) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
 	if err != nil {
@@ -37,9 +37,9 @@ type OverrideRequest struct {
 	Target server.Selector `json:"target"`
 	Kind   string          `json:"kind"` // drained, forced up, forced down
 	Reason string          `json:"reason,omitempty"`
-	For    Duration        `json:"for,omitzero"` // how long it holds; none: until it is undone
-	// Force drains also what would leave a name without an answer; force=true in the
-	// query says the same.
+	For    Duration        `json:"for,omitzero"` // how long it applies; omitted: until it is removed
+	// Force also drains a target if that leaves a name without an answer; force=true in the query
+	// does the same.
 	Force bool `json:"force,omitempty"`
 }
 
@@ -48,10 +48,10 @@ type ClearRequest struct {
 	Target server.Selector `json:"target"`
 }
 
-// Cleared is the answer to it.
+// Cleared is the response to ClearRequest.
 type Cleared struct {
 	Target server.Selector `json:"target"`
-	Held   int             `json:"held"` // how many of its addresses were held down
+	Held   int             `json:"held"` // the number of its held addresses
 }
 
 // ReportRequest is the body of POST /v1/checks/NAME/reports.
@@ -59,10 +59,10 @@ type ReportRequest struct {
 	Address netip.Addr `json:"address"`
 	Up      *bool      `json:"up"` // required
 	Reason  string     `json:"reason,omitempty"`
-	Lease   Duration   `json:"lease,omitzero"` // how long it holds; none: the check's own
+	Lease   Duration   `json:"lease,omitzero"` // how long it is valid; omitted: the check's own lease
 }
 
-// Reported is the answer to it.
+// Reported is the response to ReportRequest.
 type Reported struct {
 	Check   string     `json:"check"`
 	Address netip.Addr `json:"address"`
@@ -146,8 +146,8 @@ func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, undone)
 }
 
-// query is the parameters of a request, of which there may be those that are
-// known and no others; ok is false when it has answered that there is another.
+// query returns the parameters of a request. If one is not in known, it answers with an error and
+// ok is false.
 func query(w http.ResponseWriter, r *http.Request, known ...string) (words url.Values, ok bool) {
 	words = r.URL.Query()
 	for word := range words {
@@ -156,14 +156,15 @@ func query(w http.ResponseWriter, r *http.Request, known ...string) (words url.V
 			return words, false
 		}
 		if word != "kind" && len(words[word]) > 1 {
-			problem(w, http.StatusBadRequest, fmt.Sprintf("parameter %q is there %d times", word, len(words[word])), "once, at most")
+			problem(w, http.StatusBadRequest, fmt.Sprintf("parameter %q is given %d times", word, len(words[word])), "give it once at most")
 			return words, false
 		}
 	}
 	return words, true
 }
 
-// parseTarget is the target among words; ok is false when it has answered that there is something wrong.
+// parseTarget parses the target parameter. If it is invalid, it answers with an error and ok is
+// false.
 func parseTarget(w http.ResponseWriter, words url.Values, required bool) (t server.Selector, ok bool) {
 	word := words.Get("target")
 	if word == "" && !required {
@@ -195,7 +196,7 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if asked.Up == nil || !asked.Address.IsValid() {
-		problem(w, http.StatusBadRequest, "no address, or no up", `{"address": "192.0.2.10", "up": true}`)
+		problem(w, http.StatusBadRequest, "address or up is missing", `{"address": "192.0.2.10", "up": true}`)
 		return
 	}
 	check := r.PathValue("check")

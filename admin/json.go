@@ -14,13 +14,13 @@ import (
 	"meridian/server"
 )
 
-// Problem is what is wrong with a request, and what would be right.
+// Problem is an error response: what is wrong with a request, and a hint.
 type Problem struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint,omitempty"`
 
-	Title  string        `json:"title,omitempty"`  // of a configuration that is refused, likewise below
-	Detail string        `json:"detail,omitempty"` // how many errors it has
+	Title  string        `json:"title,omitempty"`  // of a refused configuration, as are the fields below
+	Detail string        `json:"detail,omitempty"` // the number of errors
 	Errors []ConfigError `json:"errors,omitempty"`
 }
 
@@ -28,7 +28,7 @@ type Problem struct {
 func answer(w http.ResponseWriter, code int, v any) {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		panic(err) // v is ours
+		panic(err) // v is one of our types
 	}
 	h := w.Header()
 	if h.Get("Content-Type") == "" {
@@ -37,14 +37,14 @@ func answer(w http.ResponseWriter, code int, v any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
-	w.Write(append(body, '\n')) //nolint:errcheck // whoever asked has gone
+	w.Write(append(body, '\n')) //nolint:errcheck // the client has gone
 }
 
 func problem(w http.ResponseWriter, code int, what, hint string) {
 	answer(w, code, Problem{Error: what, Hint: hint})
 }
 
-// writeError says why the server did not do as told.
+// writeError answers with the error of a refused request.
 func writeError(w http.ResponseWriter, err error) {
 	var r *server.RequestError
 	switch {
@@ -57,7 +57,7 @@ func writeError(w http.ResponseWriter, err error) {
 	}
 }
 
-// notFound says that there is nothing at a path of mux, or nothing by that method.
+// notFound answers that mux has no such path, or not for that method.
 func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
@@ -69,20 +69,20 @@ func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	}
 	if allow := strings.Join(allowed, ", "); allow != "" {
 		w.Header().Set("Allow", allow)
-		problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s cannot be asked by %s", r.URL.Path, r.Method), "ask by "+allow)
+		problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %s is not allowed for %s", r.Method, r.URL.Path), "use "+allow)
 		return
 	}
-	problem(w, http.StatusNotFound, fmt.Sprintf("nothing at %s %s", r.Method, r.URL.Path), "see docs/reference/api.md")
+	problem(w, http.StatusNotFound, fmt.Sprintf("404 not found: %s %s", r.Method, r.URL.Path), "see docs/reference/api.md")
 }
 
-// maxBody is the longest body of a request, in octets.
+// maxBody is the maximum size of a request body, in bytes.
 const maxBody = 16 << 10
 
-// read reads the body of a request into v, strictly. It reports false when it
-// has answered that the body is wrong.
+// read reads the body of a request into v, strictly. If the body is invalid, it answers with the
+// error and returns false.
 func read(w http.ResponseWriter, r *http.Request, v any) bool {
 	if !isJSON(r) {
-		problem(w, http.StatusUnsupportedMediaType, "the body is not said to be JSON", "send Content-Type: application/json")
+		problem(w, http.StatusUnsupportedMediaType, "the content type of the body is not JSON", "send Content-Type: application/json")
 		return false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -94,13 +94,12 @@ func read(w http.ResponseWriter, r *http.Request, v any) bool {
 	case errors.As(err, &long):
 		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", maxBody), "")
 	case err != nil:
-		problem(w, http.StatusBadRequest, "the body is not as it should be: "+err.Error(), "see docs/reference/api.md")
+		problem(w, http.StatusBadRequest, "invalid body: "+err.Error(), "see docs/reference/api.md")
 	}
 	return err == nil
 }
 
-// decode reads one JSON value into v: no field that v has not, none twice, none in
-// capitals.
+// decode decodes one JSON value into v. It rejects unknown, duplicate and capitalized fields.
 func decode(body []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
@@ -108,20 +107,20 @@ func decode(body []byte, v any) error {
 		return describeJSONError(err)
 	}
 	if _, more := d.Token(); more != io.EOF { //nolint:errorlint // Token returns it as it is
-		return errors.New("there is more than one value")
+		return errors.New("it holds more than one value")
 	}
 	return singleFields(body)
 }
 
-// describeJSONError is what is wrong with JSON in the words of who wrote that, not of Go.
+// describeJSONError describes a JSON error in terms of JSON, not of Go.
 func describeJSONError(err error) error {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &kind) && kind.Field == "":
-		return fmt.Errorf("it is %s; it would be an object such as {\"target\": \"web\"}", named(kind.Value))
+		return fmt.Errorf("it is %s; want an object such as {\"target\": \"web\"}", named(kind.Value))
 	case errors.As(err, &kind):
-		return fmt.Errorf("%q is %s; it would be %s", kind.Field, named(kind.Value), kindOf(kind.Type))
+		return fmt.Errorf("%q is %s; want %s", kind.Field, named(kind.Value), kindOf(kind.Type))
 	case errors.As(err, &syntax):
 		return fmt.Errorf("at byte %d: %w", syntax.Offset, err)
 	case errors.Is(err, io.EOF):
@@ -132,7 +131,7 @@ func describeJSONError(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// named is a kind of value that was found, as encoding/json writes it.
+// named names a kind of value, given the name from encoding/json.
 func named(value string) string {
 	switch value {
 	case "object":
@@ -145,7 +144,7 @@ func named(value string) string {
 	return "a " + value
 }
 
-// kindOf is what JSON has for a type of Go.
+// kindOf names the JSON kind of a Go type.
 func kindOf(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
@@ -158,16 +157,15 @@ func kindOf(t reflect.Type) string {
 	return "a string"
 }
 
-// singleFields looks at the names of the fields of a valid object, none of which
-// has an object or a list: encoding/json takes the last of those that are
-// there twice, and any case.
+// singleFields checks the field names of a valid object without nested objects and lists:
+// encoding/json would use the last of duplicate fields and ignore case.
 func singleFields(body []byte) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	seen := make(map[string]bool)
 	for name := true; ; name = !name {
 		token, err := d.Token()
 		if err != nil {
-			return nil // the end
+			return nil // end of the object
 		}
 		if _, brace := token.(json.Delim); brace {
 			name = false
@@ -177,9 +175,9 @@ func singleFields(body []byte) error {
 		switch {
 		case !name || !text:
 		case seen[field]:
-			return fmt.Errorf("field %q is there twice", field)
+			return fmt.Errorf("field %q is given twice", field)
 		case field != strings.ToLower(field):
-			return fmt.Errorf("unknown field %q; it is %q", field, strings.ToLower(field))
+			return fmt.Errorf("unknown field %q; did you mean %q?", field, strings.ToLower(field))
 		default:
 			seen[field] = true
 		}

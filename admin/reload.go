@@ -28,11 +28,11 @@ type ConfigError struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// ReloadTimeout is how long a reload may take before the API stops waiting for it.
+// ReloadTimeout is the maximum time that the API waits for a reload.
 const ReloadTimeout = 10 * time.Minute
 
-// reload loads the configuration again and answers with what was loaded, or with every
-// error of the configuration.
+// reload loads the configuration again and answers with the counts of the loaded content, or with
+// all errors of the configuration.
 func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 	var asked ReloadRequest
 	if r.ContentLength != 0 && !read(w, r, &asked) {

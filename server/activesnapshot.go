@@ -17,18 +17,18 @@ const (
 )
 
 const (
-	minUDPSize = 512   // what every client takes (RFC 1035 2.3.4, RFC 6891 6.2.3)
-	maxSize    = 65535 // what a TCP frame holds
+	minUDPSize = 512   // supported by every client (RFC 1035 2.3.4, RFC 6891 6.2.3)
+	maxSize    = 65535 // the capacity of a TCP frame
 )
 
-// activeSnapshot is a snapshot and what is worked out from it once for all queries.
-// It is immutable.
+// activeSnapshot holds a snapshot and the values derived from it once for all queries. It is
+// immutable.
 type activeSnapshot struct {
 	snapshot *zones.Snapshot
 	config   *config.Server
 	udpSize  uint16 // largest UDP answer
 	nsid     []byte // the NSID option of answers; empty: none
-	usesTime bool   // some pool decides by the time
+	usesTime bool   // some pool's decision depends on the time
 	readsECS bool   // some name, or the server as a whole, uses client subnets
 }
 
@@ -46,7 +46,7 @@ func newActiveSnapshot(snapshot *zones.Snapshot) *activeSnapshot {
 // udpSize returns the size of the largest UDP answer.
 func udpSize(c *config.Server) uint16 { return uint16(max(c.UDPSize, minUDPSize)) }
 
-// limit is how long the answer to q may be.
+// limit returns the maximum length of the answer to q.
 func (s *activeSnapshot) limit(q *query, stream bool) int {
 	switch {
 	case stream:
@@ -57,29 +57,29 @@ func (s *activeSnapshot) limit(q *query, stream bool) int {
 	return minUDPSize
 }
 
-// clientScope is whom an answer is for, and what the scope of the answer says then.
+// clientScope is the client that an answer is for, and the rule for the answer's scope.
 type clientScope struct {
-	addr        netip.Addr // decides
+	addr        netip.Addr // the address that decides
 	scope       scopeRule
-	bits        uint8 // what the rule needs
-	crossFamily bool  // the decision is made in another family than the subnet is written in
+	bits        uint8 // added by the rule
+	crossFamily bool  // the decision is made in another address family than that of the subnet
 }
 
-// scopeRule is how the scope of an answer follows from its decision.
+// scopeRule says how the scope of an answer follows from its decision.
 type scopeRule uint8
 
 const (
-	scopeZero    scopeRule = iota // the answer holds whatever the subnet is
-	scopeDecided                  // as decided, bits further on
+	scopeZero    scopeRule = iota // the answer is valid for every subnet
+	scopeDecided                  // the decision's scope plus bits
 	scopeFixed                    // bits
 )
 
-// client finds who decides (DESIGN 5.3):
+// client finds the deciding client:
 //
 //	client subnet                       decides            scope
-//	none, or ecs: false                 packet's source    (not told)
+//	none, or ecs: false                 packet's source    (no option in the answer)
 //	source prefix 0                     packet's source    0
-//	says nothing (private and so on)    packet's source    of the addresses that say nothing
+//	no location (private and so on)     packet's source    of the range without location
 //	any other                           the subnet         of the decision
 func (s *activeSnapshot) client(subnet *clientSubnet, source netip.Addr) clientScope {
 	if !subnet.present || subnet.source == 0 {
@@ -93,7 +93,7 @@ func (s *activeSnapshot) client(subnet *clientSubnet, source netip.Addr) clientS
 	return clientScope{addr: addr, scope: scopeDecided, bits: mapped, crossFamily: mapped > 0}
 }
 
-// clientAt is client at a balanced name, which may not use client subnets.
+// clientAt is client at a balanced name, where client subnets may be disabled.
 func (s *activeSnapshot) clientAt(binding zones.Binding, subnet *clientSubnet, source netip.Addr) clientScope {
 	if !binding.ECS {
 		return clientScope{addr: source}
@@ -101,8 +101,8 @@ func (s *activeSnapshot) clientAt(binding zones.Binding, subnet *clientSubnet, s
 	return s.client(subnet, source)
 }
 
-// decidedBy notes that a pool answers, which decides whether the answer carries the client subnet.
-// Where ecs is false it carries none, which tells a resolver to keep one answer for all its
+// decidedBy records that a pool answers, which decides whether the answer carries the client
+// subnet. If ecs is false, the answer carries none: a resolver then keeps one answer for all its
 // clients (RFC 7871 7.2.1, 7.3):
 //
 //	answered by        ecs of the name, its pool or the server  the answer carries
@@ -116,8 +116,8 @@ func (e *edns) decidedBy(binding zones.Binding) {
 	e.decided = true
 }
 
-// private is Locator.PrivateECS. Fast path: nearly all addresses are none of the
-// kinds that it could say yes to, which costs a tenth of asking it.
+// private calls Locator.PrivateECS. Fast path: nearly all addresses are of no kind for which it
+// could return true, and this check costs a tenth of the call.
 func (s *activeSnapshot) private(addr netip.Addr) (bits int, private bool) {
 	if !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !addr.IsUnspecified() {
 		return 0, false
@@ -125,8 +125,8 @@ func (s *activeSnapshot) private(addr netip.Addr) (bits int, private bool) {
 	return s.snapshot.Geo.PrivateECS(addr)
 }
 
-// scopeOf is the scope of an answer that d decided for c. A scope of 0 is for
-// everybody in the family in which it was decided: in another one it says nothing.
+// scopeOf returns the scope of an answer that d decided for c. Scope 0 covers all clients of the
+// family in which the decision was made; in another family it has no meaning.
 func (c clientScope) scopeOf(d pools.Decision) uint8 {
 	switch {
 	case c.scope == scopeZero || d.Scope == 0 && !c.crossFamily:

@@ -12,27 +12,27 @@ import (
 	"time"
 )
 
-// Bounds of what one client of the API can hold.
+// Limits on the resources that one API client can hold.
 const (
-	adminHeaderTimeout = 16 << 10         // octets of a request's head
+	adminHeaderTimeout = 16 << 10         // bytes of a request's header
 	adminReadTimeout   = 10 * time.Second // for a whole request
 	adminWriteTimeout  = time.Minute      // for a whole answer
 	adminIdleTimeout   = time.Minute      // between two requests
-	adminDrainTimeout  = time.Second      // for answers under way when it closes
+	adminDrainTimeout  = time.Second      // for running requests at close
 )
 
-// adminListener is where the API listens. The goroutine of Run uses it.
+// adminListener is the listener of the API. Only the goroutine of Run uses it.
 type adminListener struct {
 	configured netip.AddrPort // as configured
 	listener   *net.TCPListener
 	limit      *limitListener // on listener
 	http       *http.Server
 	handler    atomic.Pointer[http.Handler]
-	served     chan struct{} // closed when http serves no more; nil: it never did
+	served     chan struct{} // closed when http stops serving; nil: it never served
 }
 
-// openAdmin binds asked, on a port that before may hold until it is closed; serve
-// begins to answer. before is nil where there was none.
+// openAdmin binds asked. The port may still be held by before until that is closed; before is nil
+// if there is none. serve starts answering.
 func openAdmin(asked netip.AddrPort, before *adminListener, log *slog.Logger) (*adminListener, error) {
 	var config net.ListenConfig
 	if before != nil && before.configured.Port() == asked.Port() && asked.Port() != 0 {
@@ -49,7 +49,7 @@ func openAdmin(asked netip.AddrPort, before *adminListener, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s for the API: %w", asked, err)
 	}
-	d := &adminListener{configured: asked, listener: listener.(*net.TCPListener)} // it is for networks of tcp
+	d := &adminListener{configured: asked, listener: listener.(*net.TCPListener)} // the network is always tcp
 	d.limit = newLimitListener(d.listener, log)
 	d.http = &http.Server{
 		Handler:           d,
@@ -65,7 +65,7 @@ func openAdmin(asked netip.AddrPort, before *adminListener, log *slog.Logger) (*
 	return d, nil
 }
 
-// serve answers by handler from now on.
+// serve switches to handler and starts answering on the first call.
 func (d *adminListener) serve(handler http.Handler) {
 	d.handler.Store(&handler)
 	if d.served != nil {
@@ -74,11 +74,11 @@ func (d *adminListener) serve(handler http.Handler) {
 	d.served = make(chan struct{})
 	go func() {
 		defer close(d.served)
-		_ = d.http.Serve(d.limit) // it ends when close says so
+		_ = d.http.Serve(d.limit) // returns when close closes it
 	}()
 }
 
-// close lets answers under way end, for doorDrain at most. A nil door is closed.
+// close waits up to adminDrainTimeout for running requests. Closing nil is a no-op.
 func (d *adminListener) close() {
 	if d == nil {
 		return
@@ -88,11 +88,11 @@ func (d *adminListener) close() {
 	if d.http.Shutdown(ctx) != nil {
 		d.http.Close()
 	}
-	d.limit.Close() // one that never served is not the http.Server's
+	d.limit.Close() // http.Server does not know a listener that never served
 	if d.served != nil {
 		<-d.served
 	}
 }
 
-// addr is where it listens, with the real port where 0 was asked.
+// addr returns the bound address, with the real port if port 0 was configured.
 func (d *adminListener) addr() string { return d.listener.Addr().String() }

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// adminBodyTime is how long a client may take to send the body of a request.
+	// adminBodyTime is the time limit for a client to send the body of a request.
 	adminBodyTime = 5 * time.Second
-	// adminBodyBuffer is how much of a body is received before the request is handled.
+	// adminBodyBuffer is the part of a body that is received before the request is handled.
 	adminBodyBuffer = 64 << 10
 )
 
@@ -26,8 +26,8 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// ServeHTTP answers a request, within the limits of the listener. A request is not
-// handled, and counts for no limit, before its body is there. Health requests count for none at all.
+// ServeHTTP answers a request within the limits of the listener. A request is handled, and counts
+// towards the limits, only after its body has arrived. Health requests count towards no limit.
 func (d *adminListener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler := *d.handler.Load()
 	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
@@ -55,8 +55,8 @@ func (d *adminListener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler.ServeHTTP(w, r)
 }
 
-// receiveBody receives the body of r, or the beginning of a long one. No read
-// deadline is left, which would cancel a request that takes long to handle, unless the body goes on.
+// receiveBody receives the body of r, or the beginning of a long one. It removes the read
+// deadline, which would cancel a slow handler, unless more of the body is still to come.
 func receiveBody(w http.ResponseWriter, r *http.Request) error {
 	control := http.NewResponseController(w)
 	if r.ContentLength != 0 {

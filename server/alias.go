@@ -6,7 +6,7 @@ import (
 	"meridian/zones"
 )
 
-// alias adds a CNAME, and goes on with the name it stands for.
+// alias adds a CNAME and continues with its target.
 func (q *question) alias(owner domain, set zones.RRset) (next domain, more bool) {
 	q.answer(owner, set)
 	cname, ok := q.msg.Answer[len(q.msg.Answer)-1].(*dns.CNAME)
@@ -16,9 +16,9 @@ func (q *question) alias(owner domain, set zones.RRset) (next domain, more bool)
 	return parseDomain(cname.Target), true
 }
 
-// synthesis adds the DNAME at node, which is above owner, and the CNAME that
-// follows from it for owner (RFC 6672 3.1), and goes on with the name made. A name
-// too long to exist is YXDOMAIN (3.2); a question for ANY or CNAME ends at the CNAME.
+// synthesis adds the DNAME at node, an ancestor of owner, and the CNAME synthesized from it for
+// owner (RFC 6672 3.1), and continues with the new name. A name that is too long gives YXDOMAIN
+// (3.2). A question for ANY or CNAME ends at the CNAME.
 func (q *question) synthesis(owner domain, node zones.NodeID) (next domain, more bool) {
 	snap := q.serving.snapshot
 	above := domain(snap.NodeName(node))
@@ -40,10 +40,10 @@ func (q *question) synthesis(owner domain, node zones.NodeID) (next domain, more
 	return next, q.qtype != dns.TypeANY && q.qtype != dns.TypeCNAME
 }
 
-// domain is a name in wire form, spelled as it came.
+// domain is a name in wire form, in its original spelling.
 type domain []byte
 
-// parseDomain is the name that miekg/dns has in presentation form.
+// parseDomain converts a name from the presentation form of miekg/dns.
 func parseDomain(s string) domain {
 	wire := make([]byte, maxNameSize+1)
 	end, err := dns.PackDomainName(s, wire, 0, nil, false)
@@ -53,7 +53,7 @@ func parseDomain(s string) domain {
 	return wire[:end:end]
 }
 
-// String is d in presentation form.
+// String returns d in presentation form.
 func (d domain) String() string {
 	s, _, err := dns.UnpackDomainName(d, 0)
 	if err != nil {
@@ -62,7 +62,7 @@ func (d domain) String() string {
 	return s
 }
 
-// folded is d in lower case.
+// folded returns d in lower case.
 func (d domain) folded() []byte {
 	folded := make([]byte, len(d))
 	for i, c := range d {

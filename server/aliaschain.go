@@ -8,15 +8,15 @@ import (
 	"meridian/zones"
 )
 
-// maxChain is how many names an answer may lead through.
+// maxChain is the maximum number of names that an answer may pass through.
 const maxChain = 16
 
-// aliasChain holds the names that an answer leads through after the question's,
-// each the target of a CNAME record. It has no pointers and is reused.
+// aliasChain holds the names that an answer passes through after the question's, each the target
+// of a CNAME record. It has no pointers and is reused.
 type aliasChain struct {
 	n       int
 	targets [maxChain]aliasTarget
-	last    [2][maxNameSize]byte // the current name as it is spelled, and room for the next
+	last    [2][maxNameSize]byte // the current name in its original spelling, and room for the next
 }
 
 // aliasTarget is the target of a CNAME record.
@@ -28,8 +28,8 @@ type aliasTarget struct {
 
 func (t *aliasTarget) folded() []byte { return t.name[:t.size] }
 
-// follow adds a target that stands at offset of the message. It reports false
-// where the chain ends: it came back to one of its names.
+// follow adds a target at offset of the message. It returns false if the chain ends because the
+// target is already part of it.
 func (c *aliasChain) follow(question []byte, target domain, offset int) bool {
 	t := &c.targets[c.n]
 	t.offset, t.size = offset, len(target)
@@ -48,9 +48,9 @@ func (c *aliasChain) follow(question []byte, target domain, offset int) bool {
 	return true
 }
 
-// place returns where in the message a name can be pointed at: it is the question's
-// name, a target, or above one of them. The root is shorter than a pointer and is not
-// found. The name is in lower case.
+// place returns the offset in the message of a name that equals the question's name or a target,
+// or is an ancestor of one. The root is shorter than a pointer and is not found. The name is in
+// lower case.
 func (c *aliasChain) place(question, name []byte) (offset int, ok bool) {
 	if at, ok := ancestorOf(question, name); ok {
 		return questionName + at, true
@@ -63,7 +63,7 @@ func (c *aliasChain) place(question, name []byte) (offset int, ok bool) {
 	return 0, false
 }
 
-// spell copies a name into the chain, where it stays until the name after the next.
+// spell copies a name into the chain, where it stays valid until the name after the next.
 func (c *aliasChain) spell(parts ...[]byte) domain {
 	buf := c.last[c.n&1][:0]
 	for _, part := range parts {
@@ -72,8 +72,8 @@ func (c *aliasChain) spell(parts ...[]byte) domain {
 	return buf
 }
 
-// ancestorOf finds where owner, both in lower case, begins in name. The root is
-// shorter than a pointer to it and is not looked for.
+// ancestorOf finds the offset of owner in name; both are in lower case. The root is shorter than
+// a pointer to it and is not searched for.
 func ancestorOf(name, owner []byte) (at int, ok bool) {
 	for ; name[at] != 0; at += 1 + int(name[at]) {
 		if len(name)-at == len(owner) {
@@ -83,7 +83,8 @@ func ancestorOf(name, owner []byte) (at int, ok bool) {
 	return 0, false
 }
 
-// lower returns an octet of a name in lower case: no length octet is as large as a letter.
+// lower returns an octet of a name in lower case. It may be applied to length octets: they are
+// smaller than any letter.
 func lower(b byte) byte {
 	if 'A' <= b && b <= 'Z' {
 		b += 'a' - 'A'
@@ -91,16 +92,16 @@ func lower(b byte) byte {
 	return b
 }
 
-// fastAlias adds the CNAME of set, and returns the name to continue with.
+// fastAlias adds the CNAME of set and returns its target.
 func (r *Responder) fastAlias(a *reply, set zones.RRset) domain {
 	a.flags |= flagAA
 	a.rrset(answerSection, set, a.owner)
 	return r.chain.spell(set.Data[2:])
 }
 
-// fastSynthesis adds the DNAME at node, which is above the current name, and the
-// CNAME that follows from it (RFC 6672 3.1), and returns the name to continue with. A
-// name too long to exist is YXDOMAIN (3.2).
+// fastSynthesis adds the DNAME at node, an ancestor of the current name, and the CNAME
+// synthesized from it (RFC 6672 3.1), and returns the name to continue with. A name that is too
+// long gives YXDOMAIN (3.2).
 func (r *Responder) fastSynthesis(a *reply, current domain, node zones.NodeID) domain {
 	q, snap := &r.query, r.at.active.snapshot
 	above := snap.NodeName(node)
@@ -120,8 +121,8 @@ func (r *Responder) fastSynthesis(a *reply, current domain, node zones.NodeID) d
 	return next
 }
 
-// pointTo returns the offset at which the name, the current one or one above it, stands
-// in the message; 0 for the root.
+// pointTo returns the offset of the name in the message: the current name or an ancestor. It
+// returns 0 for the root.
 func (r *Responder) pointTo(name []byte) int {
 	if r.chain.n == 0 { // the common case
 		if len(name) == 1 {

@@ -14,14 +14,14 @@ import (
 	"meridian/zones"
 )
 
-// steady is a query and a snapshot that answers it so.
+// steady is a query with a snapshot.
 type steady struct {
 	name     string
 	snapshot *zones.Snapshot
 	query    []byte
 }
 
-// steadies are benchQueries, and those of pools that fail open and that start slowly.
+// steadies returns benchQueries, and queries of pools that fail open or have a slow start.
 func steadies(t *testing.T) []steady {
 	checked := func(turn health.Transition) *zones.Snapshot {
 		const near = "pools:\n  near:\n    policy: proximity\n"
@@ -54,7 +54,7 @@ type batchWorker struct {
 	in     []byte
 }
 
-// newBatchWorker listens on an address, and has its client ask another one.
+// newBatchWorker listens on one address and connects its client to another.
 func newBatchWorker(t *testing.T, s *Server, listen, ask string) *batchWorker {
 	t.Helper()
 	asked := netip.AddrPortFrom(netip.MustParseAddr(listen), 0)
@@ -74,7 +74,7 @@ func newBatchWorker(t *testing.T, s *Server, listen, ask string) *batchWorker {
 	return w
 }
 
-// exchange has some queries answered, a batch or several, as the kernel delivers them.
+// exchange answers some queries, in one or several batches as the kernel delivers them.
 func (w *batchWorker) exchange(t *testing.T, query []byte, count int) {
 	for range count {
 		if _, err := w.client.Write(query); err != nil {
@@ -96,10 +96,9 @@ func (w *batchWorker) exchange(t *testing.T, query []byte, count int) {
 	}
 }
 
-// TestTransportsAllocateNothing holds for every outcome of the wire path, from what the
-// kernel receives to what it sends: for a whole turn of a UDP worker, also on wildcard
-// sockets, which say where from, and for all that a TCP connection does with queries that
-// came together.
+// TestTransportsAllocateNothing covers every outcome of the fast path, from receiving to sending:
+// a whole round of a UDP worker, also on wildcard sockets, and a TCP connection with queries that
+// arrive together.
 func TestTransportsAllocateNothing(t *testing.T) {
 	for _, one := range steadies(t) {
 		t.Run(one.name, func(t *testing.T) {
@@ -121,7 +120,7 @@ func batchesAllocateNothing(t *testing.T, s *Server, query []byte) {
 			continue
 		}
 		w := newBatchWorker(t, s, listen, ask)
-		w.exchange(t, query, batchSize) // has room made for the answers
+		w.exchange(t, query, batchSize) // allocates the buffer for answers
 		if n := testing.AllocsPerRun(20, func() { w.exchange(t, query, 8) }); n != 0 {
 			t.Errorf("%s by UDP: %v allocations a batch", listen, n)
 		}
@@ -167,7 +166,7 @@ func streamsAllocateNothing(t *testing.T, s *Server, query []byte) {
 	}
 }
 
-// streamPair is both ends of a TCP connection.
+// streamPair returns both ends of a TCP connection.
 func streamPair(t *testing.T) (server, client *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -9,8 +9,8 @@ import (
 	"meridian/zones"
 )
 
-// question is a question on the full path, on its way through the zones to an
-// answer. The methods are named after what they find.
+// question is a question on the slow path, on its way through the zones to an answer. The methods
+// are named after their DNS outcome.
 type question struct {
 	serving *activeSnapshot
 	scratch *pools.Scratch
@@ -23,18 +23,18 @@ type question struct {
 
 	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
 	scope      uint8    // of the client subnet
-	decided    bool     // by a pool, and
-	bySubnet   bool     // by one at which client subnets are used
-	drawn      int      // how many of the answer's last records are addresses that a pool chose
+	decided    bool     // by a pool
+	bySubnet   bool     // some deciding pool uses client subnets
+	drawn      int      // how many of the answer's last records are addresses chosen by a pool
 	failedOpen bool
 
 	explain   bool               // record steps
 	steps     []pools.Step       // of all decisions
-	standings []pools.PoolAnswer // likewise: how the pools answer
+	standings []pools.PoolAnswer // the answers of the pools
 }
 
-// resolve fills in the answer for owner, following aliases inside our zones. A
-// chain that leaves them, comes back to itself or grows too long ends there.
+// resolve fills in the answer for owner and follows aliases inside our zones. A chain ends if it
+// leaves them, loops or grows too long.
 func (q *question) resolve(owner domain) {
 	passed := map[string]bool{}
 	for range maxChain {
@@ -47,7 +47,7 @@ func (q *question) resolve(owner domain) {
 	}
 }
 
-// find looks owner up once; where it is an alias, next is what it stands for.
+// find looks owner up once. If it is an alias, next is its target.
 func (q *question) find(owner domain) (next domain, more bool) {
 	match := q.serving.snapshot.Lookup(owner.folded(), q.qtype)
 	switch match.Kind {
@@ -104,8 +104,8 @@ func (q *question) answer(owner domain, set zones.RRset) {
 	q.msg.Answer = append(q.msg.Answer, set.RRs(owner.String())...)
 }
 
-// balanced adds the addresses, or the alias, that the pool chooses, and reports
-// whether there are any.
+// balanced adds the addresses, or the alias, chosen by the pool, and reports whether there are
+// any.
 func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
 	who := q.serving.clientAt(binding, q.subnet, q.source)
 	q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
@@ -137,8 +137,8 @@ func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) 
 	return q.drawn > 0
 }
 
-// usesECS reports whether client subnets are used for the answer: by one of the pools that it
-// comes from, or, where it comes from none, by the server.
+// usesECS reports whether client subnets are used for the answer: by one of its pools, or by the
+// server if no pool took part.
 func (q *question) usesECS() bool {
 	if q.decided {
 		return q.bySubnet
@@ -146,9 +146,9 @@ func (q *question) usesECS() bool {
 	return q.serving.config.ECS
 }
 
-// cname continues with the name that balanced added an alias to, if it did. A question for
-// the alias itself ends at it. The next pool draws a number of its own: were it to draw the
-// same one, two members of four would get nothing where a half of a half is drawn.
+// cname continues with the alias added by balanced, if any. A question for the alias itself ends
+// there. The next pool uses a draw of its own: with the same one, two of four members would get
+// nothing if one half of a half is drawn.
 func (q *question) cname() (next domain, more bool) {
 	if q.scratch.CName == nil || q.qtype == dns.TypeCNAME {
 		return nil, false
@@ -168,7 +168,7 @@ func (q *question) decide(asked pools.Request) pools.Decision {
 	return d
 }
 
-// address is an A or AAAA record.
+// address returns an A or AAAA record.
 func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 	if head.Rrtype == dns.TypeA {
 		return &dns.A{Hdr: head, A: addr.AsSlice()}
@@ -176,8 +176,8 @@ func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 	return &dns.AAAA{Hdr: head, AAAA: addr.AsSlice()}
 }
 
-// any adds one record set: the balanced addresses where there are some, else
-// the smallest static one (RFC 8482 4.1).
+// any adds one record set: the balanced addresses if there are any, otherwise the smallest static
+// one (RFC 8482 4.1).
 func (q *question) any(owner domain, match zones.Match) {
 	snap := q.serving.snapshot
 	if binding, ok := snap.Balanced(match.Node); ok {
@@ -199,22 +199,22 @@ func (q *question) any(owner domain, match zones.Match) {
 	q.answer(owner, smallest)
 }
 
-// noData says that the name exists and has nothing of the type (RFC 2308 2.2).
+// noData answers that the name exists without records of the type (RFC 2308 2.2).
 func (q *question) noData(zone zones.ZoneID) {
 	snap := q.serving.snapshot
 	q.msg.Authoritative = true
 	q.msg.Ns = snap.Negative(zone).RRs(domain(snap.Apex(zone)).String())
 }
 
-// nameError says that there is no such name (RFC 2308 2.1). Behind aliases it
-// speaks of the last one (RFC 6604 2.1).
+// nameError answers that the name does not exist (RFC 2308 2.1). After aliases this applies to
+// the last name (RFC 6604 2.1).
 func (q *question) nameError(zone zones.ZoneID) {
 	q.noData(zone)
 	q.msg.Rcode = dns.RcodeNameError
 }
 
-// referral names the servers of the zone below the cut at node, with glue. It is
-// not authoritative, unless an alias of ours leads there (RFC 1035 4.1.1).
+// referral adds the name servers of the zone below the cut at node, with glue. It is not
+// authoritative, unless an alias of ours leads there (RFC 1035 4.1.1).
 func (q *question) referral(node zones.NodeID) {
 	snap := q.serving.snapshot
 	if servers, ok := snap.RRset(node, dns.TypeNS); ok {
@@ -233,7 +233,7 @@ func (q *question) referral(node zones.NodeID) {
 	}
 }
 
-// refused says that no zone of ours holds the name; a chain of aliases ends here.
+// refused answers that no zone of ours contains the name. A chain of aliases ends here.
 func (q *question) refused() {
 	if len(q.msg.Answer) == 0 {
 		q.msg.Rcode = dns.RcodeRefused

@@ -10,14 +10,13 @@ import (
 	"sync"
 )
 
-// inBackground runs f so that it takes the time that answering leaves: building a
-// world takes seconds of a core that answers questions meanwhile. f has a thread to
-// itself, which the kernel runs after the others of this process where it can
-// be told so, and which ends with f. A goroutine that f starts would run on one of the
-// others: so what builds a world for a reload starts none (zones.BuildBeside).
+// inBackground runs f at low priority, so that queries are answered while it takes seconds of CPU
+// time to build a snapshot. f has a thread of its own, with a lower priority if the kernel
+// supports that, which ends with f. A goroutine started by f would run on another thread at
+// normal priority: therefore a build for a reload starts none (zones.BuildInBackground).
 //
-// When ctx ends behind returns, whatever f waits for, such as a file on a disk that hangs:
-// the process is ending, and what f makes is lost. A panic in f is a *panicError.
+// When ctx ends, inBackground returns even if f is blocked, for example on a disk that hangs: the
+// process is ending, and the result of f is lost. A panic in f is returned as a *panicError.
 func inBackground[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -25,7 +24,7 @@ func inBackground[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: nobody else is to have a thread that waits
+		runtime.LockOSThread() // never unlocked: a thread with low priority must not be reused
 		lowerThreadPriority()
 		value, err := recovered(f)
 		done <- outcome{value, err}
@@ -50,7 +49,7 @@ func (p *panicError) Error() string {
 	return fmt.Sprintf("panic while building, please report it: %v", p.reason)
 }
 
-// recovered runs f, and returns a panic in it as a *panicError.
+// recovered runs f and returns a panic in it as a *panicError.
 func recovered[T any](f func() (T, error)) (value T, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -60,7 +59,7 @@ func recovered[T any](f func() (T, error)) (value T, err error) {
 	return f()
 }
 
-// buildSafely is behind, with a panic in f logged and counted.
+// buildSafely calls inBackground, and logs and counts a panic in f.
 func buildSafely[T any](ctx context.Context, l *instance, f func() (T, error)) (T, error) {
 	value, err := inBackground(ctx, f)
 	l.control.notePanic(err)
@@ -73,12 +72,12 @@ func (c *Control) notePanic(err error) {
 	if errors.As(err, &p) && !p.noted {
 		p.noted = true
 		c.panics.Add(1)
-		c.log.Error("panic while building; what was there before keeps serving", "reason", fmt.Sprint(p.reason), "stack", string(p.stack))
+		c.log.Error("panic while building; the previous state keeps serving", "reason", fmt.Sprint(p.reason), "stack", string(p.stack))
 	}
 }
 
-// sharedSetting is a setting of the whole process that is in force while at least one of
-// several users asks for it.
+// sharedSetting is a setting of the whole process that is in force while at least one of several
+// users needs it.
 type sharedSetting struct {
 	begin func() (end func())
 
@@ -87,7 +86,7 @@ type sharedSetting struct {
 	end   func()
 }
 
-// use asks for the setting until the function that it returns is called.
+// use applies the setting until the returned function is called.
 func (o *sharedSetting) use() (release func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -103,9 +102,9 @@ func (o *sharedSetting) use() (release func()) {
 	}
 }
 
-// freeOSMemory returns to the system all memory that nobody holds any more, behind: the
-// runtime keeps a processor to itself until all is returned, 10 ms for 300 MB, which it
-// does not count among its pauses. oneMoreProcessor must be in force.
+// freeOSMemory returns unused memory to the system, in the background: the runtime keeps a
+// processor busy until all is returned, 10 ms for 300 MB, and does not count that among its
+// pauses. The setting raiseGOMAXPROCS must be in force.
 func freeOSMemory() {
 	_, _ = inBackground(context.Background(), func() (struct{}, error) { // it never fails
 		debug.FreeOSMemory()
@@ -113,28 +112,26 @@ func freeOSMemory() {
 	})
 }
 
-// raiseGOMAXPROCS lets the runtime run one goroutine more at once until the function that
-// it returns is called. Where it runs as many as there are workers, whoever builds
-// takes turns of 10 ms with one of them; with one more, the kernel decides, and
-// lets a worker run when a packet comes. That costs all of the time some of what a
-// packet takes, so it is for as long as something is built. Where GOMAXPROCS is in the
-// environment it is so again afterwards; else the runtime goes by the machine again.
+// raiseGOMAXPROCS lets the runtime run one more goroutine at a time until the returned function
+// is called. With as many as there are workers, a build takes turns of 10 ms with one of them;
+// with one more, the kernel schedules them, and lets a worker run when a packet arrives. That
+// adds to the cost of every packet, so it applies only during a build. A GOMAXPROCS set in the
+// environment is restored afterwards; otherwise the runtime follows the machine again.
 func raiseGOMAXPROCS() (noMore func()) {
 	before := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(before + 1)
 	if os.Getenv("GOMAXPROCS") == "" {
-		return runtime.SetDefaultGOMAXPROCS // which does not look into the environment
+		return runtime.SetDefaultGOMAXPROCS // ignores the environment
 	}
 	return func() { runtime.GOMAXPROCS(before) }
 }
 
-// buildGC is the GOGC in force while a snapshot is built.
+// buildGC is the GOGC value while a snapshot is built.
 const buildGC = 400
 
-// relaxGC has the collector look for garbage less often until the function that it
-// returns is called: most of what building makes is kept, so that looking as often as
-// usual takes a tenth of the time and saves little memory. GOGC in the environment
-// is the operator's word, and the last.
+// relaxGC makes the garbage collector run less often until the returned function is called. Most
+// of the memory allocated by a build is kept: collecting at the usual rate takes a tenth of the
+// time and saves little. A GOGC set in the environment takes precedence.
 func relaxGC() (asBefore func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// niceness is the nice value of the thread it is called on.
+// niceness returns the nice value of the current thread.
 func niceness(t *testing.T) int {
 	raw, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return 20 - raw // the system call's way to have no negative values
+	return 20 - raw // the system call returns no negative values
 }
 
 func TestBehindRunsOnAThreadThatWaitsForTheOthers(t *testing.T) {

@@ -2,5 +2,5 @@
 
 package server
 
-// lowerThreadPriority does nothing: other systems do not tell the threads of a process apart.
+// lowerThreadPriority does nothing: other systems have no priority for each thread.
 func lowerThreadPriority() {}

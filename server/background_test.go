@@ -9,7 +9,7 @@ import (
 
 func TestOneMoreProcessorIsForAWhile(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "")
-	runtime.SetDefaultGOMAXPROCS() // which is what a process has that nobody told otherwise
+	runtime.SetDefaultGOMAXPROCS() // the default of a process
 	before := runtime.GOMAXPROCS(0)
 	noMore := raiseGOMAXPROCS()
 	during := runtime.GOMAXPROCS(0)
@@ -20,7 +20,7 @@ func TestOneMoreProcessorIsForAWhile(t *testing.T) {
 }
 
 func TestOneMoreProcessorIsForAWhileWhateverTheEnvironmentSays(t *testing.T) {
-	t.Setenv("GOMAXPROCS", "7") // as the runtime found it at the start
+	t.Setenv("GOMAXPROCS", "7") // as read by the runtime at start
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(7))
 	noMore := raiseGOMAXPROCS()
 	during := runtime.GOMAXPROCS(0)

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	crowdNames = 100_000 // balanced, and as many static ones
+	crowdNames = 100_000 // balanced names, and the same number of static ones
 	crowdPools = 1000
 )
 
-// BenchmarkRespondMany asks for names at random, each question once in 65,536, so
-// that the caches keep neither names nor places: what BenchmarkRespond* measures
-// with one question again and again. With MERIDIAN_CITY_MMDB set the places are
-// from that City database, else from the built-in table.
+// BenchmarkRespondMany asks for random names, each question once in 65,536, so that the caches
+// hold neither names nor locations. BenchmarkRespond* repeat one question. With
+// MERIDIAN_CITY_MMDB set the locations are from that City database, otherwise from the built-in
+// table.
 func BenchmarkRespondMany(b *testing.B) {
 	snapshot := crowd(b)
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
@@ -38,7 +38,7 @@ func BenchmarkRespondMany(b *testing.B) {
 		{"BalancedECS", func() *dns.Msg { return withOptions(ask(name("n"), dns.TypeA), subnet()) }},
 		{"NXDomain", func() *dns.Msg { return ask(name("x"), dns.TypeA) }},
 	} {
-		queries, all := make([][]byte, 1<<16), make([]byte, 0, 128<<16) // in a row: a worker finds a query in its cache
+		queries, all := make([][]byte, 1<<16), make([]byte, 0, 128<<16) // consecutive in memory: a worker finds a query in its cache
 		for i := range queries {
 			from := len(all)
 			all = append(all, packed(b, bench.ask())...)
@@ -61,8 +61,8 @@ func benchmarkQueries(b *testing.B, snapshot *zones.Snapshot, queries [][]byte) 
 	}
 }
 
-// crowd is the snapshot of crowdNames names n0, n1 and so on in pools of 16 members over
-// eight regions, and as many static ones s0, s1.
+// crowd returns the snapshot of crowdNames names n0, n1 and so on in pools of 16 members over
+// eight regions, and the same number of static ones s0, s1.
 func crowd(b *testing.B) *zones.Snapshot {
 	b.Helper()
 	var yaml, zone strings.Builder

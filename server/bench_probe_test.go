@@ -20,11 +20,11 @@ import (
 	"meridian/zones"
 )
 
-// BenchmarkProbeToAnswer is the time from the end of a probe to the first answer
-// that heeds it, asked for without a break: through the prober, its verdict, what
-// the server does with a turn, and the path of a query. Waiting for the next probe
-// is not counted: the time of an operation is what it says, and not what the benchmark
-// lasts. The endpoint that turns is in one pool, and in 10,000.
+// BenchmarkProbeToAnswer measures the time from the end of a probe to the first answer that uses
+// its result, with queries sent without a break. It covers the prober, the server's reaction to a
+// health state change, and the query path, but not the wait for the next probe: use the reported
+// time of an operation, not the duration of the benchmark. The endpoint is in one pool, and in
+// 10,000.
 func BenchmarkProbeToAnswer(b *testing.B) {
 	for _, pools := range []int{1, 10_000} {
 		b.Run(fmt.Sprintf("pools=%d", pools), func(b *testing.B) { benchmarkProbeToAnswer(b, pools) })
@@ -33,7 +33,7 @@ func BenchmarkProbeToAnswer(b *testing.B) {
 
 func benchmarkProbeToAnswer(b *testing.B, pools int) {
 	snapshot := pairs(b, pools)
-	begun, ends := make(chan struct{}), make(chan error) // of the probe under way
+	begun, ends := make(chan struct{}), make(chan error) // of the running probe
 	run := probing(b, snapshot, func(ctx context.Context, _ netip.Addr, _, _ string) (net.Conn, error) {
 		select {
 		case begun <- struct{}{}:
@@ -75,8 +75,8 @@ func benchmarkProbeToAnswer(b *testing.B, pools int) {
 	b.ReportMetric(float64(longest.Nanoseconds()), "longest-ns")
 }
 
-// pairs is a snapshot of some pools with the same two endpoints, the first of which is
-// probed each millisecond, more often than a configuration can ask for.
+// pairs returns a snapshot of pools with the same two endpoints. The first is probed each
+// millisecond, more often than a configuration permits.
 func pairs(b *testing.B, pools int) *zones.Snapshot {
 	b.Helper()
 	var yaml, names strings.Builder
@@ -99,7 +99,8 @@ func pairs(b *testing.B, pools int) *zones.Snapshot {
 	return snapshot
 }
 
-// probing is a life with nothing but what a turn needs, its prober at work.
+// probing returns an instance with only the parts that a health state change needs, and a running
+// prober.
 func probing(b *testing.B, snapshot *zones.Snapshot, dial health.Dial) *instance {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)

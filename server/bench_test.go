@@ -10,7 +10,7 @@ import (
 
 var benchSource = netip.MustParseAddr("198.51.100.7")
 
-// benchQueries are one query for each outcome of the wire path.
+// benchQueries returns one query for each outcome of the fast path.
 func benchQueries(t testing.TB) map[string][]byte {
 	subnet := rawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, 203, 0, 113)
 	return map[string][]byte{
@@ -33,7 +33,7 @@ func benchQueries(t testing.TB) map[string][]byte {
 	}
 }
 
-// TestWirePathAllocatesNothing holds for every outcome of the wire path.
+// TestWirePathAllocatesNothing covers every outcome of the fast path.
 func TestWirePathAllocatesNothing(t *testing.T) {
 	r := New(world(t), Options{}).Responder()
 	out := make([]byte, 0, 4096)
@@ -65,7 +65,7 @@ func BenchmarkRespondAlias(b *testing.B)       { benchmarkRespond(b, "Alias") }
 func BenchmarkRespondDName(b *testing.B)       { benchmarkRespond(b, "DName") }
 func BenchmarkRespondReferral(b *testing.B)    { benchmarkRespond(b, "Referral") }
 
-// BenchmarkFullPath is what the questions cost that the wire path leaves.
+// BenchmarkFullPath measures questions that the fast path does not answer.
 func BenchmarkFullPath(b *testing.B) {
 	r := New(world(b), Options{}).Responder()
 	query := packed(b, ask("mail.example.com.", dns.TypeANY))

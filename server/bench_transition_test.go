@@ -21,8 +21,8 @@ zones:
     names: {www: {pool: pair}}
 `
 
-// BenchmarkTurn is the time from a verdict that turns to the first answer that
-// heeds it: the next one, or the benchmark fails.
+// BenchmarkTurn measures the time from a health state change to the first answer that uses it.
+// That must be the next one; otherwise the benchmark fails.
 func BenchmarkTurn(b *testing.B) {
 	snapshot := build(b, pair, loneZone)
 	r := New(snapshot, Options{}).Responder()

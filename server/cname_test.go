@@ -6,8 +6,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A CNAME that leads out of our zones takes the wire path, for any type, without
-// an allocation.
+// A CNAME to a name outside our zones takes the fast path, for any type, without an allocation.
 func TestACNAMEOfAPoolAllocatesNothing(t *testing.T) {
 	snapshot := build(t, `
 pools:

@@ -9,24 +9,24 @@ import (
 
 // Limits of the admin listener. They leave room for the files that health checks need.
 const (
-	// maxAdminConns is how many connections are open at once.
+	// maxAdminConns is the maximum number of open connections.
 	maxAdminConns = 64
-	// maxAdminRequests is how many requests are being answered at once. The other
-	// connections wait for their clients, and can be closed for a new one: every client
-	// is accepted, and gets an answer from /healthz.
+	// maxAdminRequests is the maximum number of requests being handled. The other connections
+	// wait for their clients and can be closed for a new one. So every client is accepted and
+	// gets an answer from /healthz.
 	maxAdminRequests = maxAdminConns - 16
 )
 
-// limitListener is a listener with at most maxAdminConns open connections. At the
-// limit, a new connection replaces the one that has waited longest for its client:
+// limitListener is a listener with at most maxAdminConns open connections. At the limit, a new
+// connection replaces the one that has waited longest for its client:
 //
 //	connection                                   may be closed for a new one
 //	without a whole request, head and body       yes
 //	its request is being answered                no
 //	its client does not read the answer          yes
 //
-// A client that sends or reads an octet now and then counts as one that does
-// nothing: the wait began when the connection was accepted or its last request answered.
+// A client that sends or reads single bytes counts as idle: the wait starts when the connection
+// is accepted or its last request is answered.
 type limitListener struct {
 	net.Listener
 	log *slog.Logger
@@ -93,7 +93,7 @@ func (l *limitListener) waitLocked(c *limitedConn) {
 	c.since = l.clock
 }
 
-// onState follows the states of connections for http.Server.
+// onState receives the connection states from http.Server.
 func (l *limitListener) onState(conn net.Conn, state http.ConnState) {
 	if c, ok := conn.(*limitedConn); ok && state == http.StateIdle {
 		l.mu.Lock()
@@ -102,8 +102,8 @@ func (l *limitListener) onState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// startRequest reports whether the whole request of c may be answered now. If so,
-// endRequest must follow.
+// startRequest reports whether the complete request of c may be handled now. If so, endRequest
+// must follow.
 func (l *limitListener) startRequest(c *limitedConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,7 +119,7 @@ func (l *limitListener) startRequest(c *limitedConn) bool {
 	return true
 }
 
-// endRequest ends what startRequest began.
+// endRequest ends a request that startRequest admitted.
 func (l *limitListener) endRequest(c *limitedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

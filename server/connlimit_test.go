@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// openedDoor is a door whose guests may take an hour for a request, so that nothing
-// but the limit makes room. The log is complete when the door is closed.
+// openedDoor returns a listener that lets clients take an hour for a request, so that only the
+// limit makes room. The log is complete when the listener is closed.
 func openedDoor(t *testing.T, log io.Writer, handler http.HandlerFunc) *adminListener {
 	t.Helper()
 	d, err := openAdmin(netip.MustParseAddrPort("127.0.0.1:0"), nil, slog.New(slog.NewTextHandler(log, nil)))
@@ -41,7 +41,7 @@ func visit(t *testing.T, d *adminListener) net.Conn {
 	return conn
 }
 
-// asks is the code of the answer to a request for path on a connection of its own.
+// asks requests path on a new connection and returns the status code.
 func asks(t *testing.T, d *adminListener, path string) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -59,8 +59,8 @@ func asks(t *testing.T, d *adminListener, path string) int {
 	return got.StatusCode
 }
 
-// TestClientsThatSendNoWholeRequestKeepNoClientOut: whatever they have sent, the handler
-// answers others, and the first connection that is closed for a new one is logged.
+// TestClientsThatSendNoWholeRequestKeepNoClientOut checks, for several partial requests, that the
+// handler answers other clients, and that the first connection closed for a new one is logged.
 func TestClientsThatSendNoWholeRequestKeepNoClientOut(t *testing.T) {
 	for name, sent := range map[string]string{
 		"nothing":       "",
@@ -94,7 +94,7 @@ func TestClientsThatSendNoWholeRequestKeepNoClientOut(t *testing.T) {
 				}
 			}
 			d.close()
-			if name == "health body" { // answered at once, and closed
+			if name == "health body" { // answered immediately, and closed
 				return
 			}
 			first, _, _ := strings.Cut(log.String(), "\n")
@@ -105,14 +105,14 @@ func TestClientsThatSendNoWholeRequestKeepNoClientOut(t *testing.T) {
 	}
 }
 
-// TestClientsThatDoNotReadKeepNoClientOut: those whose answer cannot be written are closed
-// for others.
+// TestClientsThatDoNotReadKeepNoClientOut checks that connections with unread answers are closed
+// for new ones.
 func TestClientsThatDoNotReadKeepNoClientOut(t *testing.T) {
 	handled := make(chan struct{}, maxAdminRequests)
 	d := openedDoor(t, io.Discard, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/large" {
 			handled <- struct{}{}
-			_, _ = w.Write(make([]byte, 32<<20)) // more than the kernel takes
+			_, _ = w.Write(make([]byte, 32<<20)) // more than the kernel buffers
 		}
 	})
 	for range maxAdminRequests {
@@ -130,8 +130,8 @@ func TestClientsThatDoNotReadKeepNoClientOut(t *testing.T) {
 	eventually(t, "requests are answered again", func() bool { return asks(t, d, "/v1/status") == http.StatusOK })
 }
 
-// TestRequestsBeingAnsweredAreNotDisturbed, however many connections come: those
-// are answered 503, but health requests are answered.
+// TestRequestsBeingAnsweredAreNotDisturbed checks that new requests get 503 at the limit, except
+// health requests.
 func TestRequestsBeingAnsweredAreNotDisturbed(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	var log bytes.Buffer
@@ -171,7 +171,7 @@ func TestRequestsBeingAnsweredAreNotDisturbed(t *testing.T) {
 	}
 }
 
-// TestLateBodyIsAnError that says when the body should have been there.
+// TestLateBodyIsAnError checks that the error has the time limit of the body.
 func TestLateBodyIsAnError(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/overrides", iotest.ErrReader(os.ErrDeadlineExceeded))
 	w := httptest.NewRecorder()
@@ -184,7 +184,8 @@ func TestLateBodyIsAnError(t *testing.T) {
 	}
 }
 
-// TestBodiesReachTheHandlerWhole, shorter and longer than what is received before it is called.
+// TestBodiesReachTheHandlerWhole uses bodies shorter and longer than the part received before the
+// handler runs.
 func TestBodiesReachTheHandlerWhole(t *testing.T) {
 	d := openedDoor(t, io.Discard, func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)

@@ -17,35 +17,33 @@ import (
 	"meridian/pools"
 )
 
-// Control is what an operator may ask of a running server and tell it. Its
-// methods are safe for concurrent use, also while the configuration is reloaded;
-// they never hold up an answer.
+// Control is the operator's interface to a running server. Its methods are safe for concurrent
+// use, also during a reload; they never delay an answer.
 //
-// Overrides are Control's own: they are known by the names in the configuration
-// and given to the tree of each reload. What a tree has no member for is kept,
-// for a later one may.
+// Control owns the overrides. They refer to names in the configuration and are applied to the tree
+// of each reload. An override with a target that is not in the configuration is kept for a later one.
 type Control struct {
 	instance  *instance
 	log       *slog.Logger
 	startedAt time.Time
 
-	mu      sync.Mutex // held while overrides and pools change; guards what follows
+	mu      sync.Mutex // held while overrides and pools change; guards the fields below
 	pending []pending
 	unsent  unsentLog
 
-	// What readers see, replaced as a whole under mu; nil at first. A reader takes no lock,
-	// so that readers delay neither each other nor changes.
+	// The state shown to readers, replaced as a whole under mu; nil at first. Reading takes no
+	// lock, so readers delay neither each other nor changes.
 	view atomic.Pointer[view]
 
-	panics      atomic.Uint64                  // of builds
-	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself serves
-	quarantined *Quarantined                   // nil: what was kept could be read; set before anybody asks
-	restored    []pools.SavedEjection          // of the process before, for the first tree that answers
+	panics      atomic.Uint64                  // during builds
+	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself is served
+	quarantined *Quarantined                   // nil: no state file was quarantined; set before the first reader
+	restored    []pools.SavedEjection          // saved by the previous process, for the first tree that answers
 
-	recalledLoads pools.LoadMemory // likewise
+	recalledLoads pools.LoadMemory // saved by the previous process, for the first tree that answers
 }
 
-// pending is a tree that does not answer yet, and is about to.
+// pending is a tree that does not answer yet but is about to.
 type pending struct {
 	tree  *pools.Tree
 	loads *load.Watch
@@ -55,9 +53,8 @@ func newControl(l *instance) *Control {
 	return &Control{instance: l, log: l.Logger, startedAt: time.Now()}
 }
 
-// prepare has tree, which does not answer yet, carry over what outlives the one that
-// does, and apply the overrides and load reports from now on, until settle or stay
-// ends that.
+// prepare carries over the state of the current tree into tree, which does not answer yet, and
+// applies overrides and load reports to it from now on, until commit or abort.
 func (c *Control) prepare(tree *pools.Tree, loads *load.Watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +69,7 @@ func (c *Control) prepare(tree *pools.Tree, loads *load.Watch) {
 	tree.SetOverrides(at.overrides.forTree())
 }
 
-// abort ends what arrive began for a tree that will not answer.
+// abort ends prepare for a tree that will not answer.
 func (c *Control) abort(tree *pools.Tree) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +80,7 @@ func (c *Control) departLocked(tree *pools.Tree) {
 	c.pending = slices.DeleteFunc(c.pending, func(a pending) bool { return a.tree == tree })
 }
 
-// restore makes these the overrides before anything serves.
+// restore sets the saved overrides before the server starts to answer.
 func (c *Control) restore(said overrides) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,18 +94,18 @@ func (c *Control) updateLocked(edit func(*view)) {
 	c.view.Store(next)
 }
 
-// commit makes what g has what Control shows and steers. The server answers from its
-// snapshot by now, and no query reads the snapshot before.
+// commit makes g the generation that Control shows and controls. The server already answers from
+// its snapshot, and no query reads the previous one.
 func (c *Control) commit(g *generation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.departLocked(g.snapshot.Pools)
-	said := slices.Clone(c.currentView().overrides) // readers may hold the one before
+	said := slices.Clone(c.currentView().overrides) // readers may hold the previous slice
 	for i := range said {
 		s := &said[i]
 		missing := s.Target.validate(g.snapshot.Config) != nil
 		if missing && !s.Unknown {
-			c.log.Warn("override of what this configuration does not have; kept for one that does", "target", s.Target.String(), "kind", s.Kind)
+			c.log.Warn("override target not in configuration; kept for a later one", "target", s.Target.String(), "kind", s.Kind)
 		}
 		s.Unknown = missing
 	}
@@ -117,19 +114,18 @@ func (c *Control) commit(g *generation) {
 	})
 }
 
-// recordLatency takes note of how the round trips stand.
+// recordLatency publishes the status of the latency table.
 func (c *Control) recordLatency(s *LatencyStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.updateLocked(func(m *view) { m.latency = s })
 }
 
-// Override makes an operator's word hold until lasts is over, or until it is
-// undone where lasts is 0, in place of what was said of the very target before.
-// With a state folder it is on the disk when Override returns, likewise below,
-// unless that cannot be written to.
+// Override applies an override for the given duration, or until it is removed if lasts is 0. It
+// replaces an override of the same target. With a state directory, it is on disk when Override
+// returns, unless the directory is not writable. The same holds for Undo.
 func (c *Control) Override(t Selector, kind pools.Kind, reason string, lasts time.Duration) (Override, error) {
-	now := time.Now().Round(0) // the wall's clock, by which it ends, whatever happens to this process
+	now := time.Now().Round(0) // wall-clock time: the override ends at that time even after a restart
 	said := Override{Target: t, Kind: kind.String(), Reason: reason, Since: now}
 	if err := errors.Join(said.valid(), validSpan(lasts)); err != nil {
 		return Override{}, err
@@ -154,15 +150,15 @@ func (c *Control) override(said *Override) error {
 	}
 	next := at.overrides.with(*said)
 	if len(next) > maxOverrides {
-		return &RequestError{What: fmt.Sprintf("there are %d overrides already", maxOverrides), Hint: "undo some"}
+		return &RequestError{What: fmt.Sprintf("the limit of %d overrides is reached", maxOverrides), Hint: "remove some"}
 	}
 	c.overrideLocked(next)
-	c.log.Warn("override begins", said.attributes()...)
+	c.log.Warn("override set", said.attributes()...)
 	return nil
 }
 
-// Undo ends the override of exactly t; it must be of one of the kinds, unless
-// none are given. It returns what it undid.
+// Undo removes the override of exactly t and returns it. If kinds are given, the override must be
+// of one of them.
 func (c *Control) Undo(t Selector, kinds ...pools.Kind) (Override, error) {
 	undone, err := c.undo(t, kinds)
 	if err == nil {
@@ -187,12 +183,12 @@ func (c *Control) undo(t Selector, kinds []pools.Kind) (Override, error) {
 	}
 	undone := *said
 	c.overrideLocked(at.overrides.without(t))
-	c.log.Warn("override undone", undone.attributes()...)
+	c.log.Warn("override removed", undone.attributes()...)
 	return undone, nil
 }
 
-// startTicker has tick called once a second, also while the configuration is
-// reloaded, until the function that it returns is called.
+// startTicker calls onTick once a second, also during a reload, until the returned function is
+// called.
 func (c *Control) startTicker() (end func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -211,9 +207,9 @@ func (c *Control) startTicker() (end func()) {
 	return func() { close(done); c.instance.waitOrLog(ended, "the overrides") }
 }
 
-// onTick does what comes with time: it ejects the members that max_ejection deferred and
-// that fit by now, and ends the overrides whose time is over, by the
-// wall's clock, which may be set.
+// onTick does the work that depends on time: it ejects members whose ejection was deferred by
+// max_ejection and now fits, and removes expired overrides. Expiry is by wall-clock time, which
+// may be changed.
 func (c *Control) onTick(now time.Time) {
 	defer c.recoverPanic("tick")
 	c.mu.Lock()
@@ -230,20 +226,20 @@ func (c *Control) onTick(now time.Time) {
 	}
 	for i := range at.overrides {
 		if s := &at.overrides[i]; s.ended(now) {
-			c.log.Warn("override ended", s.attributes()...)
+			c.log.Warn("override expired", s.attributes()...)
 		}
 	}
 	c.overrideLocked(left)
 }
 
-// recoverPanic ends a panic in what it is deferred in: answers must go on.
+// recoverPanic recovers a panic in the function that defers it: queries must still be answered.
 func (c *Control) recoverPanic(what string) {
 	if reason := recover(); reason != nil {
-		c.log.Error("steering panicked and goes on", "in", what, "reason", reason, "stack", string(debug.Stack()))
+		c.log.Error("control loop panicked, recovered", "in", what, "reason", reason, "stack", string(debug.Stack()))
 	}
 }
 
-// overrideLocked makes these the overrides.
+// overrideLocked replaces the overrides.
 func (c *Control) overrideLocked(next overrides) {
 	c.updateLocked(func(m *view) { m.overrides = next })
 	list, tree := next.forTree(), c.currentView().snapshot.Pools
@@ -257,7 +253,8 @@ func (c *Control) overrideLocked(next overrides) {
 	c.instance.markDirty()
 }
 
-// ejections is what the tree that answers, or is about to as the first, goes by.
+// ejections returns the saved ejections of the current tree, or those to restore if no tree
+// answers yet.
 func (c *Control) ejections() []pools.SavedEjection {
 	at := c.currentView()
 	if at.snapshot == nil {
@@ -266,8 +263,8 @@ func (c *Control) ejections() []pools.SavedEjection {
 	return at.snapshot.Pools.SaveEjections()
 }
 
-// loadMemory returns what the controllers of load in the tree that answers, or is about to as the
-// first, remember.
+// loadMemory returns the state of the load controllers of the current tree, or the state to
+// restore if no tree answers yet.
 func (c *Control) loadMemory() pools.LoadMemory {
 	at := c.currentView()
 	if at.snapshot == nil {
@@ -276,31 +273,31 @@ func (c *Control) loadMemory() pools.LoadMemory {
 	return at.snapshot.Pools.LoadMemory()
 }
 
-// Overrides lists what holds, the latest last.
+// Overrides lists the active overrides, the latest last.
 func (c *Control) Overrides() []Override {
 	return append([]Override{}, c.currentView().overrides...)
 }
 
-// Counters is a reading of what the server has done.
+// Counters returns the current counters of the server.
 func (c *Control) Counters() Counters { return c.instance.server.Counters() }
 
-// Report tells the verdict of an address by a check of type push, as somebody
-// outside found it; it holds for lease, or for the check's own where that is 0.
+// Report applies an external result to an address with a check of type push. It is valid for
+// lease, or for the check's own lease if that is 0.
 func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
 	err := c.instance.prober.Report(check, addr, up, reason, lease)
 	if err == nil {
 		return nil
 	}
-	what := strings.TrimPrefix(err.Error(), "reporting: ") // which who does so knows
+	what := strings.TrimPrefix(err.Error(), "reporting: ") // the caller knows the operation
 	if errors.Is(err, health.ErrNoPush) {
 		return &RequestError{NotFound: true, What: what}
 	}
 	return errors.New(what)
 }
 
-// Clear ends what holds the addresses of a target down although their probes may
-// pass: flap damping, hold_down, the wait for failback. What max_ejection keeps up
-// stays so. It reports how many of them were held.
+// Clear releases holds of the addresses of a target: flap damping, hold_down and the wait for
+// failback. Members kept up by max_ejection are not affected. It returns the number of held
+// addresses.
 func (c *Control) Clear(t Selector) (held int, err error) {
 	at := c.currentView()
 	if err := t.validate(at.snapshot.Config); err != nil {
@@ -324,10 +321,10 @@ func (c *Control) Clear(t Selector) (held int, err error) {
 	return held, nil
 }
 
-// errProberStalled is of what the prober was asked for and did not do in time.
-var errProberStalled = errors.New("the prober does not answer; see the log")
+// errProberStalled is returned if the prober did not answer a request in time.
+var errProberStalled = errors.New("the prober does not reply; see the log")
 
-// attributes is an override as logs have it.
+// attributes returns the log attributes of an override.
 func (s *Override) attributes() []any {
 	a := []any{"target", s.Target.String(), "kind", s.Kind, "reason", s.Reason}
 	if !s.Until.IsZero() {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestAPanicInATickIsALogLine has ticks panic, for want of a snapshot: each is
-// logged with its stack and leaves no lock behind.
+// TestAPanicInATickIsALogLine makes ticks panic without a snapshot: each is logged with its stack
+// and leaves no lock held.
 func TestAPanicInATickIsALogLine(t *testing.T) {
 	var log bytes.Buffer
 	c := &Control{log: slog.New(slog.NewTextHandler(&log, nil))}

@@ -22,7 +22,7 @@ import (
 	"meridian/zones"
 )
 
-// steered is two pools that nothing listens for: a check finds every address down at once.
+// steered has two pools without listeners: a check finds every address down immediately.
 const steered = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
 admin: {listen: "127.0.0.1:0"}
@@ -49,17 +49,17 @@ zones:
     names: {www: {pool: web}, spare: {pool: spare}}
 `
 
-// alive is a Lifecycle under way.
+// alive is a running Daemon.
 type alive struct {
 	*Control
 	text   atomic.Value // string: the configuration; see reload
-	onLoad atomic.Value // func(): called before each load; may be missing
+	onLoad atomic.Value // func(): called before each load; may be unset
 	hangUp chan os.Signal
 	log    *lines
 	stop   func() error
 }
 
-// lines is a log that may be read while it is written.
+// lines is a log that can be read while it is written.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -71,7 +71,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// with is the lines that have a message.
+// with returns the lines with a message.
 func (l *lines) with(msg string) (found []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,7 +103,7 @@ func start(t *testing.T, text string) *alive {
 		},
 		Reload: r.hangUp,
 		Admin: func(c *Control, _ config.Admin) (http.Handler, error) {
-			if r.Control == nil { // at the start; a reload has the same one
+			if r.Control == nil { // at start; a reload has the same one
 				r.Control = c
 			}
 			return http.NotFoundHandler(), nil
@@ -135,11 +135,11 @@ func start(t *testing.T, text string) *alive {
 	return r
 }
 
-// reload serves another configuration, or does not where that is refused.
+// reload loads another configuration; the old one stays if it is refused.
 func (r *alive) reload(text string) {
 	r.text.Store(text)
 	r.hangUp <- syscall.SIGHUP
-	r.hangUp <- syscall.SIGHUP // taken when the first one is done with
+	r.hangUp <- syscall.SIGHUP // received after the first reload
 }
 
 func (r *alive) mustOverride(t *testing.T, target string, kind pools.Kind, lasts time.Duration) {
@@ -153,7 +153,7 @@ func (r *alive) mustOverride(t *testing.T, target string, kind pools.Kind, lasts
 	}
 }
 
-// states are those of all members: pool/member=state.
+// states returns the states of all members: pool/member=state.
 func (r *alive) states(t *testing.T) string {
 	t.Helper()
 	status, err := r.Status(Selector{})
@@ -215,7 +215,7 @@ func TestOverridesEndByThemselves(t *testing.T) {
 	r.expect(t, "then", "web/a=up web/b=drained web/c=down web/off=disabled spare/all=live spare/own=up")
 }
 
-// TestAnOverrideSaysWhatItReplaced of the very target, unless that is over.
+// TestAnOverrideSaysWhatItReplaced covers overrides of the same target, active and expired.
 func TestAnOverrideSaysWhatItReplaced(t *testing.T) {
 	r := start(t, steered)
 	web := Selector{Pool: "web", Member: "a"}
@@ -237,7 +237,7 @@ func TestAnOverrideSaysWhatItReplaced(t *testing.T) {
 	if got == nil || got.Kind != "drained" || got.Reason != "kernel upgrade" || got.Since.IsZero() {
 		t.Errorf("the second: %+v", got)
 	}
-	if lines := r.log.with("override begins"); !strings.Contains(lines[len(lines)-1], `replaced=drained replaced_reason="kernel upgrade"`) {
+	if lines := r.log.with("override set"); !strings.Contains(lines[len(lines)-1], `replaced=drained replaced_reason="kernel upgrade"`) {
 		t.Errorf("logged %s", lines)
 	}
 	if got := replaced(web, pools.ForcedDown, "", 0); got != nil {
@@ -314,7 +314,7 @@ func TestStatusSaysWhyAndWhatComesNext(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s: %s: %s", m.Member, m.Why, m.Next))
 	}
 	want := []string{
-		`a: by an operator: region:east, "as told": stays until undone`,
+		`a: by an operator: region:east, "as told": until removed`,
 		"b: no check: always up: -",
 		"c: connect: connection refused: up after 2 successes in a row",
 		"off: enabled: false in the configuration: -",
@@ -331,7 +331,8 @@ func TestStatusSaysWhyAndWhatComesNext(t *testing.T) {
 	}
 }
 
-// TestAReloadMovesTheAPIAndTheState: each reload names another place for both.
+// TestAReloadMovesTheAPIAndTheState changes the address of the API and the state directory at
+// each reload.
 func TestAReloadMovesTheAPIAndTheState(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	in := func(folder string) string { return steered + "\nstate: " + folder + "\n" }
@@ -341,7 +342,7 @@ func TestAReloadMovesTheAPIAndTheState(t *testing.T) {
 		t.Errorf("kept in %+v", s)
 	}
 	other := start(t, steered)
-	other.reload(in(first)) // refused: it is in use
+	other.reload(in(first)) // refused: the directory is in use
 	if s := other.instance.state(false); s.Dir != "" {
 		t.Errorf("two servers in one folder: %+v", s)
 	}
@@ -369,13 +370,13 @@ func TestAFolderInUseRefusesTheStart(t *testing.T) {
 	}
 	l := Daemon{Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err }, Logger: slog.New(slog.DiscardHandler)}
 	err = l.Run(t.Context())
-	if want := "is in use: another server keeps its state there; give each server a folder of its own"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "is in use: another server stores its state there; give each server a folder of its own"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestStatusTellsWhatAVerdictAloneDoesNot: why a member is not answered although
-// its own probes pass, and why one is answered that is not probed at all.
+// TestStatusTellsWhatAVerdictAloneDoesNot checks the reasons for a member that is not answered
+// although its probes pass, and for an answered member without probes.
 func TestStatusTellsWhatAVerdictAloneDoesNot(t *testing.T) {
 	r := start(t, `
 server: {listen: ["127.0.0.1:0"], workers: 1, resolvers: ["127.0.0.1:1"]}
@@ -423,8 +424,8 @@ zones:
 		"east: down true: : connect: connection refused: up after 2 successes in a row",
 		"a, up: region east is down: ADDRESS: connect: connection refused: with its region: up after 2 successes in a row",
 		"deep, live: region east is down: ADDRESS: connect: connection refused: with its region: up after 2 successes in a row",
-		`drained, drained: by an operator: "as told": stays until undone`,
-		"lb, unresolved: target lb.example.net. has no address yet: A: 127.0.0.1:1: read: connection refused; AAAA: 127.0.0.1:1: read: connection refused: when it resolves; asked again at TIME",
+		`drained, drained: by an operator: "as told": until removed`,
+		"lb, unresolved: target lb.example.net. has no address yet: A: 127.0.0.1:1: read: connection refused; AAAA: 127.0.0.1:1: read: connection refused: when it resolves; next lookup at TIME",
 		"two, down: ADDRESS: connect: connection refused: up after 2 successes in a row",
 		"alias, up: cname www.example.net. is not probed: always up: -",
 	}

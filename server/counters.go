@@ -2,7 +2,7 @@ package server
 
 import "sync/atomic"
 
-// counter names one of the things that a server counts.
+// counter identifies a counter of a server.
 type counter uint8
 
 const (
@@ -17,25 +17,26 @@ const (
 	tcpAccepted
 	tcpEvicted
 	tcpClosed
-	rcodes       // and those that follow, one for each response code
+	rcodes       // the first response code; the others follow
 	counterCount = rcodes + rcodeCount
 )
 
-// rcodeCount is how many response codes are counted apart: 0 to BADCOOKIE.
+// rcodeCount is the number of response codes with a counter each: 0 to BADCOOKIE.
 const rcodeCount = 24
 
-// localCounters counts without synchronisation: one goroutine's own, published now and then.
+// localCounters counts without synchronisation. One goroutine owns it and publishes it after each
+// batch.
 type localCounters [counterCount]uint32
 
-// sharedCounters is where tallies are published; safe for concurrent use.
+// sharedCounters holds published counts; safe for concurrent use.
 type sharedCounters struct {
 	_      [64]byte // keeps other fields off the cache lines that workers write
 	values [counterCount]atomic.Uint64
 	_      [64]byte
 }
 
-// publish moves t's counts into s. Several goroutines may publish into one
-// totals; on the query path each worker has its own, once a batch.
+// publish moves t's counts into s. Several goroutines may publish into one sharedCounters; on the
+// query path each worker has its own and publishes once a batch.
 func (s *sharedCounters) publish(t *localCounters) {
 	for c, n := range t {
 		if n != 0 {
@@ -45,27 +46,27 @@ func (s *sharedCounters) publish(t *localCounters) {
 	}
 }
 
-// Counters is a reading of what a server has counted since its start.
+// Counters holds the counts of a server since its start.
 type Counters struct {
-	Queries    uint64             // messages taken, by whichever transport
-	UDP        uint64             // of these, by UDP
-	TCP        uint64             // of these, by TCP
+	Queries    uint64             // messages received, over all transports
+	UDP        uint64             // of these, over UDP
+	TCP        uint64             // of these, over TCP
 	Rcodes     [rcodeCount]uint64 // answers, by extended response code
 	Truncated  uint64             // answers with TC set
 	FailedOpen uint64             // answers from a pool that fails open
 	ECS        uint64             // queries with a client-subnet option
-	Dropped    uint64             // messages that got no answer: no query, or not to be sent
-	Unsent     uint64             // of these: UDP answers that found no room in the send buffer
-	Panics     uint64             // queries that ended in SERVFAIL by a fault of ours
+	Dropped    uint64             // messages without an answer: not a query, or the answer could not be sent
+	Unsent     uint64             // of these: UDP answers without room in the send buffer
+	Panics     uint64             // queries answered SERVFAIL because of a panic
 	Accepted   uint64             // TCP connections accepted
-	Evicted    uint64             // TCP connections closed for a new one, at a limit
-	Open       uint64             // TCP connections now
+	Evicted    uint64             // TCP connections closed for a new one at a limit
+	Open       uint64             // open TCP connections
 }
 
 // add adds s to c.
 func (c *Counters) add(s *sharedCounters) {
 	read := func(which counter) uint64 { return s.values[which].Load() }
-	closed := read(tcpClosed) // before tcpAccepted, so that Open never falls below 0
+	closed := read(tcpClosed) // before tcpAccepted, so that Open is never negative
 	accepted := read(tcpAccepted)
 	n := Counters{
 		UDP:        read(udpQueries),

@@ -23,46 +23,45 @@ import (
 	"meridian/zones"
 )
 
-// startupProbeTimeout is how long the first round of probes may hold back the first
-// answer (DESIGN 5.5).
+// startupProbeTimeout is the maximum time that the first round of probes may delay the first
+// answer.
 const startupProbeTimeout = 5 * time.Second
 
-// Daemon is a server from its first socket to its last answer: it binds,
-// probes once, serves, reloads when told and drains at the end. One goroutine,
-// the one that calls Run, owns all of it. A process runs one at a time: what it
-// tells the runtime while it builds is for the whole process.
+// Daemon runs a server from its first socket to its last answer: it binds, probes once, serves,
+// reloads on request and drains at the end. One goroutine, the caller of Run, owns all of it. A
+// process runs one at a time: its runtime settings apply to the whole process.
 type Daemon struct {
-	// Load has the builder make the configuration's snapshot afresh: at start zones.Build,
-	// for each reload zones.BuildBeside. The first builder binds the sockets first; what
-	// it returns then may be a *BindError, which Load passes on.
+	// Load has the builder make the snapshot of the configuration: zones.Build at start,
+	// zones.BuildInBackground for a reload. The first builder binds the sockets first; it may
+	// return a *BindError, and Load passes it on.
 	Load func(zones.Builder) (*zones.Snapshot, error)
 	// Reload asks for a reload with each signal; nil: never.
 	Reload <-chan os.Signal
-	// Ready, unless nil, is called once, when questions are being answered.
+	// Ready, unless nil, is called once, when the server starts to answer.
 	Ready func([]netip.AddrPort)
-	// Notify, unless nil, is called with each state of which a service manager is notified, such as
-	// NotifyReady. It must not block.
+	// Notify, unless nil, is called with each state for the service manager, such as NotifyReady.
+	// It must not block.
 	Notify func(state string)
-	// Watchdog is within what time a service manager expects NotifyWatchdog; 0: it expects none.
+	// Watchdog is the interval in which a service manager expects NotifyWatchdog; 0: none.
 	Watchdog time.Duration
-	// Admin, unless nil, makes the handler of the API that a configuration asks for,
-	// at start and for each reload.
+	// Admin, unless nil, makes the handler of the API for a configuration, at start and for each
+	// reload.
 	Admin func(*Control, config.Admin) (http.Handler, error)
-	// Turned, unless nil, is told every verdict that turns, and every Share and
-	// Response that moves, which are no verdicts. It must not block.
+	// OnTransition, unless nil, receives every health state change, and every change of a slow
+	// start weight or a response time. It must not block.
 	OnTransition func([]health.Transition, *pools.Tree)
-	// LastGood, unless nil, keeps the configuration that serves for a start with an invalid one.
+	// LastGood, unless nil, saves the served configuration for a start with an invalid one.
 	LastGood *LastGood
 	Logger   *slog.Logger
 }
 
-// BindError is a failure to listen, as opposed to a configuration at fault.
+// BindError is a failure to listen, as opposed to an error in the configuration.
 type BindError struct{ Err error }
 
 func (e *BindError) Error() string { return e.Err.Error() }
 func (e *BindError) Unwrap() error { return e.Err }
 
-// instance is a Lifecycle under way.
+// instance is a running Daemon.
 type instance struct {
 	*Daemon
 	server        *Server
@@ -77,19 +76,19 @@ type instance struct {
 	writer        atomic.Pointer[runningWriter] // nil: the state is in memory only
 	reloads       chan reloadRequest            // those of operators
 	binding       sync.Mutex                    // held while sockets are bound or closed before serving
-	draining      atomic.Bool                   // the end has begun
-	bound         time.Time                     // when the sockets were; queries wait in them since
-	began         time.Time                     // when the first load did
-	goodKept      <-chan struct{}               // closed when the last good configuration has been kept; nil: none is
+	draining      atomic.Bool                   // shutdown has started
+	bound         time.Time                     // when the sockets were bound; queries have waited in them since
+	began         time.Time                     // when the first load started
+	goodKept      <-chan struct{}               // closed when the last good configuration is saved; nil: none is being saved
 
-	processors sharedSetting // oneMoreProcessor
-	collecting sharedSetting // collectLess
+	processors sharedSetting // raiseGOMAXPROCS
+	collecting sharedSetting // relaxGC
 
-	swapping sync.Mutex   // held while another snapshot begins to answer; guards what follows
-	measured *geo.Latency // that the pools go by; nil: none
+	swapping sync.Mutex   // held while another snapshot replaces the current one; guards the fields below
+	measured *geo.Latency // used by the pools; nil: none
 }
 
-// newInstance returns a life without Control, a prober and a tracker.
+// newInstance returns an instance without Control, prober and tracker.
 func newInstance(l *Daemon) *instance {
 	return &instance{
 		Daemon: l, server: newServer(Options{Logger: l.Logger}), poller: load.New(load.Options{Logger: l.Logger}),
@@ -99,8 +98,8 @@ func newInstance(l *Daemon) *instance {
 	}
 }
 
-// Run serves until ctx ends. The error is a *BindError where an address could
-// not be bound, else what Load returned or what is wrong with the state or the API.
+// Run serves until ctx ends. The error is a *BindError if an address could not be bound;
+// otherwise it is the error of Load, or of the state or the API.
 func (l *Daemon) Run(ctx context.Context) error {
 	run := newInstance(l)
 	run.control = newControl(run)
@@ -137,8 +136,8 @@ func (l *Daemon) Run(ctx context.Context) error {
 	return run.serve(ctx)
 }
 
-// firstLoad is Load, but for ctx's end: nobody waits for it then, and neither
-// a snapshot nor an error comes back.
+// firstLoad calls Load. If ctx ends first, it returns neither a snapshot nor an error and does
+// not wait.
 func (l *instance) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 	type loaded struct {
 		snapshot *zones.Snapshot
@@ -161,7 +160,7 @@ func (l *instance) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 
 // serve answers and reloads until ctx ends.
 func (l *instance) serve(ctx context.Context) error {
-	debug.FreeOSMemory() // building takes several times what serving does
+	debug.FreeOSMemory() // building takes several times the memory of serving
 	before := readGCPauses()
 	served := make(chan error, 1)
 	go func() { served <- l.server.Serve(ctx) }()
@@ -178,8 +177,8 @@ func (l *instance) serve(ctx context.Context) error {
 		select {
 		case err := <-served:
 			waitForUpdates()
-			l.shutdown()                               // while the prober knows what to keep
-			l.control.currentView().control.unfollow() // its files stay open: readers of the API may use them
+			l.shutdown()                               // while the prober still has the state to save
+			l.control.currentView().control.unfollow() // the files stay open: API requests may still use them
 			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readGCPauses().since(before))
 			return err
 		case <-l.Reload:
@@ -190,8 +189,7 @@ func (l *instance) serve(ctx context.Context) error {
 	}
 }
 
-// handleReload reloads. All memory that it took, or that the generation before had, is
-// given back.
+// handleReload reloads. It returns all memory that the reload or the previous generation used.
 func (l *instance) handleReload(ctx context.Context, request reloadRequest) {
 	l.notify(NotifyReloading)
 	defer func() {
@@ -203,18 +201,18 @@ func (l *instance) handleReload(ctx context.Context, request reloadRequest) {
 	begun := time.Now()
 	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.allowRemoval) })
 	l.control.notePanic(err)
-	if err != nil && ctx.Err() == nil { // at the end nothing waits for what was being loaded
+	if err != nil && ctx.Err() == nil { // at shutdown the result of the load is not needed
 		l.control.recordReload(err)
 		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
 	}
 	request.answer(l.control.currentView().snapshot, time.Since(begun), err)
-	if ctx.Err() == nil { // it goes on
+	if ctx.Err() == nil { // unless it is shutting down
 		freeOSMemory()
 	}
 }
 
-// reload builds the next generation beside the one that serves, gives its new targets their
-// first probes, and swaps. Whatever fails leaves the old one serving.
+// reload builds the next generation while the current one serves, runs the first probes of its
+// new targets, and swaps. On any error the current one keeps serving.
 func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
 	begun := time.Now()
 	defer l.collecting.use()()
@@ -235,14 +233,14 @@ func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
 	l.control.recordReload(nil)
 	l.control.lastGood.Store(nil)
 	l.keepLastGood(snapshot, begun)
-	if ctx.Err() == nil { // else it is ending, and listens no more
+	if ctx.Err() == nil { // otherwise it is shutting down and no longer listens
 		l.Logger.Info("reloaded", append(l.logAttrs(l.control.currentView().snapshot),
 			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
 	}
 	return nil
 }
 
-// swap gives what loaded names its first probes, and has the server answer from it.
+// swap runs the first probes for the loaded snapshot, then makes the server answer from it.
 func (l *instance) swap(ctx context.Context, loaded *zones.Snapshot) error {
 	g, err := l.prepare(ctx, loaded)
 	if err != nil {
@@ -262,12 +260,12 @@ func (l *instance) swap(ctx context.Context, loaded *zones.Snapshot) error {
 	return nil
 }
 
-// unusedWithin is how long a reload waits for the last users of the generation before,
-// so that its memory can be given back.
+// unusedWithin is the time that a reload waits for the last users of the previous generation, so
+// that its memory can be returned.
 const unusedWithin = time.Second
 
-// subscribe has the snapshot's targets probed and its loads polled, and waits for the first
-// outcomes, until ctx ends.
+// subscribe starts the probes and load polls of the snapshot, and waits for the first results
+// until ctx ends.
 func (l *instance) subscribe(ctx context.Context, snapshot *zones.Snapshot) (*health.Watch, *load.Watch, error) {
 	tree := snapshot.Pools
 	loads, err := l.followLoads(tree)
@@ -282,14 +280,14 @@ func (l *instance) subscribe(ctx context.Context, snapshot *zones.Snapshot) (*he
 		return nil, nil, err
 	}
 	if unknown := watch.FirstRound(ctx); unknown > 0 {
-		l.Logger.Warn("first round of probes unfinished; what is unknown counts as up", "unknown", unknown)
+		l.Logger.Warn("first round of probes unfinished; unknown health states count as up", "unknown", unknown)
 	}
 	loads.FirstRound(ctx)
 	l.control.applyLoads()
 	return watch, loads, nil
 }
 
-// apply applies changes of states to a tree, and logs what follows.
+// apply applies health state changes to a tree and logs their effects.
 func (l *instance) apply(tree *pools.Tree, turns []health.Transition) {
 	l.modes.apply(tree, func() []pools.Change { return tree.Apply(turns) })
 	l.logDeferrals(tree)
@@ -299,7 +297,7 @@ func (l *instance) apply(tree *pools.Tree, turns []health.Transition) {
 	}
 }
 
-// logAttrs is what the log says of a snapshot that answers.
+// logAttrs returns the log attributes of a snapshot that is being served.
 func (l *instance) logAttrs(snapshot *zones.Snapshot) []any {
 	attributes := []any{"listen", join(l.server.Addrs()), "zones", len(snapshot.Config.Zones)}
 	if l.adminListener != nil {
@@ -309,7 +307,7 @@ func (l *instance) logAttrs(snapshot *zones.Snapshot) []any {
 	return append(attributes, "tables", tables, "tables_mb", bytes>>20)
 }
 
-// LogValue is the counters that tell how the server fares, for a log line.
+// LogValue returns the counters that summarize the server's work, for a log line.
 func (c Counters) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Uint64("queries", c.Queries),

@@ -12,28 +12,27 @@ import (
 	"meridian/pools"
 )
 
-// deferralLog logs, once when it begins and once when it ends, that max_ejection defers
-// the ejection of members: an operator must know that what the probes say is not what is
-// answered. It knows members by pool and name, so that a reload is neither a beginning
-// nor an end. Safe for concurrent use.
+// deferralLog logs the begin and the end of ejections deferred by max_ejection, once each: an
+// operator must know that answers differ from the probe results. It identifies members by pool
+// and name, so that a reload is neither a begin nor an end. Safe for concurrent use.
 type deferralLog struct {
 	log *slog.Logger
 
 	mu      sync.Mutex // guards all below
 	current *pools.Tree
-	logged  map[memberName]pools.Deferral // those that go on
+	logged  map[memberName]pools.Deferral // the current ones
 }
 
 type memberName struct{ pool, member string }
 
 func nameOf(d *pools.Deferral) memberName { return memberName{d.Pool, d.Member} }
 
-// serve says that tree answers from now on, and logs how that differs from the one before.
+// serve makes tree the current one and logs the differences from the previous one.
 func (l *deferralLog) serve(tree *pools.Tree) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current = tree
-	tree.TakeDeferrals() // up to now: what is deferred follows
+	tree.TakeDeferrals() // discard earlier events: the current deferrals are listed below
 	ended, ejected := l.logged, map[memberName]bool{}
 	l.logged = map[memberName]pools.Deferral{}
 	var lines []pools.Deferral
@@ -60,8 +59,8 @@ func (l *deferralLog) serve(tree *pools.Tree) (news bool) {
 	return len(lines) > 0
 }
 
-// report logs what began and ended in tree since the last time, if tree is the one that
-// answers.
+// report logs the deferrals that began and ended in tree since the last call, if tree is the
+// current one.
 func (l *deferralLog) report(tree *pools.Tree) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +84,7 @@ func (l *deferralLog) report(tree *pools.Tree) (news bool) {
 	return len(lines) > 0
 }
 
-// lines writes a line for each pool and kind of news.
+// lines logs one line for each pool and outcome.
 func (l *deferralLog) lines(all []pools.Deferral) {
 	slices.SortStableFunc(all, func(a, b pools.Deferral) int {
 		return cmp.Or(strings.Compare(a.Pool, b.Pool), int(a.End)-int(b.End))
@@ -112,7 +111,7 @@ func (l *deferralLog) line(of []pools.Deferral) {
 		"outcome", of[0].End.String(), "reason", of[0].Reason)
 }
 
-// membersText is the members of deferrals, as many as fit a line.
+// membersText lists the members of deferrals, as many as fit a line.
 func membersText(of []pools.Deferral) string {
 	const most = 8
 	var names []string
@@ -126,14 +125,14 @@ func membersText(of []pools.Deferral) string {
 	return strings.Join(names, " ")
 }
 
-// logDeferrals logs what max_ejection has deferred, and what of that has ended, in a tree.
+// logDeferrals logs new and ended deferrals of max_ejection in a tree.
 func (l *instance) logDeferrals(tree *pools.Tree) {
 	if l.deferrals.report(tree) {
 		l.markDirty()
 	}
 }
 
-// tellServes says in the log what begins and ends with this tree's answering.
+// tellServes logs the changes of pool modes, lost regions and deferrals that come with this tree.
 func (l *instance) tellServes(tree *pools.Tree) {
 	l.modes.serve(tree)
 	l.lost.serve(tree)

@@ -9,14 +9,14 @@ import (
 	"meridian/pools"
 )
 
-// deferrals is how many members the log says were deferred, and what became of them.
+// deferrals returns the number of deferred members in the log, and the outcomes.
 func (r *alive) deferrals() string {
 	count := func(outcome string) (n int) {
 		for _, text := range []string{"ejection deferred", "deferred ejection carried out", "deferred ejection ended"} {
 			for _, line := range r.log.with(text) {
 				members := 0
 				if _, after, found := strings.Cut(line, " members="); found && strings.Contains(line, "outcome="+outcome) {
-					fmt.Sscan(after, &members) //nolint:errcheck // 0 then
+					fmt.Sscan(after, &members) //nolint:errcheck // 0 on failure
 				}
 				n += members
 			}
@@ -33,7 +33,7 @@ func (r *alive) expectDeferrals(t *testing.T, when, want string) {
 	}
 }
 
-// deferring is a server that defers the ejection of three of five.
+// deferring starts a server that defers the ejection of three of five members.
 func deferring(t *testing.T, state string) (*alive, *rack) {
 	rack := newRack(t, 5)
 	r := start(t, rack.config("40%/1h", state, ""))
@@ -73,7 +73,7 @@ func TestAReloadLogsWhichDeferralsItEnds(t *testing.T) {
 	}
 }
 
-// The pools that a refused reload prepared never answer.
+// The pools prepared by a refused reload never answer.
 func TestARefusedReloadLogsNothingOfDeferrals(t *testing.T) {
 	r, rack := deferring(t, "")
 	text := strings.Replace(rack.config("40%/1h", "", ""), "health: {max_ejection: 40%/1h}\n", "", 1)

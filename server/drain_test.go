@@ -11,10 +11,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// drainBound is within what everything must end; the machine may be busy.
+// drainBound is the time limit of the tests; the machine may be busy.
 const drainBound = 4 * drainTime
 
-// ends runs end, and reports an error when it takes longer than drainBound.
+// ends runs end and reports an error if it takes longer than drainBound.
 func ends(t *testing.T, what string, end func()) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -27,7 +27,7 @@ func ends(t *testing.T, what string, end func()) {
 	}
 }
 
-// running starts a server that ends when the function returned is called.
+// running starts a server that ends when the returned function is called.
 func running(t *testing.T, s *Server) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -40,8 +40,8 @@ func running(t *testing.T, s *Server) (end func()) {
 	}
 }
 
-// TestWorkersDrainTogether: workers whose sockets never run empty end together,
-// not one after the other.
+// TestWorkersDrainTogether checks that workers with full sockets end at the same time, not one
+// after the other.
 func TestWorkersDrainTogether(t *testing.T) {
 	snapshot := world(t)
 	snapshot.Config.Server.Workers = 8
@@ -50,7 +50,7 @@ func TestWorkersDrainTogether(t *testing.T) {
 	query := packed(t, ask("www.example.com.", dns.TypeA))
 	var quiet atomic.Bool
 	flooding := make(chan struct{})
-	conns := make([]net.Conn, 64) // the kernel spreads them over the workers
+	conns := make([]net.Conn, 64) // the kernel distributes them over the workers
 	for i := range conns {
 		conns[i] = dial(t, "udp", s.Addrs()[0])
 	}
@@ -58,7 +58,7 @@ func TestWorkersDrainTogether(t *testing.T) {
 		defer close(flooding)
 		for !quiet.Load() {
 			for _, conn := range conns {
-				_, _ = conn.Write(query) // refused when the sockets are gone
+				_, _ = conn.Write(query) // refused once the sockets are closed
 			}
 		}
 	}()
@@ -70,8 +70,8 @@ func TestWorkersDrainTogether(t *testing.T) {
 	<-flooding
 }
 
-// unread opens a TCP connection whose client sends queries for as long as the
-// server takes them, and reads nothing.
+// unread opens a TCP connection that sends queries as long as the server receives them, and reads
+// nothing.
 func unread(t *testing.T, s *Server) {
 	t.Helper()
 	conn := dial(t, "tcp", s.Addrs()[0])
@@ -79,7 +79,7 @@ func unread(t *testing.T, s *Server) {
 	for {
 		_ = conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 		if _, err := conn.Write(queries); err != nil {
-			return // the server is stuck in a write
+			return // the server blocks in a write
 		}
 	}
 }
@@ -100,8 +100,8 @@ func TestClientsThatDoNotReadHoldUpNeitherReloadNorEnd(t *testing.T) {
 	ends(t, "the end", end)
 }
 
-// TestSlowReadersGetOneDeadline: a client that reads just enough for a write to
-// go on now and then has no more time than one that reads nothing.
+// TestSlowReadersGetOneDeadline checks that a client that reads slowly gets no more time than one
+// that reads nothing.
 func TestSlowReadersGetOneDeadline(t *testing.T) {
 	snapshot := world(t)
 	snapshot.Config.Server.TCP.Idle = time.Minute
@@ -109,7 +109,7 @@ func TestSlowReadersGetOneDeadline(t *testing.T) {
 	end := running(t, s)
 	conn := dial(t, "tcp", s.Addrs()[0])
 	go func() {
-		// As much as the server takes: it stops reading when it cannot write.
+		// As much as the server accepts: it stops reading when it cannot write.
 		queries := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), 1000)
 		for {
 			if _, err := conn.Write(queries); err != nil {

@@ -9,16 +9,16 @@ import (
 	"meridian/pools"
 )
 
-// maxNamed is how many names a refusal lists.
+// maxNamed is the maximum number of names in an error.
 const maxNamed = 5
 
-// CheckDrain refuses a drain that would leave a name without an answer: a drained member
+// CheckDrain returns an error if a drain would leave a name without an answer: a drained member
 // is not answered even if the pool fails open.
 func (c *Control) CheckDrain(t Selector) error {
 	at := c.currentView()
 	cfg := at.snapshot.Config
 	if t.validate(cfg) != nil {
-		return nil // which Override reports
+		return nil // Override reports this error
 	}
 	before := newAnswerable(at)
 	after := before.under(at.overrides.with(Override{Target: t, Kind: pools.Drained.String()}))
@@ -43,7 +43,7 @@ func (c *Control) CheckDrain(t Selector) error {
 	}
 }
 
-// answerable finds which names can be answered under some overrides, by the states of now:
+// answerable finds the names that can be answered under some overrides, from the current states:
 //
 //	the pool of the name        its fallback  fail_open  a member that is not drained  answered
 //	live                        any           any        any                           yes
@@ -52,18 +52,18 @@ func (c *Control) CheckDrain(t Selector) error {
 //	not live                    not live      other      yes                           yes
 //	not live                    not live      other      no                            no
 //
-// A fallback that is not live is not asked, so members of it that are down do not help.
+// A fallback that is not live is not used, so its members that are down do not help.
 type answerable struct {
 	*states
 	said overrides
-	live map[string]bool // what was found of a pool
-	open map[string]bool // likewise: it has a member that may be answered when it fails open
+	live map[string]bool // cached results of isLive, by pool
+	open map[string]bool // cached results of isOpen, by pool
 }
 
-// states is how pools and members are now.
+// states holds the current states of pools and members.
 type states struct {
 	pools    map[string]*config.Pool
-	eligible map[Selector]bool // members that are, in some family
+	eligible map[Selector]bool // members that are eligible in some family
 }
 
 func newAnswerable(at *view) *answerable {
@@ -82,7 +82,7 @@ func newAnswerable(at *view) *answerable {
 	return (&answerable{states: now}).under(at.overrides)
 }
 
-// under returns the same under other overrides.
+// under returns a copy with other overrides.
 func (a *answerable) under(said overrides) *answerable {
 	return &answerable{a.states, said, map[string]bool{}, map[string]bool{}}
 }
@@ -93,7 +93,7 @@ func (a *answerable) name(pool string) bool {
 	return a.isLive(pool) || p.Fallback != "" && a.isLive(p.Fallback) || p.FailOpen != config.NeverOpen && a.isOpen(pool)
 }
 
-// isLive reports whether as many members of a pool are eligible as it needs.
+// isLive reports whether a pool has the required number of eligible members.
 func (a *answerable) isLive(pool string) bool {
 	if found, known := a.live[pool]; known {
 		return found
@@ -135,8 +135,8 @@ func (a *answerable) able(p *config.Pool, m *config.Member) bool {
 	return m.Enabled && m.Weight > 0 && !a.overridden(p, m, pools.Drained)
 }
 
-// overridden reports whether the override that a member goes by is of a kind: its own,
-// else that of its pool, else that of its region.
+// overridden reports whether the override that applies to a member is of a kind: its own, else
+// that of its pool, else that of its region.
 func (a *answerable) overridden(p *config.Pool, m *config.Member, kind pools.Kind) bool {
 	for _, t := range []Selector{{Pool: p.Name, Member: m.Name}, {Pool: p.Name}, {Region: m.Region}} {
 		if o := a.said.of(t); o != nil && t != (Selector{}) {

@@ -22,9 +22,9 @@ zones:
     names: {www: {pool: split}, blue: {pool: blue}, green: {pool: green}}
 `
 
-// Each pool of a chain of CNAMEs draws a number of its own. Of 4000 answers each address of
-// half a half gets a quarter, within five standard deviations of 27; and each answer is exactly
-// what the pools decide by the draws of the two hops, served and explained.
+// Each pool of a chain of CNAMEs makes a draw of its own. Of 4000 answers each address of half a
+// half gets a quarter, within five standard deviations of 27. Each answer is exactly the pools'
+// decision by the draws of the two hops, both served and explained.
 func TestEachPoolOfAChainDrawsItsOwnNumber(t *testing.T) {
 	snapshot := build(t, chainOfPools, loneZone)
 	const answers = 4000
@@ -75,9 +75,9 @@ zones:
     names: {www: {pool: web}}
 `
 
-// The first answer of a new responder, which each worker and TCP connection has, and that of an
-// old one after a reload is any member's with equal odds: 400 answers, within five standard
-// deviations of 8.7. The answers that follow go on in turn.
+// The first answer of a new responder, and that of an old one after a reload, is any member's
+// with equal probability: 400 answers, within five standard deviations of 8.7. The following
+// answers go on in turn.
 func TestRoundRobinStartsAtARandomTurn(t *testing.T) {
 	const starts = 400
 	query := packed(t, ask("www.example.com.", dns.TypeA))

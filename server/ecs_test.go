@@ -21,8 +21,8 @@ zones:
     names: {www: {pool: web}, mapped: {pool: web, ecs: true}, "*.wild": {pool: web, ecs: true}}
 `
 
-// A name may use client subnets although the server as a whole does not. Answers of the others,
-// static ones and those of names that do not exist carry none then. Explanations say the same.
+// A name may use client subnets although the server as a whole does not. Other answers, static or
+// negative, then carry none. Explanations agree.
 func TestANameUsesClientSubnetsOnItsOwn(t *testing.T) {
 	snapshot := build(t, ecsOfSomeNames, loneZone)
 	p := newPaths(snapshot)

@@ -13,13 +13,13 @@ import (
 	"meridian/pools"
 )
 
-// rack is endpoints that listen at 127.0.0.91 and up, at one port.
+// rack is a set of endpoints that listen at 127.0.0.91 and up, on one port.
 type rack struct {
 	port  int
 	on    []net.Listener // nil: off
 	names resolving
 
-	members int // that are configured, the first ones
+	members int // the first ones are configured
 }
 
 func newRack(t *testing.T, size int) *rack {
@@ -44,7 +44,7 @@ func (r *rack) turnOn(t *testing.T, i int) {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
-				return // it was turned off
+				return // it was switched off
 			}
 			conn.Close()
 		}
@@ -64,8 +64,8 @@ func (r *rack) turnOff(t *testing.T, from, to int) {
 	}
 }
 
-// config serves the rack, m0 and up, and what more says of members, with a
-// bound, and where state is not empty with a state.
+// config returns a configuration with the members m0 and up of the rack, more settings, a bound,
+// and a state directory if state is not empty.
 func (r *rack) config(bound, state, more string) string {
 	resolvers := ""
 	if r.names.at != "" {
@@ -98,7 +98,7 @@ pools:
 	return text
 }
 
-// standing is how many members are in each state.
+// standing returns the number of members in each state.
 func (r *alive) standing(t *testing.T) string {
 	t.Helper()
 	counts := map[string]int{}
@@ -108,7 +108,7 @@ func (r *alive) standing(t *testing.T) string {
 	return fmt.Sprint(counts)
 }
 
-// await returns when members stand as wanted, or gives up.
+// await waits until members have the wanted states, or fails.
 func (r *alive) await(t *testing.T, want string) {
 	t.Helper()
 	poll := time.NewTicker(20 * time.Millisecond)
@@ -152,7 +152,7 @@ func TestWhatFailsAtOnceIsDeferredAndThenEjected(t *testing.T) {
 	r.await(t, "map[down:5]")
 }
 
-// TestARestartIsNoWayAroundTheBound: an hour's bound holds over a stop and a start.
+// TestARestartIsNoWayAroundTheBound checks that a bound over an hour survives a restart.
 func TestARestartIsNoWayAroundTheBound(t *testing.T) {
 	rack, state := newRack(t, 5), t.TempDir()
 	text := rack.config("40%/1h", state, "")
@@ -185,8 +185,8 @@ func TestAReloadThatBreaksTheCheckTakesAFewMembersOnly(t *testing.T) {
 	r.await(t, "map[up:5]")
 }
 
-// TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred: the pools are compiled
-// anew and inherit, and what recovers and is ticked then is as before.
+// TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred checks that recompiled pools carry
+// over the deferrals, and that recovery and ticks still work.
 func TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred(t *testing.T) {
 	rack := newRack(t, 6)
 	rack.members = 5 // the sixth is the target's
@@ -216,7 +216,7 @@ func TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred(t *testing.T) {
 	r.await(t, "map[up:6]")
 }
 
-// resolving is a recursive server that knows the IPv4 addresses of every name.
+// resolving is a recursive server with IPv4 addresses for every name.
 type resolving struct {
 	at        string
 	mu        sync.Mutex
@@ -239,7 +239,7 @@ func (n *resolving) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 			m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.ParseIP(a)})
 		}
 	}
-	w.WriteMsg(m) //nolint:errcheck // whoever asked has gone
+	w.WriteMsg(m) //nolint:errcheck // the client has gone
 }
 
 // serve runs it until the test ends.

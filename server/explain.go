@@ -19,42 +19,43 @@ import (
 type ExplainQuery struct {
 	Name     config.Name
 	Type     uint16
-	Client   netip.Prefix // the question's client subnet; the zero value: none
-	Resolver netip.Addr   // the packet's source; the zero value: Client's address
-	Draw     *uint64      // the random number that all draws are made from; nil: a new one
-	Time     time.Time    // when it is asked, for pools with sticky: ttl; the zero value: now
+	Client   netip.Prefix // the client subnet of the question; zero value: none
+	Resolver netip.Addr   // the source of the packet; zero value: the address of Client
+	Draw     *uint64      // the seed of all random draws; nil: a new one
+	Time     time.Time    // the time of the question, for pools with sticky: ttl; zero value: now
 }
 
-// Explanation is an answer and why it is so; its JSON is DESIGN section 4's.
+// Explanation holds an answer and the reasons for it. Its JSON is documented in
+// docs/reference/api.md.
 type Explanation struct {
 	Name        string             `json:"name"`
 	Type        string             `json:"type"`
-	Client      string             `json:"client"` // who decided: an address, or the network of a client subnet
-	Source      string             `json:"source"` // what told: ecs, resolver; default when nothing places the client
+	Client      string             `json:"client"` // the deciding client: an address, or the network of a client subnet
+	Source      string             `json:"source"` // how the client is known: ecs, resolver; default if it has no location
 	Location    ExplainedLocation  `json:"location"`
 	Rcode       string             `json:"rcode"`
 	Answers     []ExplainedRecord  `json:"answers"`
-	Why         string             `json:"why,omitempty"` // why there is no answer, where there is none
+	Why         string             `json:"why,omitempty"` // the reason for an empty answer
 	Scope       int                `json:"scope"`         // of the client subnet in the answer
-	Draw        string             `json:"draw"`          // what all draws were made from, in hexadecimal: 64 bits, more than JavaScript's numbers hold
-	PoolAnswers []pools.PoolAnswer `json:"asked"`         // how each pool that a name of the answer is bound to answers
+	Draw        string             `json:"draw"`          // the seed of all draws, in hexadecimal: 64 bits, more than JavaScript's numbers hold
+	PoolAnswers []pools.PoolAnswer `json:"asked"`         // the answer of each pool bound to a name of the answer
 	Steps       []ExplainedStep    `json:"steps"`
-	Sources     []geo.SourceResult `json:"sources"` // what each source says of the client, in the order asked
+	Sources     []geo.SourceResult `json:"sources"` // the result of each source of client locations, in order
 
-	At time.Time `json:"at,omitzero"` // of a running server: when it was asked
+	At time.Time `json:"at,omitzero"` // from a running server: the time of the question
 }
 
-// ExplainedStep is a step, and what a running server's prober knows.
+// ExplainedStep is a step with the prober's data from a running server.
 type ExplainedStep struct {
 	pools.Step
-	// Addresses is what is known of those of the member, or of its region where that
-	// is down, that are not known to be up, or start slowly.
+	// Addresses lists the addresses of the member, or of its region if that is down, that are not
+	// up or are in slow start.
 	Addresses []AddressStatus `json:"addresses,omitempty"`
 
 	Resolving *ResolvingStatus `json:"resolving,omitempty"` // of a member's target
 }
 
-// ExplainedLocation is where the client stands.
+// ExplainedLocation is the location of the client.
 type ExplainedLocation struct {
 	Continent   string  `json:"continent,omitempty"`
 	Country     string  `json:"country"`
@@ -63,11 +64,11 @@ type ExplainedLocation struct {
 	ASN         uint32  `json:"asn,omitempty"`
 	Latitude    float64 `json:"latitude"`
 	Longitude   float64 `json:"longitude"`
-	From        string  `json:"from"`              // what placed it: networks, database, built-in, default
-	Network     string  `json:"network,omitempty"` // the entry that did
+	From        string  `json:"from"`              // the source of the location: networks, database, built-in, default
+	Network     string  `json:"network,omitempty"` // the matching entry
 
-	// UnusedRadiusKm is the accuracy radius of the database's record in kilometres where its
-	// coordinates are not used because of it; the country's location is used then.
+	// UnusedRadiusKm is the accuracy radius of the database record in kilometres if it is too
+	// large to use the coordinates; the location of the country is used instead.
 	UnusedRadiusKm int `json:"unused_accuracy_radius_km,omitempty"`
 }
 
@@ -79,9 +80,9 @@ type ExplainedRecord struct {
 	Data string `json:"data"`
 }
 
-// Explain answers asked from snapshot, as it stands now, by the code that
-// serves, with every decision recorded. Equal draws, the turns of round-robin among
-// them, give equal answers. It may run beside serving.
+// Explain answers asked from snapshot in its current state, by the code of the slow path, with
+// every decision recorded. Equal draws give equal answers; they also seed round-robin. It is safe
+// to call while the server answers.
 func Explain(snapshot *zones.Snapshot, asked ExplainQuery) Explanation {
 	s := newActiveSnapshot(snapshot)
 	subnet, resolver := asked.client()
@@ -111,7 +112,7 @@ func Explain(snapshot *zones.Snapshot, asked ExplainQuery) Explanation {
 		Answers:     explained(q.msg.Answer),
 		Scope:       int(q.scope),
 		Why:         q.explainEmpty(asked.Name),
-		PoolAnswers: append([]pools.PoolAnswer{}, q.standings...), // never nil, for the JSON's sake
+		PoolAnswers: append([]pools.PoolAnswer{}, q.standings...), // never nil: JSON needs a list
 		Sources:     snapshot.Geo.Consult(who.addr),
 		Draw:        fmt.Sprintf("%#016x", q.draw),
 		Steps:       explainedSteps(q.steps),
@@ -132,7 +133,8 @@ func (a *ExplainQuery) time() time.Time {
 	return a.Time
 }
 
-// explainedSteps is the steps as no prober knows of; never nil, for the JSON's sake.
+// explainedSteps converts steps without data from a prober. It never returns nil: JSON needs a
+// list.
 func explainedSteps(steps []pools.Step) []ExplainedStep {
 	all := make([]ExplainedStep, len(steps))
 	for i, s := range steps {
@@ -141,15 +143,15 @@ func explainedSteps(steps []pools.Step) []ExplainedStep {
 	return all
 }
 
-// Explain is Explain of the running configuration, with what its prober knows of
-// the addresses that are not known to be up or start slowly, and its resolver of targets.
+// Explain explains a question for the running configuration, with the prober's data of addresses
+// that are not up or are in slow start, and the lookup status of targets.
 func (c *Control) Explain(asked ExplainQuery) Explanation {
 	e, at := c.explain(asked)
 	var targets []int
 	for i := range e.Steps {
 		targets = append(targets, targetsOf(e.Steps[i].Provisional)...)
 	}
-	at.fetchProbes(targets) // without an answer the steps have the verdicts alone
+	at.fetchProbes(targets) // if the prober does not reply, the steps have only the health states
 	for i := range e.Steps {
 		s := &e.Steps[i]
 		for _, a := range s.Provisional {
@@ -162,7 +164,7 @@ func (c *Control) Explain(asked ExplainQuery) Explanation {
 	return e
 }
 
-// explain explains from the generation that serves, whose files stay open for so long.
+// explain explains from the current generation and keeps its files open during the call.
 func (c *Control) explain(asked ExplainQuery) (Explanation, *view) {
 	at := c.hold()
 	defer at.control.release()
@@ -171,10 +173,10 @@ func (c *Control) explain(asked ExplainQuery) (Explanation, *view) {
 	return e, at
 }
 
-// EffectiveClient is asked as it stays when somebody else stands where who decides it does:
-// of cfg, by what where knows of it, and the network or address that decides. A client
-// subnet that decides nothing for being private, and is the packet's source, is left out: it
-// would decide once it is known where it stands.
+// EffectiveClient reduces asked to the part that decides, given the server settings of cfg and
+// the locations of where, and returns the deciding network or address. A private client subnet
+// does not decide; it is removed if it contains the packet's source, because it would decide as
+// soon as it has a location.
 func EffectiveClient(cfg *config.Config, where *geo.Locator, asked ExplainQuery) (ExplainQuery, netip.Prefix) {
 	s := &activeSnapshot{snapshot: &zones.Snapshot{Geo: where}, config: &cfg.Server}
 	who, source := s.decidedBy(asked, cfg.UsesECSAt(asked.Name))
@@ -187,8 +189,8 @@ func EffectiveClient(cfg *config.Config, where *geo.Locator, asked ExplainQuery)
 	return asked, netip.PrefixFrom(who.addr, who.addr.BitLen())
 }
 
-// client returns the client subnet of the question and the source of its packet, which is
-// 0.0.0.0 if neither is known.
+// client returns the client subnet of the question and the source of its packet, or 0.0.0.0 if
+// neither is known.
 func (a *ExplainQuery) client() (subnet clientSubnet, source netip.Addr) {
 	source = a.Resolver.Unmap()
 	if a.Client.IsValid() {
@@ -203,8 +205,8 @@ func (a *ExplainQuery) client() (subnet clientSubnet, source netip.Addr) {
 	return subnet, source
 }
 
-// decidedBy finds the client that decides, as for a query, and what it is known by. With ecs false
-// the client subnet does not count.
+// decidedBy returns the deciding client, as for a query, and how it is known. If ecs is false,
+// the client subnet is ignored.
 func (s *activeSnapshot) decidedBy(asked ExplainQuery, ecs bool) (who clientScope, source string) {
 	subnet, resolver := asked.client()
 	subnet.present = subnet.present && ecs
@@ -228,7 +230,7 @@ func explainedLocation(l geo.Location) ExplainedLocation {
 	return e
 }
 
-// effectiveClient is who decided, as explanations write it.
+// effectiveClient returns the deciding client as text.
 func (a *ExplainQuery) effectiveClient(who clientScope, source string) string {
 	if source == "ecs" && !a.Client.IsSingleIP() {
 		return a.Client.Masked().String()
@@ -236,7 +238,7 @@ func (a *ExplainQuery) effectiveClient(who clientScope, source string) string {
 	return who.addr.String()
 }
 
-// explained is the answer section; never nil, for the JSON's sake.
+// explained converts the answer section. It never returns nil: JSON needs a list.
 func explained(answer []dns.RR) []ExplainedRecord {
 	records := make([]ExplainedRecord, 0, len(answer))
 	for _, rr := range answer {

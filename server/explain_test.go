@@ -88,10 +88,10 @@ func TestExplainSaysWhyThereIsNoAnswer(t *testing.T) {
 		{"far.example.com.", dns.TypeAAAA, `pool "far": "X" was drawn, which has no IPv6 address, nor has another without a region`},
 		{"gone.example.com.", dns.TypeA, `pool "gone" is not live (no member can be eligible), and it has no fallback. All its members are disabled, drained, forced down, unresolved or of weight 0, so the answer is NODATA`},
 		{"text.example.com.", dns.TypeA, "text.example.com. has no records of type A"},
-		{"nothing.example.com.", dns.TypeA, "there is no nothing.example.com., nor any name below it"},
-		{"dangle.example.com.", dns.TypeA, "there is no nothing.example.com., nor any name below it"},
+		{"nothing.example.com.", dns.TypeA, "nothing.example.com. does not exist, nor any name below it"},
+		{"dangle.example.com.", dns.TypeA, "nothing.example.com. does not exist, nor any name below it"},
 		{"a.sub.example.com.", dns.TypeA, "a.sub.example.com. is delegated to other servers"},
-		{"example.org.", dns.TypeA, "no zone of the configuration holds example.org."},
+		{"example.org.", dns.TypeA, "no zone of the configuration contains example.org."},
 		{"www.example.com.", dns.TypeAXFR, "type AXFR is not answered"},
 	} {
 		e := Explain(snapshot, ExplainQuery{Name: c.name, Type: c.qtype, Client: netip.MustParsePrefix("198.51.100.7/32")})

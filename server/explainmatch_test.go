@@ -14,8 +14,8 @@ import (
 	"meridian/zones"
 )
 
-// With its draw, an explanation is what the wire path serves: names, data, TTL,
-// scope and response code, under every policy, whatever is down or forced.
+// With its draw, an explanation equals the answer of the fast path: names, data, TTL, scope and
+// response code, under every policy, with members down or forced.
 func TestExplanationsAreWhatIsServedByTheirDraw(t *testing.T) {
 	worlds, questions := 24, 150
 	if testing.Short() {
@@ -40,7 +40,7 @@ func TestExplanationsAreWhatIsServedByTheirDraw(t *testing.T) {
 	}
 }
 
-// compareExplained asks a random question on the wire, and for its explanation.
+// compareExplained sends a random question and compares the answer with its explanation.
 func (m maker) compareExplained(t *testing.T, s *Server, snapshot *zones.Snapshot) {
 	t.Helper()
 	draw, resolver := m.Uint64(), m.source()
@@ -80,7 +80,7 @@ func (m maker) compareExplained(t *testing.T, s *Server, snapshot *zones.Snapsho
 	}
 }
 
-// scopeIn is the scope of an answer; 0 where it has no client subnet.
+// scopeIn returns the scope of an answer; 0 without client subnet.
 func scopeIn(m *dns.Msg) uint8 {
 	for _, option := range m.IsEdns0().Option {
 		if subnet, ok := option.(*dns.EDNS0_SUBNET); ok {
@@ -90,7 +90,7 @@ func scopeIn(m *dns.Msg) uint8 {
 	return 0
 }
 
-// sortedLines are records in an order of their own: that of an answer has no meaning.
+// sortedLines sorts records: their order in an answer has no meaning.
 func sortedLines(records []ExplainedRecord) string {
 	var lines []string
 	for _, r := range records {

@@ -10,23 +10,23 @@ import (
 	"meridian/zones"
 )
 
-// explainEmpty tells why there is no answer, by the first row that holds; nothing where
-// there is one:
+// explainEmpty returns the reason for an empty answer, by the first row that applies, or "" if
+// there is an answer:
 //
-//	rcode            what was found                   because
-//	REFUSED          no zone                          no zone holds the name
-//	NXDOMAIN         no such name                     there is none
-//	any other error  -                                the type cannot be asked for
+//	rcode            found                            reason
+//	REFUSED          no zone                          no zone contains the name
+//	NXDOMAIN         no such name                     the name does not exist
+//	any other error  -                                the type is not answered
 //	NOERROR          servers of a zone below          the name is delegated
-//	NOERROR          a pool that gave nothing         of what the pool says
+//	NOERROR          a pool without an answer         the reason of the pool
 //	NOERROR          a balanced name, another type    the pool has no such records
-//	NOERROR          a name without such records      it has others, or none of its own
+//	NOERROR          a name without such records      it has other records or none of its own
 func (q *question) explainEmpty(name config.Name) string {
 	switch {
 	case q.msg.Rcode == dns.RcodeRefused && !metaType(q.qtype):
-		return fmt.Sprintf("no zone of the configuration holds %s", name)
+		return fmt.Sprintf("no zone of the configuration contains %s", name)
 	case q.msg.Rcode == dns.RcodeNameError:
-		return fmt.Sprintf("there is no %s, nor any name below it", q.finalName(name))
+		return fmt.Sprintf("%s does not exist, nor any name below it", q.finalName(name))
 	case q.msg.Rcode != dns.RcodeSuccess:
 		return fmt.Sprintf("type %s is not answered", dns.Type(q.qtype))
 	case len(q.msg.Answer) > 0:
@@ -37,7 +37,7 @@ func (q *question) explainEmpty(name config.Name) string {
 	return q.explainNoData(name)
 }
 
-// finalName is the name at the end of the answer's aliases.
+// finalName returns the name at the end of the answer's aliases.
 func (q *question) finalName(name config.Name) string {
 	if n := len(q.msg.Answer); n > 0 {
 		if alias, ok := q.msg.Answer[n-1].(*dns.CNAME); ok {

@@ -12,17 +12,17 @@ import (
 	"meridian/config"
 )
 
-// ExplainParams is a question to be explained as people write it. What is empty is
-// none, but for the type, which is A then.
+// ExplainParams is a question to be explained, as text. All fields but Name are optional; the
+// default type is A.
 type ExplainParams struct {
 	Name, Type string
 	Client     string // an address or a network
 	Resolver   string // an address
-	Draw       string // a number, decimal or with 0x in front
+	Draw       string // a number, decimal or hexadecimal with 0x
 	Time       string // RFC 3339
 }
 
-// Parse reads the question.
+// Parse parses the question.
 func (t ExplainParams) Parse() (asked ExplainQuery, err error) {
 	if asked.Name, err = config.ParseName(t.Name); err != nil {
 		return asked, err
@@ -58,7 +58,7 @@ func (t ExplainParams) Parse() (asked ExplainQuery, err error) {
 	return asked, nil
 }
 
-// parseType reads a record type: its name, or TYPE and its number (RFC 3597 5).
+// parseType parses a record type: its name, or TYPE and its number (RFC 3597 5).
 func parseType(s string) (uint16, error) {
 	upper := strings.ToUpper(s)
 	if t, ok := dns.StringToType[upper]; ok {
@@ -72,7 +72,7 @@ func parseType(s string) (uint16, error) {
 	return 0, fmt.Errorf("%q is not a record type; e.g. A, AAAA, TXT, TYPE65280", s)
 }
 
-// parseNetwork reads an address, as the network of itself, or a network.
+// parseNetwork parses an address, as a network of that address alone, or a network.
 func parseNetwork(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 		a = a.Unmap()

@@ -9,8 +9,8 @@ import (
 	"meridian/zones"
 )
 
-// fastPath is the fast path: it answers a plain query by appending pre-rendered
-// records behind out. The full path gives the same answers.
+// fastPath answers an eligible query by appending pre-rendered records to out. The slow path
+// gives the same answers.
 func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte {
 	q, s := &r.query, r.at.active
 	a := s.newReply(out, q, stream)
@@ -32,8 +32,8 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 	return out
 }
 
-// find answers from what is at name. Where that is an alias, next is the name that
-// it stands for; nil where the answer ends here.
+// find answers from the node at name. If that is an alias, next is its target; nil ends the
+// answer.
 func (r *Responder) find(a *reply, name []byte, spelled domain, source netip.Addr) (next domain) {
 	q, snap := &r.query, r.at.active.snapshot
 	match := snap.Lookup(name, q.qtype)
@@ -55,7 +55,7 @@ func (r *Responder) find(a *reply, name []byte, spelled domain, source netip.Add
 	return nil
 }
 
-// fastData answers from a node, and returns the name that it is an alias of, if it is one.
+// fastData answers from a node and returns the target if it is an alias.
 func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next domain) {
 	q, snap := &r.query, r.at.active.snapshot
 	if binding, ok := snap.Balanced(match.Node); ok && balances(binding, q.qtype) {
@@ -73,8 +73,7 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 	return nil
 }
 
-// fastBalanced answers from a pool, and returns the name that the pool answers with a
-// CNAME to, if it does.
+// fastBalanced answers from a pool and returns the target if the pool answers with a CNAME.
 func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) (next domain) {
 	q, s := &r.query, r.at.active
 	who := s.clientAt(binding, &q.edns.subnet, source)
@@ -112,18 +111,17 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 	return nil
 }
 
-// balances reports whether the pool answers a type: addresses, the HTTPS record
-// that names them, and where it may answer a CNAME every type, since that stands for
-// all (RFC 1034 3.6.2).
+// balances reports whether the pool answers a type: addresses, the HTTPS record, and every type
+// if it may answer a CNAME, which applies to all types (RFC 1034 3.6.2).
 func balances(binding zones.Binding, qtype uint16) bool {
 	return isAddress(qtype) || service(binding, qtype) || binding.CName != zones.NoCName
 }
 
-// isAddress reports whether a type holds addresses. A pool that is asked for
-// another type has no data of it where it draws addresses.
+// isAddress reports whether a type holds addresses. A pool that draws addresses answers other
+// types with no data.
 func isAddress(qtype uint16) bool { return qtype == dns.TypeA || qtype == dns.TypeAAAA }
 
-// family is the address family that a type of record holds; IPv4 for those that hold none.
+// family returns the address family of a record type; IPv4 for types without addresses.
 func family(qtype uint16) pools.Family {
 	if qtype == dns.TypeAAAA {
 		return pools.IPv6
@@ -131,15 +129,15 @@ func family(qtype uint16) pools.Family {
 	return pools.IPv4
 }
 
-// negative adds the SOA that lets a resolver remember that there is nothing (RFC 2308 3).
+// negative adds the SOA for negative caching (RFC 2308 3).
 func (r *Responder) negative(a *reply, zone zones.ZoneID) {
 	snap := r.at.active.snapshot
 	a.flags |= flagAA
 	a.rrset(authoritySection, snap.Negative(zone), r.pointTo(snap.Apex(zone)))
 }
 
-// referral adds the name servers of the zone below the cut at node, and the
-// addresses without which they could not be found (RFC 1034 4.3.2 3b).
+// referral adds the name servers of the zone below the cut at node, and their addresses as glue
+// (RFC 1034 4.3.2 3b).
 func (r *Responder) referral(a *reply, node zones.NodeID) {
 	snap := r.at.active.snapshot
 	servers, _ := snap.RRset(node, dns.TypeNS)

@@ -12,15 +12,15 @@ import (
 	"meridian/zones"
 )
 
-// TestBothPathsAgree makes random worlds, verdicts and queries, and compares
-// the wire path with the full path octet by octet. Of all that the wire path answers it
-// is to answer each, and there are to be enough of each.
+// TestBothPathsAgree generates random configurations, health states and queries, and compares the
+// fast path with the slow path byte by byte. The fast path must answer each eligible query, and
+// there must be enough of each.
 func TestBothPathsAgree(t *testing.T) {
 	worlds, queries := 5, 1200
 	if testing.Short() {
 		worlds, queries = 2, 1000
 	}
-	answered := map[string]int{} // on the wire path, by outcome
+	answered := map[string]int{} // on the fast path, by outcome
 	for range worlds {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestBothPathsAgree(t *testing.T) {
 	}
 }
 
-// compare asks both ways, and tells the outcomes of what the wire path answered.
+// compare asks both paths and returns the outcomes of the fast path.
 func (p *paths) compare(t *testing.T, packet []byte, source netip.Addr, stream bool) []string {
 	t.Helper()
 	before, fulls := bytes.Clone(packet), p.wire.slowAnswers
@@ -77,8 +77,8 @@ func (p *paths) compare(t *testing.T, packet []byte, source netip.Addr, stream b
 	return outcomes
 }
 
-// outcomes names what the answer to the last query is; nothing for the unusual
-// questions that the wire path leaves to the full one.
+// outcomes names the outcomes in the answer to the last query; none for questions left to the
+// slow path.
 func (p *paths) outcomes(answer []byte) []string {
 	var m dns.Msg
 	if len(answer) == 0 || m.Unpack(answer) != nil || !p.full.query.fastPathEligible() || m.Rcode == dns.RcodeFormatError {
@@ -137,7 +137,7 @@ func (p *paths) outcome(m *dns.Msg) string {
 	return "negative"
 }
 
-// checkAnswer holds an answer to what is true of all.
+// checkAnswer checks the properties of every answer.
 func checkAnswer(t *testing.T, query, answer []byte, stream bool) {
 	t.Helper()
 	silent := len(query) < headerSize || query[2]&flagQR != 0
@@ -159,7 +159,7 @@ func checkAnswer(t *testing.T, query, answer []byte, stream bool) {
 	}
 }
 
-// checkSize holds the answer to the last query to what the client takes.
+// checkSize checks the answer to the last query against the client's limit.
 func (p *paths) checkSize(t *testing.T, answer []byte, stream bool) {
 	t.Helper()
 	q := &p.full.query
@@ -175,7 +175,7 @@ func (p *paths) checkSize(t *testing.T, answer []byte, stream bool) {
 	}
 }
 
-// questionSize is how long the question of a message is.
+// questionSize returns the size of the question of a message.
 func questionSize(m []byte) int {
 	end, _ := skipName(m, headerSize)
 	return end + 4 - headerSize

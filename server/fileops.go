@@ -5,12 +5,12 @@ import (
 	"path/filepath"
 )
 
-// fileOps is what replacing a file asks of the operating system, in functions so that a
-// test sees in which order, and has each of them fail.
+// fileOps holds the system calls that replace a file, as functions so that a test can check their
+// order and make each of them fail.
 type fileOps struct {
-	create func(path string) (*os.File, error) // to be written from its beginning
+	create func(path string) (*os.File, error) // for writing from its beginning
 	write  func(*os.File, []byte) error
-	sync   func(*os.File) error // of a file or folder: returns when it is on the disk
+	sync   func(*os.File) error // of a file or directory: returns when it is on disk
 	rename func(from, to string) error
 	remove func(path string) error
 }
@@ -27,10 +27,10 @@ func realDisk() fileOps {
 	}
 }
 
-// replace makes data the state file in a folder, which is open at path. A name is
-// given to it only when its content is on the disk, or a crash could leave the
-// name to half of it; and the folder is synced after, or a crash could take the name
-// back that whoever waits has been told of.
+// replace makes data the state file in a directory, which is open at path. The content is on disk
+// before it gets its name: otherwise a crash could leave half of it under that name. The
+// directory is synced afterwards: otherwise a crash could undo a rename that was already
+// reported.
 func (d *fileOps) replace(folder *os.File, path string, data []byte) error {
 	next := filepath.Join(path, stateNext)
 	if err := d.writeSynced(next, data); err != nil {
@@ -42,7 +42,7 @@ func (d *fileOps) replace(folder *os.File, path string, data []byte) error {
 	return d.sync(folder)
 }
 
-// writeSynced writes a file that is on the disk when it returns, or not there.
+// writeSynced writes a file and returns when it is on disk; on an error it removes the file.
 func (d *fileOps) writeSynced(path string, data []byte) error {
 	w, err := d.create(path)
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *fileOps) writeSynced(path string, data []byte) error {
 		err = closing
 	}
 	if err != nil {
-		_ = d.remove(path) // give a full disk its room back
+		_ = d.remove(path) // free the space on a full disk
 	}
 	return err
 }

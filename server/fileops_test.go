@@ -11,8 +11,7 @@ import (
 	"testing"
 )
 
-// watchedDisk is the real one, which notes each step and has the one named fails
-// fail in place of being taken.
+// watchedDisk records each step of the real disk; the step named fails returns an error instead.
 func watchedDisk(steps *[]string, fails string) fileOps {
 	real := realDisk()
 	step := func(what, path string) error {
@@ -41,8 +40,8 @@ func watchedDisk(steps *[]string, fails string) fileOps {
 	}
 }
 
-// TestAStateIsOnTheDiskBeforeItHasItsName: whenever the machine stops, what has the
-// name is whole, and what was acknowledged has it.
+// TestAStateIsOnTheDiskBeforeItHasItsName checks that after a crash at any point the named file
+// is complete, and contains every acknowledged write.
 func TestAStateIsOnTheDiskBeforeItHasItsName(t *testing.T) {
 	f := held(t, filepath.Join(t.TempDir(), "folder"))
 	var steps []string
@@ -56,12 +55,12 @@ func TestAStateIsOnTheDiskBeforeItHasItsName(t *testing.T) {
 	}
 }
 
-// TestAStepThatFailsIsAnErrorAndLeavesAWholeState has each fail in turn: the state
-// before, or after the rename the new one.
+// TestAStepThatFailsIsAnErrorAndLeavesAWholeState makes each step fail in turn: the old state is
+// left, or the new one after the rename.
 func TestAStepThatFailsIsAnErrorAndLeavesAWholeState(t *testing.T) {
 	for _, c := range []struct {
 		fails     string
-		overrides int // of the state that is there then
+		overrides int // of the state left on disk
 	}{
 		{"create " + stateNext, 2},
 		{"write " + stateNext, 2},

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// gcPauses is how the Go runtime has held up the process, by its own count.
+// gcPauses holds how long the Go runtime has stopped or delayed goroutines, by its own counters.
 type gcPauses struct {
-	stopTheWorld [2]*metrics.Float64Histogram // of the whole process: for the collector, and otherwise
-	schedLatency *metrics.Float64Histogram    // of goroutines that could run, for a turn to; one in eight is counted
+	stopTheWorld [2]*metrics.Float64Histogram // of the whole process: for the collector, and for other reasons
+	schedLatency *metrics.Float64Histogram    // of runnable goroutines until they run; one in eight is counted
 }
 
-// readGCPauses is all since the process began.
+// readGCPauses returns the totals since the process started.
 func readGCPauses() gcPauses {
 	samples := []metrics.Sample{
 		{Name: "/sched/pauses/total/gc:seconds"},
@@ -27,7 +27,7 @@ func readGCPauses() gcPauses {
 	}
 }
 
-// since is what p has that before, an earlier reading, had not.
+// since returns the difference from before, an earlier reading.
 func (p gcPauses) since(before gcPauses) gcPauses {
 	for i, h := range before.stopTheWorld {
 		subtract(p.stopTheWorld[i], h)
@@ -42,8 +42,8 @@ func subtract(from, what *metrics.Float64Histogram) {
 	}
 }
 
-// LogValue is p for a log line. Times are the upper edges of the runtime's
-// buckets, some 10 % apart.
+// LogValue formats p for a log line. Times are upper edges of the runtime's buckets, about 10 %
+// apart.
 func (p gcPauses) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Uint64("stops", count(p.stopTheWorld[0])+count(p.stopTheWorld[1])),
@@ -61,7 +61,7 @@ func count(h *metrics.Float64Histogram) (sum uint64) {
 	return sum
 }
 
-// quantile is the upper edge of the bucket that holds the quantile; 0 of nothing.
+// quantile returns the upper edge of the bucket that contains the quantile; 0 if h is empty.
 func quantile(h *metrics.Float64Histogram, q float64) time.Duration {
 	rank, seen := uint64(math.Ceil(q*float64(count(h)))), uint64(0)
 	for i, n := range h.Counts {

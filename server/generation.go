@@ -14,30 +14,30 @@ import (
 	"meridian/zones"
 )
 
-// generation is a configuration that was loaded, and what keeps its pools current. Its
-// snapshot is replaced when the addresses of targets or the round trips change.
+// generation is a loaded configuration with everything that keeps its pools current. Its snapshot
+// is replaced when the addresses of targets or the latency table change.
 //
-// A reload makes the next generation. The files of the one before are closed when
-// nothing uses it any more: see acquire.
+// A reload makes the next generation. The files of the previous one are closed when it has no
+// users any more: see acquire.
 type generation struct {
 	targets *resolver.Watch
 
-	// Guarded by life.swapping once the generation serves.
+	// Guarded by instance.swapping while the generation serves.
 	snapshot *zones.Snapshot
 	watch    *health.Watch
 	loads    *load.Watch
-	resolved map[config.Name]pools.Resolved // as the snapshot has them
-	changed  time.Time                      // when that last changed
+	resolved map[config.Name]pools.Resolved // the addresses in the snapshot
+	changed  time.Time                      // when they last changed
 
-	roundTrips *latencySource // owned by updatePools once the generation serves
+	roundTrips *latencySource // owned by updatePools while the generation serves
 
 	users    atomic.Int64
 	replaced chan struct{} // closed when another generation serves
 	unused   chan struct{} // closed when the generation is
-	closed   func(error)   // called with the outcome of closing the files
+	closed   func(error)   // called with the result of closing the files
 }
 
-// acquire adds a user; it reports false if the generation is closed.
+// acquire adds a user. It returns false if the generation is closed.
 func (g *generation) acquire() bool {
 	for {
 		n := g.users.Load()
@@ -50,7 +50,7 @@ func (g *generation) acquire() bool {
 	}
 }
 
-// release removes a user. Without one, the generation is closed.
+// release removes a user. The last one closes the generation.
 func (g *generation) release() {
 	if g.users.Add(-1) > 0 {
 		return
@@ -60,15 +60,15 @@ func (g *generation) release() {
 	close(g.unused)
 }
 
-// unfollow ends what keeps the snapshot current.
+// unfollow stops the watches that keep the snapshot current.
 func (g *generation) unfollow() {
 	g.watch.Close()
 	g.loads.Close()
 	g.targets.Close()
 }
 
-// hold returns what Control shows now, with the caller as a user of its generation,
-// which must be released.
+// hold returns the current view, with the caller as a user of its generation. The caller must
+// release it.
 func (c *Control) hold() *view {
 	for {
 		if at := c.currentView(); at.control.acquire() {
@@ -77,8 +77,8 @@ func (c *Control) hold() *view {
 	}
 }
 
-// use makes g the generation that serves, and returns the one before; nil: none. The
-// server goes on with g's snapshot, or does so already if answering is false.
+// use makes g the current generation and returns the previous one, or nil. If answering is true,
+// it also makes the server answer from g's snapshot; otherwise the server does so already.
 func (l *instance) use(g *generation, answering bool) (before *generation, err error) {
 	l.swapping.Lock()
 	defer l.swapping.Unlock()
@@ -90,7 +90,7 @@ func (l *instance) use(g *generation, answering bool) (before *generation, err e
 	g.users.Store(1)
 	g.closed = func(err error) {
 		if err != nil {
-			l.Logger.Warn("cannot close the files of the former configuration", "error", err)
+			l.Logger.Warn("cannot close the files of the previous configuration", "error", err)
 		}
 	}
 	if before = l.control.currentView().control; before != nil {
@@ -102,12 +102,13 @@ func (l *instance) use(g *generation, answering bool) (before *generation, err e
 	return before, nil
 }
 
-// errReplaced is the reason why the pools of a generation are not replaced.
-var errReplaced = errors.New("another configuration serves by now")
+// errReplaced is returned if the pools of a generation are not replaced because another one
+// serves.
+var errReplaced = errors.New("another configuration is already served")
 
-// swapPools makes a snapshot of g, which differs from the present one in its pools
-// alone, the one that answers. New addresses get their first probes before that. It
-// fails with errReplaced if another generation serves by then.
+// swapPools makes the server answer from snapshot, which differs from that of g only in its
+// pools. New addresses get their first probes before that. It fails with errReplaced if another
+// generation serves by then.
 func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *zones.Snapshot) error {
 	probing, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
@@ -124,7 +125,7 @@ func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *zones
 	return err
 }
 
-// exchange has g go on with what next has, and next have what g had.
+// exchange swaps the snapshots and watches of g and next.
 func (l *instance) exchange(g, next *generation) error {
 	l.swapping.Lock()
 	defer l.swapping.Unlock()

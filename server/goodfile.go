@@ -18,33 +18,33 @@ import (
 	"meridian/config"
 )
 
-// The last good configuration is one zip file in the state folder, so that it is replaced
-// as a whole and any tool can read it. Its first entry is the manifest; the others are the
-// files, uncompressed, under their absolute paths without the leading slash. The format
-// has a checksum for each entry.
+// The last good configuration is one zip file in the state directory, so that it is replaced as a
+// whole and any tool can read it. Its first entry is the manifest; the others are the files,
+// uncompressed, under their absolute paths without the leading slash. The format has a checksum
+// for each entry.
 const (
 	goodName      = "last-good.zip"
-	goodNext      = goodName + ".new" // the next one while it is written
-	goodFolder    = "last-good"       // what a start extracts the files into
+	goodNext      = goodName + ".new" // the next one while it is being written
+	goodFolder    = "last-good"       // a start extracts the files into this directory
 	goodEntryName = "manifest.json"
 	goodKind      = "meridian last good configuration"
 	goodVersion   = 1
 )
 
-// maxGoodSize bounds a copy, in octets of all its files.
+// maxGoodSize limits a copy, in bytes of all its files.
 const maxGoodSize = 4 << 30
 
-// goodManifest says what a copy is of.
+// goodManifest describes the content of a copy.
 type goodManifest struct {
 	File        string            `json:"file"`
 	Version     int               `json:"version"`
 	Written     time.Time         `json:"written"`
 	Paths       []string          `json:"paths"`       // of -c, absolute
-	Documents   []string          `json:"documents"`   // the configuration's files, absolute, in the order read
-	Environment map[string]string `json:"environment"` // the variables that it took
+	Documents   []string          `json:"documents"`   // absolute, in reading order
+	Environment map[string]string `json:"environment"` // the environment variables used
 }
 
-// goodFile is a copy that was kept, open.
+// goodFile is an open copy.
 type goodFile struct {
 	path     string
 	zip      *zip.ReadCloser
@@ -86,8 +86,8 @@ func (g *goodFile) readManifest() error {
 
 func (g *goodFile) close() { g.zip.Close() }
 
-// extract writes the files of a copy below folder, where they stay as long as they
-// serve. It closes the copy.
+// extract writes the files of a copy below folder, where they stay while they are served. It
+// closes the copy.
 func (g *goodFile) extract(folder string) (*config.Copy, error) {
 	defer g.close()
 	root, err := filepath.Abs(filepath.Join(folder, goodFolder))
@@ -109,8 +109,8 @@ func (g *goodFile) extract(folder string) (*config.Copy, error) {
 	return &config.Copy{Name: strings.Join(g.manifest.Paths, ", "), Root: root, Files: g.manifest.Documents, Environment: g.manifest.Environment}, nil
 }
 
-// extractEntry writes an entry with the time of its file, which serial numbers go by. The
-// reader verifies its checksum.
+// extractEntry writes an entry with the modification time of its file, because serial numbers
+// depend on it. The reader verifies its checksum.
 func extractEntry(f *zip.File, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -131,7 +131,7 @@ func extractEntry(f *zip.File, path string) error {
 	return os.Chtimes(path, f.Modified, f.Modified)
 }
 
-// quarantine renames a copy that cannot be read, so that it can be looked at.
+// quarantine renames an unreadable copy and keeps it for inspection.
 func (g *goodFile) quarantine(folder string, why error, log *slog.Logger) {
 	aside := g.path + ".corrupt-" + time.Now().UTC().Format("20060102T150405Z")
 	if err := os.Rename(g.path, aside); err != nil {
@@ -140,15 +140,15 @@ func (g *goodFile) quarantine(folder string, why error, log *slog.Logger) {
 	log.Error("last good configuration corrupt, quarantined", "file", g.path, "error", why, "quarantined", aside, "folder", folder)
 }
 
-// goodEntry is a file that belongs into a copy.
+// goodEntry is a file to be copied.
 type goodEntry struct {
 	path string
 	info os.FileInfo
 	crc  uint32
 }
 
-// writeGood replaces the copy in folder, unless it is the same. A file that changed after
-// begun is not the one that was loaded: the copy stays as it is then.
+// writeGood replaces the copy in folder, unless it is identical. If a file changed after begun,
+// it is not the loaded one, and the old copy is kept.
 func writeGood(folder string, m *goodManifest, files []string, begun time.Time) error {
 	slices.Sort(files)
 	var entries []goodEntry
@@ -169,7 +169,7 @@ func writeGood(folder string, m *goodManifest, files []string, begun time.Time) 
 	}
 	next := filepath.Join(folder, goodNext)
 	if err := writeZip(next, m, entries); err != nil {
-		_ = os.Remove(next) // give a full disk its room back
+		_ = os.Remove(next) // free the space on a full disk
 		return err
 	}
 	if err := os.Rename(next, path); err != nil {
@@ -178,7 +178,7 @@ func writeGood(folder string, m *goodManifest, files []string, begun time.Time) 
 	return syncFolder(folder)
 }
 
-// examine reads a file for its checksum.
+// examine reads a file and computes its checksum.
 func examine(path string, begun time.Time) (goodEntry, error) {
 	r, err := os.Open(path)
 	if err != nil {
@@ -201,7 +201,7 @@ func examine(path string, begun time.Time) (goodEntry, error) {
 	return goodEntry{path, info, sum.Sum32()}, nil
 }
 
-// holds reports whether a copy is what m and entries would make.
+// holds reports whether a copy equals the one that m and entries would make.
 func (g *goodFile) holds(m *goodManifest, entries []goodEntry) bool {
 	have, want := g.manifest, *m
 	have.Written, want.Written = time.Time{}, time.Time{}
@@ -220,10 +220,10 @@ func (g *goodFile) holds(m *goodManifest, entries []goodEntry) bool {
 	return true
 }
 
-// entryName is the name of a file in a copy.
+// entryName returns the name of a file in a copy.
 func entryName(path string) string { return strings.TrimPrefix(filepath.ToSlash(path), "/") }
 
-// writeZip writes a copy that is on the disk when it returns.
+// writeZip writes a copy and returns when it is on disk.
 func writeZip(path string, m *goodManifest, entries []goodEntry) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -272,7 +272,7 @@ func addEntry(z *zip.Writer, name string, modified time.Time, content io.Reader)
 	return err
 }
 
-// syncFolder returns when the names in a folder are on the disk.
+// syncFolder returns when the names in a directory are on disk.
 func syncFolder(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -9,17 +9,17 @@ import (
 	"meridian/zones"
 )
 
-// maxHints is the most addresses of a family that an HTTPS record hints at. Hints
-// need not be all (RFC 9460 7.3): the A and AAAA records are.
+// maxHints is the maximum number of address hints for a family in an HTTPS record. Hints may be
+// incomplete (RFC 9460 7.3): the A and AAAA records are not.
 const maxHints = 16
 
-// service reports whether a question of qtype at a balanced name is for the HTTPS
-// record that the configuration gives it.
+// service reports whether a question of qtype at a balanced name asks for its configured HTTPS
+// record.
 func service(binding zones.Binding, qtype uint16) bool {
 	return qtype == dns.TypeHTTPS && binding.HTTPS.Exists()
 }
 
-// hints are those of addrs, IPv4 first, that an HTTPS record names.
+// hints returns the addresses for the hints of an HTTPS record. addrs lists IPv4 first.
 func hints(addrs []netip.Addr) (v4, v6 []netip.Addr) {
 	n := 0
 	for n < len(addrs) && addrs[n].Is4() {
@@ -29,9 +29,9 @@ func hints(addrs []netip.Addr) (v4, v6 []netip.Addr) {
 	return v4[:min(n, maxHints)], v6[:min(len(v6), maxHints)]
 }
 
-// service adds an HTTPS record at the current name: its data up to the hints,
-// then a hint for each family of which there are addresses. Those have the highest
-// keys of all that we write, and keys ascend (RFC 9460 2.2).
+// service adds an HTTPS record at the current name: its data up to the hints, then a hint for
+// each family that has addresses. Hints have the highest keys of all, and keys ascend (RFC 9460
+// 2.2).
 func (a *reply) service(upToHints []byte, addrs []netip.Addr, ttl uint32) {
 	v4, v6 := hints(addrs)
 	size := len(upToHints) + hintSize(v4, 4) + hintSize(v6, 16)
@@ -64,8 +64,8 @@ func (a *reply) parameter(key dns.SVCBKey, size int) {
 	a.out = binary.BigEndian.AppendUint16(a.out, uint16(size))
 }
 
-// hintSize is how long the hint of addrs is, of so many octets each; none at all
-// where there are none.
+// hintSize returns the size of the hint for addrs with the given octets each; 0 without
+// addresses.
 func hintSize(addrs []netip.Addr, octets int) int {
 	if len(addrs) == 0 {
 		return 0
@@ -73,7 +73,7 @@ func hintSize(addrs []netip.Addr, octets int) int {
 	return 4 + octets*len(addrs)
 }
 
-// service is the HTTPS record with the addresses in the scratch as its hints.
+// service returns the HTTPS record with the addresses in the scratch as its hints.
 func (q *question) service(head dns.RR_Header, v zones.Service) dns.RR {
 	data := q.serving.snapshot.Service(v)
 	head.Rdlength = uint16(len(data))

@@ -29,7 +29,7 @@ zones:
       many: {pool: many, https: {}}
 `
 
-// httpsWorld has a pool of 40 members of both families beside small ones.
+// httpsWorld has a pool of 40 members of both families, and small ones.
 func httpsWorld() string {
 	var many []string
 	for i := range 40 {
@@ -49,8 +49,7 @@ func TestAnHTTPSRecordOfAPoolAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Hints of many addresses are some of them, so that the record fits; both paths
-// name the same.
+// Hints list some of many addresses, so that the record fits; both paths list the same ones.
 func TestHintsAreAtMostSixteenOfAFamily(t *testing.T) {
 	p := newPaths(build(t, httpsWorld(), loneZone))
 	for draw := range uint64(20) {
@@ -69,7 +68,7 @@ func TestHintsAreAtMostSixteenOfAFamily(t *testing.T) {
 	}
 }
 
-// Without EDNS there is room for 512 octets: what does not fit is to be asked by TCP.
+// Without EDNS the limit is 512 octets: a longer answer is truncated, for a retry by TCP.
 func TestAnHTTPSRecordThatDoesNotFitIsTruncated(t *testing.T) {
 	p := newPaths(build(t, httpsWorld(), loneZone))
 	query := packed(t, ask("many.example.com.", dns.TypeHTTPS))
@@ -87,7 +86,7 @@ func TestAnHTTPSRecordThatDoesNotFitIsTruncated(t *testing.T) {
 	}
 }
 
-// The dig line of docs/reference/https.md is what its example answers a client in us-east.
+// The dig line of docs/reference/https.md is the answer of its example to a client in us-east.
 func TestTheExampleOfTheHTTPSPageIsAnswered(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/https.md")
 	if err != nil {

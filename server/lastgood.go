@@ -13,28 +13,28 @@ import (
 	"meridian/zones"
 )
 
-// LastGood says how the configuration that served last is kept under the state folder,
-// and that a start falls back to it when the present one is invalid.
+// LastGood controls how the last valid configuration is saved in the state directory, and whether
+// a start falls back to it if the current one is invalid.
 type LastGood struct {
-	Paths   []string        // where the configuration is: a copy of another one is not used
-	Folders func() []string // where the state may be, if the configuration cannot be read
-	Strict  bool            // keep it, and do not fall back to it
-	// Load is Lifecycle.Load of a copy.
+	Paths   []string        // the paths of the configuration: a copy of other paths is not used
+	Folders func() []string // possible state directories if the configuration cannot be read
+	Strict  bool            // save it, but do not fall back to it
+	// Load loads a copy, as Daemon.Load does.
 	Load func(*config.Copy, zones.Builder) (*zones.Snapshot, error)
 }
 
-// LastGoodStatus says that a copy serves because the configuration was invalid at start.
+// LastGoodStatus says that a copy is served because the configuration was invalid at start.
 type LastGoodStatus struct {
 	Kept   time.Time `json:"kept"`   // when the copy was made
-	Error  string    `json:"error"`  // why the configuration does not serve
-	Errors []string  `json:"errors"` // those of the configuration, the first maxErrors
+	Error  string    `json:"error"`  // why the configuration is not served
+	Errors []string  `json:"errors"` // the errors of the configuration, maxErrors at most
 }
 
-// maxErrors is how many errors of a configuration the status lists.
+// maxErrors is the maximum number of configuration errors in the status.
 const maxErrors = 100
 
-// loadLastGood loads the copy of the configuration that served last, if there is one,
-// because the configuration has an error. Without a copy the error stays what it is.
+// loadLastGood loads the last good configuration, if there is a copy, because the current one has
+// an error. Without a copy it returns that error.
 func (l *instance) loadLastGood(invalid error) (*zones.Snapshot, error) {
 	var bind *BindError
 	if l.LastGood == nil || l.LastGood.Strict || errors.As(invalid, &bind) {
@@ -69,7 +69,7 @@ func (l *instance) loadLastGood(invalid error) (*zones.Snapshot, error) {
 	return snapshot, nil
 }
 
-// findLastGood looks for a copy of this configuration where the state may be.
+// findLastGood searches the possible state directories for a copy of this configuration.
 func (l *instance) findLastGood() (*goodFile, string) {
 	for _, folder := range l.LastGood.Folders() {
 		kept, err := openGood(filepath.Join(folder, goodName))
@@ -78,7 +78,7 @@ func (l *instance) findLastGood() (*goodFile, string) {
 		case err != nil:
 			(&goodFile{path: filepath.Join(folder, goodName)}).quarantine(folder, err, l.Logger)
 		case !slices.Equal(kept.manifest.Paths, absolute(l.LastGood.Paths)):
-			l.Logger.Warn("a last good configuration is of another -c, and is not used", "file", kept.path, "config", kept.manifest.Paths)
+			l.Logger.Warn("last good configuration ignored: it belongs to another -c", "file", kept.path, "config", kept.manifest.Paths)
 			kept.close()
 		default:
 			return kept, folder
@@ -87,8 +87,8 @@ func (l *instance) findLastGood() (*goodFile, string) {
 	return nil, ""
 }
 
-// buildLastGood builds a copy. What a copy refers to and does not hold, such as a geo
-// database, is left out if it cannot be read: clients are then located less well.
+// buildLastGood builds a copy. Files outside the copy, such as a geo database, are left out if
+// they cannot be read: clients are then located less precisely.
 func (l *instance) buildLastGood(cfg *config.Config) (*zones.Snapshot, []config.Error, error) {
 	snapshot, warnings, err := l.bindAndBuild(cfg)
 	left := false
@@ -116,7 +116,7 @@ func (l *instance) buildLastGood(cfg *config.Config) (*zones.Snapshot, []config.
 	return l.bindAndBuild(cfg)
 }
 
-// errorsIn takes an error that wraps several apart; none of nil.
+// errorsIn splits an error that wraps several; nil gives none.
 func errorsIn(err error) []error {
 	var several *multierror.Error
 	if errors.As(err, &several) {
@@ -137,8 +137,8 @@ func errorsIn(err error) []error {
 	return []error{err}
 }
 
-// keepLastGood keeps the configuration of a snapshot that serves, in the background: a
-// disk may hang. Its load began at begun; a file that changed since is not what serves.
+// keepLastGood saves the configuration of a served snapshot, in the background because a disk may
+// hang. Its load began at begun; a file that changed since then is not the one being served.
 func (l *instance) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
 	k := l.writer.Load()
 	if l.LastGood == nil || k == nil || snapshot.Config.Root != "" {
@@ -153,7 +153,7 @@ func (l *instance) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
 		}
 		_, err := recovered(func() (struct{}, error) { return struct{}{}, l.writeLastGood(folder, snapshot, begun) })
 		if err != nil {
-			l.Logger.Error("cannot keep the last good configuration; a start with an invalid one would fail", "folder", folder, "error", err)
+			l.Logger.Error("cannot save the last good configuration; a start with an invalid one would fail", "folder", folder, "error", err)
 		}
 	}()
 }
@@ -171,18 +171,18 @@ func (l *instance) writeLastGood(folder string, snapshot *zones.Snapshot, begun 
 	return writeGood(folder, &m, files, begun)
 }
 
-// awaitLastGood waits until what was to be kept is, at the end.
+// awaitLastGood waits at shutdown until the copy is written.
 func (l *instance) awaitLastGood() {
 	if l.goodKept != nil {
-		l.waitOrLog(l.goodKept, "the writing of the last good configuration")
+		l.waitOrLog(l.goodKept, "writing the last good configuration")
 	}
 }
 
-// LastGood reports that the last good configuration serves in place of an invalid one;
-// nil: it does not.
+// LastGood returns the status of the last good configuration if it is served in place of an
+// invalid one, otherwise nil.
 func (c *Control) LastGood() *LastGoodStatus { return c.lastGood.Load() }
 
-// absolute returns paths as they are from anywhere.
+// absolute makes paths absolute.
 func absolute(paths []string) []string {
 	all := make([]string, len(paths))
 	for i, path := range paths {

@@ -12,37 +12,37 @@ import (
 	"meridian/zones"
 )
 
-// LatencyStatus is how the table of round trips stands.
+// LatencyStatus is the status of the latency table.
 type LatencyStatus struct {
 	File    string    `json:"file"`
-	Rows    int       `json:"rows"`            // that the pools go by; none while the file is stale
-	Written time.Time `json:"written"`         // the file that they are of
-	Stale   bool      `json:"stale"`           // it is older than max_age: distance decides
-	Refused int       `json:"refused"`         // new files that were refused, since the last reload
-	Error   string    `json:"fault,omitempty"` // what is wrong with the file now; an older one serves
+	Rows    int       `json:"rows"`            // in use; 0 while the file is stale
+	Written time.Time `json:"written"`         // modification time of the file in use
+	Stale   bool      `json:"stale"`           // older than max_age: distance decides
+	Refused int       `json:"refused"`         // rejected new files since the last reload
+	Error   string    `json:"error,omitempty"` // the error of the current file; an older one is in use
 }
 
-// latencySource is what keeps the round trips of a snapshot current.
+// latencySource keeps the latency table of a snapshot current.
 type latencySource struct {
 	config    config.Latency
-	read      *geo.Latency     // as last read and taken over; nil: none are measured
-	lastTried fs.FileInfo      // of the file as last looked at, where it was refused
-	nextPoll  <-chan time.Time // delivers when it is time to look at the file again; nil: never
-	stale     bool             // read is too old to go by
+	read      *geo.Latency     // the table in use; nil: no latency is measured
+	lastTried fs.FileInfo      // the last rejected file
+	nextPoll  <-chan time.Time // delivers when the next poll is due; nil: never
+	stale     bool             // read is older than max_age
 	refused   int
 	err       string
 }
 
-// builder makes what a reload has, beside the round trips that the pools go by.
+// builder returns the builder for a reload, with the latency table that the pools use.
 func (l *instance) builder() zones.Builder {
 	l.swapping.Lock()
 	defer l.swapping.Unlock()
 	return zones.BuildInBackground(l.measured)
 }
 
-// firstRoundTrips is what a snapshot that was loaded has, and the snapshot that goes by
-// it: a file that is too old counts for nothing. Of one that is at fault, where round
-// trips from before are in its place, it tells.
+// firstRoundTrips returns the latency source of a loaded snapshot, and the snapshot that uses it.
+// A file older than max_age is not used. If the file has an error and an earlier table is used
+// instead, it logs the error.
 func (l *instance) firstRoundTrips(loaded *zones.Snapshot) (*latencySource, *zones.Snapshot, error) {
 	c, now := loaded.Config.Latency, time.Now()
 	r := &latencySource{config: c, read: loaded.Geo.Latency()}
@@ -65,7 +65,7 @@ func (l *instance) firstRoundTrips(loaded *zones.Snapshot) (*latencySource, *zon
 	return r, snapshot, err
 }
 
-// status tells how the table stands; nil without one.
+// status returns the status of the table, or nil without one.
 func (r *latencySource) status() *LatencyStatus {
 	if r == nil || r.read == nil {
 		return nil
@@ -77,7 +77,7 @@ func (r *latencySource) status() *LatencyStatus {
 	return s
 }
 
-// refuse notes what is wrong with the file, and reports whether that is news.
+// refuse records an error of the file and reports whether it is a new error.
 func (r *latencySource) refuse(info fs.FileInfo, err error) bool {
 	news := info != nil || r.err != err.Error()
 	r.lastTried, r.err = info, err.Error()
@@ -87,19 +87,19 @@ func (r *latencySource) refuse(info fs.FileInfo, err error) bool {
 	return news
 }
 
-// expired reports whether the table has become too old, or is no more.
+// expired reports whether the table is older than max_age.
 func (r *latencySource) expired(now time.Time) (stale bool) {
 	return r.config.MaxAge > 0 && now.Sub(r.read.Modified()) > r.config.MaxAge
 }
 
-// pollLatency looks at the file of round trips:
+// pollLatency checks the latency file:
 //
-//	the file            was looked at    does
-//	as it was read      -                goes by it; by distance while it is older than max_age
-//	another             and refused      nothing
-//	another, sound      -                swaps pools that go by it, after the old one (alpha)
-//	another, at fault   -                the old one serves; an error in the log, counted
-//	not there           -                likewise, told once
+//	the file            seen before      action
+//	unchanged           -                use it; distance while it is older than max_age
+//	changed             and rejected     nothing
+//	changed, valid      -                swap in pools with the new table, smoothed with the old one (alpha)
+//	changed, invalid    -                keep the old table; log and count the error
+//	missing             -                keep the old table; log and count the error once
 func (l *instance) pollLatency(ctx context.Context, g *generation, now time.Time) {
 	r := g.roundTrips
 	defer func() { r.nextPoll = time.After(r.config.Reload) }()
@@ -119,8 +119,7 @@ func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// reloadLatency takes over the round trips of a file that has changed; info is nil where it
-// is not there.
+// reloadLatency reloads a latency file that has changed; info is nil if the file is missing.
 func (l *instance) reloadLatency(ctx context.Context, g *generation, info fs.FileInfo) {
 	r := g.roundTrips
 	begun := time.Now()
@@ -143,10 +142,10 @@ func (l *instance) reloadLatency(ctx context.Context, g *generation, info fs.Fil
 	for _, w := range next.Warnings {
 		l.Logger.Warn(w.Error())
 	}
-	l.Logger.Info("round trips taken over", "file", r.config.File, "rows", next.Rows, "took", time.Since(begun).Round(time.Millisecond))
+	l.Logger.Info("latency table reloaded", "file", r.config.File, "rows", next.Rows, "took", time.Since(begun).Round(time.Millisecond))
 }
 
-// publishRoundTrips publishes how the round trips of g are, if g serves.
+// publishRoundTrips publishes the latency table of g if g serves.
 func (l *instance) publishRoundTrips(g *generation) {
 	l.swapping.Lock()
 	defer l.swapping.Unlock()
@@ -155,13 +154,13 @@ func (l *instance) publishRoundTrips(g *generation) {
 	}
 }
 
-// measuredLocked makes r what the pools go by, for status and for the next reload.
+// measuredLocked makes r the table for the status and the next reload.
 func (l *instance) measuredLocked(r *latencySource) {
 	l.measured = r.read
 	l.control.recordLatency(r.status())
 }
 
-// expireLatency has distance decide while the round trips are too old.
+// expireLatency switches to distance when the table is older than max_age.
 func (l *instance) expireLatency(ctx context.Context, g *generation, now time.Time) {
 	r := g.roundTrips
 	if r.stale || !r.expired(now) {
@@ -170,7 +169,7 @@ func (l *instance) expireLatency(ctx context.Context, g *generation, now time.Ti
 	if err := l.recompileLatency(ctx, g, nil); errors.Is(err, errReplaced) {
 		return
 	} else if err != nil {
-		l.Logger.Error("round trips are older than max_age, and the pools cannot do without", "file", r.config.File, "error", err)
+		l.Logger.Error("latency table is older than max_age, and the pools cannot be built without it", "file", r.config.File, "error", err)
 		return
 	}
 	r.stale = true
@@ -178,17 +177,17 @@ func (l *instance) expireLatency(ctx context.Context, g *generation, now time.Ti
 }
 
 func (l *instance) logStaleLatency(r *latencySource) {
-	l.Logger.Error("round trips are older than max_age; distance decides until the file is renewed",
+	l.Logger.Error("latency table is older than max_age; distance decides until the file is updated",
 		"file", r.config.File, "written", r.read.Modified(), "max_age", r.config.MaxAge)
 }
 
 func (l *instance) refuseLatency(r *latencySource, info fs.FileInfo, err error) {
 	if r.refuse(info, err) {
-		l.Logger.Error("round trips refused; the old ones keep serving", "file", r.config.File, "error", err)
+		l.Logger.Error("latency table rejected; the old one stays in use", "file", r.config.File, "error", err)
 	}
 }
 
-// recompileLatency swaps pools that go by other round trips; nil for none.
+// recompileLatency swaps in pools with another latency table; nil for none.
 func (l *instance) recompileLatency(ctx context.Context, g *generation, t *geo.Latency) error {
 	defer l.processors.use()()
 	defer l.collecting.use()()

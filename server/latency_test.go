@@ -19,7 +19,7 @@ import (
 	"meridian/zones"
 )
 
-// measuring is a life that serves by a table of round trips, without its loop.
+// measuring is an instance that serves with a latency table, without its loop.
 type measuring struct {
 	*instance
 	*generation
@@ -28,7 +28,7 @@ type measuring struct {
 	log  bytes.Buffer
 }
 
-// startMeasuring begins with a table that is as old as age.
+// startMeasuring begins with a table of the given age.
 func startMeasuring(t *testing.T, options, table string, age time.Duration) *measuring {
 	m := &measuring{t: t, file: filepath.Join(t.TempDir(), "latency.csv")}
 	m.write(table, age)
@@ -52,7 +52,7 @@ func startMeasuring(t *testing.T, options, table string, age time.Duration) *mea
 	return m
 }
 
-// prepared has a configuration that was loaded serve.
+// prepared serves a loaded configuration.
 func (m *measuring) prepared(loaded *zones.Snapshot) {
 	k, err := m.prepare(context.Background(), loaded)
 	if err != nil {
@@ -69,7 +69,7 @@ func (m *measuring) prepared(loaded *zones.Snapshot) {
 }
 
 func (m *measuring) load(options string) *zones.Snapshot {
-	build := zones.Build // as at the start
+	build := zones.Build // as at start
 	if m.generation != nil {
 		build = m.builder()
 	}
@@ -106,13 +106,13 @@ zones:
 	return cfg
 }
 
-// hangUp reloads a sound configuration.
+// hangUp reloads a valid configuration.
 func (m *measuring) hangUp(options string) {
 	m.t.Helper()
 	m.prepared(m.load(options))
 }
 
-// write puts a table of some age in place by renaming.
+// write replaces the table with one of some age, by renaming.
 func (m *measuring) write(table string, age time.Duration) {
 	next := m.file + ".next"
 	at := time.Now().Add(-age)
@@ -123,8 +123,8 @@ func (m *measuring) write(table string, age time.Duration) {
 	}
 }
 
-// look looks at the file as at its time, and expects the region that the client gets
-// and a line in the log; empty: no line.
+// look polls the file as if its time had come, and expects the region of the client's answer and
+// a line in the log; empty: no line.
 func (m *measuring) look(want, logged string) {
 	m.t.Helper()
 	m.pollLatency(context.Background(), m.generation, time.Now())
@@ -164,7 +164,7 @@ func TestANewTableOfRoundTripsIsTakenOver(t *testing.T) {
 	m.expect("far", "")
 	m.look("far", "")
 	m.write(farIsSlow, 0)
-	m.look("near", "round trips taken over")
+	m.look("near", "latency table reloaded")
 	if s := m.status(); s.Rows != 2 || s.Stale || s.Error != "" || s.File != m.file {
 		t.Errorf("status %+v", s)
 	}
@@ -174,7 +174,7 @@ func TestABrokenTableOfRoundTripsLeavesTheOldOneServing(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.write("192.0.2.0/24,far,-5\n", 0)
 	m.look("far", "latency.csv:1:18: a round trip of -5 ms")
-	m.look("far", "") // told once
+	m.look("far", "") // logged once
 	if s := m.status(); s.Refused != 1 || !strings.Contains(s.Error, "a round trip of -5 ms") {
 		t.Errorf("status %+v", s)
 	}
@@ -184,7 +184,7 @@ func TestABrokenTableOfRoundTripsLeavesTheOldOneServing(t *testing.T) {
 	m.look("far", "no such file")
 	m.look("far", "")
 	m.write(farIsSlow, 0)
-	m.look("near", "round trips taken over")
+	m.look("near", "latency table reloaded")
 	if s := m.status(); s.Refused != 2 || s.Error != "" {
 		t.Errorf("status %+v", s)
 	}
@@ -198,24 +198,24 @@ func TestATableOfRoundTripsThatIsTooOldCountsForNothing(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	m.write(farIsQuick, time.Minute)
-	m.look("far", "round trips taken over")
+	m.look("far", "latency table reloaded")
 	m.pollLatency(context.Background(), m.generation, time.Now().Add(time.Hour))
 	m.expect("near", "older than max_age")
 }
 
-// A quarter of 60 ms and the rest of 5 ms is less than the 20 ms of near; once more, it is
-// not. Only what is new in the file counts, however often it is read.
+// A quarter of 60 ms plus the rest of 5 ms is less than the 20 ms of near; after a second update
+// it is more. Only new content of the file counts, however often it is read.
 func TestRoundTripsMoveByAlpha(t *testing.T) {
 	const options = ", alpha: 25%, tolerance: 0s"
 	m := startMeasuring(t, options, "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
 	m.expect("far", "")
 	const worse = "192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n"
 	m.write(worse, time.Minute) // 18.75
-	m.look("far", "round trips taken over")
+	m.look("far", "latency table reloaded")
 	m.hangUp(options)
 	m.expect("far", "")
-	m.write(worse, 0) // as by a copy
-	m.look("far", "round trips taken over")
+	m.write(worse, 0) // as a copy does
+	m.look("far", "latency table reloaded")
 	m.hangUp(options)
 	m.expect("far", "")
 	m.hangUp(", alpha: 100%, tolerance: 0s") // the file's own
@@ -237,8 +237,8 @@ func TestAReloadWithABrokenTableKeepsTheOldRoundTrips(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.write("192.0.2.0/24,far,-5\n", 0)
 	m.hangUp(", tolerance: 1ms")
-	m.expect("far", "round trips refused; the old ones keep serving")
-	m.look("far", "") // told already
+	m.expect("far", "latency table rejected; the old one stays in use")
+	m.look("far", "") // logged before
 	if s := m.status(); s.Rows != 1 || s.Refused != 1 || !strings.Contains(s.Error, "latency.csv:1:18: a round trip of -5 ms") {
 		t.Errorf("status %+v", s)
 	}
@@ -256,7 +256,7 @@ func TestAReloadWithABrokenTableKeepsTheOldRoundTrips(t *testing.T) {
 	}
 }
 
-// Round trips of another file are no reason to take a file that is at fault.
+// An earlier table of another file does not replace a broken table at a reload.
 func TestABrokenTableThatNeverServedRefusesTheConfiguration(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.file = filepath.Join(t.TempDir(), "other.csv")
@@ -272,7 +272,7 @@ func TestABrokenTableThatNeverServedRefusesTheConfiguration(t *testing.T) {
 	}
 }
 
-// SIGHUP takes what changed in the configuration while the table is at fault.
+// SIGHUP applies other changes of the configuration while the table is broken.
 func TestABrokenTableRefusesNoReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "latency.csv")
 	write := func(table string) {

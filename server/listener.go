@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// listener is one address that questions come in on. The server's lock guards it.
+// listener is one address that receives queries. The server's lock guards it.
 //
-// Its workers stay as many as they were: a socket that shares its port and is
-// closed takes along what the kernel gave it a moment before.
+// The number of its workers never changes: closing a socket that shares its port would lose
+// packets that the kernel has just assigned to it.
 type listener struct {
 	server  *Server
 	asked   netip.AddrPort // as configured
@@ -24,11 +24,11 @@ type listener struct {
 	started bool
 }
 
-// newListener binds asked, UDP once for each of workers where the system can
-// share a port. TCP is first because it can tell that somebody else listens there;
-// those of gone that overlap do until they are closed.
+// newListener binds asked, with one UDP socket for each worker if the system can share a port. It
+// binds TCP first, because only TCP reports that another process uses the port. The listeners in
+// gone that overlap hold it until they are closed.
 func (s *Server) newListener(asked netip.AddrPort, workers int, gone []*listener) (*listener, error) {
-	// A port that the kernel picked for TCP may be taken for UDP: it picks again.
+	// The kernel may pick a TCP port that is taken for UDP: let it pick again.
 	const tries = 10
 	for try := 1; ; try++ {
 		l := &listener{server: s, asked: asked}
@@ -46,8 +46,8 @@ func (s *Server) newListener(asked netip.AddrPort, workers int, gone []*listener
 	}
 }
 
-// overlapping is those of listeners that take packets for asked, or asked for
-// them: one is a wildcard of the other's port and family.
+// overlapping returns the listeners that would receive packets for asked, or the reverse: one
+// address is the wildcard of the other's port and family.
 func overlapping(asked netip.AddrPort, listeners []*listener) []*listener {
 	return slices.DeleteFunc(slices.Clone(listeners), func(l *listener) bool {
 		return l.addr.Port() != asked.Port() || l.addr.Addr().Is4() != asked.Addr().Is4() ||
@@ -71,7 +71,7 @@ func (l *listener) listenUDP(workers int) error {
 	return nil
 }
 
-// warnOfSmallBuffers warns if the system gives a UDP socket smaller buffers than it is asked for.
+// warnOfSmallBuffers warns if the system grants a UDP socket smaller buffers than requested.
 func (l *listener) warnOfSmallBuffers() {
 	if len(l.udp) == 0 {
 		return
@@ -80,12 +80,12 @@ func (l *listener) warnOfSmallBuffers() {
 	if min(receive, send) >= socketBuffer {
 		return
 	}
-	l.server.options.Logger.Warn("UDP socket buffers are smaller than asked; bursts of queries, or of answers, may be lost",
-		"listen", l.asked.String(), "receive", receive, "send", send, "asked", socketBuffer,
+	l.server.options.Logger.Warn("UDP socket buffers are smaller than requested; bursts of queries or answers may be lost",
+		"listen", l.asked.String(), "receive", receive, "send", send, "requested", socketBuffer,
 		"hint", "raise net.core.rmem_max and net.core.wmem_max as deploy/sysctl does, or grant CAP_NET_ADMIN")
 }
 
-// start lets the sockets answer, unless they do.
+// start starts the workers and the TCP listener, once.
 func (l *listener) start() {
 	if l.started {
 		return
@@ -97,12 +97,11 @@ func (l *listener) start() {
 	}
 }
 
-// drainTime bounds how long what stops still answers, all sockets and
-// connections together.
+// drainTime limits how long stopping sockets and connections still answer, all together.
 const drainTime = time.Second
 
-// stop closes all sockets of listeners when the queries already received are
-// answered, or drainTime has passed.
+// stop drains listeners for up to drainTime, until the queries already received are answered,
+// then closes their sockets.
 func stop(listeners []*listener) {
 	end := time.Now().Add(drainTime)
 	for _, l := range listeners {
@@ -113,7 +112,7 @@ func stop(listeners []*listener) {
 	}
 }
 
-// drain lets whoever runs end by end.
+// drain makes the workers stop by end.
 func (l *listener) drain(end time.Time) {
 	if !l.started {
 		return
@@ -124,7 +123,7 @@ func (l *listener) drain(end time.Time) {
 	}
 }
 
-// close waits for whoever runs, and closes what is left open.
+// close waits for the workers and closes the sockets.
 func (l *listener) close() {
 	l.tcp.close(l.started)
 	for _, w := range l.udp {
@@ -132,8 +131,8 @@ func (l *listener) close() {
 	}
 }
 
-// network is proto for the family of addr: an IPv6 socket takes IPv6 only,
-// so that 0.0.0.0 and [::] can both be listened on.
+// network returns proto for the family of addr. An IPv6 socket takes IPv6 only, so that 0.0.0.0
+// and [::] can both be listened on.
 func network(proto string, addr netip.Addr) string {
 	if addr.Is4() {
 		return proto + "4"
@@ -148,7 +147,7 @@ func listenUDP(addr netip.AddrPort) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := c.(*net.UDPConn) // it is for networks of udp
+	conn := c.(*net.UDPConn) // the network is always udp
 	if err := completeUDP(conn, addr.Addr()); err != nil {
 		conn.Close()
 		return nil, err

@@ -15,7 +15,7 @@ import (
 	"meridian/zones"
 )
 
-// manyNames is a snapshot of count balanced names; all of them lead to address.
+// manyNames returns a snapshot of count balanced names with one address.
 func manyNames(t *testing.T, count int, address string) *zones.Snapshot {
 	t.Helper()
 	var names strings.Builder
@@ -34,12 +34,12 @@ zones:
 `+names.String(), "")
 }
 
-// TestReloadUnderLoadLosesNoQuery: many clients ask an address that stays, while
-// others come and go beside it and thousands of names change.
+// TestReloadUnderLoadLosesNoQuery has many clients query an address that stays, while other
+// addresses and thousands of names change.
 func TestReloadUnderLoadLosesNoQuery(t *testing.T) {
 	const (
 		names                        = 2000
-		swaps, between               = 10, 20 // and queries, one by one, between two swaps
+		swaps, between               = 10, 20 // queries between two swaps, one by one
 		sockets, connections, window = 32, 4, 4
 	)
 	worlds := [2]*zones.Snapshot{manyNames(t, names, "192.0.2.1"), manyNames(t, names, "192.0.2.2")}
@@ -86,15 +86,15 @@ func TestReloadUnderLoadLosesNoQuery(t *testing.T) {
 	})
 }
 
-// loadClient keeps a window of queries under way.
+// loadClient keeps a window of outstanding queries.
 type loadClient struct {
 	conn     net.Conn
 	stream   bool
 	answered int
 }
 
-// run asks until over, then waits for the answers still under way. It fails at
-// the first one that is wrong or does not come.
+// run queries until over, then waits for the outstanding answers. It fails at the first one that
+// is wrong or missing.
 func (c *loadClient) run(query []byte, window int, over *atomic.Bool) error {
 	missing := map[uint16]bool{}
 	id := uint16(0)

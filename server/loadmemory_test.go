@@ -12,8 +12,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestARestartedNodeShedsAsItsNeighbour: what a region keeps is in the state file, so that a node goes on
-// with it where its neighbour, which has the same reports, does.
+// TestARestartedNodeShedsAsItsNeighbour checks that a region's shed load is in the state file, so
+// that a restarted node continues with the same value as its neighbour with the same reports.
 func TestARestartedNodeShedsAsItsNeighbour(t *testing.T) {
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"load": 80}`) }))
 	defer source.Close()
@@ -51,7 +51,8 @@ zones:
 	}
 	neighbour, state := node(t.TempDir()), t.TempDir()
 	restarts := node(state)
-	// The source reports the same whatever is shed, so that the part goes down by a tenth or less each round.
+	// The source always reports the same load, so the kept part decreases by at most a tenth each
+	// round.
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(20 * time.Second); keeps(restarts) > 0.7 || keeps(neighbour) > 0.7; <-tick.C {
@@ -63,7 +64,7 @@ zones:
 		t.Fatal(err)
 	}
 	restarts = node(state)
-	if got := keeps(restarts); got > 0.7 { // by the first report alone it would be 0.9
+	if got := keeps(restarts); got > 0.7 { // from the first report alone it would be 0.9
 		t.Errorf("after a restart %v is kept, want 0.7 or less; the neighbour keeps %v", got, keeps(neighbour))
 	}
 	for _, r := range []*alive{neighbour, restarts} {

@@ -8,24 +8,24 @@ import (
 	"meridian/pools"
 )
 
-// loadPause is how long reports of loads are gathered before the pools go by them.
+// loadPause is how long load reports are collected before they are applied to the pools.
 const loadPause = 250 * time.Millisecond
 
-// LoadStatus is how the reports of a load stand.
+// LoadStatus is the status of the reports of one load.
 type LoadStatus struct {
-	Source   string     `json:"source"` // its name in the configuration
+	Source   string     `json:"source"` // name in the configuration
 	Address  netip.Addr `json:"address,omitzero"`
 	URL      string     `json:"url,omitempty"` // in place of the address
 	Load     float64    `json:"load"`
-	Capacity float64    `json:"capacity"` // 0: the report does not say
+	Capacity float64    `json:"capacity"` // 0: not in the report
 	At       time.Time  `json:"at,omitzero"`
-	Fresh    bool       `json:"fresh"` // false: there is no report, or it is stale, and nobody goes by it
+	Fresh    bool       `json:"fresh"` // false: there is no report, or it is stale and not used
 	Polls    uint64     `json:"polls"`
 	Failures uint64     `json:"failures"`
 	Reason   string     `json:"reason,omitempty"` // why the last poll failed
 }
 
-// followLoads has the load targets of a tree polled.
+// followLoads starts polling the load targets of a tree.
 func (l *instance) followLoads(tree *pools.Tree) (*load.Watch, error) {
 	targets := make([]load.Target, len(tree.LoadTargets()))
 	for i, t := range tree.LoadTargets() {
@@ -34,8 +34,8 @@ func (l *instance) followLoads(tree *pools.Tree) (*load.Watch, error) {
 	return l.poller.Follow(targets)
 }
 
-// setLoads applies the present reports to a tree. It reports whether some member or region
-// sheds more or less than before.
+// setLoads applies the current reports to a tree. It reports whether the load shed by some member
+// or region changed.
 func setLoads(tree *pools.Tree, loads *load.Watch) (changed bool) {
 	known := loads.Status()
 	if len(known) == 0 {
@@ -48,8 +48,8 @@ func setLoads(tree *pools.Tree, loads *load.Watch) (changed bool) {
 	return tree.SetLoads(reports)
 }
 
-// applyLoads applies the present reports to the tree that answers and to those that
-// are about to: what a report changes step by step must not lag behind in these.
+// applyLoads applies the current reports to the tree that answers and to pending ones: state that
+// changes step by step must not lag behind in these.
 func (c *Control) applyLoads() {
 	defer c.recoverPanic("load reports")
 	c.mu.Lock()
@@ -64,7 +64,7 @@ func (c *Control) applyLoads() {
 	}
 }
 
-// loadStatus tells how the reports of all loads stand.
+// loadStatus returns the status of all load reports.
 func (at *view) loadStatus() []LoadStatus {
 	all := []LoadStatus{}
 	targets := at.snapshot.Pools.LoadTargets()

@@ -35,7 +35,7 @@ zones:
     names: {www: {pool: web}}
 `
 
-// odds is the chances of the first two members.
+// odds returns the probabilities of the first two members.
 func (r *alive) odds() (p [2]float64) {
 	for i, step := range r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
 		p[i] = step.Probability
@@ -43,10 +43,10 @@ func (r *alive) odds() (p [2]float64) {
 	return p
 }
 
-// A running server draws by what a source reports, tells of it, and goes on
-// without it when it is stale.
+// A running server uses reported loads in its decisions, shows them in the status, and ignores
+// stale ones.
 func TestARunningServerGoesByLoadReports(t *testing.T) {
-	var full atomic.Int32 // which of the two members has no room; neither: the source is broken
+	var full atomic.Int32 // the member without free capacity; neither: the source is broken
 	full.Store(1)
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		loads := [3]int{}
@@ -86,8 +86,7 @@ func TestARunningServerGoesByLoadReports(t *testing.T) {
 	}
 }
 
-// Reports take effect while a reload hangs, and the loads of the pools that wait to
-// answer follow too.
+// Reports take effect while a reload hangs, also in the pools that are about to answer.
 func TestLoadReportsTakeEffectWhileAReloadHangs(t *testing.T) {
 	var full atomic.Int32
 	full.Store(1)
@@ -112,7 +111,7 @@ func TestLoadReportsTakeEffectWhileAReloadHangs(t *testing.T) {
 	settle(t, "after the reload", mostly(r.odds), [2]float64{0, 1})
 }
 
-// mostly rounds odds: shares follow loads step by step, as clients hold answers for a TTL.
+// mostly rounds odds: shares follow loads step by step, because clients cache answers for a TTL.
 func mostly(odds func() [2]float64) func() [2]float64 {
 	return func() (which [2]float64) {
 		for i, p := range odds() {
@@ -124,7 +123,7 @@ func mostly(odds func() [2]float64) func() [2]float64 {
 	}
 }
 
-// settle waits until the odds are those wanted.
+// settle waits until the odds are as wanted.
 func settle(t *testing.T, when string, odds func() [2]float64, want [2]float64) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -4,6 +4,5 @@ package server
 
 import "os"
 
-// lockFile locks nothing: this system has no lock that a process takes along
-// when it ends.
+// lockFile does nothing: this system has no lock that ends with the process.
 func lockFile(*os.File) error { return nil }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile takes the lock of an open file or folder until that is closed; it is
-// errStateTaken where another has it.
+// lockFile locks an open file or directory until it is closed. It returns errStateTaken if
+// another process holds the lock.
 func lockFile(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

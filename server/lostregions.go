@@ -10,20 +10,20 @@ import (
 	"meridian/pools"
 )
 
-// lostRegionLog logs, once when it begins and once when it ends, that a region of a pool
-// is lost and its clients are spread over the others. It knows pools and regions by name,
-// so that a reload is neither a beginning nor an end. Safe for concurrent use.
+// lostRegionLog logs when a region of a pool is lost, so that its clients are spread over the
+// others, and when it recovers, once each. It identifies pools and regions by name, so that a
+// reload is neither a begin nor an end. Safe for concurrent use.
 type lostRegionLog struct {
 	log *slog.Logger
 
 	mu      sync.Mutex // guards all below
 	current *pools.Tree
-	logged  map[lostRegion]bool // those that go on
+	logged  map[lostRegion]bool // the regions lost now
 }
 
 type lostRegion struct{ pool, region, family string }
 
-// serve says that tree answers from now on.
+// serve makes tree the current one.
 func (l *lostRegionLog) serve(tree *pools.Tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -31,8 +31,7 @@ func (l *lostRegionLog) serve(tree *pools.Tree) {
 	l.reportLocked()
 }
 
-// report logs what has begun and ended in tree since the last time, if tree is the one
-// that answers.
+// report logs the changes in tree since the last call, if tree is the current one.
 func (l *lostRegionLog) report(tree *pools.Tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +46,7 @@ func (l *lostRegionLog) reportLocked() {
 	for _, r := range l.current.LostRegions() {
 		key := lostRegion{r.Pool, r.Region, r.Family}
 		if !ended[key] {
-			l.line(slog.LevelWarn, "region lost, its clients are spread", key, "shares", sharesText(r.Shares))
+			l.line(slog.LevelWarn, "region lost, its clients are spread over the other regions", key, "shares", sharesText(r.Shares))
 		}
 		delete(ended, key)
 		if l.logged == nil {
@@ -56,7 +55,7 @@ func (l *lostRegionLog) reportLocked() {
 		l.logged[key] = true
 	}
 	for key := range ended {
-		l.line(slog.LevelInfo, "region recovered, its clients are no longer spread", key)
+		l.line(slog.LevelInfo, "region recovered, spillover ended", key)
 	}
 }
 
@@ -64,7 +63,7 @@ func (l *lostRegionLog) line(level slog.Level, text string, r lostRegion, more .
 	l.log.Log(context.Background(), level, text, append([]any{"pool", r.pool, "region", r.region, "family", r.family}, more...)...)
 }
 
-// sharesText is which region takes how much, as many as fit a line.
+// sharesText lists the share of each region, as many as fit a line.
 func sharesText(shares []pools.RegionShare) string {
 	const most = 8
 	var words []string

@@ -43,8 +43,8 @@ zones:
     names: {www: {pool: web}}
 `
 
-// A running server that loses a region spreads its clients by capacity, over reloads, tells of
-// it, and brings them home.
+// A running server that loses a region spreads its clients by capacity, also over reloads, logs
+// it, and returns them after recovery.
 func TestARunningServerSpreadsALostRegion(t *testing.T) {
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"near": 80, "mid": 30, "far": 100}`)
@@ -74,7 +74,7 @@ func TestARunningServerSpreadsALostRegion(t *testing.T) {
 	if got := served(11); got["a"] != 256 {
 		t.Fatalf("at first %v", got)
 	}
-	settle(t, "when the loads are known", func() (known [2]float64) { // which a machine that stalls has not at once
+	settle(t, "when the loads are known", func() (known [2]float64) { // a slow machine may need several reports
 		status, err := r.Status(Selector{})
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +109,7 @@ func TestARunningServerSpreadsALostRegion(t *testing.T) {
 	}
 }
 
-// A region that is lost before a reload, in it, and behind it, is told of once, as is its end.
+// A region lost before, during or after a reload is logged once, and so is its recovery.
 func TestTheLogTellsOfALostRegionOnce(t *testing.T) {
 	tree := func() (tree *pools.Tree) {
 		snapshot := build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
@@ -130,7 +130,7 @@ func TestTheLogTellsOfALostRegionOnce(t *testing.T) {
 	l.serve(first)
 	first.SetOverrides(lost)
 	l.report(first)
-	told("when it is lost", `level=WARN msg="region lost, its clients are spread" pool=web region=near family=IPv4 shares="mid=9% far=91%"`)
+	told("when it is lost", `level=WARN msg="region lost, its clients are spread over the other regions" pool=web region=near family=IPv4 shares="mid=9% far=91%"`)
 	l.report(first)
 	second.CarryOver(first)
 	second.SetOverrides(lost)
@@ -140,7 +140,7 @@ func TestTheLogTellsOfALostRegionOnce(t *testing.T) {
 	told("when that serves", "")
 	second.SetOverrides(nil)
 	l.report(second)
-	told("when it is back", `level=INFO msg="region recovered, its clients are no longer spread" pool=web region=near family=IPv4`)
+	told("when it is back", `level=INFO msg="region recovered, spillover ended" pool=web region=near family=IPv4`)
 	second.SetOverrides(lost)
 	l.report(second)
 	told("when it is lost again", "level=WARN")
@@ -148,7 +148,7 @@ func TestTheLogTellsOfALostRegionOnce(t *testing.T) {
 	told("when a reload knows no loss", "level=INFO")
 }
 
-// loadsOf is fresh reports of the load targets, in the order of their sources.
+// loadsOf returns fresh reports of the load targets, in the order of their sources.
 func loadsOf(snapshot *zones.Snapshot, loads ...float64) []pools.Load {
 	var all []pools.Load
 	for i := range snapshot.Pools.LoadTargets() {

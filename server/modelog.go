@@ -8,15 +8,15 @@ import (
 	"meridian/pools"
 )
 
-// modeLog tells, once for each time it begins and ends, that a pool answers
-// from elsewhere than its live members (DESIGN 5.2). It knows pools by name, so
-// that a reload is neither a beginning nor an end. Safe for concurrent use.
+// modeLog logs when a pool starts and stops answering from anything but its live members, once
+// each. It identifies pools by name, so that a reload is neither a begin nor an end. Safe for
+// concurrent use.
 type modeLog struct {
 	log *slog.Logger
 
 	mu       sync.Mutex // guards all below
 	current  *pools.Tree
-	reported map[poolFamily]pools.Mode // those that are not Normal
+	reported map[poolFamily]pools.Mode // without those in mode Normal
 }
 
 type poolFamily struct {
@@ -24,7 +24,7 @@ type poolFamily struct {
 	family pools.Family
 }
 
-// serve says that tree answers from now on.
+// serve makes tree the current one.
 func (l *modeLog) serve(tree *pools.Tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -36,7 +36,7 @@ func (l *modeLog) serve(tree *pools.Tree) {
 	l.reported = map[poolFamily]pools.Mode{}
 	for _, c := range tree.Modes() {
 		key := poolFamily{c.Pool, c.Family}
-		c.From = ended[key] // Normal where it is not there
+		c.From = ended[key] // Normal if it is missing
 		delete(ended, key)
 		l.logLocked(c)
 	}
@@ -45,9 +45,9 @@ func (l *modeLog) serve(tree *pools.Tree) {
 	}
 }
 
-// apply runs change, which changes tree, and takes what it returns; of a tree
-// that does not serve it is no news. Changes by several run one after the other,
-// so that what is told last is what is so.
+// apply runs change, which modifies tree, and logs the returned changes if tree is the current
+// one. Concurrent changes run one after the other, so that the last log line is the current
+// state.
 func (l *modeLog) apply(tree *pools.Tree, change func() []pools.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -28,8 +28,8 @@ const loneZone = `
 @ NS ns1.example.net.
 `
 
-// TestModesAreToldOnceOverReloads: a pool that fails open is told when it
-// begins and when it ends, however often the configuration is read meanwhile.
+// TestModesAreToldOnceOverReloads checks that the begin and end of failing open are each logged
+// once, with any number of reloads in between.
 func TestModesAreToldOnceOverReloads(t *testing.T) {
 	var out bytes.Buffer
 	l := modeLog{log: slog.New(slog.NewTextHandler(&out, nil))}
@@ -67,7 +67,7 @@ func TestModesAreToldOnceOverReloads(t *testing.T) {
 	}
 	turn(second, health.Down)
 	lines()
-	l.serve(third.Pools) // the reload itself ends it
+	l.serve(third.Pools) // the reload itself ends the mode
 	if got, want := lines(), "pool=lone family=IPv4 from=fail-open to=normal"; got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}

@@ -19,9 +19,9 @@ import (
 	"meridian/zones"
 )
 
-// The network of this test: the client owns 10.9.0.0/16 and answers no ARP for it, so that
-// the server's answers to these addresses wait for neighbours that never appear. Its own
-// address is known to the server.
+// The network of this test: the client has 10.9.0.0/16 and answers no ARP for it, so that the
+// server's answers to these addresses wait for neighbours that never appear. The server knows the
+// client's own address.
 const silentLinks = `
 link add name near0 address 02:00:00:00:00:01 type veth peer name far0 address 02:00:00:00:00:02
 link set far0 netns CLIENT
@@ -51,9 +51,8 @@ zones:
     names: {www: {pool: web}}
 `
 
-// TestUnresolvableNeighboursStallNoWorker: while the send buffer is full of answers to
-// neighbours that cannot be resolved, which the kernel keeps for a minute here, all queries
-// are received.
+// TestUnresolvableNeighboursStallNoWorker checks that all queries are received while the send
+// buffer is full of answers to unresolvable neighbours, which the kernel keeps for a minute here.
 func TestUnresolvableNeighboursStallNoWorker(t *testing.T) {
 	floodFromSilence(t, func() string { return "8388608" }, func(s *server.Server) {
 		if c := s.Counters(); c.Unsent == 0 {
@@ -62,8 +61,7 @@ func TestUnresolvableNeighboursStallNoWorker(t *testing.T) {
 	})
 }
 
-// With the settings that are shipped the buffer does not fill, and clients that can be
-// reached get their answers.
+// With the shipped settings the buffer does not fill, and reachable clients get their answers.
 func TestShippedSettingsKeepRoomInTheSendBuffer(t *testing.T) {
 	shipped := func() string { return shippedSetting(t, "net.ipv4.neigh.default.unres_qlen_bytes") }
 	floodFromSilence(t, shipped, func(s *server.Server) {
@@ -76,9 +74,9 @@ func TestShippedSettingsKeepRoomInTheSendBuffer(t *testing.T) {
 	})
 }
 
-// floodFromSilence has neighbours that cannot be resolved ask a server, each of whose answers
-// the kernel keeps up to queue bytes, expects that all queries are received, and runs
-// then in the network of the client.
+// floodFromSilence sends queries from unresolvable neighbours to a server. The kernel keeps up to
+// queue bytes of answers for each. It expects that all queries are received, and runs then in the
+// network of the client.
 func floodFromSilence(t *testing.T, queue func() string, then func(*server.Server)) {
 	t.Helper()
 	if !inOwnNetwork(t) {
@@ -89,7 +87,7 @@ func floodFromSilence(t *testing.T, queue func() string, then func(*server.Serve
 	if err := lines(ip, strings.ReplaceAll(silentLinks, "CLIENT", fmt.Sprint(client.thread))); err != nil {
 		missing(t, "no links can be made: "+err.Error())
 	}
-	setNeighbours(t, "mcast_solicit", "60") // so many seconds
+	setNeighbours(t, "mcast_solicit", "60") // seconds
 	setNeighbours(t, "unres_qlen_bytes", queue())
 	s := serveHere(t, silentConfig)
 	client.do(func() {
@@ -108,7 +106,7 @@ func floodFromSilence(t *testing.T, queue func() string, then func(*server.Serve
 	})
 }
 
-// setNeighbours sets how the server's link resolves neighbours of IPv4.
+// setNeighbours configures how the server's link resolves IPv4 neighbours.
 func setNeighbours(t *testing.T, key, value string) {
 	t.Helper()
 	if err := os.WriteFile("/proc/sys/net/ipv4/neigh/near0/"+key, []byte(value), 0o600); err != nil {
@@ -116,7 +114,7 @@ func setNeighbours(t *testing.T, key, value string) {
 	}
 }
 
-// shippedSetting reads a key of the file that is shipped.
+// shippedSetting reads a key of the shipped file.
 func shippedSetting(t *testing.T, key string) string {
 	t.Helper()
 	text, err := os.ReadFile("../deploy/sysctl/90-meridian.conf")
@@ -154,7 +152,7 @@ func serveHere(t *testing.T, text string) *server.Server {
 	return s
 }
 
-// askFromMany sends queries from a source, and waits for no answer.
+// askFromMany sends queries from many sources and waits for no answer.
 func askFromMany(t *testing.T, source netip.Addr, count int) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -180,7 +178,7 @@ func askFromMany(t *testing.T, source netip.Addr, count int) {
 	}
 }
 
-// awaitQueries waits until the server has received so many.
+// awaitQueries waits until the server has received the given number of queries.
 func awaitQueries(t *testing.T, s *server.Server, want uint64) bool {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); s.Counters().Queries < want; time.Sleep(time.Millisecond) {

@@ -11,8 +11,8 @@ import (
 	"meridian/health"
 )
 
-// complete adds to what the prober knows what follows from the check: what comes
-// next for one that is made of others, and whether a certificate has few days left.
+// complete adds the data that follows from the check: the next transition of a composite check,
+// and a warning if a certificate expires soon.
 func (s *AddressStatus) complete(c *config.Check, known *health.Status, now time.Time) {
 	s.Next = predict(c, s.Address, known).words
 	s.Warning = strings.Join(slices.DeleteFunc(
@@ -23,8 +23,8 @@ func (s *AddressStatus) complete(c *config.Check, known *health.Status, now time
 	}
 }
 
-// inconclusive says since when and why all probes of an address have been inconclusive; empty:
-// the last one was conclusive.
+// inconclusive returns since when and why all probes of an address have been inconclusive, or ""
+// if the last one was conclusive.
 func inconclusive(known *health.Status) string {
 	if known.Inconclusive.IsZero() || len(known.Last) == 0 {
 		return ""
@@ -32,8 +32,8 @@ func inconclusive(known *health.Status) string {
 	return fmt.Sprintf("inconclusive since %s: %s", known.Inconclusive.UTC().Format(time.RFC3339), known.Last[0].Reason)
 }
 
-// expiresSoon warns of a certificate with fewer than so many whole days left, as the
-// prober's line in the log does; empty: it has more, or none was seen.
+// expiresSoon returns a warning if a certificate has fewer than the given whole days left, like
+// the log line of the prober. It returns "" otherwise, or if no certificate was seen.
 func expiresSoon(end, now time.Time, days int) string {
 	left := int(end.Sub(now) / (24 * time.Hour))
 	switch {
@@ -45,22 +45,22 @@ func expiresSoon(end, now time.Time, days int) string {
 	return fmt.Sprintf("certificate expires on %s, in %d days", end.UTC().Format(time.DateOnly), left)
 }
 
-// nextTransition is what comes next for an address.
+// nextTransition describes the next transition of an address.
 type nextTransition struct {
 	words  string
-	streak int // results in a row that lead there; 0: it is not on its way
+	streak int // consecutive results towards it; 0: none
 }
 
-// predict is what comes next for an address under a check. For one that is made of
-// others it names those by whom that comes:
+// predict describes the next transition of an address under a check. For a composite check it
+// names the parts that cause it:
 //
-//	it is                 of its checks that count                 next is that of
+//	state                 its parts that count                     next
 //	--------------------  ---------------------------------------  -----------------------------------
-//	unknown or uncertain  some are unknown or uncertain            each of them: they are awaited
-//	up or down            some could turn it, each alone           the one that is nearest to turning;
-//	                                                               where none is on its way, their names
-//	up or down            no one could alone                       several of them
-//	any, its parts told elsewhere                                  that
+//	unknown or uncertain  some are unknown or uncertain            each of them: their results are awaited
+//	up or down            some could change it, each alone         the one with the longest streak;
+//	                                                               without a streak, their names
+//	up or down            none could change it alone               several of them
+//	any, without part data                                         the outlook of the check
 func predict(c *config.Check, at netip.Addr, known *health.Status) nextTransition {
 	if len(known.Parts) == 0 || len(known.Parts) != len(c.Parts) {
 		return nextTransition{known.Outlook, streakToward(known)}
@@ -73,7 +73,7 @@ func predict(c *config.Check, at netip.Addr, known *health.Status) nextTransitio
 	return closestPart(c, at, known)
 }
 
-// streakToward is how many results in a row lead to the next turn.
+// streakToward returns the number of consecutive results towards the next transition.
 func streakToward(known *health.Status) int {
 	for _, r := range known.Last {
 		if r.Outcome == health.Inconclusive {
@@ -87,12 +87,12 @@ func streakToward(known *health.Status) int {
 	return 0
 }
 
-// answeredUp is whether answers take it for up.
+// answeredUp reports whether answers treat it as up.
 func answeredUp(known *health.Status) bool {
 	return known.Verdict != health.Down && known.Effective != health.Down
 }
 
-// awaits is what is awaited of the checks without a verdict.
+// awaits describes the awaited results of the parts without a health state.
 func awaits(c *config.Check, at netip.Addr, known *health.Status) string {
 	var all []string
 	for i := range known.Parts {
@@ -104,7 +104,7 @@ func awaits(c *config.Check, at netip.Addr, known *health.Status) string {
 	return strings.Join(all, "; ")
 }
 
-// closestPart is by whom it turns next.
+// closestPart describes the transition of the part that is closest to changing the check.
 func closestPart(c *config.Check, at netip.Addr, known *health.Status) nextTransition {
 	var next nextTransition
 	var names []string
@@ -121,14 +121,14 @@ func closestPart(c *config.Check, at netip.Addr, known *health.Status) nextTrans
 	}
 	switch {
 	case len(names) == 0:
-		return nextTransition{words: "when several of its checks turn"}
+		return nextTransition{words: "when several of its checks change"}
 	case next.streak == 0 && len(names) > 1:
-		return nextTransition{words: "when one of these turns: " + strings.Join(names, ", ")}
+		return nextTransition{words: "when one of these changes: " + strings.Join(names, ", ")}
 	}
 	return next
 }
 
-// partName is a check that another is made of, at an address of its own if it has one.
+// partName names a part of a composite check, with its address if that differs.
 func partName(p *health.PartStatus, at netip.Addr) string {
 	if p.Addr != at {
 		return fmt.Sprintf("check %q at %s", p.Check, p.Addr)
@@ -136,19 +136,19 @@ func partName(p *health.PartStatus, at netip.Addr) string {
 	return fmt.Sprintf("check %q", p.Check)
 }
 
-// wouldChange reports whether a check would turn if its part i did.
+// wouldChange reports whether a check would change if its part i did.
 func wouldChange(c *config.Check, known *health.Status, i int) bool {
 	return !known.Parts[i].ObserveOnly && upWith(c, known, -1) != upWith(c, known, i)
 }
 
-// upWith is whether a check that is made of others is up, were its part i, unless
-// that is -1, the opposite of what it is.
+// upWith reports whether a composite check is up if its part i has the opposite state; -1 changes
+// no part.
 //
-//	type      up
-//	all       all that count are
-//	any       one is, and every critical one
-//	at_least  n are, and every critical one
-//	invert    its one is not
+//	type      up if
+//	all       all counted parts are up
+//	any       one is up, and every critical one
+//	at_least  n are up, and every critical one
+//	invert    its only part is down
 func upWith(c *config.Check, known *health.Status, i int) bool {
 	up, counted, critical := 0, 0, true
 	for j := range known.Parts {

@@ -10,9 +10,8 @@ import (
 	"meridian/health"
 )
 
-// made is a check of a type that is made of others, and how it stands. A part is
-// written NAME=VERDICT:ROW, where the row is of results that lead to its next turn;
-// "!" before it: critical; "~": observed alone.
+// made returns a composite check and its status. A part is written NAME=VERDICT:STREAK, with the
+// streak of results towards its next transition; a leading "!" means critical, "~" observe only.
 func made(kind config.CheckType, n int, verdict health.Verdict, parts ...string) (*config.Check, *health.Status) {
 	at := netip.MustParseAddr("192.0.2.1")
 	c, s := &config.Check{Type: kind, N: n}, &health.Status{Verdict: verdict}
@@ -54,13 +53,13 @@ func TestWhatComesNextNamesTheCheckByWhichItDoes(t *testing.T) {
 		{"the one that is on its way", config.All, 0, health.Up, []string{"db=up", "web=up:2"}, `check "web": down after 2`},
 		{"of several that are, the one that is further", config.All, 0, health.Up, []string{"db=up:1", "web=up:2"}, `check "web": down after 2`},
 		{"the only one that could", config.All, 0, health.Up, []string{"db=up"}, `check "db": down after `},
-		{"all that could, where none is on its way", config.All, 0, health.Up, []string{"db=up", "web=up"}, `when one of these turns: check "db", check "web"`},
+		{"all that could, where none is on its way", config.All, 0, health.Up, []string{"db=up", "web=up"}, `when one of these changes: check "db", check "web"`},
 		{"the one that is missing", config.All, 0, health.Down, []string{"db=down:1", "web=up:2"}, `check "db": up after 1`},
-		{"two are missing", config.All, 0, health.Down, []string{"db=down:1", "web=down:2"}, `when several of its checks turn`},
+		{"two are missing", config.All, 0, health.Down, []string{"db=down:1", "web=down:2"}, `when several of its checks change`},
 		{"any is down by its last one alone", config.Any, 0, health.Up, []string{"db=down:2", "web=up:1"}, `check "web": down after 1`},
 		{"a critical one", config.Any, 0, health.Up, []string{"!db=up:1", "web=up:2"}, `check "db": down after 1`},
 		{"as many as must be", config.AtLeast, 2, health.Up, []string{"a=up", "b=up:1", "c=down"}, `check "b": down after 1`},
-		{"one more than must be", config.AtLeast, 2, health.Up, []string{"a=up", "b=up:1", "c=up"}, `when several of its checks turn`},
+		{"one more than must be", config.AtLeast, 2, health.Up, []string{"a=up", "b=up:1", "c=up"}, `when several of its checks change`},
 		{"invert", config.Invert, 0, health.Down, []string{"drain=up:1"}, `check "drain": down after 1`},
 		{"one that is observed alone turns nothing", config.All, 0, health.Up, []string{"db=up", "~web=up:2"}, `check "db": down after `},
 		{"silent ones are awaited", config.All, 0, health.Unknown, []string{"db=up", "told=unknown", "late=uncertain", "~watched=unknown"}, `check "told": the first report decides; check "late": unknown at 12:00:00`},

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// The states of which a service manager is notified, in the words of sd_notify(3).
+// The states sent to a service manager, in the words of sd_notify(3).
 const (
-	NotifyReady     = "READY=1"     // questions are answered, after the first round of probes
-	NotifyReloading = "RELOADING=1" // a reload has begun; NotifyReady ends it, whatever came of it
+	NotifyReady     = "READY=1"     // the server answers, after the first round of probes
+	NotifyReloading = "RELOADING=1" // a reload has begun; NotifyReady follows in any case
 	NotifyStopping  = "STOPPING=1"
 	NotifyWatchdog  = "WATCHDOG=1" // the prober works
 )
@@ -19,9 +19,9 @@ func (l *instance) notify(state string) {
 	}
 }
 
-// notifyServing notifies that questions are answered, and when ctx ends that this is over. Until end
-// it feeds the watchdog, unless the prober hangs: health states are frozen then, and a new
-// process is better.
+// notifyServing notifies that the server answers, and at the end of ctx that it is stopping.
+// Until end it feeds the watchdog, unless the prober is stalled: health states are frozen then,
+// and a restart is better.
 func (l *instance) notifyServing(ctx context.Context) (end func()) {
 	l.notify(NotifyReady)
 	stopped := context.AfterFunc(ctx, func() { l.notify(NotifyStopping) })

@@ -12,25 +12,24 @@ import (
 	"meridian/pools"
 )
 
-// Override is an operator's word on a target, as the API and the state file have it.
+// Override is an operator's override of a target, as in the API and the state file.
 type Override struct {
 	Target  Selector  `json:"target"`
-	Kind    string    `json:"kind"` // as pools.Kind writes it
+	Kind    string    `json:"kind"` // text form of pools.Kind
 	Reason  string    `json:"reason,omitempty"`
 	Since   time.Time `json:"since"`
-	Until   time.Time `json:"until,omitzero"`   // when it ends by itself; zero: never
-	Unknown bool      `json:"unknown,omitzero"` // the running configuration has no such target
+	Until   time.Time `json:"until,omitzero"`   // expiry; zero: never
+	Unknown bool      `json:"unknown,omitzero"` // the target is not in the running configuration
 
-	Replaced *Replaced `json:"replaced,omitempty"` // what held of the very target when it was said; nil: nothing
+	Replaced *Replaced `json:"replaced,omitempty"` // the override of the same target that this one replaced; nil: none
 }
 
-// Replaced is an override in whose place another came. It does not come back when that
-// is undone.
+// Replaced is an override that another one replaced. It is not restored when that is removed.
 type Replaced struct {
 	Kind   string    `json:"kind"`
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since"`
-	Until  time.Time `json:"until,omitzero"` // as of Override
+	Until  time.Time `json:"until,omitzero"` // as in Override
 }
 
 const (
@@ -39,7 +38,7 @@ const (
 	maxOverride  = 10 * 365 * 24 * time.Hour
 )
 
-// Kinds are those of overrides, in the order of the manual.
+// Kinds returns the kinds of overrides, in the order of the manual.
 func Kinds() []pools.Kind { return []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown} }
 
 // ParseKind reads a kind of override.
@@ -51,19 +50,19 @@ func ParseKind(s string) (pools.Kind, error) {
 		}
 		known = append(known, fmt.Sprintf("%q", k))
 	}
-	return 0, fmt.Errorf("%q is not a kind of override; %s", s, strings.Join(known, ", "))
+	return 0, fmt.Errorf("%q is not a kind of override; want %s", s, strings.Join(known, ", "))
 }
 
-// overrides is what operators have said and what still holds: at most one a
-// target, the latest last. The methods make a new one.
+// overrides lists the active overrides: at most one for each target, the latest last. It is
+// immutable: methods return a new list.
 type overrides []Override
 
-// with is o with one more, in place of what was said of its target before.
+// with returns o with one more override, replacing one of the same target.
 func (o overrides) with(said Override) overrides {
 	return append(o.without(said.Target), said)
 }
 
-// replaced is what holds at now of exactly t.
+// replaced returns the override of exactly t that is active at now.
 func (o overrides) replaced(t Selector, now time.Time) *Replaced {
 	s := o.of(t)
 	if s == nil || s.ended(now) {
@@ -76,14 +75,14 @@ func (o overrides) without(t Selector) overrides {
 	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.Target == t })
 }
 
-// at is those that have not ended at now.
+// at returns the overrides that have not expired at now.
 func (o overrides) at(now time.Time) overrides {
 	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.ended(now) })
 }
 
 func (s *Override) ended(now time.Time) bool { return !s.Until.IsZero() && !now.Before(s.Until) }
 
-// of is what is said of exactly t; nil: nothing.
+// of returns the override of exactly t, or nil.
 func (o overrides) of(t Selector) *Override {
 	for i := range o {
 		if o[i].Target == t {
@@ -93,13 +92,13 @@ func (o overrides) of(t Selector) *Override {
 	return nil
 }
 
-// forTree is the overrides as pools takes them.
+// forTree converts the overrides for pools.
 func (o overrides) forTree() []pools.Override {
 	list := make([]pools.Override, len(o))
 	for i, s := range o {
 		kind, err := ParseKind(s.Kind)
 		if err != nil {
-			panic(err) // valid saw it
+			panic(err) // checked by valid
 		}
 		list[i] = pools.Override{
 			Pool: s.Target.Pool, Member: s.Target.Member, Region: s.Target.Region,
@@ -109,13 +108,13 @@ func (o overrides) forTree() []pools.Override {
 	return list
 }
 
-// valid says what is wrong with one that comes from outside.
+// valid returns the error of an override that comes from outside.
 func (s *Override) valid() error {
 	if _, err := ParseKind(s.Kind); err != nil {
 		return err
 	}
 	if s.Target == (Selector{}) {
-		return errors.New("no target; pool/member, pool or region:NAME")
+		return errors.New("no target; want pool/member, pool or region:NAME")
 	}
 	if r := s.Replaced; r != nil {
 		_, err := ParseKind(r.Kind)
@@ -131,12 +130,12 @@ func validReason(reason string) error {
 	case len(reason) > maxReason:
 		return fmt.Errorf("a reason of %d bytes; at most %d", len(reason), maxReason)
 	case strings.ContainsFunc(reason, func(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }):
-		return fmt.Errorf("the reason %+q has characters that do not print; write it on one line, with plain spaces", reason)
+		return fmt.Errorf("the reason %+q has characters that do not print; write it on one line with plain spaces", reason)
 	}
 	return nil
 }
 
-// validSpan says what is wrong with how long an override is to last; 0: until undone.
+// validSpan returns the error of an override's duration; 0 means without expiry.
 func validSpan(lasts time.Duration) error {
 	if lasts < 0 || lasts > maxOverride {
 		return fmt.Errorf("a duration of %v; more than 0, at most %v", lasts, maxOverride)

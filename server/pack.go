@@ -6,10 +6,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// pack appends a behind out as the answer to q, and reports whether it had to
-// be truncated to limit octets. Owners in the answer and authority sections that are the
-// question's name, the target of a CNAME, or above one of them become pointers; nothing
-// else is compressed, so that both paths agree on how long an answer is.
+// pack appends a to out as the answer to q, and reports whether it was truncated to limit octets.
+// Owners in the answer and authority sections that equal the question's name or the target of a
+// CNAME, or are an ancestor of one, become pointers; nothing else is compressed, so that both
+// paths agree on the length of an answer.
 func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 	base, msg := len(out), a.msg
 	var chain aliasChain
@@ -37,7 +37,7 @@ func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 		}
 		out = append(out, record...)
 	}
-	if len(out)-base > room { // RFC 2181 9: the client is to ask again by TCP
+	if len(out)-base > room { // RFC 2181 9: the client retries by TCP
 		out, tc = out[:end], true
 		counts = [sections]int{additionalSection: lasts}
 	}
@@ -46,8 +46,8 @@ func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 	return out, tc
 }
 
-// packPseudo packs those of the records that fit in room octets, and says how
-// many these are: OPT always does, a TSIG record of long names may not.
+// packPseudo packs the records that fit in room octets, and returns their number: OPT always
+// fits, a TSIG record with long names may not.
 func packPseudo(records []dns.RR, room int) (packed []byte, count int) {
 	for _, rr := range records {
 		if record := packRecord(rr); len(packed)+len(record) <= room {
@@ -77,8 +77,8 @@ func writeHeader(h []byte, msg *dns.Msg, question, tc bool, counts [sections]int
 	}
 }
 
-// appendRecord appends rr, its owner compressed against the names of the message. The
-// target of a CNAME is a name that later owners can point at.
+// appendRecord appends rr and compresses its owner against the names of the message. Later owners
+// can point at the target of a CNAME.
 func appendRecord(out []byte, base int, q *query, chain *aliasChain, rr dns.RR) []byte {
 	record := packRecord(rr)
 	end, _ := skipName(record, 0)
@@ -95,7 +95,7 @@ func appendRecord(out []byte, base int, q *query, chain *aliasChain, rr dns.RR) 
 	return out
 }
 
-// packRecord is rr in wire form, uncompressed.
+// packRecord returns rr in wire form, uncompressed.
 func packRecord(rr dns.RR) []byte {
 	record := make([]byte, dns.Len(rr)+maxNameSize)
 	end, err := dns.PackRR(rr, record, 0, nil, false)

@@ -16,15 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The made network of this test: the client reaches us by one link, and the way back
-// to it is another, as it is where routers share out traffic.
+// The network of this test: the client reaches us by one link, and the way back is another one,
+// as with asymmetric routing.
 //
 //	us    asked0  192.0.2.53 .54, 2001:db8:1::53 ::54   ----->   asking0            client
 //	us    back0                                          <-----   here0  198.51.100.7, 2001:db8:2::7
 //
-// An answer is to leave by what the routes say: what asks for asked0 goes to a neighbour
-// who is not there (IPv4), or is refused (IPv6).
-// Neighbours are told, so that nobody waits until an address is known to be alone.
+// An answer must leave by the route: on asked0 it would go to a missing neighbour (IPv4) or be
+// refused (IPv6). Neighbours are static, so that no test waits for duplicate address detection.
 const asymmetricLinks = `
 link add name asked0 address 02:00:00:00:00:01 type veth peer name asking0 address 02:00:00:00:00:02
 link add name back0 address 02:00:00:00:00:03 type veth peer name here0 address 02:00:00:00:00:04
@@ -59,8 +58,8 @@ neigh add 2001:db8:1::53 lladdr 02:00:00:00:00:01 dev asking0
 neigh add 2001:db8:1::54 lladdr 02:00:00:00:00:01 dev asking0
 `
 
-// TestWildcardSocketsAnswerFromTheAddressThatWasAsked also where the way back is by
-// another interface than the way there, and whatever address that would take.
+// TestWildcardSocketsAnswerFromTheAddressThatWasAsked covers a way back by another interface,
+// which would use another source address.
 func TestWildcardSocketsAnswerFromTheAddressThatWasAsked(t *testing.T) {
 	if !inOwnNetwork(t) {
 		return
@@ -115,14 +114,14 @@ func newElsewhere(t *testing.T) *elsewhere {
 	return e
 }
 
-// do runs f there, and waits for it.
+// do runs f there and waits for it.
 func (e *elsewhere) do(f func()) {
 	e.work <- f
 	<-e.work
 }
 
-// lines runs ip(8) with each line, in the network of this thread, after it was told to
-// take IPv4 packets by other links than answers to them would go by (rp_filter).
+// lines runs ip(8) with each line in the network of this thread, after disabling rp_filter, so
+// that IPv4 packets may arrive by other links than their answers use.
 func lines(ip, text string) error {
 	for _, of := range []string{"all", "default"} {
 		file := "/proc/sys/net/ipv4/conf/" + of + "/rp_filter"
@@ -145,8 +144,8 @@ func lines(ip, text string) error {
 	return nil
 }
 
-// answerFrom asks a server until it answers, which it may not before the links are up,
-// from a socket that takes answers from anywhere, and tells where the answer came from.
+// answerFrom queries a server until it answers, because the links need time to come up. It uses a
+// socket that accepts answers from anywhere, and returns the source of the answer.
 func answerFrom(server string) (from netip.Addr, err error) {
 	for range 10 {
 		if from, err = askFrom(server, 500*time.Millisecond); err == nil {

@@ -14,8 +14,8 @@ import (
 	"meridian/zones"
 )
 
-// TestAProberThatHangsHoldsUpNobodyElse: operators are obeyed, status tells what
-// is known without the prober, and the server ends.
+// TestAProberThatHangsHoldsUpNobodyElse checks that overrides work, that status shows all data
+// outside of the prober, and that the server ends.
 func TestAProberThatHangsHoldsUpNobodyElse(t *testing.T) {
 	cfg, _, err := config.Parse("meridian.yaml", []byte(steered))
 	if err != nil {

@@ -11,7 +11,7 @@ const (
 	headerSize  = 12
 	maxNameSize = 255
 	maxLabel    = 63
-	recordFixed = 10 // type, class, TTL and RDLENGTH, behind a record's owner
+	recordFixed = 10 // type, class, TTL and RDLENGTH, after a record's owner
 )
 
 // The bits of the header's third and fourth octets.
@@ -25,27 +25,27 @@ const (
 	opcodeMask = 0x78
 )
 
-// query is one message, read in place. It points into the packet, and is
-// overwritten by the next message.
+// query is a message, parsed in place. It points into the packet and is overwritten by the next
+// message.
 type query struct {
 	packet []byte
-	end    int // where the question ends; 0 when none could be read
+	end    int // the end of the question; 0: it could not be read
 	name   []byte
 	qtype  uint16
 	class  uint16
 	edns   edns
-	tsig   int // where a TSIG record begins; 0 when there is none
+	tsig   int // offset of a TSIG record; 0: none
 
-	folded [maxNameSize + 8]byte // what name is in: lower case, padded to whole words
+	folded [maxNameSize + 8]byte // storage of name: lower case, padded to whole words
 }
 
-// edns is what the OPT record says (RFC 6891 6.1).
+// edns holds the content of the OPT record (RFC 6891 6.1).
 type edns struct {
 	present bool
 	do      bool
 	nsid    bool
 	version uint8
-	size    uint16 // the largest UDP message the client takes
+	size    uint16 // the client's maximum UDP message size
 	subnet  clientSubnet
 	echo    bool // the answer carries the subnet, if the query does: see decidedBy
 	decided bool // by a pool
@@ -56,22 +56,21 @@ func (e *edns) carriesSubnet() bool { return e.subnet.present && e.echo }
 
 func (q *query) opcode() int { return int(q.packet[2]&opcodeMask) >> 3 }
 
-// fastPathEligible reports whether the wire path may answer: an ordinary question, of
-// class IN, for a type of data.
+// fastPathEligible reports whether the fast path may answer: an ordinary question of class IN for
+// a data type.
 func (q *query) fastPathEligible() bool {
 	return q.class == dns.ClassINET && !metaType(q.qtype) && q.packet[2]&opcodeMask == 0 &&
 		q.edns.version == 0 && q.tsig == 0
 }
 
-// metaType reports whether t asks for something other than records of one type
-// (RFC 6895 3.1); 0 is reserved.
+// metaType reports whether t is not a data type (RFC 6895 3.1); 0 is reserved.
 func metaType(t uint16) bool {
 	return t == 0 || t == dns.TypeOPT || t >= 128 && t <= 255
 }
 
-// parse reads packet, which has a header at least. It reports whether the
-// message is sound; of one that is not, end and edns tell what was read before the
-// fault. With readSubnet false, client-subnet options are passed over.
+// parse reads packet, which has at least a header. It reports whether the message is well-formed;
+// otherwise end and edns hold the parts before the error. If readSubnet is false, it skips
+// client-subnet options.
 func (q *query) parse(packet []byte, readSubnet bool) bool {
 	q.packet, q.end, q.tsig = packet, 0, 0
 	q.edns = edns{}
@@ -93,9 +92,9 @@ func (q *query) parse(packet []byte, readSubnet bool) bool {
 	return questions == 1 && at == len(packet)
 }
 
-// parseQuestions reads the question, and returns where it ends. Of another number than
-// one, none is read and none answered, but an OPT record behind them still asks for one in
-// the answer (RFC 6891 6.1.1).
+// parseQuestions reads the question and returns its end. If the number is not one, it reads none
+// and none is answered, but an OPT record after them still requires one in the answer (RFC 6891
+// 6.1.1).
 func (q *query) parseQuestions(n int) (end int, ok bool) {
 	if n == 1 {
 		ok = q.parseQuestion()
@@ -113,8 +112,7 @@ func (q *query) parseQuestions(n int) (end int, ok bool) {
 	return end, true
 }
 
-// parseQuestion reads the question. A name in it cannot be compressed: there is
-// nothing before it to point at.
+// parseQuestion reads the question. Its name cannot be compressed: there is no earlier name.
 func (q *query) parseQuestion() bool {
 	p := q.packet
 	at := headerSize
@@ -138,9 +136,9 @@ func (q *query) parseQuestion() bool {
 	return true
 }
 
-// fold sets name to wire in lower case. It takes eight octets at a time; length
-// octets are below 'A', so that the whole name folds alike. The plain version is
-// a loop of `if 'A' <= c && c <= 'Z' { c += 'a' - 'A' }`.
+// fold sets name to wire in lower case. It processes eight octets at a time. Length octets are
+// below 'A' and do not change. The simple version is a loop of `if 'A' <= c && c <= 'Z' { c +=
+// 'a' - 'A' }`.
 func (q *query) fold(wire []byte) {
 	const ones = 0x0101010101010101
 	n := copy(q.folded[:], wire)
@@ -155,7 +153,7 @@ func (q *query) fold(wire []byte) {
 	q.name = q.folded[:n]
 }
 
-// parseRecord reads the record at at and returns where the next one begins.
+// parseRecord reads the record at at and returns the start of the next one.
 func (q *query) parseRecord(at int, additional, last, readSubnet bool) (next int, ok bool) {
 	p := q.packet
 	fixed, ok := skipName(p, at)
@@ -184,8 +182,8 @@ func (q *query) parseRecord(at int, additional, last, readSubnet bool) (next int
 	return next, true
 }
 
-// skipName returns where the name at at ends. Pointers are stepped over, not
-// followed; one that does not point backwards is refused.
+// skipName returns the end of the name at at. It does not follow pointers; a pointer must point
+// backwards.
 func skipName(p []byte, at int) (end int, ok bool) {
 	for size := 1; at < len(p); {
 		c := int(p[at])
@@ -205,7 +203,7 @@ func skipName(p []byte, at int) (end int, ok bool) {
 	return 0, false
 }
 
-// read takes what an OPT record says in its class and TTL.
+// read takes the fields that an OPT record stores in its class and TTL.
 func (e *edns) read(classOn []byte) {
 	e.present = true
 	e.size = binary.BigEndian.Uint16(classOn)
@@ -213,8 +211,8 @@ func (e *edns) read(classOn []byte) {
 	e.do = classOn[4]&0x80 != 0
 }
 
-// readOptions walks the options of an OPT record (RFC 6891 6.1.2). Those that
-// are not ours to answer, cookies (RFC 7873) among them, are passed over.
+// readOptions reads the options of an OPT record (RFC 6891 6.1.2). It skips unsupported ones,
+// such as cookies (RFC 7873).
 func (e *edns) readOptions(p []byte, readSubnet bool) bool {
 	for len(p) > 0 {
 		if len(p) < 4 {

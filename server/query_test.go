@@ -9,8 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestFoldIsLowerCase compares fold with the plain version on every octet, at
-// every length.
+// TestFoldIsLowerCase compares fold with the simple version on every octet, at every length.
 func TestFoldIsLowerCase(t *testing.T) {
 	var q query
 	for size := range maxNameSize + 1 {
@@ -42,8 +41,8 @@ func TestLongestNameIsTaken(t *testing.T) {
 	}
 }
 
-// FuzzQuery throws octets at both paths. Where parse finds a message sound,
-// miekg/dns must find the same question in it.
+// FuzzQuery sends random octets to both paths. If parse accepts a message, miekg/dns must find
+// the same question in it.
 func FuzzQuery(f *testing.F) {
 	for _, query := range benchQueries(f) {
 		f.Add(query, false)

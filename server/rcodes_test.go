@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// exchange asks both paths, which must agree, and returns the answer; nil is silence.
+// exchange asks both paths, which must agree, and returns the answer; nil if there is none.
 func exchange(t *testing.T, p *paths, packet []byte, source string, stream bool) *dns.Msg {
 	t.Helper()
 	from := netip.MustParseAddr(source)
@@ -31,8 +31,8 @@ func exchange(t *testing.T, p *paths, packet []byte, source string, stream bool)
 	return m
 }
 
-// TestOutcomeOfOddQueries has one case for each row of Responder.reply's table,
-// and for what FORMERR stands for.
+// TestOutcomeOfOddQueries has one case for each row of Responder.reply's table, and for each kind
+// of FORMERR.
 func TestOutcomeOfOddQueries(t *testing.T) {
 	usual := func() *dns.Msg { return ask("www.example.com.", dns.TypeA) }
 	octets := func(m *dns.Msg, edit func([]byte) []byte) []byte { return edit(packed(t, m)) }
@@ -193,8 +193,8 @@ func TestTruncationKeepsQuestionAndOPT(t *testing.T) {
 	}
 }
 
-// TestTruncationIsAtTheVeryOctet asks with each size around that of the whole
-// answer; at the root, owners are shorter than elsewhere.
+// TestTruncationIsAtTheVeryOctet tries sizes around that of the whole answer; owners at the root
+// are shorter.
 func TestTruncationIsAtTheVeryOctet(t *testing.T) {
 	usual := newPaths(world(t, "server: {", "server: {udp_size: 4096, "))
 	var members strings.Builder
@@ -224,12 +224,12 @@ zones: {.: {file: example.com.zone, names: {"@": {pool: web}}}}
 	}
 }
 
-// TestLongNSIDBehindALongQuestion: in 512 octets there is room for a question and
-// an NSID, and one octet more than that there is not.
+// TestLongNSIDBehindALongQuestion checks that a question and an NSID fit in exactly 512 octets,
+// and not with one octet more.
 func TestLongNSIDBehindALongQuestion(t *testing.T) {
 	for _, c := range []struct {
 		nsid int
-		tc   bool // NSID is there, and no room for anything else
+		tc   bool // NSID is present, and there is no room for anything else
 	}{{512 - 253 - optFixed - optionHead, true}, {512 - 253 - optFixed - optionHead + 1, false}, {255, false}} {
 		p := newPaths(world(t, "nsid: test", "nsid: "+strings.Repeat("n", c.nsid)))
 		for _, zone := range []string{"example.com.", "example.org."} {
@@ -263,8 +263,8 @@ func TestTSIGThatDoesNotFitIsLeftOut(t *testing.T) {
 	}
 }
 
-// TestAddressesBeyondAFrameAreLeftOut: an answer longer than TCP can carry would
-// never be had whole, so it has as many of the addresses as fit.
+// TestAddressesBeyondAFrameAreLeftOut checks that an answer longer than a TCP frame has as many
+// of the addresses as fit.
 func TestAddressesBeyondAFrameAreLeftOut(t *testing.T) {
 	const count = 3000
 	var members strings.Builder
@@ -314,7 +314,7 @@ func TestAliases(t *testing.T) {
 		name  string
 		qtype uint16
 		rcode int
-		want  string // types and owners of the answer, then of the authority
+		want  string // types and owners of the answer, then of the authority section
 	}{
 		{"alias", dns.TypeA, dns.RcodeSuccess, "CNAME alias A www"},
 		{"chain", dns.TypeAAAA, dns.RcodeSuccess, "CNAME chain CNAME alias AAAA www"},
@@ -340,7 +340,7 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// outline is types and owners of an answer.
+// outline returns the types and owners of an answer.
 func outline(m *dns.Msg) string {
 	var words []string
 	add := func(rrs []dns.RR) {
@@ -418,8 +418,8 @@ func TestPanicIsAnsweredSERVFAILAndCounted(t *testing.T) {
 	}
 }
 
-// TestOPTIsAnsweredWhateverTheQuestions: an answer has an OPT record when the query had
-// one, of no and of two questions, too (RFC 6891 6.1.1).
+// TestOPTIsAnsweredWhateverTheQuestions checks that an answer has an OPT record if the query has
+// one, even with no or two questions (RFC 6891 6.1.1).
 func TestOPTIsAnsweredWhateverTheQuestions(t *testing.T) {
 	p := newPaths(world(t))
 	for n := range 3 {

@@ -1,13 +1,13 @@
 package server
 
-// Readiness is whether a running server should get queries, and why not.
+// Readiness says whether a running server should get queries, and if not, why.
 type Readiness struct {
 	Ready bool   `json:"ready"`
-	Why   string `json:"why,omitempty"` // why not
+	Why   string `json:"why,omitempty"` // the reason if not ready
 }
 
-// Readiness says whether the server answers from a configuration and goes on to. It is asked by the
-// API, which opens after the first round of probes.
+// Readiness reports whether the server answers and is not stopping. The API calls it; it opens
+// after the first round of probes.
 func (c *Control) Readiness() Readiness {
 	switch {
 	case c.instance.draining.Load():

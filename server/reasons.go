@@ -8,20 +8,21 @@ import (
 	"meridian/pools"
 )
 
-// describe says since when, why and what comes next, by the first row that holds:
+// describe fills in since, why and next, by the first row that applies:
 //
-//	the member                      since, why and what comes next are
+//	the member                      since, why and next come from
 //	------------------------------  ----------------------------------------------------
-//	is drained, forced up or down   the override's
-//	is disabled                     the configuration's
-//	stands in a region that is down the region's check's
-//	is a pool                       its members'
-//	is a target without an address  that it is not resolved, and why
-//	is a cname                      that nothing is probed
-//	has addresses without a check   likewise
-//	any other                       of the address whose verdict counts: the newest one
+//	is drained, forced up or down   the override
+//	is disabled                     the configuration
+//	is in a region that is down     the check of the region
+//	is a pool                       its members
+//	is a target without an address  the lookup and its error
+//	is a cname                      nothing: it is not probed
+//	has addresses without a check   nothing: it is not probed
+//	any other                       the newest address with the member's health state
 //
-// Where max_ejection defers the ejection of a member, or did, describeEjection adds that.
+// describeEjection adds the deferral if max_ejection defers or deferred an ejection of the
+// member.
 func (s *MemberStatus) describe(m *pools.MemberStatus, region *RegionStatus) {
 	switch {
 	case s.Override != nil && s.State == s.Override.Kind:
@@ -41,7 +42,7 @@ func (s *MemberStatus) describe(m *pools.MemberStatus, region *RegionStatus) {
 	}
 }
 
-// describePool tells of the pool that a member is.
+// describePool describes the pool that a member refers to.
 func (s *MemberStatus) describePool(m *pools.MemberStatus) {
 	s.Since = m.LiveSince
 	s.Why = fmt.Sprintf("pool %s: %d of %d eligible, needed %d", m.Nested, m.Up, m.Of, m.Need)
@@ -52,7 +53,7 @@ func (s *MemberStatus) describePool(m *pools.MemberStatus) {
 	}
 }
 
-// describeUnresolved tells of a target without an address.
+// describeUnresolved describes a target without an address.
 func (s *MemberStatus) describeUnresolved() {
 	s.Why, s.Next = fmt.Sprintf("target %s has no address yet", s.Target), "when it resolves"
 	r := s.Resolving
@@ -62,11 +63,12 @@ func (s *MemberStatus) describeUnresolved() {
 	s.Since = r.Since
 	if r.Why != "" {
 		s.Why += ": " + r.Why
-		s.Next += "; asked again at " + r.Next.Format(time.TimeOnly)
+		s.Next += "; next lookup at " + r.Next.Format(time.TimeOnly)
 	}
 }
 
-// describeAddresses takes since, why and next of the newest of the addresses with a verdict.
+// describeAddresses returns since, why and next of the newest address with the given health
+// state.
 func describeAddresses(addresses []AddressStatus, verdict string) (since time.Time, why, next string) {
 	why, next = "no check: always up", "-"
 	for i := range addresses {
@@ -82,11 +84,11 @@ func describeAddresses(addresses []AddressStatus, verdict string) (since time.Ti
 	return since, why, next
 }
 
-// why is why a region is down.
+// why returns the reason for a region that is down.
 func (s *RegionStatus) why() string { return fmt.Sprintf("region %s is down: %s", s.Region, s.Why) }
 
-// describeEjection tells of a member that is down what max_ejection makes of it: that it
-// is treated as up, and when no longer; or that it was, until then.
+// describeEjection adds the effect of max_ejection on a member that is down: that it is treated
+// as up and until when, or that it was treated as up before.
 func (s *MemberStatus) describeEjection(e *pools.Ejection) {
 	switch {
 	case e.Deferred:
@@ -107,7 +109,8 @@ func (s *MemberStatus) describeEjection(e *pools.Ejection) {
 	}
 }
 
-// why is who said so, as far as that is not the member itself, and the reason.
+// why returns the target of the override, unless it is the member itself, and the operator's
+// reason.
 func (s *Override) why(member string) string {
 	var parts []string
 	if s.Target.Member != member {
@@ -124,7 +127,7 @@ func (s *Override) why(member string) string {
 
 func (s *Override) next() string {
 	if s.Until.IsZero() {
-		return "stays until undone"
+		return "until removed"
 	}
 	return "ends at " + s.Until.Format("2006-01-02 15:04:05 Z07:00")
 }

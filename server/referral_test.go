@@ -8,9 +8,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestReferralWithMoreGlueThanFits delegates to nameservers with more addresses than
-// a message can carry: over UDP the referral is truncated, over TCP it has as many
-// addresses as fit, and never TC.
+// TestReferralWithMoreGlueThanFits delegates to name servers with more addresses than a message
+// can carry: over UDP the referral is truncated; over TCP it has as many addresses as fit, and
+// never TC.
 func TestReferralWithMoreGlueThanFits(t *testing.T) {
 	var zone strings.Builder
 	zone.WriteString("$TTL 300\n@ SOA ns.outside. h.outside. 1 2 3 4 5\n@ NS ns.outside.\n")

@@ -10,16 +10,16 @@ import (
 	"meridian/zones"
 )
 
-// ReloadStatus is what became of the last reload. One that was refused leaves what
-// was loaded before, which is not what the file says.
+// ReloadStatus is the outcome of the last reload. After a refused reload, the previous
+// configuration is in use, which differs from the file.
 type ReloadStatus struct {
-	At      time.Time `json:"at,omitzero"` // when it ended; zero: there was none
+	At      time.Time `json:"at,omitzero"` // end of the reload; zero: there was none
 	Refused bool      `json:"refused"`
-	Error   string    `json:"error,omitempty"` // why it was refused
-	Detail  string    `json:"fault,omitempty"` // the first of the faults in the configuration, where that is why
+	Error   string    `json:"error,omitempty"`  // the reason for the refusal
+	Detail  string    `json:"detail,omitempty"` // the first error in the configuration, if that is the reason
 }
 
-// recordReload takes note of how a reload ended; nil: well.
+// recordReload records the outcome of a reload; nil means success.
 func (c *Control) recordReload(err error) {
 	s := ReloadStatus{At: time.Now(), Refused: err != nil}
 	if err != nil {
@@ -33,30 +33,30 @@ func (c *Control) recordReload(err error) {
 	c.updateLocked(func(m *view) { m.reload = s })
 }
 
-// reloadRequest is a reload that an operator asks for. The zero value is that of a signal.
+// reloadRequest is an operator's request for a reload. The zero value represents a signal.
 type reloadRequest struct {
 	allowRemoval bool
-	done         chan<- reloadOutcome // has room for one; nil: nothing waits
+	done         chan<- reloadOutcome // has room for one; nil: no caller waits
 }
 
-// reloadOutcome is what a reload led to.
+// reloadOutcome is the outcome of a reload.
 type reloadOutcome struct {
 	loaded *Loaded
 	err    error
 }
 
-// Loaded counts what a reload loaded.
+// Loaded holds the counts of a loaded configuration.
 type Loaded struct {
 	Config  string        `json:"config"` // the file
 	Zones   int           `json:"zones"`
-	Names   int           `json:"names"`    // that have records or a pool
+	Names   int           `json:"names"`    // with records or a pool
 	Bound   int           `json:"balanced"` // of these: bound to a pool
 	Records int           `json:"records"`  // static ones
 	Pools   int           `json:"pools"`
 	Took    time.Duration `json:"took"` // in nanoseconds
 }
 
-// countLoaded counts what a snapshot serves.
+// countLoaded counts the contents of a snapshot.
 func countLoaded(s *zones.Snapshot) *Loaded {
 	n := &Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools)}
 	for _, z := range s.Summary() {
@@ -67,7 +67,7 @@ func countLoaded(s *zones.Snapshot) *Loaded {
 	return n
 }
 
-// answer reports the outcome to the operator who waits for it.
+// answer reports the outcome to the caller of Reload.
 func (r *reloadRequest) answer(s *zones.Snapshot, took time.Duration, err error) {
 	if r.done == nil {
 		return
@@ -81,8 +81,8 @@ func (r *reloadRequest) answer(s *zones.Snapshot, took time.Duration, err error)
 	r.done <- reloadOutcome{loaded: loaded}
 }
 
-// Reload loads the configuration again, as SIGHUP does, and reports what was loaded or
-// why it was refused. It waits for a reload under way; ctx ends the waiting, not the reload.
+// Reload loads the configuration again, as SIGHUP does, and reports the loaded content or the
+// reason for a refusal. It waits for a running reload; ctx ends the waiting, not the reload.
 func (c *Control) Reload(ctx context.Context, allowRemoval bool) (*Loaded, error) {
 	done := make(chan reloadOutcome, 1)
 	select {
@@ -98,7 +98,7 @@ func (c *Control) Reload(ctx context.Context, allowRemoval bool) (*Loaded, error
 	}
 }
 
-// reasons returns the attributes of a log line about a reload that failed.
+// reasons returns the log attributes of a failed reload.
 func reasons(err error) []any {
 	attributes := []any{"error", err}
 	if r := (*RequestError)(nil); errors.As(err, &r) && r.Hint != "" {
@@ -107,8 +107,8 @@ func reasons(err error) []any {
 	return attributes
 }
 
-// loadSafely loads the configuration beside the one that is served, and refuses it if it
-// would remove too much of that.
+// loadSafely loads the configuration while the current one is served, and refuses it if it would
+// remove too much.
 func (l *instance) loadSafely(served *zones.Snapshot, allowRemoval bool) (*zones.Snapshot, error) {
 	snapshot, err := l.Load(l.builder())
 	if err != nil || allowRemoval {
@@ -120,8 +120,8 @@ func (l *instance) loadSafely(served *zones.Snapshot, allowRemoval bool) (*zones
 	return snapshot, nil
 }
 
-// refuseRemoval is the error of a configuration that would take away most of what is
-// served, as an empty or cut off file does:
+// refuseRemoval returns an error for a configuration that would remove most of the served data,
+// as an empty or truncated file does:
 //
 //	served        new                       outcome
 //	some zones    no zones                  refused

@@ -15,8 +15,8 @@ import (
 	"meridian/zones"
 )
 
-// TestAReloadGivesBackTheOldWorld lets nobody collect but the lifecycle itself: so
-// the old snapshot goes only if nothing holds it when the memory is given back.
+// TestAReloadGivesBackTheOldWorld disables other garbage collections: the old snapshot is
+// collected only if it has no reference when the reload returns the memory.
 func TestAReloadGivesBackTheOldWorld(t *testing.T) {
 	cfg, _, err := config.Parse("meridian.yaml", []byte(steered))
 	if err != nil {

@@ -26,29 +26,29 @@ const (
 	sections
 )
 
-// reply is an answer being written: the wire path's counterpart of dns.Msg. Its
-// records go behind a copy of the query's header and question.
+// reply is an answer being written: the counterpart of dns.Msg on the fast path. Its records
+// follow a copy of the query's header and question.
 type reply struct {
 	out    []byte
-	base   int // where in out the message begins
-	limit  int // where in out the records must end
+	base   int // start of the message in out
+	limit  int // end of the space for records in out
 	count  [sections]uint16
-	flags  byte // of AA and TC
+	flags  byte // AA and TC
 	rcode  byte
 	scope  uint8  // of the client subnet
 	nsid   []byte // the NSID option; empty: none
-	stream bool   // there is no larger transport to ask again by
+	stream bool   // TCP: the client has no larger transport for a retry
 	spills bool   // the records do not fit
-	full   bool   // glue was left out, and so is all that follows
+	full   bool   // glue was left out; no more records follow
 
-	owner      int    // where in the message the current name stands; 0: it is the root
-	draw       uint64 // for the decisions of this answer, once one is made
+	owner      int    // offset of the current name in the message; 0: the root
+	draw       uint64 // for the decisions of this answer
 	drawn      bool
 	hops       int // pools that have answered with a CNAME so far
 	failedOpen bool
 }
 
-// newReply begins the answer to q behind out.
+// newReply begins the answer to q after the content of out.
 func (s *activeSnapshot) newReply(out []byte, q *query, stream bool) reply {
 	limit := s.limit(q, stream)
 	a := reply{out: append(out, q.packet[:q.end]...), base: len(out), stream: stream, owner: questionName}
@@ -60,8 +60,8 @@ func (s *activeSnapshot) newReply(out []byte, q *query, stream bool) reply {
 	return a
 }
 
-// optSize is how much room is kept for the OPT record of the answer to q, NSID apart. It has room
-// for a client subnet that the query has, although the answer may carry none.
+// optSize returns the size reserved for the OPT record of the answer to q, without NSID. It
+// includes the client subnet of the query, although the answer may not carry it.
 func (q *query) optSize() int {
 	switch {
 	case !q.edns.present:
@@ -72,8 +72,8 @@ func (q *query) optSize() int {
 	return optFixed
 }
 
-// nsidFor is the NSID option of the answer to q, of at most limit octets: none
-// where it was not asked for, or where a long question leaves no room for it.
+// nsidFor returns the NSID option of the answer to q, of at most limit octets. It returns nil if
+// the query does not request it, or if a long question leaves no room.
 func (s *activeSnapshot) nsidFor(q *query, limit int) []byte {
 	if !q.edns.nsid || q.end+q.optSize()+len(s.nsid) > limit {
 		return nil
@@ -92,9 +92,9 @@ func (a *reply) cname(target []byte, ttl uint32) {
 	a.count[answerSection]++
 }
 
-// addresses adds a record for each of addrs, all of one family, at the current
-// name. Over a stream it leaves out what does not fit: the pool draws some of many
-// addresses anyway, and truncated, the answer could not be had at all.
+// addresses adds a record for each of addrs, all of one family, at the current name. Over a
+// stream it leaves out the records that do not fit: the pool draws a subset of the addresses
+// anyway, and a truncated answer has no larger transport.
 func (a *reply) addresses(addrs []netip.Addr, qtype uint16, ttl uint32) {
 	size := ownerSize(a.owner) + recordFixed + 4
 	if qtype == dns.TypeAAAA {
@@ -120,7 +120,7 @@ func (a *reply) addresses(addrs []netip.Addr, qtype uint16, ttl uint32) {
 	a.count[answerSection] += uint16(len(addrs))
 }
 
-// rrset adds a record set whose owner stands at offset owner of the message.
+// rrset adds a record set with the owner at offset owner of the message.
 func (a *reply) rrset(to section, set zones.RRset, owner int) {
 	head := ownerSize(owner) + recordFixed - 2 // RDLENGTH is in Data
 	if !a.fits(len(set.Data) + set.Count*head) {
@@ -135,8 +135,8 @@ func (a *reply) rrset(to section, set zones.RRset, owner int) {
 	a.count[to] += uint16(set.Count)
 }
 
-// ownerSize returns how long an owner is that stands at offset of the message; 0
-// for the root, which is shorter than a pointer to it.
+// ownerSize returns the size of an owner that points to offset; offset 0 is the root, which is
+// shorter than a pointer to it.
 func ownerSize(offset int) int {
 	if offset == 0 {
 		return 1
@@ -160,8 +160,8 @@ func (a *reply) fixed(rrtype uint16, ttl uint32) {
 		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl))
 }
 
-// glue adds the address records of a nameserver. Over a stream the records that do not
-// fit are left out: truncated, the referral could not be had at all.
+// glue adds the address records of a name server. Over a stream it leaves out the records that do
+// not fit: a truncated referral has no larger transport.
 func (a *reply) glue(count int, records []byte) {
 	if a.stream {
 		count, records = a.fitting(count, records)
@@ -172,7 +172,7 @@ func (a *reply) glue(count int, records []byte) {
 	}
 }
 
-// fitting returns as many of the records as fit, and none once some did not.
+// fitting returns the records that fit; after the first one that does not, it returns none.
 func (a *reply) fitting(count int, records []byte) (int, []byte) {
 	room := a.limit - len(a.out)
 	if a.full || len(records) <= room {
@@ -193,7 +193,7 @@ func (a *reply) fitting(count int, records []byte) (int, []byte) {
 	}
 }
 
-// fits reports whether n more octets fit; once something did not, nothing does.
+// fits reports whether n more octets fit. After the first false it always returns false.
 func (a *reply) fits(n int) bool {
 	if len(a.out)+n > a.limit {
 		a.spills = true
@@ -201,9 +201,9 @@ func (a *reply) fits(n int) bool {
 	return !a.spills
 }
 
-// finish adds the OPT record, completes the header and returns what was written.
+// finish adds the OPT record, completes the header and returns the message.
 func (a *reply) finish(s *activeSnapshot, q *query) []byte {
-	if a.spills { // RFC 2181 9: the client is to ask again by TCP
+	if a.spills { // RFC 2181 9: the client retries by TCP
 		a.out = a.out[:a.base+q.end]
 		a.count = [sections]uint16{}
 		a.flags |= flagTC
@@ -220,8 +220,8 @@ func (a *reply) finish(s *activeSnapshot, q *query) []byte {
 	return a.out
 }
 
-// opt adds the OPT record: DO as in the query (RFC 3225 3), NSID when asked for
-// (RFC 5001 2.2), the client subnet with its scope (RFC 7871 7.2.1).
+// opt adds the OPT record: DO as in the query (RFC 3225 3), NSID if requested (RFC 5001 2.2), the
+// client subnet with its scope (RFC 7871 7.2.1).
 func (a *reply) opt(s *activeSnapshot, q *query) {
 	var flags byte
 	if q.edns.do {

@@ -22,11 +22,9 @@ import (
 	"meridian/zones"
 )
 
-// The made Internet of this test, on the loopback of a network namespace of its
-// own: BIND serves the root and example.com, which delegates gslb.example.com
-// to Meridian; unbound and a second BIND resolve from the root down, as they
-// would anywhere. Referrals carry no port, so that everybody who is delegated
-// to listens on 53.
+// The Internet of this test, on the loopback of a network namespace: BIND serves the root and
+// example.com, which delegates gslb.example.com to Meridian; unbound and a second BIND resolve
+// from the root down. Referrals carry no port, so all servers listen on 53.
 const (
 	parentAddress   = "127.0.53.10"
 	meridianAddress = "127.0.53.11"
@@ -126,8 +124,8 @@ func TestResolversFollowTheDelegationToUs(t *testing.T) {
 	})
 }
 
-// counterpart finds a program that is not ours. Without it the test is skipped,
-// or fails where MERIDIAN_REQUIRE_COUNTERPARTS says that nothing may be.
+// counterpart finds an external program. Without it the test is skipped, or fails if
+// MERIDIAN_REQUIRE_COUNTERPARTS is set.
 func counterpart(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -140,9 +138,9 @@ func counterpart(t *testing.T, name string) string {
 	return path
 }
 
-// inOwnNetwork runs the test once more, in a network namespace whose loopback
-// has the addresses, and passes on how that ended; there, it reports true. BIND
-// listens only on addresses that an interface has, and port 53 is free there.
+// inOwnNetwork runs the test again in a network namespace with the addresses on its loopback, and
+// passes on the result; in there it returns true. BIND listens only on existing addresses, and
+// port 53 is free there.
 func inOwnNetwork(t *testing.T, addresses ...string) bool {
 	t.Helper()
 	ip := counterpart(t, "ip")
@@ -304,7 +302,7 @@ func exchange(address string, m *dns.Msg) (*dns.Msg, error) {
 	return answer, err
 }
 
-// resolves asks until the answer ends in want; a resolver may hold an older one for a second.
+// resolves queries until the answer ends in want; a resolver may cache an older one for a second.
 func resolves(t *testing.T, resolver, name string, qtype uint16, ecs, want string) {
 	t.Helper()
 	within(t, 10*time.Second, func() error {
@@ -330,7 +328,7 @@ func nameError(t *testing.T, resolver, name string) {
 	})
 }
 
-// within tries until it works; the servers of this test are real, so that time is too.
+// within retries until it succeeds; the servers of this test are real and need real time.
 func within(t *testing.T, limit time.Duration, try func() error) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)

@@ -14,17 +14,17 @@ import (
 	"meridian/pools"
 )
 
-// Responder answers single messages: one worker's own state, not for concurrent use.
+// Responder answers single messages. It is the state of one worker, not for concurrent use.
 //
-// It shares its slot with the server. While the responder answers, the slot is
-// empty; else it holds the reading, which Swap may take away. So Swap sees who may
-// be reading the old snapshot, and an idle worker keeps no old snapshot alive.
+// It shares its slot with the server. While the responder answers, the slot is nil; otherwise it
+// holds the pinned snapshot, and Swap may remove it. So Swap sees the responders that may still
+// read the old snapshot, and an idle worker keeps no old snapshot alive.
 type Responder struct {
 	server    *Server
 	slot      atomic.Pointer[pinned]
 	closed    atomic.Uint64 // batches ended
-	at        *pinned       // between open and close
-	now       int64         // likewise: the time of the batch in Unix seconds, if some pool depends on it
+	at        *pinned       // between acquire and release
+	now       int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
 	query     query
 	chain     aliasChain
 	draw      func() uint64
@@ -32,17 +32,17 @@ type Responder struct {
 	published sharedCounters
 	streamed  []byte // answers to a TCP connection, until they are copied
 
-	slowOnly    bool // never the wire path: for tests that compare the two
-	slowAnswers int  // answers of the full path, for the same tests
+	slowOnly    bool // never use the fast path: for tests that compare the two
+	slowAnswers int  // answers of the slow path, for the same tests
 }
 
-// pinned is a snapshot with the scratch that goes with its pools.
+// pinned is a snapshot with a scratch for its pools.
 type pinned struct {
 	active  *activeSnapshot
 	scratch *pools.Scratch
 }
 
-// unpinned is in the slot of a responder that is idle and has no snapshot.
+// unpinned returns the slot value of an idle responder without a snapshot.
 func unpinned() *pinned { return &pinned{} }
 
 func newResponder(s *Server, draw func() uint64) *Responder {
@@ -54,18 +54,17 @@ func newResponder(s *Server, draw func() uint64) *Responder {
 	return r
 }
 
-// newPCG is a fast source of draws with a secret seed.
+// newPCG returns a fast source of draws with a secret seed.
 func newPCG() *rand.PCG {
 	var seed [16]byte
 	_, _ = crand.Read(seed[:]) // it never fails
 	return rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))
 }
 
-// acquire takes the server's snapshot of this moment, for a batch of answers.
+// acquire pins the server's current snapshot for a batch of answers.
 //
-// The slot is emptied before current is loaded, and Swap stores current before
-// it looks at the slot: whichever order the two meet in, either Swap sees the empty
-// slot and waits, or this load sees the new snapshot.
+// It empties the slot before it loads current, and Swap stores current before it reads the slot:
+// in either order, Swap sees the empty slot and waits, or this load sees the new snapshot.
 func (r *Responder) acquire() {
 	r.at = r.slot.Swap(nil)
 	if now := r.server.current.Load(); r.at.active != now {
@@ -76,14 +75,14 @@ func (r *Responder) acquire() {
 	}
 }
 
-// newScratch makes the scratch for a snapshot, in which round-robin starts at a random turn.
+// newScratch makes the scratch for a snapshot, with round-robin at a random position.
 func newScratch(s *activeSnapshot) *pools.Scratch {
 	scratch := s.snapshot.Pools.Scratch()
 	scratch.StartAtRandom()
 	return scratch
 }
 
-// release ends what open began and publishes what was counted.
+// release ends acquire and publishes the counts.
 func (r *Responder) release() {
 	r.published.publish(&r.counts)
 	r.slot.Store(r.at)
@@ -91,8 +90,8 @@ func (r *Responder) release() {
 	r.closed.Add(1)
 }
 
-// Respond appends the answer to query, a whole DNS message from source, to out; it
-// appends nothing where silence is right. stream says TCP: no truncation at the UDP size.
+// Respond appends the answer to query, a whole DNS message from source, to out. It appends
+// nothing if no reply is due. stream means TCP: no truncation at the UDP size.
 func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) []byte {
 	r.acquire()
 	out = r.respond(out, query, source.Unmap(), stream)
@@ -100,7 +99,7 @@ func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) [
 	return out
 }
 
-// respond is Respond between open and close.
+// respond is Respond between acquire and release.
 func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
 	if stream {
 		r.counts[tcpQueries]++
@@ -135,8 +134,8 @@ func (r *Responder) count(rcode int, tc bool) {
 	}
 }
 
-// serverFailure answers a packet on which we panicked: one bad packet, or one
-// fault of ours, does not end the others. The scratch may be half written.
+// serverFailure answers a packet that caused a panic: one bad packet, or a bug of ours, must not
+// affect the others. The scratch may be half written and is replaced.
 func (r *Responder) serverFailure(out, packet []byte, fault any) []byte {
 	r.count(dns.RcodeServerFailure, false)
 	r.server.panicked(fault, packet, debug.Stack())

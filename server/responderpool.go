@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// responderPool is all responders of a server. TCP connections share the idle ones: a
-// connection holds one only while it computes answers.
+// responderPool holds all responders of a server. TCP connections share the idle ones: a
+// connection has one only while it computes answers.
 type responderPool struct {
 	idle chan *Responder // has room for as many as there are slots, see tcpSlots
 
 	mu              sync.Mutex // guards all below
 	all             []*Responder
-	removedCounters Counters // what those counted who left
+	removedCounters Counters // the counts of removed responders
 }
 
 // add adds a responder.
@@ -24,7 +24,7 @@ func (c *responderPool) add(s *Server) *Responder {
 	return r
 }
 
-// remove removes a responder that its worker will not use again.
+// remove removes a responder that its worker no longer uses.
 func (c *responderPool) remove(r *Responder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,8 +38,8 @@ func (c *responderPool) remove(r *Responder) {
 	}
 }
 
-// get returns an idle responder or creates one. The caller has a slot, and puts the responder back before
-// it releases that: there are no more responders than slots.
+// get returns an idle responder or creates one. The caller has a slot and puts the responder back
+// before it releases the slot: there are never more responders than slots.
 func (c *responderPool) get(s *Server) *Responder {
 	select {
 	case r := <-c.idle:
@@ -58,7 +58,7 @@ func (c *responderPool) put(r *Responder) {
 	}
 }
 
-// count adds what all responders counted to n.
+// count adds the counts of all responders to n.
 func (c *responderPool) count(n *Counters) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,11 +68,11 @@ func (c *responderPool) count(n *Counters) {
 	}
 }
 
-// retirePoll is how often retire looks again: a batch of answers takes microseconds.
+// retirePoll is the interval of waitUnused: a batch of answers takes microseconds.
 const retirePoll = 100 * time.Microsecond
 
-// waitUnused waits until no responder reads before, which is not current any more,
-// and takes it from those that are idle. Whoever is hired meanwhile never had it.
+// waitUnused waits until no responder reads before, which is no longer current, and removes it
+// from idle responders. Responders added later never hold the old snapshot.
 func (c *responderPool) waitUnused(before *activeSnapshot) {
 	c.mu.Lock()
 	all := append([]*Responder(nil), c.all...)
@@ -82,9 +82,8 @@ func (c *responderPool) waitUnused(before *activeSnapshot) {
 	}
 }
 
-// waitUnused waits until r does not read before. A responder that is reading when
-// first looked at, and has ended a batch since, has opened the next one on what is
-// current now.
+// waitUnused waits until r does not read before. A responder that has ended a batch since the
+// first look has started the next one on the current snapshot.
 func (r *Responder) waitUnused(before *activeSnapshot) {
 	closed := r.closed.Load()
 	for {

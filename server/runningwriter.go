@@ -12,14 +12,14 @@ import (
 	"meridian/pools"
 )
 
-// runningWriter is a keeper at work.
+// runningWriter is a started stateWriter.
 type runningWriter struct {
 	*stateWriter
 	stop context.CancelFunc
 	done chan struct{}
 }
 
-// startWriter begins to keep the state in folder.
+// startWriter starts writing the state to folder.
 func (l *instance) startWriter(folder *stateDir) *runningWriter {
 	ctx, stop := context.WithCancel(context.Background())
 	k := &runningWriter{
@@ -38,38 +38,38 @@ func (l *instance) startWriter(folder *stateDir) *runningWriter {
 	return k
 }
 
-// stopWriter keeps the state once more and lets go of the folder; of none where k is nil.
-// A disk that hangs has the folder until it goes on.
+// stopWriter writes the state once more and unlocks the directory; nil is a no-op. A disk that
+// hangs keeps the directory locked until it recovers.
 func (l *instance) stopWriter(k *runningWriter) {
 	if k == nil {
 		return
 	}
 	k.stop()
-	l.waitOrLog(k.done, "the writing of the state")
+	l.waitOrLog(k.done, "writing the state")
 }
 
-// encodeState is the state file of this moment.
+// encodeState returns the current state as a file.
 func (l *instance) encodeState() ([]byte, error) {
 	return encodeState(&savedState{
 		Verdicts:  l.prober.Save(),
-		Ejections: l.control.ejections(), // after the verdicts, or a verdict may be kept without its deferral
+		Ejections: l.control.ejections(), // after the verdicts: a saved verdict must not lack its deferral
 		Overrides: l.control.Overrides(),
 		Targets:   l.tracker.Remember(),
 		Loads:     l.control.loadMemory(),
 	}, time.Now())
 }
 
-// savedState is what outlives a process.
+// savedState is the state that survives a restart.
 type savedState struct {
 	Verdicts  []health.SavedTarget  `json:"verdicts"`
 	Ejections []pools.SavedEjection `json:"ejections"`
 	Overrides []Override            `json:"overrides"`
 	Loads     pools.LoadMemory      `json:"loads,omitzero"`
 
-	Targets map[config.Name][]netip.Addr `json:"targets,omitempty"` // what they were resolved to
+	Targets map[config.Name][]netip.Addr `json:"targets,omitempty"` // the resolved addresses
 }
 
-// valid says what of m cannot be. Of verdicts health judges each by itself.
+// valid returns the first error of m. Package health validates the saved targets itself.
 func (m *savedState) valid() error {
 	for i := range m.Overrides {
 		if err := m.Overrides[i].valid(); err != nil {
@@ -79,9 +79,9 @@ func (m *savedState) valid() error {
 	return nil
 }
 
-// lockStateDir takes the folder that cfg names; nil where it names none. The error is
-// of a folder that another server has; one that cannot be written to is the
-// keeper's to tell, and no reason not to serve.
+// lockStateDir locks the state directory of cfg, and returns nil if none is configured. It
+// returns an error if another server uses the directory. An unwritable directory is no reason to
+// refuse to serve: the state writer logs it.
 func lockStateDir(cfg *config.Config) (*stateDir, error) {
 	if cfg.State == "" {
 		return nil, nil

@@ -25,8 +25,8 @@ import (
 	"meridian/zones"
 )
 
-// TestScripts runs every testdata/*.txtar three times: in memory, over UDP and
-// over TCP. testdata/README.md describes the language.
+// TestScripts runs every testdata/*.txtar three times: in memory, over UDP and over TCP.
+// testdata/README.md describes the language.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("../testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -66,7 +66,7 @@ func runScript(t *testing.T, file, way string) {
 	s.play(strings.Split(string(archive.Comment), "\n"))
 }
 
-// start builds the snapshot and gives s.ask its way to the server.
+// start builds the snapshot and sets s.ask for the transport.
 func (s *script) start(file, way string) {
 	cfg, _, err := config.Load(file)
 	if err != nil {
@@ -109,8 +109,8 @@ func (s *script) askInMemory() func(*dns.Msg, netip.Addr) (*dns.Msg, error) {
 	}
 }
 
-// askOver asks by one connection for each source: questions by connections of their own might
-// be answered by responders of their own, with other turns.
+// askOver uses one connection for each source: questions on separate connections could be
+// answered by different responders, with other round-robin positions.
 func (s *script) askOver(network string) func(*dns.Msg, netip.Addr) (*dns.Msg, error) {
 	client := &dns.Client{Net: network, Timeout: 5 * time.Second, UDPSize: dns.MaxMsgSize}
 	conns := map[netip.Addr]*dns.Conn{}
@@ -134,7 +134,7 @@ func (s *script) askOver(network string) func(*dns.Msg, netip.Addr) (*dns.Msg, e
 	}
 }
 
-// play takes the lines one by one: a command, and below it, after "> ", what must come back.
+// play runs the commands one by one and compares the expected lines, after "> ", below each.
 func (s *script) play(lines []string) {
 	for i := 0; i < len(lines); i++ {
 		words := strings.Fields(lines[i])
@@ -174,10 +174,11 @@ func (s *script) command(words, want []string) error {
 	return fmt.Errorf("unknown command %q; ask, share, turn, tick, drain, force-up, force-down or undo", words[0])
 }
 
-// noon is the time from which scripts count.
+// noon is the start time of scripts.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// turn sets the verdict of a member: turn POOL/MEMBER up|down [share=N] [at=DURATION] [family=ipv4|ipv6]
+// turn sets the verdict of a member: turn POOL/MEMBER up|down [share=N] [at=DURATION]
+// [family=ipv4|ipv6]
 func (s *script) turn(words []string) error {
 	if len(words) < 2 {
 		return fmt.Errorf("want POOL/MEMBER and a verdict")
@@ -211,7 +212,7 @@ func (s *script) turn(words []string) error {
 	return err
 }
 
-// tick lets time come to DURATION after noon.
+// tick advances the time to DURATION after noon.
 func (s *script) tick(words []string) error {
 	if len(words) != 1 {
 		return fmt.Errorf("want a duration")
@@ -221,7 +222,7 @@ func (s *script) tick(words []string) error {
 	return err
 }
 
-// override adds what an operator says of POOL/MEMBER, POOL or region:NAME; kind 0 ends all that was said.
+// override adds an override of POOL/MEMBER, POOL or region:NAME; kind 0 removes all overrides.
 func (s *script) override(kind pools.Kind, words []string) error {
 	said := s.snapshot.Pools.Overrides()
 	if kind == 0 {
@@ -244,7 +245,7 @@ func (s *script) override(kind pools.Kind, words []string) error {
 	return nil
 }
 
-// elsewhere reports whether the words ask only over a transport that this run does not use.
+// elsewhere reports whether the command is for a transport that this run does not use.
 func (s *script) elsewhere(words []string) bool {
 	for _, w := range words {
 		if over, ok := strings.CutPrefix(w, "over="); ok {
@@ -254,7 +255,7 @@ func (s *script) elsewhere(words []string) bool {
 	return false
 }
 
-// compare asks once and compares the answer with the lines wanted.
+// compare queries once and compares the answer with the wanted lines.
 func (s *script) compare(words, want []string) error {
 	if s.elsewhere(words) {
 		return nil
@@ -277,7 +278,7 @@ func (s *script) compare(words, want []string) error {
 	return nil
 }
 
-// share asks N times and compares how often each address came: lines of DATA LOW%..HIGH%
+// share queries N times and compares the share of each address: lines of DATA LOW%..HIGH%
 func (s *script) share(words, want []string) error {
 	times, err := strconv.Atoi(words[0])
 	if err != nil {
@@ -314,7 +315,8 @@ func (s *script) share(words, want []string) error {
 	return nil
 }
 
-// exchange asks NAME TYPE [ecs=NETWORK] [source=ADDRESS] [size=BYTES] [edns] [do] [nsid] [class=CH] [over=udp|tcp].
+// exchange asks NAME TYPE [ecs=NETWORK] [source=ADDRESS] [size=BYTES] [edns] [do] [nsid]
+// [class=CH] [over=udp|tcp].
 func (s *script) exchange(words []string) (answer, query *dns.Msg, err error) {
 	query = new(dns.Msg)
 	query.SetQuestion(words[0], recordType(words[1]))
@@ -354,7 +356,7 @@ func (s *script) exchange(words []string) (answer, query *dns.Msg, err error) {
 	return answer, query, err
 }
 
-// recordType reads a type by its name, or as RFC 3597 writes the others.
+// recordType parses a type by its name or in the form of RFC 3597.
 func recordType(s string) uint16 {
 	if t, ok := dns.StringToType[s]; ok {
 		return t
@@ -382,7 +384,7 @@ func clientSubnet(network string) *dns.EDNS0_SUBNET {
 	return option
 }
 
-// describe writes an answer as scripts do: a line of header, then a line a record.
+// describe writes an answer in the form of scripts: a header line, then a line for each record.
 func describe(m *dns.Msg) []string {
 	head := []string{dns.RcodeToString[m.Rcode]}
 	if m.Authoritative {
@@ -423,7 +425,7 @@ func describeOption(option dns.EDNS0) string {
 
 var blanks = regexp.MustCompile(`\s+`)
 
-// fieldsOf is a record as name, TTL, class, type, data.
+// fieldsOf returns the name, TTL, class, type and data of a record.
 func fieldsOf(rr dns.RR) []string {
 	return strings.SplitN(blanks.ReplaceAllString(rr.String(), " "), " ", 5)
 }

@@ -3,22 +3,22 @@ package server
 import "golang.org/x/sys/unix"
 
 const (
-	// sendWait is how long a worker waits for room in its socket's buffer, in milliseconds.
+	// sendWait is the time that a worker waits for room in its socket's buffer, in milliseconds.
 	// It bridges bursts that are faster than the network card.
 	sendWait = 1
-	// sendWaits is how often a worker waits within one batch of answers.
+	// sendWaits is the maximum number of waits within one batch of answers.
 	sendWaits = 3
 )
 
-// sendRoom waits for room in the send buffer of a socket, for a bounded time, because a worker
-// that waits receives nothing.
+// sendRoom waits for room in the send buffer of a socket, for a bounded time, because a waiting
+// worker receives nothing.
 //
 // Packets to neighbours that do not answer ARP or neighbour discovery stay in the buffer for
-// seconds. A buffer that is full of them gets no room by waiting:
+// seconds. Waiting does not help with a buffer full of them:
 //
-//	the last wait    a full buffer
-//	brought room     is waited for
-//	brought none     is not waited for, until a whole batch of answers could be sent
+//	the last wait    with a full buffer
+//	brought room     wait
+//	brought none     do not wait until a whole batch of answers could be sent
 type sendRoom struct {
 	wait  int  // in milliseconds
 	waits int  // at most, within one batch

@@ -1,33 +1,30 @@
-// Package server takes questions from the network and answers them.
+// Package server receives queries from the network and answers them.
 //
-// A message goes one way:
+// A message takes one path:
 //
-//	socket -> Responder.respond -> query.parse -+-> wire (plain questions: bytes appended in place)
-//	                                            +-> full (all else: by way of a dns.Msg)
+//	socket -> Responder.respond -> query.parse -+-> fastPath (eligible queries: bytes appended in place)
+//	                                            +-> slowPath (all others, with a dns.Msg)
 //	socket <- the answer's octets --------------+
 //
-// The wire path and the full path ask the same zones and pools the same questions
-// and give the same answers; a test compares them on random worlds. What is a
-// plain question is said by query.plain.
+// The fast path and the slow path make the same lookups in zones and pools and give the same
+// answers; a test compares them on random configurations. query.fastPathEligible selects the
+// path.
 //
 // # Words
 //
-//   - A listener is one address that the configuration names: a UDP socket and
-//     goroutine for each worker, and one TCP socket.
-//   - A Responder is what one worker or connection answers with: all memory
-//     that an answer needs, reused. While it answers it holds one reading
-//     of the snapshot.
-//   - serving is a snapshot and what this package works out from it once.
+// - A listener is one configured address: a UDP socket and goroutine for each worker, and one TCP
+// socket. - A Responder holds all memory that one worker or connection needs to answer, and
+// reuses it. While it answers, the current snapshot is pinned. - activeSnapshot holds a snapshot
+// and the values derived from it once.
 //
 // # Invariants
 //
-// On the query path nothing is locked, allocated or logged, but where a panic
-// is turned into SERVFAIL. Everything that a query reads hangs on the one pointer
-// Server.current, loaded once a batch. Swap returns the old snapshot when no
-// responder reads it.
+// The query path takes no lock, allocates no memory and logs nothing, except after a panic, which
+// becomes SERVFAIL. All data that a query reads hangs on the pointer Server.current, loaded once
+// a batch. Swap returns the old snapshot when no responder reads it any more.
 //
-// The life of the process (probing, reload, signals) is Lifecycle's. The package
-// knows no policy, and no format of a file.
+// Daemon runs the process (probing, reload, signals). The package knows no policy and no file
+// format.
 package server
 
 import (
@@ -46,42 +43,42 @@ import (
 	"meridian/zones"
 )
 
-// Options are what a Server takes from outside.
+// Options are the dependencies of a Server.
 type Options struct {
-	Logger *slog.Logger  // nil: silence
+	Logger *slog.Logger  // nil: no logging
 	Draw   func() uint64 // the random draw of each query, safe for concurrent use; nil: a fast source for each worker
 }
 
-// Server answers from the snapshot it was last given. Its methods are safe for
-// concurrent use; Listen and Serve are called once each, in this order.
+// Server answers from its current snapshot. Its methods are safe for concurrent use; Listen and
+// Serve are called once each, in this order.
 type Server struct {
 	options    Options
 	built      time.Time
-	cores      int // that the process may use; read once: a reload asks for more, see oneMoreProcessor
+	cores      int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
 	current    atomic.Pointer[activeSnapshot]
 	responders responderPool
-	shared     sharedCounters // what is not counted by a responder
+	shared     sharedCounters // counts outside of responders
 
 	tcpSlots   *tcpSlots
 	tcpBuffers tcpBuffers
 
-	portable bool // take the portable UDP path where there is a faster one: for tests
+	portable bool // use the portable UDP path even if there is a faster one: for tests
 
-	mu        sync.Mutex // guards all below; held while listeners come and go
+	mu        sync.Mutex // guards the fields below; held while listeners change
 	listeners []*listener
 	listening bool
 	started   bool
-	closed    bool // it ended before it served, and binds no more
+	closed    bool // it was closed before it served, and binds no more
 }
 
-// New makes a server that answers from snapshot.
+// New creates a server that answers from snapshot.
 func New(snapshot *zones.Snapshot, o Options) *Server {
 	s := newServer(o)
 	s.begin(snapshot)
 	return s
 }
 
-// newServer returns a server that may bind its sockets before it has a snapshot.
+// newServer creates a server that may bind its sockets before it has a snapshot.
 func newServer(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -93,15 +90,15 @@ func newServer(o Options) *Server {
 	}
 }
 
-// begin makes snapshot the first one that answers.
+// begin sets the first snapshot.
 func (s *Server) begin(snapshot *zones.Snapshot) { s.current.Store(newActiveSnapshot(snapshot)) }
 
-// Listen binds every address of the snapshot's configuration, UDP and TCP.
-// Questions wait in the sockets until Serve.
+// Listen binds every address of the snapshot's configuration, UDP and TCP. Queries wait in the
+// sockets until Serve.
 func (s *Server) Listen() error { return s.bind(s.current.Load().config) }
 
-// bind listens on the addresses that cfg names, and on no others: those that an earlier
-// call bound are kept or closed.
+// bind listens on exactly the addresses of cfg: it keeps or closes those that an earlier call
+// bound.
 func (s *Server) bind(cfg *config.Server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +115,7 @@ func (s *Server) bind(cfg *config.Server) error {
 	return nil
 }
 
-// unbind closes the sockets of a server that has not served and will not.
+// unbind closes the sockets of a server that has not served.
 func (s *Server) unbind() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,7 +126,7 @@ func (s *Server) unbind() {
 	s.listeners, s.listening, s.closed = nil, false, true
 }
 
-// Addrs is where the server listens, with real ports where 0 was asked.
+// Addrs returns the bound addresses, with real ports in place of 0.
 func (s *Server) Addrs() []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +137,7 @@ func (s *Server) Addrs() []netip.AddrPort {
 	return addrs
 }
 
-// Serve answers until ctx ends, then drains: queries already received are answered.
+// Serve answers until ctx ends, then drains: it answers the queries already received.
 func (s *Server) Serve(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.listening || s.started {
@@ -167,9 +164,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Swap makes snapshot the one that answers and returns the old one when no
-// query reads it any more. It listens on addresses that are new and closes
-// those that went; an address that cannot be bound leaves all as it was.
+// Swap makes snapshot the current one and returns the old one when no query reads it any more. It
+// listens on new addresses and closes removed ones. If an address cannot be bound, it changes
+// nothing.
 func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,8 +190,8 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 	return before.snapshot, nil
 }
 
-// bindLocked returns a listener for each address that cfg names: one of kept
-// where it listens there already, else a new one. An error leaves kept as it was.
+// bindLocked returns a listener for each address of cfg: one of kept if it matches, otherwise a
+// new one. An error leaves kept unchanged.
 func (s *Server) bindLocked(cfg *config.Server, kept []*listener) ([]*listener, error) {
 	asks := cfg.Listen
 	gone := slices.DeleteFunc(slices.Clone(kept), func(l *listener) bool { return slices.Contains(asks, l.asked) })
@@ -223,7 +220,7 @@ func (s *Server) startLocked() {
 	}
 }
 
-// fragmentLocked has answers of at most size travel as that allows, on sockets that stayed, too.
+// fragmentLocked sets the fragmentation for answers of at most size, also on kept sockets.
 func (s *Server) fragmentLocked(size uint16) {
 	for _, l := range s.listeners {
 		for _, w := range l.udp {
@@ -232,12 +229,12 @@ func (s *Server) fragmentLocked(size uint16) {
 	}
 }
 
-// without is the listeners of all that are not in kept.
+// without returns the listeners of all that are not in kept.
 func without(all, kept []*listener) []*listener {
 	return slices.DeleteFunc(slices.Clone(all), func(l *listener) bool { return slices.Contains(kept, l) })
 }
 
-// workers is how many UDP workers each address gets.
+// workers returns the number of UDP workers for each address.
 func (s *Server) workers(cfg *config.Server) int {
 	if cfg.Workers > 0 {
 		return cfg.Workers
@@ -245,10 +242,10 @@ func (s *Server) workers(cfg *config.Server) int {
 	return s.cores
 }
 
-// Responder makes a responder over the server's current snapshot.
+// Responder creates a responder for the server's current snapshot.
 func (s *Server) Responder() *Responder { return s.responders.add(s) }
 
-// Counters is a reading of what the server has done.
+// Counters returns the counts of the server.
 func (s *Server) Counters() Counters {
 	var c Counters
 	c.add(&s.shared)
@@ -256,10 +253,10 @@ func (s *Server) Counters() Counters {
 	return c
 }
 
-// panicked tells of a query on which we panicked: the first, then ever fewer.
+// panicked logs a query that caused a panic: the 1st, 2nd, 4th, 8th and so on.
 func (s *Server) panicked(fault any, packet, stack []byte) {
 	n := s.shared.values[panics].Add(1)
 	if n&(n-1) == 0 {
-		s.options.Logger.Error("panic on a query, answered SERVFAIL", "fault", fault, "query", packet, "panics", n, "stack", string(stack))
+		s.options.Logger.Error("panic on a query, answered SERVFAIL", "reason", fault, "query", packet, "panics", n, "stack", string(stack))
 	}
 }

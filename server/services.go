@@ -11,16 +11,17 @@ import (
 	"meridian/resolver"
 )
 
-// services is what serves beside the answers: the API, and the folder of the
-// state. A configuration says what it is, and a reload replaces it: equip takes
-// all that can fail before anything is let go of; install or discard ends it.
+// services are the API and the state directory of a configuration. A reload replaces them:
+// openServices does all that can fail before anything is closed; useServices or closeUnused
+// completes it.
 type services struct {
-	handler       http.Handler   // of the API; nil: none
+	handler       http.Handler   // nil: no API
 	adminListener *adminListener // for handler
 	stateDir      *stateDir      // nil: the state is in memory only
 }
 
-// openServices takes what cfg asks for, as far as it is not there. An error leaves all as it was.
+// openServices opens the services of cfg that are not open yet. An error leaves everything
+// unchanged.
 func (l *instance) openServices(cfg *config.Config) (*services, error) {
 	b := new(services)
 	if err := l.open(b, cfg); err != nil {
@@ -50,8 +51,8 @@ func (l *instance) open(b *services, cfg *config.Config) (err error) {
 	return nil
 }
 
-// sameFolder reports whether two paths lead to one folder. The last good configuration
-// has an absolute path where the file may have a relative one.
+// sameFolder reports whether two paths name the same directory. The last good configuration has
+// an absolute path, the file may have a relative one.
 func sameFolder(a, b string) bool {
 	if a == b {
 		return true
@@ -61,7 +62,7 @@ func sameFolder(a, b string) bool {
 	return err == nil && missing == nil && os.SameFile(one, other)
 }
 
-// useServices makes b what serves beside the answers.
+// useServices makes b the active services and closes the previous ones.
 func (l *instance) useServices(b *services) {
 	if l.adminListener != b.adminListener {
 		l.adminListener.close()
@@ -81,7 +82,7 @@ func (l *instance) useServices(b *services) {
 	}
 }
 
-// closeUnused lets go of what b took.
+// closeUnused closes the services that were opened for b.
 func (l *instance) closeUnused(b *services) {
 	if b.adminListener != l.adminListener {
 		b.adminListener.close()
@@ -91,7 +92,7 @@ func (l *instance) closeUnused(b *services) {
 	}
 }
 
-// shutdown closes the API and keeps the state for the last time.
+// shutdown closes the API and writes the state for the last time.
 func (l *instance) shutdown() {
 	l.adminListener.close()
 	l.adminListener = nil
@@ -99,21 +100,20 @@ func (l *instance) shutdown() {
 	l.stopWriter(l.writer.Swap(nil))
 }
 
-// shutdownTimeout is how long the end waits for what should end by itself, each.
+// shutdownTimeout is the time limit for each component to end at shutdown.
 const shutdownTimeout = 5 * time.Second
 
-// waitOrLog waits for what ends, and says so when it does not: nothing that hangs may
-// keep the process from ending.
+// waitOrLog waits for ended, and logs a timeout: a component that hangs must not keep the process
+// from ending.
 func (l *instance) waitOrLog(ended <-chan struct{}, what string) {
 	select {
 	case <-ended:
 	case <-time.After(shutdownTimeout):
-		l.Logger.Error("what should have ended hangs; nobody waits for it", "what", what)
+		l.Logger.Error("shutdown timed out", "waiting_for", what)
 	}
 }
 
-// restoreState makes the prober and the tracker, which know what the process before
-// remembered.
+// restoreState creates the prober and the tracker from the saved state of the previous process.
 func (l *instance) restoreState(folder *stateDir) {
 	options, tracking := health.Options{Logger: l.Logger}, resolver.Options{Logger: l.Logger}
 	if folder != nil {
@@ -128,15 +128,15 @@ func (l *instance) restoreState(folder *stateDir) {
 	l.prober, l.tracker = health.NewProber(options), resolver.New(tracking)
 }
 
-// markDirty says that something changed that outlives the process.
+// markDirty requests that the state be written.
 func (l *instance) markDirty() {
 	if k := l.writer.Load(); k != nil {
 		k.markDirty()
 	}
 }
 
-// state tells whether the state of now outlives the process. With wait it comes
-// back when it has been written, or could not be.
+// state reports whether the current state is saved. If wait is true, it first waits until the
+// state has been written or could not be.
 func (l *instance) state(wait bool) StateStatus {
 	k := l.writer.Load()
 	if k == nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// slowPath is the slow path: it answers whatever came, by way of a dns.Msg.
+// slowPath answers any message by way of a dns.Msg.
 func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream bool) []byte {
 	r.slowAnswers++
 	q, s := &r.query, r.at.active
@@ -21,38 +21,38 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 		a.pseudo = append(a.pseudo, badKeyTSIG(q))
 	}
 	if q.edns.subnet.present && !q.edns.echo {
-		limit -= optionHead + len(q.edns.subnet.raw) // which newReply keeps free before it knows
+		limit -= optionHead + len(q.edns.subnet.raw) // reserved by newReply before the decision
 	}
 	a.stream = stream
 	if !stream {
-		a.drawn = 0 // all are to be had by TCP
+		a.drawn = 0 // TCP can carry all of them
 	}
 	out, tc := pack(out, q, a, limit)
 	r.count(a.msg.Rcode, tc)
 	return out
 }
 
-// outcome is what the full path found, before it is packed.
+// outcome is the result of the slow path before it is packed.
 type outcome struct {
 	msg    *dns.Msg // Rcode, Authoritative and the sections
 	scope  uint8    // of the client subnet
-	drawn  int      // how many of the answer's last records may be left out where they do not fit
-	stream bool     // there is no larger transport: addresses of nameservers that do not fit are left out
+	drawn  int      // how many of the answer's last records may be left out if they do not fit
+	stream bool     // TCP: the client has no larger transport; glue that does not fit is left out
 	pseudo []dns.RR // records about the message itself; they stay in a truncated one
 }
 
 // reply finds the outcome of the query:
 //
 //	query                                 outcome
-//	of another opcode than QUERY          NOTIMP
+//	opcode other than QUERY               NOTIMP
 //	malformed                             FORMERR
-//	of an EDNS version that is not ours   BADVERS (RFC 6891 6.1.3)
+//	unsupported EDNS version              BADVERS (RFC 6891 6.1.3)
 //	signed                                NOTAUTH: we hold no keys (RFC 8945 5.2.1)
-//	of class CH                           who we are, or REFUSED
-//	of another class than IN              REFUSED
-//	for AXFR or IXFR                      REFUSED
-//	for another type that is no data      NOTIMP or FORMERR
-//	of the usual kind                     what the zones hold
+//	class CH                              server identity, or REFUSED
+//	class other than IN                   REFUSED
+//	AXFR or IXFR                          REFUSED
+//	another non-data type                 NOTIMP or FORMERR
+//	any other                             from the zones
 func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	q := &r.query
 	msg := new(dns.Msg)
@@ -77,7 +77,7 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	return outcome{msg: msg}
 }
 
-// metaRcode is what a type that is no data gets.
+// metaRcode returns the response code for a type that is not a data type.
 func metaRcode(qtype uint16) int {
 	switch qtype {
 	case dns.TypeAXFR, dns.TypeIXFR:
@@ -88,7 +88,7 @@ func metaRcode(qtype uint16) int {
 	return dns.RcodeFormatError
 }
 
-// resolve fills msg in from the zones.
+// resolve fills in msg from the zones.
 func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 	s := r.at.active
 	asked := question{
@@ -103,8 +103,8 @@ func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 	return outcome{msg: msg, scope: asked.scope, drawn: asked.drawn}
 }
 
-// opt is the OPT record of an answer with that rcode, of at most limit octets.
-// Queries that we do not answer for what they ask get no client subnet back.
+// opt returns the OPT record of an answer with the given rcode, of at most limit octets. It omits
+// the client subnet if the query is not answered.
 func (s *activeSnapshot) opt(q *query, rcode int, scope uint8, limit int) *dns.OPT {
 	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
 	opt.SetUDPSize(s.udpSize)
@@ -124,7 +124,7 @@ func (s *activeSnapshot) opt(q *query, rcode int, scope uint8, limit int) *dns.O
 	return opt
 }
 
-// option is the subnet as miekg/dns has it.
+// option returns the subnet in the form of miekg/dns.
 func (c *clientSubnet) option(scope uint8) *dns.EDNS0_SUBNET {
 	o := &dns.EDNS0_SUBNET{Code: optionSubnet, SourceNetmask: c.source, SourceScope: scope}
 	switch {
@@ -136,11 +136,10 @@ func (c *clientSubnet) option(scope uint8) *dns.EDNS0_SUBNET {
 	return o
 }
 
-// chaosTTL keeps answers about this very server out of caches.
+// chaosTTL keeps answers about this server out of caches.
 const chaosTTL = 0
 
-// chaos answers the names by which a server tells what it is (RFC 4892), as
-// the configuration allows.
+// chaos answers the names for the identity of a server (RFC 4892), as configured.
 func (s *activeSnapshot) chaos(msg *dns.Msg, name string, qtype uint16) {
 	text := ""
 	switch strings.ToLower(name) {

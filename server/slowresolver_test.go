@@ -10,9 +10,8 @@ import (
 	"meridian/config"
 )
 
-// TestASilentResolverTakesNobodysFirstProbes: the verdicts of addresses that the
-// configuration has are there when the server begins to answer, and a target has
-// the addresses that the process before had found.
+// TestASilentResolverTakesNobodysFirstProbes checks that configured addresses have health states
+// at the first answer, and that a target has the addresses saved by the previous process.
 func TestASilentResolverTakesNobodysFirstProbes(t *testing.T) {
 	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {

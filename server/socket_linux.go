@@ -8,22 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reusePort says that several UDP sockets can share an address and the kernel
-// spreads the clients over them.
+// reusePort says that UDP sockets can share an address and the kernel distributes clients over
+// them.
 const reusePort = true
 
-// prepareUDP sets what must be set before binding.
+// prepareUDP sets the options needed before binding.
 func prepareUDP(_, _ string, raw syscall.RawConn) error { return sharePort(raw) }
 
-// sharePort lets other sockets of this user bind the port of a socket, if they ask
-// for it too. The socket may be bound already.
+// sharePort lets other sockets of this user bind the same port if they request it too. The socket
+// may already be bound.
 func sharePort(raw syscall.RawConn) error {
 	return setOptions(raw, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 	})
 }
 
-// completeUDP sets the rest: buffers, and the address that was asked on wildcard sockets.
+// completeUDP sets the other options: buffers, and the packet's destination address on wildcard
+// sockets.
 func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -42,20 +43,20 @@ func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
 	})
 }
 
-// setFragments says how answers of at most size octets may travel. Whatever ICMP
-// messages say of the path is ignored, since anybody can forge them.
+// setFragments sets the fragmentation of answers of at most size octets. ICMP messages about the
+// path are ignored, because they can be forged.
 //
-//	family  size                    answers
-//	IPv4    fits every path         do not fragment, on no router (RFC 9715 3.1 R2), and need no number for it, which
-//	                                costs every packet a hash and a write to memory that all sockets share
-//	IPv4    may not                 are fragmented here and there
-//	IPv6    any                     are fragmented here alone, where the link is too small
+//	family  size                  answers
+//	IPv4    fits every path       are not fragmented by any router (RFC 9715 3.1 R2), and need no IP ID, which costs
+//	                              every packet a hash and a write to memory shared by all sockets
+//	IPv4    larger                may be fragmented by the host and by routers
+//	IPv6    any                   may be fragmented by the host, if the link requires it
 func setFragments(conn *net.UDPConn, addr netip.Addr, size uint16) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return // it is closed
+		return // the socket is closed
 	}
-	_ = setOptions(raw, func(fd int) error { // refused by some sandboxes, and not vital
+	_ = setOptions(raw, func(fd int) error { // some sandboxes refuse it; it is not vital
 		switch {
 		case !addr.Is4():
 			return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT)
@@ -66,24 +67,24 @@ func setFragments(conn *net.UDPConn, addr netip.Addr, size uint16) {
 	})
 }
 
-// wholeSize is the most octets of UDP that a path of the least MTU of IPv6 takes in one
-// piece, as nearly every path of IPv4 does (DNS flag day 2020).
+// wholeSize is the largest UDP payload for a path with the minimum MTU of IPv6, valid on nearly
+// every IPv4 path too (DNS flag day 2020).
 const wholeSize = 1280 - 40 - 8
 
-// setBuffer asks for socketBuffer beyond the system's limit, which root may,
-// else for as much as the limit allows.
+// setBuffer requests socketBuffer beyond the system's limit, as root may do, and otherwise up to
+// the limit.
 func setBuffer(fd, force, plain int) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, socketBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, socketBuffer) // it clips, it does not fail
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, socketBuffer) // it clips and does not fail
 	}
 }
 
-// bufferSizes returns the sizes of the buffers of a socket, as it asked for them: the kernel
-// counts its own part in, and reports twice as much (socket(7)).
+// bufferSizes returns the buffer sizes of a socket as requested. The kernel reports twice as
+// much, because it includes its own overhead (socket(7)).
 func bufferSizes(conn *net.UDPConn) (receive, send int) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return socketBuffer, socketBuffer // it is closed
+		return socketBuffer, socketBuffer // the socket is closed
 	}
 	err = setOptions(raw, func(fd int) (err error) {
 		if receive, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil {
@@ -92,7 +93,7 @@ func bufferSizes(conn *net.UDPConn) (receive, send int) {
 		return err
 	})
 	if err != nil {
-		return socketBuffer, socketBuffer // refused by some sandboxes
+		return socketBuffer, socketBuffer // some sandboxes refuse it
 	}
 	return receive / 2, send / 2
 }

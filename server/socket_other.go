@@ -11,21 +11,19 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// reusePort is false: other systems let sockets share a port, and give all
-// packets to one of them. Each address has one worker.
+// reusePort is false: on other systems all packets go to one of the sockets that share a port.
+// Each address has one worker.
 const reusePort = false
 
-// prepareUDP has nothing to set before binding.
+// prepareUDP has no options to set.
 func prepareUDP(_, _ string, _ syscall.RawConn) error { return nil }
 
-// sharePort has nothing to set: what a socket that is bound already shares
-// differs from system to system.
+// sharePort has no options to set: sharing a bound port differs between systems.
 func sharePort(_ syscall.RawConn) error { return nil }
 
-// completeUDP sets the buffers, and on wildcard sockets asks for the address
-// that each packet was for.
+// completeUDP sets the buffers, and the packet's destination address on wildcard sockets.
 func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
-	_ = conn.SetReadBuffer(socketBuffer) // beyond the system's limit it fails: the default is left
+	_ = conn.SetReadBuffer(socketBuffer) // fails beyond the system's limit; the default remains
 	_ = conn.SetWriteBuffer(socketBuffer)
 	switch {
 	case !addr.IsUnspecified():
@@ -36,11 +34,11 @@ func completeUDP(conn *net.UDPConn, addr netip.Addr) error {
 	return ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst, true)
 }
 
-// bufferSizes returns what was asked for: other systems do not report what they gave.
+// bufferSizes returns the requested sizes: other systems do not report the actual ones.
 func bufferSizes(*net.UDPConn) (receive, send int) { return socketBuffer, socketBuffer }
 
-// setFragments leaves it to the system how answers travel.
+// setFragments does nothing: the system decides.
 func setFragments(*net.UDPConn, netip.Addr, uint16) {}
 
-// runBatches is the portable path where batches are not to be had.
+// runBatches falls back to the portable path.
 func (w *udpWorker) runBatches() { w.runPortable() }

@@ -7,9 +7,9 @@ import (
 	"meridian/zones"
 )
 
-// bindAndBuild binds the sockets that cfg asks for and then builds its snapshot: a
-// port that is taken shows before the geo database is read, which may take seconds.
-// A second call, for another configuration, binds what that one asks for.
+// bindAndBuild binds the sockets of cfg and then builds its snapshot: so a port in use is
+// reported before the geo database is read, which may take seconds. A second call binds the
+// addresses of another configuration.
 func (l *instance) bindAndBuild(cfg *config.Config) (*zones.Snapshot, []config.Error, error) {
 	if err := l.bindFirst(cfg); err != nil {
 		return nil, nil, &BindError{err}
@@ -41,7 +41,7 @@ func (l *instance) bindFirst(cfg *config.Config) error {
 	return err
 }
 
-// unbind closes what bindFirst opened if the server ends before it serves.
+// unbind closes the sockets of bindFirst if the server ends before it serves.
 func (l *instance) unbind() {
 	l.binding.Lock()
 	defer l.binding.Unlock()
@@ -50,12 +50,12 @@ func (l *instance) unbind() {
 	l.adminListener = nil
 }
 
-// leastFirstRound is how long the first probes may take if building took most of
-// firstRound: as long as most of them take to fail.
+// leastFirstRound is the minimum time for the first probes if the build took most of
+// startupProbeTimeout: most probes fail within it.
 const leastFirstRound = 2 * time.Second
 
-// firstAnswer returns when the first answer is due: queries wait in the sockets for
-// firstRound at most, unless building the snapshot takes longer.
+// firstAnswer returns the deadline of the first answer: queries wait in the sockets for
+// startupProbeTimeout at most, unless the build takes longer.
 func (l *instance) firstAnswer(now time.Time) time.Time {
 	due := l.bound.Add(startupProbeTimeout)
 	if least := now.Add(leastFirstRound); due.Before(least) {

@@ -12,27 +12,26 @@ import (
 	"time"
 )
 
-// The files of a state folder.
+// The files of a state directory.
 const (
 	stateName = "state.json"
-	stateNext = stateName + ".new" // the next one while it is written
+	stateNext = stateName + ".new" // the next one while it is being written
 )
 
-// errStateTaken is of a folder that another process keeps its state in.
-var errStateTaken = errors.New("another server keeps its state there")
+// errStateTaken is returned if another process uses the directory.
+var errStateTaken = errors.New("another server stores its state there")
 
-// stateDir is where one server's state outlives it. One goroutine uses it at a time.
+// stateDir is the directory of a server's saved state. One goroutine uses it at a time.
 type stateDir struct {
 	path   string
-	locked *os.File // the folder, locked as long as it is open; nil: not yet
+	locked *os.File // the locked directory; nil: not locked
 	disk   fileOps
 }
 
 func newStateDir(path string) *stateDir { return &stateDir{path: path, disk: realDisk()} }
 
-// lock makes the folder where it is missing and locks it, unless that is done:
-// two servers in one folder would each undo what the other keeps. The kernel
-// lets go of the lock when the process ends, however it ends.
+// lock creates the directory if it is missing and locks it, once: two servers in one directory
+// would overwrite each other's state. The kernel releases the lock when the process ends.
 func (f *stateDir) lock() error {
 	if f.locked != nil && f.stillOurs() {
 		return nil
@@ -53,8 +52,8 @@ func (f *stateDir) lock() error {
 	return nil
 }
 
-// stillOurs reports whether the folder that is held is still the one at path: it may
-// have been renamed or removed, and another server hold what is there now.
+// stillOurs reports whether the locked directory is still the one at path: it may have been
+// renamed or removed, and another server may have locked the new one.
 func (f *stateDir) stillOurs() bool {
 	held, err := f.locked.Stat()
 	if err != nil {
@@ -64,7 +63,7 @@ func (f *stateDir) stillOurs() bool {
 	return err == nil && os.SameFile(held, there)
 }
 
-// unlock lets others have the folder.
+// unlock releases the directory.
 func (f *stateDir) unlock() {
 	if f.locked != nil {
 		f.locked.Close()
@@ -72,7 +71,7 @@ func (f *stateDir) unlock() {
 	}
 }
 
-// write replaces the state, whole or not at all, whenever the machine stops.
+// write replaces the state atomically, even if the machine crashes.
 func (f *stateDir) write(file []byte) error {
 	if err := f.lock(); err != nil {
 		return err
@@ -80,8 +79,8 @@ func (f *stateDir) write(file []byte) error {
 	return f.disk.replace(f.locked, f.path, file)
 }
 
-// read is the state that was kept; nil where there is none. A file that is no
-// state is set aside, with a line that says so: never is a start refused for it.
+// read returns the saved state, or nil if there is none. It quarantines and logs a corrupt file,
+// and never prevents a start.
 func (f *stateDir) read(log *slog.Logger) (*savedState, *Quarantined) {
 	path := filepath.Join(f.path, stateName)
 	file, err := readBounded(path, maxStateSize)
@@ -96,24 +95,24 @@ func (f *stateDir) read(log *slog.Logger) (*savedState, *Quarantined) {
 	if err != nil {
 		return nil, f.quarantine(path, err, log)
 	}
-	log.Info("state remembered", "file", path, "written", written, "verdicts", len(m.Verdicts), "overrides", len(m.Overrides))
+	log.Info("state restored", "file", path, "written", written, "verdicts", len(m.Verdicts), "overrides", len(m.Overrides))
 	return m, nil
 }
 
-// quarantine renames what cannot be read, so that somebody can look at it.
+// quarantine renames a corrupt file and keeps it for inspection.
 func (f *stateDir) quarantine(path string, why error, log *slog.Logger) *Quarantined {
 	now := time.Now()
 	aside := path + ".corrupt-" + now.UTC().Format("20060102T150405Z")
 	if err := os.Rename(path, aside); err != nil {
-		log.Error("state cannot be read and not be set aside; begins without", "file", path, "error", why, "aside", err)
+		log.Error("state file corrupt, cannot quarantine it; starting empty, overrides lost", "file", path, "error", why, "quarantine_error", err)
 		return &Quarantined{now, path, why.Error()}
 	}
-	log.Error("state cannot be read; set aside, begins without", "file", path, "error", why, "aside", aside)
+	log.Error("state file corrupt, quarantined; starting empty, overrides lost", "file", path, "error", why, "quarantined", aside)
 	return &Quarantined{now, aside, why.Error()}
 }
 
-// readBounded reads a regular file of at most limit octets; whatever else is there,
-// such as a pipe or a device, might never end.
+// readBounded reads a regular file of at most limit octets. Reading anything else, such as a pipe
+// or a device, might never end.
 func readBounded(path string, limit int64) ([]byte, error) {
 	info, err := os.Lstat(path)
 	switch {

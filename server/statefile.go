@@ -13,15 +13,15 @@ import (
 //
 //	{"file":"meridian state","version":1,"written":...,"sha256":"...","content":{...}}
 //
-// The checksum is that of the content as it is written, so that whatever was cut off,
-// left over or changed shows. What the content holds is the type memory's.
+// The checksum is that of the content as written, so that truncated, extra or changed bytes are
+// detected. The content is a savedState.
 
-// stateVersion is of the file as a whole, memory included.
+// stateVersion is the version of the whole file format.
 const stateVersion = 1
 
 const stateKind = "meridian state"
 
-// maxStateSize is in octets; 100,000 targets need a quarter of it.
+// maxStateSize is in bytes; 100,000 targets need a quarter of it.
 const maxStateSize = 256 << 20
 
 type stateFile struct {
@@ -32,7 +32,7 @@ type stateFile struct {
 	Content json.RawMessage `json:"content"`
 }
 
-// encodeState is the file that holds m.
+// encodeState encodes m as a state file.
 func encodeState(m *savedState, written time.Time) ([]byte, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -41,14 +41,14 @@ func encodeState(m *savedState, written time.Time) ([]byte, error) {
 	return frameState(body, written)
 }
 
-// frameState is the file with this content.
+// frameState returns a state file with this content.
 func frameState(content []byte, written time.Time) ([]byte, error) {
 	digest := sha256.Sum256(content)
 	file, err := json.Marshal(stateFile{stateKind, stateVersion, written.UTC(), hex.EncodeToString(digest[:]), content})
 	return append(file, '\n'), err
 }
 
-// decodeState is the reverse. The error says what is wrong with the file.
+// decodeState is the reverse of encodeState. The error describes the problem of the file.
 func decodeState(file []byte) (*savedState, time.Time, error) {
 	var head stateFile
 	d := json.NewDecoder(bytes.NewReader(file))

@@ -57,7 +57,8 @@ func TestAStateFileGivesBackWhatWasKept(t *testing.T) {
 	}
 }
 
-// TestAStateFileThatIsCutOffOrChangedIsRefused tries every cut, and a change of every octet of what is kept.
+// TestAStateFileThatIsCutOffOrChangedIsRefused tries every truncation, and a change of every
+// octet of the content.
 func TestAStateFileThatIsCutOffOrChangedIsRefused(t *testing.T) {
 	file := encoded(t, someMemory())
 	for n := range file {
@@ -88,8 +89,8 @@ func TestAStateFileSaysWhatIsWrongWithIt(t *testing.T) {
 		"nothing in it":       {"", "it does not begin as a state file does"},
 		"another file":        {"{\"a\":1}\n{}\n", "it does not begin as a state file does"},
 		"of a later program":  {strings.Replace(sealed(someMemory()), `"version":1`, `"version":2`, 1), "it has version 2, and this program reads version 1"},
-		"impossible replaced": {sealed(odd), `override 2: what it replaced: the reason "\x1b[2J" has characters that do not print; write it on one line, with plain spaces`},
-		"impossible override": {sealed(bad), `override 2: "painted" is not a kind of override; "drained", "forced up", "forced down"`},
+		"impossible replaced": {sealed(odd), `override 2: what it replaced: the reason "\x1b[2J" has characters that do not print; write it on one line with plain spaces`},
+		"impossible override": {sealed(bad), `override 2: "painted" is not a kind of override; want "drained", "forced up", "forced down"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, _, err := decodeState([]byte(c.file)); err == nil || err.Error() != c.want {
@@ -116,11 +117,11 @@ func FuzzStateFile(f *testing.F) {
 		if err != nil || !reflect.DeepEqual(twice.Overrides, m.Overrides) || len(twice.Verdicts) != len(m.Verdicts) {
 			t.Errorf("%+v came back as %+v, %v", m, twice, err)
 		}
-		overrides(m.Overrides).forTree() // what is valid can be given to a tree
+		overrides(m.Overrides).forTree() // a valid list must be usable by a tree
 	})
 }
 
-// FuzzStateBody is FuzzStateFile with a sound head, which no fuzzer finds.
+// FuzzStateBody is FuzzStateFile with a valid header, which the fuzzer would not find.
 func FuzzStateBody(f *testing.F) {
 	_, body, _ := bytes.Cut(encoded(f, someMemory()), []byte{'\n'})
 	f.Add(bytes.TrimSpace(body))
@@ -139,7 +140,7 @@ func FuzzStateBody(f *testing.F) {
 	})
 }
 
-// sealed is a state file with this for a body.
+// sealed returns a state file with this body.
 func sealed(t testing.TB, body []byte) []byte {
 	t.Helper()
 	file, err := frameState(body, keptAt)
@@ -180,8 +181,8 @@ func TestAFolderIsMadeAndKeepsTheLastState(t *testing.T) {
 	}
 }
 
-// TestAnUnfinishedFileIsNoState: what a crash during a writing leaves is not read,
-// and is no obstacle to the next writing.
+// TestAnUnfinishedFileIsNoState checks that a partial file left by a crash is not read and does
+// not prevent the next write.
 func TestAnUnfinishedFileIsNoState(t *testing.T) {
 	f := held(t, t.TempDir())
 	if err := f.write(encoded(t, someMemory())); err != nil {
@@ -262,8 +263,8 @@ func TestAFolderThatWasTakenAwayIsMadeAgain(t *testing.T) {
 	}
 }
 
-// TestAFolderThatAnotherTookIsLeftToIt: it was renamed, and another server keeps
-// its state in a new one of that name.
+// TestAFolderThatAnotherTookIsLeftToIt renames the directory; another server stores its state in
+// a new one of that name.
 func TestAFolderThatAnotherTookIsLeftToIt(t *testing.T) {
 	first := held(t, filepath.Join(t.TempDir(), "state"))
 	if err := os.Rename(first.path, first.path+".old"); err != nil {
@@ -282,7 +283,7 @@ func TestAFolderThatAnotherTookIsLeftToIt(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoFileIsSetAside: reading it might never end.
+// TestWhatIsNoFileIsSetAside uses special files: reading them might never end.
 func TestWhatIsNoFileIsSetAside(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
 		"a link to a device": func(path string) error { return os.Symlink("/dev/zero", path) },

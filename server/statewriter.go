@@ -8,36 +8,36 @@ import (
 )
 
 const (
-	// minInterval is the least time from one writing of the state to the next.
+	// minInterval is the minimum time between two writes of the state.
 	minInterval = time.Second
-	// backoffFactor is how many times as long as it took the last writing a pause is,
-	// at least: a slow disk or a large state must not make writing all there is.
+	// backoffFactor is the minimum ratio of a pause to the duration of the last write: a slow
+	// disk or a large state must not keep the writer permanently busy.
 	backoffFactor = 20
-	// refreshInterval is how old what is kept gets where nothing changes, about: when each
-	// verdict was last confirmed is a part of it, and a verdict that nobody has
-	// confirmed for long counts for less after a crash.
+	// refreshInterval is the approximate maximum age of the saved state if nothing changes: it
+	// includes when each verdict was last confirmed, and after a crash a verdict counts for less
+	// the older that is.
 	refreshInterval = time.Minute
-	// retryInterval is the pause after a writing that failed.
+	// retryInterval is the pause after a failed write.
 	retryInterval = 10 * time.Second
 )
 
-// flushTimeout is how long whoever waits for a writing waits at most.
+// flushTimeout is the maximum time that flush waits.
 const flushTimeout = 2 * time.Second
 
-// stateWriter writes the state when something changed, at once when somebody waits
-// for it, every minute otherwise, and at the end. Its own goroutine does so: a disk may take its time.
+// stateWriter writes the state when something changed, at once for flush, every minute otherwise,
+// and at the end. It has a goroutine of its own, because a disk may be slow.
 type stateWriter struct {
 	dir    *stateDir
-	gather func() ([]byte, error) // the state of this moment, as a file
+	gather func() ([]byte, error) // the current state as a file
 	log    *slog.Logger
 
 	verdicts <-chan struct{}      // delivers when a verdict changed
-	changed  chan struct{}        // holds one element when something else did
-	waiting  chan chan<- struct{} // each is closed after a writing that began later
-	failing  atomic.Bool          // the last writing failed, and that was told
+	changed  chan struct{}        // holds one element when something else changed
+	waiting  chan chan<- struct{} // each is closed after a later write
+	failing  atomic.Bool          // the last write failed, and that was logged
 }
 
-// markDirty says that something changed. It never waits.
+// markDirty requests a write. It never blocks.
 func (k *stateWriter) markDirty() {
 	select {
 	case k.changed <- struct{}{}:
@@ -45,8 +45,7 @@ func (k *stateWriter) markDirty() {
 	}
 }
 
-// flush returns when what is so now has been written, or could not be, or when
-// that takes too long.
+// flush waits until the current state has been written or could not be, for flushTimeout at most.
 func (k *stateWriter) flush() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
@@ -62,13 +61,13 @@ func (k *stateWriter) flush() {
 	}
 }
 
-// run keeps the state until ctx ends, then once more.
+// run writes the state on changes until ctx ends, then once more.
 func (k *stateWriter) run(ctx context.Context) {
 	var pause <-chan time.Time
-	anew := time.NewTimer(refreshInterval)
-	defer anew.Stop()
+	refresh := time.NewTimer(refreshInterval)
+	defer refresh.Stop()
 	for ctx.Err() == nil {
-		verdicts, changed, old := k.verdicts, k.changed, anew.C
+		verdicts, changed, old := k.verdicts, k.changed, refresh.C
 		if pause != nil {
 			verdicts, changed, old = nil, nil, nil
 		}
@@ -86,7 +85,7 @@ func (k *stateWriter) run(ctx context.Context) {
 			waiting = written
 		}
 		pause = time.After(k.write())
-		anew.Reset(refreshInterval)
+		refresh.Reset(refreshInterval)
 		if waiting != nil {
 			close(waiting)
 		}
@@ -94,8 +93,8 @@ func (k *stateWriter) run(ctx context.Context) {
 	k.write()
 }
 
-// write writes the state, and returns how long to wait before the next time. A
-// failure is told once until it is over.
+// write writes the state and returns the pause before the next write. It logs a failure once, and
+// the recovery.
 func (k *stateWriter) write() time.Duration {
 	begun := time.Now()
 	file, err := k.gather()
@@ -106,9 +105,9 @@ func (k *stateWriter) write() time.Duration {
 	failed := k.failing.Swap(err != nil)
 	switch {
 	case err != nil && !failed:
-		k.log.Error("state cannot be kept; a restart would forget it, tries go on", "folder", k.dir.path, "error", err)
+		k.log.Error("cannot write state file; a restart would lose the state, retrying", "folder", k.dir.path, "error", err)
 	case err == nil && failed:
-		k.log.Info("state is kept again", "folder", k.dir.path)
+		k.log.Info("state file written again", "folder", k.dir.path)
 	}
 	if err != nil {
 		k.markDirty()

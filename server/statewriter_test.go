@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// keeperTest is a keeper at work on a folder, and what it did.
+// keeperTest is a running writer on a directory with its recorded activity.
 type keeperTest struct {
 	*stateWriter
 	written  atomic.Int64
@@ -95,7 +95,7 @@ func TestWhoWaitsForAWritingGetsItAtOnce(t *testing.T) {
 			t.Errorf("waited %v", waited)
 		}
 		k.stop()
-		k.flush() // comes back although nobody writes any more
+		k.flush() // returns although the writer has stopped
 		if waited := time.Since(begun); waited != flushTimeout {
 			t.Errorf("after the end it waited %v", waited)
 		}
@@ -116,7 +116,7 @@ func TestAFailureToKeepIsToldOnceUntilItIsOver(t *testing.T) {
 		time.Sleep(retryInterval)
 		k.expect(t, "when it can be kept again, without another change", 1)
 		k.stop()
-		if text := k.log.String(); strings.Count(text, "state cannot be kept") != 1 || strings.Count(text, "state is kept again") != 1 {
+		if text := k.log.String(); strings.Count(text, "cannot write state file") != 1 || strings.Count(text, "state file written again") != 1 {
 			t.Errorf("logged\n%s", text)
 		}
 	})
@@ -127,7 +127,7 @@ func TestAFullFolderLeavesTheStateBefore(t *testing.T) {
 	if err := f.write(encoded(t, someMemory())); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(f.path, stateNext), 0o700); err != nil { // nothing can be written there
+	if err := os.Mkdir(filepath.Join(f.path, stateNext), 0o700); err != nil { // makes every write fail
 		t.Fatal(err)
 	}
 	if err := f.write(encoded(t, &savedState{})); err == nil {

@@ -11,153 +11,153 @@ import (
 	"meridian/pools"
 )
 
-// Status is how a running server stands, as JSON has it.
+// Status is the status of a running server, as JSON.
 type Status struct {
 	At        time.Time    `json:"at"`
-	StartedAt time.Time    `json:"began"`  // when the process did
-	Config    string       `json:"config"` // the file
+	StartedAt time.Time    `json:"started_at"` // start of the process
+	Config    string       `json:"config"`     // file name
 	Listen    []string     `json:"listen"`
 	State     StateStatus  `json:"state"`
 	Reload    ReloadStatus `json:"reload"`
 
-	LastGood *LastGoodStatus `json:"last_good,omitempty"` // where it serves in place of an invalid configuration
+	LastGood *LastGoodStatus `json:"last_good,omitempty"` // set if it is served in place of an invalid configuration
 
 	Prober ProberStatus `json:"prober"`
 
-	// BuildPanics counts the panics while a configuration or pools were built. What was
-	// there before keeps serving.
+	// BuildPanics counts the panics while a configuration or pools were built. The previous state
+	// keeps serving.
 	BuildPanics uint64 `json:"build_panics"`
 
 	Overrides []Override   `json:"overrides"`
 	Loads     []LoadStatus `json:"loads"`
 
-	Latency *LatencyStatus `json:"latency,omitempty"` // where round trips are measured
+	Latency *LatencyStatus `json:"latency,omitempty"` // set if latency is measured
 
-	Regions []RegionStatus `json:"regions"` // those that have a check
+	Regions []RegionStatus `json:"regions"` // regions with a check
 	Pools   []PoolStatus   `json:"pools"`
 }
 
-// ProberStatus is how the prober itself fares.
+// ProberStatus is the status of the prober itself.
 type ProberStatus struct {
-	At      time.Time `json:"at"`      // when it last did something: a second ago, or less
-	Stalled bool      `json:"hangs"`   // it has not for long: no verdict turns
-	Panics  uint64    `json:"panics"`  // each recovered
-	Targets int       `json:"targets"` // that it probes or hears of
-	Probing int       `json:"probing"` // probes under way
+	At      time.Time `json:"at"`      // last heartbeat: normally at most a second ago
+	Stalled bool      `json:"stalled"` // no heartbeat for too long: health states are frozen
+	Panics  uint64    `json:"panics"`  // recovered panics
+	Targets int       `json:"targets"` // number of targets
+	Probing int       `json:"probing"` // running probes
 }
 
-// Prober tells how the prober fares, also when that hangs.
+// Prober returns the status of the prober, even if that is stalled.
 func (c *Control) Prober() ProberStatus {
 	p := c.instance.prober.Heartbeat()
 	return ProberStatus{p.At, p.Stalled(time.Now()), p.Panics, p.Targets, p.Probing}
 }
 
-// StateStatus is whether verdicts and overrides outlive the process.
+// StateStatus says whether health states and overrides survive a restart.
 type StateStatus struct {
-	Dir         string       `json:"folder"`              // empty: the configuration names none, they do not
-	Persisted   bool         `json:"kept"`                // false: nor do they while the folder cannot be written to
-	Quarantined *Quarantined `json:"set_aside,omitempty"` // what the process before had kept and this one could not read
+	Dir         string       `json:"folder"`                // empty: none is configured, nothing is saved
+	Persisted   bool         `json:"persisted"`             // false: nothing is saved, or the directory is not writable
+	Quarantined *Quarantined `json:"quarantined,omitempty"` // a corrupt state file of the previous process
 }
 
-// Quarantined is a state file that was no state when the process began.
+// Quarantined is a state file that was corrupt at start.
 type Quarantined struct {
 	At    time.Time `json:"at"`
-	File  string    `json:"file"`  // where it is now
-	Error string    `json:"fault"` // what is wrong with it
+	File  string    `json:"file"`  // its current path
+	Error string    `json:"error"` // the reason
 }
 
-// PoolStatus is how a pool stands.
+// PoolStatus is the status of a pool.
 type PoolStatus struct {
 	Pool      string            `json:"pool"`
 	Policy    string            `json:"policy"`
 	DualStack string            `json:"dual_stack"` // independent or together
-	Mode      map[string]string `json:"mode"`       // by family: how it answers a name
-	Live      map[string]bool   `json:"live"`       // by family: as its parents see it
-	Eligible  map[string]int    `json:"eligible"`   // by family: how many of its members are
-	Need      int               `json:"need"`       // how many must be for it to be live
-	Members   []MemberStatus    `json:"members"`    // those that were asked for
+	Mode      map[string]string `json:"mode"`       // by family: the source of its answers
+	Live      map[string]bool   `json:"live"`       // by family: as seen by its parents
+	Eligible  map[string]int    `json:"eligible"`   // by family: the number of eligible members
+	Need      int               `json:"need"`       // eligible members required for the pool to be live
+	Members   []MemberStatus    `json:"members"`    // the requested ones
 
-	LostRegions []pools.LostRegion   `json:"lost_regions,omitempty"` // whose clients are spread
-	ModeSince   map[string]time.Time `json:"mode_since"`             // by family; in this process
-	LiveSince   map[string]time.Time `json:"live_since"`             // by family: since when it is live, or is not; likewise
+	LostRegions []pools.LostRegion   `json:"lost_regions,omitempty"` // regions with clients spread over the others
+	ModeSince   map[string]time.Time `json:"mode_since"`             // by family; since the process started at the earliest
+	LiveSince   map[string]time.Time `json:"live_since"`             // by family: time of the last change of live; since the process started at the earliest
 }
 
-// MemberStatus is how a member stands.
+// MemberStatus is the status of a member.
 type MemberStatus struct {
 	Member    string          `json:"member"`
 	Region    string          `json:"region,omitempty"`
-	Pool      string          `json:"pool,omitempty"`   // the pool that it is; empty: an endpoint
-	Target    config.Name     `json:"target,omitempty"` // the name whose addresses it has; empty: none
-	CName     config.Name     `json:"cname,omitempty"`  // the name that it is answered as; empty: none
+	Pool      string          `json:"pool,omitempty"`   // its nested pool; empty: an endpoint
+	Target    config.Name     `json:"target,omitempty"` // the name it is resolved from; empty: none
+	CName     config.Name     `json:"cname,omitempty"`  // its CNAME target; empty: none
 	Weight    int             `json:"weight"`
 	State     string          `json:"state"`          // see pools.MemberStatus
-	Since     time.Time       `json:"since,omitzero"` // of the state; zero: as long as the configuration
+	Since     time.Time       `json:"since,omitzero"` // of the state; zero: since the configuration was loaded
 	Why       string          `json:"why"`
-	Next      string          `json:"next"` // what comes next
+	Next      string          `json:"next"` // the next expected change
 	Override  *Override       `json:"override,omitempty"`
-	Load      *pools.StepLoad `json:"load,omitempty"` // where it is reported
+	Load      *pools.StepLoad `json:"load,omitempty"` // set if load is reported
 	Eligible  map[string]bool `json:"eligible"`       // by family
 	Addresses []AddressStatus `json:"addresses"`
 
-	EjectionDeferred bool `json:"ejection_deferred,omitempty"` // it is down, and its pool treats it as up: max_ejection
+	EjectionDeferred bool `json:"ejection_deferred,omitempty"` // it is down, but treated as up by max_ejection
 
 	Resolving *ResolvingStatus `json:"resolving,omitempty"` // of a target
 }
 
-// ResolvingStatus is how the resolving of a target fares. While it fails, the
-// addresses stay that were found last.
+// ResolvingStatus is the status of the lookups of a target. While they fail, the last addresses
+// stay in use.
 type ResolvingStatus struct {
-	Since    time.Time `json:"since"`                  // of the addresses, or that there are none
-	Failing  time.Time `json:"failing_since,omitzero"` // zero: the last lookup did not fail
-	Failures int       `json:"failures,omitempty"`     // in a row
-	Why      string    `json:"why,omitempty"`          // the last one failed
-	Next     time.Time `json:"next,omitzero"`          // when it is looked up again; past: just now
+	Since    time.Time `json:"since"`                  // of the addresses, or of their absence
+	Failing  time.Time `json:"failing_since,omitzero"` // zero: the last lookup succeeded
+	Failures int       `json:"failures,omitempty"`     // consecutive ones
+	Why      string    `json:"why,omitempty"`          // error of the last one
+	Next     time.Time `json:"next,omitzero"`          // next lookup; in the past: running
 }
 
-// RegionStatus is how a region stands that has a check.
+// RegionStatus is the status of a region that has a check.
 type RegionStatus struct {
 	Region    string          `json:"region"`
-	Down      bool            `json:"down"` // and with it all members that stand in it
+	Down      bool            `json:"down"` // the region and all its members are down
 	Since     time.Time       `json:"since,omitzero"`
 	Why       string          `json:"why"`
-	Next      string          `json:"next"` // what comes next
+	Next      string          `json:"next"` // the next expected change
 	Addresses []AddressStatus `json:"addresses"`
 }
 
-// AddressStatus is how an address of an endpoint or a region stands.
+// AddressStatus is the status of an address of an endpoint or a region.
 type AddressStatus struct {
 	Address         netip.Addr   `json:"address"`
-	Check           string       `json:"check,omitempty"` // empty: none, it is always up; all below is empty too
+	Check           string       `json:"check,omitempty"` // empty: always up, and the fields below are empty
 	Verdict         string       `json:"verdict"`
-	Effective       string       `json:"held,omitempty"` // where the verdict is uncertain: what answers go by
-	Since           time.Time    `json:"since,omitzero"` // when the verdict turned
-	Why             string       `json:"why,omitempty"`  // what the probe that turned it found
-	Next            string       `json:"next,omitempty"` // what comes next
-	SlowStartWeight float64      `json:"share"`          // of its clients, 0 to 1: below 1 while it starts slowly
-	Streak          int          `json:"row"`            // results in a row like the last one
-	Due             time.Time    `json:"due,omitzero"`   // when it is probed again; zero: just now
-	Results         []Result     `json:"results"`        // the last ones, newest first
-	Transitions     []Transition `json:"turns"`          // the last ones, newest first
+	Effective       string       `json:"effective,omitempty"` // for an uncertain health state: the state that answers use
+	Since           time.Time    `json:"since,omitzero"`      // time of the last health state change
+	Why             string       `json:"why,omitempty"`       // reason of that change
+	Next            string       `json:"next,omitempty"`      // the next expected change
+	SlowStartWeight float64      `json:"share"`               // share of its clients, 0 to 1: below 1 during slow start
+	Streak          int          `json:"streak"`              // consecutive equal results
+	Due             time.Time    `json:"due,omitzero"`        // next probe; zero: running
+	Results         []Result     `json:"results"`             // the latest, newest first
+	Transitions     []Transition `json:"transitions"`         // the latest, newest first
 
-	Expires time.Time `json:"expires,omitzero"`  // when the certificate that a probe saw last does
-	Warning string    `json:"warning,omitempty"` // what is to be done although no verdict turns by it
+	Expires time.Time `json:"expires,omitzero"`  // expiry of the last seen certificate
+	Warning string    `json:"warning,omitempty"` // a problem that does not change the health state
 
-	// Inconclusive is since when all probes have failed for a reason of this machine, which
-	// changes no state; zero: the last probe was conclusive.
+	// Inconclusive is the time since when all probes have failed for a local reason, which
+	// changes no health state; zero: the last probe was conclusive.
 	Inconclusive time.Time `json:"inconclusive_since,omitzero"`
 
-	Parts []PartStatus `json:"parts,omitempty"` // where the check is made of others: those, in the order written
+	Parts []PartStatus `json:"parts,omitempty"` // the parts of a composite check, in the configured order
 }
 
-// PartStatus is how a check stands that another is made of. A part that is made of
-// others in turn, and is there twice, has its own parts at the first place alone.
+// PartStatus is the status of a part of a composite check. A composite part that occurs twice
+// lists its own parts only once.
 type PartStatus struct {
 	Critical    bool `json:"critical,omitempty"`
 	ObserveOnly bool `json:"observe_only,omitempty"`
 	AddressStatus
 }
 
-// Result is what a probe found.
+// Result is the result of a probe.
 type Result struct {
 	At      time.Time     `json:"at"`
 	Outcome string        `json:"outcome"`
@@ -165,7 +165,7 @@ type Result struct {
 	Latency time.Duration `json:"latency"` // in nanoseconds
 }
 
-// Transition is a change of a verdict.
+// Transition is a health state change.
 type Transition struct {
 	At     time.Time `json:"at"`
 	From   string    `json:"from"`
@@ -173,7 +173,7 @@ type Transition struct {
 	Reason string    `json:"reason"`
 }
 
-// Status tells how the members of a target stand; the zero Target: all of them.
+// Status returns the status of the members of a target; the zero Selector selects all.
 func (c *Control) Status(t Selector) (*Status, error) {
 	at := c.currentView()
 	cfg := at.snapshot.Config
@@ -199,7 +199,7 @@ func (c *Control) Status(t Selector) (*Status, error) {
 		}
 	}
 	regions := at.snapshot.Pools.Regions()
-	if !at.fetchProbes(targetIDs(stand, regions)) && c.currentView().watch != at.watch { // a reload has ended that one
+	if !at.fetchProbes(targetIDs(stand, regions)) && c.currentView().watch != at.watch { // the watch was ended by a reload
 		return c.Status(t)
 	}
 	for i := range regions {
@@ -220,7 +220,7 @@ func (c *Control) Status(t Selector) (*Status, error) {
 	return s, nil
 }
 
-// ejections is what max_ejection makes of members that are down.
+// ejections returns the members that max_ejection applies to, by name.
 func (at *view) ejections() map[memberName]*pools.Ejection {
 	all := at.snapshot.Pools.Ejections()
 	found := make(map[memberName]*pools.Ejection, len(all))
@@ -288,7 +288,7 @@ func (at *view) addressStatus(a pools.AddressStatus) AddressStatus {
 	check := at.snapshot.Pools.Targets()[a.Target].Check
 	s.Check = check.Name
 	known, ok := at.known[a.Target]
-	if !ok { // it is ending, or the prober hangs
+	if !ok { // it is being removed, or the prober is stalled
 		return s
 	}
 	s.fill(known)
@@ -296,8 +296,8 @@ func (at *view) addressStatus(a pools.AddressStatus) AddressStatus {
 	return s
 }
 
-// fill takes over what the prober knows. The verdict is what answers go by, so
-// that it may be one event older than the rest.
+// fill copies the prober's data. The verdict is the one that answers use, so it may be one event
+// older than the rest.
 func (s *AddressStatus) fill(known health.Status) {
 	s.Since, s.Why, s.Next, s.Streak, s.Due = known.Since, known.Cause.Reason, known.Outlook, known.Streak, known.Next
 	if known.Verdict == health.Uncertain {

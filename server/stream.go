@@ -10,49 +10,49 @@ import (
 
 const (
 	frameHead = 2 // the length before each message (RFC 1035 4.2.2)
-	// streamChunk is how much is computed before it is written: a client that does
-	// not read makes the server hold this and one more answer.
+	// streamChunk is the amount of answers computed before a write: for a client that does not
+	// read, the server holds this and one more answer.
 	streamChunk = 12 << 10
-	// streamIn is how much is read at once from a client that does not pipeline.
-	// Longer queries get room as they arrive.
+	// streamIn is the read size for a client that does not pipeline. Buffers for longer queries
+	// grow as they arrive.
 	streamIn = 2 << 10
 	// streamKernelBuffer is the size of the kernel's buffers in each direction. Linux doubles it.
 	streamKernelBuffer = 32 << 10
-	// slotWork bounds what a connection computes with one slot, and without the
-	// network being polled: each query counts 1, and each slot slotCost, for its
-	// system calls. It takes about 0.1 ms.
+	// slotWork limits the work of a connection with one slot, and without a poll of the network:
+	// each query counts 1, and each slot slotCost, for its system calls. It takes about 0.1 ms.
 	slotWork = 272
 	slotCost = 16
-	// writeTime is how long a client may take to make room for a chunk, if it
-	// may be idle for longer than that.
+	// writeTime is the time limit for a client to make room for a chunk, unless its idle limit is
+	// shorter.
 	writeTime = 5 * time.Second
-	// streamDrain is how long a connection that is being drained is read from: what
-	// the kernel has is there at once.
+	// streamDrain is how long a draining connection is still read: data in the kernel is
+	// available at once.
 	streamDrain = 50 * time.Millisecond
 )
 
-// stream is one TCP connection. One goroutine runs it; only drain, active and closing conn are for others.
+// stream is a TCP connection. One goroutine runs it; other goroutines only drain it, read active
+// and close conn.
 type stream struct {
 	server *Server
 	conn   *net.TCPConn
 	source netip.Addr
-	client netip.Addr                // the limit for each client counts it as this one's
-	in     []byte                    // received and not answered yet; in small, or in a buffer for more
+	client netip.Addr                // the client for the limit per client
+	in     []byte                    // received and not answered yet; in small, or in a larger buffer
 	small  []byte                    // streamIn bytes of room
 	idle   time.Time                 // when the read deadline was set
-	end    atomic.Pointer[time.Time] // of draining; nil before
-	// active is when the last whole query was received, or the connection accepted, in
-	// nanoseconds since the server was made.
+	end    atomic.Pointer[time.Time] // end of draining; nil: not draining
+	// active is the time of the last whole query, or of the accept, in nanoseconds since the
+	// server was created.
 	active          atomic.Int64
 	inAll, inClient idleEntry // the lock of tcpConns guards them
-	// unpolled is the work since the network was polled for this connection, see slotWork.
+	// unpolled is the work since the network was last polled for this connection, see slotWork.
 	unpolled int
 }
 
 func newStream(s *Server, conn *net.TCPConn) *stream {
 	source := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
-	// What the kernel holds for clients that do not read must be bounded, too.
-	_ = conn.SetReadBuffer(streamKernelBuffer) // these fail on a closed connection only
+	// The kernel's memory for clients that do not read must be bounded, too.
+	_ = conn.SetReadBuffer(streamKernelBuffer) // fails only on a closed connection
 	_ = conn.SetWriteBuffer(streamKernelBuffer)
 	c := &stream{
 		server: s, conn: conn, source: source, client: clientNetwork(source),
@@ -63,20 +63,19 @@ func newStream(s *Server, conn *net.TCPConn) *stream {
 	return c
 }
 
-// clientNetwork is the address of the network that counts as one client: by
-// IPv6 a single one has a whole /64 of addresses to come from (RFC 6177).
+// clientNetwork returns the address of the network that counts as one client: with IPv6 a single
+// client has a whole /64 of addresses (RFC 6177).
 func clientNetwork(source netip.Addr) netip.Addr {
 	const one = 64
 	if source.Is4() {
 		return source
 	}
-	network, _ := source.Prefix(one) // fails for a longer prefix than the family's only
+	network, _ := source.Prefix(one) // fails only for a prefix longer than the address
 	return network.Addr()
 }
 
-// run reads and answers until the client ends, falls silent or reads nothing.
-// Queries may come one behind the other (RFC 7766 6.2.1.1); the answers to all that
-// came together are written together.
+// run reads and answers until the client closes, is idle or does not read. Queries may be
+// pipelined (RFC 7766 6.2.1.1); the answers to queries that arrive together are written together.
 func (c *stream) run() {
 	defer func() { c.server.tcpBuffers.put(c.in) }()
 	for c.receive() {
@@ -103,7 +102,7 @@ func (c *stream) receive() bool {
 	return true
 }
 
-// touch makes this connection the one that has been idle for the shortest time.
+// touch makes this connection the one with the shortest idle time.
 func (c *stream) touch() { c.active.Store(int64(time.Since(c.server.built))) }
 
 // whole reports whether in begins with a whole query.
@@ -111,8 +110,8 @@ func (c *stream) whole() bool {
 	return len(c.in) >= frameHead && len(c.in) >= frameHead+int(binary.BigEndian.Uint16(c.in))
 }
 
-// grow makes room for more of the query that in, which is full, begins with: no
-// more than twice what came, so that a length alone takes no memory.
+// grow enlarges in, which is full, for the rest of its first query. It at most doubles the size,
+// so that a length alone allocates no memory.
 func (c *stream) grow() {
 	whole := frameHead + int(binary.BigEndian.Uint16(c.in))
 	full := c.in
@@ -120,9 +119,9 @@ func (c *stream) grow() {
 	c.server.tcpBuffers.put(full)
 }
 
-// keepAlive moves the read deadline on. It stands for a whole query, not for an octet,
-// so that a client cannot hold a connection by dripping (RFC 7766 6.2.3).
-// A deadline costs more than an answer: it is moved when an eighth of it has passed.
+// keepAlive extends the read deadline. The deadline is for a whole query, so that a client cannot
+// hold a connection by sending single bytes (RFC 7766 6.2.3). Setting it costs more than an
+// answer: it is extended only after an eighth of it has passed.
 func (c *stream) keepAlive() {
 	timeout := c.server.current.Load().config.TCP.Idle
 	now := time.Now()
@@ -130,18 +129,18 @@ func (c *stream) keepAlive() {
 		return
 	}
 	c.idle = now
-	_ = c.conn.SetReadDeadline(now.Add(timeout)) // fails when closed, as Read will
+	_ = c.conn.SetReadDeadline(now.Add(timeout)) // fails only if closed, as Read will
 	c.drainAnew()
 }
 
-// drain ends the connection once what was received is answered, at end at the latest.
+// drain ends the connection once the received queries are answered, at end at the latest.
 func (c *stream) drain(end time.Time) {
 	c.end.Store(&end)
 	c.drainAnew()
 }
 
-// drainAnew sets the deadlines of draining where that has begun. Whoever sets
-// another one calls it behind that: draining may have come between.
+// drainAnew sets the deadlines again if the connection is draining. It must be called after
+// setting another deadline, because draining may have started in between.
 func (c *stream) drainAnew() {
 	if end := c.end.Load(); end != nil {
 		_ = c.conn.SetReadDeadline(time.Now().Add(streamDrain))
@@ -149,7 +148,7 @@ func (c *stream) drainAnew() {
 	}
 }
 
-// answer answers the whole queries that in begins with, and keeps the rest.
+// answer answers the whole queries at the beginning of in, and keeps the rest.
 func (c *stream) answer() bool {
 	rest := c.in
 	for ok := true; len(rest) > 0; {
@@ -173,7 +172,7 @@ func (c *stream) answer() bool {
 //	in was                                     next
 //	full, and small                            a large buffer: the client pipelines
 //	not that much, or a single long query      small
-//	else                                       the same
+//	other                                      the same
 func (c *stream) keep(rest []byte) {
 	received := c.in
 	switch {
@@ -187,9 +186,9 @@ func (c *stream) keep(rest []byte) {
 	}
 }
 
-// compute answers queries at the beginning of in, as many as one slot allows. It
-// holds the slot and a responder for no longer than that: a client that does not read
-// its answers holds neither, and a buffer that is not larger than they are.
+// compute answers queries at the beginning of in, as many as one slot allows. It holds the slot
+// and a responder only for that time: a client that does not read its answers holds neither, and
+// only a buffer of the size of its answers.
 func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 	c.unpolled += slotCost
 	if c.server.tcpSlots.acquire(c.unpolled >= slotWork) {
@@ -202,9 +201,9 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 	return c.server.tcpBuffers.copy(r.streamed), rest, ok
 }
 
-// respond puts the answers to whole queries at the beginning of in into r.streamed, until a
-// chunk is full or the work of a slot is done. It reports false after a message that is too short
-// for a query: such a client speaks another protocol.
+// respond appends the answers to whole queries at the beginning of in to r.streamed, until a
+// chunk is full or the work of a slot is done. It returns false after a message that is too short
+// for a query: the client uses another protocol.
 func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
 	r.acquire()
 	defer r.release()
@@ -229,12 +228,12 @@ func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
 	return in, ok
 }
 
-// write sends out; a client that does not read is not waited for long, and all
-// that is written while draining has one end.
+// write sends out. It waits only a limited time for a client that does not read; while draining,
+// all writes share one deadline.
 func (c *stream) write(out []byte) bool {
 	if c.end.Load() == nil {
 		patience := min(writeTime, c.server.current.Load().config.TCP.Idle)
-		_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails when closed, as Write will
+		_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails only if closed, as Write will
 		c.drainAnew()
 	}
 	_, err := c.conn.Write(out)

@@ -7,7 +7,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestLengthAloneTakesNoMemory: a connection's room grows with what came.
+// TestLengthAloneTakesNoMemory checks that a connection's buffer grows with the received data.
 func TestLengthAloneTakesNoMemory(t *testing.T) {
 	c := &stream{server: New(world(t), Options{}), in: make([]byte, 0, streamIn)}
 	c.in = append(c.in, 0xff, 0xff)
@@ -26,8 +26,7 @@ func TestLengthAloneTakesNoMemory(t *testing.T) {
 	}
 }
 
-// TestLongQueriesByTCP sends queries longer than what is read at once, padded
-// (RFC 7830), one behind the other.
+// TestLongQueriesByTCP sends pipelined padded queries (RFC 7830) longer than the read size.
 func TestLongQueriesByTCP(t *testing.T) {
 	s := serve(t, world(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
@@ -47,7 +46,7 @@ func TestLongQueriesByTCP(t *testing.T) {
 	}
 }
 
-// TestAnswersReadyTogetherAreWrittenTogether: one read of the client brings all.
+// TestAnswersReadyTogetherAreWrittenTogether reads all answers with one read of the client.
 func TestAnswersReadyTogetherAreWrittenTogether(t *testing.T) {
 	s := serve(t, world(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])

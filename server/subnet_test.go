@@ -9,9 +9,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestClientSubnet says for each subnet whose answer comes, and what scope it
-// carries. 198.51.100.0/25 is in us, .128/25 in eu, 203.0.113.0/24 in ap; the packet comes
-// from ap.
+// TestClientSubnet checks the answer and the scope for each subnet. 198.51.100.0/25 is in us,
+// .128/25 in eu, 203.0.113.0/24 in ap; the packet comes from ap.
 func TestClientSubnet(t *testing.T) {
 	v4 := func(source byte, address ...byte) []byte { return append([]byte{0, 1, source, 0}, address...) }
 	v6 := func(source byte, address ...byte) []byte { return append([]byte{0, 2, source, 0}, address...) }
@@ -66,7 +65,7 @@ func TestClientSubnet(t *testing.T) {
 	}
 }
 
-// checkEcho holds the last option of the answer against the query's subnet.
+// checkEcho compares the last option of the answer with the query's subnet.
 func checkEcho(t *testing.T, p *paths, query, subnet []byte, scope byte) {
 	t.Helper()
 	answer := p.wire.Respond(nil, query, netip.MustParseAddr("203.0.113.9"), false)
@@ -100,8 +99,8 @@ func TestScopeOfAnAliasIsThatOfItsTarget(t *testing.T) {
 	}
 }
 
-// TestPrivateIsWhatTheLocatorSays compares the fast path with the plain call at
-// the edges of every kind of address and in between.
+// TestPrivateIsWhatTheLocatorSays compares the fast path with the direct call at the edges of
+// every kind of address and in between.
 func TestPrivateIsWhatTheLocatorSays(t *testing.T) {
 	s := newActiveSnapshot(world(t))
 	for _, p := range []string{
@@ -153,7 +152,7 @@ func TestTwoClientSubnetsAreMalformed(t *testing.T) {
 	}
 }
 
-// slowSubnet reads an option as RFC 7871 6 and 7.1 say it, with netip.
+// slowSubnet parses an option as in RFC 7871 6 and 7.1, with netip.
 func slowSubnet(data []byte) (netip.Prefix, bool) {
 	if len(data) < 4 || data[0] != 0 || data[3] != 0 {
 		return netip.Prefix{}, false

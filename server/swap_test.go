@@ -16,8 +16,8 @@ import (
 	"meridian/zones"
 )
 
-// TestSwapLosesNoQuery asks without a pause while snapshots change. Each answer
-// is that of one snapshot.
+// TestSwapLosesNoQuery queries continuously while snapshots change. Each answer must be from one
+// snapshot.
 func TestSwapLosesNoQuery(t *testing.T) {
 	worlds := [2]*zones.Snapshot{world(t), world(t, "192.0.2.1,", "192.0.2.101,")}
 	bothWays(t, func(t *testing.T, portable bool) {
@@ -54,8 +54,8 @@ func TestSwapLosesNoQuery(t *testing.T) {
 	})
 }
 
-// TestSwapWaitsForReaders: a responder that answers from the old snapshot holds
-// Swap up; an idle one gives the old one away.
+// TestSwapWaitsForReaders checks that a responder that reads the old snapshot blocks Swap, and
+// that an idle one releases it.
 func TestSwapWaitsForReaders(t *testing.T) {
 	first, second := world(t), world(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestSwapWaitsForReaders(t *testing.T) {
 				t.Errorf("%p %v", old, err)
 			}
 		}()
-		time.Sleep(time.Second) // of synthetic time
+		time.Sleep(time.Second) // synthetic time
 		synctest.Wait()
 		select {
 		case <-swapped:
@@ -94,8 +94,8 @@ func TestSwapWaitsForReaders(t *testing.T) {
 	})
 }
 
-// TestSwapIsNotHeldUpByBusyResponders: who ended a batch since has opened the
-// next one on the new snapshot.
+// TestSwapIsNotHeldUpByBusyResponders checks that a responder that has ended a batch, and so uses
+// the new snapshot, does not block Swap.
 func TestSwapIsNotHeldUpByBusyResponders(t *testing.T) {
 	first, second := world(t), world(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -153,8 +153,8 @@ func TestSwapLeavesAllAsItWasWhenItCannotBind(t *testing.T) {
 	askUDP(t, dial(t, "udp", before[0]), packed(t, ask("www.example.com.", dns.TypeA)))
 }
 
-// TestSwapBetweenWildcardAndSingleAddress goes from one to the other and back on
-// one port. After each step a second server cannot listen there.
+// TestSwapBetweenWildcardAndSingleAddress changes between the two on one port. After each step a
+// second server cannot listen there.
 func TestSwapBetweenWildcardAndSingleAddress(t *testing.T) {
 	if !reusePort {
 		t.Skip("this system does not hand a port over")

@@ -8,21 +8,21 @@ import (
 	"meridian/config"
 )
 
-// Selector is what an operator speaks of: a member (Pool and Member), all members
-// of a pool (Pool alone), or all members that stand in a region (Region alone).
-// As text it is pool/member, pool or region:NAME; no name has a slash or colon.
+// Selector selects a member (Pool and Member), all members of a pool (Pool alone), or all members
+// of a region (Region alone). Its text form is pool/member, pool or region:NAME; names contain no
+// slash or colon.
 type Selector struct{ Pool, Member, Region string }
 
 const regionPrefix = "region:"
 
-// ParseSelector reads a target as DESIGN 4 writes it.
+// ParseSelector parses the text form of a selector.
 func ParseSelector(s string) (Selector, error) {
 	if region, ok := strings.CutPrefix(s, regionPrefix); ok && region != "" {
 		return Selector{Region: region}, nil
 	}
 	pool, member, slash := strings.Cut(s, "/")
 	if pool == "" || slash && member == "" || strings.ContainsAny(member, "/:") || strings.Contains(pool, ":") {
-		return Selector{}, fmt.Errorf("%q is not a target; pool/member, pool or region:NAME", s)
+		return Selector{}, fmt.Errorf("%q is not a target; want pool/member, pool or region:NAME", s)
 	}
 	return Selector{Pool: pool, Member: member}, nil
 }
@@ -37,16 +37,16 @@ func (t Selector) String() string {
 	return t.Pool
 }
 
-// MarshalText writes the target as JSON has it.
+// MarshalText returns the text form.
 func (t Selector) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// UnmarshalText is ParseTarget.
+// UnmarshalText parses the text form.
 func (t *Selector) UnmarshalText(text []byte) (err error) {
 	*t, err = ParseSelector(string(text))
 	return err
 }
 
-// covers reports whether t speaks of a member.
+// covers reports whether t selects a member.
 func (t Selector) covers(pool, member, region string) bool {
 	if t.Region != "" {
 		return region == t.Region
@@ -54,8 +54,8 @@ func (t Selector) covers(pool, member, region string) bool {
 	return t.Pool == pool && (t.Member == "" || t.Member == member)
 }
 
-// RequestError is why [Control] did not do as it was told: the running configuration
-// does not have what was named (Unknown), or it stands otherwise than thought.
+// RequestError is the reason why [Control] refused a request: the target is not in the running
+// configuration (NotFound), or the state of the server does not permit it.
 type RequestError struct {
 	NotFound   bool
 	What, Hint string
@@ -63,7 +63,7 @@ type RequestError struct {
 
 func (r *RequestError) Error() string { return r.What }
 
-// notFound is a refusal that says what there is instead.
+// notFound returns an error that lists the existing names.
 func notFound(what string, has []string) *RequestError {
 	const most = 20
 	hint := "there are none"
@@ -76,7 +76,7 @@ func notFound(what string, has []string) *RequestError {
 	return &RequestError{NotFound: true, What: what, Hint: hint}
 }
 
-// validate says that cfg does not have t, if so.
+// validate returns an error if t is not in cfg.
 func (t Selector) validate(cfg *config.Config) error {
 	if t.Region != "" {
 		return findRegion(cfg, t.Region)

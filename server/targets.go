@@ -13,18 +13,17 @@ import (
 	"meridian/zones"
 )
 
-// debounceInterval is how long the pools stay as they are, at least, when the addresses
-// of a target have changed: what else changes meanwhile is taken over together.
+// debounceInterval is the minimum time between a change of target addresses and the update of the
+// pools: changes within it are applied together.
 const debounceInterval = time.Second
 
-// firstLookups is the part of firstRound that targets may take to be resolved; the
-// rest is left for the first probes of what they lead to.
+// firstLookups is the part of startupProbeTimeout for the first lookups of targets; the rest is
+// for the first probes of their addresses.
 const firstLookups = startupProbeTimeout / 2
 
-// prepare has the targets of a snapshot resolved and its endpoints probed, and
-// waits for the first outcome of both, for a bounded time. Endpoints whose addresses
-// the configuration has are probed from the beginning: no resolver that is silent
-// takes their time.
+// prepare resolves the targets of a snapshot and probes its endpoints, and waits for the first
+// results of both, for a bounded time. Endpoints with configured addresses are probed from the
+// beginning, so that a silent resolver does not delay them.
 func (l *instance) prepare(ctx context.Context, loaded *zones.Snapshot) (*generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
@@ -37,7 +36,7 @@ func (l *instance) prepare(ctx context.Context, loaded *zones.Snapshot) (*genera
 	return g, nil
 }
 
-// complete fills in what a generation has beside its targets.
+// complete fills in the fields of a generation after its targets.
 func (l *instance) complete(ctx context.Context, g *generation) error {
 	early, err := l.resolveFirst(ctx, g.targets, g.snapshot)
 	if err != nil {
@@ -61,11 +60,11 @@ func (l *instance) resolve(ctx context.Context, snapshot *zones.Snapshot, target
 	return buildSafely(ctx, l, func() (*zones.Snapshot, error) { return snapshot.Resolve(targets) })
 }
 
-// resolveFirst waits until targets are resolved once, and has the endpoints that
-// need no resolving probed meanwhile, until what it returns is closed.
+// resolveFirst waits until targets are resolved once. In the same time it probes the endpoints
+// that need no lookup; the caller closes the returned watch.
 func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, loaded *zones.Snapshot) (*health.Watch, error) {
 	var endpoints []health.Target
-	if len(loaded.Targets()) > 0 { // else there is nothing to wait for
+	if len(loaded.Targets()) > 0 { // otherwise there is nothing to wait for
 		endpoints = loaded.Pools.Targets()
 	}
 	early, err := l.prober.Watch(endpoints, func([]health.Transition) {})
@@ -80,8 +79,7 @@ func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, lo
 	return early, nil
 }
 
-// follow has tracker track the targets of a snapshot, by the servers that its
-// configuration names.
+// follow starts tracking the targets of a snapshot with the resolvers of its configuration.
 func follow(tracker *resolver.Watcher, snapshot *zones.Snapshot) *resolver.Watch {
 	names, servers := snapshot.Targets(), snapshot.Config.Server.Resolvers
 	if len(servers) == 0 && len(names) > 0 {
@@ -90,7 +88,7 @@ func follow(tracker *resolver.Watcher, snapshot *zones.Snapshot) *resolver.Watch
 	return tracker.Follow(servers, names)
 }
 
-// addressesOf is what the targets led to, as the pools take it.
+// addressesOf converts the addresses of targets for the pools.
 func addressesOf(targets *resolver.Watch) map[config.Name]pools.Resolved {
 	found := map[config.Name]pools.Resolved{}
 	for name, addresses := range targets.Addresses() {
@@ -99,14 +97,14 @@ func addressesOf(targets *resolver.Watch) map[config.Name]pools.Resolved {
 	return found
 }
 
-// debounce delivers when the next change of addresses may take effect.
+// debounce delivers when the next change of addresses may be applied.
 func (g *generation) debounce() <-chan time.Time {
 	return time.After(max(0, debounceInterval-time.Since(g.changed)))
 }
 
-// updateAddresses has the pools use the addresses that targets have now: the pools
-// alone are compiled again, new addresses get their first probes while the old pools answer,
-// then the pools are swapped as at a reload. States of addresses that stay carry over.
+// updateAddresses applies the current addresses of targets to the pools: it compiles only the
+// pools again, probes new addresses while the old pools answer, then swaps the pools as a reload
+// does. Health states of unchanged addresses carry over.
 func (l *instance) updateAddresses(ctx context.Context, g *generation) error {
 	g.changed = time.Now()
 	resolved := addressesOf(g.targets)
@@ -126,9 +124,8 @@ func (l *instance) updateAddresses(ctx context.Context, g *generation) error {
 
 func sameAddresses(a, b pools.Resolved) bool { return slices.Equal(a.Addresses, b.Addresses) }
 
-// Resolve is a snapshot with its targets resolved once: for those who do not
-// serve. It returns the targets that have no address as well. Close either
-// snapshot, not both.
+// Resolve resolves the targets of a snapshot once, for callers that do not serve, and returns the
+// new snapshot and the targets without an address. Close either snapshot, not both.
 func Resolve(ctx context.Context, snapshot *zones.Snapshot, o resolver.Options) (*zones.Snapshot, []config.Name, error) {
 	tracker := resolver.New(o)
 	defer tracker.Close()

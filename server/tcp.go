@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// Pauses after a failed accept: it fails when files run out, and goes on failing.
+// Pauses after a failed accept: it fails repeatedly if the process has no free file descriptor.
 const (
 	acceptPauseMin = 5 * time.Millisecond
 	acceptPauseMax = time.Second
 )
 
-// tcpListener accepts the TCP connections of one address, within the limits of
-// config.TCP (RFC 7766 6.2).
+// tcpListener accepts the TCP connections of one address, within the limits of config.TCP (RFC
+// 7766 6.2).
 type tcpListener struct {
 	server   *Server
 	listener *net.TCPListener
 	streams  sync.WaitGroup
-	closing  chan struct{} // closed when run is to end
-	done     chan struct{} // closed when run ends
+	closing  chan struct{} // closed to end run
+	done     chan struct{} // closed when run has ended
 	conns    *tcpConns
 }
 
-// listenTCP binds asked, on a port that those of beside hold until they are
-// closed, and says where that is.
+// listenTCP binds asked and returns the bound address. The listeners in beside hold the port
+// until they are closed.
 func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListener, netip.AddrPort, error) {
 	listener, err := bindTCP(asked, beside)
 	switch {
@@ -49,8 +49,8 @@ func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListen
 	return t, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
 }
 
-// bindTCP binds asked. It shares the port with those of beside, and with nobody
-// else: a second server, which does not ask to share, is told that the port is taken.
+// bindTCP binds asked. It shares the port only with the listeners in beside: a second server,
+// without that option, gets an error for a port in use.
 func bindTCP(asked netip.AddrPort, beside []*listener) (*net.TCPListener, error) {
 	var config net.ListenConfig
 	for _, l := range beside {
@@ -67,10 +67,10 @@ func bindTCP(asked netip.AddrPort, beside []*listener) (*net.TCPListener, error)
 	if err != nil {
 		return nil, err
 	}
-	return l.(*net.TCPListener), nil // it is for networks of tcp
+	return l.(*net.TCPListener), nil // the network is always tcp
 }
 
-// run accepts until drain.
+// run accepts connections until drain.
 func (t *tcpListener) run() {
 	defer close(t.done)
 	pause := acceptPauseMin
@@ -102,7 +102,7 @@ func (t *tcpListener) accept(conn *net.TCPConn) {
 	}
 	for _, e := range evicted {
 		t.server.shared.values[tcpEvicted].Add(1)
-		_ = e.stream.conn.Close() // its goroutine notices and ends
+		_ = e.stream.conn.Close() // its goroutine then ends
 		t.logEviction(e)
 	}
 	t.server.shared.values[tcpAccepted].Add(1)
@@ -123,8 +123,8 @@ func (t *tcpListener) logEviction(e eviction) {
 		"transport", "tcp", "limit", e.limit.String(), "address", t.listener.Addr().String(), "client", e.stream.source, "closed", e.count)
 }
 
-// drain accepts no more, and lets the connections end when what they sent is
-// answered, at end at the latest.
+// drain stops accepting, and lets the connections end when their received queries are answered,
+// at end at the latest.
 func (t *tcpListener) drain(end time.Time) {
 	close(t.closing)
 	_ = t.listener.Close()
@@ -132,7 +132,7 @@ func (t *tcpListener) drain(end time.Time) {
 	t.conns.close(func(c *stream) { c.drain(end) })
 }
 
-// close waits for the connections, if any could come, and closes the socket.
+// close waits for the connections if the listener was running, and closes the socket.
 func (t *tcpListener) close(running bool) {
 	if running {
 		t.streams.Wait()

@@ -2,15 +2,15 @@ package server
 
 import "bytes"
 
-// tcpBuffers holds idle buffers for what TCP connections receive and send. A connection
-// has one for its answers from when they are computed until they are written, and one for its queries while its client
-// pipelines. A client that does not read costs no more than these two.
+// tcpBuffers holds idle buffers for the input and output of TCP connections. A connection has one
+// for its answers until they are written, and one for its queries while its client pipelines. A
+// client that does not read costs no more than these two.
 type tcpBuffers chan []byte
 
 const (
 	// tcpBufferSize has room for a chunk and one more answer of usual size.
 	tcpBufferSize = streamChunk + 4<<10
-	// idleTCPBuffers is how many are kept.
+	// idleTCPBuffers is the number of buffers kept.
 	idleTCPBuffers = 64
 )
 
@@ -26,7 +26,7 @@ func (b tcpBuffers) get() []byte {
 	}
 }
 
-// copy returns a copy of answers. If they are larger than a buffer, it is as large as they are.
+// copy returns a copy of answers, in a larger buffer if they do not fit.
 func (b tcpBuffers) copy(answers []byte) []byte {
 	if len(answers) > tcpBufferSize {
 		return bytes.Clone(answers)
@@ -34,7 +34,7 @@ func (b tcpBuffers) copy(answers []byte) []byte {
 	return append(b.get(), answers...)
 }
 
-// put takes a buffer back. It ignores one of another size.
+// put returns a buffer. It ignores one of another size.
 func (b tcpBuffers) put(buffer []byte) {
 	if cap(buffer) != tcpBufferSize {
 		return

@@ -8,16 +8,15 @@ import (
 	"meridian/config"
 )
 
-// tcpConns is the set of open connections of one listener, within the limits of
-// config.TCP. At a limit, the longest-idle connection is closed for a new one, so that
-// clients that only hold connections open keep no other client out.
-// Its methods are safe for concurrent use.
+// tcpConns is the set of open connections of one listener, within the limits of config.TCP. At a
+// limit, the longest-idle connection is closed for a new one, so that clients that only hold
+// connections open do not block others. Its methods are safe for concurrent use.
 type tcpConns struct {
 	mu       sync.Mutex // guards all below
 	all      idleQueue
 	byClient map[netip.Addr]*idleQueue // by stream.client; without empty queues
 	closing  bool
-	evicted  [limitCount]uint64 // how many connections each limit closed
+	evicted  [limitCount]uint64 // the number of connections closed by each limit
 }
 
 // connLimit is a limit of config.TCP.
@@ -41,8 +40,8 @@ type eviction struct {
 
 func newTCPConns() *tcpConns { return &tcpConns{byClient: map[netip.Addr]*idleQueue{}} }
 
-// add adds c and removes the connections that are over the limits with it. It
-// reports false if no connection is accepted any more.
+// add adds c and removes connections to stay within the limits. It returns false if no connection
+// is accepted any more.
 func (t *tcpConns) add(c *stream, limits config.TCP) (evicted []eviction, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,15 +100,15 @@ func (t *tcpConns) close(each func(*stream)) {
 	}
 }
 
-// idleQueue is a heap of connections, the longest-idle one first. A query does not
-// move its connection, which would take a lock: the heap is ordered by what it last knew of each, and
-// a connection is moved when it is looked at. Each move is thus paid for by a query.
+// idleQueue is a heap of connections, the longest-idle one first. A query does not move its
+// connection, which would take a lock: the heap is ordered by the last known activity, and a
+// connection is moved when it is inspected. So each query causes at most one move.
 type idleQueue []*idleEntry
 
 // idleEntry is the place of a connection in an idleQueue.
 type idleEntry struct {
 	stream *stream // nil: in no queue
-	active int64   // what the queue last knew of stream.active, which never decreases
+	active int64   // the last known value of stream.active, which never decreases
 	index  int
 }
 

@@ -9,7 +9,7 @@ import (
 	"meridian/config"
 )
 
-// connAt returns a connection from an address that was last active at a time.
+// connAt returns a connection from an address with the given last activity.
 func connAt(from string, active int64) *stream {
 	c := &stream{client: clientNetwork(netip.MustParseAddr(from))}
 	c.active.Store(active)
@@ -52,10 +52,10 @@ func TestOneClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
 	}
 }
 
-// slowConns is what tcpConns must do, by looking at every connection.
+// slowConns is the reference for tcpConns: it scans all connections.
 type slowConns []*stream
 
-// add returns which connections go for c.
+// add returns the connections evicted for c.
 func (s *slowConns) add(c *stream, limits config.TCP) (evicted []*stream) {
 	same := func(o *stream) bool { return o.client == c.client }
 	for len(s.of(same)) >= limits.PerClient {
@@ -83,7 +83,8 @@ func (s *slowConns) remove(c *stream) {
 	*s = slices.DeleteFunc(*s, func(o *stream) bool { return o == c })
 }
 
-// TestEvictionsMatchASlowReference opens, uses and closes connections at random, while the limits change.
+// TestEvictionsMatchASlowReference opens, uses and closes connections at random, while the limits
+// change.
 func TestEvictionsMatchASlowReference(t *testing.T) {
 	const seeds, steps = 20, 500
 	for seed := range uint64(seeds) {

@@ -16,7 +16,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// openSlots returns n slots with a pipe; the test plays the part of run.
+// openSlots returns n slots with a pipe; the test acts as run.
 func openSlots(t *testing.T, n int) *tcpSlots {
 	t.Helper()
 	s := newTCPSlots(n)
@@ -46,8 +46,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// TestSlotThatIsWaitedForGoesThroughThePoller: the connection that waits goes on when the poller
-// has returned the slot, not before.
+// TestSlotThatIsWaitedForGoesThroughThePoller checks that a waiting connection continues only
+// after the poller has returned the slot.
 func TestSlotThatIsWaitedForGoesThroughThePoller(t *testing.T) {
 	s := openSlots(t, 1)
 	if s.acquire(false) {
@@ -71,8 +71,8 @@ func TestSlotThatIsWaitedForGoesThroughThePoller(t *testing.T) {
 	}
 }
 
-// TestPipeliningConnectionLetsTheNetworkBePolled: a connection whose queries have all arrived
-// answers no more than slotWork of them before the poller has returned, alone or not.
+// TestPipeliningConnectionLetsTheNetworkBePolled checks that a pipelining connection answers at
+// most slotWork queries before the poller has returned, with and without other connections.
 func TestPipeliningConnectionLetsTheNetworkBePolled(t *testing.T) {
 	const count = 5 * slotWork
 	s := New(world(t), Options{})
@@ -103,8 +103,8 @@ func TestSlotsAllocateNothing(t *testing.T) {
 	}
 }
 
-// TestClientsThatDoNotReadHoldNoResponder: as many of them as there are, the
-// server needs one responder for each slot.
+// TestClientsThatDoNotReadHoldNoResponder checks that the server needs only one responder for
+// each slot, for any number of such clients.
 func TestClientsThatDoNotReadHoldNoResponder(t *testing.T) {
 	const clients, queries = 40, 8
 	snapshot := world(t)
@@ -132,7 +132,8 @@ func TestClientsThatDoNotReadHoldNoResponder(t *testing.T) {
 	}
 }
 
-// pipelined sends queries with ids from 0, some of them long, in pieces of any size, and closes its direction.
+// pipelined sends queries with ids from 0, some of them long, in pieces of random size, and
+// closes its direction.
 func pipelined(t *testing.T, conn *net.TCPConn, random *rand.Rand, count int) {
 	var all []byte
 	for i := range count {
@@ -154,8 +155,8 @@ func pipelined(t *testing.T, conn *net.TCPConn, random *rand.Rand, count int) {
 	_ = conn.CloseWrite()
 }
 
-// TestPipelinedAnswersAreCompleteAndInOrder on connections that compete for one slot, whose clients send
-// pieces of any size and close their direction behind the last query.
+// TestPipelinedAnswersAreCompleteAndInOrder uses connections that compete for one slot; their
+// clients send pieces of random size and close their direction after the last query.
 func TestPipelinedAnswersAreCompleteAndInOrder(t *testing.T) {
 	const clients, count = 8, 400
 	s := listen(t, world(t), false, "127.0.0.1:0")
@@ -181,7 +182,8 @@ func TestPipelinedAnswersAreCompleteAndInOrder(t *testing.T) {
 	all.Wait()
 }
 
-// TestReceivedQueriesAreAnsweredAtTheEnd on connections that compete for the slots while the server ends.
+// TestReceivedQueriesAreAnsweredAtTheEnd uses connections that compete for the slots while the
+// server ends.
 func TestReceivedQueriesAreAnsweredAtTheEnd(t *testing.T) {
 	const clients, count = 8, 400
 	s := listen(t, world(t), false, "127.0.0.1:0")
@@ -221,7 +223,7 @@ func TestReceivedQueriesAreAnsweredAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestResetsInTheMiddleOfAWrite: they end their connection and nothing else.
+// TestResetsInTheMiddleOfAWrite checks that a reset ends only its own connection.
 func TestResetsInTheMiddleOfAWrite(t *testing.T) {
 	s := serve(t, world(t), false, "127.0.0.1:0")
 	queries := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), 200)

@@ -25,7 +25,7 @@ zones:
     names: {www: {pool: outer}, bad: {pool: bad}}
 `
 
-// TestStatusTellsSinceWhenPoolsAreAsTheyAre also after a reload that changes nothing for them.
+// TestStatusTellsSinceWhenPoolsAreAsTheyAre includes a reload without changes to the pools.
 func TestStatusTellsSinceWhenPoolsAreAsTheyAre(t *testing.T) {
 	r := start(t, nestedPools)
 	var before []time.Time
@@ -55,7 +55,7 @@ func TestStatusTellsSinceWhenPoolsAreAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestStatusTellsOfATargetThatLivesOnItsLastAddresses, and so does explain.
+// TestStatusTellsOfATargetThatLivesOnItsLastAddresses covers status and explain.
 func TestStatusTellsOfATargetThatLivesOnItsLastAddresses(t *testing.T) {
 	rack := newRack(t, 2)
 	rack.members = 1

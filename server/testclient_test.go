@@ -16,7 +16,7 @@ func (m maker) source() netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(9 + m.IntN(6)), byte(m.Uint32()), 0, 1})
 }
 
-// query makes a query; one in ten is broken somewhere.
+// query generates a query; one in ten is malformed.
 func (m maker) query() []byte {
 	q := new(dns.Msg)
 	q.Id = uint16(m.Uint32())
@@ -41,7 +41,7 @@ func (m maker) query() []byte {
 	return packet
 }
 
-// name is one of those that exist, or nearly, more often than one of labels at random.
+// name generates existing names, or similar ones, more often than random labels.
 func (m maker) name() string {
 	known := []string{"a", "b", "c", "x.w", "y.v", "cut", "n.cut", "ns1", "tree", "x.over", "q.p0", "a.p2", "x.p1", "y.b.p3"}
 	for i := range madePools {
@@ -97,7 +97,7 @@ func (m maker) opt() *dns.OPT {
 	return opt
 }
 
-// subnet makes the data of a client-subnet option, sound for the most part.
+// subnet generates the data of a client-subnet option, usually valid.
 func (m maker) subnet() []byte {
 	addr, family := m.source(), byte(familyIPv4)
 	if m.IntN(8) == 0 {
@@ -114,7 +114,7 @@ func (m maker) subnet() []byte {
 	return data
 }
 
-// broken cuts, prolongs or changes a packet.
+// broken truncates, extends or changes a packet.
 func (m maker) broken(packet []byte) []byte {
 	switch m.IntN(3) {
 	case 0:

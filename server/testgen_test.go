@@ -15,12 +15,12 @@ import (
 	"meridian/zones"
 )
 
-// maker makes random things, of parts that meet each other often.
+// maker generates random data from parts that occur often.
 type maker struct{ *rand.Rand }
 
 func pick[T any](m maker, from ...T) T { return from[m.IntN(len(from))] }
 
-// sometimes is text in one of so many cases, else nothing.
+// sometimes returns text in one of the given number of cases, otherwise "".
 func (m maker) sometimes(odds int, text string) string {
 	if m.IntN(odds) == 0 {
 		return text
@@ -30,16 +30,16 @@ func (m maker) sometimes(odds int, text string) string {
 
 const (
 	madeRegions = 4
-	// madePools are one of each policy at least. Those from nesting on may hold ones before
-	// it; of the last four, two answer names of others, and two names of ours.
+	// madePools is the number of pools, at least one of each policy. Those from nesting on may
+	// contain earlier ones. Of the last four, two answer external names, and two names of ours.
 	madePools = 14
 	nesting   = 5
 	abroad    = madePools - 4
 	inside    = madePools - 2
 )
 
-// world makes a configuration with pools of all policies and nested zones, one master
-// file, and a table of round trips.
+// world generates a configuration with pools of all policies and nested zones, a master file and
+// a latency file.
 func (m maker) world(t *testing.T) *zones.Snapshot {
 	var b strings.Builder
 	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v}\n",
@@ -66,7 +66,7 @@ func (m maker) world(t *testing.T) *zones.Snapshot {
 	return build(t, b.String(), m.zone())
 }
 
-// geo makes regions, some with a check and a load of their own, and networks in them.
+// geo generates regions, some with a check and a load source, and networks in them.
 func (m maker) geo(b *strings.Builder) {
 	b.WriteString("geo:\n  groups: {near: [DE, NL]}\n  networks:\n    13.0.0.0/12: {subdivision: US-CA}\n")
 	for i := range 12 {
@@ -84,7 +84,7 @@ func (m maker) geo(b *strings.Builder) {
 	}
 }
 
-// roundTrips makes a file of them.
+// roundTrips generates a latency file.
 func (m maker) roundTrips(t *testing.T) string {
 	var b strings.Builder
 	for _, of := range []string{"10.0.0.0/10", "10.16.0.0/13", "11.0.0.0/8", "12.32.0.0/20", "2001:db8:2::/47", "DE", "US"} {
@@ -101,7 +101,7 @@ func (m maker) roundTrips(t *testing.T) string {
 	return name
 }
 
-// policies are those of the pools, each at least once.
+// policies returns the policies of the pools, each at least once.
 func (m maker) policies() []string {
 	all := []string{"proximity", "geolocation", "weighted", "round-robin", "failover", "hash", "latency", "fastest", "least-load", "all"}
 	all = append(all, pick(m, all...), pick(m, all...), pick(m, all...), pick(m, all...))
@@ -109,7 +109,7 @@ func (m maker) policies() []string {
 	return all
 }
 
-// https makes the HTTPS record of half of the names.
+// https generates the HTTPS record of half of the names.
 func (m maker) https() string {
 	if m.IntN(2) == 0 {
 		return ""
@@ -117,7 +117,7 @@ func (m maker) https() string {
 	return ", https: " + pick(m, "{}", "{alpn: [h2, h3], port: 8443}", "{alpn: [h3], no_default_alpn: true, priority: 65535}")
 }
 
-// options are keys of a pool that its policy may have.
+// options generates keys of a pool that fit its policy.
 func (m maker) options(n int, policy string) string {
 	options := fmt.Sprintf("check: c, answers: %d, fail_open: %s", m.IntN(4), pick(m, "remaining", "all", "never")) +
 		m.sometimes(4, pick(m, ", min_up: 1", ", min_up: 50%", ", min_up: 100%"))
@@ -146,7 +146,7 @@ func (m maker) options(n int, policy string) string {
 	return options
 }
 
-// pool makes pool qN.
+// pool generates pool qN.
 func (m maker) pool(b *strings.Builder, n int, policy string) {
 	fmt.Fprintf(b, "  q%d: {policy: %s, %s", n, policy, m.options(n, policy))
 	matches := m.matches()
@@ -170,7 +170,7 @@ func (m maker) pool(b *strings.Builder, n int, policy string) {
 	fmt.Fprintf(b, ", members: [\n%s    ]}\n", &members)
 }
 
-// serves is what member i of pool qN has, and where its load is told.
+// serves generates the addresses of member i of pool qN, and its load source.
 func (m maker) serves(n, i int) string {
 	load := m.sometimes(2, fmt.Sprintf(", load: l%d, capacity: %d", m.IntN(madeRegions), 50+m.IntN(100)))
 	switch {
@@ -186,7 +186,7 @@ func (m maker) serves(n, i int) string {
 	return "addresses: [" + addresses + "]" + load
 }
 
-// matches are matches of which no two have a term in common.
+// matches generates matches without common terms.
 func (m maker) matches() []string {
 	terms := []string{
 		"network: 10.0.0.0/9", "network: 11.16.0.0/14", `network: "2001:db8:2::/47"`, "country: DE", "country: US",
@@ -200,7 +200,7 @@ func (m maker) matches() []string {
 	return matches
 }
 
-// zone makes a master file: at each of a set of names, one kind of thing.
+// zone generates a master file: at each of a set of names, one kind of data.
 func (m maker) zone() string {
 	var b strings.Builder
 	b.WriteString("$ORIGIN example.com.\n$TTL 300\n@ 3600 IN SOA ns1 hostmaster 1 7200 3600 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n@ TXT \"apex\"\n")
@@ -227,7 +227,7 @@ func (m maker) zone() string {
 	return b.String()
 }
 
-// turn turns verdicts and shares, moves loads, and has operators say this and that.
+// turn changes health states, shares, loads and overrides at random.
 func (m maker) turn(snapshot *zones.Snapshot) {
 	tree := snapshot.Pools
 	var turns []health.Transition
@@ -238,7 +238,7 @@ func (m maker) turn(snapshot *zones.Snapshot) {
 		}
 		turns = append(turns, turn)
 	}
-	if m.IntN(3) == 0 { // nobody is up: all that may fails open
+	if m.IntN(3) == 0 { // all are down: pools may fail open
 		for i := range turns {
 			turns[i].To, turns[i].SlowStartWeight = health.Down, health.FullWeight
 		}

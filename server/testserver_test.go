@@ -12,7 +12,7 @@ import (
 	"meridian/zones"
 )
 
-// worldConfig and worldZone are a small world with one of each outcome.
+// worldConfig and worldZone are a small configuration with one of each outcome.
 const worldConfig = `
 server: {listen: ["127.0.0.1:0"], workers: 1, nsid: test, version: "meridian \\ test"}
 geo:
@@ -67,7 +67,7 @@ mail    TXT "small"
 text    TXT "a" "b"
 big     TXT ` + "( " // completed by world
 
-// world is the snapshot of worldConfig, after edits (old, new pairs).
+// world returns the snapshot of worldConfig, after edits (old, new pairs).
 func world(t testing.TB, edits ...string) *zones.Snapshot {
 	t.Helper()
 	zone := worldZone + strings.Repeat(`"`+strings.Repeat("x", 200)+`" `, 10) + `)
@@ -90,7 +90,7 @@ deep.er TXT "below an empty non-terminal"
 	return build(t, strings.NewReplacer(edits...).Replace(worldConfig), zone)
 }
 
-// build compiles a configuration whose zone file, if any, is example.com.zone.
+// build compiles a configuration; its zone file, if any, is example.com.zone.
 func build(t testing.TB, yaml, zone string) *zones.Snapshot {
 	t.Helper()
 	dir := t.TempDir()
@@ -109,8 +109,7 @@ func build(t testing.TB, yaml, zone string) *zones.Snapshot {
 	return snapshot
 }
 
-// paths are two responders over one server, alike but for the path they take.
-// Their draws are equal.
+// paths holds two responders of one server with equal draws, one for each path.
 type paths struct {
 	wire, full *Responder
 	draw       uint64
@@ -124,7 +123,7 @@ func newPaths(snapshot *zones.Snapshot) *paths {
 	return p
 }
 
-// packed is a query in wire form.
+// packed returns a query in wire form.
 func packed(t testing.TB, m *dns.Msg) []byte {
 	t.Helper()
 	packet, err := m.Pack()
@@ -134,7 +133,7 @@ func packed(t testing.TB, m *dns.Msg) []byte {
 	return packet
 }
 
-// ask is a query without EDNS.
+// ask returns a query without EDNS.
 func ask(name string, qtype uint16) *dns.Msg {
 	m := new(dns.Msg).SetQuestion(name, qtype)
 	m.RecursionDesired = false
@@ -148,5 +147,5 @@ func withOptions(m *dns.Msg, options ...dns.EDNS0) *dns.Msg {
 	return m
 }
 
-// rawOption is an option as the octets in data.
+// rawOption returns an option with the given data.
 func rawOption(code uint16, data ...byte) dns.EDNS0 { return &dns.EDNS0_LOCAL{Code: code, Data: data} }

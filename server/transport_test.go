@@ -19,10 +19,10 @@ import (
 	"meridian/zones"
 )
 
-// patience is how long a test waits for what must come.
+// patience is the maximum time that a test waits for an event.
 const patience = 5 * time.Second
 
-// serve runs a server over snapshot on addrs until the test ends.
+// serve runs a server with snapshot on addrs until the test ends.
 func serve(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...string) *Server {
 	t.Helper()
 	s := listen(t, snapshot, portable, addrs...)
@@ -49,7 +49,7 @@ func listen(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...stri
 	return s
 }
 
-// listenOn sets where a snapshot that is not served yet listens.
+// listenOn sets the listen addresses of a snapshot before it is served.
 func listenOn(snapshot *zones.Snapshot, addrs ...string) {
 	snapshot.Config.Server.Listen = nil
 	for _, a := range addrs {
@@ -68,7 +68,7 @@ func dial(t *testing.T, network string, to netip.AddrPort) net.Conn {
 	return conn
 }
 
-// askUDP asks once; a connected socket takes only what comes from where it asked.
+// askUDP queries once; a connected socket accepts only packets from its peer.
 func askUDP(t *testing.T, conn net.Conn, query []byte) *dns.Msg {
 	t.Helper()
 	if _, err := conn.Write(query); err != nil {
@@ -108,7 +108,7 @@ func readFrame(t *testing.T, conn net.Conn) *dns.Msg {
 	return m
 }
 
-// bothWays runs a test on the batches of this system and on the portable path.
+// bothWays runs a test with batches and with the portable path.
 func bothWays(t *testing.T, test func(t *testing.T, portable bool)) {
 	t.Run("batches", func(t *testing.T) { test(t, false) })
 	t.Run("portable", func(t *testing.T) { test(t, true) })
@@ -148,8 +148,8 @@ func TestAnswersLeaveFromTheAddressAsked(t *testing.T) {
 	})
 }
 
-// TestQueriesBeforeServeAndAtTheEndAreAnswered sends more than one batch while
-// nobody answers, then serves for no time at all.
+// TestQueriesBeforeServeAndAtTheEndAreAnswered sends more than one batch before Serve, then
+// serves with a context that has ended.
 func TestQueriesBeforeServeAndAtTheEndAreAnswered(t *testing.T) {
 	snapshot := world(t)
 	bothWays(t, func(t *testing.T, portable bool) {
@@ -260,7 +260,8 @@ func TestTCPClosesOnWhatIsNoDNS(t *testing.T) {
 	}
 }
 
-// TestTCPLimitClosesLongestIdle fills a limit, and has all but one of the connections ask again.
+// TestTCPLimitClosesLongestIdle reaches a limit, and has all but one of the connections query
+// again.
 func TestTCPLimitClosesLongestIdle(t *testing.T) {
 	for _, c := range []struct {
 		limit          string

@@ -6,15 +6,15 @@ import (
 	"github.com/miekg/dns"
 )
 
-// validTSIG reports whether the TSIG record of q is as RFC 8945 4.2 wants it.
-// miekg/dns would take one whose data ends early.
+// validTSIG reports whether the TSIG record of q conforms to RFC 8945 4.2. The miekg/dns package
+// accepts one with truncated data.
 func validTSIG(q *query) bool {
 	const (
 		beforeMAC   = 10 // time signed, fudge, MAC size
 		beforeOther = 6  // original ID, error, other length
 	)
 	p := q.packet
-	at, _ := skipName(p, q.tsig) // parse found it sound
+	at, _ := skipName(p, q.tsig) // parse has checked it
 	if binary.BigEndian.Uint16(p[at+2:]) != dns.ClassANY || binary.BigEndian.Uint32(p[at+4:]) != 0 {
 		return false
 	}
@@ -30,17 +30,17 @@ func validTSIG(q *query) bool {
 	if at != len(p) {
 		return false
 	}
-	_, _, err := dns.UnpackRR(p, q.tsig) // its names may hold pointers that lead nowhere
+	_, _, err := dns.UnpackRR(p, q.tsig) // its names may contain invalid pointers
 	return err == nil
 }
 
-// badKeyTSIG is the record that tells the client of q, whose TSIG is sound, that
-// we do not know its key. It is unsigned (RFC 8945 5.2.1).
+// badKeyTSIG returns the TSIG record that reports an unknown key to the client of q; the record
+// of q is valid. It is unsigned (RFC 8945 5.2.1).
 func badKeyTSIG(q *query) dns.RR {
 	rr, _, err := dns.UnpackRR(q.packet, q.tsig)
 	tsig, ok := rr.(*dns.TSIG)
 	if err != nil || !ok {
-		panic("server: a TSIG record that was sound and is not")
+		panic("server: a TSIG record that was valid before is not")
 	}
 	tsig.Error = dns.RcodeBadKey
 	tsig.MAC, tsig.MACSize = "", 0

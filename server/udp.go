@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// socketBuffer is how much the kernel keeps for a UDP socket, in bytes each
-	// way: the default overflows on the first burst.
+	// socketBuffer is the size of the kernel's buffer of a UDP socket, in bytes each way: the
+	// default overflows on the first burst.
 	socketBuffer = 4 << 20
-	// receivePause is how long a worker waits after an error of its socket.
+	// receivePause is the pause of a worker after an error of its socket.
 	receivePause = 10 * time.Millisecond
 )
 
-// longAgo is a deadline that wakes whoever waits for a socket.
+// longAgo is a deadline that wakes a goroutine waiting for a socket.
 var longAgo = time.Unix(1, 0)
 
-// udpWorker answers what one UDP socket receives.
+// udpWorker answers the queries of one UDP socket.
 type udpWorker struct {
 	conn      *net.UDPConn
 	wildcard  bool // the socket takes packets to any address of the host
@@ -41,7 +41,7 @@ func newUDPWorker(s *Server, conn *net.UDPConn, addr netip.Addr) *udpWorker {
 	}
 }
 
-// run answers until drain, then what the socket still holds.
+// run answers until drain, then drains the socket.
 func (w *udpWorker) run() {
 	defer close(w.done)
 	if w.server.portable {
@@ -51,8 +51,8 @@ func (w *udpWorker) run() {
 	}
 }
 
-// drain tells the worker, which runs, to answer what was received and end, at
-// end at the latest. The deadlines come first: behind stopping the worker sets its own.
+// drain makes a running worker answer the received queries and end, at end at the latest. It sets
+// the deadlines first: after stopping is set, the worker sets its own.
 func (w *udpWorker) drain(end time.Time) {
 	_ = w.conn.SetWriteDeadline(end) // these fail on a closed socket only
 	_ = w.conn.SetReadDeadline(longAgo)
@@ -60,7 +60,7 @@ func (w *udpWorker) drain(end time.Time) {
 	w.stopping.Store(true)
 }
 
-// close closes the socket, when the worker has ended if it runs.
+// close closes the socket, after the worker has ended if it runs.
 func (w *udpWorker) close(running bool) {
 	if running {
 		<-w.done
@@ -69,11 +69,11 @@ func (w *udpWorker) close(running bool) {
 	w.server.responders.remove(w.responder)
 }
 
-// portableDrain is how long the portable path, which cannot ask a socket
-// whether it is empty, answers after drain.
+// portableDrain is how long the portable path still answers after drain, because it cannot check
+// whether a socket is empty.
 const portableDrain = 50 * time.Millisecond
 
-// runPortable takes a packet at a time, on any system.
+// runPortable processes one packet at a time, on any system.
 func (w *udpWorker) runPortable() {
 	p := packet{in: make([]byte, maxSize), control: make([]byte, controlSize)}
 	for !w.stopping.Load() {
@@ -84,13 +84,13 @@ func (w *udpWorker) runPortable() {
 	}
 }
 
-// controlSize is room for the control messages that we ask for, on any system.
+// controlSize is room for the requested control messages on any system.
 const controlSize = 256
 
-// packet is the memory of the portable path.
+// packet holds the memory of the portable path.
 type packet struct{ in, control, out []byte }
 
-// answerPacket waits for a packet and answers it; it reports false when none came.
+// answerPacket waits for a packet and answers it. It returns false if none came.
 func (w *udpWorker) answerPacket(p *packet) bool {
 	n, controls, _, source, err := w.conn.ReadMsgUDPAddrPort(p.in, p.control)
 	if err != nil {
@@ -104,8 +104,8 @@ func (w *udpWorker) answerPacket(p *packet) bool {
 	return true
 }
 
-// write sends an answer, if there is one, from the address that the query was for. It does
-// not wait for room: outside of Linux, UDP packets do not queue in the socket.
+// write sends an answer, if there is one, from the destination address of the query. It does not
+// wait for room: except on Linux, UDP packets do not queue in the socket.
 func (w *udpWorker) write(out, control []byte, to netip.AddrPort) {
 	if len(out) == 0 {
 		return
@@ -115,8 +115,8 @@ func (w *udpWorker) write(out, control []byte, to netip.AddrPort) {
 	}
 }
 
-// replySource turns the control message of a packet that was received into that
-// of its answer. (The batches of Linux do it in place; this one allocates.)
+// replySource converts the control message of a received packet into that of its answer. (The
+// batches on Linux do it in place; this one allocates.)
 func (w *udpWorker) replySource(control []byte) []byte {
 	if len(control) == 0 {
 		return nil

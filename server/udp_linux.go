@@ -13,17 +13,16 @@ import (
 
 const (
 	batchSize = 64
-	// receiveSize is the largest query taken by UDP; a longer one is dropped. It is
-	// off a power of two, so that buffers do not share cache sets.
+	// receiveSize is the largest accepted UDP query; a longer one is dropped. It is not a power
+	// of two, so that buffers do not share cache sets.
 	receiveSize = 2048 + 64
 	// batchControl is room for one packet-info message of either family.
 	batchControl = 48
 )
 
-// batch is the memory of one worker: what recvmmsg fills and sendmmsg sends. All
-// of it is made once; the kernel reads and writes it in place. An answer's
-// header is its query's: the same peer, and the same control message, which
-// says which address of ours the query was for.
+// batch is the memory of one worker: received messages and answers to send. It is allocated once;
+// the kernel reads and writes it in place. An answer uses the header of its query: the same peer
+// and the same control message, which holds our address that the query was sent to.
 type batch struct {
 	raw        syscall.RawConn
 	received   []unix.Mmsghdr
@@ -31,17 +30,17 @@ type batch struct {
 	in, out    []unix.Iovec            // of received and of answers
 	names      []unix.RawSockaddrInet6 // of the peers; large enough for IPv4 too
 	queries    []byte                  // receiveSize each
-	control    []byte                  // batchControl each; empty but on wildcard sockets
-	answerBuf  []byte                  // all answers, one behind the other
-	answerEnds [batchSize]int          // where each answer ends in text
+	control    []byte                  // batchControl each; empty except on wildcard sockets
+	answerBuf  []byte                  // all answers, one after the other
+	answerEnds [batchSize]int          // the end of each answer in answerBuf
 
-	n     int            // how many were received
+	n     int            // the number of received messages
 	errno syscall.Errno  // of the last recvmmsg
 	left  []unix.Mmsghdr // of answers, still to be sent
 	lost  int            // answers that could not be sent, since flush began
 	room  sendRoom
 
-	// Made once: a closure for each call would be garbage.
+	// Created once: a closure for each call would be garbage.
 	receiving func(fd uintptr) bool
 	polling   func(fd uintptr)
 	sending   func(fd uintptr)
@@ -79,7 +78,7 @@ func newBatch(raw syscall.RawConn, wildcard bool) *batch {
 	return b
 }
 
-// rearm gives header i back the lengths that the kernel changed.
+// rearm restores the lengths in header i that the kernel changed.
 func (b *batch) rearm(i int) {
 	h := &b.received[i].Hdr
 	h.Namelen = unix.SizeofSockaddrInet6
@@ -88,8 +87,8 @@ func (b *batch) rearm(i int) {
 	}
 }
 
-// receive takes what the socket holds, up to a whole batch. It does not block:
-// a raw call that did would hold up the collector.
+// receive reads up to a whole batch from the socket. It does not block: a blocking raw call would
+// delay the garbage collector.
 func (b *batch) receive(fd uintptr) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.received[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
@@ -103,8 +102,8 @@ func (b *batch) receive(fd uintptr) {
 	}
 }
 
-// send sends what is left, and reports false when the socket's buffer is full.
-// The fault of any other error is the first packet's that is left: it is given up.
+// send sends the answers that are left, and returns false if the socket's buffer is full. Any
+// other error belongs to the first packet that is left; it is dropped.
 func (b *batch) send(fd uintptr) bool {
 	for len(b.left) > 0 {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.left[0])), uintptr(len(b.left)), unix.MSG_DONTWAIT, 0, 0)
@@ -122,7 +121,7 @@ func (b *batch) send(fd uintptr) bool {
 	return true
 }
 
-// runBatches answers batches until drain, then what the socket still holds.
+// runBatches answers batches until drain, then drains the socket.
 func (w *udpWorker) runBatches() {
 	raw, err := w.conn.SyscallConn()
 	if err != nil {
@@ -147,14 +146,14 @@ func (w *udpWorker) serveBatches(b *batch) {
 	}
 }
 
-// pause keeps a socket that fails from spinning.
+// pause prevents a busy loop on a failing socket.
 func (w *udpWorker) pause(err error) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		time.Sleep(receivePause)
 	}
 }
 
-// answerBatch answers what was received, and sends all answers with one call.
+// answerBatch answers the received messages, and sends all answers with one call.
 func (w *udpWorker) answerBatch(b *batch) {
 	count := 0
 	b.answerBuf = b.answerBuf[:0]
@@ -177,8 +176,8 @@ func (w *udpWorker) answerBatch(b *batch) {
 	}
 }
 
-// flush sends what is left, and returns how many answers could not be sent, and how
-// many of these found no room in the socket's buffer.
+// flush sends the answers that are left, and returns how many could not be sent, and how many of
+// these found no room in the socket's buffer.
 func (b *batch) flush() (lost, noRoom int) {
 	b.lost = 0
 	if err := b.raw.Control(b.sending); err != nil { // the socket is closed
@@ -187,7 +186,7 @@ func (b *batch) flush() (lost, noRoom int) {
 	return b.lost + len(b.left), len(b.left)
 }
 
-// sendAll sends what is left, as far as the socket's buffer has room for it.
+// sendAll sends the answers that are left, as far as the socket's buffer has room.
 func (b *batch) sendAll(fd uintptr) {
 	for waits := 0; !b.send(fd); waits++ {
 		if waits == b.room.waits || !b.room.await(fd) {
@@ -197,7 +196,7 @@ func (b *batch) sendAll(fd uintptr) {
 	b.room.full = false
 }
 
-// answerMessage appends the answer to the i-th message to text.
+// answerMessage appends the answer to the i-th message to answerBuf.
 func (w *udpWorker) answerMessage(b *batch, i int) []byte {
 	m := &b.received[i]
 	source, ok := b.source(i)
@@ -208,8 +207,8 @@ func (w *udpWorker) answerMessage(b *batch, i int) []byte {
 	return w.responder.respond(b.answerBuf, b.queries[i*receiveSize:][:m.Len], source, false)
 }
 
-// source is where the i-th message came from; it is not ok for a peer that
-// cannot be answered, which is one of port 0.
+// source returns the source of the i-th message. ok is false for port 0, which cannot be
+// answered.
 func (b *batch) source(i int) (addr netip.Addr, ok bool) {
 	name := &b.names[i]
 	if name.Family == unix.AF_INET {
@@ -219,8 +218,8 @@ func (b *batch) source(i int) (addr netip.Addr, ok bool) {
 	return netip.AddrFrom16(name.Addr).Unmap(), name.Port != 0
 }
 
-// setIovecs points the headers of the first count answers at their text, which
-// does not move any more.
+// setIovecs points the headers of the first count answers at their data in answerBuf, which is
+// complete and does not move any more.
 func (b *batch) setIovecs(count int) {
 	begin := 0
 	for i := range count {
@@ -236,9 +235,8 @@ func (b *batch) setIovecs(count int) {
 	b.left = b.answers[:count]
 }
 
-// clearInterface lets the answer to a packet leave by whatever interface the
-// routes say, but for link-local peers: it clears the interface in the packet-info
-// message, and leaves our address.
+// clearInterface clears the interface in a packet-info message and keeps our address, so that the
+// route decides on the interface of the answer. It keeps the interface for link-local peers.
 func clearInterface(control []byte) {
 	const (
 		v4Interface = unix.SizeofCmsghdr      // in struct in_pktinfo

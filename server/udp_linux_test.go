@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tightPair is two connected datagram sockets of which the first sends into
-// little room: unlike UDP on the loopback, it is told when that is full.
+// tightPair returns two connected datagram sockets with a small buffer: unlike UDP on the
+// loopback, the sender gets an error when it is full.
 func tightPair(t *testing.T) (sender, receiver *net.UnixConn) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil { // the least there is
+	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil { // the minimum
 		t.Fatal(err)
 	}
 	conns := make([]*net.UnixConn, len(fds))
@@ -43,8 +43,8 @@ func tightPair(t *testing.T) (sender, receiver *net.UnixConn) {
 	return conns[0], conns[1]
 }
 
-// fullBatch has a whole batch of answers to send by conn, each of the size that
-// size gives; they begin with their number.
+// fullBatch returns a whole batch of answers to send by conn, with the given sizes; each begins
+// with its number.
 func fullBatch(t *testing.T, conn *net.UnixConn, size func(i int) int) *batch {
 	t.Helper()
 	raw, err := conn.SyscallConn()
@@ -63,7 +63,7 @@ func fullBatch(t *testing.T, conn *net.UnixConn, size func(i int) int) *batch {
 	return b
 }
 
-// numbers reads answers until there is one of number last.
+// numbers reads answers until the one with number last.
 func numbers(t *testing.T, conn *net.UnixConn, last int) (got []int) {
 	t.Helper()
 	in := make([]byte, 4096)
@@ -80,8 +80,8 @@ func numbers(t *testing.T, conn *net.UnixConn, last int) (got []int) {
 	}
 }
 
-// TestBatchWaitsForRoom sends more than the socket takes at once: the kernel
-// takes part of a batch, then nothing, and the rest goes when there is room.
+// TestBatchWaitsForRoom sends more than the socket buffers: the kernel takes part of a batch,
+// then nothing, and the rest when there is room.
 func TestBatchWaitsForRoom(t *testing.T) {
 	sender, receiver := tightPair(t)
 	b := fullBatch(t, sender, func(int) int { return 500 })
@@ -103,7 +103,8 @@ func TestBatchWaitsForRoom(t *testing.T) {
 	}
 }
 
-// TestBatchGivesUpWhatCannotBeSent: an answer that the socket refuses costs no other one.
+// TestBatchGivesUpWhatCannotBeSent checks that one answer refused by the socket does not affect
+// the others.
 func TestBatchGivesUpWhatCannotBeSent(t *testing.T) {
 	sender, receiver := tightPair(t)
 	tooLong := []int{0, 7, 8, batchSize - 2}
@@ -122,8 +123,8 @@ func TestBatchGivesUpWhatCannotBeSent(t *testing.T) {
 	}
 }
 
-// TestAFullSocketHoldsNoWorker: what finds no room is given up and counted, and the
-// next batch does not wait for room that did not come, until one goes out whole.
+// TestAFullSocketHoldsNoWorker checks that answers without room are dropped and counted, and that
+// batches do not wait again until one is sent completely.
 func TestAFullSocketHoldsNoWorker(t *testing.T) {
 	sender, receiver := tightPair(t)
 	b := fullBatch(t, sender, func(int) int { return 500 })
@@ -131,7 +132,7 @@ func TestAFullSocketHoldsNoWorker(t *testing.T) {
 	if lost == 0 || lost == batchSize || noRoom != lost || !b.room.full {
 		t.Errorf("%d lost, %d of them for want of room; full: %v", lost, noRoom, b.room.full)
 	}
-	b.room.wait = int(patience.Milliseconds()) // which nothing ends
+	b.room.wait = int(patience.Milliseconds()) // nothing ends the wait
 	b.setIovecs(batchSize)
 	if again, _ := b.flush(); again != batchSize {
 		t.Errorf("%d lost, want all %d", again, batchSize)
@@ -145,8 +146,8 @@ func TestAFullSocketHoldsNoWorker(t *testing.T) {
 	}
 }
 
-// TestIdleWorkerSleeps counts how often a worker asks its socket: a few times
-// for each query, and not between them.
+// TestIdleWorkerSleeps counts the system calls of a worker: a few for each query, and none
+// between them.
 func TestIdleWorkerSleeps(t *testing.T) {
 	s := New(world(t), Options{})
 	localhost := netip.MustParseAddrPort("127.0.0.1:0")
@@ -178,7 +179,7 @@ func TestIdleWorkerSleeps(t *testing.T) {
 	w.close(true)
 }
 
-// TestAnswersThatFitEveryPathAreNotFragmented looks at the sockets, which a reload keeps.
+// TestAnswersThatFitEveryPathAreNotFragmented checks the sockets, which a reload keeps.
 func TestAnswersThatFitEveryPathAreNotFragmented(t *testing.T) {
 	small, large := world(t), world(t, "nsid: test", "nsid: test, udp_size: 1400")
 	listenOn(large, "127.0.0.1:0")
@@ -197,8 +198,8 @@ func TestAnswersThatFitEveryPathAreNotFragmented(t *testing.T) {
 	}
 }
 
-// TestSocketsHaveLargeBuffers: 4 MiB each way, beyond the system's limit where the
-// process may. The kernel counts its own part in, and tells twice as much (socket(7)).
+// TestSocketsHaveLargeBuffers expects 4 MiB each way, beyond the system's limit if the process
+// may exceed it. The kernel includes its own overhead and reports twice as much (socket(7)).
 func TestSocketsHaveLargeBuffers(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
 		conn, err := listenUDP(netip.MustParseAddrPort(addr))
@@ -230,7 +231,7 @@ func socketOption(t *testing.T, conn *net.UDPConn, level, option int) (value int
 	return value
 }
 
-// bufferLimit is how large a buffer this process may have: with CAP_NET_ADMIN, any.
+// bufferLimit returns the maximum buffer size of this process: unlimited with CAP_NET_ADMIN.
 func bufferLimit(t *testing.T, sysctl string) int {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

@@ -2,17 +2,17 @@ package server
 
 import "time"
 
-// unsentLogInterval is how often the log reports answers that found no room, at most.
+// unsentLogInterval is the minimum interval between log lines about answers that found no room.
 const unsentLogInterval = time.Minute
 
-// unsentLog reports answers that found no room in a send buffer, which the packet path
-// only counts. The zero value is ready.
+// unsentLog reports answers that found no room in a send buffer; the packet path only counts
+// them. The zero value is ready.
 type unsentLog struct {
 	reported uint64
 	next     time.Time
 }
 
-// due returns how many answers are to be reported, given how many there are in all.
+// due returns the number of answers to report, given the total.
 func (l *unsentLog) due(total uint64, now time.Time) (n uint64) {
 	if total == l.reported || now.Before(l.next) {
 		return 0

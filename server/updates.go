@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// startUpdates starts the goroutines that apply load reports, and changes of targets and of
-// round trips, to the pools. A reload that is being built, or that hangs, does not delay
-// them. The function that it returns waits for their end, which follows that of ctx.
+// startUpdates starts the goroutines that apply load reports, target changes and latency changes
+// to the pools. A running or hanging reload does not delay them. The returned function waits
+// until they have ended after ctx.
 func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
 	running.Go(func() { l.updateLoads(ctx) })
@@ -17,13 +17,13 @@ func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	return func() {
 		ended := make(chan struct{})
 		go func() { running.Wait(); close(ended) }()
-		l.waitOrLog(ended, "the updates of the pools")
+		l.waitOrLog(ended, "pool updates")
 	}
 }
 
-// updateLoads applies load reports as they come, those of loadPause together.
+// updateLoads applies load reports, those within loadPause together.
 func (l *instance) updateLoads(ctx context.Context) {
-	var due <-chan time.Time // nil: the reports are those that the pools have
+	var due <-chan time.Time // nil: the pools have the current reports
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,7 +39,7 @@ func (l *instance) updateLoads(ctx context.Context) {
 	}
 }
 
-// updatePools applies changes of targets and of round trips to the generation that serves.
+// updatePools applies target and latency changes to the current generation.
 func (l *instance) updatePools(ctx context.Context) {
 	for ctx.Err() == nil {
 		g := l.control.hold().control
@@ -48,10 +48,10 @@ func (l *instance) updatePools(ctx context.Context) {
 	}
 }
 
-// updateGeneration is updatePools until another generation serves. It begins with a look
-// at the targets, which may have changed before g served.
+// updateGeneration runs updatePools for g until another generation serves. It starts with a check
+// of the targets, which may have changed before g served.
 func (l *instance) updateGeneration(ctx context.Context, g *generation) {
-	due := g.debounce() // nil: the addresses of targets are those that the pools have
+	due := g.debounce() // nil: the pools have the current addresses
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,7 +73,7 @@ func (l *instance) updateGeneration(ctx context.Context, g *generation) {
 	}
 }
 
-// updateSafely runs an update. A panic in it leaves the pools as they are.
+// updateSafely runs an update. After a panic the pools are unchanged.
 func (l *instance) updateSafely(update func()) {
 	defer l.control.recoverPanic("update of the pools")
 	update()

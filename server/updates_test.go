@@ -16,7 +16,7 @@ import (
 	"meridian/config"
 )
 
-// resolverAt answers every question for an A record with an address, for no time.
+// resolverAt answers every question for an A record with an address and TTL 0.
 func resolverAt(t *testing.T, addr *atomic.Value) (at netip.AddrPort) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -51,7 +51,7 @@ zones:
     names: {www: {pool: web}}
 `
 
-// The addresses of targets are followed while a reload hangs, and after it.
+// Address changes of targets are applied while a reload hangs, and after it.
 func TestTargetsAreFollowedWhileAReloadHangs(t *testing.T) {
 	var addr atomic.Value
 	addr.Store("127.0.0.91")
@@ -84,7 +84,7 @@ func (r *alive) awaitAnswer(t *testing.T, want string) {
 	}
 }
 
-// A generation that another one replaced does not take its place again.
+// A generation that was replaced does not become active again.
 func TestAReplacedGenerationDoesNotComeBack(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	old := m.control.hold().control
@@ -105,7 +105,7 @@ func TestAReplacedGenerationDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// The files of a generation stay open while it is used, and no longer.
+// The files of a generation stay open only while it is used.
 func TestAGenerationIsClosedByItsLastUser(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	at := m.control.hold()
@@ -120,13 +120,13 @@ func TestAGenerationIsClosedByItsLastUser(t *testing.T) {
 	}
 }
 
-// What operators ask for is answered while overrides or pools change, and while
-// another reader is at work.
+// Requests of operators are answered while overrides or pools change, and while other requests
+// run.
 func TestReadersWaitForNoLock(t *testing.T) {
 	r := start(t, steered)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at := r.hold() // as an explanation does
+	at := r.hold() // as Explain does
 	defer at.control.release()
 	if _, err := r.Status(Selector{}); err != nil {
 		t.Error(err)
@@ -137,11 +137,11 @@ func TestReadersWaitForNoLock(t *testing.T) {
 	r.Overrides()
 }
 
-// A panic while a reload is built refuses the reload, is logged with its stack, and is counted.
+// A panic in the build of a reload refuses the reload, is logged with its stack, and is counted.
 func TestAPanicInABuildRefusesTheReload(t *testing.T) {
 	r := start(t, steered)
 	r.onLoad.Store(func() { panic("a broken table") })
-	r.reload(steered) // twice: the second one may still be under way
+	r.reload(steered) // twice: the second one may still be running
 	status, err := r.Status(Selector{})
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestAPanicInABuildRefusesTheReload(t *testing.T) {
 	if status.BuildPanics == 0 {
 		t.Error("it is not counted")
 	}
-	logged := r.log.with("panic while building; what was there before keeps serving")
+	logged := r.log.with("panic while building; the previous state keeps serving")
 	if uint64(len(logged)) < status.BuildPanics || !strings.Contains(logged[0], "updates_test.go") {
 		t.Errorf("logged %q", logged)
 	}
@@ -163,7 +163,7 @@ func TestAPanicInABuildRefusesTheReload(t *testing.T) {
 	}
 }
 
-// At the start there is nothing to go on with, and the panic is an error.
+// At start there is no previous state, and the panic is an error.
 func TestAPanicInTheFirstBuildIsAnError(t *testing.T) {
 	_, err := recovered(func() (*config.Config, error) { panic("broken") })
 	if want := "panic while building, please report it: broken"; err == nil || err.Error() != want {

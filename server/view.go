@@ -11,37 +11,37 @@ import (
 	"meridian/zones"
 )
 
-// view is what Control shows as it was at one time, and what the prober reported of
-// it. A reload may have superseded it.
+// view is a consistent state for Control, with data reported by the prober. A reload may have
+// superseded it.
 type view struct {
-	control   *generation     // nil: nothing serves yet
+	control   *generation     // nil: no generation serves yet
 	snapshot  *zones.Snapshot // pools and configuration; its files may be closed by now
 	watch     *health.Watch
 	loads     *load.Watch
 	targets   *resolver.Watch
 	overrides overrides
-	latency   *LatencyStatus // nil: nothing is measured
+	latency   *LatencyStatus // nil: no latency is measured
 	reload    ReloadStatus
 
-	known    map[int]health.Status           // by target, those that were asked for; see ask
-	resolved map[config.Name]resolver.Status // likewise; all of them
+	known    map[int]health.Status           // by target, the requested ones; see fetchProbes
+	resolved map[config.Name]resolver.Status // all targets
 }
 
-// currentView returns the moment of now, for the caller alone.
+// currentView returns a copy of the current view.
 func (c *Control) currentView() *view {
 	if at := c.view.Load(); at != nil {
 		now := *at
 		return &now
 	}
-	return new(view) // nothing serves yet
+	return new(view) // no generation serves yet
 }
 
-// askAtOnce is how many targets the prober is asked for at a time. It does nothing else
-// while it answers, so that with more one reader would delay probes, and other readers.
+// askAtOnce is the number of targets in one request to the prober. The prober does nothing else
+// during a request, so a larger one would delay probes and other readers.
 const askAtOnce = 1024
 
-// fetchProbes asks the prober for all that it knows of these targets, by index, and the resolver
-// for its own. It reports false when it got no answer from the prober.
+// fetchProbes requests the status of these targets, by index, from the prober, and the status of
+// all lookups from the resolver. It returns false if the prober did not reply.
 func (at *view) fetchProbes(targets []int) bool {
 	at.resolved = at.targets.Status()
 	at.known = make(map[int]health.Status, len(targets))
@@ -59,8 +59,7 @@ func (at *view) fetchProbes(targets []int) bool {
 	return true
 }
 
-// resolving is how the resolving of a target fares; nil of none, and of one that is
-// followed no more.
+// resolving returns the lookup status of a target, or nil if it is not tracked.
 func (at *view) resolving(target config.Name) *ResolvingStatus {
 	known, ok := at.resolved[target]
 	if !ok {
@@ -69,7 +68,7 @@ func (at *view) resolving(target config.Name) *ResolvingStatus {
 	return &ResolvingStatus{known.Since, known.Failing, known.Failures, known.Reason, known.Next}
 }
 
-// targetIDs is the targets of pools and regions, by index.
+// targetIDs returns the targets of pools and regions, by index.
 func targetIDs(stand []pools.PoolStatus, regions []pools.RegionStatus) (targets []int) {
 	for _, p := range stand {
 		for i := range p.Members {
@@ -82,7 +81,7 @@ func targetIDs(stand []pools.PoolStatus, regions []pools.RegionStatus) (targets 
 	return targets
 }
 
-// targetsOf is the targets of addresses, by index.
+// targetsOf returns the targets of addresses, by index.
 func targetsOf(addresses []pools.AddressStatus) (targets []int) {
 	for _, a := range addresses {
 		if a.Target >= 0 {

@@ -180,7 +180,7 @@ func TestWhenTheLastGoodConfigurationIsNotUsed(t *testing.T) {
 	if err := os.Rename(filepath.Join(dir, "conf.d"), moved); err != nil {
 		t.Fatal(err)
 	}
-	expectMatch(t, said(t, exitConfig, "serve", "-c", moved), `a last good configuration is of another -c, and is not used`)
+	expectMatch(t, said(t, exitConfig, "serve", "-c", moved), `last good configuration ignored: it belongs to another -c`)
 	if err := os.Rename(moved, filepath.Join(dir, "conf.d")); err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func TestExplainTellsOfARunningServerWhatTheProberKnows(t *testing.T) {
 		t.Errorf("tells of one that is up:\n%s", told)
 	}
 	asJSON := said(t, exitOK, "explain", "www.gslb.example.com", "--client=192.0.2.1", "--server=http://"+found[2], "-o", "json")
-	expectMatch(t, asJSON, `(?s)"steps": \[.*"addresses": \[.*"verdict": "down".*"results": \[.*"turns": \[`)
+	expectMatch(t, asJSON, `(?s)"steps": \[.*"addresses": \[.*"verdict": "down".*"results": \[.*"transitions": \[`)
 }
 
 func TestVerbsSayWhereNoServerAnswers(t *testing.T) {
@@ -127,8 +127,8 @@ func TestATokenIsAskedForAndChecked(t *testing.T) {
 	}
 	_, stderr := background(t, "serve", "-c", file)
 	api := "--server=http://" + stderr.await(t, `admin=(\S+)`)[1]
-	expectMatch(t, said(t, 1, "status", api), `no token, or another one\n  the server asks for a token: --token-file FILE`)
-	expectMatch(t, said(t, 1, "status", api, "--token-file", other), `no token, or another one`)
+	expectMatch(t, said(t, 1, "status", api), `missing or wrong token\n  the server asks for a token: --token-file FILE`)
+	expectMatch(t, said(t, 1, "status", api, "--token-file", other), `missing or wrong token`)
 	expectMatch(t, said(t, 0, "drain", "web", "--yes", api, "--token-file", token), `in memory only: a restart forgets overrides`)
 
 	if err := os.Remove(token); err != nil {
@@ -169,7 +169,7 @@ func TestWhatWasSaidOutlivesAKill(t *testing.T) {
 		found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
 		api := "--server=http://" + found[2]
 		if round > 0 {
-			stderr.await(t, `msg="state remembered".* verdicts=2 overrides=1`)
+			stderr.await(t, `msg="state restored".* verdicts=2 overrides=1`)
 			expectMatch(t, said(t, 0, "status", api), `(?s)override: web/second is drained.*first +- +down .*status 503.*second +- +drained`)
 		}
 		if target == "region:none" {

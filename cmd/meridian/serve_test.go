@@ -199,7 +199,7 @@ zones:
 	if waited := time.Since(begun); waited < 5*time.Second {
 		t.Errorf("served after %v, with no verdict yet", waited)
 	}
-	stderr.await(t, `first round of probes unfinished; what is unknown counts as up" unknown=1`)
+	stderr.await(t, `first round of probes unfinished; unknown health states count as up" unknown=1`)
 	awaitAnswer(t, at, "www.gslb.example.com.", "127.0.0.61")
 }
 

@@ -20,7 +20,7 @@ func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 		want   string
 	}{
 		"nothing": {server.Status{State: kept}, ""},
-		"the state cannot be kept, whatever was said": {
+		"the cannot write state file, whatever was said": {
 			server.Status{State: server.StateStatus{Dir: "/var/lib/meridian"}},
 			"WARNING: in memory only: a restart forgets overrides and verdicts (/var/lib/meridian cannot be written to, see the log)\n",
 		},
@@ -82,7 +82,7 @@ func TestStatusTellsOfARefusedReload(t *testing.T) {
 	stderr.await(t, `msg="reload refused`)
 	expectMatch(t, said(t, exitOK, "status", api),
 		`^WARNING: the last reload, \d+s ago, was refused, what was loaded before serves: 2 errors in the configuration: \S+meridian.yaml:\d+:1: .*"stat"`)
-	expectMatch(t, said(t, exitOK, "status", api, "-o", "json"), `(?s)"reload": \{\s+"at": "[^"]+",\s+"refused": true,\s+"error": "2 errors in the configuration",\s+"fault": "`)
+	expectMatch(t, said(t, exitOK, "status", api, "-o", "json"), `(?s)"reload": \{\s+"at": "[^"]+",\s+"refused": true,\s+"error": "2 errors in the configuration",\s+"detail": "`)
 	write("")
 	stderr.await(t, `msg=reloaded`)
 	expectMatch(t, said(t, exitOK, "status", api), `^serving `)
