@@ -42,7 +42,7 @@ func TestSmallSocketBuffersAreReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.warnOfSmallBuffers()
-	if text := log.String(); !strings.Contains(text, "UDP socket buffers are smaller than requested") || !strings.Contains(text, "send=65536 asked=4194304") {
+	if text := log.String(); !strings.Contains(text, "UDP socket buffers are smaller than requested") || !strings.Contains(text, "send=65536 requested=4194304") {
 		t.Errorf("logged %q", text)
 	}
 }
