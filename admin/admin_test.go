@@ -89,9 +89,9 @@ func answered(h http.Handler, r *http.Request) (code int, body string) {
 	return w.Code, strings.Join(strings.Fields(w.Body.String()), " ")
 }
 
-// TestEachRequestGetsItsAnswer runs the requests in order: each sees the effects of the earlier
+// TestRequests runs the requests in order: each sees the effects of the earlier
 // ones.
-func TestEachRequestGetsItsAnswer(t *testing.T) {
+func TestRequests(t *testing.T) {
 	h := api(t, admin.Options{Version: "v1.2.3"})
 	for _, c := range []struct {
 		method, path, body string
@@ -167,7 +167,7 @@ func TestEachRequestGetsItsAnswer(t *testing.T) {
 	}
 }
 
-func TestAWebPageCannotSteer(t *testing.T) {
+func TestWebPageIsRejected(t *testing.T) {
 	open := api(t, admin.Options{})
 	for name, change := range map[string]func(*http.Request){
 		"by a name of its own":      func(r *http.Request) { r.Host = "evil.example:8053" },
@@ -194,7 +194,7 @@ func TestAWebPageCannotSteer(t *testing.T) {
 	}
 }
 
-func TestWithATokenNothingButItCounts(t *testing.T) {
+func TestTokenIsRequired(t *testing.T) {
 	const token = "0123456789abcdef"
 	h := api(t, admin.Options{Token: token})
 	for _, c := range []struct {
@@ -221,7 +221,7 @@ func TestWithATokenNothingButItCounts(t *testing.T) {
 	}
 }
 
-func TestATokenFileIsReadStrictly(t *testing.T) {
+func TestReadTokenErrors(t *testing.T) {
 	for name, c := range map[string]struct{ text, token, fault string }{
 		"a line":            {"0123456789abcdef\n", "0123456789abcdef", ""},
 		"short":             {"012345\n", "", "it holds a token of 6 bytes; want 16 to 512"},

@@ -14,11 +14,11 @@ import (
 
 // Limits on the resources that one API client can hold.
 const (
-	adminHeaderTimeout = 16 << 10         // bytes of a request's header
-	adminReadTimeout   = 10 * time.Second // for a whole request
-	adminWriteTimeout  = time.Minute      // for a whole answer
-	adminIdleTimeout   = time.Minute      // between two requests
-	adminDrainTimeout  = time.Second      // for running requests at close
+	adminMaxHeader    = 16 << 10         // bytes of a request's header
+	adminReadTimeout  = 10 * time.Second // for a whole request
+	adminWriteTimeout = time.Minute      // for a whole answer
+	adminIdleTimeout  = time.Minute      // between two requests
+	adminDrainTimeout = time.Second      // for running requests at close
 )
 
 // adminListener is the listener of the API. Only the goroutine of Run uses it.
@@ -57,7 +57,7 @@ func openAdmin(asked netip.AddrPort, before *adminListener, log *slog.Logger) (*
 		ReadTimeout:       adminReadTimeout,
 		WriteTimeout:      adminWriteTimeout,
 		IdleTimeout:       adminIdleTimeout,
-		MaxHeaderBytes:    adminHeaderTimeout,
+		MaxHeaderBytes:    adminMaxHeader,
 		ConnState:         d.limit.onState,
 		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -69,7 +69,7 @@ func newBatchWorker(t *testing.T, s *Server, listen, ask string) *batchWorker {
 		t.Fatal(err)
 	}
 	w.batch = newBatch(raw, w.wildcard)
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(eventTimeout))
 	w.client = dial(t, "udp", netip.AddrPortFrom(netip.MustParseAddr(ask), conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()))
 	return w
 }

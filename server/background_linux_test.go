@@ -17,7 +17,7 @@ func niceness(t *testing.T) int {
 	return 20 - raw // the system call returns no negative values
 }
 
-func TestBehindRunsOnAThreadThatWaitsForTheOthers(t *testing.T) {
+func TestBackgroundThreadHasLowPriority(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	before, thread := niceness(t), unix.Gettid()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestOneMoreProcessorIsForAWhile(t *testing.T) {
+func TestRaisedGOMAXPROCSIsRestored(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "")
 	runtime.SetDefaultGOMAXPROCS() // the default of a process
 	before := runtime.GOMAXPROCS(0)
@@ -19,7 +19,7 @@ func TestOneMoreProcessorIsForAWhile(t *testing.T) {
 	}
 }
 
-func TestOneMoreProcessorIsForAWhileWhateverTheEnvironmentSays(t *testing.T) {
+func TestRaisedGOMAXPROCSKeepsEnvironment(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "7") // as read by the runtime at start
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(7))
 	noMore := raiseGOMAXPROCS()
@@ -30,7 +30,7 @@ func TestOneMoreProcessorIsForAWhileWhateverTheEnvironmentSays(t *testing.T) {
 	}
 }
 
-func TestCollectLessIsForAWhileAndNotAgainstTheOperator(t *testing.T) {
+func TestRelaxedGCIsRestoredAndKeepsEnvironment(t *testing.T) {
 	percent := func() int {
 		now := debug.SetGCPercent(100)
 		debug.SetGCPercent(now)
@@ -51,7 +51,7 @@ func TestCollectLessIsForAWhileAndNotAgainstTheOperator(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsForWhatHangsBehindAnEnd(t *testing.T) {
+func TestBackgroundReturnsWhenContextEnds(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	hangs := make(chan struct{})
 	defer close(hangs)

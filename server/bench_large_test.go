@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	crowdNames = 100_000 // balanced names, and the same number of static ones
-	crowdPools = 1000
+	manyPoolsNames = 100_000 // balanced names, and the same number of static ones
+	crowdPools     = 1000
 )
 
 // BenchmarkRespondMany asks for random names, each question once in 65,536, so that the caches
@@ -22,9 +22,9 @@ const (
 // MERIDIAN_CITY_MMDB set the locations are from that City database, otherwise from the built-in
 // table.
 func BenchmarkRespondMany(b *testing.B) {
-	snapshot := crowd(b)
+	snapshot := manyPools(b)
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
-	name := func(kind string) string { return fmt.Sprintf("%s%d.example.com.", kind, random.IntN(crowdNames)) }
+	name := func(kind string) string { return fmt.Sprintf("%s%d.example.com.", kind, random.IntN(manyPoolsNames)) }
 	subnet := func() dns.EDNS0 {
 		v := random.Uint32()
 		return rawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, byte(1+v>>24%223), byte(v>>16), byte(v>>8))
@@ -61,9 +61,9 @@ func benchmarkQueries(b *testing.B, snapshot *zones.Snapshot, queries [][]byte) 
 	}
 }
 
-// crowd returns the snapshot of crowdNames names n0, n1 and so on in pools of 16 members over
+// manyPools returns the snapshot of manyPoolsNames names n0, n1 and so on in pools of 16 members over
 // eight regions, and the same number of static ones s0, s1.
-func crowd(b *testing.B) *zones.Snapshot {
+func manyPools(b *testing.B) *zones.Snapshot {
 	b.Helper()
 	var yaml, zone strings.Builder
 	if file := os.Getenv("MERIDIAN_CITY_MMDB"); file != "" {
@@ -82,7 +82,7 @@ func crowd(b *testing.B) *zones.Snapshot {
 	}
 	yaml.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    names:\n")
 	zone.WriteString(loneZone)
-	for n := range crowdNames {
+	for n := range manyPoolsNames {
 		fmt.Fprintf(&yaml, "      n%d: {pool: p%d}\n", n, n%crowdPools)
 		fmt.Fprintf(&zone, "s%d A 10.%d.%d.%d\n", n, n>>16, n>>8&255, n&255)
 	}

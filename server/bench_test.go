@@ -33,8 +33,8 @@ func benchQueries(t testing.TB) map[string][]byte {
 	}
 }
 
-// TestWirePathAllocatesNothing covers every outcome of the fast path.
-func TestWirePathAllocatesNothing(t *testing.T) {
+// TestFastPathAllocatesNothing covers every outcome of the fast path.
+func TestFastPathAllocatesNothing(t *testing.T) {
 	r := New(world(t), Options{}).Responder()
 	out := make([]byte, 0, 4096)
 	for name, query := range benchQueries(t) {
@@ -65,8 +65,8 @@ func BenchmarkRespondAlias(b *testing.B)       { benchmarkRespond(b, "Alias") }
 func BenchmarkRespondDName(b *testing.B)       { benchmarkRespond(b, "DName") }
 func BenchmarkRespondReferral(b *testing.B)    { benchmarkRespond(b, "Referral") }
 
-// BenchmarkFullPath measures questions that the fast path does not answer.
-func BenchmarkFullPath(b *testing.B) {
+// BenchmarkSlowPath measures questions that the fast path does not answer.
+func BenchmarkSlowPath(b *testing.B) {
 	r := New(world(b), Options{}).Responder()
 	query := packed(b, ask("mail.example.com.", dns.TypeANY))
 	var out []byte

@@ -21,9 +21,9 @@ zones:
     names: {www: {pool: pair}}
 `
 
-// BenchmarkTurn measures the time from a health state change to the first answer that uses it.
+// BenchmarkTransition measures the time from a health state change to the first answer that uses it.
 // That must be the next one; otherwise the benchmark fails.
-func BenchmarkTurn(b *testing.B) {
+func BenchmarkTransition(b *testing.B) {
 	snapshot := build(b, pair, loneZone)
 	r := New(snapshot, Options{}).Responder()
 	query := packed(b, ask("www.example.com.", dns.TypeA))

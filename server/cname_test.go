@@ -7,7 +7,7 @@ import (
 )
 
 // A CNAME to a name outside our zones takes the fast path, for any type, without an allocation.
-func TestACNAMEOfAPoolAllocatesNothing(t *testing.T) {
+func TestPoolCNAMEAllocatesNothing(t *testing.T) {
 	snapshot := build(t, `
 pools:
   mixed: {policy: round-robin, members: [{name: a, addresses: [192.0.2.1]}, {name: b, cname: host.example.net}]}

@@ -10,7 +10,7 @@ import (
 	"meridian/health"
 )
 
-func TestAnAddressUnderACheckMadeOfOthersTellsItsParts(t *testing.T) {
+func TestStatusListsPartsOfCompositeCheck(t *testing.T) {
 	at := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	addr := netip.MustParseAddr("192.0.2.10")
 	db := health.PartStatus{Check: "db", Addr: addr, Critical: true, Status: health.Status{

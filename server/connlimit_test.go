@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// openedDoor returns a listener that lets clients take an hour for a request, so that only the
+// openTestAdmin returns a listener that lets clients take an hour for a request, so that only the
 // limit makes room. The log is complete when the listener is closed.
-func openedDoor(t *testing.T, log io.Writer, handler http.HandlerFunc) *adminListener {
+func openTestAdmin(t *testing.T, log io.Writer, handler http.HandlerFunc) *adminListener {
 	t.Helper()
 	d, err := openAdmin(netip.MustParseAddrPort("127.0.0.1:0"), nil, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
@@ -59,9 +59,9 @@ func asks(t *testing.T, d *adminListener, path string) int {
 	return got.StatusCode
 }
 
-// TestClientsThatSendNoWholeRequestKeepNoClientOut checks, for several partial requests, that the
+// TestPartialRequestsDoNotBlockAdminListener checks, for several partial requests, that the
 // handler answers other clients, and that the first connection closed for a new one is logged.
-func TestClientsThatSendNoWholeRequestKeepNoClientOut(t *testing.T) {
+func TestPartialRequestsDoNotBlockAdminListener(t *testing.T) {
 	for name, sent := range map[string]string{
 		"nothing":       "",
 		"part of head":  "GET / HTTP/1.1\r\nHost:",
@@ -75,7 +75,7 @@ func TestClientsThatSendNoWholeRequestKeepNoClientOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each waits for its connections to drain
 			var log bytes.Buffer
-			d := openedDoor(t, &log, func(http.ResponseWriter, *http.Request) {})
+			d := openTestAdmin(t, &log, func(http.ResponseWriter, *http.Request) {})
 			for range maxAdminConns + 6 {
 				conn := visit(t, d)
 				if _, err := io.WriteString(conn, sent); err != nil {
@@ -105,11 +105,11 @@ func TestClientsThatSendNoWholeRequestKeepNoClientOut(t *testing.T) {
 	}
 }
 
-// TestClientsThatDoNotReadKeepNoClientOut checks that connections with unread answers are closed
+// TestSlowReadersDoNotBlockAdminListener checks that connections with unread answers are closed
 // for new ones.
-func TestClientsThatDoNotReadKeepNoClientOut(t *testing.T) {
+func TestSlowReadersDoNotBlockAdminListener(t *testing.T) {
 	handled := make(chan struct{}, maxAdminRequests)
-	d := openedDoor(t, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+	d := openTestAdmin(t, io.Discard, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/large" {
 			handled <- struct{}{}
 			_, _ = w.Write(make([]byte, 32<<20)) // more than the kernel buffers
@@ -130,12 +130,12 @@ func TestClientsThatDoNotReadKeepNoClientOut(t *testing.T) {
 	eventually(t, "requests are answered again", func() bool { return asks(t, d, "/v1/status") == http.StatusOK })
 }
 
-// TestRequestsBeingAnsweredAreNotDisturbed checks that new requests get 503 at the limit, except
+// TestConnLimitKeepsRunningRequests checks that new requests get 503 at the limit, except
 // health requests.
-func TestRequestsBeingAnsweredAreNotDisturbed(t *testing.T) {
+func TestConnLimitKeepsRunningRequests(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	var log bytes.Buffer
-	d := openedDoor(t, &log, func(_ http.ResponseWriter, r *http.Request) {
+	d := openTestAdmin(t, &log, func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			begun <- struct{}{}
 			<-release
@@ -171,8 +171,8 @@ func TestRequestsBeingAnsweredAreNotDisturbed(t *testing.T) {
 	}
 }
 
-// TestLateBodyIsAnError checks that the error has the time limit of the body.
-func TestLateBodyIsAnError(t *testing.T) {
+// TestLateBodyIsRejected checks that the error has the time limit of the body.
+func TestLateBodyIsRejected(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/overrides", iotest.ErrReader(os.ErrDeadlineExceeded))
 	w := httptest.NewRecorder()
 	d := &adminListener{}
@@ -184,10 +184,10 @@ func TestLateBodyIsAnError(t *testing.T) {
 	}
 }
 
-// TestBodiesReachTheHandlerWhole uses bodies shorter and longer than the part received before the
+// TestHandlerReceivesWholeBody uses bodies shorter and longer than the part received before the
 // handler runs.
-func TestBodiesReachTheHandlerWhole(t *testing.T) {
-	d := openedDoor(t, io.Discard, func(w http.ResponseWriter, r *http.Request) {
+func TestHandlerReceivesWholeBody(t *testing.T) {
+	d := openTestAdmin(t, io.Discard, func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		_, _ = fmt.Fprint(w, n, err)
 	})

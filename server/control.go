@@ -40,7 +40,7 @@ type Control struct {
 	quarantined *Quarantined                   // nil: no state file was quarantined; set before the first reader
 	restored    []pools.SavedEjection          // saved by the previous process, for the first tree that answers
 
-	recalledLoads pools.LoadMemory // saved by the previous process, for the first tree that answers
+	restoredLoads pools.LoadMemory // saved by the previous process, for the first tree that answers
 }
 
 // pending is a tree that does not answer yet but is about to.
@@ -64,7 +64,7 @@ func (c *Control) prepare(tree *pools.Tree, loads *load.Watch) {
 		tree.CarryOver(at.snapshot.Pools)
 	} else {
 		tree.RestoreEjections(c.restored, time.Now())
-		tree.RecallLoads(c.recalledLoads, time.Now())
+		tree.RecallLoads(c.restoredLoads, time.Now())
 	}
 	tree.SetOverrides(at.overrides.forTree())
 }
@@ -73,10 +73,10 @@ func (c *Control) prepare(tree *pools.Tree, loads *load.Watch) {
 func (c *Control) abort(tree *pools.Tree) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.departLocked(tree)
+	c.removePendingLocked(tree)
 }
 
-func (c *Control) departLocked(tree *pools.Tree) {
+func (c *Control) removePendingLocked(tree *pools.Tree) {
 	c.pending = slices.DeleteFunc(c.pending, func(a pending) bool { return a.tree == tree })
 }
 
@@ -99,7 +99,7 @@ func (c *Control) updateLocked(edit func(*view)) {
 func (c *Control) commit(g *generation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.departLocked(g.snapshot.Pools)
+	c.removePendingLocked(g.snapshot.Pools)
 	said := slices.Clone(c.currentView().overrides) // readers may hold the previous slice
 	for i := range said {
 		s := &said[i]
@@ -268,7 +268,7 @@ func (c *Control) ejections() []pools.SavedEjection {
 func (c *Control) loadMemory() pools.LoadMemory {
 	at := c.currentView()
 	if at.snapshot == nil {
-		return c.recalledLoads
+		return c.restoredLoads
 	}
 	return at.snapshot.Pools.LoadMemory()
 }

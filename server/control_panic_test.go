@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestAPanicInATickIsALogLine makes ticks panic without a snapshot: each is logged with its stack
+// TestPanicInTickIsLogged makes ticks panic without a snapshot: each is logged with its stack
 // and leaves no lock held.
-func TestAPanicInATickIsALogLine(t *testing.T) {
+func TestPanicInTickIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	c := &Control{log: slog.New(slog.NewTextHandler(&log, nil))}
 	for range 2 {

@@ -49,8 +49,8 @@ zones:
     names: {www: {pool: web}, spare: {pool: spare}}
 `
 
-// alive is a running Daemon.
-type alive struct {
+// runningDaemon is a running Daemon.
+type runningDaemon struct {
 	*Control
 	text   atomic.Value // string: the configuration; see reload
 	onLoad atomic.Value // func(): called before each load; may be unset
@@ -83,9 +83,9 @@ func (l *lines) with(msg string) (found []string) {
 	return found
 }
 
-func start(t *testing.T, text string) *alive {
+func start(t *testing.T, text string) *runningDaemon {
 	t.Helper()
-	r := &alive{hangUp: make(chan os.Signal), log: new(lines)}
+	r := &runningDaemon{hangUp: make(chan os.Signal), log: new(lines)}
 	r.text.Store(text)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
@@ -136,17 +136,17 @@ func start(t *testing.T, text string) *alive {
 }
 
 // reload loads another configuration; the old one stays if it is refused.
-func (r *alive) reload(text string) {
+func (r *runningDaemon) reload(text string) {
 	r.text.Store(text)
 	r.hangUp <- syscall.SIGHUP
 	r.hangUp <- syscall.SIGHUP // received after the first reload
 }
 
-func (r *alive) mustOverride(t *testing.T, target string, kind pools.Kind, lasts time.Duration) {
+func (r *runningDaemon) mustOverride(t *testing.T, target string, kind pools.Kind, lasts time.Duration) {
 	t.Helper()
 	at, err := ParseSelector(target)
 	if err == nil {
-		_, err = r.Override(at, kind, "as told", lasts)
+		_, err = r.Override(at, kind, "planned", lasts)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func (r *alive) mustOverride(t *testing.T, target string, kind pools.Kind, lasts
 }
 
 // states returns the states of all members: pool/member=state.
-func (r *alive) states(t *testing.T) string {
+func (r *runningDaemon) states(t *testing.T) string {
 	t.Helper()
 	status, err := r.Status(Selector{})
 	if err != nil {
@@ -169,7 +169,7 @@ func (r *alive) states(t *testing.T) string {
 	return strings.Join(all, " ")
 }
 
-func (r *alive) expect(t *testing.T, when, want string) {
+func (r *runningDaemon) expect(t *testing.T, when, want string) {
 	t.Helper()
 	if got := r.states(t); got != want {
 		t.Errorf("%s:\ngot  %s\nwant %s", when, got, want)
@@ -178,7 +178,7 @@ func (r *alive) expect(t *testing.T, when, want string) {
 
 const untouched = "web/a=up web/b=up web/c=down web/off=disabled spare/all=live spare/own=up"
 
-func TestOverridesSteerTheRunningServer(t *testing.T) {
+func TestOverridesChangeAnswers(t *testing.T) {
 	r := start(t, steered)
 	r.expect(t, "at first", untouched)
 	r.mustOverride(t, "web/a", pools.Drained, 0)
@@ -199,7 +199,7 @@ func TestOverridesSteerTheRunningServer(t *testing.T) {
 	r.expect(t, "at the end", untouched)
 }
 
-func TestOverridesEndByThemselves(t *testing.T) {
+func TestOverridesExpire(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "web/a", pools.Drained, time.Hour)
 	r.mustOverride(t, "web/b", pools.Drained, 2*time.Hour)
@@ -215,8 +215,8 @@ func TestOverridesEndByThemselves(t *testing.T) {
 	r.expect(t, "then", "web/a=up web/b=drained web/c=down web/off=disabled spare/all=live spare/own=up")
 }
 
-// TestAnOverrideSaysWhatItReplaced covers overrides of the same target, active and expired.
-func TestAnOverrideSaysWhatItReplaced(t *testing.T) {
+// TestOverrideReportsReplacedOne covers overrides of the same target, active and expired.
+func TestOverrideReportsReplacedOne(t *testing.T) {
 	r := start(t, steered)
 	web := Selector{Pool: "web", Member: "a"}
 	replaced := func(target Selector, kind pools.Kind, reason string, lasts time.Duration) *Replaced {
@@ -249,7 +249,7 @@ func TestAnOverrideSaysWhatItReplaced(t *testing.T) {
 	}
 }
 
-func TestOverridesOutliveAReload(t *testing.T) {
+func TestOverridesSurviveReload(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "web/b", pools.Drained, 0)
 	r.mustOverride(t, "web", pools.ForcedUp, 0)
@@ -267,7 +267,7 @@ func TestOverridesOutliveAReload(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeDoneIsRefusedWithWhatCould(t *testing.T) {
+func TestInvalidRequestsAreRefusedWithHint(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "web/a", pools.ForcedUp, 0)
 	undo := func(target Selector, kinds ...pools.Kind) error { _, err := r.Undo(target, kinds...); return err }
@@ -302,7 +302,7 @@ func TestWhatCannotBeDoneIsRefusedWithWhatCould(t *testing.T) {
 	}
 }
 
-func TestStatusSaysWhyAndWhatComesNext(t *testing.T) {
+func TestStatusReportsReasonAndNext(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "region:east", pools.Drained, 0)
 	status, err := r.Status(Selector{Pool: "web"})
@@ -314,7 +314,7 @@ func TestStatusSaysWhyAndWhatComesNext(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s: %s: %s", m.Member, m.Why, m.Next))
 	}
 	want := []string{
-		`a: by an operator: region:east, "as told": until removed`,
+		`a: by an operator: region:east, "planned": until removed`,
 		"b: no check: always up: -",
 		"c: connect: connection refused: up after 2 successes in a row",
 		"off: enabled: false in the configuration: -",
@@ -331,9 +331,9 @@ func TestStatusSaysWhyAndWhatComesNext(t *testing.T) {
 	}
 }
 
-// TestAReloadMovesTheAPIAndTheState changes the address of the API and the state directory at
+// TestReloadMovesAPIAndState changes the address of the API and the state directory at
 // each reload.
-func TestAReloadMovesTheAPIAndTheState(t *testing.T) {
+func TestReloadMovesAPIAndState(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	in := func(folder string) string { return steered + "\nstate: " + folder + "\n" }
 	r := start(t, in(first))
@@ -361,7 +361,7 @@ func TestAReloadMovesTheAPIAndTheState(t *testing.T) {
 	again.expect(t, "after a restart", "web/a=drained web/b=up web/c=down web/off=disabled spare/all=live spare/own=up")
 }
 
-func TestAFolderInUseRefusesTheStart(t *testing.T) {
+func TestStateDirInUseRefusesStart(t *testing.T) {
 	folder := t.TempDir()
 	start(t, steered+"\nstate: "+folder+"\n")
 	cfg, _, err := config.Parse("meridian.yaml", []byte(steered+"\nstate: "+folder+"\n"))
@@ -375,9 +375,9 @@ func TestAFolderInUseRefusesTheStart(t *testing.T) {
 	}
 }
 
-// TestStatusTellsWhatAVerdictAloneDoesNot checks the reasons for a member that is not answered
+// TestStatusExplainsMemberStates checks the reasons for a member that is not answered
 // although its probes pass, and for an answered member without probes.
-func TestStatusTellsWhatAVerdictAloneDoesNot(t *testing.T) {
+func TestStatusExplainsMemberStates(t *testing.T) {
 	r := start(t, `
 server: {listen: ["127.0.0.1:0"], workers: 1, resolvers: ["127.0.0.1:1"]}
 admin: {listen: "127.0.0.1:0"}
@@ -424,7 +424,7 @@ zones:
 		"east: down true: : connect: connection refused: up after 2 successes in a row",
 		"a, up: region east is down: ADDRESS: connect: connection refused: with its region: up after 2 successes in a row",
 		"deep, live: region east is down: ADDRESS: connect: connection refused: with its region: up after 2 successes in a row",
-		`drained, drained: by an operator: "as told": until removed`,
+		`drained, drained: by an operator: "planned": until removed`,
 		"lb, unresolved: target lb.example.net. has no address yet: A: 127.0.0.1:1: read: connection refused; AAAA: 127.0.0.1:1: read: connection refused: when it resolves; next lookup at TIME",
 		"two, down: ADDRESS: connect: connection refused: up after 2 successes in a row",
 		"alias, up: cname www.example.net. is not probed: always up: -",

@@ -75,16 +75,16 @@ type instance struct {
 	adminListener *adminListener                // nil: no API
 	writer        atomic.Pointer[runningWriter] // nil: the state is in memory only
 	reloads       chan reloadRequest            // those of operators
-	binding       sync.Mutex                    // held while sockets are bound or closed before serving
+	bindMu        sync.Mutex                    // held while sockets are bound or closed before serving
 	draining      atomic.Bool                   // shutdown has started
 	bound         time.Time                     // when the sockets were bound; queries have waited in them since
-	began         time.Time                     // when the first load started
-	goodKept      <-chan struct{}               // closed when the last good configuration is saved; nil: none is being saved
+	startedAt     time.Time                     // when the first load started
+	lastGoodSaved <-chan struct{}               // closed when the last good configuration is saved; nil: none is being saved
 
 	processors sharedSetting // raiseGOMAXPROCS
 	collecting sharedSetting // relaxGC
 
-	swapping sync.Mutex   // held while another snapshot replaces the current one; guards the fields below
+	swapMu   sync.Mutex   // held while another snapshot replaces the current one; guards the fields below
 	measured *geo.Latency // used by the pools; nil: none
 }
 
@@ -144,7 +144,7 @@ func (l *instance) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
 		err      error
 	}
 	done := make(chan loaded, 1)
-	l.began = time.Now()
+	l.startedAt = time.Now()
 	defer relaxGC()()
 	go func() {
 		snapshot, err := recovered(func() (*zones.Snapshot, error) { return l.loadFirst() })
@@ -170,7 +170,7 @@ func (l *instance) serve(ctx context.Context) error {
 	l.Logger.Info("serving", l.logAttrs(l.control.currentView().snapshot)...)
 	defer l.notifyServing(ctx)()
 	defer context.AfterFunc(ctx, func() { l.draining.Store(true) })()
-	l.keepLastGood(l.control.currentView().snapshot, l.began)
+	l.keepLastGood(l.control.currentView().snapshot, l.startedAt)
 	defer l.control.startTicker()()
 	waitForUpdates := l.startUpdates(ctx)
 	for {

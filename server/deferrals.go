@@ -132,8 +132,8 @@ func (l *instance) logDeferrals(tree *pools.Tree) {
 	}
 }
 
-// tellServes logs the changes of pool modes, lost regions and deferrals that come with this tree.
-func (l *instance) tellServes(tree *pools.Tree) {
+// logCurrent logs the changes of pool modes, lost regions and deferrals that come with this tree.
+func (l *instance) logCurrent(tree *pools.Tree) {
 	l.modes.serve(tree)
 	l.lost.serve(tree)
 	if l.deferrals.serve(tree) {

@@ -10,7 +10,7 @@ import (
 )
 
 // deferrals returns the number of deferred members in the log, and the outcomes.
-func (r *alive) deferrals() string {
+func (r *runningDaemon) deferrals() string {
 	count := func(outcome string) (n int) {
 		for _, text := range []string{"ejection deferred", "deferred ejection carried out", "deferred ejection ended"} {
 			for _, line := range r.log.with(text) {
@@ -26,7 +26,7 @@ func (r *alive) deferrals() string {
 	return fmt.Sprintf("deferred %d, ejected %d, recovered %d, removed %d", count("deferred"), count("ejected"), count("recovered"), count("removed"))
 }
 
-func (r *alive) expectDeferrals(t *testing.T, when, want string) {
+func (r *runningDaemon) expectDeferrals(t *testing.T, when, want string) {
 	t.Helper()
 	if got := r.deferrals(); got != want {
 		t.Errorf("%s: %s, want %s", when, got, want)
@@ -34,7 +34,7 @@ func (r *alive) expectDeferrals(t *testing.T, when, want string) {
 }
 
 // deferring starts a server that defers the ejection of three of five members.
-func deferring(t *testing.T, state string) (*alive, *rack) {
+func deferring(t *testing.T, state string) (*runningDaemon, *rack) {
 	rack := newRack(t, 5)
 	r := start(t, rack.config("40%/1h", state, ""))
 	r.await(t, "map[up:5]")
@@ -44,7 +44,7 @@ func deferring(t *testing.T, state string) (*alive, *rack) {
 	return r, rack
 }
 
-func TestAReloadLogsWhichDeferralsItEnds(t *testing.T) {
+func TestReloadLogsEndedDeferrals(t *testing.T) {
 	for behaviour, c := range map[string]struct {
 		bound, standing, logged string
 		members                 int
@@ -74,7 +74,7 @@ func TestAReloadLogsWhichDeferralsItEnds(t *testing.T) {
 }
 
 // The pools prepared by a refused reload never answer.
-func TestARefusedReloadLogsNothingOfDeferrals(t *testing.T) {
+func TestRefusedReloadLogsNoDeferrals(t *testing.T) {
 	r, rack := deferring(t, "")
 	text := strings.Replace(rack.config("40%/1h", "", ""), "health: {max_ejection: 40%/1h}\n", "", 1)
 	r.reload(strings.Replace(text, `listen: ["127.0.0.1:0"]`, `listen: ["127.0.0.1:0", "192.0.2.1:1"]`, 1)) // no address of ours
@@ -82,7 +82,7 @@ func TestARefusedReloadLogsNothingOfDeferrals(t *testing.T) {
 	r.await(t, "map[deferred:3 down:2 ejection:3]")
 }
 
-func TestARestartLogsWhatIsDeferred(t *testing.T) {
+func TestRestartLogsDeferrals(t *testing.T) {
 	state := t.TempDir()
 	r, rack := deferring(t, state)
 	if err := r.stop(); err != nil {
@@ -100,7 +100,7 @@ func TestARestartLogsWhatIsDeferred(t *testing.T) {
 	again.expectDeferrals(t, "when they recover", "deferred 3, ejected 0, recovered 3, removed 0")
 }
 
-func TestStatusTellsWhenADeferredEjectionFitsAndThenSinceWhen(t *testing.T) {
+func TestStatusReportsTimesOfDeferredEjection(t *testing.T) {
 	r, rack := deferring(t, "")
 	deferred := map[string]time.Time{}
 	status, err := r.Status(Selector{})

@@ -8,8 +8,8 @@ import (
 	"meridian/config"
 )
 
-// TestTheExampleOfTheManualLoads loads the YAML of docs/reference/server.md.
-func TestTheExampleOfTheManualLoads(t *testing.T) {
+// TestManualExampleLoads loads the YAML of docs/reference/server.md.
+func TestManualExampleLoads(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/server.md")
 	if err != nil {
 		t.Fatal(err)

@@ -84,7 +84,7 @@ func unread(t *testing.T, s *Server) {
 	}
 }
 
-func TestClientsThatDoNotReadHoldUpNeitherReloadNorEnd(t *testing.T) {
+func TestSlowReadersDelayNeitherReloadNorShutdown(t *testing.T) {
 	first, second := world(t), world(t)
 	first.Config.Server.TCP.Idle = time.Minute
 	s := listen(t, first, false, "127.0.0.1:0")

@@ -25,7 +25,7 @@ zones:
 // Each pool of a chain of CNAMEs makes a draw of its own. Of 4000 answers each address of half a
 // half gets a quarter, within five standard deviations of 27. Each answer is exactly the pools'
 // decision by the draws of the two hops, both served and explained.
-func TestEachPoolOfAChainDrawsItsOwnNumber(t *testing.T) {
+func TestChainedPoolsDrawIndependently(t *testing.T) {
 	snapshot := build(t, chainOfPools, loneZone)
 	const answers = 4000
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -78,7 +78,7 @@ zones:
 // The first answer of a new responder, and that of an old one after a reload, is any member's
 // with equal probability: 400 answers, within five standard deviations of 8.7. The following
 // answers go on in turn.
-func TestRoundRobinStartsAtARandomTurn(t *testing.T) {
+func TestRoundRobinStartsAtRandomMember(t *testing.T) {
 	const starts = 400
 	query := packed(t, ask("www.example.com.", dns.TypeA))
 	last := func(r *Responder) byte {

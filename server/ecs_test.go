@@ -23,7 +23,7 @@ zones:
 
 // A name may use client subnets although the server as a whole does not. Other answers, static or
 // negative, then carry none. Explanations agree.
-func TestANameUsesClientSubnetsOnItsOwn(t *testing.T) {
+func TestECSIsSetByName(t *testing.T) {
 	snapshot := build(t, ecsOfSomeNames, loneZone)
 	p := newPaths(snapshot)
 	client, resolver := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParseAddr("203.0.113.9")

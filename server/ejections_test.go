@@ -17,7 +17,7 @@ import (
 type rack struct {
 	port  int
 	on    []net.Listener // nil: off
-	names resolving
+	names testResolver
 
 	members int // the first ones are configured
 }
@@ -98,8 +98,8 @@ pools:
 	return text
 }
 
-// standing returns the number of members in each state.
-func (r *alive) standing(t *testing.T) string {
+// stateCounts returns the number of members in each state.
+func (r *runningDaemon) stateCounts(t *testing.T) string {
 	t.Helper()
 	counts := map[string]int{}
 	for _, state := range strings.Fields(r.states(t)) {
@@ -109,13 +109,13 @@ func (r *alive) standing(t *testing.T) string {
 }
 
 // await waits until members have the wanted states, or fails.
-func (r *alive) await(t *testing.T, want string) {
+func (r *runningDaemon) await(t *testing.T, want string) {
 	t.Helper()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	got := ""
 	for range 1500 {
-		if got = r.standing(t); got == want {
+		if got = r.stateCounts(t); got == want {
 			return
 		}
 		<-poll.C
@@ -123,7 +123,7 @@ func (r *alive) await(t *testing.T, want string) {
 	t.Fatalf("got %s, want %s", got, want)
 }
 
-func TestWhatFailsAtOnceIsDeferredAndThenEjected(t *testing.T) {
+func TestMassFailureIsDeferredThenEjected(t *testing.T) {
 	rack := newRack(t, 5)
 	r := start(t, rack.config("40%/1h", "", ""))
 	r.await(t, "map[up:5]")
@@ -152,8 +152,8 @@ func TestWhatFailsAtOnceIsDeferredAndThenEjected(t *testing.T) {
 	r.await(t, "map[down:5]")
 }
 
-// TestARestartIsNoWayAroundTheBound checks that a bound over an hour survives a restart.
-func TestARestartIsNoWayAroundTheBound(t *testing.T) {
+// TestMaxEjectionSurvivesRestart checks that a bound over an hour survives a restart.
+func TestMaxEjectionSurvivesRestart(t *testing.T) {
 	rack, state := newRack(t, 5), t.TempDir()
 	text := rack.config("40%/1h", state, "")
 	r := start(t, text)
@@ -174,7 +174,7 @@ func TestARestartIsNoWayAroundTheBound(t *testing.T) {
 	again.await(t, "map[up:5]")
 }
 
-func TestAReloadThatBreaksTheCheckTakesAFewMembersOnly(t *testing.T) {
+func TestReloadWithBrokenCheckEjectsFewMembers(t *testing.T) {
 	rack := newRack(t, 5)
 	text := rack.config("40%/1h", "", "")
 	r := start(t, text)
@@ -185,9 +185,9 @@ func TestAReloadThatBreaksTheCheckTakesAFewMembersOnly(t *testing.T) {
 	r.await(t, "map[up:5]")
 }
 
-// TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred checks that recompiled pools carry
+// TestTargetUpdateKeepsDeferrals checks that recompiled pools carry
 // over the deferrals, and that recovery and ticks still work.
-func TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred(t *testing.T) {
+func TestTargetUpdateKeepsDeferrals(t *testing.T) {
 	rack := newRack(t, 6)
 	rack.members = 5 // the sixth is the target's
 	rack.names.serve(t)
@@ -216,20 +216,20 @@ func TestTheAddressesOfATargetChangeWhileEjectionsAreDeferred(t *testing.T) {
 	r.await(t, "map[up:6]")
 }
 
-// resolving is a recursive server with IPv4 addresses for every name.
-type resolving struct {
+// testResolver is a recursive server with IPv4 addresses for every name.
+type testResolver struct {
 	at        string
 	mu        sync.Mutex
 	addresses []string
 }
 
-func (n *resolving) set(addresses ...string) {
+func (n *testResolver) set(addresses ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.addresses = addresses
 }
 
-func (n *resolving) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
+func (n *testResolver) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := new(dns.Msg).SetReply(question)
@@ -243,7 +243,7 @@ func (n *resolving) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 }
 
 // serve runs it until the test ends.
-func (n *resolving) serve(t *testing.T) {
+func (n *testResolver) serve(t *testing.T) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"meridian/config"
 )
 
-func TestExplainAnswersAsServingDoes(t *testing.T) {
+func TestExplainMatchesServing(t *testing.T) {
 	snapshot := world(t)
 	r := New(snapshot, Options{}).Responder()
 	for _, name := range []string{"www", "six.www", "alias", "mail", "nothing", "a.sub", "gone", "x.tree", "a.t", "loop"} {
@@ -41,7 +41,7 @@ func TestExplainAnswersAsServingDoes(t *testing.T) {
 	}
 }
 
-func TestExplainSaysWhoDecided(t *testing.T) {
+func TestExplainReportsDecidingClient(t *testing.T) {
 	snapshot, off := world(t), world(t, "server: {", "server: {ecs: false, ")
 	ecs, resolver := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParseAddr("203.0.113.9")
 	private := netip.MustParsePrefix("10.0.0.0/16")
@@ -76,7 +76,7 @@ func TestExplainSaysWhoDecided(t *testing.T) {
 	}
 }
 
-func TestExplainSaysWhyThereIsNoAnswer(t *testing.T) {
+func TestExplainReportsReasonForEmptyAnswer(t *testing.T) {
 	snapshot := world(t)
 	for _, c := range []struct {
 		name  config.Name
@@ -102,7 +102,7 @@ func TestExplainSaysWhyThereIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestExplainTellsSourcesAndHowThePoolAnswers(t *testing.T) {
+func TestExplainReportsSourcesAndPoolAnswers(t *testing.T) {
 	e := Explain(world(t), ExplainQuery{Name: "alias.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("198.51.100.7/32")})
 	if len(e.PoolAnswers) != 1 || e.PoolAnswers[0].Pool != "near" || e.PoolAnswers[0].Mode != "normal" || e.PoolAnswers[0].By != "near" {
 		t.Errorf("asked %+v", e.PoolAnswers)
@@ -112,7 +112,7 @@ func TestExplainTellsSourcesAndHowThePoolAnswers(t *testing.T) {
 	}
 }
 
-func TestExplanationAsJSONHasNoNull(t *testing.T) {
+func TestExplanationJSONHasNoNull(t *testing.T) {
 	text, err := json.Marshal(Explain(world(t), ExplainQuery{Name: "www.example.org.", Type: dns.TypeA}))
 	if err != nil || strings.Contains(string(text), "null") || !strings.Contains(string(text), `"rcode":"REFUSED"`) {
 		t.Errorf("%s %v", text, err)

@@ -16,7 +16,7 @@ import (
 
 // With its draw, an explanation equals the answer of the fast path: names, data, TTL, scope and
 // response code, under every policy, with members down or forced.
-func TestExplanationsAreWhatIsServedByTheirDraw(t *testing.T) {
+func TestExplanationsMatchServedAnswers(t *testing.T) {
 	worlds, questions := 24, 150
 	if testing.Short() {
 		worlds = 10
@@ -24,7 +24,7 @@ func TestExplanationsAreWhatIsServedByTheirDraw(t *testing.T) {
 	for range worlds {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			m := maker{rand.New(rand.NewPCG(seed, 0))}
+			m := generator{rand.New(rand.NewPCG(seed, 0))}
 			snapshot := m.world(t)
 			s := New(snapshot, Options{})
 			for i := range questions {
@@ -41,7 +41,7 @@ func TestExplanationsAreWhatIsServedByTheirDraw(t *testing.T) {
 }
 
 // compareExplained sends a random question and compares the answer with its explanation.
-func (m maker) compareExplained(t *testing.T, s *Server, snapshot *zones.Snapshot) {
+func (m generator) compareExplained(t *testing.T, s *Server, snapshot *zones.Snapshot) {
 	t.Helper()
 	draw, resolver := m.Uint64(), m.source()
 	client, err := m.source().Prefix(pick(m, 8, 20, 24, 32))
@@ -49,7 +49,7 @@ func (m maker) compareExplained(t *testing.T, s *Server, snapshot *zones.Snapsho
 		t.Fatal(err)
 	}
 	asked := ExplainQuery{
-		Name: config.Name(fmt.Sprintf("p%d.example.com.", m.IntN(madePools))), Client: client, Resolver: resolver, Draw: &draw,
+		Name: config.Name(fmt.Sprintf("p%d.example.com.", m.IntN(poolCount))), Client: client, Resolver: resolver, Draw: &draw,
 		Type: pick(m, dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeANY, dns.TypeCNAME, dns.TypeTXT),
 	}
 	family, octets := byte(familyIPv4), client.Addr().AsSlice()

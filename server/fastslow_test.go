@@ -24,7 +24,7 @@ func TestBothPathsAgree(t *testing.T) {
 	for range worlds {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			made := maker{rand.New(rand.NewPCG(seed, 0))}
+			made := generator{rand.New(rand.NewPCG(seed, 0))}
 			snapshot := made.world(t)
 			p := newPaths(snapshot)
 			for i := range queries {

@@ -40,9 +40,9 @@ func watchedDisk(steps *[]string, fails string) fileOps {
 	}
 }
 
-// TestAStateIsOnTheDiskBeforeItHasItsName checks that after a crash at any point the named file
+// TestStateIsSyncedBeforeRename checks that after a crash at any point the named file
 // is complete, and contains every acknowledged write.
-func TestAStateIsOnTheDiskBeforeItHasItsName(t *testing.T) {
+func TestStateIsSyncedBeforeRename(t *testing.T) {
 	f := held(t, filepath.Join(t.TempDir(), "folder"))
 	var steps []string
 	f.disk = watchedDisk(&steps, "")
@@ -55,9 +55,9 @@ func TestAStateIsOnTheDiskBeforeItHasItsName(t *testing.T) {
 	}
 }
 
-// TestAStepThatFailsIsAnErrorAndLeavesAWholeState makes each step fail in turn: the old state is
+// TestFailedWriteStepLeavesWholeState makes each step fail in turn: the old state is
 // left, or the new one after the rename.
-func TestAStepThatFailsIsAnErrorAndLeavesAWholeState(t *testing.T) {
+func TestFailedWriteStepLeavesWholeState(t *testing.T) {
 	for _, c := range []struct {
 		fails     string
 		overrides int // of the state left on disk

@@ -27,7 +27,7 @@ func TestQuantilesAreUpperEdges(t *testing.T) {
 	}
 }
 
-func TestPausesAreThoseSinceTheFirstReading(t *testing.T) {
+func TestPausesAreSinceFirstReading(t *testing.T) {
 	first := readGCPauses()
 	runtime.GC()
 	one := readGCPauses().since(first)

@@ -80,8 +80,8 @@ func (c *Control) hold() *view {
 // use makes g the current generation and returns the previous one, or nil. If answering is true,
 // it also makes the server answer from g's snapshot; otherwise the server does so already.
 func (l *instance) use(g *generation, answering bool) (before *generation, err error) {
-	l.swapping.Lock()
-	defer l.swapping.Unlock()
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
 	if answering {
 		if _, err := l.server.Swap(g.snapshot); err != nil {
 			return nil, err
@@ -97,7 +97,7 @@ func (l *instance) use(g *generation, answering bool) (before *generation, err e
 		close(before.replaced)
 	}
 	l.control.commit(g)
-	l.tellServes(g.snapshot.Pools)
+	l.logCurrent(g.snapshot.Pools)
 	l.measuredLocked(g.roundTrips)
 	return before, nil
 }
@@ -127,8 +127,8 @@ func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *zones
 
 // exchange swaps the snapshots and watches of g and next.
 func (l *instance) exchange(g, next *generation) error {
-	l.swapping.Lock()
-	defer l.swapping.Unlock()
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
 	if l.control.currentView().control != g {
 		return errReplaced
 	}
@@ -139,6 +139,6 @@ func (l *instance) exchange(g, next *generation) error {
 	g.watch, next.watch = next.watch, g.watch
 	g.loads, next.loads = next.loads, g.loads
 	l.control.commit(g)
-	l.tellServes(g.snapshot.Pools)
+	l.logCurrent(g.snapshot.Pools)
 	return nil
 }

@@ -38,7 +38,7 @@ func httpsWorld() string {
 	return strings.Replace(httpsConfig, "MANY", strings.Join(many, ", "), 1)
 }
 
-func TestAnHTTPSRecordOfAPoolAllocatesNothing(t *testing.T) {
+func TestPoolHTTPSRecordAllocatesNothing(t *testing.T) {
 	r := New(build(t, httpsWorld(), loneZone), Options{}).Responder()
 	out := make([]byte, 0, 1024)
 	for _, name := range []string{"one", "turns", "mixed", "many"} {
@@ -50,7 +50,7 @@ func TestAnHTTPSRecordOfAPoolAllocatesNothing(t *testing.T) {
 }
 
 // Hints list some of many addresses, so that the record fits; both paths list the same ones.
-func TestHintsAreAtMostSixteenOfAFamily(t *testing.T) {
+func TestHTTPSHintsAreLimited(t *testing.T) {
 	p := newPaths(build(t, httpsWorld(), loneZone))
 	for draw := range uint64(20) {
 		p.draw = draw
@@ -69,7 +69,7 @@ func TestHintsAreAtMostSixteenOfAFamily(t *testing.T) {
 }
 
 // Without EDNS the limit is 512 octets: a longer answer is truncated, for a retry by TCP.
-func TestAnHTTPSRecordThatDoesNotFitIsTruncated(t *testing.T) {
+func TestLargeHTTPSRecordIsTruncated(t *testing.T) {
 	p := newPaths(build(t, httpsWorld(), loneZone))
 	query := packed(t, ask("many.example.com.", dns.TypeHTTPS))
 	for _, stream := range []bool{false, true} {
@@ -87,7 +87,7 @@ func TestAnHTTPSRecordThatDoesNotFitIsTruncated(t *testing.T) {
 }
 
 // The dig line of docs/reference/https.md is the answer of its example to a client in us-east.
-func TestTheExampleOfTheHTTPSPageIsAnswered(t *testing.T) {
+func TestHTTPSManualExampleIsAnswered(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/https.md")
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestTheExampleOfTheHTTPSPageIsAnswered(t *testing.T) {
 	}
 }
 
-func TestAnHTTPSAnswerIsExplainedForBothFamilies(t *testing.T) {
+func TestHTTPSAnswerIsExplainedForBothFamilies(t *testing.T) {
 	e := Explain(build(t, httpsWorld(), loneZone), ExplainQuery{Name: "one.example.com.", Type: dns.TypeHTTPS, Resolver: benchSource})
 	if len(e.Answers) != 1 || e.Answers[0].Data != `1 . alpn="h2,h3" port="8443" ipv4hint="192.0.2.1" ipv6hint="2001:db8::1"` {
 		t.Errorf("answers %+v", e.Answers)

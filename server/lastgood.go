@@ -144,8 +144,8 @@ func (l *instance) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
 	if l.LastGood == nil || k == nil || snapshot.Config.Root != "" {
 		return
 	}
-	folder, before, done := k.dir.path, l.goodKept, make(chan struct{})
-	l.goodKept = done
+	folder, before, done := k.dir.path, l.lastGoodSaved, make(chan struct{})
+	l.lastGoodSaved = done
 	go func() {
 		defer close(done)
 		if before != nil {
@@ -173,8 +173,8 @@ func (l *instance) writeLastGood(folder string, snapshot *zones.Snapshot, begun 
 
 // awaitLastGood waits at shutdown until the copy is written.
 func (l *instance) awaitLastGood() {
-	if l.goodKept != nil {
-		l.waitOrLog(l.goodKept, "writing the last good configuration")
+	if l.lastGoodSaved != nil {
+		l.waitOrLog(l.lastGoodSaved, "writing the last good configuration")
 	}
 }
 

@@ -35,8 +35,8 @@ type latencySource struct {
 
 // builder returns the builder for a reload, with the latency table that the pools use.
 func (l *instance) builder() zones.Builder {
-	l.swapping.Lock()
-	defer l.swapping.Unlock()
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
 	return zones.BuildInBackground(l.measured)
 }
 
@@ -147,8 +147,8 @@ func (l *instance) reloadLatency(ctx context.Context, g *generation, info fs.Fil
 
 // publishRoundTrips publishes the latency table of g if g serves.
 func (l *instance) publishRoundTrips(g *generation) {
-	l.swapping.Lock()
-	defer l.swapping.Unlock()
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
 	if l.control.currentView().control == g {
 		l.measuredLocked(g.roundTrips)
 	}

@@ -19,8 +19,8 @@ import (
 	"meridian/zones"
 )
 
-// measuring is an instance that serves with a latency table, without its loop.
-type measuring struct {
+// latencyTest is an instance that serves with a latency table, without its loop.
+type latencyTest struct {
 	*instance
 	*generation
 	t    *testing.T
@@ -29,8 +29,8 @@ type measuring struct {
 }
 
 // startMeasuring begins with a table of the given age.
-func startMeasuring(t *testing.T, options, table string, age time.Duration) *measuring {
-	m := &measuring{t: t, file: filepath.Join(t.TempDir(), "latency.csv")}
+func startMeasuring(t *testing.T, options, table string, age time.Duration) *latencyTest {
+	m := &latencyTest{t: t, file: filepath.Join(t.TempDir(), "latency.csv")}
 	m.write(table, age)
 	log := slog.New(slog.NewTextHandler(&m.log, nil))
 	m.instance = newInstance(&Daemon{Logger: log})
@@ -53,7 +53,7 @@ func startMeasuring(t *testing.T, options, table string, age time.Duration) *mea
 }
 
 // prepared serves a loaded configuration.
-func (m *measuring) prepared(loaded *zones.Snapshot) {
+func (m *latencyTest) prepared(loaded *zones.Snapshot) {
 	k, err := m.prepare(context.Background(), loaded)
 	if err != nil {
 		m.t.Fatal(err)
@@ -68,7 +68,7 @@ func (m *measuring) prepared(loaded *zones.Snapshot) {
 	}
 }
 
-func (m *measuring) load(options string) *zones.Snapshot {
+func (m *latencyTest) load(options string) *zones.Snapshot {
 	build := zones.Build // as at start
 	if m.generation != nil {
 		build = m.builder()
@@ -80,7 +80,7 @@ func (m *measuring) load(options string) *zones.Snapshot {
 	return snapshot
 }
 
-func (m *measuring) config(options string) *config.Config {
+func (m *latencyTest) config(options string) *config.Config {
 	cfg, _, err := config.Parse("meridian.yaml", fmt.Appendf(nil, `
 server: {listen: ["127.0.0.1:0"]}
 geo: {networks: {192.0.2.0/24: {region: near}}}
@@ -106,14 +106,14 @@ zones:
 	return cfg
 }
 
-// hangUp reloads a valid configuration.
-func (m *measuring) hangUp(options string) {
+// reload reloads a valid configuration.
+func (m *latencyTest) reload(options string) {
 	m.t.Helper()
 	m.prepared(m.load(options))
 }
 
 // write replaces the table with one of some age, by renaming.
-func (m *measuring) write(table string, age time.Duration) {
+func (m *latencyTest) write(table string, age time.Duration) {
 	next := m.file + ".next"
 	at := time.Now().Add(-age)
 	for _, err := range []error{os.WriteFile(next, []byte(table), 0o600), os.Chtimes(next, at, at), os.Rename(next, m.file)} {
@@ -123,15 +123,15 @@ func (m *measuring) write(table string, age time.Duration) {
 	}
 }
 
-// look polls the file as if its time had come, and expects the region of the client's answer and
+// poll polls the file as if its time had come, and expects the region of the client's answer and
 // a line in the log; empty: no line.
-func (m *measuring) look(want, logged string) {
+func (m *latencyTest) poll(want, logged string) {
 	m.t.Helper()
 	m.pollLatency(context.Background(), m.generation, time.Now())
 	m.expect(want, logged)
 }
 
-func (m *measuring) expect(want, logged string) {
+func (m *latencyTest) expect(want, logged string) {
 	m.t.Helper()
 	snapshot := m.server.current.Load().snapshot
 	s := snapshot.Pools.Scratch()
@@ -145,7 +145,7 @@ func (m *measuring) expect(want, logged string) {
 	m.log.Reset()
 }
 
-func (m *measuring) status() *LatencyStatus {
+func (m *latencyTest) status() *LatencyStatus {
 	m.t.Helper()
 	s, err := m.control.Status(Selector{})
 	if err != nil {
@@ -159,97 +159,97 @@ const (
 	farIsSlow  = "192.0.2.0/24,far,500\n192.0.2.0/24,near,20\n"
 )
 
-func TestANewTableOfRoundTripsIsTakenOver(t *testing.T) {
+func TestChangedLatencyTableIsReloaded(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.expect("far", "")
-	m.look("far", "")
+	m.poll("far", "")
 	m.write(farIsSlow, 0)
-	m.look("near", "latency table reloaded")
+	m.poll("near", "latency table reloaded")
 	if s := m.status(); s.Rows != 2 || s.Stale || s.Error != "" || s.File != m.file {
 		t.Errorf("status %+v", s)
 	}
 }
 
-func TestABrokenTableOfRoundTripsLeavesTheOldOneServing(t *testing.T) {
+func TestBrokenLatencyTableKeepsOldOne(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.write("192.0.2.0/24,far,-5\n", 0)
-	m.look("far", "latency.csv:1:18: a round trip of -5 ms")
-	m.look("far", "") // logged once
+	m.poll("far", "latency.csv:1:18: a round trip of -5 ms")
+	m.poll("far", "") // logged once
 	if s := m.status(); s.Refused != 1 || !strings.Contains(s.Error, "a round trip of -5 ms") {
 		t.Errorf("status %+v", s)
 	}
 	if err := os.Remove(m.file); err != nil {
 		t.Fatal(err)
 	}
-	m.look("far", "no such file")
-	m.look("far", "")
+	m.poll("far", "no such file")
+	m.poll("far", "")
 	m.write(farIsSlow, 0)
-	m.look("near", "latency table reloaded")
+	m.poll("near", "latency table reloaded")
 	if s := m.status(); s.Refused != 2 || s.Error != "" {
 		t.Errorf("status %+v", s)
 	}
 }
 
-func TestATableOfRoundTripsThatIsTooOldCountsForNothing(t *testing.T) {
+func TestStaleLatencyTableIsIgnored(t *testing.T) {
 	m := startMeasuring(t, ", max_age: 1h", farIsQuick, 2*time.Hour)
 	m.expect("near", "older than max_age")
-	m.look("near", "")
+	m.poll("near", "")
 	if s := m.status(); !s.Stale || s.Rows != 0 {
 		t.Errorf("status %+v", s)
 	}
 	m.write(farIsQuick, time.Minute)
-	m.look("far", "latency table reloaded")
+	m.poll("far", "latency table reloaded")
 	m.pollLatency(context.Background(), m.generation, time.Now().Add(time.Hour))
 	m.expect("near", "older than max_age")
 }
 
 // A quarter of 60 ms plus the rest of 5 ms is less than the 20 ms of near; after a second update
 // it is more. Only new content of the file counts, however often it is read.
-func TestRoundTripsMoveByAlpha(t *testing.T) {
+func TestLatencyIsSmoothedByAlpha(t *testing.T) {
 	const options = ", alpha: 25%, tolerance: 0s"
 	m := startMeasuring(t, options, "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
 	m.expect("far", "")
 	const worse = "192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n"
 	m.write(worse, time.Minute) // 18.75
-	m.look("far", "latency table reloaded")
-	m.hangUp(options)
+	m.poll("far", "latency table reloaded")
+	m.reload(options)
 	m.expect("far", "")
 	m.write(worse, 0) // as a copy does
-	m.look("far", "latency table reloaded")
-	m.hangUp(options)
+	m.poll("far", "latency table reloaded")
+	m.reload(options)
 	m.expect("far", "")
-	m.hangUp(", alpha: 100%, tolerance: 0s") // the file's own
+	m.reload(", alpha: 100%, tolerance: 0s") // the file's own
 	m.expect("near", "")
 }
 
-func TestAReloadTakesNewRoundTripsInOnce(t *testing.T) {
+func TestReloadAppliesNewLatencyTableOnce(t *testing.T) {
 	const options = ", alpha: 25%, tolerance: 0s"
 	m := startMeasuring(t, options, "192.0.2.0/24,far,5\n192.0.2.0/24,near,20\n", time.Hour)
 	m.write("192.0.2.0/24,far,60\n192.0.2.0/24,near,20\n", 0) // 18.75
-	m.hangUp(options)
-	m.look("far", "")
+	m.reload(options)
+	m.poll("far", "")
 	m.write("192.0.2.0/24,far,60.0\n192.0.2.0/24,near,20\n", 0) // 29.1
-	m.hangUp(options)
-	m.look("near", "")
+	m.reload(options)
+	m.poll("near", "")
 }
 
-func TestAReloadWithABrokenTableKeepsTheOldRoundTrips(t *testing.T) {
+func TestReloadWithBrokenLatencyTableKeepsOldOne(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.write("192.0.2.0/24,far,-5\n", 0)
-	m.hangUp(", tolerance: 1ms")
+	m.reload(", tolerance: 1ms")
 	m.expect("far", "latency table rejected; the old one stays in use")
-	m.look("far", "") // logged before
+	m.poll("far", "") // logged before
 	if s := m.status(); s.Rows != 1 || s.Refused != 1 || !strings.Contains(s.Error, "latency.csv:1:18: a round trip of -5 ms") {
 		t.Errorf("status %+v", s)
 	}
 	if err := os.Remove(m.file); err != nil {
 		t.Fatal(err)
 	}
-	m.hangUp("")
+	m.reload("")
 	m.expect("far", "no such file")
-	m.look("far", "")
+	m.poll("far", "")
 	m.write(farIsSlow, 0)
-	m.hangUp("")
+	m.reload("")
 	m.expect("near", "")
 	if s := m.status(); s.Rows != 2 || s.Refused != 0 || s.Error != "" {
 		t.Errorf("status %+v", s)
@@ -257,7 +257,7 @@ func TestAReloadWithABrokenTableKeepsTheOldRoundTrips(t *testing.T) {
 }
 
 // An earlier table of another file does not replace a broken table at a reload.
-func TestABrokenTableThatNeverServedRefusesTheConfiguration(t *testing.T) {
+func TestReloadToBrokenLatencyTableIsRefused(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.file = filepath.Join(t.TempDir(), "other.csv")
 	m.write("192.0.2.0/24,far,-5\n", 0)
@@ -273,7 +273,7 @@ func TestABrokenTableThatNeverServedRefusesTheConfiguration(t *testing.T) {
 }
 
 // SIGHUP applies other changes of the configuration while the table is broken.
-func TestABrokenTableRefusesNoReload(t *testing.T) {
+func TestBrokenLatencyTableDoesNotRefuseReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "latency.csv")
 	write := func(table string) {
 		if err := os.WriteFile(file, []byte(table), 0o600); err != nil {

@@ -12,12 +12,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestARestartedNodeShedsAsItsNeighbour checks that a region's shed load is in the state file, so
+// TestRestartKeepsShedLoad checks that a region's shed load is in the state file, so
 // that a restarted node continues with the same value as its neighbour with the same reports.
-func TestARestartedNodeShedsAsItsNeighbour(t *testing.T) {
+func TestRestartKeepsShedLoad(t *testing.T) {
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"load": 80}`) }))
 	defer source.Close()
-	node := func(state string) *alive {
+	node := func(state string) *runningDaemon {
 		t.Helper()
 		return start(t, strings.NewReplacer("URL", source.URL, "STATE", state).Replace(`
 server: {listen: ["127.0.0.1:0"], workers: 1}
@@ -41,7 +41,7 @@ zones:
     names: {www: {pool: web}}
 `))
 	}
-	keeps := func(r *alive) float64 {
+	keeps := func(r *runningDaemon) float64 {
 		t.Helper()
 		steps := r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps
 		if len(steps) == 0 || steps[0].Load == nil {
@@ -67,7 +67,7 @@ zones:
 	if got := keeps(restarts); got > 0.7 { // from the first report alone it would be 0.9
 		t.Errorf("after a restart %v is kept, want 0.7 or less; the neighbour keeps %v", got, keeps(neighbour))
 	}
-	for _, r := range []*alive{neighbour, restarts} {
+	for _, r := range []*runningDaemon{neighbour, restarts} {
 		if err := r.stop(); err != nil {
 			t.Error(err)
 		}

@@ -36,7 +36,7 @@ zones:
 `
 
 // odds returns the probabilities of the first two members.
-func (r *alive) odds() (p [2]float64) {
+func (r *runningDaemon) odds() (p [2]float64) {
 	for i, step := range r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
 		p[i] = step.Probability
 	}
@@ -45,7 +45,7 @@ func (r *alive) odds() (p [2]float64) {
 
 // A running server uses reported loads in its decisions, shows them in the status, and ignores
 // stale ones.
-func TestARunningServerGoesByLoadReports(t *testing.T) {
+func TestLoadReportsChangeAnswers(t *testing.T) {
 	var full atomic.Int32 // the member without free capacity; neither: the source is broken
 	full.Store(1)
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -45,7 +45,7 @@ zones:
 
 // A running server that loses a region spreads its clients by capacity, also over reloads, logs
 // it, and returns them after recovery.
-func TestARunningServerSpreadsALostRegion(t *testing.T) {
+func TestLostRegionIsSpread(t *testing.T) {
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"near": 80, "mid": 30, "far": 100}`)
 	}))
@@ -110,7 +110,7 @@ func TestARunningServerSpreadsALostRegion(t *testing.T) {
 }
 
 // A region lost before, during or after a reload is logged once, and so is its recovery.
-func TestTheLogTellsOfALostRegionOnce(t *testing.T) {
+func TestLostRegionIsLoggedOnce(t *testing.T) {
 	tree := func() (tree *pools.Tree) {
 		snapshot := build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
 		snapshot.Pools.SetLoads(loadsOf(snapshot, 80, 30, 100))

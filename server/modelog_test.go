@@ -28,9 +28,9 @@ const loneZone = `
 @ NS ns1.example.net.
 `
 
-// TestModesAreToldOnceOverReloads checks that the begin and end of failing open are each logged
+// TestModesAreLoggedOnceAcrossReloads checks that the begin and end of failing open are each logged
 // once, with any number of reloads in between.
-func TestModesAreToldOnceOverReloads(t *testing.T) {
+func TestModesAreLoggedOnceAcrossReloads(t *testing.T) {
 	var out bytes.Buffer
 	l := modeLog{log: slog.New(slog.NewTextHandler(&out, nil))}
 	lines := func() string {

@@ -40,7 +40,7 @@ func made(kind config.CheckType, n int, verdict health.Verdict, parts ...string)
 	return c, s
 }
 
-func TestWhatComesNextNamesTheCheckByWhichItDoes(t *testing.T) {
+func TestNextNamesDecidingPart(t *testing.T) {
 	at := netip.MustParseAddr("192.0.2.1")
 	for _, c := range []struct {
 		behaviour string
@@ -73,7 +73,7 @@ func TestWhatComesNextNamesTheCheckByWhichItDoes(t *testing.T) {
 	}
 }
 
-func TestWhatComesNextGoesDownToTheCheckThatIsProbed(t *testing.T) {
+func TestNextDescendsToProbedPart(t *testing.T) {
 	inner, pair := made(config.Any, 0, health.Up, "db=down", "cache=up:2")
 	outer, known := made(config.All, 0, health.Up, "web=up:1", "pair=up")
 	outer.Parts[1].Check = inner
@@ -90,7 +90,7 @@ func TestWhatComesNextGoesDownToTheCheckThatIsProbed(t *testing.T) {
 	}
 }
 
-func TestACertificateWithFewDaysLeftIsAWarning(t *testing.T) {
+func TestExpiringCertificateIsWarning(t *testing.T) {
 	now, at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), netip.MustParseAddr("192.0.2.1")
 	for _, c := range []struct {
 		left time.Duration

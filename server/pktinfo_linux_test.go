@@ -58,9 +58,9 @@ neigh add 2001:db8:1::53 lladdr 02:00:00:00:00:01 dev asking0
 neigh add 2001:db8:1::54 lladdr 02:00:00:00:00:01 dev asking0
 `
 
-// TestWildcardSocketsAnswerFromTheAddressThatWasAsked covers a way back by another interface,
+// TestWildcardSocketsAnswerFromQueriedAddress covers a way back by another interface,
 // which would use another source address.
-func TestWildcardSocketsAnswerFromTheAddressThatWasAsked(t *testing.T) {
+func TestWildcardSocketsAnswerFromQueriedAddress(t *testing.T) {
 	if !inOwnNetwork(t) {
 		return
 	}
@@ -88,15 +88,15 @@ func TestWildcardSocketsAnswerFromTheAddressThatWasAsked(t *testing.T) {
 	})
 }
 
-// elsewhere is a thread in a network namespace of its own.
-type elsewhere struct {
+// netnsThread is a thread in a network namespace of its own.
+type netnsThread struct {
 	thread int
 	work   chan func()
 }
 
-func newElsewhere(t *testing.T) *elsewhere {
+func newElsewhere(t *testing.T) *netnsThread {
 	t.Helper()
-	e := &elsewhere{work: make(chan func())}
+	e := &netnsThread{work: make(chan func())}
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
@@ -115,7 +115,7 @@ func newElsewhere(t *testing.T) *elsewhere {
 }
 
 // do runs f there and waits for it.
-func (e *elsewhere) do(f func()) {
+func (e *netnsThread) do(f func()) {
 	e.work <- f
 	<-e.work
 }

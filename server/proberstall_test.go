@@ -14,9 +14,9 @@ import (
 	"meridian/zones"
 )
 
-// TestAProberThatHangsHoldsUpNobodyElse checks that overrides work, that status shows all data
+// TestStalledProberDelaysNothingElse checks that overrides work, that status shows all data
 // outside of the prober, and that the server ends.
-func TestAProberThatHangsHoldsUpNobodyElse(t *testing.T) {
+func TestStalledProberDelaysNothingElse(t *testing.T) {
 	cfg, _, err := config.Parse("meridian.yaml", []byte(steered))
 	if err != nil {
 		t.Fatal(err)

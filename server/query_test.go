@@ -24,7 +24,7 @@ func TestFoldIsLowerCase(t *testing.T) {
 	}
 }
 
-func TestLongestNameIsTaken(t *testing.T) {
+func TestLongestNameIsAccepted(t *testing.T) {
 	name := bytes.Repeat([]byte{1, 'A'}, 127)
 	for size, want := range map[int]bool{254: true, 256: false} {
 		wire := append(append(make([]byte, headerSize), bytes.Repeat([]byte{1, 'A'}, size/2)...), 0, 0, 1, 0, 1)

@@ -31,9 +31,9 @@ func exchange(t *testing.T, p *paths, packet []byte, source string, stream bool)
 	return m
 }
 
-// TestOutcomeOfOddQueries has one case for each row of Responder.reply's table, and for each kind
+// TestOutcomeOfUnusualQueries has one case for each row of Responder.reply's table, and for each kind
 // of FORMERR.
-func TestOutcomeOfOddQueries(t *testing.T) {
+func TestOutcomeOfUnusualQueries(t *testing.T) {
 	usual := func() *dns.Msg { return ask("www.example.com.", dns.TypeA) }
 	octets := func(m *dns.Msg, edit func([]byte) []byte) []byte { return edit(packed(t, m)) }
 	with := func(edit func(*dns.Msg)) []byte { m := usual(); edit(m); return packed(t, m) }
@@ -193,9 +193,9 @@ func TestTruncationKeepsQuestionAndOPT(t *testing.T) {
 	}
 }
 
-// TestTruncationIsAtTheVeryOctet tries sizes around that of the whole answer; owners at the root
+// TestTruncationIsExact tries sizes around that of the whole answer; owners at the root
 // are shorter.
-func TestTruncationIsAtTheVeryOctet(t *testing.T) {
+func TestTruncationIsExact(t *testing.T) {
 	usual := newPaths(world(t, "server: {", "server: {udp_size: 4096, "))
 	var members strings.Builder
 	for i := range 50 {
@@ -224,9 +224,9 @@ zones: {.: {file: example.com.zone, names: {"@": {pool: web}}}}
 	}
 }
 
-// TestLongNSIDBehindALongQuestion checks that a question and an NSID fit in exactly 512 octets,
+// TestLongNSIDAfterLongQuestion checks that a question and an NSID fit in exactly 512 octets,
 // and not with one octet more.
-func TestLongNSIDBehindALongQuestion(t *testing.T) {
+func TestLongNSIDAfterLongQuestion(t *testing.T) {
 	for _, c := range []struct {
 		nsid int
 		tc   bool // NSID is present, and there is no room for anything else
@@ -293,7 +293,7 @@ func TestAddressesBeyondAFrameAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestCaseOfTheQuestionComesBack(t *testing.T) {
+func TestAnswerKeepsCaseOfQuestion(t *testing.T) {
 	p := newPaths(world(t))
 	for _, name := range []string{"wWw.ExAmPlE.cOm.", "Q.T.eXample.com.", "ALIAS.example.COM.", "NOTHING.EXAMPLE.COM.", "a.SUB.Example.com.", "X.tree.EXAMPLE.com."} {
 		answer := exchange(t, p, packed(t, ask(name, dns.TypeA)), "198.51.100.7", false)
@@ -369,7 +369,7 @@ func TestSynthesizedCNAMEHasTheTTLOfItsDNAME(t *testing.T) {
 	}
 }
 
-func TestANYGetsOneRecordSet(t *testing.T) {
+func TestANYReturnsOneRRset(t *testing.T) {
 	p := newPaths(world(t))
 	for name, want := range map[string]string{
 		"mail.example.com.":    "A mail", // smaller than its TXT
@@ -386,7 +386,7 @@ func TestANYGetsOneRecordSet(t *testing.T) {
 	}
 }
 
-func TestAnswersNameTheQuestionByPointer(t *testing.T) {
+func TestOwnersPointToQuestion(t *testing.T) {
 	p := newPaths(world(t))
 	for _, name := range []string{"www.example.com.", "a.b.t.example.com."} {
 		query := packed(t, ask(name, dns.TypeA))
@@ -418,9 +418,9 @@ func TestPanicIsAnsweredSERVFAILAndCounted(t *testing.T) {
 	}
 }
 
-// TestOPTIsAnsweredWhateverTheQuestions checks that an answer has an OPT record if the query has
+// TestOPTIsAnsweredForAnyQuestionCount checks that an answer has an OPT record if the query has
 // one, even with no or two questions (RFC 6891 6.1.1).
-func TestOPTIsAnsweredWhateverTheQuestions(t *testing.T) {
+func TestOPTIsAnsweredForAnyQuestionCount(t *testing.T) {
 	p := newPaths(world(t))
 	for n := range 3 {
 		m := withOptions(ask("www.example.com.", dns.TypeA))

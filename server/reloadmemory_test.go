@@ -15,9 +15,9 @@ import (
 	"meridian/zones"
 )
 
-// TestAReloadGivesBackTheOldWorld disables other garbage collections: the old snapshot is
+// TestReloadFreesOldSnapshot disables other garbage collections: the old snapshot is
 // collected only if it has no reference when the reload returns the memory.
-func TestAReloadGivesBackTheOldWorld(t *testing.T) {
+func TestReloadFreesOldSnapshot(t *testing.T) {
 	cfg, _, err := config.Parse("meridian.yaml", []byte(steered))
 	if err != nil {
 		t.Fatal(err)

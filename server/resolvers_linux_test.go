@@ -79,7 +79,7 @@ web.example.com. CNAME www.gslb.example.com.
 
 const hints = ". 3600 NS ns.root.\nns.root. 3600 A " + parentAddress + "\n"
 
-func TestResolversFollowTheDelegationToUs(t *testing.T) {
+func TestResolversFollowDelegation(t *testing.T) {
 	named, unbound := counterpart(t, "named"), counterpart(t, "unbound")
 	if !inOwnNetwork(t, parentAddress, meridianAddress, unboundAddress, bindAddress) {
 		return

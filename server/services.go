@@ -121,7 +121,7 @@ func (l *instance) restoreState(folder *stateDir) {
 		l.control.quarantined = aside
 		if m != nil {
 			options.Saved, tracking.Remembered = m.Verdicts, m.Targets
-			l.control.restored, l.control.recalledLoads = m.Ejections, m.Loads
+			l.control.restored, l.control.restoredLoads = m.Ejections, m.Loads
 			l.control.restore(overrides(m.Overrides).at(time.Now()))
 		}
 	}

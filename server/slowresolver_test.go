@@ -10,9 +10,9 @@ import (
 	"meridian/config"
 )
 
-// TestASilentResolverTakesNobodysFirstProbes checks that configured addresses have health states
+// TestSilentResolverDoesNotDelayFirstProbes checks that configured addresses have health states
 // at the first answer, and that a target has the addresses saved by the previous process.
-func TestASilentResolverTakesNobodysFirstProbes(t *testing.T) {
+func TestSilentResolverDoesNotDelayFirstProbes(t *testing.T) {
 	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

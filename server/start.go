@@ -19,8 +19,8 @@ func (l *instance) bindAndBuild(cfg *config.Config) (*zones.Snapshot, []config.E
 
 // bindFirst binds the sockets for DNS and for the API.
 func (l *instance) bindFirst(cfg *config.Config) error {
-	l.binding.Lock()
-	defer l.binding.Unlock()
+	l.bindMu.Lock()
+	defer l.bindMu.Unlock()
 	if err := l.server.bind(&cfg.Server); err != nil {
 		return err
 	}
@@ -43,8 +43,8 @@ func (l *instance) bindFirst(cfg *config.Config) error {
 
 // unbind closes the sockets of bindFirst if the server ends before it serves.
 func (l *instance) unbind() {
-	l.binding.Lock()
-	defer l.binding.Unlock()
+	l.bindMu.Lock()
+	defer l.bindMu.Unlock()
 	l.server.unbind()
 	l.adminListener.close()
 	l.adminListener = nil

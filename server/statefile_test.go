@@ -49,7 +49,7 @@ func encoded(t testing.TB, m *savedState) []byte {
 	return file
 }
 
-func TestAStateFileGivesBackWhatWasKept(t *testing.T) {
+func TestStateFileRoundTrip(t *testing.T) {
 	want := someMemory()
 	got, written, err := decodeState(encoded(t, want))
 	if err != nil || !written.Equal(keptAt) || !reflect.DeepEqual(got, want) {
@@ -57,9 +57,9 @@ func TestAStateFileGivesBackWhatWasKept(t *testing.T) {
 	}
 }
 
-// TestAStateFileThatIsCutOffOrChangedIsRefused tries every truncation, and a change of every
+// TestCorruptStateFileIsRejected tries every truncation, and a change of every
 // octet of the content.
-func TestAStateFileThatIsCutOffOrChangedIsRefused(t *testing.T) {
+func TestCorruptStateFileIsRejected(t *testing.T) {
 	file := encoded(t, someMemory())
 	for n := range file {
 		if _, _, err := decodeState(file[:n]); err == nil {
@@ -79,7 +79,7 @@ func TestAStateFileThatIsCutOffOrChangedIsRefused(t *testing.T) {
 	}
 }
 
-func TestAStateFileSaysWhatIsWrongWithIt(t *testing.T) {
+func TestStateFileErrors(t *testing.T) {
 	sealed := func(m *savedState) string { return string(encoded(t, m)) }
 	bad := someMemory()
 	bad.Overrides[1].Kind = "painted"
@@ -160,7 +160,7 @@ func held(t *testing.T, path string) *stateDir {
 	return f
 }
 
-func TestAFolderIsMadeAndKeepsTheLastState(t *testing.T) {
+func TestStateDirIsCreatedAndKeepsLastState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "b")
 	f := held(t, path)
 	if m, _ := f.read(slog.New(slog.DiscardHandler)); m != nil {
@@ -181,9 +181,9 @@ func TestAFolderIsMadeAndKeepsTheLastState(t *testing.T) {
 	}
 }
 
-// TestAnUnfinishedFileIsNoState checks that a partial file left by a crash is not read and does
+// TestPartialStateFileIsIgnored checks that a partial file left by a crash is not read and does
 // not prevent the next write.
-func TestAnUnfinishedFileIsNoState(t *testing.T) {
+func TestPartialStateFileIsIgnored(t *testing.T) {
 	f := held(t, t.TempDir())
 	if err := f.write(encoded(t, someMemory())); err != nil {
 		t.Fatal(err)
@@ -202,13 +202,13 @@ func TestAnUnfinishedFileIsNoState(t *testing.T) {
 	}
 }
 
-func TestAStateFileIsJSON(t *testing.T) {
+func TestStateFileIsJSON(t *testing.T) {
 	if file := encoded(t, someMemory()); !json.Valid(file) {
 		t.Errorf("not JSON: %s", file)
 	}
 }
 
-func TestAStateThatCannotBeReadIsSetAsideWithOneLine(t *testing.T) {
+func TestCorruptStateIsQuarantinedAndLogged(t *testing.T) {
 	f := held(t, t.TempDir())
 	damaged := []byte("{\"file\":\"meridian state\",\"version\":9}\n{}\n")
 	if err := os.WriteFile(filepath.Join(f.path, stateName), damaged, 0o600); err != nil {
@@ -234,7 +234,7 @@ func TestAStateThatCannotBeReadIsSetAsideWithOneLine(t *testing.T) {
 	}
 }
 
-func TestTwoServersDoNotShareAFolder(t *testing.T) {
+func TestServersDoNotShareStateDir(t *testing.T) {
 	first := held(t, t.TempDir())
 	second := newStateDir(first.path)
 	if err := second.lock(); !errors.Is(err, errStateTaken) {
@@ -250,7 +250,7 @@ func TestTwoServersDoNotShareAFolder(t *testing.T) {
 	second.unlock()
 }
 
-func TestAFolderThatWasTakenAwayIsMadeAgain(t *testing.T) {
+func TestRemovedStateDirIsCreatedAgain(t *testing.T) {
 	f := held(t, filepath.Join(t.TempDir(), "state"))
 	if err := os.RemoveAll(f.path); err != nil {
 		t.Fatal(err)
@@ -263,9 +263,9 @@ func TestAFolderThatWasTakenAwayIsMadeAgain(t *testing.T) {
 	}
 }
 
-// TestAFolderThatAnotherTookIsLeftToIt renames the directory; another server stores its state in
+// TestReplacedStateDirIsNotTouched renames the directory; another server stores its state in
 // a new one of that name.
-func TestAFolderThatAnotherTookIsLeftToIt(t *testing.T) {
+func TestReplacedStateDirIsNotTouched(t *testing.T) {
 	first := held(t, filepath.Join(t.TempDir(), "state"))
 	if err := os.Rename(first.path, first.path+".old"); err != nil {
 		t.Fatal(err)
@@ -283,8 +283,8 @@ func TestAFolderThatAnotherTookIsLeftToIt(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoFileIsSetAside uses special files: reading them might never end.
-func TestWhatIsNoFileIsSetAside(t *testing.T) {
+// TestSpecialStateFileIsQuarantined uses special files: reading them might never end.
+func TestSpecialStateFileIsQuarantined(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
 		"a link to a device": func(path string) error { return os.Symlink("/dev/zero", path) },
 		"a folder":           func(path string) error { return os.Mkdir(path, 0o700) },

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// keeperTest is a running writer on a directory with its recorded activity.
-type keeperTest struct {
+// writerTest is a running writer on a directory with its recorded activity.
+type writerTest struct {
 	*stateWriter
 	written  atomic.Int64
 	broken   atomic.Bool // gathering fails
@@ -24,8 +24,8 @@ type keeperTest struct {
 	stop     func()
 }
 
-func startKeeper(t *testing.T) *keeperTest {
-	k := &keeperTest{verdicts: make(chan struct{}, 1)}
+func startKeeper(t *testing.T) *writerTest {
+	k := &writerTest{verdicts: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	k.stop = func() { cancel(); <-done }
@@ -45,7 +45,7 @@ func startKeeper(t *testing.T) *keeperTest {
 	return k
 }
 
-func (k *keeperTest) expect(t *testing.T, when string, written int64) {
+func (k *writerTest) expect(t *testing.T, when string, written int64) {
 	t.Helper()
 	synctest.Wait()
 	if got := k.written.Load(); got != written {
@@ -53,7 +53,7 @@ func (k *keeperTest) expect(t *testing.T, when string, written int64) {
 	}
 }
 
-func TestTheStateIsWrittenOnceASecondAtMost(t *testing.T) {
+func TestStateWritesAreRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := startKeeper(t)
 		k.expect(t, "without a change", 0)
@@ -83,7 +83,7 @@ func TestTheStateIsWrittenOnceASecondAtMost(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsForAWritingGetsItAtOnce(t *testing.T) {
+func TestFlushWritesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := startKeeper(t)
 		k.markDirty()
@@ -102,7 +102,7 @@ func TestWhoWaitsForAWritingGetsItAtOnce(t *testing.T) {
 	})
 }
 
-func TestAFailureToKeepIsToldOnceUntilItIsOver(t *testing.T) {
+func TestWriteFailureIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := startKeeper(t)
 		k.broken.Store(true)
@@ -122,7 +122,7 @@ func TestAFailureToKeepIsToldOnceUntilItIsOver(t *testing.T) {
 	})
 }
 
-func TestAFullFolderLeavesTheStateBefore(t *testing.T) {
+func TestFullDiskKeepsPreviousState(t *testing.T) {
 	f := held(t, t.TempDir())
 	if err := f.write(encoded(t, someMemory())); err != nil {
 		t.Fatal(err)

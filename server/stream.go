@@ -130,18 +130,18 @@ func (c *stream) keepAlive() {
 	}
 	c.idle = now
 	_ = c.conn.SetReadDeadline(now.Add(timeout)) // fails only if closed, as Read will
-	c.drainAnew()
+	c.resetDrainDeadlines()
 }
 
 // drain ends the connection once the received queries are answered, at end at the latest.
 func (c *stream) drain(end time.Time) {
 	c.end.Store(&end)
-	c.drainAnew()
+	c.resetDrainDeadlines()
 }
 
-// drainAnew sets the deadlines again if the connection is draining. It must be called after
+// resetDrainDeadlines sets the deadlines again if the connection is draining. It must be called after
 // setting another deadline, because draining may have started in between.
-func (c *stream) drainAnew() {
+func (c *stream) resetDrainDeadlines() {
 	if end := c.end.Load(); end != nil {
 		_ = c.conn.SetReadDeadline(time.Now().Add(streamDrain))
 		_ = c.conn.SetWriteDeadline(*end)
@@ -234,7 +234,7 @@ func (c *stream) write(out []byte) bool {
 	if c.end.Load() == nil {
 		patience := min(writeTime, c.server.current.Load().config.TCP.Idle)
 		_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails only if closed, as Write will
-		c.drainAnew()
+		c.resetDrainDeadlines()
 	}
 	_, err := c.conn.Write(out)
 	return err == nil

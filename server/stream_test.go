@@ -7,8 +7,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestLengthAloneTakesNoMemory checks that a connection's buffer grows with the received data.
-func TestLengthAloneTakesNoMemory(t *testing.T) {
+// TestLengthAloneAllocatesNothing checks that a connection's buffer grows with the received data.
+func TestLengthAloneAllocatesNothing(t *testing.T) {
 	c := &stream{server: New(world(t), Options{}), in: make([]byte, 0, streamIn)}
 	c.in = append(c.in, 0xff, 0xff)
 	for !c.whole() {

@@ -76,7 +76,7 @@ func checkEcho(t *testing.T, p *paths, query, subnet []byte, scope byte) {
 	}
 }
 
-func TestScopeIsZeroWhereTheClientDoesNotMatter(t *testing.T) {
+func TestScopeIsZeroForClientIndependentAnswers(t *testing.T) {
 	p := newPaths(world(t))
 	subnet := []byte{0, 1, 24, 0, 198, 51, 100}
 	for _, name := range []string{
@@ -89,7 +89,7 @@ func TestScopeIsZeroWhereTheClientDoesNotMatter(t *testing.T) {
 	}
 }
 
-func TestScopeOfAnAliasIsThatOfItsTarget(t *testing.T) {
+func TestAliasHasScopeOfTarget(t *testing.T) {
 	p := newPaths(world(t))
 	subnet := []byte{0, 1, 24, 0, 198, 51, 100}
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
@@ -99,9 +99,9 @@ func TestScopeOfAnAliasIsThatOfItsTarget(t *testing.T) {
 	}
 }
 
-// TestPrivateIsWhatTheLocatorSays compares the fast path with the direct call at the edges of
+// TestPrivateMatchesLocator compares the fast path with the direct call at the edges of
 // every kind of address and in between.
-func TestPrivateIsWhatTheLocatorSays(t *testing.T) {
+func TestPrivateMatchesLocator(t *testing.T) {
 	s := newActiveSnapshot(world(t))
 	for _, p := range []string{
 		"0.0.0.0/32", "10.0.0.0/8", "10.7.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.2.0/24",

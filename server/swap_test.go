@@ -112,7 +112,7 @@ func TestSwapIsNotHeldUpByBusyResponders(t *testing.T) {
 	})
 }
 
-func TestSwapListensOnWhatIsNewAndClosesWhatWent(t *testing.T) {
+func TestSwapOpensNewAndClosesRemovedAddresses(t *testing.T) {
 	first, second := world(t), world(t)
 	s := serve(t, first, false, "127.0.0.1:0", "127.0.0.2:0")
 	before := s.Addrs()
@@ -134,7 +134,7 @@ func TestSwapListensOnWhatIsNewAndClosesWhatWent(t *testing.T) {
 	}
 }
 
-func TestSwapLeavesAllAsItWasWhenItCannotBind(t *testing.T) {
+func TestFailedSwapChangesNothing(t *testing.T) {
 	first, second := world(t), world(t)
 	s := serve(t, first, false, "127.0.0.1:0")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -193,7 +193,7 @@ func TestSwapBetweenWildcardAndSingleAddress(t *testing.T) {
 	})
 }
 
-func TestWildcardBesideASingleAddressIsRefused(t *testing.T) {
+func TestWildcardWithSingleAddressIsRefused(t *testing.T) {
 	first, second := world(t), world(t)
 	s := serve(t, first, false, "127.0.0.1:0")
 	at := s.Addrs()[0]
@@ -205,7 +205,7 @@ func TestWildcardBesideASingleAddressIsRefused(t *testing.T) {
 	}
 }
 
-func TestListenSaysWhichAddressIsTaken(t *testing.T) {
+func TestListenNamesAddressInUse(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		var address string
 		if network == "tcp" {
@@ -238,7 +238,7 @@ func TestServeWithoutListenIsAnError(t *testing.T) {
 	}
 }
 
-func TestRespondersBeyondTheRoomForIdleOnesAreRemoved(t *testing.T) {
+func TestExcessIdleRespondersAreRemoved(t *testing.T) {
 	s := New(world(t), Options{})
 	query := packed(t, ask("mail.example.com.", dns.TypeA))
 	var used []*Responder

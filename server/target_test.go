@@ -2,7 +2,7 @@ package server
 
 import "testing"
 
-func TestTargetsAreWrittenAsTheyAreRead(t *testing.T) {
+func TestSelectorTextRoundTrip(t *testing.T) {
 	for text, want := range map[string]Selector{
 		"web":            {Pool: "web"},
 		"web/use-1":      {Pool: "web", Member: "use-1"},

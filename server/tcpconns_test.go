@@ -16,7 +16,7 @@ func connAt(from string, active int64) *stream {
 	return c
 }
 
-func TestOneClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
+func TestClientNetwork(t *testing.T) {
 	const limit = 3
 	for _, c := range []struct {
 		what, first, next string
@@ -83,9 +83,9 @@ func (s *slowConns) remove(c *stream) {
 	*s = slices.DeleteFunc(*s, func(o *stream) bool { return o == c })
 }
 
-// TestEvictionsMatchASlowReference opens, uses and closes connections at random, while the limits
+// TestEvictionsMatchReference opens, uses and closes connections at random, while the limits
 // change.
-func TestEvictionsMatchASlowReference(t *testing.T) {
+func TestEvictionsMatchReference(t *testing.T) {
 	const seeds, steps = 20, 500
 	for seed := range uint64(seeds) {
 		random := rand.New(rand.NewPCG(seed, 0))

@@ -30,7 +30,7 @@ func openSlots(t *testing.T, n int) *tcpSlots {
 // passed waits for a slot in the pipe.
 func passed(t *testing.T, s *tcpSlots) {
 	t.Helper()
-	_ = s.in.SetReadDeadline(time.Now().Add(patience))
+	_ = s.in.SetReadDeadline(time.Now().Add(eventTimeout))
 	if _, err := s.in.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -39,16 +39,16 @@ func passed(t *testing.T, s *tcpSlots) {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !holds(); runtime.Gosched() {
+	for end := time.Now().Add(eventTimeout); !holds(); runtime.Gosched() {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", eventTimeout, what)
 		}
 	}
 }
 
-// TestSlotThatIsWaitedForGoesThroughThePoller checks that a waiting connection continues only
+// TestContendedSlotPassesThroughPoller checks that a waiting connection continues only
 // after the poller has returned the slot.
-func TestSlotThatIsWaitedForGoesThroughThePoller(t *testing.T) {
+func TestContendedSlotPassesThroughPoller(t *testing.T) {
 	s := openSlots(t, 1)
 	if s.acquire(false) {
 		t.Fatal("a free slot was waited for")
@@ -71,9 +71,9 @@ func TestSlotThatIsWaitedForGoesThroughThePoller(t *testing.T) {
 	}
 }
 
-// TestPipeliningConnectionLetsTheNetworkBePolled checks that a pipelining connection answers at
+// TestPipeliningAllowsNetworkPolls checks that a pipelining connection answers at
 // most slotWork queries before the poller has returned, with and without other connections.
-func TestPipeliningConnectionLetsTheNetworkBePolled(t *testing.T) {
+func TestPipeliningAllowsNetworkPolls(t *testing.T) {
 	const count = 5 * slotWork
 	s := New(world(t), Options{})
 	s.tcpSlots = openSlots(t, 1)
@@ -182,9 +182,9 @@ func TestPipelinedAnswersAreCompleteAndInOrder(t *testing.T) {
 	all.Wait()
 }
 
-// TestReceivedQueriesAreAnsweredAtTheEnd uses connections that compete for the slots while the
+// TestReceivedQueriesAreAnsweredAtShutdown uses connections that compete for the slots while the
 // server ends.
-func TestReceivedQueriesAreAnsweredAtTheEnd(t *testing.T) {
+func TestReceivedQueriesAreAnsweredAtShutdown(t *testing.T) {
 	const clients, count = 8, 400
 	s := listen(t, world(t), false, "127.0.0.1:0")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -223,8 +223,8 @@ func TestReceivedQueriesAreAnsweredAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestResetsInTheMiddleOfAWrite checks that a reset ends only its own connection.
-func TestResetsInTheMiddleOfAWrite(t *testing.T) {
+// TestResetDuringWrite checks that a reset ends only its own connection.
+func TestResetDuringWrite(t *testing.T) {
 	s := serve(t, world(t), false, "127.0.0.1:0")
 	queries := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), 200)
 	for range 50 {

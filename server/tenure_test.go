@@ -25,8 +25,8 @@ zones:
     names: {www: {pool: outer}, bad: {pool: bad}}
 `
 
-// TestStatusTellsSinceWhenPoolsAreAsTheyAre includes a reload without changes to the pools.
-func TestStatusTellsSinceWhenPoolsAreAsTheyAre(t *testing.T) {
+// TestStatusReportsSinceOfPools includes a reload without changes to the pools.
+func TestStatusReportsSinceOfPools(t *testing.T) {
 	r := start(t, nestedPools)
 	var before []time.Time
 	for _, when := range []string{"at first", "after a reload"} {
@@ -55,8 +55,8 @@ func TestStatusTellsSinceWhenPoolsAreAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestStatusTellsOfATargetThatLivesOnItsLastAddresses covers status and explain.
-func TestStatusTellsOfATargetThatLivesOnItsLastAddresses(t *testing.T) {
+// TestStatusReportsFailingTarget covers status and explain.
+func TestStatusReportsFailingTarget(t *testing.T) {
 	rack := newRack(t, 2)
 	rack.members = 1
 	rack.names.serve(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-func (m maker) source() netip.Addr {
+func (m generator) source() netip.Addr {
 	if m.IntN(3) == 0 {
 		return netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::%x", m.IntN(6), m.IntN(9)))
 	}
@@ -17,7 +17,7 @@ func (m maker) source() netip.Addr {
 }
 
 // query generates a query; one in ten is malformed.
-func (m maker) query() []byte {
+func (m generator) query() []byte {
 	q := new(dns.Msg)
 	q.Id = uint16(m.Uint32())
 	q.RecursionDesired, q.CheckingDisabled, q.AuthenticatedData = m.IntN(2) == 0, m.IntN(2) == 0, m.IntN(2) == 0
@@ -42,9 +42,9 @@ func (m maker) query() []byte {
 }
 
 // name generates existing names, or similar ones, more often than random labels.
-func (m maker) name() string {
+func (m generator) name() string {
 	known := []string{"a", "b", "c", "x.w", "y.v", "cut", "n.cut", "ns1", "tree", "x.over", "q.p0", "a.p2", "x.p1", "y.b.p3"}
-	for i := range madePools {
+	for i := range poolCount {
 		known = append(known, fmt.Sprintf("p%d", i))
 	}
 	labels := []string{"a", "b", "c", "x", "y", "z", "w", "v", "u", "p0", "p1", "p2", "p3", "p4", "cut", "tree", "over", "ns1", "n", "d", "e", "tree2", strings.Repeat("l", 63)}
@@ -65,7 +65,7 @@ func (m maker) name() string {
 	return string(name)
 }
 
-func (m maker) qtype() uint16 {
+func (m generator) qtype() uint16 {
 	if m.IntN(30) == 0 {
 		return uint16(m.IntN(300))
 	}
@@ -76,7 +76,7 @@ func (m maker) qtype() uint16 {
 		dns.TypeSOA, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypeANY, dns.TypeHTTPS, dns.TypeHTTPS, uint16(65280))
 }
 
-func (m maker) opt() *dns.OPT {
+func (m generator) opt() *dns.OPT {
 	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
 	opt.SetUDPSize(pick(m, uint16(0), 511, 512, 513, 600, 1232, 4096, 65535))
 	if m.IntN(2) == 0 {
@@ -98,7 +98,7 @@ func (m maker) opt() *dns.OPT {
 }
 
 // subnet generates the data of a client-subnet option, usually valid.
-func (m maker) subnet() []byte {
+func (m generator) subnet() []byte {
 	addr, family := m.source(), byte(familyIPv4)
 	if m.IntN(8) == 0 {
 		addr = netip.MustParseAddr(pick(m, "10.1.2.3", "192.168.1.1", "127.0.0.1", "0.0.0.0", "fe80::1", "::1", "fd00::1", "::ffff:11.16.0.1", "::ffff:192.168.0.0"))
@@ -115,7 +115,7 @@ func (m maker) subnet() []byte {
 }
 
 // broken truncates, extends or changes a packet.
-func (m maker) broken(packet []byte) []byte {
+func (m generator) broken(packet []byte) []byte {
 	switch m.IntN(3) {
 	case 0:
 		return packet[:m.IntN(len(packet)+1)]

@@ -15,13 +15,13 @@ import (
 	"meridian/zones"
 )
 
-// maker generates random data from parts that occur often.
-type maker struct{ *rand.Rand }
+// generator generates random data from parts that occur often.
+type generator struct{ *rand.Rand }
 
-func pick[T any](m maker, from ...T) T { return from[m.IntN(len(from))] }
+func pick[T any](m generator, from ...T) T { return from[m.IntN(len(from))] }
 
 // sometimes returns text in one of the given number of cases, otherwise "".
-func (m maker) sometimes(odds int, text string) string {
+func (m generator) sometimes(odds int, text string) string {
 	if m.IntN(odds) == 0 {
 		return text
 	}
@@ -30,17 +30,17 @@ func (m maker) sometimes(odds int, text string) string {
 
 const (
 	madeRegions = 4
-	// madePools is the number of pools, at least one of each policy. Those from nesting on may
+	// poolCount is the number of pools, at least one of each policy. Those from nesting on may
 	// contain earlier ones. Of the last four, two answer external names, and two names of ours.
-	madePools = 14
+	poolCount = 14
 	nesting   = 5
-	abroad    = madePools - 4
-	inside    = madePools - 2
+	abroad    = poolCount - 4
+	inside    = poolCount - 2
 )
 
 // world generates a configuration with pools of all policies and nested zones, a master file and
 // a latency file.
-func (m maker) world(t *testing.T) *zones.Snapshot {
+func (m generator) world(t *testing.T) *zones.Snapshot {
 	var b strings.Builder
 	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v}\n",
 		strings.Repeat("n", pick(m, 1, 200, 255)), pick(m, 512, 520, 600, 1232, 4096), m.IntN(8) > 0)
@@ -56,18 +56,18 @@ func (m maker) world(t *testing.T) *zones.Snapshot {
 	}
 	b.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    ttl: 30\n    names:\n")
 	fmt.Fprintf(&b, "      \"@\": {pool: q%d, ttl: %d}\n", m.IntN(nesting), m.IntN(1000))
-	for i := range madePools {
+	for i := range poolCount {
 		fmt.Fprintf(&b, "      p%d: {pool: q%d, answers: %d, ttl: %d%s%s}\n", i, i, m.IntN(4), m.IntN(1000), m.https(), m.sometimes(6, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0)))
 	}
 	for _, name := range []string{`"*.p1"`, "a.p2", `"*.b.p3"`} {
-		fmt.Fprintf(&b, "      %s: {pool: q%d, ttl: %d%s}\n", name, m.IntN(madePools), m.IntN(1000), m.https())
+		fmt.Fprintf(&b, "      %s: {pool: q%d, ttl: %d%s}\n", name, m.IntN(poolCount), m.IntN(1000), m.https())
 	}
 	b.WriteString("  d.e.example.com:\n    nameservers: {ns.d.e.example.com: [192.0.2.1]}\n    contact: h@example.com\n    names:\n      a: {pool: q0}\n")
 	return build(t, b.String(), m.zone())
 }
 
 // geo generates regions, some with a check and a load source, and networks in them.
-func (m maker) geo(b *strings.Builder) {
+func (m generator) geo(b *strings.Builder) {
 	b.WriteString("geo:\n  groups: {near: [DE, NL]}\n  networks:\n    13.0.0.0/12: {subdivision: US-CA}\n")
 	for i := range 12 {
 		place := pick(m, fmt.Sprintf("region: r%d", m.IntN(madeRegions)), "country: "+pick(m, "DE", "NL", "US"), "continent: "+pick(m, "AS", "EU"))
@@ -85,7 +85,7 @@ func (m maker) geo(b *strings.Builder) {
 }
 
 // roundTrips generates a latency file.
-func (m maker) roundTrips(t *testing.T) string {
+func (m generator) roundTrips(t *testing.T) string {
 	var b strings.Builder
 	for _, of := range []string{"10.0.0.0/10", "10.16.0.0/13", "11.0.0.0/8", "12.32.0.0/20", "2001:db8:2::/47", "DE", "US"} {
 		for r := range madeRegions {
@@ -102,7 +102,7 @@ func (m maker) roundTrips(t *testing.T) string {
 }
 
 // policies returns the policies of the pools, each at least once.
-func (m maker) policies() []string {
+func (m generator) policies() []string {
 	all := []string{"proximity", "geolocation", "weighted", "round-robin", "failover", "hash", "latency", "fastest", "least-load", "all"}
 	all = append(all, pick(m, all...), pick(m, all...), pick(m, all...), pick(m, all...))
 	m.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -110,7 +110,7 @@ func (m maker) policies() []string {
 }
 
 // https generates the HTTPS record of half of the names.
-func (m maker) https() string {
+func (m generator) https() string {
 	if m.IntN(2) == 0 {
 		return ""
 	}
@@ -118,7 +118,7 @@ func (m maker) https() string {
 }
 
 // options generates keys of a pool that fit its policy.
-func (m maker) options(n int, policy string) string {
+func (m generator) options(n int, policy string) string {
 	options := fmt.Sprintf("check: c, answers: %d, fail_open: %s", m.IntN(4), pick(m, "remaining", "all", "never")) +
 		m.sometimes(4, pick(m, ", min_up: 1", ", min_up: 50%", ", min_up: 100%"))
 	options += m.sometimes(3, ", dual_stack: together") + m.sometimes(8, fmt.Sprintf(", ecs: %v", m.IntN(2) == 0))
@@ -147,7 +147,7 @@ func (m maker) options(n int, policy string) string {
 }
 
 // pool generates pool qN.
-func (m maker) pool(b *strings.Builder, n int, policy string) {
+func (m generator) pool(b *strings.Builder, n int, policy string) {
 	fmt.Fprintf(b, "  q%d: {policy: %s, %s", n, policy, m.options(n, policy))
 	matches := m.matches()
 	var members strings.Builder
@@ -171,7 +171,7 @@ func (m maker) pool(b *strings.Builder, n int, policy string) {
 }
 
 // serves generates the addresses of member i of pool qN, and its load source.
-func (m maker) serves(n, i int) string {
+func (m generator) serves(n, i int) string {
 	load := m.sometimes(2, fmt.Sprintf(", load: l%d, capacity: %d", m.IntN(madeRegions), 50+m.IntN(100)))
 	switch {
 	case n >= nesting && m.IntN(3) == 0:
@@ -187,7 +187,7 @@ func (m maker) serves(n, i int) string {
 }
 
 // matches generates matches without common terms.
-func (m maker) matches() []string {
+func (m generator) matches() []string {
 	terms := []string{
 		"network: 10.0.0.0/9", "network: 11.16.0.0/14", `network: "2001:db8:2::/47"`, "country: DE", "country: US",
 		"subdivision: US-CA", "group: near", "continent: EU", "continent: AS",
@@ -201,7 +201,7 @@ func (m maker) matches() []string {
 }
 
 // zone generates a master file: at each of a set of names, one kind of data.
-func (m maker) zone() string {
+func (m generator) zone() string {
 	var b strings.Builder
 	b.WriteString("$ORIGIN example.com.\n$TTL 300\n@ 3600 IN SOA ns1 hostmaster 1 7200 3600 604800 60\n@ NS ns1\nns1 A 192.0.2.53\n@ TXT \"apex\"\n")
 	for _, name := range []string{"a", "b", "c", "x.a", "y.a", "x.b", "a.x.c", "*.w", "*.a", "z", "*.v", "u"} {
@@ -228,7 +228,7 @@ func (m maker) zone() string {
 }
 
 // turn changes health states, shares, loads and overrides at random.
-func (m maker) turn(snapshot *zones.Snapshot) {
+func (m generator) turn(snapshot *zones.Snapshot) {
 	tree := snapshot.Pools
 	var turns []health.Transition
 	for i, target := range tree.Targets() {
@@ -252,7 +252,7 @@ func (m maker) turn(snapshot *zones.Snapshot) {
 	tree.SetLoads(loads)
 }
 
-func (m maker) overrides(cfg *config.Config) []pools.Override {
+func (m generator) overrides(cfg *config.Config) []pools.Override {
 	var all []pools.Override
 	for range m.IntN(4) {
 		p := &cfg.Pools[m.IntN(len(cfg.Pools))]

@@ -19,8 +19,8 @@ import (
 	"meridian/zones"
 )
 
-// patience is the maximum time that a test waits for an event.
-const patience = 5 * time.Second
+// eventTimeout is the maximum time that a test waits for an event.
+const eventTimeout = 5 * time.Second
 
 // serve runs a server with snapshot on addrs until the test ends.
 func serve(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...string) *Server {
@@ -64,7 +64,7 @@ func dial(t *testing.T, network string, to netip.AddrPort) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(eventTimeout))
 	return conn
 }
 
@@ -114,7 +114,7 @@ func bothWays(t *testing.T, test func(t *testing.T, portable bool)) {
 	t.Run("portable", func(t *testing.T) { test(t, true) })
 }
 
-func TestAnswersLeaveFromTheAddressAsked(t *testing.T) {
+func TestAnswersUseQueriedAddress(t *testing.T) {
 	snapshot := world(t)
 	query := packed(t, ask("www.example.com.", dns.TypeA))
 	bothWays(t, func(t *testing.T, portable bool) {
@@ -148,9 +148,9 @@ func TestAnswersLeaveFromTheAddressAsked(t *testing.T) {
 	})
 }
 
-// TestQueriesBeforeServeAndAtTheEndAreAnswered sends more than one batch before Serve, then
+// TestQueriesBeforeServeAndAtShutdownAreAnswered sends more than one batch before Serve, then
 // serves with a context that has ended.
-func TestQueriesBeforeServeAndAtTheEndAreAnswered(t *testing.T) {
+func TestQueriesBeforeServeAndAtShutdownAreAnswered(t *testing.T) {
 	snapshot := world(t)
 	bothWays(t, func(t *testing.T, portable bool) {
 		s := listen(t, snapshot, portable, "127.0.0.1:0")
@@ -192,7 +192,7 @@ func TestQueriesBeforeServeAndAtTheEndAreAnswered(t *testing.T) {
 	})
 }
 
-func TestUDPDropsWhatIsNoQuery(t *testing.T) {
+func TestUDPDropsNonQueries(t *testing.T) {
 	snapshot := world(t)
 	bothWays(t, func(t *testing.T, portable bool) {
 		s := serve(t, snapshot, portable, "127.0.0.1:0")
@@ -229,7 +229,7 @@ func TestTCPAnswersPipelinedQueriesInOrder(t *testing.T) {
 	}
 }
 
-func TestTCPTakesFramesInPieces(t *testing.T) {
+func TestTCPAcceptsSplitFrames(t *testing.T) {
 	s := serve(t, world(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
 	padded := withOptions(ask("www.example.com.", dns.TypeA), rawOption(dns.EDNS0PADDING, make([]byte, 9000)...))
@@ -248,7 +248,7 @@ func TestTCPTakesFramesInPieces(t *testing.T) {
 	}
 }
 
-func TestTCPClosesOnWhatIsNoDNS(t *testing.T) {
+func TestTCPClosesOnNonDNS(t *testing.T) {
 	s := serve(t, world(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
 	if _, err := conn.Write(append(framed(packed(t, ask("mail.example.com.", dns.TypeA))), 0, 2, 'h', 'i')); err != nil {
@@ -329,7 +329,7 @@ func TestTCPClosesIdleAndDrippingConnections(t *testing.T) {
 	}
 }
 
-func TestTCPGivesUpOnClientsThatDoNotRead(t *testing.T) {
+func TestTCPClosesClientsThatDoNotRead(t *testing.T) {
 	snapshot := world(t)
 	snapshot.Config.Server.TCP.Idle = 100 * time.Millisecond
 	s := serve(t, snapshot, false, "127.0.0.1:0")

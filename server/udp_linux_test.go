@@ -37,7 +37,7 @@ func tightPair(t *testing.T) (sender, receiver *net.UnixConn) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(eventTimeout))
 		conns[i] = conn.(*net.UnixConn)
 	}
 	return conns[0], conns[1]
@@ -85,7 +85,7 @@ func numbers(t *testing.T, conn *net.UnixConn, last int) (got []int) {
 func TestBatchWaitsForRoom(t *testing.T) {
 	sender, receiver := tightPair(t)
 	b := fullBatch(t, sender, func(int) int { return 500 })
-	b.room.wait, b.room.waits = int(patience.Milliseconds()), batchSize
+	b.room.wait, b.room.waits = int(eventTimeout.Milliseconds()), batchSize
 	waited := make(chan bool, 1)
 	sendAll := b.sending
 	b.sending = func(fd uintptr) {
@@ -103,9 +103,9 @@ func TestBatchWaitsForRoom(t *testing.T) {
 	}
 }
 
-// TestBatchGivesUpWhatCannotBeSent checks that one answer refused by the socket does not affect
+// TestBatchDropsUnsendableAnswers checks that one answer refused by the socket does not affect
 // the others.
-func TestBatchGivesUpWhatCannotBeSent(t *testing.T) {
+func TestBatchDropsUnsendableAnswers(t *testing.T) {
 	sender, receiver := tightPair(t)
 	tooLong := []int{0, 7, 8, batchSize - 2}
 	b := fullBatch(t, sender, func(i int) int {
@@ -115,7 +115,7 @@ func TestBatchGivesUpWhatCannotBeSent(t *testing.T) {
 		return 100
 	})
 	lost := make(chan int, 1)
-	b.room.wait, b.room.waits = int(patience.Milliseconds()), batchSize
+	b.room.wait, b.room.waits = int(eventTimeout.Milliseconds()), batchSize
 	go func() { n, _ := b.flush(); lost <- n }()
 	got := numbers(t, receiver, batchSize-1)
 	if n := <-lost; n != len(tooLong) || len(got) != batchSize-len(tooLong) {
@@ -123,16 +123,16 @@ func TestBatchGivesUpWhatCannotBeSent(t *testing.T) {
 	}
 }
 
-// TestAFullSocketHoldsNoWorker checks that answers without room are dropped and counted, and that
+// TestFullSocketDoesNotBlockWorker checks that answers without room are dropped and counted, and that
 // batches do not wait again until one is sent completely.
-func TestAFullSocketHoldsNoWorker(t *testing.T) {
+func TestFullSocketDoesNotBlockWorker(t *testing.T) {
 	sender, receiver := tightPair(t)
 	b := fullBatch(t, sender, func(int) int { return 500 })
 	lost, noRoom := b.flush()
 	if lost == 0 || lost == batchSize || noRoom != lost || !b.room.full {
 		t.Errorf("%d lost, %d of them for want of room; full: %v", lost, noRoom, b.room.full)
 	}
-	b.room.wait = int(patience.Milliseconds()) // nothing ends the wait
+	b.room.wait = int(eventTimeout.Milliseconds()) // nothing ends the wait
 	b.setIovecs(batchSize)
 	if again, _ := b.flush(); again != batchSize {
 		t.Errorf("%d lost, want all %d", again, batchSize)

@@ -52,7 +52,7 @@ zones:
 `
 
 // Address changes of targets are applied while a reload hangs, and after it.
-func TestTargetsAreFollowedWhileAReloadHangs(t *testing.T) {
+func TestTargetsUpdateWhileReloadHangs(t *testing.T) {
 	var addr atomic.Value
 	addr.Store("127.0.0.91")
 	r := start(t, strings.Replace(targeted, "RESOLVER", resolverAt(t, &addr).String(), 1))
@@ -69,7 +69,7 @@ func TestTargetsAreFollowedWhileAReloadHangs(t *testing.T) {
 }
 
 // awaitAnswer waits until www.example.com has an address.
-func (r *alive) awaitAnswer(t *testing.T, want string) {
+func (r *runningDaemon) awaitAnswer(t *testing.T, want string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -85,11 +85,11 @@ func (r *alive) awaitAnswer(t *testing.T, want string) {
 }
 
 // A generation that was replaced does not become active again.
-func TestAReplacedGenerationDoesNotComeBack(t *testing.T) {
+func TestReplacedGenerationStaysInactive(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	old := m.control.hold().control
 	defer old.release()
-	m.hangUp("")
+	m.reload("")
 	select {
 	case <-old.replaced:
 	default:
@@ -106,12 +106,12 @@ func TestAReplacedGenerationDoesNotComeBack(t *testing.T) {
 }
 
 // The files of a generation stay open only while it is used.
-func TestAGenerationIsClosedByItsLastUser(t *testing.T) {
+func TestLastUserClosesGeneration(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	at := m.control.hold()
 	closed := false
 	at.control.closed = func(err error) { closed = err == nil }
-	m.hangUp("")
+	m.reload("")
 	if closed {
 		t.Error("it was closed while it is used")
 	}
@@ -138,7 +138,7 @@ func TestReadersWaitForNoLock(t *testing.T) {
 }
 
 // A panic in the build of a reload refuses the reload, is logged with its stack, and is counted.
-func TestAPanicInABuildRefusesTheReload(t *testing.T) {
+func TestPanicInBuildRefusesReload(t *testing.T) {
 	r := start(t, steered)
 	r.onLoad.Store(func() { panic("a broken table") })
 	r.reload(steered) // twice: the second one may still be running
@@ -164,14 +164,14 @@ func TestAPanicInABuildRefusesTheReload(t *testing.T) {
 }
 
 // At start there is no previous state, and the panic is an error.
-func TestAPanicInTheFirstBuildIsAnError(t *testing.T) {
+func TestPanicInFirstBuildIsError(t *testing.T) {
 	_, err := recovered(func() (*config.Config, error) { panic("broken") })
 	if want := "panic while building, please report it: broken"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
 
-func TestASharedSettingIsInForceWhileAnybodyUsesIt(t *testing.T) {
+func TestSharedSettingAppliesWhileInUse(t *testing.T) {
 	began, ended := 0, 0
 	s := sharedSetting{begin: func() func() { began++; return func() { ended++ } }}
 	first := s.use()
