@@ -4,7 +4,7 @@
 # make bench     micro benchmarks; BENCH=regexp picks, OLD=file compares with a kept result
 # make fuzz      every fuzz target for FUZZTIME
 #
-# bench/run measures a whole server beside others: see bench/README.md.
+# bench/run compares the whole server with others: see bench/README.md.
 
 GO ?= go
 BENCH ?= .
@@ -20,8 +20,8 @@ build:
 test:
 	$(GO) test ./...
 
-# A missing package comment (ST1000) and a receiver with two names (ST1016) are
-# faults here, beside staticcheck's own choice.
+# In addition to staticcheck's defaults, a missing package comment (ST1000) and a receiver
+# with two names (ST1016) are errors.
 lint:
 	@unformatted=$$($(GO) tool gofumpt -l .) && [ -z "$$unformatted" ] || \
 		{ echo "run '$(GO) tool gofumpt -w .', it would change:"; echo "$$unformatted"; exit 1; }

@@ -12,11 +12,10 @@ import (
 	"testing"
 )
 
-// below is the architecture: each folder with those of ours that it may import.
+// below is the architecture: each folder with the folders that it may import.
 // cmd -> {admin} -> server -> zones -> pools -> {geo, health}; config imports none of
-// them, and nothing imports cmd. Go files that are no part of the product (tests of
-// this folder and of deploy, programs of bench) may look at all of it, and are
-// imported by nobody.
+// them, and nothing imports cmd. Go files outside the product (tests of this folder and
+// of deploy, programs of bench) may import all of it, and no package imports them.
 var below = map[string][]string{
 	"config":   {},
 	"geo":      {"config"},
@@ -36,7 +35,7 @@ var below = map[string][]string{
 	"deploy": {"config", "geo", "health", "resolver", "pools", "zones", "server"},
 }
 
-// noNoun are folder names that say a kind of code instead of a thing the operator knows.
+// noNoun holds folder names that describe a kind of code instead of a thing the operator knows.
 var noNoun = []string{"internal", "util", "utils", "common", "helper", "helpers", "types", "models", "pkg", "misc", "shared"}
 
 func TestImportsPointDown(t *testing.T) {
@@ -46,7 +45,7 @@ func TestImportsPointDown(t *testing.T) {
 			dir, ours := strings.CutPrefix(imported, "meridian/")
 			to := folder(dir)
 			if ours && to != from && !slices.Contains(below[from], to) {
-				t.Errorf("%s imports %s; of ours, %s may import %q only", file, imported, from, below[from])
+				t.Errorf("%s imports %s; %s may import only %q", file, imported, from, below[from])
 			}
 		}
 	}
@@ -66,14 +65,14 @@ func TestFoldersAreThoseOfTheArchitecture(t *testing.T) {
 	}
 }
 
-// folder is the first part of a slash-separated path: what the architecture speaks of.
+// folder returns the first part of a slash-separated path, a row of the architecture.
 func folder(dir string) string {
 	first, _, _ := strings.Cut(dir, "/")
 	return first
 }
 
 // importsOfEveryFile maps each Go file of the module, tests included and for
-// every operating system, to what it imports.
+// every operating system, to its imports.
 func importsOfEveryFile(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}

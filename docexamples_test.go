@@ -13,7 +13,7 @@ import (
 
 var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
 
-// Every fenced YAML of the README and the manual is a configuration without an error.
+// TestConfigurationsInTheManualAreValid loads every fenced YAML block of the README and the manual.
 func TestConfigurationsInTheManualAreValid(t *testing.T) {
 	found := 0
 	check := func(file string) {

@@ -16,8 +16,8 @@ var (
 	marks   = regexp.MustCompile("[^a-z0-9 _-]")
 )
 
-// Every link of a page to another one, and to a heading, leads somewhere.
-func TestLinksLeadSomewhere(t *testing.T) {
+// TestLinksHaveTargets checks that the page and heading of every link exist.
+func TestLinksHaveTargets(t *testing.T) {
 	all := pages(t)
 	for file, page := range all {
 		for _, found := range link.FindAllStringSubmatch(page, -1) {
@@ -39,7 +39,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// pages is the text of each page, by file, without what it shows of code.
+// pages returns the text of each page without its code blocks, by file.
 func pages(t *testing.T) map[string]string {
 	all := map[string]string{}
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {

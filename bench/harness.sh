@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# harness.sh is what run and tail share: who runs on which core, and how a
-# result is kept. Sourced after the options are read; needs `here`, `work` and
-# `meridian`. (So names are set or read elsewhere, which the checker is told.)
+# harness.sh is shared by run and tail: the assignment of cores, and the results.
+# Sourced after the options are parsed; needs `here`, `work` and `meridian`.
+# (Names are set or read in other files, hence the directive for the checker.)
 
 server_core=0 load_core=1
 (($(nproc) >= 2)) || die "one core; want one for the server and one for the load"
@@ -11,10 +11,10 @@ work=$(cd "$work" && pwd)
 results=$work/results.tsv
 : >"$results"
 
-ahead=() # of whatever else runs on this machine
+ahead=() # prefix that gives a command priority over other programs
 if [[ $(id -u) == 0 ]]; then
   ahead=(nice -n -10)
-  # Nice values count within a session only (sched(7), autogroup); so the session's own, too.
+  # Nice values apply within a session only (sched(7), autogroup), so set that of the session too.
   [[ ! -w /proc/self/autogroup ]] || echo -10 >/proc/self/autogroup || true
 fi
 
@@ -33,19 +33,19 @@ build() {
   export PATH=$work/bin:$PATH:/usr/sbin
 }
 
-# result TEST ROW METRIC VALUE: one line for table; the value - is for what there was nothing of
+# result TEST ROW METRIC VALUE: one line for table; the value - means not measured
 result() { printf '%s\t%s\t%s\t%s\n' "$@" >>"$results"; }
 
-# logged FILE KEY: the last value of a key in Meridian's log; nothing without one
+# logged FILE KEY: the last value of a key in Meridian's log; empty without one
 logged() { sed -n "s/.* $2=\([^ ]*\).*/\1/p" "$1" | tail -n 1; }
 
-# ms DURATION: a duration of Go's in milliseconds
+# ms DURATION: a Go duration in milliseconds
 ms() {
   sed 's/µs/ 0.001/; s/ms/ 1/; s/\([0-9]\)ns/\1 0.000001/; s/\([0-9]\)s/\1 1000/' <<<"$1" | awk '{ print $1 * $2 }'
 }
 
-# held_up TEST ROW LOG: what the Go runtime says in Meridian's last line of how it held
-# up the process. Where it never stopped there is no longest stop: that is not one of 0.
+# held_up TEST ROW LOG: the pauses that Meridian's last log line reports for the Go runtime.
+# If it never stopped the process there is no longest stop, rather than one of 0.
 held_up() {
   local stops longest=-
   stops=$(logged "$3" pauses.stops)

@@ -25,7 +25,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// object is one document of the Kubernetes manifest, as far as it is looked at.
+// object holds the tested fields of one document of the Kubernetes manifest.
 type object struct {
 	Kind     string
 	Metadata struct{ Name string }

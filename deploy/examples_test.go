@@ -1,4 +1,4 @@
-// Package deploy_test loads every configuration that the files here hold.
+// Package deploy_test loads every configuration in the files of this folder.
 package deploy_test
 
 import (

@@ -10,7 +10,7 @@ import (
 	"meridian/pools"
 )
 
-// bench is a proximity pool over so many regions, two members in each.
+// bench returns the configuration of a proximity pool over regions, with two members in each.
 func bench(b *testing.B, database string, regions int) string {
 	b.Helper()
 	places := [...]string{
@@ -33,9 +33,9 @@ func bench(b *testing.B, database string, regions int) string {
 	return text.String()
 }
 
-// BenchmarkCompare forecasts the loss of a region for everybody whom the built-in
-// table places, or, where MERIDIAN_BENCH_DATABASE names one (see bench/README.md),
-// a database. Reading that is not in the figure.
+// BenchmarkCompare forecasts the loss of a region for all clients of the built-in table, or of
+// the database that MERIDIAN_BENCH_DATABASE names (see bench/README.md). The result excludes
+// the time to read it.
 func BenchmarkCompare(b *testing.B) {
 	for _, regions := range []int{8, 16} {
 		b.Run(fmt.Sprintf("regions=%d", regions), func(b *testing.B) {

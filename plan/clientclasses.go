@@ -6,7 +6,7 @@ import (
 	"meridian/geo"
 )
 
-// clientClass is clients whom both sides treat alike and who stand in one place.
+// clientClass represents clients that both sides treat equally, in one location.
 type clientClass struct {
 	kind int
 	at   *geo.Location
@@ -19,29 +19,29 @@ type weighed struct {
 	weight float64
 }
 
-// clientClasses are all clients, summed up.
+// clientClasses holds all clients, grouped into classes.
 type clientClasses struct {
-	all      []weighed // in the order met, so that sums come out the same each time
+	all      []weighed // in input order, so that floating-point sums are reproducible
 	index    map[clientClass]int
 	weight   float64 // of all
 	networks int
 
-	kinds  map[string]int // by what both sides know of a client
+	kinds  map[string]int // by the client keys of both sides
 	kindOf []netip.Addr   // by kind: one of its clients
 
-	// Where the very address decides there are no classes: these clients stand for all.
+	// If the address itself decides there are no classes: these samples represent all clients.
 	samples []sample
-	ahead   float64 // weight that has gone by since the last spot
+	ahead   float64 // weight since the last sample
 }
 
-// sample is a client that stands for some weight.
+// sample is a client that represents some weight.
 type sample struct {
 	weighed
 	addr netip.Addr
 }
 
-// gather sums up clients. A network of which a side knows several things is taken
-// apart, each part with its share of the weight.
+// gather groups clients into classes. It splits a network for which a side has several client
+// keys, and each part gets its share of the weight.
 func (c *clientClasses) gather(clients Clients, sides [2]*side) error {
 	c.index, c.kinds = make(map[clientClass]int), make(map[string]int)
 	var key []byte
@@ -76,7 +76,7 @@ func (c *clientClasses) gather(clients Clients, sides [2]*side) error {
 	})
 }
 
-// halves are the two halves of a network.
+// halves returns the two halves of a network.
 func halves(p netip.Prefix) (low, high netip.Prefix) {
 	bits := p.Bits()
 	octets := p.Addr().AsSlice()
@@ -106,8 +106,8 @@ func (c *clientClasses) add(client Client, kind int) {
 	c.all[i].weight += client.Weight
 }
 
-// sampleOf keeps a client for each stride of weight: wherever in it the next one
-// falls, a client of IPv4 stands for the stride. Without a stride each stands for itself.
+// sampleOf keeps one IPv4 client for each stride of weight. Without a stride each client
+// represents itself.
 func (c *clientClasses) sampleOf(client Client, stride float64) {
 	of := clientClass{at: client.At, asn: client.ASN}
 	if stride == 0 {
@@ -115,12 +115,12 @@ func (c *clientClasses) sampleOf(client Client, stride float64) {
 		return
 	}
 	for c.ahead += client.Weight; c.ahead >= stride; c.ahead -= stride {
-		into := client.Weight - (c.ahead - stride) // of the weight of the network, one for each address
+		into := client.Weight - (c.ahead - stride) // position in the network: each address has weight 1
 		c.samples = append(c.samples, sample{weighed{of, stride}, nth(client.Network.Addr(), uint32(into)-1)})
 	}
 }
 
-// nth is the address of IPv4 that comes n after a.
+// nth returns the IPv4 address a+n.
 func nth(a netip.Addr, n uint32) netip.Addr {
 	b := a.As4()
 	n += uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])

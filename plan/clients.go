@@ -11,28 +11,28 @@ import (
 	"meridian/geo"
 )
 
-// Client is a network of clients that stand in one place.
+// Client is a network of clients in one location.
 type Client struct {
 	Network netip.Prefix
 	At      *geo.Location // shared between clients; do not change it
 	ASN     uint32        // 0: unknown
-	Weight  float64       // queries, in whatever unit, as long as all clients have the same
+	Weight  float64       // queries, in any unit that all clients share
 }
 
-// Clients are all those whose traffic counts: [Everybody], or those [Listed].
+// Clients are the clients of a forecast: [AllIPv4] or [FromList].
 type Clients struct {
 	each   func(yield func(Client) bool) error
-	place  func(netip.Addr) (*geo.Location, uint32) // of parts of a network; nil: they stand where it does
-	stride float64                                  // weight that one client stands for where addresses decide; 0: its own
+	place  func(netip.Addr) (*geo.Location, uint32) // of parts of a network; nil: the network's location
+	stride float64                                  // weight of one sample if addresses decide; 0: its own
 }
 
-// everyStride is how many addresses one stands for where addresses decide: some
-// 56,000 do for all, so that a share of a half is good to 0.2 % and one of 5 % to 0.1 %.
+// everyStride is the number of addresses that one sample represents if addresses decide:
+// about 56,000 samples in all, so the error of a 50 % share is 0.2 % and of a 5 % share 0.1 %.
 const everyStride = 1 << 16
 
-// AllIPv4 is the IPv4 addresses that the locator's sources place, a query for
-// each address: who the clients are when nobody says better. IPv6 is left out, for
-// its networks are of sizes that say nothing of how many people are behind them.
+// AllIPv4 returns the IPv4 addresses that the locator can locate, one query each: the
+// default clients. It omits IPv6, because the size of an IPv6 network does not indicate
+// its number of users.
 func AllIPv4(where *geo.Locator) Clients {
 	return Clients{stride: everyStride, each: func(yield func(Client) bool) error {
 		return where.Tracts(true, func(t geo.Block) bool {
@@ -41,8 +41,8 @@ func AllIPv4(where *geo.Locator) Clients {
 	}}
 }
 
-// FromList is the networks of a list, placed by the locator. The queries of a
-// network come evenly from all of it. See [ReadList].
+// FromList returns the networks of a list, located by the locator. The queries of a
+// network are spread evenly over its addresses. See [ReadList].
 func FromList(list []WeightedNetwork, where *geo.Locator) Clients {
 	place := func(addr netip.Addr) (*geo.Location, uint32) {
 		at := where.Locate(addr)
@@ -61,7 +61,7 @@ func FromList(list []WeightedNetwork, where *geo.Locator) Clients {
 	}}
 }
 
-// part is half of a client, with half of its weight.
+// part returns one half of a client, with half of its weight.
 func (c *Clients) part(of Client, network netip.Prefix) Client {
 	of.Network, of.Weight = network, of.Weight/2
 	if c.place != nil {
@@ -70,17 +70,16 @@ func (c *Clients) part(of Client, network netip.Prefix) Client {
 	return of
 }
 
-// WeightedNetwork is a network and how many queries it sends.
+// WeightedNetwork is a network and its number of queries.
 type WeightedNetwork struct {
 	Network netip.Prefix
 	Queries float64
 }
 
-// ReadList reads networks or addresses with counts of queries, one a line, the
-// two in either order, apart by a comma or white space, so that both a CSV file
-// and what `sort | uniq -c` makes of a log will do. A network alone counts 1. Empty
-// lines, lines that begin with #, and a first line of words are passed over. The
-// error says the line, counted from 1.
+// ReadList reads networks or addresses with query counts, one per line, in either order,
+// separated by a comma or white space: a CSV file, or a log after `sort | uniq -c`. A
+// network without a count counts 1. It skips empty lines, lines that begin with #, and a
+// heading in the first line. Errors name the line, counted from 1.
 func ReadList(r io.Reader) ([]WeightedNetwork, error) {
 	var list []WeightedNetwork
 	lines := bufio.NewScanner(skipBOM(r))
@@ -107,7 +106,7 @@ func ReadList(r io.Reader) ([]WeightedNetwork, error) {
 	return list, nil
 }
 
-// parseCounted reads one line of a list.
+// parseCounted parses one line of a list.
 func parseCounted(text string) (WeightedNetwork, error) {
 	fields := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' || r == '\t' })
 	c := WeightedNetwork{Queries: 1}
@@ -136,10 +135,10 @@ func parseCounted(text string) (WeightedNetwork, error) {
 	return c, nil
 }
 
-// maxQueries is more than any network sends, and few enough to add up.
+// maxQueries is more than any network sends, and small enough for exact sums.
 const maxQueries = 1e15
 
-// parseNetwork reads an address, as the network of itself, or a network.
+// parseNetwork parses an address, as a network of one address, or a network.
 func parseNetwork(s string) (netip.Prefix, bool) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 		a = a.Unmap()
@@ -152,11 +151,11 @@ func parseNetwork(s string) (netip.Prefix, bool) {
 	return p.Masked(), true
 }
 
-// skipBOM is r without the byte order mark that some programs begin a file with.
+// skipBOM returns r without a leading byte order mark, which some programs write.
 func skipBOM(r io.Reader) io.Reader {
 	b := bufio.NewReader(r)
 	if head, err := b.Peek(3); err == nil && string(head) == "\ufeff" {
-		_, _ = b.Discard(3) // they are there
+		_, _ = b.Discard(3) // cannot fail after Peek
 	}
 	return b
 }

@@ -12,7 +12,7 @@ import (
 	"meridian/pools"
 )
 
-// compute lets the change happen to every class, for every pair of pools.
+// compute adds up the effect of the change on every class, for every pair of pools.
 func (f *forecaster) compute() {
 	f.shares = make([]Change, len(f.regions))
 	for _, p := range f.pairs {
@@ -32,13 +32,12 @@ func (f *forecaster) compute() {
 	}
 }
 
-// byAddress reports whether clients' very addresses decide on either side.
+// byAddress reports whether the client address itself decides on either side.
 func (f *forecaster) byAddress(p *pair) bool {
 	return f.sides[0].Pools.DependsOnAddress(p.pools[0]) || f.sides[1].Pools.DependsOnAddress(p.pools[1])
 }
 
-// count adds what happens to a class that asks for a pair's names to all sums
-// that it is part of.
+// count adds the effect on a class that queries a pair's names to all sums that include it.
 func (f *forecaster) count(c weighed, p *pair, d *delta) {
 	weight, km := c.weight*float64(p.names), f.distances(c.at)
 	sums := []*totals{&f.all, &p.sum, sumFor(f.countries, cmp.Or(c.at.Country, unknown))}
@@ -58,7 +57,7 @@ func (f *forecaster) count(c weighed, p *pair, d *delta) {
 	addTo(f.nested, weight, d.nested)
 }
 
-// addTo adds weight times what members get to what they get in all.
+// addTo adds the weighted shares of members to their totals.
 func addTo(all map[string]Change, weight float64, shares map[string]Change) {
 	for name, share := range shares {
 		m := all[name]
@@ -66,7 +65,7 @@ func addTo(all map[string]Change, weight float64, shares map[string]Change) {
 	}
 }
 
-// sumFor is the sum of a name, a new one where there is none.
+// sumFor returns the sum for a name, or creates one.
 func sumFor(sums map[string]*totals, name string) *totals {
 	s := sums[name]
 	if s == nil {
@@ -76,7 +75,7 @@ func sumFor(sums map[string]*totals, name string) *totals {
 	return s
 }
 
-// delta is what happens to a client who asks for names of a pair.
+// delta computes the effect on a client that queries names of a pair.
 func (f *forecaster) delta(p *pair, addr netip.Addr) *delta {
 	family := pools.IPv6
 	if addr.Is4() {
@@ -95,7 +94,7 @@ func (f *forecaster) delta(p *pair, addr netip.Addr) *delta {
 	return d
 }
 
-// region is the number of the region that a share goes to.
+// region returns the number of the region that receives a share.
 func (f *forecaster) region(s pools.Probability) int {
 	switch {
 	case s.Member == "":
@@ -106,8 +105,8 @@ func (f *forecaster) region(s pools.Probability) int {
 	return f.numbers[s.Region]
 }
 
-// distances is how far the regions of both sides are from a place, in kilometres
-// by the numbers of regions; NaN where a side has no such region.
+// distances holds the distances in kilometres from a place to the regions of both sides, by
+// region number; NaN if a side has no such region.
 type distances struct{ before, after []float64 }
 
 func (f *forecaster) distances(at *geo.Location) *distances {
@@ -131,7 +130,7 @@ func (f *forecaster) from(client config.Location, s *side) []float64 {
 	return km
 }
 
-// forecast puts the sums into words and shares.
+// forecast builds the forecast from the sums.
 func (f *forecaster) forecast() *Forecast {
 	all := f.all.weight
 	found := f.names
@@ -150,7 +149,7 @@ func (f *forecaster) forecast() *Forecast {
 	found.Members = changed(found.served)
 	byPool := make(map[string]*totals, len(f.pairs))
 	for _, p := range f.pairs {
-		byPool[f.title(p)] = &p.sum // a pair for each two pools
+		byPool[f.title(p)] = &p.sum // titles are unique: one pair for each two pools
 	}
 	found.Pools = parts(byPool, all, f.regions)
 	found.Countries = parts(f.countries, all, f.regions)
@@ -160,10 +159,10 @@ func (f *forecaster) forecast() *Forecast {
 	return &found
 }
 
-// over is c in parts of all.
+// over returns c as a share of all.
 func (c Change) over(all float64) Change { return Change{ratio(c.Before, all), ratio(c.After, all)} }
 
-// served is members and what they get, by name.
+// served returns members and their shares, by name.
 func served(members map[string]Change, all float64) []Target {
 	list := make([]Target, 0, len(members))
 	for name, share := range members {
@@ -173,7 +172,7 @@ func served(members map[string]Change, all float64) []Target {
 	return list
 }
 
-// changed is those whose share changes, the most changed first.
+// changed returns the targets with a changed share, the largest change first.
 func changed(list []Target) []Target {
 	list = slices.DeleteFunc(slices.Clone(list), func(t Target) bool { return t.Share.turnover() < epsilon })
 	slices.SortStableFunc(list, func(a, b Target) int { return compareParts(b.Share.turnover(), a.Share.turnover()) })
@@ -182,7 +181,7 @@ func changed(list []Target) []Target {
 
 func (c Change) turnover() float64 { return math.Abs(c.After - c.Before) }
 
-// title is the names of a pair's pools.
+// title returns the names of a pair's pools.
 func (f *forecaster) title(p *pair) string {
 	before := f.sides[0].Config.Pools[p.pools[0]].Name
 	after := f.sides[1].Config.Pools[p.pools[1]].Name

@@ -6,15 +6,15 @@ import (
 	"meridian/pools"
 )
 
-// delta is what the change does to the queries of one class of clients for one
-// pair of pools. Shares are of those queries, by the numbers of regions.
+// delta holds the effect of the change on the queries of one class of clients for one pair of
+// pools. Shares are parts of those queries, by region number.
 type delta struct {
 	before, after []float64
 	moved         float64
 	flows         map[route]float64
 	members       map[string]Change // by pool/member
-	nested        map[string]Change // those that are pools, of which members below have their part
-	modes         [2]pools.Mode     // before, after: how the pool answers
+	nested        map[string]Change // members that are pools; members below them get parts of it
+	modes         [2]pools.Mode     // answer mode before and after
 }
 
 func newDelta(regions int) *delta {
@@ -27,15 +27,15 @@ func newDelta(regions int) *delta {
 	}
 }
 
-// shareSlice is what a destination has of a client before, or after, and what it has
-// then that it has not at the other time.
+// shareSlice is the share of a client's queries at a destination on one side, and the part
+// of it that the destination does not have on the other side.
 type shareSlice struct {
 	region      int
 	share, only float64
 }
 
-// add adds a part of the class: clients whose odds are these. What destinations
-// lose goes to those that gain, to each in proportion to its gain.
+// add adds a part of the class with these probabilities. The losses of destinations go to
+// those that gain, in proportion to their gains.
 func (d *delta) add(before, after []pools.Probability, part float64, number func(pools.Probability) int) {
 	losing, gaining := shareSlices(before, part, number), shareSlices(after, part, number)
 	for to, lost := range losing {
@@ -64,14 +64,13 @@ func (d *delta) add(before, after []pools.Probability, part float64, number func
 	d.count(before, after, part)
 }
 
-// destination is where an answer sends a client: an address or a cname; the zero
-// value is nowhere.
+// destination is the address or CNAME of an answer; the zero value is no answer.
 type destination struct {
 	addr  netip.Addr
 	cname string
 }
 
-// shareSlices is what each destination has of a client.
+// shareSlices returns the share of a client at each destination.
 func shareSlices(odds []pools.Probability, part float64, number func(pools.Probability) int) map[destination]shareSlice {
 	all := make(map[destination]shareSlice, len(odds))
 	for _, s := range odds {
@@ -84,10 +83,10 @@ func shareSlices(odds []pools.Probability, part float64, number func(pools.Proba
 	return all
 }
 
-// epsilon is less than any probability that is not a rounding error.
+// epsilon is the tolerance for rounding errors: smaller probabilities count as 0.
 const epsilon = 1e-9
 
-// count adds what members get.
+// count adds the shares of members.
 func (d *delta) count(before, after []pools.Probability, part float64) {
 	for _, s := range before {
 		d.member(s, Change{Before: part * s.P})
@@ -106,7 +105,7 @@ func (d *delta) member(s pools.Probability, more Change) {
 	d.members[name] = Change{m.Before + more.Before, m.After + more.After}
 }
 
-// pass notes what goes through members that are pools, before (side 0) or after.
+// pass adds the shares of members that are pools, before (side 0) or after (side 1).
 func (d *delta) pass(side int, through []pools.Nested) {
 	for _, n := range through {
 		name := n.Pool + "/" + n.Member

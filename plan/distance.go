@@ -7,8 +7,7 @@ import (
 	"slices"
 )
 
-// Distance is kilometres; NaN where there is none to speak of, because nothing goes
-// to a region. As JSON that is null.
+// Distance is a distance in kilometres; NaN, in JSON null, if no traffic goes to a region.
 type Distance float64
 
 // Distances is a distance on either side.
@@ -17,7 +16,7 @@ type Distances struct {
 	After  Distance `json:"after"`
 }
 
-// mean is the distance of so many kilometres of some weight.
+// mean returns the mean distance for a weighted sum of kilometres.
 func mean(km, weight float64) Distance {
 	if weight == 0 {
 		return Distance(math.NaN())
@@ -35,7 +34,7 @@ func placed(all []Part) bool {
 	return slices.ContainsFunc(all, func(p Part) bool { return p.Km.Known() })
 }
 
-// String is the number alone, for a column that says the unit.
+// String returns the number without its unit, for a column with the unit in its heading.
 func (d Distance) String() string {
 	if !d.known() {
 		return "-"
@@ -43,7 +42,7 @@ func (d Distance) String() string {
 	return fmt.Sprintf("%.0f", float64(d))
 }
 
-// Unit is the number and its unit.
+// Unit returns the number with its unit.
 func (d Distance) Unit() string {
 	if !d.known() {
 		return d.String()
@@ -51,7 +50,7 @@ func (d Distance) Unit() string {
 	return d.String() + " km"
 }
 
-// MarshalJSON writes null where there is none.
+// MarshalJSON writes null if there is no distance.
 func (d Distance) MarshalJSON() ([]byte, error) {
 	if !d.known() {
 		return []byte("null"), nil

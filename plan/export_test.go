@@ -1,4 +1,4 @@
 package plan
 
-// Served is every endpoint and cname, and what it gets.
+// Served returns every endpoint and cname, with its share.
 func (f *Forecast) Served() []Target { return f.served }

@@ -12,9 +12,9 @@ import (
 	"meridian/zones"
 )
 
-// Compare forecasts what putting after in place of before does to the traffic of
-// clients. With one name or more, only the traffic for those counts. The error is
-// of the clients, or says that there is nothing to compare.
+// Compare forecasts the effect on the traffic of clients if after replaces before. If names
+// are given, only their traffic counts. It returns an error if reading the clients fails or
+// there is nothing to compare.
 func Compare(before, after *zones.Snapshot, clients Clients, names ...config.Name) (*Forecast, error) {
 	f := newForecaster(before, after)
 	if err := f.pair(names); err != nil {
@@ -24,16 +24,16 @@ func Compare(before, after *zones.Snapshot, clients Clients, names ...config.Nam
 		return nil, err
 	}
 	if f.classes.weight == 0 {
-		return nil, errors.New("no clients: nothing places an address of theirs, or all their counts are 0")
+		return nil, errors.New("no clients: none of their addresses has a location, or all their counts are 0")
 	}
 	f.compute()
 	return f.forecast(), nil
 }
 
-// forecaster is a comparison under way.
+// forecaster holds the state of a comparison.
 type forecaster struct {
 	sides   [2]*side // before, after
-	regions []string // by number; nobodyNumber and elsewhereNumber come first
+	regions []string // by number; noneNumber and elsewhereNumber come first
 	numbers map[string]int
 	pairs   []*pair
 	names   Forecast // Names, Added and Removed
@@ -43,28 +43,28 @@ type forecaster struct {
 
 	all        totals
 	members    map[string]Change // weighted
-	nested     map[string]Change // those that are pools; weighted
+	nested     map[string]Change // members that are pools; weighted
 	shares     []Change          // by region, weighted
 	countries  map[string]*totals
 	continents map[string]*totals
 	systems    map[string]*totals
 }
 
-// The numbers of what is no region.
+// The numbers of the two pseudo-regions, and of the first region.
 const (
 	noneNumber = iota
 	elsewhereNumber
 	firstRegion
 )
 
-// side is a snapshot and what asking it takes.
+// side is a snapshot with the scratch memory and region locations for its decisions.
 type side struct {
 	*zones.Snapshot
 	scratch *pools.Scratch
 	places  map[string]config.Location // of regions
 }
 
-// pair is names that one pool answers before, and one after.
+// pair represents all names with the same pool before and the same pool after.
 type pair struct {
 	pools [2]pools.ID
 	names int
@@ -98,7 +98,7 @@ func newForecaster(before, after *zones.Snapshot) *forecaster {
 	return f
 }
 
-// bound is the names of a side that pools answer.
+// bound returns the names of a side that pools answer.
 func (s *side) bound() map[config.Name]pools.ID {
 	ids := make(map[string]pools.ID, len(s.Config.Pools))
 	for i := range s.Config.Pools {
@@ -113,7 +113,7 @@ func (s *side) bound() map[config.Name]pools.ID {
 	return all
 }
 
-// pair finds which names to compare, and joins those alike.
+// pair selects the names to compare, and groups those with equal pools.
 func (f *forecaster) pair(only []config.Name) error {
 	before, after := f.sides[0].bound(), f.sides[1].bound()
 	for _, name := range only {

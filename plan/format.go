@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// format writes a load or capacity: whole where it is large, to the hundredth
-// where it is not.
+// format formats a load or capacity: as an integer from 1000, else with two decimals.
 func format(n float64) string {
 	whole := thousands(int64(math.Round(n)))
 	if n >= 1000 || n == math.Round(n) {
@@ -16,7 +15,7 @@ func format(n float64) string {
 	return strings.TrimRight(strings.TrimRight(strconv.FormatFloat(n, 'f', 2, 64), "0"), ".")
 }
 
-// thousands writes a number that is not negative, its digits in threes.
+// thousands formats a non-negative number with separators between thousands.
 func thousands(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	for at := len(digits) - 3; at > 0; at -= 3 {

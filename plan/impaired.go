@@ -9,15 +9,15 @@ import (
 	"meridian/pools"
 )
 
-// Impairment is a pool that does not answer as in good health, and the share of
-// all traffic that this is so for. No query is in two of them.
+// Impairment is a pool that does not answer normally, and the affected share of all traffic.
+// Each query is in at most one impairment.
 type Impairment struct {
-	Pool  string `json:"pool"` // that names are bound to; both, where the change binds them to another
+	Pool  string `json:"pool"` // the pool of the names; both pools if the change binds them to another
 	How   string `json:"how"`  // fail_open, fallback or no_answer
 	Share Change `json:"share"`
 }
 
-// The ways of not answering as in good health, the worst first.
+// The kinds of impairment, the worst first.
 const (
 	noAnswer = iota
 	failsOpen
@@ -25,15 +25,15 @@ const (
 	impairments
 )
 
-// How they are called in JSON.
+// howNames returns the names of the impairments in JSON.
 func howNames() [impairments]string { return [...]string{"no_answer", "fail_open", "fallback"} }
 
-// affected is the part of the class that the change moves or leaves impaired:
+// affected returns the part of the class that the change moves or leaves impaired:
 //
-//	after the change, its pool              affected
-//	fails open or falls back, and did so    what moves
-//	fails open or falls back, and did not   all of it: who would have been sent elsewhere is as badly off
-//	answers nothing, or as in good health   what moves; whom nobody answers any more has moved, too
+//	pool after the change                             affected
+//	fails open or uses its fallback, as before        traffic that moves
+//	fails open or uses its fallback, not before       all: clients that would move are impaired too
+//	normal, or no answer                              traffic that moves, which includes a lost answer
 func (d *delta) affected() float64 {
 	switch d.modes[1] {
 	case d.modes[0]:
@@ -43,7 +43,7 @@ func (d *delta) affected() float64 {
 	return d.moved
 }
 
-// impair adds to a pair's sums how it answers a class.
+// impair adds the impairments of a class to a pair's sums.
 func (p *pair) impair(weight float64, d *delta) {
 	for side, shares := range [2][]float64{d.before, d.after} {
 		of := func(how int, share float64) {
@@ -64,8 +64,7 @@ func (p *pair) impair(weight float64, d *delta) {
 	}
 }
 
-// impairments puts what impair added up into the forecast, the largest after the
-// change first.
+// impairments adds the sums of impair to the forecast, the largest after the change first.
 func (f *forecaster) impairments(found *Forecast) {
 	shares := [impairments]*Change{&found.NoAnswer, &found.FailOpen, &found.Fallback}
 	for how, name := range howNames() {
@@ -84,8 +83,8 @@ func (f *forecaster) impairments(found *Forecast) {
 	})
 }
 
-// Troubles says in a sentence each what of the traffic is impaired after the change,
-// and by which pools.
+// Troubles returns a sentence for each kind of impairment after the change: the share of the
+// traffic, and its pools.
 func (f *Forecast) Troubles() []string {
 	var all []string
 	for how, say := range [impairments]string{
@@ -106,7 +105,7 @@ func (f *Forecast) Troubles() []string {
 	return all
 }
 
-// poolsThat names the pools that are impaired in one way, the first few.
+// poolsThat lists the first few pools with a kind of impairment.
 func (f *Forecast) poolsThat(how string) string {
 	const most = 5
 	var names []string
@@ -121,7 +120,7 @@ func (f *Forecast) poolsThat(how string) string {
 	return strings.Join(names, ", ")
 }
 
-// Effect says what moves, and what the change affects where that is more.
+// Effect returns the share that moves, and the affected share if it is larger.
 func (f *Forecast) Effect() string {
 	if f.Affected-f.Moved > epsilon {
 		return percent(f.Affected) + " of the traffic is affected; " + percent(f.Moved) + " moves"

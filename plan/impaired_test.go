@@ -10,7 +10,7 @@ import (
 	"meridian/pools"
 )
 
-// down is all regions of near.
+// down lists all regions of pool near.
 var down = []pools.Override{
 	{Region: "us", Kind: pools.AssumedDown}, {Region: "eu", Kind: pools.AssumedDown}, {Region: "ap", Kind: pools.AssumedDown},
 }
@@ -67,8 +67,8 @@ func TestWhatATotalOutageAffects(t *testing.T) {
 	}
 }
 
-// expectTold looks for the lines in the text, for the sentences in the page, and
-// for the ways in the JSON.
+// expectTold checks the lines of the text, the sentences of the page, and the kinds in the
+// JSON.
 func expectTold(t *testing.T, f *plan.Forecast, lines string) {
 	t.Helper()
 	var text, page strings.Builder
@@ -92,7 +92,8 @@ func expectTold(t *testing.T, f *plan.Forecast, lines string) {
 	}
 }
 
-// What was impaired before is told, and nothing that the change affects.
+// TestWhatWasImpairedBeforeIsNotAffected checks that an earlier impairment is reported, but does
+// not count as affected.
 func TestWhatWasImpairedBeforeIsNotAffected(t *testing.T) {
 	s := serving(t, "", near)
 	s.Pools.SetOverrides(down)
@@ -106,7 +107,8 @@ func TestWhatWasImpairedBeforeIsNotAffected(t *testing.T) {
 	}
 }
 
-// A pool of which some clients match nobody answers those nothing, on either side.
+// TestNoAnswerByDesignIsToldApartFromTheChange has a pool in which some clients match no member,
+// and get no answer on either side.
 func TestNoAnswerByDesignIsToldApartFromTheChange(t *testing.T) {
 	const geo = "  web:\n    policy: geolocation\n    default: nodata\n    members:\n      - {name: a, addresses: [10.0.0.1], match: {country: [US, IE]}}\n      - {name: b, addresses: [10.0.0.2], match: {continent: EU}}\n"
 	before, after := serving(t, "", geo), serving(t, "", geo)

@@ -7,11 +7,10 @@ import (
 	"meridian/config"
 )
 
-// FindBreaches notes in the forecast which regions and members of cfg, the side
-// after, get more than their capacity of a traffic that is so large in all, in
-// the unit of the capacities; the most overloaded for its size comes first. A
-// member that is a pool gets what all get that it leads to. It goes by what the
-// configuration says of capacity, not by reports. A traffic of 0 asks nothing.
+// FindBreaches adds to the forecast the regions and members of cfg, the side after, that get
+// more than their capacity of the total traffic, in the unit of the capacities; the largest
+// relative overload comes first. A member that is a pool gets the traffic of all its members.
+// Capacities come from the configuration, not from load reports. With traffic 0 it does nothing.
 func (f *Forecast) FindBreaches(cfg *config.Config, traffic float64) {
 	f.traffic = traffic
 	if traffic == 0 {
@@ -46,7 +45,7 @@ func (f *Forecast) FindBreaches(cfg *config.Config, traffic float64) {
 	})
 }
 
-// written is the capacity that the configuration says; 0: none.
+// written returns the capacity in the configuration; 0 if there is none.
 func written(of *config.LoadOf) float64 {
 	if of == nil {
 		return 0
@@ -54,5 +53,5 @@ func written(of *config.LoadOf) float64 {
 	return float64(of.Capacity)
 }
 
-// Bounded reports whether FindBreaches had any capacity to hold the traffic against.
+// Bounded reports whether FindBreaches found any capacity.
 func (f *Forecast) Bounded() bool { return f.bounded }

@@ -13,10 +13,10 @@ import (
 //go:embed page.html
 var pageHTML string
 
-// mostPageRows is how many rows of a long table the page shows.
+// mostPageRows is the maximum number of rows of a table on the page.
 const mostPageRows = 50
 
-// page is what page.html shows.
+// page holds the data of page.html.
 type page struct {
 	*Forecast
 	Title         string
@@ -49,8 +49,8 @@ type pageTable[T any] struct {
 	Rows        []T
 }
 
-// Page writes the forecast as one HTML page that needs nothing else. The regions
-// say where to draw what goes by their names.
+// Page writes the forecast as one self-contained HTML page. The regions give the locations
+// on the map.
 func (f *Forecast) Page(w io.Writer, title string, regions []config.Region) error {
 	shapes, err := countryShapes()
 	if err != nil {
@@ -84,7 +84,7 @@ func (f *Forecast) Page(w io.Writer, title string, regions []config.Region) erro
 
 func rows[T any](all []T) []T { return all[:min(len(all), mostPageRows)] }
 
-// drawCountries colours each country by how much of its traffic moves.
+// drawCountries colours each country by the share of its traffic that moves.
 func (p *page) drawCountries(shapes []countryShape) {
 	parts := make(map[string]Part)
 	for _, c := range p.Forecast.Countries {
@@ -102,7 +102,7 @@ func (p *page) drawCountries(shapes []countryShape) {
 	}
 }
 
-// drawRegions draws shares as areas.
+// drawRegions draws a circle for each region, with an area proportional to its share.
 func (p *page) drawRegions(places map[string]config.Location) {
 	radius := func(share float64) float64 { return math.Round(10*40*math.Sqrt(share)) / 10 }
 	for _, r := range p.Forecast.Regions {
@@ -119,7 +119,7 @@ func (p *page) drawRegions(places map[string]config.Location) {
 	}
 }
 
-// drawFlows draws lines between regions, as wide as what moves.
+// drawFlows draws lines between regions, with a width proportional to the moved share.
 func (p *page) drawFlows(places map[string]config.Location) {
 	for _, f := range rows(p.Forecast.Flows) {
 		from, ok1 := places[f.From]

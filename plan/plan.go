@@ -1,80 +1,77 @@
-// Package plan forecasts what a change of the configuration, or an outage, does
-// to traffic before it happens.
+// Package plan forecasts the effect of a configuration change or an outage on traffic.
 //
-// The words. A side is a configuration as it would serve: the one before the
-// change, or the one after. A [Client] is a network that stands in one place and
-// sends some queries. Traffic moves where the two sides give a client different
-// addresses, in part where they do so with some probability:
+// Terms: a side is a configuration as it would serve, before or after the change. A
+// [Client] is a network with one location and a number of queries. Traffic moves if the two
+// sides give a client different addresses, or in part if the probabilities differ:
 //
 //	moved = Σ over clients  weight · Σ over addresses max(0, before − after)
 //
-// The odds on either side come from [pools.Tree.Odds], which weighs where serving
-// draws, so that a forecast cannot drift from what happens. Every name that a pool
-// answers counts the same; clients of IPv4 ask for A, those of IPv6 for AAAA.
+// The probabilities come from [pools.Tree.NestedProbabilities], which uses the code of the
+// serving path, so a forecast cannot drift from real answers. Every name that a pool answers
+// counts the same; IPv4 clients query A, IPv6 clients AAAA.
 //
-// Traffic that keeps its address may be worse off all the same. What a change
-// affects is what it moves and what it makes a pool answer otherwise than in good
-// health, each query once; see impaired.go.
+// Traffic that keeps its address can still be impaired. A change affects the traffic that it
+// moves and the traffic of pools that it stops from answering normally, each query once;
+// see impaired.go.
 //
-// How millions of clients are weighed in seconds:
+// Millions of clients take seconds, because equal clients are computed once:
 //
-//	clients ──► classes: who stand in one place, and of whom both sides
-//	            know the same (pools.Tree.Standing)
-//	classes × pairs of pools ──► odds before and after, once for each
+//	clients ──► classes: one location, and equal client keys on both sides
+//	            (pools.Tree.ClientKey)
+//	classes × pairs of pools ──► probabilities before and after, once for each
 //	        ──► flows by region, country, continent, autonomous system
 //
-// What decides by a client's very address, such as the policy hash, knows no
-// classes: there each network of a list is weighed by itself, and of everybody one
-// address in 65,536.
+// If the client address itself decides, as in the policy hash, there are no classes: plan
+// computes each network of a list, or one of 65,536 addresses of all IPv4.
 package plan
 
-// The regions of traffic that goes to none.
+// The pseudo-regions of traffic without a region.
 const (
 	answerNone = "(no answer)"
-	elsewhere  = "(no region)" // to members that stand in no region
+	elsewhere  = "(no region)" // to members without a region
 )
 
-// unknown is the country or continent of clients of whom neither is known.
+// unknown is the country or continent of clients without a known one.
 const unknown = "unknown"
 
-// Forecast is what a change does to traffic. Shares are parts of all traffic, 0
-// to 1; distances are kilometres.
+// Forecast is the effect of a change on traffic. Shares are parts of all traffic, 0
+// to 1; distances are in kilometres.
 type Forecast struct {
 	Clients    int          `json:"clients"`            // networks weighed
 	Names      int          `json:"names"`              // that a pool answers on both sides: all traffic
 	Added      int          `json:"added"`              // names that only the side after has; not in what follows
-	Removed    int          `json:"removed"`            // names that only the side before has; likewise
+	Removed    int          `json:"removed"`            // names that only the side before has; not in what follows
 	Moved      float64      `json:"moved"`              // share that gets another address
 	Affected   float64      `json:"affected"`           // share that moves, or is impaired by the change
-	FailOpen   Change       `json:"fail_open"`          // share that pools answer which fail open
-	Fallback   Change       `json:"fallback"`           // share that pools answer in place of those that are down
+	FailOpen   Change       `json:"fail_open"`          // share answered by pools that fail open
+	Fallback   Change       `json:"fallback"`           // share answered by fallback pools
 	NoAnswer   Change       `json:"no_answer"`          // share that gets no address (NODATA)
-	Impaired   []Impairment `json:"impaired,omitempty"` // whose shares the last three are
+	Impaired   []Impairment `json:"impaired,omitempty"` // the pools of the last three shares
 	Km         Distances    `json:"km"`                 // mean distance from client to region
 	Regions    []Target     `json:"regions"`            // in the order of the configurations
-	Members    []Target     `json:"members"`            // those whose share changes, the most changed first
-	Flows      []Flow       `json:"flows"`              // what moves, the largest first
-	Pools      []Part       `json:"pools"`              // those that names are bound to; the most moved first, like what follows
+	Members    []Target     `json:"members"`            // members with a changed share, the largest change first
+	Flows      []Flow       `json:"flows"`              // traffic that moves, the largest first
+	Pools      []Part       `json:"pools"`              // pools of names; the most moved first, as in the next three
 	Countries  []Part       `json:"countries"`
 	Continents []Part       `json:"continents"`
 	Systems    []Part       `json:"asns"`               // none without an ASN file
 	Worst      []Part       `json:"worst"`              // countries that are sent farther, the farthest first
 	Breaches   []Overload   `json:"breaches,omitempty"` // see FindBreaches
 
-	traffic float64  // see FindBreaches; 0: nobody asked
-	bounded bool     // there is a capacity to hold it against
-	served  []Target // every endpoint and cname, whether its share changes or not
+	traffic float64  // see FindBreaches; 0: not given
+	bounded bool     // at least one capacity is configured
+	served  []Target // every endpoint and cname, changed or not
 	nested  []Target // every member that is a pool
 }
 
-// Overload is a region or member that gets more after the change than it can bear.
+// Overload is a region or member that gets more than its capacity after the change.
 type Overload struct {
 	Name     string  `json:"name"`
 	Load     Change  `json:"load"` // in the unit of the capacity
 	Capacity float64 `json:"capacity"`
 }
 
-// Change is a figure on either side.
+// Change is a value before and after the change.
 type Change struct {
 	Before float64 `json:"before"`
 	After  float64 `json:"after"`
@@ -86,15 +83,15 @@ type Target struct {
 	Share Change `json:"share"`
 }
 
-// Flow is what moves from one region to another, or between members of one.
+// Flow is the traffic that moves from one region to another, or between members of one.
 type Flow struct {
 	From  string  `json:"from"`
 	To    string  `json:"to"`
 	Share float64 `json:"share"`
 }
 
-// Part is a part of all traffic: what comes from a country, continent or
-// autonomous system, or asks for names of one pool.
+// Part is a part of all traffic: that of a country, continent, autonomous system, or of
+// the names of one pool.
 type Part struct {
 	Name  string    `json:"name"`
 	Share float64   `json:"share"`          // of all traffic

@@ -15,7 +15,7 @@ import (
 	"meridian/zones"
 )
 
-// world is a configuration with the parts that tests change left open.
+// world is a configuration template; tests fill in the parts that they change.
 const world = `
 regions:
   us: {location: [39.04, -77.49]}
@@ -166,8 +166,8 @@ func TestWhoGetsMoreThanItsCapacityIsTold(t *testing.T) {
 	}
 }
 
-// What all below a member that is a pool get is its load: of x, which is nested
-// twice, as much as comes by that way.
+// TestAMemberThatIsAPoolHasACapacityToo checks that the load of a member that is a pool is the
+// load of all its members; for x, which is nested twice, only the part through that member.
 func TestAMemberThatIsAPoolHasACapacityToo(t *testing.T) {
 	nested := func(weight int) string {
 		return fmt.Sprintf("  web:\n    policy: weighted\n    members:\n      - {name: u, pool: x, load: l, capacity: 10, weight: %d}\n      - {name: v, pool: x, load: l, capacity: 10}\n", weight) +
@@ -217,7 +217,8 @@ func TestIPv6ClientsAskForAAAA(t *testing.T) {
 	}
 }
 
-// What classes of clients sum up to is what each client by itself gives.
+// TestForecastAgreesWithEachClientByItself compares the sums of classes with those of single
+// clients.
 func TestForecastAgreesWithEachClientByItself(t *testing.T) {
 	for seed := range uint64(4) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
@@ -244,14 +245,15 @@ func TestForecastAgreesWithEachClientByItself(t *testing.T) {
 	}
 }
 
-// one is the address that a client gets.
+// one returns the address in a client's answer.
 func one(s *zones.Snapshot, q pools.Request) netip.Addr {
 	scratch := s.Pools.Scratch()
 	s.Pools.Decide(q, scratch)
 	return scratch.Addrs[0]
 }
 
-// A part of a network that one side alone tells apart moves, whichever side that is.
+// TestWhatOnlyOneSideTellsApartMoves checks that a part of a network that only one side
+// distinguishes moves, for both sides.
 func TestWhatOnlyOneSideTellsApartMoves(t *testing.T) {
 	plain := serving(t, "", near)
 	split := build(t, strings.Replace(fmt.Sprintf(world, "", near, "      www: {pool: web}"), "  networks:\n", "  networks:\n    198.51.100.192/26: {country: IN}\n", 1))
@@ -262,7 +264,8 @@ func TestWhatOnlyOneSideTellsApartMoves(t *testing.T) {
 	}
 }
 
-// Where addresses decide, each network counts with its own queries.
+// TestForecastOfHashedClientsAgreesWithEachByItself checks that each network counts with its own
+// queries if addresses decide.
 func TestForecastOfHashedClientsAgreesWithEachByItself(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 3))
 	hashed := "  web:\n    policy: hash\n    members:\n      - {name: a, addresses: [10.0.0.1]}\n      - {name: b, addresses: [10.0.0.2], weight: 3}\n"

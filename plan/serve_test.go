@@ -15,8 +15,8 @@ import (
 	"meridian/zones"
 )
 
-// steered is a configuration whose pools, of which web is asked, are left open, and
-// whose regions' round trips are in a file.
+// steered is a configuration template for pools, of which web is queried, with the round trips
+// of regions in a file.
 const steered = `
 regions:
   us: {location: [39.04, -77.49]}
@@ -36,8 +36,8 @@ zones:
     names: {www: {pool: web}}
 `
 
-// everyPolicy is pools that between them have every way to choose. Members whose
-// name begins with x are down.
+// everyPolicy returns pools that together use every policy. Members with a name that begins
+// with x are down.
 var everyPolicy = []struct{ behaviour, pools string }{
 	{"proximity", "  web: {policy: proximity, members: [{name: u, region: us, weight: 3, addresses: [10.0.0.1]}, {name: v, region: us, addresses: [10.0.0.2]}, {name: e, region: eu, addresses: [10.0.0.3, \"fd00::3\"]}, {name: xa, region: ap, check: c, addresses: [10.0.0.4]}]}\n"},
 	{"geolocation", "  web: {policy: geolocation, default: nodata, members: [{name: n, match: {continent: NA}, addresses: [10.0.0.1]}, {name: xu, match: {country: US}, check: c, addresses: [10.0.0.2]}, {name: e, weight: 1, match: {continent: EU}, addresses: [10.0.0.3]}, {name: f, weight: 2, match: {continent: EU}, addresses: [10.0.0.4]}]}\n"},
@@ -55,9 +55,9 @@ var everyPolicy = []struct{ behaviour, pools string }{
 	{"failing open", "  web: {policy: weighted, members: [{name: xa, weight: 3, check: c, addresses: [10.0.0.1]}, {name: xb, check: c, addresses: [10.0.0.2]}]}\n"},
 }
 
-// A forecast's shares are what serving the same clients comes to: within six
-// standard deviations of so many draws for each. A share of a client that weighs w
-// of all deviates by w·sqrt(p(1-p)/draws), at most w·sqrt(1/4/draws).
+// TestForecastIsWhatServingDoes compares the shares of a forecast with those of serving the same
+// clients, within six standard deviations. The share of a client of weight w deviates by
+// w·sqrt(p(1-p)/draws), at most w·sqrt(1/4/draws).
 func TestForecastIsWhatServingDoes(t *testing.T) {
 	const seed, networks, draws = 7, 60, 400
 	for _, test := range everyPolicy {
@@ -76,7 +76,7 @@ func TestForecastIsWhatServingDoes(t *testing.T) {
 	}
 }
 
-// compareShares holds the shares of a forecast, nobody's too, against those served.
+// compareShares compares the shares of a forecast, including no answer, with those served.
 func compareShares(t *testing.T, f *plan.Forecast, served map[string]float64, tolerance float64) {
 	t.Helper()
 	forecast := map[string]float64{"": f.NoAnswer.After}
@@ -95,8 +95,8 @@ func compareShares(t *testing.T, f *plan.Forecast, served map[string]float64, to
 	}
 }
 
-// serve decides for every client so many times. It returns the share of each member,
-// and the most that its standard deviation can be.
+// serve decides draws times for every client. It returns the share of each member, and the
+// maximum of its standard deviation.
 func serve(rnd *rand.Rand, s *zones.Snapshot, list []plan.WeightedNetwork, all float64, draws int) (shares map[string]float64, deviation float64) {
 	scratch, owners := s.Pools.Scratch(), owners(s)
 	shares = make(map[string]float64)
@@ -119,7 +119,7 @@ func serve(rnd *rand.Rand, s *zones.Snapshot, list []plan.WeightedNetwork, all f
 	return shares, math.Sqrt(deviation)
 }
 
-// owners is the member of each address.
+// owners returns the member of each address.
 func owners(s *zones.Snapshot) map[string]string {
 	found := make(map[string]string)
 	for _, p := range s.Config.Pools {
@@ -145,7 +145,7 @@ func randomClients(rnd *rand.Rand, n int) (list []plan.WeightedNetwork, all floa
 	return list, all
 }
 
-// stir takes members down, and tells response times and loads.
+// stir sets members down, and sets response times and loads.
 func stir(t *testing.T, s *zones.Snapshot) {
 	t.Helper()
 	var down []pools.Override
@@ -167,10 +167,10 @@ func stir(t *testing.T, s *zones.Snapshot) {
 	s.Pools.SetLoads(loads)
 }
 
-// respond tells how soon a member passes its probes: late where its address ends in 30.
+// respond sets the response time of a member's probes: slow if its address ends in 30.
 func respond(t *testing.T, s *zones.Snapshot, pool, member string) {
 	t.Helper()
-	turns, err := s.Pools.SimulateVerdict(pool, member, 0) // to no verdict: it counts as up
+	turns, err := s.Pools.SimulateVerdict(pool, member, 0) // to unknown, which counts as up
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func respond(t *testing.T, s *zones.Snapshot, pool, member string) {
 	s.Pools.Apply(turns)
 }
 
-// roundTrips is a file that sends the clients of some countries past the nearest region.
+// roundTrips writes a latency file that sends the clients of some countries past the nearest region.
 func roundTrips(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "latency.csv")

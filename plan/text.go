@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// mostRows is how many rows of a long table the text shows.
+// mostRows is the maximum number of rows of a table in the text.
 const mostRows = 10
 
-// Text writes the forecast for people to read.
+// Text writes the forecast as text.
 func (f *Forecast) Text(w io.Writer) error {
 	var b strings.Builder
 	for _, trouble := range f.Troubles() {
@@ -18,7 +18,7 @@ func (f *Forecast) Text(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "%s: %s, %s\n", f.Effect(), counted(f.Names, "name"), counted(f.Clients, "client network"))
 	if f.Added+f.Removed > 0 {
-		fmt.Fprintf(&b, "%s new, %s gone: not counted in\n", counted(f.Added, "name"), counted(f.Removed, "name"))
+		fmt.Fprintf(&b, "%s new, %s gone: not included\n", counted(f.Added, "name"), counted(f.Removed, "name"))
 	}
 	if f.Km.Known() {
 		fmt.Fprintf(&b, "mean distance to the region: %s, then %s\n", f.Km.Before.Unit(), f.Km.After.Unit())
@@ -83,7 +83,7 @@ func places(b *strings.Builder, head string, all []Part) {
 	t.write(b)
 }
 
-// table is text in columns: the first ones flush left, the others right.
+// table is text in columns: the first ones left-aligned, the others right-aligned.
 type table struct {
 	left int
 	rows [][]string // the first is the head
@@ -98,7 +98,7 @@ func (t *table) add(row ...string) {
 	t.rows = append(t.rows, row)
 }
 
-// write writes the table after an empty line; one without rows, not at all.
+// write writes an empty line and the table, or nothing if it has no rows.
 func (t *table) write(b *strings.Builder) {
 	if len(t.rows) == 1 {
 		return
@@ -129,7 +129,7 @@ func (t *table) write(b *strings.Builder) {
 	}
 }
 
-// moving is the parts of which something moves.
+// moving returns the parts with moved traffic.
 func moving(all []Part) []Part {
 	for i, p := range all { // the most moved come first
 		if p.Moved < epsilon {
@@ -139,7 +139,7 @@ func moving(all []Part) []Part {
 	return all
 }
 
-// percent writes a share; what is small and not nothing does not look like nothing.
+// percent formats a share. A small share is not printed as 0.
 func percent(share float64) string {
 	switch {
 	case share <= epsilon:
@@ -152,7 +152,7 @@ func percent(share float64) string {
 	return fmt.Sprintf("%.1f %%", share*100)
 }
 
-// signed writes by how much a share changes.
+// signed formats the change of a share.
 func signed(c Change) string {
 	switch d := c.After - c.Before; {
 	case d > epsilon:

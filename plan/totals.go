@@ -7,20 +7,19 @@ import (
 	"slices"
 )
 
-// totals adds up a part of the traffic. The zero value is ready.
+// totals adds up a part of the traffic. The zero value is ready to use.
 type totals struct {
 	weight, moved float64
 	affected      float64
 	km            Change // weighted
-	placed        Change // weight of what goes to a region, whose distance counts
+	placed        Change // weight of the traffic with a distance: that to a region
 	flows         map[route]float64
 }
 
-// route is a way from one region to another, by their numbers.
+// route is a pair of region numbers, from and to.
 type route struct{ from, to int }
 
-// add adds clients of some weight to whom delta happens, at distances from the
-// regions on either side.
+// add adds clients with a weight, a delta and distances to the regions on either side.
 func (s *totals) add(weight float64, d *delta, km *distances) {
 	s.weight += weight
 	s.moved += weight * d.moved
@@ -45,12 +44,12 @@ func (s *totals) add(weight float64, d *delta, km *distances) {
 	}
 }
 
-// distance is the mean distance of what goes to a region.
+// distance returns the mean distance of the traffic to regions.
 func (s *totals) distance() Distances {
 	return Distances{mean(s.km.Before, s.placed.Before), mean(s.km.After, s.placed.After)}
 }
 
-// ratio is a/b, and 0 of nothing.
+// ratio returns a/b, or 0 if b is 0.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0
@@ -58,7 +57,7 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// part is s as a part of all traffic.
+// part returns s as a part of all traffic.
 func (s *totals) part(name string, all float64, regions []string) Part {
 	p := Part{Name: name, Share: ratio(s.weight, all), Moved: ratio(s.moved, all), Km: s.distance()}
 	if ways := s.flowList(); len(ways) > 0 {
@@ -67,14 +66,14 @@ func (s *totals) part(name string, all float64, regions []string) Part {
 	return p
 }
 
-// flowList is where s moves, the largest flow first.
+// flowList returns the routes of moved traffic, the largest flow first.
 func (s *totals) flowList() []route {
 	return slices.SortedFunc(maps.Keys(s.flows), func(a, b route) int {
 		return cmp.Or(compareParts(s.flows[b]/s.weight, s.flows[a]/s.weight), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
 	})
 }
 
-// parts are sums by name, the most moved first.
+// parts returns the sums by name, the most moved first.
 func parts(sums map[string]*totals, all float64, regions []string) []Part {
 	list := make([]Part, 0, len(sums))
 	for name, s := range sums {
@@ -86,7 +85,7 @@ func parts(sums map[string]*totals, all float64, regions []string) []Part {
 	return list
 }
 
-// worsened is the parts whose clients are sent farther, the farthest first.
+// worsened returns the parts with a larger distance, the largest increase first.
 func worsened(list []Part) []Part {
 	list = slices.DeleteFunc(slices.Clone(list), func(p Part) bool { return p.Name == unknown || !(p.Km.After-p.Km.Before >= 1) })
 	slices.SortStableFunc(list, func(a, b Part) int {
@@ -95,8 +94,8 @@ func worsened(list []Part) []Part {
 	return list
 }
 
-// compareParts orders shares; those that only rounding tells apart are equal, so that
-// names decide and the order is the same each time.
+// compareParts compares shares. Shares that differ only by rounding are equal, so that
+// names decide and the order is reproducible.
 func compareParts(a, b float64) int {
 	if math.Abs(a-b) < epsilon {
 		return 0

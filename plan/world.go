@@ -13,19 +13,19 @@ import (
 //go:embed world/countries.tsv
 var countriesTSV string
 
-// countryShape is a country's shape.
+// countryShape is the shape of a country on the map.
 type countryShape struct {
-	country string // ISO 3166-1 alpha-2; empty where it has none
-	path    string // of an SVG path, on the sheet
+	country string // ISO 3166-1 alpha-2; empty if it has none
+	path    string // SVG path data
 }
 
-// The sheet that the world is drawn on, in user units of the SVG.
+// The size of the map, in user units of the SVG.
 const (
 	mapWidth  = 1000.0
 	mapHeight = mapWidth / 2.05458
 )
 
-// countryShapes are the countries that the map shows.
+// countryShapes returns the countries of the map.
 func countryShapes() ([]countryShape, error) {
 	var all []countryShape
 	for i, line := range strings.Split(countriesTSV, "\n") {
@@ -45,7 +45,7 @@ func countryShapes() ([]countryShape, error) {
 	return all, nil
 }
 
-// drawn is the SVG path of a shape: rings apart by semicolons, points by spaces.
+// drawn returns the SVG path of a shape: rings separated by semicolons, points by spaces.
 func drawn(shape string) (string, error) {
 	var b strings.Builder
 	for ring := range strings.SplitSeq(shape, ";") {
@@ -69,10 +69,9 @@ func drawn(shape string) (string, error) {
 	return b.String(), nil
 }
 
-// project is where a point of Earth, in degrees, lies on the sheet, from its
-// upper left corner: the Equal Earth projection (Šavrič, Patterson and Jenny,
-// International Journal of Geographical Information Science, 2019), on which
-// countries have their true sizes among one another.
+// project returns the position on the map of a point of Earth in degrees, from the upper left
+// corner: the Equal Earth projection (Šavrič, Patterson and Jenny, International Journal of
+// Geographical Information Science, 2019), which keeps the relative sizes of countries.
 func project(lat, lon float64) (x, y float64) {
 	const a1, a2, a3, a4 = 1.340264, -0.081106, 0.000893, 0.003796
 	theta := math.Asin(math.Sqrt(3) / 2 * math.Sin(lat*math.Pi/180))

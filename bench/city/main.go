@@ -61,7 +61,7 @@ func save(w *writer, path string) error {
 	return f.Close()
 }
 
-// place is a record of the flat schema, as far as steering looks at it.
+// place holds the fields of a record of the flat schema that location needs.
 type place struct {
 	City    string  `maxminddb:"city"`
 	Country string  `maxminddb:"country_code"`
@@ -80,7 +80,7 @@ func copyNetworks(w *writer, db *maxminddb.Reader) error {
 	return nil
 }
 
-// nested is the place in GeoLite2-City's schema.
+// nested returns the place in GeoLite2-City's schema.
 func (p place) nested() record {
 	r := record{{"location", record{{"latitude", degrees(p.Lat)}, {"longitude", degrees(p.Lon)}}}}
 	if p.Country != "" {
@@ -95,7 +95,7 @@ func (p place) nested() record {
 	return r
 }
 
-// degrees gives a 32-bit coordinate back the four decimals it was written with.
+// degrees rounds a 32-bit coordinate to its original four decimals.
 func degrees(f float32) float64 { return math.Round(float64(f)*1e4) / 1e4 }
 
 // continents lists the countries (ISO 3166-1) of each continent as GeoNames assigns them.

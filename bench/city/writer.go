@@ -9,7 +9,7 @@ import (
 	"net/netip"
 )
 
-// record is a map of the MaxMind DB format, in the order written. Its values
+// record is a map of the MaxMind DB format, in writing order. Its values
 // are strings, float64s, uint16s, uint32s, uint64s, []string and records.
 type record []field
 
@@ -22,10 +22,10 @@ type field struct {
 // IPv6 addresses, a data section, metadata). Networks inserted must not overlap.
 type writer struct {
 	kind  string
-	built uint64            // Unix time; libmaxminddb refuses 0
+	built uint64            // Unix time; libmaxminddb rejects 0
 	nodes [][2]uint32       // children, by bit: a node, or a leaf, or 0 for nothing (no node leads back to the root)
 	data  []byte            // encoded records
-	at    map[string]uint32 // where an encoded record stands in data
+	at    map[string]uint32 // offset of an encoded record in data
 }
 
 // leaf marks a child that is an offset into data and not a node.

@@ -1,12 +1,12 @@
-// Command farm is the world of bench/tail: many names, and endpoints on loopback
-// whose verdicts turn.
+// Command farm generates the setup of bench/tail: many names, and endpoints on loopback
+// with changing health states.
 //
 //	farm write -names 100000 -port 5300 -out DIR   the configuration and the questions
 //	farm serve -every 20ms [-turn]                 the endpoints, until SIGTERM
 //
-// write takes -share N, how many names share a pool; -city FILE, a city database in place of
-// the built-in table; and -unprobed, no checks, so that a start waits for no endpoint.
-// serve prints how often it opened or closed an endpoint when it ends.
+// write takes -share N, the number of names for each pool; -city FILE, a city database instead
+// of the built-in table; and -unprobed, no checks, so that a start waits for no endpoint.
+// At the end, serve prints how often it opened or closed an endpoint.
 package main
 
 import (

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// serve holds the endpoints until SIGTERM; if they are to turn, it closes or
-// opens one of them at a time. The first site of a region never closes.
+// serve runs the endpoints until SIGTERM; with -turn, it closes or opens one of them at a
+// time. The first site of a region never closes.
 func serve(turn bool, every time.Duration, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -48,13 +48,13 @@ func serve(turn bool, every time.Duration, out io.Writer) error {
 	}
 }
 
-// farm is the endpoints that listen, by region and site.
+// farm holds the listening endpoints, by region and site.
 type farm struct {
 	open      map[[2]int]net.Listener
 	accepting sync.WaitGroup
 }
 
-// toggle closes an endpoint that listens, and opens one that does not.
+// toggle closes a listening endpoint, or opens a closed one.
 func (f *farm) toggle(at [2]int) error {
 	if l, ok := f.open[at]; ok {
 		delete(f.open, at)

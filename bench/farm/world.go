@@ -14,8 +14,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// world is what bench/tail has served: names that share pools of two endpoints
-// in each of eight regions.
+// world is the configuration of bench/tail: names that share pools of two endpoints in each
+// of eight regions.
 type world struct {
 	names  int
 	share  int // names that share a pool
@@ -43,7 +43,7 @@ var regions = []struct{ name, location string }{
 	{"oc", "-33.9, 151.2"},
 }
 
-// endpoint is where a site of a region listens.
+// endpoint returns the address of a site of a region.
 func endpoint(region, site int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 77, byte(region), byte(site + 1)}), probePort)
 }
@@ -82,8 +82,8 @@ func writeFile(path string, fill func(io.Writer) error) error {
 	return f.Close()
 }
 
-// config writes the server's configuration. Every endpoint that is probed is so each half
-// second, so that a listener that opens or closes turns a verdict soon.
+// config writes the server's configuration. The check interval is half a second, so that a
+// listener that opens or closes soon causes a health state change.
 func (w world) config(to io.Writer) error {
 	fmt.Fprintf(to, "server: {listen: [\"127.0.0.1:%d\"], workers: 1}\n", w.port)
 	if w.city != "" {
@@ -117,8 +117,8 @@ func (w world) config(to io.Writer) error {
 	return nil
 }
 
-// queries writes questions for names, each for a random client network, framed as DNS over
-// TCP frames them.
+// queries writes queries for names, each for a random client network, with the framing of DNS
+// over TCP.
 func (w world) queries(to io.Writer, count int) error {
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
 	for range count {

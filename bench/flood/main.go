@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// options are the command line.
+// options holds the command line.
 type options struct {
 	connections int
 	duration    time.Duration

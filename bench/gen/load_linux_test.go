@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// asIs is how a server answers rightly here.
+// asIs returns an answer unchanged: a correct one.
 func asIs(_ int, answer []byte) []byte { return answer }
 
 func TestLoadTakesRightAnswersForRight(t *testing.T) {
@@ -62,7 +62,7 @@ func TestLoadWaitsForTheFirstRightAnswer(t *testing.T) {
 	}
 }
 
-// Columns of what load prints.
+// The columns of the output of load.
 const (
 	answersColumn = 0
 	recordsColumn = 8
@@ -70,9 +70,9 @@ const (
 	columns       = 11
 )
 
-// loaded is what load prints of a server that sends each query back as an answer
-// with a record, or what change makes of the n-th. On a machine that stalls a run
-// may end before an answer comes: it is repeated then.
+// loaded returns the output of load for a server that answers each query with a record, after
+// change was applied to the n-th answer. It repeats a run that ended before an answer came,
+// because machines stall.
 func loaded(t *testing.T, queries string, change func(n int, answer []byte) []byte) (numbers []float64) {
 	t.Helper()
 	load, folder := buildLoad(t), askedOf(t)
@@ -105,7 +105,7 @@ func fields(t *testing.T, line string) (numbers []float64) {
 	return numbers
 }
 
-// askedOf is a folder with the queries of ten names.
+// askedOf returns a folder with the queries for ten names.
 func askedOf(t *testing.T) string {
 	t.Helper()
 	m := newModel(t.TempDir(), "", 5300, 10)
@@ -115,8 +115,8 @@ func askedOf(t *testing.T) string {
 	return m.Data
 }
 
-// buildLoad is the load generator, compiled; without a compiler the test is
-// skipped, or fails where MERIDIAN_REQUIRE_COUNTERPARTS says that nothing may be.
+// buildLoad compiles the load generator. Without a compiler it skips the test, or fails it if
+// MERIDIAN_REQUIRE_COUNTERPARTS is set.
 func buildLoad(t *testing.T) string {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
@@ -152,7 +152,7 @@ func answering(t *testing.T, change func(n int, answer []byte) []byte) string {
 			answer := buffer[:size]
 			answer[2] |= 0x80                                       // QR
 			answer[7] = 1                                           // ANCOUNT
-			_, _ = conn.WriteToUDPAddrPort(change(n, answer), from) // a load that has ended refuses it
+			_, _ = conn.WriteToUDPAddrPort(change(n, answer), from) // fails after load has ended
 		}
 	}()
 	t.Cleanup(func() {

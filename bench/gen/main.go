@@ -1,5 +1,5 @@
-// Command gen writes the workload of the benchmark: for each peer its
-// configuration, all for one zone, and the queries.
+// Command gen writes the workload of the benchmark: the queries, and a configuration of the
+// same zone for each peer.
 //
 //	gen -peers bench/peers -city city.mmdb -names 1000 -port 5300 -out DIR PEER...
 package main
@@ -47,7 +47,7 @@ func run(args []string, notes io.Writer) error {
 	return writeQueries(m, *queries)
 }
 
-// absolute is filepath.Abs that leaves "no file" alone.
+// absolute returns the absolute path; empty for an empty path.
 func absolute(path string) (string, error) {
 	if path == "" {
 		return "", nil

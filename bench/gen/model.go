@@ -6,20 +6,20 @@ import (
 	"net/netip"
 )
 
-// model is what every peer is configured with, as far as it can be. Templates read its fields.
+// model holds the data of every peer's configuration. Templates read its fields.
 type model struct {
 	Data    string // folder of the output; a template's own files go to Data/PEER
 	Port    int
 	Zone    string
 	Regions []region
-	Home    region // what a peer that does not steer answers with, and the default of those that do
+	Home    region // the answer of peers without load balancing, and the default of the others
 	Names   []name
 	city    string
 }
 
 var errNoCity = errors.New("needs a city database")
 
-// City is the path of the city database; a peer whose template asks for it in vain is left out.
+// City returns the path of the city database; without one, peers that need it are left out.
 func (m model) City() (string, error) {
 	if m.city == "" {
 		return "", errNoCity
@@ -27,16 +27,16 @@ func (m model) City() (string, error) {
 	return m.city, nil
 }
 
-// HasCity is for the peers that can do without.
+// HasCity reports whether there is a city database, for peers that can work without one.
 func (m model) HasCity() bool { return m.city != "" }
 
-// region is a place, in each of the terms by which a peer may know it.
+// region is a location in all terms that peers use.
 type region struct {
 	Name      string
 	Lat, Lon  float64
 	Continent string
 	Country   string   // empty: the rest of the continent
-	Nets      []string // for peers that map networks; between them they hold all of IPv4
+	Nets      []string // for peers that map networks; together the regions cover all of IPv4
 }
 
 var regions = []region{
@@ -52,7 +52,7 @@ var regions = []region{
 
 const home = 3 // eu
 
-// name is a balanced name: in each region two endpoints of weight 70 and 30,
+// name is a balanced name: in each region two endpoints of weights 70 and 30,
 // each with an address of both families.
 type name struct {
 	Label string
@@ -71,7 +71,7 @@ type endpoint struct {
 	Weight int
 }
 
-// maxNames is how many the 10.0.0.0/8 addresses suffice for.
+// maxNames is the number of names for which 10.0.0.0/8 has enough addresses.
 const maxNames = 500_000
 
 func newModel(data, city string, port, names int) model {
@@ -98,7 +98,7 @@ func newName(i int) name {
 	return n
 }
 
-// newEndpoint gives the i-th endpoint of all its addresses.
+// newEndpoint returns the i-th endpoint, with its addresses.
 func newEndpoint(label string, weight, i int) endpoint {
 	host := [4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}
 	v6 := [16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 12: host[0], 13: host[1], 14: host[2], 15: host[3]}

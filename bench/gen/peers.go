@@ -12,8 +12,8 @@ import (
 )
 
 // writePeers renders every file in the folders dir/PEER into the model's data
-// folder. The *.tmpl files in dir itself are what peers share. A peer that
-// needs a database where there is none is left out, with a note.
+// folder. Peers share the *.tmpl files in dir itself. Without a database, it leaves out the
+// peers that need one, and prints a note.
 func writePeers(dir string, peers []string, m model, notes io.Writer) error {
 	shared, err := template.New("").Funcs(template.FuncMap{"lower": strings.ToLower}).ParseGlob(filepath.Join(dir, "*.tmpl"))
 	if err != nil {

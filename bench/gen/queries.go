@@ -14,16 +14,16 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// question is one query of the workload, before EDNS.
+// question is one query of the workload, without EDNS.
 type question struct {
 	name  string
 	qtype uint16
 }
 
-// writeQueries writes the same n questions three times, framed as DNS over TCP
-// frames them: queries.none without EDNS, queries.edns with it, queries.ecs with
-// a random client network each. queries.txt has them for dnsperf, and
-// queries.first holds one question that every started server can answer.
+// writeQueries writes the same n queries three times, with the framing of DNS over TCP:
+// queries.none without EDNS, queries.edns with it, and queries.ecs with a random client
+// network each. queries.txt has them for dnsperf, and queries.first holds one query that
+// every started server can answer.
 func writeQueries(m model, n int) error {
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
 	first := question{m.Names[len(m.Names)-1].Label + "." + m.Zone + ".", dns.TypeA}
@@ -61,7 +61,7 @@ func writeQueries(m model, n int) error {
 	})
 }
 
-// draw draws a question: 60 % A, 30 % AAAA, 5 % names that do not exist, 5 % the apex.
+// draw returns a random query: 60 % A, 30 % AAAA, 5 % names that do not exist, 5 % the apex.
 func draw(m model, random *rand.Rand) question {
 	name := m.Names[random.IntN(len(m.Names))].Label + "." + m.Zone + "."
 	switch p := random.IntN(100); {
@@ -126,8 +126,8 @@ func subnetOption(client netip.Prefix) *dns.EDNS0_SUBNET {
 	}
 }
 
-// drawClients draws n client networks, 70 % IPv4 (/24), 30 % IPv6 (/56): from
-// the networks of the city database, or without one from all unicast space.
+// drawClients returns n random client networks, 70 % IPv4 (/24), 30 % IPv6 (/56): from the
+// networks of the city database, or without one from all unicast space.
 func drawClients(city string, n int, random *rand.Rand) ([]netip.Prefix, error) {
 	v4 := []netip.Prefix{netip.MustParsePrefix("16.0.0.0/4"), netip.MustParsePrefix("64.0.0.0/3")}
 	v6 := []netip.Prefix{netip.MustParsePrefix("2400::/6")}
@@ -148,7 +148,7 @@ func drawClients(city string, n int, random *rand.Rand) ([]netip.Prefix, error) 
 	return clients, nil
 }
 
-// drawInside draws a network of the given length in p, or the one around p when p is longer.
+// drawInside returns a random network of the given length in p, or the one around p if p is longer.
 func drawInside(p netip.Prefix, bits int, random *rand.Rand) netip.Prefix {
 	addr := p.Masked().Addr().AsSlice()
 	for b := p.Bits(); b < bits; b++ {

@@ -1,13 +1,13 @@
-// Command table prints measurements side by side: a table for each test, a row
-// for each peer, in each cell the median of the rounds and its spread.
+// Command table prints measurements: a table for each test with a row for each peer. Cells
+// show the median of the rounds and its spread.
 //
 //	table results.tsv
 //
 // A line of the input is one number: test, peer, metric, value, tab-separated; the
-// value - leaves the cell as it is, and so empty where there is no other.
+// value - adds nothing to a cell, which stays empty if it has no other value.
 // Tests, peers and metrics keep the order in which they first appear. A cell of
-// "core %" below 95 is marked: that server was not saturated. Last come the ratios to
-// reach, as far as what was measured tells them.
+// "core %" below 95 is marked: that server was not saturated. The last table has the ratios
+// to the targets, as far as they were measured.
 package main
 
 import (
@@ -110,8 +110,8 @@ func (t *test) print(to io.Writer) {
 	}
 }
 
-// core is the metric that tells how much of its core a server used, and saturated
-// how much a rate wants that is to be the server's own limit.
+// core is the metric for the share of its core that a server used, and saturated is its minimum
+// for a rate that is the server's own limit.
 const (
 	core      = "core %"
 	saturated = 95
@@ -124,7 +124,7 @@ func mark(metric string, values []float64) string {
 	return ` \*`
 }
 
-// summary is the median, with the smallest and the largest where there are several.
+// summary returns the median, with the minimum and maximum if there are several values.
 func summary(values []float64) string {
 	if len(values) == 0 {
 		return ""
@@ -136,14 +136,14 @@ func summary(values []float64) string {
 	return fmt.Sprintf("%s (%s–%s)", middle, short(slices.Min(values)), short(slices.Max(values)))
 }
 
-// median is of at least one value.
+// median returns the median of at least one value.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// short writes three significant digits, and whole numbers from 100 on.
+// short formats with three significant digits, and as an integer from 100.
 func short(v float64) string {
 	if math.Abs(v) >= 100 {
 		return strconv.FormatFloat(v, 'f', 0, 64)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The names that bench/run and bench/tail give to what is compared here.
+// The names of tests and metrics in the results of bench/run and bench/tail.
 const (
 	own        = "meridian"
 	queries    = "queries/s"
@@ -29,10 +29,10 @@ const (
 // gigabyte is 1 GB in MiB.
 const gigabyte = 1e9 / (1 << 20)
 
-// results are all tests of a run.
+// results holds all tests of a run.
 type results []*test
 
-// of is what the rounds measured; nothing where that was not measured.
+// of returns the values of all rounds; none if it was not measured.
 func (r results) of(name, peer, metric string) []float64 {
 	for _, t := range r {
 		if t.name == name {
@@ -42,7 +42,7 @@ func (r results) of(name, peer, metric string) []float64 {
 	return nil
 }
 
-// aim is one figure of Meridian's and what it is to reach.
+// aim is one figure of Meridian and its target.
 type aim struct {
 	what  string
 	got   float64
@@ -72,7 +72,7 @@ func (a aim) bound() string {
 	return fmt.Sprintf("≥ %.2f", a.want)
 }
 
-// printRatios prints every aim that these results tell of.
+// printRatios prints every aim with results.
 func (r results) printRatios(to io.Writer) {
 	aims := slices.Concat(r.udp(), r.subnets(), r.latency(), r.others(), r.tail())
 	if len(aims) == 0 {
@@ -94,12 +94,12 @@ func (r results) printRatios(to io.Writer) {
 	}
 }
 
-// loose is whether the rate of a peer was not its own limit.
+// loose reports whether the rate of a peer was not its own limit.
 func (r results) loose(test, peer, metric string) bool {
 	return metric == queries && mark(core, r.of(test, peer, core)) != ""
 }
 
-// udp are the aims without client subnets: beside static answers, and the kernel alone.
+// udp adds the aims without client subnets: compared with static answers, and the kernel alone.
 func (r results) udp() (aims []aim) {
 	for _, mix := range []string{"none", "edns"} {
 		test := udpTest(mix, "saturated")
@@ -113,8 +113,8 @@ func (r results) udp() (aims []aim) {
 	return aims
 }
 
-// subnets are the aims with random client subnets: beside the fastest that steers
-// by them (one row says which), and beside Meridian without.
+// subnets adds the aims with random client subnets: compared with the fastest peer that
+// balances by them (one row names it), and with Meridian without client subnets.
 func (r results) subnets() []aim {
 	test := udpTest("ecs", "saturated")
 	steers := r.fastest(test, "gdnsd", "knot-geo", "knot-subnet")
@@ -150,7 +150,7 @@ func (r results) others() []aim {
 	)
 }
 
-// tail are the aims for pauses, and for reloads at a rate that the server can bear.
+// tail adds the aims for pauses, and for reloads at a rate that the server can sustain.
 func (r results) tail() (aims []aim) {
 	for _, t := range r {
 		for _, way := range t.peers {
@@ -167,7 +167,7 @@ func (r results) tail() (aims []aim) {
 
 func udpTest(mix, at string) string { return "UDP, mix " + mix + ", " + at }
 
-// ratio is a, with Meridian's median by the peer's; nothing where one is missing.
+// ratio returns a with the ratio of Meridian's median to the peer's; none if one is missing.
 func (r results) ratio(test, metric, peer string, a aim) []aim {
 	ours, theirs := r.of(test, own, metric), r.of(test, peer, metric)
 	if len(ours) == 0 || len(theirs) == 0 || median(theirs) == 0 {
@@ -179,7 +179,7 @@ func (r results) ratio(test, metric, peer string, a aim) []aim {
 	return []aim{a}
 }
 
-// figure is a figure of Meridian's own that is to be less than want.
+// figure returns an aim for a figure of Meridian that must be less than want.
 func (r results) figure(test, metric string, want float64) []aim {
 	ours := r.of(test, own, metric)
 	if len(ours) == 0 {
@@ -188,7 +188,7 @@ func (r results) figure(test, metric string, want float64) []aim {
 	return []aim{{what: test + ": " + metric, got: median(ours), below: true, want: want}}
 }
 
-// fastest is which of the peers answered most by its median; the first where none was measured.
+// fastest returns the peer with the highest median; the first if none was measured.
 func (r results) fastest(test string, peers ...string) string {
 	rate := func(peer string) float64 {
 		if values := r.of(test, peer, queries); len(values) > 0 {

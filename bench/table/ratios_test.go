@@ -86,7 +86,7 @@ func TestACoreThatWasNotUsedIsMarked(t *testing.T) {
 	}
 }
 
-// The scripts name what is measured, and the ratios go by those names.
+// TestRatiosGoByTheNamesOfTheScripts checks that the scripts use the names of the ratios.
 func TestRatiosGoByTheNamesOfTheScripts(t *testing.T) {
 	var scripts strings.Builder
 	for _, file := range []string{"../run", "../tail", "../harness.sh"} {

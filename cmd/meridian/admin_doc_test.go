@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestTheAdminPage runs every command of docs/reference/api.md, in order, against a server
-// of the README's shape that has what the page's YAML says.
+// TestTheAdminPage runs every command of docs/reference/api.md, in order, against a server with
+// the README's configuration and the YAML of the page.
 func TestTheAdminPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/api.md")
 	if err != nil {

@@ -9,15 +9,14 @@ import (
 )
 
 const (
-	asyncLines        = 4096        // that wait, at most
-	asyncFlushTimeout = time.Second // for what waits at the end
+	asyncLines        = 4096        // maximum number of queued lines
+	asyncFlushTimeout = time.Second // for the queue at the end
 )
 
-// asyncWriter writes what it is given to a stream that may take it late or never, such as
-// a pipe that nobody reads: whoever logs, be it a verdict that turned or an
-// operator's word, must not wait for whoever reads the log. What finds no room is
-// dropped, and counted in a line of its own when there is room again. Its methods
-// are safe for concurrent use.
+// asyncWriter queues lines for a stream that may block, such as a pipe without a
+// reader: logging a health state change or an override must not wait for the log's
+// reader. If the queue is full, it drops the line, and later writes the number of
+// dropped lines. Its methods are safe for concurrent use.
 type asyncWriter struct {
 	to    io.Writer
 	lines chan []byte
@@ -32,7 +31,7 @@ func newAsyncWriter(to io.Writer) *asyncWriter {
 	return s
 }
 
-// Write takes a line, or drops it. It never waits and never fails.
+// Write queues a line, or drops it. It never waits and never fails.
 func (s *asyncWriter) Write(line []byte) (int, error) {
 	select {
 	case s.lines <- slices.Clone(line):
@@ -42,7 +41,7 @@ func (s *asyncWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// run writes lines until close, then those that are left.
+// run writes queued lines until close, then the rest of the queue.
 func (s *asyncWriter) run() {
 	defer close(s.ended)
 	for {
@@ -63,8 +62,8 @@ func (s *asyncWriter) run() {
 	}
 }
 
-// pass writes a line, and before it how many were dropped while the one before
-// it was being written. A stream that takes nothing has nobody to tell.
+// pass writes a line, preceded by the number of lines dropped since the last one.
+// It ignores write errors: there is no other stream to report them to.
 func (s *asyncWriter) pass(line []byte) {
 	if n := s.lost.Swap(0); n > 0 {
 		fmt.Fprintf(s.to, "time=%s level=ERROR msg=\"log lines dropped: stderr was not read\" dropped=%d\n",
@@ -73,8 +72,8 @@ func (s *asyncWriter) pass(line []byte) {
 	s.to.Write(line) //nolint:errcheck // see above
 }
 
-// close waits until what was taken is written, for spoolEnd at most. Nothing that
-// is to be seen is written after it.
+// close waits until the queue is written, for asyncFlushTimeout at most. Lines written
+// after close may be lost.
 func (s *asyncWriter) close() {
 	close(s.stop)
 	select {

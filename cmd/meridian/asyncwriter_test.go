@@ -8,15 +8,15 @@ import (
 	"testing/synctest"
 )
 
-// TestASpoolNeverWaitsForWhoReads: what finds no room is counted, and what found
-// some comes in order once somebody reads.
+// TestASpoolNeverWaitsForWhoReads checks that dropped lines are counted, and that queued
+// lines are written in order once the stream is read.
 func TestASpoolNeverWaitsForWhoReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		s := newAsyncWriter(w)
 		const more = 10
 		fmt.Fprintln(s, "line 0")
-		synctest.Wait() // it is with the pipe, which nobody reads
+		synctest.Wait() // the writer blocks: the pipe has no reader
 		for i := range asyncLines + more {
 			fmt.Fprintf(s, "line %d\n", i+1)
 		}

@@ -13,12 +13,12 @@ import (
 	"meridian/server"
 )
 
-// fromAt is what places a client of whom --at does, where others have networks or a database.
+// fromAt is the source that an explanation names for a client located by --at.
 const fromAt = "--at"
 
-// clientAt has whoever decides a question stand at a place, and tells the question
-// to ask then: that of the same client, or of the same packet's source. Who decides is
-// found before anybody is moved. An empty place leaves all as it is.
+// clientAt locates the client of a question at a place and returns the question to ask.
+// The client is the client-subnet or the packet's source, determined before it is moved.
+// An empty place changes nothing.
 func clientAt(cfg *config.Config, asked server.ExplainQuery, place string) (server.ExplainQuery, error) {
 	if place == "" {
 		return asked, nil
@@ -26,7 +26,7 @@ func clientAt(cfg *config.Config, asked server.ExplainQuery, place string) (serv
 	light := config.Config{File: cfg.File, Regions: cfg.Regions, Geo: config.Geo{Networks: cfg.Geo.Networks}}
 	where, err := geo.Open(&light)
 	if err != nil {
-		return asked, nil // what is wrong with the file, its own build tells with the rest
+		return asked, nil // the build reports this error with all others
 	}
 	n, err := placeNamed(cfg, place)
 	if err != nil {
@@ -40,7 +40,7 @@ func clientAt(cfg *config.Config, asked server.ExplainQuery, place string) (serv
 	return asked, where.Close()
 }
 
-// markAt says of what placed the client that it was --at.
+// markAt sets --at as the source of the client's location.
 func markAt(e *server.Explanation) {
 	e.Location.From = fromAt
 	for i := range e.Sources {
@@ -50,7 +50,7 @@ func markAt(e *server.Explanation) {
 	}
 }
 
-// placeNamed is the place that a text names:
+// placeNamed returns the place that a text names:
 //
 //	text                     place
 //	48.85,2.35               latitude and longitude
@@ -59,10 +59,10 @@ func markAt(e *server.Explanation) {
 //	US-CA                    a subdivision; also subdivision:US-CA
 //	FR                       a country; also country:FR
 //	EU                       a continent, where no country has its code
-//	continent:NA             a continent, whoever has its code
+//	continent:NA             a continent, even if a country has the same code
 func placeNamed(cfg *config.Config, text string) (config.Network, error) {
-	kind, name, told := strings.Cut(text, ":")
-	if !told {
+	kind, name, explicit := strings.Cut(text, ":")
+	if !explicit {
 		kind, name = kindOf(cfg, text), text
 	}
 	upper := strings.ToUpper(name)
@@ -91,7 +91,7 @@ func placeNamed(cfg *config.Config, text string) (config.Network, error) {
 		text, regionNames(cfg))
 }
 
-// kindOf is what a place is that does not say so; empty: nothing.
+// kindOf returns the kind of a place written without one; empty if there is none.
 func kindOf(cfg *config.Config, text string) string {
 	switch {
 	case regionOf(cfg, text) != nil:
@@ -110,9 +110,9 @@ func kindOf(cfg *config.Config, text string) string {
 	return "country"
 }
 
-// clientKinds tells what is wrong with a place, as a network of a configuration that has nothing else.
+// clientKinds validates a place as the only network of a configuration.
 func clientKinds(n config.Network) error {
-	n.Prefix = netip.MustParsePrefix("192.0.2.0/24") // whoever that is
+	n.Prefix = netip.MustParsePrefix("192.0.2.0/24") // any network
 	where, err := geo.Open(&config.Config{Geo: config.Geo{Networks: []config.Network{n}}})
 	if err != nil {
 		return errors.New(errorsOf("", err)[0].What)

@@ -19,13 +19,14 @@ func checkCommand() *cobra.Command {
 	var output outputFlag
 	c := &cobra.Command{
 		Use:   "check {-c FILE | FILE}...",
-		Short: "Say every fault of a configuration, or what it would serve",
+		Short: "Report all errors of a configuration, or what it would serve",
 		Long: `Check loads FILE with everything it names (master files, geo databases, certificates) exactly as
-serve does, without listening or probing. Faults and warnings go to stderr, one a line, as
+serve does, without listening or probing. Errors and warnings go to stderr, one per line, as
 
   file:line:column: path.to.key: what is wrong; what would be right
 
-It warns where this user cannot write to the folder of the state, nor make it. With -o json they are lists in the one object on stdout, beside what would be served.
+It warns if this user can neither write to the state directory nor create it. With -o json, stdout has
+one object with the errors, the warnings and a summary of what would be served.
 
 Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 		Example: `  meridian check -c meridian.yaml
@@ -53,7 +54,7 @@ Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
 	return c
 }
 
-// checked is build, and what is odd about where the configuration would be served.
+// checked builds the snapshot and adds warnings about the state directory.
 func checked(paths []string) (*zones.Snapshot, findings) {
 	snapshot, found := build(paths)
 	if snapshot != nil {
@@ -62,14 +63,14 @@ func checked(paths []string) (*zones.Snapshot, findings) {
 	return snapshot, found
 }
 
-// checkJSON prints what was found, and what would be served where there are no faults.
+// checkJSON prints errors and warnings, and a summary if there are no errors.
 func checkJSON(paths []string, stdout io.Writer) error {
 	snapshot, found := checked(paths)
 	report := struct {
-		Faults   []finding `json:"faults"`
+		Errors   []finding `json:"errors"`
 		Warnings []finding `json:"warnings"`
 		*summary
-	}{Faults: listed(found.errs), Warnings: listed(found.warnings)}
+	}{Errors: listed(found.errs), Warnings: listed(found.warnings)}
 	if snapshot != nil {
 		defer snapshot.Close()
 		s := summarize(snapshot)
@@ -81,17 +82,17 @@ func checkJSON(paths []string, stdout io.Writer) error {
 	return found.err()
 }
 
-// summary is what a sound configuration would serve.
+// summary is the content that a valid configuration would serve.
 type summary struct {
 	Listen []string      `json:"listen"`
 	Zones  []zoneSummary `json:"zones"`
 	Pools  []poolSummary `json:"pools"`
-	Probed int           `json:"probed"` // distinct pairs of check and address; those of targets are not known here
+	Probed int           `json:"probed"` // distinct pairs of check and address, without those of unresolved targets
 
 	Targets int `json:"targets"` // names to be resolved
 
 	Tables      int `json:"tables"`       // of geo: distinct sets of regions or matches
-	TablesBytes int `json:"tables_bytes"` // that they hold in memory
+	TablesBytes int `json:"tables_bytes"` // their size in memory
 }
 
 type zoneSummary struct {

@@ -20,7 +20,7 @@ import (
 	"meridian/config"
 )
 
-// defaultServer is where the API is in the examples of the manual.
+// defaultServer is the API address in the manual's examples.
 const defaultServer = "http://127.0.0.1:8053"
 
 // serverVariable is the environment variable that sets the default of --server.
@@ -29,11 +29,11 @@ const serverVariable = "MERIDIAN_SERVER"
 // client talks to the API of a running server.
 type client struct {
 	server    string        // its URL
-	tokenFile string        // empty: it asks for none
+	tokenFile string        // empty: send no token
 	timeout   time.Duration // of a request; 0: clientTimeout
 }
 
-// addClientFlags lets a verb talk to a server, to the one at fallback unless told.
+// addClientFlags adds the flags of commands that call a server; fallback is its default URL.
 func addClientFlags(c *cobra.Command, to *client, fallback string) {
 	if fallback == defaultServer {
 		fallback = cmp.Or(os.Getenv(serverVariable), fallback)
@@ -42,13 +42,13 @@ func addClientFlags(c *cobra.Command, to *client, fallback string) {
 	c.Flags().StringVar(&to.tokenFile, "token-file", "", "`FILE` with the token that the server's admin.token_file holds")
 }
 
-// clientTimeout bounds a request: some clear ten thousand addresses.
+// clientTimeout bounds a request: a clear may cover ten thousand addresses.
 const clientTimeout = time.Minute
 
 // maxAnswer bounds an answer, in octets: 100,000 members take a tenth of it.
 const maxAnswer = 1 << 30
 
-// hinted is an error with what would be right on a line of its own.
+// hinted returns an error with a hint on a line of its own.
 func hinted(what, hint string) error {
 	if hint == "" {
 		return errors.New(what)
@@ -56,7 +56,7 @@ func hinted(what, hint string) error {
 	return fmt.Errorf("%s\n  %s", what, hint)
 }
 
-// call asks the server, sending in unless it is nil, and reads the answer into out.
+// call sends a request, with in as its body unless nil, and decodes the answer into out.
 func (c *client) call(ctx context.Context, method, path string, words url.Values, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.timeout, clientTimeout))
 	defer cancel()
@@ -82,7 +82,7 @@ func (c *client) call(ctx context.Context, method, path string, words url.Values
 		return c.refused(response, body)
 	}
 	if err := json.Unmarshal(body, out); err != nil {
-		return hinted(fmt.Sprintf("what answers at %s is not a Meridian of this version: %v", c.server, err), "")
+		return hinted(fmt.Sprintf("the answer of %s is not that of a Meridian of this version: %v", c.server, err), "")
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (c *client) request(ctx context.Context, method, path string, words url.Val
 	return request, nil
 }
 
-// refused is what a server says is wrong.
+// refused converts an error response into an error.
 func (c *client) refused(response *http.Response, body []byte) error {
 	var p admin.Problem
 	if json.Unmarshal(body, &p) != nil || p.Error == "" {
@@ -134,8 +134,8 @@ func (c *client) refused(response *http.Response, body []byte) error {
 	return hinted(strings.TrimSpace(p.Error), p.Hint)
 }
 
-// configRefused is the error of a server that refuses a configuration: each of its
-// errors on a line.
+// configRefused returns the error of a server that rejected a configuration, with one
+// configuration error per line.
 func configRefused(all []admin.ConfigError) error {
 	lines := make([]string, len(all))
 	for i, e := range all {

@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// The reference has a section for every command, with a row for each of its flags.
+// TestCommandReferenceIsComplete checks that the reference has a section for every command, with
+// a row for each of its flags.
 func TestCommandReferenceIsComplete(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/commands.md")
 	if err != nil {

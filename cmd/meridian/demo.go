@@ -27,7 +27,7 @@ import (
 //go:embed demo.yaml
 var demoTemplate string
 
-// demoPorts are the ports of the demo's world; 0 takes any free one.
+// demoPorts are the ports of the demo; 0 selects a free one.
 type demoPorts struct{ DNS, HTTP int }
 
 func demoCommand() *cobra.Command {
@@ -35,11 +35,11 @@ func demoCommand() *cobra.Command {
 	var printConfig bool
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Serve a made world on loopback, nothing to install",
+		Short: "Run a demo setup on loopback, nothing to install",
 		Long: `Demo serves the zone gslb.example.com from five regions on 127.0.0.1, with real web servers on
 127.0.0.x as their endpoints, each probed once a second, and the built-in geo table. It prints
-questions to ask with dig and how to break a region, then a line for each verdict that turns.
-It needs no root, no file and no network, and ends at Ctrl-C.
+example dig queries and how to break a region, then a line for each health state change.
+It needs no root, no file and no network. Stop it with Ctrl-C.
 
 Exit: 0; 2 when a port is taken or 127.0.0.x cannot be bound (macOS: sudo ifconfig lo0 alias 127.0.0.11 ...).`,
 		Example: `  meridian demo
@@ -56,15 +56,15 @@ Exit: 0; 2 when a port is taken or 127.0.0.x cannot be bound (macOS: sudo ifconf
 	}
 	c.Flags().IntVar(&ports.DNS, "dns-port", ports.DNS, "UDP and TCP `port` on 127.0.0.1; 0: any free one")
 	c.Flags().IntVar(&ports.HTTP, "http-port", ports.HTTP, "TCP `port` of the endpoints; 0: any free one")
-	c.Flags().BoolVar(&printConfig, "print-config", false, "print the demo's configuration and end")
+	c.Flags().BoolVar(&printConfig, "print-config", false, "print the demo's configuration and exit")
 	return c
 }
 
-// demoConfig is the demo's configuration, as a user would write it.
+// demoConfig returns the demo's configuration, as a user would write it.
 func demoConfig(ports demoPorts) []byte {
 	var b bytes.Buffer
 	if err := template.Must(template.New("demo.yaml").Parse(demoTemplate)).Execute(&b, ports); err != nil {
-		panic(err) // the template is ours
+		panic(err) // the template is embedded, so this is a bug
 	}
 	return b.Bytes()
 }
@@ -117,7 +117,7 @@ func (p demoPorts) valid() error {
 	return nil
 }
 
-// demoAddresses are the addresses of the demo's endpoints, in order.
+// demoAddresses returns the addresses of the demo's endpoints, in order.
 func demoAddresses(ports demoPorts) ([]netip.Addr, error) {
 	if ports.HTTP == 0 {
 		ports.HTTP = 1 // any valid one: only the addresses are read
@@ -134,7 +134,7 @@ func demoAddresses(ports demoPorts) ([]netip.Addr, error) {
 	return addresses, nil
 }
 
-// demoWorld is the running demo, as it tells itself.
+// demoWorld is the running demo and its output.
 type demoWorld struct {
 	cfg      *config.Config
 	ports    demoPorts
@@ -148,7 +148,7 @@ func (w *demoWorld) load(builder zones.Builder) (*zones.Snapshot, error) {
 	return snapshot, err
 }
 
-// visitors are networks for which the built-in table knows a country.
+// visitors are networks with a country in the built-in table.
 var visitors = [...]struct{ network, where string }{
 	{"128.112.0.0/16", "United States"},
 	{"200.160.0.0/20", "Brazil"},
@@ -157,12 +157,12 @@ var visitors = [...]struct{ network, where string }{
 	{"133.11.0.0/16", "Japan"},
 }
 
-// introduce prints what to try. The answers shown are computed by the function
-// that serves, from the verdicts of this moment.
+// introduce prints example commands. The function that serves computes the answers shown,
+// from the current health states.
 func (w *demoWorld) introduce(listen []netip.AddrPort) {
 	at := listen[0]
 	fmt.Fprintf(w.out, "meridian serves gslb.example.com on %s, five regions, each endpoint probed every second\n\n", at)
-	fmt.Fprintln(w.out, "Ask as somebody from elsewhere; the nearest healthy region answers:")
+	fmt.Fprintln(w.out, "Query as a client elsewhere; the nearest healthy region answers:")
 	for _, v := range visitors {
 		fmt.Fprintf(w.out, "  dig @%s -p %d www.gslb.example.com +short +subnet=%-18s # %s: %s\n",
 			at.Addr(), at.Port(), v.network, v.where, w.answer(v.network))
@@ -176,12 +176,12 @@ func (w *demoWorld) introduce(listen []netip.AddrPort) {
 		fmt.Fprintf(w.out, "  dig @%s -p %d %s.gslb.example.com +short  # %s\n", at.Addr(), at.Port(), n.name, n.what)
 	}
 	ireland := netip.MustParseAddr("127.0.0.31")
-	fmt.Fprintf(w.out, "\nBreak all of eu-west, ask again two seconds later, mend it:\n  curl %s\n  curl %s\n\n",
-		endpointURL(ireland, w.ports.HTTP, "/break"), endpointURL(ireland, w.ports.HTTP, "/mend"))
-	fmt.Fprintln(w.out, "Verdicts as they turn (Ctrl-C ends):")
+	fmt.Fprintf(w.out, "\nBreak all of eu-west, ask again two seconds later, repair it:\n  curl %s\n  curl %s\n\n",
+		endpointURL(ireland, w.ports.HTTP, "/break"), endpointURL(ireland, w.ports.HTTP, "/repair"))
+	fmt.Fprintln(w.out, "Health state changes (Ctrl-C stops):")
 }
 
-// answer is the region to which www sends a network, and the addresses there.
+// answer returns the region to which www sends a network, and its addresses.
 func (w *demoWorld) answer(network string) string {
 	e := server.Explain(w.snapshot, server.ExplainQuery{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
 	if len(e.Answers) == 0 {
@@ -198,7 +198,7 @@ func (w *demoWorld) answer(network string) string {
 	return region + ", " + strings.Join(addresses, " or ")
 }
 
-// onTransition prints a line for each verdict that turned; the first verdicts of all are no news.
+// onTransition prints a line for each health state change, except the first state of each target.
 func (w *demoWorld) onTransition(turns []health.Transition, _ *pools.Tree) {
 	regions := regionsByAddress(w.cfg)
 	for _, t := range turns {

@@ -16,7 +16,7 @@ import (
 )
 
 // demoEndpoints are the demo's web servers: one listener for each address, all on
-// one port. Those of a region break and mend together.
+// one port. All endpoints of a region break and recover together.
 type demoEndpoints struct {
 	listeners []net.Listener
 	regions   map[string]*atomic.Bool // broken?
@@ -24,8 +24,8 @@ type demoEndpoints struct {
 	done      sync.WaitGroup
 }
 
-// listenEndpoints binds the addresses on port, or on any one free port where
-// port is 0, and returns the port.
+// listenEndpoints binds the addresses on port, or on one free port if port is 0, and
+// returns the port.
 func listenEndpoints(addresses []netip.Addr, port int) (*demoEndpoints, int, error) {
 	e := &demoEndpoints{regions: map[string]*atomic.Bool{}}
 	for _, a := range addresses {
@@ -40,7 +40,7 @@ func listenEndpoints(addresses []netip.Addr, port int) (*demoEndpoints, int, err
 	return e, port, nil
 }
 
-// serve answers on every listener as the endpoint whose address it has.
+// serve answers on every listener as the endpoint with its address.
 func (e *demoEndpoints) serve(cfg *config.Config) {
 	regions := regionsByAddress(cfg)
 	for _, l := range e.listeners {
@@ -52,7 +52,7 @@ func (e *demoEndpoints) serve(cfg *config.Config) {
 		e.servers = append(e.servers, s)
 		e.done.Go(func() {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				panic(err) // the listener is ours alone
+				panic(err) // only this type closes the listener
 			}
 		})
 	}
@@ -69,11 +69,11 @@ func endpointHandler(region string, broken *atomic.Bool) http.Handler {
 	})
 	mux.HandleFunc("/break", func(w http.ResponseWriter, _ *http.Request) {
 		broken.Store(true)
-		fmt.Fprintf(w, "%s is broken: its endpoints answer 503 until /mend\n", region)
+		fmt.Fprintf(w, "%s is broken: its endpoints answer 503 until /repair\n", region)
 	})
-	mux.HandleFunc("/mend", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/repair", func(w http.ResponseWriter, _ *http.Request) {
 		broken.Store(false)
-		fmt.Fprintf(w, "%s is mended\n", region)
+		fmt.Fprintf(w, "%s is repaired\n", region)
 	})
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "hello from %s, %s\n", region, r.Context().Value(http.LocalAddrContextKey))
@@ -81,7 +81,7 @@ func endpointHandler(region string, broken *atomic.Bool) http.Handler {
 	return mux
 }
 
-// close ends the listeners and waits for the servers.
+// close closes the listeners and waits for the servers.
 func (e *demoEndpoints) close() {
 	for _, l := range e.listeners[len(e.servers):] {
 		l.Close()
@@ -96,7 +96,7 @@ func (e *demoEndpoints) close() {
 	e.done.Wait()
 }
 
-// regionsByAddress tells the region that each endpoint stands in.
+// regionsByAddress returns the region of each endpoint.
 func regionsByAddress(cfg *config.Config) map[netip.Addr]string {
 	regions := map[netip.Addr]string{}
 	for _, p := range cfg.Pools {
@@ -109,7 +109,7 @@ func regionsByAddress(cfg *config.Config) map[netip.Addr]string {
 	return regions
 }
 
-// endpointURL is a page of an endpoint.
+// endpointURL returns the URL of a page of an endpoint.
 func endpointURL(a netip.Addr, port int, path string) string {
 	return "http://" + net.JoinHostPort(a.String(), strconv.Itoa(port)) + path
 }

@@ -19,26 +19,26 @@ func explainCommand() *cobra.Command {
 	var output outputFlag
 	c := &cobra.Command{
 		Use:   "explain NAME [TYPE] --client ADDR {-c FILE | --server URL}",
-		Short: "Give the answer to a question and why, step by step",
-		Long: `Explain answers NAME and TYPE (A when left out) as serve would for a client, and says why: where the
-client is and what placed it, and for each pool each member's verdict, distance or weight, and the
-reason it was chosen or passed over. It runs the very code that serves. With -c nothing is probed:
-every verdict is unknown, which counts as up, and members that are a target have no address unless
---resolve asks for them. With --server a running server tells what it answers now.
+		Short: "Show the answer to a query and the reason for it, step by step",
+		Long: `Explain answers NAME and TYPE (default A) as serve would for a client, and gives the reasons: the
+client's location and its source, and for each pool each member's health state, distance or weight,
+and why it was selected or not. It runs the code that serves. With -c nothing is probed: every health
+state is unknown, which counts as up, and members with a target have no address unless --resolve is
+given. With --server, a running server explains its current answer.
 
-With -c, what if: --down and --force take members down or up, --weight and --bias change what FILE
-says, --load has members report a load, once, with nothing shed before, and --at puts whoever decides somewhere else, be it the client or the resolver: latitude and
-longitude, a country such as FR, a subdivision such as US-CA, a city of the database such as
-FR/Paris, a region, or continent:EU.
+What-if flags, with -c: --down and --force set members down or up, --weight and --bias replace values
+of FILE, --load sets the load that a member reports, once, with nothing shed before, and --at moves
+the client, or the resolver if there is no client-subnet: to a latitude and longitude, a country such
+as FR, a subdivision such as US-CA, a city of the database such as FR/Paris, a region, or continent:EU.
 
---client is the client-subnet (ECS) of the question, an address or a network; --resolver is the
-address that the packet comes from, which decides where no client-subnet does.
+--client is the client-subnet (ECS) of the query, an address or a network; --resolver is the source
+address of the packet, used if there is no client-subnet.
 
-All that is drawn for an answer is drawn from one random number, told as its draw; with --draw the
-same question has the same answer again. The turns of round-robin, which each worker of a server
-counts for itself, are taken from it too.
+All random choices of an answer derive from one random number, printed as its draw; --draw repeats
+the same choices. The position of round-robin, which each worker of a server counts separately,
+derives from it too.
 
-Exit: 0; 1 when the configuration or the command line is at fault, or no server answers.`,
+Exit: 0; 1 on an error in the configuration or the command line, or if no server answers.`,
 		Example: `  meridian explain www.gslb.example.com --client 198.51.100.7 -c meridian.yaml
   meridian explain www.gslb.example.com AAAA --client 2001:db8::/48 -c meridian.yaml
   meridian explain www.gslb.example.com A --resolver 192.0.2.53 -c meridian.yaml -o json
@@ -59,12 +59,12 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	}
 	c.Flags().StringVar(&a.client, "client", "", "`address` or network that the question carries as client-subnet")
 	c.Flags().StringVar(&a.resolver, "resolver", "", "`address` that the packet comes from")
-	c.Flags().StringVar(&a.draw, "draw", "", "`N`: the random number to draw by, as an explanation tells it: the same answer again")
-	c.Flags().StringVar(&a.time, "time", "", "`TIME` at which it is asked, such as 2026-03-01T12:00:00Z, for pools with sticky: ttl; now when left out")
-	c.Flags().StringVar(&a.at, "at", "", "`PLACE` where whoever decides stands in this case")
+	c.Flags().StringVar(&a.draw, "draw", "", "`N`: the random number, as an explanation prints it: repeats the same answer")
+	c.Flags().StringVar(&a.time, "time", "", "`TIME` of the query, such as 2026-03-01T12:00:00Z, for pools with sticky: ttl (default now)")
+	c.Flags().StringVar(&a.at, "at", "", "`PLACE` of the client in this case")
 	a.whatIf.addFlags(c)
-	c.Flags().StringArrayVar(&a.whatIf.forced, "force", nil, "`TARGET=up|down`: its verdict in this case; may be repeated")
-	c.Flags().StringArrayVar(&a.loads, "load", nil, "`POOL/MEMBER=USED`: the load that it reports in this case, or a share of its capacity such as 70%; may be repeated")
+	c.Flags().StringArrayVar(&a.whatIf.forced, "force", nil, "`TARGET=up|down`: its health state in this case; may be repeated")
+	c.Flags().StringArrayVar(&a.loads, "load", nil, "`POOL/MEMBER=USED`: the member's reported load in this case, or a share of its capacity such as 70%; may be repeated")
 	addResolveFlag(c, &a.resolve)
 	addConfigFlag(c, &a.file)
 	addClientFlags(c, &a.running, "")
@@ -76,7 +76,7 @@ Exit: 0; 1 when the configuration or the command line is at fault, or no server 
 	return c
 }
 
-// explainOptions is a question to be explained, and whom it is for.
+// explainOptions is the query to explain, its client and the what-if flags.
 type explainOptions struct {
 	words            []string // the name, the type or nothing
 	client, resolver string
@@ -90,8 +90,8 @@ type explainOptions struct {
 	running          client
 }
 
-// source returns where the configuration is; none: a running server is asked. Flags come
-// before the environment, and a configuration before a server.
+// source returns the paths of the configuration, or none if a running server explains.
+// Flags take precedence over the environment, and a configuration over a server.
 func (a *explainOptions) source() (paths []string, err error) {
 	if a.running.server != "" {
 		return nil, nil
@@ -105,10 +105,10 @@ func (a *explainOptions) source() (paths []string, err error) {
 	return nil, errors.New("at least one of the flags -c FILE and --server URL is required; or set " + configVariable + " or " + serverVariable)
 }
 
-// explain asks the running server, or the configuration where none is named.
+// explain asks the running server, or loads the configuration if no server is named.
 func (a *explainOptions) explain(ctx context.Context, stderr io.Writer) (e server.Explanation, err error) {
 	if a.client == "" && a.resolver == "" {
-		return e, errors.New("no client; --client ADDR or --resolver ADDR says who asks")
+		return e, errors.New("no client; set --client ADDR or --resolver ADDR")
 	}
 	asked, err := server.ExplainParams{Name: a.words[0], Type: a.words[1], Client: a.client, Resolver: a.resolver, Draw: a.draw, Time: a.time}.Parse()
 	if err != nil {
@@ -143,7 +143,7 @@ func (a *explainOptions) explain(ctx context.Context, stderr io.Writer) (e serve
 	if err != nil {
 		return e, err
 	}
-	loads.reports(resolved) // before anything goes down: what a lost region served is spread
+	loads.reports(resolved) // before members go down, because the load of a lost region is spread
 	if err := a.whatIf.turn(resolved); err != nil {
 		return e, err
 	}

@@ -13,25 +13,24 @@ import (
 	"time"
 )
 
-// What the check of the test asks for, and how long by the manual it takes from a
-// death to a verdict.
+// The settings of the check, and the time from a failure to a state change according to the
+// manual.
 const (
 	deathInterval = 100 * time.Millisecond
 	deathTimeout  = 100 * time.Millisecond
 	deathConfirm  = 50 * time.Millisecond
 	deathRow      = 2 // rise and fall
 	deathBudget   = deathInterval*11/10*deathRow + deathTimeout + deathConfirm + deathTimeout
-	deathProbes   = deathRow + 1 // and the one that confirms
+	deathProbes   = deathRow + 1 // and the confirming probe
 )
 
-// TestTheTimeFromADeathToTheLastWrongAnswer asks a server all the time while an
-// endpoint dies in three ways, and comes back from each. Two things bound a wrong answer:
+// TestTheTimeFromADeathToTheLastWrongAnswer queries a server continuously while an endpoint
+// fails in three ways, and recovers from each. Two limits apply to wrong answers:
 //
-//   - Exactly, by the probes that the endpoint itself has seen since it died: none is
-//     wrong that was asked for when one more had come than turn the verdict. On the way
-//     back a stall may fail a probe that was seen.
-//   - In time, by the budget of the manual, an interval, and four times what a
-//     goroutine beside it that does nothing but sleep was late by: machines stall.
+//   - Probes: no answer is wrong after the failed endpoint has received one probe more than a
+//     state change needs. During recovery, a stall may fail a probe that was received.
+//   - Time: the manual's budget plus an interval plus four times the delay of a goroutine
+//     that only sleeps, because machines stall.
 func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.62", 0)
 	first := newMortal(t, fmt.Sprintf("127.0.0.61:%d", port))
@@ -76,20 +75,20 @@ func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
 	}
 }
 
-// life is how an endpoint is.
+// life is the behaviour of an endpoint.
 type life int
 
 const (
 	lives   life = iota
-	resets       // its process takes connections and drops them
-	hangs        // it takes requests and answers none
-	refuses      // nobody listens
+	resets       // accepts connections and resets them
+	hangs        // accepts requests and never answers
+	refuses      // does not listen
 )
 
 func (l life) String() string { return [...]string{"recovery", "resetting", "hanging", "death"}[l] }
 
-// mortal is an endpoint that dies and comes back, and counts the probes that it sees
-// while it is as it is; who refuses sees none.
+// mortal is an endpoint that fails and recovers. It counts the probes since its last
+// change; it sees none while it refuses connections.
 type mortal struct {
 	at   string
 	is   atomic.Int32
@@ -138,8 +137,7 @@ func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// stallMeter measures by how much in all a goroutine that sleeps again and again
-// wakes too late.
+// stallMeter measures the total delay of a goroutine that sleeps repeatedly.
 type stallMeter struct {
 	end  chan struct{}
 	done sync.WaitGroup

@@ -2,13 +2,13 @@ package main
 
 import "fmt"
 
-// flagValues is what flags said of what, by which the first that said it is found again.
+// flagValues holds the value that a flag set for each object, and the flag.
 type flagValues map[any]flagValue
 
 type flagValue struct{ value, flag string }
 
-// set notes what a flag says of something. Another thing said of it before is an
-// error that names both: who contradicts themselves wants to know, not an answer.
+// set records the value that a flag sets for an object. A different earlier value is an
+// error that names both flags.
 func (s *flagValues) set(of any, what, flag string) error {
 	if *s == nil {
 		*s = flagValues{}

@@ -12,7 +12,7 @@ import (
 // configVariable is the environment variable that sets the default of -c.
 const configVariable = "MERIDIAN_CONFIG"
 
-// configFlag is the -c that most verbs take: the files and directories of a configuration.
+// configFlag is the -c of most commands: the files and directories of a configuration.
 type configFlag []string
 
 func (f *configFlag) String() string     { return strings.Join(*f, " -c ") }
@@ -24,8 +24,8 @@ func addConfigFlag(c *cobra.Command, f *configFlag) {
 	c.Flags().VarP(f, "config", "c", "the configuration: a `FILE`, or a directory with its *.yaml; may be repeated (default of "+configVariable+" in the environment)")
 }
 
-// paths returns where the configuration is: as -c says, else as the arguments do, else
-// as the environment does.
+// paths returns the paths of the configuration: those of -c, else the arguments, else
+// that of the environment.
 func (f configFlag) paths(args ...string) ([]string, error) {
 	switch {
 	case len(f) > 0 && len(args) > 0:
@@ -41,7 +41,7 @@ func (f configFlag) paths(args ...string) ([]string, error) {
 	return nil, errors.New("required flag(s) \"config\" not set; write -c FILE, or set " + configVariable)
 }
 
-// outputFlag is the -o of verbs that print a table.
+// outputFlag is the -o of commands that print a table.
 type outputFlag string
 
 const (

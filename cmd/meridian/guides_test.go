@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// guides are the pages that have commands to run.
+// guides lists the pages with commands to run.
 const guides = "../../docs/guides/*.md"
 
-// shellOnly are programs that a guide may show and that no test runs.
+// shellOnly lists programs that a guide may show and that no test runs.
 var shellOnly = []string{"dig", "go"}
 
 var guideBlock = regexp.MustCompile("(?s)```(\\w*)\n(.*?)```")
@@ -63,7 +63,7 @@ func firstConfig(blocks [][]string) string {
 type guide struct {
 	t      *testing.T
 	config string // the latest one that the page shows
-	api    string // where the server listens that steering commands talk to, once one does
+	api    string // URL of the server's API, once it runs
 }
 
 // play runs the lines that begin with "$ ", and compares the lines below each.
@@ -150,7 +150,7 @@ func (g *guide) expect(line, got string, want []string) {
 	}
 }
 
-// shellWords splits a command line as a shell does that knows double quotes.
+// shellWords splits a command line as a shell does, with double quotes.
 func shellWords(line string) []string {
 	line, _, _ = strings.Cut(line, " #")
 	var argv []string

@@ -7,7 +7,7 @@ import (
 	"meridian/config"
 )
 
-// The introduction names every policy, as the configuration does.
+// TestHelpNamesEveryPolicy checks that --help uses the policy names of the configuration.
 func TestHelpNamesEveryPolicy(t *testing.T) {
 	help := said(t, 0, "--help")
 	for _, p := range []config.Policy{

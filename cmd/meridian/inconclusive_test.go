@@ -28,8 +28,8 @@ zones:
     names: {www: {pool: web}}
 `
 
-// TestProbesThatThisMachineCannotMakeAreShown has probes come from an address that this
-// machine does not have: they say nothing about the endpoint, which is answered.
+// TestProbesThatThisMachineCannotMakeAreShown uses a source address that this machine does not
+// have: such probes are inconclusive, and the endpoint stays in the answers.
 func TestProbesThatThisMachineCannotMakeAreShown(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.1", 0)
 	file := filepath.Join(t.TempDir(), "meridian.yaml")

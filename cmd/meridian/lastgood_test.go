@@ -14,7 +14,7 @@ import (
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 )
 
-// goodFiles are a configuration that names a file of each kind that is kept.
+// goodFiles is a configuration that names a file of each saved kind.
 var goodFiles = map[string]string{
 	"conf.d/10-server.yaml": "server: {listen: [\"127.0.0.1:0\"], workers: 1, nsid: \"${MERIDIAN_TEST_NODE}\"}\nadmin: {listen: \"127.0.0.1:0\", token_file: ../token}\n",
 	"conf.d/20-state.yaml":  "state: ../state # beside\ngeo: {database: ../geo.mmdb}\n",
@@ -24,7 +24,7 @@ var goodFiles = map[string]string{
 	"token":                 "0123456789abcdef\n",
 }
 
-// goodServer serves the configuration in dir until the function that it returns is called.
+// goodServer serves the configuration in dir until the returned function is called.
 func goodServer(t *testing.T, dir string, more ...string) (at, api string, stderr *transcript, stop func() int) {
 	t.Helper()
 	stderr = new(transcript)

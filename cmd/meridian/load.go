@@ -14,21 +14,21 @@ import (
 	"meridian/zones"
 )
 
-// findings are what is wrong with a configuration (faults) or odd (warnings), in file order.
+// findings holds the errors and warnings of a configuration, in file order.
 type findings struct {
 	errs, warnings []config.Error
-	failed         error // what kept it from being built, and is no fault of it: an address that cannot be bound
+	failed         error // an error outside the configuration: an address that cannot be bound
 }
 
-// loadBuilt has a Builder build the snapshot of a configuration in files and directories. Every verb that takes a
-// configuration calls it or loadBriefly, so that none can judge a file differently.
-// What is found is printed to stderr, one a line; the error only counts the faults.
+// loadBuilt builds the snapshot of a configuration in files and directories. Every command
+// that takes a configuration calls it or loadBriefly, so all validate a file equally.
+// It prints errors and warnings to stderr, one per line; the error only counts them.
 func loadBuilt(paths []string, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
 	snapshot, found := buildWith(paths, builder)
 	return snapshot, found.print(stderr)
 }
 
-// loadCopy is loadBuilt of a copy of a configuration.
+// loadCopy does the same as loadBuilt for a saved copy of a configuration.
 func loadCopy(copied *config.Copy, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
 	cfg, warnings, err := copied.Load()
 	if cfg == nil {
@@ -38,8 +38,8 @@ func loadCopy(copied *config.Copy, builder zones.Builder, stderr io.Writer) (*zo
 	return snapshot, found.print(stderr)
 }
 
-// loadBriefly is loadBuilt with a change made to what a sound file says, nil for none, for a verb
-// that is asked again and again: of warnings it tells how many there are.
+// loadBriefly does the same as loadBuilt for commands that run repeatedly: it applies change,
+// unless nil, to a valid configuration, and prints only the number of warnings.
 func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
 	snapshot, found, err := buildChanged(paths, change)
 	if err != nil {
@@ -48,7 +48,7 @@ func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Wr
 	return snapshot, found.printBriefly(strings.Join(paths, " -c "), stderr)
 }
 
-// buildChanged is loadBriefly without a word; without a change, build.
+// buildChanged builds the snapshot of a changed configuration and prints nothing.
 func buildChanged(paths []string, change func(*config.Config) error) (*zones.Snapshot, findings, error) {
 	cfg, found := read(paths)
 	if cfg == nil {
@@ -63,7 +63,7 @@ func buildChanged(paths []string, change func(*config.Config) error) (*zones.Sna
 	return snapshot, found, nil
 }
 
-// build is loadBuilt without a word; the snapshot is nil where there are faults.
+// build builds a snapshot and prints nothing; the snapshot is nil if there are errors.
 func build(paths []string) (*zones.Snapshot, findings) { return buildWith(paths, zones.Build) }
 
 func buildWith(paths []string, builder zones.Builder) (*zones.Snapshot, findings) {
@@ -74,13 +74,13 @@ func buildWith(paths []string, builder zones.Builder) (*zones.Snapshot, findings
 	return compile(cfg, found, builder)
 }
 
-// read is the first half of build: what the files say.
+// read reads and validates the files: the first half of build.
 func read(paths []string) (*config.Config, findings) {
 	cfg, warnings, err := config.Load(paths...)
 	return cfg, findings{errs: errorsOf(strings.Join(paths, ", "), err), warnings: warnings}
 }
 
-// compile is the second half: what comes of it.
+// compile builds the snapshot of a configuration: the second half of build.
 func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.Snapshot, findings) {
 	snapshot, more, err := builder(cfg)
 	var bind *server.BindError
@@ -99,18 +99,18 @@ func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.
 	return snapshot, found
 }
 
-// checkFiles looks at what a configuration names beside zones and databases.
+// checkFiles checks the token file and the state directory of a configuration.
 func checkFiles(cfg *config.Config) (faults []config.Error) {
 	if _, err := token(cfg.Admin); err != nil {
 		faults = append(faults, cfg.ErrorAt(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), "write a token of 16 to 512 characters into it"))
 	}
 	if info, err := os.Stat(cfg.State); cfg.State != "" && err == nil && !info.IsDir() {
-		faults = append(faults, cfg.ErrorAt(cfg.StatePos, "state", cfg.State+" is a file", "name a folder; it is made where it is missing"))
+		faults = append(faults, cfg.ErrorAt(cfg.StatePos, "state", cfg.State+" is a file", "name a directory; it is created if missing"))
 	}
 	return faults
 }
 
-// print prints what was found, one a line, and counts the faults.
+// print prints errors and warnings, one per line, and returns an error that counts the errors.
 func (f findings) print(stderr io.Writer) error {
 	for _, w := range f.warnings {
 		fmt.Fprintf(stderr, "warning: %v\n", w)
@@ -121,20 +121,20 @@ func (f findings) print(stderr io.Writer) error {
 	return f.err()
 }
 
-// printBriefly is tell with a line for all warnings.
+// printBriefly does the same as print, with one line for all warnings.
 func (f findings) printBriefly(file string, stderr io.Writer) error {
 	switch n := len(f.warnings); n {
 	case 0:
 	case 1:
-		fmt.Fprintf(stderr, "1 warning; meridian check -c %s tells it\n", file)
+		fmt.Fprintf(stderr, "1 warning; meridian check -c %s prints it\n", file)
 	default:
-		fmt.Fprintf(stderr, "%d warnings; meridian check -c %s tells them\n", n, file)
+		fmt.Fprintf(stderr, "%d warnings; meridian check -c %s prints them\n", n, file)
 	}
 	f.warnings = nil
 	return f.print(stderr)
 }
 
-// err counts the faults; nil where there are none.
+// err returns an error that counts the errors; nil if there are none.
 func (f findings) err() error {
 	if len(f.errs) == 0 {
 		return f.failed
@@ -142,8 +142,8 @@ func (f findings) err() error {
 	return configError(f.errs)
 }
 
-// configError is the error of an invalid configuration. It has only the number of errors: the wrapped errors were
-// printed before.
+// configError is the error of an invalid configuration. Its text only counts the errors that
+// it wraps, because they have been printed before.
 type configError []config.Error
 
 func (f configError) Error() string {
@@ -161,7 +161,7 @@ func (f configError) Unwrap() []error {
 	return all
 }
 
-// errorsOf takes apart what loading a configuration returned.
+// errorsOf splits the error of loading a configuration into its parts.
 func errorsOf(file string, err error) []config.Error {
 	if err == nil {
 		return nil
@@ -177,7 +177,7 @@ func errorsOf(file string, err error) []config.Error {
 	return faults
 }
 
-// finding is a fault or warning as JSON has it.
+// finding is an error or warning in JSON.
 type finding struct {
 	File   string `json:"file"`
 	Line   uint32 `json:"line,omitempty"`
@@ -187,7 +187,7 @@ type finding struct {
 	Hint   string `json:"hint,omitempty"`
 }
 
-// listed is never nil, for the JSON's sake.
+// listed converts errors for JSON. The result is never nil, so that JSON has an empty list.
 func listed(faults []config.Error) []finding {
 	all := make([]finding, len(faults))
 	for i, f := range faults {

@@ -12,17 +12,17 @@ import (
 	"meridian/zones"
 )
 
-// assumedLoad is a load that a member reports in this case.
+// assumedLoad is the load that a member reports in a what-if case.
 type assumedLoad struct{ load, capacity float64 }
 
-// assumedLoads are those, by the name of the source that is made up for each.
+// assumedLoads holds assumed loads by the name of the source generated for each.
 type assumedLoads map[string]assumedLoad
 
-// sourceOf names the source that reports what --load says of a member; no file can
-// have one of that name.
+// sourceOf returns the name of the source generated for a --load flag. No configuration can
+// have a source of that name.
 func sourceOf(target string) string { return "--load " + target }
 
-// change gives each member of which a load is told a source of its own:
+// change adds a source for each member with a --load flag:
 //
 //	the text         the member has  load            capacity
 //	web/use-1=70%    a capacity      70 % of it      its own
@@ -56,15 +56,15 @@ func (l assumedLoads) change(cfg *config.Config, texts []string) error {
 	return nil
 }
 
-// parseAssumedLoad reads a load as a number, or in per cent of the capacity.
+// parseAssumedLoad parses a load as a number or as a percentage of the capacity.
 func parseAssumedLoad(text string, capacity float64) (assumedLoad, error) {
 	digits, percent := strings.CutSuffix(text, "%")
 	n, err := strconv.ParseFloat(digits, 64)
 	switch {
 	case err != nil || !(n >= 0) || math.IsInf(n, 0):
-		return assumedLoad{}, fmt.Errorf("%q is no load; want a number or a share of the capacity, e.g. 80 or 70%%", text)
+		return assumedLoad{}, fmt.Errorf("%q is not a load; want a number or a share of the capacity, e.g. 80 or 70%%", text)
 	case capacity == 0 && !percent:
-		return assumedLoad{}, fmt.Errorf("%q of what; the file has no capacity for it: write one, or a share such as 70%%", text)
+		return assumedLoad{}, fmt.Errorf("%q: the member has no capacity; add one to the file, or give a share such as 70%%", text)
 	case capacity == 0:
 		return assumedLoad{n, 100}, nil
 	case percent:
@@ -73,7 +73,7 @@ func parseAssumedLoad(text string, capacity float64) (assumedLoad, error) {
 	return assumedLoad{n, capacity}, nil
 }
 
-// reports has the sources made up report, and no other.
+// reports sets the loads of the generated sources, and of no other.
 func (l assumedLoads) reports(snapshot *zones.Snapshot) {
 	if len(l) == 0 {
 		return

@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// heldConfig is a failover of an address that reports speak of and one without a check.
+// heldConfig is a failover between an address with a push check and one without a check.
 const heldConfig = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
 admin: {listen: "127.0.0.1:0"}
-checks: {told: {type: push, lease: 1h, rise: 1, fall: 1%s}}
+checks: {reported: {type: push, lease: 1h, rise: 1, fall: 1%s}}
 pools:
   web:
     policy: failover
     members:
-      - {name: first, addresses: [192.0.2.1], check: told}
+      - {name: first, addresses: [192.0.2.1], check: reported}
       - {name: second, addresses: [192.0.2.2]}
 zones:
   example.com:
@@ -27,15 +27,15 @@ zones:
     names: {www: {pool: web}}
 `
 
-// TestReportsMoveAnswers reports to a served API, and asks the server what it
-// answers then: at once where nothing holds the verdict, else when it is cleared.
+// TestReportsMoveAnswers sends reports to a running API and queries the server: answers change
+// at once, or after a clear if the member is held down.
 func TestReportsMoveAnswers(t *testing.T) {
 	const first, second = "192.0.2.1", "192.0.2.2"
 	for _, c := range []struct {
 		holds, keys string
-		turns       int    // down and up again before it is looked at
+		turns       int    // state changes, down and up, before the query
 		recovered   string // the answer when the last report was up
-		next        string // what status says of it then; empty: nothing holds it
+		next        string // the next step in status; empty: not held down
 	}{
 		{"nothing", "", 1, first, ""},
 		{"failback", ", failback: manual", 1, second, "failback"},
@@ -71,11 +71,11 @@ func TestReportsMoveAnswers(t *testing.T) {
 	}
 }
 
-// report tells the API of a server how 192.0.2.1 is.
+// report sends the state of 192.0.2.1 to the API of a server.
 func report(t *testing.T, api string, up bool) {
 	t.Helper()
 	body := fmt.Sprintf(`{"address": "192.0.2.1", "up": %v, "reason": "a test says so"}`, up)
-	r, err := http.Post(api+"/v1/checks/told/reports", "application/json", strings.NewReader(body))
+	r, err := http.Post(api+"/v1/checks/reported/reports", "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func report(t *testing.T, api string, up bool) {
 	}
 }
 
-// TestUndrainTellsWhatElseHolds: the pool's drain outlives the member's.
+// TestUndrainTellsWhatElseHolds undrains a member while the drain of its pool remains.
 func TestUndrainTellsWhatElseHolds(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig, ""), 0o600); err != nil {
@@ -95,7 +95,7 @@ func TestUndrainTellsWhatElseHolds(t *testing.T) {
 	api := "--server=http://" + stderr.await(t, `msg=serving .* admin=(\S+)`)[1]
 	said(t, 0, "drain", "web", "--yes", api)
 	said(t, 0, "drain", "web/first", api)
-	expectMatch(t, said(t, 0, "undrain", "web/first", api), `web/first is drained no more\nweb/first is still drained by web\n`)
+	expectMatch(t, said(t, 0, "undrain", "web/first", api), `web/first is no longer drained\nweb/first is still drained by web\n`)
 	said(t, 1, "drain", "web/first", "--for=0s", api)
 }
 

@@ -1,6 +1,6 @@
 // Command meridian is an authoritative DNS server that sends every user to the
-// nearest healthy region. Each verb is a file of this package; what a verb
-// does lives in the packages below.
+// nearest healthy region. Each command is a file of this package; the packages below
+// implement it.
 package main
 
 import (
@@ -15,10 +15,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes (DESIGN 4).
+// The exit codes.
 const (
 	exitOK     = 0
-	exitConfig = 1 // the configuration or the command line is at fault
+	exitConfig = 1 // an error in the configuration or the command line
 	exitBind   = 2 // an address cannot be listened on
 )
 
@@ -26,15 +26,15 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// untilSignal ends its context at the first SIGINT or SIGTERM; a second one
-// ends the process, as either does for the verbs that do not call this.
+// untilSignal returns a context that ends at the first SIGINT or SIGTERM; a second signal
+// ends the process, as the first does in commands that do not call this.
 func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
 
-// run is the whole program: results go to stdout, all else to stderr.
+// run executes a command: results go to stdout, everything else to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:   "meridian",

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The example of the page on forecasts: its configuration, its clients, and
-// what its first command prints, to the letter.
+// TestTheExampleOfThePageOnPlanIsTrue runs the example of the page on forecasts: its
+// configuration, its clients, and the exact output of its first command.
 func TestTheExampleOfThePageOnPlanIsTrue(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/plan.md")
 	if err != nil {

@@ -29,7 +29,7 @@ zones:
     names: {www: {pool: web}}
 `
 
-// TestMembersHaveTheirOwnCheckSettings has two services at one address, on ports of their own.
+// TestMembersHaveTheirOwnCheckSettings runs two services at one address, on separate ports.
 func TestMembersHaveTheirOwnCheckSettings(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.1", 0)
 	brokenOwn, own := endpoint(t, "127.0.0.1", 0)

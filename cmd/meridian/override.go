@@ -15,10 +15,10 @@ import (
 	"meridian/server"
 )
 
-const targetHelp = `TARGET is POOL/MEMBER, POOL (each of its members) or region:NAME (each member that stands there, in
-all pools). A member goes by what is said of itself, else of its pool, else of its region.`
+const targetHelp = `TARGET is POOL/MEMBER, POOL (all its members) or region:NAME (all members in that region, in all
+pools). An override of the member takes precedence over one of its pool, and that over its region.`
 
-// oneTarget takes the one word that most of these verbs want.
+// oneTarget accepts exactly one argument.
 func oneTarget(c *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("%d targets, want one; e.g. meridian %s web/use-1", len(args), c.Name())
@@ -26,30 +26,30 @@ func oneTarget(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// verdictAndTarget takes the two words that force wants.
+// verdictAndTarget accepts the two arguments of force.
 func verdictAndTarget(_ *cobra.Command, args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("%d words, want up, down or off and a target; e.g. meridian force down web/use-1", len(args))
+		return fmt.Errorf("%d arguments, want up, down or off and a target; e.g. meridian force down web/use-1", len(args))
 	}
 	return nil
 }
 
-// overrideOptions is what the verbs have in common that tell a running server something.
+// overrideOptions holds the common flags of commands that change overrides of a running server.
 type overrideOptions struct {
 	client
 	output   outputFlag
 	reason   string
 	duration durationFlag
-	yes      bool // of drain: also what leaves a name without an answer
+	yes      bool // of drain: even if a name loses its last answer
 }
 
-// durationFlag is how long an override holds; 0: it was left out.
+// durationFlag is the duration of an override; 0 if not given.
 type durationFlag time.Duration
 
 func (f *durationFlag) Set(s string) error {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return fmt.Errorf("%q is not how long something holds; e.g. 90m, or leave it out for until it is undone", s)
+		return fmt.Errorf("%q is not a duration; want one such as 90m, or omit the flag for an override without end", s)
 	}
 	*f = durationFlag(d)
 	return nil
@@ -68,8 +68,8 @@ func (s *overrideOptions) addFlags(c *cobra.Command, overrides bool) *cobra.Comm
 	addClientFlags(c, &s.client, defaultServer)
 	addOutputFlag(c, &s.output)
 	if overrides {
-		c.Flags().Var(&s.duration, "for", "how long it holds, a `DURATION` such as 90m; until it is undone when left out")
-		c.Flags().StringVar(&s.reason, "reason", "", "`TEXT` for whoever looks at status later")
+		c.Flags().Var(&s.duration, "for", "`DURATION` of the override, such as 90m; without it, the override has no end")
+		c.Flags().StringVar(&s.reason, "reason", "", "`TEXT` that status shows")
 	}
 	return c
 }
@@ -78,14 +78,14 @@ func drainCommand() *cobra.Command {
 	var s overrideOptions
 	c := s.addFlags(&cobra.Command{
 		Use:   "drain TARGET",
-		Short: "Take members out of the answers of a running server",
-		Long: `Drain has a running server answer none of a target's members, not even when all else is down, until
-undrain, or until --for is over. It outlives reloads and, with state, restarts. What would leave a name
-without an answer is drained only with --yes.
+		Short: "Remove members from the answers of a running server",
+		Long: `Drain removes a target's members from the answers of a running server, even if all other members are
+down, until undrain or until --for has passed. It survives reloads and, with state, restarts. A drain
+that leaves a name without an answer needs --yes.
 
 ` + targetHelp + `
 
-Exit: 0; 1 when there is no such target or no server.`,
+Exit: 0; 1 if there is no such target or no server.`,
 		Example: `  meridian drain web/use-1 --for 1h --reason "kernel upgrade"
   meridian drain region:us-east`,
 		Args: oneTarget,
@@ -93,7 +93,7 @@ Exit: 0; 1 when there is no such target or no server.`,
 			return s.override(c.Context(), args[0], pools.Drained, c.OutOrStdout())
 		},
 	}, true)
-	c.Flags().BoolVarP(&s.yes, "yes", "y", false, "drain also what leaves a name without an answer")
+	c.Flags().BoolVarP(&s.yes, "yes", "y", false, "drain even if a name is left without an answer")
 	return c
 }
 
@@ -102,10 +102,10 @@ func undrainCommand() *cobra.Command {
 	return s.addFlags(&cobra.Command{
 		Use:   "undrain TARGET",
 		Short: "End a drain",
-		Long: `Undrain ends a drain of the very TARGET that was drained. The members are answered again as far as
-their verdicts go.
+		Long: `Undrain ends a drain; TARGET must be the one that was drained. Afterwards the health states of the
+members decide again.
 
-Exit: 0; 1 when the target is not drained or there is no server.`,
+Exit: 0; 1 if the target is not drained or there is no server.`,
 		Example: `  meridian undrain web/use-1`,
 		Args:    oneTarget,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -118,14 +118,14 @@ func forceCommand() *cobra.Command {
 	var s overrideOptions
 	return s.addFlags(&cobra.Command{
 		Use:   "force up|down|off TARGET",
-		Short: "Set the verdict of members of a running server by hand",
-		Long: `Force has a running server take a target's members for up, or for down, whatever their probes say,
-until force off, or until --for is over. Probing goes on. Unlike one that is drained, a member forced
-down is answered when all else is down too. It outlives reloads and, with state, restarts.
+		Short: "Override the health state of members of a running server",
+		Long: `Force sets a target's members up or down on a running server, regardless of their health checks, until
+force off or until --for has passed. Health checks continue. Unlike a drained member, a member forced
+down is still answered if all others are down too. It survives reloads and, with state, restarts.
 
 ` + targetHelp + `
 
-Exit: 0; 1 when there is no such target, when force off finds it not forced, or there is no server.`,
+Exit: 0; 1 if there is no such target, if force off finds it not forced, or if there is no server.`,
 		Example: `  meridian force down web/use-1 --for 30m --reason "answers 200 and is broken"
   meridian force up region:eu-west
   meridian force off web/use-1`,
@@ -140,7 +140,7 @@ Exit: 0; 1 when there is no such target, when force off finds it not forced, or 
 			case "off":
 				return s.undo(c.Context(), args[1], c.OutOrStdout(), pools.ForcedUp, pools.ForcedDown)
 			}
-			return fmt.Errorf("%q is nothing to force; up, down or off", args[0])
+			return fmt.Errorf("%q is not a state to force; want up, down or off", args[0])
 		},
 	}, true)
 }
@@ -149,14 +149,14 @@ func clearCommand() *cobra.Command {
 	var s overrideOptions
 	return s.addFlags(&cobra.Command{
 		Use:   "clear TARGET",
-		Short: "End what holds members down although their probes pass",
-		Long: `Clear ends flap damping, hold_down and the wait for failback of a target's members: those whose
-probes pass turn up at once. What max_ejection keeps answered although its probes fail stays so: force
-that down.
+		Short: "Release members that are held down although their health checks pass",
+		Long: `Clear ends flap damping, hold_down and the wait for manual failback of a target's members: those with
+passing health checks become up at once. It does not change members that max_ejection keeps in the
+answers although their checks fail: force those down.
 
 ` + targetHelp + `
 
-Exit: 0; 1 when there is no such target or no server.`,
+Exit: 0; 1 if there is no such target or no server.`,
 		Example: `  meridian clear web/use-1`,
 		Args:    oneTarget,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -180,7 +180,7 @@ func (s *overrideOptions) override(ctx context.Context, word string, kind pools.
 	}
 	fmt.Fprintln(stdout, describeOverride(said))
 	if said.Replaced != nil {
-		fmt.Fprintf(stdout, "in place of: %s\n", describeReplaced(&said))
+		fmt.Fprintf(stdout, "replaces: %s\n", describeReplaced(&said))
 	}
 	return s.printPools(ctx, target, stdout)
 }
@@ -201,28 +201,28 @@ func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Write
 	if s.output == outputJSON {
 		return printJSON(stdout, undone)
 	}
-	fmt.Fprintf(stdout, "%s is %s no more\n", target, undone.Kind)
+	fmt.Fprintf(stdout, "%s is no longer %s\n", target, undone.Kind)
 	if undone.Replaced != nil {
-		fmt.Fprintf(stdout, "it came in place of this, which is not back: %s\n", describeReplaced(&undone))
+		fmt.Fprintf(stdout, "it had replaced this override, which is not restored: %s\n", describeReplaced(&undone))
 	}
-	if undone.Unknown { // there is no such target any more to tell of
+	if undone.Unknown { // the target no longer exists, so it has no status
 		return nil
 	}
 	return s.printPools(ctx, target, stdout)
 }
 
-// describeReplaced is what an override came in place of.
+// describeReplaced describes the override that o replaced.
 func describeReplaced(o *server.Override) string {
 	r := o.Replaced
 	return describeOverride(server.Override{Target: o.Target, Kind: r.Kind, Reason: r.Reason, Until: r.Until})
 }
 
-// printOthers tells the overrides that members still go by, each once.
+// printOthers prints the other overrides that still apply to members, each once.
 func printOthers(stdout io.Writer, p *server.PoolStatus, done server.Selector) {
-	told := map[server.Selector]bool{done: true}
+	seen := map[server.Selector]bool{done: true}
 	for _, m := range p.Members {
-		if o := m.Override; o != nil && !told[o.Target] {
-			told[o.Target] = true
+		if o := m.Override; o != nil && !seen[o.Target] {
+			seen[o.Target] = true
 			fmt.Fprintf(stdout, "%s/%s is still %s by %s\n", p.Pool, m.Member, o.Kind, o.Target)
 		}
 	}
@@ -241,15 +241,15 @@ func (s *overrideOptions) clear(ctx context.Context, word string, stdout io.Writ
 		return printJSON(stdout, cleared)
 	}
 	if cleared.Held == 0 {
-		fmt.Fprintf(stdout, "nothing held %s down; what counted towards it is forgotten\n", target)
+		fmt.Fprintf(stdout, "%s was not held down; its flap counters are reset\n", target)
 	} else {
-		fmt.Fprintf(stdout, "%s cleared: %d held down no more\n", target, cleared.Held)
+		fmt.Fprintf(stdout, "%s cleared: %d no longer held down\n", target, cleared.Held)
 	}
 	return s.printPools(ctx, target, stdout)
 }
 
-// printPools tells what is left of the pools that a target concerns, and what else
-// operators have said of it.
+// printPools prints the status of a target's pools, and the other overrides that apply
+// to them.
 func (s *overrideOptions) printPools(ctx context.Context, target server.Selector, stdout io.Writer) error {
 	var status server.Status
 	if err := s.call(ctx, http.MethodGet, "/v1/status", url.Values{"target": {target.String()}}, nil, &status); err != nil {

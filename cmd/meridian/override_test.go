@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// steeredConfig is writeConfig's world with an API on any free port and a state folder.
+// steeredConfig writes the configuration of writeConfig, with an API on a free port and a state
+// directory.
 func steeredConfig(t *testing.T, file, listen string, port int, more string) {
 	t.Helper()
 	writeConfig(t, file, listen, "gslb.example.com", port)
@@ -24,7 +25,7 @@ func steeredConfig(t *testing.T, file, listen string, port int, more string) {
 	}
 }
 
-// said runs a verb and returns what it printed on either stream; it wants the exit code.
+// said runs a command, checks its exit code, and returns the output of both streams.
 func said(t *testing.T, code int, args ...string) string {
 	t.Helper()
 	var out transcript
@@ -61,22 +62,22 @@ func TestVerbsSteerARunningServer(t *testing.T) {
 		`^web/first is drained until \d{4}-.*: "kernel upgrade"\npool web, failover: eligible 1, needed 1\n$`)
 	www("127.0.0.62")
 	expectMatch(t, said(t, 0, "status", api), `(?s)override: web/first is drained until .*first +- +drained +\d+s +by an operator: "kernel upgrade" +ends at .*second +- +up +\d+s +status 200 +down after 2 failures`)
-	expectMatch(t, said(t, 0, "status", "web/second", api), `127\.0\.0\.62, check web\n.*turned from unknown to up: status 200\n.*passed in `)
+	expectMatch(t, said(t, 0, "status", "web/second", api), `127\.0\.0\.62, check web\n.*changed from unknown to up: status 200\n.*passed in `)
 	expectMatch(t, said(t, 0, "status", "web/first", api, "-o", "json"), `"state": "drained"`)
 	expectMatch(t, said(t, 0, "explain", "www.gslb.example.com", "--client=198.51.100.7", api), `(?s)first .*drained.*second`)
-	expectMatch(t, said(t, 0, "undrain", "web/first", api), `^web/first is drained no more\npool web`)
+	expectMatch(t, said(t, 0, "undrain", "web/first", api), `^web/first is no longer drained\npool web`)
 	www("127.0.0.61")
 	expectMatch(t, said(t, 0, "force", "down", "web", api), `^web is forced down\npool web, failover: eligible 0 \(nodata for \d+s\), needed 1\n$`)
 	expectMatch(t, said(t, 1, "undrain", "web", api), `^meridian: web is forced down\n  undrain ends a drain, force off ends a force\n$`)
-	expectMatch(t, said(t, 0, "force", "off", "web", api), `web is forced down no more`)
+	expectMatch(t, said(t, 0, "force", "off", "web", api), `web is no longer forced down`)
 	expectMatch(t, said(t, 0, "force", "up", "web/second", api, "-o=json"), `"kind": "forced up"`)
 	said(t, 0, "drain", "web/first", api, "--reason=kernel upgrade")
-	expectMatch(t, said(t, 0, "force", "up", "web/first", api), `^web/first is forced up\nin place of: web/first is drained: "kernel upgrade"\npool web`)
-	expectMatch(t, said(t, 0, "force", "off", "web/first", api), `^web/first is forced up no more\nit came in place of this, which is not back: web/first is drained: "kernel upgrade"\npool web`)
-	expectMatch(t, said(t, 0, "clear", "web/first", api), `nothing held web/first down`)
+	expectMatch(t, said(t, 0, "force", "up", "web/first", api), `^web/first is forced up\nreplaces: web/first is drained: "kernel upgrade"\npool web`)
+	expectMatch(t, said(t, 0, "force", "off", "web/first", api), `^web/first is no longer forced up\nit had replaced this override, which is not restored: web/first is drained: "kernel upgrade"\npool web`)
+	expectMatch(t, said(t, 0, "clear", "web/first", api), `web/first was not held down`)
 	expectMatch(t, said(t, 1, "force", "off", "web/first", api), `web/first has no override\n  known: web/second is forced up`)
 	expectMatch(t, said(t, 1, "drain", "wbe", api), `^meridian: no pool "wbe"\n  known: web\n$`)
-	expectMatch(t, said(t, 1, "force", "sideways", "web", api), `"sideways" is nothing to force; up, down or off`)
+	expectMatch(t, said(t, 1, "force", "sideways", "web", api), `"sideways" is not a state to force; want up, down or off`)
 	expectMatch(t, said(t, 1, "drain", "a/b/c", api), `"a/b/c" is not a target`)
 }
 
@@ -89,11 +90,11 @@ func TestExplainTellsOfARunningServerWhatTheProberKnows(t *testing.T) {
 	found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
 	broken.Store(true)
 	awaitAnswer(t, found[1], "www.gslb.example.com.", "127.0.0.62")
-	told := said(t, exitOK, "explain", "www.gslb.example.com", "--client=192.0.2.1", "--server=http://"+found[2])
-	expectMatch(t, told, `(?m)^address   127.0.0.61, check web, of web/\S+: down for \d+s: status 503, want 200-299; up after \d`)
-	expectMatch(t, told, `(?m)^  \d+s ago  turned from up to down: status 503, want 200-299\n  .* turned from unknown to up: status 200\n  \d+s ago  failed in \S+: status 503, want 200-299$`)
-	if strings.Contains(told, "address   127.0.0.62") {
-		t.Errorf("tells of one that is up:\n%s", told)
+	text := said(t, exitOK, "explain", "www.gslb.example.com", "--client=192.0.2.1", "--server=http://"+found[2])
+	expectMatch(t, text, `(?m)^address   127.0.0.61, check web, of web/\S+: down for \d+s: status 503, want 200-299; up after \d`)
+	expectMatch(t, text, `(?m)^  \d+s ago  changed from up to down: status 503, want 200-299\n  .* changed from unknown to up: status 200\n  \d+s ago  failed in \S+: status 503, want 200-299$`)
+	if strings.Contains(text, "address   127.0.0.62") {
+		t.Errorf("lists an address that is up:\n%s", text)
 	}
 	asJSON := said(t, exitOK, "explain", "www.gslb.example.com", "--client=192.0.2.1", "--server=http://"+found[2], "-o", "json")
 	expectMatch(t, asJSON, `(?s)"steps": \[.*"addresses": \[.*"verdict": "down".*"results": \[.*"transitions": \[`)
@@ -104,7 +105,7 @@ func TestVerbsSayWhereNoServerAnswers(t *testing.T) {
 		`^meridian: no server answers at http://127\S+: .*connection refused\n  does its configuration have admin: .*--server URL`)
 	expectMatch(t, said(t, 1, "status", "--server", "127.0.0.1:8053"), `"127.0.0.1:8053" is not a URL; e.g. http://127.0.0.1:8053`)
 	_, port := endpoint(t, "127.0.0.61", 0)
-	expectMatch(t, said(t, 1, "status", "--server", fmt.Sprintf("http://127.0.0.61:%d", port)), `is not a Meridian`)
+	expectMatch(t, said(t, 1, "status", "--server", fmt.Sprintf("http://127.0.0.61:%d", port)), `is not that of a Meridian`)
 }
 
 func TestATokenIsAskedForAndChecked(t *testing.T) {
@@ -129,7 +130,7 @@ func TestATokenIsAskedForAndChecked(t *testing.T) {
 	api := "--server=http://" + stderr.await(t, `admin=(\S+)`)[1]
 	expectMatch(t, said(t, 1, "status", api), `missing or wrong token\n  the server asks for a token: --token-file FILE`)
 	expectMatch(t, said(t, 1, "status", api, "--token-file", other), `missing or wrong token`)
-	expectMatch(t, said(t, 0, "drain", "web", "--yes", api, "--token-file", token), `in memory only: a restart forgets overrides`)
+	expectMatch(t, said(t, 0, "drain", "web", "--yes", api, "--token-file", token), `in memory only: a restart loses overrides`)
 
 	if err := os.Remove(token); err != nil {
 		t.Fatal(err)
@@ -137,7 +138,7 @@ func TestATokenIsAskedForAndChecked(t *testing.T) {
 	expectMatch(t, said(t, 1, "check", "-c", file), `meridian.yaml:\d+:\d+: admin.token_file: cannot be read: .*no such file`)
 }
 
-// serverProcess is a server in a process of its own, which can be killed.
+// serverProcess starts a server in a separate process, which can be killed.
 func serverProcess(t *testing.T, file string) (server *exec.Cmd, stderr *transcript) {
 	t.Helper()
 	self, err := os.Executable()
@@ -155,9 +156,9 @@ func serverProcess(t *testing.T, file string) (server *exec.Cmd, stderr *transcr
 	return server, stderr
 }
 
-// TestWhatWasSaidOutlivesAKill: kill -9 a moment after an override was
-// acknowledged loses neither that nor the verdicts, and the server that comes
-// next answers by both although nothing can be probed any more.
+// TestWhatWasSaidOutlivesAKill kills a server with SIGKILL just after it acknowledged an
+// override. The next server restores the override and the health states, although nothing can
+// be probed.
 func TestWhatWasSaidOutlivesAKill(t *testing.T) {
 	broken, port := endpoint(t, "127.0.0.61", 0)
 	endpoint(t, "127.0.0.62", port)

@@ -35,24 +35,24 @@ func planCommand() *cobra.Command {
 	var p planOptions
 	c := &cobra.Command{
 		Use:   "plan OLD NEW | plan -c FILE --down TARGET",
-		Short: "Say what a change or an outage would do to traffic, before it happens",
-		Long: `Plan compares how two configurations answer, or one before and after an outage or another change: the
-share of the traffic that moves, from where to where, by region, member, country, continent and
-autonomous system, and whose clients are sent farther. It weighs with the code that serves; nothing
-is served or probed, and all that is not said to be down is up. With --traffic it tells which regions
-and members then get more than their capacity.
+		Short: "Forecast the effect of a change or an outage on traffic",
+		Long: `Plan compares the answers of two configurations, or of one before and after an outage or another
+change: the share of the traffic that moves, its source and destination by region, member, country,
+continent and autonomous system, and the clients that are sent farther. It computes with the code that
+serves; it neither serves nor probes, and everything not set down counts as up. With --traffic it
+reports the regions and members that exceed their capacity.
 
-The clients are all IPv4 addresses that the geo database (or the built-in table) places, one query
-each, unless --clients names a file of networks with counts of queries: lines of a network or address
-and a number, in either order, apart by a comma or spaces. Every name counts the same.
+The clients are all IPv4 addresses that the geo database (or the built-in table) can locate, one query
+each, unless --clients names a file of networks with query counts: lines of a network or address and a
+number, in either order, separated by a comma or spaces. Every name counts the same.
 
-TARGET is a region, a pool, or pool/member; where a region and a pool share a name, region:NAME.
+TARGET is a region, a pool, or pool/member; if a region and a pool share a name, region:NAME.
 
-What a change affects is what it moves, what it leaves without an answer, and what then is answered by
-a pool that fails open or by its fallback, and was not before. That is told first.
+A change affects the traffic that it moves, that it leaves without an answer, and that a pool answers
+by fail-open or its fallback only after the change. The output begins with this share.
 
-Exit: 0; 1 when a configuration or the command line is at fault, or, with --fail-above, more is affected
-or a name is gone.`,
+Exit: 0; 1 on an error in a configuration or the command line, or, with --fail-above, if more is
+affected or a name is gone.`,
 		Example: `  meridian plan old.yaml new.yaml
   meridian plan old.yaml new.yaml --fail-above 20%           for a pipeline that deploys
   meridian plan -c meridian.yaml --down us-east --traffic 120000 --html outage.html
@@ -71,9 +71,9 @@ or a name is gone.`,
 	flags := c.Flags()
 	addConfigFlag(c, &p.file)
 	p.whatIf.addFlags(c)
-	flags.StringVar(&p.clients, "clients", "", "`FILE` of client networks with counts of queries; -: standard input")
-	flags.StringArrayVar(&p.names, "name", nil, "`NAME` whose traffic alone counts; may be repeated")
-	flags.StringVar(&p.traffic, "traffic", "0", "all traffic of all names, a `LOAD` in the unit of capacity: tells who gets too much")
+	flags.StringVar(&p.clients, "clients", "", "`FILE` of client networks with query counts; -: standard input")
+	flags.StringArrayVar(&p.names, "name", nil, "`NAME` to count, instead of all names; may be repeated")
+	flags.StringVar(&p.traffic, "traffic", "0", "total traffic of all names, a `LOAD` in the unit of capacity: reports overloads")
 	flags.StringVar(&p.limit, "fail-above", noLimit, "`SHARE` of the traffic, such as 20%; exit with 1 when more is affected")
 	flags.StringVar(&p.page, "html", "", "`FILE` to write a page with a world map to")
 	addOutputFlag(c, &p.output)
@@ -100,7 +100,7 @@ func (p *planOptions) run(args []string, stdout, stderr io.Writer) error {
 	}
 	forecast.FindBreaches(after.Config, traffic)
 	if traffic > 0 && !forecast.Bounded() {
-		fmt.Fprintln(stderr, "--traffic tells nothing: no member or region has a capacity in the configuration")
+		fmt.Fprintln(stderr, "--traffic has no effect: no member or region has a capacity in the configuration")
 	}
 	if p.page != "" {
 		if err := writePage(p.page, forecast, title, before, after); err != nil {
@@ -113,7 +113,7 @@ func (p *planOptions) run(args []string, stdout, stderr io.Writer) error {
 		err = forecast.Text(stdout)
 	}
 	if err == nil && p.limit != noLimit && forecast.Removed > 0 {
-		err = fmt.Errorf("names that are gone: %d; --fail-above lets none go", forecast.Removed)
+		err = fmt.Errorf("%d names are gone; --fail-above allows none", forecast.Removed)
 	}
 	if err == nil && forecast.Affected > limit+rounding {
 		err = p.checkLimits(forecast)
@@ -121,7 +121,7 @@ func (p *planOptions) run(args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// checkLimits is the error of more being affected than the limit allows.
+// checkLimits returns the error for a forecast that exceeds the limit.
 func (p *planOptions) checkLimits(f *plan.Forecast) error {
 	does := "moves"
 	if f.Affected > f.Moved {
@@ -130,10 +130,10 @@ func (p *planOptions) checkLimits(f *plan.Forecast) error {
 	return fmt.Errorf("%.2f %% of the traffic %s, more than --fail-above %s", f.Affected*100, does, p.limit)
 }
 
-// forms are the two ways to say what is compared.
+// forms are the two forms of the command line.
 const forms = "plan OLD NEW, or plan -c FILE with --down, --weight or --bias"
 
-// comparable reports what keeps the command line from being one of the two forms:
+// comparable returns an error if the command line has neither of the two forms:
 //
 //	files     -c   --down and the like   is
 //	2         no   none                  a form
@@ -142,25 +142,25 @@ const forms = "plan OLD NEW, or plan -c FILE with --down, --weight or --bias"
 //	1 or 2    -    -                     both forms at once, or half of one
 //	none      -    -                     nothing that differs
 func (p *planOptions) comparable(args []string) error {
-	fault := ""
+	problem := ""
 	switch files, changes := len(args), !p.whatIf.empty(); {
 	case files == 2 && len(p.file) == 0 && !changes, files == 0 && len(p.file) > 0 && changes:
 		return nil
 	case files > 2:
-		fault = fmt.Sprintf("%d configurations, want two", files)
+		problem = fmt.Sprintf("%d configurations, want two", files)
 	case files > 0 && len(p.file) > 0:
-		fault = "-c beside OLD NEW: the two exclude each other"
+		problem = "-c together with OLD NEW: they exclude each other"
 	case files > 0 && changes:
-		fault = "--down, --weight or --bias beside OLD NEW: they exclude each other, and go with -c"
+		problem = "--down, --weight or --bias together with OLD NEW: they need -c"
 	case files == 1:
-		fault = fmt.Sprintf("%q alone: nothing to compare", args[0])
+		problem = fmt.Sprintf("%q alone: nothing to compare", args[0])
 	default:
-		fault = "nothing to compare"
+		problem = "nothing to compare"
 	}
-	return errors.New(fault + "; " + forms)
+	return errors.New(problem + "; " + forms)
 }
 
-// closeSides closes both sides, which may share what there is to close.
+// closeSides closes both sides, which may share a geo database.
 func closeSides(before, after *zones.Snapshot) {
 	before.Close()
 	if after != nil && after.Geo != before.Geo {
@@ -183,10 +183,10 @@ func (p *planOptions) sides(args []string, stderr io.Writer) (before, after *zon
 		return nil, nil, "", fmt.Errorf("%s: %w", strings.Join(from, ", "), err)
 	}
 	if slices.Equal(from, to) {
-		stderr = io.Discard // what is to be told of it has been told
+		stderr = io.Discard // warnings of this file have been printed
 	}
 	if len(p.file) > 0 && !p.whatIf.compiles() {
-		after, err = before.Resolve(nil) // the same but for who is down: the tables are made once
+		after, err = before.Resolve(nil) // only overrides differ, so both sides share the tables
 	} else {
 		after, err = loadBriefly(to, change, stderr)
 	}
@@ -202,9 +202,8 @@ func (p *planOptions) sides(args []string, stderr io.Writer) (before, after *zon
 	return before, after, title, nil
 }
 
-// placeholderAddresses gives each target an address of either family that is nobody's, the same
-// on both sides: a forecast resolves nothing, and where its traffic goes is told by
-// the member.
+// placeholderAddresses gives each target an unused address of either family, the same on
+// both sides: a forecast resolves nothing and reports traffic by member.
 func placeholderAddresses(before, after *zones.Snapshot) (*zones.Snapshot, *zones.Snapshot, error) {
 	addresses := make(map[config.Name]pools.Resolved)
 	for _, side := range []*zones.Snapshot{before, after} {
@@ -263,8 +262,8 @@ func readClients(file string) ([]plan.WeightedNetwork, error) {
 	return plan.ReadList(f)
 }
 
-// writePage writes the page. Regions stand where they do after the change; those
-// that are gone, where they stood.
+// writePage writes the page. It uses the locations of regions after the change, and for
+// removed regions those before.
 func writePage(file string, forecast *plan.Forecast, title string, before, after *zones.Snapshot) (err error) {
 	for _, part := range append(before.Config.Files(), after.Config.Files()...) {
 		if sameFile(file, part) {
@@ -280,7 +279,7 @@ func writePage(file string, forecast *plan.Forecast, title string, before, after
 	return forecast.Page(f, title, regions)
 }
 
-// sameFile reports whether two names are those of one file, which is there.
+// sameFile reports whether two paths name one existing file.
 func sameFile(a, b string) bool {
 	one, err := os.Stat(a)
 	if err != nil {
@@ -290,10 +289,10 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(one, other)
 }
 
-// maxTraffic is more than there is.
+// maxTraffic is an upper bound that no real traffic reaches.
 const maxTraffic = 1e15
 
-// parseTraffic reads a load.
+// parseTraffic parses a load.
 func parseTraffic(s string) (float64, error) {
 	load, err := strconv.ParseFloat(s, 64)
 	switch {
@@ -305,13 +304,13 @@ func parseTraffic(s string) (float64, error) {
 	return load, nil
 }
 
-// noLimit is --fail-above where it is not written: an empty text there is a slip.
+// noLimit is the default of --fail-above: an empty text is an error.
 const noLimit = "none"
 
-// rounding is what a share that is a sum of many may be off by.
+// rounding is the tolerance for a share that is a sum of many values.
 const rounding = 1e-9
 
-// parseShare reads a share such as 20% or 0.2; without a limit it is infinite.
+// parseShare parses a share such as 20% or 0.2; noLimit is infinite.
 func parseShare(s string) (float64, error) {
 	if s == noLimit {
 		return math.Inf(1), nil

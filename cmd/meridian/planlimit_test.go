@@ -2,7 +2,8 @@ package main
 
 import "testing"
 
-// Sums of shares are off by a little: neither no limit nor one of everything is ever passed.
+// TestWhatIsAffectedIsNeverMoreThanEverything checks that rounding errors of sums exceed neither
+// an absent limit nor one of 100 %.
 func TestWhatIsAffectedIsNeverMoreThanEverything(t *testing.T) {
 	const sum = 1 + 1e-12
 	for _, limit := range []string{noLimit, "100%", "1"} {

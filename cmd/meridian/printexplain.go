@@ -40,10 +40,9 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 	return out.err
 }
 
-// printSources prints what each source says of the client, and marks the one that
-// placed it.
+// printSources prints the result of each location source, and marks the one that was used.
 func printSources(out *textWriter, sources []geo.SourceResult) {
-	if len(sources) == 0 { // of a server that does not tell them
+	if len(sources) == 0 { // older servers do not report them
 		return
 	}
 	var t table
@@ -54,8 +53,8 @@ func printSources(out *textWriter, sources []geo.SourceResult) {
 	t.print(out, "")
 }
 
-// visits takes steps apart by the walks of pools that they are of: a member that
-// comes again begins another walk of the same pool.
+// visits splits steps into the visits of pools: a repeated member begins another visit of
+// the same pool.
 func visits(steps []server.ExplainedStep) func(yield func([]server.ExplainedStep) bool) {
 	return func(yield func([]server.ExplainedStep) bool) {
 		for len(steps) > 0 {
@@ -71,7 +70,7 @@ func visits(steps []server.ExplainedStep) func(yield func([]server.ExplainedStep
 	}
 }
 
-// describeSteps is the heading of the steps of a pool.
+// describeSteps returns the heading of the steps of a pool.
 func describeSteps(s server.ExplainedStep) string {
 	heading := fmt.Sprintf("pool %s, %s", s.Pool, s.Policy)
 	if s.Family != "" {
@@ -80,8 +79,8 @@ func describeSteps(s server.ExplainedStep) string {
 	return heading
 }
 
-// printVisit prints a pool that was walked, or looked at: how it answers where a
-// name asked it, the client's matches where they matter, then its members.
+// printVisit prints the visit of a pool: its answer mode if a name refers to it, the
+// client's matches if they matter, then its members.
 func printVisit(out *textWriter, e *server.Explanation, steps []server.ExplainedStep) {
 	out.line("\n%s", describeSteps(steps[0]))
 	for _, s := range e.PoolAnswers {
@@ -98,7 +97,7 @@ func printVisit(out *textWriter, e *server.Explanation, steps []server.Explained
 		out.wrapped("   ", "client's matches, most specific first: "+matches)
 	}
 	var t table
-	t.add("   MEMBER", "REGION", "VERDICT", "KM", "MS", "WEIGHT", "LOAD", "ODDS", "WHY")
+	t.add("   MEMBER", "REGION", "HEALTH", "KM", "MS", "WEIGHT", "LOAD", "ODDS", "WHY")
 	for _, s := range steps {
 		verdict, _, _ := strings.Cut(s.Verdict, ":") // the reason has the rest
 		t.add(mark(s.Chosen)+" "+s.Member, orDash(s.Region), verdict, kilometres(s.DistanceKm), milliseconds(s.RTT), number(s.Weight), used(s.Load), odds(s.InAnswer), s.Reason)
@@ -106,7 +105,7 @@ func printVisit(out *textWriter, e *server.Explanation, steps []server.Explained
 	t.print(out, "")
 }
 
-// printStanding prints how a pool answers that a name asked.
+// printStanding prints the answer mode of a pool that a name refers to.
 func printStanding(out *textWriter, s pools.PoolAnswer) {
 	out.wrapped("   ", s.Why)
 	if s.NoData > 0 && s.NoData < 1 {
@@ -114,7 +113,7 @@ func printStanding(out *textWriter, s pools.PoolAnswer) {
 	}
 }
 
-// describeMatches is what the client matches, and the members that each match leads to.
+// describeMatches returns the client's matches, and the members of each match.
 func describeMatches(steps []server.ExplainedStep) string {
 	by := map[int]string{}
 	for _, s := range steps {
@@ -135,17 +134,17 @@ func describeMatches(steps []server.ExplainedStep) string {
 	return strings.Join(all, "; ")
 }
 
-// printTargets prints what the targets among the members led to, each once.
+// printTargets prints the addresses of the targets among the members, each target once.
 func printTargets(out *textWriter, e *server.Explanation) {
-	told := map[string]bool{}
+	seen := map[string]bool{}
 	for _, s := range e.Steps {
-		if s.Target == nil || told[s.Target.Name] {
+		if s.Target == nil || seen[s.Target.Name] {
 			continue
 		}
-		if len(told) == 0 {
+		if len(seen) == 0 {
 			out.line("")
 		}
-		told[s.Target.Name] = true
+		seen[s.Target.Name] = true
 		if len(s.Target.Addresses) == 0 {
 			why := ""
 			if r := s.Resolving; r != nil && r.Why != "" {
@@ -166,21 +165,21 @@ func printTargets(out *textWriter, e *server.Explanation) {
 	}
 }
 
-// printProvisional prints what a running server knows of addresses that are not known to
-// be up or start slowly, each once.
+// printProvisional prints the health state of addresses that are not fully up or are in slow
+// start, each once.
 func printProvisional(out *textWriter, e *server.Explanation) {
-	const most = 3 // results, and turns
+	const most = 3 // results, and state changes
 	type probed struct {
 		check string
 		addr  netip.Addr
 	}
-	var told []probed
+	var seen []probed
 	for _, s := range e.Steps {
 		for _, a := range s.Addresses {
-			if slices.Contains(told, probed{a.Check, a.Address}) {
+			if slices.Contains(seen, probed{a.Check, a.Address}) {
 				continue
 			}
-			told = append(told, probed{a.Check, a.Address})
+			seen = append(seen, probed{a.Check, a.Address})
 			out.line("")
 			out.wrapped("address   ", fmt.Sprintf("%s, check %s, of %s/%s: %s for %s: %s; %s",
 				a.Address, a.Check, s.Pool, s.Member, verdictOf(&a), age(a.Since, e.At), orDash(a.Why), orDash(a.Next)))
@@ -200,8 +199,8 @@ func describeSource(source string) string {
 	return "the default region"
 }
 
-// describeLocation is a place in words: city, subdivision, country, coordinates
-// and AS number, as far as they are known.
+// describeLocation describes a location: city, subdivision, country, coordinates
+// and AS number, as far as known.
 func describeLocation(l server.ExplainedLocation) string {
 	var parts []string
 	for _, part := range []string{l.City, l.Subdivision, l.Country, l.Continent} {
@@ -244,7 +243,7 @@ func milliseconds(r *pools.StepRTT) string {
 	return fmt.Sprintf("%.1f", r.Ms)
 }
 
-// used is what of a member's capacity is used.
+// used formats the used share of a member's capacity.
 func used(l *pools.StepLoad) string {
 	if l == nil || !l.Fresh {
 		return "-"
@@ -259,7 +258,7 @@ func number(n *int) string {
 	return fmt.Sprint(*n)
 }
 
-// odds is a probability in per cent.
+// odds formats a probability as a percentage.
 func odds(p float64) string {
 	if p == 0 {
 		return "-"

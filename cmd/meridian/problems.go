@@ -16,8 +16,8 @@ func isOutage(p *server.PoolStatus) bool {
 	return len(p.Eligible) > 0
 }
 
-// keepProblems leaves in s the regions that are down, the members that are not as they
-// should be, and the pools that have such members or do not answer by their own.
+// keepProblems removes from s the regions that are not down, the members without problems,
+// and the pools without problems that answer in normal mode.
 func keepProblems(s *server.Status) {
 	s.Regions = slices.DeleteFunc(s.Regions, func(r server.RegionStatus) bool { return !r.Down })
 	for i := range s.Pools {

@@ -12,7 +12,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// onLoopback keeps what a documented configuration would probe on this machine.
+// onLoopback replaces the addresses of a documented configuration with loopback ones.
 var onLoopback = strings.NewReplacer(
 	"127.0.0.1:5300", "127.0.0.1:0",
 	"192.0.2.", "127.0.2.",
@@ -21,8 +21,8 @@ var onLoopback = strings.NewReplacer(
 	"2001:db8:2::10", "::1",
 )
 
-// TestReadme runs every command that the README shows, and compares what it
-// shows with what comes. `go test` itself is run by .ci/run, as it stands there.
+// TestReadme runs every command of the README, and compares the output with the README.
+// .ci/run runs the `go test` line.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -51,10 +51,10 @@ func TestReadme(t *testing.T) {
 type readme struct {
 	t        *testing.T
 	ran      int
-	dns, web string // where the demo listens, ADDRESS:PORT and :PORT
+	dns, web string // the listeners of the demo, ADDRESS:PORT and :PORT
 }
 
-// play runs the lines that begin with "$ " and compares those below with what comes.
+// play runs the lines that begin with "$ " and compares their output with the lines below.
 func (r *readme) play(lines []string) {
 	for i, line := range lines {
 		command, ok := strings.CutPrefix(line, "$ ")
@@ -91,12 +91,12 @@ func (r *readme) run(argv []string, want string) {
 
 func (r *readme) demo(args []string) {
 	stdout, _ := background(r.t, append(args, "--dns-port", "0", "--http-port", "0")...)
-	stdout.await(r.t, "Verdicts as they turn")
+	stdout.await(r.t, "Health state changes")
 	r.dns = stdout.await(r.t, `gslb.example.com on (\S+),`)[1]
 	r.web = stdout.await(r.t, `curl http://[\d.]+(:\d+)/`)[1]
 }
 
-// dig asks as `dig NAME +subnet=NETWORK` does, until the answer is the one shown.
+// dig queries as `dig NAME +subnet=NETWORK` does, until the answer is the one shown.
 func (r *readme) dig(args []string, want string) {
 	r.t.Helper()
 	m := new(dns.Msg)

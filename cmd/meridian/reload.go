@@ -17,15 +17,15 @@ func reloadCommand() *cobra.Command {
 	var request admin.ReloadRequest
 	command := &cobra.Command{
 		Use:   "reload",
-		Short: "Have a running server load its configuration again",
-		Long: `Reload has a running server read its configuration again, waits until it serves that, and prints
-what was loaded. If the configuration has errors, every one of them is printed and the old
-configuration keeps serving.
+		Short: "Reload the configuration of a running server",
+		Long: `Reload makes a running server read its configuration again, waits until the server uses it, and prints
+a summary. If the configuration has errors, reload prints all of them and the old configuration keeps
+serving.
 
-A configuration without zones, or with fewer than half of the names that are served, is refused unless
---allow-removal is given: a file that was cut off must not empty a server. SIGHUP never allows it.
+A configuration without zones, or with fewer than half of the served names, is rejected unless
+--allow-removal is given: a truncated file must not empty a server. SIGHUP never allows it.
 
-Exit: 0; 1 when the configuration is refused or there is no server.`,
+Exit: 0; 1 if the configuration is rejected or there is no server.`,
 		Example: `  meridian reload
   meridian reload --allow-removal`,
 		Args: cobra.NoArgs,

@@ -77,8 +77,8 @@ func TestReloadReportsWhatWasLoadedAndNeverEmptiesAServer(t *testing.T) {
 	}
 }
 
-// A port that is taken shows before the geo database is read: the database here is a
-// pipe that delivers nothing, so that reading it would never end.
+// TestServeBindsBeforeTheGeoDatabaseIsRead checks that serve reports a port in use before it
+// reads the geo database: the database is a pipe without data, so reading it never ends.
 func TestServeBindsBeforeTheGeoDatabaseIsRead(t *testing.T) {
 	dir := t.TempDir()
 	taken, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -13,23 +13,23 @@ import (
 	"meridian/zones"
 )
 
-// resolveFlag is the --resolve of verbs that do not serve: whether names that are
-// members of pools are resolved.
+// resolveFlag is the --resolve of commands that do not serve: whether to resolve the targets
+// of members.
 type resolveFlag bool
 
 func addResolveFlag(c *cobra.Command, f *resolveFlag) {
 	c.Flags().BoolVar((*bool)(f), "resolve", false, "resolve the targets of members, for at most 5 s")
 }
 
-// resolve is snapshot with its targets resolved where the flag says so. What has
-// no address then is told on stderr, and that nothing was resolved.
+// resolve returns the snapshot with its targets resolved, if the flag is set. It prints to
+// stderr the number of targets without an address.
 func (f resolveFlag) resolve(ctx context.Context, snapshot *zones.Snapshot, stderr io.Writer) (*zones.Snapshot, error) {
 	names := snapshot.Targets()
 	switch {
 	case len(names) == 0:
 		return snapshot, nil
 	case !bool(f):
-		fmt.Fprintf(stderr, "note: %s not resolved and their members not eligible; --resolve asks for their addresses\n", targets(len(names)))
+		fmt.Fprintf(stderr, "note: %s not resolved, so their members are not eligible; --resolve resolves them\n", targets(len(names)))
 		return snapshot, nil
 	}
 	next, unresolved, err := server.Resolve(ctx, snapshot, resolver.Options{Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})

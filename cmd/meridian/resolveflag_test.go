@@ -13,8 +13,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// names is a recursive server, as far as anybody asks it: it knows the A records
-// of names. A name without any is SERVFAIL.
+// names is a minimal recursive server: it has A records of names, and answers SERVFAIL for a
+// name without any.
 type names struct {
 	mu        sync.Mutex
 	addresses map[string][]string
@@ -45,7 +45,7 @@ func (n *names) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	_ = w.WriteMsg(m)
 }
 
-// serveNames runs such a server until the test ends, and returns where.
+// serveNames runs such a server until the test ends, and returns its address.
 func serveNames(t *testing.T, addresses map[string][]string) (n *names, at string) {
 	t.Helper()
 	n = &names{addresses: addresses}
@@ -84,9 +84,9 @@ zones:
 	}
 }
 
-// The addresses of a target are followed from the first answer on: probed,
-// answered, replaced, kept when nobody tells them, and looked for elsewhere after a
-// reload.
+// TestServeFollowsTheAddressesOfATarget checks that serve probes, answers and replaces the
+// addresses of a target, keeps them while the resolver fails, and uses another resolver after
+// a reload.
 func TestServeFollowsTheAddressesOfATarget(t *testing.T) {
 	first, port := endpoint(t, "127.0.0.61", 0)
 	second, _ := endpoint(t, "127.0.0.62", port)
@@ -145,7 +145,7 @@ func TestExplainResolvesTargetsWhenTold(t *testing.T) {
 
 	stdout, stderr := explain()
 	wants(stdout, `unresolved: target "lb.example.net." has no address yet`, "target    lb.example.net.: not resolved\n", "A 127.0.0.65\n")
-	wants(stderr, "note: 1 target not resolved and their members not eligible; --resolve asks for their addresses\n")
+	wants(stderr, "note: 1 target not resolved, so their members are not eligible; --resolve resolves them\n")
 
 	stdout, stderr = explain("--resolve")
 	wants(stdout, "target    lb.example.net.: 127.0.0.61 127.0.0.62, since ", "A 127.0.0.6")

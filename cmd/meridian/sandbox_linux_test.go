@@ -20,10 +20,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// families are those that a unit may name, as the kernel numbers them.
+// families holds the kernel's numbers of the address families of a unit.
 var families = map[string]uint32{"AF_UNIX": unix.AF_UNIX, "AF_INET": unix.AF_INET, "AF_INET6": unix.AF_INET6, "AF_NETLINK": unix.AF_NETLINK}
 
-// unitSetting is the value of a setting of the unit that deploy has.
+// unitSetting returns the value of a setting of the unit in deploy.
 func unitSetting(t *testing.T, name string) string {
 	t.Helper()
 	unit, err := os.ReadFile("../../deploy/systemd/meridian.service")
@@ -73,7 +73,7 @@ zones:
   example.net: {nameservers: {ns1.example.org: []}, contact: h@example.net, names: {www: {pool: web}}}
 `
 
-// serveInSandbox is the process that TestServeInTheSandboxOfTheUnit starts.
+// serveInSandbox runs in the process that TestServeInTheSandboxOfTheUnit starts.
 func serveInSandbox(t *testing.T) {
 	var allowed []uint32
 	for _, name := range strings.Fields(unitSetting(t, "RestrictAddressFamilies")) {

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestCommands plays testdata/*.txtar: what each verb prints, where, and its exit code.
+// TestCommands runs testdata/*.txtar: the output of each command, and its exit code.
 func TestCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true})
 }

@@ -8,16 +8,16 @@ import (
 	"meridian/server"
 )
 
-// notifyManager passes a state on to the service manager, if there is one: to the socket that
-// NOTIFY_SOCKET names. What cannot be sent is lost: the manager has timeouts of its own.
+// notifyManager sends a state to the socket that NOTIFY_SOCKET names, if there is a service
+// manager. It ignores errors, because the manager has timeouts of its own.
 func notifyManager(state string) {
-	if state == server.NotifyReloading { // the manager orders it by the time of its own signal
+	if state == server.NotifyReloading { // the manager compares it with the time of its own signal
 		state += "\n" + daemon.SdNotifyMonotonicUsec()
 	}
 	_, _ = daemon.SdNotify(false, state)
 }
 
-// watchdog is within what time the service manager expects to hear of this process; 0: never.
+// watchdog returns the watchdog interval of the service manager; 0 if there is none.
 func watchdog() time.Duration {
 	within, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {

@@ -24,16 +24,17 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Serve a configuration until SIGTERM",
-		Long: `Serve answers DNS questions as FILE says, over UDP and TCP. FILE may be a directory, whose *.yaml
-are read in the order of their names, and -c may be repeated: all files are one configuration.
+		Long: `Serve answers DNS queries over UDP and TCP according to FILE. If FILE is a directory, its *.yaml files
+are read in the order of their names; -c may be repeated: all files together are one configuration.
 
-SIGHUP reads FILE again, as meridian reload does: its errors are printed on stderr and the old
-configuration keeps serving; a valid one takes over without a lost query, unless it has no zones or
-fewer than half of the names served. With state, the configuration that serves is kept there with
-its files: when the one that FILE has is invalid at start, serve starts with the last good one and
-says so in the log, in status and at /readyz; --strict exits with 1 instead. SIGTERM and SIGINT answer what was already received and end.
+SIGHUP reads FILE again, as meridian reload does. A valid configuration takes over without a lost
+query, unless it has no zones or fewer than half of the served names. The errors of an invalid one are
+printed to stderr, and the old configuration keeps serving. With state, the serving configuration is
+saved there with its files: if FILE is invalid at start, serve starts with the last good configuration
+and reports that in the log, in status and at /readyz; --strict exits with 1 instead. On SIGTERM and
+SIGINT, serve answers the queries that it has received and exits.
 
-Exit: 0 after SIGTERM; 1 when the configuration is at fault; 2 when an address cannot be listened on.`,
+Exit: 0 after SIGTERM; 1 on an error in the configuration; 2 if an address cannot be bound.`,
 		Example: `  meridian serve -c /etc/meridian/meridian.yaml
   kill -HUP $(pidof meridian)               read the file again`,
 		Args: cobra.NoArgs,
@@ -47,19 +48,19 @@ Exit: 0 after SIGTERM; 1 when the configuration is at fault; 2 when an address c
 		},
 	}
 	addConfigFlag(c, &file)
-	c.Flags().StringVar(&o.state, "state", "", "`DIR` of the state, in place of what the configuration says")
-	c.Flags().BoolVar(&o.strict, "strict", false, "exit with 1 when the configuration is invalid, also where a last good one is kept")
+	c.Flags().StringVar(&o.state, "state", "", "state `DIR`, overrides that of the configuration")
+	c.Flags().BoolVar(&o.strict, "strict", false, "exit with 1 if the configuration is invalid, even if a last good one is saved")
 	return c
 }
 
 // serveOptions are the command line of serve.
 type serveOptions struct {
 	paths  []string
-	state  string // empty: as the configuration says
+	state  string // empty: that of the configuration
 	strict bool
 }
 
-// builder is b for the state folder of the command line.
+// builder returns b with the state directory of the command line.
 func (o *serveOptions) builder(b zones.Builder) zones.Builder {
 	if o.state == "" {
 		return b
@@ -70,7 +71,7 @@ func (o *serveOptions) builder(b zones.Builder) zones.Builder {
 	}
 }
 
-// folders are where a last good configuration may be.
+// folders returns the directories that may hold a last good configuration.
 func (o *serveOptions) folders() []string {
 	if o.state != "" {
 		return []string{o.state}
@@ -108,7 +109,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	return exitCode(l.Run(ctx))
 }
 
-// exitCode gives an error of Lifecycle.Run the exit code that DESIGN 4 asks.
+// exitCode gives an error of Daemon.Run its exit code.
 func exitCode(err error) error {
 	var bind *server.BindError
 	if errors.As(err, &bind) {
@@ -117,7 +118,7 @@ func exitCode(err error) error {
 	return err
 }
 
-// token is what requests to the API must carry; empty: nothing.
+// token returns the token that API requests must carry; empty if none.
 func token(cfg config.Admin) (string, error) {
 	if cfg.TokenFile == "" {
 		return "", nil

@@ -20,7 +20,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// transcript collects what a verb prints while it runs.
+// transcript collects the output of a running command.
 type transcript struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -53,7 +53,7 @@ func (l *transcript) await(t *testing.T, pattern string) []string {
 	return nil
 }
 
-// background runs a verb until the test ends and wants exit code 0 then.
+// background runs a command until the test ends, and then expects exit code 0.
 func background(t *testing.T, args ...string) (stdout, stderr *transcript) {
 	t.Helper()
 	stdout, stderr = new(transcript), new(transcript)
@@ -69,7 +69,7 @@ func background(t *testing.T, args ...string) (stdout, stderr *transcript) {
 	return stdout, stderr
 }
 
-// endpoint is a web server that can be broken.
+// endpoint starts a web server that can be broken.
 func endpoint(t *testing.T, address string, port int) (broken *atomic.Bool, listening int) {
 	t.Helper()
 	broken = new(atomic.Bool)
@@ -111,7 +111,7 @@ zones:
 	}
 }
 
-// freeAddress is an address on which nothing listens.
+// freeAddress returns an address without a listener.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -122,7 +122,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// lookUp asks for an A record over UDP: the address, or the rcode where there is none.
+// lookUp queries an A record over UDP and returns its address, or the rcode if there is none.
 func lookUp(t *testing.T, server, name string) string {
 	t.Helper()
 	m := new(dns.Msg)
@@ -169,10 +169,10 @@ func TestServeProbesBeforeTheFirstAnswerAndFollowsVerdicts(t *testing.T) {
 	stderr.await(t, `status 503`)
 }
 
-// TestServeWaitsFiveSecondsForTheFirstRound takes those: the bound is real time.
+// TestServeWaitsFiveSecondsForTheFirstRound takes 5 s, because the limit is in real time.
 func TestServeWaitsFiveSecondsForTheFirstRound(t *testing.T) {
 	t.Parallel()
-	hanging, err := net.Listen("tcp", "127.0.0.61:0") // takes connections and never answers
+	hanging, err := net.Listen("tcp", "127.0.0.61:0") // accepts connections and never answers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,18 +253,18 @@ func TestServeExitCodes(t *testing.T) {
 
 func TestDemoMovesAnswersWhenARegionBreaks(t *testing.T) {
 	stdout, _ := background(t, "demo", "--dns-port", "0", "--http-port", "0")
-	stdout.await(t, `Verdicts as they turn`)
+	stdout.await(t, `Health state changes`)
 	at := stdout.await(t, `serves gslb.example.com on (\S+),`)[1]
 	stdout.await(t, `81\.2\.69\.0/24 +# United Kingdom: eu-west, 127\.0\.0\.31 or 127\.0\.0\.32`)
 	stdout.await(t, `133\.11\.0\.0/16 +# Japan: ap-northeast, 127\.0\.0\.51`)
 	breakURL := stdout.await(t, `curl (http\S+/break)`)[1]
-	mendURL := stdout.await(t, `curl (http\S+/mend)`)[1]
+	repairURL := stdout.await(t, `curl (http\S+/repair)`)[1]
 
 	awaitAnswer(t, at, "standby.gslb.example.com.", "127.0.0.31")
 	call(t, breakURL)
 	awaitAnswer(t, at, "standby.gslb.example.com.", "127.0.0.11")
 	stdout.await(t, `eu-west +127\.0\.0\.31 is down: status 503`)
-	call(t, mendURL)
+	call(t, repairURL)
 	awaitAnswer(t, at, "standby.gslb.example.com.", "127.0.0.31")
 	stdout.await(t, `eu-west +127\.0\.0\.31 is up: `)
 }

@@ -9,21 +9,21 @@ import (
 	"meridian/config"
 )
 
-// stateWarnings tries whether the folder of the state can be written to, or made. It
-// is a warning, since who checks may be another user than who serves.
+// stateWarnings checks that the state directory can be written or created. The result is a
+// warning, because check may run as another user than serve.
 func stateWarnings(cfg *config.Config) []config.Error {
 	if cfg.State == "" {
 		return nil
 	}
 	if err := tryFolder(cfg.State); err != nil {
-		return []config.Error{cfg.ErrorAt(cfg.StatePos, "state", "this user cannot keep a state in "+cfg.State+": "+err.Error(),
-			"name a folder that the server can make or write to")}
+		return []config.Error{cfg.ErrorAt(cfg.StatePos, "state", "this user cannot write the state directory "+cfg.State+": "+err.Error(),
+			"name a directory that the server can create or write")}
 	}
 	return nil
 }
 
-// tryFolder makes and removes a file in a folder; where there is no such folder, a
-// folder in what there is of its path. A folder that cannot be read is no obstacle.
+// tryFolder creates and removes a file in a directory, or, if the directory is missing, a
+// directory in its nearest existing parent. It does not need read permission.
 func tryFolder(path string) error {
 	file, err := os.CreateTemp(path, "check-")
 	if err == nil {
@@ -33,13 +33,13 @@ func tryFolder(path string) error {
 	if !errors.Is(err, fs.ErrNotExist) || above == path {
 		return plainly(err)
 	}
-	if _, err := os.Stat(path); err == nil { // it is there, and nothing can be made in it
+	if _, err := os.Stat(path); err == nil { // it exists but is not writable
 		return errors.New("nothing can be created there")
 	}
 	return tryParent(above)
 }
 
-// tryParent is tryFolder for a folder that others are to be made in.
+// tryParent creates and removes a directory in path, or in its nearest existing parent.
 func tryParent(path string) error {
 	made, err := os.MkdirTemp(path, "check-")
 	if err == nil {
@@ -49,10 +49,10 @@ func tryParent(path string) error {
 	if _, missing := os.Stat(path); errors.Is(missing, fs.ErrNotExist) && above != path {
 		return tryParent(above)
 	}
-	return errors.New("it is not there, and nothing can be created in " + path + ": " + plainly(err).Error())
+	return errors.New("it does not exist, and nothing can be created in " + path + ": " + plainly(err).Error())
 }
 
-// plainly is an error of a file without the file, whose name we made up.
+// plainly removes the file name from an error: the name is temporary.
 func plainly(err error) error {
 	var of *fs.PathError
 	if errors.As(err, &of) {

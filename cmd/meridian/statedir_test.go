@@ -23,11 +23,11 @@ func TestCheckWarnsOfAStateThatCannotBeKept(t *testing.T) {
 		filepath.Join(dir, "new", "one"): "",
 	}
 	if runtime.GOOS == "linux" {
-		cases["/proc/x/y"] = "this user cannot keep a state in /proc/x/y: it is not there, and nothing can be created in /proc: "
-		cases["/proc"] = "this user cannot keep a state in /proc: "
+		cases["/proc/x/y"] = "this user cannot write the state directory /proc/x/y: it does not exist, and nothing can be created in /proc: "
+		cases["/proc"] = "this user cannot write the state directory /proc: "
 	}
 	if os.Getuid() != 0 { // root writes anywhere
-		cases[shut] = "this user cannot keep a state in " + shut + ": permission denied; name a folder that the server can make or write to\n"
+		cases[shut] = "this user cannot write the state directory " + shut + ": permission denied; name a directory that the server can create or write\n"
 		cases[filepath.Join(shut, "x")] = "nothing can be created in " + shut + ": permission denied; "
 	}
 	for state, want := range cases {
@@ -39,7 +39,7 @@ func TestCheckWarnsOfAStateThatCannotBeKept(t *testing.T) {
 		if strings.Contains(got, "warning: ") != (want != "") || !strings.Contains(got, want) {
 			t.Errorf("%s: got\n%s\nwant %q", state, got, want)
 		}
-		if json := said(t, exitOK, "check", "-c", file, "-o", "json"); strings.Contains(json, "cannot keep a state") != (want != "") {
+		if json := said(t, exitOK, "check", "-c", file, "-o", "json"); strings.Contains(json, "cannot write the state directory") != (want != "") {
 			t.Errorf("%s: got\n%s", state, json)
 		}
 	}

@@ -23,18 +23,18 @@ func statusCommand() *cobra.Command {
 	var problems bool
 	command := &cobra.Command{
 		Use:   "status [TARGET]",
-		Short: "Say how a running server's members stand, since when, why, and what comes next",
-		Long: `Status asks a running server how its pools and members stand: the state of each member, since when,
-why, and what comes next. For a single member it prints the last results and turns of each of its
-addresses too.
+		Short: "Show pool and member status of a running server",
+		Long: `Status shows the pools and members of a running server: the state of each member, since when, why, and
+the next expected change. For a single member it also prints the last results and state changes of
+each of its addresses.
 
 ` + targetHelp + `
 
-Exit: 0; 1 when there is no such target or no server.`,
+Exit: 0; 1 if there is no such target or no server.`,
 		Example: `  meridian status
   meridian status web
   meridian status web/use-1
-  meridian status --problems                what is not as it should be, alone
+  meridian status --problems                only what has a problem
   meridian status region:us-east -o json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -63,11 +63,11 @@ Exit: 0; 1 when there is no such target or no server.`,
 	}
 	addClientFlags(command, &c, defaultServer)
 	addOutputFlag(command, &output)
-	command.Flags().BoolVar(&problems, "problems", false, "only pools, members and regions that are not as they should be")
+	command.Flags().BoolVar(&problems, "problems", false, "only pools, members and regions with problems")
 	return command
 }
 
-// printStatus prints a status for people; with history, what each address went through.
+// printStatus prints a status for people; with history, the history of each address too.
 func printStatus(w io.Writer, s *server.Status, history bool) error {
 	for _, warning := range warningsOf(s) {
 		fmt.Fprintf(w, "WARNING: %s\n", warning)
@@ -77,7 +77,7 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 			fmt.Fprintf(w, "OUTAGE: %s; no member is healthy\n", describePool(&s.Pools[i], s.At))
 		}
 	}
-	fmt.Fprintf(w, "serving %s on %s, began %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
+	fmt.Fprintf(w, "serving %s on %s, started %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
 	for _, o := range s.Overrides {
 		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
 	}
@@ -101,14 +101,14 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 	return nil
 }
 
-// describeLatency tells of the table of round trips in words.
+// describeLatency describes the state of the latency table.
 func describeLatency(l *server.LatencyStatus, now time.Time) string {
 	text := fmt.Sprintf("%d round trips of %s, written %s ago", l.Rows, l.File, age(l.Written, now))
 	if l.Stale {
 		text += "; older than max_age, distance decides"
 	}
 	if l.Error != "" {
-		text += "; a new file is refused: " + l.Error
+		text += "; the new file is rejected: " + l.Error
 	}
 	return text
 }
@@ -132,8 +132,8 @@ func printMembers(w io.Writer, members []server.MemberStatus, now time.Time) err
 	return t.Flush()
 }
 
-// widest is how many characters of a reason a table shows: peers choose part of
-// it. What is cut off stands in JSON and, with the results, in a member's own status.
+// widest is the maximum number of characters of a reason in a table, because peers supply
+// part of it. JSON and the status of a single member show all of it.
 const widest = 90
 
 func shortened(reason string) string {
@@ -143,7 +143,7 @@ func shortened(reason string) string {
 	return reason
 }
 
-// verdictOf is an address's verdict, with what answers go by where it is uncertain.
+// verdictOf returns an address's health state, and the effective state if it is uncertain.
 func verdictOf(a *server.AddressStatus) string {
 	switch {
 	case a.Effective != "":
@@ -167,19 +167,19 @@ func printHistory(w io.Writer, p *server.PoolStatus, now time.Time) {
 	}
 }
 
-// printResults prints the last turns of an address, then its last results, as
-// many as known or most of each.
+// printResults prints the last state changes of an address, then its last results, at most
+// most of each.
 func printResults(w io.Writer, a *server.AddressStatus, now time.Time, most int, indent string) {
 	for _, t := range a.Transitions[:min(most, len(a.Transitions))] {
-		fmt.Fprintf(w, "%s%s ago  turned from %s to %s: %s\n", indent, age(t.At, now), t.From, t.To, t.Reason)
+		fmt.Fprintf(w, "%s%s ago  changed from %s to %s: %s\n", indent, age(t.At, now), t.From, t.To, t.Reason)
 	}
 	for _, r := range a.Results[:min(most, len(a.Results))] {
 		fmt.Fprintf(w, "%s%s ago  %s in %s: %s\n", indent, age(r.At, now), r.Outcome, r.Latency.Round(100*time.Microsecond), r.Reason)
 	}
 }
 
-// describePool is a pool in a line: how many may be answered, and from where if not
-// from them, and since when.
+// describePool describes a pool in a line: the number of eligible members, and the mode
+// and its duration if it is not normal.
 func describePool(p *server.PoolStatus, now time.Time) string {
 	families := slices.Sorted(maps.Keys(p.Eligible))
 	var parts []string
@@ -200,7 +200,7 @@ func describePool(p *server.PoolStatus, now time.Time) string {
 	return fmt.Sprintf("pool %s, %s: eligible %s, needed %d", p.Pool, p.Policy, strings.Join(parts, ", "), p.Need)
 }
 
-// sinceText is for how long something has been so; nothing where that is not known.
+// sinceText returns the duration of a state; empty if unknown.
 func sinceText(since, now time.Time) string {
 	if since.IsZero() {
 		return ""
@@ -208,11 +208,11 @@ func sinceText(since, now time.Time) string {
 	return " for " + age(since, now)
 }
 
-// describeRegion is a region that has a check in a line.
+// describeRegion describes a region with a check in a line.
 func describeRegion(r *server.RegionStatus, now time.Time) string {
 	state := "not down"
 	if r.Down {
-		state = "down, and all who stand in it"
+		state = "down with all its members"
 	}
 	return fmt.Sprintf("region %s: %s, for %s: %s; %s", r.Region, state, age(r.Since, now), r.Why, r.Next)
 }
@@ -231,10 +231,10 @@ func describeOverride(o server.Override) string {
 	return text
 }
 
-// timeText is a time with its zone.
+// timeText formats a time with its zone.
 func timeText(at time.Time) string { return at.Local().Format("2006-01-02 15:04:05 Z07:00") }
 
-// age is how long ago a time was, as short as it may be; a dash for no time.
+// age formats the time since at in short form; a dash for no time.
 func age(at, now time.Time) string {
 	d := max(0, now.Sub(at))
 	switch {

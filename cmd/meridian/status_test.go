@@ -9,7 +9,7 @@ import (
 	"meridian/server"
 )
 
-// site is an address under a check that is made of others.
+// site returns an address with a composite check.
 func site(now time.Time) server.AddressStatus {
 	part := func(check, at, verdict, why, next string, results ...server.Result) server.PartStatus {
 		return server.PartStatus{AddressStatus: server.AddressStatus{
@@ -32,8 +32,8 @@ func site(now time.Time) server.AddressStatus {
 	}
 }
 
-// TestAMembersStatusTellsTheChecksThatItsIsMadeOf with their last results, and below
-// the table what no verdict turns by.
+// TestAMembersStatusTellsTheChecksThatItsIsMadeOf checks the parts of a composite check with
+// their last results, and the notes below the table.
 func TestAMembersStatusTellsTheChecksThatItsIsMadeOf(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	a := site(now)
@@ -54,7 +54,7 @@ func TestAMembersStatusTellsTheChecksThatItsIsMadeOf(t *testing.T) {
 	want := `pool web, failover: eligible 0 (fail-open for 1m0s) for IPv4, 0 (nodata) for IPv6, needed 1
   MEMBER  REGION  STATE  SINCE  WHY                                                    NEXT
   lb      -       down   1m0s   check "pair": check "db": connect: connection refused  check "pair": check "db": up after 2 successes in a row
-  note: target lb.example.net. cannot be resolved for 1m30s, the addresses found before stay: A: 192.0.2.53:53: response code SERVFAIL; asked again in 4s
+  note: target lb.example.net. not resolvable for 1m30s, keeping the last addresses: A: 192.0.2.53:53: response code SERVFAIL; next attempt in 4s
   note: 192.0.2.1, check web: certificate expires on 2026-03-04, in 2 days
 
 192.0.2.1, check site

@@ -11,14 +11,14 @@ import (
 	"meridian/server"
 )
 
-// printNotes prints below the members of a pool what no column of theirs tells: what
-// is to be done although no verdict turns by it.
+// printNotes prints, below the members of a pool, notes for which there is no column:
+// problems that need action but do not change a health state.
 func printNotes(w io.Writer, p *server.PoolStatus, now time.Time) {
-	told := map[config.Name]bool{}
+	seen := map[config.Name]bool{}
 	for i := range p.Members {
 		m := &p.Members[i]
-		if m.Resolving != nil && len(m.Addresses) > 0 && !told[m.Target] { // without addresses it is why it is unresolved
-			told[m.Target] = true
+		if m.Resolving != nil && len(m.Addresses) > 0 && !seen[m.Target] { // without addresses, the member's reason says it
+			seen[m.Target] = true
 			if trouble := describeResolving(m.Resolving, now); trouble != "" {
 				fmt.Fprintf(w, "  note: target %s %s\n", m.Target, trouble)
 			}
@@ -27,7 +27,7 @@ func printNotes(w io.Writer, p *server.PoolStatus, now time.Time) {
 	}
 }
 
-// printWarnings prints those of addresses, and of the checks that theirs are made of.
+// printWarnings prints the warnings of addresses and of the parts of their checks.
 func printWarnings(w io.Writer, addresses []server.AddressStatus) {
 	for i := range addresses {
 		a := &addresses[i]
@@ -40,19 +40,19 @@ func printWarnings(w io.Writer, addresses []server.AddressStatus) {
 	}
 }
 
-// describeResolving tells of a target that is answered with what was found last;
-// nothing of one that can be resolved.
+// describeResolving describes a target that keeps its last addresses because it cannot be
+// resolved; empty if it can be resolved.
 func describeResolving(r *server.ResolvingStatus, now time.Time) string {
 	if r.Failures == 0 {
 		return ""
 	}
-	return fmt.Sprintf("cannot be resolved for %s, the addresses found before stay: %s; asked again in %s", age(r.Failing, now), r.Why, age(now, r.Next))
+	return fmt.Sprintf("not resolvable for %s, keeping the last addresses: %s; next attempt in %s", age(r.Failing, now), r.Why, age(now, r.Next))
 }
 
-// mostOfParts is how many results are printed of a check that another is made of.
+// mostOfParts is the maximum number of results printed of a part of a composite check.
 const mostOfParts = 3
 
-// printParts prints the checks that that of an address is made of, with their last results.
+// printParts prints the parts of an address's composite check, with their last results.
 func printParts(w io.Writer, a *server.AddressStatus, now time.Time, indent string) {
 	for i := range a.Parts {
 		p := &a.Parts[i]
@@ -62,7 +62,7 @@ func printParts(w io.Writer, a *server.AddressStatus, now time.Time, indent stri
 	}
 }
 
-// describePart names a check that another, of an address, is made of.
+// describePart names a part of the composite check of an address.
 func describePart(p *server.PartStatus, of netip.Addr) string {
 	words := []string{"check " + p.Check}
 	if p.Address != of {

@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// pageWidth is how many columns lines have, where their words let them.
+// pageWidth is the maximum width of a line in columns, unless a word is longer.
 const pageWidth = 100
 
-// textWriter is text on its way out. The first error stays.
+// textWriter writes lines and keeps the first error.
 type textWriter struct {
 	w   io.Writer
 	err error
@@ -22,7 +22,7 @@ func (p *textWriter) line(format string, args ...any) {
 	}
 }
 
-// wrapped prints text behind a head; what goes on stands below the text.
+// wrapped prints text after a head, with continuation lines aligned below the text.
 func (p *textWriter) wrapped(head, text string) {
 	for _, line := range wrap(text, pageWidth-utf8.RuneCountInString(head)) {
 		p.line("%s%s", head, line)
@@ -30,7 +30,7 @@ func (p *textWriter) wrapped(head, text string) {
 	}
 }
 
-// leastText is the columns that a text has however little there is left.
+// leastText is the minimum width of a text in columns.
 const leastText = 40
 
 // wrap breaks text between words into lines of at most width columns.
@@ -52,13 +52,13 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// table is a table whose last column is text, which is wrapped. Columns without a
-// word in any row but the first are left out.
+// table is a table with a wrapped text in its last column. It omits columns that are empty
+// in all rows but the first.
 type table struct{ rows [][]string }
 
 func (g *table) add(cells ...string) { g.rows = append(g.rows, cells) }
 
-// print prints the rows behind indent.
+// print prints the rows, indented.
 func (g *table) print(out *textWriter, indent string) {
 	widths := g.widths()
 	for _, row := range g.rows {
@@ -73,16 +73,16 @@ func (g *table) print(out *textWriter, indent string) {
 	}
 }
 
-// widths is that of each column but the last; 0 of those that are left out.
+// widths returns the width of each column but the last; 0 for omitted columns.
 func (g *table) widths() []int {
 	widths := make([]int, 0, 8)
 	for i := range len(g.rows[0]) - 1 {
-		width, said := utf8.RuneCountInString(g.rows[0][i]), i == 0
+		width, shown := utf8.RuneCountInString(g.rows[0][i]), i == 0
 		for _, row := range g.rows[1:] {
 			width = max(width, utf8.RuneCountInString(row[i]))
-			said = said || row[i] != "-"
+			shown = shown || row[i] != "-"
 		}
-		if !said {
+		if !shown {
 			width = 0
 		}
 		widths = append(widths, width)

@@ -15,7 +15,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version, and the date and licence of the built-in geo table",
-		Long:    "Version prints what this binary was built from, and the date and licence of the geo table inside it.\n\nExit: 0.",
+		Long:    "Version prints the version of this binary, and the date and licence of its geo table.\n\nExit: 0.",
 		Example: "  meridian version",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -25,14 +25,14 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// versionText is what version and --version print.
+// versionText returns the output of version and --version.
 func versionText() string {
 	b := geo.Builtin()
 	return fmt.Sprintf("meridian %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH) +
 		fmt.Sprintf("built-in geo table: %s, %s, %s: %d networks, %d countries\n", b.Date, b.Source, b.License, b.Networks, b.Countries)
 }
 
-// buildVersion is the module's version as the go command recorded it, so that
+// buildVersion returns the module's version as recorded by the go command, so that
 // a plain build is a release build.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()

@@ -6,18 +6,18 @@ import (
 	"meridian/server"
 )
 
-// warningsOf is what an operator is to know of a server before all else: what makes
-// the rest of its status less than it seems, the worst first.
+// warningsOf returns the warnings that a status begins with, the worst first: problems
+// that make the rest of the status less reliable.
 func warningsOf(s *server.Status) []string {
 	var all []string
 	if s.Prober.Stalled {
-		all = append(all, fmt.Sprintf("THE PROBER HANGS for %s: no verdict turns until it goes on; see the log, and restart the server if it lasts", age(s.Prober.At, s.At)))
+		all = append(all, fmt.Sprintf("PROBER STALLED for %s: health states are frozen until it recovers; see the log, and restart the server if it lasts", age(s.Prober.At, s.At)))
 	}
 	if n := s.Prober.Panics; n > 0 {
-		all = append(all, fmt.Sprintf("the prober panicked %s since the server began, and went on; see the log", times(n)))
+		all = append(all, fmt.Sprintf("the prober panicked %s since the server started, and recovered; see the log", times(n)))
 	}
 	if n := s.BuildPanics; n > 0 {
-		all = append(all, fmt.Sprintf("building a configuration or its pools panicked %s since the server began; what was there before serves; see the log, and please report it", times(n)))
+		all = append(all, fmt.Sprintf("building a configuration or its pools panicked %s since the server started; the previous one keeps serving; see the log, and please report it", times(n)))
 	}
 	if g := s.LastGood; g != nil {
 		all = append(all, describeLastGood(g))
@@ -29,14 +29,15 @@ func warningsOf(s *server.Status) []string {
 		all = append(all, note)
 	}
 	if aside := s.State.Quarantined; aside != nil {
-		all = append(all, fmt.Sprintf("begun without what was kept: the state could not be read and is %s now: %s", aside.File, aside.Error))
+		all = append(all, fmt.Sprintf("started without saved state: the state file could not be read and was moved to %s: %s", aside.File, aside.Error))
 	}
 	return all
 }
 
-// describeLastGood says that the configuration was invalid at start, and why.
+// describeLastGood describes the errors that made the server start with the last good
+// configuration.
 func describeLastGood(g *server.LastGoodStatus) string {
-	text := fmt.Sprintf("SERVING THE LAST GOOD CONFIGURATION, kept at %s: the present one is invalid: %s", timeText(g.Kept), g.Error)
+	text := fmt.Sprintf("SERVING THE LAST GOOD CONFIGURATION, saved at %s: the current one is invalid: %s", timeText(g.Kept), g.Error)
 	for _, e := range g.Errors {
 		text += "\n  " + e
 	}
@@ -44,7 +45,7 @@ func describeLastGood(g *server.LastGoodStatus) string {
 }
 
 func describeRefused(r *server.ReloadStatus, ago string) string {
-	text := fmt.Sprintf("the last reload, %s ago, was refused, what was loaded before serves: %s", ago, r.Error)
+	text := fmt.Sprintf("the last reload, %s ago, was rejected, the previous configuration keeps serving: %s", ago, r.Error)
 	if r.Detail != "" {
 		text += ": " + r.Detail
 	}
@@ -58,14 +59,13 @@ func times(n uint64) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// forgetsState warns where a restart would forget what was said and found; empty: it
-// would not.
+// forgetsState returns a warning if a restart would lose overrides or health states.
 func forgetsState(s server.StateStatus) string {
 	switch {
 	case s.Dir == "":
-		return "in memory only: a restart forgets overrides (the configuration has no state)"
+		return "in memory only: a restart loses overrides (the configuration has no state)"
 	case !s.Persisted:
-		return "in memory only: a restart forgets overrides and verdicts (" + s.Dir + " cannot be written to, see the log)"
+		return "in memory only: a restart loses overrides and health states (" + s.Dir + " cannot be written, see the log)"
 	}
 	return ""
 }

@@ -22,29 +22,29 @@ func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 		"nothing": {server.Status{State: kept}, ""},
 		"the cannot write state file, whatever was said": {
 			server.Status{State: server.StateStatus{Dir: "/var/lib/meridian"}},
-			"WARNING: in memory only: a restart forgets overrides and verdicts (/var/lib/meridian cannot be written to, see the log)\n",
+			"WARNING: in memory only: a restart loses overrides and health states (/var/lib/meridian cannot be written, see the log)\n",
 		},
 		"no state is configured, and nothing was said": {server.Status{}, ""},
 		"no state is configured, and something was said": {
 			server.Status{Overrides: []server.Override{{Kind: "drained"}}},
-			"WARNING: in memory only: a restart forgets overrides (the configuration has no state)\n",
+			"WARNING: in memory only: a restart loses overrides (the configuration has no state)\n",
 		},
 		"the prober hangs, and panicked before": {
 			server.Status{State: kept, Prober: server.ProberStatus{At: now.Add(-72 * time.Second), Stalled: true, Panics: 2}},
-			"WARNING: THE PROBER HANGS for 1m12s: no verdict turns until it goes on; see the log, and restart the server if it lasts\n" +
-				"WARNING: the prober panicked 2 times since the server began, and went on; see the log\n",
+			"WARNING: PROBER STALLED for 1m12s: health states are frozen until it recovers; see the log, and restart the server if it lasts\n" +
+				"WARNING: the prober panicked 2 times since the server started, and recovered; see the log\n",
 		},
 		"a build panicked": {
 			server.Status{State: kept, BuildPanics: 1},
-			"WARNING: building a configuration or its pools panicked once since the server began; what was there before serves; see the log, and please report it\n",
+			"WARNING: building a configuration or its pools panicked once since the server started; the previous one keeps serving; see the log, and please report it\n",
 		},
 		"a reload was refused": {
 			server.Status{State: kept, Reload: server.ReloadStatus{At: now.Add(-time.Minute), Refused: true, Error: "listen on 192.0.2.1:53: no such address"}},
-			"WARNING: the last reload, 1m0s ago, was refused, what was loaded before serves: listen on 192.0.2.1:53: no such address\n",
+			"WARNING: the last reload, 1m0s ago, was rejected, the previous configuration keeps serving: listen on 192.0.2.1:53: no such address\n",
 		},
 		"the state was set aside": {
 			server.Status{State: server.StateStatus{Dir: "/s", Persisted: true, Quarantined: &server.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},
-			"WARNING: begun without what was kept: the state could not be read and is /s/state.json.corrupt-1 now: its checksum is wrong\n",
+			"WARNING: started without saved state: the state file could not be read and was moved to /s/state.json.corrupt-1: its checksum is wrong\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 	}
 }
 
-// TestStatusTellsOfARefusedReload until one is accepted.
+// TestStatusTellsOfARefusedReload checks the warning, and that an accepted reload ends it.
 func TestStatusTellsOfARefusedReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	write := func(more string) {
@@ -81,7 +81,7 @@ func TestStatusTellsOfARefusedReload(t *testing.T) {
 	write("stat: /nowhere\nstat2: /nowhere\n")
 	stderr.await(t, `msg="reload refused`)
 	expectMatch(t, said(t, exitOK, "status", api),
-		`^WARNING: the last reload, \d+s ago, was refused, what was loaded before serves: 2 errors in the configuration: \S+meridian.yaml:\d+:1: .*"stat"`)
+		`^WARNING: the last reload, \d+s ago, was rejected, the previous configuration keeps serving: 2 errors in the configuration: \S+meridian.yaml:\d+:1: .*"stat"`)
 	expectMatch(t, said(t, exitOK, "status", api, "-o", "json"), `(?s)"reload": \{\s+"at": "[^"]+",\s+"refused": true,\s+"error": "2 errors in the configuration",\s+"detail": "`)
 	write("")
 	stderr.await(t, `msg=reloaded`)
@@ -102,5 +102,5 @@ func TestStatusTellsOfAStateThatWasSetAside(t *testing.T) {
 	}
 	_, stderr := background(t, "serve", "-c", file)
 	api := "--server=http://" + stderr.await(t, `msg=serving .* admin=(\S+)`)[1]
-	expectMatch(t, said(t, exitOK, "status", api), `^WARNING: begun without what was kept: .*/state.json.corrupt-\S+ now: it does not begin as a state file does\n`)
+	expectMatch(t, said(t, exitOK, "status", api), `^WARNING: started without saved state: .*/state.json.corrupt-\S+: it does not begin as a state file does\n`)
 }

@@ -12,7 +12,7 @@ import (
 	"meridian/zones"
 )
 
-// whatIf is changes told on the command line.
+// whatIf holds the changes given on the command line.
 type whatIf struct {
 	down    []string // targets
 	forced  []string // TARGET=up|down
@@ -22,7 +22,7 @@ type whatIf struct {
 
 func (w whatIf) empty() bool { return len(w.down)+len(w.weights)+len(w.biases) == 0 }
 
-// compiles reports whether the changes are such as to compile the configuration anew.
+// compiles reports whether the changes require another compilation of the configuration.
 func (w whatIf) compiles() bool { return len(w.weights)+len(w.biases) > 0 }
 
 func (w whatIf) String() string {
@@ -39,14 +39,14 @@ func (w whatIf) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// addFlags adds the flags that verbs with what-ifs share.
+// addFlags adds the flags that the commands with what-ifs share.
 func (w *whatIf) addFlags(c *cobra.Command) {
 	c.Flags().StringArrayVar(&w.down, "down", nil, "`TARGET` that is down in this case; may be repeated")
 	c.Flags().StringArrayVar(&w.weights, "weight", nil, "`POOL/MEMBER=N`: the member's weight in this case; may be repeated")
 	c.Flags().StringArrayVar(&w.biases, "bias", nil, "`REGION=N`: the region's bias in this case; may be repeated")
 }
 
-// change makes the changes of cfg that are not outages.
+// change applies all changes but outages to cfg.
 func (w whatIf) change(cfg *config.Config) error {
 	var said flagValues
 	for _, text := range w.weights {
@@ -80,7 +80,7 @@ func (w whatIf) change(cfg *config.Config) error {
 	return nil
 }
 
-// assignment takes NAME=N apart.
+// assignment parses NAME=N.
 func assignment(text string, least, most int) (name string, n int, err error) {
 	name, number, ok := strings.Cut(text, "=")
 	if !ok {
@@ -135,7 +135,7 @@ func regionNames(cfg *config.Config) string {
 	return strings.Join(names, ", ")
 }
 
-// turn takes targets down or up in a snapshot that serves nobody.
+// turn sets targets down or up in a snapshot that does not serve.
 func (w whatIf) turn(snapshot *zones.Snapshot) error {
 	var said flagValues
 	var all []pools.Override
@@ -170,7 +170,7 @@ func (w whatIf) turn(snapshot *zones.Snapshot) error {
 	return nil
 }
 
-// overrideOf finds what a target names: a region, a pool, or a member of one.
+// overrideOf returns the override of a region, a pool, or a member of one.
 func overrideOf(cfg *config.Config, target string) (pools.Override, error) {
 	if name, ok := strings.CutPrefix(target, "region:"); ok {
 		if regionOf(cfg, name) == nil {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the outlines of the countries anew from the newest free data. Needs npm
+# Regenerates the outlines of the countries from the newest free data. Needs npm
 # and Go; run by `go generate ./plan`.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

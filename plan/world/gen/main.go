@@ -1,12 +1,11 @@
-// Gen makes the outlines of the countries that the map of a forecast is drawn
-// from, out of free data:
+// Gen generates the outlines of the countries for the map of a forecast from free data:
 //
 //	go run ./plan/world/gen -atlas countries-110m.json -codes codes.json -o plan/world/countries.tsv
 //
 // -atlas is a file of the npm package world-atlas (Natural Earth, public domain,
 // as TopoJSON), -codes is codes.json of the npm package i18n-iso-countries. A
 // line of the output is a country's ISO 3166-1 alpha-2 code, or -, and its rings,
-// apart by semicolons: points of longitude and latitude in tenths of a degree.
+// separated by semicolons: points of longitude and latitude in tenths of a degree.
 // The same input always gives the same bytes.
 package main
 
@@ -73,8 +72,8 @@ func readJSON(file string, to any) error {
 	return nil
 }
 
-// topology is a TopoJSON file, as much of it as is needed: arcs are lines of
-// points, each but the first told by its distance from the one before.
+// topology holds the needed fields of a TopoJSON file: arcs are lines of points, each but
+// the first as the distance from the one before.
 type topology struct {
 	Arcs      [][][2]float64 `json:"arcs"`
 	Transform struct {
@@ -94,7 +93,7 @@ type geometry struct {
 	Arcs json.RawMessage `json:"arcs"`
 }
 
-// rings is the outline of g, ring by ring as text.
+// rings returns the outline of g, ring by ring as text.
 func (t *topology) rings(g geometry) ([]string, error) {
 	var polygons [][][]int
 	switch g.Type {
@@ -119,8 +118,8 @@ func (t *topology) rings(g geometry) ([]string, error) {
 	return rings, nil
 }
 
-// ring is one ring as text. Where it crosses the meridian of 180 degrees it goes
-// on beyond, so that nothing is drawn across the whole world.
+// ring returns one ring as text. Where it crosses the meridian of 180 degrees it
+// continues beyond, so that no line crosses the whole map.
 func (t *topology) ring(arcs []int) string {
 	var ring [][2]float64
 	east, sum := 0.0, 0.0
@@ -136,7 +135,7 @@ func (t *topology) ring(arcs []int) string {
 			sum += p[0]
 		}
 	}
-	home := -360 * math.Round(sum/float64(len(ring))/360) // most of it is within the sheet
+	home := -360 * math.Round(sum/float64(len(ring))/360) // most of it is within the map
 	var points []string
 	for _, p := range ring {
 		text := fmt.Sprintf("%d,%d", int(math.Round((p[0]+home)*10)), int(math.Round(p[1]*10)))
@@ -147,7 +146,7 @@ func (t *topology) ring(arcs []int) string {
 	return strings.Join(points, " ")
 }
 
-// line is the points of an arc in degrees.
+// line returns the points of an arc in degrees.
 func (t *topology) line(number int) [][2]float64 {
 	backwards := number < 0
 	if backwards {
