@@ -79,7 +79,7 @@ func manifest(t *testing.T) map[string]object {
 	}
 }
 
-func TestTheKubernetesManifestFitsTheProgram(t *testing.T) {
+func TestKubernetesManifestMatchesConfiguration(t *testing.T) {
 	objects := manifest(t)
 	cfg, warnings, err := config.Parse("meridian.yaml", []byte(objects["ConfigMap/meridian"].Data["meridian.yaml"]))
 	if err != nil || len(warnings) > 0 {
@@ -122,7 +122,7 @@ func TestTheKubernetesManifestFitsTheProgram(t *testing.T) {
 	}
 }
 
-func TestTheUnitLetsEverythingDocumentedWork(t *testing.T) {
+func TestUnitAllowsDocumentedFeatures(t *testing.T) {
 	unit := read(t, "systemd/meridian.service")
 	for _, line := range []string{
 		"Type=notify", "Restart=on-failure", "StartLimitIntervalSec=0", "StateDirectory=meridian",
@@ -149,7 +149,7 @@ func TestTheUnitLetsEverythingDocumentedWork(t *testing.T) {
 	}
 }
 
-func TestTheContainerfileHasAHealthCheckAndTheCapability(t *testing.T) {
+func TestContainerfileHasHealthCheckAndCapability(t *testing.T) {
 	text := read(t, "container/Containerfile")
 	for _, pattern := range []string{
 		`(?m)^HEALTHCHECK .*CMD \["/meridian", "status", "--server=http://127\.0\.0\.1:8053"\]$`,

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestAmountsAreWrittenOut(t *testing.T) {
+func TestFormatAmounts(t *testing.T) {
 	for n, want := range map[float64]string{
 		0: "0", 0.5: "0.5", 12.345: "12.35", 99.999: "100", 999: "999", 1000.4: "1,000",
 		20000: "20,000", 1234567.8: "1,234,568", 1e15: "1,000,000,000,000,000",
@@ -16,7 +16,7 @@ func TestAmountsAreWrittenOut(t *testing.T) {
 	}
 }
 
-func TestADistanceOfNothingIsADash(t *testing.T) {
+func TestUnknownDistanceIsADash(t *testing.T) {
 	none, some := Distance(math.NaN()), Distance(12.6)
 	for _, test := range []struct{ got, want string }{
 		{none.String(), "-"}, {none.Unit(), "-"}, {some.String(), "13"}, {some.Unit(), "13 km"},

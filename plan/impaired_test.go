@@ -15,7 +15,7 @@ var down = []pools.Override{
 	{Region: "us", Kind: pools.AssumedDown}, {Region: "eu", Kind: pools.AssumedDown}, {Region: "ap", Kind: pools.AssumedDown},
 }
 
-func TestWhatATotalOutageAffects(t *testing.T) {
+func TestTotalOutageAffectsAllTraffic(t *testing.T) {
 	const spare = "  spare:\n    policy: failover\n    members:\n      - {name: s, addresses: [10.0.0.9]}\n"
 	with := func(key string) string {
 		return strings.Replace(near, "policy: proximity", "policy: proximity\n    "+key, 1)
@@ -62,14 +62,14 @@ func TestWhatATotalOutageAffects(t *testing.T) {
 			if !slices.Equal(f.Impaired, test.impaired) {
 				t.Errorf("impaired is %+v; want %+v", f.Impaired, test.impaired)
 			}
-			expectTold(t, f, test.told)
+			expectReported(t, f, test.told)
 		})
 	}
 }
 
-// expectTold checks the lines of the text, the sentences of the page, and the kinds in the
+// expectReported checks the lines of the text, the sentences of the page, and the kinds in the
 // JSON.
-func expectTold(t *testing.T, f *plan.Forecast, lines string) {
+func expectReported(t *testing.T, f *plan.Forecast, lines string) {
 	t.Helper()
 	var text, page strings.Builder
 	if err := f.Text(&text); err != nil {
@@ -92,9 +92,9 @@ func expectTold(t *testing.T, f *plan.Forecast, lines string) {
 	}
 }
 
-// TestWhatWasImpairedBeforeIsNotAffected checks that an earlier impairment is reported, but does
+// TestEarlierImpairmentIsNotAffected checks that an earlier impairment is reported, but does
 // not count as affected.
-func TestWhatWasImpairedBeforeIsNotAffected(t *testing.T) {
+func TestEarlierImpairmentIsNotAffected(t *testing.T) {
 	s := serving(t, "", near)
 	s.Pools.SetOverrides(down)
 	f := compareParts(t, s, s, "198.51.100.0/24")
@@ -107,9 +107,9 @@ func TestWhatWasImpairedBeforeIsNotAffected(t *testing.T) {
 	}
 }
 
-// TestNoAnswerByDesignIsToldApartFromTheChange has a pool in which some clients match no member,
+// TestNoAnswerOnBothSidesIsNotAffected has a pool in which some clients match no member,
 // and get no answer on either side.
-func TestNoAnswerByDesignIsToldApartFromTheChange(t *testing.T) {
+func TestNoAnswerOnBothSidesIsNotAffected(t *testing.T) {
 	const geo = "  web:\n    policy: geolocation\n    default: nodata\n    members:\n      - {name: a, addresses: [10.0.0.1], match: {country: [US, IE]}}\n      - {name: b, addresses: [10.0.0.2], match: {continent: EU}}\n"
 	before, after := serving(t, "", geo), serving(t, "", geo)
 	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Member: "a", Kind: pools.AssumedDown}})

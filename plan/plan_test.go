@@ -119,7 +119,7 @@ func TestAnOutageMovesItsClientsToTheNextRegion(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyAnswersMovesToNobody(t *testing.T) {
+func TestLostAnswersMoveToNoAnswer(t *testing.T) {
 	closed := strings.Replace(near, "policy: proximity", "policy: proximity\n    fail_open: never", 1)
 	before, after := serving(t, "", closed), serving(t, "", closed)
 	after.Pools.SetOverrides([]pools.Override{{Pool: "web", Kind: pools.AssumedDown}})
@@ -155,7 +155,7 @@ func TestCNamesAreDestinations(t *testing.T) {
 	}
 }
 
-func TestWhoGetsMoreThanItsCapacityIsTold(t *testing.T) {
+func TestOverloadsAreReported(t *testing.T) {
 	limited := strings.NewReplacer("addresses: [10.0.0.1", "load: l, capacity: 100, addresses: [10.0.0.1", "addresses: [10.0.0.3", "load: l, capacity: 10, addresses: [10.0.0.3").Replace(near)
 	before, after := serving(t, "", limited), serving(t, "", limited)
 	after.Pools.SetOverrides([]pools.Override{{Region: "eu", Kind: pools.AssumedDown}})
@@ -166,9 +166,9 @@ func TestWhoGetsMoreThanItsCapacityIsTold(t *testing.T) {
 	}
 }
 
-// TestAMemberThatIsAPoolHasACapacityToo checks that the load of a member that is a pool is the
+// TestNestedPoolHasCapacity checks that the load of a member that is a pool is the
 // load of all its members; for x, which is nested twice, only the part through that member.
-func TestAMemberThatIsAPoolHasACapacityToo(t *testing.T) {
+func TestNestedPoolHasCapacity(t *testing.T) {
 	nested := func(weight int) string {
 		return fmt.Sprintf("  web:\n    policy: weighted\n    members:\n      - {name: u, pool: x, load: l, capacity: 10, weight: %d}\n      - {name: v, pool: x, load: l, capacity: 10}\n", weight) +
 			"  x:\n    policy: weighted\n    members:\n      - {name: a, addresses: [10.0.0.1]}\n      - {name: b, addresses: [10.0.0.2]}\n"
@@ -181,7 +181,7 @@ func TestAMemberThatIsAPoolHasACapacityToo(t *testing.T) {
 	}
 }
 
-func TestNamesThatComeOrGoAreToldApart(t *testing.T) {
+func TestAddedAndRemovedNamesAreCounted(t *testing.T) {
 	before := serving(t, "", near, "www: {pool: web}", "old: {pool: web}")
 	after := serving(t, "", near, "www: {pool: web}", "new: {pool: web}", "newer: {pool: web}")
 	f := compareParts(t, before, after, "198.51.100.0/24")
@@ -252,9 +252,9 @@ func one(s *zones.Snapshot, q pools.Request) netip.Addr {
 	return scratch.Addrs[0]
 }
 
-// TestWhatOnlyOneSideTellsApartMoves checks that a part of a network that only one side
+// TestDifferenceOnOneSideMoves checks that a part of a network that only one side
 // distinguishes moves, for both sides.
-func TestWhatOnlyOneSideTellsApartMoves(t *testing.T) {
+func TestDifferenceOnOneSideMoves(t *testing.T) {
 	plain := serving(t, "", near)
 	split := build(t, strings.Replace(fmt.Sprintf(world, "", near, "      www: {pool: web}"), "  networks:\n", "  networks:\n    198.51.100.192/26: {country: IN}\n", 1))
 	for _, sides := range [][2]*zones.Snapshot{{plain, split}, {split, plain}} {
@@ -292,7 +292,7 @@ func TestForecastOfHashedClientsAgreesWithEachByItself(t *testing.T) {
 	}
 }
 
-func TestEverybodyIsWhatTheBuiltInTablePlaces(t *testing.T) {
+func TestAllIPv4CoversBuiltInTable(t *testing.T) {
 	before, after := serving(t, "", near), serving(t, "", near)
 	after.Pools.SetOverrides([]pools.Override{{Region: "us", Kind: pools.AssumedDown}})
 	f, err := plan.Compare(before, after, plan.AllIPv4(after.Geo))

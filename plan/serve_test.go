@@ -55,10 +55,10 @@ var everyPolicy = []struct{ behaviour, pools string }{
 	{"failing open", "  web: {policy: weighted, members: [{name: xa, weight: 3, check: c, addresses: [10.0.0.1]}, {name: xb, check: c, addresses: [10.0.0.2]}]}\n"},
 }
 
-// TestForecastIsWhatServingDoes compares the shares of a forecast with those of serving the same
+// TestForecastMatchesServing compares the shares of a forecast with those of serving the same
 // clients, within six standard deviations. The share of a client of weight w deviates by
 // w·sqrt(p(1-p)/draws), at most w·sqrt(1/4/draws).
-func TestForecastIsWhatServingDoes(t *testing.T) {
+func TestForecastMatchesServing(t *testing.T) {
 	const seed, networks, draws = 7, 60, 400
 	for _, test := range everyPolicy {
 		t.Run(test.behaviour, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"meridian/config"
 )
 
-func TestWhatIsWrittenIsAConfigurationAndQuestionsForIt(t *testing.T) {
+func TestWriteGeneratesValidConfigurationAndQueries(t *testing.T) {
 	folder := t.TempDir()
 	if err := run([]string{"write", "-names", "250", "-out", folder}, os.Stdout, os.Stderr); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestWorldsOfOnePoolAndOfAPoolForEachName(t *testing.T) {
 	}
 }
 
-func TestAnEndpointGoesAndComesBack(t *testing.T) {
+func TestToggleClosesAndOpensEndpoint(t *testing.T) {
 	f := farm{open: map[[2]int]net.Listener{}}
 	defer f.close()
 	listens := func() bool {

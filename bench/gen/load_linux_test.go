@@ -13,7 +13,7 @@ import (
 // asIs returns an answer unchanged: a correct one.
 func asIs(_ int, answer []byte) []byte { return answer }
 
-func TestLoadTakesRightAnswersForRight(t *testing.T) {
+func TestLoadAcceptsRightAnswers(t *testing.T) {
 	got := loaded(t, "queries.ecs", asIs)
 	if got[answersColumn] == 0 || got[wrongColumn] != 0 || got[recordsColumn] != 100 {
 		t.Errorf("%v: want answers, no wrong ones, and records in all", got)

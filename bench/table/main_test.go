@@ -29,7 +29,7 @@ func TestTableShowsMedianAndSpreadInOrderOfAppearance(t *testing.T) {
 	}
 }
 
-func TestACellOfNothingIsEmptyAndKeepsItsPlace(t *testing.T) {
+func TestCellWithoutValueStaysEmpty(t *testing.T) {
 	got := tableOf(t, "tail\tquiet\tstops\t0", "tail\tquiet\tlongest\t-", "tail\tquiet\twaited\t3", "tail\treloads\tlongest\t2", "tail\treloads\tlongest\t-")
 	want := `
 ### tail

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestRatiosAreOfMediansAndSayWhatIsReached(t *testing.T) {
+func TestRatiosUseMedians(t *testing.T) {
 	got := tableOf(t,
 		"UDP, mix none, saturated\tmeridian\tqueries/s\t100", "UDP, mix none, saturated\tmeridian\tqueries/s\t110", "UDP, mix none, saturated\tmeridian\tqueries/s\t300",
 		"UDP, mix none, saturated\tmeridian\tCPU µs/query\t1.9", "UDP, mix none, saturated\tnsd\tCPU µs/query\t2",
@@ -40,7 +40,7 @@ Of Meridian's medians to the others'; of stops and losses the largest.
 	}
 }
 
-func TestARatioOfAServerThatWasNotSaturatedIsMarked(t *testing.T) {
+func TestUnsaturatedRatioIsMarked(t *testing.T) {
 	const test = "UDP, mix none, saturated\t"
 	got := tableOf(t,
 		test+"meridian\tqueries/s\t120", test+"nsd\tqueries/s\t100", test+"echo\tqueries/s\t140",
@@ -77,7 +77,7 @@ func TestStopsAndLossesCountAtTheirWorst(t *testing.T) {
 	}
 }
 
-func TestACoreThatWasNotUsedIsMarked(t *testing.T) {
+func TestUnusedCoreIsMarked(t *testing.T) {
 	got := tableOf(t, "udp\tnsd\tcore %\t94", "udp\tnsd\tcore %\t94.9", "udp\tnsd\tcore %\t99", "udp\tknot\tcore %\t95", "udp\tknot\tqueries/s\t5")
 	for _, want := range []string{`| nsd | 94.9 (94–99) \* |  |`, "| knot | 95 | 5 |", `\* less than 95 % of the core`} {
 		if !strings.Contains(got, want) {

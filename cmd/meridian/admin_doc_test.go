@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestTheAdminPage runs every command of docs/reference/api.md, in order, against a server with
+// TestAPIPage runs every command of docs/reference/api.md, in order, against a server with
 // the README's configuration and the YAML of the page.
-func TestTheAdminPage(t *testing.T) {
+func TestAPIPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/api.md")
 	if err != nil {
 		t.Fatal(err)

@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 )
 
-// TestASpoolNeverWaitsForWhoReads checks that dropped lines are counted, and that queued
+// TestAsyncWriterNeverBlocks checks that dropped lines are counted, and that queued
 // lines are written in order once the stream is read.
-func TestASpoolNeverWaitsForWhoReads(t *testing.T) {
+func TestAsyncWriterNeverBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		s := newAsyncWriter(w)
@@ -38,7 +38,7 @@ func TestASpoolNeverWaitsForWhoReads(t *testing.T) {
 	})
 }
 
-func TestASpoolEndsAlthoughNobodyReads(t *testing.T) {
+func TestAsyncWriterClosesWithoutReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		s := newAsyncWriter(w)

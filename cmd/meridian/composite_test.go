@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestServeFollowsWhatAnEndpointDependsOn(t *testing.T) {
+func TestServeFollowsCompositeChecks(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.61", 0)
 	endpoint(t, "127.0.0.62", port)
 	database, _ := endpoint(t, "127.0.0.63", port)

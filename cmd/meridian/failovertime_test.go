@@ -24,14 +24,14 @@ const (
 	deathProbes   = deathRow + 1 // and the confirming probe
 )
 
-// TestTheTimeFromADeathToTheLastWrongAnswer queries a server continuously while an endpoint
+// TestFailoverTime queries a server continuously while an endpoint
 // fails in three ways, and recovers from each. Two limits apply to wrong answers:
 //
 //   - Probes: no answer is wrong after the failed endpoint has received one probe more than a
 //     state change needs. During recovery, a stall may fail a probe that was received.
 //   - Time: the manual's budget plus an interval plus four times the delay of a goroutine
 //     that only sleeps, because machines stall.
-func TestTheTimeFromADeathToTheLastWrongAnswer(t *testing.T) {
+func TestFailoverTime(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.62", 0)
 	first := newMortal(t, fmt.Sprintf("127.0.0.61:%d", port))
 	file := filepath.Join(t.TempDir(), "meridian.yaml")

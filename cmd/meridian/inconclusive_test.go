@@ -28,9 +28,9 @@ zones:
     names: {www: {pool: web}}
 `
 
-// TestProbesThatThisMachineCannotMakeAreShown uses a source address that this machine does not
+// TestStatusShowsInconclusiveProbes uses a source address that this machine does not
 // have: such probes are inconclusive, and the endpoint stays in the answers.
-func TestProbesThatThisMachineCannotMakeAreShown(t *testing.T) {
+func TestStatusShowsInconclusiveProbes(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.1", 0)
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, inconclusiveConfig, port), 0o600); err != nil {

@@ -40,8 +40,8 @@ func goodServer(t *testing.T, dir string, more ...string) (at, api string, stder
 	return found[1], "--server=http://" + found[2], stderr, stop
 }
 
-// goodWorld writes the files, with a geo database, and serves them once.
-func goodWorld(t *testing.T) (dir, token string) {
+// startGoodServer writes the files, with a geo database, and serves them once.
+func startGoodServer(t *testing.T) (dir, token string) {
 	t.Helper()
 	dir = t.TempDir()
 	for name, text := range goodFiles {
@@ -93,7 +93,7 @@ func readiness(t *testing.T, api string) string {
 	return string(body)
 }
 
-func TestAStartWithAnInvalidConfigurationServesTheLastGoodOne(t *testing.T) {
+func TestInvalidConfigurationAtStartServesLastGood(t *testing.T) {
 	for name, broken := range map[string]struct{ file, text, message string }{
 		"syntax":      {"conf.d/10-server.yaml", "server: {", `10-server.yaml:1:1: invalid YAML`},
 		"a reference": {"conf.d/30-zone.yaml", goodFiles["conf.d/30-zone.yaml"] + "  api: {policy: weighted, check: none-such, members: []}\n", `30-zone.yaml:7:34: pools.api.check: no check "none-such"`},
@@ -103,7 +103,7 @@ func TestAStartWithAnInvalidConfigurationServesTheLastGoodOne(t *testing.T) {
 		"a token":     {"token", "short", `admin.token_file: it holds a token of 5 bytes`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir, token := goodWorld(t)
+			dir, token := startGoodServer(t)
 			writeFile(t, filepath.Join(dir, broken.file), broken.text)
 			writeFile(t, filepath.Join(dir, "valid-token"), goodFiles["token"])
 			if broken.file == "token" {
@@ -142,8 +142,8 @@ func TestAStartWithAnInvalidConfigurationServesTheLastGoodOne(t *testing.T) {
 	}
 }
 
-func TestTheLastGoodConfigurationKeepsItsEnvironmentAndDoesWithoutAGeoDatabase(t *testing.T) {
-	dir, token := goodWorld(t)
+func TestLastGoodKeepsEnvironmentWithoutGeoDatabase(t *testing.T) {
+	dir, token := startGoodServer(t)
 	os.Unsetenv("MERIDIAN_TEST_NODE")
 	if err := os.Remove(filepath.Join(dir, "geo.mmdb")); err != nil {
 		t.Fatal(err)
@@ -157,8 +157,8 @@ func TestTheLastGoodConfigurationKeepsItsEnvironmentAndDoesWithoutAGeoDatabase(t
 	expectMatch(t, said(t, exitOK, "status", api, token), `environment variable MERIDIAN_TEST_NODE is not set`)
 }
 
-func TestWhenTheLastGoodConfigurationIsNotUsed(t *testing.T) {
-	dir, _ := goodWorld(t)
+func TestLastGoodNotUsed(t *testing.T) {
+	dir, _ := startGoodServer(t)
 	kept := filepath.Join(dir, "state", "last-good.zip")
 	good, err := os.ReadFile(kept)
 	if err != nil {
@@ -196,8 +196,8 @@ func TestWhenTheLastGoodConfigurationIsNotUsed(t *testing.T) {
 	expectMatch(t, serve(), `meridian: 1 error in the configuration\n$`)
 }
 
-func TestAReloadEndsTheLastGoodConfigurationWhereTheStateHasARelativePath(t *testing.T) {
-	dir, token := goodWorld(t)
+func TestReloadEndsLastGoodWithRelativeState(t *testing.T) {
+	dir, token := startGoodServer(t)
 	t.Chdir(dir)
 	good, err := os.ReadFile(filepath.Join("conf.d", "10-server.yaml"))
 	if err != nil {

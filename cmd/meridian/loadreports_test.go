@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// heldConfig is a failover between an address with a push check and one without a check.
-const heldConfig = `
+// pushConfig is a failover between an address with a push check and one without a check.
+const pushConfig = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
 admin: {listen: "127.0.0.1:0"}
 checks: {reported: {type: push, lease: 1h, rise: 1, fall: 1%s}}
@@ -44,7 +44,7 @@ func TestReportsMoveAnswers(t *testing.T) {
 	} {
 		t.Run(c.holds, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "meridian.yaml")
-			if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig, c.keys), 0o600); err != nil {
+			if err := os.WriteFile(file, fmt.Appendf(nil, pushConfig, c.keys), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			_, stderr := background(t, "serve", "-c", file)
@@ -85,10 +85,10 @@ func report(t *testing.T, api string, up bool) {
 	}
 }
 
-// TestUndrainTellsWhatElseHolds undrains a member while the drain of its pool remains.
-func TestUndrainTellsWhatElseHolds(t *testing.T) {
+// TestUndrainShowsOtherOverrides undrains a member while the drain of its pool remains.
+func TestUndrainShowsOtherOverrides(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig, ""), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, pushConfig, ""), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, stderr := background(t, "serve", "-c", file)
@@ -99,9 +99,9 @@ func TestUndrainTellsWhatElseHolds(t *testing.T) {
 	said(t, 1, "drain", "web/first", "--for=0s", api)
 }
 
-func TestAStateThatIsAFileIsAFault(t *testing.T) {
+func TestStateThatIsAFileIsAnError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig+"state: meridian.yaml\n", ""), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, pushConfig+"state: meridian.yaml\n", ""), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	said(t, 1, "check", "-c", file)

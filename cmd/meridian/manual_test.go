@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestTheExampleOfThePageOnPlanIsTrue runs the example of the page on forecasts: its
+// TestPlanPageExample runs the example of the page on forecasts: its
 // configuration, its clients, and the exact output of its first command.
-func TestTheExampleOfThePageOnPlanIsTrue(t *testing.T) {
+func TestPlanPageExample(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/plan.md")
 	if err != nil {
 		t.Fatal(err)

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// steeredConfig writes the configuration of writeConfig, with an API on a free port and a state
+// writeAdminConfig writes the configuration of writeConfig, with an API on a free port and a state
 // directory.
-func steeredConfig(t *testing.T, file, listen string, port int, more string) {
+func writeAdminConfig(t *testing.T, file, listen string, port int, more string) {
 	t.Helper()
 	writeConfig(t, file, listen, "gslb.example.com", port)
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
@@ -42,11 +42,11 @@ func expectMatch(t *testing.T, text, pattern string) {
 	}
 }
 
-func TestVerbsSteerARunningServer(t *testing.T) {
+func TestOverrideCommands(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.61", 0)
 	endpoint(t, "127.0.0.62", port)
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
-	steeredConfig(t, file, "127.0.0.1:0", port, "")
+	writeAdminConfig(t, file, "127.0.0.1:0", port, "")
 	_, stderr := background(t, "serve", "-c", file)
 	found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
 	at, api := found[1], "--server=http://"+found[2]
@@ -81,11 +81,11 @@ func TestVerbsSteerARunningServer(t *testing.T) {
 	expectMatch(t, said(t, 1, "drain", "a/b/c", api), `"a/b/c" is not a target`)
 }
 
-func TestExplainTellsOfARunningServerWhatTheProberKnows(t *testing.T) {
+func TestExplainShowsProbeResults(t *testing.T) {
 	broken, port := endpoint(t, "127.0.0.61", 0)
 	endpoint(t, "127.0.0.62", port)
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
-	steeredConfig(t, file, "127.0.0.1:0", port, "")
+	writeAdminConfig(t, file, "127.0.0.1:0", port, "")
 	_, stderr := background(t, "serve", "-c", file)
 	found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
 	broken.Store(true)
@@ -100,7 +100,7 @@ func TestExplainTellsOfARunningServerWhatTheProberKnows(t *testing.T) {
 	expectMatch(t, asJSON, `(?s)"steps": \[.*"addresses": \[.*"verdict": "down".*"results": \[.*"transitions": \[`)
 }
 
-func TestVerbsSayWhereNoServerAnswers(t *testing.T) {
+func TestCommandsReportUnreachableServer(t *testing.T) {
 	expectMatch(t, said(t, 1, "status", "--server", "http://"+freeAddress(t)),
 		`^meridian: no server answers at http://127\S+: .*connection refused\n  does its configuration have admin: .*--server URL`)
 	expectMatch(t, said(t, 1, "status", "--server", "127.0.0.1:8053"), `"127.0.0.1:8053" is not a URL; e.g. http://127.0.0.1:8053`)
@@ -108,7 +108,7 @@ func TestVerbsSayWhereNoServerAnswers(t *testing.T) {
 	expectMatch(t, said(t, 1, "status", "--server", fmt.Sprintf("http://127.0.0.61:%d", port)), `is not that of a Meridian`)
 }
 
-func TestATokenIsAskedForAndChecked(t *testing.T) {
+func TestTokenIsRequired(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.61", 0)
 	dir := t.TempDir()
 	file, token, other := filepath.Join(dir, "meridian.yaml"), filepath.Join(dir, "token"), filepath.Join(dir, "other")
@@ -156,15 +156,15 @@ func serverProcess(t *testing.T, file string) (server *exec.Cmd, stderr *transcr
 	return server, stderr
 }
 
-// TestWhatWasSaidOutlivesAKill kills a server with SIGKILL just after it acknowledged an
+// TestStateSurvivesKill kills a server with SIGKILL just after it acknowledged an
 // override. The next server restores the override and the health states, although nothing can
 // be probed.
-func TestWhatWasSaidOutlivesAKill(t *testing.T) {
+func TestStateSurvivesKill(t *testing.T) {
 	broken, port := endpoint(t, "127.0.0.61", 0)
 	endpoint(t, "127.0.0.62", port)
 	broken.Store(true)
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
-	steeredConfig(t, file, "127.0.0.1:0", port, "")
+	writeAdminConfig(t, file, "127.0.0.1:0", port, "")
 	for round, target := range []string{"web/second", "region:none", "web/second", "web/second"} {
 		server, stderr := serverProcess(t, file)
 		found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)

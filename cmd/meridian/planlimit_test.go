@@ -2,9 +2,9 @@ package main
 
 import "testing"
 
-// TestWhatIsAffectedIsNeverMoreThanEverything checks that rounding errors of sums exceed neither
+// TestAffectedNeverExceedsLimitOfAll checks that rounding errors of sums exceed neither
 // an absent limit nor one of 100 %.
-func TestWhatIsAffectedIsNeverMoreThanEverything(t *testing.T) {
+func TestAffectedNeverExceedsLimitOfAll(t *testing.T) {
 	const sum = 1 + 1e-12
 	for _, limit := range []string{noLimit, "100%", "1"} {
 		if share, err := parseShare(limit); err != nil || sum > share+rounding {

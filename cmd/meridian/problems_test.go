@@ -10,7 +10,7 @@ func TestProblemsOutagesAndDrainsOfTheLastMember(t *testing.T) {
 	broken, port := endpoint(t, "127.0.0.61", 0)
 	endpoint(t, "127.0.0.62", port)
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
-	steeredConfig(t, file, "127.0.0.1:0", port, "regions: {use1: {location: [39, -77]}}")
+	writeAdminConfig(t, file, "127.0.0.1:0", port, "regions: {use1: {location: [39, -77]}}")
 	_, stderr := background(t, "serve", "-c", file)
 	found := stderr.await(t, `msg=serving listen=(\S+) zones=1 admin=(\S+)`)
 	at, api := found[1], "--server=http://"+found[2]

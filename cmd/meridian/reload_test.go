@@ -35,7 +35,7 @@ zones:
 	}
 }
 
-func TestReloadReportsWhatWasLoadedAndNeverEmptiesAServer(t *testing.T) {
+func TestReloadPrintsSummaryAndRejectsRemoval(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	reloadConfig(t, file, "a", "b", "c", "d")
 	_, stderr := background(t, "serve", "-c", file)

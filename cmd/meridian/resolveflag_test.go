@@ -122,7 +122,7 @@ func TestServeFollowsTheAddressesOfATarget(t *testing.T) {
 	awaitAnswer(t, at, "www.gslb.example.com.", "127.0.0.63")
 }
 
-func TestExplainResolvesTargetsWhenTold(t *testing.T) {
+func TestExplainResolvesTargets(t *testing.T) {
 	_, resolver := serveNames(t, map[string][]string{"lb.example.net.": {"127.0.0.61", "127.0.0.62"}})
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	writeTargets(t, file, "127.0.0.1:0", resolver, "lb.example.net", 80)

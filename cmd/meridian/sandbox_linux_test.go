@@ -73,7 +73,7 @@ zones:
   example.net: {nameservers: {ns1.example.org: []}, contact: h@example.net, names: {www: {pool: web}}}
 `
 
-// serveInSandbox runs in the process that TestServeInTheSandboxOfTheUnit starts.
+// serveInSandbox runs in the process that TestServeInUnitSandbox starts.
 func serveInSandbox(t *testing.T) {
 	var allowed []uint32
 	for _, name := range strings.Fields(unitSetting(t, "RestrictAddressFamilies")) {
@@ -93,9 +93,9 @@ func serveInSandbox(t *testing.T) {
 	}
 }
 
-// TestServeInTheSandboxOfTheUnit runs serve under the address families that the unit allows:
+// TestServeInUnitSandbox runs serve under the address families that the unit allows:
 // a check of a unix socket passes, and the service manager is notified.
-func TestServeInTheSandboxOfTheUnit(t *testing.T) {
+func TestServeInUnitSandbox(t *testing.T) {
 	if os.Getenv("MERIDIAN_TEST_SANDBOX") != "" {
 		serveInSandbox(t)
 		return

@@ -203,7 +203,7 @@ zones:
 	awaitAnswer(t, at, "www.gslb.example.com.", "127.0.0.61")
 }
 
-func TestServeReloadsOnHangupAndRefusesABadConfiguration(t *testing.T) {
+func TestServeReloadsOnSIGHUPAndRejectsInvalidConfiguration(t *testing.T) {
 	_, port := endpoint(t, "127.0.0.61", 0)
 	endpoint(t, "127.0.0.62", port)
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
@@ -269,7 +269,7 @@ func TestDemoMovesAnswersWhenARegionBreaks(t *testing.T) {
 	stdout.await(t, `eu-west +127\.0\.0\.31 is up: `)
 }
 
-func TestDemoSaysWhichPortIsTaken(t *testing.T) {
+func TestDemoReportsPortInUse(t *testing.T) {
 	taken, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.11:0")))
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestCheckWarnsOfAStateThatCannotBeKept(t *testing.T) {
+func TestCheckWarnsOfUnwritableState(t *testing.T) {
 	dir := t.TempDir()
 	shut := filepath.Join(dir, "shut")
 	if err := os.Mkdir(shut, 0o500); err != nil {
@@ -32,7 +32,7 @@ func TestCheckWarnsOfAStateThatCannotBeKept(t *testing.T) {
 	}
 	for state, want := range cases {
 		file := filepath.Join(dir, "meridian.yaml")
-		if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig+"state: "+state+"\n", ""), 0o600); err != nil {
+		if err := os.WriteFile(file, fmt.Appendf(nil, pushConfig+"state: "+state+"\n", ""), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		got := said(t, exitOK, "check", "-c", file)

@@ -32,9 +32,9 @@ func site(now time.Time) server.AddressStatus {
 	}
 }
 
-// TestAMembersStatusTellsTheChecksThatItsIsMadeOf checks the parts of a composite check with
+// TestStatusShowsPartsOfCompositeCheck checks the parts of a composite check with
 // their last results, and the notes below the table.
-func TestAMembersStatusTellsTheChecksThatItsIsMadeOf(t *testing.T) {
+func TestStatusShowsPartsOfCompositeCheck(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	a := site(now)
 	var out strings.Builder

@@ -12,7 +12,7 @@ import (
 	"meridian/server"
 )
 
-func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
+func TestStatusBeginsWithWarnings(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	kept := server.StateStatus{Dir: "/var/lib/meridian", Persisted: true}
 	for name, c := range map[string]struct {
@@ -29,7 +29,7 @@ func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 			server.Status{Overrides: []server.Override{{Kind: "drained"}}},
 			"WARNING: in memory only: a restart loses overrides (the configuration has no state)\n",
 		},
-		"the prober hangs, and panicked before": {
+		"prober stalled after a panic": {
 			server.Status{State: kept, Prober: server.ProberStatus{At: now.Add(-72 * time.Second), Stalled: true, Panics: 2}},
 			"WARNING: PROBER STALLED for 1m12s: health states are frozen until it recovers; see the log, and restart the server if it lasts\n" +
 				"WARNING: the prober panicked 2 times since the server started, and recovered; see the log\n",
@@ -60,19 +60,19 @@ func TestStatusBeginsWithWhatIsWrongWithTheServer(t *testing.T) {
 	}
 }
 
-// TestStatusTellsOfARefusedReload checks the warning, and that an accepted reload ends it.
-func TestStatusTellsOfARefusedReload(t *testing.T) {
+// TestStatusShowsRejectedReload checks the warning, and that an accepted reload ends it.
+func TestStatusShowsRejectedReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	write := func(more string) {
 		t.Helper()
-		if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig+more, ""), 0o600); err != nil {
+		if err := os.WriteFile(file, fmt.Appendf(nil, pushConfig+more, ""), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig, ""), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, pushConfig, ""), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, stderr := background(t, "serve", "-c", file)
@@ -88,7 +88,7 @@ func TestStatusTellsOfARefusedReload(t *testing.T) {
 	expectMatch(t, said(t, exitOK, "status", api), `^serving `)
 }
 
-func TestStatusTellsOfAStateThatWasSetAside(t *testing.T) {
+func TestStatusShowsQuarantinedState(t *testing.T) {
 	dir := t.TempDir()
 	file, state := filepath.Join(dir, "meridian.yaml"), filepath.Join(dir, "state")
 	if err := os.Mkdir(state, 0o700); err != nil {
@@ -97,7 +97,7 @@ func TestStatusTellsOfAStateThatWasSetAside(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(state, "state.json"), []byte("?"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, fmt.Appendf(nil, heldConfig+"state: state\n", ""), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, pushConfig+"state: state\n", ""), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, stderr := background(t, "serve", "-c", file)
