@@ -208,17 +208,6 @@ func even(weights []uint32) bool {
 	return true
 }
 
-// enabled counts the enabled members, including those of weight 0.
-func enabled(p *config.Pool) int {
-	n := 0
-	for i := range p.Members {
-		if p.Members[i].Enabled {
-			n++
-		}
-	}
-	return n
-}
-
 // reference returns the number of the pool that key names.
 func (c *compiler) reference(p *config.Pool, pos config.Pos, key, name string) uint32 {
 	id, ok := c.pools[name]

@@ -26,10 +26,9 @@ type slowMember struct {
 	weight  int
 	refs    [2][]int // by family: targets
 	drained bool
-	lost    [2]bool   // by its checks
-	down    [2]bool   // as treated by the pool
-	since   time.Time // deferred
-	turn    int       // the order in which members were deferred
+	lost    [2]bool // by its checks
+	down    [2]bool // as treated by the pool
+	turn    int     // the order in which members were deferred
 }
 
 type slowEjection struct {

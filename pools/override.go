@@ -222,19 +222,6 @@ func (st *state) candidates(id ID) int {
 	return n
 }
 
-// undrained counts the members of a pool that are enabled and not drained,
-// including those of weight 0.
-func (st *state) undrained(id ID) int {
-	p := &st.tree.cfg.Pools[id]
-	n := enabled(p)
-	for _, h := range st.overridesIn(&st.tree.pools[id]) {
-		if h.kind == Drained && p.Members[h.member-st.tree.pools[id].first].Enabled {
-			n--
-		}
-	}
-	return n
-}
-
 // Tick applies changes that depend on time: it removes expired overrides, drops state
 // from RecallLoads that no report has confirmed in time, and ejects the deferred
 // members that fit by now. A server calls it about once a second. The changes are as
