@@ -23,7 +23,8 @@ func (t *Tree) ClientKey(client netip.Addr, key []byte) (longer []byte, bits int
 
 // DependsOnAddress reports whether decisions of a pool, its fallback, or a nested
 // pool use the client's address itself: to hash it, to see whether an endpoint in
-// slow start admits it, or to choose its region while its own region is lost.
+// slow start admits it, to choose its region while its own region is lost, or to
+// choose among the regions of a match.
 func (t *Tree) DependsOnAddress(id ID) bool {
 	fallback := t.pools[id].fallback
 	seen := make(map[uint32]bool)
@@ -33,7 +34,7 @@ func (t *Tree) DependsOnAddress(id ID) bool {
 func (t *Tree) hashes(id uint32, seen map[uint32]bool) bool {
 	p := &t.pools[id]
 	st := t.state.Load()
-	if p.policy == hash || len(st.slowMembers(p)) > 0 || p.scores != none && len(st.lostRegionsOf(ID(id))) > 0 {
+	if p.policy == hash || p.spans || len(st.slowMembers(p)) > 0 || p.scores != none && len(st.lostRegionsOf(ID(id))) > 0 {
 		return true
 	}
 	seen[id] = true
