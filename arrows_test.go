@@ -12,38 +12,43 @@ import (
 	"testing"
 )
 
-// below is the architecture: each folder with the folders that it may import.
+// below is the architecture: each package with the packages that it may import.
 // cmd -> {admin} -> server -> zones -> pools -> {geo, health}; config imports none of
 // them, and nothing imports cmd. Go files outside the product (tests of this folder and
 // of deploy, programs of bench) may import all of it, and no package imports them.
 var below = map[string][]string{
-	"config":   {},
-	"geo":      {"config"},
-	"health":   {"config"},
-	"resolver": {"config"},
-	"load":     {"config"},
-	"pools":    {"config", "geo", "health"},
-	"zones":    {"config", "geo", "health", "load", "pools"},
-	"server":   {"config", "geo", "health", "load", "resolver", "pools", "zones"},
-	"admin":    {"config", "pools", "zones", "server"},
-	"plan":     {"config", "geo", "pools", "zones"},
-	"cmd":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin", "plan"},
+	"config":       {},
+	"geo":          {"config"},
+	"health":       {"config"},
+	"resolver":     {"config"},
+	"load":         {"config"},
+	"pools":        {"config", "geo", "health"},
+	"zones":        {"config", "geo", "health", "load", "pools"},
+	"server":       {"config", "geo", "health", "load", "pools", "resolver", "zones"},
+	"admin":        {"config", "pools", "server", "zones"},
+	"plan":         {"config", "geo", "pools", "zones"},
+	"cmd/meridian": {"admin", "config", "geo", "health", "plan", "pools", "resolver", "server", "zones"},
 
-	".":      {"config", "geo", "health", "resolver", "pools", "zones", "server", "admin"},
-	"bench":  {"config", "geo", "health", "resolver", "pools", "zones", "server"},
-	"docs":   {},
-	"deploy": {"config", "geo", "health", "resolver", "pools", "zones", "server"},
+	".":               {"config"},
+	"bench/city":      {},
+	"bench/farm":      {"config"},
+	"bench/flood":     {},
+	"bench/gen":       {"config"},
+	"bench/table":     {},
+	"deploy":          {"config", "zones"},
+	"docs/picture":    {},
+	"geo/builtin/gen": {},
+	"plan/world/gen":  {},
 }
 
 // noNoun holds folder names that describe a kind of code instead of a thing the operator knows.
-var noNoun = []string{"internal", "util", "utils", "common", "helper", "helpers", "types", "models", "pkg", "misc", "shared"}
+var noNoun = []string{"util", "utils", "common", "helper", "helpers", "types", "models", "pkg", "misc", "shared"}
 
 func TestImportsPointDown(t *testing.T) {
 	for file, imports := range importsOfEveryFile(t) {
-		from := folder(path.Dir(file))
+		from := path.Dir(file)
 		for _, imported := range imports {
-			dir, ours := strings.CutPrefix(imported, "meridian/")
-			to := folder(dir)
+			to, ours := strings.CutPrefix(imported, "meridian/")
 			if ours && to != from && !slices.Contains(below[from], to) {
 				t.Errorf("%s imports %s; %s may import only %q", file, imported, from, below[from])
 			}
@@ -51,24 +56,29 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
-func TestFoldersAreThoseOfTheArchitecture(t *testing.T) {
+func TestPackagesAreThoseOfTheArchitecture(t *testing.T) {
+	packages := map[string]bool{}
 	for file := range importsOfEveryFile(t) {
-		dir := path.Dir(file)
-		if _, known := below[folder(dir)]; !known {
-			t.Errorf("%s is in no folder of the architecture; want one of the table in this test, or a reason and a new row", file)
+		packages[path.Dir(file)] = true
+	}
+	for dir := range packages {
+		if _, known := below[dir]; !known {
+			t.Errorf("package %s is not in the architecture; want one of the table in this test, or a reason and a new row", dir)
 		}
 		for part := range strings.SplitSeq(dir, "/") {
 			if slices.Contains(noNoun, part) {
-				t.Errorf("%s: folder %q names a kind of code; want the thing it is about", file, part)
+				t.Errorf("package %s: folder %q names a kind of code; want the thing it is about", dir, part)
 			}
 		}
+		if strings.HasPrefix(dir, "internal") {
+			t.Errorf("package %s: an internal folder is inside the package that it belongs to", dir)
+		}
 	}
-}
-
-// folder returns the first part of a slash-separated path, a row of the architecture.
-func folder(dir string) string {
-	first, _, _ := strings.Cut(dir, "/")
-	return first
+	for dir := range below {
+		if !packages[dir] {
+			t.Errorf("the architecture has a row for %s, which has no Go files", dir)
+		}
+	}
 }
 
 // importsOfEveryFile maps each Go file of the module, tests included and for
@@ -109,7 +119,7 @@ func importsOfEveryFile(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 	if len(found) < len(below) {
-		t.Fatalf("found %d Go files, fewer than folders: the walk is broken", len(found))
+		t.Fatalf("found %d Go files, fewer than packages: the walk is broken", len(found))
 	}
 	return found
 }
