@@ -38,8 +38,8 @@ type OverrideRequest struct {
 	Kind   string          `json:"kind"` // drained, forced up, forced down
 	Reason string          `json:"reason,omitempty"`
 	For    Duration        `json:"for,omitzero"` // how long it applies; omitted: until it is removed
-	// Force also drains a target if that leaves a name without an answer; force=true in the query
-	// does the same.
+	// Force also drains a target or forces it down if that leaves a name without an answer;
+	// force=true in the query does the same.
 	Force bool `json:"force,omitempty"`
 }
 
@@ -106,8 +106,8 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	if force := asked.Force || r.URL.Query().Get("force") == "true"; kind == pools.Drained && !force {
-		if err := a.control.CheckDrain(asked.Target); err != nil {
+	if force := asked.Force || r.URL.Query().Get("force") == "true"; !force {
+		if err := a.control.CheckOverride(asked.Target, kind); err != nil {
 			writeError(w, err)
 			return
 		}

@@ -12,16 +12,16 @@ import (
 // maxNamed is the maximum number of names in an error.
 const maxNamed = 5
 
-// CheckDrain returns an error if a drain would leave a name without an answer: a drained member
-// is not answered even if the pool fails open.
-func (c *Control) CheckDrain(t Selector) error {
+// CheckOverride returns an error if an override would leave a name without an answer: a member
+// that is drained or forced down is not answered even if the pool fails open.
+func (c *Control) CheckOverride(t Selector, kind pools.Kind) error {
 	at := c.currentView()
 	cfg := at.snapshot.Config
-	if t.validate(cfg) != nil {
-		return nil // Override reports this error
+	if kind == pools.ForcedUp || t.validate(cfg) != nil { // Override reports an invalid target
+		return nil
 	}
 	before := newAnswerable(at)
-	after := before.under(at.overrides.with(Override{Target: t, Kind: pools.Drained.String()}))
+	after := before.under(at.overrides.with(Override{Target: t, Kind: kind.String()}))
 	var lost []string
 	for i := range cfg.Zones {
 		for _, name := range cfg.Zones[i].Names {
@@ -37,27 +37,32 @@ func (c *Control) CheckDrain(t Selector) error {
 	if more := len(lost) - maxNamed; more > 0 {
 		listed += fmt.Sprintf(" and %d more", more)
 	}
+	what, hint := "draining %s", "drain it"
+	if kind == pools.ForcedDown {
+		what, hint = "forcing %s down", "force it down"
+	}
 	return &RequestError{
-		What: fmt.Sprintf("draining %s would leave no answer for %s", t, listed),
-		Hint: `drain it all the same with --yes; in the API: "force": true`,
+		What: fmt.Sprintf(what+" would leave no answer for %s", t, listed),
+		Hint: hint + ` all the same with --yes; in the API: "force": true`,
 	}
 }
 
 // answerable finds the names that can be answered under some overrides, from the current states:
 //
-//	the pool of the name        its fallback  fail_open  a member that is not drained  answered
-//	live                        any           any        any                           yes
-//	not live                    live          any        any                           yes
-//	not live                    not live      never      any                           no
-//	not live                    not live      other      yes                           yes
-//	not live                    not live      other      no                            no
+//	the pool of the name        its fallback  fail_open  a member that may be answered  answered
+//	live                        any           any        any                            yes
+//	not live                    live          any        any                            yes
+//	not live                    not live      never      any                            no
+//	not live                    not live      other      yes                            yes
+//	not live                    not live      other      no                             no
 //
+// A pool that fails open answers members that are neither drained nor forced down.
 // A fallback that is not live is not used, so its members that are down do not help.
 type answerable struct {
 	*states
-	said overrides
-	live map[string]bool // cached results of isLive, by pool
-	open map[string]bool // cached results of isOpen, by pool
+	said   overrides
+	counts map[string][2]int // cached results of count, by pool
+	open   map[string]bool   // cached results of isOpen, by pool
 }
 
 // states holds the current states of pools and members.
@@ -84,7 +89,7 @@ func newAnswerable(at *view) *answerable {
 
 // under returns a copy with other overrides.
 func (a *answerable) under(said overrides) *answerable {
-	return &answerable{a.states, said, map[string]bool{}, map[string]bool{}}
+	return &answerable{a.states, said, map[string][2]int{}, map[string]bool{}}
 }
 
 // name reports whether a name that is bound to a pool can be answered.
@@ -95,27 +100,47 @@ func (a *answerable) name(pool string) bool {
 
 // isLive reports whether a pool has the required number of eligible members.
 func (a *answerable) isLive(pool string) bool {
-	if found, known := a.live[pool]; known {
-		return found
+	eligible, need := a.count(pool)
+	return eligible >= need
+}
+
+// count returns the number of eligible members of a pool and the number that it needs.
+func (a *answerable) count(pool string) (eligible, need int) {
+	if found, known := a.counts[pool]; known {
+		return found[0], found[1]
 	}
 	p := a.pools[pool]
-	eligible, able := 0, 0
+	able := 0
 	for i := range p.Members {
 		m := &p.Members[i]
 		if !a.able(p, m) {
 			continue
 		}
 		able++
-		if a.eligible[Selector{Pool: p.Name, Member: m.Name}] && (m.Pool == "" || a.isLive(m.Pool)) {
+		if a.isEligible(p, m) {
 			eligible++
 		}
 	}
-	need := p.MinUp.N
+	need = p.MinUp.N
 	if p.MinUp.Percent {
 		need = (able*p.MinUp.N + 99) / 100
 	}
-	a.live[pool] = eligible >= max(1, need)
-	return a.live[pool]
+	need = max(1, need)
+	a.counts[pool] = [2]int{eligible, need}
+	return eligible, need
+}
+
+// isEligible reports whether a member that is able is eligible. A pool that is forced up counts
+// if one of its members is eligible.
+func (a *answerable) isEligible(p *config.Pool, m *config.Member) bool {
+	switch {
+	case !a.eligible[Selector{Pool: p.Name, Member: m.Name}] || a.overridden(p, m, pools.ForcedDown):
+		return false
+	case m.Pool != "" && a.overridden(p, m, pools.ForcedUp):
+		eligible, _ := a.count(m.Pool)
+		return eligible > 0
+	}
+	return m.Pool == "" || a.isLive(m.Pool)
 }
 
 // isOpen reports whether a pool that fails open has a member to answer.

@@ -57,10 +57,11 @@ func answered(tree *pools.Tree) map[string]bool {
 	return found
 }
 
-// TestDrainsThatLeaveNoAnswerAreRefused compares with what the pools do when drained.
-func TestDrainsThatLeaveNoAnswerAreRefused(t *testing.T) {
-	refused := 0
-	for seed := range uint64(150) {
+// TestOverridesThatLeaveNoAnswerAreRefused compares with what the pools do under the override,
+// which may follow several others.
+func TestOverridesThatLeaveNoAnswerAreRefused(t *testing.T) {
+	refused := map[pools.Kind]int{}
+	for seed := range uint64(250) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		snapshot := guardedWorld(t, random)
 		tree := snapshot.Pools
@@ -74,15 +75,18 @@ func TestDrainsThatLeaveNoAnswerAreRefused(t *testing.T) {
 			return append(all, Selector{Pool: all[0].Pool, Member: "m" + fmt.Sprint(random.IntN(2))})[random.IntN(3)]
 		}
 		kinds := []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown}
-		said := overrides{{Target: target(), Kind: kinds[random.IntN(3)].String()}}
+		var said overrides
+		for range 1 + random.IntN(3) {
+			said = said.with(Override{Target: target(), Kind: kinds[random.IntN(3)].String()})
+		}
 		tree.SetOverrides(said.forTree())
 		control := newControl(&instance{Daemon: &Daemon{Logger: slog.New(slog.DiscardHandler)}})
 		control.view.Store(&view{snapshot: snapshot, overrides: said})
 
-		next := target()
-		err := control.CheckDrain(next)
+		next, kind := target(), kinds[random.IntN(3)]
+		err := control.CheckOverride(next, kind)
 		before := answered(tree)
-		tree.SetOverrides(said.with(Override{Target: next, Kind: pools.Drained.String()}).forTree())
+		tree.SetOverrides(said.with(Override{Target: next, Kind: kind.String()}).forTree())
 		var lost []string
 		for p, after := range answered(tree) {
 			if before[p] && !after {
@@ -90,13 +94,13 @@ func TestDrainsThatLeaveNoAnswerAreRefused(t *testing.T) {
 			}
 		}
 		if (err != nil) != (len(lost) > 0) {
-			t.Errorf("seed %d, drain of %s: %v; pools without an answer: %v", seed, next, err, lost)
+			t.Errorf("seed %d, %s %s: %v; pools without an answer: %v", seed, next, kind, err, lost)
 		}
 		if err != nil {
-			refused++
+			refused[kind]++
 		}
 	}
-	if refused < 10 {
-		t.Errorf("only %d refusals: too few to compare", refused)
+	if refused[pools.Drained] < 10 || refused[pools.ForcedDown] < 10 {
+		t.Errorf("only %v refusals: too few to compare", refused)
 	}
 }

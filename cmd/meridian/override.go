@@ -40,7 +40,7 @@ type overrideOptions struct {
 	output   outputFlag
 	reason   string
 	duration durationFlag
-	yes      bool // of drain: even if a name loses its last answer
+	yes      bool // of drain and force down: even if a name loses its last answer
 }
 
 // durationFlag is the duration of an override; 0 if not given.
@@ -74,9 +74,15 @@ func (s *overrideOptions) addFlags(c *cobra.Command, overrides bool) *cobra.Comm
 	return c
 }
 
+// addGuardFlag adds the flag that overrides the guard of the server.
+func (s *overrideOptions) addGuardFlag(c *cobra.Command) *cobra.Command {
+	c.Flags().BoolVarP(&s.yes, "yes", "y", false, c.Name()+" even if a name is left without an answer")
+	return c
+}
+
 func drainCommand() *cobra.Command {
 	var s overrideOptions
-	c := s.addFlags(&cobra.Command{
+	return s.addGuardFlag(s.addFlags(&cobra.Command{
 		Use:   "drain TARGET",
 		Short: "Remove members from the answers of a running server",
 		Long: `Drain removes a target's members from the answers of a running server, even if all other members are
@@ -92,9 +98,7 @@ Exit: 0; 1 if there is no such target or no server.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.override(c.Context(), args[0], pools.Drained, c.OutOrStdout())
 		},
-	}, true)
-	c.Flags().BoolVarP(&s.yes, "yes", "y", false, "drain even if a name is left without an answer")
-	return c
+	}, true))
 }
 
 func undrainCommand() *cobra.Command {
@@ -116,12 +120,13 @@ Exit: 0; 1 if the target is not drained or there is no server.`,
 
 func forceCommand() *cobra.Command {
 	var s overrideOptions
-	return s.addFlags(&cobra.Command{
+	return s.addGuardFlag(s.addFlags(&cobra.Command{
 		Use:   "force up|down|off TARGET",
 		Short: "Override the health state of members of a running server",
 		Long: `Force sets a target's members up or down on a running server, regardless of their health checks, until
 force off or until --for has passed. Health checks continue. Unlike a drained member, a member forced
-down is still answered if all others are down too. It survives reloads and, with state, restarts.
+down counts as one that can be up, for min_up given as a percentage. It survives reloads and, with
+state, restarts. A force down that leaves a name without an answer needs --yes.
 
 ` + targetHelp + `
 
@@ -142,7 +147,7 @@ Exit: 0; 1 if there is no such target, if force off finds it not forced, or if t
 			}
 			return fmt.Errorf("%q is not a state to force; want up, down or off", args[0])
 		},
-	}, true)
+	}, true))
 }
 
 func clearCommand() *cobra.Command {

@@ -67,7 +67,7 @@ func TestOverrideCommands(t *testing.T) {
 	expectMatch(t, said(t, 0, "explain", "www.gslb.example.com", "--client=198.51.100.7", api), `(?s)first .*drained.*second`)
 	expectMatch(t, said(t, 0, "undrain", "web/first", api), `^web/first is no longer drained\npool web`)
 	www("127.0.0.61")
-	expectMatch(t, said(t, 0, "force", "down", "web", api), `^web is forced down\npool web, failover: eligible 0 \(nodata for \d+s\), needed 1\n$`)
+	expectMatch(t, said(t, 0, "force", "down", "web", "--yes", api), `^web is forced down\npool web, failover: eligible 0 \(nodata for \d+s\), needed 1\n$`)
 	expectMatch(t, said(t, 1, "undrain", "web", api), `^meridian: web is forced down\n  undrain ends a drain, force off ends a force\n$`)
 	expectMatch(t, said(t, 0, "force", "off", "web", api), `web is no longer forced down`)
 	expectMatch(t, said(t, 0, "force", "up", "web/second", api, "-o=json"), `"kind": "forced up"`)

@@ -21,7 +21,10 @@ func TestProblemsOutagesAndDrainsOfTheLastMember(t *testing.T) {
 	expectMatch(t, said(t, exitConfig, "drain", "use1", api), `^meridian: no pool "use1"\n  did you mean region:use1\?\n$`)
 	expectMatch(t, said(t, exitConfig, "drain", "web", api),
 		`^meridian: draining web would leave no answer for www.gslb.example.com.\n  drain it all the same with --yes; in the API: "force": true\n$`)
+	expectMatch(t, said(t, exitConfig, "force", "down", "web", api),
+		`^meridian: forcing web down would leave no answer for www.gslb.example.com.\n  force it down all the same with --yes; in the API: "force": true\n$`)
 	said(t, exitOK, "drain", "web/second", api, "--for=1h")
+	expectMatch(t, said(t, exitConfig, "force", "down", "web/first", api), `^meridian: forcing web/first down would leave no answer`)
 	expectMatch(t, said(t, exitConfig, "drain", "web/first", api), `would leave no answer for www.gslb.example.com.`)
 	if got := lookUp(t, at, "www.gslb.example.com."); got != "127.0.0.61" {
 		t.Errorf("after a drain that was refused: %s", got)
@@ -30,6 +33,8 @@ func TestProblemsOutagesAndDrainsOfTheLastMember(t *testing.T) {
 	broken.Store(true)
 	stderr.await(t, `to=fail-open`)
 	expectMatch(t, said(t, exitOK, "status", api), `(?m)^OUTAGE: pool web, failover: eligible 0 .*; no member is healthy$`)
+	expectMatch(t, said(t, exitOK, "force", "down", "web/first", api, "--yes"), `^web/first is forced down\n`)
+	said(t, exitOK, "force", "off", "web/first", api)
 	expectMatch(t, said(t, exitOK, "drain", "web/first", api, "--yes"), `^web/first is drained\n`)
 	if got := lookUp(t, at, "www.gslb.example.com."); got != "NOERROR" {
 		t.Errorf("all drained by force: %s", got)
