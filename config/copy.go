@@ -25,7 +25,7 @@ func (c *Copy) Load() (*Config, []Error, error) {
 			return nil, nil, Join([]Error{{File: file, What: err.Error()}})
 		}
 		defer release()
-		texts = append(texts, namedText{file, data})
+		texts = append(texts, namedText{file: file, data: data})
 	}
 	environment := func(name string) (string, bool) {
 		value, set := c.Environment[name]

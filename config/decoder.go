@@ -15,6 +15,7 @@ import (
 type decoder struct {
 	file           string
 	sources        sourceFiles
+	incomplete     bool // a file is unusable: missing keys and names may be in it
 	defaults       defaults
 	doc            *document
 	errs           diagnostics
@@ -142,7 +143,7 @@ func known(keys []field) string { return "known: " + strings.Join(accepted(keys)
 
 // required reports an error if mapping n lacks a key.
 func (d *decoder) required(n *yaml.Node, name, hint string) {
-	if child(n, name) == nil {
+	if child(n, name) == nil && !d.incomplete {
 		d.errorAtKey(n, "no "+name, hint)
 	}
 }
@@ -151,6 +152,9 @@ func (d *decoder) required(n *yaml.Node, name, hint string) {
 func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
 	has := func(name string) bool { return child(n, name) != nil }
 	first := slices.IndexFunc(names, has)
+	if first < 0 && d.incomplete {
+		return
+	}
 	if first < 0 {
 		d.errorAtKey(n, "none of "+strings.Join(names, ", "), "write exactly one")
 		return

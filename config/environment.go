@@ -39,7 +39,8 @@ func (d *decoder) substituteVariables(n *yaml.Node) {
 // variable. The value is read like an unquoted value in the file.
 func (d *decoder) substituteVariable(n *yaml.Node) {
 	match := variablePattern.FindStringSubmatch(n.Value)
-	if match == nil {
+	if match == nil || strings.Contains(match[3], variableStart) {
+		d.rejectPartialVariable(n)
 		return
 	}
 	value, set := d.environment(match[1])
@@ -63,7 +64,20 @@ func (d *decoder) substituteVariable(n *yaml.Node) {
 	d.variables[nodeKeyOf(n)] = match[1]
 }
 
-// unset marks a variable that is not set: messages about its place are suppressed.
+// variableStart begins an environment variable.
+const variableStart = "${"
+
+// rejectPartialVariable reports a value that has an environment variable, but is not one as a whole, because the text
+// of the variable would silently remain in the value.
+func (d *decoder) rejectPartialVariable(n *yaml.Node) {
+	if strings.Contains(n.Value, variableStart) {
+		d.errorf(n, quote(n.Value)+" is not an environment variable as a whole",
+			"write ${NAME} or ${NAME:-DEFAULT} as the whole value; NAME has letters, digits and _")
+		d.variables[nodeKeyOf(n)] = unset
+	}
+}
+
+// unset marks a variable that has no value: messages about its place are suppressed.
 const unset = "${}"
 
 // variableOf returns the text about the environment variable that a value comes from.
@@ -74,17 +88,21 @@ func (d *decoder) variableOf(at nodeKey) string {
 	return ""
 }
 
-// warnLiterals warns of scalars that look like an environment variable in places that allow none. It does nothing if no
-// line has one.
-func (d *decoder) warnLiterals() {
+// checkLiterals reports texts that look like an environment variable in sections that allow none. It does nothing if
+// no line has one.
+func (d *decoder) checkLiterals() {
 	lines := d.variableLines()
 	if len(lines) == 0 {
 		return
 	}
 	l := &pathFinder{doc: d.doc, lines: lines}
 	for key, value := range d.doc.entries(d.doc.root) {
-		if !allowsVariables(key.Value) {
-			d.warnLiteralsIn(l, value)
+		switch {
+		case allowsVariables(key.Value):
+		case key.Value == "checks" || key.Value == "loads":
+			d.eachText(l, value, d.warnLiteral)
+		default:
+			d.eachText(l, value, d.rejectLiteral)
 		}
 	}
 }
@@ -94,40 +112,50 @@ func allowsVariables(section string) bool {
 	return section == "server" || section == "admin" || section == "cluster"
 }
 
-func (d *decoder) warnLiteralsIn(l *pathFinder, n *yaml.Node) {
+// eachText calls check for the keys and the scalars in n.
+func (d *decoder) eachText(l *pathFinder, n *yaml.Node, check setter) {
 	switch n.Kind {
 	case yaml.MappingNode:
-		for _, value := range l.doc.entriesWithin(n, l.wantsAny) {
-			d.warnLiteralsIn(l, value)
+		for key, value := range l.doc.entriesWithin(n, l.wantsAny) {
+			check(key)
+			d.eachText(l, value, check)
 		}
 	case yaml.SequenceNode:
 		for _, item := range n.Content {
-			d.warnLiteralsIn(l, item)
+			d.eachText(l, item, check)
 		}
 	case yaml.ScalarNode:
-		if variablePattern.MatchString(n.Value) {
-			d.warn(n, quote(n.Value)+" is used literally", "environment variables are supported only under server and admin")
-		}
+		check(n)
 	}
 }
 
-// variableLines returns the lines that may have a scalar such as ${NAME}.
+const variablesOnlyIn = "environment variables are supported only under server and admin"
+
+// warnLiteral warns of a text of a check or load. Commands and patterns may contain ${, so a part of a text is not
+// reported.
+func (d *decoder) warnLiteral(n *yaml.Node) {
+	if variablePattern.MatchString(n.Value) {
+		d.warn(n, quote(n.Value)+" is used literally", variablesOnlyIn)
+	}
+}
+
+// rejectLiteral reports a text that no value of the other sections can have.
+func (d *decoder) rejectLiteral(n *yaml.Node) {
+	if strings.Contains(n.Value, variableStart) {
+		d.errorf(n, quote(n.Value)+" is not replaced by an environment variable", variablesOnlyIn)
+	}
+}
+
+// variableLines returns the lines that contain ${.
 func (d *decoder) variableLines() (lines []int) {
 	data, line := d.doc.data, 1
-	for len(data) > 0 {
-		at := bytes.Index(data, []byte("${"))
+	for {
+		at := bytes.Index(data, []byte(variableStart))
 		if at < 0 {
 			return lines
 		}
 		line += bytes.Count(data[:at], []byte{'\n'})
-		end := bytes.IndexByte(data[at:], '\n')
-		if end < 0 {
-			end = len(data) - at
-		}
-		if strings.Contains(string(data[at:at+end]), "}") {
-			lines = append(lines, line)
-		}
-		data = data[at+end:]
+		lines = append(lines, line)
+		data = data[at+len(variableStart):]
 	}
-	return lines
 }

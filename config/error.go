@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -63,4 +64,16 @@ func lines(errs []error) string {
 		b.WriteString(err.Error())
 	}
 	return b.String()
+}
+
+// errorsIn returns the errors that Join combined.
+func errorsIn(err error) (errs []Error) {
+	var joined *multierror.Error
+	if !errors.As(err, &joined) {
+		return nil
+	}
+	for _, one := range joined.Errors {
+		errs = append(errs, one.(Error))
+	}
+	return errs
 }

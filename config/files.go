@@ -74,7 +74,7 @@ func Expand(paths ...string) ([]string, []Error) {
 			if found, err = yamlFiles(path); err != nil {
 				errs = append(errs, Error{File: path, What: readError(err).Error()})
 			} else if len(found) == 0 {
-				errs = append(errs, Error{File: path, What: "the directory has no *.yaml file", Hint: "a configuration is in files whose names end in .yaml"})
+				errs = append(errs, Error{File: path, What: "the directory has no *.yaml file", Hint: onlyYAML})
 			}
 		}
 		for _, file := range found {
@@ -89,45 +89,64 @@ func Expand(paths ...string) ([]string, []Error) {
 
 // yamlFiles returns the configuration files of a directory, by name.
 func yamlFiles(directory string) ([]string, error) {
+	return filesIn(directory, func(extension string) bool { return extension == ".yaml" })
+}
+
+// filesIn returns the files of a directory whose extension is wanted, by name, without hidden files.
+func filesIn(directory string, wanted func(extension string) bool) ([]string, error) {
 	entries, err := os.ReadDir(directory) // sorted
 	if err != nil {
 		return nil, err
 	}
 	var files []string
 	for _, e := range entries {
-		if name := e.Name(); filepath.Ext(name) == ".yaml" && !strings.HasPrefix(name, ".") {
+		if name := e.Name(); wanted(filepath.Ext(name)) && !strings.HasPrefix(name, ".") {
 			files = append(files, filepath.Join(directory, name))
 		}
 	}
 	return files, nil
 }
 
-// namedText is the text of a file.
+// onlyYAML is the hint at files that are not read.
+const onlyYAML = "a configuration is in files whose names end in .yaml"
+
+// ignoredFiles returns warnings of files in directories that have another extension of YAML than .yaml.
+func ignoredFiles(paths []string) (warnings []Error) {
+	for _, path := range paths {
+		files, _ := filesIn(path, func(extension string) bool { // fails for a file
+			return strings.EqualFold(extension, ".yml") || strings.EqualFold(extension, ".yaml") && extension != ".yaml"
+		})
+		for _, file := range files {
+			warnings = append(warnings, Error{File: file, What: "the file is not read", Hint: onlyYAML})
+		}
+	}
+	return warnings
+}
+
+// namedText is the text of a file, or the error that makes it unusable.
 type namedText struct {
-	file string
-	data []byte
+	file    string
+	data    []byte
+	problem *Error
 }
 
 // loadSeveral reads files as one configuration called name.
 func loadSeveral(name string, files []string) (*Config, []Error, error) {
-	var texts []namedText
-	var errs []Error
+	texts := make([]namedText, len(files))
 	size := 0
-	for _, file := range files {
+	for i, file := range files {
+		texts[i].file = file
 		data, release, err := read(file)
 		if err != nil {
-			errs = append(errs, Error{File: file, What: err.Error()})
+			texts[i].problem = &Error{What: err.Error()}
 			continue
 		}
 		defer release()
-		texts = append(texts, namedText{file, data})
+		texts[i].data = data
 		size += len(data)
 	}
 	if size > maxSize {
-		errs = append(errs, Error{File: name, What: tooLong().Error()})
-	}
-	if len(errs) > 0 {
-		return nil, nil, Join(errs)
+		return nil, nil, Join([]Error{{File: name, What: tooLong().Error()}})
 	}
 	return parseSeveral(name, texts, maxWhole, os.LookupEnv)
 }
@@ -135,15 +154,8 @@ func loadSeveral(name string, files []string) (*Config, []Error, error) {
 // parseSeveral reads texts as one configuration. Like parseWithin, it passes at most limit octets at once to the YAML
 // parser.
 func parseSeveral(name string, texts []namedText, limit int, environment lookup) (*Config, []Error, error) {
-	var errs []Error
-	for _, text := range texts {
-		if problem := checkText(text.data); problem != nil {
-			problem.File = text.file
-			errs = append(errs, *problem)
-		}
-	}
-	if len(errs) > 0 {
-		return nil, nil, Join(errs)
+	if checkTexts(texts) {
+		return parseSeveralAtOnce(name, texts, environment)
 	}
 	data, sources, ends := concatenate(texts)
 	doc := outlinedSeveral(data, sources, ends, limit)
@@ -160,6 +172,17 @@ func parseSeveral(name string, texts []namedText, limit int, environment lookup)
 		return nil, nil, Join([]Error{*doc.fallback})
 	}
 	return parseSeveralAtOnce(name, texts, environment)
+}
+
+// checkTexts finds the files that are not text, and reports whether any file is unusable.
+func checkTexts(texts []namedText) (unusable bool) {
+	for i := range texts {
+		if t := &texts[i]; t.problem == nil {
+			t.problem = checkText(t.data)
+		}
+		unusable = unusable || texts[i].problem != nil
+	}
+	return unusable
 }
 
 // concatenate returns the texts one after the other, each starting on a new line, and the end of each.
@@ -205,40 +228,57 @@ func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *d
 	return doc
 }
 
-// parseSeveralAtOnce is the plain version of parseSeveral: it passes each whole file to the YAML parser.
+// parseSeveralAtOnce is the plain version of parseSeveral: it passes each whole file to the YAML parser. The errors of
+// an unusable file do not hide those of the others.
 func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Config, []Error, error) {
 	data, sources, _ := concatenate(texts)
 	doc := &document{data: data}
 	var errs []Error
-	for i, text := range texts {
-		root, problem := parseWhole(text.data)
+	for i := range texts {
+		root, problem := texts[i].parse()
 		switch {
-		case errors.Is(problem.orNil(), errEmpty):
-			continue // for example, a file with only comments
-		case problem == nil && root.Kind != yaml.MappingNode:
-			problem = &Error{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
-		}
-		if problem != nil {
-			problem.File = text.file
+		case problem != nil:
+			problem.File = texts[i].file
 			errs = append(errs, *problem)
-			continue
-		}
-		shiftLines(root, int(sources[i].base))
-		if doc.root == nil {
+		case root == nil: // for example, a file with only comments
+		case doc.root == nil:
+			shiftLines(root, int(sources[i].base))
 			doc.root = root
-		} else {
+		default:
+			shiftLines(root, int(sources[i].base))
 			doc.merge(doc.root, root)
 		}
 	}
-	if doc.root == nil && len(errs) == 0 {
-		errs = append(errs, Error{File: name, What: "the files are empty", Hint: "a configuration has at least zones"})
-	}
-	if len(errs) > 0 {
+	if doc.root == nil {
+		if len(errs) == 0 {
+			errs = append(errs, Error{File: name, What: "the files are empty", Hint: "a configuration has at least zones"})
+		}
 		return nil, nil, Join(errs)
 	}
 	d := newDecoder(name, doc)
-	d.sources, d.environment = sources, environment
-	return d.decode()
+	d.sources, d.environment, d.incomplete = sources, environment, len(errs) > 0
+	cfg, warnings, err := d.decode()
+	if !d.incomplete {
+		return cfg, warnings, err
+	}
+	errs = append(errs, errorsIn(err)...)
+	(&Config{sources: sources}).SortErrors(errs)
+	return nil, warnings, Join(errs)
+}
+
+// parse returns the mapping in the text, or nil if the text is empty.
+func (t *namedText) parse() (*yaml.Node, *Error) {
+	if t.problem != nil {
+		return nil, t.problem
+	}
+	root, problem := parseWhole(t.data)
+	switch {
+	case errors.Is(problem.orNil(), errEmpty):
+		return nil, nil
+	case problem == nil && root.Kind != yaml.MappingNode:
+		return nil, &Error{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
+	}
+	return root, problem
 }
 
 // errEmpty is the error of a file without a value.

@@ -90,6 +90,8 @@ func TestErrorsNamePositionsInBothFiles(t *testing.T) {
 		"nothing":            {"# a", "", "FILES: the files are empty; a configuration has at least zones"},
 		"a reference":        {"pools:\n  web: {policy: weighted, check: c, members: [{name: a, addresses: [192.0.2.1]}]}", "regions: {}", `a.yaml:2:34: pools.web.check: no check "c"; define it under checks`},
 		"control characters": {"a: \x01", "b: \x02", "a.yaml:1:4: a control character (0x01); a configuration is YAML in UTF-8\nb.yaml:1:4: a control character (0x02); a configuration is YAML in UTF-8"},
+		"syntax and values":  {"pools: {\n", "server: {nsid: 1, workers: x}\nzones:\n  z.example:\n    nameservers: {ns1.example.net: []}\n    ttl: -1\n    names: {www: {pool: web}}\n", "a.yaml:1:1: invalid YAML: did not find expected node content\nb.yaml:1:28: server.workers: \"x\" is not a whole number; 0 to 1024\nb.yaml:5:10: zones.z.example.ttl: \"-1\" is out of range; 0 to 2147483647"},
+		"values and no text": {"server: {workers: x}\n", "b: \x02", "a.yaml:1:19: server.workers: \"x\" is not a whole number; 0 to 1024\nb.yaml:1:4: a control character (0x02); a configuration is YAML in UTF-8"},
 	} {
 		dir := writeFiles(t, map[string]string{"a.yaml": c.a, "b.yaml": c.b})
 		a, b := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")
@@ -102,6 +104,25 @@ func TestErrorsNamePositionsInBothFiles(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
 		}
+	}
+}
+
+func TestFilesWithAnotherExtensionAreAWarning(t *testing.T) {
+	dir := writeFiles(t, map[string]string{
+		"a.yaml": "pools:\n  web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}", "b.yaml": teamZone,
+		"c.yml": "pools: {", "d.YAML": "", ".e.yml": "", "f.yaml.old": "",
+	})
+	_, warnings, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, w := range warnings {
+		got.WriteString(strings.TrimPrefix(w.Error(), dir+"/") + "\n")
+	}
+	const hint = ": the file is not read; a configuration is in files whose names end in .yaml\n"
+	if want := "c.yml" + hint + "d.YAML" + hint; got.String() != want {
+		t.Errorf("warnings\n%swant\n%s", got.String(), want)
 	}
 }
 
@@ -175,7 +196,7 @@ func TestSplitConfigurationIsTheSame(t *testing.T) {
 		} {
 			got, _, err := read()
 			if err != nil {
-				t.Fatalf("seed %d: %v\n%s", seed, err, texts)
+				t.Fatalf("seed %d: %v\n%v", seed, err, texts)
 			}
 			got.sources = nil
 			clearPositions(reflect.ValueOf(got))
@@ -194,13 +215,13 @@ func cutIntoFiles(random *rand.Rand, text string) (texts []namedText) {
 		depth := (len(line) - len(strings.TrimLeft(line, " "))) / 2
 		above = above[:min(depth, len(above))]
 		if isItem := strings.HasPrefix(strings.TrimSpace(line), "-"); part != "" && !isItem && !strings.HasSuffix(part, ":\n") && random.IntN(4) == 0 {
-			texts = append(texts, namedText{fmt.Sprintf("%d.yaml", len(texts)), []byte(part)})
+			texts = append(texts, namedText{file: fmt.Sprintf("%d.yaml", len(texts)), data: []byte(part)})
 			part = strings.Join(above, "")
 		}
 		part += line
 		above = append(above, line)
 	}
-	return append(texts, namedText{fmt.Sprintf("%d.yaml", len(texts)), []byte(part)})
+	return append(texts, namedText{file: fmt.Sprintf("%d.yaml", len(texts)), data: []byte(part)})
 }
 
 // FuzzSeveralFiles compares the result of two files as an outline with the result as whole trees.
@@ -212,7 +233,7 @@ func FuzzSeveralFiles(f *testing.F) {
 	f.Add("a: &x {}\n", "b: *x\n")
 	f.Add("checks: {a: {type: exec, command: [x, \"${Y}\"]}}\n", "checks: &x {b: {type: exec, command: [x, \"${Y}\"]}}\n")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		texts := []namedText{{"a.yaml", []byte(a)}, {"b.yaml", []byte(b)}}
+		texts := []namedText{{file: "a.yaml", data: []byte(a)}, {file: "b.yaml", data: []byte(b)}}
 		if checkText(texts[0].data) != nil || checkText(texts[1].data) != nil {
 			return
 		}

@@ -14,11 +14,14 @@ const (
 	maxEjectionWindow = 24 * time.Hour
 )
 
+// formerMaxEjection is the former key of max_ejection.
+var formerMaxEjection = field{name: "max_withdraw", refused: `"max_withdraw" is now "max_ejection", written like max_ejection: 50%/60s`}
+
 func (d *decoder) health(to *Health) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
 			{name: "max_ejection", set: setValue(&to.MaxEjection, d.maxEjection)},
-			{name: "max_withdraw", refused: `"max_withdraw" is now "max_ejection", written like max_ejection: 50%/60s`},
+			formerMaxEjection,
 		})
 	}
 }

@@ -29,8 +29,14 @@ func Load(paths ...string) (*Config, []Error, error) {
 	if len(errs) > 0 {
 		return nil, nil, Join(errs)
 	}
+	cfg, warnings, err := loadFiles(strings.Join(paths, ", "), files)
+	return cfg, append(ignoredFiles(paths), warnings...), err
+}
+
+// loadFiles reads files as one configuration; name is that of several.
+func loadFiles(name string, files []string) (*Config, []Error, error) {
 	if len(files) != 1 {
-		return loadSeveral(strings.Join(paths, ", "), files)
+		return loadSeveral(name, files)
 	}
 	file := files[0]
 	data, release, err := read(file)
@@ -87,7 +93,19 @@ func (d *decoder) decode() (*Config, []Error, error) {
 	if !d.doc.finish(0) {
 		return nil, nil, nil // the caller discards the result
 	}
-	d.warnLiterals()
+	d.checkLiterals()
+	if !d.incomplete {
+		d.checkWhole(cfg)
+	}
+	errs, warnings := d.report()
+	if len(errs) > 0 {
+		return nil, warnings, Join(errs)
+	}
+	return cfg, warnings, nil
+}
+
+// checkWhole checks what depends on several parts of the configuration.
+func (d *decoder) checkWhole(cfg *Config) {
 	d.resolve()
 	d.addBuiltInGroups(&cfg.Geo)
 	d.checkMatches(&cfg.Geo)
@@ -96,11 +114,6 @@ func (d *decoder) decode() (*Config, []Error, error) {
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)
 	}
-	errs, warnings := d.report()
-	if len(errs) > 0 {
-		return nil, warnings, Join(errs)
-	}
-	return cfg, warnings, nil
 }
 
 // document reads the whole file.

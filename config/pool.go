@@ -69,6 +69,7 @@ func newPoolReader(d *decoder) *poolReader {
 			return DualStack(s), ok
 		})},
 		{name: "max_ejection", set: setValue(&p.MaxEjection, d.maxEjectionOrOff)},
+		formerMaxEjection,
 		{name: "members", set: capture(&r.members)},
 	}, r.policyKeys()...)
 	r.memberKeys = append([]field{
