@@ -13,21 +13,22 @@ import (
 )
 
 // below is the architecture: each package with the packages that it may import.
-// cmd -> {admin} -> server -> zones -> pools -> {geo, health}; config imports none of
-// them, and nothing imports cmd. Go files outside the product (tests of this folder and
+// cmd -> {admin} -> server -> zones -> pools -> {geo, health} -> config -> dnsname; nothing
+// imports cmd. Go files outside the product (tests of this folder and
 // of deploy, programs of bench) may import all of it, and no package imports them.
 var below = map[string][]string{
-	"config":       {},
+	"dnsname":      {},
+	"config":       {"dnsname"},
 	"geo":          {"config"},
-	"health":       {"config"},
-	"resolver":     {"config"},
+	"health":       {"config", "dnsname"},
+	"resolver":     {"config", "dnsname"},
 	"load":         {"config"},
-	"pools":        {"config", "geo", "health"},
-	"zones":        {"config", "geo", "health", "load", "pools"},
-	"server":       {"config", "geo", "health", "load", "pools", "resolver", "zones"},
+	"pools":        {"config", "dnsname", "geo", "health"},
+	"zones":        {"config", "dnsname", "geo", "health", "load", "pools"},
+	"server":       {"config", "dnsname", "geo", "health", "load", "pools", "resolver", "zones"},
 	"admin":        {"config", "pools", "server", "zones"},
-	"plan":         {"config", "geo", "pools", "zones"},
-	"cmd/meridian": {"admin", "config", "geo", "health", "plan", "pools", "resolver", "server", "zones"},
+	"plan":         {"config", "dnsname", "geo", "pools", "zones"},
+	"cmd/meridian": {"admin", "config", "dnsname", "geo", "health", "plan", "pools", "resolver", "server", "zones"},
 
 	".":               {"config"},
 	"bench/city":      {},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"meridian/dnsname"
 )
 
 // manyNames returns a configuration of n names under one zone.
@@ -63,12 +65,12 @@ func benchmarkParse(b *testing.B, data []byte, parse func(string, []byte) (*Conf
 	}
 }
 
-func BenchmarkParseName(b *testing.B) {
+func BenchmarkParseDomainName(b *testing.B) {
 	for _, s := range []string{"www.gslb.example.com.", "WWW.gslb.example.com", `a\.b.example.com.`} {
 		b.Run(s, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := ParseName(s); err != nil {
+				if _, err := dnsname.Parse(s); err != nil {
 					b.Fatal(err)
 				}
 			}

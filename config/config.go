@@ -20,6 +20,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"meridian/dnsname"
 )
 
 // Config is a complete valid configuration. It does not change after Load.
@@ -197,7 +199,7 @@ type Check struct {
 	Send            string         // tcp: written after connecting
 	Expect          *regexp.Regexp // tcp: read until it matches; nil: connecting is enough
 	Service         string         // grpc: the service to ask the health of; empty: the whole server
-	Query           Name           // dns: the name to query
+	Query           dnsname.Name   // dns: the name to query
 	QueryType       uint16         // dns: the type to query
 	Rcode           int            // dns: the response code expected, 0 to 15
 	Answer          *regexp.Regexp // dns: pattern for the data of a record in the answer; nil: no record is required
@@ -326,8 +328,8 @@ type Member struct {
 	Name      string
 	Region    string // empty: none
 	Addresses []netip.Addr
-	Target    Name // a name whose addresses are resolved and tracked; empty: none
-	CName     Name // answered as a CNAME; empty: none
+	Target    dnsname.Name // a name whose addresses are resolved and tracked; empty: none
+	CName     dnsname.Name // answered as a CNAME; empty: none
 	Pool      string
 	Weight    int    // 0..1000000; 0: never
 	Check     string // of Config.Checks, after inheritance from the pool; empty: none
@@ -363,12 +365,12 @@ type MatchTerm struct {
 
 // Zone is a delegated domain.
 type Zone struct {
-	Name        Name
+	Name        dnsname.Name
 	Nameservers []Nameserver
-	Contact     Name   // the mailbox in SOA RNAME form; empty without `contact`
-	TTL         uint32 // seconds, of answers from pools
-	NegativeTTL uint32 // seconds, SOA minimum
-	File        string // path of a master file; empty: none
+	Contact     dnsname.Name // the mailbox in SOA RNAME form; empty without `contact`
+	TTL         uint32       // seconds, of answers from pools
+	NegativeTTL uint32       // seconds, SOA minimum
+	File        string       // path of a master file; empty: none
 	FilePos     Pos
 	Names       []BalancedName
 	Pos         Pos
@@ -376,14 +378,14 @@ type Zone struct {
 
 // Nameserver is an NS of the apex, with its addresses if it is inside the zone.
 type Nameserver struct {
-	Name      Name
+	Name      dnsname.Name
 	Addresses []netip.Addr
 	Pos       Pos
 }
 
 // BalancedName binds a name to a pool.
 type BalancedName struct {
-	Name    Name // absolute; the leftmost label may be *
+	Name    dnsname.Name // absolute; the leftmost label may be *
 	Pool    string
 	TTL     uint32   // seconds; default: the zone's
 	Answers int      // default: the pool's
@@ -395,11 +397,11 @@ type BalancedName struct {
 // Service is the HTTPS record of a balanced name (RFC 9460) without its address hints, which the pool selects for each
 // client.
 type Service struct {
-	Priority      int      // 1..65535
-	Target        Name     // the name of the service's host; ".": the name itself
-	ALPN          []string // protocols in addition to http/1.1
-	NoDefaultALPN bool     // http/1.1 is not supported
-	Port          int      // 0: that of the URL
+	Priority      int          // 1..65535
+	Target        dnsname.Name // the name of the service's host; ".": the name itself
+	ALPN          []string     // protocols in addition to http/1.1
+	NoDefaultALPN bool         // http/1.1 is not supported
+	Port          int          // 0: that of the URL
 	Pos           Pos
 }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"meridian/dnsname"
 )
 
 // ECS is the setting of a name or a pool for using the client subnet of a query.
@@ -31,7 +33,7 @@ func (c *Config) UsesECS(name *BalancedName, p *Pool) bool {
 
 // UsesECSAt reports whether the client subnet of a query for a name is used. It considers only balanced names; all
 // others use the server's setting.
-func (c *Config) UsesECSAt(name Name) bool {
+func (c *Config) UsesECSAt(name dnsname.Name) bool {
 	b := c.balancedAt(name)
 	if b == nil {
 		return c.Server.ECS
@@ -46,13 +48,13 @@ func (c *Config) UsesECSAt(name Name) bool {
 
 // balancedAt returns the balanced name that answers for a name, by itself or as the closest
 // wildcard, or nil.
-func (c *Config) balancedAt(name Name) *BalancedName {
+func (c *Config) balancedAt(name dnsname.Name) *BalancedName {
 	var found *BalancedName
 	for i := range c.Zones {
 		for j := range c.Zones[i].Names {
 			b := &c.Zones[i].Names[j]
 			above, wildcard := strings.CutPrefix(string(b.Name), "*.")
-			covers := b.Name == name || wildcard && name != Name(above) && name.Within(Name(above))
+			covers := b.Name == name || wildcard && name != dnsname.Name(above) && name.Within(dnsname.Name(above))
 			if covers && (found == nil || found.Name != name && (b.Name == name || len(b.Name) > len(found.Name))) {
 				found = b
 			}

@@ -92,3 +92,5 @@ func hexGroup(text []byte, i int) (value uint16, end int) {
 	}
 	return value, end
 }
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }

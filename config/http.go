@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"meridian/dnsname"
 )
 
 // token is a method or header name (RFC 9110 5.6.2).
@@ -67,7 +69,7 @@ func (d *decoder) host(n *yaml.Node) (string, bool) {
 		d.errorf(n, quote(s)+" is not a host name", "write the name alone; the port goes in port")
 		return "", false
 	}
-	if _, err := ParseName(s); err != nil || strings.ContainsAny(s, `\/?#*`) {
+	if _, err := dnsname.Parse(s); err != nil || strings.ContainsAny(s, `\/?#*`) {
 		d.errorf(n, quote(s)+" is not a host name", "write it like www.example.com, in punycode (xn--...) if it is not ASCII")
 		return "", false
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"gopkg.in/yaml.v3"
+
+	"meridian/dnsname"
 )
 
 // protocols returns the ALPN names of the HTTP versions over TLS.
@@ -65,7 +67,7 @@ func (d *decoder) priority(n *yaml.Node) (int, bool) {
 }
 
 // serviceTarget reads the name of the service's host: "." for the name of the record itself.
-func (d *decoder) serviceTarget(n *yaml.Node) (Name, bool) {
+func (d *decoder) serviceTarget(n *yaml.Node) (dnsname.Name, bool) {
 	if n.Kind == yaml.ScalarNode && n.Value == "." {
 		return ".", true
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"meridian/dnsname"
 )
 
 // maxRecords is the number of addresses in one answer that resolvers accept (BIND's max-records-per-type).
@@ -63,7 +65,7 @@ func (d *decoder) warnUnused(cfg *Config) {
 
 // warnShadowed warns of names that an inner zone answers: the closest zone wins.
 func (d *decoder) warnShadowed(cfg *Config) {
-	apexes := make(map[Name]bool, len(cfg.Zones))
+	apexes := make(map[dnsname.Name]bool, len(cfg.Zones))
 	for _, z := range cfg.Zones {
 		apexes[z.Name] = true
 	}
@@ -77,11 +79,11 @@ func (d *decoder) warnShadowed(cfg *Config) {
 }
 
 // outerZones returns the zones with another zone inside.
-func outerZones(zones []Zone, apexes map[Name]bool) []*Zone {
-	outer := make(map[Name]bool)
+func outerZones(zones []Zone, apexes map[dnsname.Name]bool) []*Zone {
+	outer := make(map[dnsname.Name]bool)
 	for _, z := range zones {
 		for name := z.Name; name != "."; {
-			name = name.parent()
+			name = name.Parent()
 			if apexes[name] {
 				outer[name] = true
 			}
@@ -97,8 +99,8 @@ func outerZones(zones []Zone, apexes map[Name]bool) []*Zone {
 }
 
 // closestApex returns the longest of the apexes that name is in, if it is not zone.
-func closestApex(name, zone Name, apexes map[Name]bool) (Name, bool) {
-	for ; name != zone; name = name.parent() {
+func closestApex(name, zone dnsname.Name, apexes map[dnsname.Name]bool) (dnsname.Name, bool) {
+	for ; name != zone; name = name.Parent() {
 		if apexes[name] {
 			return name, true
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
+
+	"meridian/dnsname"
 )
 
 // minimalConfig completes a configuration of a few lines.
@@ -293,11 +295,11 @@ zones:
     names: {"@": {pool: p}, www.example.com: {pool: p}, "*": {pool: p}}
 `)
 	z := cfg.Zones[0]
-	var names []Name
+	var names []dnsname.Name
 	for _, b := range z.Names {
 		names = append(names, b.Name)
 	}
-	if want := []Name{".", "www.example.com.", "*."}; z.Name != "." || !reflect.DeepEqual(names, want) {
+	if want := []dnsname.Name{".", "www.example.com.", "*."}; z.Name != "." || !reflect.DeepEqual(names, want) {
 		t.Errorf("zone %q, names %q, want %q", z.Name, names, want)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"meridian/dnsname"
 )
 
 // maxResolvers limits the time that a name may take if no resolver answers.
@@ -44,7 +46,7 @@ func resolverHint(s string) string {
 }
 
 // hostName reads the name of an external host that resolves to addresses.
-func (d *decoder) hostName(n *yaml.Node) (Name, bool) {
+func (d *decoder) hostName(n *yaml.Node) (dnsname.Name, bool) {
 	name, ok := d.domain(n)
 	switch {
 	case !ok:

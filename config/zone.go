@@ -4,11 +4,13 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"meridian/dnsname"
 )
 
 func (d *decoder) zones(to *[]Zone) setter {
 	return func(n *yaml.Node) {
-		userMapping(d, n, d.zoneName, func(name Name, key, value *yaml.Node) {
+		userMapping(d, n, d.zoneName, func(name dnsname.Name, key, value *yaml.Node) {
 			z := d.defaults.zone
 			z.Name, z.Pos = name, posOf(key)
 			d.zone(value, &z)
@@ -18,7 +20,7 @@ func (d *decoder) zones(to *[]Zone) setter {
 }
 
 // domain reads an absolute domain name.
-func (d *decoder) domain(n *yaml.Node) (Name, bool) {
+func (d *decoder) domain(n *yaml.Node) (dnsname.Name, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
 		return "", false
@@ -26,8 +28,8 @@ func (d *decoder) domain(n *yaml.Node) (Name, bool) {
 	return d.domainName(n, s)
 }
 
-func (d *decoder) domainName(n *yaml.Node, s string) (Name, bool) {
-	name, err := ParseName(s)
+func (d *decoder) domainName(n *yaml.Node, s string) (dnsname.Name, bool) {
+	name, err := dnsname.Parse(s)
 	if err != nil {
 		d.errorf(n, err.Error(), "")
 		return "", false
@@ -35,7 +37,7 @@ func (d *decoder) domainName(n *yaml.Node, s string) (Name, bool) {
 	return name, true
 }
 
-func (d *decoder) zoneName(n *yaml.Node) (Name, bool) {
+func (d *decoder) zoneName(n *yaml.Node) (dnsname.Name, bool) {
 	name, ok := d.domain(n)
 	if ok && strings.Contains(string(name), "*") {
 		d.errorf(n, "a zone has no wildcard in its name", `write the wildcard under the zone's names, such as "*"`)
@@ -62,7 +64,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		d.required(n, "nameservers", origin)
 		d.required(n, "contact", origin)
 	}
-	var balanced map[Name]Pos
+	var balanced map[dnsname.Name]Pos
 	if names != nil {
 		balanced = d.balancedNames(names, z)
 	}
@@ -72,7 +74,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 }
 
 // mailbox reads the contact of a zone in SOA RNAME form: the local part is one label, its dots escaped (RFC 1035 8).
-func (d *decoder) mailbox(n *yaml.Node) (Name, bool) {
+func (d *decoder) mailbox(n *yaml.Node) (dnsname.Name, bool) {
 	s, ok := d.word(n)
 	if !ok {
 		return "", false
@@ -88,8 +90,8 @@ func (d *decoder) mailbox(n *yaml.Node) (Name, bool) {
 	return d.domainName(n, strings.ReplaceAll(local, ".", `\.`)+"."+host)
 }
 
-func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]Pos) {
-	userMapping(d, n, d.nameserverName, func(name Name, key, value *yaml.Node) {
+func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[dnsname.Name]Pos) {
+	userMapping(d, n, d.nameserverName, func(name dnsname.Name, key, value *yaml.Node) {
 		ns := Nameserver{Name: name, Pos: posOf(key)}
 		if name.Within(z.Name) {
 			d.insideNameserver(key, value, &ns)
@@ -106,7 +108,7 @@ func (d *decoder) nameservers(n *yaml.Node, z *Zone, balanced map[Name]Pos) {
 	}
 }
 
-func (d *decoder) nameserverName(n *yaml.Node) (Name, bool) {
+func (d *decoder) nameserverName(n *yaml.Node) (dnsname.Name, bool) {
 	name, ok := d.domain(n)
 	if ok && strings.Contains(string(name), "*") {
 		d.errorf(n, quote(n.Value)+" is not a host name", "write it like ns1.example.com")
@@ -140,8 +142,8 @@ const poolsAnswers = -1
 
 // balancedNames reads the names of z, and returns the position of each. There may be millions: their keys are bound
 // once, to the current name.
-func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
-	parse := func(key *yaml.Node) (Name, bool) { return d.balancedName(key, z.Name) }
+func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[dnsname.Name]Pos {
+	parse := func(key *yaml.Node) (dnsname.Name, bool) { return d.balancedName(key, z.Name) }
 	var b BalancedName
 	keys := []field{
 		{name: "pool", set: d.refer(kindPool, &b.Pool)},
@@ -151,7 +153,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
 		{name: "ecs", set: d.ecs(&b.ECS)},
 	}
 	z.Names = make([]BalancedName, 0, d.doc.count(n))
-	return userMapping(d, n, parse, func(name Name, key, value *yaml.Node) {
+	return userMapping(d, n, parse, func(name dnsname.Name, key, value *yaml.Node) {
 		b = BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}
 		if d.mapping(value, keys) {
 			d.required(value, "pool", "write {pool: NAME}")
@@ -161,7 +163,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[Name]Pos {
 }
 
 // balancedName reads a name under a zone: relative to it, "@" for the zone itself, or absolute with a final dot.
-func (d *decoder) balancedName(key *yaml.Node, zone Name) (Name, bool) {
+func (d *decoder) balancedName(key *yaml.Node, zone dnsname.Name) (dnsname.Name, bool) {
 	s := key.Value
 	full := s
 	switch {
@@ -201,7 +203,7 @@ func strayAsterisk(name string) bool {
 }
 
 // twiceInZone warns of www.example.com under zone example.com without a final dot.
-func (d *decoder) twiceInZone(key *yaml.Node, name, zone Name) {
+func (d *decoder) twiceInZone(key *yaml.Node, name, zone dnsname.Name) {
 	written := name[:len(name)-len(zone)]
 	if written.Within(zone) {
 		d.warn(key, "this is "+quote(string(name)), "end it in a dot for "+quote(string(written)))

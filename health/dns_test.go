@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 func dnsCheck(port int) config.Check {
@@ -299,7 +300,7 @@ remote-control:
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			check := dnsCheck(port)
-			check.Query, check.QueryType, check.Rcode = config.Name(c.query), c.qtype, c.rcode
+			check.Query, check.QueryType, check.Rcode = dnsname.Name(c.query), c.qtype, c.rcode
 			if c.answer != "" {
 				check.Answer = regexp.MustCompile(c.answer)
 			}

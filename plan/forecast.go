@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/pools"
 	"meridian/zones"
@@ -15,7 +16,7 @@ import (
 // Compare forecasts the effect on the traffic of clients if after replaces before. If names
 // are given, only their traffic counts. It returns an error if reading the clients fails or
 // there is nothing to compare.
-func Compare(before, after *zones.Snapshot, clients Clients, names ...config.Name) (*Forecast, error) {
+func Compare(before, after *zones.Snapshot, clients Clients, names ...dnsname.Name) (*Forecast, error) {
 	f := newForecaster(before, after)
 	if err := f.pair(names); err != nil {
 		return nil, err
@@ -99,12 +100,12 @@ func newForecaster(before, after *zones.Snapshot) *forecaster {
 }
 
 // bound returns the names of a side that pools answer.
-func (s *side) bound() map[config.Name]pools.ID {
+func (s *side) bound() map[dnsname.Name]pools.ID {
 	ids := make(map[string]pools.ID, len(s.Config.Pools))
 	for i := range s.Config.Pools {
 		ids[s.Config.Pools[i].Name] = pools.ID(i)
 	}
-	all := make(map[config.Name]pools.ID)
+	all := make(map[dnsname.Name]pools.ID)
 	for i := range s.Config.Zones {
 		for _, n := range s.Config.Zones[i].Names {
 			all[n.Name] = ids[n.Pool]
@@ -114,7 +115,7 @@ func (s *side) bound() map[config.Name]pools.ID {
 }
 
 // pair selects the names to compare, and groups those with equal pools.
-func (f *forecaster) pair(only []config.Name) error {
+func (f *forecaster) pair(only []dnsname.Name) error {
 	before, after := f.sides[0].bound(), f.sides[1].bound()
 	for _, name := range only {
 		if _, ok := before[name]; !ok {
@@ -123,7 +124,7 @@ func (f *forecaster) pair(only []config.Name) error {
 			}
 		}
 	}
-	wanted := func(name config.Name) bool { return len(only) == 0 || slices.Contains(only, name) }
+	wanted := func(name dnsname.Name) bool { return len(only) == 0 || slices.Contains(only, name) }
 	known := make(map[[2]pools.ID]*pair)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		old := before[name]

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/plan"
 	"meridian/pools"
 	"meridian/zones"
@@ -195,7 +196,7 @@ func TestOnlyTheNamesAskedForCount(t *testing.T) {
 	before := serving(t, "", other, "www: {pool: web}", "far: {pool: far}")
 	after := serving(t, "", other, "www: {pool: web}", "far: {pool: far}")
 	after.Pools.SetOverrides([]pools.Override{{Pool: "far", Member: "f", Kind: pools.AssumedDown}})
-	for name, want := range map[config.Name]float64{"www.example.com.": 0, "far.example.com.": 1} {
+	for name, want := range map[dnsname.Name]float64{"www.example.com.": 0, "far.example.com.": 1} {
 		f, err := plan.Compare(before, after, clients(t, after, "198.51.100.0/24"), name)
 		if err != nil || !close(f.Moved, want) {
 			t.Errorf("of %s %v moves, error %v; want %v", name, f.Moved, err, want)

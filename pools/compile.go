@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/geo"
 )
 
@@ -27,7 +28,7 @@ func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 // compileWith is Compile with the addresses of targets, and round trips. If like is not
 // nil, it is a tree of the same configuration and Locator; the geo tables that do not
 // change are taken from it.
-func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map[config.Name]Resolved, roundTrips *geo.Latency) (*Tree, error) {
+func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map[dnsname.Name]Resolved, roundTrips *geo.Latency) (*Tree, error) {
 	c := newCompiler(cfg, where)
 	c.tree.resolved, c.tree.roundTrips = targets, roundTrips
 	for i := range cfg.Pools {

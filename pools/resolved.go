@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 // Resolved is the last resolution of a member's target.
@@ -17,7 +18,7 @@ type Resolved struct {
 // that have a target. A target that is missing has no address, and its
 // members are not eligible. The tables that rank regions are shared with t. As after
 // Compile, the new tree has neither health states nor overrides: see [Tree.CarryOver].
-func (t *Tree) Resolve(targets map[config.Name]Resolved) (*Tree, error) {
+func (t *Tree) Resolve(targets map[dnsname.Name]Resolved) (*Tree, error) {
 	return compileWith(t.cfg, t.locator, t, targets, t.roundTrips)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/health"
 )
@@ -20,7 +21,7 @@ const none = ^uint32(0)
 type Tree struct {
 	cfg       *config.Config            // names and texts, for output
 	locator   *geo.Locator              // for Explain
-	resolved  map[config.Name]Resolved  // the resolved targets of members
+	resolved  map[dnsname.Name]Resolved // the resolved targets of members
 	geoTables []*geo.Table              // each table that a pool uses, once
 	matches   map[uint32][]config.Match // by table: its matches, if it does not rank regions; for Explain
 

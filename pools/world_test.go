@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/health"
 )
@@ -56,7 +57,7 @@ func world(t testing.TB, text string) *config.Config {
 		case "pool":
 			cfg.Pools = append(cfg.Pools, worldPool(t, words[1], words[2], words[3:]))
 		case "bind":
-			name := config.BalancedName{Name: config.Name(words[1] + ".example."), Pool: words[1]}
+			name := config.BalancedName{Name: dnsname.Name(words[1] + ".example."), Pool: words[1]}
 			cfg.Zones = append(cfg.Zones, config.Zone{Name: "example.", Names: []config.BalancedName{name}})
 		default:
 			p := &cfg.Pools[len(cfg.Pools)-1]
@@ -125,11 +126,11 @@ func worldMember(t testing.TB, cfg *config.Config, name, check string, options [
 		case "pool":
 			m.Pool = value
 		case "target":
-			m.Target = config.Name(value)
+			m.Target = dnsname.Name(value)
 		case "match":
 			m.Match = worldMatch(t, value)
 		case "cname":
-			m.CName, m.Check = config.Name(value), ""
+			m.CName, m.Check = dnsname.Name(value), ""
 		case "disabled":
 			m.Enabled = false
 		case "load":

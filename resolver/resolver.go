@@ -25,7 +25,7 @@ import (
 	"sync"
 	"time"
 
-	"meridian/config"
+	"meridian/dnsname"
 )
 
 // maxLookups is the largest number of concurrent lookups.
@@ -40,7 +40,7 @@ type Options struct {
 	Logger *slog.Logger // nil: slog.Default()
 	// Remembered holds the addresses found by the previous process, by name. They are used until the first lookup:
 	// after a restart without a reachable server, the targets keep their addresses.
-	Remembered map[config.Name][]netip.Addr
+	Remembered map[dnsname.Name][]netip.Addr
 }
 
 // Watcher keeps the addresses of targets current. Its methods are safe for
@@ -48,7 +48,7 @@ type Options struct {
 type Watcher struct {
 	dial     Dial
 	log      *slog.Logger
-	restored map[config.Name][]netip.Addr
+	restored map[dnsname.Name][]netip.Addr
 	slots    chan struct{} // one slot is taken for each running lookup
 	changes  chan struct{}
 	ctx      context.Context
@@ -61,7 +61,7 @@ type Watcher struct {
 
 // identity identifies a target: the name and its servers.
 type identity struct {
-	name    config.Name
+	name    dnsname.Name
 	servers string
 }
 
@@ -103,7 +103,7 @@ type Watch struct {
 // Follow watches targets, querying servers in this order. The addresses of targets that are already watched with the
 // same servers are available at once; the others are looked up at once. A target with changed servers starts with the
 // addresses that the former servers had found.
-func (t *Watcher) Follow(servers []netip.AddrPort, names []config.Name) *Watch {
+func (t *Watcher) Follow(servers []netip.AddrPort, names []dnsname.Name) *Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := &Watch{watcher: t, targets: make([]*host, len(names))}
@@ -124,10 +124,10 @@ func (t *Watcher) Follow(servers []netip.AddrPort, names []config.Name) *Watch {
 }
 
 // Remember returns the addresses of all watched targets that have any.
-func (t *Watcher) Remember() map[config.Name][]netip.Addr {
+func (t *Watcher) Remember() map[dnsname.Name][]netip.Addr {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	found := make(map[config.Name][]netip.Addr)
+	found := make(map[dnsname.Name][]netip.Addr)
 	for id, g := range t.targets {
 		if g.known.any() {
 			found[id.name] = g.known.list()
@@ -177,10 +177,10 @@ func (f *Watch) FirstRound(ctx context.Context) (unresolved int) {
 }
 
 // Addresses returns the addresses of the targets that have any.
-func (f *Watch) Addresses() map[config.Name]Addresses {
+func (f *Watch) Addresses() map[dnsname.Name]Addresses {
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
-	found := make(map[config.Name]Addresses, len(f.targets))
+	found := make(map[dnsname.Name]Addresses, len(f.targets))
 	for _, g := range f.targets {
 		if g.known.any() {
 			found[g.name] = Addresses{g.known.list(), g.since}
@@ -199,10 +199,10 @@ type Status struct {
 }
 
 // Status returns the status of all targets; after Close, of none.
-func (f *Watch) Status() map[config.Name]Status {
+func (f *Watch) Status() map[dnsname.Name]Status {
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
-	all := make(map[config.Name]Status, len(f.targets))
+	all := make(map[dnsname.Name]Status, len(f.targets))
 	for _, g := range f.targets {
 		all[g.name] = Status{g.since, g.failing.since, g.failing.failures, g.failing.reason, g.next}
 	}

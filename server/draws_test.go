@@ -7,7 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/pools"
 )
 
@@ -53,7 +53,7 @@ func TestChainedPoolsDrawIndependently(t *testing.T) {
 		if want := decide(next, 1).Addrs[0].String(); served[1].Data != want {
 			t.Fatalf("draw %#x: answered %v, the pools decide %s", draw, served, want)
 		}
-		if e := Explain(snapshot, ExplainQuery{Name: config.Name("www.example.com."), Type: dns.TypeA, Resolver: benchSource, Draw: &draw}); e.Answers[1] != served[1] {
+		if e := Explain(snapshot, ExplainQuery{Name: dnsname.Name("www.example.com."), Type: dns.TypeA, Resolver: benchSource, Draw: &draw}); e.Answers[1] != served[1] {
 			t.Fatalf("draw %#x: answered %v, explained %v", draw, served, e.Answers)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
+	"meridian/dnsname"
 )
 
 const ecsOfSomeNames = `
@@ -42,7 +42,7 @@ func TestECSIsSetByName(t *testing.T) {
 			if len(answer.IsEdns0().Option) != c.options {
 				t.Errorf("options of %v", answer)
 			}
-			asked := ExplainQuery{Name: config.Name(c.name), Type: dns.TypeA, Client: client, Resolver: resolver}
+			asked := ExplainQuery{Name: dnsname.Name(c.name), Type: dns.TypeA, Client: client, Resolver: resolver}
 			e := Explain(snapshot, asked)
 			if e.Client != c.decider || e.Source != c.source {
 				t.Errorf("explained for %s by %s, want %s by %s", e.Client, e.Source, c.decider, c.source)

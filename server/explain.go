@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/pools"
 	"meridian/zones"
@@ -17,7 +18,7 @@ import (
 
 // ExplainQuery is a question to be explained.
 type ExplainQuery struct {
-	Name     config.Name
+	Name     dnsname.Name
 	Type     uint16
 	Client   netip.Prefix // the client subnet of the question; zero value: none
 	Resolver netip.Addr   // the source of the packet; zero value: the address of Client
@@ -158,7 +159,7 @@ func (c *Control) Explain(asked ExplainQuery) Explanation {
 			s.Addresses = append(s.Addresses, at.addressStatus(a))
 		}
 		if s.Target != nil {
-			s.Resolving = at.resolving(config.Name(s.Target.Name))
+			s.Resolving = at.resolving(dnsname.Name(s.Target.Name))
 		}
 	}
 	return e

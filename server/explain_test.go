@@ -8,7 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
+	"meridian/dnsname"
 )
 
 func TestExplainMatchesServing(t *testing.T) {
@@ -23,7 +23,7 @@ func TestExplainMatchesServing(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := Explain(snapshot, ExplainQuery{
-				Name: config.Name(name + ".example.com."), Type: qtype,
+				Name: dnsname.Name(name + ".example.com."), Type: qtype,
 				Client: netip.MustParsePrefix("198.51.100.0/24"), Resolver: netip.MustParseAddr("203.0.113.9"),
 			})
 			if e.Rcode != dns.RcodeToString[answer.Rcode] || len(e.Answers) != len(answer.Answer) {
@@ -79,7 +79,7 @@ func TestExplainReportsDecidingClient(t *testing.T) {
 func TestExplainReportsReasonForEmptyAnswer(t *testing.T) {
 	snapshot := world(t)
 	for _, c := range []struct {
-		name  config.Name
+		name  dnsname.Name
 		qtype uint16
 		why   string
 	}{

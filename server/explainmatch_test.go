@@ -10,7 +10,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/zones"
 )
 
@@ -49,7 +49,7 @@ func (m generator) compareExplained(t *testing.T, s *Server, snapshot *zones.Sna
 		t.Fatal(err)
 	}
 	asked := ExplainQuery{
-		Name: config.Name(fmt.Sprintf("p%d.example.com.", m.IntN(poolCount))), Client: client, Resolver: resolver, Draw: &draw,
+		Name: dnsname.Name(fmt.Sprintf("p%d.example.com.", m.IntN(poolCount))), Client: client, Resolver: resolver, Draw: &draw,
 		Type: pick(m, dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeANY, dns.TypeCNAME, dns.TypeTXT),
 	}
 	family, octets := byte(familyIPv4), client.Addr().AsSlice()

@@ -6,7 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/zones"
 )
 
@@ -21,7 +21,7 @@ import (
 //	NOERROR          a pool without an answer         the reason of the pool
 //	NOERROR          a balanced name, another type    the pool has no such records
 //	NOERROR          a name without such records      it has other records or none of its own
-func (q *question) explainEmpty(name config.Name) string {
+func (q *question) explainEmpty(name dnsname.Name) string {
 	switch {
 	case q.msg.Rcode == dns.RcodeRefused && !metaType(q.qtype):
 		return fmt.Sprintf("no zone of the configuration contains %s", name)
@@ -38,7 +38,7 @@ func (q *question) explainEmpty(name config.Name) string {
 }
 
 // finalName returns the name at the end of the answer's aliases.
-func (q *question) finalName(name config.Name) string {
+func (q *question) finalName(name dnsname.Name) string {
 	if n := len(q.msg.Answer); n > 0 {
 		if alias, ok := q.msg.Answer[n-1].(*dns.CNAME); ok {
 			return alias.Target
@@ -47,7 +47,7 @@ func (q *question) finalName(name config.Name) string {
 	return string(name)
 }
 
-func (q *question) explainNoData(name config.Name) string {
+func (q *question) explainNoData(name dnsname.Name) string {
 	var parts []string
 	for _, s := range q.standings {
 		if s.NoDataWhy != "" {

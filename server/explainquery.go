@@ -9,7 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
+	"meridian/dnsname"
 )
 
 // ExplainParams is a question to be explained, as text. All fields but Name are optional; the
@@ -24,7 +24,7 @@ type ExplainParams struct {
 
 // Parse parses the question.
 func (t ExplainParams) Parse() (asked ExplainQuery, err error) {
-	if asked.Name, err = config.ParseName(t.Name); err != nil {
+	if asked.Name, err = dnsname.Parse(t.Name); err != nil {
 		return asked, err
 	}
 	asked.Type = dns.TypeA

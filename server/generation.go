@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/health"
 	"meridian/load"
 	"meridian/pools"
@@ -26,8 +26,8 @@ type generation struct {
 	snapshot *zones.Snapshot
 	watch    *health.Watch
 	loads    *load.Watch
-	resolved map[config.Name]pools.Resolved // the addresses in the snapshot
-	changed  time.Time                      // when they last changed
+	resolved map[dnsname.Name]pools.Resolved // the addresses in the snapshot
+	changed  time.Time                       // when they last changed
 
 	roundTrips *latencySource // owned by updatePools while the generation serves
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
 )
@@ -66,7 +67,7 @@ type savedState struct {
 	Overrides []Override            `json:"overrides"`
 	Loads     pools.LoadMemory      `json:"loads,omitzero"`
 
-	Targets map[config.Name][]netip.Addr `json:"targets,omitempty"` // the resolved addresses
+	Targets map[dnsname.Name][]netip.Addr `json:"targets,omitempty"` // the resolved addresses
 }
 
 // valid returns the first error of m. Package health validates the saved targets itself.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"meridian/config"
+	"meridian/dnsname"
 )
 
 // TestSilentResolverDoesNotDelayFirstProbes checks that configured addresses have health states
@@ -19,7 +19,7 @@ func TestSilentResolverDoesNotDelayFirstProbes(t *testing.T) {
 	}
 	defer silent.Close()
 	folder := held(t, t.TempDir())
-	file, err := encodeState(&savedState{Targets: map[config.Name][]netip.Addr{
+	file, err := encodeState(&savedState{Targets: map[dnsname.Name][]netip.Addr{
 		"known.example.net.": {netip.MustParseAddr("127.0.0.92"), netip.MustParseAddr("224.0.0.1")},
 	}}, time.Now())
 	if err != nil {

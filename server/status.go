@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
 )
@@ -87,8 +87,8 @@ type MemberStatus struct {
 	Member    string          `json:"member"`
 	Region    string          `json:"region,omitempty"`
 	Pool      string          `json:"pool,omitempty"`   // its nested pool; empty: an endpoint
-	Target    config.Name     `json:"target,omitempty"` // the name it is resolved from; empty: none
-	CName     config.Name     `json:"cname,omitempty"`  // its CNAME target; empty: none
+	Target    dnsname.Name    `json:"target,omitempty"` // the name it is resolved from; empty: none
+	CName     dnsname.Name    `json:"cname,omitempty"`  // its CNAME target; empty: none
 	Weight    int             `json:"weight"`
 	State     string          `json:"state"`          // see pools.MemberStatus
 	Since     time.Time       `json:"since,omitzero"` // of the state; zero: since the configuration was loaded

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
 	"meridian/resolver"
@@ -56,7 +56,7 @@ func (l *instance) complete(ctx context.Context, g *generation) error {
 }
 
 // resolve compiles the pools of a snapshot with the addresses of targets.
-func (l *instance) resolve(ctx context.Context, snapshot *zones.Snapshot, targets map[config.Name]pools.Resolved) (*zones.Snapshot, error) {
+func (l *instance) resolve(ctx context.Context, snapshot *zones.Snapshot, targets map[dnsname.Name]pools.Resolved) (*zones.Snapshot, error) {
 	return buildSafely(ctx, l, func() (*zones.Snapshot, error) { return snapshot.Resolve(targets) })
 }
 
@@ -89,8 +89,8 @@ func follow(tracker *resolver.Watcher, snapshot *zones.Snapshot) *resolver.Watch
 }
 
 // addressesOf converts the addresses of targets for the pools.
-func addressesOf(targets *resolver.Watch) map[config.Name]pools.Resolved {
-	found := map[config.Name]pools.Resolved{}
+func addressesOf(targets *resolver.Watch) map[dnsname.Name]pools.Resolved {
+	found := map[dnsname.Name]pools.Resolved{}
 	for name, addresses := range targets.Addresses() {
 		found[name] = pools.Resolved(addresses)
 	}
@@ -126,7 +126,7 @@ func sameAddresses(a, b pools.Resolved) bool { return slices.Equal(a.Addresses, 
 
 // Resolve resolves the targets of a snapshot once, for callers that do not serve, and returns the
 // new snapshot and the targets without an address. Close either snapshot, not both.
-func Resolve(ctx context.Context, snapshot *zones.Snapshot, o resolver.Options) (*zones.Snapshot, []config.Name, error) {
+func Resolve(ctx context.Context, snapshot *zones.Snapshot, o resolver.Options) (*zones.Snapshot, []dnsname.Name, error) {
 	tracker := resolver.New(o)
 	defer tracker.Close()
 	targets := follow(tracker, snapshot)
@@ -135,7 +135,7 @@ func Resolve(ctx context.Context, snapshot *zones.Snapshot, o resolver.Options) 
 	defer cancel()
 	targets.FirstRound(ctx)
 	found := addressesOf(targets)
-	unresolved := slices.DeleteFunc(snapshot.Targets(), func(name config.Name) bool {
+	unresolved := slices.DeleteFunc(snapshot.Targets(), func(name dnsname.Name) bool {
 		_, ok := found[name]
 		return ok
 	})

@@ -3,7 +3,7 @@ package server
 import (
 	"slices"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/health"
 	"meridian/load"
 	"meridian/pools"
@@ -23,8 +23,8 @@ type view struct {
 	latency   *LatencyStatus // nil: no latency is measured
 	reload    ReloadStatus
 
-	known    map[int]health.Status           // by target, the requested ones; see fetchProbes
-	resolved map[config.Name]resolver.Status // all targets
+	known    map[int]health.Status            // by target, the requested ones; see fetchProbes
+	resolved map[dnsname.Name]resolver.Status // all targets
 }
 
 // currentView returns a copy of the current view.
@@ -60,7 +60,7 @@ func (at *view) fetchProbes(targets []int) bool {
 }
 
 // resolving returns the lookup status of a target, or nil if it is not tracked.
-func (at *view) resolving(target config.Name) *ResolvingStatus {
+func (at *view) resolving(target dnsname.Name) *ResolvingStatus {
 	known, ok := at.resolved[target]
 	if !ok {
 		return nil

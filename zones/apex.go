@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 // The timers of an SOA made from the configuration, in seconds (RFC 1035 3.3.13).
@@ -57,13 +58,13 @@ func (c *compiler) soa(zone *config.Zone, changed time.Time) *dns.SOA {
 	}
 }
 
-func address(name config.Name, addr netip.Addr) dns.RR {
+func address(name dnsname.Name, addr netip.Addr) dns.RR {
 	if addr.Is4() {
 		return &dns.A{Hdr: header(name, dns.TypeA), A: addr.AsSlice()}
 	}
 	return &dns.AAAA{Hdr: header(name, dns.TypeAAAA), AAAA: addr.AsSlice()}
 }
 
-func header(name config.Name, typ uint16) dns.RR_Header {
+func header(name dnsname.Name, typ uint16) dns.RR_Header {
 	return dns.RR_Header{Name: string(name), Rrtype: typ, Class: dns.ClassINET, Ttl: defaultTTL}
 }

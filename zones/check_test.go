@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"meridian/config"
+	"meridian/dnsname"
 )
 
 // Errors between master files and the configuration, and within it.
@@ -66,7 +66,7 @@ func TestErrorsOfConfiguredNames(t *testing.T) {
 		}},
 		{"nothing that makes an apex", func(w *world) {
 			w.zone("example.com", "")
-			w.zone("example.net", "").Contact = config.Name("hostmaster.outside.")
+			w.zone("example.net", "").Contact = dnsname.Name("hostmaster.outside.")
 			nameservers(w.zone("example.org", ""), "ns1.example.org")
 			w.cfg.Zones[2].Contact = ""
 		}, []string{

@@ -3,7 +3,7 @@ package zones
 import (
 	"slices"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/pools"
 )
 
@@ -45,7 +45,7 @@ func (c *compiler) aliasesOf(own []CName, seen []bool, id pools.ID) CName {
 }
 
 // cnameOf returns the kind of CNAME answer that points to name. All apexes are known.
-func (c *compiler) cnameOf(name config.Name) CName {
+func (c *compiler) cnameOf(name dnsname.Name) CName {
 	if c.s.encloser(name.Wire()) == 0 {
 		return CNameOutside
 	}

@@ -6,10 +6,11 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 // aliased makes pool "web" lead, through pool "api", to a name.
-func aliased(w *world, cname config.Name) {
+func aliased(w *world, cname dnsname.Name) {
 	w.cfg.Pools[0].Members = []config.Member{{Name: "nested", Pool: "api"}}
 	w.cfg.Pools[1].Members = []config.Member{{Name: "host", CName: cname}}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/pools"
 )
 
@@ -111,7 +112,7 @@ func (c *compiler) collect(id pools.ID, a *poolAnswers, seen map[pools.ID]bool) 
 }
 
 // findLoop finds the pool that a name leads to.
-func (c *compiler) findLoop(name config.Name) poolRef {
+func (c *compiler) findLoop(name dnsname.Name) poolRef {
 	m := c.s.Lookup(name.Wire(), dns.TypeA)
 	id, ok := m.Node, m.Kind == Exact || m.Kind == Wildcard
 	for range longestLoop {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/pools"
 )
 
@@ -250,7 +251,7 @@ func (c *compiler) nameErrorf(z ZoneID, b *config.BalancedName, hint, what strin
 }
 
 // zonePath returns the key of a zone, as an operator writes it.
-func zonePath(name config.Name) string {
+func zonePath(name dnsname.Name) string {
 	if name == "." {
 		return "zones.."
 	}
@@ -258,7 +259,7 @@ func zonePath(name config.Name) string {
 }
 
 // relative returns the key of a name in its zone, as an operator writes it.
-func relative(name, zone config.Name) string {
+func relative(name, zone dnsname.Name) string {
 	switch {
 	case name == zone:
 		return "@"

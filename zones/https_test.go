@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 // withHTTPS gives the i-th balanced name of the first zone an HTTPS record.
@@ -54,7 +55,7 @@ func TestErrorsOfHTTPSRecords(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"web HTTPS 1 . alpn=h2\napp HTTPS 1 . alpn=h2\nplain A 192.0.2.1\n",
 		"web.example.com", "app.example.com", "other.example.com", "far.example.com", "static.example.com", "fine.example.com")
-	targets := []config.Name{".", "", "web.example.com.", "host.example.net.", "plain.example.com.", "web.example.com."}
+	targets := []dnsname.Name{".", "", "web.example.com.", "host.example.net.", "plain.example.com.", "web.example.com."}
 	for i, target := range targets {
 		w.cfg.Zones[0].Names[i].Pool = "web"
 		if target != "" {

@@ -3,7 +3,7 @@ package zones
 import (
 	"github.com/miekg/dns"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/pools"
 )
 
@@ -121,7 +121,7 @@ func (s *Snapshot) GlueRecords(id GlueID) (count int, records []byte) {
 
 // ZoneSummary counts the content of a zone.
 type ZoneSummary struct {
-	Zone     config.Name
+	Zone     dnsname.Name
 	Names    int // with records or a pool
 	Records  int // static ones, including SOA and NS from any source
 	Balanced int // names bound to a pool

@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/pools"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestTargetsInOwnZonesAreRejected(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", apexRecords+"sub NS ns.outside.\nlb A 192.0.2.1\n*.w A 192.0.2.2\n")
-	for _, name := range []config.Name{
+	for _, name := range []dnsname.Name{
 		"lb.example.com.", "a.w.example.com.", "none.example.com.", "lb.sub.example.com.", "lb.example.net.", "badexample.com.",
 	} {
 		w.cfg.Pools[0].Members = append(w.cfg.Pools[0].Members, config.Member{Name: "m", Target: name, Pos: config.Pos{Line: 7, Column: 9}})
@@ -32,10 +33,10 @@ func TestTargetsInOwnZonesAreRejected(t *testing.T) {
 
 func TestTargetsAreListedOnce(t *testing.T) {
 	w := newWorld()
-	for _, name := range []config.Name{"b.example.", "", "a.example.", "b.example."} {
+	for _, name := range []dnsname.Name{"b.example.", "", "a.example.", "b.example."} {
 		w.cfg.Pools[0].Members = append(w.cfg.Pools[0].Members, config.Member{Target: name})
 	}
-	if got := (&Snapshot{Config: w.cfg}).Targets(); !slices.Equal(got, []config.Name{"b.example.", "a.example."}) {
+	if got := (&Snapshot{Config: w.cfg}).Targets(); !slices.Equal(got, []dnsname.Name{"b.example.", "a.example."}) {
 		t.Errorf("targets %q", got)
 	}
 }
@@ -54,7 +55,7 @@ zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com,
 		t.Fatal(err)
 	}
 	defer before.Close()
-	after, err := before.Resolve(map[config.Name]pools.Resolved{"lb.example.net.": {}})
+	after, err := before.Resolve(map[dnsname.Name]pools.Resolved{"lb.example.net.": {}})
 	if err != nil {
 		t.Fatal(err)
 	}

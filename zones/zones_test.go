@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 // now is the compile time of the tests. The configuration's file changed a day before.
@@ -84,8 +85,8 @@ func (w *world) mustCompile(t testing.TB) *Snapshot {
 	return s
 }
 
-func mustName(s string) config.Name {
-	name, err := config.ParseName(s)
+func mustName(s string) dnsname.Name {
+	name, err := dnsname.Parse(s)
 	if err != nil {
 		panic(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/config"
+	"meridian/dnsname"
 	"meridian/plan"
 	"meridian/pools"
 	"meridian/zones"
@@ -205,7 +206,7 @@ func (p *planOptions) sides(args []string, stderr io.Writer) (before, after *zon
 // placeholderAddresses gives each target an unused address of either family, the same on
 // both sides: a forecast resolves nothing and reports traffic by member.
 func placeholderAddresses(before, after *zones.Snapshot) (*zones.Snapshot, *zones.Snapshot, error) {
-	addresses := make(map[config.Name]pools.Resolved)
+	addresses := make(map[dnsname.Name]pools.Resolved)
 	for _, side := range []*zones.Snapshot{before, after} {
 		for _, name := range side.Targets() {
 			if _, known := addresses[name]; !known {
@@ -239,9 +240,9 @@ func (p *planOptions) compare(before, after *zones.Snapshot) (*plan.Forecast, er
 		}
 		clients = plan.FromList(list, after.Geo)
 	}
-	var names []config.Name
+	var names []dnsname.Name
 	for _, text := range p.names {
-		name, err := config.ParseName(text)
+		name, err := dnsname.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("--name: %w", err)
 		}

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"time"
 
-	"meridian/config"
+	"meridian/dnsname"
 	"meridian/server"
 )
 
 // printNotes prints, below the members of a pool, notes for which there is no column:
 // problems that need action but do not change a health state.
 func printNotes(w io.Writer, p *server.PoolStatus, now time.Time) {
-	seen := map[config.Name]bool{}
+	seen := map[dnsname.Name]bool{}
 	for i := range p.Members {
 		m := &p.Members[i]
 		if m.Resolving != nil && len(m.Addresses) > 0 && !seen[m.Target] { // without addresses, the member's reason says it

@@ -1,4 +1,4 @@
-package config
+package dnsname
 
 import (
 	"math/rand/v2"
@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-func TestParseName(t *testing.T) {
+func TestParse(t *testing.T) {
 	label63 := strings.Repeat("a", 63)
 	longest := strings.Repeat(label63+".", 3) + strings.Repeat("b", 61) + "." // 255 octets on the wire
 	tests := []struct{ in, want string }{
@@ -35,14 +35,14 @@ func TestParseName(t *testing.T) {
 		{longest[:len(longest)-1], longest},
 	}
 	for _, test := range tests {
-		got, err := ParseName(test.in)
+		got, err := Parse(test.in)
 		if err != nil || string(got) != test.want {
-			t.Errorf("ParseName(%q) = %q, %v, want %q", test.in, got, err, test.want)
+			t.Errorf("Parse(%q) = %q, %v, want %q", test.in, got, err, test.want)
 		}
 	}
 }
 
-func TestParseNameErrors(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	label64 := strings.Repeat("a", 64)
 	tooLong := strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("b", 62) // 256 octets
 	tests := []struct{ in, reason string }{
@@ -64,9 +64,9 @@ func TestParseNameErrors(t *testing.T) {
 		{"bücher.example", "it has a character that is not ASCII, write it in punycode (xn--...)"},
 	}
 	for _, test := range tests {
-		name, err := ParseName(test.in)
+		name, err := Parse(test.in)
 		if err == nil || !strings.HasSuffix(err.Error(), " is not a domain name: "+test.reason) {
-			t.Errorf("ParseName(%q) = %q, %v, want %q", test.in, name, err, test.reason)
+			t.Errorf("Parse(%q) = %q, %v, want %q", test.in, name, err, test.reason)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func TestWithinComparesLabels(t *testing.T) {
 
 func TestParentEndsAtTheRoot(t *testing.T) {
 	var got []Name
-	for n := must(t, `a\.b.c\\.d`); n != "."; n = n.parent() {
+	for n := must(t, `a\.b.c\\.d`); n != "."; n = n.Parent() {
 		got = append(got, n)
 	}
 	if want := `[a\.b.c\\.d. c\\.d. d.]`; want != strings.Join([]string{"[", strings.Join(strs(got), " "), "]"}, "") {
@@ -118,7 +118,7 @@ func strs(names []Name) []string {
 
 func must(t *testing.T, s string) Name {
 	t.Helper()
-	name, err := ParseName(s)
+	name, err := Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestNamesAgreeWithTheDNSLibrary(t *testing.T) {
 }
 
 func checkName(t *testing.T, s string) {
-	name, err := ParseName(s)
+	name, err := Parse(s)
 	if err != nil {
 		return
 	}
@@ -154,7 +154,7 @@ func checkName(t *testing.T, s string) {
 	if err != nil || !strings.EqualFold(string(library[:end]), string(wire)) {
 		t.Errorf("%q packs to %q, by the library to %q (%v)", s, wire, library[:end], err)
 	}
-	if again, err := ParseName(string(name)); again != name {
+	if again, err := Parse(string(name)); again != name {
 		t.Errorf("%q reads back as %q, %v", name, again, err)
 	}
 	if isPlainName(s) && string(name) != s {
@@ -162,7 +162,7 @@ func checkName(t *testing.T, s string) {
 	}
 }
 
-func FuzzParseName(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{".", "example.com", `a\.b`, `\097`, "a..b", `a\`, "*.A"} {
 		f.Add(s)
 	}

@@ -1,15 +1,17 @@
-package config
+// Package dnsname holds domain names in text form and in wire form.
+package dnsname
 
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
 )
 
 // Name is a domain name: absolute, lower case, at most 255 octets on the wire, in presentation form (RFC 1035 5.1) with
-// its final dot. The root is ".". Equal names are equal strings: an octet is escaped only if necessary. ParseName is
+// its final dot. The root is ".". Equal names are equal strings: an octet is escaped only if necessary. Parse is
 // the only constructor; the zero value means no name.
 type Name string
 
@@ -19,14 +21,14 @@ const (
 	maxName  = 255
 )
 
-// ParseName reads a name in presentation form, absolute with or without its final dot.
-func ParseName(s string) (Name, error) {
+// Parse reads a name in presentation form, absolute with or without its final dot.
+func Parse(s string) (Name, error) {
 	if isPlainName(s) {
 		return Name(s), nil // fast path: nothing to fold, to escape or to add
 	}
 	wire, err := packName(s)
 	if err != nil {
-		return "", fmt.Errorf("%s is not a domain name: %w", quote(s), err)
+		return "", fmt.Errorf("%s is not a domain name: %w", quoteStart(s), err)
 	}
 	for i, c := range wire {
 		if 'A' <= c && c <= 'Z' { // no length octet is in this range
@@ -35,7 +37,7 @@ func ParseName(s string) (Name, error) {
 	}
 	name, _, err := dns.UnpackDomainName(wire, 0)
 	if err != nil {
-		return "", fmt.Errorf("%s is not a domain name: %w", quote(s), err)
+		return "", fmt.Errorf("%s is not a domain name: %w", quoteStart(s), err)
 	}
 	return Name(name), nil
 }
@@ -121,9 +123,9 @@ func cutOctet(s string) (octet byte, rest string, err error) {
 		return c, s[1:], nil
 	case len(s) == 1:
 		return 0, "", errors.New("it ends in a backslash")
-	case !digit(s[1]):
+	case !isDigit(s[1]):
 		return s[1], s[2:], nil
-	case len(s) < 4 || !digit(s[2]) || !digit(s[3]):
+	case len(s) < 4 || !isDigit(s[2]) || !isDigit(s[3]):
 		return 0, "", errors.New("it has a backslash with fewer than three digits")
 	}
 	value := int(s[1]-'0')*100 + int(s[2]-'0')*10 + int(s[3]-'0')
@@ -132,8 +134,6 @@ func cutOctet(s string) (octet byte, rest string, err error) {
 	}
 	return byte(value), s[4:], nil
 }
-
-func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // Within reports whether n equals zone or is below it, label by label.
 func (n Name) Within(zone Name) bool {
@@ -156,13 +156,13 @@ func (n Name) Wildcard() bool { return strings.HasPrefix(string(n), "*.") }
 func (n Name) Wire() []byte {
 	wire, err := packName(string(n))
 	if err != nil {
-		panic("config: a Name that does not pack: " + string(n)) // ParseName rejects such names
+		panic("dnsname: a Name that does not pack: " + string(n)) // Parse rejects such names
 	}
 	return wire
 }
 
-// parent returns n without its leftmost label; the root is its own parent.
-func (n Name) parent() Name {
+// Parent returns n without its leftmost label; the root is its own parent.
+func (n Name) Parent() Name {
 	for i := 0; i < len(n); i++ {
 		switch n[i] {
 		case '\\':
@@ -174,4 +174,15 @@ func (n Name) parent() Name {
 		}
 	}
 	return "."
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// quoteStart returns s in quotes for a message, shortened if it is long.
+func quoteStart(s string) string {
+	const most = 80 // characters
+	if len(s) <= most {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprintf("%.*q...", most, s)
 }
