@@ -18,17 +18,26 @@ func (q *question) alias(owner domain, set zones.RRset) (next domain, more bool)
 
 // synthesis adds the DNAME at node, an ancestor of owner, and the CNAME synthesized from it for
 // owner (RFC 6672 3.1), and continues with the new name. A name that is too long gives YXDOMAIN
-// (3.2). A question for ANY or CNAME ends at the CNAME.
+// (3.2). A loop ends the answer. A question for ANY or CNAME ends at the CNAME.
 func (q *question) synthesis(owner domain, node zones.NodeID) (next domain, more bool) {
 	snap := q.serving.snapshot
 	above := domain(snap.NodeName(node))
 	set, _ := snap.RRset(node, dns.TypeDNAME)
-	q.answer(above, set)
-	dname, ok := q.msg.Answer[len(q.msg.Answer)-1].(*dns.DNAME)
+	dname, ok := set.RRs(above.String())[0].(*dns.DNAME)
 	if !ok {
 		panic("server: a DNAME match without a DNAME")
 	}
-	next = append(owner[:len(owner)-len(above):len(owner)-len(above)], parseDomain(dname.Target)...)
+	prefix := owner[: len(owner)-len(above) : len(owner)-len(above)]
+	again, loops := q.dnames.add(node, len(prefix))
+	if loops {
+		q.end = chainLoops
+		return nil, false
+	}
+	if !again {
+		q.msg.Authoritative = true
+		q.msg.Answer = append(q.msg.Answer, dname)
+	}
+	next = append(prefix, parseDomain(dname.Target)...)
 	if len(next) > maxNameSize {
 		q.msg.Rcode = dns.RcodeYXDomain
 		return nil, false

@@ -17,6 +17,37 @@ type aliasChain struct {
 	n       int
 	targets [maxChain]aliasTarget
 	last    [2][maxNameSize]byte // the current name in its original spelling, and room for the next
+	dnames  dnameUses
+}
+
+// reset begins another answer.
+func (c *aliasChain) reset() { c.n, c.dnames.n = 0, 0 }
+
+// dnameUses holds the DNAME records of an answer. Each is in the answer once, however many names it renames (RFC 6672
+// 3.1); if it makes a name longer each time, the chain is a loop.
+type dnameUses struct {
+	n    int
+	uses [maxChain]dnameUse
+}
+
+// dnameUse is a DNAME record, by its node, and the length of the last name's part before its owner.
+type dnameUse struct {
+	node   zones.NodeID
+	prefix int
+}
+
+// add records a use. It returns whether the record is already in the answer, and whether the chain loops.
+func (d *dnameUses) add(node zones.NodeID, prefix int) (again, loops bool) {
+	for i := range d.n {
+		if use := &d.uses[i]; use.node == node {
+			loops = prefix > use.prefix
+			use.prefix = prefix
+			return true, loops
+		}
+	}
+	d.uses[d.n] = dnameUse{node, prefix}
+	d.n++
+	return false, false
 }
 
 // aliasTarget is the target of a CNAME record.
@@ -101,14 +132,20 @@ func (r *Responder) fastAlias(a *reply, set zones.RRset) domain {
 
 // fastSynthesis adds the DNAME at node, an ancestor of the current name, and the CNAME
 // synthesized from it (RFC 6672 3.1), and returns the name to continue with. A name that is too
-// long gives YXDOMAIN (3.2).
+// long gives YXDOMAIN (3.2). A loop ends the answer.
 func (r *Responder) fastSynthesis(a *reply, current domain, node zones.NodeID) domain {
 	q, snap := &r.query, r.at.active.snapshot
 	above := snap.NodeName(node)
 	set, _ := snap.RRset(node, dns.TypeDNAME)
-	a.flags |= flagAA
-	a.rrset(answerSection, set, r.pointTo(above))
 	prefix, target := current[:len(current)-len(above)], set.Data[2:]
+	again, loops := r.chain.dnames.add(node, len(prefix))
+	if loops {
+		return nil
+	}
+	a.flags |= flagAA
+	if !again {
+		a.rrset(answerSection, set, r.pointTo(above))
+	}
 	if len(prefix)+len(target) > maxNameSize {
 		a.rcode = dns.RcodeYXDomain
 		return nil

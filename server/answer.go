@@ -27,11 +27,22 @@ type question struct {
 	bySubnet   bool     // some deciding pool uses client subnets
 	drawn      int      // how many of the answer's last records are addresses chosen by a pool
 	failedOpen bool
+	dnames     dnameUses
+	end        chainEnd
 
 	explain   bool               // record steps
 	steps     []pools.Step       // of all decisions
 	standings []pools.PoolAnswer // the answers of the pools
 }
+
+// chainEnd is the reason why a chain of aliases ends before its last name.
+type chainEnd uint8
+
+const (
+	chainComplete chainEnd = iota
+	chainLoops
+	chainTooLong // more than maxChain names
+)
 
 // resolve fills in the answer for owner and follows aliases inside our zones. A chain ends if it
 // leaves them, loops or grows too long.
@@ -40,10 +51,17 @@ func (q *question) resolve(owner domain) {
 	for range maxChain {
 		passed[string(owner.folded())] = true
 		next, more := q.find(owner)
-		if !more || passed[string(next.folded())] {
+		switch {
+		case !more:
+			return
+		case passed[string(next.folded())]:
+			q.end = chainLoops
 			return
 		}
 		owner = next
+	}
+	if q.serving.snapshot.Lookup(owner.folded(), q.qtype).Kind != zones.Refused {
+		q.end = chainTooLong
 	}
 }
 

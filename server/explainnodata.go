@@ -10,13 +10,14 @@ import (
 	"meridian/zones"
 )
 
-// explainEmpty returns the reason for an empty answer, by the first row that applies, or "" if
+// explainEmpty returns the reason for an empty or incomplete answer, by the first row that applies, or "" if
 // there is an answer:
 //
 //	rcode            found                            reason
 //	REFUSED          no zone                          no zone contains the name
 //	NXDOMAIN         no such name                     the name does not exist
 //	any other error  -                                the type is not answered
+//	NOERROR          a chain that ends early          it loops or is too long
 //	NOERROR          servers of a zone below          the name is delegated
 //	NOERROR          a pool without an answer         the reason of the pool
 //	NOERROR          a balanced name, another type    the pool has no such records
@@ -29,6 +30,10 @@ func (q *question) explainEmpty(name dnsname.Name) string {
 		return fmt.Sprintf("%s does not exist, nor any name below it", q.finalName(name))
 	case q.msg.Rcode != dns.RcodeSuccess:
 		return fmt.Sprintf("type %s is not answered", dns.Type(q.qtype))
+	case q.end == chainLoops:
+		return fmt.Sprintf("the aliases lead back to a name of the chain: %s is part of a loop", q.finalName(name))
+	case q.end == chainTooLong:
+		return fmt.Sprintf("the chain of aliases is cut after %d names: a resolver has to ask again for %s", maxChain, q.finalName(name))
 	case len(q.msg.Answer) > 0:
 		return ""
 	case !q.msg.Authoritative:

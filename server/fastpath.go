@@ -14,7 +14,7 @@ import (
 func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte {
 	q, s := &r.query, r.at.active
 	a := s.newReply(out, q, stream)
-	r.chain.n = 0
+	r.chain.reset()
 	name, spelled := q.name, domain(q.packet[headerSize:q.end-4])
 	for range maxChain {
 		next := r.find(&a, name, spelled, source)

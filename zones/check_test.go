@@ -145,6 +145,19 @@ func TestWarnings(t *testing.T) {
 				`/z/0.zone:8:1: the CNAME of "self.example.com." leads back to itself; give one name of the loop an address` + "\n" +
 				`/z/0.zone:9:1: the CNAME of "*.w.example.com." leads back to itself; give one name of the loop an address` + "\n",
 		},
+		{
+			"DNAMEs that go round", "grows DNAME x.grows\nping DNAME pong\npong DNAME x.ping\nin2 CNAME a.ping\nsame DNAME same\nfine DNAME there\n*.there CNAME a.away\naway DNAME example.net.\nback CNAME a.dback\ndback DNAME d\na.d CNAME back\n",
+			`/z/0.zone:4:1: the DNAME of "grows.example.com." leads back to itself; give one name of the loop an address` + "\n" +
+				`/z/0.zone:5:1: the DNAME of "ping.example.com." leads back to itself; give one name of the loop an address` + "\n" +
+				`/z/0.zone:8:1: the DNAME of "same.example.com." leads back to itself; give one name of the loop an address` + "\n" +
+				`/z/0.zone:12:1: the CNAME of "back.example.com." leads back to itself; give one name of the loop an address` + "\n",
+		},
+		{
+			"aliases longer than an answer", chainOf(17) + "away CNAME c1\n" + "elsewhere CNAME e1\n" + strings.ReplaceAll(strings.ReplaceAll(chainOf(15), "c", "e"), "www\n", "example.net.\n"),
+			`/z/0.zone:4:1: the CNAME of "c1.example.com." leads through more than 16 names: an answer ends there; point it closer to the end of the chain` + "\n" +
+				`/z/0.zone:5:1: the CNAME of "c2.example.com." leads through more than 16 names: an answer ends there; point it closer to the end of the chain` + "\n" +
+				`/z/0.zone:22:1: the CNAME of "away.example.com." leads through more than 16 names: an answer ends there; point it closer to the end of the chain` + "\n",
+		},
 		{"RRSIGs each have their TTL", "www 60 RRSIG A 8 3 60 20300101000000 20200101000000 1 example.com. AAAA\nwww 30 RRSIG TXT 8 3 30 20300101000000 20200101000000 1 example.com. AAAA\n", ""},
 		{"equal records", "www TXT a\nwww TXT a\nwww MX 1 a\nwww MX 1 A\n", ""},
 	}
@@ -158,4 +171,14 @@ func TestWarnings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// chainOf returns n aliases, each to the next; the last is to www.
+func chainOf(n int) string {
+	var b strings.Builder
+	for i := range n - 1 {
+		fmt.Fprintf(&b, "c%d CNAME c%d\n", i+1, i+2)
+	}
+	fmt.Fprintf(&b, "c%d CNAME www\n", n)
+	return b.String() + "www A 192.0.2.1\n"
 }

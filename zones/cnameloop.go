@@ -115,7 +115,7 @@ func (c *compiler) collect(id pools.ID, a *poolAnswers, seen map[pools.ID]bool) 
 func (c *compiler) findLoop(name dnsname.Name) poolRef {
 	m := c.s.Lookup(name.Wire(), dns.TypeA)
 	id, ok := m.Node, m.Kind == Exact || m.Kind == Wildcard
-	for range longestLoop {
+	for range maxAliases {
 		if !ok {
 			return poolRef{}
 		}
