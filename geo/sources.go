@@ -36,7 +36,7 @@ func (l *Locator) Consult(addr netip.Addr) []SourceResult {
 	switch _, private := l.PrivateECS(addr); {
 	case known:
 	case private:
-		all = append(all, said(fromBuiltin, Location{}, false, "skipped: the address is private"))
+		all = append(all, said(fromBuiltin, Location{}, false, "skipped: the address is private; only geo.networks can locate it"))
 	default:
 		at, ok := l.inBuiltin(k, v4)
 		all = append(all, said(fromBuiltin, at, ok, "has no country for the client"))

@@ -38,7 +38,7 @@ func TestConsultListsEachSource(t *testing.T) {
 		{"10.8.0.1", `
 			networks  no entry contains the client
 			database  has no location for the client
-			built-in  skipped: the address is private
+			built-in  skipped: the address is private; only geo.networks can locate it
 			default  region "us-east" *
 			asn  has no autonomous system for the client`},
 	} {

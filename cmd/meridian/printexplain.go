@@ -19,7 +19,7 @@ func printExplanation(w io.Writer, e server.Explanation) error {
 	out := &textWriter{w: w}
 	out.line("%s %s for client %s", e.Name, e.Type, e.Client)
 	out.line("")
-	out.wrapped("client    ", fmt.Sprintf("%s, located by %s: %s", describeSource(e.Source), e.Location.From, describeLocation(e.Location)))
+	out.wrapped("client    ", describeSource(e.Source)+", "+describeLocation(e.Location))
 	printSources(out, e.Sources)
 	for steps := range visits(e.Steps) {
 		printVisit(out, &e, steps)
@@ -199,20 +199,28 @@ func describeSource(source string) string {
 	return "the default region"
 }
 
-// describeLocation describes a location: city, subdivision, country, coordinates
-// and AS number, as far as known.
+// describeLocation describes a location: its source, city, subdivision, country,
+// coordinates and AS number, as far as known.
 func describeLocation(l server.ExplainedLocation) string {
+	if l.From == "" {
+		return "not located" + describeASN(l.ASN)
+	}
 	var parts []string
 	for _, part := range []string{l.City, l.Subdivision, l.Country, l.Continent} {
 		if part != "" {
 			parts = append(parts, part)
 		}
 	}
-	place := strings.Join(append(parts, fmt.Sprintf("at %.2f, %.2f", l.Latitude, l.Longitude)), " ")
-	if l.ASN != 0 {
-		place += fmt.Sprintf(", AS%d", l.ASN)
+	parts = append(parts, fmt.Sprintf("at %.2f, %.2f", l.Latitude, l.Longitude))
+	return "located by " + l.From + ": " + strings.Join(parts, " ") + describeASN(l.ASN)
+}
+
+// describeASN describes an AS number; 0 is unknown.
+func describeASN(asn uint32) string {
+	if asn == 0 {
+		return ""
 	}
-	return place
+	return fmt.Sprintf(", AS%d", asn)
 }
 
 func mark(chosen bool) string {
