@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,17 +29,18 @@ import (
 var demoTemplate string
 
 // demoPorts are the ports of the demo; 0 selects a free one.
-type demoPorts struct{ DNS, HTTP int }
+type demoPorts struct{ DNS, HTTP, Admin int }
 
 func demoCommand() *cobra.Command {
-	ports := demoPorts{DNS: 5300, HTTP: 8080}
+	ports := demoPorts{DNS: 5300, HTTP: 8080, Admin: 8053}
 	var printConfig bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a demo setup on loopback, nothing to install",
 		Long: `Demo serves the zone gslb.example.com from five regions on 127.0.0.1, with real web servers on
 127.0.0.x as their endpoints, each probed once a second, and the built-in geo table. It prints
-example dig queries and how to break a region, then a line for each health state change.
+example dig queries, how to break a region and how to drain a member, then a line for each health
+state change.
 It needs no root, no file and no network. Stop it with Ctrl-C.
 
 Exit: 0; 2 when a port is taken or 127.0.0.x cannot be bound (macOS: sudo ifconfig lo0 alias 127.0.0.11 ...).`,
@@ -56,6 +58,7 @@ Exit: 0; 2 when a port is taken or 127.0.0.x cannot be bound (macOS: sudo ifconf
 	}
 	c.Flags().IntVar(&ports.DNS, "dns-port", ports.DNS, "UDP and TCP `port` on 127.0.0.1; 0: any free one")
 	c.Flags().IntVar(&ports.HTTP, "http-port", ports.HTTP, "TCP `port` of the endpoints; 0: any free one")
+	c.Flags().IntVar(&ports.Admin, "admin-port", ports.Admin, "TCP `port` of the API on 127.0.0.1; 0: any free one")
 	c.Flags().BoolVar(&printConfig, "print-config", false, "print the demo's configuration and exit")
 	return c
 }
@@ -85,6 +88,11 @@ func demo(ctx context.Context, ports demoPorts, stdout io.Writer) error {
 	}
 	defer web.close()
 	ports.HTTP = port
+	if ports.Admin == 0 {
+		if ports.Admin, err = freePort(); err != nil {
+			return &exitError{code: exitBind, err: err}
+		}
+	}
 	cfg, _, err := config.Parse("demo.yaml", demoConfig(ports))
 	if err != nil {
 		return err
@@ -95,12 +103,13 @@ func demo(ctx context.Context, ports demoPorts, stdout io.Writer) error {
 		Load:         w.load,
 		Ready:        w.introduce,
 		OnTransition: w.onTransition,
+		Admin:        adminHandler,
 		Logger:       slog.New(slog.DiscardHandler),
 	}
 	err = l.Run(ctx)
 	var bind *server.BindError
 	if errors.As(err, &bind) {
-		err = &server.BindError{Err: fmt.Errorf("%w; --dns-port takes another port", bind.Err)}
+		err = &server.BindError{Err: fmt.Errorf("%w; --dns-port and --admin-port take other ports", bind.Err)}
 	}
 	return exitCode(err)
 }
@@ -109,12 +118,21 @@ func (p demoPorts) valid() error {
 	for _, f := range [...]struct {
 		flag string
 		port int
-	}{{"--dns-port", p.DNS}, {"--http-port", p.HTTP}} {
+	}{{"--dns-port", p.DNS}, {"--http-port", p.HTTP}, {"--admin-port", p.Admin}} {
 		if f.port < 0 || f.port > 65535 {
 			return fmt.Errorf("%s: %d is not a port; 1 to 65535, or 0 for any free one", f.flag, f.port)
 		}
 	}
 	return nil
+}
+
+// freePort returns a TCP port of 127.0.0.1 that nothing listens on.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // demoAddresses returns the addresses of the demo's endpoints, in order.
@@ -178,7 +196,17 @@ func (w *demoWorld) introduce(listen []netip.AddrPort) {
 	ireland := netip.MustParseAddr("127.0.0.31")
 	fmt.Fprintf(w.out, "\nBreak all of eu-west, ask again two seconds later, repair it:\n  curl %s\n  curl %s\n\n",
 		endpointURL(ireland, w.ports.HTTP, "/break"), endpointURL(ireland, w.ports.HTTP, "/repair"))
+	url := fmt.Sprintf("http://127.0.0.1:%d", w.ports.Admin)
+	fmt.Fprintf(w.out, "Drain the member in Tokyo, and see what the server does:\n  meridian drain nearest/apn-1 --for 10m%s\n  meridian status%[1]s\n\n", serverArgument(url))
 	fmt.Fprintln(w.out, "Health state changes (Ctrl-C stops):")
+}
+
+// serverArgument returns the flag that makes a command call the server at url.
+func serverArgument(url string) string {
+	if url == defaultServer {
+		return ""
+	}
+	return " --server " + url
 }
 
 // answer returns the region to which www sends a network, and its addresses.

@@ -34,7 +34,7 @@ func TestReadme(t *testing.T) {
 	for _, block := range blocks {
 		switch block[1] {
 		case "yaml":
-			if err := os.WriteFile("meridian.yaml", []byte(onLoopback.Replace(block[2])), 0o600); err != nil {
+			if err := os.WriteFile("meridian.yaml", []byte(strings.ReplaceAll(onLoopback.Replace(block[2]), "127.0.0.1:8053", "127.0.0.1:0")), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		case "console":
@@ -43,7 +43,7 @@ func TestReadme(t *testing.T) {
 			t.Errorf("a block in %q: nothing runs it", block[1])
 		}
 	}
-	if r.ran < 7 {
+	if r.ran < 9 {
 		t.Errorf("only %d commands were found", r.ran)
 	}
 }
@@ -52,6 +52,7 @@ type readme struct {
 	t        *testing.T
 	ran      int
 	dns, web string // the listeners of the demo, ADDRESS:PORT and :PORT
+	api      string // of the server, a URL
 }
 
 // play runs the lines that begin with "$ " and compares their output with the lines below.
@@ -90,7 +91,7 @@ func (r *readme) run(argv []string, want string) {
 }
 
 func (r *readme) demo(args []string) {
-	stdout, _ := background(r.t, append(args, "--dns-port", "0", "--http-port", "0")...)
+	stdout, _ := background(r.t, append(args, "--dns-port", "0", "--http-port", "0", "--admin-port", "0")...)
 	stdout.await(r.t, "Health state changes")
 	r.dns = stdout.await(r.t, `gslb.example.com on (\S+),`)[1]
 	r.web = stdout.await(r.t, `curl http://[\d.]+(:\d+)/`)[1]
@@ -145,8 +146,11 @@ func (r *readme) meridian(args []string) {
 	r.t.Helper()
 	if args[0] == "serve" {
 		_, stderr := background(r.t, args...)
-		stderr.await(r.t, "msg=serving")
+		r.api = "http://" + stderr.await(r.t, `msg=serving.* admin=(\S+)`)[1]
 		return
+	}
+	if isAPICommand := args[0] == "status" || args[0] == "drain"; isAPICommand {
+		args = append(args, "--server", r.api)
 	}
 	var stdout, stderr transcript
 	if code := run(r.t.Context(), args, &stdout, &stderr); code != exitOK {

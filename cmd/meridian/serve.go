@@ -97,13 +97,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 		},
 		Reload: hangups,
 		Notify: notifyManager, Watchdog: watchdog(),
-		Admin: func(control *server.Control, cfg config.Admin) (http.Handler, error) {
-			token, err := token(cfg)
-			if err != nil {
-				return nil, err
-			}
-			return admin.New(control, admin.Options{Token: token, Version: buildVersion()}), nil
-		},
+		Admin:  adminHandler,
 		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	}
 	return exitCode(l.Run(ctx))
@@ -116,6 +110,15 @@ func exitCode(err error) error {
 		return &exitError{code: exitBind, err: err}
 	}
 	return err
+}
+
+// adminHandler returns the handler of the API.
+func adminHandler(control *server.Control, cfg config.Admin) (http.Handler, error) {
+	token, err := token(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return admin.New(control, admin.Options{Token: token, Version: buildVersion()}), nil
 }
 
 // token returns the token that API requests must carry; empty if none.

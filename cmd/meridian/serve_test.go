@@ -252,12 +252,14 @@ func TestServeExitCodes(t *testing.T) {
 }
 
 func TestDemoMovesAnswersWhenARegionBreaks(t *testing.T) {
-	stdout, _ := background(t, "demo", "--dns-port", "0", "--http-port", "0")
+	stdout, _ := background(t, "demo", "--dns-port", "0", "--http-port", "0", "--admin-port", "0")
 	stdout.await(t, `Health state changes`)
 	at := stdout.await(t, `serves gslb.example.com on (\S+),`)[1]
 	stdout.await(t, `81\.2\.69\.0/24 +# United Kingdom: eu-west, 127\.0\.0\.31 or 127\.0\.0\.32`)
 	stdout.await(t, `133\.11\.0\.0/16 +# Japan: ap-northeast, 127\.0\.0\.51`)
 	breakURL := stdout.await(t, `curl (http\S+/break)`)[1]
+	drain := strings.Fields(stdout.await(t, `meridian (drain nearest/apn-1 .*)`)[1])
+	status := strings.Fields(stdout.await(t, `meridian (status .*)`)[1])
 	repairURL := stdout.await(t, `curl (http\S+/repair)`)[1]
 
 	awaitAnswer(t, at, "standby.gslb.example.com.", "127.0.0.31")
@@ -267,6 +269,16 @@ func TestDemoMovesAnswersWhenARegionBreaks(t *testing.T) {
 	call(t, repairURL)
 	awaitAnswer(t, at, "standby.gslb.example.com.", "127.0.0.31")
 	stdout.await(t, `eu-west +127\.0\.0\.31 is up: `)
+
+	var out transcript
+	for _, command := range [][]string{drain, status} {
+		if code := run(t.Context(), command, &out, &out); code != exitOK {
+			t.Errorf("meridian %s: exit %d", command, code)
+		}
+	}
+	if !regexp.MustCompile(`nearest/apn-1 .*drained`).MatchString(out.String()) {
+		t.Errorf("printed\n%s", out.String())
+	}
 }
 
 func TestDemoReportsPortInUse(t *testing.T) {
@@ -277,7 +289,7 @@ func TestDemoReportsPortInUse(t *testing.T) {
 	defer taken.Close()
 	var stderr transcript
 	port := fmt.Sprint(taken.Addr().(*net.TCPAddr).Port)
-	if code := run(t.Context(), []string{"demo", "--http-port", port}, io.Discard, &stderr); code != exitBind {
+	if code := run(t.Context(), []string{"demo", "--http-port", port, "--admin-port", "0"}, io.Discard, &stderr); code != exitBind {
 		t.Errorf("exit %d, want %d", code, exitBind)
 	}
 	if !strings.Contains(stderr.String(), "--http-port takes another port") {
