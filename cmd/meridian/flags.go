@@ -4,12 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"meridian/config"
 )
 
-// configVariable is the environment variable that sets the default of -c.
+// configVariable is the environment variable that sets the default of -c: a path, or
+// several separated as in PATH.
 const configVariable = "MERIDIAN_CONFIG"
 
 // configFlag is the -c of most commands: the files and directories of a configuration.
@@ -35,10 +40,43 @@ func (f configFlag) paths(args ...string) ([]string, error) {
 	case len(args) > 0:
 		return args, nil
 	}
-	if path := os.Getenv(configVariable); path != "" {
-		return []string{path}, nil
+	if list := os.Getenv(configVariable); list != "" {
+		return pathsIn(list)
 	}
 	return nil, errors.New("required flag(s) \"config\" not set; write -c FILE, or set " + configVariable)
+}
+
+// pathsIn returns the paths of a list from the environment.
+func pathsIn(list string) ([]string, error) {
+	paths := filepath.SplitList(list)
+	if slices.Contains(paths, "") {
+		return nil, fmt.Errorf("%s=%q has an empty path; separate paths by one %q", configVariable, list, filepath.ListSeparator)
+	}
+	return paths, nil
+}
+
+// onlyFlags rejects arguments of a command that takes its configuration by -c.
+func onlyFlags(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s takes no argument %q; write %[1]s -c %[3]s", c.CommandPath(), args[0], args[0])
+}
+
+// noCommand rejects a word that is no command, and names the command that it most likely means.
+func noCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	hint := "meridian --help lists the commands"
+	if near, ok := config.Nearest(args[0], names); ok {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return fmt.Errorf("unknown command %q; %s", args[0], hint)
 }
 
 // outputFlag is the -o of commands that print a table.

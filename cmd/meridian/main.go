@@ -55,7 +55,7 @@ to respond (fastest), the one with the most spare capacity (least-load), or all 
   meridian drain web/use-1 --for 1h`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noCommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.Version = buildVersion()

@@ -37,7 +37,7 @@ SIGINT, serve answers the queries that it has received and exits.
 Exit: 0 after SIGTERM; 1 on an error in the configuration; 2 if an address cannot be bound.`,
 		Example: `  meridian serve -c /etc/meridian/meridian.yaml
   kill -HUP $(pidof meridian)               read the file again`,
-		Args: cobra.NoArgs,
+		Args: onlyFlags,
 		RunE: func(c *cobra.Command, _ []string) error {
 			paths, err := file.paths()
 			if err != nil {
