@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meridian/control/state"
 	"meridian/health"
 	"meridian/load"
 	"meridian/pools"
@@ -37,7 +38,7 @@ type Control struct {
 
 	panics      atomic.Uint64                  // during builds
 	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself is served
-	quarantined *Quarantined                   // nil: no state file was quarantined; set before the first reader
+	quarantined *state.Quarantined             // nil: no state file was quarantined; set before the first reader
 	restored    []pools.SavedEjection          // saved by the previous process, for the first tree that answers
 
 	restoredLoads pools.LoadMemory // saved by the previous process, for the first tree that answers
@@ -136,7 +137,7 @@ func (c *Control) Override(t Selector, kind pools.Kind, reason string, lasts tim
 	if err := c.override(&said); err != nil {
 		return Override{}, err
 	}
-	c.instance.state(true)
+	c.instance.stateStatus(true)
 	return said, nil
 }
 
@@ -162,7 +163,7 @@ func (c *Control) override(said *Override) error {
 func (c *Control) Undo(t Selector, kinds ...pools.Kind) (Override, error) {
 	undone, err := c.undo(t, kinds)
 	if err == nil {
-		c.instance.state(true)
+		c.instance.stateStatus(true)
 	}
 	return undone, err
 }

@@ -338,20 +338,20 @@ func TestReloadMovesAPIAndState(t *testing.T) {
 	in := func(folder string) string { return steered + "\nstate: " + folder + "\n" }
 	r := start(t, in(first))
 	r.mustOverride(t, "web/a", pools.Drained, 0)
-	if s := r.instance.state(false); s.Dir != first || !s.Persisted {
+	if s := r.instance.stateStatus(false); s.Dir != first || !s.Persisted {
 		t.Errorf("kept in %+v", s)
 	}
 	other := start(t, steered)
 	other.reload(in(first)) // refused: the directory is in use
-	if s := other.instance.state(false); s.Dir != "" {
+	if s := other.instance.stateStatus(false); s.Dir != "" {
 		t.Errorf("two servers in one folder: %+v", s)
 	}
 	r.reload(in(second))
-	if s := r.instance.state(true); s.Dir != second || !s.Persisted {
+	if s := r.instance.stateStatus(true); s.Dir != second || !s.Persisted {
 		t.Errorf("then in %+v", s)
 	}
 	other.reload(in(first))
-	if s := other.instance.state(false); s.Dir != first {
+	if s := other.instance.stateStatus(false); s.Dir != first {
 		t.Errorf("the folder that was let go: %+v", s)
 	}
 	if err := errors.Join(r.stop(), other.stop()); err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/control/state"
 	"meridian/geo"
 	"meridian/health"
 	"meridian/load"
@@ -72,14 +73,14 @@ type instance struct {
 	deferrals     deferralLog
 	lost          lostRegionLog
 	control       *Control
-	adminListener *adminListener                // nil: no API
-	writer        atomic.Pointer[runningWriter] // nil: the state is in memory only
-	reloads       chan reloadRequest            // those of operators
-	bindMu        sync.Mutex                    // held while sockets are bound or closed before serving
-	draining      atomic.Bool                   // shutdown has started
-	bound         time.Time                     // when the sockets were bound; queries have waited in them since
-	startedAt     time.Time                     // when the first load started
-	lastGoodSaved <-chan struct{}               // closed when the last good configuration is saved; nil: none is being saved
+	adminListener *adminListener               // nil: no API
+	writer        atomic.Pointer[state.Writer] // nil: the state is in memory only
+	reloads       chan reloadRequest           // those of operators
+	bindMu        sync.Mutex                   // held while sockets are bound or closed before serving
+	draining      atomic.Bool                  // shutdown has started
+	bound         time.Time                    // when the sockets were bound; queries have waited in them since
+	startedAt     time.Time                    // when the first load started
+	lastGoodSaved <-chan struct{}              // closed when the last good configuration is saved; nil: none is being saved
 
 	processors sharedSetting // raiseGOMAXPROCS
 	collecting sharedSetting // relaxGC

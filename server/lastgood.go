@@ -144,7 +144,7 @@ func (l *instance) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
 	if l.LastGood == nil || k == nil || snapshot.Config.Root != "" {
 		return
 	}
-	folder, before, done := k.dir.path, l.lastGoodSaved, make(chan struct{})
+	folder, before, done := k.Dir().Path(), l.lastGoodSaved, make(chan struct{})
 	l.lastGoodSaved = done
 	go func() {
 		defer close(done)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/control/state"
 	"meridian/health"
 	"meridian/resolver"
 )
@@ -17,7 +18,7 @@ import (
 type services struct {
 	handler       http.Handler   // nil: no API
 	adminListener *adminListener // for handler
-	stateDir      *stateDir      // nil: the state is in memory only
+	stateDir      *state.Dir     // nil: the state is in memory only
 }
 
 // openServices opens the services of cfg that are not open yet. An error leaves everything
@@ -32,8 +33,8 @@ func (l *instance) openServices(cfg *config.Config) (*services, error) {
 }
 
 func (l *instance) open(b *services, cfg *config.Config) (err error) {
-	if k := l.writer.Load(); k != nil && sameFolder(k.dir.path, cfg.State) {
-		b.stateDir = k.dir
+	if k := l.writer.Load(); k != nil && sameFolder(k.Dir().Path(), cfg.State) {
+		b.stateDir = k.Dir()
 	} else if b.stateDir, err = lockStateDir(cfg); err != nil {
 		return err
 	}
@@ -72,13 +73,13 @@ func (l *instance) useServices(b *services) {
 		b.adminListener.serve(b.handler)
 	}
 	k := l.writer.Load()
-	if k != nil && k.dir == b.stateDir {
+	if k != nil && k.Dir() == b.stateDir {
 		return
 	}
 	l.writer.Store(nil)
 	l.stopWriter(k)
 	if b.stateDir != nil {
-		l.writer.Store(l.startWriter(b.stateDir))
+		l.writer.Store(state.Start(b.stateDir, l.stateContent, l.prober.Changes(), l.Logger))
 	}
 }
 
@@ -87,8 +88,8 @@ func (l *instance) closeUnused(b *services) {
 	if b.adminListener != l.adminListener {
 		b.adminListener.close()
 	}
-	if k := l.writer.Load(); b.stateDir != nil && (k == nil || k.dir != b.stateDir) {
-		b.stateDir.unlock()
+	if k := l.writer.Load(); b.stateDir != nil && (k == nil || k.Dir() != b.stateDir) {
+		b.stateDir.Unlock()
 	}
 }
 
@@ -114,10 +115,10 @@ func (l *instance) waitOrLog(ended <-chan struct{}, what string) {
 }
 
 // restoreState creates the prober and the tracker from the saved state of the previous process.
-func (l *instance) restoreState(folder *stateDir) {
+func (l *instance) restoreState(folder *state.Dir) {
 	options, tracking := health.Options{Logger: l.Logger}, resolver.Options{Logger: l.Logger}
 	if folder != nil {
-		m, aside := folder.read(l.Logger)
+		m, aside := readState(folder, l.Logger)
 		l.control.quarantined = aside
 		if m != nil {
 			options.Saved, tracking.Remembered = m.Verdicts, m.Targets
@@ -128,22 +129,29 @@ func (l *instance) restoreState(folder *stateDir) {
 	l.prober, l.tracker = health.NewProber(options), resolver.New(tracking)
 }
 
+// stopWriter writes the state once more; nil is a no-op.
+func (l *instance) stopWriter(k *state.Writer) {
+	if k != nil {
+		l.waitOrLog(k.Stop(), "writing the state")
+	}
+}
+
 // markDirty requests that the state be written.
 func (l *instance) markDirty() {
 	if k := l.writer.Load(); k != nil {
-		k.markDirty()
+		k.MarkDirty()
 	}
 }
 
 // state reports whether the current state is saved. If wait is true, it first waits until the
 // state has been written or could not be.
-func (l *instance) state(wait bool) StateStatus {
+func (l *instance) stateStatus(wait bool) StateStatus {
 	k := l.writer.Load()
 	if k == nil {
 		return StateStatus{Quarantined: l.control.quarantined}
 	}
 	if wait {
-		k.flush()
+		k.Flush()
 	}
-	return StateStatus{k.dir.path, !k.failing.Load(), l.control.quarantined}
+	return StateStatus{k.Dir().Path(), k.Persisted(), l.control.quarantined}
 }

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"meridian/dnsname"
 )
@@ -18,17 +17,9 @@ func TestSilentResolverDoesNotDelayFirstProbes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	folder := held(t, t.TempDir())
-	file, err := encodeState(&savedState{Targets: map[dnsname.Name][]netip.Addr{
+	folder := saveState(t, &savedState{Targets: map[dnsname.Name][]netip.Addr{
 		"known.example.net.": {netip.MustParseAddr("127.0.0.92"), netip.MustParseAddr("224.0.0.1")},
-	}}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := folder.write(file); err != nil {
-		t.Fatal(err)
-	}
-	folder.unlock()
+	}})
 	r := start(t, fmt.Sprintf(`
 server: {listen: ["127.0.0.1:0"], workers: 1, resolvers: [%q]}
 admin: {listen: "127.0.0.1:0"}
@@ -47,7 +38,7 @@ zones:
     nameservers: {ns1.example.net: []}
     contact: hostmaster@example.com
     names: {www: {pool: web}}
-`, silent.LocalAddr(), folder.path))
+`, silent.LocalAddr(), folder))
 	r.expect(t, "when it answers", "web/fixed=down web/known=down web/new=unresolved")
 	status, err := r.Status(Selector{Pool: "web", Member: "known"})
 	if err != nil || len(status.Pools[0].Members[0].Addresses) != 1 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"meridian/control/state"
 	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
@@ -54,16 +55,9 @@ func (c *Control) Prober() ProberStatus {
 
 // StateStatus says whether health states and overrides survive a restart.
 type StateStatus struct {
-	Dir         string       `json:"folder"`                // empty: none is configured, nothing is saved
-	Persisted   bool         `json:"persisted"`             // false: nothing is saved, or the directory is not writable
-	Quarantined *Quarantined `json:"quarantined,omitempty"` // a corrupt state file of the previous process
-}
-
-// Quarantined is a state file that was corrupt at start.
-type Quarantined struct {
-	At    time.Time `json:"at"`
-	File  string    `json:"file"`  // its current path
-	Error string    `json:"error"` // the reason
+	Dir         string             `json:"folder"`                // empty: none is configured, nothing is saved
+	Persisted   bool               `json:"persisted"`             // false: nothing is saved, or the directory is not writable
+	Quarantined *state.Quarantined `json:"quarantined,omitempty"` // a corrupt state file of the previous process
 }
 
 // PoolStatus is the status of a pool.
@@ -185,7 +179,7 @@ func (c *Control) Status(t Selector) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), StartedAt: c.startedAt, Config: cfg.File,
-		State: c.instance.state(false), Reload: at.reload, LastGood: c.LastGood(), BuildPanics: c.panics.Load(), Prober: c.Prober(), Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
+		State: c.instance.stateStatus(false), Reload: at.reload, LastGood: c.LastGood(), BuildPanics: c.panics.Load(), Prober: c.Prober(), Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.instance.server.Addrs() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"meridian/control/state"
 	"meridian/server"
 )
 
@@ -43,7 +44,7 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 			"WARNING: the last reload, 1m0s ago, was rejected, the previous configuration keeps serving: listen on 192.0.2.1:53: no such address\n",
 		},
 		"the state was set aside": {
-			server.Status{State: server.StateStatus{Dir: "/s", Persisted: true, Quarantined: &server.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},
+			server.Status{State: server.StateStatus{Dir: "/s", Persisted: true, Quarantined: &state.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},
 			"WARNING: started without saved state: the state file could not be read and was moved to /s/state.json.corrupt-1: its checksum is wrong\n",
 		},
 	} {

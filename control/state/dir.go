@@ -1,4 +1,4 @@
-package server
+package state
 
 import (
 	"bytes"
@@ -14,29 +14,36 @@ import (
 
 // The files of a state directory.
 const (
-	stateName = "state.json"
-	stateNext = stateName + ".new" // the next one while it is being written
+	fileName = "state.json"
+	nextName = fileName + ".new" // the next one while it is being written
 )
 
-// errStateTaken is returned if another process uses the directory.
-var errStateTaken = errors.New("another server stores its state there")
+// ErrTaken is returned if another process uses the directory.
+var ErrTaken = errors.New("another server stores its state there")
 
-// stateDir is the directory of a server's saved state. One goroutine uses it at a time.
-type stateDir struct {
+// Dir is the directory of a server's saved state. One goroutine uses it at a time.
+type Dir struct {
 	path   string
 	locked *os.File // the locked directory; nil: not locked
 	disk   fileOps
 }
 
-func newStateDir(path string) *stateDir { return &stateDir{path: path, disk: realDisk()} }
+// NewDir returns the directory at path, which need not exist yet.
+func NewDir(path string) *Dir { return &Dir{path: path, disk: realDisk()} }
 
-// lock creates the directory if it is missing and locks it, once: two servers in one directory
+// Path returns the path of the directory.
+func (f *Dir) Path() string { return f.path }
+
+// File returns the path of the state file.
+func (f *Dir) File() string { return filepath.Join(f.path, fileName) }
+
+// Lock creates the directory if it is missing and locks it, once: two servers in one directory
 // would overwrite each other's state. The kernel releases the lock when the process ends.
-func (f *stateDir) lock() error {
+func (f *Dir) Lock() error {
 	if f.locked != nil && f.stillOurs() {
 		return nil
 	}
-	f.unlock()
+	f.Unlock()
 	if err := os.MkdirAll(f.path, 0o700); err != nil {
 		return err
 	}
@@ -54,7 +61,7 @@ func (f *stateDir) lock() error {
 
 // stillOurs reports whether the locked directory is still the one at path: it may have been
 // renamed or removed, and another server may have locked the new one.
-func (f *stateDir) stillOurs() bool {
+func (f *Dir) stillOurs() bool {
 	held, err := f.locked.Stat()
 	if err != nil {
 		return false
@@ -63,44 +70,57 @@ func (f *stateDir) stillOurs() bool {
 	return err == nil && os.SameFile(held, there)
 }
 
-// unlock releases the directory.
-func (f *stateDir) unlock() {
+// Unlock releases the directory.
+func (f *Dir) Unlock() {
 	if f.locked != nil {
 		f.locked.Close()
 		f.locked = nil
 	}
 }
 
-// write replaces the state atomically, even if the machine crashes.
-func (f *stateDir) write(file []byte) error {
-	if err := f.lock(); err != nil {
+// Write replaces the content atomically, even if the machine crashes.
+func (f *Dir) Write(content []byte) error {
+	text, err := encode(content, time.Now())
+	if err != nil {
 		return err
 	}
-	return f.disk.replace(f.locked, f.path, file)
+	if err := f.Lock(); err != nil {
+		return err
+	}
+	return f.disk.replace(f.locked, f.path, text)
 }
 
-// read returns the saved state, or nil if there is none. It quarantines and logs a corrupt file,
-// and never prevents a start.
-func (f *stateDir) read(log *slog.Logger) (*savedState, *Quarantined) {
-	path := filepath.Join(f.path, stateName)
-	file, err := readBounded(path, maxStateSize)
+// Read passes the saved content to use and returns when it was written, or the zero time if there
+// is none. A corrupt file, or one that use returns an error for, is quarantined and logged; it
+// never prevents a start.
+func (f *Dir) Read(use func(content []byte) error, log *slog.Logger) (written time.Time, corrupt *Quarantined) {
+	path := f.File()
+	text, err := readBounded(path, maxSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return time.Time{}, nil
 	}
-	var m *savedState
-	var written time.Time
+	var content []byte
 	if err == nil {
-		m, written, err = decodeState(file)
+		content, written, err = decode(text)
+	}
+	if err == nil {
+		err = use(content)
 	}
 	if err != nil {
-		return nil, f.quarantine(path, err, log)
+		return time.Time{}, f.quarantine(path, err, log)
 	}
-	log.Info("state restored", "file", path, "written", written, "verdicts", len(m.Verdicts), "overrides", len(m.Overrides))
-	return m, nil
+	return written, nil
+}
+
+// Quarantined is a state file that was corrupt at start.
+type Quarantined struct {
+	At    time.Time `json:"at"`
+	File  string    `json:"file"`  // its current path
+	Error string    `json:"error"` // the reason
 }
 
 // quarantine renames a corrupt file and keeps it for inspection.
-func (f *stateDir) quarantine(path string, why error, log *slog.Logger) *Quarantined {
+func (f *Dir) quarantine(path string, why error, log *slog.Logger) *Quarantined {
 	now := time.Now()
 	aside := path + ".corrupt-" + now.UTC().Format("20060102T150405Z")
 	if err := os.Rename(path, aside); err != nil {

@@ -1,9 +1,8 @@
-package server
+package state
 
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,10 +45,10 @@ func TestStateIsSyncedBeforeRename(t *testing.T) {
 	f := held(t, filepath.Join(t.TempDir(), "folder"))
 	var steps []string
 	f.disk = watchedDisk(&steps, "")
-	if err := f.write(encoded(t, someMemory())); err != nil {
+	if err := f.Write([]byte(some)); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"create " + stateNext, "write " + stateNext, "sync " + stateNext, "rename " + stateNext, "sync folder"}
+	want := []string{"create " + nextName, "write " + nextName, "sync " + nextName, "rename " + nextName, "sync folder"}
 	if !slices.Equal(steps, want) {
 		t.Errorf("steps %q, want %q", steps, want)
 	}
@@ -59,30 +58,30 @@ func TestStateIsSyncedBeforeRename(t *testing.T) {
 // left, or the new one after the rename.
 func TestFailedWriteStepLeavesWholeState(t *testing.T) {
 	for _, c := range []struct {
-		fails     string
-		overrides int // of the state left on disk
+		fails string
+		left  string // the state left on disk
 	}{
-		{"create " + stateNext, 2},
-		{"write " + stateNext, 2},
-		{"sync " + stateNext, 2},
-		{"rename " + stateNext, 2},
-		{"sync folder", 0},
+		{"create " + nextName, some},
+		{"write " + nextName, some},
+		{"sync " + nextName, some},
+		{"rename " + nextName, some},
+		{"sync folder", empty},
 	} {
 		t.Run(c.fails, func(t *testing.T) {
 			f := held(t, filepath.Join(t.TempDir(), "folder"))
-			if err := f.write(encoded(t, someMemory())); err != nil {
+			if err := f.Write([]byte(some)); err != nil {
 				t.Fatal(err)
 			}
 			var steps []string
 			f.disk = watchedDisk(&steps, c.fails)
-			if err := f.write(encoded(t, &savedState{})); err == nil || !strings.Contains(err.Error(), c.fails) {
+			if err := f.Write([]byte(empty)); err == nil || !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("got %v", err)
 			}
-			if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != c.overrides {
-				t.Errorf("remembered %+v after %q", m, steps)
+			if m := content(f); m != c.left {
+				t.Errorf("read %q after %q", m, steps)
 			}
 			f.disk = realDisk()
-			if err := f.write(encoded(t, &savedState{})); err != nil {
+			if err := f.Write([]byte(empty)); err != nil {
 				t.Errorf("the next time: %v", err)
 			}
 		})

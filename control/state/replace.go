@@ -1,4 +1,4 @@
-package server
+package state
 
 import (
 	"os"
@@ -32,11 +32,11 @@ func realDisk() fileOps {
 // directory is synced afterwards: otherwise a crash could undo a rename that was already
 // reported.
 func (d *fileOps) replace(folder *os.File, path string, data []byte) error {
-	next := filepath.Join(path, stateNext)
+	next := filepath.Join(path, nextName)
 	if err := d.writeSynced(next, data); err != nil {
 		return err
 	}
-	if err := d.rename(next, filepath.Join(path, stateName)); err != nil {
+	if err := d.rename(next, filepath.Join(path, fileName)); err != nil {
 		return err
 	}
 	return d.sync(folder)

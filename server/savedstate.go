@@ -1,63 +1,28 @@
 package server
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
-	"time"
 
 	"meridian/config"
+	"meridian/control/state"
 	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
 )
 
-// runningWriter is a started stateWriter.
-type runningWriter struct {
-	*stateWriter
-	stop context.CancelFunc
-	done chan struct{}
-}
-
-// startWriter starts writing the state to folder.
-func (l *instance) startWriter(folder *stateDir) *runningWriter {
-	ctx, stop := context.WithCancel(context.Background())
-	k := &runningWriter{
-		stateWriter: &stateWriter{
-			dir: folder, gather: l.encodeState, log: l.Logger,
-			verdicts: l.prober.Changes(), changed: make(chan struct{}, 1), waiting: make(chan chan<- struct{}),
-		},
-		stop: stop, done: make(chan struct{}),
-	}
-	go func() {
-		defer close(k.done)
-		defer folder.unlock()
-		k.run(ctx)
-	}()
-	k.markDirty()
-	return k
-}
-
-// stopWriter writes the state once more and unlocks the directory; nil is a no-op. A disk that
-// hangs keeps the directory locked until it recovers.
-func (l *instance) stopWriter(k *runningWriter) {
-	if k == nil {
-		return
-	}
-	k.stop()
-	l.waitOrLog(k.done, "writing the state")
-}
-
-// encodeState returns the current state as a file.
-func (l *instance) encodeState() ([]byte, error) {
-	return encodeState(&savedState{
+// stateContent returns the current state as JSON.
+func (l *instance) stateContent() ([]byte, error) {
+	return json.Marshal(&savedState{
 		Verdicts:  l.prober.Save(),
 		Ejections: l.control.ejections(), // after the verdicts: a saved verdict must not lack its deferral
 		Overrides: l.control.Overrides(),
 		Targets:   l.tracker.Remember(),
 		Loads:     l.control.loadMemory(),
-	}, time.Now())
+	})
 }
 
 // savedState is the state that survives a restart.
@@ -80,15 +45,37 @@ func (m *savedState) valid() error {
 	return nil
 }
 
+// decodeState is the reverse of stateContent.
+func decodeState(content []byte) (*savedState, error) {
+	m := new(savedState)
+	if err := json.Unmarshal(content, m); err != nil {
+		return nil, fmt.Errorf("its content does not parse: %w", err)
+	}
+	return m, m.valid()
+}
+
+// readState returns the saved state, or nil if there is none.
+func readState(dir *state.Dir, log *slog.Logger) (m *savedState, corrupt *state.Quarantined) {
+	written, corrupt := dir.Read(func(content []byte) (err error) {
+		m, err = decodeState(content)
+		return err
+	}, log)
+	if written.IsZero() {
+		return nil, corrupt
+	}
+	log.Info("state restored", "file", dir.File(), "written", written, "verdicts", len(m.Verdicts), "overrides", len(m.Overrides))
+	return m, nil
+}
+
 // lockStateDir locks the state directory of cfg, and returns nil if none is configured. It
 // returns an error if another server uses the directory. An unwritable directory is no reason to
 // refuse to serve: the state writer logs it.
-func lockStateDir(cfg *config.Config) (*stateDir, error) {
+func lockStateDir(cfg *config.Config) (*state.Dir, error) {
 	if cfg.State == "" {
 		return nil, nil
 	}
-	folder := newStateDir(cfg.State)
-	if err := folder.lock(); errors.Is(err, errStateTaken) {
+	folder := state.NewDir(cfg.State)
+	if err := folder.Lock(); errors.Is(err, state.ErrTaken) {
 		return nil, cfg.ErrorAt(cfg.StatePos, "state", cfg.State+" is in use: "+err.Error(), "give each server a folder of its own")
 	}
 	return folder, nil

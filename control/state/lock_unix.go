@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
 
-package server
+package state
 
 import (
 	"errors"
@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// lockFile locks an open file or directory until it is closed. It returns errStateTaken if
+// lockFile locks an open file or directory until it is closed. It returns ErrTaken if
 // another process holds the lock.
 func lockFile(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return errStateTaken
+		return ErrTaken
 	}
 	return err
 }

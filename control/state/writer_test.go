@@ -1,8 +1,7 @@
-package server
+package state
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -16,32 +15,23 @@ import (
 
 // writerTest is a running writer on a directory with its recorded activity.
 type writerTest struct {
-	*stateWriter
-	written  atomic.Int64
-	broken   atomic.Bool // gathering fails
-	verdicts chan struct{}
-	log      bytes.Buffer // read it after stop
-	stop     func()
+	*Writer
+	written atomic.Int64
+	broken  atomic.Bool // gathering fails
+	changed chan struct{}
+	output  bytes.Buffer // read it after Stop
 }
 
-func startKeeper(t *testing.T) *writerTest {
-	k := &writerTest{verdicts: make(chan struct{}, 1)}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	k.stop = func() { cancel(); <-done }
-	k.stateWriter = &stateWriter{
-		dir: newStateDir(t.TempDir()), log: slog.New(slog.NewTextHandler(&k.log, nil)),
-		verdicts: k.verdicts, changed: make(chan struct{}, 1), waiting: make(chan chan<- struct{}),
-		gather: func() ([]byte, error) {
-			if k.broken.Load() {
-				return nil, errors.New("no space left on device")
-			}
-			k.written.Add(1)
-			return encodeState(someMemory(), keptAt)
-		},
-	}
-	go func() { defer close(done); k.run(ctx) }()
-	t.Cleanup(k.dir.unlock)
+func startWriter(t *testing.T) *writerTest {
+	k := &writerTest{changed: make(chan struct{}, 1)}
+	k.Writer = newWriter(NewDir(t.TempDir()), func() ([]byte, error) {
+		if k.broken.Load() {
+			return nil, errors.New("no space left on device")
+		}
+		k.written.Add(1)
+		return []byte(some), nil
+	}, k.changed, slog.New(slog.NewTextHandler(&k.output, nil)))
+	k.start()
 	return k
 }
 
@@ -55,15 +45,15 @@ func (k *writerTest) expect(t *testing.T, when string, written int64) {
 
 func TestStateWritesAreRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := startKeeper(t)
+		k := startWriter(t)
 		k.expect(t, "without a change", 0)
-		k.markDirty()
+		k.MarkDirty()
 		k.expect(t, "after a change", 1)
 		for range 9 {
 			time.Sleep(100 * time.Millisecond)
-			k.markDirty()
+			k.MarkDirty()
 			select {
-			case k.verdicts <- struct{}{}:
+			case k.changed <- struct{}{}:
 			default:
 			}
 		}
@@ -78,24 +68,24 @@ func TestStateWritesAreRateLimited(t *testing.T) {
 		k.expect(t, "after it", 4)
 		time.Sleep(time.Hour)
 		k.expect(t, "in an hour without a change", 64)
-		k.stop()
+		<-k.Stop()
 		k.expect(t, "at the end", 65)
 	})
 }
 
 func TestFlushWritesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := startKeeper(t)
-		k.markDirty()
+		k := startWriter(t)
+		k.MarkDirty()
 		k.expect(t, "after a change", 1)
 		begun := time.Now()
-		k.flush()
+		k.Flush()
 		k.expect(t, "with somebody waiting", 2)
 		if waited := time.Since(begun); waited > 0 {
 			t.Errorf("waited %v", waited)
 		}
-		k.stop()
-		k.flush() // returns although the writer has stopped
+		<-k.Stop()
+		k.Flush() // returns although the writer has stopped
 		if waited := time.Since(begun); waited != flushTimeout {
 			t.Errorf("after the end it waited %v", waited)
 		}
@@ -104,9 +94,9 @@ func TestFlushWritesAtOnce(t *testing.T) {
 
 func TestWriteFailureIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := startKeeper(t)
+		k := startWriter(t)
 		k.broken.Store(true)
-		k.markDirty()
+		k.MarkDirty()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if !k.failing.Load() {
@@ -115,8 +105,8 @@ func TestWriteFailureIsLoggedOnce(t *testing.T) {
 		k.broken.Store(false)
 		time.Sleep(retryInterval)
 		k.expect(t, "when it can be kept again, without another change", 1)
-		k.stop()
-		if text := k.log.String(); strings.Count(text, "cannot write state file") != 1 || strings.Count(text, "state file written again") != 1 {
+		<-k.Stop()
+		if text := k.output.String(); strings.Count(text, "cannot write state file") != 1 || strings.Count(text, "state file written again") != 1 {
 			t.Errorf("logged\n%s", text)
 		}
 	})
@@ -124,16 +114,16 @@ func TestWriteFailureIsLoggedOnce(t *testing.T) {
 
 func TestFullDiskKeepsPreviousState(t *testing.T) {
 	f := held(t, t.TempDir())
-	if err := f.write(encoded(t, someMemory())); err != nil {
+	if err := f.Write([]byte(some)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(f.path, stateNext), 0o700); err != nil { // makes every write fail
+	if err := os.Mkdir(filepath.Join(f.path, nextName), 0o700); err != nil { // makes every write fail
 		t.Fatal(err)
 	}
-	if err := f.write(encoded(t, &savedState{})); err == nil {
+	if err := f.Write([]byte(empty)); err == nil {
 		t.Fatal("written")
 	}
-	if m, _ := f.read(slog.New(slog.DiscardHandler)); m == nil || len(m.Overrides) != 2 {
-		t.Errorf("remembered %+v", m)
+	if m := content(f); m != some {
+		t.Errorf("read %q", m)
 	}
 }
