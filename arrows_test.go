@@ -31,6 +31,8 @@ var below = map[string][]string{
 	"cmd/meridian":  {"admin", "config", "control/state", "dnsname", "geo", "health", "plan", "pools", "resolver", "server", "zones"},
 	"control/state": {},
 
+	"telemetry/dnstap": {},
+
 	".":               {"config"},
 	"bench/city":      {},
 	"bench/farm":      {"config"},

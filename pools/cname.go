@@ -40,6 +40,11 @@ func (s *Scratch) answer() {
 	}
 }
 
+// keepsPicked reports whether answer keeps what a member added to s.picked at from: a CNAME must be alone.
+func (s *Scratch) keepsPicked(from int) bool {
+	return from == 0 || s.picked[0]&aliasBit == 0 && s.picked[from]&aliasBit == 0
+}
+
 // recordAlias records the members that were drawn but are not in the answer because
 // a CNAME must be alone: see answer.
 func (r *recorder) recordAlias(s *Scratch) {

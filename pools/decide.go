@@ -56,7 +56,7 @@ func (s *Scratch) begin(t *Tree) {
 	if s.tree != t {
 		panic("pools: a scratch of another tree")
 	}
-	s.state, s.CName, s.Addrs = t.state.Load(), nil, s.Addrs[:0]
+	s.state, s.CName, s.Addrs, s.Given = t.state.Load(), nil, s.Addrs[:0], s.Given[:0]
 }
 
 func (s *Scratch) decide(q Request) Decision {
@@ -184,11 +184,21 @@ func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
 	}
 	v.canGive.remove(m)
 	s.record.chosen(v, m)
-	mem := &s.tree.members[v.first+uint32(m)]
+	id := v.first + uint32(m)
+	mem := &s.tree.members[id]
 	if mem.child == none {
-		return max(1, s.addresses(mem, s.countsAsUp(v, m), r, left))
+		picked := len(s.picked)
+		added := s.addresses(mem, s.countsAsUp(v, m), r, left)
+		if added > 0 && s.keepsPicked(picked) {
+			s.Given = append(s.Given, MemberID(id))
+		}
+		return max(1, added)
 	}
+	given := len(s.Given)
 	s.walk(ID(mem.child), s.basisOf(v, m), int(s.tree.pools[mem.child].answers), seed(mix(r+golden)))
+	if len(s.Given) > given {
+		s.Given = append(s.Given, MemberID(id))
+	}
 	return 1
 }
 

@@ -16,7 +16,11 @@ func (s *Scratch) dualStack(q Request) Decision {
 		return d
 	}
 	q.Family = IPv6
+	given := len(s.Given)
 	six := s.decideFamily(q)
+	if given > 0 {
+		s.Given = s.Given[:given]
+	}
 	if len(s.Addrs) > 0 {
 		s.CName = nil
 	}

@@ -44,6 +44,7 @@ func (s *Scratch) fastDecide(q Request) (d Decision, ok bool) {
 		return Decision{}, false
 	}
 	s.Addrs = append(s.Addrs, t.soleAddresses[p.singles+uint32(m)].of(q.Family))
+	s.Given = append(s.Given, MemberID(p.first+uint32(m)))
 	return d, true
 }
 

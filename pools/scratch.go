@@ -9,6 +9,11 @@ type Scratch struct {
 	Addrs []netip.Addr // the answer of the last Decide, all of the requested family, of both IPv4 first; valid until the next
 	CName []byte       // the answer if a member with a cname was drawn: its name in wire form, not to be changed
 
+	// Given are the members that gave the answer of the last Decide, each before the member of the outer pool that nests
+	// its pool. If both families were asked, they are those that gave IPv4 addresses, or if none did, IPv6. Valid until
+	// the next Decide.
+	Given []MemberID
+
 	PoolAnswers []PoolAnswer // how the requested pool answers, for each family decided for; of the last Explain
 
 	// Time is when the next request is asked, in Unix seconds, and TTL how many seconds its
@@ -46,6 +51,7 @@ func (t *Tree) Scratch() *Scratch {
 		Addrs:  make([]netip.Addr, 0, 16),
 		picked: make([]uint32, 0, 16),
 		taken:  make([]taken, 0, 4),
+		Given:  make([]MemberID, 0, 16),
 	}
 }
 
