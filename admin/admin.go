@@ -62,18 +62,31 @@ func New(control *server.Control, o Options) http.Handler {
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", a.healthz)
 	all.HandleFunc("GET /readyz", a.readyz)
-	all.Handle("/", a.auth(guarded))
+	all.Handle("/", a.auth(a.whenServing(guarded)))
 	return all
 }
 
 // Health is the response to GET /healthz.
 type Health struct {
-	Serving bool `json:"serving"` // the server answers queries: the API opens after that
+	Serving bool `json:"serving"` // the server answers queries, or stops; false: it starts
 	Probing bool `json:"probing"` // the prober is not stalled
 }
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, Health{Serving: true, Probing: !a.control.Prober().Stalled})
+	answer(w, http.StatusOK, Health{Serving: a.control.Started(), Probing: !a.control.Prober().Stalled})
+}
+
+// whenServing passes requests to next when a configuration serves. Until then it answers with the
+// progress of the start.
+func (a *api) whenServing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.control.Started() {
+			w.Header().Set("Retry-After", "1")
+			problem(w, http.StatusServiceUnavailable, "the server is "+a.control.Readiness().Why, "try again in a second")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ready is the response to GET /readyz. The request needs no token, so the response says that the

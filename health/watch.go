@@ -155,6 +155,11 @@ func (w *Watch) FirstRound(ctx context.Context) (unknown int) {
 	return int(w.pending.Load())
 }
 
+// Progress returns how many targets of the watch have a verdict, or need none, and how many there are.
+func (w *Watch) Progress() (done, all int) {
+	return len(w.targets) - int(w.pending.Load()), len(w.targets)
+}
+
 // Close ends the subscription; the callback is not called after Close returns. Close waits for a running callback, so the
 // callback must not call it. If the prober is stalled it returns anyway, and the subscription ends when the prober
 // recovers. Close is idempotent.

@@ -36,6 +36,7 @@ type Control struct {
 	// lock, so readers delay neither each other nor changes.
 	view atomic.Pointer[view]
 
+	startup     startup
 	panics      atomic.Uint64                  // during builds
 	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself is served
 	quarantined *state.Quarantined             // nil: no state file was quarantined; set before the first reader

@@ -134,6 +134,7 @@ func (l *Daemon) Run(ctx context.Context) error {
 		return &BindError{err}
 	}
 	run.useServices(beside)
+	run.control.startup.finish()
 	return run.serve(ctx)
 }
 
@@ -199,14 +200,17 @@ func (l *instance) handleReload(ctx context.Context, request reloadRequest) {
 		}
 	}()
 	defer l.processors.use()()
-	begun := time.Now()
+	begun, before := time.Now(), l.adminListener
 	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.allowRemoval) })
 	l.control.notePanic(err)
 	if err != nil && ctx.Err() == nil { // at shutdown the result of the load is not needed
 		l.control.recordReload(err)
 		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
 	}
-	request.answer(l.control.currentView().snapshot, time.Since(begun), err)
+	request.answer(&reloadOutcome{l.loaded(begun, before), err})
+	if before != l.adminListener {
+		before.close() // waits until the answer is sent, which may go through it
+	}
 	if ctx.Err() == nil { // unless it is shutting down
 		freeOSMemory()
 	}
@@ -279,6 +283,9 @@ func (l *instance) subscribe(ctx context.Context, snapshot *zones.Snapshot) (*he
 		l.control.abort(tree)
 		loads.Close()
 		return nil, nil, err
+	}
+	if !l.control.Started() {
+		l.control.startup.watch.Store(watch)
 	}
 	if unknown := watch.FirstRound(ctx); unknown > 0 {
 		l.Logger.Warn("first round of probes unfinished; unknown health states count as up", "unknown", unknown)

@@ -1,19 +1,55 @@
 package server
 
+import (
+	"fmt"
+	"sync/atomic"
+
+	"meridian/health"
+)
+
 // Readiness says whether a running server should get queries, and if not, why.
 type Readiness struct {
 	Ready bool   `json:"ready"`
 	Why   string `json:"why,omitempty"` // the reason if not ready
 }
 
-// Readiness reports whether the server answers and is not stopping. The API calls it; it opens
-// after the first round of probes.
+// Started reports whether a configuration serves. Until then only Readiness, LastGood and Prober
+// may be called.
+func (c *Control) Started() bool { return c.startup.done.Load() }
+
+// Readiness reports whether the server answers and is not stopping. The API calls it, also before
+// the first round of probes has ended.
 func (c *Control) Readiness() Readiness {
 	switch {
 	case c.instance.draining.Load():
 		return Readiness{Why: "draining: the server is stopping"}
-	case c.currentView().snapshot == nil:
-		return Readiness{Why: "starting: no configuration serves yet"}
+	case !c.Started():
+		return Readiness{Why: "starting: " + c.startup.stage()}
 	}
 	return Readiness{Ready: true}
+}
+
+// startup is the progress of a start, for readers of the API.
+type startup struct {
+	done      atomic.Bool
+	resolving atomic.Bool                  // the first lookups of targets run
+	watch     atomic.Pointer[health.Watch] // of the first health checks; nil: they have not begun
+}
+
+// finish ends the start.
+func (s *startup) finish() {
+	s.done.Store(true)
+	s.watch.Store(nil)
+}
+
+// stage returns what the start waits for.
+func (s *startup) stage() string {
+	if w := s.watch.Load(); w != nil {
+		done, all := w.Progress()
+		return fmt.Sprintf("first health checks: %d of %d done", done, all)
+	}
+	if s.resolving.Load() {
+		return "first lookups of targets"
+	}
+	return "loading the configuration"
 }

@@ -54,6 +54,9 @@ type Loaded struct {
 	Records int           `json:"records"`  // static ones
 	Pools   int           `json:"pools"`
 	Took    time.Duration `json:"took"` // in nanoseconds
+
+	Admin      string `json:"admin,omitempty"`       // the address of the API; empty: it is off now
+	AdminMoved bool   `json:"admin_moved,omitempty"` // the reload changed it
 }
 
 // countLoaded counts the contents of a snapshot.
@@ -67,18 +70,21 @@ func countLoaded(s *zones.Snapshot) *Loaded {
 	return n
 }
 
+// loaded describes what is served after a reload that began at begun, with the API at before.
+func (l *instance) loaded(begun time.Time, before *adminListener) *Loaded {
+	n := countLoaded(l.control.currentView().snapshot)
+	n.Took, n.AdminMoved = time.Since(begun), before != l.adminListener
+	if l.adminListener != nil {
+		n.Admin = l.adminListener.addr()
+	}
+	return n
+}
+
 // answer reports the outcome to the caller of Reload.
-func (r *reloadRequest) answer(s *zones.Snapshot, took time.Duration, err error) {
-	if r.done == nil {
-		return
+func (r *reloadRequest) answer(outcome *reloadOutcome) {
+	if r.done != nil {
+		r.done <- *outcome
 	}
-	if err != nil {
-		r.done <- reloadOutcome{err: err}
-		return
-	}
-	loaded := countLoaded(s)
-	loaded.Took = took
-	r.done <- reloadOutcome{loaded: loaded}
 }
 
 // Reload loads the configuration again, as SIGHUP does, and reports the loaded content or the

@@ -63,12 +63,10 @@ func sameFolder(a, b string) bool {
 	return err == nil && missing == nil && os.SameFile(one, other)
 }
 
-// useServices makes b the active services and closes the previous ones.
+// useServices makes b the active services and closes the previous ones, except the listener of
+// the API: the answer to the request for the reload is still to be sent.
 func (l *instance) useServices(b *services) {
-	if l.adminListener != b.adminListener {
-		l.adminListener.close()
-		l.adminListener = b.adminListener
-	}
+	l.adminListener = b.adminListener
 	if b.adminListener != nil {
 		b.adminListener.serve(b.handler)
 	}

@@ -25,20 +25,29 @@ func (l *instance) bindFirst(cfg *config.Config) error {
 		return err
 	}
 	l.bound = time.Now()
+	return l.bindAdmin(cfg)
+}
+
+// bindAdmin binds the socket for the API and answers at once: until the server serves, with the
+// progress of the start.
+func (l *instance) bindAdmin(cfg *config.Config) error {
 	asked := cfg.Admin.Listen
-	if l.adminListener != nil && l.adminListener.configured == asked && l.Admin != nil {
-		return nil
-	}
-	l.adminListener.close()
-	l.adminListener = nil
-	if l.Admin == nil || !asked.IsValid() {
-		return nil
-	}
-	opened, err := openAdmin(asked, nil, l.Logger)
-	if err == nil {
+	if l.adminListener == nil || l.adminListener.configured != asked || l.Admin == nil {
+		l.adminListener.close()
+		l.adminListener = nil
+		if l.Admin == nil || !asked.IsValid() {
+			return nil
+		}
+		opened, err := openAdmin(asked, nil, l.Logger)
+		if err != nil {
+			return err
+		}
 		l.adminListener = opened
 	}
-	return err
+	if handler, err := l.Admin(l.control, cfg.Admin); err == nil { // openServices reports the error
+		l.adminListener.serve(handler)
+	}
+	return nil
 }
 
 // unbind closes the sockets of bindFirst if the server ends before it serves.

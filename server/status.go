@@ -49,6 +49,9 @@ type ProberStatus struct {
 
 // Prober returns the status of the prober, even if that is stalled.
 func (c *Control) Prober() ProberStatus {
+	if c.currentView().snapshot == nil { // the prober may not exist yet
+		return ProberStatus{}
+	}
 	p := c.instance.prober.Heartbeat()
 	return ProberStatus{p.At, p.Stalled(time.Now()), p.Panics, p.Targets, p.Probing}
 }

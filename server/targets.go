@@ -71,6 +71,7 @@ func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, lo
 	if err != nil {
 		return nil, err
 	}
+	l.control.startup.resolving.Store(len(endpoints) > 0)
 	ctx, cancel := context.WithTimeout(ctx, firstLookups)
 	defer cancel()
 	if unresolved := targets.FirstRound(ctx); unresolved > 0 {

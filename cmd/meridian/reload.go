@@ -39,6 +39,11 @@ Exit: 0; 1 if the configuration is rejected or there is no server.`,
 			}
 			fmt.Fprintf(command.OutOrStdout(), "loaded %s in %s: %d zones, %d names (%d balanced), %d pools\n",
 				loaded.Config, loaded.Took.Round(time.Millisecond), loaded.Zones, loaded.Names, loaded.Bound, loaded.Pools)
+			if loaded.AdminMoved && loaded.Admin == "" {
+				fmt.Fprintln(command.OutOrStdout(), "the API is off now: the configuration has no admin.listen")
+			} else if loaded.AdminMoved {
+				fmt.Fprintf(command.OutOrStdout(), "the API is now at http://%s\n", loaded.Admin)
+			}
 			return nil
 		},
 	}
