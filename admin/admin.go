@@ -106,6 +106,9 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
 	r := ready{Readiness: a.control.Readiness()}
 	if serving := a.control.LastGood(); serving != nil {
 		r.Warning = "the present configuration is invalid: the last good configuration serves; see meridian status"
+		if serving.Hint != "" {
+			r.Warning = "the present configuration removes most of what was served: the last good configuration serves; see meridian status"
+		}
 		r.LastGood = &lastGood{serving.Kept}
 	}
 	code := http.StatusOK

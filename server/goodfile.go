@@ -42,6 +42,11 @@ type goodManifest struct {
 	Paths       []string          `json:"paths"`       // of -c, absolute
 	Documents   []string          `json:"documents"`   // absolute, in reading order
 	Environment map[string]string `json:"environment"` // the environment variables used
+
+	// What was served, for a start that would remove most of it; 0 in a copy without these fields.
+	Zones    int `json:"zones"`
+	Names    int `json:"names"`
+	Balanced int `json:"balanced"`
 }
 
 // goodFile is an open copy.

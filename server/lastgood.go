@@ -19,28 +19,35 @@ type LastGood struct {
 	Paths   []string        // the paths of the configuration: a copy of other paths is not used
 	Folders func() []string // possible state directories if the configuration cannot be read
 	Strict  bool            // save it, but do not fall back to it
+	// AllowRemoval starts with a configuration even if that removes most of what the copy served.
+	AllowRemoval bool
 	// Load loads a copy, as Daemon.Load does.
 	Load func(*config.Copy, zones.Builder) (*zones.Snapshot, error)
 }
 
-// LastGoodStatus says that a copy is served because the configuration was invalid at start.
+// LastGoodStatus says that a copy is served because the configuration was invalid or refused at
+// start.
 type LastGoodStatus struct {
 	Kept   time.Time `json:"kept"`   // when the copy was made
 	Error  string    `json:"error"`  // why the configuration is not served
 	Errors []string  `json:"errors"` // the errors of the configuration, maxErrors at most
+
+	// Hint says how to load the configuration if it is valid, but was refused because it removes
+	// most of what the copy serves; empty: it is invalid.
+	Hint string `json:"hint,omitempty"`
+
+	// Environment lists the environment variables with a saved value, which the copy uses, that
+	// differs from the present one.
+	Environment []string `json:"environment,omitempty"`
 }
 
 // maxErrors is the maximum number of configuration errors in the status.
 const maxErrors = 100
 
-// loadLastGood loads the last good configuration, if there is a copy, because the current one has
-// an error. Without a copy it returns that error.
-func (l *instance) loadLastGood(invalid error) (*zones.Snapshot, error) {
-	var bind *BindError
-	if l.LastGood == nil || l.LastGood.Strict || errors.As(invalid, &bind) {
-		return nil, invalid
-	}
-	kept, folder := l.findLastGood()
+// loadLastGood loads the last good configuration, if one of the state directories in folders has
+// a copy, because the current one has an error. Without a copy it returns that error.
+func (l *instance) loadLastGood(invalid error, folders []string) (*zones.Snapshot, error) {
+	kept, folder := l.findLastGood(folders)
 	if kept == nil {
 		return nil, invalid
 	}
@@ -51,27 +58,54 @@ func (l *instance) loadLastGood(invalid error) (*zones.Snapshot, error) {
 	}
 	snapshot, err := l.LastGood.Load(copied, l.buildLastGood)
 	if err != nil {
-		if errors.As(err, &bind) {
+		if bind := (*BindError)(nil); errors.As(err, &bind) {
 			return nil, err
 		}
 		l.Logger.Error("the last good configuration is invalid too", "file", kept.path, "error", err)
 		return nil, invalid
 	}
-	status := &LastGoodStatus{Kept: kept.manifest.Written, Error: invalid.Error(), Errors: []string{}}
-	for _, e := range errorsIn(invalid) {
-		if len(status.Errors) < maxErrors {
-			status.Errors = append(status.Errors, e.Error())
-		}
-	}
+	status := kept.status(invalid)
 	l.control.lastGood.Store(status)
+	attributes := []any{"kept", status.Kept.Format(time.RFC3339), "file", kept.path}
+	if len(status.Environment) > 0 {
+		attributes = append(attributes, "saved_environment", status.Environment)
+	}
+	if status.Hint != "" {
+		l.Logger.Error("the configuration removes most of what was served; serving the last good one", append(reasons(invalid), attributes...)...)
+		return snapshot, nil
+	}
 	l.Logger.Error("the configuration is invalid; serving the last good one, fix the errors and reload",
-		"error", invalid, "errors", status.Errors, "kept", status.Kept.Format(time.RFC3339), "file", kept.path)
+		append([]any{"error", invalid, "errors", status.Errors}, attributes...)...)
 	return snapshot, nil
 }
 
+// status returns the status of a copy that is served because of an error.
+func (g *goodFile) status(why error) *LastGoodStatus {
+	s := &LastGoodStatus{Kept: g.manifest.Written, Error: why.Error(), Errors: []string{}}
+	if r := (*RequestError)(nil); errors.As(why, &r) {
+		s.Error, s.Hint = r.What, r.Hint
+	}
+	for _, e := range errorsIn(why) {
+		if len(s.Errors) < maxErrors && s.Hint == "" {
+			s.Errors = append(s.Errors, e.Error())
+		}
+	}
+	for name, saved := range g.manifest.Environment {
+		if now, set := os.LookupEnv(name); !set || now != saved {
+			s.Environment = append(s.Environment, name)
+		}
+	}
+	slices.Sort(s.Environment)
+	return s
+}
+
 // findLastGood searches the possible state directories for a copy of this configuration.
-func (l *instance) findLastGood() (*goodFile, string) {
-	for _, folder := range l.LastGood.Folders() {
+func (l *instance) findLastGood(folders []string) (*goodFile, string) {
+	if len(folders) == 0 {
+		l.Logger.Error("no last good configuration: the state directory is unknown",
+			"hint", "serve --state DIR starts with the last good configuration, if DIR has one")
+	}
+	for _, folder := range folders {
 		kept, err := openGood(filepath.Join(folder, goodName))
 		switch {
 		case errors.Is(err, os.ErrNotExist):
@@ -168,7 +202,12 @@ func (l *instance) writeLastGood(folder string, snapshot *zones.Snapshot, begun 
 		File: goodKind, Version: goodVersion, Written: time.Now().UTC(), Paths: absolute(l.LastGood.Paths),
 		Documents: copied.Files, Environment: copied.Environment,
 	}
-	return writeGood(folder, &m, files, begun)
+	n := countLoaded(snapshot)
+	m.Zones, m.Names, m.Balanced = n.Zones, n.Names, n.Bound
+	if err := writeGood(folder, &m, files, begun); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(folder, goodFolder)) // the files of a copy that serves no more
 }
 
 // awaitLastGood waits at shutdown until the copy is written.
@@ -194,11 +233,56 @@ func absolute(paths []string) []string {
 	return all
 }
 
-// loadFirst loads the configuration, or the last good one if that is invalid.
+// loadFirst loads the configuration, or the last good one if a copy is saved and the current one
+// has an error:
+//
+//	configuration      strict  copy      outcome
+//	invalid            no      loads     the copy serves
+//	invalid            any     other     the error
+//	removes too much   no      loads     the copy serves
+//	removes too much   no      does not  the configuration serves
+//	removes too much   yes     any       the error
+//	cannot be bound    any     any       the error
+//	valid              any     any       the configuration serves
 func (l *instance) loadFirst() (*zones.Snapshot, error) {
 	snapshot, err := l.Load(l.bindAndBuild)
-	if err != nil {
-		return l.loadLastGood(err)
+	bind := (*BindError)(nil)
+	switch {
+	case l.LastGood == nil || errors.As(err, &bind):
+		return snapshot, err
+	case err != nil && l.LastGood.Strict:
+		return nil, err
+	case err != nil:
+		return l.loadLastGood(err, l.LastGood.Folders())
 	}
-	return snapshot, nil
+	refused := l.refuseAtStart(snapshot)
+	if refused == nil {
+		return snapshot, nil
+	}
+	folder := snapshot.Config.State
+	if err := snapshot.Close(); err != nil || l.LastGood.Strict {
+		return nil, errors.Join(refused, err)
+	}
+	if kept, err := l.loadLastGood(refused, []string{folder}); err == nil {
+		return kept, nil
+	}
+	return l.Load(l.bindAndBuild)
+}
+
+// refuseAtStart returns an error if a configuration would remove most of what the last good one
+// served. A reload that was refused must not happen at the next start.
+func (l *instance) refuseAtStart(snapshot *zones.Snapshot) error {
+	if l.LastGood.AllowRemoval || snapshot.Config.State == "" {
+		return nil
+	}
+	kept, err := openGood(filepath.Join(snapshot.Config.State, goodName))
+	if err != nil {
+		return nil //nolint:nilerr // without a readable copy there is nothing to compare with
+	}
+	defer kept.close()
+	m := &kept.manifest
+	if !slices.Equal(m.Paths, absolute(l.LastGood.Paths)) {
+		return nil
+	}
+	return refuseRemoval(&Loaded{Zones: m.Zones, Names: m.Names, Bound: m.Balanced}, countLoaded(snapshot))
 }

@@ -146,5 +146,5 @@ func refuseRemoval(served, next *Loaded) error {
 	default:
 		return nil
 	}
-	return &RequestError{What: what, Hint: "meridian reload --allow-removal loads it all the same"}
+	return &RequestError{What: what, Hint: "meridian reload --allow-removal loads it all the same; at a start, serve --allow-removal"}
 }

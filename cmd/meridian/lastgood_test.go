@@ -12,6 +12,8 @@ import (
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
+
+	"meridian/config"
 )
 
 // goodFiles is a configuration that names a file of each saved kind.
@@ -209,4 +211,60 @@ func TestReloadEndsLastGoodWithRelativeState(t *testing.T) {
 	expectMatch(t, said(t, exitOK, "status", api, token), "SERVING THE LAST GOOD CONFIGURATION")
 	writeFile(t, filepath.Join("conf.d", "10-server.yaml"), string(good))
 	expectMatch(t, said(t, exitOK, "reload", api, token), `^loaded `)
+}
+
+// TestStartThatRemovesZonesServesLastGood checks that a change that a reload refuses does not
+// happen at the next start either.
+func TestStartThatRemovesZonesServesLastGood(t *testing.T) {
+	dir, token := startGoodServer(t)
+	writeFile(t, filepath.Join(dir, "conf.d/30-zone.yaml"), "")
+	conf := filepath.Join(dir, "conf.d")
+	expectMatch(t, said(t, exitConfig, "serve", "-c", conf, "--strict"), `the new configuration has no zones; 1 are served`)
+	at, api, stderr, stop := goodServer(t, dir)
+	if got := lookUp(t, at, "www.gslb.example.com."); got != "192.0.2.1" {
+		t.Errorf("www is %s", got)
+	}
+	stderr.await(t, `level=ERROR msg="the configuration removes most of what was served; serving the last good one" error="the new configuration has no zones; 1 are served" hint="meridian reload --allow-removal .*serve --allow-removal"`)
+	expectMatch(t, said(t, exitOK, "status", api, token), `WARNING: SERVING THE LAST GOOD CONFIGURATION, saved at .*: the current one is refused: the new configuration has no zones; 1 are served\n  meridian reload --allow-removal`)
+	expectMatch(t, readiness(t, api), `the present configuration removes most of what was served: the last good`)
+	expectMatch(t, said(t, exitConfig, "reload", api, token), `the new configuration has no zones; 1 are served`)
+	if got := lookUp(t, at, "www.gslb.example.com."); got != "192.0.2.1" {
+		t.Errorf("www after a reload that was refused is %s", got)
+	}
+	expectMatch(t, said(t, exitOK, "reload", "--allow-removal", api, token), `: 0 zones`)
+	if status := said(t, exitOK, "status", api, token); strings.Contains(status, "LAST GOOD") {
+		t.Errorf("status after a reload is\n%s", status)
+	}
+	stop()
+	if _, err := os.Stat(filepath.Join(dir, "state", "last-good")); !os.IsNotExist(err) {
+		t.Errorf("the files of the copy are still there: %v", err)
+	}
+	_, stderr = background(t, "serve", "-c", conf)
+	stderr.await(t, `msg=serving listen=\S+ zones=0`)
+}
+
+func TestServeAllowRemoval(t *testing.T) {
+	dir, _ := startGoodServer(t)
+	writeFile(t, filepath.Join(dir, "conf.d/30-zone.yaml"), "")
+	_, stderr := background(t, "serve", "-c", filepath.Join(dir, "conf.d"), "--allow-removal")
+	stderr.await(t, `msg=serving listen=\S+ zones=0`)
+}
+
+func TestLastGoodListsChangedEnvironment(t *testing.T) {
+	dir, token := startGoodServer(t)
+	writeFile(t, filepath.Join(dir, "zones/gslb.zone"), "")
+	t.Setenv("MERIDIAN_TEST_NODE", "fra1")
+	_, api, stderr, stop := goodServer(t, dir)
+	defer stop()
+	stderr.await(t, `serving the last good one, fix the errors and reload.* saved_environment=\[MERIDIAN_TEST_NODE\]`)
+	expectMatch(t, said(t, exitOK, "status", api, token), `these environment variables have their saved values, not the present ones: MERIDIAN_TEST_NODE\n`)
+}
+
+func TestInvalidConfigurationWithoutStateNamesStateFlag(t *testing.T) {
+	if _, err := os.Stat(config.DefaultState); err == nil {
+		t.Skip("this machine has " + config.DefaultState)
+	}
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	writeFile(t, file, "server: {")
+	expectMatch(t, said(t, exitConfig, "serve", "-c", file), `no last good configuration: the state directory is unknown" hint="serve --state DIR `)
 }

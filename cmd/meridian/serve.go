@@ -30,9 +30,10 @@ are read in the order of their names; -c may be repeated: all files together are
 SIGHUP reads FILE again, as meridian reload does. A valid configuration takes over without a lost
 query, unless it has no zones or fewer than half of the served names. The errors of an invalid one are
 printed to stderr, and the old configuration keeps serving. With state, the serving configuration is
-saved there with its files: if FILE is invalid at start, serve starts with the last good configuration
-and reports that in the log, in status and at /readyz; --strict exits with 1 instead. On SIGTERM and
-SIGINT, serve answers the queries that it has received and exits.
+saved there with its files: if FILE is invalid at start, or has no zones or fewer than half of the
+names, serve starts with the last good configuration and reports that in the log, in status and at
+/readyz; --strict exits with 1 instead, --allow-removal accepts fewer names. On SIGTERM and SIGINT, serve
+answers the queries that it has received and exits.
 
 Exit: 0 after SIGTERM; 1 on an error in the configuration; 2 if an address cannot be bound.`,
 		Example: `  meridian serve -c /etc/meridian/meridian.yaml
@@ -50,6 +51,7 @@ Exit: 0 after SIGTERM; 1 on an error in the configuration; 2 if an address canno
 	addConfigFlag(c, &file)
 	c.Flags().StringVar(&o.state, "state", "", "state `DIR`, overrides that of the configuration")
 	c.Flags().BoolVar(&o.strict, "strict", false, "exit with 1 if the configuration is invalid, even if a last good one is saved")
+	c.Flags().BoolVar(&o.allowRemoval, "allow-removal", false, "start without zones, or with fewer than half of the names served before")
 	return c
 }
 
@@ -58,6 +60,8 @@ type serveOptions struct {
 	paths  []string
 	state  string // empty: that of the configuration
 	strict bool
+
+	allowRemoval bool
 }
 
 // builder returns b with the state directory of the command line.
@@ -90,7 +94,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	l := server.Daemon{
 		Load: func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
 		LastGood: &server.LastGood{
-			Paths: o.paths, Folders: o.folders, Strict: o.strict,
+			Paths: o.paths, Folders: o.folders, Strict: o.strict, AllowRemoval: o.allowRemoval,
 			Load: func(copied *config.Copy, b zones.Builder) (*zones.Snapshot, error) {
 				return loadCopy(copied, o.builder(b), log)
 			},

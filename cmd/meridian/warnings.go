@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"meridian/server"
 )
@@ -37,9 +38,19 @@ func warningsOf(s *server.Status) []string {
 // describeLastGood describes the errors that made the server start with the last good
 // configuration.
 func describeLastGood(g *server.LastGoodStatus) string {
-	text := fmt.Sprintf("SERVING THE LAST GOOD CONFIGURATION, saved at %s: the current one is invalid: %s", timeText(g.Kept), g.Error)
+	why := "is invalid"
+	if g.Hint != "" {
+		why = "is refused"
+	}
+	text := fmt.Sprintf("SERVING THE LAST GOOD CONFIGURATION, saved at %s: the current one %s: %s", timeText(g.Kept), why, g.Error)
 	for _, e := range g.Errors {
 		text += "\n  " + e
+	}
+	if g.Hint != "" {
+		text += "\n  " + g.Hint
+	}
+	if len(g.Environment) > 0 {
+		text += "\n  these environment variables have their saved values, not the present ones: " + strings.Join(g.Environment, ", ")
 	}
 	return text
 }
