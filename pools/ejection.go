@@ -28,8 +28,10 @@ func (f familySet) has(family Family) bool { return f>>family&1 != 0 }
 // Only a simulation (explain, plan) has changes without a time. The count is the
 // weight of members that are still down; a member that recovers is subtracted.
 // Tick ejects deferred members once they fit, the longest deferred first. The same rows
-// apply, with "is held down" for "went down within the window", to a member that only
-// flap damping holds down: its probes pass.
+// apply, with "is out" for "went down within the window", to a member that only flap damping
+// holds down: its probes pass. A member is out if it went down within the window or flap damping
+// holds it down. Failures have precedence: if more than max_ejection is out, flap damping releases
+// members, the one held longest first. So the bound is one for both together.
 //
 // Every step has constant cost, except Tick, which is linear in the number of deferred
 // members. Guarded by Tree.writing.
@@ -38,6 +40,8 @@ type ejections struct {
 	total     uint64      // of the members that are enabled and not drained
 	ejected   uint64      // of the members that went down within the window and are down
 	held      uint64      // of the members that flap damping holds down
+	out       uint64      // of both together
+	holding   []*ejection // counted in held, the oldest first; may contain entries that no longer count
 	recent    []*ejection // counted in ejected, the oldest first; may contain entries that no longer count
 	waiting   []deferred  // the longest deferred first; may contain entries that are over
 	deferrals int         // how many there were in all
@@ -68,15 +72,18 @@ type ejection struct {
 	unseen   bool      // from another tree or process; no change has confirmed it yet
 }
 
-// limit returns the most weight that may go down, or be held down.
+// isOut reports whether a member is counted in ejections.out.
+func (m *ejection) isOut() bool { return m.counted || m.held }
+
+// limit returns the most weight that may be out.
 func (e *ejections) limit() uint64 { return e.total * uint64(e.bound.Percent) / 100 }
 
 // fits reports whether a member may be ejected now.
 func (e *ejections) fits(m *ejection, now time.Time) bool {
-	if m.damped {
-		return m.held || e.held == 0 || e.held+m.weight <= e.limit()
-	}
 	e.expire(now)
+	if m.damped {
+		return m.isOut() || e.out == 0 || e.out+m.weight <= e.limit()
+	}
 	return m.counted || e.ejected == 0 || e.ejected+m.weight <= e.limit()
 }
 
@@ -93,10 +100,14 @@ func (e *ejections) expire(now time.Time) {
 
 // count adds an ejection to the weight that went down within the window, or that is held down.
 func (e *ejections) count(m *ejection, now time.Time) {
+	if !m.isOut() {
+		e.out += m.weight
+	}
 	switch {
 	case m.damped && !m.held:
 		m.held = true
 		e.held += m.weight
+		e.holding = append(e.holding, m)
 	case !m.damped && !m.counted:
 		m.counted, m.at = true, now
 		e.ejected += m.weight
@@ -106,17 +117,40 @@ func (e *ejections) count(m *ejection, now time.Time) {
 
 // uncount removes an ejection from the weight that went down within the window.
 func (e *ejections) uncount(m *ejection) {
-	if m.counted {
-		m.counted = false
-		e.ejected -= m.weight
+	if !m.counted {
+		return
+	}
+	e.ejected -= m.weight
+	if m.counted = false; !m.isOut() {
+		e.out -= m.weight
 	}
 }
 
 // release removes an ejection from the weight that is held down.
 func (e *ejections) release(m *ejection) {
-	if m.held {
-		m.held = false
-		e.held -= m.weight
+	if !m.held {
+		return
+	}
+	e.held -= m.weight
+	if m.held = false; !m.isOut() {
+		e.out -= m.weight
+	}
+}
+
+// releaseDamped treats members that flap damping holds down as up, the one held longest first, until
+// the members that are out fit the bound.
+func (d *builder) releaseDamped(e *ejections) {
+	for len(e.holding) > 0 && e.out > e.limit() {
+		m := e.holding[0]
+		if e.holding = e.holding[1:]; !m.held || m.counted {
+			continue
+		}
+		e.release(m)
+		e.postpone(m, m.down, d.cause.now)
+		m.down = 0
+		d.noteDeferral(m, false)
+		d.markSlowDirty(m)
+		d.recomputeMember(d.tree.memberRefOf(m.member))
 	}
 }
 
@@ -183,6 +217,7 @@ func (d *builder) admit(e *ejections, m *ejection, fresh familySet) {
 		return
 	}
 	m.down, m.deferred = m.down|fresh, 0
+	d.releaseDamped(e)
 }
 
 // postpone defers the ejection of a member for some families.
@@ -272,6 +307,7 @@ func (d *builder) ejectDeferredOf(e *ejections) {
 			m.down, m.deferred, m.at, m.late = m.down|m.deferred, 0, d.cause.now, true
 			d.noteDeferral(m, true)
 			d.recomputeMember(d.tree.memberRefOf(m.member))
+			d.releaseDamped(e)
 		}
 	}
 }

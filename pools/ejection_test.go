@@ -329,12 +329,30 @@ func TestMaxEjectionBoundsFlapDamping(t *testing.T) {
 		setVerdictAt(tree, i, health.Up, health.Down, at)
 		tree.Apply([]health.Transition{{Index: i, From: health.Down, To: health.Down, Damped: true, At: at, Reason: "flaps"}})
 	}
-	expect(t, "two are held down", standing(tree), "--??")
-	setVerdictAt(tree, 0, health.Down, health.Up, noon.Add(time.Minute))
+	expect(t, "two are held down", standing(tree), "??--")
+	setVerdictAt(tree, 2, health.Down, health.Up, noon.Add(time.Minute))
 	tree.Tick(noon.Add(time.Minute))
-	expect(t, "one recovers, and another is held down", standing(tree), "+--?")
-	tree.Apply([]health.Transition{{Index: 3, From: health.Down, To: health.Down, At: noon.Add(2 * time.Minute), Reason: "status 500"}})
-	expect(t, "one that fails is not withheld but down", standing(tree), "+---")
+	expect(t, "one recovers, and another is held down", standing(tree), "-?+-")
+	tree.Apply([]health.Transition{{Index: 1, From: health.Down, To: health.Down, At: noon.Add(2 * time.Minute), Reason: "status 500"}})
+	expect(t, "one that fails goes down, and another is no longer held down", standing(tree), "--+?")
+}
+
+// Failures and flap damping have one bound: 2 of 4 members.
+func TestMaxEjectionIsOneBoundForFailuresAndFlapDamping(t *testing.T) {
+	tree := bounded(t, config.MaxEjection{Percent: 50, Window: time.Minute}, "pool web weighted\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n")
+	later := noon.Add(time.Hour)
+	damp(tree, false, 0, 1)
+	damp(tree, true, 0, 1)
+	expect(t, "two are held down", standing(tree), "--++")
+	setVerdictAt(tree, 2, health.Up, health.Down, later)
+	expect(t, "one fails, one is released", standing(tree), "?--+")
+	setVerdictAt(tree, 3, health.Up, health.Down, later)
+	expect(t, "two fail, both are released", standing(tree), "??--")
+	tree.Tick(later.Add(30 * time.Second))
+	expect(t, "within the window", standing(tree), "??--")
+	setVerdictAt(tree, 3, health.Down, health.Up, later.Add(40*time.Second))
+	tree.Tick(later.Add(41 * time.Second))
+	expect(t, "one recovers, one is held again", standing(tree), "-?-+")
 }
 
 func TestFlapDampingIsNotBoundedWithoutMaxEjection(t *testing.T) {

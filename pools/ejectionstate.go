@@ -121,6 +121,10 @@ func (t *Tree) restoreEjection(u memberRef, s *SavedEjection) {
 	if s.Held {
 		m.damped, m.held = true, true
 		e.held += m.weight
+		e.holding = append(e.holding, m)
+	}
+	if m.isOut() {
+		e.out += m.weight
 	}
 	if m.deferred != 0 {
 		t.ejections.established.add(int(member)) // otherwise it would not have been deferred
