@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,8 @@ type Prober struct {
 	changes   chan struct{} // capacity 1
 	heartbeat heartbeat
 	stopped   chan struct{} // closed when Run has returned
+
+	confirmsFirst atomic.Bool // see ConfirmFirst
 }
 
 // NewProber returns a Prober; Run drives it.
@@ -64,6 +67,10 @@ func (p *Prober) Run(ctx context.Context) {
 	}
 	o.workers.Wait()
 }
+
+// ConfirmFirst makes targets that are added from now on need two failures in a row before their first verdict is down, the
+// second probe at once after the first. Before it, as at the start of a server, the first result alone decides.
+func (p *Prober) ConfirmFirst() { p.confirmsFirst.Store(true) }
 
 // callTimeout is how long a call waits for the scheduler: longer than the restart after a panic, far longer than any step.
 const callTimeout = 5 * time.Second

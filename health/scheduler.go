@@ -54,6 +54,7 @@ type targetState struct {
 	parts         []*targetState // of a composite, in the order of prepared.parts
 	dirty         bool           // a composite: a part of it has changed
 	settled       bool           // it has no verdict, and the first round does not wait for one
+	confirmsFirst bool           // it was added after the start: a first failure is confirmed by another probe at once
 	verdict       verdictState
 	changedBy     Result // the result that made the verdict
 	cause         Result // the result that made the effective verdict
@@ -193,6 +194,9 @@ func (o *scheduler) applyResult(e *targetState, r Result, now time.Time) {
 	if r.Outcome == Passed {
 		e.response = e.response.add(r.Latency)
 	}
+	if e.isFirstFailure(r) {
+		return
+	}
 	o.setState(e, e.verdict.after(r.Outcome, now, e.prepared.check), r, now)
 }
 
@@ -223,6 +227,16 @@ func (o *scheduler) setState(e *targetState, t verdictState, cause Result, now t
 		o.notifySubscribers(e, to)
 	}
 	o.logHold(e, now)
+}
+
+// isFirstFailure reports whether r is the first result of a target that needs two failures to go down first: one lost
+// probe must not take a member out that a reload adds.
+func (e *targetState) isFirstFailure(r Result) bool {
+	if !e.confirmsFirst {
+		return false
+	}
+	e.confirmsFirst = false
+	return r.Outcome == Failed && e.verdict.verdict == Unknown && e.prepared.run != nil
 }
 
 // checkTimeouts applies changes caused by time alone: stale verdicts and ended holds.
@@ -256,6 +270,9 @@ func (o *scheduler) lastStallEnd(e *targetState, now time.Time) time.Time {
 // jitter; after the first probe, anywhere within the interval, so that targets that began together spread; after the
 // confirm time if the next result decides.
 func (e *targetState) nextDue(r Result, now time.Time) time.Time {
+	if r.Outcome == Failed && e.verdict.verdict == Unknown { // see isFirstFailure
+		return now.Add(e.prepared.check.Confirm)
+	}
 	if r.Outcome != Inconclusive && e.verdict.needsConfirm(now, e.prepared.check) {
 		return now.Add(e.prepared.check.Confirm)
 	}

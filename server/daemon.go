@@ -135,6 +135,7 @@ func (l *Daemon) Run(ctx context.Context) error {
 	}
 	run.useServices(beside)
 	run.control.startup.finish()
+	run.prober.ConfirmFirst()
 	return run.serve(ctx)
 }
 
