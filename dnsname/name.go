@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/miekg/dns"
 )
 
 // Name is a domain name: absolute, lower case, at most 255 octets on the wire, in presentation form (RFC 1035 5.1) with
@@ -15,10 +13,10 @@ import (
 // the only constructor; the zero value means no name.
 type Name string
 
-// The limits of RFC 1035 2.3.4, in octets.
+// The limits of a name and of a label in wire form, in octets (RFC 1035 2.3.4).
 const (
-	maxLabel = 63
-	maxName  = 255
+	MaxLabel = 63
+	MaxSize  = 255
 )
 
 // Parse reads a name in presentation form, absolute with or without its final dot.
@@ -30,22 +28,14 @@ func Parse(s string) (Name, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s is not a domain name: %w", quoteStart(s), err)
 	}
-	for i, c := range wire {
-		if 'A' <= c && c <= 'Z' { // no length octet is in this range
-			wire[i] = c + 'a' - 'A'
-		}
-	}
-	name, _, err := dns.UnpackDomainName(wire, 0)
-	if err != nil {
-		return "", fmt.Errorf("%s is not a domain name: %w", quoteStart(s), err)
-	}
-	return Name(name), nil
+	wire.Fold()
+	return Name(wire.String()), nil
 }
 
 // isPlainName reports whether s is certainly a Name: labels of a-z, 0-9, hyphen, underscore and asterisk. It may return false
 // for a valid Name.
 func isPlainName(s string) bool {
-	if len(s) < 2 || len(s) >= maxName || s[len(s)-1] != '.' {
+	if len(s) < 2 || len(s) >= MaxSize || s[len(s)-1] != '.' {
 		return false
 	}
 	begin := 0
@@ -53,7 +43,7 @@ func isPlainName(s string) bool {
 		c := s[i]
 		switch {
 		case c == '.':
-			if i == begin || i-begin > maxLabel {
+			if i == begin || i-begin > MaxLabel {
 				return false
 			}
 			begin = i + 1
@@ -66,14 +56,14 @@ func isPlainName(s string) bool {
 }
 
 // packName converts presentation form to wire form (RFC 1035 3.1).
-func packName(s string) ([]byte, error) {
+func packName(s string) (Wire, error) {
 	if s == "." {
-		return []byte{0}, nil
+		return Wire{0}, nil
 	}
 	if s == "" {
 		return nil, errors.New("it is empty")
 	}
-	wire := make([]byte, 1, len(s)+2)
+	wire := make(Wire, 1, len(s)+2)
 	length := 0 // offset of the current label's length octet
 	for len(s) > 0 {
 		octet, rest, err := cutOctet(s)
@@ -92,8 +82,8 @@ func packName(s string) ([]byte, error) {
 		}
 		s = rest
 	}
-	if len(wire) > maxName {
-		return nil, fmt.Errorf("it is longer than %d octets", maxName)
+	if len(wire) > MaxSize {
+		return nil, fmt.Errorf("it is longer than %d octets", MaxSize)
 	}
 	return wire, nil
 }
@@ -104,8 +94,8 @@ func closeLabel(wire []byte, length int) error {
 	switch {
 	case n == 0:
 		return errors.New("it has an empty label")
-	case n > maxLabel:
-		return fmt.Errorf("it has a label longer than %d octets", maxLabel)
+	case n > MaxLabel:
+		return fmt.Errorf("it has a label longer than %d octets", MaxLabel)
 	}
 	wire[length] = byte(n)
 	return nil
@@ -153,7 +143,7 @@ func (n Name) Within(zone Name) bool {
 func (n Name) Wildcard() bool { return strings.HasPrefix(string(n), "*.") }
 
 // Wire returns n in wire form, uncompressed.
-func (n Name) Wire() []byte {
+func (n Name) Wire() Wire {
 	wire, err := packName(string(n))
 	if err != nil {
 		panic("dnsname: a Name that does not pack: " + string(n)) // Parse rejects such names

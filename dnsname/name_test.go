@@ -148,6 +148,7 @@ func checkName(t *testing.T, s string) {
 	if err != nil {
 		return
 	}
+	checkWire(t, s, name)
 	wire := name.Wire()
 	library := make([]byte, 300)
 	end, err := dns.PackDomainName(dns.Fqdn(s), library, 0, nil, false)

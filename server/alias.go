@@ -3,25 +3,26 @@ package server
 import (
 	"github.com/miekg/dns"
 
+	"meridian/dnsname"
 	"meridian/zones"
 )
 
 // alias adds a CNAME and continues with its target.
-func (q *question) alias(owner domain, set zones.RRset) (next domain, more bool) {
+func (q *question) alias(owner dnsname.Wire, set zones.RRset) (next dnsname.Wire, more bool) {
 	q.answer(owner, set)
 	cname, ok := q.msg.Answer[len(q.msg.Answer)-1].(*dns.CNAME)
 	if !ok {
 		panic("server: a CNAME set without a CNAME")
 	}
-	return parseDomain(cname.Target), true
+	return parseWire(cname.Target), true
 }
 
 // synthesis adds the DNAME at node, an ancestor of owner, and the CNAME synthesized from it for
 // owner (RFC 6672 3.1), and continues with the new name. A name that is too long gives YXDOMAIN
 // (3.2). A loop ends the answer. A question for ANY or CNAME ends at the CNAME.
-func (q *question) synthesis(owner domain, node zones.NodeID) (next domain, more bool) {
+func (q *question) synthesis(owner dnsname.Wire, node zones.NodeID) (next dnsname.Wire, more bool) {
 	snap := q.serving.snapshot
-	above := domain(snap.NodeName(node))
+	above := snap.NodeName(node)
 	set, _ := snap.RRset(node, dns.TypeDNAME)
 	dname, ok := set.RRs(above.String())[0].(*dns.DNAME)
 	if !ok {
@@ -37,8 +38,8 @@ func (q *question) synthesis(owner domain, node zones.NodeID) (next domain, more
 		q.msg.Authoritative = true
 		q.msg.Answer = append(q.msg.Answer, dname)
 	}
-	next = append(prefix, parseDomain(dname.Target)...)
-	if len(next) > maxNameSize {
+	next = append(prefix, parseWire(dname.Target)...)
+	if len(next) > dnsname.MaxSize {
 		q.msg.Rcode = dns.RcodeYXDomain
 		return nil, false
 	}
@@ -49,33 +50,11 @@ func (q *question) synthesis(owner domain, node zones.NodeID) (next domain, more
 	return next, q.qtype != dns.TypeANY && q.qtype != dns.TypeCNAME
 }
 
-// domain is a name in wire form, in its original spelling.
-type domain []byte
-
-// parseDomain converts a name from the presentation form of miekg/dns.
-func parseDomain(s string) domain {
-	wire := make([]byte, maxNameSize+1)
-	end, err := dns.PackDomainName(s, wire, 0, nil, false)
+// parseWire converts a name from the presentation form of miekg/dns, which has unpacked it before.
+func parseWire(s string) dnsname.Wire {
+	wire, err := dnsname.ParseWire(s)
 	if err != nil {
-		panic("server: a name that does not pack: " + s) // it was unpacked before
+		panic("server: a name that does not pack: " + s)
 	}
-	return wire[:end:end]
-}
-
-// String returns d in presentation form.
-func (d domain) String() string {
-	s, _, err := dns.UnpackDomainName(d, 0)
-	if err != nil {
-		panic("server: a name that does not unpack") // it was read before
-	}
-	return s
-}
-
-// folded returns d in lower case.
-func (d domain) folded() []byte {
-	folded := make([]byte, len(d))
-	for i, c := range d {
-		folded[i] = lower(c)
-	}
-	return folded
+	return wire
 }

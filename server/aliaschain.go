@@ -5,6 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/dnsname"
 	"meridian/zones"
 )
 
@@ -16,7 +17,7 @@ const maxChain = 16
 type aliasChain struct {
 	n       int
 	targets [maxChain]aliasTarget
-	last    [2][maxNameSize]byte // the current name in its original spelling, and room for the next
+	last    [2][dnsname.MaxSize]byte // the current name in its original spelling, and room for the next
 	dnames  dnameUses
 }
 
@@ -54,18 +55,18 @@ func (d *dnameUses) add(node zones.NodeID, prefix int) (again, loops bool) {
 type aliasTarget struct {
 	offset int // of the name in the message
 	size   int
-	name   [maxNameSize]byte // in lower case
+	name   [dnsname.MaxSize]byte // in lower case
 }
 
 func (t *aliasTarget) folded() []byte { return t.name[:t.size] }
 
 // follow adds a target at offset of the message. It returns false if the chain ends because the
 // target is already part of it.
-func (c *aliasChain) follow(question []byte, target domain, offset int) bool {
+func (c *aliasChain) follow(question []byte, target dnsname.Wire, offset int) bool {
 	t := &c.targets[c.n]
 	t.offset, t.size = offset, len(target)
 	for i, b := range target {
-		t.name[i] = lower(b)
+		t.name[i] = dnsname.Lower(b)
 	}
 	if bytes.Equal(t.folded(), question) {
 		return false
@@ -95,7 +96,7 @@ func (c *aliasChain) place(question, name []byte) (offset int, ok bool) {
 }
 
 // spell copies a name into the chain, where it stays valid until the name after the next.
-func (c *aliasChain) spell(parts ...[]byte) domain {
+func (c *aliasChain) spell(parts ...[]byte) dnsname.Wire {
 	buf := c.last[c.n&1][:0]
 	for _, part := range parts {
 		buf = append(buf, part...)
@@ -114,17 +115,8 @@ func ancestorOf(name, owner []byte) (at int, ok bool) {
 	return 0, false
 }
 
-// lower returns an octet of a name in lower case. It may be applied to length octets: they are
-// smaller than any letter.
-func lower(b byte) byte {
-	if 'A' <= b && b <= 'Z' {
-		b += 'a' - 'A'
-	}
-	return b
-}
-
 // fastAlias adds the CNAME of set and returns its target.
-func (r *Responder) fastAlias(a *reply, set zones.RRset) domain {
+func (r *Responder) fastAlias(a *reply, set zones.RRset) dnsname.Wire {
 	a.flags |= flagAA
 	a.rrset(answerSection, set, a.owner)
 	return r.chain.spell(set.Data[2:])
@@ -133,7 +125,7 @@ func (r *Responder) fastAlias(a *reply, set zones.RRset) domain {
 // fastSynthesis adds the DNAME at node, an ancestor of the current name, and the CNAME
 // synthesized from it (RFC 6672 3.1), and returns the name to continue with. A name that is too
 // long gives YXDOMAIN (3.2). A loop ends the answer.
-func (r *Responder) fastSynthesis(a *reply, current domain, node zones.NodeID) domain {
+func (r *Responder) fastSynthesis(a *reply, current dnsname.Wire, node zones.NodeID) dnsname.Wire {
 	q, snap := &r.query, r.at.active.snapshot
 	above := snap.NodeName(node)
 	set, _ := snap.RRset(node, dns.TypeDNAME)
@@ -146,7 +138,7 @@ func (r *Responder) fastSynthesis(a *reply, current domain, node zones.NodeID) d
 	if !again {
 		a.rrset(answerSection, set, r.pointTo(above))
 	}
-	if len(prefix)+len(target) > maxNameSize {
+	if len(prefix)+len(target) > dnsname.MaxSize {
 		a.rcode = dns.RcodeYXDomain
 		return nil
 	}

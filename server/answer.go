@@ -5,6 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/dnsname"
 	"meridian/pools"
 	"meridian/zones"
 )
@@ -46,28 +47,28 @@ const (
 
 // resolve fills in the answer for owner and follows aliases inside our zones. A chain ends if it
 // leaves them, loops or grows too long.
-func (q *question) resolve(owner domain) {
+func (q *question) resolve(owner dnsname.Wire) {
 	passed := map[string]bool{}
 	for range maxChain {
-		passed[string(owner.folded())] = true
+		passed[string(owner.Folded())] = true
 		next, more := q.find(owner)
 		switch {
 		case !more:
 			return
-		case passed[string(next.folded())]:
+		case passed[string(next.Folded())]:
 			q.end = chainLoops
 			return
 		}
 		owner = next
 	}
-	if q.serving.snapshot.Lookup(owner.folded(), q.qtype).Kind != zones.Refused {
+	if q.serving.snapshot.Lookup(owner.Folded(), q.qtype).Kind != zones.Refused {
 		q.end = chainTooLong
 	}
 }
 
 // find looks owner up once. If it is an alias, next is its target.
-func (q *question) find(owner domain) (next domain, more bool) {
-	match := q.serving.snapshot.Lookup(owner.folded(), q.qtype)
+func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
+	match := q.serving.snapshot.Lookup(owner.Folded(), q.qtype)
 	switch match.Kind {
 	case zones.Exact, zones.Wildcard:
 		return q.data(owner, match)
@@ -93,7 +94,7 @@ func (q *question) find(owner domain) (next domain, more bool) {
 //	T                records of type T     answer
 //	T                CNAME                 alias
 //	T                none of these         no data
-func (q *question) data(owner domain, match zones.Match) (next domain, more bool) {
+func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wire, more bool) {
 	snap := q.serving.snapshot
 	if q.qtype == dns.TypeANY {
 		q.any(owner, match)
@@ -117,14 +118,14 @@ func (q *question) data(owner domain, match zones.Match) (next domain, more bool
 }
 
 // answer adds a record set.
-func (q *question) answer(owner domain, set zones.RRset) {
+func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
 	q.msg.Authoritative = true
 	q.msg.Answer = append(q.msg.Answer, set.RRs(owner.String())...)
 }
 
 // balanced adds the addresses, or the alias, chosen by the pool, and reports whether there are
 // any.
-func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) bool {
+func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype uint16) bool {
 	who := q.serving.clientAt(binding, q.subnet, q.source)
 	q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
 	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
@@ -138,7 +139,7 @@ func (q *question) balanced(owner domain, binding zones.Binding, rrtype uint16) 
 	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: binding.TTL}
 	if cname := q.scratch.CName; cname != nil {
 		head.Rrtype = dns.TypeCNAME
-		q.msg.Answer = append(q.msg.Answer, &dns.CNAME{Hdr: head, Target: domain(cname).String()})
+		q.msg.Answer = append(q.msg.Answer, &dns.CNAME{Hdr: head, Target: dnsname.Wire(cname).String()})
 		return true
 	}
 	if service(binding, rrtype) {
@@ -167,12 +168,12 @@ func (q *question) usesECS() bool {
 // cname continues with the alias added by balanced, if any. A question for the alias itself ends
 // there. The next pool uses a draw of its own: with the same one, two of four members would get
 // nothing if one half of a half is drawn.
-func (q *question) cname() (next domain, more bool) {
+func (q *question) cname() (next dnsname.Wire, more bool) {
 	if q.scratch.CName == nil || q.qtype == dns.TypeCNAME {
 		return nil, false
 	}
 	q.hops++
-	return domain(q.scratch.CName), true
+	return dnsname.Wire(q.scratch.CName), true
 }
 
 func (q *question) decide(asked pools.Request) pools.Decision {
@@ -196,7 +197,7 @@ func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 
 // any adds one record set: the balanced addresses if there are any, otherwise the smallest static
 // one (RFC 8482 4.1).
-func (q *question) any(owner domain, match zones.Match) {
+func (q *question) any(owner dnsname.Wire, match zones.Match) {
 	snap := q.serving.snapshot
 	if binding, ok := snap.Balanced(match.Node); ok {
 		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) {
@@ -221,7 +222,7 @@ func (q *question) any(owner domain, match zones.Match) {
 func (q *question) noData(zone zones.ZoneID) {
 	snap := q.serving.snapshot
 	q.msg.Authoritative = true
-	q.msg.Ns = snap.Negative(zone).RRs(domain(snap.Apex(zone)).String())
+	q.msg.Ns = snap.Negative(zone).RRs(snap.Apex(zone).String())
 }
 
 // nameError answers that the name does not exist (RFC 2308 2.1). After aliases this applies to
@@ -236,7 +237,7 @@ func (q *question) nameError(zone zones.ZoneID) {
 func (q *question) referral(node zones.NodeID) {
 	snap := q.serving.snapshot
 	if servers, ok := snap.RRset(node, dns.TypeNS); ok {
-		q.msg.Ns = servers.RRs(domain(snap.NodeName(node)).String())
+		q.msg.Ns = servers.RRs(snap.NodeName(node).String())
 	}
 	for _, ns := range snap.Glue(node) {
 		count, glue := snap.GlueRecords(ns)

@@ -47,7 +47,7 @@ func TestChainedPoolsDrawIndependently(t *testing.T) {
 		served := explained(m.Answer)
 		got[served[1].Data]++
 		next := pools.ID(1)
-		if domain(decide(0, 0).CName).String() == "green.example.com." {
+		if dnsname.Wire(decide(0, 0).CName).String() == "green.example.com." {
 			next = 2
 		}
 		if want := decide(next, 1).Addrs[0].String(); served[1].Data != want {

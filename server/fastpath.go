@@ -5,6 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/dnsname"
 	"meridian/pools"
 	"meridian/zones"
 )
@@ -15,7 +16,7 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 	q, s := &r.query, r.at.active
 	a := s.newReply(out, q, stream)
 	r.chain.reset()
-	name, spelled := q.name, domain(q.packet[headerSize:q.end-4])
+	name, spelled := q.name, dnsname.Wire(q.packet[headerSize:q.end-4])
 	for range maxChain {
 		next := r.find(&a, name, spelled, source)
 		if next == nil || !r.chain.follow(q.name, next, len(a.out)-a.base-len(next)) {
@@ -34,7 +35,7 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 
 // find answers from the node at name. If that is an alias, next is its target; nil ends the
 // answer.
-func (r *Responder) find(a *reply, name []byte, spelled domain, source netip.Addr) (next domain) {
+func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source netip.Addr) (next dnsname.Wire) {
 	q, snap := &r.query, r.at.active.snapshot
 	match := snap.Lookup(name, q.qtype)
 	switch match.Kind {
@@ -56,7 +57,7 @@ func (r *Responder) find(a *reply, name []byte, spelled domain, source netip.Add
 }
 
 // fastData answers from a node and returns the target if it is an alias.
-func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next domain) {
+func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next dnsname.Wire) {
 	q, snap := &r.query, r.at.active.snapshot
 	if binding, ok := snap.Balanced(match.Node); ok && balances(binding, q.qtype) {
 		return r.fastBalanced(a, match, binding, source)
@@ -74,7 +75,7 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 }
 
 // fastBalanced answers from a pool and returns the target if the pool answers with a CNAME.
-func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) (next domain) {
+func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) (next dnsname.Wire) {
 	q, s := &r.query, r.at.active
 	who := s.clientAt(binding, &q.edns.subnet, source)
 	q.edns.decidedBy(binding)

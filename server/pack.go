@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/miekg/dns"
+
+	"meridian/dnsname"
 )
 
 // pack appends a to out as the answer to q, and reports whether it was truncated to limit octets.
@@ -82,14 +84,14 @@ func writeHeader(h []byte, msg *dns.Msg, question, tc bool, counts [sections]int
 func appendRecord(out []byte, base int, q *query, chain *aliasChain, rr dns.RR) []byte {
 	record := packRecord(rr)
 	end, _ := skipName(record, 0)
-	if offset, ok := chain.place(q.name, domain(record[:end]).folded()); ok {
+	if offset, ok := chain.place(q.name, dnsname.Wire(record[:end]).Folded()); ok {
 		out = append(out, pointer|byte(offset>>8), byte(offset))
 	} else {
 		out = append(out, record[:end]...)
 	}
 	out = append(out, record[end:]...)
 	if cname, ok := rr.(*dns.CNAME); ok && chain.n < maxChain {
-		target := parseDomain(cname.Target)
+		target := parseWire(cname.Target)
 		chain.follow(q.name, target, len(out)-base-len(target))
 	}
 	return out
@@ -97,7 +99,7 @@ func appendRecord(out []byte, base int, q *query, chain *aliasChain, rr dns.RR) 
 
 // packRecord returns rr in wire form, uncompressed.
 func packRecord(rr dns.RR) []byte {
-	record := make([]byte, dns.Len(rr)+maxNameSize)
+	record := make([]byte, dns.Len(rr)+dnsname.MaxSize)
 	end, err := dns.PackRR(rr, record, 0, nil, false)
 	if err != nil {
 		panic("server: a record that does not pack: " + err.Error()) // zones rendered it

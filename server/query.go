@@ -4,13 +4,13 @@ import (
 	"encoding/binary"
 
 	"github.com/miekg/dns"
+
+	"meridian/dnsname"
 )
 
 // The fixed parts of a message, in octets (RFC 1035 4.1).
 const (
 	headerSize  = 12
-	maxNameSize = 255
-	maxLabel    = 63
 	recordFixed = 10 // type, class, TTL and RDLENGTH, after a record's owner
 )
 
@@ -36,7 +36,7 @@ type query struct {
 	edns   edns
 	tsig   int // offset of a TSIG record; 0: none
 
-	folded [maxNameSize + 8]byte // storage of name: lower case, padded to whole words
+	folded [dnsname.MaxSize + 8]byte // storage of name: lower case, padded to whole words
 }
 
 // edns holds the content of the OPT record (RFC 6891 6.1).
@@ -117,7 +117,7 @@ func (q *query) parseQuestion() bool {
 	p := q.packet
 	at := headerSize
 	for {
-		if at >= len(p) || p[at] > maxLabel {
+		if at >= len(p) || p[at] > dnsname.MaxLabel {
 			return false
 		}
 		if p[at] == 0 {
@@ -126,7 +126,7 @@ func (q *query) parseQuestion() bool {
 		at += 1 + int(p[at])
 	}
 	at++
-	if at-headerSize > maxNameSize || at+4 > len(p) {
+	if at-headerSize > dnsname.MaxSize || at+4 > len(p) {
 		return false
 	}
 	q.fold(p[headerSize:at])
@@ -192,11 +192,11 @@ func skipName(p []byte, at int) (end int, ok bool) {
 			return at + 1, true
 		case c >= 0xc0:
 			return at + 2, at+2 <= len(p) && (c&0x3f)<<8|int(p[at+1]) < at
-		case c > maxLabel:
+		case c > dnsname.MaxLabel:
 			return 0, false
 		}
 		at += 1 + c
-		if size += 1 + c; size > maxNameSize {
+		if size += 1 + c; size > dnsname.MaxSize {
 			return 0, false
 		}
 	}

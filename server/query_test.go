@@ -7,18 +7,20 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"meridian/dnsname"
 )
 
 // TestFoldIsLowerCase compares fold with the simple version on every octet, at every length.
 func TestFoldIsLowerCase(t *testing.T) {
 	var q query
-	for size := range maxNameSize + 1 {
+	for size := range dnsname.MaxSize + 1 {
 		wire := make([]byte, size)
 		for i := range wire {
 			wire[i] = byte(rand.Uint32())
 		}
 		q.fold(wire)
-		if want := domain(wire).folded(); !bytes.Equal(q.name, want) {
+		if want := dnsname.Wire(wire).Folded(); !bytes.Equal(q.name, want) {
 			t.Fatalf("%x folds to %x, want %x", wire, q.name, want)
 		}
 	}
@@ -36,7 +38,7 @@ func TestLongestNameIsAccepted(t *testing.T) {
 	}
 	var q query
 	q.fold(append(name, 0))
-	if len(q.name) != maxNameSize {
+	if len(q.name) != dnsname.MaxSize {
 		t.Errorf("folded to %d octets", len(q.name))
 	}
 }
@@ -64,7 +66,7 @@ func FuzzQuery(f *testing.F) {
 			return
 		}
 		name, end, err := dns.UnpackDomainName(packet, headerSize)
-		if err != nil || end+4 != q.end || !bytes.Equal(parseDomain(name).folded(), q.name) || binary.BigEndian.Uint16(packet[end:]) != q.qtype {
+		if err != nil || end+4 != q.end || !bytes.Equal(parseWire(name).Folded(), q.name) || binary.BigEndian.Uint16(packet[end:]) != q.qtype {
 			t.Errorf("question of %x: %x %d, want %s (%v)", packet, q.name, q.qtype, name, err)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"meridian/dnsname"
 )
 
 // slowPath answers any message by way of a dns.Msg.
@@ -66,7 +68,7 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	case q.tsig != 0:
 		msg.Rcode = dns.RcodeNotAuth
 	case q.class == dns.ClassCHAOS:
-		r.at.active.chaos(msg, domain(q.packet[headerSize:q.end-4]).String(), q.qtype)
+		r.at.active.chaos(msg, dnsname.Wire(q.packet[headerSize:q.end-4]).String(), q.qtype)
 	case q.class != dns.ClassINET:
 		msg.Rcode = dns.RcodeRefused
 	case metaType(q.qtype) && q.qtype != dns.TypeANY:
@@ -95,7 +97,7 @@ func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 		serving: s, scratch: r.at.scratch, qtype: r.query.qtype,
 		subnet: &r.query.edns.subnet, source: source, draw: r.draw(), now: r.now, msg: msg,
 	}
-	asked.resolve(domain(r.query.packet[headerSize : r.query.end-4]))
+	asked.resolve(dnsname.Wire(r.query.packet[headerSize : r.query.end-4]))
 	if asked.failedOpen {
 		r.counts[failedOpen]++
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"meridian/dnsname"
 )
 
 // maxSet is the largest RRset in bytes: a larger one fits in no message. The rest of 64 KiB is for the header, the
@@ -83,8 +85,7 @@ func (c *compiler) distinct(records []record) []record {
 	alike := make(map[string][]dns.RR, len(records)) // by the data in lower case
 	kept := make([]record, 0, len(records))
 	for _, r := range records {
-		folded := bytes.Clone(c.rdataOf(r))
-		fold(folded)
+		folded := dnsname.Wire(c.rdataOf(r)).Folded() // names in it, and other data that looks like letters
 		rr := c.unpack(r)
 		same := func(other dns.RR) bool { return dns.IsDuplicate(rr, other) }
 		if slices.ContainsFunc(alike[string(folded)], same) {

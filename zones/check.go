@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 // check checks the zones as a whole, beyond single records.
@@ -96,7 +97,7 @@ func (c *compiler) checkAlias(id NodeID) {
 // checkWildcard rejects NS and DNAME at and below a wildcard: their meaning is undefined (RFC 4592 4.2, 4.4).
 func (c *compiler) checkWildcard(id NodeID) {
 	wild := false
-	for rest := c.s.NodeName(id); len(rest) > len(c.s.Apex(c.s.nodes[id].zone)); rest = parent(rest) {
+	for rest := c.s.NodeName(id); len(rest) > len(c.s.Apex(c.s.nodes[id].zone)); rest = rest.Parent() {
 		wild = wild || rest[0] == 1 && rest[1] == '*'
 	}
 	if !wild {
@@ -211,18 +212,16 @@ func (c *compiler) checkNameservers(id NodeID) {
 				report = c.errorf
 			}
 			report(c.nsAt(id, target), "a nameserver within the zone needs an A or AAAA record", "nameserver %q of %s %s",
-				presentation(target), c.quoted(id), lack)
+				target, c.quoted(id), lack)
 		}
 	}
 }
 
 // targets yields the targets of NS or CNAME records, in lower case.
-func (c *compiler) targets(set rrset) func(yield func([]byte) bool) {
-	return func(yield func([]byte) bool) {
+func (c *compiler) targets(set rrset) func(yield func(dnsname.Wire) bool) {
+	return func(yield func(dnsname.Wire) bool) {
 		for rdata := range c.s.rrset(&set).rdata {
-			target := append([]byte(nil), rdata...)
-			fold(target)
-			if !yield(target) {
+			if !yield(dnsname.Wire(rdata).Folded()) {
 				return
 			}
 		}
@@ -230,7 +229,7 @@ func (c *compiler) targets(set rrset) func(yield func([]byte) bool) {
 }
 
 // nsAt returns the position of the NS record with the given target. It searches, because only errors need it.
-func (c *compiler) nsAt(id NodeID, target []byte) place {
+func (c *compiler) nsAt(id NodeID, target dnsname.Wire) place {
 	var at place
 	for _, r := range c.records {
 		if r.node == id && r.typ == dns.TypeNS && bytes.EqualFold(c.rdataOf(r), target) {
@@ -241,7 +240,7 @@ func (c *compiler) nsAt(id NodeID, target []byte) place {
 }
 
 // missingAddress explains why a nameserver of node id, in the same zone, has no address.
-func (c *compiler) missingAddress(id NodeID, target []byte) string {
+func (c *compiler) missingAddress(id NodeID, target dnsname.Wire) string {
 	m := c.s.Lookup(target, dns.TypeA)
 	switch m.Kind {
 	case Referral:
@@ -291,5 +290,5 @@ func (c *compiler) balancedName(id NodeID) *config.BalancedName {
 
 // quoted returns a node's name in quotes.
 func (c *compiler) quoted(id NodeID) string {
-	return `"` + presentation(c.s.NodeName(id)) + `"`
+	return `"` + c.s.NodeName(id).String() + `"`
 }

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,13 +124,13 @@ func (c *compiler) addZones() {
 // because a name below them exists (RFC 8020).
 func (c *compiler) attachToParent(z ZoneID) {
 	apex := c.s.zones[z].apex
-	name := bytes.Clone(c.s.NodeName(apex))
+	name := slices.Clone(c.s.NodeName(apex))
 	encloser := c.s.encloser(name)
 	if encloser == 0 {
 		return
 	}
 	outer := c.s.nodes[encloser].zone
-	up, _ := c.node(parent(name), outer)
+	up, _ := c.node(name.Parent(), outer)
 	c.parents[apex] = up
 	above := c.bareNode(c.s.nodes[apex].name, len(name), outer, up)
 	c.s.zones[z].above = above

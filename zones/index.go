@@ -3,6 +3,8 @@ package zones
 import (
 	"bytes"
 	"hash/maphash"
+
+	"meridian/dnsname"
 )
 
 // find returns the node with exactly this name, or 0.
@@ -21,10 +23,10 @@ func (s *Snapshot) find(name []byte) NodeID {
 }
 
 // newNode creates a node and adds it to the index.
-func (c *compiler) newNode(wire []byte, z ZoneID, up NodeID) NodeID {
+func (c *compiler) newNode(wire dnsname.Wire, z ZoneID, up NodeID) NodeID {
 	id := c.bareNode(uint32(len(c.s.names)), len(wire), z, up)
 	c.s.names = append(c.s.names, wire...)
-	c.s.maxLabels = max(c.s.maxLabels, countLabels(wire))
+	c.s.maxLabels = max(c.s.maxLabels, wire.Labels())
 	if 2*len(c.s.nodes) > len(c.s.index) {
 		c.growIndex()
 	} else {
@@ -64,11 +66,11 @@ func (s *Snapshot) insert(id NodeID) {
 
 // node finds or creates the node of a name within zone z, and the empty non-terminals above it. It returns false,
 // with the node or its closest encloser, if another zone of ours below z encloses the name.
-func (c *compiler) node(wire []byte, z ZoneID) (NodeID, bool) {
+func (c *compiler) node(wire dnsname.Wire, z ZoneID) (NodeID, bool) {
 	if id := c.s.find(wire); id != 0 {
 		return id, c.s.nodes[id].zone == z
 	}
-	up, ok := c.node(parent(wire), z) // ends at the apex at the latest
+	up, ok := c.node(wire.Parent(), z) // ends at the apex at the latest
 	if !ok {
 		return up, false
 	}
@@ -76,10 +78,10 @@ func (c *compiler) node(wire []byte, z ZoneID) (NodeID, bool) {
 }
 
 // within reports whether a name is at or below the apex of z, label by label.
-func (c *compiler) within(wire []byte, z ZoneID) bool {
+func (c *compiler) within(wire dnsname.Wire, z ZoneID) bool {
 	apex := c.s.Apex(z)
 	for len(wire) > len(apex) {
-		wire = parent(wire)
+		wire = wire.Parent()
 	}
 	return bytes.Equal(wire, apex)
 }

@@ -1,6 +1,10 @@
 package zones
 
-import "github.com/miekg/dns"
+import (
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+)
 
 // Kind is the outcome of a lookup.
 type Kind uint8
@@ -38,7 +42,7 @@ type Match struct {
 //	no node        is at or below a DNAME                 DName
 //	no node        has a wildcard directly below it       Wildcard
 //	no node                                               NXDomain
-func (s *Snapshot) Lookup(name []byte, qtype uint16) Match {
+func (s *Snapshot) Lookup(name dnsname.Wire, qtype uint16) Match {
 	if id := s.find(name); id != 0 {
 		return s.existing(id, qtype)
 	}
@@ -83,9 +87,9 @@ func (s *Snapshot) covered(n *node) Match {
 }
 
 // encloser returns the closest node above name, or 0.
-func (s *Snapshot) encloser(name []byte) NodeID {
-	labels := countLabels(name)
-	for rest := parent(name); len(rest) > 0; rest = parent(rest) {
+func (s *Snapshot) encloser(name dnsname.Wire) NodeID {
+	labels := name.Labels()
+	for rest := name.Parent(); len(rest) > 0; rest = rest.Parent() {
 		labels--
 		if labels > s.maxLabels {
 			continue // no node is that deep, so a long name costs no more probes than a short one
@@ -95,22 +99,4 @@ func (s *Snapshot) encloser(name []byte) NodeID {
 		}
 	}
 	return 0
-}
-
-// parent returns name, in wire form, without its first label. It returns an empty name above the root and for a
-// truncated name.
-func parent(name []byte) []byte {
-	if len(name) == 0 || 1+int(name[0]) >= len(name) {
-		return nil
-	}
-	return name[1+int(name[0]):]
-}
-
-// countLabels counts the labels of a name in wire form, without the root label.
-func countLabels(name []byte) int {
-	n := 0
-	for rest := parent(name); len(rest) > 0; rest = parent(rest) {
-		n++
-	}
-	return n
 }

@@ -3,6 +3,8 @@ package zones
 import (
 	"slices"
 
+	"meridian/dnsname"
+
 	"github.com/miekg/dns"
 )
 
@@ -68,7 +70,7 @@ func (a *aliasRecord) follow(name []byte) []byte {
 		return a.target
 	}
 	prefix := name[:len(name)-len(a.owner)]
-	if len(prefix)+len(a.target) > maxName {
+	if len(prefix)+len(a.target) > dnsname.MaxSize {
 		return nil
 	}
 	return append(slices.Clone(prefix), a.target...)

@@ -304,7 +304,7 @@ func exercise(t *testing.T, s *Snapshot) {
 			t.Fatalf("%q is %s", name, s.show(m))
 		}
 		for _, set := range s.RRsets(NodeID(i)) {
-			if rrs := set.RRs(presentation(name)); len(rrs) != set.Count {
+			if rrs := set.RRs(name.String()); len(rrs) != set.Count {
 				t.Fatalf("%d records, want %d", len(rrs), set.Count)
 			}
 		}
@@ -322,7 +322,7 @@ func exercise(t *testing.T, s *Snapshot) {
 		}
 	}
 	for i := range s.zones {
-		s.Negative(ZoneID(i)).RRs(presentation(s.Apex(ZoneID(i))))
+		s.Negative(ZoneID(i)).RRs(s.Apex(ZoneID(i)).String())
 	}
 	s.Summary()
 }

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/miekg/dns"
+	"meridian/dnsname"
 )
 
 // rdataStrings encodes character strings (RFC 1035 3.3).
@@ -154,12 +154,11 @@ func rdataA6(data []word) ([]byte, error) {
 	case prefix == 0 || len(rest) != 1 || !strings.HasSuffix(rest[0].text, "."):
 		return nil, errFormA6
 	}
-	name := make([]byte, maxName+1)
-	end, err := dns.PackDomainName(rest[0].text, name, 0, nil, false)
+	name, err := dnsname.ParseWire(rest[0].text)
 	if err != nil {
-		return nil, plainError(err)
+		return nil, err
 	}
-	return append(rdata, name[:end]...), nil
+	return append(rdata, name...), nil
 }
 
 // suffixA6 returns the octets of an address after a prefix of less than 128 bits.

@@ -1,8 +1,6 @@
 package zones
 
 import (
-	"github.com/miekg/dns"
-
 	"meridian/dnsname"
 	"meridian/pools"
 )
@@ -90,10 +88,10 @@ func (s *Snapshot) Balanced(node NodeID) (Binding, bool) {
 func (s *Snapshot) Negative(zone ZoneID) RRset { return s.rrset(&s.zones[zone].negative) }
 
 // Apex returns a zone's name in wire form. Do not change it.
-func (s *Snapshot) Apex(zone ZoneID) []byte { return s.NodeName(s.zones[zone].apex) }
+func (s *Snapshot) Apex(zone ZoneID) dnsname.Wire { return s.NodeName(s.zones[zone].apex) }
 
 // NodeName returns a node's name in wire form. Do not change it.
-func (s *Snapshot) NodeName(node NodeID) []byte {
+func (s *Snapshot) NodeName(node NodeID) dnsname.Wire {
 	n := &s.nodes[node]
 	end := n.name + uint32(n.nameLen)
 	return s.names[n.name:end:end]
@@ -147,13 +145,4 @@ func (s *Snapshot) Summary() []ZoneSummary {
 		}
 	}
 	return all
-}
-
-// presentation returns a name in wire form as text for messages.
-func presentation(wire []byte) string {
-	name, _, err := dns.UnpackDomainName(wire, 0)
-	if err != nil {
-		panic("zones: a name that does not unpack: " + err.Error()) // wireName accepts only valid names
-	}
-	return name
 }

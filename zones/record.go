@@ -6,10 +6,11 @@ import (
 	"fmt"
 
 	"github.com/miekg/dns"
+
+	"meridian/dnsname"
 )
 
 const (
-	maxName   = 255         // octets of a name on the wire (RFC 1035 2.3.4)
 	maxTTL    = 1<<31 - 1   // RFC 2181 8
 	maxPacked = 1<<16 + 512 // a record on the wire: owner, header, 65535 octets of data
 )
@@ -31,7 +32,7 @@ func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 		c.warnf(at, "", "TTL %d of %s of %q is more than %d and counts as 0 (RFC 2181 8)", h.Ttl, typeName(h.Rrtype), h.Name, maxTTL)
 		h.Ttl = 0
 	}
-	owner, err := wireName(h.Name)
+	owner, err := ownerName(h.Name)
 	if err != nil {
 		c.errorf(at, "", "owner %s", err)
 		return
@@ -62,7 +63,7 @@ func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 }
 
 // validate checks a record on its own.
-func (c *compiler) validate(z ZoneID, rr dns.RR, owner []byte, at place) bool {
+func (c *compiler) validate(z ZoneID, rr dns.RR, owner dnsname.Wire, at place) bool {
 	h := rr.Header()
 	switch {
 	case h.Class != dns.ClassINET:
@@ -93,7 +94,7 @@ func (c *compiler) mark(id NodeID, typ uint16) {
 // parentSide returns the node for a record of zone z with a name at or below the apex of another zone of ours. A DS
 // for that apex belongs to z's side (RFC 4035 3.1.4.1); all other records are dropped. NS and addresses are dropped
 // without a warning, because a delegation to that zone normally has them.
-func (c *compiler) parentSide(id NodeID, owner []byte, z ZoneID, typ uint16, at place) NodeID {
+func (c *compiler) parentSide(id NodeID, owner dnsname.Wire, z ZoneID, typ uint16, at place) NodeID {
 	inner := c.s.nodes[id].zone
 	above := c.s.zones[inner].above
 	switch typ {
@@ -105,7 +106,7 @@ func (c *compiler) parentSide(id NodeID, owner []byte, z ZoneID, typ uint16, at 
 		return 0
 	}
 	c.warnf(at, "put it there", "%s of %q is never answered: zone %q is served too",
-		typeName(typ), presentation(owner), c.cfg.Zones[inner].Name)
+		typeName(typ), owner, c.cfg.Zones[inner].Name)
 	return 0
 }
 
@@ -126,30 +127,17 @@ func (c *compiler) pack(rr dns.RR) ([]byte, error) {
 	return rdata, nil
 }
 
-// wireName converts presentation form into wire form, lower case.
-func wireName(name string) ([]byte, error) {
-	buf := make([]byte, 2*maxName)
+// ownerName converts the owner name of a record to lower case in wire form.
+func ownerName(name string) (dnsname.Wire, error) {
 	if name == "" {
 		return nil, errors.New("is missing; begin the record with a name")
 	}
-	end, err := dns.PackDomainName(name, buf, 0, nil, false)
+	wire, err := dnsname.ParseWire(name)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a domain name: %w", clip(name), plainError(err))
+		return nil, fmt.Errorf("%q is not a domain name: %w", clip(name), err)
 	}
-	if end > maxName {
-		return nil, fmt.Errorf("%q is longer than %d octets", clip(name), maxName)
-	}
-	fold(buf[:end])
-	return buf[:end], nil
-}
-
-// fold converts a name in wire form to lower case. No length octet is as large as a letter.
-func fold(wire []byte) {
-	for i, b := range wire {
-		if 'A' <= b && b <= 'Z' {
-			wire[i] = b + 'a' - 'A'
-		}
-	}
+	wire.Fold()
+	return wire, nil
 }
 
 // meta reports whether typ is only for questions and messages, never for data (RFC 6895 3.1).

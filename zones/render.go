@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"github.com/miekg/dns"
+
+	"meridian/dnsname"
 )
 
 // render prepares the parts of answers other than the sets themselves. The zones are valid.
@@ -67,7 +69,7 @@ func (c *compiler) renderGlue(ns NodeID, at place) GlueID {
 
 // maxGlue is more than the glue of one set can take: the owner's name and ten octets
 // for each of its records, of which the smallest has four.
-const maxGlue = maxSet * (maxName + 10) / 4
+const maxGlue = maxSet * (dnsname.MaxSize + 10) / 4
 
 // append appends whole records to buf.
 func (set RRset) append(buf, owner []byte) []byte {

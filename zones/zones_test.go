@@ -105,9 +105,9 @@ func (s *Snapshot) show(m Match) string {
 	case Refused:
 		return m.Kind.String()
 	case NXDomain:
-		return fmt.Sprintf("%s %s", m.Kind, presentation(s.Apex(m.Zone)))
+		return fmt.Sprintf("%s %s", m.Kind, s.Apex(m.Zone))
 	}
-	return fmt.Sprintf("%s %s %s", m.Kind, presentation(s.Apex(m.Zone)), presentation(s.NodeName(m.Node)))
+	return fmt.Sprintf("%s %s %s", m.Kind, s.Apex(m.Zone), s.NodeName(m.Node))
 }
 
 // ask calls Lookup and describes the match.
