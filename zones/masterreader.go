@@ -40,9 +40,10 @@ type masterReader struct {
 	depth           int    // of parentheses
 	quote           bool   // inside quotes
 	comment         bool
-	escape          bool // after a backslash
-	ended           bool // the last byte ended an entry
-	generate        bool // the entry is a $GENERATE
+	escape          bool            // after a backslash
+	ended           bool            // the last byte ended an entry
+	generate        bool            // the entry is a $GENERATE
+	nibbles         *nibbleGenerate // the rest of it, if it has nibble forms
 
 	dropping bool // the entry is skipped
 	orphans  bool // an owner was skipped, and so are the entries that repeat it
@@ -85,7 +86,9 @@ func (s *masterReader) Read(p []byte) (int, error) {
 // parser counts lines correctly.
 func (s *masterReader) ReadByte() (byte, error) {
 	for len(s.pending) == 0 {
-		if err := s.readEntry(); err != nil {
+		if s.nibbles != nil {
+			s.nextNibbles()
+		} else if err := s.readEntry(); err != nil {
 			return 0, err
 		}
 	}
@@ -155,9 +158,33 @@ func (s *masterReader) directive() []byte {
 		ttl, _, _ := nextWord(rest)
 		s.loader.ttl = string(ttl)
 	case "$GENERATE":
-		return append(rewriteGenerate(s.entry, s.loader.ttl), s.lineEnds()...)
+		return s.generated(rewriteGenerate(s.entry, s.loader.ttl))
 	}
 	return s.entry
+}
+
+// generated returns a $GENERATE in the form for the parser; empty if nextNibbles returns it.
+func (s *masterReader) generated(line []byte) []byte {
+	nibbles, err := newNibbleGenerate(line)
+	switch {
+	case err != nil:
+		s.loader.c.errorf(place{s.origin, s.start}, "", "%s", err)
+		return s.lineEnds()
+	case nibbles != nil:
+		s.nibbles = nibbles
+		return nil
+	}
+	return append(line, s.lineEnds()...)
+}
+
+// nextNibbles adds the next line of a $GENERATE with nibble forms to pending, and the line ends of the entry after the
+// last.
+func (s *masterReader) nextNibbles() {
+	if s.pending = s.nibbles.line(); s.pending == nil {
+		s.nibbles, s.pending = nil, s.lineEnds()
+		return
+	}
+	s.added++
 }
 
 // lineEnds returns as many line ends as the entry has.

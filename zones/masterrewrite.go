@@ -2,7 +2,6 @@ package zones
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -83,22 +82,6 @@ func unquoteOwner(owner *word) bool {
 	owner.quoted = owner.text == "" || strings.ContainsAny(owner.text, " \t\r\n();")
 	return !owner.quoted
 }
-
-// rewriteGenerate returns a $GENERATE with a TTL, because the parser does not apply $TTL to it, and without quotes
-// around its data, which BIND reads to the end of the line.
-func rewriteGenerate(entry []byte, ttl string) []byte {
-	all := words(entry)
-	line := ""
-	for i, w := range all {
-		if i == 3 && ttl != "" && !slices.ContainsFunc(all[3:min(5, len(all))], isTTLWord) {
-			line += " " + ttl
-		}
-		line += " " + w.text
-	}
-	return []byte(line[1:])
-}
-
-func isTTLWord(w word) bool { return isTTL([]byte(w.text)) }
 
 func wordStrings(all []word) []string {
 	texts := make([]string, len(all))
