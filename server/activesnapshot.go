@@ -101,16 +101,17 @@ func (s *activeSnapshot) clientAt(binding zones.Binding, subnet *clientSubnet, s
 	return s.client(subnet, source)
 }
 
-// decidedBy records that a pool answers, which decides whether the answer carries the client
-// subnet. If ecs is false, the answer carries none: a resolver then keeps one answer for all its
-// clients (RFC 7871 7.2.1, 7.3):
+// decidedBy records that the answer is from a balanced name, which decides whether the answer
+// carries the client subnet. If ecs is false, the answer carries none, whatever its type: a
+// resolver then keeps one answer for all its clients (RFC 7871 7.2.1, 7.3):
 //
-//	answered by        ecs of the name, its pool or the server  the answer carries
-//	a pool             true                                     the subnet, with the decision's scope
-//	a pool             false                                    none
-//	pools of a chain   true at one                              the subnet
-//	anything else      true (of the server)                     the subnet, scope 0
-//	anything else      false (of the server)                    none
+//	the answer is from           ecs of the name, its pool or the server  it carries
+//	a pool                       true                                     the subnet, with the decision's scope
+//	a balanced name, other type  true                                     the subnet, scope 0
+//	a balanced name              false                                    none
+//	several, of a chain          true at one                              the subnet
+//	any other name               true (of the server)                     the subnet, scope 0
+//	any other name               false (of the server)                    none
 func (e *edns) decidedBy(binding zones.Binding) {
 	e.echo = e.decided && e.echo || binding.ECS
 	e.decided = true

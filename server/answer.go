@@ -24,8 +24,8 @@ type question struct {
 
 	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
 	scope      uint8    // of the client subnet
-	decided    bool     // by a pool
-	bySubnet   bool     // some deciding pool uses client subnets
+	decided    bool     // the answer passes through a balanced name
+	bySubnet   bool     // client subnets are used at one
 	drawn      int      // how many of the answer's last records are addresses chosen by a pool
 	failedOpen bool
 	dnames     dnameUses
@@ -96,11 +96,15 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 //	T                none of these         no data
 func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wire, more bool) {
 	snap := q.serving.snapshot
+	binding, ok := snap.Balanced(match.Node)
+	if ok {
+		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
+	}
 	if q.qtype == dns.TypeANY {
 		q.any(owner, match)
 		return nil, false
 	}
-	if binding, ok := snap.Balanced(match.Node); ok && balances(binding, q.qtype) {
+	if ok && balances(binding, q.qtype) {
 		if !q.balanced(owner, binding, q.qtype) {
 			q.noData(match.Zone)
 		}
@@ -127,7 +131,6 @@ func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
 // any.
 func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype uint16) bool {
 	who := q.serving.clientAt(binding, q.subnet, q.source)
-	q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
 	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
 	d := q.decide(pools.Request{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
@@ -156,8 +159,8 @@ func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype ui
 	return q.drawn > 0
 }
 
-// usesECS reports whether client subnets are used for the answer: by one of its pools, or by the
-// server if no pool took part.
+// usesECS reports whether client subnets are used for the answer: at one of its balanced names, or
+// by the server if it has none.
 func (q *question) usesECS() bool {
 	if q.decided {
 		return q.bySubnet

@@ -59,8 +59,11 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 // fastData answers from a node and returns the target if it is an alias.
 func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next dnsname.Wire) {
 	q, snap := &r.query, r.at.active.snapshot
-	if binding, ok := snap.Balanced(match.Node); ok && balances(binding, q.qtype) {
-		return r.fastBalanced(a, match, binding, source)
+	if binding, ok := snap.Balanced(match.Node); ok {
+		q.edns.decidedBy(binding)
+		if balances(binding, q.qtype) {
+			return r.fastBalanced(a, match, binding, source)
+		}
 	}
 	if set, ok := snap.RRset(match.Node, q.qtype); ok {
 		a.flags |= flagAA
@@ -78,7 +81,6 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) (next dnsname.Wire) {
 	q, s := &r.query, r.at.active
 	who := s.clientAt(binding, &q.edns.subnet, source)
-	q.edns.decidedBy(binding)
 	if !a.drawn {
 		a.draw, a.drawn = r.draw(), true
 	}
