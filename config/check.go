@@ -47,6 +47,17 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	}
 	c.ofType()
 	d.mapping(n, d.checkKeys(c))
+	d.requiredByType(n, c)
+	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && child(n, "tls") != nil
+	d.checkTimes(n, c)
+	d.confirmTime(n, c)
+	if node := child(n, "tls"); node != nil && (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		d.errorAtKey(node, "one of cert and key without the other", "a client's certificate takes both")
+	}
+}
+
+// requiredByType reports missing keys and unsuitable values that depend on the type.
+func (d *decoder) requiredByType(n *yaml.Node, c *Check) {
 	switch c.Type {
 	case HTTP, HTTPS:
 		d.bodyToMatch(n, c)
@@ -57,16 +68,10 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	case All, Any, AtLeast, Invert:
 		d.composite(n, c)
 	}
-	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && child(n, "tls") != nil
 	if socket := child(n, "unix"); socket != nil {
 		d.noPort(n, c)
 	} else if c.Type == TCPConnect || c.Type == GRPC {
 		d.required(n, "port", fmt.Sprintf("a %s check has no default port: write 1 to %d", c.Type, maxPort))
-	}
-	d.checkTimes(n, c)
-	d.confirmTime(n, c)
-	if node := child(n, "tls"); node != nil && (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		d.errorAtKey(node, "one of cert and key without the other", "a client's certificate takes both")
 	}
 }
 

@@ -65,15 +65,18 @@ func parseIPv6(text []byte) (a [16]byte, ok bool) {
 			i++
 		}
 	}
-	switch {
-	case n == len(a):
-		return a, gap < 0
-	case gap < 0:
-		return a, false
+	return a, expandGap(&a, n, gap)
+}
+
+// expandGap inserts zeros at gap into the n octets of an address, unless gap is negative. It returns false if the
+// address is too short without a gap or complete with one.
+func expandGap(a *[16]byte, n, gap int) bool {
+	if full := n == len(a); full || gap < 0 {
+		return full && gap < 0
 	}
 	copy(a[len(a)-(n-gap):], a[gap:n])
 	clear(a[gap : len(a)-(n-gap)])
-	return a, true
+	return true
 }
 
 // hexGroup reads up to four hexadecimal digits from i on and returns their end.

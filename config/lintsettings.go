@@ -31,34 +31,41 @@ func (r *poolReader) noteSettings(n *yaml.Node) {
 //	a member with match: default  all such members are disabled or have weight 0
 //	the pool itself               all its members are
 func (s *linter) unusedSettings(p *Pool) {
-	idle := func(key, what, hint string) {
-		if at, written := s.settings[setting{p.Name, key}]; written {
-			s.warnAt(at, what, hint)
-		}
-	}
 	ready := p.readyMembers()
 	if ready == 0 {
 		s.warnAt(keyAt(p.Pos), "no member is enabled and has weight: none is ever answered", "enable one, or give it weight")
 	}
 	if p.Shed != (Shed{}) && !s.loadKnown(p) {
-		idle("shed", "shed has no effect: no member has a load", "write load at the members or their regions, or leave shed out")
+		s.idle(p, "shed", "shed has no effect: no member has a load", "write load at the members or their regions, or leave shed out")
 	}
-	if p.Policy == LeastLoad && !s.loadKnown(p) && !p.anyMember(func(m *Member) bool { return m.Load != nil }) {
-		idle("policy", "no member has a load or a capacity: all are selected by weight", "write load or capacity at the members, or policy: weighted")
-	}
-	if p.Policy == Fastest && !p.anyMember(func(m *Member) bool { return m.Check != "" || m.Pool != "" }) {
-		idle("policy", "no member has a check to measure response times: all are selected by weight", "write check, or policy: weighted")
-	}
+	s.idlePolicy(p)
 	if p.Trickle > 0 && ready == 1 {
-		idle("trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
+		s.idle(p, "trickle", "only one member may be answered: there is no standby", "write another, or leave trickle out")
 	}
 	if !s.bound[p.Name] { // checked even if absent: idle warns only of keys in the file
-		idle("ecs", "no name is bound to this pool: the ecs of the outer pool applies", "write it at the names, or at the pool that they are bound to")
+		s.idle(p, "ecs", "no name is bound to this pool: the ecs of the outer pool applies", "write it at the names, or at the pool that they are bound to")
 	}
 	if p.SpreadRegion {
-		s.idleSpread(p, func(what string) { idle("spread", what, "leave it out") })
+		s.idleSpread(p, func(what string) { s.idle(p, "spread", what, "leave it out") })
 	}
 	s.idleDefault(p)
+}
+
+// idle warns of a key without effect, if the pool has it.
+func (s *linter) idle(p *Pool, key, what, hint string) {
+	if at, written := s.settings[setting{p.Name, key}]; written {
+		s.warnAt(at, what, hint)
+	}
+}
+
+// idlePolicy warns of a policy that has nothing to compare members by.
+func (s *linter) idlePolicy(p *Pool) {
+	switch {
+	case p.Policy == LeastLoad && !s.loadKnown(p) && !p.anyMember(func(m *Member) bool { return m.Load != nil }):
+		s.idle(p, "policy", "no member has a load or a capacity: all are selected by weight", "write load or capacity at the members, or policy: weighted")
+	case p.Policy == Fastest && !p.anyMember(func(m *Member) bool { return m.Check != "" || m.Pool != "" }):
+		s.idle(p, "policy", "no member has a check to measure response times: all are selected by weight", "write check, or policy: weighted")
+	}
 }
 
 // idleSpread warns of a spread without effect.

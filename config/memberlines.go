@@ -246,17 +246,8 @@ func (r *poolReader) validate(list *memberList) (unsound string) {
 	r.duplicates.reset(len(list.members) + len(list.addresses))
 	for i := range list.members {
 		m := &list.members[i]
-		switch {
-		case m.Region == "" && p.Policy.RanksRegions():
-			return m.problem("has no region")
-		case m.Region != "" && !r.known(kindRegion, &m.Region):
-			return m.problem("has a region that is not defined above the pools")
-		case m.Check == noCheck:
-			m.Check = ""
-		case m.Check == "":
-			m.Check = p.Check
-		case !r.known(kindCheck, &m.Check):
-			return m.problem("has a check that is not defined above the pools")
+		if problem := r.complete(m); problem != "" {
+			return m.problem(problem)
 		}
 		if r.duplicates.name(m.Name) {
 			return m.problem("has the name of another")
@@ -266,6 +257,23 @@ func (r *poolReader) validate(list *memberList) (unsound string) {
 				return m.problem("has the address " + a.String() + " twice in this pool")
 			}
 		}
+	}
+	return ""
+}
+
+// complete resolves the region and check of a member, and returns its problem, or "".
+func (r *poolReader) complete(m *Member) (problem string) {
+	switch {
+	case m.Region == "" && r.pool.Policy.RanksRegions():
+		return "has no region"
+	case m.Region != "" && !r.known(kindRegion, &m.Region):
+		return "has a region that is not defined above the pools"
+	case m.Check == noCheck:
+		m.Check = ""
+	case m.Check == "":
+		m.Check = r.pool.Check
+	case !r.known(kindCheck, &m.Check):
+		return "has a check that is not defined above the pools"
 	}
 	return ""
 }

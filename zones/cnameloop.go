@@ -93,21 +93,29 @@ func (c *compiler) collect(id pools.ID, a *poolAnswers, seen map[pools.ID]bool) 
 	a.ends = a.ends || p.Policy == config.Geolocation && (p.DefaultNoData || p.OnDown == config.Fence)
 	for i := range p.Members {
 		m := &p.Members[i]
-		below, known := c.pools[m.Pool]
-		switch {
-		case !m.Enabled || m.Weight == 0:
-		case m.Pool != "" && known:
-			c.collect(below, a, seen)
-		case m.CName != "":
-			leads := c.findLoop(m.CName)
-			a.inside = append(a.inside, cnameMember{id, i, leads})
-			a.ends = a.ends || !leads.ok
-			if p.Policy == config.Failover && p.Trickle == 0 {
-				return
-			}
-		default:
-			a.ends = true
+		if !m.Enabled || m.Weight == 0 {
+			continue
 		}
+		c.collectMember(cnameMember{in: id, member: i}, a, seen)
+		if m.CName != "" && p.Policy == config.Failover && p.Trickle == 0 {
+			return
+		}
+	}
+}
+
+// collectMember adds the possible answers of one member to a.
+func (c *compiler) collectMember(o cnameMember, a *poolAnswers, seen map[pools.ID]bool) {
+	m := &c.cfg.Pools[o.in].Members[o.member]
+	below, known := c.pools[m.Pool]
+	switch {
+	case m.Pool != "" && known:
+		c.collect(below, a, seen)
+	case m.CName != "":
+		o.leads = c.findLoop(m.CName)
+		a.inside = append(a.inside, o)
+		a.ends = a.ends || !o.leads.ok
+	default:
+		a.ends = true
 	}
 }
 

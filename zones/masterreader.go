@@ -225,7 +225,7 @@ func (s *masterReader) advance(b byte) error {
 	s.length++
 	s.loader.bytes++
 	switch {
-	case b < ' ' && b != '\n' && b != '\r' && b != '\t' && b != '\f', b == 0x7f:
+	case isBinary(b):
 		return s.stop(fmt.Sprintf("byte 0x%02x is not text, so this is not a master file", b))
 	case s.length > maxEntry:
 		return s.stop(fmt.Sprintf("the entry that begins on line %d is longer than %d bytes", s.start, maxEntry))
@@ -239,6 +239,11 @@ func (s *masterReader) advance(b byte) error {
 	}
 	s.follow(b)
 	return nil
+}
+
+// isBinary reports whether no master file contains the byte.
+func isBinary(b byte) bool {
+	return b < ' ' && b != '\n' && b != '\r' && b != '\t' && b != '\f' || b == 0x7f
 }
 
 // begin starts an entry with b as its first byte.

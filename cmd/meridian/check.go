@@ -14,13 +14,8 @@ import (
 	"meridian/zones"
 )
 
-func checkCommand() *cobra.Command {
-	var file configFlag
-	var output outputFlag
-	c := &cobra.Command{
-		Use:   "check {-c FILE | FILE}...",
-		Short: "Report all errors of a configuration, or what it would serve",
-		Long: `Check loads FILE with everything it names (master files, geo databases, certificates) exactly as
+// checkHelp is the text of --help of meridian check.
+const checkHelp = `Check loads FILE with everything it names (master files, geo databases, certificates) exactly as
 serve does, without listening or probing. Errors and warnings go to stderr, one per line, as
 
   file:line:column: path.to.key: what is wrong; what would be right
@@ -28,7 +23,15 @@ serve does, without listening or probing. Errors and warnings go to stderr, one 
 It warns if this user can neither write to the state directory nor create it. With -o json, stdout has
 one object with the errors, the warnings and a summary of what would be served.
 
-Exit: 0 when serve would start (warnings or not); 1 when it would not.`,
+Exit: 0 when serve would start (warnings or not); 1 when it would not.`
+
+func checkCommand() *cobra.Command {
+	var file configFlag
+	var output outputFlag
+	c := &cobra.Command{
+		Use:   "check {-c FILE | FILE}...",
+		Short: "Report all errors of a configuration, or what it would serve",
+		Long:  checkHelp,
 		Example: `  meridian check -c meridian.yaml
   meridian check meridian.d
   meridian check -c meridian.yaml -o json`,

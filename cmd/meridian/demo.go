@@ -31,19 +31,22 @@ var demoTemplate string
 // demoPorts are the ports of the demo; 0 selects a free one.
 type demoPorts struct{ DNS, HTTP, Admin int }
 
+// demoHelp is the text of --help of meridian demo.
+const demoHelp = `Demo serves the zone gslb.example.com from five regions on 127.0.0.1, with real web servers on
+127.0.0.x as their endpoints, each probed once a second, and the built-in geo table. It prints
+example dig queries, how to break a region and how to drain a member, then a line for each health
+state change.
+It needs no root, no file and no network. Stop it with Ctrl-C.
+
+Exit: 0; 2 when a port is taken or 127.0.0.x cannot be bound (macOS: sudo ifconfig lo0 alias 127.0.0.11 ...).`
+
 func demoCommand() *cobra.Command {
 	ports := demoPorts{DNS: 5300, HTTP: 8080, Admin: 8053}
 	var printConfig bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a demo setup on loopback, nothing to install",
-		Long: `Demo serves the zone gslb.example.com from five regions on 127.0.0.1, with real web servers on
-127.0.0.x as their endpoints, each probed once a second, and the built-in geo table. It prints
-example dig queries, how to break a region and how to drain a member, then a line for each health
-state change.
-It needs no root, no file and no network. Stop it with Ctrl-C.
-
-Exit: 0; 2 when a port is taken or 127.0.0.x cannot be bound (macOS: sudo ifconfig lo0 alias 127.0.0.11 ...).`,
+		Long:  demoHelp,
 		Example: `  meridian demo
   meridian demo --dns-port 5353 --http-port 8088
   meridian demo --print-config > meridian.yaml`,

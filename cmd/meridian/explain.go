@@ -14,13 +14,8 @@ import (
 	"meridian/server"
 )
 
-func explainCommand() *cobra.Command {
-	var a explainOptions
-	var output outputFlag
-	c := &cobra.Command{
-		Use:   "explain NAME [TYPE] --client ADDR {-c FILE | --server URL}",
-		Short: "Show the answer to a query and the reason for it, step by step",
-		Long: `Explain answers NAME and TYPE (default A) as serve would for a client, and gives the reasons: the
+// explainHelp is the text of --help of meridian explain.
+const explainHelp = `Explain answers NAME and TYPE (default A) as serve would for a client, and gives the reasons: the
 client's location and its source, and for each pool each member's health state, distance or weight,
 and why it was selected or not. It runs the code that serves. With -c nothing is probed: every health
 state is unknown, which counts as up, and members with a target have no address unless --resolve is
@@ -38,7 +33,15 @@ All random choices of an answer derive from one random number, printed as its dr
 the same choices. The position of round-robin, which each worker of a server counts separately,
 derives from it too.
 
-Exit: 0; 1 on an error in the configuration or the command line, or if no server answers.`,
+Exit: 0; 1 on an error in the configuration or the command line, or if no server answers.`
+
+func explainCommand() *cobra.Command {
+	var a explainOptions
+	var output outputFlag
+	c := &cobra.Command{
+		Use:   "explain NAME [TYPE] --client ADDR {-c FILE | --server URL}",
+		Short: "Show the answer to a query and the reason for it, step by step",
+		Long:  explainHelp,
 		Example: `  meridian explain www.gslb.example.com --client 198.51.100.7 -c meridian.yaml
   meridian explain www.gslb.example.com AAAA --client 2001:db8::/48 -c meridian.yaml
   meridian explain www.gslb.example.com A --resolver 192.0.2.53 -c meridian.yaml -o json
@@ -119,15 +122,25 @@ func (a *explainOptions) explain(ctx context.Context, stderr io.Writer) (e serve
 		return e, err
 	}
 	if len(paths) == 0 {
-		query := url.Values{"name": {a.words[0]}, "type": {a.words[1]}, "client": {a.client}, "resolver": {a.resolver}}
-		if a.draw != "" { // which older servers do not know
-			query.Set("draw", a.draw)
-		}
-		if a.time != "" {
-			query.Set("time", a.time)
-		}
-		return e, a.running.call(ctx, http.MethodGet, "/v1/explain", query, nil, &e)
+		return e, a.running.call(ctx, http.MethodGet, "/v1/explain", a.query(), nil, &e)
 	}
+	return a.explainFiles(ctx, paths, asked, stderr)
+}
+
+// query returns the parameters of the API.
+func (a *explainOptions) query() url.Values {
+	query := url.Values{"name": {a.words[0]}, "type": {a.words[1]}, "client": {a.client}, "resolver": {a.resolver}}
+	if a.draw != "" { // which older servers do not know
+		query.Set("draw", a.draw)
+	}
+	if a.time != "" {
+		query.Set("time", a.time)
+	}
+	return query
+}
+
+// explainFiles explains by a configuration, with the changes of the what-if flags.
+func (a *explainOptions) explainFiles(ctx context.Context, paths []string, asked server.ExplainQuery, stderr io.Writer) (e server.Explanation, err error) {
 	loads := assumedLoads{}
 	change := func(cfg *config.Config) error {
 		moved, err := clientAt(cfg, asked, a.at)

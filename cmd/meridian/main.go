@@ -34,18 +34,21 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// run executes a command: results go to stdout, everything else to stderr.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := &cobra.Command{
-		Use:   "meridian",
-		Short: "Authoritative DNS server that sends each client to the nearest healthy region",
-		Long: `Meridian is an authoritative DNS server that sends each client to the nearest healthy region.
+// rootHelp is the text of --help of the program.
+const rootHelp = `Meridian is an authoritative DNS server that sends each client to the nearest healthy region.
 
 You delegate a subdomain to it. It answers A, AAAA and HTTPS queries from pools of endpoints. The policy
 of a pool selects the endpoint: the nearest healthy region (proximity), the region with the lowest
 measured round trip (latency), by country, city or network (geolocation), by weight (weighted), the same
 one for the same client (hash), each in turn (round-robin), the first healthy one (failover), the fastest
-to respond (fastest), the one with the most spare capacity (least-load), or all of them (all).`,
+to respond (fastest), the one with the most spare capacity (least-load), or all of them (all).`
+
+// run executes a command: results go to stdout, everything else to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := &cobra.Command{
+		Use:   "meridian",
+		Short: "Authoritative DNS server that sends each client to the nearest healthy region",
+		Long:  rootHelp,
 		Example: `  meridian demo                                try it: a complete setup on loopback
   meridian check -c meridian.yaml              report all errors of a configuration
   meridian serve -c meridian.yaml              start the server

@@ -32,12 +32,8 @@ type planOptions struct {
 	output  outputFlag
 }
 
-func planCommand() *cobra.Command {
-	var p planOptions
-	c := &cobra.Command{
-		Use:   "plan OLD NEW | plan -c FILE --down TARGET",
-		Short: "Forecast the effect of a change or an outage on traffic",
-		Long: `Plan compares the answers of two configurations, or of one before and after an outage or another
+// planHelp is the text of --help of meridian plan.
+const planHelp = `Plan compares the answers of two configurations, or of one before and after an outage or another
 change: the share of the traffic that moves, its source and destination by region, member, country,
 continent and autonomous system, and the clients that are sent farther. It computes with the code that
 serves; it neither serves nor probes, and everything not set down counts as up. With --traffic it
@@ -53,7 +49,14 @@ A change affects the traffic that it moves, that it leaves without an answer, an
 by fail-open or its fallback only after the change. The output begins with this share.
 
 Exit: 0; 1 on an error in a configuration or the command line, or, with --fail-above, if more is
-affected or a name is gone.`,
+affected or a name is gone.`
+
+func planCommand() *cobra.Command {
+	var p planOptions
+	c := &cobra.Command{
+		Use:   "plan OLD NEW | plan -c FILE --down TARGET",
+		Short: "Forecast the effect of a change or an outage on traffic",
+		Long:  planHelp,
 		Example: `  meridian plan old.yaml new.yaml
   meridian plan old.yaml new.yaml --fail-above 20%           for a pipeline that deploys
   meridian plan -c meridian.yaml --down us-east --traffic 120000 --html outage.html
@@ -108,22 +111,28 @@ func (p *planOptions) run(args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
+	if err := p.print(forecast, stdout); err != nil {
+		return err
+	}
+	return p.checkLimits(forecast, limit)
+}
+
+// print prints the forecast in the format of the command line.
+func (p *planOptions) print(f *plan.Forecast, stdout io.Writer) error {
 	if p.output == outputJSON {
-		err = printJSON(stdout, forecast)
-	} else {
-		err = forecast.Text(stdout)
+		return printJSON(stdout, f)
 	}
-	if err == nil && p.limit != noLimit && forecast.Removed > 0 {
-		err = fmt.Errorf("%d names are gone; --fail-above allows none", forecast.Removed)
-	}
-	if err == nil && forecast.Affected > limit+rounding {
-		err = p.checkLimits(forecast)
-	}
-	return err
+	return f.Text(stdout)
 }
 
 // checkLimits returns the error for a forecast that exceeds the limit.
-func (p *planOptions) checkLimits(f *plan.Forecast) error {
+func (p *planOptions) checkLimits(f *plan.Forecast, limit float64) error {
+	switch {
+	case p.limit != noLimit && f.Removed > 0:
+		return fmt.Errorf("%d names are gone; --fail-above allows none", f.Removed)
+	case f.Affected <= limit+rounding:
+		return nil
+	}
 	does := "moves"
 	if f.Affected > f.Moved {
 		does = "is affected"

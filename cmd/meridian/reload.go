@@ -11,6 +11,16 @@ import (
 	"meridian/server"
 )
 
+// reloadHelp is the text of --help of meridian reload.
+const reloadHelp = `Reload makes a running server read its configuration again, waits until the server uses it, and prints
+a summary. If the configuration has errors, reload prints all of them and the old configuration keeps
+serving.
+
+A configuration without zones, or with fewer than half of the served names, is rejected unless
+--allow-removal is given: a truncated file must not empty a server. SIGHUP never allows it.
+
+Exit: 0; 1 if the configuration is rejected or there is no server.`
+
 func reloadCommand() *cobra.Command {
 	c := client{timeout: admin.ReloadTimeout}
 	var output outputFlag
@@ -18,14 +28,7 @@ func reloadCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "reload",
 		Short: "Reload the configuration of a running server",
-		Long: `Reload makes a running server read its configuration again, waits until the server uses it, and prints
-a summary. If the configuration has errors, reload prints all of them and the old configuration keeps
-serving.
-
-A configuration without zones, or with fewer than half of the served names, is rejected unless
---allow-removal is given: a truncated file must not empty a server. SIGHUP never allows it.
-
-Exit: 0; 1 if the configuration is rejected or there is no server.`,
+		Long:  reloadHelp,
 		Example: `  meridian reload
   meridian reload --allow-removal`,
 		Args: cobra.NoArgs,

@@ -18,13 +18,8 @@ import (
 	"meridian/zones"
 )
 
-func serveCommand() *cobra.Command {
-	var file configFlag
-	var o serveOptions
-	c := &cobra.Command{
-		Use:   "serve -c FILE",
-		Short: "Serve a configuration until SIGTERM",
-		Long: `Serve answers DNS queries over UDP and TCP according to FILE. If FILE is a directory, its *.yaml files
+// serveHelp is the text of --help of meridian serve.
+const serveHelp = `Serve answers DNS queries over UDP and TCP according to FILE. If FILE is a directory, its *.yaml files
 are read in the order of their names; -c may be repeated: all files together are one configuration.
 
 SIGHUP reads FILE again, as meridian reload does. A valid configuration takes over without a lost
@@ -35,7 +30,15 @@ names, serve starts with the last good configuration and reports that in the log
 /readyz; --strict exits with 1 instead, --allow-removal accepts fewer names. On SIGTERM and SIGINT, serve
 answers the queries that it has received and exits.
 
-Exit: 0 after SIGTERM; 1 on an error in the configuration; 2 if an address cannot be bound.`,
+Exit: 0 after SIGTERM; 1 on an error in the configuration; 2 if an address cannot be bound.`
+
+func serveCommand() *cobra.Command {
+	var file configFlag
+	var o serveOptions
+	c := &cobra.Command{
+		Use:   "serve -c FILE",
+		Short: "Serve a configuration until SIGTERM",
+		Long:  serveHelp,
 		Example: `  meridian serve -c /etc/meridian/meridian.yaml
   kill -HUP $(pidof meridian)               read the file again`,
 		Args: onlyFlags,
