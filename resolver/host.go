@@ -86,14 +86,20 @@ func (g *host) due(at time.Time) {
 	g.next = at
 }
 
+// isFailing reports whether the last lookup failed.
+func (g *host) isFailing() bool {
+	g.watcher.mu.Lock()
+	defer g.watcher.mu.Unlock()
+	return g.failing.failures > 0
+}
+
 // refresh looks the target up once, as soon as a slot is free, and returns the wait until the next lookup.
 func (g *host) refresh() time.Duration {
-	select {
-	case g.watcher.slots <- struct{}{}:
-		defer func() { <-g.watcher.slots }()
-	case <-g.ctx.Done():
+	release, ok := g.watcher.limits.acquire(g.ctx, g.isFailing())
+	if !ok {
 		return 0
 	}
+	defer release()
 	var answers [families]found
 	var errs [families]error
 	var both sync.WaitGroup

@@ -240,7 +240,7 @@ func TestIgnoredAddressesAreLoggedOnce(t *testing.T) {
 func TestConcurrentLookupsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var names []dnsname.Name
-		for i := range 3 * maxLookups {
+		for i := range 3 * maxPrompt {
 			names = append(names, dnsname.Name("lb"+numbered(i).String()+".example."))
 		}
 		b := newBook(map[string][]string{})
@@ -252,9 +252,36 @@ func TestConcurrentLookupsAreLimited(t *testing.T) {
 		defer tracker.Close()
 		tracker.Follow(servers("192.0.2.53:53"), names)
 		synctest.Wait()
-		expect(t, "questions under way", b.count(), 2*maxLookups)
+		expect(t, "questions under way", b.count(), 2*maxPrompt)
 		wait(rounds*tryTimeout + time.Millisecond)
-		expect(t, "questions of the next", b.count() >= 2*maxLookups, true)
+		expect(t, "questions of the next", b.count() >= 2*maxPrompt, true)
+	})
+}
+
+// TestSilentTargetsDoNotDelayOthers follows many targets whose lookups get no answer, and then one
+// that can be resolved.
+func TestSilentTargetsDoNotDelayOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var silent []dnsname.Name
+		b := newBook(map[string][]string{"good.example. A": {"good.example. 1 A 192.0.2.1"}, "good.example. AAAA": {}})
+		for i := range 3 * maxSlow {
+			name := dnsname.Name("lb" + numbered(i).String() + ".example.")
+			silent = append(silent, name)
+			b.set(string(name)+" A", "silence")
+			b.set(string(name)+" AAAA", "silence")
+		}
+		tracker := New(Options{Dial: upstream(b.answer).dial, Logger: new(journal).logger()})
+		defer tracker.Close()
+		tracker.Follow(servers("192.0.2.53:53"), silent)
+		wait(2 * time.Minute)
+		for range 20 {
+			f := tracker.Follow(servers("192.0.2.53:53"), []dnsname.Name{"good.example."})
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			expect(t, "unresolved", f.FirstRound(ctx), 0)
+			cancel()
+			f.Close()
+			wait(time.Second)
+		}
 	})
 }
 

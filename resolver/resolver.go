@@ -28,9 +28,6 @@ import (
 	"meridian/dnsname"
 )
 
-// maxLookups is the largest number of concurrent lookups.
-const maxLookups = 64
-
 // Dial opens a connection, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -49,7 +46,7 @@ type Watcher struct {
 	dial     Dial
 	log      *slog.Logger
 	restored map[dnsname.Name][]netip.Addr
-	slots    chan struct{} // one slot is taken for each running lookup
+	limits   limits // of concurrent lookups
 	changes  chan struct{}
 	ctx      context.Context
 	stop     context.CancelFunc
@@ -77,7 +74,7 @@ func New(o Options) *Watcher {
 		dial:     o.Dial,
 		log:      o.Logger,
 		restored: o.Remembered,
-		slots:    make(chan struct{}, maxLookups),
+		limits:   newLimits(),
 		changes:  make(chan struct{}, 1),
 		targets:  make(map[identity]*host),
 	}
