@@ -51,6 +51,7 @@ func (l *instance) updatePools(ctx context.Context) {
 // updateGeneration runs updatePools for g until another generation serves. It starts with a check
 // of the targets, which may have changed before g served.
 func (l *instance) updateGeneration(ctx context.Context, g *generation) {
+	addresses := retrier{run: func() error { return l.updateAddresses(ctx, g) }, control: l.control}
 	due := g.debounce() // nil: the pools have the current addresses
 	for {
 		select {
@@ -59,22 +60,45 @@ func (l *instance) updateGeneration(ctx context.Context, g *generation) {
 		case <-g.replaced:
 			return
 		case now := <-g.roundTrips.nextPoll:
-			l.updateSafely(func() { l.pollLatency(ctx, g, now) })
+			updateSafely(l.control, func() { l.pollLatency(ctx, g, now) })
 		case <-l.tracker.Changes():
 			due = g.debounce()
 		case <-due:
-			due = nil
-			l.updateSafely(func() {
-				if err := l.updateAddresses(ctx, g); err != nil && ctx.Err() == nil && !errors.Is(err, errReplaced) {
-					l.Logger.Error("cannot use the new addresses of targets; the old ones keep serving", "error", err)
-				}
-			})
+			due = addresses.attempt(ctx)
 		}
 	}
 }
 
+// The wait before a failed update is tried again; it doubles with each consecutive failure.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// retrier applies the addresses of targets, and again after a failure.
+type retrier struct {
+	run      func() error
+	control  *Control
+	failures int // consecutive ones
+}
+
+// attempt runs the update. If it fails, it returns a channel that delivers when to try again; nil
+// after a success, or if the generation serves no more.
+func (r *retrier) attempt(ctx context.Context) <-chan time.Time {
+	err := errors.New("the update panicked")
+	updateSafely(r.control, func() { err = r.run() })
+	if err == nil || ctx.Err() != nil || errors.Is(err, errReplaced) {
+		r.failures = 0
+		return nil
+	}
+	wait := min(lastRetry, firstRetry<<min(r.failures, 6))
+	r.failures++
+	r.control.log.Error("cannot use the new addresses of targets; the old ones keep serving", "error", err, "failures", r.failures, "retry_in", wait)
+	return time.After(wait)
+}
+
 // updateSafely runs an update. After a panic the pools are unchanged.
-func (l *instance) updateSafely(update func()) {
-	defer l.control.recoverPanic("update of the pools")
+func updateSafely(c *Control, update func()) {
+	defer c.recoverPanic("update of the pools")
 	update()
 }

@@ -3,12 +3,15 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -103,6 +106,28 @@ func TestReplacedGenerationStaysInactive(t *testing.T) {
 	if m.server.current.Load() != serves || len(m.control.pending) != 0 {
 		t.Errorf("pools of the old generation serve, or wait to: %v", m.control.pending)
 	}
+}
+
+func TestFailedUpdateOfTargetsIsRetriedWithBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		results := []func() error{
+			func() error { return errors.New("no memory") }, func() error { panic("a bug") }, func() error { return errors.New("no memory") },
+			func() error { return nil }, func() error { return errors.New("no memory") }, func() error { return errReplaced },
+		}
+		r := retrier{control: newControl(&instance{Daemon: &Daemon{Logger: slog.New(slog.DiscardHandler)}})}
+		r.run = func() error { next := results[0]; results = results[1:]; return next() }
+		var waits []time.Duration
+		for len(results) > 0 {
+			begun, due := time.Now(), r.attempt(t.Context())
+			if due != nil {
+				<-due
+			}
+			waits = append(waits, time.Since(begun))
+		}
+		if want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 0, time.Second, 0}; !slices.Equal(waits, want) {
+			t.Errorf("waits %v, want %v", waits, want)
+		}
+	})
 }
 
 // The files of a generation stay open only while it is used.
