@@ -18,8 +18,8 @@ func wantOutlook(t *testing.T, w *Watch, want string) {
 		t.Fatal("no status")
 	}
 	got := s.Outlook
-	if i := strings.Index(got, clock(s.Until)); !s.Until.IsZero() && i >= 0 {
-		got = got[:i] + "HH:MM:SS" + got[i+len("HH:MM:SS"):]
+	if i := strings.Index(got, FormatTime(s.Until)); !s.Until.IsZero() && i >= 0 {
+		got = got[:i] + "HH:MM:SS" + got[i+len(FormatTime(s.Until)):]
 	}
 	if got != want {
 		t.Errorf("outlook %q, want %q", s.Outlook, want)

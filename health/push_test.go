@@ -221,7 +221,7 @@ func TestPushStatusShowsLeaseExpiry(t *testing.T) {
 		}
 		push(t, p, "deploy", addrs(1)[0], true, "")
 		s, _ := watching.Status(0)
-		if want := "unknown at 00:00:30 unless it is reported again"; s.Outlook != want || !s.Until.Equal(time.Now().Add(30*time.Second)) || !s.Next.IsZero() {
+		if want := "unknown at 2000-01-01 00:00:30 Z unless it is reported again"; s.Outlook != want || !s.Until.Equal(time.Now().Add(30*time.Second)) || !s.Next.IsZero() {
 			t.Errorf("after a report: %+v, want %q", s, want)
 		}
 	})

@@ -187,7 +187,7 @@ func (e *targetState) outlook(now time.Time) (words string, until time.Time) {
 	case v == Unknown:
 		return "the first result decides", until
 	case t.needsConfirm(now, c) && !e.probing:
-		return fmt.Sprintf("confirms at %s whether it is %v", clock(e.due), opposite(v)), e.due
+		return fmt.Sprintf("confirms at %s whether it is %v", FormatTime(e.due), opposite(v)), e.due
 	case v == Up:
 		words, until = e.outlookUp()
 	default:
@@ -211,7 +211,7 @@ func (e *targetState) outlookUnreported(v Verdict) (words string, until time.Tim
 }
 
 func (e *targetState) outlookLease() (words string, until time.Time) {
-	return "unknown at " + clock(e.lease) + " unless it is reported again", e.lease
+	return "unknown at " + FormatTime(e.lease) + " unless it is reported again", e.lease
 }
 
 func (e *targetState) outlookUp() (words string, until time.Time) {
@@ -221,7 +221,7 @@ func (e *targetState) outlookUp() (words string, until time.Time) {
 		return "down after " + count(e.remaining(c.Fall), "more failure"), until
 	case !t.slowStartSince.IsZero():
 		full := t.slowStartSince.Add(c.SlowStart)
-		return fmt.Sprintf("slow start: %d %%, full at %s", int(t.slowStartWeight)*100/256, clock(full)), full
+		return fmt.Sprintf("slow start: %d %%, full at %s", int(t.slowStartWeight)*100/256, FormatTime(full)), full
 	}
 	return "down after " + count(e.needed(c.Fall), "failure") + " in a row", until
 }
@@ -231,14 +231,14 @@ func (e *targetState) outlookDown(now time.Time) (words string, until time.Time)
 	switch t.visibleHold(now, c) {
 	case damped:
 		f := c.FlapDamping
-		return fmt.Sprintf("flapping, held down until %s: %d state changes in %s", clock(t.damping.until), f.Turns, span(f.Window)), t.damping.until
+		return fmt.Sprintf("flapping, held down until %s: %d state changes in %s", FormatTime(t.damping.until), f.Turns, span(f.Window)), t.damping.until
 	case holdDown:
 		up := t.streakSince.Add(c.HoldDown)
 		next := "up at "
 		if c.Failback == config.ManualFailback {
 			next = "waiting for manual failback from "
 		}
-		return next + clock(up) + " unless a probe fails first (hold_down)", up
+		return next + FormatTime(up) + " unless a probe fails first (hold_down)", up
 	case failback:
 		return "waiting for manual failback", until
 	}
@@ -265,8 +265,8 @@ func opposite(v Verdict) Verdict {
 	return Up
 }
 
-// clock returns the time of day in the format of the log.
-func clock(t time.Time) string { return t.Format(time.TimeOnly) }
+// FormatTime returns t for an operator, with date and zone: everywhere in states, reasons and outlooks.
+func FormatTime(t time.Time) string { return t.Format("2006-01-02 15:04:05 Z07:00") }
 
 // count formats n with the singular or plural of thing.
 func count(n int, thing string) string {

@@ -2,7 +2,6 @@ package pools
 
 import (
 	"fmt"
-	"time"
 
 	"meridian/config"
 	"meridian/geo"
@@ -121,7 +120,7 @@ func (r *recorder) said(v *frame, i int) string {
 		text = fmt.Sprintf(" with pool %q", o.Pool)
 	}
 	if !o.Until.IsZero() {
-		text += " until " + o.Until.UTC().Format(time.RFC3339)
+		text += " until " + health.FormatTime(o.Until)
 	}
 	if o.Reason != "" {
 		text += ": " + o.Reason

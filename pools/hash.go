@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
-	"time"
 
 	"meridian/config"
+	"meridian/health"
 )
 
 // byHash returns the member to which the client's network is assigned by
@@ -137,7 +137,7 @@ func (s *Scratch) whyHash(v *frame, from bitset, m int) string {
 	if v.perTTL {
 		slot := s.slotOf(v)
 		return fmt.Sprintf("the hash of %s from %s to %s selects it; %s of all networks", network,
-			slot.From.Format(time.TimeOnly), slot.Until.Format(time.TimeOnly), s.whyWeight(v, from, m))
+			health.FormatTime(slot.From), health.FormatTime(slot.Until), s.whyWeight(v, from, m))
 	}
 	return fmt.Sprintf("the hash of %s selects it; %s of all networks", network, s.whyWeight(v, from, m))
 }
@@ -176,7 +176,7 @@ func (r *recorder) recordRanks(s *Scratch, v *frame) {
 func (s *Scratch) whyOtherHash(v *frame, m int) string {
 	step := &s.record.steps[v.step+m]
 	if step.Slot != nil {
-		return fmt.Sprintf("%s choice of this network until %s", ordinal(step.Rank), step.Slot.Until.Format(time.TimeOnly))
+		return fmt.Sprintf("%s choice of this network until %s", ordinal(step.Rank), health.FormatTime(step.Slot.Until))
 	}
 	return ordinal(step.Rank) + " choice of this network"
 }

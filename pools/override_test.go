@@ -133,8 +133,8 @@ func TestExplainShowsOverrides(t *testing.T) {
 	setVerdicts(t, tree, health.Down, "web")
 	_, steps := tree.Explain(ask(t, tree, "web", IPv4, "192.0.2.200"), tree.Scratch())
 	want := `web/a* [forced up] nearest region with an eligible member: 0 km; forced up: false alarm
-web/b! [drained] drained with pool "web" until 2026-03-01T12:00:00Z: new kernel
-web/in! [drained] drained with pool "web" until 2026-03-01T12:00:00Z: new kernel
+web/b! [drained] drained with pool "web" until 2026-03-01 12:00:00 Z: new kernel
+web/in! [drained] drained with pool "web" until 2026-03-01 12:00:00 Z: new kernel
 `
 	if stepsText(steps) != want {
 		t.Errorf("got\n%s\nwant\n%s", stepsText(steps), want)

@@ -162,7 +162,7 @@ func TestExplainShowsStickyTTL(t *testing.T) {
 	if slot == nil || slot.Until.Sub(slot.From).Seconds() != 30 || slot.From.Unix() > s.Time || slot.Until.Unix() <= s.Time {
 		t.Fatalf("slot %+v", slot)
 	}
-	from, until := slot.From.Format("15:04:05"), slot.Until.Format("15:04:05")
+	from, until := health.FormatTime(slot.From), health.FormatTime(slot.Until)
 	chosen, other := steps[0], steps[1]
 	if other.Chosen {
 		chosen, other = other, chosen

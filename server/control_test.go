@@ -416,7 +416,7 @@ zones:
 	for _, p := range status.Pools {
 		for _, m := range p.Members {
 			why := strings.NewReplacer("127.0.0.81", "ADDRESS", "127.0.0.82", "ADDRESS", "127.0.0.85", "ADDRESS", "127.0.0.86", "ADDRESS").Replace(m.Why)
-			next := regexp.MustCompile(`at \d\d:\d\d:\d\d$`).ReplaceAllString(m.Next, "at TIME")
+			next := regexp.MustCompile(`at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d (Z|[+-]\d\d:\d\d)$`).ReplaceAllString(m.Next, "at TIME")
 			got = append(got, fmt.Sprintf("%s, %s: %s: %s", m.Member, m.State, why, next))
 		}
 	}

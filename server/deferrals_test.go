@@ -112,10 +112,10 @@ func TestStatusReportsTimesOfDeferredEjection(t *testing.T) {
 			continue
 		}
 		deferred[m.Member] = m.Since
-		var at string
-		if n, _ := fmt.Sscanf(m.Next, "down at %s at the earliest, when it fits max_ejection, or by force down", &at); n != 1 {
+		at, rest, _ := strings.Cut(strings.TrimPrefix(m.Next, "down at "), " at the earliest")
+		if rest != ", when it fits max_ejection, or by force down" {
 			t.Errorf("%s: next %q", m.Member, m.Next)
-		} else if _, err := time.Parse(time.TimeOnly, at); err != nil {
+		} else if _, err := time.Parse("2006-01-02 15:04:05 Z07:00", at); err != nil {
 			t.Error(err)
 		}
 	}

@@ -29,7 +29,7 @@ func inconclusive(known *health.Status) string {
 	if known.Inconclusive.IsZero() || len(known.Last) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("inconclusive since %s: %s", known.Inconclusive.UTC().Format(time.RFC3339), known.Last[0].Reason)
+	return fmt.Sprintf("inconclusive since %s: %s", health.FormatTime(known.Inconclusive), known.Last[0].Reason)
 }
 
 // expiresSoon returns a warning if a certificate has fewer than the given whole days left, like

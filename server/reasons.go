@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"meridian/health"
 	"meridian/pools"
 )
 
@@ -63,7 +64,7 @@ func (s *MemberStatus) describeUnresolved() {
 	s.Since = r.Since
 	if r.Why != "" {
 		s.Why += ": " + r.Why
-		s.Next += "; next lookup at " + r.Next.Format(time.TimeOnly)
+		s.Next += "; next lookup at " + health.FormatTime(r.Next)
 	}
 }
 
@@ -101,10 +102,10 @@ func (s *MemberStatus) describeEjection(e *pools.Ejection) {
 		s.Why += ": " + e.Reason
 		s.Next = "down when it fits max_ejection, or by force down"
 		if !e.Fits.IsZero() {
-			s.Next = fmt.Sprintf("down at %s at the earliest, when it fits max_ejection, or by force down", e.Fits.Format(time.TimeOnly))
+			s.Next = fmt.Sprintf("down at %s at the earliest, when it fits max_ejection, or by force down", health.FormatTime(e.Fits))
 		}
 	case e.Late && s.Override == nil:
-		s.Why += fmt.Sprintf("; its ejection was deferred by max_ejection until %s", e.Since.Format(time.TimeOnly))
+		s.Why += fmt.Sprintf("; its ejection was deferred by max_ejection until %s", health.FormatTime(e.Since))
 		s.Since = e.Since
 	}
 }
@@ -129,5 +130,5 @@ func (s *Override) next() string {
 	if s.Until.IsZero() {
 		return "until removed"
 	}
-	return "ends at " + s.Until.Format("2006-01-02 15:04:05 Z07:00")
+	return "ends at " + health.FormatTime(s.Until)
 }

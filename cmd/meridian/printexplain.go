@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"meridian/geo"
 	"meridian/pools"
@@ -161,7 +160,7 @@ func printTargets(out *textWriter, e *server.Explanation) {
 		if r := s.Resolving; r != nil && r.Failures > 0 {
 			failing = "; it " + describeResolving(r, e.At)
 		}
-		out.wrapped("target    ", fmt.Sprintf("%s: %s, since %s%s", s.Target.Name, strings.Join(addresses, " "), s.Target.Since.UTC().Format(time.RFC3339), failing))
+		out.wrapped("target    ", fmt.Sprintf("%s: %s, since %s%s", s.Target.Name, strings.Join(addresses, " "), timeText(s.Target.Since), failing))
 	}
 }
 
