@@ -29,6 +29,9 @@ type Status struct {
 	// keeps serving.
 	BuildPanics uint64 `json:"build_panics"`
 
+	// Outages lists the pools without an eligible member; of the requested ones.
+	Outages []Outage `json:"outages"`
+
 	Overrides []Override   `json:"overrides"`
 	Loads     []LoadStatus `json:"loads"`
 
@@ -36,6 +39,34 @@ type Status struct {
 
 	Regions []RegionStatus `json:"regions"` // regions with a check
 	Pools   []PoolStatus   `json:"pools"`
+}
+
+// Outage is a pool without an eligible member in any family.
+type Outage struct {
+	Pool      string               `json:"pool"`
+	Mode      map[string]string    `json:"mode"`       // as in PoolStatus
+	ModeSince map[string]time.Time `json:"mode_since"` // as in PoolStatus
+}
+
+// IsOutage reports whether no member of a pool is eligible in any family.
+func (p *PoolStatus) IsOutage() bool {
+	for _, n := range p.Eligible {
+		if n > 0 {
+			return false
+		}
+	}
+	return len(p.Eligible) > 0
+}
+
+// outages lists the outages among pools.
+func outages(of []PoolStatus) []Outage {
+	all := []Outage{}
+	for i := range of {
+		if p := &of[i]; p.IsOutage() {
+			all = append(all, Outage{p.Pool, p.Mode, p.ModeSince})
+		}
+	}
+	return all
 }
 
 // ProberStatus is the status of the prober itself.
@@ -214,6 +245,7 @@ func (c *Control) Status(t Selector) (*Status, error) {
 		}
 		s.Pools = append(s.Pools, pool)
 	}
+	s.Outages = outages(s.Pools)
 	return s, nil
 }
 

@@ -6,16 +6,6 @@ import (
 	"meridian/server"
 )
 
-// isOutage reports whether no member of a pool is eligible in any family.
-func isOutage(p *server.PoolStatus) bool {
-	for _, n := range p.Eligible {
-		if n > 0 {
-			return false
-		}
-	}
-	return len(p.Eligible) > 0
-}
-
 // keepProblems removes from s the regions that are not down, the members without problems,
 // and the pools without problems that answer in normal mode.
 func keepProblems(s *server.Status) {
@@ -26,12 +16,18 @@ func keepProblems(s *server.Status) {
 	}
 	s.Pools = slices.DeleteFunc(s.Pools, func(p server.PoolStatus) bool {
 		for _, mode := range p.Mode {
-			if mode != "normal" && !(mode == "nodata" && !isOutage(&p)) {
+			if mode != "normal" && !(mode == "nodata" && !p.IsOutage()) {
 				return false
 			}
 		}
-		return len(p.Members) == 0 && !isOutage(&p)
+		return len(p.Members) == 0 && !p.IsOutage()
 	})
+}
+
+// hasProblems reports whether keepProblems has left something, or a warning applies.
+func hasProblems(s *server.Status) bool {
+	failed := s.Latency != nil && (s.Latency.Stale || s.Latency.Error != "")
+	return len(s.Pools)+len(s.Regions)+len(s.Outages)+len(warningsOf(s)) > 0 || failed
 }
 
 // isFine reports whether nothing is wrong with a member: it and its addresses are up, or

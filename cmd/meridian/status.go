@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"meridian/health"
 	"meridian/server"
 )
 
@@ -30,7 +31,7 @@ each of its addresses.
 
 ` + targetHelp + `
 
-Exit: 0; 1 if there is no such target or no server.`,
+Exit: 0; 1 if there is no such target or no server. Problems do not change it.`,
 		Example: `  meridian status
   meridian status web
   meridian status web/use-1
@@ -58,6 +59,10 @@ Exit: 0; 1 if there is no such target or no server.`,
 			if output == outputJSON {
 				return printJSON(command.OutOrStdout(), s)
 			}
+			if problems && !hasProblems(&s) {
+				fmt.Fprintln(command.OutOrStdout(), "no problems")
+				return nil
+			}
 			return printStatus(command.OutOrStdout(), &s, single)
 		},
 	}
@@ -73,7 +78,7 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 		fmt.Fprintf(w, "WARNING: %s\n", warning)
 	}
 	for i := range s.Pools {
-		if isOutage(&s.Pools[i]) {
+		if s.Pools[i].IsOutage() {
 			fmt.Fprintf(w, "OUTAGE: %s; no member is healthy\n", describePool(&s.Pools[i], s.At))
 		}
 	}
@@ -232,7 +237,7 @@ func describeOverride(o server.Override) string {
 }
 
 // timeText formats a time with its zone.
-func timeText(at time.Time) string { return at.Local().Format("2006-01-02 15:04:05 Z07:00") }
+func timeText(at time.Time) string { return health.FormatTime(at.Local()) }
 
 // age formats the time since at in short form; a dash for no time.
 func age(at, now time.Time) string {
