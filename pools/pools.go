@@ -75,6 +75,9 @@ const (
 	Dead                   // NODATA: fail_open is never, or no member can be answered
 )
 
+// ModeCount is the number of modes.
+const ModeCount = int(Dead) + 1
+
 func (m Mode) String() string {
 	return [...]string{"normal", "fallback", "fail-open", "nodata"}[m]
 }

@@ -26,6 +26,7 @@ const (
 type activeSnapshot struct {
 	snapshot *zones.Snapshot
 	config   *config.Server
+	answers  *answerCounts
 	udpSize  uint16 // largest UDP answer
 	nsid     []byte // the NSID option of answers; empty: none
 	usesTime bool   // some pool's decision depends on the time
@@ -34,7 +35,7 @@ type activeSnapshot struct {
 
 func newActiveSnapshot(snapshot *zones.Snapshot) *activeSnapshot {
 	c := &snapshot.Config.Server
-	s := &activeSnapshot{snapshot: snapshot, config: c, udpSize: udpSize(c)}
+	s := &activeSnapshot{snapshot: snapshot, config: c, answers: newAnswerCounts(snapshot), udpSize: udpSize(c)}
 	if n := len(c.NSID); n > 0 {
 		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
 	}

@@ -13,16 +13,18 @@ import (
 // question is a question on the slow path, on its way through the zones to an answer. The methods
 // are named after their DNS outcome.
 type question struct {
-	serving *activeSnapshot
-	scratch *pools.Scratch
-	qtype   uint16
-	subnet  *clientSubnet
-	source  netip.Addr // of the packet
-	draw    uint64
-	now     int64 // in Unix seconds
-	hops    int   // pools that have answered with a CNAME so far
+	serving   *activeSnapshot
+	scratch   *pools.Scratch
+	responder *Responder // counts; nil in an explanation
+	qtype     uint16
+	subnet    *clientSubnet
+	source    netip.Addr // of the packet
+	draw      uint64
+	now       int64 // in Unix seconds
+	hops      int   // pools that have answered with a CNAME so far
 
 	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
+	found      bool     // a name was looked up
 	scope      uint8    // of the client subnet
 	decided    bool     // the answer passes through a balanced name
 	bySubnet   bool     // client subnets are used at one
@@ -69,6 +71,10 @@ func (q *question) resolve(owner dnsname.Wire) {
 // find looks owner up once. If it is an alias, next is its target.
 func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 	match := q.serving.snapshot.Lookup(owner.Folded(), q.qtype)
+	if q.responder != nil && !q.found {
+		q.responder.countZone(match)
+	}
+	q.found = true
 	switch match.Kind {
 	case zones.Exact, zones.Wildcard:
 		return q.data(owner, match)
@@ -136,6 +142,9 @@ func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype ui
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
 		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(q.draw, q.hops),
 	})
+	if q.responder != nil {
+		q.responder.countDecision(binding.Pool, d.Mode)
+	}
 	q.scope = max(q.scope, who.scopeOf(d))
 	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
 	q.msg.Authoritative = true

@@ -1,108 +1,166 @@
 package server
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+)
 
 // counter identifies a counter of a server.
 type counter uint8
 
 const (
-	udpQueries counter = iota
-	tcpQueries
-	truncated
+	truncated counter = iota
 	failedOpen
 	clientSubnets
-	dropped
-	unsent
+	notQuery     // dropped: not a query
+	tooLong      // dropped: longer than any query that is accepted
+	noReturn     // dropped: from port 0
+	sendFailed   // dropped: the answer could not be sent
+	unsent       // dropped: no room in the send buffer
+	slowAnswered // answered by the slow path
+	queryLogFull // not logged: the ring of the responder is full
 	panics
 	tcpAccepted
 	tcpEvicted
 	tcpClosed
-	rcodes       // the first response code; the others follow
-	counterCount = rcodes + rcodeCount
+	eventCount
 )
+
+// Transport is the protocol of a query.
+type Transport uint8
+
+// The transports.
+const (
+	UDP Transport = iota
+	TCP
+	transportCount
+)
+
+func (t Transport) String() string { return [...]string{"udp", "tcp"}[t] }
+
+// The families of a query's source address.
+const (
+	fromIPv4 = iota
+	fromIPv6
+	familyCount
+)
+
+// queryTypes holds the types that are counted each on its own; all others are counted together.
+var queryTypes = [...]uint16{
+	dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeNS, dns.TypeSOA, dns.TypeTXT, dns.TypeMX, dns.TypeCNAME, dns.TypePTR,
+	dns.TypeSRV, dns.TypeCAA, dns.TypeDS, dns.TypeDNSKEY, dns.TypeSVCB, dns.TypeNAPTR, dns.TypeANY,
+}
+
+const (
+	otherType = len(queryTypes)
+	typeCount = otherType + 1
+	// highestType is the highest of queryTypes.
+	highestType = dns.TypeCAA
+)
+
+// typeIndex holds the index in queryTypes by type.
+var typeIndex = func() (index [highestType + 1]uint8) {
+	for i := range index {
+		index[i] = uint8(otherType)
+	}
+	for i, t := range queryTypes {
+		index[t] = uint8(i)
+	}
+	return index
+}()
+
+// QueryType returns the name of a counted type, or other.
+func queryTypeName(i int) string {
+	if i == otherType {
+		return "other"
+	}
+	return dns.TypeToString[queryTypes[i]]
+}
 
 // rcodeCount is the number of response codes with a counter each: 0 to BADCOOKIE.
 const rcodeCount = 24
 
-// localCounters counts without synchronisation. One goroutine owns it and publishes it after each
-// batch.
-type localCounters [counterCount]uint32
+// noAnswer is the index of a query without an answer among the response codes.
+const noAnswer = rcodeCount
 
-// sharedCounters holds published counts; safe for concurrent use.
-type sharedCounters struct {
-	_      [64]byte // keeps other fields off the cache lines that workers write
-	values [counterCount]atomic.Uint64
-	_      [64]byte
-}
+// A query is counted once, by everything that is known of it: a cell for each combination of transport, family, type
+// and response code follows the events in a responder's counters.
+const (
+	cellCount      = int(transportCount) * familyCount * typeCount * (rcodeCount + 1)
+	responderCount = int(eventCount) + cellCount
+)
 
-// publish moves t's counts into s. Several goroutines may publish into one sharedCounters; on the
-// query path each worker has its own and publishes once a batch.
-func (s *sharedCounters) publish(t *localCounters) {
-	for c, n := range t {
-		if n != 0 {
-			s.values[c].Add(uint64(n))
-			t[c] = 0
-		}
+// cell returns the counter of a query.
+func cell(t Transport, family int, qtype uint16, rcode int) uint32 {
+	kind := otherType
+	if qtype <= highestType {
+		kind = int(typeIndex[qtype])
 	}
+	return uint32(int(eventCount) + ((int(t)*familyCount+family)*typeCount+kind)*(rcodeCount+1) + rcode)
 }
+
+// sharedCounters holds the counts of events outside of responders, which are rare. It is safe for concurrent use.
+type sharedCounters [eventCount]atomic.Uint64
+
+// add counts n events.
+func (s *sharedCounters) add(c counter, n uint64) { s[c].Add(n) }
 
 // Counters holds the counts of a server since its start.
 type Counters struct {
-	Queries    uint64             // messages received, over all transports
-	UDP        uint64             // of these, over UDP
-	TCP        uint64             // of these, over TCP
-	Rcodes     [rcodeCount]uint64 // answers, by extended response code
-	Truncated  uint64             // answers with TC set
-	FailedOpen uint64             // answers from a pool that fails open
-	ECS        uint64             // queries with a client-subnet option
-	Dropped    uint64             // messages without an answer: not a query, or the answer could not be sent
-	Unsent     uint64             // of these: UDP answers without room in the send buffer
-	Panics     uint64             // queries answered SERVFAIL because of a panic
-	Accepted   uint64             // TCP connections accepted
-	Evicted    uint64             // TCP connections closed for a new one at a limit
-	Open       uint64             // open TCP connections
+	Queries    uint64                              // messages received, over all transports
+	UDP        uint64                              // of these, over UDP
+	TCP        uint64                              // of these, over TCP
+	Sources    [transportCount][familyCount]uint64 // of these, by transport and family of the source
+	Types      [typeCount]uint64                   // of these, by type; see queryTypeName
+	Rcodes     [rcodeCount]uint64                  // answers, by extended response code
+	Truncated  uint64                              // answers with TC set
+	FailedOpen uint64                              // answers from a pool that fails open
+	ECS        uint64                              // queries with a client-subnet option
+	Dropped    uint64                              // messages without an answer: not a query, or the answer could not be sent
+	NotQuery   uint64                              // of these: not a query
+	TooLong    uint64                              // of these: longer than any query that is accepted
+	NoReturn   uint64                              // of these: from port 0
+	SendFailed uint64                              // of these: the answer could not be sent
+	Unsent     uint64                              // of these: UDP answers without room in the send buffer
+	SlowPath   uint64                              // answers of the slow path
+	Unlogged   uint64                              // queries that the query log should have, and has no room for
+	Panics     uint64                              // queries answered SERVFAIL because of a panic
+	Accepted   uint64                              // TCP connections accepted
+	Evicted    uint64                              // TCP connections closed for a new one at a limit
+	Open       uint64                              // open TCP connections
 }
 
-// add adds s to c.
-func (c *Counters) add(s *sharedCounters) {
-	read := func(which counter) uint64 { return s.values[which].Load() }
-	closed := read(tcpClosed) // before tcpAccepted, so that Open is never negative
-	accepted := read(tcpAccepted)
+// rawCounts are the sums of the counters of responders.
+type rawCounts [responderCount]uint64
+
+// counters converts the sums of the counters of responders, and the shared counters, which may be older.
+func (r *rawCounts) counters(shared *sharedCounters) Counters {
+	closed := shared[tcpClosed].Load() // before tcpAccepted, so that Open is never negative
+	event := func(c counter) uint64 { return r[c] + shared[c].Load() }
 	n := Counters{
-		UDP:        read(udpQueries),
-		TCP:        read(tcpQueries),
-		Truncated:  read(truncated),
-		FailedOpen: read(failedOpen),
-		ECS:        read(clientSubnets),
-		Dropped:    read(dropped),
-		Unsent:     read(unsent),
-		Panics:     read(panics),
-		Accepted:   accepted,
-		Evicted:    read(tcpEvicted),
-		Open:       accepted - closed,
+		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets),
+		NotQuery: event(notQuery), TooLong: event(tooLong), NoReturn: event(noReturn), SendFailed: event(sendFailed), Unsent: event(unsent),
+		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Panics: event(panics), Accepted: event(tcpAccepted), Evicted: event(tcpEvicted),
 	}
+	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent
+	n.Open = n.Accepted - closed
+	for i, count := range r[eventCount:] {
+		n.addCell(i, count)
+	}
+	n.UDP = n.Sources[UDP][fromIPv4] + n.Sources[UDP][fromIPv6]
+	n.TCP = n.Sources[TCP][fromIPv4] + n.Sources[TCP][fromIPv6]
 	n.Queries = n.UDP + n.TCP
-	for i := range n.Rcodes {
-		n.Rcodes[i] = read(rcodes + counter(i))
-	}
-	c.merge(&n)
+	return n
 }
 
-// merge adds n to c.
-func (c *Counters) merge(n *Counters) {
-	c.Queries += n.Queries
-	c.UDP += n.UDP
-	c.TCP += n.TCP
-	for i := range c.Rcodes {
-		c.Rcodes[i] += n.Rcodes[i]
+// addCell adds the count of the i-th cell, see cell.
+func (c *Counters) addCell(i int, count uint64) {
+	rcode, rest := i%(rcodeCount+1), i/(rcodeCount+1)
+	kind, rest := rest%typeCount, rest/typeCount
+	c.Sources[rest/familyCount][rest%familyCount] += count
+	c.Types[kind] += count
+	if rcode != noAnswer {
+		c.Rcodes[rcode] += count
 	}
-	c.Truncated += n.Truncated
-	c.FailedOpen += n.FailedOpen
-	c.ECS += n.ECS
-	c.Dropped += n.Dropped
-	c.Unsent += n.Unsent
-	c.Panics += n.Panics
-	c.Accepted += n.Accepted
-	c.Evicted += n.Evicted
-	c.Open += n.Open
 }

@@ -26,7 +26,7 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 		a.owner = r.pointTo(name)
 	}
 	if a.failedOpen {
-		r.counts[failedOpen]++
+		r.counts.add(uint32(failedOpen))
 	}
 	out = a.finish(s, q)
 	r.count(int(a.rcode), a.flags&flagTC != 0)
@@ -38,6 +38,9 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source netip.Addr) (next dnsname.Wire) {
 	q, snap := &r.query, r.at.active.snapshot
 	match := snap.Lookup(name, q.qtype)
+	if r.chain.n == 0 {
+		r.countZone(match)
+	}
 	switch match.Kind {
 	case zones.Refused:
 		if r.chain.n == 0 {
@@ -89,6 +92,7 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
 		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(a.draw, a.hops),
 	}, r.at.scratch)
+	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
 	if cname := r.at.scratch.CName; cname != nil {

@@ -51,7 +51,7 @@ func TestBothPathsAgree(t *testing.T) {
 // compare asks both paths and returns the outcomes of the fast path.
 func (p *paths) compare(t *testing.T, packet []byte, source netip.Addr, stream bool) []string {
 	t.Helper()
-	before, fulls := bytes.Clone(packet), p.wire.slowAnswers
+	before, fulls := bytes.Clone(packet), p.wire.slowAnswers()
 	fast := p.wire.Respond([]byte("before"), packet, source, stream)
 	slow := p.full.Respond([]byte("before"), packet, source, stream)
 	if !bytes.Equal(before, packet) {
@@ -71,7 +71,7 @@ func (p *paths) compare(t *testing.T, packet []byte, source netip.Addr, stream b
 		t.Errorf("query %x: panicked", packet)
 	}
 	outcomes := p.outcomes(slow[len("before"):])
-	if wire := p.wire.slowAnswers == fulls; !wire && len(outcomes) > 0 {
+	if wire := p.wire.slowAnswers() == fulls; !wire && len(outcomes) > 0 {
 		t.Errorf("query %x: the full path answered what is %v\n%s", packet, outcomes, readable(slow))
 	}
 	return outcomes

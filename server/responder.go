@@ -20,33 +20,33 @@ import (
 // holds the pinned snapshot, and Swap may remove it. So Swap sees the responders that may still
 // read the old snapshot, and an idle worker keeps no old snapshot alive.
 type Responder struct {
-	server    *Server
-	slot      atomic.Pointer[pinned]
-	closed    atomic.Uint64 // batches ended
-	at        *pinned       // between acquire and release
-	now       int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
-	query     query
-	chain     aliasChain
-	draw      func() uint64
-	counts    localCounters
-	published sharedCounters
-	streamed  []byte // answers to a TCP connection, until they are copied
+	server   *Server
+	slot     atomic.Pointer[pinned]
+	closed   atomic.Uint64 // batches ended
+	at       *pinned       // between acquire and release
+	now      int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
+	query    query
+	chain    aliasChain
+	draw     func() uint64
+	counts   counterSet
+	facts    facts
+	streamed []byte // answers to a TCP connection, until they are copied
 
-	slowOnly    bool // never use the fast path: for tests that compare the two
-	slowAnswers int  // answers of the slow path, for the same tests
+	slowOnly bool // never use the fast path: for tests that compare the two
 }
 
 // pinned is a snapshot with a scratch for its pools.
 type pinned struct {
 	active  *activeSnapshot
 	scratch *pools.Scratch
+	answers *counterSet // of active.answers
 }
 
 // unpinned returns the slot value of an idle responder without a snapshot.
 func unpinned() *pinned { return &pinned{} }
 
 func newResponder(s *Server, draw func() uint64) *Responder {
-	r := &Responder{server: s, draw: draw}
+	r := &Responder{server: s, draw: draw, counts: newCounterSet(responderCount)}
 	if draw == nil {
 		r.draw = newPCG().Uint64
 	}
@@ -68,7 +68,7 @@ func newPCG() *rand.PCG {
 func (r *Responder) acquire() {
 	r.at = r.slot.Swap(nil)
 	if now := r.server.current.Load(); r.at.active != now {
-		r.at = &pinned{active: now, scratch: newScratch(now)}
+		r.at = &pinned{active: now, scratch: newScratch(now), answers: now.answers.add()}
 	}
 	if r.at.active.usesTime {
 		r.now = time.Now().Unix()
@@ -84,7 +84,8 @@ func newScratch(s *activeSnapshot) *pools.Scratch {
 
 // release ends acquire and publishes the counts.
 func (r *Responder) release() {
-	r.published.publish(&r.counts)
+	r.counts.publish()
+	r.at.answers.publish()
 	r.slot.Store(r.at)
 	r.at = nil
 	r.closed.Add(1)
@@ -100,24 +101,33 @@ func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) [
 }
 
 // respond is Respond between acquire and release.
-func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
+func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) []byte {
+	r.facts = facts{transport: UDP}
 	if stream {
-		r.counts[tcpQueries]++
-	} else {
-		r.counts[udpQueries]++
+		r.facts.transport = TCP
+	}
+	if source.Is6() {
+		r.facts.family = fromIPv6
 	}
 	if len(packet) < headerSize || packet[2]&flagQR != 0 {
-		r.counts[dropped]++
+		r.counts.add(uint32(notQuery))
+		r.countQuery(noAnswer)
 		return out
 	}
+	return r.answer(out, packet, source, stream)
+}
+
+// answer answers a message with a header.
+func (r *Responder) answer(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			answer = r.serverFailure(out, packet, fault)
 		}
 	}()
 	sound := r.query.parse(packet, r.at.active.readsECS)
+	r.facts.qtype = r.query.qtype
 	if r.query.edns.subnet.present {
-		r.counts[clientSubnets]++
+		r.counts.add(uint32(clientSubnets))
 		r.query.edns.echo = r.at.active.config.ECS
 	}
 	if sound && r.query.fastPathEligible() && !r.slowOnly {
@@ -128,10 +138,15 @@ func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) 
 
 // count counts an answer.
 func (r *Responder) count(rcode int, tc bool) {
-	r.counts[rcodes+counter(rcode)]++
+	r.countQuery(rcode)
 	if tc {
-		r.counts[truncated]++
+		r.counts.add(uint32(truncated))
 	}
+}
+
+// countQuery counts a query with its response code, or noAnswer.
+func (r *Responder) countQuery(rcode int) {
+	r.counts.add(cell(r.facts.transport, r.facts.family, r.facts.qtype, rcode))
 }
 
 // serverFailure answers a packet that caused a panic: one bad packet, or a bug of ours, must not

@@ -10,9 +10,9 @@ import (
 type responderPool struct {
 	idle chan *Responder // has room for as many as there are slots, see tcpSlots
 
-	mu              sync.Mutex // guards all below
-	all             []*Responder
-	removedCounters Counters // the counts of removed responders
+	mu      sync.Mutex // guards all below
+	all     []*Responder
+	removed rawCounts // the counts of removed responders
 }
 
 // add adds a responder.
@@ -32,7 +32,10 @@ func (c *responderPool) remove(r *Responder) {
 		if c.all[i] == r {
 			c.all[i] = c.all[len(c.all)-1]
 			c.all = c.all[:len(c.all)-1]
-			c.removedCounters.add(&r.published)
+			r.counts.addTo(c.removed[:])
+			if held := r.slot.Load(); held != nil && held.answers != nil {
+				held.active.answers.remove(held.answers)
+			}
 			return
 		}
 	}
@@ -58,13 +61,13 @@ func (c *responderPool) put(r *Responder) {
 	}
 }
 
-// count adds the counts of all responders to n.
-func (c *responderPool) count(n *Counters) {
+// count adds the counts of all responders to sums.
+func (c *responderPool) count(sums *rawCounts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n.merge(&c.removedCounters)
+	*sums = c.removed
 	for _, r := range c.all {
-		n.add(&r.published)
+		r.counts.addTo(sums[:])
 	}
 }
 

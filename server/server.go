@@ -58,6 +58,7 @@ type Server struct {
 	current    atomic.Pointer[activeSnapshot]
 	responders responderPool
 	shared     sharedCounters // counts outside of responders
+	answers    answerLedger
 
 	tcpSlots   *tcpSlots
 	tcpBuffers tcpBuffers
@@ -91,7 +92,11 @@ func newServer(o Options) *Server {
 }
 
 // begin sets the first snapshot.
-func (s *Server) begin(snapshot *zones.Snapshot) { s.current.Store(newActiveSnapshot(snapshot)) }
+func (s *Server) begin(snapshot *zones.Snapshot) {
+	first := newActiveSnapshot(snapshot)
+	s.answers.begin(first.answers)
+	s.current.Store(first)
+}
 
 // Listen binds every address of the snapshot's configuration, UDP and TCP. Queries wait in the
 // sockets until Serve.
@@ -180,6 +185,7 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 		gone = without(s.listeners, listeners)
 		s.listeners = listeners
 	}
+	s.answers.begin(next.answers)
 	before := s.current.Swap(next)
 	s.fragmentLocked(next.udpSize)
 	if s.started {
@@ -187,6 +193,7 @@ func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error)
 	}
 	stop(gone)
 	s.responders.waitUnused(before)
+	s.answers.end(before.answers, next.answers)
 	return before.snapshot, nil
 }
 
@@ -247,15 +254,14 @@ func (s *Server) Responder() *Responder { return s.responders.add(s) }
 
 // Counters returns the counts of the server.
 func (s *Server) Counters() Counters {
-	var c Counters
-	c.add(&s.shared)
-	s.responders.count(&c)
-	return c
+	var sums rawCounts
+	s.responders.count(&sums)
+	return sums.counters(&s.shared)
 }
 
 // panicked logs a query that caused a panic: the 1st, 2nd, 4th, 8th and so on.
 func (s *Server) panicked(fault any, packet, stack []byte) {
-	n := s.shared.values[panics].Add(1)
+	n := s.shared[panics].Add(1)
 	if n&(n-1) == 0 {
 		s.options.Logger.Error("panic on a query, answered SERVFAIL", "reason", fault, "query", packet, "panics", n, "stack", string(stack))
 	}

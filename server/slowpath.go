@@ -12,7 +12,7 @@ import (
 
 // slowPath answers any message by way of a dns.Msg.
 func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream bool) []byte {
-	r.slowAnswers++
+	r.counts.add(uint32(slowAnswered))
 	q, s := &r.query, r.at.active
 	limit := s.limit(q, stream)
 	a := r.reply(sound, source)
@@ -94,12 +94,12 @@ func metaRcode(qtype uint16) int {
 func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 	s := r.at.active
 	asked := question{
-		serving: s, scratch: r.at.scratch, qtype: r.query.qtype,
+		serving: s, scratch: r.at.scratch, responder: r, qtype: r.query.qtype,
 		subnet: &r.query.edns.subnet, source: source, draw: r.draw(), now: r.now, msg: msg,
 	}
 	asked.resolve(dnsname.Wire(r.query.packet[headerSize : r.query.end-4]))
 	if asked.failedOpen {
-		r.counts[failedOpen]++
+		r.counts.add(uint32(failedOpen))
 	}
 	r.query.edns.echo = asked.usesECS()
 	return outcome{msg: msg, scope: asked.scope, drawn: asked.drawn}

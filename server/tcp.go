@@ -101,16 +101,16 @@ func (t *tcpListener) accept(conn *net.TCPConn) {
 		return
 	}
 	for _, e := range evicted {
-		t.server.shared.values[tcpEvicted].Add(1)
+		t.server.shared.add(tcpEvicted, 1)
 		_ = e.stream.conn.Close() // its goroutine then ends
 		t.logEviction(e)
 	}
-	t.server.shared.values[tcpAccepted].Add(1)
+	t.server.shared.add(tcpAccepted, 1)
 	t.streams.Go(func() {
 		c.run()
 		_ = conn.Close()
 		t.conns.remove(c)
-		t.server.shared.values[tcpClosed].Add(1)
+		t.server.shared.add(tcpClosed, 1)
 	})
 }
 

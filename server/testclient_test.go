@@ -125,3 +125,6 @@ func (m generator) broken(packet []byte) []byte {
 	packet[m.IntN(len(packet))] ^= 1 << m.IntN(8)
 	return packet
 }
+
+// slowAnswers returns how many answers the slow path has given.
+func (r *Responder) slowAnswers() uint64 { return r.counts.published[slowAnswered].Load() }

@@ -111,7 +111,7 @@ func (w *udpWorker) write(out, control []byte, to netip.AddrPort) {
 		return
 	}
 	if _, _, err := w.conn.WriteMsgUDPAddrPort(out, w.replySource(control), to); err != nil {
-		w.server.shared.values[dropped].Add(1)
+		w.server.shared.add(sendFailed, 1)
 	}
 }
 

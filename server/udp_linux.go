@@ -171,8 +171,8 @@ func (w *udpWorker) answerBatch(b *batch) {
 	w.responder.release()
 	b.setIovecs(count)
 	if lost, noRoom := b.flush(); lost > 0 {
-		w.server.shared.values[dropped].Add(uint64(lost))
-		w.server.shared.values[unsent].Add(uint64(noRoom))
+		w.server.shared.add(sendFailed, uint64(lost-noRoom))
+		w.server.shared.add(unsent, uint64(noRoom))
 	}
 }
 
@@ -200,8 +200,12 @@ func (b *batch) sendAll(fd uintptr) {
 func (w *udpWorker) answerMessage(b *batch, i int) []byte {
 	m := &b.received[i]
 	source, ok := b.source(i)
-	if !ok || m.Hdr.Flags&unix.MSG_TRUNC != 0 {
-		w.responder.counts[dropped]++
+	switch {
+	case !ok:
+		w.responder.counts.add(uint32(noReturn))
+		return b.answerBuf
+	case m.Hdr.Flags&unix.MSG_TRUNC != 0:
+		w.responder.counts.add(uint32(tooLong))
 		return b.answerBuf
 	}
 	return w.responder.respond(b.answerBuf, b.queries[i*receiveSize:][:m.Len], source, false)
