@@ -326,7 +326,7 @@ func FuzzDNSAnswer(f *testing.F) {
 	}
 	check := dnsCheck(53)
 	check.Answer = regexp.MustCompile("^192")
-	made, _ := prepareCheck(&check)
+	made, _ := prepareProbe(&check)
 	f.Fuzz(func(t *testing.T, message []byte) {
 		answer := answerTo(question, message)
 		if answer == nil {
@@ -335,7 +335,7 @@ func FuzzDNSAnswer(f *testing.F) {
 		if message[0] != 0x12 || message[1] != 0x34 {
 			t.Errorf("%x taken for the answer", message)
 		}
-		tr := &attempt{preparedCheck: made}
+		tr := &attempt{probeCheck: made}
 		evidence, err := tr.judgeAnswer(answer)
 		r := tr.result(t.Context(), evidence, err)
 		if r.Reason == "" {

@@ -183,9 +183,9 @@ func probeOnce(t *testing.T, check config.Check, e *endpoint) Result {
 
 func probeAddr(t *testing.T, check config.Check, addr netip.Addr) Result {
 	t.Helper()
-	c, flaws := prepareCheck(&check)
+	c, flaws := prepareProbe(&check)
 	if len(flaws) > 0 {
-		t.Fatal(joinErrors(check.Name, flaws))
+		t.Fatal(flaws)
 	}
 	r, _ := c.probe(t.Context(), addr, systemDial, slog.New(slog.DiscardHandler))
 	return r

@@ -23,7 +23,7 @@ const (
 var errLongOutput = fmt.Errorf("output longer than %d KiB", maxOutput>>10)
 
 // prepareExec finds the program.
-func (c *preparedCheck) prepareExec() []checkError {
+func (c *probeCheck) prepareExec() []checkError {
 	name := c.check.Command[0]
 	if !canExec {
 		return []checkError{{c.check.Pos, "type", "exec checks need Linux", "a check of another type"}}

@@ -264,7 +264,7 @@ func TestProgramStartErrorIsInconclusive(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := execCheck(path)
-	c, flaws := prepareCheck(&check)
+	c, flaws := prepareProbe(&check)
 	if len(flaws) > 0 {
 		t.Fatal(flaws)
 	}
@@ -275,43 +275,20 @@ func TestProgramStartErrorIsInconclusive(t *testing.T) {
 	want(t, r, Inconclusive, "this machine cannot probe: fork/exec "+path+": no such file or directory")
 }
 
-func TestExecChecksOfDifferentNamesAreDistinct(t *testing.T) {
-	a, b := execCheck("true"), execCheck("true")
-	b.Name = "other"
-	if fingerprintOf(&a, [32]byte{}) == fingerprintOf(&b, [32]byte{}) {
-		t.Error("one definition")
-	}
-}
-
-// TestProgramsLeaveNothingBehind runs bad programs until the prober stops in the middle: no child, dead or alive, no
+// TestProgramsLeaveNothingBehind runs bad programs until the probes are cancelled in the middle: no child, dead or alive, no
 // goroutine and no file remains.
 func TestProgramsLeaveNothingBehind(t *testing.T) {
 	files := openFiles(t)
 	before := runtime.NumGoroutine()
-	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler)})
-	ctx, stop := context.WithCancel(t.Context())
-	go p.Run(ctx)
-	var targets []Target
+	var checks []config.Check
 	for _, script := range []string{"exit 1", "sleep 1000 & exit 0", `trap "" TERM; sleep 1000`, "yes"} {
 		check := shell(script)
 		check.Interval, check.Timeout = 100*time.Millisecond, 50*time.Millisecond
-		targets = append(targets, Target{&check, loopback})
+		checks = append(checks, check)
 	}
-	w, err := p.Watch(targets, func([]Transition) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.FirstRound(t.Context())
-	waitFor(t, "three results of each", func() bool {
-		for i := range targets {
-			if s, _ := w.Status(i); len(s.Last) < 3 {
-				return false
-			}
-		}
-		return true
-	})
+	probes, stop := repeat(t, loopback, checks...)
+	waitFor(t, "three results of each", func() bool { return probes() >= 3*len(checks) })
 	stop()
-	<-p.stopped
 	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
 	waitFor(t, "files to be closed", func() bool { return openFiles(t) <= files })
 	if err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); !errors.Is(err, unix.ECHILD) {
@@ -319,19 +296,10 @@ func TestProgramsLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-func openFiles(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
-}
-
 // BenchmarkProbeExec measures one probe with a minimal program.
 func BenchmarkProbeExec(b *testing.B) {
 	check := execCheck("true")
-	c, _ := prepareCheck(&check)
+	c, _ := prepareProbe(&check)
 	log := slog.New(slog.DiscardHandler)
 	b.ReportAllocs()
 	for b.Loop() {

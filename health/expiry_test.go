@@ -2,8 +2,12 @@ package health
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"math/big"
 	"net"
 	"net/netip"
 	"strings"
@@ -27,8 +31,7 @@ func TestExpiringCertificateIsLoggedOnceADay(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAuthority(t)
-				cert := a.issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(4*day - time.Hour) })
+				cert := certificateUntil(t, time.Now().Add(4*day-time.Hour))
 				check := config.Check{
 					Name: "front", Type: config.TLS, Port: 443, Host: "www.example.com",
 					Interval: time.Hour, Timeout: time.Second, Rise: 2, Fall: 3,
@@ -83,39 +86,17 @@ func linesWith(b *logBook, what string) []string {
 	return found
 }
 
-func TestChainExpiresWithItsFirstCertificate(t *testing.T) {
-	now := time.Now()
-	ends := func(days ...int) (chain []*x509.Certificate) {
-		for _, d := range days {
-			chain = append(chain, &x509.Certificate{NotAfter: now.Add(time.Duration(d) * day)})
-		}
-		return chain
+// certificateUntil returns a certificate without an authority.
+func certificateUntil(t *testing.T, expires time.Time) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
 	}
-	cases := []struct {
-		name  string
-		state tls.ConnectionState
-		want  int // days
-	}{
-		{"the leaf", tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{ends(5, 50, 500)}}, 5},
-		{"an authority between", tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{ends(50, 5, 500)}}, 5},
-		{"the longest-lived of two chains", tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{ends(50, 5), ends(50, 40)}}, 40},
-		{"the leaf alone where nothing was verified", tls.ConnectionState{PeerCertificates: ends(7, 3)}, 7},
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"www.example.com"}, NotAfter: expires}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, c := range cases {
-		if got := daysLeft(verifiedUntil(c.state), now); got != c.want {
-			t.Errorf("%s: %d days, want %d", c.name, got, c.want)
-		}
-	}
-}
-
-func TestTLSProbesReportCertificateExpiry(t *testing.T) {
-	a := newAuthority(t)
-	e := serve(t, over(a.issue(t, nil), says(page("500 Oops", ""))))
-	secure, plain := httpsCheck(e, a.file), httpCheck(serve(t, says(page("200 OK", ""))))
-	if r := probeOnce(t, secure, e); r.Outcome != Failed || daysLeft(r.Expires, time.Now()) != 0 || r.Expires.IsZero() {
-		t.Errorf("https: %+v", r)
-	}
-	if r := probeAddr(t, plain, e.Addr()); !r.Expires.IsZero() {
-		t.Errorf("http: %+v", r)
-	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

@@ -35,9 +35,7 @@
 package health
 
 import (
-	"context"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -70,9 +68,6 @@ type Transition struct {
 // FullWeight is the SlowStartWeight of an endpoint that gets all its clients. It represents 256, which a uint8 cannot hold;
 // an endpoint that gets none is down.
 const FullWeight = 0
-
-// Dial opens a connection for a probe, from the source address if that is valid; it must give up when ctx ends.
-type Dial = func(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error)
 
 // Options holds the dependencies of a Prober; zero fields select the defaults.
 type Options struct {

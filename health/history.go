@@ -4,17 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
-
-// Result is the result of one probe.
-type Result struct {
-	Outcome Outcome
-	Reason  string        // a sentence with the evidence, e.g. `connect: connection refused`
-	Latency time.Duration // from the start of the probe to its outcome
-	At      time.Time     // when the probe began
-	Expires time.Time     // when the peer's certificate, or another of its chain, expires; zero: none was seen
-}
 
 // historySize is the number of results, and of transitions, kept for each target.
 const historySize = 10

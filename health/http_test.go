@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -175,11 +176,11 @@ func TestRequestFollowsCheck(t *testing.T) {
 			if c.change != nil {
 				c.change(&check)
 			}
-			made, flaws := prepareCheck(&check)
+			made, flaws := prepareProbe(&check)
 			if len(flaws) > 0 {
 				t.Fatal(flaws)
 			}
-			tr := &attempt{preparedCheck: made, addr: netip.MustParseAddr(c.addr)}
+			tr := &attempt{probeCheck: made, addr: netip.MustParseAddr(c.addr)}
 			var got strings.Builder
 			v := request{method: check.Method, url: tr.firstURL(), port: check.Port}
 			if err := tr.request(v).Write(&got); err != nil || got.String() != c.want {
@@ -281,4 +282,18 @@ func FuzzHTTPAnswer(f *testing.F) {
 		}
 		wantPrintable(t, r.Reason)
 	})
+}
+
+// BenchmarkProbeHTTP measures one probe of a local endpoint, including the endpoint's own work.
+func BenchmarkProbeHTTP(b *testing.B) {
+	e := serve(b, says(page("200 OK", "ok")))
+	check := httpCheck(e)
+	c, _ := prepareProbe(&check)
+	log := slog.New(slog.DiscardHandler)
+	b.ReportAllocs()
+	for b.Loop() {
+		if r, _ := c.probe(b.Context(), e.Addr(), systemDial, log); r.Outcome != Passed {
+			b.Fatal(r.Reason)
+		}
+	}
 }

@@ -58,7 +58,7 @@ func trimAddress(err error) error {
 }
 
 // prepareICMP checks that this machine permits ICMP sockets.
-func (c *preparedCheck) prepareICMP() []checkError {
+func (c *probeCheck) prepareICMP() []checkError {
 	var errs []error
 	for _, addr := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		conn, _, err := pingOf(addr).socket(netip.Addr{})

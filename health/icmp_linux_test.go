@@ -138,7 +138,7 @@ func TestPingWithoutPermissionIsConfigError(t *testing.T) {
 	if got := errorLines(t, err); got != wantFault {
 		t.Errorf("%s\nwant %s", got, wantFault)
 	}
-	c := &preparedCheck{check: &check, run: probeICMP}
+	c := &probeCheck{check: &check, run: probeICMP}
 	r, _ := c.probe(t.Context(), loopback, nil, nil)
 	want(t, r, Inconclusive, "this machine cannot probe: neither a datagram socket for ICMP (socket: permission denied) nor a raw one (socket: operation not permitted)")
 }

@@ -5,7 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,34 +33,55 @@ func TestProbesOfBadEndpointsLeaveNothingBehind(t *testing.T) {
 		serve(t, resets),
 	}
 	before := runtime.NumGoroutine()
-	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler)})
-	ctx, stop := context.WithCancel(t.Context())
-	go p.Run(ctx)
-	var targets []Target
+	var stops []func()
 	for _, e := range bad {
 		plain, secure := httpCheck(e), httpsCheck(e, a.file)
 		connect := *tcpCheck()
 		connect.Port = int(e.Port())
-		multiplexed, alone, call := http2Check(e), tlsCheck(e, a.file), grpcCheck(e)
-		for _, c := range []config.Check{plain, secure, connect, multiplexed, alone, call} {
-			c.Interval, c.Timeout = 100*time.Millisecond, 50*time.Millisecond
-			targets = append(targets, Target{&c, e.Addr()})
+		checks := []config.Check{plain, secure, connect, http2Check(e), tlsCheck(e, a.file), grpcCheck(e)}
+		for i := range checks {
+			checks[i].Interval, checks[i].Timeout = 100*time.Millisecond, 50*time.Millisecond
 		}
-	}
-	w, err := p.Watch(targets, func([]Transition) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if unknown := w.FirstRound(t.Context()); unknown > 0 {
-		t.Errorf("%d targets have no verdict", unknown)
+		_, stop := repeat(t, e.Addr(), checks...)
+		stops = append(stops, stop)
 	}
 	for bad[0].connections() < 18 { // three rounds
 		runtime.Gosched()
 	}
-	stop()
-	<-p.stopped
+	for _, stop := range stops {
+		stop()
+	}
 	// The handlers end only because the probes closed their connections.
 	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// repeat probes addr by each of the checks, once in each interval, until stop is called, which cancels the probes and
+// waits for all of them. probes counts those that have ended.
+func repeat(t *testing.T, addr netip.Addr, checks ...config.Check) (probes func() int, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var ended atomic.Int64
+	var running sync.WaitGroup
+	for i := range checks {
+		c, flaws := prepareProbe(&checks[i])
+		if len(flaws) > 0 {
+			t.Fatal(flaws)
+		}
+		running.Go(func() {
+			for tick := time.NewTicker(checks[i].Interval); ; ended.Add(1) {
+				_, left := c.probe(ctx, addr, systemDial, slog.New(slog.DiscardHandler))
+				if left != nil {
+					<-left
+				}
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+				}
+			}
+		})
+	}
+	return func() int { return int(ended.Load()) }, func() { cancel(); running.Wait() }
 }
 
 // waitFor waits up to a minute until cond is true.

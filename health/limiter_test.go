@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -106,17 +107,26 @@ func TestManyChecksOfHangingAddressGoDownInTime(t *testing.T) {
 }
 
 // programs replaces the programs of p's exec checks by run, per address, with at most width at once.
-func programs(p *Prober, width int, run func(ctx context.Context, t *attempt) error) {
+func programs(p *Prober, width int, run func(ctx context.Context, addr netip.Addr) (orphan <-chan struct{})) {
 	p.call(func(o *scheduler) {
 		o.programs.width = width
 		for _, e := range o.entries {
-			e.prepared.run = func(ctx context.Context, t *attempt) (string, error) { return "exit status 0", run(ctx, t) }
+			e.prepared.run = func(ctx context.Context, addr netip.Addr, _ Dial, _ *slog.Logger) (Result, <-chan struct{}) {
+				r := Result{Outcome: Passed, Reason: "exit status 0", At: time.Now()}
+				ctx, cancel := context.WithTimeout(ctx, e.check().Timeout)
+				defer cancel()
+				orphan := run(ctx, addr)
+				if orphan != nil {
+					r.Outcome, r.Reason = Failed, "timeout after 2s while running true, which cannot be killed"
+				}
+				return r, orphan
+			}
 		}
 	})
 }
 
 // watchPrograms watches n addresses by programs replaced by run; the first probes wait until all are watched.
-func watchPrograms(t *testing.T, p *Prober, n, width int, run func(ctx context.Context, t *attempt) error) (*Watch, *listener) {
+func watchPrograms(t *testing.T, p *Prober, n, width int, run func(ctx context.Context, addr netip.Addr) (orphan <-chan struct{})) (*Watch, *listener) {
 	t.Helper()
 	p.call(func(o *scheduler) { o.limit = 0 })
 	check := &config.Check{Name: "program", Type: config.Exec, Command: []string{"true"}, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
@@ -132,7 +142,7 @@ func TestProgramsAreLimitedWithoutStaleTargets(t *testing.T) {
 	probing(t, func(t *testing.T, _ *world, p *Prober) {
 		const width, targets = 4, 400
 		var running, most, runs atomic.Int64
-		watching, l := watchPrograms(t, p, targets, width, func(context.Context, *attempt) error {
+		watching, l := watchPrograms(t, p, targets, width, func(context.Context, netip.Addr) <-chan struct{} {
 			most.Store(max(most.Load(), running.Add(1)))
 			defer running.Add(-1)
 			runs.Add(1)
@@ -163,18 +173,17 @@ func TestUnkillableProgramIsNotRunAgain(t *testing.T) {
 		stuck := map[netip.Addr]bool{all[0]: true}
 		runs := map[netip.Addr]int{}
 		var mu sync.Mutex
-		watching, l := watchPrograms(t, p, len(all), width, func(ctx context.Context, t *attempt) error {
+		watching, l := watchPrograms(t, p, len(all), width, func(ctx context.Context, addr netip.Addr) <-chan struct{} {
 			mu.Lock()
 			defer mu.Unlock()
-			runs[t.addr]++
-			if !stuck[t.addr] {
+			runs[addr]++
+			if !stuck[addr] {
 				return nil
 			}
 			mu.Unlock()
 			<-ctx.Done()
 			mu.Lock()
-			t.orphan, t.doing = end, "running true, which cannot be killed"
-			return ctx.Err()
+			return end
 		})
 		watching.FirstRound(t.Context())
 		time.Sleep(time.Minute)
@@ -216,7 +225,9 @@ func TestUnusedSlotGoesToNextTarget(t *testing.T) {
 	o, w := newIdleScheduler(t, []Target{{program, addr}, {tcpCheck(), addr}})
 	first, behind := w.entries[0], w.entries[1]
 	for _, e := range w.entries {
-		e.prepared.run = func(context.Context, *attempt) (string, error) { return "passed", nil }
+		e.prepared.run = func(context.Context, netip.Addr, Dial, *slog.Logger) (Result, <-chan struct{}) {
+			return Result{Outcome: Passed, Reason: "passed"}, nil
+		}
 	}
 	o.programs.width = 1
 	first.limiter.running = minPerAddress

@@ -1,18 +1,14 @@
 package health
 
 import (
-	"cmp"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"net/netip"
-	"net/textproto"
-	"net/url"
 	"reflect"
 	"slices"
-
-	"github.com/hashicorp/go-multierror"
 
 	"meridian/config"
 )
@@ -31,47 +27,11 @@ type fingerprint [sha256.Size]byte
 type preparedCheck struct {
 	check            *config.Check
 	fingerprint      fingerprint
-	probeFingerprint fingerprint // a digest of the probe alone, without thresholds
-	run              probe
-	credentials
+	probeFingerprint fingerprint                                                                                       // a digest of the probe alone, without thresholds
+	run              func(ctx context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (Result, <-chan struct{}) // nil: it has no probe
 
-	parts   []part      // of composites, which have no run
-	height  int         // composites: 1 above the highest of their parts; others: 0
-	path    *url.URL    // of http and https: path and query
-	header  http.Header // of http and https: all but Host
-	pool    *bufferPool // of http and https
-	program string      // of exec: the file
-}
-
-// checkError is the reason that a check cannot be prepared.
-type checkError struct {
-	pos           config.Pos
-	key           string // below the check, e.g. tls.ca
-	problem, hint string
-}
-
-// Prepare verifies that every check of cfg can run: it reads the files that the checks name. The error is a
-// *multierror.Error of config.Errors in file order.
-func Prepare(cfg *config.Config) error {
-	var faults []config.Error
-	for i := range cfg.Checks {
-		c := &cfg.Checks[i]
-		if c.Base != "" { // it has the files of its base
-			continue
-		}
-		_, problems := prepareCheck(c)
-		for _, f := range problems {
-			faults = append(faults, cfg.ErrorAt(f.pos, "checks."+c.Name+"."+f.key, f.problem, f.hint))
-		}
-	}
-	slices.SortStableFunc(faults, func(a, b config.Error) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
-	var all *multierror.Error
-	for _, f := range faults {
-		all = multierror.Append(all, f)
-	}
-	return all.ErrorOrNil()
+	parts  []part // of composites
+	height int    // composites: 1 above the highest of their parts; others: 0
 }
 
 // prepareChecks prepares the check of each target, once per check.
@@ -112,65 +72,22 @@ func (made preparedChecks) get(c *config.Check) (*preparedCheck, error) {
 	return of, nil
 }
 
+// prepareCheck prepares c, except the parts of a composite.
+func prepareCheck(c *config.Check) (*preparedCheck, []checkError) {
+	of, problems := prepareProbe(c)
+	made := &preparedCheck{check: c, fingerprint: fingerprintOf(c, of.files), probeFingerprint: fingerprintOf(probeFields(c), of.files)}
+	if of.run != nil {
+		made.run = of.probe
+	}
+	return made, problems
+}
+
 func joinErrors(check string, problems []checkError) error {
 	var errs []error
 	for _, f := range problems {
 		errs = append(errs, fmt.Errorf("checks.%s.%s: %s; %s", check, f.key, f.problem, f.hint))
 	}
 	return errors.Join(errs...)
-}
-
-// prepareCheck prepares c, except the parts of a composite.
-func prepareCheck(c *config.Check) (*preparedCheck, []checkError) {
-	made := &preparedCheck{check: c}
-	var problems []checkError
-	switch c.Type {
-	case config.HTTP, config.HTTPS:
-		made.run = probeHTTP
-		problems = made.prepareHTTP()
-	case config.TCPConnect:
-		made.run = probeTCP
-	case config.TLS:
-		made.run = probeTLS
-	case config.GRPC:
-		made.run = probeGRPC
-	case config.DNS:
-		made.run = probeDNS
-	case config.ICMP:
-		made.run = probeICMP
-		problems = made.prepareICMP()
-	case config.Exec:
-		made.run = probeExec
-		problems = made.prepareExec()
-	case config.Push, config.All, config.Any, config.AtLeast, config.Invert: // these have no probe
-	default:
-		return nil, []checkError{{c.Pos, "type", fmt.Sprintf("no check of type %q", c.Type), "http, https, tcp, tls, grpc, dns, icmp, exec, push, all, any, at_least or invert"}}
-	}
-	loaded, digest, more := loadCredentials(c.TLS)
-	made.credentials = loaded
-	made.fingerprint, made.probeFingerprint = fingerprintOf(c, digest), fingerprintOf(probeFields(c), digest)
-	return made, append(problems, more...)
-}
-
-// prepareHTTP parses the path and headers of an http or https check.
-func (c *preparedCheck) prepareHTTP() []checkError {
-	path, err := url.ParseRequestURI(c.check.Path)
-	if err != nil || path.Host != "" {
-		return []checkError{{
-			c.check.Pos, "path",
-			fmt.Sprintf("%q is not a path", c.check.Path), "a path such as /healthz?full=1",
-		}}
-	}
-	c.path, c.pool = path, newBufferPool()
-	c.header = http.Header{"User-Agent": {"meridian"}}
-	for _, h := range c.check.Headers {
-		if name := textproto.CanonicalMIMEHeaderKey(h.Name); name == "User-Agent" {
-			c.header.Set(name, h.Value)
-		} else {
-			c.header.Add(name, h.Value)
-		}
-	}
-	return nil
 }
 
 // fingerprintOf digests c. It iterates over all fields, so that a new field counts automatically; fields behind a pointer,

@@ -85,12 +85,12 @@ func TestPrepareAcceptsGoodChecks(t *testing.T) {
 	}
 }
 
-func TestFileContentsArePartOfFingerprint(t *testing.T) {
+func TestFileContentsAreDigested(t *testing.T) {
 	a, b := newAuthority(t), newAuthority(t)
 	check := tcpCheck()
 	check.TLS.CA = a.file
-	before, _ := prepareCheck(check)
-	same, _ := prepareCheck(check)
+	before, _ := prepareProbe(check)
+	same, _ := prepareProbe(check)
 	data, err := os.ReadFile(b.file)
 	if err != nil {
 		t.Fatal(err)
@@ -98,8 +98,8 @@ func TestFileContentsArePartOfFingerprint(t *testing.T) {
 	if err := os.WriteFile(a.file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	after, _ := prepareCheck(check)
-	if before.fingerprint != same.fingerprint || before.fingerprint == after.fingerprint {
-		t.Error("the definition does not follow the contents")
+	after, _ := prepareProbe(check)
+	if before.files != same.files || before.files == after.files {
+		t.Error("the digest does not follow the contents")
 	}
 }

@@ -18,7 +18,7 @@ type probe func(ctx context.Context, t *attempt) (evidence string, err error)
 
 // attempt is a running probe.
 type attempt struct {
-	*preparedCheck
+	*probeCheck
 	addr    netip.Addr
 	dial    Dial
 	buffers *buffers        // of http and https, during the probe
@@ -29,10 +29,10 @@ type attempt struct {
 
 // probe runs the check against addr once, within its timeout. If a program could not be killed then, left is closed when it
 // has ended.
-func (c *preparedCheck) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (r Result, left <-chan struct{}) {
+func (c *probeCheck) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (r Result, left <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(parent, c.check.Timeout)
 	defer cancel()
-	t := &attempt{preparedCheck: c, addr: addr, dial: dial}
+	t := &attempt{probeCheck: c, addr: addr, dial: dial}
 	began := time.Now()
 	evidence, err := t.run(ctx, log)
 	r = t.result(ctx, evidence, err)
@@ -56,7 +56,7 @@ func (t *attempt) run(ctx context.Context, log *slog.Logger) (evidence string, e
 		}
 	}()
 	t.doing = "starting"
-	return t.preparedCheck.run(ctx, t)
+	return t.probeCheck.run(ctx, t)
 }
 
 // source returns the source address of the probe; the zero Addr: the system chooses.

@@ -49,7 +49,7 @@ func TestReasonsOfErrors(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			tr := &attempt{preparedCheck: &preparedCheck{check: tcpCheck()}, doing: "testing"}
+			tr := &attempt{probeCheck: &probeCheck{check: tcpCheck()}, doing: "testing"}
 			want(t, tr.result(t.Context(), "", c.err), c.want, c.reason)
 		})
 	}

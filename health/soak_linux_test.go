@@ -7,10 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -29,8 +29,11 @@ import (
 func BenchmarkSoak(b *testing.B) {
 	port, hangUp := elsewhere(b)
 	defer hangUp()
-	check := httpCheck(&endpoint{AddrPort: netip.AddrPortFrom(loopback, port)})
-	check.Timeout = 2 * time.Second
+	check := config.Check{
+		Name: "web", Type: config.HTTP, Port: int(port), Method: "GET", Path: "/healthz",
+		Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3,
+		Status: []config.StatusRange{{From: 200, To: 299}},
+	}
 	dialer := net.Dialer{KeepAlive: -1}
 	var probes atomic.Int64
 	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler), Dial: func(ctx context.Context, _ netip.Addr, network, address string) (net.Conn, error) {
@@ -76,7 +79,7 @@ const soakServes = "MERIDIAN_SOAK_SERVES"
 // elsewhere starts another process of this test binary that serves a page over HTTP at a port of every address, until
 // hangUp.
 func elsewhere(tb testing.TB) (port uint16, hangUp func()) {
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeForTheSoak$")
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestServeForSoak$")
 	cmd.Env = append(os.Environ(), soakServes+"=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -109,8 +112,15 @@ func TestServeForSoak(t *testing.T) {
 	if os.Getenv(soakServes) == "" {
 		t.Skip("only in the process that BenchmarkSoak starts")
 	}
-	fmt.Println(serveOn(t, "tcp4", "0.0.0.0:0", says(page("200 OK", "ok"))).Port())
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(l.Addr().(*net.TCPAddr).Port)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })}
+	go server.Serve(l)
 	io.Copy(io.Discard, os.Stdin)
+	server.Close()
 }
 
 // cpuTime returns the CPU time of this process.
@@ -133,72 +143,4 @@ func resident(tb testing.TB) int {
 		tb.Fatal(err)
 	}
 	return pages * os.Getpagesize()
-}
-
-// TestThousandsOfProbesLeaveNothingBehind probes real endpoints, good and bad, over tcp, tls, http, https, HTTP/2, grpc and
-// dns, and by a program, some thousand times: afterwards there are as many goroutines and open files as before, and memory
-// has not grown with the number of probes.
-func TestThousandsOfProbesLeaveNothingBehind(t *testing.T) {
-	a := newAuthority(t)
-	good := a.issue(t, nil)
-	linger := func(conn net.Conn) { io.Copy(io.Discard, conn) } // until the probe closes
-	endpoints := []*endpoint{
-		serve(t, says(page("200 OK", "ok"))),
-		serve(t, says(page("503 Service Unavailable", "no"))),
-		serve(t, over(good, says(page("200 OK", "ok")))),
-		serve(t, resets),
-		serve(t, then(endless("HTTP/1.1 200 OK\r\n\r\n"), linger)),
-		serve(t, silent),
-	}
-	files, goroutines := openFiles(t), runtime.NumGoroutine()
-	p := NewProber(Options{Logger: slog.New(slog.DiscardHandler)})
-	ctx, stop := context.WithCancel(t.Context())
-	go p.Run(ctx)
-	var targets []Target
-	for _, e := range endpoints {
-		plain, secure, connect := httpCheck(e), httpsCheck(e, a.file), *tcpCheck()
-		connect.Port = int(e.Port())
-		multiplexed, alone, call := http2Check(e), tlsCheck(e, a.file), grpcCheck(e)
-		question := dnsCheck(int(e.Port()))
-		for _, c := range []config.Check{plain, secure, connect, multiplexed, alone, call, question} {
-			c.Interval, c.Timeout = 20*time.Millisecond, 20*time.Millisecond
-			targets = append(targets, Target{&c, e.Addr()})
-		}
-	}
-	program := config.Check{Type: config.Exec, Command: []string{"/bin/true"}, Interval: time.Second, Timeout: 500 * time.Millisecond}
-	targets = append(targets, Target{&program, endpoints[0].Addr()})
-	refused := *tcpCheck()
-	refused.Port, refused.Interval, refused.Timeout = 1, 20*time.Millisecond, 20*time.Millisecond
-	targets = append(targets, Target{&refused, endpoints[0].Addr()})
-	w, err := p.Watch(targets, func([]Transition) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.FirstRound(t.Context())
-	probes := func() (n int) {
-		p.call(func(o *scheduler) {
-			for _, e := range o.entries {
-				n += e.history.added
-			}
-		})
-		return n
-	}
-	waitFor(t, "the first probes", func() bool { return probes() > 300 })
-	early := liveHeap()
-	waitFor(t, "thousands of probes", func() bool { return probes() > 3000 })
-	if late := liveHeap(); late > early+8<<20 {
-		t.Errorf("the heap grew from %d to %d octets between probe 300 and 3000", early, late)
-	}
-	stop()
-	<-p.stopped
-	waitFor(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
-	waitFor(t, "files to be closed", func() bool { return openFiles(t) <= files })
-}
-
-// liveHeap returns the heap in use after a collection.
-func liveHeap() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }

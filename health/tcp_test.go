@@ -97,9 +97,9 @@ func FuzzTCPAnswer(f *testing.F) {
 // probePiped probes a peer that sends the given bytes, then closes.
 func probePiped(t *testing.T, check config.Check, answer []byte) Result {
 	t.Helper()
-	c, flaws := prepareCheck(&check)
+	c, flaws := prepareProbe(&check)
 	if len(flaws) > 0 {
-		t.Fatal(joinErrors(check.Name, flaws))
+		t.Fatal(flaws)
 	}
 	dial := func(context.Context, netip.Addr, string, string) (net.Conn, error) {
 		return &canned{answer: answer}, nil

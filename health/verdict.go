@@ -12,15 +12,3 @@ const (
 )
 
 func (v Verdict) String() string { return [...]string{"unknown", "up", "down", "uncertain"}[v] }
-
-// Outcome is the outcome of one probe.
-type Outcome uint8
-
-// The outcomes.
-const (
-	Inconclusive Outcome = iota // the probe could not run, for a local reason
-	Failed
-	Passed
-)
-
-func (o Outcome) String() string { return [...]string{"inconclusive", "failed", "passed"}[o] }

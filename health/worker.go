@@ -18,7 +18,7 @@ func (o *scheduler) start(e *targetState) {
 func (o *scheduler) work(e *targetState) {
 	defer o.workers.Done()
 	for e != nil {
-		r, left := e.prepared.probe(o.ctx, e.addr, o.dial, o.log)
+		r, left := e.prepared.run(o.ctx, e.addr, o.dial, o.log)
 		o.reports <- report{entry: e, result: r, orphaned: left != nil}
 		if left != nil {
 			o.waitOrphan(e, left)
