@@ -2,6 +2,8 @@ package health
 
 import (
 	"testing"
+
+	"meridian/health/probe"
 )
 
 // BenchmarkScheduler measures the cost of a result in the scheduler with 10,000 targets, without the probe: half of the
@@ -15,11 +17,11 @@ func BenchmarkScheduler(b *testing.B) {
 		e.probing, e.probeStart = true, e.due
 		o.running++
 		e.limiter.running++
-		outcome := Passed
+		outcome := probe.Passed
 		if n%2 == 0 {
-			outcome = Failed
+			outcome = probe.Failed
 		}
-		o.drainReports(report{entry: e, result: Result{Outcome: outcome, Reason: "connected", At: e.probeStart}})
+		o.drainReports(report{entry: e, result: probe.Result{Outcome: outcome, Reason: "connected", At: e.probeStart}})
 		o.notify()
 	}
 }

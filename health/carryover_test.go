@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // TestEditedCheckKeepsHold edits the check of a target that is down, after its endpoint has recovered.
@@ -144,7 +145,7 @@ func TestEditedThresholdsKeepStreak(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.become(addr, refuses)
 		s, _ := before.Status(0)
-		for ; s.Streak != 2 || s.Last[0].Outcome != Failed; s, _ = before.Status(0) {
+		for ; s.Streak != 2 || s.Last[0].Outcome != probe.Failed; s, _ = before.Status(0) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		changed := *old

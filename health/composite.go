@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // fullPortion is the weight of an endpoint that gets all its clients, in 256ths.
@@ -199,10 +200,10 @@ func (e *targetState) moreDecisive(v Verdict, i, j int) bool {
 }
 
 // evidence returns the reason that a composite is v, as a result.
-func (e *targetState) evidence(v Verdict, now time.Time) Result {
+func (e *targetState) evidence(v Verdict, now time.Time) probe.Result {
 	i := e.decidingPart(v)
 	if i < 0 {
-		return Result{At: now}
+		return probe.Result{At: now}
 	}
 	p := e.parts[i]
 	reason := fmt.Sprintf("check %q", e.partName(i))
@@ -221,8 +222,8 @@ func (e *targetState) evidence(v Verdict, now time.Time) Result {
 	case e.prepared.check.Type == config.AtLeast:
 		reason = e.upCount() + "; " + reason
 	}
-	outcome := map[Verdict]Outcome{Up: Passed, Down: Failed}[v] // else inconclusive
-	return Result{Outcome: outcome, Reason: printable(reason), Latency: p.cause.Latency, At: now}
+	outcome := map[Verdict]probe.Outcome{Up: probe.Passed, Down: probe.Failed}[v] // else inconclusive
+	return probe.Result{Outcome: outcome, Reason: probe.Printable(reason), Latency: p.cause.Latency, At: now}
 }
 
 // upCount formats the number of parts of an at_least that are up.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // TestManualExampleCanBeProbed loads the YAML of docs/reference/checks.md as a server would.
@@ -22,7 +23,7 @@ func TestManualExampleCanBeProbed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Prepare(cfg); err != nil {
+	if err := probe.Verify(cfg); err != nil {
 		t.Error(err)
 	}
 	if len(cfg.Checks) < 4 {

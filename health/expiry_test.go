@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 func TestExpiringCertificateIsLoggedOnceADay(t *testing.T) {
@@ -65,7 +66,7 @@ func TestExpiringCertificateIsLoggedOnceADay(t *testing.T) {
 }
 
 // presents returns a dialer whose peer presents a certificate.
-func presents(cert tls.Certificate) Dial {
+func presents(cert tls.Certificate) probe.Dial {
 	return func(context.Context, netip.Addr, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		go func() {

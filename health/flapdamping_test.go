@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // wantOutlook compares the outlook; times in it are written as HH:MM:SS.
@@ -37,7 +38,7 @@ func TestStateChangeIsConfirmedBySecondProbe(t *testing.T) {
 		for streak := 0; streak < check.Fall; {
 			time.Sleep(100 * time.Millisecond)
 			s, _ := watching.Status(0)
-			streak = s.Streak * int(s.Last[0].Outcome&Failed)
+			streak = s.Streak * int(s.Last[0].Outcome&probe.Failed)
 		}
 		wantTransitions(t, l.take())
 		wantOutlook(t, watching, "confirms at HH:MM:SS whether it is down")
@@ -60,7 +61,7 @@ func TestContradictedStateChangeDoesNotHappen(t *testing.T) {
 		synctest.Wait()
 		l.take()
 		w.become(addr, refuses)
-		for s, _ := watching.Status(0); s.Last[0].Outcome == Passed; s, _ = watching.Status(0) {
+		for s, _ := watching.Status(0); s.Last[0].Outcome == probe.Passed; s, _ = watching.Status(0) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		w.become(addr, accepts)

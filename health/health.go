@@ -40,6 +40,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // Target is the unit of probing: an address and a check. Two targets with equal address and check definition are probed
@@ -71,7 +72,7 @@ const FullWeight = 0
 
 // Options holds the dependencies of a Prober; zero fields select the defaults.
 type Options struct {
-	Dial   Dial
+	Dial   probe.Dial
 	Logger *slog.Logger
 	Saved  []SavedTarget // the saved state of an earlier prober
 }

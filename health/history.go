@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"meridian/health/probe"
 )
 
 // historySize is the number of results, and of transitions, kept for each target.
@@ -11,20 +13,20 @@ const historySize = 10
 
 // history holds the last results and transitions of a target.
 type history struct {
-	ring        [historySize]Result
+	ring        [historySize]probe.Result
 	added       int          // results since the start
 	transitions []Transition // oldest first, at most historySize
 }
 
-func (h *history) add(r Result) {
+func (h *history) add(r probe.Result) {
 	h.ring[h.added%historySize] = r
 	h.added++
 }
 
 // results returns a copy of the kept results, newest first.
-func (h *history) results() []Result {
+func (h *history) results() []probe.Result {
 	kept := min(h.added, historySize)
-	out := make([]Result, kept)
+	out := make([]probe.Result, kept)
 	for i := range out {
 		out[i] = h.ring[(h.added-1-i)%historySize]
 	}
@@ -54,7 +56,7 @@ func (h *history) summary() string {
 	results := h.results()
 	for len(results) > 0 {
 		o := results[0].Outcome
-		run := slices.IndexFunc(results, func(r Result) bool { return r.Outcome != o })
+		run := slices.IndexFunc(results, func(r probe.Result) bool { return r.Outcome != o })
 		if run < 0 {
 			run = len(results)
 		}

@@ -3,6 +3,8 @@ package health
 import (
 	"log/slog"
 	"time"
+
+	"meridian/health/probe"
 )
 
 // causeQuiet is the minimum time between two log lines about inconclusive probes of the same check and reason: an
@@ -33,7 +35,7 @@ type inconclusive struct {
 
 // noteInconclusive records that r, a probe of e, is inconclusive. The first round does not wait for another: the local
 // error is likely to persist, and an unknown target counts as up.
-func (o *scheduler) noteInconclusive(e *targetState, r Result, now time.Time) {
+func (o *scheduler) noteInconclusive(e *targetState, r probe.Result, now time.Time) {
 	if e.inconclusive.since.IsZero() {
 		e.inconclusive.since = r.At
 	}

@@ -14,19 +14,19 @@ import (
 	"meridian/config"
 )
 
-// lacksRoute simulates an address without a route from this machine.
-func lacksRoute(context.Context) (net.Conn, error) {
-	return nil, localError{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}}
+// lacksNetwork simulates a network interface of this machine that is down.
+func lacksNetwork(context.Context) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETDOWN)}
 }
 
-const noRoute = "this machine cannot probe: connect: network is unreachable"
+const noNetwork = "this machine cannot probe: connect: network is down"
 
 func TestFirstRoundDoesNotWaitForInconclusiveProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, _, end := logged(t, nil)
 		defer end()
 		all := addrs(2)
-		w.become(all[1], lacksRoute)
+		w.become(all[1], lacksNetwork)
 		either := &config.Check{Name: "either", Type: config.All, Parts: []config.CheckPart{{Check: tcpCheck()}}}
 		watching, _ := watch(t, p, append(targetsOf(tcpCheck(), all), Target{either, all[1]}))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -36,7 +36,7 @@ func TestFirstRoundDoesNotWaitForInconclusiveProbes(t *testing.T) {
 		if waited := time.Since(began); waited > 0 {
 			t.Errorf("the first round took %v, want none", waited)
 		}
-		if s, _ := watching.Status(1); s.Verdict != Unknown || s.Inconclusive.IsZero() || s.Last[0].Reason != noRoute {
+		if s, _ := watching.Status(1); s.Verdict != Unknown || s.Inconclusive.IsZero() || s.Last[0].Reason != noNetwork {
 			t.Errorf("status %+v, want unknown and inconclusive, for want of a route", s)
 		}
 	})
@@ -57,7 +57,7 @@ func TestStatusShowsInconclusiveProbes(t *testing.T) {
 			}
 		}
 		expect("before", false)
-		w.become(addrs(1)[0], lacksRoute)
+		w.become(addrs(1)[0], lacksNetwork)
 		time.Sleep(time.Hour)
 		expect("an hour later", true)
 		w.become(addrs(1)[0], accepts)
@@ -83,12 +83,12 @@ func TestInconclusiveProbesAreLoggedAtBeginAndEnd(t *testing.T) {
 			}
 			time.Sleep(10 * time.Second)
 		}
-		become(lacksRoute)
+		become(lacksNetwork)
 		watch(t, p, targetsOf(tcpCheck(), all))
 		time.Sleep(10 * time.Minute)
 		become(accepts)
 		for range 10 { // intermittent causes are not logged each time
-			become(lacksRoute)
+			become(lacksNetwork)
 			become(accepts)
 		}
 		time.Sleep(5 * time.Minute)
@@ -97,7 +97,7 @@ func TestInconclusiveProbesAreLoggedAtBeginAndEnd(t *testing.T) {
 		done := `level=INFO msg="probes conclusive again" check=web address=`
 		for i, line := range lines {
 			want := []string{begin, done}[i%2]
-			if !strings.HasPrefix(line, want) || !strings.Contains(line, `reason="`+noRoute+`"`) {
+			if !strings.HasPrefix(line, want) || !strings.Contains(line, `reason="`+noNetwork+`"`) {
 				t.Errorf("line %d is %q, want it to begin %q", i, line, want)
 			}
 		}
@@ -115,7 +115,7 @@ func TestReloadKeepsInconclusiveSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, p, book, end := logged(t, nil)
 		defer end()
-		w.become(addrs(1)[0], lacksRoute)
+		w.become(addrs(1)[0], lacksNetwork)
 		before, _ := watch(t, p, targetsOf(tcpCheck(), addrs(1)))
 		time.Sleep(time.Hour)
 		was, _ := before.Status(0)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 func TestHeldTargetStaysDownWhenLeaseExpires(t *testing.T) {
@@ -125,10 +126,10 @@ func TestManualFailbackSurvivesDaysOfDowntime(t *testing.T) {
 func TestGapDoesNotCountTowardsHoldDown(t *testing.T) {
 	check := tcpCheck()
 	check.HoldDown, check.Fall = time.Minute, 1
-	tl := verdictState{}.after(Failed, start, check).after(Passed, start.Add(5*time.Second), check)
+	tl := verdictState{}.after(probe.Failed, start, check).after(probe.Passed, start.Add(5*time.Second), check)
 	now := start.Add(time.Hour)
 	for passes := 0; tl.verdict == Down; passes++ {
-		if tl = tl.after(Passed, now, check); tl.verdict == Up {
+		if tl = tl.after(probe.Passed, now, check); tl.verdict == Up {
 			if waited := now.Sub(start); waited != time.Hour+time.Minute {
 				t.Errorf("up after %v, want hold_down to begin after the gap", waited)
 			}

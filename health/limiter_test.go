@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // checksOfOneAddress returns n different checks of one address.
@@ -111,13 +112,13 @@ func programs(p *Prober, width int, run func(ctx context.Context, addr netip.Add
 	p.call(func(o *scheduler) {
 		o.programs.width = width
 		for _, e := range o.entries {
-			e.prepared.run = func(ctx context.Context, addr netip.Addr, _ Dial, _ *slog.Logger) (Result, <-chan struct{}) {
-				r := Result{Outcome: Passed, Reason: "exit status 0", At: time.Now()}
+			e.prepared.run = func(ctx context.Context, addr netip.Addr, _ probe.Dial, _ *slog.Logger) (probe.Result, <-chan struct{}) {
+				r := probe.Result{Outcome: probe.Passed, Reason: "exit status 0", At: time.Now()}
 				ctx, cancel := context.WithTimeout(ctx, e.check().Timeout)
 				defer cancel()
 				orphan := run(ctx, addr)
 				if orphan != nil {
-					r.Outcome, r.Reason = Failed, "timeout after 2s while running true, which cannot be killed"
+					r.Outcome, r.Reason = probe.Failed, "timeout after 2s while running true, which cannot be killed"
 				}
 				return r, orphan
 			}
@@ -225,8 +226,8 @@ func TestUnusedSlotGoesToNextTarget(t *testing.T) {
 	o, w := newIdleScheduler(t, []Target{{program, addr}, {tcpCheck(), addr}})
 	first, behind := w.entries[0], w.entries[1]
 	for _, e := range w.entries {
-		e.prepared.run = func(context.Context, netip.Addr, Dial, *slog.Logger) (Result, <-chan struct{}) {
-			return Result{Outcome: Passed, Reason: "passed"}, nil
+		e.prepared.run = func(context.Context, netip.Addr, probe.Dial, *slog.Logger) (probe.Result, <-chan struct{}) {
+			return probe.Result{Outcome: probe.Passed, Reason: "passed"}, nil
 		}
 	}
 	o.programs.width = 1

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // identity identifies a target: equal check definitions and equal addresses are one target.
@@ -27,8 +28,8 @@ type fingerprint [sha256.Size]byte
 type preparedCheck struct {
 	check            *config.Check
 	fingerprint      fingerprint
-	probeFingerprint fingerprint                                                                                       // a digest of the probe alone, without thresholds
-	run              func(ctx context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (Result, <-chan struct{}) // nil: it has no probe
+	probeFingerprint fingerprint                                                                                                   // a digest of the probe alone, without thresholds
+	run              func(ctx context.Context, addr netip.Addr, dial probe.Dial, log *slog.Logger) (probe.Result, <-chan struct{}) // nil: it has no probe
 
 	parts  []part // of composites
 	height int    // composites: 1 above the highest of their parts; others: 0
@@ -73,19 +74,19 @@ func (made preparedChecks) get(c *config.Check) (*preparedCheck, error) {
 }
 
 // prepareCheck prepares c, except the parts of a composite.
-func prepareCheck(c *config.Check) (*preparedCheck, []checkError) {
-	of, problems := prepareProbe(c)
-	made := &preparedCheck{check: c, fingerprint: fingerprintOf(c, of.files), probeFingerprint: fingerprintOf(probeFields(c), of.files)}
-	if of.run != nil {
-		made.run = of.probe
+func prepareCheck(c *config.Check) (*preparedCheck, []probe.Problem) {
+	of, problems := probe.New(c)
+	made := &preparedCheck{check: c, fingerprint: fingerprintOf(c, of.Files), probeFingerprint: fingerprintOf(probeFields(c), of.Files)}
+	if of.Probes() {
+		made.run = of.Probe
 	}
 	return made, problems
 }
 
-func joinErrors(check string, problems []checkError) error {
+func joinErrors(check string, problems []probe.Problem) error {
 	var errs []error
 	for _, f := range problems {
-		errs = append(errs, fmt.Errorf("checks.%s.%s: %s; %s", check, f.key, f.problem, f.hint))
+		errs = append(errs, fmt.Errorf("checks.%s.%s: %s; %s", check, f.Key, f.What, f.Hint))
 	}
 	return errors.Join(errs...)
 }

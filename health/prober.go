@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"meridian/health/probe"
 )
 
 // maxProbes is the most probes that run at once: enough for 10,000 targets at the default interval of 5 s that all hang for
@@ -18,7 +20,7 @@ const programsPerProcessor = 8
 
 // Prober runs all probes. Its methods are safe for concurrent use.
 type Prober struct {
-	dial      Dial
+	dial      probe.Dial
 	log       *slog.Logger
 	limit     int // probes at once
 	programs  int // of these, exec programs
@@ -34,7 +36,7 @@ type Prober struct {
 // NewProber returns a Prober; Run drives it.
 func NewProber(o Options) *Prober {
 	if o.Dial == nil {
-		o.Dial = systemDial
+		o.Dial = probe.SystemDial
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

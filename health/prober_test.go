@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"meridian/health/probe"
 )
 
 func TestDeadEndpointGoesDownInTimeAndRecovers(t *testing.T) {
@@ -187,7 +189,7 @@ func TestFileLimitIsInconclusive(t *testing.T) {
 		wantTransitions(t, l.take(), "0 unknown->up: connected",
 			"0 up->uncertain: no conclusive result for 18s; the last probe: this machine cannot probe: too many open files")
 		s, _ := watching.Status(1)
-		if s.Verdict != Unknown || s.Last[0].Outcome != Inconclusive || s.Last[0].Reason != "this machine cannot probe: too many open files" {
+		if s.Verdict != Unknown || s.Last[0].Outcome != probe.Inconclusive || s.Last[0].Reason != "this machine cannot probe: too many open files" {
 			t.Errorf("status %+v, want unknown, for want of files", s)
 		}
 		stop()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // The range of a lease.
@@ -37,9 +38,9 @@ func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, l
 	if lease != 0 && (lease < minLease || lease > maxLease) {
 		return fmt.Errorf("reporting: lease %s is out of range; %s to %s", span(lease), span(minLease), span(maxLease))
 	}
-	r := Result{Outcome: Passed, Reason: printable(reason)}
+	r := probe.Result{Outcome: probe.Passed, Reason: probe.Printable(reason)}
 	if !up {
-		r.Outcome = Failed
+		r.Outcome = probe.Failed
 	}
 	if reason == "" {
 		r.Reason = "reported " + verdictOf(up).String()
@@ -53,7 +54,7 @@ func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, l
 
 // applyReport applies a report. During a reload a changed check has two targets of one name, and the report applies to
 // both.
-func (o *scheduler) applyReport(of reportKey, r Result, lease time.Duration, now time.Time) error {
+func (o *scheduler) applyReport(of reportKey, r probe.Result, lease time.Duration, now time.Time) error {
 	targets := o.pushTargets[of]
 	if len(targets) == 0 {
 		return fmt.Errorf("reporting: %w: %s", ErrNoPush, o.describeKnown(of))
@@ -104,7 +105,7 @@ func listed(words map[string]bool) string {
 
 // expire applies the end of e's lease: the verdict becomes unknown, now or when no hold keeps it down.
 func (o *scheduler) expire(e *targetState, now time.Time) {
-	r := Result{Reason: "no report for " + span(now.Sub(e.verdict.lastResultAt).Round(time.Second)), At: now}
+	r := probe.Result{Reason: "no report for " + span(now.Sub(e.verdict.lastResultAt).Round(time.Second)), At: now}
 	t, until := e.verdict.expireLease(now, e.prepared.check)
 	e.lease = until
 	o.setState(e, t, r, now)

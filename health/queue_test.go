@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"meridian/health/probe"
 )
 
 // TestQueueServesLongestDueFirst adds and removes at random, compared with a plain slice.
@@ -48,6 +50,6 @@ func TestHistoryKeepsNewestResults(t *testing.T) {
 				t.Fatalf("result %d of %d is number %d, want %d", i, n, r.Latency, want)
 			}
 		}
-		h.add(Result{Latency: time.Duration(n)})
+		h.add(probe.Result{Latency: time.Duration(n)})
 	}
 }

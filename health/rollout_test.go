@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // rollout simulates a service of four members under one check. Each member restarts for 20 s, 30 s after the one before it,
@@ -31,9 +32,9 @@ func (r *rollout) probe(second int) {
 		if second%5 != m%5 {
 			continue
 		}
-		outcome := Passed
+		outcome := probe.Passed
 		if r.restarting(m, second) {
-			outcome = Failed
+			outcome = probe.Failed
 		}
 		r.members[m] = r.members[m].after(outcome, start.Add(time.Duration(second)*time.Second), r.check)
 	}

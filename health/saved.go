@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // The maximum age of saved state: of a verdict, and of a held target, which an operator may clear much later.
@@ -146,13 +147,13 @@ func parseVerdict(s string) (v Verdict, ok bool) {
 	return Unknown, false
 }
 
-func parseOutcome(s string) (o Outcome, ok bool) {
-	for _, o := range []Outcome{Passed, Failed} {
+func parseOutcome(s string) (o probe.Outcome, ok bool) {
+	for _, o := range []probe.Outcome{probe.Passed, probe.Failed} {
 		if s == o.String() {
 			return o, true
 		}
 	}
-	return Inconclusive, false
+	return probe.Inconclusive, false
 }
 
 // restore sets the state of e, which is new, from m, if that is still valid for its check.
@@ -201,8 +202,8 @@ func (m *SavedTarget) verdictState() verdictState {
 }
 
 // cause returns the saved result that made the verdict.
-func (m *SavedTarget) cause() Result {
-	return Result{Reason: m.Reason, Latency: m.Latency, At: m.Since}
+func (m *SavedTarget) cause() probe.Result {
+	return probe.Result{Reason: m.Reason, Latency: m.Latency, At: m.Since}
 }
 
 // save returns the state of e for a later process; false if there is none.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // restored returns the saved state of a prober, after a round trip through JSON.
@@ -323,7 +324,7 @@ func FuzzSavedTargets(f *testing.F) {
 			}
 			e.status(now)
 			for i := range 5 {
-				e.verdict = e.verdict.after(Passed, now.Add(time.Duration(i)*16*time.Minute), check)
+				e.verdict = e.verdict.after(probe.Passed, now.Add(time.Duration(i)*16*time.Minute), check)
 			}
 			if e.verdict.verdict != Up {
 				t.Fatalf("still %+v after an hour of passed probes", e.verdict)

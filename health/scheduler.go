@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // jitter is the largest part of an interval by which a probe comes early or late.
@@ -56,8 +57,8 @@ type targetState struct {
 	settled       bool           // it has no verdict, and the first round does not wait for one
 	confirmsFirst bool           // it was added after the start: a first failure is confirmed by another probe at once
 	verdict       verdictState
-	changedBy     Result // the result that made the verdict
-	cause         Result // the result that made the effective verdict
+	changedBy     probe.Result // the result that made the verdict
+	cause         probe.Result // the result that made the effective verdict
 	response      responseTime
 	history       history
 	inconclusive  inconclusive
@@ -85,7 +86,7 @@ type sub struct {
 // report is a result, or the end of a program, on its way to the scheduler.
 type report struct {
 	entry        *targetState
-	result       Result
+	result       probe.Result
 	orphaned     bool // a program outlives the probe
 	orphanExited bool // the program has ended; there is no result
 }
@@ -183,15 +184,15 @@ func (o *scheduler) handleReport(r report) {
 }
 
 // applyResult updates e's verdict by a result.
-func (o *scheduler) applyResult(e *targetState, r Result, now time.Time) {
+func (o *scheduler) applyResult(e *targetState, r probe.Result, now time.Time) {
 	e.history.add(r)
 	o.warnExpiry(e, r)
-	if r.Outcome == Inconclusive {
+	if r.Outcome == probe.Inconclusive {
 		o.noteInconclusive(e, r, now)
 		return
 	}
 	o.noteConclusive(e, now)
-	if r.Outcome == Passed {
+	if r.Outcome == probe.Passed {
 		e.response = e.response.add(r.Latency)
 	}
 	if e.isFirstFailure(r) {
@@ -201,7 +202,7 @@ func (o *scheduler) applyResult(e *targetState, r Result, now time.Time) {
 }
 
 // setState sets e's verdict state, caused by cause, and logs and queues what changed.
-func (o *scheduler) setState(e *targetState, t verdictState, cause Result, now time.Time) {
+func (o *scheduler) setState(e *targetState, t verdictState, cause probe.Result, now time.Time) {
 	from, was := e.verdict.effective()
 	share := e.verdict.slowStartWeight
 	logged := !e.verdict.isProvisional(t)
@@ -213,7 +214,7 @@ func (o *scheduler) setState(e *targetState, t verdictState, cause Result, now t
 	e.damped = t.dampedOnly(now, e.prepared.check)
 	switch to, held := t.effective(); {
 	case to != from, held != was:
-		if to == Up && cause.Outcome == Failed || to == Down && cause.Outcome == Passed { // it was uncertain
+		if to == Up && cause.Outcome == probe.Failed || to == Down && cause.Outcome == probe.Passed { // it was uncertain
 			cause.Reason = e.changedBy.Reason + "; still " + to.String() + ": " + cause.Reason
 		}
 		e.cause = cause
@@ -231,12 +232,12 @@ func (o *scheduler) setState(e *targetState, t verdictState, cause Result, now t
 
 // isFirstFailure reports whether r is the first result of a target that needs two failures to go down first: one lost
 // probe must not take a member out that a reload adds.
-func (e *targetState) isFirstFailure(r Result) bool {
+func (e *targetState) isFirstFailure(r probe.Result) bool {
 	if !e.confirmsFirst {
 		return false
 	}
 	e.confirmsFirst = false
-	return r.Outcome == Failed && e.verdict.verdict == Unknown && e.prepared.run != nil
+	return r.Outcome == probe.Failed && e.verdict.verdict == Unknown && e.prepared.run != nil
 }
 
 // checkTimeouts applies changes caused by time alone: stale verdicts and ended holds.
@@ -251,7 +252,7 @@ func (o *scheduler) checkTimeouts(now time.Time) {
 			o.logHold(e, now)
 			continue
 		}
-		o.setState(e, t, Result{Reason: e.staleReason(now), At: now}, now)
+		o.setState(e, t, probe.Result{Reason: e.staleReason(now), At: now}, now)
 	}
 }
 
@@ -269,11 +270,11 @@ func (o *scheduler) lastStallEnd(e *targetState, now time.Time) time.Time {
 // nextDue returns when an entry that was just probed is due again: an interval after that probe began, plus or minus the
 // jitter; after the first probe, anywhere within the interval, so that targets that began together spread; after the
 // confirm time if the next result decides.
-func (e *targetState) nextDue(r Result, now time.Time) time.Time {
-	if r.Outcome == Failed && e.verdict.verdict == Unknown { // see isFirstFailure
+func (e *targetState) nextDue(r probe.Result, now time.Time) time.Time {
+	if r.Outcome == probe.Failed && e.verdict.verdict == Unknown { // see isFirstFailure
 		return now.Add(e.prepared.check.Confirm)
 	}
-	if r.Outcome != Inconclusive && e.verdict.needsConfirm(now, e.prepared.check) {
+	if r.Outcome != probe.Inconclusive && e.verdict.needsConfirm(now, e.prepared.check) {
 		return now.Add(e.prepared.check.Confirm)
 	}
 	part := 1 - jitter + 2*jitter*rand.Float64()

@@ -7,24 +7,25 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // Status is the prober's view of a target.
 type Status struct {
 	Verdict         Verdict
-	Effective       Verdict       // if Verdict is Uncertain: Up or Down, the state that answers use
-	Since           time.Time     // when Verdict began; zero while it is unknown
-	Cause           Result        // the result that caused it
-	Streak          int           // consecutive results equal to the last conclusive one
-	SlowStartWeight uint8         // see [Transition]
-	Response        time.Duration // see [Transition]
-	Outlook         string        // what comes next, e.g. `up after 1 more success`
-	Until           time.Time     // when that comes, if only time has to pass; else zero
-	Last            []Result      // newest first, at most 10
-	Transitions     []Transition  // newest first, at most 10
-	Inconclusive    time.Time     // since when all probes have been inconclusive, for the reason of the last one; zero: the last was conclusive
-	Next            time.Time     // when the next probe is due; zero during a probe or while its program still runs, and for targets without probes
-	Parts           []PartStatus  // of a composite, in the order written
+	Effective       Verdict        // if Verdict is Uncertain: Up or Down, the state that answers use
+	Since           time.Time      // when Verdict began; zero while it is unknown
+	Cause           probe.Result   // the result that caused it
+	Streak          int            // consecutive results equal to the last conclusive one
+	SlowStartWeight uint8          // see [Transition]
+	Response        time.Duration  // see [Transition]
+	Outlook         string         // what comes next, e.g. `up after 1 more success`
+	Until           time.Time      // when that comes, if only time has to pass; else zero
+	Last            []probe.Result // newest first, at most 10
+	Transitions     []Transition   // newest first, at most 10
+	Inconclusive    time.Time      // since when all probes have been inconclusive, for the reason of the last one; zero: the last was conclusive
+	Next            time.Time      // when the next probe is due; zero during a probe or while its program still runs, and for targets without probes
+	Parts           []PartStatus   // of a composite, in the order written
 }
 
 // PartStatus is the prober's view of a part of a composite target.
@@ -142,7 +143,7 @@ func (o *scheduler) clearWhole(e *targetState, now time.Time) (held bool) {
 func (o *scheduler) clear(e *targetState, now time.Time) (held bool) {
 	c := e.prepared.check
 	held = e.verdict.holdReason(now, c) != notHeld
-	cause := Result{Outcome: Passed, Reason: "cleared by an operator", At: now}
+	cause := probe.Result{Outcome: probe.Passed, Reason: "cleared by an operator", At: now}
 	if last := e.history.results(); len(last) > 0 {
 		cause.Reason += "; the last probe: " + last[0].Reason
 		cause.Latency = last[0].Latency
@@ -217,7 +218,7 @@ func (e *targetState) outlookLease() (words string, until time.Time) {
 func (e *targetState) outlookUp() (words string, until time.Time) {
 	t, c := &e.verdict, e.prepared.check
 	switch {
-	case t.last == Failed:
+	case t.last == probe.Failed:
 		return "down after " + count(e.remaining(c.Fall), "more failure"), until
 	case !t.slowStartSince.IsZero():
 		full := t.slowStartSince.Add(c.SlowStart)
@@ -242,7 +243,7 @@ func (e *targetState) outlookDown(now time.Time) (words string, until time.Time)
 	case failback:
 		return "waiting for manual failback", until
 	}
-	if t.last == Passed {
+	if t.last == probe.Passed {
 		return "up after " + count(e.remaining(c.Rise), "more success"), until
 	}
 	return "up after " + count(e.needed(c.Rise), "success") + " in a row", until

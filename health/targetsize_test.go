@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // targetBytes is the limit of a target's heap, in octets, with all its history: 10,000 of them are 80 MB of the 200 MB
@@ -22,13 +23,13 @@ func TestTargetMemoryIsBounded(t *testing.T) {
 	before := liveHeap()
 	o, w := newIdleScheduler(t, targetsOf(check, addrs(targets)))
 	for round := range 3 * historySize {
-		outcome := Passed
+		outcome := probe.Passed
 		if round%5 > 1 { // it changes state now and then
-			outcome = Failed
+			outcome = probe.Failed
 		}
 		for i, e := range w.entries {
 			reason := fmt.Sprintf("status %d of target %d, want 200-299; %s", round, i, strings.Repeat("x", 100))
-			o.applyResult(e, Result{Outcome: outcome, Reason: reason, Latency: time.Millisecond, At: time.Now()}, time.Now())
+			o.applyResult(e, probe.Result{Outcome: outcome, Reason: reason, Latency: time.Millisecond, At: time.Now()}, time.Now())
 		}
 		o.notify()
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"meridian/health/probe"
 )
 
 // transition builds the notification about e for subscriber s, which knows verdict from.
@@ -71,7 +73,7 @@ func (o *scheduler) queueNotify(w *Watch) {
 // staleReason returns the reason that e is uncertain.
 func (e *targetState) staleReason(now time.Time) string {
 	s := fmt.Sprintf("no conclusive result for %v", now.Sub(e.verdict.lastResultAt).Round(time.Second))
-	if last := e.history.results(); len(last) > 0 && (last[0].Outcome == Inconclusive || e.stuck) {
+	if last := e.history.results(); len(last) > 0 && (last[0].Outcome == probe.Inconclusive || e.stuck) {
 		s += "; the last probe: " + last[0].Reason
 	}
 	return s
@@ -101,7 +103,7 @@ func (t verdictState) isProvisional(next verdictState) bool {
 		t.provisional && from == Uncertain && to == was
 }
 
-func (o *scheduler) logTransition(e *targetState, from Verdict, r Result) {
+func (o *scheduler) logTransition(e *targetState, from Verdict, r probe.Result) {
 	to, held := e.verdict.effective()
 	level := slog.LevelWarn
 	if to == Up {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 // firstWeight is the weight at the start of slow start, in 256ths.
@@ -19,9 +20,9 @@ type verdictState struct {
 	staleSince   time.Time // since when it is uncertain, for lack of results; zero: it is not
 	provisional  bool      // restored or carried over: the next result starts a new streak
 
-	last        Outcome   // Passed or Failed; Inconclusive before the first of them
-	streak      int       // consecutive results equal to last
-	streakSince time.Time // when the first result of the streak came
+	last        probe.Outcome // Passed or Failed; Inconclusive before the first of them
+	streak      int           // consecutive results equal to last
+	streakSince time.Time     // when the first result of the streak came
 
 	damping         damping
 	cleared         bool      // an operator ended hold_down and the wait for failback, until it is up
@@ -53,11 +54,11 @@ type verdictState struct {
 // streak to change, so that one lost packet after a restart does not move a region's traffic.
 //
 // A target that became unknown counted as up, so its next failure is a state change for flap damping.
-func (t verdictState) after(o Outcome, now time.Time, c *config.Check) verdictState {
-	if o == Inconclusive {
+func (t verdictState) after(o probe.Outcome, now time.Time, c *config.Check) verdictState {
+	if o == probe.Inconclusive {
 		return t
 	}
-	broken := t.provisional || t.last == Passed && (!t.staleSince.IsZero() || now.Sub(t.lastResultAt) > staleAfter(c))
+	broken := t.provisional || t.last == probe.Passed && (!t.staleSince.IsZero() || now.Sub(t.lastResultAt) > staleAfter(c))
 	t.lastResultAt, t.staleSince, t.provisional = now, time.Time{}, false
 	if o == t.last && !broken {
 		t.streak++
@@ -70,20 +71,20 @@ func (t verdictState) after(o Outcome, now time.Time, c *config.Check) verdictSt
 // decide applies the current streak to the verdict.
 func (t verdictState) decide(now time.Time, c *config.Check) verdictState {
 	switch {
-	case t.verdict == Unknown && t.last == Passed:
+	case t.verdict == Unknown && t.last == probe.Passed:
 		t.verdict, t.since = Up, now
-	case t.verdict == Unknown && t.last == Failed:
+	case t.verdict == Unknown && t.last == probe.Failed:
 		if !t.since.IsZero() {
 			t.damping, _ = t.damping.add(now, c.FlapDamping)
 		}
 		t.verdict, t.since = Down, now
-	case t.verdict == Up && t.last == Passed:
+	case t.verdict == Up && t.last == probe.Passed:
 		t = t.advanceSlowStart(now, c)
 	case t.verdict == Up && t.thresholdReached(c.Fall, c):
 		t.damping, _ = t.damping.add(now, c.FlapDamping)
 		t.verdict, t.since = Down, now
 		t.slowStartSince, t.slowStartWeight, t.cleared = time.Time{}, FullWeight, false
-	case t.verdict == Down && t.last == Passed && t.thresholdReached(c.Rise, c) && t.holdReason(now, c) == notHeld:
+	case t.verdict == Down && t.last == probe.Passed && t.thresholdReached(c.Rise, c) && t.holdReason(now, c) == notHeld:
 		t = t.markUp(now, c)
 	}
 	return t
@@ -133,9 +134,9 @@ func (t verdictState) needsConfirm(now time.Time, c *config.Check) bool {
 	case c.Confirm == 0:
 		return false
 	case t.verdict == Up:
-		return t.last == Failed && t.streak == c.Fall
+		return t.last == probe.Failed && t.streak == c.Fall
 	case t.verdict == Down:
-		return t.last == Passed && t.streak == c.Rise && t.holdReason(now, c) == notHeld
+		return t.last == probe.Passed && t.streak == c.Rise && t.holdReason(now, c) == notHeld
 	}
 	return false
 }
@@ -169,7 +170,7 @@ func (t verdictState) holdReason(now time.Time, c *config.Check) holdReason {
 		return damped
 	case t.cleared:
 		return notHeld
-	case c.HoldDown > 0 && (t.last != Passed || now.Sub(t.streakSince) < c.HoldDown):
+	case c.HoldDown > 0 && (t.last != probe.Passed || now.Sub(t.streakSince) < c.HoldDown):
 		return holdDown
 	case c.Failback == config.ManualFailback:
 		return failback
@@ -180,7 +181,7 @@ func (t verdictState) holdReason(now time.Time, c *config.Check) holdReason {
 // visibleHold returns the holdReason for display: only damping is shown while probes fail.
 func (t verdictState) visibleHold(now time.Time, c *config.Check) holdReason {
 	h := t.holdReason(now, c)
-	if h != damped && (t.last != Passed || !t.thresholdReached(c.Rise, c)) {
+	if h != damped && (t.last != probe.Passed || !t.thresholdReached(c.Rise, c)) {
 		return notHeld
 	}
 	return h
@@ -188,14 +189,14 @@ func (t verdictState) visibleHold(now time.Time, c *config.Check) holdReason {
 
 // dampedOnly reports whether only flap damping keeps t down.
 func (t verdictState) dampedOnly(now time.Time, c *config.Check) bool {
-	return t.holdReason(now, c) == damped && t.last == Passed && t.thresholdReached(c.Rise, c) && t.staleSince.IsZero()
+	return t.holdReason(now, c) == damped && t.last == probe.Passed && t.thresholdReached(c.Rise, c) && t.staleSince.IsZero()
 }
 
 // clear removes the holds and the transitions counted by flap damping; t changes to up if its streak is long enough.
 func (t verdictState) clear(now time.Time, c *config.Check) verdictState {
 	t.damping = damping{}
 	t.cleared = t.verdict == Down
-	if t.verdict == Down && t.last == Passed && t.staleSince.IsZero() && t.thresholdReached(c.Rise, c) {
+	if t.verdict == Down && t.last == probe.Passed && t.staleSince.IsZero() && t.thresholdReached(c.Rise, c) {
 		t = t.markUp(now, c)
 	}
 	return t

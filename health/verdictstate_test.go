@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 func TestVerdictsFollowTheTruthTable(t *testing.T) {
@@ -45,7 +46,7 @@ func TestThresholdOfOneChangesAtOnce(t *testing.T) {
 }
 
 // letters maps letters to outcomes in these tests' scripts.
-var letters = map[rune]Outcome{'p': Passed, 'f': Failed, 'i': Inconclusive}
+var letters = map[rune]probe.Outcome{'p': probe.Passed, 'f': probe.Failed, 'i': probe.Inconclusive}
 
 // start is the start time of the scripts.
 var start = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -137,25 +138,25 @@ func TestHoldsDoubleAndResetAfterCalm(t *testing.T) {
 func TestSlowStartGrowsLinearly(t *testing.T) {
 	c := &config.Check{Rise: 1, Fall: 3, SlowStart: 2 * time.Minute}
 	var tl verdictState
-	tl = tl.after(Passed, start, c)
+	tl = tl.after(probe.Passed, start, c)
 	if tl.slowStartWeight != 0 {
 		t.Errorf("the first verdict has weight %d, want full", tl.slowStartWeight)
 	}
 	for range 3 {
-		tl = tl.after(Failed, start, c)
+		tl = tl.after(probe.Failed, start, c)
 	}
 	var got []uint8
 	for _, s := range []struct {
 		after   time.Duration
-		outcome Outcome
-	}{{0, Passed}, {30 * time.Second, Passed}, {45 * time.Second, Failed}, {time.Minute, Passed}, {119 * time.Second, Passed}, {2 * time.Minute, Passed}, {time.Hour, Passed}} {
+		outcome probe.Outcome
+	}{{0, probe.Passed}, {30 * time.Second, probe.Passed}, {45 * time.Second, probe.Failed}, {time.Minute, probe.Passed}, {119 * time.Second, probe.Passed}, {2 * time.Minute, probe.Passed}, {time.Hour, probe.Passed}} {
 		tl = tl.after(s.outcome, start.Add(s.after), c)
 		got = append(got, tl.slowStartWeight)
 	}
 	if want := []uint8{16, 76, 76, 136, 254, 0, 0}; !slices.Equal(got, want) {
 		t.Errorf("shares %v, want %v", got, want)
 	}
-	tl = tl.after(Passed, start, c)
+	tl = tl.after(probe.Passed, start, c)
 	if tl.verdict != Up || !tl.slowStartSince.IsZero() {
 		t.Errorf("after slow start: %+v", tl)
 	}
@@ -164,18 +165,18 @@ func TestSlowStartGrowsLinearly(t *testing.T) {
 func TestProvisionalVerdictNeedsFullStreak(t *testing.T) {
 	for _, c := range []struct {
 		verdict  Verdict
-		last     Outcome // of an earlier streak of two
+		last     probe.Outcome // of an earlier streak of two
 		outcomes string
 		back     config.Failback
 		want     string
 	}{
-		{Up, Failed, "ffff", config.AutoFailback, "+++-"}, // fall and confirm; the failures from before do not count
-		{Up, Passed, "fpff", config.AutoFailback, "++++"},
-		{Up, Passed, "p", config.AutoFailback, "+"},
-		{Down, Passed, "pppp", config.AutoFailback, "---+"},
-		{Down, Failed, "fppp", config.AutoFailback, "----"},
-		{Down, Passed, "pppppp", config.ManualFailback, "------"},
-		{Up, Failed, "iffi", config.AutoFailback, "++++"},
+		{Up, probe.Failed, "ffff", config.AutoFailback, "+++-"}, // fall and confirm; the failures from before do not count
+		{Up, probe.Passed, "fpff", config.AutoFailback, "++++"},
+		{Up, probe.Passed, "p", config.AutoFailback, "+"},
+		{Down, probe.Passed, "pppp", config.AutoFailback, "---+"},
+		{Down, probe.Failed, "fppp", config.AutoFailback, "----"},
+		{Down, probe.Passed, "pppppp", config.ManualFailback, "------"},
+		{Up, probe.Failed, "iffi", config.AutoFailback, "++++"},
 	} {
 		check := &config.Check{Rise: 3, Fall: 3, Confirm: 1, Interval: 5 * time.Second, Failback: c.back}
 		tl := verdictState{verdict: c.verdict, last: c.last, streak: 2, streakSince: start, lastResultAt: start, provisional: true, staleSince: start}
@@ -192,7 +193,7 @@ func TestProvisionalVerdictNeedsFullStreak(t *testing.T) {
 
 func TestVerdictIsUncertainWithoutResults(t *testing.T) {
 	c := &config.Check{Rise: 1, Fall: 1, Interval: 5 * time.Second, Timeout: 2 * time.Second}
-	tl := verdictState{}.after(Passed, start, c)
+	tl := verdictState{}.after(probe.Passed, start, c)
 	at := func(d time.Duration) Verdict {
 		v, _ := tl.stale(start.Add(d), time.Time{}, c).effective()
 		return v
@@ -207,10 +208,10 @@ func TestVerdictIsUncertainWithoutResults(t *testing.T) {
 	if v, held := lost.effective(); v != Uncertain || held != Up {
 		t.Errorf("%v, held %v, want uncertain and up", v, held)
 	}
-	if v, _ := lost.after(Inconclusive, start, c).effective(); v != Uncertain {
+	if v, _ := lost.after(probe.Inconclusive, start, c).effective(); v != Uncertain {
 		t.Errorf("%v after an inconclusive probe", v)
 	}
-	if v, _ := lost.after(Passed, start, c).effective(); v != Up {
+	if v, _ := lost.after(probe.Passed, start, c).effective(); v != Up {
 		t.Errorf("%v after a conclusive one", v)
 	}
 	if v, _ := (verdictState{}).stale(start, time.Time{}, c).effective(); v != Unknown {
@@ -234,7 +235,7 @@ func TestVerdictStateAgreesWithWholeHistory(t *testing.T) {
 		now := start
 		for range 80 {
 			now = now.Add(time.Duration(1+random.IntN(8)) * time.Second)
-			e := event{at: now, outcome: Outcome(min(2, random.IntN(5))), cleared: random.IntN(40) == 0}
+			e := event{at: now, outcome: probe.Outcome(min(2, random.IntN(5))), cleared: random.IntN(40) == 0}
 			if len(past.events) > 0 && random.IntN(3) > 0 {
 				e.outcome = past.events[len(past.events)-1].outcome // streaks
 			}
@@ -281,7 +282,7 @@ func randomCheck(r *rand.Rand) *config.Check {
 // event is a result, or an operator's clear, and its time.
 type event struct {
 	at      time.Time
-	outcome Outcome
+	outcome probe.Outcome
 	cleared bool
 }
 
@@ -302,7 +303,7 @@ func (p *chronicle) add(e event, c *config.Check) {
 	switch {
 	case e.cleared:
 		p.transitions, p.holds, p.cleared = nil, nil, p.verdict == Down
-	case e.outcome == Inconclusive:
+	case e.outcome == probe.Inconclusive:
 		return
 	}
 	last, streak, since := p.streak(3*c.Interval + c.Timeout)
@@ -314,11 +315,11 @@ func (p *chronicle) add(e event, c *config.Check) {
 	switch {
 	case streak == 0:
 	case p.verdict == Unknown:
-		p.verdict = map[Outcome]Verdict{Passed: Up, Failed: Down}[last]
-	case p.verdict == Up && last == Failed && streak >= c.Fall+confirm:
+		p.verdict = map[probe.Outcome]Verdict{probe.Passed: Up, probe.Failed: Down}[last]
+	case p.verdict == Up && last == probe.Failed && streak >= c.Fall+confirm:
 		p.flaps(e.at, c.FlapDamping)
 		p.verdict, p.cleared = Down, false
-	case p.verdict == Down && last == Passed && streak >= c.Rise+confirm && !p.damped(e.at) && !held:
+	case p.verdict == Down && last == probe.Passed && streak >= c.Rise+confirm && !p.damped(e.at) && !held:
 		if !p.flaps(e.at, c.FlapDamping) {
 			p.verdict, p.cleared, p.up = Up, false, e.at
 		}
@@ -326,12 +327,12 @@ func (p *chronicle) add(e event, c *config.Check) {
 }
 
 // streak searches back for the last equal results; a gap ends a streak of successes.
-func (p *chronicle) streak(gap time.Duration) (last Outcome, n int, since time.Time) {
+func (p *chronicle) streak(gap time.Duration) (last probe.Outcome, n int, since time.Time) {
 	for _, e := range slices.Backward(p.events) {
-		if e.cleared || e.outcome == Inconclusive {
+		if e.cleared || e.outcome == probe.Inconclusive {
 			continue
 		}
-		if n > 0 && (e.outcome != last || last == Passed && since.Sub(e.at) > gap) {
+		if n > 0 && (e.outcome != last || last == probe.Passed && since.Sub(e.at) > gap) {
 			break
 		}
 		last, n, since = e.outcome, n+1, e.at
@@ -381,7 +382,7 @@ func (p *chronicle) slowStartWeight(c *config.Check) uint8 {
 	}
 	passed := p.up
 	for _, e := range p.events {
-		if !e.cleared && e.outcome == Passed && e.at.After(p.up) {
+		if !e.cleared && e.outcome == probe.Passed && e.at.After(p.up) {
 			passed = e.at
 		}
 	}
@@ -392,7 +393,7 @@ func (p *chronicle) slowStartWeight(c *config.Check) uint8 {
 }
 
 func TestVerdictAndOutcomeNames(t *testing.T) {
-	got := fmt.Sprint(Unknown, Up, Down, Uncertain, Inconclusive, Failed, Passed)
+	got := fmt.Sprint(Unknown, Up, Down, Uncertain, probe.Inconclusive, probe.Failed, probe.Passed)
 	if want := "unknown up down uncertain inconclusive failed passed"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

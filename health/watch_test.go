@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/health/probe"
 )
 
 func TestFirstRoundWaitsForEveryVerdict(t *testing.T) {
@@ -253,7 +254,7 @@ func TestStatusShowsVerdictCauseAndHistory(t *testing.T) {
 		if wait := time.Until(s.Next); wait < 0 || wait > 6*time.Second {
 			t.Errorf("next probe in %v", wait)
 		}
-		if age := time.Since(s.Last[0].At); age > 6*time.Second || s.Last[0].Outcome != Failed {
+		if age := time.Since(s.Last[0].At); age > 6*time.Second || s.Last[0].Outcome != probe.Failed {
 			t.Errorf("newest result %+v", s.Last[0])
 		}
 	})

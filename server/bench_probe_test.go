@@ -17,6 +17,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/health/probe"
 	"meridian/zones"
 )
 
@@ -101,7 +102,7 @@ func pairs(b *testing.B, pools int) *zones.Snapshot {
 
 // probing returns an instance with only the parts that a health state change needs, and a running
 // prober.
-func probing(b *testing.B, snapshot *zones.Snapshot, dial health.Dial) *instance {
+func probing(b *testing.B, snapshot *zones.Snapshot, dial probe.Dial) *instance {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	run := newInstance(&Daemon{Logger: log})

@@ -8,16 +8,17 @@ import (
 	"time"
 
 	"meridian/health"
+	"meridian/health/probe"
 )
 
 func TestStatusListsPartsOfCompositeCheck(t *testing.T) {
 	at := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	addr := netip.MustParseAddr("192.0.2.10")
 	db := health.PartStatus{Check: "db", Addr: addr, Critical: true, Status: health.Status{
-		Verdict: health.Down, Since: at, Cause: health.Result{Reason: "connect: connection refused"}, Outlook: "up after 2 successes in a row",
+		Verdict: health.Down, Since: at, Cause: probe.Result{Reason: "connect: connection refused"}, Outlook: "up after 2 successes in a row",
 	}}
 	drain := health.PartStatus{Check: "drain", Addr: addr, ObserveOnly: true, Status: health.Status{
-		Verdict: health.Unknown, Since: at, Cause: health.Result{Reason: "no report for 30s"},
+		Verdict: health.Unknown, Since: at, Cause: probe.Result{Reason: "no report for 30s"},
 	}}
 	pair := health.PartStatus{Check: "pair", Addr: addr, Status: health.Status{Verdict: health.Down, Parts: []health.PartStatus{db}}}
 	s := AddressStatus{Address: addr, Check: "site", Verdict: "down"}

@@ -9,6 +9,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/health/probe"
 )
 
 // complete adds the data that follows from the check: the next transition of a composite check,
@@ -76,10 +77,10 @@ func predict(c *config.Check, at netip.Addr, known *health.Status) nextTransitio
 // streakToward returns the number of consecutive results towards the next transition.
 func streakToward(known *health.Status) int {
 	for _, r := range known.Last {
-		if r.Outcome == health.Inconclusive {
+		if r.Outcome == probe.Inconclusive {
 			continue
 		}
-		if answeredUp(known) == (r.Outcome == health.Passed) {
+		if answeredUp(known) == (r.Outcome == probe.Passed) {
 			return 0
 		}
 		return known.Streak

@@ -8,6 +8,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/health/probe"
 )
 
 // made returns a composite check and its status. A part is written NAME=VERDICT:STREAK, with the
@@ -19,12 +20,12 @@ func made(kind config.CheckType, n int, verdict health.Verdict, parts ...string)
 		name, how, _ := strings.Cut(strings.TrimLeft(text, "!~"), "=")
 		verdict, row, _ := strings.Cut(how, ":")
 		p := health.PartStatus{Check: name, Addr: at, Critical: strings.HasPrefix(text, "!"), ObserveOnly: strings.HasPrefix(text, "~")}
-		last := health.Failed
+		last := probe.Failed
 		switch verdict {
 		case "up":
 			p.Verdict, p.Outlook = health.Up, "down after "+row
 		case "down":
-			p.Verdict, p.Outlook, last = health.Down, "up after "+row, health.Passed
+			p.Verdict, p.Outlook, last = health.Down, "up after "+row, probe.Passed
 		case "unknown":
 			p.Outlook = "the first report decides"
 		case "uncertain":
@@ -32,7 +33,7 @@ func made(kind config.CheckType, n int, verdict health.Verdict, parts ...string)
 		}
 		if row != "" {
 			p.Streak = int(row[0] - '0')
-			p.Last = []health.Result{{Outcome: health.Inconclusive}, {Outcome: last}}
+			p.Last = []probe.Result{{Outcome: probe.Inconclusive}, {Outcome: last}}
 		}
 		c.Parts = append(c.Parts, config.CheckPart{Check: &config.Check{Name: name, Type: config.HTTP}})
 		s.Parts = append(s.Parts, p)
@@ -103,7 +104,7 @@ func TestExpiringCertificateIsWarning(t *testing.T) {
 		{time.Hour, 0, ""},
 	} {
 		s := AddressStatus{Address: at}
-		known := health.Status{Last: []health.Result{{Outcome: health.Failed}, {Expires: now.Add(c.left)}, {Expires: now}}}
+		known := health.Status{Last: []probe.Result{{Outcome: probe.Failed}, {Expires: now.Add(c.left)}, {Expires: now}}}
 		s.fill(known)
 		s.complete(&config.Check{TLS: config.CheckTLS{WarnDays: c.days}}, &known, now)
 		if !s.Expires.Equal(now.Add(c.left)) || s.Warning != c.want {

@@ -40,7 +40,7 @@ import (
 
 	"meridian/config"
 	"meridian/geo"
-	"meridian/health"
+	"meridian/health/probe"
 	"meridian/load"
 	"meridian/pools"
 )
@@ -116,7 +116,7 @@ type opener func(*config.Config) (*geo.Locator, error)
 // compilePools compiles pools and geo data as far as possible. Without geo data there is no tree, but errors in the
 // checks are still reported.
 func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator, *pools.Tree) {
-	report.addError(health.Prepare(cfg))
+	report.addError(probe.Verify(cfg))
 	report.addError(load.Prepare(cfg))
 	locator, err := open(cfg)
 	if err != nil {
