@@ -23,6 +23,7 @@ const (
 	panics
 	tcpAccepted
 	tcpEvicted
+	tcpAcceptErrors
 	tcpClosed
 	eventCount
 )
@@ -108,27 +109,28 @@ func (s *sharedCounters) add(c counter, n uint64) { s[c].Add(n) }
 
 // Counters holds the counts of a server since its start.
 type Counters struct {
-	Queries    uint64                              // messages received, over all transports
-	UDP        uint64                              // of these, over UDP
-	TCP        uint64                              // of these, over TCP
-	Sources    [transportCount][familyCount]uint64 // of these, by transport and family of the source
-	Types      [typeCount]uint64                   // of these, by type; see queryTypeName
-	Rcodes     [rcodeCount]uint64                  // answers, by extended response code
-	Truncated  uint64                              // answers with TC set
-	FailedOpen uint64                              // answers from a pool that fails open
-	ECS        uint64                              // queries with a client-subnet option
-	Dropped    uint64                              // messages without an answer: not a query, or the answer could not be sent
-	NotQuery   uint64                              // of these: not a query
-	TooLong    uint64                              // of these: longer than any query that is accepted
-	NoReturn   uint64                              // of these: from port 0
-	SendFailed uint64                              // of these: the answer could not be sent
-	Unsent     uint64                              // of these: UDP answers without room in the send buffer
-	SlowPath   uint64                              // answers of the slow path
-	Unlogged   uint64                              // queries that the query log should have, and has no room for
-	Panics     uint64                              // queries answered SERVFAIL because of a panic
-	Accepted   uint64                              // TCP connections accepted
-	Evicted    uint64                              // TCP connections closed for a new one at a limit
-	Open       uint64                              // open TCP connections
+	Queries      uint64                              // messages received, over all transports
+	UDP          uint64                              // of these, over UDP
+	TCP          uint64                              // of these, over TCP
+	Sources      [transportCount][familyCount]uint64 // of these, by transport and family of the source
+	Types        [typeCount]uint64                   // of these, by type; see queryTypeName
+	Rcodes       [rcodeCount]uint64                  // answers, by extended response code
+	Truncated    uint64                              // answers with TC set
+	FailedOpen   uint64                              // answers from a pool that fails open
+	ECS          uint64                              // queries with a client-subnet option
+	Dropped      uint64                              // messages without an answer: not a query, or the answer could not be sent
+	NotQuery     uint64                              // of these: not a query
+	TooLong      uint64                              // of these: longer than any query that is accepted
+	NoReturn     uint64                              // of these: from port 0
+	SendFailed   uint64                              // of these: the answer could not be sent
+	Unsent       uint64                              // of these: UDP answers without room in the send buffer
+	SlowPath     uint64                              // answers of the slow path
+	Unlogged     uint64                              // queries that the query log should have, and has no room for
+	Panics       uint64                              // queries answered SERVFAIL because of a panic
+	Accepted     uint64                              // TCP connections accepted
+	Evicted      uint64                              // TCP connections closed for a new one at a limit
+	AcceptErrors uint64                              // failed attempts to accept a TCP connection
+	Open         uint64                              // open TCP connections
 }
 
 // rawCounts are the sums of the counters of responders.
@@ -142,6 +144,7 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets),
 		NotQuery: event(notQuery), TooLong: event(tooLong), NoReturn: event(noReturn), SendFailed: event(sendFailed), Unsent: event(unsent),
 		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Panics: event(panics), Accepted: event(tcpAccepted), Evicted: event(tcpEvicted),
+		AcceptErrors: event(tcpAcceptErrors),
 	}
 	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent
 	n.Open = n.Accepted - closed

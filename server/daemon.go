@@ -327,6 +327,7 @@ func (c Counters) LogValue() slog.Value {
 		slog.Uint64("unsent", c.Unsent),
 		slog.Uint64("panics", c.Panics),
 		slog.Uint64("tcp_evicted", c.Evicted),
+		slog.Uint64("tcp_accept_errors", c.AcceptErrors),
 	)
 }
 

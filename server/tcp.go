@@ -15,6 +15,7 @@ import (
 const (
 	acceptPauseMin = 5 * time.Millisecond
 	acceptPauseMax = time.Second
+	acceptLogPause = time.Minute // between two reports of failures
 )
 
 // tcpListener accepts the TCP connections of one address, within the limits of config.TCP (RFC
@@ -22,6 +23,7 @@ const (
 type tcpListener struct {
 	server   *Server
 	listener *net.TCPListener
+	next     func() (*net.TCPConn, error) // accepts a connection of listener
 	streams  sync.WaitGroup
 	closing  chan struct{} // closed to end run
 	done     chan struct{} // closed when run has ended
@@ -41,6 +43,7 @@ func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListen
 	t := &tcpListener{
 		server:   s,
 		listener: listener,
+		next:     listener.AcceptTCP,
 		closing:  make(chan struct{}),
 		done:     make(chan struct{}),
 		conns:    newTCPConns(),
@@ -73,23 +76,57 @@ func bindTCP(asked netip.AddrPort, beside []*listener) (*net.TCPListener, error)
 // run accepts connections until drain.
 func (t *tcpListener) run() {
 	defer close(t.done)
-	pause := acceptPauseMin
+	var failing acceptFailures
 	for {
-		conn, err := t.listener.AcceptTCP()
+		conn, err := t.next()
 		switch {
 		case err == nil:
-			pause = acceptPauseMin
+			t.logAccepting(&failing)
 			t.accept(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
+			t.server.shared.add(tcpAcceptErrors, 1)
+			t.logNotAccepting(&failing, err)
 			select {
 			case <-t.closing:
-			case <-time.After(pause):
+			case <-time.After(min(acceptPauseMin<<min(failing.count-1, 10), acceptPauseMax)):
 			}
-			pause = min(2*pause, acceptPauseMax)
 		}
 	}
+}
+
+// acceptFailures describes consecutive failed accepts.
+type acceptFailures struct {
+	count    int
+	since    time.Time
+	reported bool      // the log has them
+	last     time.Time // when the log last reported failures
+}
+
+// logNotAccepting counts a failed accept and logs the first of several, at most once in
+// acceptLogPause.
+func (t *tcpListener) logNotAccepting(f *acceptFailures, err error) {
+	now := time.Now()
+	if f.count++; f.count > 1 {
+		return
+	}
+	f.since, f.reported = now, f.last.IsZero() || now.Sub(f.last) >= acceptLogPause
+	if !f.reported {
+		return
+	}
+	f.last = now
+	t.server.options.Logger.Error("cannot accept TCP connections; they wait, and UDP is answered",
+		"transport", "tcp", "address", t.listener.Addr().String(), "error", err, "hint", "raise the limit of open files, or lower server.tcp.max")
+}
+
+// logAccepting logs the end of reported failures.
+func (t *tcpListener) logAccepting(f *acceptFailures) {
+	if f.count > 0 && f.reported {
+		t.server.options.Logger.Info("TCP connections are accepted again", "transport", "tcp", "address", t.listener.Addr().String(),
+			"failures", f.count, "after", time.Since(f.since).Round(time.Millisecond))
+	}
+	f.count = 0
 }
 
 // accept serves conn. At a limit, it closes the longest-idle connection first.
