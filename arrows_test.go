@@ -17,13 +17,15 @@ import (
 // imports cmd. Go files outside the product (tests of this folder and
 // of deploy, programs of bench) may import all of it, and no package imports them.
 var below = map[string][]string{
+	"certs":                {},
+	"dnsclient":            {},
 	"dnsname":              {},
 	"config":               {"dnsname"},
 	"geo":                  {"config"},
 	"health":               {"config", "dnsname", "health/probe"},
-	"health/probe":         {"config", "dnsname"},
-	"resolver":             {"dnsname"},
-	"load":                 {"config"},
+	"health/probe":         {"certs", "config", "dnsclient", "dnsname"},
+	"resolver":             {"dnsclient", "dnsname"},
+	"load":                 {"certs", "config"},
 	"pools":                {"config", "dnsname", "geo", "health"},
 	"zones":                {"config", "dnsname", "geo", "health/probe", "load", "pools"},
 	"server":               {"config", "control/state", "dnsname", "geo", "health", "health/probe", "load", "pools", "resolver", "zones"},

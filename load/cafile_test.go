@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"meridian/certs"
 )
 
 // A file without certificates is an error, and an endless file is not read to its end.
 func TestInvalidCAFileIsAnError(t *testing.T) {
 	long := filepath.Join(t.TempDir(), "long.pem")
-	if err := os.WriteFile(long, make([]byte, maxPEM+1), 0o600); err != nil {
+	if err := os.WriteFile(long, make([]byte, certs.MaxSize+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{

@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 
 	"github.com/hashicorp/go-multierror"
 
+	"meridian/certs"
 	"meridian/config"
 )
 
@@ -52,39 +52,15 @@ func roots(file string) (*x509.CertPool, []byte, error) {
 	if file == "" {
 		return nil, nil, nil
 	}
-	data, err := readPEM(file)
+	data, err := certs.Read(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, nil, fmt.Errorf("no PEM certificate in %q", file)
+	pool, err := certs.Pool(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%q: %w", file, err)
 	}
 	return pool, data, nil
-}
-
-// maxPEM is the size limit of a file of certificates.
-const maxPEM = 4 << 20
-
-// readPEM reads a whole file. It rejects one that is not a regular file or too large.
-func readPEM(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%q is not a regular file", file)
-	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(file)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %q: %w", file, errors.Unwrap(err))
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
-	if err == nil && len(data) > maxPEM {
-		return nil, fmt.Errorf("%q is larger than %d MiB", file, maxPEM>>20)
-	}
-	return data, err
 }
 
 // newFetcher returns the fetcher of a target that trusts these authorities; nil: the system's.

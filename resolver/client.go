@@ -2,23 +2,22 @@ package resolver
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
+
+	"meridian/dnsclient"
 
 	"github.com/miekg/dns"
 )
 
 const (
-	tryTimeout  = 1500 * time.Millisecond // for one server and transport
-	rounds      = 2                       // how often each server is queried before a lookup fails
-	udpSize     = 1232                    // fits any path without fragments (DNS flag day 2020)
-	maxDatagram = 4096                    // accepted size in octets: more than requested
+	tryTimeout = 1500 * time.Millisecond // for one server and transport
+	rounds     = 2                       // how often each server is queried before a lookup fails
+	udpSize    = 1232                    // fits any path without fragments (DNS flag day 2020)
 )
 
 // client queries servers one after the other.
@@ -56,18 +55,11 @@ func unusable(answer *dns.Msg) error {
 	case answer.Rcode == dns.RcodeNameError:
 		return nil
 	case answer.Rcode != dns.RcodeSuccess:
-		return fmt.Errorf("response code %s", rcodeName(answer.Rcode))
+		return fmt.Errorf("response code %s", dnsclient.RcodeName(answer.Rcode))
 	case len(answer.Answer) == 0 && !answer.Authoritative && !answer.RecursionAvailable:
 		return errors.New("a referral: the server does not recurse")
 	}
 	return nil
-}
-
-func rcodeName(rcode int) string {
-	if name, known := dns.RcodeToString[rcode]; known {
-		return name
-	}
-	return fmt.Sprint(rcode)
 }
 
 // askServer queries one server over UDP, and over TCP if the answer is truncated (RFC 7766 5). It queries a server
@@ -101,17 +93,13 @@ func (c *client) exchange(ctx context.Context, network string, server netip.Addr
 			_ = conn.Close()
 		}
 	}()
-	packed, err := question.Pack()
-	if err != nil {
-		return nil, fmt.Errorf("packing the question: %w", err)
-	}
-	if network == "tcp" {
-		packed = append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...)
-	}
-	if _, err := conn.Write(packed); err != nil {
+	if err := dnsclient.Send(conn, network, question); err != nil {
 		return nil, trimConnError(err)
 	}
-	answer, err := await(conn, network, question)
+	answer, err := dnsclient.Await(conn, network, question, func(int) error { return strayError(network) })
+	if err == nil && network == "tcp" && answer.Truncated {
+		err = errWrongAnswer
+	}
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("no answer over %s within %s", network, tryTimeout)
 	}
@@ -131,59 +119,13 @@ func trimConnError(err error) error {
 	return err
 }
 
-// await reads messages until one answers the question. Another message may be a late answer or forged: over UDP it is
-// skipped, so that the right answer can still arrive. Over TCP only the server can have sent it.
-func await(conn net.Conn, network string, question *dns.Msg) (*dns.Msg, error) {
+var errWrongAnswer = errors.New("the response over tcp does not answer the question")
+
+// strayError returns nil if the exchange continues after a message that does not answer the question: over UDP it may be
+// a late answer or forged. Over TCP only the server can have sent it.
+func strayError(network string) error {
 	if network == "tcp" {
-		message, err := readFramed(conn)
-		if err != nil {
-			return nil, err
-		}
-		if answer := answerTo(question, message); answer != nil && !answer.Truncated {
-			return answer, nil
-		}
-		return nil, errors.New("the response over tcp does not answer the question")
+		return errWrongAnswer
 	}
-	datagram := make([]byte, maxDatagram)
-	for {
-		n, err := conn.Read(datagram)
-		if err != nil {
-			return nil, err
-		}
-		if answer := answerTo(question, datagram[:n]); answer != nil {
-			return answer, nil
-		}
-	}
-}
-
-// readFramed reads a message with its length before it (RFC 1035 4.2.2).
-func readFramed(conn net.Conn) ([]byte, error) {
-	var length [2]byte
-	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return nil, err
-	}
-	message := make([]byte, binary.BigEndian.Uint16(length[:]))
-	_, err := io.ReadFull(conn, message)
-	return message, err
-}
-
-// answerTo returns message if it answers the question, else nil: ID, question and type must be equal (RFC 5452 9.1).
-func answerTo(question *dns.Msg, message []byte) *dns.Msg {
-	answer := new(dns.Msg)
-	err := answer.Unpack(message)
-	switch {
-	case err != nil && !answer.Truncated: // a truncated one may be incomplete
-		return nil
-	case answer.Id != question.Id, !answer.Response, answer.Opcode != dns.OpcodeQuery:
-		return nil
-	case len(answer.Question) == 0 && answer.Rcode == dns.RcodeFormatError:
-		return answer // servers without EDNS support do this, too
-	case len(answer.Question) != 1:
-		return nil
-	}
-	got, want := answer.Question[0], question.Question[0]
-	if !strings.EqualFold(got.Name, want.Name) || got.Qtype != want.Qtype || got.Qclass != want.Qclass {
-		return nil
-	}
-	return answer
+	return nil
 }

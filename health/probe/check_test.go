@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"meridian/certs"
 	"meridian/config"
 )
 
@@ -21,7 +22,7 @@ func TestPrepareReportsAllErrorsInFileOrder(t *testing.T) {
 	broken := writeFile(t, "broken.pem", pemOf("CERTIFICATE", []byte("not DER")))
 	empty := writeFile(t, "empty.pem", "")
 	huge := filepath.Join(t.TempDir(), "huge.pem")
-	if err := errors.Join(os.WriteFile(huge, nil, 0o600), os.Truncate(huge, maxPEM+1)); err != nil {
+	if err := errors.Join(os.WriteFile(huge, nil, 0o600), os.Truncate(huge, certs.MaxSize+1)); err != nil {
 		t.Fatal(err)
 	}
 	tlsOf := func(name string, line uint32, files config.CheckTLS) config.Check {

@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnsclient"
 	"meridian/dnsname"
 )
 
@@ -52,7 +53,7 @@ func serveDNS(t *testing.T, overUDP, overTCP func(question []byte) [][]byte) int
 				if err != nil {
 					return
 				}
-				question, err := readFramed(conn)
+				question, err := (&dns.Conn{Conn: conn}).ReadMsgHeader(nil)
 				if err == nil {
 					for _, m := range overTCP(question) {
 						conn.Write(append([]byte{byte(len(m) >> 8), byte(len(m))}, m...))
@@ -328,7 +329,7 @@ func FuzzDNSAnswer(f *testing.F) {
 	check.Answer = regexp.MustCompile("^192")
 	made, _ := New(&check)
 	f.Fuzz(func(t *testing.T, message []byte) {
-		answer := answerTo(question, message)
+		answer := dnsclient.AnswerTo(question, message)
 		if answer == nil {
 			return
 		}
