@@ -17,7 +17,7 @@ import (
 	"meridian/admin"
 	"meridian/config"
 	"meridian/server"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 const world = `
@@ -53,7 +53,7 @@ func api(t testing.TB, o admin.Options) http.Handler {
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	var handler http.Handler
 	l := server.Daemon{
-		Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err },
+		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err },
 		Admin: func(c *server.Control, _ config.Admin) (http.Handler, error) {
 			handler = admin.New(c, o)
 			return handler, nil

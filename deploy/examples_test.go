@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 func TestExampleIsServed(t *testing.T) {
@@ -21,7 +21,7 @@ func TestExampleIsServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, more, err := zones.Build(cfg)
+	snapshot, more, err := snapshot.Build(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,13 +10,13 @@ import (
 	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // Compare forecasts the effect on the traffic of clients if after replaces before. If names
 // are given, only their traffic counts. It returns an error if reading the clients fails or
 // there is nothing to compare.
-func Compare(before, after *zones.Snapshot, clients Clients, names ...dnsname.Name) (*Forecast, error) {
+func Compare(before, after *snapshot.Snapshot, clients Clients, names ...dnsname.Name) (*Forecast, error) {
 	f := newForecaster(before, after)
 	if err := f.pair(names); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ const (
 
 // side is a snapshot with the scratch memory and region locations for its decisions.
 type side struct {
-	*zones.Snapshot
+	*snapshot.Snapshot
 	scratch *pools.Scratch
 	places  map[string]config.Location // of regions
 }
@@ -74,7 +74,7 @@ type pair struct {
 	impaired [impairments]Change // weighted
 }
 
-func newForecaster(before, after *zones.Snapshot) *forecaster {
+func newForecaster(before, after *snapshot.Snapshot) *forecaster {
 	f := &forecaster{
 		regions:    []string{answerNone, elsewhere},
 		numbers:    make(map[string]int),
@@ -85,7 +85,7 @@ func newForecaster(before, after *zones.Snapshot) *forecaster {
 		continents: make(map[string]*totals),
 		systems:    make(map[string]*totals),
 	}
-	for i, snapshot := range [2]*zones.Snapshot{before, after} {
+	for i, snapshot := range [2]*snapshot.Snapshot{before, after} {
 		s := &side{Snapshot: snapshot, scratch: snapshot.Pools.Scratch(), places: make(map[string]config.Location)}
 		for _, r := range snapshot.Config.Regions {
 			s.places[r.Name] = r.Location

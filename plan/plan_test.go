@@ -13,7 +13,7 @@ import (
 	"meridian/dnsname"
 	"meridian/plan"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // world is a configuration template; tests fill in the parts that they change.
@@ -49,13 +49,13 @@ const near = `  web:
       - {name: a, region: ap, addresses: [10.0.0.3, "fd00::3"]}
 `
 
-func build(t testing.TB, text string) *zones.Snapshot {
+func build(t testing.TB, text string) *snapshot.Snapshot {
 	t.Helper()
 	cfg, _, err := config.Parse("test.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _, err := zones.Build(cfg)
+	s, _, err := snapshot.Build(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func build(t testing.TB, text string) *zones.Snapshot {
 	return s
 }
 
-func serving(t *testing.T, bias, poolsText string, names ...string) *zones.Snapshot {
+func serving(t *testing.T, bias, poolsText string, names ...string) *snapshot.Snapshot {
 	t.Helper()
 	if len(names) == 0 {
 		names = []string{"www: {pool: web}"}
@@ -71,7 +71,7 @@ func serving(t *testing.T, bias, poolsText string, names ...string) *zones.Snaps
 	return build(t, fmt.Sprintf(world, bias, poolsText, "      "+strings.Join(names, "\n      ")))
 }
 
-func clients(t *testing.T, s *zones.Snapshot, lines ...string) plan.Clients {
+func clients(t *testing.T, s *snapshot.Snapshot, lines ...string) plan.Clients {
 	t.Helper()
 	list, err := plan.ReadList(strings.NewReader(strings.Join(lines, "\n")))
 	if err != nil {
@@ -80,7 +80,7 @@ func clients(t *testing.T, s *zones.Snapshot, lines ...string) plan.Clients {
 	return plan.FromList(list, s.Geo)
 }
 
-func compareParts(t *testing.T, before, after *zones.Snapshot, lines ...string) *plan.Forecast {
+func compareParts(t *testing.T, before, after *snapshot.Snapshot, lines ...string) *plan.Forecast {
 	t.Helper()
 	f, err := plan.Compare(before, after, clients(t, after, lines...))
 	if err != nil {
@@ -247,7 +247,7 @@ func TestForecastAgreesWithEachClientByItself(t *testing.T) {
 }
 
 // one returns the address in a client's answer.
-func one(s *zones.Snapshot, q pools.Request) netip.Addr {
+func one(s *snapshot.Snapshot, q pools.Request) netip.Addr {
 	scratch := s.Pools.Scratch()
 	s.Pools.Decide(q, scratch)
 	return scratch.Addrs[0]
@@ -258,7 +258,7 @@ func one(s *zones.Snapshot, q pools.Request) netip.Addr {
 func TestDifferenceOnOneSideMoves(t *testing.T) {
 	plain := serving(t, "", near)
 	split := build(t, strings.Replace(fmt.Sprintf(world, "", near, "      www: {pool: web}"), "  networks:\n", "  networks:\n    198.51.100.192/26: {country: IN}\n", 1))
-	for _, sides := range [][2]*zones.Snapshot{{plain, split}, {split, plain}} {
+	for _, sides := range [][2]*snapshot.Snapshot{{plain, split}, {split, plain}} {
 		if f := compareParts(t, sides[0], sides[1], "198.51.100.0/24 3", "203.0.113.0/24 1"); !close(f.Moved, 0.75/4) {
 			t.Errorf("%v moves; want a quarter of 0.75", f.Moved)
 		}

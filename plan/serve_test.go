@@ -12,7 +12,7 @@ import (
 
 	"meridian/plan"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // steered is a configuration template for pools, of which web is queried, with the round trips
@@ -97,7 +97,7 @@ func compareShares(t *testing.T, f *plan.Forecast, served map[string]float64, to
 
 // serve decides draws times for every client. It returns the share of each member, and the
 // maximum of its standard deviation.
-func serve(rnd *rand.Rand, s *zones.Snapshot, list []plan.WeightedNetwork, all float64, draws int) (shares map[string]float64, deviation float64) {
+func serve(rnd *rand.Rand, s *snapshot.Snapshot, list []plan.WeightedNetwork, all float64, draws int) (shares map[string]float64, deviation float64) {
 	scratch, owners := s.Pools.Scratch(), owners(s)
 	shares = make(map[string]float64)
 	for _, c := range list {
@@ -120,7 +120,7 @@ func serve(rnd *rand.Rand, s *zones.Snapshot, list []plan.WeightedNetwork, all f
 }
 
 // owners returns the member of each address.
-func owners(s *zones.Snapshot) map[string]string {
+func owners(s *snapshot.Snapshot) map[string]string {
 	found := make(map[string]string)
 	for _, p := range s.Config.Pools {
 		for _, m := range p.Members {
@@ -146,7 +146,7 @@ func randomClients(rnd *rand.Rand, n int) (list []plan.WeightedNetwork, all floa
 }
 
 // stir sets members down, and sets response times and loads.
-func stir(t *testing.T, s *zones.Snapshot) {
+func stir(t *testing.T, s *snapshot.Snapshot) {
 	t.Helper()
 	var down []pools.Override
 	for _, p := range s.Config.Pools {
@@ -168,7 +168,7 @@ func stir(t *testing.T, s *zones.Snapshot) {
 }
 
 // respond sets the response time of a member's probes: slow if its address ends in 30.
-func respond(t *testing.T, s *zones.Snapshot, pool, member string) {
+func respond(t *testing.T, s *snapshot.Snapshot, pool, member string) {
 	t.Helper()
 	turns, err := s.Pools.SimulateVerdict(pool, member, 0) // to unknown, which counts as up
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"meridian/config"
 	"meridian/pools"
+	"meridian/snapshot"
 	"meridian/zones"
 )
 
@@ -24,7 +25,8 @@ const (
 // activeSnapshot holds a snapshot and the values derived from it once for all queries. It is
 // immutable.
 type activeSnapshot struct {
-	snapshot *zones.Snapshot
+	snapshot *snapshot.Snapshot
+	zones    *zones.Data
 	config   *config.Server
 	answers  *answerCounts
 	udpSize  uint16 // largest UDP answer
@@ -33,13 +35,13 @@ type activeSnapshot struct {
 	readsECS bool   // some name, or the server as a whole, uses client subnets
 }
 
-func newActiveSnapshot(snapshot *zones.Snapshot) *activeSnapshot {
+func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	c := &snapshot.Config.Server
-	s := &activeSnapshot{snapshot: snapshot, config: c, answers: newAnswerCounts(snapshot), udpSize: udpSize(c)}
+	s := &activeSnapshot{snapshot: snapshot, zones: snapshot.Zones, config: c, answers: newAnswerCounts(snapshot), udpSize: udpSize(c)}
 	if n := len(c.NSID); n > 0 {
 		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
 	}
-	s.readsECS = snapshot.UsesECS()
+	s.readsECS = snapshot.Zones.UsesECS()
 	s.usesTime = snapshot.Pools.UsesTime()
 	return s
 }

@@ -21,9 +21,9 @@ func (q *question) alias(owner dnsname.Wire, set zones.RRset) (next dnsname.Wire
 // owner (RFC 6672 3.1), and continues with the new name. A name that is too long gives YXDOMAIN
 // (3.2). A loop ends the answer. A question for ANY or CNAME ends at the CNAME.
 func (q *question) synthesis(owner dnsname.Wire, node zones.NodeID) (next dnsname.Wire, more bool) {
-	snap := q.serving.snapshot
-	above := snap.NodeName(node)
-	set, _ := snap.RRset(node, dns.TypeDNAME)
+	data := q.serving.zones
+	above := data.NodeName(node)
+	set, _ := data.RRset(node, dns.TypeDNAME)
 	dname, ok := set.RRs(above.String())[0].(*dns.DNAME)
 	if !ok {
 		panic("server: a DNAME match without a DNAME")

@@ -126,9 +126,9 @@ func (r *Responder) fastAlias(a *reply, set zones.RRset) dnsname.Wire {
 // synthesized from it (RFC 6672 3.1), and returns the name to continue with. A name that is too
 // long gives YXDOMAIN (3.2). A loop ends the answer.
 func (r *Responder) fastSynthesis(a *reply, current dnsname.Wire, node zones.NodeID) dnsname.Wire {
-	q, snap := &r.query, r.at.active.snapshot
-	above := snap.NodeName(node)
-	set, _ := snap.RRset(node, dns.TypeDNAME)
+	q, data := &r.query, r.at.active.zones
+	above := data.NodeName(node)
+	set, _ := data.RRset(node, dns.TypeDNAME)
 	prefix, target := current[:len(current)-len(above)], set.Data[2:]
 	again, loops := r.chain.dnames.add(node, len(prefix))
 	if loops {

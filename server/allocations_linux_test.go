@@ -11,19 +11,19 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/health"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // steady is a query with a snapshot.
 type steady struct {
 	name     string
-	snapshot *zones.Snapshot
+	snapshot *snapshot.Snapshot
 	query    []byte
 }
 
 // steadies returns benchQueries, and queries of pools that fail open or have a slow start.
 func steadies(t *testing.T) []steady {
-	checked := func(turn health.Transition) *zones.Snapshot {
+	checked := func(turn health.Transition) *snapshot.Snapshot {
 		const near = "pools:\n  near:\n    policy: proximity\n"
 		s := world(t, near, "checks: {c: {type: tcp, port: 1}}\n"+near+"    check: c\n")
 		var turns []health.Transition

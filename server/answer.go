@@ -63,14 +63,14 @@ func (q *question) resolve(owner dnsname.Wire) {
 		}
 		owner = next
 	}
-	if q.serving.snapshot.Lookup(owner.Folded(), q.qtype).Kind != zones.Refused {
+	if q.serving.zones.Lookup(owner.Folded(), q.qtype).Kind != zones.Refused {
 		q.end = chainTooLong
 	}
 }
 
 // find looks owner up once. If it is an alias, next is its target.
 func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
-	match := q.serving.snapshot.Lookup(owner.Folded(), q.qtype)
+	match := q.serving.zones.Lookup(owner.Folded(), q.qtype)
 	if q.responder != nil && !q.found {
 		q.responder.countZone(match)
 	}
@@ -101,8 +101,8 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 //	T                CNAME                 alias
 //	T                none of these         no data
 func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wire, more bool) {
-	snap := q.serving.snapshot
-	binding, ok := snap.Balanced(match.Node)
+	data := q.serving.zones
+	binding, ok := data.Balanced(match.Node)
 	if ok {
 		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
 	}
@@ -116,11 +116,11 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 		}
 		return q.cname()
 	}
-	if set, ok := snap.RRset(match.Node, q.qtype); ok {
+	if set, ok := data.RRset(match.Node, q.qtype); ok {
 		q.answer(owner, set)
 		return nil, false
 	}
-	if set, ok := snap.RRset(match.Node, dns.TypeCNAME); ok {
+	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
 		return q.alias(owner, set)
 	}
 	q.noData(match.Zone)
@@ -210,13 +210,13 @@ func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 // any adds one record set: the balanced addresses if there are any, otherwise the smallest static
 // one (RFC 8482 4.1).
 func (q *question) any(owner dnsname.Wire, match zones.Match) {
-	snap := q.serving.snapshot
-	if binding, ok := snap.Balanced(match.Node); ok {
+	data := q.serving.zones
+	if binding, ok := data.Balanced(match.Node); ok {
 		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) {
 			return
 		}
 	}
-	sets := snap.RRsets(match.Node)
+	sets := data.RRsets(match.Node)
 	if len(sets) == 0 {
 		q.noData(match.Zone)
 		return
@@ -232,9 +232,9 @@ func (q *question) any(owner dnsname.Wire, match zones.Match) {
 
 // noData answers that the name exists without records of the type (RFC 2308 2.2).
 func (q *question) noData(zone zones.ZoneID) {
-	snap := q.serving.snapshot
+	data := q.serving.zones
 	q.msg.Authoritative = true
-	q.msg.Ns = snap.Negative(zone).RRs(snap.Apex(zone).String())
+	q.msg.Ns = data.Negative(zone).RRs(data.Apex(zone).String())
 }
 
 // nameError answers that the name does not exist (RFC 2308 2.1). After aliases this applies to
@@ -247,12 +247,12 @@ func (q *question) nameError(zone zones.ZoneID) {
 // referral adds the name servers of the zone below the cut at node, with glue. It is not
 // authoritative, unless an alias of ours leads there (RFC 1035 4.1.1).
 func (q *question) referral(node zones.NodeID) {
-	snap := q.serving.snapshot
-	if servers, ok := snap.RRset(node, dns.TypeNS); ok {
-		q.msg.Ns = servers.RRs(snap.NodeName(node).String())
+	data := q.serving.zones
+	if servers, ok := data.RRset(node, dns.TypeNS); ok {
+		q.msg.Ns = servers.RRs(data.NodeName(node).String())
 	}
-	for _, ns := range snap.Glue(node) {
-		count, glue := snap.GlueRecords(ns)
+	for _, ns := range data.Glue(node) {
+		count, glue := data.GlueRecords(ns)
 		for at := 0; count > 0; count-- {
 			rr, next, err := dns.UnpackRR(glue, at)
 			if err != nil {

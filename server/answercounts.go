@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // answerCounts are the counts of the answers of one snapshot: for each zone its queries, for each pool and mode its
@@ -14,7 +14,7 @@ import (
 //
 //	zones | pools, each with its modes | members
 type answerCounts struct {
-	snapshot *zones.Snapshot
+	snapshot *snapshot.Snapshot
 	pools    uint32 // the index of the first pool
 	members  uint32 // of the first member
 	size     int
@@ -24,7 +24,7 @@ type answerCounts struct {
 	gone []uint64 // the sums of the sets of removed responders; nil: none
 }
 
-func newAnswerCounts(s *zones.Snapshot) *answerCounts {
+func newAnswerCounts(s *snapshot.Snapshot) *answerCounts {
 	a := &answerCounts{snapshot: s, pools: uint32(len(s.Config.Zones))}
 	a.members = a.pools + uint32(len(s.Config.Pools)*pools.ModeCount)
 	a.size = int(a.members) + s.Pools.MemberCount()

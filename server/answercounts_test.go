@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // TestCounterSetMatchesTheReference compares random counts with a plain slice, also when more counters are touched than
@@ -157,7 +157,7 @@ zones: {example.com: {nameservers: {ns1.example.net: []}, contact: a@example.com
 
 // TestNoCountIsLostDuringReloads counts on several responders while snapshots change.
 func TestNoCountIsLostDuringReloads(t *testing.T) {
-	worlds := [2]*zones.Snapshot{build(t, countedConfig, ""), build(t, countedConfig, "")}
+	worlds := [2]*snapshot.Snapshot{build(t, countedConfig, ""), build(t, countedConfig, "")}
 	s := New(worlds[0], Options{})
 	query := packed(t, ask("www.example.com.", dns.TypeA))
 	const responders, each = 4, 500

@@ -13,7 +13,7 @@ import (
 // inBackground runs f at low priority, so that queries are answered while it takes seconds of CPU
 // time to build a snapshot. f has a thread of its own, with a lower priority if the kernel
 // supports that, which ends with f. A goroutine started by f would run on another thread at
-// normal priority: therefore a build for a reload starts none (zones.BuildInBackground).
+// normal priority: therefore a build for a reload starts none (snapshot.BuildInBackground).
 //
 // When ctx ends, inBackground returns even if f is blocked, for example on a disk that hangs: the
 // process is ending, and the result of f is lost. A panic in f is returned as a *panicError.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 const (
@@ -48,7 +48,7 @@ func BenchmarkRespondMany(b *testing.B) {
 	}
 }
 
-func benchmarkQueries(b *testing.B, snapshot *zones.Snapshot, queries [][]byte) {
+func benchmarkQueries(b *testing.B, snapshot *snapshot.Snapshot, queries [][]byte) {
 	r := New(snapshot, Options{}).Responder()
 	out := make([]byte, 0, 4096)
 	r.acquire()
@@ -63,7 +63,7 @@ func benchmarkQueries(b *testing.B, snapshot *zones.Snapshot, queries [][]byte) 
 
 // manyPools returns the snapshot of manyPoolsNames names n0, n1 and so on in pools of 16 members over
 // eight regions, and the same number of static ones s0, s1.
-func manyPools(b *testing.B) *zones.Snapshot {
+func manyPools(b *testing.B) *snapshot.Snapshot {
 	b.Helper()
 	var yaml, zone strings.Builder
 	if file := os.Getenv("MERIDIAN_CITY_MMDB"); file != "" {

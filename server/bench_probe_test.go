@@ -18,7 +18,7 @@ import (
 	"meridian/config"
 	"meridian/health"
 	"meridian/health/probe"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // BenchmarkProbeToAnswer measures the time from the end of a probe to the first answer that uses
@@ -78,7 +78,7 @@ func benchmarkProbeToAnswer(b *testing.B, pools int) {
 
 // pairs returns a snapshot of pools with the same two endpoints. The first is probed each
 // millisecond, more often than a configuration permits.
-func pairs(b *testing.B, pools int) *zones.Snapshot {
+func pairs(b *testing.B, pools int) *snapshot.Snapshot {
 	b.Helper()
 	var yaml, names strings.Builder
 	yaml.WriteString("checks:\n  tcp: {type: tcp, port: 1, rise: 1, fall: 1}\npools:\n")
@@ -92,7 +92,7 @@ func pairs(b *testing.B, pools int) *zones.Snapshot {
 		b.Fatal(err)
 	}
 	cfg.Checks[0].Interval, cfg.Checks[0].Timeout = time.Millisecond, time.Hour
-	snapshot, _, err := zones.Build(cfg)
+	snapshot, _, err := snapshot.Build(cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func pairs(b *testing.B, pools int) *zones.Snapshot {
 
 // probing returns an instance with only the parts that a health state change needs, and a running
 // prober.
-func probing(b *testing.B, snapshot *zones.Snapshot, dial probe.Dial) *instance {
+func probing(b *testing.B, snapshot *snapshot.Snapshot, dial probe.Dial) *instance {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	run := newInstance(&Daemon{Logger: log})

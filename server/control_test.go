@@ -19,7 +19,7 @@ import (
 
 	"meridian/config"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // steered has two pools without listeners: a check finds every address down immediately.
@@ -90,7 +90,7 @@ func start(t *testing.T, text string) *runningDaemon {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	l := Daemon{
-		Load: func(b zones.Builder) (*zones.Snapshot, error) {
+		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) {
 			if f, ok := r.onLoad.Load().(func()); ok {
 				f()
 			}
@@ -368,7 +368,7 @@ func TestStateDirInUseRefusesStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := Daemon{Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err }, Logger: slog.New(slog.DiscardHandler)}
+	l := Daemon{Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err }, Logger: slog.New(slog.DiscardHandler)}
 	err = l.Run(t.Context())
 	if want := "is in use: another server stores its state there; give each server a folder of its own"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)

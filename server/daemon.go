@@ -21,7 +21,7 @@ import (
 	"meridian/load"
 	"meridian/pools"
 	"meridian/resolver"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // startupProbeTimeout is the maximum time that the first round of probes may delay the first
@@ -32,10 +32,10 @@ const startupProbeTimeout = 5 * time.Second
 // reloads on request and drains at the end. One goroutine, the caller of Run, owns all of it. A
 // process runs one at a time: its runtime settings apply to the whole process.
 type Daemon struct {
-	// Load has the builder make the snapshot of the configuration: zones.Build at start,
-	// zones.BuildInBackground for a reload. The first builder binds the sockets first; it may
+	// Load has the builder make the snapshot of the configuration: snapshot.Build at start,
+	// snapshot.BuildInBackground for a reload. The first builder binds the sockets first; it may
 	// return a *BindError, and Load passes it on.
-	Load func(zones.Builder) (*zones.Snapshot, error)
+	Load func(snapshot.Builder) (*snapshot.Snapshot, error)
 	// Reload asks for a reload with each signal; nil: never.
 	Reload <-chan os.Signal
 	// Ready, unless nil, is called once, when the server starts to answer.
@@ -141,16 +141,16 @@ func (l *Daemon) Run(ctx context.Context) error {
 
 // firstLoad calls Load. If ctx ends first, it returns neither a snapshot nor an error and does
 // not wait.
-func (l *instance) firstLoad(ctx context.Context) (*zones.Snapshot, error) {
+func (l *instance) firstLoad(ctx context.Context) (*snapshot.Snapshot, error) {
 	type loaded struct {
-		snapshot *zones.Snapshot
+		snapshot *snapshot.Snapshot
 		err      error
 	}
 	done := make(chan loaded, 1)
 	l.startedAt = time.Now()
 	defer relaxGC()()
 	go func() {
-		snapshot, err := recovered(func() (*zones.Snapshot, error) { return l.loadFirst() })
+		snapshot, err := recovered(func() (*snapshot.Snapshot, error) { return l.loadFirst() })
 		done <- loaded{snapshot, err}
 	}()
 	select {
@@ -223,7 +223,7 @@ func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
 	begun := time.Now()
 	defer l.collecting.use()()
 	served := l.control.currentView().snapshot
-	snapshot, err := buildSafely(ctx, l, func() (*zones.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
+	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
 }
 
 // swap runs the first probes for the loaded snapshot, then makes the server answer from it.
-func (l *instance) swap(ctx context.Context, loaded *zones.Snapshot) error {
+func (l *instance) swap(ctx context.Context, loaded *snapshot.Snapshot) error {
 	g, err := l.prepare(ctx, loaded)
 	if err != nil {
 		return err
@@ -272,7 +272,7 @@ const unusedWithin = time.Second
 
 // subscribe starts the probes and load polls of the snapshot, and waits for the first results
 // until ctx ends.
-func (l *instance) subscribe(ctx context.Context, snapshot *zones.Snapshot) (*health.Watch, *load.Watch, error) {
+func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (*health.Watch, *load.Watch, error) {
 	tree := snapshot.Pools
 	loads, err := l.followLoads(tree)
 	if err != nil {
@@ -307,7 +307,7 @@ func (l *instance) apply(tree *pools.Tree, turns []health.Transition) {
 }
 
 // logAttrs returns the log attributes of a snapshot that is being served.
-func (l *instance) logAttrs(snapshot *zones.Snapshot) []any {
+func (l *instance) logAttrs(snapshot *snapshot.Snapshot) []any {
 	attributes := []any{"listen", join(l.server.Addrs()), "zones", len(snapshot.Config.Zones)}
 	if l.adminListener != nil {
 		attributes = append(attributes, "admin", l.adminListener.addr())

@@ -9,12 +9,12 @@ import (
 
 	"meridian/health"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // guardedWorld has pools at random, each behind a name: endpoints, nested pools, fallbacks
 // that may lead back, fail_open and min_up of every kind.
-func guardedWorld(t *testing.T, random *rand.Rand) *zones.Snapshot {
+func guardedWorld(t *testing.T, random *rand.Rand) *snapshot.Snapshot {
 	var all, names strings.Builder
 	address := 0
 	for p := range 5 {

@@ -13,7 +13,7 @@ import (
 	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // ExplainQuery is a question to be explained.
@@ -84,7 +84,7 @@ type ExplainedRecord struct {
 // Explain answers asked from snapshot in its current state, by the code of the slow path, with
 // every decision recorded. Equal draws give equal answers; they also seed round-robin. It is safe
 // to call while the server answers.
-func Explain(snapshot *zones.Snapshot, asked ExplainQuery) Explanation {
+func Explain(snapshot *snapshot.Snapshot, asked ExplainQuery) Explanation {
 	s := newActiveSnapshot(snapshot)
 	subnet, resolver := asked.client()
 	q := question{
@@ -179,7 +179,7 @@ func (c *Control) explain(asked ExplainQuery) (Explanation, *view) {
 // does not decide; it is removed if it contains the packet's source, because it would decide as
 // soon as it has a location.
 func EffectiveClient(cfg *config.Config, where *geo.Locator, asked ExplainQuery) (ExplainQuery, netip.Prefix) {
-	s := &activeSnapshot{snapshot: &zones.Snapshot{Geo: where}, config: &cfg.Server}
+	s := &activeSnapshot{snapshot: &snapshot.Snapshot{Geo: where}, config: &cfg.Server}
 	who, source := s.decidedBy(asked, cfg.UsesECSAt(asked.Name))
 	if source == "ecs" {
 		return asked, asked.Client

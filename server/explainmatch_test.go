@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // With its draw, an explanation equals the answer of the fast path: names, data, TTL, scope and
@@ -41,7 +41,7 @@ func TestExplanationsMatchServedAnswers(t *testing.T) {
 }
 
 // compareExplained sends a random question and compares the answer with its explanation.
-func (m generator) compareExplained(t *testing.T, s *Server, snapshot *zones.Snapshot) {
+func (m generator) compareExplained(t *testing.T, s *Server, snapshot *snapshot.Snapshot) {
 	t.Helper()
 	draw, resolver := m.Uint64(), m.source()
 	client, err := m.source().Prefix(pick(m, 8, 20, 24, 32))

@@ -36,8 +36,8 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 // find answers from the node at name. If that is an alias, next is its target; nil ends the
 // answer.
 func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source netip.Addr) (next dnsname.Wire) {
-	q, snap := &r.query, r.at.active.snapshot
-	match := snap.Lookup(name, q.qtype)
+	q, data := &r.query, r.at.active.zones
+	match := data.Lookup(name, q.qtype)
 	if r.chain.n == 0 {
 		r.countZone(match)
 	}
@@ -61,19 +61,19 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 
 // fastData answers from a node and returns the target if it is an alias.
 func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next dnsname.Wire) {
-	q, snap := &r.query, r.at.active.snapshot
-	if binding, ok := snap.Balanced(match.Node); ok {
+	q, data := &r.query, r.at.active.zones
+	if binding, ok := data.Balanced(match.Node); ok {
 		q.edns.decidedBy(binding)
 		if balances(binding, q.qtype) {
 			return r.fastBalanced(a, match, binding, source)
 		}
 	}
-	if set, ok := snap.RRset(match.Node, q.qtype); ok {
+	if set, ok := data.RRset(match.Node, q.qtype); ok {
 		a.flags |= flagAA
 		a.rrset(answerSection, set, a.owner)
 		return nil
 	}
-	if set, ok := snap.RRset(match.Node, dns.TypeCNAME); ok {
+	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
 		return r.fastAlias(a, set)
 	}
 	r.negative(a, match.Zone)
@@ -106,7 +106,7 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 	}
 	if service(binding, q.qtype) {
 		a.flags |= flagAA
-		a.service(s.snapshot.Service(binding.HTTPS), r.at.scratch.Addrs, binding.TTL)
+		a.service(s.zones.Service(binding.HTTPS), r.at.scratch.Addrs, binding.TTL)
 		return nil
 	}
 	if addrs := r.at.scratch.Addrs; len(addrs) > 0 && isAddress(q.qtype) {
@@ -138,18 +138,18 @@ func family(qtype uint16) pools.Family {
 
 // negative adds the SOA for negative caching (RFC 2308 3).
 func (r *Responder) negative(a *reply, zone zones.ZoneID) {
-	snap := r.at.active.snapshot
+	data := r.at.active.zones
 	a.flags |= flagAA
-	a.rrset(authoritySection, snap.Negative(zone), r.pointTo(snap.Apex(zone)))
+	a.rrset(authoritySection, data.Negative(zone), r.pointTo(data.Apex(zone)))
 }
 
 // referral adds the name servers of the zone below the cut at node, and their addresses as glue
 // (RFC 1034 4.3.2 3b).
 func (r *Responder) referral(a *reply, node zones.NodeID) {
-	snap := r.at.active.snapshot
-	servers, _ := snap.RRset(node, dns.TypeNS)
-	a.rrset(authoritySection, servers, r.pointTo(snap.NodeName(node)))
-	for _, ns := range snap.Glue(node) {
-		a.glue(snap.GlueRecords(ns))
+	data := r.at.active.zones
+	servers, _ := data.RRset(node, dns.TypeNS)
+	a.rrset(authoritySection, servers, r.pointTo(data.NodeName(node)))
+	for _, ns := range data.Glue(node) {
+		a.glue(data.GlueRecords(ns))
 	}
 }

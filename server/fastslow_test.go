@@ -102,7 +102,7 @@ func (p *paths) outcomes(answer []byte) []string {
 }
 
 func (p *paths) lookup() zones.Match {
-	return p.full.server.current.Load().snapshot.Lookup(p.full.query.name, p.full.query.qtype)
+	return p.full.server.current.Load().zones.Lookup(p.full.query.name, p.full.query.qtype)
 }
 
 func (p *paths) outcome(m *dns.Msg) string {
@@ -117,7 +117,7 @@ func (p *paths) outcome(m *dns.Msg) string {
 	case zones.DName:
 		return "dname"
 	}
-	if binding, ok := snapshot.Balanced(match.Node); ok && balances(binding, qtype) {
+	if binding, ok := snapshot.Zones.Balanced(match.Node); ok && balances(binding, qtype) {
 		switch {
 		case len(m.Answer) == 0 && !m.Truncated:
 			return "negative"
@@ -128,10 +128,10 @@ func (p *paths) outcome(m *dns.Msg) string {
 		}
 		return "balanced"
 	}
-	if _, ok := snapshot.RRset(match.Node, qtype); ok {
+	if _, ok := snapshot.Zones.RRset(match.Node, qtype); ok {
 		return "static"
 	}
-	if _, ok := snapshot.RRset(match.Node, dns.TypeCNAME); ok {
+	if _, ok := snapshot.Zones.RRset(match.Node, dns.TypeCNAME); ok {
 		return "alias"
 	}
 	return "negative"

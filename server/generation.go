@@ -11,7 +11,7 @@ import (
 	"meridian/load"
 	"meridian/pools"
 	"meridian/resolver"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // generation is a loaded configuration with everything that keeps its pools current. Its snapshot
@@ -23,7 +23,7 @@ type generation struct {
 	targets *resolver.Watch
 
 	// Guarded by instance.swapping while the generation serves.
-	snapshot *zones.Snapshot
+	snapshot *snapshot.Snapshot
 	watch    *health.Watch
 	loads    *load.Watch
 	resolved map[dnsname.Name]pools.Resolved // the addresses in the snapshot
@@ -109,7 +109,7 @@ var errReplaced = errors.New("another configuration is already served")
 // swapPools makes the server answer from snapshot, which differs from that of g only in its
 // pools. New addresses get their first probes before that. It fails with errReplaced if another
 // generation serves by then.
-func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *zones.Snapshot) error {
+func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *snapshot.Snapshot) error {
 	probing, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
 	watch, loads, err := l.subscribe(probing, snapshot)

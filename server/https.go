@@ -75,7 +75,7 @@ func hintSize(addrs []netip.Addr, octets int) int {
 
 // service returns the HTTPS record with the addresses in the scratch as its hints.
 func (q *question) service(head dns.RR_Header, v zones.Service) dns.RR {
-	data := q.serving.snapshot.Service(v)
+	data := q.serving.zones.Service(v)
 	head.Rdlength = uint16(len(data))
 	rr, _, err := dns.UnpackRRWithHeader(head, data, 0)
 	https, ok := rr.(*dns.HTTPS)

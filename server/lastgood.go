@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // LastGood controls how the last valid configuration is saved in the state directory, and whether
@@ -22,7 +22,7 @@ type LastGood struct {
 	// AllowRemoval starts with a configuration even if that removes most of what the copy served.
 	AllowRemoval bool
 	// Load loads a copy, as Daemon.Load does.
-	Load func(*config.Copy, zones.Builder) (*zones.Snapshot, error)
+	Load func(*config.Copy, snapshot.Builder) (*snapshot.Snapshot, error)
 }
 
 // LastGoodStatus says that a copy is served because the configuration was invalid or refused at
@@ -46,7 +46,7 @@ const maxErrors = 100
 
 // loadLastGood loads the last good configuration, if one of the state directories in folders has
 // a copy, because the current one has an error. Without a copy it returns that error.
-func (l *instance) loadLastGood(invalid error, folders []string) (*zones.Snapshot, error) {
+func (l *instance) loadLastGood(invalid error, folders []string) (*snapshot.Snapshot, error) {
 	kept, folder := l.findLastGood(folders)
 	if kept == nil {
 		return nil, invalid
@@ -123,7 +123,7 @@ func (l *instance) findLastGood(folders []string) (*goodFile, string) {
 
 // buildLastGood builds a copy. Files outside the copy, such as a geo database, are left out if
 // they cannot be read: clients are then located less precisely.
-func (l *instance) buildLastGood(cfg *config.Config) (*zones.Snapshot, []config.Error, error) {
+func (l *instance) buildLastGood(cfg *config.Config) (*snapshot.Snapshot, []config.Error, error) {
 	snapshot, warnings, err := l.bindAndBuild(cfg)
 	left := false
 	for _, e := range errorsIn(err) {
@@ -173,7 +173,7 @@ func errorsIn(err error) []error {
 
 // keepLastGood saves the configuration of a served snapshot, in the background because a disk may
 // hang. Its load began at begun; a file that changed since then is not the one being served.
-func (l *instance) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
+func (l *instance) keepLastGood(snapshot *snapshot.Snapshot, begun time.Time) {
 	k := l.writer.Load()
 	if l.LastGood == nil || k == nil || snapshot.Config.Root != "" {
 		return
@@ -192,12 +192,12 @@ func (l *instance) keepLastGood(snapshot *zones.Snapshot, begun time.Time) {
 	}()
 }
 
-func (l *instance) writeLastGood(folder string, snapshot *zones.Snapshot, begun time.Time) error {
+func (l *instance) writeLastGood(folder string, snapshot *snapshot.Snapshot, begun time.Time) error {
 	copied, files, err := snapshot.Config.CopyOf()
 	if err != nil {
 		return err
 	}
-	files = append(files, snapshot.MasterFiles()...)
+	files = append(files, snapshot.Zones.MasterFiles()...)
 	m := goodManifest{
 		File: goodKind, Version: goodVersion, Written: time.Now().UTC(), Paths: absolute(l.LastGood.Paths),
 		Documents: copied.Files, Environment: copied.Environment,
@@ -244,7 +244,7 @@ func absolute(paths []string) []string {
 //	removes too much   yes     any       the error
 //	cannot be bound    any     any       the error
 //	valid              any     any       the configuration serves
-func (l *instance) loadFirst() (*zones.Snapshot, error) {
+func (l *instance) loadFirst() (*snapshot.Snapshot, error) {
 	snapshot, err := l.Load(l.bindAndBuild)
 	bind := (*BindError)(nil)
 	switch {
@@ -271,7 +271,7 @@ func (l *instance) loadFirst() (*zones.Snapshot, error) {
 
 // refuseAtStart returns an error if a configuration would remove most of what the last good one
 // served. A reload that was refused must not happen at the next start.
-func (l *instance) refuseAtStart(snapshot *zones.Snapshot) error {
+func (l *instance) refuseAtStart(snapshot *snapshot.Snapshot) error {
 	if l.LastGood.AllowRemoval || snapshot.Config.State == "" {
 		return nil
 	}

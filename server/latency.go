@@ -9,7 +9,7 @@ import (
 
 	"meridian/config"
 	"meridian/geo"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // LatencyStatus is the status of the latency table.
@@ -34,16 +34,16 @@ type latencySource struct {
 }
 
 // builder returns the builder for a reload, with the latency table that the pools use.
-func (l *instance) builder() zones.Builder {
+func (l *instance) builder() snapshot.Builder {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	return zones.BuildInBackground(l.measured)
+	return snapshot.BuildInBackground(l.measured)
 }
 
 // firstRoundTrips returns the latency source of a loaded snapshot, and the snapshot that uses it.
 // A file older than max_age is not used. If the file has an error and an earlier table is used
 // instead, it logs the error.
-func (l *instance) firstRoundTrips(loaded *zones.Snapshot) (*latencySource, *zones.Snapshot, error) {
+func (l *instance) firstRoundTrips(loaded *snapshot.Snapshot) (*latencySource, *snapshot.Snapshot, error) {
 	c, now := loaded.Config.Latency, time.Now()
 	r := &latencySource{config: c, read: loaded.Geo.Latency()}
 	if r.read == nil {
@@ -61,7 +61,7 @@ func (l *instance) firstRoundTrips(loaded *zones.Snapshot) (*latencySource, *zon
 	if used == loaded.Geo.Latency() {
 		return r, loaded, nil
 	}
-	snapshot, err := buildSafely(context.Background(), l, func() (*zones.Snapshot, error) { return loaded.Measure(used) })
+	snapshot, err := buildSafely(context.Background(), l, func() (*snapshot.Snapshot, error) { return loaded.Measure(used) })
 	return r, snapshot, err
 }
 
@@ -191,7 +191,7 @@ func (l *instance) refuseLatency(r *latencySource, info fs.FileInfo, err error) 
 func (l *instance) recompileLatency(ctx context.Context, g *generation, t *geo.Latency) error {
 	defer l.processors.use()()
 	defer l.collecting.use()()
-	snapshot, err := buildSafely(ctx, l, func() (*zones.Snapshot, error) { return g.snapshot.Measure(t) })
+	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return g.snapshot.Measure(t) })
 	if err != nil {
 		return err
 	}

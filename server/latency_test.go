@@ -16,7 +16,7 @@ import (
 	"meridian/health"
 	"meridian/pools"
 	"meridian/resolver"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // latencyTest is an instance that serves with a latency table, without its loop.
@@ -53,7 +53,7 @@ func startMeasuring(t *testing.T, options, table string, age time.Duration) *lat
 }
 
 // prepared serves a loaded configuration.
-func (m *latencyTest) prepared(loaded *zones.Snapshot) {
+func (m *latencyTest) prepared(loaded *snapshot.Snapshot) {
 	k, err := m.prepare(context.Background(), loaded)
 	if err != nil {
 		m.t.Fatal(err)
@@ -68,8 +68,8 @@ func (m *latencyTest) prepared(loaded *zones.Snapshot) {
 	}
 }
 
-func (m *latencyTest) load(options string) *zones.Snapshot {
-	build := zones.Build // as at start
+func (m *latencyTest) load(options string) *snapshot.Snapshot {
+	build := snapshot.Build // as at start
 	if m.generation != nil {
 		build = m.builder()
 	}
@@ -261,7 +261,7 @@ func TestReloadToBrokenLatencyTableIsRefused(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
 	m.file = filepath.Join(t.TempDir(), "other.csv")
 	m.write("192.0.2.0/24,far,-5\n", 0)
-	for name, build := range map[string]zones.Builder{"at the start": zones.Build, "at a reload": m.builder()} {
+	for name, build := range map[string]snapshot.Builder{"at the start": snapshot.Build, "at a reload": m.builder()} {
 		snapshot, _, err := build(m.config(""))
 		if err == nil || !strings.Contains(err.Error(), "other.csv:1:18: a round trip of -5 ms") {
 			t.Errorf("%s: %v", name, err)

@@ -12,11 +12,11 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // manyNames returns a snapshot of count balanced names with one address.
-func manyNames(t *testing.T, count int, address string) *zones.Snapshot {
+func manyNames(t *testing.T, count int, address string) *snapshot.Snapshot {
 	t.Helper()
 	var names strings.Builder
 	for i := range count {
@@ -42,7 +42,7 @@ func TestReloadUnderLoadLosesNoQuery(t *testing.T) {
 		swaps, between               = 10, 20 // queries between two swaps, one by one
 		sockets, connections, window = 32, 4, 4
 	)
-	worlds := [2]*zones.Snapshot{manyNames(t, names, "192.0.2.1"), manyNames(t, names, "192.0.2.2")}
+	worlds := [2]*snapshot.Snapshot{manyNames(t, names, "192.0.2.1"), manyNames(t, names, "192.0.2.2")}
 	bothWays(t, func(t *testing.T, portable bool) {
 		listenOn(worlds[1], "127.0.0.3:0", "127.0.0.1:0", "127.0.0.4:0")
 		s := serve(t, worlds[0], portable, "127.0.0.1:0", "127.0.0.2:0")

@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 const spread = `
@@ -149,7 +149,7 @@ func TestLostRegionIsLoggedOnce(t *testing.T) {
 }
 
 // loadsOf returns fresh reports of the load targets, in the order of their sources.
-func loadsOf(snapshot *zones.Snapshot, loads ...float64) []pools.Load {
+func loadsOf(snapshot *snapshot.Snapshot, loads ...float64) []pools.Load {
 	var all []pools.Load
 	for i := range snapshot.Pools.LoadTargets() {
 		all = append(all, pools.Load{Load: loads[i], Fresh: true})

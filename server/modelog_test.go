@@ -9,7 +9,7 @@ import (
 
 	"meridian/health"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 const lone = `
@@ -38,7 +38,7 @@ func TestModesAreLoggedOnceAcrossReloads(t *testing.T) {
 		out.Reset()
 		return strings.TrimSpace(text)
 	}
-	turn := func(s *zones.Snapshot, v health.Verdict) {
+	turn := func(s *snapshot.Snapshot, v health.Verdict) {
 		turns, err := s.Pools.SimulateVerdict("lone", "only", v)
 		if err != nil {
 			t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 	"meridian/config"
 	"meridian/server"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // The network of this test: the client has 10.9.0.0/16 and answers no ARP for it, so that the
@@ -137,7 +137,7 @@ func serveHere(t *testing.T, text string) *server.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, _, err := zones.Build(cfg)
+	snapshot, _, err := snapshot.Build(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

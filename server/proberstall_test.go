@@ -11,7 +11,7 @@ import (
 	"meridian/config"
 	"meridian/health"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // TestStalledProberDelaysNothingElse checks that overrides work, that status shows all data
@@ -27,7 +27,7 @@ func TestStalledProberDelaysNothingElse(t *testing.T) {
 	first := true
 	ctx, cancel := context.WithCancel(t.Context())
 	l := Daemon{
-		Load: func(b zones.Builder) (*zones.Snapshot, error) { s, _, err := b(cfg); return s, err },
+		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err },
 		Admin: func(c *Control, _ config.Admin) (http.Handler, error) {
 			control = c
 			return http.NotFoundHandler(), nil

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // ReloadStatus is the outcome of the last reload. After a refused reload, the previous
@@ -60,9 +60,9 @@ type Loaded struct {
 }
 
 // countLoaded counts the contents of a snapshot.
-func countLoaded(s *zones.Snapshot) *Loaded {
+func countLoaded(s *snapshot.Snapshot) *Loaded {
 	n := &Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools)}
-	for _, z := range s.Summary() {
+	for _, z := range s.Zones.Summary() {
 		n.Names += z.Names
 		n.Bound += z.Balanced
 		n.Records += z.Records
@@ -115,7 +115,7 @@ func reasons(err error) []any {
 
 // loadSafely loads the configuration while the current one is served, and refuses it if it would
 // remove too much.
-func (l *instance) loadSafely(served *zones.Snapshot, allowRemoval bool) (*zones.Snapshot, error) {
+func (l *instance) loadSafely(served *snapshot.Snapshot, allowRemoval bool) (*snapshot.Snapshot, error) {
 	snapshot, err := l.Load(l.builder())
 	if err != nil || allowRemoval {
 		return snapshot, err

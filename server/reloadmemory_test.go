@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // TestReloadFreesOldSnapshot disables other garbage collections: the old snapshot is
@@ -27,7 +27,7 @@ func TestReloadFreesOldSnapshot(t *testing.T) {
 	hangUp, ready, gone := make(chan os.Signal), make(chan struct{}), make(chan struct{})
 	loads := 0
 	l := Daemon{
-		Load: func(b zones.Builder) (*zones.Snapshot, error) {
+		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) {
 			s, _, err := b(cfg)
 			if loads++; loads == 1 && s != nil {
 				runtime.AddCleanup(s, func(gone chan struct{}) { close(gone) }, gone)

@@ -19,7 +19,7 @@ import (
 	"meridian/config"
 	"meridian/health"
 	"meridian/server"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // The Internet of this test, on the loopback of a network namespace: BIND serves the root and
@@ -248,13 +248,13 @@ func run(t *testing.T, address string, argv ...string) {
 	})
 }
 
-func serveDelegated(t *testing.T, file string) *zones.Snapshot {
+func serveDelegated(t *testing.T, file string) *snapshot.Snapshot {
 	t.Helper()
 	cfg, _, err := config.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	snapshot, _, err := zones.Build(cfg)
+	snapshot, _, err := snapshot.Build(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func serveDelegated(t *testing.T, file string) *zones.Snapshot {
 	return snapshot
 }
 
-func turnEast(t *testing.T, snapshot *zones.Snapshot, v health.Verdict) {
+func turnEast(t *testing.T, snapshot *snapshot.Snapshot, v health.Verdict) {
 	t.Helper()
 	turns, err := snapshot.Pools.SimulateVerdict("web", "east", v)
 	if err != nil {

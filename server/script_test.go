@@ -22,7 +22,7 @@ import (
 	"meridian/health"
 	"meridian/pools"
 	"meridian/server"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // TestScripts runs every testdata/*.txtar three times: in memory, over UDP and over TCP.
@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 type script struct {
 	t        *testing.T
 	file     string
-	snapshot *zones.Snapshot
+	snapshot *snapshot.Snapshot
 	server   *server.Server
 	ask      func(query *dns.Msg, source netip.Addr) (*dns.Msg, error)
 	stream   bool
@@ -74,7 +74,7 @@ func (s *script) start(file, way string) {
 	}
 	cfg.Server.Listen = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 	cfg.Server.Workers = 1
-	if s.snapshot, _, err = zones.Build(cfg); err != nil {
+	if s.snapshot, _, err = snapshot.Build(cfg); err != nil {
 		s.t.Fatal(err)
 	}
 	s.server = server.New(s.snapshot, server.Options{Logger: slog.New(slog.DiscardHandler)})

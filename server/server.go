@@ -40,7 +40,7 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // Options are the dependencies of a Server.
@@ -73,7 +73,7 @@ type Server struct {
 }
 
 // New creates a server that answers from snapshot.
-func New(snapshot *zones.Snapshot, o Options) *Server {
+func New(snapshot *snapshot.Snapshot, o Options) *Server {
 	s := newServer(o)
 	s.begin(snapshot)
 	return s
@@ -92,7 +92,7 @@ func newServer(o Options) *Server {
 }
 
 // begin sets the first snapshot.
-func (s *Server) begin(snapshot *zones.Snapshot) {
+func (s *Server) begin(snapshot *snapshot.Snapshot) {
 	first := newActiveSnapshot(snapshot)
 	s.answers.begin(first.answers)
 	s.current.Store(first)
@@ -172,7 +172,7 @@ func (s *Server) Serve(ctx context.Context) error {
 // Swap makes snapshot the current one and returns the old one when no query reads it any more. It
 // listens on new addresses and closes removed ones. If an address cannot be bound, it changes
 // nothing.
-func (s *Server) Swap(snapshot *zones.Snapshot) (old *zones.Snapshot, err error) {
+func (s *Server) Swap(snapshot *snapshot.Snapshot) (old *snapshot.Snapshot, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := newActiveSnapshot(snapshot)

@@ -4,17 +4,17 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // bindAndBuild binds the sockets of cfg and then builds its snapshot: so a port in use is
 // reported before the geo database is read, which may take seconds. A second call binds the
 // addresses of another configuration.
-func (l *instance) bindAndBuild(cfg *config.Config) (*zones.Snapshot, []config.Error, error) {
+func (l *instance) bindAndBuild(cfg *config.Config) (*snapshot.Snapshot, []config.Error, error) {
 	if err := l.bindFirst(cfg); err != nil {
 		return nil, nil, &BindError{err}
 	}
-	return zones.Build(cfg)
+	return snapshot.Build(cfg)
 }
 
 // bindFirst binds the sockets for DNS and for the API.

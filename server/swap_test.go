@@ -13,13 +13,13 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // TestSwapLosesNoQuery queries continuously while snapshots change. Each answer must be from one
 // snapshot.
 func TestSwapLosesNoQuery(t *testing.T) {
-	worlds := [2]*zones.Snapshot{world(t), world(t, "192.0.2.1,", "192.0.2.101,")}
+	worlds := [2]*snapshot.Snapshot{world(t), world(t, "192.0.2.1,", "192.0.2.101,")}
 	bothWays(t, func(t *testing.T, portable bool) {
 		listenOn(worlds[1], "127.0.0.1:0")
 		s := serve(t, worlds[0], portable, "127.0.0.1:0")
@@ -159,7 +159,7 @@ func TestSwapBetweenWildcardAndSingleAddress(t *testing.T) {
 	if !reusePort {
 		t.Skip("this system does not hand a port over")
 	}
-	worlds := [2]*zones.Snapshot{world(t), world(t)}
+	worlds := [2]*snapshot.Snapshot{world(t), world(t)}
 	bothWays(t, func(t *testing.T, portable bool) {
 		for _, wildcard := range []string{"0.0.0.0", "[::]"} {
 			single := map[string]string{"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}[wildcard]

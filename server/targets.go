@@ -10,7 +10,7 @@ import (
 	"meridian/health"
 	"meridian/pools"
 	"meridian/resolver"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // debounceInterval is the minimum time between a change of target addresses and the update of the
@@ -24,7 +24,7 @@ const firstLookups = startupProbeTimeout / 2
 // prepare resolves the targets of a snapshot and probes its endpoints, and waits for the first
 // results of both, for a bounded time. Endpoints with configured addresses are probed from the
 // beginning, so that a silent resolver does not delay them.
-func (l *instance) prepare(ctx context.Context, loaded *zones.Snapshot) (*generation, error) {
+func (l *instance) prepare(ctx context.Context, loaded *snapshot.Snapshot) (*generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
 	g := &generation{snapshot: loaded, targets: follow(l.tracker, loaded), replaced: make(chan struct{}), unused: make(chan struct{})}
@@ -56,13 +56,13 @@ func (l *instance) complete(ctx context.Context, g *generation) error {
 }
 
 // resolve compiles the pools of a snapshot with the addresses of targets.
-func (l *instance) resolve(ctx context.Context, snapshot *zones.Snapshot, targets map[dnsname.Name]pools.Resolved) (*zones.Snapshot, error) {
-	return buildSafely(ctx, l, func() (*zones.Snapshot, error) { return snapshot.Resolve(targets) })
+func (l *instance) resolve(ctx context.Context, from *snapshot.Snapshot, targets map[dnsname.Name]pools.Resolved) (*snapshot.Snapshot, error) {
+	return buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return from.Resolve(targets) })
 }
 
 // resolveFirst waits until targets are resolved once. In the same time it probes the endpoints
 // that need no lookup; the caller closes the returned watch.
-func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, loaded *zones.Snapshot) (*health.Watch, error) {
+func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, loaded *snapshot.Snapshot) (*health.Watch, error) {
 	var endpoints []health.Target
 	if len(loaded.Targets()) > 0 { // otherwise there is nothing to wait for
 		endpoints = loaded.Pools.Targets()
@@ -81,7 +81,7 @@ func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, lo
 }
 
 // follow starts tracking the targets of a snapshot with the resolvers of its configuration.
-func follow(tracker *resolver.Watcher, snapshot *zones.Snapshot) *resolver.Watch {
+func follow(tracker *resolver.Watcher, snapshot *snapshot.Snapshot) *resolver.Watch {
 	names, servers := snapshot.Targets(), snapshot.Config.Server.Resolvers
 	if len(servers) == 0 && len(names) > 0 {
 		servers = resolver.System(resolver.SystemFile)
@@ -127,7 +127,7 @@ func sameAddresses(a, b pools.Resolved) bool { return slices.Equal(a.Addresses, 
 
 // Resolve resolves the targets of a snapshot once, for callers that do not serve, and returns the
 // new snapshot and the targets without an address. Close either snapshot, not both.
-func Resolve(ctx context.Context, snapshot *zones.Snapshot, o resolver.Options) (*zones.Snapshot, []dnsname.Name, error) {
+func Resolve(ctx context.Context, snapshot *snapshot.Snapshot, o resolver.Options) (*snapshot.Snapshot, []dnsname.Name, error) {
 	tracker := resolver.New(o)
 	defer tracker.Close()
 	targets := follow(tracker, snapshot)

@@ -12,7 +12,7 @@ import (
 	"meridian/config"
 	"meridian/health"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // generator generates random data from parts that occur often.
@@ -40,7 +40,7 @@ const (
 
 // world generates a configuration with pools of all policies and nested zones, a master file and
 // a latency file.
-func (m generator) world(t *testing.T) *zones.Snapshot {
+func (m generator) world(t *testing.T) *snapshot.Snapshot {
 	var b strings.Builder
 	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v}\n",
 		strings.Repeat("n", pick(m, 1, 200, 255)), pick(m, 512, 520, 600, 1232, 4096), m.IntN(8) > 0)
@@ -228,7 +228,7 @@ func (m generator) zone() string {
 }
 
 // turn changes health states, shares, loads and overrides at random.
-func (m generator) turn(snapshot *zones.Snapshot) {
+func (m generator) turn(snapshot *snapshot.Snapshot) {
 	tree := snapshot.Pools
 	var turns []health.Transition
 	for i, target := range tree.Targets() {

@@ -9,7 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // worldConfig and worldZone are a small configuration with one of each outcome.
@@ -68,7 +68,7 @@ text    TXT "a" "b"
 big     TXT ` + "( " // completed by world
 
 // world returns the snapshot of worldConfig, after edits (old, new pairs).
-func world(t testing.TB, edits ...string) *zones.Snapshot {
+func world(t testing.TB, edits ...string) *snapshot.Snapshot {
 	t.Helper()
 	zone := worldZone + strings.Repeat(`"`+strings.Repeat("x", 200)+`" `, 10) + `)
 alias   CNAME www
@@ -91,7 +91,7 @@ deep.er TXT "below an empty non-terminal"
 }
 
 // build compiles a configuration; its zone file, if any, is example.com.zone.
-func build(t testing.TB, yaml, zone string) *zones.Snapshot {
+func build(t testing.TB, yaml, zone string) *snapshot.Snapshot {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "example.com.zone"), []byte(zone), 0o600); err != nil {
@@ -101,7 +101,7 @@ func build(t testing.TB, yaml, zone string) *zones.Snapshot {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, yaml)
 	}
-	snapshot, _, err := zones.Build(cfg)
+	snapshot, _, err := snapshot.Build(cfg)
 	if err != nil {
 		t.Fatalf("%v\n%s\n%s", err, yaml, zone)
 	}
@@ -115,7 +115,7 @@ type paths struct {
 	draw       uint64
 }
 
-func newPaths(snapshot *zones.Snapshot) *paths {
+func newPaths(snapshot *snapshot.Snapshot) *paths {
 	p := new(paths)
 	s := New(snapshot, Options{Draw: func() uint64 { return p.draw }})
 	p.wire, p.full = s.Responder(), s.Responder()

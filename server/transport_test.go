@@ -16,14 +16,14 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // eventTimeout is the maximum time that a test waits for an event.
 const eventTimeout = 5 * time.Second
 
 // serve runs a server with snapshot on addrs until the test ends.
-func serve(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...string) *Server {
+func serve(t *testing.T, snapshot *snapshot.Snapshot, portable bool, addrs ...string) *Server {
 	t.Helper()
 	s := listen(t, snapshot, portable, addrs...)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -38,7 +38,7 @@ func serve(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...strin
 	return s
 }
 
-func listen(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...string) *Server {
+func listen(t *testing.T, snapshot *snapshot.Snapshot, portable bool, addrs ...string) *Server {
 	t.Helper()
 	listenOn(snapshot, addrs...)
 	s := New(snapshot, Options{})
@@ -50,7 +50,7 @@ func listen(t *testing.T, snapshot *zones.Snapshot, portable bool, addrs ...stri
 }
 
 // listenOn sets the listen addresses of a snapshot before it is served.
-func listenOn(snapshot *zones.Snapshot, addrs ...string) {
+func listenOn(snapshot *snapshot.Snapshot, addrs ...string) {
 	snapshot.Config.Server.Listen = nil
 	for _, a := range addrs {
 		snapshot.Config.Server.Listen = append(snapshot.Config.Server.Listen, netip.MustParseAddrPort(a))

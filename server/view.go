@@ -8,14 +8,14 @@ import (
 	"meridian/load"
 	"meridian/pools"
 	"meridian/resolver"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // view is a consistent state for Control, with data reported by the prober. A reload may have
 // superseded it.
 type view struct {
-	control   *generation     // nil: no generation serves yet
-	snapshot  *zones.Snapshot // pools and configuration; its files may be closed by now
+	control   *generation        // nil: no generation serves yet
+	snapshot  *snapshot.Snapshot // pools and configuration; its files may be closed by now
 	watch     *health.Watch
 	loads     *load.Watch
 	targets   *resolver.Watch

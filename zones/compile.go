@@ -17,8 +17,8 @@ import (
 
 // compiler builds a snapshot. It first adds nodes and collects records, in file order, and then computes the rest.
 type compiler struct {
-	*report
-	s    *Snapshot
+	*Report
+	s    *Data
 	fsys fs.FS // rooted at /
 
 	changed time.Time // when the configuration last changed
@@ -26,7 +26,7 @@ type compiler struct {
 	parents   []NodeID // by NodeID: the node directly above, in any zone; 0: none
 	records   []record
 	rdata     []byte  // of all records
-	setAt     []place // by index of Snapshot.sets: the position of its first record
+	setAt     []place // by index of Data.sets: the position of its first record
 	hasErrors []bool  // by ZoneID: its file has errors, so missing records may be in the unparsed part
 	pools     map[string]pools.ID
 	cnames    []CName // by pool
@@ -37,7 +37,7 @@ type compiler struct {
 
 // compile compiles the zones of cfg. It reads master files from fsys, rooted at /. It returns nil if there are
 // errors.
-func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Snapshot, *report) {
+func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
 	c := newCompiler(cfg, fsys, now)
 	c.addZones()
 	c.cnames = c.aliasing()
@@ -52,13 +52,13 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Snapshot, *report)
 	c.addSets()
 	c.check()
 	if len(c.errs) > 0 {
-		return nil, c.report
+		return nil, c.Report
 	}
 	c.render()
 	if len(c.errs) > 0 {
-		return nil, c.report
+		return nil, c.Report
 	}
-	return c.s, c.report
+	return c.s, c.Report
 }
 
 func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
@@ -70,9 +70,9 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 		}
 	}
 	c := &compiler{
-		report: &report{cfg: cfg},
-		s: &Snapshot{
-			Config: cfg,
+		Report: &Report{cfg: cfg},
+		s: &Data{
+			config: cfg,
 			seed:   maphash.MakeSeed(),
 			names:  make([]byte, 0, octets),
 			nodes:  make([]node, 1, names),

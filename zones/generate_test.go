@@ -49,7 +49,7 @@ func TestGenerateErrorsHaveTheLineOfTheDirective(t *testing.T) {
 	const want = `/z/0.zone:4:1: bad offset in $GENERATE: a number below 0
 /z/0.zone:5:1: bad A "192.0.2.300"
 /z/0.zone:6:17: bad A "192.0.2.256"`
-	if err := found.join(); err == nil || err.Error() != want {
+	if _, err := found.Join(); err == nil || err.Error() != want {
 		t.Errorf("errors are\n%v\nwant\n%s", err, want)
 	}
 }

@@ -9,14 +9,14 @@ import (
 )
 
 // Service is the HTTPS record of a balanced name, rendered up to its address hints. The zero value means no record.
-type Service struct{ off, length uint32 } // in Snapshot.data
+type Service struct{ off, length uint32 } // in Data.data
 
 // Exists reports whether there is such a record.
 func (v Service) Exists() bool { return v.length > 0 }
 
 // Service returns the data of an HTTPS record up to its hints: priority, target, and the parameters with keys below
 // ipv4hint, in order (RFC 9460 2.2). Do not change it.
-func (s *Snapshot) Service(v Service) []byte {
+func (s *Data) Service(v Service) []byte {
 	end := v.off + v.length
 	return s.data[v.off:end:end]
 }

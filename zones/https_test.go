@@ -86,9 +86,8 @@ func TestHTTPSPageExampleBuilds(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
-	s, warnings, err := Build(cfg)
-	if err != nil || len(warnings) > 0 {
+	_, found := Compile(cfg)
+	if warnings, err := found.Join(); err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
-	s.Close()
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // find returns the node with exactly this name, or 0.
-func (s *Snapshot) find(name []byte) NodeID {
+func (s *Data) find(name []byte) NodeID {
 	hash := maphash.Bytes(s.seed, name)
 	mask := uint64(len(s.index) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
@@ -54,7 +54,7 @@ func (c *compiler) growIndex() {
 }
 
 // insert adds a node to the index, which has room.
-func (s *Snapshot) insert(id NodeID) {
+func (s *Data) insert(id NodeID) {
 	hash := maphash.Bytes(s.seed, s.NodeName(id))
 	mask := uint64(len(s.index) - 1)
 	i := hash & mask

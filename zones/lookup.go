@@ -42,7 +42,7 @@ type Match struct {
 //	no node        is at or below a DNAME                 DName
 //	no node        has a wildcard directly below it       Wildcard
 //	no node                                               NXDomain
-func (s *Snapshot) Lookup(name dnsname.Wire, qtype uint16) Match {
+func (s *Data) Lookup(name dnsname.Wire, qtype uint16) Match {
 	if id := s.find(name); id != 0 {
 		return s.existing(id, qtype)
 	}
@@ -50,7 +50,7 @@ func (s *Snapshot) Lookup(name dnsname.Wire, qtype uint16) Match {
 }
 
 // existing returns the outcome for a name that is a node.
-func (s *Snapshot) existing(id NodeID, qtype uint16) Match {
+func (s *Data) existing(id NodeID, qtype uint16) Match {
 	n := &s.nodes[id]
 	switch {
 	case n.cover != 0 && (n.cover != id || qtype != dns.TypeDS):
@@ -63,7 +63,7 @@ func (s *Snapshot) existing(id NodeID, qtype uint16) Match {
 }
 
 // missing returns the outcome for a name that is not a node, below its closest encloser.
-func (s *Snapshot) missing(encloser NodeID) Match {
+func (s *Data) missing(encloser NodeID) Match {
 	n := &s.nodes[encloser]
 	switch {
 	case encloser == 0:
@@ -79,7 +79,7 @@ func (s *Snapshot) missing(encloser NodeID) Match {
 }
 
 // covered returns the outcome at and below n, which has a cover.
-func (s *Snapshot) covered(n *node) Match {
+func (s *Data) covered(n *node) Match {
 	if s.nodes[n.cover].flags.has(isCut) {
 		return Match{Kind: Referral, Zone: n.zone, Node: n.cover}
 	}
@@ -87,7 +87,7 @@ func (s *Snapshot) covered(n *node) Match {
 }
 
 // encloser returns the closest node above name, or 0.
-func (s *Snapshot) encloser(name dnsname.Wire) NodeID {
+func (s *Data) encloser(name dnsname.Wire) NodeID {
 	labels := name.Labels()
 	for rest := name.Parent(); len(rest) > 0; rest = rest.Parent() {
 		labels--

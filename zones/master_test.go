@@ -55,7 +55,7 @@ func runMasterFixtures(t *testing.T, pattern string, found func(*world, *testing
 func (w *world) faults(t *testing.T) string {
 	t.Helper()
 	s, found := w.compile()
-	err := found.join()
+	_, err := found.Join()
 	if err == nil {
 		return ""
 	}
@@ -69,7 +69,7 @@ func (w *world) faults(t *testing.T) string {
 func (w *world) warnings(t *testing.T) string {
 	t.Helper()
 	_, found := w.compile()
-	if err := found.join(); err != nil {
+	if _, err := found.Join(); err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
@@ -206,7 +206,7 @@ func TestUnreadableFiles(t *testing.T) {
 		z := w.zone("example.com", "x")
 		z.File = filepath.Join(dir, file)
 		_, found := compile(w.cfg, os.DirFS("/"), now)
-		err := found.join()
+		_, err := found.Join()
 		want = fmt.Sprintf("/etc/meridian.yaml:11:11: zones.example.com.file: cannot read %q: %s", z.File, want)
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: %v\nwant %s", file, err, want)
@@ -219,7 +219,7 @@ func TestReadErrorIsReported(t *testing.T) {
 	w.zone("example.com", apexRecords)
 	_, found := compile(w.cfg, brokenFS{w.files}, now)
 	want := "/z/0.zone:2:1: read error: input/output error"
-	if err := found.join(); err == nil || err.Error() != want {
+	if _, err := found.Join(); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}
 }
@@ -267,7 +267,7 @@ func TestRelativePathsStayRelativeInMessages(t *testing.T) {
 	w := newWorld()
 	w.zone("example.com", "x").File = "a.zone"
 	_, found := compile(w.cfg, os.DirFS("/"), now)
-	if err := found.join(); err == nil || err.Error() != `b.inc:1:7: bad A "1"` {
+	if _, err := found.Join(); err == nil || err.Error() != `b.inc:1:7: bad A "1"` {
 		t.Error(err)
 	}
 }
@@ -287,7 +287,7 @@ func FuzzMasterFile(f *testing.F) {
 		w.files["z/0.zone"] = &fstest.MapFile{Data: data}
 		w.files["z/inc"] = &fstest.MapFile{Data: []byte("inc TXT included\n")}
 		s, found := w.compile()
-		if err := found.join(); (err == nil) != (s != nil) {
+		if _, err := found.Join(); (err == nil) != (s != nil) {
 			t.Fatalf("snapshot %v, error %v", s != nil, err)
 		}
 		if s != nil {
@@ -297,7 +297,7 @@ func FuzzMasterFile(f *testing.F) {
 }
 
 // exercise reads all of a snapshot: all accepted data can be answered.
-func exercise(t *testing.T, s *Snapshot) {
+func exercise(t *testing.T, s *Data) {
 	for i := 1; i < len(s.nodes); i++ {
 		name := s.NodeName(NodeID(i))
 		if m := s.Lookup(name, dns.TypeA); m.Kind == Refused || m.Kind == NXDomain {

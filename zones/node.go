@@ -7,8 +7,8 @@ import (
 
 // node is a name that exists. It has no pointers, because there may be millions.
 type node struct {
-	name    uint32 // offset in Snapshot.names
-	set     uint32 // its first set in Snapshot.sets
+	name    uint32 // offset in Data.names
+	set     uint32 // its first set in Data.sets
 	zone    ZoneID
 	cover   NodeID // the cut at or above it, or the DNAME above it, in its zone; 0: none
 	wild    NodeID // the wildcard directly below it in its zone; 0: none
@@ -39,12 +39,12 @@ type zone struct {
 
 // cut is a delegation.
 type cut struct {
-	first, count uint32 // of its nameservers in Snapshot.cutGlue
+	first, count uint32 // of its nameservers in Data.cutGlue
 }
 
 // glue holds the address records of one nameserver.
 type glue struct {
-	off, length uint32 // in Snapshot.data
+	off, length uint32 // in Data.data
 	count       uint32
 }
 
@@ -62,7 +62,7 @@ type Binding struct {
 }
 
 // UsesECS reports whether any answer depends on the client subnet of a query.
-func (s *Snapshot) UsesECS() bool { return s.Config.Server.ECS || s.boundECS }
+func (s *Data) UsesECS() bool { return s.config.Server.ECS || s.boundECS }
 
 // CName represents whether a pool may answer with a CNAME, and so for every type.
 type CName uint8
@@ -76,7 +76,7 @@ const (
 
 // Balanced returns the pool that answers A and AAAA at node. The pool also answers HTTPS if the binding has a
 // Service, and every type if it has a CName.
-func (s *Snapshot) Balanced(node NodeID) (Binding, bool) {
+func (s *Data) Balanced(node NodeID) (Binding, bool) {
 	n := &s.nodes[node]
 	if !n.flags.has(isBalanced) {
 		return Binding{}, false
@@ -85,13 +85,13 @@ func (s *Snapshot) Balanced(node NodeID) (Binding, bool) {
 }
 
 // Negative returns the SOA of a zone for negative answers, TTL = min(SOA TTL, SOA minimum) (RFC 2308 3).
-func (s *Snapshot) Negative(zone ZoneID) RRset { return s.rrset(&s.zones[zone].negative) }
+func (s *Data) Negative(zone ZoneID) RRset { return s.rrset(&s.zones[zone].negative) }
 
 // Apex returns a zone's name in wire form. Do not change it.
-func (s *Snapshot) Apex(zone ZoneID) dnsname.Wire { return s.NodeName(s.zones[zone].apex) }
+func (s *Data) Apex(zone ZoneID) dnsname.Wire { return s.NodeName(s.zones[zone].apex) }
 
 // NodeName returns a node's name in wire form. Do not change it.
-func (s *Snapshot) NodeName(node NodeID) dnsname.Wire {
+func (s *Data) NodeName(node NodeID) dnsname.Wire {
 	n := &s.nodes[node]
 	end := n.name + uint32(n.nameLen)
 	return s.names[n.name:end:end]
@@ -99,7 +99,7 @@ func (s *Snapshot) NodeName(node NodeID) dnsname.Wire {
 
 // Glue returns the nameservers of the cut at node that have static addresses in our zones: their records are the
 // additional section of a referral (RFC 9471). It returns nil if node is not a cut. Do not change it.
-func (s *Snapshot) Glue(node NodeID) []GlueID {
+func (s *Data) Glue(node NodeID) []GlueID {
 	n := &s.nodes[node]
 	if !n.flags.has(isCut) {
 		return nil
@@ -111,7 +111,7 @@ func (s *Snapshot) Glue(node NodeID) []GlueID {
 
 // GlueRecords returns the address records of a nameserver: whole records in wire form
 // with uncompressed owner names. Do not change them.
-func (s *Snapshot) GlueRecords(id GlueID) (count int, records []byte) {
+func (s *Data) GlueRecords(id GlueID) (count int, records []byte) {
 	g := s.glue[id]
 	end := g.off + g.length
 	return int(g.count), s.data[g.off:end:end]
@@ -126,10 +126,10 @@ type ZoneSummary struct {
 }
 
 // Summary counts the served data of each zone, in configuration order.
-func (s *Snapshot) Summary() []ZoneSummary {
+func (s *Data) Summary() []ZoneSummary {
 	all := make([]ZoneSummary, len(s.zones))
 	for i := range all {
-		all[i].Zone = s.Config.Zones[i].Name
+		all[i].Zone = s.config.Zones[i].Name
 	}
 	for i := range s.nodes[1:] {
 		n := &s.nodes[1+i]

@@ -217,7 +217,7 @@ func TestLookupAgreesWithTheReference(t *testing.T) {
 	}
 }
 
-func compareLookup(t *testing.T, s *Snapshot, w *world, ref *reference, name, qtype string) {
+func compareLookup(t *testing.T, s *Data, w *world, ref *reference, name, qtype string) {
 	t.Helper()
 	got, want := s.ask(name, qtype), ref.lookup(name, qtype)
 	if got == want {

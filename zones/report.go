@@ -11,12 +11,12 @@ import (
 	"meridian/config"
 )
 
-// place is the position of a record: an index of report.origins and, in a master file, the first line of the record.
+// place is the position of a record: an index of Report.origins and, in a master file, the first line of the record.
 type place struct{ origin, line uint32 }
 
-// report collects errors and warnings. An origin is the common part of the errors in one master file, or at one key
+// Report collects errors and warnings. An origin is the common part of the errors in one master file, or at one key
 // of the configuration.
-type report struct {
+type Report struct {
 	cfg      *config.Config
 	origins  []config.Error
 	errs     []config.Error
@@ -29,16 +29,16 @@ type report struct {
 const maxWarnings = 100
 
 // origin adds an origin with the file, key and position of f.
-func (r *report) origin(f config.Error) uint32 {
+func (r *Report) origin(f config.Error) uint32 {
 	r.origins = append(r.origins, f)
 	return uint32(len(r.origins) - 1)
 }
 
 // configured reports whether at is in the configuration, not in a master file.
-func (r *report) configured(at place) bool { return at.line == 0 }
+func (r *Report) configured(at place) bool { return at.line == 0 }
 
 // at returns an error at a place, with the line only.
-func (r *report) at(at place, what, hint string) config.Error {
+func (r *Report) at(at place, what, hint string) config.Error {
 	f := r.origins[at.origin]
 	if at.line > 0 {
 		f.Pos = config.Pos{Line: at.line, Column: 1}
@@ -47,12 +47,12 @@ func (r *report) at(at place, what, hint string) config.Error {
 	return f
 }
 
-func (r *report) errorf(at place, hint, what string, args ...any) {
+func (r *Report) errorf(at place, hint, what string, args ...any) {
 	r.errs = append(r.errs, r.at(at, fmt.Sprintf(what, args...), hint))
 }
 
 // warnf adds a warning, unless the file has maxWarnings already.
-func (r *report) warnf(at place, hint, what string, args ...any) {
+func (r *Report) warnf(at place, hint, what string, args ...any) {
 	if r.warned == nil {
 		r.warned = make(map[uint32]int)
 	}
@@ -67,13 +67,16 @@ func (r *report) warnf(at place, hint, what string, args ...any) {
 }
 
 // where returns a place for use in the message of another place.
-func (r *report) where(at place) string {
+func (r *Report) where(at place) string {
 	f := r.at(at, "", "")
 	return fmt.Sprintf("%s:%d", f.File, f.Pos.Line)
 }
 
-// addError adds the errors of another package.
-func (r *report) addError(err error) {
+// AddWarnings adds warnings of another package.
+func (r *Report) AddWarnings(warnings ...config.Error) { r.warnings = append(r.warnings, warnings...) }
+
+// AddError adds the errors of another package.
+func (r *Report) AddError(err error) {
 	var (
 		several *multierror.Error
 		one     config.Error
@@ -82,7 +85,7 @@ func (r *report) addError(err error) {
 	case err == nil:
 	case errors.As(err, &several):
 		for _, err := range several.Errors {
-			r.addError(err)
+			r.AddError(err)
 		}
 	case errors.As(err, &one):
 		r.errs = append(r.errs, one)
@@ -91,9 +94,9 @@ func (r *report) addError(err error) {
 	}
 }
 
-// join sorts the errors and warnings and combines the errors into one. The configuration comes first, then the other
+// Join sorts the errors and warnings and combines the errors into one *multierror.Error. The configuration comes first, then the other
 // files in reading order, each by line.
-func (r *report) join() error {
+func (r *Report) Join() (warnings []config.Error, err error) {
 	rank := map[string]int{r.cfg.File: 0}
 	for i, file := range r.cfg.Files() {
 		rank[file] = i
@@ -113,5 +116,5 @@ func (r *report) join() error {
 	}
 	slices.SortStableFunc(r.errs, order)
 	slices.SortStableFunc(r.warnings, order)
-	return config.Join(r.errs)
+	return r.warnings, config.Join(r.errs)
 }

@@ -8,7 +8,7 @@ import (
 
 // rrset is an RRset without pointers.
 type rrset struct {
-	off, length uint32 // in Snapshot.data
+	off, length uint32 // in Data.data
 	ttl         uint32
 	typ         uint16
 	count       uint16
@@ -23,7 +23,7 @@ type RRset struct {
 }
 
 // RRset finds the static records of a type at node.
-func (s *Snapshot) RRset(node NodeID, qtype uint16) (RRset, bool) {
+func (s *Data) RRset(node NodeID, qtype uint16) (RRset, bool) {
 	sets := s.nodeSets(&s.nodes[node])
 	for i := range sets {
 		if sets[i].typ == qtype {
@@ -34,7 +34,7 @@ func (s *Snapshot) RRset(node NodeID, qtype uint16) (RRset, bool) {
 }
 
 // RRsets returns all static record sets at node (for ANY), without balanced A and AAAA.
-func (s *Snapshot) RRsets(node NodeID) []RRset {
+func (s *Data) RRsets(node NodeID) []RRset {
 	sets := s.nodeSets(&s.nodes[node])
 	all := make([]RRset, len(sets))
 	for i := range sets {
@@ -43,11 +43,11 @@ func (s *Snapshot) RRsets(node NodeID) []RRset {
 	return all
 }
 
-func (s *Snapshot) nodeSets(n *node) []rrset {
+func (s *Data) nodeSets(n *node) []rrset {
 	return s.sets[n.set : n.set+uint32(n.sets)]
 }
 
-func (s *Snapshot) rrset(set *rrset) RRset {
+func (s *Data) rrset(set *rrset) RRset {
 	end := set.off + set.length
 	return RRset{Type: set.typ, TTL: set.ttl, Count: int(set.count), Data: s.data[set.off:end:end]}
 }

@@ -1,16 +1,10 @@
 package zones
 
 import (
-	"os"
-	"regexp"
-	"slices"
 	"testing"
-
-	"github.com/miekg/dns"
 
 	"meridian/config"
 	"meridian/dnsname"
-	"meridian/pools"
 )
 
 // A target in our own zones is rejected wherever it is written. A target below a delegation is allowed.
@@ -28,64 +22,5 @@ func TestTargetsInOwnZonesAreRejected(t *testing.T) {
 `
 	if got := w.faults(t); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
-	}
-}
-
-func TestTargetsAreListedOnce(t *testing.T) {
-	w := newWorld()
-	for _, name := range []dnsname.Name{"b.example.", "", "a.example.", "b.example."} {
-		w.cfg.Pools[0].Members = append(w.cfg.Pools[0].Members, config.Member{Target: name})
-	}
-	if got := (&Snapshot{Config: w.cfg}).Targets(); !slices.Equal(got, []dnsname.Name{"b.example.", "a.example."}) {
-		t.Errorf("targets %q", got)
-	}
-}
-
-// A snapshot with other addresses differs only in its pools.
-func TestResolveKeepsTheZones(t *testing.T) {
-	cfg, _, err := config.Parse("f", []byte(`
-pools: {web: {policy: weighted, members: [{name: a, target: lb.example.net}]}}
-zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, names: {www: {pool: web}}}}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, _, err := Build(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer before.Close()
-	after, err := before.Resolve(map[dnsname.Name]pools.Resolved{"lb.example.net.": {}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if after.Pools == before.Pools || after.Geo != before.Geo {
-		t.Error("want new pools and the same geo data")
-	}
-	name := wire("www.example.com")
-	if a, b := before.Lookup(name, dns.TypeA), after.Lookup(name, dns.TypeA); a != b {
-		t.Errorf("%+v before, %+v after", a, b)
-	}
-}
-
-func TestTargetsPageExamplesBuild(t *testing.T) {
-	page, err := os.ReadFile("../docs/reference/targets.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
-	if len(examples) != 2 {
-		t.Fatalf("%d examples, want that of target and that of cname", len(examples))
-	}
-	for _, example := range examples {
-		cfg, warnings, err := config.Parse("targets.md", example[1])
-		if err != nil || len(warnings) > 0 {
-			t.Fatal(err, warnings)
-		}
-		s, warnings, err := Build(cfg)
-		if err != nil || len(warnings) > 0 {
-			t.Fatal(err, warnings)
-		}
-		s.Close()
 	}
 }

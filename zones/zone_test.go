@@ -16,7 +16,7 @@ import (
 )
 
 // at returns the static records at a name, in presentation form.
-func (s *Snapshot) at(name string) string {
+func (s *Data) at(name string) string {
 	return fmt.Sprint(s.records(s.Lookup(wire(name), dns.TypeA)))
 }
 
@@ -278,7 +278,7 @@ func poolEach(n int) *world {
 
 func benchmarkCompile(b *testing.B, w *world) {
 	b.ReportAllocs()
-	var s *Snapshot
+	var s *Data
 	for b.Loop() {
 		s = w.mustCompile(b)
 	}
@@ -286,7 +286,7 @@ func benchmarkCompile(b *testing.B, w *world) {
 }
 
 // bytes returns the memory of all slices of the snapshot.
-func (s *Snapshot) bytes() (sum int) {
+func (s *Data) bytes() (sum int) {
 	for _, field := range reflect.ValueOf(s).Elem().Fields() {
 		if field.Kind() == reflect.Slice {
 			sum += field.Cap() * int(field.Type().Elem().Size())

@@ -1,6 +1,6 @@
 // Package zones holds zone data and the lookup in it.
 //
-// Build compiles a configuration into a Snapshot: zones from master files (RFC 1035), names bound to pools, and their
+// Compile compiles a configuration into Data: zones from master files (RFC 1035), names bound to pools, and their
 // combination. It checks while it compiles, and returns all errors at once. The data is optimized for one query, "the
 // records at this name", millions of times a second:
 //
@@ -26,7 +26,7 @@
 // determines the outcome.
 //
 // The slices have no pointers, so that the garbage collector does not scan a million names. Nothing changes after
-// Build.
+// Compile.
 //
 // Messages, CNAME chains and EDNS belong to package server, and the choice of a pool's address to package pools.
 package zones
@@ -39,18 +39,11 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/geo"
-	"meridian/health/probe"
-	"meridian/load"
-	"meridian/pools"
 )
 
-// Snapshot is a compiled configuration: the zones, the pools, the geo data. It is immutable except for the health
-// states in Pools, and safe for concurrent use.
-type Snapshot struct {
-	Config *config.Config
-	Geo    *geo.Locator
-	Pools  *pools.Tree
+// Data holds the compiled zones of a configuration. It is immutable and safe for concurrent use.
+type Data struct {
+	config *config.Config
 
 	seed      maphash.Seed // of the index; random, so that an attacker cannot choose colliding names
 	index     []uint64     // the hash's upper half as a tag, then a NodeID; 0: free; its length is a power of two
@@ -69,7 +62,7 @@ type Snapshot struct {
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.
-func (s *Snapshot) MasterFiles() []string {
+func (s *Data) MasterFiles() []string {
 	files := slices.Clone(s.masters)
 	slices.Sort(files)
 	return slices.Compact(files)
@@ -81,60 +74,7 @@ type NodeID uint32
 // ZoneID is a zone of the snapshot: its index in the configuration's Zones.
 type ZoneID uint32
 
-// Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
-// certificates, master files). Warnings are config.Errors, with or without an error.
-func Build(cfg *config.Config) (*Snapshot, []config.Error, error) { return build(cfg, geo.Open) }
-
-// BuildInBackground returns a Build for a server that answers queries at the same time. before is the latency table
-// in use, or nil. It is kept if its file is now invalid, and Geo.RefusedLatency returns the reason. The build runs on
-// the caller's goroutine only, whose thread should have a low priority.
-func BuildInBackground(before *geo.Latency) Builder {
-	return func(cfg *config.Config) (*Snapshot, []config.Error, error) {
-		return build(cfg, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenInBackground(cfg, before) })
-	}
+// Compile compiles the zones of a configuration, and reads its master files. It returns nil if there are errors.
+func Compile(cfg *config.Config) (*Data, *Report) {
+	return compile(cfg, os.DirFS(cmp.Or(cfg.Root, "/")), time.Now())
 }
-
-// Builder is Build or a result of BuildInBackground.
-type Builder func(*config.Config) (*Snapshot, []config.Error, error)
-
-func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
-	s, report := compile(cfg, os.DirFS(cmp.Or(cfg.Root, "/")), time.Now())
-	locator, tree := compilePools(cfg, report, open)
-	if err := report.join(); err != nil {
-		if locator != nil {
-			_ = locator.Close() // the errors are reported already
-		}
-		return nil, report.warnings, err
-	}
-	s.Geo, s.Pools = locator, tree
-	return s, report.warnings, nil
-}
-
-// opener is geo.Open or a geo.OpenInBackground with a latency table.
-type opener func(*config.Config) (*geo.Locator, error)
-
-// compilePools compiles pools and geo data as far as possible. Without geo data there is no tree, but errors in the
-// checks are still reported.
-func compilePools(cfg *config.Config, report *report, open opener) (*geo.Locator, *pools.Tree) {
-	report.addError(probe.Verify(cfg))
-	report.addError(load.Prepare(cfg))
-	locator, err := open(cfg)
-	if err != nil {
-		report.addError(err)
-		return nil, nil
-	}
-	if roundTrips := locator.Latency(); roundTrips != nil {
-		report.warnings = append(report.warnings, roundTrips.Warnings...)
-	}
-	tree, err := pools.Compile(cfg, locator)
-	report.addError(err)
-	if tree != nil {
-		report.warnOfTables(tree)
-	}
-	report.warnings = append(report.warnings, locator.UnknownTerms()...)
-	locator.Compiled()
-	return locator, tree
-}
-
-// Close closes the snapshot's files. Call it when no query reads the snapshot any more.
-func (s *Snapshot) Close() error { return s.Geo.Close() }

@@ -73,13 +73,13 @@ func nameservers(z *config.Zone, servers ...string) {
 	}
 }
 
-func (w *world) compile() (*Snapshot, *report) { return compile(w.cfg, w.files, now) }
+func (w *world) compile() (*Data, *Report) { return compile(w.cfg, w.files, now) }
 
 // mustCompile compiles a world without errors.
-func (w *world) mustCompile(t testing.TB) *Snapshot {
+func (w *world) mustCompile(t testing.TB) *Data {
 	t.Helper()
 	s, found := w.compile()
-	if err := found.join(); err != nil {
+	if _, err := found.Join(); err != nil {
 		t.Fatalf("faults:\n%s", err)
 	}
 	return s
@@ -100,7 +100,7 @@ func (k Kind) String() string {
 }
 
 // show describes a match: the outcome, the zone, the node.
-func (s *Snapshot) show(m Match) string {
+func (s *Data) show(m Match) string {
 	switch m.Kind {
 	case Refused:
 		return m.Kind.String()
@@ -111,12 +111,12 @@ func (s *Snapshot) show(m Match) string {
 }
 
 // ask calls Lookup and describes the match.
-func (s *Snapshot) ask(name, qtype string) string {
+func (s *Data) ask(name, qtype string) string {
 	return s.show(s.Lookup(wire(name), dns.StringToType[qtype]))
 }
 
 // records returns the sets of a node in presentation form, each record without its owner.
-func (s *Snapshot) records(m Match) []string {
+func (s *Data) records(m Match) []string {
 	all := []string{}
 	for _, set := range s.RRsets(m.Node) {
 		all = append(all, texts(set)...)

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // checkHelp is the text of --help of meridian check.
@@ -58,7 +58,7 @@ func checkCommand() *cobra.Command {
 }
 
 // checked builds the snapshot and adds warnings about the state directory.
-func checked(paths []string) (*zones.Snapshot, findings) {
+func checked(paths []string) (*snapshot.Snapshot, findings) {
 	snapshot, found := build(paths)
 	if snapshot != nil {
 		found.warnings = append(found.warnings, stateWarnings(snapshot.Config)...)
@@ -114,13 +114,13 @@ type poolSummary struct {
 	Fallback string `json:"fallback,omitempty"`
 }
 
-func summarize(snapshot *zones.Snapshot) summary {
+func summarize(snapshot *snapshot.Snapshot) summary {
 	s := summary{Probed: len(snapshot.Pools.Targets()), Targets: len(snapshot.Targets())}
 	s.Tables, s.TablesBytes = snapshot.Pools.Tables()
 	for _, a := range snapshot.Config.Server.Listen {
 		s.Listen = append(s.Listen, a.String())
 	}
-	for _, z := range snapshot.Summary() {
+	for _, z := range snapshot.Zones.Summary() {
 		s.Zones = append(s.Zones, zoneSummary{string(z.Zone), z.Names, z.Balanced, z.Records})
 	}
 	for i := range snapshot.Config.Pools {

@@ -22,7 +22,7 @@ import (
 	"meridian/health"
 	"meridian/pools"
 	"meridian/server"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 //go:embed demo.yaml
@@ -160,10 +160,10 @@ type demoWorld struct {
 	cfg      *config.Config
 	ports    demoPorts
 	out      io.Writer
-	snapshot *zones.Snapshot
+	snapshot *snapshot.Snapshot
 }
 
-func (w *demoWorld) load(builder zones.Builder) (*zones.Snapshot, error) {
+func (w *demoWorld) load(builder snapshot.Builder) (*snapshot.Snapshot, error) {
 	snapshot, _, err := builder(w.cfg)
 	w.snapshot = snapshot
 	return snapshot, err

@@ -11,7 +11,7 @@ import (
 
 	"meridian/config"
 	"meridian/server"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // findings holds the errors and warnings of a configuration, in file order.
@@ -23,13 +23,13 @@ type findings struct {
 // loadBuilt builds the snapshot of a configuration in files and directories. Every command
 // that takes a configuration calls it or loadBriefly, so all validate a file equally.
 // It prints errors and warnings to stderr, one per line; the error only counts them.
-func loadBuilt(paths []string, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
+func loadBuilt(paths []string, builder snapshot.Builder, stderr io.Writer) (*snapshot.Snapshot, error) {
 	snapshot, found := buildWith(paths, builder)
 	return snapshot, found.print(stderr)
 }
 
 // loadCopy does the same as loadBuilt for a saved copy of a configuration.
-func loadCopy(copied *config.Copy, builder zones.Builder, stderr io.Writer) (*zones.Snapshot, error) {
+func loadCopy(copied *config.Copy, builder snapshot.Builder, stderr io.Writer) (*snapshot.Snapshot, error) {
 	cfg, warnings, err := copied.Load()
 	if cfg == nil {
 		return nil, findings{errs: errorsOf(copied.Root, err)}.print(stderr)
@@ -40,7 +40,7 @@ func loadCopy(copied *config.Copy, builder zones.Builder, stderr io.Writer) (*zo
 
 // loadBriefly does the same as loadBuilt for commands that run repeatedly: it applies change,
 // unless nil, to a valid configuration, and prints only the number of warnings.
-func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Writer) (*zones.Snapshot, error) {
+func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Writer) (*snapshot.Snapshot, error) {
 	snapshot, found, err := buildChanged(paths, change)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Wr
 }
 
 // buildChanged builds the snapshot of a changed configuration and prints nothing.
-func buildChanged(paths []string, change func(*config.Config) error) (*zones.Snapshot, findings, error) {
+func buildChanged(paths []string, change func(*config.Config) error) (*snapshot.Snapshot, findings, error) {
 	cfg, found := read(paths)
 	if cfg == nil {
 		return nil, found, nil
@@ -59,14 +59,14 @@ func buildChanged(paths []string, change func(*config.Config) error) (*zones.Sna
 			return nil, found, err
 		}
 	}
-	snapshot, found := compile(cfg, found, zones.Build)
+	snapshot, found := compile(cfg, found, snapshot.Build)
 	return snapshot, found, nil
 }
 
 // build builds a snapshot and prints nothing; the snapshot is nil if there are errors.
-func build(paths []string) (*zones.Snapshot, findings) { return buildWith(paths, zones.Build) }
+func build(paths []string) (*snapshot.Snapshot, findings) { return buildWith(paths, snapshot.Build) }
 
-func buildWith(paths []string, builder zones.Builder) (*zones.Snapshot, findings) {
+func buildWith(paths []string, builder snapshot.Builder) (*snapshot.Snapshot, findings) {
 	cfg, found := read(paths)
 	if cfg == nil {
 		return nil, found
@@ -81,7 +81,7 @@ func read(paths []string) (*config.Config, findings) {
 }
 
 // compile builds the snapshot of a configuration: the second half of build.
-func compile(cfg *config.Config, found findings, builder zones.Builder) (*zones.Snapshot, findings) {
+func compile(cfg *config.Config, found findings, builder snapshot.Builder) (*snapshot.Snapshot, findings) {
 	snapshot, more, err := builder(cfg)
 	var bind *server.BindError
 	if errors.As(err, &bind) {

@@ -9,7 +9,7 @@ import (
 
 	"meridian/config"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // assumedLoad is the load that a member reports in a what-if case.
@@ -74,7 +74,7 @@ func parseAssumedLoad(text string, capacity float64) (assumedLoad, error) {
 }
 
 // reports sets the loads of the generated sources, and of no other.
-func (l assumedLoads) reports(snapshot *zones.Snapshot) {
+func (l assumedLoads) reports(snapshot *snapshot.Snapshot) {
 	if len(l) == 0 {
 		return
 	}

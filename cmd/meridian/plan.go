@@ -17,7 +17,7 @@ import (
 	"meridian/dnsname"
 	"meridian/plan"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // planOptions is the command line of plan.
@@ -171,7 +171,7 @@ func (p *planOptions) comparable(args []string) error {
 }
 
 // closeSides closes both sides, which may share a geo database.
-func closeSides(before, after *zones.Snapshot) {
+func closeSides(before, after *snapshot.Snapshot) {
 	before.Close()
 	if after != nil && after.Geo != before.Geo {
 		after.Close()
@@ -179,7 +179,7 @@ func closeSides(before, after *zones.Snapshot) {
 }
 
 // sides builds the configurations to compare.
-func (p *planOptions) sides(args []string, stderr io.Writer) (before, after *zones.Snapshot, title string, err error) {
+func (p *planOptions) sides(args []string, stderr io.Writer) (before, after *snapshot.Snapshot, title string, err error) {
 	var change func(*config.Config) error
 	from, to := []string(p.file), []string(p.file)
 	if len(p.file) == 0 {
@@ -214,9 +214,9 @@ func (p *planOptions) sides(args []string, stderr io.Writer) (before, after *zon
 
 // placeholderAddresses gives each target an unused address of either family, the same on
 // both sides: a forecast resolves nothing and reports traffic by member.
-func placeholderAddresses(before, after *zones.Snapshot) (*zones.Snapshot, *zones.Snapshot, error) {
+func placeholderAddresses(before, after *snapshot.Snapshot) (*snapshot.Snapshot, *snapshot.Snapshot, error) {
 	addresses := make(map[dnsname.Name]pools.Resolved)
-	for _, side := range []*zones.Snapshot{before, after} {
+	for _, side := range []*snapshot.Snapshot{before, after} {
 		for _, name := range side.Targets() {
 			if _, known := addresses[name]; !known {
 				n := uint32(len(addresses)) + 1
@@ -240,7 +240,7 @@ func placeholderAddresses(before, after *zones.Snapshot) (*zones.Snapshot, *zone
 	return standing, changed, nil
 }
 
-func (p *planOptions) compare(before, after *zones.Snapshot) (*plan.Forecast, error) {
+func (p *planOptions) compare(before, after *snapshot.Snapshot) (*plan.Forecast, error) {
 	clients := plan.AllIPv4(after.Geo)
 	if p.clients != "" {
 		list, err := readClients(p.clients)
@@ -274,7 +274,7 @@ func readClients(file string) ([]plan.WeightedNetwork, error) {
 
 // writePage writes the page. It uses the locations of regions after the change, and for
 // removed regions those before.
-func writePage(file string, forecast *plan.Forecast, title string, before, after *zones.Snapshot) (err error) {
+func writePage(file string, forecast *plan.Forecast, title string, before, after *snapshot.Snapshot) (err error) {
 	for _, part := range append(before.Config.Files(), after.Config.Files()...) {
 		if sameFile(file, part) {
 			return fmt.Errorf("--html: %q is the configuration; name another file", file)

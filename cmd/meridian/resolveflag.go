@@ -10,7 +10,7 @@ import (
 
 	"meridian/resolver"
 	"meridian/server"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // resolveFlag is the --resolve of commands that do not serve: whether to resolve the targets
@@ -23,7 +23,7 @@ func addResolveFlag(c *cobra.Command, f *resolveFlag) {
 
 // resolve returns the snapshot with its targets resolved, if the flag is set. It prints to
 // stderr the number of targets without an address.
-func (f resolveFlag) resolve(ctx context.Context, snapshot *zones.Snapshot, stderr io.Writer) (*zones.Snapshot, error) {
+func (f resolveFlag) resolve(ctx context.Context, snapshot *snapshot.Snapshot, stderr io.Writer) (*snapshot.Snapshot, error) {
 	names := snapshot.Targets()
 	switch {
 	case len(names) == 0:

@@ -15,7 +15,7 @@ import (
 	"meridian/admin"
 	"meridian/config"
 	"meridian/server"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // serveHelp is the text of --help of meridian serve.
@@ -68,11 +68,11 @@ type serveOptions struct {
 }
 
 // builder returns b with the state directory of the command line.
-func (o *serveOptions) builder(b zones.Builder) zones.Builder {
+func (o *serveOptions) builder(b snapshot.Builder) snapshot.Builder {
 	if o.state == "" {
 		return b
 	}
-	return func(cfg *config.Config) (*zones.Snapshot, []config.Error, error) {
+	return func(cfg *config.Config) (*snapshot.Snapshot, []config.Error, error) {
 		cfg.State = o.state
 		return b(cfg)
 	}
@@ -95,10 +95,10 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	log := newAsyncWriter(stderr)
 	defer log.close()
 	l := server.Daemon{
-		Load: func(b zones.Builder) (*zones.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
+		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
 		LastGood: &server.LastGood{
 			Paths: o.paths, Folders: o.folders, Strict: o.strict, AllowRemoval: o.allowRemoval,
-			Load: func(copied *config.Copy, b zones.Builder) (*zones.Snapshot, error) {
+			Load: func(copied *config.Copy, b snapshot.Builder) (*snapshot.Snapshot, error) {
 				return loadCopy(copied, o.builder(b), log)
 			},
 		},

@@ -9,7 +9,7 @@ import (
 
 	"meridian/config"
 	"meridian/pools"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // whatIf holds the changes given on the command line.
@@ -136,7 +136,7 @@ func regionNames(cfg *config.Config) string {
 }
 
 // turn sets targets down or up in a snapshot that does not serve.
-func (w whatIf) turn(snapshot *zones.Snapshot) error {
+func (w whatIf) turn(snapshot *snapshot.Snapshot) error {
 	var said flagValues
 	var all []pools.Override
 	for _, text := range w.down {

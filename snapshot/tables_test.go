@@ -1,11 +1,11 @@
-package zones_test
+package snapshot_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // sets returns a configuration of n pools with different matches.
@@ -24,7 +24,7 @@ func sets(n int) string {
 
 func TestManyTablesCauseWarning(t *testing.T) {
 	for n, want := range map[int]bool{16: false, 17: true} {
-		s, warnings, err := zones.Build(load(t, sets(n), nil))
+		s, warnings, err := snapshot.Build(load(t, sets(n), nil))
 		if err != nil {
 			t.Fatal(err)
 		}

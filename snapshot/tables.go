@@ -1,8 +1,9 @@
-package zones
+package snapshot
 
 import (
 	"fmt"
 
+	"meridian/config"
 	"meridian/pools"
 )
 
@@ -10,13 +11,13 @@ import (
 // one, of 14 MB and more.
 const usualTables = 16
 
-// warnOfTables warns of the memory and time that many geo tables need.
-func (r *report) warnOfTables(tree *pools.Tree) {
+// warningsOfTables warns of the memory and time that many geo tables need.
+func warningsOfTables(cfg *config.Config, tree *pools.Tree) []config.Error {
 	tables, bytes := tree.Tables()
 	if tables <= usualTables {
-		return
+		return nil
 	}
-	r.warnings = append(r.warnings, r.cfg.ErrorAt(r.cfg.Pools[0].Pos, "pools",
+	return []config.Error{cfg.ErrorAt(cfg.Pools[0].Pos, "pools",
 		fmt.Sprintf("the pools have %d distinct sets of regions or matches, which need tables of %d MB", tables, bytes>>20),
-		"give pools that may share a table the same regions"))
+		"give pools that may share a table the same regions")}
 }

@@ -1,4 +1,4 @@
-package zones_test
+package snapshot_test
 
 import (
 	"runtime"
@@ -6,7 +6,7 @@ import (
 	"runtime/metrics"
 	"testing"
 
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // subsets is a configuration of pools with three sets of regions and one of matches: four tables.
@@ -41,7 +41,7 @@ func started(f func()) uint64 {
 func TestBuildInBackgroundStartsNoGoroutine(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	cfg := load(t, subsets, nil)
-	build := func(b zones.Builder) func() {
+	build := func(b snapshot.Builder) func() {
 		return func() {
 			s, _, err := b(cfg)
 			if err != nil {
@@ -50,10 +50,10 @@ func TestBuildInBackgroundStartsNoGoroutine(t *testing.T) {
 			s.Close()
 		}
 	}
-	if n := started(build(zones.BuildInBackground(nil))); n != 0 {
+	if n := started(build(snapshot.BuildInBackground(nil))); n != 0 {
 		t.Errorf("%d goroutines started, which run on threads that wait for nobody", n)
 	}
-	if n := started(build(zones.Build)); n == 0 {
+	if n := started(build(snapshot.Build)); n == 0 {
 		t.Error("four tables are made by nobody but the caller")
 	}
 }

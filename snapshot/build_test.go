@@ -1,9 +1,8 @@
-package zones_test
+package snapshot_test
 
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
-	"meridian/zones"
+	"meridian/snapshot"
 )
 
 // load parses a configuration in its own folder, with other files beside it.
@@ -53,19 +52,19 @@ zones:
 func TestBuild(t *testing.T) {
 	text := strings.Replace(balanced, ", tls: {ca: ca.pem}", "", 1)
 	cfg := load(t, text, map[string]string{"example.com.zone": "www 5 TXT a\nwww 6 TXT b\n"})
-	s, warnings, err := zones.Build(cfg)
+	s, warnings, err := snapshot.Build(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if s.Config != cfg || s.Geo == nil || s.Pools == nil {
+	if s.Config != cfg || s.Zones == nil || s.Geo == nil || s.Pools == nil {
 		t.Error("a part of the snapshot is missing")
 	}
 	if len(warnings) != 1 || !strings.Contains(warnings[0].Error(), "example.com.zone:2:1: TTL 6 differs from TTL 5") {
 		t.Errorf("warnings: %v", warnings)
 	}
-	m := s.Lookup([]byte("\x03www\x07example\x03com\x00"), dns.TypeA)
-	if b, ok := s.Balanced(m.Node); !ok || cfg.Pools[b.Pool].Name != "web" || b.TTL != 30 {
+	m := s.Zones.Lookup([]byte("\x03www\x07example\x03com\x00"), dns.TypeA)
+	if b, ok := s.Zones.Balanced(m.Node); !ok || cfg.Pools[b.Pool].Name != "web" || b.TTL != 30 {
 		t.Errorf("binding %+v, %v", b, ok)
 	}
 }
@@ -85,7 +84,7 @@ func TestBuildWarnsOfUnknownCities(t *testing.T) {
 	}
 	pool := "{policy: geolocation, default: nodata, check: web, members: [{name: a, addresses: [192.0.2.1], match: {city: [gb/LONDON, GB/Lodnon]}}]}"
 	text := strings.NewReplacer(", tls: {ca: ca.pem}", "", "{policy: proximity, members: [{name: a, region: here, addresses: [192.0.2.1]}]}", pool).Replace(balanced)
-	s, warnings, err := zones.Build(load(t, "geo: {database: city.mmdb}\n"+text, map[string]string{"example.com.zone": "www TXT a\n", "city.mmdb": database.String()}))
+	s, warnings, err := snapshot.Build(load(t, "geo: {database: city.mmdb}\n"+text, map[string]string{"example.com.zone": "www TXT a\n", "city.mmdb": database.String()}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +98,7 @@ func TestBuildReportsErrorsOfEveryStage(t *testing.T) {
 	cfg := load(t, "geo: {database: none.mmdb}\n"+balanced, map[string]string{
 		"example.com.zone": "www 5 A 192.0.2.1\nweb 5 A 192.0.2\n",
 	})
-	s, _, err := zones.Build(cfg)
+	s, _, err := snapshot.Build(cfg)
 	if s != nil {
 		t.Error("a snapshot in spite of faults")
 	}
@@ -117,41 +116,4 @@ func TestBuildReportsErrorsOfEveryStage(t *testing.T) {
 			t.Errorf("fault %d is %v, want one of %s", i, all.Errors[i], want[i])
 		}
 	}
-}
-
-// The documentation's example can be loaded.
-func TestDocumentationExample(t *testing.T) {
-	page, err := os.ReadFile("../docs/reference/zones.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(page), "```dns\n")
-	if !ok {
-		t.Fatal("no example")
-	}
-	zone, _, _ := strings.Cut(rest, "```")
-	s, warnings, err := zones.Build(load(t, "zones: {example.com: {file: z}}", map[string]string{"z": zone}))
-	if err != nil || len(warnings) > 0 {
-		t.Fatal(err, warnings)
-	}
-	defer s.Close()
-}
-
-func ExampleSnapshot_Lookup() {
-	cfg := &config.Config{Zones: []config.Zone{{
-		Name: "example.com.", Contact: "hostmaster.example.com.", NegativeTTL: 30,
-		Nameservers: []config.Nameserver{{Name: "ns1.example.net."}},
-	}}}
-	s, _, err := zones.Build(cfg)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer s.Close()
-	m := s.Lookup([]byte("\x03www\x07example\x03com\x00"), dns.TypeA)
-	fmt.Println(m.Kind == zones.NXDomain)
-	fmt.Println(s.Negative(m.Zone).RRs("example.com.")[0].(*dns.SOA).Minttl)
-	// Output:
-	// true
-	// 30
 }

@@ -1,0 +1,80 @@
+// Package snapshot builds what a server answers from: the zones, the pools and the geo data of one configuration.
+//
+// A Snapshot is immutable except for the health states in its pools. A change of target addresses or latencies makes a
+// new one that shares everything but the pools.
+package snapshot
+
+import (
+	"meridian/config"
+	"meridian/geo"
+	"meridian/health/probe"
+	"meridian/load"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// Snapshot is a compiled configuration. It is safe for concurrent use.
+type Snapshot struct {
+	Config *config.Config
+	Zones  *zones.Data
+	Pools  *pools.Tree
+	Geo    *geo.Locator
+}
+
+// Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
+// certificates, master files). Warnings are config.Errors, with or without an error.
+func Build(cfg *config.Config) (*Snapshot, []config.Error, error) { return build(cfg, geo.Open) }
+
+// BuildInBackground returns a Build for a server that answers queries at the same time. before is the latency table
+// in use, or nil. It is kept if its file is now invalid, and Geo.RefusedLatency returns the reason. The build runs on
+// the caller's goroutine only, whose thread should have a low priority.
+func BuildInBackground(before *geo.Latency) Builder {
+	return func(cfg *config.Config) (*Snapshot, []config.Error, error) {
+		return build(cfg, func(cfg *config.Config) (*geo.Locator, error) { return geo.OpenInBackground(cfg, before) })
+	}
+}
+
+// Builder is Build or a result of BuildInBackground.
+type Builder func(*config.Config) (*Snapshot, []config.Error, error)
+
+func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
+	data, report := zones.Compile(cfg)
+	locator, tree := compilePools(cfg, report, open)
+	warnings, err := report.Join()
+	if err != nil {
+		if locator != nil {
+			_ = locator.Close() // the errors are reported already
+		}
+		return nil, warnings, err
+	}
+	return &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator}, warnings, nil
+}
+
+// opener is geo.Open or a geo.OpenInBackground with a latency table.
+type opener func(*config.Config) (*geo.Locator, error)
+
+// compilePools compiles pools and geo data as far as possible. Without geo data there is no tree, but errors in the
+// checks are still reported.
+func compilePools(cfg *config.Config, report *zones.Report, open opener) (*geo.Locator, *pools.Tree) {
+	report.AddError(probe.Verify(cfg))
+	report.AddError(load.Prepare(cfg))
+	locator, err := open(cfg)
+	if err != nil {
+		report.AddError(err)
+		return nil, nil
+	}
+	if roundTrips := locator.Latency(); roundTrips != nil {
+		report.AddWarnings(roundTrips.Warnings...)
+	}
+	tree, err := pools.Compile(cfg, locator)
+	report.AddError(err)
+	if tree != nil {
+		report.AddWarnings(warningsOfTables(cfg, tree)...)
+	}
+	report.AddWarnings(locator.UnknownTerms()...)
+	locator.Compiled()
+	return locator, tree
+}
+
+// Close closes the snapshot's files. Call it when no query reads the snapshot any more.
+func (s *Snapshot) Close() error { return s.Geo.Close() }
