@@ -172,6 +172,9 @@ func served(members map[string]Change, all float64) []Target {
 	return list
 }
 
+// Served returns every endpoint and its share, by name, changed or not.
+func (f *Forecast) Served() []Target { return f.served }
+
 // changed returns the targets with a changed share, the largest change first.
 func changed(list []Target) []Target {
 	list = slices.DeleteFunc(slices.Clone(list), func(t Target) bool { return t.Share.turnover() < epsilon })

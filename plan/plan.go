@@ -99,4 +99,7 @@ type Part struct {
 	From  string    `json:"from,omitempty"` // the regions of its largest flow
 	To    string    `json:"to,omitempty"`
 	Km    Distances `json:"km"`
+
+	Before string `json:"before,omitempty"` // the region that most of it gets before
+	After  string `json:"after,omitempty"`  // and after
 }

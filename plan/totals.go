@@ -14,6 +14,7 @@ type totals struct {
 	km            Change // weighted
 	placed        Change // weight of the traffic with a distance: that to a region
 	flows         map[route]float64
+	regions       []Change // by region number, weighted
 }
 
 // route is a pair of region numbers, from and to.
@@ -24,13 +25,18 @@ func (s *totals) add(weight float64, d *delta, km *distances) {
 	s.weight += weight
 	s.moved += weight * d.moved
 	s.affected += weight * d.affected()
+	if s.regions == nil {
+		s.regions = make([]Change, len(d.before))
+	}
 	for r, share := range d.before {
+		s.regions[r].Before += weight * share
 		if at := km.before[r]; !math.IsNaN(at) {
 			s.km.Before += weight * share * at
 			s.placed.Before += weight * share
 		}
 	}
 	for r, share := range d.after {
+		s.regions[r].After += weight * share
 		if at := km.after[r]; !math.IsNaN(at) {
 			s.km.After += weight * share * at
 			s.placed.After += weight * share
@@ -63,7 +69,20 @@ func (s *totals) part(name string, all float64, regions []string) Part {
 	if ways := s.flowList(); len(ways) > 0 {
 		p.From, p.To = regions[ways[0].from], regions[ways[0].to]
 	}
+	p.Before = s.largest(regions, func(c Change) float64 { return c.Before })
+	p.After = s.largest(regions, func(c Change) float64 { return c.After })
 	return p
+}
+
+// largest returns the region with the largest share on one side; empty without traffic.
+func (s *totals) largest(regions []string, side func(Change) float64) (name string) {
+	most := 0.0
+	for r, c := range s.regions {
+		if share := side(c); share > most {
+			most, name = share, regions[r]
+		}
+	}
+	return name
 }
 
 // flowList returns the routes of moved traffic, the largest flow first.

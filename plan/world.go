@@ -13,6 +13,48 @@ import (
 //go:embed world/countries.tsv
 var countriesTSV string
 
+// Country is the shape of a country on the map.
+type Country struct {
+	Code string // ISO 3166-1 alpha-2; empty if it has none
+	Path string // SVG path data, in tenths of the units of the map: relative and short
+}
+
+// Countries returns the countries of the map for a page that draws it in the browser. The map is
+// 10,000 units wide.
+func Countries() ([]Country, error) {
+	shapes, err := countryShapes()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Country, len(shapes))
+	for i, s := range shapes {
+		all[i] = Country{s.country, relative(s.path)}
+	}
+	return all, nil
+}
+
+// relative converts a path of drawn to relative integers: "M1.0 2.0L1.5 2.1Z" to "M10 20l5 1z".
+func relative(absolute string) string {
+	var b strings.Builder
+	x, y := 0, 0
+	for ring := range strings.SplitSeq(strings.TrimSuffix(absolute, "Z"), "Z") {
+		for i, point := range strings.Split(ring[1:], "L") {
+			var px, py float64
+			fmt.Sscanf(point, "%g %g", &px, &py) //nolint:errcheck // drawn wrote it
+			nx, ny := int(math.Round(10*px)), int(math.Round(10*py))
+			switch {
+			case i == 0:
+				fmt.Fprintf(&b, "M%d %d", nx, ny)
+			case nx != x || ny != y:
+				fmt.Fprintf(&b, "l%d %d", nx-x, ny-y)
+			}
+			x, y = nx, ny
+		}
+		b.WriteByte('z')
+	}
+	return b.String()
+}
+
 // countryShape is the shape of a country on the map.
 type countryShape struct {
 	country string // ISO 3166-1 alpha-2; empty if it has none
