@@ -8,7 +8,14 @@
 //	POST   /v1/clear                    {target}: release its holds
 //	POST   /v1/checks/NAME/reports      {address, up, reason, lease}: the result of a check of type push
 //	GET    /v1/explain?name=&type=&client=&resolver=&draw=
+//	GET    /v1/events?since=&kind=&subject=&limit=   events; /v1/events/stream sends them as they happen
+//	GET    /v1/forecast?target=T&kind=K effect of a change on traffic; from=healthy: of the present problems
+//	GET    /v1/zones                    served zones and bound names
+//	GET    /v1/regions                  regions and their locations
+//	GET    /v1/stats                    counters, and samples of the last hour
+//	GET    /v1/session                  the user of the token
 //	GET    /v1/version
+//	GET    /                            the dashboard
 //	GET    /healthz                     200 while the server answers queries; needs no token
 //	GET    /readyz                      200 while the server should get queries, otherwise 503; needs no token
 //
@@ -24,20 +31,23 @@ import (
 	"net/http"
 	"time"
 
+	"meridian/admin/dashboard"
 	"meridian/server"
 )
 
 // Options are the settings of the API.
 type Options struct {
-	Token   string // required in each request; empty: none
-	Version string // of this binary
+	Tokens  []Token // one is required in each request; none: anyone who can connect has full control
+	Version string  // of this binary
 }
 
 // api holds the data of the handlers. Its methods are safe for concurrent use.
 type api struct {
 	control *server.Control
 	Options
-	statusSlots chan struct{} // holds one element for each running status request
+	statusSlots  chan struct{} // holds one element for each running status request
+	forecastSlot chan struct{} // holds one element while a forecast is computed
+	streamSlots  chan struct{} // holds one element for each open event stream
 }
 
 // maxStatusReaders is the number of concurrent status requests: with ten thousand endpoints each
@@ -46,24 +56,43 @@ const maxStatusReaders = 2
 
 // New returns the handler of the API of a running server.
 func New(control *server.Control, o Options) http.Handler {
-	a := &api{control, o, make(chan struct{}, maxStatusReaders)}
+	a := &api{control, o, make(chan struct{}, maxStatusReaders), make(chan struct{}, 1), make(chan struct{}, maxStreams)}
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("GET /v1/status", a.status)
 	guarded.HandleFunc("GET /v1/overrides", a.overrides)
-	guarded.HandleFunc("POST /v1/overrides", a.override)
-	guarded.HandleFunc("DELETE /v1/overrides", a.deleteOverride)
-	guarded.HandleFunc("POST /v1/reload", a.reload)
-	guarded.HandleFunc("POST /v1/clear", a.clear)
+	guarded.HandleFunc("POST /v1/overrides", a.audited("set an override", a.override))
+	guarded.HandleFunc("DELETE /v1/overrides", a.audited("remove an override", a.deleteOverride))
+	guarded.HandleFunc("POST /v1/reload", a.audited("reload", a.reload))
+	guarded.HandleFunc("POST /v1/clear", a.audited("clear holds", a.clear))
 	guarded.HandleFunc("POST /v1/checks/{check}/reports", a.report)
 	guarded.HandleFunc("GET /v1/explain", a.explain)
 	guarded.HandleFunc("GET /v1/version", a.version)
+	guarded.HandleFunc("GET /v1/session", a.session)
+	guarded.HandleFunc("GET /v1/events", a.eventList)
+	guarded.HandleFunc("GET /v1/events/stream", a.eventStream)
+	guarded.HandleFunc("GET /v1/stats", a.stats)
+	guarded.HandleFunc("GET /v1/zones", a.zones)
+	guarded.HandleFunc("GET /v1/regions", a.regions)
+	guarded.HandleFunc("GET /v1/forecast", a.forecast)
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { notFound(w, r, guarded) })
 
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", a.healthz)
 	all.HandleFunc("GET /readyz", a.readyz)
-	all.Handle("/", a.auth(a.whenServing(guarded)))
+	all.Handle("/", withDashboard(a.auth(a.whenServing(guarded))))
 	return all
+}
+
+// withDashboard answers requests for the files of the dashboard, which need no token, and passes
+// others to next.
+func withDashboard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && dashboard.Has(r.URL.Path) {
+			dashboard.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Health is the response to GET /healthz.

@@ -105,7 +105,7 @@ func TestRequests(t *testing.T) {
 		{"GET", "/v1/status?target=web/b", "", 200, `"members": [ { "member": "b"`},
 		{"GET", "/v1/status?target=web/x", "", 404, `"error": "pool \"web\" has no member \"x\"", "hint": "known: web/a, web/b, web/c"`},
 		{"GET", "/v1/status?target=a/b/c", "", 400, `is not a target; want pool/member, pool or region:NAME`},
-		{"GET", "/v1/status?pool=web", "", 400, `"error": "unknown parameter \"pool\"", "hint": "known: target"`},
+		{"GET", "/v1/status?pool=web", "", 400, `"error": "unknown parameter \"pool\"", "hint": "known: target, detail"`},
 		{"GET", "/v1/overrides", "", 200, `[]`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "1h", "reason": "upgrade"}`, 200, `"target": "web/b", "kind": "drained", "reason": "upgrade", "since": `},
 		{"POST", "/v1/overrides", `{"target": "region:east", "kind": "forced up"}`, 200, `"target": "region:east", "kind": "forced up"`},
@@ -196,7 +196,7 @@ func TestWebPageIsRejected(t *testing.T) {
 
 func TestTokenIsRequired(t *testing.T) {
 	const token = "0123456789abcdef"
-	h := api(t, admin.Options{Token: token})
+	h := api(t, admin.Options{Tokens: []admin.Token{{Name: "oncall", Role: admin.Operator, Secret: token}}})
 	for _, c := range []struct {
 		authorization string
 		code          int

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"io"
 	"mime"
@@ -13,41 +11,46 @@ import (
 	"strings"
 )
 
-// auth passes a request to next unless it may not come from an operator:
+// auth passes a request to next, with its user, unless it may not come from an operator:
 //
-//	token set  request has                          answer
-//	---------  -----------------------------------  --------------
-//	yes        a wrong token or none                401
-//	yes        the token                            next
-//	no         a Host that is a name                403
-//	no         an Origin, from a page of a browser  403
-//	no         neither                              next
+//	tokens  request has                                 answer
+//	------  ------------------------------------------  ----------------------------
+//	any     an Origin of another web page               403
+//	set     a wrong token or none                       401
+//	set     a viewer's token, and changes something     403
+//	set     another token                               next
+//	none    a Host that is a name                       403
+//	none    a Host that is an address                   next: full control
 //
-// A browser never sends the token, and it sends a Host that is a name unless the URL has an
-// address. Without a token, a web page opened by the operator could otherwise reach this API
-// under a name of its own that resolves to 127.0.0.1 (DNS rebinding).
+// A page of another origin has no token, because browsers keep it for the dashboard's own origin,
+// and it sends a Host that is a name unless the URL has an address. Without tokens, a web page
+// opened by the operator could otherwise reach this API under a name of its own that resolves to
+// 127.0.0.1 (DNS rebinding).
 func (a *api) auth(next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(a.Token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if crossOrigin(r) {
+			problem(w, http.StatusForbidden, "the request comes from a web page of another origin", "use the dashboard of this server, or a tool that sends no Origin")
+			return
+		}
+		if len(a.Tokens) == 0 {
+			if !hostIsAddress(r.Host) {
+				problem(w, http.StatusForbidden, fmt.Sprintf("the request is for host %q", r.Host), "use an address or localhost, or set admin.tokens")
+				return
+			}
+			next.ServeHTTP(w, withUser(r, "local", Admin))
+			return
+		}
+		token := tokenOf(r, a.Tokens)
 		switch {
-		case a.Token == "" && !hostIsAddress(r.Host):
-			problem(w, http.StatusForbidden, fmt.Sprintf("the request is for host %q", r.Host), "use an address or localhost, or set admin.token_file")
-		case a.Token == "" && r.Header.Get("Origin") != "":
-			problem(w, http.StatusForbidden, "the request comes from a web page", "set admin.token_file")
-		case a.Token != "" && !hasToken(r, want):
+		case token == nil:
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			problem(w, http.StatusUnauthorized, "missing or wrong token", "send Authorization: Bearer with the token of admin.token_file")
+			problem(w, http.StatusUnauthorized, "missing or wrong token", "send Authorization: Bearer with a token of admin.tokens or admin.token_file")
+		case !token.Role.may(r):
+			problem(w, http.StatusForbidden, fmt.Sprintf("%s is a viewer, and may change nothing", token.Name), "use a token of the role operator")
 		default:
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, withUser(r, token.Name, token.Role))
 		}
 	})
-}
-
-// hasToken reports whether a request has the token with digest want, in constant time.
-func hasToken(r *http.Request, want [sha256.Size]byte) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
 // hostIsAddress reports whether a Host is an address or localhost, with or without a port.

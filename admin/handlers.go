@@ -70,7 +70,11 @@ type Reported struct {
 }
 
 func (a *api) status(w http.ResponseWriter, r *http.Request) {
-	words, ok := query(w, r, "target")
+	words, ok := query(w, r, "target", "detail")
+	if !ok {
+		return
+	}
+	brief, ok := parseDetail(w, words.Get("detail"))
 	if !ok {
 		return
 	}
@@ -89,61 +93,82 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
+	if brief {
+		for i := range status.Pools {
+			for m := range status.Pools[i].Members {
+				status.Pools[i].Members[m].Addresses = nil
+			}
+		}
+	}
 	answer(w, http.StatusOK, status)
+}
+
+// parseDetail parses the detail parameter: member is a status without addresses.
+func parseDetail(w http.ResponseWriter, word string) (brief, ok bool) {
+	switch word {
+	case "", "address":
+		return false, true
+	case "member":
+		return true, true
+	}
+	problem(w, http.StatusBadRequest, fmt.Sprintf("unknown detail %q", word), "known: member, address")
+	return false, false
 }
 
 func (a *api) overrides(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, a.control.Overrides())
 }
 
-func (a *api) override(w http.ResponseWriter, r *http.Request) {
+func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason string) {
 	var asked OverrideRequest
 	if !read(w, r, &asked) {
-		return
+		return "", ""
 	}
 	kind, err := server.ParseKind(asked.Kind)
 	if err != nil {
 		writeError(w, err)
-		return
+		return asked.Target.String(), asked.Reason
 	}
 	if force := asked.Force || r.URL.Query().Get("force") == "true"; !force {
 		if err := a.control.CheckOverride(asked.Target, kind); err != nil {
 			writeError(w, err)
-			return
+			return asked.Target.String(), asked.Reason
 		}
 	}
 	said, err := a.control.Override(asked.Target, kind, asked.Reason, time.Duration(asked.For))
 	if err != nil {
 		writeError(w, err)
-		return
+		return asked.Target.String(), asked.Reason
 	}
 	answer(w, http.StatusOK, said)
+	return asked.Target.String(), asked.Reason
 }
 
-func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) {
+func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) (subject, reason string) {
 	words, ok := query(w, r, "target", "kind")
 	if !ok {
-		return
+		return "", ""
 	}
 	target, ok := parseTarget(w, words, true)
 	if !ok {
-		return
+		return "", ""
 	}
 	var kinds []pools.Kind
 	for _, word := range words["kind"] {
 		kind, err := server.ParseKind(word)
 		if err != nil {
 			writeError(w, err)
-			return
+			return target.String(), ""
 		}
 		kinds = append(kinds, kind)
 	}
 	undone, err := a.control.Undo(target, kinds...)
 	if err != nil {
 		writeError(w, err)
-		return
+		return target.String(), ""
 	}
 	answer(w, http.StatusOK, undone)
+	return target.String(), ""
 }
 
 // query returns the parameters of a request. If one is not in known, it answers with an error and
@@ -177,17 +202,18 @@ func parseTarget(w http.ResponseWriter, words url.Values, required bool) (t serv
 	return t, err == nil
 }
 
-func (a *api) clear(w http.ResponseWriter, r *http.Request) {
+func (a *api) clear(w http.ResponseWriter, r *http.Request) (subject, reason string) {
 	var asked ClearRequest
 	if !read(w, r, &asked) {
-		return
+		return "", ""
 	}
 	held, err := a.control.Clear(asked.Target)
 	if err != nil {
 		writeError(w, err)
-		return
+		return asked.Target.String(), ""
 	}
 	answer(w, http.StatusOK, Cleared{asked.Target, held})
+	return asked.Target.String(), ""
 }
 
 func (a *api) report(w http.ResponseWriter, r *http.Request) {

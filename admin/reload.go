@@ -33,10 +33,10 @@ const ReloadTimeout = 10 * time.Minute
 
 // reload loads the configuration again and answers with the counts of the loaded content, or with
 // all errors of the configuration.
-func (a *api) reload(w http.ResponseWriter, r *http.Request) {
+func (a *api) reload(w http.ResponseWriter, r *http.Request) (subject, reason string) {
 	var asked ReloadRequest
 	if r.ContentLength != 0 && !read(w, r, &asked) {
-		return
+		return "", ""
 	}
 	// A reload may take longer than answers usually may.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ReloadTimeout))
@@ -50,6 +50,7 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 	default:
 		refuseConfig(w, err)
 	}
+	return "", ""
 }
 
 // refuseConfig answers with every error of a configuration (RFC 9457).

@@ -12,14 +12,15 @@ func (d *decoder) admin(a *Admin) setter {
 		ok := d.mapping(n, []field{
 			{name: "listen", set: setValue(&a.Listen, d.adminListen)},
 			{name: "token_file", set: d.path(&a.TokenFile, &a.TokenFilePos)},
+			{name: "tokens", set: d.adminTokens(&a.Tokens)},
 		})
 		if !ok {
 			return
 		}
 		d.required(n, "listen", "write listen: 127.0.0.1:8053, or leave admin out for no API")
-		if a.Listen.IsValid() && !a.Listen.Addr().IsLoopback() && a.TokenFile == "" {
-			d.warn(child(n, "listen"), quote(a.Listen.String())+" is not loopback and there is no token_file: anyone who can connect has full control",
-				"listen on 127.0.0.1:8053, or write token_file")
+		if a.Listen.IsValid() && !a.Listen.Addr().IsLoopback() && a.TokenFile == "" && len(a.Tokens) == 0 {
+			d.warn(child(n, "listen"), quote(a.Listen.String())+" is not loopback and there are no tokens: anyone who can connect has full control",
+				"listen on 127.0.0.1:8053, or write tokens")
 		}
 	}
 }
@@ -34,4 +35,34 @@ func (d *decoder) adminListen(n *yaml.Node) (netip.AddrPort, bool) {
 		}
 		return "write it like 127.0.0.1:8053 or [::1]:8053"
 	})
+}
+
+// roles are the roles of users of the API.
+var roles = []string{"viewer", "operator", "admin"}
+
+func (d *decoder) adminTokens(to *[]AdminToken) setter {
+	return func(n *yaml.Node) {
+		ok := d.list(n, func(item *yaml.Node) {
+			t := AdminToken{Pos: posOf(item)}
+			if !d.mapping(item, []field{
+				{name: "name", set: setValue(&t.Name, d.word)},
+				{name: "role", set: setValue(&t.Role, func(n *yaml.Node) (string, bool) { return d.oneOf(n, "role", roles) })},
+				{name: "file", set: d.path(&t.File, new(Pos))},
+			}) {
+				return
+			}
+			d.required(item, "name", "it identifies the user in audit records, e.g. name: oncall")
+			d.required(item, "role", "write role: viewer, operator or admin")
+			d.required(item, "file", "write the path of a file with the token")
+			for _, before := range *to {
+				if before.Name == t.Name && t.Name != "" {
+					d.errorf(child(item, "name"), "token "+quote(t.Name)+" is defined twice", "give each user a name")
+				}
+			}
+			*to = append(*to, t)
+		})
+		if ok && len(n.Content) == 0 {
+			d.errorAtKey(n, "an empty list", "write at least one token, or leave the key out")
+		}
+	}
 }

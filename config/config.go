@@ -74,6 +74,15 @@ type Admin struct {
 	Listen       netip.AddrPort // the zero value: no API
 	TokenFile    string         // path of a file with the token that every request must carry; empty: no token
 	TokenFilePos Pos
+	Tokens       []AdminToken
+}
+
+// AdminToken is a token of the HTTP API and what it allows.
+type AdminToken struct {
+	Name string // in audit records
+	Role string // viewer, operator, admin
+	File string // path of the file with the token
+	Pos  Pos
 }
 
 // Geo holds the settings of client location.

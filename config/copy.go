@@ -50,6 +50,9 @@ func (c *Config) eachFile(f func(path *string)) {
 		}
 	}
 	given(&c.Admin.TokenFile)
+	for i := range c.Admin.Tokens {
+		given(&c.Admin.Tokens[i].File)
+	}
 	for i := range c.Checks {
 		tls := &c.Checks[i].TLS
 		given(&tls.CA, &tls.Cert, &tls.Key)

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meridian/control/event"
 	"meridian/control/state"
 	"meridian/health"
 	"meridian/load"
@@ -42,6 +43,7 @@ type Control struct {
 	quarantined *state.Quarantined             // nil: no state file was quarantined; set before the first reader
 	restored    []pools.SavedEjection          // saved by the previous process, for the first tree that answers
 
+	history       history
 	restoredLoads pools.LoadMemory // saved by the previous process, for the first tree that answers
 }
 
@@ -156,6 +158,7 @@ func (c *Control) override(said *Override) error {
 	}
 	c.overrideLocked(next)
 	c.log.Warn("override set", said.attributes()...)
+	c.recordOverride(said, event.Warning, "set")
 	return nil
 }
 
@@ -186,6 +189,7 @@ func (c *Control) undo(t Selector, kinds []pools.Kind) (Override, error) {
 	undone := *said
 	c.overrideLocked(at.overrides.without(t))
 	c.log.Warn("override removed", undone.attributes()...)
+	c.recordOverride(&undone, event.Info, "removed")
 	return undone, nil
 }
 
@@ -214,6 +218,7 @@ func (c *Control) startTicker() (end func()) {
 // may be changed.
 func (c *Control) onTick(now time.Time) {
 	defer c.recoverPanic("tick")
+	c.history.sample(now, func() uint64 { return c.Counters().Queries })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.currentView()
@@ -229,6 +234,7 @@ func (c *Control) onTick(now time.Time) {
 	for i := range at.overrides {
 		if s := &at.overrides[i]; s.ended(now) {
 			c.log.Warn("override expired", s.attributes()...)
+			c.recordOverride(s, event.Info, "expired")
 		}
 	}
 	c.overrideLocked(left)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/control/event"
 	"meridian/control/state"
 	"meridian/geo"
 	"meridian/health"
@@ -69,6 +70,7 @@ type instance struct {
 	prober        *health.Prober
 	tracker       *resolver.Watcher
 	poller        *load.Poller
+	events        *event.Log
 	modes         modeLog
 	deferrals     deferralLog
 	lost          lostRegionLog
@@ -91,9 +93,10 @@ type instance struct {
 
 // newInstance returns an instance without Control, prober and tracker.
 func newInstance(l *Daemon) *instance {
+	events := event.NewLog(nil)
 	return &instance{
-		Daemon: l, server: newServer(Options{Logger: l.Logger}), poller: load.New(load.Options{Logger: l.Logger}),
-		modes: modeLog{log: l.Logger}, deferrals: deferralLog{log: l.Logger}, lost: lostRegionLog{log: l.Logger},
+		Daemon: l, events: events, server: newServer(Options{Logger: l.Logger}), poller: load.New(load.Options{Logger: l.Logger}),
+		modes: modeLog{log: l.Logger, events: events}, deferrals: deferralLog{log: l.Logger, events: events}, lost: lostRegionLog{log: l.Logger, events: events},
 		reloads:    make(chan reloadRequest),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
 	}
@@ -298,6 +301,7 @@ func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (
 
 // apply applies health state changes to a tree and logs their effects.
 func (l *instance) apply(tree *pools.Tree, turns []health.Transition) {
+	l.recordTransitions(tree, turns)
 	l.modes.apply(tree, func() []pools.Change { return tree.Apply(turns) })
 	l.logDeferrals(tree)
 	l.lost.report(tree)

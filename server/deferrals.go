@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"meridian/control/event"
 	"meridian/pools"
 )
 
@@ -16,7 +17,8 @@ import (
 // operator must know that answers differ from the probe results. It identifies members by pool
 // and name, so that a reload is neither a begin nor an end. Safe for concurrent use.
 type deferralLog struct {
-	log *slog.Logger
+	log    *slog.Logger
+	events *event.Log
 
 	mu      sync.Mutex // guards all below
 	current *pools.Tree
@@ -109,6 +111,7 @@ func (l *deferralLog) line(of []pools.Deferral) {
 	}
 	l.log.Log(context.Background(), level, text, "pool", of[0].Pool, "member", membersText(of), "members", len(of),
 		"outcome", of[0].End.String(), "reason", of[0].Reason)
+	recordDeferrals(l.events, of, text)
 }
 
 // membersText lists the members of deferrals, as many as fit a line.

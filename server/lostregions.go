@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"meridian/control/event"
 	"meridian/pools"
 )
 
@@ -14,7 +15,8 @@ import (
 // others, and when it recovers, once each. It identifies pools and regions by name, so that a
 // reload is neither a begin nor an end. Safe for concurrent use.
 type lostRegionLog struct {
-	log *slog.Logger
+	log    *slog.Logger
+	events *event.Log
 
 	mu      sync.Mutex // guards all below
 	current *pools.Tree
@@ -47,6 +49,7 @@ func (l *lostRegionLog) reportLocked() {
 		key := lostRegion{r.Pool, r.Region, r.Family}
 		if !ended[key] {
 			l.line(slog.LevelWarn, "region lost, its clients are spread over the other regions", key, "shares", sharesText(r.Shares))
+			recordLostRegion(l.events, event.Warning, key, "lost, its clients are spread over the other regions", sharesText(r.Shares))
 		}
 		delete(ended, key)
 		if l.logged == nil {
@@ -56,6 +59,7 @@ func (l *lostRegionLog) reportLocked() {
 	}
 	for key := range ended {
 		l.line(slog.LevelInfo, "region recovered, spillover ended", key)
+		recordLostRegion(l.events, event.Info, key, "recovered, spillover ended", "")
 	}
 }
 

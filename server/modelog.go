@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"meridian/control/event"
 	"meridian/pools"
 )
 
@@ -12,7 +13,8 @@ import (
 // each. It identifies pools by name, so that a reload is neither a begin nor an end. Safe for
 // concurrent use.
 type modeLog struct {
-	log *slog.Logger
+	log    *slog.Logger
+	events *event.Log
 
 	mu       sync.Mutex // guards all below
 	current  *pools.Tree
@@ -72,5 +74,6 @@ func (l *modeLog) logLocked(c pools.Change) {
 	if c.From != c.To {
 		l.log.Log(context.Background(), level, "pool mode", "pool", c.Pool,
 			"family", c.Family.String(), "from", c.From.String(), "to", c.To.String())
+		recordMode(l.events, c)
 	}
 }

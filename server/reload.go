@@ -31,6 +31,7 @@ func (c *Control) recordReload(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.updateLocked(func(m *view) { m.reload = s })
+	c.recordConfig(c.currentView().snapshot.Config.File, err)
 }
 
 // reloadRequest is an operator's request for a reload. The zero value represents a signal.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"meridian/config"
+	"meridian/control/event"
 	"meridian/control/state"
 	"meridian/dnsname"
 	"meridian/health"
@@ -22,6 +23,7 @@ func (l *instance) stateContent() ([]byte, error) {
 		Overrides: l.control.Overrides(),
 		Targets:   l.tracker.Remember(),
 		Loads:     l.control.loadMemory(),
+		Events:    l.events.Save(),
 	})
 }
 
@@ -32,6 +34,7 @@ type savedState struct {
 	Overrides []Override            `json:"overrides"`
 	Loads     pools.LoadMemory      `json:"loads,omitzero"`
 
+	Events  []event.Event                 `json:"events,omitempty"`
 	Targets map[dnsname.Name][]netip.Addr `json:"targets,omitempty"` // the resolved addresses
 }
 

@@ -120,6 +120,7 @@ func (l *instance) restoreState(folder *state.Dir) {
 		l.control.quarantined = aside
 		if m != nil {
 			options.Saved, tracking.Remembered = m.Verdicts, m.Targets
+			l.events.Restore(m.Events)
 			l.control.restored, l.control.restoredLoads = m.Ejections, m.Loads
 			l.control.restore(overrides(m.Overrides).at(time.Now()))
 		}

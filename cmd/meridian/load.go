@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"meridian/admin"
 	"meridian/config"
 	"meridian/server"
 	"meridian/snapshot"
@@ -99,10 +100,18 @@ func compile(cfg *config.Config, found findings, builder snapshot.Builder) (*sna
 	return snapshot, found
 }
 
-// checkFiles checks the token file and the state directory of a configuration.
+// checkFiles checks the token files and the state directory of a configuration.
 func checkFiles(cfg *config.Config) (faults []config.Error) {
-	if _, err := token(cfg.Admin); err != nil {
-		faults = append(faults, cfg.ErrorAt(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), "write a token of 16 to 512 characters into it"))
+	const hint = "write a token of 16 to 512 characters into it"
+	if cfg.Admin.TokenFile != "" {
+		if _, err := admin.ReadToken(cfg.Admin.TokenFile); err != nil {
+			faults = append(faults, cfg.ErrorAt(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), hint))
+		}
+	}
+	for i, t := range cfg.Admin.Tokens {
+		if _, err := admin.ReadToken(t.File); err != nil {
+			faults = append(faults, cfg.ErrorAt(t.Pos, fmt.Sprintf("admin.tokens[%d].file", i), err.Error(), hint))
+		}
 	}
 	if info, err := os.Stat(cfg.State); cfg.State != "" && err == nil && !info.IsDir() {
 		faults = append(faults, cfg.ErrorAt(cfg.StatePos, "state", cfg.State+" is a file", "name a directory; it is created if missing"))

@@ -121,17 +121,9 @@ func exitCode(err error) error {
 
 // adminHandler returns the handler of the API.
 func adminHandler(control *server.Control, cfg config.Admin) (http.Handler, error) {
-	token, err := token(cfg)
+	tokens, err := admin.Tokens(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return admin.New(control, admin.Options{Token: token, Version: buildVersion()}), nil
-}
-
-// token returns the token that API requests must carry; empty if none.
-func token(cfg config.Admin) (string, error) {
-	if cfg.TokenFile == "" {
-		return "", nil
-	}
-	return admin.ReadToken(cfg.TokenFile)
+	return admin.New(control, admin.Options{Tokens: tokens, Version: buildVersion()}), nil
 }

@@ -1,0 +1,89 @@
+// Drain and force: a form that forecasts the effect before the button.
+
+import { Fragment, h } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import * as api from "./api";
+import { Effect } from "./effect";
+import { canOperate, update, useStore } from "./store";
+import { Choice, Dialog, Field, Problem } from "./ui";
+
+export const verbs: Record<string, string> = {
+  drained: "Drain", "forced up": "Force up", "forced down": "Force down", off: "Remove the override",
+};
+
+const spans: [string, string][] = [
+  ["15m", "15 minutes"], ["1h", "1 hour"], ["4h", "4 hours"], ["24h", "1 day"], ["", "until removed"],
+];
+
+// Act is the form of one action on a target.
+export function Act({ target, kind: first, close }: { target: string; kind: string; close: () => void }) {
+  const [kind, setKind] = useState(first), [lasts, setLasts] = useState("1h"), [reason, setReason] = useState("");
+  const [force, setForce] = useState(false), [busy, setBusy] = useState(false), [error, setError] = useState<api.ApiError | null>(null);
+  const forecast = useForecast(target, kind);
+  const submit = async (e: Event) => {
+    e.preventDefault();
+    setBusy(true);
+    try {
+      if (kind === "off") await api.send("DELETE", "/v1/overrides", { target });
+      else await api.send("POST", "/v1/overrides", undefined, { target, kind, reason, ...(lasts && { for: lasts }), ...(force && { force }) });
+      await update();
+      close();
+    } catch (e) {
+      setError(e instanceof api.ApiError ? e : new api.ApiError(0, "The server does not answer."));
+      setBusy(false);
+    }
+  };
+  return <Dialog title={`${verbs[kind]}: ${target}`} close={close}>
+    <form onSubmit={submit} class="stack">
+      {kind !== "off" && <div class="row">
+        <Choice label="Action" value={kind} set={setKind} options={["drained", "forced up", "forced down"].map(k => [k, verbs[k]])} />
+        <Choice label="For" value={lasts} set={setLasts} options={spans} />
+      </div>}
+      {kind !== "off" && <Field label="Reason"><input value={reason} maxLength={200} placeholder="kernel upgrade" onInput={e => setReason(e.currentTarget.value)} /></Field>}
+      <section class="effectbox" aria-label="What will happen" aria-live="polite">
+        {forecast.error ? <p>{forecast.error.message}</p> : forecast.value ? <Effect f={forecast.value} /> : <p class="quiet">Computing what will happen…</p>}
+      </section>
+      <Problem error={error} />
+      {error?.status === 409 && <label class="check"><input type="checkbox" checked={force} onChange={e => setForce(e.currentTarget.checked)} /> Do it all the same</label>}
+      <footer class="row end">
+        <button type="button" onClick={close}>Cancel</button>
+        <button type="submit" class="primary" disabled={busy}>{verbs[kind]}</button>
+      </footer>
+    </form>
+  </Dialog>;
+}
+
+export interface Forecasted { value?: api.Forecast; error?: api.ApiError }
+
+// useForecast asks what an action on a target would do, from the state of now.
+export function useForecast(target: string, kind: string): Forecasted {
+  const [found, set] = useState<Forecasted>({});
+  useEffect(() => {
+    if (!target) return;
+    const stop = new AbortController();
+    set({});
+    api.forecast({ target, kind }, stop.signal).then(
+      value => set({ value }),
+      e => { if (!stop.signal.aborted) set({ error: e instanceof api.ApiError ? e : new api.ApiError(0, "The server does not answer.") }); },
+    );
+    return () => stop.abort();
+  }, [target, kind]);
+  return found;
+}
+
+// Actions are the buttons of a member or pool: what its state allows.
+export function Actions({ target, override, explain }: { target: string; override?: api.Override; explain?: string }) {
+  const s = useStore();
+  const [kind, set] = useState("");
+  const own = override?.target === target;
+  return <span class="actions">
+    {explain && <a class="button" href={explain} aria-label={`Explain ${target}`}>Explain</a>}
+    {canOperate(s) && (own
+      ? <button type="button" onClick={() => set("off")} aria-label={`Undo the override of ${target}`}>Undo…</button>
+      : <Fragment>
+        <button type="button" onClick={() => set("drained")} aria-label={`Drain ${target}`}>Drain…</button>
+        <button type="button" onClick={() => set("forced down")} aria-label={`Force ${target}`}>Force…</button>
+      </Fragment>)}
+    {kind && <Act target={target} kind={kind} close={() => set("")} />}
+  </span>;
+}

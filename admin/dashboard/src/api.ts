@@ -1,0 +1,143 @@
+// The requests to the API and the types of its answers.
+
+export type Family = "IPv4" | "IPv6";
+
+export interface Override {
+  target: string; kind: string; reason?: string; since: string; until?: string; unknown?: boolean;
+}
+export interface Result { at: string; outcome: string; reason: string; latency: number }
+export interface Transition { at: string; from: string; to: string; reason: string }
+export interface Address {
+  address: string; check?: string; verdict: string; effective?: string; since?: string; why?: string; next?: string;
+  share: number; streak: number; due?: string; results: Result[]; transitions: Transition[];
+  expires?: string; warning?: string; inconclusive_since?: string; parts?: Address[];
+}
+export interface Member {
+  member: string; region?: string; pool?: string; target?: string; cname?: string; weight: number; state: string;
+  since?: string; why: string; next: string; override?: Override; eligible: Record<Family, boolean>;
+  addresses?: Address[]; ejection_deferred?: boolean;
+}
+export interface Pool {
+  pool: string; policy: string; mode: Record<Family, string>; live: Record<Family, boolean>;
+  eligible: Record<Family, number>; need: number; members: Member[]; mode_since: Record<Family, string>;
+  lost_regions?: { region: string; family: string }[];
+}
+export interface Status {
+  at: string; started_at: string; config: string; listen: string[];
+  state: { folder: string; persisted: boolean; quarantined?: { at: string; file: string; error: string } };
+  reload: { refused: boolean; at?: string; error?: string; detail?: string };
+  last_good?: { kept: string; error: string; errors: string[] | null; hint?: string };
+  prober: { at: string; stalled: boolean; panics: number; targets: number; probing: number };
+  build_panics: number; overrides: Override[];
+  regions: { region: string; down: boolean; since?: string; why: string }[];
+  pools: Pool[];
+  outages?: { pool: string; since?: string }[];
+}
+export interface Region { region: string; latitude: number; longitude: number; bias?: number }
+export interface Change { before: number; after: number }
+export interface Km { before: number | null; after: number | null } // null: no traffic has a distance
+export interface Target { name: string; share: Change }
+export interface Part {
+  name: string; share: number; moved: number; from?: string; to?: string; before?: string; after?: string; km: Km;
+}
+export interface Forecast {
+  clients: number; names: number; moved: number; affected: number; fail_open: Change; fallback: Change; no_answer: Change;
+  impaired?: { pool: string; how?: string; share?: Change }[];
+  km: Km; regions: Target[]; members: Target[]; flows: { from: string; to: string; share: number }[];
+  served?: Target[]; countries: Part[]; worst: Part[] | null; breaches?: { name: string; load: Change; capacity: number }[];
+}
+export interface Event {
+  id: number; time: string; kind: string; severity: "info" | "warning" | "error"; subject: string; message: string;
+  fields?: Record<string, string>;
+}
+export interface Stats {
+  at: string; started_at: string; queries: number; udp: number; tcp: number; truncated: number; fail_open: number;
+  dropped: number; panics: number; rcodes: Record<string, number>;
+  samples: { at: string; queries: number }[];
+}
+export interface Zone {
+  zone: string; names: number; records: number; balanced: number; nameservers: string[]; file?: string;
+  ttl: number; bound: { name: string; pool: string }[];
+}
+export interface Session { name: string; role: "viewer" | "operator" | "admin"; token: boolean; version: string }
+export interface Step {
+  pool: string; policy: string; member: string; region?: string; verdict: string; eligible: boolean; chosen: boolean;
+  reason: string; distance_km?: number; weight?: number; probability: number; in_answer: number; pool_member?: string;
+}
+export interface Explanation {
+  name: string; type: string; client: string; source: string;
+  location: {
+    continent?: string; country: string; subdivision?: string; city?: string; asn?: number; latitude: number; longitude: number;
+    from: string; network?: string; unused_accuracy_radius_km?: number;
+  };
+  rcode: string; answers: { name: string; type: string; ttl: number; data: string }[]; why?: string; scope: number; draw: string;
+  asked: { pool: string; family: string; mode: string; by: string; why: string }[];
+  steps: Step[]; sources: { source: string; network?: string; says: string; placed: boolean }[];
+}
+
+// ApiError is an error answer of the server.
+export class ApiError extends Error {
+  constructor(readonly status: number, message: string, readonly hint = "") { super(message); }
+}
+
+const tokenKey = "meridian-token";
+
+// setToken keeps the token until the tab is closed.
+export function setToken(token: string) {
+  if (token) sessionStorage.setItem(tokenKey, token);
+  else sessionStorage.removeItem(tokenKey);
+}
+
+function headers(more: Record<string, string> = {}): Record<string, string> {
+  const token = sessionStorage.getItem(tokenKey);
+  return token ? { ...more, Authorization: `Bearer ${token}` } : more;
+}
+
+async function check(answer: Response): Promise<Response> {
+  if (answer.ok) return answer;
+  let body: { error?: string; detail?: string; hint?: string } = {};
+  try { body = await answer.json(); } catch { /* not JSON: the status says it */ }
+  throw new ApiError(answer.status, body.error ?? body.detail ?? `the server answered ${answer.status}`, body.hint);
+}
+
+export type Query = Record<string, string | undefined>;
+
+function url(path: string, query: Query = {}): string {
+  const words = new URLSearchParams();
+  for (const [k, v] of Object.entries(query)) if (v) words.set(k, v);
+  return path + (words.size ? `?${words}` : "");
+}
+
+export async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
+  return (await check(await fetch(url(path, query), { headers: headers(), signal }))).json();
+}
+
+// forecast asks what a change would do; lists that the answer leaves out are empty.
+export async function forecast(query: Query, signal?: AbortSignal): Promise<Forecast> {
+  const f = await get<Forecast>("/v1/forecast", query, signal);
+  for (const list of ["regions", "members", "flows", "countries"] as const) f[list] ??= [];
+  return f;
+}
+
+export async function send<T>(method: string, path: string, query?: Query, body?: unknown): Promise<T> {
+  const init: RequestInit = { method, headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }) };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  return (await check(await fetch(url(path, query), init))).json();
+}
+
+// stream reads server-sent events until the connection ends. EventSource cannot send a token.
+export async function stream(path: string, query: Query, open: () => void, each: (e: Event) => void, signal: AbortSignal) {
+  const answer = await check(await fetch(url(path, query), { headers: headers({ Accept: "text/event-stream" }), signal }));
+  open();
+  const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ""; ;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split("\n\n");
+    rest = blocks.pop()!;
+    for (const block of blocks) {
+      const data = block.split("\n").filter(l => l.startsWith("data: ")).map(l => l.slice(6)).join("\n");
+      if (data) each(JSON.parse(data));
+    }
+  }
+}

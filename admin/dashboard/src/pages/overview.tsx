@@ -1,0 +1,133 @@
+// Overview: where users go, and what happened last.
+
+import { h } from "preact";
+import { useState } from "preact/hooks";
+import { Effect } from "../effect";
+import { useForecast } from "../actions";
+import { ago, clock, count, country, km, percent } from "../format";
+import { Map, shadeOf, tint, type Mark } from "../map";
+import type { Event, Forecast, Status, Stats } from "../api";
+import { useStore, type Store } from "../store";
+import { State } from "../state";
+import { Bar, Card, Spark, Table } from "../ui";
+import type { Params } from "../route";
+
+export function Overview(_: Params) {
+  const s = useStore();
+  const [picked, pick] = useState(""), [code, over] = useState<string>();
+  const flow = s.flow, shade = shadeOf(flow, "after");
+  return <div class="columns">
+    <div>
+      <Card title="Where clients go" note={flow && flow.moved >= 0.001 ? `${percent(flow.moved)} not where they usually go; hatched: another region than usual` : "every client where it usually goes"}>
+        {s.regions.length ? <Map label="World: countries by the region that serves them" regions={s.regions} shade={shade} marks={marks(s)} pick={pick} over={over} />
+          : <p class="quiet pad">The configuration has no regions.</p>}
+        <p class="caption" aria-live="off">{code && shade(code) ? shade(code)!.text : "Intended share of all IPv4 clients, by the health of now. Choose a region to see what its loss would do."}</p>
+        {picked && <Loss region={picked} close={() => pick("")} />}
+        <Regions s={s} />
+      </Card>
+      <Card title="Countries"><Countries s={s} flow={flow} /></Card>
+    </div>
+    <div>
+      <Traffic stats={s.stats} />
+      <Card title="Events" aside={<a href="#/events">All</a>}>
+        <ol class="events short">{s.events.slice(0, 10).map(e => <EventLine key={e.id} e={e} />)}</ol>
+        {!s.events.length && <p class="quiet pad">None since the start.</p>}
+      </Card>
+    </div>
+  </div>;
+}
+
+export function EventLine({ e }: { e: Event }) {
+  return <li class={e.severity === "error" ? "bad" : e.severity === "warning" ? "warn" : ""}>
+    <time dateTime={e.time} class="quiet">{clock(e.time)}</time> <span><strong>{e.subject}</strong> {e.message}</span>
+  </li>;
+}
+
+function marks(s: Store): Record<string, Mark> {
+  const all: Record<string, Mark> = {};
+  for (const r of s.regions) {
+    const share = s.flow?.regions.find(t => t.name === r.region)?.share.after;
+    all[r.region] = { name: r.region, share, down: regionState(s.status!, r.region) === "down" };
+  }
+  return all;
+}
+
+// members returns the endpoints of a region, each once by pool.
+const members = (s: Status, region: string) => s.pools.flatMap(p => p.members).filter(m => m.region === region && !m.pool);
+
+function regionState(s: Status, region: string): string {
+  if (s.regions.some(r => r.region === region && r.down)) return "down";
+  const all = members(s, region);
+  if (!all.length) return "unknown";
+  return all.some(m => m.eligible.IPv4 || m.eligible.IPv6) ? "up" : all.every(m => m.state === "drained") ? "drained" : "down";
+}
+
+function Regions({ s }: { s: Store }) {
+  const rows = s.regions.map(r => ({
+    r, all: members(s.status!, r.region), share: s.flow?.regions.find(t => t.name === r.region)?.share,
+  }));
+  return <Table label="Regions" rows={rows} id={x => x.r.region} columns={[
+    { head: "Region", cell: x => <span class={`key ${tint(s.regions, x.r.region)}`}>{x.r.region}</span> },
+    { head: "State", cell: x => <State state={regionState(s.status!, x.r.region)} /> },
+    { head: "Eligible", class: "num", cell: x => `${x.all.filter(m => m.eligible.IPv4 || m.eligible.IPv6).length} of ${x.all.length}` },
+    { head: "Clients", class: "num", cell: x => x.share ? <span class="share">{percent(x.share.after)}<Bar share={x.share.after} was={x.share.before} /></span> : "" },
+    { head: "Usually", class: "num quiet", cell: x => x.share ? percent(x.share.before) : "" },
+    { head: "", class: "end", cell: x => <a class="button" href={`#/forecast?target=region:${x.r.region}&kind=down`} aria-label={`Forecast the loss of ${x.r.region}`}>If lost</a> },
+  ]} />;
+}
+
+function Loss({ region, close }: { region: string; close: () => void }) {
+  const f = useForecast(`region:${region}`, "down");
+  return <section class="inset" aria-label={`Loss of ${region}`} aria-live="polite">
+    <header><h3>If {region} is lost</h3><span class="grow" /><a href={`#/forecast?target=region:${region}&kind=down`}>Details</a>
+      <button type="button" class="plain" aria-label="Close" onClick={close}>✕</button></header>
+    {f.value ? <Effect f={f.value} /> : <p class="quiet">{f.error?.message ?? "Computing…"}</p>}
+  </section>;
+}
+
+const mostCountries = 12;
+
+function Countries({ s, flow }: { s: Store; flow?: Forecast }) {
+  const [all, setAll] = useState(false);
+  const rows = [...(flow?.countries ?? [])].sort((a, b) => b.moved - a.moved || b.share - a.share);
+  return <div>
+    <Table label="Countries" rows={all ? rows : rows.slice(0, mostCountries)} id={c => c.name} empty="No name is bound to a pool." columns={[
+      { head: "Country", cell: c => c.name === "unknown" ? "unknown" : country(c.name) },
+      { head: "Clients", class: "num", cell: c => percent(c.share) },
+      { head: "Served by", cell: c => <span class={`key ${tint(s.regions, c.after)}`}>{c.after}</span> },
+      { head: "Usually", class: "quiet", cell: c => c.before === c.after ? "" : c.before },
+      { head: "Distance", class: "num", cell: c => km(c.km.after) },
+      { head: "Moved", class: "num", cell: c => c.moved > 0 ? percent(c.moved / c.share) : "" },
+    ]} />
+    {rows.length > mostCountries && <button type="button" class="plain" onClick={() => setAll(!all)}>{all ? "Show fewer" : `All ${rows.length} countries`}</button>}
+  </div>;
+}
+
+function Traffic({ stats }: { stats?: Stats }) {
+  if (!stats) return null;
+  const { at, values } = rates(stats);
+  const now = values.at(-1) ?? 0;
+  const answers = Object.values(stats.rcodes).reduce((a, b) => a + b, 0);
+  return <Card title="Queries" note="per second, last hour">
+    <p class="big"><span class="num">{count(now ?? 0)}</span> <span class="quiet">queries/s in the last 10 s</span></p>
+    {values.length > 2 && <Spark at={at} values={values} label={`Queries per second in the last hour, now ${count(now ?? 0)}`} />}
+    <dl class="facts tight">
+      {Object.entries(stats.rcodes).sort((a, b) => b[1] - a[1]).map(([code, n]) => <div key={code}><dt>{code}</dt><dd class="num">{count(n)} <span class="quiet">{percent(n / answers)}</span></dd></div>)}
+      {stats.fail_open > 0 && <div class="bad"><dt>from pools that fail open</dt><dd class="num">{count(stats.fail_open)}</dd></div>}
+      {stats.dropped > 0 && <div><dt>without an answer</dt><dd class="num">{count(stats.dropped)}</dd></div>}
+    </dl>
+    <p class="caption">Answers since the start, {ago(stats.started_at)} ago.</p>
+  </Card>;
+}
+
+// rates converts the samples of a counter to rates.
+function rates(stats: Stats): { at: number[]; values: (number | null)[] } {
+  const at: number[] = [], values: (number | null)[] = [];
+  for (let i = 1; i < stats.samples.length; i++) {
+    const a = stats.samples[i - 1], b = stats.samples[i];
+    const seconds = (Date.parse(b.at) - Date.parse(a.at)) / 1000;
+    at.push(Date.parse(b.at) / 1000);
+    values.push(seconds > 0 ? (b.queries - a.queries) / seconds : null);
+  }
+  return { at, values };
+}

@@ -1,0 +1,54 @@
+// Server: the process, its configuration and its state.
+
+import { h } from "preact";
+import type { Status, Stats } from "../api";
+import { ago, clock, count } from "../format";
+import { useStore } from "../store";
+import { Card, Facts } from "../ui";
+import type { Params } from "../route";
+
+export function Server(_: Params) {
+  const s = useStore(), status = s.status!;
+  return <div class="columns even">
+    <div>
+      <Card title="Process"><Facts rows={[
+        ["Version", s.session?.version ?? ""], ["Started", `${clock(status.started_at)}, ${ago(status.started_at)} ago`],
+        ["Listens on", status.listen.join(", ")], ["Panics", count((s.stats?.panics ?? 0) + status.prober.panics + status.build_panics)],
+      ]} /></Card>
+      <Card title="Prober"><Facts rows={[
+        ["State", status.prober.stalled ? <span class="bad">stalled: health states are frozen</span> : "running"],
+        ["Targets", count(status.prober.targets)], ["Running probes", count(status.prober.probing)],
+      ]} /></Card>
+      <Card title="State directory"><Facts rows={[
+        ["Directory", status.state.folder || "none: a restart loses health states and overrides"],
+        ["Written", status.state.folder ? (status.state.persisted ? "yes" : <span class="bad">no, see the log</span>) : ""],
+        ...(status.state.quarantined ? [["Corrupt at start", status.state.quarantined.file] as [string, string]] : []),
+      ]} /></Card>
+    </div>
+    <div>
+      <Configuration status={status} />
+      {s.stats && <Transport stats={s.stats} />}
+    </div>
+  </div>;
+}
+
+function Configuration({ status }: { status: Status }) {
+  const r = status.reload;
+  return <Card title="Configuration">
+    <Facts rows={[
+      ["File", status.config],
+      ["Last reload", r.refused ? <span class="bad">rejected {r.at && `at ${clock(r.at)}`}</span> : r.at ? `accepted at ${clock(r.at)}` : "none since the start"],
+      ...(status.last_good ? [["Serving", <span class="bad">the last good configuration</span>] as [string, h.JSX.Element]] : []),
+    ]} />
+    {r.refused && <pre>{[r.error, r.detail].filter(Boolean).join("\n")}</pre>}
+    {status.last_good && <pre>{(status.last_good.errors ?? [status.last_good.error]).join("\n")}</pre>}
+  </Card>;
+}
+
+function Transport({ stats }: { stats: Stats }) {
+  return <Card title="Traffic" note={`since ${clock(stats.started_at)}`}><Facts rows={[
+    ["UDP queries", count(stats.udp)], ["TCP queries", count(stats.tcp)], ["Truncated answers", count(stats.truncated)],
+    ["Without an answer", count(stats.dropped)], ["From pools that fail open", count(stats.fail_open)],
+    ...Object.entries(stats.rcodes).map(([c, n]) => [c, count(n)] as [string, string]),
+  ]} /></Card>;
+}

@@ -1,0 +1,105 @@
+// The problems of a running server, the worst first: what is wrong, since when, what users notice
+// and what helps.
+
+import type { Address, Forecast, Member, Pool, Status, Override } from "./api";
+
+export interface Trouble {
+  rank: number; // 0: users get no answer or an unhealthy one; 1: less capacity; 2: needs a look
+  what: string; since?: string; effect: string; help?: string; link?: string; pool?: string; target?: string;
+}
+
+export function troubles(s: Status): Trouble[] {
+  const all = [...server(s), ...regions(s), ...together(s), ...s.pools.flatMap(pool), ...overrides(s.overrides)];
+  return all.sort((a, b) => a.rank - b.rank);
+}
+
+function server(s: Status): Trouble[] {
+  const all: Trouble[] = [];
+  if (s.prober.stalled) all.push({ rank: 0, what: "The prober is stalled", since: s.prober.at, effect: "Health states are frozen: failures are not detected.", help: "See the log; restart the server." });
+  if (s.last_good) all.push({ rank: 1, what: "The last good configuration serves", since: s.last_good.kept, effect: `The present configuration has no effect. ${s.last_good.error}`, help: s.last_good.hint ?? "Correct it, then reload.", link: "#/server" });
+  if (s.reload.refused) all.push({ rank: 1, what: "The last reload was rejected", since: s.reload.at, effect: `The previous configuration keeps serving. ${s.reload.detail ?? s.reload.error ?? ""}`, help: "meridian reload", link: "#/server" });
+  if (s.state.folder && !s.state.persisted) all.push({ rank: 1, what: "The state directory cannot be written", effect: "A restart loses health states and overrides." });
+  if (s.state.quarantined) all.push({ rank: 2, what: "The state file was corrupt at start", since: s.state.quarantined.at, effect: "Overrides of the previous process may be lost." });
+  if (s.build_panics) all.push({ rank: 1, what: `${s.build_panics} panics while a configuration was built`, effect: "The previous state keeps serving.", help: "See the log." });
+  return all;
+}
+
+function regions(s: Status): Trouble[] {
+  return s.regions.filter(r => r.down).map(r => ({
+    rank: 1, what: `Region ${r.region} is down`, since: r.since, effect: `Its clients get other regions. ${r.why}`, link: `#/forecast?target=region:${r.region}&kind=down`,
+  }));
+}
+
+const down = (m: Member) => m.state === "down" || m.state.startsWith("not live") || m.state === "unresolved";
+
+const fewDown = 2; // members of a region that are down for one reason: one problem from here
+
+// downKey groups members by region and reason.
+const downKey = (m: Member) => m.region && down(m) ? `${m.region} ${m.why}` : "";
+
+// grouped returns the keys of members that together lists.
+function grouped(s: Status): Map<string, { name: string; m: Member }[]> {
+  const all = new Map<string, { name: string; m: Member }[]>();
+  for (const p of s.pools) for (const m of p.members) {
+    const key = downKey(m);
+    if (key) all.set(key, [...all.get(key) ?? [], { name: `${p.pool}/${m.member}`, m }]);
+  }
+  for (const [key, list] of all) if (list.length < fewDown) all.delete(key);
+  return all;
+}
+
+let groups = new Map<string, { name: string; m: Member }[]>();
+
+// together reports members of one region that are down for one reason as one problem.
+function together(s: Status): Trouble[] {
+  groups = grouped(s);
+  return [...groups.values()].map(list => {
+    const { region, why, next } = list[0].m, names = list.map(x => x.name);
+    const whole = s.pools.every(p => p.members.every(m => m.region !== region || down(m)));
+    return {
+      rank: 1, since: list.map(x => x.m.since ?? "").sort()[0], what: whole ? `Every member in ${region} is down` : `${list.length} members in ${region} are down`,
+      effect: `${why}: ${names.slice(0, 6).join(", ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}.${whole ? " Its clients go to other regions." : ""}`, help: next, link: `#/pools?filter=${encodeURIComponent(region!)}`,
+    };
+  });
+}
+
+// servedFamilies returns the families that a pool has addresses of.
+function servedFamilies(p: Pool): ("IPv4" | "IPv6")[] {
+  const kinds = new Set(p.members.flatMap(m => (m.addresses ?? []).map((a: Address) => a.address.includes(":") ? "IPv6" as const : "IPv4" as const)));
+  return kinds.size ? [...kinds] : ["IPv4"];
+}
+
+function pool(p: Pool): Trouble[] {
+  const all: Trouble[] = [], families = servedFamilies(p);
+  const odd = families.find(f => p.mode[f] !== "normal"), dead = families.find(f => !p.live[f]);
+  const link = `#/pools?filter=${encodeURIComponent(p.pool)}`;
+  if (odd) {
+    const effect: Record<string, string> = {
+      "fail-open": "No member is healthy: users get addresses that fail their checks.",
+      fallback: "Users get the fallback pool.",
+    };
+    all.push({ rank: p.mode[odd] === "fallback" ? 1 : 0, what: `Pool ${p.pool}: ${p.mode[odd]}`, since: p.mode_since[odd], effect: effect[p.mode[odd]] ?? "Users get no address.", link, pool: p.pool });
+  } else if (dead) {
+    all.push({ rank: 0, what: `Pool ${p.pool} is not live`, effect: "Too few members are eligible.", link, pool: p.pool });
+  }
+  for (const m of p.members) {
+    const name = `${p.pool}/${m.member}`, memberLink = `#/pools?filter=${encodeURIComponent(name)}`;
+    if (groups.has(downKey(m))) continue;
+    if (down(m)) all.push({ rank: 1, what: `${name} is ${m.state}`, since: m.since, effect: m.why, help: m.next, link: memberLink, target: name, pool: p.pool });
+    else if (m.ejection_deferred) all.push({ rank: 1, what: `${name} is down but answered`, since: m.since, effect: `max_ejection defers its ejection. ${m.why}`, link: memberLink, target: name, pool: p.pool });
+    else if (m.state === "uncertain") all.push({ rank: 2, what: `${name} is uncertain`, since: m.since, effect: m.why, link: memberLink, target: name, pool: p.pool });
+    for (const a of m.addresses ?? []) if (a.warning) all.push({ rank: 2, what: `${name}: ${a.warning}`, since: undefined, effect: "No health state changes.", link: memberLink, target: name, pool: p.pool });
+  }
+  return all;
+}
+
+function overrides(list: Override[]): Trouble[] {
+  return list.map(o => ({
+    rank: o.unknown ? 1 : 2, what: `${o.target} is ${o.kind} by an operator`, since: o.since,
+    effect: (o.reason ?? "No reason is given.") + (o.unknown ? " It is not in the configuration." : "") + (o.until ? "" : " It has no end."),
+    link: "#/pools?filter=override", target: o.target,
+  }));
+}
+
+// usual reports whether all countries get their usual region.
+export const usual = (f?: Forecast) => !f || f.moved < 0.001;

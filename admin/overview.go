@@ -1,0 +1,116 @@
+package admin
+
+import (
+	"net/http"
+
+	"meridian/plan"
+	"meridian/pools"
+	"meridian/server"
+)
+
+// Session is the response to GET /v1/session: the user of a request.
+type Session struct {
+	Name    string `json:"name"`
+	Role    Role   `json:"role"`
+	Token   bool   `json:"token"` // requests need a token
+	Version string `json:"version"`
+}
+
+func (a *api) session(w http.ResponseWriter, r *http.Request) {
+	u := userOf(r)
+	answer(w, http.StatusOK, Session{u.Name, u.Role, len(a.Tokens) > 0, a.Version})
+}
+
+func (a *api) stats(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, a.control.Stats())
+}
+
+func (a *api) zones(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"zones": a.control.Zones()})
+}
+
+func (a *api) regions(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"regions": a.control.Regions()})
+}
+
+// maxServed is the number of endpoints up to which a forecast lists all, changed or not.
+const maxServed = 2000
+
+// ForecastAnswer is the response to GET /v1/forecast.
+type ForecastAnswer struct {
+	*plan.Forecast
+	Served []plan.Target `json:"served,omitempty"` // every endpoint; none if there are over maxServed
+}
+
+// forecast answers with the effect of a change on the traffic of all IPv4 clients. One forecast is
+// computed at a time: it takes the time of a processor.
+func (a *api) forecast(w http.ResponseWriter, r *http.Request) {
+	words, ok := query(w, r, "target", "kind", "from")
+	if !ok {
+		return
+	}
+	assumed, ok := parseAssumption(w, words.Get("target"), words.Get("kind"), words.Get("from"))
+	if !ok {
+		return
+	}
+	select {
+	case a.forecastSlot <- struct{}{}:
+		defer func() { <-a.forecastSlot }()
+	case <-r.Context().Done():
+		return
+	}
+	sides, err := a.sides(assumed)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	defer sides.Release()
+	f, err := plan.Compare(sides.Before, sides.After, plan.AllIPv4(sides.After.Geo))
+	if err != nil {
+		problem(w, http.StatusConflict, err.Error(), "")
+		return
+	}
+	found := ForecastAnswer{Forecast: f}
+	if served := f.Served(); len(served) <= maxServed {
+		found.Served = served
+	}
+	answer(w, http.StatusOK, found)
+}
+
+// sides returns the states to compare; nil compares the present state with a healthy one.
+func (a *api) sides(assumed *server.Assumption) (*server.Sides, error) {
+	if assumed == nil {
+		return a.control.Healthy()
+	}
+	return a.control.Assume(*assumed)
+}
+
+// parseAssumption parses the parameters of a forecast. If they are invalid, it answers with an
+// error and ok is false.
+//
+//	from     target and kind  forecast
+//	healthy  none             from all healthy to the present state
+//	none     both             from the present state to the change
+func parseAssumption(w http.ResponseWriter, target, word, from string) (assumed *server.Assumption, ok bool) {
+	switch {
+	case from == "healthy" && target == "" && word == "":
+		return nil, true
+	case from != "":
+		problem(w, http.StatusBadRequest, "from is healthy, without target and kind", "/v1/forecast?from=healthy")
+		return nil, false
+	}
+	selector, err := server.ParseSelector(target)
+	if err != nil {
+		writeError(w, err)
+		return nil, false
+	}
+	kinds := map[string]pools.Kind{
+		"down": pools.AssumedDown, "off": 0, "drained": pools.Drained, "forced up": pools.ForcedUp, "forced down": pools.ForcedDown,
+	}
+	kind, known := kinds[word]
+	if !known {
+		problem(w, http.StatusBadRequest, "unknown kind of change", "known: down, drained, forced up, forced down, off")
+		return nil, false
+	}
+	return &server.Assumption{Target: selector, Kind: kind}, true
+}

@@ -1,4 +1,0 @@
-package plan
-
-// Served returns every endpoint and cname, with its share.
-func (f *Forecast) Served() []Target { return f.served }
