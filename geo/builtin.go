@@ -3,10 +3,13 @@ package geo
 import (
 	"bytes"
 	"compress/flate"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync"
+	"weak"
+
+	_ "embed"
 )
 
 // builtin/gen makes the built-in table from free data. docs/reference/geo.md lists the data and explains how to renew
@@ -42,6 +45,28 @@ type builtin struct {
 	countries []string
 	trie
 	roots
+}
+
+// loadedBuiltin is the unpacked built-in table for as long as a Locator has it. The table is immutable and the
+// same for every configuration, so that Locators share it.
+var loadedBuiltin struct {
+	sync.Mutex
+	table weak.Pointer[builtin]
+}
+
+// loadBuiltin returns the built-in table and unpacks it if no Locator has it.
+func loadBuiltin() (*builtin, error) {
+	loadedBuiltin.Lock()
+	defer loadedBuiltin.Unlock()
+	if b := loadedBuiltin.table.Value(); b != nil {
+		return b, nil
+	}
+	b, err := unpackBuiltin(networksBin)
+	if err != nil {
+		return nil, err
+	}
+	loadedBuiltin.table = weak.Make(b)
+	return b, nil
 }
 
 // unpackBuiltin reads the stream that builtin/gen writes (its encode describes

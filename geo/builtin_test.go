@@ -164,3 +164,18 @@ func deflate(tb testing.TB, plain string) []byte {
 	}
 	return b.Bytes()
 }
+
+func TestLocatorsShareTheUnpackedBuiltinTable(t *testing.T) {
+	one, other := openWith(t, config.Geo{}, cities(2)), openWith(t, config.Geo{}, cities(3))
+	first, err := one.builtinTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := other.builtinTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first != second {
+		t.Error("two locators unpacked the built-in table twice")
+	}
+}

@@ -283,7 +283,7 @@ func (l *Locator) builtinTable() (*builtin, error) {
 
 func (l *Locator) builtinLocked() (*builtin, error) {
 	if l.builtin == nil {
-		b, err := unpackBuiltin(networksBin)
+		b, err := loadBuiltin()
 		if err != nil {
 			return nil, err
 		}
