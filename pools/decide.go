@@ -122,7 +122,23 @@ func (s *Scratch) load(v *frame) {
 // that slow start admits and that the policy selects from. It passes over nested
 // pools that have no answer for the client.
 func (s *Scratch) limit(v *frame, answers int) {
-	if v.depends && (!v.narrows() || len(v.slow) > 0 || v.scores != none) {
+	if v.depends {
+		s.limitDependent(v, answers)
+		return
+	}
+	if !v.eligible.any() && v.policy != geolocation {
+		s.record.passedAll(v)
+		return
+	}
+	if len(v.slow) > 0 {
+		s.admit(v)
+	}
+	s.narrow(v)
+}
+
+// limitDependent is limit for a pool of which members may have no answer for the client.
+func (s *Scratch) limitDependent(v *frame, answers int) {
+	if !v.narrows() || len(v.slow) > 0 || v.scores != none {
 		s.passOver(v, answers) // before the steps that depend on the set of members
 	}
 	for v.eligible.any() || v.policy == geolocation {
@@ -130,7 +146,7 @@ func (s *Scratch) limit(v *frame, answers int) {
 			s.admit(v)
 		}
 		s.narrow(v)
-		if !v.depends || !v.narrows() || !s.passOver(v, 0) {
+		if !v.narrows() || !s.passOver(v, 0) {
 			return
 		}
 		s.reload(v)
@@ -188,7 +204,7 @@ func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
 	mem := &s.tree.members[id]
 	if mem.child == none {
 		picked := len(s.picked)
-		added := s.addresses(mem, s.countsAsUp(v, m), r, left)
+		added := s.addresses(v, m, r, left)
 		if added > 0 && s.keepsPicked(picked) {
 			s.Given = append(s.Given, MemberID(id))
 		}
@@ -235,6 +251,13 @@ func (st *state) noneUp(member uint32, f Family) bool {
 // basisOf returns the basis for the nested pool m: failOpen if m is treated as up without an
 // eligible member.
 func (s *Scratch) basisOf(v *frame, m int) basis {
+	if len(s.tree.ejections.pools) == 0 { // fast path, small enough to be inlined
+		return v.basis
+	}
+	return s.basisOfEjected(v, m)
+}
+
+func (s *Scratch) basisOfEjected(v *frame, m int) basis {
 	child := ID(s.tree.members[v.first+uint32(m)].child)
 	if v.basis == byVerdict && s.state.isDeferred(v.first+uint32(m), s.family) && s.state.countEligible(child, s.family, byVerdict) == 0 {
 		return failOpen
@@ -242,14 +265,15 @@ func (s *Scratch) basisOf(v *frame, m int) basis {
 	return v.basis
 }
 
-// addresses adds up to left addresses of an endpoint in random order and returns how many
+// addresses adds up to left addresses of the endpoint m in random order and returns how many
 // it added: those that are up, or all if the endpoint counts as up. An address
 // that is in the answer already, from another member, is not repeated.
-func (s *Scratch) addresses(m *member, counted bool, r uint64, left int) int {
-	refs := s.tree.addrs(m, s.family)
+func (s *Scratch) addresses(v *frame, m int, r uint64, left int) int {
+	refs := s.tree.addrs(&s.tree.members[v.first+uint32(m)], s.family)
 	if len(refs) == 1 { // the common case; m is eligible, so it is up
 		return s.add(refs[0])
 	}
+	counted := s.countsAsUp(v, m)
 	from := len(s.picked)
 	noneAdmitted := true
 	for _, ref := range refs {

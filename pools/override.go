@@ -195,7 +195,8 @@ func (st *state) kind(member uint32) Kind {
 	return st.kindOfMember(member)
 }
 
-func (st *state) kindOfMember(member uint32) Kind {
+//go:noinline
+func (st *state) kindOfMember(member uint32) Kind { // apart, so that kind can be inlined
 	if h := st.memberOverride(member); h != nil {
 		return h.kind
 	}
