@@ -209,7 +209,7 @@ func TestDecideConcurrentWithApplySeesOneState(t *testing.T) {
 // askOften asks many times, or until an answer differs from want.
 func askOften(t *testing.T, tree *Tree, q Request, want []string) {
 	s := tree.Scratch()
-	for q.Draw = range 3_000 {
+	for q.Draw = range uint64(rounds(3_000)) {
 		d := tree.Decide(q, s)
 		if got := fmt.Sprint(d.Mode, " ", answerOf(s)); !slices.Contains(want, got) {
 			t.Errorf("decided %q, want one of %q", got, want)
@@ -282,7 +282,7 @@ bind off
 func TestIncrementalStateMatchesFreshState(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for range 50 {
+	for range rounds(50) {
 		cfg := world(t, randomWorld(rnd))
 		turned, fresh := compileWithout(t, cfg), compileWithout(t, cfg)
 		last := make([]health.Transition, len(turned.Targets()))

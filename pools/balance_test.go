@@ -12,7 +12,7 @@ import (
 func TestSharesAreProportionalToFreeCapacity(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for range 2000 {
+	for range rounds(2000) {
 		b := balancer{solves: true, ttl: time.Second, members: make([]balanced, 1+rnd.IntN(6))}
 		b.now = make([]reported, len(b.members))
 		most := 0. // the clients that all can take at once

@@ -8,7 +8,7 @@ import (
 
 func TestBitsetMatchesSortedList(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
-	for range 2000 {
+	for range rounds(2000) {
 		n := 1 + rnd.IntN(200)
 		s, other := make(bitset, wordsFor(n)), make(bitset, wordsFor(n))
 		var list, both []int

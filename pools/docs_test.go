@@ -27,6 +27,9 @@ func pageOf(t *testing.T, policy config.Policy) string {
 
 // Every example of the manual's pages compiles and answers, without a warning.
 func TestManualExamplesAnswer(t *testing.T) {
+	if raceEnabled {
+		t.Skip("SKIPPED under the race detector: it compiles the built-in geo table for each page, in one goroutine")
+	}
 	for _, policy := range everyPage {
 		t.Run(string(policy), func(t *testing.T) {
 			page := pageOf(t, policy)

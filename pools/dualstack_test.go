@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"meridian/config"
-	"meridian/geo"
 )
 
 // askBoth asks for both families.
@@ -22,12 +21,8 @@ func askBoth(t testing.TB, tree *Tree, pool, client string) Request {
 func TestBothFamiliesMatchSingleFamilies(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	where, err := geo.Open(world(t, regionsOfTheWorld))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer where.Close()
-	for range 20 {
+	where := openSmall(t, world(t, regionsOfTheWorld))
+	for range rounds(20) {
 		text := randomWorld(rnd) + randomPlain(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)

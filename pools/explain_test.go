@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"meridian/geo"
 	"meridian/health"
 )
 
@@ -158,12 +157,8 @@ func TestExplainGivesDistanceAndWeight(t *testing.T) {
 func TestExplainMatchesDecide(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	where, err := geo.Open(world(t, regionsOfTheWorld))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer where.Close()
-	for range 60 {
+	where := openSmall(t, world(t, regionsOfTheWorld))
+	for range rounds(60) {
 		text := randomWorld(rnd)
 		cfg := world(t, text)
 		tree, err := Compile(cfg, where)

@@ -9,7 +9,7 @@ import (
 // For any addresses and any reserved size, each address gets the
 // number that a map would give it.
 func TestInternerMatchesMap(t *testing.T) {
-	for range 200 {
+	for range rounds(200) {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
 		room, networks, hosts := r.IntN(300), 1+r.Uint32N(50), 1+r.Uint32N(300)

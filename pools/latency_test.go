@@ -128,7 +128,7 @@ func TestMeasureUsesNewTable(t *testing.T) {
 	fresh := compile(t, cfg)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	clients := []string{"192.0.2.1", "198.51.100.1", "203.0.113.1"}
-	for range 500 {
+	for range rounds(500) {
 		clients = append(clients, randomClient(rnd).String())
 	}
 	for _, client := range clients {

@@ -141,7 +141,7 @@ func TestScopesOfLostRegionsAreExact(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	tree := fourLoaded(t)
 	s := tree.Scratch()
-	for range 400 {
+	for range rounds(400) {
 		var turns []health.Transition
 		for i := range tree.Targets() {
 			turns = append(turns, health.Transition{Index: i, To: []health.Verdict{health.Up, health.Down}[rnd.IntN(2)], SlowStartWeight: uint8(rnd.IntN(2) * rnd.IntN(256))})

@@ -96,7 +96,7 @@ func expectScopesThatHold(t *testing.T, tree *Tree, pool string) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	s := tree.Scratch()
-	for range 100 {
+	for range rounds(100) {
 		q := ask(t, tree, pool, IPv4, publicClient(rnd).String())
 		q.Client = netip.AddrFrom4([4]byte{byte(10 + rnd.IntN(5)), byte(rnd.IntN(256)), 1, 1})
 		q.Draw = rnd.Uint64()

@@ -142,7 +142,7 @@ func TestAllAreShuffled(t *testing.T) {
 	tree := compile(t, world(t, "pool web all answers=0\n  a 192.0.2.1\n  b weight=9 192.0.2.2\n  c 192.0.2.3"))
 	q, s := ask(t, tree, "web", IPv4, "8.8.8.8"), tree.Scratch()
 	got := map[string]int{}
-	for range 6000 {
+	for range rounds(6000) {
 		q.Draw = rand.Uint64()
 		tree.Decide(q, s)
 		got[fmt.Sprint(s.Addrs)]++

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"meridian/config"
-	"meridian/geo"
 	"meridian/health"
 )
 
@@ -63,13 +62,9 @@ func TestExplainShowsProbabilityInAnswer(t *testing.T) {
 func TestProbabilityInAnswerMatchesFrequency(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	where, err := geo.Open(world(t, regionsOfTheWorld))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer where.Close()
+	where := openSmall(t, world(t, regionsOfTheWorld))
 	const draws = 1000
-	for range 20 {
+	for range rounds(20) {
 		text := randomWorld(rnd)
 		cfg := world(t, text)
 		tellApart(cfg)

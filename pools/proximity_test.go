@@ -107,7 +107,7 @@ pool asia proximity
 bind web
 `))
 	s := tree.Scratch()
-	for range 2000 {
+	for range rounds(2000) {
 		var turns []health.Transition
 		for i := range tree.Targets() {
 			turns = append(turns, health.Transition{Index: i, To: []health.Verdict{health.Up, health.Up, health.Down}[rnd.IntN(3)]})

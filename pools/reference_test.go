@@ -726,12 +726,8 @@ func randomOverrides(rnd *rand.Rand, tree *Tree, r *reference) []Change {
 func TestDecideMatchesTheReference(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	where, err := geo.Open(world(t, regionsOfTheWorld))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer where.Close()
-	for range 40 {
+	where := openSmall(t, world(t, regionsOfTheWorld))
+	for range rounds(40) {
 		text := randomWorld(rnd) + randomPlain(rnd)
 		cfg := world(t, text)
 		if rnd.IntN(2) == 0 {

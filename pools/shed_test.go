@@ -61,7 +61,7 @@ func TestSheddingIsMonotone(t *testing.T) {
 func TestRegionsFillInOrder(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	for range 6 {
+	for range rounds(6) {
 		demand, inertia := 50+250*rnd.Float64(), 0.8*rnd.Float64()
 		tree := compile(t, shedding(loaded(t, world(t, threeRegions), "web/a=100", "web/b=100", "web/c=1000")))
 		loads := [3]float64{}

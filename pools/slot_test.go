@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"meridian/config"
-	"meridian/geo"
 	"meridian/health"
 )
 
@@ -178,12 +177,8 @@ func TestOneRegionForAllTypesOfAClient(t *testing.T) {
 	policies := []string{"proximity", "latency", "geolocation", "geolocation fence", "hash", "failover", "weighted sticky", "weighted sticky=ttl", "round-robin sticky", "round-robin sticky=ttl"}
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	where, err := geo.Open(world(t, regionsOfTheWorld))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer where.Close()
-	for range 60 {
+	where := openSmall(t, world(t, regionsOfTheWorld))
+	for range rounds(60) {
 		policy := policies[rnd.IntN(len(policies))]
 		text := regionsOfTheWorld + fmt.Sprintf("pool web %s answers=%d\n", policy, 1+rnd.IntN(3))
 		matches := []string{"default", "country:DE", "continent:EU"}

@@ -191,7 +191,7 @@ func TestScopeOfPartsIsExact(t *testing.T) {
 	s := tree.Scratch()
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for range 2000 {
+	for range rounds(2000) {
 		for _, m := range []string{"web/a", "web/b", "web/c"} {
 			if rnd.IntN(50) == 0 {
 				start(t, tree, uint8(rnd.IntN(256)), m)
@@ -255,7 +255,7 @@ func TestExplainShowsSlowStart(t *testing.T) {
 func TestMergedMatchesMap(t *testing.T) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for range 500 {
+	for range rounds(500) {
 		var shares []fraction
 		want := map[uint32]uint16{}
 		for range 5 {
