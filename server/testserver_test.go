@@ -1,14 +1,17 @@
 package server
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/geo"
 	"meridian/snapshot"
 )
 
@@ -107,6 +110,18 @@ func build(t testing.TB, yaml, zone string) *snapshot.Snapshot {
 	}
 	t.Cleanup(func() { snapshot.Close() })
 	return snapshot
+}
+
+// TestMain keeps the unpacked built-in geo table in memory, for the Locators of all tests to share.
+func TestMain(m *testing.M) {
+	where, err := geo.Open(&config.Config{})
+	if err != nil {
+		panic(err)
+	}
+	where.Locate(netip.IPv4Unspecified()) // unpacks it
+	code := m.Run()
+	runtime.KeepAlive(where)
+	os.Exit(code)
 }
 
 // paths holds two responders of one server with equal draws, one for each path.
