@@ -3,19 +3,32 @@ package pools
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"meridian/config"
 	"meridian/health"
 )
 
-// endpoint compiles the addresses of the i-th member.
-func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
-	m := &from.Members[i]
-	check := c.checks[m.Check]
-	if check == nil && m.Check != "" {
-		c.errorf(from, m.Pos, fmt.Sprintf(".members[%d].check", i), fmt.Sprintf("unknown check %q", m.Check), "a check of this file")
+// numbering numbers addresses and targets.
+type numbering struct {
+	v4     interner[[4]byte]
+	v6     interner[[16]byte]
+	ofV4   []uint32 // by address: its first target, or none
+	ofV6   []uint32
+	nextOf []uint32 // by target: the next one of the same address, or none
+}
+
+// clone returns a copy that numbers more, without changing n.
+func (n *numbering) clone() numbering {
+	return numbering{
+		n.v4.clone(), n.v6.clone(),
+		slices.Clone(n.ofV4), slices.Clone(n.ofV6), slices.Clone(n.nextOf),
 	}
-	addresses := c.addressesOf(m)
+}
+
+// endpoint compiles the addresses of the i-th member.
+func (c *compiler) endpoint(from *config.Pool, i int, addresses []netip.Addr, to *member) {
+	check := c.memberCheck(from, i)
 	for _, a := range addresses {
 		if a.Unmap().Is4() {
 			c.tree.refs = append(c.tree.refs, c.ref(a.Unmap(), check))
@@ -28,6 +41,16 @@ func (c *compiler) endpoint(from *config.Pool, i int, to *member) {
 			to.n6++
 		}
 	}
+}
+
+// memberCheck returns the check of the i-th member; nil if it has none.
+func (c *compiler) memberCheck(from *config.Pool, i int) *config.Check {
+	m := &from.Members[i]
+	check := c.checks[m.Check]
+	if check == nil && m.Check != "" {
+		c.errorf(from, m.Pos, fmt.Sprintf(".members[%d].check", i), fmt.Sprintf("unknown check %q", m.Check), "a check of this file")
+	}
+	return check
 }
 
 // ref numbers an address and its target, if there is a check.

@@ -305,38 +305,56 @@ func (t *Tree) hasFamily(id ID, f Family) bool {
 
 // initState builds the first state, in which every target is unknown and counts as up.
 func (t *Tree) initState() {
+	words := t.layOut()
+	t.next.begin(&state{tree: t, pages: slices.Repeat([]*page{new(page)}, words/pageWords+1)})
+	t.eachMember(func(u memberRef, m *member) {
+		if m.child == none {
+			t.next.initMember(u)
+		}
+	})
+	for id := range t.pools {
+		t.next.recomputeMinUp(ID(id))
+	}
+	t.finishInit()
+}
+
+// layOut places the parts of a state, allocates what Apply writes, and returns how many words a state has.
+func (t *Tree) layOut() (words int) {
 	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.provisional = make([]atomic.Uint64, wordsFor(len(t.targets)))
 	t.modes, t.since = make([][2]Mode, len(t.pools)), make([]atomic.Pointer[sinces], len(t.pools))
+	t.next.queued, t.next.dirty = make([]bool, len(t.pools)), make([][]ID, t.levels)
+	t.startEjections()
+	t.withFreeCapacity = t.poolWords
+	t.deferrals = t.withFreeCapacity + uint32(t.roomCount)
+	t.downs = t.deferrals
+	if len(t.ejections.pools) > 0 {
+		t.downs += 2 * uint32(wordsFor(len(t.members)))
+	}
 	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
-	words := int(t.regionDowns) + wordsFor(len(t.checked))
+	words = int(t.regionDowns) + wordsFor(len(t.checked))
 	if t.responses = none; len(t.timed.start) > 0 {
 		t.responses = uint32(words)
 		words += len(t.targets)
 	}
-	t.withFreeCapacity = uint32(words)
-	words += t.roomCount
-	t.startEjections()
-	if t.deferrals = uint32(words); len(t.ejections.pools) > 0 {
-		words += 2 * wordsFor(len(t.members))
+	return words
+}
+
+// initMember sets the eligibility of an endpoint in the first state.
+func (d *builder) initMember(u memberRef) {
+	m := &d.tree.members[d.tree.pools[u.pool].first+u.member]
+	resolved := m.addresses() > 0
+	for _, f := range families {
+		for _, pl := range []basis{byVerdict, failOpen, remaining} {
+			d.setEligibility(u, f, pl, resolved, len(d.tree.addrs(m, f)) > 0)
+		}
 	}
-	empty := slices.Repeat([]*page{new(page)}, words/pageWords+1)
+}
+
+// finishInit completes the first state from its endpoints and stores it.
+func (t *Tree) finishInit() {
 	d := &t.next
-	d.queued, d.dirty = make([]bool, len(t.pools)), make([][]ID, t.levels)
-	d.begin(&state{tree: t, pages: empty})
-	t.eachMember(func(u memberRef, m *member) {
-		if m.child != none {
-			return
-		}
-		resolved := m.addresses() > 0
-		for _, f := range []Family{IPv4, IPv6} {
-			for _, pl := range []basis{byVerdict, failOpen, remaining} {
-				d.setEligibility(u, f, pl, resolved, len(t.addrs(m, f)) > 0)
-			}
-		}
-	})
 	for id := range t.pools {
-		d.recomputeMinUp(ID(id))
 		d.weigh(ID(id))
 	}
 	d.cause.free = true // a member that is not live from the start does not go down
@@ -344,9 +362,10 @@ func (t *Tree) initState() {
 	d.propagate(failOpen)
 	d.propagate(byVerdict) // with dual_stack: together this reads the fail-open sets
 	t.state.Store(d.state)
+	now := time.Now()
 	for id := range t.pools { // including pools without any eligible member, which are never dirty
 		t.changesLocked(nil, ID(id))
-		t.updateSinceLocked(ID(id), time.Now())
+		t.updateSinceLocked(ID(id), now)
 	}
 	t.finishLocked()
 }

@@ -2,6 +2,7 @@ package pools
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"meridian/config"
+	"meridian/dnsname"
 )
 
 // eightRegions returns a pool of two members in each of eight regions, and eight
@@ -133,5 +135,29 @@ func BenchmarkApply(b *testing.B) {
 	for b.Loop() {
 		tree.Apply(down)
 		tree.Apply(up)
+	}
+}
+
+// BenchmarkResolve gives one target among 100,000 members a new address.
+func BenchmarkResolve(b *testing.B) {
+	cfg := manyPools(b, 6250)
+	found := map[dnsname.Name]Resolved{}
+	for i := range cfg.Pools {
+		name := dnsname.Name(fmt.Sprintf("lb%d.example.", i))
+		m := &cfg.Pools[i].Members[3]
+		found[name] = Resolved{Addresses: m.Addresses}
+		m.Target, m.Addresses = name, nil
+	}
+	tree, err := compile(b, cfg).Resolve(found)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		changed := maps.Clone(found)
+		changed["lb5000.example."] = Resolved{Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}}
+		if tree, err = tree.Resolve(changed); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

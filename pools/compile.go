@@ -8,7 +8,6 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"meridian/config"
-	"meridian/dnsname"
 	"meridian/geo"
 )
 
@@ -22,15 +21,14 @@ func Compile(cfg *config.Config, where *geo.Locator) (*Tree, error) {
 	if where != nil {
 		roundTrips = where.Latency()
 	}
-	return compileWith(cfg, where, nil, nil, roundTrips)
+	return compileWith(cfg, where, nil, roundTrips)
 }
 
-// compileWith is Compile with the addresses of targets, and round trips. If like is not
-// nil, it is a tree of the same configuration and Locator; the geo tables that do not
-// change are taken from it.
-func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map[dnsname.Name]Resolved, roundTrips *geo.Latency) (*Tree, error) {
+// compileWith is Compile with round trips. If like is not nil, it is a tree of the same configuration
+// and Locator; the geo tables that do not change are taken from it.
+func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, roundTrips *geo.Latency) (*Tree, error) {
 	c := newCompiler(cfg, where)
-	c.tree.resolved, c.tree.roundTrips = targets, roundTrips
+	c.tree.roundTrips = roundTrips
 	for i := range cfg.Pools {
 		c.pool(&cfg.Pools[i])
 	}
@@ -50,6 +48,7 @@ func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, targets map
 	}
 	c.tree.v4, c.tree.v6 = c.v4.all, c.v6.all
 	c.tree.initState()
+	c.tree.unresolved = c.newUnresolved()
 	return c.tree, nil
 }
 
@@ -65,11 +64,9 @@ type compiler struct {
 	tables   map[string]uint32 // Tree.geoTables by the regions' numbers
 	rankings []ranking         // Tree.geoTables, before they are made
 
-	v4       interner[[4]byte]
-	v6       interner[[16]byte]
-	ofV4     []uint32 // by address: its first target, or none
-	ofV6     []uint32
-	nextOf   []uint32 // by target: the next one of the same address, or none
+	numbering
+	targeted []memberRef // the members with a target
+
 	groupOf  []uint32 // by region, then no region: its group in the pool being compiled, or none
 	regionOf []uint32 // by member of the pool being compiled: its region; one past the last for none
 	mine     []uint32 // the regions of the pool being compiled, in the order of the configuration; no region comes last
@@ -78,7 +75,7 @@ type compiler struct {
 
 func newCompiler(cfg *config.Config, where *geo.Locator) *compiler {
 	c := &compiler{
-		tree:    &Tree{cfg: cfg, locator: where},
+		tree:    &Tree{shape: shape{cfg: cfg, locator: where}},
 		cfg:     cfg,
 		pools:   make(map[string]uint32, len(cfg.Pools)),
 		regions: make(map[string]uint32, len(cfg.Regions)),
@@ -109,6 +106,10 @@ func (c *compiler) reserve() {
 		p := &c.cfg.Pools[i]
 		members += len(p.Members)
 		for j := range p.Members {
+			if p.Members[j].Target != "" { // room for its later addresses
+				v4++
+				v6++
+			}
 			for _, a := range p.Members[j].Addresses {
 				if a.Unmap().Is4() {
 					v4++
@@ -148,6 +149,7 @@ func (c *compiler) pool(from *config.Pool) {
 		words:    uint32(wordsFor(len(from.Members))),
 		groups:   uint32(len(t.groups)),
 		table:    none,
+		scores:   none,
 		percent:  from.MinUp.Percent,
 		minUp:    uint32(min(max(1, from.MinUp.N), math.MaxInt32)),
 		answers:  uint32(max(0, from.Answers)),
@@ -180,7 +182,8 @@ func (c *compiler) pool(from *config.Pool) {
 	}
 	c.setSoleAddresses(&p)
 	t.pools = append(t.pools, p)
-	t.downs = p.end()
+	t.poolWords = p.end()
+	t.feeds = t.feeds || p.policy == leastLoad || from.Shed != (config.Shed{}) || from.Bound != 0
 }
 
 // compilePolicy compiles the settings that only some policies have.
@@ -231,9 +234,13 @@ func (c *compiler) member(from *config.Pool, i int) {
 		c.cname(m, &compiled)
 	case m.Target == "" && len(m.Addresses) == 0 || len(m.Addresses) > math.MaxUint16:
 		c.errorf(from, m.Pos, key("addresses"), fmt.Sprintf("%d addresses", len(m.Addresses)), "1 to 65535")
+	case m.Target != "":
+		c.targeted = append(c.targeted, memberRef{uint32(len(t.pools)), uint32(i)})
+		c.memberCheck(from, i) // reports an unknown check now
 	default:
-		c.endpoint(from, i, &compiled)
+		c.endpoint(from, i, m.Addresses, &compiled)
 	}
+	t.feeds = t.feeds || m.Load != nil
 	weight := uint32(0)
 	if m.Enabled {
 		weight = uint32(max(0, m.Weight))

@@ -64,25 +64,33 @@ func (s *soleAddresses) of(f Family) netip.Addr {
 	return netip.AddrFrom16(s.v6)
 }
 
-// setSoleAddresses enables fastDecide for p if all its members, compiled before, are plain:
-//
-//	policy    proximity, latency, weighted that is not sticky, failover without a trickle
-//	members   at most 64, all endpoints, with at most one address a family and no cname
+// setSoleAddresses enables fastDecide for p if all its members, compiled before, are plain, see isPlain.
 func (c *compiler) setSoleAddresses(p *pool) {
-	p.singles = none
-	if !p.ranks() && p.policy != weighted && (p.policy != failover || p.trickle > 0) || p.words > 1 {
+	if p.singles = none; !c.tree.isPlain(p) {
 		return
 	}
-	members := c.tree.members[p.first:]
-	for i := range members {
-		if m := &members[i]; m.child != none || m.n4 > 1 || m.n6 > 1 || c.tree.isCName(m) {
-			return
-		}
-	}
 	p.singles = uint32(len(c.tree.soleAddresses))
+	members := c.tree.members[p.first:][:p.members]
 	for i := range members {
 		c.tree.soleAddresses = append(c.tree.soleAddresses, c.soleAddresses(&members[i]))
 	}
+}
+
+// isPlain reports whether fastDecide may handle a pool:
+//
+//	policy    proximity, latency, weighted that is not sticky, failover without a trickle
+//	members   at most 64, all endpoints, with at most one address a family and no cname
+func (t *Tree) isPlain(p *pool) bool {
+	if !p.ranks() && p.policy != weighted && (p.policy != failover || p.trickle > 0) || p.words > 1 {
+		return false
+	}
+	members := t.members[p.first:][:p.members]
+	for i := range members {
+		if m := &members[i]; m.child != none || m.n4 > 1 || m.n6 > 1 || t.isCName(m) {
+			return false
+		}
+	}
+	return true
 }
 
 // soleAddresses returns the addresses of an endpoint. A missing address is zero, and never read.

@@ -1,6 +1,9 @@
 package pools
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // interner numbers the distinct addresses of a family, in the order in
 // which they arrive: it works as a map, without the cost of growing one to millions.
@@ -29,6 +32,11 @@ func newInterner[A comparable](room int, split func(A) (uint64, uint32)) interne
 	n := interner[A]{all: make([]A, 0, room), split: split}
 	n.resize(room)
 	return n
+}
+
+// clone returns a copy that numbers more, without changing n.
+func (n *interner[A]) clone() interner[A] {
+	return interner[A]{slices.Clip(n.all), slices.Clone(n.slots), n.split}
 }
 
 // id returns the number of a; fresh reports that it is new.

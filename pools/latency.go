@@ -31,7 +31,11 @@ func (v *frame) closer() string {
 // Measure recompiles the same pools with other round trips: nil for none.
 // Tables that rank by anything else are shared with t. Health states and overrides are handled as by Resolve.
 func (t *Tree) Measure(roundTrips *geo.Latency) (*Tree, error) {
-	return compileWith(t.cfg, t.locator, t, t.resolved, roundTrips)
+	next, err := compileWith(t.cfg, t.locator, t, roundTrips)
+	if err != nil {
+		return nil, err
+	}
+	return next.Resolve(t.resolved)
 }
 
 // RoundTrips returns the measured round trips that the pools use; nil for none.

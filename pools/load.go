@@ -76,9 +76,12 @@ func (st *state) latestReport() (at time.Time) {
 	return at
 }
 
-// loads compiles the load sources of members and regions. All members are compiled before.
+// loads compiles what follows loads and capacities. All members are compiled before.
 func (c *compiler) loads() {
 	t := c.tree
+	if !t.feeds {
+		return
+	}
 	sources := make(map[string]*config.LoadSource, len(c.cfg.Loads))
 	for i := range c.cfg.Loads {
 		sources[c.cfg.Loads[i].Name] = &c.cfg.Loads[i]
@@ -100,7 +103,7 @@ func (c *compiler) loads() {
 		if t.memberLoads == nil {
 			t.memberLoads = map[uint32]loadSource{}
 		}
-		t.memberLoads[t.pools[u.pool].first+u.member] = c.loadSource(numbers, sources[of.Load.Load], of.Load, c.addressesOf(of))
+		t.memberLoads[t.pools[u.pool].first+u.member] = c.loadSource(numbers, sources[of.Load.Load], of.Load, t.addressesOf(of))
 	})
 	t.countSharing()
 	if len(t.memberLoads)+len(t.regionLoads) > 0 {

@@ -34,7 +34,6 @@ type regionScore struct {
 func (c *compiler) spreadLost(id ID) {
 	t := c.tree
 	p := &t.pools[id]
-	p.scores = none
 	if c.cfg.Pools[id].Shed == (config.Shed{}) || p.table == none {
 		return
 	}

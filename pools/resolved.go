@@ -14,12 +14,12 @@ type Resolved struct {
 	Since     time.Time    // when the addresses last changed
 }
 
-// Resolve recompiles the same pools with these addresses for the members
+// Resolve returns the same pools with these addresses for the members
 // that have a target. A target that is missing has no address, and its
-// members are not eligible. The tables that rank regions are shared with t. As after
+// members are not eligible. Everything that does not depend on them is shared with t. As after
 // Compile, the new tree has neither health states nor overrides: see [Tree.CarryOver].
 func (t *Tree) Resolve(targets map[dnsname.Name]Resolved) (*Tree, error) {
-	return compileWith(t.cfg, t.locator, t, targets, t.roundTrips)
+	return t.unresolved.resolve(targets)
 }
 
 // Unresolved counts the members, enabled or not, with a target that has no address.
@@ -34,11 +34,11 @@ func (t *Tree) Unresolved() int {
 }
 
 // addressesOf returns the addresses of an endpoint: its own, or those of its target.
-func (c *compiler) addressesOf(m *config.Member) []netip.Addr {
+func (t *Tree) addressesOf(m *config.Member) []netip.Addr {
 	if m.Target == "" {
 		return m.Addresses
 	}
-	return c.tree.resolved[m.Target].Addresses
+	return t.resolved[m.Target].Addresses
 }
 
 // addresses counts the addresses of m of both families; 0 for a target that is not

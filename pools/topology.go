@@ -16,13 +16,7 @@ func (c *compiler) linkParents() {
 	}
 	t.placeInRegions()
 	t.membersByTarget = newIndex(len(t.targets), func(yield func(uint32, memberRef)) {
-		t.eachMember(func(u memberRef, m *member) {
-			for _, r := range t.refs[m.first:][:int(m.n4)+int(m.n6)] {
-				if r.target != none {
-					yield(r.target, u)
-				}
-			}
-		})
+		t.eachMember(func(u memberRef, m *member) { t.eachTarget(u, m, yield) })
 	})
 	t.parents = newIndex(len(t.pools), func(yield func(uint32, memberRef)) {
 		t.eachMember(func(u memberRef, m *member) {
@@ -38,6 +32,15 @@ func (c *compiler) linkParents() {
 			}
 		}
 	})
+}
+
+// eachTarget yields the targets of an endpoint, with the endpoint.
+func (t *Tree) eachTarget(u memberRef, m *member, yield func(target uint32, u memberRef)) {
+	for _, r := range t.refs[m.first:][:m.addresses()] {
+		if r.target != none {
+			yield(r.target, u)
+		}
+	}
 }
 
 // eachMember visits all members, pool after pool.

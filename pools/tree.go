@@ -15,59 +15,14 @@ import (
 // none means no pool, no target, no table.
 const none = ^uint32(0)
 
-// Tree holds all pools, compiled. Its shape never changes; the live members
+// Tree holds all pools, compiled. Its shape and addresses never change; the live members
 // follow the health states passed to Apply. Decide and Explain may run on any
 // number of goroutines, concurrently with Apply.
 type Tree struct {
-	cfg       *config.Config            // names and texts, for output
-	locator   *geo.Locator              // for Explain
-	resolved  map[dnsname.Name]Resolved // the resolved targets of members
-	geoTables []*geo.Table              // each table that a pool uses, once
-	matches   map[uint32][]config.Match // by table: its matches, if it does not rank regions; for Explain
-
-	roundTrips *geo.Latency               // nil: none are measured
-	measured   map[uint32][]config.Region // by table: the regions that it ranks by round trips; for Explain
-
-	pools         []pool    // by ID
-	members       []member  // pool after pool, in the order written
-	weights       []uint32  // by member; 0 for disabled ones
-	groups        bitset    // pool after pool: the members of each group, pool.words words a group
-	refs          []addrRef // member after member: its IPv4 addresses, then its IPv6 ones
-	v4            [][4]byte
-	v6            [][16]byte
-	soleAddresses []soleAddresses // pool after pool, for those that fastDecide handles
-	cnames        [][]byte        // of members, in wire form
-	targets       []health.Target
-
-	scores []regionScore // by pool and group, of pools that spread the clients of lost regions
-	keys   []uint64      // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
-	log2   *log2Table    // nil if no pool hashes or spreads
-	timed  index[uint32] // of the members of `fastest` pools: the targets that determine their response time
-
-	loadTargets []LoadTarget          // the sources of load reports
-	memberLoads map[uint32]loadSource // by member, of those with a load
-	regionLoads map[string]loadSource // by region, of those with a load
-	loadSharers map[placed]int        // by group: how many members share their region's load
-	ttls        []time.Duration       // by pool, see clientTTLs; empty if no load is reported
-
-	membersByTarget index[memberRef] // by target: the endpoints that have it
-	parents         index[memberRef] // by pool: the members that nest it
-	fallbackUsers   index[ID]        // by pool: the pools bound to names that have it as fallback
-	bound           []bool           // by pool: a name is bound to it
-
-	checked         []regionCheck       // the regions with a check
-	checkOf         map[string]uint32   // by region: its index in checked
-	regionsByTarget map[uint32][]uint32 // by target: the regions, in checked, that it is probed for
-
-	downs            uint32 // where in a state the bits of the targets begin
-	regionDowns      uint32 // and those of the checked regions
-	responses        uint32 // and a word per target, its response time; none if no pool uses it
-	withFreeCapacity uint32 // and a word per member of a least-load pool, its free capacity
-	roomCount        int    // how many of these
-	deferrals        uint32 // and two bits per member, set if its ejection is deferred
-	levels           int    // levels of nesting, at least 1
-	turns            int    // turns that a Scratch keeps
-	stackWords       int    // words that a Scratch needs for the deepest walk
+	shape
+	addressing
+	feedback
+	unresolved *unresolved // what Resolve continues from
 
 	// Written by Apply, read concurrently.
 	state       atomic.Pointer[state]
@@ -82,10 +37,75 @@ type Tree struct {
 	ejections poolEjections
 	damped    bitset // of targets: flap damping alone keeps them down
 
-	balancers   []balancer  // of the least-load pools
-	shedding    []shedGroup // of the pools that shed, pool after pool
-	reportClock time.Time   // when the latest report was made
-	heldUntil   time.Time   // the last heldUntil of balancers and shedding; zero: none
+	reportClock time.Time // when the latest report was made
+	heldUntil   time.Time // the last heldUntil of balancers and shedding; zero: none
+}
+
+// shape is the part of a tree that does not depend on the addresses of targets. Trees that differ only
+// in those share it.
+type shape struct {
+	cfg       *config.Config            // names and texts, for output
+	locator   *geo.Locator              // for Explain
+	geoTables []*geo.Table              // each table that a pool uses, once
+	matches   map[uint32][]config.Match // by table: its matches, if it does not rank regions; for Explain
+
+	roundTrips *geo.Latency               // nil: none are measured
+	measured   map[uint32][]config.Region // by table: the regions that it ranks by round trips; for Explain
+
+	weights []uint32   // by member; 0 for disabled ones
+	groups  bitset     // pool after pool: the members of each group, pool.words words a group
+	cnames  [][]byte   // of members, in wire form
+	keys    []uint64   // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
+	log2    *log2Table // nil if no pool hashes or spreads
+
+	parents       index[memberRef] // by pool: the members that nest it
+	fallbackUsers index[ID]        // by pool: the pools bound to names that have it as fallback
+	bound         []bool           // by pool: a name is bound to it
+
+	checked         []regionCheck       // the regions with a check
+	checkOf         map[string]uint32   // by region: its index in checked
+	regionsByTarget map[uint32][]uint32 // by target: the regions, in checked, that it is probed for
+
+	poolWords  uint32 // words of a state for the sets of all pools
+	levels     int    // levels of nesting, at least 1
+	turns      int    // turns that a Scratch keeps
+	stackWords int    // words that a Scratch needs for the deepest walk
+	feeds      bool   // some pool depends on loads or capacities
+}
+
+// addressing is the part of a tree that depends on the addresses of targets.
+type addressing struct {
+	resolved      map[dnsname.Name]Resolved // the resolved targets of members
+	pools         []pool                    // by ID
+	members       []member                  // pool after pool, in the order written
+	refs          []addrRef                 // of a member: its IPv4 addresses, then its IPv6 ones
+	v4            [][4]byte
+	v6            [][16]byte
+	soleAddresses []soleAddresses // pool after pool, for those that fastDecide handles
+	targets       []health.Target
+
+	membersByTarget index[memberRef] // by target: the endpoints that have it
+	timed           index[uint32]    // of the members of `fastest` pools: the targets that determine their response time
+
+	withFreeCapacity uint32 // where in a state a word per member of a least-load pool begins, its free capacity
+	deferrals        uint32 // and two bits per member, set if its ejection is deferred
+	downs            uint32 // and the bits of the targets; from here on the first state is zero
+	regionDowns      uint32 // and those of the checked regions
+	responses        uint32 // and a word per target, its response time; none if no pool uses it
+}
+
+// feedback is the part of a tree that follows loads and capacities.
+type feedback struct {
+	loadTargets []LoadTarget          // the sources of load reports
+	memberLoads map[uint32]loadSource // by member, of those with a load
+	regionLoads map[string]loadSource // by region, of those with a load
+	loadSharers map[placed]int        // by group: how many members share their region's load
+	ttls        []time.Duration       // by pool, see clientTTLs; empty if no load is reported
+	scores      []regionScore         // by pool and group, of pools that spread the clients of lost regions
+	roomCount   int                   // members of least-load pools
+
+	balancers []balancer  // of the least-load pools; guarded by Tree.writing
+	shedding  []shedGroup // of the pools that shed, pool after pool; guarded by Tree.writing
 }
 
 // pool is a compiled config.Pool. The fields that fastDecide reads come first, on half a cache line.
@@ -225,6 +245,31 @@ type index[T any] struct {
 }
 
 func (x *index[T]) of(i uint32) []T { return x.items[x.start[i]:x.start[i+1]] }
+
+// extended returns the index with n lists and more items. each is as for newIndex.
+func (x *index[T]) extended(n int, each func(yield func(key uint32, item T))) index[T] {
+	start := make([]uint32, n+1)
+	each(func(key uint32, _ T) { start[key]++ })
+	sum, known := uint32(0), len(x.start)-1
+	for i, count := range start {
+		if i < known {
+			count += x.start[i+1] - x.start[i]
+		}
+		sum += count
+		start[i] = sum
+	}
+	items := make([]T, sum)
+	for i := range known {
+		before := x.of(uint32(i))
+		start[i] -= uint32(len(before))
+		copy(items[start[i]:], before)
+	}
+	each(func(key uint32, item T) {
+		start[key]--
+		items[start[key]] = item
+	})
+	return index[T]{start, items}
+}
 
 // newIndex builds an index of n lists. each runs twice and must yield the same
 // keys and items both times.
