@@ -17,7 +17,10 @@ import (
 // there must be enough of each.
 func TestBothPathsAgree(t *testing.T) {
 	worlds, queries := 5, 1200
-	if testing.Short() {
+	switch {
+	case raceEnabled: // the worlds differ in their records, not in the goroutines that they run
+		worlds = 1
+	case testing.Short():
 		worlds, queries = 2, 1000
 	}
 	answered := map[string]int{} // on the fast path, by outcome
@@ -42,7 +45,7 @@ func TestBothPathsAgree(t *testing.T) {
 		})
 	}
 	for _, outcome := range []string{"static", "balanced", "negative", "referral", "wildcard", "https", "cname", "alias", "dname", "refused", "truncated", "subnet"} {
-		if least := worlds * queries / 250; answered[outcome] < least && !t.Failed() {
+		if least := worlds * queries / 250; answered[outcome] < least && !raceEnabled && !t.Failed() {
 			t.Errorf("%d %s answers of %d came by the wire path, want %d: this compares little; %v", answered[outcome], outcome, worlds*queries, least, answered)
 		}
 	}
