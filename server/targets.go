@@ -55,7 +55,7 @@ func (l *instance) complete(ctx context.Context, g *generation) error {
 	return err
 }
 
-// resolve compiles the pools of a snapshot with the addresses of targets.
+// resolve sets the addresses of targets in the pools of a snapshot.
 func (l *instance) resolve(ctx context.Context, from *snapshot.Snapshot, targets map[dnsname.Name]pools.Resolved) (*snapshot.Snapshot, error) {
 	return buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return from.Resolve(targets) })
 }
@@ -103,8 +103,8 @@ func (g *generation) debounce() <-chan time.Time {
 	return time.After(max(0, debounceInterval-time.Since(g.changed)))
 }
 
-// updateAddresses applies the current addresses of targets to the pools: it compiles only the
-// pools again, probes new addresses while the old pools answer, then swaps the pools as a reload
+// updateAddresses applies the current addresses of targets to the pools: it resolves only the
+// members with a target again, probes new addresses while the old pools answer, then swaps the pools as a reload
 // does. Health states of unchanged addresses carry over.
 func (l *instance) updateAddresses(ctx context.Context, g *generation) error {
 	g.changed = time.Now()
