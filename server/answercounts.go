@@ -177,6 +177,3 @@ func (l *answerLedger) totals() AnswerTotals {
 	}
 	return t
 }
-
-// AnswerTotals returns the counts of answers by name.
-func (s *Server) AnswerTotals() AnswerTotals { return s.answers.totals() }

@@ -56,7 +56,7 @@ func benchmarkQueries(b *testing.B, snapshot *snapshot.Snapshot, queries [][]byt
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		out = r.respond(out[:0], queries[i&(len(queries)-1)], benchSource, false)
+		out = r.Answer(out[:0], queries[i&(len(queries)-1)], benchSource, false)
 		i++
 	}
 }

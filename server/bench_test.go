@@ -52,7 +52,7 @@ func benchmarkRespond(b *testing.B, which string) {
 	defer r.release()
 	b.ReportAllocs()
 	for b.Loop() {
-		out = r.respond(out[:0], query, benchSource, false)
+		out = r.Answer(out[:0], query, benchSource, false)
 	}
 }
 

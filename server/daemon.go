@@ -113,7 +113,7 @@ func (l *Daemon) Run(ctx context.Context) error {
 	if snapshot == nil {
 		return err
 	}
-	run.server.begin(snapshot)
+	run.server.Begin(snapshot)
 	beside, err := run.openServices(snapshot.Config)
 	if err != nil {
 		return err

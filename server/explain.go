@@ -2,29 +2,17 @@ package server
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
 	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/pools"
 	"meridian/snapshot"
 )
-
-// ExplainQuery is a question to be explained.
-type ExplainQuery struct {
-	Name     dnsname.Name
-	Type     uint16
-	Client   netip.Prefix // the client subnet of the question; zero value: none
-	Resolver netip.Addr   // the source of the packet; zero value: the address of Client
-	Draw     *uint64      // the seed of all random draws; nil: a new one
-	Time     time.Time    // the time of the question, for pools with sticky: ttl; zero value: now
-}
 
 // Explanation holds an answer and the reasons for it. Its JSON is documented in
 // docs/reference/api.md.
@@ -81,57 +69,29 @@ type ExplainedRecord struct {
 	Data string `json:"data"`
 }
 
-// Explain answers asked from snapshot in its current state, by the code of the slow path, with
-// every decision recorded. Equal draws give equal answers; they also seed round-robin. It is safe
-// to call while the server answers.
+// Explain answers asked from snapshot in its current state, and gives the reasons. It is safe to
+// call while the server answers.
 func Explain(snapshot *snapshot.Snapshot, asked ExplainQuery) Explanation {
-	s := newActiveSnapshot(snapshot)
-	subnet, resolver := asked.client()
-	q := question{
-		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
-		subnet: &subnet, source: resolver, draw: asked.draw(), now: asked.time().Unix(), msg: new(dns.Msg), explain: true,
-	}
-	q.scratch.SeedTurns(q.draw)
-	switch {
-	case asked.Type == dns.TypeANY || !metaType(asked.Type):
-		q.resolve(asked.Name.Wire())
-	default:
-		q.msg.Rcode = metaRcode(asked.Type)
-	}
-	who, source := s.decidedBy(asked, q.usesECS())
-	place := snapshot.Geo.Locate(who.addr)
+	traced := Trace(snapshot, asked)
+	source, place := traced.Source, snapshot.Geo.Locate(traced.Client)
 	if place.From == "default" {
 		source = "default"
 	}
 	return Explanation{
 		Name:        string(asked.Name),
 		Type:        dns.Type(asked.Type).String(),
-		Client:      asked.effectiveClient(who, source),
+		Client:      effectiveClient(asked.Client, traced.Client, source),
 		Source:      source,
 		Location:    explainedLocation(place),
-		Rcode:       dns.RcodeToString[q.msg.Rcode],
-		Answers:     explained(q.msg.Answer),
-		Scope:       int(q.scope),
-		Why:         q.explainEmpty(asked.Name),
-		PoolAnswers: append([]pools.PoolAnswer{}, q.standings...), // never nil: JSON needs a list
-		Sources:     snapshot.Geo.Consult(who.addr),
-		Draw:        fmt.Sprintf("%#016x", q.draw),
-		Steps:       explainedSteps(q.steps),
+		Rcode:       dns.RcodeToString[traced.Msg.Rcode],
+		Answers:     explained(traced.Msg.Answer),
+		Scope:       int(traced.Scope),
+		Why:         traced.Why,
+		PoolAnswers: append([]pools.PoolAnswer{}, traced.PoolAnswers...), // never nil: JSON needs a list
+		Sources:     snapshot.Geo.Consult(traced.Client),
+		Draw:        fmt.Sprintf("%#016x", traced.Draw),
+		Steps:       explainedSteps(traced.Steps),
 	}
-}
-
-func (a *ExplainQuery) draw() uint64 {
-	if a.Draw != nil {
-		return *a.Draw
-	}
-	return rand.Uint64()
-}
-
-func (a *ExplainQuery) time() time.Time {
-	if a.Time.IsZero() {
-		return time.Now()
-	}
-	return a.Time
 }
 
 // explainedSteps converts steps without data from a prober. It never returns nil: JSON needs a
@@ -174,52 +134,6 @@ func (c *Control) explain(asked ExplainQuery) (Explanation, *view) {
 	return e, at
 }
 
-// EffectiveClient reduces asked to the part that decides, given the server settings of cfg and
-// the locations of where, and returns the deciding network or address. A private client subnet
-// does not decide; it is removed if it contains the packet's source, because it would decide as
-// soon as it has a location.
-func EffectiveClient(cfg *config.Config, where *geo.Locator, asked ExplainQuery) (ExplainQuery, netip.Prefix) {
-	s := &activeSnapshot{snapshot: &snapshot.Snapshot{Geo: where}, config: &cfg.Server}
-	who, source := s.decidedBy(asked, cfg.UsesECSAt(asked.Name))
-	if source == "ecs" {
-		return asked, asked.Client
-	}
-	if asked.Client.IsValid() && asked.Client.Contains(who.addr) {
-		asked.Client, asked.Resolver = netip.Prefix{}, who.addr
-	}
-	return asked, netip.PrefixFrom(who.addr, who.addr.BitLen())
-}
-
-// client returns the client subnet of the question and the source of its packet, or 0.0.0.0 if
-// neither is known.
-func (a *ExplainQuery) client() (subnet clientSubnet, source netip.Addr) {
-	source = a.Resolver.Unmap()
-	if a.Client.IsValid() {
-		if !source.IsValid() {
-			source = a.Client.Addr().Unmap()
-		}
-		subnet = clientSubnet{present: true, source: uint8(a.Client.Bits()), addr: a.Client.Masked().Addr()}
-	}
-	if !source.IsValid() {
-		source = netip.IPv4Unspecified()
-	}
-	return subnet, source
-}
-
-// decidedBy returns the deciding client, as for a query, and how it is known. If ecs is false,
-// the client subnet is ignored.
-func (s *activeSnapshot) decidedBy(asked ExplainQuery, ecs bool) (who clientScope, source string) {
-	subnet, resolver := asked.client()
-	subnet.present = subnet.present && ecs
-	switch who = s.client(&subnet, resolver); {
-	case who.scope == scopeDecided:
-		return who, "ecs"
-	case !asked.Resolver.IsValid() && !asked.Client.IsValid():
-		return who, "default"
-	}
-	return who, "resolver"
-}
-
 func explainedLocation(l geo.Location) ExplainedLocation {
 	e := ExplainedLocation{
 		Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision, City: l.City, ASN: l.ASN,
@@ -232,11 +146,11 @@ func explainedLocation(l geo.Location) ExplainedLocation {
 }
 
 // effectiveClient returns the deciding client as text.
-func (a *ExplainQuery) effectiveClient(who clientScope, source string) string {
-	if source == "ecs" && !a.Client.IsSingleIP() {
-		return a.Client.Masked().String()
+func effectiveClient(subnet netip.Prefix, client netip.Addr, source string) string {
+	if source == "ecs" && !subnet.IsSingleIP() {
+		return subnet.Masked().String()
 	}
-	return who.addr.String()
+	return client.String()
 }
 
 // explained converts the answer section. It never returns nil: JSON needs a list.

@@ -62,11 +62,11 @@ func (m generator) compareExplained(t *testing.T, s *Server, snapshot *snapshot.
 	data := append([]byte{0, family, byte(client.Bits()), 0}, octets[:(client.Bits()+7)/8]...)
 	query := packed(t, withOptions(ask(string(asked.Name), asked.Type), rawOption(dns.EDNS0SUBNET, data...)))
 
-	r := newResponder(s, func() uint64 { return draw })
+	r := newResponder(s.Engine, func() uint64 { return draw })
 	r.acquire()
 	r.at.scratch.SeedTurns(draw)
 	var served dns.Msg
-	if err := served.Unpack(r.respond(nil, query, resolver, true)); err != nil {
+	if err := served.Unpack(r.Answer(nil, query, resolver, true)); err != nil {
 		t.Fatal(err)
 	}
 	r.release()

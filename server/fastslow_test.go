@@ -70,7 +70,7 @@ func (p *paths) compare(t *testing.T, packet []byte, source netip.Addr, stream b
 			p.checkSize(t, answer, stream)
 		}
 	}
-	if n := p.wire.server.Counters().Panics; n != 0 {
+	if n := p.wire.engine.Counters().Panics; n != 0 {
 		t.Errorf("query %x: panicked", packet)
 	}
 	outcomes := p.outcomes(slow[len("before"):])
@@ -105,11 +105,11 @@ func (p *paths) outcomes(answer []byte) []string {
 }
 
 func (p *paths) lookup() zones.Match {
-	return p.full.server.current.Load().zones.Lookup(p.full.query.name, p.full.query.qtype)
+	return p.full.engine.current.Load().zones.Lookup(p.full.query.name, p.full.query.qtype)
 }
 
 func (p *paths) outcome(m *dns.Msg) string {
-	snapshot, match, qtype := p.full.server.current.Load().snapshot, p.lookup(), p.full.query.qtype
+	snapshot, match, qtype := p.full.engine.current.Load().snapshot, p.lookup(), p.full.query.qtype
 	switch match.Kind {
 	case zones.Refused:
 		return "refused"
@@ -171,7 +171,7 @@ func (p *paths) checkSize(t *testing.T, answer []byte, stream bool) {
 	case stream:
 		limit = 65535
 	case q.edns.present:
-		limit = max(limit, min(int(q.edns.size), p.full.server.current.Load().config.UDPSize))
+		limit = max(limit, min(int(q.edns.size), p.full.engine.current.Load().config.UDPSize))
 	}
 	if len(answer) > limit {
 		t.Errorf("query %x: answer of %d octets, the client takes %d", q.packet, len(answer), limit)

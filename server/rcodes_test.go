@@ -105,7 +105,7 @@ func TestOutcomeOfUnusualQueries(t *testing.T) {
 			if got != c.want {
 				t.Errorf("rcode %d, want %d: %v", got, c.want, answer)
 			}
-			counters := p.wire.server.Counters()
+			counters := p.wire.engine.Counters()
 			if counters.Panics != 0 || counters.Queries != 2 || got == silence && counters.Dropped != 2 || got != silence && counters.Rcodes[got] != 2 {
 				t.Errorf("counters %+v", counters)
 			}
@@ -188,7 +188,7 @@ func TestTruncationKeepsQuestionAndOPT(t *testing.T) {
 			t.Errorf("size %d, stream %v: %v", c.size, c.stream, answer)
 		}
 	}
-	if n := p.wire.server.Counters().Truncated; n != 6 {
+	if n := p.wire.engine.Counters().Truncated; n != 6 {
 		t.Errorf("%d answers counted as truncated, want 6", n)
 	}
 }

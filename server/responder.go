@@ -16,11 +16,11 @@ import (
 
 // Responder answers single messages. It is the state of one worker, not for concurrent use.
 //
-// It shares its slot with the server. While the responder answers, the slot is nil; otherwise it
+// It shares its slot with the engine. While the responder answers, the slot is nil; otherwise it
 // holds the pinned snapshot, and Swap may remove it. So Swap sees the responders that may still
 // read the old snapshot, and an idle worker keeps no old snapshot alive.
 type Responder struct {
-	server   *Server
+	engine   *Engine
 	slot     atomic.Pointer[pinned]
 	closed   atomic.Uint64 // batches ended
 	at       *pinned       // between acquire and release
@@ -45,8 +45,8 @@ type pinned struct {
 // unpinned returns the slot value of an idle responder without a snapshot.
 func unpinned() *pinned { return &pinned{} }
 
-func newResponder(s *Server, draw func() uint64) *Responder {
-	r := &Responder{server: s, draw: draw, counts: newCounterSet(responderCount)}
+func newResponder(e *Engine, draw func() uint64) *Responder {
+	r := &Responder{engine: e, draw: draw, counts: newCounterSet(responderCount)}
 	if draw == nil {
 		r.draw = newPCG().Uint64
 	}
@@ -61,13 +61,13 @@ func newPCG() *rand.PCG {
 	return rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))
 }
 
-// acquire pins the server's current snapshot for a batch of answers.
+// acquire pins the engine's current snapshot for a batch of answers.
 //
 // It empties the slot before it loads current, and Swap stores current before it reads the slot:
 // in either order, Swap sees the empty slot and waits, or this load sees the new snapshot.
 func (r *Responder) acquire() {
 	r.at = r.slot.Swap(nil)
-	if now := r.server.current.Load(); r.at.active != now {
+	if now := r.engine.current.Load(); r.at.active != now {
 		r.at = &pinned{active: now, scratch: newScratch(now), answers: now.answers.add()}
 	}
 	if r.at.active.usesTime {
@@ -95,13 +95,13 @@ func (r *Responder) release() {
 // nothing if no reply is due. stream means TCP: no truncation at the UDP size.
 func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) []byte {
 	r.acquire()
-	out = r.respond(out, query, source.Unmap(), stream)
+	out = r.Answer(out, query, source.Unmap(), stream)
 	r.release()
 	return out
 }
 
-// respond is Respond between acquire and release.
-func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) []byte {
+// Answer is Respond between acquire and release, for a batch of messages.
+func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) []byte {
 	r.facts = facts{transport: UDP}
 	if stream {
 		r.facts.transport = TCP
@@ -114,11 +114,11 @@ func (r *Responder) respond(out, packet []byte, source netip.Addr, stream bool) 
 		r.countQuery(noAnswer)
 		return out
 	}
-	return r.answer(out, packet, source, stream)
+	return r.answerMessage(out, packet, source, stream)
 }
 
-// answer answers a message with a header.
-func (r *Responder) answer(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
+// answerMessage answers a message with a header.
+func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			answer = r.serverFailure(out, packet, fault)
@@ -153,7 +153,7 @@ func (r *Responder) countQuery(rcode int) {
 // affect the others. The scratch may be half written and is replaced.
 func (r *Responder) serverFailure(out, packet []byte, fault any) []byte {
 	r.count(dns.RcodeServerFailure, false)
-	r.server.panicked(fault, packet, debug.Stack())
+	r.engine.panicked(fault, packet, debug.Stack())
 	r.at.scratch = newScratch(r.at.active)
 	base := len(out)
 	out = append(out, packet[:headerSize]...)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// responderPool holds all responders of a server. TCP connections share the idle ones: a
+// responderPool holds all responders of an engine. TCP connections share the idle ones: a
 // connection has one only while it computes answers.
 type responderPool struct {
 	idle chan *Responder // has room for as many as there are slots, see tcpSlots
@@ -16,8 +16,8 @@ type responderPool struct {
 }
 
 // add adds a responder.
-func (c *responderPool) add(s *Server) *Responder {
-	r := newResponder(s, s.options.Draw)
+func (c *responderPool) add(e *Engine) *Responder {
+	r := newResponder(e, e.draw)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = append(c.all, r)
@@ -43,12 +43,12 @@ func (c *responderPool) remove(r *Responder) {
 
 // get returns an idle responder or creates one. The caller has a slot and puts the responder back
 // before it releases the slot: there are never more responders than slots.
-func (c *responderPool) get(s *Server) *Responder {
+func (c *responderPool) get(e *Engine) *Responder {
 	select {
 	case r := <-c.idle:
 		return r
 	default:
-		return c.add(s)
+		return c.add(e)
 	}
 }
 

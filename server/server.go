@@ -36,7 +36,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"meridian/config"
@@ -52,14 +51,10 @@ type Options struct {
 // Server answers from its current snapshot. Its methods are safe for concurrent use; Listen and
 // Serve are called once each, in this order.
 type Server struct {
+	*Engine
 	options    Options
 	built      time.Time
 	cores      int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
-	current    atomic.Pointer[activeSnapshot]
-	responders responderPool
-	shared     sharedCounters // counts outside of responders
-	answers    answerLedger
-
 	tcpSlots   *tcpSlots
 	tcpBuffers tcpBuffers
 
@@ -75,7 +70,7 @@ type Server struct {
 // New creates a server that answers from snapshot.
 func New(snapshot *snapshot.Snapshot, o Options) *Server {
 	s := newServer(o)
-	s.begin(snapshot)
+	s.Begin(snapshot)
 	return s
 }
 
@@ -87,20 +82,13 @@ func newServer(o Options) *Server {
 	cores := runtime.GOMAXPROCS(0)
 	return &Server{
 		options: o, built: time.Now(), cores: cores,
-		responders: responderPool{idle: make(chan *Responder, cores)}, tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
+		Engine: NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 	}
-}
-
-// begin sets the first snapshot.
-func (s *Server) begin(snapshot *snapshot.Snapshot) {
-	first := newActiveSnapshot(snapshot)
-	s.answers.begin(first.answers)
-	s.current.Store(first)
 }
 
 // Listen binds every address of the snapshot's configuration, UDP and TCP. Queries wait in the
 // sockets until Serve.
-func (s *Server) Listen() error { return s.bind(s.current.Load().config) }
+func (s *Server) Listen() error { return s.bind(s.Settings()) }
 
 // bind listens on exactly the addresses of cfg: it keeps or closes those that an earlier call
 // bound.
@@ -175,26 +163,23 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) Swap(snapshot *snapshot.Snapshot) (old *snapshot.Snapshot, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := newActiveSnapshot(snapshot)
+	settings := &snapshot.Config.Server
 	var gone []*listener
 	if s.listening {
-		listeners, err := s.bindLocked(next.config, s.listeners)
+		listeners, err := s.bindLocked(settings, s.listeners)
 		if err != nil {
 			return nil, err
 		}
 		gone = without(s.listeners, listeners)
 		s.listeners = listeners
 	}
-	s.answers.begin(next.answers)
-	before := s.current.Swap(next)
-	s.fragmentLocked(next.udpSize)
+	waitUnused := s.Replace(snapshot)
+	s.fragmentLocked(udpSize(settings))
 	if s.started {
 		s.startLocked()
 	}
 	stop(gone)
-	s.responders.waitUnused(before)
-	s.answers.end(before.answers, next.answers)
-	return before.snapshot, nil
+	return waitUnused(), nil
 }
 
 // bindLocked returns a listener for each address of cfg: one of kept if it matches, otherwise a
@@ -247,22 +232,4 @@ func (s *Server) workers(cfg *config.Server) int {
 		return cfg.Workers
 	}
 	return s.cores
-}
-
-// Responder creates a responder for the server's current snapshot.
-func (s *Server) Responder() *Responder { return s.responders.add(s) }
-
-// Counters returns the counts of the server.
-func (s *Server) Counters() Counters {
-	var sums rawCounts
-	s.responders.count(&sums)
-	return sums.counters(&s.shared)
-}
-
-// panicked logs a query that caused a panic: the 1st, 2nd, 4th, 8th and so on.
-func (s *Server) panicked(fault any, packet, stack []byte) {
-	n := s.shared[panics].Add(1)
-	if n&(n-1) == 0 {
-		s.options.Logger.Error("panic on a query, answered SERVFAIL", "reason", fault, "query", packet, "panics", n, "stack", string(stack))
-	}
 }

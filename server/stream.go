@@ -123,7 +123,7 @@ func (c *stream) grow() {
 // hold a connection by sending single bytes (RFC 7766 6.2.3). Setting it costs more than an
 // answer: it is extended only after an eighth of it has passed.
 func (c *stream) keepAlive() {
-	timeout := c.server.current.Load().config.TCP.Idle
+	timeout := c.server.Settings().TCP.Idle
 	now := time.Now()
 	if now.Sub(c.idle) < timeout/8 || c.end.Load() != nil {
 		return
@@ -195,8 +195,8 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 		c.unpolled = slotCost
 	}
 	defer c.server.tcpSlots.release()
-	r := c.server.responders.get(c.server)
-	defer c.server.responders.put(r)
+	r := c.server.Borrow()
+	defer c.server.Return(r)
 	rest, ok = c.respond(r, in)
 	return c.server.tcpBuffers.copy(r.streamed), rest, ok
 }
@@ -216,7 +216,7 @@ func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
 		}
 		ok = end >= frameHead+headerSize
 		begin := len(out)
-		out = r.respond(append(out, 0, 0), in[frameHead:end], c.source, true)
+		out = r.Answer(append(out, 0, 0), in[frameHead:end], c.source, true)
 		if size := len(out) - begin - frameHead; size > 0 {
 			binary.BigEndian.PutUint16(out[begin:], uint16(size))
 		} else {
@@ -232,7 +232,7 @@ func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
 // all writes share one deadline.
 func (c *stream) write(out []byte) bool {
 	if c.end.Load() == nil {
-		patience := min(writeTime, c.server.current.Load().config.TCP.Idle)
+		patience := min(writeTime, c.server.Settings().TCP.Idle)
 		_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails only if closed, as Write will
 		c.resetDrainDeadlines()
 	}

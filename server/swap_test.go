@@ -243,7 +243,7 @@ func TestExcessIdleRespondersAreRemoved(t *testing.T) {
 	query := packed(t, ask("mail.example.com.", dns.TypeA))
 	var used []*Responder
 	for range cap(s.responders.idle) + 10 {
-		r := s.responders.get(s)
+		r := s.Borrow()
 		r.Respond(nil, query, netip.MustParseAddr("192.0.2.1"), true)
 		used = append(used, r)
 	}

@@ -86,7 +86,7 @@ func (t *tcpListener) run() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			t.server.shared.add(tcpAcceptErrors, 1)
+			t.server.Count(tcpAcceptErrors, 1)
 			t.logNotAccepting(&failing, err)
 			select {
 			case <-t.closing:
@@ -132,22 +132,22 @@ func (t *tcpListener) logAccepting(f *acceptFailures) {
 // accept serves conn. At a limit, it closes the longest-idle connection first.
 func (t *tcpListener) accept(conn *net.TCPConn) {
 	c := newStream(t.server, conn)
-	evicted, ok := t.conns.add(c, t.server.current.Load().config.TCP)
+	evicted, ok := t.conns.add(c, t.server.Settings().TCP)
 	if !ok {
 		_ = conn.Close()
 		return
 	}
 	for _, e := range evicted {
-		t.server.shared.add(tcpEvicted, 1)
+		t.server.Count(tcpEvicted, 1)
 		_ = e.stream.conn.Close() // its goroutine then ends
 		t.logEviction(e)
 	}
-	t.server.shared.add(tcpAccepted, 1)
+	t.server.Count(tcpAccepted, 1)
 	t.streams.Go(func() {
 		c.run()
 		_ = conn.Close()
 		t.conns.remove(c)
-		t.server.shared.add(tcpClosed, 1)
+		t.server.Count(tcpClosed, 1)
 	})
 }
 

@@ -66,7 +66,7 @@ func (w *udpWorker) close(running bool) {
 		<-w.done
 	}
 	_ = w.conn.Close()
-	w.server.responders.remove(w.responder)
+	w.server.Remove(w.responder)
 }
 
 // portableDrain is how long the portable path still answers after drain, because it cannot check
@@ -111,7 +111,7 @@ func (w *udpWorker) write(out, control []byte, to netip.AddrPort) {
 		return
 	}
 	if _, _, err := w.conn.WriteMsgUDPAddrPort(out, w.replySource(control), to); err != nil {
-		w.server.shared.add(sendFailed, 1)
+		w.server.Count(sendFailed, 1)
 	}
 }
 

@@ -171,8 +171,8 @@ func (w *udpWorker) answerBatch(b *batch) {
 	w.responder.release()
 	b.setIovecs(count)
 	if lost, noRoom := b.flush(); lost > 0 {
-		w.server.shared.add(sendFailed, uint64(lost-noRoom))
-		w.server.shared.add(unsent, uint64(noRoom))
+		w.server.Count(sendFailed, uint64(lost-noRoom))
+		w.server.Count(unsent, uint64(noRoom))
 	}
 }
 
@@ -208,7 +208,7 @@ func (w *udpWorker) answerMessage(b *batch, i int) []byte {
 		w.responder.counts.add(uint32(tooLong))
 		return b.answerBuf
 	}
-	return w.responder.respond(b.answerBuf, b.queries[i*receiveSize:][:m.Len], source, false)
+	return w.responder.Answer(b.answerBuf, b.queries[i*receiveSize:][:m.Len], source, false)
 }
 
 // source returns the source of the i-th message. ok is false for port 0, which cannot be
