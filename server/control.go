@@ -15,7 +15,7 @@ import (
 	"meridian/control/event"
 	"meridian/control/state"
 	"meridian/health"
-	"meridian/load"
+	"meridian/loads"
 	"meridian/pools"
 )
 
@@ -50,7 +50,7 @@ type Control struct {
 // pending is a tree that does not answer yet but is about to.
 type pending struct {
 	tree  *pools.Tree
-	loads *load.Watch
+	loads *loads.Watch
 }
 
 func newControl(l *instance) *Control {
@@ -59,7 +59,7 @@ func newControl(l *instance) *Control {
 
 // prepare carries over the state of the current tree into tree, which does not answer yet, and
 // applies overrides and load reports to it from now on, until commit or abort.
-func (c *Control) prepare(tree *pools.Tree, loads *load.Watch) {
+func (c *Control) prepare(tree *pools.Tree, loads *loads.Watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending = append(c.pending, pending{tree, loads})

@@ -17,11 +17,11 @@ import (
 	"meridian/config"
 	"meridian/control/event"
 	"meridian/control/state"
+	"meridian/discovery"
 	"meridian/geo"
 	"meridian/health"
-	"meridian/load"
+	"meridian/loads"
 	"meridian/pools"
-	"meridian/resolver"
 	"meridian/snapshot"
 )
 
@@ -68,8 +68,8 @@ type instance struct {
 	*Daemon
 	server        *Server
 	prober        *health.Prober
-	tracker       *resolver.Watcher
-	poller        *load.Poller
+	tracker       *discovery.Watcher
+	poller        *loads.Poller
 	events        *event.Log
 	modes         modeLog
 	deferrals     deferralLog
@@ -95,7 +95,7 @@ type instance struct {
 func newInstance(l *Daemon) *instance {
 	events := event.NewLog(nil)
 	return &instance{
-		Daemon: l, events: events, server: newServer(Options{Logger: l.Logger}), poller: load.New(load.Options{Logger: l.Logger}),
+		Daemon: l, events: events, server: newServer(Options{Logger: l.Logger}), poller: loads.New(loads.Options{Logger: l.Logger}),
 		modes: modeLog{log: l.Logger, events: events}, deferrals: deferralLog{log: l.Logger, events: events}, lost: lostRegionLog{log: l.Logger, events: events},
 		reloads:    make(chan reloadRequest),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
@@ -275,7 +275,7 @@ const unusedWithin = time.Second
 
 // subscribe starts the probes and load polls of the snapshot, and waits for the first results
 // until ctx ends.
-func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (*health.Watch, *load.Watch, error) {
+func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (*health.Watch, *loads.Watch, error) {
 	tree := snapshot.Pools
 	loads, err := l.followLoads(tree)
 	if err != nil {

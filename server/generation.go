@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meridian/discovery"
 	"meridian/dnsname"
 	"meridian/health"
-	"meridian/load"
+	"meridian/loads"
 	"meridian/pools"
-	"meridian/resolver"
 	"meridian/snapshot"
 )
 
@@ -20,12 +20,12 @@ import (
 // A reload makes the next generation. The files of the previous one are closed when it has no
 // users any more: see acquire.
 type generation struct {
-	targets *resolver.Watch
+	targets *discovery.Watch
 
 	// Guarded by instance.swapping while the generation serves.
 	snapshot *snapshot.Snapshot
 	watch    *health.Watch
-	loads    *load.Watch
+	loads    *loads.Watch
 	resolved map[dnsname.Name]pools.Resolved // the addresses in the snapshot
 	changed  time.Time                       // when they last changed
 

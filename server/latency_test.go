@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/discovery"
 	"meridian/health"
 	"meridian/pools"
-	"meridian/resolver"
 	"meridian/snapshot"
 )
 
@@ -34,7 +34,7 @@ func startMeasuring(t *testing.T, options, table string, age time.Duration) *lat
 	m.write(table, age)
 	log := slog.New(slog.NewTextHandler(&m.log, nil))
 	m.instance = newInstance(&Daemon{Logger: log})
-	m.tracker, m.prober = resolver.New(resolver.Options{}), health.NewProber(health.Options{})
+	m.tracker, m.prober = discovery.New(discovery.Options{}), health.NewProber(health.Options{})
 	probing, stop := context.WithCancel(context.Background())
 	probed := make(chan struct{})
 	go func() { defer close(probed); m.prober.Run(probing) }()

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"meridian/load"
+	"meridian/loads"
 	"meridian/pools"
 )
 
@@ -26,17 +26,17 @@ type LoadStatus struct {
 }
 
 // followLoads starts polling the load targets of a tree.
-func (l *instance) followLoads(tree *pools.Tree) (*load.Watch, error) {
-	targets := make([]load.Target, len(tree.LoadTargets()))
+func (l *instance) followLoads(tree *pools.Tree) (*loads.Watch, error) {
+	targets := make([]loads.Target, len(tree.LoadTargets()))
 	for i, t := range tree.LoadTargets() {
-		targets[i] = load.Target(t)
+		targets[i] = loads.Target(t)
 	}
 	return l.poller.Follow(targets)
 }
 
 // setLoads applies the current reports to a tree. It reports whether the load shed by some member
 // or region changed.
-func setLoads(tree *pools.Tree, loads *load.Watch) (changed bool) {
+func setLoads(tree *pools.Tree, loads *loads.Watch) (changed bool) {
 	known := loads.Status()
 	if len(known) == 0 {
 		return false

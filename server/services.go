@@ -8,8 +8,8 @@ import (
 
 	"meridian/config"
 	"meridian/control/state"
+	"meridian/discovery"
 	"meridian/health"
-	"meridian/resolver"
 )
 
 // services are the API and the state directory of a configuration. A reload replaces them:
@@ -114,7 +114,7 @@ func (l *instance) waitOrLog(ended <-chan struct{}, what string) {
 
 // restoreState creates the prober and the tracker from the saved state of the previous process.
 func (l *instance) restoreState(folder *state.Dir) {
-	options, tracking := health.Options{Logger: l.Logger}, resolver.Options{Logger: l.Logger}
+	options, tracking := health.Options{Logger: l.Logger}, discovery.Options{Logger: l.Logger}
 	if folder != nil {
 		m, aside := readState(folder, l.Logger)
 		l.control.quarantined = aside
@@ -125,7 +125,7 @@ func (l *instance) restoreState(folder *state.Dir) {
 			l.control.restore(overrides(m.Overrides).at(time.Now()))
 		}
 	}
-	l.prober, l.tracker = health.NewProber(options), resolver.New(tracking)
+	l.prober, l.tracker = health.NewProber(options), discovery.New(tracking)
 }
 
 // stopWriter writes the state once more; nil is a no-op.

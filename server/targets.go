@@ -6,10 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"meridian/discovery"
 	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
-	"meridian/resolver"
 	"meridian/snapshot"
 )
 
@@ -62,7 +62,7 @@ func (l *instance) resolve(ctx context.Context, from *snapshot.Snapshot, targets
 
 // resolveFirst waits until targets are resolved once. In the same time it probes the endpoints
 // that need no lookup; the caller closes the returned watch.
-func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, loaded *snapshot.Snapshot) (*health.Watch, error) {
+func (l *instance) resolveFirst(ctx context.Context, targets *discovery.Watch, loaded *snapshot.Snapshot) (*health.Watch, error) {
 	var endpoints []health.Target
 	if len(loaded.Targets()) > 0 { // otherwise there is nothing to wait for
 		endpoints = loaded.Pools.Targets()
@@ -81,16 +81,16 @@ func (l *instance) resolveFirst(ctx context.Context, targets *resolver.Watch, lo
 }
 
 // follow starts tracking the targets of a snapshot with the resolvers of its configuration.
-func follow(tracker *resolver.Watcher, snapshot *snapshot.Snapshot) *resolver.Watch {
+func follow(tracker *discovery.Watcher, snapshot *snapshot.Snapshot) *discovery.Watch {
 	names, servers := snapshot.Targets(), snapshot.Config.Server.Resolvers
 	if len(servers) == 0 && len(names) > 0 {
-		servers = resolver.System(resolver.SystemFile)
+		servers = discovery.System(discovery.SystemFile)
 	}
 	return tracker.Follow(servers, names)
 }
 
 // addressesOf converts the addresses of targets for the pools.
-func addressesOf(targets *resolver.Watch) map[dnsname.Name]pools.Resolved {
+func addressesOf(targets *discovery.Watch) map[dnsname.Name]pools.Resolved {
 	found := map[dnsname.Name]pools.Resolved{}
 	for name, addresses := range targets.Addresses() {
 		found[name] = pools.Resolved(addresses)
@@ -127,8 +127,8 @@ func sameAddresses(a, b pools.Resolved) bool { return slices.Equal(a.Addresses, 
 
 // Resolve resolves the targets of a snapshot once, for callers that do not serve, and returns the
 // new snapshot and the targets without an address. Close either snapshot, not both.
-func Resolve(ctx context.Context, snapshot *snapshot.Snapshot, o resolver.Options) (*snapshot.Snapshot, []dnsname.Name, error) {
-	tracker := resolver.New(o)
+func Resolve(ctx context.Context, snapshot *snapshot.Snapshot, o discovery.Options) (*snapshot.Snapshot, []dnsname.Name, error) {
+	tracker := discovery.New(o)
 	defer tracker.Close()
 	targets := follow(tracker, snapshot)
 	defer targets.Close()

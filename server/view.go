@@ -3,11 +3,11 @@ package server
 import (
 	"slices"
 
+	"meridian/discovery"
 	"meridian/dnsname"
 	"meridian/health"
-	"meridian/load"
+	"meridian/loads"
 	"meridian/pools"
-	"meridian/resolver"
 	"meridian/snapshot"
 )
 
@@ -17,14 +17,14 @@ type view struct {
 	control   *generation        // nil: no generation serves yet
 	snapshot  *snapshot.Snapshot // pools and configuration; its files may be closed by now
 	watch     *health.Watch
-	loads     *load.Watch
-	targets   *resolver.Watch
+	loads     *loads.Watch
+	targets   *discovery.Watch
 	overrides overrides
 	latency   *LatencyStatus // nil: no latency is measured
 	reload    ReloadStatus
 
-	known    map[int]health.Status            // by target, the requested ones; see fetchProbes
-	resolved map[dnsname.Name]resolver.Status // all targets
+	known    map[int]health.Status             // by target, the requested ones; see fetchProbes
+	resolved map[dnsname.Name]discovery.Status // all targets
 }
 
 // currentView returns a copy of the current view.

@@ -8,7 +8,7 @@ import (
 	"meridian/config"
 	"meridian/geo"
 	"meridian/health/probe"
-	"meridian/load"
+	"meridian/loads"
 	"meridian/pools"
 	"meridian/zones"
 )
@@ -57,7 +57,7 @@ type opener func(*config.Config) (*geo.Locator, error)
 // checks are still reported.
 func compilePools(cfg *config.Config, report *zones.Report, open opener) (*geo.Locator, *pools.Tree) {
 	report.AddError(probe.Verify(cfg))
-	report.AddError(load.Prepare(cfg))
+	report.AddError(loads.Prepare(cfg))
 	locator, err := open(cfg)
 	if err != nil {
 		report.AddError(err)

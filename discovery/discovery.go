@@ -1,4 +1,4 @@
-// Package resolver finds the addresses of names in other zones and keeps them current.
+// Package discovery finds the addresses of names in other zones and keeps them current.
 //
 // Terms: a target is such a name, as used by a member of a pool. A server is a recursive server to query. A lookup
 // queries the A and AAAA records of a target; each answer lists addresses and has a TTL.
@@ -13,7 +13,7 @@
 //
 // Not here: the use of the addresses, whether endpoints respond (health), and DNSSEC: for validated answers, use a
 // validating server over a trusted path.
-package resolver
+package discovery
 
 import (
 	"context"

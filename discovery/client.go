@@ -1,4 +1,4 @@
-package resolver
+package discovery
 
 import (
 	"context"
@@ -9,9 +9,9 @@ import (
 	"net/netip"
 	"time"
 
-	"meridian/dnsclient"
-
 	"github.com/miekg/dns"
+
+	"meridian/dnsclient"
 )
 
 const (

@@ -1,4 +1,4 @@
-package load
+package loads
 
 import (
 	"errors"

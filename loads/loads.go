@@ -1,4 +1,4 @@
-// Package load reads the load reports of servers.
+// Package loads reads the load reports of servers.
 //
 // Terms: a source ([config.LoadSource]) defines where a report is and which of its numbers to use. A [Target] is a
 // source at an address, or at its URL. A poll requests a report once; it ends in a [Report] or an error. A report is
@@ -17,7 +17,7 @@
 // nginx.go. They parse untrusted input: the size is limited, and a number must be finite and not negative.
 //
 // Not here: the use of a load, which is in package pools.
-package load
+package loads
 
 import (
 	"fmt"
