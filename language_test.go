@@ -68,7 +68,7 @@ func TestLanguageIsPlain(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == ".git" || entry.Name() == "dist") {
+		if entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == ".git" || entry.Name() == "dist" || entry.Name() == "node_modules") {
 			return filepath.SkipDir
 		}
 		switch filepath.Ext(path) {

@@ -45,20 +45,26 @@ zones:
 // api returns the handler of a server that runs until the test ends.
 func api(t testing.TB, o admin.Options) http.Handler {
 	t.Helper()
+	handler, _ := serveWorld(t, world, o)
+	return handler
+}
+
+// serveWorld returns the handler of a server with a configuration, and its DNS address.
+func serveWorld(t testing.TB, world string, o admin.Options) (handler http.Handler, dns string) {
+	t.Helper()
 	cfg, _, err := config.Parse("meridian.yaml", []byte(world))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	var handler http.Handler
 	l := server.Daemon{
 		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err },
 		Admin: func(c *server.Control, _ config.Admin) (http.Handler, error) {
 			handler = admin.New(c, o)
 			return handler, nil
 		},
-		Ready:  func([]netip.AddrPort) { close(ready) },
+		Ready:  func(at []netip.AddrPort) { dns = at[0].String(); close(ready) },
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	go func() { ended <- l.Run(ctx) }()
@@ -69,7 +75,7 @@ func api(t testing.TB, o admin.Options) http.Handler {
 		}
 	})
 	<-ready
-	return handler
+	return handler, dns
 }
 
 // asked returns a request as an operator's tool sends it.

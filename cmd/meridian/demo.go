@@ -201,6 +201,7 @@ func (w *demoWorld) introduce(listen []netip.AddrPort) {
 		endpointURL(ireland, w.ports.HTTP, "/break"), endpointURL(ireland, w.ports.HTTP, "/repair"))
 	url := fmt.Sprintf("http://127.0.0.1:%d", w.ports.Admin)
 	fmt.Fprintf(w.out, "Drain the member in Tokyo, and see what the server does:\n  meridian drain nearest/apn-1 --for 10m%s\n  meridian status%[1]s\n\n", serverArgument(url))
+	fmt.Fprintf(w.out, "The dashboard: where clients go, why, and what an outage would do:\n  %s/\n\n", url)
 	fmt.Fprintln(w.out, "Health state changes (Ctrl-C stops):")
 }
 

@@ -87,7 +87,7 @@ function RegionMark({ region, mark, kind, pick }: { region: api.Region; mark?: M
   const press = pick && ((e: KeyboardEvent) => {
     if (e.key === "Enter" || e.key === " ") { e.preventDefault(); pick(region.region); }
   });
-  const right = x > width - 120;
+  const right = x > 0.8 * width;
   return <g class={`region ${kind} ${mark?.down ? "down" : ""} ${pick ? "button" : ""}`} role={pick ? "button" : "img"}
     tabIndex={pick ? 0 : undefined} aria-label={pick ? `${text}: what would its loss do?` : text}
     onClick={pick && (() => pick(region.region))} onKeyDown={press}>

@@ -47,7 +47,7 @@ export function Table<R>(p: {
   const from = many ? Math.max(0, Math.min(Math.floor(top / rowHeight) - 10, p.rows.length - shown)) : 0;
   const rows = many ? p.rows.slice(from, from + shown) : p.rows;
   if (!p.rows.length && p.empty) return <p class="quiet pad">{p.empty}</p>;
-  return <div class={`scroll ${many ? "many" : ""}`} ref={box} tabIndex={0} role="region" aria-label={p.label}
+  return <div class={`scroll ${many ? "many" : ""}`} ref={box} tabIndex={0} role="region" aria-label={`${p.label}: table`}
     onScroll={many ? () => setTop(box.current!.scrollTop) : undefined}>
     <table aria-rowcount={p.rows.length + 1}>
       <thead><tr>{p.columns.map(c => <th key={c.head} scope="col" class={c.class}>{c.head || <span class="sr">Actions</span>}</th>)}</tr></thead>

@@ -72,7 +72,7 @@ function Regions({ s }: { s: Store }) {
     { head: "Eligible", class: "num", cell: x => `${x.all.filter(m => m.eligible.IPv4 || m.eligible.IPv6).length} of ${x.all.length}` },
     { head: "Clients", class: "num", cell: x => x.share ? <span class="share">{percent(x.share.after)}<Bar share={x.share.after} was={x.share.before} /></span> : "" },
     { head: "Usually", class: "num quiet", cell: x => x.share ? percent(x.share.before) : "" },
-    { head: "", class: "end", cell: x => <a class="button" href={`#/forecast?target=region:${x.r.region}&kind=down`} aria-label={`Forecast the loss of ${x.r.region}`}>If lost</a> },
+    { head: "", class: "end", cell: x => <a class="button" href={`#/forecast?target=region:${x.r.region}&kind=down`} aria-label={`If lost: ${x.r.region}`}>If lost</a> },
   ]} />;
 }
 

@@ -1,0 +1,123 @@
+// Checks the dashboard in Chromium: every page in three forms, accessibility, a drain by keyboard
+// from the button to the changed answer, and a viewer who cannot drain.
+//
+//	BASE        URL of the server
+//	DNS         ADDRESS:PORT of its DNS
+//	OPERATOR, VIEWER   tokens
+//	SCREENSHOTS a folder for screenshots; none: no screenshots
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { Resolver } from "node:dns/promises";
+import { chromium } from "playwright-core";
+
+const { BASE, DNS, OPERATOR, VIEWER, SCREENSHOTS, CHROMIUM } = process.env;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const pages = {
+  overview: "", pools: "", explain: "?name=www.example.com.&client=81.2.69.160", forecast: "?target=region:eu-west&kind=down",
+  health: "", events: "", zones: "", server: "",
+};
+const failures = [];
+const expect = (ok, what) => { if (!ok) failures.push(what); };
+
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
+
+// open returns a page that fails the check on an error in its console or a request to elsewhere.
+async function open(form, token) {
+  const context = await browser.newContext({ viewport: { width: form.width, height: form.width < 600 ? 844 : 800 }, colorScheme: form.scheme, locale: "en-GB" });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  page.on("pageerror", e => failures.push(`error in the page: ${e.message}`));
+  page.on("console", m => { if (m.type() === "error" && !/401|403/.test(m.text())) failures.push(`console: ${m.text()}`); });
+  page.on("request", r => { if (!r.url().startsWith(BASE) && !/^(data|blob):/.test(r.url())) failures.push(`request to ${r.url()}`); });
+  await page.goto(BASE + "/");
+  await page.getByLabel("Token").fill(token);
+  await page.keyboard.press("Enter");
+  await page.getByRole("region", { name: "Problems" }).waitFor();
+  return page;
+}
+
+const settled = {
+  explain: p => p.getByText("The answer", { exact: true }).waitFor(), forecast: p => p.getByText("Who moves").waitFor(),
+  overview: p => p.locator(".map .land path").first().waitFor(), zones: p => p.getByText("Static records").waitFor(),
+};
+
+async function checkPage(page, name, form) {
+  const where = `${name} ${form.scheme} ${form.width}`;
+  await page.evaluate(hash => { location.hash = hash; }, `#/${name}${pages[name]}`);
+  await page.getByRole("heading", { level: 1, name, exact: false }).waitFor({ state: "attached" });
+  await settled[name]?.(page);
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}-${form.scheme}-${form.width}.png`, fullPage: form.width < 600 });
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect(over <= 0, `${where}: it is ${over} pixels wider than the window`);
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  for (const v of found.violations) failures.push(`${where}: ${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)).join(" | ")}`);
+}
+
+// picture takes the screenshot of the README.
+async function picture(page) {
+  await page.evaluate(() => { location.hash = "#/overview"; });
+  await page.setViewportSize({ width: 1120, height: 660 });
+  await settled.overview(page);
+  await page.screenshot({ path: `${SCREENSHOTS}/readme.png` });
+}
+
+const resolver = new Resolver();
+resolver.setServers([DNS]);
+const answer = async () => (await resolver.resolve4("www.example.com")).join();
+
+// drain drains web/euw-1 by the keyboard alone.
+async function drain(page) {
+  expect(await answer() === "192.0.2.2", `before the drain the answer is ${await answer()}`);
+  await page.evaluate(() => { location.hash = "#/pools"; });
+  const row = page.getByRole("row").filter({ hasText: "192.0.2.2" });
+  await page.getByRole("button", { name: "Drain web/euw-1" }).focus();
+  await page.keyboard.press("Enter");
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(/of clients move/).waitFor();
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/drain.png` });
+  await dialog.getByLabel("Reason").focus();
+  await page.keyboard.type("kernel upgrade");
+  await page.keyboard.press("Enter");
+  await dialog.waitFor({ state: "detached" });
+  await row.getByText("drained").waitFor();
+  expect(await answer() !== "192.0.2.2", "the drained member is answered");
+  await page.evaluate(() => { location.hash = "#/events"; });
+  await page.getByText("drained set: kernel upgrade").first().waitFor();
+  await page.getByText("set an override by oncall: done").first().waitFor();
+  await page.evaluate(() => { location.hash = "#/pools"; });
+  await page.getByRole("button", { name: "Undo the override of web/euw-1" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").getByRole("button", { name: "Remove the override" }).focus();
+  await page.keyboard.press("Enter");
+  await row.getByText("up", { exact: true }).waitFor();
+  expect(await answer() === "192.0.2.2", "after the drain the old answer does not return");
+}
+
+// view checks that a viewer has no button that changes something, and that the API refuses one.
+async function view(page) {
+  await page.evaluate(() => { location.hash = "#/pools"; });
+  await page.getByText("euw-1").first().waitFor();
+  expect(await page.getByRole("button", { name: /Drain|Force/ }).count() === 0, "a viewer has a button to drain");
+  const status = await page.evaluate(async () => (await fetch("/v1/overrides", {
+    method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${sessionStorage.getItem("meridian-token")}` },
+    body: JSON.stringify({ target: "web/euw-1", kind: "drained" }),
+  })).status);
+  expect(status === 403, `a drain by a viewer is answered ${status}`);
+}
+
+try {
+  for (const form of [{ scheme: "light", width: 1280 }, { scheme: "dark", width: 1280 }, { scheme: "light", width: 390 }]) {
+    const page = await open(form, OPERATOR);
+    for (const name of Object.keys(pages)) await checkPage(page, name, form);
+    if (form.scheme === "light" && form.width === 1280) await drain(page);
+    if (SCREENSHOTS && form.scheme === "light" && form.width === 1280) await picture(page);
+    await page.context().close();
+  }
+  await view(await open({ scheme: "light", width: 1280 }, VIEWER));
+} catch (e) {
+  failures.push(e.message);
+}
+await browser.close();
+for (const f of new Set(failures)) console.log(f);
+process.exit(failures.length ? 1 : 0);
