@@ -36,8 +36,9 @@ var below = map[string][]string{
 	"control/event/notify":  {"control/event"},
 	"admin":                 {"admin/dashboard", "config", "control/event", "control/event/notify", "plan", "pools", "server", "snapshot"},
 	"plan":                  {"config", "dnsname", "geo", "pools", "snapshot"},
-	"cmd/meridian":          {"admin", "config", "control/state", "discovery", "dnsname", "geo", "health", "plan", "pools", "server", "snapshot"},
+	"cmd/meridian":          {"admin", "config", "control/state", "discovery", "dnsname", "geo", "health", "plan", "pools", "server", "snapshot", "telemetry"},
 	"control/state":         {},
+	"telemetry":             {"config", "health", "health/probe", "pools", "server", "snapshot"},
 	"telemetry/dnstap":      {},
 
 	".":               {"config"},

@@ -15,6 +15,7 @@
 //	GET    /v1/stats                    counters, and samples of the last hour
 //	GET    /v1/session                  the user of the token
 //	GET    /v1/version
+//	GET    /metrics                     for Prometheus
 //	GET    /                            the dashboard
 //	GET    /healthz                     200 while the server answers queries; needs no token
 //	GET    /readyz                      200 while the server should get queries, otherwise 503; needs no token
@@ -39,6 +40,8 @@ import (
 type Options struct {
 	Tokens  []Token // one is required in each request; none: anyone who can connect has full control
 	Version string  // of this binary
+
+	Metrics http.Handler // serves /metrics; nil: there is none
 }
 
 // api holds the data of the handlers. Its methods are safe for concurrent use.
@@ -79,6 +82,9 @@ func New(control *server.Control, o Options) http.Handler {
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", a.healthz)
 	all.HandleFunc("GET /readyz", a.readyz)
+	if o.Metrics != nil {
+		all.Handle("GET /metrics", a.auth(o.Metrics))
+	}
 	all.Handle("/", withDashboard(a.auth(a.whenServing(guarded))))
 	return all
 }

@@ -29,6 +29,8 @@ type decoder struct {
 	settings       map[setting]nodeKey // keys of pools that may have no effect
 	loadUses       []loadUse           // loads and capacities of members and regions
 	bounds         []boundUse          // of pools with a hash
+	zoneUses       []zoneUse           // of query_log
+	metricsAt      nodeKey             // the zero value: none
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values
 

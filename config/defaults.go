@@ -10,16 +10,18 @@ import (
 // defaults holds the values of omitted keys; decoding starts from them. A zero value here means empty, off or none; see
 // docs/reference/configuration.md.
 type defaults struct {
-	server  Server
-	geo     Geo
-	latency Latency
-	check   Check
-	damping FlapDamping // of a check with flap_damping; without the key it is off
-	load    LoadSource
-	shed    Shed
-	pool    Pool
-	member  Member
-	zone    Zone
+	server   Server
+	geo      Geo
+	latency  Latency
+	metrics  Metrics
+	queryLog QueryLog
+	check    Check
+	damping  FlapDamping // of a check with flap_damping; without the key it is off
+	load     LoadSource
+	shed     Shed
+	pool     Pool
+	member   Member
+	zone     Zone
 
 	service Service
 }
@@ -35,8 +37,10 @@ func newDefaults() defaults {
 			ECS:     true,
 			TCP:     TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
 		},
-		geo:     Geo{MaxAccuracyRadius: 500},
-		latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
+		geo:      Geo{MaxAccuracyRadius: 500},
+		metrics:  Metrics{Detail: MemberDetail, MaxSeries: 50_000},
+		queryLog: QueryLog{Sample: 1},
+		latency:  Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
 		check: Check{
 			Interval: 5 * time.Second,
 			Timeout:  2 * time.Second, // or the interval if that is shorter

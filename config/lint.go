@@ -39,6 +39,7 @@ func (d *decoder) lint(cfg *Config) {
 	d.unmeasured(cfg)
 	d.idleSources(cfg)
 	d.warnShadowed(cfg)
+	d.warnUnreadMetrics(cfg)
 }
 
 // boundPools returns the pools that names are bound to.

@@ -111,6 +111,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 	d.checkMatches(&cfg.Geo)
 	d.checkLoadUses(cfg.Loads)
 	d.checkBounds(cfg)
+	d.checkLoggedZones(cfg.Zones)
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)
 	}
@@ -118,10 +119,12 @@ func (d *decoder) checkWhole(cfg *Config) {
 
 // document reads the whole file.
 func (d *decoder) document() *Config {
-	cfg := &Config{File: d.file, Server: d.defaults.server, Geo: d.defaults.geo, Latency: d.defaults.latency}
+	cfg := &Config{File: d.file, Server: d.defaults.server, Geo: d.defaults.geo, Latency: d.defaults.latency, Metrics: d.defaults.metrics, QueryLog: d.defaults.queryLog}
 	keys := []field{
 		{name: "server", set: d.withEnvironment(d.server(&cfg.Server))},
 		{name: "admin", set: d.withEnvironment(d.admin(&cfg.Admin))},
+		{name: "metrics", set: d.metrics(&cfg.Metrics)},
+		{name: "query_log", set: d.queryLog(&cfg.QueryLog)},
 		{name: "state", set: d.path(&cfg.State, &cfg.StatePos)},
 		{name: "geo", set: d.geo(&cfg.Geo)},
 		{name: "latency", set: d.latency(&cfg.Latency)},

@@ -54,6 +54,7 @@ zones:
 	want := &Config{
 		File:    "config.yaml",
 		Latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
+		Metrics: Metrics{Detail: MemberDetail, MaxSeries: 50_000}, QueryLog: QueryLog{Sample: 1},
 		Server: Server{
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:53"), netip.MustParseAddrPort("[::]:53")},
 			UDPSize: 1232,

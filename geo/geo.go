@@ -37,6 +37,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"meridian/config"
 )
@@ -147,6 +148,18 @@ func (l *Locator) Close() error {
 		errs = append(errs, l.asn.close())
 	}
 	return errors.Join(errs...)
+}
+
+// Built returns when the database files were built, by their key in the configuration; a missing file has no entry.
+func (l *Locator) Built() map[string]time.Time {
+	built := map[string]time.Time{}
+	if l.db != nil {
+		built["database"] = time.Unix(int64(l.db.reader.Metadata.BuildEpoch), 0)
+	}
+	if l.asn != nil {
+		built["asn"] = time.Unix(int64(l.asn.reader.Metadata.BuildEpoch), 0)
+	}
+	return built
 }
 
 // Locate returns the location of addr. It is slow and only for explanations; the server uses a Table.

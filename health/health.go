@@ -75,4 +75,25 @@ type Options struct {
 	Dial   probe.Dial
 	Logger *slog.Logger
 	Saved  []SavedTarget // the saved state of an earlier prober
+
+	Observer Observer
+}
+
+// Observer receives what a Prober does, for metrics. Its functions are called by the scheduler and must not block; nil ones
+// are not called.
+type Observer struct {
+	Probed  func(check *config.Check, r probe.Result)
+	Changed func(check *config.Check, to Verdict) // a health state change
+}
+
+func (o Observer) probed(check *config.Check, r probe.Result) {
+	if o.Probed != nil {
+		o.Probed(check, r)
+	}
+}
+
+func (o Observer) changed(check *config.Check, to Verdict) {
+	if o.Changed != nil {
+		o.Changed(check, to)
+	}
 }

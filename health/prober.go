@@ -25,6 +25,7 @@ type Prober struct {
 	limit     int // probes at once
 	programs  int // of these, exec programs
 	saved     []SavedTarget
+	observer  Observer
 	calls     chan func(*scheduler)
 	changes   chan struct{} // capacity 1
 	heartbeat heartbeat
@@ -47,6 +48,7 @@ func NewProber(o Options) *Prober {
 		limit:     min(maxProbes, max(1, fileLimit()/2)), // the server needs the other half
 		programs:  programsPerProcessor * runtime.GOMAXPROCS(0),
 		saved:     o.Saved,
+		observer:  o.Observer,
 		calls:     make(chan func(*scheduler)),
 		changes:   make(chan struct{}, 1),
 		heartbeat: heartbeat{began: time.Now()},

@@ -186,6 +186,7 @@ func (o *scheduler) handleReport(r report) {
 // applyResult updates e's verdict by a result.
 func (o *scheduler) applyResult(e *targetState, r probe.Result, now time.Time) {
 	e.history.add(r)
+	o.observer.probed(e.check(), r)
 	o.warnExpiry(e, r)
 	if r.Outcome == probe.Inconclusive {
 		o.noteInconclusive(e, r, now)
@@ -221,6 +222,7 @@ func (o *scheduler) setState(e *targetState, t verdictState, cause probe.Result,
 		if logged {
 			o.logTransition(e, from, cause)
 		}
+		o.observer.changed(e.check(), to)
 		o.notifySubscribers(e, from)
 		e.history.addTransition(e.transitionFrom(from))
 		o.changed()

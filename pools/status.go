@@ -60,6 +60,7 @@ type AddressStatus struct {
 	Addr    netip.Addr
 	Target  int            // index in Targets; -1: no check
 	Verdict health.Verdict // an address without a check is up
+	Up      bool           // answers treat it as up
 }
 
 // Status yields the status of every pool, in the order of the configuration, all of
@@ -130,7 +131,7 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 			if r.addr&aliasBit != 0 {
 				continue
 			}
-			a := AddressStatus{Addr: st.tree.addr(f, r.addr), Target: -1, Verdict: health.Up}
+			a := AddressStatus{Addr: st.tree.addr(f, r.addr), Target: -1, Verdict: health.Up, Up: true}
 			if r.target != none {
 				a = st.targetStatus(r.target, a.Addr)
 			}
@@ -142,7 +143,7 @@ func (st *state) addressStatus(m *member) []AddressStatus {
 
 // targetStatus returns the status of a target at its address.
 func (st *state) targetStatus(target uint32, addr netip.Addr) AddressStatus {
-	return AddressStatus{addr, int(target), st.verdict(target)}
+	return AddressStatus{addr, int(target), st.verdict(target), !st.isDown(target)}
 }
 
 // provisional returns Step.Provisional of a member.

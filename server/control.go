@@ -38,6 +38,7 @@ type Control struct {
 	view atomic.Pointer[view]
 
 	startup     startup
+	reloads     reloadCounts
 	panics      atomic.Uint64                  // during builds
 	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself is served
 	quarantined *state.Quarantined             // nil: no state file was quarantined; set before the first reader

@@ -74,6 +74,9 @@ func (e *Engine) Counters() Counters {
 // AnswerTotals returns the counts of answers by name.
 func (e *Engine) AnswerTotals() AnswerTotals { return e.answers.totals() }
 
+// Durations returns how long sampled queries took, by transport.
+func (e *Engine) Durations() [transportCount]Durations { return e.responders.durations() }
+
 // panicked logs a query that caused a panic: the 1st, 2nd, 4th, 8th and so on.
 func (e *Engine) panicked(fault any, packet, stack []byte) {
 	n := e.shared[panics].Add(1)

@@ -12,8 +12,7 @@ type facts struct {
 	located   bool // a zone of ours has the name: zone is set
 	decided   bool // a pool decided: pool, mode and members are set
 	given     bool // the pool answered with members: first and last are set
-	scope     uint8
-	family    int // of the source, see fromIPv4
+	family    int  // of the source, see fromIPv4
 	qtype     uint16
 	zone      zones.ZoneID
 	pool      pools.ID

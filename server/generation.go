@@ -20,7 +20,9 @@ import (
 // A reload makes the next generation. The files of the previous one are closed when it has no
 // users any more: see acquire.
 type generation struct {
-	targets *discovery.Watch
+	targets  *discovery.Watch
+	hash     string    // see hashOf
+	loadedAt time.Time // when its configuration was loaded
 
 	// Guarded by instance.swapping while the generation serves.
 	snapshot *snapshot.Snapshot

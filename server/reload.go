@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"meridian/config"
@@ -19,8 +20,16 @@ type ReloadStatus struct {
 	Detail  string    `json:"detail,omitempty"` // the first error in the configuration, if that is the reason
 }
 
+// reloadCounts counts reloads.
+type reloadCounts struct{ succeeded, refused atomic.Uint64 }
+
 // recordReload records the outcome of a reload; nil means success.
 func (c *Control) recordReload(err error) {
+	if err == nil {
+		c.reloads.succeeded.Add(1)
+	} else {
+		c.reloads.refused.Add(1)
+	}
 	s := ReloadStatus{At: time.Now(), Refused: err != nil}
 	if err != nil {
 		s.Error = err.Error()

@@ -20,17 +20,20 @@ import (
 // holds the pinned snapshot, and Swap may remove it. So Swap sees the responders that may still
 // read the old snapshot, and an idle worker keeps no old snapshot alive.
 type Responder struct {
-	engine   *Engine
-	slot     atomic.Pointer[pinned]
-	closed   atomic.Uint64 // batches ended
-	at       *pinned       // between acquire and release
-	now      int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
-	query    query
-	chain    aliasChain
-	draw     func() uint64
-	counts   counterSet
-	facts    facts
-	streamed []byte // answers to a TCP connection, until they are copied
+	engine    *Engine
+	slot      atomic.Pointer[pinned]
+	closed    atomic.Uint64 // batches ended
+	at        *pinned       // between acquire and release
+	now       int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
+	query     query
+	chain     aliasChain
+	draw      func() uint64
+	counts    counterSet
+	facts     facts
+	took      [transportCount]durations
+	batches   uint32    // begun
+	timedFrom time.Time // when the current batch began; zero: it is not timed
+	streamed  []byte    // answers to a TCP connection, until they are copied
 
 	slowOnly bool // never use the fast path: for tests that compare the two
 }

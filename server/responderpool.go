@@ -10,9 +10,10 @@ import (
 type responderPool struct {
 	idle chan *Responder // has room for as many as there are slots, see tcpSlots
 
-	mu      sync.Mutex // guards all below
-	all     []*Responder
-	removed rawCounts // the counts of removed responders
+	mu          sync.Mutex // guards all below
+	all         []*Responder
+	removed     rawCounts // the counts of removed responders
+	removedTook [transportCount]durations
 }
 
 // add adds a responder.
@@ -33,6 +34,9 @@ func (c *responderPool) remove(r *Responder) {
 			c.all[i] = c.all[len(c.all)-1]
 			c.all = c.all[:len(c.all)-1]
 			r.counts.addTo(c.removed[:])
+			for t := range r.took {
+				c.removedTook[t].merge(&r.took[t])
+			}
 			if held := r.slot.Load(); held != nil && held.answers != nil {
 				held.active.answers.remove(held.answers)
 			}

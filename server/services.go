@@ -114,7 +114,7 @@ func (l *instance) waitOrLog(ended <-chan struct{}, what string) {
 
 // restoreState creates the prober and the tracker from the saved state of the previous process.
 func (l *instance) restoreState(folder *state.Dir) {
-	options, tracking := health.Options{Logger: l.Logger}, discovery.Options{Logger: l.Logger}
+	options, tracking := health.Options{Logger: l.Logger, Observer: l.Observer}, discovery.Options{Logger: l.Logger}
 	if folder != nil {
 		m, aside := readState(folder, l.Logger)
 		l.control.quarantined = aside

@@ -205,9 +205,11 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 // chunk is full or the work of a slot is done. It returns false after a message that is too short
 // for a query: the client uses another protocol.
 func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
+	r.startTiming()
 	r.acquire()
 	defer r.release()
 	ok = true
+	answered := 0
 	out := r.streamed[:0]
 	for ; ok && c.unpolled < slotWork && len(out) < streamChunk && len(in) >= frameHead; c.unpolled++ {
 		end := frameHead + int(binary.BigEndian.Uint16(in))
@@ -223,8 +225,10 @@ func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
 			out = out[:begin]
 		}
 		in = in[end:]
+		answered++
 	}
 	r.streamed = out
+	r.endTiming(TCP, answered)
 	return in, ok
 }
 

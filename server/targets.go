@@ -27,7 +27,7 @@ const firstLookups = startupProbeTimeout / 2
 func (l *instance) prepare(ctx context.Context, loaded *snapshot.Snapshot) (*generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
-	g := &generation{snapshot: loaded, targets: follow(l.tracker, loaded), replaced: make(chan struct{}), unused: make(chan struct{})}
+	g := &generation{snapshot: loaded, hash: hashOf(loaded.Config), loadedAt: time.Now(), targets: follow(l.tracker, loaded), replaced: make(chan struct{}), unused: make(chan struct{})}
 	err := l.complete(ctx, g)
 	if err != nil {
 		g.targets.Close()

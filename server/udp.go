@@ -99,8 +99,10 @@ func (w *udpWorker) answerPacket(p *packet) bool {
 		}
 		return false
 	}
+	w.responder.startTiming()
 	p.out = w.responder.Respond(p.out[:0], p.in[:n], source.Addr(), false)
 	w.write(p.out, p.control[:controls], source)
+	w.responder.endTiming(UDP, 1)
 	return true
 }
 

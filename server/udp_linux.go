@@ -157,6 +157,7 @@ func (w *udpWorker) pause(err error) {
 func (w *udpWorker) answerBatch(b *batch) {
 	count := 0
 	b.answerBuf = b.answerBuf[:0]
+	w.responder.startTiming()
 	w.responder.acquire()
 	for i := range b.n {
 		begin := len(b.answerBuf)
@@ -174,6 +175,7 @@ func (w *udpWorker) answerBatch(b *batch) {
 		w.server.Count(sendFailed, uint64(lost-noRoom))
 		w.server.Count(unsent, uint64(noRoom))
 	}
+	w.responder.endTiming(UDP, b.n)
 }
 
 // flush sends the answers that are left, and returns how many could not be sent, and how many of

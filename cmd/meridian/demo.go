@@ -23,6 +23,7 @@ import (
 	"meridian/pools"
 	"meridian/server"
 	"meridian/snapshot"
+	"meridian/telemetry"
 )
 
 //go:embed demo.yaml
@@ -102,11 +103,13 @@ func demo(ctx context.Context, ports demoPorts, stdout io.Writer) error {
 	}
 	web.serve(cfg)
 	w := &demoWorld{cfg: cfg, ports: ports, out: stdout}
+	metrics := telemetry.New(telemetry.Options{Version: buildVersion()})
 	l := server.Daemon{
 		Load:         w.load,
 		Ready:        w.introduce,
 		OnTransition: w.onTransition,
-		Admin:        adminHandler,
+		Admin:        adminHandler(metrics),
+		Observer:     metrics.Observer(),
 		Logger:       slog.New(slog.DiscardHandler),
 	}
 	err = l.Run(ctx)

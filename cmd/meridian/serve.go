@@ -16,6 +16,7 @@ import (
 	"meridian/config"
 	"meridian/server"
 	"meridian/snapshot"
+	"meridian/telemetry"
 )
 
 // serveHelp is the text of --help of meridian serve.
@@ -94,6 +95,8 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	defer signal.Stop(hangups)
 	log := newAsyncWriter(stderr)
 	defer log.close()
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	metrics := telemetry.New(telemetry.Options{Logger: logger, Version: buildVersion()})
 	l := server.Daemon{
 		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
 		LastGood: &server.LastGood{
@@ -104,8 +107,9 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 		},
 		Reload: hangups,
 		Notify: notifyManager, Watchdog: watchdog(),
-		Admin:  adminHandler,
-		Logger: slog.New(slog.NewTextHandler(log, nil)),
+		Admin:    adminHandler(metrics),
+		Observer: metrics.Observer(),
+		Logger:   logger,
 	}
 	return exitCode(l.Run(ctx))
 }
@@ -119,11 +123,13 @@ func exitCode(err error) error {
 	return err
 }
 
-// adminHandler returns the handler of the API.
-func adminHandler(control *server.Control, cfg config.Admin) (http.Handler, error) {
-	tokens, err := admin.Tokens(cfg)
-	if err != nil {
-		return nil, err
+// adminHandler returns a function that makes the handler of the API, with metrics.
+func adminHandler(metrics *telemetry.Metrics) func(*server.Control, config.Admin) (http.Handler, error) {
+	return func(control *server.Control, cfg config.Admin) (http.Handler, error) {
+		tokens, err := admin.Tokens(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return admin.New(control, admin.Options{Tokens: tokens, Version: buildVersion(), Metrics: metrics.Handler(control)}), nil
 	}
-	return admin.New(control, admin.Options{Tokens: tokens, Version: buildVersion()}), nil
 }

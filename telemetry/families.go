@@ -1,0 +1,94 @@
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// namespace begins the name of every metric of ours.
+const namespace = "meridian_"
+
+// family is a metric with its labels.
+type family struct {
+	kind   prometheus.ValueType
+	labels []string
+	help   string
+	desc   *prometheus.Desc
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+	// histogram marks the histograms, which are not collected by value.
+	histogram = prometheus.UntypedValue
+)
+
+// families holds every metric by its name without the namespace. Do not change it.
+var families = describe(map[string]family{
+	"queries_total":       {kind: counter, labels: []string{"transport", "family"}, help: "Messages received, by transport and address family of the source."},
+	"responses_total":     {kind: counter, labels: []string{"rcode"}, help: "Responses, by response code."},
+	"query_types_total":   {kind: counter, labels: []string{"type"}, help: "Messages received, by query type."},
+	"truncated_total":     {kind: counter, help: "Responses with TC set."},
+	"dropped_total":       {kind: counter, labels: []string{"reason"}, help: "Messages without a response, by reason."},
+	"panics_total":        {kind: counter, help: "Queries answered SERVFAIL because of a panic."},
+	"slow_path_total":     {kind: counter, help: "Responses of the slow path."},
+	"fail_open_total":     {kind: counter, help: "Responses from a pool that failed open."},
+	"client_subnet_total": {kind: counter, help: "Queries with a client subnet (ECS)."},
+	"tcp_accepted_total":  {kind: counter, help: "TCP connections accepted."},
+	"tcp_evicted_total":   {kind: counter, help: "TCP connections closed for a new one at a limit."},
+	"tcp_connections":     {kind: gauge, labels: []string{"transport"}, help: "Open connections."},
+
+	"request_duration_seconds": {kind: histogram, labels: []string{"transport"}, help: "Time from receiving a query to sending its response; one batch of queries in 64 is timed."},
+
+	"zone_queries_total":   {kind: counter, labels: []string{"zone"}, help: "Queries for names in a zone; an empty zone: in zones that are no longer configured, or without detail."},
+	"pool_answers_total":   {kind: counter, labels: []string{"pool", "mode"}, help: "Decisions of a pool that a name is bound to, by mode."},
+	"member_answers_total": {kind: counter, labels: []string{"pool", "member", "region"}, help: "Answers with an address or alias of a member; an empty member: of members that are no longer configured, or without detail."},
+
+	"endpoint_up":                  {kind: gauge, labels: []string{"check", "address"}, help: "1 if answers treat the address as up, else 0."},
+	"member_eligible":              {kind: gauge, labels: []string{"pool", "member"}, help: "1 if the member may be answered for both address families, else 0."},
+	"pool_live":                    {kind: gauge, labels: []string{"pool"}, help: "1 if the pool is live for both address families, else 0."},
+	"pool_mode":                    {kind: gauge, labels: []string{"pool", "mode"}, help: "1 if the pool answers in this mode for an address family, else 0."},
+	"pool_eligible_members":        {kind: gauge, labels: []string{"pool"}, help: "Members that may be answered, for the address family with fewer of them."},
+	"pool_ejections_deferred":      {kind: gauge, labels: []string{"pool"}, help: "Members that are down and treated as up by max_ejection."},
+	"load_ratio":                   {kind: gauge, labels: []string{"pool", "member"}, help: "Reported load of a member, divided by its capacity."},
+	"overrides":                    {kind: gauge, labels: []string{"kind"}, help: "Active overrides, by kind."},
+	"probes_total":                 {kind: counter, labels: []string{"check", "result"}, help: "Probes, by result."},
+	"probe_duration_seconds":       {kind: histogram, labels: []string{"check"}, help: "Duration of probes that passed."},
+	"state_changes_total":          {kind: counter, labels: []string{"check", "to"}, help: "Health state changes of addresses."},
+	"last_probe_timestamp_seconds": {kind: gauge, help: "Time of the last result of any probe."},
+
+	"reloads_total":                 {kind: counter, labels: []string{"result"}, help: "Reloads, by result."},
+	"config_info":                   {kind: gauge, labels: []string{"generation", "hash"}, help: "The configuration that serves: how many have served in this process, and a hash of its files."},
+	"config_last_reload_successful": {kind: gauge, help: "1 if the present configuration serves, 0 if it was refused and an older one serves."},
+	"config_last_reload_success_timestamp_seconds": {kind: gauge, help: "Time at which the configuration that serves was loaded."},
+	"geo_database_timestamp_seconds":               {kind: gauge, labels: []string{"database"}, help: "Time at which a geo database was built."},
+	"build_panics_total":                           {kind: counter, help: "Panics while a configuration or its pools were built."},
+	"build_info":                                   {kind: gauge, labels: []string{"version"}, help: "The version of this binary."},
+	"metrics_detail":                               {kind: gauge, labels: []string{"detail"}, help: "The detail that is exported."},
+	"querylog_dropped_total":                       {kind: counter, help: "Queries that the query log should have and lost."},
+})
+
+// describe completes families.
+func describe(all map[string]family) map[string]family {
+	for name, f := range all {
+		f.desc = prometheus.NewDesc(namespace+name, f.help, f.labels, nil)
+		all[name] = f
+	}
+	return all
+}
+
+// collection sends metrics to a registry.
+type collection struct{ to chan<- prometheus.Metric }
+
+// value sends one series of a family.
+func (c *collection) value(name string, value float64, labels ...string) {
+	f := families[name]
+	c.send(f.desc, f.kind, value, labels)
+}
+
+func (c *collection) send(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels []string) {
+	metric, err := prometheus.NewConstMetric(desc, kind, value, labels...)
+	if err != nil { // a label that is not UTF-8
+		metric = prometheus.NewInvalidMetric(desc, err)
+	}
+	c.to <- metric
+}

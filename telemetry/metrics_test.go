@@ -1,0 +1,441 @@
+package telemetry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian/config"
+	"meridian/server"
+	"meridian/snapshot"
+)
+
+const watchedConfig = `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+regions: {eu: {location: [53, 6]}, us: {location: [39, -77]}}
+checks: {told: {type: push}, closed: {type: tcp, port: 1, interval: 1h}}
+pools:
+  web:
+    policy: failover
+    check: told
+    members:
+      - {name: a, region: eu, addresses: [127.0.0.86]}
+      - {name: b, region: us, addresses: [127.0.0.87], check: closed}
+  plain: {policy: weighted, members: [{name: c, region: us, addresses: [127.0.0.88]}]}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}, plain: {pool: plain}}
+`
+
+// watched is a running server with its metrics.
+type watched struct {
+	metrics *Metrics
+	control *server.Control
+	handler http.Handler
+	dns     netip.AddrPort
+	log     *bytes.Buffer // read it after the server has ended, or the lines of m alone
+}
+
+// watch runs a server until the test ends.
+func watch(t testing.TB, text string) *watched {
+	t.Helper()
+	cfg, _, err := config.Parse(filepath.Join(t.TempDir(), "meridian.yaml"), []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watched{log: new(bytes.Buffer)}
+	w.metrics = New(Options{Version: "v1.2.3", Logger: slog.New(slog.NewTextHandler(w.log, nil))})
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan netip.AddrPort, 1), make(chan error, 1)
+	l := server.Daemon{
+		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err },
+		Admin: func(c *server.Control, _ config.Admin) (http.Handler, error) {
+			w.control = c
+			return http.NotFoundHandler(), nil
+		},
+		Ready:    func(addrs []netip.AddrPort) { ready <- addrs[0] },
+		Observer: w.metrics.Observer(),
+		Logger:   slog.New(slog.DiscardHandler),
+	}
+	go func() { ended <- l.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case w.dns = <-ready:
+	case err := <-ended:
+		ended <- err
+		t.Fatal(err)
+	}
+	w.handler = w.metrics.Handler(w.control)
+	return w
+}
+
+// ask sends a query over UDP and waits for the answer.
+func (w *watched) ask(t testing.TB, name string) {
+	t.Helper()
+	q := new(dns.Msg)
+	q.SetQuestion(name, dns.TypeA)
+	if _, err := dns.Exchange(q, w.dns.String()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// scrape returns what /metrics answers.
+func (w *watched) scrape(t testing.TB, accept string) string {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	r.Header.Set("Accept", accept)
+	answer := httptest.NewRecorder()
+	w.handler.ServeHTTP(answer, r)
+	if answer.Code != http.StatusOK {
+		t.Fatalf("%d %s", answer.Code, answer.Body)
+	}
+	return answer.Body.String()
+}
+
+// value returns the value of a series in a scrape; empty: there is none.
+func value(text, series string) string {
+	match := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(text)
+	if match == nil {
+		return ""
+	}
+	return match[1]
+}
+
+func TestScrapeShowsQueriesAnswersAndHealth(t *testing.T) {
+	w := watch(t, watchedConfig)
+	for range 3 {
+		w.ask(t, "www.example.com.")
+	}
+	w.ask(t, "nothing.example.com.")
+	if err := w.control.Report("told", netip.MustParseAddr("127.0.0.86"), false, "full", 0); err != nil {
+		t.Fatal(err)
+	}
+	text := w.scrape(t, "text/plain")
+	for series, want := range map[string]string{
+		`meridian_queries_total{family="ipv4",transport="udp"}`:               "4",
+		`meridian_queries_total{family="ipv6",transport="tcp"}`:               "0",
+		`meridian_query_types_total{type="A"}`:                                "4",
+		`meridian_responses_total{rcode="NOERROR"}`:                           "3",
+		`meridian_responses_total{rcode="NXDOMAIN"}`:                          "1",
+		`meridian_zone_queries_total{zone="example.com."}`:                    "4",
+		`meridian_pool_answers_total{mode="normal",pool="web"}`:               "3",
+		`meridian_member_answers_total{member="a",pool="web",region="eu"}`:    "3",
+		`meridian_member_answers_total{member="c",pool="plain",region="us"}`:  "0",
+		`meridian_endpoint_up{address="127.0.0.86",check="told"}`:             "0",
+		`meridian_endpoint_up{address="127.0.0.87",check="closed"}`:           "0",
+		`meridian_member_eligible{member="a",pool="web"}`:                     "0",
+		`meridian_member_eligible{member="c",pool="plain"}`:                   "1",
+		`meridian_pool_live{pool="web"}`:                                      "0",
+		`meridian_pool_mode{mode="fail-open",pool="web"}`:                     "1",
+		`meridian_probes_total{check="told",result="failed"}`:                 "1",
+		`meridian_state_changes_total{check="told",to="down"}`:                "1",
+		`meridian_config_last_reload_successful`:                              "1",
+		`meridian_build_info{version="v1.2.3"}`:                               "1",
+		`meridian_metrics_detail{detail="member"}`:                            "1",
+		`meridian_request_duration_seconds_bucket{transport="udp",le="+Inf"}`: "1",
+		`meridian_request_duration_seconds_count{transport="udp"}`:            "1",
+	} {
+		if got := value(text, series); got != want {
+			t.Errorf("%s is %q, want %q", series, got, want)
+		}
+	}
+	if open := w.scrape(t, "application/openmetrics-text; version=1.0.0"); !strings.HasSuffix(open, "# EOF\n") {
+		t.Errorf("OpenMetrics: %q", open[max(0, len(open)-100):])
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+// sometimes holds the metrics that depend on settings which watchedConfig does not have.
+var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds"}
+
+func TestEveryMetricIsListed(t *testing.T) {
+	w := watch(t, watchedConfig)
+	exported := map[string]bool{}
+	for _, line := range regexp.MustCompile(`(?m)^# TYPE (\S+) `).FindAllStringSubmatch(w.scrape(t, "text/plain"), -1) {
+		name, ours := strings.CutPrefix(line[1], namespace)
+		if !ours && !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") {
+			t.Errorf("%s is exported, and is none of %s*, go_* and process_*", name, namespace)
+		}
+		if _, known := families[name]; ours && !known {
+			t.Errorf("%s is exported and not in families", name)
+		}
+		exported[name] = true
+	}
+	for name := range families {
+		if !exported[name] && !slices.Contains(sometimes, name) {
+			t.Errorf("%s is in families and not exported", name)
+		}
+	}
+}
+
+func TestReferenceListsEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../docs/reference/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `meridian_(\\w+)` \\| (\\w+) \\| ([^|]*)\\|").FindAllStringSubmatch(string(text), -1) {
+		written[row[1]] = row[2] + " " + strings.TrimSpace(row[3])
+	}
+	want := map[string]string{}
+	kinds := map[prometheus.ValueType]string{counter: "counter", gauge: "gauge", histogram: "histogram"}
+	for name, f := range families {
+		labels := make([]string, len(f.labels))
+		for i, label := range f.labels {
+			labels[i] = "`" + label + "`"
+		}
+		want[name] = strings.TrimSpace(kinds[f.kind] + " " + strings.Join(labels, ", "))
+	}
+	for name := range want {
+		if strings.TrimSpace(written[name]) != want[name] {
+			t.Errorf("the page says %q of %s, want %q", written[name], name, want[name])
+		}
+	}
+	for name := range written {
+		if _, known := want[name]; !known {
+			t.Errorf("the page lists %s, which does not exist", name)
+		}
+	}
+}
+
+func TestTooManySeriesReduceTheDetail(t *testing.T) {
+	var members strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&members, "{name: m%d, region: eu, addresses: [10.0.%d.%d]}, ", i, i/200, i%200)
+	}
+	w := watch(t, `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+metrics: {max_series: 1000}
+regions: {eu: {location: [53, 6]}}
+pools: {web: {policy: proximity, members: [`+members.String()+`]}}
+zones: {example.com: {nameservers: {ns1.example.net: []}, contact: a@example.com, names: {www: {pool: web}}}}
+`)
+	w.ask(t, "www.example.com.")
+	for range 2 { // logged once
+		text := w.scrape(t, "text/plain")
+		for series, want := range map[string]string{
+			`meridian_metrics_detail{detail="pool"}`:                          "1",
+			`meridian_member_answers_total{member="",pool="web",region="eu"}`: "1",
+			`meridian_member_eligible{member="m1",pool="web"}`:                "",
+			`meridian_pool_live{pool="web"}`:                                  "1",
+		} {
+			if got := value(text, series); got != want {
+				t.Errorf("%s is %q, want %q", series, got, want)
+			}
+		}
+	}
+	const message = `msg="metrics have less detail than configured: max_series is reached" detail=pool configured=member`
+	if strings.Count(w.log.String(), message) != 1 {
+		t.Errorf("logged: %s", w.log)
+	}
+}
+
+func TestRegionDetailHasNoPoolsAndZones(t *testing.T) {
+	w := watch(t, strings.Replace(watchedConfig, "admin:", "metrics: {detail: region}\nadmin:", 1))
+	w.ask(t, "www.example.com.")
+	text := w.scrape(t, "text/plain")
+	for series, want := range map[string]string{
+		`meridian_member_answers_total{member="",pool="",region="eu"}`: "1",
+		`meridian_pool_answers_total{mode="normal",pool=""}`:           "1",
+		`meridian_zone_queries_total{zone=""}`:                         "1",
+	} {
+		if got := value(text, series); got != want {
+			t.Errorf("%s is %q, want %q", series, got, want)
+		}
+	}
+	if found := regexp.MustCompile(`(?m)^meridian.*"(web|plain|example\.com\.)".*$`).FindAllString(text, -1); found != nil {
+		t.Errorf("series of pools or zones: %q", found)
+	}
+}
+
+func TestPromtoolAcceptsMetrics(t *testing.T) {
+	promtool := counterpart(t, "promtool")
+	w := watch(t, watchedConfig)
+	w.ask(t, "www.example.com.")
+	check := exec.Command(promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(w.scrape(t, "text/plain"))
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
+// TestPrometheusScrapes has the real Prometheus scrape a server, and asks it for the series.
+func TestPrometheusScrapes(t *testing.T) {
+	program := counterpart(t, "prometheus")
+	w := watch(t, watchedConfig)
+	for range 5 {
+		w.ask(t, "www.example.com.")
+	}
+	target := httptest.NewServer(w.handler)
+	defer target.Close()
+	at := startPrometheus(t, program, strings.TrimPrefix(target.URL, "http://"))
+	for query, want := range map[string]string{
+		`meridian_member_answers_total{member="a"}`:                                       "5",
+		`sum(meridian_queries_total)`:                                                     "5",
+		`up{job="meridian"}`:                                                              "1",
+		`meridian_request_duration_seconds_count{transport="udp"}`:                        "1",
+		`count(meridian_request_duration_seconds_bucket{transport="udp"})`:                "8",
+		`histogram_quantile(0.5, meridian_request_duration_seconds_bucket) > bool 0 == 1`: "1",
+	} {
+		awaitQuery(t, at, query, want)
+	}
+}
+
+// startPrometheus runs Prometheus, scraping target five times a second, until the test ends.
+func startPrometheus(t *testing.T, program, target string) (address string) {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = l.Addr().String()
+	l.Close()
+	settings := filepath.Join(dir, "prometheus.yaml")
+	text := fmt.Sprintf("scrape_configs: [{job_name: meridian, scrape_interval: 200ms, scrape_timeout: 200ms, static_configs: [{targets: [%q]}]}]\n", target)
+	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	cmd := exec.Command(program, "--config.file="+settings, "--storage.tsdb.path="+dir, "--web.listen-address="+address)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(output.String())
+		}
+	})
+	return address
+}
+
+// awaitQuery asks Prometheus until an expression has the wanted value.
+func awaitQuery(t *testing.T, address, query, want string) {
+	t.Helper()
+	got := ""
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if got = promQuery(address, query); got == want {
+			return
+		}
+	}
+	t.Errorf("%s is %q in Prometheus, want %q", query, got, want)
+}
+
+// promQuery returns the value of an expression; empty: none yet.
+func promQuery(address, query string) string {
+	answer, err := http.Get("http://" + address + "/api/v1/query?query=" + url.QueryEscape(query))
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(answer.Body)
+	var found struct {
+		Data struct {
+			Result []struct {
+				Value [2]any `json:"value"`
+			} `json:"result"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(body, &found) != nil || len(found.Data.Result) == 0 {
+		return ""
+	}
+	return fmt.Sprint(found.Data.Result[0].Value[1])
+}
+
+// counterpart finds a program of another project. Without it the test is skipped, or fails if MERIDIAN_REQUIRE_COUNTERPARTS
+// is set.
+func counterpart(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path
+	case os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "":
+		t.Fatalf("%s is required: %v", name, err)
+	}
+	t.Skipf("SKIPPED: %s is not installed (Debian: prometheus)", name)
+	return ""
+}
+
+func TestNativeBucketsAreEncoded(t *testing.T) {
+	counts := map[int]uint64{-5: 3, -4: 1, 0: 2, 1: 2, 7: 9}
+	spans, deltas := nativeBuckets(counts)
+	decoded := map[int]uint64{}
+	at, count := 0, int64(0)
+	for _, span := range spans {
+		at += int(span.GetOffset())
+		for range span.GetLength() {
+			count += deltas[0]
+			deltas = deltas[1:]
+			decoded[at] = uint64(count)
+			at++
+		}
+	}
+	if !maps.Equal(decoded, counts) || len(spans) != 3 {
+		t.Errorf("%v in %d spans, want %v in 3", decoded, len(spans), counts)
+	}
+}
+
+// BenchmarkScrape scrapes a server with 10,000 endpoints.
+func BenchmarkScrape(b *testing.B) {
+	var pools, names strings.Builder
+	for p := range 1000 {
+		fmt.Fprintf(&pools, "  p%d: {policy: weighted, check: told, members: [", p)
+		for m := range 10 {
+			fmt.Fprintf(&pools, "{name: m%d, addresses: [10.%d.%d.%d]}, ", m, p/250, p%250, m)
+		}
+		pools.WriteString("]}\n")
+		fmt.Fprintf(&names, "      n%d: {pool: p%d}\n", p, p)
+	}
+	w := watch(b, `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+checks: {told: {type: push}}
+pools:
+`+pools.String()+`
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: a@example.com
+    names:
+`+names.String())
+	lines := strings.Count(w.scrape(b, "text/plain"), "\n")
+	b.ReportMetric(float64(lines), "lines")
+	for b.Loop() {
+		w.scrape(b, "text/plain")
+	}
+}

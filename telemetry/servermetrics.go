@@ -1,0 +1,111 @@
+package telemetry
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/proto"
+
+	"meridian/pools"
+	"meridian/server"
+)
+
+// server sends the metrics of the packet path.
+func (c *collection) server(m *server.Measurement) {
+	for _, t := range server.Transports() {
+		c.value("queries_total", float64(m.Sources[t][0]), t.String(), "ipv4")
+		c.value("queries_total", float64(m.Sources[t][1]), t.String(), "ipv6")
+		c.to <- &durationMetric{desc: families["request_duration_seconds"].desc, transport: t.String(), of: m.Durations[t]}
+	}
+	for rcode, n := range m.Rcodes {
+		if n > 0 || rcode <= dns.RcodeRefused {
+			c.value("responses_total", float64(n), rcodeName(rcode))
+		}
+	}
+	for i, name := range server.QueryTypes() {
+		c.value("query_types_total", float64(m.Types[i]), name)
+	}
+	c.value("truncated_total", float64(m.Truncated))
+	for reason, n := range map[string]uint64{
+		"not_query": m.NotQuery, "too_long": m.TooLong, "port_zero": m.NoReturn, "send_error": m.SendFailed, "send_buffer_full": m.Unsent,
+	} {
+		c.value("dropped_total", float64(n), reason)
+	}
+	c.value("panics_total", float64(m.Panics))
+	c.value("slow_path_total", float64(m.SlowPath))
+	c.value("fail_open_total", float64(m.FailedOpen))
+	c.value("client_subnet_total", float64(m.ECS))
+	c.value("tcp_accepted_total", float64(m.Accepted))
+	c.value("tcp_evicted_total", float64(m.Evicted))
+	c.value("tcp_connections", float64(m.Open), server.TCP.String())
+	c.value("querylog_dropped_total", float64(m.Unlogged))
+}
+
+// rcodeName returns the name of a response code.
+func rcodeName(rcode int) string {
+	if rcode == dns.RcodeBadVers {
+		return "BADVERS" // miekg/dns has BADSIG, which shares the number
+	}
+	if name := dns.RcodeToString[rcode]; name != "" {
+		return name
+	}
+	return strconv.Itoa(rcode)
+}
+
+// configuration sends the metrics of the configuration and of operators.
+func (c *collection) configuration(m *server.Measurement) {
+	c.value("reloads_total", float64(m.Reloads), "success")
+	c.value("reloads_total", float64(m.Refusals), "refused")
+	c.value("config_info", 1, strconv.FormatUint(m.Generation, 10), m.ConfigHash)
+	c.value("config_last_reload_successful", oneIf(!m.Refused))
+	c.value("config_last_reload_success_timestamp_seconds", seconds(m.LoadedAt))
+	c.value("build_panics_total", float64(m.BuildPanics))
+	for name, built := range m.GeoBuilt {
+		c.value("geo_database_timestamp_seconds", seconds(built), name)
+	}
+	for _, kind := range []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown} {
+		c.value("overrides", float64(m.Overrides[kind.String()]), kind.String())
+	}
+}
+
+func oneIf(condition bool) float64 {
+	if condition {
+		return 1
+	}
+	return 0
+}
+
+// seconds returns a time in Unix seconds.
+func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1e3 }
+
+// durationMetric is a histogram with native and classic buckets.
+type durationMetric struct {
+	desc      *prometheus.Desc
+	transport string
+	of        server.Durations
+}
+
+// Desc returns the description of the histogram.
+func (m *durationMetric) Desc() *prometheus.Desc { return m.desc }
+
+// Write fills in the histogram.
+func (m *durationMetric) Write(to *dto.Metric) error {
+	to.Label = []*dto.LabelPair{{Name: proto.String("transport"), Value: proto.String(m.transport)}}
+	h := &dto.Histogram{
+		SampleCount: proto.Uint64(m.of.Count), SampleSum: proto.Float64(m.of.Seconds),
+		Schema: proto.Int32(server.NativeSchema), ZeroThreshold: proto.Float64(0), ZeroCount: proto.Uint64(0),
+	}
+	sum := uint64(0)
+	for i, bound := range server.DurationBounds() {
+		if len(m.of.Classic) > 0 {
+			sum += m.of.Classic[i]
+		}
+		h.Bucket = append(h.Bucket, &dto.Bucket{CumulativeCount: proto.Uint64(sum), UpperBound: proto.Float64(bound)})
+	}
+	h.PositiveSpan, h.PositiveDelta = nativeBuckets(m.of.Native)
+	to.Histogram = h
+	return nil
+}

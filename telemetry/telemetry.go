@@ -1,0 +1,134 @@
+// Package telemetry shows what a running server does: metrics in the formats of Prometheus and OpenMetrics.
+//
+// The packet path knows nothing of it. Each worker counts in its own memory; [Metrics] reads the sums when it is scraped,
+// from [server.Control]. Only probes and health state changes are counted as they happen, by [Metrics.Observer].
+//
+// families.go lists every metric; docs/reference/metrics.md is held equal to it.
+package telemetry
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"meridian/config"
+	"meridian/health"
+	"meridian/server"
+)
+
+// Options are the dependencies of Metrics.
+type Options struct {
+	Logger  *slog.Logger // nil: no logging
+	Version string       // of this binary
+}
+
+// Metrics collects the metrics of one process. It is safe for concurrent use.
+type Metrics struct {
+	log      *slog.Logger
+	registry *prometheus.Registry
+	probes   *probeMetrics
+
+	mu       sync.Mutex // guards the fields below
+	control  *server.Control
+	reported config.Detail // the detail that was last logged as too fine; empty: none
+}
+
+// New returns Metrics without a server; see Handler.
+func New(o Options) *Metrics {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Metrics{log: o.Logger, registry: prometheus.NewRegistry(), probes: newProbeMetrics()}
+	m.registry.MustRegister(
+		m, m.probes, buildInfo(o.Version),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// buildInfo returns the metric with the version of this binary.
+func buildInfo(version string) prometheus.Collector {
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: namespace + "build_info", Help: families["build_info"].help, ConstLabels: prometheus.Labels{"version": version},
+	})
+	info.Set(1)
+	return info
+}
+
+// Observer returns the observer of the prober that m counts the probes of.
+func (m *Metrics) Observer() health.Observer { return m.probes.observer() }
+
+// maxScrapes is how many scrapes run at once; more wait for one to end.
+const maxScrapes = 2
+
+// Handler returns the handler of /metrics for the server of control.
+func (m *Metrics) Handler(control *server.Control) http.Handler {
+	m.mu.Lock()
+	m.control = control
+	m.mu.Unlock()
+	handler := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})
+	slots := make(chan struct{}, maxScrapes)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-r.Context().Done():
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// measured returns the current measurement of the server.
+func (m *Metrics) measured() (server.Measurement, bool) {
+	m.mu.Lock()
+	control := m.control
+	m.mu.Unlock()
+	if control == nil {
+		return server.Measurement{}, false
+	}
+	return control.Measure()
+}
+
+// Describe sends nothing: which series there are depends on the configuration.
+func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends all metrics of the server.
+func (m *Metrics) Collect(to chan<- prometheus.Metric) {
+	measured, ok := m.measured()
+	if !ok {
+		return
+	}
+	s := newSeries(&measured)
+	detail := m.detail(s)
+	c := collection{to: to}
+	c.server(&measured)
+	c.configuration(&measured)
+	c.value("metrics_detail", 1, string(detail))
+	s.send(&c, detail)
+}
+
+// detail returns the finest detail, up to the configured one, with at most max_series series. It logs when that is not the
+// configured one.
+func (m *Metrics) detail(s *series) config.Detail {
+	settings := s.measured.Config.Metrics
+	detail := settings.Detail
+	for detail != detail.Coarser() && s.count(detail) > settings.MaxSeries {
+		detail = detail.Coarser()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case detail == settings.Detail:
+		m.reported = ""
+	case detail != m.reported:
+		m.reported = detail
+		m.log.Warn("metrics have less detail than configured: max_series is reached", "detail", detail, "configured", settings.Detail,
+			"series", s.count(settings.Detail), "max_series", settings.MaxSeries)
+	}
+	return detail
+}
