@@ -124,15 +124,20 @@ func parseCounted(text string) (WeightedNetwork, error) {
 	if !c.Network.IsValid() {
 		return c, fmt.Errorf("%q has no network; want a line such as 198.51.100.0/24,1200", text)
 	}
-	if len(rest) == 0 {
-		return c, nil
+	var err error
+	if len(rest) > 0 {
+		c.Queries, err = parseQueries(rest[0])
 	}
-	n, err := strconv.ParseFloat(rest[0], 64)
+	return c, err
+}
+
+// parseQueries parses a count of queries.
+func parseQueries(text string) (float64, error) {
+	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(n >= 0 && n <= maxQueries) {
-		return c, fmt.Errorf("%q is not a count of queries; want a number from 0 to %g", rest[0], float64(maxQueries))
+		return 1, fmt.Errorf("%q is not a count of queries; want a number from 0 to %g", text, float64(maxQueries))
 	}
-	c.Queries = n
-	return c, nil
+	return n, nil
 }
 
 // maxQueries is more than any network sends, and small enough for exact sums.

@@ -118,13 +118,21 @@ func (s *side) bound() map[dnsname.Name]pools.ID {
 func (f *forecaster) pair(only []dnsname.Name) error {
 	before, after := f.sides[0].bound(), f.sides[1].bound()
 	for _, name := range only {
-		if _, ok := before[name]; !ok {
-			if _, ok := after[name]; !ok {
-				return fmt.Errorf("no pool answers %q, neither before nor after", name)
-			}
+		_, existed := before[name]
+		if _, exists := after[name]; !existed && !exists {
+			return fmt.Errorf("no pool answers %q, neither before nor after", name)
 		}
 	}
 	wanted := func(name dnsname.Name) bool { return len(only) == 0 || slices.Contains(only, name) }
+	f.compareNames(before, after, wanted)
+	if len(f.pairs) == 0 {
+		return errors.New("no name is answered by a pool both before and after")
+	}
+	return nil
+}
+
+// compareNames groups the wanted names of both sides by their pools, and counts those of one side.
+func (f *forecaster) compareNames(before, after map[dnsname.Name]pools.ID, wanted func(dnsname.Name) bool) {
 	known := make(map[[2]pools.ID]*pair)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		old := before[name]
@@ -148,8 +156,4 @@ func (f *forecaster) pair(only []dnsname.Name) error {
 			f.names.Added++
 		}
 	}
-	if len(f.pairs) == 0 {
-		return errors.New("no name is answered by a pool both before and after")
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meridian/health"
+	"meridian/pools/internal/bitset"
 )
 
 // Change is a pool's change from one Mode to another for a family.
@@ -320,8 +321,8 @@ func (t *Tree) initState() {
 
 // layOut places the parts of a state, allocates what Apply writes, and returns how many words a state has.
 func (t *Tree) layOut() (words int) {
-	t.up = make([]atomic.Uint64, wordsFor(len(t.targets)))
-	t.provisional = make([]atomic.Uint64, wordsFor(len(t.targets)))
+	t.up = make([]atomic.Uint64, bitset.WordsFor(len(t.targets)))
+	t.provisional = make([]atomic.Uint64, bitset.WordsFor(len(t.targets)))
 	t.modes, t.since = make([][2]Mode, len(t.pools)), make([]atomic.Pointer[sinces], len(t.pools))
 	t.next.queued, t.next.dirty = make([]bool, len(t.pools)), make([][]ID, t.levels)
 	t.startEjections()
@@ -329,10 +330,10 @@ func (t *Tree) layOut() (words int) {
 	t.deferrals = t.withFreeCapacity + uint32(t.roomCount)
 	t.downs = t.deferrals
 	if len(t.ejections.pools) > 0 {
-		t.downs += 2 * uint32(wordsFor(len(t.members)))
+		t.downs += 2 * uint32(bitset.WordsFor(len(t.members)))
 	}
-	t.regionDowns = t.downs + uint32(wordsFor(len(t.targets)))
-	words = int(t.regionDowns) + wordsFor(len(t.checked))
+	t.regionDowns = t.downs + uint32(bitset.WordsFor(len(t.targets)))
+	words = int(t.regionDowns) + bitset.WordsFor(len(t.checked))
 	if t.responses = none; len(t.timed.start) > 0 {
 		t.responses = uint32(words)
 		words += len(t.targets)

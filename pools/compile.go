@@ -9,6 +9,7 @@ import (
 
 	"meridian/config"
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
 )
 
 // Compile compiles cfg's pools; every target counts as up until Apply changes it.
@@ -146,7 +147,7 @@ func (c *compiler) pool(from *config.Pool) {
 		nests:    slices.ContainsFunc(from.Members, func(m config.Member) bool { return m.Pool != "" }),
 		first:    uint32(len(t.members)),
 		members:  uint32(len(from.Members)),
-		words:    uint32(wordsFor(len(from.Members))),
+		words:    uint32(bitset.WordsFor(len(from.Members))),
 		groups:   uint32(len(t.groups)),
 		table:    none,
 		scores:   none,

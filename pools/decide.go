@@ -1,6 +1,10 @@
 package pools
 
-import "math"
+import (
+	"math"
+
+	"meridian/pools/internal/bitset"
+)
 
 // frame is one pool being walked for one request.
 type frame struct {
@@ -9,13 +13,13 @@ type frame struct {
 	basis basis
 	seed  seed
 
-	eligible         bitset // members that may still be drawn
-	canGive          bitset // the eligible members, drawn or not, that can give the family and have not yet
-	scratchSet       bitset // for intermediate results
-	remainingRegions bitset // spread: the members of regions without a member in the answer; empty: all
+	eligible         bitset.Set // members that may still be drawn
+	canGive          bitset.Set // the eligible members, drawn or not, that can give the family and have not yet
+	scratchSet       bitset.Set // for intermediate results
+	remainingRegions bitset.Set // spread: the members of regions without a member in the answer; empty: all
 
-	passed bitset // the nested pools without an answer for this client; only if the pool depends on the client
-	opened bool   // geolocation: the client's match fails open
+	passed bitset.Set // the nested pools without an answer for this client; only if the pool depends on the client
+	opened bool       // geolocation: the client's match fails open
 
 	slow []fraction // the members in slow start; none when failing open
 
@@ -126,7 +130,7 @@ func (s *Scratch) limit(v *frame, answers int) {
 		s.limitDependent(v, answers)
 		return
 	}
-	if !v.eligible.any() && v.policy != geolocation {
+	if !v.eligible.Any() && v.policy != geolocation {
 		s.record.passedAll(v)
 		return
 	}
@@ -141,7 +145,7 @@ func (s *Scratch) limitDependent(v *frame, answers int) {
 	if !v.narrows() || len(v.slow) > 0 || v.scores != none {
 		s.passOver(v, answers) // before the steps that depend on the set of members
 	}
-	for v.eligible.any() || v.policy == geolocation {
+	for v.eligible.Any() || v.policy == geolocation {
 		if len(v.slow) > 0 {
 			s.admit(v)
 		}
@@ -164,16 +168,16 @@ func (s *Scratch) pick(v *frame, answers int) {
 		left = math.MaxInt
 	}
 	m := 0
-	for n := 0; left > 0 && v.eligible.any(); n++ {
+	for n := 0; left > 0 && v.eligible.Any(); n++ {
 		r, from := v.seed.draw(n), v.drawable()
 		if n == 0 || v.redraws(all) {
 			m = s.choose(v, from, r)
 			s.record.choice(s, v, from, m)
 		} else {
-			m = from.after(m)
+			m = from.After(m)
 			s.record.follows(v, m)
 		}
-		v.eligible.remove(m)
+		v.eligible.Remove(m)
 		s.passRegion(v, m)
 		left -= s.answerMember(v, m, r, left)
 	}
@@ -190,7 +194,7 @@ func (s *Scratch) pick(v *frame, answers int) {
 //
 // Members already given do not count as having the family.
 func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
-	if !v.canGive.has(m) {
+	if !v.canGive.Has(m) {
 		other, ok := s.familySubstitute(v, m, r)
 		s.record.substitute(s, v, m, other, ok)
 		if !ok {
@@ -198,7 +202,7 @@ func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
 		}
 		m = other
 	}
-	v.canGive.remove(m)
+	v.canGive.Remove(m)
 	s.record.chosen(v, m)
 	id := v.first + uint32(m)
 	mem := &s.tree.members[id]
@@ -220,7 +224,7 @@ func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
 
 // familySubstitute returns the policy's choice among the members of m's group that can still give the family.
 func (s *Scratch) familySubstitute(v *frame, m int, r uint64) (other int, ok bool) {
-	if s.familySubstitutes(v, m); !v.scratchSet.any() {
+	if s.familySubstitutes(v, m); !v.scratchSet.Any() {
 		return 0, false
 	}
 	return s.choose(v, v.scratchSet, mix(^r)), true
@@ -229,7 +233,7 @@ func (s *Scratch) familySubstitute(v *frame, m int, r uint64) (other int, ok boo
 // familySubstitutes leaves in v.scratchSet the members of m's group that can still give the family.
 func (s *Scratch) familySubstitutes(v *frame, m int) {
 	copy(v.scratchSet, v.canGive)
-	v.scratchSet.keep(s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group))
+	v.scratchSet.Keep(s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group))
 }
 
 // countsAsUp reports whether all addresses of m are answered, up or not.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/pools/internal/bitset"
 )
 
 // Deferral is a member with a deferred ejection, or the end of a deferral: the pool
@@ -143,7 +144,7 @@ func (st *state) isDeferred(member uint32, f Family) bool {
 
 // deferralAt returns where in a state the bit of a member is.
 func (t *Tree) deferralAt(member uint32, f Family) uint32 {
-	return t.deferrals + uint32(f)*uint32(wordsFor(len(t.members))) + member/64
+	return t.deferrals + uint32(f)*uint32(bitset.WordsFor(len(t.members))) + member/64
 }
 
 // setDeferred stores in the state for which families a member's ejection is deferred.

@@ -6,6 +6,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/pools/internal/bitset"
 )
 
 // familySet is a set of address families, one bit each.
@@ -209,7 +210,7 @@ func (d *builder) admit(e *ejections, m *ejection, fresh familySet) {
 	kind := d.kind(m.member)
 	switch {
 	case d.cause.free, kind == Drained, kind == ForcedDown, kind == ForcedUp && m.deferred == 0:
-	case !m.damped && !d.tree.ejections.established.has(int(m.member)):
+	case !m.damped && !d.tree.ejections.established.Has(int(m.member)):
 	case e.fits(m, d.cause.now):
 		e.count(m, d.cause.now)
 	default:
@@ -316,7 +317,7 @@ func (d *builder) ejectDeferredOf(e *ejections) {
 type poolEjections struct {
 	pools       []ejections          // by pool; empty: no pool has max_ejection
 	members     map[uint32]*ejection // the down members, by number
-	established bitset               // the members that have been up at least once
+	established bitset.Set           // the members that have been up at least once
 	regions     []bool               // the same for the regions with a check
 	unseen      []*ejection          // restored entries, until the first Tick
 	news        []Deferral           // not taken yet
@@ -339,8 +340,8 @@ func (t *Tree) startEjections() {
 	}
 	e := &t.ejections
 	e.pools, e.members = make([]ejections, len(t.pools)), map[uint32]*ejection{}
-	t.damped = make(bitset, wordsFor(len(t.targets)))
-	e.established, e.regions = make(bitset, wordsFor(len(t.members))), make([]bool, len(t.checked))
+	t.damped = make(bitset.Set, bitset.WordsFor(len(t.targets)))
+	e.established, e.regions = make(bitset.Set, bitset.WordsFor(len(t.members))), make([]bool, len(t.checked))
 	t.eachMember(func(u memberRef, m *member) {
 		if slices.ContainsFunc(t.refs[m.first:][:m.addresses()], func(r addrRef) bool { return r.target == none }) {
 			t.establishMember(u) // not probed
@@ -386,10 +387,10 @@ func (d *builder) establish(target uint32) {
 // establishMember records that a member has been up, and so have the pools that contain it.
 func (t *Tree) establishMember(u memberRef) {
 	member := t.pools[u.pool].first + u.member
-	if t.ejections.established.has(int(member)) {
+	if t.ejections.established.Has(int(member)) {
 		return
 	}
-	t.ejections.established.add(int(member))
+	t.ejections.established.Add(int(member))
 	for _, parent := range t.parents.of(u.pool) {
 		t.establishMember(parent)
 	}
@@ -401,13 +402,13 @@ func (p *poolEjections) knownUp(region uint32) bool { return len(p.regions) > 0 
 // setDamped records whether flap damping alone holds a target down, and reports whether
 // that is a change.
 func (d *builder) setDamped(target uint32, damped bool) bool {
-	if len(d.tree.ejections.pools) == 0 || d.tree.damped.has(int(target)) == damped {
+	if len(d.tree.ejections.pools) == 0 || d.tree.damped.Has(int(target)) == damped {
 		return false
 	}
 	if damped {
-		d.tree.damped.add(int(target))
+		d.tree.damped.Add(int(target))
 	} else {
-		d.tree.damped.remove(int(target))
+		d.tree.damped.Remove(int(target))
 	}
 	return true
 }
@@ -419,7 +420,7 @@ func (d *builder) isDamped(u memberRef, lost familySet) bool {
 	if m.child != none || len(d.tree.ejections.pools) == 0 || d.regionDown(u) != nil {
 		return false
 	}
-	passes := func(r addrRef) bool { return d.isUp(r) || d.tree.damped.has(int(r.target)) }
+	passes := func(r addrRef) bool { return d.isUp(r) || d.tree.damped.Has(int(r.target)) }
 	for _, f := range []Family{IPv4, IPv6} {
 		if lost.has(f) && !slices.ContainsFunc(d.tree.verdictAddrs(m, f), passes) {
 			return false

@@ -127,7 +127,7 @@ func (t *Tree) restoreEjection(u memberRef, s *SavedEjection) {
 		e.out += m.weight
 	}
 	if m.deferred != 0 {
-		t.ejections.established.add(int(member)) // otherwise it would not have been deferred
+		t.ejections.established.Add(int(member)) // otherwise it would not have been deferred
 		e.wait(m)
 	}
 }
@@ -153,20 +153,25 @@ func (t *Tree) carryOverEstablished(before *Tree, known poolEjections) {
 		if !ok || t.ejections.of(uint32(id)) == nil {
 			continue
 		}
-		members := map[string]bool{}
-		for i := range before.cfg.Pools[from].Members {
-			members[before.cfg.Pools[from].Members[i].Name] = known.established.has(int(before.pools[from].first) + i)
-		}
-		for i := range t.cfg.Pools[id].Members {
-			if members[t.cfg.Pools[id].Members[i].Name] {
-				t.ejections.established.add(int(t.pools[id].first) + i)
-			}
-		}
+		t.carryOverEstablishedOf(id, before, from, known)
 	}
 	for i := range t.checked {
 		name := t.checked[i].config.Name
 		number, checked := before.checkOf[name]
 		t.ejections.regions[i] = checked && known.regions[number] || !checked && before.hasRegion(name)
+	}
+}
+
+// carryOverEstablishedOf takes over which members of a pool have been up. The pool is number from in the previous tree.
+func (t *Tree) carryOverEstablishedOf(id int, before *Tree, from int, known poolEjections) {
+	members := map[string]bool{}
+	for i := range before.cfg.Pools[from].Members {
+		members[before.cfg.Pools[from].Members[i].Name] = known.established.Has(int(before.pools[from].first) + i)
+	}
+	for i := range t.cfg.Pools[id].Members {
+		if members[t.cfg.Pools[id].Members[i].Name] {
+			t.ejections.established.Add(int(t.pools[id].first) + i)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"meridian/config"
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
 )
 
 // Step is a member as the decision saw it.
@@ -136,7 +137,7 @@ func (r *recorder) stepOf(s *Scratch, v *frame, i int) Step {
 		Member:   m.Name,
 		Region:   m.Region,
 		Verdict:  r.verdict(v, i),
-		Eligible: v.eligible.has(i),
+		Eligible: v.eligible.Has(i),
 		Weight:   &weight,
 		Target:   r.target(m),
 		Load:     r.state.stepLoad(memberRef{uint32(v.id), uint32(i)}),
@@ -164,9 +165,9 @@ func (r *recorder) stepOf(s *Scratch, v *frame, i int) Step {
 
 // reopened replaces the steps of the members of a match that fails open, which
 // then count as up.
-func (r *recorder) reopened(s *Scratch, v *frame, members bitset) {
+func (r *recorder) reopened(s *Scratch, v *frame, members bitset.Set) {
 	if r != nil {
-		for i := range members.all() {
+		for i := range members.All() {
 			r.steps[v.step+i] = r.stepOf(s, v, i)
 		}
 	}
@@ -243,13 +244,13 @@ func (r *recorder) recordFarther(s *Scratch, v *frame, k int) {
 	for i := range members {
 		step := &r.steps[v.step+i]
 		switch {
-		case !step.Eligible || v.eligible.has(i):
+		case !step.Eligible || v.eligible.Has(i):
 		case k >= 0 && r.placeOf(s, v, i) < k:
 			step.Reason = r.startsSlowly(v, i) + fmt.Sprintf(": region %q is %s, but not for this client yet", members[i].Region, v.closer())
 		case members[i].Region == "":
 			step.Reason = "without a region: last, and a region has an eligible member"
 		case v.policy == latency:
-			step.Reason = fmt.Sprintf("region %q is %s: %s", members[i].Region, slowerThan(step.RTT, r.steps[v.step+v.eligible.first()].RTT), step.RTT)
+			step.Reason = fmt.Sprintf("region %q is %s: %s", members[i].Region, slowerThan(step.RTT, r.steps[v.step+v.eligible.First()].RTT), step.RTT)
 		default:
 			step.Reason = fmt.Sprintf("region %q is farther: %s", members[i].Region, r.distance(s, members[i].Region))
 		}
@@ -268,8 +269,8 @@ func (r *recorder) notAdmitted(v *frame) {
 }
 
 func (r *recorder) recordNotAdmitted(v *frame) {
-	for m := range v.eligible.all() {
-		if !v.scratchSet.has(m) {
+	for m := range v.eligible.All() {
+		if !v.scratchSet.Has(m) {
 			r.steps[v.step+m].Reason = r.startsSlowly(v, m) + ": not this time"
 		}
 	}
@@ -288,14 +289,14 @@ func (r *recorder) startsSlowly(v *frame, m int) string {
 }
 
 // choice records the policy's reason for a choice from a set.
-func (r *recorder) choice(s *Scratch, v *frame, from bitset, m int) {
+func (r *recorder) choice(s *Scratch, v *frame, from bitset.Set, m int) {
 	if r != nil {
 		r.recordChoice(s, v, from, m)
 	}
 }
 
-func (r *recorder) recordChoice(s *Scratch, v *frame, from bitset, m int) {
-	if v.canGive.has(m) { // otherwise its step has the reason already
+func (r *recorder) recordChoice(s *Scratch, v *frame, from bitset.Set, m int) {
+	if v.canGive.Has(m) { // otherwise its step has the reason already
 		r.setReason(v, m, s.why(v, from, m))
 	}
 }
@@ -307,7 +308,7 @@ func (r *recorder) setReason(v *frame, m int, reason string) {
 
 // follows records the reason for a member that comes after the one drawn before.
 func (r *recorder) follows(v *frame, m int) {
-	if r != nil && v.canGive.has(m) {
+	if r != nil && v.canGive.Has(m) {
 		r.setReason(v, m, "next after the one before; the answer takes several")
 	}
 }

@@ -23,8 +23,8 @@ func (r *recorder) candidates(s *Scratch, v *frame, answers int) {
 // No reason depends on the draw.
 func (r *recorder) recordCandidates(s *Scratch, v *frame, answers int) {
 	v.wanted = answers
-	for m := range v.eligible.all() {
-		if step := &r.steps[v.step+m]; v.canGive.has(m) {
+	for m := range v.eligible.All() {
+		if step := &r.steps[v.step+m]; v.canGive.Has(m) {
 			step.Reason = s.whyNot(v, m) + r.remarks(v, m)
 		} else {
 			step.Reason = r.lacks(s, v, m) + r.remarks(v, m)
@@ -37,7 +37,7 @@ func (r *recorder) recordCandidates(s *Scratch, v *frame, answers int) {
 func (r *recorder) lacks(s *Scratch, v *frame, m int) string {
 	s.familySubstitutes(v, m)
 	var others []string
-	for other := range v.scratchSet.all() {
+	for other := range v.scratchSet.All() {
 		others = append(others, fmt.Sprintf("%q", r.steps[v.step+other].Member))
 	}
 	text, where := r.lacksFamily(v, m)

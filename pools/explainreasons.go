@@ -155,7 +155,7 @@ func (r *recorder) regionsBefore(s *Scratch, v *frame, k int) string {
 		if i > 0 {
 			text += ", "
 		}
-		m := r.tree.group(v.pool, uint32(g)).first()
+		m := r.tree.group(v.pool, uint32(g)).First()
 		text += fmt.Sprintf("%q", r.tree.cfg.Pools[v.id].Members[m].Region)
 	}
 	if k == 1 {

@@ -3,6 +3,8 @@ package pools
 import (
 	"fmt"
 	"math"
+
+	"meridian/pools/internal/bitset"
 )
 
 // inOrder returns the first member in the order written, or the second for the share of
@@ -18,21 +20,21 @@ import (
 //
 // With `answers: n` it returns the first n; under a trickle each draw is one of the
 // first two that are left.
-func (v *frame) inOrder(from bitset, r uint64) int {
-	first := from.first()
+func (v *frame) inOrder(from bitset.Set, r uint64) int {
+	first := from.First()
 	if r >= v.trickle {
 		return first
 	}
-	return from.after(first) // the first again if it is the only one
+	return from.After(first) // the first again if it is the only one
 }
 
 // whyOrder explains why failover chose a member.
-func (s *Scratch) whyOrder(v *frame, from bitset, m int) string {
+func (s *Scratch) whyOrder(v *frame, from bitset.Set, m int) string {
 	p := &s.tree.cfg.Pools[v.id]
 	switch {
-	case v.trickle == 0 || from.count() == 1:
+	case v.trickle == 0 || from.Count() == 1:
 		return "first eligible in the order written"
-	case m == from.first():
+	case m == from.First():
 		return fmt.Sprintf("first eligible in the order written, in %d%% of the draws", 100-p.Trickle)
 	}
 	return fmt.Sprintf("next eligible standby, in %d%% of the draws", p.Trickle)
@@ -46,24 +48,24 @@ func (s *Scratch) whyOrder(v *frame, from bitset, m int) string {
 //	the second eligible   5%       its share of the draws
 //	any other             -        the member before it
 func (s *Scratch) whyBehind(v *frame, m int) string {
-	first := v.eligible.first()
+	first := v.eligible.First()
 	switch {
 	case m == first && v.trickle == 0 && v.wanted == 1: // and so it is chosen
 		return s.whyOrder(v, v.eligible, m)
-	case v.trickle > 0 && (m == first || m == v.eligible.after(first)):
+	case v.trickle > 0 && (m == first || m == v.eligible.After(first)):
 		return "not drawn: " + s.whyOrder(v, v.eligible, m)
 	}
 	before := first
-	for next := v.eligible.after(first); next < m && next > before; next = v.eligible.after(next) {
+	for next := v.eligible.After(first); next < m && next > before; next = v.eligible.After(next) {
 		before = next
 	}
 	return fmt.Sprintf("comes after %q", s.tree.cfg.Pools[v.id].Members[before].Name)
 }
 
 // chancesInOrder yields the probabilities of inOrder.
-func (v *frame) chancesInOrder(from bitset, f func(m int, p float64)) {
-	first := from.first()
-	second := from.after(first)
+func (v *frame) chancesInOrder(from bitset.Set, f func(m int, p float64)) {
+	first := from.First()
+	second := from.After(first)
 	trickle := math.Ldexp(float64(v.trickle), -64)
 	if second == first || trickle == 0 {
 		f(first, 1)

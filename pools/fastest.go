@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"meridian/pools/internal/bitset"
 )
 
 // unmeasured is the response time of a member without an address that has
@@ -23,7 +25,7 @@ const unmeasured = math.MaxUint64
 // health), keep noise from moving clients back and forth. A member's time is
 // the lowest of its addresses that are up, of both families, so that A and AAAA return
 // one member; a nested pool's is the lowest in it.
-func (s *Scratch) byResponse(v *frame, from bitset, r uint64) int {
+func (s *Scratch) byResponse(v *frame, from bitset.Set, r uint64) int {
 	limit := s.slowest(v, from)
 	sum := uint64(0)
 	s.eachWithin(v, from, limit, func(_ int, weight uint64) bool { sum += weight; return true })
@@ -40,7 +42,7 @@ func (s *Scratch) byResponse(v *frame, from bitset, r uint64) int {
 }
 
 // slowest returns the longest response time that still counts as fastest.
-func (s *Scratch) slowest(v *frame, from bitset) uint64 {
+func (s *Scratch) slowest(v *frame, from bitset.Set) uint64 {
 	best := uint64(unmeasured)
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
@@ -55,7 +57,7 @@ func (s *Scratch) slowest(v *frame, from bitset) uint64 {
 
 // eachWithin calls f for members with a response time of at most limit, with their
 // reduced weights, until f returns false.
-func (s *Scratch) eachWithin(v *frame, from bitset, limit uint64, f func(m int, weight uint64) bool) {
+func (s *Scratch) eachWithin(v *frame, from bitset.Set, limit uint64, f func(m int, weight uint64) bool) {
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
@@ -143,7 +145,7 @@ func (d *builder) setResponseTime(target uint32, took time.Duration) {
 }
 
 // whyFastest explains why m was chosen.
-func (s *Scratch) whyFastest(v *frame, from bitset, m int) string {
+func (s *Scratch) whyFastest(v *frame, from bitset.Set, m int) string {
 	limit, among, sum := s.slowest(v, from), 0, uint64(0)
 	s.eachWithin(v, from, limit, func(_ int, weight uint64) bool {
 		among++
@@ -180,7 +182,7 @@ func rounded(took uint64) string {
 }
 
 // chancesByResponse yields the probabilities of byResponse.
-func (s *Scratch) chancesByResponse(v *frame, from bitset, f func(m int, p float64)) {
+func (s *Scratch) chancesByResponse(v *frame, from bitset.Set, f func(m int, p float64)) {
 	limit, sum := s.slowest(v, from), uint64(0)
 	s.eachWithin(v, from, limit, func(_ int, weight uint64) bool { sum += weight; return true })
 	s.eachWithin(v, from, limit, func(m int, weight uint64) bool {

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
 )
 
 // source returns which pool answers the client for a pool that a name is bound to.
@@ -68,7 +69,7 @@ func (s *Scratch) fenced(id ID) bool {
 
 // fencedIn reports whether a member of a pool with weight holds the client;
 // members, unless nil, limits it to those.
-func (s *Scratch) fencedIn(p *pool, members bitset) bool {
+func (s *Scratch) fencedIn(p *pool, members bitset.Set) bool {
 	for i := range p.words {
 		w := ^uint64(0)
 		if members != nil {

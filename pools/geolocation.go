@@ -6,6 +6,7 @@ import (
 
 	"meridian/config"
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
 )
 
 // narrowToMatch leaves the eligible members of the most specific match of the
@@ -25,10 +26,10 @@ import (
 // regions the client's network chooses among them, because its A, AAAA and HTTPS answers must be of one region.
 func (s *Scratch) narrowToMatch(v *frame) {
 	if v.table == none { // the default is the only match
-		if v.opens && !v.eligible.any() {
+		if v.opens && !v.eligible.Any() {
 			s.openMatch(v, 0)
 		}
-		if !v.eligible.any() {
+		if !v.eligible.Any() {
 			s.record.passedAll(v)
 		}
 		return
@@ -42,7 +43,7 @@ func (s *Scratch) takeMatch(v *frame) {
 	t := s.tree
 	table := t.geoTables[v.table]
 	match, scope := table.Nearest(s.client)
-	if match != geo.NoMatch && v.eligible.meets(t.match(v.pool, match)) { // fast path: the first row
+	if match != geo.NoMatch && v.eligible.Meets(t.match(v.pool, match)) { // fast path: the first row
 		s.scope = max(s.scope, scope)
 		v.narrowTo(t.match(v.pool, match))
 		s.record.matched(s, v, 0)
@@ -51,7 +52,7 @@ func (s *Scratch) takeMatch(v *frame) {
 	leaf := table.Lookup(s.client)
 	matches, k := table.Ranking(leaf), 0
 	if !v.fence {
-		for matches[k] != geo.NoMatch && !v.eligible.meets(t.match(v.pool, matches[k])) {
+		for matches[k] != geo.NoMatch && !v.eligible.Meets(t.match(v.pool, matches[k])) {
 			k++
 		}
 	}
@@ -69,7 +70,7 @@ func (s *Scratch) takeMatch(v *frame) {
 // keepRegion lets the client's network choose if the members left are of several regions, and
 // widens the scope to it.
 func (s *Scratch) keepRegion(v *frame) {
-	if !v.spans || !v.eligible.any() || s.tree.sameGroup(v.pool, v.eligible) {
+	if !v.spans || !v.eligible.Any() || s.tree.sameGroup(v.pool, v.eligible) {
 		return
 	}
 	v.byNetwork = true
@@ -77,8 +78,8 @@ func (s *Scratch) keepRegion(v *frame) {
 }
 
 // sameGroup reports whether all members of a set, which is not empty, are of one group.
-func (t *Tree) sameGroup(p *pool, of bitset) bool {
-	return t.group(p, t.members[p.first+uint32(of.first())].group).holds(of)
+func (t *Tree) sameGroup(p *pool, of bitset.Set) bool {
+	return t.group(p, t.members[p.first+uint32(of.First())].group).Holds(of)
 }
 
 // openMatch fails open a match without an eligible member: it moves the frame
@@ -91,7 +92,7 @@ func (s *Scratch) openMatch(v *frame, match uint16) bool {
 			v.canGive[i] = s.state.word(v.pool.giving(s.family, pl) + i)
 		}
 		v.narrowTo(members)
-		if v.eligible.any() {
+		if v.eligible.Any() {
 			v.basis, v.slow, v.opened = pl, nil, true
 			if v.depends {
 				clear(v.passed)
@@ -119,7 +120,7 @@ func failingOpen(after basis) []basis {
 var basesAfterByVerdict = [...]basis{remaining, failOpen}
 
 // match returns the members of a match.
-func (t *Tree) match(p *pool, i uint16) bitset {
+func (t *Tree) match(p *pool, i uint16) bitset.Set {
 	return t.groups[p.matches+uint32(i)*p.words:][:p.words]
 }
 
@@ -155,10 +156,10 @@ func (c *compiler) match(from *config.Pool, p *pool) {
 	p.fences = p.fence
 	p.holdsAll = p.fence && slices.ContainsFunc(matches, func(m config.Match) bool { return m.Default })
 	p.matches = uint32(len(t.groups))
-	t.groups = append(t.groups, make(bitset, uint32(len(matches))*p.words)...)
+	t.groups = append(t.groups, make(bitset.Set, uint32(len(matches))*p.words)...)
 	for i := range of {
 		if from.Members[i].Match != nil {
-			t.match(p, of[i]).add(i)
+			t.match(p, of[i]).Add(i)
 		}
 	}
 	p.spans = c.spansRegions(from)
@@ -229,7 +230,7 @@ func (r *recorder) recordMatched(s *Scratch, v *frame, k int) {
 			step.Match = &match
 		}
 		switch {
-		case !step.Eligible || v.eligible.has(i):
+		case !step.Eligible || v.eligible.Has(i):
 		case !ok:
 			step.Reason = "does not match the client"
 		case k < 0:
@@ -264,7 +265,7 @@ func (p *pool) whyNoMatch(found []geo.Matched) string {
 // matchOf returns the match of the i-th member of a pool with n matches.
 func (t *Tree) matchOf(p *pool, i, n int) uint16 {
 	for m := range n {
-		if t.match(p, uint16(m)).has(i) {
+		if t.match(p, uint16(m)).Has(i) {
 			return uint16(m)
 		}
 	}
@@ -290,7 +291,7 @@ func narrower(found []geo.Matched) string {
 }
 
 // whyMatch explains why geolocation chose m.
-func (s *Scratch) whyMatch(v *frame, from bitset, m int) string {
+func (s *Scratch) whyMatch(v *frame, from bitset.Set, m int) string {
 	text := v.match
 	if v.table == none {
 		text = "matches default"
@@ -298,7 +299,7 @@ func (s *Scratch) whyMatch(v *frame, from bitset, m int) string {
 	switch {
 	case v.byNetwork:
 		text += "; " + s.whyHash(v, from, m)
-	case from.count() > 1:
+	case from.Count() > 1:
 		text += "; " + s.whyWeight(v, from, m)
 	}
 	return text

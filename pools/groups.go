@@ -10,6 +10,7 @@ import (
 
 	"meridian/config"
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
 )
 
 // group forms the pool's groups, one for each region among its members in the
@@ -23,9 +24,9 @@ func (c *compiler) group(from *config.Pool, p *pool) {
 		c.groupKeys(from, p)
 	}
 	t := c.tree
-	t.groups = append(t.groups, make(bitset, p.ngroups*p.words)...)
+	t.groups = append(t.groups, make(bitset.Set, p.ngroups*p.words)...)
 	for i := range from.Members {
-		t.group(p, c.groupOf[c.regionOf[i]]).add(i)
+		t.group(p, c.groupOf[c.regionOf[i]]).Add(i)
 	}
 }
 

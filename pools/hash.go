@@ -8,6 +8,8 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/pools/internal/bitset"
+	"meridian/pools/internal/rendezvous"
 )
 
 // byHash returns the member to which the client's network is assigned by
@@ -29,27 +31,20 @@ import (
 // Scores depend only on names, weight and network, so every node and every
 // restart agrees. A member has its share of the networks, weight / sum of the
 // eligible weights, to one part in a thousand.
-func (s *Scratch) byHash(v *frame, from bitset) int {
+func (s *Scratch) byHash(v *frame, from bitset.Set) int {
 	network := s.networkNow(v)
 	best, cost, weight := -1, uint64(0), uint64(0)
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
-			c := s.tree.log2.below(mix(network ^ s.tree.keys[v.keys+uint32(m)]))
+			c := s.tree.log2.Cost(mix(network ^ s.tree.keys[v.keys+uint32(m)]))
 			of := s.reducedWeight(v, m)
-			if best < 0 || lessScore(c, of, cost, weight) {
+			if best < 0 || rendezvous.Less(c, of, cost, weight) {
 				best, cost, weight = m, c, of
 			}
 		}
 	}
 	return best
-}
-
-// lessScore reports whether a/v is less than b/w.
-func lessScore(a, v, b, w uint64) bool {
-	hi, lo := bits.Mul64(a, w)
-	otherHi, otherLo := bits.Mul64(b, v)
-	return hi < otherHi || hi == otherHi && lo < otherLo
 }
 
 // lookAtNetwork widens the scope to the client's network, which has one answer as a whole,
@@ -101,7 +96,7 @@ func (c *compiler) hashKeys(from *config.Pool, p *pool) {
 		t.keys = append(t.keys, keyOf(from.Name, from.Members[i].Name))
 	}
 	if t.log2 == nil {
-		t.log2 = newLog2Table()
+		t.log2 = rendezvous.NewTable()
 	}
 }
 
@@ -129,7 +124,7 @@ func keyOf(pool, member string) uint64 {
 }
 
 // whyHash explains why a hash chose m.
-func (s *Scratch) whyHash(v *frame, from bitset, m int) string {
+func (s *Scratch) whyHash(v *frame, from bitset.Set, m int) string {
 	network, err := s.client.Unmap().WithZone("").Prefix(v.maskOf(s.client))
 	if err != nil {
 		panic("pools: a mask longer than the client's address") // hash bounds it
@@ -147,9 +142,9 @@ func (s *Scratch) whyHash(v *frame, from bitset, m int) string {
 func (s *Scratch) choices(v *frame) []int {
 	copy(v.scratchSet, v.eligible)
 	var order []int
-	for v.scratchSet.any() {
+	for v.scratchSet.Any() {
 		m := s.byHash(v, v.scratchSet)
-		v.scratchSet.remove(m)
+		v.scratchSet.Remove(m)
 		order = append(order, m)
 	}
 	return order

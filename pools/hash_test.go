@@ -137,21 +137,3 @@ func TestHashScopeCoversNetwork(t *testing.T) {
 		}
 	}
 }
-
-// log2 is within 2^-20 of floating point's, and decreases throughout.
-func TestLog2Table(t *testing.T) {
-	l := newLog2Table()
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 100_000 {
-		x := rnd.Uint64() >> rnd.IntN(64)
-		got, want := float64(l.below(x))/math.Exp2(unitBits), 64-math.Log2(float64(x|1))
-		if math.Abs(got-want) > math.Exp2(-20) {
-			t.Fatalf("%d: %v, want %v", x, got, want)
-		}
-		if y := x + 1 + rnd.Uint64N(1+x/512); y > x && l.below(y) > l.below(x) {
-			t.Fatalf("%d costs more than %d", y, x)
-		}
-	}
-	expect(t, "of one half", l.below(1<<63), uint64(1)<<unitBits)
-	expect(t, "of nothing", l.below(0), uint64(64)<<unitBits)
-}

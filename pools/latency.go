@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
 )
 
 // Latency is proximity with another table, which ranks regions by round trips
@@ -113,7 +114,7 @@ func inMs(d time.Duration) float64 {
 }
 
 // whyQuickest explains why latency chose m.
-func (s *Scratch) whyQuickest(v *frame, from bitset, m int) string {
+func (s *Scratch) whyQuickest(v *frame, from bitset.Set, m int) string {
 	if v.table == none {
 		return s.whyWeight(v, from, m)
 	}
@@ -122,7 +123,7 @@ func (s *Scratch) whyQuickest(v *frame, from bitset, m int) string {
 		return "no region has an eligible member; " + s.whyWeight(v, from, m)
 	}
 	text := fmt.Sprintf("%s: %s", v.whichRegion(), step.RTT) + v.nearer
-	if from.count() > 1 {
+	if from.Count() > 1 {
 		text += "; " + s.whyWeight(v, from, m)
 	}
 	return text

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"meridian/pools/internal/bitset"
 )
 
 // byFreeCapacity draws a member with probability room / sum of the rooms. A member's
@@ -21,7 +23,7 @@ import (
 //
 // Rooms are computed when reports arrive, not here. The room of a member in slow start
 // is multiplied by its fraction.
-func (s *Scratch) byFreeCapacity(v *frame, from bitset, r uint64) int {
+func (s *Scratch) byFreeCapacity(v *frame, from bitset.Set, r uint64) int {
 	sum, last := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {
 		return s.byWeight(v, from, r)
@@ -41,7 +43,7 @@ func (s *Scratch) byFreeCapacity(v *frame, from bitset, r uint64) int {
 }
 
 // sumOfFreeCapacity returns the sum of the rooms, and the last member that has any.
-func (s *Scratch) sumOfFreeCapacity(v *frame, from bitset) (sum float64, last int) {
+func (s *Scratch) sumOfFreeCapacity(v *frame, from bitset.Set) (sum float64, last int) {
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
 			m := i<<6 + bits.TrailingZeros64(w)
@@ -61,7 +63,7 @@ func (s *Scratch) freeCapacity(v *frame, m int) float64 {
 }
 
 // whyFreeCapacity returns the probability that m had.
-func (s *Scratch) whyFreeCapacity(v *frame, from bitset, m int) string {
+func (s *Scratch) whyFreeCapacity(v *frame, from bitset.Set, m int) string {
 	sum, _ := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {
 		return "no member has room; " + s.whyWeight(v, from, m)
@@ -83,13 +85,13 @@ func (s *Scratch) whyNoFreeCapacity(v *frame, m int) string {
 }
 
 // chancesByFreeCapacity yields the probabilities of byFreeCapacity.
-func (s *Scratch) chancesByFreeCapacity(v *frame, from bitset, f func(m int, p float64)) {
+func (s *Scratch) chancesByFreeCapacity(v *frame, from bitset.Set, f func(m int, p float64)) {
 	sum, _ := s.sumOfFreeCapacity(v, from)
 	if sum <= 0 {
 		s.chancesByWeight(v, from, f)
 		return
 	}
-	for m := range from.all() {
+	for m := range from.All() {
 		if room := s.freeCapacity(v, m); room > 0 {
 			f(m, room/sum)
 		}

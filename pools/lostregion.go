@@ -6,6 +6,8 @@ import (
 
 	"meridian/config"
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
+	"meridian/pools/internal/rendezvous"
 )
 
 // A region of a proximity or latency pool is lost while it has no eligible member. In
@@ -38,7 +40,7 @@ func (c *compiler) spreadLost(id ID) {
 		return
 	}
 	if t.log2 == nil {
-		t.log2 = newLog2Table()
+		t.log2 = rendezvous.NewTable()
 	}
 	p.scores = uint32(len(t.scores))
 	capacities := t.regionCapacities(id)
@@ -56,7 +58,7 @@ func (t *Tree) regionCapacities(id ID) []uint64 {
 	for g := range p.ngroups {
 		region := t.regionOf(id, g)
 		capacities[g] = uint64(t.regionLoads[region].capacity)
-		for m := range t.group(p, g).all() {
+		for m := range t.group(p, g).All() {
 			weights[g] += uint64(t.weights[p.first+uint32(m)])
 			if t.regionLoads[region].capacity == 0 {
 				capacities[g] += t.capacityOf(memberRef{uint32(id), uint32(m)})
@@ -95,7 +97,7 @@ func (t *Tree) capacityOf(u memberRef) (sum uint64) {
 
 // regionOf returns the name of a group's region; empty: none.
 func (t *Tree) regionOf(id ID, group uint32) string {
-	return t.cfg.Pools[id].Members[t.group(&t.pools[id], group).first()].Region
+	return t.cfg.Pools[id].Members[t.group(&t.pools[id], group).First()].Region
 }
 
 // narrowLost leaves the members of the region that takes a client of a lost first region.
@@ -105,7 +107,7 @@ func (s *Scratch) narrowLost(v *frame, table *geo.Table, leaf geo.Leaf) bool {
 		return false
 	}
 	home := uint32(table.Ranking(leaf)[0])
-	if g := s.tree.group(v.pool, home); v.eligible.meets(g) && !s.slowStartExcludes(v, home) {
+	if g := s.tree.group(v.pool, home); v.eligible.Meets(g) && !s.slowStartExcludes(v, home) {
 		return false
 	}
 	region := s.bestRegion(v, home)
@@ -129,10 +131,10 @@ func (s *Scratch) slowStartExcludes(v *frame, group uint32) bool {
 }
 
 // keptOfRegion is partOfRegion by loads alone.
-func (s *Scratch) keptOfRegion(v *frame, g bitset) uint64 {
+func (s *Scratch) keptOfRegion(v *frame, g bitset.Set) uint64 {
 	var parts, weights uint64
-	for m := range g.all() {
-		if v.eligible.has(m) {
+	for m := range g.All() {
+		if v.eligible.Has(m) {
 			member := v.first + uint32(m)
 			weight := uint64(s.tree.weights[member])
 			parts, weights = parts+s.state.loadFraction(member)*weight, weights+weight
@@ -149,8 +151,7 @@ func (s *Scratch) bestRegion(v *frame, home uint32) uint32 {
 	var cost, capacity uint64
 	for g := range v.ngroups {
 		of := &s.tree.scores[v.scores+g]
-		members := s.tree.group(v.pool, g)
-		if g == home || of.capacity == 0 || !v.eligible.meets(members) {
+		if g == home || !s.canTake(v, g) {
 			continue
 		}
 		found++
@@ -158,8 +159,8 @@ func (s *Scratch) bestRegion(v *frame, home uint32) uint32 {
 		if taking && !takes {
 			continue
 		}
-		c := s.tree.log2.below(mix(network ^ of.key))
-		if best == none || takes && !taking || lessScore(c, of.capacity, cost, capacity) {
+		c := s.tree.log2.Cost(mix(network ^ of.key))
+		if best == none || takes && !taking || rendezvous.Less(c, of.capacity, cost, capacity) {
 			best, taking, cost, capacity = g, takes, c, of.capacity
 		}
 	}
@@ -167,6 +168,11 @@ func (s *Scratch) bestRegion(v *frame, home uint32) uint32 {
 		s.scope = max(s.scope, bits)
 	}
 	return best
+}
+
+// canTake reports whether a region has capacity and an eligible member.
+func (s *Scratch) canTake(v *frame, g uint32) bool {
+	return s.tree.scores[v.scores+g].capacity > 0 && v.eligible.Meets(s.tree.group(v.pool, g))
 }
 
 // spread records why a client of a lost first region goes to another region.
@@ -186,7 +192,7 @@ func (r *recorder) spread(s *Scratch, v *frame, home, region uint32) {
 		}
 	}
 	for i := range r.tree.cfg.Pools[v.id].Members {
-		if step := &r.steps[v.step+i]; step.Eligible && !v.eligible.has(i) {
+		if step := &r.steps[v.step+i]; step.Eligible && !v.eligible.Has(i) {
 			step.Reason = fmt.Sprintf("%s: its clients are spread by capacity, and this network goes to %q", why, to)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
 )
 
 // narrows reports whether the policy leaves the members of one region or one match.
@@ -30,9 +31,9 @@ func (s *Scratch) passOver(v *frame, answers int) bool {
 				left--
 				continue
 			}
-			v.eligible.remove(m)
-			v.canGive.remove(m)
-			v.passed.add(m)
+			v.eligible.Remove(m)
+			v.canGive.Remove(m)
+			v.passed.Add(m)
 			s.record.passes(s, v, m)
 			removed = true
 		}
@@ -104,7 +105,7 @@ func (s *Scratch) hasMatch(p *pool, pl basis) bool {
 }
 
 // opensMatch reports whether a match may fail open; nil means the pool's only match.
-func (s *Scratch) opensMatch(p *pool, after basis, members bitset) bool {
+func (s *Scratch) opensMatch(p *pool, after basis, members bitset.Set) bool {
 	for _, pl := range failingOpen(after) {
 		if s.anyAnswer(p, pl, members) {
 			return true
@@ -116,7 +117,7 @@ func (s *Scratch) opensMatch(p *pool, after basis, members bitset) bool {
 // anyAnswer reports whether an eligible member of a pool has an answer for the
 // client; members, unless nil, limits it to those. It checks members first
 // that do not depend on the client.
-func (s *Scratch) anyAnswer(p *pool, pl basis, members bitset) bool {
+func (s *Scratch) anyAnswer(p *pool, pl basis, members bitset.Set) bool {
 	for _, dependent := range [...]bool{false, true} {
 		for i := range p.words {
 			w := s.state.word(p.eligible(s.family, pl) + i)

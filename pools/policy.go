@@ -1,6 +1,9 @@
 package pools
 
-import "meridian/config"
+import (
+	"meridian/config"
+	"meridian/pools/internal/bitset"
+)
 
 // policy is a config.Policy as a number. A sticky weighted or round-robin pool draws
 // as hash does, and has its number.
@@ -19,37 +22,27 @@ const (
 	all
 )
 
+// policies are the numbers of the policies.
+var policies = map[config.Policy]policy{
+	config.Proximity:     proximity,
+	config.Geolocation:   geolocation,
+	config.Weighted:      weighted,
+	config.RoundRobin:    roundRobin,
+	config.Failover:      failover,
+	config.Hash:          hash,
+	config.Fastest:       fastest,
+	config.LatencyPolicy: latency,
+	config.LeastLoad:     leastLoad,
+	config.AllMembers:    all,
+}
+
 // policyOf returns the number of a pool's policy; false if the name is unknown.
 func policyOf(p *config.Pool) (policy, bool) {
-	switch p.Policy {
-	case config.Proximity:
-		return proximity, true
-	case config.Geolocation:
-		return geolocation, true
-	case config.Weighted:
-		if p.Sticky {
-			return hash, true
-		}
-		return weighted, true
-	case config.RoundRobin:
-		if p.Sticky {
-			return hash, true
-		}
-		return roundRobin, true
-	case config.Failover:
-		return failover, true
-	case config.Hash:
-		return hash, true
-	case config.Fastest:
-		return fastest, true
-	case config.LatencyPolicy:
-		return latency, true
-	case config.LeastLoad:
-		return leastLoad, true
-	case config.AllMembers:
-		return all, true
+	number, ok := policies[p.Policy]
+	if p.Sticky && (number == weighted || number == roundRobin) {
+		return hash, ok
 	}
-	return 0, false
+	return number, ok
 }
 
 // narrow leaves in v.eligible the members that the policy may choose from for this request,
@@ -69,7 +62,7 @@ func (s *Scratch) narrow(v *frame) {
 }
 
 // choose returns the policy's choice from a set that is not empty. r is random.
-func (s *Scratch) choose(v *frame, from bitset, r uint64) int {
+func (s *Scratch) choose(v *frame, from bitset.Set, r uint64) int {
 	switch v.policy {
 	case roundRobin:
 		return s.inTurn(v, from)
@@ -93,7 +86,7 @@ func (s *Scratch) choose(v *frame, from bitset, r uint64) int {
 
 // chances calls f with each member of a set that choose may choose, and its
 // probability. Round-robin counts as if its turns were random, sticky: ttl as if the time were.
-func (s *Scratch) chances(v *frame, from bitset, f func(m int, p float64)) {
+func (s *Scratch) chances(v *frame, from bitset.Set, f func(m int, p float64)) {
 	switch v.policy {
 	case roundRobin, all:
 		chancesEven(from, f)
@@ -135,7 +128,7 @@ func (v *frame) redraws(answersAll bool) bool {
 }
 
 // why explains a choice of choose.
-func (s *Scratch) why(v *frame, from bitset, m int) string {
+func (s *Scratch) why(v *frame, from bitset.Set, m int) string {
 	switch v.policy {
 	case proximity:
 		return s.whyNearest(v, from, m)

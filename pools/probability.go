@@ -159,7 +159,7 @@ func (o *distribution) walk(id ID, pl basis, p float64) {
 // overAdmissions divides p by which members in slow start a draw admits.
 func (o *distribution) overAdmissions(v *frame, p float64) {
 	eligible, giving := slices.Clone(v.eligible), slices.Clone(v.canGive)
-	slow := slices.DeleteFunc(slices.Clone(v.slow), func(s fraction) bool { return !eligible.has(int(s.of - v.first)) })
+	slow := slices.DeleteFunc(slices.Clone(v.slow), func(s fraction) bool { return !eligible.Has(int(s.of - v.first)) })
 	parts := make([]uint64, len(slow))
 	for i := range slow {
 		parts[i] = uint64(slow[i].part)
@@ -170,10 +170,10 @@ func (o *distribution) overAdmissions(v *frame, p float64) {
 		copy(v.scratchSet, eligible)
 		for i := range slow {
 			if left>>i&1 != 0 {
-				v.scratchSet.remove(int(slow[i].of - v.first))
+				v.scratchSet.Remove(int(slow[i].of - v.first))
 			}
 		}
-		if v.scratchSet.any() {
+		if v.scratchSet.Any() {
 			v.narrowTo(v.scratchSet)
 		}
 		o.overPolicy(v, p*chance)
@@ -206,7 +206,7 @@ func admissions(parts []uint64) iter.Seq2[uint, float64] {
 
 // overPolicy divides p among the members that the policy has left.
 func (o *distribution) overPolicy(v *frame, p float64) {
-	if !v.eligible.any() {
+	if !v.eligible.Any() {
 		o.addNoAnswer(p)
 		return
 	}
@@ -220,12 +220,12 @@ func (o *distribution) overPolicy(v *frame, p float64) {
 // give is Scratch.answerMember for a probability: of the drawn member m, or of its substitutes.
 func (o *distribution) give(v *frame, m int, p float64) {
 	s := o.scratch
-	if v.canGive.has(m) {
+	if v.canGive.Has(m) {
 		o.takes(v, m, p)
 		return
 	}
 	s.familySubstitutes(v, m)
-	if !v.scratchSet.any() {
+	if !v.scratchSet.Any() {
 		o.addNoAnswer(p)
 		return
 	}
@@ -280,20 +280,26 @@ func (o *distribution) addressSubsets(v *frame, m int) iter.Seq2[[]addrRef, floa
 	}
 	return func(yield func([]addrRef, float64) bool) {
 		for left, chance := range admissions(parts) {
-			joined := slices.Clone(refs)
-			for i := len(refs) - 1; i >= 0; i-- {
-				if left>>i&1 != 0 {
-					joined = slices.Delete(joined, i, i+1)
-				}
-			}
-			if len(joined) == 0 {
-				joined = refs
-			}
+			joined := joining(refs, left)
 			if len(refs) > 0 && !yield(joined, chance) {
 				return
 			}
 		}
 	}
+}
+
+// joining returns the refs that are not among left, one bit each; all if that would be none.
+func joining(refs []addrRef, left uint) []addrRef {
+	var joined []addrRef
+	for i, r := range refs {
+		if left>>i&1 == 0 {
+			joined = append(joined, r)
+		}
+	}
+	if len(joined) == 0 {
+		return refs
+	}
+	return joined
 }
 
 func (o *distribution) add(from source, p float64) {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+
+	"meridian/pools/internal/bitset"
 )
 
 // draws divides p among the members that an answer of v.wanted may have, over
@@ -22,12 +24,12 @@ import (
 func (o *distribution) draws(v *frame, p float64) {
 	switch {
 	case v.wanted == 0:
-		for m := range v.canGive.all() {
+		for m := range v.canGive.All() {
 			o.takes(v, m, p)
 		}
 	case o.drawsEvenly(v):
-		each := min(1, float64(v.wanted)/float64(v.eligible.count()))
-		for m := range v.eligible.all() {
+		each := min(1, float64(v.wanted)/float64(v.eligible.Count()))
+		for m := range v.eligible.All() {
 			o.takes(v, m, p*each)
 		}
 	default:
@@ -64,31 +66,8 @@ func (o *distribution) drawExactly(v *frame, p float64) {
 	}
 }
 
-// approximate computes draws with too many sequences. Drawing without replacement is a
-// race of members that arrive after exponential times with their probabilities as rates;
-// the drawn members are those that have arrived when on average that many have. With a
-// hundred members or more, the error is less than a hundredth. It ignores
-// spread. Members of probability 0, such as full ones under least-load, start after all others have arrived.
-func (o *distribution) approximate(v *frame, p float64, wanted int) {
-	rates := make([]float64, v.members)
-	racing := 0
-	o.scratch.chances(v, v.eligible, func(m int, chance float64) {
-		if rates[m] = chance; chance > 0 {
-			racing++
-		}
-	})
-	if racing <= wanted {
-		for m, rate := range rates {
-			if rate > 0 {
-				o.give(v, m, p)
-				v.eligible.remove(m)
-			}
-		}
-		if racing < wanted && v.eligible.any() {
-			o.approximate(v, p, wanted-racing)
-		}
-		return
-	}
+// arrivalTime returns when on average that many members have arrived.
+func arrivalTime(rates []float64, wanted int) float64 {
 	arrived := func(at float64) (sum float64) {
 		for _, rate := range rates {
 			sum -= math.Expm1(-rate * at)
@@ -106,6 +85,35 @@ func (o *distribution) approximate(v *frame, p float64, wanted int) {
 			late = middle
 		}
 	}
+	return late
+}
+
+// approximate computes draws with too many sequences. Drawing without replacement is a
+// race of members that arrive after exponential times with their probabilities as rates;
+// the drawn members are those that have arrived when on average that many have. With a
+// hundred members or more, the error is less than a hundredth. It ignores
+// spread. Members of probability 0, such as full ones under least-load, start after all others have arrived.
+func (o *distribution) approximate(v *frame, p float64, wanted int) {
+	rates := make([]float64, v.members)
+	racing := 0
+	o.scratch.chances(v, v.eligible, func(m int, chance float64) {
+		if rates[m] = chance; chance > 0 {
+			racing++
+		}
+	})
+	if racing <= wanted {
+		for m, rate := range rates {
+			if rate > 0 {
+				o.give(v, m, p)
+				v.eligible.Remove(m)
+			}
+		}
+		if racing < wanted && v.eligible.Any() {
+			o.approximate(v, p, wanted-racing)
+		}
+		return
+	}
+	late := arrivalTime(rates, wanted)
 	for m, rate := range rates {
 		if rate > 0 {
 			o.give(v, m, -p*math.Expm1(-rate*late))
@@ -125,8 +133,8 @@ func (o *distribution) drawsEvenly(v *frame) bool {
 	default:
 		return false
 	}
-	for m := range v.eligible.all() {
-		if !v.canGive.has(m) || o.uses(v, m)[0] != (chance{1, 1}) {
+	for m := range v.eligible.All() {
+		if !v.canGive.Has(m) || o.uses(v, m)[0] != (chance{1, 1}) {
 			return false
 		}
 	}
@@ -154,7 +162,7 @@ func (o *distribution) draw(v *frame, w drawState, drawn int, next *drawStates) 
 	s := o.scratch
 	w.load(v)
 	if drawn > 0 && !v.redraws(false) {
-		o.drawOne(v, w, v.drawable().after(w.last), 1, next)
+		o.drawOne(v, w, v.drawable().After(w.last), 1, next)
 		return 1
 	}
 	chances := chancesOf(func(f func(int, float64)) { s.chances(v, v.drawable(), f) })
@@ -169,11 +177,11 @@ func (o *distribution) draw(v *frame, w drawState, drawn int, next *drawStates) 
 // drawOne is Scratch.answerMember of m, and adds the state that follows.
 func (o *distribution) drawOne(v *frame, w drawState, m int, p float64, next *drawStates) {
 	s := o.scratch
-	v.eligible.remove(m)
+	v.eligible.Remove(m)
 	s.passRegion(v, m)
 	given := []chance{{m, 1}}
-	if !v.canGive.has(m) {
-		if s.familySubstitutes(v, m); !v.scratchSet.any() {
+	if !v.canGive.Has(m) {
+		if s.familySubstitutes(v, m); !v.scratchSet.Any() {
 			next.add(v, w.left-1, m, w.p*p)
 			return
 		}
@@ -183,11 +191,11 @@ func (o *distribution) drawOne(v *frame, w drawState, m int, p float64, next *dr
 		q := w.p * p * c.p
 		next.taken[c.of] += q
 		uses := o.uses(v, c.of)
-		v.canGive.remove(c.of)
+		v.canGive.Remove(c.of)
 		for _, n := range uses {
 			next.add(v, w.left-n.of, m, q*n.p)
 		}
-		v.canGive.add(c.of)
+		v.canGive.Add(c.of)
 	}
 }
 
@@ -231,14 +239,14 @@ type drawStates struct {
 
 // add adds a sequence that leads to the state of v, unless nothing is drawn from there.
 func (w *drawStates) add(v *frame, left, last int, p float64) {
-	if left <= 0 || !v.eligible.any() {
+	if left <= 0 || !v.eligible.Any() {
 		return
 	}
 	if v.redraws(false) {
 		last = 0 // not needed
 	}
 	w.key = binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(w.key[:0], uint32(left)), uint32(last))
-	for _, set := range [3]bitset{v.eligible, v.canGive, v.remainingRegions} {
+	for _, set := range [3]bitset.Set{v.eligible, v.canGive, v.remainingRegions} {
 		for _, word := range set {
 			w.key = binary.NativeEndian.AppendUint64(w.key, word)
 		}

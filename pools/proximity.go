@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"meridian/geo"
+	"meridian/pools/internal/bitset"
 )
 
 // narrowToNearest leaves the eligible members of the nearest region that has
@@ -27,7 +28,7 @@ func (s *Scratch) narrowToNearest(v *frame) {
 	t := s.tree
 	table := t.geoTables[v.table]
 	region, scope := table.Nearest(s.client)
-	if g := t.group(v.pool, uint32(region)); v.eligible.meets(g) { // fast path: the first row with k = 0
+	if g := t.group(v.pool, uint32(region)); v.eligible.Meets(g) { // fast path: the first row with k = 0
 		s.scope = max(s.scope, scope)
 		v.narrowTo(g)
 		s.record.narrowed(s, v, 0)
@@ -44,7 +45,7 @@ func (s *Scratch) narrowByRanking(v *frame, table *geo.Table) {
 		return
 	}
 	for k, region := range table.Ranking(leaf) {
-		if g := t.group(v.pool, uint32(region)); v.eligible.meets(g) {
+		if g := t.group(v.pool, uint32(region)); v.eligible.Meets(g) {
 			s.scope = max(s.scope, table.Scope(leaf, k))
 			v.narrowTo(g)
 			s.record.narrowed(s, v, k)
@@ -56,19 +57,19 @@ func (s *Scratch) narrowByRanking(v *frame, table *geo.Table) {
 }
 
 // narrowTo leaves the members of g.
-func (v *frame) narrowTo(g bitset) {
-	v.eligible.keep(g)
-	v.canGive.keep(g)
+func (v *frame) narrowTo(g bitset.Set) {
+	v.eligible.Keep(g)
+	v.canGive.Keep(g)
 }
 
 // whyNearest explains why proximity chose m.
-func (s *Scratch) whyNearest(v *frame, from bitset, m int) string {
+func (s *Scratch) whyNearest(v *frame, from bitset.Set, m int) string {
 	region := s.tree.cfg.Pools[v.id].Members[m].Region
 	if region == "" {
 		return "no region has an eligible member; " + s.whyWeight(v, from, m)
 	}
 	text := fmt.Sprintf("%s: %s", v.whichRegion(), s.record.distance(s, region)) + v.nearer
-	if from.count() > 1 {
+	if from.Count() > 1 {
 		text += "; " + s.whyWeight(v, from, m)
 	}
 	return text

@@ -3,6 +3,8 @@ package pools
 import (
 	"fmt"
 	"slices"
+
+	"meridian/pools/internal/bitset"
 )
 
 // takeTurn begins a visit of a round-robin pool: it takes the pool's turn from
@@ -76,21 +78,21 @@ type taken struct{ of, turn uint32 }
 //
 // The rest of the turn counts the rounds. If the member lacks the family,
 // the rest chooses its substitute, so that substitutes take turns as well.
-func (s *Scratch) inTurn(v *frame, from bitset) int {
-	n := uint32(from.count())
+func (s *Scratch) inTurn(v *frame, from bitset.Set) int {
+	n := uint32(from.Count())
 	k := v.rounds % n
 	v.rounds /= n
-	return from.nth(int(k))
+	return from.Nth(int(k))
 }
 
 // whyTurn returns the index of m among the eligible members. The turn itself is known
 // only to its worker.
-func (s *Scratch) whyTurn(v *frame, from bitset, m int) string {
+func (s *Scratch) whyTurn(v *frame, from bitset.Set, m int) string {
 	place := 0
-	for other := range from.all() {
+	for other := range from.All() {
 		if place++; other == m {
 			break
 		}
 	}
-	return fmt.Sprintf("its turn: %d of %d eligible; each worker takes its own", place, from.count())
+	return fmt.Sprintf("its turn: %d of %d eligible; each worker takes its own", place, from.Count())
 }

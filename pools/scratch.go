@@ -1,6 +1,10 @@
 package pools
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"meridian/pools/internal/bitset"
+)
 
 // Scratch is a worker's own memory: Decide's output, the turns of round-robin
 // pools, and the stack of the walk. Not for concurrent use. Tree.Scratch makes one
@@ -59,7 +63,7 @@ func (t *Tree) Scratch() *Scratch {
 const setsPerVisit = 5
 
 // take allocates a set of some words on the stack. Its content is undefined.
-func (s *Scratch) take(words uint32) bitset {
+func (s *Scratch) take(words uint32) bitset.Set {
 	from := s.top
 	s.top += int(words)
 	return s.words[from:s.top:s.top]

@@ -51,7 +51,7 @@ func (c *compiler) shedGroups(id ID) {
 			}
 			units[group] = len(t.shedding)
 			unit.member, unit.region = "", from.Members[i].Region
-			for m := range t.group(&t.pools[id], group).all() {
+			for m := range t.group(&t.pools[id], group).All() {
 				unit.members = append(unit.members, uint32(m))
 			}
 		} else {

@@ -8,6 +8,7 @@ import (
 
 	"meridian/config"
 	"meridian/health"
+	"meridian/pools/internal/bitset"
 )
 
 // fraction is the reduced part, in 256ths, of the clients of a target or member in
@@ -208,8 +209,8 @@ func (d *builder) poolFraction(id ID) uint64 {
 	}
 	var parts, weights uint64
 	for word := range p.words {
-		eligible := bitset{d.word(p.eligible(IPv4, byVerdict)+word) | d.word(p.eligible(IPv6, byVerdict)+word)}
-		for m := range eligible.all() {
+		eligible := bitset.Set{d.word(p.eligible(IPv4, byVerdict)+word) | d.word(p.eligible(IPv6, byVerdict)+word)}
+		for m := range eligible.All() {
 			member := p.first + word*64 + uint32(m)
 			part := fractionOf(slow, member)
 			if part == full {
@@ -278,19 +279,19 @@ func (s *Scratch) admit(v *frame) {
 // admitInOrder checks the members before the first full one. Later members
 // are in an answer only in addition to it.
 func (s *Scratch) admitInOrder(v *frame) {
-	if v.eligible.count() == 1 {
+	if v.eligible.Count() == 1 {
 		return
 	}
 	copy(v.scratchSet, v.eligible)
-	for m := v.eligible.first(); ; m = v.eligible.after(m) {
+	for m := v.eligible.First(); ; m = v.eligible.After(m) {
 		slow := shareOf(v.slow, v.first+uint32(m))
 		if slow.part == full {
 			break
 		}
 		if !s.admits(slow.key, uint64(slow.part)) {
-			v.scratchSet.remove(m)
+			v.scratchSet.Remove(m)
 		}
-		if v.eligible.after(m) <= m {
+		if v.eligible.After(m) <= m {
 			break
 		}
 	}
@@ -301,8 +302,8 @@ func (s *Scratch) admitByDraw(v *frame) {
 	copy(v.scratchSet, v.eligible)
 	for _, slow := range v.slow {
 		m := int(slow.of - v.first)
-		if v.eligible.has(m) && !v.seed.admits(slow) {
-			v.scratchSet.remove(m)
+		if v.eligible.Has(m) && !v.seed.admits(slow) {
+			v.scratchSet.Remove(m)
 		}
 	}
 	s.keepAdmitted(v)
@@ -315,7 +316,7 @@ func (s seed) admits(to fraction) bool {
 
 // keepAdmitted narrows to v.scratchSet, unless it is empty.
 func (s *Scratch) keepAdmitted(v *frame) {
-	if v.scratchSet.any() {
+	if v.scratchSet.Any() {
 		s.record.notAdmitted(v)
 		v.narrowTo(v.scratchSet)
 	}
@@ -336,7 +337,7 @@ func (s *Scratch) regionAdmits(v *frame, group uint32) bool {
 }
 
 // regionFraction returns the part of its clients that a group with an eligible member takes.
-func (s *Scratch) regionFraction(v *frame, g bitset) uint64 {
+func (s *Scratch) regionFraction(v *frame, g bitset.Set) uint64 {
 	var parts, weights uint64
 	for i, w := range g {
 		for w &= v.eligible[i]; w != 0; w &= w - 1 {
@@ -368,7 +369,7 @@ func (s *Scratch) narrowSlowly(v *frame) {
 	nearest, ranking := -1, table.Ranking(leaf)
 	for k, region := range ranking {
 		g := t.group(v.pool, uint32(region))
-		if !v.eligible.meets(g) {
+		if !v.eligible.Meets(g) {
 			continue
 		}
 		s.scope = max(s.scope, table.Scope(leaf, k))
@@ -390,7 +391,7 @@ func (s *Scratch) narrowSlowly(v *frame) {
 }
 
 // byReducedWeight is byWeight with members in slow start: each weight is multiplied by its part.
-func (s *Scratch) byReducedWeight(v *frame, from bitset, r uint64) int {
+func (s *Scratch) byReducedWeight(v *frame, from bitset.Set, r uint64) int {
 	at := below(r, s.sumOfReducedWeights(v, from))
 	for i, w := range from {
 		for ; w != 0; w &= w - 1 {
@@ -405,7 +406,7 @@ func (s *Scratch) byReducedWeight(v *frame, from bitset, r uint64) int {
 	panic("pools: a draw beyond the sum of the shares")
 }
 
-func (s *Scratch) sumOfReducedWeights(v *frame, of bitset) uint64 {
+func (s *Scratch) sumOfReducedWeights(v *frame, of bitset.Set) uint64 {
 	sum := uint64(0)
 	for i, w := range of {
 		for ; w != 0; w &= w - 1 {

@@ -1,5 +1,7 @@
 package pools
 
+import "meridian/pools/internal/bitset"
+
 // drawable returns the members that the next draw is among:
 //
 //	spread   a region without a member in the answer has one left   the draw is among
@@ -8,11 +10,11 @@ package pools
 //	region   no                                                     all that are left, and a new round begins
 //
 // Members without a region count as one region.
-func (v *frame) drawable() bitset {
+func (v *frame) drawable() bitset.Set {
 	if !v.spread {
 		return v.eligible
 	}
-	if !v.remainingRegions.any() {
+	if !v.remainingRegions.Any() {
 		copy(v.remainingRegions, v.eligible)
 	}
 	return v.remainingRegions

@@ -10,6 +10,8 @@ import (
 	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/health"
+	"meridian/pools/internal/bitset"
+	"meridian/pools/internal/rendezvous"
 )
 
 // none means no pool, no target, no table.
@@ -35,7 +37,7 @@ type Tree struct {
 	since   []atomic.Pointer[sinces] // by pool; for status only: read without the lock
 
 	ejections poolEjections
-	damped    bitset // of targets: flap damping alone keeps them down
+	damped    bitset.Set // of targets: flap damping alone keeps them down
 
 	reportClock time.Time // when the latest report was made
 	heldUntil   time.Time // the last heldUntil of balancers and shedding; zero: none
@@ -52,11 +54,11 @@ type shape struct {
 	roundTrips *geo.Latency               // nil: none are measured
 	measured   map[uint32][]config.Region // by table: the regions that it ranks by round trips; for Explain
 
-	weights []uint32   // by member; 0 for disabled ones
-	groups  bitset     // pool after pool: the members of each group, pool.words words a group
-	cnames  [][]byte   // of members, in wire form
-	keys    []uint64   // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
-	log2    *log2Table // nil if no pool hashes or spreads
+	weights []uint32          // by member; 0 for disabled ones
+	groups  bitset.Set        // pool after pool: the members of each group, pool.words words a group
+	cnames  [][]byte          // of members, in wire form
+	keys    []uint64          // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
+	log2    *rendezvous.Table // nil if no pool hashes or spreads
 
 	parents       index[memberRef] // by pool: the members that nest it
 	fallbackUsers index[ID]        // by pool: the pools bound to names that have it as fallback
@@ -210,7 +212,7 @@ func (p *pool) end() uint32 {
 const statePerWord = 2 * 2
 
 // group returns the members of a group.
-func (t *Tree) group(p *pool, g uint32) bitset {
+func (t *Tree) group(p *pool, g uint32) bitset.Set {
 	return t.groups[p.groups+g*p.words:][:p.words]
 }
 

@@ -3,6 +3,8 @@ package pools
 import (
 	"fmt"
 	"math/bits"
+
+	"meridian/pools/internal/bitset"
 )
 
 // byWeight draws a member with probability weight / sum of the weights:
@@ -13,7 +15,7 @@ import (
 //	(only one)         -     -                     that one
 //
 // byReducedWeight draws if members are in slow start. Members of weight 0 are never eligible, so every weight here is positive.
-func (s *Scratch) byWeight(v *frame, from bitset, r uint64) int {
+func (s *Scratch) byWeight(v *frame, from bitset.Set, r uint64) int {
 	if len(v.slow) > 0 {
 		return s.byReducedWeight(v, from, r)
 	}
@@ -21,14 +23,14 @@ func (s *Scratch) byWeight(v *frame, from bitset, r uint64) int {
 }
 
 // drawn returns the member of p that r draws from a set by weight.
-func (t *Tree) drawn(p *pool, from bitset, r uint64) int {
+func (t *Tree) drawn(p *pool, from bitset.Set, r uint64) int {
 	if p.even { // fast path, equal to the slow path if all weights are equal
-		return from.nth(int(below(r, uint64(from.count()))))
+		return from.Nth(int(below(r, uint64(from.Count()))))
 	}
 	weights := t.weights[p.first:][:p.members]
 	sum, members := sumOf(weights, from)
 	if members == 1 {
-		return from.first()
+		return from.First()
 	}
 	at := below(r, sum)
 	for i, w := range from {
@@ -45,7 +47,7 @@ func (t *Tree) drawn(p *pool, from bitset, r uint64) int {
 }
 
 // sumOf adds up the weights of some members and counts them.
-func sumOf(weights []uint32, of bitset) (sum uint64, members int) {
+func sumOf(weights []uint32, of bitset.Set) (sum uint64, members int) {
 	for i, w := range of {
 		for ; w != 0; w &= w - 1 {
 			sum += uint64(weights[i<<6+bits.TrailingZeros64(w)])
@@ -56,7 +58,7 @@ func sumOf(weights []uint32, of bitset) (sum uint64, members int) {
 }
 
 // whyWeight returns the weight of m and the sum of weights that it was drawn with.
-func (s *Scratch) whyWeight(v *frame, from bitset, m int) string {
+func (s *Scratch) whyWeight(v *frame, from bitset.Set, m int) string {
 	weights := s.tree.weights[v.first:][:v.members]
 	if len(v.slow) > 0 {
 		return fmt.Sprintf("weight %.4g of %.4g", float64(s.reducedWeight(v, m))/fullWeight, float64(s.sumOfReducedWeights(v, from))/fullWeight)
@@ -66,9 +68,9 @@ func (s *Scratch) whyWeight(v *frame, from bitset, m int) string {
 }
 
 // chancesByWeight yields the probabilities of byWeight.
-func (s *Scratch) chancesByWeight(v *frame, from bitset, f func(m int, p float64)) {
+func (s *Scratch) chancesByWeight(v *frame, from bitset.Set, f func(m int, p float64)) {
 	sum := float64(s.sumOfReducedWeights(v, from))
-	for m := range from.all() {
+	for m := range from.All() {
 		f(m, float64(s.reducedWeight(v, m))/sum)
 	}
 }

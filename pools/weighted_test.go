@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"meridian/health"
+	"meridian/pools/internal/bitset"
 )
 
 func TestWeightedDrawsByWeight(t *testing.T) {
@@ -75,7 +76,7 @@ func TestEvenWeightsMatchSlowPath(t *testing.T) {
 	expect(t, "even", short.even, true)
 	for n := range 10_000 {
 		r := seed(1).draw(n)
-		if a, b := s.byWeight(&short, bitset{7}, r), s.byWeight(&long, bitset{7}, r); a != b {
+		if a, b := s.byWeight(&short, bitset.Set{7}, r), s.byWeight(&long, bitset.Set{7}, r); a != b {
 			t.Fatalf("r %d: member %d the short way, %d the long one", r, a, b)
 		}
 	}

@@ -1,11 +1,13 @@
-package pools
+// Package rendezvous compares the scores of weighted rendezvous hashing in integers: a score is
+// the Cost of a hash divided by a weight, and the lowest wins.
+package rendezvous
 
 import "math/bits"
 
-// log2Table is a table of log2(1+i/1024) as parts of 2^48. It uses integers because all
+// Table is a table of log2(1+i/1024) as parts of 2^48. It uses integers because all
 // nodes must agree on every score to the last bit, and a floating-point logarithm
 // may differ between processors.
-type log2Table [steps + 1]uint64
+type Table [steps + 1]uint64
 
 const (
 	stepBits = 10
@@ -13,10 +15,10 @@ const (
 	unitBits = 48 // of one whole logarithm
 )
 
-// newLog2Table computes the table by squaring: the logarithm of a square is
+// NewTable computes the table by squaring: the logarithm of a square is
 // twice the logarithm, so each squaring yields one bit.
-func newLog2Table() *log2Table {
-	var l log2Table
+func NewTable() *Table {
+	var l Table
 	for i := range steps {
 		y := uint64(steps+i) << (63 - stepBits) // 1+i/steps as parts of 2^63
 		for range unitBits {
@@ -32,13 +34,20 @@ func newLog2Table() *log2Table {
 	return &l
 }
 
-// below returns -log2(x / 2^64) as parts of 2^48, linear between the steps of the
+// Cost returns -log2(x / 2^64) as parts of 2^48, linear between the steps of the
 // table; x = 0 counts as 1. It decreases as x grows.
-func (l *log2Table) below(x uint64) uint64 {
+func (l *Table) Cost(x uint64) uint64 {
 	x |= 1
 	lead := bits.LeadingZeros64(x)
 	rest := x << lead << 1 // after the leading one
 	at := rest >> (64 - stepBits)
 	part, _ := bits.Mul64(l[at+1]-l[at], rest<<stepBits)
 	return uint64(lead+1)<<unitBits - l[at] - part
+}
+
+// Less reports whether a/v is less than b/w.
+func Less(a, v, b, w uint64) bool {
+	hi, lo := bits.Mul64(a, w)
+	otherHi, otherLo := bits.Mul64(b, v)
+	return hi < otherHi || hi == otherHi && lo < otherLo
 }
