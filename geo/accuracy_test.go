@@ -60,7 +60,7 @@ func TestLargeAccuracyRadiusIgnoresCoordinates(t *testing.T) {
 			t.Errorf("%s with %d km is nearest to region %d, want %d", c.client, c.max, nearest, c.nearest)
 		}
 		var says string
-		for _, s := range l.Consult(addrOf(c.client)) {
+		for _, s := range l.LookupAll(addrOf(c.client)) {
 			if s.Source == "database" {
 				says = s.Says
 			}

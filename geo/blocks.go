@@ -9,11 +9,11 @@ type Block struct {
 	ASN    uint32    // 0: unknown
 }
 
-// Tracts calls visit with every block of a family that the sources place, in address order. The result equals Locate
+// Blocks calls visit with every block of a family that the sources place, in address order. The result equals Locate
 // of each address, without a lookup for each. It omits what only the default region places, and private space that
 // networks does not name. It ends early if visit returns false. It returns an error if a database can no longer be
 // read. It must not run concurrently with Close.
-func (l *Locator) Tracts(v4 bool, visit func(Block) bool) error {
+func (l *Locator) Blocks(v4 bool, visit func(Block) bool) error {
 	err := recoverFault(func() error {
 		w, err := l.newBlockWalk(v4, visit)
 		if err != nil {

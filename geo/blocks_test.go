@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Tracts and Locate agree for each address of a block; outside all blocks, only the default region has a location.
+// Blocks and Locate agree for each address of a block; outside all blocks, only the default region has a location.
 func TestBlocksAgreeWithLocate(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -20,7 +20,7 @@ func TestBlocksAgreeWithLocate(t *testing.T) {
 				}
 			}
 			for _, a := range w.corners() {
-				if a.Is4() != v4 || a.Is4In6() || inTracts(all, a) {
+				if a.Is4() != v4 || a.Is4In6() || inBlocks(all, a) {
 					continue
 				}
 				_, private := l.PrivateECS(a)
@@ -45,7 +45,7 @@ func agrees(t *testing.T, seed uint64, tract Block, want Location) {
 func tractsOf(t *testing.T, l *Locator, v4 bool) []Block {
 	t.Helper()
 	var all []Block
-	err := l.Tracts(v4, func(tract Block) bool {
+	err := l.Blocks(v4, func(tract Block) bool {
 		if n := len(all); n > 0 && !lastOf(all[n-1].Prefix).Less(tract.Prefix.Addr()) {
 			t.Errorf("tract %s comes after %s", tract.Prefix, all[n-1].Prefix)
 		}
@@ -58,7 +58,7 @@ func tractsOf(t *testing.T, l *Locator, v4 bool) []Block {
 	return all
 }
 
-func inTracts(all []Block, a netip.Addr) bool {
+func inBlocks(all []Block, a netip.Addr) bool {
 	for _, tract := range all {
 		if tract.Prefix.Contains(a) {
 			return true
@@ -70,7 +70,7 @@ func inTracts(all []Block, a netip.Addr) bool {
 func TestBlocksStopEarly(t *testing.T) {
 	l := newWorld(rand.New(rand.NewPCG(1, 2))).open(t)
 	visits := 0
-	if err := l.Tracts(true, func(Block) bool { visits++; return false }); err != nil || visits != 1 {
+	if err := l.Blocks(true, func(Block) bool { visits++; return false }); err != nil || visits != 1 {
 		t.Errorf("%d tracts visited, error %v; want the first alone", visits, err)
 	}
 }

@@ -29,7 +29,7 @@ func TestNetworkWithPointAndArea(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: got %+v, want %+v", c.client, got, c.want)
 		}
-		if says := l.Consult(addrOf(c.client))[0].Says; !strings.HasPrefix(says, c.says) {
+		if says := l.LookupAll(addrOf(c.client))[0].Says; !strings.HasPrefix(says, c.says) {
 			t.Errorf("%s: networks say %q, want %q", c.client, says, c.says)
 		}
 	}

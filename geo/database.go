@@ -77,13 +77,8 @@ func newDatabase(data []byte) (*database, error) {
 	}
 	m := reader.Metadata
 	db := &database{data: data, reader: reader, size: m.RecordSize}
-	switch {
-	case m.RecordSize != 24 && m.RecordSize != 28 && m.RecordSize != 32:
-		return nil, fmt.Errorf("has records of %d bits, want 24, 28 or 32", m.RecordSize)
-	case m.IPVersion != 4 && m.IPVersion != 6:
-		return nil, fmt.Errorf("is of IP version %d, want 4 or 6", m.IPVersion)
-	case m.NodeCount == 0 || uint64(m.NodeCount) >= 1<<31 || db.treeSize(m.NodeCount)+separator > uint64(len(data)):
-		return nil, fmt.Errorf("claims %d nodes, which its %d bytes cannot hold", m.NodeCount, len(data))
+	if err := db.checkMetadata(m); err != nil {
+		return nil, err
 	}
 	db.nodes = uint32(m.NodeCount)
 	db.v6, db.v4 = record(db.nodes), 0
@@ -95,6 +90,19 @@ func newDatabase(data []byte) (*database, error) {
 		}
 	}
 	return db, nil
+}
+
+// checkMetadata returns an error if the search tree that m describes cannot be in the file.
+func (db *database) checkMetadata(m maxminddb.Metadata) error {
+	switch {
+	case m.RecordSize != 24 && m.RecordSize != 28 && m.RecordSize != 32:
+		return fmt.Errorf("has records of %d bits, want 24, 28 or 32", m.RecordSize)
+	case m.IPVersion != 4 && m.IPVersion != 6:
+		return fmt.Errorf("is of IP version %d, want 4 or 6", m.IPVersion)
+	case m.NodeCount == 0 || uint64(m.NodeCount) >= 1<<31 || db.treeSize(m.NodeCount)+separator > uint64(len(db.data)):
+		return fmt.Errorf("claims %d nodes, which its %d bytes cannot hold", m.NodeCount, len(db.data))
+	}
+	return nil
 }
 
 func (db *database) treeSize(nodes uint) uint64 { return uint64(nodes) * uint64(db.size) / 4 }

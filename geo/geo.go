@@ -261,10 +261,10 @@ func (l *Locator) Table(regions []config.Region) (*Table, error) {
 // maxRegions is the largest number of regions in one ranking.
 const maxRegions = 1<<16 - 1
 
-// Compiled releases the memory that only compiling needs, and the pages of the database. A later Table or Locate
+// ReleaseBuildData releases the memory that only compiling needs, and the pages of the database. A later Table or Locate
 // still works and reads the sources again. From then on one goroutine compiles a table alone, because the server
 // answers queries at the same time. No other call for a table may run concurrently.
-func (l *Locator) Compiled() {
+func (l *Locator) ReleaseBuildData() {
 	l.mu.Lock()
 	l.sources, l.builtin, l.parallelism = nil, nil, 1
 	l.mu.Unlock()

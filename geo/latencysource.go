@@ -221,7 +221,6 @@ func (r *latencyReader) add(client, region, ms, samples field) bool {
 }
 
 func (r *latencyReader) client(f field) (measured, bool) {
-	const hint = "write a network such as 198.51.100.0/24, an ASN such as AS64500, or a country such as DE"
 	upper := strings.ToUpper(f.text)
 	if digits, ok := strings.CutPrefix(upper, "AS"); ok && digits != "" {
 		asn, err := strconv.ParseUint(digits, 10, 32)
@@ -238,6 +237,12 @@ func (r *latencyReader) client(f field) (measured, bool) {
 		}
 		return measuredIn(upper), true
 	}
+	return r.network(f)
+}
+
+// network reads a client that is a network.
+func (r *latencyReader) network(f field) (measured, bool) {
+	const hint = "write a network such as 198.51.100.0/24, an ASN such as AS64500, or a country such as DE"
 	p, err := netip.ParsePrefix(f.text)
 	switch {
 	case err != nil:

@@ -18,7 +18,7 @@ func OpenInBackground(cfg *config.Config, before *Latency) (*Locator, error) {
 }
 
 // Makers returns the number of goroutines, the caller's included, that may request tables at once: GOMAXPROCS, or one
-// after OpenInBackground or Compiled.
+// after OpenInBackground or ReleaseBuildData.
 func (l *Locator) Makers() int { return int(l.parallelism) }
 
 // maxParallelism returns the number of goroutines that the process runs at once.

@@ -39,7 +39,7 @@ func TestFileTruncatedDuringRead(t *testing.T) {
 	}{{0, false}, {0, true}, {4096, true}} {
 		l, files := open()
 		if c.forgotten {
-			l.Compiled()
+			l.ReleaseBuildData()
 		}
 		cut(files, c.left)
 		_, err := l.Table(cities(3))

@@ -17,10 +17,10 @@ type SourceResult struct {
 	Placed  bool   `json:"placed"`            // whether this source decided the location
 }
 
-// Consult looks addr up in every source, in the order of Locate, and then in the ASN file, which has no locations. It
+// LookupAll looks addr up in every source, in the order of Locate, and then in the ASN file, which has no locations. It
 // skips the built-in table for clients in the database, because unpacking takes memory. It is slow and only for
 // explanations.
-func (l *Locator) Consult(addr netip.Addr) []SourceResult {
+func (l *Locator) LookupAll(addr netip.Addr) []SourceResult {
 	k, v4 := keyOf(addr)
 	own, isOwn := l.networks.locate(addr)
 	all := []SourceResult{said(fromNetworks, own, isOwn, "no entry contains the client")}

@@ -43,7 +43,7 @@ func TestConsultListsEachSource(t *testing.T) {
 			asn  has no autonomous system for the client`},
 	} {
 		got := ""
-		for _, s := range l.Consult(addrOf(c.client)) {
+		for _, s := range l.LookupAll(addrOf(c.client)) {
 			mark := ""
 			if s.Placed {
 				mark = " *"

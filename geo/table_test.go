@@ -370,7 +370,7 @@ func TestTableAfterCompiled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Compiled()
+	l.ReleaseBuildData()
 	after, err := l.Table(cities(3))
 	if err != nil {
 		t.Fatal(err)

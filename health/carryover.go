@@ -97,14 +97,7 @@ func (o *scheduler) carryOver(e *targetState, now time.Time) {
 	if len(e.prepared.parts) > 0 {
 		return
 	}
-	of := targetKey{e.prepared.check.Name, e.addr}
-	id := e.identity
-	if _, ok := o.saved[id]; !ok {
-		id = o.before.saved[of]
-	}
-	m, saved := o.saved[id]
-	saved = saved && m.validate(now) == nil // it may have become too old since it was loaded
-	delete(o.saved, id)                     // e has this state or a newer one
+	m, own, saved := o.takeSaved(e, now)
 	changed := false
 	switch p := o.before.predecessor(e); {
 	case p != nil && p.prepared.probeFingerprint == e.prepared.probeFingerprint:
@@ -112,13 +105,19 @@ func (o *scheduler) carryOver(e *targetState, now time.Time) {
 		o.inheritFailure(e, p, now)
 	case p != nil:
 		changed = e.inheritVerdict(p, now)
-	case saved && (id == e.identity || m.ProbeFingerprint == hex.EncodeToString(e.prepared.probeFingerprint[:])):
+	case saved && (own || m.ProbeFingerprint == hex.EncodeToString(e.prepared.probeFingerprint[:])):
 		e.restore(m, now)
 	case saved:
 		was := &targetState{prepared: e.prepared} // as if it were e's own
 		was.restore(m, now)
 		changed = e.inheritVerdict(was, now)
 	}
+	o.noteCarriedOver(e, changed, now)
+}
+
+// noteCarriedOver counts a provisional verdict, and delays the first probe of a target with a recent one. changed reports
+// whether the verdict comes from another definition of the check.
+func (o *scheduler) noteCarriedOver(e *targetState, changed bool, now time.Time) {
 	switch {
 	case changed:
 		o.provisional.changed++
@@ -129,6 +128,17 @@ func (o *scheduler) carryOver(e *targetState, now time.Time) {
 		e.spread = true
 		e.unparkedAt = now // the time without results until now does not count
 	}
+}
+
+// takeSaved removes and returns the valid saved state of e's own definition, else of its key.
+func (o *scheduler) takeSaved(e *targetState, now time.Time) (m SavedTarget, own, ok bool) {
+	id := e.identity
+	if _, own = o.saved[id]; !own {
+		id = o.before.saved[targetKey{e.prepared.check.Name, e.addr}]
+	}
+	m, ok = o.saved[id]
+	delete(o.saved, id)                         // e has this state or a newer one
+	return m, own, ok && m.validate(now) == nil // it may have become too old since it was loaded
 }
 
 // inheritAll copies all state of p to e, which has the same probe.

@@ -159,34 +159,43 @@ func parseOutcome(s string) (o probe.Outcome, ok bool) {
 // restore sets the state of e, which is new, from m, if that is still valid for its check.
 func (e *targetState) restore(m SavedTarget, now time.Time) {
 	c := e.prepared.check
-	own := m.Fingerprint == hex.EncodeToString(e.fingerprint[:])
-	if own && (m.HeldUntil.Sub(now) > c.FlapDamping.Max || len(m.Transitions) >= max(1, c.FlapDamping.Turns)) {
-		m.Transitions, m.Hold, m.HeldUntil = nil, 0, time.Time{}
+	if m.Fingerprint == hex.EncodeToString(e.fingerprint[:]) {
+		m.dropImpossibleHold(c, now)
 	}
 	t := m.verdictState().rebase(now, c)
-	left := m.Lease.Sub(now)
-	reported := c.Type == config.Push && left > 0 && left <= maxLease
+	push, reported := c.Type == config.Push, m.reported(c, now)
 	until, held := t.heldUntil(now, c)
-	switch {
-	case held:
-	case c.Type == config.Push && !reported, now.Sub(m.At) > maxSavedAge:
+	if !held && (push && !reported || now.Sub(m.At) > maxSavedAge) {
 		return
 	}
 	e.verdict, e.damped = t, t.dampedOnly(now, c)
-	if c.Type == config.Push {
-		e.lease = until
-	}
-	if reported {
+	switch {
+	case reported:
 		e.lease = m.Lease
+	case push:
+		e.lease = until
 	}
 	e.changedBy = m.cause()
 	e.cause = e.changedBy
-	if m.Provisional || now.Sub(m.LastResultAt) > staleAfter(c) || c.Type == config.Push && !reported {
+	if m.Provisional || now.Sub(m.LastResultAt) > staleAfter(c) || push && !reported {
 		e.verdict.staleSince, e.verdict.provisional = now, true
 		e.cause.Reason = "restored: " + strings.TrimPrefix(m.Reason, "restored: ")
 	}
 	e.response.smoothed = m.Response
 	e.held = e.verdict.visibleHold(now, c)
+}
+
+// dropImpossibleHold removes the flap damping of m if c, whose state it is, cannot have caused it.
+func (m *SavedTarget) dropImpossibleHold(c *config.Check, now time.Time) {
+	if m.HeldUntil.Sub(now) > c.FlapDamping.Max || len(m.Transitions) >= max(1, c.FlapDamping.Turns) {
+		m.Transitions, m.Hold, m.HeldUntil = nil, 0, time.Time{}
+	}
+}
+
+// reported reports whether m holds a report for a push check with a lease that has not ended.
+func (m *SavedTarget) reported(c *config.Check, now time.Time) bool {
+	left := m.Lease.Sub(now)
+	return c.Type == config.Push && left > 0 && left <= maxLease
 }
 
 // verdictState returns the saved verdict state.

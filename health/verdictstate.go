@@ -70,23 +70,35 @@ func (t verdictState) after(o probe.Outcome, now time.Time, c *config.Check) ver
 
 // decide applies the current streak to the verdict.
 func (t verdictState) decide(now time.Time, c *config.Check) verdictState {
+	passed := t.last == probe.Passed
 	switch {
-	case t.verdict == Unknown && t.last == probe.Passed:
+	case t.verdict == Unknown && passed:
 		t.verdict, t.since = Up, now
 	case t.verdict == Unknown && t.last == probe.Failed:
-		if !t.since.IsZero() {
-			t.damping, _ = t.damping.add(now, c.FlapDamping)
-		}
-		t.verdict, t.since = Down, now
-	case t.verdict == Up && t.last == probe.Passed:
+		t = t.markFirstDown(now, c)
+	case t.verdict == Up && passed:
 		t = t.advanceSlowStart(now, c)
 	case t.verdict == Up && t.thresholdReached(c.Fall, c):
 		t.damping, _ = t.damping.add(now, c.FlapDamping)
 		t.verdict, t.since = Down, now
 		t.slowStartSince, t.slowStartWeight, t.cleared = time.Time{}, FullWeight, false
-	case t.verdict == Down && t.last == probe.Passed && t.thresholdReached(c.Rise, c) && t.holdReason(now, c) == notHeld:
+	case t.verdict == Down && passed && t.mayRise(now, c):
 		t = t.markUp(now, c)
 	}
+	return t
+}
+
+// mayRise reports whether the streak of successes of a target that is down is long enough, and nothing holds it down.
+func (t verdictState) mayRise(now time.Time, c *config.Check) bool {
+	return t.thresholdReached(c.Rise, c) && t.holdReason(now, c) == notHeld
+}
+
+// markFirstDown sets t, which is unknown, to down. If it became unknown after another state, it counted as up.
+func (t verdictState) markFirstDown(now time.Time, c *config.Check) verdictState {
+	if !t.since.IsZero() {
+		t.damping, _ = t.damping.add(now, c.FlapDamping)
+	}
+	t.verdict, t.since = Down, now
 	return t
 }
 

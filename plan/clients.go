@@ -35,7 +35,7 @@ const everyStride = 1 << 16
 // its number of users.
 func AllIPv4(where *geo.Locator) Clients {
 	return Clients{stride: everyStride, each: func(yield func(Client) bool) error {
-		return where.Tracts(true, func(t geo.Block) bool {
+		return where.Blocks(true, func(t geo.Block) bool {
 			return yield(Client{t.Prefix, t.At, t.ASN, float64(uint64(1) << (32 - t.Prefix.Bits()))})
 		})
 	}}

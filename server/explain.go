@@ -88,7 +88,7 @@ func Explain(snapshot *snapshot.Snapshot, asked ExplainQuery) Explanation {
 		Scope:       int(traced.Scope),
 		Why:         traced.Why,
 		PoolAnswers: append([]pools.PoolAnswer{}, traced.PoolAnswers...), // never nil: JSON needs a list
-		Sources:     snapshot.Geo.Consult(traced.Client),
+		Sources:     snapshot.Geo.LookupAll(traced.Client),
 		Draw:        fmt.Sprintf("%#016x", traced.Draw),
 		Steps:       explainedSteps(traced.Steps),
 	}

@@ -37,7 +37,7 @@ func (s *Snapshot) Resolve(targets map[dnsname.Name]pools.Resolved) (*Snapshot, 
 // Resolve.
 func (s *Snapshot) Measure(roundTrips *geo.Latency) (*Snapshot, error) {
 	tree, err := s.Pools.Measure(roundTrips)
-	s.Geo.Compiled()
+	s.Geo.ReleaseBuildData()
 	if err != nil {
 		return nil, err
 	}

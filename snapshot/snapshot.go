@@ -72,7 +72,7 @@ func compilePools(cfg *config.Config, report *zones.Report, open opener) (*geo.L
 		report.AddWarnings(warningsOfTables(cfg, tree)...)
 	}
 	report.AddWarnings(locator.UnknownTerms()...)
-	locator.Compiled()
+	locator.ReleaseBuildData()
 	return locator, tree
 }
 
