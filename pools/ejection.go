@@ -285,7 +285,13 @@ func (d *builder) ejectDeferred(now time.Time) {
 	}
 	d.tree.ejections.unseen = nil
 	for id := range d.tree.ejections.pools {
-		d.ejectDeferredOf(&d.tree.ejections.pools[id])
+		e := &d.tree.ejections.pools[id]
+		out := e.out
+		e.expire(d.cause.now)
+		d.ejectDeferredOf(e)
+		if e.out != out { // slow start may withhold more or less
+			d.staleIn = append(d.staleIn, ID(id))
+		}
 	}
 }
 
@@ -431,5 +437,6 @@ func (d *builder) isDamped(u memberRef, lost familySet) bool {
 
 // hasPending reports whether ejectDeferred has entries to check.
 func (p *poolEjections) hasPending() bool {
-	return len(p.unseen) > 0 || slices.ContainsFunc(p.pools, func(e ejections) bool { return len(e.waiting) > 0 })
+	pending := func(e ejections) bool { return len(e.waiting) > 0 || len(e.recent) > 0 }
+	return len(p.unseen) > 0 || slices.ContainsFunc(p.pools, pending)
 }

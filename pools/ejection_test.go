@@ -390,3 +390,23 @@ func TestMaxEjectionBoundsSlowStart(t *testing.T) {
 	setVerdictAt(tree, 2, health.Down, health.Up, noon)
 	expect(t, "2.25 of 6", parts(), []uint64{64, 64, 256, 192})
 }
+
+// Slow start may withhold what failures within the window leave of the bound: of 2 of 4 members.
+func TestMaxEjectionIsOneBoundForFailuresAndSlowStart(t *testing.T) {
+	tree := bounded(t, config.MaxEjection{Percent: 50, Window: time.Minute}, "pool web weighted\n  a 192.0.2.1\n  b 192.0.2.2\n  c 192.0.2.3\n  d 192.0.2.4\n")
+	part := func() uint64 { return fractionOf(tree.state.Load().slow, 2) }
+	tree.Apply([]health.Transition{{Index: 2, From: health.Up, To: health.Up, SlowStartWeight: 16, At: noon}})
+	expect(t, "nothing is down", part(), 16)
+	setVerdictAt(tree, 0, health.Up, health.Down, noon)
+	expect(t, "one is down: 1 is left", part(), 16)
+	setVerdictAt(tree, 1, health.Up, health.Down, noon.Add(time.Second))
+	expect(t, "two are down: nothing is left", part(), full-1)
+	tree.Tick(noon.Add(59 * time.Second))
+	expect(t, "within the window", part(), full-1)
+	tree.Tick(noon.Add(time.Minute))
+	expect(t, "one left the window", part(), 16)
+	setVerdictAt(tree, 3, health.Up, health.Down, noon.Add(time.Minute))
+	expect(t, "another went down", part(), full-1)
+	setVerdictAt(tree, 3, health.Down, health.Up, noon.Add(time.Minute))
+	expect(t, "it recovered", part(), 16)
+}

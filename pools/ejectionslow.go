@@ -3,16 +3,17 @@ package pools
 import "slices"
 
 // slowBound limits how much weight slow start may withhold from the members of a pool with
-// max_ejection: together at most the bound, less what flap damping holds down. Beyond it
-// each member is withheld in proportion, so that the order of members does not matter.
+// max_ejection: together at most the bound, less the weight that is out already: what went down
+// within the window and what flap damping holds down. Beyond it each member is withheld in proportion, so that the order of members does not matter.
 type slowBound struct{ allowed, withheld uint64 } // weight in 256ths
 
-// of returns the bounded fraction of a member with the fraction start.
+// of returns the bounded fraction of a member with the fraction start. A member in slow start
+// never gets all: it stays in the list of fractions, so that it is recomputed when the bound changes.
 func (b slowBound) of(start uint64) uint64 {
-	if b.withheld <= b.allowed {
+	if start == full || b.withheld <= b.allowed {
 		return start
 	}
-	return full - (full-start)*b.allowed/b.withheld
+	return min(full-1, full-(full-start)*b.allowed/b.withheld)
 }
 
 // boundSlow computes the bound of a pool in which these members may be in slow start.
@@ -27,7 +28,7 @@ func (d *builder) boundSlow(id ID, members []uint32) (b slowBound) {
 			b.withheld += uint64(d.tree.weights[member]) * (full - d.slowStartFraction(memberRef{uint32(id), member - first}))
 		}
 	}
-	b.allowed = full * (e.limit() - min(e.limit(), e.held))
+	b.allowed = full * (e.limit() - min(e.limit(), e.out))
 	return b
 }
 
