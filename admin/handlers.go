@@ -129,13 +129,9 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason 
 		writeError(w, err)
 		return asked.Target.String(), asked.Reason
 	}
-	if force := asked.Force || r.URL.Query().Get("force") == "true"; !force {
-		if err := a.control.CheckOverride(asked.Target, kind); err != nil {
-			writeError(w, err)
-			return asked.Target.String(), asked.Reason
-		}
-	}
-	said, err := a.control.Override(asked.Target, kind, asked.Reason, time.Duration(asked.For))
+	said, err := a.control.Override(asked.Target, kind, server.OverrideOptions{
+		Reason: asked.Reason, For: time.Duration(asked.For), Force: asked.Force || r.URL.Query().Get("force") == "true",
+	})
 	if err != nil {
 		writeError(w, err)
 		return asked.Target.String(), asked.Reason

@@ -126,26 +126,35 @@ func (c *Control) recordLatency(s *LatencyStatus) {
 	c.updateLocked(func(m *view) { m.latency = s })
 }
 
-// Override applies an override for the given duration, or until it is removed if lasts is 0. It
-// replaces an override of the same target. With a state directory, it is on disk when Override
-// returns, unless the directory is not writable. The same holds for Undo.
-func (c *Control) Override(t Selector, kind pools.Kind, reason string, lasts time.Duration) (Override, error) {
+// OverrideOptions are the optional parts of an override.
+type OverrideOptions struct {
+	Reason string
+	For    time.Duration // how long it applies; 0: until it is removed
+	Force  bool          // even if it leaves a name without an answer
+}
+
+// Override applies an override. It replaces one of the same target. An override that would leave a
+// name without an answer is an error, unless it is forced. With a state directory, it is on disk
+// when Override returns, unless the directory is not writable. The same holds for Undo.
+func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Override, error) {
 	now := time.Now().Round(0) // wall-clock time: the override ends at that time even after a restart
-	said := Override{Target: t, Kind: kind.String(), Reason: reason, Since: now}
-	if err := errors.Join(said.valid(), validSpan(lasts)); err != nil {
+	said := Override{Target: t, Kind: kind.String(), Reason: o.Reason, Since: now}
+	if err := errors.Join(said.valid(), validSpan(o.For)); err != nil {
 		return Override{}, err
 	}
-	if lasts > 0 {
-		said.Until = now.Add(lasts)
+	if o.For > 0 {
+		said.Until = now.Add(o.For)
 	}
-	if err := c.override(&said); err != nil {
+	if err := c.override(&said, o.Force); err != nil {
 		return Override{}, err
 	}
 	c.instance.stateStatus(true)
 	return said, nil
 }
 
-func (c *Control) override(said *Override) error {
+// override checks and applies an override under one lock: two that each leave an answer may together
+// leave none.
+func (c *Control) override(said *Override, force bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.currentView()
@@ -156,6 +165,11 @@ func (c *Control) override(said *Override) error {
 	next := at.overrides.with(*said)
 	if len(next) > maxOverrides {
 		return &RequestError{What: fmt.Sprintf("the limit of %d overrides is reached", maxOverrides), Hint: "remove some"}
+	}
+	if !force {
+		if err := at.checkOverride(said); err != nil {
+			return err
+		}
 	}
 	c.overrideLocked(next)
 	c.log.Warn("override set", said.attributes()...)

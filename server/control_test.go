@@ -146,7 +146,7 @@ func (r *runningDaemon) mustOverride(t *testing.T, target string, kind pools.Kin
 	t.Helper()
 	at, err := ParseSelector(target)
 	if err == nil {
-		_, err = r.Override(at, kind, "planned", lasts)
+		_, err = r.Override(at, kind, OverrideOptions{Reason: "planned", For: lasts, Force: true})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestOverrideReportsReplacedOne(t *testing.T) {
 	web := Selector{Pool: "web", Member: "a"}
 	replaced := func(target Selector, kind pools.Kind, reason string, lasts time.Duration) *Replaced {
 		t.Helper()
-		said, err := r.Override(target, kind, reason, lasts)
+		said, err := r.Override(target, kind, OverrideOptions{Reason: reason, For: lasts, Force: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,7 +271,7 @@ func TestInvalidRequestsAreRefusedWithHint(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "web/a", pools.ForcedUp, 0)
 	undo := func(target Selector, kinds ...pools.Kind) error { _, err := r.Undo(target, kinds...); return err }
-	override := func(target Selector) error { _, err := r.Override(target, pools.Drained, "", 0); return err }
+	override := func(target Selector) error { _, err := r.Override(target, pools.Drained, OverrideOptions{}); return err }
 	for _, c := range []struct {
 		name       string
 		err        error
@@ -290,11 +290,11 @@ func TestInvalidRequestsAreRefusedWithHint(t *testing.T) {
 		}
 	}
 	for name, reason := range map[string]string{"long": strings.Repeat("x", 501), "two lines": "a\nb"} {
-		if _, err := r.Override(Selector{Pool: "web"}, pools.Drained, reason, 0); err == nil {
+		if _, err := r.Override(Selector{Pool: "web"}, pools.Drained, OverrideOptions{Reason: reason, Force: true}); err == nil {
 			t.Errorf("a reason that is %s passes", name)
 		}
 	}
-	if _, err := r.Override(Selector{Pool: "web"}, pools.Drained, "", -time.Second); err == nil {
+	if _, err := r.Override(Selector{Pool: "web"}, pools.Drained, OverrideOptions{For: -time.Second, Force: true}); err == nil {
 		t.Error("an override that is over passes")
 	}
 	if n := len(r.Overrides()); n != 1 {

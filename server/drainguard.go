@@ -12,16 +12,15 @@ import (
 // maxNamed is the maximum number of names in an error.
 const maxNamed = 5
 
-// CheckOverride returns an error if an override would leave a name without an answer: a member
+// checkOverride returns an error if an override would leave a name without an answer: a member
 // that is drained or forced down is not answered even if the pool fails open.
-func (c *Control) CheckOverride(t Selector, kind pools.Kind) error {
-	at := c.currentView()
-	cfg := at.snapshot.Config
-	if kind == pools.ForcedUp || t.validate(cfg) != nil { // Override reports an invalid target
+func (at *view) checkOverride(said *Override) error {
+	if said.Kind == pools.ForcedUp.String() {
 		return nil
 	}
+	cfg := at.snapshot.Config
 	before := newAnswerable(at)
-	after := before.under(at.overrides.with(Override{Target: t, Kind: kind.String()}))
+	after := before.under(at.overrides.with(*said))
 	var lost []string
 	for i := range cfg.Zones {
 		for _, name := range cfg.Zones[i].Names {
@@ -38,11 +37,11 @@ func (c *Control) CheckOverride(t Selector, kind pools.Kind) error {
 		listed += fmt.Sprintf(" and %d more", more)
 	}
 	what, hint := "draining %s", "drain it"
-	if kind == pools.ForcedDown {
+	if said.Kind == pools.ForcedDown.String() {
 		what, hint = "forcing %s down", "force it down"
 	}
 	return &RequestError{
-		What: fmt.Sprintf(what+" would leave no answer for %s", t, listed),
+		What: fmt.Sprintf(what+" would leave no answer for %s", said.Target, listed),
 		Hint: hint + ` all the same with --yes; in the API: "force": true`,
 	}
 }

@@ -2,9 +2,10 @@ package server
 
 import (
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"meridian/health"
@@ -80,11 +81,10 @@ func TestOverridesThatLeaveNoAnswerAreRefused(t *testing.T) {
 			said = said.with(Override{Target: target(), Kind: kinds[random.IntN(3)].String()})
 		}
 		tree.SetOverrides(said.forTree())
-		control := newControl(&instance{Daemon: &Daemon{Logger: slog.New(slog.DiscardHandler)}})
-		control.view.Store(&view{snapshot: snapshot, overrides: said})
+		at := &view{snapshot: snapshot, overrides: said}
 
 		next, kind := target(), kinds[random.IntN(3)]
-		err := control.CheckOverride(next, kind)
+		err := at.checkOverride(&Override{Target: next, Kind: kind.String()})
 		before := answered(tree)
 		tree.SetOverrides(said.with(Override{Target: next, Kind: kind.String()}).forTree())
 		var lost []string
@@ -102,5 +102,33 @@ func TestOverridesThatLeaveNoAnswerAreRefused(t *testing.T) {
 	}
 	if refused[pools.Drained] < 10 || refused[pools.ForcedDown] < 10 {
 		t.Errorf("only %v refusals: too few to compare", refused)
+	}
+}
+
+// TestOverridesAtTheSameTimeLeaveAnAnswer sends two overrides that each leave one member, at the same time.
+func TestOverridesAtTheSameTimeLeaveAnAnswer(t *testing.T) {
+	r := start(t, `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+pools: {web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}, {name: b, addresses: [192.0.2.2]}]}}
+zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com, names: {www: {pool: web}}}}
+`)
+	for round := range 100 {
+		var sent sync.WaitGroup
+		var refused atomic.Int32
+		for _, member := range []string{"a", "b"} {
+			sent.Go(func() {
+				if _, err := r.Override(Selector{Pool: "web", Member: member}, pools.Drained, OverrideOptions{}); err != nil {
+					refused.Add(1)
+				}
+			})
+		}
+		sent.Wait()
+		if n := refused.Load(); n != 1 {
+			t.Fatalf("round %d: %d of 2 overrides are refused, want 1", round, n)
+		}
+		if _, err := r.Undo(r.Overrides()[0].Target); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

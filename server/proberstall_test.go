@@ -48,7 +48,7 @@ func TestStalledProberDelaysNothingElse(t *testing.T) {
 	asked := make(chan error, 2)
 	go func() { _, err := control.Status(Selector{}); asked <- err }()
 	go func() { _, err := control.Clear(Selector{Pool: "web"}); asked <- err }()
-	if _, err := control.Override(Selector{Pool: "web", Member: "a"}, pools.Drained, "", 0); err != nil {
+	if _, err := control.Override(Selector{Pool: "web", Member: "a"}, pools.Drained, OverrideOptions{}); err != nil {
 		t.Error(err)
 	}
 	control.onTick(time.Now())
