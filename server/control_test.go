@@ -271,7 +271,10 @@ func TestInvalidRequestsAreRefusedWithHint(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "web/a", pools.ForcedUp, 0)
 	undo := func(target Selector, kinds ...pools.Kind) error { _, err := r.Undo(target, kinds...); return err }
-	override := func(target Selector) error { _, err := r.Override(target, pools.Drained, OverrideOptions{}); return err }
+	override := func(target Selector) error {
+		_, err := r.Override(target, pools.Drained, OverrideOptions{})
+		return err
+	}
 	for _, c := range []struct {
 		name       string
 		err        error
