@@ -389,6 +389,10 @@ func TestMaxEjectionBoundsSlowStart(t *testing.T) {
 	expect(t, "2.25, and 1 held down", parts(), []uint64{86, 86, 256, 200})
 	setVerdictAt(tree, 2, health.Down, health.Up, noon)
 	expect(t, "2.25 of 6", parts(), []uint64{64, 64, 256, 192})
+	start(64, 3)
+	expect(t, "3.75 of 6: 3 may be", parts(), []uint64{103, 103, 256, 103})
+	tree.SetOverrides([]Override{{Pool: "web", Member: "d", Kind: ForcedDown}})
+	expect(t, "one is forced down, so slow start does not withhold it: 1.5", parts()[:3], []uint64{64, 64, 256})
 }
 
 // Slow start may withhold what failures within the window leave of the bound: of 2 of 4 members.

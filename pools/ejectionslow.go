@@ -24,7 +24,7 @@ func (d *builder) boundSlow(id ID, members []uint32) (b slowBound) {
 	}
 	first := d.tree.pools[id].first
 	for _, member := range members {
-		if kind := d.kind(member); kind != Drained && kind != ForcedUp {
+		if kind := d.kind(member); kind != Drained && kind != ForcedUp && kind != ForcedDown {
 			b.withheld += uint64(d.tree.weights[member]) * (full - d.slowStartFraction(memberRef{uint32(id), member - first}))
 		}
 	}
