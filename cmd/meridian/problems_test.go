@@ -40,4 +40,5 @@ func TestProblemsOutagesAndDrainsOfTheLastMember(t *testing.T) {
 	if got := lookUp(t, at, "www.gslb.example.com."); got != "NOERROR" {
 		t.Errorf("all drained by force: %s", got)
 	}
+	expectMatch(t, said(t, exitOK, "status", api), `(?m)^OUTAGE: pool web, failover: eligible 0 .*; every member is drained, forced down or disabled$`)
 }

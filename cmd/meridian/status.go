@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/health"
+	"meridian/pools"
 	"meridian/server"
 )
 
@@ -79,7 +80,7 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 	}
 	for i := range s.Pools {
 		if s.Pools[i].IsOutage() {
-			fmt.Fprintf(w, "OUTAGE: %s; no member is healthy\n", describePool(&s.Pools[i], s.At))
+			fmt.Fprintf(w, "OUTAGE: %s; %s\n", describePool(&s.Pools[i], s.At), outageReason(&s.Pools[i]))
 		}
 	}
 	fmt.Fprintf(w, "serving %s on %s, started %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
@@ -104,6 +105,18 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 		}
 	}
 	return nil
+}
+
+// outageReason returns why a pool has no eligible member.
+func outageReason(p *server.PoolStatus) string {
+	for i := range p.Members {
+		switch p.Members[i].State {
+		case pools.Drained.String(), pools.ForcedDown.String(), "disabled":
+		default:
+			return "no member is healthy"
+		}
+	}
+	return "every member is drained, forced down or disabled"
 }
 
 // describeLatency describes the state of the latency table.
