@@ -20,7 +20,7 @@ func (s *linter) ineffectiveSettings(p *Pool) {
 		for _, key := range []string{"fallback", "fail_open"} {
 			warn(key, fmt.Sprintf("%s has no effect: no name is bound to pool %s", key, quote(p.Name)), "write it at the pool that the name is bound to, or leave it out")
 		}
-	} else if p.Fallback != "" && p.holdsEveryClient() {
+	} else if p.Fallback != "" && p.HoldsEveryClient() {
 		warn("fallback", fmt.Sprintf("the fallback is never used: on_down: %s keeps every client in its match", p.OnDown), "leave fallback out, or write default: nodata or on_down: widen")
 	}
 	if p.Check != "" && !p.anyMember(func(m *Member) bool { return m.Pool == "" && m.CName == "" }) {
@@ -37,8 +37,8 @@ func (s *linter) nestedOnly(p *Pool) bool {
 	return !s.bound[p.Name] && def != nil && def.used
 }
 
-// holdsEveryClient reports whether every client has a match and never leaves it.
-func (p *Pool) holdsEveryClient() bool {
+// HoldsEveryClient reports whether every client has a match and never leaves it.
+func (p *Pool) HoldsEveryClient() bool {
 	return p.fences() && p.anyMember(func(m *Member) bool { return m.Match != nil && m.Match.Default })
 }
 
@@ -64,7 +64,7 @@ func (p *Pool) usableMembers() int {
 //
 // A fallback of the outer pool does not open it.
 func (s *linter) fenceLeaks(p *Pool) {
-	if p.fences() && p.Fallback != "" && !p.holdsEveryClient() && s.bound[p.Name] {
+	if p.fences() && p.Fallback != "" && !p.HoldsEveryClient() && s.bound[p.Name] {
 		s.warnAt(s.settings[setting{p.Name, "fallback"}], fmt.Sprintf("a fence that this fallback opens: clients without a match get pool %s while the pool is not live", quote(p.Fallback)),
 			"leave fallback out if they are to get no address; clients with a match never get it")
 	}

@@ -56,7 +56,8 @@ func (at *view) checkOverride(said *Override) error {
 //	not live                    not live      other      no                             no
 //
 // A pool that fails open answers members that are neither drained nor forced down.
-// A fallback that is not live is not used, so its members that are down do not help.
+// A fallback that is not live is not used, so its members that are down do not help. Nor is one
+// of a pool whose fence keeps every client.
 type answerable struct {
 	*states
 	said   overrides
@@ -94,7 +95,7 @@ func (a *answerable) under(said overrides) *answerable {
 // name reports whether a name that is bound to a pool can be answered.
 func (a *answerable) name(pool string) bool {
 	p := a.pools[pool]
-	return a.isLive(pool) || p.Fallback != "" && a.isLive(p.Fallback) || p.FailOpen != config.NeverOpen && a.isOpen(pool)
+	return a.isLive(pool) || p.Fallback != "" && !p.HoldsEveryClient() && a.isLive(p.Fallback) || p.FailOpen != config.NeverOpen && a.isOpen(pool)
 }
 
 // isLive reports whether a pool has the required number of eligible members.

@@ -132,3 +132,25 @@ zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com
 		}
 	}
 }
+
+// TestFallbackThatAFenceKeepsFromAllClientsIsNoAnswer covers a fallback that no client gets.
+func TestFallbackThatAFenceKeepsFromAllClientsIsNoAnswer(t *testing.T) {
+	for _, c := range []struct {
+		setting, match string
+		lost           bool
+	}{
+		{"", "default", true},
+		{"default: nodata, ", "{network: 192.0.2.0/24}", false},
+	} {
+		snapshot := build(t, `
+pools:
+  web: {policy: geolocation, on_down: fence, `+c.setting+`fallback: spare, members: [{name: a, addresses: [192.0.2.1], match: `+c.match+`}]}
+  spare: {policy: weighted, members: [{name: b, addresses: [192.0.2.2]}]}
+zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com, names: {www: {pool: web}}}}
+`, "")
+		err := (&view{snapshot: snapshot}).checkOverride(&Override{Target: Selector{Pool: "web"}, Kind: pools.Drained.String()})
+		if (err != nil) != c.lost {
+			t.Errorf("match %s: %v", c.match, err)
+		}
+	}
+}
