@@ -18,3 +18,30 @@ func (t *Tree) CarryOver(before *Tree) {
 	t.overrideLocked(overrides)
 	t.carryOverLoads(before, loads, &memories)
 }
+
+// CarryOverSince copies the times from the tree that served before, for pools that
+// have the same mode or liveness in both. Call it when t begins to answer.
+func (t *Tree) CarryOverSince(before *Tree) {
+	was := make(map[string]ID, len(before.pools))
+	for id := range before.pools {
+		was[before.cfg.Pools[id].Name] = ID(id)
+	}
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	for id := range t.pools {
+		old, known := was[t.cfg.Pools[id].Name]
+		if !known {
+			continue
+		}
+		then, now := before.sincesOf(old), t.sincesOf(ID(id))
+		for f := range then {
+			if now[f].mode == then[f].mode {
+				now[f].modeSince = then[f].modeSince
+			}
+			if now[f].live == then[f].live {
+				now[f].liveSince = then[f].liveSince
+			}
+		}
+		t.since[id].Store(&now)
+	}
+}

@@ -1,6 +1,10 @@
 package pools
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"meridian/pools/internal/bitset"
+)
 
 // golden is 2^64 over the golden ratio, the step of splitmix64.
 const golden = 0x9e3779b97f4a7c15
@@ -38,4 +42,32 @@ func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
+}
+
+// drawable returns the members that the next draw is among:
+//
+//	spread   a region without a member in the answer has one left   the draw is among
+//	none     -                                                      all that are left
+//	region   yes                                                    the members of such regions
+//	region   no                                                     all that are left, and a new round begins
+//
+// Members without a region count as one region.
+func (v *frame) drawable() bitset.Set {
+	if !v.spread {
+		return v.eligible
+	}
+	if !v.remainingRegions.Any() {
+		copy(v.remainingRegions, v.eligible)
+	}
+	return v.remainingRegions
+}
+
+// passRegion removes the region of m from the round.
+func (s *Scratch) passRegion(v *frame, m int) {
+	if !v.spread {
+		return
+	}
+	for i, w := range s.tree.group(v.pool, s.tree.members[v.first+uint32(m)].group) {
+		v.remainingRegions[i] &^= w
+	}
 }

@@ -122,7 +122,7 @@ func (t *Tree) carryOverLoads(before *Tree, loads []Load, m *loadMemory) {
 	d.applyReports()
 }
 
-// LoadMemory returns the state to be passed to RecallLoads of another process.
+// LoadMemory returns the state to be passed to RestoreLoads of another process.
 func (t *Tree) LoadMemory() (saved LoadMemory) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
@@ -158,10 +158,10 @@ func (l *lagged) saved(demand float64) ShareMemory {
 // maxRestoredAge is how old the last report may be for saved state to be used after a restart.
 const maxRestoredAge = 10 * time.Minute
 
-// RecallLoads restores the state of the load controllers from another process, until
+// RestoreLoads restores the state of the load controllers from another process, until
 // the first reports: parts are kept without a report for as long as a report would be fresh. State that
 // is too old or impossible is dropped, and times after now become now. Call it before the first SetLoads.
-func (t *Tree) RecallLoads(saved LoadMemory, now time.Time) {
+func (t *Tree) RestoreLoads(saved LoadMemory, now time.Time) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	m := loadMemory{shedding: map[shedGroupName]shedState{}, balanced: map[shedGroupName]balanced{}, balancers: map[string]balancer{}}

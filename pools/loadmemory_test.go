@@ -72,7 +72,7 @@ func restarted(t *testing.T, cfg *config.Config, saved LoadMemory, at time.Time)
 		t.Fatal(err)
 	}
 	tree := compile(t, cfg)
-	tree.RecallLoads(read, at)
+	tree.RestoreLoads(read, at)
 	return tree
 }
 
@@ -184,7 +184,7 @@ func FuzzLoadMemory(f *testing.F) {
 			return
 		}
 		tree := compile(t, cfg)
-		tree.RecallLoads(saved, time.Date(2026, 1, 1, 0, 1, 0, 0, time.UTC))
+		tree.RestoreLoads(saved, time.Date(2026, 1, 1, 0, 1, 0, 0, time.UTC))
 		report(tree, 1767225700, 80, 50, 20)
 		report(tree, 1767225800, 80, 50, 20)
 		for _, pool := range []string{"web", "least"} {

@@ -224,7 +224,7 @@ func (st *state) candidates(id ID) int {
 }
 
 // Tick applies changes that depend on time: it removes expired overrides, drops state
-// from RecallLoads that no report has confirmed in time, and ejects the deferred
+// from RestoreLoads that no report has confirmed in time, and ejects the deferred
 // members that fit by now. A server calls it about once a second. The changes are as
 // those of Apply.
 func (t *Tree) Tick(now time.Time) []Change {

@@ -27,7 +27,7 @@ type shedState struct {
 	lag       lagged  // the part of its clients that was answered with it, for any reason
 	demand    float64 // the load if all its clients were answered with it
 	rounds    reportRounds
-	heldUntil time.Time // until then restored state is kept without a report, see expireRecalled; zero: no restored state
+	heldUntil time.Time // until then restored state is kept without a report, see expireRestored; zero: no restored state
 }
 
 // shedGroups lists the units of a pool that sheds, as far as they may ever report.

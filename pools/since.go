@@ -60,30 +60,3 @@ func (st *state) sinceOf(id ID, f Family) (modeSince, liveSince time.Time) {
 	}
 	return modeSince, liveSince
 }
-
-// CarryOverSince copies the times from the tree that served before, for pools that
-// have the same mode or liveness in both. Call it when t begins to answer.
-func (t *Tree) CarryOverSince(before *Tree) {
-	was := make(map[string]ID, len(before.pools))
-	for id := range before.pools {
-		was[before.cfg.Pools[id].Name] = ID(id)
-	}
-	t.writing.Lock()
-	defer t.writing.Unlock()
-	for id := range t.pools {
-		old, known := was[t.cfg.Pools[id].Name]
-		if !known {
-			continue
-		}
-		then, now := before.sincesOf(old), t.sincesOf(ID(id))
-		for f := range then {
-			if now[f].mode == then[f].mode {
-				now[f].modeSince = then[f].modeSince
-			}
-			if now[f].live == then[f].live {
-				now[f].liveSince = then[f].liveSince
-			}
-		}
-		t.since[id].Store(&now)
-	}
-}

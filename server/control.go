@@ -69,7 +69,7 @@ func (c *Control) prepare(tree *pools.Tree, loads *loads.Watch) {
 		tree.CarryOver(at.snapshot.Pools)
 	} else {
 		tree.RestoreEjections(c.restored, time.Now())
-		tree.RecallLoads(c.restoredLoads, time.Now())
+		tree.RestoreLoads(c.restoredLoads, time.Now())
 	}
 	tree.SetOverrides(at.overrides.forTree())
 }
