@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,6 +59,16 @@ func runShown(t *testing.T, api, line string) {
 		words := strings.ReplaceAll(strings.SplitN(rest, "#", 2)[0], `"kernel upgrade"`, "kernel_upgrade")
 		words = strings.ReplaceAll(words, `"answers 200 and is broken"`, "broken")
 		said(t, exitOK, append(strings.Fields(words), "--server", api)...)
+		return
+	}
+	if stream, ok := strings.CutPrefix(line, "curl -N "); ok { // it has no end
+		response, err := http.Get(strings.Trim(stream, "'"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s, %v", line, response.Status, err)
+		}
 		return
 	}
 	if !strings.HasPrefix(line, "curl ") {
