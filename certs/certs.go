@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
+
+	"meridian/errtext"
 )
 
 // MaxSize is the largest accepted file of certificates or keys, in bytes; the bundle of all public authorities has about
@@ -26,7 +27,7 @@ func Read(path string) ([]byte, error) {
 		f, err = os.Open(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %q: %w", path, trimPath(err))
+		return nil, fmt.Errorf("cannot read %q: %w", path, errtext.TrimPath(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
@@ -34,15 +35,6 @@ func Read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%q is larger than %d MiB", path, MaxSize>>20)
 	}
 	return data, err
-}
-
-// trimPath removes the operation and path, which the message already has, from err.
-func trimPath(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
 }
 
 // Pool parses consecutive certificates; unlike x509.CertPool.AppendCertsFromPEM it rejects broken ones. It returns nil,

@@ -224,7 +224,7 @@ func (d *decoder) checkTimes(n *yaml.Node, c *Check) {
 		c.Timeout = c.Interval
 		return
 	}
-	d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", formatDuration(c.Timeout), formatDuration(c.Interval)),
+	d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", FormatDuration(c.Timeout), FormatDuration(c.Interval)),
 		"at most the interval")
 }
 

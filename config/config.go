@@ -154,7 +154,7 @@ type MaxEjection struct {
 
 // String returns m as written in the file.
 func (m MaxEjection) String() string {
-	return strconv.Itoa(m.Percent) + "%/" + formatDuration(m.Window)
+	return strconv.Itoa(m.Percent) + "%/" + FormatDuration(m.Window)
 }
 
 // Bounds reports whether m sets a limit.

@@ -11,6 +11,8 @@ import (
 	"sort"
 	"strings"
 
+	"meridian/errtext"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -72,7 +74,7 @@ func Expand(paths ...string) ([]string, []Error) {
 		found := []string{path}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			if found, err = yamlFiles(path); err != nil {
-				errs = append(errs, Error{File: path, What: readError(err).Error()})
+				errs = append(errs, Error{File: path, What: errtext.CannotRead(err).Error()})
 			} else if len(found) == 0 {
 				errs = append(errs, Error{File: path, What: "the directory has no *.yaml file", Hint: onlyYAML})
 			}

@@ -54,7 +54,7 @@ func (d *decoder) maxEjection(n *yaml.Node) (m MaxEjection, ok bool) {
 	case noDuration != nil:
 		d.errorf(n, quote(window)+" is not a duration", "write it with its unit, like 50%/60s")
 	case within < minEjectionWindow || within > maxEjectionWindow:
-		d.errorf(n, quote(window)+" is out of range", formatDuration(minEjectionWindow)+" to "+formatDuration(maxEjectionWindow))
+		d.errorf(n, quote(window)+" is out of range", FormatDuration(minEjectionWindow)+" to "+FormatDuration(maxEjectionWindow))
 	default:
 		return MaxEjection{Percent: most, Window: within}, true
 	}

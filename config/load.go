@@ -2,12 +2,12 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
+
+	"meridian/errtext"
 )
 
 // The longest texts, in octets.
@@ -176,13 +176,13 @@ func (c *Config) complete() {
 func read(file string) (data []byte, release func(), err error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, nil, readError(err)
+		return nil, nil, errtext.CannotRead(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, nil, readError(err)
+		return nil, nil, errtext.CannotRead(err)
 	case info.Size() > maxSize:
 		return nil, nil, tooLong()
 	}
@@ -190,7 +190,7 @@ func read(file string) (data []byte, release func(), err error) {
 	data, err = readText(f, room)
 	switch {
 	case err != nil:
-		err = readError(err)
+		err = errtext.CannotRead(err)
 	case len(data) > maxSize:
 		err = tooLong()
 	}
@@ -219,13 +219,4 @@ func readText(r io.Reader, room []byte) ([]byte, error) {
 
 func tooLong() error {
 	return fmt.Errorf("is longer than %d GiB, the limit of a configuration", maxSize>>30)
-}
-
-// readError removes the path from err: the message starts with it already.
-func readError(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = path.Err
-	}
-	return fmt.Errorf("cannot be read: %w", err)
 }

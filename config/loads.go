@@ -195,13 +195,13 @@ func (d *decoder) loadTimes(n *yaml.Node, l *LoadSource) {
 	if timeout == nil {
 		l.Timeout = min(l.Timeout, l.Interval)
 	} else if l.Timeout > l.Interval {
-		d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", formatDuration(l.Timeout), formatDuration(l.Interval)), "at most the interval")
+		d.errorf(timeout, fmt.Sprintf("timeout %s is longer than the interval, %s", FormatDuration(l.Timeout), FormatDuration(l.Interval)), "at most the interval")
 	}
 	if stale == nil {
 		l.Stale = staleAfter * l.Interval
 	} else if l.Stale <= l.Interval {
-		d.errorf(stale, fmt.Sprintf("stale %s is no longer than the interval, %s", formatDuration(l.Stale), formatDuration(l.Interval)),
-			fmt.Sprintf("such as %s: %d intervals", formatDuration(staleAfter*l.Interval), staleAfter))
+		d.errorf(stale, fmt.Sprintf("stale %s is no longer than the interval, %s", FormatDuration(l.Stale), FormatDuration(l.Interval)),
+			fmt.Sprintf("such as %s: %d intervals", FormatDuration(staleAfter*l.Interval), staleAfter))
 	}
 }
 

@@ -151,7 +151,7 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter 
 		case err != nil:
 			d.errorf(n, quote(s)+" is not a duration", "write it like 500ms, 5s or 1m30s")
 		case value < least || value > most:
-			d.errorf(n, quote(s)+" is out of range", formatDuration(least)+" to "+formatDuration(most))
+			d.errorf(n, quote(s)+" is out of range", FormatDuration(least)+" to "+FormatDuration(most))
 		default:
 			return value, true
 		}
@@ -159,8 +159,8 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter 
 	})
 }
 
-// formatDuration formats a duration without the zero units of String.
-func formatDuration(t time.Duration) string {
+// FormatDuration formats a duration without the zero units of String.
+func FormatDuration(t time.Duration) string {
 	s := t.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

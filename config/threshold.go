@@ -76,10 +76,10 @@ func (d *decoder) flapDamping(f *FlapDamping) setter {
 			return
 		}
 		if most := child(n, "max"); most != nil {
-			d.errorf(most, fmt.Sprintf("max %s is shorter than the first hold, %s", formatDuration(f.Max), formatDuration(f.Hold)), "at least hold")
+			d.errorf(most, fmt.Sprintf("max %s is shorter than the first hold, %s", FormatDuration(f.Max), FormatDuration(f.Hold)), "at least hold")
 			return
 		}
-		d.warn(child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", formatDuration(f.Hold), formatDuration(f.Max)), "write max")
+		d.warn(child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", FormatDuration(f.Hold), FormatDuration(f.Max)), "write max")
 		f.Max = f.Hold
 	}
 }
@@ -99,6 +99,6 @@ func (d *decoder) flapDampingWord(n *yaml.Node, f *FlapDamping) {
 // confirmTime requires that the repeated probe is before the next regular one.
 func (d *decoder) confirmTime(n *yaml.Node, c *Check) {
 	if confirm := child(n, "confirm"); confirm != nil && c.Confirm > c.Interval {
-		d.errorf(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", formatDuration(c.Confirm), formatDuration(c.Interval)), "at most the interval")
+		d.errorf(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", FormatDuration(c.Confirm), FormatDuration(c.Interval)), "at most the interval")
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"meridian/dnsname"
+	"meridian/polling"
 )
 
 // Dial opens a connection, as net.Dialer.DialContext does.
@@ -46,7 +47,7 @@ type Watcher struct {
 	dial     Dial
 	log      *slog.Logger
 	restored map[dnsname.Name][]netip.Addr
-	limits   limits // of concurrent lookups
+	limits   *polling.Limits // of concurrent lookups
 	changes  chan struct{}
 	ctx      context.Context
 	stop     context.CancelFunc

@@ -95,7 +95,7 @@ func (g *host) isFailing() bool {
 
 // refresh looks the target up once, as soon as a slot is free, and returns the wait until the next lookup.
 func (g *host) refresh() time.Duration {
-	release, ok := g.watcher.limits.acquire(g.ctx, g.isFailing())
+	release, ok := g.watcher.limits.Acquire(g.ctx, g.isFailing())
 	if !ok {
 		return 0
 	}

@@ -1,9 +1,9 @@
 package discovery
 
 import (
-	"context"
-	"sync"
 	"time"
+
+	"meridian/polling"
 )
 
 const (
@@ -13,38 +13,6 @@ const (
 	promptTime = 500 * time.Millisecond
 )
 
-// limits bounds the number of concurrent lookups, separately for two kinds of targets, so that targets whose servers do
-// not respond do not delay those that can be resolved:
-//
-//	the target                         is      holds a slot of its kind
-//	is new, or was resolved last time  prompt  until the lookup ends, at most for promptTime
-//	could not be resolved last time    slow    until the lookup ends
-//
-// At most maxPrompt lookups of prompt targets start in each promptTime; each continues without a slot until its timeout.
-// Slots are given in the order of the requests.
-type limits struct {
-	prompt, slow chan struct{} // an element for each slot in use
-}
-
-func newLimits() limits {
-	return limits{make(chan struct{}, maxPrompt), make(chan struct{}, maxSlow)}
-}
-
-// acquire waits for a slot; it returns false if ctx ended first.
-func (l *limits) acquire(ctx context.Context, slow bool) (release func(), ok bool) {
-	slots := l.prompt
-	if slow {
-		slots = l.slow
-	}
-	select {
-	case slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, false
-	}
-	once := sync.OnceFunc(func() { <-slots })
-	if slow {
-		return once, true
-	}
-	early := time.AfterFunc(promptTime, once)
-	return func() { early.Stop(); once() }, true
-}
+// newLimits returns the limits of concurrent lookups. A target is prompt if it is new, or was resolved last time; it is
+// slow if it could not be resolved last time.
+func newLimits() *polling.Limits { return polling.NewLimits(maxPrompt, maxSlow, promptTime) }

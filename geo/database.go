@@ -3,9 +3,10 @@ package geo
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/bits"
 	"os"
+
+	"meridian/errtext"
 
 	"github.com/oschwald/maxminddb-golang/v2"
 )
@@ -34,7 +35,7 @@ const separator = 16
 func openDatabase(name string) (*database, error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, trimPath(err)
+		return nil, errtext.CannotRead(err)
 	}
 	switch {
 	case info.IsDir():
@@ -46,12 +47,12 @@ func openDatabase(name string) (*database, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, trimPath(err)
+		return nil, errtext.CannotRead(err)
 	}
 	defer f.Close()
 	data, err := mapFile(f, int(info.Size()))
 	if err != nil {
-		return nil, trimPath(err)
+		return nil, errtext.CannotRead(err)
 	}
 	db, err := newDatabase(data)
 	if err != nil {
@@ -59,14 +60,6 @@ func openDatabase(name string) (*database, error) {
 	}
 	db.mapped = true
 	return db, nil
-}
-
-// trimPath returns err without the operation and the path, which the caller adds.
-func trimPath(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		err = path.Err
-	}
-	return fmt.Errorf("cannot be read: %w", err)
 }
 
 // newDatabase checks the metadata of data. The search tree and its pointers must stay within data.

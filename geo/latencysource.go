@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 // Limits of a latency table and of its error reports.
@@ -96,7 +97,7 @@ func readLatencyFile(name string) ([]byte, os.FileInfo, error) {
 	info, err := os.Stat(name) // opening a pipe would wait for a writer
 	switch {
 	case err != nil:
-		return nil, nil, trimPath(err)
+		return nil, nil, errtext.CannotRead(err)
 	case info.IsDir():
 		return nil, nil, errors.New("is a directory")
 	case !info.Mode().IsRegular():
@@ -104,16 +105,16 @@ func readLatencyFile(name string) ([]byte, os.FileInfo, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, nil, trimPath(err)
+		return nil, nil, errtext.CannotRead(err)
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err != nil {
-		return nil, nil, trimPath(err)
+		return nil, nil, errtext.CannotRead(err)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxLatencyFile+1))
 	switch {
 	case err != nil:
-		return nil, nil, trimPath(err)
+		return nil, nil, errtext.CannotRead(err)
 	case len(data) > maxLatencyFile:
 		return nil, nil, fmt.Errorf("is longer than %d MiB", maxLatencyFile>>20)
 	}

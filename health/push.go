@@ -36,7 +36,7 @@ type reportKey struct {
 // out of range, or the prober is stopped or stalled.
 func (p *Prober) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
 	if lease != 0 && (lease < minLease || lease > maxLease) {
-		return fmt.Errorf("reporting: lease %s is out of range; %s to %s", span(lease), span(minLease), span(maxLease))
+		return fmt.Errorf("reporting: lease %s is out of range; %s to %s", config.FormatDuration(lease), config.FormatDuration(minLease), config.FormatDuration(maxLease))
 	}
 	r := probe.Result{Outcome: probe.Passed, Reason: probe.Printable(reason)}
 	if !up {
@@ -105,7 +105,7 @@ func listed(words map[string]bool) string {
 
 // expire applies the end of e's lease: the verdict becomes unknown, now or when no hold keeps it down.
 func (o *scheduler) expire(e *targetState, now time.Time) {
-	r := probe.Result{Reason: "no report for " + span(now.Sub(e.verdict.lastResultAt).Round(time.Second)), At: now}
+	r := probe.Result{Reason: "no report for " + config.FormatDuration(now.Sub(e.verdict.lastResultAt).Round(time.Second)), At: now}
 	t, until := e.verdict.expireLease(now, e.prepared.check)
 	e.lease = until
 	o.setState(e, t, r, now)

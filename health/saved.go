@@ -127,7 +127,7 @@ func (m *SavedTarget) validate(now time.Time) error {
 	case !validLast:
 		return fmt.Errorf("last result %q, want passed or failed", m.Last)
 	case now.Sub(m.At) > age:
-		return fmt.Errorf("saved at %s, more than %s ago", m.At.Format(time.RFC3339), span(age))
+		return fmt.Errorf("saved at %s, more than %s ago", m.At.Format(time.RFC3339), config.FormatDuration(age))
 	case m.Since.IsZero() || m.LastResultAt.IsZero():
 		return errors.New("no time of the last state change or of the last result")
 	case m.Streak < 1 || m.Streak > maxStreak:

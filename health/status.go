@@ -3,7 +3,6 @@ package health
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"meridian/config"
@@ -232,7 +231,7 @@ func (e *targetState) outlookDown(now time.Time) (words string, until time.Time)
 	switch t.visibleHold(now, c) {
 	case damped:
 		f := c.FlapDamping
-		return fmt.Sprintf("flapping, held down until %s: %d state changes in %s", FormatTime(t.damping.until), f.Turns, span(f.Window)), t.damping.until
+		return fmt.Sprintf("flapping, held down until %s: %d state changes in %s", FormatTime(t.damping.until), f.Turns, config.FormatDuration(f.Window)), t.damping.until
 	case holdDown:
 		up := t.streakSince.Add(c.HoldDown)
 		next := "up at "
@@ -278,16 +277,4 @@ func count(n int, thing string) string {
 		thing += "s"
 	}
 	return fmt.Sprintf("%d %s", n, thing)
-}
-
-// span formats a duration without trailing zero units: 10m, not 10m0s.
-func span(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/polling"
 )
 
 // jitter is the largest part of an interval by which a poll is early or late.
@@ -31,7 +32,7 @@ type Options struct {
 type Poller struct {
 	dial    Dial
 	log     *slog.Logger
-	limits  limits
+	limits  *polling.Limits
 	changes chan struct{}
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -244,7 +245,7 @@ func (g *pollTarget) end() {
 
 // poll polls once, as soon as the limits allow it.
 func (g *pollTarget) poll() {
-	release, ok := g.poller.limits.acquire(g.ctx, g.isSlow())
+	release, ok := g.poller.limits.Acquire(g.ctx, g.isSlow())
 	if !ok {
 		return
 	}

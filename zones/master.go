@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 const (
@@ -165,7 +166,7 @@ func (e *includeError) Error() string { return e.err.Error() }
 func (l *loader) open(path string) (fs.File, error) {
 	info, err := fs.Stat(l.c.fsys, path)
 	if err != nil {
-		return nil, trimPath(err)
+		return nil, errtext.TrimPath(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("it is not a regular file")
@@ -177,16 +178,7 @@ func (l *loader) open(path string) (fs.File, error) {
 		l.changed = changed
 	}
 	file, err := l.c.fsys.Open(path)
-	return file, trimPath(err)
-}
-
-// trimPath returns err without the path, which the message has already.
-func trimPath(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err
-	}
-	return err
+	return file, errtext.TrimPath(err)
 }
 
 // unreadable returns the error of a master file that cannot be opened, at the key that names the file.

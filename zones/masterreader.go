@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 // maxEntry is the largest entry in bytes, over all its lines: enough for 65535 octets written as \DDD.
@@ -200,7 +201,7 @@ func (s *masterReader) nextByte() (byte, error) {
 	case err == nil:
 		return b, nil
 	case err != io.EOF:
-		return 0, s.stop(fmt.Sprintf("read error: %s", trimPath(err)))
+		return 0, s.stop(fmt.Sprintf("read error: %s", errtext.TrimPath(err)))
 	case s.padding == 2:
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 // stateWarnings checks that the state directory can be written or created. The result is a
@@ -31,7 +32,7 @@ func tryFolder(path string) error {
 	}
 	above := filepath.Dir(path)
 	if !errors.Is(err, fs.ErrNotExist) || above == path {
-		return plainly(err)
+		return errtext.TrimPath(err)
 	}
 	if _, err := os.Stat(path); err == nil { // it exists but is not writable
 		return errors.New("nothing can be created there")
@@ -49,14 +50,5 @@ func tryParent(path string) error {
 	if _, missing := os.Stat(path); errors.Is(missing, fs.ErrNotExist) && above != path {
 		return tryParent(above)
 	}
-	return errors.New("it does not exist, and nothing can be created in " + path + ": " + plainly(err).Error())
-}
-
-// plainly removes the file name from an error: the name is temporary.
-func plainly(err error) error {
-	var of *fs.PathError
-	if errors.As(err, &of) {
-		return of.Err
-	}
-	return err
+	return errors.New("it does not exist, and nothing can be created in " + path + ": " + errtext.TrimPath(err).Error())
 }
