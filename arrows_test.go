@@ -42,8 +42,9 @@ var below = map[string][]string{
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},
 	"cmd/meridian":              {"admin", "config", "control/state", "discovery", "dnsname", "errtext", "geo", "health", "plan", "pools", "server", "snapshot", "telemetry"},
 	"control/state":             {},
-	"telemetry":                 {"config", "health", "health/probe", "pools", "server", "snapshot"},
-	"telemetry/dnstap":          {},
+
+	"telemetry":        {"config", "health", "health/probe", "pools", "server", "snapshot", "telemetry/dnstap"},
+	"telemetry/dnstap": {},
 
 	".":               {"config"},
 	"bench/city":      {},

@@ -29,10 +29,11 @@ type activeSnapshot struct {
 	zones    *zones.Data
 	config   *config.Server
 	answers  *answerCounts
-	udpSize  uint16 // largest UDP answer
-	nsid     []byte // the NSID option of answers; empty: none
-	usesTime bool   // some pool's decision depends on the time
-	readsECS bool   // some name, or the server as a whole, uses client subnets
+	log      *logPolicy // nil: no query is logged
+	udpSize  uint16     // largest UDP answer
+	nsid     []byte     // the NSID option of answers; empty: none
+	usesTime bool       // some pool's decision depends on the time
+	readsECS bool       // some name, or the server as a whole, uses client subnets
 }
 
 func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
@@ -43,6 +44,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	}
 	s.readsECS = snapshot.Zones.UsesECS()
 	s.usesTime = snapshot.Pools.UsesTime()
+	s.log = newLogPolicy(s)
 	return s
 }
 

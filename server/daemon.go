@@ -52,6 +52,8 @@ type Daemon struct {
 	// OnTransition, unless nil, receives every health state change, and every change of a slow
 	// start weight or a response time. It must not block.
 	OnTransition func([]health.Transition, *pools.Tree)
+	// Served, unless nil, is called with each configuration when the server answers from it.
+	Served func(*Control, *config.Config)
 	// Observer receives probes and health state changes, for metrics.
 	Observer health.Observer
 	// LastGood, unless nil, saves the served configuration for a start with an invalid one.

@@ -17,6 +17,7 @@ type Engine struct {
 	responders responderPool
 	shared     sharedCounters // counts outside of responders
 	answers    answerLedger
+	logRings   logRings
 }
 
 // NewEngine creates an engine without a snapshot. It keeps at most the given number of idle

@@ -9,10 +9,11 @@ import (
 type facts struct {
 	transport Transport
 	mode      pools.Mode
-	located   bool // a zone of ours has the name: zone is set
-	decided   bool // a pool decided: pool, mode and members are set
-	given     bool // the pool answered with members: first and last are set
-	family    int  // of the source, see fromIPv4
+	scope     uint8 // of the answer
+	located   bool  // a zone of ours has the name: zone is set
+	decided   bool  // a pool decided: pool, mode and members are set
+	given     bool  // the pool answered with members: first and last are set
+	family    int   // of the source, see fromIPv4
 	qtype     uint16
 	zone      zones.ZoneID
 	pool      pools.ID

@@ -28,6 +28,7 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 	if a.failedOpen {
 		r.counts.add(uint32(failedOpen))
 	}
+	r.facts.scope = a.scope
 	out = a.finish(s, q)
 	r.count(int(a.rcode), a.flags&flagTC != 0)
 	return out

@@ -30,6 +30,9 @@ type Responder struct {
 	draw      func() uint64
 	counts    counterSet
 	facts     facts
+	ring      *logRing // nil: it has never logged a query
+	sampler   *rand.PCG
+	port      uint16 // of the source of the current message; 0: not known
 	took      [transportCount]durations
 	batches   uint32    // begun
 	timedFrom time.Time // when the current batch began; zero: it is not timed
@@ -49,7 +52,7 @@ type pinned struct {
 func unpinned() *pinned { return &pinned{} }
 
 func newResponder(e *Engine, draw func() uint64) *Responder {
-	r := &Responder{engine: e, draw: draw, counts: newCounterSet(responderCount)}
+	r := &Responder{engine: e, draw: draw, sampler: newPCG(), counts: newCounterSet(responderCount)}
 	if draw == nil {
 		r.draw = newPCG().Uint64
 	}
@@ -72,6 +75,9 @@ func (r *Responder) acquire() {
 	r.at = r.slot.Swap(nil)
 	if now := r.engine.current.Load(); r.at.active != now {
 		r.at = &pinned{active: now, scratch: newScratch(now), answers: now.answers.add()}
+		if now.log != nil && r.ring == nil {
+			r.ring = r.engine.logRings.add()
+		}
 	}
 	if r.at.active.usesTime {
 		r.now = time.Now().Unix()
@@ -117,7 +123,12 @@ func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) [
 		r.countQuery(noAnswer)
 		return out
 	}
-	return r.answerMessage(out, packet, source, stream)
+	begin := len(out)
+	out = r.answerMessage(out, packet, source, stream)
+	if p := r.at.active.log; p != nil && len(out) > begin {
+		r.logQuery(p, packet, out[begin:], source)
+	}
+	return out
 }
 
 // answerMessage answers a message with a header.

@@ -34,6 +34,9 @@ func (c *responderPool) remove(r *Responder) {
 			c.all[i] = c.all[len(c.all)-1]
 			c.all = c.all[:len(c.all)-1]
 			r.counts.addTo(c.removed[:])
+			if r.ring != nil {
+				r.ring.closed.Store(true)
+			}
 			for t := range r.took {
 				c.removedTook[t].merge(&r.took[t])
 			}

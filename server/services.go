@@ -66,6 +66,9 @@ func sameFolder(a, b string) bool {
 // useServices makes b the active services and closes the previous ones, except the listener of
 // the API: the answer to the request for the reload is still to be sent.
 func (l *instance) useServices(b *services) {
+	if l.Served != nil {
+		l.Served(l.control, l.control.currentView().snapshot.Config)
+	}
 	l.adminListener = b.adminListener
 	if b.adminListener != nil {
 		b.adminListener.serve(b.handler)

@@ -29,6 +29,7 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	if !stream {
 		a.drawn = 0 // TCP can carry all of them
 	}
+	r.facts.scope = a.scope
 	out, tc := pack(out, q, a, limit)
 	r.count(a.msg.Rcode, tc)
 	return out

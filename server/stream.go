@@ -36,6 +36,7 @@ type stream struct {
 	server *Server
 	conn   *net.TCPConn
 	source netip.Addr
+	port   uint16
 	client netip.Addr                // the client for the limit per client
 	in     []byte                    // received and not answered yet; in small, or in a larger buffer
 	small  []byte                    // streamIn bytes of room
@@ -50,12 +51,13 @@ type stream struct {
 }
 
 func newStream(s *Server, conn *net.TCPConn) *stream {
-	source := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
+	remote := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	source := remote.Addr().Unmap().WithZone("")
 	// The kernel's memory for clients that do not read must be bounded, too.
 	_ = conn.SetReadBuffer(streamKernelBuffer) // fails only on a closed connection
 	_ = conn.SetWriteBuffer(streamKernelBuffer)
 	c := &stream{
-		server: s, conn: conn, source: source, client: clientNetwork(source),
+		server: s, conn: conn, source: source, port: remote.Port(), client: clientNetwork(source),
 		small: make([]byte, 0, streamIn),
 	}
 	c.in = c.small
@@ -206,6 +208,7 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 // for a query: the client uses another protocol.
 func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
 	r.startTiming()
+	r.port = c.port
 	r.acquire()
 	defer r.release()
 	ok = true

@@ -100,6 +100,7 @@ func (w *udpWorker) answerPacket(p *packet) bool {
 		return false
 	}
 	w.responder.startTiming()
+	w.responder.port = source.Port()
 	p.out = w.responder.Respond(p.out[:0], p.in[:n], source.Addr(), false)
 	w.write(p.out, p.control[:controls], source)
 	w.responder.endTiming(UDP, 1)

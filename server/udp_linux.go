@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"os"
@@ -202,6 +203,7 @@ func (b *batch) sendAll(fd uintptr) {
 func (w *udpWorker) answerMessage(b *batch, i int) []byte {
 	m := &b.received[i]
 	source, ok := b.source(i)
+	w.responder.port = b.port(i)
 	switch {
 	case !ok:
 		w.responder.counts.add(uint32(noReturn))
@@ -222,6 +224,11 @@ func (b *batch) source(i int) (addr netip.Addr, ok bool) {
 		return netip.AddrFrom4(v4.Addr), v4.Port != 0
 	}
 	return netip.AddrFrom16(name.Addr).Unmap(), name.Port != 0
+}
+
+// port returns the source port of the i-th message, which is in network byte order at one offset for both families.
+func (b *batch) port(i int) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&b.names[i].Port))[:])
 }
 
 // setIovecs points the headers of the first count answers at their data in answerBuf, which is

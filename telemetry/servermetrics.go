@@ -41,7 +41,6 @@ func (c *collection) server(m *server.Measurement) {
 	c.value("tcp_accepted_total", float64(m.Accepted))
 	c.value("tcp_evicted_total", float64(m.Evicted))
 	c.value("tcp_connections", float64(m.Open), server.TCP.String())
-	c.value("querylog_dropped_total", float64(m.Unlogged))
 }
 
 // rcodeName returns the name of a response code.

@@ -1,4 +1,5 @@
-// Package telemetry shows what a running server does: metrics in the formats of Prometheus and OpenMetrics.
+// Package telemetry shows what a running server does: metrics in the formats of Prometheus and OpenMetrics, and a log of
+// queries with their answers and decisions.
 //
 // The packet path knows nothing of it. Each worker counts in its own memory; [Metrics] reads the sums when it is scraped,
 // from [server.Control]. Only probes and health state changes are counted as they happen, by [Metrics.Observer].
@@ -31,6 +32,7 @@ type Metrics struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	probes   *probeMetrics
+	queryLog *QueryLog
 
 	mu       sync.Mutex // guards the fields below
 	control  *server.Control
@@ -42,7 +44,7 @@ func New(o Options) *Metrics {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	m := &Metrics{log: o.Logger, registry: prometheus.NewRegistry(), probes: newProbeMetrics()}
+	m := &Metrics{log: o.Logger, registry: prometheus.NewRegistry(), probes: newProbeMetrics(), queryLog: &QueryLog{log: o.Logger, version: o.Version}}
 	m.registry.MustRegister(
 		m, m.probes, buildInfo(o.Version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -61,6 +63,9 @@ func buildInfo(version string) prometheus.Collector {
 
 // Observer returns the observer of the prober that m counts the probes of.
 func (m *Metrics) Observer() health.Observer { return m.probes.observer() }
+
+// QueryLog returns the query log, whose losses m counts.
+func (m *Metrics) QueryLog() *QueryLog { return m.queryLog }
 
 // maxScrapes is how many scrapes run at once; more wait for one to end.
 const maxScrapes = 2
@@ -108,6 +113,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	c := collection{to: to}
 	c.server(&measured)
 	c.configuration(&measured)
+	c.value("querylog_dropped_total", float64(measured.Unlogged+m.queryLog.Lost()))
 	c.value("metrics_detail", 1, string(detail))
 	s.send(&c, detail)
 }

@@ -97,6 +97,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	defer log.close()
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	metrics := telemetry.New(telemetry.Options{Logger: logger, Version: buildVersion()})
+	defer metrics.QueryLog().Close()
 	l := server.Daemon{
 		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
 		LastGood: &server.LastGood{
@@ -109,6 +110,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 		Notify: notifyManager, Watchdog: watchdog(),
 		Admin:    adminHandler(metrics),
 		Observer: metrics.Observer(),
+		Served:   metrics.QueryLog().Use,
 		Logger:   logger,
 	}
 	return exitCode(l.Run(ctx))

@@ -1,0 +1,174 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meridian/config"
+	"meridian/server"
+	"meridian/telemetry/dnstap"
+)
+
+// drainInterval is the interval at which the queries that workers have logged are written.
+const drainInterval = 20 * time.Millisecond
+
+// QueryLog writes the queries that a server logs to the destinations of its configuration. It is safe for concurrent use.
+type QueryLog struct {
+	log     *slog.Logger
+	version string
+	lost    atomic.Uint64 // by destinations that are no longer used
+
+	mu      sync.Mutex // guards all below
+	current *queryWriter
+}
+
+// Lost returns how many queries destinations have lost.
+func (q *QueryLog) Lost() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.current == nil {
+		return q.lost.Load()
+	}
+	return q.lost.Load() + q.current.lost()
+}
+
+// Use logs the queries of the server of control as a configuration says. A destination that has not changed is kept.
+func (q *QueryLog) Use(control *server.Control, cfg *config.Config) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	wanted := destinations{cfg.QueryLog.Dnstap, cfg.QueryLog.File, cfg.Server.NSID}
+	if q.current != nil && q.current.control == control && reflect.DeepEqual(q.current.to, wanted) {
+		return
+	}
+	q.closeLocked()
+	if cfg.QueryLog.Enabled() {
+		q.current = newQueryWriter(control, wanted, q.version, q.log)
+	}
+}
+
+// Close writes what is logged and closes the destinations.
+func (q *QueryLog) Close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closeLocked()
+}
+
+func (q *QueryLog) closeLocked() {
+	if q.current == nil {
+		return
+	}
+	q.current.close()
+	q.lost.Add(q.current.lost())
+	q.current = nil
+}
+
+// destinations are where queries are logged, and by which name.
+type destinations struct {
+	dnstap   config.Destination
+	file     string
+	identity string
+}
+
+// queryWriter writes logged queries. One goroutine runs it.
+type queryWriter struct {
+	control *server.Control
+	to      destinations
+	version string
+	dnstap  *dnstap.Sink // nil: none
+	lines   *lineFile    // nil: none
+
+	message dnstap.Message
+	stop    context.CancelFunc
+	done    chan struct{}
+}
+
+func newQueryWriter(control *server.Control, to destinations, version string, log *slog.Logger) *queryWriter {
+	w := &queryWriter{control: control, to: to, version: version, done: make(chan struct{})}
+	if to.dnstap != (config.Destination{}) {
+		w.dnstap = dnstap.NewSink(dnstap.Destination(to.dnstap), log)
+	}
+	if to.file != "" {
+		w.lines = newLineFile(to.file, log)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	go w.run(ctx)
+	return w
+}
+
+// run writes logged queries until ctx ends, then those that are left.
+func (w *queryWriter) run(ctx context.Context) {
+	defer close(w.done)
+	tick := time.NewTicker(drainInterval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-tick.C:
+			w.drain(ctx)
+		case <-ctx.Done():
+		}
+	}
+	w.drain(context.WithoutCancel(ctx)) // connecting has a time limit of its own
+	if w.dnstap != nil {
+		w.dnstap.Close()
+	}
+	if w.lines != nil {
+		w.lines.close()
+	}
+}
+
+// drain writes all logged queries.
+func (w *queryWriter) drain(ctx context.Context) {
+	w.control.DrainQueryLog(func(q *server.LoggedQuery) {
+		if w.dnstap != nil {
+			w.writeDnstap(ctx, q)
+		}
+		if w.lines != nil {
+			w.lines.write(lineOf(q))
+		}
+	})
+	if w.dnstap != nil {
+		w.dnstap.Flush()
+	}
+	if w.lines != nil {
+		w.lines.flush()
+	}
+}
+
+func (w *queryWriter) close() {
+	w.stop()
+	<-w.done
+}
+
+func (w *queryWriter) lost() (n uint64) {
+	if w.dnstap != nil {
+		n += w.dnstap.Lost()
+	}
+	if w.lines != nil {
+		n += w.lines.lost.Load()
+	}
+	return n
+}
+
+// protocols holds the protocol of each transport as dnstap numbers it.
+var protocols = map[server.Transport]dnstap.Protocol{server.UDP: dnstap.UDP, server.TCP: dnstap.TCP}
+
+func (w *queryWriter) writeDnstap(ctx context.Context, q *server.LoggedQuery) {
+	extra, err := json.Marshal(decisionOf(q))
+	if err != nil {
+		panic(err) // it has only strings and numbers
+	}
+	w.message = dnstap.Message{
+		Identity: w.to.identity, Version: w.version, Extra: extra, Protocol: protocols[q.Transport],
+		Client: q.Client, QueryTime: q.Time, ResponseTime: q.Time, Query: q.Query, Response: q.Response,
+	}
+	if q.Zone != "" {
+		w.message.Zone = q.Zone.Wire()
+	}
+	w.dnstap.Write(ctx, &w.message)
+}

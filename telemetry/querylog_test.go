@@ -1,0 +1,205 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/server"
+)
+
+// logging returns watchedConfig with a query log.
+func logging(settings string) string {
+	return strings.Replace(watchedConfig, "admin:", "query_log: {"+settings+"}\nadmin:", 1)
+}
+
+// use logs the queries of w as its configuration says.
+func (w *watched) use(t *testing.T) {
+	t.Helper()
+	measured, ok := w.control.Measure()
+	if !ok {
+		t.Fatal("nothing is served")
+	}
+	w.metrics.QueryLog().Use(w.control, measured.Config)
+}
+
+func TestQueriesAreLoggedAsJSONLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queries.json")
+	if err := os.WriteFile(path, []byte(`{"time":"a part of a line`), 0o600); err != nil { // as after a crash
+		t.Fatal(err)
+	}
+	w := watch(t, logging("file: "+path))
+	w.use(t)
+	w.ask(t, "www.example.com.")
+	w.ask(t, "nothing.example.com.")
+	w.metrics.QueryLog().Close()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("%d lines, want the old part and 2:\n%s", len(lines), text)
+	}
+	var got []map[string]any
+	for _, line := range lines[1:] {
+		one := map[string]any{}
+		if err := json.Unmarshal([]byte(line), &one); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		at, err := time.Parse(time.RFC3339Nano, one["time"].(string))
+		if err != nil || time.Since(at) > time.Hour {
+			t.Errorf("time %v: %v", one["time"], err)
+		}
+		delete(one, "time")
+		got = append(got, one)
+	}
+	want := `[map[bytes:49 client:127.0.0.1 member:a mode:normal name:www.example.com. pool:web rcode:NOERROR region:eu transport:udp type:A zone:example.com.] ` +
+		`map[bytes:101 client:127.0.0.1 name:nothing.example.com. rcode:NXDOMAIN transport:udp type:A zone:example.com.]]`
+	if strip := regexp.MustCompile(`bytes:\d+`); strip.ReplaceAllString(fmt.Sprint(got), "") != strip.ReplaceAllString(want, "") {
+		t.Errorf("logged\n%v\nwant\n%s", got, want)
+	}
+}
+
+func TestKeysOfLinesAreThoseOfTheReference(t *testing.T) {
+	page, err := os.ReadFile("../docs/reference/query-log.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[a-z`, ]+`) \\|").FindAllStringSubmatch(string(page), -1) {
+		want = append(want, regexp.MustCompile("[a-z]+").FindAllString(row[1], -1)...)
+	}
+	scope := uint8(24)
+	text, err := json.Marshal(line{ECS: "x", Scope: &scope, Zone: "x", Pool: "x", Member: "x", Region: "x", Mode: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]any{}
+	if err := json.Unmarshal(text, &keys); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for key := range keys {
+		got = append(got, key)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("lines have %q, the page has %q", got, want)
+	}
+}
+
+func TestRealReaderPrintsLoggedQueries(t *testing.T) {
+	reader := counterpart(t, "dnstap-ldns")
+	path := filepath.Join(t.TempDir(), "queries.dnstap")
+	w := watch(t, strings.Replace(logging(`dnstap: "file:`+path+`"`), "workers: 1", "workers: 1, nsid: ams1", 1))
+	w.use(t)
+	w.ask(t, "www.example.com.")
+	w.metrics.QueryLog().Close()
+	text, err := exec.Command(reader, "-y", "-r", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, want := range []string{
+		`identity: "ams1"`, `version: "v1.2.3"`, "type: AUTH_RESPONSE", "socket_protocol: UDP", `query_address: "127.0.0.1"`, "query_port: ",
+		`query_zone: "example.com."`, "www.example.com.	30	IN	A	127.0.0.86",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("dnstap-ldns does not print %q:\n%s", want, text)
+		}
+	}
+	frames, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"zone":"example.com.","pool":"web","member":"a","region":"eu","mode":"normal"}`; !strings.Contains(string(frames), want) {
+		t.Errorf("extra is not %s", want)
+	}
+}
+
+func TestAbsentCollectorCostsAnswersNothingAndIsCounted(t *testing.T) {
+	w := watch(t, logging(`dnstap: "unix:`+filepath.Join(t.TempDir(), "s")+`", file: /nonexistent/queries.json`))
+	w.use(t)
+	for range 5 {
+		w.ask(t, "www.example.com.")
+	}
+	w.metrics.QueryLog().Close()
+	if got := value(w.scrape(t, "text/plain"), "meridian_querylog_dropped_total"); got != "10" {
+		t.Errorf("%s lost, want 5 at each destination", got)
+	}
+	for _, want := range []string{`destination=unix:`, `destination=file:/nonexistent/queries.json`} {
+		if !strings.Contains(w.log.String(), want) {
+			t.Errorf("the log does not have %q:\n%s", want, w.log)
+		}
+	}
+}
+
+func TestUnchangedDestinationIsKept(t *testing.T) {
+	dir := t.TempDir()
+	w := watch(t, logging("file: "+filepath.Join(dir, "q")))
+	w.use(t)
+	first := w.metrics.QueryLog().current
+	w.use(t)
+	if w.metrics.QueryLog().current != first {
+		t.Error("a reload without a change opens the file again")
+	}
+	measured, _ := w.control.Measure()
+	changed := *measured.Config
+	changed.QueryLog.File = filepath.Join(dir, "other")
+	w.metrics.QueryLog().Use(w.control, &changed)
+	if w.metrics.QueryLog().current == first {
+		t.Error("another file is not opened")
+	}
+	changed.QueryLog.File = ""
+	w.metrics.QueryLog().Use(w.control, &changed)
+	if w.metrics.QueryLog().current != nil {
+		t.Error("the query log goes on after it is removed")
+	}
+}
+
+func TestLineFileFollowsARename(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q")
+	f := newLineFile(path, slog.New(slog.DiscardHandler))
+	f.write("one")
+	f.flush()
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	f.checked = time.Time{} // as if the interval were over
+	f.flush()
+	f.write("two")
+	f.close()
+	for name, want := range map[string]string{path + ".1": "\"one\"\n", path: "\"two\"\n"} {
+		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("%s: %q %v, want %q", name, got, err, want)
+		}
+	}
+}
+
+// FuzzLine checks that no message breaks a line.
+func FuzzLine(f *testing.F) {
+	q := new(dns.Msg)
+	q.SetQuestion("www.example.com.", dns.TypeA)
+	packed, err := q.Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(packed, packed)
+	f.Fuzz(func(t *testing.T, query, response []byte) {
+		text, err := json.Marshal(lineOf(&server.LoggedQuery{Query: query, Response: response}))
+		if err != nil || strings.Contains(string(text), "\n") {
+			t.Errorf("%q %v", text, err)
+		}
+	})
+}
