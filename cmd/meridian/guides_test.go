@@ -13,7 +13,7 @@ import (
 const guides = "../../docs/guides/*.md"
 
 // shellOnly lists programs that a guide may show and that no test runs.
-var shellOnly = []string{"dig", "go"}
+var shellOnly = []string{"dig", "go", "curl", "jq"}
 
 var guideBlock = regexp.MustCompile("(?s)```(\\w*)\n(.*?)```")
 
