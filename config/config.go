@@ -40,6 +40,7 @@ type Config struct {
 	Health   Health
 	Pools    []Pool
 	Zones    []Zone
+	Notify   []Sink
 
 	StatePos Pos
 

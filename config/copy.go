@@ -53,6 +53,13 @@ func (c *Config) eachFile(f func(path *string)) {
 	for i := range c.Admin.Tokens {
 		given(&c.Admin.Tokens[i].File)
 	}
+	for i := range c.Notify {
+		s := &c.Notify[i]
+		given(&s.Secret)
+		for h := range s.Headers {
+			given(&s.Headers[h].File)
+		}
+	}
 	for i := range c.Checks {
 		tls := &c.Checks[i].TLS
 		given(&tls.CA, &tls.Cert, &tls.Key)

@@ -134,6 +134,7 @@ func (d *decoder) document() *Config {
 		{name: "health", set: d.health(&cfg.Health)},
 		{name: "pools", set: d.pools(&cfg.Pools)},
 		{name: "zones", set: d.zones(&cfg.Zones)},
+		{name: "notify", set: d.notify(&cfg.Notify)},
 	}
 	if len(d.sources) > 1 {
 		cfg.sources = d.sources

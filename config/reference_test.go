@@ -49,6 +49,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"pools.members.check": {"pools: {a: {members: [{check: {?: 1}}]}}"},
 		"pools.members":       {"pools: {a: {members: [{?: 1}]}}"},
 		"zones":               {"zones: {a: {?: 1}}"},
+		"notify":              {"notify: [{?: 1}]"},
 		"zones.names":         {"zones: {a: {names: {b: {?: 1}}}}"},
 		"zones.names.https":   {"zones: {a: {names: {b: {https: {?: 1}}}}}"},
 	}
