@@ -40,7 +40,7 @@ var below = map[string][]string{
 	"control/event/notify":      {"control/event"},
 	"admin":                     {"admin/dashboard", "config", "control/event", "control/event/notify", "plan", "pools", "server", "snapshot"},
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},
-	"cmd/meridian":              {"admin", "config", "control/state", "discovery", "dnsname", "errtext", "geo", "health", "plan", "pools", "server", "snapshot", "telemetry"},
+	"cmd/meridian":              {"admin", "config", "control/event", "control/state", "discovery", "dnsname", "errtext", "geo", "health", "plan", "pools", "server", "snapshot", "telemetry"},
 	"control/state":             {},
 
 	"telemetry":        {"config", "health", "health/probe", "pools", "server", "snapshot", "telemetry/dnstap"},

@@ -16,6 +16,7 @@ import (
 
 	"meridian/config"
 	"meridian/control/event"
+	"meridian/control/event/notify"
 	"meridian/control/state"
 	"meridian/discovery"
 	"meridian/geo"
@@ -75,6 +76,7 @@ type instance struct {
 	tracker       *discovery.Watcher
 	poller        *loads.Poller
 	events        *event.Log
+	notifier      *notify.Notifier
 	modes         modeLog
 	deferrals     deferralLog
 	lost          lostRegionLog
@@ -123,6 +125,7 @@ func (l *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	run.restoreState(beside.stateDir)
+	defer run.notifier.Close()
 	defer run.tracker.Close()
 	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
 	probed := make(chan struct{})
@@ -141,6 +144,7 @@ func (l *Daemon) Run(ctx context.Context) error {
 		return &BindError{err}
 	}
 	run.useServices(beside)
+	run.notifier.Use(sinks(g.snapshot.Config))
 	run.control.startup.finish()
 	run.prober.ConfirmFirst()
 	return run.serve(ctx)
@@ -243,6 +247,7 @@ func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
 		return errors.Join(err, snapshot.Close())
 	}
 	l.useServices(beside)
+	l.notifier.Use(sinks(snapshot.Config))
 	l.control.recordReload(nil)
 	l.control.lastGood.Store(nil)
 	l.keepLastGood(snapshot, begun)

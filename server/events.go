@@ -131,4 +131,5 @@ func (c *Control) recordConfig(file string, err error) {
 		e.Severity, e.Message = event.Error, "reload refused: "+err.Error()
 	}
 	c.instance.events.Add(e)
+	c.instance.markDirty()
 }

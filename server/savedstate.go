@@ -23,6 +23,7 @@ func (l *instance) stateContent() ([]byte, error) {
 		Overrides: l.control.Overrides(),
 		Targets:   l.tracker.Remember(),
 		Loads:     l.control.loadMemory(),
+		Notified:  l.notifier.Cursors(), // before the events: a saved cursor must not exceed them
 		Events:    l.events.Save(),
 	})
 }
@@ -34,8 +35,9 @@ type savedState struct {
 	Overrides []Override            `json:"overrides"`
 	Loads     pools.LoadMemory      `json:"loads,omitzero"`
 
-	Events  []event.Event                 `json:"events,omitempty"`
-	Targets map[dnsname.Name][]netip.Addr `json:"targets,omitempty"` // the resolved addresses
+	Notified map[string]uint64             `json:"notified,omitempty"` // the last event that each sink accepted
+	Events   []event.Event                 `json:"events,omitempty"`
+	Targets  map[dnsname.Name][]netip.Addr `json:"targets,omitempty"` // the resolved addresses
 }
 
 // valid returns the first error of m. Package health validates the saved targets itself.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/control/event/notify"
 	"meridian/control/state"
 	"meridian/discovery"
 	"meridian/health"
@@ -118,16 +119,19 @@ func (l *instance) waitOrLog(ended <-chan struct{}, what string) {
 // restoreState creates the prober and the tracker from the saved state of the previous process.
 func (l *instance) restoreState(folder *state.Dir) {
 	options, tracking := health.Options{Logger: l.Logger, Observer: l.Observer}, discovery.Options{Logger: l.Logger}
+	var cursors map[string]uint64
 	if folder != nil {
 		m, aside := readState(folder, l.Logger)
 		l.control.quarantined = aside
 		if m != nil {
 			options.Saved, tracking.Remembered = m.Verdicts, m.Targets
 			l.events.Restore(m.Events)
+			cursors = m.Notified
 			l.control.restored, l.control.restoredLoads = m.Ejections, m.Loads
 			l.control.restore(overrides(m.Overrides).at(time.Now()))
 		}
 	}
+	l.notifier = notify.New(notify.Options{Events: l.events, Logger: l.Logger, Cursors: cursors})
 	l.prober, l.tracker = health.NewProber(options), discovery.New(tracking)
 }
 

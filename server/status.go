@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"meridian/control/event/notify"
 	"meridian/control/state"
 	"meridian/dnsname"
 	"meridian/health"
@@ -31,6 +32,8 @@ type Status struct {
 
 	// Outages lists the pools without an eligible member; of the requested ones.
 	Outages []Outage `json:"outages"`
+
+	Notify []notify.Status `json:"notify,omitempty"` // the sinks of events
 
 	Overrides []Override   `json:"overrides"`
 	Loads     []LoadStatus `json:"loads"`
@@ -213,7 +216,7 @@ func (c *Control) Status(t Selector) (*Status, error) {
 	}
 	s := &Status{
 		At: time.Now(), StartedAt: c.startedAt, Config: cfg.File,
-		State: c.instance.stateStatus(false), Reload: at.reload, LastGood: c.LastGood(), BuildPanics: c.panics.Load(), Prober: c.Prober(), Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
+		State: c.instance.stateStatus(false), Reload: at.reload, LastGood: c.LastGood(), BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.instance.notifier.Status(), Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.instance.server.Addrs() {

@@ -90,7 +90,7 @@ func addGroups(root *cobra.Command) {
 		{"serve", "Serve and check:", []*cobra.Command{serveCommand(), demoCommand(), checkCommand()}},
 		{"explain", "Explain and forecast:", []*cobra.Command{explainCommand(), planCommand()}},
 		{"operate", "Operate a running server:", []*cobra.Command{
-			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), reloadCommand(),
+			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), reloadCommand(), eventsCommand(),
 		}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

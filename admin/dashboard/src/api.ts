@@ -31,6 +31,7 @@ export interface Status {
   build_panics: number; overrides: Override[];
   regions: { region: string; down: boolean; since?: string; why: string }[];
   pools: Pool[];
+  notify?: { sink: string; delivered: number; failed: number; rejected: number; lost: number; failing_since?: string; error?: string }[];
   outages?: { pool: string; since?: string }[];
 }
 export interface Region { region: string; latitude: number; longitude: number; bias?: number }

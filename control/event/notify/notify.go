@@ -91,9 +91,12 @@ func New(o Options) *Notifier {
 	return n
 }
 
-// Use replaces the sinks. A sink with the same URL continues after its last accepted event; a new
+// Use replaces the sinks. A nil Notifier has none. A sink with the same URL continues after its last accepted event; a new
 // one begins with the next event. Use waits until the removed sinks have ended.
 func (n *Notifier) Use(sinks []Sink) {
+	if n == nil {
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for url, r := range n.running {
@@ -124,6 +127,9 @@ func (n *Notifier) Close() { n.Use(nil) }
 
 // Cursors returns the last accepted event of each sink, for Options of the next process.
 func (n *Notifier) Cursors() map[string]uint64 {
+	if n == nil {
+		return nil
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := make(map[string]uint64, len(n.running))
@@ -135,6 +141,9 @@ func (n *Notifier) Cursors() map[string]uint64 {
 
 // Status returns the status of each sink, by URL.
 func (n *Notifier) Status() []Status {
+	if n == nil {
+		return nil
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := make([]Status, 0, len(n.running))

@@ -4,7 +4,7 @@ import { h } from "preact";
 import type { Status, Stats } from "../api";
 import { ago, clock, count } from "../format";
 import { useStore } from "../store";
-import { Card, Facts } from "../ui";
+import { Card, Facts, Table } from "../ui";
 import type { Params } from "../route";
 
 export function Server(_: Params) {
@@ -27,6 +27,7 @@ export function Server(_: Params) {
     </div>
     <div>
       <Configuration status={status} />
+      <Sinks status={status} />
       {s.stats && <Transport stats={s.stats} />}
     </div>
   </div>;
@@ -43,6 +44,16 @@ function Configuration({ status }: { status: Status }) {
     {r.refused && <pre>{[r.error, r.detail].filter(Boolean).join("\n")}</pre>}
     {status.last_good && <pre>{(status.last_good.errors ?? [status.last_good.error]).join("\n")}</pre>}
   </Card>;
+}
+
+function Sinks({ status }: { status: Status }) {
+  if (!status.notify?.length) return null;
+  return <Card title="Notifications"><Table label="Notifications" rows={status.notify} id={n => n.sink} columns={[
+    { head: "Sink", class: "why", cell: n => n.sink },
+    { head: "State", cell: n => n.failing_since ? <span class="bad">fails for {ago(n.failing_since)}: {n.error}</span> : "delivers" },
+    { head: "Delivered", class: "num", cell: n => count(n.delivered) },
+    { head: "Lost", class: "num", cell: n => count(n.lost + n.rejected) },
+  ]} /></Card>;
 }
 
 function Transport({ stats }: { stats: Stats }) {
