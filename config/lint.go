@@ -40,6 +40,7 @@ func (d *decoder) lint(cfg *Config) {
 	d.idleSources(cfg)
 	d.warnShadowed(cfg)
 	d.warnUnreadMetrics(cfg)
+	d.warnManySeries(cfg)
 }
 
 // boundPools returns the pools that names are bound to.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 
 	"gopkg.in/yaml.v3"
@@ -60,4 +61,27 @@ func (d *decoder) warnUnreadMetrics(cfg *Config) {
 	if d.metricsAt != (nodeKey{}) && !cfg.Admin.Listen.IsValid() {
 		d.warnAt(d.metricsAt, "metrics has no effect: there is no admin listener to read them from", "write admin: {listen: 127.0.0.1:8053}")
 	}
+}
+
+// warnManySeries warns of a configuration with more series than max_series allows. The number is an estimate: it leaves out
+// what is not known before the server runs.
+func (d *decoder) warnManySeries(cfg *Config) {
+	const perPool, perMember = 11, 2
+	series := len(cfg.Zones) + perPool*len(cfg.Pools)
+	if cfg.Metrics.Detail == MemberDetail {
+		for i := range cfg.Pools {
+			for j := range cfg.Pools[i].Members {
+				series += perMember + len(cfg.Pools[i].Members[j].Addresses)
+			}
+		}
+	}
+	if !cfg.Admin.Listen.IsValid() || cfg.Metrics.Detail == RegionDetail || series <= cfg.Metrics.MaxSeries {
+		return
+	}
+	at := d.metricsAt
+	if at == (nodeKey{}) {
+		at = nodeKeyOf(d.doc.root)
+	}
+	d.warnAt(at, fmt.Sprintf("about %d series of metrics, more than max_series %d: detail %s is exported in place of %s",
+		series, cfg.Metrics.MaxSeries, cfg.Metrics.Detail.Coarser(), cfg.Metrics.Detail), "raise metrics.max_series, or write the coarser detail")
 }
