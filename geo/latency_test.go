@@ -30,7 +30,7 @@ func someRows(r *rand.Rand, regions []config.Region) []someRow {
 	for range r.IntN(16) {
 		clients = append(clients, somePrefix(r).String())
 	}
-	for range r.IntN(60) {
+	for range 1 + r.IntN(60) { // a file without a row is an error
 		row := someRow{clients[r.IntN(len(clients))], fmt.Sprint("r", r.IntN(len(regions)+2)), float64(1+r.IntN(3000)) / 8, r.IntN(20)}
 		if key := [2]string{row.client, row.region}; !seen[key] {
 			seen[key] = true
