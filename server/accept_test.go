@@ -9,14 +9,16 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"meridian/server/answer/answertest"
 )
 
 // TestAcceptErrorsAreRetriedWithBackOff lets accepting fail as it does without a free file
 // descriptor: it is tried again, ever more slowly, and logged at the beginning and the end.
 func TestAcceptErrorsAreRetriedWithBackOff(t *testing.T) {
 	var log bytes.Buffer
-	s := New(world(t), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	l, at, err := s.listenTCP(s.current.Load().config.Listen[0], nil)
+	s := New(answertest.World(t), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	l, at, err := s.listenTCP(s.Settings().Listen[0], nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/health"
+	"meridian/server/answer"
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
@@ -21,11 +23,11 @@ type steady struct {
 	query    []byte
 }
 
-// steadies returns benchQueries, and queries of pools that fail open or have a slow start.
+// steadies returns BenchQueries, and queries of pools that fail open or have a slow start.
 func steadies(t *testing.T) []steady {
 	checked := func(turn health.Transition) *snapshot.Snapshot {
 		const near = "pools:\n  near:\n    policy: proximity\n"
-		s := world(t, near, "checks: {c: {type: tcp, port: 1}}\n"+near+"    check: c\n")
+		s := answertest.World(t, near, "checks: {c: {type: tcp, port: 1}}\n"+near+"    check: c\n")
 		var turns []health.Transition
 		for i, target := range s.Pools.Targets() {
 			turn.Index, turn.Target = i, target
@@ -34,13 +36,13 @@ func steadies(t *testing.T) []steady {
 		s.Pools.Apply(turns)
 		return s
 	}
-	query := packed(t, withOptions(ask("www.example.com.", dns.TypeA), rawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, 203, 0, 113)))
+	query := answertest.Packed(t, answertest.WithOptions(answertest.Ask("www.example.com.", dns.TypeA), answertest.RawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, 203, 0, 113)))
 	all := []steady{
 		{"FailOpen", checked(health.Transition{To: health.Down}), query},
 		{"SlowStart", checked(health.Transition{To: health.Up, SlowStartWeight: 100}), query},
 	}
-	plain := world(t)
-	for name, query := range benchQueries(t) {
+	plain := answertest.World(t)
+	for name, query := range answertest.BenchQueries(t) {
 		all = append(all, steady{name, plain, query})
 	}
 	return all
@@ -145,7 +147,7 @@ func streamsAllocateNothing(t *testing.T, s *Server, query []byte) {
 	for range together {
 		frames = append(frames, framed(query)...)
 	}
-	in := make([]byte, frameHead+maxSize)
+	in := make([]byte, frameHead+answer.MaxSize)
 	exchange := func() {
 		c.in = append(c.in, frames...)
 		if !c.answer() || len(c.in) > 0 {

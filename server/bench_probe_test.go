@@ -18,6 +18,7 @@ import (
 	"meridian/config"
 	"meridian/health"
 	"meridian/health/probe"
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
@@ -57,7 +58,7 @@ func benchmarkProbeToAnswer(b *testing.B, pools int) {
 	run.modes.serve(snapshot.Pools)
 
 	r := run.server.Responder()
-	query := packed(b, ask("www0.example.com.", dns.TypeA))
+	query := answertest.Packed(b, answertest.Ask("www0.example.com.", dns.TypeA))
 	results := [2]error{errors.New("refused"), nil}
 	wants := [2][]byte{{192, 0, 2, 2}, {192, 0, 2, 1}}
 	var out []byte
@@ -66,7 +67,7 @@ func benchmarkProbeToAnswer(b *testing.B, pools int) {
 	for b.Loop() {
 		from := end(results[i&1])
 		for out = out[:0]; !bytes.HasSuffix(out, wants[i&1]); runtime.Gosched() {
-			out = r.Respond(out[:0], query, benchSource, false)
+			out = r.Respond(out[:0], query, answertest.BenchSource, false)
 		}
 		took := time.Since(from)
 		all, longest = all+took, max(longest, took)

@@ -17,6 +17,7 @@ import (
 	"meridian/health"
 	"meridian/loads"
 	"meridian/pools"
+	"meridian/server/answer"
 )
 
 // Control is the operator's interface to a running server. Its methods are safe for concurrent
@@ -302,7 +303,7 @@ func (c *Control) Overrides() []Override {
 }
 
 // Counters returns the current counters of the server.
-func (c *Control) Counters() Counters { return c.instance.server.Counters() }
+func (c *Control) Counters() answer.Counters { return c.instance.server.Counters() }
 
 // Report applies an external result to an address with a check of type push. It is valid for
 // lease, or for the check's own lease if that is 0.

@@ -329,21 +329,6 @@ func (l *instance) logAttrs(snapshot *snapshot.Snapshot) []any {
 	return append(attributes, "tables", tables, "tables_mb", bytes>>20)
 }
 
-// LogValue returns the counters that summarize the server's work, for a log line.
-func (c Counters) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.Uint64("queries", c.Queries),
-		slog.Uint64("tcp", c.TCP),
-		slog.Uint64("fail_open", c.FailedOpen),
-		slog.Uint64("truncated", c.Truncated),
-		slog.Uint64("dropped", c.Dropped),
-		slog.Uint64("unsent", c.Unsent),
-		slog.Uint64("panics", c.Panics),
-		slog.Uint64("tcp_evicted", c.Evicted),
-		slog.Uint64("tcp_accept_errors", c.AcceptErrors),
-	)
-}
-
 func join(addrs []netip.AddrPort) string {
 	var b strings.Builder
 	for i, a := range addrs {

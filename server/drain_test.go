@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"meridian/server/answer/answertest"
+
 	"github.com/miekg/dns"
 )
 
@@ -43,11 +45,11 @@ func running(t *testing.T, s *Server) (end func()) {
 // TestWorkersDrainTogether checks that workers with full sockets end at the same time, not one
 // after the other.
 func TestWorkersDrainTogether(t *testing.T) {
-	snapshot := world(t)
+	snapshot := answertest.World(t)
 	snapshot.Config.Server.Workers = 8
 	s := listen(t, snapshot, false, "127.0.0.1:0")
 	end := running(t, s)
-	query := packed(t, ask("www.example.com.", dns.TypeA))
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
 	var quiet atomic.Bool
 	flooding := make(chan struct{})
 	conns := make([]net.Conn, 64) // the kernel distributes them over the workers
@@ -75,7 +77,7 @@ func TestWorkersDrainTogether(t *testing.T) {
 func unread(t *testing.T, s *Server) {
 	t.Helper()
 	conn := dial(t, "tcp", s.Addrs()[0])
-	queries := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), 1000)
+	queries := bytes.Repeat(framed(answertest.Packed(t, answertest.Ask("big.example.com.", dns.TypeTXT))), 1000)
 	for {
 		_ = conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 		if _, err := conn.Write(queries); err != nil {
@@ -85,7 +87,7 @@ func unread(t *testing.T, s *Server) {
 }
 
 func TestSlowReadersDelayNeitherReloadNorShutdown(t *testing.T) {
-	first, second := world(t), world(t)
+	first, second := answertest.World(t), answertest.World(t)
 	first.Config.Server.TCP.Idle = time.Minute
 	s := listen(t, first, false, "127.0.0.1:0")
 	end := running(t, s)
@@ -103,14 +105,14 @@ func TestSlowReadersDelayNeitherReloadNorShutdown(t *testing.T) {
 // TestSlowReadersGetOneDeadline checks that a client that reads slowly gets no more time than one
 // that reads nothing.
 func TestSlowReadersGetOneDeadline(t *testing.T) {
-	snapshot := world(t)
+	snapshot := answertest.World(t)
 	snapshot.Config.Server.TCP.Idle = time.Minute
 	s := listen(t, snapshot, false, "127.0.0.1:0")
 	end := running(t, s)
 	conn := dial(t, "tcp", s.Addrs()[0])
 	go func() {
 		// As much as the server accepts: it stops reading when it cannot write.
-		queries := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), 1000)
+		queries := bytes.Repeat(framed(answertest.Packed(t, answertest.Ask("big.example.com.", dns.TypeTXT))), 1000)
 		for {
 			if _, err := conn.Write(queries); err != nil {
 				return

@@ -10,6 +10,7 @@ import (
 
 	"meridian/health"
 	"meridian/pools"
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
@@ -36,7 +37,7 @@ func guardedWorld(t *testing.T, random *rand.Rand) *snapshot.Snapshot {
 		}
 		fmt.Fprintf(&names, "      n%d: {pool: p%d}\n", p, p)
 	}
-	return build(t, `
+	return answertest.Build(t, `
 regions: {r0: {location: [1, 2]}, r1: {location: [3, 4]}}
 checks: {c: {type: tcp, port: 80}}
 pools:
@@ -142,7 +143,7 @@ func TestFallbackThatAFenceKeepsFromAllClientsIsNoAnswer(t *testing.T) {
 		{"", "default", true},
 		{"default: nodata, ", "{network: 192.0.2.0/24}", false},
 	} {
-		snapshot := build(t, `
+		snapshot := answertest.Build(t, `
 pools:
   web: {policy: geolocation, on_down: fence, `+c.setting+`fallback: spare, members: [{name: a, addresses: [192.0.2.1], match: `+c.match+`}]}
   spare: {policy: weighted, members: [{name: b, addresses: [192.0.2.2]}]}

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -11,25 +10,26 @@ import (
 	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/pools"
+	"meridian/server/answer"
 	"meridian/snapshot"
 )
 
 // Explanation holds an answer and the reasons for it. Its JSON is documented in
 // docs/reference/api.md.
 type Explanation struct {
-	Name        string             `json:"name"`
-	Type        string             `json:"type"`
-	Client      string             `json:"client"` // the deciding client: an address, or the network of a client subnet
-	Source      string             `json:"source"` // how the client is known: ecs, resolver; default if it has no location
-	Location    ExplainedLocation  `json:"location"`
-	Rcode       string             `json:"rcode"`
-	Answers     []ExplainedRecord  `json:"answers"`
-	Why         string             `json:"why,omitempty"` // the reason for an empty answer
-	Scope       int                `json:"scope"`         // of the client subnet in the answer
-	Draw        string             `json:"draw"`          // the seed of all draws, in hexadecimal: 64 bits, more than JavaScript's numbers hold
-	PoolAnswers []pools.PoolAnswer `json:"asked"`         // the answer of each pool bound to a name of the answer
-	Steps       []ExplainedStep    `json:"steps"`
-	Sources     []geo.SourceResult `json:"sources"` // the result of each source of client locations, in order
+	Name        string                   `json:"name"`
+	Type        string                   `json:"type"`
+	Client      string                   `json:"client"` // the deciding client: an address, or the network of a client subnet
+	Source      string                   `json:"source"` // how the client is known: ecs, resolver; default if it has no location
+	Location    ExplainedLocation        `json:"location"`
+	Rcode       string                   `json:"rcode"`
+	Answers     []answer.ExplainedRecord `json:"answers"`
+	Why         string                   `json:"why,omitempty"` // the reason for an empty answer
+	Scope       int                      `json:"scope"`         // of the client subnet in the answer
+	Draw        string                   `json:"draw"`          // the seed of all draws, in hexadecimal: 64 bits, more than JavaScript's numbers hold
+	PoolAnswers []pools.PoolAnswer       `json:"asked"`         // the answer of each pool bound to a name of the answer
+	Steps       []ExplainedStep          `json:"steps"`
+	Sources     []geo.SourceResult       `json:"sources"` // the result of each source of client locations, in order
 
 	At time.Time `json:"at,omitzero"` // from a running server: the time of the question
 }
@@ -61,18 +61,10 @@ type ExplainedLocation struct {
 	UnusedRadiusKm int `json:"unused_accuracy_radius_km,omitempty"`
 }
 
-// ExplainedRecord is a record of the answer section.
-type ExplainedRecord struct {
-	Name string `json:"name"`
-	Type string `json:"type"`
-	TTL  uint32 `json:"ttl"`
-	Data string `json:"data"`
-}
-
 // Explain answers asked from snapshot in its current state, and gives the reasons. It is safe to
 // call while the server answers.
-func Explain(snapshot *snapshot.Snapshot, asked ExplainQuery) Explanation {
-	traced := Trace(snapshot, asked)
+func Explain(snapshot *snapshot.Snapshot, asked answer.ExplainQuery) Explanation {
+	traced := answer.Trace(snapshot, asked)
 	source, place := traced.Source, snapshot.Geo.Locate(traced.Client)
 	if place.From == "default" {
 		source = "default"
@@ -84,7 +76,7 @@ func Explain(snapshot *snapshot.Snapshot, asked ExplainQuery) Explanation {
 		Source:      source,
 		Location:    explainedLocation(place),
 		Rcode:       dns.RcodeToString[traced.Msg.Rcode],
-		Answers:     explained(traced.Msg.Answer),
+		Answers:     traced.Answers,
 		Scope:       int(traced.Scope),
 		Why:         traced.Why,
 		PoolAnswers: append([]pools.PoolAnswer{}, traced.PoolAnswers...), // never nil: JSON needs a list
@@ -106,7 +98,7 @@ func explainedSteps(steps []pools.Step) []ExplainedStep {
 
 // Explain explains a question for the running configuration, with the prober's data of addresses
 // that are not up or are in slow start, and the lookup status of targets.
-func (c *Control) Explain(asked ExplainQuery) Explanation {
+func (c *Control) Explain(asked answer.ExplainQuery) Explanation {
 	e, at := c.explain(asked)
 	var targets []int
 	for i := range e.Steps {
@@ -126,7 +118,7 @@ func (c *Control) Explain(asked ExplainQuery) Explanation {
 }
 
 // explain explains from the current generation and keeps its files open during the call.
-func (c *Control) explain(asked ExplainQuery) (Explanation, *view) {
+func (c *Control) explain(asked answer.ExplainQuery) (Explanation, *view) {
 	at := c.hold()
 	defer at.control.release()
 	e := Explain(at.snapshot, asked)
@@ -151,19 +143,4 @@ func effectiveClient(subnet netip.Prefix, client netip.Addr, source string) stri
 		return subnet.Masked().String()
 	}
 	return client.String()
-}
-
-// explained converts the answer section. It never returns nil: JSON needs a list.
-func explained(answer []dns.RR) []ExplainedRecord {
-	records := make([]ExplainedRecord, 0, len(answer))
-	for _, rr := range answer {
-		head := rr.Header()
-		records = append(records, ExplainedRecord{
-			Name: head.Name,
-			Type: dns.Type(head.Rrtype).String(),
-			TTL:  head.Ttl,
-			Data: strings.TrimPrefix(rr.String(), head.String()),
-		})
-	}
-	return records
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
+	"meridian/server/answer"
 )
 
 // ExplainParams is a question to be explained, as text. All fields but Name are optional; the
@@ -23,7 +24,7 @@ type ExplainParams struct {
 }
 
 // Parse parses the question.
-func (t ExplainParams) Parse() (asked ExplainQuery, err error) {
+func (t ExplainParams) Parse() (asked answer.ExplainQuery, err error) {
 	if asked.Name, err = dnsname.Parse(t.Name); err != nil {
 		return asked, err
 	}

@@ -39,7 +39,7 @@ type generation struct {
 	closed   func(error)   // called with the result of closing the files
 }
 
-// acquire adds a user. It returns false if the generation is closed.
+// Acquire adds a user. It returns false if the generation is closed.
 func (g *generation) acquire() bool {
 	for {
 		n := g.users.Load()
@@ -52,7 +52,7 @@ func (g *generation) acquire() bool {
 	}
 }
 
-// release removes a user. The last one closes the generation.
+// Release removes a user. The last one closes the generation.
 func (g *generation) release() {
 	if g.users.Add(-1) > 0 {
 		return

@@ -133,7 +133,7 @@ func (m *latencyTest) poll(want, logged string) {
 
 func (m *latencyTest) expect(want, logged string) {
 	m.t.Helper()
-	snapshot := m.server.current.Load().snapshot
+	snapshot := m.server.Snapshot()
 	s := snapshot.Pools.Scratch()
 	snapshot.Pools.Decide(pools.Request{Answers: 1, Client: netip.MustParseAddr("192.0.2.1")}, s)
 	if got := map[string]string{"127.0.0.1": "near", "127.0.0.2": "far"}[s.Addrs[0].String()]; got != want {

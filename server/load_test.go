@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
@@ -22,7 +23,7 @@ func manyNames(t *testing.T, count int, address string) *snapshot.Snapshot {
 	for i := range count {
 		fmt.Fprintf(&names, "      n%d: {pool: web}\n", i)
 	}
-	return build(t, `
+	return answertest.Build(t, `
 server: {listen: ["127.0.0.1:0"], workers: 2}
 regions: {us: {location: [39, -77]}}
 pools: {web: {policy: weighted, members: [{name: a, addresses: [`+address+`]}]}}
@@ -57,7 +58,7 @@ func TestReloadUnderLoadLosesNoQuery(t *testing.T) {
 		var over atomic.Bool
 		var asking sync.WaitGroup
 		for i, c := range clients {
-			query := packed(t, ask(fmt.Sprintf("n%d.example.com.", i*names/len(clients)), dns.TypeA))
+			query := answertest.Packed(t, answertest.Ask(fmt.Sprintf("n%d.example.com.", i*names/len(clients)), dns.TypeA))
 			asking.Go(func() {
 				if err := c.run(query, window, &over); err != nil {
 					t.Errorf("client %d, after %d answers: %v", i, c.answered, err)
@@ -65,7 +66,7 @@ func TestReloadUnderLoadLosesNoQuery(t *testing.T) {
 			})
 		}
 		pace := dial(t, "udp", at)
-		query := packed(t, ask("n0.example.com.", dns.TypeA))
+		query := answertest.Packed(t, answertest.Ask("n0.example.com.", dns.TypeA))
 		for i := range swaps {
 			for range between {
 				askUDP(t, pace, query)

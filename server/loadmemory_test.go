@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"meridian/server/answer"
+
 	"github.com/miekg/dns"
 )
 
@@ -43,7 +45,7 @@ zones:
 	}
 	keeps := func(r *runningDaemon) float64 {
 		t.Helper()
-		steps := r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps
+		steps := r.Explain(answer.ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps
 		if len(steps) == 0 || steps[0].Load == nil {
 			t.Fatalf("no load of the first member: %+v", steps)
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"meridian/server/answer"
+
 	"github.com/miekg/dns"
 )
 
@@ -37,7 +39,7 @@ zones:
 
 // odds returns the probabilities of the first two members.
 func (r *runningDaemon) odds() (p [2]float64) {
-	for i, step := range r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
+	for i, step := range r.Explain(answer.ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix("192.0.2.1/32")}).Steps {
 		p[i] = step.Probability
 	}
 	return p

@@ -13,6 +13,8 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/pools"
+	"meridian/server/answer"
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
@@ -55,7 +57,7 @@ func TestLostRegionIsSpread(t *testing.T) {
 	served := func(octet int) map[string]int {
 		got := map[string]int{}
 		for i := range 256 {
-			answer := r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(fmt.Sprintf("%d.0.%d.1/32", octet, i))})
+			answer := r.Explain(answer.ExplainQuery{Name: "www.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(fmt.Sprintf("%d.0.%d.1/32", octet, i))})
 			for _, step := range answer.Steps {
 				if step.Chosen {
 					got[step.Member]++
@@ -112,7 +114,7 @@ func TestLostRegionIsSpread(t *testing.T) {
 // A region lost before, during or after a reload is logged once, and so is its recovery.
 func TestLostRegionIsLoggedOnce(t *testing.T) {
 	tree := func() (tree *pools.Tree) {
-		snapshot := build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
+		snapshot := answertest.Build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
 		snapshot.Pools.SetLoads(loadsOf(snapshot, 80, 30, 100))
 		return snapshot.Pools
 	}

@@ -10,13 +10,14 @@ import (
 
 	"meridian/config"
 	"meridian/pools"
+	"meridian/server/answer"
 )
 
 // Measurement is what a running server exports as metrics.
 type Measurement struct {
-	Counters
-	Answers     AnswerTotals
-	Durations   [transportCount]Durations
+	answer.Counters
+	Answers     answer.AnswerTotals
+	Durations   [answer.TransportCount]answer.Durations
 	Reloads     uint64 // those that succeeded
 	Refusals    uint64 // reloads that were refused
 	Refused     bool   // the last reload was refused, or the last good configuration serves
@@ -28,18 +29,6 @@ type Measurement struct {
 	Tree        *pools.Tree
 	GeoBuilt    map[string]time.Time
 	BuildPanics uint64
-}
-
-// Transports lists the transports.
-func Transports() []Transport { return []Transport{UDP, TCP} }
-
-// QueryTypes returns the names of the counted types, by their index in Counters.Types.
-func QueryTypes() []string {
-	names := make([]string, typeCount)
-	for i := range names {
-		names[i] = queryTypeName(i)
-	}
-	return names
 }
 
 // Measure returns the current measurement. ok is false before a configuration serves.
@@ -60,19 +49,6 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		m.Overrides[o.Kind]++
 	}
 	return m, true
-}
-
-// durations returns the sums of all responders, removed ones included.
-func (c *responderPool) durations() (sums [transportCount]Durations) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for t := range sums {
-		c.removedTook[t].addTo(&sums[t])
-		for _, r := range c.all {
-			r.took[t].addTo(&sums[t])
-		}
-	}
-	return sums
 }
 
 // hashDigits is the length of a configuration's hash: enough to tell configurations apart.
@@ -96,4 +72,10 @@ func hashOf(cfg *config.Config) string {
 		}
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:hashDigits]
+}
+
+// DrainQueryLog passes the logged queries that have been collected to emit. Between two calls, each worker keeps a limited
+// number.
+func (c *Control) DrainQueryLog(emit func(*answer.LoggedQuery)) {
+	c.instance.server.DrainQueryLog(emit)
 }

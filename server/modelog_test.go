@@ -9,6 +9,7 @@ import (
 
 	"meridian/health"
 	"meridian/pools"
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
@@ -21,11 +22,6 @@ zones:
   example.com:
     file: example.com.zone
     names: {www: {pool: lone}}
-`
-
-const loneZone = `
-@ SOA ns1.example.net. hostmaster.example.com. 7 14400 3600 604800 30
-@ NS ns1.example.net.
 `
 
 // TestModesAreLoggedOnceAcrossReloads checks that the begin and end of failing open are each logged
@@ -45,7 +41,7 @@ func TestModesAreLoggedOnceAcrossReloads(t *testing.T) {
 		}
 		l.apply(s.Pools, func() []pools.Change { return s.Pools.Apply(turns) })
 	}
-	first, second, third := build(t, lone, loneZone), build(t, lone, loneZone), build(t, lone, loneZone)
+	first, second, third := answertest.Build(t, lone, answertest.LoneZone), answertest.Build(t, lone, answertest.LoneZone), answertest.Build(t, lone, answertest.LoneZone)
 
 	turn(first, health.Down) // before it serves
 	if got := lines(); got != "" {

@@ -1,27 +1,7 @@
-// Package server receives queries from the network and answers them.
+// Package server receives queries from the network and sends the answers of its engine.
 //
-// A message takes one path:
-//
-//	socket -> Responder.respond -> query.parse -+-> fastPath (eligible queries: bytes appended in place)
-//	                                            +-> slowPath (all others, with a dns.Msg)
-//	socket <- the answer's octets --------------+
-//
-// The fast path and the slow path make the same lookups in zones and pools and give the same
-// answers; a test compares them on random configurations. query.fastPathEligible selects the
-// path.
-//
-// # Words
-//
-// - A listener is one configured address: a UDP socket and goroutine for each worker, and one TCP
-// socket. - A Responder holds all memory that one worker or connection needs to answer, and
-// reuses it. While it answers, the current snapshot is pinned. - activeSnapshot holds a snapshot
-// and the values derived from it once.
-//
-// # Invariants
-//
-// The query path takes no lock, allocates no memory and logs nothing, except after a panic, which
-// becomes SERVFAIL. All data that a query reads hangs on the pointer Server.current, loaded once
-// a batch. Swap returns the old snapshot when no responder reads it any more.
+// A listener is one configured address: a UDP socket and goroutine for each worker, and one TCP
+// socket. The query path takes no lock, allocates no memory and logs nothing.
 //
 // Daemon runs the process (probing, reload, signals). The package knows no policy and no file
 // format.
@@ -39,6 +19,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/server/answer"
 	"meridian/snapshot"
 )
 
@@ -51,7 +32,7 @@ type Options struct {
 // Server answers from its current snapshot. Its methods are safe for concurrent use; Listen and
 // Serve are called once each, in this order.
 type Server struct {
-	*Engine
+	*answer.Engine
 	options    Options
 	built      time.Time
 	cores      int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
@@ -82,7 +63,7 @@ func newServer(o Options) *Server {
 	cores := runtime.GOMAXPROCS(0)
 	return &Server{
 		options: o, built: time.Now(), cores: cores,
-		Engine: NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
+		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 	}
 }
 
@@ -104,7 +85,7 @@ func (s *Server) bind(cfg *config.Server) error {
 	}
 	stop(without(s.listeners, listeners))
 	s.listeners, s.listening = listeners, true
-	s.fragmentLocked(udpSize(cfg))
+	s.fragmentLocked(answer.UdpSize(cfg))
 	return nil
 }
 
@@ -174,7 +155,7 @@ func (s *Server) Swap(snapshot *snapshot.Snapshot) (old *snapshot.Snapshot, err 
 		s.listeners = listeners
 	}
 	waitUnused := s.Replace(snapshot)
-	s.fragmentLocked(udpSize(settings))
+	s.fragmentLocked(answer.UdpSize(settings))
 	if s.started {
 		s.startLocked()
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"meridian/server/answer"
 )
 
 const (
@@ -200,26 +202,26 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 	r := c.server.Borrow()
 	defer c.server.Return(r)
 	rest, ok = c.respond(r, in)
-	return c.server.tcpBuffers.copy(r.streamed), rest, ok
+	return c.server.tcpBuffers.copy(r.Streamed), rest, ok
 }
 
 // respond appends the answers to whole queries at the beginning of in to r.streamed, until a
 // chunk is full or the work of a slot is done. It returns false after a message that is too short
 // for a query: the client uses another protocol.
-func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
-	r.startTiming()
-	r.port = c.port
-	r.acquire()
-	defer r.release()
+func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) {
+	r.StartTiming()
+	r.Port = c.port
+	r.Acquire()
+	defer r.Release()
 	ok = true
 	answered := 0
-	out := r.streamed[:0]
+	out := r.Streamed[:0]
 	for ; ok && c.unpolled < slotWork && len(out) < streamChunk && len(in) >= frameHead; c.unpolled++ {
 		end := frameHead + int(binary.BigEndian.Uint16(in))
 		if end > len(in) {
 			break
 		}
-		ok = end >= frameHead+headerSize
+		ok = end >= frameHead+answer.HeaderSize
 		begin := len(out)
 		out = r.Answer(append(out, 0, 0), in[frameHead:end], c.source, true)
 		if size := len(out) - begin - frameHead; size > 0 {
@@ -230,8 +232,8 @@ func (c *stream) respond(r *Responder, in []byte) (rest []byte, ok bool) {
 		in = in[end:]
 		answered++
 	}
-	r.streamed = out
-	r.endTiming(TCP, answered)
+	r.Streamed = out
+	r.EndTiming(answer.TCP, answered)
 	return in, ok
 }
 

@@ -4,12 +4,15 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"meridian/server/answer"
+	"meridian/server/answer/answertest"
+
 	"github.com/miekg/dns"
 )
 
 // TestLengthAloneAllocatesNothing checks that a connection's buffer grows with the received data.
 func TestLengthAloneAllocatesNothing(t *testing.T) {
-	c := &stream{server: New(world(t), Options{}), in: make([]byte, 0, streamIn)}
+	c := &stream{server: New(answertest.World(t), Options{}), in: make([]byte, 0, streamIn)}
 	c.in = append(c.in, 0xff, 0xff)
 	for !c.whole() {
 		if len(c.in) == cap(c.in) {
@@ -21,20 +24,20 @@ func TestLengthAloneAllocatesNothing(t *testing.T) {
 		}
 		c.in = c.in[:cap(c.in)]
 	}
-	if len(c.in) != frameHead+maxSize {
+	if len(c.in) != frameHead+answer.MaxSize {
 		t.Errorf("%d octets taken for the longest query", len(c.in))
 	}
 }
 
 // TestLongQueriesByTCP sends pipelined padded queries (RFC 7830) longer than the read size.
 func TestLongQueriesByTCP(t *testing.T) {
-	s := serve(t, world(t), false, "127.0.0.1:0")
+	s := serve(t, answertest.World(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
 	var queries [][]byte
 	for i, padding := range []int{0, streamIn, 60000, 0, 65000, 100} {
-		query := withOptions(ask("mail.example.com.", dns.TypeA), &dns.EDNS0_PADDING{Padding: make([]byte, padding)})
+		query := answertest.WithOptions(answertest.Ask("mail.example.com.", dns.TypeA), &dns.EDNS0_PADDING{Padding: make([]byte, padding)})
 		query.Id = uint16(i)
-		queries = append(queries, packed(t, query))
+		queries = append(queries, answertest.Packed(t, query))
 	}
 	if _, err := conn.Write(framed(queries...)); err != nil {
 		t.Fatal(err)
@@ -48,9 +51,9 @@ func TestLongQueriesByTCP(t *testing.T) {
 
 // TestAnswersReadyTogetherAreWrittenTogether reads all answers with one read of the client.
 func TestAnswersReadyTogetherAreWrittenTogether(t *testing.T) {
-	s := serve(t, world(t), false, "127.0.0.1:0")
+	s := serve(t, answertest.World(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
-	query := packed(t, ask("www.example.com.", dns.TypeA))
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
 	const count = 10
 	var queries [][]byte
 	for range count {
@@ -59,7 +62,7 @@ func TestAnswersReadyTogetherAreWrittenTogether(t *testing.T) {
 	if _, err := conn.Write(framed(queries...)); err != nil {
 		t.Fatal(err)
 	}
-	in := make([]byte, maxSize)
+	in := make([]byte, answer.MaxSize)
 	n, err := conn.Read(in)
 	if err != nil {
 		t.Fatal(err)

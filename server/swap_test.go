@@ -8,23 +8,22 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/miekg/dns"
 
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
 // TestSwapLosesNoQuery queries continuously while snapshots change. Each answer must be from one
 // snapshot.
 func TestSwapLosesNoQuery(t *testing.T) {
-	worlds := [2]*snapshot.Snapshot{world(t), world(t, "192.0.2.1,", "192.0.2.101,")}
+	worlds := [2]*snapshot.Snapshot{answertest.World(t), answertest.World(t, "192.0.2.1,", "192.0.2.101,")}
 	bothWays(t, func(t *testing.T, portable bool) {
 		listenOn(worlds[1], "127.0.0.1:0")
 		s := serve(t, worlds[0], portable, "127.0.0.1:0")
 		udp, tcp := dial(t, "udp", s.Addrs()[0]), dial(t, "tcp", s.Addrs()[0])
-		query := packed(t, ask("www.example.com.", dns.TypeA))
+		query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
 
 		var swapped atomic.Bool
 		go func() {
@@ -54,66 +53,8 @@ func TestSwapLosesNoQuery(t *testing.T) {
 	})
 }
 
-// TestSwapWaitsForReaders checks that a responder that reads the old snapshot blocks Swap, and
-// that an idle one releases it.
-func TestSwapWaitsForReaders(t *testing.T) {
-	first, second := world(t), world(t)
-	synctest.Test(t, func(t *testing.T) {
-		s := New(first, Options{})
-		busy, idle, fresh := s.Responder(), s.Responder(), s.Responder()
-		idle.acquire()
-		idle.release()
-		busy.acquire()
-
-		swapped := make(chan struct{})
-		go func() {
-			defer close(swapped)
-			if old, err := s.Swap(second); old != first || err != nil {
-				t.Errorf("%p %v", old, err)
-			}
-		}()
-		time.Sleep(time.Second) // synthetic time
-		synctest.Wait()
-		select {
-		case <-swapped:
-			t.Fatal("Swap returned while a responder reads")
-		default:
-		}
-		busy.release()
-		<-swapped
-		for _, r := range []*Responder{busy, idle, fresh} {
-			if held := r.slot.Load(); held.active != nil {
-				t.Error("a responder still holds the old snapshot")
-			}
-			r.acquire()
-			if r.at.active.snapshot != second {
-				t.Error("a responder does not take the new snapshot")
-			}
-			r.release()
-		}
-	})
-}
-
-// TestSwapIsNotHeldUpByBusyResponders checks that a responder that has ended a batch, and so uses
-// the new snapshot, does not block Swap.
-func TestSwapIsNotHeldUpByBusyResponders(t *testing.T) {
-	first, second := world(t), world(t)
-	synctest.Test(t, func(t *testing.T) {
-		s := New(first, Options{})
-		r := s.Responder()
-		r.acquire()
-		swapped := make(chan struct{})
-		go func() { defer close(swapped); _, _ = s.Swap(second) }()
-		synctest.Wait()
-		r.release()
-		r.acquire()
-		<-swapped
-		r.release()
-	})
-}
-
 func TestSwapOpensNewAndClosesRemovedAddresses(t *testing.T) {
-	first, second := world(t), world(t)
+	first, second := answertest.World(t), answertest.World(t)
 	s := serve(t, first, false, "127.0.0.1:0", "127.0.0.2:0")
 	before := s.Addrs()
 	listenOn(second, "127.0.0.3:0", "127.0.0.1:0")
@@ -124,7 +65,7 @@ func TestSwapOpensNewAndClosesRemovedAddresses(t *testing.T) {
 	if len(after) != 2 || after[1] != before[0] {
 		t.Fatalf("listens on %v, before on %v", after, before)
 	}
-	query := packed(t, ask("www.example.com.", dns.TypeA))
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
 	for _, to := range after {
 		askUDP(t, dial(t, "udp", to), query)
 	}
@@ -135,7 +76,7 @@ func TestSwapOpensNewAndClosesRemovedAddresses(t *testing.T) {
 }
 
 func TestFailedSwapChangesNothing(t *testing.T) {
-	first, second := world(t), world(t)
+	first, second := answertest.World(t), answertest.World(t)
 	s := serve(t, first, false, "127.0.0.1:0")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -147,10 +88,10 @@ func TestFailedSwapChangesNothing(t *testing.T) {
 	if old, err := s.Swap(second); err == nil || old != nil {
 		t.Fatalf("swapped to an address that is taken: %v", err)
 	}
-	if after := s.Addrs(); len(after) != 1 || after[0] != before[0] || s.current.Load().snapshot != first {
+	if after := s.Addrs(); len(after) != 1 || after[0] != before[0] || s.Snapshot() != first {
 		t.Errorf("listens on %v, before on %v", after, before)
 	}
-	askUDP(t, dial(t, "udp", before[0]), packed(t, ask("www.example.com.", dns.TypeA)))
+	askUDP(t, dial(t, "udp", before[0]), answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)))
 }
 
 // TestSwapBetweenWildcardAndSingleAddress changes between the two on one port. After each step a
@@ -159,13 +100,13 @@ func TestSwapBetweenWildcardAndSingleAddress(t *testing.T) {
 	if !reusePort {
 		t.Skip("this system does not hand a port over")
 	}
-	worlds := [2]*snapshot.Snapshot{world(t), world(t)}
+	worlds := [2]*snapshot.Snapshot{answertest.World(t), answertest.World(t)}
 	bothWays(t, func(t *testing.T, portable bool) {
 		for _, wildcard := range []string{"0.0.0.0", "[::]"} {
 			single := map[string]string{"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}[wildcard]
 			s := serve(t, worlds[0], portable, single+":0")
 			at := s.Addrs()[0]
-			query := packed(t, ask("www.example.com.", dns.TypeA))
+			query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
 			for i, addr := range []string{wildcard, single, wildcard} {
 				to := netip.AddrPortFrom(netip.MustParseAddr(strings.Trim(addr, "[]")), at.Port())
 				listenOn(worlds[(i+1)%2], to.String())
@@ -194,7 +135,7 @@ func TestSwapBetweenWildcardAndSingleAddress(t *testing.T) {
 }
 
 func TestWildcardWithSingleAddressIsRefused(t *testing.T) {
-	first, second := world(t), world(t)
+	first, second := answertest.World(t), answertest.World(t)
 	s := serve(t, first, false, "127.0.0.1:0")
 	at := s.Addrs()[0]
 	listenOn(first, at.String())
@@ -223,7 +164,7 @@ func TestListenNamesAddressInUse(t *testing.T) {
 			defer l.Close()
 			address = l.LocalAddr().String()
 		}
-		snapshot := world(t)
+		snapshot := answertest.World(t)
 		listenOn(snapshot, "127.0.0.1:0", address)
 		err := New(snapshot, Options{}).Listen()
 		if err == nil || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "in use") {
@@ -233,27 +174,7 @@ func TestListenNamesAddressInUse(t *testing.T) {
 }
 
 func TestServeWithoutListenIsAnError(t *testing.T) {
-	if err := New(world(t), Options{}).Serve(t.Context()); err == nil {
+	if err := New(answertest.World(t), Options{}).Serve(t.Context()); err == nil {
 		t.Error("no error")
-	}
-}
-
-func TestExcessIdleRespondersAreRemoved(t *testing.T) {
-	s := New(world(t), Options{})
-	query := packed(t, ask("mail.example.com.", dns.TypeA))
-	var used []*Responder
-	for range cap(s.responders.idle) + 10 {
-		r := s.Borrow()
-		r.Respond(nil, query, netip.MustParseAddr("192.0.2.1"), true)
-		used = append(used, r)
-	}
-	for _, r := range used {
-		s.responders.put(r)
-	}
-	if n := len(s.responders.all); n != cap(s.responders.idle) {
-		t.Errorf("%d responders left, want %d", n, cap(s.responders.idle))
-	}
-	if c := s.Counters(); c.TCP != uint64(len(used)) {
-		t.Errorf("%d queries counted, want %d", c.TCP, len(used))
 	}
 }

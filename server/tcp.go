@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"meridian/server/answer"
 )
 
 // Pauses after a failed accept: it fails repeatedly if the process has no free file descriptor.
@@ -86,7 +88,7 @@ func (t *tcpListener) run() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			t.server.Count(tcpAcceptErrors, 1)
+			t.server.Count(answer.TcpAcceptErrors, 1)
 			t.logNotAccepting(&failing, err)
 			select {
 			case <-t.closing:
@@ -138,16 +140,16 @@ func (t *tcpListener) accept(conn *net.TCPConn) {
 		return
 	}
 	for _, e := range evicted {
-		t.server.Count(tcpEvicted, 1)
+		t.server.Count(answer.TcpEvicted, 1)
 		_ = e.stream.conn.Close() // its goroutine then ends
 		t.logEviction(e)
 	}
-	t.server.Count(tcpAccepted, 1)
+	t.server.Count(answer.TcpAccepted, 1)
 	t.streams.Go(func() {
 		c.run()
 		_ = conn.Close()
 		t.conns.remove(c)
-		t.server.Count(tcpClosed, 1)
+		t.server.Count(answer.TcpClosed, 1)
 	})
 }
 

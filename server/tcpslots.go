@@ -63,7 +63,7 @@ func (s *tcpSlots) close() {
 	}
 }
 
-// acquire waits for a slot, and reports whether the network was polled for it. With
+// Acquire waits for a slot, and reports whether the network was polled for it. With
 // poll, it is, even if a slot is free.
 func (s *tcpSlots) acquire(poll bool) (polled bool) {
 	if s.free.Add(-1) >= 0 {
@@ -76,7 +76,7 @@ func (s *tcpSlots) acquire(poll bool) (polled bool) {
 	return true
 }
 
-// release frees a slot, or passes it on to the connection that has waited longest.
+// Release frees a slot, or passes it on to the connection that has waited longest.
 func (s *tcpSlots) release() {
 	if s.free.Add(1) <= 0 {
 		s.pass()

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"meridian/server/answer/answertest"
+
 	"github.com/miekg/dns"
 )
 
@@ -75,10 +77,10 @@ func TestContendedSlotPassesThroughPoller(t *testing.T) {
 // most slotWork queries before the poller has returned, with and without other connections.
 func TestPipeliningAllowsNetworkPolls(t *testing.T) {
 	const count = 5 * slotWork
-	s := New(world(t), Options{})
+	s := New(answertest.World(t), Options{})
 	s.tcpSlots = openSlots(t, 1)
 	server, client := streamPair(t)
-	if _, err := client.Write(bytes.Repeat(framed(packed(t, ask("mail.example.com.", dns.TypeA))), count)); err != nil {
+	if _, err := client.Write(bytes.Repeat(framed(answertest.Packed(t, answertest.Ask("mail.example.com.", dns.TypeA))), count)); err != nil {
 		t.Fatal(err)
 	}
 	c := newStream(s, server)
@@ -107,12 +109,12 @@ func TestSlotsAllocateNothing(t *testing.T) {
 // each slot, for any number of such clients.
 func TestClientsThatDoNotReadHoldNoResponder(t *testing.T) {
 	const clients, queries = 40, 8
-	snapshot := world(t)
+	snapshot := answertest.World(t)
 	snapshot.Config.Server.TCP.Idle = time.Minute
 	s := listen(t, snapshot, false, "127.0.0.1:0")
 	s.tcpSlots = newTCPSlots(2)
 	t.Cleanup(running(t, s))
-	together := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), queries)
+	together := bytes.Repeat(framed(answertest.Packed(t, answertest.Ask("big.example.com.", dns.TypeTXT))), queries)
 	for i := range clients {
 		conn := dial(t, "tcp", s.Addrs()[0]).(*net.TCPConn)
 		_ = conn.SetReadBuffer(1)
@@ -124,9 +126,7 @@ func TestClientsThatDoNotReadHoldNoResponder(t *testing.T) {
 		}
 		eventually(t, "the client's queries are answered", func() bool { return s.Counters().TCP > uint64(i*queries) })
 	}
-	s.responders.mu.Lock()
-	responders := len(s.responders.all)
-	s.responders.mu.Unlock()
+	responders := s.Responders()
 	if most := len(s.listeners[0].udp) + cap(s.tcpSlots.ready); responders > most {
 		t.Errorf("%d responders for %d clients that do not read, want at most %d", responders, clients, most)
 	}
@@ -137,12 +137,12 @@ func TestClientsThatDoNotReadHoldNoResponder(t *testing.T) {
 func pipelined(t *testing.T, conn *net.TCPConn, random *rand.Rand, count int) {
 	var all []byte
 	for i := range count {
-		query := ask([]string{"www.example.com.", "mail.example.com.", "alias.example.com."}[i%3], dns.TypeA)
+		query := answertest.Ask([]string{"www.example.com.", "mail.example.com.", "alias.example.com."}[i%3], dns.TypeA)
 		if random.IntN(20) == 0 {
-			query = withOptions(query, &dns.EDNS0_PADDING{Padding: make([]byte, random.IntN(9000))})
+			query = answertest.WithOptions(query, &dns.EDNS0_PADDING{Padding: make([]byte, random.IntN(9000))})
 		}
 		query.Id = uint16(i)
-		all = append(all, framed(packed(t, query))...)
+		all = append(all, framed(answertest.Packed(t, query))...)
 	}
 	for len(all) > 0 {
 		n := min(len(all), 1+random.IntN(5000))
@@ -159,7 +159,7 @@ func pipelined(t *testing.T, conn *net.TCPConn, random *rand.Rand, count int) {
 // clients send pieces of random size and close their direction after the last query.
 func TestPipelinedAnswersAreCompleteAndInOrder(t *testing.T) {
 	const clients, count = 8, 400
-	s := listen(t, world(t), false, "127.0.0.1:0")
+	s := listen(t, answertest.World(t), false, "127.0.0.1:0")
 	s.tcpSlots = newTCPSlots(1)
 	defer running(t, s)()
 	var all sync.WaitGroup
@@ -186,11 +186,11 @@ func TestPipelinedAnswersAreCompleteAndInOrder(t *testing.T) {
 // server ends.
 func TestReceivedQueriesAreAnsweredAtShutdown(t *testing.T) {
 	const clients, count = 8, 400
-	s := listen(t, world(t), false, "127.0.0.1:0")
+	s := listen(t, answertest.World(t), false, "127.0.0.1:0")
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx) }()
-	query := packed(t, ask("mail.example.com.", dns.TypeA))
+	query := answertest.Packed(t, answertest.Ask("mail.example.com.", dns.TypeA))
 	var queries []byte
 	for id := range count {
 		binary.BigEndian.PutUint16(query, uint16(id))
@@ -225,8 +225,8 @@ func TestReceivedQueriesAreAnsweredAtShutdown(t *testing.T) {
 
 // TestResetDuringWrite checks that a reset ends only its own connection.
 func TestResetDuringWrite(t *testing.T) {
-	s := serve(t, world(t), false, "127.0.0.1:0")
-	queries := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), 200)
+	s := serve(t, answertest.World(t), false, "127.0.0.1:0")
+	queries := bytes.Repeat(framed(answertest.Packed(t, answertest.Ask("big.example.com.", dns.TypeTXT))), 200)
 	for range 50 {
 		conn := dial(t, "tcp", s.Addrs()[0]).(*net.TCPConn)
 		if _, err := conn.Write(queries); err != nil {
@@ -238,7 +238,7 @@ func TestResetDuringWrite(t *testing.T) {
 	}
 	eventually(t, "all connections are closed", func() bool { return s.Counters().Open == 0 })
 	conn := dial(t, "tcp", s.Addrs()[0])
-	if _, err := conn.Write(framed(packed(t, ask("mail.example.com.", dns.TypeA)))); err != nil {
+	if _, err := conn.Write(framed(answertest.Packed(t, answertest.Ask("mail.example.com.", dns.TypeA)))); err != nil {
 		t.Fatal(err)
 	}
 	readFrame(t, conn)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
@@ -115,8 +116,8 @@ func bothWays(t *testing.T, test func(t *testing.T, portable bool)) {
 }
 
 func TestAnswersUseQueriedAddress(t *testing.T) {
-	snapshot := world(t)
-	query := packed(t, ask("www.example.com.", dns.TypeA))
+	snapshot := answertest.World(t)
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
 	bothWays(t, func(t *testing.T, portable bool) {
 		s := serve(t, snapshot, portable, "0.0.0.0:0", "[::]:0", "127.0.0.1:0", "[::1]:0")
 		addrs := s.Addrs()
@@ -151,12 +152,12 @@ func TestAnswersUseQueriedAddress(t *testing.T) {
 // TestQueriesBeforeServeAndAtShutdownAreAnswered sends more than one batch before Serve, then
 // serves with a context that has ended.
 func TestQueriesBeforeServeAndAtShutdownAreAnswered(t *testing.T) {
-	snapshot := world(t)
+	snapshot := answertest.World(t)
 	bothWays(t, func(t *testing.T, portable bool) {
 		s := listen(t, snapshot, portable, "127.0.0.1:0")
 		udp, tcp := dial(t, "udp", s.Addrs()[0]), dial(t, "tcp", s.Addrs()[0])
 		const count = 200
-		query := packed(t, ask("www.example.com.", dns.TypeA))
+		query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
 		for i := range count {
 			binary.BigEndian.PutUint16(query, uint16(i))
 			if _, err := udp.Write(query); err != nil {
@@ -193,7 +194,7 @@ func TestQueriesBeforeServeAndAtShutdownAreAnswered(t *testing.T) {
 }
 
 func TestUDPDropsNonQueries(t *testing.T) {
-	snapshot := world(t)
+	snapshot := answertest.World(t)
 	bothWays(t, func(t *testing.T, portable bool) {
 		s := serve(t, snapshot, portable, "127.0.0.1:0")
 		conn := dial(t, "udp", s.Addrs()[0])
@@ -202,7 +203,7 @@ func TestUDPDropsNonQueries(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if answer := askUDP(t, conn, packed(t, ask("mail.example.com.", dns.TypeA))); answer.Rcode != dns.RcodeSuccess {
+		if answer := askUDP(t, conn, answertest.Packed(t, answertest.Ask("mail.example.com.", dns.TypeA))); answer.Rcode != dns.RcodeSuccess {
 			t.Errorf("first to be answered: %v", answer)
 		}
 		if c := s.Counters(); c.Dropped != 3 || c.UDP != 4 {
@@ -212,14 +213,14 @@ func TestUDPDropsNonQueries(t *testing.T) {
 }
 
 func TestTCPAnswersPipelinedQueriesInOrder(t *testing.T) {
-	s := serve(t, world(t), false, "127.0.0.1:0")
+	s := serve(t, answertest.World(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
 	var queries [][]byte
 	const count = 500
 	for i := range count {
-		query := ask([]string{"www.example.com.", "big.example.com.", "alias.example.com."}[i%3], dns.TypeTXT)
+		query := answertest.Ask([]string{"www.example.com.", "big.example.com.", "alias.example.com."}[i%3], dns.TypeTXT)
 		query.Id = uint16(i)
-		queries = append(queries, packed(t, query))
+		queries = append(queries, answertest.Packed(t, query))
 	}
 	go func() { _, _ = conn.Write(framed(queries...)) }()
 	for i := range count {
@@ -230,10 +231,10 @@ func TestTCPAnswersPipelinedQueriesInOrder(t *testing.T) {
 }
 
 func TestTCPAcceptsSplitFrames(t *testing.T) {
-	s := serve(t, world(t), false, "127.0.0.1:0")
+	s := serve(t, answertest.World(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
-	padded := withOptions(ask("www.example.com.", dns.TypeA), rawOption(dns.EDNS0PADDING, make([]byte, 9000)...))
-	stream := framed(packed(t, ask("mail.example.com.", dns.TypeA)), packed(t, padded), packed(t, ask("text.example.com.", dns.TypeTXT)))
+	padded := answertest.WithOptions(answertest.Ask("www.example.com.", dns.TypeA), answertest.RawOption(dns.EDNS0PADDING, make([]byte, 9000)...))
+	stream := framed(answertest.Packed(t, answertest.Ask("mail.example.com.", dns.TypeA)), answertest.Packed(t, padded), answertest.Packed(t, answertest.Ask("text.example.com.", dns.TypeTXT)))
 	go func() {
 		for piece := range slices.Chunk(stream, 7) {
 			if _, err := conn.Write(piece); err != nil {
@@ -249,9 +250,9 @@ func TestTCPAcceptsSplitFrames(t *testing.T) {
 }
 
 func TestTCPClosesOnNonDNS(t *testing.T) {
-	s := serve(t, world(t), false, "127.0.0.1:0")
+	s := serve(t, answertest.World(t), false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
-	if _, err := conn.Write(append(framed(packed(t, ask("mail.example.com.", dns.TypeA))), 0, 2, 'h', 'i')); err != nil {
+	if _, err := conn.Write(append(framed(answertest.Packed(t, answertest.Ask("mail.example.com.", dns.TypeA))), 0, 2, 'h', 'i')); err != nil {
 		t.Fatal(err)
 	}
 	readFrame(t, conn)
@@ -268,13 +269,13 @@ func TestTCPLimitClosesLongestIdle(t *testing.T) {
 		max, perClient int
 	}{{"max", 3, 10}, {"per_client", 10, 3}} {
 		t.Run(c.limit, func(t *testing.T) {
-			snapshot := world(t)
+			snapshot := answertest.World(t)
 			snapshot.Config.Server.TCP.Max, snapshot.Config.Server.TCP.PerClient = c.max, c.perClient
 			var log bytes.Buffer
 			s := listen(t, snapshot, false, "127.0.0.1:0")
 			s.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			end := running(t, s)
-			query := framed(packed(t, ask("mail.example.com.", dns.TypeA)))
+			query := framed(answertest.Packed(t, answertest.Ask("mail.example.com.", dns.TypeA)))
 			asks := func(conn net.Conn) {
 				t.Helper()
 				if _, err := conn.Write(query); err != nil {
@@ -310,7 +311,7 @@ func TestTCPLimitClosesLongestIdle(t *testing.T) {
 }
 
 func TestTCPClosesIdleAndDrippingConnections(t *testing.T) {
-	snapshot := world(t)
+	snapshot := answertest.World(t)
 	snapshot.Config.Server.TCP.Idle = 100 * time.Millisecond
 	s := serve(t, snapshot, false, "127.0.0.1:0")
 	idle, dripping := dial(t, "tcp", s.Addrs()[0]), dial(t, "tcp", s.Addrs()[0])
@@ -330,11 +331,11 @@ func TestTCPClosesIdleAndDrippingConnections(t *testing.T) {
 }
 
 func TestTCPClosesClientsThatDoNotRead(t *testing.T) {
-	snapshot := world(t)
+	snapshot := answertest.World(t)
 	snapshot.Config.Server.TCP.Idle = 100 * time.Millisecond
 	s := serve(t, snapshot, false, "127.0.0.1:0")
 	conn := dial(t, "tcp", s.Addrs()[0])
-	queries := bytes.Repeat(framed(packed(t, ask("big.example.com.", dns.TypeTXT))), 1000)
+	queries := bytes.Repeat(framed(answertest.Packed(t, answertest.Ask("big.example.com.", dns.TypeTXT))), 1000)
 	for {
 		if _, err := conn.Write(queries); err != nil {
 			var timeout net.Error

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meridian/server/answer"
+
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 )
@@ -27,7 +29,7 @@ var longAgo = time.Unix(1, 0)
 type udpWorker struct {
 	conn      *net.UDPConn
 	wildcard  bool // the socket takes packets to any address of the host
-	responder *Responder
+	responder *answer.Responder
 	server    *Server
 	stopping  atomic.Bool
 	end       time.Time // of draining; set before stopping
@@ -75,7 +77,7 @@ const portableDrain = 50 * time.Millisecond
 
 // runPortable processes one packet at a time, on any system.
 func (w *udpWorker) runPortable() {
-	p := packet{in: make([]byte, maxSize), control: make([]byte, controlSize)}
+	p := packet{in: make([]byte, answer.MaxSize), control: make([]byte, controlSize)}
 	for !w.stopping.Load() {
 		w.answerPacket(&p)
 	}
@@ -99,11 +101,11 @@ func (w *udpWorker) answerPacket(p *packet) bool {
 		}
 		return false
 	}
-	w.responder.startTiming()
-	w.responder.port = source.Port()
+	w.responder.StartTiming()
+	w.responder.Port = source.Port()
 	p.out = w.responder.Respond(p.out[:0], p.in[:n], source.Addr(), false)
 	w.write(p.out, p.control[:controls], source)
-	w.responder.endTiming(UDP, 1)
+	w.responder.EndTiming(answer.UDP, 1)
 	return true
 }
 
@@ -114,7 +116,7 @@ func (w *udpWorker) write(out, control []byte, to netip.AddrPort) {
 		return
 	}
 	if _, _, err := w.conn.WriteMsgUDPAddrPort(out, w.replySource(control), to); err != nil {
-		w.server.Count(sendFailed, 1)
+		w.server.Count(answer.SendFailed, 1)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unsafe"
 
+	"meridian/server/answer"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -158,8 +160,8 @@ func (w *udpWorker) pause(err error) {
 func (w *udpWorker) answerBatch(b *batch) {
 	count := 0
 	b.answerBuf = b.answerBuf[:0]
-	w.responder.startTiming()
-	w.responder.acquire()
+	w.responder.StartTiming()
+	w.responder.Acquire()
 	for i := range b.n {
 		begin := len(b.answerBuf)
 		b.answerBuf = w.answerMessage(b, i)
@@ -170,13 +172,13 @@ func (w *udpWorker) answerBatch(b *batch) {
 		}
 		b.rearm(i)
 	}
-	w.responder.release()
+	w.responder.Release()
 	b.setIovecs(count)
 	if lost, noRoom := b.flush(); lost > 0 {
-		w.server.Count(sendFailed, uint64(lost-noRoom))
-		w.server.Count(unsent, uint64(noRoom))
+		w.server.Count(answer.SendFailed, uint64(lost-noRoom))
+		w.server.Count(answer.Unsent, uint64(noRoom))
 	}
-	w.responder.endTiming(UDP, b.n)
+	w.responder.EndTiming(answer.UDP, b.n)
 }
 
 // flush sends the answers that are left, and returns how many could not be sent, and how many of
@@ -203,13 +205,13 @@ func (b *batch) sendAll(fd uintptr) {
 func (w *udpWorker) answerMessage(b *batch, i int) []byte {
 	m := &b.received[i]
 	source, ok := b.source(i)
-	w.responder.port = b.port(i)
+	w.responder.Port = b.port(i)
 	switch {
 	case !ok:
-		w.responder.counts.add(uint32(noReturn))
+		w.responder.CountEvent(answer.NoReturn)
 		return b.answerBuf
 	case m.Hdr.Flags&unix.MSG_TRUNC != 0:
-		w.responder.counts.add(uint32(tooLong))
+		w.responder.CountEvent(answer.TooLong)
 		return b.answerBuf
 	}
 	return w.responder.Answer(b.answerBuf, b.queries[i*receiveSize:][:m.Len], source, false)
@@ -226,7 +228,7 @@ func (b *batch) source(i int) (addr netip.Addr, ok bool) {
 	return netip.AddrFrom16(name.Addr).Unmap(), name.Port != 0
 }
 
-// port returns the source port of the i-th message, which is in network byte order at one offset for both families.
+// Port returns the source Port of the i-th message, which is in network byte order at one offset for both families.
 func (b *batch) port(i int) uint16 {
 	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&b.names[i].Port))[:])
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"meridian/server/answer/answertest"
+
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 )
@@ -149,7 +151,7 @@ func TestFullSocketDoesNotBlockWorker(t *testing.T) {
 // TestIdleWorkerSleeps counts the system calls of a worker: a few for each query, and none
 // between them.
 func TestIdleWorkerSleeps(t *testing.T) {
-	s := New(world(t), Options{})
+	s := New(answertest.World(t), Options{})
 	localhost := netip.MustParseAddrPort("127.0.0.1:0")
 	conn, err := listenUDP(localhost)
 	if err != nil {
@@ -167,7 +169,7 @@ func TestIdleWorkerSleeps(t *testing.T) {
 	go func() { defer close(w.done); w.serveBatches(b) }()
 
 	client := dial(t, "udp", conn.LocalAddr().(*net.UDPAddr).AddrPort())
-	query := packed(t, ask("www.example.com.", dns.TypeA))
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
 	const queries, each = 200, 4
 	for range queries {
 		askUDP(t, client, query)
@@ -181,7 +183,7 @@ func TestIdleWorkerSleeps(t *testing.T) {
 
 // TestAnswersThatFitEveryPathAreNotFragmented checks the sockets, which a reload keeps.
 func TestAnswersThatFitEveryPathAreNotFragmented(t *testing.T) {
-	small, large := world(t), world(t, "nsid: test", "nsid: test, udp_size: 1400")
+	small, large := answertest.World(t), answertest.World(t, "nsid: test", "nsid: test, udp_size: 1400")
 	listenOn(large, "127.0.0.1:0")
 	s := serve(t, small, false, "127.0.0.1:0")
 	discover := func() int {

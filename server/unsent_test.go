@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"meridian/server/answer/answertest"
 )
 
 func TestUnsentAnswersAreReportedOnceAMinute(t *testing.T) {
@@ -25,7 +27,7 @@ func TestUnsentAnswersAreReportedOnceAMinute(t *testing.T) {
 
 func TestSmallSocketBuffersAreReported(t *testing.T) {
 	var log bytes.Buffer
-	s := New(world(t), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	s := New(answertest.World(t), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	conn, err := listenUDP(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/server/answer"
 )
 
 // resolverAt answers every question for an A record with an address and TTL 0.
@@ -77,7 +78,7 @@ func (r *runningDaemon) awaitAnswer(t *testing.T, want string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
-		e := r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA})
+		e := r.Explain(answer.ExplainQuery{Name: "www.example.com.", Type: dns.TypeA})
 		if len(e.Answers) == 1 && e.Answers[0].Data == want {
 			return
 		}
@@ -98,12 +99,12 @@ func TestReplacedGenerationStaysInactive(t *testing.T) {
 	default:
 		t.Error("the old generation is not marked as replaced")
 	}
-	serves := m.server.current.Load()
+	serves := m.server.Snapshot()
 	if err := m.recompileLatency(context.Background(), old, nil); !errors.Is(err, errReplaced) {
 		t.Errorf("measure: %v", err)
 	}
 	m.publishRoundTrips(old)
-	if m.server.current.Load() != serves || len(m.control.pending) != 0 {
+	if m.server.Snapshot() != serves || len(m.control.pending) != 0 {
 		t.Errorf("pools of the old generation serve, or wait to: %v", m.control.pending)
 	}
 }
@@ -156,7 +157,7 @@ func TestReadersWaitForNoLock(t *testing.T) {
 	if _, err := r.Status(Selector{}); err != nil {
 		t.Error(err)
 	}
-	if e := r.Explain(ExplainQuery{Name: "www.example.com.", Type: dns.TypeA}); len(e.Answers) != 1 {
+	if e := r.Explain(answer.ExplainQuery{Name: "www.example.com.", Type: dns.TypeA}); len(e.Answers) != 1 {
 		t.Errorf("%+v", e)
 	}
 	r.Overrides()

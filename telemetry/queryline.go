@@ -6,7 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/server"
+	"meridian/server/answer"
 )
 
 // decision is the decision behind an answer, as the query log has it.
@@ -19,7 +19,7 @@ type decision struct {
 	Mode   string `json:"mode,omitempty"`
 }
 
-func decisionOf(q *server.LoggedQuery) decision {
+func decisionOf(q *answer.LoggedQuery) decision {
 	d := decision{Zone: string(q.Zone), Pool: q.Pool, Member: q.Member, Region: q.Region}
 	if q.Decided {
 		d.Mode = q.Mode.String()
@@ -48,7 +48,7 @@ type line struct {
 	Bytes     int       `json:"bytes"`
 }
 
-func lineOf(q *server.LoggedQuery) line {
+func lineOf(q *answer.LoggedQuery) line {
 	d := decisionOf(q)
 	l := line{
 		Time: q.Time.UTC(), Client: q.Client.Addr().String(), Scope: d.Scope, Transport: q.Transport.String(),

@@ -11,6 +11,7 @@ import (
 
 	"meridian/config"
 	"meridian/server"
+	"meridian/server/answer"
 	"meridian/telemetry/dnstap"
 )
 
@@ -124,7 +125,7 @@ func (w *queryWriter) run(ctx context.Context) {
 
 // drain writes all logged queries.
 func (w *queryWriter) drain(ctx context.Context) {
-	w.control.DrainQueryLog(func(q *server.LoggedQuery) {
+	w.control.DrainQueryLog(func(q *answer.LoggedQuery) {
 		if w.dnstap != nil {
 			w.writeDnstap(ctx, q)
 		}
@@ -156,9 +157,9 @@ func (w *queryWriter) lost() (n uint64) {
 }
 
 // protocols holds the protocol of each transport as dnstap numbers it.
-var protocols = map[server.Transport]dnstap.Protocol{server.UDP: dnstap.UDP, server.TCP: dnstap.TCP}
+var protocols = map[answer.Transport]dnstap.Protocol{answer.UDP: dnstap.UDP, answer.TCP: dnstap.TCP}
 
-func (w *queryWriter) writeDnstap(ctx context.Context, q *server.LoggedQuery) {
+func (w *queryWriter) writeDnstap(ctx context.Context, q *answer.LoggedQuery) {
 	extra, err := json.Marshal(decisionOf(q))
 	if err != nil {
 		panic(err) // it has only strings and numbers

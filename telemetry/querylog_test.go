@@ -15,7 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/server"
+	"meridian/server/answer"
 )
 
 // logging returns watchedConfig with a query log.
@@ -197,7 +197,7 @@ func FuzzLine(f *testing.F) {
 	}
 	f.Add(packed, packed)
 	f.Fuzz(func(t *testing.T, query, response []byte) {
-		text, err := json.Marshal(lineOf(&server.LoggedQuery{Query: query, Response: response}))
+		text, err := json.Marshal(lineOf(&answer.LoggedQuery{Query: query, Response: response}))
 		if err != nil || strings.Contains(string(text), "\n") {
 			t.Errorf("%q %v", text, err)
 		}

@@ -11,11 +11,12 @@ import (
 
 	"meridian/pools"
 	"meridian/server"
+	"meridian/server/answer"
 )
 
 // server sends the metrics of the packet path.
 func (c *collection) server(m *server.Measurement) {
-	for _, t := range server.Transports() {
+	for _, t := range answer.Transports() {
 		c.value("queries_total", float64(m.Sources[t][0]), t.String(), "ipv4")
 		c.value("queries_total", float64(m.Sources[t][1]), t.String(), "ipv6")
 		c.to <- &durationMetric{desc: families["request_duration_seconds"].desc, transport: t.String(), of: m.Durations[t]}
@@ -25,7 +26,7 @@ func (c *collection) server(m *server.Measurement) {
 			c.value("responses_total", float64(n), rcodeName(rcode))
 		}
 	}
-	for i, name := range server.QueryTypes() {
+	for i, name := range answer.QueryTypes() {
 		c.value("query_types_total", float64(m.Types[i]), name)
 	}
 	c.value("truncated_total", float64(m.Truncated))
@@ -40,7 +41,7 @@ func (c *collection) server(m *server.Measurement) {
 	c.value("client_subnet_total", float64(m.ECS))
 	c.value("tcp_accepted_total", float64(m.Accepted))
 	c.value("tcp_evicted_total", float64(m.Evicted))
-	c.value("tcp_connections", float64(m.Open), server.TCP.String())
+	c.value("tcp_connections", float64(m.Open), answer.TCP.String())
 }
 
 // rcodeName returns the name of a response code.
@@ -84,7 +85,7 @@ func seconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1e3 }
 type durationMetric struct {
 	desc      *prometheus.Desc
 	transport string
-	of        server.Durations
+	of        answer.Durations
 }
 
 // Desc returns the description of the histogram.
@@ -95,10 +96,10 @@ func (m *durationMetric) Write(to *dto.Metric) error {
 	to.Label = []*dto.LabelPair{{Name: proto.String("transport"), Value: proto.String(m.transport)}}
 	h := &dto.Histogram{
 		SampleCount: proto.Uint64(m.of.Count), SampleSum: proto.Float64(m.of.Seconds),
-		Schema: proto.Int32(server.NativeSchema), ZeroThreshold: proto.Float64(0), ZeroCount: proto.Uint64(0),
+		Schema: proto.Int32(answer.NativeSchema), ZeroThreshold: proto.Float64(0), ZeroCount: proto.Uint64(0),
 	}
 	sum := uint64(0)
-	for i, bound := range server.DurationBounds() {
+	for i, bound := range answer.DurationBounds() {
 		if len(m.of.Classic) > 0 {
 			sum += m.of.Classic[i]
 		}

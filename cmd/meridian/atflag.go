@@ -11,6 +11,7 @@ import (
 	"meridian/config"
 	"meridian/geo"
 	"meridian/server"
+	"meridian/server/answer"
 )
 
 // fromAt is the source that an explanation names for a client located by --at.
@@ -19,7 +20,7 @@ const fromAt = "--at"
 // clientAt locates the client of a question at a place and returns the question to ask.
 // The client is the client-subnet or the packet's source, determined before it is moved.
 // An empty place changes nothing.
-func clientAt(cfg *config.Config, asked server.ExplainQuery, place string) (server.ExplainQuery, error) {
+func clientAt(cfg *config.Config, asked answer.ExplainQuery, place string) (answer.ExplainQuery, error) {
 	if place == "" {
 		return asked, nil
 	}
@@ -32,7 +33,7 @@ func clientAt(cfg *config.Config, asked server.ExplainQuery, place string) (serv
 	if err != nil {
 		return asked, errors.Join(fmt.Errorf("--at: %w", err), where.Close())
 	}
-	asked, n.Prefix = server.EffectiveClient(cfg, where, asked)
+	asked, n.Prefix = answer.EffectiveClient(cfg, where, asked)
 	within := func(other config.Network) bool {
 		return n.Prefix.Bits() <= other.Prefix.Bits() && n.Prefix.Contains(other.Prefix.Addr())
 	}

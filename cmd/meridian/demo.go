@@ -22,6 +22,7 @@ import (
 	"meridian/health"
 	"meridian/pools"
 	"meridian/server"
+	"meridian/server/answer"
 	"meridian/snapshot"
 	"meridian/telemetry"
 )
@@ -218,7 +219,7 @@ func serverArgument(url string) string {
 
 // answer returns the region to which www sends a network, and its addresses.
 func (w *demoWorld) answer(network string) string {
-	e := server.Explain(w.snapshot, server.ExplainQuery{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
+	e := server.Explain(w.snapshot, answer.ExplainQuery{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
 	if len(e.Answers) == 0 {
 		return e.Rcode
 	}

@@ -12,6 +12,7 @@ import (
 
 	"meridian/config"
 	"meridian/server"
+	"meridian/server/answer"
 )
 
 // explainHelp is the text of --help of meridian explain.
@@ -140,7 +141,7 @@ func (a *explainOptions) query() url.Values {
 }
 
 // explainFiles explains by a configuration, with the changes of the what-if flags.
-func (a *explainOptions) explainFiles(ctx context.Context, paths []string, asked server.ExplainQuery, stderr io.Writer) (e server.Explanation, err error) {
+func (a *explainOptions) explainFiles(ctx context.Context, paths []string, asked answer.ExplainQuery, stderr io.Writer) (e server.Explanation, err error) {
 	loads := assumedLoads{}
 	change := func(cfg *config.Config) error {
 		moved, err := clientAt(cfg, asked, a.at)

@@ -1,0 +1,144 @@
+package answer
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/pools"
+	"meridian/snapshot"
+	"meridian/zones"
+)
+
+// The options that an answer may carry (RFC 5001, RFC 7871).
+const (
+	optionNSID   = dns.EDNS0NSID
+	optionSubnet = dns.EDNS0SUBNET
+)
+
+const (
+	minUDPSize = 512   // supported by every client (RFC 1035 2.3.4, RFC 6891 6.2.3)
+	MaxSize    = 65535 // the capacity of a TCP frame
+)
+
+// activeSnapshot holds a snapshot and the values derived from it once for all queries. It is
+// immutable.
+type activeSnapshot struct {
+	snapshot *snapshot.Snapshot
+	zones    *zones.Data
+	config   *config.Server
+	answers  *answerCounts
+	log      *logPolicy // nil: no query is logged
+	udpSize  uint16     // largest UDP answer
+	nsid     []byte     // the NSID option of answers; empty: none
+	usesTime bool       // some pool's decision depends on the time
+	readsECS bool       // some name, or the server as a whole, uses client subnets
+}
+
+func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
+	c := &snapshot.Config.Server
+	s := &activeSnapshot{snapshot: snapshot, zones: snapshot.Zones, config: c, answers: newAnswerCounts(snapshot), udpSize: UdpSize(c)}
+	if n := len(c.NSID); n > 0 {
+		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
+	}
+	s.readsECS = snapshot.Zones.UsesECS()
+	s.usesTime = snapshot.Pools.UsesTime()
+	s.log = newLogPolicy(s)
+	return s
+}
+
+// UdpSize returns the size of the largest UDP answer.
+func UdpSize(c *config.Server) uint16 { return uint16(max(c.UDPSize, minUDPSize)) }
+
+// limit returns the maximum length of the answer to q.
+func (s *activeSnapshot) limit(q *query, stream bool) int {
+	switch {
+	case stream:
+		return MaxSize
+	case q.edns.present:
+		return int(min(max(q.edns.size, minUDPSize), s.udpSize))
+	}
+	return minUDPSize
+}
+
+// clientScope is the client that an answer is for, and the rule for the answer's scope.
+type clientScope struct {
+	addr        netip.Addr // the address that decides
+	scope       scopeRule
+	bits        uint8 // added by the rule
+	crossFamily bool  // the decision is made in another address family than that of the subnet
+}
+
+// scopeRule says how the scope of an answer follows from its decision.
+type scopeRule uint8
+
+const (
+	scopeZero    scopeRule = iota // the answer is valid for every subnet
+	scopeDecided                  // the decision's scope plus bits
+	scopeFixed                    // bits
+)
+
+// client finds the deciding client:
+//
+//	client subnet                       decides            scope
+//	none, or ecs: false                 packet's source    (no option in the answer)
+//	source prefix 0                     packet's source    0
+//	no location (private and so on)     packet's source    of the range without location
+//	any other                           the subnet         of the decision
+func (s *activeSnapshot) client(subnet *clientSubnet, source netip.Addr) clientScope {
+	if !subnet.present || subnet.source == 0 {
+		return clientScope{addr: source}
+	}
+	addr := subnet.addr.Unmap()
+	mapped := uint8(subnet.addr.BitLen() - addr.BitLen()) // 96 for an IPv4-mapped address
+	if bits, private := s.private(addr); private {
+		return clientScope{addr: source, scope: scopeFixed, bits: mapped + uint8(bits), crossFamily: source.BitLen() != subnet.addr.BitLen()}
+	}
+	return clientScope{addr: addr, scope: scopeDecided, bits: mapped, crossFamily: mapped > 0}
+}
+
+// clientAt is client at a balanced name, where client subnets may be disabled.
+func (s *activeSnapshot) clientAt(binding zones.Binding, subnet *clientSubnet, source netip.Addr) clientScope {
+	if !binding.ECS {
+		return clientScope{addr: source}
+	}
+	return s.client(subnet, source)
+}
+
+// decidedBy records that the answer is from a balanced name, which decides whether the answer
+// carries the client subnet. If ecs is false, the answer carries none, whatever its type: a
+// resolver then keeps one answer for all its clients (RFC 7871 7.2.1, 7.3):
+//
+//	the answer is from           ecs of the name, its pool or the server  it carries
+//	a pool                       true                                     the subnet, with the decision's scope
+//	a balanced name, other type  true                                     the subnet, scope 0
+//	a balanced name              false                                    none
+//	several, of a chain          true at one                              the subnet
+//	any other name               true (of the server)                     the subnet, scope 0
+//	any other name               false (of the server)                    none
+func (e *edns) decidedBy(binding zones.Binding) {
+	e.echo = e.decided && e.echo || binding.ECS
+	e.decided = true
+}
+
+// private calls Locator.PrivateECS. Fast path: nearly all addresses are of no kind for which it
+// could return true, and this check costs a tenth of the call.
+func (s *activeSnapshot) private(addr netip.Addr) (bits int, private bool) {
+	if !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !addr.IsUnspecified() {
+		return 0, false
+	}
+	return s.snapshot.Geo.PrivateECS(addr)
+}
+
+// scopeOf returns the scope of an answer that d decided for c. Scope 0 covers all clients of the
+// family in which the decision was made; in another family it has no meaning.
+func (c clientScope) scopeOf(d pools.Decision) uint8 {
+	switch {
+	case c.scope == scopeZero || d.Scope == 0 && !c.crossFamily:
+		return 0
+	case c.scope == scopeFixed:
+		return c.bits
+	}
+	return c.bits + d.Scope
+}

@@ -1,0 +1,272 @@
+package answer
+
+import (
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// question is a question on the slow path, on its way through the zones to an answer. The methods
+// are named after their DNS outcome.
+type question struct {
+	serving   *activeSnapshot
+	scratch   *pools.Scratch
+	responder *Responder // counts; nil in an explanation
+	qtype     uint16
+	subnet    *clientSubnet
+	source    netip.Addr // of the packet
+	draw      uint64
+	now       int64 // in Unix seconds
+	hops      int   // pools that have answered with a CNAME so far
+
+	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
+	found      bool     // a name was looked up
+	scope      uint8    // of the client subnet
+	decided    bool     // the answer passes through a balanced name
+	bySubnet   bool     // client subnets are used at one
+	drawn      int      // how many of the answer's last records are addresses chosen by a pool
+	failedOpen bool
+	dnames     dnameUses
+	end        chainEnd
+
+	explain   bool               // record steps
+	steps     []pools.Step       // of all decisions
+	standings []pools.PoolAnswer // the answers of the pools
+}
+
+// chainEnd is the reason why a chain of aliases ends before its last name.
+type chainEnd uint8
+
+const (
+	chainComplete chainEnd = iota
+	chainLoops
+	chainTooLong // more than maxChain names
+)
+
+// resolve fills in the answer for owner and follows aliases inside our zones. A chain ends if it
+// leaves them, loops or grows too long.
+func (q *question) resolve(owner dnsname.Wire) {
+	passed := map[string]bool{}
+	for range maxChain {
+		passed[string(owner.Folded())] = true
+		next, more := q.find(owner)
+		switch {
+		case !more:
+			return
+		case passed[string(next.Folded())]:
+			q.end = chainLoops
+			return
+		}
+		owner = next
+	}
+	if q.serving.zones.Lookup(owner.Folded(), q.qtype).Kind != zones.Refused {
+		q.end = chainTooLong
+	}
+}
+
+// find looks owner up once. If it is an alias, next is its target.
+func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
+	match := q.serving.zones.Lookup(owner.Folded(), q.qtype)
+	if q.responder != nil && !q.found {
+		q.responder.countZone(match)
+	}
+	q.found = true
+	switch match.Kind {
+	case zones.Exact, zones.Wildcard:
+		return q.data(owner, match)
+	case zones.DName:
+		return q.synthesis(owner, match.Node)
+	case zones.Referral:
+		q.referral(match.Node)
+	case zones.NXDomain:
+		q.nameError(match.Zone)
+	case zones.Refused:
+		q.refused()
+	}
+	return nil, false
+}
+
+// data answers from a node:
+//
+//	qtype            node has              outcome
+//	A, AAAA          a pool                balanced: addresses, an alias or no data
+//	HTTPS            a pool with https     balanced: the record, or an alias
+//	T                a pool with cnames    balanced: an alias or no data
+//	ANY              anything              one record set (RFC 8482 4.1)
+//	T                records of type T     answer
+//	T                CNAME                 alias
+//	T                none of these         no data
+func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wire, more bool) {
+	data := q.serving.zones
+	binding, ok := data.Balanced(match.Node)
+	if ok {
+		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
+	}
+	if q.qtype == dns.TypeANY {
+		q.any(owner, match)
+		return nil, false
+	}
+	if ok && balances(binding, q.qtype) {
+		if !q.balanced(owner, binding, q.qtype) {
+			q.noData(match.Zone)
+		}
+		return q.cname()
+	}
+	if set, ok := data.RRset(match.Node, q.qtype); ok {
+		q.answer(owner, set)
+		return nil, false
+	}
+	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
+		return q.alias(owner, set)
+	}
+	q.noData(match.Zone)
+	return nil, false
+}
+
+// answer adds a record set.
+func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
+	q.msg.Authoritative = true
+	q.msg.Answer = append(q.msg.Answer, set.RRs(owner.String())...)
+}
+
+// balanced adds the addresses, or the alias, chosen by the pool, and reports whether there are
+// any.
+func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype uint16) bool {
+	who := q.serving.clientAt(binding, q.subnet, q.source)
+	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
+	d := q.decide(pools.Request{
+		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
+		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(q.draw, q.hops),
+	})
+	if q.responder != nil {
+		q.responder.countDecision(binding.Pool, d.Mode)
+	}
+	q.scope = max(q.scope, who.scopeOf(d))
+	q.failedOpen = q.failedOpen || d.Mode == pools.FailedOpen
+	q.msg.Authoritative = true
+	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: binding.TTL}
+	if cname := q.scratch.CName; cname != nil {
+		head.Rrtype = dns.TypeCNAME
+		q.msg.Answer = append(q.msg.Answer, &dns.CNAME{Hdr: head, Target: dnsname.Wire(cname).String()})
+		return true
+	}
+	if service(binding, rrtype) {
+		q.msg.Answer = append(q.msg.Answer, q.service(head, binding.HTTPS))
+		return true
+	}
+	if !isAddress(rrtype) {
+		return false
+	}
+	for _, addr := range q.scratch.Addrs {
+		q.msg.Answer = append(q.msg.Answer, address(head, addr))
+	}
+	q.drawn = len(q.scratch.Addrs)
+	return q.drawn > 0
+}
+
+// usesECS reports whether client subnets are used for the answer: at one of its balanced names, or
+// by the server if it has none.
+func (q *question) usesECS() bool {
+	if q.decided {
+		return q.bySubnet
+	}
+	return q.serving.config.ECS
+}
+
+// cname continues with the alias added by balanced, if any. A question for the alias itself ends
+// there. The next pool uses a draw of its own: with the same one, two of four members would get
+// nothing if one half of a half is drawn.
+func (q *question) cname() (next dnsname.Wire, more bool) {
+	if q.scratch.CName == nil || q.qtype == dns.TypeCNAME {
+		return nil, false
+	}
+	q.hops++
+	return dnsname.Wire(q.scratch.CName), true
+}
+
+func (q *question) decide(asked pools.Request) pools.Decision {
+	tree := q.serving.snapshot.Pools
+	if !q.explain {
+		return tree.Decide(asked, q.scratch)
+	}
+	d, steps := tree.Explain(asked, q.scratch)
+	q.steps = append(q.steps, steps...)
+	q.standings = append(q.standings, q.scratch.PoolAnswers...)
+	return d
+}
+
+// address returns an A or AAAA record.
+func address(head dns.RR_Header, addr netip.Addr) dns.RR {
+	if head.Rrtype == dns.TypeA {
+		return &dns.A{Hdr: head, A: addr.AsSlice()}
+	}
+	return &dns.AAAA{Hdr: head, AAAA: addr.AsSlice()}
+}
+
+// any adds one record set: the balanced addresses if there are any, otherwise the smallest static
+// one (RFC 8482 4.1).
+func (q *question) any(owner dnsname.Wire, match zones.Match) {
+	data := q.serving.zones
+	if binding, ok := data.Balanced(match.Node); ok {
+		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) {
+			return
+		}
+	}
+	sets := data.RRsets(match.Node)
+	if len(sets) == 0 {
+		q.noData(match.Zone)
+		return
+	}
+	smallest := sets[0]
+	for _, set := range sets[1:] {
+		if len(set.Data) < len(smallest.Data) {
+			smallest = set
+		}
+	}
+	q.answer(owner, smallest)
+}
+
+// noData answers that the name exists without records of the type (RFC 2308 2.2).
+func (q *question) noData(zone zones.ZoneID) {
+	data := q.serving.zones
+	q.msg.Authoritative = true
+	q.msg.Ns = data.Negative(zone).RRs(data.Apex(zone).String())
+}
+
+// nameError answers that the name does not exist (RFC 2308 2.1). After aliases this applies to
+// the last name (RFC 6604 2.1).
+func (q *question) nameError(zone zones.ZoneID) {
+	q.noData(zone)
+	q.msg.Rcode = dns.RcodeNameError
+}
+
+// referral adds the name servers of the zone below the cut at node, with glue. It is not
+// authoritative, unless an alias of ours leads there (RFC 1035 4.1.1).
+func (q *question) referral(node zones.NodeID) {
+	data := q.serving.zones
+	if servers, ok := data.RRset(node, dns.TypeNS); ok {
+		q.msg.Ns = servers.RRs(data.NodeName(node).String())
+	}
+	for _, ns := range data.Glue(node) {
+		count, glue := data.GlueRecords(ns)
+		for at := 0; count > 0; count-- {
+			rr, next, err := dns.UnpackRR(glue, at)
+			if err != nil {
+				panic("server: glue that does not unpack: " + err.Error()) // zones packed it
+			}
+			q.msg.Extra = append(q.msg.Extra, rr)
+			at = next
+		}
+	}
+}
+
+// refused answers that no zone of ours contains the name. A chain of aliases ends here.
+func (q *question) refused() {
+	if len(q.msg.Answer) == 0 {
+		q.msg.Rcode = dns.RcodeRefused
+	}
+}

@@ -1,0 +1,185 @@
+// Package answertest builds snapshots and queries for the tests of the packages that answer and serve.
+package answertest
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/geo"
+	"meridian/snapshot"
+)
+
+// worldConfig and worldZone are a small configuration with one of each outcome.
+const worldConfig = `
+server: {listen: ["127.0.0.1:0"], workers: 1, nsid: test, version: "meridian \\ test"}
+geo:
+  networks:
+    198.51.100.0/24: {region: us}
+    198.51.100.128/25: {region: eu}
+    203.0.113.0/24: {region: ap}
+    2001:db8:1::/48: {region: eu}
+    10.7.0.0/16: {region: ap}
+regions:
+  us: {location: [39.04, -77.49]}
+  eu: {location: [53.35, -6.26]}
+  ap: {location: [19.08, 72.88]}
+pools:
+  near:
+    policy: proximity
+    members:
+      - {name: us, region: us, addresses: [192.0.2.1, "2001:db8::1"]}
+      - {name: eu, region: eu, addresses: [192.0.2.2, "2001:db8::2"]}
+      - {name: ap, region: ap, addresses: [192.0.2.3, "2001:db8::3"]}
+  far:
+    policy: weighted
+    members:
+      - {name: a, addresses: [192.0.2.11]}
+      - {name: b, addresses: [192.0.2.12]}
+  gone:
+    policy: failover
+    members:
+      - {name: a, addresses: [192.0.2.21], enabled: false}
+zones:
+  example.com:
+    file: example.com.zone
+    ttl: 30
+    names:
+      "@": {pool: near}
+      www: {pool: near}
+      six.www: {pool: near}
+      far: {pool: far}
+      gone: {pool: gone}
+      "*.t": {pool: near}
+`
+
+const worldZone = `
+$ORIGIN example.com.
+$TTL 300
+@       IN SOA ns1 hostmaster 1 7200 3600 604800 60
+@       NS  ns1
+@       MX  10 mail
+ns1     A   192.0.2.53
+mail    A   192.0.2.25
+mail    TXT "small"
+text    TXT "a" "b"
+big     TXT ` + "( " // completed by world
+
+// World returns the snapshot of worldConfig, after edits (old, new pairs).
+func World(t testing.TB, edits ...string) *snapshot.Snapshot {
+	t.Helper()
+	zone := worldZone + strings.Repeat(`"`+strings.Repeat("x", 200)+`" `, 10) + `)
+alias   CNAME www
+chain   CNAME alias
+away    CNAME www.example.org.
+loop    CNAME pool
+pool    CNAME loop
+dangle  CNAME nothing
+tocut   CNAME a.sub
+sub     NS  ns.sub
+sub     NS  ns.example.net.
+ns.sub  A   192.0.2.99
+tree    DNAME near.t
+over    DNAME ` + strings.Repeat(strings.Repeat("o", 60)+".", 3) + `
+deep.er TXT "below an empty non-terminal"
+*.wild  TXT "wild"
+*.wc    CNAME www
+`
+	return Build(t, strings.NewReplacer(edits...).Replace(worldConfig), zone)
+}
+
+// Build compiles a configuration; its zone file, if any, is example.com.zone.
+func Build(t testing.TB, yaml, zone string) *snapshot.Snapshot {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "example.com.zone"), []byte(zone), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Parse(filepath.Join(dir, "meridian.yaml"), []byte(yaml))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, yaml)
+	}
+	snapshot, _, err := snapshot.Build(cfg)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, yaml, zone)
+	}
+	t.Cleanup(func() { snapshot.Close() })
+	return snapshot
+}
+
+// TestMain keeps the unpacked built-in geo table in memory, for the Locators of all tests to share.
+func TestMain(m *testing.M) {
+	where, err := geo.Open(&config.Config{})
+	if err != nil {
+		panic(err)
+	}
+	where.Locate(netip.IPv4Unspecified()) // unpacks it
+	code := m.Run()
+	runtime.KeepAlive(where)
+	os.Exit(code)
+}
+
+// Packed returns a query in wire form.
+func Packed(t testing.TB, m *dns.Msg) []byte {
+	t.Helper()
+	packet, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packet
+}
+
+// Ask returns a query without EDNS.
+func Ask(name string, qtype uint16) *dns.Msg {
+	m := new(dns.Msg).SetQuestion(name, qtype)
+	m.RecursionDesired = false
+	return m
+}
+
+// WithOptions adds an OPT record of 1232 octets with options to m.
+func WithOptions(m *dns.Msg, options ...dns.EDNS0) *dns.Msg {
+	m.SetEdns0(1232, false)
+	m.IsEdns0().Option = options
+	return m
+}
+
+// RawOption returns an option with the given data.
+func RawOption(code uint16, data ...byte) dns.EDNS0 { return &dns.EDNS0_LOCAL{Code: code, Data: data} }
+
+// LoneZone is a zone file without data.
+const LoneZone = `
+@ SOA ns1.example.net. hostmaster.example.com. 7 14400 3600 604800 30
+@ NS ns1.example.net.
+`
+
+// BenchSource is the source of queries.
+var BenchSource = netip.MustParseAddr("198.51.100.7")
+
+// BenchQueries returns one query for each outcome of the fast path.
+func BenchQueries(t testing.TB) map[string][]byte {
+	subnet := RawOption(dns.EDNS0SUBNET, 0, 1, 24, 0, 203, 0, 113)
+	return map[string][]byte{
+		"Static":      Packed(t, Ask("mail.example.com.", dns.TypeA)),
+		"Balanced":    Packed(t, Ask("www.example.com.", dns.TypeA)),
+		"BalancedECS": Packed(t, WithOptions(Ask("www.example.com.", dns.TypeA), subnet)),
+		"Wildcard":    Packed(t, WithOptions(Ask("a.b.t.example.com.", dns.TypeAAAA), subnet)),
+		"NoData":      Packed(t, Ask("mail.example.com.", dns.TypeMX)),
+		"NXDomain":    Packed(t, Ask("nothing.example.com.", dns.TypeA)),
+		"Referral":    Packed(t, Ask("a.sub.example.com.", dns.TypeA)),
+		"Alias":       Packed(t, Ask("alias.example.com.", dns.TypeA)),
+		"Chain":       Packed(t, Ask("chain.example.com.", dns.TypeA)),
+		"Loop":        Packed(t, Ask("loop.example.com.", dns.TypeA)),
+		"Away":        Packed(t, Ask("away.example.com.", dns.TypeA)),
+		"DName":       Packed(t, Ask("x.tree.example.com.", dns.TypeA)),
+		"DNameOver":   Packed(t, Ask(strings.Repeat("l.", 40)+"over.example.com.", dns.TypeA)),
+		"Refused":     Packed(t, Ask("www.example.org.", dns.TypeA)),
+		"Truncated":   Packed(t, Ask("big.example.com.", dns.TypeTXT)),
+		"NSID":        Packed(t, WithOptions(Ask("www.example.com.", dns.TypeA), RawOption(dns.EDNS0NSID))),
+	}
+}

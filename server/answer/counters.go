@@ -1,0 +1,197 @@
+package answer
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+)
+
+// Event identifies a Event of a server.
+type Event uint8
+
+const (
+	truncated Event = iota
+	failedOpen
+	clientSubnets
+	notQuery     // dropped: not a query
+	TooLong      // dropped: longer than any query that is accepted
+	NoReturn     // dropped: from port 0
+	SendFailed   // dropped: the answer could not be sent
+	Unsent       // dropped: no room in the send buffer
+	slowAnswered // answered by the slow path
+	queryLogFull // not logged: the ring of the responder is full
+	panics
+	TcpAccepted
+	TcpEvicted
+	TcpAcceptErrors
+	TcpClosed
+	eventCount
+)
+
+// Transport is the protocol of a query.
+type Transport uint8
+
+// The transports.
+const (
+	UDP Transport = iota
+	TCP
+	TransportCount
+)
+
+func (t Transport) String() string { return [...]string{"udp", "tcp"}[t] }
+
+// The families of a query's source address.
+const (
+	fromIPv4 = iota
+	fromIPv6
+	familyCount
+)
+
+// queryTypes holds the types that are counted each on its own; all others are counted together.
+var queryTypes = [...]uint16{
+	dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeNS, dns.TypeSOA, dns.TypeTXT, dns.TypeMX, dns.TypeCNAME, dns.TypePTR,
+	dns.TypeSRV, dns.TypeCAA, dns.TypeDS, dns.TypeDNSKEY, dns.TypeSVCB, dns.TypeNAPTR, dns.TypeANY,
+}
+
+const (
+	otherType = len(queryTypes)
+	typeCount = otherType + 1
+	// highestType is the highest of queryTypes.
+	highestType = dns.TypeCAA
+)
+
+// typeIndex holds the index in queryTypes by type.
+var typeIndex = func() (index [highestType + 1]uint8) {
+	for i := range index {
+		index[i] = uint8(otherType)
+	}
+	for i, t := range queryTypes {
+		index[t] = uint8(i)
+	}
+	return index
+}()
+
+// QueryType returns the name of a counted type, or other.
+func queryTypeName(i int) string {
+	if i == otherType {
+		return "other"
+	}
+	return dns.TypeToString[queryTypes[i]]
+}
+
+// rcodeCount is the number of response codes with a counter each: 0 to BADCOOKIE.
+const rcodeCount = 24
+
+// noAnswer is the index of a query without an answer among the response codes.
+const noAnswer = rcodeCount
+
+// A query is counted once, by everything that is known of it: a cell for each combination of transport, family, type
+// and response code follows the events in a responder's counters.
+const (
+	cellCount      = int(TransportCount) * familyCount * typeCount * (rcodeCount + 1)
+	responderCount = int(eventCount) + cellCount
+)
+
+// cell returns the counter of a query.
+func cell(t Transport, family int, qtype uint16, rcode int) uint32 {
+	kind := otherType
+	if qtype <= highestType {
+		kind = int(typeIndex[qtype])
+	}
+	return uint32(int(eventCount) + ((int(t)*familyCount+family)*typeCount+kind)*(rcodeCount+1) + rcode)
+}
+
+// sharedCounters holds the counts of events outside of responders, which are rare. It is safe for concurrent use.
+type sharedCounters [eventCount]atomic.Uint64
+
+// add counts n events.
+func (s *sharedCounters) add(c Event, n uint64) { s[c].Add(n) }
+
+// Counters holds the counts of a server since its start.
+type Counters struct {
+	Queries      uint64                              // messages received, over all transports
+	UDP          uint64                              // of these, over UDP
+	TCP          uint64                              // of these, over TCP
+	Sources      [TransportCount][familyCount]uint64 // of these, by transport and family of the source
+	Types        [typeCount]uint64                   // of these, by type; see queryTypeName
+	Rcodes       [rcodeCount]uint64                  // answers, by extended response code
+	Truncated    uint64                              // answers with TC set
+	FailedOpen   uint64                              // answers from a pool that fails open
+	ECS          uint64                              // queries with a client-subnet option
+	Dropped      uint64                              // messages without an answer: not a query, or the answer could not be sent
+	NotQuery     uint64                              // of these: not a query
+	TooLong      uint64                              // of these: longer than any query that is accepted
+	NoReturn     uint64                              // of these: from port 0
+	SendFailed   uint64                              // of these: the answer could not be sent
+	Unsent       uint64                              // of these: UDP answers without room in the send buffer
+	SlowPath     uint64                              // answers of the slow path
+	Unlogged     uint64                              // queries that the query log should have, and has no room for
+	Panics       uint64                              // queries answered SERVFAIL because of a panic
+	Accepted     uint64                              // TCP connections accepted
+	Evicted      uint64                              // TCP connections closed for a new one at a limit
+	AcceptErrors uint64                              // failed attempts to accept a TCP connection
+	Open         uint64                              // open TCP connections
+}
+
+// rawCounts are the sums of the counters of responders.
+type rawCounts [responderCount]uint64
+
+// counters converts the sums of the counters of responders, and the shared counters, which may be older.
+func (r *rawCounts) counters(shared *sharedCounters) Counters {
+	closed := shared[TcpClosed].Load() // before TcpAccepted, so that Open is never negative
+	event := func(c Event) uint64 { return r[c] + shared[c].Load() }
+	n := Counters{
+		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets),
+		NotQuery: event(notQuery), TooLong: event(TooLong), NoReturn: event(NoReturn), SendFailed: event(SendFailed), Unsent: event(Unsent),
+		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Panics: event(panics), Accepted: event(TcpAccepted), Evicted: event(TcpEvicted),
+		AcceptErrors: event(TcpAcceptErrors),
+	}
+	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent
+	n.Open = n.Accepted - closed
+	for i, count := range r[eventCount:] {
+		n.addCell(i, count)
+	}
+	n.UDP = n.Sources[UDP][fromIPv4] + n.Sources[UDP][fromIPv6]
+	n.TCP = n.Sources[TCP][fromIPv4] + n.Sources[TCP][fromIPv6]
+	n.Queries = n.UDP + n.TCP
+	return n
+}
+
+// addCell adds the count of the i-th cell, see cell.
+func (c *Counters) addCell(i int, count uint64) {
+	rcode, rest := i%(rcodeCount+1), i/(rcodeCount+1)
+	kind, rest := rest%typeCount, rest/typeCount
+	c.Sources[rest/familyCount][rest%familyCount] += count
+	c.Types[kind] += count
+	if rcode != noAnswer {
+		c.Rcodes[rcode] += count
+	}
+}
+
+// LogValue returns the counters that summarize the server's work, for a log line.
+func (c Counters) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Uint64("queries", c.Queries),
+		slog.Uint64("tcp", c.TCP),
+		slog.Uint64("fail_open", c.FailedOpen),
+		slog.Uint64("truncated", c.Truncated),
+		slog.Uint64("dropped", c.Dropped),
+		slog.Uint64("unsent", c.Unsent),
+		slog.Uint64("panics", c.Panics),
+		slog.Uint64("tcp_evicted", c.Evicted),
+		slog.Uint64("tcp_accept_errors", c.AcceptErrors),
+	)
+}
+
+// Transports lists the transports.
+func Transports() []Transport { return []Transport{UDP, TCP} }
+
+// QueryTypes returns the names of the counted types, by their index in Counters.Types.
+func QueryTypes() []string {
+	names := make([]string, typeCount)
+	for i := range names {
+		names[i] = queryTypeName(i)
+	}
+	return names
+}

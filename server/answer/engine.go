@@ -1,0 +1,119 @@
+// Package answer computes the response to one DNS message.
+//
+// A message takes one path:
+//
+//	message -> Responder.Answer -> query.parse -+-> fastPath (eligible queries: bytes appended in place)
+//	                                            +-> slowPath (all others, with a dns.Msg)
+//	response <----------------------------------+
+//
+// The fast path and the slow path make the same lookups in zones and pools and give the same
+// answers; a test compares them on random configurations. query.fastPathEligible selects the
+// path.
+//
+// # Words
+//
+// - The Engine has the current snapshot, and the Responders that answer from it. - A Responder
+// holds all memory that one worker or connection needs to answer, and reuses it. While it answers,
+// the current snapshot is pinned. - activeSnapshot holds a snapshot and the values derived from it
+// once.
+//
+// # Invariants
+//
+// The query path takes no lock, allocates no memory and logs nothing, except after a panic, which
+// becomes SERVFAIL. All data that a query reads hangs on the pointer Engine.current, loaded once
+// a batch. Engine.Replace returns the old snapshot when no responder reads it any more.
+//
+// The package knows no socket, no policy and no file format.
+package answer
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"meridian/config"
+	"meridian/snapshot"
+)
+
+// Engine answers queries from its current snapshot. Each worker has a Responder of it. Its
+// methods are safe for concurrent use.
+type Engine struct {
+	log        *slog.Logger
+	draw       func() uint64
+	current    atomic.Pointer[activeSnapshot]
+	responders responderPool
+	shared     sharedCounters // counts outside of responders
+	answers    answerLedger
+	logRings   logRings
+}
+
+// NewEngine creates an engine without a snapshot. It keeps at most the given number of idle
+// responders. draw is the random draw of each query, safe for concurrent use; nil means a fast
+// source for each responder.
+func NewEngine(log *slog.Logger, draw func() uint64, idle int) *Engine {
+	return &Engine{log: log, draw: draw, responders: responderPool{idle: make(chan *Responder, idle)}}
+}
+
+// Begin sets the first snapshot.
+func (e *Engine) Begin(snapshot *snapshot.Snapshot) {
+	first := newActiveSnapshot(snapshot)
+	e.answers.begin(first.answers)
+	e.current.Store(first)
+}
+
+// Replace makes with the current one. The returned function waits until no query reads the
+// previous one, and returns that.
+func (e *Engine) Replace(with *snapshot.Snapshot) (waitUnused func() *snapshot.Snapshot) {
+	next := newActiveSnapshot(with)
+	e.answers.begin(next.answers)
+	before := e.current.Swap(next)
+	return func() *snapshot.Snapshot {
+		e.responders.waitUnused(before)
+		e.answers.end(before.answers, next.answers)
+		return before.snapshot
+	}
+}
+
+// Snapshot returns the current snapshot.
+func (e *Engine) Snapshot() *snapshot.Snapshot { return e.current.Load().snapshot }
+
+// Settings returns the server settings of the current snapshot.
+func (e *Engine) Settings() *config.Server { return e.current.Load().config }
+
+// Responder creates a responder for the current snapshot.
+func (e *Engine) Responder() *Responder { return e.responders.add(e) }
+
+// Responders returns the number of responders.
+func (e *Engine) Responders() int { return e.responders.size() }
+
+// Remove removes a responder that its worker no longer uses.
+func (e *Engine) Remove(r *Responder) { e.responders.remove(r) }
+
+// Borrow returns an idle responder or creates one; Return makes it idle again.
+func (e *Engine) Borrow() *Responder { return e.responders.get(e) }
+
+// Return makes r idle, or removes it if there is no room.
+func (e *Engine) Return(r *Responder) { e.responders.put(r) }
+
+// Count counts n events outside of responders.
+func (e *Engine) Count(c Event, n uint64) { e.shared.add(c, n) }
+
+// Counters returns the counts of queries and events.
+func (e *Engine) Counters() Counters {
+	var sums rawCounts
+	e.responders.count(&sums)
+	return sums.counters(&e.shared)
+}
+
+// AnswerTotals returns the counts of answers by name.
+func (e *Engine) AnswerTotals() AnswerTotals { return e.answers.totals() }
+
+// Durations returns how long sampled queries took, by transport.
+func (e *Engine) Durations() [TransportCount]Durations { return e.responders.durations() }
+
+// panicked logs a query that caused a panic: the 1st, 2nd, 4th, 8th and so on.
+func (e *Engine) panicked(fault any, packet, stack []byte) {
+	n := e.shared[panics].Add(1)
+	if n&(n-1) == 0 {
+		e.log.Error("panic on a query, answered SERVFAIL", "reason", fault, "query", packet, "panics", n, "stack", string(stack))
+	}
+}

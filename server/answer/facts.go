@@ -1,0 +1,49 @@
+package answer
+
+import (
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// facts holds what is counted and logged of one query.
+type facts struct {
+	transport Transport
+	mode      pools.Mode
+	scope     uint8 // of the answer
+	located   bool  // a zone of ours has the name: zone is set
+	decided   bool  // a pool decided: pool, mode and members are set
+	given     bool  // the pool answered with members: first and last are set
+	family    int   // of the source, see fromIPv4
+	qtype     uint16
+	zone      zones.ZoneID
+	pool      pools.ID
+	first     pools.MemberID // the endpoint that gave the first address
+	last      pools.MemberID // the last of Scratch.Given: of nested pools the outermost member
+}
+
+// countZone counts a query for a name in the zone of match.
+func (r *Responder) countZone(match zones.Match) {
+	if match.Kind == zones.Refused {
+		return
+	}
+	r.facts.zone, r.facts.located = match.Zone, true
+	r.at.answers.add(uint32(match.Zone))
+}
+
+// countDecision counts the decision that the scratch holds. Of several decisions for one query, the first is logged.
+func (r *Responder) countDecision(pool pools.ID, mode pools.Mode) {
+	counts, at := r.at.active.answers, r.at.answers
+	at.add(counts.pools + uint32(pool)*uint32(pools.ModeCount) + uint32(mode))
+	given := r.at.scratch.Given
+	for _, m := range given {
+		at.add(counts.members + uint32(m))
+	}
+	f := &r.facts
+	if f.decided {
+		return
+	}
+	f.decided, f.pool, f.mode = true, pool, mode
+	if len(given) > 0 {
+		f.given, f.first, f.last = true, given[0], given[len(given)-1]
+	}
+}

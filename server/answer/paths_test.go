@@ -1,0 +1,28 @@
+package answer
+
+import (
+	"log/slog"
+
+	"meridian/snapshot"
+)
+
+// newEngine returns an engine that answers from a snapshot; nil draws at random.
+func newEngine(snapshot *snapshot.Snapshot, draw func() uint64) *Engine {
+	e := NewEngine(slog.New(slog.DiscardHandler), draw, 4)
+	e.Begin(snapshot)
+	return e
+}
+
+// paths holds two responders of one engine with equal draws, one for each path.
+type paths struct {
+	wire, full *Responder
+	draw       uint64
+}
+
+func newPaths(snapshot *snapshot.Snapshot) *paths {
+	p := new(paths)
+	s := newEngine(snapshot, func() uint64 { return p.draw })
+	p.wire, p.full = s.Responder(), s.Responder()
+	p.full.slowOnly = true
+	return p
+}

@@ -1,0 +1,186 @@
+package answer
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/pools"
+)
+
+// Responder answers single messages. It is the state of one worker, not for concurrent use.
+//
+// It shares its slot with the engine. While the responder answers, the slot is nil; otherwise it
+// holds the pinned snapshot, and Swap may remove it. So Swap sees the responders that may still
+// read the old snapshot, and an idle worker keeps no old snapshot alive.
+type Responder struct {
+	engine    *Engine
+	slot      atomic.Pointer[pinned]
+	closed    atomic.Uint64 // batches ended
+	at        *pinned       // between acquire and release
+	now       int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
+	query     query
+	chain     aliasChain
+	draw      func() uint64
+	counts    counterSet
+	facts     facts
+	ring      *logRing // nil: it has never logged a query
+	sampler   *rand.PCG
+	Port      uint16 // of the source of the current message; 0: not known
+	took      [TransportCount]durations
+	batches   uint32    // begun
+	timedFrom time.Time // when the current batch began; zero: it is not timed
+	Streamed  []byte    // answers to a TCP connection, until they are copied
+
+	slowOnly bool // never use the fast path: for tests that compare the two
+}
+
+// pinned is a snapshot with a scratch for its pools.
+type pinned struct {
+	active  *activeSnapshot
+	scratch *pools.Scratch
+	answers *counterSet // of active.answers
+}
+
+// unpinned returns the slot value of an idle responder without a snapshot.
+func unpinned() *pinned { return &pinned{} }
+
+func newResponder(e *Engine, draw func() uint64) *Responder {
+	r := &Responder{engine: e, draw: draw, sampler: newPCG(), counts: newCounterSet(responderCount)}
+	if draw == nil {
+		r.draw = newPCG().Uint64
+	}
+	r.slot.Store(unpinned())
+	return r
+}
+
+// newPCG returns a fast source of draws with a secret seed.
+func newPCG() *rand.PCG {
+	var seed [16]byte
+	_, _ = crand.Read(seed[:]) // it never fails
+	return rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:]))
+}
+
+// Acquire pins the engine's current snapshot for a batch of answers.
+//
+// It empties the slot before it loads current, and Swap stores current before it reads the slot:
+// in either order, Swap sees the empty slot and waits, or this load sees the new snapshot.
+func (r *Responder) Acquire() {
+	r.at = r.slot.Swap(nil)
+	if now := r.engine.current.Load(); r.at.active != now {
+		r.at = &pinned{active: now, scratch: newScratch(now), answers: now.answers.add()}
+		if now.log != nil && r.ring == nil {
+			r.ring = r.engine.logRings.add()
+		}
+	}
+	if r.at.active.usesTime {
+		r.now = time.Now().Unix()
+	}
+}
+
+// newScratch makes the scratch for a snapshot, with round-robin at a random position.
+func newScratch(s *activeSnapshot) *pools.Scratch {
+	scratch := s.snapshot.Pools.Scratch()
+	scratch.StartAtRandom()
+	return scratch
+}
+
+// Release ends acquire and publishes the counts.
+func (r *Responder) Release() {
+	r.counts.publish()
+	r.at.answers.publish()
+	r.slot.Store(r.at)
+	r.at = nil
+	r.closed.Add(1)
+}
+
+// Respond appends the answer to query, a whole DNS message from source, to out. It appends
+// nothing if no reply is due. stream means TCP: no truncation at the UDP size.
+func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) []byte {
+	r.Acquire()
+	out = r.Answer(out, query, source.Unmap(), stream)
+	r.Release()
+	return out
+}
+
+// Answer is Respond between acquire and release, for a batch of messages.
+func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) []byte {
+	r.facts = facts{transport: UDP}
+	if stream {
+		r.facts.transport = TCP
+	}
+	if source.Is6() {
+		r.facts.family = fromIPv6
+	}
+	if len(packet) < HeaderSize || packet[2]&flagQR != 0 {
+		r.counts.add(uint32(notQuery))
+		r.countQuery(noAnswer)
+		return out
+	}
+	begin := len(out)
+	out = r.answerMessage(out, packet, source, stream)
+	if p := r.at.active.log; p != nil && len(out) > begin {
+		r.logQuery(p, packet, out[begin:], source)
+	}
+	return out
+}
+
+// answerMessage answers a message with a header.
+func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			answer = r.serverFailure(out, packet, fault)
+		}
+	}()
+	sound := r.query.parse(packet, r.at.active.readsECS)
+	r.facts.qtype = r.query.qtype
+	if r.query.edns.subnet.present {
+		r.counts.add(uint32(clientSubnets))
+		r.query.edns.echo = r.at.active.config.ECS
+	}
+	if sound && r.query.fastPathEligible() && !r.slowOnly {
+		return r.fastPath(out, source, stream)
+	}
+	return r.slowPath(out, sound, source, stream)
+}
+
+// CountEvent counts an event of a batch, between acquire and release.
+func (r *Responder) CountEvent(c Event) { r.counts.add(uint32(c)) }
+
+// count counts an answer.
+func (r *Responder) count(rcode int, tc bool) {
+	r.countQuery(rcode)
+	if tc {
+		r.counts.add(uint32(truncated))
+	}
+}
+
+// countQuery counts a query with its response code, or noAnswer.
+func (r *Responder) countQuery(rcode int) {
+	r.counts.add(cell(r.facts.transport, r.facts.family, r.facts.qtype, rcode))
+}
+
+// serverFailure answers a packet that caused a panic: one bad packet, or a bug of ours, must not
+// affect the others. The scratch may be half written and is replaced.
+func (r *Responder) serverFailure(out, packet []byte, fault any) []byte {
+	r.count(dns.RcodeServerFailure, false)
+	r.engine.panicked(fault, packet, debug.Stack())
+	r.at.scratch = newScratch(r.at.active)
+	base := len(out)
+	out = append(out, packet[:HeaderSize]...)
+	h := out[base:]
+	h[2] = flagQR | h[2]&(opcodeMask|flagRD)
+	h[3] = h[3]&flagCD | dns.RcodeServerFailure
+	clear(h[4:])
+	if q := &r.query; q.end > 0 {
+		h[5] = 1
+		out = append(out, packet[HeaderSize:q.end]...)
+	}
+	return out
+}

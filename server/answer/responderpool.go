@@ -1,0 +1,118 @@
+package answer
+
+import (
+	"sync"
+	"time"
+)
+
+// responderPool holds all responders of an engine. TCP connections share the idle ones: a
+// connection has one only while it computes answers.
+type responderPool struct {
+	idle chan *Responder // has room for as many as there are slots, see tcpSlots
+
+	mu          sync.Mutex // guards all below
+	all         []*Responder
+	removed     rawCounts // the counts of removed responders
+	removedTook [TransportCount]durations
+}
+
+// add adds a responder.
+func (c *responderPool) add(e *Engine) *Responder {
+	r := newResponder(e, e.draw)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, r)
+	return r
+}
+
+// remove removes a responder that its worker no longer uses.
+func (c *responderPool) remove(r *Responder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.all {
+		if c.all[i] == r {
+			c.all[i] = c.all[len(c.all)-1]
+			c.all = c.all[:len(c.all)-1]
+			r.counts.addTo(c.removed[:])
+			if r.ring != nil {
+				r.ring.closed.Store(true)
+			}
+			for t := range r.took {
+				c.removedTook[t].merge(&r.took[t])
+			}
+			if held := r.slot.Load(); held != nil && held.answers != nil {
+				held.active.answers.remove(held.answers)
+			}
+			return
+		}
+	}
+}
+
+// get returns an idle responder or creates one. The caller has a slot and puts the responder back
+// before it releases the slot: there are never more responders than slots.
+func (c *responderPool) get(e *Engine) *Responder {
+	select {
+	case r := <-c.idle:
+		return r
+	default:
+		return c.add(e)
+	}
+}
+
+// put makes r idle, or removes it if there is no room.
+func (c *responderPool) put(r *Responder) {
+	select {
+	case c.idle <- r:
+	default:
+		c.remove(r)
+	}
+}
+
+// size returns the number of responders.
+func (c *responderPool) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.all)
+}
+
+// count adds the counts of all responders to sums.
+func (c *responderPool) count(sums *rawCounts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*sums = c.removed
+	for _, r := range c.all {
+		r.counts.addTo(sums[:])
+	}
+}
+
+// retirePoll is the interval of waitUnused: a batch of answers takes microseconds.
+const retirePoll = 100 * time.Microsecond
+
+// waitUnused waits until no responder reads before, which is no longer current, and removes it
+// from idle responders. Responders added later never hold the old snapshot.
+func (c *responderPool) waitUnused(before *activeSnapshot) {
+	c.mu.Lock()
+	all := append([]*Responder(nil), c.all...)
+	c.mu.Unlock()
+	for _, r := range all {
+		r.waitUnused(before)
+	}
+}
+
+// waitUnused waits until r does not read before. A responder that has ended a batch since the
+// first look has started the next one on the current snapshot.
+func (r *Responder) waitUnused(before *activeSnapshot) {
+	closed := r.closed.Load()
+	for {
+		held := r.slot.Load()
+		switch {
+		case held == nil && r.closed.Load() != closed:
+			return
+		case held != nil && held.active != before:
+			return
+		case held != nil && r.slot.CompareAndSwap(held, unpinned()):
+			return
+		}
+		time.Sleep(retirePoll)
+	}
+}

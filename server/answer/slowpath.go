@@ -1,0 +1,167 @@
+package answer
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+)
+
+// slowPath answers any message by way of a dns.Msg.
+func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream bool) []byte {
+	r.counts.add(uint32(slowAnswered))
+	q, s := &r.query, r.at.active
+	limit := s.limit(q, stream)
+	a := r.reply(sound, source)
+	if q.edns.present {
+		a.pseudo = append(a.pseudo, s.opt(q, a.msg.Rcode, a.scope, limit))
+	}
+	if a.msg.Rcode == dns.RcodeNotAuth {
+		a.pseudo = append(a.pseudo, badKeyTSIG(q))
+	}
+	if q.edns.subnet.present && !q.edns.echo {
+		limit -= optionHead + len(q.edns.subnet.raw) // reserved by newReply before the decision
+	}
+	a.stream = stream
+	if !stream {
+		a.drawn = 0 // TCP can carry all of them
+	}
+	r.facts.scope = a.scope
+	out, tc := pack(out, q, a, limit)
+	r.count(a.msg.Rcode, tc)
+	return out
+}
+
+// outcome is the result of the slow path before it is packed.
+type outcome struct {
+	msg    *dns.Msg // Rcode, Authoritative and the sections
+	scope  uint8    // of the client subnet
+	drawn  int      // how many of the answer's last records may be left out if they do not fit
+	stream bool     // TCP: the client has no larger transport; glue that does not fit is left out
+	pseudo []dns.RR // records about the message itself; they stay in a truncated one
+}
+
+// reply finds the outcome of the query:
+//
+//	query                                 outcome
+//	opcode other than QUERY               NOTIMP
+//	malformed                             FORMERR
+//	unsupported EDNS version              BADVERS (RFC 6891 6.1.3)
+//	signed                                NOTAUTH: we hold no keys (RFC 8945 5.2.1)
+//	class CH                              server identity, or REFUSED
+//	class other than IN                   REFUSED
+//	AXFR or IXFR                          REFUSED
+//	another non-data type                 NOTIMP or FORMERR
+//	any other                             from the zones
+func (r *Responder) reply(sound bool, source netip.Addr) outcome {
+	q := &r.query
+	msg := new(dns.Msg)
+	switch {
+	case q.opcode() != dns.OpcodeQuery:
+		msg.Rcode = dns.RcodeNotImplemented
+	case !sound || q.tsig != 0 && !validTSIG(q):
+		msg.Rcode = dns.RcodeFormatError
+	case q.edns.version != 0:
+		msg.Rcode = dns.RcodeBadVers
+	case q.tsig != 0:
+		msg.Rcode = dns.RcodeNotAuth
+	case q.class == dns.ClassCHAOS:
+		r.at.active.chaos(msg, dnsname.Wire(q.packet[HeaderSize:q.end-4]).String(), q.qtype)
+	case q.class != dns.ClassINET:
+		msg.Rcode = dns.RcodeRefused
+	case metaType(q.qtype) && q.qtype != dns.TypeANY:
+		msg.Rcode = metaRcode(q.qtype)
+	default:
+		return r.resolve(msg, source)
+	}
+	return outcome{msg: msg}
+}
+
+// metaRcode returns the response code for a type that is not a data type.
+func metaRcode(qtype uint16) int {
+	switch qtype {
+	case dns.TypeAXFR, dns.TypeIXFR:
+		return dns.RcodeRefused
+	case dns.TypeMAILA, dns.TypeMAILB, dns.TypeTKEY:
+		return dns.RcodeNotImplemented
+	}
+	return dns.RcodeFormatError
+}
+
+// resolve fills in msg from the zones.
+func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
+	s := r.at.active
+	asked := question{
+		serving: s, scratch: r.at.scratch, responder: r, qtype: r.query.qtype,
+		subnet: &r.query.edns.subnet, source: source, draw: r.draw(), now: r.now, msg: msg,
+	}
+	asked.resolve(dnsname.Wire(r.query.packet[HeaderSize : r.query.end-4]))
+	if asked.failedOpen {
+		r.counts.add(uint32(failedOpen))
+	}
+	r.query.edns.echo = asked.usesECS()
+	return outcome{msg: msg, scope: asked.scope, drawn: asked.drawn}
+}
+
+// opt returns the OPT record of an answer with the given rcode, of at most limit octets. It omits
+// the client subnet if the query is not answered.
+func (s *activeSnapshot) opt(q *query, rcode int, scope uint8, limit int) *dns.OPT {
+	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
+	opt.SetUDPSize(s.udpSize)
+	opt.SetExtendedRcode(uint16(rcode))
+	if q.edns.do {
+		opt.SetDo()
+	}
+	if nsid := s.nsidFor(q, limit); len(nsid) > 0 {
+		opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: optionNSID, Data: nsid[optionHead:]})
+	}
+	switch rcode {
+	case dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain, dns.RcodeRefused:
+		if q.edns.carriesSubnet() {
+			opt.Option = append(opt.Option, q.edns.subnet.option(scope))
+		}
+	}
+	return opt
+}
+
+// option returns the subnet in the form of miekg/dns.
+func (c *clientSubnet) option(scope uint8) *dns.EDNS0_SUBNET {
+	o := &dns.EDNS0_SUBNET{Code: optionSubnet, SourceNetmask: c.source, SourceScope: scope}
+	switch {
+	case c.addr.Is4():
+		o.Family, o.Address = familyIPv4, net.IP(c.addr.AsSlice())
+	case c.addr.Is6():
+		o.Family, o.Address = familyIPv6, net.IP(c.addr.AsSlice())
+	}
+	return o
+}
+
+// chaosTTL keeps answers about this server out of caches.
+const chaosTTL = 0
+
+// chaos answers the names for the identity of a server (RFC 4892), as configured.
+func (s *activeSnapshot) chaos(msg *dns.Msg, name string, qtype uint16) {
+	text := ""
+	switch strings.ToLower(name) {
+	case "version.bind.", "version.server.":
+		text = s.config.Version
+	case "id.server.", "hostname.bind.":
+		text = s.config.NSID
+	}
+	if text == "" || qtype != dns.TypeTXT && qtype != dns.TypeANY {
+		msg.Rcode = dns.RcodeRefused
+		return
+	}
+	const maxString = 255
+	txt := &dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassCHAOS, Ttl: chaosTTL}}
+	for text != "" {
+		part := text[:min(len(text), maxString)]
+		txt.Txt = append(txt.Txt, strings.ReplaceAll(part, `\`, `\\`)) // miekg/dns has strings in presentation form
+		text = text[len(part):]
+	}
+	msg.Authoritative = true
+	msg.Answer = []dns.RR{txt}
+}
