@@ -167,20 +167,3 @@ func streamsAllocateNothing(t *testing.T, s *Server, query []byte) {
 		t.Errorf("by TCP: %v allocations for %d queries", n, together)
 	}
 }
-
-// streamPair returns both ends of a TCP connection.
-func streamPair(t *testing.T) (server, client *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client = dial(t, "tcp", l.Addr().(*net.TCPAddr).AddrPort()).(*net.TCPConn)
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn.(*net.TCPConn), client
-}

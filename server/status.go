@@ -207,49 +207,69 @@ type Transition struct {
 // Status returns the status of the members of a target; the zero Selector selects all.
 func (c *Control) Status(t Selector) (*Status, error) {
 	at := c.currentView()
-	cfg := at.snapshot.Config
-	all := t == Selector{}
-	if !all {
-		if err := t.validate(cfg); err != nil {
+	if t != (Selector{}) {
+		if err := t.validate(at.snapshot.Config); err != nil {
 			return nil, err
 		}
 	}
+	selected, regions := selectedPools(at.snapshot.Pools, t), at.snapshot.Pools.Regions()
+	if !at.fetchProbes(targetIDs(selected, regions)) && c.currentView().watch != at.watch { // the watch was ended by a reload
+		return c.Status(t)
+	}
+	s := c.processStatus(at)
+	for i := range regions {
+		s.Regions = append(s.Regions, at.regionStatus(&regions[i]))
+	}
+	ejections := at.ejections()
+	for i := range selected {
+		s.Pools = append(s.Pools, at.poolStatus(&selected[i], s.Regions, ejections))
+	}
+	s.Outages = outages(s.Pools)
+	return s, nil
+}
+
+// processStatus returns the part of a status that is not about regions and pools.
+func (c *Control) processStatus(at *view) *Status {
 	s := &Status{
-		At: time.Now(), StartedAt: c.startedAt, Config: cfg.File,
-		State: c.instance.stateStatus(false), Reload: at.reload, LastGood: c.LastGood(), BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.instance.notifier.Status(), Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
+		At: time.Now(), StartedAt: c.startedAt, Config: at.snapshot.Config.File,
+		State: c.instance.stateStatus(false), Reload: at.reload, LastGood: c.LastGood(),
+		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.instance.notifier.Status(),
+		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.instance.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
 	}
-	var stand []pools.PoolStatus
-	for p := range at.snapshot.Pools.Status() {
-		p.Members = slices.DeleteFunc(p.Members, func(m pools.MemberStatus) bool { return !all && !t.covers(p.Pool, m.Member, m.Region) })
+	return s
+}
+
+// selectedPools returns the pools that have members of t, with only those members; the zero
+// Selector selects all, including pools without members.
+func selectedPools(tree *pools.Tree, t Selector) []pools.PoolStatus {
+	all := t == Selector{}
+	var selected []pools.PoolStatus
+	for p := range tree.Status() {
+		if !all {
+			p.Members = slices.DeleteFunc(p.Members, func(m pools.MemberStatus) bool { return !t.covers(p.Pool, m.Member, m.Region) })
+		}
 		if all || len(p.Members) > 0 {
-			stand = append(stand, p)
+			selected = append(selected, p)
 		}
 	}
-	regions := at.snapshot.Pools.Regions()
-	if !at.fetchProbes(targetIDs(stand, regions)) && c.currentView().watch != at.watch { // the watch was ended by a reload
-		return c.Status(t)
-	}
-	for i := range regions {
-		s.Regions = append(s.Regions, at.regionStatus(&regions[i]))
-	}
-	ejections := at.ejections()
-	for i := range stand {
-		pool := poolStatus(&stand[i])
-		for m := range stand[i].Members {
-			member := at.memberStatus(&stand[i].Members[m], s.Regions)
-			if e := ejections[memberName{pool.Pool, member.Member}]; e != nil {
-				member.describeEjection(e)
-			}
-			pool.Members = append(pool.Members, member)
+	return selected
+}
+
+// poolStatus returns the status of a pool with its members.
+func (at *view) poolStatus(p *pools.PoolStatus, regions []RegionStatus, ejections map[memberName]*pools.Ejection) PoolStatus {
+	pool := poolStatus(p)
+	for i := range p.Members {
+		member := at.memberStatus(&p.Members[i], regions)
+		if e := ejections[memberName{pool.Pool, member.Member}]; e != nil {
+			member.describeEjection(e)
 		}
-		s.Pools = append(s.Pools, pool)
+		pool.Members = append(pool.Members, member)
 	}
-	s.Outages = outages(s.Pools)
-	return s, nil
+	return pool
 }
 
 // ejections returns the members that max_ejection applies to, by name.

@@ -346,3 +346,20 @@ func TestTCPClosesClientsThatDoNotRead(t *testing.T) {
 		}
 	}
 }
+
+// streamPair returns both ends of a TCP connection.
+func streamPair(t *testing.T) (server, client *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client = dial(t, "tcp", l.Addr().(*net.TCPAddr).AddrPort()).(*net.TCPConn)
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*net.TCPConn), client
+}
