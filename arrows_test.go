@@ -13,9 +13,9 @@ import (
 )
 
 // below is the architecture: each package with the packages that it may import.
-// cmd -> {admin} -> server -> zones -> pools -> {geo, health} -> config -> dnsname; nothing
-// imports cmd. Go files outside the product (tests of this folder and
-// of deploy, programs of bench) may import all of it, and no package imports them.
+// cmd -> {admin, telemetry} -> server -> server/answer -> snapshot -> zones -> pools -> {geo, health} -> config ->
+// dnsname; nothing imports cmd. Go files outside the product (tests of this folder and of deploy, programs of bench)
+// may import all of it, and no package imports them. docs/architecture.md shows the same.
 var below = map[string][]string{
 	"certs":                     {"errtext"},
 	"dnsclient":                 {},
