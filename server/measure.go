@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/control/event/notify"
 	"meridian/pools"
 	"meridian/server/answer"
 )
@@ -29,6 +30,7 @@ type Measurement struct {
 	Tree        *pools.Tree
 	GeoBuilt    map[string]time.Time
 	BuildPanics uint64
+	Notify      []notify.Status
 }
 
 // Measure returns the current measurement. ok is false before a configuration serves.
@@ -43,7 +45,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Reloads: c.reloads.succeeded.Load(), Refusals: c.reloads.refused.Load(),
 		Refused: at.reload.Refused || c.LastGood() != nil, Generation: 1 + c.reloads.succeeded.Load(),
 		Overrides: map[string]int{}, Config: at.snapshot.Config, Tree: at.snapshot.Pools, GeoBuilt: at.snapshot.Geo.Built(),
-		BuildPanics: c.panics.Load(), LoadedAt: at.control.loadedAt, ConfigHash: at.control.hash,
+		BuildPanics: c.panics.Load(), Notify: c.instance.notifier.Status(), LoadedAt: at.control.loadedAt, ConfigHash: at.control.hash,
 	}
 	for _, o := range at.overrides {
 		m.Overrides[o.Kind]++

@@ -64,6 +64,8 @@ var families = describe(map[string]family{
 	"build_panics_total":                           {kind: counter, help: "Panics while a configuration or its pools were built."},
 	"build_info":                                   {kind: gauge, labels: []string{"version"}, help: "The version of this binary."},
 	"metrics_detail":                               {kind: gauge, labels: []string{"detail"}, help: "The detail that is exported."},
+	"notify_total":                                 {kind: counter, labels: []string{"sink", "result"}, help: "Events sent to a sink of notify, by result; to an Alertmanager requests."},
+	"events_dropped_total":                         {kind: counter, help: "Events that a sink of notify should have and lost."},
 	"querylog_dropped_total":                       {kind: counter, help: "Queries that the query log should have and lost."},
 })
 

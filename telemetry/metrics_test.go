@@ -175,8 +175,32 @@ func TestScrapeShowsQueriesAnswersAndHealth(t *testing.T) {
 	}
 }
 
+func TestNotificationsAreCountedWithoutThePathOfTheSink(t *testing.T) {
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	t.Cleanup(sink.Close)
+	w := watch(t, watchedConfig+"notify: [{webhook: \""+sink.URL+"/secret\", events: [state]}]\n")
+	if err := w.control.Report("told", netip.MustParseAddr("127.0.0.86"), false, "full", 0); err != nil {
+		t.Fatal(err)
+	}
+	delivered := fmt.Sprintf(`meridian_notify_total{result="delivered",sink=%q}`, sink.URL)
+	deadline := time.Now().Add(10 * time.Second)
+	text := w.scrape(t, "text/plain")
+	for ; value(text, delivered) == "0" && time.Now().Before(deadline); text = w.scrape(t, "text/plain") {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if got := value(text, delivered); got == "" || got == "0" {
+		t.Errorf("%s is %q, want at least 1", delivered, got)
+	}
+	if got := value(text, "meridian_events_dropped_total"); got != "0" {
+		t.Errorf("%q events were lost", got)
+	}
+	if strings.Contains(text, "secret") {
+		t.Error("the metrics show the path of the sink")
+	}
+}
+
 // sometimes holds the metrics that depend on settings which watchedConfig does not have.
-var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds"}
+var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total"}
 
 func TestEveryMetricIsListed(t *testing.T) {
 	w := watch(t, watchedConfig)

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"net/url"
 	"strconv"
 	"time"
 
@@ -69,6 +70,32 @@ func (c *collection) configuration(m *server.Measurement) {
 	for _, kind := range []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown} {
 		c.value("overrides", float64(m.Overrides[kind.String()]), kind.String())
 	}
+}
+
+// notifications sends the metrics of the sinks of notify.
+func (c *collection) notifications(m *server.Measurement) {
+	results, lost := map[[2]string]uint64{}, uint64(0)
+	for i := range m.Notify {
+		n := &m.Notify[i]
+		lost += n.Lost
+		sink := sinkLabel(n.Sink)
+		results[[2]string{sink, "delivered"}] += n.Delivered
+		results[[2]string{sink, "failed"}] += n.Failed
+		results[[2]string{sink, "rejected"}] += n.Rejected
+	}
+	for labels, n := range results {
+		c.value("notify_total", float64(n), labels[:]...)
+	}
+	c.value("events_dropped_total", float64(lost))
+}
+
+// sinkLabel returns the scheme and host of a sink's URL: its path often holds a secret.
+func sinkLabel(sink string) string {
+	u, err := url.Parse(sink)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 func oneIf(condition bool) float64 {
