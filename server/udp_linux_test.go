@@ -96,10 +96,10 @@ func TestBatchWaitsForRoom(t *testing.T) {
 	}
 	lost := make(chan int, 1)
 	go func() { n, _ := b.flush(); lost <- n }()
-	got := numbers(t, receiver, batchSize-1)
-	if !<-waited {
+	if !<-waited { // nothing is read before, so that the buffer fills
 		t.Error("all went without a wait: this tests nothing")
 	}
+	got := numbers(t, receiver, batchSize-1)
 	if n := <-lost; n != 0 || len(got) != batchSize || !slices.IsSorted(got) {
 		t.Errorf("%d lost, %v came", n, got)
 	}
