@@ -35,12 +35,13 @@ bench:
 		{ cat dist/bench.txt; exit 1; }
 	$(GO) tool benchstat $(OLD) dist/bench.txt
 
-# go test fuzzes one target of one package at a time.
+# go test fuzzes one target of one package at a time. Without a limit, it may minimize each new
+# input for a minute.
 fuzz:
 	@for package in $$($(GO) list ./...); do \
 		tests=$$($(GO) test -run '^$$' -list '^Fuzz' $$package) || { echo "$$tests"; exit 1; }; \
 		for target in $$(echo "$$tests" | grep '^Fuzz'); do \
 			echo "fuzz $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$package || exit 1; \
 		done; \
 	done
