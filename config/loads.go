@@ -121,7 +121,7 @@ func (d *decoder) loadKeys(l *LoadSource) []field {
 	}
 	keys := []field{
 		{name: "type", set: func(*yaml.Node) {}}, // read before all others
-		{name: "url", set: setValue(&l.URL, d.reportURL)},
+		{name: "url", set: setValue(&l.URL, func(n *yaml.Node) (string, bool) { return d.httpURL(n, "http://192.0.2.1:9100/metrics") })},
 		{name: "port", set: d.integerInRange(&l.Port, 1, maxPort)},
 		{name: "path", set: setValue(&l.Path, d.requestPath)},
 		{name: "host", set: setValue(&l.Host, d.host)},
@@ -205,8 +205,8 @@ func (d *decoder) loadTimes(n *yaml.Node, l *LoadSource) {
 	}
 }
 
-// reportURL reads the URL of a report.
-func (d *decoder) reportURL(n *yaml.Node) (string, bool) {
+// httpURL reads a URL of http or https. The example is for errors.
+func (d *decoder) httpURL(n *yaml.Node, example string) (string, bool) {
 	s, ok := d.scalar(n)
 	if !ok {
 		return "", false
@@ -214,9 +214,9 @@ func (d *decoder) reportURL(n *yaml.Node) (string, bool) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Host == "" || strings.ContainsFunc(s, notInURL):
-		d.errorf(n, quote(s)+" is not a URL", "write it like http://192.0.2.1:9100/metrics")
+		d.errorf(n, quote(s)+" is not a URL", "write it like "+example)
 	case u.Scheme != "http" && u.Scheme != "https":
-		d.errorf(n, quote(s)+" is neither of http nor of https", "write it like http://192.0.2.1:9100/metrics")
+		d.errorf(n, quote(s)+" is neither of http nor of https", "write it like "+example)
 	case u.User != nil || u.Fragment != "":
 		d.errorf(n, quote(s)+" has a user or a fragment", "neither is sent: leave it out")
 	default:

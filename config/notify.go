@@ -47,10 +47,9 @@ func (d *decoder) notify(to *[]Sink) setter {
 
 // sink reads a sink. It reports whether n is a mapping.
 func (d *decoder) sink(n *yaml.Node, s *Sink) bool {
-	url := setValue(&s.URL, d.sinkURL)
 	ok := d.mapping(n, []field{
-		{name: "webhook", set: url},
-		{name: "alertmanager", set: func(n *yaml.Node) { s.Alertmanager = true; url(n) }},
+		{name: "webhook", set: setValue(&s.URL, func(n *yaml.Node) (string, bool) { return d.httpURL(n, "https://hooks.example.com/meridian") })},
+		{name: "alertmanager", set: func(n *yaml.Node) { s.Alertmanager = true; setValue(&s.URL, d.alertmanagerURL)(n) }},
 		{name: "events", set: d.eventKinds(&s.Events)},
 		{name: "headers", set: d.sinkHeaders(&s.Headers)},
 		{name: "secret", set: func(n *yaml.Node) { d.fileOnly(n, &s.Secret) }},
@@ -64,8 +63,9 @@ func (d *decoder) sink(n *yaml.Node, s *Sink) bool {
 	return ok
 }
 
-func (d *decoder) sinkURL(n *yaml.Node) (string, bool) {
-	s, ok := d.reportURL(n)
+// alertmanagerURL reads the URL to which the path of the API is added.
+func (d *decoder) alertmanagerURL(n *yaml.Node) (string, bool) {
+	s, ok := d.httpURL(n, "http://alertmanager.example.com:9093")
 	return strings.TrimSuffix(s, "/"), ok
 }
 
