@@ -65,10 +65,10 @@ func browserTools(t *testing.T) (node, chromium, folder string) {
 		if os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "" {
 			t.Fatal(what)
 		}
-		t.Skip(what)
+		t.Skip("SKIPPED: " + what)
 	}
 	if testing.Short() {
-		t.Skip("-short: Chromium takes half a minute")
+		t.Skip("SKIPPED with -short: Chromium takes half a minute")
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {

@@ -262,7 +262,7 @@ func TestLastGoodListsChangedEnvironment(t *testing.T) {
 
 func TestInvalidConfigurationWithoutStateNamesStateFlag(t *testing.T) {
 	if _, err := os.Stat(config.DefaultState); err == nil {
-		t.Skip("this machine has " + config.DefaultState)
+		t.Skip("SKIPPED: this machine has " + config.DefaultState + ", where a last good configuration may be")
 	}
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	writeFile(t, file, "server: {")
