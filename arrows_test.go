@@ -22,6 +22,7 @@ var below = map[string][]string{
 	"errtext":                   {},
 	"polling":                   {},
 	"dnsname":                   {},
+	"dnssec":                    {"dnsname"},
 	"config":                    {"dnsname", "errtext"},
 	"geo":                       {"config", "errtext"},
 	"health":                    {"config", "health/probe"},
