@@ -17,6 +17,7 @@ import (
 // dnsname; nothing imports cmd. Go files outside the product (tests of this folder and of deploy, programs of bench)
 // may import all of it, and no package imports them. docs/architecture.md shows the same.
 var below = map[string][]string{
+	"counterpart":               {},
 	"certs":                     {"errtext"},
 	"dnsclient":                 {},
 	"errtext":                   {},
@@ -26,13 +27,13 @@ var below = map[string][]string{
 	"config":                    {"dnsname", "errtext"},
 	"geo":                       {"config", "errtext"},
 	"health":                    {"config", "health/probe"},
-	"health/probe":              {"certs", "config", "dnsclient", "dnsname"},
+	"health/probe":              {"certs", "config", "counterpart", "dnsclient", "dnsname"},
 	"discovery":                 {"dnsclient", "dnsname", "polling"},
-	"loads":                     {"certs", "config", "polling"},
+	"loads":                     {"certs", "config", "counterpart", "polling"},
 	"pools/internal/bitset":     {},
 	"pools/internal/rendezvous": {},
 	"pools":                     {"config", "dnsname", "geo", "health", "pools/internal/bitset", "pools/internal/rendezvous"},
-	"zones":                     {"config", "dnsname", "errtext", "pools"},
+	"zones":                     {"config", "counterpart", "dnsname", "errtext", "pools"},
 	"snapshot":                  {"config", "dnsname", "geo", "health/probe", "loads", "pools", "zones"},
 	"server/answer/answertest":  {"config", "geo", "snapshot"},
 	"server/answer":             {"config", "dnsname", "geo", "health", "pools", "server/answer/answertest", "snapshot", "zones"},
@@ -43,22 +44,25 @@ var below = map[string][]string{
 	"control/event/notify":      {"control/event"},
 	"admin":                     {"admin/dashboard", "config", "control/event", "plan", "pools", "server", "snapshot"},
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},
-	"cmd/meridian":              {"admin", "config", "control/event", "control/state", "discovery", "dnsname", "errtext", "geo", "health", "plan", "pools", "server", "server/answer", "snapshot", "telemetry"},
+	"cmd/meridian":              {"admin", "config", "control/event", "control/state", "counterpart", "discovery", "dnsname", "errtext", "geo", "health", "plan", "pools", "server", "server/answer", "snapshot", "telemetry"},
 	"control/state":             {},
-	"telemetry":                 {"config", "health", "health/probe", "pools", "server", "server/answer", "snapshot", "telemetry/dnstap"},
-	"telemetry/dnstap":          {},
+	"telemetry":                 {"config", "counterpart", "health", "health/probe", "pools", "server", "server/answer", "snapshot", "telemetry/dnstap"},
+	"telemetry/dnstap":          {"counterpart"},
 
 	".":               {"config"},
 	"bench/city":      {},
 	"bench/farm":      {"config"},
 	"bench/flood":     {},
-	"bench/gen":       {"config"},
+	"bench/gen":       {"config", "counterpart"},
 	"bench/table":     {},
-	"deploy":          {"config", "snapshot"},
+	"deploy":          {"config", "counterpart", "snapshot"},
 	"docs/picture":    {},
 	"geo/builtin/gen": {},
 	"plan/world/gen":  {},
 }
+
+// testOnly holds the packages that only tests import.
+var testOnly = []string{"counterpart", "server/answer/answertest"}
 
 // noNoun holds folder names that describe a kind of code instead of a thing the operator knows.
 var noNoun = []string{"util", "utils", "common", "helper", "helpers", "types", "models", "pkg", "misc", "shared"}
@@ -70,6 +74,19 @@ func TestImportsPointDown(t *testing.T) {
 			to, ours := strings.CutPrefix(imported, "meridian/")
 			if ours && to != from && !slices.Contains(below[from], to) {
 				t.Errorf("%s imports %s; %s may import only %q", file, imported, from, below[from])
+			}
+		}
+	}
+}
+
+func TestOnlyTestsImportTestPackages(t *testing.T) {
+	for file, imports := range importsOfEveryFile(t) {
+		if strings.HasSuffix(file, "_test.go") || slices.Contains(testOnly, path.Dir(file)) {
+			continue
+		}
+		for _, dir := range testOnly {
+			if slices.Contains(imports, "meridian/"+dir) {
+				t.Errorf("%s imports %s, which only tests may import", file, dir)
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"meridian/counterpart"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -157,7 +159,7 @@ func TestDashboardsAreWellFormed(t *testing.T) {
 }
 
 func TestPromtoolAcceptsAlertsAndDashboards(t *testing.T) {
-	promtool := promtool(t)
+	promtool := counterpart.Find(t, "promtool")
 	var rules strings.Builder
 	rules.WriteString("groups:\n  - name: dashboards\n    rules:\n")
 	places, n := map[string]string{}, 0
@@ -189,18 +191,4 @@ func TestEveryAlertIsTested(t *testing.T) {
 			t.Errorf("%s has no test in prometheus/alerts_test.yaml", a.Alert)
 		}
 	}
-}
-
-// promtool finds the program. Without it the test is skipped, or fails if MERIDIAN_REQUIRE_COUNTERPARTS is set.
-func promtool(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("promtool")
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "":
-		t.Fatalf("promtool is required: %v", err)
-	}
-	t.Skip("SKIPPED: promtool is not installed (Debian: prometheus)")
-	return ""
 }

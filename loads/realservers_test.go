@@ -5,24 +5,20 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"meridian/config"
+	"meridian/counterpart"
 )
 
 // These tests read reports of real servers: nginx and haproxy from Debian, each with connections that the test holds
 // open, all on loopback.
 
 func TestRealServers(t *testing.T) {
-	ports := freePorts(t, 3)
+	ports := counterpart.FreePorts(t, 3)
 	dir := t.TempDir()
-	runCounterpart(t, "nginx", fmt.Sprintf(`
+	counterpart.StartWith(t, "nginx", fmt.Sprintf(`
 daemon off; master_process off; error_log stderr; pid %[1]s/nginx.pid;
 events {}
 http {
@@ -31,7 +27,7 @@ http {
   server { listen 127.0.0.1:%[2]d; location /basic_status { stub_status; } }
 }
 `, dir, ports[0]), "-c")
-	runCounterpart(t, "haproxy", fmt.Sprintf(`
+	counterpart.StartWith(t, "haproxy", fmt.Sprintf(`
 defaults
   mode http
   timeout connect 60s
@@ -52,15 +48,7 @@ frontend stats
   stats uri /haproxy?stats
   http-request use-service prometheus-exporter if { path /metrics }
 `, ports[1], ports[0], ports[2]), "-db", "-f")
-	for _, port := range ports {
-		await(t, fmt.Sprintf("a listener on port %d", port), func() bool {
-			conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-			if err == nil {
-				conn.Close()
-			}
-			return err == nil
-		})
-	}
+	counterpart.AwaitListeners(t, ports...)
 	const held = 5 // connections to haproxy, each with one from haproxy to nginx
 	for range held {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", ports[1]))
@@ -88,77 +76,15 @@ frontend stats
 	} {
 		t.Run(c.behaviour, func(t *testing.T) {
 			f := newFetcher(Target{&c.source, at}, nil, new(net.Dialer).DialContext)
-			var r Report
-			var err error
-			await(t, c.want, func() bool {
+			counterpart.Await(t, func() error {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				r, err = f.fetch(ctx)
-				return err == nil && text(r) == c.want
-			}, func() string { return fmt.Sprintf("%v %v", r, err) })
+				r, err := f.fetch(ctx)
+				if err == nil && text(r) != c.want {
+					err = fmt.Errorf("%s, want %s", text(r), c.want)
+				}
+				return err
+			})
 		})
 	}
-}
-
-// await waits until done is true, for at most 10 s.
-func await(t *testing.T, what string, done func() bool, found ...func() string) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); !done(); <-tick.C {
-		if time.Now().After(end) {
-			for _, f := range found {
-				t.Log(f())
-			}
-			t.Fatalf("no %s", what)
-		}
-	}
-}
-
-// runCounterpart runs a server in the foreground until the test ends. If the program is missing, the test is skipped,
-// or fails if MERIDIAN_REQUIRE_COUNTERPARTS is set.
-func runCounterpart(t *testing.T, name, conf string, args ...string) {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name)
-	}
-	if err != nil {
-		if os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "" {
-			t.Fatal(name + " is not installed")
-		}
-		t.Skip("NOT TESTED: " + name + " is not installed")
-	}
-	file := filepath.Join(t.TempDir(), name+".conf")
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log strings.Builder
-	cmd := exec.Command(path, append(args, file)...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s:\n%s", name, &log)
-		}
-	})
-}
-
-// freePorts returns free ports of 127.0.0.1.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -26,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"meridian/config"
+	"meridian/counterpart"
 	"meridian/server"
 	"meridian/snapshot"
 )
@@ -304,7 +304,7 @@ func TestRegionDetailHasNoPoolsAndZones(t *testing.T) {
 }
 
 func TestPromtoolAcceptsMetrics(t *testing.T) {
-	promtool := counterpart(t, "promtool")
+	promtool := counterpart.Find(t, "promtool")
 	w := watch(t, watchedConfig)
 	w.ask(t, "www.example.com.")
 	check := exec.Command(promtool, "check", "metrics")
@@ -316,14 +316,14 @@ func TestPromtoolAcceptsMetrics(t *testing.T) {
 
 // TestPrometheusScrapes has the real Prometheus scrape a server, and asks it for the series.
 func TestPrometheusScrapes(t *testing.T) {
-	program := counterpart(t, "prometheus")
+	counterpart.Find(t, "prometheus")
 	w := watch(t, watchedConfig)
 	for range 5 {
 		w.ask(t, "www.example.com.")
 	}
 	target := httptest.NewServer(w.handler)
 	defer target.Close()
-	at := startPrometheus(t, program, strings.TrimPrefix(target.URL, "http://"))
+	at := startPrometheus(t, strings.TrimPrefix(target.URL, "http://"))
 	for query, want := range map[string]string{
 		`meridian_member_answers_total{member="a"}`:                                       "5",
 		`sum(meridian_queries_total)`:                                                     "5",
@@ -337,46 +337,28 @@ func TestPrometheusScrapes(t *testing.T) {
 }
 
 // startPrometheus runs Prometheus, scraping target five times a second, until the test ends.
-func startPrometheus(t *testing.T, program, target string) (address string) {
+func startPrometheus(t *testing.T, target string) (address string) {
 	t.Helper()
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = l.Addr().String()
-	l.Close()
+	address = fmt.Sprintf("127.0.0.1:%d", counterpart.FreePorts(t, 1)[0])
 	settings := filepath.Join(dir, "prometheus.yaml")
 	text := fmt.Sprintf("scrape_configs: [{job_name: meridian, scrape_interval: 200ms, scrape_timeout: 200ms, static_configs: [{targets: [%q]}]}]\n", target)
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var output bytes.Buffer
-	cmd := exec.Command(program, "--config.file="+settings, "--storage.tsdb.path="+dir, "--web.listen-address="+address)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(output.String())
-		}
-	})
+	counterpart.Start(t, "prometheus", "--config.file="+settings, "--storage.tsdb.path="+dir, "--web.listen-address="+address)
 	return address
 }
 
 // awaitQuery asks Prometheus until an expression has the wanted value.
 func awaitQuery(t *testing.T, address, query, want string) {
 	t.Helper()
-	got := ""
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
-		if got = promQuery(address, query); got == want {
-			return
+	counterpart.Await(t, func() error {
+		if got := promQuery(address, query); got != want {
+			return fmt.Errorf("%s is %q in Prometheus, want %q", query, got, want)
 		}
-	}
-	t.Errorf("%s is %q in Prometheus, want %q", query, got, want)
+		return nil
+	})
 }
 
 // promQuery returns the value of an expression; empty: none yet.
@@ -398,21 +380,6 @@ func promQuery(address, query string) string {
 		return ""
 	}
 	return fmt.Sprint(found.Data.Result[0].Value[1])
-}
-
-// counterpart finds a program of another project. Without it the test is skipped, or fails if MERIDIAN_REQUIRE_COUNTERPARTS
-// is set.
-func counterpart(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "":
-		t.Fatalf("%s is required: %v", name, err)
-	}
-	t.Skipf("SKIPPED: %s is not installed (Debian: prometheus)", name)
-	return ""
 }
 
 func TestNativeBucketsAreEncoded(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/counterpart"
 	"meridian/server/answer"
 )
 
@@ -101,21 +101,18 @@ func TestKeysOfLinesAreThoseOfTheReference(t *testing.T) {
 }
 
 func TestRealReaderPrintsLoggedQueries(t *testing.T) {
-	reader := counterpart(t, "dnstap-ldns")
+	counterpart.Find(t, "dnstap-ldns")
 	path := filepath.Join(t.TempDir(), "queries.dnstap")
 	w := watch(t, strings.Replace(logging(`dnstap: "file:`+path+`"`), "workers: 1", "workers: 1, nsid: ams1", 1))
 	w.use(t)
 	w.ask(t, "www.example.com.")
 	w.metrics.QueryLog().Close()
-	text, err := exec.Command(reader, "-y", "-r", path).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	text := counterpart.Output(t, "dnstap-ldns", "-y", "-r", path)
 	for _, want := range []string{
 		`identity: "ams1"`, `version: "v1.2.3"`, "type: AUTH_RESPONSE", "socket_protocol: UDP", `query_address: "127.0.0.1"`, "query_port: ",
 		`query_zone: "example.com."`, "www.example.com.	30	IN	A	127.0.0.86",
 	} {
-		if !strings.Contains(string(text), want) {
+		if !strings.Contains(text, want) {
 			t.Errorf("dnstap-ldns does not print %q:\n%s", want, text)
 		}
 	}

@@ -2,12 +2,13 @@ package main
 
 import (
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"meridian/counterpart"
 )
 
 // asIs returns an answer unchanged: a correct one.
@@ -115,21 +116,11 @@ func askedOf(t *testing.T) string {
 	return m.Data
 }
 
-// buildLoad compiles the load generator. Without a compiler it skips the test, or fails it if
-// MERIDIAN_REQUIRE_COUNTERPARTS is set.
+// buildLoad compiles the load generator.
 func buildLoad(t *testing.T) string {
 	t.Helper()
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		if os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("SKIPPED: no C compiler: ", err)
-	}
 	load := filepath.Join(t.TempDir(), "load")
-	if out, err := exec.Command(cc, "-O1", "-Wall", "-Werror", "-o", load, "../load.c").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	counterpart.Output(t, "cc", "-O1", "-Wall", "-Werror", "-o", load, "../load.c")
 	return load
 }
 

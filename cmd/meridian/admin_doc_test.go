@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"meridian/counterpart"
 )
 
 // TestAPIPage runs every command of docs/reference/api.md, in order, against a server with
@@ -75,9 +77,7 @@ func runShown(t *testing.T, api, line string) {
 		t.Errorf("%q: nothing runs it", line)
 		return
 	}
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("no curl here")
-	}
+	counterpart.Find(t, "curl")
 	line = "curl --fail-with-body -sS " + strings.TrimPrefix(line, "curl ")
 	if out, err := exec.CommandContext(context.Background(), "sh", "-c", line).CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", line, err, out)

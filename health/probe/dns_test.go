@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/counterpart"
 	"meridian/dnsclient"
 	"meridian/dnsname"
 )
@@ -258,12 +259,12 @@ func TestDNSProbesOfClosedPortFailAtOnce(t *testing.T) {
 
 // TestDNSProbesOfRealServer asks unbound for its local data.
 func TestDNSProbesOfRealServer(t *testing.T) {
-	port := freePorts(t, 1)[0]
+	port := counterpart.FreePorts(t, 1)[0]
 	var big strings.Builder
 	for i := range 60 {
 		fmt.Fprintf(&big, "  local-data: 'big.example.com. 60 IN TXT \"%s %02d\"'\n", strings.Repeat("x", 100), i)
 	}
-	runCounterpart(t, "unbound", fmt.Sprintf(`server:
+	counterpart.StartWith(t, "unbound", fmt.Sprintf(`server:
   chroot: ""
   username: ""
   pidfile: ""
@@ -283,7 +284,7 @@ func TestDNSProbesOfRealServer(t *testing.T) {
 remote-control:
   control-enable: no
 `, t.TempDir(), port, &big), "-d", "-c")
-	awaitListener(t, port)
+	counterpart.AwaitListeners(t, port)
 	cases := []struct {
 		name, query string
 		qtype       uint16

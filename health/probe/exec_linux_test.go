@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"meridian/config"
+	"meridian/counterpart"
 )
 
 func execCheck(argv ...string) config.Check {
@@ -104,7 +105,7 @@ func onlyZombies(group int) bool {
 }
 
 func TestProgramOutsideGroupDoesNotDelayProbe(t *testing.T) {
-	counterpart(t, "setsid")
+	counterpart.Find(t, "setsid")
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	check := shell("setsid sh -c 'echo $$ > " + pidFile + "; exec sleep 1000' & while ! [ -s " + pidFile + " ]; do :; done; echo done")
 	want(t, probeAddr(t, check, loopback), Passed, `exit status 0: "done"`)

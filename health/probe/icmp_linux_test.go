@@ -3,7 +3,6 @@ package probe
 import (
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"meridian/config"
+	"meridian/counterpart"
 )
 
 // These tests run in their own network namespace, so that they can change its loopback and settings.
@@ -25,7 +25,7 @@ func icmpCheck() config.Check {
 }
 
 func TestICMPProbesWithEitherSocket(t *testing.T) {
-	if !inOwnNetwork(t) {
+	if !counterpart.InOwnNetwork(t) {
 		return
 	}
 	for kind, groups := range map[string]string{"datagram": "0 0", "raw": "1 0"} {
@@ -50,7 +50,7 @@ func TestICMPProbesWithEitherSocket(t *testing.T) {
 }
 
 func TestICMPProbesOfSilentAddress(t *testing.T) {
-	if !inOwnNetwork(t) {
+	if !counterpart.InOwnNetwork(t) {
 		return
 	}
 	set(t, "ipv4/icmp_echo_ignore_all", "1")
@@ -66,7 +66,7 @@ func TestICMPProbesOfSilentAddress(t *testing.T) {
 
 // TestICMPProbesSkipRepliesToOthers answers each request in place of the kernel, at first with replies that do not match.
 func TestICMPProbesSkipRepliesToOthers(t *testing.T) {
-	if !inOwnNetwork(t) {
+	if !counterpart.InOwnNetwork(t) {
 		return
 	}
 	set(t, "ipv4/icmp_echo_ignore_all", "1")
@@ -129,7 +129,7 @@ func TestPingWithoutPermissionIsConfigError(t *testing.T) {
 	}
 	if conn, _, err := pingOf(loopback).socket(netip.Addr{}); err == nil {
 		conn.Close()
-		missing(t, "anybody may ping on this machine")
+		counterpart.Missing(t, "anybody may ping on this machine")
 	}
 	check := icmpCheck()
 	err := Verify(&config.Config{File: "m.yaml", Checks: []config.Check{check}})
@@ -146,54 +146,16 @@ func TestPingWithoutPermissionIsConfigError(t *testing.T) {
 // asNobody reruns the test in a new network namespace as an unprivileged user.
 func asNobody(t *testing.T) {
 	t.Helper()
-	again(t, "nobody", &syscall.SysProcAttr{
+	counterpart.Again(t, "nobody", &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET,
 		Credential: &syscall.Credential{Uid: 65534, Gid: 65534},
 	})
-}
-
-// inOwnNetwork reruns the test in its own network namespace, and adopts its result; inside, it returns true.
-func inOwnNetwork(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv("MERIDIAN_TEST_NETWORK") != "" {
-		ip := counterpart(t, "ip")
-		if out, err := exec.Command(ip, "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return true
-	}
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if os.Getuid() != 0 {
-		attr.Cloneflags |= syscall.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	again(t, "own", attr)
-	return false
-}
-
-func again(t *testing.T, network string, attr *syscall.SysProcAttr) {
-	t.Helper()
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), "MERIDIAN_TEST_NETWORK="+network)
-	cmd.SysProcAttr = attr
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		missing(t, "no network namespace can be made: "+err.Error())
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("in a network of its own: %v\n%s", err, &out)
-	}
-	if _, why, skipped := strings.Cut(out.String(), "NOT TESTED: "); skipped {
-		missing(t, why)
-	}
 }
 
 // set writes a setting of the namespace.
 func set(t *testing.T, name, value string) {
 	t.Helper()
 	if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0o644); err != nil {
-		missing(t, "this machine does not let its network be set: "+err.Error())
+		counterpart.Missing(t, "this machine does not let its network be set: "+err.Error())
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/counterpart"
 )
 
 // network runs commands of ip in the namespace of the test, or in another one.
@@ -22,13 +23,13 @@ type network struct {
 // ip runs a command; spaces separate its arguments.
 func (n network) ip(arguments string) {
 	n.t.Helper()
-	n.run(append([]string{counterpart(n.t, "ip")}, strings.Fields(arguments)...)...)
+	n.run(append([]string{counterpart.Find(n.t, "ip")}, strings.Fields(arguments)...)...)
 }
 
 func (n network) run(command ...string) {
 	n.t.Helper()
 	if n.pid != 0 {
-		command = append([]string{counterpart(n.t, "nsenter"), "-t", fmt.Sprint(n.pid), "-n"}, command...)
+		command = append([]string{counterpart.Find(n.t, "nsenter"), "-t", fmt.Sprint(n.pid), "-n"}, command...)
 	}
 	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
 		n.t.Fatalf("%q: %v: %s", command, err, out)
@@ -39,10 +40,10 @@ func (n network) run(command ...string) {
 // traffic of the test goes there.
 func newRouter(t *testing.T) (here, router network) {
 	t.Helper()
-	sleep := exec.Command(counterpart(t, "sleep"), "60")
+	sleep := exec.Command(counterpart.Find(t, "sleep"), "60")
 	sleep.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if err := sleep.Start(); err != nil {
-		missing(t, "no second network namespace can be made: "+err.Error())
+		counterpart.Missing(t, "no second network namespace can be made: "+err.Error())
 	}
 	t.Cleanup(func() { sleep.Process.Kill(); sleep.Wait() })
 	here, router = network{t, 0}, network{t, sleep.Process.Pid}
@@ -64,7 +65,7 @@ func newRouter(t *testing.T) (here, router network) {
 }
 
 func TestLocalErrorsAreInconclusive(t *testing.T) {
-	if !inOwnNetwork(t) {
+	if !counterpart.InOwnNetwork(t) {
 		return
 	}
 	here := network{t, 0}
@@ -103,7 +104,7 @@ func dnsCheckAt(port int) config.Check {
 // TestNetworkErrorsAreFailures has a router send by ICMP the errors that the machine itself returns in the test above, with
 // the same error numbers.
 func TestNetworkErrorsAreFailures(t *testing.T) {
-	if !inOwnNetwork(t) {
+	if !counterpart.InOwnNetwork(t) {
 		return
 	}
 	here, router := newRouter(t)

@@ -14,6 +14,7 @@ import (
 	pb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"meridian/config"
+	"meridian/counterpart"
 )
 
 // tcpConn is a connection with given addresses.
@@ -148,8 +149,8 @@ func TestGRPCServerOnSocket(t *testing.T) {
 // headers of both versions, or drop the connection. nginx accepts them too.
 func TestProbesOfRealServersWithProxyHeadersOrSockets(t *testing.T) {
 	certs := opensslCerts(t)
-	ports := freePorts(t, 3)
-	runCounterpart(t, "haproxy", fmt.Sprintf(`
+	ports := counterpart.FreePorts(t, 3)
+	counterpart.StartWith(t, "haproxy", fmt.Sprintf(`
 defaults
   mode http
   timeout connect 5s
@@ -164,7 +165,7 @@ frontend secure
   bind 127.0.0.1:%[3]d accept-proxy ssl crt %[1]s/both.pem alpn h2,http/1.1
   http-request return status 200 content-type text/plain string "all ok" if { path /healthz }
 `, certs, ports[0], ports[1]), "-db", "-f")
-	runCounterpart(t, "nginx", fmt.Sprintf(`
+	counterpart.StartWith(t, "nginx", fmt.Sprintf(`
 daemon off; master_process off; error_log stderr; pid %[1]s/nginx.pid;
 events {}
 http {
@@ -176,9 +177,7 @@ http {
   }
 }
 `, certs, ports[2]), "-c")
-	for _, port := range ports {
-		awaitListener(t, port)
-	}
+	counterpart.AwaitListeners(t, ports...)
 	of := func(kind config.CheckType, port, version int, body string) config.Check {
 		c := httpCheck(&endpoint{AddrPort: netip.AddrPortFrom(netip.Addr{}, uint16(port))})
 		c.Type, c.Host, c.TLS.CA = kind, "www.example.com", filepath.Join(certs, "ca.pem")

@@ -2,26 +2,23 @@ package probe
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"meridian/config"
+	"meridian/counterpart"
 )
 
 // Probes of real servers: nginx and haproxy from Debian, with certificates by openssl. Everything is on loopback.
 
 func TestProbesOfRealServers(t *testing.T) {
 	certs := opensslCerts(t)
-	ports := freePorts(t, 6)
-	runCounterpart(t, "nginx", fmt.Sprintf(`
+	ports := counterpart.FreePorts(t, 6)
+	counterpart.StartWith(t, "nginx", fmt.Sprintf(`
 daemon off; master_process off; error_log stderr; pid %[1]s/nginx.pid;
 events {}
 http {
@@ -40,7 +37,7 @@ http {
   }
 }
 `, certs, ports[0], ports[1], ports[2]), "-c")
-	runCounterpart(t, "haproxy", fmt.Sprintf(`
+	counterpart.StartWith(t, "haproxy", fmt.Sprintf(`
 defaults
   mode http
   timeout connect 5s
@@ -57,9 +54,7 @@ frontend nothing_behind
   default_backend none
 backend none
 `, certs, ports[3], ports[4], ports[5]), "-db", "-f")
-	for _, port := range ports {
-		awaitListener(t, port)
-	}
+	counterpart.AwaitListeners(t, ports...)
 	type change = func(*config.Check)
 	of := func(kind config.CheckType, port int, changes ...change) config.Check {
 		c := httpCheck(&endpoint{AddrPort: netip.AddrPortFrom(netip.Addr{}, uint16(port))})
@@ -123,7 +118,7 @@ backend none
 // good.pem for 30 days, expired.pem until 2020, and both.pem, the good one with its key.
 func opensslCerts(t *testing.T) string {
 	t.Helper()
-	openssl := counterpart(t, "openssl")
+	openssl := counterpart.Find(t, "openssl")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "ca.conf")
 	text := fmt.Sprintf(`[ca]
@@ -170,72 +165,4 @@ subjectAltName = DNS:www.example.com
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// counterpart finds a program of another project. Without it the test is skipped, or fails if MERIDIAN_REQUIRE_COUNTERPARTS
-// is set.
-func counterpart(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name)
-	}
-	if err != nil {
-		missing(t, name+" is not installed")
-	}
-	return path
-}
-
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "" {
-		t.Fatal(what)
-	}
-	t.Skip("NOT TESTED: " + what)
-}
-
-// runCounterpart runs a server in the foreground until the test ends; its configuration goes in a file after args.
-func runCounterpart(t *testing.T, name, conf string, args ...string) {
-	t.Helper()
-	path := counterpart(t, name)
-	var log strings.Builder
-	cmd := exec.Command(path, append(args, writeFile(t, name+".conf", conf))...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s:\n%s", name, &log)
-		}
-	})
-}
-
-// freePorts returns ports of 127.0.0.1 without a listener.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
-// awaitListener waits for a listener on a port of 127.0.0.1.
-func awaitListener(t *testing.T, port int) {
-	t.Helper()
-	waitFor(t, fmt.Sprintf("a listener on port %d", port), func() bool {
-		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
 }
