@@ -103,6 +103,7 @@ func (o *scheduler) carryOver(e *targetState, now time.Time) {
 	case p != nil && p.prepared.probeFingerprint == e.prepared.probeFingerprint:
 		e.inheritAll(p, now)
 		o.inheritFailure(e, p, now)
+		o.observer.Certificates.carryOver(e, p)
 	case p != nil:
 		changed = e.inheritVerdict(p, now)
 	case saved && (own || m.ProbeFingerprint == hex.EncodeToString(e.prepared.probeFingerprint[:])):

@@ -101,3 +101,47 @@ func certificateUntil(t *testing.T, expires time.Time) tls.Certificate {
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+func TestCertificatesAreRecordedUntilTheirTargetIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		expires := time.Now().Add(30 * day).UTC().Truncate(time.Second)
+		check := func(rise int) *config.Check {
+			return &config.Check{
+				Name: "front", Type: config.TLS, Port: 443, Host: "www.example.com",
+				Interval: time.Hour, Timeout: time.Second, Rise: rise, Fall: 3, TLS: config.CheckTLS{Insecure: true},
+			}
+		}
+		seen := &Certificates{}
+		p := NewProber(Options{Dial: presents(certificateUntil(t, expires)), Logger: new(logBook).logger(), Observer: Observer{Certificates: seen}})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go p.Run(ctx)
+		expect := func(when string, want int) {
+			t.Helper()
+			synctest.Wait()
+			all := seen.All()
+			if len(all) != want {
+				t.Errorf("%s: %d certificates, want %d", when, len(all), want)
+			}
+			for _, c := range all {
+				if !c.Expires.Equal(expires) || c.Check.Name != "front" || !c.Addr.IsValid() {
+					t.Errorf("%s: %+v", when, c)
+				}
+			}
+		}
+		expect("before the first probe", 0)
+		first, err := p.Watch(targetsOf(check(1), addrs(3)), new(listener).record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect("after it", 3)
+		next, err := p.Watch(targetsOf(check(2), addrs(2)), new(listener).record) // not probed yet
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Close()
+		expect("after a reload", 2)
+		next.Close()
+		expect("after the end", 0)
+	})
+}

@@ -84,6 +84,8 @@ type Options struct {
 type Observer struct {
 	Probed  func(check *config.Check, r probe.Result)
 	Changed func(check *config.Check, to Verdict) // a health state change
+
+	Certificates *Certificates // filled by the Prober; nil: not recorded
 }
 
 func (o Observer) probed(check *config.Check, r probe.Result) {

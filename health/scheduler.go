@@ -187,6 +187,7 @@ func (o *scheduler) handleReport(r report) {
 func (o *scheduler) applyResult(e *targetState, r probe.Result, now time.Time) {
 	e.history.add(r)
 	o.observer.probed(e.check(), r)
+	o.observer.Certificates.set(e, e.check(), r.Expires)
 	o.warnExpiry(e, r)
 	if r.Outcome == probe.Inconclusive {
 		o.noteInconclusive(e, r, now)

@@ -198,6 +198,7 @@ func (o *scheduler) drop(e *targetState) {
 	e.dropFailure()
 	o.leaveLimiter(e)
 	delete(o.entries, e.identity)
+	o.observer.Certificates.remove(e)
 	if of, ok := e.reportKey(); ok {
 		o.pushTargets[of] = slices.DeleteFunc(o.pushTargets[of], func(p *targetState) bool { return p == e })
 		if len(o.pushTargets[of]) == 0 {

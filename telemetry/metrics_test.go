@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -17,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +29,7 @@ import (
 
 	"meridian/config"
 	"meridian/counterpart"
+	"meridian/health"
 	"meridian/server"
 	"meridian/snapshot"
 )
@@ -200,7 +204,7 @@ func TestNotificationsAreCountedWithoutThePathOfTheSink(t *testing.T) {
 }
 
 // sometimes holds the metrics that depend on settings which watchedConfig does not have.
-var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total"}
+var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total", "certificate_expiry_timestamp_seconds"}
 
 func TestEveryMetricIsListed(t *testing.T) {
 	w := watch(t, watchedConfig)
@@ -428,5 +432,34 @@ zones:
 	b.ReportMetric(float64(lines), "lines")
 	for b.Loop() {
 		w.scrape(b, "text/plain")
+	}
+}
+
+func TestCertificateExpiryIsExported(t *testing.T) {
+	endpoint := httptest.NewTLSServer(http.NotFoundHandler())
+	endpoint.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(endpoint.Close)
+	port := endpoint.Listener.Addr().(*net.TCPAddr).Port
+	for detail, want := range map[string]string{"member": "127.0.0.1", "pool": "", "region": ""} {
+		w := watch(t, strings.NewReplacer(
+			"checks: {", fmt.Sprintf("metrics: {detail: %s}\nchecks: {front: {type: tls, port: %d, tls: {insecure: true}, interval: 1h}, ", detail, port),
+			"[127.0.0.88]", "[127.0.0.1], check: front").Replace(watchedConfig))
+		series := fmt.Sprintf(`meridian_certificate_expiry_timestamp_seconds{address=%q,check="front"}`, want)
+		if got, err := strconv.ParseFloat(value(w.scrape(t, "text/plain"), series), 64); err != nil || int64(got) != endpoint.Certificate().NotAfter.Unix() {
+			t.Errorf("%s is %v %v, want %d", series, got, err, endpoint.Certificate().NotAfter.Unix())
+		}
+	}
+}
+
+func TestFirstExpiryOfEqualLabelsIsExported(t *testing.T) {
+	early := time.Now()
+	target := health.Target{Check: &config.Check{Name: "web/a", Base: "web"}, Addr: netip.MustParseAddr("192.0.2.1")}
+	for _, all := range [][]health.Certificate{
+		{{Target: target, Expires: early}, {Target: target, Expires: early.Add(1)}},
+		{{Target: target, Expires: early.Add(1)}, {Target: target, Expires: early}},
+	} {
+		if got := expiries(all)[[2]string{"web", "192.0.2.1"}]; !got.Equal(early) {
+			t.Errorf("%v, want %v", got, early)
+		}
 	}
 }

@@ -17,6 +17,8 @@ type probeMetrics struct {
 	changes   *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	last      prometheus.Gauge
+
+	certificates health.Certificates
 }
 
 // nativeFactor is the growth of the native buckets of probe durations, and nativeLimit the most of them for a check.
@@ -66,6 +68,7 @@ func (p *probeMetrics) observer() health.Observer {
 		Changed: func(check *config.Check, to health.Verdict) {
 			p.changes.WithLabelValues(labelOf(check), to.String()).Inc()
 		},
+		Certificates: &p.certificates,
 	}
 }
 

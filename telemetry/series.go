@@ -1,7 +1,10 @@
 package telemetry
 
 import (
+	"time"
+
 	"meridian/config"
+	"meridian/health"
 	"meridian/pools"
 	"meridian/server"
 )
@@ -12,12 +15,13 @@ type series struct {
 	pools     []pools.PoolStatus
 	endpoints map[int]pools.AddressStatus // by target
 	deferred  map[string]int              // by pool
+	expiry    map[[2]string]time.Time     // of certificates, by check and address
 	loads     int                         // members with a load
 	members   int
 }
 
-func newSeries(m *server.Measurement) *series {
-	s := &series{measured: m, endpoints: map[int]pools.AddressStatus{}, deferred: map[string]int{}}
+func newSeries(m *server.Measurement, certificates []health.Certificate) *series {
+	s := &series{measured: m, endpoints: map[int]pools.AddressStatus{}, deferred: map[string]int{}, expiry: expiries(certificates)}
 	for p := range m.Tree.Status() {
 		s.pools = append(s.pools, p)
 		for i := range p.Members {
@@ -28,6 +32,38 @@ func newSeries(m *server.Measurement) *series {
 		s.deferred[d.Pool]++
 	}
 	return s
+}
+
+// expiries returns when the first certificate of each check and address expires: checks that differ in a member's own
+// settings have one name.
+func expiries(all []health.Certificate) map[[2]string]time.Time {
+	first := make(map[[2]string]time.Time, len(all))
+	for _, c := range all {
+		noteExpiry(first, labelOf(c.Check), c.Addr.String(), c.Expires)
+	}
+	return first
+}
+
+// noteExpiry keeps the earliest of several times with equal labels.
+func noteExpiry(first map[[2]string]time.Time, check, address string, at time.Time) {
+	labels := [2]string{check, address}
+	if known, ok := first[labels]; !ok || at.Before(known) {
+		first[labels] = at
+	}
+}
+
+// sendExpiry sends when certificates expire: of each address, or with less detail of each check.
+func (s *series) sendExpiry(c *collection, detail config.Detail) {
+	sums := s.expiry
+	if detail != config.MemberDetail {
+		sums = map[[2]string]time.Time{}
+		for labels, at := range s.expiry {
+			noteExpiry(sums, labels[0], "", at)
+		}
+	}
+	for labels, at := range sums {
+		c.value("certificate_expiry_timestamp_seconds", seconds(at), labels[:]...)
+	}
 }
 
 func (s *series) addMember(m *pools.MemberStatus) {
@@ -64,15 +100,16 @@ func (s *series) count(detail config.Detail) int {
 	case config.PoolDetail:
 		return fixedSeries + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.sums(detail))
 	}
-	return fixedSeries + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.measured.Answers.Members) + s.members + s.loads + len(s.endpoints)
+	return fixedSeries + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.measured.Answers.Members) + s.members + s.loads + len(s.endpoints) + len(s.expiry)
 }
 
-// seriesPerCheck is the most series of a check: three results, three states, and a histogram.
-const seriesPerCheck = 3 + 3 + 15
+// seriesPerCheck is the most series of a check: three results, three states, a histogram, and an expiry.
+const seriesPerCheck = 3 + 3 + 15 + 1
 
 // send sends the series of a detail.
 func (s *series) send(c *collection, detail config.Detail) {
 	answers := &s.measured.Answers
+	s.sendExpiry(c, detail)
 	for names, n := range s.sums(detail) {
 		c.value("member_answers_total", float64(n), names.Pool, names.Member, names.Region)
 	}

@@ -108,7 +108,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	if !ok {
 		return
 	}
-	s := newSeries(&measured)
+	s := newSeries(&measured, m.probes.certificates.All())
 	detail := m.detail(s)
 	c := collection{to: to}
 	c.server(&measured)
