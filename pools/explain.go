@@ -276,9 +276,16 @@ func (r *recorder) recordNotAdmitted(v *frame) {
 	}
 }
 
-// startsSlowly explains why a member gets only a part of its clients: by
-// the lowest of slow start, shedding and its bound.
+// startsSlowly explains why a member gets only a part of its clients: by an operator's weight,
+// otherwise by the lowest of slow start, shedding and its bound.
 func (r *recorder) startsSlowly(v *frame, m int) string {
+	if h := r.state.memberOverride(v.first + uint32(m)); h != nil && h.part < full {
+		text := fmt.Sprintf("weight %g %%", r.state.overrides[h.order].Percent) + r.said(v, m)
+		if part := v.fraction(m); part != uint64(h.part) {
+			text += fmt.Sprintf("; with slow start and load %.0f %%", 100*float64(part)/full)
+		}
+		return text
+	}
 	if bound := r.tree.cfg.Pools[v.id].Bound; bound > 0 && fractionOf(r.state.bounded, v.first+uint32(m)) == v.fraction(m) {
 		return fmt.Sprintf("carries more than its bound, %d %% of its fair share; keeps %.0f %%", bound, 100*float64(v.fraction(m))/full)
 	}

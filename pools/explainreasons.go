@@ -114,6 +114,8 @@ func (r *recorder) said(v *frame, i int) string {
 	o := &r.state.overrides[h.order]
 	text := ""
 	switch {
+	case o.Address.IsValid():
+		text = fmt.Sprintf(" with address %s", o.Address)
 	case o.Pool == "":
 		text = fmt.Sprintf(" with region %q", o.Region)
 	case o.Member == "":

@@ -2,6 +2,7 @@ package pools
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -11,27 +12,32 @@ type Kind uint8
 
 // Kind values.
 const (
-	Drained     Kind = iota + 1 // never answered, even when failing open, and not counted by a min_up in percent
-	ForcedUp                    // its health state counts as up; a pool as a member: as live while one of its members is
-	ForcedDown                  // its health state counts as down: never answered, even when failing open
-	AssumedDown                 // for forecasts: its addresses count as down, and failing open may answer them
+	Drained       Kind = iota + 1 // never answered, even when failing open, and not counted by a min_up in percent
+	ForcedUp                      // its health state counts as up; a pool as a member: as live while one of its members is
+	ForcedDown                    // its health state counts as down: never answered, even when failing open
+	AssumedDown                   // for forecasts: its addresses count as down, and failing open may answer them
+	ReducedWeight                 // it gets Percent of the clients that it would get; 0: as Drained
 )
 
 func (k Kind) String() string {
-	return [...]string{"", "drained", "forced up", "forced down", "down"}[k]
+	return [...]string{"", "drained", "forced up", "forced down", "down", "weight"}[k]
 }
 
 // Override is an operator's override of some members, selected by one of
 //
 //	Pool and Member   that member
+//	Address           every endpoint with the address, in all pools
 //	Pool alone        every member of the pool
 //	Region alone      every member in the region, in all pools
 //
-// For a member with several overrides the first of these rows applies; within a row
-// the later one in the list. A pool as a member is a member like any other.
+// A star in Pool, Member and Region stands for any characters. For a member with several overrides
+// the first of these rows applies; within a row a name before one with a star, then the later one
+// in the list. A pool as a member is a member like any other.
 type Override struct {
 	Pool, Member, Region string
+	Address              netip.Addr
 	Kind                 Kind
+	Percent              float64   // of ReducedWeight: 0 to 100
 	Reason               string    // the operator's; may be empty
 	Since                time.Time // when it was set
 	Until                time.Time // the first Tick from then on removes it; zero: it stays
@@ -41,7 +47,8 @@ type Override struct {
 type memberOverride struct {
 	member uint32 // in Tree.members
 	order  uint32 // in state.overrides
-	kind   Kind
+	kind   Kind   // 0: a reduced weight, which changes no eligibility
+	part   uint16 // of the clients, in 256ths; full unless the weight is reduced
 }
 
 // SetOverrides replaces the overrides of the tree, all at once: a decision
@@ -65,6 +72,7 @@ func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown [
 	d.memberOverrides, unknown = t.resolveOverrides(overrides)
 	members := changedMembers(from.memberOverrides, d.memberOverrides)
 	d.cause.free, d.cause.reason = false, ""
+	d.stale = append(d.stale, members...)
 	for i, member := range members {
 		u := t.memberRefOf(member)
 		if i == 0 || members[i-1] < t.pools[u.pool].first {
@@ -83,69 +91,7 @@ func (t *Tree) overrideLocked(overrides []Override) (changes []Change, unknown [
 	return t.publishLocked(), unknown
 }
 
-// resolveOverrides finds the members that overrides select, in order, each with the
-// most specific override.
-func (t *Tree) resolveOverrides(overrides []Override) (found []memberOverride, unknown []Override) {
-	byPool, byRegion := map[string][]uint32{}, map[string][]uint32{} // indexes in overrides
-	for i, o := range overrides {
-		switch {
-		case o.Pool != "":
-			byPool[o.Pool] = append(byPool[o.Pool], uint32(i))
-		case o.Region != "":
-			byRegion[o.Region] = append(byRegion[o.Region], uint32(i))
-		}
-	}
-	matched := make([]bool, len(overrides))
-	for id := range t.cfg.Pools {
-		p := &t.cfg.Pools[id]
-		if len(byPool[p.Name]) == 0 && len(byRegion) == 0 {
-			continue
-		}
-		for i := range p.Members {
-			m := &p.Members[i]
-			best := mostSpecific(overrides, slices.Concat(byRegion[m.Region], byPool[p.Name]), m.Name, matched)
-			if best != none {
-				found = append(found, memberOverride{t.pools[id].first + uint32(i), best, overrides[best].Kind})
-			}
-		}
-	}
-	for i, o := range overrides {
-		if !matched[i] {
-			unknown = append(unknown, o)
-		}
-	}
-	return found, unknown
-}
-
-// mostSpecific returns which of the overrides at some indexes applies to a member; all
-// are of its pool or region; none: none. It marks those that match it.
-func mostSpecific(overrides []Override, places []uint32, member string, matched []bool) uint32 {
-	best, rank := uint32(none), -1
-	for _, place := range places {
-		o := &overrides[place]
-		if o.Member != "" && o.Member != member {
-			continue
-		}
-		matched[place] = true
-		if r := o.specificity(); r >= rank {
-			best, rank = place, r
-		}
-	}
-	return best
-}
-
-// specificity orders overrides by how specific their target is.
-func (o *Override) specificity() int {
-	switch {
-	case o.Member != "":
-		return 2
-	case o.Pool != "":
-		return 1
-	}
-	return 0
-}
-
-// changedMembers returns the members with overrides of different kinds.
+// changedMembers returns the members with overrides of different effects.
 func changedMembers(before, after []memberOverride) []uint32 {
 	var members []uint32
 	for i, j := 0, 0; i < len(before) || j < len(after); {
@@ -157,7 +103,7 @@ func changedMembers(before, after []memberOverride) []uint32 {
 			members = append(members, after[j].member)
 			j++
 		default:
-			if before[i].kind != after[j].kind {
+			if before[i].kind != after[j].kind || before[i].part != after[j].part {
 				members = append(members, after[j].member)
 			}
 			i, j = i+1, j+1
@@ -187,7 +133,7 @@ func (st *state) memberOverride(member uint32) *memberOverride {
 	return &st.memberOverrides[i]
 }
 
-// kind returns the kind of a member's override; 0: it has none.
+// kind returns the kind of a member's override; 0: it has none, or a reduced weight.
 func (st *state) kind(member uint32) Kind {
 	if len(st.memberOverrides) == 0 { // fast path, small enough to be inlined
 		return 0
@@ -201,6 +147,14 @@ func (st *state) kindOfMember(member uint32) Kind { // apart, so that kind can b
 		return h.kind
 	}
 	return 0
+}
+
+// operatorFraction returns the part of its clients, in 256ths, that a member's override leaves it.
+func (st *state) operatorFraction(member uint32) uint64 {
+	if h := st.memberOverride(member); h != nil {
+		return uint64(h.part)
+	}
+	return full
 }
 
 // overridesIn returns the overrides of a pool's members.

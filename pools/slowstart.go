@@ -156,13 +156,18 @@ func (d *builder) recomputeFractions() {
 
 // memberFraction computes a member's fraction: full if it is forced up, otherwise the minimum of
 // its slow start, of what it keeps while it sheds, and of what it keeps
-// within its bound. max_ejection limits what slow start may withhold.
+// within its bound, times what an operator left it. max_ejection limits what slow start may withhold.
 func (d *builder) memberFraction(u memberRef, bound slowBound) uint64 {
 	member := d.tree.pools[u.pool].first + u.member
 	if d.kind(member) == ForcedUp {
 		return full
 	}
-	return min(bound.of(d.slowStartFraction(u)), d.loadFraction(member))
+	part := min(bound.of(d.slowStartFraction(u)), d.loadFraction(member))
+	operator := d.operatorFraction(member)
+	if operator == full || part == 0 {
+		return part
+	}
+	return max(1, part*operator/full)
 }
 
 // loadFraction returns what a member keeps by its load.
