@@ -16,6 +16,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -420,3 +421,8 @@ type Service struct {
 // Pos is the line and column of a value, both from 1; zero if it is not in the file. With several files the line
 // numbers continue from one file to the next: Config.ErrorAt finds the file.
 type Pos struct{ Line, Column uint32 }
+
+// Compare orders positions of one file from its beginning.
+func (p Pos) Compare(q Pos) int {
+	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
+}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,9 +83,7 @@ func (d *decoder) place(found diagnostics, at map[nodeKey]location, what string)
 		}
 		errs = append(errs, Error{File: d.file, Pos: pos, Path: where.path, What: f.what + d.variableOf(f.at), Hint: f.hint})
 	}
-	slices.SortStableFunc(errs, func(a, b Error) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
+	slices.SortStableFunc(errs, func(a, b Error) int { return a.Pos.Compare(b.Pos) })
 	errs = slices.Compact(errs) // an alias repeats errors of its anchor
 	for i := range errs {
 		if f := &errs[i]; f.Pos.Line > 0 {

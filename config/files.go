@@ -61,7 +61,7 @@ func (c *Config) SortErrors(errs []Error) {
 		if order := cmp.Compare(rank(a), rank(b)); order != 0 || rank(a) == len(files) {
 			return order
 		}
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+		return a.Pos.Compare(b.Pos)
 	})
 }
 

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"gopkg.in/yaml.v3"
 
 	"meridian/dnsname"
+	"meridian/errtext"
 )
 
 // maxRecords is the number of addresses in one answer that resolvers accept (BIND's max-records-per-type).
@@ -195,18 +195,9 @@ func (s *linter) mixedFamilies(p *Pool) {
 			continue
 		}
 		s.warnAt(keyAt(p.Pos),
-			fmt.Sprintf("%d of %d members have no %s address: %s", len(without), len(p.Members), name, abbreviate(without)),
+			fmt.Sprintf("%d of %d members have no %s address: %s", len(without), len(p.Members), name, errtext.List(without)),
 			"give all members of a pool the same families")
 	}
-}
-
-// abbreviate joins words for a message and shortens a long list.
-func abbreviate(words []string) string {
-	const most = 5
-	if len(words) > most {
-		return strings.Join(words[:most], ", ") + ", ..."
-	}
-	return strings.Join(words, ", ")
 }
 
 func (s *linter) largeAnswers(p *Pool) {

@@ -10,6 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"meridian/dnsname"
+	"meridian/errtext"
 )
 
 // QueryLog holds where queries and their answers are logged, and which. Without a destination there is no query log.
@@ -146,7 +147,7 @@ func (d *decoder) checkLoggedZones(zones []Zone) {
 		if known[use.zone] {
 			continue
 		}
-		hint := "known: " + abbreviate(names)
+		hint := "known: " + errtext.List(names)
 		if near, ok := Nearest(string(use.zone), names); ok {
 			hint = "did you mean " + quote(near) + "?"
 		} else if len(names) == 0 {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,5 +29,20 @@ func TestTrimPathKeepsTheReasonAlone(t *testing.T) {
 	}
 	if TrimPath(nil) != nil {
 		t.Error("no error becomes one")
+	}
+}
+
+func TestClipCutsBetweenCharacters(t *testing.T) {
+	short, long := strings.Repeat("a", 80), "a"+strings.Repeat("ä", 100)
+	if Clip(short) != short || Clip(long) != "a"+strings.Repeat("ä", 39)+"..." {
+		t.Errorf("%q, %q", Clip(short), Clip(long))
+	}
+}
+
+func TestListCountsWhatItLeavesOut(t *testing.T) {
+	for n, want := range map[int]string{0: "", 2: "a, a", 10: "a" + strings.Repeat(", a", 9), 11: "a" + strings.Repeat(", a", 9) + " and 1 more"} {
+		if got := List(slices.Repeat([]string{"a"}, n)); got != want {
+			t.Errorf("%d words: %q, want %q", n, got, want)
+		}
 	}
 }

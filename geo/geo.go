@@ -31,11 +31,9 @@
 package geo
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -108,9 +106,7 @@ func open(cfg *config.Config, m parallelism, before *Latency) (*Locator, error) 
 		faults = append(faults, cfg.ErrorAt(cfg.Geo.ASNPos, "geo.asn", fmt.Sprintf("%q %s", cfg.Geo.ASN, err),
 			"name an ASN file in MaxMind's format, such as GeoLite2-ASN.mmdb"))
 	}
-	slices.SortStableFunc(faults, func(a, b config.Error) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
+	cfg.SortErrors(faults)
 	faults = append(faults, l.firstLatency(before)...) // firstLatency depends on the ASN file
 	if len(faults) > 0 {
 		_ = l.Close() // the other errors explain more

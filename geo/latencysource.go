@@ -330,7 +330,7 @@ func (r *latencyReader) finish() (*Latency, []config.Error) {
 		r.addError(config.Pos{Line: 1, Column: 1}, "no round trip", "write at least one, such as 198.51.100.0/24,eu-west,12.5,40")
 	}
 	if len(r.errs) > 0 {
-		slices.SortStableFunc(r.errs, func(a, b config.Error) int { return int(a.Pos.Line) - int(b.Pos.Line) })
+		slices.SortStableFunc(r.errs, func(a, b config.Error) int { return a.Pos.Compare(b.Pos) })
 		if r.more > 0 {
 			r.errs = append(r.errs, config.Error{File: r.file, What: fmt.Sprintf("%d more errors", r.more), Hint: "correct these first"})
 		}

@@ -6,10 +6,10 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"meridian/config"
+	"meridian/errtext"
 	"meridian/health/probe"
 )
 
@@ -73,9 +73,6 @@ func (o *scheduler) applyReport(of reportKey, r probe.Result, lease time.Duratio
 	return nil
 }
 
-// maxNamed is the maximum number of names in a message.
-const maxNamed = 10
-
 // describeKnown describes the known push targets, for an error about an unknown one.
 func (o *scheduler) describeKnown(of reportKey) string {
 	names, addrs := make(map[string]bool), make(map[string]bool)
@@ -87,20 +84,11 @@ func (o *scheduler) describeKnown(of reportKey) string {
 	}
 	switch {
 	case len(addrs) > 0:
-		return fmt.Sprintf("check %q does not watch %v; it watches %s", of.check, of.addr, listed(addrs))
+		return fmt.Sprintf("check %q does not watch %v; it watches %s", of.check, of.addr, errtext.List(slices.Sorted(maps.Keys(addrs))))
 	case len(names) > 0:
-		return fmt.Sprintf("no check %q of type push is in use; in use: %s", of.check, listed(names))
+		return fmt.Sprintf("no check %q of type push is in use; in use: %s", of.check, errtext.List(slices.Sorted(maps.Keys(names))))
 	}
 	return fmt.Sprintf("no check %q of type push is in use, and no other push check", of.check)
-}
-
-// listed joins the first maxNamed words.
-func listed(words map[string]bool) string {
-	all := slices.Sorted(maps.Keys(words))
-	if len(all) > maxNamed {
-		return strings.Join(all[:maxNamed], ", ") + fmt.Sprintf(" and %d more", len(all)-maxNamed)
-	}
-	return strings.Join(all, ", ")
 }
 
 // expire applies the end of e's lease: the verdict becomes unknown, now or when no hold keeps it down.

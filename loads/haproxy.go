@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 // parseHAProxy reads the sessions of a backend or frontend from the CSV of HAProxy's statistics (its management guide,
@@ -49,13 +50,13 @@ func parseHAProxy(of *config.LoadSource, body []byte) (Report, error) {
 
 func sessions(current, limit string) (r Report, err error) {
 	if r.Load, err = strconv.ParseFloat(current, 64); err != nil {
-		return Report{}, fmt.Errorf("scur is %q, want a number", excerpt(current))
+		return Report{}, fmt.Errorf("scur is %q, want a number", errtext.Clip(current))
 	}
 	if limit == "" {
 		return r, nil
 	}
 	if r.Capacity, err = strconv.ParseFloat(limit, 64); err != nil {
-		return Report{}, fmt.Errorf("slim is %q, want a number", excerpt(limit))
+		return Report{}, fmt.Errorf("slim is %q, want a number", errtext.Clip(limit))
 	}
 	return r, nil
 }

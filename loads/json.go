@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 // parseJSON reads numbers of a document by the keys and list indexes that lead to them. A number may be in quotes.
@@ -58,16 +59,7 @@ func numberAt(document any, path []string) (float64, error) {
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%q is %q, want a number", strings.Join(path, "."), excerpt(text))
+		return 0, fmt.Errorf("%q is %q, want a number", strings.Join(path, "."), errtext.Clip(text))
 	}
 	return n, nil
-}
-
-// excerpt returns the beginning of an untrusted text, short enough for a message.
-func excerpt(text string) string {
-	const most = 40
-	if len(text) > most {
-		return strings.ToValidUTF8(text[:most], "") + "..."
-	}
-	return text
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 // parseNginx reads the active connections, including the waiting ones, from the page of nginx's
@@ -19,7 +20,7 @@ func parseNginx(_ *config.LoadSource, body []byte) (Report, error) {
 	line, _, _ := strings.Cut(rest, "\n")
 	n, err := strconv.ParseUint(strings.TrimSpace(line), 10, 63)
 	if err != nil {
-		return Report{}, fmt.Errorf("%q active connections, want a number", excerpt(strings.TrimSpace(line)))
+		return Report{}, fmt.Errorf("%q active connections, want a number", errtext.Clip(strings.TrimSpace(line)))
 	}
 	return Report{Load: float64(n)}, nil
 }

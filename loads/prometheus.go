@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 // parsePrometheus adds the series of a metric that have the selected labels, in the text format of Prometheus exporters
@@ -34,7 +35,7 @@ func sumOf(text string, r config.Reading) (sum float64, err error) {
 		}
 		labels, value, err := series(rest)
 		if err != nil {
-			return 0, fmt.Errorf("line %q: %w", excerpt(strings.TrimSpace(line)), err)
+			return 0, fmt.Errorf("line %q: %w", errtext.Clip(strings.TrimSpace(line)), err)
 		}
 		if has(labels, r.Labels) {
 			sum += value
@@ -64,7 +65,7 @@ func series(text string) (labels []config.Label, value float64, err error) {
 	}
 	value, err = strconv.ParseFloat(fields[0], 64)
 	if err != nil {
-		return nil, 0, fmt.Errorf("value %q is not a number", excerpt(fields[0]))
+		return nil, 0, fmt.Errorf("value %q is not a number", errtext.Clip(fields[0]))
 	}
 	return labels, value, nil
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"meridian/errtext"
+
 	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -180,7 +182,7 @@ func TestFilesThatAreNotMasterFiles(t *testing.T) {
 			w.zone("example.com", "x")
 			w.files["z/0.zone"] = &fstest.MapFile{Data: test.data}
 			if got := w.faults(t); !strings.HasSuffix(got, test.want) || len(got) > 20_000 {
-				t.Errorf("faults are\n%s\nwant\n%s", clip(got), test.want)
+				t.Errorf("faults are\n%s\nwant\n%s", errtext.Clip(got), test.want)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"meridian/config"
+	"meridian/errtext"
 )
 
 // unparsed returns the error of an entry that the parser rejects. The parser's error has the position only in its
@@ -72,7 +73,7 @@ const neverClosed = `"(" is never closed`
 func explain(text string) (what, hint string) {
 	what, token := text, ""
 	if i := strings.Index(text, `: "`); i >= 0 {
-		what, token = text[:i], clip(text[i+2:])
+		what, token = text[:i], errtext.Clip(text[i+2:])
 	}
 	if token == `"unbalanced brace"` || token == `"extra closing brace"` {
 		what, token = strings.Trim(token, `"`), ""
@@ -118,15 +119,6 @@ func bad(what string) string {
 		return "bad " + fields[1]
 	}
 	return what
-}
-
-// clip shortens a text for a message.
-func clip(s string) string {
-	const longest = 80
-	if len(s) <= longest {
-		return s
-	}
-	return strings.ToValidUTF8(s[:longest], "") + "..."
 }
 
 // plainError returns an error of the dns package without the package name.

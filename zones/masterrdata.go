@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"meridian/dnsname"
+	"meridian/errtext"
 )
 
 // rdataStrings encodes character strings (RFC 1035 3.3).
@@ -26,7 +27,7 @@ func rdataStrings(data []word) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case len(text) > 255:
-			return nil, fmt.Errorf("%q is longer than 255 octets", clip(w.text))
+			return nil, fmt.Errorf("%q is longer than 255 octets", errtext.Clip(w.text))
 		}
 		rdata = append(append(rdata, byte(len(text))), text...)
 	}
@@ -226,7 +227,7 @@ func rdataBase64(data []word) ([]byte, error) {
 	}
 	rdata, err := base64.StdEncoding.DecodeString(text.String())
 	if err != nil {
-		return nil, fmt.Errorf("%q is not base64", clip(text.String()))
+		return nil, fmt.Errorf("%q is not base64", errtext.Clip(text.String()))
 	}
 	return rdata, nil
 }

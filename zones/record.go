@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
+	"meridian/errtext"
 )
 
 const (
@@ -134,7 +135,7 @@ func ownerName(name string) (dnsname.Wire, error) {
 	}
 	wire, err := dnsname.ParseWire(name)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a domain name: %w", clip(name), err)
+		return nil, fmt.Errorf("%q is not a domain name: %w", errtext.Clip(name), err)
 	}
 	wire.Fold()
 	return wire, nil

@@ -109,10 +109,7 @@ func (r *Report) Join() (warnings []config.Error, err error) {
 		}
 	}
 	order := func(a, b config.Error) int {
-		return cmp.Or(
-			cmp.Compare(rank[a.File], rank[b.File]),
-			cmp.Compare(a.Pos.Line, b.Pos.Line),
-			cmp.Compare(a.Pos.Column, b.Pos.Column))
+		return cmp.Or(cmp.Compare(rank[a.File], rank[b.File]), a.Pos.Compare(b.Pos))
 	}
 	slices.SortStableFunc(r.errs, order)
 	slices.SortStableFunc(r.warnings, order)

@@ -1,15 +1,11 @@
 package probe
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"slices"
-
-	"github.com/hashicorp/go-multierror"
 
 	"meridian/config"
 )
@@ -103,12 +99,6 @@ func Verify(cfg *config.Config) error {
 			faults = append(faults, cfg.ErrorAt(f.Pos, "checks."+c.Name+"."+f.Key, f.What, f.Hint))
 		}
 	}
-	slices.SortStableFunc(faults, func(a, b config.Error) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
-	var all *multierror.Error
-	for _, f := range faults {
-		all = multierror.Append(all, f)
-	}
-	return all.ErrorOrNil()
+	cfg.SortErrors(faults)
+	return config.Join(faults)
 }

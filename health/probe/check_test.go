@@ -104,3 +104,23 @@ func TestFileContentsAreDigested(t *testing.T) {
 		t.Error("the digest does not follow the contents")
 	}
 }
+
+func TestVerifyReportsErrorsFileByFile(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.yaml": "\n\n\nchecks: {a: {type: https, path: /, tls: {ca: none.pem}}}\npools: {a: {policy: weighted, check: a, members: [{name: a, addresses: [192.0.2.1]}]}}\n",
+		"b.yaml": "checks: {b: {type: https, path: /, tls: {ca: none.pem}}}\npools: {b: {policy: weighted, check: b, members: [{name: b, addresses: [192.0.2.1]}]}}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, _, err := config.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(errorLines(t, Verify(cfg)), "\n")
+	if len(got) != 2 || !strings.HasPrefix(got[0], filepath.Join(dir, "a.yaml:4:")) || !strings.HasPrefix(got[1], filepath.Join(dir, "b.yaml:1:")) {
+		t.Errorf("errors in the order %q, want that of the files", got)
+	}
+}
