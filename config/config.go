@@ -42,6 +42,7 @@ type Config struct {
 	Pools    []Pool
 	Zones    []Zone
 	Notify   []Sink
+	DNSSEC   DNSSEC
 
 	StatePos Pos
 
@@ -387,6 +388,12 @@ type Zone struct {
 	FilePos     Pos
 	Names       []BalancedName
 	Pos         Pos
+
+	DNSSEC         string // policy of Config.DNSSEC.Policies, or Unsigned; empty: presigned if File has signatures, else unsigned
+	Family         Family // default: that of the policy; without a policy strict
+	Variety        int    // most different sets of several addresses, for each name, family and region; default: that of the policy; 0: no limit
+	ExtraDNSKEYs   string // path of a master file with DNSKEY records of other signers; empty: none
+	ExtraDNSKEYPos Pos
 }
 
 // Nameserver is an NS of the apex, with its addresses if it is inside the zone.

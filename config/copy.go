@@ -64,6 +64,9 @@ func (c *Config) eachFile(f func(path *string)) {
 		tls := &c.Checks[i].TLS
 		given(&tls.CA, &tls.Cert, &tls.Key)
 	}
+	for i := range c.Zones {
+		given(&c.Zones[i].ExtraDNSKEYs)
+	}
 	for i := range c.Loads {
 		given(&c.Loads[i].TLS.CA)
 	}

@@ -31,6 +31,7 @@ type decoder struct {
 	bounds         []boundUse          // of pools with a hash
 	zoneUses       []zoneUse           // of query_log
 	metricsAt      nodeKey             // the zero value: none
+	firstSigned    nodeKey             // the first zone that names a policy; the zero value: none
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values
 
@@ -47,7 +48,7 @@ func newDecoder(file string, doc *document) *decoder {
 		environment: os.LookupEnv,
 		defaults:    newDefaults(),
 		doc:         doc,
-		declared:    map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}},
+		declared:    map[kind]defined{kindRegion: {}, kindCheck: {}, kindLoad: {}, kindPool: {}, kindGroup: {}, kindSigning: {}},
 		poolEdges:   make(map[string][]edge),
 		settings:    make(map[setting]nodeKey),
 		checkEdges:  make(map[string][]edge),
@@ -56,6 +57,7 @@ func newDecoder(file string, doc *document) *decoder {
 		variableValues: make(map[string]string),
 	}
 	d.declareGroups()
+	d.declared[kindSigning][DefaultSigning] = &definition{name: DefaultSigning, used: true}
 	return d
 }
 

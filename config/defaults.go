@@ -24,6 +24,8 @@ type defaults struct {
 	zone     Zone
 
 	service Service
+	signing SigningPolicy
+	dnssec  DNSSEC
 }
 
 func newDefaults() defaults {
@@ -59,6 +61,8 @@ func newDefaults() defaults {
 		member: Member{Weight: 1, Enabled: true},
 		zone:   Zone{TTL: 30, NegativeTTL: 30},
 
+		signing: defaultSigning(),
+		dnssec:  DNSSEC{Cache: 64 << 20},
 		service: Service{Priority: 1, Target: ".", ALPN: []string{"h2"}},
 	}
 }

@@ -112,6 +112,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 	d.checkLoadUses(cfg.Loads)
 	d.checkBounds(cfg)
 	d.checkLoggedZones(cfg.Zones)
+	d.checkSigning(cfg)
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)
 	}
@@ -119,7 +120,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 
 // document reads the whole file.
 func (d *decoder) document() *Config {
-	cfg := &Config{File: d.file, Server: d.defaults.server, Geo: d.defaults.geo, Latency: d.defaults.latency, Metrics: d.defaults.metrics, QueryLog: d.defaults.queryLog}
+	cfg := &Config{File: d.file, Server: d.defaults.server, Geo: d.defaults.geo, Latency: d.defaults.latency, Metrics: d.defaults.metrics, QueryLog: d.defaults.queryLog, DNSSEC: d.defaults.dnssec}
 	keys := []field{
 		{name: "server", set: d.withEnvironment(d.server(&cfg.Server))},
 		{name: "admin", set: d.withEnvironment(d.admin(&cfg.Admin))},
@@ -134,6 +135,7 @@ func (d *decoder) document() *Config {
 		{name: "health", set: d.health(&cfg.Health)},
 		{name: "pools", set: d.pools(&cfg.Pools)},
 		{name: "zones", set: d.zones(&cfg.Zones)},
+		{name: "dnssec", set: d.dnssec(&cfg.DNSSEC)},
 		{name: "notify", set: d.notify(&cfg.Notify)},
 	}
 	if len(d.sources) > 1 {
@@ -142,6 +144,7 @@ func (d *decoder) document() *Config {
 	if d.mapping(d.doc.root, keys) {
 		d.deriveChecks(cfg)
 		cfg.complete()
+		cfg.completeDNSSEC(d.defaults.signing)
 	}
 	if len(d.variableValues) > 0 {
 		cfg.variables = d.variableValues

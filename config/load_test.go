@@ -54,7 +54,7 @@ zones:
 	want := &Config{
 		File:    "config.yaml",
 		Latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
-		Metrics: Metrics{Detail: MemberDetail, MaxSeries: 50_000}, QueryLog: QueryLog{Sample: 1},
+		Metrics: Metrics{Detail: MemberDetail, MaxSeries: 50_000}, QueryLog: QueryLog{Sample: 1}, DNSSEC: DNSSEC{Cache: 64 << 20},
 		Server: Server{
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:53"), netip.MustParseAddrPort("[::]:53")},
 			UDPSize: 1232,
@@ -73,7 +73,7 @@ zones:
 			Members: []Member{{Name: "a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Weight: 1, Enabled: true, Pos: Pos{9, 37}}},
 		}},
 		Zones: []Zone{{
-			Name: "example.com.", Contact: "hostmaster.example.com.", TTL: 30, NegativeTTL: 30, Pos: Pos{11, 3},
+			Name: "example.com.", Contact: "hostmaster.example.com.", TTL: 30, NegativeTTL: 30, Pos: Pos{11, 3}, Family: StrictFamily,
 			Nameservers: []Nameserver{{Name: "ns1.example.net.", Pos: Pos{12, 19}}},
 			Names:       []BalancedName{{Name: "www.example.com.", Pool: "web", TTL: 30, Answers: 1, Pos: Pos{15, 7}}},
 		}},
@@ -178,7 +178,7 @@ zones:
 		"^ok$", "EHLO\r\n", "^2..",
 		Zone{
 			Name: "example.com.", Contact: `first\.last.example.com.`, NegativeTTL: 1<<31 - 1,
-			File: "zones/example.com.zone", FilePos: Pos{66, 11}, Pos: Pos{61, 3},
+			File: "zones/example.com.zone", FilePos: Pos{66, 11}, Pos: Pos{61, 3}, Family: StrictFamily,
 			Nameservers: []Nameserver{
 				{Name: "ns1.example.com.", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Pos: Pos{62, 19}},
 				{Name: "ns2.example.net.", Pos: Pos{62, 50}},

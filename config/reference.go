@@ -17,12 +17,17 @@ const (
 	kindLoad   kind = "load"
 	kindPool   kind = "pool"
 	kindGroup  kind = "group"
+
+	kindSigning kind = "DNSSEC policy"
 )
 
 // section returns the key under which objects of a kind are defined.
 func (k kind) section() string {
-	if k == kindGroup {
+	switch k {
+	case kindGroup:
 		return "geo.groups"
+	case kindSigning:
+		return "dnssec.policies"
 	}
 	return string(k) + "s"
 }

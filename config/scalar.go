@@ -133,30 +133,47 @@ func withUnit(n *yaml.Node) (time.Duration, bool) {
 	if n.Kind != yaml.ScalarNode || decimal(n.Value) {
 		return 0, false
 	}
-	span, err := time.ParseDuration(n.Value)
+	span, err := parseDuration(n.Value)
 	return span, err == nil
 }
 
-// duration reads a Go duration within an inclusive range.
+// duration reads a duration within an inclusive range.
 func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter {
-	return setValue(to, func(n *yaml.Node) (time.Duration, bool) {
-		s, ok := d.scalar(n)
-		if !ok {
-			return 0, false
-		}
-		value, err := time.ParseDuration(s)
-		switch {
-		case n.Tag == "!!int" || n.Tag == "!!float":
-			d.errorf(n, quote(s)+" has no unit", "write "+quote(s+"s")+" for seconds")
-		case err != nil:
-			d.errorf(n, quote(s)+" is not a duration", "write it like 500ms, 5s or 1m30s")
-		case value < least || value > most:
-			d.errorf(n, quote(s)+" is out of range", FormatDuration(least)+" to "+FormatDuration(most))
-		default:
-			return value, true
-		}
+	return setValue(to, func(n *yaml.Node) (time.Duration, bool) { return d.durationInRange(n, least, most) })
+}
+
+func (d *decoder) durationInRange(n *yaml.Node, least, most time.Duration) (time.Duration, bool) {
+	s, ok := d.scalar(n)
+	if !ok {
 		return 0, false
-	})
+	}
+	value, err := parseDuration(s)
+	switch {
+	case n.Tag == "!!int" || n.Tag == "!!float":
+		d.errorf(n, quote(s)+" has no unit", "write "+quote(s+"s")+" for seconds")
+	case err != nil:
+		d.errorf(n, quote(s)+" is not a duration", "write it like 500ms, 5s or 1m30s")
+	case value < least || value > most:
+		d.errorf(n, quote(s)+" is out of range", FormatDuration(least)+" to "+FormatDuration(most))
+	default:
+		return value, true
+	}
+	return 0, false
+}
+
+// parseDuration reads a Go duration, which may begin with days of 24 hours: 3d, 1d12h.
+func parseDuration(s string) (time.Duration, error) {
+	number, rest, found := strings.Cut(s, "d")
+	days, err := strconv.ParseUint(number, 10, 16)
+	if !found || err != nil {
+		return time.ParseDuration(s)
+	}
+	span := time.Duration(days) * 24 * time.Hour
+	if rest == "" {
+		return span, nil
+	}
+	more, err := time.ParseDuration(rest)
+	return span + more, err
 }
 
 // FormatDuration formats a duration without the zero units of String.

@@ -55,9 +55,16 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "negative_ttl", set: d.ttl(&z.NegativeTTL)},
 		{name: "file", set: d.path(&z.File, &z.FilePos)},
 		{name: "names", set: capture(&names)},
+		{name: "dnssec", set: d.zonePolicy(z)},
+		{name: "family", set: choose(d, &z.Family, "family", WidenFamily, StrictFamily)},
+		{name: "variety", set: d.integerInRange(&z.Variety, 1, mostVariety)},
+		{name: "extra_dnskeys", set: d.path(&z.ExtraDNSKEYs, &z.ExtraDNSKEYPos)},
 	})
 	if !ok {
 		return
+	}
+	if extra := child(n, "extra_dnskeys"); extra != nil && (z.DNSSEC == "" || z.DNSSEC == Unsigned) {
+		d.errorf(extra, "the zone is not signed here", "write dnssec: default, or leave extra_dnskeys out")
 	}
 	if child(n, "file") == nil {
 		const origin = "SOA and NS are made from nameservers and contact, or come from file"
