@@ -32,15 +32,22 @@ func (t *attempt) query(ctx context.Context, network string) (*dns.Msg, error) {
 	defer hangUp()
 	question := new(dns.Msg)
 	question.SetQuestion(string(t.check.Query), t.check.QueryType)
-	t.doing = "sending the question over " + network
+	t.begin("request", "sending the question over "+network)
+	if t.trace != nil {
+		t.trace.found(fmt.Sprintf("%s %s over %s", t.check.Query, dns.TypeToString[t.check.QueryType], network))
+	}
 	if err := dnsclient.Send(conn, network, question); err != nil {
 		return nil, err
 	}
-	t.doing = "waiting for the answer over " + network
-	return dnsclient.Await(conn, network, question, func(strays int) error {
+	t.begin("response", "waiting for the answer over "+network)
+	answer, err := dnsclient.Await(conn, network, question, func(strays int) error {
 		t.doing = fmt.Sprintf("waiting for the answer over %s, after %d unrelated ones", network, strays)
 		return nil
 	})
+	if err == nil && t.trace != nil {
+		t.trace.found(dnsclient.RcodeName(answer.Rcode) + ", " + records(len(answer.Answer)))
+	}
+	return answer, err
 }
 
 // judgeAnswer checks the response code, then the records.

@@ -54,7 +54,10 @@ func trimExecPrefix(err error) error {
 
 // probeExec passes if the check's program exits with status 0 in time. All processes of its group are killed with it.
 func probeExec(ctx context.Context, t *attempt) (string, error) {
-	t.doing = "running " + t.program
+	t.begin("run", "running "+t.program)
+	if t.trace != nil {
+		t.trace.found(strings.Join(t.check.Command, " "))
+	}
 	cmd := &exec.Cmd{Path: t.program, Args: t.check.Command, Env: t.environment()}
 	output := &cappedBuffer{}
 	cmd.Stdout, cmd.Stderr = output, output // both: the program gets a single pipe

@@ -106,7 +106,7 @@ func (t *attempt) servingStatus(resp *http.Response) (serving, error) {
 	case !strings.HasPrefix(kind, "application/grpc"):
 		return 0, fmt.Errorf("content type %s, want application/grpc", excerpt(kind))
 	}
-	t.doing = "reading the answer"
+	t.begin("body", "reading the answer")
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage+1))
 	switch {
 	case err != nil:

@@ -94,6 +94,7 @@ func (t *attempt) fetch(ctx context.Context, v request) (evidence string, next *
 	if err != nil {
 		return "", nil, err
 	}
+	t.traceResponse(a.Response)
 	if t.check.FollowRedirects && redirects(a.Response) {
 		next, err = v.redirected(a.Response)
 		return "", next, err
@@ -122,7 +123,8 @@ func (t *attempt) ask(ctx context.Context, conn net.Conn, req *http.Request) (an
 		resp, err := t.roundTrip2(ctx, conn, req)
 		return answer{resp, nil}, err
 	}
-	t.doing = "sending the request"
+	t.begin("request", "sending the request")
+	t.traceRequest(req)
 	t.buffers.out.Reset(conn)
 	if err := req.Write(t.buffers.out); err != nil {
 		return answer{}, err
@@ -165,7 +167,7 @@ func (t *attempt) request(v request) *http.Request {
 // readHeader reads up to the body of the final answer, past informational ones (RFC 9110 15.2; 101 is final, as only the
 // new protocol follows it).
 func (t *attempt) readHeader(in *io.LimitedReader, req *http.Request) (*http.Response, error) {
-	t.doing = "waiting for the answer"
+	t.begin("response", "waiting for the answer")
 	r := t.buffers.in
 	r.Reset(in)
 	for {
@@ -186,7 +188,7 @@ func (t *attempt) judge(a answer) (string, error) {
 	if !statusWanted(t.check.Status, a.StatusCode) {
 		return "", fmt.Errorf("status %d, want %s", a.StatusCode, statusList(t.check.Status))
 	}
-	t.doing = "reading the body"
+	t.begin("body", "reading the body")
 	a.allow(8 * maxBody) // room for the framing of small chunks; the body itself is counted below
 	look := int64(0)
 	if t.check.Body != nil {

@@ -22,7 +22,9 @@ const http2Window = 64 << 10
 // roundTrip2 makes one HTTP/2 request on conn: over TLS if the handshake selected it, else with prior knowledge (RFC 9113
 // 3.3). Closing conn ends everything that it starts.
 func (t *attempt) roundTrip2(ctx context.Context, conn net.Conn, req *http.Request) (*http.Response, error) {
-	t.doing = "waiting for the answer"
+	t.begin("request", "sending the request")
+	t.traceRequest(req)
+	t.begin("response", "waiting for the answer")
 	scheme, protocols := "http", new(http.Protocols)
 	inClear := &plaintextConn{Conn: conn}
 	protocols.SetUnencryptedHTTP2(true)

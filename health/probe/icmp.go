@@ -76,7 +76,7 @@ func (c *Check) prepareICMP() []Problem {
 
 // probeICMP passes if the address answers an echo request (RFC 792; RFC 4443 section 4).
 func probeICMP(ctx context.Context, t *attempt) (string, error) {
-	t.doing = "opening a socket"
+	t.begin("socket", "opening a socket")
 	p := pingOf(t.addr)
 	conn, raw, err := p.socket(t.source())
 	if err != nil {
@@ -89,11 +89,11 @@ func probeICMP(ctx context.Context, t *attempt) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("packing the echo request: %w", err)
 	}
-	t.doing = "sending the echo request"
+	t.begin("request", "sending the echo request")
 	if _, err := conn.WriteTo(request, t.pingAddr(raw)); err != nil {
 		return "", localError{err} // the kernel reports errors of routers and the peer only to connected sockets
 	}
-	t.doing = "waiting for the echo reply"
+	t.begin("response", "waiting for the echo reply")
 	buffer := make([]byte, 1500)
 	for {
 		n, from, err := conn.ReadFrom(buffer)

@@ -25,15 +25,21 @@ type attempt struct {
 	buffers *buffers        // of http and https, during the probe
 	doing   string          // the current step, e.g. "connecting", for the reason of a timeout
 	orphan  <-chan struct{} // closed when the program that outlives the probe ends; nil: none does
+	trace   *trace          // nil: not traced
 	expires time.Time       // when the first of the peer's certificates expires; zero: none was seen
 }
 
 // Probe runs the check against addr once, within its timeout. If a program could not be killed then, left is closed when it
 // has ended.
 func (c *Check) Probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger) (r Result, left <-chan struct{}) {
+	return c.probe(parent, addr, dial, log, nil)
+}
+
+// probe is Probe that records its steps in trace, unless that is nil.
+func (c *Check) probe(parent context.Context, addr netip.Addr, dial Dial, log *slog.Logger, trace *trace) (r Result, left <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(parent, c.check.Timeout)
 	defer cancel()
-	t := &attempt{Check: c, addr: addr, dial: dial}
+	t := &attempt{Check: c, addr: addr, dial: dial, trace: trace}
 	began := time.Now()
 	evidence, err := t.run(ctx, log)
 	r = t.result(ctx, evidence, err)
@@ -73,19 +79,23 @@ func (t *attempt) source() netip.Addr {
 // connect opens a connection over tcp or udp to a port of the target, or to the check's socket, and sends the PROXY header
 // if the check has one. hangUp closes it; the end of ctx closes it too, and so fails pending reads and writes.
 func (t *attempt) connect(ctx context.Context, network string, port int) (conn net.Conn, hangUp func(), err error) {
-	t.doing = "connecting"
 	address := netip.AddrPortFrom(t.addr, uint16(port)).String()
 	if t.check.Unix != "" {
 		network, address = "unix", t.check.Unix
 	}
+	t.begin("connect", "connecting")
+	t.trace.found(address)
 	conn, err = t.dial(ctx, t.source(), network, address)
 	if err != nil {
 		return nil, nil, err
 	}
+	if t.trace != nil && t.check.Unix == "" {
+		t.trace.found(address + " from " + conn.LocalAddr().String())
+	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	hangUp = func() { stop(); conn.Close() }
 	if t.check.ProxyProtocol != 0 {
-		t.doing = "sending the PROXY header"
+		t.begin("proxy", "sending the PROXY header")
 		if _, err := io.WriteString(conn, proxyHeader(t.check.ProxyProtocol, conn)); err != nil {
 			hangUp()
 			return nil, nil, err

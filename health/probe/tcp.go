@@ -19,7 +19,8 @@ func probeTCP(ctx context.Context, t *attempt) (string, error) {
 	}
 	defer hangUp()
 	if t.check.Send != "" {
-		t.doing = "sending"
+		t.begin("request", "sending")
+		traceData(t, t.check.Send)
 		if _, err := io.WriteString(conn, t.check.Send); err != nil {
 			return "", err
 		}
@@ -34,7 +35,7 @@ func probeTCP(ctx context.Context, t *attempt) (string, error) {
 // connection.
 func (t *attempt) expect(conn net.Conn) (string, error) {
 	want := t.check.Expect
-	t.doing = fmt.Sprintf("waiting for an answer that matches %q", want)
+	t.begin("response", fmt.Sprintf("waiting for an answer that matches %q", want))
 	answer := make([]byte, 0, 512)
 	for {
 		if len(answer) == cap(answer) {
@@ -42,6 +43,7 @@ func (t *attempt) expect(conn net.Conn) (string, error) {
 		}
 		n, err := conn.Read(answer[len(answer):cap(answer)])
 		answer = answer[:len(answer)+n]
+		traceData(t, answer)
 		if n > 0 && want.Match(answer) {
 			return fmt.Sprintf("answer matches %q", want), nil
 		}

@@ -43,7 +43,7 @@ func (t *attempt) peerName() string {
 // handshake performs a TLS handshake on conn and verifies that the peer is name; protocols are offered by ALPN (RFC 7301).
 // It resumes no session: each probe sees the current certificate.
 func (t *attempt) handshake(conn net.Conn, name string, protocols ...string) (*tls.Conn, error) {
-	t.doing = "negotiating TLS"
+	t.begin("tls", "negotiating TLS")
 	secure := tls.Client(conn, &tls.Config{
 		RootCAs:            t.roots,
 		Certificates:       t.certs,
@@ -54,6 +54,7 @@ func (t *attempt) handshake(conn net.Conn, name string, protocols ...string) (*t
 	if err := secure.Handshake(); err != nil {
 		return nil, handshakeError(err)
 	}
+	t.traceTLS(secure.ConnectionState())
 	t.expires = earlierOf(t.expires, verifiedUntil(secure.ConnectionState()))
 	return secure, nil
 }
