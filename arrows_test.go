@@ -44,7 +44,7 @@ var below = map[string][]string{
 	"control/event/notify":      {"control/event"},
 	"admin":                     {"admin/dashboard", "config", "control/event", "plan", "pools", "server", "snapshot"},
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},
-	"cmd/meridian":              {"admin", "config", "control/event", "control/state", "counterpart", "discovery", "dnsname", "errtext", "geo", "health", "plan", "pools", "server", "server/answer", "snapshot", "telemetry"},
+	"cmd/meridian":              {"admin", "config", "control/event", "control/state", "counterpart", "discovery", "dnsname", "errtext", "geo", "health", "health/probe", "plan", "pools", "server", "server/answer", "snapshot", "telemetry"},
 	"control/state":             {},
 	"telemetry":                 {"config", "counterpart", "health", "health/probe", "pools", "server", "server/answer", "snapshot", "telemetry/dnstap"},
 	"telemetry/dnstap":          {"counterpart"},

@@ -50,6 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Short: "Authoritative DNS server that sends each client to the nearest healthy region",
 		Long:  rootHelp,
 		Example: `  meridian demo                                try it: a complete setup on loopback
+  meridian init -o meridian.yaml               write a first configuration
   meridian check -c meridian.yaml              report all errors of a configuration
   meridian serve -c meridian.yaml              start the server
   meridian explain www.gslb.example.com --client 198.51.100.7 -c meridian.yaml
@@ -63,7 +64,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	root.Version = buildVersion()
 	root.SetVersionTemplate(versionText())
-	root.CompletionOptions.HiddenDefaultCmd = true
 	addGroups(root)
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -87,8 +87,8 @@ func addGroups(root *cobra.Command) {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"serve", "Serve and check:", []*cobra.Command{serveCommand(), demoCommand(), checkCommand()}},
-		{"explain", "Explain and forecast:", []*cobra.Command{explainCommand(), planCommand()}},
+		{"serve", "Serve and check:", []*cobra.Command{initCommand(), checkCommand(), serveCommand(), demoCommand()}},
+		{"explain", "Explain and forecast:", []*cobra.Command{explainCommand(), planCommand(), probeCommand()}},
 		{"operate", "Operate a running server:", []*cobra.Command{
 			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), clearCommand(), reloadCommand(), eventsCommand(),
 		}},
@@ -99,7 +99,7 @@ func addGroups(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(versionCommand())
+	root.AddCommand(versionCommand(), completionCommand(), manCommand())
 }
 
 // exitError ends the program with a code of its own.
