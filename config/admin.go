@@ -13,14 +13,50 @@ func (d *decoder) admin(a *Admin) setter {
 			{name: "listen", set: setValue(&a.Listen, d.adminListen)},
 			{name: "token_file", set: d.path(&a.TokenFile, &a.TokenFilePos)},
 			{name: "tokens", set: d.adminTokens(&a.Tokens)},
+			{name: "tls", set: d.adminTLS(&a.TLS)},
+			{name: "allow", set: d.adminAllow(&a.Allow)},
 		})
 		if !ok {
 			return
 		}
 		d.required(n, "listen", "write listen: 127.0.0.1:8053, or leave admin out for no API")
-		if a.Listen.IsValid() && !a.Listen.Addr().IsLoopback() && a.TokenFile == "" && len(a.Tokens) == 0 {
-			d.warn(child(n, "listen"), quote(a.Listen.String())+" is not loopback and there are no tokens: anyone who can connect has full control",
-				"listen on 127.0.0.1:8053, or write tokens")
+		if listen := child(n, "listen"); listen != nil && a.Listen.IsValid() && !a.Listen.Addr().IsLoopback() && !a.authenticates(n) {
+			d.errorf(listen, quote(a.Listen.String())+" is not loopback and there are no tokens: anyone who can connect has full control",
+				"listen on 127.0.0.1:8053, or write tokens or tls with client_ca")
+		}
+	}
+}
+
+// authenticates reports whether users must identify themselves. Settings with an error count.
+func (a *Admin) authenticates(n *yaml.Node) bool {
+	return a.TLS.ClientCA != "" || child(n, "token_file") != nil || child(n, "tokens") != nil
+}
+
+// adminTLS reads the certificate of the API.
+func (d *decoder) adminTLS(t *AdminTLS) setter {
+	return func(n *yaml.Node) {
+		t.Pos = posOf(n)
+		if d.mapping(n, []field{
+			{name: "cert", set: d.path(&t.Cert, new(Pos))},
+			{name: "key", set: d.path(&t.Key, new(Pos))},
+			{name: "client_ca", set: d.path(&t.ClientCA, new(Pos))},
+		}) {
+			d.required(n, "cert", "write the path of a PEM file with the certificate")
+			d.required(n, "key", "write the path of a PEM file with its key")
+		}
+	}
+}
+
+// adminAllow reads the networks that may connect.
+func (d *decoder) adminAllow(to *[]netip.Prefix) setter {
+	return func(n *yaml.Node) {
+		ok := d.list(n, func(item *yaml.Node) {
+			if prefix, ok := d.prefix(item); ok {
+				*to = append(*to, prefix)
+			}
+		})
+		if ok && len(n.Content) == 0 {
+			d.errorAtKey(n, "an empty list", "write at least one network, or leave the key out to allow all")
 		}
 	}
 }

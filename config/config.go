@@ -42,7 +42,10 @@ type Config struct {
 	Pools    []Pool
 	Zones    []Zone
 	Notify   []Sink
-	DNSSEC   DNSSEC
+
+	Guardrails  Guardrails
+	Maintenance []Maintenance
+	DNSSEC      DNSSEC
 
 	StatePos Pos
 
@@ -80,6 +83,16 @@ type Admin struct {
 	TokenFile    string         // path of a file with the token that every request must carry; empty: no token
 	TokenFilePos Pos
 	Tokens       []AdminToken
+	TLS          AdminTLS
+	Allow        []netip.Prefix // networks that may connect, masked; empty: all
+}
+
+// AdminTLS holds the certificate of the HTTP API.
+type AdminTLS struct {
+	Cert     string // path of the certificate with its chain; empty: plain HTTP
+	Key      string // path of its key
+	ClientCA string // path of the authorities of clients, which must have a certificate or a token; empty: none
+	Pos      Pos
 }
 
 // AdminToken is a token of the HTTP API and what it allows.

@@ -30,6 +30,7 @@ type decoder struct {
 	loadUses       []loadUse           // loads and capacities of members and regions
 	bounds         []boundUse          // of pools with a hash
 	zoneUses       []zoneUse           // of query_log
+	selectorUses   []selectorUse       // of maintenance
 	metricsAt      nodeKey             // the zero value: none
 	firstSigned    nodeKey             // the first zone that names a policy; the zero value: none
 	variables      map[nodeKey]string  // the environment variables of values

@@ -112,6 +112,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 	d.checkLoadUses(cfg.Loads)
 	d.checkBounds(cfg)
 	d.checkLoggedZones(cfg.Zones)
+	d.checkSelectors(cfg)
 	d.checkSigning(cfg)
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)
@@ -137,6 +138,8 @@ func (d *decoder) document() *Config {
 		{name: "zones", set: d.zones(&cfg.Zones)},
 		{name: "dnssec", set: d.dnssec(&cfg.DNSSEC)},
 		{name: "notify", set: d.notify(&cfg.Notify)},
+		{name: "guardrails", set: d.guardrails(&cfg.Guardrails)},
+		{name: "maintenance", set: d.maintenance(&cfg.Maintenance)},
 	}
 	if len(d.sources) > 1 {
 		cfg.sources = d.sources

@@ -81,7 +81,7 @@ func (x *overrideIndex) crossesPools() bool {
 func (x *overrideIndex) ofPool(pool string) []uint32 {
 	list := x.byPool[pool]
 	for _, at := range x.pools {
-		if MatchesStar(x.overrides[at].Pool, pool) {
+		if config.MatchesStar(x.overrides[at].Pool, pool) {
 			list = append(list[:len(list):len(list)], at)
 		}
 	}
@@ -104,14 +104,14 @@ func (x *overrideIndex) mostSpecific(t *Tree, inPool []uint32, m *config.Member,
 // matching returns the overrides that select a member.
 func (x *overrideIndex) matching(t *Tree, inPool []uint32, m *config.Member) (all []uint32) {
 	for _, at := range inPool {
-		if member := x.overrides[at].Member; member == "" || MatchesStar(member, m.Name) {
+		if member := x.overrides[at].Member; member == "" || config.MatchesStar(member, m.Name) {
 			all = append(all, at)
 		}
 	}
 	if m.Region != "" {
 		all = append(all, x.byRegion[m.Region]...)
 		for _, at := range x.regions {
-			if MatchesStar(x.overrides[at].Region, m.Region) {
+			if config.MatchesStar(x.overrides[at].Region, m.Region) {
 				all = append(all, at)
 			}
 		}
@@ -142,24 +142,3 @@ func (o *Override) specificity() int {
 }
 
 func hasStar(s string) bool { return strings.Contains(s, "*") }
-
-// MatchesStar reports whether name matches a pattern in which a star stands for any characters.
-func MatchesStar(pattern, name string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == name
-	}
-	first, last := parts[0], parts[len(parts)-1]
-	if len(name) < len(first)+len(last) || !strings.HasPrefix(name, first) || !strings.HasSuffix(name, last) {
-		return false
-	}
-	rest := name[len(first) : len(name)-len(last)]
-	for _, part := range parts[1 : len(parts)-1] {
-		at := strings.Index(rest, part)
-		if at < 0 {
-			return false
-		}
-		rest = rest[at+len(part):]
-	}
-	return true
-}

@@ -195,25 +195,3 @@ func TestOverridesSelectAddressesAndPatterns(t *testing.T) {
 		}
 	}
 }
-
-func TestMatchesStar(t *testing.T) {
-	for _, c := range []struct {
-		pattern, name string
-		want          bool
-	}{
-		{"a", "a", true},
-		{"a", "ab", false},
-		{"*", "", true},
-		{"a*", "a", true},
-		{"a*a", "a", false},
-		{"a*a", "aa", true},
-		{"*b*", "abc", true},
-		{"*b*c*", "acb", false},
-		{"a**c", "abc", true},
-		{"*.x", "y.x.z", false},
-	} {
-		if got := MatchesStar(c.pattern, c.name); got != c.want {
-			t.Errorf("%q matches %q: %v", c.pattern, c.name, got)
-		}
-	}
-}
