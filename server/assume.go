@@ -26,10 +26,10 @@ func (c *Control) Assume(a Assumption) (*Sides, error) {
 	at := c.hold()
 	after, err := at.assume(a)
 	if err != nil {
-		at.control.release()
+		at.Release()
 		return nil, err
 	}
-	return &Sides{at.snapshot, after, at.control.release}, nil
+	return &Sides{at.Snapshot, after, at.Release}, nil
 }
 
 // Healthy returns the state in which every member is healthy and has no override, before, and the
@@ -38,20 +38,20 @@ func (c *Control) Healthy() (*Sides, error) {
 	at := c.hold()
 	healthy, err := at.recompile()
 	if err != nil {
-		at.control.release()
+		at.Release()
 		return nil, err
 	}
-	return &Sides{healthy, at.snapshot, at.control.release}, nil
+	return &Sides{healthy, at.Snapshot, at.Release}, nil
 }
 
 // recompile returns the snapshot with new pools, without health states and overrides.
 func (at *view) recompile() (*snapshot.Snapshot, error) {
-	return at.snapshot.Measure(at.snapshot.Pools.RoundTrips())
+	return at.Snapshot.Measure(at.Snapshot.Pools.RoundTrips())
 }
 
 // assume returns a copy of the present state with a change.
 func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
-	if err := a.Target.validate(at.snapshot.Config); err != nil {
+	if err := a.Target.validate(at.Snapshot.Config); err != nil {
 		return nil, err
 	}
 	after, err := at.recompile()
@@ -59,8 +59,8 @@ func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
 		return nil, err
 	}
 	tree := after.Pools
-	tree.CarryOver(at.snapshot.Pools)
-	tree.Apply(presentStates(at.snapshot.Pools, time.Now()))
+	tree.CarryOver(at.Snapshot.Pools)
+	tree.Apply(presentStates(at.Snapshot.Pools, time.Now()))
 	list := at.overrides.without(a.Target).forTree()
 	if a.Kind != 0 {
 		list = append(list, pools.Override{Pool: a.Target.Pool, Member: a.Target.Member, Region: a.Target.Region, Kind: a.Kind})

@@ -62,17 +62,16 @@ func recovered[T any](f func() (T, error)) (value T, err error) {
 // buildSafely calls inBackground, and logs and counts a panic in f.
 func buildSafely[T any](ctx context.Context, l *instance, f func() (T, error)) (T, error) {
 	value, err := inBackground(ctx, f)
-	l.control.notePanic(err)
+	l.notePanic(err)
 	return value, err
 }
 
 // notePanic logs and counts err if it is a panic.
-func (c *Control) notePanic(err error) {
+func (l *instance) notePanic(err error) {
 	var p *panicError
 	if errors.As(err, &p) && !p.noted {
 		p.noted = true
-		c.panics.Add(1)
-		c.log.Error("panic while building; the previous state keeps serving", "reason", fmt.Sprint(p.reason), "stack", string(p.stack))
+		l.control.RecordPanic(p.reason, p.stack)
 	}
 }
 

@@ -55,7 +55,7 @@ func benchmarkProbeToAnswer(b *testing.B, pools int) {
 	if _, _, err := run.subscribe(b.Context(), snapshot); err != nil {
 		b.Fatal(err)
 	}
-	run.modes.serve(snapshot.Pools)
+	run.control.Commit(Generation{Snapshot: snapshot})
 
 	r := run.server.Responder()
 	query := answertest.Packed(b, answertest.Ask("www0.example.com.", dns.TypeA))
@@ -107,9 +107,8 @@ func probing(b *testing.B, snapshot *snapshot.Snapshot, dial probe.Dial) *instan
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	run := newInstance(&Daemon{Logger: log})
-	run.server = New(snapshot, Options{Logger: log})
+	run.server.Begin(snapshot)
 	run.prober = health.NewProber(health.Options{Dial: dial, Logger: log})
-	run.control = newControl(run)
 	ctx, stop := context.WithCancel(context.Background())
 	probed := make(chan struct{})
 	go func() { defer close(probed); run.prober.Run(ctx) }()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"meridian/control/event"
+	"meridian/control/event/notify"
 	"meridian/control/state"
 	"meridian/health"
 	"meridian/loads"
@@ -26,9 +27,19 @@ import (
 // Control owns the overrides. They refer to names in the configuration and are applied to the tree
 // of each reload. An override with a target that is not in the configuration is kept for a later one.
 type Control struct {
-	instance  *instance
 	log       *slog.Logger
+	server    *Server
+	events    *event.Log
 	startedAt time.Time
+
+	// Set by Restore and Use before the first configuration serves.
+	prober   *health.Prober
+	notifier *notify.Notifier
+	writer   atomic.Pointer[state.Writer] // nil: the state is in memory only
+
+	modes     modeLog
+	deferrals deferralLog
+	lost      lostRegionLog
 
 	mu      sync.Mutex // held while overrides and pools change; guards the fields below
 	pending []pending
@@ -39,14 +50,15 @@ type Control struct {
 	view atomic.Pointer[view]
 
 	startup     startup
+	stopping    atomic.Bool        // shutdown has started
+	requests    chan ReloadRequest // of operators
 	reloads     reloadCounts
 	panics      atomic.Uint64                  // during builds
 	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself is served
 	quarantined *state.Quarantined             // nil: no state file was quarantined; set before the first reader
-	restored    []pools.SavedEjection          // saved by the previous process, for the first tree that answers
+	restored    Restored
 
-	history       history
-	restoredLoads pools.LoadMemory // saved by the previous process, for the first tree that answers
+	history history
 }
 
 // pending is a tree that does not answer yet but is about to.
@@ -55,28 +67,39 @@ type pending struct {
 	loads *loads.Watch
 }
 
-func newControl(l *instance) *Control {
-	return &Control{instance: l, log: l.Logger, startedAt: time.Now()}
+// NewControl returns the Control of a server that does not answer yet.
+func NewControl(server *Server, log *slog.Logger) *Control {
+	events := event.NewLog(nil)
+	return &Control{
+		log: log, server: server, events: events, startedAt: time.Now(), requests: make(chan ReloadRequest),
+		modes: modeLog{log: log, events: events}, deferrals: deferralLog{log: log, events: events}, lost: lostRegionLog{log: log, events: events},
+	}
 }
 
-// prepare carries over the state of the current tree into tree, which does not answer yet, and
-// applies overrides and load reports to it from now on, until commit or abort.
-func (c *Control) prepare(tree *pools.Tree, loads *loads.Watch) {
+// Use sets the prober and the notifier that Control reports about, before the first configuration
+// serves.
+func (c *Control) Use(prober *health.Prober, notifier *notify.Notifier) {
+	c.prober, c.notifier = prober, notifier
+}
+
+// Prepare carries over the state of the current tree into tree, which does not answer yet, and
+// applies overrides and load reports to it from now on, until Commit or Abort.
+func (c *Control) Prepare(tree *pools.Tree, loads *loads.Watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending = append(c.pending, pending{tree, loads})
 	at := c.currentView()
-	if at.snapshot != nil {
-		tree.CarryOver(at.snapshot.Pools)
+	if at.Snapshot != nil {
+		tree.CarryOver(at.Snapshot.Pools)
 	} else {
-		tree.RestoreEjections(c.restored, time.Now())
-		tree.RestoreLoads(c.restoredLoads, time.Now())
+		tree.RestoreEjections(c.restored.Ejections, time.Now())
+		tree.RestoreLoads(c.restored.Loads, time.Now())
 	}
 	tree.SetOverrides(at.overrides.forTree())
 }
 
-// abort ends prepare for a tree that will not answer.
-func (c *Control) abort(tree *pools.Tree) {
+// Abort ends Prepare for a tree that will not answer.
+func (c *Control) Abort(tree *pools.Tree) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.removePendingLocked(tree)
@@ -86,13 +109,6 @@ func (c *Control) removePendingLocked(tree *pools.Tree) {
 	c.pending = slices.DeleteFunc(c.pending, func(a pending) bool { return a.tree == tree })
 }
 
-// restore sets the saved overrides before the server starts to answer.
-func (c *Control) restore(said overrides) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.updateLocked(func(m *view) { m.overrides = said })
-}
-
 // updateLocked replaces the view.
 func (c *Control) updateLocked(edit func(*view)) {
 	next := c.currentView()
@@ -100,28 +116,31 @@ func (c *Control) updateLocked(edit func(*view)) {
 	c.view.Store(next)
 }
 
-// commit makes g the generation that Control shows and controls. The server already answers from
+// Commit makes g the generation that Control shows and controls. The server already answers from
 // its snapshot, and no query reads the previous one.
-func (c *Control) commit(g *generation) {
+func (c *Control) Commit(g Generation) {
+	c.commit(g)
+	c.logCurrent(g.Snapshot.Pools)
+}
+
+func (c *Control) commit(g Generation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.removePendingLocked(g.snapshot.Pools)
+	c.removePendingLocked(g.Snapshot.Pools)
 	said := slices.Clone(c.currentView().overrides) // readers may hold the previous slice
 	for i := range said {
 		s := &said[i]
-		missing := s.Target.validate(g.snapshot.Config) != nil
+		missing := s.Target.validate(g.Snapshot.Config) != nil
 		if missing && !s.Unknown {
 			c.log.Warn("override target not in configuration; kept for a later one", "target", s.Target.String(), "kind", s.Kind)
 		}
 		s.Unknown = missing
 	}
-	c.updateLocked(func(m *view) {
-		m.control, m.snapshot, m.watch, m.loads, m.targets, m.overrides = g, g.snapshot, g.watch, g.loads, g.targets, said
-	})
+	c.updateLocked(func(m *view) { m.Generation, m.overrides = g, said })
 }
 
-// recordLatency publishes the status of the latency table.
-func (c *Control) recordLatency(s *LatencyStatus) {
+// RecordLatency publishes the status of the latency table.
+func (c *Control) RecordLatency(s *LatencyStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.updateLocked(func(m *view) { m.latency = s })
@@ -140,7 +159,7 @@ type OverrideOptions struct {
 func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Override, error) {
 	now := time.Now().Round(0) // wall-clock time: the override ends at that time even after a restart
 	said := Override{Target: t, Kind: kind.String(), Reason: o.Reason, Since: now}
-	if err := errors.Join(said.valid(), validSpan(o.For)); err != nil {
+	if err := errors.Join(said.Validate(), validSpan(o.For)); err != nil {
 		return Override{}, err
 	}
 	if o.For > 0 {
@@ -149,7 +168,7 @@ func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Over
 	if err := c.override(&said, o.Force); err != nil {
 		return Override{}, err
 	}
-	c.instance.stateStatus(true)
+	c.flushState()
 	return said, nil
 }
 
@@ -160,7 +179,7 @@ func (c *Control) override(said *Override, force bool) error {
 	defer c.mu.Unlock()
 	at := c.currentView()
 	said.Replaced = at.overrides.replaced(said.Target, said.Since)
-	if err := said.Target.validate(at.snapshot.Config); err != nil {
+	if err := said.Target.validate(at.Snapshot.Config); err != nil {
 		return err
 	}
 	next := at.overrides.with(*said)
@@ -183,7 +202,7 @@ func (c *Control) override(said *Override, force bool) error {
 func (c *Control) Undo(t Selector, kinds ...pools.Kind) (Override, error) {
 	undone, err := c.undo(t, kinds)
 	if err == nil {
-		c.instance.stateStatus(true)
+		c.flushState()
 	}
 	return undone, err
 }
@@ -194,7 +213,7 @@ func (c *Control) undo(t Selector, kinds []pools.Kind) (Override, error) {
 	at := c.currentView()
 	said := at.overrides.of(t)
 	if said == nil {
-		if err := t.validate(at.snapshot.Config); err != nil {
+		if err := t.validate(at.Snapshot.Config); err != nil {
 			return Override{}, err
 		}
 		return Override{}, notFound(t.String()+" has no override", names(at.overrides, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Kind) }))
@@ -209,40 +228,20 @@ func (c *Control) undo(t Selector, kinds []pools.Kind) (Override, error) {
 	return undone, nil
 }
 
-// startTicker calls onTick once a second, also during a reload, until the returned function is
-// called.
-func (c *Control) startTicker() (end func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		second := time.NewTicker(time.Second)
-		defer second.Stop()
-		for {
-			select {
-			case now := <-second.C:
-				c.onTick(now)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { close(done); c.instance.waitOrLog(ended, "the overrides") }
-}
-
-// onTick does the work that depends on time: it ejects members whose ejection was deferred by
+// Tick, called about once a second, does the work that depends on time: it ejects members whose ejection was deferred by
 // max_ejection and now fits, and removes expired overrides. Expiry is by wall-clock time, which
 // may be changed.
-func (c *Control) onTick(now time.Time) {
-	defer c.recoverPanic("tick")
+func (c *Control) Tick(now time.Time) {
+	defer c.RecoverPanic("tick")
 	c.history.sample(now, func() uint64 { return c.Counters().Queries })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.currentView()
-	tree := at.snapshot.Pools
+	tree := at.Snapshot.Pools
 	c.reportUnsentLocked(now)
-	c.instance.modes.apply(tree, func() []pools.Change { return tree.Tick(now) })
-	c.instance.logDeferrals(tree)
-	c.instance.lost.report(tree)
+	c.modes.apply(tree, func() []pools.Change { return tree.Tick(now) })
+	c.logDeferrals(tree)
+	c.lost.report(tree)
 	left := at.overrides.at(now)
 	if len(left) == len(at.overrides) {
 		return
@@ -256,45 +255,31 @@ func (c *Control) onTick(now time.Time) {
 	c.overrideLocked(left)
 }
 
-// recoverPanic recovers a panic in the function that defers it: queries must still be answered.
-func (c *Control) recoverPanic(what string) {
+// RecoverPanic recovers a panic in the function that defers it: queries must still be answered.
+func (c *Control) RecoverPanic(what string) {
 	if reason := recover(); reason != nil {
 		c.log.Error("control loop panicked, recovered", "in", what, "reason", reason, "stack", string(debug.Stack()))
 	}
 }
 
+// RecordPanic counts and logs a panic during a build.
+func (c *Control) RecordPanic(reason any, stack []byte) {
+	c.panics.Add(1)
+	c.log.Error("panic while building; the previous state keeps serving", "reason", fmt.Sprint(reason), "stack", string(stack))
+}
+
 // overrideLocked replaces the overrides.
 func (c *Control) overrideLocked(next overrides) {
 	c.updateLocked(func(m *view) { m.overrides = next })
-	list, tree := next.forTree(), c.currentView().snapshot.Pools
-	c.instance.modes.apply(tree, func() []pools.Change {
+	list, tree := next.forTree(), c.currentView().Snapshot.Pools
+	c.modes.apply(tree, func() []pools.Change {
 		changes, _ := tree.SetOverrides(list)
 		return changes
 	})
 	for _, a := range c.pending {
 		a.tree.SetOverrides(list)
 	}
-	c.instance.markDirty()
-}
-
-// ejections returns the saved ejections of the current tree, or those to restore if no tree
-// answers yet.
-func (c *Control) ejections() []pools.SavedEjection {
-	at := c.currentView()
-	if at.snapshot == nil {
-		return c.restored
-	}
-	return at.snapshot.Pools.SaveEjections()
-}
-
-// loadMemory returns the state of the load controllers of the current tree, or the state to
-// restore if no tree answers yet.
-func (c *Control) loadMemory() pools.LoadMemory {
-	at := c.currentView()
-	if at.snapshot == nil {
-		return c.restoredLoads
-	}
-	return at.snapshot.Pools.LoadMemory()
+	c.markDirty()
 }
 
 // Overrides lists the active overrides, the latest last.
@@ -303,12 +288,12 @@ func (c *Control) Overrides() []Override {
 }
 
 // Counters returns the current counters of the server.
-func (c *Control) Counters() answer.Counters { return c.instance.server.Counters() }
+func (c *Control) Counters() answer.Counters { return c.server.Counters() }
 
 // Report applies an external result to an address with a check of type push. It is valid for
 // lease, or for the check's own lease if that is 0.
 func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
-	err := c.instance.prober.Report(check, addr, up, reason, lease)
+	err := c.prober.Report(check, addr, up, reason, lease)
 	if err == nil {
 		return nil
 	}
@@ -324,11 +309,11 @@ func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, 
 // addresses.
 func (c *Control) Clear(t Selector) (held int, err error) {
 	at := c.currentView()
-	if err := t.validate(at.snapshot.Config); err != nil {
+	if err := t.validate(at.Snapshot.Config); err != nil {
 		return 0, err
 	}
 	var targets []int
-	for p := range at.snapshot.Pools.Status() {
+	for p := range at.Snapshot.Pools.Status() {
 		for _, m := range p.Members {
 			if t.covers(p.Pool, m.Member, m.Region) {
 				targets = append(targets, targetsOf(m.Addresses)...)
@@ -337,16 +322,16 @@ func (c *Control) Clear(t Selector) (held int, err error) {
 	}
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
-	held, ok := at.watch.ClearAll(targets)
+	held, ok := at.Watch.ClearAll(targets)
 	if !ok {
-		return 0, errProberStalled
+		return 0, ErrProberStalled
 	}
 	c.log.Warn("cleared", "target", t.String(), "held", held, "addresses", len(targets))
 	return held, nil
 }
 
-// errProberStalled is returned if the prober did not answer a request in time.
-var errProberStalled = errors.New("the prober does not reply; see the log")
+// ErrProberStalled is returned if the prober did not answer a request in time.
+var ErrProberStalled = errors.New("the prober does not reply; see the log")
 
 // attributes returns the log attributes of an override.
 func (s *Override) attributes() []any {

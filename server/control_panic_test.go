@@ -14,7 +14,7 @@ func TestPanicInTickIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	c := &Control{log: slog.New(slog.NewTextHandler(&log, nil))}
 	for range 2 {
-		c.onTick(time.Now())
+		c.Tick(time.Now())
 		if !c.mu.TryLock() {
 			t.Fatal("the lock is still held after a tick that panicked")
 		}
@@ -25,7 +25,7 @@ func TestPanicInTickIsLogged(t *testing.T) {
 		t.Fatalf("%d lines logged, want one for each tick:\n%s", len(lines), log.String())
 	}
 	for _, line := range lines {
-		for _, want := range []string{"level=ERROR", "in=tick", "(*Control).onTick"} {
+		for _, want := range []string{"level=ERROR", "in=tick", "(*Control).Tick"} {
 			if !strings.Contains(line, want) {
 				t.Errorf("the line lacks %q: %s", want, line)
 			}

@@ -204,11 +204,11 @@ func TestOverridesExpire(t *testing.T) {
 	r.mustOverride(t, "web/a", pools.Drained, time.Hour)
 	r.mustOverride(t, "web/b", pools.Drained, 2*time.Hour)
 	until := r.Overrides()[0].Until
-	r.onTick(until.Add(-time.Millisecond))
+	r.Tick(until.Add(-time.Millisecond))
 	if n := len(r.Overrides()); n != 2 {
 		t.Errorf("%d overrides before the end of any", n)
 	}
-	r.onTick(until)
+	r.Tick(until)
 	if got := r.Overrides(); len(got) != 1 || got[0].Target.Member != "b" {
 		t.Errorf("then: %+v", got)
 	}
@@ -341,20 +341,21 @@ func TestReloadMovesAPIAndState(t *testing.T) {
 	in := func(folder string) string { return steered + "\nstate: " + folder + "\n" }
 	r := start(t, in(first))
 	r.mustOverride(t, "web/a", pools.Drained, 0)
-	if s := r.instance.stateStatus(false); s.Dir != first || !s.Persisted {
+	if s := r.StateStatus(); s.Dir != first || !s.Persisted {
 		t.Errorf("kept in %+v", s)
 	}
 	other := start(t, steered)
 	other.reload(in(first)) // refused: the directory is in use
-	if s := other.instance.stateStatus(false); s.Dir != "" {
+	if s := other.StateStatus(); s.Dir != "" {
 		t.Errorf("two servers in one folder: %+v", s)
 	}
 	r.reload(in(second))
-	if s := r.instance.stateStatus(true); s.Dir != second || !s.Persisted {
+	r.Writer().Flush()
+	if s := r.StateStatus(); s.Dir != second || !s.Persisted {
 		t.Errorf("then in %+v", s)
 	}
 	other.reload(in(first))
-	if s := other.instance.stateStatus(false); s.Dir != first {
+	if s := other.StateStatus(); s.Dir != first {
 		t.Errorf("the folder that was let go: %+v", s)
 	}
 	if err := errors.Join(r.stop(), other.stop()); err != nil {
@@ -434,5 +435,33 @@ zones:
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestOverridesAtTheSameTimeLeaveAnAnswer sends two overrides that each leave one member, at the same time.
+func TestOverridesAtTheSameTimeLeaveAnAnswer(t *testing.T) {
+	r := start(t, `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+pools: {web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}, {name: b, addresses: [192.0.2.2]}]}}
+zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com, names: {www: {pool: web}}}}
+`)
+	for round := range 100 {
+		var sent sync.WaitGroup
+		var refused atomic.Int32
+		for _, member := range []string{"a", "b"} {
+			sent.Go(func() {
+				if _, err := r.Override(Selector{Pool: "web", Member: member}, pools.Drained, OverrideOptions{}); err != nil {
+					refused.Add(1)
+				}
+			})
+		}
+		sent.Wait()
+		if n := refused.Load(); n != 1 {
+			t.Fatalf("round %d: %d of 2 overrides are refused, want 1", round, n)
+		}
+		if _, err := r.Undo(r.Overrides()[0].Target); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

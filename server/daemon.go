@@ -11,13 +11,10 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"meridian/config"
-	"meridian/control/event"
 	"meridian/control/event/notify"
-	"meridian/control/state"
 	"meridian/discovery"
 	"meridian/geo"
 	"meridian/health"
@@ -72,38 +69,30 @@ func (e *BindError) Unwrap() error { return e.Err }
 type instance struct {
 	*Daemon
 	server        *Server
+	control       *Control
 	prober        *health.Prober
 	tracker       *discovery.Watcher
 	poller        *loads.Poller
-	events        *event.Log
 	notifier      *notify.Notifier
-	modes         modeLog
-	deferrals     deferralLog
-	lost          lostRegionLog
-	control       *Control
-	adminListener *adminListener               // nil: no API
-	writer        atomic.Pointer[state.Writer] // nil: the state is in memory only
-	reloads       chan reloadRequest           // those of operators
-	bindMu        sync.Mutex                   // held while sockets are bound or closed before serving
-	draining      atomic.Bool                  // shutdown has started
-	bound         time.Time                    // when the sockets were bound; queries have waited in them since
-	startedAt     time.Time                    // when the first load started
-	lastGoodSaved <-chan struct{}              // closed when the last good configuration is saved; nil: none is being saved
+	adminListener *adminListener  // nil: no API
+	bindMu        sync.Mutex      // held while sockets are bound or closed before serving
+	bound         time.Time       // when the sockets were bound; queries have waited in them since
+	startedAt     time.Time       // when the first load started
+	lastGoodSaved <-chan struct{} // closed when the last good configuration is saved; nil: none is being saved
 
 	processors sharedSetting // raiseGOMAXPROCS
 	collecting sharedSetting // relaxGC
 
 	swapMu   sync.Mutex   // held while another snapshot replaces the current one; guards the fields below
+	current  *generation  // nil: none serves yet
 	measured *geo.Latency // used by the pools; nil: none
 }
 
-// newInstance returns an instance without Control, prober and tracker.
+// newInstance returns an instance without prober and tracker.
 func newInstance(l *Daemon) *instance {
-	events := event.NewLog(nil)
+	server := NewEmpty(Options{Logger: l.Logger})
 	return &instance{
-		Daemon: l, events: events, server: newServer(Options{Logger: l.Logger}), poller: loads.New(loads.Options{Logger: l.Logger}),
-		modes: modeLog{log: l.Logger, events: events}, deferrals: deferralLog{log: l.Logger, events: events}, lost: lostRegionLog{log: l.Logger, events: events},
-		reloads:    make(chan reloadRequest),
+		Daemon: l, server: server, control: NewControl(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
 	}
 }
@@ -112,7 +101,6 @@ func newInstance(l *Daemon) *instance {
 // otherwise it is the error of Load, or of the state or the API.
 func (l *Daemon) Run(ctx context.Context) error {
 	run := newInstance(l)
-	run.control = newControl(run)
 	defer run.poller.Close()
 	defer run.unbind()
 	snapshot, err := run.firstLoad(ctx)
@@ -139,13 +127,13 @@ func (l *Daemon) Run(ctx context.Context) error {
 		run.closeUnused(beside)
 		return err
 	}
-	if _, err := run.use(g, g.snapshot != snapshot); err != nil {
+	if _, err := run.use(g, g.Snapshot != snapshot); err != nil {
 		run.closeUnused(beside)
 		return &BindError{err}
 	}
 	run.useServices(beside)
-	run.notifier.Use(sinks(g.snapshot.Config))
-	run.control.startup.finish()
+	run.notifier.Use(sinks(g.Snapshot.Config))
+	run.control.FinishStart()
 	run.prober.ConfirmFirst()
 	return run.serve(ctx)
 }
@@ -181,30 +169,29 @@ func (l *instance) serve(ctx context.Context) error {
 	if l.Ready != nil {
 		l.Ready(l.server.Addrs())
 	}
-	l.Logger.Info("serving", l.logAttrs(l.control.currentView().snapshot)...)
+	l.Logger.Info("serving", l.logAttrs(l.served())...)
 	defer l.notifyServing(ctx)()
-	defer context.AfterFunc(ctx, func() { l.draining.Store(true) })()
-	l.keepLastGood(l.control.currentView().snapshot, l.startedAt)
-	defer l.control.startTicker()()
+	defer context.AfterFunc(ctx, func() { l.control.BeginShutdown() })()
+	l.keepLastGood(l.served(), l.startedAt)
 	waitForUpdates := l.startUpdates(ctx)
 	for {
 		select {
 		case err := <-served:
 			waitForUpdates()
-			l.shutdown()                               // while the prober still has the state to save
-			l.control.currentView().control.unfollow() // the files stay open: API requests may still use them
+			l.shutdown()                     // while the prober still has the state to save
+			l.currentGeneration().unfollow() // the files stay open: API requests may still use them
 			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readGCPauses().since(before))
 			return err
 		case <-l.Reload:
-			l.handleReload(ctx, reloadRequest{})
-		case request := <-l.reloads:
+			l.handleReload(ctx, ReloadRequest{})
+		case request := <-l.control.Requests():
 			l.handleReload(ctx, request)
 		}
 	}
 }
 
 // handleReload reloads. It returns all memory that the reload or the previous generation used.
-func (l *instance) handleReload(ctx context.Context, request reloadRequest) {
+func (l *instance) handleReload(ctx context.Context, request ReloadRequest) {
 	l.notify(NotifyReloading)
 	defer func() {
 		if ctx.Err() == nil {
@@ -213,13 +200,13 @@ func (l *instance) handleReload(ctx context.Context, request reloadRequest) {
 	}()
 	defer l.processors.use()()
 	begun, before := time.Now(), l.adminListener
-	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.allowRemoval) })
-	l.control.notePanic(err)
+	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.AllowRemoval) })
+	l.notePanic(err)
 	if err != nil && ctx.Err() == nil { // at shutdown the result of the load is not needed
-		l.control.recordReload(err)
+		l.control.RecordReload(err)
 		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
 	}
-	request.answer(&reloadOutcome{l.loaded(begun, before), err})
+	request.Answer(ReloadOutcome{l.loaded(begun, before), err})
 	if before != l.adminListener {
 		before.close() // waits until the answer is sent, which may go through it
 	}
@@ -233,7 +220,7 @@ func (l *instance) handleReload(ctx context.Context, request reloadRequest) {
 func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
 	begun := time.Now()
 	defer l.collecting.use()()
-	served := l.control.currentView().snapshot
+	served := l.served()
 	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
 	if err != nil {
 		return err
@@ -248,11 +235,11 @@ func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
 	}
 	l.useServices(beside)
 	l.notifier.Use(sinks(snapshot.Config))
-	l.control.recordReload(nil)
-	l.control.lastGood.Store(nil)
+	l.control.RecordReload(nil)
+	l.control.RecordLastGood(nil)
 	l.keepLastGood(snapshot, begun)
 	if ctx.Err() == nil { // otherwise it is shutting down and no longer listens
-		l.Logger.Info("reloaded", append(l.logAttrs(l.control.currentView().snapshot),
+		l.Logger.Info("reloaded", append(l.logAttrs(l.served()),
 			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
 	}
 	return nil
@@ -266,11 +253,11 @@ func (l *instance) swap(ctx context.Context, loaded *snapshot.Snapshot) error {
 	}
 	before, err := l.use(g, true)
 	if err != nil {
-		l.control.abort(g.snapshot.Pools)
+		l.control.Abort(g.Snapshot.Pools)
 		g.unfollow()
 		return err
 	}
-	before.release()
+	before.Release()
 	select {
 	case <-before.unused:
 	case <-time.After(unusedWithin):
@@ -290,30 +277,25 @@ func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (
 	if err != nil {
 		return nil, nil, err
 	}
-	l.control.prepare(tree, loads)
+	l.control.Prepare(tree, loads)
 	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Transition) { l.apply(tree, turns) })
 	if err != nil {
-		l.control.abort(tree)
+		l.control.Abort(tree)
 		loads.Close()
 		return nil, nil, err
 	}
-	if !l.control.Started() {
-		l.control.startup.watch.Store(watch)
-	}
+	l.control.StartProbing(watch)
 	if unknown := watch.FirstRound(ctx); unknown > 0 {
 		l.Logger.Warn("first round of probes unfinished; unknown health states count as up", "unknown", unknown)
 	}
 	loads.FirstRound(ctx)
-	l.control.applyLoads()
+	l.control.ApplyLoads()
 	return watch, loads, nil
 }
 
-// apply applies health state changes to a tree and logs their effects.
+// apply applies health state changes to a tree.
 func (l *instance) apply(tree *pools.Tree, turns []health.Transition) {
-	l.recordTransitions(tree, turns)
-	l.modes.apply(tree, func() []pools.Change { return tree.Apply(turns) })
-	l.logDeferrals(tree)
-	l.lost.report(tree)
+	l.control.Apply(tree, turns)
 	if l.OnTransition != nil {
 		l.OnTransition(turns, tree)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"meridian/control/event"
+	"meridian/health"
 	"meridian/pools"
 )
 
@@ -129,17 +130,25 @@ func membersText(of []pools.Deferral) string {
 }
 
 // logDeferrals logs new and ended deferrals of max_ejection in a tree.
-func (l *instance) logDeferrals(tree *pools.Tree) {
-	if l.deferrals.report(tree) {
-		l.markDirty()
+func (c *Control) logDeferrals(tree *pools.Tree) {
+	if c.deferrals.report(tree) {
+		c.markDirty()
 	}
 }
 
 // logCurrent logs the changes of pool modes, lost regions and deferrals that come with this tree.
-func (l *instance) logCurrent(tree *pools.Tree) {
-	l.modes.serve(tree)
-	l.lost.serve(tree)
-	if l.deferrals.serve(tree) {
-		l.markDirty()
+func (c *Control) logCurrent(tree *pools.Tree) {
+	c.modes.serve(tree)
+	c.lost.serve(tree)
+	if c.deferrals.serve(tree) {
+		c.markDirty()
 	}
+}
+
+// Apply applies health state changes to a tree, serving or prepared, and logs their effects.
+func (c *Control) Apply(tree *pools.Tree, transitions []health.Transition) {
+	c.recordTransitions(tree, transitions)
+	c.modes.apply(tree, func() []pools.Change { return tree.Apply(transitions) })
+	c.logDeferrals(tree)
+	c.lost.report(tree)
 }

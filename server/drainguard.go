@@ -18,7 +18,7 @@ func (at *view) checkOverride(said *Override) error {
 	if said.Kind == pools.ForcedUp.String() {
 		return nil
 	}
-	cfg := at.snapshot.Config
+	cfg := at.Snapshot.Config
 	before := newAnswerable(at)
 	after := before.under(at.overrides.with(*said))
 	var lost []string
@@ -73,11 +73,11 @@ type states struct {
 
 func newAnswerable(at *view) *answerable {
 	now := &states{map[string]*config.Pool{}, map[Selector]bool{}}
-	cfg := at.snapshot.Config
+	cfg := at.Snapshot.Config
 	for i := range cfg.Pools {
 		now.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
 	}
-	for p := range at.snapshot.Pools.Status() {
+	for p := range at.Snapshot.Pools.Status() {
 		for _, m := range p.Members {
 			if m.Eligible[pools.IPv4] || m.Eligible[pools.IPv6] {
 				now.eligible[Selector{Pool: p.Pool, Member: m.Member}] = true

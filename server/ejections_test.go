@@ -166,7 +166,7 @@ func TestMaxEjectionSurvivesRestart(t *testing.T) {
 	}
 	again := start(t, text)
 	again.expect(t, "after a restart", before)
-	again.onTick(time.Now())
+	again.Tick(time.Now())
 	again.expect(t, "after a tick", before)
 	for i := range 5 {
 		rack.turnOn(t, i)
@@ -212,7 +212,7 @@ func TestTargetUpdateKeepsDeferrals(t *testing.T) {
 		rack.turnOn(t, i)
 	}
 	r.await(t, "map[up:6]")
-	r.onTick(time.Now().Add(2 * time.Hour))
+	r.Tick(time.Now().Add(2 * time.Hour))
 	r.await(t, "map[up:6]")
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // Events returns the event log.
-func (c *Control) Events() *event.Log { return c.instance.events }
+func (c *Control) Events() *event.Log { return c.events }
 
 // RecordAudit records a change made through the API: by a user, from an address.
 func (c *Control) RecordAudit(who string, from netip.Addr, what, subject, reason, result string) {
@@ -25,14 +25,14 @@ func (c *Control) RecordAudit(who string, from netip.Addr, what, subject, reason
 		fields["reason"] = reason
 	}
 	c.log.Info("change by the API", "audit", true, "who", who, "from", from, "what", what, "target", subject, "reason", reason, "result", result)
-	c.instance.events.Add(event.Event{Kind: event.Audit, Severity: severity, Subject: subject, Message: what + " by " + who + ": " + result, Fields: fields})
-	c.instance.markDirty()
+	c.events.Add(event.Event{Kind: event.Audit, Severity: severity, Subject: subject, Message: what + " by " + who + ": " + result, Fields: fields})
+	c.markDirty()
 }
 
 // recordTransitions records health state changes of a tree that serves. The first result of an
 // address is an event only if it is down.
-func (l *instance) recordTransitions(tree *pools.Tree, transitions []health.Transition) {
-	if at := l.control.currentView(); at.snapshot == nil || at.snapshot.Pools != tree {
+func (c *Control) recordTransitions(tree *pools.Tree, transitions []health.Transition) {
+	if at := c.currentView(); at.Snapshot == nil || at.Snapshot.Pools != tree {
 		return
 	}
 	for i := range transitions {
@@ -44,7 +44,7 @@ func (l *instance) recordTransitions(tree *pools.Tree, transitions []health.Tran
 		if t.To == health.Up {
 			severity = event.Info
 		}
-		l.events.Add(event.Event{
+		c.events.Add(event.Event{
 			Time: t.At, Kind: event.State, Severity: severity, Subject: targetSubject(tree, t),
 			Message: fmt.Sprintf("%s, was %s: %s", t.To, t.From, t.Reason),
 			Fields: map[string]string{
@@ -121,7 +121,7 @@ func (c *Control) recordOverride(s *Override, severity event.Severity, what stri
 		fields["until"] = s.Until.Format(time.RFC3339)
 	}
 	message := strings.TrimSuffix(fmt.Sprintf("%s %s: %s", s.Kind, what, s.Reason), ": ")
-	c.instance.events.Add(event.Event{Kind: event.Override, Severity: severity, Subject: s.Target.String(), Message: message, Fields: fields})
+	c.events.Add(event.Event{Kind: event.Override, Severity: severity, Subject: s.Target.String(), Message: message, Fields: fields})
 }
 
 // recordConfig records the outcome of a reload.
@@ -130,6 +130,6 @@ func (c *Control) recordConfig(file string, err error) {
 	if err != nil {
 		e.Severity, e.Message = event.Error, "reload refused: "+err.Error()
 	}
-	c.instance.events.Add(e)
-	c.instance.markDirty()
+	c.events.Add(e)
+	c.markDirty()
 }

@@ -120,8 +120,8 @@ func (c *Control) Explain(asked answer.ExplainQuery) Explanation {
 // explain explains from the current generation and keeps its files open during the call.
 func (c *Control) explain(asked answer.ExplainQuery) (Explanation, *view) {
 	at := c.hold()
-	defer at.control.release()
-	e := Explain(at.snapshot, asked)
+	defer at.Release()
+	e := Explain(at.Snapshot, asked)
 	e.At = time.Now()
 	return e, at
 }

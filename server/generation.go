@@ -2,81 +2,106 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"sync/atomic"
+	"io"
+	"os"
+	"path/filepath"
 	"time"
 
-	"meridian/discovery"
+	"meridian/config"
 	"meridian/dnsname"
-	"meridian/health"
-	"meridian/loads"
 	"meridian/pools"
 	"meridian/snapshot"
 )
 
-// generation is a loaded configuration with everything that keeps its pools current. Its snapshot
-// is replaced when the addresses of targets or the latency table change.
+// generation is the daemon's part of a generation: it replaces the snapshot when the addresses of
+// targets or the latency table change.
 //
 // A reload makes the next generation. The files of the previous one are closed when it has no
-// users any more: see acquire.
+// users any more.
 type generation struct {
-	targets  *discovery.Watch
-	hash     string    // see hashOf
-	loadedAt time.Time // when its configuration was loaded
-
-	// Guarded by instance.swapping while the generation serves.
-	snapshot *snapshot.Snapshot
-	watch    *health.Watch
-	loads    *loads.Watch
+	// Guarded by instance.swapMu while the generation serves.
+	Generation
 	resolved map[dnsname.Name]pools.Resolved // the addresses in the snapshot
 	changed  time.Time                       // when they last changed
 
 	roundTrips *latencySource // owned by updatePools while the generation serves
 
-	users    atomic.Int64
 	replaced chan struct{} // closed when another generation serves
 	unused   chan struct{} // closed when the generation is
-	closed   func(error)   // called with the result of closing the files
 }
 
-// Acquire adds a user. It returns false if the generation is closed.
-func (g *generation) acquire() bool {
-	for {
-		n := g.users.Load()
-		if n == 0 {
-			return false
-		}
-		if g.users.CompareAndSwap(n, n+1) {
-			return true
-		}
+// newGeneration returns a generation of a loaded snapshot, without health checks and load reports.
+func (l *instance) newGeneration(loaded *snapshot.Snapshot) *generation {
+	g := &generation{
+		Generation: Generation{Snapshot: loaded, Hash: hashOf(loaded.Config), LoadedAt: time.Now(), Targets: follow(l.tracker, loaded)},
+		replaced:   make(chan struct{}), unused: make(chan struct{}),
 	}
+	g.Users = NewUsers(func() { l.close(g) })
+	return g
 }
 
-// Release removes a user. The last one closes the generation.
-func (g *generation) release() {
-	if g.users.Add(-1) > 0 {
-		return
-	}
+// close closes a generation that has no users any more.
+func (l *instance) close(g *generation) {
 	g.unfollow()
-	g.closed(g.snapshot.Close())
+	if err := g.Snapshot.Close(); err != nil {
+		l.Logger.Warn("cannot close the files of the previous configuration", "error", err)
+	}
 	close(g.unused)
 }
 
 // unfollow stops the watches that keep the snapshot current.
 func (g *generation) unfollow() {
-	g.watch.Close()
-	g.loads.Close()
-	g.targets.Close()
+	g.Watch.Close()
+	g.Loads.Close()
+	g.Targets.Close()
 }
 
-// hold returns the current view, with the caller as a user of its generation. The caller must
-// release it.
-func (c *Control) hold() *view {
-	for {
-		if at := c.currentView(); at.control.acquire() {
-			return at
+// hashDigits is the length of a configuration's hash: enough to tell configurations apart.
+const hashDigits = 12
+
+// hashOf returns a hash of the files of a configuration, which is equal on nodes with equal files.
+func hashOf(cfg *config.Config) string {
+	hash := sha256.New()
+	for _, file := range cfg.Files() {
+		if cfg.Root != "" {
+			file = filepath.Join(cfg.Root, file)
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			return ""
+		}
+		_, err = io.Copy(hash, f)
+		f.Close()
+		if err != nil {
+			return ""
 		}
 	}
+	return hex.EncodeToString(hash.Sum(nil))[:hashDigits]
+}
+
+// currentGeneration returns the generation that serves, or nil.
+func (l *instance) currentGeneration() *generation {
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	return l.current
+}
+
+// served returns the snapshot that serves.
+func (l *instance) served() *snapshot.Snapshot {
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	return l.current.Snapshot
+}
+
+// hold returns the generation that serves, with the caller as a user. The caller must release it.
+func (l *instance) hold() *generation {
+	l.swapMu.Lock()
+	defer l.swapMu.Unlock()
+	l.current.Acquire() // never fails: the instance is a user of the current one
+	return l.current
 }
 
 // use makes g the current generation and returns the previous one, or nil. If answering is true,
@@ -85,21 +110,15 @@ func (l *instance) use(g *generation, answering bool) (before *generation, err e
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
 	if answering {
-		if _, err := l.server.Swap(g.snapshot); err != nil {
+		if _, err := l.server.Swap(g.Snapshot); err != nil {
 			return nil, err
 		}
 	}
-	g.users.Store(1)
-	g.closed = func(err error) {
-		if err != nil {
-			l.Logger.Warn("cannot close the files of the previous configuration", "error", err)
-		}
-	}
-	if before = l.control.currentView().control; before != nil {
+	if before = l.current; before != nil {
 		close(before.replaced)
 	}
-	l.control.commit(g)
-	l.logCurrent(g.snapshot.Pools)
+	l.current = g
+	l.control.Commit(g.Generation)
 	l.measuredLocked(g.roundTrips)
 	return before, nil
 }
@@ -118,12 +137,12 @@ func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *snaps
 	if err != nil {
 		return err
 	}
-	unused := &generation{snapshot: snapshot, watch: watch, loads: loads}
+	unused := &generation{Generation: Generation{Snapshot: snapshot, Watch: watch, Loads: loads}}
 	if err = l.exchange(g, unused); err != nil {
-		l.control.abort(snapshot.Pools)
+		l.control.Abort(snapshot.Pools)
 	}
-	unused.watch.Close()
-	unused.loads.Close()
+	unused.Watch.Close()
+	unused.Loads.Close()
 	return err
 }
 
@@ -131,16 +150,15 @@ func (l *instance) swapPools(ctx context.Context, g *generation, snapshot *snaps
 func (l *instance) exchange(g, next *generation) error {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	if l.control.currentView().control != g {
+	if l.current != g {
 		return errReplaced
 	}
-	if _, err := l.server.Swap(next.snapshot); err != nil {
+	if _, err := l.server.Swap(next.Snapshot); err != nil {
 		return err
 	}
-	g.snapshot, next.snapshot = next.snapshot, g.snapshot
-	g.watch, next.watch = next.watch, g.watch
-	g.loads, next.loads = next.loads, g.loads
-	l.control.commit(g)
-	l.logCurrent(g.snapshot.Pools)
+	g.Snapshot, next.Snapshot = next.Snapshot, g.Snapshot
+	g.Watch, next.Watch = next.Watch, g.Watch
+	g.Loads, next.Loads = next.Loads, g.Loads
+	l.control.Commit(g.Generation)
 	return nil
 }

@@ -32,7 +32,7 @@ type Region struct {
 
 // Zones returns the served zones, in the order of the configuration.
 func (c *Control) Zones() []Zone {
-	snapshot := c.currentView().snapshot
+	snapshot := c.currentView().Snapshot
 	all := []Zone{}
 	for i, sum := range snapshot.Zones.Summary() {
 		of := &snapshot.Config.Zones[i]
@@ -54,7 +54,7 @@ func (c *Control) Zones() []Zone {
 // Regions returns the configured regions, in the order of the configuration.
 func (c *Control) Regions() []Region {
 	all := []Region{}
-	for _, r := range c.currentView().snapshot.Config.Regions {
+	for _, r := range c.currentView().Snapshot.Config.Regions {
 		all = append(all, Region{r.Name, r.Location.Lat, r.Location.Lon, r.Bias})
 	}
 	return all

@@ -25,22 +25,6 @@ type LastGood struct {
 	Load func(*config.Copy, snapshot.Builder) (*snapshot.Snapshot, error)
 }
 
-// LastGoodStatus says that a copy is served because the configuration was invalid or refused at
-// start.
-type LastGoodStatus struct {
-	Kept   time.Time `json:"kept"`   // when the copy was made
-	Error  string    `json:"error"`  // why the configuration is not served
-	Errors []string  `json:"errors"` // the errors of the configuration, maxErrors at most
-
-	// Hint says how to load the configuration if it is valid, but was refused because it removes
-	// most of what the copy serves; empty: it is invalid.
-	Hint string `json:"hint,omitempty"`
-
-	// Environment lists the environment variables with a saved value, which the copy uses, that
-	// differs from the present one.
-	Environment []string `json:"environment,omitempty"`
-}
-
 // maxErrors is the maximum number of configuration errors in the status.
 const maxErrors = 100
 
@@ -65,7 +49,7 @@ func (l *instance) loadLastGood(invalid error, folders []string) (*snapshot.Snap
 		return nil, invalid
 	}
 	status := kept.status(invalid)
-	l.control.lastGood.Store(status)
+	l.control.RecordLastGood(status)
 	attributes := []any{"kept", status.Kept.Format(time.RFC3339), "file", kept.path}
 	if len(status.Environment) > 0 {
 		attributes = append(attributes, "saved_environment", status.Environment)
@@ -174,7 +158,7 @@ func errorsIn(err error) []error {
 // keepLastGood saves the configuration of a served snapshot, in the background because a disk may
 // hang. Its load began at begun; a file that changed since then is not the one being served.
 func (l *instance) keepLastGood(snapshot *snapshot.Snapshot, begun time.Time) {
-	k := l.writer.Load()
+	k := l.control.Writer()
 	if l.LastGood == nil || k == nil || snapshot.Config.Root != "" {
 		return
 	}
@@ -216,10 +200,6 @@ func (l *instance) awaitLastGood() {
 		l.waitOrLog(l.lastGoodSaved, "writing the last good configuration")
 	}
 }
-
-// LastGood returns the status of the last good configuration if it is served in place of an
-// invalid one, otherwise nil.
-func (c *Control) LastGood() *LastGoodStatus { return c.lastGood.Load() }
 
 // absolute makes paths absolute.
 func absolute(paths []string) []string {

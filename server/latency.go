@@ -12,16 +12,6 @@ import (
 	"meridian/snapshot"
 )
 
-// LatencyStatus is the status of the latency table.
-type LatencyStatus struct {
-	File    string    `json:"file"`
-	Rows    int       `json:"rows"`            // in use; 0 while the file is stale
-	Written time.Time `json:"written"`         // modification time of the file in use
-	Stale   bool      `json:"stale"`           // older than max_age: distance decides
-	Refused int       `json:"refused"`         // rejected new files since the last reload
-	Error   string    `json:"error,omitempty"` // the error of the current file; an older one is in use
-}
-
 // latencySource keeps the latency table of a snapshot current.
 type latencySource struct {
 	config    config.Latency
@@ -123,7 +113,7 @@ func sameFile(a, b fs.FileInfo) bool {
 func (l *instance) reloadLatency(ctx context.Context, g *generation, info fs.FileInfo) {
 	r := g.roundTrips
 	begun := time.Now()
-	next, err := buildSafely(ctx, l, g.snapshot.Geo.ReadLatency)
+	next, err := buildSafely(ctx, l, g.Snapshot.Geo.ReadLatency)
 	if ctx.Err() != nil {
 		return
 	}
@@ -149,7 +139,7 @@ func (l *instance) reloadLatency(ctx context.Context, g *generation, info fs.Fil
 func (l *instance) publishRoundTrips(g *generation) {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	if l.control.currentView().control == g {
+	if l.current == g {
 		l.measuredLocked(g.roundTrips)
 	}
 }
@@ -157,7 +147,7 @@ func (l *instance) publishRoundTrips(g *generation) {
 // measuredLocked makes r the table for the status and the next reload.
 func (l *instance) measuredLocked(r *latencySource) {
 	l.measured = r.read
-	l.control.recordLatency(r.status())
+	l.control.RecordLatency(r.status())
 }
 
 // expireLatency switches to distance when the table is older than max_age.
@@ -191,7 +181,7 @@ func (l *instance) refuseLatency(r *latencySource, info fs.FileInfo, err error) 
 func (l *instance) recompileLatency(ctx context.Context, g *generation, t *geo.Latency) error {
 	defer l.processors.use()()
 	defer l.collecting.use()()
-	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return g.snapshot.Measure(t) })
+	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return g.Snapshot.Measure(t) })
 	if err != nil {
 		return err
 	}

@@ -38,12 +38,12 @@ func startMeasuring(t *testing.T, options, table string, age time.Duration) *lat
 	probing, stop := context.WithCancel(context.Background())
 	probed := make(chan struct{})
 	go func() { defer close(probed); m.prober.Run(probing) }()
-	m.control = newControl(m.instance)
 	loaded := m.load(options)
-	m.server = New(loaded, Options{Logger: log})
+	m.server.Begin(loaded)
+	m.control.Use(m.prober, nil)
 	m.prepared(loaded)
 	t.Cleanup(func() {
-		m.release()
+		m.Release()
 		stop()
 		<-probed
 		m.tracker.Close()
@@ -64,7 +64,7 @@ func (m *latencyTest) prepared(loaded *snapshot.Snapshot) {
 		m.t.Fatal(err)
 	}
 	if before != nil {
-		before.release()
+		before.Release()
 	}
 }
 

@@ -98,7 +98,7 @@ func (o overrides) forTree() []pools.Override {
 	for i, s := range o {
 		kind, err := ParseKind(s.Kind)
 		if err != nil {
-			panic(err) // checked by valid
+			panic(err) // checked by Validate
 		}
 		list[i] = pools.Override{
 			Pool: s.Target.Pool, Member: s.Target.Member, Region: s.Target.Region,
@@ -108,8 +108,8 @@ func (o overrides) forTree() []pools.Override {
 	return list
 }
 
-// valid returns the error of an override that comes from outside.
-func (s *Override) valid() error {
+// Validate returns the error of an override that comes from outside.
+func (s *Override) Validate() error {
 	if _, err := ParseKind(s.Kind); err != nil {
 		return err
 	}

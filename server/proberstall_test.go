@@ -51,9 +51,9 @@ func TestStalledProberDelaysNothingElse(t *testing.T) {
 	if _, err := control.Override(Selector{Pool: "web", Member: "a"}, pools.Drained, OverrideOptions{}); err != nil {
 		t.Error(err)
 	}
-	control.onTick(time.Now())
+	control.Tick(time.Now())
 	for range 2 {
-		if err := <-asked; err != nil && err != errProberStalled {
+		if err := <-asked; err != nil && err != ErrProberStalled {
 			t.Error(err)
 		}
 	}

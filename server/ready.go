@@ -21,7 +21,7 @@ func (c *Control) Started() bool { return c.startup.done.Load() }
 // the first round of probes has ended.
 func (c *Control) Readiness() Readiness {
 	switch {
-	case c.instance.draining.Load():
+	case c.stopping.Load():
 		return Readiness{Why: "draining: the server is stopping"}
 	case !c.Started():
 		return Readiness{Why: "starting: " + c.startup.stage()}
@@ -29,17 +29,30 @@ func (c *Control) Readiness() Readiness {
 	return Readiness{Ready: true}
 }
 
+// BeginShutdown makes Readiness report that the server is stopping.
+func (c *Control) BeginShutdown() { c.stopping.Store(true) }
+
+// StartResolving records that a start waits for the first lookups of targets.
+func (c *Control) StartResolving() { c.startup.resolving.Store(true) }
+
+// StartProbing records that a start waits for the first results of w.
+func (c *Control) StartProbing(w *health.Watch) {
+	if !c.Started() {
+		c.startup.watch.Store(w)
+	}
+}
+
+// FinishStart records that a configuration serves.
+func (c *Control) FinishStart() {
+	c.startup.done.Store(true)
+	c.startup.watch.Store(nil)
+}
+
 // startup is the progress of a start, for readers of the API.
 type startup struct {
 	done      atomic.Bool
 	resolving atomic.Bool                  // the first lookups of targets run
 	watch     atomic.Pointer[health.Watch] // of the first health checks; nil: they have not begun
-}
-
-// finish ends the start.
-func (s *startup) finish() {
-	s.done.Store(true)
-	s.watch.Store(nil)
 }
 
 // stage returns what the start waits for.

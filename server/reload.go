@@ -3,12 +3,10 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
 	"meridian/config"
-	"meridian/snapshot"
 )
 
 // ReloadStatus is the outcome of the last reload. After a refused reload, the previous
@@ -23,8 +21,8 @@ type ReloadStatus struct {
 // reloadCounts counts reloads.
 type reloadCounts struct{ succeeded, refused atomic.Uint64 }
 
-// recordReload records the outcome of a reload; nil means success.
-func (c *Control) recordReload(err error) {
+// RecordReload records the outcome of a reload; nil means success.
+func (c *Control) RecordReload(err error) {
 	if err == nil {
 		c.reloads.succeeded.Add(1)
 	} else {
@@ -40,19 +38,19 @@ func (c *Control) recordReload(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.updateLocked(func(m *view) { m.reload = s })
-	c.recordConfig(c.currentView().snapshot.Config.File, err)
+	c.recordConfig(c.currentView().Snapshot.Config.File, err)
 }
 
-// reloadRequest is an operator's request for a reload. The zero value represents a signal.
-type reloadRequest struct {
-	allowRemoval bool
-	done         chan<- reloadOutcome // has room for one; nil: no caller waits
+// ReloadRequest is an operator's request for a reload. The zero value represents a signal.
+type ReloadRequest struct {
+	AllowRemoval bool
+	done         chan<- ReloadOutcome // has room for one; nil: no caller waits
 }
 
-// reloadOutcome is the outcome of a reload.
-type reloadOutcome struct {
-	loaded *Loaded
-	err    error
+// ReloadOutcome is the outcome of a reload.
+type ReloadOutcome struct {
+	Loaded *Loaded
+	Err    error
 }
 
 // Loaded holds the counts of a loaded configuration.
@@ -69,92 +67,52 @@ type Loaded struct {
 	AdminMoved bool   `json:"admin_moved,omitempty"` // the reload changed it
 }
 
-// countLoaded counts the contents of a snapshot.
-func countLoaded(s *snapshot.Snapshot) *Loaded {
-	n := &Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools)}
-	for _, z := range s.Zones.Summary() {
-		n.Names += z.Names
-		n.Bound += z.Balanced
-		n.Records += z.Records
-	}
-	return n
-}
-
-// loaded describes what is served after a reload that began at begun, with the API at before.
-func (l *instance) loaded(begun time.Time, before *adminListener) *Loaded {
-	n := countLoaded(l.control.currentView().snapshot)
-	n.Took, n.AdminMoved = time.Since(begun), before != l.adminListener
-	if l.adminListener != nil {
-		n.Admin = l.adminListener.addr()
-	}
-	return n
-}
-
-// answer reports the outcome to the caller of Reload.
-func (r *reloadRequest) answer(outcome *reloadOutcome) {
+// Answer reports the outcome to the caller of Reload.
+func (r *ReloadRequest) Answer(outcome ReloadOutcome) {
 	if r.done != nil {
-		r.done <- *outcome
+		r.done <- outcome
 	}
 }
 
 // Reload loads the configuration again, as SIGHUP does, and reports the loaded content or the
 // reason for a refusal. It waits for a running reload; ctx ends the waiting, not the reload.
 func (c *Control) Reload(ctx context.Context, allowRemoval bool) (*Loaded, error) {
-	done := make(chan reloadOutcome, 1)
+	done := make(chan ReloadOutcome, 1)
 	select {
-	case c.instance.reloads <- reloadRequest{allowRemoval: allowRemoval, done: done}:
+	case c.requests <- ReloadRequest{AllowRemoval: allowRemoval, done: done}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	select {
 	case outcome := <-done:
-		return outcome.loaded, outcome.err
+		return outcome.Loaded, outcome.Err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// reasons returns the log attributes of a failed reload.
-func reasons(err error) []any {
-	attributes := []any{"error", err}
-	if r := (*RequestError)(nil); errors.As(err, &r) && r.Hint != "" {
-		attributes = append(attributes, "hint", r.Hint)
-	}
-	return attributes
+// Requests returns the reloads that operators request. Each request must be answered.
+func (c *Control) Requests() <-chan ReloadRequest { return c.requests }
+
+// LastGoodStatus says that a copy is served because the configuration was invalid or refused at
+// start.
+type LastGoodStatus struct {
+	Kept   time.Time `json:"kept"`   // when the copy was made
+	Error  string    `json:"error"`  // why the configuration is not served
+	Errors []string  `json:"errors"` // the errors of the configuration, maxErrors at most
+
+	// Hint says how to load the configuration if it is valid, but was refused because it removes
+	// most of what the copy serves; empty: it is invalid.
+	Hint string `json:"hint,omitempty"`
+
+	// Environment lists the environment variables with a saved value, which the copy uses, that
+	// differs from the present one.
+	Environment []string `json:"environment,omitempty"`
 }
 
-// loadSafely loads the configuration while the current one is served, and refuses it if it would
-// remove too much.
-func (l *instance) loadSafely(served *snapshot.Snapshot, allowRemoval bool) (*snapshot.Snapshot, error) {
-	snapshot, err := l.Load(l.builder())
-	if err != nil || allowRemoval {
-		return snapshot, err
-	}
-	if err := refuseRemoval(countLoaded(served), countLoaded(snapshot)); err != nil {
-		return nil, errors.Join(err, snapshot.Close())
-	}
-	return snapshot, nil
-}
+// LastGood returns the status of the last good configuration if it is served in place of an
+// invalid one, otherwise nil.
+func (c *Control) LastGood() *LastGoodStatus { return c.lastGood.Load() }
 
-// refuseRemoval returns an error for a configuration that would remove most of the served data,
-// as an empty or truncated file does:
-//
-//	served        new                       outcome
-//	some zones    no zones                  refused
-//	n names       fewer than n/2            refused
-//	n balanced    fewer than n/2            refused
-//	-             anything else             loaded
-func refuseRemoval(served, next *Loaded) error {
-	what := ""
-	switch {
-	case served.Zones > 0 && next.Zones == 0:
-		what = fmt.Sprintf("the new configuration has no zones; %d are served", served.Zones)
-	case 2*next.Names < served.Names:
-		what = fmt.Sprintf("the new configuration has %d names, fewer than half of the %d that are served", next.Names, served.Names)
-	case 2*next.Bound < served.Bound:
-		what = fmt.Sprintf("the new configuration has %d balanced names, fewer than half of the %d that are served", next.Bound, served.Bound)
-	default:
-		return nil
-	}
-	return &RequestError{What: what, Hint: "meridian reload --allow-removal loads it all the same; at a start, serve --allow-removal"}
-}
+// RecordLastGood records that the last good configuration serves; nil: the configuration itself.
+func (c *Control) RecordLastGood(s *LastGoodStatus) { c.lastGood.Store(s) }

@@ -19,12 +19,12 @@ import (
 func (l *instance) stateContent() ([]byte, error) {
 	return json.Marshal(&savedState{
 		Verdicts:  l.prober.Save(),
-		Ejections: l.control.ejections(), // after the verdicts: a saved verdict must not lack its deferral
+		Ejections: l.control.SaveEjections(), // after the verdicts: a saved verdict must not lack its deferral
 		Overrides: l.control.Overrides(),
 		Targets:   l.tracker.Remember(),
-		Loads:     l.control.loadMemory(),
+		Loads:     l.control.LoadMemory(),
 		Notified:  l.notifier.Cursors(), // before the events: a saved cursor must not exceed them
-		Events:    l.events.Save(),
+		Events:    l.control.Events().Save(),
 	})
 }
 
@@ -43,7 +43,7 @@ type savedState struct {
 // valid returns the first error of m. Package health validates the saved targets itself.
 func (m *savedState) valid() error {
 	for i := range m.Overrides {
-		if err := m.Overrides[i].valid(); err != nil {
+		if err := m.Overrides[i].Validate(); err != nil {
 			return fmt.Errorf("override %d: %w", i+1, err)
 		}
 	}

@@ -3,8 +3,7 @@
 // A listener is one configured address: a UDP socket and goroutine for each worker, and one TCP
 // socket. The query path takes no lock, allocates no memory and logs nothing.
 //
-// Daemon runs the process (probing, reload, signals). The package knows no policy and no file
-// format.
+// The package knows no policy and no file format.
 package server
 
 import (
@@ -50,13 +49,14 @@ type Server struct {
 
 // New creates a server that answers from snapshot.
 func New(snapshot *snapshot.Snapshot, o Options) *Server {
-	s := newServer(o)
+	s := NewEmpty(o)
 	s.Begin(snapshot)
 	return s
 }
 
-// newServer creates a server that may bind its sockets before it has a snapshot.
-func newServer(o Options) *Server {
+// NewEmpty creates a server without a snapshot, which may already bind its sockets. Begin sets the
+// first snapshot.
+func NewEmpty(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -69,11 +69,11 @@ func newServer(o Options) *Server {
 
 // Listen binds every address of the snapshot's configuration, UDP and TCP. Queries wait in the
 // sockets until Serve.
-func (s *Server) Listen() error { return s.bind(s.Settings()) }
+func (s *Server) Listen() error { return s.Bind(s.Settings()) }
 
-// bind listens on exactly the addresses of cfg: it keeps or closes those that an earlier call
+// Bind listens on exactly the addresses of cfg: it keeps or closes those that an earlier call
 // bound.
-func (s *Server) bind(cfg *config.Server) error {
+func (s *Server) Bind(cfg *config.Server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -89,8 +89,8 @@ func (s *Server) bind(cfg *config.Server) error {
 	return nil
 }
 
-// unbind closes the sockets of a server that has not served.
-func (s *Server) unbind() {
+// Unbind closes the sockets of a server that has not served.
+func (s *Server) Unbind() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.started {

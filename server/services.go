@@ -34,7 +34,7 @@ func (l *instance) openServices(cfg *config.Config) (*services, error) {
 }
 
 func (l *instance) open(b *services, cfg *config.Config) (err error) {
-	if k := l.writer.Load(); k != nil && sameFolder(k.Dir().Path(), cfg.State) {
+	if k := l.control.Writer(); k != nil && sameFolder(k.Dir().Path(), cfg.State) {
 		b.stateDir = k.Dir()
 	} else if b.stateDir, err = lockStateDir(cfg); err != nil {
 		return err
@@ -68,20 +68,20 @@ func sameFolder(a, b string) bool {
 // the API: the answer to the request for the reload is still to be sent.
 func (l *instance) useServices(b *services) {
 	if l.Served != nil {
-		l.Served(l.control, l.control.currentView().snapshot.Config)
+		l.Served(l.control, l.served().Config)
 	}
 	l.adminListener = b.adminListener
 	if b.adminListener != nil {
 		b.adminListener.serve(b.handler)
 	}
-	k := l.writer.Load()
+	k := l.control.Writer()
 	if k != nil && k.Dir() == b.stateDir {
 		return
 	}
-	l.writer.Store(nil)
+	l.control.SwapWriter(nil)
 	l.stopWriter(k)
 	if b.stateDir != nil {
-		l.writer.Store(state.Start(b.stateDir, l.stateContent, l.prober.Changes(), l.Logger))
+		l.control.SwapWriter(state.Start(b.stateDir, l.stateContent, l.prober.Changes(), l.Logger))
 	}
 }
 
@@ -90,7 +90,7 @@ func (l *instance) closeUnused(b *services) {
 	if b.adminListener != l.adminListener {
 		b.adminListener.close()
 	}
-	if k := l.writer.Load(); b.stateDir != nil && (k == nil || k.Dir() != b.stateDir) {
+	if k := l.control.Writer(); b.stateDir != nil && (k == nil || k.Dir() != b.stateDir) {
 		b.stateDir.Unlock()
 	}
 }
@@ -100,7 +100,7 @@ func (l *instance) shutdown() {
 	l.adminListener.close()
 	l.adminListener = nil
 	l.awaitLastGood()
-	l.stopWriter(l.writer.Swap(nil))
+	l.stopWriter(l.control.SwapWriter(nil))
 }
 
 // shutdownTimeout is the time limit for each component to end at shutdown.
@@ -122,17 +122,17 @@ func (l *instance) restoreState(folder *state.Dir) {
 	var cursors map[string]uint64
 	if folder != nil {
 		m, aside := readState(folder, l.Logger)
-		l.control.quarantined = aside
+		l.control.SetQuarantined(aside)
 		if m != nil {
 			options.Saved, tracking.Remembered = m.Verdicts, m.Targets
-			l.events.Restore(m.Events)
+			l.control.Events().Restore(m.Events)
 			cursors = m.Notified
-			l.control.restored, l.control.restoredLoads = m.Ejections, m.Loads
-			l.control.restore(overrides(m.Overrides).at(time.Now()))
+			l.control.Restore(Restored{m.Overrides, m.Ejections, m.Loads})
 		}
 	}
-	l.notifier = notify.New(notify.Options{Events: l.events, Logger: l.Logger, Cursors: cursors})
+	l.notifier = notify.New(notify.Options{Events: l.control.Events(), Logger: l.Logger, Cursors: cursors})
 	l.prober, l.tracker = health.NewProber(options), discovery.New(tracking)
+	l.control.Use(l.prober, l.notifier)
 }
 
 // stopWriter writes the state once more; nil is a no-op.
@@ -140,24 +140,4 @@ func (l *instance) stopWriter(k *state.Writer) {
 	if k != nil {
 		l.waitOrLog(k.Stop(), "writing the state")
 	}
-}
-
-// markDirty requests that the state be written.
-func (l *instance) markDirty() {
-	if k := l.writer.Load(); k != nil {
-		k.MarkDirty()
-	}
-}
-
-// state reports whether the current state is saved. If wait is true, it first waits until the
-// state has been written or could not be.
-func (l *instance) stateStatus(wait bool) StateStatus {
-	k := l.writer.Load()
-	if k == nil {
-		return StateStatus{Quarantined: l.control.quarantined}
-	}
-	if wait {
-		k.Flush()
-	}
-	return StateStatus{k.Dir().Path(), k.Persisted(), l.control.quarantined}
 }

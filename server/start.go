@@ -21,7 +21,7 @@ func (l *instance) bindAndBuild(cfg *config.Config) (*snapshot.Snapshot, []confi
 func (l *instance) bindFirst(cfg *config.Config) error {
 	l.bindMu.Lock()
 	defer l.bindMu.Unlock()
-	if err := l.server.bind(&cfg.Server); err != nil {
+	if err := l.server.Bind(&cfg.Server); err != nil {
 		return err
 	}
 	l.bound = time.Now()
@@ -54,7 +54,7 @@ func (l *instance) bindAdmin(cfg *config.Config) error {
 func (l *instance) unbind() {
 	l.bindMu.Lock()
 	defer l.bindMu.Unlock()
-	l.server.unbind()
+	l.server.Unbind()
 	l.adminListener.close()
 	l.adminListener = nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"meridian/control/event/notify"
-	"meridian/control/state"
 	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
@@ -83,18 +82,11 @@ type ProberStatus struct {
 
 // Prober returns the status of the prober, even if that is stalled.
 func (c *Control) Prober() ProberStatus {
-	if c.currentView().snapshot == nil { // the prober may not exist yet
+	if c.currentView().Snapshot == nil { // the prober may not exist yet
 		return ProberStatus{}
 	}
-	p := c.instance.prober.Heartbeat()
+	p := c.prober.Heartbeat()
 	return ProberStatus{p.At, p.Stalled(time.Now()), p.Panics, p.Targets, p.Probing}
-}
-
-// StateStatus says whether health states and overrides survive a restart.
-type StateStatus struct {
-	Dir         string             `json:"folder"`                // empty: none is configured, nothing is saved
-	Persisted   bool               `json:"persisted"`             // false: nothing is saved, or the directory is not writable
-	Quarantined *state.Quarantined `json:"quarantined,omitempty"` // a corrupt state file of the previous process
 }
 
 // PoolStatus is the status of a pool.
@@ -208,12 +200,12 @@ type Transition struct {
 func (c *Control) Status(t Selector) (*Status, error) {
 	at := c.currentView()
 	if t != (Selector{}) {
-		if err := t.validate(at.snapshot.Config); err != nil {
+		if err := t.validate(at.Snapshot.Config); err != nil {
 			return nil, err
 		}
 	}
-	selected, regions := selectedPools(at.snapshot.Pools, t), at.snapshot.Pools.Regions()
-	if !at.fetchProbes(targetIDs(selected, regions)) && c.currentView().watch != at.watch { // the watch was ended by a reload
+	selected, regions := selectedPools(at.Snapshot.Pools, t), at.Snapshot.Pools.Regions()
+	if !at.fetchProbes(targetIDs(selected, regions)) && c.currentView().Watch != at.Watch { // the watch was ended by a reload
 		return c.Status(t)
 	}
 	s := c.processStatus(at)
@@ -231,13 +223,13 @@ func (c *Control) Status(t Selector) (*Status, error) {
 // processStatus returns the part of a status that is not about regions and pools.
 func (c *Control) processStatus(at *view) *Status {
 	s := &Status{
-		At: time.Now(), StartedAt: c.startedAt, Config: at.snapshot.Config.File,
-		State: c.instance.stateStatus(false), Reload: at.reload, LastGood: c.LastGood(),
-		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.instance.notifier.Status(),
+		At: time.Now(), StartedAt: c.startedAt, Config: at.Snapshot.Config.File,
+		State: c.StateStatus(), Reload: at.reload, LastGood: c.LastGood(),
+		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.notifier.Status(),
 		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
-	for _, a := range c.instance.server.Addrs() {
+	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
 	}
 	return s
@@ -274,7 +266,7 @@ func (at *view) poolStatus(p *pools.PoolStatus, regions []RegionStatus, ejection
 
 // ejections returns the members that max_ejection applies to, by name.
 func (at *view) ejections() map[memberName]*pools.Ejection {
-	all := at.snapshot.Pools.Ejections()
+	all := at.Snapshot.Pools.Ejections()
 	found := make(map[memberName]*pools.Ejection, len(all))
 	for i := range all {
 		found[memberName{all[i].Pool, all[i].Member}] = &all[i]
@@ -337,7 +329,7 @@ func (at *view) addressStatus(a pools.AddressStatus) AddressStatus {
 	if a.Target < 0 {
 		return s
 	}
-	check := at.snapshot.Pools.Targets()[a.Target].Check
+	check := at.Snapshot.Pools.Targets()[a.Target].Check
 	s.Check = check.Name
 	known, ok := at.known[a.Target]
 	if !ok { // it is being removed, or the prober is stalled
@@ -378,4 +370,14 @@ func (s *AddressStatus) fill(known health.Status) {
 		part.fill(p.Status)
 		s.Parts = append(s.Parts, part)
 	}
+}
+
+// LatencyStatus is the status of the latency table.
+type LatencyStatus struct {
+	File    string    `json:"file"`
+	Rows    int       `json:"rows"`            // in use; 0 while the file is stale
+	Written time.Time `json:"written"`         // modification time of the file in use
+	Stale   bool      `json:"stale"`           // older than max_age: distance decides
+	Refused int       `json:"refused"`         // rejected new files since the last reload
+	Error   string    `json:"error,omitempty"` // the error of the current file; an older one is in use
 }

@@ -27,10 +27,10 @@ const firstLookups = startupProbeTimeout / 2
 func (l *instance) prepare(ctx context.Context, loaded *snapshot.Snapshot) (*generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, startupProbeTimeout)
 	defer cancel()
-	g := &generation{snapshot: loaded, hash: hashOf(loaded.Config), loadedAt: time.Now(), targets: follow(l.tracker, loaded), replaced: make(chan struct{}), unused: make(chan struct{})}
+	g := l.newGeneration(loaded)
 	err := l.complete(ctx, g)
 	if err != nil {
-		g.targets.Close()
+		g.Targets.Close()
 		return nil, err
 	}
 	return g, nil
@@ -38,20 +38,20 @@ func (l *instance) prepare(ctx context.Context, loaded *snapshot.Snapshot) (*gen
 
 // complete fills in the fields of a generation after its targets.
 func (l *instance) complete(ctx context.Context, g *generation) error {
-	early, err := l.resolveFirst(ctx, g.targets, g.snapshot)
+	early, err := l.resolveFirst(ctx, g.Targets, g.Snapshot)
 	if err != nil {
 		return err
 	}
 	defer early.Close()
-	if g.roundTrips, g.snapshot, err = l.firstRoundTrips(g.snapshot); err != nil {
+	if g.roundTrips, g.Snapshot, err = l.firstRoundTrips(g.Snapshot); err != nil {
 		return err
 	}
-	if g.resolved = addressesOf(g.targets); len(g.resolved) > 0 {
-		if g.snapshot, err = l.resolve(context.Background(), g.snapshot, g.resolved); err != nil {
+	if g.resolved = addressesOf(g.Targets); len(g.resolved) > 0 {
+		if g.Snapshot, err = l.resolve(context.Background(), g.Snapshot, g.resolved); err != nil {
 			return err
 		}
 	}
-	g.watch, g.loads, err = l.subscribe(ctx, g.snapshot)
+	g.Watch, g.Loads, err = l.subscribe(ctx, g.Snapshot)
 	return err
 }
 
@@ -71,7 +71,9 @@ func (l *instance) resolveFirst(ctx context.Context, targets *discovery.Watch, l
 	if err != nil {
 		return nil, err
 	}
-	l.control.startup.resolving.Store(len(endpoints) > 0)
+	if len(endpoints) > 0 {
+		l.control.StartResolving()
+	}
 	ctx, cancel := context.WithTimeout(ctx, firstLookups)
 	defer cancel()
 	if unresolved := targets.FirstRound(ctx); unresolved > 0 {
@@ -108,11 +110,11 @@ func (g *generation) debounce() <-chan time.Time {
 // does. Health states of unchanged addresses carry over.
 func (l *instance) updateAddresses(ctx context.Context, g *generation) error {
 	g.changed = time.Now()
-	resolved := addressesOf(g.targets)
+	resolved := addressesOf(g.Targets)
 	if maps.EqualFunc(resolved, g.resolved, sameAddresses) {
 		return nil
 	}
-	snapshot, err := l.resolve(ctx, g.snapshot, resolved)
+	snapshot, err := l.resolve(ctx, g.Snapshot, resolved)
 	if err != nil {
 		return err
 	}

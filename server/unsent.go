@@ -24,7 +24,7 @@ func (l *unsentLog) due(total uint64, now time.Time) (n uint64) {
 
 // reportUnsentLocked warns of answers that found no room since the last warning.
 func (c *Control) reportUnsentLocked(now time.Time) {
-	if n := c.unsent.due(c.instance.server.Counters().Unsent, now); n > 0 {
+	if n := c.unsent.due(c.server.Counters().Unsent, now); n > 0 {
 		c.log.Warn("UDP answers lost: the send buffer of a socket is full", "answers", n,
 			"hint", "a slow link, or neighbours that do not answer ARP or neighbour discovery: see net.ipv4.neigh.*.unres_qlen_bytes in deploy/sysctl")
 	}

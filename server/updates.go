@@ -7,17 +7,32 @@ import (
 	"time"
 )
 
-// startUpdates starts the goroutines that apply load reports, target changes and latency changes
-// to the pools. A running or hanging reload does not delay them. The returned function waits
+// startUpdates starts the goroutines that apply load reports, target changes, latency changes and
+// the end of overrides to the pools. A running or hanging reload does not delay them. The returned function waits
 // until they have ended after ctx.
 func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
 	running.Go(func() { l.updateLoads(ctx) })
 	running.Go(func() { l.updatePools(ctx) })
+	running.Go(func() { l.tick(ctx) })
 	return func() {
 		ended := make(chan struct{})
 		go func() { running.Wait(); close(ended) }()
 		l.waitOrLog(ended, "pool updates")
+	}
+}
+
+// tick calls Tick once a second.
+func (l *instance) tick(ctx context.Context) {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-second.C:
+			l.control.Tick(now)
+		}
 	}
 }
 
@@ -34,7 +49,7 @@ func (l *instance) updateLoads(ctx context.Context) {
 			}
 		case <-due:
 			due = nil
-			l.control.applyLoads()
+			l.control.ApplyLoads()
 		}
 	}
 }
@@ -42,16 +57,16 @@ func (l *instance) updateLoads(ctx context.Context) {
 // updatePools applies target and latency changes to the current generation.
 func (l *instance) updatePools(ctx context.Context) {
 	for ctx.Err() == nil {
-		g := l.control.hold().control
+		g := l.hold()
 		l.updateGeneration(ctx, g)
-		g.release()
+		g.Release()
 	}
 }
 
 // updateGeneration runs updatePools for g until another generation serves. It starts with a check
 // of the targets, which may have changed before g served.
 func (l *instance) updateGeneration(ctx context.Context, g *generation) {
-	addresses := retrier{run: func() error { return l.updateAddresses(ctx, g) }, control: l.control}
+	addresses := retrier{run: func() error { return l.updateAddresses(ctx, g) }, instance: l}
 	due := g.debounce() // nil: the pools have the current addresses
 	for {
 		select {
@@ -78,7 +93,7 @@ const (
 // retrier applies the addresses of targets, and again after a failure.
 type retrier struct {
 	run      func() error
-	control  *Control
+	instance *instance
 	failures int // consecutive ones
 }
 
@@ -86,19 +101,19 @@ type retrier struct {
 // after a success, or if the generation serves no more.
 func (r *retrier) attempt(ctx context.Context) <-chan time.Time {
 	err := errors.New("the update panicked")
-	updateSafely(r.control, func() { err = r.run() })
+	updateSafely(r.instance.control, func() { err = r.run() })
 	if err == nil || ctx.Err() != nil || errors.Is(err, errReplaced) {
 		r.failures = 0
 		return nil
 	}
 	wait := min(lastRetry, firstRetry<<min(r.failures, 6))
 	r.failures++
-	r.control.log.Error("cannot use the new addresses of targets; the old ones keep serving", "error", err, "failures", r.failures, "retry_in", wait)
+	r.instance.Logger.Error("cannot use the new addresses of targets; the old ones keep serving", "error", err, "failures", r.failures, "retry_in", wait)
 	return time.After(wait)
 }
 
 // updateSafely runs an update. After a panic the pools are unchanged.
 func updateSafely(c *Control, update func()) {
-	defer c.recoverPanic("update of the pools")
+	defer c.RecoverPanic("update of the pools")
 	update()
 }

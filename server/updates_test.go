@@ -91,8 +91,8 @@ func (r *runningDaemon) awaitAnswer(t *testing.T, want string) {
 // A generation that was replaced does not become active again.
 func TestReplacedGenerationStaysInactive(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
-	old := m.control.hold().control
-	defer old.release()
+	old := m.hold()
+	defer old.Release()
 	m.reload("")
 	select {
 	case <-old.replaced:
@@ -104,18 +104,19 @@ func TestReplacedGenerationStaysInactive(t *testing.T) {
 		t.Errorf("measure: %v", err)
 	}
 	m.publishRoundTrips(old)
-	if m.server.Snapshot() != serves || len(m.control.pending) != 0 {
-		t.Errorf("pools of the old generation serve, or wait to: %v", m.control.pending)
+	if m.server.Snapshot() != serves {
+		t.Error("the pools of the old generation serve")
 	}
 }
 
 func TestFailedUpdateOfTargetsIsRetriedWithBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		log := slog.New(slog.DiscardHandler)
 		results := []func() error{
 			func() error { return errors.New("no memory") }, func() error { panic("a bug") }, func() error { return errors.New("no memory") },
 			func() error { return nil }, func() error { return errors.New("no memory") }, func() error { return errReplaced },
 		}
-		r := retrier{control: newControl(&instance{Daemon: &Daemon{Logger: slog.New(slog.DiscardHandler)}})}
+		r := retrier{instance: &instance{Daemon: &Daemon{Logger: log}, control: NewControl(nil, log)}}
 		r.run = func() error { next := results[0]; results = results[1:]; return next() }
 		var waits []time.Duration
 		for len(results) > 0 {
@@ -134,33 +135,22 @@ func TestFailedUpdateOfTargetsIsRetriedWithBackOff(t *testing.T) {
 // The files of a generation stay open only while it is used.
 func TestLastUserClosesGeneration(t *testing.T) {
 	m := startMeasuring(t, "", farIsQuick, time.Hour)
-	at := m.control.hold()
-	closed := false
-	at.control.closed = func(err error) { closed = err == nil }
+	g := m.hold()
+	closed := func() bool {
+		select {
+		case <-g.unused:
+			return true
+		default:
+			return false
+		}
+	}
 	m.reload("")
-	if closed {
+	if closed() {
 		t.Error("it was closed while it is used")
 	}
-	if at.control.release(); !closed || at.control.acquire() {
-		t.Error("it was not closed")
+	if g.Release(); !closed() || g.Acquire() || m.log.Len() > 0 {
+		t.Errorf("it was not closed, or logged %q", &m.log)
 	}
-}
-
-// Requests of operators are answered while overrides or pools change, and while other requests
-// run.
-func TestReadersWaitForNoLock(t *testing.T) {
-	r := start(t, steered)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	at := r.hold() // as Explain does
-	defer at.control.release()
-	if _, err := r.Status(Selector{}); err != nil {
-		t.Error(err)
-	}
-	if e := r.Explain(answer.ExplainQuery{Name: "www.example.com.", Type: dns.TypeA}); len(e.Answers) != 1 {
-		t.Errorf("%+v", e)
-	}
-	r.Overrides()
 }
 
 // A panic in the build of a reload refuses the reload, is logged with its stack, and is counted.

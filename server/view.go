@@ -2,6 +2,7 @@ package server
 
 import (
 	"slices"
+	"time"
 
 	"meridian/discovery"
 	"meridian/dnsname"
@@ -14,17 +15,26 @@ import (
 // view is a consistent state for Control, with data reported by the prober. A reload may have
 // superseded it.
 type view struct {
-	control   *generation        // nil: no generation serves yet
-	snapshot  *snapshot.Snapshot // pools and configuration; its files may be closed by now
-	watch     *health.Watch
-	loads     *loads.Watch
-	targets   *discovery.Watch
+	Generation // the zero value: none serves yet; its files may be closed by now
+
 	overrides overrides
 	latency   *LatencyStatus // nil: no latency is measured
 	reload    ReloadStatus
 
 	known    map[int]health.Status             // by target, the requested ones; see fetchProbes
 	resolved map[dnsname.Name]discovery.Status // all targets
+}
+
+// Generation is a loaded configuration with everything that keeps its pools current.
+type Generation struct {
+	*Users // they keep its files open
+
+	Snapshot *snapshot.Snapshot // pools and configuration
+	Watch    *health.Watch
+	Loads    *loads.Watch
+	Targets  *discovery.Watch
+	Hash     string    // of its files; empty: they cannot be read
+	LoadedAt time.Time // when it was loaded
 }
 
 // currentView returns a copy of the current view.
@@ -36,6 +46,16 @@ func (c *Control) currentView() *view {
 	return new(view) // no generation serves yet
 }
 
+// hold returns the current view, with the caller as a user of its generation. The caller must
+// release it.
+func (c *Control) hold() *view {
+	for {
+		if at := c.currentView(); at.Acquire() {
+			return at
+		}
+	}
+}
+
 // askAtOnce is the number of targets in one request to the prober. The prober does nothing else
 // during a request, so a larger one would delay probes and other readers.
 const askAtOnce = 1024
@@ -43,12 +63,12 @@ const askAtOnce = 1024
 // fetchProbes requests the status of these targets, by index, from the prober, and the status of
 // all lookups from the resolver. It returns false if the prober did not reply.
 func (at *view) fetchProbes(targets []int) bool {
-	at.resolved = at.targets.Status()
+	at.resolved = at.Targets.Status()
 	at.known = make(map[int]health.Status, len(targets))
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
 	for some := range slices.Chunk(targets, askAtOnce) {
-		all := at.watch.Statuses(some)
+		all := at.Watch.Statuses(some)
 		if all == nil {
 			return false
 		}
