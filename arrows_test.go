@@ -13,9 +13,9 @@ import (
 )
 
 // below is the architecture: each package with the packages that it may import.
-// cmd -> {admin, telemetry} -> server -> server/answer -> snapshot -> zones -> pools -> {geo, health} -> config ->
-// dnsname; nothing imports cmd. Go files outside the product (tests of this folder and of deploy, programs of bench)
-// may import all of it, and no package imports them. docs/architecture.md shows the same.
+// cmd -> {daemon, admin, telemetry} -> control -> server -> server/answer -> snapshot -> zones -> pools -> {geo, health} ->
+// config -> dnsname; nothing imports cmd. Of admin and telemetry, only tests import daemon. Go files outside the product
+// (tests of this folder and of deploy, programs of bench) may import all of it, and no package imports them. docs/architecture.md shows the same.
 var below = map[string][]string{
 	"counterpart":               {},
 	"certs":                     {"errtext"},
@@ -37,17 +37,20 @@ var below = map[string][]string{
 	"snapshot":                  {"config", "dnsname", "geo", "health/probe", "loads", "pools", "zones"},
 	"server/answer/answertest":  {"config", "geo", "snapshot"},
 	"server/answer":             {"config", "dnsname", "geo", "health", "pools", "server/answer/answertest", "snapshot", "zones"},
-	"server":                    {"config", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server/answer", "server/answer/answertest", "snapshot"},
+	"server":                    {"config", "health", "pools", "server/answer", "server/answer/answertest", "snapshot"},
 	"admin/dashboard":           {},
 	"admin/dashboard/build":     {"plan"},
 	"control/event":             {},
 	"control/event/notify":      {"control/event"},
-	"admin":                     {"admin/dashboard", "config", "control/event", "plan", "pools", "server", "snapshot"},
+	"control":                   {"config", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server", "server/answer", "server/answer/answertest", "snapshot"},
+	"daemon":                    {"admin/listener", "config", "control", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server", "server/answer", "server/answer/answertest", "snapshot"},
+	"admin":                     {"admin/dashboard", "config", "control", "control/event", "daemon", "plan", "pools", "snapshot"},
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},
-	"cmd/meridian":              {"admin", "config", "control/event", "control/state", "counterpart", "discovery", "dnsname", "errtext", "geo", "health", "health/probe", "plan", "pools", "server", "server/answer", "snapshot", "telemetry"},
+	"cmd/meridian":              {"admin", "config", "control", "control/event", "control/state", "counterpart", "daemon", "discovery", "dnsname", "errtext", "geo", "health", "health/probe", "plan", "pools", "server/answer", "snapshot", "telemetry"},
 	"control/state":             {},
-	"telemetry":                 {"config", "counterpart", "health", "health/probe", "pools", "server", "server/answer", "snapshot", "telemetry/dnstap"},
+	"telemetry":                 {"config", "control", "counterpart", "daemon", "health", "health/probe", "pools", "server/answer", "snapshot", "telemetry/dnstap"},
 	"telemetry/dnstap":          {"counterpart"},
+	"admin/listener":            {"server"},
 
 	".":               {"config"},
 	"bench/city":      {},

@@ -25,7 +25,7 @@
 // invalid request, 401 without the token, 403 for a request from a web page, 404 for a target
 // that is not in the configuration, 405 with Allow, 409 for a conflict with the current state.
 //
-// The package decides nothing: it parses requests and calls [server.Control].
+// The package decides nothing: it parses requests and calls [control.Control].
 package admin
 
 import (
@@ -33,7 +33,7 @@ import (
 	"time"
 
 	"meridian/admin/dashboard"
-	"meridian/server"
+	"meridian/control"
 )
 
 // Options are the settings of the API.
@@ -46,7 +46,7 @@ type Options struct {
 
 // api holds the data of the handlers. Its methods are safe for concurrent use.
 type api struct {
-	control *server.Control
+	control *control.Control
 	Options
 	statusSlots  chan struct{} // holds one element for each running status request
 	forecastSlot chan struct{} // holds one element while a forecast is computed
@@ -58,8 +58,8 @@ type api struct {
 const maxStatusReaders = 2
 
 // New returns the handler of the API of a running server.
-func New(control *server.Control, o Options) http.Handler {
-	a := &api{control, o, make(chan struct{}, maxStatusReaders), make(chan struct{}, 1), make(chan struct{}, maxStreams)}
+func New(c *control.Control, o Options) http.Handler {
+	a := &api{c, o, make(chan struct{}, maxStatusReaders), make(chan struct{}, 1), make(chan struct{}, maxStreams)}
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("GET /v1/status", a.status)
 	guarded.HandleFunc("GET /v1/overrides", a.overrides)
@@ -127,7 +127,7 @@ func (a *api) whenServing(next http.Handler) http.Handler {
 // ready is the response to GET /readyz. The request needs no token, so the response says that the
 // configuration is invalid but does not list its errors.
 type ready struct {
-	server.Readiness
+	control.Readiness
 	Warning  string    `json:"warning,omitempty"`
 	LastGood *lastGood `json:"last_good,omitempty"` // nil: the current configuration is served
 }

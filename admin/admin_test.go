@@ -16,7 +16,8 @@ import (
 
 	"meridian/admin"
 	"meridian/config"
-	"meridian/server"
+	"meridian/control"
+	"meridian/daemon"
 	"meridian/snapshot"
 )
 
@@ -58,9 +59,9 @@ func serveWorld(t testing.TB, world string, o admin.Options) (handler http.Handl
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	l := server.Daemon{
+	l := daemon.Daemon{
 		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err },
-		Admin: func(c *server.Control, _ config.Admin) (http.Handler, error) {
+		Admin: func(c *control.Control, _ config.Admin) (http.Handler, error) {
 			handler = admin.New(c, o)
 			return handler, nil
 		},

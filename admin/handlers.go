@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"meridian/control"
 	"meridian/pools"
-	"meridian/server"
 )
 
 // Duration is a duration in Go syntax, greater than 0; an omitted field is 0.
@@ -34,10 +34,10 @@ func (s *Duration) UnmarshalText(text []byte) error {
 
 // OverrideRequest is the body of POST /v1/overrides.
 type OverrideRequest struct {
-	Target server.Selector `json:"target"`
-	Kind   string          `json:"kind"` // drained, forced up, forced down
-	Reason string          `json:"reason,omitempty"`
-	For    Duration        `json:"for,omitzero"` // how long it applies; omitted: until it is removed
+	Target control.Selector `json:"target"`
+	Kind   string           `json:"kind"` // drained, forced up, forced down
+	Reason string           `json:"reason,omitempty"`
+	For    Duration         `json:"for,omitzero"` // how long it applies; omitted: until it is removed
 	// Force also drains a target or forces it down if that leaves a name without an answer;
 	// force=true in the query does the same.
 	Force bool `json:"force,omitempty"`
@@ -45,13 +45,13 @@ type OverrideRequest struct {
 
 // ClearRequest is the body of POST /v1/clear.
 type ClearRequest struct {
-	Target server.Selector `json:"target"`
+	Target control.Selector `json:"target"`
 }
 
 // Cleared is the response to ClearRequest.
 type Cleared struct {
-	Target server.Selector `json:"target"`
-	Held   int             `json:"held"` // the number of its held addresses
+	Target control.Selector `json:"target"`
+	Held   int              `json:"held"` // the number of its held addresses
 }
 
 // ReportRequest is the body of POST /v1/checks/NAME/reports.
@@ -124,12 +124,12 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason 
 	if !read(w, r, &asked) {
 		return "", ""
 	}
-	kind, err := server.ParseKind(asked.Kind)
+	kind, err := control.ParseKind(asked.Kind)
 	if err != nil {
 		writeError(w, err)
 		return asked.Target.String(), asked.Reason
 	}
-	said, err := a.control.Override(asked.Target, kind, server.OverrideOptions{
+	said, err := a.control.Override(asked.Target, kind, control.OverrideOptions{
 		Reason: asked.Reason, For: time.Duration(asked.For), Force: asked.Force || r.URL.Query().Get("force") == "true",
 	})
 	if err != nil {
@@ -151,7 +151,7 @@ func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) (subject, r
 	}
 	var kinds []pools.Kind
 	for _, word := range words["kind"] {
-		kind, err := server.ParseKind(word)
+		kind, err := control.ParseKind(word)
 		if err != nil {
 			writeError(w, err)
 			return target.String(), ""
@@ -186,12 +186,12 @@ func query(w http.ResponseWriter, r *http.Request, known ...string) (words url.V
 
 // parseTarget parses the target parameter. If it is invalid, it answers with an error and ok is
 // false.
-func parseTarget(w http.ResponseWriter, words url.Values, required bool) (t server.Selector, ok bool) {
+func parseTarget(w http.ResponseWriter, words url.Values, required bool) (t control.Selector, ok bool) {
 	word := words.Get("target")
 	if word == "" && !required {
 		return t, true
 	}
-	t, err := server.ParseSelector(word)
+	t, err := control.ParseSelector(word)
 	if err != nil {
 		writeError(w, err)
 	}
@@ -234,7 +234,7 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	asked, err := server.ExplainParams{
+	asked, err := control.ExplainParams{
 		Name: words.Get("name"), Type: words.Get("type"),
 		Client: words.Get("client"), Resolver: words.Get("resolver"), Draw: words.Get("draw"), Time: words.Get("time"),
 	}.Parse()

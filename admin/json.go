@@ -11,7 +11,7 @@ import (
 	"reflect"
 	"strings"
 
-	"meridian/server"
+	"meridian/control"
 )
 
 // Problem is an error response: what is wrong with a request, and a hint.
@@ -46,7 +46,7 @@ func problem(w http.ResponseWriter, code int, what, hint string) {
 
 // writeError answers with the error of a refused request.
 func writeError(w http.ResponseWriter, err error) {
-	var r *server.RequestError
+	var r *control.RequestError
 	switch {
 	case !errors.As(err, &r):
 		problem(w, http.StatusBadRequest, err.Error(), "")

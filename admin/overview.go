@@ -3,9 +3,9 @@ package admin
 import (
 	"net/http"
 
+	"meridian/control"
 	"meridian/plan"
 	"meridian/pools"
-	"meridian/server"
 )
 
 // Session is the response to GET /v1/session: the user of a request.
@@ -78,7 +78,7 @@ func (a *api) forecast(w http.ResponseWriter, r *http.Request) {
 }
 
 // sides returns the states to compare; nil compares the present state with a healthy one.
-func (a *api) sides(assumed *server.Assumption) (*server.Sides, error) {
+func (a *api) sides(assumed *control.Assumption) (*control.Sides, error) {
 	if assumed == nil {
 		return a.control.Healthy()
 	}
@@ -91,7 +91,7 @@ func (a *api) sides(assumed *server.Assumption) (*server.Sides, error) {
 //	from     target and kind  forecast
 //	healthy  none             from all healthy to the present state
 //	none     both             from the present state to the change
-func parseAssumption(w http.ResponseWriter, target, word, from string) (assumed *server.Assumption, ok bool) {
+func parseAssumption(w http.ResponseWriter, target, word, from string) (assumed *control.Assumption, ok bool) {
 	switch {
 	case from == "healthy" && target == "" && word == "":
 		return nil, true
@@ -99,7 +99,7 @@ func parseAssumption(w http.ResponseWriter, target, word, from string) (assumed 
 		problem(w, http.StatusBadRequest, "from is healthy, without target and kind", "/v1/forecast?from=healthy")
 		return nil, false
 	}
-	selector, err := server.ParseSelector(target)
+	selector, err := control.ParseSelector(target)
 	if err != nil {
 		writeError(w, err)
 		return nil, false
@@ -112,5 +112,5 @@ func parseAssumption(w http.ResponseWriter, target, word, from string) (assumed 
 		problem(w, http.StatusBadRequest, "unknown kind of change", "known: down, drained, forced up, forced down, off")
 		return nil, false
 	}
-	return &server.Assumption{Target: selector, Kind: kind}, true
+	return &control.Assumption{Target: selector, Kind: kind}, true
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"meridian/config"
-	"meridian/server"
+	"meridian/control"
 )
 
 // ReloadRequest is the body of POST /v1/reload.
@@ -41,7 +41,7 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) (subject, reason st
 	// A reload may take longer than answers usually may.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ReloadTimeout))
 	loaded, err := a.control.Reload(r.Context(), asked.AllowRemoval)
-	var refused *server.RequestError
+	var refused *control.RequestError
 	switch {
 	case err == nil:
 		answer(w, http.StatusOK, loaded)

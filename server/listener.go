@@ -123,7 +123,7 @@ func (l *listener) drain(end time.Time) {
 	}
 }
 
-// close waits for the workers and closes the sockets.
+// Close waits for the workers and closes the sockets.
 func (l *listener) close() {
 	l.tcp.close(l.started)
 	for _, w := range l.udp {
@@ -131,9 +131,9 @@ func (l *listener) close() {
 	}
 }
 
-// network returns proto for the family of addr. An IPv6 socket takes IPv6 only, so that 0.0.0.0
+// Network returns proto for the family of addr. An IPv6 socket takes IPv6 only, so that 0.0.0.0
 // and [::] can both be listened on.
-func network(proto string, addr netip.Addr) string {
+func Network(proto string, addr netip.Addr) string {
 	if addr.Is4() {
 		return proto + "4"
 	}
@@ -143,7 +143,7 @@ func network(proto string, addr netip.Addr) string {
 // listenUDP binds one UDP socket.
 func listenUDP(addr netip.AddrPort) (*net.UDPConn, error) {
 	config := net.ListenConfig{Control: prepareUDP}
-	c, err := config.ListenPacket(context.Background(), network("udp", addr.Addr()), addr.String())
+	c, err := config.ListenPacket(context.Background(), Network("udp", addr.Addr()), addr.String())
 	if err != nil {
 		return nil, err
 	}

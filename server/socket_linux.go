@@ -13,11 +13,11 @@ import (
 const reusePort = true
 
 // prepareUDP sets the options needed before binding.
-func prepareUDP(_, _ string, raw syscall.RawConn) error { return sharePort(raw) }
+func prepareUDP(_, _ string, raw syscall.RawConn) error { return SharePort(raw) }
 
-// sharePort lets other sockets of this user bind the same port if they request it too. The socket
+// SharePort lets other sockets of this user bind the same port if they request it too. The socket
 // may already be bound.
-func sharePort(raw syscall.RawConn) error {
+func SharePort(raw syscall.RawConn) error {
 	return setOptions(raw, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 	})

@@ -18,8 +18,8 @@ const reusePort = false
 // prepareUDP has no options to set.
 func prepareUDP(_, _ string, _ syscall.RawConn) error { return nil }
 
-// sharePort has no options to set: sharing a bound port differs between systems.
-func sharePort(_ syscall.RawConn) error { return nil }
+// SharePort has no options to set: sharing a bound port differs between systems.
+func SharePort(_ syscall.RawConn) error { return nil }
 
 // completeUDP sets the buffers, and the packet's destination address on wildcard sockets.
 func completeUDP(conn *net.UDPConn, addr netip.Addr) error {

@@ -123,7 +123,7 @@ func TestSwapBetweenWildcardAndSingleAddress(t *testing.T) {
 				}
 				readFrame(t, conn)
 				for _, taken := range []string{wildcard, single} {
-					l, err := net.Listen(network("tcp", at.Addr()), fmt.Sprintf("%s:%d", taken, at.Port()))
+					l, err := net.Listen(Network("tcp", at.Addr()), fmt.Sprintf("%s:%d", taken, at.Port()))
 					if err == nil {
 						l.Close()
 						t.Errorf("a second server can listen on %s beside us on %s", taken, addr)

@@ -63,12 +63,12 @@ func bindTCP(asked netip.AddrPort, beside []*listener) (*net.TCPListener, error)
 		if err != nil {
 			return nil, err
 		}
-		if err := sharePort(raw); err != nil {
+		if err := SharePort(raw); err != nil {
 			return nil, err
 		}
-		config.Control = func(_, _ string, raw syscall.RawConn) error { return sharePort(raw) }
+		config.Control = func(_, _ string, raw syscall.RawConn) error { return SharePort(raw) }
 	}
-	l, err := config.Listen(context.Background(), network("tcp", asked.Addr()), asked.String())
+	l, err := config.Listen(context.Background(), Network("tcp", asked.Addr()), asked.String())
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (t *tcpListener) drain(end time.Time) {
 	t.conns.close(func(c *stream) { c.drain(end) })
 }
 
-// close waits for the connections if the listener was running, and closes the socket.
+// Close waits for the connections if the listener was running, and closes the socket.
 func (t *tcpListener) close(running bool) {
 	if running {
 		t.streams.Wait()

@@ -55,7 +55,7 @@ func (s *tcpSlots) run() {
 	}
 }
 
-// close ends run. No connection may use the slots any more.
+// Close ends run. No connection may use the slots any more.
 func (s *tcpSlots) close() {
 	if s.out != nil {
 		_ = s.out.Close() // run reads the end of the pipe

@@ -28,9 +28,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"meridian/config"
+	"meridian/control"
 	"meridian/counterpart"
+	"meridian/daemon"
 	"meridian/health"
-	"meridian/server"
 	"meridian/snapshot"
 )
 
@@ -57,7 +58,7 @@ zones:
 // watched is a running server with its metrics.
 type watched struct {
 	metrics *Metrics
-	control *server.Control
+	control *control.Control
 	handler http.Handler
 	dns     netip.AddrPort
 	log     *bytes.Buffer // read it after the server has ended, or the lines of m alone
@@ -74,9 +75,9 @@ func watch(t testing.TB, text string) *watched {
 	w.metrics = New(Options{Version: "v1.2.3", Logger: slog.New(slog.NewTextHandler(w.log, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan netip.AddrPort, 1), make(chan error, 1)
-	l := server.Daemon{
+	l := daemon.Daemon{
 		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err },
-		Admin: func(c *server.Control, _ config.Admin) (http.Handler, error) {
+		Admin: func(c *control.Control, _ config.Admin) (http.Handler, error) {
 			w.control = c
 			return http.NotFoundHandler(), nil
 		},

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"meridian/config"
-	"meridian/server"
+	"meridian/control"
 	"meridian/server/answer"
 	"meridian/telemetry/dnstap"
 )
@@ -39,7 +39,7 @@ func (q *QueryLog) Lost() uint64 {
 }
 
 // Use logs the queries of the server of control as a configuration says. A destination that has not changed is kept.
-func (q *QueryLog) Use(control *server.Control, cfg *config.Config) {
+func (q *QueryLog) Use(control *control.Control, cfg *config.Config) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	wanted := destinations{cfg.QueryLog.Dnstap, cfg.QueryLog.File, cfg.Server.NSID}
@@ -77,7 +77,7 @@ type destinations struct {
 
 // queryWriter writes logged queries. One goroutine runs it.
 type queryWriter struct {
-	control *server.Control
+	control *control.Control
 	to      destinations
 	version string
 	dnstap  *dnstap.Sink // nil: none
@@ -88,7 +88,7 @@ type queryWriter struct {
 	done    chan struct{}
 }
 
-func newQueryWriter(control *server.Control, to destinations, version string, log *slog.Logger) *queryWriter {
+func newQueryWriter(control *control.Control, to destinations, version string, log *slog.Logger) *queryWriter {
 	w := &queryWriter{control: control, to: to, version: version, done: make(chan struct{})}
 	if to.dnstap != (config.Destination{}) {
 		w.dnstap = dnstap.NewSink(dnstap.Destination(to.dnstap), log)

@@ -4,14 +4,14 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/control"
 	"meridian/health"
 	"meridian/pools"
-	"meridian/server"
 )
 
 // series are the metrics whose number grows with the configuration, collected once for a scrape.
 type series struct {
-	measured  *server.Measurement
+	measured  *control.Measurement
 	pools     []pools.PoolStatus
 	endpoints map[int]pools.AddressStatus // by target
 	deferred  map[string]int              // by pool
@@ -20,7 +20,7 @@ type series struct {
 	members   int
 }
 
-func newSeries(m *server.Measurement, certificates []health.Certificate) *series {
+func newSeries(m *control.Measurement, certificates []health.Certificate) *series {
 	s := &series{measured: m, endpoints: map[int]pools.AddressStatus{}, deferred: map[string]int{}, expiry: expiries(certificates)}
 	for p := range m.Tree.Status() {
 		s.pools = append(s.pools, p)

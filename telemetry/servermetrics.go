@@ -10,13 +10,13 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/proto"
 
+	"meridian/control"
 	"meridian/pools"
-	"meridian/server"
 	"meridian/server/answer"
 )
 
 // server sends the metrics of the packet path.
-func (c *collection) server(m *server.Measurement) {
+func (c *collection) server(m *control.Measurement) {
 	for _, t := range answer.Transports() {
 		c.value("queries_total", float64(m.Sources[t][0]), t.String(), "ipv4")
 		c.value("queries_total", float64(m.Sources[t][1]), t.String(), "ipv6")
@@ -57,7 +57,7 @@ func rcodeName(rcode int) string {
 }
 
 // configuration sends the metrics of the configuration and of operators.
-func (c *collection) configuration(m *server.Measurement) {
+func (c *collection) configuration(m *control.Measurement) {
 	c.value("reloads_total", float64(m.Reloads), "success")
 	c.value("reloads_total", float64(m.Refusals), "refused")
 	c.value("config_info", 1, strconv.FormatUint(m.Generation, 10), m.ConfigHash)
@@ -73,7 +73,7 @@ func (c *collection) configuration(m *server.Measurement) {
 }
 
 // notifications sends the metrics of the sinks of notify.
-func (c *collection) notifications(m *server.Measurement) {
+func (c *collection) notifications(m *control.Measurement) {
 	results, lost := map[[2]string]uint64{}, uint64(0)
 	for i := range m.Notify {
 		n := &m.Notify[i]

@@ -2,7 +2,7 @@
 // queries with their answers and decisions.
 //
 // The packet path knows nothing of it. Each worker counts in its own memory; [Metrics] reads the sums when it is scraped,
-// from [server.Control]. Only probes and health state changes are counted as they happen, by [Metrics.Observer].
+// from [control.Control]. Only probes and health state changes are counted as they happen, by [Metrics.Observer].
 //
 // families.go lists every metric; docs/reference/metrics.md is held equal to it.
 package telemetry
@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"meridian/config"
+	"meridian/control"
 	"meridian/health"
-	"meridian/server"
 )
 
 // Options are the dependencies of Metrics.
@@ -35,7 +35,7 @@ type Metrics struct {
 	queryLog *QueryLog
 
 	mu       sync.Mutex // guards the fields below
-	control  *server.Control
+	control  *control.Control
 	reported config.Detail // the detail that was last logged as too fine; empty: none
 }
 
@@ -71,7 +71,7 @@ func (m *Metrics) QueryLog() *QueryLog { return m.queryLog }
 const maxScrapes = 2
 
 // Handler returns the handler of /metrics for the server of control.
-func (m *Metrics) Handler(control *server.Control) http.Handler {
+func (m *Metrics) Handler(control *control.Control) http.Handler {
 	m.mu.Lock()
 	m.control = control
 	m.mu.Unlock()
@@ -89,14 +89,14 @@ func (m *Metrics) Handler(control *server.Control) http.Handler {
 }
 
 // measured returns the current measurement of the server.
-func (m *Metrics) measured() (server.Measurement, bool) {
+func (m *Metrics) measured() (control.Measurement, bool) {
 	m.mu.Lock()
-	control := m.control
+	of := m.control
 	m.mu.Unlock()
-	if control == nil {
-		return server.Measurement{}, false
+	if of == nil {
+		return control.Measurement{}, false
 	}
-	return control.Measure()
+	return of.Measure()
 }
 
 // Describe sends nothing: which series there are depends on the configuration.

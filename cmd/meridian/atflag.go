@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"meridian/config"
+	"meridian/control"
 	"meridian/geo"
-	"meridian/server"
 	"meridian/server/answer"
 )
 
@@ -42,7 +42,7 @@ func clientAt(cfg *config.Config, asked answer.ExplainQuery, place string) (answ
 }
 
 // markAt sets --at as the source of the client's location.
-func markAt(e *server.Explanation) {
+func markAt(e *control.Explanation) {
 	e.Location.From = fromAt
 	for i := range e.Sources {
 		if e.Sources[i].Placed {

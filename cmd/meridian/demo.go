@@ -19,9 +19,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/config"
+	"meridian/control"
+	"meridian/daemon"
 	"meridian/health"
 	"meridian/pools"
-	"meridian/server"
 	"meridian/server/answer"
 	"meridian/snapshot"
 	"meridian/telemetry"
@@ -105,7 +106,7 @@ func demo(ctx context.Context, ports demoPorts, stdout io.Writer) error {
 	web.serve(cfg)
 	w := &demoWorld{cfg: cfg, ports: ports, out: stdout}
 	metrics := telemetry.New(telemetry.Options{Version: buildVersion()})
-	l := server.Daemon{
+	l := daemon.Daemon{
 		Load:         w.load,
 		Ready:        w.introduce,
 		OnTransition: w.onTransition,
@@ -114,9 +115,9 @@ func demo(ctx context.Context, ports demoPorts, stdout io.Writer) error {
 		Logger:       slog.New(slog.DiscardHandler),
 	}
 	err = l.Run(ctx)
-	var bind *server.BindError
+	var bind *daemon.BindError
 	if errors.As(err, &bind) {
-		err = &server.BindError{Err: fmt.Errorf("%w; --dns-port and --admin-port take other ports", bind.Err)}
+		err = &daemon.BindError{Err: fmt.Errorf("%w; --dns-port and --admin-port take other ports", bind.Err)}
 	}
 	return exitCode(err)
 }
@@ -219,7 +220,7 @@ func serverArgument(url string) string {
 
 // answer returns the region to which www sends a network, and its addresses.
 func (w *demoWorld) answer(network string) string {
-	e := server.Explain(w.snapshot, answer.ExplainQuery{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
+	e := control.Explain(w.snapshot, answer.ExplainQuery{Name: "www.gslb.example.com.", Type: dns.TypeA, Client: netip.MustParsePrefix(network)})
 	if len(e.Answers) == 0 {
 		return e.Rcode
 	}

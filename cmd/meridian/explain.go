@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/config"
-	"meridian/server"
+	"meridian/control"
 	"meridian/server/answer"
 )
 
@@ -110,11 +110,11 @@ func (a *explainOptions) source() (paths []string, err error) {
 }
 
 // explain asks the running server, or loads the configuration if no server is named.
-func (a *explainOptions) explain(ctx context.Context, stderr io.Writer) (e server.Explanation, err error) {
+func (a *explainOptions) explain(ctx context.Context, stderr io.Writer) (e control.Explanation, err error) {
 	if a.client == "" && a.resolver == "" {
 		return e, errors.New("no client; set --client ADDR or --resolver ADDR")
 	}
-	asked, err := server.ExplainParams{Name: a.words[0], Type: a.words[1], Client: a.client, Resolver: a.resolver, Draw: a.draw, Time: a.time}.Parse()
+	asked, err := control.ExplainParams{Name: a.words[0], Type: a.words[1], Client: a.client, Resolver: a.resolver, Draw: a.draw, Time: a.time}.Parse()
 	if err != nil {
 		return e, err
 	}
@@ -141,7 +141,7 @@ func (a *explainOptions) query() url.Values {
 }
 
 // explainFiles explains by a configuration, with the changes of the what-if flags.
-func (a *explainOptions) explainFiles(ctx context.Context, paths []string, asked answer.ExplainQuery, stderr io.Writer) (e server.Explanation, err error) {
+func (a *explainOptions) explainFiles(ctx context.Context, paths []string, asked answer.ExplainQuery, stderr io.Writer) (e control.Explanation, err error) {
 	loads := assumedLoads{}
 	change := func(cfg *config.Config) error {
 		moved, err := clientAt(cfg, asked, a.at)
@@ -161,7 +161,7 @@ func (a *explainOptions) explainFiles(ctx context.Context, paths []string, asked
 	if err := a.whatIf.turn(resolved); err != nil {
 		return e, err
 	}
-	if e = server.Explain(resolved, asked); a.at != "" {
+	if e = control.Explain(resolved, asked); a.at != "" {
 		markAt(&e)
 	}
 	return e, nil

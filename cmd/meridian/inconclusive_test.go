@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"meridian/server"
+	"meridian/control"
 )
 
 const inconclusiveConfig = `
@@ -48,7 +48,7 @@ func TestStatusShowsInconclusiveProbes(t *testing.T) {
 	expectMatch(t, said(t, 0, "status", api), `note: 127.0.0.1, check elsewhere: inconclusive since 20\S+ \S+ \S+: `+why)
 	expectMatch(t, said(t, 0, "explain", "www.example.net", "--client=192.0.2.7", api), `check elsewhere, of web/first: unknown for -: inconclusive since\s+20\S+\s+\S+\s+\S+: this machine cannot probe`)
 
-	var s server.Status
+	var s control.Status
 	if err := json.Unmarshal([]byte(said(t, 0, "status", "-o", "json", api)), &s); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"meridian/admin"
 	"meridian/config"
-	"meridian/server"
+	"meridian/daemon"
 	"meridian/snapshot"
 )
 
@@ -84,7 +84,7 @@ func read(paths []string) (*config.Config, findings) {
 // compile builds the snapshot of a configuration: the second half of build.
 func compile(cfg *config.Config, found findings, builder snapshot.Builder) (*snapshot.Snapshot, findings) {
 	snapshot, more, err := builder(cfg)
-	var bind *server.BindError
+	var bind *daemon.BindError
 	if errors.As(err, &bind) {
 		return nil, findings{warnings: found.warnings, failed: bind}
 	}

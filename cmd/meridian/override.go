@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/admin"
+	"meridian/control"
 	"meridian/pools"
-	"meridian/server"
 )
 
 const targetHelp = `TARGET is POOL/MEMBER, POOL (all its members) or region:NAME (all members in that region, in all
@@ -171,11 +171,11 @@ Exit: 0; 1 if there is no such target or no server.`,
 }
 
 func (s *overrideOptions) override(ctx context.Context, word string, kind pools.Kind, stdout io.Writer) error {
-	target, err := server.ParseSelector(word)
+	target, err := control.ParseSelector(word)
 	if err != nil {
 		return err
 	}
-	var said server.Override
+	var said control.Override
 	request := admin.OverrideRequest{Target: target, Kind: kind.String(), Reason: s.reason, For: admin.Duration(s.duration), Force: s.yes}
 	if err := s.call(ctx, http.MethodPost, "/v1/overrides", nil, request, &said); err != nil {
 		return err
@@ -191,7 +191,7 @@ func (s *overrideOptions) override(ctx context.Context, word string, kind pools.
 }
 
 func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Writer, kinds ...pools.Kind) error {
-	target, err := server.ParseSelector(word)
+	target, err := control.ParseSelector(word)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Write
 	for _, k := range kinds {
 		words.Add("kind", k.String())
 	}
-	var undone server.Override
+	var undone control.Override
 	if err := s.call(ctx, http.MethodDelete, "/v1/overrides", words, nil, &undone); err != nil {
 		return err
 	}
@@ -217,14 +217,14 @@ func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Write
 }
 
 // describeReplaced describes the override that o replaced.
-func describeReplaced(o *server.Override) string {
+func describeReplaced(o *control.Override) string {
 	r := o.Replaced
-	return describeOverride(server.Override{Target: o.Target, Kind: r.Kind, Reason: r.Reason, Until: r.Until})
+	return describeOverride(control.Override{Target: o.Target, Kind: r.Kind, Reason: r.Reason, Until: r.Until})
 }
 
 // printOthers prints the other overrides that still apply to members, each once.
-func printOthers(stdout io.Writer, p *server.PoolStatus, done server.Selector) {
-	seen := map[server.Selector]bool{done: true}
+func printOthers(stdout io.Writer, p *control.PoolStatus, done control.Selector) {
+	seen := map[control.Selector]bool{done: true}
 	for _, m := range p.Members {
 		if o := m.Override; o != nil && !seen[o.Target] {
 			seen[o.Target] = true
@@ -234,7 +234,7 @@ func printOthers(stdout io.Writer, p *server.PoolStatus, done server.Selector) {
 }
 
 func (s *overrideOptions) clear(ctx context.Context, word string, stdout io.Writer) error {
-	target, err := server.ParseSelector(word)
+	target, err := control.ParseSelector(word)
 	if err != nil {
 		return err
 	}
@@ -255,8 +255,8 @@ func (s *overrideOptions) clear(ctx context.Context, word string, stdout io.Writ
 
 // printPools prints the status of a target's pools, and the other overrides that apply
 // to them.
-func (s *overrideOptions) printPools(ctx context.Context, target server.Selector, stdout io.Writer) error {
-	var status server.Status
+func (s *overrideOptions) printPools(ctx context.Context, target control.Selector, stdout io.Writer) error {
+	var status control.Status
 	if err := s.call(ctx, http.MethodGet, "/v1/status", url.Values{"target": {target.String()}}, nil, &status); err != nil {
 		return err
 	}

@@ -7,14 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"meridian/control"
 	"meridian/geo"
 	"meridian/pools"
-	"meridian/server"
 )
 
 // printExplanation prints an explanation for people: the question, where the
 // client is, each pool's members with the reasons, the answer.
-func printExplanation(w io.Writer, e server.Explanation) error {
+func printExplanation(w io.Writer, e control.Explanation) error {
 	out := &textWriter{w: w}
 	out.line("%s %s for client %s", e.Name, e.Type, e.Client)
 	out.line("")
@@ -54,8 +54,8 @@ func printSources(out *textWriter, sources []geo.SourceResult) {
 
 // visits splits steps into the visits of pools: a repeated member begins another visit of
 // the same pool.
-func visits(steps []server.ExplainedStep) func(yield func([]server.ExplainedStep) bool) {
-	return func(yield func([]server.ExplainedStep) bool) {
+func visits(steps []control.ExplainedStep) func(yield func([]control.ExplainedStep) bool) {
+	return func(yield func([]control.ExplainedStep) bool) {
 		for len(steps) > 0 {
 			n := 1
 			for n < len(steps) && describeSteps(steps[n]) == describeSteps(steps[0]) && steps[n].Member != steps[0].Member {
@@ -70,7 +70,7 @@ func visits(steps []server.ExplainedStep) func(yield func([]server.ExplainedStep
 }
 
 // describeSteps returns the heading of the steps of a pool.
-func describeSteps(s server.ExplainedStep) string {
+func describeSteps(s control.ExplainedStep) string {
 	heading := fmt.Sprintf("pool %s, %s", s.Pool, s.Policy)
 	if s.Family != "" {
 		heading += ", for " + s.Family
@@ -80,7 +80,7 @@ func describeSteps(s server.ExplainedStep) string {
 
 // printVisit prints the visit of a pool: its answer mode if a name refers to it, the
 // client's matches if they matter, then its members.
-func printVisit(out *textWriter, e *server.Explanation, steps []server.ExplainedStep) {
+func printVisit(out *textWriter, e *control.Explanation, steps []control.ExplainedStep) {
 	out.line("\n%s", describeSteps(steps[0]))
 	for _, s := range e.PoolAnswers {
 		if s.Pool == steps[0].Pool && (steps[0].Family == "" || steps[0].Family == s.Family) {
@@ -113,7 +113,7 @@ func printStanding(out *textWriter, s pools.PoolAnswer) {
 }
 
 // describeMatches returns the client's matches, and the members of each match.
-func describeMatches(steps []server.ExplainedStep) string {
+func describeMatches(steps []control.ExplainedStep) string {
 	by := map[int]string{}
 	for _, s := range steps {
 		switch m := s.Match; {
@@ -134,7 +134,7 @@ func describeMatches(steps []server.ExplainedStep) string {
 }
 
 // printTargets prints the addresses of the targets among the members, each target once.
-func printTargets(out *textWriter, e *server.Explanation) {
+func printTargets(out *textWriter, e *control.Explanation) {
 	seen := map[string]bool{}
 	for _, s := range e.Steps {
 		if s.Target == nil || seen[s.Target.Name] {
@@ -166,7 +166,7 @@ func printTargets(out *textWriter, e *server.Explanation) {
 
 // printProvisional prints the health state of addresses that are not fully up or are in slow
 // start, each once.
-func printProvisional(out *textWriter, e *server.Explanation) {
+func printProvisional(out *textWriter, e *control.Explanation) {
 	const most = 3 // results, and state changes
 	type probed struct {
 		check string
@@ -200,7 +200,7 @@ func describeSource(source string) string {
 
 // describeLocation describes a location: its source, city, subdivision, country,
 // coordinates and AS number, as far as known.
-func describeLocation(l server.ExplainedLocation) string {
+func describeLocation(l control.ExplainedLocation) string {
 	if l.From == "" {
 		return "not located" + describeASN(l.ASN)
 	}

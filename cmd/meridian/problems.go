@@ -3,18 +3,18 @@ package main
 import (
 	"slices"
 
-	"meridian/server"
+	"meridian/control"
 )
 
 // keepProblems removes from s the regions that are not down, the members without problems,
 // and the pools without problems that answer in normal mode.
-func keepProblems(s *server.Status) {
-	s.Regions = slices.DeleteFunc(s.Regions, func(r server.RegionStatus) bool { return !r.Down })
+func keepProblems(s *control.Status) {
+	s.Regions = slices.DeleteFunc(s.Regions, func(r control.RegionStatus) bool { return !r.Down })
 	for i := range s.Pools {
 		p := &s.Pools[i]
-		p.Members = slices.DeleteFunc(p.Members, func(m server.MemberStatus) bool { return isFine(&m) })
+		p.Members = slices.DeleteFunc(p.Members, func(m control.MemberStatus) bool { return isFine(&m) })
 	}
-	s.Pools = slices.DeleteFunc(s.Pools, func(p server.PoolStatus) bool {
+	s.Pools = slices.DeleteFunc(s.Pools, func(p control.PoolStatus) bool {
 		for _, mode := range p.Mode {
 			if mode != "normal" && !(mode == "nodata" && !p.IsOutage()) {
 				return false
@@ -25,14 +25,14 @@ func keepProblems(s *server.Status) {
 }
 
 // hasProblems reports whether keepProblems has left something, or a warning applies.
-func hasProblems(s *server.Status) bool {
+func hasProblems(s *control.Status) bool {
 	failed := s.Latency != nil && (s.Latency.Stale || s.Latency.Error != "")
 	return len(s.Pools)+len(s.Regions)+len(s.Outages)+len(warningsOf(s)) > 0 || failed
 }
 
 // isFine reports whether nothing is wrong with a member: it and its addresses are up, or
 // the configuration disables it.
-func isFine(m *server.MemberStatus) bool {
+func isFine(m *control.MemberStatus) bool {
 	for i := range m.Addresses {
 		if a := &m.Addresses[i]; a.Check != "" && a.Verdict != "up" || a.Warning != "" {
 			return false

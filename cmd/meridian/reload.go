@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/admin"
-	"meridian/server"
+	"meridian/control"
 )
 
 // reloadHelp is the text of --help of meridian reload.
@@ -33,7 +33,7 @@ func reloadCommand() *cobra.Command {
   meridian reload --allow-removal`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			var loaded server.Loaded
+			var loaded control.Loaded
 			if err := c.call(command.Context(), http.MethodPost, "/v1/reload", nil, request, &loaded); err != nil {
 				return err
 			}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"meridian/daemon"
 	"meridian/discovery"
-	"meridian/server"
 	"meridian/snapshot"
 )
 
@@ -32,7 +32,7 @@ func (f resolveFlag) resolve(ctx context.Context, snapshot *snapshot.Snapshot, s
 		fmt.Fprintf(stderr, "note: %s not resolved, so their members are not eligible; --resolve resolves them\n", targets(len(names)))
 		return snapshot, nil
 	}
-	next, unresolved, err := server.Resolve(ctx, snapshot, discovery.Options{Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	next, unresolved, err := daemon.Resolve(ctx, snapshot, discovery.Options{Logger: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err == nil && len(unresolved) > 0 {
 		fmt.Fprintf(stderr, "warning: %s without an address\n", targets(len(unresolved)))
 	}

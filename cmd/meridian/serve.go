@@ -14,7 +14,8 @@ import (
 
 	"meridian/admin"
 	"meridian/config"
-	"meridian/server"
+	"meridian/control"
+	"meridian/daemon"
 	"meridian/snapshot"
 	"meridian/telemetry"
 )
@@ -98,9 +99,9 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	metrics := telemetry.New(telemetry.Options{Logger: logger, Version: buildVersion()})
 	defer metrics.QueryLog().Close()
-	l := server.Daemon{
+	l := daemon.Daemon{
 		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
-		LastGood: &server.LastGood{
+		LastGood: &daemon.LastGood{
 			Paths: o.paths, Folders: o.folders, Strict: o.strict, AllowRemoval: o.allowRemoval,
 			Load: func(copied *config.Copy, b snapshot.Builder) (*snapshot.Snapshot, error) {
 				return loadCopy(copied, o.builder(b), log)
@@ -118,7 +119,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 
 // exitCode gives an error of Daemon.Run its exit code.
 func exitCode(err error) error {
-	var bind *server.BindError
+	var bind *daemon.BindError
 	if errors.As(err, &bind) {
 		return &exitError{code: exitBind, err: err}
 	}
@@ -126,8 +127,8 @@ func exitCode(err error) error {
 }
 
 // adminHandler returns a function that makes the handler of the API, with metrics.
-func adminHandler(metrics *telemetry.Metrics) func(*server.Control, config.Admin) (http.Handler, error) {
-	return func(control *server.Control, cfg config.Admin) (http.Handler, error) {
+func adminHandler(metrics *telemetry.Metrics) func(*control.Control, config.Admin) (http.Handler, error) {
+	return func(control *control.Control, cfg config.Admin) (http.Handler, error) {
 		tokens, err := admin.Tokens(cfg)
 		if err != nil {
 			return nil, err

@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"meridian/control"
 	"meridian/health"
 	"meridian/pools"
-	"meridian/server"
 )
 
 func statusCommand() *cobra.Command {
@@ -43,14 +43,14 @@ Exit: 0; 1 if there is no such target or no server. Problems do not change it.`,
 			words := url.Values{}
 			single := false
 			if len(args) == 1 {
-				target, err := server.ParseSelector(args[0])
+				target, err := control.ParseSelector(args[0])
 				if err != nil {
 					return err
 				}
 				words.Set("target", target.String())
 				single = target.Member != ""
 			}
-			var s server.Status
+			var s control.Status
 			if err := c.call(command.Context(), http.MethodGet, "/v1/status", words, nil, &s); err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ Exit: 0; 1 if there is no such target or no server. Problems do not change it.`,
 }
 
 // printStatus prints a status for people; with history, the history of each address too.
-func printStatus(w io.Writer, s *server.Status, history bool) error {
+func printStatus(w io.Writer, s *control.Status, history bool) error {
 	for _, warning := range warningsOf(s) {
 		fmt.Fprintf(w, "WARNING: %s\n", warning)
 	}
@@ -108,7 +108,7 @@ func printStatus(w io.Writer, s *server.Status, history bool) error {
 }
 
 // outageReason returns why a pool has no eligible member.
-func outageReason(p *server.PoolStatus) string {
+func outageReason(p *control.PoolStatus) string {
 	for i := range p.Members {
 		switch p.Members[i].State {
 		case pools.Drained.String(), pools.ForcedDown.String(), "disabled":
@@ -120,7 +120,7 @@ func outageReason(p *server.PoolStatus) string {
 }
 
 // describeLatency describes the state of the latency table.
-func describeLatency(l *server.LatencyStatus, now time.Time) string {
+func describeLatency(l *control.LatencyStatus, now time.Time) string {
 	text := fmt.Sprintf("%d round trips of %s, written %s ago", l.Rows, l.File, age(l.Written, now))
 	if l.Stale {
 		text += "; older than max_age, distance decides"
@@ -131,7 +131,7 @@ func describeLatency(l *server.LatencyStatus, now time.Time) string {
 	return text
 }
 
-func printMembers(w io.Writer, members []server.MemberStatus, now time.Time) error {
+func printMembers(w io.Writer, members []control.MemberStatus, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "  MEMBER\tREGION\tSTATE\tSINCE\tWHY\tNEXT")
 	for i := range members {
@@ -162,7 +162,7 @@ func shortened(reason string) string {
 }
 
 // verdictOf returns an address's health state, and the effective state if it is uncertain.
-func verdictOf(a *server.AddressStatus) string {
+func verdictOf(a *control.AddressStatus) string {
 	switch {
 	case a.Effective != "":
 		return a.Verdict + ", as " + a.Effective
@@ -172,7 +172,7 @@ func verdictOf(a *server.AddressStatus) string {
 	return a.Verdict
 }
 
-func printHistory(w io.Writer, p *server.PoolStatus, now time.Time) {
+func printHistory(w io.Writer, p *control.PoolStatus, now time.Time) {
 	for _, m := range p.Members {
 		for _, a := range m.Addresses {
 			if a.Check == "" {
@@ -187,7 +187,7 @@ func printHistory(w io.Writer, p *server.PoolStatus, now time.Time) {
 
 // printResults prints the last state changes of an address, then its last results, at most
 // most of each.
-func printResults(w io.Writer, a *server.AddressStatus, now time.Time, most int, indent string) {
+func printResults(w io.Writer, a *control.AddressStatus, now time.Time, most int, indent string) {
 	for _, t := range a.Transitions[:min(most, len(a.Transitions))] {
 		fmt.Fprintf(w, "%s%s ago  changed from %s to %s: %s\n", indent, age(t.At, now), t.From, t.To, t.Reason)
 	}
@@ -198,7 +198,7 @@ func printResults(w io.Writer, a *server.AddressStatus, now time.Time, most int,
 
 // describePool describes a pool in a line: the number of eligible members, and the mode
 // and its duration if it is not normal.
-func describePool(p *server.PoolStatus, now time.Time) string {
+func describePool(p *control.PoolStatus, now time.Time) string {
 	families := slices.Sorted(maps.Keys(p.Eligible))
 	var parts []string
 	for _, family := range families {
@@ -227,7 +227,7 @@ func sinceText(since, now time.Time) string {
 }
 
 // describeRegion describes a region with a check in a line.
-func describeRegion(r *server.RegionStatus, now time.Time) string {
+func describeRegion(r *control.RegionStatus, now time.Time) string {
 	state := "not down"
 	if r.Down {
 		state = "down with all its members"
@@ -235,7 +235,7 @@ func describeRegion(r *server.RegionStatus, now time.Time) string {
 	return fmt.Sprintf("region %s: %s, for %s: %s; %s", r.Region, state, age(r.Since, now), r.Why, r.Next)
 }
 
-func describeOverride(o server.Override) string {
+func describeOverride(o control.Override) string {
 	text := fmt.Sprintf("%s is %s", o.Target, o.Kind)
 	if !o.Until.IsZero() {
 		text += " until " + timeText(o.Until)

@@ -6,29 +6,29 @@ import (
 	"testing"
 	"time"
 
-	"meridian/server"
+	"meridian/control"
 )
 
 // site returns an address with a composite check.
-func site(now time.Time) server.AddressStatus {
-	part := func(check, at, verdict, why, next string, results ...server.Result) server.PartStatus {
-		return server.PartStatus{AddressStatus: server.AddressStatus{
+func site(now time.Time) control.AddressStatus {
+	part := func(check, at, verdict, why, next string, results ...control.Result) control.PartStatus {
+		return control.PartStatus{AddressStatus: control.AddressStatus{
 			Address: netip.MustParseAddr(at), Check: check, Verdict: verdict, SlowStartWeight: 1, Since: now.Add(-time.Minute), Why: why, Next: next, Results: results,
 		}}
 	}
-	failed := server.Result{At: now.Add(-2 * time.Second), Outcome: "failed", Reason: "connect: connection refused", Latency: time.Millisecond}
+	failed := control.Result{At: now.Add(-2 * time.Second), Outcome: "failed", Reason: "connect: connection refused", Latency: time.Millisecond}
 	db := part("db", "192.0.2.20", "down", "connect: connection refused", "up after 2 successes in a row", failed, failed, failed, failed)
 	db.Critical = true
-	web := part("web", "192.0.2.1", "up", "status 200", "down after 3 failures in a row", server.Result{At: now, Outcome: "passed", Reason: "status 200"})
+	web := part("web", "192.0.2.1", "up", "status 200", "down after 3 failures in a row", control.Result{At: now, Outcome: "passed", Reason: "status 200"})
 	web.Warning = "certificate expires on 2026-03-04, in 2 days"
 	disk := part("disk", "192.0.2.1", "unknown", "no result yet; counts as up", "the first report decides")
 	disk.ObserveOnly = true
 	pair := part("pair", "192.0.2.1", "down", `check "db": connect: connection refused`, `check "db": up after 2 successes in a row`)
-	pair.Parts = []server.PartStatus{web, db}
-	return server.AddressStatus{
+	pair.Parts = []control.PartStatus{web, db}
+	return control.AddressStatus{
 		Address: netip.MustParseAddr("192.0.2.1"), Check: "site", Verdict: "down", SlowStartWeight: 1, Since: now.Add(-time.Minute),
 		Why: `check "pair": check "db": connect: connection refused`, Next: `check "pair": check "db": up after 2 successes in a row`,
-		Parts: []server.PartStatus{pair, disk},
+		Parts: []control.PartStatus{pair, disk},
 	}
 }
 
@@ -38,13 +38,13 @@ func TestStatusShowsPartsOfCompositeCheck(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	a := site(now)
 	var out strings.Builder
-	err := printStatus(&out, &server.Status{At: now, StartedAt: now, Pools: []server.PoolStatus{{
+	err := printStatus(&out, &control.Status{At: now, StartedAt: now, Pools: []control.PoolStatus{{
 		Pool: "web", Policy: "failover", Need: 1,
 		Mode: map[string]string{"IPv4": "fail-open", "IPv6": "nodata"}, Eligible: map[string]int{"IPv4": 0, "IPv6": 0},
 		ModeSince: map[string]time.Time{"IPv4": now.Add(-time.Minute)},
-		Members: []server.MemberStatus{{
-			Member: "lb", Target: "lb.example.net.", State: "down", Since: a.Since, Why: a.Why, Next: a.Next, Addresses: []server.AddressStatus{a},
-			Resolving: &server.ResolvingStatus{Failing: now.Add(-90 * time.Second), Failures: 3, Why: "A: 192.0.2.53:53: response code SERVFAIL", Next: now.Add(4 * time.Second)},
+		Members: []control.MemberStatus{{
+			Member: "lb", Target: "lb.example.net.", State: "down", Since: a.Since, Why: a.Why, Next: a.Next, Addresses: []control.AddressStatus{a},
+			Resolving: &control.ResolvingStatus{Failing: now.Add(-90 * time.Second), Failures: 3, Why: "A: 192.0.2.53:53: response code SERVFAIL", Next: now.Add(4 * time.Second)},
 		}},
 	}}}, true)
 	if err != nil {

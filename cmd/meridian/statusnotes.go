@@ -7,13 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"meridian/control"
 	"meridian/dnsname"
-	"meridian/server"
 )
 
 // printNotes prints, below the members of a pool, notes for which there is no column:
 // problems that need action but do not change a health state.
-func printNotes(w io.Writer, p *server.PoolStatus, now time.Time) {
+func printNotes(w io.Writer, p *control.PoolStatus, now time.Time) {
 	seen := map[dnsname.Name]bool{}
 	for i := range p.Members {
 		m := &p.Members[i]
@@ -28,21 +28,21 @@ func printNotes(w io.Writer, p *server.PoolStatus, now time.Time) {
 }
 
 // printWarnings prints the warnings of addresses and of the parts of their checks.
-func printWarnings(w io.Writer, addresses []server.AddressStatus) {
+func printWarnings(w io.Writer, addresses []control.AddressStatus) {
 	for i := range addresses {
 		a := &addresses[i]
 		if a.Warning != "" {
 			fmt.Fprintf(w, "  note: %s, check %s: %s\n", a.Address, a.Check, a.Warning)
 		}
 		for j := range a.Parts {
-			printWarnings(w, []server.AddressStatus{a.Parts[j].AddressStatus})
+			printWarnings(w, []control.AddressStatus{a.Parts[j].AddressStatus})
 		}
 	}
 }
 
 // describeResolving describes a target that keeps its last addresses because it cannot be
 // resolved; empty if it can be resolved.
-func describeResolving(r *server.ResolvingStatus, now time.Time) string {
+func describeResolving(r *control.ResolvingStatus, now time.Time) string {
 	if r.Failures == 0 {
 		return ""
 	}
@@ -53,7 +53,7 @@ func describeResolving(r *server.ResolvingStatus, now time.Time) string {
 const mostOfParts = 3
 
 // printParts prints the parts of an address's composite check, with their last results.
-func printParts(w io.Writer, a *server.AddressStatus, now time.Time, indent string) {
+func printParts(w io.Writer, a *control.AddressStatus, now time.Time, indent string) {
 	for i := range a.Parts {
 		p := &a.Parts[i]
 		fmt.Fprintf(w, "%s%s: %s for %s: %s; %s\n", indent, describePart(p, a.Address), verdictOf(&p.AddressStatus), age(p.Since, now), orDash(p.Why), orDash(p.Next))
@@ -63,7 +63,7 @@ func printParts(w io.Writer, a *server.AddressStatus, now time.Time, indent stri
 }
 
 // describePart names a part of the composite check of an address.
-func describePart(p *server.PartStatus, of netip.Addr) string {
+func describePart(p *control.PartStatus, of netip.Addr) string {
 	words := []string{"check " + p.Check}
 	if p.Address != of {
 		words[0] += " at " + p.Address.String()

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"strings"
 
-	"meridian/server"
+	"meridian/control"
 )
 
 // warningsOf returns the warnings that a status begins with, the worst first: problems
 // that make the rest of the status less reliable.
-func warningsOf(s *server.Status) []string {
+func warningsOf(s *control.Status) []string {
 	var all []string
 	if s.Prober.Stalled {
 		all = append(all, fmt.Sprintf("PROBER STALLED for %s: health states are frozen until it recovers; see the log, and restart the server if it lasts", age(s.Prober.At, s.At)))
@@ -37,7 +37,7 @@ func warningsOf(s *server.Status) []string {
 
 // describeLastGood describes the errors that made the server start with the last good
 // configuration.
-func describeLastGood(g *server.LastGoodStatus) string {
+func describeLastGood(g *control.LastGoodStatus) string {
 	why := "is invalid"
 	if g.Hint != "" {
 		why = "is refused"
@@ -55,7 +55,7 @@ func describeLastGood(g *server.LastGoodStatus) string {
 	return text
 }
 
-func describeRefused(r *server.ReloadStatus, ago string) string {
+func describeRefused(r *control.ReloadStatus, ago string) string {
 	text := fmt.Sprintf("the last reload, %s ago, was rejected, the previous configuration keeps serving: %s", ago, r.Error)
 	if r.Detail != "" {
 		text += ": " + r.Detail
@@ -71,7 +71,7 @@ func times(n uint64) string {
 }
 
 // forgetsState returns a warning if a restart would lose overrides or health states.
-func forgetsState(s server.StateStatus) string {
+func forgetsState(s control.StateStatus) string {
 	switch {
 	case s.Dir == "":
 		return "in memory only: a restart loses overrides (the configuration has no state)"

@@ -9,42 +9,42 @@ import (
 	"testing"
 	"time"
 
+	"meridian/control"
 	"meridian/control/state"
-	"meridian/server"
 )
 
 func TestStatusBeginsWithWarnings(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	kept := server.StateStatus{Dir: "/var/lib/meridian", Persisted: true}
+	kept := control.StateStatus{Dir: "/var/lib/meridian", Persisted: true}
 	for name, c := range map[string]struct {
-		status server.Status
+		status control.Status
 		want   string
 	}{
-		"nothing": {server.Status{State: kept}, ""},
+		"nothing": {control.Status{State: kept}, ""},
 		"the cannot write state file, whatever was said": {
-			server.Status{State: server.StateStatus{Dir: "/var/lib/meridian"}},
+			control.Status{State: control.StateStatus{Dir: "/var/lib/meridian"}},
 			"WARNING: in memory only: a restart loses overrides and health states (/var/lib/meridian cannot be written, see the log)\n",
 		},
-		"no state is configured, and nothing was said": {server.Status{}, ""},
+		"no state is configured, and nothing was said": {control.Status{}, ""},
 		"no state is configured, and something was said": {
-			server.Status{Overrides: []server.Override{{Kind: "drained"}}},
+			control.Status{Overrides: []control.Override{{Kind: "drained"}}},
 			"WARNING: in memory only: a restart loses overrides (the configuration has no state)\n",
 		},
 		"prober stalled after a panic": {
-			server.Status{State: kept, Prober: server.ProberStatus{At: now.Add(-72 * time.Second), Stalled: true, Panics: 2}},
+			control.Status{State: kept, Prober: control.ProberStatus{At: now.Add(-72 * time.Second), Stalled: true, Panics: 2}},
 			"WARNING: PROBER STALLED for 1m12s: health states are frozen until it recovers; see the log, and restart the server if it lasts\n" +
 				"WARNING: the prober panicked 2 times since the server started, and recovered; see the log\n",
 		},
 		"a build panicked": {
-			server.Status{State: kept, BuildPanics: 1},
+			control.Status{State: kept, BuildPanics: 1},
 			"WARNING: building a configuration or its pools panicked once since the server started; the previous one keeps serving; see the log, and please report it\n",
 		},
 		"a reload was refused": {
-			server.Status{State: kept, Reload: server.ReloadStatus{At: now.Add(-time.Minute), Refused: true, Error: "listen on 192.0.2.1:53: no such address"}},
+			control.Status{State: kept, Reload: control.ReloadStatus{At: now.Add(-time.Minute), Refused: true, Error: "listen on 192.0.2.1:53: no such address"}},
 			"WARNING: the last reload, 1m0s ago, was rejected, the previous configuration keeps serving: listen on 192.0.2.1:53: no such address\n",
 		},
 		"the state was set aside": {
-			server.Status{State: server.StateStatus{Dir: "/s", Persisted: true, Quarantined: &state.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},
+			control.Status{State: control.StateStatus{Dir: "/s", Persisted: true, Quarantined: &state.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},
 			"WARNING: started without saved state: the state file could not be read and was moved to /s/state.json.corrupt-1: its checksum is wrong\n",
 		},
 	} {

@@ -1,0 +1,358 @@
+// Package control is what operators see and change of a running server: status, explanations,
+// forecasts, events, overrides, holds and reloads.
+//
+//	view       configuration, pools and overrides as readers see them: replaced as a whole, no lock
+//	override   drain, force up, force down; refused if a name would have no answer
+//	status     why each member is in its state, and what changes it next
+//	explain    why a client gets an answer
+//	reports    pool modes, deferred ejections and lost regions, once each: log lines and events
+//
+// Control decides nothing about queries: package pools does. The daemon gives it each generation of
+// the configuration, and calls it with health state changes, load reports and once a second.
+package control
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meridian/control/event"
+	"meridian/control/event/notify"
+	"meridian/control/state"
+	"meridian/health"
+	"meridian/loads"
+	"meridian/pools"
+	"meridian/server"
+	"meridian/server/answer"
+)
+
+// Control is the operator's interface to a running server. Its methods are safe for concurrent
+// use, also during a reload; they never delay an answer.
+//
+// Control owns the overrides. They refer to names in the configuration and are applied to the tree
+// of each reload. An override with a target that is not in the configuration is kept for a later one.
+type Control struct {
+	log       *slog.Logger
+	server    *server.Server
+	events    *event.Log
+	startedAt time.Time
+
+	// Set by Restore and Use before the first configuration serves.
+	prober   *health.Prober
+	notifier *notify.Notifier
+	writer   atomic.Pointer[state.Writer] // nil: the state is in memory only
+
+	modes     modeLog
+	deferrals deferralLog
+	lost      lostRegionLog
+
+	mu      sync.Mutex // held while overrides and pools change; guards the fields below
+	pending []pending
+	unsent  unsentLog
+
+	// The state shown to readers, replaced as a whole under mu; nil at first. Reading takes no
+	// lock, so readers delay neither each other nor changes.
+	view atomic.Pointer[view]
+
+	startup     startup
+	stopping    atomic.Bool        // shutdown has started
+	requests    chan ReloadRequest // of operators
+	reloads     reloadCounts
+	panics      atomic.Uint64                  // during builds
+	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself is served
+	quarantined *state.Quarantined             // nil: no state file was quarantined; set before the first reader
+	restored    Restored
+
+	history history
+}
+
+// pending is a tree that does not answer yet but is about to.
+type pending struct {
+	tree  *pools.Tree
+	loads *loads.Watch
+}
+
+// New returns the Control of a server that does not answer yet.
+func New(server *server.Server, log *slog.Logger) *Control {
+	events := event.NewLog(nil)
+	return &Control{
+		log: log, server: server, events: events, startedAt: time.Now(), requests: make(chan ReloadRequest),
+		modes: modeLog{log: log, events: events}, deferrals: deferralLog{log: log, events: events}, lost: lostRegionLog{log: log, events: events},
+	}
+}
+
+// Use sets the prober and the notifier that Control reports about, before the first configuration
+// serves.
+func (c *Control) Use(prober *health.Prober, notifier *notify.Notifier) {
+	c.prober, c.notifier = prober, notifier
+}
+
+// Prepare carries over the state of the current tree into tree, which does not answer yet, and
+// applies overrides and load reports to it from now on, until Commit or Abort.
+func (c *Control) Prepare(tree *pools.Tree, loads *loads.Watch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = append(c.pending, pending{tree, loads})
+	at := c.currentView()
+	if at.Snapshot != nil {
+		tree.CarryOver(at.Snapshot.Pools)
+	} else {
+		tree.RestoreEjections(c.restored.Ejections, time.Now())
+		tree.RestoreLoads(c.restored.Loads, time.Now())
+	}
+	tree.SetOverrides(at.overrides.forTree())
+}
+
+// Abort ends Prepare for a tree that will not answer.
+func (c *Control) Abort(tree *pools.Tree) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removePendingLocked(tree)
+}
+
+func (c *Control) removePendingLocked(tree *pools.Tree) {
+	c.pending = slices.DeleteFunc(c.pending, func(a pending) bool { return a.tree == tree })
+}
+
+// updateLocked replaces the view.
+func (c *Control) updateLocked(edit func(*view)) {
+	next := c.currentView()
+	edit(next)
+	c.view.Store(next)
+}
+
+// Commit makes g the generation that Control shows and controls. The server already answers from
+// its snapshot, and no query reads the previous one.
+func (c *Control) Commit(g Generation) {
+	c.commit(g)
+	c.logCurrent(g.Snapshot.Pools)
+}
+
+func (c *Control) commit(g Generation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removePendingLocked(g.Snapshot.Pools)
+	said := slices.Clone(c.currentView().overrides) // readers may hold the previous slice
+	for i := range said {
+		s := &said[i]
+		missing := s.Target.validate(g.Snapshot.Config) != nil
+		if missing && !s.Unknown {
+			c.log.Warn("override target not in configuration; kept for a later one", "target", s.Target.String(), "kind", s.Kind)
+		}
+		s.Unknown = missing
+	}
+	c.updateLocked(func(m *view) { m.Generation, m.overrides = g, said })
+}
+
+// RecordLatency publishes the status of the latency table.
+func (c *Control) RecordLatency(s *LatencyStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.updateLocked(func(m *view) { m.latency = s })
+}
+
+// OverrideOptions are the optional parts of an override.
+type OverrideOptions struct {
+	Reason string
+	For    time.Duration // how long it applies; 0: until it is removed
+	Force  bool          // even if it leaves a name without an answer
+}
+
+// Override applies an override. It replaces one of the same target. An override that would leave a
+// name without an answer is an error, unless it is forced. With a state directory, it is on disk
+// when Override returns, unless the directory is not writable. The same holds for Undo.
+func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Override, error) {
+	now := time.Now().Round(0) // wall-clock time: the override ends at that time even after a restart
+	said := Override{Target: t, Kind: kind.String(), Reason: o.Reason, Since: now}
+	if err := errors.Join(said.Validate(), validSpan(o.For)); err != nil {
+		return Override{}, err
+	}
+	if o.For > 0 {
+		said.Until = now.Add(o.For)
+	}
+	if err := c.override(&said, o.Force); err != nil {
+		return Override{}, err
+	}
+	c.flushState()
+	return said, nil
+}
+
+// override checks and applies an override under one lock: two that each leave an answer may together
+// leave none.
+func (c *Control) override(said *Override, force bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.currentView()
+	said.Replaced = at.overrides.replaced(said.Target, said.Since)
+	if err := said.Target.validate(at.Snapshot.Config); err != nil {
+		return err
+	}
+	next := at.overrides.with(*said)
+	if len(next) > maxOverrides {
+		return &RequestError{What: fmt.Sprintf("the limit of %d overrides is reached", maxOverrides), Hint: "remove some"}
+	}
+	if !force {
+		if err := at.checkOverride(said); err != nil {
+			return err
+		}
+	}
+	c.overrideLocked(next)
+	c.log.Warn("override set", said.attributes()...)
+	c.recordOverride(said, event.Warning, "set")
+	return nil
+}
+
+// Undo removes the override of exactly t and returns it. If kinds are given, the override must be
+// of one of them.
+func (c *Control) Undo(t Selector, kinds ...pools.Kind) (Override, error) {
+	undone, err := c.undo(t, kinds)
+	if err == nil {
+		c.flushState()
+	}
+	return undone, err
+}
+
+func (c *Control) undo(t Selector, kinds []pools.Kind) (Override, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.currentView()
+	said := at.overrides.of(t)
+	if said == nil {
+		if err := t.validate(at.Snapshot.Config); err != nil {
+			return Override{}, err
+		}
+		return Override{}, notFound(t.String()+" has no override", names(at.overrides, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Kind) }))
+	}
+	if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k pools.Kind) bool { return k.String() == said.Kind }) {
+		return Override{}, &RequestError{What: fmt.Sprintf("%s is %s", t, said.Kind), Hint: "undrain ends a drain, force off ends a force"}
+	}
+	undone := *said
+	c.overrideLocked(at.overrides.without(t))
+	c.log.Warn("override removed", undone.attributes()...)
+	c.recordOverride(&undone, event.Info, "removed")
+	return undone, nil
+}
+
+// Tick, called about once a second, does the work that depends on time: it ejects members whose ejection was deferred by
+// max_ejection and now fits, and removes expired overrides. Expiry is by wall-clock time, which
+// may be changed.
+func (c *Control) Tick(now time.Time) {
+	defer c.RecoverPanic("tick")
+	c.history.sample(now, func() uint64 { return c.Counters().Queries })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.currentView()
+	tree := at.Snapshot.Pools
+	c.reportUnsentLocked(now)
+	c.modes.apply(tree, func() []pools.Change { return tree.Tick(now) })
+	c.logDeferrals(tree)
+	c.lost.report(tree)
+	left := at.overrides.at(now)
+	if len(left) == len(at.overrides) {
+		return
+	}
+	for i := range at.overrides {
+		if s := &at.overrides[i]; s.ended(now) {
+			c.log.Warn("override expired", s.attributes()...)
+			c.recordOverride(s, event.Info, "expired")
+		}
+	}
+	c.overrideLocked(left)
+}
+
+// RecoverPanic recovers a panic in the function that defers it: queries must still be answered.
+func (c *Control) RecoverPanic(what string) {
+	if reason := recover(); reason != nil {
+		c.log.Error("control loop panicked, recovered", "in", what, "reason", reason, "stack", string(debug.Stack()))
+	}
+}
+
+// RecordPanic counts and logs a panic during a build.
+func (c *Control) RecordPanic(reason any, stack []byte) {
+	c.panics.Add(1)
+	c.log.Error("panic while building; the previous state keeps serving", "reason", fmt.Sprint(reason), "stack", string(stack))
+}
+
+// overrideLocked replaces the overrides.
+func (c *Control) overrideLocked(next overrides) {
+	c.updateLocked(func(m *view) { m.overrides = next })
+	list, tree := next.forTree(), c.currentView().Snapshot.Pools
+	c.modes.apply(tree, func() []pools.Change {
+		changes, _ := tree.SetOverrides(list)
+		return changes
+	})
+	for _, a := range c.pending {
+		a.tree.SetOverrides(list)
+	}
+	c.markDirty()
+}
+
+// Overrides lists the active overrides, the latest last.
+func (c *Control) Overrides() []Override {
+	return append([]Override{}, c.currentView().overrides...)
+}
+
+// Counters returns the current counters of the server.
+func (c *Control) Counters() answer.Counters { return c.server.Counters() }
+
+// Report applies an external result to an address with a check of type push. It is valid for
+// lease, or for the check's own lease if that is 0.
+func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
+	err := c.prober.Report(check, addr, up, reason, lease)
+	if err == nil {
+		return nil
+	}
+	what := strings.TrimPrefix(err.Error(), "reporting: ") // the caller knows the operation
+	if errors.Is(err, health.ErrNoPush) {
+		return &RequestError{NotFound: true, What: what}
+	}
+	return errors.New(what)
+}
+
+// Clear releases holds of the addresses of a target: flap damping, hold_down and the wait for
+// failback. Members kept up by max_ejection are not affected. It returns the number of held
+// addresses.
+func (c *Control) Clear(t Selector) (held int, err error) {
+	at := c.currentView()
+	if err := t.validate(at.Snapshot.Config); err != nil {
+		return 0, err
+	}
+	var targets []int
+	for p := range at.Snapshot.Pools.Status() {
+		for _, m := range p.Members {
+			if t.covers(p.Pool, m.Member, m.Region) {
+				targets = append(targets, targetsOf(m.Addresses)...)
+			}
+		}
+	}
+	slices.Sort(targets)
+	targets = slices.Compact(targets)
+	held, ok := at.Watch.ClearAll(targets)
+	if !ok {
+		return 0, ErrProberStalled
+	}
+	c.log.Warn("cleared", "target", t.String(), "held", held, "addresses", len(targets))
+	return held, nil
+}
+
+// ErrProberStalled is returned if the prober did not answer a request in time.
+var ErrProberStalled = errors.New("the prober does not reply; see the log")
+
+// attributes returns the log attributes of an override.
+func (s *Override) attributes() []any {
+	a := []any{"target", s.Target.String(), "kind", s.Kind, "reason", s.Reason}
+	if !s.Until.IsZero() {
+		a = append(a, "until", s.Until.Format(time.RFC3339))
+	}
+	if r := s.Replaced; r != nil {
+		a = append(a, "replaced", r.Kind, "replaced_reason", r.Reason)
+	}
+	return a
+}

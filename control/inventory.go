@@ -1,0 +1,61 @@
+package control
+
+import (
+	"meridian/dnsname"
+)
+
+// Zone is a served zone, as JSON.
+type Zone struct {
+	Zone        dnsname.Name   `json:"zone"`
+	Names       int            `json:"names"`    // with records or a pool
+	Records     int            `json:"records"`  // static ones
+	Balanced    int            `json:"balanced"` // names bound to a pool
+	Nameservers []dnsname.Name `json:"nameservers"`
+	File        string         `json:"file,omitempty"` // its master file
+	TTL         uint32         `json:"ttl"`            // of answers from pools, in seconds
+	Bound       []BoundName    `json:"bound"`
+}
+
+// BoundName is a name that a pool answers.
+type BoundName struct {
+	Name dnsname.Name `json:"name"`
+	Pool string       `json:"pool"`
+}
+
+// Region is a configured region, as JSON.
+type Region struct {
+	Region    string  `json:"region"`
+	Latitude  float64 `json:"latitude"`
+	Longitude float64 `json:"longitude"`
+	Bias      int     `json:"bias,omitempty"`
+}
+
+// Zones returns the served zones, in the order of the configuration.
+func (c *Control) Zones() []Zone {
+	snapshot := c.currentView().Snapshot
+	all := []Zone{}
+	for i, sum := range snapshot.Zones.Summary() {
+		of := &snapshot.Config.Zones[i]
+		z := Zone{
+			Zone: sum.Zone, Names: sum.Names, Records: sum.Records, Balanced: sum.Balanced, File: of.File, TTL: of.TTL,
+			Nameservers: []dnsname.Name{}, Bound: []BoundName{},
+		}
+		for _, n := range of.Nameservers {
+			z.Nameservers = append(z.Nameservers, n.Name)
+		}
+		for _, n := range of.Names {
+			z.Bound = append(z.Bound, BoundName{n.Name, n.Pool})
+		}
+		all = append(all, z)
+	}
+	return all
+}
+
+// Regions returns the configured regions, in the order of the configuration.
+func (c *Control) Regions() []Region {
+	all := []Region{}
+	for _, r := range c.currentView().Snapshot.Config.Regions {
+		all = append(all, Region{r.Name, r.Location.Lat, r.Location.Lon, r.Bias})
+	}
+	return all
+}

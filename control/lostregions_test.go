@@ -1,0 +1,87 @@
+package control
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"meridian/pools"
+	"meridian/server/answer/answertest"
+	"meridian/snapshot"
+)
+
+const spread = `
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+geo: {networks: {11.0.0.0/8: {region: near}, 12.0.0.0/8: {region: mid}}}
+loads:
+  near: {type: json, url: "URL/", load: near, interval: 100ms, stale: 10s}
+  mid: {type: json, url: "URL/", load: mid, interval: 100ms, stale: 10s}
+  far: {type: json, url: "URL/", load: far, interval: 100ms, stale: 10s}
+regions:
+  near: {location: [39, -77], load: near, capacity: 200}
+  mid: {location: [45, -70], load: mid, capacity: 100}
+  far: {location: [60, 10], load: far, capacity: 1000}
+pools:
+  web:
+    policy: proximity
+    shed: {low: 70%, high: 90%}
+    members:
+      - {name: a, region: near, addresses: [127.0.0.81]}
+      - {name: b, region: mid, addresses: [127.0.0.82]}
+      - {name: c, region: far, addresses: [127.0.0.83]}
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`
+
+// A region lost before, during or after a reload is logged once, and so is its recovery.
+func TestLostRegionIsLoggedOnce(t *testing.T) {
+	tree := func() (tree *pools.Tree) {
+		snapshot := answertest.Build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
+		snapshot.Pools.SetLoads(loadsOf(snapshot, 80, 30, 100))
+		return snapshot.Pools
+	}
+	lost := []pools.Override{{Region: "near", Kind: pools.Drained}}
+	var out bytes.Buffer
+	l := lostRegionLog{log: slog.New(slog.NewTextHandler(&out, nil))}
+	told := func(when, want string) {
+		t.Helper()
+		if got := out.String(); !strings.Contains(got, want) || (got == "") != (want == "") || strings.Count(got, "\n") > 1 {
+			t.Errorf("%s, got %q, want %q", when, got, want)
+		}
+		out.Reset()
+	}
+	first, second, third := tree(), tree(), tree()
+	l.serve(first)
+	first.SetOverrides(lost)
+	l.report(first)
+	told("when it is lost", `level=WARN msg="region lost, its clients are spread over the other regions" pool=web region=near family=IPv4 shares="mid=9% far=91%"`)
+	l.report(first)
+	second.CarryOver(first)
+	second.SetOverrides(lost)
+	l.report(second)
+	told("of a tree that does not serve yet", "")
+	l.serve(second)
+	told("when that serves", "")
+	second.SetOverrides(nil)
+	l.report(second)
+	told("when it is back", `level=INFO msg="region recovered, spillover ended" pool=web region=near family=IPv4`)
+	second.SetOverrides(lost)
+	l.report(second)
+	told("when it is lost again", "level=WARN")
+	l.serve(third)
+	told("when a reload knows no loss", "level=INFO")
+}
+
+// loadsOf returns fresh reports of the load targets, in the order of their sources.
+func loadsOf(snapshot *snapshot.Snapshot, loads ...float64) []pools.Load {
+	var all []pools.Load
+	for i := range snapshot.Pools.LoadTargets() {
+		all = append(all, pools.Load{Load: loads[i], Fresh: true})
+	}
+	return all
+}

@@ -1,0 +1,55 @@
+package control
+
+import (
+	"time"
+
+	"meridian/config"
+	"meridian/control/event/notify"
+	"meridian/pools"
+	"meridian/server/answer"
+)
+
+// Measurement is what a running server exports as metrics.
+type Measurement struct {
+	answer.Counters
+	Answers     answer.AnswerTotals
+	Durations   [answer.TransportCount]answer.Durations
+	Reloads     uint64 // those that succeeded
+	Refusals    uint64 // reloads that were refused
+	Refused     bool   // the last reload was refused, or the last good configuration serves
+	Generation  uint64 // of the configuration: 1 at start, one more for each reload
+	ConfigHash  string // of its files; empty: they cannot be read
+	LoadedAt    time.Time
+	Overrides   map[string]int // by kind
+	Config      *config.Config
+	Tree        *pools.Tree
+	GeoBuilt    map[string]time.Time
+	BuildPanics uint64
+	Notify      []notify.Status
+}
+
+// Measure returns the current measurement. ok is false before a configuration serves.
+func (c *Control) Measure() (m Measurement, ok bool) {
+	at := c.currentView()
+	if at.Snapshot == nil {
+		return m, false
+	}
+	server := c.server
+	m = Measurement{
+		Counters: server.Counters(), Answers: server.AnswerTotals(), Durations: server.Durations(),
+		Reloads: c.reloads.succeeded.Load(), Refusals: c.reloads.refused.Load(),
+		Refused: at.reload.Refused || c.LastGood() != nil, Generation: 1 + c.reloads.succeeded.Load(),
+		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
+		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash,
+	}
+	for _, o := range at.overrides {
+		m.Overrides[o.Kind]++
+	}
+	return m, true
+}
+
+// DrainQueryLog passes the logged queries that have been collected to emit. Between two calls, each worker keeps a limited
+// number.
+func (c *Control) DrainQueryLog(emit func(*answer.LoggedQuery)) {
+	c.server.DrainQueryLog(emit)
+}

@@ -1,0 +1,144 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"meridian/pools"
+)
+
+// Override is an operator's override of a target, as in the API and the state file.
+type Override struct {
+	Target  Selector  `json:"target"`
+	Kind    string    `json:"kind"` // text form of pools.Kind
+	Reason  string    `json:"reason,omitempty"`
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until,omitzero"`   // expiry; zero: never
+	Unknown bool      `json:"unknown,omitzero"` // the target is not in the running configuration
+
+	Replaced *Replaced `json:"replaced,omitempty"` // the override of the same target that this one replaced; nil: none
+}
+
+// Replaced is an override that another one replaced. It is not restored when that is removed.
+type Replaced struct {
+	Kind   string    `json:"kind"`
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until,omitzero"` // as in Override
+}
+
+const (
+	maxOverrides = 10_000
+	maxReason    = 500 // octets
+	maxOverride  = 10 * 365 * 24 * time.Hour
+)
+
+// Kinds returns the kinds of overrides, in the order of the manual.
+func Kinds() []pools.Kind { return []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown} }
+
+// ParseKind reads a kind of override.
+func ParseKind(s string) (pools.Kind, error) {
+	var known []string
+	for _, k := range Kinds() {
+		if k.String() == s {
+			return k, nil
+		}
+		known = append(known, fmt.Sprintf("%q", k))
+	}
+	return 0, fmt.Errorf("%q is not a kind of override; want %s", s, strings.Join(known, ", "))
+}
+
+// overrides lists the active overrides: at most one for each target, the latest last. It is
+// immutable: methods return a new list.
+type overrides []Override
+
+// with returns o with one more override, replacing one of the same target.
+func (o overrides) with(said Override) overrides {
+	return append(o.without(said.Target), said)
+}
+
+// replaced returns the override of exactly t that is active at now.
+func (o overrides) replaced(t Selector, now time.Time) *Replaced {
+	s := o.of(t)
+	if s == nil || s.ended(now) {
+		return nil
+	}
+	return &Replaced{s.Kind, s.Reason, s.Since, s.Until}
+}
+
+func (o overrides) without(t Selector) overrides {
+	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.Target == t })
+}
+
+// at returns the overrides that have not expired at now.
+func (o overrides) at(now time.Time) overrides {
+	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.ended(now) })
+}
+
+func (s *Override) ended(now time.Time) bool { return !s.Until.IsZero() && !now.Before(s.Until) }
+
+// of returns the override of exactly t, or nil.
+func (o overrides) of(t Selector) *Override {
+	for i := range o {
+		if o[i].Target == t {
+			return &o[i]
+		}
+	}
+	return nil
+}
+
+// forTree converts the overrides for pools.
+func (o overrides) forTree() []pools.Override {
+	list := make([]pools.Override, len(o))
+	for i, s := range o {
+		kind, err := ParseKind(s.Kind)
+		if err != nil {
+			panic(err) // checked by Validate
+		}
+		list[i] = pools.Override{
+			Pool: s.Target.Pool, Member: s.Target.Member, Region: s.Target.Region,
+			Kind: kind, Reason: s.Reason, Since: s.Since, Until: s.Until,
+		}
+	}
+	return list
+}
+
+// Validate returns the error of an override that comes from outside.
+func (s *Override) Validate() error {
+	if _, err := ParseKind(s.Kind); err != nil {
+		return err
+	}
+	if s.Target == (Selector{}) {
+		return errors.New("no target; want pool/member, pool or region:NAME")
+	}
+	if r := s.Replaced; r != nil {
+		_, err := ParseKind(r.Kind)
+		if err = errors.Join(err, validReason(r.Reason)); err != nil {
+			return fmt.Errorf("what it replaced: %w", err)
+		}
+	}
+	return validReason(s.Reason)
+}
+
+func validReason(reason string) error {
+	switch {
+	case len(reason) > maxReason:
+		return fmt.Errorf("a reason of %d bytes; at most %d", len(reason), maxReason)
+	case strings.ContainsFunc(reason, func(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }):
+		return fmt.Errorf("the reason %+q has characters that do not print; write it on one line with plain spaces", reason)
+	}
+	return nil
+}
+
+// validSpan returns the error of an override's duration; 0 means without expiry.
+func validSpan(lasts time.Duration) error {
+	if lasts < 0 || lasts > maxOverride {
+		return fmt.Errorf("a duration of %v; more than 0, at most %v", lasts, maxOverride)
+	}
+	return nil
+}

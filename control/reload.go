@@ -1,0 +1,118 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"meridian/config"
+)
+
+// ReloadStatus is the outcome of the last reload. After a refused reload, the previous
+// configuration is in use, which differs from the file.
+type ReloadStatus struct {
+	At      time.Time `json:"at,omitzero"` // end of the reload; zero: there was none
+	Refused bool      `json:"refused"`
+	Error   string    `json:"error,omitempty"`  // the reason for the refusal
+	Detail  string    `json:"detail,omitempty"` // the first error in the configuration, if that is the reason
+}
+
+// reloadCounts counts reloads.
+type reloadCounts struct{ succeeded, refused atomic.Uint64 }
+
+// RecordReload records the outcome of a reload; nil means success.
+func (c *Control) RecordReload(err error) {
+	if err == nil {
+		c.reloads.succeeded.Add(1)
+	} else {
+		c.reloads.refused.Add(1)
+	}
+	s := ReloadStatus{At: time.Now(), Refused: err != nil}
+	if err != nil {
+		s.Error = err.Error()
+		if first := (config.Error{}); errors.As(err, &first) && first.Error() != s.Error {
+			s.Detail = first.Error()
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.updateLocked(func(m *view) { m.reload = s })
+	c.recordConfig(c.currentView().Snapshot.Config.File, err)
+}
+
+// ReloadRequest is an operator's request for a reload. The zero value represents a signal.
+type ReloadRequest struct {
+	AllowRemoval bool
+	done         chan<- ReloadOutcome // has room for one; nil: no caller waits
+}
+
+// ReloadOutcome is the outcome of a reload.
+type ReloadOutcome struct {
+	Loaded *Loaded
+	Err    error
+}
+
+// Loaded holds the counts of a loaded configuration.
+type Loaded struct {
+	Config  string        `json:"config"` // the file
+	Zones   int           `json:"zones"`
+	Names   int           `json:"names"`    // with records or a pool
+	Bound   int           `json:"balanced"` // of these: bound to a pool
+	Records int           `json:"records"`  // static ones
+	Pools   int           `json:"pools"`
+	Took    time.Duration `json:"took"` // in nanoseconds
+
+	Admin      string `json:"admin,omitempty"`       // the address of the API; empty: it is off now
+	AdminMoved bool   `json:"admin_moved,omitempty"` // the reload changed it
+}
+
+// Answer reports the outcome to the caller of Reload.
+func (r *ReloadRequest) Answer(outcome ReloadOutcome) {
+	if r.done != nil {
+		r.done <- outcome
+	}
+}
+
+// Reload loads the configuration again, as SIGHUP does, and reports the loaded content or the
+// reason for a refusal. It waits for a running reload; ctx ends the waiting, not the reload.
+func (c *Control) Reload(ctx context.Context, allowRemoval bool) (*Loaded, error) {
+	done := make(chan ReloadOutcome, 1)
+	select {
+	case c.requests <- ReloadRequest{AllowRemoval: allowRemoval, done: done}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case outcome := <-done:
+		return outcome.Loaded, outcome.Err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Requests returns the reloads that operators request. Each request must be answered.
+func (c *Control) Requests() <-chan ReloadRequest { return c.requests }
+
+// LastGoodStatus says that a copy is served because the configuration was invalid or refused at
+// start.
+type LastGoodStatus struct {
+	Kept   time.Time `json:"kept"`   // when the copy was made
+	Error  string    `json:"error"`  // why the configuration is not served
+	Errors []string  `json:"errors"` // the errors of the configuration, maxErrors at most
+
+	// Hint says how to load the configuration if it is valid, but was refused because it removes
+	// most of what the copy serves; empty: it is invalid.
+	Hint string `json:"hint,omitempty"`
+
+	// Environment lists the environment variables with a saved value, which the copy uses, that
+	// differs from the present one.
+	Environment []string `json:"environment,omitempty"`
+}
+
+// LastGood returns the status of the last good configuration if it is served in place of an
+// invalid one, otherwise nil.
+func (c *Control) LastGood() *LastGoodStatus { return c.lastGood.Load() }
+
+// RecordLastGood records that the last good configuration serves; nil: the configuration itself.
+func (c *Control) RecordLastGood(s *LastGoodStatus) { c.lastGood.Store(s) }

@@ -1,0 +1,383 @@
+package control
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"meridian/control/event/notify"
+	"meridian/dnsname"
+	"meridian/health"
+	"meridian/pools"
+)
+
+// Status is the status of a running server, as JSON.
+type Status struct {
+	At        time.Time    `json:"at"`
+	StartedAt time.Time    `json:"started_at"` // start of the process
+	Config    string       `json:"config"`     // file name
+	Listen    []string     `json:"listen"`
+	State     StateStatus  `json:"state"`
+	Reload    ReloadStatus `json:"reload"`
+
+	LastGood *LastGoodStatus `json:"last_good,omitempty"` // set if it is served in place of an invalid configuration
+
+	Prober ProberStatus `json:"prober"`
+
+	// BuildPanics counts the panics while a configuration or pools were built. The previous state
+	// keeps serving.
+	BuildPanics uint64 `json:"build_panics"`
+
+	// Outages lists the pools without an eligible member; of the requested ones.
+	Outages []Outage `json:"outages"`
+
+	Notify []notify.Status `json:"notify,omitempty"` // the sinks of events
+
+	Overrides []Override   `json:"overrides"`
+	Loads     []LoadStatus `json:"loads"`
+
+	Latency *LatencyStatus `json:"latency,omitempty"` // set if latency is measured
+
+	Regions []RegionStatus `json:"regions"` // regions with a check
+	Pools   []PoolStatus   `json:"pools"`
+}
+
+// Outage is a pool without an eligible member in any family.
+type Outage struct {
+	Pool      string               `json:"pool"`
+	Mode      map[string]string    `json:"mode"`       // as in PoolStatus
+	ModeSince map[string]time.Time `json:"mode_since"` // as in PoolStatus
+}
+
+// IsOutage reports whether no member of a pool is eligible in any family.
+func (p *PoolStatus) IsOutage() bool {
+	for _, n := range p.Eligible {
+		if n > 0 {
+			return false
+		}
+	}
+	return len(p.Eligible) > 0
+}
+
+// outages lists the outages among pools.
+func outages(of []PoolStatus) []Outage {
+	all := []Outage{}
+	for i := range of {
+		if p := &of[i]; p.IsOutage() {
+			all = append(all, Outage{p.Pool, p.Mode, p.ModeSince})
+		}
+	}
+	return all
+}
+
+// ProberStatus is the status of the prober itself.
+type ProberStatus struct {
+	At      time.Time `json:"at"`      // last heartbeat: normally at most a second ago
+	Stalled bool      `json:"stalled"` // no heartbeat for too long: health states are frozen
+	Panics  uint64    `json:"panics"`  // recovered panics
+	Targets int       `json:"targets"` // number of targets
+	Probing int       `json:"probing"` // running probes
+}
+
+// Prober returns the status of the prober, even if that is stalled.
+func (c *Control) Prober() ProberStatus {
+	if c.currentView().Snapshot == nil { // the prober may not exist yet
+		return ProberStatus{}
+	}
+	p := c.prober.Heartbeat()
+	return ProberStatus{p.At, p.Stalled(time.Now()), p.Panics, p.Targets, p.Probing}
+}
+
+// PoolStatus is the status of a pool.
+type PoolStatus struct {
+	Pool      string            `json:"pool"`
+	Policy    string            `json:"policy"`
+	DualStack string            `json:"dual_stack"` // independent or together
+	Mode      map[string]string `json:"mode"`       // by family: the source of its answers
+	Live      map[string]bool   `json:"live"`       // by family: as seen by its parents
+	Eligible  map[string]int    `json:"eligible"`   // by family: the number of eligible members
+	Need      int               `json:"need"`       // eligible members required for the pool to be live
+	Members   []MemberStatus    `json:"members"`    // the requested ones
+
+	LostRegions []pools.LostRegion   `json:"lost_regions,omitempty"` // regions with clients spread over the others
+	ModeSince   map[string]time.Time `json:"mode_since"`             // by family; since the process started at the earliest
+	LiveSince   map[string]time.Time `json:"live_since"`             // by family: time of the last change of live; since the process started at the earliest
+}
+
+// MemberStatus is the status of a member.
+type MemberStatus struct {
+	Member    string          `json:"member"`
+	Region    string          `json:"region,omitempty"`
+	Pool      string          `json:"pool,omitempty"`   // its nested pool; empty: an endpoint
+	Target    dnsname.Name    `json:"target,omitempty"` // the name it is resolved from; empty: none
+	CName     dnsname.Name    `json:"cname,omitempty"`  // its CNAME target; empty: none
+	Weight    int             `json:"weight"`
+	State     string          `json:"state"`          // see pools.MemberStatus
+	Since     time.Time       `json:"since,omitzero"` // of the state; zero: since the configuration was loaded
+	Why       string          `json:"why"`
+	Next      string          `json:"next"` // the next expected change
+	Override  *Override       `json:"override,omitempty"`
+	Load      *pools.StepLoad `json:"load,omitempty"` // set if load is reported
+	Eligible  map[string]bool `json:"eligible"`       // by family
+	Addresses []AddressStatus `json:"addresses"`
+
+	EjectionDeferred bool `json:"ejection_deferred,omitempty"` // it is down, but treated as up by max_ejection
+
+	Resolving *ResolvingStatus `json:"resolving,omitempty"` // of a target
+}
+
+// ResolvingStatus is the status of the lookups of a target. While they fail, the last addresses
+// stay in use.
+type ResolvingStatus struct {
+	Since    time.Time `json:"since"`                  // of the addresses, or of their absence
+	Failing  time.Time `json:"failing_since,omitzero"` // zero: the last lookup succeeded
+	Failures int       `json:"failures,omitempty"`     // consecutive ones
+	Why      string    `json:"why,omitempty"`          // error of the last one
+	Next     time.Time `json:"next,omitzero"`          // next lookup; in the past: running
+}
+
+// RegionStatus is the status of a region that has a check.
+type RegionStatus struct {
+	Region    string          `json:"region"`
+	Down      bool            `json:"down"` // the region and all its members are down
+	Since     time.Time       `json:"since,omitzero"`
+	Why       string          `json:"why"`
+	Next      string          `json:"next"` // the next expected change
+	Addresses []AddressStatus `json:"addresses"`
+}
+
+// AddressStatus is the status of an address of an endpoint or a region.
+type AddressStatus struct {
+	Address         netip.Addr   `json:"address"`
+	Check           string       `json:"check,omitempty"` // empty: always up, and the fields below are empty
+	Verdict         string       `json:"verdict"`
+	Effective       string       `json:"effective,omitempty"` // for an uncertain health state: the state that answers use
+	Since           time.Time    `json:"since,omitzero"`      // time of the last health state change
+	Why             string       `json:"why,omitempty"`       // reason of that change
+	Next            string       `json:"next,omitempty"`      // the next expected change
+	SlowStartWeight float64      `json:"share"`               // share of its clients, 0 to 1: below 1 during slow start
+	Streak          int          `json:"streak"`              // consecutive equal results
+	Due             time.Time    `json:"due,omitzero"`        // next probe; zero: running
+	Results         []Result     `json:"results"`             // the latest, newest first
+	Transitions     []Transition `json:"transitions"`         // the latest, newest first
+
+	Expires time.Time `json:"expires,omitzero"`  // expiry of the last seen certificate
+	Warning string    `json:"warning,omitempty"` // a problem that does not change the health state
+
+	// Inconclusive is the time since when all probes have failed for a local reason, which
+	// changes no health state; zero: the last probe was conclusive.
+	Inconclusive time.Time `json:"inconclusive_since,omitzero"`
+
+	Parts []PartStatus `json:"parts,omitempty"` // the parts of a composite check, in the configured order
+}
+
+// PartStatus is the status of a part of a composite check. A composite part that occurs twice
+// lists its own parts only once.
+type PartStatus struct {
+	Critical    bool `json:"critical,omitempty"`
+	ObserveOnly bool `json:"observe_only,omitempty"`
+	AddressStatus
+}
+
+// Result is the result of a probe.
+type Result struct {
+	At      time.Time     `json:"at"`
+	Outcome string        `json:"outcome"`
+	Reason  string        `json:"reason"`
+	Latency time.Duration `json:"latency"` // in nanoseconds
+}
+
+// Transition is a health state change.
+type Transition struct {
+	At     time.Time `json:"at"`
+	From   string    `json:"from"`
+	To     string    `json:"to"`
+	Reason string    `json:"reason"`
+}
+
+// Status returns the status of the members of a target; the zero Selector selects all.
+func (c *Control) Status(t Selector) (*Status, error) {
+	at := c.currentView()
+	if t != (Selector{}) {
+		if err := t.validate(at.Snapshot.Config); err != nil {
+			return nil, err
+		}
+	}
+	selected, regions := selectedPools(at.Snapshot.Pools, t), at.Snapshot.Pools.Regions()
+	if !at.fetchProbes(targetIDs(selected, regions)) && c.currentView().Watch != at.Watch { // the watch was ended by a reload
+		return c.Status(t)
+	}
+	s := c.processStatus(at)
+	for i := range regions {
+		s.Regions = append(s.Regions, at.regionStatus(&regions[i]))
+	}
+	ejections := at.ejections()
+	for i := range selected {
+		s.Pools = append(s.Pools, at.poolStatus(&selected[i], s.Regions, ejections))
+	}
+	s.Outages = outages(s.Pools)
+	return s, nil
+}
+
+// processStatus returns the part of a status that is not about regions and pools.
+func (c *Control) processStatus(at *view) *Status {
+	s := &Status{
+		At: time.Now(), StartedAt: c.startedAt, Config: at.Snapshot.Config.File,
+		State: c.StateStatus(), Reload: at.reload, LastGood: c.LastGood(),
+		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.notifier.Status(),
+		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
+		Regions: []RegionStatus{}, Pools: []PoolStatus{},
+	}
+	for _, a := range c.server.Addrs() {
+		s.Listen = append(s.Listen, a.String())
+	}
+	return s
+}
+
+// selectedPools returns the pools that have members of t, with only those members; the zero
+// Selector selects all, including pools without members.
+func selectedPools(tree *pools.Tree, t Selector) []pools.PoolStatus {
+	all := t == Selector{}
+	var selected []pools.PoolStatus
+	for p := range tree.Status() {
+		if !all {
+			p.Members = slices.DeleteFunc(p.Members, func(m pools.MemberStatus) bool { return !t.covers(p.Pool, m.Member, m.Region) })
+		}
+		if all || len(p.Members) > 0 {
+			selected = append(selected, p)
+		}
+	}
+	return selected
+}
+
+// poolStatus returns the status of a pool with its members.
+func (at *view) poolStatus(p *pools.PoolStatus, regions []RegionStatus, ejections map[memberName]*pools.Ejection) PoolStatus {
+	pool := poolStatus(p)
+	for i := range p.Members {
+		member := at.memberStatus(&p.Members[i], regions)
+		if e := ejections[memberName{pool.Pool, member.Member}]; e != nil {
+			member.describeEjection(e)
+		}
+		pool.Members = append(pool.Members, member)
+	}
+	return pool
+}
+
+// ejections returns the members that max_ejection applies to, by name.
+func (at *view) ejections() map[memberName]*pools.Ejection {
+	all := at.Snapshot.Pools.Ejections()
+	found := make(map[memberName]*pools.Ejection, len(all))
+	for i := range all {
+		found[memberName{all[i].Pool, all[i].Member}] = &all[i]
+	}
+	return found
+}
+
+func poolStatus(p *pools.PoolStatus) PoolStatus {
+	return PoolStatus{
+		Pool: p.Pool, Policy: p.Policy, DualStack: p.DualStack, Need: p.Need, Members: []MemberStatus{}, LostRegions: p.Lost,
+		Mode:     byFamily(func(f pools.Family) string { return p.Mode[f].String() }),
+		Live:     byFamily(func(f pools.Family) bool { return p.Live[f] }),
+		Eligible: byFamily(func(f pools.Family) int { return p.Eligible[f] }),
+
+		ModeSince: byFamily(func(f pools.Family) time.Time { return p.ModeSince[f] }),
+		LiveSince: byFamily(func(f pools.Family) time.Time { return p.LiveSince[f] }),
+	}
+}
+
+func byFamily[T any](of func(pools.Family) T) map[string]T {
+	return map[string]T{pools.IPv4.String(): of(pools.IPv4), pools.IPv6.String(): of(pools.IPv6)}
+}
+
+func (at *view) memberStatus(m *pools.MemberStatus, regions []RegionStatus) MemberStatus {
+	s := MemberStatus{
+		Member: m.Member, Region: m.Region, Pool: m.Nested, Target: m.Target, CName: m.CName, Weight: m.Weight, State: m.State, Load: m.Load,
+		Eligible:  byFamily(func(f pools.Family) bool { return m.Eligible[f] }),
+		Addresses: []AddressStatus{},
+	}
+	for _, a := range m.Addresses {
+		s.Addresses = append(s.Addresses, at.addressStatus(a))
+	}
+	s.Resolving = at.resolving(m.Target)
+	if m.Override != nil {
+		s.Override = at.overrides.of(Selector{m.Override.Pool, m.Override.Member, m.Override.Region})
+	}
+	var region *RegionStatus
+	if i := slices.IndexFunc(regions, func(r RegionStatus) bool { return r.Region == m.Region }); i >= 0 {
+		region = &regions[i]
+	}
+	s.describe(m, region)
+	return s
+}
+
+func (at *view) regionStatus(r *pools.RegionStatus) RegionStatus {
+	s := RegionStatus{Region: r.Region, Down: r.Down, Addresses: []AddressStatus{}}
+	verdict := health.Down
+	for _, a := range r.Addresses {
+		s.Addresses = append(s.Addresses, at.addressStatus(a))
+		if !r.Down && a.Verdict != health.Down {
+			verdict = a.Verdict
+		}
+	}
+	s.Since, s.Why, s.Next = describeAddresses(s.Addresses, verdict.String())
+	return s
+}
+
+func (at *view) addressStatus(a pools.AddressStatus) AddressStatus {
+	s := AddressStatus{Address: a.Addr, Verdict: a.Verdict.String(), SlowStartWeight: 1, Results: []Result{}, Transitions: []Transition{}}
+	if a.Target < 0 {
+		return s
+	}
+	check := at.Snapshot.Pools.Targets()[a.Target].Check
+	s.Check = check.Name
+	known, ok := at.known[a.Target]
+	if !ok { // it is being removed, or the prober is stalled
+		return s
+	}
+	s.Fill(known)
+	s.complete(check, &known, time.Now())
+	return s
+}
+
+// Fill copies the prober's data. The verdict is the one that answers use, so it may be one event
+// older than the rest.
+func (s *AddressStatus) Fill(known health.Status) {
+	s.Since, s.Why, s.Next, s.Streak, s.Due = known.Since, known.Cause.Reason, known.Outlook, known.Streak, known.Next
+	if known.Verdict == health.Uncertain {
+		s.Effective = known.Effective.String()
+	}
+	if known.Verdict == health.Unknown {
+		s.Why = cmp.Or(inconclusive(&known), s.Why, "no result yet") + "; counts as up"
+	}
+	s.Inconclusive = known.Inconclusive
+	if known.SlowStartWeight > 0 {
+		s.SlowStartWeight = float64(known.SlowStartWeight) / 256
+	}
+	for _, r := range known.Last {
+		if s.Expires.IsZero() {
+			s.Expires = r.Expires
+		}
+		s.Results = append(s.Results, Result{r.At, r.Outcome.String(), r.Reason, r.Latency})
+	}
+	for _, t := range known.Transitions {
+		s.Transitions = append(s.Transitions, Transition{t.At, t.From.String(), t.To.String(), t.Reason})
+	}
+	for _, p := range known.Parts {
+		part := PartStatus{p.Critical, p.ObserveOnly, AddressStatus{
+			Address: p.Addr, Check: p.Check, Verdict: p.Verdict.String(), SlowStartWeight: 1, Results: []Result{}, Transitions: []Transition{},
+		}}
+		part.Fill(p.Status)
+		s.Parts = append(s.Parts, part)
+	}
+}
+
+// LatencyStatus is the status of the latency table.
+type LatencyStatus struct {
+	File    string    `json:"file"`
+	Rows    int       `json:"rows"`            // in use; 0 while the file is stale
+	Written time.Time `json:"written"`         // modification time of the file in use
+	Stale   bool      `json:"stale"`           // older than max_age: distance decides
+	Refused int       `json:"refused"`         // rejected new files since the last reload
+	Error   string    `json:"error,omitempty"` // the error of the current file; an older one is in use
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package daemon
+
+// lowerThreadPriority does nothing: other systems have no priority for each thread.
+func lowerThreadPriority() {}

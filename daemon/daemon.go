@@ -1,0 +1,335 @@
+// Package daemon conducts the process: it starts, reloads and stops everything else.
+//
+//	start     bind, build, restore the saved state, first probes, answer
+//	update    load reports, addresses of targets, latency tables: other pools for the same configuration
+//	reload    build beside what serves, first probes, swap; an error leaves what serves
+//	shutdown  answer what has been received, save the state
+//
+// What serves together is a generation: a snapshot with its health checks, load polls and lookups.
+// All that must not delay answers, such as a build, runs in the background.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"meridian/admin/listener"
+	"meridian/config"
+	"meridian/control"
+	"meridian/control/event/notify"
+	"meridian/discovery"
+	"meridian/geo"
+	"meridian/health"
+	"meridian/loads"
+	"meridian/pools"
+	"meridian/server"
+	"meridian/snapshot"
+)
+
+// startupProbeTimeout is the maximum time that the first round of probes may delay the first
+// answer.
+const startupProbeTimeout = 5 * time.Second
+
+// Daemon runs a server from its first socket to its last answer: it binds, probes once, serves,
+// reloads on request and drains at the end. One goroutine, the caller of Run, owns all of it. A
+// process runs one at a time: its runtime settings apply to the whole process.
+type Daemon struct {
+	// Load has the builder make the snapshot of the configuration: snapshot.Build at start,
+	// snapshot.BuildInBackground for a reload. The first builder binds the sockets first; it may
+	// return a *BindError, and Load passes it on.
+	Load func(snapshot.Builder) (*snapshot.Snapshot, error)
+	// Reload asks for a reload with each signal; nil: never.
+	Reload <-chan os.Signal
+	// Ready, unless nil, is called once, when the server starts to answer.
+	Ready func([]netip.AddrPort)
+	// Notify, unless nil, is called with each state for the service manager, such as NotifyReady.
+	// It must not block.
+	Notify func(state string)
+	// Watchdog is the interval in which a service manager expects NotifyWatchdog; 0: none.
+	Watchdog time.Duration
+	// Admin, unless nil, makes the handler of the API for a configuration, at start and for each
+	// reload.
+	Admin func(*control.Control, config.Admin) (http.Handler, error)
+	// OnTransition, unless nil, receives every health state change, and every change of a slow
+	// start weight or a response time. It must not block.
+	OnTransition func([]health.Transition, *pools.Tree)
+	// Served, unless nil, is called with each configuration when the server answers from it.
+	Served func(*control.Control, *config.Config)
+	// Observer receives probes and health state changes, for metrics.
+	Observer health.Observer
+	// LastGood, unless nil, saves the served configuration for a start with an invalid one.
+	LastGood *LastGood
+	Logger   *slog.Logger
+}
+
+// BindError is a failure to listen, as opposed to an error in the configuration.
+type BindError struct{ Err error }
+
+func (e *BindError) Error() string { return e.Err.Error() }
+func (e *BindError) Unwrap() error { return e.Err }
+
+// instance is a running Daemon.
+type instance struct {
+	*Daemon
+	server        *server.Server
+	control       *control.Control
+	prober        *health.Prober
+	tracker       *discovery.Watcher
+	poller        *loads.Poller
+	notifier      *notify.Notifier
+	adminListener *listener.Listener // nil: no API
+	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
+	bound         time.Time          // when the sockets were bound; queries have waited in them since
+	startedAt     time.Time          // when the first load started
+	lastGoodSaved <-chan struct{}    // closed when the last good configuration is saved; nil: none is being saved
+
+	processors sharedSetting // raiseGOMAXPROCS
+	collecting sharedSetting // relaxGC
+
+	swapMu   sync.Mutex   // held while another snapshot replaces the current one; guards the fields below
+	current  *generation  // nil: none serves yet
+	measured *geo.Latency // used by the pools; nil: none
+}
+
+// newInstance returns an instance without prober and tracker.
+func newInstance(l *Daemon) *instance {
+	server := server.NewEmpty(server.Options{Logger: l.Logger})
+	return &instance{
+		Daemon: l, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
+		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
+	}
+}
+
+// Run serves until ctx ends. The error is a *BindError if an address could not be bound;
+// otherwise it is the error of Load, or of the state or the API.
+func (l *Daemon) Run(ctx context.Context) error {
+	run := newInstance(l)
+	defer run.poller.Close()
+	defer run.unbind()
+	snapshot, err := run.firstLoad(ctx)
+	if snapshot == nil {
+		return err
+	}
+	run.server.Begin(snapshot)
+	beside, err := run.openServices(snapshot.Config)
+	if err != nil {
+		return err
+	}
+	run.restoreState(beside.stateDir)
+	defer run.notifier.Close()
+	defer run.tracker.Close()
+	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
+	probed := make(chan struct{})
+	go func() { defer close(probed); run.prober.Run(probing) }()
+	defer func() { stopProbing(); run.waitOrLog(probed, "the prober") }()
+
+	first, endFirst := context.WithDeadline(ctx, run.firstAnswer(time.Now()))
+	g, err := run.prepare(first, snapshot)
+	endFirst()
+	if err != nil || ctx.Err() != nil {
+		run.closeUnused(beside)
+		return err
+	}
+	if _, err := run.use(g, g.Snapshot != snapshot); err != nil {
+		run.closeUnused(beside)
+		return &BindError{err}
+	}
+	run.useServices(beside)
+	run.notifier.Use(sinks(g.Snapshot.Config))
+	run.control.FinishStart()
+	run.prober.ConfirmFirst()
+	return run.serve(ctx)
+}
+
+// firstLoad calls Load. If ctx ends first, it returns neither a snapshot nor an error and does
+// not wait.
+func (l *instance) firstLoad(ctx context.Context) (*snapshot.Snapshot, error) {
+	type loaded struct {
+		snapshot *snapshot.Snapshot
+		err      error
+	}
+	done := make(chan loaded, 1)
+	l.startedAt = time.Now()
+	defer relaxGC()()
+	go func() {
+		snapshot, err := recovered(func() (*snapshot.Snapshot, error) { return l.loadFirst() })
+		done <- loaded{snapshot, err}
+	}()
+	select {
+	case got := <-done:
+		return got.snapshot, got.err
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+// Serve answers and reloads until ctx ends.
+func (l *instance) serve(ctx context.Context) error {
+	debug.FreeOSMemory() // building takes several times the memory of serving
+	before := readGCPauses()
+	served := make(chan error, 1)
+	go func() { served <- l.server.Serve(ctx) }()
+	if l.Ready != nil {
+		l.Ready(l.server.Addrs())
+	}
+	l.Logger.Info("serving", l.logAttrs(l.served())...)
+	defer l.notifyServing(ctx)()
+	defer context.AfterFunc(ctx, func() { l.control.BeginShutdown() })()
+	l.keepLastGood(l.served(), l.startedAt)
+	waitForUpdates := l.startUpdates(ctx)
+	for {
+		select {
+		case err := <-served:
+			waitForUpdates()
+			l.shutdown()                     // while the prober still has the state to save
+			l.currentGeneration().unfollow() // the files stay open: API requests may still use them
+			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readGCPauses().since(before))
+			return err
+		case <-l.Reload:
+			l.handleReload(ctx, control.ReloadRequest{})
+		case request := <-l.control.Requests():
+			l.handleReload(ctx, request)
+		}
+	}
+}
+
+// handleReload reloads. It returns all memory that the reload or the previous generation used.
+func (l *instance) handleReload(ctx context.Context, request control.ReloadRequest) {
+	l.notify(NotifyReloading)
+	defer func() {
+		if ctx.Err() == nil {
+			l.notify(NotifyReady)
+		}
+	}()
+	defer l.processors.use()()
+	begun, before := time.Now(), l.adminListener
+	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.AllowRemoval) })
+	l.notePanic(err)
+	if err != nil && ctx.Err() == nil { // at shutdown the result of the load is not needed
+		l.control.RecordReload(err)
+		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
+	}
+	request.Answer(control.ReloadOutcome{Loaded: l.loaded(begun, before), Err: err})
+	if before != l.adminListener {
+		before.Close() // waits until the answer is sent, which may go through it
+	}
+	if ctx.Err() == nil { // unless it is shutting down
+		freeOSMemory()
+	}
+}
+
+// reload builds the next generation while the current one serves, runs the first probes of its
+// new targets, and swaps. On any error the current one keeps serving.
+func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
+	begun := time.Now()
+	defer l.collecting.use()()
+	served := l.served()
+	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
+	if err != nil {
+		return err
+	}
+	beside, err := l.openServices(snapshot.Config)
+	if err != nil {
+		return errors.Join(err, snapshot.Close())
+	}
+	if err := l.swap(ctx, snapshot); err != nil {
+		l.closeUnused(beside)
+		return errors.Join(err, snapshot.Close())
+	}
+	l.useServices(beside)
+	l.notifier.Use(sinks(snapshot.Config))
+	l.control.RecordReload(nil)
+	l.control.RecordLastGood(nil)
+	l.keepLastGood(snapshot, begun)
+	if ctx.Err() == nil { // otherwise it is shutting down and no longer listens
+		l.Logger.Info("reloaded", append(l.logAttrs(l.served()),
+			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
+	}
+	return nil
+}
+
+// swap runs the first probes for the loaded snapshot, then makes the server answer from it.
+func (l *instance) swap(ctx context.Context, loaded *snapshot.Snapshot) error {
+	g, err := l.prepare(ctx, loaded)
+	if err != nil {
+		return err
+	}
+	before, err := l.use(g, true)
+	if err != nil {
+		l.control.Abort(g.Snapshot.Pools)
+		g.unfollow()
+		return err
+	}
+	before.Release()
+	select {
+	case <-before.unused:
+	case <-time.After(unusedWithin):
+	}
+	return nil
+}
+
+// unusedWithin is the time that a reload waits for the last users of the previous generation, so
+// that its memory can be returned.
+const unusedWithin = time.Second
+
+// subscribe starts the probes and load polls of the snapshot, and waits for the first results
+// until ctx ends.
+func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (*health.Watch, *loads.Watch, error) {
+	tree := snapshot.Pools
+	loads, err := l.followLoads(tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.control.Prepare(tree, loads)
+	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Transition) { l.apply(tree, turns) })
+	if err != nil {
+		l.control.Abort(tree)
+		loads.Close()
+		return nil, nil, err
+	}
+	l.control.StartProbing(watch)
+	if unknown := watch.FirstRound(ctx); unknown > 0 {
+		l.Logger.Warn("first round of probes unfinished; unknown health states count as up", "unknown", unknown)
+	}
+	loads.FirstRound(ctx)
+	l.control.ApplyLoads()
+	return watch, loads, nil
+}
+
+// apply applies health state changes to a tree.
+func (l *instance) apply(tree *pools.Tree, turns []health.Transition) {
+	l.control.Apply(tree, turns)
+	if l.OnTransition != nil {
+		l.OnTransition(turns, tree)
+	}
+}
+
+// logAttrs returns the log attributes of a snapshot that is being served.
+func (l *instance) logAttrs(snapshot *snapshot.Snapshot) []any {
+	attributes := []any{"listen", join(l.server.Addrs()), "zones", len(snapshot.Config.Zones)}
+	if l.adminListener != nil {
+		attributes = append(attributes, "admin", l.adminListener.Addr())
+	}
+	tables, bytes := snapshot.Pools.Tables()
+	return append(attributes, "tables", tables, "tables_mb", bytes>>20)
+}
+
+func join(addrs []netip.AddrPort) string {
+	var b strings.Builder
+	for i, a := range addrs {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprint(&b, a)
+	}
+	return b.String()
+}

@@ -1,0 +1,145 @@
+package daemon
+
+import (
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"meridian/admin/listener"
+	"meridian/config"
+	"meridian/control"
+	"meridian/control/event/notify"
+	"meridian/control/state"
+	"meridian/discovery"
+	"meridian/health"
+)
+
+// services are the API and the state directory of a configuration. A reload replaces them:
+// openServices does all that can fail before anything is closed; useServices or closeUnused
+// completes it.
+type services struct {
+	handler       http.Handler       // nil: no API
+	adminListener *listener.Listener // for handler
+	stateDir      *state.Dir         // nil: the state is in memory only
+}
+
+// openServices opens the services of cfg that are not open yet. An error leaves everything
+// unchanged.
+func (l *instance) openServices(cfg *config.Config) (*services, error) {
+	b := new(services)
+	if err := l.open(b, cfg); err != nil {
+		l.closeUnused(b)
+		return nil, err
+	}
+	return b, nil
+}
+
+func (l *instance) open(b *services, cfg *config.Config) (err error) {
+	if k := l.control.Writer(); k != nil && sameFolder(k.Dir().Path(), cfg.State) {
+		b.stateDir = k.Dir()
+	} else if b.stateDir, err = lockStateDir(cfg); err != nil {
+		return err
+	}
+	if l.Admin == nil || cfg.Admin.Listen == (netip.AddrPort{}) {
+		return nil
+	}
+	if b.handler, err = l.Admin(l.control, cfg.Admin); err != nil {
+		return err
+	}
+	if l.adminListener != nil && l.adminListener.Configured == cfg.Admin.Listen {
+		b.adminListener = l.adminListener
+	} else if b.adminListener, err = listener.Open(cfg.Admin.Listen, l.adminListener, l.Logger); err != nil {
+		return &BindError{err}
+	}
+	return nil
+}
+
+// sameFolder reports whether two paths name the same directory. The last good configuration has
+// an absolute path, the file may have a relative one.
+func sameFolder(a, b string) bool {
+	if a == b {
+		return true
+	}
+	one, err := os.Stat(a)
+	other, missing := os.Stat(b)
+	return err == nil && missing == nil && os.SameFile(one, other)
+}
+
+// useServices makes b the active services and closes the previous ones, except the listener of
+// the API: the answer to the request for the reload is still to be sent.
+func (l *instance) useServices(b *services) {
+	if l.Served != nil {
+		l.Served(l.control, l.served().Config)
+	}
+	l.adminListener = b.adminListener
+	if b.adminListener != nil {
+		b.adminListener.Serve(b.handler)
+	}
+	k := l.control.Writer()
+	if k != nil && k.Dir() == b.stateDir {
+		return
+	}
+	l.control.SwapWriter(nil)
+	l.stopWriter(k)
+	if b.stateDir != nil {
+		l.control.SwapWriter(state.Start(b.stateDir, l.stateContent, l.prober.Changes(), l.Logger))
+	}
+}
+
+// closeUnused closes the services that were opened for b.
+func (l *instance) closeUnused(b *services) {
+	if b.adminListener != l.adminListener {
+		b.adminListener.Close()
+	}
+	if k := l.control.Writer(); b.stateDir != nil && (k == nil || k.Dir() != b.stateDir) {
+		b.stateDir.Unlock()
+	}
+}
+
+// shutdown closes the API and writes the state for the last time.
+func (l *instance) shutdown() {
+	l.adminListener.Close()
+	l.adminListener = nil
+	l.awaitLastGood()
+	l.stopWriter(l.control.SwapWriter(nil))
+}
+
+// shutdownTimeout is the time limit for each component to end at shutdown.
+const shutdownTimeout = 5 * time.Second
+
+// waitOrLog waits for ended, and logs a timeout: a component that hangs must not keep the process
+// from ending.
+func (l *instance) waitOrLog(ended <-chan struct{}, what string) {
+	select {
+	case <-ended:
+	case <-time.After(shutdownTimeout):
+		l.Logger.Error("shutdown timed out", "waiting_for", what)
+	}
+}
+
+// restoreState creates the prober and the tracker from the saved state of the previous process.
+func (l *instance) restoreState(folder *state.Dir) {
+	options, tracking := health.Options{Logger: l.Logger, Observer: l.Observer}, discovery.Options{Logger: l.Logger}
+	var cursors map[string]uint64
+	if folder != nil {
+		m, aside := readState(folder, l.Logger)
+		l.control.SetQuarantined(aside)
+		if m != nil {
+			options.Saved, tracking.Remembered = m.Verdicts, m.Targets
+			l.control.Events().Restore(m.Events)
+			cursors = m.Notified
+			l.control.Restore(control.Restored{Overrides: m.Overrides, Ejections: m.Ejections, Loads: m.Loads})
+		}
+	}
+	l.notifier = notify.New(notify.Options{Events: l.control.Events(), Logger: l.Logger, Cursors: cursors})
+	l.prober, l.tracker = health.NewProber(options), discovery.New(tracking)
+	l.control.Use(l.prober, l.notifier)
+}
+
+// stopWriter writes the state once more; nil is a no-op.
+func (l *instance) stopWriter(k *state.Writer) {
+	if k != nil {
+		l.waitOrLog(k.Stop(), "writing the state")
+	}
+}

@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"time"
+
+	"meridian/admin/listener"
+	"meridian/config"
+	"meridian/snapshot"
+)
+
+// bindAndBuild binds the sockets of cfg and then builds its snapshot: so a port in use is
+// reported before the geo database is read, which may take seconds. A second call binds the
+// addresses of another configuration.
+func (l *instance) bindAndBuild(cfg *config.Config) (*snapshot.Snapshot, []config.Error, error) {
+	if err := l.bindFirst(cfg); err != nil {
+		return nil, nil, &BindError{err}
+	}
+	return snapshot.Build(cfg)
+}
+
+// bindFirst binds the sockets for DNS and for the API.
+func (l *instance) bindFirst(cfg *config.Config) error {
+	l.bindMu.Lock()
+	defer l.bindMu.Unlock()
+	if err := l.server.Bind(&cfg.Server); err != nil {
+		return err
+	}
+	l.bound = time.Now()
+	return l.bindAdmin(cfg)
+}
+
+// bindAdmin binds the socket for the API and answers at once: until the server serves, with the
+// progress of the start.
+func (l *instance) bindAdmin(cfg *config.Config) error {
+	asked := cfg.Admin.Listen
+	if l.adminListener == nil || l.adminListener.Configured != asked || l.Admin == nil {
+		l.adminListener.Close()
+		l.adminListener = nil
+		if l.Admin == nil || !asked.IsValid() {
+			return nil
+		}
+		opened, err := listener.Open(asked, nil, l.Logger)
+		if err != nil {
+			return err
+		}
+		l.adminListener = opened
+	}
+	if handler, err := l.Admin(l.control, cfg.Admin); err == nil { // openServices reports the error
+		l.adminListener.Serve(handler)
+	}
+	return nil
+}
+
+// unbind closes the sockets of bindFirst if the server ends before it serves.
+func (l *instance) unbind() {
+	l.bindMu.Lock()
+	defer l.bindMu.Unlock()
+	l.server.Unbind()
+	l.adminListener.Close()
+	l.adminListener = nil
+}
+
+// leastFirstRound is the minimum time for the first probes if the build took most of
+// startupProbeTimeout: most probes fail within it.
+const leastFirstRound = 2 * time.Second
+
+// firstAnswer returns the deadline of the first answer: queries wait in the sockets for
+// startupProbeTimeout at most, unless the build takes longer.
+func (l *instance) firstAnswer(now time.Time) time.Time {
+	due := l.bound.Add(startupProbeTimeout)
+	if least := now.Add(leastFirstRound); due.Before(least) {
+		return least
+	}
+	return due
+}
