@@ -41,6 +41,8 @@ var below = map[string][]string{
 	"admin/dashboard":           {},
 	"admin/dashboard/build":     {"plan"},
 	"control/event":             {},
+	"control/generations":       {},
+	"control/maintenance":       {"config"},
 	"control/event/notify":      {"control/event"},
 	"control":                   {"config", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server", "server/answer", "server/answer/answertest", "snapshot"},
 	"daemon":                    {"admin/listener", "config", "control", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server", "server/answer", "server/answer/answertest", "snapshot"},
