@@ -118,6 +118,20 @@ func (l *Log) Last() uint64 {
 	return l.next - 1
 }
 
+// Oldest returns the id of the first event that the log holds; 0: it holds none.
+func (l *Log) Oldest() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return oldestOf(l.lastLocked())
+}
+
+func oldestOf(all []Event) uint64 {
+	if len(all) == 0 {
+		return 0
+	}
+	return all[0].ID
+}
+
 // Save returns the events to restore in the next process.
 func (l *Log) Save() []Event {
 	l.mu.Lock()
@@ -144,6 +158,7 @@ type Page struct {
 	Events []Event
 	Next   uint64 // the id to continue after
 	More   bool   // there are more after Next already
+	Oldest uint64 // the first event that the log held then; 0: none
 }
 
 // Since returns the first events after an id that a filter selects, at most limit.
@@ -158,14 +173,15 @@ func (l *Log) Since(id uint64, f Filter, limit int) Page {
 		}
 		return 1
 	})
-	p := Page{Next: max(id, next)}
+	p := Page{Next: max(id, next), Oldest: oldestOf(all)}
 	for i := range all[from:] {
 		e := &all[from+i]
 		if !f.Match(e) {
 			continue
 		}
 		if len(p.Events) == limit {
-			return Page{p.Events, p.Events[limit-1].ID, true}
+			p.Next, p.More = p.Events[limit-1].ID, true
+			return p
 		}
 		p.Events = append(p.Events, *e)
 	}

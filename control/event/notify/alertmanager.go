@@ -13,12 +13,16 @@ import (
 	"meridian/control/event"
 )
 
-// An alert is a kind and a subject. Its last event decides:
+// An alert is a kind, a subject and what identifies one of several problems of it, such as an
+// address. Its last event decides:
 //
 //	last event        alert
-//	warning, error    firing
+//	warning, error    firing, with that severity; one of the other severity is resolved
 //	info              resolved
 //	audit             none
+//
+// Events of a previous process make no alerts, since this one creates an event of each problem
+// that lasts; overrides last without one.
 //
 // Alertmanager forgets an alert that is not sent again, so all firing ones are sent every minute,
 // and one that is resolved until Alertmanager has accepted that once.
@@ -29,7 +33,16 @@ const (
 	maxAlerts     = 10_000
 )
 
-type alertKey struct{ kind, subject string }
+// identifying are the fields of events that tell problems of one kind and subject apart. They are
+// labels; the others are annotations.
+var identifying = [...]string{"address", "check", "family", "region"}
+
+// alertKey identifies an alert; all of it is in the labels.
+type alertKey struct {
+	kind, subject string
+	identity      [len(identifying)]string
+	severity      event.Severity
+}
 
 // alert is the state of an alert.
 type alert struct {
@@ -43,17 +56,48 @@ type alerts map[alertKey]alert
 
 // add updates the alerts by the next event.
 func (a alerts) add(e event.Event) {
-	key := alertKey{e.Kind, e.Subject}
+	if e.Kind == event.Audit {
+		return
+	}
+	key := alertKey{kind: e.Kind, subject: e.Subject}
+	for i, field := range identifying {
+		key.identity[i] = e.Fields[field]
+	}
+	for _, severity := range []event.Severity{event.Warning, event.Error} {
+		key.severity = severity
+		if severity == e.Severity {
+			a.fire(key, e)
+		} else {
+			a.resolve(key, e.Time)
+		}
+	}
+}
+
+func (a alerts) fire(key alertKey, e event.Event) {
 	old, known := a[key]
 	switch {
-	case e.Kind == event.Audit, e.Severity == event.Info && !known, !known && len(a) >= maxAlerts:
-	case e.Severity == event.Info:
-		old.ended = e.Time
-		a[key] = old
 	case known && old.ended.IsZero():
 		a[key] = alert{Event: e, since: old.since}
-	default:
+	case known || len(a) < maxAlerts:
 		a[key] = alert{Event: e, since: e.Time}
+	}
+}
+
+func (a alerts) resolve(key alertKey, at time.Time) {
+	if old, known := a[key]; known && old.ended.IsZero() {
+		if old.ended = at; at.Before(old.since) { // the clock was set back, and Alertmanager rejects such an alert
+			old.ended = old.since
+		}
+		a[key] = old
+	}
+}
+
+// expire resolves the alerts of overrides that ended while no process ran.
+func (a alerts) expire(now time.Time) {
+	for key, e := range a {
+		if until, err := time.Parse(time.RFC3339, e.Fields["until"]); err == nil && key.kind == event.Override && now.After(until) {
+			a.resolve(key, until)
+		}
 	}
 }
 
@@ -74,23 +118,40 @@ type postedAlert struct {
 	EndsAt      time.Time         `json:"endsAt"`
 }
 
-// posted returns the alerts in the API of Alertmanager, in a stable order.
-func (a alerts) posted(now time.Time) []postedAlert {
+// posted returns the alerts in the API of Alertmanager, in a stable order. instance is the label of
+// this server: nodes resolve only their own alerts.
+func (a alerts) posted(now time.Time, instance string) []postedAlert {
 	all := make([]postedAlert, 0, len(a))
 	for key, e := range a {
 		p := postedAlert{
-			Labels: map[string]string{
-				"alertname": alertName(key.kind), "kind": key.kind, "subject": key.subject, "severity": string(e.Severity), "job": "meridian",
-			},
+			Labels:      key.labels(instance),
 			Annotations: map[string]string{"summary": key.subject + ": " + e.Message},
 			StartsAt:    e.since, EndsAt: cmp.Or(e.ended, now.Add(alertValid)),
 		}
-		maps.Copy(p.Annotations, e.Fields)
+		for name, value := range e.Fields {
+			if !slices.Contains(identifying[:], name) {
+				p.Annotations[name] = value
+			}
+		}
 		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b postedAlert) int {
-		return cmp.Or(strings.Compare(a.Labels["kind"], b.Labels["kind"]), strings.Compare(a.Labels["subject"], b.Labels["subject"]))
+		return cmp.Or(
+			strings.Compare(a.Labels["kind"], b.Labels["kind"]), strings.Compare(a.Labels["subject"], b.Labels["subject"]), a.StartsAt.Compare(b.StartsAt),
+		)
 	})
+	return all
+}
+
+// labels returns the labels of an alert. Empty ones are absent, as Alertmanager treats them.
+func (k *alertKey) labels(instance string) map[string]string {
+	all := map[string]string{
+		"alertname": alertName(k.kind), "kind": k.kind, "subject": k.subject, "severity": string(k.severity), "job": "meridian", "instance": instance,
+	}
+	for i, name := range identifying {
+		all[name] = k.identity[i]
+	}
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
 }
 
@@ -110,9 +171,13 @@ func (r *runner) sendAlerts(ctx context.Context) {
 	gather := func() {
 		p := r.events.Since(cursor, r.filter, event.Size)
 		for _, e := range p.Events {
-			all.add(e)
+			if e.ID > r.started || e.Kind == event.Override {
+				all.add(e)
+			}
 		}
+		all.expire(time.Now())
 		cursor = p.Next
+		r.take(p)
 	}
 	for ctx.Err() == nil {
 		changed := r.events.Changed()
@@ -133,7 +198,7 @@ func (r *runner) sendAlerts(ctx context.Context) {
 }
 
 func (r *runner) postAlerts(ctx context.Context, all alerts) error {
-	body, err := json.Marshal(all.posted(time.Now()))
+	body, err := json.Marshal(all.posted(time.Now(), r.instance))
 	if err != nil {
 		panic(err) // alerts are always valid
 	}

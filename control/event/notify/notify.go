@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ type Status struct {
 	Delivered uint64    `json:"delivered"`              // events, or to Alertmanager requests
 	Failed    uint64    `json:"failed"`                 // attempts
 	Rejected  uint64    `json:"rejected"`               // events that the sink refused for good
-	Lost      uint64    `json:"lost"`                   // events that left the log before they were sent
+	Lost      uint64    `json:"lost"`                   // events that left the log before they were sent, of all kinds
 	Failing   time.Time `json:"failing_since,omitzero"` // zero: the last attempt succeeded
 	Error     string    `json:"error,omitempty"`        // of the last attempt
 }
@@ -52,6 +53,7 @@ type Options struct {
 	Transport http.RoundTripper
 	Timeout   time.Duration     // of one request; default 10s
 	Cursors   map[string]uint64 // by URL: the last accepted event, from a previous process
+	Instance  string            // the name of this server in alerts; default the host name
 }
 
 const (
@@ -67,6 +69,8 @@ type Notifier struct {
 	client  *http.Client
 	started uint64 // the last event at start
 
+	instance string // the label of alerts
+
 	mu      sync.Mutex // guards all below
 	running map[string]*runner
 	cursors map[string]uint64
@@ -76,14 +80,17 @@ type Notifier struct {
 func New(o Options) *Notifier {
 	transport := o.Transport
 	if transport == nil {
-		transport = &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute}
+		transport = &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxReply}
 	}
 	n := &Notifier{
-		events: o.Events, log: o.Logger, started: o.Events.Last(), running: map[string]*runner{}, cursors: map[string]uint64{},
+		events: o.Events, log: o.Logger, started: o.Events.Last(), instance: o.Instance, running: map[string]*runner{}, cursors: map[string]uint64{},
 		client: &http.Client{
 			Transport: transport, Timeout: cmp.Or(o.Timeout, defaultTimeout),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+	}
+	if n.instance == "" {
+		n.instance, _ = os.Hostname() // without a name, alerts have no such label
 	}
 	for url, id := range o.Cursors {
 		n.cursors[url] = id
@@ -163,7 +170,8 @@ type runner struct {
 	done   chan struct{}
 
 	mu     sync.Mutex // guards all below
-	cursor uint64
+	cursor uint64     // the last event that the sink has, or lost
+	taken  uint64     // the last event that was read from the log
 	status Status
 }
 
@@ -204,7 +212,9 @@ func (r *runner) position() uint64 {
 func (r *runner) snapshot() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.status
+	s := r.status
+	s.Lost += r.missingLocked(r.events.Oldest())
+	return s
 }
 
 // advance records that the sink has all events up to id.
@@ -214,14 +224,19 @@ func (r *runner) advance(id uint64) {
 	r.cursor = id
 }
 
-// lose counts the events between the cursor and the first one that the log still holds.
-func (r *runner) lose(first uint64) {
+// take records that a page was read from the log, and counts the events before it that the log did not hold any more.
+func (r *runner) take(p event.Page) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if first > r.cursor+1 {
-		r.status.Lost += first - r.cursor - 1
-		r.cursor = first - 1
-	}
+	r.status.Lost += r.missingLocked(p.Oldest)
+	r.taken = p.Next
+}
+
+// missingLocked returns how many events before the oldest one have not been read from the log. Those of kinds that the sink
+// does not get count too: they are gone.
+func (r *runner) missingLocked(oldest uint64) uint64 {
+	next := max(r.cursor, r.taken) + 1
+	return max(oldest, next) - next
 }
 
 // retry calls send until it succeeds or ctx ends, with a growing pause. It reports whether it

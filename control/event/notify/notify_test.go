@@ -212,6 +212,25 @@ func TestBadSinks(t *testing.T) {
 				conn.Close()
 			}
 		},
+		"endless body": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			for page := make([]byte, 1<<16); r.Context().Err() == nil; {
+				if _, err := w.Write(page); err != nil {
+					return
+				}
+			}
+		},
+		"endless header": func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			field := []byte("X-More: " + strings.Repeat("x", 1<<12) + "\r\n")
+			for _, err = conn.Write([]byte("HTTP/1.1 200 OK\r\n")); err == nil; {
+				_, err = conn.Write(field)
+			}
+		},
 		"not http": func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
@@ -296,8 +315,7 @@ func TestAlertmanagerIsKeptCurrent(t *testing.T) {
 		firing := map[string]posted{} // by labels
 		down := false
 		events := event.NewLog(nil)
-		events.Add(event.Event{Kind: event.State, Severity: event.Error, Subject: "web/old", Message: "down"})
-		start(t, events, notify.Options{Transport: transport(func(r *http.Request) (*http.Response, error) {
+		n := start(t, events, notify.Options{Transport: transport(func(r *http.Request) (*http.Response, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if down {
@@ -312,7 +330,9 @@ func TestAlertmanagerIsKeptCurrent(t *testing.T) {
 				firing[string(key)] = p
 			}
 			return status(http.StatusOK)
-		})}, notify.Sink{URL: "http://am.example/", Alertmanager: true})
+		})})
+		events.Add(event.Event{Kind: event.State, Severity: event.Error, Subject: "web/old", Message: "down"})
+		n.Use([]notify.Sink{{URL: "http://am.example/", Alertmanager: true}})
 		count := func() (n int) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -330,7 +350,7 @@ func TestAlertmanagerIsKeptCurrent(t *testing.T) {
 				t.Errorf("%s: %d alerts fire, want %d", when, n, want)
 			}
 		}
-		expect("at start", 1)
+		expect("of a problem before the sink was added", 1)
 		events.Add(event.Event{Kind: event.FailOpen, Severity: event.Error, Subject: "web", Message: "fails open"})
 		events.Add(event.Event{Kind: event.Audit, Severity: event.Warning, Subject: "web"})
 		expect("after a problem", 2)

@@ -23,7 +23,8 @@ const SignatureHeader = "X-Meridian-Signature"
 // IDHeader has the id of the event, the same at every attempt.
 const IDHeader = "X-Meridian-Event-Id"
 
-// maxReply is the part of a sink's response that is read, so that its connection can be reused.
+// maxReply is the part of a sink's response that is read, so that its connection can be reused, and the most of its
+// header.
 const maxReply = 64 << 10
 
 // batch is the number of events taken from the log at once.
@@ -50,12 +51,11 @@ func (r *runner) sendEvents(ctx context.Context) {
 	}
 }
 
-// next returns the next events for the sink, and counts those that the log does not hold any more.
+// next takes the next events for the sink, and counts those that the log does not hold any more.
 func (r *runner) next() event.Page {
-	if oldest := r.events.Since(0, event.Filter{}, 1).Events; len(oldest) > 0 {
-		r.lose(oldest[0].ID)
-	}
-	return r.events.Since(r.position(), r.filter, batch)
+	p := r.events.Since(r.position(), r.filter, batch)
+	r.take(p)
+	return p
 }
 
 // sendEvent sends one event until the sink accepts or rejects it. It returns false if ctx ended
