@@ -36,6 +36,8 @@ type decoder struct {
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values
 
+	shapes *shapes // nil, except to make the schema
+
 	environment  lookup
 	memberChecks []memberCheck // checks with a member's own settings
 	checkSources []checkSource // the sources of the checks
@@ -102,6 +104,7 @@ func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 	if !d.kind(n, yaml.MappingNode) {
 		return false
 	}
+	d.shapes.mapping(n, keys)
 	var seen [maxKeys]Pos
 	for name, value := range pairs(n) {
 		i := slices.IndexFunc(keys, func(f field) bool { return f.name == name.Value })
@@ -149,12 +152,14 @@ func known(keys []field) string { return "known: " + strings.Join(accepted(keys)
 // required reports an error if mapping n lacks a key.
 func (d *decoder) required(n *yaml.Node, name, hint string) {
 	if child(n, name) == nil && !d.incomplete {
+		d.shapes.require(n, name)
 		d.errorAtKey(n, "no "+name, hint)
 	}
 }
 
 // exactlyOne reports an error if mapping n has none of the keys, or more than one.
 func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
+	d.shapes.oneKey(n, names)
 	has := func(name string) bool { return child(n, name) != nil }
 	first := slices.IndexFunc(names, has)
 	if first < 0 && d.incomplete {
@@ -191,6 +196,7 @@ func userMapping[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.No
 	if !d.kind(n, yaml.MappingNode) {
 		return nil
 	}
+	d.shapes.userMapping(n)
 	seen := make(map[K]Pos, d.doc.count(n))
 	for key, value := range d.doc.entries(n) {
 		if key.Kind != yaml.ScalarNode {
@@ -210,6 +216,7 @@ func userMapping[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.No
 			continue
 		}
 		seen[k] = posOf(key)
+		d.shapes.entry(value)
 		entry(k, key, value)
 	}
 	return seen
@@ -237,6 +244,7 @@ func quoteList(text string) string {
 
 // kind reports an error if n is not of the kind want.
 func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
+	d.shapes.see(n)
 	switch {
 	case isNull(n):
 		d.noValue(n, want)
@@ -247,6 +255,7 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
 	default:
 		return true
 	}
+	d.shapes.reject(n)
 	return false
 }
 

@@ -66,16 +66,10 @@ func (c *Config) balancedAt(name dnsname.Name) *BalancedName {
 // ecs reads the setting of a name or a pool.
 func (d *decoder) ecs(to *ECS) setter {
 	return setValue(to, func(n *yaml.Node) (ECS, bool) {
-		s, ok := d.scalar(n)
-		switch {
-		case !ok:
-			return 0, false
-		case n.Tag != "!!bool":
-			d.errorf(n, quote(s)+" is neither true nor false", "")
-			return 0, false
-		case strings.EqualFold(s, "true"):
+		use, ok := d.boolean(n)
+		if ok && use {
 			return ECSOn, true
 		}
-		return ECSOff, true
+		return ECSOff, ok
 	})
 }

@@ -63,17 +63,22 @@ func (d *decoder) identity(to *string) setter {
 
 // flag reads true or false.
 func (d *decoder) flag(to *bool) setter {
-	return setValue(to, func(n *yaml.Node) (value, ok bool) {
-		s, ok := d.scalar(n)
-		if !ok {
-			return false, false
-		}
-		if n.Tag != "!!bool" {
-			d.errorf(n, quote(s)+" is neither true nor false", "")
-			return false, false
-		}
-		return strings.EqualFold(s, "true"), true
-	})
+	return setValue(to, d.boolean)
+}
+
+func (d *decoder) boolean(n *yaml.Node) (value, ok bool) {
+	if d.shapes != nil {
+		d.shapes.scalarIs(n, map[string]any{"type": "boolean"})
+	}
+	s, ok := d.scalar(n)
+	if !ok {
+		return false, false
+	}
+	if n.Tag != "!!bool" {
+		d.errorf(n, quote(s)+" is neither true nor false", "")
+		return false, false
+	}
+	return strings.EqualFold(s, "true"), true
 }
 
 // integerInRange reads a whole number within an inclusive range.
@@ -82,6 +87,9 @@ func (d *decoder) integerInRange(to *int, least, most int) setter {
 }
 
 func (d *decoder) integer(n *yaml.Node, least, most int) (int, bool) {
+	if d.shapes != nil {
+		d.shapes.scalarIs(n, map[string]any{"type": "integer", "minimum": least, "maximum": most})
+	}
 	s, ok := d.scalar(n)
 	if !ok {
 		return 0, false
@@ -142,7 +150,13 @@ func (d *decoder) duration(to *time.Duration, least, most time.Duration) setter 
 	return setValue(to, func(n *yaml.Node) (time.Duration, bool) { return d.durationInRange(n, least, most) })
 }
 
+// durationPattern is the form of a duration, for the schema. Some durations may be 0, without a unit.
+const durationPattern = `^([0-9.]+(ns|us|µs|ms|s|m|h|d))+$|^0$`
+
 func (d *decoder) durationInRange(n *yaml.Node, least, most time.Duration) (time.Duration, bool) {
+	if d.shapes != nil {
+		d.shapes.scalarIs(n, map[string]any{"type": []string{"string", "integer"}, "pattern": durationPattern, "maximum": 0})
+	}
 	s, ok := d.scalar(n)
 	if !ok {
 		return 0, false
@@ -229,6 +243,9 @@ func reason(err error) string {
 
 // oneOf reads a word of a closed set.
 func (d *decoder) oneOf(n *yaml.Node, what string, words []string) (string, bool) {
+	if d.shapes != nil {
+		d.shapes.scalarIs(n, map[string]any{"enum": words})
+	}
 	s, ok := d.scalar(n)
 	if !ok {
 		return "", false

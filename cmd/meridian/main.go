@@ -99,7 +99,7 @@ func addGroups(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(versionCommand(), completionCommand(), manCommand())
+	root.AddCommand(versionCommand(), schemaCommand(), completionCommand(), manCommand())
 }
 
 // exitError ends the program with a code of its own.
