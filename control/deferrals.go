@@ -30,7 +30,7 @@ type memberName struct{ pool, member string }
 
 func nameOf(d *pools.Deferral) memberName { return memberName{d.Pool, d.Member} }
 
-// Serve makes tree the current one and logs the differences from the previous one.
+// serve makes tree the current one and logs the differences from the previous one.
 func (l *deferralLog) serve(tree *pools.Tree) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

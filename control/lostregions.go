@@ -25,7 +25,7 @@ type lostRegionLog struct {
 
 type lostRegion struct{ pool, region, family string }
 
-// Serve makes tree the current one.
+// serve makes tree the current one.
 func (l *lostRegionLog) serve(tree *pools.Tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -26,7 +26,7 @@ type poolFamily struct {
 	family pools.Family
 }
 
-// Serve makes tree the current one.
+// serve makes tree the current one.
 func (l *modeLog) serve(tree *pools.Tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

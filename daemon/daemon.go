@@ -172,7 +172,7 @@ func (l *instance) firstLoad(ctx context.Context) (*snapshot.Snapshot, error) {
 	}
 }
 
-// Serve answers and reloads until ctx ends.
+// serve answers and reloads until ctx ends.
 func (l *instance) serve(ctx context.Context) error {
 	debug.FreeOSMemory() // building takes several times the memory of serving
 	before := readGCPauses()

@@ -243,7 +243,7 @@ func (n *testResolver) ServeDNS(w dns.ResponseWriter, question *dns.Msg) {
 	w.WriteMsg(m) //nolint:errcheck // the client has gone
 }
 
-// Serve runs it until the test ends.
+// serve runs it until the test ends.
 func (n *testResolver) serve(t *testing.T) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")

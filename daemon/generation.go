@@ -44,7 +44,7 @@ func (l *instance) newGeneration(loaded *snapshot.Snapshot) *generation {
 	return g
 }
 
-// Close closes a generation that has no users any more.
+// close closes a generation that has no users any more.
 func (l *instance) close(g *generation) {
 	g.unfollow()
 	if err := g.Snapshot.Close(); err != nil {

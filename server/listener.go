@@ -123,7 +123,7 @@ func (l *listener) drain(end time.Time) {
 	}
 }
 
-// Close waits for the workers and closes the sockets.
+// close waits for the workers and closes the sockets.
 func (l *listener) close() {
 	l.tcp.close(l.started)
 	for _, w := range l.udp {

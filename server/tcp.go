@@ -171,7 +171,7 @@ func (t *tcpListener) drain(end time.Time) {
 	t.conns.close(func(c *stream) { c.drain(end) })
 }
 
-// Close waits for the connections if the listener was running, and closes the socket.
+// close waits for the connections if the listener was running, and closes the socket.
 func (t *tcpListener) close(running bool) {
 	if running {
 		t.streams.Wait()

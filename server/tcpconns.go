@@ -90,7 +90,7 @@ func (t *tcpConns) removeLocked(c *stream) {
 	}
 }
 
-// Close makes add accept no more, and calls each for every open connection.
+// close makes add accept no more, and calls each for every open connection.
 func (t *tcpConns) close(each func(*stream)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

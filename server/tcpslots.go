@@ -55,7 +55,7 @@ func (s *tcpSlots) run() {
 	}
 }
 
-// Close ends run. No connection may use the slots any more.
+// close ends run. No connection may use the slots any more.
 func (s *tcpSlots) close() {
 	if s.out != nil {
 		_ = s.out.Close() // run reads the end of the pipe
@@ -63,7 +63,7 @@ func (s *tcpSlots) close() {
 	}
 }
 
-// Acquire waits for a slot, and reports whether the network was polled for it. With
+// acquire waits for a slot, and reports whether the network was polled for it. With
 // poll, it is, even if a slot is free.
 func (s *tcpSlots) acquire(poll bool) (polled bool) {
 	if s.free.Add(-1) >= 0 {
@@ -76,7 +76,7 @@ func (s *tcpSlots) acquire(poll bool) (polled bool) {
 	return true
 }
 
-// Release frees a slot, or passes it on to the connection that has waited longest.
+// release frees a slot, or passes it on to the connection that has waited longest.
 func (s *tcpSlots) release() {
 	if s.free.Add(1) <= 0 {
 		s.pass()

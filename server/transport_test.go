@@ -23,7 +23,7 @@ import (
 // eventTimeout is the maximum time that a test waits for an event.
 const eventTimeout = 5 * time.Second
 
-// Serve runs a server with snapshot on addrs until the test ends.
+// serve runs a server with snapshot on addrs until the test ends.
 func serve(t *testing.T, snapshot *snapshot.Snapshot, portable bool, addrs ...string) *Server {
 	t.Helper()
 	s := listen(t, snapshot, portable, addrs...)

@@ -62,7 +62,7 @@ func (w *udpWorker) drain(end time.Time) {
 	w.stopping.Store(true)
 }
 
-// Close closes the socket, after the worker has ended if it runs.
+// close closes the socket, after the worker has ended if it runs.
 func (w *udpWorker) close(running bool) {
 	if running {
 		<-w.done

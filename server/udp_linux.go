@@ -228,7 +228,7 @@ func (b *batch) source(i int) (addr netip.Addr, ok bool) {
 	return netip.AddrFrom16(name.Addr).Unmap(), name.Port != 0
 }
 
-// Port returns the source Port of the i-th message, which is in network byte order at one offset for both families.
+// port returns the source Port of the i-th message, which is in network byte order at one offset for both families.
 func (b *batch) port(i int) uint16 {
 	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&b.names[i].Port))[:])
 }
