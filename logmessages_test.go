@@ -96,6 +96,9 @@ func messageArg(call *ast.CallExpr) int {
 		}
 	}
 	method, ok := call.Fun.(*ast.SelectorExpr)
+	if ok && method.Sel.Name == "report" { // of package control: behind a level
+		return 1
+	}
 	if !ok || !isLogger(method.X) {
 		return len(call.Args)
 	}

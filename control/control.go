@@ -39,9 +39,8 @@ import (
 // Control owns the overrides. They refer to names in the configuration and are applied to the tree
 // of each reload. An override with a target that is not in the configuration is kept for a later one.
 type Control struct {
-	log       *slog.Logger
+	reporter
 	server    *server.Server
-	events    *event.Log
 	startedAt time.Time
 
 	// Set by Restore and Use before the first configuration serves.
@@ -49,9 +48,7 @@ type Control struct {
 	notifier *notify.Notifier
 	writer   atomic.Pointer[state.Writer] // nil: the state is in memory only
 
-	modes     modeLog
-	deferrals deferralLog
-	lost      lostRegionLog
+	conditions conditions
 
 	mu      sync.Mutex // held while overrides and pools change; guards the fields below
 	pending []pending
@@ -81,11 +78,8 @@ type pending struct {
 
 // New returns the Control of a server that does not answer yet.
 func New(server *server.Server, log *slog.Logger) *Control {
-	events := event.NewLog(nil)
-	return &Control{
-		log: log, server: server, events: events, startedAt: time.Now(), requests: make(chan ReloadRequest),
-		modes: modeLog{log: log, events: events}, deferrals: deferralLog{log: log, events: events}, lost: lostRegionLog{log: log, events: events},
-	}
+	to := reporter{log, event.NewLog(nil)}
+	return &Control{reporter: to, conditions: conditions{reporter: to}, server: server, startedAt: time.Now(), requests: make(chan ReloadRequest)}
 }
 
 // Use sets the prober and the notifier that Control reports about, before the first configuration
@@ -132,7 +126,9 @@ func (c *Control) updateLocked(edit func(*view)) {
 // its snapshot, and no query reads the previous one.
 func (c *Control) Commit(g Generation) {
 	c.commit(g)
-	c.logCurrent(g.Snapshot.Pools)
+	if c.conditions.serve(g.Snapshot.Pools) {
+		c.markDirty()
+	}
 }
 
 func (c *Control) commit(g Generation) {
@@ -149,6 +145,19 @@ func (c *Control) commit(g Generation) {
 		s.Unknown = missing
 	}
 	c.updateLocked(func(m *view) { m.Generation, m.overrides = g, said })
+}
+
+// Apply applies health state changes to a tree, serving or prepared, and reports their effects.
+func (c *Control) Apply(tree *pools.Tree, transitions []health.Transition) {
+	c.recordTransitions(tree, transitions)
+	c.change(tree, func() []pools.Change { return tree.Apply(transitions) })
+}
+
+// change runs change, which modifies tree, and reports its effects.
+func (c *Control) change(tree *pools.Tree, change func() []pools.Change) {
+	if c.conditions.apply(tree, change) {
+		c.markDirty()
+	}
 }
 
 // RecordLatency publishes the status of the latency table.
@@ -204,8 +213,7 @@ func (c *Control) override(said *Override, force bool) error {
 		}
 	}
 	c.overrideLocked(next)
-	c.log.Warn("override set", said.attributes()...)
-	c.recordOverride(said, event.Warning, "set")
+	c.report(slog.LevelWarn, "override set", said.attributes(), said.event(event.Warning, "set"))
 	return nil
 }
 
@@ -235,8 +243,7 @@ func (c *Control) undo(t Selector, kinds []pools.Kind) (Override, error) {
 	}
 	undone := *said
 	c.overrideLocked(at.overrides.without(t))
-	c.log.Warn("override removed", undone.attributes()...)
-	c.recordOverride(&undone, event.Info, "removed")
+	c.report(slog.LevelWarn, "override removed", undone.attributes(), undone.event(event.Info, "removed"))
 	return undone, nil
 }
 
@@ -251,17 +258,14 @@ func (c *Control) Tick(now time.Time) {
 	at := c.currentView()
 	tree := at.Snapshot.Pools
 	c.reportUnsentLocked(now)
-	c.modes.apply(tree, func() []pools.Change { return tree.Tick(now) })
-	c.logDeferrals(tree)
-	c.lost.report(tree)
+	c.change(tree, func() []pools.Change { return tree.Tick(now) })
 	left := at.overrides.at(now)
 	if len(left) == len(at.overrides) {
 		return
 	}
 	for i := range at.overrides {
 		if s := &at.overrides[i]; s.ended(now) {
-			c.log.Warn("override expired", s.attributes()...)
-			c.recordOverride(s, event.Info, "expired")
+			c.report(slog.LevelWarn, "override expired", s.attributes(), s.event(event.Info, "expired"))
 		}
 	}
 	c.overrideLocked(left)
@@ -284,7 +288,7 @@ func (c *Control) RecordPanic(reason any, stack []byte) {
 func (c *Control) overrideLocked(next overrides) {
 	c.updateLocked(func(m *view) { m.overrides = next })
 	list, tree := next.forTree(), c.currentView().Snapshot.Pools
-	c.modes.apply(tree, func() []pools.Change {
+	c.change(tree, func() []pools.Change {
 		changes, _ := tree.SetOverrides(list)
 		return changes
 	})

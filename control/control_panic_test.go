@@ -12,7 +12,7 @@ import (
 // and leaves no lock held.
 func TestPanicInTickIsLogged(t *testing.T) {
 	var log bytes.Buffer
-	c := &Control{log: slog.New(slog.NewTextHandler(&log, nil))}
+	c := &Control{reporter: reporter{log: slog.New(slog.NewTextHandler(&log, nil))}}
 	for range 2 {
 		c.Tick(time.Now())
 		if !c.mu.TryLock() {

@@ -2,42 +2,25 @@ package control
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 
 	"meridian/control/event"
-	"meridian/health"
 	"meridian/pools"
 )
-
-// deferralLog logs the begin and the end of ejections deferred by max_ejection, once each: an
-// operator must know that answers differ from the probe results. It identifies members by pool
-// and name, so that a reload is neither a begin nor an end. Safe for concurrent use.
-type deferralLog struct {
-	log    *slog.Logger
-	events *event.Log
-
-	mu      sync.Mutex // guards all below
-	current *pools.Tree
-	logged  map[memberName]pools.Deferral // the current ones
-}
 
 type memberName struct{ pool, member string }
 
 func nameOf(d *pools.Deferral) memberName { return memberName{d.Pool, d.Member} }
 
-// serve makes tree the current one and logs the differences from the previous one.
-func (l *deferralLog) serve(tree *pools.Tree) (news bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.current = tree
+// compareDeferredLocked reports the deferrals that began and ended with the current tree.
+func (c *conditions) compareDeferredLocked() (news bool) {
+	tree := c.current
 	tree.TakeDeferrals() // discard earlier events: the current deferrals are listed below
-	ended, ejected := l.logged, map[memberName]bool{}
-	l.logged = map[memberName]pools.Deferral{}
+	ended, ejected := c.deferred, map[memberName]bool{}
+	c.deferred = map[memberName]pools.Deferral{}
 	var lines []pools.Deferral
 	for _, e := range tree.Ejections() {
 		d := pools.Deferral{Pool: e.Pool, Member: e.Member, Since: e.Since, Reason: e.Reason}
@@ -49,7 +32,7 @@ func (l *deferralLog) serve(tree *pools.Tree) (news bool) {
 			lines = append(lines, d)
 		}
 		delete(ended, nameOf(&d))
-		l.logged[nameOf(&d)] = d
+		c.deferred[nameOf(&d)] = d
 	}
 	for name, d := range ended {
 		d.End = pools.Removed
@@ -58,37 +41,32 @@ func (l *deferralLog) serve(tree *pools.Tree) (news bool) {
 		}
 		lines = append(lines, d)
 	}
-	l.lines(lines)
+	c.reportDeferrals(lines)
 	return len(lines) > 0
 }
 
-// report logs the deferrals that began and ended in tree since the last call, if tree is the
-// current one.
-func (l *deferralLog) report(tree *pools.Tree) (news bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if tree != l.current {
-		return false
-	}
+// takeDeferralsLocked reports the deferrals that began and ended in the current tree since the last
+// call.
+func (c *conditions) takeDeferralsLocked() (news bool) {
 	var lines []pools.Deferral
-	for _, d := range tree.TakeDeferrals() {
+	for _, d := range c.current.TakeDeferrals() {
 		name := nameOf(&d)
-		if _, logged := l.logged[name]; logged == (d.End == pools.Ongoing) {
+		if _, logged := c.deferred[name]; logged == (d.End == pools.Ongoing) {
 			continue
 		}
 		if d.End == pools.Ongoing {
-			l.logged[name] = d
+			c.deferred[name] = d
 		} else {
-			delete(l.logged, name)
+			delete(c.deferred, name)
 		}
 		lines = append(lines, d)
 	}
-	l.lines(lines)
+	c.reportDeferrals(lines)
 	return len(lines) > 0
 }
 
-// lines logs one line for each pool and outcome.
-func (l *deferralLog) lines(all []pools.Deferral) {
+// reportDeferrals writes one log line for each pool and outcome, and an event for each member.
+func (c *conditions) reportDeferrals(all []pools.Deferral) {
 	slices.SortStableFunc(all, func(a, b pools.Deferral) int {
 		return cmp.Or(strings.Compare(a.Pool, b.Pool), int(a.End)-int(b.End))
 	})
@@ -97,22 +75,30 @@ func (l *deferralLog) lines(all []pools.Deferral) {
 		for n < len(all) && all[n].Pool == all[0].Pool && all[n].End == all[0].End {
 			n++
 		}
-		l.line(all[:n])
+		c.reportOutcome(all[:n])
 		all = all[n:]
 	}
 }
 
-func (l *deferralLog) line(of []pools.Deferral) {
-	level, text := slog.LevelError, "ejection deferred"
+// reportOutcome reports deferrals of one pool with the same outcome.
+func (c *conditions) reportOutcome(of []pools.Deferral) {
+	level, text, severity := slog.LevelError, "ejection deferred", event.Error
 	switch of[0].End {
 	case pools.Ejected:
-		level, text = slog.LevelWarn, "deferred ejection carried out"
+		level, text, severity = slog.LevelWarn, "deferred ejection carried out", event.Warning
 	case pools.Recovered, pools.Removed:
-		level, text = slog.LevelInfo, "deferred ejection ended"
+		level, text, severity = slog.LevelInfo, "deferred ejection ended", event.Info
 	}
-	l.log.Log(context.Background(), level, text, "pool", of[0].Pool, "member", membersText(of), "members", len(of),
-		"outcome", of[0].End.String(), "reason", of[0].Reason)
-	recordDeferrals(l.events, of, text)
+	outcome := of[0].End.String()
+	events := make([]event.Event, len(of))
+	for i := range of {
+		d := &of[i]
+		events[i] = event.Event{
+			Kind: event.Ejection, Severity: severity, Subject: d.Pool + "/" + d.Member, Message: text + ": " + d.Reason,
+			Fields: map[string]string{"outcome": outcome, "reason": d.Reason},
+		}
+	}
+	c.report(level, text, []any{"pool", of[0].Pool, "member", membersText(of), "members", len(of), "outcome", outcome, "reason", of[0].Reason}, events...)
 }
 
 // membersText lists the members of deferrals, as many as fit a line.
@@ -127,28 +113,4 @@ func membersText(of []pools.Deferral) string {
 		names = append(names, of[i].Member)
 	}
 	return strings.Join(names, " ")
-}
-
-// logDeferrals logs new and ended deferrals of max_ejection in a tree.
-func (c *Control) logDeferrals(tree *pools.Tree) {
-	if c.deferrals.report(tree) {
-		c.markDirty()
-	}
-}
-
-// logCurrent logs the changes of pool modes, lost regions and deferrals that come with this tree.
-func (c *Control) logCurrent(tree *pools.Tree) {
-	c.modes.serve(tree)
-	c.lost.serve(tree)
-	if c.deferrals.serve(tree) {
-		c.markDirty()
-	}
-}
-
-// Apply applies health state changes to a tree, serving or prepared, and logs their effects.
-func (c *Control) Apply(tree *pools.Tree, transitions []health.Transition) {
-	c.recordTransitions(tree, transitions)
-	c.modes.apply(tree, func() []pools.Change { return tree.Apply(transitions) })
-	c.logDeferrals(tree)
-	c.lost.report(tree)
 }

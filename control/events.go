@@ -1,7 +1,9 @@
 package control
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -10,6 +12,19 @@ import (
 	"meridian/health"
 	"meridian/pools"
 )
+
+// reporter reports what happened: one call writes a log line and adds its events.
+type reporter struct {
+	log    *slog.Logger
+	events *event.Log
+}
+
+func (r *reporter) report(level slog.Level, message string, attributes []any, events ...event.Event) {
+	r.log.Log(context.Background(), level, message, attributes...)
+	for _, e := range events {
+		r.events.Add(e)
+	}
+}
 
 // Events returns the event log.
 func (c *Control) Events() *event.Log { return c.events }
@@ -24,8 +39,9 @@ func (c *Control) RecordAudit(who string, from netip.Addr, what, subject, reason
 	if reason != "" {
 		fields["reason"] = reason
 	}
-	c.log.Info("change by the API", "audit", true, "who", who, "from", from, "what", what, "target", subject, "reason", reason, "result", result)
-	c.events.Add(event.Event{Kind: event.Audit, Severity: severity, Subject: subject, Message: what + " by " + who + ": " + result, Fields: fields})
+	c.report(slog.LevelInfo, "change by the API",
+		[]any{"audit", true, "who", who, "from", from, "what", what, "target", subject, "reason", reason, "result", result},
+		event.Event{Kind: event.Audit, Severity: severity, Subject: subject, Message: what + " by " + who + ": " + result, Fields: fields})
 	c.markDirty()
 }
 
@@ -66,53 +82,8 @@ func targetSubject(tree *pools.Tree, t *health.Transition) string {
 	return t.Target.Addr.String()
 }
 
-// recordMode records that a pool answers from something else.
-func recordMode(events *event.Log, c pools.Change) {
-	kind, severity := event.Mode, event.Warning
-	if c.To == pools.FailedOpen || c.From == pools.FailedOpen {
-		kind = event.FailOpen
-	}
-	switch c.To {
-	case pools.Normal:
-		severity = event.Info
-	case pools.FailedOpen, pools.Dead:
-		severity = event.Error
-	}
-	events.Add(event.Event{
-		Kind: kind, Severity: severity, Subject: c.Pool, Message: fmt.Sprintf("mode %s for %s, was %s", c.To, c.Family, c.From),
-		Fields: map[string]string{"family": c.Family.String(), "from": c.From.String(), "to": c.To.String()},
-	})
-}
-
-// recordDeferrals records the outcome of deferrals of one pool.
-func recordDeferrals(events *event.Log, of []pools.Deferral, text string) {
-	severity := event.Info
-	switch of[0].End {
-	case pools.Ongoing:
-		severity = event.Error
-	case pools.Ejected:
-		severity = event.Warning
-	}
-	for i := range of {
-		d := &of[i]
-		events.Add(event.Event{
-			Kind: event.Ejection, Severity: severity, Subject: d.Pool + "/" + d.Member, Message: text + ": " + d.Reason,
-			Fields: map[string]string{"outcome": d.End.String(), "reason": d.Reason},
-		})
-	}
-}
-
-// recordLostRegion records that the clients of a region are spread, or no longer.
-func recordLostRegion(events *event.Log, severity event.Severity, r lostRegion, text string, shares string) {
-	fields := map[string]string{"region": r.region, "family": r.family}
-	if shares != "" {
-		fields["shares"] = shares
-	}
-	events.Add(event.Event{Kind: event.Spill, Severity: severity, Subject: r.pool, Message: r.region + ": " + text, Fields: fields})
-}
-
-// recordOverride records what happened to an override.
-func (c *Control) recordOverride(s *Override, severity event.Severity, what string) {
+// event returns the event of what happened to an override.
+func (s *Override) event(severity event.Severity, what string) event.Event {
 	fields := map[string]string{"kind": s.Kind}
 	if s.Reason != "" {
 		fields["reason"] = s.Reason
@@ -121,7 +92,7 @@ func (c *Control) recordOverride(s *Override, severity event.Severity, what stri
 		fields["until"] = s.Until.Format(time.RFC3339)
 	}
 	message := strings.TrimSuffix(fmt.Sprintf("%s %s: %s", s.Kind, what, s.Reason), ": ")
-	c.events.Add(event.Event{Kind: event.Override, Severity: severity, Subject: s.Target.String(), Message: message, Fields: fields})
+	return event.Event{Kind: event.Override, Severity: severity, Subject: s.Target.String(), Message: message, Fields: fields}
 }
 
 // recordConfig records the outcome of a reload.

@@ -47,7 +47,8 @@ func TestLostRegionIsLoggedOnce(t *testing.T) {
 	}
 	lost := []pools.Override{{Region: "near", Kind: pools.Drained}}
 	var out bytes.Buffer
-	l := lostRegionLog{log: slog.New(slog.NewTextHandler(&out, nil))}
+	l := conditions{reporter: reporter{log: slog.New(slog.NewTextHandler(&out, nil))}}
+	report := func(tree *pools.Tree) { l.apply(tree, func() []pools.Change { return nil }) }
 	told := func(when, want string) {
 		t.Helper()
 		if got := out.String(); !strings.Contains(got, want) || (got == "") != (want == "") || strings.Count(got, "\n") > 1 {
@@ -58,20 +59,20 @@ func TestLostRegionIsLoggedOnce(t *testing.T) {
 	first, second, third := tree(), tree(), tree()
 	l.serve(first)
 	first.SetOverrides(lost)
-	l.report(first)
+	report(first)
 	told("when it is lost", `level=WARN msg="region lost, its clients are spread over the other regions" pool=web region=near family=IPv4 shares="mid=9% far=91%"`)
-	l.report(first)
+	report(first)
 	second.CarryOver(first)
 	second.SetOverrides(lost)
-	l.report(second)
+	report(second)
 	told("of a tree that does not serve yet", "")
 	l.serve(second)
 	told("when that serves", "")
 	second.SetOverrides(nil)
-	l.report(second)
+	report(second)
 	told("when it is back", `level=INFO msg="region recovered, spillover ended" pool=web region=near family=IPv4`)
 	second.SetOverrides(lost)
-	l.report(second)
+	report(second)
 	told("when it is lost again", "level=WARN")
 	l.serve(third)
 	told("when a reload knows no loss", "level=INFO")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"meridian/control/event"
 	"meridian/health"
 	"meridian/pools"
 	"meridian/server/answer/answertest"
@@ -28,9 +29,11 @@ zones:
 // once, with any number of reloads in between.
 func TestModesAreLoggedOnceAcrossReloads(t *testing.T) {
 	var out bytes.Buffer
-	l := modeLog{log: slog.New(slog.NewTextHandler(&out, nil))}
+	events, logged := event.NewLog(nil), 0
+	l := conditions{reporter: reporter{slog.New(slog.NewTextHandler(&out, nil)), events}}
 	lines := func() string {
 		text := regexp.MustCompile(`(?m)^.*msg="pool mode" `).ReplaceAllString(out.String(), "")
+		logged += strings.Count(text, "\n")
 		out.Reset()
 		return strings.TrimSpace(text)
 	}
@@ -66,5 +69,8 @@ func TestModesAreLoggedOnceAcrossReloads(t *testing.T) {
 	l.serve(third.Pools) // the reload itself ends the mode
 	if got, want := lines(), "pool=lone family=IPv4 from=fail-open to=normal"; got != want {
 		t.Errorf("told %q, want %q", got, want)
+	}
+	if all := events.Save(); len(all) != logged || all[0].Kind != event.FailOpen || all[0].Severity != event.Error || all[0].Subject != "lone" {
+		t.Errorf("%d log lines, events %+v", logged, all)
 	}
 }

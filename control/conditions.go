@@ -1,0 +1,107 @@
+package control
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"meridian/control/event"
+	"meridian/pools"
+)
+
+// conditions reports the begin and the end of lasting conditions of pools, once each: modes other
+// than normal, lost regions, and ejections that max_ejection defers. It knows them by names, so
+// that a reload is neither a begin nor an end. Safe for concurrent use.
+type conditions struct {
+	reporter
+
+	mu       sync.Mutex // held while a tree changes; guards all below
+	current  *pools.Tree
+	modes    map[poolFamily]pools.Mode // without those in mode Normal
+	lost     map[lostRegion]bool
+	deferred map[memberName]pools.Deferral
+}
+
+// serve makes tree the current one and reports the differences from the previous one. It returns
+// whether deferrals began or ended, which the saved state has.
+func (c *conditions) serve(tree *pools.Tree) (deferrals bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		tree.CarryOverSince(c.current)
+	}
+	c.current = tree
+	c.compareModesLocked()
+	c.compareLostLocked()
+	return c.compareDeferredLocked()
+}
+
+// apply runs change, which modifies tree, and reports its effects if tree is the current one.
+// Concurrent changes run one after the other, so that the last log line is the current state. It
+// returns whether deferrals began or ended.
+func (c *conditions) apply(tree *pools.Tree, change func() []pools.Change) (deferrals bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changes := change()
+	if tree != c.current {
+		return false
+	}
+	for _, m := range changes {
+		m.From = c.modes[poolFamily{m.Pool, m.Family}]
+		c.setModeLocked(m)
+	}
+	c.compareLostLocked()
+	return c.takeDeferralsLocked()
+}
+
+type poolFamily struct {
+	pool   string
+	family pools.Family
+}
+
+// compareModesLocked reports the modes that the current tree has changed.
+func (c *conditions) compareModesLocked() {
+	ended := c.modes
+	c.modes = map[poolFamily]pools.Mode{}
+	for _, m := range c.current.Modes() {
+		key := poolFamily{m.Pool, m.Family}
+		m.From = ended[key] // Normal if it is missing
+		delete(ended, key)
+		c.setModeLocked(m)
+	}
+	for key, from := range ended {
+		c.setModeLocked(pools.Change{Pool: key.pool, Family: key.family, From: from, To: pools.Normal})
+	}
+}
+
+// setModeLocked sets the mode of a pool and reports it if it is another one.
+func (c *conditions) setModeLocked(m pools.Change) {
+	level := slog.LevelWarn
+	if key := (poolFamily{m.Pool, m.Family}); m.To == pools.Normal {
+		level = slog.LevelInfo
+		delete(c.modes, key)
+	} else {
+		c.modes[key] = m.To
+	}
+	if m.From != m.To {
+		c.report(level, "pool mode", []any{"pool", m.Pool, "family", m.Family.String(), "from", m.From.String(), "to", m.To.String()}, modeEvent(m))
+	}
+}
+
+// modeEvent returns the event of a pool that answers from something else.
+func modeEvent(m pools.Change) event.Event {
+	kind, severity := event.Mode, event.Warning
+	if m.To == pools.FailedOpen || m.From == pools.FailedOpen {
+		kind = event.FailOpen
+	}
+	switch m.To {
+	case pools.Normal:
+		severity = event.Info
+	case pools.FailedOpen, pools.Dead:
+		severity = event.Error
+	}
+	return event.Event{
+		Kind: kind, Severity: severity, Subject: m.Pool, Message: fmt.Sprintf("mode %s for %s, was %s", m.To, m.Family, m.From),
+		Fields: map[string]string{"family": m.Family.String(), "from": m.From.String(), "to": m.To.String()},
+	}
+}
