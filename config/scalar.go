@@ -244,7 +244,7 @@ func reason(err error) string {
 // oneOf reads a word of a closed set.
 func (d *decoder) oneOf(n *yaml.Node, what string, words []string) (string, bool) {
 	if d.shapes != nil {
-		d.shapes.scalarIs(n, map[string]any{"enum": words})
+		d.shapes.scalarIs(n, map[string]any{"enum": slices.Clone(words)})
 	}
 	s, ok := d.scalar(n)
 	if !ok {

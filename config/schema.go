@@ -99,13 +99,13 @@ func mappingAt(p place) map[string]any {
 		return map[string]any{"type": "object"}
 	}
 	properties := make(map[string]any)
-	for _, key := range accepted(got.keys) {
+	for _, key := range got.keys {
 		properties[key] = schemaOf(p.under(key))
 	}
 	schema := map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
-	maps.Copy(schema, presenceAt(p, "", accepted(got.keys)))
+	maps.Copy(schema, presenceAt(p, "", got.keys))
 	if types := enumOf(properties["type"]); types != nil {
-		schema["allOf"] = variantsAt(p, types, accepted(got.keys))
+		schema["allOf"] = variantsAt(p, types, got.keys)
 	}
 	return schema
 }
@@ -135,7 +135,7 @@ func variantsAt(p place, types, keys []string) []map[string]any {
 	var all []map[string]any
 	for _, kind := range types {
 		leaf := mappingOf(kind, "", nil)
-		fits := accepted(shapeAt(p, leaf).keys)
+		fits := shapeAt(p, leaf).keys
 		then := presenceAt(p, kind, fits)
 		refused := make(map[string]any)
 		for _, key := range keys {

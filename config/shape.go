@@ -16,7 +16,7 @@ type shapes struct {
 type shape struct {
 	seen       bool     // the decoder has looked at the node
 	rejected   bool     // the node is of another kind than the decoder wants
-	keys       []field  // of a mapping with fixed keys
+	keys       []string // of a mapping with fixed keys: those that it accepts; nil: another value
 	userKeys   bool     // a mapping with keys that the user chooses
 	entered    bool     // the value of a key that the user chose
 	required   []string // keys that the mapping lacks
@@ -50,7 +50,7 @@ func (s *shapes) reject(n *yaml.Node) {
 
 func (s *shapes) mapping(n *yaml.Node, keys []field) {
 	if s != nil {
-		s.at(n).keys = slices.Clone(keys)
+		s.at(n).keys = append([]string{}, accepted(keys)...)
 	}
 }
 
