@@ -84,24 +84,40 @@ func (c *conditions) setModeLocked(m pools.Change) {
 		c.modes[key] = m.To
 	}
 	if m.From != m.To {
-		c.report(level, "pool mode", []any{"pool", m.Pool, "family", m.Family.String(), "from", m.From.String(), "to", m.To.String()}, modeEvent(m))
+		c.report(level, "pool mode", []any{"pool", m.Pool, "family", m.Family.String(), "from", m.From.String(), "to", m.To.String()}, modeEvents(m)...)
 	}
 }
 
-// modeEvent returns the event of a pool that answers from something else.
-func modeEvent(m pools.Change) event.Event {
-	kind, severity := event.Mode, event.Warning
-	if m.To == pools.FailedOpen || m.From == pools.FailedOpen {
-		kind = event.FailOpen
+// modeEvents returns the events of a pool that answers from something else. A change between failing
+// open and another exceptional mode ends one kind of problem and begins another: two events.
+func modeEvents(m pools.Change) (all []event.Event) {
+	add := func(kind string, severity event.Severity) {
+		all = append(all, event.Event{
+			Kind: kind, Severity: severity, Subject: m.Pool, Message: fmt.Sprintf("mode %s for %s, was %s", m.To, m.Family, m.From),
+			Fields: map[string]string{"family": m.Family.String(), "from": m.From.String(), "to": m.To.String()},
+		})
 	}
-	switch m.To {
+	from, to := modeKind(m.From), modeKind(m.To)
+	if from != "" && from != to {
+		add(from, event.Info)
+	}
+	switch {
+	case to == "":
+	case m.To == pools.FailedOpen, m.To == pools.Dead:
+		add(to, event.Error)
+	default:
+		add(to, event.Warning)
+	}
+	return all
+}
+
+// modeKind returns the kind of events about a mode; empty: it is no problem.
+func modeKind(m pools.Mode) string {
+	switch m {
 	case pools.Normal:
-		severity = event.Info
-	case pools.FailedOpen, pools.Dead:
-		severity = event.Error
+		return ""
+	case pools.FailedOpen:
+		return event.FailOpen
 	}
-	return event.Event{
-		Kind: kind, Severity: severity, Subject: m.Pool, Message: fmt.Sprintf("mode %s for %s, was %s", m.To, m.Family, m.From),
-		Fields: map[string]string{"family": m.Family.String(), "from": m.From.String(), "to": m.To.String()},
-	}
+	return event.Mode
 }

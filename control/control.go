@@ -49,6 +49,7 @@ type Control struct {
 	writer   atomic.Pointer[state.Writer] // nil: the state is in memory only
 
 	conditions conditions
+	states     stateLog
 
 	mu      sync.Mutex // held while overrides and pools change; guards the fields below
 	pending []pending
@@ -63,6 +64,7 @@ type Control struct {
 	requests    chan ReloadRequest // of operators
 	reloads     reloadCounts
 	panics      atomic.Uint64                  // during builds
+	metrics     atomic.Pointer[MetricsStatus]  // nil: not scraped yet
 	lastGood    atomic.Pointer[LastGoodStatus] // nil: the configuration itself is served
 	quarantined *state.Quarantined             // nil: no state file was quarantined; set before the first reader
 	restored    Restored
@@ -79,7 +81,7 @@ type pending struct {
 // New returns the Control of a server that does not answer yet.
 func New(server *server.Server, log *slog.Logger) *Control {
 	to := reporter{log, event.NewLog(nil)}
-	return &Control{reporter: to, conditions: conditions{reporter: to}, server: server, startedAt: time.Now(), requests: make(chan ReloadRequest)}
+	return &Control{reporter: to, conditions: conditions{reporter: to}, states: stateLog{events: to.events}, server: server, startedAt: time.Now(), requests: make(chan ReloadRequest)}
 }
 
 // Use sets the prober and the notifier that Control reports about, before the first configuration
@@ -94,6 +96,7 @@ func (c *Control) Prepare(tree *pools.Tree, loads *loads.Watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending = append(c.pending, pending{tree, loads})
+	c.states.prepare(tree)
 	at := c.currentView()
 	if at.Snapshot != nil {
 		tree.CarryOver(at.Snapshot.Pools)
@@ -109,6 +112,7 @@ func (c *Control) Abort(tree *pools.Tree) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.removePendingLocked(tree)
+	c.states.drop(tree)
 }
 
 func (c *Control) removePendingLocked(tree *pools.Tree) {
@@ -126,6 +130,7 @@ func (c *Control) updateLocked(edit func(*view)) {
 // its snapshot, and no query reads the previous one.
 func (c *Control) Commit(g Generation) {
 	c.commit(g)
+	c.states.serve(g.Snapshot.Pools)
 	if c.conditions.serve(g.Snapshot.Pools) {
 		c.markDirty()
 	}
@@ -149,7 +154,7 @@ func (c *Control) commit(g Generation) {
 
 // Apply applies health state changes to a tree, serving or prepared, and reports their effects.
 func (c *Control) Apply(tree *pools.Tree, transitions []health.Transition) {
-	c.recordTransitions(tree, transitions)
+	c.states.apply(tree, transitions)
 	c.change(tree, func() []pools.Change { return tree.Apply(transitions) })
 }
 

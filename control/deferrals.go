@@ -84,8 +84,8 @@ func (c *conditions) reportDeferrals(all []pools.Deferral) {
 func (c *conditions) reportOutcome(of []pools.Deferral) {
 	level, text, severity := slog.LevelError, "ejection deferred", event.Error
 	switch of[0].End {
-	case pools.Ejected:
-		level, text, severity = slog.LevelWarn, "deferred ejection carried out", event.Warning
+	case pools.Ejected: // the state of the member is a problem of its own
+		level, text, severity = slog.LevelWarn, "deferred ejection carried out", event.Info
 	case pools.Recovered, pools.Removed:
 		level, text, severity = slog.LevelInfo, "deferred ejection ended", event.Info
 	}

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"meridian/control/event"
-	"meridian/health"
-	"meridian/pools"
 )
 
 // reporter reports what happened: one call writes a log line and adds its events.
@@ -43,43 +41,6 @@ func (c *Control) RecordAudit(who string, from netip.Addr, what, subject, reason
 		[]any{"audit", true, "who", who, "from", from, "what", what, "target", subject, "reason", reason, "result", result},
 		event.Event{Kind: event.Audit, Severity: severity, Subject: subject, Message: what + " by " + who + ": " + result, Fields: fields})
 	c.markDirty()
-}
-
-// recordTransitions records health state changes of a tree that serves. The first result of an
-// address is an event only if it is down.
-func (c *Control) recordTransitions(tree *pools.Tree, transitions []health.Transition) {
-	if at := c.currentView(); at.Snapshot == nil || at.Snapshot.Pools != tree {
-		return
-	}
-	for i := range transitions {
-		t := &transitions[i]
-		if t.From == t.To || t.From == health.Unknown && t.To != health.Down {
-			continue
-		}
-		severity := event.Warning
-		if t.To == health.Up {
-			severity = event.Info
-		}
-		c.events.Add(event.Event{
-			Time: t.At, Kind: event.State, Severity: severity, Subject: targetSubject(tree, t),
-			Message: fmt.Sprintf("%s, was %s: %s", t.To, t.From, t.Reason),
-			Fields: map[string]string{
-				"address": t.Target.Addr.String(), "check": t.Target.Check.Name, "from": t.From.String(), "to": t.To.String(), "reason": t.Reason,
-			},
-		})
-	}
-}
-
-// targetSubject names the first member that uses the address of a state change.
-func targetSubject(tree *pools.Tree, t *health.Transition) string {
-	uses := tree.TargetUses(t.Index)
-	switch {
-	case len(uses) > 0 && uses[0].Pool != "":
-		return uses[0].Pool + "/" + uses[0].Member
-	case len(uses) > 0:
-		return "region:" + uses[0].Region
-	}
-	return t.Target.Addr.String()
 }
 
 // event returns the event of what happened to an override.

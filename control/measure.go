@@ -26,6 +26,7 @@ type Measurement struct {
 	GeoBuilt    map[string]time.Time
 	BuildPanics uint64
 	Notify      []notify.Status
+	Latency     *LatencyStatus // nil: no latency is measured
 }
 
 // Measure returns the current measurement. ok is false before a configuration serves.
@@ -40,13 +41,24 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Reloads: c.reloads.succeeded.Load(), Refusals: c.reloads.refused.Load(),
 		Refused: at.reload.Refused || c.LastGood() != nil, Generation: 1 + c.reloads.succeeded.Load(),
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
-		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash,
+		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
 	for _, o := range at.overrides {
 		m.Overrides[o.Kind]++
 	}
 	return m, true
 }
+
+// MetricsStatus is the detail of the metrics that were last scraped.
+type MetricsStatus struct {
+	Detail     config.Detail `json:"detail"`     // that is exported
+	Configured config.Detail `json:"configured"` // finer than Detail if there would be more series than MaxSeries
+	Series     int           `json:"series"`     // with the configured detail
+	MaxSeries  int           `json:"max_series"`
+}
+
+// RecordMetrics publishes the detail of the metrics.
+func (c *Control) RecordMetrics(s MetricsStatus) { c.metrics.Store(&s) }
 
 // DrainQueryLog passes the logged queries that have been collected to emit. Between two calls, each worker keeps a limited
 // number.

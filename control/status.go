@@ -39,6 +39,8 @@ type Status struct {
 
 	Latency *LatencyStatus `json:"latency,omitempty"` // set if latency is measured
 
+	Metrics *MetricsStatus `json:"metrics,omitempty"` // set once the metrics were scraped
+
 	Regions []RegionStatus `json:"regions"` // regions with a check
 	Pools   []PoolStatus   `json:"pools"`
 }
@@ -226,7 +228,7 @@ func (c *Control) processStatus(at *view) *Status {
 		At: time.Now(), StartedAt: c.startedAt, Config: at.Snapshot.Config.File,
 		State: c.StateStatus(), Reload: at.reload, LastGood: c.LastGood(),
 		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.notifier.Status(),
-		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency,
+		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.server.Addrs() {

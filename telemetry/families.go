@@ -62,6 +62,8 @@ var families = describe(map[string]family{
 	"config_last_reload_successful": {kind: gauge, help: "1 if the present configuration serves, 0 if it was refused and an older one serves."},
 	"config_last_reload_success_timestamp_seconds": {kind: gauge, help: "Time at which the configuration that serves was loaded."},
 	"geo_database_timestamp_seconds":               {kind: gauge, labels: []string{"database"}, help: "Time at which a geo database was built."},
+	"latency_table_rows":                           {kind: gauge, help: "Rows of the latency table in use; 0 while it is older than max_age and distance decides."},
+	"latency_table_timestamp_seconds":              {kind: gauge, help: "Time at which the latency table in use was written."},
 	"build_panics_total":                           {kind: counter, help: "Panics while a configuration or its pools were built."},
 	"build_info":                                   {kind: gauge, labels: []string{"version"}, help: "The version of this binary."},
 	"metrics_detail":                               {kind: gauge, labels: []string{"detail"}, help: "The detail that is exported."},

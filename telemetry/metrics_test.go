@@ -205,7 +205,7 @@ func TestNotificationsAreCountedWithoutThePathOfTheSink(t *testing.T) {
 }
 
 // sometimes holds the metrics that depend on settings which watchedConfig does not have.
-var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total", "certificate_expiry_timestamp_seconds"}
+var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total", "certificate_expiry_timestamp_seconds", "latency_table_rows", "latency_table_timestamp_seconds"}
 
 func TestEveryMetricIsListed(t *testing.T) {
 	w := watch(t, watchedConfig)
@@ -283,6 +283,10 @@ zones: {example.com: {nameservers: {ns1.example.net: []}, contact: a@example.com
 				t.Errorf("%s is %q, want %q", series, got, want)
 			}
 		}
+	}
+	status, err := w.control.Status(control.Selector{})
+	if want := (control.MetricsStatus{Detail: "pool", Configured: "member", Series: status.Metrics.Series, MaxSeries: 1000}); err != nil || *status.Metrics != want || want.Series <= 1000 {
+		t.Errorf("status %+v", *status.Metrics)
 	}
 	const message = `msg="metrics have less detail than configured: max_series is reached" detail=pool configured=member`
 	if strings.Count(w.log.String(), message) != 1 {
@@ -461,6 +465,27 @@ func TestFirstExpiryOfEqualLabelsIsExported(t *testing.T) {
 	} {
 		if got := expiries(all)[[2]string{"web", "192.0.2.1"}]; !got.Equal(early) {
 			t.Errorf("%v, want %v", got, early)
+		}
+	}
+}
+
+func TestLatencyTableIsExported(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rtt.csv")
+	if err := os.WriteFile(path, []byte("client,region,rtt_ms,samples\nDE,eu,10,40\nDE,us,90,40\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	written := time.Now().Add(-10 * time.Minute).Truncate(time.Second)
+	for age, rows := range map[string]string{"1h": "2", "1m": "0"} {
+		if err := os.Chtimes(path, written, written); err != nil {
+			t.Fatal(err)
+		}
+		w := watch(t, strings.Replace(watchedConfig, "admin:", fmt.Sprintf("latency: {file: %q, max_age: %s}\nadmin:", path, age), 1))
+		text := w.scrape(t, "text/plain")
+		if got := value(text, "meridian_latency_table_rows"); got != rows {
+			t.Errorf("max_age %s: %s rows, want %s", age, got, rows)
+		}
+		if at, err := strconv.ParseFloat(value(text, "meridian_latency_table_timestamp_seconds"), 64); err != nil || int64(at) != written.Unix() {
+			t.Errorf("written at %v (%v), want %d", at, err, written.Unix())
 		}
 	}
 }

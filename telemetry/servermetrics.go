@@ -67,6 +67,10 @@ func (c *collection) configuration(m *control.Measurement) {
 	for name, built := range m.GeoBuilt {
 		c.value("geo_database_timestamp_seconds", seconds(built), name)
 	}
+	if l := m.Latency; l != nil {
+		c.value("latency_table_rows", float64(l.Rows))
+		c.value("latency_table_timestamp_seconds", seconds(l.Written))
+	}
 	for _, kind := range []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown} {
 		c.value("overrides", float64(m.Overrides[kind.String()]), kind.String())
 	}

@@ -123,19 +123,20 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 // configured one.
 func (m *Metrics) detail(s *series) config.Detail {
 	settings := s.measured.Config.Metrics
-	detail := settings.Detail
+	detail, series := settings.Detail, s.count(settings.Detail)
 	for detail != detail.Coarser() && s.count(detail) > settings.MaxSeries {
 		detail = detail.Coarser()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.control.RecordMetrics(control.MetricsStatus{Detail: detail, Configured: settings.Detail, Series: series, MaxSeries: settings.MaxSeries})
 	switch {
 	case detail == settings.Detail:
 		m.reported = ""
 	case detail != m.reported:
 		m.reported = detail
 		m.log.Warn("metrics have less detail than configured: max_series is reached", "detail", detail, "configured", settings.Detail,
-			"series", s.count(settings.Detail), "max_series", settings.MaxSeries)
+			"series", series, "max_series", settings.MaxSeries)
 	}
 	return detail
 }

@@ -90,6 +90,9 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))
 	}
+	if m := s.Metrics; m != nil && m.Detail != m.Configured {
+		fmt.Fprintf(w, "metrics: detail %s in place of %s, which has %d series; metrics.max_series is %d\n", m.Detail, m.Configured, m.Series, m.MaxSeries)
+	}
 	for i := range s.Regions {
 		fmt.Fprintln(w, describeRegion(&s.Regions[i], s.At))
 		printWarnings(w, s.Regions[i].Addresses)

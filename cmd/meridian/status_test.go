@@ -71,3 +71,22 @@ func TestStatusShowsPartsOfCompositeCheck(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+func TestStatusShowsThatMetricsHaveLessDetail(t *testing.T) {
+	for _, c := range []struct {
+		metrics *control.MetricsStatus
+		want    string
+	}{
+		{nil, ""},
+		{&control.MetricsStatus{Detail: "member", Configured: "member", Series: 900, MaxSeries: 1000}, ""},
+		{&control.MetricsStatus{Detail: "pool", Configured: "member", Series: 1200, MaxSeries: 1000}, "metrics: detail pool in place of member, which has 1200 series; metrics.max_series is 1000\n"},
+	} {
+		var out strings.Builder
+		if err := printStatus(&out, &control.Status{Metrics: c.metrics}, false); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(out.String(), "metrics:"); got != (c.want != "") || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%+v: %q, want %q", c.metrics, out.String(), c.want)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package control
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"meridian/control/event"
+	"meridian/health"
+	"meridian/pools"
+)
+
+// stateLog records health state changes as events, once each. It identifies a problem by its
+// subject, check and address: a reload begins those of new addresses that are down, and ends those
+// of removed ones. Safe for concurrent use.
+//
+//	from      to                   event
+//	any       the same             none
+//	unknown   up, uncertain        none
+//	unknown   down                 warning, unless it is recorded already
+//	any       down, uncertain      warning
+//	any       up                   info
+//	not up    no longer configured info
+type stateLog struct {
+	events *event.Log
+
+	mu       sync.Mutex // guards all below
+	current  *pools.Tree
+	prepared map[*pools.Tree]map[int]*health.Transition // of trees that do not serve yet: the targets that are not up
+	reported map[stateProblem]bool                      // those that are not up by their last event
+}
+
+// stateProblem is a problem as events and alerts identify it.
+type stateProblem struct {
+	subject, check string
+	address        netip.Addr
+}
+
+// apply records the state changes of a tree.
+func (l *stateLog) apply(tree *pools.Tree, transitions []health.Transition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range transitions {
+		t, prepared := &transitions[i], l.prepared[tree]
+		switch {
+		case tree == l.current:
+			l.recordLocked(tree, t)
+		case prepared == nil: // it no longer serves
+		case t.To == health.Up:
+			delete(prepared, t.Index)
+		default:
+			prepared[t.Index] = t
+		}
+	}
+}
+
+// prepare makes tree the next one.
+func (l *stateLog) prepare(tree *pools.Tree) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.prepared == nil {
+		l.prepared = map[*pools.Tree]map[int]*health.Transition{}
+	}
+	l.prepared[tree] = map[int]*health.Transition{}
+}
+
+// drop forgets a tree that will not serve.
+func (l *stateLog) drop(tree *pools.Tree) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.prepared, tree)
+}
+
+// serve makes tree the current one.
+func (l *stateLog) serve(tree *pools.Tree) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if tree == l.current {
+		return
+	}
+	ended := l.reported
+	l.current, l.reported = tree, map[stateProblem]bool{}
+	for _, t := range l.prepared[tree] {
+		p := problemOf(tree, t)
+		if ended[p] {
+			delete(ended, p)
+			l.reported[p] = true
+		} else if t.To == health.Down {
+			l.recordLocked(tree, t)
+		}
+	}
+	delete(l.prepared, tree)
+	for p := range ended {
+		l.addLocked(p, event.Event{Severity: event.Info, Message: "no longer configured"})
+	}
+}
+
+// recordLocked records a state change of the current tree.
+func (l *stateLog) recordLocked(tree *pools.Tree, t *health.Transition) {
+	if t.From == t.To || t.From == health.Unknown && t.To != health.Down {
+		return
+	}
+	p, severity := problemOf(tree, t), event.Warning
+	if t.To == health.Up {
+		severity = event.Info
+		delete(l.reported, p)
+	} else {
+		l.reported[p] = true
+	}
+	l.addLocked(p, event.Event{
+		Time: t.At, Severity: severity, Message: fmt.Sprintf("%s, was %s: %s", t.To, t.From, t.Reason),
+		Fields: map[string]string{"from": t.From.String(), "to": t.To.String(), "reason": t.Reason},
+	})
+}
+
+func (l *stateLog) addLocked(p stateProblem, e event.Event) {
+	e.Kind, e.Subject = event.State, p.subject
+	if e.Fields == nil {
+		e.Fields = map[string]string{}
+	}
+	e.Fields["address"], e.Fields["check"] = p.address.String(), p.check
+	l.events.Add(e)
+}
+
+// problemOf identifies the problem of a state change. Its subject is the first member that uses the
+// address.
+func problemOf(tree *pools.Tree, t *health.Transition) stateProblem {
+	p := stateProblem{subject: t.Target.Addr.String(), check: t.Target.Check.Name, address: t.Target.Addr}
+	if uses := tree.TargetUses(t.Index); len(uses) > 0 && uses[0].Pool != "" {
+		p.subject = uses[0].Pool + "/" + uses[0].Member
+	} else if len(uses) > 0 {
+		p.subject = "region:" + uses[0].Region
+	}
+	return p
+}

@@ -1,0 +1,92 @@
+package control
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"meridian/control/event"
+	"meridian/health"
+	"meridian/pools"
+	"meridian/server/answer/answertest"
+)
+
+// recordedSince returns the events after an id, as severity, kind, subject and message.
+func recordedSince(events *event.Log, id uint64) string {
+	var all []string
+	for _, e := range events.Since(id, event.Filter{}, event.Size).Events {
+		all = append(all, fmt.Sprintf("%s %s %s: %s", e.Severity, e.Kind, e.Subject, e.Message))
+	}
+	return strings.Join(all, "\n")
+}
+
+// TestReloadBeginsAndEndsProblems checks that each problem has one event when it begins and one when it ends, also if
+// a reload is what begins or ends it.
+func TestReloadBeginsAndEndsProblems(t *testing.T) {
+	build := func(member string) *pools.Tree {
+		return answertest.Build(t, strings.Replace(lone, "name: only", "name: "+member, 1), answertest.LoneZone).Pools
+	}
+	turn := func(tree *pools.Tree, from, to health.Verdict) []health.Transition {
+		return []health.Transition{{Target: tree.Targets()[0], From: from, To: to, Reason: "why"}}
+	}
+	events := event.NewLog(nil)
+	l := stateLog{events: events}
+	seen := uint64(0)
+	expect := func(when, want string) {
+		t.Helper()
+		if got := recordedSince(events, seen); got != want {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+		seen = events.Last()
+	}
+	first, second, renamed, aborted := build("only"), build("only"), build("other"), build("only")
+
+	l.prepare(first)
+	l.apply(first, turn(first, health.Unknown, health.Down))
+	expect("before the first configuration serves", "")
+	l.serve(first)
+	expect("at start", "warning state lone/only: down, was unknown: why")
+	l.prepare(aborted)
+	l.apply(aborted, turn(aborted, health.Unknown, health.Down))
+	l.drop(aborted)
+	l.prepare(second)
+	l.apply(second, turn(second, health.Unknown, health.Down))
+	l.serve(second)
+	expect("a reload without a change", "")
+	l.apply(first, turn(first, health.Down, health.Up))
+	expect("a tree that no longer serves", "")
+	l.apply(second, turn(second, health.Down, health.Uncertain))
+	expect("no results", "warning state lone/only: uncertain, was down: why")
+	l.prepare(renamed)
+	l.apply(renamed, turn(renamed, health.Unknown, health.Down))
+	l.serve(renamed)
+	expect("the member has another name", "warning state lone/other: down, was unknown: why\ninfo state lone/only: no longer configured")
+	l.apply(renamed, turn(renamed, health.Down, health.Up))
+	expect("up", "info state lone/other: up, was down: why")
+	if len(l.prepared) > 0 || len(l.reported) > 0 {
+		t.Errorf("%d trees and %d problems are kept", len(l.prepared), len(l.reported))
+	}
+}
+
+// TestChangeBetweenModesEndsOneKind checks that the problem of one kind ends when the next begins.
+func TestChangeBetweenModesEndsOneKind(t *testing.T) {
+	for _, c := range []struct {
+		from, to pools.Mode
+		want     string
+	}{
+		{pools.Normal, pools.FailedOpen, "error fail_open web: mode fail-open for IPv4, was normal"},
+		{pools.FailedOpen, pools.Normal, "info fail_open web: mode normal for IPv4, was fail-open"},
+		{pools.Normal, pools.FallenBack, "warning mode web: mode fallback for IPv4, was normal"},
+		{pools.FallenBack, pools.Dead, "error mode web: mode nodata for IPv4, was fallback"},
+		{pools.FailedOpen, pools.FallenBack, "info fail_open web: mode fallback for IPv4, was fail-open\nwarning mode web: mode fallback for IPv4, was fail-open"},
+		{pools.FallenBack, pools.FailedOpen, "info mode web: mode fail-open for IPv4, was fallback\nerror fail_open web: mode fail-open for IPv4, was fallback"},
+	} {
+		events := event.NewLog(nil)
+		for _, e := range modeEvents(pools.Change{Pool: "web", From: c.from, To: c.to}) {
+			events.Add(e)
+		}
+		if got := recordedSince(events, 0); got != c.want {
+			t.Errorf("from %s to %s: %q, want %q", c.from, c.to, got, c.want)
+		}
+	}
+}
