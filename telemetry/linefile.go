@@ -1,13 +1,13 @@
 package telemetry
 
 import (
-	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"meridian/server/answer"
 	"meridian/telemetry/dnstap"
 )
 
@@ -38,16 +38,12 @@ type lineFile struct {
 func newLineFile(path string, log *slog.Logger) *lineFile { return &lineFile{path: path, log: log} }
 
 // write adds a line. It is lost if the file is not open.
-func (f *lineFile) write(v any) {
+func (f *lineFile) write(q *answer.LoggedQuery) {
 	if f.file == nil && !f.open() {
 		f.lost.Add(1)
 		return
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // v has only strings, numbers and a time
-	}
-	f.buffer = append(append(f.buffer, text...), '\n')
+	f.buffer = append(appendLine(f.buffer, q), '\n')
 	f.buffered++
 	if len(f.buffer) >= lineBuffer {
 		f.flush()

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -84,6 +83,7 @@ type queryWriter struct {
 	lines   *lineFile    // nil: none
 
 	message dnstap.Message
+	extra   []byte
 	stop    context.CancelFunc
 	done    chan struct{}
 }
@@ -130,7 +130,7 @@ func (w *queryWriter) drain(ctx context.Context) {
 			w.writeDnstap(ctx, q)
 		}
 		if w.lines != nil {
-			w.lines.write(lineOf(q))
+			w.lines.write(q)
 		}
 	})
 	if w.dnstap != nil {
@@ -160,12 +160,9 @@ func (w *queryWriter) lost() (n uint64) {
 var protocols = map[answer.Transport]dnstap.Protocol{answer.UDP: dnstap.UDP, answer.TCP: dnstap.TCP}
 
 func (w *queryWriter) writeDnstap(ctx context.Context, q *answer.LoggedQuery) {
-	extra, err := json.Marshal(decisionOf(q))
-	if err != nil {
-		panic(err) // it has only strings and numbers
-	}
+	w.extra = appendExtra(w.extra[:0], q)
 	w.message = dnstap.Message{
-		Identity: w.to.identity, Version: w.version, Extra: extra, Protocol: protocols[q.Transport],
+		Identity: w.to.identity, Version: w.version, Extra: w.extra, Protocol: protocols[q.Transport],
 		Client: q.Client, QueryTime: q.Time, ResponseTime: q.Time, Query: q.Query, Response: q.Response,
 	}
 	if q.Zone != "" {

@@ -1,9 +1,11 @@
 package telemetry
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -80,11 +82,7 @@ func TestKeysOfLinesAreThoseOfTheReference(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| (`[a-z`, ]+`) \\|").FindAllStringSubmatch(string(page), -1) {
 		want = append(want, regexp.MustCompile("[a-z]+").FindAllString(row[1], -1)...)
 	}
-	scope := uint8(24)
-	text, err := json.Marshal(line{ECS: "x", Scope: &scope, Zone: "x", Pool: "x", Member: "x", Region: "x", Mode: "x"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := appendLine(nil, loggedQuery(t))
 	keys := map[string]any{}
 	if err := json.Unmarshal(text, &keys); err != nil {
 		t.Fatal(err)
@@ -168,17 +166,17 @@ func TestUnchangedDestinationIsKept(t *testing.T) {
 func TestLineFileFollowsARename(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "q")
 	f := newLineFile(path, slog.New(slog.DiscardHandler))
-	f.write("one")
+	f.write(&answer.LoggedQuery{Pool: "one"})
 	f.flush()
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
 	f.checked = time.Time{} // as if the interval were over
 	f.flush()
-	f.write("two")
+	f.write(&answer.LoggedQuery{Pool: "two"})
 	f.close()
-	for name, want := range map[string]string{path + ".1": "\"one\"\n", path: "\"two\"\n"} {
-		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+	for name, want := range map[string]string{path + ".1": "one", path: "two"} {
+		if got, err := os.ReadFile(name); err != nil || bytes.Count(got, []byte("\n")) != 1 || !bytes.Contains(got, []byte(want)) {
 			t.Errorf("%s: %q %v, want %q", name, got, err, want)
 		}
 	}
@@ -194,9 +192,66 @@ func FuzzLine(f *testing.F) {
 	}
 	f.Add(packed, packed)
 	f.Fuzz(func(t *testing.T, query, response []byte) {
-		text, err := json.Marshal(lineOf(&answer.LoggedQuery{Query: query, Response: response}))
-		if err != nil || strings.Contains(string(text), "\n") {
-			t.Errorf("%q %v", text, err)
+		for _, q := range []*answer.LoggedQuery{{Query: query, Response: response}, {Query: query, Response: response, Pool: string(query), Member: string(response)}} {
+			for _, text := range [][]byte{appendLine(nil, q), appendExtra(nil, q)} {
+				if !json.Valid(text) || bytes.Contains(text, []byte("\n")) {
+					t.Errorf("%q is not one line of JSON", text)
+				}
+			}
 		}
 	})
+}
+
+// TestLineEqualsReference compares a line and extra with what encoding/json makes of a struct.
+func TestLineEqualsReference(t *testing.T) {
+	type decision struct {
+		Zone   string `json:"zone,omitempty"`
+		Pool   string `json:"pool,omitempty"`
+		Member string `json:"member,omitempty"`
+		Region string `json:"region,omitempty"`
+		Mode   string `json:"mode,omitempty"`
+		Scope  *uint8 `json:"scope,omitempty"`
+	}
+	type line struct {
+		Time      time.Time `json:"time"`
+		Client    string    `json:"client"`
+		ECS       string    `json:"ecs,omitempty"`
+		Scope     *uint8    `json:"scope,omitempty"`
+		Name      string    `json:"name"`
+		Type      string    `json:"type"`
+		Rcode     string    `json:"rcode"`
+		Transport string    `json:"transport"`
+		Zone      string    `json:"zone,omitempty"`
+		Pool      string    `json:"pool,omitempty"`
+		Member    string    `json:"member,omitempty"`
+		Region    string    `json:"region,omitempty"`
+		Mode      string    `json:"mode,omitempty"`
+		Bytes     int       `json:"bytes"`
+	}
+	whole := loggedQuery(t)
+	odd, plain := *whole, *whole
+	odd.Pool, odd.Member, odd.Region = "b\"\\\n", "zürich\xff", "\u2028<&>\x7f"
+	plain.Subnet, plain.Echoed, plain.Zone, plain.Decided, plain.Pool, plain.Member, plain.Region = netip.Prefix{}, false, "", false, "", "", ""
+	for _, q := range []*answer.LoggedQuery{whole, &odd, &plain} {
+		d := decision{Zone: string(q.Zone), Pool: q.Pool, Member: q.Member, Region: q.Region}
+		if q.Decided {
+			d.Mode = q.Mode.String()
+		}
+		if q.Echoed {
+			d.Scope = &q.Scope
+		}
+		l := line{
+			Time: q.Time.UTC(), Client: q.Client.Addr().String(), Scope: d.Scope, Name: "n123.gslb.example.com.", Type: "A", Rcode: "NOERROR",
+			Transport: "udp", Zone: d.Zone, Pool: d.Pool, Member: d.Member, Region: d.Region, Mode: d.Mode, Bytes: len(q.Response),
+		}
+		if q.Subnet.IsValid() {
+			l.ECS = q.Subnet.String()
+		}
+		for what, text := range map[string][2]any{"line": {l, appendLine(nil, q)}, "extra": {d, appendExtra(nil, q)}} {
+			want, err := json.Marshal(text[0])
+			if err != nil || string(want) != string(text[1].([]byte)) {
+				t.Errorf("%s %s, want %s (%v)", what, text[1], want, err)
+			}
+		}
+	}
 }
