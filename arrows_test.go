@@ -24,6 +24,7 @@ var below = map[string][]string{
 	"polling":                   {},
 	"dnsname":                   {},
 	"dnssec":                    {"dnsname"},
+	"dnssec/keys":               {"config", "dnsname", "dnssec", "errtext"},
 	"config":                    {"dnsname", "errtext"},
 	"geo":                       {"config", "errtext"},
 	"health":                    {"config", "errtext", "health/probe"},
