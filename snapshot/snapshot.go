@@ -19,6 +19,8 @@ type Snapshot struct {
 	Zones  *zones.Data
 	Pools  *pools.Tree
 	Geo    *geo.Locator
+
+	Signing *Signing // nil: no zone is signed
 }
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,

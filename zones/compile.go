@@ -29,7 +29,8 @@ type compiler struct {
 	setAt     []place // by index of Data.sets: the position of its first record
 	hasErrors []bool  // by ZoneID: its file has errors, so missing records may be in the unparsed part
 	pools     map[string]pools.ID
-	cnames    []CName // by pool
+	cnames    []CName    // by pool
+	families  []families // by pool
 	bindings  map[Binding]uint32
 	services  map[string]Service // by their data
 	buf       []byte             // to pack one record
@@ -41,6 +42,7 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
 	c := newCompiler(cfg, fsys, now)
 	c.addZones()
 	c.cnames = c.aliasing()
+	c.families = c.givenFamilies()
 	for i := range cfg.Zones {
 		if z := ZoneID(i); c.s.zones[z].apex != 0 {
 			changed := c.readMaster(z)
@@ -133,6 +135,7 @@ func (c *compiler) attachToParent(z ZoneID) {
 	up, _ := c.node(name.Parent(), outer)
 	c.parents[apex] = up
 	above := c.bareNode(c.s.nodes[apex].name, len(name), outer, up)
+	c.s.nodes[above].flags |= isAbove
 	c.s.zones[z].above = above
 }
 
@@ -185,7 +188,10 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 	n.flags |= isBalanced
 	ecs := c.cfg.UsesECS(b, &c.cfg.Pools[pool])
 	c.s.boundECS = c.s.boundECS || ecs
-	n.extra = c.binding(Binding{Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(b), ECS: ecs})
+	n.extra = c.binding(Binding{
+		Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(b), ECS: ecs,
+		V4: c.families[pool].v4, V6: c.families[pool].v6,
+	})
 }
 
 // binding returns the index of b. Names with equal bindings share one.

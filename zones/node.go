@@ -26,6 +26,7 @@ const (
 	isCut            // NS below the apex
 	isDName          // a DNAME redirects the names below
 	isBalanced       // a pool answers A and AAAA, and all types if it has a CNAME
+	isAbove          // the parent side of an apex of ours: see zone.above
 )
 
 func (f flags) has(flag flags) bool { return f&flag != 0 }
@@ -59,6 +60,7 @@ type Binding struct {
 	CName   CName
 	HTTPS   Service
 	ECS     bool // the client subnet of a query is used; else the packet's source
+	V4, V6  bool // some client can get an IPv4 address, some an IPv6 address
 }
 
 // UsesECS reports whether any answer depends on the client subnet of a query.
@@ -89,6 +91,9 @@ func (s *Data) Negative(zone ZoneID) RRset { return s.rrset(&s.zones[zone].negat
 
 // Apex returns a zone's name in wire form. Do not change it.
 func (s *Data) Apex(zone ZoneID) dnsname.Wire { return s.NodeName(s.zones[zone].apex) }
+
+// ApexNode returns the node of a zone's name.
+func (s *Data) ApexNode(zone ZoneID) NodeID { return s.zones[zone].apex }
 
 // NodeName returns a node's name in wire form. Do not change it.
 func (s *Data) NodeName(node NodeID) dnsname.Wire {

@@ -6,6 +6,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnssec"
 	"meridian/pools"
 	"meridian/snapshot"
 	"meridian/zones"
@@ -15,6 +16,7 @@ import (
 const (
 	optionNSID   = dns.EDNS0NSID
 	optionSubnet = dns.EDNS0SUBNET
+	optionEDE    = dns.EDNS0EDE // RFC 8914
 )
 
 const (
@@ -29,11 +31,13 @@ type activeSnapshot struct {
 	zones    *zones.Data
 	config   *config.Server
 	answers  *answerCounts
-	log      *logPolicy // nil: no query is logged
-	udpSize  uint16     // largest UDP answer
-	nsid     []byte     // the NSID option of answers; empty: none
-	usesTime bool       // some pool's decision depends on the time
-	readsECS bool       // some name, or the server as a whole, uses client subnets
+	log      *logPolicy     // nil: no query is logged
+	udpSize  uint16         // largest UDP answer
+	nsid     []byte         // the NSID option of answers; empty: none
+	usesTime bool           // some pool's decision depends on the time
+	readsECS bool           // some name, or the server as a whole, uses client subnets
+	signed   []*dnssec.Zone // by zones.ZoneID; nil: no zone is signed
+	signer   *dnssec.Signer // of signed zones
 }
 
 func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
@@ -44,6 +48,9 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	}
 	s.readsECS = snapshot.Zones.UsesECS()
 	s.usesTime = snapshot.Pools.UsesTime()
+	if snapshot.Signing != nil {
+		s.signed = snapshot.Signing.Zones
+	}
 	s.log = newLogPolicy(s)
 	return s
 }

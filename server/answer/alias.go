@@ -1,6 +1,8 @@
 package answer
 
 import (
+	"bytes"
+
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
@@ -10,11 +12,7 @@ import (
 // alias adds a CNAME and continues with its target.
 func (q *question) alias(owner dnsname.Wire, set zones.RRset) (next dnsname.Wire, more bool) {
 	q.answer(owner, set)
-	cname, ok := q.msg.Answer[len(q.msg.Answer)-1].(*dns.CNAME)
-	if !ok {
-		panic("server: a CNAME set without a CNAME")
-	}
-	return parseWire(cname.Target), true
+	return bytes.Clone(set.Data[2:]), true
 }
 
 // synthesis adds the DNAME at node, an ancestor of owner, and the CNAME synthesized from it for
@@ -37,6 +35,7 @@ func (q *question) synthesis(owner dnsname.Wire, node zones.NodeID) (next dnsnam
 	if !again {
 		q.msg.Authoritative = true
 		q.msg.Answer = append(q.msg.Answer, dname)
+		q.sign(&q.msg.Answer, above, set, set.TTL)
 	}
 	next = append(prefix, parseWire(dname.Target)...)
 	if len(next) > dnsname.MaxSize {

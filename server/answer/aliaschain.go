@@ -116,16 +116,21 @@ func ancestorOf(name, owner []byte) (at int, ok bool) {
 }
 
 // fastAlias adds the CNAME of set and returns its target.
-func (r *Responder) fastAlias(a *reply, set zones.RRset) dnsname.Wire {
+func (r *Responder) fastAlias(a *reply, id zones.ZoneID, set zones.RRset) dnsname.Wire {
 	a.flags |= flagAA
 	a.rrset(answerSection, set, a.owner)
+	a.target = len(a.out) - a.base - (len(set.Data) - 2)
+	if a.signs {
+		r.sign(a, answerSection, id, a.name, a.owner, set, set.TTL)
+	}
 	return r.chain.spell(set.Data[2:])
 }
 
-// fastSynthesis adds the DNAME at node, an ancestor of the current name, and the CNAME
+// fastSynthesis adds the DNAME of match, an ancestor of the current name, and the CNAME
 // synthesized from it (RFC 6672 3.1), and returns the name to continue with. A name that is too
 // long gives YXDOMAIN (3.2). A loop ends the answer.
-func (r *Responder) fastSynthesis(a *reply, current dnsname.Wire, node zones.NodeID) dnsname.Wire {
+func (r *Responder) fastSynthesis(a *reply, current dnsname.Wire, match zones.Match) dnsname.Wire {
+	node := match.Node
 	q, data := &r.query, r.at.active.zones
 	above := data.NodeName(node)
 	set, _ := data.RRset(node, dns.TypeDNAME)
@@ -136,7 +141,11 @@ func (r *Responder) fastSynthesis(a *reply, current dnsname.Wire, node zones.Nod
 	}
 	a.flags |= flagAA
 	if !again {
-		a.rrset(answerSection, set, r.pointTo(above))
+		at := r.pointTo(above)
+		a.rrset(answerSection, set, at)
+		if a.signs {
+			r.sign(a, answerSection, match.Zone, above, at, set, set.TTL)
+		}
 	}
 	if len(prefix)+len(target) > dnsname.MaxSize {
 		a.rcode = dns.RcodeYXDomain

@@ -2,6 +2,7 @@ package answer
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -22,6 +23,10 @@ type question struct {
 	draw      uint64
 	now       int64 // in Unix seconds
 	hops      int   // pools that have answered with a CNAME so far
+
+	signatures *signatures // nil: the client does not ask for signatures
+	compactOK  bool        // the client takes NXDOMAIN from compact denial
+	match      zones.Match // of the current name
 
 	msg        *dns.Msg // Rcode, Authoritative and the sections are filled in
 	found      bool     // a name was looked up
@@ -74,7 +79,7 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 	if q.responder != nil && !q.found {
 		q.responder.countZone(match)
 	}
-	q.found = true
+	q.found, q.match = true, match
 	switch match.Kind {
 	case zones.Exact, zones.Wildcard:
 		return q.data(owner, match)
@@ -83,7 +88,7 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 	case zones.Referral:
 		q.referral(match.Node)
 	case zones.NXDomain:
-		q.nameError(match.Zone)
+		q.nameError(owner)
 	case zones.Refused:
 		q.refused()
 	}
@@ -112,7 +117,7 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 	}
 	if ok && balances(binding, q.qtype) {
 		if !q.balanced(owner, binding, q.qtype) {
-			q.noData(match.Zone)
+			q.noData(owner)
 		}
 		return q.cname()
 	}
@@ -123,7 +128,9 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
 		return q.alias(owner, set)
 	}
-	q.noData(match.Zone)
+	if !q.signed(owner) {
+		q.noData(owner)
+	}
 	return nil, false
 }
 
@@ -131,6 +138,7 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
 	q.msg.Authoritative = true
 	q.msg.Answer = append(q.msg.Answer, set.RRs(owner.String())...)
+	q.sign(&q.msg.Answer, owner, set, set.TTL)
 }
 
 // balanced adds the addresses, or the alias, chosen by the pool, and reports whether there are
@@ -151,21 +159,56 @@ func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype ui
 	head := dns.RR_Header{Name: owner.String(), Rrtype: rrtype, Class: dns.ClassINET, Ttl: binding.TTL}
 	if cname := q.scratch.CName; cname != nil {
 		head.Rrtype = dns.TypeCNAME
-		q.msg.Answer = append(q.msg.Answer, &dns.CNAME{Hdr: head, Target: dnsname.Wire(cname).String()})
+		q.addSigned(owner, &dns.CNAME{Hdr: head, Target: dnsname.Wire(cname).String()})
 		return true
 	}
 	if service(binding, rrtype) {
-		q.msg.Answer = append(q.msg.Answer, q.service(head, binding.HTTPS))
+		if q.signs() {
+			slices.SortFunc(q.scratch.Addrs, netip.Addr.Compare)
+		}
+		q.addSigned(owner, q.service(head, binding.HTTPS))
 		return true
 	}
 	if !isAddress(rrtype) {
 		return false
 	}
-	for _, addr := range q.scratch.Addrs {
+	q.addAddresses(owner, head)
+	return len(q.scratch.Addrs) > 0
+}
+
+// addAddresses adds the addresses in the scratch.
+func (q *question) addAddresses(owner dnsname.Wire, head dns.RR_Header) {
+	addrs := q.scratch.Addrs
+	if len(addrs) == 0 {
+		return
+	}
+	if q.signs() {
+		addrs = addrs[:min(len(addrs), maxSignedAddresses)]
+	} else {
+		q.drawn = len(addrs)
+	}
+	for _, addr := range addrs {
 		q.msg.Answer = append(q.msg.Answer, address(head, addr))
 	}
-	q.drawn = len(q.scratch.Addrs)
-	return q.drawn > 0
+	if q.signs() {
+		q.sign(&q.msg.Answer, owner, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: q.signatures.addressData(addrs)}, head.Ttl)
+	}
+}
+
+// addSigned adds a record that is a set of its own.
+func (q *question) addSigned(owner dnsname.Wire, rr dns.RR) {
+	q.msg.Answer = append(q.msg.Answer, rr)
+	if q.signs() {
+		h := rr.Header()
+		record := packRecord(rr)
+		end, _ := skipName(record, 0)
+		q.sign(&q.msg.Answer, owner, zones.RRset{Type: h.Rrtype, TTL: h.Ttl, Data: record[end+recordFixed-2:]}, h.Ttl)
+	}
+}
+
+// signs reports whether the sets of the current name are signed.
+func (q *question) signs() bool {
+	return q.signatures != nil && q.serving.signedZone(q.match.Zone) != nil
 }
 
 // usesECS reports whether client subnets are used for the answer: at one of its balanced names, or
@@ -218,7 +261,7 @@ func (q *question) any(owner dnsname.Wire, match zones.Match) {
 	}
 	sets := data.RRsets(match.Node)
 	if len(sets) == 0 {
-		q.noData(match.Zone)
+		q.noData(owner)
 		return
 	}
 	smallest := sets[0]
@@ -231,17 +274,24 @@ func (q *question) any(owner dnsname.Wire, match zones.Match) {
 }
 
 // noData answers that the name exists without records of the type (RFC 2308 2.2).
-func (q *question) noData(zone zones.ZoneID) {
-	data := q.serving.zones
+func (q *question) noData(owner dnsname.Wire) {
+	q.addSOA()
+	q.deny(owner, q.match.Node)
+}
+
+// addSOA adds the SOA for negative caching (RFC 2308 3).
+func (q *question) addSOA() {
+	data, zone := q.serving.zones, q.match.Zone
 	q.msg.Authoritative = true
 	q.msg.Ns = data.Negative(zone).RRs(data.Apex(zone).String())
 }
 
 // nameError answers that the name does not exist (RFC 2308 2.1). After aliases this applies to
 // the last name (RFC 6604 2.1).
-func (q *question) nameError(zone zones.ZoneID) {
-	q.noData(zone)
+func (q *question) nameError(owner dnsname.Wire) {
+	q.addSOA()
 	q.msg.Rcode = dns.RcodeNameError
+	q.deny(owner, 0)
 }
 
 // referral adds the name servers of the zone below the cut at node, with glue. It is not
@@ -251,6 +301,7 @@ func (q *question) referral(node zones.NodeID) {
 	if servers, ok := data.RRset(node, dns.TypeNS); ok {
 		q.msg.Ns = servers.RRs(data.NodeName(node).String())
 	}
+	q.signedReferral(node)
 	for _, ns := range data.Glue(node) {
 		count, glue := data.GlueRecords(ns)
 		for at := 0; count > 0; count-- {

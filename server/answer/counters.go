@@ -20,6 +20,7 @@ const (
 	SendFailed   // dropped: the answer could not be sent
 	Unsent       // dropped: no room in the send buffer
 	slowAnswered // answered by the slow path
+	unsigned     // TC or SERVFAIL, because a signature was not made
 	queryLogFull // not logged: the ring of the responder is full
 	panics
 	TcpAccepted

@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 
 	"meridian/config"
+	"meridian/dnssec"
 	"meridian/snapshot"
 )
 
@@ -55,7 +56,7 @@ func NewEngine(log *slog.Logger, draw func() uint64, idle int) *Engine {
 
 // Begin sets the first snapshot.
 func (e *Engine) Begin(snapshot *snapshot.Snapshot) {
-	first := newActiveSnapshot(snapshot)
+	first := e.activate(snapshot)
 	e.answers.begin(first.answers)
 	e.current.Store(first)
 }
@@ -63,7 +64,7 @@ func (e *Engine) Begin(snapshot *snapshot.Snapshot) {
 // Replace makes with the current one. The returned function waits until no query reads the
 // previous one, and returns that.
 func (e *Engine) Replace(with *snapshot.Snapshot) (waitUnused func() *snapshot.Snapshot) {
-	next := newActiveSnapshot(with)
+	next := e.activate(with)
 	e.answers.begin(next.answers)
 	before := e.current.Swap(next)
 	return func() *snapshot.Snapshot {
@@ -71,6 +72,22 @@ func (e *Engine) Replace(with *snapshot.Snapshot) (waitUnused func() *snapshot.S
 		e.answers.end(before.answers, next.answers)
 		return before.snapshot
 	}
+}
+
+// activate derives what answers need from a snapshot. Signatures of earlier snapshots stay in the cache, unless its
+// size changes.
+func (e *Engine) activate(snapshot *snapshot.Snapshot) *activeSnapshot {
+	next := newActiveSnapshot(snapshot)
+	signing := snapshot.Signing
+	if signing == nil {
+		return next
+	}
+	if before := e.current.Load(); before != nil && before.signer != nil && before.snapshot.Signing.Settings == signing.Settings {
+		next.signer = before.signer
+	} else {
+		next.signer = dnssec.NewSigner(signing.CacheSize, signing.Signers)
+	}
+	return next
 }
 
 // Snapshot returns the current snapshot.

@@ -27,16 +27,20 @@ func (r *Responder) countZone(match zones.Match) {
 		return
 	}
 	r.facts.zone, r.facts.located = match.Zone, true
-	r.at.answers.add(uint32(match.Zone))
+	if r.postponed == nil {
+		r.at.answers.add(uint32(match.Zone))
+	}
 }
 
 // countDecision counts the decision that the scratch holds. Of several decisions for one query, the first is logged.
 func (r *Responder) countDecision(pool pools.ID, mode pools.Mode) {
 	counts, at := r.at.active.answers, r.at.answers
-	at.add(counts.pools + uint32(pool)*uint32(pools.ModeCount) + uint32(mode))
 	given := r.at.scratch.Given
-	for _, m := range given {
-		at.add(counts.members + uint32(m))
+	if r.postponed == nil {
+		at.add(counts.pools + uint32(pool)*uint32(pools.ModeCount) + uint32(mode))
+		for _, m := range given {
+			at.add(counts.members + uint32(m))
+		}
 	}
 	f := &r.facts
 	if f.decided {

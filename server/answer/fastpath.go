@@ -2,6 +2,7 @@ package answer
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -16,14 +17,18 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 	q, s := &r.query, r.at.active
 	a := s.newReply(out, q, stream)
 	r.chain.reset()
+	r.signatures.begin()
 	name, spelled := q.name, dnsname.Wire(q.packet[HeaderSize:q.end-4])
 	for range maxChain {
 		next := r.find(&a, name, spelled, source)
-		if next == nil || !r.chain.follow(q.name, next, len(a.out)-a.base-len(next)) {
+		if next == nil || !r.chain.follow(q.name, next, a.target) {
 			break
 		}
 		name, spelled = r.chain.targets[r.chain.n-1].folded(), next
-		a.owner = r.pointTo(name)
+		a.owner, a.name = r.pointTo(name), name
+	}
+	if r.signatures.err != nil && !a.spills {
+		return r.postpone(a.out[:a.base], stream)
 	}
 	if a.failedOpen {
 		r.counts.add(uint32(failedOpen))
@@ -49,11 +54,11 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 		}
 	case zones.NXDomain:
 		a.rcode = dns.RcodeNameError
-		r.negative(a, match.Zone)
+		r.negative(a, match)
 	case zones.Referral:
-		r.referral(a, match.Node)
+		r.referral(a, match)
 	case zones.DName:
-		return r.fastSynthesis(a, spelled, match.Node)
+		return r.fastSynthesis(a, spelled, match)
 	case zones.Exact, zones.Wildcard:
 		return r.fastData(a, match, source)
 	}
@@ -72,12 +77,17 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 	if set, ok := data.RRset(match.Node, q.qtype); ok {
 		a.flags |= flagAA
 		a.rrset(answerSection, set, a.owner)
+		if a.signs {
+			r.sign(a, answerSection, match.Zone, a.name, a.owner, set, set.TTL)
+		}
 		return nil
 	}
 	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
-		return r.fastAlias(a, set)
+		return r.fastAlias(a, match.Zone, set)
 	}
-	r.negative(a, match.Zone)
+	if !r.fastSigned(a, match) {
+		r.negative(a, match)
+	}
 	return nil
 }
 
@@ -86,7 +96,7 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 	q, s := &r.query, r.at.active
 	who := s.clientAt(binding, &q.edns.subnet, source)
 	if !a.drawn {
-		a.draw, a.drawn = r.draw(), true
+		a.draw, a.drawn = r.newDraw(), true
 	}
 	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
 	d := s.snapshot.Pools.Decide(pools.Request{
@@ -96,27 +106,60 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
-	if cname := r.at.scratch.CName; cname != nil {
-		a.flags |= flagAA
-		a.hops++
-		a.cname(cname, binding.TTL)
-		if q.qtype == dns.TypeCNAME {
-			return nil
-		}
-		return r.chain.spell(cname)
+	signs := a.signs && s.signed[match.Zone] != nil
+	switch {
+	case r.at.scratch.CName != nil:
+		return r.fastCName(a, match.Zone, binding.TTL, signs)
+	case service(binding, q.qtype):
+		r.fastService(a, match.Zone, binding, signs)
+	case len(r.at.scratch.Addrs) > 0 && isAddress(q.qtype):
+		r.fastAddresses(a, match.Zone, binding.TTL, signs)
+	default:
+		r.negative(a, match)
 	}
-	if service(binding, q.qtype) {
-		a.flags |= flagAA
-		a.service(s.zones.Service(binding.HTTPS), r.at.scratch.Addrs, binding.TTL)
-		return nil
-	}
-	if addrs := r.at.scratch.Addrs; len(addrs) > 0 && isAddress(q.qtype) {
-		a.flags |= flagAA
-		a.addresses(addrs, q.qtype, binding.TTL)
-		return nil
-	}
-	r.negative(a, match.Zone)
 	return nil
+}
+
+// fastCName adds the CNAME that a pool answers with, and returns its target.
+func (r *Responder) fastCName(a *reply, id zones.ZoneID, ttl uint32, signs bool) (next dnsname.Wire) {
+	cname := r.at.scratch.CName
+	a.flags |= flagAA
+	a.hops++
+	a.cname(cname, ttl)
+	if signs {
+		r.signBalanced(a, id, dns.TypeCNAME, ttl, r.signatures.nameData(cname))
+	}
+	if r.query.qtype == dns.TypeCNAME {
+		return nil
+	}
+	return r.chain.spell(cname)
+}
+
+// fastService adds the HTTPS record of a pool. A signed one has its hints in canonical order, so that all draws of the
+// same addresses have one signature.
+func (r *Responder) fastService(a *reply, id zones.ZoneID, binding zones.Binding, signs bool) {
+	a.flags |= flagAA
+	if signs {
+		slices.SortFunc(r.at.scratch.Addrs, netip.Addr.Compare)
+	}
+	begin := len(a.out)
+	a.service(r.at.active.zones.Service(binding.HTTPS), r.at.scratch.Addrs, binding.TTL)
+	if signs && !a.spills {
+		r.signBalanced(a, id, dns.TypeHTTPS, binding.TTL, a.out[begin+ownerSize(a.owner)+recordFixed-2:])
+	}
+}
+
+// fastAddresses adds the addresses that a pool has drawn.
+func (r *Responder) fastAddresses(a *reply, id zones.ZoneID, ttl uint32, signs bool) {
+	a.flags |= flagAA
+	addrs := r.at.scratch.Addrs
+	if signs {
+		addrs = addrs[:min(len(addrs), maxSignedAddresses)]
+	}
+	a.addresses(addrs, r.query.qtype, ttl)
+	if signs {
+		r.signBalanced(a, id, r.query.qtype, ttl, r.signatures.addressData(addrs))
+	}
 }
 
 // balances reports whether the pool answers a type: addresses, the HTTPS record, and every type
@@ -137,20 +180,30 @@ func family(qtype uint16) pools.Family {
 	return pools.IPv4
 }
 
-// negative adds the SOA for negative caching (RFC 2308 3).
-func (r *Responder) negative(a *reply, zone zones.ZoneID) {
-	data := r.at.active.zones
-	a.flags |= flagAA
-	a.rrset(authoritySection, data.Negative(zone), r.pointTo(data.Apex(zone)))
+// signBalanced signs a set of one pool at the current name.
+func (r *Responder) signBalanced(a *reply, id zones.ZoneID, qtype uint16, ttl uint32, data []byte) {
+	r.sign(a, answerSection, id, a.name, a.owner, zones.RRset{Type: qtype, TTL: ttl, Data: data}, ttl)
 }
 
-// referral adds the name servers of the zone below the cut at node, and their addresses as glue
-// (RFC 1034 4.3.2 3b).
-func (r *Responder) referral(a *reply, node zones.NodeID) {
+// negative adds the SOA for negative caching (RFC 2308 3), and the proof in a signed zone.
+func (r *Responder) negative(a *reply, match zones.Match) {
 	data := r.at.active.zones
-	servers, _ := data.RRset(node, dns.TypeNS)
-	a.rrset(authoritySection, servers, r.pointTo(data.NodeName(node)))
-	for _, ns := range data.Glue(node) {
+	a.flags |= flagAA
+	a.rrset(authoritySection, data.Negative(match.Zone), r.pointTo(data.Apex(match.Zone)))
+	if a.signs {
+		r.deny(a, match.Zone, match.Node)
+	}
+}
+
+// referral adds the name servers of the zone below the cut, and their addresses as glue (RFC 1034 4.3.2 3b).
+func (r *Responder) referral(a *reply, match zones.Match) {
+	data := r.at.active.zones
+	servers, _ := data.RRset(match.Node, dns.TypeNS)
+	a.rrset(authoritySection, servers, r.pointTo(data.NodeName(match.Node)))
+	if a.signs {
+		r.signedReferral(a, match.Zone, match.Node)
+	}
+	for _, ns := range data.Glue(match.Node) {
 		a.glue(data.GlueRecords(ns))
 	}
 }

@@ -17,6 +17,7 @@ func newEngine(snapshot *snapshot.Snapshot, draw func() uint64) *Engine {
 type paths struct {
 	wire, full *Responder
 	draw       uint64
+	last       []byte // the last answer of wire
 }
 
 func newPaths(snapshot *snapshot.Snapshot) *paths {

@@ -14,6 +14,12 @@ const (
 	recordFixed = 10 // type, class, TTL and RDLENGTH, after a record's owner
 )
 
+// The bits of the third octet of an OPT record's TTL.
+const (
+	ednsDO = 0x80 // RFC 3225 3
+	ednsCO = 0x40 // RFC 9824 5.1
+)
+
 // The bits of the header's third and fourth octets.
 const (
 	flagQR = 0x80
@@ -43,6 +49,7 @@ type query struct {
 type edns struct {
 	present bool
 	do      bool
+	co      bool // compact denial is understood (RFC 9824 5.1)
 	nsid    bool
 	version uint8
 	size    uint16 // the client's maximum UDP message size
@@ -208,7 +215,8 @@ func (e *edns) read(classOn []byte) {
 	e.present = true
 	e.size = binary.BigEndian.Uint16(classOn)
 	e.version = classOn[3]
-	e.do = classOn[4]&0x80 != 0
+	e.do = classOn[4]&ednsDO != 0
+	e.co = classOn[4]&ednsCO != 0
 }
 
 // readOptions reads the options of an OPT record (RFC 6891 6.1.2). It skips unsupported ones,

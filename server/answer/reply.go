@@ -38,10 +38,14 @@ type reply struct {
 	scope  uint8  // of the client subnet
 	nsid   []byte // the NSID option; empty: none
 	stream bool   // TCP: the client has no larger transport for a retry
+	signs  bool   // the client asks for signatures, and some zone has them
+	ede    uint16 // the extended error of an answer without data; 0: none
 	spills bool   // the records do not fit
 	full   bool   // glue was left out; no more records follow
 
 	owner      int    // offset of the current name in the message; 0: the root
+	name       []byte // the current name in lower case
+	target     int    // offset of the target of the last CNAME in the message
 	draw       uint64 // for the decisions of this answer
 	drawn      bool
 	hops       int // pools that have answered with a CNAME so far
@@ -51,7 +55,8 @@ type reply struct {
 // newReply begins the answer to q after the content of out.
 func (s *activeSnapshot) newReply(out []byte, q *query, stream bool) reply {
 	limit := s.limit(q, stream)
-	a := reply{out: append(out, q.packet[:q.end]...), base: len(out), stream: stream, owner: questionName}
+	a := reply{out: append(out, q.packet[:q.end]...), base: len(out), stream: stream, owner: questionName, name: q.name}
+	a.signs = s.signed != nil && q.edns.do
 	if len(q.name) == 1 {
 		a.owner = 0
 	}
@@ -89,6 +94,7 @@ func (a *reply) cname(target []byte, ttl uint32) {
 	a.head(a.owner, dns.TypeCNAME, ttl)
 	a.out = append(a.out, byte(len(target)>>8), byte(len(target)))
 	a.out = append(a.out, target...)
+	a.target = len(a.out) - a.base - len(target)
 	a.count[answerSection]++
 }
 
@@ -225,13 +231,19 @@ func (a *reply) finish(s *activeSnapshot, q *query) []byte {
 func (a *reply) opt(s *activeSnapshot, q *query) {
 	var flags byte
 	if q.edns.do {
-		flags = 0x80
+		flags = ednsDO
+	}
+	if a.signs && q.edns.co {
+		flags |= ednsCO
 	}
 	a.out = append(a.out, 0, 0, byte(dns.TypeOPT), byte(s.udpSize>>8), byte(s.udpSize), 0, 0, flags, 0, 0, 0)
 	begin := len(a.out)
 	a.out = append(a.out, a.nsid...)
 	if q.edns.carriesSubnet() {
 		a.out = q.edns.subnet.append(a.out, a.scope)
+	}
+	if a.ede != 0 {
+		a.out = append(a.out, 0, optionEDE, 0, 2, byte(a.ede>>8), byte(a.ede))
 	}
 	binary.BigEndian.PutUint16(a.out[begin-2:], uint16(len(a.out)-begin))
 	a.count[additionalSection]++

@@ -20,23 +20,30 @@ import (
 // holds the pinned snapshot, and Swap may remove it. So Swap sees the responders that may still
 // read the old snapshot, and an idle worker keeps no old snapshot alive.
 type Responder struct {
-	engine    *Engine
-	slot      atomic.Pointer[pinned]
-	closed    atomic.Uint64 // batches ended
-	at        *pinned       // between acquire and release
-	now       int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
-	query     query
-	chain     aliasChain
-	draw      func() uint64
-	counts    counterSet
-	facts     facts
-	ring      *logRing // nil: it has never logged a query
-	sampler   *rand.PCG
-	Port      uint16 // of the source of the current message; 0: not known
-	took      [TransportCount]durations
-	batches   uint32    // begun
-	timedFrom time.Time // when the current batch began; zero: it is not timed
-	Streamed  []byte    // answers to a TCP connection, until they are copied
+	engine     *Engine
+	slot       atomic.Pointer[pinned]
+	closed     atomic.Uint64 // batches ended
+	at         *pinned       // between acquire and release
+	now        int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
+	query      query
+	chain      aliasChain
+	draw       func() uint64
+	drawn      uint64     // the draw of the current answer
+	postponed  *postponed // the query that is answered again; nil: a new one
+	signatures signatures
+	counts     counterSet
+	facts      facts
+	ring       *logRing // nil: it has never logged a query
+	sampler    *rand.PCG
+	Port       uint16 // of the source of the current message; 0: not known
+	took       [TransportCount]durations
+	batches    uint32    // begun
+	timedFrom  time.Time // when the current batch began; zero: it is not timed
+	Streamed   []byte    // answers to a TCP connection, until they are copied
+
+	// Postpone takes a query to be answered by AnswerPostponed, because a signature is missing and making it takes as
+	// long as many answers. It returns false if there are too many. nil: missing signatures are made at once.
+	Postpone func(packet []byte, draw uint64) bool
 
 	slowOnly bool // never use the fast path: for tests that compare the two
 }
@@ -79,9 +86,11 @@ func (r *Responder) Acquire() {
 			r.ring = r.engine.logRings.add()
 		}
 	}
-	if r.at.active.usesTime {
+	if r.at.active.usesTime || r.at.active.signed != nil {
 		r.now = time.Now().Unix()
 	}
+	r.signatures.signer = r.at.active.signer
+	r.signatures.request.Now, r.signatures.request.Make = r.now, r.Postpone == nil
 }
 
 // newScratch makes the scratch for a snapshot, with round-robin at a random position.

@@ -15,7 +15,11 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	r.counts.add(uint32(slowAnswered))
 	q, s := &r.query, r.at.active
 	limit := s.limit(q, stream)
+	r.signatures.begin()
 	a := r.reply(sound, source)
+	if r.signatures.err != nil {
+		return r.postpone(out, stream)
+	}
 	if q.edns.present {
 		a.pseudo = append(a.pseudo, s.opt(q, a.msg.Rcode, a.scope, limit))
 	}
@@ -96,7 +100,10 @@ func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 	s := r.at.active
 	asked := question{
 		serving: s, scratch: r.at.scratch, responder: r, qtype: r.query.qtype,
-		subnet: &r.query.edns.subnet, source: source, draw: r.draw(), now: r.now, msg: msg,
+		subnet: &r.query.edns.subnet, source: source, draw: r.newDraw(), now: r.now, msg: msg, compactOK: r.query.edns.co,
+	}
+	if s.signed != nil && r.query.edns.do {
+		asked.signatures = &r.signatures
 	}
 	asked.resolve(dnsname.Wire(r.query.packet[HeaderSize : r.query.end-4]))
 	if asked.failedOpen {
@@ -114,6 +121,9 @@ func (s *activeSnapshot) opt(q *query, rcode int, scope uint8, limit int) *dns.O
 	opt.SetExtendedRcode(uint16(rcode))
 	if q.edns.do {
 		opt.SetDo()
+	}
+	if q.edns.do && q.edns.co && s.signed != nil {
+		opt.Hdr.Ttl |= ednsCO << 8
 	}
 	if nsid := s.nsidFor(q, limit); len(nsid) > 0 {
 		opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: optionNSID, Data: nsid[optionHead:]})

@@ -183,3 +183,24 @@ func BenchQueries(t testing.TB) map[string][]byte {
 		"NSID":        Packed(t, WithOptions(Ask("www.example.com.", dns.TypeA), RawOption(dns.EDNS0NSID))),
 	}
 }
+
+// SignedQueries returns queries with DO, one for each way to sign an answer.
+func SignedQueries(t testing.TB) map[string][]byte {
+	queries := map[string][]byte{}
+	for name, m := range map[string]*dns.Msg{
+		"Static":   Ask("mail.example.com.", dns.TypeA),
+		"Balanced": Ask("www.example.com.", dns.TypeA),
+		"HTTPS":    Ask("www.example.com.", dns.TypeHTTPS),
+		"Wildcard": Ask("a.b.t.example.com.", dns.TypeAAAA),
+		"NoData":   Ask("mail.example.com.", dns.TypeMX),
+		"NXDomain": Ask("nothing.example.com.", dns.TypeA),
+		"Referral": Ask("a.sub.example.com.", dns.TypeA),
+		"Chain":    Ask("chain.example.com.", dns.TypeA),
+		"DName":    Ask("x.tree.example.com.", dns.TypeA),
+		"Keys":     Ask("example.com.", dns.TypeDNSKEY),
+	} {
+		m.SetEdns0(1232, true)
+		queries[name] = Packed(t, m)
+	}
+	return queries
+}

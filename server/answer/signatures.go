@@ -1,0 +1,308 @@
+package answer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+	"meridian/dnssec"
+	"meridian/zones"
+)
+
+// maxSignedAddresses is the largest number of addresses in a signed answer. So many fit in a message over a stream,
+// whatever else is in it: what is signed is what is sent.
+const maxSignedAddresses = 1024
+
+// signatures makes the signatures of answers, one answer at a time. It holds the memory for that, so that an answer
+// with cached signatures allocates nothing.
+type signatures struct {
+	signer  *dnssec.Signer
+	request dnssec.Request
+	err     error // the first of the answer
+
+	set   dnssec.Set
+	data  []byte       // of sets that are not in a zone
+	next  []byte       // of NSEC records
+	types []uint16     // of NSEC records
+	addrs []netip.Addr // in canonical order
+}
+
+// begin prepares for another answer.
+func (g *signatures) begin() { g.err = nil }
+
+// append appends the signature records of g.set to dst. After an error it appends nothing.
+func (g *signatures) append(dst []byte, zone *dnssec.Zone, owner []byte, ttl uint32) []byte {
+	if g.err != nil {
+		return dst
+	}
+	dst, g.err = g.signer.AppendRRSIGs(dst, zone, &g.set, owner, ttl, &g.request)
+	return dst
+}
+
+// addressData returns the data of an address set in canonical order, whatever the order in which a pool has drawn
+// the addresses: all of its orders have one signature. It is valid until the next call.
+func (g *signatures) addressData(addrs []netip.Addr) []byte {
+	g.addrs = append(g.addrs[:0], addrs...)
+	slices.SortFunc(g.addrs, netip.Addr.Compare)
+	g.data = g.data[:0]
+	for _, addr := range g.addrs {
+		if addr.Is4() {
+			v4 := addr.As4()
+			g.data = append(append(g.data, 0, 4), v4[:]...)
+			continue
+		}
+		v6 := addr.As16()
+		g.data = append(append(g.data, 0, 16), v6[:]...)
+	}
+	return g.data
+}
+
+// nameData returns the data of a set with one record that holds a name.
+func (g *signatures) nameData(name []byte) []byte {
+	g.data = binary.BigEndian.AppendUint16(g.data[:0], uint16(len(name)))
+	g.data = append(g.data, name...)
+	return g.data
+}
+
+// nsec returns the NSEC set of the name of a question, which proves that it has no records of qtype (RFC 9824 3):
+//
+//	name                        next name                   types
+//	does not exist (node 0)     its first descendant        RRSIG NSEC NXNAME
+//	a zone cut                  the next one not below it   NS RRSIG NSEC, and DS
+//	exists, or by a wildcard    its first descendant        all that any client can get, without qtype
+//
+// qtype 0 leaves no type out.
+func (g *signatures) nsec(s *activeSnapshot, zone *dnssec.Zone, id zones.ZoneID, name []byte, node zones.NodeID, qtype uint16) zones.RRset {
+	g.types, g.next, g.data = g.types[:0], g.next[:0], g.data[:0]
+	switch {
+	case node == 0:
+		g.types = dnssec.AppendNameError(g.types)
+		g.next = dnssec.AppendSuccessor(g.next, name, zone.Name())
+	case s.zones.Delegates(node):
+		g.types = dnssec.AppendSigned(s.zones.AppendTypes(g.types, node))
+		g.next = dnssec.AppendSibling(g.next, name, zone.Name())
+	default:
+		g.types = s.zones.AppendTypes(g.types, node)
+		if s.zones.IsApex(node) {
+			g.types = zone.AppendApexTypes(g.types)
+		}
+		g.types = slices.DeleteFunc(g.types, func(t uint16) bool { return t == qtype })
+		g.types = dnssec.AppendSigned(g.types)
+		g.next = dnssec.AppendSuccessor(g.next, name, zone.Name())
+	}
+	g.data = dnssec.AppendNSEC(g.data, g.next, g.types)
+	return zones.RRset{Type: dns.TypeNSEC, TTL: s.zones.Negative(id).TTL, Count: 1, Data: g.data}
+}
+
+// signedZone returns the zone that signs, or nil if it is not signed.
+func (s *activeSnapshot) signedZone(id zones.ZoneID) *dnssec.Zone {
+	if s.signed == nil {
+		return nil
+	}
+	return s.signed[id]
+}
+
+// keySet returns the DNSKEY, CDS or CDNSKEY set of a signed zone, if match is its apex.
+func (s *activeSnapshot) keySet(match zones.Match, qtype uint16) (zones.RRset, bool) {
+	zone := s.signedZone(match.Zone)
+	if zone == nil || !s.zones.IsApex(match.Node) {
+		return zones.RRset{}, false
+	}
+	set, ok := zone.ApexSet(qtype)
+	return zones.RRset{Type: set.Type, TTL: set.TTL, Count: countRecords(set.Data), Data: set.Data}, ok
+}
+
+// countRecords counts the records of a set.
+func countRecords(data []byte) (n int) {
+	for ; len(data) > 0; n++ {
+		data = data[2+int(binary.BigEndian.Uint16(data)):]
+	}
+	return n
+}
+
+// sign adds the signatures of a set that was just added to a section, if the zone is signed and the client asks for
+// signatures. owner is in lower case, and at offset at of the message.
+func (r *Responder) sign(a *reply, to section, id zones.ZoneID, owner []byte, at int, set zones.RRset, original uint32) {
+	zone := r.at.active.signedZone(id)
+	if !a.signs || zone == nil || a.spills {
+		return
+	}
+	count, size := zone.SignatureSize(set.Type)
+	if !a.fits(size + count*ownerSize(at)) {
+		return
+	}
+	g := &r.signatures
+	g.set = dnssec.Set{Owner: owner, Type: set.Type, TTL: original, Data: set.Data}
+	pointed := [2]byte{pointer | byte(at>>8), byte(at)}
+	spelled := pointed[:]
+	if at == 0 {
+		spelled = pointed[1:] // the root
+	}
+	a.out = g.append(a.out, zone, spelled, set.TTL)
+	a.count[to] += uint16(count)
+}
+
+// deny adds the proof that the current name has no records of the question's type, or with node 0 that it does not
+// exist, after the SOA of the zone.
+func (r *Responder) deny(a *reply, id zones.ZoneID, node zones.NodeID) {
+	s, qtype := r.at.active, r.query.qtype
+	zone := s.signedZone(id)
+	if !a.signs || zone == nil {
+		return
+	}
+	if apex, ok := s.zones.RRset(s.zones.ApexNode(id), dns.TypeSOA); ok {
+		r.sign(a, authoritySection, id, s.zones.Apex(id), r.pointTo(s.zones.Apex(id)), s.zones.Negative(id), apex.TTL)
+	}
+	if node == 0 && a.rcode == dns.RcodeNameError && !r.query.edns.co {
+		a.rcode = dns.RcodeSuccess // RFC 9824 3.1
+	}
+	nsec := r.signatures.nsec(s, zone, id, a.name, node, qtype)
+	a.rrset(authoritySection, nsec, a.owner)
+	r.sign(a, authoritySection, id, a.name, a.owner, nsec, nsec.TTL)
+}
+
+// signedReferral adds the DS set of the cut at node, or the proof that there is none (RFC 4035 3.1.4.1).
+func (r *Responder) signedReferral(a *reply, id zones.ZoneID, node zones.NodeID) {
+	s := r.at.active
+	zone := s.signedZone(id)
+	if !a.signs || zone == nil {
+		return
+	}
+	cut := s.zones.NodeName(node)
+	set, ok := s.zones.RRset(node, dns.TypeDS)
+	if !ok {
+		set = r.signatures.nsec(s, zone, id, cut, node, 0)
+	}
+	at := r.pointTo(cut)
+	a.rrset(authoritySection, set, at)
+	r.sign(a, authoritySection, id, cut, at, set, set.TTL)
+}
+
+// fastSigned answers the types that only a signed zone has, which are not in the zone's data: those of its keys, and
+// NSEC. A question for RRSIG is refused: signatures are not an RRset (RFC 8482 7).
+func (r *Responder) fastSigned(a *reply, match zones.Match) bool {
+	s, qtype := r.at.active, r.query.qtype
+	zone := s.signedZone(match.Zone)
+	if zone == nil {
+		return false
+	}
+	if qtype == dns.TypeRRSIG {
+		a.rcode = dns.RcodeRefused
+		return true
+	}
+	set, ok := s.keySet(match, qtype)
+	if !ok && qtype == dns.TypeNSEC && zone.Denial() == dnssec.Compact {
+		set, ok = r.signatures.nsec(s, zone, match.Zone, a.name, match.Node, 0), true
+	}
+	if ok {
+		a.flags |= flagAA
+		a.rrset(answerSection, set, a.owner)
+		r.sign(a, answerSection, match.Zone, a.name, a.owner, set, set.TTL)
+	}
+	return ok
+}
+
+// sign is Responder.sign on the slow path: records are those that were just added to a section, with this owner.
+func (q *question) sign(to *[]dns.RR, owner dnsname.Wire, set zones.RRset, original uint32) {
+	zone := q.serving.signedZone(q.match.Zone)
+	if q.signatures == nil || zone == nil {
+		return
+	}
+	q.signatures.set = dnssec.Set{Owner: owner.Folded(), Type: set.Type, TTL: original, Data: bytes.Clone(set.Data)}
+	octets := q.signatures.append(nil, zone, owner, set.TTL)
+	for at := 0; at < len(octets); {
+		rr, next, err := dns.UnpackRR(octets, at)
+		if err != nil {
+			panic("server: a signature that does not unpack: " + err.Error())
+		}
+		*to = append(*to, rr)
+		at = next
+	}
+}
+
+// deny is Responder.deny on the slow path. owner is the current name.
+func (q *question) deny(owner dnsname.Wire, node zones.NodeID) {
+	s, id := q.serving, q.match.Zone
+	zone := s.signedZone(id)
+	if q.signatures == nil || zone == nil {
+		return
+	}
+	if soa, ok := s.zones.RRset(s.zones.ApexNode(id), dns.TypeSOA); ok {
+		q.sign(&q.msg.Ns, s.zones.Apex(id), s.zones.Negative(id), soa.TTL)
+	}
+	if node == 0 && q.msg.Rcode == dns.RcodeNameError && !q.compactOK {
+		q.msg.Rcode = dns.RcodeSuccess
+	}
+	q.addNSEC(&q.msg.Ns, owner, node, q.qtype)
+}
+
+// addNSEC adds the NSEC record of owner, and its signatures.
+func (q *question) addNSEC(to *[]dns.RR, owner dnsname.Wire, node zones.NodeID, qtype uint16) {
+	zone := q.serving.signedZone(q.match.Zone)
+	g := q.signatures
+	if g == nil {
+		g = new(signatures)
+	}
+	nsec := g.nsec(q.serving, zone, q.match.Zone, owner.Folded(), node, qtype)
+	*to = append(*to, nsec.RRs(owner.String())...)
+	q.sign(to, owner, nsec, nsec.TTL)
+}
+
+// signedReferral is Responder.signedReferral on the slow path.
+func (q *question) signedReferral(node zones.NodeID) {
+	if q.signatures == nil || q.serving.signedZone(q.match.Zone) == nil {
+		return
+	}
+	cut := q.serving.zones.NodeName(node)
+	set, ok := q.serving.zones.RRset(node, dns.TypeDS)
+	if !ok {
+		q.addNSEC(&q.msg.Ns, cut, node, 0)
+		return
+	}
+	q.msg.Ns = append(q.msg.Ns, set.RRs(cut.String())...)
+	q.sign(&q.msg.Ns, cut, set, set.TTL)
+}
+
+// signed is Responder.fastSigned on the slow path.
+func (q *question) signed(owner dnsname.Wire) bool {
+	zone := q.serving.signedZone(q.match.Zone)
+	if zone == nil {
+		return false
+	}
+	if q.qtype == dns.TypeRRSIG {
+		q.msg.Rcode = dns.RcodeRefused
+		return true
+	}
+	if set, ok := q.serving.keySet(q.match, q.qtype); ok {
+		q.answer(owner, set)
+		return true
+	}
+	if q.qtype == dns.TypeNSEC && zone.Denial() == dnssec.Compact {
+		q.msg.Authoritative = true
+		q.addNSEC(&q.msg.Answer, owner, q.match.Node, 0)
+		return true
+	}
+	return false
+}
+
+// postpone ends an answer that has no signature: it is made later, or the client is sent to TCP, or over a stream the
+// answer is SERVFAIL.
+func (r *Responder) postpone(out []byte, stream bool) []byte {
+	q, s := &r.query, r.at.active
+	if errors.Is(r.signatures.err, dnssec.ErrMissing) && r.Postpone(q.packet, r.drawn) {
+		return out
+	}
+	a := s.newReply(out, q, stream)
+	if a.spills = !stream; stream {
+		a.rcode, a.ede = dns.RcodeServerFailure, dns.ExtendedErrorCodeNotReady
+	}
+	out = a.finish(s, q)
+	r.counts.add(uint32(unsigned))
+	r.count(int(a.rcode), a.flags&flagTC != 0)
+	return out
+}

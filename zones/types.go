@@ -1,0 +1,99 @@
+package zones
+
+import (
+	"github.com/miekg/dns"
+
+	"meridian/pools"
+)
+
+// AppendTypes appends the types that any client can get at node, for the type bitmap of an NSEC record (RFC 4034
+// 4.1.2). It leaves out those that each name of a signed zone has. A resolver that has the record answers other clients
+// from it (RFC 8198): a type that one client does not get must be in it if another one does.
+//
+//	node                            types
+//	a cut                           NS, and DS
+//	the parent side of an apex      NS, and DS
+//	balanced                        the static types, A and AAAA if a member has any, HTTPS if configured
+//	any other                       the static types
+//
+// A CNAME of a pool is never in it: with CNAME, the record would prove nothing about other types (RFC 6840 4.3).
+func (s *Data) AppendTypes(types []uint16, node NodeID) []uint16 {
+	n := &s.nodes[node]
+	if n.flags.has(isCut) || n.flags.has(isAbove) {
+		types = append(types, dns.TypeNS)
+		if _, signed := s.RRset(node, dns.TypeDS); signed {
+			types = append(types, dns.TypeDS)
+		}
+		return types
+	}
+	sets := s.nodeSets(n)
+	for i := range sets {
+		types = append(types, sets[i].typ)
+	}
+	if n.flags.has(isBalanced) {
+		b := &s.bindings[n.extra]
+		if b.V4 {
+			types = append(types, dns.TypeA)
+		}
+		if b.V6 {
+			types = append(types, dns.TypeAAAA)
+		}
+		if b.HTTPS.Exists() {
+			types = append(types, dns.TypeHTTPS)
+		}
+	}
+	return types
+}
+
+// Delegates reports whether node is a zone cut, or the parent side of an apex of ours.
+func (s *Data) Delegates(node NodeID) bool {
+	n := &s.nodes[node]
+	return n.flags.has(isCut) || n.flags.has(isAbove)
+}
+
+// IsApex reports whether node is the apex of a zone.
+func (s *Data) IsApex(node NodeID) bool { return s.nodes[node].flags.has(isApex) }
+
+// families holds whether a pool can answer with addresses of each family.
+type families struct{ v4, v6 bool }
+
+func (f *families) add(g families) { f.v4, f.v6 = f.v4 || g.v4, f.v6 || g.v6 }
+
+// givenFamilies returns the families that a name bound to each pool can be answered with: from its members, its nested
+// pools and its fallback, whatever their state. The addresses of a target may be of both.
+func (c *compiler) givenFamilies() []families {
+	own := make([]families, len(c.cfg.Pools))
+	seen := make([]bool, len(c.cfg.Pools))
+	for i := range own {
+		c.familiesOf(own, seen, pools.ID(i))
+	}
+	bound := append([]families(nil), own...)
+	for i := range bound {
+		if fallback, ok := c.pools[c.cfg.Pools[i].Fallback]; ok {
+			bound[i].add(own[fallback])
+		}
+	}
+	return bound
+}
+
+// familiesOf computes own for a pool and its nested pools. It stops if a pool contains itself, which package pools
+// rejects.
+func (c *compiler) familiesOf(own []families, seen []bool, id pools.ID) families {
+	if seen[id] {
+		return own[id]
+	}
+	seen[id] = true
+	for i := range c.cfg.Pools[id].Members {
+		m := &c.cfg.Pools[id].Members[i]
+		if m.Target != "" {
+			own[id].add(families{true, true})
+		}
+		for _, addr := range m.Addresses {
+			own[id].add(families{addr.Is4(), addr.Is6()})
+		}
+		if below, ok := c.pools[m.Pool]; ok && m.Pool != "" {
+			own[id].add(c.familiesOf(own, seen, below))
+		}
+	}
+	return own[id]
+}
