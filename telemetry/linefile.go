@@ -70,6 +70,12 @@ func (f *lineFile) flush() {
 	}
 }
 
+// reopen checks at once whether the file was renamed, or can be opened again.
+func (f *lineFile) reopen() {
+	f.checked = time.Time{}
+	f.flush()
+}
+
 func (f *lineFile) close() {
 	f.flush()
 	f.closeFile()

@@ -37,12 +37,14 @@ func (q *QueryLog) Lost() uint64 {
 	return q.lost.Load() + q.current.lost()
 }
 
-// Use logs the queries of the server of control as a configuration says. A destination that has not changed is kept.
+// Use logs the queries of the server of control as a configuration says. A destination that has not changed is kept; its
+// file is opened again if it was renamed, so that a reload after log rotation returns when the old file is complete.
 func (q *QueryLog) Use(control *control.Control, cfg *config.Config) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	wanted := destinations{cfg.QueryLog.Dnstap, cfg.QueryLog.File, cfg.Server.NSID}
 	if q.current != nil && q.current.control == control && reflect.DeepEqual(q.current.to, wanted) {
+		q.current.reopen()
 		return
 	}
 	q.closeLocked()
@@ -85,11 +87,12 @@ type queryWriter struct {
 	message dnstap.Message
 	extra   []byte
 	stop    context.CancelFunc
+	reopens chan chan struct{} // requests to follow a renamed file; each is closed when that is done
 	done    chan struct{}
 }
 
 func newQueryWriter(control *control.Control, to destinations, version string, log *slog.Logger) *queryWriter {
-	w := &queryWriter{control: control, to: to, version: version, done: make(chan struct{})}
+	w := &queryWriter{control: control, to: to, version: version, reopens: make(chan chan struct{}), done: make(chan struct{})}
 	if to.dnstap != (config.Destination{}) {
 		w.dnstap = dnstap.NewSink(dnstap.Destination(to.dnstap), log)
 	}
@@ -111,6 +114,10 @@ func (w *queryWriter) run(ctx context.Context) {
 		select {
 		case <-tick.C:
 			w.drain(ctx)
+		case finished := <-w.reopens:
+			w.drain(ctx)
+			w.follow()
+			close(finished)
 		case <-ctx.Done():
 		}
 	}
@@ -139,6 +146,23 @@ func (w *queryWriter) drain(ctx context.Context) {
 	if w.lines != nil {
 		w.lines.flush()
 	}
+}
+
+// follow opens a renamed file again, and tries a failed destination at once.
+func (w *queryWriter) follow() {
+	if w.dnstap != nil {
+		w.dnstap.Reopen()
+	}
+	if w.lines != nil {
+		w.lines.reopen()
+	}
+}
+
+// reopen waits until the writer has followed a rename.
+func (w *queryWriter) reopen() {
+	finished := make(chan struct{})
+	w.reopens <- finished // the writer ends after this only: Use and Close run one at a time
+	<-finished
 }
 
 func (w *queryWriter) close() {

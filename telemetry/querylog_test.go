@@ -255,3 +255,69 @@ func TestLineEqualsReference(t *testing.T) {
 		}
 	}
 }
+
+// TestReloadFollowsARenamedFile renames the files as logrotate does and reloads: what is logged after that is in new files.
+func TestReloadFollowsARenamedFile(t *testing.T) {
+	dir := t.TempDir()
+	lines, frames := filepath.Join(dir, "q"), filepath.Join(dir, "d")
+	w := watch(t, logging(fmt.Sprintf("file: %q, dnstap: %q", lines, "file:"+frames)))
+	w.use(t)
+	w.ask(t, "www.example.com.")
+	w.use(t) // writes what is logged
+	for _, path := range []string{lines, frames} {
+		if err := os.Rename(path, path+".1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.use(t)
+	sizes := func() (all []int64) {
+		for _, path := range []string{lines + ".1", frames + ".1", lines, frames} {
+			size := int64(-1)
+			if info, err := os.Stat(path); err == nil {
+				size = info.Size()
+			}
+			all = append(all, size)
+		}
+		return all
+	}
+	before := sizes()
+	w.ask(t, "www.example.com.")
+	w.metrics.QueryLog().Close()
+	after := sizes()
+	if before[0] <= 0 || before[1] <= 0 || !slices.Equal(before[:2], after[:2]) || after[2] <= 0 || after[3] <= 0 {
+		t.Errorf("sizes before a query %d, after it %d; want equal old files, and new ones", before, after)
+	}
+}
+
+// TestFullDiskLosesLinesAndIsCounted writes to a device that is always full.
+func TestFullDiskLosesLinesAndIsCounted(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("SKIPPED: there is no /dev/full")
+	}
+	var log bytes.Buffer
+	f := newLineFile("/dev/full", slog.New(slog.NewTextHandler(&log, nil)))
+	for range 3 {
+		f.write(&answer.LoggedQuery{})
+		f.flush()
+	}
+	if got := f.lost.Load(); got != 3 || strings.Count(log.String(), "no space left on device") != 1 {
+		t.Errorf("lost %d, want 3; log: %s", got, &log)
+	}
+}
+
+// TestFailedFileIsTriedAtOnceAfterAReload makes the folder of a file that could not be opened.
+func TestFailedFileIsTriedAtOnceAfterAReload(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "later", "q")
+	f := newLineFile(path, slog.New(slog.DiscardHandler))
+	f.write(&answer.LoggedQuery{})
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f.write(&answer.LoggedQuery{}) // too early
+	f.reopen()
+	f.write(&answer.LoggedQuery{})
+	f.close()
+	if text, err := os.ReadFile(path); err != nil || bytes.Count(text, []byte("\n")) != 1 || f.lost.Load() != 2 {
+		t.Errorf("%q %v, %d lost; want one line and 2", text, err, f.lost.Load())
+	}
+}

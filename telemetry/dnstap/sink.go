@@ -101,6 +101,12 @@ func (s *Sink) Flush() {
 	s.followRename()
 }
 
+// Reopen follows a renamed file at once, and lets the next message connect at once after an error.
+func (s *Sink) Reopen() {
+	s.checked, s.attempt = time.Time{}, time.Time{}
+	s.Flush()
+}
+
 // Close writes the buffer, ends the stream and closes it.
 func (s *Sink) Close() {
 	s.Flush()
