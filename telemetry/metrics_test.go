@@ -410,36 +410,6 @@ func TestNativeBucketsAreEncoded(t *testing.T) {
 	}
 }
 
-// BenchmarkScrape scrapes a server with 10,000 endpoints.
-func BenchmarkScrape(b *testing.B) {
-	var pools, names strings.Builder
-	for p := range 1000 {
-		fmt.Fprintf(&pools, "  p%d: {policy: weighted, check: told, members: [", p)
-		for m := range 10 {
-			fmt.Fprintf(&pools, "{name: m%d, addresses: [10.%d.%d.%d]}, ", m, p/250, p%250, m)
-		}
-		pools.WriteString("]}\n")
-		fmt.Fprintf(&names, "      n%d: {pool: p%d}\n", p, p)
-	}
-	w := watch(b, `
-server: {listen: ["127.0.0.1:0"], workers: 1}
-admin: {listen: "127.0.0.1:0"}
-checks: {told: {type: push}}
-pools:
-`+pools.String()+`
-zones:
-  example.com:
-    nameservers: {ns1.example.net: []}
-    contact: a@example.com
-    names:
-`+names.String())
-	lines := strings.Count(w.scrape(b, "text/plain"), "\n")
-	b.ReportMetric(float64(lines), "lines")
-	for b.Loop() {
-		w.scrape(b, "text/plain")
-	}
-}
-
 func TestCertificateExpiryIsExported(t *testing.T) {
 	endpoint := httptest.NewTLSServer(http.NotFoundHandler())
 	endpoint.Config.ErrorLog = log.New(io.Discard, "", 0)

@@ -67,25 +67,14 @@ func (m *Metrics) Observer() health.Observer { return m.probes.observer() }
 // QueryLog returns the query log, whose losses m counts.
 func (m *Metrics) QueryLog() *QueryLog { return m.queryLog }
 
-// maxScrapes is how many scrapes run at once; more wait for one to end.
-const maxScrapes = 2
-
 // Handler returns the handler of /metrics for the server of control.
-func (m *Metrics) Handler(control *control.Control) http.Handler {
+func (m *Metrics) Handler(control *control.Control) http.Handler { return paced(m.exporter(control)) }
+
+func (m *Metrics) exporter(control *control.Control) http.Handler {
 	m.mu.Lock()
 	m.control = control
 	m.mu.Unlock()
-	handler := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})
-	slots := make(chan struct{}, maxScrapes)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-r.Context().Done():
-			return
-		}
-		handler.ServeHTTP(w, r)
-	})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError})
 }
 
 // measured returns the current measurement of the server.
