@@ -7,12 +7,14 @@
 //	POST   /v1/reload                   {allow_removal}: load the configuration again
 //	POST   /v1/clear                    {target}: release its holds
 //	POST   /v1/checks/NAME/reports      {address, up, reason, lease}: the result of a check of type push
-//	GET    /v1/explain?name=&type=&client=&resolver=&draw=
+//	GET    /v1/explain?name=&type=&client=&resolver=&draw=&down=
 //	GET    /v1/events?since=&kind=&subject=&limit=   events; /v1/events/stream sends them as they happen
+//	GET    /v1/audit?since=&subject=&limit=   the changes made through the API
 //	GET    /v1/forecast?target=T&kind=K effect of a change on traffic; from=healthy: of the present problems
 //	GET    /v1/zones                    served zones and bound names
 //	GET    /v1/regions                  regions and their locations
 //	GET    /v1/stats                    counters, and samples of the last hour
+//	GET    /v1/answers                  answers of each member in the last minutes
 //	GET    /v1/session                  the user of the token
 //	GET    /v1/version
 //	GET    /metrics                     for Prometheus
@@ -51,6 +53,7 @@ type api struct {
 	statusSlots  chan struct{} // holds one element for each running status request
 	forecastSlot chan struct{} // holds one element while a forecast is computed
 	streamSlots  chan struct{} // holds one element for each open event stream
+	reports      lastReports
 }
 
 // maxStatusReaders is the number of concurrent status requests: with ten thousand endpoints each
@@ -59,7 +62,10 @@ const maxStatusReaders = 2
 
 // New returns the handler of the API of a running server.
 func New(c *control.Control, o Options) http.Handler {
-	a := &api{c, o, make(chan struct{}, maxStatusReaders), make(chan struct{}, 1), make(chan struct{}, maxStreams)}
+	a := &api{
+		control: c, Options: o,
+		statusSlots: make(chan struct{}, maxStatusReaders), forecastSlot: make(chan struct{}, 1), streamSlots: make(chan struct{}, maxStreams),
+	}
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("GET /v1/status", a.status)
 	guarded.HandleFunc("GET /v1/overrides", a.overrides)
@@ -67,13 +73,15 @@ func New(c *control.Control, o Options) http.Handler {
 	guarded.HandleFunc("DELETE /v1/overrides", a.audited("remove an override", a.deleteOverride))
 	guarded.HandleFunc("POST /v1/reload", a.audited("reload", a.reload))
 	guarded.HandleFunc("POST /v1/clear", a.audited("clear holds", a.clear))
-	guarded.HandleFunc("POST /v1/checks/{check}/reports", a.report)
+	guarded.HandleFunc("POST /v1/checks/{check}/reports", a.auditedReport)
 	guarded.HandleFunc("GET /v1/explain", a.explain)
 	guarded.HandleFunc("GET /v1/version", a.version)
 	guarded.HandleFunc("GET /v1/session", a.session)
 	guarded.HandleFunc("GET /v1/events", a.eventList)
 	guarded.HandleFunc("GET /v1/events/stream", a.eventStream)
+	guarded.HandleFunc("GET /v1/audit", a.auditList)
 	guarded.HandleFunc("GET /v1/stats", a.stats)
+	guarded.HandleFunc("GET /v1/answers", a.answers)
 	guarded.HandleFunc("GET /v1/zones", a.zones)
 	guarded.HandleFunc("GET /v1/regions", a.regions)
 	guarded.HandleFunc("GET /v1/forecast", a.forecast)

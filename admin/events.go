@@ -34,26 +34,44 @@ type eventQuery struct {
 
 // eventList answers with the first events after since, or with the last ones.
 func (a *api) eventList(w http.ResponseWriter, r *http.Request) {
-	q, ok := parseEvents(w, r)
-	if !ok {
-		return
+	if q, ok := parseEvents(w, r, "since", "kind"+repeated, "subject", "limit"); ok {
+		list, next := a.eventsOf(&q)
+		answer(w, http.StatusOK, EventPage{list, next})
 	}
+}
+
+// AuditPage is the response to GET /v1/audit.
+type AuditPage struct {
+	Audit []event.Event `json:"audit"`
+	Next  uint64        `json:"next,omitempty"` // as in EventPage
+}
+
+// auditList answers with the audit records, as eventList does with all events.
+func (a *api) auditList(w http.ResponseWriter, r *http.Request) {
+	if q, ok := parseEvents(w, r, "since", "subject", "limit"); ok {
+		q.filter.Kinds = []string{event.Audit}
+		list, next := a.eventsOf(&q)
+		answer(w, http.StatusOK, AuditPage{list, next})
+	}
+}
+
+// eventsOf returns the events that a query asks for; next is 0 if there are no more.
+func (a *api) eventsOf(q *eventQuery) (list []event.Event, next uint64) {
 	log := a.control.Events()
 	p := log.Latest(q.filter, q.limit)
 	if !q.latest {
 		p = log.Since(q.since, q.filter, q.limit)
 	}
-	found := EventPage{Events: append([]event.Event{}, p.Events...)}
 	if p.More {
-		found.Next = p.Next
+		next = p.Next
 	}
-	answer(w, http.StatusOK, found)
+	return append([]event.Event{}, p.Events...), next // never nil: JSON needs a list
 }
 
-// parseEvents parses the parameters of a request for events. If they are invalid, it answers with
+// parseEvents parses the known parameters of a request for events. If they are invalid, it answers with
 // an error and ok is false.
-func parseEvents(w http.ResponseWriter, r *http.Request) (q eventQuery, ok bool) {
-	words, ok := query(w, r, "since", "kind", "subject", "limit")
+func parseEvents(w http.ResponseWriter, r *http.Request, known ...string) (q eventQuery, ok bool) {
+	words, ok := query(w, r, known...)
 	if !ok {
 		return q, false
 	}
@@ -100,7 +118,7 @@ func parseLimit(text string) (int, error) {
 // eventStream sends events as server-sent events until the client goes. Without since it begins
 // with the next one. A client that does not read is disconnected.
 func (a *api) eventStream(w http.ResponseWriter, r *http.Request) {
-	q, ok := parseEvents(w, r)
+	q, ok := parseEvents(w, r, "since", "kind"+repeated, "subject", "limit")
 	if !ok {
 		return
 	}
@@ -171,32 +189,3 @@ func (s *stream) send(e *event.Event) error {
 	_, err = fmt.Fprintf(s.w, "id: %d\nevent: %s\ndata: %s\n\n", e.ID, e.Kind, data)
 	return err
 }
-
-// audited records the outcome of a request that changes something.
-func (a *api) audited(what string, next func(w http.ResponseWriter, r *http.Request) (subject, reason string)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		seen := &statusWriter{ResponseWriter: w, code: http.StatusOK}
-		subject, reason := next(seen, r)
-		result := "done"
-		if seen.code != http.StatusOK {
-			result = fmt.Sprintf("refused with %d", seen.code)
-		}
-		u := userOf(r)
-		a.control.RecordAudit(u.Name, u.From.Addr(), what, subject, reason, result)
-	}
-}
-
-// statusWriter remembers the status of an answer.
-type statusWriter struct {
-	http.ResponseWriter
-	code int
-}
-
-// WriteHeader writes and remembers the status.
-func (w *statusWriter) WriteHeader(code int) {
-	w.code = code
-	w.ResponseWriter.WriteHeader(code)
-}
-
-// Unwrap returns the writer below, for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

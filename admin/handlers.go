@@ -141,7 +141,7 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason 
 }
 
 func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) (subject, reason string) {
-	words, ok := query(w, r, "target", "kind")
+	words, ok := query(w, r, "target", "kind"+repeated)
 	if !ok {
 		return "", ""
 	}
@@ -167,16 +167,20 @@ func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) (subject, r
 	return target.String(), ""
 }
 
+// repeated ends the name of a parameter that may be given several times.
+const repeated = "..."
+
 // query returns the parameters of a request. If one is not in known, it answers with an error and
 // ok is false.
 func query(w http.ResponseWriter, r *http.Request, known ...string) (words url.Values, ok bool) {
 	words = r.URL.Query()
 	for word := range words {
-		if !slices.Contains(known, word) {
-			problem(w, http.StatusBadRequest, fmt.Sprintf("unknown parameter %q", word), "known: "+strings.Join(known, ", "))
+		many := slices.Contains(known, word+repeated)
+		if !many && !slices.Contains(known, word) {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("unknown parameter %q", word), "known: "+strings.ReplaceAll(strings.Join(known, ", "), repeated, ""))
 			return words, false
 		}
-		if word != "kind" && len(words[word]) > 1 {
+		if !many && len(words[word]) > 1 {
 			problem(w, http.StatusBadRequest, fmt.Sprintf("parameter %q is given %d times", word, len(words[word])), "give it once at most")
 			return words, false
 		}
@@ -212,25 +216,29 @@ func (a *api) clear(w http.ResponseWriter, r *http.Request) (subject, reason str
 	return asked.Target.String(), ""
 }
 
-func (a *api) report(w http.ResponseWriter, r *http.Request) {
+// report passes a result to a check of type push. reported is what the request says; its address is invalid if that is
+// unknown.
+func (a *api) report(w http.ResponseWriter, r *http.Request) (reported Reported, reason string) {
 	var asked ReportRequest
+	reported.Check = r.PathValue("check")
 	if !read(w, r, &asked) {
-		return
+		return reported, ""
 	}
 	if asked.Up == nil || !asked.Address.IsValid() {
 		problem(w, http.StatusBadRequest, "address or up is missing", `{"address": "192.0.2.10", "up": true}`)
-		return
+		return reported, asked.Reason
 	}
-	check := r.PathValue("check")
-	if err := a.control.Report(check, asked.Address, *asked.Up, asked.Reason, time.Duration(asked.Lease)); err != nil {
+	reported.Address, reported.Up = asked.Address, *asked.Up
+	if err := a.control.Report(reported.Check, reported.Address, reported.Up, asked.Reason, time.Duration(asked.Lease)); err != nil {
 		writeError(w, err)
-		return
+	} else {
+		answer(w, http.StatusOK, reported)
 	}
-	answer(w, http.StatusOK, Reported{check, asked.Address, *asked.Up})
+	return reported, asked.Reason
 }
 
 func (a *api) explain(w http.ResponseWriter, r *http.Request) {
-	words, ok := query(w, r, "name", "type", "client", "resolver", "draw", "time")
+	words, ok := query(w, r, "name", "type", "client", "resolver", "draw", "time", "down"+repeated)
 	if !ok {
 		return
 	}
@@ -242,5 +250,18 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	answer(w, http.StatusOK, a.control.Explain(asked))
+	if len(words["down"]) == 0 {
+		answer(w, http.StatusOK, a.control.Explain(asked))
+		return
+	}
+	down, ok := parseTargets(w, words["down"])
+	if !ok {
+		return
+	}
+	e, err := a.control.ExplainIfDown(asked, down)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, e)
 }

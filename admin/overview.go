@@ -25,6 +25,10 @@ func (a *api) stats(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, a.control.Stats())
 }
 
+func (a *api) answers(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, a.control.Answers())
+}
+
 func (a *api) zones(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"zones": a.control.Zones()})
 }
@@ -45,11 +49,11 @@ type ForecastAnswer struct {
 // forecast answers with the effect of a change on the traffic of all IPv4 clients. One forecast is
 // computed at a time: it takes the time of a processor.
 func (a *api) forecast(w http.ResponseWriter, r *http.Request) {
-	words, ok := query(w, r, "target", "kind", "from")
+	words, ok := query(w, r, "target"+repeated, "kind", "from")
 	if !ok {
 		return
 	}
-	assumed, ok := parseAssumption(w, words.Get("target"), words.Get("kind"), words.Get("from"))
+	assumed, ok := parseAssumption(w, words["target"], words.Get("kind"), words.Get("from"))
 	if !ok {
 		return
 	}
@@ -88,20 +92,19 @@ func (a *api) sides(assumed *control.Assumption) (*control.Sides, error) {
 // parseAssumption parses the parameters of a forecast. If they are invalid, it answers with an
 // error and ok is false.
 //
-//	from     target and kind  forecast
-//	healthy  none             from all healthy to the present state
-//	none     both             from the present state to the change
-func parseAssumption(w http.ResponseWriter, target, word, from string) (assumed *control.Assumption, ok bool) {
+//	from     targets and kind  forecast
+//	healthy  none              from all healthy to the present state
+//	none     both              from the present state to the change of all targets
+func parseAssumption(w http.ResponseWriter, targets []string, word, from string) (assumed *control.Assumption, ok bool) {
 	switch {
-	case from == "healthy" && target == "" && word == "":
+	case from == "healthy" && len(targets) == 0 && word == "":
 		return nil, true
 	case from != "":
 		problem(w, http.StatusBadRequest, "from is healthy, without target and kind", "/v1/forecast?from=healthy")
 		return nil, false
 	}
-	selector, err := control.ParseSelector(target)
-	if err != nil {
-		writeError(w, err)
+	selectors, ok := parseTargets(w, targets)
+	if !ok {
 		return nil, false
 	}
 	kinds := map[string]pools.Kind{
@@ -112,5 +115,21 @@ func parseAssumption(w http.ResponseWriter, target, word, from string) (assumed 
 		problem(w, http.StatusBadRequest, "unknown kind of change", "known: down, drained, forced up, forced down, off")
 		return nil, false
 	}
-	return &control.Assumption{Target: selector, Kind: kind}, true
+	return &control.Assumption{Targets: selectors, Kind: kind}, true
+}
+
+// parseTargets parses targets, one at least. If one is invalid, it answers with an error and ok is false.
+func parseTargets(w http.ResponseWriter, targets []string) (all []control.Selector, ok bool) {
+	if len(targets) == 0 {
+		targets = []string{""} // gives the error of an empty one
+	}
+	for _, target := range targets {
+		selector, err := control.ParseSelector(target)
+		if err != nil {
+			writeError(w, err)
+			return nil, false
+		}
+		all = append(all, selector)
+	}
+	return all, true
 }

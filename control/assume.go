@@ -10,8 +10,8 @@ import (
 
 // Assumption is a change of overrides to forecast. The zero value changes nothing.
 type Assumption struct {
-	Target Selector
-	Kind   pools.Kind // AssumedDown: the target fails; 0: its override is removed
+	Targets []Selector
+	Kind    pools.Kind // AssumedDown: the targets fail; 0: their overrides are removed
 }
 
 // Sides are the running server before and after a change, for a forecast. Neither answers queries
@@ -51,8 +51,10 @@ func (at *view) recompile() (*snapshot.Snapshot, error) {
 
 // assume returns a copy of the present state with a change.
 func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
-	if err := a.Target.validate(at.Snapshot.Config); err != nil {
-		return nil, err
+	for _, t := range a.Targets {
+		if err := t.validate(at.Snapshot.Config); err != nil {
+			return nil, err
+		}
 	}
 	after, err := at.recompile()
 	if err != nil {
@@ -61,9 +63,15 @@ func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
 	tree := after.Pools
 	tree.CarryOver(at.Snapshot.Pools)
 	tree.Apply(presentStates(at.Snapshot.Pools, time.Now()))
-	list := at.overrides.without(a.Target).forTree()
-	if a.Kind != 0 {
-		list = append(list, pools.Override{Pool: a.Target.Pool, Member: a.Target.Member, Region: a.Target.Region, Kind: a.Kind})
+	left := at.overrides
+	for _, t := range a.Targets {
+		left = left.without(t)
+	}
+	list := left.forTree()
+	for _, t := range a.Targets {
+		if a.Kind != 0 {
+			list = append(list, pools.Override{Pool: t.Pool, Member: t.Member, Region: t.Region, Kind: a.Kind})
+		}
 	}
 	tree.SetOverrides(list)
 	return after, nil

@@ -70,6 +70,7 @@ type Control struct {
 	restored    Restored
 
 	history history
+	shares  *shares
 }
 
 // pending is a tree that does not answer yet but is about to.
@@ -80,8 +81,11 @@ type pending struct {
 
 // New returns the Control of a server that does not answer yet.
 func New(server *server.Server, log *slog.Logger) *Control {
-	to := reporter{log, event.NewLog(nil)}
-	return &Control{reporter: to, conditions: conditions{reporter: to}, states: stateLog{events: to.events}, server: server, startedAt: time.Now(), requests: make(chan ReloadRequest)}
+	to, now := reporter{log, event.NewLog(nil)}, time.Now()
+	return &Control{
+		reporter: to, conditions: conditions{reporter: to}, states: stateLog{events: to.events}, server: server,
+		startedAt: now, shares: newShares(now), requests: make(chan ReloadRequest),
+	}
 }
 
 // Use sets the prober and the notifier that Control reports about, before the first configuration
@@ -257,7 +261,8 @@ func (c *Control) undo(t Selector, kinds []pools.Kind) (Override, error) {
 // may be changed.
 func (c *Control) Tick(now time.Time) {
 	defer c.RecoverPanic("tick")
-	c.history.sample(now, func() uint64 { return c.Counters().Queries })
+	c.history.sample(now, c.sampled)
+	c.shares.sample(now, c.server.AnswerTotals)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.currentView()

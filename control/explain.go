@@ -126,6 +126,18 @@ func (c *Control) explain(asked answer.ExplainQuery) (Explanation, *view) {
 	return e, at
 }
 
+// ExplainIfDown explains a question as Explain does, for the running configuration with these targets down.
+func (c *Control) ExplainIfDown(asked answer.ExplainQuery, down []Selector) (Explanation, error) {
+	sides, err := c.Assume(Assumption{Targets: down, Kind: pools.AssumedDown})
+	if err != nil {
+		return Explanation{}, err
+	}
+	defer sides.Release()
+	e := Explain(sides.After, asked)
+	e.At = time.Now()
+	return e, nil
+}
+
 func explainedLocation(l geo.Location) ExplainedLocation {
 	e := ExplainedLocation{
 		Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision, City: l.City, ASN: l.ASN,

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"meridian/server/answer"
 )
 
 // Stats are the counters of a running server, as JSON.
@@ -22,10 +24,12 @@ type Stats struct {
 	Samples   []Sample          `json:"samples"` // of the last hour, the oldest first
 }
 
-// Sample is the number of queries since the start, at a time.
+// Sample is the number of queries since the start, at a time, and how long the answers since the previous sample took.
 type Sample struct {
-	At      time.Time `json:"at"`
-	Queries uint64    `json:"queries"`
+	At      time.Time     `json:"at"`
+	Queries uint64        `json:"queries"`
+	P50     time.Duration `json:"p50,omitempty"` // the median; 0: no query was timed
+	P99     time.Duration `json:"p99,omitempty"`
 }
 
 const (
@@ -37,10 +41,11 @@ const (
 type history struct {
 	mu      sync.Mutex
 	samples []Sample
+	timed   answer.Durations // until the last sample
 }
 
 // sample adds a sample if the last one is old enough.
-func (h *history) sample(now time.Time, queries func() uint64) {
+func (h *history) sample(now time.Time, read func() (queries uint64, timed answer.Durations)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := len(h.samples)
@@ -50,7 +55,18 @@ func (h *history) sample(now time.Time, queries func() uint64) {
 	if n == maxSamples {
 		h.samples = append(h.samples[:0], h.samples[1:]...)
 	}
-	h.samples = append(h.samples, Sample{now, queries()})
+	queries, timed := read()
+	since := timed.Since(h.timed)
+	h.timed = timed
+	h.samples = append(h.samples, Sample{now, queries, since.Quantile(0.5), since.Quantile(0.99)})
+}
+
+// sampled returns what a sample needs.
+func (c *Control) sampled() (queries uint64, timed answer.Durations) {
+	for _, d := range c.server.Durations() {
+		timed.Add(d)
+	}
+	return c.Counters().Queries, timed
 }
 
 func (h *history) list() []Sample {

@@ -7,6 +7,7 @@ import (
 // Zone is a served zone, as JSON.
 type Zone struct {
 	Zone        dnsname.Name   `json:"zone"`
+	Serial      uint32         `json:"serial"`   // of its SOA
 	Names       int            `json:"names"`    // with records or a pool
 	Records     int            `json:"records"`  // static ones
 	Balanced    int            `json:"balanced"` // names bound to a pool
@@ -37,7 +38,7 @@ func (c *Control) Zones() []Zone {
 	for i, sum := range snapshot.Zones.Summary() {
 		of := &snapshot.Config.Zones[i]
 		z := Zone{
-			Zone: sum.Zone, Names: sum.Names, Records: sum.Records, Balanced: sum.Balanced, File: of.File, TTL: of.TTL,
+			Zone: sum.Zone, Serial: sum.Serial, Names: sum.Names, Records: sum.Records, Balanced: sum.Balanced, File: of.File, TTL: of.TTL,
 			Nameservers: []dnsname.Name{}, Bound: []BoundName{},
 		}
 		for _, n := range of.Nameservers {

@@ -21,6 +21,10 @@ type Status struct {
 	State     StateStatus  `json:"state"`
 	Reload    ReloadStatus `json:"reload"`
 
+	Generation uint64    `json:"generation"`  // of the configuration: 1 at start, one more for each reload
+	ConfigHash string    `json:"config_hash"` // of its files; empty: they cannot be read
+	LoadedAt   time.Time `json:"loaded_at"`
+
 	LastGood *LastGoodStatus `json:"last_good,omitempty"` // set if it is served in place of an invalid configuration
 
 	Prober ProberStatus `json:"prober"`
@@ -227,6 +231,7 @@ func (c *Control) processStatus(at *view) *Status {
 	s := &Status{
 		At: time.Now(), StartedAt: c.startedAt, Config: at.Snapshot.Config.File,
 		State: c.StateStatus(), Reload: at.reload, LastGood: c.LastGood(),
+		Generation: 1 + c.reloads.succeeded.Load(), ConfigHash: at.Hash, LoadedAt: at.LoadedAt,
 		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.notifier.Status(),
 		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Regions: []RegionStatus{}, Pools: []PoolStatus{},

@@ -1,6 +1,8 @@
 package zones
 
 import (
+	"encoding/binary"
+
 	"meridian/dnsname"
 	"meridian/pools"
 )
@@ -125,16 +127,23 @@ func (s *Data) GlueRecords(id GlueID) (count int, records []byte) {
 // ZoneSummary counts the content of a zone.
 type ZoneSummary struct {
 	Zone     dnsname.Name
+	Serial   uint32
 	Names    int // with records or a pool
 	Records  int // static ones, including SOA and NS from any source
 	Balanced int // names bound to a pool
+}
+
+// serial returns the serial of a zone's SOA: the first of the five numbers that end the record (RFC 1035 3.3.13).
+func (s *Data) serial(zone ZoneID) uint32 {
+	data := s.Negative(zone).Data
+	return binary.BigEndian.Uint32(data[len(data)-20:])
 }
 
 // Summary counts the served data of each zone, in configuration order.
 func (s *Data) Summary() []ZoneSummary {
 	all := make([]ZoneSummary, len(s.zones))
 	for i := range all {
-		all[i].Zone = s.config.Zones[i].Name
+		all[i].Zone, all[i].Serial = s.config.Zones[i].Name, s.serial(ZoneID(i))
 	}
 	for i := range s.nodes[1:] {
 		n := &s.nodes[1+i]

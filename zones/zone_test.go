@@ -218,7 +218,7 @@ func TestBalancedNames(t *testing.T) {
 	if len(s.bindings) != 2 {
 		t.Errorf("%d bindings, want one for all that are alike: 2", len(s.bindings))
 	}
-	want := ZoneSummary{Zone: "example.com.", Names: 3, Records: 4, Balanced: 3}
+	want := ZoneSummary{Zone: "example.com.", Serial: 7, Names: 3, Records: 4, Balanced: 3}
 	if got := s.Summary(); len(got) != 1 || got[0] != want {
 		t.Errorf("summary %+v, want %+v", got, want)
 	}

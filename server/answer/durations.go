@@ -69,6 +69,40 @@ func (d *durations) addTo(t *Durations) {
 	}
 }
 
+// Add adds the native counts of other to d.
+func (d *Durations) Add(other Durations) {
+	if d.Native == nil {
+		d.Native = map[int]uint64{}
+	}
+	d.Count += other.Count
+	for i, n := range other.Native {
+		d.Native[i] += n
+	}
+}
+
+// Since returns the native counts of d that were added after earlier.
+func (d Durations) Since(earlier Durations) Durations {
+	since := Durations{Count: d.Count - earlier.Count, Native: map[int]uint64{}}
+	for i, n := range d.Native {
+		if more := n - earlier.Native[i]; more > 0 {
+			since.Native[i] = more
+		}
+	}
+	return since
+}
+
+// Quantile returns a duration that a share q of the durations does not exceed, up to 9 % too long: the end of its native
+// bucket. It returns 0 if there are none.
+func (d Durations) Quantile(q float64) time.Duration {
+	rank, sum := max(1, uint64(math.Ceil(q*float64(d.Count)))), uint64(0)
+	for i := firstBucket; i <= lastBucket; i++ {
+		if sum += d.Native[i]; sum >= rank {
+			return time.Duration(1e9 * math.Exp2(float64(i)/bucketsPerDouble))
+		}
+	}
+	return 0
+}
+
 // merge adds the counts of other to d.
 func (d *durations) merge(other *durations) {
 	d.nanoseconds.Add(other.nanoseconds.Load())
