@@ -8,6 +8,8 @@ import (
 	"image/draw"
 	"image/png"
 	"maps"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -16,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"meridian/admin"
 )
@@ -85,28 +89,34 @@ func browserTools(t *testing.T) (node, chromium, folder string) {
 }
 
 // TestDashboardInChromium runs dashboard/browser/check.mjs: every page, their accessibility, a drain
-// by keyboard and a viewer. MERIDIAN_SCREENSHOTS names a folder for
+// by keyboard, what-if, a viewer and a restart of the server. MERIDIAN_SCREENSHOTS names a folder for
 // screenshots; docs/dashboard.png is its readme.png.
 func TestDashboardInChromium(t *testing.T) {
 	node, chromium, folder := browserTools(t)
 	viewer, operator := strings.Repeat("v", 20), strings.Repeat("o", 20)
-	h, dns := serveWorld(t, browserWorld, admin.Options{Version: "v1.2.3", Tokens: []admin.Token{
+	options := admin.Options{Version: "v1.2.3", Tokens: []admin.Token{
 		{Name: "wall", Role: admin.Viewer, Secret: viewer}, {Name: "oncall", Role: admin.Operator, Secret: operator},
-	}})
-	for address, up := range map[string]string{"192.0.2.1": "true", "192.0.2.2": "true", "192.0.2.3": "true", "192.0.2.4": "true", "192.0.2.11": "true", "192.0.2.12": "false", "192.0.2.13": "true", "192.0.2.14": "true"} {
-		r := asked("POST", "/v1/checks/told/reports", `{"address": "`+address+`", "up": `+up+`, "reason": "status 503, want 200-299", "lease": "1h"}`)
-		r.Header.Set("Authorization", "Bearer "+operator)
-		if code, body := answered(h, r); code != 200 {
-			t.Fatalf("%s: %d %s", address, code, body)
+	}}
+	h, dnsAddr := serveWorld(t, browserWorld, options)
+	report(t, h, operator)
+	go exchange(t.Context(), dnsAddr)
+	s := newRestartable(t, h)
+	control := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/stop":
+			s.stop()
+		case "/start":
+			next, _ := serveWorld(t, browserWorld, options)
+			report(t, next, operator)
+			s.start(next)
 		}
-	}
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
+	}))
+	t.Cleanup(control.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // on a busy machine
 	defer cancel()
 	c := exec.CommandContext(ctx, node, "check.mjs")
 	c.Dir = folder
-	c.Env = append(os.Environ(), "BASE="+s.URL, "DNS="+dns, "OPERATOR="+operator, "VIEWER="+viewer, "CHROMIUM="+chromium, "SCREENSHOTS="+os.Getenv("MERIDIAN_SCREENSHOTS"))
+	c.Env = append(os.Environ(), "BASE=http://"+s.address, "CONTROL="+control.URL, "DNS="+dnsAddr, "OPERATOR="+operator, "VIEWER="+viewer, "CHROMIUM="+chromium, "SCREENSHOTS="+os.Getenv("MERIDIAN_SCREENSHOTS"))
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -115,8 +125,66 @@ func TestDashboardInChromium(t *testing.T) {
 	}
 }
 
-// shrink reduces a PNG file to its 256 most frequent colours, which a page of few colours does not
-// show.
+// report gives every address several results, of which those of one are bad.
+func report(t *testing.T, h http.Handler, token string) {
+	t.Helper()
+	for _, address := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14"} {
+		for i := range 20 {
+			body := `{"address": "` + address + `", "up": true, "reason": "status 200", "lease": "1h"}`
+			if address == "192.0.2.12" && i > 12 {
+				body = `{"address": "` + address + `", "up": false, "reason": "status 503, want 200-299", "lease": "1h"}`
+			}
+			r := asked("POST", "/v1/checks/told/reports", body)
+			r.Header.Set("Authorization", "Bearer "+token)
+			if code, answer := answered(h, r); code != http.StatusOK {
+				t.Fatalf("%s: %d %s", address, code, answer)
+			}
+		}
+	}
+}
+
+// exchange sends queries of clients on several continents until ctx ends.
+func exchange(ctx context.Context, server string) {
+	subnets := []string{"81.2.69.0", "8.8.8.0", "73.9.0.0", "8.8.4.0", "91.198.174.0", "103.21.244.0", "133.11.0.0", "200.160.2.0"}
+	client := dns.Client{Timeout: time.Second}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ctx.Err() == nil; n++ {
+		m := new(dns.Msg)
+		m.SetQuestion([]string{"www.example.com.", "api.example.com."}[n%2], dns.TypeA)
+		m.SetEdns0(1232, false)
+		m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: net.ParseIP(subnets[n/2%len(subnets)])})
+		_, _, _ = client.Exchange(m, server) // the test does not depend on it
+		<-tick.C
+	}
+}
+
+// restartable is an HTTP server that can end and begin again at its address.
+type restartable struct {
+	address string
+	*http.Server
+}
+
+func newRestartable(t *testing.T, h http.Handler) *restartable {
+	t.Helper()
+	s := &restartable{address: "127.0.0.1:0"}
+	s.start(h)
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *restartable) start(h http.Handler) {
+	l, err := net.Listen("tcp", s.address)
+	if err != nil {
+		panic(err)
+	}
+	s.address, s.Server = l.Addr().String(), &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	go s.Serve(l) //nolint:errcheck // stop ends it
+}
+
+func (s *restartable) stop() { s.Close() }
+
+// shrink reduces a PNG file to 256 colours, which a page of few colours does not show.
 func shrink(t *testing.T, file string) {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -127,14 +195,8 @@ func shrink(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts := map[color.Color]int{}
-	for y := range picture.Bounds().Dy() {
-		for x := range picture.Bounds().Dx() {
-			counts[picture.At(x, y)]++
-		}
-	}
-	palette := color.Palette(slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int { return counts[b] - counts[a] }))
-	small := image.NewPaletted(picture.Bounds(), palette[:min(len(palette), 256)])
+	palette := paletteOf(picture)
+	small := image.NewPaletted(picture.Bounds(), palette)
 	draw.Draw(small, small.Bounds(), picture, image.Point{}, draw.Src)
 	var b bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, small); err != nil {
@@ -143,6 +205,27 @@ func shrink(t *testing.T, file string) {
 	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// paletteOf returns the 256 most frequent colours of a picture; of similar ones only the most frequent.
+func paletteOf(picture image.Image) color.Palette {
+	counts := map[color.Color]int{}
+	for y := range picture.Bounds().Dy() {
+		for x := range picture.Bounds().Dx() {
+			counts[picture.At(x, y)]++
+		}
+	}
+	byCount := slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int { return counts[b] - counts[a] })
+	var palette color.Palette
+	seen := map[[3]uint32]bool{}
+	for _, c := range byCount {
+		r, g, b, _ := c.RGBA()
+		if similar := [3]uint32{r >> 12, g >> 12, b >> 12}; !seen[similar] && len(palette) < 256 {
+			seen[similar] = true
+			palette = append(palette, c)
+		}
+	}
+	return palette
 }
 
 // TestDashboardTypes checks the types of the dashboard, which esbuild ignores.

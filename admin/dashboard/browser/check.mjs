@@ -1,7 +1,8 @@
 // Checks the dashboard in Chromium: every page in three forms, accessibility, a drain by keyboard
-// from the button to the changed answer, and a viewer who cannot drain.
+// from the button to the changed answer, what-if, a viewer who cannot drain, and a restart of the server.
 //
 //	BASE        URL of the server
+//	CONTROL     URL of a server that stops and starts it
 //	DNS         ADDRESS:PORT of its DNS
 //	OPERATOR, VIEWER   tokens
 //	SCREENSHOTS a folder for screenshots; none: no screenshots
@@ -10,13 +11,19 @@ import { createRequire } from "node:module";
 import { Resolver } from "node:dns/promises";
 import { chromium } from "playwright-core";
 
-const { BASE, DNS, OPERATOR, VIEWER, SCREENSHOTS, CHROMIUM } = process.env;
+const { BASE, CONTROL, DNS, OPERATOR, VIEWER, SCREENSHOTS, CHROMIUM } = process.env;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const pages = {
   overview: "", pools: "", explain: "?name=www.example.com.&client=81.2.69.160", forecast: "?target=region:eu-west&kind=down",
   health: "", events: "", zones: "", server: "",
 };
+// More views, for screenshots and accessibility: the page, its query, what shows that it is complete.
+const views = {
+  "forecast-configuration": ["forecast", "?of=configuration", p => p.getByLabel("YAML, pasted or from a file").waitFor()],
+  "explain-if": ["explain", "?name=www.example.com.&client=81.2.69.160&down=web/euw-1", p => p.getByText("What if these are down").waitFor()],
+};
 const failures = [];
+let stopped = false; // the server is down, and requests to it fail
 const expect = (ok, what) => { if (!ok) failures.push(what); };
 
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
@@ -27,7 +34,7 @@ async function open(form, token) {
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   page.on("pageerror", e => failures.push(`error in the page: ${e.message}`));
-  page.on("console", m => { if (m.type() === "error" && !/401|403/.test(m.text())) failures.push(`console: ${m.text()}`); });
+  page.on("console", m => { if (m.type() === "error" && !stopped && !/401|403|409|422/.test(m.text())) failures.push(`console: ${m.text()}`); });
   page.on("request", r => { if (!r.url().startsWith(BASE) && !/^(data|blob):/.test(r.url())) failures.push(`request to ${r.url()}`); });
   await page.goto(BASE + "/");
   await page.getByLabel("Token").fill(token);
@@ -38,14 +45,18 @@ async function open(form, token) {
 
 const settled = {
   explain: p => p.getByText("The answer", { exact: true }).waitFor(), forecast: p => p.getByText("Who moves").waitFor(),
-  overview: p => p.locator(".map .land path").first().waitFor(), zones: p => p.getByText("Static records").waitFor(),
+  overview: async p => { await p.locator(".map .land path").first().waitFor(); await p.getByText("Answers since the start").waitFor(); await p.getByRole("region", { name: "Countries: table" }).waitFor(); }, zones: p => p.getByText("Static records").waitFor(),
+  server: p => p.getByText("Changes through the API").first().waitFor(),
 };
+
+const visit = (page, hash) => page.evaluate(h => { location.hash = h; }, hash);
 
 async function checkPage(page, name, form) {
   const where = `${name} ${form.scheme} ${form.width}`;
-  await page.evaluate(hash => { location.hash = hash; }, `#/${name}${pages[name]}`);
-  await page.getByRole("heading", { level: 1, name, exact: false }).waitFor({ state: "attached" });
-  await settled[name]?.(page);
+  const [heading, query, ready] = views[name] ?? [name, pages[name], settled[name]];
+  await visit(page, `#/${heading}${query}`);
+  await page.getByRole("heading", { level: 1, name: heading, exact: false }).waitFor({ state: "attached" });
+  await ready?.(page);
   if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}-${form.scheme}-${form.width}.png`, fullPage: form.width < 600 });
   const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   expect(over <= 0, `${where}: it is ${over} pixels wider than the window`);
@@ -56,7 +67,7 @@ async function checkPage(page, name, form) {
 
 // picture takes the screenshot of the README.
 async function picture(page) {
-  await page.evaluate(() => { location.hash = "#/overview"; });
+  await visit(page, "#/overview");
   await page.setViewportSize({ width: 1120, height: 660 });
   await settled.overview(page);
   await page.screenshot({ path: `${SCREENSHOTS}/readme.png` });
@@ -69,7 +80,7 @@ const answer = async () => (await resolver.resolve4("www.example.com")).join();
 // drain drains web/euw-1 by the keyboard alone.
 async function drain(page) {
   expect(await answer() === "192.0.2.2", `before the drain the answer is ${await answer()}`);
-  await page.evaluate(() => { location.hash = "#/pools"; });
+  await visit(page, "#/pools");
   const row = page.getByRole("row").filter({ hasText: "192.0.2.2" });
   await page.getByRole("button", { name: "Drain web/euw-1" }).focus();
   await page.keyboard.press("Enter");
@@ -82,10 +93,10 @@ async function drain(page) {
   await dialog.waitFor({ state: "detached" });
   await row.getByText("drained").waitFor();
   expect(await answer() !== "192.0.2.2", "the drained member is answered");
-  await page.evaluate(() => { location.hash = "#/events"; });
+  await visit(page, "#/events");
   await page.getByText("drained set: kernel upgrade").first().waitFor();
   await page.getByText("set an override by oncall: done").first().waitFor();
-  await page.evaluate(() => { location.hash = "#/pools"; });
+  await visit(page, "#/pools");
   await page.getByRole("button", { name: "Undo the override of web/euw-1" }).focus();
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").getByRole("button", { name: "Remove the override" }).focus();
@@ -94,9 +105,64 @@ async function drain(page) {
   expect(await answer() === "192.0.2.2", "after the drain the old answer does not return");
 }
 
+// assume checks the what-if of Explain and of Forecast: an answer with a member down, and the loss of two regions.
+async function assume(page) {
+  await visit(page, `#/explain${pages.explain}`);
+  await settled.explain(page);
+  await page.getByRole("button", { name: "If down: web/euw-1" }).click();
+  await page.getByText("What if these are down").waitFor();
+  await page.locator("pre", { hasText: "192.0.2.1" }).waitFor();
+  await visit(page, "#/forecast");
+  await page.getByRole("button", { name: "eu-west", exact: true }).click();
+  await page.getByRole("button", { name: "us-east", exact: true }).click();
+  await page.getByText("Who moves").waitFor();
+  const rows = page.getByRole("region", { name: "Regions: table" }).getByRole("row");
+  for (const region of ["eu-west", "us-east"]) {
+    const text = await rows.filter({ hasText: region }).innerText();
+    expect(/\t0 %/.test(text), `both regions are lost, but ${text}`);
+  }
+  const slider = page.getByRole("slider");
+  await slider.focus();
+  await page.keyboard.press("Home");
+  expect(await page.locator(".wipe").evaluate(e => e.style.getPropertyValue("--at")) === "0%", "the slider does not move the line");
+}
+
+// brush selects a part of the time line of events.
+async function brush(page) {
+  await visit(page, "#/events");
+  const line = page.locator(".timeline svg"), box = await line.boundingBox();
+  await page.mouse.move(box.x + 5, box.y + 10);
+  await page.mouse.down();
+  await page.mouse.move(box.x + 100, box.y + 10, { steps: 4 });
+  await page.mouse.up();
+  await page.getByText("No event matches.").waitFor();
+  await page.getByRole("button", { name: "Show all" }).click();
+  await page.getByText("drained set: kernel upgrade").first().waitFor();
+}
+
+// restart stops the server under an open page, and starts another one at its address.
+async function restart(page) {
+  await visit(page, "#/pools");
+  await page.getByText("euw-1").first().waitFor();
+  stopped = true;
+  await fetch(CONTROL + "/stop");
+  await page.getByText(/Disconnected since/).waitFor();
+  expect((await page.title()).startsWith("Disconnected"), "the title of the page does not say that it is disconnected");
+  expect(await page.getByText("euw-1").count() > 0, "the last data is not shown while the server is down");
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/disconnected.png` });
+  await fetch(CONTROL + "/start");
+  await page.getByText(/Disconnected since/).waitFor({ state: "detached" });
+  stopped = false;
+  await fetch(BASE + "/v1/overrides", {
+    method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${OPERATOR}` },
+    body: JSON.stringify({ target: "web/use-1", kind: "drained", reason: "after the restart" }),
+  });
+  await page.getByRole("row").filter({ hasText: "192.0.2.1 " }).or(page.getByRole("row").filter({ hasText: "after the restart" })).first().getByText("drained").waitFor();
+}
+
 // view checks that a viewer has no button that changes something, and that the API refuses one.
 async function view(page) {
-  await page.evaluate(() => { location.hash = "#/pools"; });
+  await visit(page, "#/pools");
   await page.getByText("euw-1").first().waitFor();
   expect(await page.getByRole("button", { name: /Drain|Force/ }).count() === 0, "a viewer has a button to drain");
   const status = await page.evaluate(async () => (await fetch("/v1/overrides", {
@@ -109,12 +175,17 @@ async function view(page) {
 try {
   for (const form of [{ scheme: "light", width: 1280 }, { scheme: "dark", width: 1280 }, { scheme: "light", width: 390 }]) {
     const page = await open(form, OPERATOR);
-    for (const name of Object.keys(pages)) await checkPage(page, name, form);
-    if (form.scheme === "light" && form.width === 1280) await drain(page);
+    for (const name of [...Object.keys(pages), ...Object.keys(views)]) await checkPage(page, name, form);
+    if (form.scheme === "light" && form.width === 1280) {
+      await drain(page);
+      await assume(page);
+      await brush(page);
+    }
     if (SCREENSHOTS && form.scheme === "light" && form.width === 1280) await picture(page);
     await page.context().close();
   }
   await view(await open({ scheme: "light", width: 1280 }, VIEWER));
+  await restart(await open({ scheme: "light", width: 1280 }, OPERATOR));
 } catch (e) {
   failures.push(e.message);
 }

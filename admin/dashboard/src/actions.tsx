@@ -29,7 +29,7 @@ export function Act({ target, kind: first, close }: { target: string; kind: stri
       await update();
       close();
     } catch (e) {
-      setError(e instanceof api.ApiError ? e : new api.ApiError(0, "The server does not answer."));
+      setError(api.asApiError(e));
       setBusy(false);
     }
   };
@@ -55,16 +55,19 @@ export function Act({ target, kind: first, close }: { target: string; kind: stri
 
 export interface Forecasted { value?: api.Forecast; error?: api.ApiError }
 
-// useForecast asks what an action on a target would do, from the state of now.
+// useForecast asks what an action on one or more targets, separated by commas, would do, from the state of now.
 export function useForecast(target: string, kind: string): Forecasted {
   const [found, set] = useState<Forecasted>({});
   useEffect(() => {
-    if (!target) return;
+    if (!target) {
+      set({});
+      return;
+    }
     const stop = new AbortController();
     set({});
-    api.forecast({ target, kind }, stop.signal).then(
+    api.forecast({ target: target.split(","), kind }, stop.signal).then(
       value => set({ value }),
-      e => { if (!stop.signal.aborted) set({ error: e instanceof api.ApiError ? e : new api.ApiError(0, "The server does not answer.") }); },
+      e => { if (!stop.signal.aborted) set({ error: api.asApiError(e) }); },
     );
     return () => stop.abort();
   }, [target, kind]);

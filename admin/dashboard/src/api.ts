@@ -28,7 +28,7 @@ export interface Status {
   reload: { refused: boolean; at?: string; error?: string; detail?: string };
   last_good?: { kept: string; error: string; errors: string[] | null; hint?: string };
   prober: { at: string; stalled: boolean; panics: number; targets: number; probing: number };
-  build_panics: number; overrides: Override[];
+  build_panics: number; overrides: Override[]; generation: number; config_hash: string; loaded_at: string;
   regions: { region: string; down: boolean; since?: string; why: string }[];
   pools: Pool[];
   notify?: { sink: string; delivered: number; failed: number; rejected: number; lost: number; failing_since?: string; error?: string }[];
@@ -54,11 +54,20 @@ export interface Event {
 export interface Stats {
   at: string; started_at: string; queries: number; udp: number; tcp: number; truncated: number; fail_open: number;
   dropped: number; panics: number; rcodes: Record<string, number>;
-  samples: { at: string; queries: number }[];
+  samples: Sample[];
+}
+export interface Sample { at: string; queries: number; p50?: number; p99?: number } // times of the answers before it, in nanoseconds
+// Answers counts the answers since a time, some minutes ago.
+export interface Answers {
+  since: string; at: string; members: { pool: string; member: string; region?: string; answers: number }[];
 }
 export interface Zone {
   zone: string; names: number; records: number; balanced: number; nameservers: string[]; file?: string;
-  ttl: number; bound: { name: string; pool: string }[];
+  ttl: number; serial: number; bound: { name: string; pool: string }[];
+}
+export interface ProbeReport {
+  check: string; type: string; address: string; result: string; reason: string; seconds: number;
+  steps: { step: string; found?: string; seconds: number }[];
 }
 export interface Session { name: string; role: "viewer" | "operator" | "admin"; token: boolean; version: string }
 export interface Step {
@@ -76,10 +85,16 @@ export interface Explanation {
   steps: Step[]; sources: { source: string; network?: string; says: string; placed: boolean }[];
 }
 
+// ConfigError is one error or warning of a configuration.
+export interface ConfigError { file?: string; line?: number; column?: number; path?: string; message: string; hint?: string }
+
 // ApiError is an error answer of the server.
 export class ApiError extends Error {
-  constructor(readonly status: number, message: string, readonly hint = "") { super(message); }
+  constructor(readonly status: number, message: string, readonly hint = "", readonly errors: ConfigError[] = []) { super(message); }
 }
+
+// asApiError converts the error of a request: of one without an answer too.
+export const asApiError = (e: unknown) => e instanceof ApiError ? e : new ApiError(0, "The server does not answer.");
 
 const tokenKey = "meridian-token";
 
@@ -96,26 +111,35 @@ function headers(more: Record<string, string> = {}): Record<string, string> {
 
 async function check(answer: Response): Promise<Response> {
   if (answer.ok) return answer;
-  let body: { error?: string; detail?: string; hint?: string } = {};
+  let body: { error?: string; title?: string; detail?: string; hint?: string; errors?: ConfigError[] } = {};
   try { body = await answer.json(); } catch { /* not JSON: the status says it */ }
-  throw new ApiError(answer.status, body.error ?? body.detail ?? `the server answered ${answer.status}`, body.hint);
+  throw new ApiError(answer.status, body.error ?? body.detail ?? body.title ?? `the server answered ${answer.status}`, body.hint, body.errors);
 }
 
-export type Query = Record<string, string | undefined>;
+export type Query = Record<string, string | string[] | undefined>;
 
 function url(path: string, query: Query = {}): string {
   const words = new URLSearchParams();
-  for (const [k, v] of Object.entries(query)) if (v) words.set(k, v);
+  for (const [k, v] of Object.entries(query)) for (const word of [v ?? []].flat()) if (word) words.append(k, word);
   return path + (words.size ? `?${words}` : "");
 }
 
+const patience = 60_000; // for an answer, in milliseconds
+
+// within returns a signal that ends with another one, or after the patience for an answer.
+const within = (signal?: AbortSignal) => AbortSignal.any([AbortSignal.timeout(patience), ...signal ? [signal] : []]);
+
 export async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
-  return (await check(await fetch(url(path, query), { headers: headers(), signal }))).json();
+  return (await check(await fetch(url(path, query), { headers: headers(), signal: within(signal) }))).json();
 }
 
-// forecast asks what a change would do; lists that the answer leaves out are empty.
+// forecast asks what a change would do.
 export async function forecast(query: Query, signal?: AbortSignal): Promise<Forecast> {
-  const f = await get<Forecast>("/v1/forecast", query, signal);
+  return complete(await get<Forecast>("/v1/forecast", query, signal));
+}
+
+// complete gives a forecast the empty lists that the answer leaves out.
+export function complete(f: Forecast): Forecast {
   for (const list of ["regions", "members", "flows", "countries"] as const) f[list] ??= [];
   return f;
 }
@@ -126,13 +150,22 @@ export async function send<T>(method: string, path: string, query?: Query, body?
   return (await check(await fetch(url(path, query), init))).json();
 }
 
-// stream reads server-sent events until the connection ends. EventSource cannot send a token.
-export async function stream(path: string, query: Query, open: () => void, each: (e: Event) => void, signal: AbortSignal) {
-  const answer = await check(await fetch(url(path, query), { headers: headers({ Accept: "text/event-stream" }), signal }));
+// sendYAML sends a configuration.
+export async function sendYAML<T>(method: string, path: string, text: string): Promise<T> {
+  return (await check(await fetch(path, { method, body: text, headers: headers({ "Content-Type": "application/yaml" }) }))).json();
+}
+
+const longestSilence = 40_000; // of a stream, in milliseconds: the server sends a comment every 15 s
+
+// stream reads server-sent events until the connection ends or is silent for too long. EventSource cannot send a token.
+export async function stream(path: string, query: Query, open: () => void, each: (e: Event) => void) {
+  const stop = new AbortController();
+  const answer = await check(await fetch(url(path, query), { headers: headers({ Accept: "text/event-stream" }), signal: stop.signal }));
   open();
   const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ""; ;) {
-    const { value, done } = await reader.read();
+    const silence = setTimeout(() => stop.abort(), longestSilence);
+    const { value, done } = await reader.read().finally(() => clearTimeout(silence));
     if (done) return;
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop()!;

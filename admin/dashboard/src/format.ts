@@ -37,7 +37,8 @@ export function clock(t?: string): string {
   return d.toDateString() === new Date().toDateString() ? time : `${day} ${time}`;
 }
 
-export const millis = (ns: number) => ns >= 1e9 ? `${(ns / 1e9).toFixed(2)} s` : `${(ns / 1e6).toFixed(1)} ms`;
+// millis is a duration of nanoseconds in its unit: 1.20 s, 3.4 ms, 12 µs.
+export const millis = (ns: number) => ns >= 1e9 ? `${(ns / 1e9).toFixed(2)} s` : ns >= 1e6 ? `${(ns / 1e6).toFixed(1)} ms` : `${(ns / 1e3).toFixed(ns < 1e4 ? 1 : 0)} µs`;
 
 let names: Intl.DisplayNames | undefined;
 

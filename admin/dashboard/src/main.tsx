@@ -41,7 +41,8 @@ function App() {
   const s = useStore();
   const [page, params] = useRoute();
   const [title, Page] = pages[page];
-  useEffect(() => { document.title = `${title} · Meridian`; }, [title]);
+  const lost = s.lost !== undefined;
+  useEffect(() => { document.title = `${lost ? "Disconnected · " : ""}${title} · Meridian`; }, [title, lost]);
   if (s.refused) return <SignIn s={s} />;
   return <div class="frame">
     <a class="skip" href="#main" onClick={e => { e.preventDefault(); document.getElementById("main")!.focus(); }}>Skip to the content</a>
@@ -52,7 +53,7 @@ function App() {
       </li>)}</ul>
       <Who s={s} />
     </nav>
-    <main id="main" tabIndex={-1}>
+    <main id="main" tabIndex={-1} class={lost ? "stale" : ""}>
       <Connection s={s} />
       <h1 class="sr">{title}</h1>
       <ProblemLine s={s} open={page === "overview"} />
@@ -70,8 +71,8 @@ function Who({ s }: { s: Store }) {
 }
 
 function Connection({ s }: { s: Store }) {
-  if (s.lost !== undefined && s.session) return <p class="notice warn" role="status">Disconnected since {clock(new Date(s.lost).toISOString())}. What follows is of that time.</p>;
-  if (s.lost !== undefined) return <p class="notice warn" role="status">The server does not answer.</p>;
+  if (s.lost !== undefined && s.session) return <p class="notice bad lost" role="status"><strong>Disconnected since {clock(new Date(s.lost).toISOString())}.</strong> Everything below is of that time. Connecting again…</p>;
+  if (s.lost !== undefined) return <p class="notice bad lost" role="status">The server does not answer. Connecting again…</p>;
   if (s.problem) return <p class="notice warn" role="status">{s.problem}</p>;
   return null;
 }

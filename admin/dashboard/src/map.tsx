@@ -77,7 +77,7 @@ function Line({ from, to, strong }: { from: [number, number]; to?: api.Region; s
 
 function ClientMark({ at }: { at: [number, number] }) {
   const [x, y] = project(...at);
-  return <g class="client"><path d={`M${x - 6} ${y}h12M${x} ${y - 6}v12`} /><text x={x} y={y + 18}>client</text></g>;
+  return <g class="client"><path d={`M${x - 6} ${y}h12M${x} ${y - 6}v12`} /><text x={x - 10} y={y + 4}>client</text></g>;
 }
 
 function RegionMark({ region, mark, kind, pick }: { region: api.Region; mark?: Mark; kind: string; pick?: (r: string) => void }) {

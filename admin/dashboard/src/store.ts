@@ -10,6 +10,8 @@ export interface Store {
   regions: api.Region[];
   stats?: api.Stats;
   flow?: api.Forecast; // from all healthy to now
+  noFlow?: boolean; // there is no forecast: no name is bound to a pool, or the server is busy
+  answers?: api.Answers; // of the last minutes
   events: api.Event[]; // the newest first
   lost?: number; // disconnected since
   refused?: api.ApiError; // no or wrong token
@@ -53,17 +55,17 @@ async function refreshStatus() {
 
 async function refreshFlow() {
   try {
-    set({ flow: await api.forecast({ from: "healthy" }) });
+    set({ flow: await api.forecast({ from: "healthy" }), noFlow: false });
   } catch (e) {
     if (!(e instanceof api.ApiError) || e.status === 401) throw e;
-    set({ flow: undefined }); // no name is bound to a pool, or the server is busy
+    set({ flow: undefined, noFlow: true });
   }
 }
 
 async function refresh(all: boolean) {
   try {
     await refreshStatus();
-    set({ stats: await api.get<api.Stats>("/v1/stats") });
+    set({ stats: await api.get<api.Stats>("/v1/stats"), answers: await api.get<api.Answers>("/v1/answers") });
     if (all) {
       set({ regions: (await api.get<{ regions: api.Region[] }>("/v1/regions")).regions });
       await refreshFlow();
@@ -114,7 +116,6 @@ function arrived(e: api.Event) {
 async function follow() {
   for (let wait = 500; ; wait = Math.min(2 * wait, 10_000)) {
     await visible();
-    const stop = new AbortController();
     try {
       const session = await api.get<api.Session>("/v1/session");
       const old = store.session;
@@ -123,7 +124,7 @@ async function follow() {
       set({ session, refused: undefined, events: events.reverse() });
       await update();
       const since = String(store.events[0]?.id ?? 0);
-      await api.stream("/v1/events/stream", { since }, () => { set({ lost: undefined }); wait = 500; }, arrived, stop.signal);
+      await api.stream("/v1/events/stream", { since }, () => { set({ lost: undefined }); wait = 500; }, arrived);
     } catch (e) {
       if (e instanceof api.ApiError && e.status === 401) {
         set({ refused: e, lost: undefined });

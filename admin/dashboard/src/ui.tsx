@@ -70,15 +70,15 @@ export function Bar({ share, was }: { share: number; was?: number }) {
   </span>;
 }
 
-// Strip shows the last probe results, the oldest first.
+// Strip shows the last probe results, the oldest first; a bad one is as high as the line.
 export function Strip({ results }: { results: { outcome: string; at: string; reason: string }[] }) {
   const shown = results.slice(0, 32).reverse();
   const failed = shown.filter(r => r.outcome === "failed").length;
-  return <svg class="strip" width={32 * 3} height="14" role="img" aria-label={`${failed} of the last ${shown.length} probes failed`}>
+  return <svg class="strip" width={32 * 2} height="14" role="img" aria-label={`${failed} of the last ${shown.length} probes failed`}>
     {shown.map((r, i) => {
-      const x = (32 - shown.length + i) * 3;
-      return r.outcome === "passed" ? <rect key={i} x={x} y="9" width="2" height="5" class="ok" />
-        : <rect key={i} x={x} y="0" width="2" height="14" class={r.outcome === "failed" ? "bad" : "warn"} />;
+      const x = (32 - shown.length + i) * 2;
+      return r.outcome === "passed" ? <rect key={i} x={x} y="9" width="1" height="5" class="ok" />
+        : <rect key={i} x={x} y="0" width="1" height="14" class={r.outcome === "failed" ? "bad" : "warn"} />;
     })}
   </svg>;
 }

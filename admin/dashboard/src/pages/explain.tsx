@@ -17,19 +17,29 @@ export function Explain({ params }: Params) {
   useEffect(() => { void api.get<{ zones: api.Zone[] }>("/v1/zones").then(z => setZones(z.zones), () => undefined); }, []);
   const bound = zones.flatMap(z => z.bound);
   const name = params.name ?? (bound.find(b => !params.pool || b.pool === params.pool) ?? bound[0])?.name.replace("*", "any") ?? "";
-  const { type = "A", client = "", resolver = "" } = params;
+  const { type = "A", client = "", resolver = "", down = "" } = params;
   useEffect(() => {
     if (!name || !client && !resolver) return set({});
     const stop = new AbortController();
-    api.get<api.Explanation>("/v1/explain", { name, type, client, resolver }, stop.signal).then(
+    api.get<api.Explanation>("/v1/explain", { name, type, client, resolver, down: down.split(",") }, stop.signal).then(
       e => set({ e }), error => { if (!stop.signal.aborted && error instanceof api.ApiError) set({ error }); });
     return () => stop.abort();
-  }, [name, type, client, resolver, s.status]);
+  }, [name, type, client, resolver, down, s.status]);
+  const assume = (list: string[]) => go("explain", { name, type, client, resolver, down: list.join(",") });
   return <div class="stack">
     <Card title="Explain an answer"><Question key={name} name={name} type={type} client={client} resolver={resolver} bound={bound} /></Card>
+    <Assumed list={down.split(",").filter(Boolean)} set={assume} />
     {found.error && <Problem error={found.error} />}
-    {found.e && <Answer e={found.e} regions={s.regions} />}
+    {found.e && <Answer e={found.e} regions={s.regions} down={down.split(",").filter(Boolean)} assume={assume} />}
   </div>;
+}
+
+// Assumed lists what the answer takes as down.
+function Assumed({ list, set }: { list: string[]; set: (list: string[]) => void }) {
+  if (!list.length) return null;
+  return <p class="notice calm row wrap" role="status">What if these are down:
+    {list.map(t => <button key={t} type="button" aria-pressed={true} aria-label={`${t} is down: take it back`} onClick={() => set(list.filter(x => x !== t))}>{t} ✕</button>)}
+    <span class="grow" /><a href={`#/forecast?target=${encodeURIComponent(list.join(","))}&kind=down`}>Forecast for all clients</a></p>;
 }
 
 const types = ["A", "AAAA", "HTTPS", "CNAME", "MX", "NS", "SOA", "TXT"];
@@ -46,14 +56,16 @@ function Question(p: { name: string; type: string; client: string; resolver: str
   </form>;
 }
 
-function Answer({ e, regions }: { e: api.Explanation; regions: api.Region[] }) {
+interface WhatIf { down: string[]; assume: (list: string[]) => void }
+
+function Answer({ e, regions, ...what }: { e: api.Explanation; regions: api.Region[] } & WhatIf) {
   const near = [...new Set(e.steps.filter(x => x.region).map(x => x.region!))];
   const winners = new Set(e.steps.filter(x => x.in_answer > 0).map(x => x.region));
   return <div class="columns">
     <ol class="way">
       <li><h3>The client</h3>{where(e)}</li>
       <li><h3>The name</h3><p>{e.name} {e.type}{e.asked.length > 0 && <Fragment> is answered by {e.asked.map(a => <span key={a.pool + a.family}>pool <strong>{a.pool}</strong> ({a.mode}): {a.why}. </span>)}</Fragment>}</p></li>
-      {groups(e.steps).map(([pool, steps]) => <li key={pool}><h3>Pool {pool} <span class="quiet">{steps[0].policy}</span></h3><Members steps={steps} regions={regions} /></li>)}
+      {groups(e.steps).map(([pool, steps]) => <li key={pool}><h3>Pool {pool} <span class="quiet">{steps[0].policy}</span></h3><Members steps={steps} regions={regions} {...what} /></li>)}
       <li><h3>The answer</h3>
         <p><strong>{e.rcode}</strong>{e.why && `: ${e.why}`}</p>
         {e.answers.length > 0 && <pre>{e.answers.map(a => `${a.name} ${a.ttl} ${a.type} ${a.data}`).join("\n")}</pre>}
@@ -91,7 +103,7 @@ function groups(steps: api.Step[]): [string, api.Step[]][] {
 
 const mostDropped = 20;
 
-function Members({ steps, regions }: { steps: api.Step[]; regions: api.Region[] }) {
+function Members({ steps, regions, down, assume }: { steps: api.Step[]; regions: api.Region[] } & WhatIf) {
   const [all, setAll] = useState(false);
   const order = [...steps].sort((a, b) => b.in_answer - a.in_answer || Number(b.eligible) - Number(a.eligible) || (a.distance_km ?? 1e9) - (b.distance_km ?? 1e9));
   const shown = all ? order : order.slice(0, mostDropped);
@@ -101,9 +113,16 @@ function Members({ steps, regions }: { steps: api.Step[]; regions: api.Region[] 
       <span><strong class={m.region ? `key ${tint(regions, m.region)}` : ""}>{m.member}</strong> {m.region && <span class="quiet">{m.region}{m.distance_km !== undefined && `, ${km(m.distance_km)}`}</span>}
         <span class="reason">{m.reason}</span></span>
       <State state={m.verdict || "live"} quiet /> <span class="num">{percent(m.in_answer)}</span>
+      <IfDown target={`${m.pool}/${m.member}`} down={down} assume={assume} />
     </li>)}</ul>
     {order.length > mostDropped && <button type="button" class="plain" onClick={() => setAll(!all)}>{all ? "Show fewer" : `All ${order.length} members`}</button>}
   </Fragment>;
+}
+
+// IfDown is a button that takes a member as down, or takes that back.
+function IfDown({ target, down, assume }: { target: string } & WhatIf) {
+  const on = down.includes(target);
+  return <button type="button" class="plain" aria-label={`${on ? "Take back" : "If down"}: ${target}`} onClick={() => assume(on ? down.filter(t => t !== target) : [...down, target])}>{on ? "Take back" : "If down"}</button>;
 }
 
 function asText(e: api.Explanation): string {

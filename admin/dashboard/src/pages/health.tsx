@@ -4,7 +4,7 @@ import { Fragment, h } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "../api";
 import { ago, clock, millis, words } from "../format";
-import { useStore } from "../store";
+import { canOperate, useStore } from "../store";
 import { State } from "../state";
 import { Card, Choice, Filter, Problem, Spark, Strip, Table } from "../ui";
 import { go, type Params } from "../route";
@@ -31,7 +31,7 @@ export function Health({ params }: Params) {
         { head: "State", cell: r => <State state={r.a.verdict} /> },
         { head: "For", class: "num quiet", cell: r => ago(r.a.since) },
         { head: "Last probes", cell: r => <Strip results={r.a.results} /> },
-        { head: "Time", class: "num", cell: r => r.a.results[0] ? millis(r.a.results[0].latency) : "" },
+        { head: "Time", class: "num", cell: r => r.a.results[0]?.latency ? millis(r.a.results[0].latency) : "" },
         { head: "Last result", class: "why wide", cell: r => r.a.results[0]?.reason ?? r.a.why },
       ]} />
     </Card>
@@ -60,13 +60,42 @@ function rowsOf(pools: api.Pool[], filter: string): Row[] {
     .filter(r => `${r.id} ${r.a.verdict}`.toLowerCase().includes(words));
 }
 
+// probed reports whether the check of an address has a probe of its own.
+const probed = (a: api.Address) => !!a.check && !a.parts && a.results.some(r => r.latency > 0);
+
+interface Probed { report?: api.ProbeReport; error?: api.ApiError; busy?: boolean }
+
+// ProbeNow runs one probe and shows its steps; it changes no health state.
+function ProbeNow({ check, address }: { check: string; address: string }) {
+  const [found, set] = useState<Probed>({});
+  const run = async () => {
+    set({ busy: true });
+    try {
+      set({ report: await api.send<api.ProbeReport>("POST", "/v1/probe", undefined, { check, address }) });
+    } catch (e) {
+      set({ error: api.asApiError(e) });
+    }
+  };
+  const r = found.report;
+  return <div class="probe" aria-live="polite">
+    <p class="row"><button type="button" onClick={() => void run()} disabled={found.busy}>{found.busy ? "Probing…" : "Probe now"}</button>
+      <span class="quiet">runs check {check} once, and changes no state</span></p>
+    <Problem error={found.error} />
+    {r && <Table label="Steps of the probe" rows={[...r.steps, { step: "result", found: `${r.result}: ${r.reason}`, seconds: r.seconds }]} id={t => t.step + t.seconds} columns={[
+      { head: "Step", cell: t => t.step }, { head: "Time", class: "num", cell: t => millis(1e9 * t.seconds) },
+      { head: "Found", class: "why", cell: t => t.step === "result" && r.result !== "passed" ? <span class="bad">{t.found}</span> : t.found },
+    ]} />}
+  </div>;
+}
+
 function Detail({ r }: { r: Row }) {
-  const { a } = r;
+  const { a } = r, s = useStore();
   const times = [...a.results].reverse();
   return <Card title={`${r.pool}/${r.member} ${a.address}`} note={a.next}>
+    {canOperate(s) && probed(a) && <ProbeNow key={r.id} check={a.check!} address={a.address} />}
     <div class="columns even">
       <div><h3>Response time</h3>
-        {times.length > 1 ? <Spark at={times.map(t => Date.parse(t.at) / 1000)} values={times.map(t => t.outcome === "passed" ? t.latency / 1e6 : null)} label="Response time of the last probes" unit=" ms" height={110} /> : <p class="quiet">Not enough results.</p>}
+        {times.filter(t => t.latency).length > 1 ? <Spark at={times.map(t => Date.parse(t.at) / 1000)} values={times.map(t => t.outcome === "passed" ? t.latency / 1e6 : null)} label="Response time of the last probes" unit=" ms" height={110} /> : <p class="quiet">Not enough results.</p>}
         <h3>State changes</h3>
         <ol class="events">{a.transitions.map(t => <li key={t.at}><time dateTime={t.at} class="quiet">{clock(t.at)}</time> <span>{t.from} → <strong>{t.to}</strong> {t.reason}</span></li>)}</ol>
         {a.parts && <Fragment><h3>Parts</h3><ul class="plainlist">{a.parts.map(p => <li key={p.check}><State state={p.verdict} /> {p.check}: {p.why}</li>)}</ul></Fragment>}
@@ -74,7 +103,7 @@ function Detail({ r }: { r: Row }) {
       <div><h3>Last results</h3>
         <Table label="Last results" rows={a.results} id={t => t.at} columns={[
           { head: "At", class: "num", cell: t => clock(t.at) }, { head: "Result", cell: t => <span class={t.outcome === "passed" ? "" : "bad"}>{t.outcome}</span> },
-          { head: "Time", class: "num", cell: t => millis(t.latency) }, { head: "Reason", class: "why", cell: t => t.reason },
+          { head: "Time", class: "num", cell: t => t.latency ? millis(t.latency) : "" }, { head: "Reason", class: "why", cell: t => t.reason },
         ]} /></div>
     </div>
   </Card>;

@@ -1,10 +1,11 @@
 // Overview: where users go, and what happened last.
 
-import { h } from "preact";
+import { Fragment, h } from "preact";
 import { useState } from "preact/hooks";
 import { Effect } from "../effect";
 import { useForecast } from "../actions";
-import { ago, clock, count, country, km, percent } from "../format";
+import { ago, clock, count, country, km, millis, percent, span, words } from "../format";
+import { measuredBy } from "../measured";
 import { Map, shadeOf, tint, type Mark } from "../map";
 import type { Event, Forecast, Status, Stats } from "../api";
 import { useStore, type Store } from "../store";
@@ -16,12 +17,13 @@ export function Overview(_: Params) {
   const s = useStore();
   const [picked, pick] = useState(""), [code, over] = useState<string>();
   const flow = s.flow, shade = shadeOf(flow, "after");
+  const happened = s.events.filter(e => e.kind !== "audit").slice(0, 10); // an audit record repeats an event
   return <div class="columns">
     <div>
-      <Card title="Where clients go" note={flow && flow.moved >= 0.001 ? `${percent(flow.moved)} not where they usually go; hatched: another region than usual` : "every client where it usually goes"}>
+      <Card title="Where clients go" note={where(flow)}>
         {s.regions.length ? <Map label="World: countries by the region that serves them" regions={s.regions} shade={shade} marks={marks(s)} pick={pick} over={over} />
           : <p class="quiet pad">The configuration has no regions.</p>}
-        <p class="caption" aria-live="off">{code && shade(code) ? shade(code)!.text : "Intended share of all IPv4 clients, by the health of now. Choose a region to see what its loss would do."}</p>
+        <p class="caption" aria-live="off">{code && shade(code) ? shade(code)!.text : "Countries and circles: where all IPv4 clients would go now. Choose a region to see what its loss would do."}</p>
         {picked && <Loss region={picked} close={() => pick("")} />}
         <Regions s={s} />
       </Card>
@@ -30,11 +32,17 @@ export function Overview(_: Params) {
     <div>
       <Traffic stats={s.stats} />
       <Card title="Events" aside={<a href="#/events">All</a>}>
-        <ol class="events short">{s.events.slice(0, 10).map(e => <EventLine key={e.id} e={e} />)}</ol>
-        {!s.events.length && <p class="quiet pad">None since the start.</p>}
+        <ol class="events short">{happened.map(e => <EventLine key={e.id} e={e} />)}</ol>
+        {!happened.length && <p class="quiet pad">None since the start.</p>}
       </Card>
     </div>
   </div>;
+}
+
+// where says how many clients are not where they usually go.
+function where(flow?: Forecast): string {
+  if (!flow) return "";
+  return flow.moved >= 0.001 ? `${percent(flow.moved)} not where they usually go; hatched: another region than usual` : "every client where it usually goes";
 }
 
 export function EventLine({ e }: { e: Event }) {
@@ -63,17 +71,20 @@ function regionState(s: Status, region: string): string {
 }
 
 function Regions({ s }: { s: Store }) {
+  const measured = measuredBy(s.answers, m => m.region ?? "");
   const rows = s.regions.map(r => ({
-    r, all: members(s.status!, r.region), share: s.flow?.regions.find(t => t.name === r.region)?.share,
+    r, all: members(s.status!, r.region), share: s.flow?.regions.find(t => t.name === r.region)?.share, measured: measured.share(r.region),
   }));
-  return <Table label="Regions" rows={rows} id={x => x.r.region} columns={[
+  return <Fragment><Table label="Regions" rows={rows} id={x => x.r.region} columns={[
     { head: "Region", cell: x => <span class={`key ${tint(s.regions, x.r.region)}`}>{x.r.region}</span> },
     { head: "State", cell: x => <State state={regionState(s.status!, x.r.region)} /> },
     { head: "Eligible", class: "num", cell: x => `${x.all.filter(m => m.eligible.IPv4 || m.eligible.IPv6).length} of ${x.all.length}` },
-    { head: "Clients", class: "num", cell: x => x.share ? <span class="share">{percent(x.share.after)}<Bar share={x.share.after} was={x.share.before} /></span> : "" },
-    { head: "Usually", class: "num quiet", cell: x => x.share ? percent(x.share.before) : "" },
+    { head: "Measured", class: "num", cell: x => x.measured === undefined ? "" : percent(x.measured) },
+    { head: "Intended", class: "num", cell: x => x.share ? <span class="share">{percent(x.share.after)}<Bar share={x.share.after} was={x.share.before} /></span> : "" },
+    { head: "Usually", class: "num quiet wide", cell: x => x.share ? percent(x.share.before) : "" },
     { head: "", class: "end", cell: x => <a class="button" href={`#/forecast?target=region:${x.r.region}&kind=down`} aria-label={`If lost: ${x.r.region}`}>If lost</a> },
-  ]} />;
+  ]} />
+    <p class="caption note">{measured.total > 0 ? `Measured: share of ${words(measured.total, "answer")} with an address of a region${s.answers && `, in the last ${span(Date.parse(s.answers.at) - Date.parse(s.answers.since))}`}.` : "Measured: no answer with an address of a region in the last minutes."} Intended: share of all IPv4 clients, by the health of now. Resolvers send more than one client's queries, so the two differ.</p></Fragment>;
 }
 
 function Loss({ region, close }: { region: string; close: () => void }) {
@@ -91,7 +102,7 @@ function Countries({ s, flow }: { s: Store; flow?: Forecast }) {
   const [all, setAll] = useState(false);
   const rows = [...(flow?.countries ?? [])].sort((a, b) => b.moved - a.moved || b.share - a.share);
   return <div>
-    <Table label="Countries" rows={all ? rows : rows.slice(0, mostCountries)} id={c => c.name} empty="No name is bound to a pool." columns={[
+    <Table label="Countries" rows={all ? rows : rows.slice(0, mostCountries)} id={c => c.name} empty={flow || s.noFlow ? "No name is bound to a pool." : "Computing the answers for every client…"} columns={[
       { head: "Country", cell: c => c.name === "unknown" ? "unknown" : country(c.name) },
       { head: "Clients", class: "num", cell: c => percent(c.share) },
       { head: "Served by", cell: c => <span class={`key ${tint(s.regions, c.after)}`}>{c.after}</span> },
@@ -106,11 +117,17 @@ function Countries({ s, flow }: { s: Store; flow?: Forecast }) {
 function Traffic({ stats }: { stats?: Stats }) {
   if (!stats) return null;
   const { at, values } = rates(stats);
-  const now = values.at(-1) ?? 0;
+  const now = values.at(-1), timed = stats.samples.findLast(x => x.p50);
   const answers = Object.values(stats.rcodes).reduce((a, b) => a + b, 0);
-  return <Card title="Queries" note="per second, last hour">
-    <p class="big"><span class="num">{count(now ?? 0)}</span> <span class="quiet">queries/s in the last 10 s</span></p>
+  return <Card title="Queries" note="now, and in the last hour">
+    <div class="numbers">
+      <Big value={count(now ?? 0)} label="queries/s" />
+      {timed && <Big value={millis(timed.p50!)} label="median time" />}
+      {timed && <Big value={millis(timed.p99!)} label="p99 time" />}
+    </div>
     {values.length > 2 && <Spark at={at} values={values} label={`Queries per second in the last hour, now ${count(now ?? 0)}`} />}
+    {timed && at.length > 2 && <Fragment><h3 class="pad-x">99th percentile of the answer time</h3>
+      <Spark at={at} values={stats.samples.slice(1).map(x => x.p99 ? x.p99 / 1e3 : null)} label={`99th percentile of the answer time in the last hour, now ${millis(timed.p99!)}`} unit=" µs" /></Fragment>}
     <dl class="facts tight">
       {Object.entries(stats.rcodes).sort((a, b) => b[1] - a[1]).map(([code, n]) => <div key={code}><dt>{code}</dt><dd class="num">{count(n)} <span class="quiet">{percent(n / answers)}</span></dd></div>)}
       {stats.fail_open > 0 && <div class="bad"><dt>from pools that fail open</dt><dd class="num">{count(stats.fail_open)}</dd></div>}
@@ -119,6 +136,8 @@ function Traffic({ stats }: { stats?: Stats }) {
     <p class="caption">Answers since the start, {ago(stats.started_at)} ago.</p>
   </Card>;
 }
+
+const Big = ({ value, label }: { value: string; label: string }) => <p><span class="num">{value}</span><span class="quiet">{label}</span></p>;
 
 // rates converts the samples of a counter to rates.
 function rates(stats: Stats): { at: number[]; values: (number | null)[] } {

@@ -5,6 +5,7 @@ import { useMemo, useState } from "preact/hooks";
 import { Actions } from "../actions";
 import { ago, percent } from "../format";
 import type { Change, Forecast, Member, Override, Pool } from "../api";
+import { measuredInPools } from "../measured";
 import { useStore, type Store } from "../store";
 import { State } from "../state";
 import { Bar, Card, Filter, Strip, Table, type Column } from "../ui";
@@ -61,11 +62,13 @@ function sharesOf(f?: Forecast): Record<string, Change> {
 }
 
 function columns(s: Store, closed: Set<string>, toggle: (n: string) => void, shares: Record<string, Change>): Column<Row>[] {
+  const measured = measuredInPools(s.answers), totals = new Set(s.answers?.members.map(m => m.pool));
   return [
     { head: "Name", cell: r => r.member ? <MemberName m={r.member} /> : <PoolName p={r.pool} open={!closed.has(r.pool.pool)} toggle={toggle} /> },
     { head: "State", cell: r => r.member ? <State state={r.member.ejection_deferred ? "ejection deferred" : r.member.state} /> : <PoolState p={r.pool} /> },
-    { head: "For", class: "num quiet", cell: r => ago(r.member ? r.member.since : r.pool.mode_since.IPv4) },
-    { head: "Share", class: "num", cell: r => r.member && <Share t={shares[`${r.pool.pool}/${r.member.member}`]} /> },
+    { head: "For", class: "num quiet wide", cell: r => ago(r.member ? r.member.since : r.pool.mode_since.IPv4) },
+    { head: "Measured", class: "num wide", cell: r => r.member && <Measured share={measured[`${r.pool.pool}/${r.member.member}`]} total={totals.has(r.pool.pool)} /> },
+    { head: "Intended", class: "num", cell: r => r.member && <Share t={shares[`${r.pool.pool}/${r.member.member}`]} /> },
     { head: "Last probes", class: "wide", cell: r => r.member?.addresses?.map(a => a.results.length > 0 && <Strip key={a.address} results={a.results} />) },
     { head: "Why", class: "why wide", cell: r => r.member ? <Why m={r.member} /> : <span class="quiet">{r.pool.policy}</span> },
     { head: "", class: "end", cell: r => <Actions target={r.member ? `${r.pool.pool}/${r.member.member}` : r.pool.pool}
@@ -89,12 +92,16 @@ function MemberName({ m }: { m: Member }) {
 function PoolState({ p }: { p: Pool }) {
   const family = p.mode.IPv4 !== "normal" ? "IPv4" : "IPv6", mode = p.mode[family];
   const n = Math.max(p.eligible.IPv4, p.eligible.IPv6);
-  return <span>{n} of {p.members.length} eligible{p.mode.IPv4 !== "normal" && <span class="bad"> {mode}</span>}</span>;
+  return <span class="state">{n} of {p.members.length} eligible{p.mode.IPv4 !== "normal" && <span class="bad"> {mode}</span>}</span>;
 }
 
 function Share({ t }: { t?: Change }) {
   if (!t) return null;
   return <span class="share">{percent(t.after)}<Bar share={t.after} was={t.before} /></span>;
+}
+
+function Measured({ share, total }: { share?: number; total: boolean }) {
+  return total ? <span>{percent(share ?? 0)}</span> : null;
 }
 
 function Why({ m }: { m: Member }) {

@@ -17,6 +17,7 @@ export function Zones(_: Params) {
     <div class="row end"><Filter value={filter} set={setFilter} hint="name, pool" /></div>
     {zones.map(z => <Card key={z.zone} title={z.zone}>
       <Facts rows={[
+        ["Serial", String(z.serial)],
         ["Names", `${z.names.toLocaleString("en")}, ${z.balanced.toLocaleString("en")} answered by pools`], ["Static records", z.records.toLocaleString("en")],
         ["Nameservers", z.nameservers.join(", ") || "of the file"], ["TTL of pool answers", `${z.ttl} s`], ...(z.file ? [["File", z.file] as [string, string]] : []),
       ]} />
