@@ -181,10 +181,10 @@ try {
       await assume(page);
       await brush(page);
     }
-    if (SCREENSHOTS && form.scheme === "light" && form.width === 1280) await picture(page);
     await page.context().close();
   }
   await view(await open({ scheme: "light", width: 1280 }, VIEWER));
+  if (SCREENSHOTS) await picture(await open({ scheme: "light", width: 1280 }, OPERATOR));
   await restart(await open({ scheme: "light", width: 1280 }, OPERATOR));
 } catch (e) {
   failures.push(e.message);

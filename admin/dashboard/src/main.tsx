@@ -43,6 +43,7 @@ function App() {
   const [title, Page] = pages[page];
   const lost = s.lost !== undefined;
   useEffect(() => { document.title = `${lost ? "Disconnected · " : ""}${title} · Meridian`; }, [title, lost]);
+  useEffect(() => document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [page]);
   if (s.refused) return <SignIn s={s} />;
   return <div class="frame">
     <a class="skip" href="#main" onClick={e => { e.preventDefault(); document.getElementById("main")!.focus(); }}>Skip to the content</a>

@@ -78,7 +78,7 @@ function Regions({ s }: { s: Store }) {
   return <Fragment><Table label="Regions" rows={rows} id={x => x.r.region} columns={[
     { head: "Region", cell: x => <span class={`key ${tint(s.regions, x.r.region)}`}>{x.r.region}</span> },
     { head: "State", cell: x => <State state={regionState(s.status!, x.r.region)} /> },
-    { head: "Eligible", class: "num", cell: x => `${x.all.filter(m => m.eligible.IPv4 || m.eligible.IPv6).length} of ${x.all.length}` },
+    { head: "Eligible", class: "num wide", cell: x => `${x.all.filter(m => m.eligible.IPv4 || m.eligible.IPv6).length} of ${x.all.length}` },
     { head: "Measured", class: "num", cell: x => x.measured === undefined ? "" : percent(x.measured) },
     { head: "Intended", class: "num", cell: x => x.share ? <span class="share">{percent(x.share.after)}<Bar share={x.share.after} was={x.share.before} /></span> : "" },
     { head: "Usually", class: "num quiet wide", cell: x => x.share ? percent(x.share.before) : "" },
@@ -106,7 +106,7 @@ function Countries({ s, flow }: { s: Store; flow?: Forecast }) {
       { head: "Country", cell: c => c.name === "unknown" ? "unknown" : country(c.name) },
       { head: "Clients", class: "num", cell: c => percent(c.share) },
       { head: "Served by", cell: c => <span class={`key ${tint(s.regions, c.after)}`}>{c.after}</span> },
-      { head: "Usually", class: "quiet", cell: c => c.before === c.after ? "" : c.before },
+      { head: "Usually", class: "quiet wide", cell: c => c.before === c.after ? "" : c.before },
       { head: "Distance", class: "num", cell: c => km(c.km.after) },
       { head: "Moved", class: "num", cell: c => c.moved > 0 ? percent(c.moved / c.share) : "" },
     ]} />
