@@ -1,6 +1,7 @@
 // The problems of a running server, the worst first: what is wrong, since when, what users notice
 // and what helps.
 
+import { words } from "./format";
 import type { Address, Forecast, Member, Pool, Status, Override } from "./api";
 
 export interface Trouble {
@@ -9,7 +10,7 @@ export interface Trouble {
 }
 
 export function troubles(s: Status): Trouble[] {
-  const all = [...server(s), ...regions(s), ...together(s), ...s.pools.flatMap(pool), ...overrides(s.overrides)];
+  const all = [...server(s), ...regions(s), ...together(s), ...s.pools.flatMap(pool), ...unknown(s), ...overrides(s.overrides)];
   return all.sort((a, b) => a.rank - b.rank);
 }
 
@@ -92,6 +93,13 @@ function pool(p: Pool): Trouble[] {
     for (const a of m.addresses ?? []) if (a.warning) all.push({ rank: 2, what: `${name}: ${a.warning}`, since: undefined, effect: "No health state changes.", link: memberLink, target: name, pool: p.pool });
   }
   return all;
+}
+
+// unknown reports the members without a health result as one problem.
+function unknown(s: Status): Trouble[] {
+  const n = s.pools.reduce((sum, p) => sum + p.members.filter(m => m.state === "unknown").length, 0);
+  if (!n) return [];
+  return [{ rank: 2, what: `${words(n, "member")} without a health result`, effect: "They count as up until their checks have a conclusive result.", link: "#/pools?filter=unknown" }];
 }
 
 function overrides(list: Override[]): Trouble[] {

@@ -48,7 +48,7 @@ export function Table<R>(p: {
   const rows = many ? p.rows.slice(from, from + shown) : p.rows;
   if (!p.rows.length && p.empty) return <p class="quiet pad">{p.empty}</p>;
   return <div class={`scroll ${many ? "many" : ""}`} ref={box} tabIndex={0} role="region" aria-label={`${p.label}: table`}
-    onScroll={many ? () => setTop(box.current!.scrollTop) : undefined}>
+    onScroll={many ? () => setTop(Math.floor(box.current!.scrollTop / rowHeight / 5) * 5 * rowHeight) : undefined}>
     <table aria-rowcount={p.rows.length + 1}>
       <thead><tr>{p.columns.map(c => <th key={c.head} scope="col" class={c.class}>{c.head || <span class="sr">Actions</span>}</th>)}</tr></thead>
       <tbody>
