@@ -7,6 +7,7 @@
 //	POST   /v1/reload                   {allow_removal}: load the configuration again
 //	POST   /v1/clear                    {target}: release its holds
 //	POST   /v1/checks/NAME/reports      {address, up, reason, lease}: the result of a check of type push
+//	POST   /v1/probe                    {check, address}: run a check once, now, and show its steps
 //	GET    /v1/explain?name=&type=&client=&resolver=&draw=&down=
 //	GET    /v1/events?since=&kind=&subject=&limit=   events; /v1/events/stream sends them as they happen
 //	GET    /v1/audit?since=&subject=&limit=   the changes made through the API
@@ -53,6 +54,7 @@ type api struct {
 	statusSlots  chan struct{} // holds one element for each running status request
 	forecastSlot chan struct{} // holds one element while a forecast is computed
 	streamSlots  chan struct{} // holds one element for each open event stream
+	probeSlots   chan struct{} // holds one element for each running probe of a request
 	reports      lastReports
 }
 
@@ -65,6 +67,7 @@ func New(c *control.Control, o Options) http.Handler {
 	a := &api{
 		control: c, Options: o,
 		statusSlots: make(chan struct{}, maxStatusReaders), forecastSlot: make(chan struct{}, 1), streamSlots: make(chan struct{}, maxStreams),
+		probeSlots: make(chan struct{}, maxProbes),
 	}
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("GET /v1/status", a.status)
@@ -74,6 +77,7 @@ func New(c *control.Control, o Options) http.Handler {
 	guarded.HandleFunc("POST /v1/reload", a.audited("reload", a.reload))
 	guarded.HandleFunc("POST /v1/clear", a.audited("clear holds", a.clear))
 	guarded.HandleFunc("POST /v1/checks/{check}/reports", a.auditedReport)
+	guarded.HandleFunc("POST /v1/probe", a.audited("probe", a.probe))
 	guarded.HandleFunc("GET /v1/explain", a.explain)
 	guarded.HandleFunc("GET /v1/version", a.version)
 	guarded.HandleFunc("GET /v1/session", a.session)

@@ -24,8 +24,8 @@ import (
 	"meridian/admin"
 )
 
-// browserWorld has five regions. Its checks are results of others, so that no probe changes a page
-// during the test.
+// browserWorld has five regions. The results of their members are reported, so that no probe changes their state during
+// the test; PORT is that of an endpoint.
 const browserWorld = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
 admin: {listen: "127.0.0.1:0"}
@@ -38,7 +38,13 @@ regions:
   ap-northeast: {location: [35.68, 139.69]}
 checks:
   told: {type: push}
+  http: {type: http, port: PORT, path: /healthz, interval: 1s}
 pools:
+  status:
+    policy: failover
+    check: http
+    members:
+      - {name: here, addresses: [127.0.0.1]}
   web:
     policy: proximity
     check: told
@@ -97,7 +103,11 @@ func TestDashboardInChromium(t *testing.T) {
 	options := admin.Options{Version: "v1.2.3", Tokens: []admin.Token{
 		{Name: "wall", Role: admin.Viewer, Secret: viewer}, {Name: "oncall", Role: admin.Operator, Secret: operator},
 	}}
-	h, dnsAddr := serveWorld(t, browserWorld, options)
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok")) })) //nolint:errcheck // the prober has gone
+	t.Cleanup(endpoint.Close)
+	_, port, _ := net.SplitHostPort(endpoint.Listener.Addr().String())
+	world := strings.ReplaceAll(browserWorld, "PORT", port)
+	h, dnsAddr := serveWorld(t, world, options)
 	report(t, h, operator)
 	go exchange(t.Context(), dnsAddr)
 	s := newRestartable(t, h)
@@ -106,7 +116,7 @@ func TestDashboardInChromium(t *testing.T) {
 		case "/stop":
 			s.stop()
 		case "/start":
-			next, _ := serveWorld(t, browserWorld, options)
+			next, _ := serveWorld(t, world, options)
 			report(t, next, operator)
 			s.start(next)
 		}

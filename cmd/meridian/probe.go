@@ -72,7 +72,7 @@ func (o *probeOptions) run(ctx context.Context, name, address string, stdout, st
 	if err := (findings{errs: found.errs}).print(stderr); err != nil {
 		return err
 	}
-	check, err := probedCheck(cfg, name)
+	check, err := probe.Named(cfg, name)
 	if err != nil {
 		return err
 	}
@@ -110,40 +110,6 @@ func probedAddress(s string) (netip.Addr, error) {
 		return addr, fmt.Errorf("%q has a port; write %s, the port is that of the check", s, with.Addr())
 	}
 	return addr, fmt.Errorf("%q is not an address; write an IP address such as 192.0.2.10 or 2001:db8::10", s)
-}
-
-// probedCheck returns the check with a name, if it has a probe.
-func probedCheck(cfg *config.Config, name string) (*config.Check, error) {
-	var names []string
-	for i := range cfg.Checks {
-		c := &cfg.Checks[i]
-		names = append(names, c.Name)
-		if c.Name == name {
-			return c, hasProbe(c)
-		}
-	}
-	hint := "the configuration has " + strings.Join(names, ", ")
-	if near, ok := config.Nearest(name, names); ok {
-		hint = fmt.Sprintf("did you mean %q?", near)
-	} else if len(names) == 0 {
-		hint = "the configuration has no checks"
-	}
-	return nil, fmt.Errorf("no check %q; %s", name, hint)
-}
-
-// hasProbe returns an error for a check whose health state comes from elsewhere.
-func hasProbe(c *config.Check) error {
-	switch {
-	case c.Type == config.Push:
-		return fmt.Errorf("check %q of type push has no probe: another system reports its states; meridian status shows them", c.Name)
-	case c.Type.Composite():
-		var parts []string
-		for _, p := range c.Parts {
-			parts = append(parts, p.Check.Name)
-		}
-		return fmt.Errorf("check %q of type %s combines other checks; probe one of %s", c.Name, c.Type, strings.Join(parts, ", "))
-	}
-	return nil
 }
 
 func printProbe(w io.Writer, r probe.Report, timeout time.Duration) error {

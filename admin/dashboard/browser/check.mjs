@@ -127,6 +127,17 @@ async function assume(page) {
   expect(await page.locator(".wipe").evaluate(e => e.style.getPropertyValue("--at")) === "0%", "the slider does not move the line");
 }
 
+// probe runs a probe from the page, and looks at its steps.
+async function probe(page) {
+  await visit(page, "#/health");
+  await page.getByRole("button", { name: "127.0.0.1", exact: true }).click();
+  await page.getByRole("button", { name: "Probe now" }).click();
+  const steps = page.getByRole("region", { name: "Steps of the probe: table" });
+  await steps.getByText("HTTP/1.1 200 OK").waitFor();
+  expect(/passed/.test(await steps.innerText()), "the probe has not passed");
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/probe.png` });
+}
+
 // brush selects a part of the time line of events.
 async function brush(page) {
   await visit(page, "#/events");
@@ -179,6 +190,7 @@ try {
     if (form.scheme === "light" && form.width === 1280) {
       await drain(page);
       await assume(page);
+      await probe(page);
       await brush(page);
     }
     await page.context().close();
