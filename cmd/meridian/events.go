@@ -44,6 +44,7 @@ With --follow it goes on with each event as it happens, until Ctrl-C.
 Exit: 0; 1 if there is no server.`,
 		Example: `  meridian events
   meridian events web --kind state --kind fail_open
+  meridian events --kind audit              who changed what through the API
   meridian events --follow -o json          one event a line`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

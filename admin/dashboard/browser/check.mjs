@@ -92,6 +92,7 @@ async function drain(page) {
   await page.keyboard.press("Enter");
   await dialog.waitFor({ state: "detached" });
   await row.getByText("drained").waitFor();
+  await page.getByText("web/euw-1 is drained.").waitFor();
   expect(await answer() !== "192.0.2.2", "the drained member is answered");
   await visit(page, "#/events");
   await page.getByText("drained set: kernel upgrade").first().waitFor();

@@ -4,7 +4,7 @@ import { Fragment, h } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import * as api from "./api";
 import { Effect } from "./effect";
-import { canOperate, update, useStore } from "./store";
+import { announce, canOperate, update, useStore, type Done } from "./store";
 import { Choice, Dialog, Field, Problem } from "./ui";
 
 export const verbs: Record<string, string> = {
@@ -27,6 +27,7 @@ export function Act({ target, kind: first, close }: { target: string; kind: stri
       if (kind === "off") await api.send("DELETE", "/v1/overrides", { target });
       else await api.send("POST", "/v1/overrides", undefined, { target, kind, reason, ...(lasts && { for: lasts }), ...(force && { force }) });
       await update();
+      announce(kind === "off" ? undefined : { text: `${target} is ${kind}.`, target });
       close();
     } catch (e) {
       setError(api.asApiError(e));
@@ -72,6 +73,16 @@ export function useForecast(target: string, kind: string): Forecasted {
     return () => stop.abort();
   }, [target, kind]);
   return found;
+}
+
+// Undo shows the last action, and a button that removes its override.
+export function Undo({ done }: { done?: Done }) {
+  const [asked, ask] = useState(false);
+  if (!done) return null;
+  return <div class="notice calm row" role="status"><strong>{done.text}</strong> <span class="grow" />
+    <button type="button" onClick={() => ask(true)}>Undo…</button>
+    <button type="button" class="plain" aria-label="Close" onClick={() => announce()}>✕</button>
+    {asked && <Act target={done.target} kind="off" close={() => ask(false)} />}</div>;
 }
 
 // Actions are the buttons of a member or pool: what its state allows.

@@ -2,6 +2,7 @@
 
 import { Fragment, h, render, type ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { Undo } from "./actions";
 import { ago, clock, words } from "./format";
 import { Overview } from "./pages/overview";
 import { Pools } from "./pages/pools";
@@ -56,6 +57,7 @@ function App() {
     </nav>
     <main id="main" tabIndex={-1} class={lost ? "stale" : ""}>
       <Connection s={s} />
+      <Undo done={s.done} />
       <h1 class="sr">{title}</h1>
       <ProblemLine s={s} open={page === "overview"} />
       {s.status ? <Page params={params} /> : <p class="quiet pad">Connecting…</p>}

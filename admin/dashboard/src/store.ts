@@ -15,8 +15,12 @@ export interface Store {
   events: api.Event[]; // the newest first
   lost?: number; // disconnected since
   refused?: api.ApiError; // no or wrong token
+  done?: Done; // the last action of this page, for a while
   problem?: string; // the last failed request, while connected
 }
+
+// Done is an action of this page that can be undone.
+export interface Done { text: string; target: string }
 
 let store: Store = { regions: [], events: [] };
 const listeners = new Set<() => void>();
@@ -95,6 +99,16 @@ export function update(all = true): Promise<void> {
     return undefined;
   });
   return pending;
+}
+
+const undoTime = 30_000;
+let forget: ReturnType<typeof setTimeout> | undefined;
+
+// announce shows an action that can be undone, for a while; undefined: none.
+export function announce(done?: Done) {
+  clearTimeout(forget);
+  set({ done });
+  if (done) forget = setTimeout(() => set({ done: undefined }), undoTime);
 }
 
 const pause = (ms: number) => new Promise(done => setTimeout(done, ms));
