@@ -28,7 +28,7 @@ type latencySource struct {
 func (l *instance) builder() snapshot.Builder {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	return snapshot.BuildInBackground(l.measured)
+	return snapshot.WritingKeys(snapshot.BuildInBackground(l.measured))
 }
 
 // firstRoundTrips returns the latency source of a loaded snapshot, and the snapshot that uses it.

@@ -15,7 +15,7 @@ func (l *instance) bindAndBuild(cfg *config.Config) (*snapshot.Snapshot, []confi
 	if err := l.bindFirst(cfg); err != nil {
 		return nil, nil, &BindError{err}
 	}
-	return snapshot.Build(cfg)
+	return snapshot.WritingKeys(snapshot.Build)(cfg)
 }
 
 // bindFirst binds the sockets for DNS and for the API.

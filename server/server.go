@@ -37,6 +37,7 @@ type Server struct {
 	cores      int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
 	tcpSlots   *tcpSlots
 	tcpBuffers tcpBuffers
+	postponed  chan *postponed // UDP queries that wait for signatures
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests
 
@@ -64,6 +65,7 @@ func NewEmpty(o Options) *Server {
 	return &Server{
 		options: o, built: time.Now(), cores: cores,
 		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
+		postponed: make(chan *postponed, maxPostponed),
 	}
 }
 
@@ -124,6 +126,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	s.started = true
 	go s.tcpSlots.run()
+	for range s.cores {
+		go s.answerPostponed()
+	}
 	s.startLocked()
 	s.mu.Unlock()
 
@@ -135,6 +140,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop(s.listeners)
 	s.listeners = nil
 	s.tcpSlots.close()
+	close(s.postponed) // all workers have ended
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,16 +32,23 @@ type udpWorker struct {
 	wildcard  bool // the socket takes packets to any address of the host
 	responder *answer.Responder
 	server    *Server
+	waiting   sync.WaitGroup // for postponed queries
 	stopping  atomic.Bool
-	end       time.Time // of draining; set before stopping
-	done      chan struct{}
+
+	// returnPath returns where the answer to the current query goes, and the control message for it.
+	returnPath func() (netip.AddrPort, []byte)
+
+	end  time.Time // of draining; set before stopping
+	done chan struct{}
 }
 
 func newUDPWorker(s *Server, conn *net.UDPConn, addr netip.Addr) *udpWorker {
-	return &udpWorker{
+	w := &udpWorker{
 		conn: conn, wildcard: addr.IsUnspecified(),
 		responder: s.Responder(), server: s, done: make(chan struct{}),
 	}
+	w.responder.Postpone = w.postpone
+	return w
 }
 
 // run answers until drain, then drains the socket.
@@ -66,6 +74,7 @@ func (w *udpWorker) drain(end time.Time) {
 func (w *udpWorker) close(running bool) {
 	if running {
 		<-w.done
+		w.waiting.Wait()
 	}
 	_ = w.conn.Close()
 	w.server.Remove(w.responder)
@@ -78,6 +87,7 @@ const portableDrain = 50 * time.Millisecond
 // runPortable processes one packet at a time, on any system.
 func (w *udpWorker) runPortable() {
 	p := packet{in: make([]byte, answer.MaxSize), control: make([]byte, controlSize)}
+	w.returnPath = func() (netip.AddrPort, []byte) { return p.source, w.replySource(p.control[:p.controls]) }
 	for !w.stopping.Load() {
 		w.answerPacket(&p)
 	}
@@ -90,7 +100,11 @@ func (w *udpWorker) runPortable() {
 const controlSize = 256
 
 // packet holds the memory of the portable path.
-type packet struct{ in, control, out []byte }
+type packet struct {
+	in, control, out []byte
+	source           netip.AddrPort // of the packet in in
+	controls         int            // the length of its control message
+}
 
 // answerPacket waits for a packet and answers it. It returns false if none came.
 func (w *udpWorker) answerPacket(p *packet) bool {
@@ -103,6 +117,7 @@ func (w *udpWorker) answerPacket(p *packet) bool {
 	}
 	w.responder.StartTiming()
 	w.responder.Port = source.Port()
+	p.source, p.controls = source, controls
 	p.out = w.responder.Respond(p.out[:0], p.in[:n], source.Addr(), false)
 	w.write(p.out, p.control[:controls], source)
 	w.responder.EndTiming(answer.UDP, 1)

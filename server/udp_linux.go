@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 	"unsafe"
@@ -38,6 +40,7 @@ type batch struct {
 	answerEnds [batchSize]int          // the end of each answer in answerBuf
 
 	n     int            // the number of received messages
+	at    int            // the message that is being answered
 	errno syscall.Errno  // of the last recvmmsg
 	left  []unix.Mmsghdr // of answers, still to be sent
 	lost  int            // answers that could not be sent, since flush began
@@ -130,7 +133,9 @@ func (w *udpWorker) runBatches() {
 	if err != nil {
 		return // the socket is closed
 	}
-	w.serveBatches(newBatch(raw, w.wildcard))
+	b := newBatch(raw, w.wildcard)
+	w.returnPath = b.returnPath
+	w.serveBatches(b)
 }
 
 // serveBatches is runBatches on b.
@@ -204,6 +209,7 @@ func (b *batch) sendAll(fd uintptr) {
 // answerMessage appends the answer to the i-th message to answerBuf.
 func (w *udpWorker) answerMessage(b *batch, i int) []byte {
 	m := &b.received[i]
+	b.at = i
 	source, ok := b.source(i)
 	w.responder.Port = b.port(i)
 	switch {
@@ -226,6 +232,21 @@ func (b *batch) source(i int) (addr netip.Addr, ok bool) {
 		return netip.AddrFrom4(v4.Addr), v4.Port != 0
 	}
 	return netip.AddrFrom16(name.Addr).Unmap(), name.Port != 0
+}
+
+// returnPath returns the source of the current message, and the control message of an answer that is sent on its own.
+func (b *batch) returnPath() (netip.AddrPort, []byte) {
+	addr, _ := b.source(b.at)
+	if addr.IsLinkLocalUnicast() && addr.Is6() {
+		addr = addr.WithZone(strconv.FormatUint(uint64(b.names[b.at].Scope_id), 10))
+	}
+	h := &b.received[b.at].Hdr
+	if len(b.control) == 0 || h.Controllen == 0 {
+		return netip.AddrPortFrom(addr, b.port(b.at)), nil
+	}
+	control := bytes.Clone(unsafe.Slice(h.Control, h.Controllen))
+	clearInterface(control)
+	return netip.AddrPortFrom(addr, b.port(b.at)), control
 }
 
 // port returns the source Port of the i-th message, which is in network byte order at one offset for both families.

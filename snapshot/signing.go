@@ -1,17 +1,206 @@
 package snapshot
 
 import (
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
 	"meridian/dnssec"
+	"meridian/dnssec/keys"
+	"meridian/zones"
 )
 
 // Signing holds the zones that this server signs.
 type Signing struct {
 	Settings
 	Zones []*dnssec.Zone // by zones.ZoneID; nil: not signed
+
+	cfg     *config.Config
+	changed []*keys.Key // to be written before they are used
 }
 
 // Settings are those of signing that no zone has of its own.
 type Settings struct {
 	CacheSize int // of signatures, in octets
 	Signers   int // signatures that are made at the same time
+}
+
+// openSigning reads the keys of the zones that a policy signs, and plans what this server has to change. It returns
+// nil if there is no such zone, and adds errors to report.
+func openSigning(cfg *config.Config, report *zones.Report) *Signing {
+	s := &Signing{cfg: cfg, Zones: make([]*dnssec.Zone, len(cfg.Zones)), Settings: settingsOf(&cfg.DNSSEC)}
+	folder, signed := (*keys.Folder)(nil), false
+	for i := range cfg.Zones {
+		z := &cfg.Zones[i]
+		policy := cfg.DNSSECPolicy(z)
+		if policy == nil {
+			continue
+		}
+		signed = true
+		if folder == nil {
+			var err error
+			if folder, err = keys.Open(cfg.DNSSEC.Keys); err != nil {
+				report.AddError(cfg.ErrorAt(cfg.DNSSEC.KeysPos, "dnssec.keys", err.Error(), ""))
+				return nil
+			}
+		}
+		if policy.Denial == config.NSECDenial {
+			report.AddWarnings(cfg.ErrorAt(z.Pos, "zones."+trimDot(string(z.Name))+".dnssec", "denial: nsec is not available yet, and this zone has compact denial", "write denial: compact"))
+		}
+		set, err := s.keysOf(folder, z, policy, time.Now())
+		if err != nil {
+			report.AddError(cfg.ErrorAt(z.Pos, "zones."+trimDot(string(z.Name))+".dnssec", err.Error(), ""))
+			continue
+		}
+		s.Zones[i] = dnssec.NewZone(z.Name.Wire(), timingOf(policy), denialOf(policy), set)
+	}
+	if !signed {
+		return nil
+	}
+	return s
+}
+
+func settingsOf(c *config.DNSSEC) Settings {
+	signers := c.Signers
+	if signers == 0 {
+		signers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	return Settings{CacheSize: c.Cache, Signers: signers}
+}
+
+func timingOf(p *config.SigningPolicy) dnssec.Timing {
+	return dnssec.Timing{Validity: p.Validity, Refresh: p.Refresh, Inception: p.Inception}
+}
+
+func denialOf(p *config.SigningPolicy) dnssec.Denial {
+	if p.Denial == config.NSECDenial {
+		return dnssec.Chain
+	}
+	return dnssec.Compact
+}
+
+// keysOf returns what a zone is signed with at now, after the changes that its policy asks for.
+func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.SigningPolicy, now time.Time) (*dnssec.Keys, error) {
+	all, err := folder.Keys(z.Name)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := keys.Make(keys.Input{Zone: z.Name, Policy: policy, Keys: all, Now: now})
+	if err != nil {
+		return nil, err
+	}
+	extra, err := extraKeys(z.ExtraDNSKEYs)
+	if err != nil {
+		return nil, err
+	}
+	set, err := keys.At(plan.Keys, policy, extra, plan.Now)
+	if err != nil {
+		return nil, fmt.Errorf("%w in %s; copy the keys of the zone there, or write manager: auto in the policy", err, s.cfg.DNSSEC.Keys)
+	}
+	s.changed = append(s.changed, plan.Changed...)
+	return &set, nil
+}
+
+// extraKeys reads the DNSKEY records of other signers (RFC 8901) from a master file. An empty path has none.
+func extraKeys(path string) ([][]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var all [][]byte
+	p := dns.NewZoneParser(f, ".", path)
+	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
+		if _, is := rr.(*dns.DNSKEY); !is {
+			return nil, fmt.Errorf("%s has a record of type %s, want only DNSKEY", path, dns.Type(rr.Header().Rrtype))
+		}
+		packed := make([]byte, dns.Len(rr))
+		end, err := dns.PackRR(rr, packed, 0, nil, false)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all = append(all, packed[end-int(rr.Header().Rdlength):end])
+	}
+	return all, p.Err()
+}
+
+// WritingKeys returns a builder for a server that serves the result: keys that it makes or changes are written to
+// their folder first, so that they survive a restart. An error is that of a build: the old snapshot keeps serving.
+func WritingKeys(build Builder) Builder {
+	return func(cfg *config.Config) (*Snapshot, []config.Error, error) {
+		s, warnings, err := build(cfg)
+		if err != nil || s.Signing == nil {
+			return s, warnings, err
+		}
+		if err := s.Signing.writeKeys(); err != nil {
+			_ = s.Close()
+			return nil, warnings, cfg.ErrorAt(cfg.DNSSEC.KeysPos, "dnssec.keys", err.Error(), "the server must be able to write the folder, or manager: external must be set")
+		}
+		return s, warnings, nil
+	}
+}
+
+func (s *Signing) writeKeys() error {
+	if len(s.changed) == 0 {
+		return nil
+	}
+	folder, err := keys.Open(s.cfg.DNSSEC.Keys)
+	if err != nil {
+		return err
+	}
+	for _, k := range s.changed {
+		if err := folder.Write(k); err != nil {
+			return err
+		}
+	}
+	s.changed = nil
+	return nil
+}
+
+// UpdateKeys reads the key files again and signs with what they say now. It is for one goroutine at a time. After an
+// error, the zones that have none are updated, and the others keep their keys.
+func (s *Signing) UpdateKeys() error {
+	folder, err := keys.Open(s.cfg.DNSSEC.Keys)
+	if err != nil {
+		return err
+	}
+	var first error
+	for i, zone := range s.Zones {
+		if zone == nil {
+			continue
+		}
+		z := &s.cfg.Zones[i]
+		s.changed = nil
+		set, err := s.keysOf(folder, z, s.cfg.DNSSECPolicy(z), time.Now())
+		if err == nil {
+			err = s.writeKeys()
+		}
+		if err != nil {
+			first = errOr(first, fmt.Errorf("%s: %w", z.Name, err))
+			continue
+		}
+		zone.SetKeys(set)
+	}
+	return first
+}
+
+func errOr(first, err error) error {
+	if first != nil {
+		return first
+	}
+	return err
+}
+
+func trimDot(name string) string {
+	if len(name) > 1 {
+		return name[:len(name)-1]
+	}
+	return name
 }

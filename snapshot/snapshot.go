@@ -42,6 +42,7 @@ type Builder func(*config.Config) (*Snapshot, []config.Error, error)
 func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	data, report := zones.Compile(cfg)
 	locator, tree := compilePools(cfg, report, open)
+	signing := openSigning(cfg, report)
 	warnings, err := report.Join()
 	if err != nil {
 		if locator != nil {
@@ -49,7 +50,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 		}
 		return nil, warnings, err
 	}
-	return &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator}, warnings, nil
+	return &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing}, warnings, nil
 }
 
 // opener is geo.Open or a geo.OpenInBackground with a latency table.

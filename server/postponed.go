@@ -1,0 +1,64 @@
+package server
+
+import (
+	"bytes"
+	"net/netip"
+
+	"meridian/server/answer"
+)
+
+// maxPostponed is the number of UDP queries that wait for signatures. A query beyond it is answered with TC, so that
+// its client comes by TCP: a flood from spoofed addresses does not.
+const maxPostponed = 1024
+
+// postponed is a UDP query that waits for a signature. Making one takes as long as many answers, which must not wait
+// for it: workers only look into the cache.
+type postponed struct {
+	worker  *udpWorker
+	source  netip.AddrPort
+	control []byte // of the answer: our address
+	packet  []byte
+	draw    uint64
+}
+
+// postpone takes the query that the worker is answering. It returns false if too many wait already.
+func (w *udpWorker) postpone(packet []byte, draw uint64) bool {
+	if len(w.server.postponed) == cap(w.server.postponed) { // saves the copies
+		return false
+	}
+	source, control := w.returnPath()
+	p := &postponed{worker: w, source: source, control: bytes.Clone(control), packet: bytes.Clone(packet), draw: draw}
+	w.waiting.Add(1)
+	select {
+	case w.server.postponed <- p:
+		return true
+	default:
+		w.waiting.Done()
+		return false
+	}
+}
+
+// answerPostponed answers postponed queries until the queue is closed.
+func (s *Server) answerPostponed() {
+	var out []byte
+	for p := range s.postponed {
+		r := s.Borrow()
+		r.Port = p.source.Port()
+		r.Acquire()
+		out = r.AnswerPostponed(out[:0], p.packet, p.source.Addr().WithZone("").Unmap(), p.draw)
+		r.Release()
+		s.Return(r)
+		p.worker.sendPostponed(out, p)
+		p.worker.waiting.Done()
+	}
+}
+
+// sendPostponed sends the answer to a postponed query.
+func (w *udpWorker) sendPostponed(out []byte, p *postponed) {
+	if len(out) == 0 {
+		return
+	}
+	if _, _, err := w.conn.WriteMsgUDPAddrPort(out, p.control, p.source); err != nil {
+		w.server.Count(answer.SendFailed, 1)
+	}
+}

@@ -1,0 +1,101 @@
+package snapshot_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/snapshot"
+)
+
+const signed = `
+dnssec: {keys: keys, policies: {copied: {manager: external}}}
+zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, dnssec: default}}
+`
+
+// keyFiles returns the paths of the key files of cfg.
+func keyFiles(t *testing.T, cfg *config.Config) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(cfg.DNSSEC.Keys, "*", "K*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestServerMakesMissingKeysOnce(t *testing.T) {
+	cfg := load(t, signed, nil)
+	var tags []uint16
+	for range 2 { // the second start reads what the first one wrote
+		s, _, err := snapshot.WritingKeys(snapshot.Build)(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tags = append(tags, s.Signing.Zones[0].KeyTags(dns.TypeA)...)
+		if files := keyFiles(t, cfg); len(files) != 3 {
+			t.Fatalf("files %q, want those of one key", files)
+		}
+		if err := s.Signing.UpdateKeys(); err != nil || !slices.Equal(s.Signing.Zones[0].KeyTags(dns.TypeDNSKEY), tags[:1]) {
+			t.Errorf("after reading the files again: %v", err)
+		}
+		s.Close()
+	}
+	if len(tags) != 2 || tags[0] != tags[1] {
+		t.Errorf("tags %v, want one key after both starts", tags)
+	}
+}
+
+// A build for check, explain or plan writes nothing.
+func TestBuildWritesNoKeys(t *testing.T) {
+	cfg := load(t, signed, nil)
+	s, _, err := snapshot.Build(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if files := keyFiles(t, cfg); len(files) != 0 {
+		t.Errorf("files %q", files)
+	}
+}
+
+func TestUnsignedZoneHasNoKeys(t *testing.T) {
+	s, _, err := snapshot.Build(load(t, strings.Replace(signed, "dnssec: default", "dnssec: none", 1), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if s.Signing != nil {
+		t.Error("a configuration without a signed zone signs")
+	}
+}
+
+func TestErrorsOfKeysNameTheFile(t *testing.T) {
+	external := load(t, strings.Replace(signed, "dnssec: default", "dnssec: copied", 1), nil)
+	if _, _, err := snapshot.Build(external); err == nil || !strings.Contains(err.Error(), "zones.example.com.dnssec: there is no key in "+external.DNSSEC.Keys) {
+		t.Errorf("without keys: %v", err)
+	}
+	cfg := load(t, signed, nil)
+	s, _, err := snapshot.WritingKeys(snapshot.Build)(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, file := range keyFiles(t, cfg) {
+		if strings.HasSuffix(file, ".private") {
+			if err := os.Chmod(file, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := snapshot.Build(cfg); err == nil || !strings.Contains(err.Error(), file) {
+				t.Errorf("a private key that everyone can read: %v", err)
+			}
+		}
+	}
+	if err := s.Signing.UpdateKeys(); err == nil || len(s.Signing.Zones[0].KeyTags(dns.TypeA)) != 1 {
+		t.Errorf("UpdateKeys: %v; want an error, and the keys that were in use", err)
+	}
+}
