@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# harness.sh is shared by run and tail: the assignment of cores, and the results.
+# harness.sh is shared by run, tail and watch: the assignment of cores, and the results.
 # Sourced after the options are parsed; needs `here`, `work` and `meridian`.
 # (Names are set or read in other files, hence the directive for the checker.)
 

@@ -189,3 +189,21 @@ func TestSampleBound(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRespondLogged measures an answer without a query log, and with one that gets 1 % of the queries, reading it
+// included.
+func BenchmarkRespondLogged(b *testing.B) {
+	for name, settings := range map[string]string{"off": "", "sampled": "query_log: {file: q, sample: 0.01}\n"} {
+		b.Run(name, func(b *testing.B) {
+			s := newEngine(answertest.Build(b, strings.Replace(loggedConfig, "query_log: {file: queries.json}\n", settings, 1), ""), nil)
+			r := s.Responder()
+			query, out := answertest.Packed(b, answertest.Ask("www.example.com.", dns.TypeA)), make([]byte, 0, 512)
+			for n := 0; b.Loop(); n++ {
+				out = r.Respond(out[:0], query, answertest.BenchSource, false)
+				if n%100_000 == 0 {
+					s.DrainQueryLog(func(*LoggedQuery) {})
+				}
+			}
+		})
+	}
+}
