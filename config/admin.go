@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -20,7 +22,7 @@ func (d *decoder) admin(a *Admin) setter {
 			return
 		}
 		d.required(n, "listen", "write listen: 127.0.0.1:8053, or leave admin out for no API")
-		if listen := child(n, "listen"); listen != nil && a.Listen.IsValid() && !a.Listen.Addr().IsLoopback() && !a.authenticates(n) {
+		if listen := yamldoc.Child(n, "listen"); listen != nil && a.Listen.IsValid() && !a.Listen.Addr().IsLoopback() && !a.authenticates(n) {
 			d.errorf(listen, quote(a.Listen.String())+" is not loopback and there are no tokens: anyone who can connect has full control",
 				"listen on 127.0.0.1:8053, or write tokens or tls with client_ca")
 		}
@@ -29,7 +31,7 @@ func (d *decoder) admin(a *Admin) setter {
 
 // authenticates reports whether users must identify themselves. Settings with an error count.
 func (a *Admin) authenticates(n *yaml.Node) bool {
-	return a.TLS.ClientCA != "" || child(n, "token_file") != nil || child(n, "tokens") != nil
+	return a.TLS.ClientCA != "" || yamldoc.Child(n, "token_file") != nil || yamldoc.Child(n, "tokens") != nil
 }
 
 // adminTLS reads the certificate of the API.
@@ -92,7 +94,7 @@ func (d *decoder) adminTokens(to *[]AdminToken) setter {
 			d.required(item, "file", "write the path of a file with the token")
 			for _, before := range *to {
 				if before.Name == t.Name && t.Name != "" {
-					d.errorf(child(item, "name"), "token "+quote(t.Name)+" is defined twice", "give each user a name")
+					d.errorf(yamldoc.Child(item, "name"), "token "+quote(t.Name)+" is defined twice", "give each user a name")
 				}
 			}
 			*to = append(*to, t)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -42,16 +44,16 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 		return
 	}
 	d.required(n, "type", "write one of "+strings.Join(checkTypes(), ", "))
-	if kind := child(n, "type"); kind != nil {
+	if kind := yamldoc.Child(n, "type"); kind != nil {
 		d.checkType(&c.Type)(kind)
 	}
 	c.ofType()
 	d.mapping(n, d.checkKeys(c))
 	d.requiredByType(n, c)
-	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && child(n, "tls") != nil
+	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && yamldoc.Child(n, "tls") != nil
 	d.checkTimes(n, c)
 	d.confirmTime(n, c)
-	if node := child(n, "tls"); node != nil && (c.TLS.Cert == "") != (c.TLS.Key == "") {
+	if node := yamldoc.Child(n, "tls"); node != nil && (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		d.errorAtKey(node, "one of cert and key without the other", "a client's certificate takes both")
 	}
 }
@@ -68,7 +70,7 @@ func (d *decoder) requiredByType(n *yaml.Node, c *Check) {
 	case All, Any, AtLeast, Invert:
 		d.composite(n, c)
 	}
-	if socket := child(n, "unix"); socket != nil {
+	if socket := yamldoc.Child(n, "unix"); socket != nil {
 		d.noPort(n, c)
 	} else if c.Type == TCPConnect || c.Type == GRPC {
 		d.required(n, "port", fmt.Sprintf("a %s check has no default port: write 1 to %d", c.Type, maxPort))
@@ -219,7 +221,7 @@ func (d *decoder) checkTimes(n *yaml.Node, c *Check) {
 	if c.Timeout <= c.Interval {
 		return
 	}
-	timeout := child(n, "timeout")
+	timeout := yamldoc.Child(n, "timeout")
 	if timeout == nil {
 		c.Timeout = c.Interval
 		return

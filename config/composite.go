@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -27,7 +29,7 @@ func (t CheckType) Composite() bool {
 // composite checks the rules that need the whole list of parts.
 func (d *decoder) composite(n *yaml.Node, c *Check) {
 	d.required(n, "checks", "list its checks")
-	list := child(n, "checks")
+	list := yamldoc.Child(n, "checks")
 	if list == nil || list.Kind != yaml.SequenceNode {
 		return
 	}
@@ -53,7 +55,7 @@ func (d *decoder) composite(n *yaml.Node, c *Check) {
 // atLeast reads the number of counted parts that must be up.
 func (d *decoder) atLeast(n *yaml.Node, c *Check, counted int) {
 	d.required(n, "n", fmt.Sprintf("write how many must be up, 1 to %d", counted))
-	if node := child(n, "n"); node != nil {
+	if node := yamldoc.Child(n, "n"); node != nil {
 		c.N, _ = d.integer(node, 1, counted)
 	}
 }
@@ -93,7 +95,7 @@ func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 		})
 		d.required(n, "check", "name a check")
 		d.checkPartOptions(n, p, whole)
-		at = child(n, "check")
+		at = yamldoc.Child(n, "check")
 	} else {
 		d.refer(kindCheck, &name)(n)
 	}
@@ -109,9 +111,9 @@ func (d *decoder) part(n *yaml.Node, whole *Check) (p CheckPart, ok bool) {
 func (d *decoder) checkPartOptions(n *yaml.Node, p CheckPart, whole *Check) {
 	switch {
 	case p.Critical && p.ObserveOnly:
-		d.errorf(child(n, "observe_only"), "observe_only beside critical", "an observed check does not count: write one of the two")
+		d.errorf(yamldoc.Child(n, "observe_only"), "observe_only beside critical", "an observed check does not count: write one of the two")
 	case p.Critical && whole.Type == Invert:
-		d.errorf(child(n, "critical"), "critical does not fit a check of type invert", "it is up while its part is down")
+		d.errorf(yamldoc.Child(n, "critical"), "critical does not fit a check of type invert", "it is up while its part is down")
 	}
 }
 

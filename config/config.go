@@ -16,12 +16,14 @@
 package config
 
 import (
-	"cmp"
 	"net/netip"
 	"regexp"
 	"strconv"
 	"time"
 
+	"gopkg.in/yaml.v3"
+
+	"meridian/config/internal/yamldoc"
 	"meridian/dnsname"
 )
 
@@ -443,6 +445,6 @@ type Service struct {
 type Pos struct{ Line, Column uint32 }
 
 // Compare orders positions of one file from its beginning.
-func (p Pos) Compare(q Pos) int {
-	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
-}
+func (p Pos) Compare(q Pos) int { return yamldoc.Pos(p).Compare(yamldoc.Pos(q)) }
+
+func posOf(n *yaml.Node) Pos { return Pos(yamldoc.PosOf(n)) }

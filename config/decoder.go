@@ -1,10 +1,11 @@
 package config
 
 import (
-	"iter"
 	"os"
 	"slices"
 	"strings"
+
+	"meridian/config/internal/yamldoc"
 
 	"gopkg.in/yaml.v3"
 )
@@ -17,7 +18,7 @@ type decoder struct {
 	sources        sourceFiles
 	incomplete     bool // a file is unusable: missing keys and names may be in it
 	defaults       defaults
-	doc            *document
+	doc            *yamldoc.Document
 	errs           diagnostics
 	warnings       diagnostics
 	references     []reference         // names that were not defined yet
@@ -43,7 +44,7 @@ type decoder struct {
 	checkSources []checkSource // the sources of the checks
 }
 
-func newDecoder(file string, doc *document) *decoder {
+func newDecoder(file string, doc *yamldoc.Document) *decoder {
 	d := &decoder{
 		file:    file,
 		sources: sourceFiles{{name: file}},
@@ -62,27 +63,6 @@ func newDecoder(file string, doc *document) *decoder {
 	d.declareGroups()
 	d.declared[kindSigning][DefaultSigning] = &definition{name: DefaultSigning, used: true}
 	return d
-}
-
-// pairs returns the keys and values of a mapping, in the order written.
-func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
-	return func(yield func(key, value *yaml.Node) bool) {
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if !yield(n.Content[i], n.Content[i+1]) {
-				return
-			}
-		}
-	}
-}
-
-// child returns the value of a key of mapping n, or nil if n has no such key.
-func child(n *yaml.Node, name string) *yaml.Node {
-	for key, value := range pairs(n) {
-		if key.Value == name {
-			return value
-		}
-	}
-	return nil
 }
 
 // setter decodes one value into a fixed place.
@@ -106,7 +86,7 @@ func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 	}
 	d.shapes.mapping(n, keys)
 	var seen [maxKeys]Pos
-	for name, value := range pairs(n) {
+	for name, value := range yamldoc.Pairs(n) {
 		i := slices.IndexFunc(keys, func(f field) bool { return f.name == name.Value })
 		switch {
 		case i < 0 || name.Kind != yaml.ScalarNode:
@@ -125,7 +105,7 @@ func (d *decoder) mapping(n *yaml.Node, keys []field) bool {
 
 func (d *decoder) unknownKey(name *yaml.Node, keys []field) {
 	if name.Kind != yaml.ScalarNode {
-		d.errorf(name, "the key is "+describe(name), known(keys))
+		d.errorf(name, "the key is "+yamldoc.Describe(name), known(keys))
 		return
 	}
 	hint := known(keys)
@@ -151,7 +131,7 @@ func known(keys []field) string { return "known: " + strings.Join(accepted(keys)
 
 // required reports an error if mapping n lacks a key.
 func (d *decoder) required(n *yaml.Node, name, hint string) {
-	if child(n, name) == nil && !d.incomplete {
+	if yamldoc.Child(n, name) == nil && !d.incomplete {
 		d.shapes.require(n, name)
 		d.errorAtKey(n, "no "+name, hint)
 	}
@@ -160,7 +140,7 @@ func (d *decoder) required(n *yaml.Node, name, hint string) {
 // exactlyOne reports an error if mapping n has none of the keys, or more than one.
 func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
 	d.shapes.oneKey(n, names)
-	has := func(name string) bool { return child(n, name) != nil }
+	has := func(name string) bool { return yamldoc.Child(n, name) != nil }
 	first := slices.IndexFunc(names, has)
 	if first < 0 && d.incomplete {
 		return
@@ -171,20 +151,20 @@ func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
 	}
 	if i := slices.IndexFunc(names[first+1:], has); i >= 0 {
 		second := names[first+1+i]
-		d.errorf(child(n, second), second+" beside "+names[first], "write exactly one of "+strings.Join(names, ", "))
+		d.errorf(yamldoc.Child(n, second), second+" beside "+names[first], "write exactly one of "+strings.Join(names, ", "))
 	}
 }
 
 // atMostOne reports an error if mapping n has more than one of the keys.
 func (d *decoder) atMostOne(n *yaml.Node, names ...string) {
 	first := ""
-	for key := range pairs(n) {
+	for key := range yamldoc.Pairs(n) {
 		switch {
 		case !slices.Contains(names, key.Value) || key.Value == first:
 		case first == "":
 			first = key.Value
 		default:
-			d.errorf(child(n, key.Value), key.Value+" beside "+first, "write one of "+strings.Join(names, ", "))
+			d.errorf(yamldoc.Child(n, key.Value), key.Value+" beside "+first, "write one of "+strings.Join(names, ", "))
 			return
 		}
 	}
@@ -197,10 +177,10 @@ func userMapping[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.No
 		return nil
 	}
 	d.shapes.userMapping(n)
-	seen := make(map[K]Pos, d.doc.count(n))
-	for key, value := range d.doc.entries(n) {
+	seen := make(map[K]Pos, d.doc.Count(n))
+	for key, value := range d.doc.Entries(n) {
 		if key.Kind != yaml.ScalarNode {
-			d.errorf(key, "the key is "+describe(key), "a key is a plain word")
+			d.errorf(key, "the key is "+yamldoc.Describe(key), "a key is a plain word")
 			continue
 		}
 		k, ok := parse(key)
@@ -208,8 +188,8 @@ func userMapping[K comparable](d *decoder, n *yaml.Node, parse func(key *yaml.No
 			continue
 		}
 		if first, twice := seen[k]; twice {
-			if d.doc.splitSource(first, posOf(key)) {
-				d.doc.fallBack(posOf(key), quote(key.Value)+" in two files; "+d.firstAt(first, key))
+			if d.doc.Outlined() && d.otherFile(first, posOf(key)) { // yaml.v3 may merge the two
+				d.doc.FallBack(yamldoc.PosOf(key), quote(key.Value)+" in two files; "+d.firstAt(first, key))
 				return seen
 			}
 			d.errorf(key, "duplicate key "+quote(key.Value), d.firstAt(first, key))
@@ -246,12 +226,12 @@ func quoteList(text string) string {
 func (d *decoder) kind(n *yaml.Node, want yaml.Kind) bool {
 	d.shapes.see(n)
 	switch {
-	case isNull(n):
+	case yamldoc.IsNull(n):
 		d.noValue(n, want)
 	case want == yaml.SequenceNode && n.Kind == yaml.ScalarNode:
-		d.errorf(n, "found "+describe(n), "it should be a list: ["+quoteList(n.Value)+"]")
+		d.errorf(n, "found "+yamldoc.Describe(n), "it should be a list: ["+quoteList(n.Value)+"]")
 	case n.Kind != want:
-		d.errorf(n, "found "+describe(n), "it should be "+kindName(want))
+		d.errorf(n, "found "+yamldoc.Describe(n), "it should be "+yamldoc.KindName(want))
 	default:
 		return true
 	}
@@ -269,27 +249,4 @@ func (d *decoder) noValue(n *yaml.Node, want yaml.Kind) {
 		hint = "give it a list or leave the key out"
 	}
 	d.errorAtKey(n, "no value", hint)
-}
-
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
-
-func kindName(k yaml.Kind) string {
-	switch k {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	return "a single value"
-}
-
-// describe returns a short description of n.
-func describe(n *yaml.Node) string {
-	switch {
-	case isNull(n):
-		return "nothing"
-	case n.Kind == yaml.ScalarNode:
-		return quote(n.Value)
-	}
-	return kindName(n.Kind)
 }

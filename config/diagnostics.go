@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -112,13 +114,13 @@ func (d *decoder) locate() map[nodeKey]location {
 		}
 	}
 	slices.Sort(l.lines)
-	l.visit(d.doc.root, d.doc.root)
+	l.visit(d.doc.Root, d.doc.Root)
 	return l.found
 }
 
 // pathFinder walks over a document.
 type pathFinder struct {
-	doc    *document
+	doc    *yamldoc.Document
 	path   []step
 	wanted map[nodeKey]bool
 	found  map[nodeKey]location
@@ -139,7 +141,7 @@ func (l *pathFinder) visit(key, n *yaml.Node) {
 	depth := len(l.path)
 	switch n.Kind {
 	case yaml.MappingNode:
-		for k, value := range l.doc.entriesWithin(n, l.wantsAny) {
+		for k, value := range l.doc.EntriesWithin(n, l.wantsAny) {
 			l.path = append(l.path[:depth], step{key: k})
 			l.note(k, k)
 			l.visit(k, value)

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"regexp"
 	"strings"
 
@@ -91,12 +90,12 @@ func (d *decoder) variableOf(at nodeKey) string {
 // checkLiterals reports texts that look like an environment variable in sections that allow none. It does nothing if
 // no line has one.
 func (d *decoder) checkLiterals() {
-	lines := d.variableLines()
+	lines := d.doc.LinesWith(variableStart)
 	if len(lines) == 0 {
 		return
 	}
 	l := &pathFinder{doc: d.doc, lines: lines}
-	for key, value := range d.doc.entries(d.doc.root) {
+	for key, value := range d.doc.Entries(d.doc.Root) {
 		switch {
 		case allowsVariables(key.Value):
 		case key.Value == "checks" || key.Value == "loads":
@@ -116,7 +115,7 @@ func allowsVariables(section string) bool {
 func (d *decoder) eachText(l *pathFinder, n *yaml.Node, check setter) {
 	switch n.Kind {
 	case yaml.MappingNode:
-		for key, value := range l.doc.entriesWithin(n, l.wantsAny) {
+		for key, value := range l.doc.EntriesWithin(n, l.wantsAny) {
 			check(key)
 			d.eachText(l, value, check)
 		}
@@ -143,19 +142,5 @@ func (d *decoder) warnLiteral(n *yaml.Node) {
 func (d *decoder) rejectLiteral(n *yaml.Node) {
 	if strings.Contains(n.Value, variableStart) {
 		d.errorf(n, quote(n.Value)+" is not replaced by an environment variable", variablesOnlyIn)
-	}
-}
-
-// variableLines returns the lines that contain ${.
-func (d *decoder) variableLines() (lines []int) {
-	data, line := d.doc.data, 1
-	for {
-		at := bytes.Index(data, []byte(variableStart))
-		if at < 0 {
-			return lines
-		}
-		line += bytes.Count(data[:at], []byte{'\n'})
-		lines = append(lines, line)
-		data = data[at+len(variableStart):]
 	}
 }

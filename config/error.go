@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+	"meridian/errtext"
+
 	"github.com/hashicorp/go-multierror"
 )
 
@@ -32,6 +35,14 @@ func (f Error) Error() string {
 		b.WriteString("; " + f.Hint)
 	}
 	return b.String()
+}
+
+// quote returns the beginning of a value in quotes, for a message.
+func quote(s string) string { return errtext.Quote(s) }
+
+// fileError returns an error of the text of a file.
+func fileError(file string, e *yamldoc.Error) Error {
+	return Error{File: file, Pos: Pos(e.Pos), What: e.What, Hint: e.Hint}
 }
 
 // ErrorAt returns an error at a position of this configuration, for packages that find errors after Load.

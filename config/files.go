@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"sort"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
 	"meridian/errtext"
 
 	"gopkg.in/yaml.v3"
@@ -129,7 +129,7 @@ func ignoredFiles(paths []string) (warnings []Error) {
 type namedText struct {
 	file    string
 	data    []byte
-	problem *Error
+	problem *yamldoc.Error
 }
 
 // loadSeveral reads files as one configuration called name.
@@ -140,7 +140,7 @@ func loadSeveral(name string, files []string) (*Config, []Error, error) {
 		texts[i].file = file
 		data, release, err := read(file)
 		if err != nil {
-			texts[i].problem = &Error{What: err.Error()}
+			texts[i].problem = &yamldoc.Error{What: err.Error()}
 			continue
 		}
 		defer release()
@@ -159,19 +159,20 @@ func parseSeveral(name string, texts []namedText, limit int, environment lookup)
 	if checkTexts(texts) {
 		return parseSeveralAtOnce(name, texts, environment)
 	}
-	data, sources, ends := concatenate(texts)
-	doc := outlinedSeveral(data, sources, ends, limit)
-	if doc.fallback == nil {
+	data, sources, files := concatenate(texts)
+	doc := yamldoc.Outline(data, files, layout(), limit)
+	if doc.Fallback() == nil {
 		d := newDecoder(name, doc)
 		d.sources, d.environment = sources, environment
 		cfg, warnings, err := d.decode()
-		if doc.fallback == nil {
+		if doc.Fallback() == nil {
 			return cfg, warnings, err
 		}
 	}
 	if len(data) > limit {
-		doc.fallback.File, doc.fallback.Pos = sources.at(doc.fallback.Pos)
-		return nil, nil, Join([]Error{*doc.fallback})
+		problem := fileError("", doc.Fallback())
+		problem.File, problem.Pos = sources.at(problem.Pos)
+		return nil, nil, Join([]Error{problem})
 	}
 	return parseSeveralAtOnce(name, texts, environment)
 }
@@ -180,15 +181,15 @@ func parseSeveral(name string, texts []namedText, limit int, environment lookup)
 func checkTexts(texts []namedText) (unusable bool) {
 	for i := range texts {
 		if t := &texts[i]; t.problem == nil {
-			t.problem = checkText(t.data)
+			t.problem = yamldoc.CheckText(t.data)
 		}
 		unusable = unusable || texts[i].problem != nil
 	}
 	return unusable
 }
 
-// concatenate returns the texts one after the other, each starting on a new line, and the end of each.
-func concatenate(texts []namedText) (data []byte, sources sourceFiles, ends []int) {
+// concatenate returns the texts one after the other, each starting on a new line.
+func concatenate(texts []namedText) (data []byte, sources sourceFiles, files []yamldoc.File) {
 	size := 0
 	for _, text := range texts {
 		size += len(text.data) + 1
@@ -196,62 +197,35 @@ func concatenate(texts []namedText) (data []byte, sources sourceFiles, ends []in
 	data = make([]byte, 0, size)
 	lines := 0
 	for _, text := range texts {
-		sources = append(sources, sourceFile{text.file, uint32(lines)})
+		before := lines
 		data = append(data, text.data...)
 		lines += bytes.Count(text.data, []byte{'\n'})
 		if n := len(text.data); n == 0 || text.data[n-1] != '\n' {
 			data = append(data, '\n')
 			lines++
 		}
-		ends = append(ends, len(data))
+		sources = append(sources, sourceFile{text.file, uint32(before)})
+		files = append(files, yamldoc.File{Lines: before, End: len(data)})
 	}
-	return data, sources, ends
-}
-
-// outlinedSeveral returns the outline of several files; data holds all of them, each up to its end.
-func outlinedSeveral(data []byte, sources sourceFiles, ends []int, limit int) *document {
-	doc := &document{data: data, limit: limit, scanner: newScanner(), sources: sources}
-	begin := 0
-	for i, end := range ends {
-		root := doc.outline(lineSpan{begin: begin, end: end, first: int(sources[i].base) + 1})
-		switch {
-		case doc.fallback != nil:
-			return doc
-		case doc.root == nil:
-			doc.root = root
-		case root != nil:
-			doc.merge(doc.root, root)
-		}
-		begin = end
-	}
-	if doc.root == nil {
-		doc.fallBack(Pos{1, 1}, "no key in any of the files")
-	}
-	return doc
+	return data, sources, files
 }
 
 // parseSeveralAtOnce is the plain version of parseSeveral: it passes each whole file to the YAML parser. The errors of
 // an unusable file do not hide those of the others.
 func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Config, []Error, error) {
-	data, sources, _ := concatenate(texts)
-	doc := &document{data: data}
+	data, sources, files := concatenate(texts)
+	doc := yamldoc.Tree(data)
 	var errs []Error
 	for i := range texts {
 		root, problem := texts[i].parse()
 		switch {
 		case problem != nil:
-			problem.File = texts[i].file
-			errs = append(errs, *problem)
-		case root == nil: // for example, a file with only comments
-		case doc.root == nil:
-			shiftLines(root, int(sources[i].base))
-			doc.root = root
-		default:
-			shiftLines(root, int(sources[i].base))
-			doc.merge(doc.root, root)
+			errs = append(errs, fileError(texts[i].file, problem))
+		case root != nil: // nil: for example, a file with only comments
+			doc.AddTree(root, files[i].Lines)
 		}
 	}
-	if doc.root == nil {
+	if doc.Root == nil {
 		if len(errs) == 0 {
 			errs = append(errs, Error{File: name, What: "the files are empty", Hint: "a configuration has at least zones"})
 		}
@@ -269,77 +243,31 @@ func parseSeveralAtOnce(name string, texts []namedText, environment lookup) (*Co
 }
 
 // parse returns the mapping in the text, or nil if the text is empty.
-func (t *namedText) parse() (*yaml.Node, *Error) {
+func (t *namedText) parse() (*yaml.Node, *yamldoc.Error) {
 	if t.problem != nil {
 		return nil, t.problem
 	}
-	root, problem := parseWhole(t.data)
+	root, problem := yamldoc.Parse(t.data)
 	switch {
-	case errors.Is(problem.orNil(), errEmpty):
+	case problem != nil && problem.Empty():
 		return nil, nil
 	case problem == nil && root.Kind != yaml.MappingNode:
-		return nil, &Error{Pos: posOf(root), What: "found " + describe(root), Hint: "it should be a mapping"}
+		return nil, &yamldoc.Error{Pos: yamldoc.PosOf(root), What: "found " + yamldoc.Describe(root), Hint: "it should be a mapping"}
 	}
 	return root, problem
 }
 
-// errEmpty is the error of a file without a value.
-var errEmpty = errors.New("the file is empty")
-
-// orNil returns errEmpty if f reports an empty file, else nil.
-func (f *Error) orNil() error {
-	if f != nil && f.What == errEmpty.Error() {
-		return errEmpty
-	}
-	return nil
-}
-
-// merge adds the entries of mapping b of another file to a. Mappings under the same key are merged; other keys that
-// both have are then present twice, which the decoder reports.
-func (doc *document) merge(a, b *yaml.Node) {
-	values := make(map[string]*yaml.Node, len(a.Content)/2)
-	for key, value := range pairs(a) {
-		values[key.Value] = value
-	}
-	for key, value := range pairs(b) {
-		mine := values[key.Value]
-		if mine != nil && mine.Kind == yaml.MappingNode && value.Kind == yaml.MappingNode {
-			doc.mergeMappings(mine, key, value)
-		} else {
-			a.Content = append(a.Content, key, value)
-		}
-	}
-}
-
-// mergeMappings adds the entries of value, which is under key, to mine.
-func (doc *document) mergeMappings(mine, key, value *yaml.Node) {
-	to, from := doc.lazyIndex(mine), doc.lazyIndex(value)
-	switch {
-	case to < 0 && from < 0:
-		doc.merge(mine, value)
-	case to >= 0 && from >= 0:
-		s := &doc.lazy[from]
-		doc.lazy[to].more = append(append(doc.lazy[to].more, sectionText{s.text, s.indent}), s.more...)
-		doc.lazy = slices.Delete(doc.lazy, from, from+1)
-	default:
-		doc.fallBack(posOf(key), quote(key.Value)+" in brackets in one file and in a block in another")
-	}
-}
-
-// splitSource reports whether two positions are in different files of an outline, which allows to merge an entry.
-func (doc *document) splitSource(a, b Pos) bool {
-	if len(doc.sources) < 2 || doc.scanner == nil {
-		return false
-	}
-	one, _ := doc.sources.at(a)
-	other, _ := doc.sources.at(b)
+// otherFile reports whether two positions are in different files.
+func (d *decoder) otherFile(a, b Pos) bool {
+	one, _ := d.sources.at(a)
+	other, _ := d.sources.at(b)
 	return one != other
 }
 
 // firstAt returns a hint at the first definition of a key that n defines again.
 func (d *decoder) firstAt(first Pos, n *yaml.Node) string {
 	file, in := d.sources.at(first)
-	if other, _ := d.sources.at(posOf(n)); other != file {
+	if d.otherFile(first, posOf(n)) {
 		return fmt.Sprintf("it is first at %s:%d:%d", file, in.Line, in.Column)
 	}
 	return fmt.Sprintf("it is first on line %d", max(in.Line, 1))

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -234,7 +236,7 @@ func FuzzSeveralFiles(f *testing.F) {
 	f.Add("checks: {a: {type: exec, command: [x, \"${Y}\"]}}\n", "checks: &x {b: {type: exec, command: [x, \"${Y}\"]}}\n")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		texts := []namedText{{file: "a.yaml", data: []byte(a)}, {file: "b.yaml", data: []byte(b)}}
-		if checkText(texts[0].data) != nil || checkText(texts[1].data) != nil {
+		if yamldoc.CheckText(texts[0].data) != nil || yamldoc.CheckText(texts[1].data) != nil {
 			return
 		}
 		got, gotWarnings, gotErr := parseSeveral("both", texts, maxWhole, os.LookupEnv)

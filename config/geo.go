@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -68,7 +70,7 @@ func (d *decoder) network(n *yaml.Node, to *Network) {
 		return
 	}
 	point, area := []string{"region", "location"}, []string{"country", "subdivision", "continent"}
-	if !slices.ContainsFunc(slices.Concat(point, area), func(key string) bool { return child(n, key) != nil }) {
+	if !slices.ContainsFunc(slices.Concat(point, area), func(key string) bool { return yamldoc.Child(n, key) != nil }) {
 		d.errorAtKey(n, "none of region, location, country, subdivision, continent", "write region or location, or country, subdivision or continent, or one of each")
 	}
 	d.atMostOne(n, point...)
@@ -99,7 +101,7 @@ func (d *decoder) regions(to *[]Region) setter {
 
 // regionCheck requires that a region has both settings of its check or neither.
 func (d *decoder) regionCheck(n *yaml.Node) {
-	check, addresses := child(n, "check"), child(n, "addresses")
+	check, addresses := yamldoc.Child(n, "check"), yamldoc.Child(n, "addresses")
 	switch {
 	case check != nil && addresses == nil:
 		d.errorAtKey(check, "no addresses to check", "write addresses: [ADDRESS, ...]; they are probed and never answered")

@@ -12,6 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"meridian/config/internal/yamldoc"
 	"meridian/dnsname"
 )
 
@@ -95,14 +96,14 @@ func (d *decoder) headers(to *[]Header) setter {
 // bodyToMatch rejects a pattern for a body that no expected answer can have (RFC 9110 6.4.1), unless the pattern
 // matches an empty body.
 func (d *decoder) bodyToMatch(n *yaml.Node, c *Check) {
-	body := child(n, "body")
+	body := yamldoc.Child(n, "body")
 	if body == nil || c.Body == nil || c.Body.MatchString("") {
 		return
 	}
 	if c.Method == "HEAD" {
 		d.errorf(body, "an answer to HEAD has no body", "leave one of the two out, or write method: GET")
 	}
-	if status := child(n, "status"); status != nil && len(c.Status) > 0 && !slices.ContainsFunc(c.Status, StatusRange.mayHaveBody) {
+	if status := yamldoc.Child(n, "status"); status != nil && len(c.Status) > 0 && !slices.ContainsFunc(c.Status, StatusRange.mayHaveBody) {
 		d.errorf(body, "no answer with an expected status has a body", "leave one of the two out, or write a status such as 200")
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"meridian/config/internal/yamldoc"
 	"meridian/dnsname"
 )
 
@@ -30,7 +31,7 @@ func (d *decoder) https(to **Service) setter {
 			return
 		}
 		if s.NoDefaultALPN && slices.Contains(s.ALPN, impliedProtocol) {
-			d.errorf(child(n, "no_default_alpn"), "no_default_alpn beside "+impliedProtocol+", which is the default", "leave one of them out")
+			d.errorf(yamldoc.Child(n, "no_default_alpn"), "no_default_alpn beside "+impliedProtocol+", which is the default", "leave one of them out")
 		}
 		*to = &s
 	}

@@ -17,7 +17,7 @@ const maxRecords = 100
 // lint warns of settings that are allowed but probably unintended. It takes a valid configuration.
 func (d *decoder) lint(cfg *Config) {
 	if len(cfg.Zones) == 0 {
-		d.warn(d.doc.root, "no zones: every query is refused", "write at least one under zones")
+		d.warn(d.doc.Root, "no zones: every query is refused", "write at least one under zones")
 	}
 	s := &linter{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily)}
 	s.reportsLoad, s.bound = make(map[string]bool), boundPools(cfg.Zones)

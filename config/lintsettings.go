@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -11,7 +13,7 @@ type setting struct{ pool, key string }
 
 // noteSettings records the positions of pool keys that can be without effect.
 func (r *poolReader) noteSettings(n *yaml.Node) {
-	for key := range pairs(n) {
+	for key := range yamldoc.Pairs(n) {
 		switch key.Value {
 		case "policy", "trickle", "spread", "shed", "fallback", "fail_open", "check", "min_up", "ecs":
 			r.settings[setting{r.pool.Name, key.Value}] = nodeKeyOf(key)

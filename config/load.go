@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
 	"meridian/errtext"
 )
 
@@ -53,44 +54,56 @@ func Parse(file string, data []byte) (*Config, []Error, error) {
 	return parseWithin(file, data, maxWhole)
 }
 
+// layout describes where the many entries of a configuration are.
+func layout() *yamldoc.Section {
+	many := &yamldoc.Section{Lazy: true}
+	zone := &yamldoc.Section{Keys: map[string]*yamldoc.Section{"names": many}}
+	return &yamldoc.Section{Keys: map[string]*yamldoc.Section{
+		"pools": many,
+		"geo":   {Keys: map[string]*yamldoc.Section{"networks": many}},
+		"zones": {Lazy: true, Each: zone},
+	}}
+}
+
 // parseWithin passes no text longer than limit to the YAML parser.
 func parseWithin(file string, data []byte, limit int) (*Config, []Error, error) {
-	if problem := checkText(data); problem != nil {
+	if problem := yamldoc.CheckText(data); problem != nil {
 		return failed(file, problem)
 	}
-	doc := outlined(data, limit)
-	if doc.fallback == nil {
+	doc := yamldoc.Outline(data, []yamldoc.File{{End: len(data)}}, layout(), limit)
+	if doc.Fallback() == nil {
 		d := newDecoder(file, doc)
 		cfg, warnings, err := d.decode()
-		if doc.fallback == nil {
+		if doc.Fallback() == nil {
 			return cfg, warnings, err
 		}
 	}
 	if len(data) > limit {
-		return failed(file, doc.fallback)
+		return failed(file, doc.Fallback())
 	}
 	return parseAtOnce(file, data)
 }
 
 // parseAtOnce is the plain version of Parse: it passes all of data, which is text, to the YAML parser.
 func parseAtOnce(file string, data []byte) (*Config, []Error, error) {
-	root, problem := parseWhole(data)
+	root, problem := yamldoc.Parse(data)
 	if problem != nil {
 		return failed(file, problem)
 	}
-	return newDecoder(file, &document{root: root, data: data}).decode()
+	doc := yamldoc.Tree(data)
+	doc.AddTree(root, 0)
+	return newDecoder(file, doc).decode()
 }
 
 // failed returns the result for a file with an error that makes the rest unreliable.
-func failed(file string, problem *Error) (*Config, []Error, error) {
-	problem.File = file
-	return nil, nil, Join([]Error{*problem})
+func failed(file string, problem *yamldoc.Error) (*Config, []Error, error) {
+	return nil, nil, Join([]Error{fileError(file, problem)})
 }
 
 // decode reads the document.
 func (d *decoder) decode() (*Config, []Error, error) {
 	cfg := d.document()
-	if !d.doc.finish(0) {
+	if !d.doc.Finish() {
 		return nil, nil, nil // the caller discards the result
 	}
 	d.checkLiterals()
@@ -144,7 +157,7 @@ func (d *decoder) document() *Config {
 	if len(d.sources) > 1 {
 		cfg.sources = d.sources
 	}
-	if d.mapping(d.doc.root, keys) {
+	if d.mapping(d.doc.Root, keys) {
 		d.deriveChecks(cfg)
 		cfg.complete()
 		cfg.completeDNSSEC(d.defaults.signing)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -94,7 +96,7 @@ func (d *decoder) load(n *yaml.Node, l *LoadSource) {
 		return
 	}
 	d.required(n, "type", "write one of "+strings.Join(loadTypes(), ", "))
-	if node := child(n, "type"); node != nil {
+	if node := yamldoc.Child(n, "type"); node != nil {
 		setValue(&l.Type, d.loadType)(node)
 	}
 	l.Path = map[LoadType]string{Prometheus: "/metrics", HAProxy: "/haproxy?stats;csv", Nginx: "/basic_status"}[l.Type]
@@ -167,8 +169,8 @@ func (d *decoder) loadTLS(t *CheckTLS) setter {
 
 // loadLocation checks that a report has one source: a URL, or each member's address.
 func (d *decoder) loadLocation(n *yaml.Node, l *LoadSource) {
-	if child(n, "url") == nil {
-		l.Secure = child(n, "tls") != nil
+	if yamldoc.Child(n, "url") == nil {
+		l.Secure = yamldoc.Child(n, "tls") != nil
 		if l.Port == 0 {
 			l.Port = map[bool]int{false: 80, true: 443}[l.Secure]
 		}
@@ -179,11 +181,11 @@ func (d *decoder) loadLocation(n *yaml.Node, l *LoadSource) {
 	}
 	l.Secure = strings.HasPrefix(l.URL, "https:")
 	for _, key := range []string{"port", "path", "host"} {
-		if node := child(n, key); node != nil {
+		if node := yamldoc.Child(n, key); node != nil {
 			d.errorf(node, key+" beside url", "the url sets it")
 		}
 	}
-	if node := child(n, "tls"); node != nil && l.URL != "" && !l.Secure {
+	if node := yamldoc.Child(n, "tls"); node != nil && l.URL != "" && !l.Secure {
 		d.errorAtKey(node, "tls beside a url of http", "write https:")
 	}
 }
@@ -191,7 +193,7 @@ func (d *decoder) loadLocation(n *yaml.Node, l *LoadSource) {
 // loadTimes requires that the timeout is at most the interval, and that a report becomes stale only after the next one
 // is due.
 func (d *decoder) loadTimes(n *yaml.Node, l *LoadSource) {
-	timeout, stale := child(n, "timeout"), child(n, "stale")
+	timeout, stale := yamldoc.Child(n, "timeout"), yamldoc.Child(n, "stale")
 	if timeout == nil {
 		l.Timeout = min(l.Timeout, l.Interval)
 	} else if l.Timeout > l.Interval {
@@ -299,9 +301,9 @@ func (d *decoder) noteLoad(n *yaml.Node, use loadUse) {
 	if use.of == nil {
 		return
 	}
-	node := child(n, "load")
+	node := yamldoc.Child(n, "load")
 	if node == nil {
-		node = child(n, "capacity")
+		node = yamldoc.Child(n, "capacity")
 	}
 	use.at = nodeKeyOf(node)
 	d.loadUses = append(d.loadUses, use)

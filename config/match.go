@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -22,7 +24,7 @@ const byDefault = "default"
 func (r *poolReader) match(n *yaml.Node) {
 	m := &Match{Pos: posOf(n)}
 	r.written, r.terms = clearMap(r.written), nil
-	if n.Kind == yaml.ScalarNode && !isNull(n) {
+	if n.Kind == yaml.ScalarNode && !yamldoc.IsNull(n) {
 		if n.Value != byDefault {
 			r.errorf(n, quote(n.Value)+" is not a match", "write default, or a mapping such as {country: [DE, AT]}")
 			return
@@ -224,13 +226,13 @@ func (r *poolReader) warnSameMatch(n *yaml.Node, match string) {
 	if match == "" {
 		return
 	}
-	weighs := child(n, "weight") != nil
+	weighs := yamldoc.Child(n, "weight") != nil
 	first, twice := r.firstWithMatch[match]
 	switch {
 	case !twice:
 		r.firstWithMatch[match] = memberUse{r.member.Name, weighs}
 	case !weighs || !first.hasWeight:
-		r.warn(child(n, "match"), "member "+quote(first.member)+" has the same match: they share its clients by weight",
+		r.warn(yamldoc.Child(n, "match"), "member "+quote(first.member)+" has the same match: they share its clients by weight",
 			"write the weight of each if that is intended")
 	}
 }

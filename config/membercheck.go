@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -49,7 +51,7 @@ func (r *poolReader) memberCheckKey(n *yaml.Node) {
 		{name: "path", set: setValue(&of.own.Path, r.requestPath)},
 		{name: "source", set: r.probeSources(&of.own.Sources, nil)},
 	})
-	for key := range pairs(n) {
+	for key := range yamldoc.Pairs(n) {
 		if key.Value != "use" {
 			of.keys = append(of.keys, writtenKey{key.Value, nodeKeyOf(key)})
 		}

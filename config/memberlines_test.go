@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"meridian/config/internal/yamldoc"
 )
 
 // withMembers returns a configuration with one pool of these members.
@@ -18,22 +20,22 @@ func withMembers(policy string, lines ...string) string {
 // membersRead returns the number of members of the only pool of data that are read as a memberList.
 func membersRead(t *testing.T, data string) int {
 	t.Helper()
-	doc := outlined([]byte(data), maxWhole)
+	doc, lines := outlined([]byte(data)), newMemberList(newDefaults().member)
 	members := 0
-	for key, value := range doc.entries(doc.root) {
+	for key, value := range doc.Entries(doc.Root) {
 		if key.Value != "pools" {
 			continue
 		}
-		doc.withMemberLists(newDefaults().member, func() {
-			for range doc.entries(value) {
-				if doc.scanner.lines.list != nil {
-					members += len(doc.scanner.lines.members)
+		doc.WithItems(lines.reader(), func() {
+			for _, pool := range doc.Entries(value) {
+				if doc.HasItems(yamldoc.Child(pool, "members")) {
+					members += len(lines.members)
 				}
 			}
 		})
 	}
-	if doc.fallback != nil {
-		t.Fatalf("not an outline: %v", doc.fallback)
+	if doc.Fallback() != nil {
+		t.Fatalf("not an outline: %v", doc.Fallback())
 	}
 	return members
 }
@@ -129,7 +131,7 @@ func TestAlteredMemberListsHaveTheSameResult(t *testing.T) {
 				text[i] = " -{}[],:\"'\n#0a"[random.IntN(14)]
 			}
 		}
-		if checkText(text) != nil {
+		if yamldoc.CheckText(text) != nil {
 			continue
 		}
 		got, want := outcomeOf(Parse("config.yaml", text)), outcomeOf(parseAtOnce("config.yaml", text))

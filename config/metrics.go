@@ -80,7 +80,7 @@ func (d *decoder) warnManySeries(cfg *Config) {
 	}
 	at := d.metricsAt
 	if at == (nodeKey{}) {
-		at = nodeKeyOf(d.doc.root)
+		at = nodeKeyOf(d.doc.Root)
 	}
 	d.warnAt(at, fmt.Sprintf("about %d series of metrics, more than max_series %d: detail %s is exported in place of %s",
 		series, cfg.Metrics.MaxSeries, cfg.Metrics.Detail.Coarser(), cfg.Metrics.Detail), "raise metrics.max_series, or write the coarser detail")

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -57,7 +59,7 @@ func (d *decoder) sink(n *yaml.Node, s *Sink) bool {
 	if ok {
 		d.exactlyOne(n, "webhook", "alertmanager")
 	}
-	if secret := child(n, "secret"); ok && secret != nil && s.Alertmanager {
+	if secret := yamldoc.Child(n, "secret"); ok && secret != nil && s.Alertmanager {
 		d.errorf(secret, "alertmanager checks no signature", "use headers: {Authorization: {file: am.token}}")
 	}
 	return ok
@@ -85,7 +87,7 @@ func (d *decoder) sinkHeaders(to *[]SinkHeader) setter {
 		if !d.kind(n, yaml.MappingNode) {
 			return
 		}
-		for key, value := range pairs(n) {
+		for key, value := range yamldoc.Pairs(n) {
 			h := SinkHeader{Name: key.Value}
 			if !validHeader(h.Name) {
 				d.errorf(key, quote(h.Name)+" is not the name of a header", "e.g. Authorization")

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -51,7 +53,7 @@ func (r *poolReader) rejectMisfits(n *yaml.Node) {
 	if policy == "" {
 		return
 	}
-	for key := range pairs(n) {
+	for key := range yamldoc.Pairs(n) {
 		policies := policiesWith(key.Value)
 		if policies == nil || slices.Contains(policies, policy) {
 			continue
@@ -74,18 +76,18 @@ func (r *poolReader) checkPolicy(n *yaml.Node) {
 	r.rejectMisfits(n)
 	r.noteSettings(n)
 	r.noteBound()
-	if (p.Policy == Weighted || p.Policy == RoundRobin) && child(n, "sticky") == nil && child(n, "hash") != nil {
-		r.errorAtKey(child(n, "hash"), "hash without sticky", "write sticky: true beside it, or policy: hash")
+	if (p.Policy == Weighted || p.Policy == RoundRobin) && yamldoc.Child(n, "sticky") == nil && yamldoc.Child(n, "hash") != nil {
+		r.errorAtKey(yamldoc.Child(n, "hash"), "hash without sticky", "write sticky: true beside it, or policy: hash")
 	}
 	if p.Policy != Geolocation || r.members == nil {
 		return
 	}
 	hasDefault := slices.ContainsFunc(p.Members, func(m Member) bool { return m.Match != nil && m.Match.Default })
-	if !hasDefault && child(n, "default") == nil {
+	if !hasDefault && yamldoc.Child(n, "default") == nil {
 		r.errorAtKey(n, "no default", "write match: default at the member for clients without a match, or default: nodata at the pool")
 	}
 	if hasDefault && p.DefaultNoData {
-		r.errorf(child(n, "default"), "default: nodata beside a member with match: default", "leave one of them out")
+		r.errorf(yamldoc.Child(n, "default"), "default: nodata beside a member with match: default", "leave one of them out")
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -24,8 +26,9 @@ func (d *decoder) pools(to *[]Pool) setter {
 		*to = append(*to, r.read(name, key, value))
 	})
 	return func(n *yaml.Node) {
-		*to = make([]Pool, 0, d.doc.count(n))
-		d.doc.withMemberLists(d.defaults.member, func() { define(n) })
+		*to = make([]Pool, 0, d.doc.Count(n))
+		r.lines = newMemberList(d.defaults.member)
+		d.doc.WithItems(r.lines.reader(), func() { define(n) })
 	}
 }
 
@@ -47,6 +50,7 @@ type poolReader struct {
 	matched        []term                // the terms of the current member
 	written        map[string]bool       // the written keys of the current member
 	terms          []MatchTerm           // the terms that the match stores
+	lines          *memberList
 	duplicates     duplicateFilter
 
 	memberSlices  slicePool[Member]
@@ -97,7 +101,7 @@ func (r *poolReader) read(name string, key, value *yaml.Node) Pool {
 	}
 	r.required(value, "policy", "write one of "+strings.Join(policies(), ", "))
 	r.required(value, "members", "a pool has at least one member")
-	if p.Policy == AllMembers && child(value, "answers") == nil {
+	if p.Policy == AllMembers && yamldoc.Child(value, "answers") == nil {
 		p.Answers = 0
 	}
 	if r.members != nil {
@@ -189,7 +193,7 @@ func (r *poolReader) poolMembers(n *yaml.Node) {
 			return
 		}
 		if first, twice := r.names[m.Name]; twice && m.Name != "" {
-			r.errorf(child(item, "name"), "duplicate member "+quote(m.Name), r.firstAt(first, item))
+			r.errorf(yamldoc.Child(item, "name"), "duplicate member "+quote(m.Name), r.firstAt(first, item))
 		}
 		r.names[m.Name] = m.Pos
 		r.warnRepeated(item)
@@ -221,7 +225,7 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	}
 	r.required(n, "name", "overrides, logs and metrics identify members by name")
 	r.exactlyOne(n, "addresses", "target", "cname", "pool")
-	if p.Policy.RanksRegions() && child(n, "region") == nil {
+	if p.Policy.RanksRegions() && yamldoc.Child(n, "region") == nil {
 		r.errorAtKey(n, "no region", string(p.Policy)+" needs a region on every member")
 	}
 	if p.Policy == Geolocation {
@@ -242,9 +246,9 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 
 // nestedPool records a member that is a pool.
 func (d *decoder) nestedPool(n *yaml.Node, p *Pool, m *Member) {
-	d.poolEdges[p.Name] = append(d.poolEdges[p.Name], edge{to: m.Pool, at: nodeKeyOf(child(n, "pool"))})
+	d.poolEdges[p.Name] = append(d.poolEdges[p.Name], edge{to: m.Pool, at: nodeKeyOf(yamldoc.Child(n, "pool"))})
 	m.Check = "" // its members have their own
-	if own := child(n, "check"); own != nil {
+	if own := yamldoc.Child(n, "check"); own != nil {
 		d.errorf(own, "a check on a member that is a pool", "give it to the members of pool "+quote(m.Pool))
 	}
 }
@@ -258,7 +262,7 @@ func (r *poolReader) warnRepeated(n *yaml.Node) {
 			r.addresses[a] = m.Name
 			continue
 		}
-		r.warn(itemAt(child(n, "addresses"), i, len(m.Addresses)),
+		r.warn(itemAt(yamldoc.Child(n, "addresses"), i, len(m.Addresses)),
 			fmt.Sprintf("address %s is in this pool twice", a), "it is first in member "+quote(first))
 	}
 }

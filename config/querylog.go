@@ -9,6 +9,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"meridian/config/internal/yamldoc"
 	"meridian/dnsname"
 	"meridian/errtext"
 )
@@ -45,7 +46,7 @@ func (d *decoder) queryLog(to *QueryLog) setter {
 			{name: "sample", set: setValue(&to.Sample, d.sample)},
 			{name: "zones", set: d.loggedZones(&to.Zones)},
 		})
-		if ok && child(n, "dnstap") == nil && child(n, "file") == nil {
+		if ok && yamldoc.Child(n, "dnstap") == nil && yamldoc.Child(n, "file") == nil {
 			d.errorAtKey(n, "no destination", "write dnstap: unix:/run/dnstap.sock or file: queries.json, or leave query_log out")
 		}
 	}

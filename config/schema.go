@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -39,7 +41,7 @@ func shapeAt(p place, value *yaml.Node) *shape {
 			root = mappingOf("", key, root)
 		}
 	}
-	d := newDecoder("schema", &document{root: root})
+	d := newDecoder("schema", &yamldoc.Document{Root: root})
 	d.shapes = newShapes()
 	d.document()
 	return d.shapes.at(value)

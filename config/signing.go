@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"meridian/config/internal/yamldoc"
+
 	"github.com/miekg/dns"
 	"gopkg.in/yaml.v3"
 )
@@ -188,21 +190,21 @@ func (d *decoder) checkSigningTimes(n *yaml.Node, p *SigningPolicy) {
 		d.errorf(either(n, "refresh", "validity"), fmt.Sprintf("refresh %s is not shorter than the validity, %s: signatures would expire before the next ones", FormatDuration(p.Refresh), FormatDuration(p.Validity)),
 			"at most half of the validity leaves time to correct an error")
 	}
-	if lifetime := child(n, "zsk_lifetime"); lifetime != nil && p.ZSKLifetime > 0 && p.Keys == CSK {
+	if lifetime := yamldoc.Child(n, "zsk_lifetime"); lifetime != nil && p.ZSKLifetime > 0 && p.Keys == CSK {
 		d.errorf(lifetime, "a policy of keys: csk has no ZSK", "write ksk_lifetime, or keys: ksk+zsk")
 	}
-	if lifetime := child(n, "ksk_lifetime"); lifetime != nil && p.KSKLifetime > 0 && p.CDS == CDSDelete {
+	if lifetime := yamldoc.Child(n, "ksk_lifetime"); lifetime != nil && p.KSKLifetime > 0 && p.CDS == CDSDelete {
 		d.errorf(lifetime, "cds: delete removes the DS, so no rollover of the key can end", "leave ksk_lifetime out")
 	}
-	if lifetime := child(n, "ksk_lifetime"); lifetime != nil && p.KSKLifetime > 0 && p.Manager == AutoManager && len(p.Parent.Servers) == 0 {
+	if lifetime := yamldoc.Child(n, "ksk_lifetime"); lifetime != nil && p.KSKLifetime > 0 && p.Manager == AutoManager && len(p.Parent.Servers) == 0 {
 		d.warn(lifetime, "rollovers wait for the DS record at the parent, and parent.servers has no server to ask", "write the servers of the parent zone, or confirm each rollover by meridian keys ds --seen")
 	}
 }
 
 // either returns the value of the first of two keys that mapping n has.
 func either(n *yaml.Node, first, second string) *yaml.Node {
-	if value := child(n, first); value != nil {
+	if value := yamldoc.Child(n, first); value != nil {
 		return value
 	}
-	return child(n, second)
+	return yamldoc.Child(n, second)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -35,10 +37,10 @@ func (d *decoder) socket(n *yaml.Node) (string, bool) {
 
 // noPort reports a port or source address of a check that connects to a unix socket.
 func (d *decoder) noPort(n *yaml.Node, c *Check) {
-	if port := child(n, "port"); port != nil && c.Port != 0 {
+	if port := yamldoc.Child(n, "port"); port != nil && c.Port != 0 {
 		d.errorf(port, "port beside unix", "a socket has no port: write one of the two")
 	}
-	if source := child(n, "source"); source != nil {
+	if source := yamldoc.Child(n, "source"); source != nil {
 		d.errorf(source, "source beside unix", "a connection to a socket has no address: write one of the two")
 	}
 	c.Port = 0

@@ -8,6 +8,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"meridian/config/internal/yamldoc"
 	"meridian/dnsname"
 )
 
@@ -65,7 +66,7 @@ func (d *decoder) hostName(n *yaml.Node) (dnsname.Name, bool) {
 // rejectCNameCheck reports a check on a member that is an alias: Meridian does not probe its target.
 func (d *decoder) rejectCNameCheck(n *yaml.Node, m *Member) {
 	m.Check = ""
-	if own := child(n, "check"); own != nil && own.Value != noCheck {
+	if own := yamldoc.Child(n, "check"); own != nil && own.Value != noCheck {
 		d.errorf(own, "a check on a member with a cname", "a cname is not probed: use target, which tracks its addresses, or leave the check out")
 	}
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -59,39 +58,6 @@ func TestTextLargerThanItsBufferIsReadWhole(t *testing.T) {
 		got, err := readText(strings.NewReader(want), make([]byte, 0, size))
 		if err != nil || string(got) != want {
 			t.Errorf("with room for %d: %d octets, error %v; want %d", size, len(got), err, len(want))
-		}
-	}
-}
-
-func TestASCIIPrefix(t *testing.T) {
-	plain := func(data []byte) int {
-		for i, c := range data {
-			if (c < ' ' || c > '~') && c != '\n' {
-				return i
-			}
-		}
-		return len(data)
-	}
-	for length := range 20 {
-		for at := range length {
-			for c := range 256 {
-				data := bytes.Repeat([]byte{' '}, length)
-				data[at] = byte(c)
-				if got, want := asciiPrefix(data), plain(data); got != want {
-					t.Fatalf("%q: %d octets, want %d", data, got, want)
-				}
-			}
-		}
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	edges := []byte{0, '\t', '\n', '\r', 0x1f, ' ', '~', 0x7f, 0x80, 0x8a, 0xa0, 0xff}
-	for range 100_000 {
-		data := make([]byte, random.IntN(24))
-		for i := range data {
-			data[i] = edges[random.IntN(len(edges))]
-		}
-		if got, want := asciiPrefix(data), plain(data); got != want {
-			t.Fatalf("%q: %d octets, want %d", data, got, want)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -62,7 +64,7 @@ func (d *decoder) failback(n *yaml.Node) (Failback, bool) {
 // flapDamping reads the mapping, on or off.
 func (d *decoder) flapDamping(f *FlapDamping) setter {
 	return func(n *yaml.Node) {
-		if n.Kind == yaml.ScalarNode && !isNull(n) {
+		if n.Kind == yaml.ScalarNode && !yamldoc.IsNull(n) {
 			d.flapDampingWord(n, f)
 			return
 		}
@@ -75,11 +77,11 @@ func (d *decoder) flapDamping(f *FlapDamping) setter {
 		}) || f.Max >= f.Hold {
 			return
 		}
-		if most := child(n, "max"); most != nil {
+		if most := yamldoc.Child(n, "max"); most != nil {
 			d.errorf(most, fmt.Sprintf("max %s is shorter than the first hold, %s", FormatDuration(f.Max), FormatDuration(f.Hold)), "at least hold")
 			return
 		}
-		d.warn(child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", FormatDuration(f.Hold), FormatDuration(f.Max)), "write max")
+		d.warn(yamldoc.Child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", FormatDuration(f.Hold), FormatDuration(f.Max)), "write max")
 		f.Max = f.Hold
 	}
 }
@@ -98,7 +100,7 @@ func (d *decoder) flapDampingWord(n *yaml.Node, f *FlapDamping) {
 
 // confirmTime requires that the repeated probe is before the next regular one.
 func (d *decoder) confirmTime(n *yaml.Node, c *Check) {
-	if confirm := child(n, "confirm"); confirm != nil && c.Confirm > c.Interval {
+	if confirm := yamldoc.Child(n, "confirm"); confirm != nil && c.Confirm > c.Interval {
 		d.errorf(confirm, fmt.Sprintf("confirm %s is longer than the interval, %s", FormatDuration(c.Confirm), FormatDuration(c.Interval)), "at most the interval")
 	}
 }

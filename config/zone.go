@@ -5,6 +5,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"meridian/config/internal/yamldoc"
 	"meridian/dnsname"
 )
 
@@ -63,10 +64,10 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	if !ok {
 		return
 	}
-	if extra := child(n, "extra_dnskeys"); extra != nil && (z.DNSSEC == "" || z.DNSSEC == Unsigned) {
+	if extra := yamldoc.Child(n, "extra_dnskeys"); extra != nil && (z.DNSSEC == "" || z.DNSSEC == Unsigned) {
 		d.errorf(extra, "the zone is not signed here", "write dnssec: default, or leave extra_dnskeys out")
 	}
-	if child(n, "file") == nil {
+	if yamldoc.Child(n, "file") == nil {
 		const origin = "SOA and NS are made from nameservers and contact, or come from file"
 		d.required(n, "nameservers", origin)
 		d.required(n, "contact", origin)
@@ -126,7 +127,7 @@ func (d *decoder) nameserverName(n *yaml.Node) (dnsname.Name, bool) {
 
 // insideNameserver reads the addresses of a nameserver with a name inside the zone.
 func (d *decoder) insideNameserver(key, value *yaml.Node, ns *Nameserver) {
-	if isNull(value) || value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
+	if yamldoc.IsNull(value) || value.Kind == yaml.SequenceNode && len(value.Content) == 0 {
 		d.errorf(key, "nameserver "+quote(key.Value)+" is inside the zone and has no address", "give it the list of its addresses")
 		return
 	}
@@ -136,7 +137,7 @@ func (d *decoder) insideNameserver(key, value *yaml.Node, ns *Nameserver) {
 // outsideNameserver requires that a nameserver outside the zone has no address here: its own zone provides it and could
 // contradict.
 func (d *decoder) outsideNameserver(value *yaml.Node, z *Zone) {
-	if isNull(value) {
+	if yamldoc.IsNull(value) {
 		return
 	}
 	if d.kind(value, yaml.SequenceNode) && len(value.Content) > 0 {
@@ -159,7 +160,7 @@ func (d *decoder) balancedNames(n *yaml.Node, z *Zone) map[dnsname.Name]Pos {
 		{name: "https", set: d.https(&b.HTTPS)},
 		{name: "ecs", set: d.ecs(&b.ECS)},
 	}
-	z.Names = make([]BalancedName, 0, d.doc.count(n))
+	z.Names = make([]BalancedName, 0, d.doc.Count(n))
 	return userMapping(d, n, parse, func(name dnsname.Name, key, value *yaml.Node) {
 		b = BalancedName{Name: name, TTL: z.TTL, Answers: poolsAnswers, Pos: posOf(key)}
 		if d.mapping(value, keys) {

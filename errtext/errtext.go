@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // TrimPath returns err without the operation and the path.
@@ -20,13 +22,27 @@ func TrimPath(err error) error {
 // directory".
 func CannotRead(err error) error { return fmt.Errorf("cannot be read: %w", TrimPath(err)) }
 
-// Clip returns the beginning of a text of another program, short enough for a message.
+// maxText is the longest part of a text of others in a message, in octets.
+const maxText = 80
+
+// Clip returns the beginning of a text, short enough for a message.
 func Clip(text string) string {
-	const most = 80
-	if len(text) > most {
-		return strings.ToValidUTF8(text[:most], "") + "..."
+	if len(text) > maxText {
+		return strings.ToValidUTF8(text[:maxText], "") + "..."
 	}
 	return text
+}
+
+// Quote returns the beginning of a text in quotes, on one line.
+func Quote(text string) string {
+	if len(text) <= maxText {
+		return strconv.Quote(text)
+	}
+	end := maxText
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return strconv.Quote(text[:end]) + "..."
 }
 
 // List joins words, of a long list the first ten: "a, b and 7 more".

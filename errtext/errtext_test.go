@@ -46,3 +46,13 @@ func TestListCountsWhatItLeavesOut(t *testing.T) {
 		}
 	}
 }
+
+func TestQuoteIsOneShortLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\nb": `"a\nb"`, strings.Repeat("a", 80): `"` + strings.Repeat("a", 80) + `"`, "a" + strings.Repeat("ä", 100): `"a` + strings.Repeat("ä", 39) + `"...`,
+	} {
+		if got := Quote(text); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

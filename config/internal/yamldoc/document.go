@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import (
 	"bytes"
@@ -10,38 +10,25 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// section is a mapping of the document, by the way it is read.
-type section int
-
-const (
-	eager       section = iota // at once, with everything below it
-	rootSection                // the document itself: key by key
-	geoSection                 // geo: key by key
-	zoneSection                // one zone: key by key
-	lazy                       // a mapping of small entries: entry by entry, on demand
-	lazyZones                  // zones: the same, with a zone in each entry
-)
-
-// under returns the section under a key of p.
-func (p section) under(key string) section {
-	switch {
-	case p == rootSection && key == "geo":
-		return geoSection
-	case p == rootSection && key == "zones":
-		return lazyZones
-	case p == lazyZones:
-		return zoneSection
-	case p == rootSection && key == "pools", p == geoSection && key == "networks", p == zoneSection && key == "names":
-		return lazy
-	}
-	return eager
+// Section describes a mapping of the document by the way it is read. A nil Section is read at once, with everything
+// below it.
+type Section struct {
+	Keys map[string]*Section // read key by key; the sections under some keys
+	Lazy bool                // small entries, many of them: read entry by entry, on demand
+	Each *Section            // of a lazy section: the section under each key
 }
 
-func (p section) lazy() bool { return p == lazy || p == lazyZones }
+// under returns the section under a key.
+func (p *Section) under(key string) *Section {
+	if p.Lazy {
+		return p.Each
+	}
+	return p.Keys[key]
+}
 
-// document is a configuration as nodes.
+// Document is a configuration as nodes.
 //
-// The plain version is the tree of yaml.v3, and only root is set. It takes about 50 times the memory of the text, and
+// The plain version is the tree of yaml.v3: see Tree. It takes about 50 times the memory of the text, and
 // more time than the rest of a start. So the document is first read as an outline: a tree in which the mappings that
 // grow with the number of pools, names and networks have no content. Their entries are cut from the text by their
 // indentation, and read one after the other into the same few nodes:
@@ -61,21 +48,20 @@ func (p section) lazy() bool { return p == lazy || p == lazyZones }
 // place if it is one key of a block and its value, closes every quote and bracket that it opens, and has no anchor,
 // alias, tag, merge key or document mark. Otherwise the document is rejected as an outline, and yaml.v3 parses the
 // whole.
-type document struct {
-	root          *yaml.Node
+type Document struct {
+	Root          *yaml.Node // nil: no value
 	data          []byte
 	limit         int // the longest text for yaml.v3, in octets
 	scanner       *scanner
 	lazy          []lazySection // outer ones before those in their entries
 	fallbackBytes int           // octets of the current pieces that yaml.v3 has read
 	fallback      *Error        // the reason why this is not an outline
-	sources       sourceFiles   // the files in data, if there are several
 }
 
 // lazySection is a mapping with entries that are read on demand.
 type lazySection struct {
 	node    *yaml.Node
-	section section
+	section *Section
 	text    lineSpan
 	indent  int
 	more    []sectionText // its parts in other files
@@ -93,21 +79,42 @@ func (s *lazySection) texts() []sectionText {
 	return append([]sectionText{{s.text, s.indent}}, s.more...)
 }
 
-// outlined returns the outline of data, which is not usable if it is rejected.
-func outlined(data []byte, limit int) *document {
-	doc := &document{data: data, limit: limit, scanner: newScanner()}
-	doc.root = doc.outline(lineSpan{end: len(data), first: 1})
-	if doc.root == nil && doc.fallback == nil {
-		doc.fallBack(Pos{1, 1}, "no key in the first column")
+// File is a file in the text of a document.
+type File struct {
+	Lines int // lines of the files before it
+	End   int // offset of its end
+}
+
+// Outline returns the outline of data, which holds files one after the other, in sections below root. It passes no text
+// longer than limit octets to yaml.v3. If the document is not an outline, Fallback returns the reason.
+func Outline(data []byte, files []File, root *Section, limit int) *Document {
+	doc := &Document{data: data, limit: limit, scanner: newScanner()}
+	begin := 0
+	for _, f := range files {
+		top := doc.outline(root, lineSpan{begin: begin, end: f.End, first: f.Lines + 1})
+		if doc.fallback != nil {
+			return doc
+		}
+		doc.add(top)
+		begin = f.End
+	}
+	if doc.Root == nil {
+		doc.FallBack(Pos{1, 1}, "no key in the first column")
 	}
 	return doc
 }
 
+// Outlined reports whether the document is an outline.
+func (doc *Document) Outlined() bool { return doc.scanner != nil }
+
+// Fallback returns the reason why the document is not an outline, or nil.
+func (doc *Document) Fallback() *Error { return doc.fallback }
+
 // outline returns the outline of a file, which is text; nil if it has no value or is rejected.
-func (doc *document) outline(text lineSpan) *yaml.Node {
+func (doc *Document) outline(root *Section, text lineSpan) *yaml.Node {
 	data := doc.data[:text.end]
 	if at := invalidLineBreak(data[text.begin:]); at >= 0 {
-		doc.fallBack(posAt(data, text.begin+at), "a line break other than LF, or a character that YAML does not have")
+		doc.FallBack(posAt(data, text.begin+at), "a line break other than LF, or a character that YAML does not have")
 		return nil
 	}
 	l := lineScanner{data: data, start: text.begin, line: text.first}
@@ -120,16 +127,16 @@ func (doc *document) outline(text lineSpan) *yaml.Node {
 		return nil
 	}
 	if l.indent != 0 {
-		doc.fallBack(l.pos(), "no key in the first column")
+		doc.FallBack(l.pos(), "no key in the first column")
 		return nil
 	}
-	return doc.mapping(rootSection, lineSpan{begin: l.start, end: text.end, first: l.line}, 0)
+	return doc.mapping(root, lineSpan{begin: l.start, end: text.end, first: l.line}, 0)
 }
 
 // mapping reads the mapping in text, with its keys at indent.
-func (doc *document) mapping(p section, text lineSpan, indent int) *yaml.Node {
+func (doc *Document) mapping(p *Section, text lineSpan, indent int) *yaml.Node {
 	n := doc.scanner.nodes.node(yaml.MappingNode, 0, "!!map", text.first, indent+1)
-	if p.lazy() {
+	if p.Lazy {
 		doc.lazy = append(doc.lazy, lazySection{node: n, section: p, text: text, indent: indent})
 		return n
 	}
@@ -142,11 +149,11 @@ func (doc *document) mapping(p section, text lineSpan, indent int) *yaml.Node {
 }
 
 // pieces splits text at the keys at indent.
-func (doc *document) pieces(text lineSpan, indent int, yield func(lineSpan) bool) {
+func (doc *Document) pieces(text lineSpan, indent int, yield func(lineSpan) bool) {
 	l := lineScanner{data: doc.data[:text.end], start: text.begin, line: text.first}
 	for l.skipBlank(); l.indent != pastLast; {
 		if l.indent != indent || l.mark() {
-			doc.fallBack(l.pos(), "a document mark, or an indentation other than that of the keys before")
+			doc.FallBack(l.pos(), "a document mark, or an indentation other than that of the keys before")
 			return
 		}
 		if !yield(l.takeEntry()) {
@@ -156,10 +163,10 @@ func (doc *document) pieces(text lineSpan, indent int, yield func(lineSpan) bool
 }
 
 // entry reads a key of p and its value, which are all of text; it returns nils after rejecting them.
-func (doc *document) entry(p section, text lineSpan, indent int) (key, value *yaml.Node) {
+func (doc *Document) entry(p *Section, text lineSpan, indent int) (key, value *yaml.Node) {
 	s := doc.scanner
 	nodes := s.nodes.used
-	if p != lazy {
+	if !p.Lazy || p.Each != nil {
 		if key, value = doc.nested(p, text, indent); key != nil {
 			return key, value
 		}
@@ -170,7 +177,7 @@ func (doc *document) entry(p section, text lineSpan, indent int) (key, value *ya
 		return key, value
 	}
 	if s.nodes.full() {
-		doc.fallBack(Pos{uint32(text.first), uint32(indent + 1)}, fmt.Sprintf("more than %d values to be held at once", maxNodes))
+		doc.FallBack(Pos{uint32(text.first), uint32(indent + 1)}, fmt.Sprintf("more than %d values to be held at once", maxNodes))
 		return nil, nil
 	}
 	s.nodes.used = nodes
@@ -178,7 +185,7 @@ func (doc *document) entry(p section, text lineSpan, indent int) (key, value *ya
 }
 
 // nested reads an entry with an outline as value; nils if it is none.
-func (doc *document) nested(p section, text lineSpan, indent int) (key, value *yaml.Node) {
+func (doc *Document) nested(p *Section, text lineSpan, indent int) (key, value *yaml.Node) {
 	s := doc.scanner
 	s.begin(doc.data, text)
 	key = s.key()
@@ -186,7 +193,7 @@ func (doc *document) nested(p section, text lineSpan, indent int) (key, value *y
 		return nil, nil
 	}
 	below := p.under(key.Value)
-	if below == eager || !s.nextLine() || s.indent <= indent {
+	if below == nil || !s.nextLine() || s.indent <= indent {
 		return nil, nil
 	}
 	inner, innerIndent := lineSpan{begin: s.start, end: text.end, first: s.line}, s.indent
@@ -197,11 +204,11 @@ func (doc *document) nested(p section, text lineSpan, indent int) (key, value *y
 }
 
 // parseFallback reads an entry by yaml.v3.
-func (doc *document) parseFallback(text lineSpan, indent int) (key, value *yaml.Node) {
+func (doc *Document) parseFallback(text lineSpan, indent int) (key, value *yaml.Node) {
 	data := doc.data[text.begin:text.end]
 	at := Pos{uint32(text.first), uint32(indent + 1)}
 	if doc.fallbackBytes += len(data); doc.fallbackBytes > doc.limit {
-		doc.fallBack(at, "more than that is not in plain form")
+		doc.FallBack(at, "more than that is not in plain form")
 		return nil, nil
 	}
 	root, problem := parseTree(data)
@@ -209,17 +216,17 @@ func (doc *document) parseFallback(text lineSpan, indent int) (key, value *yaml.
 		problem.Pos.Line += uint32(text.first - 1)
 		doc.fallback = problem
 		if strings.Contains(problem.What, "unknown anchor") {
-			doc.fallBack(problem.Pos, "an alias")
+			doc.FallBack(problem.Pos, "an alias")
 		}
 		return nil, nil
 	}
 	shiftLines(root, text.first-1)
 	if odd := documentScoped(root); odd != nil {
-		doc.fallBack(posOf(odd), "an anchor, tag or merge key")
+		doc.FallBack(PosOf(odd), "an anchor, tag or merge key")
 		return nil, nil
 	}
 	if !oneEntry(root, at) {
-		doc.fallBack(at, "no key with a value on one line")
+		doc.FallBack(at, "no key with a value on one line")
 		return nil, nil
 	}
 	return root.Content[0], root.Content[1]
@@ -227,7 +234,7 @@ func (doc *document) parseFallback(text lineSpan, indent int) (key, value *yaml.
 
 // oneEntry reports whether n is a mapping in a block with one key at pos.
 func oneEntry(n *yaml.Node, at Pos) bool {
-	return n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle == 0 && len(n.Content) == 2 && posOf(n.Content[0]) == at
+	return n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle == 0 && len(n.Content) == 2 && PosOf(n.Content[0]) == at
 }
 
 // documentScoped returns the first node from n on that has a meaning only in its document, or nil.
@@ -251,23 +258,23 @@ func shiftLines(n *yaml.Node, lines int) {
 	}
 }
 
-// fallBack rejects text that is not part of an outline, but may be in a smaller file.
-func (doc *document) fallBack(at Pos, what string) {
+// FallBack rejects text that is not part of an outline, but may be in a smaller file.
+func (doc *Document) FallBack(at Pos, what string) {
 	doc.fallback = &Error{Pos: at, What: what, Hint: fmt.Sprintf("a file longer than %d MiB must be in plain form, see docs/reference/configuration.md", doc.limit>>20)}
 }
 
-// entries returns the keys and values of mapping n, in the order written. Those of a lazySection are valid until the
+// Entries returns the keys and values of mapping n, in the order written. Those of a lazySection are valid until the
 // next one.
-func (doc *document) entries(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
-	return doc.entriesWithin(n, func(int, int) bool { return true })
+func (doc *Document) Entries(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return doc.EntriesWithin(n, func(int, int) bool { return true })
 }
 
-// entriesWithin is entries without the entries of a lazySection whose lines, from the first to the last, are not
+// EntriesWithin is Entries without the entries of a lazySection whose lines, from the first to the last, are not
 // wanted.
-func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bool) iter.Seq2[*yaml.Node, *yaml.Node] {
+func (doc *Document) EntriesWithin(n *yaml.Node, wanted func(first, last int) bool) iter.Seq2[*yaml.Node, *yaml.Node] {
 	i := doc.lazyIndex(n)
 	if i < 0 {
-		return pairs(n)
+		return Pairs(n)
 	}
 	return func(yield func(key, value *yaml.Node) bool) {
 		s := &doc.lazy[i]
@@ -288,7 +295,7 @@ func (doc *document) entriesWithin(n *yaml.Node, wanted func(first, last int) bo
 }
 
 // withEntry reads an entry; its nodes are reused after yield returns. It reports whether to continue.
-func (doc *document) withEntry(p section, text lineSpan, indent int, yield func(key, value *yaml.Node) bool) bool {
+func (doc *Document) withEntry(p *Section, text lineSpan, indent int, yield func(key, value *yaml.Node) bool) bool {
 	nodes, streams, held := doc.scanner.nodes.used, len(doc.lazy), doc.fallbackBytes
 	key, value := doc.entry(p, text, indent)
 	more := doc.fallback == nil && yield(key, value) && doc.finish(streams)
@@ -296,12 +303,15 @@ func (doc *document) withEntry(p section, text lineSpan, indent int, yield func(
 	return more
 }
 
-// finish reads the sections from the given index on that were never read, such as those of a duplicate key: their
-// errors count, too. It reports whether the document is still an outline.
-func (doc *document) finish(from int) bool {
+// Finish reads the sections that were never read, such as those of a duplicate key: their errors count, too. It reports
+// whether the document is still an outline.
+func (doc *Document) Finish() bool { return doc.finish(0) }
+
+// finish reads the sections from the given index on.
+func (doc *Document) finish(from int) bool {
 	for i := from; i < len(doc.lazy); i++ {
 		if !doc.lazy[i].read {
-			for range doc.entries(doc.lazy[i].node) {
+			for range doc.Entries(doc.lazy[i].node) {
 				continue
 			}
 		}
@@ -309,8 +319,8 @@ func (doc *document) finish(from int) bool {
 	return doc.fallback == nil
 }
 
-// count returns an upper bound of the number of entries of mapping n.
-func (doc *document) count(n *yaml.Node) int {
+// Count returns an upper bound of the number of entries of mapping n.
+func (doc *Document) Count(n *yaml.Node) int {
 	i := doc.lazyIndex(n)
 	if i < 0 {
 		return len(n.Content) / 2
@@ -329,16 +339,20 @@ func (doc *document) count(n *yaml.Node) int {
 }
 
 // lazyIndex returns the index of the lazySection that n represents, or -1.
-func (doc *document) lazyIndex(n *yaml.Node) int {
+func (doc *Document) lazyIndex(n *yaml.Node) int {
 	return slices.IndexFunc(doc.lazy, func(s lazySection) bool { return s.node == n })
 }
 
-// withMemberLists runs read with the members of pools read as memberLists if possible, each from a copy of member. Later
-// reads, to locate errors, get all nodes.
-func (doc *document) withMemberLists(member Member, read func()) {
-	if s := doc.scanner; s != nil {
-		s.memberLists, s.member = true, member
-		defer func() { s.memberLists = false }()
+// LinesWith returns the lines that contain a text, once for each time.
+func (doc *Document) LinesWith(text string) (lines []int) {
+	data, line := doc.data, 1
+	for {
+		at := bytes.Index(data, []byte(text))
+		if at < 0 {
+			return lines
+		}
+		line += bytes.Count(data[:at], []byte{'\n'})
+		lines = append(lines, line)
+		data = data[at+len(text):]
 	}
-	read()
 }

@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import "gopkg.in/yaml.v3"
 

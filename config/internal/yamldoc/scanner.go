@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import "gopkg.in/yaml.v3"
 
@@ -11,15 +11,12 @@ type scanner struct {
 	at    int // offset of the next character; on the line, but after nextLine at its content
 	depth int // number of enclosing collections
 	nodes nodePool
-	words wordCache
+	words Words
 	plain octets // characters of an unquoted scalar
 	first octets // first characters of an unquoted scalar
 
-	memberLists bool       // members of pools are read as a memberList if possible
-	member      Member     // defaults of a member before its keys are read
-	lines       memberList // read last
-	word        octets     // characters of a name in a memberList
-	address     octets     // characters of an address
+	items *ItemReader // of a list in the entries; nil: all lists are read as nodes
+	list  itemList    // read last
 }
 
 // maxDepth limits the nesting of collections.
@@ -43,8 +40,6 @@ func newScanner() *scanner {
 	s.first.add(digits + letters + "._/+=$^()~\\")
 	s.plain = s.first
 	s.plain.add("-@%*;")
-	s.word.add(digits + letters + "-._")
-	s.address.add(digits + "abcdefABCDEF:.")
 	return s
 }
 
@@ -52,7 +47,7 @@ func newScanner() *scanner {
 func (s *scanner) begin(data []byte, p lineSpan) {
 	s.lineScanner = lineScanner{data: data[:p.end], start: p.begin, line: p.first}
 	s.depth = 0
-	s.lines.list = nil
+	s.list.node = nil
 	s.skipBlank()
 	s.at = s.start + s.indent
 }
@@ -141,10 +136,10 @@ func (s *scanner) mapping(indent int, key *yaml.Node) *yaml.Node {
 	return n
 }
 
-// valueOf is value, for a key that may be the members of a pool.
+// valueOf is value, for a key that may have the list of an ItemReader.
 func (s *scanner) valueOf(key *yaml.Node, indent int) *yaml.Node {
-	if s.memberLists && s.depth == 1 && s.lines.list == nil && key.Value == "members" {
-		if list := s.memberList(indent); list != nil {
+	if s.items != nil && s.depth == 1 && s.list.node == nil && key.Value == s.items.Key {
+		if list := s.itemList(indent); list != nil {
 			return list
 		}
 	}

@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import (
 	"gopkg.in/yaml.v3"
@@ -12,7 +12,7 @@ func (s *scanner) flow(kind yaml.Kind, tag string, closing byte) *yaml.Node {
 	n := s.nodes.node(kind, yaml.FlowStyle, tag, s.line, s.column())
 	s.at++
 	s.gap()
-	if s.peek() != closing && !s.items(n, closing) {
+	if s.peek() != closing && !s.flowItems(n, closing) {
 		return nil
 	}
 	s.at++
@@ -20,8 +20,8 @@ func (s *scanner) flow(kind yaml.Kind, tag string, closing byte) *yaml.Node {
 	return n
 }
 
-// items reads the items of n up to the closing bracket.
-func (s *scanner) items(n *yaml.Node, closing byte) bool {
+// flowItems reads the items of n up to the closing bracket.
+func (s *scanner) flowItems(n *yaml.Node, closing byte) bool {
 	for {
 		if n.Kind == yaml.MappingNode {
 			key := s.scalar(true)

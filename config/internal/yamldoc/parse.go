@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import (
 	"bytes"
@@ -11,12 +11,14 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"meridian/errtext"
+
 	"gopkg.in/yaml.v3"
 )
 
-// parseWhole parses data into the tree of its one document, without aliases, merge keys and foreign tags. It returns
+// Parse parses data into the tree of its one document, without aliases, merge keys and foreign tags. It returns
 // only the first error: nothing in the file is reliable after it.
-func parseWhole(data []byte) (*yaml.Node, *Error) {
+func Parse(data []byte) (*yaml.Node, *Error) {
 	root, problem := parseTree(data)
 	if problem != nil {
 		return nil, problem
@@ -30,20 +32,20 @@ func parseTree(data []byte) (*yaml.Node, *Error) {
 	first, err := next(decoder)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, &Error{What: errEmpty.Error(), Hint: "a configuration has at least zones"}
+		return nil, &Error{What: empty, Hint: "a configuration has at least zones"}
 	case err != nil:
 		return nil, syntaxError(data, err)
 	}
 	second, err := next(decoder)
 	switch {
 	case err == nil:
-		return nil, &Error{Pos: posOf(second), What: "a second YAML document", Hint: "one file holds one document"}
+		return nil, &Error{Pos: PosOf(second), What: "a second YAML document", Hint: "one file holds one document"}
 	case !errors.Is(err, io.EOF):
 		return nil, syntaxError(data, err)
 	}
 	root := first.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
-		return nil, &Error{What: errEmpty.Error(), Hint: "a configuration has at least zones"}
+		return nil, &Error{What: empty, Hint: "a configuration has at least zones"}
 	}
 	return root, nil
 }
@@ -63,8 +65,8 @@ func next(decoder *yaml.Decoder) (document *yaml.Node, err error) {
 	return document, nil
 }
 
-// checkText rejects data that is not text, at the first octet that shows it.
-func checkText(data []byte) *Error {
+// CheckText rejects data that is not text, at the first octet that shows it.
+func CheckText(data []byte) *Error {
 	for i := 0; ; {
 		i += asciiPrefix(data[i:])
 		if i == len(data) {
@@ -142,10 +144,6 @@ func posAt(data []byte, offset int) Pos {
 	}
 }
 
-func posOf(n *yaml.Node) Pos {
-	return Pos{Line: uint32(max(n.Line, 1)), Column: uint32(max(n.Column, 1))}
-}
-
 // syntaxLine splits the messages of yaml.v3.
 var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 
@@ -179,7 +177,7 @@ func unknownAnchor(data []byte, what string) *Error {
 	at := max(bytes.Index(data, []byte("*"+name)), 0)
 	return &Error{
 		Pos:  posAt(data, at),
-		What: "invalid YAML: unknown anchor " + quote(name),
+		What: "invalid YAML: unknown anchor " + errtext.Quote(name),
 		Hint: "an anchor is written &" + name + " before its first alias",
 	}
 }

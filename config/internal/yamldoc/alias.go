@@ -1,8 +1,10 @@
-package config
+package yamldoc
 
 import (
 	"fmt"
 	"strings"
+
+	"meridian/errtext"
 
 	"gopkg.in/yaml.v3"
 )
@@ -49,7 +51,7 @@ const underWay = -1
 // expandBelow expands the nodes below n and returns the size of n.
 func (x *expander) expandBelow(n *yaml.Node) int {
 	if n.Style&yaml.TaggedStyle != 0 && !plainTag(n.Tag) {
-		x.fail(n, "tag "+quote(n.Tag)+" is not known", "leave the tag out")
+		x.fail(n, "tag "+errtext.Quote(n.Tag)+" is not known", "leave the tag out")
 	}
 	if n.Anchor != "" {
 		x.sizes[n] = underWay
@@ -80,7 +82,7 @@ func (x *expander) expandBelow(n *yaml.Node) int {
 func (x *expander) followAlias(alias *yaml.Node) int {
 	size := x.sizes[alias.Alias]
 	if size == underWay {
-		x.fail(alias, "alias "+quote("*"+alias.Value)+" is inside its own anchor", "an anchor cannot contain itself")
+		x.fail(alias, "alias "+errtext.Quote("*"+alias.Value)+" is inside its own anchor", "an anchor cannot contain itself")
 		return 0
 	}
 	x.expanded += size
@@ -100,7 +102,7 @@ func (x *expander) merge(n *yaml.Node) {
 	}
 	var own []*yaml.Node
 	var merged []*yaml.Node // mappings
-	for key, value := range pairs(n) {
+	for key, value := range Pairs(n) {
 		if key.Tag != mergeTag {
 			own = append(own, key, value)
 			continue
@@ -111,7 +113,7 @@ func (x *expander) merge(n *yaml.Node) {
 		case yaml.SequenceNode:
 			merged = append(merged, value.Content...)
 		default:
-			x.fail(value, "\"<<\" merges "+describe(value), "it takes a mapping or a list of mappings")
+			x.fail(value, "\"<<\" merges "+Describe(value), "it takes a mapping or a list of mappings")
 		}
 	}
 	seen := make(map[string]bool)
@@ -120,10 +122,10 @@ func (x *expander) merge(n *yaml.Node) {
 	}
 	for _, from := range merged {
 		if from.Kind != yaml.MappingNode {
-			x.fail(from, "\"<<\" merges "+describe(from), "it takes a mapping or a list of mappings")
+			x.fail(from, "\"<<\" merges "+Describe(from), "it takes a mapping or a list of mappings")
 			return
 		}
-		for key, value := range pairs(from) {
+		for key, value := range Pairs(from) {
 			if !seen[key.Value] {
 				seen[key.Value] = true
 				own = append(own, key, value)
@@ -137,7 +139,7 @@ func (x *expander) merge(n *yaml.Node) {
 const mergeTag = "!!merge"
 
 func hasMerge(n *yaml.Node) bool {
-	for key := range pairs(n) {
+	for key := range Pairs(n) {
 		if key.Tag == mergeTag {
 			return true
 		}
@@ -147,7 +149,7 @@ func hasMerge(n *yaml.Node) bool {
 
 func (x *expander) fail(n *yaml.Node, what, hint string) {
 	if x.err == nil {
-		x.err = &Error{Pos: posOf(n), What: what, Hint: hint}
+		x.err = &Error{Pos: PosOf(n), What: what, Hint: hint}
 	}
 }
 

@@ -1,13 +1,12 @@
 package config
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
 
-	"gopkg.in/yaml.v3"
+	"meridian/config/internal/yamldoc"
 )
 
 // result is the complete result of reading a configuration.
@@ -24,19 +23,24 @@ func outcomeOf(cfg *Config, warnings []Error, err error) result {
 	return result{cfg, warnings, ""}
 }
 
+// outlined returns the outline of one file.
+func outlined(data []byte) *yamldoc.Document {
+	return yamldoc.Outline(data, []yamldoc.File{{End: len(data)}}, layout(), maxWhole)
+}
+
 // sameAsOutline checks that data has the same result as an outline and as a whole, and reports whether it can be read
 // as an outline.
 func sameAsOutline(t testing.TB, data []byte) bool {
 	t.Helper()
-	if checkText(data) != nil {
+	if yamldoc.CheckText(data) != nil {
 		return false
 	}
-	doc := outlined(data, maxWhole)
-	if doc.fallback != nil {
+	doc := outlined(data)
+	if doc.Fallback() != nil {
 		return false
 	}
 	got := outcomeOf(newDecoder("config.yaml", doc).decode())
-	if doc.fallback != nil {
+	if doc.Fallback() != nil {
 		return false
 	}
 	want := outcomeOf(parseAtOnce("config.yaml", data))
@@ -188,58 +192,6 @@ func FuzzOutline(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { sameAsOutline(t, data) })
 }
 
-// The scanner accepts only text for which it returns exactly the nodes of yaml.v3.
-func FuzzScanner(f *testing.F) {
-	for _, s := range []string{
-		"a: b", "a:\n  b: c\n  d:\n  - e\n  - f: g\n    h: i\n", "- a", "a: {b: [c, 'd', \"e\"], f: {}, g: []}", "a: [1, 0x1f, 1.5, ~, yes, true]",
-		"a: # x\n  b: c # x\n\n  # x\n  d:\n", "a: {b: c,\n d: e}", "2001-01-01: 10.0.0.1", "a:\n- b\n-\n- c: d\n", "a: b c # d", "a: .inf", "-1: +.5",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if checkText(data) != nil || invalidLineBreak(data) >= 0 {
-			return
-		}
-		l := lineScanner{data: data, line: 1}
-		if l.skipBlank(); l.indent < 0 || l.takeEntry().end != len(data) {
-			return
-		}
-		s := newScanner()
-		s.begin(data, lineSpan{end: len(data), first: 1})
-		key, value := s.entry()
-		if key == nil {
-			return
-		}
-		root, problem := parseTree(data)
-		if problem != nil {
-			t.Fatalf("%q is %s", data, problem)
-		}
-		if len(root.Content) != 2 || !sameNode(root.Content[0], key) || !sameNode(root.Content[1], value) {
-			t.Fatalf("%q: scanned %s %s, want %s", data, show(key), show(value), show(root))
-		}
-	})
-}
-
-func sameNode(a, b *yaml.Node) bool {
-	if a.Kind != b.Kind || a.Tag != b.Tag || a.Style != b.Style || a.Value != b.Value || a.Line != b.Line || a.Column != b.Column || len(a.Content) != len(b.Content) {
-		return false
-	}
-	for i := range a.Content {
-		if !sameNode(a.Content[i], b.Content[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func show(n *yaml.Node) string {
-	s := fmt.Sprintf("%d:%d %s %q %d", n.Line, n.Column, n.Tag, n.Value, n.Style)
-	for _, c := range n.Content {
-		s += " (" + show(c) + ")"
-	}
-	return s
-}
-
 // plainFile is longer than the limit that the tests set.
 const plainFile = `pools:
   p: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}
@@ -279,23 +231,5 @@ func TestSkippedPartsAreParsedToo(t *testing.T) {
 	for _, odd := range []string{"      www: {pool: p}\n    names:\n      a: [\n", "pools:\n  a: b\n  c: [\n"} {
 		_, _, err := parseWithin("f", []byte(plainFile+odd), 100)
 		expectOneError(t, err, `invalid YAML`)
-	}
-}
-
-func TestPiecesOfPlainYAMLShareMemory(t *testing.T) {
-	const entries = 10_000
-	doc := outlined([]byte("pools:\n"+strings.Repeat("  web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}]}\n", entries)), maxWhole)
-	pools := child(doc.root, "pools")
-	allocs := testing.AllocsPerRun(1, func() {
-		n := 0
-		for range doc.entries(pools) {
-			n++
-		}
-		if n != entries {
-			t.Fatalf("%d entries", n)
-		}
-	})
-	if allocs > 10 || len(doc.scanner.nodes.blocks) > 1 {
-		t.Errorf("%v allocations, %d blocks of nodes", allocs, len(doc.scanner.nodes.blocks))
 	}
 }

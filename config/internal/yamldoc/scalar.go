@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import (
 	"encoding/binary"
@@ -23,16 +23,16 @@ func (s *scanner) scalar(inFlow bool) *yaml.Node {
 			style = yaml.SingleQuotedStyle
 		}
 		n := s.nodes.node(yaml.ScalarNode, style, "!!str", line, column)
-		n.Value = s.words.get(text).text
+		n.Value = s.words.Get(text).Text
 		return n
 	}
 	text, ok := s.unquoted(inFlow)
 	if !ok {
 		return nil
 	}
-	w := s.words.get(text)
-	n := s.nodes.node(yaml.ScalarNode, 0, w.plainTag(), line, column)
-	n.Value = w.text
+	w := s.words.Get(text)
+	n := s.nodes.node(yaml.ScalarNode, 0, w.PlainTag(), line, column)
+	n.Value = w.Text
 	return n
 }
 
@@ -107,28 +107,29 @@ func (s *scanner) inWord(i int) bool {
 	return i < len(s.data) && (s.plain[s.data[i]] || s.data[i] == ':')
 }
 
-// wordCache caches texts of scalars by their hashes; a new text replaces an old one in the same place. A text that a file
+// Words caches texts of scalars by their hashes; a new text replaces an old one in the same place. A text that a file
 // repeats is then mostly one string.
-type wordCache [1 << wordBits]word
+type Words [1 << wordBits]Word
 
 const wordBits = 12
 
-// word is the text of a scalar.
-type word struct {
-	text string
+// Word is the text of a scalar.
+type Word struct {
+	Text string
 	tag  string // tag if unquoted; empty: not known yet
 }
 
 // maxWord is the longest text in the cache, in octets.
 const maxWord = 40
 
-func (w *wordCache) get(text []byte) *word {
+// Get returns the word with this text, valid until the next call.
+func (w *Words) Get(text []byte) *Word {
 	if len(text) > maxWord {
-		return &word{text: string(text)}
+		return &Word{Text: string(text)}
 	}
 	found := &w[hashEnds(text)>>(64-wordBits)]
-	if found.text != string(text) {
-		*found = word{text: string(text)}
+	if found.Text != string(text) {
+		*found = Word{Text: string(text)}
 	}
 	return found
 }
@@ -150,13 +151,13 @@ func hashEnds(text []byte) uint64 {
 	return ((head+uint64(len(text)))*odd ^ tail) * odd
 }
 
-// plainTag returns the YAML tag of the unquoted word. It does not call the parser for the most common and certain
+// PlainTag returns the YAML tag of the unquoted word. It does not call the parser for the most common and certain
 // cases.
-func (w *word) plainTag() string {
+func (w *Word) PlainTag() string {
 	if w.tag != "" {
 		return w.tag
 	}
-	switch s := w.text; {
+	switch s := w.Text; {
 	case s == "":
 		w.tag = "!!null"
 	case plainText(s):
