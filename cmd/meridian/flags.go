@@ -60,7 +60,7 @@ func onlyFlags(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s takes no argument %q; write %[1]s -c %[3]s", c.CommandPath(), args[0], args[0])
+	return fmt.Errorf("%s takes no argument %q; write %s -c %s", c.Name(), args[0], c.CommandPath(), args[0])
 }
 
 // noCommand rejects a word that is no command, and names the command that it most likely means.

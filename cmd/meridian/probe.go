@@ -54,7 +54,7 @@ func probeCommand() *cobra.Command {
 // checkAndAddress requires the two arguments of probe.
 func checkAndAddress(c *cobra.Command, args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("%s takes the name of a check and an address; write %[1]s CHECK ADDRESS -c FILE", c.CommandPath())
+		return fmt.Errorf("%s takes the name of a check and an address; write %s CHECK ADDRESS -c FILE", c.Name(), c.CommandPath())
 	}
 	return nil
 }
