@@ -142,3 +142,16 @@ func mappedHint(p netip.Prefix) string {
 	}
 	return "write " + netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits).Masked().String()
 }
+
+// ParseNetwork parses an address, as a network of one address, or a network. An IPv4 network in IPv6 form is none.
+func ParseNetwork(s string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Addr().Is4In6() {
+		return p, false
+	}
+	return p.Masked(), true
+}

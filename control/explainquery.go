@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/dnsname"
 	"meridian/server/answer"
 )
@@ -35,9 +36,11 @@ func (t ExplainParams) Parse() (asked answer.ExplainQuery, err error) {
 		}
 	}
 	if t.Client != "" {
-		if asked.Client, err = parseNetwork(t.Client); err != nil {
-			return asked, fmt.Errorf("client: %w", err)
+		client, ok := config.ParseNetwork(t.Client)
+		if !ok {
+			return asked, fmt.Errorf("client: %q is neither an address nor a network; e.g. 198.51.100.7 or 198.51.100.0/24", t.Client)
 		}
+		asked.Client = client
 	}
 	if t.Resolver != "" {
 		if asked.Resolver, err = netip.ParseAddr(t.Resolver); err != nil {
@@ -71,17 +74,4 @@ func parseType(s string) (uint16, error) {
 		}
 	}
 	return 0, fmt.Errorf("%q is not a record type; e.g. A, AAAA, TXT, TYPE65280", s)
-}
-
-// parseNetwork parses an address, as a network of that address alone, or a network.
-func parseNetwork(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, fmt.Errorf("%q is neither an address nor a network; e.g. 198.51.100.7 or 198.51.100.0/24", s)
-	}
-	return p.Masked(), nil
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"meridian/config"
 	"meridian/geo"
 )
 
@@ -115,7 +116,7 @@ func parseCounted(text string) (WeightedNetwork, error) {
 	}
 	rest := fields[:0:0]
 	for _, f := range fields {
-		if p, ok := parseNetwork(f); ok && !c.Network.IsValid() {
+		if p, ok := config.ParseNetwork(f); ok && !c.Network.IsValid() {
 			c.Network = p
 		} else {
 			rest = append(rest, f)
@@ -142,19 +143,6 @@ func parseQueries(text string) (float64, error) {
 
 // maxQueries is more than any network sends, and small enough for exact sums.
 const maxQueries = 1e15
-
-// parseNetwork parses an address, as a network of one address, or a network.
-func parseNetwork(s string) (netip.Prefix, bool) {
-	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), true
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil || p.Addr().Is4In6() {
-		return p, false
-	}
-	return p.Masked(), true
-}
 
 // skipBOM returns r without a leading byte order mark, which some programs write.
 func skipBOM(r io.Reader) io.Reader {
