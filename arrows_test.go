@@ -48,7 +48,7 @@ var below = map[string][]string{
 	"control/event/notify":      {"control/event", "counterpart"},
 	"control":                   {"config", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server", "server/answer", "server/answer/answertest", "snapshot"},
 	"daemon":                    {"admin/listener", "config", "control", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server", "server/answer", "server/answer/answertest", "snapshot"},
-	"admin":                     {"admin/dashboard", "config", "control", "control/event", "daemon", "plan", "pools", "snapshot"},
+	"admin":                     {"admin/dashboard", "config", "control", "control/event", "counterpart", "daemon", "plan", "pools", "snapshot"},
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},
 	"cmd/meridian":              {"admin", "config", "control", "control/event", "control/state", "counterpart", "daemon", "discovery", "dnsname", "errtext", "geo", "health", "health/probe", "plan", "pools", "server/answer", "snapshot", "telemetry"},
 	"control/state":             {},

@@ -22,6 +22,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/admin"
+	"meridian/counterpart"
 )
 
 // browserWorld has five regions. The results of their members are reported, so that no probe changes their state during
@@ -71,25 +72,13 @@ zones:
 // browserTools returns the programs of the test, or skips it.
 func browserTools(t *testing.T) (node, chromium, folder string) {
 	t.Helper()
-	missing := func(what string) {
-		if os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "" {
-			t.Fatal(what)
-		}
-		t.Skip("SKIPPED: " + what)
-	}
 	if testing.Short() {
 		t.Skip("SKIPPED with -short: Chromium takes half a minute")
 	}
-	node, err := exec.LookPath("node")
-	if err != nil {
-		missing("no node: apt-get install nodejs npm")
-	}
-	if chromium, err = exec.LookPath("chromium"); err != nil {
-		missing("no chromium: apt-get install chromium")
-	}
+	node, chromium = counterpart.Find(t, "node"), counterpart.Find(t, "chromium")
 	folder = filepath.Join("dashboard", "browser")
 	if _, err := os.Stat(filepath.Join(folder, "node_modules", "playwright-core")); err != nil {
-		missing("no node_modules: npm ci --prefix admin/dashboard/browser")
+		counterpart.Missing(t, "no node_modules: npm ci --prefix admin/dashboard/browser")
 	}
 	return node, chromium, folder
 }

@@ -118,7 +118,7 @@ func batchesAllocateNothing(t *testing.T, s *Server, query []byte) {
 	t.Helper()
 	for listen, ask := range map[string]string{"127.0.0.1": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"} {
 		if ask == "::1" && !hasIPv6() {
-			t.Log("NOT TESTED: there is no IPv6")
+			t.Log("SKIPPED: there is no IPv6")
 			continue
 		}
 		w := newBatchWorker(t, s, listen, ask)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"meridian/config"
+	"meridian/counterpart"
 	"meridian/server"
 	"meridian/snapshot"
 )
@@ -79,13 +80,13 @@ func TestShippedSettingsKeepRoomInTheSendBuffer(t *testing.T) {
 // network of the client.
 func floodFromSilence(t *testing.T, queue func() string, then func(*server.Server)) {
 	t.Helper()
-	if !inOwnNetwork(t) {
+	if !counterpart.InOwnNetwork(t) {
 		return
 	}
-	ip := counterpart(t, "ip")
+	ip := counterpart.Find(t, "ip")
 	client := newElsewhere(t)
 	if err := lines(ip, strings.ReplaceAll(silentLinks, "CLIENT", fmt.Sprint(client.thread))); err != nil {
-		missing(t, "no links can be made: "+err.Error())
+		counterpart.Missing(t, "no links can be made: "+err.Error())
 	}
 	setNeighbours(t, "mcast_solicit", "60") // seconds
 	setNeighbours(t, "unres_qlen_bytes", queue())
@@ -110,7 +111,7 @@ func floodFromSilence(t *testing.T, queue func() string, then func(*server.Serve
 func setNeighbours(t *testing.T, key, value string) {
 	t.Helper()
 	if err := os.WriteFile("/proc/sys/net/ipv4/neigh/near0/"+key, []byte(value), 0o600); err != nil {
-		missing(t, err.Error())
+		counterpart.Missing(t, err.Error())
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"meridian/counterpart"
+
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 )
@@ -61,10 +63,10 @@ neigh add 2001:db8:1::54 lladdr 02:00:00:00:00:01 dev asking0
 // TestWildcardSocketsAnswerFromQueriedAddress covers a way back by another interface,
 // which would use another source address.
 func TestWildcardSocketsAnswerFromQueriedAddress(t *testing.T) {
-	if !inOwnNetwork(t) {
+	if !counterpart.InOwnNetwork(t) {
 		return
 	}
-	ip := counterpart(t, "ip")
+	ip := counterpart.Find(t, "ip")
 	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	config := strings.Replace(delegatedConfig, `["`+meridianAddress+`:53"]`, `["0.0.0.0:53", "[::]:53"]`, 1)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
@@ -72,7 +74,7 @@ func TestWildcardSocketsAnswerFromQueriedAddress(t *testing.T) {
 	}
 	client := newElsewhere(t)
 	if err := lines(ip, strings.ReplaceAll(asymmetricLinks, "CLIENT", fmt.Sprint(client.thread))); err != nil {
-		missing(t, "no links can be made: "+err.Error())
+		counterpart.Missing(t, "no links can be made: "+err.Error())
 	}
 	serveDelegated(t, file)
 	client.do(func() {
@@ -108,7 +110,7 @@ func newElsewhere(t *testing.T) *netnsThread {
 		}
 	}()
 	if err := <-ready; err != nil {
-		missing(t, "no second network namespace can be made: "+err.Error())
+		counterpart.Missing(t, "no second network namespace can be made: "+err.Error())
 	}
 	t.Cleanup(func() { close(e.work) })
 	return e

@@ -7,16 +7,14 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/counterpart"
 	"meridian/health"
 	"meridian/server"
 	"meridian/snapshot"
@@ -80,8 +78,9 @@ web.example.com. CNAME www.gslb.example.com.
 const hints = ". 3600 NS ns.root.\nns.root. 3600 A " + parentAddress + "\n"
 
 func TestResolversFollowDelegation(t *testing.T) {
-	named, unbound := counterpart(t, "named"), counterpart(t, "unbound")
-	if !inOwnNetwork(t, parentAddress, meridianAddress, unboundAddress, bindAddress) {
+	counterpart.Find(t, "named")
+	counterpart.Find(t, "unbound")
+	if !counterpart.InOwnNetwork(t, parentAddress, meridianAddress, unboundAddress, bindAddress) {
 		return
 	}
 	dir := t.TempDir()
@@ -95,11 +94,11 @@ func TestResolversFollowDelegation(t *testing.T) {
 	write("root.zone", rootZone)
 	write("parent.zone", parentZone)
 	write("hints", hints)
-	run(t, parentAddress, named, "-g", "-c", write("parent.conf", namedConf(dir, "parent", parentAddress,
+	run(t, parentAddress, "named", "-g", "-c", write("parent.conf", namedConf(dir, "parent", parentAddress,
 		`recursion no;`, `zone "." { type primary; file "root.zone"; }; zone "example.com" { type primary; file "parent.zone"; };`)))
-	run(t, bindAddress, named, "-g", "-c", write("bind.conf", namedConf(dir, "bind", bindAddress,
+	run(t, bindAddress, "named", "-g", "-c", write("bind.conf", namedConf(dir, "bind", bindAddress,
 		`recursion yes; allow-recursion { any; }; qname-minimization strict;`, `zone "." { type hint; file "hints"; };`)))
-	run(t, unboundAddress, unbound, "-d", "-c", write("unbound.conf", unboundConf(dir)))
+	run(t, unboundAddress, "unbound", "-d", "-c", write("unbound.conf", unboundConf(dir)))
 	snapshot := serveDelegated(t, write("meridian.yaml", delegatedConfig))
 
 	for _, resolver := range []string{unboundAddress, bindAddress} {
@@ -122,65 +121,6 @@ func TestResolversFollowDelegation(t *testing.T) {
 		resolves(t, unboundAddress, "www.gslb.example.com.", dns.TypeA, "203.0.113.0/24", "192.0.2.20")
 		resolves(t, unboundAddress, "www.gslb.example.com.", dns.TypeA, "198.51.100.0/24", "192.0.2.10")
 	})
-}
-
-// counterpart finds an external program. Without it the test is skipped, or fails if
-// MERIDIAN_REQUIRE_COUNTERPARTS is set.
-func counterpart(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name)
-	}
-	if err != nil {
-		missing(t, name+" is not installed")
-	}
-	return path
-}
-
-// inOwnNetwork runs the test again in a network namespace with the addresses on its loopback, and
-// passes on the result; in there it returns true. BIND listens only on existing addresses, and
-// port 53 is free there.
-func inOwnNetwork(t *testing.T, addresses ...string) bool {
-	t.Helper()
-	ip := counterpart(t, "ip")
-	if os.Getenv("MERIDIAN_TEST_NETWORK") != "" {
-		argvs := [][]string{{"link", "set", "lo", "up"}}
-		for _, a := range addresses {
-			argvs = append(argvs, []string{"addr", "add", a + "/32", "dev", "lo"})
-		}
-		for _, argv := range argvs {
-			if out, err := exec.Command(ip, argv...).CombinedOutput(); err != nil {
-				t.Fatalf("ip %v: %v\n%s", argv, err, out)
-			}
-		}
-		return true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), "MERIDIAN_TEST_NETWORK=own")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		missing(t, fmt.Sprintf("no network namespace can be made: %v", err))
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("in a network of its own: %v\n%s", err, &out)
-	}
-	return false
-}
-
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("MERIDIAN_REQUIRE_COUNTERPARTS") != "" {
-		t.Fatal(what)
-	}
-	t.Skip("NOT TESTED: " + what)
 }
 
 func namedConf(dir, name, address, options, zones string) string {
@@ -222,27 +162,10 @@ remote-control:
 }
 
 // run starts a server in the foreground and waits until it answers.
-func run(t *testing.T, address string, argv ...string) {
+func run(t *testing.T, address, program string, args ...string) {
 	t.Helper()
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		log.Close()
-		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			t.Logf("%v:\n%s", argv, text)
-		}
-	})
-	within(t, 20*time.Second, func() error {
+	counterpart.Start(t, program, args...)
+	counterpart.Await(t, func() error {
 		_, err := exchange(address, question(".", dns.TypeNS, ""))
 		return err
 	})
@@ -305,7 +228,7 @@ func exchange(address string, m *dns.Msg) (*dns.Msg, error) {
 // resolves queries until the answer ends in want; a resolver may cache an older one for a second.
 func resolves(t *testing.T, resolver, name string, qtype uint16, ecs, want string) {
 	t.Helper()
-	within(t, 10*time.Second, func() error {
+	counterpart.Await(t, func() error {
 		answer, err := exchange(resolver, question(name, qtype, ecs))
 		if err != nil {
 			return err
@@ -319,27 +242,11 @@ func resolves(t *testing.T, resolver, name string, qtype uint16, ecs, want strin
 
 func nameError(t *testing.T, resolver, name string) {
 	t.Helper()
-	within(t, 10*time.Second, func() error {
+	counterpart.Await(t, func() error {
 		answer, err := exchange(resolver, question(name, dns.TypeA, ""))
 		if err == nil && answer.Rcode != dns.RcodeNameError {
 			err = fmt.Errorf("%s: want NXDOMAIN, got %v", name, answer)
 		}
 		return err
 	})
-}
-
-// within retries until it succeeds; the servers of this test are real and need real time.
-func within(t *testing.T, limit time.Duration, try func() error) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(limit); ; <-tick.C {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal(err)
-		}
-	}
 }
