@@ -97,3 +97,44 @@ func TestRealReaderReceivesOverSockets(t *testing.T) {
 		}
 	}
 }
+
+// TestRealReaderIsReplaced ends a reader and starts another one at the same socket: only what came between is lost.
+func TestRealReaderIsReplaced(t *testing.T) {
+	counterpart.Find(t, "dnstap-ldns")
+	dir, err := os.MkdirTemp("", "dnstap") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "s")
+	read := func(captured string) (stop func()) {
+		stop = counterpart.Start(t, "fstrm_capture", "-u", socket, "-t", contentType, "-w", captured)
+		counterpart.AwaitListener(t, "unix", socket)
+		return stop
+	}
+	sink := NewSink(Destination{Network: "unix", Address: socket}, discard())
+	send := func() {
+		sink.Write(t.Context(), message(t, 1))
+		sink.Flush()
+	}
+	stop := read(filepath.Join(dir, "first"))
+	send()
+	stop()
+	for sink.Lost() < 5 {
+		send()
+	}
+	early := sink.Delivered() // some may have been written to a socket that the first reader no longer reads
+	stop = read(filepath.Join(dir, "second"))
+	sink.Reopen() // without it, the next attempt waits
+	for range 10 {
+		send()
+	}
+	sink.Close()
+	stop()
+	if sink.Lost() != 5 || sink.Delivered() != early+10 {
+		t.Errorf("lost %d, delivered %d; want 5 and %d", sink.Lost(), sink.Delivered(), early+10)
+	}
+	if n := strings.Count(counterpart.Output(t, "dnstap-ldns", "-q", "-r", filepath.Join(dir, "second")), "www.example.com"); n != 10 {
+		t.Errorf("the second reader has %d messages, want 10", n)
+	}
+}
