@@ -49,8 +49,10 @@ func (t *Tree) Decide(q Request, s *Scratch) Decision {
 	if q.Both {
 		return s.dualStack(q)
 	}
-	if d, ok := s.fastDecide(q); ok {
-		return d
+	if !s.Widen {
+		if d, ok := s.fastDecide(q); ok {
+			return d
+		}
 	}
 	return s.decide(q)
 }
@@ -108,6 +110,9 @@ func (s *Scratch) load(v *frame) {
 	for i := range v.words {
 		v.eligible[i] = s.state.word(eligible + i)
 		v.canGive[i] = s.state.word(giving + i)
+		if s.Widen {
+			v.eligible[i] &= v.canGive[i]
+		}
 	}
 	if len(s.state.slow) > 0 && v.basis == byVerdict {
 		v.slow = s.state.slowMembers(v.pool)

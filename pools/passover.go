@@ -60,6 +60,9 @@ func (s *Scratch) reload(v *frame) {
 	for i := range v.words {
 		v.eligible[i] = s.state.word(eligible+i) &^ v.passed[i]
 		v.canGive[i] = s.state.word(giving+i) &^ v.passed[i]
+		if s.Widen {
+			v.eligible[i] &= v.canGive[i]
+		}
 	}
 }
 

@@ -26,6 +26,10 @@ type Scratch struct {
 	Time int64
 	TTL  uint32
 
+	// Widen makes the next requests draw only members that have the requested family, wherever they are: the family is
+	// chosen before the region. In signed zones, NODATA for one client would be NODATA for others (RFC 8198).
+	Widen bool
+
 	tree  *Tree
 	turns []uint32 // by pool.turn and turnCounter
 

@@ -37,6 +37,7 @@ type activeSnapshot struct {
 	usesTime bool           // some pool's decision depends on the time
 	readsECS bool           // some name, or the server as a whole, uses client subnets
 	signed   []*dnssec.Zone // by zones.ZoneID; nil: no zone is signed
+	widens   []bool         // by zones.ZoneID: its names have family: widen; nil: no zone has
 	signer   *dnssec.Signer // of signed zones
 }
 
@@ -51,6 +52,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	if snapshot.Signing != nil {
 		s.signed = snapshot.Signing.Zones
 	}
+	s.widens = widening(snapshot.Config)
 	s.log = newLogPolicy(s)
 	return s
 }

@@ -146,10 +146,11 @@ func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
 func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype uint16) bool {
 	who := q.serving.clientAt(binding, q.subnet, q.source)
 	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
-	d := q.decide(pools.Request{
+	asked := pools.Request{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
 		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(q.draw, q.hops),
-	})
+	}
+	d := q.serving.widened(q.decide(asked), asked, q.match.Zone, rrtype, q.scratch)
 	if q.responder != nil {
 		q.responder.countDecision(binding.Pool, d.Mode)
 	}

@@ -99,10 +99,14 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 		a.draw, a.drawn = r.newDraw(), true
 	}
 	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
-	d := s.snapshot.Pools.Decide(pools.Request{
+	asked := pools.Request{
 		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
 		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(a.draw, a.hops),
-	}, r.at.scratch)
+	}
+	d := s.snapshot.Pools.Decide(asked, r.at.scratch)
+	if len(r.at.scratch.Addrs) == 0 && s.widens != nil {
+		d = s.widened(d, asked, match.Zone, q.qtype, r.at.scratch)
+	}
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen

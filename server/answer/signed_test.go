@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/dnsname"
 	"meridian/dnssec"
 	"meridian/server/answer/answertest"
@@ -250,6 +251,9 @@ func TestSignedAnswersVerifyOnBothPaths(t *testing.T) {
 			made := generator{rand.New(rand.NewPCG(seed, 0))}
 			s := made.world(t)
 			signWorld(t, s, dnssec.Compact)
+			if made.IntN(2) == 0 {
+				s.Config.Zones[0].Family = config.WidenFamily
+			}
 			if made.IntN(4) == 0 {
 				s.Signing.Zones[1] = nil
 			}
