@@ -2,7 +2,7 @@
 //
 //	GET    /v1/status?target=T          status of the members of T; all without T
 //	GET    /v1/overrides                active overrides
-//	POST   /v1/overrides                {target, kind, reason, for}: drain or force
+//	PUT    /v1/overrides                {target, kind, value, reason, for}: drain, force or reduce the weight; POST does the same
 //	DELETE /v1/overrides?target=T&kind=K   remove an override; any kind without K
 //	POST   /v1/reload                   {allow_removal}: load the configuration again
 //	POST   /v1/clear                    {target}: release its holds
@@ -24,7 +24,7 @@
 //	GET    /readyz                      200 while the server should get queries, otherwise 503; needs no token
 //
 // Bodies of requests and responses are JSON. Times are RFC 3339; durations are in Go syntax
-// (1h30m) in requests and in nanoseconds in responses. An error is a [Problem]: 400 for an
+// (1h30m) in requests and in nanoseconds in responses. An error is a [Problem], application/problem+json: 400 for an
 // invalid request, 401 without the token, 403 for a request from a web page, 404 for a target
 // that is not in the configuration, 405 with Allow, 409 for a conflict with the current state.
 //
@@ -72,6 +72,7 @@ func New(c *control.Control, o Options) http.Handler {
 	guarded := http.NewServeMux()
 	guarded.HandleFunc("GET /v1/status", a.status)
 	guarded.HandleFunc("GET /v1/overrides", a.overrides)
+	guarded.HandleFunc("PUT /v1/overrides", a.audited("set an override", a.override))
 	guarded.HandleFunc("POST /v1/overrides", a.audited("set an override", a.override))
 	guarded.HandleFunc("DELETE /v1/overrides", a.audited("remove an override", a.deleteOverride))
 	guarded.HandleFunc("POST /v1/reload", a.audited("reload", a.reload))
@@ -98,7 +99,7 @@ func New(c *control.Control, o Options) http.Handler {
 		all.Handle("GET /metrics", a.auth(o.Metrics))
 	}
 	all.Handle("/", withDashboard(a.auth(a.whenServing(guarded))))
-	return all
+	return withRequestID(all)
 }
 
 // withDashboard answers requests for the files of the dashboard, which need no token, and passes

@@ -111,7 +111,7 @@ func TestRequests(t *testing.T) {
 		{"GET", "/v1/status", "", 200, `"member": "a", "region": "east", "weight": 1, "state": "down"`},
 		{"GET", "/v1/status?target=web/b", "", 200, `"members": [ { "member": "b"`},
 		{"GET", "/v1/status?target=web/x", "", 404, `"error": "pool \"web\" has no member \"x\"", "hint": "known: web/a, web/b, web/c"`},
-		{"GET", "/v1/status?target=a/b/c", "", 400, `is not a target; want pool/member, pool or region:NAME`},
+		{"GET", "/v1/status?target=a/b/c", "", 400, `is not a target; want pool/member, pool, region:NAME or address:IP`},
 		{"GET", "/v1/status?pool=web", "", 400, `"error": "unknown parameter \"pool\"", "hint": "known: target, detail"`},
 		{"GET", "/v1/overrides", "", 200, `[]`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "1h", "reason": "upgrade"}`, 200, `"target": "web/b", "kind": "drained", "reason": "upgrade", "since": `},
@@ -154,7 +154,7 @@ func TestRequests(t *testing.T) {
 		{"POST", "/v1/clear", `{target: web}`, 400, `invalid body: at byte 2: invalid character 't'`},
 		{"PUT", "/v1/clear", `{}`, 405, `"hint": "use POST"`},
 		{"POST", "/v1/status", `{}`, 405, `"hint": "use GET"`},
-		{"PATCH", "/v1/overrides", `{}`, 405, `"hint": "use GET, POST, DELETE"`},
+		{"PATCH", "/v1/overrides", `{}`, 405, `"hint": "use GET, PUT, POST, DELETE"`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": "0s"}`, 400, `a duration of 0s; more than 0`},
 		{"POST", "/v1/overrides", `{"target": "web/b", "kind": "drained", "for": ""}`, 400, `\"\" is not a duration`},
 		{"POST", "/v1/checks/told/reports", `{"address": "127.0.0.88", "up": true, "lease": "0s"}`, 400, `a duration of 0s`},
@@ -195,7 +195,7 @@ func TestWebPageIsRejected(t *testing.T) {
 	for _, host := range []string{"localhost:8053", "127.0.0.1", "[::1]:8053", "192.0.2.53:8053"} {
 		r := asked("GET", "/v1/overrides", "")
 		r.Host = host
-		if code, body := answered(open, r); code != http.StatusOK || body != "[]" {
+		if code, body := answered(open, r); code != http.StatusOK || body != `{ "overrides": [] }` {
 			t.Errorf("by %s: %d %s", host, code, body)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+
+	"meridian/control"
 )
 
 // audited records the outcome of a request that changes something.
@@ -11,8 +13,7 @@ func (a *api) audited(what string, next func(w http.ResponseWriter, r *http.Requ
 	return func(w http.ResponseWriter, r *http.Request) {
 		seen := &statusWriter{ResponseWriter: w, code: http.StatusOK}
 		subject, reason := next(seen, r)
-		u := userOf(r)
-		a.control.RecordAudit(u.Name, u.From.Addr(), what, subject, reason, seen.result())
+		a.control.RecordAudit(seen.audit(r, what, subject, reason))
 	}
 }
 
@@ -30,7 +31,7 @@ func (a *api) auditedReport(w http.ResponseWriter, r *http.Request) {
 		what = "report"
 	}
 	if a.reports.changed(reportOf{u.Name, subject}, what+seen.result()) {
-		a.control.RecordAudit(u.Name, u.From.Addr(), what, subject, reason, seen.result())
+		a.control.RecordAudit(seen.audit(r, what, subject, reason))
 	}
 }
 
@@ -63,7 +64,24 @@ func (l *lastReports) changed(of reportOf, said string) bool {
 // statusWriter remembers the status of an answer.
 type statusWriter struct {
 	http.ResponseWriter
-	code int
+	code      int
+	guardrail string // see auditGuardrail
+}
+
+// auditGuardrail puts the reason to override the guardrails into the audit record of a request.
+func auditGuardrail(w http.ResponseWriter, reason string) {
+	if seen, ok := w.(*statusWriter); ok {
+		seen.guardrail = reason
+	}
+}
+
+// audit returns the audit record of a request that has been answered.
+func (w *statusWriter) audit(r *http.Request, what, subject, reason string) control.Audit {
+	u := userOf(r)
+	return control.Audit{
+		Who: u.Name, From: u.From.Addr(), What: what, Subject: subject, Reason: reason, Result: w.result(),
+		Request: w.Header().Get(requestIDHeader), Guardrail: w.guardrail,
+	}
 }
 
 // WriteHeader writes and remembers the status.

@@ -32,15 +32,18 @@ func (s *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// OverrideRequest is the body of POST /v1/overrides.
+// OverrideRequest is the body of PUT and POST /v1/overrides.
 type OverrideRequest struct {
 	Target control.Selector `json:"target"`
-	Kind   string           `json:"kind"` // drained, forced up, forced down
+	Kind   string           `json:"kind"`            // drained, up or forced up, down or forced down, weight
+	Value  string           `json:"value,omitempty"` // of weight: a percentage
 	Reason string           `json:"reason,omitempty"`
 	For    Duration         `json:"for,omitzero"` // how long it applies; omitted: until it is removed
 	// Force also drains a target or forces it down if that leaves a name without an answer;
 	// force=true in the query does the same.
 	Force bool `json:"force,omitempty"`
+	// OverrideGuardrail is the reason to change against a guardrail.
+	OverrideGuardrail string `json:"override_guardrail,omitempty"`
 }
 
 // ClearRequest is the body of POST /v1/clear.
@@ -116,7 +119,13 @@ func parseDetail(w http.ResponseWriter, word string) (brief, ok bool) {
 }
 
 func (a *api) overrides(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, a.control.Overrides())
+	a.tagOverrides(w)
+	answer(w, http.StatusOK, map[string]any{"overrides": a.control.Overrides()})
+}
+
+// tagOverrides sets the ETag of the overrides, for a later If-Match.
+func (a *api) tagOverrides(w http.ResponseWriter) {
+	w.Header().Set("ETag", `"`+a.control.OverridesTag()+`"`)
 }
 
 func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason string) {
@@ -124,27 +133,33 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason 
 	if !read(w, r, &asked) {
 		return "", ""
 	}
+	auditGuardrail(w, asked.OverrideGuardrail)
 	kind, err := control.ParseKind(asked.Kind)
 	if err != nil {
 		writeError(w, err)
 		return asked.Target.String(), asked.Reason
 	}
 	said, err := a.control.Override(asked.Target, kind, control.OverrideOptions{
-		Reason: asked.Reason, For: time.Duration(asked.For), Force: asked.Force || r.URL.Query().Get("force") == "true",
+		Value: asked.Value, Reason: asked.Reason, For: time.Duration(asked.For),
+		ChangeOptions: control.ChangeOptions{
+			Force: asked.Force || r.URL.Query().Get("force") == "true", OverrideGuardrail: asked.OverrideGuardrail, IfMatch: ifMatch(r),
+		},
 	})
 	if err != nil {
 		writeError(w, err)
 		return asked.Target.String(), asked.Reason
 	}
+	a.tagOverrides(w)
 	answer(w, http.StatusOK, said)
 	return asked.Target.String(), asked.Reason
 }
 
 func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) (subject, reason string) {
-	words, ok := query(w, r, "target", "kind"+repeated)
+	words, ok := query(w, r, "target", "kind"+repeated, "force", "override_guardrail")
 	if !ok {
 		return "", ""
 	}
+	auditGuardrail(w, words.Get("override_guardrail"))
 	target, ok := parseTarget(w, words, true)
 	if !ok {
 		return "", ""
@@ -158,11 +173,14 @@ func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) (subject, r
 		}
 		kinds = append(kinds, kind)
 	}
-	undone, err := a.control.Undo(target, kinds...)
+	undone, err := a.control.Undo(target, control.ChangeOptions{
+		Force: words.Get("force") == "true", OverrideGuardrail: words.Get("override_guardrail"), IfMatch: ifMatch(r),
+	}, kinds...)
 	if err != nil {
 		writeError(w, err)
 		return target.String(), ""
 	}
+	a.tagOverrides(w)
 	answer(w, http.StatusOK, undone)
 	return target.String(), ""
 }

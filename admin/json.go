@@ -14,14 +14,17 @@ import (
 	"meridian/control"
 )
 
-// Problem is an error response: what is wrong with a request, and a hint.
+// Problem is an error response (RFC 9457): what is wrong with a request, and a hint. Of its members, error, hint,
+// errors and guardrail are extensions; error is the same as detail.
 type Problem struct {
-	Error string `json:"error"`
-	Hint  string `json:"hint,omitempty"`
-
-	Title  string        `json:"title,omitempty"`  // of a refused configuration, as are the fields below
-	Detail string        `json:"detail,omitempty"` // the number of errors
-	Errors []ConfigError `json:"errors,omitempty"`
+	Title     string        `json:"title"`
+	Status    int           `json:"status"`
+	Detail    string        `json:"detail"`
+	Instance  string        `json:"instance,omitempty"` // with the id of the request
+	Error     string        `json:"error"`
+	Hint      string        `json:"hint,omitempty"`
+	Errors    []ConfigError `json:"errors,omitempty"`    // of a refused configuration
+	Guardrail string        `json:"guardrail,omitempty"` // that the change breaks
 }
 
 // answer writes v as JSON.
@@ -41,7 +44,20 @@ func answer(w http.ResponseWriter, code int, v any) {
 }
 
 func problem(w http.ResponseWriter, code int, what, hint string) {
-	answer(w, code, Problem{Error: what, Hint: hint})
+	writeProblem(w, Problem{Status: code, Detail: what, Hint: hint})
+}
+
+// writeProblem answers with p, which needs a Status and a Detail.
+func writeProblem(w http.ResponseWriter, p Problem) {
+	p.Error = p.Detail
+	if p.Title == "" {
+		p.Title = http.StatusText(p.Status)
+	}
+	if id := w.Header().Get(requestIDHeader); id != "" {
+		p.Instance = "urn:meridian:request:" + id
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	answer(w, p.Status, p)
 }
 
 // writeError answers with the error of a refused request.
@@ -52,15 +68,17 @@ func writeError(w http.ResponseWriter, err error) {
 		problem(w, http.StatusBadRequest, err.Error(), "")
 	case r.NotFound:
 		problem(w, http.StatusNotFound, r.What, r.Hint)
+	case r.Stale:
+		problem(w, http.StatusPreconditionFailed, r.What, r.Hint)
 	default:
-		problem(w, http.StatusConflict, r.What, r.Hint)
+		writeProblem(w, Problem{Status: http.StatusConflict, Detail: r.What, Hint: r.Hint, Guardrail: r.Guardrail})
 	}
 }
 
 // notFound answers that mux has no such path, or not for that method.
 func notFound(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete} {
 		other := *r
 		other.Method = method
 		if _, pattern := mux.Handler(&other); pattern != "/" {

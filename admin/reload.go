@@ -16,6 +16,8 @@ type ReloadRequest struct {
 	// AllowRemoval loads a configuration that has no zones, or fewer than half of the
 	// names that are served.
 	AllowRemoval bool `json:"allow_removal,omitempty"`
+	// OverrideGuardrail is the reason to load against a guardrail.
+	OverrideGuardrail string `json:"override_guardrail,omitempty"`
 }
 
 // ConfigError is one error of a configuration.
@@ -38,15 +40,16 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) (subject, reason st
 	if r.ContentLength != 0 && !read(w, r, &asked) {
 		return "", ""
 	}
+	auditGuardrail(w, asked.OverrideGuardrail)
 	// A reload may take longer than answers usually may.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ReloadTimeout))
-	loaded, err := a.control.Reload(r.Context(), asked.AllowRemoval)
+	loaded, err := a.control.Reload(r.Context(), control.ReloadRequest{AllowRemoval: asked.AllowRemoval, OverrideGuardrail: asked.OverrideGuardrail})
 	var refused *control.RequestError
 	switch {
 	case err == nil:
 		answer(w, http.StatusOK, loaded)
 	case errors.As(err, &refused):
-		problem(w, http.StatusConflict, refused.What, refused.Hint)
+		writeError(w, refused)
 	default:
 		refuseConfig(w, err)
 	}
@@ -55,14 +58,13 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) (subject, reason st
 
 // refuseConfig answers with every error of a configuration (RFC 9457).
 func refuseConfig(w http.ResponseWriter, err error) {
-	p := Problem{Error: err.Error(), Title: "configuration refused", Detail: err.Error()}
+	p := Problem{Status: http.StatusUnprocessableEntity, Title: "configuration refused", Detail: err.Error()}
 	for _, e := range flatten(err) {
 		f := config.Error{What: e.Error()}
 		errors.As(e, &f)
 		p.Errors = append(p.Errors, ConfigError{f.File, f.Pos.Line, f.Pos.Column, f.Path, f.What, f.Hint})
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	answer(w, http.StatusUnprocessableEntity, p)
+	writeProblem(w, p)
 }
 
 // flatten takes an error that wraps several apart.

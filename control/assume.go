@@ -1,6 +1,8 @@
 package control
 
 import (
+	"iter"
+	"net/netip"
 	"time"
 
 	"meridian/health"
@@ -52,7 +54,7 @@ func (at *view) recompile() (*snapshot.Snapshot, error) {
 // assume returns a copy of the present state with a change.
 func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
 	for _, t := range a.Targets {
-		if err := t.validate(at.Snapshot.Config); err != nil {
+		if err := findTarget(t, at.Snapshot.Config); err != nil {
 			return nil, err
 		}
 	}
@@ -62,7 +64,7 @@ func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
 	}
 	tree := after.Pools
 	tree.CarryOver(at.Snapshot.Pools)
-	tree.Apply(presentStates(at.Snapshot.Pools, time.Now()))
+	tree.Apply(presentStates(at.Snapshot.Pools, tree, time.Now()))
 	left := at.overrides
 	for _, t := range a.Targets {
 		left = left.without(t)
@@ -70,40 +72,54 @@ func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
 	list := left.forTree()
 	for _, t := range a.Targets {
 		if a.Kind != 0 {
-			list = append(list, pools.Override{Pool: t.Pool, Member: t.Member, Region: t.Region, Kind: a.Kind})
+			list = append(list, forPools(t, a.Kind))
 		}
 	}
 	tree.SetOverrides(list)
 	return after, nil
 }
 
-// presentStates returns the health states of a tree as state changes of another one with the same
-// targets.
-func presentStates(tree *pools.Tree, now time.Time) []health.Transition {
-	targets := tree.Targets()
-	seen := make([]bool, len(targets))
-	var all []health.Transition
-	add := func(list []pools.AddressStatus) {
+// presentStates returns the health states of a tree as state changes of another one.
+func presentStates(from, to *pools.Tree, now time.Time) []health.Transition {
+	type probed struct {
+		check string
+		addr  netip.Addr
+	}
+	states := map[probed]health.Verdict{}
+	targets := from.Targets()
+	for list := range addressesOf(from) {
 		for _, a := range list {
-			if a.Target < 0 || seen[a.Target] || a.Verdict == health.Unknown {
-				continue
+			if a.Target >= 0 && a.Verdict != health.Unknown {
+				states[probed{targets[a.Target].Check.Name, a.Addr}] = a.Verdict
 			}
-			seen[a.Target] = true
-			all = append(all, health.Transition{
-				Index: a.Target, Target: targets[a.Target], To: a.Verdict, Effective: effectiveOf(a.Verdict), At: now,
-			})
 		}
 	}
-	for p := range tree.Status() {
-		for i := range p.Members {
-			add(p.Members[i].Addresses)
+	var all []health.Transition
+	for i, target := range to.Targets() {
+		if v, known := states[probed{target.Check.Name, target.Addr}]; known {
+			all = append(all, health.Transition{Index: i, Target: target, To: v, Effective: effectiveOf(v), At: now})
 		}
-	}
-	regions := tree.Regions()
-	for i := range regions {
-		add(regions[i].Addresses)
 	}
 	return all
+}
+
+// addressesOf yields the addresses of each member and region.
+func addressesOf(tree *pools.Tree) iter.Seq[[]pools.AddressStatus] {
+	return func(yield func([]pools.AddressStatus) bool) {
+		for p := range tree.Status() {
+			for i := range p.Members {
+				if !yield(p.Members[i].Addresses) {
+					return
+				}
+			}
+		}
+		regions := tree.Regions()
+		for i := range regions {
+			if !yield(regions[i].Addresses) {
+				return
+			}
+		}
+	}
 }
 
 // effectiveOf returns the state that answers use: an uncertain one counts as up in a forecast.

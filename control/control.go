@@ -51,6 +51,8 @@ type Control struct {
 	conditions conditions
 	states     stateLog
 
+	changing sync.Mutex // held while an operator's change of overrides is checked and made; taken before mu
+
 	mu      sync.Mutex // held while overrides and pools change; guards the fields below
 	pending []pending
 	unsent  unsentLog
@@ -147,7 +149,7 @@ func (c *Control) commit(g Generation) {
 	said := slices.Clone(c.currentView().overrides) // readers may hold the previous slice
 	for i := range said {
 		s := &said[i]
-		missing := s.Target.validate(g.Snapshot.Config) != nil
+		missing := findTarget(s.Target, g.Snapshot.Config) != nil
 		if missing && !s.Unknown {
 			c.log.Warn("override target not in configuration; kept for a later one", "target", s.Target.String(), "kind", s.Kind)
 		}
@@ -174,86 +176,6 @@ func (c *Control) RecordLatency(s *LatencyStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.updateLocked(func(m *view) { m.latency = s })
-}
-
-// OverrideOptions are the optional parts of an override.
-type OverrideOptions struct {
-	Reason string
-	For    time.Duration // how long it applies; 0: until it is removed
-	Force  bool          // even if it leaves a name without an answer
-}
-
-// Override applies an override. It replaces one of the same target. An override that would leave a
-// name without an answer is an error, unless it is forced. With a state directory, it is on disk
-// when Override returns, unless the directory is not writable. The same holds for Undo.
-func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Override, error) {
-	now := time.Now().Round(0) // wall-clock time: the override ends at that time even after a restart
-	said := Override{Target: t, Kind: kind.String(), Reason: o.Reason, Since: now}
-	if err := errors.Join(said.Validate(), validSpan(o.For)); err != nil {
-		return Override{}, err
-	}
-	if o.For > 0 {
-		said.Until = now.Add(o.For)
-	}
-	if err := c.override(&said, o.Force); err != nil {
-		return Override{}, err
-	}
-	c.flushState()
-	return said, nil
-}
-
-// override checks and applies an override under one lock: two that each leave an answer may together
-// leave none.
-func (c *Control) override(said *Override, force bool) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at := c.currentView()
-	said.Replaced = at.overrides.replaced(said.Target, said.Since)
-	if err := said.Target.validate(at.Snapshot.Config); err != nil {
-		return err
-	}
-	next := at.overrides.with(*said)
-	if len(next) > maxOverrides {
-		return &RequestError{What: fmt.Sprintf("the limit of %d overrides is reached", maxOverrides), Hint: "remove some"}
-	}
-	if !force {
-		if err := at.checkOverride(said); err != nil {
-			return err
-		}
-	}
-	c.overrideLocked(next)
-	c.report(slog.LevelWarn, "override set", said.attributes(), said.event(event.Warning, "set"))
-	return nil
-}
-
-// Undo removes the override of exactly t and returns it. If kinds are given, the override must be
-// of one of them.
-func (c *Control) Undo(t Selector, kinds ...pools.Kind) (Override, error) {
-	undone, err := c.undo(t, kinds)
-	if err == nil {
-		c.flushState()
-	}
-	return undone, err
-}
-
-func (c *Control) undo(t Selector, kinds []pools.Kind) (Override, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at := c.currentView()
-	said := at.overrides.of(t)
-	if said == nil {
-		if err := t.validate(at.Snapshot.Config); err != nil {
-			return Override{}, err
-		}
-		return Override{}, notFound(t.String()+" has no override", names(at.overrides, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Kind) }))
-	}
-	if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k pools.Kind) bool { return k.String() == said.Kind }) {
-		return Override{}, &RequestError{What: fmt.Sprintf("%s is %s", t, said.Kind), Hint: "undrain ends a drain, force off ends a force"}
-	}
-	undone := *said
-	c.overrideLocked(at.overrides.without(t))
-	c.report(slog.LevelWarn, "override removed", undone.attributes(), undone.event(event.Info, "removed"))
-	return undone, nil
 }
 
 // Tick, called about once a second, does the work that depends on time: it ejects members whose ejection was deferred by
@@ -335,13 +257,13 @@ func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, 
 // addresses.
 func (c *Control) Clear(t Selector) (held int, err error) {
 	at := c.currentView()
-	if err := t.validate(at.Snapshot.Config); err != nil {
+	if err := findTarget(t, at.Snapshot.Config); err != nil {
 		return 0, err
 	}
 	var targets []int
 	for p := range at.Snapshot.Pools.Status() {
-		for _, m := range p.Members {
-			if t.covers(p.Pool, m.Member, m.Region) {
+		for i := range p.Members {
+			if m := &p.Members[i]; covers(t, p.Pool, m) {
 				targets = append(targets, targetsOf(m.Addresses)...)
 			}
 		}
@@ -362,6 +284,9 @@ var ErrProberStalled = errors.New("the prober does not reply; see the log")
 // attributes returns the log attributes of an override.
 func (s *Override) attributes() []any {
 	a := []any{"target", s.Target.String(), "kind", s.Kind, "reason", s.Reason}
+	if s.Value != "" {
+		a = append(a, "value", s.Value)
+	}
 	if !s.Until.IsZero() {
 		a = append(a, "until", s.Until.Format(time.RFC3339))
 	}

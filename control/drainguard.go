@@ -15,7 +15,7 @@ const maxNamed = 5
 // checkOverride returns an error if an override would leave a name without an answer: a member
 // that is drained or forced down is not answered even if the pool fails open.
 func (at *view) checkOverride(said *Override) error {
-	if said.Kind == pools.ForcedUp.String() {
+	if !said.removes() {
 		return nil
 	}
 	cfg := at.Snapshot.Config
@@ -29,6 +29,19 @@ func (at *view) checkOverride(said *Override) error {
 			}
 		}
 	}
+	again := "set it"
+	switch said.Kind {
+	case pools.Drained.String():
+		again = "drain it"
+	case pools.ForcedDown.String():
+		again = "force it down"
+	}
+	return lostAnswers(said.doing(), again, lost)
+}
+
+// lostAnswers returns the error of a change that leaves names without an answer; nil: none. again is how to
+// repeat it.
+func lostAnswers(doing, again string, lost []string) error {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -36,14 +49,29 @@ func (at *view) checkOverride(said *Override) error {
 	if more := len(lost) - maxNamed; more > 0 {
 		listed += fmt.Sprintf(" and %d more", more)
 	}
-	what, hint := "draining %s", "drain it"
-	if said.Kind == pools.ForcedDown.String() {
-		what, hint = "forcing %s down", "force it down"
-	}
 	return &RequestError{
-		What: fmt.Sprintf(what+" would leave no answer for %s", said.Target, listed),
-		Hint: hint + ` all the same with --yes; in the API: "force": true`,
+		What: fmt.Sprintf("%s would leave no answer for %s", doing, listed),
+		Hint: again + ` all the same with --yes; in the API: "force": true`,
 	}
+}
+
+// removes reports whether an override takes members out of the answers.
+func (s *Override) removes() bool {
+	percent, _ := parsePercent(s.Value)
+	return s.Kind == pools.Drained.String() || s.Kind == pools.ForcedDown.String() || s.Kind == pools.ReducedWeight.String() && percent == 0
+}
+
+// doing describes setting an override.
+func (s *Override) doing() string {
+	switch s.Kind {
+	case pools.Drained.String():
+		return "draining " + s.Target.String()
+	case pools.ForcedUp.String():
+		return fmt.Sprintf("forcing %s up", s.Target)
+	case pools.ForcedDown.String():
+		return fmt.Sprintf("forcing %s down", s.Target)
+	}
+	return fmt.Sprintf("setting the weight of %s to %s", s.Target, s.Value)
 }
 
 // answerable finds the names that can be answered under some overrides, from the current states:
@@ -60,19 +88,20 @@ func (at *view) checkOverride(said *Override) error {
 // of a pool whose fence keeps every client.
 type answerable struct {
 	*states
-	said   overrides
-	counts map[string][2]int // cached results of count, by pool
-	open   map[string]bool   // cached results of isOpen, by pool
+	kinds  map[pools.MemberName]pools.Kind // of the overrides
+	counts map[string][2]int               // cached results of count, by pool
+	open   map[string]bool                 // cached results of isOpen, by pool
 }
 
 // states holds the current states of pools and members.
 type states struct {
+	tree     *pools.Tree
 	pools    map[string]*config.Pool
 	eligible map[Selector]bool // members that are eligible in some family
 }
 
 func newAnswerable(at *view) *answerable {
-	now := &states{map[string]*config.Pool{}, map[Selector]bool{}}
+	now := &states{at.Snapshot.Pools, map[string]*config.Pool{}, map[Selector]bool{}}
 	cfg := at.Snapshot.Config
 	for i := range cfg.Pools {
 		now.pools[cfg.Pools[i].Name] = &cfg.Pools[i]
@@ -89,7 +118,7 @@ func newAnswerable(at *view) *answerable {
 
 // under returns a copy with other overrides.
 func (a *answerable) under(said overrides) *answerable {
-	return &answerable{a.states, said, map[string][2]int{}, map[string]bool{}}
+	return &answerable{a.states, a.tree.KindsOf(said.forTree()), map[string][2]int{}, map[string]bool{}}
 }
 
 // name reports whether a name that is bound to a pool can be answered.
@@ -160,13 +189,7 @@ func (a *answerable) able(p *config.Pool, m *config.Member) bool {
 	return m.Enabled && m.Weight > 0 && !a.overridden(p, m, pools.Drained)
 }
 
-// overridden reports whether the override that applies to a member is of a kind: its own, else
-// that of its pool, else that of its region.
+// overridden reports whether the override that applies to a member is of a kind.
 func (a *answerable) overridden(p *config.Pool, m *config.Member, kind pools.Kind) bool {
-	for _, t := range []Selector{{Pool: p.Name, Member: m.Name}, {Pool: p.Name}, {Region: m.Region}} {
-		if o := a.said.of(t); o != nil && t != (Selector{}) {
-			return o.Kind == kind.String()
-		}
-	}
-	return false
+	return a.kinds[pools.MemberName{Pool: p.Name, Member: m.Name}] == kind
 }

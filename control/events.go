@@ -27,32 +27,52 @@ func (r *reporter) report(level slog.Level, message string, attributes []any, ev
 // Events returns the event log.
 func (c *Control) Events() *event.Log { return c.events }
 
-// RecordAudit records a change made through the API: by a user, from an address.
-func (c *Control) RecordAudit(who string, from netip.Addr, what, subject, reason, result string) {
+// Audit is a change that was asked for through the API.
+type Audit struct {
+	Who       string // the name of a token or certificate
+	From      netip.Addr
+	What      string // "set an override"
+	Subject   string
+	Reason    string
+	Result    string // "done", or why not
+	Request   string // the id of the request
+	Guardrail string // the reason to override the guardrails; empty: they bound
+}
+
+// RecordAudit records a change made through the API.
+func (c *Control) RecordAudit(a Audit) {
 	severity := event.Info
-	if result != "done" {
+	if a.Result != "done" {
 		severity = event.Warning
 	}
-	fields := map[string]string{"who": who, "from": from.String(), "what": what, "result": result}
-	if reason != "" {
-		fields["reason"] = reason
+	fields := map[string]string{"who": a.Who, "from": a.From.String(), "what": a.What, "result": a.Result}
+	for key, value := range map[string]string{"reason": a.Reason, "request": a.Request, "override_guardrail": a.Guardrail} {
+		if value != "" {
+			fields[key] = value
+		}
 	}
 	c.report(slog.LevelInfo, "change by the API",
-		[]any{"audit", true, "who", who, "from", from, "what", what, "target", subject, "reason", reason, "result", result},
-		event.Event{Kind: event.Audit, Severity: severity, Subject: subject, Message: what + " by " + who + ": " + result, Fields: fields})
+		[]any{
+			"audit", true, "who", a.Who, "from", a.From, "what", a.What, "target", a.Subject, "reason", a.Reason, "result", a.Result,
+			"request", a.Request, "override_guardrail", a.Guardrail,
+		},
+		event.Event{Kind: event.Audit, Severity: severity, Subject: a.Subject, Message: a.What + " by " + a.Who + ": " + a.Result, Fields: fields})
 	c.markDirty()
 }
 
 // event returns the event of what happened to an override.
 func (s *Override) event(severity event.Severity, what string) event.Event {
 	fields := map[string]string{"kind": s.Kind}
+	if s.Value != "" {
+		fields["value"] = s.Value
+	}
 	if s.Reason != "" {
 		fields["reason"] = s.Reason
 	}
 	if !s.Until.IsZero() {
 		fields["until"] = s.Until.Format(time.RFC3339)
 	}
-	message := strings.TrimSuffix(fmt.Sprintf("%s %s: %s", s.Kind, what, s.Reason), ": ")
+	message := strings.TrimSuffix(fmt.Sprintf("%s %s: %s", s.Effect(), what, s.Reason), ": ")
 	return event.Event{Kind: event.Override, Severity: severity, Subject: s.Target.String(), Message: message, Fields: fields}
 }
 

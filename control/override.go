@@ -15,7 +15,8 @@ import (
 // Override is an operator's override of a target, as in the API and the state file.
 type Override struct {
 	Target  Selector  `json:"target"`
-	Kind    string    `json:"kind"` // text form of pools.Kind
+	Kind    string    `json:"kind"`            // text form of pools.Kind
+	Value   string    `json:"value,omitempty"` // of the kind weight: the percentage of its clients that the target keeps
 	Reason  string    `json:"reason,omitempty"`
 	Since   time.Time `json:"since"`
 	Until   time.Time `json:"until,omitzero"`   // expiry; zero: never
@@ -27,6 +28,7 @@ type Override struct {
 // Replaced is an override that another one replaced. It is not restored when that is removed.
 type Replaced struct {
 	Kind   string    `json:"kind"`
+	Value  string    `json:"value,omitempty"`
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until,omitzero"` // as in Override
@@ -39,13 +41,15 @@ const (
 )
 
 // Kinds returns the kinds of overrides, in the order of the manual.
-func Kinds() []pools.Kind { return []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown} }
+func Kinds() []pools.Kind {
+	return []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown, pools.ReducedWeight}
+}
 
-// ParseKind reads a kind of override.
+// ParseKind reads a kind of override. up and down are short for forced up and forced down.
 func ParseKind(s string) (pools.Kind, error) {
 	var known []string
 	for _, k := range Kinds() {
-		if k.String() == s {
+		if k.String() == s || k.String() == "forced "+s {
 			return k, nil
 		}
 		known = append(known, fmt.Sprintf("%q", k))
@@ -68,7 +72,7 @@ func (o overrides) replaced(t Selector, now time.Time) *Replaced {
 	if s == nil || s.ended(now) {
 		return nil
 	}
-	return &Replaced{s.Kind, s.Reason, s.Since, s.Until}
+	return &Replaced{s.Kind, s.Value, s.Reason, s.Since, s.Until}
 }
 
 func (o overrides) without(t Selector) overrides {
@@ -100,10 +104,9 @@ func (o overrides) forTree() []pools.Override {
 		if err != nil {
 			panic(err) // checked by Validate
 		}
-		list[i] = pools.Override{
-			Pool: s.Target.Pool, Member: s.Target.Member, Region: s.Target.Region,
-			Kind: kind, Reason: s.Reason, Since: s.Since, Until: s.Until,
-		}
+		percent, _ := parsePercent(s.Value) // the same
+		list[i] = forPools(s.Target, kind)
+		list[i].Percent, list[i].Reason, list[i].Since, list[i].Until = percent, s.Reason, s.Since, s.Until
 	}
 	return list
 }
@@ -114,7 +117,7 @@ func (s *Override) Validate() error {
 		return err
 	}
 	if s.Target == (Selector{}) {
-		return errors.New("no target; want pool/member, pool or region:NAME")
+		return errors.New("no target; want pool/member, pool, region:NAME or address:IP")
 	}
 	if r := s.Replaced; r != nil {
 		_, err := ParseKind(r.Kind)
@@ -122,7 +125,42 @@ func (s *Override) Validate() error {
 			return fmt.Errorf("what it replaced: %w", err)
 		}
 	}
-	return validReason(s.Reason)
+	return errors.Join(validValue(s.Kind, s.Value), validReason(s.Reason))
+}
+
+// validValue returns the error of the value of an override.
+func validValue(kind, value string) error {
+	switch {
+	case kind == pools.ReducedWeight.String():
+		_, err := parsePercent(value)
+		return err
+	case value != "":
+		return fmt.Errorf("a value %q for the kind %q; only weight has one", value, kind)
+	}
+	return nil
+}
+
+// parsePercent parses the value of a weight.
+func parsePercent(s string) (float64, error) {
+	digits, percent := strings.CutSuffix(s, "%")
+	value, err := strconv.ParseFloat(digits, 64)
+	if !percent || err != nil || !(value >= 0 && value <= 100) || strings.ContainsAny(digits, "xXpP_eE+-") {
+		return 0, fmt.Errorf("%q is not a weight; want a percentage from 0%% to 100%%, such as 20%%", s)
+	}
+	return value, nil
+}
+
+// forPools returns the override of a target for package pools.
+func forPools(t Selector, kind pools.Kind) pools.Override {
+	return pools.Override{Pool: t.Pool, Member: t.Member, Region: t.Region, Address: t.Address, Kind: kind}
+}
+
+// Effect describes what an override does: "drained", or "at weight 20%".
+func (s *Override) Effect() string {
+	if s.Kind == pools.ReducedWeight.String() {
+		return "at weight " + s.Value
+	}
+	return s.Kind
 }
 
 func validReason(reason string) error {

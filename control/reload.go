@@ -43,8 +43,10 @@ func (c *Control) RecordReload(err error) {
 
 // ReloadRequest is an operator's request for a reload. The zero value represents a signal.
 type ReloadRequest struct {
-	AllowRemoval bool
-	done         chan<- ReloadOutcome // has room for one; nil: no caller waits
+	AllowRemoval      bool
+	OverrideGuardrail string // the reason to load against the guardrails; empty: they bind
+
+	done chan<- ReloadOutcome // has room for one; nil: no caller waits
 }
 
 // ReloadOutcome is the outcome of a reload.
@@ -76,10 +78,14 @@ func (r *ReloadRequest) Answer(outcome ReloadOutcome) {
 
 // Reload loads the configuration again, as SIGHUP does, and reports the loaded content or the
 // reason for a refusal. It waits for a running reload; ctx ends the waiting, not the reload.
-func (c *Control) Reload(ctx context.Context, allowRemoval bool) (*Loaded, error) {
+func (c *Control) Reload(ctx context.Context, request ReloadRequest) (*Loaded, error) {
+	if err := validReason(request.OverrideGuardrail); err != nil {
+		return nil, &RequestError{What: err.Error()}
+	}
 	done := make(chan ReloadOutcome, 1)
+	request.done = done
 	select {
-	case c.requests <- ReloadRequest{AllowRemoval: allowRemoval, done: done}:
+	case c.requests <- request:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

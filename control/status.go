@@ -206,7 +206,7 @@ type Transition struct {
 func (c *Control) Status(t Selector) (*Status, error) {
 	at := c.currentView()
 	if t != (Selector{}) {
-		if err := t.validate(at.Snapshot.Config); err != nil {
+		if err := findTarget(t, at.Snapshot.Config); err != nil {
 			return nil, err
 		}
 	}
@@ -249,7 +249,7 @@ func selectedPools(tree *pools.Tree, t Selector) []pools.PoolStatus {
 	var selected []pools.PoolStatus
 	for p := range tree.Status() {
 		if !all {
-			p.Members = slices.DeleteFunc(p.Members, func(m pools.MemberStatus) bool { return !t.covers(p.Pool, m.Member, m.Region) })
+			p.Members = slices.DeleteFunc(p.Members, func(m pools.MemberStatus) bool { return !covers(t, p.Pool, &m) })
 		}
 		if all || len(p.Members) > 0 {
 			selected = append(selected, p)
@@ -308,7 +308,7 @@ func (at *view) memberStatus(m *pools.MemberStatus, regions []RegionStatus) Memb
 	}
 	s.Resolving = at.resolving(m.Target)
 	if m.Override != nil {
-		s.Override = at.overrides.of(Selector{m.Override.Pool, m.Override.Member, m.Override.Region})
+		s.Override = at.overrides.of(Selector{Pool: m.Override.Pool, Member: m.Override.Member, Region: m.Override.Region, Address: m.Override.Address})
 	}
 	var region *RegionStatus
 	if i := slices.IndexFunc(regions, func(r RegionStatus) bool { return r.Region == m.Region }); i >= 0 {

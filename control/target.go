@@ -6,58 +6,32 @@ import (
 	"strings"
 
 	"meridian/config"
+	"meridian/pools"
 )
 
-// Selector selects a member (Pool and Member), all members of a pool (Pool alone), or all members
-// of a region (Region alone). Its text form is pool/member, pool or region:NAME; names contain no
-// slash or colon.
-type Selector struct{ Pool, Member, Region string }
-
-const regionPrefix = "region:"
+// Selector selects the members that a request is about.
+type Selector = config.Selector
 
 // ParseSelector parses the text form of a selector.
-func ParseSelector(s string) (Selector, error) {
-	if region, ok := strings.CutPrefix(s, regionPrefix); ok && region != "" {
-		return Selector{Region: region}, nil
-	}
-	pool, member, slash := strings.Cut(s, "/")
-	if pool == "" || slash && member == "" || strings.ContainsAny(member, "/:") || strings.Contains(pool, ":") {
-		return Selector{}, fmt.Errorf("%q is not a target; want pool/member, pool or region:NAME", s)
-	}
-	return Selector{Pool: pool, Member: member}, nil
-}
+func ParseSelector(s string) (Selector, error) { return config.ParseSelector(s) }
 
-func (t Selector) String() string {
+// covers reports whether a selector selects a member.
+func covers(t Selector, pool string, m *pools.MemberStatus) bool {
 	switch {
+	case t.Address.IsValid():
+		return slices.ContainsFunc(m.Addresses, func(a pools.AddressStatus) bool { return a.Addr == t.Address })
 	case t.Region != "":
-		return regionPrefix + t.Region
-	case t.Member != "":
-		return t.Pool + "/" + t.Member
+		return config.MatchesStar(t.Region, m.Region)
 	}
-	return t.Pool
-}
-
-// MarshalText returns the text form.
-func (t Selector) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
-
-// UnmarshalText parses the text form.
-func (t *Selector) UnmarshalText(text []byte) (err error) {
-	*t, err = ParseSelector(string(text))
-	return err
-}
-
-// covers reports whether t selects a member.
-func (t Selector) covers(pool, member, region string) bool {
-	if t.Region != "" {
-		return region == t.Region
-	}
-	return t.Pool == pool && (t.Member == "" || t.Member == member)
+	return config.MatchesStar(t.Pool, pool) && (t.Member == "" || config.MatchesStar(t.Member, m.Member))
 }
 
 // RequestError is the reason why [Control] refused a request: the target is not in the running
 // configuration (NotFound), or the state of the server does not permit it.
 type RequestError struct {
 	NotFound   bool
+	Stale      bool   // it was for an older state
+	Guardrail  string // the guardrail that it breaks; empty: none
 	What, Hint string
 }
 
@@ -76,14 +50,24 @@ func notFound(what string, has []string) *RequestError {
 	return &RequestError{NotFound: true, What: what, Hint: hint}
 }
 
-// validate returns an error if t is not in cfg.
-func (t Selector) validate(cfg *config.Config) error {
-	if t.Region != "" {
+// findTarget returns an error if a selector selects nothing in cfg.
+func findTarget(t Selector, cfg *config.Config) error {
+	switch {
+	case (t.HasStar() || t.Address.IsValid()) && cfg.Selects(t):
+		return nil
+	case t.HasStar() || t.Address.IsValid():
+		return &RequestError{NotFound: true, What: fmt.Sprintf("no member matches %s", t), Hint: "meridian status lists the members"}
+	case t.Region != "":
 		return findRegion(cfg, t.Region)
 	}
+	return findInPool(t, cfg)
+}
+
+// findInPool returns an error if cfg does not have a pool, or a member of it.
+func findInPool(t Selector, cfg *config.Config) error {
 	i := slices.IndexFunc(cfg.Pools, func(p config.Pool) bool { return p.Name == t.Pool })
 	if i < 0 && t.Member == "" && findRegion(cfg, t.Pool) == nil {
-		return &RequestError{NotFound: true, What: fmt.Sprintf("no pool %q", t.Pool), Hint: "did you mean " + regionPrefix + t.Pool + "?"}
+		return &RequestError{NotFound: true, What: fmt.Sprintf("no pool %q", t.Pool), Hint: "did you mean region:" + t.Pool + "?"}
 	}
 	if i < 0 {
 		return notFound(fmt.Sprintf("no pool %q", t.Pool), names(cfg.Pools, func(p *config.Pool) string { return p.Name }))
@@ -100,7 +84,7 @@ func findRegion(cfg *config.Config, region string) error {
 	if slices.ContainsFunc(cfg.Regions, func(r config.Region) bool { return r.Name == region }) {
 		return nil
 	}
-	return notFound(fmt.Sprintf("no region %q", region), names(cfg.Regions, func(r *config.Region) string { return regionPrefix + r.Name }))
+	return notFound(fmt.Sprintf("no region %q", region), names(cfg.Regions, func(r *config.Region) string { return "region:" + r.Name }))
 }
 
 func names[T any](all []T, name func(*T) string) []string {

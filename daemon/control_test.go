@@ -147,7 +147,7 @@ func (r *runningDaemon) mustOverride(t *testing.T, target string, kind pools.Kin
 	t.Helper()
 	at, err := control.ParseSelector(target)
 	if err == nil {
-		_, err = r.Override(at, kind, control.OverrideOptions{Reason: "planned", For: lasts, Force: true})
+		_, err = r.Override(at, kind, control.OverrideOptions{Reason: "planned", For: lasts, ChangeOptions: control.ChangeOptions{Force: true}})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestOverridesChangeAnswers(t *testing.T) {
 		t.Errorf("overrides: %+v", got)
 	}
 	for _, target := range []control.Selector{{Pool: "web", Member: "a"}, {Region: "west"}} {
-		if _, err := r.Undo(target); err != nil {
+		if _, err := r.Undo(target, control.ChangeOptions{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -222,7 +222,7 @@ func TestOverrideReportsReplacedOne(t *testing.T) {
 	web := control.Selector{Pool: "web", Member: "a"}
 	replaced := func(target control.Selector, kind pools.Kind, reason string, lasts time.Duration) *control.Replaced {
 		t.Helper()
-		said, err := r.Override(target, kind, control.OverrideOptions{Reason: reason, For: lasts, Force: true})
+		said, err := r.Override(target, kind, control.OverrideOptions{Reason: reason, For: lasts, ChangeOptions: control.ChangeOptions{Force: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +245,7 @@ func TestOverrideReportsReplacedOne(t *testing.T) {
 		t.Errorf("of one that is over: %+v", got)
 	}
 	replaced(web, pools.ForcedUp, "", 0)
-	if undone, err := r.Undo(web); err != nil || undone.Replaced == nil || undone.Replaced.Kind != "forced down" {
+	if undone, err := r.Undo(web, control.ChangeOptions{Force: true}); err != nil || undone.Replaced == nil || undone.Replaced.Kind != "forced down" {
 		t.Errorf("undone: %+v, %v", undone, err)
 	}
 }
@@ -272,7 +272,7 @@ func TestInvalidRequestsAreRefusedWithHint(t *testing.T) {
 	r := start(t, steered)
 	r.mustOverride(t, "web/a", pools.ForcedUp, 0)
 	undo := func(target control.Selector, kinds ...pools.Kind) error {
-		_, err := r.Undo(target, kinds...)
+		_, err := r.Undo(target, control.ChangeOptions{}, kinds...)
 		return err
 	}
 	override := func(target control.Selector) error {
@@ -297,11 +297,11 @@ func TestInvalidRequestsAreRefusedWithHint(t *testing.T) {
 		}
 	}
 	for name, reason := range map[string]string{"long": strings.Repeat("x", 501), "two lines": "a\nb"} {
-		if _, err := r.Override(control.Selector{Pool: "web"}, pools.Drained, control.OverrideOptions{Reason: reason, Force: true}); err == nil {
+		if _, err := r.Override(control.Selector{Pool: "web"}, pools.Drained, control.OverrideOptions{Reason: reason, ChangeOptions: control.ChangeOptions{Force: true}}); err == nil {
 			t.Errorf("a reason that is %s passes", name)
 		}
 	}
-	if _, err := r.Override(control.Selector{Pool: "web"}, pools.Drained, control.OverrideOptions{For: -time.Second, Force: true}); err == nil {
+	if _, err := r.Override(control.Selector{Pool: "web"}, pools.Drained, control.OverrideOptions{For: -time.Second, ChangeOptions: control.ChangeOptions{Force: true}}); err == nil {
 		t.Error("an override that is over passes")
 	}
 	if n := len(r.Overrides()); n != 1 {
@@ -464,7 +464,7 @@ zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com
 		if n := refused.Load(); n != 1 {
 			t.Fatalf("round %d: %d of 2 overrides are refused, want 1", round, n)
 		}
-		if _, err := r.Undo(r.Overrides()[0].Target); err != nil {
+		if _, err := r.Undo(r.Overrides()[0].Target, control.ChangeOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -218,7 +218,7 @@ func (l *instance) handleReload(ctx context.Context, request control.ReloadReque
 	}()
 	defer l.processors.use()()
 	begun, before := time.Now(), l.adminListener
-	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request.AllowRemoval) })
+	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request) })
 	l.notePanic(err)
 	if err != nil && ctx.Err() == nil { // at shutdown the result of the load is not needed
 		l.control.RecordReload(err)
@@ -235,11 +235,11 @@ func (l *instance) handleReload(ctx context.Context, request control.ReloadReque
 
 // reload builds the next generation while the current one serves, runs the first probes of its
 // new targets, and swaps. On any error the current one keeps serving.
-func (l *instance) reload(ctx context.Context, allowRemoval bool) error {
+func (l *instance) reload(ctx context.Context, request control.ReloadRequest) error {
 	begun := time.Now()
 	defer l.collecting.use()()
 	served := l.served()
-	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return l.loadSafely(served, allowRemoval) })
+	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return l.loadSafely(served, &request) })
 	if err != nil {
 		return err
 	}

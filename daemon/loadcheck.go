@@ -41,13 +41,22 @@ func reasons(err error) []any {
 }
 
 // loadSafely loads the configuration while the current one is served, and refuses it if it would
-// remove too much.
-func (l *instance) loadSafely(served *snapshot.Snapshot, allowRemoval bool) (*snapshot.Snapshot, error) {
+// remove too much or break a guardrail.
+func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.ReloadRequest) (*snapshot.Snapshot, error) {
+	if err := l.control.CheckFrozen(request.OverrideGuardrail); err != nil {
+		return nil, err
+	}
 	snapshot, err := l.Load(l.builder())
-	if err != nil || allowRemoval {
+	if err != nil {
 		return snapshot, err
 	}
-	if err := refuseRemoval(countLoaded(served), countLoaded(snapshot)); err != nil {
+	if !request.AllowRemoval {
+		err = refuseRemoval(countLoaded(served), countLoaded(snapshot))
+	}
+	if err == nil {
+		err = l.control.CheckReload(snapshot, request.OverrideGuardrail)
+	}
+	if err != nil {
 		return nil, errors.Join(err, snapshot.Close())
 	}
 	return snapshot, nil

@@ -76,7 +76,7 @@ func TestSavedStateErrors(t *testing.T) {
 		want  string
 	}{
 		"impossible replaced": {odd, `override 2: what it replaced: the reason "\x1b[2J" has characters that do not print; write it on one line with plain spaces`},
-		"impossible override": {bad, `override 2: "painted" is not a kind of override; want "drained", "forced up", "forced down"`},
+		"impossible override": {bad, `override 2: "painted" is not a kind of override; want "drained", "forced up", "forced down", "weight"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := decodeState(contentOf(t, c.state)); err == nil || err.Error() != c.want {

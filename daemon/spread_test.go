@@ -100,7 +100,7 @@ func TestLostRegionIsSpread(t *testing.T) {
 	if got := served(11); fmt.Sprint(got) != fmt.Sprint(lost) {
 		t.Errorf("after a reload %v, before %v", got, lost)
 	}
-	if _, err := r.Undo(control.Selector{Region: "near"}); err != nil {
+	if _, err := r.Undo(control.Selector{Region: "near"}, control.ChangeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := served(11); got["a"] != 256 || len(told()) != 0 {

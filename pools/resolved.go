@@ -22,6 +22,10 @@ func (t *Tree) Resolve(targets map[dnsname.Name]Resolved) (*Tree, error) {
 	return t.unresolved.resolve(targets)
 }
 
+// ResolveAs returns the same pools with the addresses that another tree has for the targets. As after
+// Compile, the new tree has neither health states nor overrides.
+func (t *Tree) ResolveAs(other *Tree) (*Tree, error) { return t.Resolve(other.resolved) }
+
 // Unresolved counts the members, enabled or not, with a target that has no address.
 func (t *Tree) Unresolved() int {
 	n := 0

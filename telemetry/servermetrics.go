@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"meridian/control"
-	"meridian/pools"
 	"meridian/server/answer"
 )
 
@@ -71,7 +70,7 @@ func (c *collection) configuration(m *control.Measurement) {
 		c.value("latency_table_rows", float64(l.Rows))
 		c.value("latency_table_timestamp_seconds", seconds(l.Written))
 	}
-	for _, kind := range []pools.Kind{pools.Drained, pools.ForcedUp, pools.ForcedDown} {
+	for _, kind := range control.Kinds() {
 		c.value("overrides", float64(m.Overrides[kind.String()]), kind.String())
 	}
 }

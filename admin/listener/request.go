@@ -80,7 +80,9 @@ func receiveBody(w http.ResponseWriter, r *http.Request) error {
 // writeError answers that a request was not handled, and closes the connection.
 func writeError(w http.ResponseWriter, code int, what, hint string) {
 	w.Header().Set("Connection", "close")
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": what, "hint": hint}) // fails if the client has gone
+	_ = json.NewEncoder(w).Encode(map[string]any{ // fails if the client has gone
+		"title": http.StatusText(code), "status": code, "detail": what, "error": what, "hint": hint,
+	})
 }

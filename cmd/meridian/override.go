@@ -15,8 +15,9 @@ import (
 	"meridian/pools"
 )
 
-const targetHelp = `TARGET is POOL/MEMBER, POOL (all its members) or region:NAME (all members in that region, in all
-pools). An override of the member takes precedence over one of its pool, and that over its region.`
+const targetHelp = `TARGET is POOL/MEMBER, POOL (all its members), region:NAME (all members in that region, in all pools) or
+address:IP (all members with that address). A star stands for any characters. An override of the member
+takes precedence over one of its address, that over its pool, and that over its region.`
 
 // oneTarget accepts exactly one argument.
 func oneTarget(c *cobra.Command, args []string) error {
@@ -40,7 +41,8 @@ type overrideOptions struct {
 	output   outputFlag
 	reason   string
 	duration durationFlag
-	yes      bool // of drain and force down: even if a name loses its last answer
+	yes      bool   // even if a name loses its last answer
+	against  string // the reason to change against a guardrail; empty: they bind
 }
 
 // durationFlag is the duration of an override; 0 if not given.
@@ -74,15 +76,21 @@ func (s *overrideOptions) addFlags(c *cobra.Command, overrides bool) *cobra.Comm
 	return c
 }
 
-// addGuardFlag adds the flag that overrides the guard of the server.
-func (s *overrideOptions) addGuardFlag(c *cobra.Command) *cobra.Command {
+// addGuardFlags adds the flags that override the guards of the server.
+func (s *overrideOptions) addGuardFlags(c *cobra.Command) *cobra.Command {
 	c.Flags().BoolVarP(&s.yes, "yes", "y", false, c.Name()+" even if a name is left without an answer")
+	addGuardrailFlag(c, &s.against)
 	return c
+}
+
+// addGuardrailFlag adds the flag that overrides the guardrails of the configuration.
+func addGuardrailFlag(c *cobra.Command, reason *string) {
+	c.Flags().StringVar(reason, "override-guardrail", "", "`REASON` to make the change against the guardrails of the configuration")
 }
 
 func drainCommand() *cobra.Command {
 	var s overrideOptions
-	return s.addGuardFlag(s.addFlags(&cobra.Command{
+	return s.addGuardFlags(s.addFlags(&cobra.Command{
 		Use:   "drain TARGET",
 		Short: "Remove members from the answers of a running server",
 		Long: `Drain removes a target's members from the answers of a running server, even if all other members are
@@ -96,14 +104,14 @@ Exit: 0; 1 if there is no such target or no server.`,
   meridian drain region:us-east`,
 		Args: oneTarget,
 		RunE: func(c *cobra.Command, args []string) error {
-			return s.override(c.Context(), args[0], pools.Drained, c.OutOrStdout())
+			return s.override(c.Context(), args[0], pools.Drained, "", c.OutOrStdout())
 		},
 	}, true))
 }
 
 func undrainCommand() *cobra.Command {
 	var s overrideOptions
-	return s.addFlags(&cobra.Command{
+	return s.addGuardFlags(s.addFlags(&cobra.Command{
 		Use:   "undrain TARGET",
 		Short: "End a drain",
 		Long: `Undrain ends a drain; TARGET must be the one that was drained. Afterwards the health states of the
@@ -115,12 +123,12 @@ Exit: 0; 1 if the target is not drained or there is no server.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.undo(c.Context(), args[0], c.OutOrStdout(), pools.Drained)
 		},
-	}, false)
+	}, false))
 }
 
 func forceCommand() *cobra.Command {
 	var s overrideOptions
-	return s.addGuardFlag(s.addFlags(&cobra.Command{
+	return s.addGuardFlags(s.addFlags(&cobra.Command{
 		Use:   "force up|down|off TARGET",
 		Short: "Override the health state of members of a running server",
 		Long: `Force sets a target's members up or down on a running server, regardless of their health checks, until
@@ -139,15 +147,48 @@ Exit: 0; 1 if there is no such target, if force off finds it not forced, or if t
 		RunE: func(c *cobra.Command, args []string) error {
 			switch args[0] {
 			case "up":
-				return s.override(c.Context(), args[1], pools.ForcedUp, c.OutOrStdout())
+				return s.override(c.Context(), args[1], pools.ForcedUp, "", c.OutOrStdout())
 			case "down":
-				return s.override(c.Context(), args[1], pools.ForcedDown, c.OutOrStdout())
+				return s.override(c.Context(), args[1], pools.ForcedDown, "", c.OutOrStdout())
 			case "off":
 				return s.undo(c.Context(), args[1], c.OutOrStdout(), pools.ForcedUp, pools.ForcedDown)
 			}
 			return fmt.Errorf("%q is not a state to force; want up, down or off", args[0])
 		},
 	}, true))
+}
+
+func weightCommand() *cobra.Command {
+	var s overrideOptions
+	return s.addGuardFlags(s.addFlags(&cobra.Command{
+		Use:   "weight TARGET PERCENT|off",
+		Short: "Reduce the clients of members of a running server",
+		Long: `Weight leaves a target's members a part of the clients that they would get otherwise, until weight off or
+until --for has passed; 0% is a drain. For a region it is a traffic dial: the other clients go to their next
+region. It survives reloads and, with state, restarts.
+
+` + targetHelp + `
+
+Exit: 0; 1 if there is no such target, if weight off finds no weight, or if there is no server.`,
+		Example: `  meridian weight web/use-1 20% --for 2h --reason "new release"
+  meridian weight region:us-east 50%
+  meridian weight web/use-1 off`,
+		Args: targetAndWeight,
+		RunE: func(c *cobra.Command, args []string) error {
+			if args[1] == "off" {
+				return s.undo(c.Context(), args[0], c.OutOrStdout(), pools.ReducedWeight)
+			}
+			return s.override(c.Context(), args[0], pools.ReducedWeight, args[1], c.OutOrStdout())
+		},
+	}, true))
+}
+
+// targetAndWeight accepts the two arguments of weight.
+func targetAndWeight(_ *cobra.Command, args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("%d arguments, want a target and a percentage or off; e.g. meridian weight web/use-1 20%%", len(args))
+	}
+	return nil
 }
 
 func clearCommand() *cobra.Command {
@@ -170,14 +211,16 @@ Exit: 0; 1 if there is no such target or no server.`,
 	}, false)
 }
 
-func (s *overrideOptions) override(ctx context.Context, word string, kind pools.Kind, stdout io.Writer) error {
+func (s *overrideOptions) override(ctx context.Context, word string, kind pools.Kind, value string, stdout io.Writer) error {
 	target, err := control.ParseSelector(word)
 	if err != nil {
 		return err
 	}
 	var said control.Override
-	request := admin.OverrideRequest{Target: target, Kind: kind.String(), Reason: s.reason, For: admin.Duration(s.duration), Force: s.yes}
-	if err := s.call(ctx, http.MethodPost, "/v1/overrides", nil, request, &said); err != nil {
+	request := admin.OverrideRequest{
+		Target: target, Kind: kind.String(), Value: value, Reason: s.reason, For: admin.Duration(s.duration), Force: s.yes, OverrideGuardrail: s.against,
+	}
+	if err := s.call(ctx, http.MethodPut, "/v1/overrides", nil, request, &said); err != nil {
 		return err
 	}
 	if s.output == outputJSON {
@@ -196,6 +239,12 @@ func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Write
 		return err
 	}
 	words := url.Values{"target": {target.String()}}
+	if s.yes {
+		words.Set("force", "true")
+	}
+	if s.against != "" {
+		words.Set("override_guardrail", s.against)
+	}
 	for _, k := range kinds {
 		words.Add("kind", k.String())
 	}
@@ -206,7 +255,7 @@ func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Write
 	if s.output == outputJSON {
 		return printJSON(stdout, undone)
 	}
-	fmt.Fprintf(stdout, "%s is no longer %s\n", target, undone.Kind)
+	fmt.Fprintf(stdout, "%s is no longer %s\n", target, undone.Effect())
 	if undone.Replaced != nil {
 		fmt.Fprintf(stdout, "it had replaced this override, which is not restored: %s\n", describeReplaced(&undone))
 	}
@@ -219,7 +268,7 @@ func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Write
 // describeReplaced describes the override that o replaced.
 func describeReplaced(o *control.Override) string {
 	r := o.Replaced
-	return describeOverride(control.Override{Target: o.Target, Kind: r.Kind, Reason: r.Reason, Until: r.Until})
+	return describeOverride(control.Override{Target: o.Target, Kind: r.Kind, Value: r.Value, Reason: r.Reason, Until: r.Until})
 }
 
 // printOthers prints the other overrides that still apply to members, each once.
@@ -228,7 +277,7 @@ func printOthers(stdout io.Writer, p *control.PoolStatus, done control.Selector)
 	for _, m := range p.Members {
 		if o := m.Override; o != nil && !seen[o.Target] {
 			seen[o.Target] = true
-			fmt.Fprintf(stdout, "%s/%s is still %s by %s\n", p.Pool, m.Member, o.Kind, o.Target)
+			fmt.Fprintf(stdout, "%s/%s is still %s by %s\n", p.Pool, m.Member, o.Effect(), o.Target)
 		}
 	}
 }

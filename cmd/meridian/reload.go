@@ -52,6 +52,7 @@ func reloadCommand() *cobra.Command {
 	}
 	addClientFlags(command, &c, defaultServer)
 	addOutputFlag(command, &output)
+	addGuardrailFlag(command, &request.OverrideGuardrail)
 	command.Flags().BoolVar(&request.AllowRemoval, "allow-removal", false, "load a configuration without zones, or with fewer than half of the names served")
 	return command
 }

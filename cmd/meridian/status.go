@@ -239,7 +239,7 @@ func describeRegion(r *control.RegionStatus, now time.Time) string {
 }
 
 func describeOverride(o control.Override) string {
-	text := fmt.Sprintf("%s is %s", o.Target, o.Kind)
+	text := fmt.Sprintf("%s is %s", o.Target, o.Effect())
 	if !o.Until.IsZero() {
 		text += " until " + timeText(o.Until)
 	}

@@ -1,0 +1,176 @@
+package control
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"meridian/control/event"
+	"meridian/pools"
+)
+
+// ChangeOptions say how a change is made.
+type ChangeOptions struct {
+	Force             bool     // even if it leaves a name without an answer
+	OverrideGuardrail string   // the reason to make it against the guardrails; empty: they bind
+	IfMatch           []string // the tags that what it changes may have; none: any
+}
+
+// OverrideOptions are the optional parts of an override.
+type OverrideOptions struct {
+	ChangeOptions
+	Value  string // of a weight: a percentage
+	Reason string
+	For    time.Duration // how long it applies; 0: until it is removed
+}
+
+// Override applies an override. It replaces one of the same target. An override that would leave a
+// name without an answer is an error, unless it is forced. With a state directory, it is on disk
+// when Override returns, unless the directory is not writable. The same holds for Undo.
+func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Override, error) {
+	now := time.Now().Round(0) // wall-clock time: the override ends at that time even after a restart
+	said := Override{Target: t, Kind: kind.String(), Value: o.Value, Reason: o.Reason, Since: now}
+	if err := errors.Join(said.Validate(), validSpan(o.For)); err != nil {
+		return Override{}, err
+	}
+	if o.For > 0 {
+		said.Until = now.Add(o.For)
+	}
+	err := c.changeOverrides(o.ChangeOptions, overrideChange{
+		doing: said.doing(),
+		make: func(at *view) (overrides, error) {
+			said.Replaced = at.overrides.replaced(said.Target, said.Since)
+			next := at.overrides.with(said)
+			if len(next) > maxOverrides {
+				return nil, &RequestError{What: fmt.Sprintf("the limit of %d overrides is reached", maxOverrides), Hint: "remove some"}
+			}
+			return next, findTarget(said.Target, at.Snapshot.Config)
+		},
+		check: func(at *view, _ overrides) error { return at.checkOverride(&said) },
+		made: func() {
+			c.report(slog.LevelWarn, "override set", said.attributes(), said.event(event.Warning, "set"))
+		},
+	})
+	if err != nil {
+		return Override{}, err
+	}
+	c.flushState()
+	return said, nil
+}
+
+// Undo removes the override of exactly t and returns it. If kinds are given, the override must be
+// of one of them. A removal that would leave a name without an answer is an error, unless it is forced.
+func (c *Control) Undo(t Selector, o ChangeOptions, kinds ...pools.Kind) (Override, error) {
+	var undone Override
+	err := c.changeOverrides(o, overrideChange{
+		doing: "removing the override of " + t.String(),
+		make: func(at *view) (overrides, error) {
+			said, err := at.removable(t, kinds)
+			if err != nil {
+				return nil, err
+			}
+			undone = *said
+			return at.overrides.without(t), nil
+		},
+		check: func(at *view, next overrides) error { return at.checkRemoval(t, next) },
+		made: func() {
+			c.report(slog.LevelWarn, "override removed", undone.attributes(), undone.event(event.Info, "removed"))
+		},
+	})
+	if err != nil {
+		return Override{}, err
+	}
+	c.flushState()
+	return undone, nil
+}
+
+// removable returns the override of exactly t, or the error if there is none of these kinds.
+func (at *view) removable(t Selector, kinds []pools.Kind) (*Override, error) {
+	said := at.overrides.of(t)
+	if said == nil {
+		hint := names(at.overrides, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Effect()) })
+		return nil, cmp.Or(findTarget(t, at.Snapshot.Config), error(notFound(t.String()+" has no override", hint)))
+	}
+	if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k pools.Kind) bool { return k.String() == said.Kind }) {
+		return nil, &RequestError{
+			What: fmt.Sprintf("%s is %s", t, said.Effect()),
+			Hint: "undrain ends a drain, force off ends a force" + weightHint(said),
+		}
+	}
+	return said, nil
+}
+
+// weightHint returns how to end a weight, if an override is one.
+func weightHint(said *Override) string {
+	if said.Kind != pools.ReducedWeight.String() {
+		return ""
+	}
+	return ", weight TARGET off ends a weight"
+}
+
+// overrideChange is a change of the overrides.
+type overrideChange struct {
+	doing string                               // for errors: "draining web"
+	make  func(at *view) (overrides, error)    // returns the next overrides
+	check func(at *view, next overrides) error // returns an error if a name loses its answer
+	made  func()                               // reports the change
+}
+
+// changeOverrides checks and makes a change, one at a time: two that each leave an answer may together
+// leave none. Checks may take long, so they hold no lock that health state changes need.
+func (c *Control) changeOverrides(o ChangeOptions, change overrideChange) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	at := c.hold()
+	defer at.Release()
+	if len(o.IfMatch) > 0 && !slices.Contains(o.IfMatch, at.overrides.tag()) {
+		return stale("the overrides have changed", "GET /v1/overrides returns the present ETag")
+	}
+	if err := validReason(o.OverrideGuardrail); err != nil {
+		return err
+	}
+	next, err := change.make(at)
+	if err != nil {
+		return err
+	}
+	if !o.Force {
+		if err := change.check(at, next); err != nil {
+			return err
+		}
+	}
+	if err := at.guard(change.doing, o.OverrideGuardrail, func() (*sides, error) { return at.under(next) }); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if next, err = change.make(c.currentView()); err != nil { // an override may have expired
+		return err
+	}
+	c.overrideLocked(next)
+	change.made()
+	return nil
+}
+
+// stale returns the error of a request with an old tag.
+func stale(what, hint string) *RequestError {
+	return &RequestError{Stale: true, What: what, Hint: hint}
+}
+
+// OverridesTag returns a text that changes with the overrides.
+func (c *Control) OverridesTag() string { return c.currentView().overrides.tag() }
+
+// tag returns a text that differs for other overrides.
+func (o overrides) tag() string {
+	text, err := json.Marshal(append(overrides{}, o...))
+	if err != nil {
+		panic(err) // it is one of our types
+	}
+	hash := sha256.Sum256(text)
+	return hex.EncodeToString(hash[:8])
+}
