@@ -2,6 +2,8 @@
 # make test      all tests
 # make lint      format, vet, staticcheck; the tools are pinned in go.mod
 # make bench     micro benchmarks; BENCH=regexp picks, OLD=file compares with a kept result
+# make packages  what a release has: deb, rpm, apk, tarball, OCI image, bill of materials, checksums;
+#                VERSION=1.2.3 sets the version, ARCH=amd64 the architectures
 # make fuzz      every fuzz target for FUZZTIME
 #
 # bench/run compares the whole server with others: see bench/README.md.
@@ -11,8 +13,10 @@ BENCH ?= .
 COUNT ?= 6
 OLD ?=
 FUZZTIME ?= 10s
+ARCH ?= amd64,arm64
+VERSION ?=
 
-.PHONY: build test lint bench fuzz
+.PHONY: build test lint bench packages fuzz
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o meridian ./cmd/meridian
@@ -34,6 +38,10 @@ bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... > dist/bench.txt || \
 		{ cat dist/bench.txt; exit 1; }
 	$(GO) tool benchstat $(OLD) dist/bench.txt
+
+# deploy/packages is a module of its own.
+packages:
+	$(GO) run -C deploy/packages . -arch '$(ARCH)' -version '$(VERSION)' -out '$(CURDIR)/dist/packages'
 
 # go test fuzzes one target of one package at a time. Without a limit, it may minimize each new
 # input for a minute.

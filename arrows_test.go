@@ -63,6 +63,7 @@ var below = map[string][]string{
 	"bench/gen":       {"config", "counterpart"},
 	"bench/table":     {},
 	"deploy":          {"config", "counterpart", "snapshot"},
+	"deploy/packages": {},
 	"docs/picture":    {},
 	"geo/builtin/gen": {},
 	"plan/world/gen":  {},

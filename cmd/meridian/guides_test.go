@@ -96,6 +96,9 @@ func (g *guide) run(line string, want []string) {
 	argv := shellWords(args)
 	switch argv[0] {
 	case "demo", "serve": // TestReadme runs both
+	case "init": // the rest of the page uses what it writes
+		g.expect(line, said(g.t, exitOK, argv...), want)
+		g.config = g.read("meridian.yaml")
 	case "version":
 		g.expect(line, said(g.t, exitOK, argv...), want)
 	case "status", "drain", "undrain", "force", "clear", "reload":
@@ -116,6 +119,15 @@ func (g *guide) write(file, config string) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		g.t.Fatal(err)
 	}
+}
+
+func (g *guide) read(file string) string {
+	g.t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // server starts a server with the page's configuration, on loopback, unless one runs.
