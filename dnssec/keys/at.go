@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -48,6 +49,9 @@ func At(all []*Key, p *config.SigningPolicy, extra [][]byte, now time.Time) (dns
 	return set, usable(all, now)
 }
 
+// ErrUnusable is in the error of At for a zone without a key that signs.
+var ErrUnusable = errors.New("the zone cannot be signed")
+
 // usable returns an error if no published key signs.
 func usable(all []*Key, now time.Time) error {
 	for _, k := range all {
@@ -56,9 +60,9 @@ func usable(all []*Key, now time.Time) error {
 		}
 	}
 	if len(all) == 0 {
-		return fmt.Errorf("there is no key")
+		return fmt.Errorf("%w: there is no key", ErrUnusable)
 	}
-	return fmt.Errorf("none of %d keys is published and active at %s: see meridian keys list", len(all), now.UTC().Format(time.RFC3339))
+	return fmt.Errorf("%w: none of %d keys is published and active at %s: see meridian keys list", ErrUnusable, len(all), now.UTC().Format(time.RFC3339))
 }
 
 // signing returns the keys that sign all but the records about keys.

@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"time"
 
 	"meridian/dnssec"
@@ -88,4 +89,22 @@ func (p *planner) reopen() {
 			p.note(k, "stays: the parent does not have the DS of key %d everywhere", successor.Tag)
 		}
 	}
+}
+
+// Describe says which keys have their DS record at the parent.
+func (v *DSView) Describe(all []*Key) string {
+	var parts []string
+	for _, k := range all {
+		switch {
+		case !k.SEP():
+		case v.hasEverywhere(k):
+			parts = append(parts, "all servers have the DS of key "+tagText(k))
+		case !v.hasNowhere(k):
+			parts = append(parts, "some servers have a DS with the tag of key "+tagText(k))
+		}
+	}
+	if len(parts) == 0 {
+		return "no server has the DS of a key"
+	}
+	return strings.Join(parts, ", ")
 }

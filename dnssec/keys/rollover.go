@@ -27,8 +27,9 @@ func (p *planner) startSEP() error {
 	if p.Policy.CDS == config.CDSDelete || !due && p.Roll != KSK || !old.Published(p.Now) {
 		return nil
 	}
-	ready := p.Now.Add(p.lead())
-	times := Times{Publish: p.Now, Activate: p.Now, SyncPublish: ready}
+	begin := p.after(old)
+	ready := begin.Add(p.lead())
+	times := Times{Publish: begin, Activate: begin, SyncPublish: ready}
 	if p.csk() {
 		times.Activate = ready
 		p.set(old, &old.Inactive, ready)
@@ -36,6 +37,9 @@ func (p *planner) startSEP() error {
 	_, err := p.add(true, times, "replaces key "+tagText(old))
 	return err
 }
+
+// after returns when the successor of a key is published: now, but later than the key, which makes it the newest.
+func (p *planner) after(old *Key) time.Time { return later(p.Now, old.Publish.Add(time.Second)) }
 
 // firstSEP makes a KSK or CSK for a zone without one. A DS record must not exist before resolvers have forgotten the
 // unsigned records.
@@ -70,7 +74,8 @@ func (p *planner) startZSK() error {
 	if len(zsks) > 1 || !due && p.Roll != ZSK || !old.Active(p.Now) || p.retiring(false) {
 		return nil
 	}
-	_, err := p.add(false, Times{Publish: p.Now, Activate: ready}, "replaces key "+tagText(old))
+	begin := p.after(old)
+	_, err := p.add(false, Times{Publish: begin, Activate: begin.Add(p.lead())}, "replaces key "+tagText(old))
 	return err
 }
 

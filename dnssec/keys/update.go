@@ -1,0 +1,239 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/config"
+	"meridian/dnsname"
+	"meridian/dnssec"
+	"meridian/errtext"
+)
+
+// Request is a look at the keys of one zone, or a change of them.
+type Request struct {
+	Folder string
+	Zone   dnsname.Name
+	Policy *config.SigningPolicy
+	Extra  string // path of a master file with the DNSKEY records of other signers; empty: none
+	Now    time.Time
+	MaxTTL time.Duration // the longest TTL in the zone; 0: unknown
+	Parent *DSView       // nil: unknown
+	Roll   Role          // empty: none
+	Write  bool          // write the changes of the plan to the files
+}
+
+// Result is the state of a zone's keys.
+type Result struct {
+	Plan
+	Set dnssec.Keys // what the zone has now
+}
+
+// Update reads the keys of a zone, makes the plan and, if asked to, writes its changes. Two programs that update one
+// folder wait for each other. An error changes nothing of what is served.
+func Update(r Request) (Result, error) {
+	if r.Write {
+		if err := os.MkdirAll(r.Folder, 0o700); err != nil {
+			return Result{}, fmt.Errorf("%s cannot be made: %w", r.Folder, errtext.TrimPath(err))
+		}
+		unlock, err := lockFolder(r.Folder)
+		if err != nil {
+			return Result{}, fmt.Errorf("%s cannot be locked: %w", r.Folder, err)
+		}
+		defer unlock()
+	}
+	folder, err := Open(r.Folder)
+	if err != nil {
+		return Result{}, err
+	}
+	return folder.update(r)
+}
+
+func (f *Folder) update(r Request) (Result, error) {
+	all, err := f.Keys(r.Zone)
+	if err != nil {
+		return Result{}, err
+	}
+	last, err := f.lastSeen()
+	if err != nil {
+		return Result{}, err
+	}
+	plan, err := Make(Input{Zone: r.Zone, Policy: r.Policy, Keys: all, Now: r.Now, LastSeen: last, MaxTTL: r.MaxTTL, Parent: r.Parent, Roll: r.Roll})
+	if err != nil {
+		return Result{}, err
+	}
+	extra, err := readExtra(r.Extra, r.Zone)
+	if err != nil {
+		return Result{}, err
+	}
+	set, err := At(plan.Keys, r.Policy, extra, plan.Now)
+	if err != nil {
+		return Result{Plan: plan}, fmt.Errorf("%s: zone %s: %w", r.Folder, r.Zone, err)
+	}
+	if r.Write {
+		err = f.save(plan, r.Now, last)
+	}
+	return Result{plan, set}, err
+}
+
+// save writes what a plan changes, and the time.
+func (f *Folder) save(plan Plan, now, last time.Time) error {
+	for _, k := range plan.Changed {
+		if err := f.Write(k); err != nil {
+			return err
+		}
+	}
+	if plan.Now.Equal(last) || now.Sub(last) < clockInterval && len(plan.Changed) == 0 {
+		return nil
+	}
+	return replaceAll([]replacement{{filepath.Join(f.path, clockFile), formatTime(plan.Now) + "\n", 0o600}})
+}
+
+// clockFile has the latest time at which keys were looked at, written each clockInterval.
+const (
+	clockFile     = "clock"
+	clockInterval = 10 * time.Minute
+)
+
+// lastSeen reads the clock file; the zero time if there is none.
+func (f *Folder) lastSeen() (time.Time, error) {
+	path := filepath.Join(f.path, clockFile)
+	text, err := f.readFile(path, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s %w", path, err)
+	}
+	at, err := time.ParseInLocation(timeLayout, strings.TrimSpace(text), time.UTC)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: %q is not a time like %s: remove the file", path, clip(text), timeLayout)
+	}
+	return at, nil
+}
+
+// readExtra reads the DNSKEY records of other signers from a master file.
+func readExtra(path string, zone dnsname.Name) (records [][]byte, err error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", path, errtext.CannotRead(err))
+	}
+	defer file.Close()
+	parser := dns.NewZoneParser(file, string(zone), path)
+	parser.SetDefaultTTL(0)
+	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
+		key, isKey := rr.(*dns.DNSKEY)
+		if !isKey || !strings.EqualFold(key.Hdr.Name, string(zone)) || len(records) == maxKeys {
+			return nil, fmt.Errorf("%s: %s: want at most %d DNSKEY records of %s, and nothing else", path, clip(rr.String()), maxKeys, zone)
+		}
+		packed := make([]byte, dns.MaxMsgSize)
+		end, err := dns.PackRR(key, packed, 0, nil, false)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", path, clip(rr.String()), err)
+		}
+		records = append(records, packed[len(zone.Wire())+10:end])
+	}
+	if err := parser.Err(); err != nil {
+		return nil, err // has the path
+	}
+	return records, nil
+}
+
+// Confirm records that the parent has the DS records that the newest KSK or CSK of a zone wants, and no others. It is
+// for an operator with a parent that cannot be asked.
+func Confirm(r Request) (Result, error) {
+	r.Write = false
+	seen, err := Update(r)
+	if err != nil {
+		return seen, err
+	}
+	var wanted [][]byte
+	if k := Wanted(seen.Keys, r.Policy); k != nil {
+		wanted = append(wanted, k.DS(dnssec.SHA256))
+	}
+	r.Parent, r.Write = &DSView{Answers: [][][]byte{wanted}}, true
+	return Update(r)
+}
+
+// Wanted returns the KSK or CSK that the parent should have the only DS record of, or nil: of the policy's algorithm if
+// there is one.
+func Wanted(all []*Key, policy *config.SigningPolicy) *Key {
+	p := planner{Input: Input{Policy: policy}, plan: Plan{Keys: all}}
+	if k := p.newest(); k != nil {
+		return k
+	}
+	if others := p.alive(true, false); len(others) > 0 {
+		return others[len(others)-1]
+	}
+	return nil
+}
+
+// Import copies keys into the folder of a zone; files are their names, with or without the ending. None is copied if one
+// has an error.
+func Import(folder string, zone dnsname.Name, files []string) ([]*Key, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("%s cannot be made: %w", folder, errtext.TrimPath(err))
+	}
+	unlock, err := lockFolder(folder)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be locked: %w", folder, err)
+	}
+	defer unlock()
+	to, err := Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	existing, err := to.Keys(zone)
+	if err != nil {
+		return nil, err
+	}
+	var imported []*Key
+	for _, file := range files {
+		k, err := readOutside(file, zone)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range append(existing, imported...) {
+			if other.Tag == k.Tag && other.Algorithm == k.Algorithm {
+				return nil, fmt.Errorf("%s: key %d exists already as %s", file, k.Tag, other.File)
+			}
+		}
+		imported = append(imported, k)
+	}
+	for _, k := range imported {
+		k.File = ""
+		if err := to.Write(k); err != nil {
+			return nil, err
+		}
+	}
+	return imported, nil
+}
+
+// readOutside reads a key that is not in the folder.
+func readOutside(file string, zone dnsname.Name) (*Key, error) {
+	base := file
+	for _, ending := range []string{publicFile, privateFile, stateFile} {
+		base = strings.TrimSuffix(base, ending)
+	}
+	f := &Folder{path: filepath.Dir(base), owner: -1}
+	if info, err := os.Stat(f.path); err == nil {
+		f.owner = ownerOf(info)
+	}
+	endings := map[string]bool{}
+	for _, ending := range []string{publicFile, privateFile, stateFile} {
+		if _, err := os.Stat(base + ending); err == nil {
+			endings[ending] = true
+		}
+	}
+	return f.read(base, endings, zone)
+}
