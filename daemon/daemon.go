@@ -92,8 +92,6 @@ type instance struct {
 	startedAt     time.Time          // when the first load started
 	lastGoodSaved <-chan struct{}    // closed when the last good configuration is saved; nil: none is being saved
 
-	keyError string // of the last update of keys; empty: none
-
 	processors sharedSetting // raiseGOMAXPROCS
 	collecting sharedSetting // relaxGC
 
@@ -188,12 +186,12 @@ func (l *instance) serve(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { l.control.BeginShutdown() })()
 	l.keepLastGood(l.served(), l.startedAt)
 	waitForUpdates := l.startUpdates(ctx)
-	updateKeys := time.NewTicker(keyInterval)
-	defer updateKeys.Stop()
+	keys := newKeyKeeper()
+	defer keys.timer.Stop()
 	for {
 		select {
-		case <-updateKeys.C:
-			l.updateKeys()
+		case <-keys.timer.C:
+			l.updateKeys(ctx, keys)
 		case err := <-served:
 			waitForUpdates()
 			l.shutdown()                     // while the prober still has the state to save

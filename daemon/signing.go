@@ -1,26 +1,103 @@
 package daemon
 
-import "time"
+import (
+	"context"
+	"time"
 
-// keyInterval is how often key files are read: another node may have changed them, and their times come.
-const keyInterval = time.Minute
+	"meridian/control/event"
+	"meridian/snapshot"
+)
 
-// updateKeys signs with what the key files say now. It logs an error when it differs from the last one.
-func (l *instance) updateKeys() {
+// The times between two looks at key files.
+const (
+	keyInterval      = time.Minute // another node may have changed them
+	leastKeyInterval = time.Second // while keys change within seconds
+)
+
+// keyKeeper updates the keys of signed zones. The goroutine of serve uses it.
+type keyKeeper struct {
+	timer   *time.Timer
+	asking  chan error // has the result of the questions to parents; nil: none are asked
+	failure map[string]string
+}
+
+func newKeyKeeper() *keyKeeper {
+	return &keyKeeper{timer: time.NewTimer(leastKeyInterval), failure: map[string]string{}}
+}
+
+// updateKeys signs with what the key files say now, and asks the parents in the background.
+func (l *instance) updateKeys(ctx context.Context, k *keyKeeper) {
+	wait := keyInterval
+	defer func() { k.timer.Reset(wait) }()
 	signing := l.served().Signing
 	if signing == nil {
 		return
 	}
+	now := time.Now()
+	done, err := signing.UpdateKeys(now)
+	l.reportUpdate(k, err)
+	for _, c := range done.Changes {
+		l.Logger.Info("DNSSEC key changed", "zone", c.Zone, "key", c.Key, "change", c.What)
+		l.control.Events().Add(keyEvent(c))
+	}
+	if !done.Next.IsZero() {
+		wait = max(leastKeyInterval, min(wait, done.Next.Sub(now)))
+	}
+	if l.askParents(ctx, k, signing) {
+		wait = leastKeyInterval
+	}
+}
+
+// askParents starts the questions that are due, and reports the errors of the last ones. It reports whether results may
+// come within seconds.
+func (l *instance) askParents(ctx context.Context, k *keyKeeper, signing *snapshot.Signing) bool {
+	select {
+	case err := <-k.asking:
+		k.asking = nil
+		l.reportParents(k, err)
+	default:
+	}
+	if k.asking == nil {
+		result := make(chan error, 1)
+		go func() { result <- signing.AskParents(ctx, time.Now()) }()
+		k.asking = result
+	}
+	return signing.Waits()
+}
+
+// differs remembers the error of an action, and reports whether it is another one than the last time.
+func (k *keyKeeper) differs(action string, err error) bool {
 	failure := ""
-	if err := signing.UpdateKeys(); err != nil {
+	if err != nil {
 		failure = err.Error()
 	}
+	last := k.failure[action]
+	k.failure[action] = failure
+	return failure != last
+}
+
+// reportUpdate logs an error of key files when it differs from the last one, and its end.
+func (l *instance) reportUpdate(k *keyKeeper, err error) {
 	switch {
-	case failure == l.keyError:
-	case failure == "":
+	case !k.differs("update", err):
+	case err == nil:
 		l.Logger.Info("DNSSEC keys can be read again")
 	default:
-		l.Logger.Error("cannot update DNSSEC keys; the zone keeps the keys that it has", "error", failure, "hint", "correct the key files before signatures expire")
+		l.Logger.Error("cannot update DNSSEC keys; the zone keeps the keys that it has", "error", err, "hint", "correct the key files before signatures expire")
 	}
-	l.keyError = failure
+}
+
+// reportParents does the same for the questions to parents.
+func (l *instance) reportParents(k *keyKeeper, err error) {
+	switch {
+	case !k.differs("ask", err):
+	case err == nil:
+		l.Logger.Info("the parent answers for DS records again")
+	default:
+		l.Logger.Error("cannot ask the parent for DS records; no old key is removed", "error", err, "hint", "correct dnssec.policies.NAME.parent.servers, or the connection to them")
+	}
+}
+
+func keyEvent(c snapshot.KeyChange) event.Event {
+	return event.Event{Kind: event.DNSSEC, Severity: event.Info, Subject: c.Zone, Message: c.String()}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -21,6 +22,7 @@ type Signing struct {
 
 	cfg     *config.Config
 	changed []*keys.Key // to be written before they are used
+	parents []parent    // by zones.ZoneID
 }
 
 // Settings are those of signing that no zone has of its own.
@@ -32,7 +34,7 @@ type Settings struct {
 // openSigning reads the keys of the zones that a policy signs, and plans what this server has to change. It returns
 // nil if there is no such zone, and adds errors to report.
 func openSigning(cfg *config.Config, report *zones.Report) *Signing {
-	s := &Signing{cfg: cfg, Zones: make([]*dnssec.Zone, len(cfg.Zones)), Settings: settingsOf(&cfg.DNSSEC)}
+	s := &Signing{cfg: cfg, Zones: make([]*dnssec.Zone, len(cfg.Zones)), parents: make([]parent, len(cfg.Zones)), Settings: settingsOf(&cfg.DNSSEC)}
 	folder, signed := (*keys.Folder)(nil), false
 	for i := range cfg.Zones {
 		z := &cfg.Zones[i]
@@ -164,31 +166,62 @@ func (s *Signing) writeKeys() error {
 	return nil
 }
 
-// UpdateKeys reads the key files again and signs with what they say now. It is for one goroutine at a time. After an
-// error, the zones that have none are updated, and the others keep their keys.
-func (s *Signing) UpdateKeys() error {
-	folder, err := keys.Open(s.cfg.DNSSEC.Keys)
-	if err != nil {
-		return err
+// KeyUpdate is what UpdateKeys did.
+type KeyUpdate struct {
+	Next    time.Time // when a key changes by itself; zero: never
+	Changes []KeyChange
+}
+
+// KeyChange is a change of a key by its plan.
+type KeyChange struct {
+	Zone string
+	Key  uint16 // tag
+	What string
+}
+
+// UpdateKeys reads the key files again, makes the changes that are due, and signs with what the files say then. It is
+// for one goroutine at a time. After an error, the zones that have none are updated, and the others keep their keys.
+func (s *Signing) UpdateKeys(now time.Time) (done KeyUpdate, first error) {
+	open := keys.Open
+	if slices.ContainsFunc(s.cfg.DNSSEC.Policies, func(p config.SigningPolicy) bool { return p.Manager == config.AutoManager }) {
+		open = keys.OpenLocked
 	}
-	var first error
+	folder, err := open(s.cfg.DNSSEC.Keys)
+	if err != nil {
+		return done, err
+	}
+	defer folder.Close()
 	for i, zone := range s.Zones {
 		if zone == nil {
 			continue
 		}
-		z := &s.cfg.Zones[i]
-		s.changed = nil
-		set, err := s.keysOf(folder, z, s.cfg.DNSSECPolicy(z), time.Now())
-		if err == nil {
-			err = s.writeKeys()
+		if err := s.updateZone(folder, i, now, &done); err != nil {
+			first = errOr(first, err)
 		}
-		if err != nil {
-			first = errOr(first, fmt.Errorf("%s: %w", z.Name, err))
-			continue
-		}
-		zone.SetKeys(set)
 	}
-	return first
+	return done, first
+}
+
+// updateZone updates the keys of one zone.
+func (s *Signing) updateZone(folder *keys.Folder, i int, now time.Time, done *KeyUpdate) error {
+	z := &s.cfg.Zones[i]
+	policy := s.cfg.DNSSECPolicy(z)
+	result, err := folder.Update(keys.Request{
+		Folder: s.cfg.DNSSEC.Keys, Zone: z.Name, Policy: policy, Extra: z.ExtraDNSKEYs, Now: now,
+		Parent: s.parents[i].view.Swap(nil), Write: policy.Manager == config.AutoManager,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", z.Name, err)
+	}
+	s.Zones[i].SetKeys(&result.Set)
+	for _, n := range result.Notes {
+		done.Changes = append(done.Changes, KeyChange{string(z.Name), n.Tag, n.What})
+	}
+	if at := result.Next.At; !at.IsZero() && (done.Next.IsZero() || at.Before(done.Next)) {
+		done.Next = at
+	}
+	s.parents[i].waits.Store(result.Waits != "")
+	return nil
 }
 
 func errOr(first, err error) error {

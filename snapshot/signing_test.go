@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -40,7 +41,7 @@ func TestServerMakesMissingKeysOnce(t *testing.T) {
 		if files := keyFiles(t, cfg); len(files) != 3 {
 			t.Fatalf("files %q, want those of one key", files)
 		}
-		if err := s.Signing.UpdateKeys(); err != nil || !slices.Equal(s.Signing.Zones[0].KeyTags(dns.TypeDNSKEY), tags[:1]) {
+		if _, err := s.Signing.UpdateKeys(time.Now()); err != nil || !slices.Equal(s.Signing.Zones[0].KeyTags(dns.TypeDNSKEY), tags[:1]) {
 			t.Errorf("after reading the files again: %v", err)
 		}
 		s.Close()
@@ -76,7 +77,7 @@ func TestUnsignedZoneHasNoKeys(t *testing.T) {
 
 func TestErrorsOfKeysNameTheFile(t *testing.T) {
 	external := load(t, strings.Replace(signed, "dnssec: default", "dnssec: copied", 1), nil)
-	if _, _, err := snapshot.Build(external); err == nil || !strings.Contains(err.Error(), "zones.example.com.dnssec: there is no key in "+external.DNSSEC.Keys) {
+	if _, _, err := snapshot.Build(external); err == nil || !strings.Contains(err.Error(), "zones.example.com.dnssec: the zone cannot be signed: there is no key in "+external.DNSSEC.Keys) {
 		t.Errorf("without keys: %v", err)
 	}
 	cfg := load(t, signed, nil)
@@ -95,7 +96,7 @@ func TestErrorsOfKeysNameTheFile(t *testing.T) {
 			}
 		}
 	}
-	if err := s.Signing.UpdateKeys(); err == nil || len(s.Signing.Zones[0].KeyTags(dns.TypeA)) != 1 {
+	if _, err := s.Signing.UpdateKeys(time.Now()); err == nil || len(s.Signing.Zones[0].KeyTags(dns.TypeA)) != 1 {
 		t.Errorf("UpdateKeys: %v; want an error, and the keys that were in use", err)
 	}
 }

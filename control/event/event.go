@@ -22,6 +22,7 @@ const (
 	Ejection = "ejection"  // max_ejection defers an ejection, or no longer does
 	Override = "override"  // an override was set, removed, or expired
 	Config   = "config"    // a configuration was loaded or rejected
+	DNSSEC   = "dnssec"    // a key was made, or its life changed
 	Audit    = "audit"     // a change through the API: by a user, from an address
 )
 

@@ -26,6 +26,8 @@ type Folder struct {
 	path  string
 	owner int                                   // user of the folder; -1: unknown
 	found map[string]map[string]map[string]bool // encoded zone, path without ending, endings
+
+	unlock func() // nil: not locked
 }
 
 // Open reads which files are in the folder and in the folders in it. A folder that does not exist is empty.

@@ -39,24 +39,46 @@ type Result struct {
 // Update reads the keys of a zone, makes the plan and, if asked to, writes its changes. Two programs that update one
 // folder wait for each other. An error changes nothing of what is served.
 func Update(r Request) (Result, error) {
+	open := Open
 	if r.Write {
-		if err := os.MkdirAll(r.Folder, 0o700); err != nil {
-			return Result{}, fmt.Errorf("%s cannot be made: %w", r.Folder, errtext.TrimPath(err))
-		}
-		unlock, err := lockFolder(r.Folder)
-		if err != nil {
-			return Result{}, fmt.Errorf("%s cannot be locked: %w", r.Folder, err)
-		}
-		defer unlock()
+		open = OpenLocked
 	}
-	folder, err := Open(r.Folder)
+	folder, err := open(r.Folder)
 	if err != nil {
 		return Result{}, err
 	}
-	return folder.update(r)
+	defer folder.Close()
+	return folder.Update(r)
 }
 
-func (f *Folder) update(r Request) (Result, error) {
+// OpenLocked opens the folder, which it makes if needed, for changes: it waits until no other program changes keys in
+// it, and locks it until Close.
+func OpenLocked(path string) (*Folder, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("%s cannot be made: %w", path, errtext.TrimPath(err))
+	}
+	unlock, err := lockFolder(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be locked: %w", path, err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	f.unlock = unlock
+	return f, nil
+}
+
+// Close releases the lock of OpenLocked, if there is one.
+func (f *Folder) Close() {
+	if f.unlock != nil {
+		f.unlock()
+	}
+}
+
+// Update is Update for a folder that is open.
+func (f *Folder) Update(r Request) (Result, error) {
 	all, err := f.Keys(r.Zone)
 	if err != nil {
 		return Result{}, err
@@ -181,18 +203,11 @@ func Wanted(all []*Key, policy *config.SigningPolicy) *Key {
 // Import copies keys into the folder of a zone; files are their names, with or without the ending. None is copied if one
 // has an error.
 func Import(folder string, zone dnsname.Name, files []string) ([]*Key, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("%s cannot be made: %w", folder, errtext.TrimPath(err))
-	}
-	unlock, err := lockFolder(folder)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be locked: %w", folder, err)
-	}
-	defer unlock()
-	to, err := Open(folder)
+	to, err := OpenLocked(folder)
 	if err != nil {
 		return nil, err
 	}
+	defer to.Close()
 	existing, err := to.Keys(zone)
 	if err != nil {
 		return nil, err
