@@ -33,6 +33,7 @@ func (l *instance) updateKeys(ctx context.Context, k *keyKeeper) {
 	if signing == nil {
 		return
 	}
+	wait = max(leastKeyInterval, min(keyInterval, signing.LeastSafety()/2))
 	now := time.Now()
 	done, err := signing.UpdateKeys(now)
 	l.reportUpdate(k, err)

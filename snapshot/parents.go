@@ -90,3 +90,13 @@ func (s *Signing) Waits() bool {
 
 // String returns the change in words, without the zone.
 func (c KeyChange) String() string { return fmt.Sprintf("key %d %s", c.Key, c.What) }
+
+// LeastSafety returns the shortest publish_safety of the policies. Key files must be read more often: a command may have
+// made a key that is about to sign.
+func (s *Signing) LeastSafety() time.Duration {
+	least := askIdle
+	for i := range s.cfg.DNSSEC.Policies {
+		least = min(least, s.cfg.DNSSEC.Policies[i].PublishSafety)
+	}
+	return least
+}
