@@ -100,3 +100,20 @@ func TestErrorsOfKeysNameTheFile(t *testing.T) {
 		t.Errorf("UpdateKeys: %v; want an error, and the keys that were in use", err)
 	}
 }
+
+// Records that signing makes are not taken from the file of a zone that Meridian signs.
+func TestFileOfSignedZoneHasNoSignatures(t *testing.T) {
+	text := strings.Replace(signed, "dnssec: default", "dnssec: default, file: z.zone", 1)
+	for policy, want := range map[string]bool{"default": false, "none": true} {
+		cfg := load(t, strings.Replace(text, "dnssec: default", "dnssec: "+policy, 1), map[string]string{"z.zone": "www 300 IN TXT x\nwww 300 IN NSEC example.com. TXT\n"})
+		s, warnings, err := snapshot.Build(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		match := s.Zones.Lookup([]byte("\x03www\x07example\x03com\x00"), dns.TypeTXT)
+		if _, served := s.Zones.RRset(match.Node, dns.TypeNSEC); served != want {
+			t.Errorf("dnssec: %s: NSEC of the file is served: %v; warnings %v", policy, served, warnings)
+		}
+	}
+}

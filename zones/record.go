@@ -41,6 +41,10 @@ func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 	if !c.validate(z, rr, owner, at) {
 		return
 	}
+	if madeBySigner(h.Rrtype) && c.cfg.DNSSECPolicy(&c.cfg.Zones[z]) != nil {
+		c.warnf(at, "leave it out, or write dnssec: none in the zone", "%s of %q is ignored: Meridian signs the zone and makes it", typeName(h.Rrtype), h.Name)
+		return
+	}
 	rdata, err := c.pack(rr)
 	if err != nil {
 		c.errorf(at, "", "%s of %q cannot be encoded: %s", typeName(h.Rrtype), h.Name, err)
@@ -144,6 +148,15 @@ func ownerName(name string) (dnsname.Wire, error) {
 // meta reports whether typ is only for questions and messages, never for data (RFC 6895 3.1).
 func meta(typ uint16) bool {
 	return typ == dns.TypeNone || typ == dns.TypeOPT || 128 <= typ && typ <= 255 || typ == dns.TypeReserved
+}
+
+// madeBySigner reports whether records of typ are made from the keys of a signed zone, or by signing.
+func madeBySigner(typ uint16) bool {
+	switch typ {
+	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		return true
+	}
+	return false
 }
 
 // mayBeEmpty reports whether a record of typ may have no data at all.
