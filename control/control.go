@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -176,38 +175,6 @@ func (c *Control) RecordLatency(s *LatencyStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.updateLocked(func(m *view) { m.latency = s })
-}
-
-// Tick, called about once a second, does the work that depends on time: it ejects members whose ejection was deferred by
-// max_ejection and now fits, and removes expired overrides. Expiry is by wall-clock time, which
-// may be changed.
-func (c *Control) Tick(now time.Time) {
-	defer c.RecoverPanic("tick")
-	c.history.sample(now, c.sampled)
-	c.shares.sample(now, c.server.AnswerTotals)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at := c.currentView()
-	tree := at.Snapshot.Pools
-	c.reportUnsentLocked(now)
-	c.change(tree, func() []pools.Change { return tree.Tick(now) })
-	left := at.overrides.at(now)
-	if len(left) == len(at.overrides) {
-		return
-	}
-	for i := range at.overrides {
-		if s := &at.overrides[i]; s.ended(now) {
-			c.report(slog.LevelWarn, "override expired", s.attributes(), s.event(event.Info, "expired"))
-		}
-	}
-	c.overrideLocked(left)
-}
-
-// RecoverPanic recovers a panic in the function that defers it: queries must still be answered.
-func (c *Control) RecoverPanic(what string) {
-	if reason := recover(); reason != nil {
-		c.log.Error("control loop panicked, recovered", "in", what, "reason", reason, "stack", string(debug.Stack()))
-	}
 }
 
 // RecordPanic counts and logs a panic during a build.

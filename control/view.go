@@ -2,14 +2,11 @@ package control
 
 import (
 	"slices"
-	"time"
 
 	"meridian/discovery"
 	"meridian/dnsname"
 	"meridian/health"
-	"meridian/loads"
 	"meridian/pools"
-	"meridian/snapshot"
 )
 
 // view is a consistent state for Control, with data reported by the prober. A reload may have
@@ -23,18 +20,6 @@ type view struct {
 
 	known    map[int]health.Status             // by target, the requested ones; see fetchProbes
 	resolved map[dnsname.Name]discovery.Status // all targets
-}
-
-// Generation is a loaded configuration with everything that keeps its pools current.
-type Generation struct {
-	*Users // they keep its files open
-
-	Snapshot *snapshot.Snapshot // pools and configuration
-	Watch    *health.Watch
-	Loads    *loads.Watch
-	Targets  *discovery.Watch
-	Hash     string    // of its files; empty: they cannot be read
-	LoadedAt time.Time // when it was loaded
 }
 
 // currentView returns a copy of the current view.

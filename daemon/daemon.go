@@ -11,7 +11,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -34,10 +33,6 @@ import (
 	"meridian/server"
 	"meridian/snapshot"
 )
-
-// startupProbeTimeout is the maximum time that the first round of probes may delay the first
-// answer.
-const startupProbeTimeout = 5 * time.Second
 
 // Daemon runs a server from its first socket to its last answer: it binds, probes once, serves,
 // reloads on request and drains at the end. One goroutine, the caller of Run, owns all of it. A
@@ -150,28 +145,6 @@ func (l *Daemon) Run(ctx context.Context) error {
 	return run.serve(ctx)
 }
 
-// firstLoad calls Load. If ctx ends first, it returns neither a snapshot nor an error and does
-// not wait.
-func (l *instance) firstLoad(ctx context.Context) (*snapshot.Snapshot, error) {
-	type loaded struct {
-		snapshot *snapshot.Snapshot
-		err      error
-	}
-	done := make(chan loaded, 1)
-	l.startedAt = time.Now()
-	defer relaxGC()()
-	go func() {
-		snapshot, err := recovered(func() (*snapshot.Snapshot, error) { return l.loadFirst() })
-		done <- loaded{snapshot, err}
-	}()
-	select {
-	case got := <-done:
-		return got.snapshot, got.err
-	case <-ctx.Done():
-		return nil, nil
-	}
-}
-
 // serve answers and reloads until ctx ends.
 func (l *instance) serve(ctx context.Context) error {
 	debug.FreeOSMemory() // building takes several times the memory of serving
@@ -203,117 +176,6 @@ func (l *instance) serve(ctx context.Context) error {
 		case request := <-l.control.Requests():
 			l.handleReload(ctx, request)
 		}
-	}
-}
-
-// handleReload reloads. It returns all memory that the reload or the previous generation used.
-func (l *instance) handleReload(ctx context.Context, request control.ReloadRequest) {
-	l.notify(NotifyReloading)
-	defer func() {
-		if ctx.Err() == nil {
-			l.notify(NotifyReady)
-		}
-	}()
-	defer l.processors.use()()
-	begun, before := time.Now(), l.adminListener
-	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, request) })
-	l.notePanic(err)
-	if err != nil && ctx.Err() == nil { // at shutdown the result of the load is not needed
-		l.control.RecordReload(err)
-		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
-	}
-	request.Answer(control.ReloadOutcome{Loaded: l.loaded(begun, before), Err: err})
-	if before != l.adminListener {
-		before.Close() // waits until the answer is sent, which may go through it
-	}
-	if ctx.Err() == nil { // unless it is shutting down
-		freeOSMemory()
-	}
-}
-
-// reload builds the next generation while the current one serves, runs the first probes of its
-// new targets, and swaps. On any error the current one keeps serving.
-func (l *instance) reload(ctx context.Context, request control.ReloadRequest) error {
-	begun := time.Now()
-	defer l.collecting.use()()
-	served := l.served()
-	snapshot, err := buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return l.loadSafely(served, &request) })
-	if err != nil {
-		return err
-	}
-	beside, err := l.openServices(snapshot.Config)
-	if err != nil {
-		return errors.Join(err, snapshot.Close())
-	}
-	if err := l.swap(ctx, snapshot); err != nil {
-		l.closeUnused(beside)
-		return errors.Join(err, snapshot.Close())
-	}
-	l.useServices(beside)
-	l.notifier.Use(sinks(snapshot.Config))
-	l.control.RecordReload(nil)
-	l.control.RecordLastGood(nil)
-	l.keepLastGood(snapshot, begun)
-	if ctx.Err() == nil { // otherwise it is shutting down and no longer listens
-		l.Logger.Info("reloaded", append(l.logAttrs(l.served()),
-			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
-	}
-	return nil
-}
-
-// swap runs the first probes for the loaded snapshot, then makes the server answer from it.
-func (l *instance) swap(ctx context.Context, loaded *snapshot.Snapshot) error {
-	g, err := l.prepare(ctx, loaded)
-	if err != nil {
-		return err
-	}
-	before, err := l.use(g, true)
-	if err != nil {
-		l.control.Abort(g.Snapshot.Pools)
-		g.unfollow()
-		return err
-	}
-	before.Release()
-	select {
-	case <-before.unused:
-	case <-time.After(unusedWithin):
-	}
-	return nil
-}
-
-// unusedWithin is the time that a reload waits for the last users of the previous generation, so
-// that its memory can be returned.
-const unusedWithin = time.Second
-
-// subscribe starts the probes and load polls of the snapshot, and waits for the first results
-// until ctx ends.
-func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (*health.Watch, *loads.Watch, error) {
-	tree := snapshot.Pools
-	loads, err := l.followLoads(tree)
-	if err != nil {
-		return nil, nil, err
-	}
-	l.control.Prepare(tree, loads)
-	watch, err := l.prober.Watch(tree.Targets(), func(turns []health.Transition) { l.apply(tree, turns) })
-	if err != nil {
-		l.control.Abort(tree)
-		loads.Close()
-		return nil, nil, err
-	}
-	l.control.StartProbing(watch)
-	if unknown := watch.FirstRound(ctx); unknown > 0 {
-		l.Logger.Warn("first round of probes unfinished; unknown health states count as up", "unknown", unknown)
-	}
-	loads.FirstRound(ctx)
-	l.control.ApplyLoads()
-	return watch, loads, nil
-}
-
-// apply applies health state changes to a tree.
-func (l *instance) apply(tree *pools.Tree, turns []health.Transition) {
-	l.control.Apply(tree, turns)
-	if l.OnTransition != nil {
-		l.OnTransition(turns, tree)
 	}
 }
 

@@ -53,6 +53,24 @@ func (l *instance) close(g *generation) {
 	close(g.unused)
 }
 
+// drop ends a generation that was prepared and will not serve.
+func (l *instance) drop(g *generation) {
+	l.control.Abort(g.Snapshot.Pools)
+	g.unfollow()
+}
+
+// unusedWithin is the time that a reload waits for the last users of the previous generation, so
+// that its memory can be returned.
+const unusedWithin = time.Second
+
+// awaitUnused waits until a released generation is closed, for a bounded time.
+func (g *generation) awaitUnused() {
+	select {
+	case <-g.unused:
+	case <-time.After(unusedWithin):
+	}
+}
+
 // unfollow stops the watches that keep the snapshot current.
 func (g *generation) unfollow() {
 	g.Watch.Close()

@@ -1,12 +1,35 @@
 package daemon
 
 import (
+	"context"
 	"time"
 
 	"meridian/admin/listener"
 	"meridian/config"
 	"meridian/snapshot"
 )
+
+// firstLoad calls Load. If ctx ends first, it returns neither a snapshot nor an error and does
+// not wait.
+func (l *instance) firstLoad(ctx context.Context) (*snapshot.Snapshot, error) {
+	type loaded struct {
+		snapshot *snapshot.Snapshot
+		err      error
+	}
+	done := make(chan loaded, 1)
+	l.startedAt = time.Now()
+	defer relaxGC()()
+	go func() {
+		snapshot, err := recovered(func() (*snapshot.Snapshot, error) { return l.loadFirst() })
+		done <- loaded{snapshot, err}
+	}()
+	select {
+	case got := <-done:
+		return got.snapshot, got.err
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
 
 // bindAndBuild binds the sockets of cfg and then builds its snapshot: so a port in use is
 // reported before the geo database is read, which may take seconds. A second call binds the

@@ -38,6 +38,9 @@ func (l *instance) tick(ctx context.Context) {
 	}
 }
 
+// loadPause is how long load reports are collected before they are applied to the pools.
+const loadPause = 250 * time.Millisecond
+
 // updateLoads applies load reports, those within loadPause together.
 func (l *instance) updateLoads(ctx context.Context) {
 	var due <-chan time.Time // nil: the pools have the current reports

@@ -1,6 +1,26 @@
 package control
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+
+	"meridian/discovery"
+	"meridian/health"
+	"meridian/loads"
+	"meridian/snapshot"
+)
+
+// Generation is a loaded configuration with everything that keeps its pools current.
+type Generation struct {
+	*Users // they keep its files open
+
+	Snapshot *snapshot.Snapshot // pools and configuration
+	Watch    *health.Watch
+	Loads    *loads.Watch
+	Targets  *discovery.Watch
+	Hash     string    // of its files; empty: they cannot be read
+	LoadedAt time.Time // when it was loaded
+}
 
 // Users counts the users of a resource that the last one closes.
 type Users struct {

@@ -1,0 +1,184 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"meridian/admin/listener"
+	"meridian/control"
+	"meridian/snapshot"
+)
+
+// handleReload reloads, and answers a request.
+func (l *instance) handleReload(ctx context.Context, request control.ReloadRequest) {
+	l.notify(NotifyReloading)
+	defer func() {
+		if ctx.Err() == nil {
+			l.notify(NotifyReady)
+		}
+	}()
+	defer l.processors.use()()
+	begun, before := time.Now(), l.adminListener
+	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, &request) })
+	l.notePanic(err)
+	if err != nil && ctx.Err() == nil { // at shutdown the result of the load is not needed
+		l.control.RecordReload(err)
+		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
+	}
+	request.Answer(control.ReloadOutcome{Loaded: l.loaded(begun, before), Err: err})
+	if before != l.adminListener {
+		before.Close() // waits until the answer is sent, which may go through it
+	}
+	if ctx.Err() == nil { // unless it is shutting down
+		freeOSMemory()
+	}
+}
+
+// reload replaces what serves by what the configuration says now. All steps that can fail come
+// first, while the old generation serves; an error undoes those before it.
+func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (err error) {
+	begun := time.Now()
+	defer l.collecting.use()()
+	var undo undoList
+	defer func() { err = undo.ifFailed(err) }()
+
+	loaded, err := l.loadAgain(ctx, request) // read the files, build and check, in the background
+	if err != nil {
+		return err
+	}
+	undo.add(loaded.Close)
+	services, err := l.openServices(loaded.Config) // the API and the state directory
+	if err != nil {
+		return err
+	}
+	undo.add(func() error { l.closeUnused(services); return nil })
+	g, err := l.prepare(ctx, loaded) // first lookups, probes and load reports
+	if err != nil {
+		return err
+	}
+	undo.add(func() error { l.drop(g); return nil })
+	before, err := l.use(g, true) // open and close sockets, and answer from the new snapshot
+	if err != nil {
+		return err
+	}
+
+	before.Release() // closes its files, when its last user does
+	before.awaitUnused()
+	l.useServices(services)
+	l.notifier.Use(sinks(loaded.Config))
+	l.control.RecordReload(nil)
+	l.control.RecordLastGood(nil)
+	l.keepLastGood(loaded, begun)
+	l.logReloaded(ctx, begun)
+	return nil
+}
+
+// undoList undoes steps.
+type undoList []func() error
+
+// add adds the reverse of a step that succeeded.
+func (u *undoList) add(step func() error) { *u = append(*u, step) }
+
+// ifFailed undoes the steps, the last one first, if err is an error. It returns err with the errors
+// of undoing.
+func (u undoList) ifFailed(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, step := range slices.Backward(u) {
+		err = errors.Join(err, step())
+	}
+	return err
+}
+
+// loadAgain loads the configuration in the background, while the current one is served.
+func (l *instance) loadAgain(ctx context.Context, request *control.ReloadRequest) (*snapshot.Snapshot, error) {
+	served := l.served()
+	return buildSafely(ctx, l, func() (*snapshot.Snapshot, error) { return l.loadSafely(served, request) })
+}
+
+// loadSafely loads the configuration while the current one is served, and refuses it if it would
+// remove too much or break a guardrail.
+func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.ReloadRequest) (*snapshot.Snapshot, error) {
+	if err := l.control.CheckFrozen(request.OverrideGuardrail); err != nil {
+		return nil, err
+	}
+	snapshot, err := l.Load(l.builder())
+	if err != nil {
+		return snapshot, err
+	}
+	if !request.AllowRemoval {
+		err = refuseRemoval(countLoaded(served), countLoaded(snapshot))
+	}
+	if err == nil {
+		err = l.control.CheckReload(snapshot, request.OverrideGuardrail)
+	}
+	if err != nil {
+		return nil, errors.Join(err, snapshot.Close())
+	}
+	return snapshot, nil
+}
+
+// logReloaded logs a reload, unless the server is shutting down and no longer listens.
+func (l *instance) logReloaded(ctx context.Context, begun time.Time) {
+	if ctx.Err() == nil {
+		l.Logger.Info("reloaded", append(l.logAttrs(l.served()),
+			"took", time.Since(begun).Round(time.Millisecond), "counted", l.server.Counters())...)
+	}
+}
+
+// countLoaded counts the contents of a snapshot.
+func countLoaded(s *snapshot.Snapshot) *control.Loaded {
+	n := &control.Loaded{Config: s.Config.File, Zones: len(s.Config.Zones), Pools: len(s.Config.Pools)}
+	for _, z := range s.Zones.Summary() {
+		n.Names += z.Names
+		n.Bound += z.Balanced
+		n.Records += z.Records
+	}
+	return n
+}
+
+// loaded describes what is served after a reload that began at begun, with the API at before.
+func (l *instance) loaded(begun time.Time, before *listener.Listener) *control.Loaded {
+	n := countLoaded(l.served())
+	n.Took, n.AdminMoved = time.Since(begun), before != l.adminListener
+	if l.adminListener != nil {
+		n.Admin = l.adminListener.Addr()
+	}
+	return n
+}
+
+// reasons returns the log attributes of a failed reload.
+func reasons(err error) []any {
+	attributes := []any{"error", err}
+	if r := (*control.RequestError)(nil); errors.As(err, &r) && r.Hint != "" {
+		attributes = append(attributes, "hint", r.Hint)
+	}
+	return attributes
+}
+
+// refuseRemoval returns an error for a configuration that would remove most of the served data,
+// as an empty or truncated file does:
+//
+//	served        new                       outcome
+//	some zones    no zones                  refused
+//	n names       fewer than n/2            refused
+//	n balanced    fewer than n/2            refused
+//	-             anything else             loaded
+func refuseRemoval(served, next *control.Loaded) error {
+	what := ""
+	switch {
+	case served.Zones > 0 && next.Zones == 0:
+		what = fmt.Sprintf("the new configuration has no zones; %d are served", served.Zones)
+	case 2*next.Names < served.Names:
+		what = fmt.Sprintf("the new configuration has %d names, fewer than half of the %d that are served", next.Names, served.Names)
+	case 2*next.Bound < served.Bound:
+		what = fmt.Sprintf("the new configuration has %d balanced names, fewer than half of the %d that are served", next.Bound, served.Bound)
+	default:
+		return nil
+	}
+	return &control.RequestError{What: what, Hint: "meridian reload --allow-removal loads it all the same; at a start, serve --allow-removal"}
+}
