@@ -5,6 +5,9 @@
 //	PUT    /v1/overrides                {target, kind, value, reason, for}: drain, force or reduce the weight; POST does the same
 //	DELETE /v1/overrides?target=T&kind=K   remove an override; any kind without K
 //	POST   /v1/reload                   {allow_removal}: load the configuration again
+//	GET    /v1/config                   the served configuration; PUT replaces it
+//	POST   /v1/config/check             what a configuration has, or its errors; /v1/config/plan: its effect on traffic
+//	GET    /v1/config/generations       configurations that have served; POST /v1/config/rollback {generation}
 //	POST   /v1/clear                    {target}: release its holds
 //	POST   /v1/checks/NAME/reports      {address, up, reason, lease}: the result of a check of type push
 //	POST   /v1/probe                    {check, address}: run a check once, now, and show its steps
@@ -76,6 +79,12 @@ func New(c *control.Control, o Options) http.Handler {
 	guarded.HandleFunc("POST /v1/overrides", a.audited("set an override", a.override))
 	guarded.HandleFunc("DELETE /v1/overrides", a.audited("remove an override", a.deleteOverride))
 	guarded.HandleFunc("POST /v1/reload", a.audited("reload", a.reload))
+	guarded.HandleFunc("GET /v1/config", a.configGet)
+	guarded.HandleFunc("PUT /v1/config", adminOnly(a.audited("change the configuration", a.configPut)))
+	guarded.HandleFunc("POST /v1/config/check", a.configCheck)
+	guarded.HandleFunc("POST /v1/config/plan", a.configPlan)
+	guarded.HandleFunc("GET /v1/config/generations", a.configGenerations)
+	guarded.HandleFunc("POST /v1/config/rollback", adminOnly(a.audited("roll the configuration back", a.configRollback)))
 	guarded.HandleFunc("POST /v1/clear", a.audited("clear holds", a.clear))
 	guarded.HandleFunc("POST /v1/checks/{check}/reports", a.auditedReport)
 	guarded.HandleFunc("POST /v1/probe", a.audited("probe", a.probe))

@@ -191,7 +191,11 @@ const repeated = "..."
 // query returns the parameters of a request. If one is not in known, it answers with an error and
 // ok is false.
 func query(w http.ResponseWriter, r *http.Request, known ...string) (words url.Values, ok bool) {
-	words = r.URL.Query()
+	words, err := url.ParseQuery(escapePercent(r.URL.RawQuery))
+	if err != nil {
+		problem(w, http.StatusBadRequest, err.Error(), "percent-encode the values of parameters")
+		return words, false
+	}
 	for word := range words {
 		many := slices.Contains(known, word+repeated)
 		if !many && !slices.Contains(known, word) {
@@ -204,6 +208,20 @@ func query(w http.ResponseWriter, r *http.Request, known ...string) (words url.V
 		}
 	}
 	return words, true
+}
+
+// escapePercent escapes each percent sign that begins no escape, so that max_moved=10% may be written as it is read:
+// url.ParseQuery rejects it, and URL.Query leaves the parameter out.
+func escapePercent(raw string) string {
+	hex := func(c byte) bool { return strings.IndexByte("0123456789abcdefABCDEF", c) >= 0 }
+	var b strings.Builder
+	for i := range len(raw) {
+		b.WriteByte(raw[i])
+		if raw[i] == '%' && (i+2 >= len(raw) || !hex(raw[i+1]) || !hex(raw[i+2])) {
+			b.WriteString("25")
+		}
+	}
+	return b.String()
 }
 
 // parseTarget parses the target parameter. If it is invalid, it answers with an error and ok is

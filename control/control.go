@@ -24,6 +24,7 @@ import (
 
 	"meridian/control/event"
 	"meridian/control/event/notify"
+	"meridian/control/generations"
 	"meridian/control/state"
 	"meridian/health"
 	"meridian/loads"
@@ -46,6 +47,9 @@ type Control struct {
 	prober   *health.Prober
 	notifier *notify.Notifier
 	writer   atomic.Pointer[state.Writer] // nil: the state is in memory only
+	load     Loader
+
+	generations atomic.Pointer[generations.Store] // nil: none serves yet
 
 	conditions conditions
 	states     stateLog

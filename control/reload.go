@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/control/generations"
 )
 
 // ReloadStatus is the outcome of the last reload. After a refused reload, the previous
@@ -46,6 +47,12 @@ type ReloadRequest struct {
 	AllowRemoval      bool
 	OverrideGuardrail string // the reason to load against the guardrails; empty: they bind
 
+	// Of a new configuration by the API.
+	Documents []config.Document      // its files; nil: they are read
+	MaxMoved  float64                // the part of the clients that it may move; 0: any
+	IfMatch   []string               // the hashes that the served configuration may have; none: any
+	Origin    generations.Generation // Source, Who and Reason
+
 	done chan<- ReloadOutcome // has room for one; nil: no caller waits
 }
 
@@ -67,6 +74,8 @@ type Loaded struct {
 
 	Admin      string `json:"admin,omitempty"`       // the address of the API; empty: it is off now
 	AdminMoved bool   `json:"admin_moved,omitempty"` // the reload changed it
+
+	Generation uint64 `json:"generation,omitempty"` // of the configuration; 0: it is not stored
 }
 
 // Answer reports the outcome to the caller of Reload.

@@ -42,6 +42,10 @@ type Daemon struct {
 	// snapshot.BuildInBackground for a reload. The first builder binds the sockets first; it may
 	// return a *BindError, and Load passes it on.
 	Load func(snapshot.Builder) (*snapshot.Snapshot, error)
+	// Documents reads the files of the configuration, and LoadDocuments is Load for other texts of them. If they are
+	// nil, the API cannot change the configuration.
+	Documents     func() ([]config.Document, error)
+	LoadDocuments func([]config.Document, snapshot.Builder) (*snapshot.Snapshot, error)
 	// Reload asks for a reload with each signal; nil: never.
 	Reload <-chan os.Signal
 	// Ready, unless nil, is called once, when the server starts to answer.
@@ -120,6 +124,7 @@ func (l *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	run.restoreState(beside.stateDir)
+	run.control.UseLoader(run.loadCandidate)
 	defer run.notifier.Close()
 	defer run.tracker.Close()
 	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
@@ -139,6 +144,7 @@ func (l *Daemon) Run(ctx context.Context) error {
 		return &BindError{err}
 	}
 	run.useServices(beside)
+	run.recordGeneration("start")
 	run.notifier.Use(sinks(g.Snapshot.Config))
 	run.control.FinishStart()
 	run.prober.ConfirmFirst()

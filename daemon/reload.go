@@ -24,7 +24,7 @@ func (l *instance) handleReload(ctx context.Context, request control.ReloadReque
 	begun, before := time.Now(), l.adminListener
 	_, err := recovered(func() (struct{}, error) { return struct{}{}, l.reload(ctx, &request) })
 	l.notePanic(err)
-	if err != nil && ctx.Err() == nil { // at shutdown the result of the load is not needed
+	if err != nil && ctx.Err() == nil && request.Documents == nil { // at shutdown the result is not needed; the API has its own record
 		l.control.RecordReload(err)
 		l.Logger.Error("reload refused; the old configuration keeps serving", reasons(err)...)
 	}
@@ -55,6 +55,14 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 		return err
 	}
 	undo.add(func() error { l.closeUnused(services); return nil })
+	unpublish, err := l.publish(request) // the files and the generation of a configuration by the API
+	if err != nil {
+		return err
+	}
+	undo.add(unpublish)
+	if request.Documents != nil {
+		begun = time.Now() // its files are new, and have not changed while they were loaded
+	}
 	g, err := l.prepare(ctx, loaded) // first lookups, probes and load reports
 	if err != nil {
 		return err
@@ -68,6 +76,7 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 	before.Release() // closes its files, when its last user does
 	before.awaitUnused()
 	l.useServices(services)
+	l.recordGeneration("reload")
 	l.notifier.Use(sinks(loaded.Config))
 	l.control.RecordReload(nil)
 	l.control.RecordLastGood(nil)
@@ -106,7 +115,10 @@ func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.Reload
 	if err := l.control.CheckFrozen(request.OverrideGuardrail); err != nil {
 		return nil, err
 	}
-	snapshot, err := l.Load(l.builder())
+	if tag := l.control.ConfigTag(); len(request.IfMatch) > 0 && !slices.Contains(request.IfMatch, tag) {
+		return nil, &control.RequestError{Stale: true, What: "the configuration has changed", Hint: "GET /v1/config returns the present one and its ETag"}
+	}
+	snapshot, err := l.loadRequested(request)
 	if err != nil {
 		return snapshot, err
 	}
@@ -115,6 +127,9 @@ func (l *instance) loadSafely(served *snapshot.Snapshot, request *control.Reload
 	}
 	if err == nil {
 		err = l.control.CheckReload(snapshot, request.OverrideGuardrail)
+	}
+	if err == nil && request.MaxMoved > 0 {
+		err = l.control.CheckMoved(snapshot, request.MaxMoved)
 	}
 	if err != nil {
 		return nil, errors.Join(err, snapshot.Close())
@@ -147,6 +162,9 @@ func (l *instance) loaded(begun time.Time, before *listener.Listener) *control.L
 	n.Took, n.AdminMoved = time.Since(begun), before != l.adminListener
 	if l.adminListener != nil {
 		n.Admin = l.adminListener.Addr()
+	}
+	if g := l.control.Generations().Latest(); g != nil && g.Hash == l.control.ConfigTag() {
+		n.Generation = g.Number
 	}
 	return n
 }

@@ -77,6 +77,9 @@ func (l *instance) useServices(b *services) {
 		b.adminListener.Serve(b.handler)
 	}
 	k := l.control.Writer()
+	if l.control.Generations() == nil || k != nil && k.Dir() != b.stateDir || k == nil && b.stateDir != nil {
+		l.openGenerations(l.served().Config.State)
+	}
 	if k != nil && k.Dir() == b.stateDir {
 		return
 	}

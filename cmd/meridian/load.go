@@ -39,6 +39,16 @@ func loadCopy(copied *config.Copy, builder snapshot.Builder, stderr io.Writer) (
 	return snapshot, found.print(stderr)
 }
 
+// loadDocuments does the same as loadBuilt for texts, and prints nothing.
+func loadDocuments(documents []config.Document, builder snapshot.Builder) (*snapshot.Snapshot, error) {
+	cfg, _, err := config.LoadDocuments(documents)
+	if cfg == nil {
+		return nil, findings{errs: errorsOf(documents[0].File, err)}.err()
+	}
+	snapshot, found := compile(cfg, findings{}, builder)
+	return snapshot, found.err()
+}
+
 // loadBriefly does the same as loadBuilt for commands that run repeatedly: it applies change,
 // unless nil, to a valid configuration, and prints only the number of warnings.
 func loadBriefly(paths []string, change func(*config.Config) error, stderr io.Writer) (*snapshot.Snapshot, error) {

@@ -100,7 +100,11 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	metrics := telemetry.New(telemetry.Options{Logger: logger, Version: buildVersion()})
 	defer metrics.QueryLog().Close()
 	l := daemon.Daemon{
-		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
+		Load:      func(b snapshot.Builder) (*snapshot.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
+		Documents: func() ([]config.Document, error) { return config.ReadDocuments(o.paths...) },
+		LoadDocuments: func(d []config.Document, b snapshot.Builder) (*snapshot.Snapshot, error) {
+			return loadDocuments(d, o.builder(b))
+		},
 		LastGood: &daemon.LastGood{
 			Paths: o.paths, Folders: o.folders, Strict: o.strict, AllowRemoval: o.allowRemoval,
 			Load: func(copied *config.Copy, b snapshot.Builder) (*snapshot.Snapshot, error) {
