@@ -50,11 +50,11 @@ var below = map[string][]string{
 	"daemon":                    {"admin/listener", "config", "control", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server", "server/answer", "server/answer/answertest", "snapshot", "control/generations"},
 	"admin":                     {"admin/dashboard", "config", "control", "control/event", "counterpart", "daemon", "plan", "pools", "snapshot", "control/generations"},
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},
-	"cmd/meridian":              {"admin", "config", "control", "control/event", "control/state", "counterpart", "daemon", "discovery", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health", "health/probe", "plan", "pools", "server/answer", "snapshot", "telemetry"},
+	"cmd/meridian":              {"admin", "admin/listener", "config", "control", "control/event", "control/state", "counterpart", "daemon", "discovery", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health", "health/probe", "plan", "pools", "server/answer", "snapshot", "telemetry"},
 	"control/state":             {},
 	"telemetry":                 {"config", "control", "counterpart", "daemon", "health", "health/probe", "pools", "server/answer", "snapshot", "telemetry/dnstap"},
 	"telemetry/dnstap":          {"counterpart"},
-	"admin/listener":            {"server"},
+	"admin/listener":            {"certs", "config", "server"},
 
 	".":               {"config"},
 	"bench/city":      {},

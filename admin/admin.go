@@ -47,6 +47,8 @@ type Options struct {
 	Tokens  []Token // one is required in each request; none: anyone who can connect has full control
 	Version string  // of this binary
 
+	ClientCA bool // a client certificate identifies a user; without it or a token a request is refused
+
 	Metrics http.Handler // serves /metrics; nil: there is none
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -32,7 +33,11 @@ func (a *api) auth(next http.Handler) http.Handler {
 			problem(w, http.StatusForbidden, "the request comes from a web page of another origin", "use the dashboard of this server, or a tool that sends no Origin")
 			return
 		}
-		if len(a.Tokens) == 0 {
+		if name := certificateName(r); a.ClientCA && name != "" {
+			a.asCertificate(w, r, name, next)
+			return
+		}
+		if len(a.Tokens) == 0 && !a.ClientCA {
 			if !hostIsAddress(r.Host) {
 				problem(w, http.StatusForbidden, fmt.Sprintf("the request is for host %q", r.Host), "use an address or localhost, or set admin.tokens")
 				return
@@ -51,6 +56,35 @@ func (a *api) auth(next http.Handler) http.Handler {
 			next.ServeHTTP(w, withUser(r, token.Name, token.Role))
 		}
 	})
+}
+
+// asCertificate passes a request of the user of a client certificate to next, unless its role may not send it.
+func (a *api) asCertificate(w http.ResponseWriter, r *http.Request, name string, next http.Handler) {
+	role := Operator
+	for _, t := range a.Tokens {
+		if t.Name == name {
+			role = t.Role
+		}
+	}
+	if !role.may(r) {
+		problem(w, http.StatusForbidden, fmt.Sprintf("%s is a viewer, and may change nothing", name), "use a certificate or token of the role operator")
+		return
+	}
+	next.ServeHTTP(w, withUser(r, name, role))
+}
+
+// certificateName returns the name in the verified client certificate of a request; empty: it has none.
+func certificateName(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return ""
+	}
+	cert := r.TLS.PeerCertificates[0]
+	for _, name := range slices.Concat([]string{cert.Subject.CommonName}, cert.DNSNames, cert.EmailAddresses) {
+		if name != "" {
+			return name
+		}
+	}
+	return "certificate " + cert.SerialNumber.String()
 }
 
 // hostIsAddress reports whether a Host is an address or localhost, with or without a port.
@@ -80,6 +114,9 @@ func ReadToken(file string) (string, error) {
 	data, err := readHead(file)
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
+		return "", fmt.Errorf("other users can read it: chmod 600 %s", file)
 	}
 	token := strings.TrimSpace(string(data))
 	switch {

@@ -20,6 +20,7 @@ import (
 // completes it.
 type services struct {
 	handler       http.Handler       // nil: no API
+	security      *listener.Security // for handler
 	adminListener *listener.Listener // for handler
 	stateDir      *state.Dir         // nil: the state is in memory only
 }
@@ -45,6 +46,9 @@ func (l *instance) open(b *services, cfg *config.Config) (err error) {
 		return nil
 	}
 	if b.handler, err = l.Admin(l.control, cfg.Admin); err != nil {
+		return err
+	}
+	if b.security, err = listener.NewSecurity(&cfg.Admin, l.Logger); err != nil {
 		return err
 	}
 	if l.adminListener != nil && l.adminListener.Configured == cfg.Admin.Listen {
@@ -74,7 +78,7 @@ func (l *instance) useServices(b *services) {
 	}
 	l.adminListener = b.adminListener
 	if b.adminListener != nil {
-		b.adminListener.Serve(b.handler)
+		b.adminListener.Serve(b.handler, b.security)
 	}
 	k := l.control.Writer()
 	if l.control.Generations() == nil || k != nil && k.Dir() != b.stateDir || k == nil && b.stateDir != nil {

@@ -68,8 +68,10 @@ func (l *instance) bindAdmin(cfg *config.Config) error {
 		}
 		l.adminListener = opened
 	}
-	if handler, err := l.Admin(l.control, cfg.Admin); err == nil { // openServices reports the error
-		l.adminListener.Serve(handler)
+	handler, err := l.Admin(l.control, cfg.Admin)
+	security, failed := listener.NewSecurity(&cfg.Admin, l.Logger)
+	if err == nil && failed == nil { // openServices reports the errors
+		l.adminListener.Serve(handler, security)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -95,6 +96,9 @@ func (l *limitListener) waitLocked(c *limitedConn) {
 
 // onState receives the connection states from http.Server.
 func (l *limitListener) onState(conn net.Conn, state http.ConnState) {
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
 	if c, ok := conn.(*limitedConn); ok && state == http.StateIdle {
 		l.mu.Lock()
 		defer l.mu.Unlock()

@@ -27,7 +27,7 @@ func openTest(t *testing.T, log io.Writer, handler http.HandlerFunc) *Listener {
 		t.Fatal(err)
 	}
 	d.http.ReadHeaderTimeout, d.http.ReadTimeout, d.http.IdleTimeout = time.Hour, time.Hour, time.Hour
-	d.Serve(handler)
+	d.Serve(handler, new(Security))
 	t.Cleanup(d.Close)
 	return d
 }

@@ -32,6 +32,7 @@ type Listener struct {
 	limit      *limitListener // on listener
 	http       *http.Server
 	handler    atomic.Pointer[http.Handler]
+	security   atomic.Pointer[Security]
 	served     chan struct{} // closed when http stops serving; nil: it never served
 }
 
@@ -69,8 +70,9 @@ func Open(asked netip.AddrPort, before *Listener, log *slog.Logger) (*Listener, 
 	return d, nil
 }
 
-// Serve switches to handler and starts answering on the first call.
-func (d *Listener) Serve(handler http.Handler) {
+// Serve switches to handler, and for new connections to security, and starts answering on the first call.
+func (d *Listener) Serve(handler http.Handler, security *Security) {
+	d.security.Store(security)
 	d.handler.Store(&handler)
 	if d.served != nil {
 		return
@@ -78,7 +80,7 @@ func (d *Listener) Serve(handler http.Handler) {
 	d.served = make(chan struct{})
 	go func() {
 		defer close(d.served)
-		_ = d.http.Serve(d.limit) // returns when Close closes it
+		_ = d.http.Serve(secured{d.limit, d}) // returns when Close closes it
 	}()
 }
 

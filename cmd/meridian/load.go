@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
 
 	"meridian/admin"
+	"meridian/admin/listener"
 	"meridian/config"
 	"meridian/daemon"
 	"meridian/snapshot"
@@ -122,6 +124,9 @@ func checkFiles(cfg *config.Config) (faults []config.Error) {
 		if _, err := admin.ReadToken(t.File); err != nil {
 			faults = append(faults, cfg.ErrorAt(t.Pos, fmt.Sprintf("admin.tokens[%d].file", i), err.Error(), hint))
 		}
+	}
+	if _, err := listener.NewSecurity(&cfg.Admin, slog.New(slog.DiscardHandler)); err != nil {
+		faults = append(faults, cfg.ErrorAt(cfg.Admin.TLS.Pos, "admin.tls", err.Error(), "name PEM files of a certificate and its key"))
 	}
 	if info, err := os.Stat(cfg.State); cfg.State != "" && err == nil && !info.IsDir() {
 		faults = append(faults, cfg.ErrorAt(cfg.StatePos, "state", cfg.State+" is a file", "name a directory; it is created if missing"))

@@ -137,6 +137,6 @@ func adminHandler(metrics *telemetry.Metrics) func(*control.Control, config.Admi
 		if err != nil {
 			return nil, err
 		}
-		return admin.New(control, admin.Options{Tokens: tokens, Version: buildVersion(), Metrics: metrics.Handler(control)}), nil
+		return admin.New(control, admin.Options{Tokens: tokens, ClientCA: cfg.TLS.ClientCA != "", Version: buildVersion(), Metrics: metrics.Handler(control)}), nil
 	}
 }
