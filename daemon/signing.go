@@ -17,8 +17,14 @@ const (
 // keyKeeper updates the keys of signed zones. The goroutine of serve uses it.
 type keyKeeper struct {
 	timer   *time.Timer
-	asking  chan error // has the result of the questions to parents; nil: none are asked
+	asking  chan parentAnswers // nil: no questions are under way
 	failure map[string]string
+}
+
+// parentAnswers is the result of the questions to parents.
+type parentAnswers struct {
+	asked bool // false: no zone was due
+	err   error
 }
 
 func newKeyKeeper() *keyKeeper {
@@ -53,14 +59,17 @@ func (l *instance) updateKeys(ctx context.Context, k *keyKeeper) {
 // come within seconds.
 func (l *instance) askParents(ctx context.Context, k *keyKeeper, signing *snapshot.Signing) bool {
 	select {
-	case err := <-k.asking:
+	case result := <-k.asking:
 		k.asking = nil
-		l.reportParents(k, err)
+		l.reportParents(k, result)
 	default:
 	}
 	if k.asking == nil {
-		result := make(chan error, 1)
-		go func() { result <- signing.AskParents(ctx, time.Now()) }()
+		result := make(chan parentAnswers, 1)
+		go func() {
+			asked, err := signing.AskParents(ctx, time.Now())
+			result <- parentAnswers{asked, err}
+		}()
 		k.asking = result
 	}
 	return signing.Waits()
@@ -89,9 +98,9 @@ func (l *instance) reportUpdate(k *keyKeeper, err error) {
 }
 
 // reportParents does the same for the questions to parents.
-func (l *instance) reportParents(k *keyKeeper, err error) {
-	switch {
-	case !k.differs("ask", err):
+func (l *instance) reportParents(k *keyKeeper, result parentAnswers) {
+	switch err := result.err; {
+	case !result.asked, !k.differs("ask", err):
 	case err == nil:
 		l.Logger.Info("the parent answers for DS records again")
 	default:

@@ -219,6 +219,15 @@ func TestSlotsCoverAllTimeAndSpreadSets(t *testing.T) {
 	}
 }
 
+func TestSignaturesAreValidDuringTheirWholeSlot(t *testing.T) {
+	short := Timing{Validity: 30 * time.Second, Refresh: 20 * time.Second, Inception: time.Hour}
+	for at := range int64(40) {
+		if s := short.slotAt(wire(t, "a.example."), dns.TypeA, now+at); int64(s.inception) > now+at || int64(s.expiration) < now+at+10 {
+			t.Fatalf("slot %+v at %d: want a valid signature with 10 s left", s, now+at)
+		}
+	}
+}
+
 func TestBusySignerWaitsASecondAndFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSigner(0, 1)

@@ -9,7 +9,7 @@ import (
 
 // Timing holds how long signatures are valid. All are whole seconds.
 type Timing struct {
-	Validity  time.Duration // from inception to expiration
+	Validity  time.Duration // from the beginning of a slot to the expiration of its signatures
 	Refresh   time.Duration // the length of a slot, after which there is a new signature
 	Inception time.Duration // how long before its slot a signature becomes valid, for clocks that are behind
 }
@@ -30,6 +30,9 @@ func (t *Timing) slotAt(owner dnsname.Wire, typ uint16, now int64) slot {
 	phase := int64(crc32.Update(uint32(typ), castagnoli, owner)) % refresh
 	number := (now + phase) / refresh
 	begin := number*refresh - phase
-	inception := begin - int64(t.Inception/time.Second)
-	return slot{number: uint32(number), inception: uint32(inception), expiration: uint32(inception + int64(t.Validity/time.Second))}
+	return slot{
+		number:     uint32(number),
+		inception:  uint32(begin - int64(t.Inception/time.Second)),
+		expiration: uint32(begin + int64(t.Validity/time.Second)),
+	}
 }

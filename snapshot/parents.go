@@ -31,8 +31,9 @@ const (
 const maxAsking = 16
 
 // AskParents asks the servers of the parents for the DS records of the zones that are due. It returns an error that
-// names the first zone without an answer of all servers. It is for one goroutine at a time.
-func (s *Signing) AskParents(ctx context.Context, now time.Time) error {
+// names the first zone without an answer of all servers, and asked is false if no zone was due. It is for one goroutine at
+// a time.
+func (s *Signing) AskParents(ctx context.Context, now time.Time) (asked bool, err error) {
 	var (
 		all   sync.WaitGroup
 		mu    sync.Mutex
@@ -44,7 +45,7 @@ func (s *Signing) AskParents(ctx context.Context, now time.Time) error {
 		if s.Zones[i] == nil || policy.Manager != config.AutoManager || len(policy.Parent.Servers) == 0 || !p.due(policy, now) {
 			continue
 		}
-		p.asked = now
+		p.asked, asked = now, true
 		room <- struct{}{}
 		all.Go(func() {
 			defer func() { <-room }()
@@ -61,7 +62,7 @@ func (s *Signing) AskParents(ctx context.Context, now time.Time) error {
 		})
 	}
 	all.Wait()
-	return first
+	return asked, first
 }
 
 // due reports whether the parent is to be asked: often while a rollover waits, but not more often than resolvers forget

@@ -56,8 +56,11 @@ func TestOldKeyIsRemovedWhenTheParentHasTheNewDS(t *testing.T) {
 	}
 	now = now.Add(30 * 24 * time.Hour)
 	update()
-	if err := s.Signing.AskParents(t.Context(), now); err == nil || !strings.Contains(err.Error(), "no authority for the DS of example.com.") {
-		t.Errorf("error %v, want that of the parent", err)
+	if asked, err := s.Signing.AskParents(t.Context(), now); !asked || err == nil || !strings.Contains(err.Error(), "no authority for the DS of example.com.") {
+		t.Errorf("asked %t, error %v, want that of the parent", asked, err)
+	}
+	if asked, err := s.Signing.AskParents(t.Context(), now); asked || err != nil {
+		t.Errorf("asked %t, error %v at once after a failure", asked, err)
 	}
 	if update(); len(s.Signing.Zones[0].KeyTags(dns.TypeDNSKEY)) != 2 {
 		t.Fatal("the old key was removed without the DS of the new one")
@@ -69,7 +72,7 @@ func TestOldKeyIsRemovedWhenTheParentHasTheNewDS(t *testing.T) {
 	}
 	wanted.Store(keys.Wanted(state.Keys, request.Policy).Key)
 	now = now.Add(2 * time.Hour)
-	if err := s.Signing.AskParents(t.Context(), now); err != nil {
+	if _, err := s.Signing.AskParents(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 	done := update()

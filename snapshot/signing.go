@@ -2,12 +2,9 @@ package snapshot
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"meridian/config"
 	"meridian/dnssec"
@@ -95,7 +92,7 @@ func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.Sig
 	if err != nil {
 		return nil, err
 	}
-	extra, err := extraKeys(z.ExtraDNSKEYs)
+	extra, err := keys.ReadExtra(z.ExtraDNSKEYs, z.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -105,32 +102,6 @@ func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.Sig
 	}
 	s.changed = append(s.changed, plan.Changed...)
 	return &set, nil
-}
-
-// extraKeys reads the DNSKEY records of other signers (RFC 8901) from a master file. An empty path has none.
-func extraKeys(path string) ([][]byte, error) {
-	if path == "" {
-		return nil, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var all [][]byte
-	p := dns.NewZoneParser(f, ".", path)
-	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
-		if _, is := rr.(*dns.DNSKEY); !is {
-			return nil, fmt.Errorf("%s has a record of type %s, want only DNSKEY", path, dns.Type(rr.Header().Rrtype))
-		}
-		packed := make([]byte, dns.Len(rr))
-		end, err := dns.PackRR(rr, packed, 0, nil, false)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		all = append(all, packed[end-int(rr.Header().Rdlength):end])
-	}
-	return all, p.Err()
 }
 
 // WritingKeys returns a builder for a server that serves the result: keys that it makes or changes are written to
@@ -153,10 +124,11 @@ func (s *Signing) writeKeys() error {
 	if len(s.changed) == 0 {
 		return nil
 	}
-	folder, err := keys.Open(s.cfg.DNSSEC.Keys)
+	folder, err := keys.OpenLocked(s.cfg.DNSSEC.Keys)
 	if err != nil {
 		return err
 	}
+	defer folder.Close()
 	for _, k := range s.changed {
 		if err := folder.Write(k); err != nil {
 			return err

@@ -91,7 +91,7 @@ func (f *Folder) Update(r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	extra, err := readExtra(r.Extra, r.Zone)
+	extra, err := ReadExtra(r.Extra, r.Zone)
 	if err != nil {
 		return Result{}, err
 	}
@@ -141,8 +141,9 @@ func (f *Folder) lastSeen() (time.Time, error) {
 	return at, nil
 }
 
-// readExtra reads the DNSKEY records of other signers from a master file.
-func readExtra(path string, zone dnsname.Name) (records [][]byte, err error) {
+// ReadExtra reads the DNSKEY records of other signers (RFC 8901) of a zone from a master file, as RDATA. An empty path
+// has none.
+func ReadExtra(path string, zone dnsname.Name) (records [][]byte, err error) {
 	if path == "" {
 		return nil, nil
 	}
