@@ -94,7 +94,7 @@ func TestForeignPagesReadNothing(t *testing.T) {
 			t.Errorf("%s: a drain: %d", name, code)
 		}
 	}
-	if _, body := answered(h, asked("GET", "/v1/overrides", "")); body != "[]" {
+	if _, body := answered(h, asked("GET", "/v1/overrides", "")); body != `{ "overrides": [] }` {
 		t.Errorf("overrides of foreign pages: %s", body)
 	}
 }
