@@ -22,13 +22,14 @@ const maxConfig = 16 << 20
 // configTypes are the content types of a configuration.
 var configTypes = []string{"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
 
-// configGet answers with the text of the served configuration; file selects one of several files.
+// configGet answers with the text of the served configuration, or of a stored generation; file selects one of several
+// files.
 func (a *api) configGet(w http.ResponseWriter, r *http.Request) {
-	words, ok := query(w, r, "file")
+	words, ok := query(w, r, "file", "generation")
 	if !ok {
 		return
 	}
-	_, files, err := a.control.ServedFiles()
+	files, err := a.filesOf(words.Get("generation"))
 	if err != nil {
 		writeError(w, err)
 		return
@@ -40,7 +41,9 @@ func (a *api) configGet(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, f := range files {
 		if file == "" || f.Path == file {
-			a.tagConfig(w)
+			if words.Get("generation") == "" {
+				a.tagConfig(w)
+			}
 			w.Header().Set("Content-Type", "application/yaml")
 			w.Header().Set("Cache-Control", "no-store")
 			_, _ = io.WriteString(w, f.Text) // fails if the client has gone
@@ -48,6 +51,20 @@ func (a *api) configGet(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	problem(w, http.StatusNotFound, fmt.Sprintf("no file %q in the configuration", file), "GET /v1/config/generations lists the files")
+}
+
+// filesOf returns the files of a generation, of the served one if number is empty.
+func (a *api) filesOf(number string) ([]generations.File, error) {
+	if number == "" {
+		_, files, err := a.control.ServedFiles()
+		return files, err
+	}
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("generation: %q is not a number; GET /v1/config/generations lists them", number)
+	}
+	_, files, err := a.control.StoredFiles(n)
+	return files, err
 }
 
 // tagConfig sets the ETag of the served configuration, for a later If-Match.

@@ -16,6 +16,8 @@ func TestConfigurationRequestsThatAreRefused(t *testing.T) {
 	expectCode(t, send(t, h, "PUT", "/v1/config", "{}", "Content-Type", yaml, "If-Match", `"x"`), 412, "the configuration has changed")
 	expectCode(t, send(t, h, "POST", "/v1/config/rollback", `{"generation": 9}`), 404, "no generation 9")
 	expectCode(t, send(t, h, "POST", "/v1/config/rollback", `{"generation": "9"}`), 400, "want a")
+	expectCode(t, send(t, h, "GET", "/v1/config?generation=9", ""), 404, "no generation 9")
+	expectCode(t, send(t, h, "GET", "/v1/config?generation=last", ""), 400, "is not a number")
 	expectCode(t, send(t, h, "GET", "/v1/config/generations", ""), 200, `"generations": []`)
 	secret := "0123456789abcdef"
 	h = api(t, admin.Options{Tokens: []admin.Token{{Name: "oncall", Role: admin.Operator, Secret: secret}}})

@@ -65,12 +65,18 @@ func (c *Control) Candidate(name string, text []byte) ([]config.Document, error)
 	return documents, nil
 }
 
-// RestoreCandidate returns the documents of a stored generation, which must be of the same files.
-func (c *Control) RestoreCandidate(number uint64) ([]config.Document, error) {
+// StoredFiles returns a stored generation and its files.
+func (c *Control) StoredFiles(number uint64) (generations.Generation, []generations.File, error) {
 	g, files, err := c.Generations().Files(number)
 	if errors.Is(err, generations.ErrUnknown) {
-		return nil, notFound(fmt.Sprintf("no generation %d", number), names(c.Generations().List(), func(g *generations.Generation) string { return fmt.Sprint(g.Number) }))
+		err = notFound(fmt.Sprintf("no generation %d", number), names(c.Generations().List(), func(g *generations.Generation) string { return fmt.Sprint(g.Number) }))
 	}
+	return g, files, err
+}
+
+// RestoreCandidate returns the documents of a stored generation, which must be of the same files.
+func (c *Control) RestoreCandidate(number uint64) ([]config.Document, error) {
+	g, files, err := c.StoredFiles(number)
 	if err != nil {
 		return nil, err
 	}

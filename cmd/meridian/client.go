@@ -31,7 +31,11 @@ type client struct {
 	server    string        // its URL
 	tokenFile string        // empty: send no token
 	timeout   time.Duration // of a request; 0: clientTimeout
+	ifMatch   string        // ETag of the configuration that a change replaces; empty: any
 }
+
+// yamlText is a configuration, as the body of a request or of an answer.
+type yamlText []byte
 
 // addClientFlags adds the flags of commands that call a server; fallback is its default URL.
 func addClientFlags(c *cobra.Command, to *client, fallback string) {
@@ -81,6 +85,10 @@ func (c *client) call(ctx context.Context, method, path string, words url.Values
 	if response.StatusCode != http.StatusOK {
 		return c.refused(response, body)
 	}
+	if text, ok := out.(*yamlText); ok {
+		*text = body
+		return nil
+	}
 	if err := json.Unmarshal(body, out); err != nil {
 		return hinted(fmt.Sprintf("the answer of %s is not that of a Meridian of this version: %v", c.server, err), "")
 	}
@@ -94,20 +102,19 @@ func (c *client) request(ctx context.Context, method, path string, words url.Val
 	}
 	at := base.JoinPath(path)
 	at.RawQuery = words.Encode()
-	var body io.Reader
-	if in != nil {
-		sent, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(sent)
+	body, kind, err := encodeBody(in)
+	if err != nil {
+		return nil, err
 	}
 	request, err := http.NewRequestWithContext(ctx, method, at.String(), body)
 	if err != nil {
 		return nil, err
 	}
-	if in != nil {
-		request.Header.Set("Content-Type", "application/json")
+	if kind != "" {
+		request.Header.Set("Content-Type", kind)
+	}
+	if c.ifMatch != "" && method != http.MethodGet {
+		request.Header.Set("If-Match", `"`+c.ifMatch+`"`)
 	}
 	if c.tokenFile != "" {
 		token, err := admin.ReadToken(c.tokenFile)
@@ -117,6 +124,18 @@ func (c *client) request(ctx context.Context, method, path string, words url.Val
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	return request, nil
+}
+
+// encodeBody returns the body of a request and its content type: YAML as it is, any other value as JSON.
+func encodeBody(in any) (body io.Reader, kind string, err error) {
+	switch in := in.(type) {
+	case nil:
+		return http.NoBody, "", nil
+	case yamlText:
+		return bytes.NewReader(in), "application/yaml", nil
+	}
+	text, err := json.Marshal(in)
+	return bytes.NewReader(text), "application/json", err
 }
 
 // refused converts an error response into an error.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -101,7 +102,7 @@ func (g *guide) run(line string, want []string) {
 		g.config = g.read("meridian.yaml")
 	case "version":
 		g.expect(line, said(g.t, exitOK, argv...), want)
-	case "status", "drain", "undrain", "force", "clear", "reload":
+	case "status", "drain", "undrain", "force", "clear", "reload", "config":
 		g.expect(line, said(g.t, exitOK, append(argv, "--server", g.server())...), want)
 	default:
 		g.write("meridian.yaml", g.config)
@@ -130,11 +131,17 @@ func (g *guide) read(file string) string {
 	return string(text)
 }
 
+// plainConfig is the configuration for commands of a page that shows none.
+const plainConfig = `admin: {listen: 127.0.0.1:8053}
+server: {listen: ["127.0.0.1:0"]}
+zones: {gslb.example.com: {nameservers: {ns1.example.net: []}, contact: hostmaster@example.com}}
+`
+
 // server starts a server with the page's configuration, on loopback, unless one runs.
 func (g *guide) server() string {
 	g.t.Helper()
 	if g.api == "" {
-		g.write("server.yaml", strings.NewReplacer("127.0.0.1:8053", "'127.0.0.1:0'", "/var/lib/meridian", "state").Replace(onLoopback.Replace(g.config)))
+		g.write("server.yaml", strings.NewReplacer("127.0.0.1:8053", "'127.0.0.1:0'", "/var/lib/meridian", "state").Replace(onLoopback.Replace(cmp.Or(g.config, plainConfig))))
 		_, stderr := background(g.t, "serve", "-c", "server.yaml")
 		g.api = "http://" + stderr.await(g.t, `admin=(\S+)`)[1]
 	}

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,13 +38,7 @@ func reloadCommand() *cobra.Command {
 			if output == outputJSON {
 				return printJSON(command.OutOrStdout(), loaded)
 			}
-			fmt.Fprintf(command.OutOrStdout(), "loaded %s in %s: %d zones, %d names (%d balanced), %d pools\n",
-				loaded.Config, loaded.Took.Round(time.Millisecond), loaded.Zones, loaded.Names, loaded.Bound, loaded.Pools)
-			if loaded.AdminMoved && loaded.Admin == "" {
-				fmt.Fprintln(command.OutOrStdout(), "the API is off now: the configuration has no admin.listen")
-			} else if loaded.AdminMoved {
-				fmt.Fprintf(command.OutOrStdout(), "the API is now at http://%s\n", loaded.Admin)
-			}
+			describeLoaded(command.OutOrStdout(), &loaded)
 			return nil
 		},
 	}
