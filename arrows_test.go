@@ -46,7 +46,7 @@ var below = map[string][]string{
 	"control/generations":       {},
 	"control/maintenance":       {"config"},
 	"control/event/notify":      {"control/event", "counterpart"},
-	"control":                   {"config", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "plan", "pools", "server", "server/answer", "server/answer/answertest", "snapshot", "control/generations"},
+	"control":                   {"config", "control/maintenance", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "plan", "pools", "server", "server/answer", "server/answer/answertest", "snapshot", "control/generations"},
 	"daemon":                    {"admin/listener", "config", "control", "control/event", "control/event/notify", "control/state", "discovery", "dnsname", "geo", "health", "health/probe", "loads", "pools", "server", "server/answer", "server/answer/answertest", "snapshot", "control/generations"},
 	"admin":                     {"admin/dashboard", "config", "control", "control/event", "counterpart", "daemon", "plan", "pools", "snapshot", "control/generations"},
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},

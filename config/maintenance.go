@@ -31,7 +31,6 @@ var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
 func (d *decoder) maintenance(to *[]Maintenance) setter {
 	return func(n *yaml.Node) {
-		d.warn(n, "this version reads maintenance windows, and does not open them", "drain the targets with meridian drain TARGET --for DURATION")
 		userMapping(d, n, d.identifier, func(name string, key, value *yaml.Node) {
 			m := Maintenance{Name: name, Pos: posOf(key), Zone: time.UTC}
 			if d.maintenanceWindow(value, &m) {

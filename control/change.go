@@ -93,6 +93,12 @@ func (c *Control) Undo(t Selector, o ChangeOptions, kinds ...pools.Kind) (Overri
 // removable returns the override of exactly t, or the error if there is none of these kinds.
 func (at *view) removable(t Selector, kinds []pools.Kind) (*Override, error) {
 	said := at.overrides.of(t)
+	if owned := at.overrides.effective(t); said == nil && owned != nil {
+		return nil, &RequestError{
+			What: fmt.Sprintf("%s is %s by %s until %s", t, owned.Effect(), owned.Owner, owned.Until.Format(time.RFC3339)),
+			Hint: "meridian weight TARGET 100% has precedence over the window; removing the window from the configuration ends it",
+		}
+	}
 	if said == nil {
 		hint := names(at.overrides, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Effect()) })
 		return nil, cmp.Or(findTarget(t, at.Snapshot.Config), error(notFound(t.String()+" has no override", hint)))

@@ -153,7 +153,7 @@ func (c *Control) commit(g Generation) {
 	for i := range said {
 		s := &said[i]
 		missing := findTarget(s.Target, g.Snapshot.Config) != nil
-		if missing && !s.Unknown {
+		if missing && !s.Unknown && s.Owner == "" {
 			c.log.Warn("override target not in configuration; kept for a later one", "target", s.Target.String(), "kind", s.Kind)
 		}
 		s.Unknown = missing
@@ -257,6 +257,9 @@ func (s *Override) attributes() []any {
 	a := []any{"target", s.Target.String(), "kind", s.Kind, "reason", s.Reason}
 	if s.Value != "" {
 		a = append(a, "value", s.Value)
+	}
+	if s.Owner != "" {
+		a = append(a, "owner", s.Owner)
 	}
 	if !s.Until.IsZero() {
 		a = append(a, "until", s.Until.Format(time.RFC3339))

@@ -18,17 +18,6 @@ func (at *view) checkOverride(said *Override) error {
 	if !said.removes() {
 		return nil
 	}
-	cfg := at.Snapshot.Config
-	before := newAnswerable(at)
-	after := before.under(at.overrides.with(*said))
-	var lost []string
-	for i := range cfg.Zones {
-		for _, name := range cfg.Zones[i].Names {
-			if before.name(name.Pool) && !after.name(name.Pool) {
-				lost = append(lost, string(name.Name))
-			}
-		}
-	}
 	again := "set it"
 	switch said.Kind {
 	case pools.Drained.String():
@@ -36,7 +25,22 @@ func (at *view) checkOverride(said *Override) error {
 	case pools.ForcedDown.String():
 		again = "force it down"
 	}
-	return lostAnswers(said.doing(), again, lost)
+	return lostAnswers(said.doing(), again, at.lostUnder(at.overrides.with(*said)))
+}
+
+// lostUnder returns the names that have an answer now and none under other overrides.
+func (at *view) lostUnder(next overrides) (lost []string) {
+	cfg := at.Snapshot.Config
+	before := newAnswerable(at)
+	after := before.under(next)
+	for i := range cfg.Zones {
+		for _, name := range cfg.Zones[i].Names {
+			if before.name(name.Pool) && !after.name(name.Pool) {
+				lost = append(lost, string(name.Name))
+			}
+		}
+	}
+	return lost
 }
 
 // lostAnswers returns the error of a change that leaves names without an answer; nil: none. again is how to

@@ -69,10 +69,13 @@ func (s *Override) event(severity event.Severity, what string) event.Event {
 	if s.Reason != "" {
 		fields["reason"] = s.Reason
 	}
+	if s.Owner != "" {
+		fields["owner"] = s.Owner
+	}
 	if !s.Until.IsZero() {
 		fields["until"] = s.Until.Format(time.RFC3339)
 	}
-	message := strings.TrimSuffix(fmt.Sprintf("%s %s: %s", s.Effect(), what, s.Reason), ": ")
+	message := strings.TrimSuffix(fmt.Sprintf("%s %s: %s", s.Effect(), what, s.ownedReason()), ": ")
 	return event.Event{Kind: event.Override, Severity: severity, Subject: s.Target.String(), Message: message, Fields: fields}
 }
 

@@ -12,7 +12,7 @@ import (
 	"meridian/pools"
 )
 
-// Override is an operator's override of a target, as in the API and the state file.
+// Override is an override of a target by an operator or a maintenance window, as in the API and the state file.
 type Override struct {
 	Target  Selector  `json:"target"`
 	Kind    string    `json:"kind"`            // text form of pools.Kind
@@ -21,6 +21,7 @@ type Override struct {
 	Since   time.Time `json:"since"`
 	Until   time.Time `json:"until,omitzero"`   // expiry; zero: never
 	Unknown bool      `json:"unknown,omitzero"` // the target is not in the running configuration
+	Owner   string    `json:"owner,omitempty"`  // "maintenance NAME": it is of that window; empty: of an operator
 
 	Replaced *Replaced `json:"replaced,omitempty"` // the override of the same target that this one replaced; nil: none
 }
@@ -57,16 +58,16 @@ func ParseKind(s string) (pools.Kind, error) {
 	return 0, fmt.Errorf("%q is not a kind of override; want %s", s, strings.Join(known, ", "))
 }
 
-// overrides lists the active overrides: at most one for each target, the latest last. It is
-// immutable: methods return a new list.
+// overrides lists the active overrides: first those of maintenance windows, then at most one of an operator
+// for each target, the latest last. It is immutable: methods return a new list.
 type overrides []Override
 
-// with returns o with one more override, replacing one of the same target.
+// with returns o with one more override of an operator, replacing one of the same target.
 func (o overrides) with(said Override) overrides {
 	return append(o.without(said.Target), said)
 }
 
-// replaced returns the override of exactly t that is active at now.
+// replaced returns the operator's override of exactly t that is active at now.
 func (o overrides) replaced(t Selector, now time.Time) *Replaced {
 	s := o.of(t)
 	if s == nil || s.ended(now) {
@@ -76,7 +77,7 @@ func (o overrides) replaced(t Selector, now time.Time) *Replaced {
 }
 
 func (o overrides) without(t Selector) overrides {
-	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.Target == t })
+	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.Owner == "" && s.Target == t })
 }
 
 // at returns the overrides that have not expired at now.
@@ -86,9 +87,17 @@ func (o overrides) at(now time.Time) overrides {
 
 func (s *Override) ended(now time.Time) bool { return !s.Until.IsZero() && !now.Before(s.Until) }
 
-// of returns the override of exactly t, or nil.
+// of returns the operator's override of exactly t, or nil.
 func (o overrides) of(t Selector) *Override {
-	for i := range o {
+	if s := o.effective(t); s != nil && s.Owner == "" {
+		return s
+	}
+	return nil
+}
+
+// effective returns the override of exactly t that has precedence, or nil.
+func (o overrides) effective(t Selector) *Override {
+	for i := len(o) - 1; i >= 0; i-- {
 		if o[i].Target == t {
 			return &o[i]
 		}
@@ -106,9 +115,17 @@ func (o overrides) forTree() []pools.Override {
 		}
 		percent, _ := parsePercent(s.Value) // the same
 		list[i] = forPools(s.Target, kind)
-		list[i].Percent, list[i].Reason, list[i].Since, list[i].Until = percent, s.Reason, s.Since, s.Until
+		list[i].Percent, list[i].Reason, list[i].Since, list[i].Until = percent, s.ownedReason(), s.Since, s.Until
 	}
 	return list
+}
+
+// ownedReason returns the reason, after the owner if there is one.
+func (s *Override) ownedReason() string {
+	if s.Owner == "" || s.Reason == "" {
+		return s.Owner + s.Reason
+	}
+	return s.Owner + ": " + s.Reason
 }
 
 // Validate returns the error of an override that comes from outside.
@@ -125,7 +142,7 @@ func (s *Override) Validate() error {
 			return fmt.Errorf("what it replaced: %w", err)
 		}
 	}
-	return errors.Join(validValue(s.Kind, s.Value), validReason(s.Reason))
+	return errors.Join(validValue(s.Kind, s.Value), validReason(s.Reason), validReason(s.Owner))
 }
 
 // validValue returns the error of the value of an override.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -120,10 +121,11 @@ func (s *Override) why(member string) string {
 	if s.Reason != "" {
 		parts = append(parts, fmt.Sprintf("%q", s.Reason))
 	}
+	by := "by " + cmp.Or(s.Owner, "an operator")
 	if len(parts) == 0 {
-		return "by an operator, without a reason"
+		return by + ", without a reason"
 	}
-	return "by an operator: " + strings.Join(parts, ", ")
+	return by + ": " + strings.Join(parts, ", ")
 }
 
 func (s *Override) next() string {

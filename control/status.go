@@ -38,8 +38,11 @@ type Status struct {
 
 	Notify []notify.Status `json:"notify,omitempty"` // the sinks of events
 
-	Overrides []Override   `json:"overrides"`
-	Loads     []LoadStatus `json:"loads"`
+	Overrides []Override `json:"overrides"`
+
+	Maintenance []MaintenanceStatus `json:"maintenance,omitempty"` // the windows of the configuration
+
+	Loads []LoadStatus `json:"loads"`
 
 	Latency *LatencyStatus `json:"latency,omitempty"` // set if latency is measured
 
@@ -234,7 +237,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Generation: 1 + c.reloads.succeeded.Load(), ConfigHash: at.Hash, LoadedAt: at.LoadedAt,
 		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.notifier.Status(),
 		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
-		Regions: []RegionStatus{}, Pools: []PoolStatus{},
+		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())
@@ -308,7 +311,7 @@ func (at *view) memberStatus(m *pools.MemberStatus, regions []RegionStatus) Memb
 	}
 	s.Resolving = at.resolving(m.Target)
 	if m.Override != nil {
-		s.Override = at.overrides.of(Selector{Pool: m.Override.Pool, Member: m.Override.Member, Region: m.Override.Region, Address: m.Override.Address})
+		s.Override = at.overrides.effective(Selector{Pool: m.Override.Pool, Member: m.Override.Member, Region: m.Override.Region, Address: m.Override.Address})
 	}
 	var region *RegionStatus
 	if i := slices.IndexFunc(regions, func(r RegionStatus) bool { return r.Region == m.Region }); i >= 0 {

@@ -1,11 +1,9 @@
 package control
 
 import (
-	"log/slog"
 	"runtime/debug"
 	"time"
 
-	"meridian/control/event"
 	"meridian/pools"
 )
 
@@ -28,7 +26,7 @@ func (c *Control) Tick(now time.Time) {
 	}
 	for i := range at.overrides {
 		if s := &at.overrides[i]; s.ended(now) {
-			c.report(slog.LevelWarn, "override expired", s.attributes(), s.event(event.Info, "expired"))
+			c.reportEnd(s)
 		}
 	}
 	c.overrideLocked(left)

@@ -15,7 +15,8 @@ type view struct {
 	Generation // the zero value: none serves yet; its files may be closed by now
 
 	overrides overrides
-	latency   *LatencyStatus // nil: no latency is measured
+	refused   map[string]refusedWindow // maintenance windows, by name; immutable
+	latency   *LatencyStatus           // nil: no latency is measured
 	reload    ReloadStatus
 
 	known    map[int]health.Status             // by target, the requested ones; see fetchProbes

@@ -10,13 +10,14 @@ import (
 )
 
 // startUpdates starts the goroutines that apply load reports, target changes, latency changes and
-// the end of overrides to the pools. A running or hanging reload does not delay them. The returned function waits
+// the end of overrides to the pools, and those that open maintenance windows. A running or hanging reload does not delay them. The returned function waits
 // until they have ended after ctx.
 func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
 	running.Go(func() { l.updateLoads(ctx) })
 	running.Go(func() { l.updatePools(ctx) })
 	running.Go(func() { l.tick(ctx) })
+	running.Go(func() { l.maintain(ctx) })
 	return func() {
 		ended := make(chan struct{})
 		go func() { running.Wait(); close(ended) }()
@@ -34,6 +35,21 @@ func (l *instance) tick(ctx context.Context) {
 			return
 		case now := <-second.C:
 			l.control.Tick(now)
+		}
+	}
+}
+
+// maintain opens and ends maintenance windows, at once and then once a second. Its checks may take longer than
+// a second, so tick does not do it.
+func (l *instance) maintain(ctx context.Context) {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for now := time.Now(); ; {
+		l.control.Maintain(now)
+		select {
+		case <-ctx.Done():
+			return
+		case now = <-second.C:
 		}
 	}
 }

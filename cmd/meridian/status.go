@@ -84,9 +84,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 		}
 	}
 	fmt.Fprintf(w, "serving %s on %s, started %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
-	for _, o := range s.Overrides {
-		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
-	}
+	printOverrides(w, s)
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))
 	}
@@ -108,6 +106,16 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 		}
 	}
 	return nil
+}
+
+// printOverrides prints the overrides and the maintenance windows, one in a line.
+func printOverrides(w io.Writer, s *control.Status) {
+	for _, o := range s.Overrides {
+		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
+	}
+	for i := range s.Maintenance {
+		fmt.Fprintf(w, "maintenance: %s\n", describeWindow(&s.Maintenance[i]))
+	}
 }
 
 // outageReason returns why a pool has no eligible member.
@@ -240,6 +248,9 @@ func describeRegion(r *control.RegionStatus, now time.Time) string {
 
 func describeOverride(o control.Override) string {
 	text := fmt.Sprintf("%s is %s", o.Target, o.Effect())
+	if o.Owner != "" {
+		text += " by " + o.Owner
+	}
 	if !o.Until.IsZero() {
 		text += " until " + timeText(o.Until)
 	}
@@ -250,6 +261,17 @@ func describeOverride(o control.Override) string {
 		text += " (the configuration has no such target)"
 	}
 	return text
+}
+
+// describeWindow describes a maintenance window in a line.
+func describeWindow(m *control.MaintenanceStatus) string {
+	switch m.State {
+	case control.WindowOpen:
+		return fmt.Sprintf("%s is open until %s", m.Name, timeText(m.End))
+	case control.WindowRefused:
+		return fmt.Sprintf("%s does not open, and is tried again each minute until %s: %s", m.Name, timeText(m.End), m.Error)
+	}
+	return fmt.Sprintf("%s begins at %s", m.Name, timeText(m.Begin))
 }
 
 // timeText formats a time with its zone.

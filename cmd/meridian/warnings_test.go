@@ -43,6 +43,13 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 			control.Status{State: kept, Reload: control.ReloadStatus{At: now.Add(-time.Minute), Refused: true, Error: "listen on 192.0.2.1:53: no such address"}},
 			"WARNING: the last reload, 1m0s ago, was rejected, the previous configuration keeps serving: listen on 192.0.2.1:53: no such address\n",
 		},
+		"a maintenance window is refused, another is open": {
+			control.Status{State: kept, Maintenance: []control.MaintenanceStatus{
+				{Name: "night", State: control.WindowOpen, End: now},
+				{Name: "patching", State: control.WindowRefused, End: now, Error: "guardrail freeze: true"},
+			}},
+			"WARNING: maintenance window patching does not open, and is tried again each minute until " + timeText(now) + ": guardrail freeze: true\n",
+		},
 		"the state was set aside": {
 			control.Status{State: control.StateStatus{Dir: "/s", Persisted: true, Quarantined: &state.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},
 			"WARNING: started without saved state: the state file could not be read and was moved to /s/state.json.corrupt-1: its checksum is wrong\n",
