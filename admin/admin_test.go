@@ -61,6 +61,14 @@ func serveWorld(t testing.TB, world string, o admin.Options) (handler http.Handl
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	l := daemon.Daemon{
 		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err },
+		LoadDocuments: func(d []config.Document, b snapshot.Builder) (*snapshot.Snapshot, error) {
+			cfg, _, err := config.LoadDocuments(d)
+			if err != nil {
+				return nil, err
+			}
+			s, _, err := b(cfg)
+			return s, err
+		},
 		Admin: func(c *control.Control, _ config.Admin) (http.Handler, error) {
 			handler = admin.New(c, o)
 			return handler, nil

@@ -84,7 +84,7 @@ func browserTools(t *testing.T) (node, chromium, folder string) {
 }
 
 // TestDashboardInChromium runs dashboard/browser/check.mjs: every page, their accessibility, a drain
-// by keyboard, what-if, a viewer and a restart of the server. MERIDIAN_SCREENSHOTS names a folder for
+// by keyboard, what-if, the forecast of a pasted configuration, a viewer and a restart of the server. MERIDIAN_SCREENSHOTS names a folder for
 // screenshots; docs/dashboard.png is its readme.png.
 func TestDashboardInChromium(t *testing.T) {
 	node, chromium, folder := browserTools(t)
@@ -115,7 +115,7 @@ func TestDashboardInChromium(t *testing.T) {
 	defer cancel()
 	c := exec.CommandContext(ctx, node, "check.mjs")
 	c.Dir = folder
-	c.Env = append(os.Environ(), "BASE=http://"+s.address, "CONTROL="+control.URL, "DNS="+dnsAddr, "OPERATOR="+operator, "VIEWER="+viewer, "CHROMIUM="+chromium, "SCREENSHOTS="+os.Getenv("MERIDIAN_SCREENSHOTS"))
+	c.Env = append(os.Environ(), "BASE=http://"+s.address, "CONTROL="+control.URL, "DNS="+dnsAddr, "OPERATOR="+operator, "VIEWER="+viewer, "CHROMIUM="+chromium, "CONFIG="+world, "SCREENSHOTS="+os.Getenv("MERIDIAN_SCREENSHOTS"))
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

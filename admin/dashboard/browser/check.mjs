@@ -5,13 +5,14 @@
 //	CONTROL     URL of a server that stops and starts it
 //	DNS         ADDRESS:PORT of its DNS
 //	OPERATOR, VIEWER   tokens
+//	CONFIG      the served configuration
 //	SCREENSHOTS a folder for screenshots; none: no screenshots
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { Resolver } from "node:dns/promises";
 import { chromium } from "playwright-core";
 
-const { BASE, CONTROL, DNS, OPERATOR, VIEWER, SCREENSHOTS, CHROMIUM } = process.env;
+const { BASE, CONTROL, DNS, OPERATOR, VIEWER, SCREENSHOTS, CHROMIUM, CONFIG } = process.env;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const pages = {
   overview: "", pools: "", explain: "?name=www.example.com.&client=81.2.69.160", forecast: "?target=region:eu-west&kind=down",
@@ -19,6 +20,7 @@ const pages = {
 };
 // More views, for screenshots and accessibility: the page, its query, what shows that it is complete.
 const views = {
+  "forecast-configuration": ["forecast", "?of=configuration", p => p.getByLabel("YAML, pasted or from a file").waitFor()],
   "explain-if": ["explain", "?name=www.example.com.&client=81.2.69.160&down=web/euw-1", p => p.getByText("What if these are down").waitFor()],
 };
 const failures = [];
@@ -33,7 +35,7 @@ async function open(form, token) {
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   page.on("pageerror", e => failures.push(`error in the page: ${e.message}`));
-  page.on("console", m => { if (m.type() === "error" && !stopped && !/401|403/.test(m.text())) failures.push(`console: ${m.text()}`); });
+  page.on("console", m => { if (m.type() === "error" && !stopped && !/401|403|409|422/.test(m.text())) failures.push(`console: ${m.text()}`); });
   page.on("request", r => { if (!r.url().startsWith(BASE) && !/^(data|blob):/.test(r.url())) failures.push(`request to ${r.url()}`); });
   await page.goto(BASE + "/");
   await page.getByLabel("Token").fill(token);
@@ -127,6 +129,25 @@ async function assume(page) {
   expect(await page.locator(".wipe").evaluate(e => e.style.getPropertyValue("--at")) === "0%", "the slider does not move the line");
 }
 
+// paste checks and forecasts pasted configurations: one with an error, then one that moves the clients of a member.
+async function paste(page) {
+  await visit(page, "#/forecast?of=configuration");
+  const text = page.getByLabel("YAML, pasted or from a file");
+  await text.fill("nonsense: 1\n" + CONFIG);
+  await page.getByRole("button", { name: "Forecast", exact: true }).click();
+  await page.getByRole("region", { name: "1 error: table" }).getByText("1:1").waitFor();
+  await text.fill(CONFIG);
+  await page.getByRole("button", { name: "Check", exact: true }).click();
+  await page.getByText("The configuration is valid.").waitFor();
+  await text.fill(CONFIG.replace(/.*192\.0\.2\.2\].*\n/, ""));
+  await page.getByRole("button", { name: "Forecast", exact: true }).click();
+  await page.getByText("Who moves").waitFor();
+  const region = await page.getByRole("region", { name: "Regions: table" }).getByRole("row").filter({ hasText: "eu-west" }).innerText();
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/paste.png`, fullPage: true });
+  expect(/−|-/.test(region), `a member of eu-west is gone, but ${region}`);
+  expect(await answer() === "192.0.2.2", "a forecast has changed the answer");
+}
+
 // probe runs a probe from the page, and looks at its steps.
 async function probe(page) {
   await visit(page, "#/health");
@@ -190,6 +211,7 @@ try {
     if (form.scheme === "light" && form.width === 1280) {
       await drain(page);
       await assume(page);
+      await paste(page);
       await probe(page);
       await brush(page);
     }

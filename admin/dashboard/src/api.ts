@@ -85,9 +85,12 @@ export interface Explanation {
   steps: Step[]; sources: { source: string; network?: string; says: string; placed: boolean }[];
 }
 
+// ConfigError is one error or warning of a configuration.
+export interface ConfigError { file?: string; line?: number; column?: number; path?: string; message: string; hint?: string }
+
 // ApiError is an error answer of the server.
 export class ApiError extends Error {
-  constructor(readonly status: number, message: string, readonly hint = "") { super(message); }
+  constructor(readonly status: number, message: string, readonly hint = "", readonly errors: ConfigError[] = []) { super(message); }
 }
 
 // asApiError converts the error of a request: of one without an answer too.
@@ -108,9 +111,9 @@ function headers(more: Record<string, string> = {}): Record<string, string> {
 
 async function check(answer: Response): Promise<Response> {
   if (answer.ok) return answer;
-  let body: { error?: string; title?: string; detail?: string; hint?: string } = {};
+  let body: { error?: string; title?: string; detail?: string; hint?: string; errors?: ConfigError[] } = {};
   try { body = await answer.json(); } catch { /* not JSON: the status says it */ }
-  throw new ApiError(answer.status, body.error ?? body.detail ?? body.title ?? `the server answered ${answer.status}`, body.hint);
+  throw new ApiError(answer.status, body.error ?? body.detail ?? body.title ?? `the server answered ${answer.status}`, body.hint, body.errors);
 }
 
 export type Query = Record<string, string | string[] | undefined>;
@@ -130,9 +133,13 @@ export async function get<T>(path: string, query?: Query, signal?: AbortSignal):
   return (await check(await fetch(url(path, query), { headers: headers(), signal: within(signal) }))).json();
 }
 
-// forecast asks what a change would do; lists that the answer leaves out are empty.
+// forecast asks what a change would do.
 export async function forecast(query: Query, signal?: AbortSignal): Promise<Forecast> {
-  const f = await get<Forecast>("/v1/forecast", query, signal);
+  return complete(await get<Forecast>("/v1/forecast", query, signal));
+}
+
+// complete gives a forecast the empty lists that the answer leaves out.
+export function complete(f: Forecast): Forecast {
   for (const list of ["regions", "members", "flows", "countries"] as const) f[list] ??= [];
   return f;
 }
@@ -141,6 +148,11 @@ export async function send<T>(method: string, path: string, query?: Query, body?
   const init: RequestInit = { method, headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }) };
   if (body !== undefined) init.body = JSON.stringify(body);
   return (await check(await fetch(url(path, query), init))).json();
+}
+
+// sendYAML sends a configuration.
+export async function sendYAML<T>(method: string, path: string, text: string): Promise<T> {
+  return (await check(await fetch(path, { method, body: text, headers: headers({ "Content-Type": "application/yaml" }) }))).json();
 }
 
 const longestSilence = 40_000; // of a stream, in milliseconds: the server sends a comment every 15 s

@@ -2,6 +2,7 @@
 
 import { h, Fragment } from "preact";
 import { useState } from "preact/hooks";
+import { Configuration } from "./configuration";
 import { Act, useForecast, verbs } from "../actions";
 import type { Forecast, Part, Status } from "../api";
 import { Effect, farther } from "../effect";
@@ -18,13 +19,23 @@ function targets(s: Store): string[] {
 }
 
 export function ForecastPage({ params }: Params) {
+  const s = useStore(), pasted = params.of === "configuration";
+  const [plan, show] = useState<Forecast>();
+  return <div class="stack">
+    {canOperate(s) && <p class="tabs"><a href="#/forecast" aria-current={pasted ? undefined : "page"}>Of an outage or action</a> <a href="#/forecast?of=configuration" aria-current={pasted ? "page" : undefined}>Of a configuration</a></p>}
+    {pasted ? <Fragment><Configuration show={show} />{plan && <Result f={plan} s={s} />}</Fragment> : <Outage params={params} />}
+  </div>;
+}
+
+// Outage forecasts a change of health or of overrides.
+function Outage({ params }: Params) {
   const s = useStore();
   const list = (params.target ?? "").split(",").filter(Boolean), kind = params.kind ?? "down";
   const [act, setAct] = useState(false);
   const found = useForecast(params.target ?? "", kind);
   const open = (t: string[], k: string) => go("forecast", { target: t.join(","), kind: k });
   const toggle = (t: string) => open(list.includes(t) ? list.filter(x => x !== t) : [...list, t], kind);
-  return <div class="stack">
+  return <Fragment>
     <Card title="What if" note="choose one or more" aside={<Fragment>
       {canOperate(s) && list.length === 1 && kind in verbs && <button type="button" onClick={() => setAct(true)}>{verbs[kind]}…</button>}
       {list.length > 0 && <button type="button" class="plain" onClick={() => open([], kind)}>Clear</button>}</Fragment>}>
@@ -35,7 +46,7 @@ export function ForecastPage({ params }: Params) {
     <Problem error={found.error} />
     {list.length > 0 && !found.value && !found.error && <p class="quiet pad" role="status">Computing the answers for every client…</p>}
     {found.value && <Result f={found.value} s={s} />}
-  </div>;
+  </Fragment>;
 }
 
 // Toggles takes a region away, or gives it back, by one click.
