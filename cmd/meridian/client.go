@@ -28,8 +28,9 @@ const serverVariable = "MERIDIAN_SERVER"
 
 // client talks to the API of a running server.
 type client struct {
-	server    string        // its URL
-	tokenFile string        // empty: send no token
+	server    string // its URL
+	tokenFile string // empty: send no token
+	tls       clientTLS
 	timeout   time.Duration // of a request; 0: clientTimeout
 	ifMatch   string        // ETag of the configuration that a change replaces; empty: any
 }
@@ -43,6 +44,14 @@ func addClientFlags(c *cobra.Command, to *client, fallback string) {
 		fallback = cmp.Or(os.Getenv(serverVariable), fallback)
 	}
 	c.Flags().StringVar(&to.server, "server", fallback, "`URL` of the running server's API (default of "+serverVariable+" in the environment)")
+	addAccessFlags(c, to)
+}
+
+// addAccessFlags adds the flags that say how a command identifies itself to a server, and the server to it.
+func addAccessFlags(c *cobra.Command, to *client) {
+	c.Flags().StringVar(&to.tls.ca, "ca", "", "`FILE` with the certificates of the authorities that may sign the server's certificate; those of the system without it")
+	c.Flags().StringVar(&to.tls.cert, "cert", "", "`FILE` with the client certificate that admin.tls.client_ca asks for")
+	c.Flags().StringVar(&to.tls.key, "key", "", "`FILE` with the key of --cert")
 	c.Flags().StringVar(&to.tokenFile, "token-file", "", "`FILE` with the token that the server's admin.token_file holds")
 }
 
@@ -68,14 +77,9 @@ func (c *client) call(ctx context.Context, method, path string, words url.Values
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := c.do(request)
 	if err != nil {
-		var failed *url.Error
-		if errors.As(err, &failed) {
-			err = failed.Err
-		}
-		return hinted(fmt.Sprintf("no server answers at %s: %v", c.server, err),
-			fmt.Sprintf("does its configuration have admin: {listen: %s}? --server URL asks at another place", request.URL.Host))
+		return err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -93,6 +97,24 @@ func (c *client) call(ctx context.Context, method, path string, words url.Values
 		return hinted(fmt.Sprintf("the answer of %s is not that of a Meridian of this version: %v", c.server, err), "")
 	}
 	return nil
+}
+
+// do sends a request, and describes why there is no response.
+func (c *client) do(request *http.Request) (*http.Response, error) {
+	sender, err := c.tls.client()
+	if err != nil {
+		return nil, err
+	}
+	response, err := sender.Do(request)
+	if err == nil {
+		return response, nil
+	}
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = failed.Err
+	}
+	hint := fmt.Sprintf("does its configuration have admin: {listen: %s}? --server URL asks at another place", request.URL.Host)
+	return nil, hinted(fmt.Sprintf("no server answers at %s: %v", c.server, err), cmp.Or(tlsHint(err), hint))
 }
 
 func (c *client) request(ctx context.Context, method, path string, words url.Values, in any) (*http.Request, error) {
@@ -145,7 +167,7 @@ func (c *client) refused(response *http.Response, body []byte) error {
 		return hinted(fmt.Sprintf("what answers at %s is no Meridian: %s", c.server, response.Status), "--server URL asks at another place")
 	}
 	if response.StatusCode == http.StatusUnauthorized && c.tokenFile == "" {
-		p.Hint = "the server asks for a token: --token-file FILE"
+		p.Hint = "the server asks for a token: --token-file FILE; or, with admin.tls.client_ca, for a certificate: --cert FILE --key FILE"
 	}
 	if len(p.Errors) > 0 {
 		return configRefused(p.Errors)

@@ -127,7 +127,7 @@ func (o *eventOptions) stream(ctx context.Context, words url.Values, each func(*
 	if err != nil {
 		return &refusedError{err}
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := o.client.do(request)
 	if err != nil {
 		return err
 	}

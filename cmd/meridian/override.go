@@ -37,7 +37,7 @@ func verdictAndTarget(_ *cobra.Command, args []string) error {
 
 // overrideOptions holds the common flags of commands that change overrides of a running server.
 type overrideOptions struct {
-	client
+	servers
 	output   outputFlag
 	reason   string
 	duration durationFlag
@@ -67,7 +67,7 @@ func (f *durationFlag) String() string {
 }
 
 func (s *overrideOptions) addFlags(c *cobra.Command, overrides bool) *cobra.Command {
-	addClientFlags(c, &s.client, defaultServer)
+	addServersFlags(c, &s.servers)
 	addOutputFlag(c, &s.output)
 	if overrides {
 		c.Flags().Var(&s.duration, "for", "`DURATION` of the override, such as 90m; without it, the override has no end")
@@ -212,6 +212,11 @@ Exit: 0; 1 if there is no such target or no server.`,
 }
 
 func (s *overrideOptions) override(ctx context.Context, word string, kind pools.Kind, value string, stdout io.Writer) error {
+	return s.each(stdout, s.output, func(out io.Writer) error { return s.overrideOne(ctx, word, kind, value, out) })
+}
+
+// overrideOne sets an override on the present server.
+func (s *overrideOptions) overrideOne(ctx context.Context, word string, kind pools.Kind, value string, stdout io.Writer) error {
 	target, err := control.ParseSelector(word)
 	if err != nil {
 		return err
@@ -234,6 +239,11 @@ func (s *overrideOptions) override(ctx context.Context, word string, kind pools.
 }
 
 func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Writer, kinds ...pools.Kind) error {
+	return s.each(stdout, s.output, func(out io.Writer) error { return s.undoOne(ctx, word, out, kinds...) })
+}
+
+// undoOne removes an override on the present server.
+func (s *overrideOptions) undoOne(ctx context.Context, word string, stdout io.Writer, kinds ...pools.Kind) error {
 	target, err := control.ParseSelector(word)
 	if err != nil {
 		return err
@@ -283,6 +293,11 @@ func printOthers(stdout io.Writer, p *control.PoolStatus, done control.Selector)
 }
 
 func (s *overrideOptions) clear(ctx context.Context, word string, stdout io.Writer) error {
+	return s.each(stdout, s.output, func(out io.Writer) error { return s.clearOne(ctx, word, out) })
+}
+
+// clearOne releases holds on the present server.
+func (s *overrideOptions) clearOne(ctx context.Context, word string, stdout io.Writer) error {
 	target, err := control.ParseSelector(word)
 	if err != nil {
 		return err

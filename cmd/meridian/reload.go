@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ A configuration without zones, or with fewer than half of the served names, is r
 Exit: 0; 1 if the configuration is rejected or there is no server.`
 
 func reloadCommand() *cobra.Command {
-	c := client{timeout: admin.ReloadTimeout}
+	c := servers{client: client{timeout: admin.ReloadTimeout}}
 	var output outputFlag
 	var request admin.ReloadRequest
 	command := &cobra.Command{
@@ -31,18 +32,20 @@ func reloadCommand() *cobra.Command {
   meridian reload --allow-removal`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			var loaded control.Loaded
-			if err := c.call(command.Context(), http.MethodPost, "/v1/reload", nil, request, &loaded); err != nil {
-				return err
-			}
-			if output == outputJSON {
-				return printJSON(command.OutOrStdout(), loaded)
-			}
-			describeLoaded(command.OutOrStdout(), &loaded)
-			return nil
+			return c.each(command.OutOrStdout(), output, func(out io.Writer) error {
+				var loaded control.Loaded
+				if err := c.call(command.Context(), http.MethodPost, "/v1/reload", nil, request, &loaded); err != nil {
+					return err
+				}
+				if output == outputJSON {
+					return printJSON(out, loaded)
+				}
+				describeLoaded(out, &loaded)
+				return nil
+			})
 		},
 	}
-	addClientFlags(command, &c, defaultServer)
+	addServersFlags(command, &c)
 	addOutputFlag(command, &output)
 	addGuardrailFlag(command, &request.OverrideGuardrail)
 	command.Flags().BoolVar(&request.AllowRemoval, "allow-removal", false, "load a configuration without zones, or with fewer than half of the names served")

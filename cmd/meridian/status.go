@@ -20,7 +20,7 @@ import (
 )
 
 func statusCommand() *cobra.Command {
-	var c client
+	var c servers
 	var output outputFlag
 	var problems bool
 	command := &cobra.Command{
@@ -50,24 +50,26 @@ Exit: 0; 1 if there is no such target or no server. Problems do not change it.`,
 				words.Set("target", target.String())
 				single = target.Member != ""
 			}
-			var s control.Status
-			if err := c.call(command.Context(), http.MethodGet, "/v1/status", words, nil, &s); err != nil {
-				return err
-			}
-			if problems {
-				keepProblems(&s)
-			}
-			if output == outputJSON {
-				return printJSON(command.OutOrStdout(), s)
-			}
-			if problems && !hasProblems(&s) {
-				fmt.Fprintln(command.OutOrStdout(), "no problems")
-				return nil
-			}
-			return printStatus(command.OutOrStdout(), &s, single)
+			return c.each(command.OutOrStdout(), output, func(out io.Writer) error {
+				var s control.Status
+				if err := c.call(command.Context(), http.MethodGet, "/v1/status", words, nil, &s); err != nil {
+					return err
+				}
+				if problems {
+					keepProblems(&s)
+				}
+				if output == outputJSON {
+					return printJSON(out, s)
+				}
+				if problems && !hasProblems(&s) {
+					fmt.Fprintln(out, "no problems")
+					return nil
+				}
+				return printStatus(out, &s, single)
+			})
 		},
 	}
-	addClientFlags(command, &c, defaultServer)
+	addServersFlags(command, &c)
 	addOutputFlag(command, &output)
 	command.Flags().BoolVar(&problems, "problems", false, "only pools, members and regions with problems")
 	return command

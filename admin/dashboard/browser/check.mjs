@@ -144,7 +144,7 @@ async function paste(page) {
   await page.getByText("Who moves").waitFor();
   const region = await page.getByRole("region", { name: "Regions: table" }).getByRole("row").filter({ hasText: "eu-west" }).innerText();
   if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/paste.png`, fullPage: true });
-  expect(/−|-/.test(region), `a member of eu-west is gone, but ${region}`);
+  expect(/−\d/.test(region), `a member of eu-west is gone, but ${region}`);
   expect(await answer() === "192.0.2.2", "a forecast has changed the answer");
 }
 
