@@ -88,7 +88,8 @@ func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.Sig
 	if err != nil {
 		return nil, err
 	}
-	plan, err := keys.Make(keys.Input{Zone: z.Name, Policy: policy, Keys: all, Now: now})
+	last, _ := folder.LastSeen() // an error is no reason not to serve: UpdateKeys reports it
+	plan, err := keys.Make(keys.Input{Zone: z.Name, Policy: policy, Keys: all, Now: now, LastSeen: last})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/config"
+	"meridian/dnssec/keys"
 	"meridian/snapshot"
 )
 
@@ -48,6 +49,30 @@ func TestServerMakesMissingKeysOnce(t *testing.T) {
 	}
 	if len(tags) != 2 || tags[0] != tags[1] {
 		t.Errorf("tags %v, want one key after both starts", tags)
+	}
+}
+
+// A clock that is set back to the right time must not make the keys of the server unusable at its next start.
+func TestStartUsesTheKeysOfTheLastTimeSeen(t *testing.T) {
+	cfg := load(t, signed, nil)
+	later := keys.Request{
+		Folder: cfg.DNSSEC.Keys, Zone: cfg.Zones[0].Name, Policy: cfg.DNSSECPolicy(&cfg.Zones[0]),
+		Now: time.Now().Add(48 * time.Hour), Write: true,
+	}
+	made, err := keys.Update(later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := snapshot.WritingKeys(snapshot.Build)(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := s.Signing.Zones[0].KeyTags(dns.TypeA); len(got) != 1 || got[0] != made.Keys[0].Tag {
+		t.Errorf("signs with %v, want %d", got, made.Keys[0].Tag)
+	}
+	if files := keyFiles(t, cfg); len(files) != 3 {
+		t.Errorf("files %q, want those of one key", files)
 	}
 }
 

@@ -190,6 +190,9 @@ func (o *keysOptions) change(z *signedZone, r keys.Request, out io.Writer, nothi
 	if err != nil {
 		return err
 	}
+	if len(result.Changed) == 0 && result.Waits != "" {
+		return fmt.Errorf("%s; the zone waits for %s", nothing, result.Waits)
+	}
 	if len(result.Changed) == 0 {
 		return errors.New(nothing)
 	}

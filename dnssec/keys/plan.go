@@ -76,7 +76,7 @@ func Make(in Input) (Plan, error) {
 	}
 	if behind := in.LastSeen.Sub(in.Now); behind > maxClockStep {
 		p.plan.Now = in.LastSeen
-		p.plan.Waits = fmt.Sprintf("the clock is %s behind the last time seen, %s: keys are not changed until it is correct", behind, in.LastSeen.UTC().Format(time.RFC3339))
+		p.plan.Waits = fmt.Sprintf("a correct clock: it is %s behind the last time seen, %s", behind, in.LastSeen.UTC().Format(time.RFC3339))
 		return p.plan, nil
 	}
 	if in.Policy.Manager == config.AutoManager {

@@ -83,7 +83,7 @@ func (f *Folder) Update(r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	last, err := f.lastSeen()
+	last, err := f.LastSeen()
 	if err != nil {
 		return Result{}, err
 	}
@@ -124,8 +124,8 @@ const (
 	clockInterval = 10 * time.Minute
 )
 
-// lastSeen reads the clock file; the zero time if there is none.
-func (f *Folder) lastSeen() (time.Time, error) {
+// LastSeen reads the clock file; the zero time if there is none.
+func (f *Folder) LastSeen() (time.Time, error) {
 	path := filepath.Join(f.path, clockFile)
 	text, err := f.readFile(path, false)
 	if errors.Is(err, fs.ErrNotExist) {

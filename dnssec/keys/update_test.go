@@ -43,7 +43,7 @@ func TestNoKeyChangesWhileTheClockIsBehind(t *testing.T) {
 	r.Roll = KSK
 	r.Now = begin.Add(21 * time.Hour)
 	got := update(t, r)
-	if len(got.Changed) > 0 || !strings.Contains(got.Waits, "the clock is 2h0m0s behind the last time seen") {
+	if len(got.Changed) > 0 || !strings.Contains(got.Waits, "a correct clock: it is 2h0m0s behind the last time seen") {
 		t.Errorf("changes %v, waits %q", got.Notes, got.Waits)
 	}
 	if !got.Now.Equal(begin.Add(23*time.Hour)) || len(got.Set.DNSKEY) != 1 || got.Set.ZSK[0].Tag != first.Keys[0].Tag {
