@@ -236,11 +236,12 @@ func (a *api) configRollback(w http.ResponseWriter, r *http.Request) (subject, r
 	return subject, asked.Reason
 }
 
-// adminOnly passes a request of the role admin to next.
+// adminOnly passes a request of the role admin to next. A configuration names files, and its errors quote them: to
+// check one is to read any file of the server, the tokens of others too.
 func adminOnly(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if u := userOf(r); u.Role != Admin {
-			problem(w, http.StatusForbidden, fmt.Sprintf("%s is of the role %s, and may not change the configuration", u.Name, u.Role), "use a token of the role admin")
+			problem(w, http.StatusForbidden, fmt.Sprintf("%s is of the role %s, and may not change or check a configuration", u.Name, u.Role), "use a token of the role admin")
 			return
 		}
 		next(w, r)
