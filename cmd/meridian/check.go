@@ -57,11 +57,11 @@ func checkCommand() *cobra.Command {
 	return c
 }
 
-// checked builds the snapshot and adds warnings about the state directory.
+// checked builds the snapshot and adds warnings about folders that cannot be written.
 func checked(paths []string) (*snapshot.Snapshot, findings) {
 	snapshot, found := build(paths)
 	if snapshot != nil {
-		found.warnings = append(found.warnings, stateWarnings(snapshot.Config)...)
+		found.warnings = append(append(found.warnings, stateWarnings(snapshot.Config)...), keyWarnings(snapshot.Config)...)
 	}
 	return snapshot, found
 }

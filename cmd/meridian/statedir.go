@@ -23,6 +23,22 @@ func stateWarnings(cfg *config.Config) []config.Error {
 	return nil
 }
 
+// keyWarnings checks that the folder of the keys can be written, if this server makes keys.
+func keyWarnings(cfg *config.Config) []config.Error {
+	for i := range cfg.Zones {
+		policy := cfg.DNSSECPolicy(&cfg.Zones[i])
+		if policy == nil || policy.Manager != config.AutoManager {
+			continue
+		}
+		if err := tryFolder(cfg.DNSSEC.Keys); err != nil {
+			return []config.Error{cfg.ErrorAt(cfg.DNSSEC.KeysPos, "dnssec.keys", "this user cannot write the folder of the keys "+cfg.DNSSEC.Keys+": "+err.Error(),
+				"name a folder that the server can create or write, or write manager: external in the policy")}
+		}
+		return nil
+	}
+	return nil
+}
+
 // tryFolder creates and removes a file in a directory, or, if the directory is missing, a
 // directory in its nearest existing parent. It does not need read permission.
 func tryFolder(path string) error {

@@ -9,6 +9,31 @@ import (
 	"testing"
 )
 
+func TestCheckWarnsOfUnwritableKeys(t *testing.T) {
+	dir := t.TempDir()
+	shut := filepath.Join(dir, "shut")
+	if err := os.Mkdir(shut, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]bool{filepath.Join(dir, "new"): false} // whether there is a warning
+	if runtime.GOOS == "linux" {
+		cases["/proc/x"] = true
+	}
+	if os.Getuid() != 0 { // root writes anywhere
+		cases[shut] = true
+	}
+	for folder, want := range cases {
+		file := filepath.Join(dir, "meridian.yaml")
+		text := "dnssec: {keys: " + folder + "}\nzones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, dnssec: default}}\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := said(t, exitOK, "check", "-c", file); strings.Contains(got, "this user cannot write the folder of the keys "+folder+": ") != want {
+			t.Errorf("%s: got\n%s\nwant a warning: %t", folder, got, want)
+		}
+	}
+}
+
 func TestCheckWarnsOfUnwritableState(t *testing.T) {
 	dir := t.TempDir()
 	shut := filepath.Join(dir, "shut")
