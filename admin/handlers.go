@@ -38,6 +38,7 @@ type OverrideRequest struct {
 	Kind   string           `json:"kind"`            // drained, up or forced up, down or forced down, weight
 	Value  string           `json:"value,omitempty"` // of weight: a percentage
 	Reason string           `json:"reason,omitempty"`
+	At     time.Time        `json:"at,omitzero"`  // when it begins; omitted: now
 	For    Duration         `json:"for,omitzero"` // how long it applies; omitted: until it is removed
 	// Force also drains a target or forces it down if that leaves a name without an answer;
 	// force=true in the query does the same.
@@ -140,7 +141,7 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason 
 		return asked.Target.String(), asked.Reason
 	}
 	said, err := a.control.Override(asked.Target, kind, control.OverrideOptions{
-		Value: asked.Value, Reason: asked.Reason, For: time.Duration(asked.For),
+		Value: asked.Value, Reason: asked.Reason, At: asked.At, For: time.Duration(asked.For),
 		ChangeOptions: control.ChangeOptions{
 			Force: asked.Force || r.URL.Query().Get("force") == "true", OverrideGuardrail: asked.OverrideGuardrail, IfMatch: ifMatch(r),
 		},

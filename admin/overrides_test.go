@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"meridian/admin"
 )
@@ -70,6 +71,9 @@ func TestOverrideOfEachKindAndTarget(t *testing.T) {
 		{`{"target": "web/a", "kind": "drained", "value": "20%"}`, 400, `only weight has one`},
 		{`{"target": "address:127.0.0.99", "kind": "drained"}`, 404, `no member matches`},
 		{`{"target": "z*", "kind": "drained"}`, 404, `no member matches`},
+		{`{"target": "web/b", "kind": "drained", "at": "` + time.Now().Add(time.Hour).Format(time.RFC3339) + `", "for": "1h"}`, 200, `"at": "2`},
+		{`{"target": "web/b", "kind": "drained", "at": "2020-01-01T00:00:00Z"}`, 400, `it would begin at 2020-01-01T00:00:00Z`},
+		{`{"target": "web/b", "kind": "drained", "at": "noon"}`, 400, `noon`},
 	} {
 		expectCode(t, send(t, h, "PUT", "/v1/overrides", c.body), c.code, c.want)
 	}

@@ -27,6 +27,7 @@ type OverrideOptions struct {
 	ChangeOptions
 	Value  string // of a weight: a percentage
 	Reason string
+	At     time.Time     // when it begins; zero: now
 	For    time.Duration // how long it applies; 0: until it is removed
 }
 
@@ -38,6 +39,9 @@ func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Over
 	said := Override{Target: t, Kind: kind.String(), Value: o.Value, Reason: o.Reason, Since: now}
 	if err := errors.Join(said.Validate(), validSpan(o.For)); err != nil {
 		return Override{}, err
+	}
+	if !o.At.IsZero() {
+		return c.schedule(said, o)
 	}
 	if o.For > 0 {
 		said.Until = now.Add(o.For)
@@ -76,7 +80,7 @@ func (c *Control) Undo(t Selector, o ChangeOptions, kinds ...pools.Kind) (Overri
 				return nil, err
 			}
 			undone = *said
-			return at.overrides.without(t), nil
+			return at.overrides.withoutOne(said), nil
 		},
 		check: func(at *view, next overrides) error { return at.checkRemoval(t, next) },
 		made: func() {
@@ -93,6 +97,9 @@ func (c *Control) Undo(t Selector, o ChangeOptions, kinds ...pools.Kind) (Overri
 // removable returns the override of exactly t, or the error if there is none of these kinds.
 func (at *view) removable(t Selector, kinds []pools.Kind) (*Override, error) {
 	said := at.overrides.of(t)
+	if waiting := at.overrides.scheduled(t); waiting != nil && (said == nil || !isOneOf(said.Kind, kinds)) {
+		said = waiting
+	}
 	if owned := at.overrides.effective(t); said == nil && owned != nil {
 		return nil, &RequestError{
 			What: fmt.Sprintf("%s is %s by %s until %s", t, owned.Effect(), owned.Owner, owned.Until.Format(time.RFC3339)),
@@ -103,13 +110,18 @@ func (at *view) removable(t Selector, kinds []pools.Kind) (*Override, error) {
 		hint := names(at.overrides, func(s *Override) string { return fmt.Sprintf("%s is %s", s.Target, s.Effect()) })
 		return nil, cmp.Or(findTarget(t, at.Snapshot.Config), error(notFound(t.String()+" has no override", hint)))
 	}
-	if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k pools.Kind) bool { return k.String() == said.Kind }) {
+	if !isOneOf(said.Kind, kinds) {
 		return nil, &RequestError{
 			What: fmt.Sprintf("%s is %s", t, said.Effect()),
 			Hint: "undrain ends a drain, force off ends a force" + weightHint(said),
 		}
 	}
 	return said, nil
+}
+
+// isOneOf reports whether a kind is one of a list; no list permits all.
+func isOneOf(kind string, kinds []pools.Kind) bool {
+	return len(kinds) == 0 || slices.ContainsFunc(kinds, func(k pools.Kind) bool { return k.String() == kind })
 }
 
 // weightHint returns how to end a weight, if an override is one.

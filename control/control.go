@@ -261,6 +261,9 @@ func (s *Override) attributes() []any {
 	if s.Owner != "" {
 		a = append(a, "owner", s.Owner)
 	}
+	if s.IsScheduled() {
+		a = append(a, "at", s.At.Format(time.RFC3339))
+	}
 	if !s.Until.IsZero() {
 		a = append(a, "until", s.Until.Format(time.RFC3339))
 	}

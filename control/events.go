@@ -72,6 +72,9 @@ func (s *Override) event(severity event.Severity, what string) event.Event {
 	if s.Owner != "" {
 		fields["owner"] = s.Owner
 	}
+	if s.IsScheduled() {
+		fields["at"] = s.At.Format(time.RFC3339)
+	}
 	if !s.Until.IsZero() {
 		fields["until"] = s.Until.Format(time.RFC3339)
 	}

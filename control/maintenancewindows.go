@@ -34,10 +34,11 @@ type refusedWindow struct {
 
 const windowRetry = time.Minute
 
-// Maintain opens and ends maintenance windows. The daemon calls it about once a second, in one goroutine.
+// Maintain opens and ends maintenance windows, and begins scheduled overrides. The daemon calls it about once a second, in one goroutine.
 func (c *Control) Maintain(now time.Time) {
 	defer c.RecoverPanic("maintenance")
 	now = now.Round(0) // wall-clock time, as the windows are
+	c.beginScheduled(now)
 	at := c.currentView()
 	want := wantedWindows(at.Snapshot.Config, now)
 	c.endWindows(want, now)

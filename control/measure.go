@@ -44,7 +44,9 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
 	for _, o := range at.overrides {
-		m.Overrides[o.Kind]++
+		if !o.IsScheduled() {
+			m.Overrides[o.Kind]++
+		}
 	}
 	return m, true
 }

@@ -23,6 +23,14 @@ type Override struct {
 	Unknown bool      `json:"unknown,omitzero"` // the target is not in the running configuration
 	Owner   string    `json:"owner,omitempty"`  // "maintenance NAME": it is of that window; empty: of an operator
 
+	// A scheduled override does not apply before At. When it begins, the guards bind it, unless it was set with
+	// Force or OverrideGuardrail.
+	At                time.Time `json:"at,omitzero"` // zero: it applies
+	Force             bool      `json:"force,omitempty"`
+	OverrideGuardrail string    `json:"override_guardrail,omitempty"`
+	Error             string    `json:"error,omitempty"` // why it has not begun at its time; it is tried again each minute
+	retry             time.Time // after Error
+
 	Replaced *Replaced `json:"replaced,omitempty"` // the override of the same target that this one replaced; nil: none
 }
 
@@ -59,7 +67,8 @@ func ParseKind(s string) (pools.Kind, error) {
 }
 
 // overrides lists the active overrides: first those of maintenance windows, then at most one of an operator
-// for each target, the latest last. It is immutable: methods return a new list.
+// for each target, the latest last. In any place it has at most one scheduled override for each target, which
+// does not apply yet. It is immutable: methods return a new list.
 type overrides []Override
 
 // with returns o with one more override of an operator, replacing one of the same target.
@@ -77,7 +86,7 @@ func (o overrides) replaced(t Selector, now time.Time) *Replaced {
 }
 
 func (o overrides) without(t Selector) overrides {
-	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.Owner == "" && s.Target == t })
+	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.Owner == "" && !s.IsScheduled() && s.Target == t })
 }
 
 // at returns the overrides that have not expired at now.
@@ -98,7 +107,7 @@ func (o overrides) of(t Selector) *Override {
 // effective returns the override of exactly t that has precedence, or nil.
 func (o overrides) effective(t Selector) *Override {
 	for i := len(o) - 1; i >= 0; i-- {
-		if o[i].Target == t {
+		if o[i].Target == t && !o[i].IsScheduled() {
 			return &o[i]
 		}
 	}
@@ -107,15 +116,20 @@ func (o overrides) effective(t Selector) *Override {
 
 // forTree converts the overrides for pools.
 func (o overrides) forTree() []pools.Override {
-	list := make([]pools.Override, len(o))
-	for i, s := range o {
+	list := make([]pools.Override, 0, len(o))
+	for i := range o {
+		s := &o[i]
+		if s.IsScheduled() {
+			continue
+		}
 		kind, err := ParseKind(s.Kind)
 		if err != nil {
 			panic(err) // checked by Validate
 		}
 		percent, _ := parsePercent(s.Value) // the same
-		list[i] = forPools(s.Target, kind)
-		list[i].Percent, list[i].Reason, list[i].Since, list[i].Until = percent, s.ownedReason(), s.Since, s.Until
+		p := forPools(s.Target, kind)
+		p.Percent, p.Reason, p.Since, p.Until = percent, s.ownedReason(), s.Since, s.Until
+		list = append(list, p)
 	}
 	return list
 }
@@ -142,7 +156,10 @@ func (s *Override) Validate() error {
 			return fmt.Errorf("what it replaced: %w", err)
 		}
 	}
-	return errors.Join(validValue(s.Kind, s.Value), validReason(s.Reason), validReason(s.Owner))
+	if s.IsScheduled() && !s.Until.IsZero() && !s.Until.After(s.At) {
+		return fmt.Errorf("it ends at %v, before it begins", s.Until)
+	}
+	return errors.Join(validValue(s.Kind, s.Value), validReason(s.Reason), validReason(s.Owner), validReason(s.OverrideGuardrail))
 }
 
 // validValue returns the error of the value of an override.

@@ -32,6 +32,8 @@ func someMemory() *savedState {
 		},
 		Overrides: []control.Override{
 			{Target: control.Selector{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},
+			{Target: control.Selector{Region: "east"}, Kind: pools.Drained.String(), Since: keptAt, Until: keptAt.Add(time.Hour), Owner: "maintenance night"},
+			{Target: control.Selector{Region: "east"}, Kind: pools.Drained.String(), Since: keptAt, At: keptAt.Add(time.Hour), Force: true, OverrideGuardrail: "agreed", Error: "why"},
 			{Target: control.Selector{Region: "east"}, Kind: pools.ForcedDown.String(), Since: keptAt, Replaced: &control.Replaced{Kind: pools.Drained.String(), Reason: "power", Since: keptAt}},
 		},
 	}
@@ -68,15 +70,15 @@ func TestSavedStateRoundTrip(t *testing.T) {
 
 func TestSavedStateErrors(t *testing.T) {
 	bad := someMemory()
-	bad.Overrides[1].Kind = "painted"
+	bad.Overrides[3].Kind = "painted"
 	odd := someMemory()
-	odd.Overrides[1].Replaced.Reason = "\x1b[2J"
+	odd.Overrides[3].Replaced.Reason = "\x1b[2J"
 	for name, c := range map[string]struct {
 		state *savedState
 		want  string
 	}{
-		"impossible replaced": {odd, `override 2: what it replaced: the reason "\x1b[2J" has characters that do not print; write it on one line with plain spaces`},
-		"impossible override": {bad, `override 2: "painted" is not a kind of override; want "drained", "forced up", "forced down", "weight"`},
+		"impossible replaced": {odd, `override 4: what it replaced: the reason "\x1b[2J" has characters that do not print; write it on one line with plain spaces`},
+		"impossible override": {bad, `override 4: "painted" is not a kind of override; want "drained", "forced up", "forced down", "weight"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := decodeState(contentOf(t, c.state)); err == nil || err.Error() != c.want {

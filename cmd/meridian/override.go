@@ -40,6 +40,7 @@ type overrideOptions struct {
 	servers
 	output   outputFlag
 	reason   string
+	at       timeFlag
 	duration durationFlag
 	yes      bool   // even if a name loses its last answer
 	against  string // the reason to change against a guardrail; empty: they bind
@@ -90,23 +91,29 @@ func addGuardrailFlag(c *cobra.Command, reason *string) {
 
 func drainCommand() *cobra.Command {
 	var s overrideOptions
-	return s.addGuardFlags(s.addFlags(&cobra.Command{
+	drain := s.addGuardFlags(s.addFlags(&cobra.Command{
 		Use:   "drain TARGET",
 		Short: "Remove members from the answers of a running server",
 		Long: `Drain removes a target's members from the answers of a running server, even if all other members are
 down, until undrain or until --for has passed. It survives reloads and, with state, restarts. A drain
 that leaves a name without an answer needs --yes.
 
+With --at the drain begins later: status lists it, undrain cancels it. If the guards refuse it at that
+time, status and an event say why, and it is tried again each minute.
+
 ` + targetHelp + `
 
 Exit: 0; 1 if there is no such target or no server.`,
 		Example: `  meridian drain web/use-1 --for 1h --reason "kernel upgrade"
+  meridian drain web/use-1 --at 02:00 --for 1h
   meridian drain region:us-east`,
 		Args: oneTarget,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.override(c.Context(), args[0], pools.Drained, "", c.OutOrStdout())
 		},
 	}, true))
+	drain.Flags().Var(&s.at, "at", "`TIME` at which the drain begins: 02:00, \"2026-03-01 02:00\" by the local clock, or 2026-03-01T02:00:00Z")
+	return drain
 }
 
 func undrainCommand() *cobra.Command {
@@ -114,7 +121,7 @@ func undrainCommand() *cobra.Command {
 	return s.addGuardFlags(s.addFlags(&cobra.Command{
 		Use:   "undrain TARGET",
 		Short: "End a drain",
-		Long: `Undrain ends a drain; TARGET must be the one that was drained. Afterwards the health states of the
+		Long: `Undrain ends a drain, or cancels a scheduled one; TARGET must be the one that was drained. Afterwards the health states of the
 members decide again.
 
 Exit: 0; 1 if the target is not drained or there is no server.`,
@@ -223,7 +230,7 @@ func (s *overrideOptions) overrideOne(ctx context.Context, word string, kind poo
 	}
 	var said control.Override
 	request := admin.OverrideRequest{
-		Target: target, Kind: kind.String(), Value: value, Reason: s.reason, For: admin.Duration(s.duration), Force: s.yes, OverrideGuardrail: s.against,
+		Target: target, Kind: kind.String(), Value: value, Reason: s.reason, At: s.at.Time, For: admin.Duration(s.duration), Force: s.yes, OverrideGuardrail: s.against,
 	}
 	if err := s.call(ctx, http.MethodPut, "/v1/overrides", nil, request, &said); err != nil {
 		return err
@@ -264,6 +271,10 @@ func (s *overrideOptions) undoOne(ctx context.Context, word string, stdout io.Wr
 	}
 	if s.output == outputJSON {
 		return printJSON(stdout, undone)
+	}
+	if undone.IsScheduled() {
+		fmt.Fprintf(stdout, "cancelled: %s\n", describeOverride(undone))
+		return nil
 	}
 	fmt.Fprintf(stdout, "%s is no longer %s\n", target, undone.Effect())
 	if undone.Replaced != nil {

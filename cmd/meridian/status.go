@@ -250,6 +250,9 @@ func describeRegion(r *control.RegionStatus, now time.Time) string {
 
 func describeOverride(o control.Override) string {
 	text := fmt.Sprintf("%s is %s", o.Target, o.Effect())
+	if o.IsScheduled() {
+		text = fmt.Sprintf("%s is scheduled to be %s from %s", o.Target, o.Effect(), timeText(o.At))
+	}
 	if o.Owner != "" {
 		text += " by " + o.Owner
 	}
@@ -261,6 +264,9 @@ func describeOverride(o control.Override) string {
 	}
 	if o.Unknown {
 		text += " (the configuration has no such target)"
+	}
+	if o.Error != "" {
+		text += "; not set yet, and tried again each minute: " + o.Error
 	}
 	return text
 }

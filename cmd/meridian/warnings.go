@@ -29,13 +29,24 @@ func warningsOf(s *control.Status) []string {
 	if note := forgetsState(s.State); note != "" && (s.State.Dir != "" || len(s.Overrides) > 0) {
 		all = append(all, note)
 	}
+	all = append(all, refusedChanges(s)...)
+	if aside := s.State.Quarantined; aside != nil {
+		all = append(all, fmt.Sprintf("started without saved state: the state file could not be read and was moved to %s: %s", aside.File, aside.Error))
+	}
+	return all
+}
+
+// refusedChanges describes the scheduled overrides and maintenance windows that the guards of the server refuse.
+func refusedChanges(s *control.Status) (all []string) {
+	for _, o := range s.Overrides {
+		if o.Error != "" {
+			all = append(all, describeOverride(o))
+		}
+	}
 	for i := range s.Maintenance {
 		if s.Maintenance[i].State == control.WindowRefused {
 			all = append(all, "maintenance window "+describeWindow(&s.Maintenance[i]))
 		}
-	}
-	if aside := s.State.Quarantined; aside != nil {
-		all = append(all, fmt.Sprintf("started without saved state: the state file could not be read and was moved to %s: %s", aside.File, aside.Error))
 	}
 	return all
 }

@@ -50,6 +50,12 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 			}},
 			"WARNING: maintenance window patching does not open, and is tried again each minute until " + timeText(now) + ": guardrail freeze: true\n",
 		},
+		"a scheduled override is refused": {
+			control.Status{State: kept, Overrides: []control.Override{
+				{Target: control.Selector{Pool: "web"}, Kind: "drained", At: now, Error: "guardrail freeze: true"},
+			}},
+			"WARNING: web is scheduled to be drained from " + timeText(now) + "; not set yet, and tried again each minute: guardrail freeze: true\n",
+		},
 		"the state was set aside": {
 			control.Status{State: control.StateStatus{Dir: "/s", Persisted: true, Quarantined: &state.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},
 			"WARNING: started without saved state: the state file could not be read and was moved to /s/state.json.corrupt-1: its checksum is wrong\n",
