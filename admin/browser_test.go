@@ -88,9 +88,9 @@ func browserTools(t *testing.T) (node, chromium, folder string) {
 // screenshots; docs/dashboard.png is its readme.png.
 func TestDashboardInChromium(t *testing.T) {
 	node, chromium, folder := browserTools(t)
-	viewer, operator := strings.Repeat("v", 20), strings.Repeat("o", 20)
+	viewer, operator, administrator := strings.Repeat("v", 20), strings.Repeat("o", 20), strings.Repeat("a", 20)
 	options := admin.Options{Version: "v1.2.3", Tokens: []admin.Token{
-		{Name: "wall", Role: admin.Viewer, Secret: viewer}, {Name: "oncall", Role: admin.Operator, Secret: operator},
+		{Name: "wall", Role: admin.Viewer, Secret: viewer}, {Name: "oncall", Role: admin.Operator, Secret: operator}, {Name: "lead", Role: admin.Admin, Secret: administrator},
 	}}
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok")) })) //nolint:errcheck // the prober has gone
 	t.Cleanup(endpoint.Close)
@@ -115,7 +115,7 @@ func TestDashboardInChromium(t *testing.T) {
 	defer cancel()
 	c := exec.CommandContext(ctx, node, "check.mjs")
 	c.Dir = folder
-	c.Env = append(os.Environ(), "BASE=http://"+s.address, "CONTROL="+control.URL, "DNS="+dnsAddr, "OPERATOR="+operator, "VIEWER="+viewer, "CHROMIUM="+chromium, "CONFIG="+world, "SCREENSHOTS="+os.Getenv("MERIDIAN_SCREENSHOTS"))
+	c.Env = append(os.Environ(), "BASE=http://"+s.address, "CONTROL="+control.URL, "DNS="+dnsAddr, "ADMIN="+administrator, "OPERATOR="+operator, "VIEWER="+viewer, "CHROMIUM="+chromium, "CONFIG="+world, "SCREENSHOTS="+os.Getenv("MERIDIAN_SCREENSHOTS"))
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -4,7 +4,7 @@
 //	BASE        URL of the server
 //	CONTROL     URL of a server that stops and starts it
 //	DNS         ADDRESS:PORT of its DNS
-//	OPERATOR, VIEWER   tokens
+//	ADMIN, OPERATOR, VIEWER   tokens
 //	CONFIG      the served configuration
 //	SCREENSHOTS a folder for screenshots; none: no screenshots
 import { readFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import { createRequire } from "node:module";
 import { Resolver } from "node:dns/promises";
 import { chromium } from "playwright-core";
 
-const { BASE, CONTROL, DNS, OPERATOR, VIEWER, SCREENSHOTS, CHROMIUM, CONFIG } = process.env;
+const { BASE, CONTROL, DNS, ADMIN, OPERATOR, VIEWER, SCREENSHOTS, CHROMIUM, CONFIG } = process.env;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const pages = {
   overview: "", pools: "", explain: "?name=www.example.com.&client=81.2.69.160", forecast: "?target=region:eu-west&kind=down",
@@ -20,8 +20,11 @@ const pages = {
 };
 // More views, for screenshots and accessibility: the page, its query, what shows that it is complete.
 const views = {
-  "forecast-configuration": ["forecast", "?of=configuration", p => p.getByLabel("YAML, pasted or from a file").waitFor()],
   "explain-if": ["explain", "?name=www.example.com.&client=81.2.69.160&down=web/euw-1", p => p.getByText("What if these are down").waitFor()],
+};
+// The same for the role admin.
+const adminViews = {
+  "forecast-configuration": ["forecast", "?of=configuration", p => p.getByLabel("YAML, pasted or from a file").waitFor()],
 };
 const failures = [];
 let stopped = false; // the server is down, and requests to it fail
@@ -54,7 +57,7 @@ const visit = (page, hash) => page.evaluate(h => { location.hash = h; }, hash);
 
 async function checkPage(page, name, form) {
   const where = `${name} ${form.scheme} ${form.width}`;
-  const [heading, query, ready] = views[name] ?? [name, pages[name], settled[name]];
+  const [heading, query, ready] = views[name] ?? adminViews[name] ?? [name, pages[name], settled[name]];
   await visit(page, `#/${heading}${query}`);
   await page.getByRole("heading", { level: 1, name: heading, exact: false }).waitFor({ state: "attached" });
   await ready?.(page);
@@ -208,14 +211,20 @@ try {
   for (const form of [{ scheme: "light", width: 1280 }, { scheme: "dark", width: 1280 }, { scheme: "light", width: 390 }]) {
     const page = await open(form, OPERATOR);
     for (const name of [...Object.keys(pages), ...Object.keys(views)]) await checkPage(page, name, form);
+    const admin = await open(form, ADMIN);
+    for (const name of Object.keys(adminViews)) await checkPage(admin, name, form);
     if (form.scheme === "light" && form.width === 1280) {
       await drain(page);
       await assume(page);
-      await paste(page);
+      await paste(admin);
+      await visit(page, "#/forecast?of=configuration");
+      await page.getByText("What if", { exact: true }).waitFor();
+      expect(await page.getByText("Of a configuration").count() === 0, "an operator is offered the forecast of a configuration");
       await probe(page);
       await brush(page);
     }
     await page.context().close();
+    await admin.context().close();
   }
   await view(await open({ scheme: "light", width: 1280 }, VIEWER));
   if (SCREENSHOTS) await picture(await open({ scheme: "light", width: 1280 }, OPERATOR));

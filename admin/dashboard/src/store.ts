@@ -41,6 +41,7 @@ export function useStore(): Store {
   return store;
 }
 
+export const isAdmin = (s: Store) => s.session?.role === "admin";
 export const canOperate = (s: Store) => !!s.session && s.session.role !== "viewer";
 
 // mostDetailed is the number of members up to which the page asks for every probe result.

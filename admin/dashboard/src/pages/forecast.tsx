@@ -8,7 +8,7 @@ import type { Forecast, Part, Status } from "../api";
 import { Effect, farther } from "../effect";
 import { country, km, percent } from "../format";
 import { Map, shadeOf, tint } from "../map";
-import { canOperate, useStore, type Store } from "../store";
+import { canOperate, isAdmin, useStore, type Store } from "../store";
 import { Bar, Card, Choice, Field, Problem, Table } from "../ui";
 import { go, type Params } from "../route";
 
@@ -19,10 +19,10 @@ function targets(s: Store): string[] {
 }
 
 export function ForecastPage({ params }: Params) {
-  const s = useStore(), pasted = params.of === "configuration";
+  const s = useStore(), pasted = isAdmin(s) && params.of === "configuration";
   const [plan, show] = useState<Forecast>();
   return <div class="stack">
-    {canOperate(s) && <p class="tabs"><a href="#/forecast" aria-current={pasted ? undefined : "page"}>Of an outage or action</a> <a href="#/forecast?of=configuration" aria-current={pasted ? "page" : undefined}>Of a configuration</a></p>}
+    {isAdmin(s) && <p class="tabs"><a href="#/forecast" aria-current={pasted ? undefined : "page"}>Of an outage or action</a> <a href="#/forecast?of=configuration" aria-current={pasted ? "page" : undefined}>Of a configuration</a></p>}
     {pasted ? <Fragment><Configuration show={show} />{plan && <Result f={plan} s={s} />}</Fragment> : <Outage params={params} />}
   </div>;
 }
