@@ -32,6 +32,7 @@ const (
 type cache struct {
 	words []atomic.Uint64
 	mask  uint64 // the number of sets less one
+	used  atomic.Int64
 }
 
 // cacheKey identifies a signature.
@@ -100,6 +101,9 @@ func (c *cache) put(k cacheKey, from *signature, expires uint32, now int64) (evi
 	before := e[wordSequence].Load()
 	if before&1 != 0 || !e[wordSequence].CompareAndSwap(before, before+1) {
 		return false
+	}
+	if e[wordExpires].Load() == 0 { // it was empty
+		c.used.Add(1)
 	}
 	e[wordKey].Store(k.lo)
 	e[wordKey+1].Store(k.hi)

@@ -47,11 +47,12 @@ type Stats struct {
 	Failed   uint64 // signatures that could not be made
 	Evicted  uint64 // valid signatures that left the cache for others
 	Capacity int    // of the cache, in signatures
+	Entries  int    // of these, in use; some may have expired
 }
 
 // Stats returns the numbers of s.
 func (s *Signer) Stats() Stats {
-	return Stats{Made: s.made.Load(), Failed: s.failed.Load(), Evicted: s.evicted.Load(), Capacity: s.cache.capacity()}
+	return Stats{Made: s.made.Load(), Failed: s.failed.Load(), Evicted: s.evicted.Load(), Capacity: s.cache.capacity(), Entries: int(s.cache.used.Load())}
 }
 
 // Request is what signing one set needs beside the set. It holds memory that is reused, and is for one goroutine.
@@ -59,7 +60,7 @@ type Request struct {
 	Now  int64 // in seconds since 1970
 	Make bool  // make signatures that are not in the cache; else they are ErrMissing
 
-	Hits, Misses uint64 // of the cache
+	Hits, Misses, Made uint64 // signatures from the cache, those that it did not have, and new ones
 
 	buf []byte
 }
@@ -116,6 +117,7 @@ func (s *Signer) appendSignature(dst []byte, rdata int, set *Set, key *signingKe
 	if err != nil {
 		return dst, err
 	}
+	r.Made++
 	if s.cache.put(id, &made, at.expiration, r.Now) {
 		s.evicted.Add(1)
 	}

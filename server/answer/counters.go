@@ -21,6 +21,9 @@ const (
 	Unsent       // dropped: no room in the send buffer
 	slowAnswered // answered by the slow path
 	unsigned     // TC or SERVFAIL, because a signature was not made
+	signatureHits
+	signatureMisses
+	signaturesMade
 	queryLogFull // not logged: the ring of the responder is full
 	panics
 	TcpAccepted
@@ -133,6 +136,11 @@ type Counters struct {
 	Evicted      uint64                              // TCP connections closed for a new one at a limit
 	AcceptErrors uint64                              // failed attempts to accept a TCP connection
 	Open         uint64                              // open TCP connections
+
+	Signed          uint64 // signatures made
+	SignatureHits   uint64 // signatures of answers that were in the cache
+	SignatureMisses uint64 // those that were not; a postponed query looks twice
+	Unsigned        uint64 // answers with TC or SERVFAIL, because a signature was not made in time
 }
 
 // rawCounts are the sums of the counters of responders.
@@ -147,6 +155,7 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 		NotQuery: event(notQuery), TooLong: event(TooLong), NoReturn: event(NoReturn), SendFailed: event(SendFailed), Unsent: event(Unsent),
 		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Panics: event(panics), Accepted: event(TcpAccepted), Evicted: event(TcpEvicted),
 		AcceptErrors: event(TcpAcceptErrors),
+		Signed:       event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),
 	}
 	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent
 	n.Open = n.Accepted - closed

@@ -28,6 +28,17 @@ func (s *counterSet) add(i uint32) {
 	}
 }
 
+// addN counts n events.
+func (s *counterSet) addN(i, n uint32) {
+	if n == 0 {
+		return
+	}
+	s.local[i] += n
+	if s.local[i] == n {
+		s.touch(i)
+	}
+}
+
 // touch notes a counter that is to be published.
 func (s *counterSet) touch(i uint32) {
 	s.touched = append(s.touched, i)

@@ -93,6 +93,9 @@ func (e *Engine) activate(snapshot *snapshot.Snapshot) *activeSnapshot {
 // Snapshot returns the current snapshot.
 func (e *Engine) Snapshot() *snapshot.Snapshot { return e.current.Load().snapshot }
 
+// Signer returns the signer of the current snapshot; nil: no zone is signed.
+func (e *Engine) Signer() *dnssec.Signer { return e.current.Load().signer }
+
 // Settings returns the server settings of the current snapshot.
 func (e *Engine) Settings() *config.Server { return e.current.Load().config }
 

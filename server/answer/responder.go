@@ -102,6 +102,7 @@ func newScratch(s *activeSnapshot) *pools.Scratch {
 
 // Release ends acquire and publishes the counts.
 func (r *Responder) Release() {
+	r.countSignatures()
 	r.counts.publish()
 	r.at.answers.publish()
 	r.slot.Store(r.at)

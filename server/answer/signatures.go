@@ -35,6 +35,18 @@ type signatures struct {
 // begin prepares for another answer.
 func (g *signatures) begin() { g.err = nil }
 
+// countSignatures counts the signatures of a batch.
+func (r *Responder) countSignatures() {
+	q := &r.signatures.request
+	if q.Hits|q.Misses == 0 {
+		return
+	}
+	r.counts.addN(uint32(signatureHits), uint32(q.Hits))
+	r.counts.addN(uint32(signatureMisses), uint32(q.Misses))
+	r.counts.addN(uint32(signaturesMade), uint32(q.Made))
+	q.Hits, q.Misses, q.Made = 0, 0, 0
+}
+
 // append appends the signature records of g.set to dst. After an error it appends nothing.
 func (g *signatures) append(dst []byte, zone *dnssec.Zone, owner []byte, ttl uint32) []byte {
 	if g.err != nil {

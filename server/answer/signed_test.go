@@ -403,6 +403,13 @@ func TestMissingSignatureIsPostponed(t *testing.T) {
 		t.Errorf("from the cache:\n%x, want\n%x", again, out)
 	}
 	n := e.Counters()
+	// the first two queries look in the cache and find nothing, as does the postponed one, which makes the signature
+	if n.Signed != 1 || n.SignatureMisses != 3 || n.SignatureHits != 1 || n.Unsigned != 1 {
+		t.Errorf("%d signatures, %d misses, %d hits, %d without; want 1, 3, 1, 1", n.Signed, n.SignatureMisses, n.SignatureHits, n.Unsigned)
+	}
+	if used := e.Signer().Stats().Entries; used != 1 {
+		t.Errorf("%d signatures in the cache, want 1", used)
+	}
 	if n.Queries != 3 || n.Rcodes[dns.RcodeSuccess] != 3 {
 		t.Errorf("%d queries, %d answers; want 3: a postponed query is counted once", n.Queries, n.Rcodes[dns.RcodeSuccess])
 	}
