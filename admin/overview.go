@@ -33,6 +33,10 @@ func (a *api) zones(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"zones": a.control.Zones()})
 }
 
+func (a *api) keys(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"zones": a.control.Keys()})
+}
+
 func (a *api) regions(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"regions": a.control.Regions()})
 }

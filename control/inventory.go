@@ -1,7 +1,10 @@
 package control
 
 import (
+	"time"
+
 	"meridian/dnsname"
+	"meridian/snapshot"
 )
 
 // Zone is a served zone, as JSON.
@@ -50,6 +53,11 @@ func (c *Control) Zones() []Zone {
 		all = append(all, z)
 	}
 	return all
+}
+
+// Keys returns the keys of the signed zones, in the order of the configuration.
+func (c *Control) Keys() []snapshot.ZoneKeys {
+	return c.currentView().Snapshot.Signing.Keys(time.Now())
 }
 
 // Regions returns the configured regions, in the order of the configuration.

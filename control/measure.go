@@ -7,6 +7,7 @@ import (
 	"meridian/control/event/notify"
 	"meridian/pools"
 	"meridian/server/answer"
+	"meridian/snapshot"
 )
 
 // Measurement is what a running server exports as metrics.
@@ -27,6 +28,8 @@ type Measurement struct {
 	BuildPanics uint64
 	Notify      []notify.Status
 	Latency     *LatencyStatus // nil: no latency is measured
+	Keys        []snapshot.ZoneKeys
+	Signatures  int // in the cache
 }
 
 // Measure returns the current measurement. ok is false before a configuration serves.
@@ -42,6 +45,10 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Refused: at.reload.Refused || c.LastGood() != nil, Generation: 1 + c.reloads.succeeded.Load(),
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
+	}
+	m.Keys = at.Snapshot.Signing.Keys(time.Now())
+	if signer := server.Signer(); signer != nil {
+		m.Signatures = signer.Stats().Entries
 	}
 	for _, o := range at.overrides {
 		if !o.IsScheduled() {

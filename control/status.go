@@ -10,6 +10,7 @@ import (
 	"meridian/dnsname"
 	"meridian/health"
 	"meridian/pools"
+	"meridian/snapshot"
 )
 
 // Status is the status of a running server, as JSON.
@@ -37,6 +38,8 @@ type Status struct {
 	Outages []Outage `json:"outages"`
 
 	Notify []notify.Status `json:"notify,omitempty"` // the sinks of events
+
+	DNSSEC []snapshot.ZoneKeys `json:"dnssec,omitempty"` // the signed zones
 
 	Overrides []Override `json:"overrides"`
 
@@ -238,6 +241,8 @@ func (c *Control) processStatus(at *view) *Status {
 		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.notifier.Status(),
 		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
+
+		DNSSEC: at.Snapshot.Signing.Keys(time.Now()),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

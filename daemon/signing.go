@@ -19,6 +19,7 @@ type keyKeeper struct {
 	timer   *time.Timer
 	asking  chan parentAnswers // nil: no questions are under way
 	failure map[string]string
+	overdue map[string]string // by zone: what its rollover waits for, if that was reported
 }
 
 // parentAnswers is the result of the questions to parents.
@@ -28,7 +29,7 @@ type parentAnswers struct {
 }
 
 func newKeyKeeper() *keyKeeper {
-	return &keyKeeper{timer: time.NewTimer(leastKeyInterval), failure: map[string]string{}}
+	return &keyKeeper{timer: time.NewTimer(leastKeyInterval), failure: map[string]string{}, overdue: map[string]string{}}
 }
 
 // updateKeys signs with what the key files say now, and asks the parents in the background.
@@ -47,6 +48,7 @@ func (l *instance) updateKeys(ctx context.Context, k *keyKeeper) {
 		l.Logger.Info("DNSSEC key changed", "zone", c.Zone, "key", c.Key, "change", c.What)
 		l.control.Events().Add(keyEvent(c))
 	}
+	l.reportOverdue(k, signing.Keys(now))
 	if !done.Next.IsZero() {
 		wait = max(leastKeyInterval, min(wait, done.Next.Sub(now)))
 	}
@@ -106,6 +108,28 @@ func (l *instance) reportParents(k *keyKeeper, result parentAnswers) {
 	default:
 		l.Logger.Error("cannot ask the parent for DS records; no old key is removed", "error", err, "hint", "correct dnssec.policies.NAME.parent.servers, or the connection to them")
 	}
+}
+
+// reportOverdue reports each rollover that waits for the parent for too long, once.
+func (l *instance) reportOverdue(k *keyKeeper, zones []snapshot.ZoneKeys) {
+	overdue := map[string]string{}
+	for i := range zones {
+		z := &zones[i]
+		if !z.Overdue {
+			continue
+		}
+		overdue[z.Zone] = z.Waits
+		if k.overdue[z.Zone] == z.Waits {
+			continue
+		}
+		l.Logger.Error("DNSSEC rollover waits for the parent", "zone", z.Zone, "waits_for", z.Waits, "since", *z.Since,
+			"hint", "check the DS records at the parent; meridian keys ds prints the one that it should have")
+		l.control.Events().Add(event.Event{
+			Kind: event.DNSSEC, Severity: event.Error, Subject: z.Zone,
+			Message: "the rollover waits for " + z.Waits + " since " + z.Since.Format(time.RFC3339),
+		})
+	}
+	k.overdue = overdue
 }
 
 func keyEvent(c snapshot.KeyChange) event.Event {

@@ -6,6 +6,10 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
+
+	"meridian/control"
+	"meridian/snapshot"
 )
 
 func TestParentsAreReportedWhenTheirAnswersChange(t *testing.T) {
@@ -18,5 +22,26 @@ func TestParentsAreReportedWhenTheirAnswersChange(t *testing.T) {
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != 2 || strings.Count(log.String(), "answers for DS records again") != 1 {
 		t.Errorf("want one line for the failure and one for its end, got:\n%s", &log)
+	}
+}
+
+func TestRolloverThatWaitsTooLongIsReportedOnce(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	l := &instance{Daemon: &Daemon{Logger: logger}, control: control.New(nil, logger)}
+	k := newKeyKeeper()
+	since := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	late, fine := make([]snapshot.ZoneKeys, 1), make([]snapshot.ZoneKeys, 1)
+	late[0].Zone, late[0].Waits, late[0].Since, late[0].Overdue = "example.com.", "the DS of key 7", &since, true
+	fine[0].Zone = "example.com."
+	for _, zones := range [][]snapshot.ZoneKeys{fine, late, late, fine, late} { // the last one is another rollover
+		l.reportOverdue(k, zones)
+	}
+	if n := strings.Count(log.String(), "DNSSEC rollover waits for the parent"); n != 2 {
+		t.Errorf("%d lines, want 2:\n%s", n, &log)
+	}
+	events := l.control.Events().Save()
+	if len(events) != 2 || events[0].Message != "the rollover waits for the DS of key 7 since 2026-01-01T00:00:00Z" {
+		t.Errorf("events %+v", events)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"meridian/dnsname"
 )
@@ -204,4 +205,15 @@ func cutDER(der []byte, tag byte) (content, rest []byte, ok bool) {
 	}
 	end := 2 + int(der[1])
 	return der[2:end], der[end:], true
+}
+
+// AlgorithmName returns the name of an algorithm as in a policy, or its number.
+func AlgorithmName(algorithm uint8) string {
+	switch algorithm {
+	case ECDSAP256SHA256:
+		return "ecdsap256sha256"
+	case ED25519:
+		return "ed25519"
+	}
+	return strconv.Itoa(int(algorithm))
 }

@@ -21,6 +21,15 @@ type slot struct {
 	inception, expiration uint32 // in seconds since 1970
 }
 
+// SignaturePeriod is the time in which a signature is valid.
+type SignaturePeriod struct{ Inception, Expiration time.Time }
+
+// Period returns when the signature of a set that is used at now is valid.
+func (z *Zone) Period(owner dnsname.Wire, typ uint16, now time.Time) SignaturePeriod {
+	at := z.timing.slotAt(owner, typ, now.Unix())
+	return SignaturePeriod{time.Unix(int64(at.inception), 0).UTC(), time.Unix(int64(at.expiration), 0).UTC()}
+}
+
 // castagnoli has hardware support on common processors.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

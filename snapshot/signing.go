@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"meridian/config"
@@ -18,8 +19,9 @@ type Signing struct {
 	Zones []*dnssec.Zone // by zones.ZoneID; nil: not signed
 
 	cfg     *config.Config
-	changed []*keys.Key // to be written before they are used
-	parents []parent    // by zones.ZoneID
+	changed []*keys.Key                   // to be written before they are used
+	parents []parent                      // by zones.ZoneID
+	known   []atomic.Pointer[keys.Result] // by zones.ZoneID: the keys that are used now
 }
 
 // Settings are those of signing that no zone has of its own.
@@ -32,6 +34,7 @@ type Settings struct {
 // nil if there is no such zone, and adds errors to report.
 func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 	s := &Signing{cfg: cfg, Zones: make([]*dnssec.Zone, len(cfg.Zones)), parents: make([]parent, len(cfg.Zones)), Settings: settingsOf(&cfg.DNSSEC)}
+	s.known = make([]atomic.Pointer[keys.Result], len(cfg.Zones))
 	folder, signed := (*keys.Folder)(nil), false
 	for i := range cfg.Zones {
 		z := &cfg.Zones[i]
@@ -50,12 +53,13 @@ func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 		if policy.Denial == config.NSECDenial {
 			report.AddWarnings(cfg.ErrorAt(z.Pos, "zones."+trimDot(string(z.Name))+".dnssec", "denial: nsec is not available yet, and this zone has compact denial", "write denial: compact"))
 		}
-		set, err := s.keysOf(folder, z, policy, time.Now())
+		result, err := s.keysOf(folder, z, policy, time.Now())
 		if err != nil {
 			report.AddError(cfg.ErrorAt(z.Pos, "zones."+trimDot(string(z.Name))+".dnssec", err.Error(), ""))
 			continue
 		}
-		s.Zones[i] = dnssec.NewZone(z.Name.Wire(), timingOf(policy), denialOf(policy), set)
+		s.Zones[i] = dnssec.NewZone(z.Name.Wire(), timingOf(policy), denialOf(policy), &result.Set)
+		s.known[i].Store(result)
 	}
 	if !signed {
 		return nil
@@ -83,7 +87,7 @@ func denialOf(p *config.SigningPolicy) dnssec.Denial {
 }
 
 // keysOf returns what a zone is signed with at now, after the changes that its policy asks for.
-func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.SigningPolicy, now time.Time) (*dnssec.Keys, error) {
+func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.SigningPolicy, now time.Time) (*keys.Result, error) {
 	all, err := folder.Keys(z.Name)
 	if err != nil {
 		return nil, err
@@ -102,7 +106,7 @@ func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.Sig
 		return nil, fmt.Errorf("%w in %s; copy the keys of the zone there, or write manager: auto in the policy", err, s.cfg.DNSSEC.Keys)
 	}
 	s.changed = append(s.changed, plan.Changed...)
-	return &set, nil
+	return &keys.Result{Plan: plan, Set: set}, nil
 }
 
 // WritingKeys returns a builder for a server that serves the result: keys that it makes or changes are written to
@@ -187,6 +191,7 @@ func (s *Signing) updateZone(folder *keys.Folder, i int, now time.Time, done *Ke
 		return fmt.Errorf("%s: %w", z.Name, err)
 	}
 	s.Zones[i].SetKeys(&result.Set)
+	s.known[i].Store(&result)
 	for _, n := range result.Notes {
 		done.Changes = append(done.Changes, KeyChange{string(z.Name), n.Tag, n.What})
 	}

@@ -39,6 +39,15 @@ var families = describe(map[string]family{
 
 	"request_duration_seconds": {kind: histogram, labels: []string{"transport"}, help: "Time from receiving a query to sending its response; one batch of queries in 64 is timed."},
 
+	"dnssec_signatures_total":     {kind: counter, help: "Signatures made."},
+	"dnssec_cache_hits_total":     {kind: counter, help: "Signatures of answers that were in the cache."},
+	"dnssec_cache_misses_total":   {kind: counter, help: "Signatures of answers that were not in the cache."},
+	"dnssec_cache_entries":        {kind: gauge, help: "Signatures in the cache, expired ones included."},
+	"dnssec_queue_full_total":     {kind: counter, help: "Queries answered with TC or SERVFAIL because a signature was not made in time."},
+	"dnssec_key":                  {kind: gauge, labels: []string{"zone", "tag", "role", "state"}, help: "1 for each key of a signed zone."},
+	"dnssec_rrsig_expiry_seconds": {kind: gauge, labels: []string{"zone"}, help: "Seconds until the first of the signatures of a zone's SOA and DNSKEY records that are served now expires; an empty zone: of all zones, without detail."},
+	"dnssec_ds_seen":              {kind: gauge, labels: []string{"zone"}, help: "1 if all servers of the parent had the DS of the zone's newest KSK or CSK, else 0."},
+
 	"zone_queries_total":   {kind: counter, labels: []string{"zone"}, help: "Queries for names in a zone; an empty zone: in zones that are no longer configured, or without detail."},
 	"pool_answers_total":   {kind: counter, labels: []string{"pool", "mode"}, help: "Decisions of a pool that a name is bound to, by mode."},
 	"member_answers_total": {kind: counter, labels: []string{"pool", "member", "region"}, help: "Answers with an address or alias of a member; an empty member: of members that are no longer configured, or without detail."},

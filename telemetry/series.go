@@ -98,9 +98,9 @@ func (s *series) count(detail config.Detail) int {
 	case config.RegionDetail:
 		return fixedSeries + checks + regions + pools.ModeCount
 	case config.PoolDetail:
-		return fixedSeries + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.sums(detail))
+		return fixedSeries + s.keySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.sums(detail))
 	}
-	return fixedSeries + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.measured.Answers.Members) + s.members + s.loads + len(s.endpoints) + len(s.expiry)
+	return fixedSeries + s.keySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.measured.Answers.Members) + s.members + s.loads + len(s.endpoints) + len(s.expiry)
 }
 
 // seriesPerCheck is the most series of a check: three results, three states, a histogram, and an expiry.
@@ -110,6 +110,7 @@ const seriesPerCheck = 3 + 3 + 15 + 1
 func (s *series) send(c *collection, detail config.Detail) {
 	answers := &s.measured.Answers
 	s.sendExpiry(c, detail)
+	s.sendKeys(c, detail)
 	for names, n := range s.sums(detail) {
 		c.value("member_answers_total", float64(n), names.Pool, names.Member, names.Region)
 	}

@@ -101,6 +101,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	detail := m.detail(s)
 	c := collection{to: to}
 	c.server(&measured)
+	c.signing(&measured)
 	c.configuration(&measured)
 	c.notifications(&measured)
 	c.value("querylog_dropped_total", float64(measured.Unlogged+m.queryLog.Lost()))

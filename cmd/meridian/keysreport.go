@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,112 +15,9 @@ import (
 	"meridian/dnssec/keys"
 )
 
-// keysReport is the output of keys with -o json.
-type keysReport struct {
-	Zone    string      `json:"zone"`
-	Policy  string      `json:"policy"`
-	Manager string      `json:"manager"`
-	Keys    []keyReport `json:"keys"`
-	Next    *stepReport `json:"next,omitempty"`
-	Waits   string      `json:"waits,omitempty"` // for the parent
-	Since   *time.Time  `json:"since,omitempty"`
-	Parent  string      `json:"parent,omitempty"` // the answer of the parent's servers
-}
-
-type keyReport struct {
-	Tag       uint16     `json:"tag"`
-	Algorithm uint8      `json:"algorithm"`
-	Role      string     `json:"role"`
-	State     string     `json:"state"`
-	Signs     []string   `json:"signs"` // keys, records
-	DS        string     `json:"ds,omitempty"`
-	File      string     `json:"file"`
-	Created   *time.Time `json:"created,omitempty"`
-	Publish   *time.Time `json:"publish,omitempty"`
-	Activate  *time.Time `json:"activate,omitempty"`
-	Inactive  *time.Time `json:"inactive,omitempty"`
-	Delete    *time.Time `json:"delete,omitempty"`
-	CDS       *time.Time `json:"cds,omitempty"` // since when it asks for the DS
-}
-
-type stepReport struct {
-	At   time.Time `json:"at"`
-	What string    `json:"what"`
-}
-
 // reportKeys describes the keys of a zone.
-func reportKeys(z *signedZone, result *keys.Result) keysReport {
-	r := keysReport{Zone: string(z.Name), Policy: z.policy.Name, Manager: string(z.policy.Manager), Waits: result.Waits, Since: given(result.Since)}
-	for _, k := range result.Keys {
-		r.Keys = append(r.Keys, reportKey(k, result))
-	}
-	if !result.Next.At.IsZero() {
-		r.Next = &stepReport{result.Next.At, result.Next.What}
-	}
-	return r
-}
-
-func reportKey(k *keys.Key, result *keys.Result) keyReport {
-	r := keyReport{
-		Tag: k.Tag, Algorithm: k.Algorithm, State: keyState(k, result.Now), Signs: []string{}, File: k.File, Created: given(k.Created), Publish: given(k.Publish),
-		Activate: given(k.Activate), Inactive: given(k.Inactive), Delete: given(k.Delete), CDS: given(k.SyncPublish),
-	}
-	signsKeys, signsRecords := slices.Contains(result.Set.KSK, k.Key), slices.Contains(result.Set.ZSK, k.Key)
-	if signsKeys {
-		r.Signs = append(r.Signs, "keys")
-	}
-	if signsRecords {
-		r.Signs = append(r.Signs, "records")
-	}
-	switch {
-	case !k.SEP():
-		r.Role = "zsk"
-	case signsRecords:
-		r.Role = "csk"
-	default:
-		r.Role = "ksk"
-	}
-	if k.SEP() {
-		r.DS = dsState(k)
-	}
-	return r
-}
-
-// dsState says what is known of the DS record of a KSK or CSK.
-func dsState(k *keys.Key) string {
-	switch {
-	case !k.DSPublish.IsZero():
-		return "seen"
-	case !k.DSRemoved.IsZero():
-		return "absent"
-	}
-	return "unknown"
-}
-
-// keyState is the state of a key at a time.
-func keyState(k *keys.Key, now time.Time) string {
-	switch {
-	case k.Published(now) && k.Active(now):
-		return "active"
-	case k.Published(now) && !k.Inactive.IsZero() && !now.Before(k.Inactive):
-		return "retired"
-	case k.Published(now):
-		return "published"
-	case k.Active(now):
-		return "signing, not published" // a change of the algorithm
-	case !k.Delete.IsZero() && !now.Before(k.Delete):
-		return "removed"
-	}
-	return "generated"
-}
-
-// given returns nil for the zero time.
-func given(at time.Time) *time.Time {
-	if at.IsZero() {
-		return nil
-	}
-	at = at.UTC()
-	return &at
+func reportKeys(z *signedZone, result *keys.Result) keys.Report {
+	return keys.ReportOf(z.Name, z.policy, result)
 }
 
 // look reads the keys of a zone and changes nothing.
@@ -158,21 +54,11 @@ func printKeys(out io.Writer, z *signedZone, result *keys.Result) error {
 	var t table
 	t.add("KEY", "ALGORITHM", "ROLE", "STATE", "DS", "PUBLISH", "ACTIVATE", "INACTIVE", "DELETE")
 	for _, k := range reportKeys(z, result).Keys {
-		t.add(strconv.Itoa(int(k.Tag)), algorithmText(k.Algorithm), k.Role, k.State, dash(k.DS), instantText(k.Publish), instantText(k.Activate), instantText(k.Inactive), instantText(k.Delete))
+		t.add(strconv.Itoa(int(k.Tag)), dnssec.AlgorithmName(k.Algorithm), k.Role, k.State, dash(k.DS), instantText(k.Publish), instantText(k.Activate), instantText(k.Inactive), instantText(k.Delete))
 	}
 	w := &textWriter{w: out}
 	t.print(w, "")
 	return w.err
-}
-
-func algorithmText(algorithm uint8) string {
-	switch algorithm {
-	case dnssec.ECDSAP256SHA256:
-		return "ecdsap256sha256"
-	case dnssec.ED25519:
-		return "ed25519"
-	}
-	return strconv.Itoa(int(algorithm))
 }
 
 func dash(s string) string {
@@ -186,7 +72,7 @@ func instantText(at *time.Time) string {
 	if at == nil {
 		return "-"
 	}
-	return at.Format("2006-01-02T15:04:05Z")
+	return at.UTC().Format("2006-01-02T15:04:05Z")
 }
 
 func keysStatusCommand() *cobra.Command {
@@ -227,7 +113,7 @@ record at the parent. With --parent it asks the servers of parent.servers now. I
 // printSteps prints what comes next.
 func printSteps(w *textWriter, result *keys.Result) {
 	if !result.Next.At.IsZero() {
-		w.line("next: %s at %s", result.Next.What, instantText(given(result.Next.At)))
+		w.line("next: %s at %s", result.Next.What, instantText(&result.Next.At))
 	}
 	if result.Waits != "" {
 		w.line("waits for %s%s", result.Waits, sinceDate(result.Since))
@@ -238,7 +124,7 @@ func sinceDate(at time.Time) string {
 	if at.IsZero() {
 		return ""
 	}
-	return " since " + instantText(given(at))
+	return " since " + instantText(&at)
 }
 
 func keysDSCommand() *cobra.Command {
@@ -281,7 +167,7 @@ func (o *keysOptions) printDS(z *signedZone, k *keys.Key, out io.Writer) error {
 			Type      int    `json:"digest_type"`
 			Digest    string `json:"digest"`
 			State     string `json:"state"`
-		}{string(z.Name), k.Tag, k.Algorithm, o.digest, digest, dsState(k)})
+		}{string(z.Name), k.Tag, k.Algorithm, o.digest, digest, keys.DSState(k)})
 	}
 	_, err := fmt.Fprintf(out, "%s %d IN DS %d %d %d %s\n", z.Name, int(z.policy.Parent.DSTTL.Seconds()), k.Tag, k.Algorithm, o.digest, digest)
 	return err

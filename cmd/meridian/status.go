@@ -87,6 +87,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 	}
 	fmt.Fprintf(w, "serving %s on %s, started %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
 	printOverrides(w, s)
+	printSigned(w, s.DNSSEC)
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"meridian/control"
+	"meridian/dnssec/keys"
+	"meridian/snapshot"
 )
 
 // site returns an address with a composite check.
@@ -88,5 +90,24 @@ func TestStatusShowsThatMetricsHaveLessDetail(t *testing.T) {
 		if got := strings.Contains(out.String(), "metrics:"); got != (c.want != "") || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%+v: %q, want %q", c.metrics, out.String(), c.want)
 		}
+	}
+}
+
+func TestStatusShowsKeys(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	signed := snapshot.ZoneKeys{Report: keys.Report{
+		Zone: "example.com.", Policy: "default", Next: &keys.StepReport{At: at, What: "key 7 is removed"}, Waits: "the DS of key 8", Since: &at,
+		Keys: []keys.KeyReport{
+			{Tag: 6, Algorithm: 13, Role: "csk", State: "removed"}, {Tag: 7, Algorithm: 13, Role: "csk", State: "active", DS: "seen"}, {Tag: 8, Algorithm: 15, Role: "zsk", State: "published"},
+		},
+	}}
+	var out strings.Builder
+	if err := printStatus(&out, &control.Status{DNSSEC: []snapshot.ZoneKeys{signed}}, false); err != nil {
+		t.Fatal(err)
+	}
+	const want = "signed: example.com. by policy default: key 7 ecdsap256sha256 csk active, DS seen; key 8 ed25519 zsk published; " +
+		"next: key 7 is removed at 2026-01-01T00:00:00Z; waits for the DS of key 8 since 2026-01-01T00:00:00Z\n"
+	if !strings.Contains(out.String(), want) {
+		t.Errorf("got %s, want %s", &out, want)
 	}
 }

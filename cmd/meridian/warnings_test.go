@@ -11,9 +11,12 @@ import (
 
 	"meridian/control"
 	"meridian/control/state"
+	"meridian/dnssec/keys"
+	"meridian/snapshot"
 )
 
 func TestStatusBeginsWithWarnings(t *testing.T) {
+	since := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	kept := control.StateStatus{Dir: "/var/lib/meridian", Persisted: true}
 	for name, c := range map[string]struct {
@@ -55,6 +58,10 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 				{Target: control.Selector{Pool: "web"}, Kind: "drained", At: now, Error: "guardrail freeze: true"},
 			}},
 			"WARNING: web is scheduled to be drained from " + timeText(now) + "; not set yet, and tried again each minute: guardrail freeze: true\n",
+		},
+		"a rollover waits": {
+			control.Status{State: kept, DNSSEC: []snapshot.ZoneKeys{{Report: keys.Report{Zone: "example.com.", Waits: "the DS of key 7", Since: &since, Overdue: true}}}},
+			"WARNING: the rollover of example.com. waits for the DS of key 7 since 2026-01-01T00:00:00Z; see meridian keys ds example.com.\n",
 		},
 		"the state was set aside": {
 			control.Status{State: control.StateStatus{Dir: "/s", Persisted: true, Quarantined: &state.Quarantined{File: "/s/state.json.corrupt-1", Error: "its checksum is wrong"}}},

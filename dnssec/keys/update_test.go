@@ -62,7 +62,7 @@ func TestOldKeyStaysUntilTheParentHasTheNewDS(t *testing.T) {
 	r.Now, r.Roll = r.Now.Add(2*time.Hour), KSK
 	update(t, r)
 	r.Roll = ""
-	for range 40 { // a parent that does nothing
+	for day := range 40 { // a parent that does nothing
 		r.Now = r.Now.Add(24 * time.Hour)
 		r.Parent = &DSView{Answers: [][][]byte{{old.DS(dnssec.SHA256)}}}
 		result := update(t, r)
@@ -71,6 +71,9 @@ func TestOldKeyStaysUntilTheParentHasTheNewDS(t *testing.T) {
 		}
 		if !strings.HasPrefix(result.Waits, "all servers of the parent to have the DS of key ") {
 			t.Fatalf("waits for %q", result.Waits)
+		}
+		if report := ReportOf(r.Zone, r.Policy, &result); report.Overdue != (day >= 7) || report.DSSeen {
+			t.Fatalf("after %d days: overdue %v, DS seen %v", day+1, report.Overdue, report.DSSeen)
 		}
 	}
 	successor := update(t, r).Set.ZSK[0]
