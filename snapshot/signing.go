@@ -103,10 +103,21 @@ func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.Sig
 	}
 	set, err := keys.At(plan.Keys, policy, extra, plan.Now)
 	if err != nil {
-		return nil, fmt.Errorf("%w in %s; copy the keys of the zone there, or write manager: auto in the policy", err, s.cfg.DNSSEC.Keys)
+		return nil, fmt.Errorf("%w in %s; %s", err, s.cfg.DNSSEC.Keys, unsignedHint(policy, &plan))
 	}
 	s.changed = append(s.changed, plan.Changed...)
 	return &keys.Result{Plan: plan, Set: set}, nil
+}
+
+// unsignedHint says what makes a zone without a usable key signed.
+func unsignedHint(policy *config.SigningPolicy, plan *keys.Plan) string {
+	switch {
+	case plan.Waits != "":
+		return "the zone waits for " + plan.Waits + "; remove the file clock in the folder if that time was wrong"
+	case policy.Manager == config.AutoManager:
+		return "correct the times of the keys, or the clock"
+	}
+	return "copy the keys of the zone there, or write manager: auto in the policy"
 }
 
 // WritingKeys returns a builder for a server that serves the result: keys that it makes or changes are written to

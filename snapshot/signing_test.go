@@ -105,6 +105,16 @@ func TestErrorsOfKeysNameTheFile(t *testing.T) {
 	if _, _, err := snapshot.Build(external); err == nil || !strings.Contains(err.Error(), "zones.example.com.dnssec: the zone cannot be signed: there is no key in "+external.DNSSEC.Keys) {
 		t.Errorf("without keys: %v", err)
 	}
+	behind := load(t, signed, nil)
+	if err := os.MkdirAll(behind.DNSSEC.Keys, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(behind.DNSSEC.Keys, "clock"), []byte("20991231000000"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := snapshot.Build(behind); err == nil || !strings.Contains(err.Error(), "; the zone waits for a correct clock: ") {
+		t.Errorf("without keys, and with a clock that is behind: %v", err)
+	}
 	cfg := load(t, signed, nil)
 	s, _, err := snapshot.WritingKeys(snapshot.Build)(cfg)
 	if err != nil {

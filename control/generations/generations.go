@@ -141,10 +141,14 @@ func (s *Store) Files(number uint64) (Generation, []File, error) {
 		return Generation{}, nil, ErrUnknown
 	}
 	data, err := s.read(number)
-	if err != nil {
-		return Generation{}, nil, fmt.Errorf("generation %d cannot be read: %w", number, err)
+	if err == nil {
+		g, files, invalid := decode(data)
+		if invalid == nil {
+			return g, files, nil
+		}
+		err = invalid
 	}
-	return decode(data)
+	return Generation{}, nil, fmt.Errorf("generation %d cannot be read: %w", number, err)
 }
 
 // prune removes the oldest generations beyond the limits.

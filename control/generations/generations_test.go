@@ -97,6 +97,17 @@ func TestCorruptGenerationIsLeftOut(t *testing.T) {
 }
 
 // TestFullDiskKeepsTheOldContent makes the write fail at its last step, also for root.
+func TestErrorOfATruncatedGenerationNamesIt(t *testing.T) {
+	s, _ := Open(t.TempDir())
+	g := add(t, s, "one")
+	if err := os.Truncate(s.path(g.Number), 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Files(g.Number); err == nil || !strings.Contains(err.Error(), "generation 1 cannot be read: unexpected EOF") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestFullDiskKeepsTheOldContent(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := Open(dir)
