@@ -17,19 +17,20 @@ import (
 // Explanation holds an answer and the reasons for it. Its JSON is documented in
 // docs/reference/api.md.
 type Explanation struct {
-	Name        string                   `json:"name"`
-	Type        string                   `json:"type"`
-	Client      string                   `json:"client"` // the deciding client: an address, or the network of a client subnet
-	Source      string                   `json:"source"` // how the client is known: ecs, resolver; default if it has no location
-	Location    ExplainedLocation        `json:"location"`
-	Rcode       string                   `json:"rcode"`
-	Answers     []answer.ExplainedRecord `json:"answers"`
-	Why         string                   `json:"why,omitempty"` // the reason for an empty answer
-	Scope       int                      `json:"scope"`         // of the client subnet in the answer
-	Draw        string                   `json:"draw"`          // the seed of all draws, in hexadecimal: 64 bits, more than JavaScript's numbers hold
-	PoolAnswers []pools.PoolAnswer       `json:"asked"`         // the answer of each pool bound to a name of the answer
-	Steps       []ExplainedStep          `json:"steps"`
-	Sources     []geo.SourceResult       `json:"sources"` // the result of each source of client locations, in order
+	Name        string                      `json:"name"`
+	Type        string                      `json:"type"`
+	Client      string                      `json:"client"` // the deciding client: an address, or the network of a client subnet
+	Source      string                      `json:"source"` // how the client is known: ecs, resolver; default if it has no location
+	Location    ExplainedLocation           `json:"location"`
+	Rcode       string                      `json:"rcode"`
+	Answers     []answer.ExplainedRecord    `json:"answers"`
+	Signatures  []answer.ExplainedSignature `json:"signatures,omitempty"` // of the sets of the answer, in a signed zone
+	Why         string                      `json:"why,omitempty"`        // the reason for an empty answer
+	Scope       int                         `json:"scope"`                // of the client subnet in the answer
+	Draw        string                      `json:"draw"`                 // the seed of all draws, in hexadecimal: 64 bits, more than JavaScript's numbers hold
+	PoolAnswers []pools.PoolAnswer          `json:"asked"`                // the answer of each pool bound to a name of the answer
+	Steps       []ExplainedStep             `json:"steps"`
+	Sources     []geo.SourceResult          `json:"sources"` // the result of each source of client locations, in order
 
 	At time.Time `json:"at,omitzero"` // from a running server: the time of the question
 }
@@ -77,6 +78,7 @@ func Explain(snapshot *snapshot.Snapshot, asked answer.ExplainQuery) Explanation
 		Location:    explainedLocation(place),
 		Rcode:       dns.RcodeToString[traced.Msg.Rcode],
 		Answers:     traced.Answers,
+		Signatures:  traced.Signatures,
 		Scope:       int(traced.Scope),
 		Why:         traced.Why,
 		PoolAnswers: append([]pools.PoolAnswer{}, traced.PoolAnswers...), // never nil: JSON needs a list
@@ -121,6 +123,7 @@ func (c *Control) Explain(asked answer.ExplainQuery) Explanation {
 func (c *Control) explain(asked answer.ExplainQuery) (Explanation, *view) {
 	at := c.hold()
 	defer at.Release()
+	asked.Signer = c.server.Signer()
 	e := Explain(at.Snapshot, asked)
 	e.At = time.Now()
 	return e, at

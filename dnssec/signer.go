@@ -85,6 +85,19 @@ func (s *Signer) AppendRRSIGs(dst []byte, z *Zone, set *Set, owner []byte, ttl u
 	return dst, nil
 }
 
+// Cached reports whether all signatures of a set at now are in the cache.
+func (s *Signer) Cached(z *Zone, set *Set, now int64) bool {
+	at, r := z.timing.slotAt(set.Owner, set.Type, now), new(Request)
+	keys := z.keys.Load().signing(set.Type)
+	for i := range keys {
+		var found signature
+		if !s.cache.get(s.cacheKey(appendRRSIG(nil, z.name, set, &keys[i], at), set, &keys[i], r), &found) {
+			return false
+		}
+	}
+	return true
+}
+
 // appendHead appends type, class, TTL and RDLENGTH of an RRSIG record.
 func appendHead(dst []byte, ttl uint32, size int) []byte {
 	return append(dst, 0, typeRRSIG, 0, classIN, byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl), byte(size>>8), byte(size))

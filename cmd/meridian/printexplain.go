@@ -10,6 +10,7 @@ import (
 	"meridian/control"
 	"meridian/geo"
 	"meridian/pools"
+	"meridian/server/answer"
 )
 
 // printExplanation prints an explanation for people: the question, where the
@@ -36,7 +37,19 @@ func printExplanation(w io.Writer, e control.Explanation) error {
 	for _, a := range e.Answers {
 		out.line("  %s %d IN %s %s", a.Name, a.TTL, a.Type, a.Data)
 	}
+	printSignatures(out, e.Signatures)
 	return out.err
+}
+
+// printSignatures prints the signatures that the answer has if the client asks for them.
+func printSignatures(out *textWriter, all []answer.ExplainedSignature) {
+	for _, s := range all {
+		cached := ""
+		if s.Cached != nil {
+			cached = map[bool]string{true: ", cached", false: ", not cached"}[*s.Cached]
+		}
+		out.line("signature %s %s by key %s, expires %s%s", s.Name, s.Type, strings.Trim(fmt.Sprint(s.Keys), "[]"), instantText(&s.Expires), cached)
+	}
 }
 
 // printSources prints the result of each location source, and marks the one that was used.

@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
+	"meridian/dnssec"
 	"meridian/pools"
 	"meridian/zones"
 )
@@ -41,6 +42,8 @@ type question struct {
 	explain   bool               // record steps
 	steps     []pools.Step       // of all decisions
 	standings []pools.PoolAnswer // the answers of the pools
+	noted     []ExplainedSignature
+	signer    *dnssec.Signer // of a running server
 }
 
 // chainEnd is the reason why a chain of aliases ends before its last name.
@@ -191,15 +194,18 @@ func (q *question) addAddresses(owner dnsname.Wire, head dns.RR_Header) {
 	for _, addr := range addrs {
 		q.msg.Answer = append(q.msg.Answer, address(head, addr))
 	}
-	if q.signs() {
+	switch {
+	case q.signs():
 		q.sign(&q.msg.Answer, owner, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: q.signatures.addressData(addrs)}, head.Ttl)
+	case q.explain:
+		q.noteSignature(owner, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: new(signatures).addressData(addrs)}, head.Ttl)
 	}
 }
 
 // addSigned adds a record that is a set of its own.
 func (q *question) addSigned(owner dnsname.Wire, rr dns.RR) {
 	q.msg.Answer = append(q.msg.Answer, rr)
-	if q.signs() {
+	if q.signs() || q.explain {
 		h := rr.Header()
 		record := packRecord(rr)
 		end, _ := skipName(record, 0)

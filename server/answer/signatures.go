@@ -221,6 +221,7 @@ func (r *Responder) fastSigned(a *reply, match zones.Match) bool {
 
 // sign is Responder.sign on the slow path: records are those that were just added to a section, with this owner.
 func (q *question) sign(to *[]dns.RR, owner dnsname.Wire, set zones.RRset, original uint32) {
+	q.noteSignature(owner, set, original)
 	zone := q.serving.signedZone(q.match.Zone)
 	if q.signatures == nil || zone == nil {
 		return

@@ -449,3 +449,41 @@ func BenchmarkSignedFastPath(b *testing.B) {
 		}
 	}
 }
+
+// An explanation has the signature of each set of the answer, and says whether the server has it in its cache.
+func TestExplanationHasSignatures(t *testing.T) {
+	s := answertest.World(t)
+	signWorld(t, s, dnssec.Compact)
+	for name, packet := range answertest.SignedQueries(t) {
+		e := newEngine(s, func() uint64 { return 7 }) // with an empty cache
+		r := e.Responder()
+		var query, answer dns.Msg
+		if err := query.Unpack(packet); err != nil {
+			t.Fatal(err)
+		}
+		if name != "Balanced" && name != "Static" && name != "Chain" {
+			continue
+		}
+		draw := uint64(7)
+		asked := ExplainQuery{Name: dnsname.Name(dns.CanonicalName(query.Question[0].Name)), Type: query.Question[0].Qtype, Resolver: answertest.BenchSource, Draw: &draw, Signer: e.Signer()}
+		before := Trace(s, asked)
+		if err := answer.Unpack(r.Respond(nil, packet, answertest.BenchSource, true)); err != nil {
+			t.Fatal(err)
+		}
+		after, n := Trace(s, asked), 0
+		for _, rr := range answer.Answer {
+			sig, ok := rr.(*dns.RRSIG)
+			if !ok {
+				continue
+			}
+			got := after.Signatures[n]
+			if got.Type != dns.Type(sig.TypeCovered).String() || got.Keys[0] != sig.KeyTag || uint32(got.Expires.Unix()) != sig.Expiration || *before.Signatures[n].Cached || !*got.Cached {
+				t.Errorf("%s: explained %+v before, %+v after %v", name, before.Signatures[n], got, sig)
+			}
+			n++
+		}
+		if n == 0 || n != len(after.Signatures) {
+			t.Errorf("%s: %d signatures explained, %d in the answer", name, len(after.Signatures), n)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"meridian/config"
 	"meridian/dnsname"
+	"meridian/dnssec"
 	"meridian/geo"
 	"meridian/pools"
 	"meridian/snapshot"
@@ -19,10 +20,11 @@ import (
 type ExplainQuery struct {
 	Name     dnsname.Name
 	Type     uint16
-	Client   netip.Prefix // the client subnet of the question; zero value: none
-	Resolver netip.Addr   // the source of the packet; zero value: the address of Client
-	Draw     *uint64      // the seed of all random draws; nil: a new one
-	Time     time.Time    // the time of the question, for pools with sticky: ttl; zero value: now
+	Client   netip.Prefix   // the client subnet of the question; zero value: none
+	Resolver netip.Addr     // the source of the packet; zero value: the address of Client
+	Draw     *uint64        // the seed of all random draws; nil: a new one
+	Signer   *dnssec.Signer // of a running server; nil: unknown what is in its cache
+	Time     time.Time      // the time of the question, for pools with sticky: ttl; zero value: now
 }
 
 // ExplainedRecord is a record of the answer section.
@@ -44,6 +46,7 @@ type Traced struct {
 	Steps       []pools.Step
 	PoolAnswers []pools.PoolAnswer
 	Answers     []ExplainedRecord // Msg.Answer
+	Signatures  []ExplainedSignature
 }
 
 // Trace answers asked from snapshot in its current state, by the code of the slow path, and
@@ -53,7 +56,7 @@ func Trace(snapshot *snapshot.Snapshot, asked ExplainQuery) Traced {
 	subnet, resolver := asked.client()
 	q := question{
 		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
-		subnet: &subnet, source: resolver, draw: asked.draw(), now: asked.time().Unix(), msg: new(dns.Msg), explain: true,
+		subnet: &subnet, source: resolver, draw: asked.draw(), now: asked.time().Unix(), msg: new(dns.Msg), explain: true, signer: asked.Signer,
 	}
 	q.scratch.SeedTurns(q.draw)
 	switch {
@@ -65,7 +68,7 @@ func Trace(snapshot *snapshot.Snapshot, asked ExplainQuery) Traced {
 	who, source := s.decidedBy(asked, q.usesECS())
 	return Traced{
 		Msg: q.msg, Client: who.addr, Source: source, Scope: q.scope, Draw: q.draw, Why: q.explainEmpty(asked.Name),
-		Steps: q.steps, PoolAnswers: q.standings, Answers: explained(q.msg.Answer),
+		Steps: q.steps, PoolAnswers: q.standings, Answers: explained(q.msg.Answer), Signatures: q.noted,
 	}
 }
 

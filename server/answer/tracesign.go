@@ -1,0 +1,38 @@
+package answer
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+	"meridian/dnssec"
+	"meridian/zones"
+)
+
+// ExplainedSignature is the signature that a set of the answer has for a client that asks for signatures.
+type ExplainedSignature struct {
+	Name      string    `json:"name"`
+	Type      string    `json:"type"`
+	Keys      []uint16  `json:"keys"` // tags; one signature of each
+	Inception time.Time `json:"inception"`
+	Expires   time.Time `json:"expires"`          // so does the signature that another node makes now
+	Cached    *bool     `json:"cached,omitempty"` // absent: no running server
+}
+
+// noteSignature records the signature of a set that was just added to the answer.
+func (q *question) noteSignature(owner dnsname.Wire, set zones.RRset, original uint32) {
+	zone := q.serving.signedZone(q.match.Zone)
+	if zone == nil || !q.explain {
+		return
+	}
+	name := owner.Folded()
+	period := zone.Period(name, set.Type, time.Unix(q.now, 0))
+	s := ExplainedSignature{owner.String(), dns.Type(set.Type).String(), zone.KeyTags(set.Type), period.Inception, period.Expiration, nil}
+	if q.signer != nil {
+		cached := q.signer.Cached(zone, &dnssec.Set{Owner: name, Type: set.Type, TTL: original, Data: bytes.Clone(set.Data)}, q.now)
+		s.Cached = &cached
+	}
+	q.noted = append(q.noted, s)
+}
