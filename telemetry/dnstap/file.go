@@ -2,6 +2,7 @@ package dnstap
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -45,10 +46,11 @@ func resume(f file) error {
 		return err
 	}
 	r := bufio.NewReaderSize(f, 1<<16)
-	if err := readControl(r, start); err != nil {
+	var begin bytes.Buffer // of another length than ours, if another program wrote it
+	if err := readControl(io.TeeReader(r, &begin), start); err != nil {
 		return errors.New("it is not a dnstap file: " + err.Error())
 	}
-	last := int64(len(appendControl(nil, start)))
+	last := int64(begin.Len())
 	for {
 		size, ok := skipFrame(r)
 		if !ok {

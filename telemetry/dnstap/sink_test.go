@@ -292,6 +292,7 @@ func FuzzResume(f *testing.F) {
 	for _, end := range []int{0, 5, len(whole) - 20, len(whole) - 12, len(whole)} {
 		f.Add(whole[:end])
 	}
+	f.Add(append(appendFrame(nil, nil), 0, 0, 0, 4, 0, 0, 0, byte(start))) // a start without a content type
 	f.Fuzz(func(t *testing.T, data []byte) {
 		of := &memoryFile{data: bytes.Clone(data)}
 		if err := resume(of); err != nil {
