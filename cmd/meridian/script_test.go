@@ -24,8 +24,7 @@ func TestMain(m *testing.M) {
 func TestCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true,
-		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"serve": serveScript},
-		Condition: func(name string) (bool, error) { return name == "race" && raceEnabled, nil },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"serve": serveScript},
 	})
 }
 
