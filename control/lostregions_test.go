@@ -11,37 +11,10 @@ import (
 	"meridian/snapshot"
 )
 
-const spread = `
-server: {listen: ["127.0.0.1:0"], workers: 1}
-admin: {listen: "127.0.0.1:0"}
-geo: {networks: {11.0.0.0/8: {region: near}, 12.0.0.0/8: {region: mid}}}
-loads:
-  near: {type: json, url: "URL/", load: near, interval: 100ms, stale: 10s}
-  mid: {type: json, url: "URL/", load: mid, interval: 100ms, stale: 10s}
-  far: {type: json, url: "URL/", load: far, interval: 100ms, stale: 10s}
-regions:
-  near: {location: [39, -77], load: near, capacity: 200}
-  mid: {location: [45, -70], load: mid, capacity: 100}
-  far: {location: [60, 10], load: far, capacity: 1000}
-pools:
-  web:
-    policy: proximity
-    shed: {low: 70%, high: 90%}
-    members:
-      - {name: a, region: near, addresses: [127.0.0.81]}
-      - {name: b, region: mid, addresses: [127.0.0.82]}
-      - {name: c, region: far, addresses: [127.0.0.83]}
-zones:
-  example.com:
-    nameservers: {ns1.example.net: []}
-    contact: hostmaster@example.com
-    names: {www: {pool: web}}
-`
-
 // A region lost before, during or after a reload is logged once, and so is its recovery.
 func TestLostRegionIsLoggedOnce(t *testing.T) {
 	tree := func() (tree *pools.Tree) {
-		snapshot := answertest.Build(t, strings.ReplaceAll(spread, "URL", "http://127.0.0.1:1"), "")
+		snapshot := answertest.Build(t, strings.ReplaceAll(answertest.Spread, "URL", "http://127.0.0.1:1"), "")
 		snapshot.Pools.SetLoads(loadsOf(snapshot, 80, 30, 100))
 		return snapshot.Pools
 	}

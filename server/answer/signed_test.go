@@ -356,7 +356,7 @@ func TestWithoutDOAnswersAreUnsigned(t *testing.T) {
 // A cached signature costs no allocation, and one that is missing no signature on the worker.
 func TestSignedAnswersFromCacheDoNotAllocate(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector allocates")
+		t.Skip("SKIPPED: the race detector allocates")
 	}
 	s := answertest.World(t)
 	signWorld(t, s, dnssec.Compact)
