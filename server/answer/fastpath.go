@@ -15,7 +15,8 @@ import (
 // gives the same answers.
 func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte {
 	q, s := &r.query, r.at.active
-	a := s.newReply(out, q, stream)
+	var a reply
+	a.begin(s, out, q, stream)
 	r.chain.reset()
 	r.signatures.begin()
 	name, spelled := q.name, dnsname.Wire(q.packet[HeaderSize:q.end-4])
@@ -99,14 +100,10 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 		a.draw, a.drawn = r.newDraw(), true
 	}
 	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
-	asked := pools.Request{
+	d := s.decide(pools.Request{
 		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
 		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(a.draw, a.hops),
-	}
-	d := s.snapshot.Pools.Decide(asked, r.at.scratch)
-	if len(r.at.scratch.Addrs) == 0 && s.widens != nil {
-		d = s.widened(d, asked, match.Zone, q.qtype, r.at.scratch)
-	}
+	}, match.Zone, q.qtype, r.at.scratch)
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen

@@ -52,17 +52,17 @@ type reply struct {
 	failedOpen bool
 }
 
-// newReply begins the answer to q after the content of out.
-func (s *activeSnapshot) newReply(out []byte, q *query, stream bool) reply {
+// begin begins the answer to q after the content of out. a is empty.
+func (a *reply) begin(s *activeSnapshot, out []byte, q *query, stream bool) {
 	limit := s.limit(q, stream)
-	a := reply{out: append(out, q.packet[:q.end]...), base: len(out), stream: stream, owner: questionName, name: q.name}
-	a.signs = s.signed != nil && q.edns.do
+	a.base, a.out = len(out), append(out, q.packet[:q.end]...)
+	a.stream, a.signs = stream, s.signed != nil && q.edns.do
+	a.owner, a.name = questionName, q.name
 	if len(q.name) == 1 {
 		a.owner = 0
 	}
 	a.nsid = s.nsidFor(q, limit)
 	a.limit = a.base + limit - q.optSize() - len(a.nsid)
-	return a
 }
 
 // optSize returns the size reserved for the OPT record of the answer to q, without NSID. It

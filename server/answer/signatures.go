@@ -310,7 +310,8 @@ func (r *Responder) postpone(out []byte, stream bool) []byte {
 	if errors.Is(r.signatures.err, dnssec.ErrMissing) && r.Postpone(q.packet, r.drawn) {
 		return out
 	}
-	a := s.newReply(out, q, stream)
+	var a reply
+	a.begin(s, out, q, stream)
 	if a.spills = !stream; stream {
 		a.rcode, a.ede = dns.RcodeServerFailure, dns.ExtendedErrorCodeNotReady
 	}

@@ -27,7 +27,7 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 		a.pseudo = append(a.pseudo, badKeyTSIG(q))
 	}
 	if q.edns.subnet.present && !q.edns.echo {
-		limit -= optionHead + len(q.edns.subnet.raw) // reserved by newReply before the decision
+		limit -= optionHead + len(q.edns.subnet.raw) // reserved by begin before the decision
 	}
 	a.stream = stream
 	if !stream {
