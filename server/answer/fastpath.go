@@ -100,10 +100,10 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 		a.draw, a.drawn = r.newDraw(), true
 	}
 	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
-	d := s.decide(pools.Request{
-		Pool: binding.Pool, Family: family(q.qtype), Both: service(binding, q.qtype),
-		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(a.draw, a.hops),
-	}, match.Zone, q.qtype, r.at.scratch)
+	d := s.snapshot.Pools.Decide(a.request(binding, q.qtype, who.addr), r.at.scratch)
+	if s.widens != nil {
+		d = s.widened(d, a.request(binding, q.qtype, who.addr), match.Zone, q.qtype, r.at.scratch)
+	}
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
@@ -119,6 +119,15 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 		r.negative(a, match)
 	}
 	return nil
+}
+
+// request returns the request to the pool of a name. The fast path makes it twice rather than keeping it, which costs
+// a copy on every answer.
+func (a *reply) request(binding zones.Binding, qtype uint16, client netip.Addr) pools.Request {
+	return pools.Request{
+		Pool: binding.Pool, Family: family(qtype), Both: service(binding, qtype),
+		Answers: binding.Answers, Client: client, Draw: pools.DrawOfHop(a.draw, a.hops),
+	}
 }
 
 // fastCName adds the CNAME that a pool answers with, and returns its target.

@@ -19,15 +19,6 @@ func widening(cfg *config.Config) []bool {
 	return widens
 }
 
-// decide decides, and with family: widen decides again if the first decision has no answer of the family.
-func (s *activeSnapshot) decide(asked pools.Request, id zones.ZoneID, qtype uint16, scratch *pools.Scratch) pools.Decision {
-	d := s.snapshot.Pools.Decide(asked, scratch)
-	if s.widens == nil {
-		return d
-	}
-	return s.widened(d, asked, id, qtype, scratch)
-}
-
 // widened decides again if a pool of a zone with family: widen has no answer of the family for a client: from all
 // members that have one. The first decision stands if there is none.
 func (s *activeSnapshot) widened(first pools.Decision, asked pools.Request, id zones.ZoneID, qtype uint16, scratch *pools.Scratch) pools.Decision {
