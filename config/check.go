@@ -53,6 +53,7 @@ func (d *decoder) check(n *yaml.Node, c *Check) {
 	c.Secure = c.Type == HTTPS || c.Type == TLS || c.Type == GRPC && yamldoc.Child(n, "tls") != nil
 	d.checkTimes(n, c)
 	d.confirmTime(n, c)
+	d.idleTimes(n, c)
 	if node := yamldoc.Child(n, "tls"); node != nil && (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		d.errorAtKey(node, "one of cert and key without the other", "a client's certificate takes both")
 	}
@@ -111,6 +112,7 @@ func (d *decoder) checkKeys(c *Check) []field {
 		})},
 		{name: "interval", set: d.duration(&c.Interval, minInterval, maxInterval)},
 		{name: "timeout", set: d.duration(&c.Timeout, time.Millisecond, maxInterval)},
+		{name: "idle", set: d.idleProbing(&c.Idle)},
 		{name: "method", set: setValue(&c.Method, d.method)},
 		{name: "path", set: setValue(&c.Path, d.requestPath)},
 		{name: "host", set: setValue(&c.Host, d.host)},

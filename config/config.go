@@ -215,6 +215,7 @@ type Check struct {
 	HoldDown        time.Duration // down becomes up only after this time without a failure
 	Failback        Failback
 	SlowStart       time.Duration // how long the share of clients grows after the change to up; 0: all at once
+	Idle            IdleProbing
 	Method          string
 	Path            string
 	Host            string // http, https, grpc: host in the request; over TLS the name to verify; empty: the address

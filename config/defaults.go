@@ -17,6 +17,7 @@ type defaults struct {
 	queryLog QueryLog
 	check    Check
 	damping  FlapDamping // of a check with flap_damping; without the key it is off
+	idle     IdleProbing // the same, with idle
 	load     LoadSource
 	shed     Shed
 	pool     Pool
@@ -55,6 +56,7 @@ func newDefaults() defaults {
 			Turns: 4, Window: 10 * time.Minute,
 			Hold: time.Minute, Max: 15 * time.Minute,
 		},
+		idle:   IdleProbing{After: 10 * time.Minute, Factor: 10},
 		load:   LoadSource{Interval: 5 * time.Second, Timeout: 2 * time.Second}, // stale after three intervals
 		shed:   Shed{Low: 70, High: 90},
 		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: Remaining, DualStack: Independent, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},

@@ -47,6 +47,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"pools.hash":             {"pools: {a: {hash: {?: 1}}}"},
 		"health":                 {"health: {?: 1}"},
 		"checks.flap_damping":    {"checks: {a: {type: http, flap_damping: {?: 1}}}"},
+		"checks.idle":            {"checks: {a: {type: http, idle: {?: 1}}}"},
 		"pools":                  {"pools: {a: {?: 1}}"},
 		"pools.members.match":    {"pools: {a: {policy: geolocation, members: [{match: {?: 1}}]}}"},
 		"pools.members.check":    {"pools: {a: {members: [{check: {?: 1}}]}}"},

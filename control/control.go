@@ -76,6 +76,7 @@ type Control struct {
 
 	history history
 	shares  *shares
+	usage   usage
 }
 
 // pending is a tree that does not answer yet but is about to.

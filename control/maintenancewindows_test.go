@@ -53,7 +53,7 @@ func inWorld(t *testing.T, at, text string, saved []Override, f func(w *world)) 
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(begin))
 		log, first := slog.New(slog.DiscardHandler), built(t, text)
-		prober := health.NewProber(health.Options{})
+		prober := health.NewProber(health.Options{Dial: refuseDial, Logger: log})
 		probing, stop := context.WithCancel(context.Background())
 		c := New(server.New(first, server.Options{Logger: log}), log)
 		notifier := notify.New(notify.Options{Events: c.Events(), Logger: log})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"meridian/config"
 	"meridian/control/event/notify"
 	"meridian/dnsname"
 	"meridian/health"
@@ -171,6 +172,8 @@ type AddressStatus struct {
 	SlowStartWeight float64      `json:"share"`               // share of its clients, 0 to 1: below 1 during slow start
 	Streak          int          `json:"streak"`              // consecutive equal results
 	Due             time.Time    `json:"due,omitzero"`        // next probe; zero: running
+	IdleSince       time.Time    `json:"idle_since,omitzero"` // since when it is probed less often, because no query asks for it; zero: it is not
+	Interval        string       `json:"interval,omitempty"`  // between probes; empty: it has none
 	Results         []Result     `json:"results"`             // the latest, newest first
 	Transitions     []Transition `json:"transitions"`         // the latest, newest first
 
@@ -359,6 +362,10 @@ func (at *view) addressStatus(a pools.AddressStatus) AddressStatus {
 // older than the rest.
 func (s *AddressStatus) Fill(known health.Status) {
 	s.Since, s.Why, s.Next, s.Streak, s.Due = known.Since, known.Cause.Reason, known.Outlook, known.Streak, known.Next
+	s.IdleSince = known.IdleSince
+	if known.Interval > 0 {
+		s.Interval = config.FormatDuration(known.Interval)
+	}
 	if known.Verdict == health.Uncertain {
 		s.Effective = known.Effective.String()
 	}

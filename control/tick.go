@@ -8,12 +8,13 @@ import (
 )
 
 // Tick, called about once a second, does the work that depends on time: it samples counters,
-// ejects members whose ejection was deferred by max_ejection and now fits, and removes expired
+// reports to the prober what queries ask for, ejects members whose ejection was deferred by max_ejection and now fits, and removes expired
 // overrides. Expiry is by wall-clock time, which may be changed.
 func (c *Control) Tick(now time.Time) {
 	defer c.RecoverPanic("tick")
 	c.history.sample(now, c.sampled)
 	c.shares.sample(now, c.server.AnswerTotals)
+	c.usage.report(c.currentView(), c.server.PoolAnswers)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.currentView()

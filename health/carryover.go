@@ -158,6 +158,10 @@ func (e *targetState) inheritAll(p *targetState, now time.Time) {
 	e.history = p.history
 	e.history.transitions = slices.Clone(p.history.transitions)
 	e.probeStart, e.unparkedAt, e.nextExpiryLog = p.probeStart, p.unparkedAt, p.nextExpiryLog
+	e.usedAt, e.resumedAt = p.usedAt, p.resumedAt
+	if p.sparse { // until its own interval applies, the results of p are not too old
+		e.resumedAt = now
+	}
 	next := p.due
 	if p.probing { // its result may be dropped
 		next = p.probeStart.Add(c.Interval)

@@ -209,14 +209,14 @@ func TestEditedProbeNeedsFullStreak(t *testing.T) {
 func TestProbeFingerprintExcludesThresholdsAndTimes(t *testing.T) {
 	counts := []string{
 		"Interval", "Timeout", "Lease", "WarnDays", "Rise", "Fall", "Confirm",
-		"FlapDamping", "HoldDown", "Failback", "SlowStart", "Turns", "Window", "Hold", "Max",
+		"FlapDamping", "HoldDown", "Failback", "SlowStart", "Turns", "Window", "Hold", "Max", "Idle", "After", "Factor",
 	}
 	plain := fingerprintOf(&config.Check{}, [32]byte{})
 	var walk func(c *config.Check, v reflect.Value)
 	walk = func(c *config.Check, v reflect.Value) {
 		for i := range v.NumField() {
 			name, f := v.Type().Field(i).Name, v.Field(i)
-			if f.Type() == reflect.TypeFor[config.CheckTLS]() || f.Type() == reflect.TypeFor[config.FlapDamping]() {
+			if f.Type() == reflect.TypeFor[config.CheckTLS]() || f.Type() == reflect.TypeFor[config.FlapDamping]() || f.Type() == reflect.TypeFor[config.IdleProbing]() {
 				walk(c, f)
 				continue
 			}

@@ -27,6 +27,7 @@ type fingerprint [sha256.Size]byte
 // preparedCheck is a check that is ready to probe. It is immutable.
 type preparedCheck struct {
 	check            *config.Check
+	idle             *config.Check // check with the interval of idle targets; nil: idle is off
 	fingerprint      fingerprint
 	probeFingerprint fingerprint                                                                                                   // a digest of the probe alone, without thresholds
 	run              func(ctx context.Context, addr netip.Addr, dial probe.Dial, log *slog.Logger) (probe.Result, <-chan struct{}) // nil: it has no probe
@@ -76,7 +77,7 @@ func (made preparedChecks) get(c *config.Check) (*preparedCheck, error) {
 // prepareCheck prepares c, except the parts of a composite.
 func prepareCheck(c *config.Check) (*preparedCheck, []probe.Problem) {
 	of, problems := probe.New(c)
-	made := &preparedCheck{check: c, fingerprint: fingerprintOf(c, of.Files), probeFingerprint: fingerprintOf(probeFields(c), of.Files)}
+	made := &preparedCheck{check: c, idle: idleCheck(c), fingerprint: fingerprintOf(c, of.Files), probeFingerprint: fingerprintOf(probeFields(c), of.Files)}
 	if of.Probes() {
 		made.run = of.Probe
 	}
@@ -115,7 +116,7 @@ func fingerprintOf(c *config.Check, files [sha256.Size]byte) fingerprint {
 func probeFields(c *config.Check) *config.Check {
 	plain := *c
 	plain.Interval, plain.Timeout, plain.Lease, plain.TLS.WarnDays = 0, 0, 0, 0
-	plain.Rise, plain.Fall, plain.Confirm = 0, 0, 0
+	plain.Rise, plain.Fall, plain.Confirm, plain.Idle = 0, 0, 0, config.IdleProbing{}
 	plain.FlapDamping, plain.HoldDown, plain.Failback, plain.SlowStart = config.FlapDamping{}, 0, "", 0
 	return &plain
 }

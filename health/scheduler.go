@@ -74,6 +74,10 @@ type targetState struct {
 	probeStart time.Time // start of the last probe
 	due        time.Time // start of the next probe; meaningful while not probing
 	queueIndex int       // in the queue; meaningful while it is there
+	usedAt     time.Time // when a query last asked for it; at first when it was added
+	idleSince  time.Time // since when the idle interval applies; zero: the normal one does
+	sparse     bool      // its last results came at the idle interval
+	resumedAt  time.Time // when a query ended the idle interval
 	lease      time.Time // push: when the last report expires, equal to due then; zero: no report
 }
 
@@ -200,7 +204,7 @@ func (o *scheduler) applyResult(e *targetState, r probe.Result, now time.Time) {
 	if e.isFirstFailure(r) {
 		return
 	}
-	o.setState(e, e.verdict.after(r.Outcome, now, e.prepared.check), r, now)
+	o.setState(e, e.verdict.after(r.Outcome, now, e.pacedCheck()), r, now)
 }
 
 // setState sets e's verdict state, caused by cause, and logs and queues what changed.
@@ -250,7 +254,7 @@ func (o *scheduler) checkTimeouts(now time.Time) {
 		if !e.hasSubscribers() {
 			continue
 		}
-		t := e.verdict.stale(now, o.lastStallEnd(e, now), e.prepared.check)
+		t := e.verdict.stale(now, o.lastStallEnd(e, now), e.pacedCheck())
 		if t.staleSince.IsZero() == e.verdict.staleSince.IsZero() {
 			o.logHold(e, now)
 			continue
@@ -261,18 +265,20 @@ func (o *scheduler) checkTimeouts(now time.Time) {
 
 // lastStallEnd returns the time before which missing results of e are the scheduler's own doing.
 func (o *scheduler) lastStallEnd(e *targetState, now time.Time) time.Time {
-	switch {
-	case e.parked != nil:
+	if e.parked != nil {
 		return e.parked.waitingSince(now)
-	case e.unparkedAt.After(o.lastStall):
-		return e.unparkedAt
 	}
-	return o.lastStall
+	return latest(o.lastStall, e.unparkedAt, e.resumedAt)
+}
+
+// latest returns the latest of times.
+func latest(times ...time.Time) time.Time {
+	return slices.MaxFunc(times, time.Time.Compare)
 }
 
 // nextDue returns when an entry that was just probed is due again: an interval after that probe began, plus or minus the
 // jitter; after the first probe, anywhere within the interval, so that targets that began together spread; after the
-// confirm time if the next result decides.
+// confirm time if the next result decides. The interval is longer while no query asks for the entry.
 func (e *targetState) nextDue(r probe.Result, now time.Time) time.Time {
 	if r.Outcome == probe.Failed && e.verdict.verdict == Unknown { // see isFirstFailure
 		return now.Add(e.prepared.check.Confirm)
@@ -284,7 +290,7 @@ func (e *targetState) nextDue(r probe.Result, now time.Time) time.Time {
 	if e.history.added <= 1 && !e.spread {
 		part = rand.Float64()
 	}
-	interval := float64(e.prepared.check.Interval)
+	interval := float64(e.interval(now))
 	return e.probeStart.Add(time.Duration(part * interval))
 }
 

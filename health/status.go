@@ -24,6 +24,8 @@ type Status struct {
 	Transitions     []Transition   // newest first, at most 10
 	Inconclusive    time.Time      // since when all probes have been inconclusive, for the reason of the last one; zero: the last was conclusive
 	Next            time.Time      // when the next probe is due; zero during a probe or while its program still runs, and for targets without probes
+	Interval        time.Duration  // between probes; 0: it has none
+	IdleSince       time.Time      // since when Interval is longer, because no query asks for the target; zero: it is not
 	Parts           []PartStatus   // of a composite, in the order written
 }
 
@@ -82,6 +84,11 @@ func (e *targetState) status(now time.Time) Status {
 	s.Outlook, s.Until = e.outlook(now)
 	if !e.probing && !e.stuck && e.prepared.run != nil {
 		s.Next = e.due
+	}
+	s.Interval, s.IdleSince = e.prepared.check.Interval, e.idleSince
+	if !e.idleSince.IsZero() {
+		s.Interval = e.prepared.idle.Interval
+		s.Outlook += e.outlookIdle()
 	}
 	return s
 }
@@ -246,6 +253,12 @@ func (e *targetState) outlookDown(now time.Time) (words string, until time.Time)
 		return "up after " + count(e.remaining(c.Rise), "more success"), until
 	}
 	return "up after " + count(e.needed(c.Rise), "success") + " in a row", until
+}
+
+// outlookIdle describes the idle interval, with the age of the evidence.
+func (e *targetState) outlookIdle() string {
+	return fmt.Sprintf("; idle, no query since %s: probed every %s, last at %s", FormatTime(e.usedAt),
+		config.FormatDuration(e.prepared.idle.Interval), FormatTime(e.probeStart))
 }
 
 // needed returns how many consecutive results change a verdict, of a check with rise or fall n.

@@ -86,7 +86,7 @@ func (o *scheduler) entry(id identity, c *preparedCheck, now time.Time) *targetS
 	if e := o.entries[id]; e != nil {
 		return e
 	}
-	e := &targetState{identity: id, prepared: c, settled: c.check.Type == config.Push, confirmsFirst: o.confirmsFirst.Load()}
+	e := &targetState{identity: id, prepared: c, settled: c.check.Type == config.Push, confirmsFirst: o.confirmsFirst.Load(), usedAt: now}
 	o.carryOver(e, now)
 	o.entries[id] = e
 	o.joinLimiter(e)

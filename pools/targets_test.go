@@ -1,6 +1,7 @@
 package pools
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,5 +56,31 @@ func TestSimulateVerdictErrors(t *testing.T) {
 	} {
 		_, err := tree.SimulateVerdict(c.pool, c.member, health.Down)
 		expect(t, c.pool+"/"+c.member, err, c.want)
+	}
+}
+
+// TestUsedTargetsFollowAllThatMayAnswer has pools with a nested pool, a fallback, the fallback of a nested pool, which
+// never answers, and a checked region.
+func TestUsedTargetsFollowAllThatMayAnswer(t *testing.T) {
+	cfg := world(t, "region eu 50 8 0 192.0.2.9\nbind web\nbind other\npool web weighted fallback=spare\n  a region=eu 192.0.2.1 2001:db8::1\n  in pool=inner\n"+
+		"pool inner weighted fallback=never\n  b 192.0.2.2\npool spare weighted\n  c 192.0.2.3\npool never weighted\n  d 192.0.2.4\npool other weighted\n  e 192.0.2.5\n  f 192.0.2.3\n")
+	tree := compile(t, cfg)
+	for _, c := range []struct{ asked, want string }{
+		{"", ""},
+		{"web", "192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.9 2001:db8::1"},
+		{"other", "192.0.2.3 192.0.2.5"},
+		{"inner", "192.0.2.2"},
+		{"web other", "192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.5 192.0.2.9 2001:db8::1"},
+	} {
+		var asked []ID
+		for _, name := range strings.Fields(c.asked) {
+			asked = append(asked, ID(slices.IndexFunc(cfg.Pools, func(p config.Pool) bool { return p.Name == name })))
+		}
+		var got []string
+		for _, target := range tree.UsedTargets(asked) {
+			got = append(got, tree.Targets()[target].Addr.String())
+		}
+		slices.Sort(got)
+		expect(t, "used by "+c.asked, strings.Join(got, " "), c.want)
 	}
 }

@@ -58,13 +58,20 @@ func (a *answerCounts) remove(s *counterSet) {
 }
 
 // sums returns the sums of all counters.
-func (a *answerCounts) sums() []uint64 {
-	sums := make([]uint64, a.size)
+func (a *answerCounts) sums() []uint64 { return a.sumsBetween(0, uint32(a.size)) }
+
+// sumsBetween returns the sums of the counters from one index up to another.
+func (a *answerCounts) sumsBetween(from, to uint32) []uint64 {
+	sums := make([]uint64, to-from)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	copy(sums, a.gone)
+	if a.gone != nil {
+		copy(sums, a.gone[from:to])
+	}
 	for _, s := range a.sets {
-		s.addTo(sums)
+		for i := range sums {
+			sums[i] += s.published[from+uint32(i)].Load()
+		}
 	}
 	return sums
 }
@@ -162,6 +169,25 @@ func (t *AnswerTotals) within(a *answerCounts) AnswerTotals {
 		kept.Members[names] += n
 	}
 	return kept
+}
+
+// poolAnswers returns the sums of the answers of each pool, over all snapshots.
+func (l *answerLedger) poolAnswers() map[string]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := map[string]uint64{}
+	for pool, n := range l.past.Pools {
+		all[pool.Pool] += n
+	}
+	for _, a := range l.live {
+		sums := a.sumsBetween(a.pools, a.members)
+		for i := range a.snapshot.Config.Pools {
+			for mode := range pools.ModeCount {
+				all[a.snapshot.Config.Pools[i].Name] += sums[i*pools.ModeCount+mode]
+			}
+		}
+	}
+	return all
 }
 
 // totals returns the counts of all snapshots.

@@ -127,6 +127,9 @@ func (e *Engine) Counters() Counters {
 // AnswerTotals returns the counts of answers by name.
 func (e *Engine) AnswerTotals() AnswerTotals { return e.answers.totals() }
 
+// PoolAnswers returns the number of answers by pool, as AnswerTotals has them over all modes.
+func (e *Engine) PoolAnswers() map[string]uint64 { return e.answers.poolAnswers() }
+
 // Durations returns how long sampled queries took, by transport.
 func (e *Engine) Durations() [TransportCount]Durations { return e.responders.durations() }
 
