@@ -1,6 +1,8 @@
 package dnsname
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -71,6 +73,34 @@ func (w Wire) Parent() Wire {
 func (w Wire) Labels() int {
 	n := 0
 	for rest := w.Parent(); len(rest) > 0; rest = rest.Parent() {
+		n++
+	}
+	return n
+}
+
+// Compare returns the canonical order of two names in lower case: label by label from the right, and a name before
+// those below it (RFC 4034 6.1).
+func (w Wire) Compare(other Wire) int {
+	var left, right labelStarts
+	n, m := left.find(w), right.find(other)
+	for n > 0 && m > 0 {
+		n, m = n-1, m-1
+		a, b := w[left[n]:], other[right[m]:]
+		if order := bytes.Compare(a[1:1+int(a[0])], b[1:1+int(b[0])]); order != 0 {
+			return order
+		}
+	}
+	return cmp.Compare(n, m)
+}
+
+// labelStarts holds the offsets of the labels of a name.
+type labelStarts [MaxSize / 2]uint8
+
+// find stores the offsets for w and returns their number.
+func (l *labelStarts) find(w Wire) int {
+	n := 0
+	for at := 0; at < len(w) && w[at] != 0; at += 1 + int(w[at]) {
+		l[n] = uint8(at)
 		n++
 	}
 	return n

@@ -2,6 +2,7 @@ package dnsname
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"testing"
 
@@ -52,5 +53,28 @@ func TestParseWireErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "dns:") {
 			t.Errorf("ParseWire(%q) = %v, %v, want an error with %q", test.in, []byte(wire), err, test.want)
 		}
+	}
+}
+
+// The names are those of RFC 4034 6.1, in canonical order.
+func TestCompareIsCanonicalOrder(t *testing.T) {
+	var names []Wire
+	for _, s := range []string{".", "example.", "a.example.", "yljkjljk.a.example.", "z.a.example.", "zabc.a.example.", "z.example.", `\001.z.example.`, "*.z.example.", `\200.z.example.`, "a.zz.example."} {
+		wire, err := ParseWire(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, wire)
+	}
+	for i, a := range names {
+		for j, b := range names {
+			if got, want := a.Compare(b), cmp.Compare(i, j); got != want {
+				t.Errorf("%s and %s: %d, want %d", a, b, got, want)
+			}
+		}
+	}
+	deepest := Wire(strings.Repeat("\x01a", MaxSize/2) + "\x00")
+	if deepest.Compare(deepest) != 0 || deepest.Compare(deepest.Parent()) != 1 {
+		t.Error("the name of the most labels has another order")
 	}
 }

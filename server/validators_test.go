@@ -17,7 +17,7 @@ import (
 
 const signedConfig = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
-dnssec: {keys: keys}
+dnssec: {keys: keys, policies: {default: {denial: DENIAL}}}
 pools:
   web: {policy: weighted, members: [{name: a, addresses: [192.0.2.1, "2001:db8::1"]}, {name: b, addresses: [192.0.2.2]}]}
 zones:
@@ -43,11 +43,17 @@ a.ent 300 IN TXT "below"
 // them are asked by UDP, with no signature in the cache: each is postponed first.
 func TestValidatorAcceptsSignedAnswers(t *testing.T) {
 	counterpart.Find(t, "delv")
+	for _, denial := range []string{"compact", "nsec"} {
+		t.Run(denial, func(t *testing.T) { delvAcceptsAnswers(t, denial) })
+	}
+}
+
+func delvAcceptsAnswers(t *testing.T, denial string) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "example.com.zone"), []byte(signedZone), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, _, err := config.Parse(filepath.Join(dir, "meridian.yaml"), []byte(signedConfig))
+	cfg, _, err := config.Parse(filepath.Join(dir, "meridian.yaml"), []byte(strings.Replace(signedConfig, "DENIAL", denial, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}

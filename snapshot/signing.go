@@ -16,7 +16,8 @@ import (
 // Signing holds the zones that this server signs.
 type Signing struct {
 	Settings
-	Zones []*dnssec.Zone // by zones.ZoneID; nil: not signed
+	Zones  []*dnssec.Zone // by zones.ZoneID; nil: not signed
+	Chains *zones.Chains  // of the zones that deny by NSEC chain; nil: there are none
 
 	cfg     *config.Config
 	changed []*keys.Key                   // to be written before they are used
@@ -50,9 +51,6 @@ func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 				return nil
 			}
 		}
-		if policy.Denial == config.NSECDenial {
-			report.AddWarnings(cfg.ErrorAt(z.Pos, "zones."+trimDot(string(z.Name))+".dnssec", "denial: nsec is not available yet, and this zone has compact denial", "write denial: compact"))
-		}
 		result, err := s.keysOf(folder, z, policy, time.Now())
 		if err != nil {
 			report.AddError(cfg.ErrorAt(z.Pos, "zones."+trimDot(string(z.Name))+".dnssec", err.Error(), ""))
@@ -65,6 +63,15 @@ func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 		return nil
 	}
 	return s
+}
+
+// Chain makes the NSEC chains of the zones that have them.
+func (s *Signing) Chain(data *zones.Data) {
+	wanted := make([]bool, len(s.Zones))
+	for i, zone := range s.Zones {
+		wanted[i] = zone != nil && zone.Denial() == dnssec.Chain
+	}
+	s.Chains = data.NewChains(wanted)
 }
 
 func settingsOf(c *config.DNSSEC) Settings {

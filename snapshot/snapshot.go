@@ -50,6 +50,9 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 		}
 		return nil, warnings, err
 	}
+	if signing != nil {
+		signing.Chain(data)
+	}
 	return &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing}, warnings, nil
 }
 

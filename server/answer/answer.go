@@ -55,9 +55,15 @@ const (
 	chainTooLong // more than maxChain names
 )
 
-// resolve fills in the answer for owner and follows aliases inside our zones. A chain ends if it
-// leaves them, loops or grows too long.
+// resolve fills in the answer for owner.
 func (q *question) resolve(owner dnsname.Wire) {
+	q.follow(owner)
+	q.prove()
+}
+
+// follow answers for owner and follows aliases inside our zones. A chain ends if it leaves them, loops or grows too
+// long.
+func (q *question) follow(owner dnsname.Wire) {
 	passed := map[string]bool{}
 	for range maxChain {
 		passed[string(owner.Folded())] = true
@@ -198,7 +204,7 @@ func (q *question) addAddresses(owner dnsname.Wire, head dns.RR_Header) {
 	case q.signs():
 		q.sign(&q.msg.Answer, owner, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: q.signatures.addressData(addrs)}, head.Ttl)
 	case q.explain:
-		q.noteSignature(owner, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: new(signatures).addressData(addrs)}, head.Ttl)
+		q.sign(&q.msg.Answer, owner, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: new(signatures).addressData(addrs)}, head.Ttl)
 	}
 }
 
@@ -283,7 +289,7 @@ func (q *question) any(owner dnsname.Wire, match zones.Match) {
 // noData answers that the name exists without records of the type (RFC 2308 2.2).
 func (q *question) noData(owner dnsname.Wire) {
 	q.addSOA()
-	q.deny(owner, q.match.Node)
+	q.deny(owner)
 }
 
 // addSOA adds the SOA for negative caching (RFC 2308 3).
@@ -298,7 +304,7 @@ func (q *question) addSOA() {
 func (q *question) nameError(owner dnsname.Wire) {
 	q.addSOA()
 	q.msg.Rcode = dns.RcodeNameError
-	q.deny(owner, 0)
+	q.deny(owner)
 }
 
 // referral adds the name servers of the zone below the cut at node, with glue. It is not

@@ -28,6 +28,9 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 		name, spelled = r.chain.targets[r.chain.n-1].folded(), next
 		a.owner, a.name = r.pointTo(name), name
 	}
+	if r.signatures.proofs.n > 0 {
+		r.prove(&a)
+	}
 	if r.signatures.err != nil && !a.spills {
 		return r.postpone(a.out[:a.base], stream)
 	}
@@ -43,10 +46,13 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 // find answers from the node at name. If that is an alias, next is its target; nil ends the
 // answer.
 func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source netip.Addr) (next dnsname.Wire) {
-	q, data := &r.query, r.at.active.zones
-	match := data.Lookup(name, q.qtype)
+	q, s := &r.query, r.at.active
+	match := s.zones.Lookup(name, q.qtype)
 	if r.chain.n == 0 {
 		r.countZone(match)
+	}
+	if a.wildcard = 0; a.signs && s.expands(match) {
+		a.wildcard = match.Node
 	}
 	switch match.Kind {
 	case zones.Refused:
@@ -201,7 +207,7 @@ func (r *Responder) negative(a *reply, match zones.Match) {
 	a.flags |= flagAA
 	a.rrset(authoritySection, data.Negative(match.Zone), r.pointTo(data.Apex(match.Zone)))
 	if a.signs {
-		r.deny(a, match.Zone, match.Node)
+		r.deny(a, match)
 	}
 }
 
@@ -212,6 +218,7 @@ func (r *Responder) referral(a *reply, match zones.Match) {
 	a.rrset(authoritySection, servers, r.pointTo(data.NodeName(match.Node)))
 	if a.signs {
 		r.signedReferral(a, match.Zone, match.Node)
+		r.prove(a)
 	}
 	for _, ns := range data.Glue(match.Node) {
 		a.glue(data.GlueRecords(ns))

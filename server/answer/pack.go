@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/miekg/dns"
@@ -10,11 +11,12 @@ import (
 
 // pack appends a to out as the answer to q, and reports whether it was truncated to limit octets.
 // Owners in the answer and authority sections that equal the question's name or the target of a
-// CNAME, or are an ancestor of one, become pointers; nothing else is compressed, so that both
-// paths agree on the length of an answer.
+// CNAME, or are an ancestor of one, become pointers, and so do those that equal the owner of the
+// record before, an NSEC record; nothing else is compressed, so that both paths agree on the length of an answer.
 func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 	base, msg := len(out), a.msg
 	var chain aliasChain
+	var full fullOwner
 	out = append(out, q.packet[:max(q.end, HeaderSize)]...)
 	end := len(out)
 	last, lasts := packPseudo(a.pseudo, limit-(end-base))
@@ -22,14 +24,14 @@ func pack(out []byte, q *query, a outcome, limit int) (packed []byte, tc bool) {
 	counts := [sections]int{len(msg.Answer), len(msg.Ns), len(msg.Extra) + lasts}
 	for i, rr := range msg.Answer {
 		before := len(out)
-		out = appendRecord(out, base, q, &chain, rr)
+		out = appendRecord(out, base, q, &chain, &full, rr)
 		if len(out)-base > room && i >= len(msg.Answer)-a.drawn {
 			out, counts[answerSection] = out[:before], i
 			break
 		}
 	}
 	for _, rr := range msg.Ns {
-		out = appendRecord(out, base, q, &chain, rr)
+		out = appendRecord(out, base, q, &chain, &full, rr)
 	}
 	for i, rr := range msg.Extra {
 		record := packRecord(rr)
@@ -79,14 +81,25 @@ func writeHeader(h []byte, msg *dns.Msg, question, tc bool, counts [sections]int
 	}
 }
 
+// fullOwner is the last owner that was written in full.
+type fullOwner struct {
+	name   []byte
+	offset int
+}
+
 // appendRecord appends rr and compresses its owner against the names of the message. Later owners
 // can point at the target of a CNAME.
-func appendRecord(out []byte, base int, q *query, chain *aliasChain, rr dns.RR) []byte {
+func appendRecord(out []byte, base int, q *query, chain *aliasChain, full *fullOwner, rr dns.RR) []byte {
 	record := packRecord(rr)
 	end, _ := skipName(record, 0)
-	if offset, ok := chain.place(q.name, dnsname.Wire(record[:end]).Folded()); ok {
+	offset, ok := chain.place(q.name, dnsname.Wire(record[:end]).Folded())
+	if !ok && end > 1 && bytes.Equal(full.name, record[:end]) {
+		offset, ok = full.offset, full.offset <= maxPointer
+	}
+	if ok {
 		out = append(out, pointer|byte(offset>>8), byte(offset))
 	} else {
+		full.name, full.offset = record[:end], len(out)-base
 		out = append(out, record[:end]...)
 	}
 	out = append(out, record[end:]...)

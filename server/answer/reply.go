@@ -13,6 +13,7 @@ const (
 	optFixed     = 11 // an OPT record without options
 	optionHead   = 4  // the code and length before an option's data
 	pointer      = 0xc0
+	maxPointer   = 0x3fff     // the largest offset that a pointer can have
 	questionName = HeaderSize // where the question's name is: owners point at it
 )
 
@@ -43,10 +44,11 @@ type reply struct {
 	spills bool   // the records do not fit
 	full   bool   // glue was left out; no more records follow
 
-	owner      int    // offset of the current name in the message; 0: the root
-	name       []byte // the current name in lower case
-	target     int    // offset of the target of the last CNAME in the message
-	draw       uint64 // for the decisions of this answer
+	wildcard   zones.NodeID // that the current name is expanded from, in a zone with an NSEC chain; 0: none
+	owner      int          // offset of the current name in the message; 0: the root
+	name       []byte       // the current name in lower case
+	target     int          // offset of the target of the last CNAME in the message
+	draw       uint64       // for the decisions of this answer
 	drawn      bool
 	hops       int // pools that have answered with a CNAME so far
 	failedOpen bool

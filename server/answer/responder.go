@@ -102,7 +102,9 @@ func newScratch(s *activeSnapshot) *pools.Scratch {
 
 // Release ends acquire and publishes the counts.
 func (r *Responder) Release() {
-	r.countSignatures()
+	if q := &r.signatures.request; q.Hits|q.Misses != 0 {
+		r.countSignatures()
+	}
 	r.counts.publish()
 	r.at.answers.publish()
 	r.slot.Store(r.at)

@@ -30,17 +30,16 @@ type signatures struct {
 	next  []byte       // of NSEC records
 	types []uint16     // of NSEC records
 	addrs []netip.Addr // in canonical order
+
+	proofs proofs
 }
 
 // begin prepares for another answer.
-func (g *signatures) begin() { g.err = nil }
+func (g *signatures) begin() { g.err, g.proofs.n = nil, 0 }
 
 // countSignatures counts the signatures of a batch.
 func (r *Responder) countSignatures() {
 	q := &r.signatures.request
-	if q.Hits|q.Misses == 0 {
-		return
-	}
 	r.counts.addN(uint32(signatureHits), uint32(q.Hits))
 	r.counts.addN(uint32(signatureMisses), uint32(q.Misses))
 	r.counts.addN(uint32(signaturesMade), uint32(q.Made))
@@ -81,36 +80,6 @@ func (g *signatures) nameData(name []byte) []byte {
 	return g.data
 }
 
-// nsec returns the NSEC set of the name of a question, which proves that it has no records of qtype (RFC 9824 3):
-//
-//	name                        next name                   types
-//	does not exist (node 0)     its first descendant        RRSIG NSEC NXNAME
-//	a zone cut                  the next one not below it   NS RRSIG NSEC, and DS
-//	exists, or by a wildcard    its first descendant        all that any client can get, without qtype
-//
-// qtype 0 leaves no type out.
-func (g *signatures) nsec(s *activeSnapshot, zone *dnssec.Zone, id zones.ZoneID, name []byte, node zones.NodeID, qtype uint16) zones.RRset {
-	g.types, g.next, g.data = g.types[:0], g.next[:0], g.data[:0]
-	switch {
-	case node == 0:
-		g.types = dnssec.AppendNameError(g.types)
-		g.next = dnssec.AppendSuccessor(g.next, name, zone.Name())
-	case s.zones.Delegates(node):
-		g.types = dnssec.AppendSigned(s.zones.AppendTypes(g.types, node))
-		g.next = dnssec.AppendSibling(g.next, name, zone.Name())
-	default:
-		g.types = s.zones.AppendTypes(g.types, node)
-		if s.zones.IsApex(node) {
-			g.types = zone.AppendApexTypes(g.types)
-		}
-		g.types = slices.DeleteFunc(g.types, func(t uint16) bool { return t == qtype })
-		g.types = dnssec.AppendSigned(g.types)
-		g.next = dnssec.AppendSuccessor(g.next, name, zone.Name())
-	}
-	g.data = dnssec.AppendNSEC(g.data, g.next, g.types)
-	return zones.RRset{Type: dns.TypeNSEC, TTL: s.zones.Negative(id).TTL, Count: 1, Data: g.data}
-}
-
 // signedZone returns the zone that signs, or nil if it is not signed.
 func (s *activeSnapshot) signedZone(id zones.ZoneID) *dnssec.Zone {
 	if s.signed == nil {
@@ -138,61 +107,32 @@ func countRecords(data []byte) (n int) {
 }
 
 // sign adds the signatures of a set that was just added to a section, if the zone is signed and the client asks for
-// signatures. owner is in lower case, and at offset at of the message.
+// signatures. owner is in lower case, and at offset at of the message, or 0 for the root.
 func (r *Responder) sign(a *reply, to section, id zones.ZoneID, owner []byte, at int, set zones.RRset, original uint32) {
 	zone := r.at.active.signedZone(id)
 	if !a.signs || zone == nil || a.spills {
 		return
 	}
-	count, size := zone.SignatureSize(set.Type)
-	if !a.fits(size + count*ownerSize(at)) {
-		return
-	}
 	g := &r.signatures
-	g.set = dnssec.Set{Owner: owner, Type: set.Type, TTL: original, Data: set.Data}
 	pointed := [2]byte{pointer | byte(at>>8), byte(at)}
 	spelled := pointed[:]
-	if at == 0 {
+	switch {
+	case at == 0:
 		spelled = pointed[1:] // the root
+	case at > maxPointer:
+		spelled = owner
 	}
+	count, size := zone.SignatureSize(set.Type)
+	if !a.fits(size + count*len(spelled)) {
+		return
+	}
+	if a.wildcard != 0 && to == answerSection {
+		owner = r.at.active.zones.NodeName(a.wildcard)
+		g.proofs.add(r.at.active.chains.Before(id, a.name))
+	}
+	g.set = dnssec.Set{Owner: owner, Type: set.Type, TTL: original, Data: set.Data}
 	a.out = g.append(a.out, zone, spelled, set.TTL)
 	a.count[to] += uint16(count)
-}
-
-// deny adds the proof that the current name has no records of the question's type, or with node 0 that it does not
-// exist, after the SOA of the zone.
-func (r *Responder) deny(a *reply, id zones.ZoneID, node zones.NodeID) {
-	s, qtype := r.at.active, r.query.qtype
-	zone := s.signedZone(id)
-	if !a.signs || zone == nil {
-		return
-	}
-	if apex, ok := s.zones.RRset(s.zones.ApexNode(id), dns.TypeSOA); ok {
-		r.sign(a, authoritySection, id, s.zones.Apex(id), r.pointTo(s.zones.Apex(id)), s.zones.Negative(id), apex.TTL)
-	}
-	if node == 0 && a.rcode == dns.RcodeNameError && !r.query.edns.co {
-		a.rcode = dns.RcodeSuccess // RFC 9824 3.1
-	}
-	nsec := r.signatures.nsec(s, zone, id, a.name, node, qtype)
-	a.rrset(authoritySection, nsec, a.owner)
-	r.sign(a, authoritySection, id, a.name, a.owner, nsec, nsec.TTL)
-}
-
-// signedReferral adds the DS set of the cut at node, or the proof that there is none (RFC 4035 3.1.4.1).
-func (r *Responder) signedReferral(a *reply, id zones.ZoneID, node zones.NodeID) {
-	s := r.at.active
-	zone := s.signedZone(id)
-	if !a.signs || zone == nil {
-		return
-	}
-	cut := s.zones.NodeName(node)
-	set, ok := s.zones.RRset(node, dns.TypeDS)
-	if !ok {
-		set = r.signatures.nsec(s, zone, id, cut, node, 0)
-	}
-	at := r.pointTo(cut)
-	a.rrset(authoritySection, set, at)
-	r.sign(a, authoritySection, id, cut, at, set, set.TTL)
 }
 
 // fastSigned answers the types that only a signed zone has, which are not in the zone's data: those of its keys, and
@@ -208,8 +148,8 @@ func (r *Responder) fastSigned(a *reply, match zones.Match) bool {
 		return true
 	}
 	set, ok := s.keySet(match, qtype)
-	if !ok && qtype == dns.TypeNSEC && zone.Denial() == dnssec.Compact {
-		set, ok = r.signatures.nsec(s, zone, match.Zone, a.name, match.Node, 0), true
+	if !ok && qtype == dns.TypeNSEC {
+		set, ok = r.signatures.askedNSEC(s, zone, match, a.name)
 	}
 	if ok {
 		a.flags |= flagAA
@@ -221,12 +161,19 @@ func (r *Responder) fastSigned(a *reply, match zones.Match) bool {
 
 // sign is Responder.sign on the slow path: records are those that were just added to a section, with this owner.
 func (q *question) sign(to *[]dns.RR, owner dnsname.Wire, set zones.RRset, original uint32) {
-	q.noteSignature(owner, set, original)
-	zone := q.serving.signedZone(q.match.Zone)
+	zone, signed := q.serving.signedZone(q.match.Zone), owner.Folded()
+	expands := q.serving.expands(q.match) && to == &q.msg.Answer
+	if expands {
+		signed = q.serving.zones.NodeName(q.match.Node)
+	}
+	q.noteSignature(owner, signed, set, original)
 	if q.signatures == nil || zone == nil {
 		return
 	}
-	q.signatures.set = dnssec.Set{Owner: owner.Folded(), Type: set.Type, TTL: original, Data: bytes.Clone(set.Data)}
+	if expands {
+		q.signatures.proofs.add(q.serving.chains.Before(q.match.Zone, owner.Folded()))
+	}
+	q.signatures.set = dnssec.Set{Owner: signed, Type: set.Type, TTL: original, Data: bytes.Clone(set.Data)}
 	octets := q.signatures.append(nil, zone, owner, set.TTL)
 	for at := 0; at < len(octets); {
 		rr, next, err := dns.UnpackRR(octets, at)
@@ -236,49 +183,6 @@ func (q *question) sign(to *[]dns.RR, owner dnsname.Wire, set zones.RRset, origi
 		*to = append(*to, rr)
 		at = next
 	}
-}
-
-// deny is Responder.deny on the slow path. owner is the current name.
-func (q *question) deny(owner dnsname.Wire, node zones.NodeID) {
-	s, id := q.serving, q.match.Zone
-	zone := s.signedZone(id)
-	if q.signatures == nil || zone == nil {
-		return
-	}
-	if soa, ok := s.zones.RRset(s.zones.ApexNode(id), dns.TypeSOA); ok {
-		q.sign(&q.msg.Ns, s.zones.Apex(id), s.zones.Negative(id), soa.TTL)
-	}
-	if node == 0 && q.msg.Rcode == dns.RcodeNameError && !q.compactOK {
-		q.msg.Rcode = dns.RcodeSuccess
-	}
-	q.addNSEC(&q.msg.Ns, owner, node, q.qtype)
-}
-
-// addNSEC adds the NSEC record of owner, and its signatures.
-func (q *question) addNSEC(to *[]dns.RR, owner dnsname.Wire, node zones.NodeID, qtype uint16) {
-	zone := q.serving.signedZone(q.match.Zone)
-	g := q.signatures
-	if g == nil {
-		g = new(signatures)
-	}
-	nsec := g.nsec(q.serving, zone, q.match.Zone, owner.Folded(), node, qtype)
-	*to = append(*to, nsec.RRs(owner.String())...)
-	q.sign(to, owner, nsec, nsec.TTL)
-}
-
-// signedReferral is Responder.signedReferral on the slow path.
-func (q *question) signedReferral(node zones.NodeID) {
-	if q.signatures == nil || q.serving.signedZone(q.match.Zone) == nil {
-		return
-	}
-	cut := q.serving.zones.NodeName(node)
-	set, ok := q.serving.zones.RRset(node, dns.TypeDS)
-	if !ok {
-		q.addNSEC(&q.msg.Ns, cut, node, 0)
-		return
-	}
-	q.msg.Ns = append(q.msg.Ns, set.RRs(cut.String())...)
-	q.sign(&q.msg.Ns, cut, set, set.TTL)
 }
 
 // signed is Responder.fastSigned on the slow path.
@@ -295,12 +199,18 @@ func (q *question) signed(owner dnsname.Wire) bool {
 		q.answer(owner, set)
 		return true
 	}
-	if q.qtype == dns.TypeNSEC && zone.Denial() == dnssec.Compact {
-		q.msg.Authoritative = true
-		q.addNSEC(&q.msg.Answer, owner, q.match.Node, 0)
-		return true
+	if q.qtype != dns.TypeNSEC {
+		return false
 	}
-	return false
+	g := q.signatures
+	if g == nil {
+		g = new(signatures)
+	}
+	set, ok := g.askedNSEC(q.serving, zone, q.match, owner.Folded())
+	if ok {
+		q.answer(owner, set)
+	}
+	return ok
 }
 
 // postpone ends an answer that has no signature: it is made later, or the client is sent to TCP, or over a stream the

@@ -21,17 +21,17 @@ type ExplainedSignature struct {
 	Cached    *bool     `json:"cached,omitempty"` // absent: no running server
 }
 
-// noteSignature records the signature of a set that was just added to the answer.
-func (q *question) noteSignature(owner dnsname.Wire, set zones.RRset, original uint32) {
+// noteSignature records the signature of a set that was just added to the answer. signed is the name in lower case that
+// the signature covers: the owner, or a wildcard.
+func (q *question) noteSignature(owner, signed dnsname.Wire, set zones.RRset, original uint32) {
 	zone := q.serving.signedZone(q.match.Zone)
 	if zone == nil || !q.explain {
 		return
 	}
-	name := owner.Folded()
-	period := zone.Period(name, set.Type, time.Unix(q.now, 0))
+	period := zone.Period(signed, set.Type, time.Unix(q.now, 0))
 	s := ExplainedSignature{owner.String(), dns.Type(set.Type).String(), zone.KeyTags(set.Type), period.Inception, period.Expiration, nil}
 	if q.signer != nil {
-		cached := q.signer.Cached(zone, &dnssec.Set{Owner: name, Type: set.Type, TTL: original, Data: bytes.Clone(set.Data)}, q.now)
+		cached := q.signer.Cached(zone, &dnssec.Set{Owner: signed, Type: set.Type, TTL: original, Data: bytes.Clone(set.Data)}, q.now)
 		s.Cached = &cached
 	}
 	q.noted = append(q.noted, s)
