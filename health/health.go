@@ -76,6 +76,10 @@ type Options struct {
 	Logger *slog.Logger
 	Saved  []SavedTarget // the saved state of an earlier prober
 
+	// Opinions, unless nil, receives each change of this node's opinion of a shared target, and makes the prober follow what
+	// [Prober.Agree] says of these targets. The scheduler calls it: it must not block, nor call the prober.
+	Opinions func(Opinion)
+
 	Observer Observer
 }
 

@@ -7,14 +7,19 @@ import "time"
 func (o *scheduler) launchDue(timer *time.Timer) (wake <-chan time.Time) {
 	now := time.Now()
 	o.recordHeartbeat(now)
-	lease, probe := o.expireLeases(now), o.launchProbes(now)
-	if lease == nil || probe != nil && probe.due.Before(lease.due) {
-		lease = probe
+	if !o.decideAt.IsZero() && !now.Before(o.decideAt) {
+		o.decideShared(now)
 	}
-	if lease == nil {
+	next := o.decideAt
+	for _, e := range []*targetState{o.expireLeases(now), o.launchProbes(now)} {
+		if e != nil && (next.IsZero() || e.due.Before(next)) {
+			next = e.due
+		}
+	}
+	if next.IsZero() {
 		return nil
 	}
-	timer.Reset(lease.due.Sub(now))
+	timer.Reset(next.Sub(now))
 	return timer.C
 }
 

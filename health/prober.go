@@ -26,6 +26,7 @@ type Prober struct {
 	programs  int // of these, exec programs
 	saved     []SavedTarget
 	observer  Observer
+	opinions  func(Opinion) // nil: this node decides alone
 	calls     chan func(*scheduler)
 	changes   chan struct{} // capacity 1
 	heartbeat heartbeat
@@ -49,6 +50,7 @@ func NewProber(o Options) *Prober {
 		programs:  programsPerProcessor * runtime.GOMAXPROCS(0),
 		saved:     o.Saved,
 		observer:  o.Observer,
+		opinions:  o.Opinions,
 		calls:     make(chan func(*scheduler)),
 		changes:   make(chan struct{}, 1),
 		heartbeat: heartbeat{began: time.Now()},

@@ -203,10 +203,10 @@ func (m *SavedTarget) verdictState() verdictState {
 	verdict, _ := parseVerdict(m.Verdict)
 	last, _ := parseOutcome(m.Last)
 	return verdictState{
-		verdict: verdict, since: m.Since, lastResultAt: m.LastResultAt,
-		last: last, streak: m.Streak, streakSince: m.StreakSince,
-		damping:     damping{transitions: slices.Clone(m.Transitions), hold: m.Hold, until: m.HeldUntil},
-		provisional: m.Provisional, cleared: m.Cleared, slowStartSince: m.SlowStart,
+		verdict: verdict, since: m.Since,
+		results: results{lastResultAt: m.LastResultAt, last: last, streak: m.Streak, streakSince: m.StreakSince, provisional: m.Provisional},
+		damping: damping{transitions: slices.Clone(m.Transitions), hold: m.Hold, until: m.HeldUntil},
+		cleared: m.Cleared, slowStartSince: m.SlowStart,
 	}
 }
 

@@ -39,6 +39,10 @@ type scheduler struct {
 
 	composites [][]*targetState // those with a changed part, by height
 
+	shared     map[ProbeID][]*targetState // those that the vantages of a cluster decide about; more than one during a reload
+	agreements map[ProbeID]Agreement      // the last of each
+	decideAt   time.Time                  // when an agreement is confirmed; zero: none waits for that
+
 	failures map[localCause]*localFailure // reasons of inconclusive probes
 
 	lastStall time.Time // when the scheduler last continued after a stall of its own
@@ -65,6 +69,10 @@ type targetState struct {
 	held          holdReason // the last one logged
 	damped        bool       // as in Transition
 	nextExpiryLog time.Time  // earliest time of the next certificate warning
+
+	id        ProbeID    // of a shared target
+	published opinion    // of a shared target: the last one reported
+	agreed    *Agreement // of a shared target; nil: none yet
 
 	probing    bool
 	stuck      bool      // the program of its last probe does not end
@@ -101,6 +109,8 @@ func newScheduler(ctx context.Context, p *Prober) *scheduler {
 		ctx:         ctx,
 		entries:     make(map[identity]*targetState),
 		pushTargets: make(map[reportKey][]*targetState),
+		shared:      make(map[ProbeID][]*targetState),
+		agreements:  make(map[ProbeID]Agreement),
 		failures:    make(map[localCause]*localFailure),
 		limiters:    make(map[netip.Addr]*limiter),
 		programs:    limiter{width: p.programs},
@@ -204,7 +214,11 @@ func (o *scheduler) applyResult(e *targetState, r probe.Result, now time.Time) {
 	if e.isFirstFailure(r) {
 		return
 	}
-	o.setState(e, e.verdict.after(r.Outcome, now, e.pacedCheck()), r, now)
+	t, cause := e.verdict.after(r.Outcome, now, e.pacedCheck()), r
+	if t.agreement.shared {
+		cause = e.agreedCause(now)
+	}
+	o.setState(e, t, cause, now)
 }
 
 // setState sets e's verdict state, caused by cause, and logs and queues what changed.
@@ -235,6 +249,7 @@ func (o *scheduler) setState(e *targetState, t verdictState, cause probe.Result,
 		o.notifySubscribers(e, to)
 	}
 	o.logHold(e, now)
+	o.publish(e)
 }
 
 // isFirstFailure reports whether r is the first result of a target that needs two failures to go down first: one lost
@@ -244,7 +259,7 @@ func (e *targetState) isFirstFailure(r probe.Result) bool {
 		return false
 	}
 	e.confirmsFirst = false
-	return r.Outcome == probe.Failed && e.verdict.verdict == Unknown && e.prepared.run != nil
+	return r.Outcome == probe.Failed && e.verdict.last == probe.Inconclusive && e.prepared.run != nil
 }
 
 // checkTimeouts applies changes caused by time alone: stale verdicts and ended holds.
@@ -255,6 +270,10 @@ func (o *scheduler) checkTimeouts(now time.Time) {
 			continue
 		}
 		t := e.verdict.stale(now, o.lastStallEnd(e, now), e.pacedCheck())
+		if t.agreement.shared {
+			o.setState(e, t.decide(now, e.prepared.check), e.agreedCause(now), now)
+			continue
+		}
 		if t.staleSince.IsZero() == e.verdict.staleSince.IsZero() {
 			o.logHold(e, now)
 			continue
@@ -280,7 +299,7 @@ func latest(times ...time.Time) time.Time {
 // jitter; after the first probe, anywhere within the interval, so that targets that began together spread; after the
 // confirm time if the next result decides. The interval is longer while no query asks for the entry.
 func (e *targetState) nextDue(r probe.Result, now time.Time) time.Time {
-	if r.Outcome == probe.Failed && e.verdict.verdict == Unknown { // see isFirstFailure
+	if r.Outcome == probe.Failed && e.verdict.last == probe.Inconclusive { // see isFirstFailure
 		return now.Add(e.prepared.check.Confirm)
 	}
 	if r.Outcome != probe.Inconclusive && e.verdict.needsConfirm(now, e.prepared.check) {

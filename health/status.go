@@ -27,6 +27,7 @@ type Status struct {
 	Interval        time.Duration  // between probes; 0: it has none
 	IdleSince       time.Time      // since when Interval is longer, because no query asks for the target; zero: it is not
 	Parts           []PartStatus   // of a composite, in the order written
+	Agreed          *Agreement     // of a target that the vantages of a cluster decide about; nil: none yet. Immutable
 }
 
 // PartStatus is the prober's view of a part of a composite target.
@@ -78,7 +79,7 @@ func (e *targetState) statusOf(index int, t Target, now time.Time) Status {
 func (e *targetState) status(now time.Time) Status {
 	s := Status{
 		Since: e.since(), Cause: e.cause, Streak: e.verdict.streak, SlowStartWeight: e.verdict.slowStartWeight,
-		Response: e.response.smoothed, Last: e.history.results(), Inconclusive: e.inconclusive.since,
+		Response: e.response.smoothed, Agreed: e.agreed, Last: e.history.results(), Inconclusive: e.inconclusive.since,
 	}
 	s.Verdict, s.Effective = e.verdict.effective()
 	s.Outlook, s.Until = e.outlook(now)
@@ -172,6 +173,9 @@ func (o *scheduler) clear(e *targetState, now time.Time) (held bool) {
 //	push, uncertain, other hold          unknown at ... unless it is reported again
 //	push, uncertain, failback            unknown when failback is cleared, unless it is reported again
 //	push, no other change by time        unknown at ... unless it is reported again
+//	shared, uncertain                    counts as up (or down) until enough vantages vote
+//	shared, unknown                      the first agreement decides
+//	shared, up or down                   as below, without the number of results
 //	uncertain                            counts as up (or down) until a result is conclusive
 //	unknown                              the first result decides
 //	up, probes fail, to be confirmed     confirms at ...
@@ -187,12 +191,10 @@ func (e *targetState) outlook(now time.Time) (words string, until time.Time) {
 	switch v, held := t.effective(); {
 	case len(e.parts) > 0:
 		return "follows its checks", until
-	case c.Type == config.Push && (v == Unknown || v == Uncertain):
-		return e.outlookUnreported(v)
-	case v == Uncertain:
-		return fmt.Sprintf("counts as %v until a result is conclusive", held), until
-	case v == Unknown:
-		return "the first result decides", until
+	case t.agreement.shared:
+		return e.outlookShared(v, held, now)
+	case v == Unknown || v == Uncertain:
+		return e.outlookUndecided(v, held)
 	case t.needsConfirm(now, c) && !e.probing:
 		return fmt.Sprintf("confirms at %s whether it is %v", FormatTime(e.due), opposite(v)), e.due
 	case v == Up:
@@ -204,6 +206,37 @@ func (e *targetState) outlook(now time.Time) (words string, until time.Time) {
 		return e.outlookLease()
 	}
 	return words, until
+}
+
+// outlookUndecided returns the outlook of a target without recent results.
+func (e *targetState) outlookUndecided(v, held Verdict) (words string, until time.Time) {
+	switch {
+	case e.prepared.check.Type == config.Push:
+		return e.outlookUnreported(v)
+	case v == Unknown:
+		return "the first result decides", until
+	}
+	return fmt.Sprintf("counts as %v until a result is conclusive", held), until
+}
+
+// outlookShared returns the outlook of a shared target.
+func (e *targetState) outlookShared(v, held Verdict, now time.Time) (words string, until time.Time) {
+	t, c := &e.verdict, e.prepared.check
+	f := t.finding(now, c)
+	switch {
+	case v == Uncertain:
+		return fmt.Sprintf("counts as %v until enough vantages vote", held), until
+	case v == Unknown:
+		return "the first agreement of the vantages decides", until
+	case f.verdict != v && f.verdict != Unknown && !f.enough:
+		until = f.since.Add(c.Confirm)
+		return fmt.Sprintf("%v at %s if the vantages still agree (confirm)", f.verdict, FormatTime(until)), until
+	case v == Down && t.visibleHold(now, c) != notHeld:
+		return e.outlookHeld(now)
+	case v == Up && !t.slowStartSince.IsZero():
+		return e.outlookSlowStart()
+	}
+	return fmt.Sprintf("%v when the vantages agree on it", opposite(v)), until
 }
 
 // outlookUnreported returns the outlook of a push check without a valid report.
@@ -227,32 +260,44 @@ func (e *targetState) outlookUp() (words string, until time.Time) {
 	case t.last == probe.Failed:
 		return "down after " + count(e.remaining(c.Fall), "more failure"), until
 	case !t.slowStartSince.IsZero():
-		full := t.slowStartSince.Add(c.SlowStart)
-		return fmt.Sprintf("slow start: %d %%, full at %s", int(t.slowStartWeight)*100/256, FormatTime(full)), full
+		return e.outlookSlowStart()
 	}
 	return "down after " + count(e.needed(c.Fall), "failure") + " in a row", until
 }
 
+func (e *targetState) outlookSlowStart() (words string, until time.Time) {
+	t := &e.verdict
+	full := t.slowStartSince.Add(e.prepared.check.SlowStart)
+	return fmt.Sprintf("slow start: %d %%, full at %s", int(t.slowStartWeight)*100/256, FormatTime(full)), full
+}
+
 func (e *targetState) outlookDown(now time.Time) (words string, until time.Time) {
+	t, c := &e.verdict, e.prepared.check
+	switch {
+	case t.visibleHold(now, c) != notHeld:
+		return e.outlookHeld(now)
+	case t.last == probe.Passed:
+		return "up after " + count(e.remaining(c.Rise), "more success"), until
+	}
+	return "up after " + count(e.needed(c.Rise), "success") + " in a row", until
+}
+
+// outlookHeld returns the outlook of a target that something holds down.
+func (e *targetState) outlookHeld(now time.Time) (words string, until time.Time) {
 	t, c := &e.verdict, e.prepared.check
 	switch t.visibleHold(now, c) {
 	case damped:
 		f := c.FlapDamping
 		return fmt.Sprintf("flapping, held down until %s: %d state changes in %s", FormatTime(t.damping.until), f.Turns, config.FormatDuration(f.Window)), t.damping.until
 	case holdDown:
-		up := t.streakSince.Add(c.HoldDown)
+		up := t.finding(now, c).since.Add(c.HoldDown)
 		next := "up at "
 		if c.Failback == config.ManualFailback {
 			next = "waiting for manual failback from "
 		}
 		return next + FormatTime(up) + " unless a probe fails first (hold_down)", up
-	case failback:
-		return "waiting for manual failback", until
 	}
-	if t.last == probe.Passed {
-		return "up after " + count(e.remaining(c.Rise), "more success"), until
-	}
-	return "up after " + count(e.needed(c.Rise), "success") + " in a row", until
+	return "waiting for manual failback", until
 }
 
 // outlookIdle describes the idle interval, with the age of the evidence.

@@ -11,18 +11,20 @@ import (
 // firstWeight is the weight at the start of slow start, in 256ths.
 const firstWeight = 256 / 16
 
-// verdictState holds a verdict, its history, and the progress of results towards the next one. It is a value: its methods
-// compute a new one from their arguments and read nothing else.
+// verdictState holds a verdict, its history, and what leads to the next one. It is a value: its methods compute a new one
+// from their arguments and read nothing else.
+//
+// It has two parts. The results and the opinion are those of this node as a vantage: rise and fall apply to them. The
+// verdict follows a finding: confirm, damping, holds and slow start apply to it, once. On a node that decides alone the
+// finding is its own results; in a cluster it is the agreement of the vantages.
 type verdictState struct {
-	verdict      Verdict   // Unknown, Up or Down
-	since        time.Time // when the verdict changed
-	lastResultAt time.Time // when the last conclusive result came
-	staleSince   time.Time // since when it is uncertain, for lack of results; zero: it is not
-	provisional  bool      // restored or carried over: the next result starts a new streak
+	results
+	opinion   opinion
+	agreement agreement
 
-	last        probe.Outcome // Passed or Failed; Inconclusive before the first of them
-	streak      int           // consecutive results equal to last
-	streakSince time.Time     // when the first result of the streak came
+	verdict    Verdict   // Unknown, Up or Down
+	since      time.Time // when the verdict changed
+	staleSince time.Time // since when it is uncertain, for lack of results or votes; zero: it is not
 
 	damping         damping
 	cleared         bool      // an operator ended hold_down and the wait for failback, until it is up
@@ -58,40 +60,38 @@ func (t verdictState) after(o probe.Outcome, now time.Time, c *config.Check) ver
 	if o == probe.Inconclusive {
 		return t
 	}
-	broken := t.provisional || t.last == probe.Passed && (!t.staleSince.IsZero() || now.Sub(t.lastResultAt) > staleAfter(c))
-	t.lastResultAt, t.staleSince, t.provisional = now, time.Time{}, false
-	if o == t.last && !broken {
-		t.streak++
-	} else {
-		t.last, t.streak, t.streakSince = o, 1, now
+	gap := now.Sub(t.lastResultAt) > staleAfter(c) || !t.agreement.shared && !t.staleSince.IsZero()
+	t.results = t.results.add(o, now, t.provisional || t.last == probe.Passed && gap)
+	t.opinion = t.opinion.after(t.results, now, c)
+	if !t.agreement.shared {
+		t.staleSince = time.Time{}
 	}
 	return t.decide(now, c)
 }
 
-// decide applies the current streak to the verdict.
+// decide applies the current finding to the verdict.
 func (t verdictState) decide(now time.Time, c *config.Check) verdictState {
-	passed := t.last == probe.Passed
+	f := t.finding(now, c)
 	switch {
-	case t.verdict == Unknown && passed:
+	case f.verdict == Unknown:
+	case t.verdict == Unknown && f.verdict == Up:
 		t.verdict, t.since = Up, now
-	case t.verdict == Unknown && t.last == probe.Failed:
+	case t.verdict == Unknown:
 		t = t.markFirstDown(now, c)
-	case t.verdict == Up && passed:
+	case t.verdict == Up && f.verdict == Up:
 		t = t.advanceSlowStart(now, c)
-	case t.verdict == Up && t.thresholdReached(c.Fall, c):
+	case t.verdict == Up && f.enough:
 		t.damping, _ = t.damping.add(now, c.FlapDamping)
 		t.verdict, t.since = Down, now
 		t.slowStartSince, t.slowStartWeight, t.cleared = time.Time{}, FullWeight, false
-	case t.verdict == Down && passed && t.mayRise(now, c):
+	case t.verdict == Down && f.rises() && t.holdReason(now, c) == notHeld:
 		t = t.markUp(now, c)
 	}
 	return t
 }
 
-// mayRise reports whether the streak of successes of a target that is down is long enough, and nothing holds it down.
-func (t verdictState) mayRise(now time.Time, c *config.Check) bool {
-	return t.thresholdReached(c.Rise, c) && t.holdReason(now, c) == notHeld
-}
+// rises reports whether f changes a target that is down to up, unless something holds it down.
+func (f finding) rises() bool { return f.verdict == Up && f.enough }
 
 // markFirstDown sets t, which is unknown, to down. If it became unknown after another state, it counted as up.
 func (t verdictState) markFirstDown(now time.Time, c *config.Check) verdictState {
@@ -143,7 +143,7 @@ func (t verdictState) thresholdReached(n int, c *config.Check) bool {
 // soon.
 func (t verdictState) needsConfirm(now time.Time, c *config.Check) bool {
 	switch {
-	case c.Confirm == 0:
+	case c.Confirm == 0 || t.agreement.shared:
 		return false
 	case t.verdict == Up:
 		return t.last == probe.Failed && t.streak == c.Fall
@@ -175,6 +175,7 @@ const (
 //	down     no             no       enough       manual    failback
 //	down     no             no       enough       auto      notHeld
 func (t verdictState) holdReason(now time.Time, c *config.Check) holdReason {
+	f := t.finding(now, c)
 	switch {
 	case t.verdict != Down:
 		return notHeld
@@ -182,7 +183,7 @@ func (t verdictState) holdReason(now time.Time, c *config.Check) holdReason {
 		return damped
 	case t.cleared:
 		return notHeld
-	case c.HoldDown > 0 && (t.last != probe.Passed || now.Sub(t.streakSince) < c.HoldDown):
+	case c.HoldDown > 0 && (f.verdict != Up || now.Sub(f.since) < c.HoldDown):
 		return holdDown
 	case c.Failback == config.ManualFailback:
 		return failback
@@ -193,7 +194,7 @@ func (t verdictState) holdReason(now time.Time, c *config.Check) holdReason {
 // visibleHold returns the holdReason for display: only damping is shown while probes fail.
 func (t verdictState) visibleHold(now time.Time, c *config.Check) holdReason {
 	h := t.holdReason(now, c)
-	if h != damped && (t.last != probe.Passed || !t.thresholdReached(c.Rise, c)) {
+	if h != damped && !t.finding(now, c).rises() {
 		return notHeld
 	}
 	return h
@@ -201,14 +202,14 @@ func (t verdictState) visibleHold(now time.Time, c *config.Check) holdReason {
 
 // dampedOnly reports whether only flap damping keeps t down.
 func (t verdictState) dampedOnly(now time.Time, c *config.Check) bool {
-	return t.holdReason(now, c) == damped && t.last == probe.Passed && t.thresholdReached(c.Rise, c) && t.staleSince.IsZero()
+	return t.holdReason(now, c) == damped && t.finding(now, c).rises() && t.staleSince.IsZero()
 }
 
 // clear removes the holds and the transitions counted by flap damping; t changes to up if its streak is long enough.
 func (t verdictState) clear(now time.Time, c *config.Check) verdictState {
 	t.damping = damping{}
 	t.cleared = t.verdict == Down
-	if t.verdict == Down && t.last == probe.Passed && t.staleSince.IsZero() && t.thresholdReached(c.Rise, c) {
+	if t.verdict == Down && t.staleSince.IsZero() && t.finding(now, c).rises() {
 		t = t.markUp(now, c)
 	}
 	return t
@@ -251,7 +252,7 @@ func (t verdictState) expireLease(now time.Time, c *config.Check) (after verdict
 		}
 	}
 	if !stays {
-		return verdictState{since: now, damping: t.damping}, time.Time{}
+		return verdictState{since: now, damping: t.damping}, time.Time{} // push checks are not shared
 	}
 	if t.staleSince.IsZero() {
 		t.staleSince = now
@@ -259,13 +260,18 @@ func (t verdictState) expireLease(now time.Time, c *config.Check) (after verdict
 	return t, until
 }
 
-// stale marks t uncertain if no conclusive result has come within staleAfter, counted from waited at the earliest.
+// stale marks t uncertain if no conclusive result has come within staleAfter, counted from waited at the earliest. A shared
+// target loses this node's opinion instead: the other vantages may still agree.
 func (t verdictState) stale(now, waited time.Time, c *config.Check) verdictState {
 	from := t.lastResultAt
 	if waited.After(from) {
 		from = waited
 	}
-	if t.verdict != Unknown && t.staleSince.IsZero() && now.Sub(from) > staleAfter(c) {
+	switch {
+	case now.Sub(from) <= staleAfter(c):
+	case t.agreement.shared && t.opinion.verdict != Unknown:
+		t.opinion = opinion{since: now}
+	case !t.agreement.shared && t.verdict != Unknown && t.staleSince.IsZero():
 		t.staleSince = now
 	}
 	return t

@@ -179,7 +179,7 @@ func TestProvisionalVerdictNeedsFullStreak(t *testing.T) {
 		{Up, probe.Failed, "iffi", config.AutoFailback, "++++"},
 	} {
 		check := &config.Check{Rise: 3, Fall: 3, Confirm: 1, Interval: 5 * time.Second, Failback: c.back}
-		tl := verdictState{verdict: c.verdict, last: c.last, streak: 2, streakSince: start, lastResultAt: start, provisional: true, staleSince: start}
+		tl := verdictState{verdict: c.verdict, results: results{last: c.last, streak: 2, streakSince: start, lastResultAt: start, provisional: true}, staleSince: start}
 		got := ""
 		for i, o := range c.outcomes {
 			tl = tl.after(letters[o], start.Add(time.Duration(i)*time.Second), check)

@@ -89,6 +89,7 @@ func (o *scheduler) entry(id identity, c *preparedCheck, now time.Time) *targetS
 	e := &targetState{identity: id, prepared: c, settled: c.check.Type == config.Push, confirmsFirst: o.confirmsFirst.Load(), usedAt: now}
 	o.carryOver(e, now)
 	o.entries[id] = e
+	o.share(e, now)
 	o.joinLimiter(e)
 	o.attachParts(e, now)
 	if of, ok := e.reportKey(); ok {
@@ -198,6 +199,7 @@ func (o *scheduler) drop(e *targetState) {
 	e.dropFailure()
 	o.leaveLimiter(e)
 	delete(o.entries, e.identity)
+	o.unshare(e)
 	o.observer.Certificates.remove(e)
 	if of, ok := e.reportKey(); ok {
 		o.pushTargets[of] = slices.DeleteFunc(o.pushTargets[of], func(p *targetState) bool { return p == e })

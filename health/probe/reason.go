@@ -26,7 +26,7 @@ func (t *attempt) result(ctx context.Context, evidence string, err error) Result
 	case isLocal(err):
 		return Result{Outcome: Inconclusive, Reason: Printable("this machine cannot probe: " + t.reason(ctx, err))}
 	}
-	return Result{Outcome: Failed, Reason: Printable(t.reason(ctx, err))}
+	return Result{Outcome: Failed, Reason: Printable(t.reason(ctx, err)), TimedOut: timedOut(ctx, err)}
 }
 
 // reason describes in a sentence why an attempt ended with err.

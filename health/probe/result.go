@@ -21,11 +21,12 @@ func (o Outcome) String() string { return [...]string{"inconclusive", "failed", 
 
 // Result is the result of one probe.
 type Result struct {
-	Outcome Outcome
-	Reason  string        // a sentence with the evidence, e.g. `connect: connection refused`
-	Latency time.Duration // from the start of the probe to its outcome
-	At      time.Time     // when the probe began
-	Expires time.Time     // when the peer's certificate, or another of its chain, expires; zero: none was seen
+	Outcome  Outcome
+	Reason   string        // a sentence with the evidence, e.g. `connect: connection refused`
+	Latency  time.Duration // from the start of the probe to its outcome
+	At       time.Time     // when the probe began
+	TimedOut bool          // it failed because the timeout of the check passed
+	Expires  time.Time     // when the peer's certificate, or another of its chain, expires; zero: none was seen
 }
 
 // Dial opens a connection for a probe, from the source address if that is valid; it must give up when ctx ends.

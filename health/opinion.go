@@ -1,0 +1,116 @@
+package health
+
+import (
+	"time"
+
+	"meridian/config"
+	"meridian/health/probe"
+)
+
+// results holds the recent results of the probes that this node sends to a target.
+type results struct {
+	lastResultAt time.Time     // when the last conclusive result came
+	provisional  bool          // restored or carried over: the next result starts a new streak
+	last         probe.Outcome // Passed or Failed; Inconclusive before the first of them
+	streak       int           // consecutive results equal to last
+	streakSince  time.Time     // when the first result of the streak came
+}
+
+// add returns r with one more conclusive result. If broken is true, the result starts a new streak in any case.
+func (r results) add(o probe.Outcome, now time.Time, broken bool) results {
+	r.lastResultAt, r.provisional = now, false
+	if o == r.last && !broken {
+		r.streak++
+	} else {
+		r.last, r.streak, r.streakSince = o, 1, now
+	}
+	return r
+}
+
+// opinion is what one vantage finds of a target: its own results by rise and fall, without anything that holds a health
+// state back.
+type opinion struct {
+	verdict Verdict   // Unknown, Up or Down
+	since   time.Time // when it changed
+}
+
+// after returns the opinion after a conclusive result, the last of r.
+//
+//	opinion  last    streak  opinion after
+//	-------  ------  ------  -------------
+//	unknown  passed  any     up
+//	unknown  failed  any     down
+//	up       failed  = fall  down
+//	down     passed  = rise  up
+//	any      else            as before
+func (p opinion) after(r results, now time.Time, c *config.Check) opinion {
+	to := verdictOf(r.last == probe.Passed)
+	threshold := c.Fall
+	if to == Up {
+		threshold = c.Rise
+	}
+	if to == p.verdict || p.verdict != Unknown && r.streak < threshold {
+		return p
+	}
+	return opinion{to, now}
+}
+
+// finding is what a health state follows: the results of this node if it decides alone, else what the vantages agree on.
+type finding struct {
+	verdict Verdict   // Up or Down; Unknown: there is none
+	since   time.Time // since when, without interruption
+	enough  bool      // it changes the opposite state
+}
+
+// agreement is what the vantages of a cluster have agreed on for a target. The zero value is a target of a node that
+// decides alone.
+type agreement struct {
+	shared    bool      // the vantages decide together
+	verdict   Verdict   // Up or Down: the last that they agreed on; Unknown: none
+	since     time.Time // when they agreed on it
+	uncertain bool      // too few vantages vote: the state holds
+}
+
+// agree returns the agreement after the vantages found verdict, or could not decide if uncertain is true.
+func (a agreement) agree(verdict Verdict, uncertain bool, now time.Time) agreement {
+	a.uncertain = uncertain
+	if !uncertain && verdict != a.verdict {
+		a.verdict, a.since = verdict, now
+	}
+	return a
+}
+
+// finding returns what a state follows at now. With confirm it must last that long before it changes a state.
+func (a agreement) finding(now time.Time, c *config.Check) finding {
+	if a.uncertain || a.verdict == Unknown {
+		return finding{}
+	}
+	return finding{a.verdict, a.since, now.Sub(a.since) >= c.Confirm}
+}
+
+// finding returns what t follows at now.
+func (t verdictState) finding(now time.Time, c *config.Check) finding {
+	switch {
+	case t.agreement.shared:
+		return t.agreement.finding(now, c)
+	case t.last == probe.Passed:
+		return finding{Up, t.streakSince, t.thresholdReached(c.Rise, c)}
+	case t.last == probe.Failed:
+		return finding{Down, t.streakSince, t.thresholdReached(c.Fall, c)}
+	}
+	return finding{}
+}
+
+// agree returns the state of a shared target after the vantages found verdict, or could not decide if uncertain is true:
+// then the state holds.
+func (t verdictState) agree(verdict Verdict, uncertain bool, now time.Time, c *config.Check) verdictState {
+	t.agreement = t.agreement.agree(verdict, uncertain, now)
+	switch {
+	case !uncertain:
+		t.staleSince, t.provisional = time.Time{}, false
+		return t.decide(now, c)
+	case t.staleSince.IsZero() && t.verdict != Unknown:
+		t.staleSince = now
+	}
+	return t
+}
