@@ -29,6 +29,7 @@ var below = map[string][]string{
 	"config":                    {"config/internal/yamldoc", "dnsname", "errtext"},
 	"geo":                       {"config", "errtext"},
 	"health":                    {"config", "errtext", "health/probe"},
+	"cluster/agreement":         {"config", "health"},
 	"health/probe":              {"certs", "config", "counterpart", "dnsclient", "dnsname"},
 	"discovery":                 {"dnsclient", "dnsname", "polling"},
 	"loads":                     {"certs", "config", "counterpart", "errtext", "polling"},

@@ -1,0 +1,30 @@
+package config
+
+// QuorumPreset defines how vantages decide about a target.
+type QuorumPreset string
+
+// The values of QuorumPreset.
+const (
+	MajorityPreset QuorumPreset = "majority" // most of the regions, each by most of its vantages
+	Route53Preset  QuorumPreset = "route53"  // up while more than 18 % of the vantages find it up
+	AnyUpPreset    QuorumPreset = "any_up"   // up while a vantage finds it up
+	AllUpPreset    QuorumPreset = "all_up"   // up while all vantages find it up
+	LocalPreset    QuorumPreset = "local"    // each node decides alone
+)
+
+// QuorumScope defines whose decision a node follows.
+type QuorumScope string
+
+// The values of QuorumScope.
+const (
+	GlobalScope   QuorumScope = "global"   // that of all regions
+	RegionalScope QuorumScope = "regional" // that of the vantages of its own region; without a quorum there, of all regions
+)
+
+// Quorum defines how the vantages of a cluster decide about the targets of a check.
+type Quorum struct {
+	Preset      QuorumPreset
+	Scope       QuorumScope
+	MinVantages int // vantages that vote; if fewer observe a target, all of them
+	MinRegions  int // regions that vote; if fewer observe a target, all of them
+}
