@@ -94,9 +94,9 @@ func TestSharedTargetPublishesOpinionsByRiseAndFall(t *testing.T) {
 		expectText(t, "state without an agreement", stateOf(t, watched), "unknown")
 
 		w.become(all[0], refuses)
-		time.Sleep(2 * check.Interval)
+		time.Sleep(3 * check.Interval / 2)
 		expectText(t, "opinions after less than fall failures", opinions.take(), "")
-		time.Sleep(2 * check.Interval)
+		time.Sleep(5 * check.Interval / 2)
 		expectText(t, "opinions after fall failures", opinions.take(), "down (failed)")
 		expectText(t, "state without an agreement", stateOf(t, watched), "unknown")
 
