@@ -53,24 +53,38 @@ func api(t testing.TB, o admin.Options) http.Handler {
 // serveWorld returns the handler of a server with a configuration, and its DNS address.
 func serveWorld(t testing.TB, world string, o admin.Options) (handler http.Handler, dns string) {
 	t.Helper()
-	cfg, _, err := config.Parse("meridian.yaml", []byte(world))
-	if err != nil {
+	return serveControl(t, world, func(*control.Control) admin.Options { return o })
+}
+
+// serveControl is serveWorld with options that depend on the Control of the server.
+func serveControl(t testing.TB, world string, options func(*control.Control) admin.Options) (handler http.Handler, dns string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "meridian.yaml")
+	if err := os.WriteFile(file, []byte(world), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	documents := func() ([]config.Document, error) { return config.ReadDocuments(file) }
+	load := func(d []config.Document, b snapshot.Builder) (*snapshot.Snapshot, error) {
+		cfg, _, err := config.LoadDocuments(d)
+		if err != nil {
+			return nil, err
+		}
+		s, _, err := b(cfg)
+		return s, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	l := daemon.Daemon{
-		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) { s, _, err := b(cfg); return s, err },
-		LoadDocuments: func(d []config.Document, b snapshot.Builder) (*snapshot.Snapshot, error) {
-			cfg, _, err := config.LoadDocuments(d)
+		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) {
+			d, err := documents()
 			if err != nil {
 				return nil, err
 			}
-			s, _, err := b(cfg)
-			return s, err
+			return load(d, b)
 		},
+		Documents: documents, LoadDocuments: load,
 		Admin: func(c *control.Control, _ config.Admin) (http.Handler, error) {
-			handler = admin.New(c, o)
+			handler = admin.New(c, options(c))
 			return handler, nil
 		},
 		Ready:  func(at []netip.AddrPort) { dns = at[0].String(); close(ready) },
@@ -83,7 +97,12 @@ func serveWorld(t testing.TB, world string, o admin.Options) (handler http.Handl
 			t.Error(err)
 		}
 	})
-	<-ready
+	select {
+	case <-ready:
+	case err := <-ended:
+		ended <- err
+		t.Fatal(err)
+	}
 	return handler, dns
 }
 

@@ -14,6 +14,7 @@ import (
 type Assumption struct {
 	Targets []Selector
 	Kind    pools.Kind // AssumedDown: the targets fail; 0: their overrides are removed
+	Value   string     // of ReducedWeight: a percentage
 }
 
 // Sides are the running server before and after a change, for a forecast. Neither answers queries
@@ -38,45 +39,53 @@ func (c *Control) Assume(a Assumption) (*Sides, error) {
 // present state, after.
 func (c *Control) Healthy() (*Sides, error) {
 	at := c.hold()
-	healthy, err := at.recompile()
+	tree, err := at.Snapshot.Pools.ResolveAs(at.Snapshot.Pools)
 	if err != nil {
 		at.Release()
 		return nil, err
 	}
-	return &Sides{healthy, at.Snapshot, at.Release}, nil
-}
-
-// recompile returns the snapshot with new pools, without health states and overrides.
-func (at *view) recompile() (*snapshot.Snapshot, error) {
-	return at.Snapshot.Measure(at.Snapshot.Pools.RoundTrips())
+	healthy := *at.Snapshot
+	healthy.Pools = tree
+	return &Sides{&healthy, at.Snapshot, at.Release}, nil
 }
 
 // assume returns a copy of the present state with a change.
 func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
+	left := at.overrides
+	percent, err := parsePercent(a.Value)
+	if a.Kind == pools.ReducedWeight && err != nil {
+		return nil, err
+	}
 	for _, t := range a.Targets {
 		if err := findTarget(t, at.Snapshot.Config); err != nil {
 			return nil, err
 		}
-	}
-	after, err := at.recompile()
-	if err != nil {
-		return nil, err
-	}
-	tree := after.Pools
-	tree.CarryOver(at.Snapshot.Pools)
-	tree.Apply(presentStates(at.Snapshot.Pools, tree, time.Now()))
-	left := at.overrides
-	for _, t := range a.Targets {
 		left = left.without(t)
 	}
 	list := left.forTree()
 	for _, t := range a.Targets {
 		if a.Kind != 0 {
-			list = append(list, forPools(t, a.Kind))
+			o := forPools(t, a.Kind)
+			o.Percent = percent
+			list = append(list, o)
 		}
 	}
+	return at.copyOf(at.Snapshot, list)
+}
+
+// copyOf returns a snapshot with a copy of its pools in the present state, but with these overrides. Nothing that
+// serves is compiled again, so any number of requests may copy at once.
+func (at *view) copyOf(of *snapshot.Snapshot, list []pools.Override) (*snapshot.Snapshot, error) {
+	tree, err := of.Pools.ResolveAs(at.Snapshot.Pools)
+	if err != nil {
+		return nil, err
+	}
+	tree.CarryOver(at.Snapshot.Pools)
+	tree.Apply(presentStates(at.Snapshot.Pools, tree, time.Now()))
 	tree.SetOverrides(list)
-	return after, nil
+	next := *of
+	next.Pools = tree
+	return &next, nil
 }
 
 // presentStates returns the health states of a tree as state changes of another one.

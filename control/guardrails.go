@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"meridian/config"
 	"meridian/plan"
@@ -17,29 +16,14 @@ type sides struct{ before, after *snapshot.Snapshot }
 
 // under returns the present state, and the same under other overrides.
 func (at *view) under(next overrides) (*sides, error) {
-	tree, err := at.Snapshot.Pools.ResolveAs(at.Snapshot.Pools)
-	if err != nil {
-		return nil, err
-	}
-	tree.CarryOver(at.Snapshot.Pools)
-	tree.Apply(presentStates(at.Snapshot.Pools, tree, time.Now()))
-	tree.SetOverrides(next.forTree())
-	after := *at.Snapshot
-	after.Pools = tree
-	return &sides{at.Snapshot, &after}, nil
+	after, err := at.copyOf(at.Snapshot, next.forTree())
+	return &sides{at.Snapshot, after}, err
 }
 
 // replacedBy returns the present state, and what another configuration would serve now.
 func (at *view) replacedBy(loaded *snapshot.Snapshot) (*sides, error) {
-	tree, err := loaded.Pools.ResolveAs(at.Snapshot.Pools)
-	if err != nil {
-		return nil, err
-	}
-	tree.CarryOver(at.Snapshot.Pools)
-	tree.Apply(presentStates(at.Snapshot.Pools, tree, time.Now()))
-	after := *loaded
-	after.Pools = tree
-	return &sides{at.Snapshot, &after}, nil
+	after, err := at.copyOf(loaded, at.overrides.forTree())
+	return &sides{at.Snapshot, after}, err
 }
 
 // CheckFrozen returns an error if the guardrails freeze the configuration, unless there is a reason to change it.
