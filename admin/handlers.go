@@ -279,9 +279,14 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	client, err := a.clientOf(r, words.Get("client"))
+	if err != nil {
+		writeError(w, err)
+		return
+	}
 	asked, err := control.ExplainParams{
 		Name: words.Get("name"), Type: words.Get("type"),
-		Client: words.Get("client"), Resolver: words.Get("resolver"), Draw: words.Get("draw"), Time: words.Get("time"),
+		Client: client, Resolver: words.Get("resolver"), Draw: words.Get("draw"), Time: words.Get("time"),
 	}.Parse()
 	if err != nil {
 		writeError(w, err)
@@ -301,4 +306,29 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, e)
+}
+
+// clientOf returns the address or network that a client parameter is about:
+//
+//	client           network
+//	me               the address of the request
+//	FR, AS64500      the largest IPv4 network of the country or autonomous system
+//	any other        the parameter itself
+//
+// One search for a network runs at a time, and no forecast: it visits the networks of all countries.
+func (a *api) clientOf(r *http.Request, client string) (string, error) {
+	switch {
+	case client == "me":
+		return userOf(r).From.Addr().Unmap().String(), nil
+	case !control.NamesClients(client):
+		return client, nil
+	}
+	select {
+	case a.forecastSlot <- struct{}{}:
+		defer func() { <-a.forecastSlot }()
+	case <-r.Context().Done():
+		return "", r.Context().Err()
+	}
+	network, err := a.control.LargestNetwork(client)
+	return network.String(), err
 }

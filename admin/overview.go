@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"net/url"
 
 	"meridian/control"
 	"meridian/plan"
@@ -53,11 +54,11 @@ type ForecastAnswer struct {
 // forecast answers with the effect of a change on the traffic of all IPv4 clients. One forecast is
 // computed at a time: it takes the time of a processor.
 func (a *api) forecast(w http.ResponseWriter, r *http.Request) {
-	words, ok := query(w, r, "target"+repeated, "kind", "from")
+	words, ok := query(w, r, "target"+repeated, "kind", "value", "from")
 	if !ok {
 		return
 	}
-	assumed, ok := parseAssumption(w, words["target"], words.Get("kind"), words.Get("from"))
+	assumed, ok := parseAssumption(w, words)
 	if !ok {
 		return
 	}
@@ -99,27 +100,28 @@ func (a *api) sides(assumed *control.Assumption) (*control.Sides, error) {
 //	from     targets and kind  forecast
 //	healthy  none              from all healthy to the present state
 //	none     both              from the present state to the change of all targets
-func parseAssumption(w http.ResponseWriter, targets []string, word, from string) (assumed *control.Assumption, ok bool) {
+func parseAssumption(w http.ResponseWriter, words url.Values) (assumed *control.Assumption, ok bool) {
 	switch {
-	case from == "healthy" && len(targets) == 0 && word == "":
+	case words.Get("from") == "healthy" && len(words["target"]) == 0 && words.Get("kind")+words.Get("value") == "":
 		return nil, true
-	case from != "":
+	case words.Get("from") != "":
 		problem(w, http.StatusBadRequest, "from is healthy, without target and kind", "/v1/forecast?from=healthy")
 		return nil, false
 	}
-	selectors, ok := parseTargets(w, targets)
+	selectors, ok := parseTargets(w, words["target"])
 	if !ok {
 		return nil, false
 	}
 	kinds := map[string]pools.Kind{
 		"down": pools.AssumedDown, "off": 0, "drained": pools.Drained, "forced up": pools.ForcedUp, "forced down": pools.ForcedDown,
+		"weight": pools.ReducedWeight,
 	}
-	kind, known := kinds[word]
+	kind, known := kinds[words.Get("kind")]
 	if !known {
-		problem(w, http.StatusBadRequest, "unknown kind of change", "known: down, drained, forced up, forced down, off")
+		problem(w, http.StatusBadRequest, "unknown kind of change", "known: down, drained, forced up, forced down, weight, off")
 		return nil, false
 	}
-	return &control.Assumption{Targets: selectors, Kind: kind}, true
+	return &control.Assumption{Targets: selectors, Kind: kind, Value: words.Get("value")}, true
 }
 
 // parseTargets parses targets, one at least. If one is invalid, it answers with an error and ok is false.

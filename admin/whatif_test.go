@@ -65,6 +65,29 @@ func TestExplainIfDown(t *testing.T) {
 	}
 }
 
+func TestExplainForCountryOrSystem(t *testing.T) {
+	networks := "geo: {networks: {198.18.0.0/15: {country: XK}, 198.51.100.0/24: {country: XK}}}\n"
+	h, _ := serveWorld(t, networks+world, admin.Options{})
+	for _, c := range []struct {
+		client string
+		code   int
+		want   string
+	}{
+		{"XK", 200, `"client": "198.18.0.0/15"`},
+		{"xk", 200, `"client": "198.18.0.0/15"`},
+		{"FR", 200, `"country": "FR"`},
+		{"me", 200, `"client": "192.0.2.1"`}, // the address of a request by httptest
+		{"XX", 404, `no IPv4 network of XX is known`},
+		{"AS64500", 404, `with a database under geo.asn`},
+		{"AS4294967296", 400, `want AS0 to AS4294967295`},
+		{"France", 400, `neither an address nor a network`},
+	} {
+		if code, body := answered(h, asked("GET", "/v1/explain?name=www.example.com&client="+c.client, "")); code != c.code || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d %.300s\nwant %d %s", c.client, code, body, c.code, c.want)
+		}
+	}
+}
+
 func TestAnswersOfMembers(t *testing.T) {
 	h, address := serveWorld(t, world, admin.Options{})
 	if _, body := answered(h, asked("GET", "/v1/answers", "")); !strings.Contains(body, `"members": []`) {
