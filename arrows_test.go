@@ -30,6 +30,7 @@ var below = map[string][]string{
 	"geo":                       {"config", "errtext"},
 	"health":                    {"config", "errtext", "health/probe"},
 	"cluster/agreement":         {"config", "health"},
+	"cluster/observation":       {"health"},
 	"health/probe":              {"certs", "config", "counterpart", "dnsclient", "dnsname"},
 	"discovery":                 {"dnsclient", "dnsname", "polling"},
 	"loads":                     {"certs", "config", "counterpart", "errtext", "polling"},

@@ -1,0 +1,95 @@
+package observation
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+
+	"meridian/health"
+)
+
+// Record is a message with the key that it replaces the last message of.
+type Record struct {
+	Key   string // below the prefix of the cluster
+	Value []byte
+}
+
+// The beginnings of keys: heartbeats are in one range, so that they can be read without the blocks.
+const (
+	HeartbeatKeys = "beat/"
+	BlockKeys     = "obs/"
+)
+
+// Outbox holds the opinions of this node, and what of them is not published yet. It is not safe for concurrent use.
+type Outbox struct {
+	cluster string
+	key     ed25519.PrivateKey
+	sender  Sender // of the last message
+	blocks  [Blocks][]Entry
+	dirty   [Blocks]bool
+}
+
+// NewOutbox returns an empty outbox. sender has the name, region and boot of this node.
+func NewOutbox(cluster string, key ed25519.PrivateKey, sender Sender) *Outbox {
+	return &Outbox{cluster: cluster, key: key, sender: sender}
+}
+
+// Boot returns the boot of the messages.
+func (o *Outbox) Boot() uint64 { return o.sender.Boot }
+
+// Set adds an opinion, or replaces the one of the same probe.
+func (o *Outbox) Set(e Entry) {
+	number := BlockOf(e.ID)
+	i, found := slices.BinarySearchFunc(o.blocks[number], e.ID, compareID)
+	block := slices.Clone(o.blocks[number]) // the book has the published one
+	switch {
+	case found && block[i] == e:
+		return
+	case found:
+		block[i] = e
+	case len(block) == maxEntries:
+		return
+	default:
+		block = slices.Insert(block, i, e)
+	}
+	o.blocks[number], o.dirty[number] = block, true
+}
+
+// Remove removes the opinion of a probe.
+func (o *Outbox) Remove(id health.ProbeID) {
+	number := BlockOf(id)
+	if i, found := slices.BinarySearchFunc(o.blocks[number], id, compareID); found {
+		o.blocks[number] = slices.Delete(slices.Clone(o.blocks[number]), i, i+1)
+		o.dirty[number] = true
+	}
+}
+
+// Dirty reports whether there is something to publish beside a heartbeat.
+func (o *Outbox) Dirty() bool { return slices.Contains(o.dirty[:], true) }
+
+// PublishAgain makes the next Take return all blocks: what was published may be lost.
+func (o *Outbox) PublishAgain() {
+	for number := range o.blocks {
+		o.dirty[number] = o.dirty[number] || len(o.blocks[number]) > 0
+	}
+}
+
+// Take returns the blocks that are not published yet, and last a heartbeat, which says that they are.
+func (o *Outbox) Take(h Heartbeat) (records []Record) {
+	for number := range o.blocks {
+		if o.dirty[number] {
+			o.dirty[number] = false
+			b := &Block{uint8(number), o.blocks[number]}
+			records = append(records, Record{fmt.Sprintf("%s%s/%02x", BlockKeys, o.sender.Vantage, number), o.sign(&Message{Block: b})})
+		}
+	}
+	h.Blocks = DigestBlocks(&o.blocks)
+	return append(records, Record{HeartbeatKeys + o.sender.Vantage, o.sign(&Message{Heartbeat: h})})
+}
+
+// sign gives m the next sequence number and signs it.
+func (o *Outbox) sign(m *Message) []byte {
+	o.sender.Seq++
+	m.Sender = o.sender
+	return m.Sign(o.cluster, o.key)
+}
