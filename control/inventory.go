@@ -57,7 +57,7 @@ func (c *Control) Zones() []Zone {
 
 // Keys returns the keys of the signed zones, in the order of the configuration.
 func (c *Control) Keys() []snapshot.ZoneKeys {
-	return c.currentView().Snapshot.Signing.Keys(time.Now())
+	return c.currentView().Snapshot.SignedZones(time.Now())
 }
 
 // Regions returns the configured regions, in the order of the configuration.

@@ -46,7 +46,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
-	m.Keys = at.Snapshot.Signing.Keys(time.Now())
+	m.Keys = at.Snapshot.SignedZones(time.Now())
 	if signer := server.Signer(); signer != nil {
 		m.Signatures = signer.Stats().Entries
 	}

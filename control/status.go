@@ -245,7 +245,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.Signing.Keys(time.Now()),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

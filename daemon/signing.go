@@ -20,6 +20,8 @@ type keyKeeper struct {
 	asking  chan parentAnswers // nil: no questions are under way
 	failure map[string]string
 	overdue map[string]string // by zone: what its rollover waits for, if that was reported
+
+	expiring map[string]bool // by presigned zone: that its signatures expire soon, or have expired, was reported
 }
 
 // parentAnswers is the result of the questions to parents.
@@ -29,14 +31,16 @@ type parentAnswers struct {
 }
 
 func newKeyKeeper() *keyKeeper {
-	return &keyKeeper{timer: time.NewTimer(leastKeyInterval), failure: map[string]string{}, overdue: map[string]string{}}
+	return &keyKeeper{timer: time.NewTimer(leastKeyInterval), failure: map[string]string{}, overdue: map[string]string{}, expiring: map[string]bool{}}
 }
 
 // updateKeys signs with what the key files say now, and asks the parents in the background.
 func (l *instance) updateKeys(ctx context.Context, k *keyKeeper) {
 	wait := keyInterval
 	defer func() { k.timer.Reset(wait) }()
-	signing := l.served().Signing
+	served := l.served()
+	l.reportExpiring(k, served.SignedZones(time.Now()))
+	signing := served.Signing
 	if signing == nil {
 		return
 	}
@@ -48,7 +52,7 @@ func (l *instance) updateKeys(ctx context.Context, k *keyKeeper) {
 		l.Logger.Info("DNSSEC key changed", "zone", c.Zone, "key", c.Key, "change", c.What)
 		l.control.Events().Add(keyEvent(c))
 	}
-	l.reportOverdue(k, signing.Keys(now))
+	l.reportOverdue(k, served.SignedZones(now))
 	if !done.Next.IsZero() {
 		wait = max(leastKeyInterval, min(wait, done.Next.Sub(now)))
 	}
@@ -130,6 +134,29 @@ func (l *instance) reportOverdue(k *keyKeeper, zones []snapshot.ZoneKeys) {
 		})
 	}
 	k.overdue = overdue
+}
+
+// reportExpiring reports each presigned zone whose signatures expire soon or have expired, once each.
+func (l *instance) reportExpiring(k *keyKeeper, zones []snapshot.ZoneKeys) {
+	expiring := map[string]bool{}
+	for i := range zones {
+		z := &zones[i]
+		if z.Expiring == "" {
+			continue
+		}
+		expired := !time.Now().Before(z.Expires)
+		expiring[z.Zone] = expired
+		if before, known := k.expiring[z.Zone]; known && before == expired {
+			continue
+		}
+		severity := event.Warning
+		if expired {
+			severity = event.Error
+		}
+		l.Logger.Error("signatures of a presigned zone expire", "zone", z.Zone, "expires", z.Expires, "hint", "sign the zone again and reload")
+		l.control.Events().Add(event.Event{Kind: event.DNSSEC, Severity: severity, Subject: z.Zone, Message: z.Expiring})
+	}
+	k.expiring = expiring
 }
 
 func keyEvent(c snapshot.KeyChange) event.Event {

@@ -45,3 +45,28 @@ func TestRolloverThatWaitsTooLongIsReportedOnce(t *testing.T) {
 		t.Errorf("events %+v", events)
 	}
 }
+
+func TestEndOfPresignedZoneIsReportedOnceEach(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	l := &instance{Daemon: &Daemon{Logger: logger}, control: control.New(nil, logger)}
+	k := newKeyKeeper()
+	zone := func(expires time.Time, state string) []snapshot.ZoneKeys {
+		z := snapshot.ZoneKeys{Expires: expires, Presigned: true, Expiring: state}
+		z.Zone = "example.com."
+		return []snapshot.ZoneKeys{z}
+	}
+	fine := zone(time.Now().Add(time.Hour), "")
+	soon := zone(time.Now().Add(time.Minute), "expires soon")
+	past := zone(time.Now().Add(-time.Minute), "has expired")
+	for _, zones := range [][]snapshot.ZoneKeys{fine, soon, soon, past, past, fine, soon} {
+		l.reportExpiring(k, zones)
+	}
+	events := l.control.Events().Save()
+	if len(events) != 3 || events[0].Message != "expires soon" || events[1].Message != "has expired" || events[1].Severity != "error" {
+		t.Errorf("events %+v", events)
+	}
+	if n := strings.Count(log.String(), "signatures of a presigned zone expire"); n != 3 {
+		t.Errorf("%d lines, want 3:\n%s", n, &log)
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"meridian/config"
 	"meridian/counterpart"
+	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
 
@@ -48,6 +49,59 @@ func TestValidatorAcceptsSignedAnswers(t *testing.T) {
 	}
 }
 
+// TestValidatorAcceptsPresignedZones has delv validate answers from zones that BIND has signed.
+func TestValidatorAcceptsPresignedZones(t *testing.T) {
+	counterpart.Find(t, "delv")
+	for _, file := range []string{"nsec.zone", "nsec3.zone", "optout.zone"} {
+		t.Run(file, func(t *testing.T) {
+			zone, err := os.ReadFile(filepath.Join("answer", "testdata", "presigned", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			built := answertest.Build(t, "server: {listen: [\"127.0.0.1:0\"], workers: 1}\nzones: {example.com: {file: example.com.zone}}\n", string(zone))
+			key, _ := built.Zones.RRset(built.Zones.ApexNode(0), dns.TypeDNSKEY)
+			expanded := positive
+			if file == "optout.zone" {
+				expanded = "; unsigned answer" // there may be an unsigned delegation of the name (RFC 5155 9.2)
+			}
+			delvAccepts(t, built, key.Data[2:], []validated{
+				{"www", "A", positive}, {"www", "MX", negative}, {"x.w", "A", expanded}, {"x.w", "TXT", negative}, {"x.wc", "A", positive},
+				{"x.tree", "A", positive}, {"a.nothing", "A", negative}, {"ent", "A", negative}, {"sub", "DS", negative}, {"safe", "DS", positive},
+			})
+		})
+	}
+}
+
+// validated is a question with the verdict that delv must print.
+type validated struct{ name, qtype, want string }
+
+const (
+	positive = "; fully validated"
+	negative = "; negative response, fully validated"
+)
+
+// delvAccepts serves a snapshot and has delv validate answers. key is the RDATA of the DNSKEY record of example.com.
+func delvAccepts(t *testing.T, built *snapshot.Snapshot, key []byte, questions []validated) {
+	t.Helper()
+	s := New(built, Options{})
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(t.Context()) }()
+	t.Cleanup(func() { <-done })
+	anchor := filepath.Join(t.TempDir(), "anchor")
+	if err := os.WriteFile(anchor, trustAnchor(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range questions {
+		out := counterpart.Output(t, "delv", "-a", anchor, "+root=example.com", "@127.0.0.1", "-p", fmt.Sprint(s.Addrs()[0].Port()), q.name+".example.com", q.qtype)
+		if !strings.Contains(out, q.want) {
+			t.Errorf("%s %s: want %q\n%s", q.name, q.qtype, q.want, out)
+		}
+	}
+}
+
 func delvAcceptsAnswers(t *testing.T, denial string) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "example.com.zone"), []byte(signedZone), 0o600); err != nil {
@@ -62,49 +116,29 @@ func delvAcceptsAnswers(t *testing.T, denial string) {
 		t.Fatal(err)
 	}
 	defer built.Close()
-	s := New(built, Options{})
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
+	set, ok := built.Signing.Zones[0].ApexSet(dns.TypeDNSKEY)
+	if !ok {
+		t.Fatal("no DNSKEY set")
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(t.Context()) }()
-	t.Cleanup(func() { <-done })
-
-	anchor := filepath.Join(dir, "anchor")
-	if err := os.WriteFile(anchor, trustAnchor(t, built), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	port := fmt.Sprint(s.Addrs()[0].Port())
-	for _, test := range []struct{ name, qtype, want string }{
-		{"www", "A", "; fully validated"},
-		{"www", "AAAA", "; fully validated"},
-		{"www", "TXT", "; negative response, fully validated"},
-		{"x.t", "HTTPS", "; fully validated"},
-		{"txt", "TXT", "; fully validated"},
-		{"alias", "A", "; fully validated"},
-		{"x.tree", "A", "; fully validated"},
-		{"nothing", "A", "; negative response, fully validated"},
-		{"ent", "A", "; negative response, fully validated"},
-		{"y.t", "MX", "; negative response, fully validated"},
-		{"sub", "DS", "; negative response, fully validated"},
-	} {
-		out := counterpart.Output(t, "delv", "-a", anchor, "+root=example.com", "@127.0.0.1", "-p", port, test.name+".example.com", test.qtype)
-		if !strings.Contains(out, test.want) {
-			t.Errorf("%s %s: want %q\n%s", test.name, test.qtype, test.want, out)
-		}
-	}
+	delvAccepts(t, built, set.Data[2:], []validated{
+		{"www", "A", positive},
+		{"www", "AAAA", positive},
+		{"www", "TXT", negative},
+		{"x.t", "HTTPS", positive},
+		{"txt", "TXT", positive},
+		{"alias", "A", positive},
+		{"x.tree", "A", positive},
+		{"nothing", "A", negative},
+		{"ent", "A", negative},
+		{"y.t", "MX", negative},
+		{"sub", "DS", negative},
+	})
 	if made := built.Signing.Zones[0].KeyTags(dns.TypeA); len(made) != 1 {
 		t.Errorf("keys %v, want one CSK", made)
 	}
 }
 
-// trustAnchor returns a trust anchor for delv with the DNSKEY set of the first zone.
-func trustAnchor(t *testing.T, s *snapshot.Snapshot) []byte {
-	t.Helper()
-	set, ok := s.Signing.Zones[0].ApexSet(dns.TypeDNSKEY)
-	if !ok {
-		t.Fatal("no DNSKEY set")
-	}
-	rdata := set.Data[2:]
+// trustAnchor returns a trust anchor for delv with a DNSKEY record of example.com.
+func trustAnchor(rdata []byte) []byte {
 	return fmt.Appendf(nil, "trust-anchors { example.com. static-key %d %d %d %q; };\n", uint16(rdata[0])<<8|uint16(rdata[1]), rdata[2], rdata[3], base64.StdEncoding.EncodeToString(rdata[4:]))
 }

@@ -16,8 +16,7 @@ import (
 // Signing holds the zones that this server signs.
 type Signing struct {
 	Settings
-	Zones  []*dnssec.Zone // by zones.ZoneID; nil: not signed
-	Chains *zones.Chains  // of the zones that deny by NSEC chain; nil: there are none
+	Zones []*dnssec.Zone // by zones.ZoneID; nil: not signed
 
 	cfg     *config.Config
 	changed []*keys.Key                   // to be written before they are used
@@ -63,15 +62,6 @@ func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 		return nil
 	}
 	return s
-}
-
-// Chain makes the NSEC chains of the zones that have them.
-func (s *Signing) Chain(data *zones.Data) {
-	wanted := make([]bool, len(s.Zones))
-	for i, zone := range s.Zones {
-		wanted[i] = zone != nil && zone.Denial() == dnssec.Chain
-	}
-	s.Chains = data.NewChains(wanted)
 }
 
 func settingsOf(c *config.DNSSEC) Settings {

@@ -152,3 +152,19 @@ func TestFileOfSignedZoneHasNoSignatures(t *testing.T) {
 		}
 	}
 }
+
+// A presigned zone is among the signed ones, without keys.
+func TestPresignedZoneIsDescribed(t *testing.T) {
+	const text = "zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, file: z.zone}}\n"
+	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	sig := "@ 300 IN RRSIG SOA 13 2 300 " + expires.Format("20060102150405") + " " + expires.Add(-24*time.Hour).Format("20060102150405") + " 1 example.com. AAAA\n@ 60 IN NSEC @ NS SOA RRSIG NSEC\n"
+	s, warnings, err := snapshot.Build(load(t, text, map[string]string{"z.zone": sig}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	zones := s.SignedZones(time.Now())
+	if len(zones) != 1 || !zones[0].Presigned || !zones[0].Expires.Equal(expires) || !strings.HasPrefix(zones[0].Expiring, "a signature of the zone expires at ") || len(warnings) != 1 {
+		t.Errorf("%+v, warnings %v", zones, warnings)
+	}
+}

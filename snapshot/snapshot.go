@@ -6,6 +6,7 @@ package snapshot
 
 import (
 	"meridian/config"
+	"meridian/dnssec"
 	"meridian/geo"
 	"meridian/health/probe"
 	"meridian/loads"
@@ -20,7 +21,8 @@ type Snapshot struct {
 	Pools  *pools.Tree
 	Geo    *geo.Locator
 
-	Signing *Signing // nil: no zone is signed
+	Signing *Signing      // nil: no zone is signed
+	Chains  *zones.Chains // of the zones that deny by NSEC chain; nil: there are none
 }
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
@@ -50,10 +52,23 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 		}
 		return nil, warnings, err
 	}
-	if signing != nil {
-		signing.Chain(data)
+	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing}
+	s.Chain()
+	return s, warnings, nil
+}
+
+// Chain makes the NSEC chains of the zones that have them.
+func (s *Snapshot) Chain() {
+	wanted := make([]bool, len(s.Config.Zones))
+	for i := range wanted {
+		if p := s.Zones.Presigned(zones.ZoneID(i)); p != nil {
+			wanted[i] = p.Hashes == nil
+		}
+		if s.Signing != nil && s.Signing.Zones[i] != nil {
+			wanted[i] = s.Signing.Zones[i].Denial() == dnssec.Chain
+		}
 	}
-	return &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing}, warnings, nil
+	s.Chains = s.Zones.NewChains(wanted)
 }
 
 // opener is geo.Open or a geo.OpenInBackground with a latency table.

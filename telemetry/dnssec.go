@@ -31,6 +31,9 @@ func (s *series) sendKeys(c *collection, detail config.Detail) {
 			continue
 		}
 		c.value("dnssec_rrsig_expiry_seconds", time.Until(z.Expires).Seconds(), z.Zone)
+		if z.Presigned {
+			continue // the keys are not ours
+		}
 		c.value("dnssec_ds_seen", oneIf(z.DSSeen), z.Zone)
 		c.zoneKeys(z)
 	}

@@ -45,7 +45,7 @@ var families = describe(map[string]family{
 	"dnssec_cache_entries":        {kind: gauge, help: "Signatures in the cache, expired ones included."},
 	"dnssec_queue_full_total":     {kind: counter, help: "Queries answered with TC or SERVFAIL because a signature was not made in time."},
 	"dnssec_key":                  {kind: gauge, labels: []string{"zone", "tag", "role", "state"}, help: "1 for each key of a signed zone."},
-	"dnssec_rrsig_expiry_seconds": {kind: gauge, labels: []string{"zone"}, help: "Seconds until the first of the signatures of a zone's SOA and DNSKEY records that are served now expires; an empty zone: of all zones, without detail."},
+	"dnssec_rrsig_expiry_seconds": {kind: gauge, labels: []string{"zone"}, help: "Seconds until the first of the signatures of a zone's SOA and DNSKEY records that are served now expires, or in a presigned zone the first of all; an empty zone: of all zones, without detail."},
 	"dnssec_ds_seen":              {kind: gauge, labels: []string{"zone"}, help: "1 if all servers of the parent had the DS of the zone's newest KSK or CSK, else 0."},
 
 	"zone_queries_total":   {kind: counter, labels: []string{"zone"}, help: "Queries for names in a zone; an empty zone: in zones that are no longer configured, or without detail."},

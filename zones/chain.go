@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/miekg/dns"
+
 	"meridian/dnsname"
 )
 
@@ -54,11 +56,17 @@ func (s *Data) NewChains(wanted []bool) *Chains {
 func (s *Data) inChain(id NodeID) bool {
 	n := &s.nodes[id]
 	switch {
+	case n.flags.has(isHashed):
+		return false
 	case n.flags.has(isAbove):
 		apex := s.find(s.NodeName(id))
 		return s.zones[s.nodes[apex].zone].above == id // else a cut lies between the two zones
 	case n.cover != 0 && n.cover != id:
 		return false
+	}
+	if s.Presigned(n.zone) != nil {
+		_, ok := s.RRset(id, dns.TypeNSEC)
+		return ok
 	}
 	return n.sets > 0 || n.flags.has(isBalanced)
 }
@@ -82,9 +90,12 @@ func (c *Chains) Next(node NodeID) dnsname.Wire {
 }
 
 // Before returns the node whose NSEC record matches or covers a name of a zone, in lower case: the last one that is not
-// after the name.
+// after the name. It returns 0 if there is none.
 func (c *Chains) Before(zone ZoneID, name dnsname.Wire) NodeID {
 	z := c.zones[zone]
+	if z.count == 0 {
+		return 0 // a presigned zone without NSEC records
+	}
 	nodes := c.order[z.first : z.first+z.count]
 	after := sort.Search(len(nodes), func(i int) bool { return c.data.NodeName(nodes[i]).Compare(name) > 0 })
 	return nodes[max(after, 1)-1] // the apex is the first
@@ -94,8 +105,11 @@ func (c *Chains) Before(zone ZoneID, name dnsname.Wire) NodeID {
 // encloser (RFC 4592 3.3.1).
 func (s *Data) AppendWildcard(dst []byte, name dnsname.Wire) []byte {
 	dst = append(dst, 1, '*')
-	return append(dst, s.NodeName(s.encloser(name))...)
+	return append(dst, s.Encloser(name)...)
 }
+
+// Encloser returns the closest name above name that exists. Do not change it.
+func (s *Data) Encloser(name dnsname.Wire) dnsname.Wire { return s.NodeName(s.encloser(name)) }
 
 // GivesCName reports whether a pool may answer for node with a CNAME.
 func (s *Data) GivesCName(node NodeID) bool {

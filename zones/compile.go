@@ -34,6 +34,9 @@ type compiler struct {
 	bindings  map[Binding]uint32
 	services  map[string]Service // by their data
 	buf       []byte             // to pack one record
+
+	hashed      map[string]NodeID // the owners of NSEC3 records
+	presignedAt []place           // by ZoneID: the RRSIG record of a presigned zone that expires first
 }
 
 // compile compiles the zones of cfg. It reads master files from fsys, rooted at /. It returns nil if there are
@@ -53,6 +56,7 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
 	c.link()
 	c.addSets()
 	c.check()
+	c.checkPresigned(now)
 	if len(c.errs) > 0 {
 		return nil, c.Report
 	}

@@ -29,6 +29,7 @@ const (
 	isDName          // a DNAME redirects the names below
 	isBalanced       // a pool answers A and AAAA, and all types if it has a CNAME
 	isAbove          // the parent side of an apex of ours: see zone.above
+	isHashed         // the owner of NSEC3 records; not in the index
 )
 
 func (f flags) has(flag flags) bool { return f&flag != 0 }
@@ -151,7 +152,7 @@ func (s *Data) Summary() []ZoneSummary {
 		if n.flags.has(isBalanced) {
 			z.Balanced++
 		}
-		if n.flags.has(isBalanced) || n.sets > 0 {
+		if n.flags.has(isBalanced) || n.sets > 0 && !n.flags.has(isHashed) {
 			z.Names++
 		}
 		for _, set := range s.nodeSets(n) {

@@ -50,14 +50,8 @@ func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 		c.errorf(at, "", "%s of %q cannot be encoded: %s", typeName(h.Rrtype), h.Name, err)
 		return
 	}
-	id, ours := c.node(owner, z)
-	if !ours {
-		if id = c.parentSide(id, owner, z, h.Rrtype, at); id == 0 {
-			return
-		}
-	}
-	if ours && h.Rrtype == dns.TypeDS && c.s.nodes[id].flags.has(isApex) {
-		c.warnf(at, "put it in the zone above", "DS of %q is never answered: it belongs to the zone above", h.Name)
+	id := c.owner(z, rr, owner, at)
+	if id == 0 {
 		return
 	}
 	c.mark(id, h.Rrtype)
@@ -65,6 +59,30 @@ func (c *compiler) add(z ZoneID, rr dns.RR, at place) {
 		node: id, typ: h.Rrtype, length: uint16(len(rdata)), data: uint32(len(c.rdata)), ttl: h.Ttl, at: at,
 	})
 	c.rdata = append(c.rdata, rdata...)
+}
+
+// owner returns the node of a record, or 0 if the record is not served.
+func (c *compiler) owner(z ZoneID, rr dns.RR, owner dnsname.Wire, at place) NodeID {
+	typ := rr.Header().Rrtype
+	covered := typ
+	if sig, ok := rr.(*dns.RRSIG); ok {
+		covered = sig.TypeCovered
+		if c.mayBePresigned(z) {
+			c.noteSignature(z, sig, at)
+		}
+	}
+	if covered == dns.TypeNSEC3 {
+		return c.hashedNode(owner, z, at)
+	}
+	id, ours := c.node(owner, z)
+	switch {
+	case !ours:
+		return c.parentSide(id, owner, z, covered, at)
+	case typ == dns.TypeDS && c.s.nodes[id].flags.has(isApex):
+		c.warnf(at, "put it in the zone above", "DS of %q is never answered: it belongs to the zone above", rr.Header().Name)
+		return 0
+	}
+	return id
 }
 
 // validate checks a record on its own.
@@ -97,13 +115,13 @@ func (c *compiler) mark(id NodeID, typ uint16) {
 }
 
 // parentSide returns the node for a record of zone z with a name at or below the apex of another zone of ours. A DS
-// for that apex belongs to z's side (RFC 4035 3.1.4.1); all other records are dropped. NS and addresses are dropped
+// or NSEC for that apex, and its signature, belongs to z's side (RFC 4035 3.1.4.1); all other records are dropped. NS and addresses are dropped
 // without a warning, because a delegation to that zone normally has them.
 func (c *compiler) parentSide(id NodeID, owner dnsname.Wire, z ZoneID, typ uint16, at place) NodeID {
 	inner := c.s.nodes[id].zone
 	above := c.s.zones[inner].above
 	switch typ {
-	case dns.TypeDS:
+	case dns.TypeDS, dns.TypeNSEC:
 		if above != 0 && c.s.nodes[above].zone == z && bytes.Equal(c.s.NodeName(above), owner) {
 			return above
 		}

@@ -56,8 +56,9 @@ type Data struct {
 	boundECS  bool // the client subnet is used at one of them
 	cuts      []cut
 	cutGlue   []GlueID
-	glue      []glue // by GlueID
-	zones     []zone // by ZoneID
+	glue      []glue       // by GlueID
+	zones     []zone       // by ZoneID
+	presigned []*Presigned // by ZoneID; nil: no zone is presigned
 	masters   []string
 }
 

@@ -30,6 +30,9 @@ func describeKeys(z *snapshot.ZoneKeys) string {
 		}
 		keys = append(keys, text)
 	}
+	if z.Presigned {
+		return fmt.Sprintf("%s by its file, until %s", z.Zone, instantText(&z.Expires))
+	}
 	text := fmt.Sprintf("%s by policy %s: %s", z.Zone, z.Policy, strings.Join(keys, "; "))
 	if z.Next != nil {
 		text += fmt.Sprintf("; next: %s at %s", z.Next.What, instantText(&z.Next.At))
@@ -43,10 +46,15 @@ func describeKeys(z *snapshot.ZoneKeys) string {
 	return text
 }
 
-// rolloverWarnings returns a warning for each rollover that waits for too long.
-func rolloverWarnings(zones []snapshot.ZoneKeys) (all []string) {
+// signingWarnings returns a warning for each rollover that waits for too long, and each presigned zone that is near the
+// end of its signatures.
+func signingWarnings(zones []snapshot.ZoneKeys) (all []string) {
 	for i := range zones {
-		if z := &zones[i]; z.Overdue {
+		z := &zones[i]
+		if z.Expiring != "" {
+			all = append(all, z.Zone+": "+z.Expiring+"; sign the zone again and reload")
+		}
+		if z.Overdue {
 			all = append(all, fmt.Sprintf("the rollover of %s waits for %s since %s; see meridian keys ds %[1]s", z.Zone, z.Waits, instantText(z.Since)))
 		}
 	}

@@ -30,7 +30,7 @@ func warningsOf(s *control.Status) []string {
 		all = append(all, note)
 	}
 	all = append(all, refusedChanges(s)...)
-	all = append(all, rolloverWarnings(s.DNSSEC)...)
+	all = append(all, signingWarnings(s.DNSSEC)...)
 	if aside := s.State.Quarantined; aside != nil {
 		all = append(all, fmt.Sprintf("started without saved state: the state file could not be read and was moved to %s: %s", aside.File, aside.Error))
 	}

@@ -37,7 +37,8 @@ type activeSnapshot struct {
 	usesTime bool           // some pool's decision depends on the time
 	readsECS bool           // some name, or the server as a whole, uses client subnets
 	signed   []*dnssec.Zone // by zones.ZoneID; nil: no zone is signed
-	chains   *zones.Chains  // of the signed zones that deny by NSEC chain
+	denials  []denial       // by zones.ZoneID; nil: no zone is signed or presigned
+	chains   *zones.Chains  // of the zones that deny by NSEC chain
 	widens   []bool         // by zones.ZoneID: its names have family: widen; nil: no zone has
 	signer   *dnssec.Signer // of signed zones
 }
@@ -51,8 +52,9 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	s.readsECS = snapshot.Zones.UsesECS()
 	s.usesTime = snapshot.Pools.UsesTime()
 	if snapshot.Signing != nil {
-		s.signed, s.chains = snapshot.Signing.Zones, snapshot.Signing.Chains
+		s.signed = snapshot.Signing.Zones
 	}
+	s.chains, s.denials = snapshot.Chains, denialsOf(snapshot)
 	s.widens = widening(snapshot.Config)
 	s.log = newLogPolicy(s)
 	return s

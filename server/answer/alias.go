@@ -35,7 +35,7 @@ func (q *question) synthesis(owner dnsname.Wire, node zones.NodeID) (next dnsnam
 	if !again {
 		q.msg.Authoritative = true
 		q.msg.Answer = append(q.msg.Answer, dname)
-		q.sign(&q.msg.Answer, above, set, set.TTL)
+		q.sign(&q.msg.Answer, above, node, set, set.TTL)
 	}
 	next = append(prefix, parseWire(dname.Target)...)
 	if len(next) > dnsname.MaxSize {

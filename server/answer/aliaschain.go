@@ -116,12 +116,12 @@ func ancestorOf(name, owner []byte) (at int, ok bool) {
 }
 
 // fastAlias adds the CNAME of set and returns its target.
-func (r *Responder) fastAlias(a *reply, id zones.ZoneID, set zones.RRset) dnsname.Wire {
+func (r *Responder) fastAlias(a *reply, match zones.Match, set zones.RRset) dnsname.Wire {
 	a.flags |= flagAA
 	a.rrset(answerSection, set, a.owner)
 	a.target = len(a.out) - a.base - (len(set.Data) - 2)
 	if a.signs {
-		r.sign(a, answerSection, id, a.name, a.owner, set, set.TTL)
+		r.sign(a, answerSection, signee{match.Zone, match.Node, a.name}, a.owner, set, set.TTL)
 	}
 	return r.chain.spell(set.Data[2:])
 }
@@ -144,7 +144,7 @@ func (r *Responder) fastSynthesis(a *reply, current dnsname.Wire, match zones.Ma
 		at := r.pointTo(above)
 		a.rrset(answerSection, set, at)
 		if a.signs {
-			r.sign(a, answerSection, match.Zone, above, at, set, set.TTL)
+			r.sign(a, answerSection, signee{match.Zone, node, above}, at, set, set.TTL)
 		}
 	}
 	if len(prefix)+len(target) > dnsname.MaxSize {

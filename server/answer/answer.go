@@ -147,7 +147,7 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
 	q.msg.Authoritative = true
 	q.msg.Answer = append(q.msg.Answer, set.RRs(owner.String())...)
-	q.sign(&q.msg.Answer, owner, set, set.TTL)
+	q.sign(&q.msg.Answer, owner, q.match.Node, set, set.TTL)
 }
 
 // balanced adds the addresses, or the alias, chosen by the pool, and reports whether there are
@@ -202,9 +202,9 @@ func (q *question) addAddresses(owner dnsname.Wire, head dns.RR_Header) {
 	}
 	switch {
 	case q.signs():
-		q.sign(&q.msg.Answer, owner, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: q.signatures.addressData(addrs)}, head.Ttl)
+		q.sign(&q.msg.Answer, owner, q.match.Node, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: q.signatures.addressData(addrs)}, head.Ttl)
 	case q.explain:
-		q.sign(&q.msg.Answer, owner, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: new(signatures).addressData(addrs)}, head.Ttl)
+		q.sign(&q.msg.Answer, owner, q.match.Node, zones.RRset{Type: head.Rrtype, TTL: head.Ttl, Data: new(signatures).addressData(addrs)}, head.Ttl)
 	}
 }
 
@@ -215,7 +215,7 @@ func (q *question) addSigned(owner dnsname.Wire, rr dns.RR) {
 		h := rr.Header()
 		record := packRecord(rr)
 		end, _ := skipName(record, 0)
-		q.sign(&q.msg.Answer, owner, zones.RRset{Type: h.Rrtype, TTL: h.Ttl, Data: record[end+recordFixed-2:]}, h.Ttl)
+		q.sign(&q.msg.Answer, owner, q.match.Node, zones.RRset{Type: h.Rrtype, TTL: h.Ttl, Data: record[end+recordFixed-2:]}, h.Ttl)
 	}
 }
 

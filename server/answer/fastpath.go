@@ -85,12 +85,12 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 		a.flags |= flagAA
 		a.rrset(answerSection, set, a.owner)
 		if a.signs {
-			r.sign(a, answerSection, match.Zone, a.name, a.owner, set, set.TTL)
+			r.sign(a, answerSection, signee{match.Zone, match.Node, a.name}, a.owner, set, set.TTL)
 		}
 		return nil
 	}
 	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
-		return r.fastAlias(a, match.Zone, set)
+		return r.fastAlias(a, match, set)
 	}
 	if !r.fastSigned(a, match) {
 		r.negative(a, match)
@@ -113,7 +113,7 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
-	signs := a.signs && s.signed[match.Zone] != nil
+	signs := a.signs && s.signedZone(match.Zone) != nil
 	switch {
 	case r.at.scratch.CName != nil:
 		return r.fastCName(a, match.Zone, binding.TTL, signs)
@@ -198,7 +198,7 @@ func family(qtype uint16) pools.Family {
 
 // signBalanced signs a set of one pool at the current name.
 func (r *Responder) signBalanced(a *reply, id zones.ZoneID, qtype uint16, ttl uint32, data []byte) {
-	r.sign(a, answerSection, id, a.name, a.owner, zones.RRset{Type: qtype, TTL: ttl, Data: data}, ttl)
+	r.sign(a, answerSection, signee{id, 0, a.name}, a.owner, zones.RRset{Type: qtype, TTL: ttl, Data: data}, ttl)
 }
 
 // negative adds the SOA for negative caching (RFC 2308 3), and the proof in a signed zone.

@@ -11,8 +11,8 @@ import (
 )
 
 // maxProofs is the largest number of NSEC records of chains in an answer: one for each alias by a wildcard, and two
-// for the last name.
-const maxProofs = maxChain + 2
+// for the last name, or three NSEC3 records.
+const maxProofs = maxChain + 3
 
 // proofs holds the nodes whose NSEC records prove an answer, each once.
 type proofs struct {
@@ -21,10 +21,31 @@ type proofs struct {
 }
 
 func (p *proofs) add(node zones.NodeID) {
-	if !slices.Contains(p.nodes[:p.n], node) && p.n < maxProofs {
+	if node != 0 && !slices.Contains(p.nodes[:p.n], node) && p.n < maxProofs {
 		p.nodes[p.n] = node
 		p.n++
 	}
+}
+
+// denyFromZone collects the NSEC or NSEC3 records that deny qtype at the name of match. It returns false if they do not.
+func (g *signatures) denyFromZone(s *activeSnapshot, match zones.Match, name dnsname.Wire, qtype uint16) bool {
+	switch s.denials[match.Zone] {
+	case compactDenial:
+		return false
+	case hashDenial:
+		g.denyByHash(s, match, name)
+		return true
+	}
+	return g.denyByChain(s, match, name, qtype)
+}
+
+// proveExpansion collects the record that proves that a name does not exist, which a wildcard answers for.
+func (g *signatures) proveExpansion(s *activeSnapshot, id zones.ZoneID, name dnsname.Wire, wildcard zones.NodeID) {
+	if s.denials[id] == hashDenial {
+		g.proofs.add(s.hashes(id).Cover(nextCloser(name, s.zones.NodeName(wildcard).Parent())))
+		return
+	}
+	g.proofs.add(s.chains.Before(id, name))
 }
 
 // denyByChain collects the NSEC records that deny qtype at the name of match (RFC 4035 3.1.3):
@@ -78,29 +99,37 @@ func (g *signatures) chainNSEC(s *activeSnapshot, node zones.NodeID) zones.RRset
 	return zones.RRset{Type: dns.TypeNSEC, TTL: s.zones.Negative(id).TTL, Count: 1, Data: g.data}
 }
 
-// expands reports whether match is by the wildcard of a zone with an NSEC chain. Its sets are those of the wildcard, with
+// expands reports whether match is by the wildcard of a zone with an NSEC chain, or of a presigned one. Its sets are those of the wildcard, with
 // its signatures, and a proof that the name does not exist (RFC 4035 3.1.3.3). With compact denial, each name that a
 // wildcard matches has signatures of its own.
 func (s *activeSnapshot) expands(match zones.Match) bool {
-	if match.Kind != zones.Wildcard || s.chains == nil {
-		return false
+	return match.Kind == zones.Wildcard && s.denials != nil && s.denials[match.Zone] >= chainDenial
+}
+
+// proofSet returns the NSEC or NSEC3 set of a node.
+func (g *signatures) proofSet(s *activeSnapshot, node zones.NodeID) zones.RRset {
+	if s.denials[s.zones.ZoneOf(node)] == chainDenial {
+		return g.chainNSEC(s, node)
 	}
-	zone := s.signed[match.Zone]
-	return zone != nil && zone.Denial() == dnssec.Chain
+	set, ok := s.zones.RRset(node, dns.TypeNSEC3)
+	if !ok {
+		set, _ = s.zones.RRset(node, dns.TypeNSEC)
+	}
+	return set
 }
 
 // prove adds the NSEC records that were collected.
 func (r *Responder) prove(a *reply) {
 	g, s := &r.signatures, r.at.active
 	for _, node := range g.proofs.nodes[:g.proofs.n] {
-		owner, set := s.zones.NodeName(node), g.chainNSEC(s, node)
+		owner, set := s.zones.NodeName(node), g.proofSet(s, node)
 		at, placed := r.chain.place(r.query.name, owner)
 		if placed {
 			a.rrset(authoritySection, set, at)
 		} else {
 			at = a.named(owner, set)
 		}
-		r.sign(a, authoritySection, s.zones.ZoneOf(node), owner, at, set, set.TTL)
+		r.sign(a, authoritySection, signee{s.zones.ZoneOf(node), node, owner}, at, set, set.TTL)
 	}
 	g.proofs.n = 0
 }
@@ -128,10 +157,10 @@ func (q *question) prove() {
 		return
 	}
 	for _, node := range g.proofs.nodes[:g.proofs.n] {
-		owner, set := s.zones.NodeName(node), g.chainNSEC(s, node)
+		owner, set := s.zones.NodeName(node), g.proofSet(s, node)
 		q.match = zones.Match{Kind: zones.Exact, Zone: s.zones.ZoneOf(node), Node: node}
 		q.msg.Ns = append(q.msg.Ns, set.RRs(owner.String())...)
-		q.sign(&q.msg.Ns, owner, set, set.TTL)
+		q.sign(&q.msg.Ns, owner, node, set, set.TTL)
 	}
 	g.proofs.n = 0
 }

@@ -58,7 +58,7 @@ type reply struct {
 func (a *reply) begin(s *activeSnapshot, out []byte, q *query, stream bool) {
 	limit := s.limit(q, stream)
 	a.base, a.out = len(out), append(out, q.packet[:q.end]...)
-	a.stream, a.signs = stream, s.signed != nil && q.edns.do
+	a.stream, a.signs = stream, s.denials != nil && q.edns.do
 	a.owner, a.name = questionName, q.name
 	if len(q.name) == 1 {
 		a.owner = 0

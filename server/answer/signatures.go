@@ -106,13 +106,21 @@ func countRecords(data []byte) (n int) {
 	return n
 }
 
+// signee is the owner of a set to be signed.
+type signee struct {
+	zone zones.ZoneID
+	node zones.NodeID // that has the signatures in a presigned zone
+	name []byte       // in lower case
+}
+
 // sign adds the signatures of a set that was just added to a section, if the zone is signed and the client asks for
-// signatures. owner is in lower case, and at offset at of the message, or 0 for the root.
-func (r *Responder) sign(a *reply, to section, id zones.ZoneID, owner []byte, at int, set zones.RRset, original uint32) {
-	zone := r.at.active.signedZone(id)
-	if !a.signs || zone == nil || a.spills {
+// signatures. The owner is at offset at of the message, or 0 for the root.
+func (r *Responder) sign(a *reply, to section, of signee, at int, set zones.RRset, original uint32) {
+	s := r.at.active
+	if !a.signs || s.denials[of.zone] == noDenial || a.spills {
 		return
 	}
+	owner := of.name
 	g := &r.signatures
 	pointed := [2]byte{pointer | byte(at>>8), byte(at)}
 	spelled := pointed[:]
@@ -122,17 +130,37 @@ func (r *Responder) sign(a *reply, to section, id zones.ZoneID, owner []byte, at
 	case at > maxPointer:
 		spelled = owner
 	}
+	if a.wildcard != 0 && to == answerSection {
+		owner = s.zones.NodeName(a.wildcard)
+		g.proveExpansion(s, of.zone, a.name, a.wildcard)
+	}
+	zone := s.signedZone(of.zone)
+	if zone == nil {
+		a.presigned(to, s.zones, of.node, spelled, set)
+		return
+	}
 	count, size := zone.SignatureSize(set.Type)
 	if !a.fits(size + count*len(spelled)) {
 		return
 	}
-	if a.wildcard != 0 && to == answerSection {
-		owner = r.at.active.zones.NodeName(a.wildcard)
-		g.proofs.add(r.at.active.chains.Before(id, a.name))
-	}
 	g.set = dnssec.Set{Owner: owner, Type: set.Type, TTL: original, Data: set.Data}
 	a.out = g.append(a.out, zone, spelled, set.TTL)
 	a.count[to] += uint16(count)
+}
+
+// presigned adds the signatures of a set that the file of its zone has.
+func (a *reply) presigned(to section, data *zones.Data, node zones.NodeID, owner []byte, set zones.RRset) {
+	signatures, _ := data.RRset(node, dns.TypeRRSIG)
+	for rest := signatures.Data; len(rest) > 0; {
+		end := 2 + int(binary.BigEndian.Uint16(rest))
+		if record := rest[:end]; binary.BigEndian.Uint16(record[2:]) == set.Type && a.fits(len(owner)+recordFixed-2+end) {
+			a.out = append(a.out, owner...)
+			a.fixed(dns.TypeRRSIG, set.TTL)
+			a.out = append(a.out, record...)
+			a.count[to]++
+		}
+		rest = rest[end:]
+	}
 }
 
 // fastSigned answers the types that only a signed zone has, which are not in the zone's data: those of its keys, and
@@ -154,24 +182,28 @@ func (r *Responder) fastSigned(a *reply, match zones.Match) bool {
 	if ok {
 		a.flags |= flagAA
 		a.rrset(answerSection, set, a.owner)
-		r.sign(a, answerSection, match.Zone, a.name, a.owner, set, set.TTL)
+		r.sign(a, answerSection, signee{match.Zone, match.Node, a.name}, a.owner, set, set.TTL)
 	}
 	return ok
 }
 
 // sign is Responder.sign on the slow path: records are those that were just added to a section, with this owner.
-func (q *question) sign(to *[]dns.RR, owner dnsname.Wire, set zones.RRset, original uint32) {
+func (q *question) sign(to *[]dns.RR, owner dnsname.Wire, node zones.NodeID, set zones.RRset, original uint32) {
 	zone, signed := q.serving.signedZone(q.match.Zone), owner.Folded()
 	expands := q.serving.expands(q.match) && to == &q.msg.Answer
 	if expands {
 		signed = q.serving.zones.NodeName(q.match.Node)
 	}
-	q.noteSignature(owner, signed, set, original)
-	if q.signatures == nil || zone == nil {
+	q.noteSignature(owner, signed, node, set, original)
+	if q.signatures == nil || q.serving.denials[q.match.Zone] == noDenial {
 		return
 	}
 	if expands {
-		q.signatures.proofs.add(q.serving.chains.Before(q.match.Zone, owner.Folded()))
+		q.signatures.proveExpansion(q.serving, q.match.Zone, owner.Folded(), q.match.Node)
+	}
+	if zone == nil {
+		*to = append(*to, q.presigned(owner, node, set)...)
+		return
 	}
 	q.signatures.set = dnssec.Set{Owner: signed, Type: set.Type, TTL: original, Data: bytes.Clone(set.Data)}
 	octets := q.signatures.append(nil, zone, owner, set.TTL)
@@ -183,6 +215,18 @@ func (q *question) sign(to *[]dns.RR, owner dnsname.Wire, set zones.RRset, origi
 		*to = append(*to, rr)
 		at = next
 	}
+}
+
+// presigned returns the signatures of a set that the file of its zone has.
+func (q *question) presigned(owner dnsname.Wire, node zones.NodeID, set zones.RRset) (all []dns.RR) {
+	signatures, _ := q.serving.zones.RRset(node, dns.TypeRRSIG)
+	signatures.TTL = set.TTL
+	for _, rr := range signatures.RRs(owner.String()) {
+		if sig, ok := rr.(*dns.RRSIG); ok && sig.TypeCovered == set.Type {
+			all = append(all, sig)
+		}
+	}
+	return all
 }
 
 // signed is Responder.fastSigned on the slow path.

@@ -43,7 +43,7 @@ func signWorld(t testing.TB, s *snapshot.Snapshot, denial dnssec.Denial) {
 		}
 		s.Signing.Zones = append(s.Signing.Zones, dnssec.NewZone(name.Wire(), testTiming, denial, keys))
 	}
-	s.Signing.Chain(s.Zones)
+	s.Chain()
 }
 
 // validator checks the signatures and proofs of answers, in the obvious way.

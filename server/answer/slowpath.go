@@ -102,7 +102,7 @@ func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 		serving: s, scratch: r.at.scratch, responder: r, qtype: r.query.qtype,
 		subnet: &r.query.edns.subnet, source: source, draw: r.newDraw(), now: r.now, msg: msg, compactOK: r.query.edns.co,
 	}
-	if s.signed != nil && r.query.edns.do {
+	if s.denials != nil && r.query.edns.do {
 		asked.signatures = &r.signatures
 	}
 	asked.resolve(dnsname.Wire(r.query.packet[HeaderSize : r.query.end-4]))
@@ -122,7 +122,7 @@ func (s *activeSnapshot) opt(q *query, rcode int, scope uint8, limit int) *dns.O
 	if q.edns.do {
 		opt.SetDo()
 	}
-	if q.edns.do && q.edns.co && s.signed != nil {
+	if q.edns.do && q.edns.co && s.denials != nil {
 		opt.Hdr.Ttl |= ednsCO << 8
 	}
 	if nsid := s.nsidFor(q, limit); len(nsid) > 0 {

@@ -23,9 +23,13 @@ type ExplainedSignature struct {
 
 // noteSignature records the signature of a set that was just added to the answer. signed is the name in lower case that
 // the signature covers: the owner, or a wildcard.
-func (q *question) noteSignature(owner, signed dnsname.Wire, set zones.RRset, original uint32) {
+func (q *question) noteSignature(owner, signed dnsname.Wire, node zones.NodeID, set zones.RRset, original uint32) {
 	zone := q.serving.signedZone(q.match.Zone)
-	if zone == nil || !q.explain {
+	switch {
+	case !q.explain:
+		return
+	case zone == nil:
+		q.notePresigned(owner, node, set)
 		return
 	}
 	period := zone.Period(signed, set.Type, time.Unix(q.now, 0))
@@ -35,4 +39,16 @@ func (q *question) noteSignature(owner, signed dnsname.Wire, set zones.RRset, or
 		s.Cached = &cached
 	}
 	q.noted = append(q.noted, s)
+}
+
+// notePresigned records the signatures that the file of a zone has for a set that was just added to the answer.
+func (q *question) notePresigned(owner dnsname.Wire, node zones.NodeID, set zones.RRset) {
+	if q.serving.zones.Presigned(q.match.Zone) == nil {
+		return
+	}
+	for _, rr := range q.presigned(owner, node, set) {
+		sig := rr.(*dns.RRSIG)
+		begins, expires := time.Unix(int64(sig.Inception), 0).UTC(), time.Unix(int64(sig.Expiration), 0).UTC()
+		q.noted = append(q.noted, ExplainedSignature{owner.String(), dns.Type(set.Type).String(), []uint16{sig.KeyTag}, begins, expires, nil})
+	}
 }
