@@ -31,6 +31,7 @@ var below = map[string][]string{
 	"health":                    {"config", "errtext", "health/probe"},
 	"cluster/agreement":         {"config", "health"},
 	"cluster/observation":       {"health"},
+	"cluster":                   {"cluster/agreement", "cluster/observation", "config", "health"},
 	"health/probe":              {"certs", "config", "counterpart", "dnsclient", "dnsname"},
 	"discovery":                 {"dnsclient", "dnsname", "polling"},
 	"loads":                     {"certs", "config", "counterpart", "errtext", "polling"},

@@ -240,6 +240,7 @@ type Check struct {
 	Lease           time.Duration // push: how long a report is valid
 	Parts           []CheckPart   // composite: the checks that it is derived from
 	N               int           // at_least: how many parts must be up
+	Quorum          Quorum        // how the vantages of a cluster decide; without a cluster it has no effect
 	Pos             Pos
 }
 

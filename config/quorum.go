@@ -1,5 +1,7 @@
 package config
 
+import "cmp"
+
 // QuorumPreset defines how vantages decide about a target.
 type QuorumPreset string
 
@@ -21,10 +23,24 @@ const (
 	RegionalScope QuorumScope = "regional" // that of the vantages of its own region; without a quorum there, of all regions
 )
 
-// Quorum defines how the vantages of a cluster decide about the targets of a check.
+// Quorum defines how the vantages of a cluster decide about the targets of a check. A zero field has the default.
 type Quorum struct {
 	Preset      QuorumPreset
 	Scope       QuorumScope
 	MinVantages int // vantages that vote; if fewer observe a target, all of them
 	MinRegions  int // regions that vote; if fewer observe a target, all of them
+}
+
+// The defaults of Quorum.
+const (
+	defaultMinVantages = 2
+	defaultMinRegions  = 2
+)
+
+// Complete returns q with the defaults in place of zero fields.
+func (q Quorum) Complete() Quorum {
+	return Quorum{
+		cmp.Or(q.Preset, MajorityPreset), cmp.Or(q.Scope, GlobalScope),
+		cmp.Or(q.MinVantages, defaultMinVantages), cmp.Or(q.MinRegions, defaultMinRegions),
+	}
 }

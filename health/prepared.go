@@ -117,6 +117,7 @@ func probeFields(c *config.Check) *config.Check {
 	plain := *c
 	plain.Interval, plain.Timeout, plain.Lease, plain.TLS.WarnDays = 0, 0, 0, 0
 	plain.Rise, plain.Fall, plain.Confirm, plain.Idle = 0, 0, 0, config.IdleProbing{}
+	plain.Quorum = config.Quorum{}
 	plain.FlapDamping, plain.HoldDown, plain.Failback, plain.SlowStart = config.FlapDamping{}, 0, "", 0
 	return &plain
 }

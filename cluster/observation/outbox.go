@@ -37,6 +37,12 @@ func NewOutbox(cluster string, key ed25519.PrivateKey, sender Sender) *Outbox {
 // Boot returns the boot of the messages.
 func (o *Outbox) Boot() uint64 { return o.sender.Boot }
 
+// Restart begins a new boot, and makes the next Take return all blocks.
+func (o *Outbox) Restart(boot uint64) {
+	o.sender.Boot, o.sender.Seq = boot, 0
+	o.PublishAgain()
+}
+
 // Set adds an opinion, or replaces the one of the same probe.
 func (o *Outbox) Set(e Entry) {
 	number := BlockOf(e.ID)

@@ -1,0 +1,344 @@
+// Package cluster shares the opinions of the vantages of a cluster, and makes the health states of a node follow what the
+// vantages agree on.
+//
+//	health ──opinions──▶ Node ──blocks, heartbeats──▶ Transport ──▶ other nodes
+//	health ◀─agreements─ Node ◀─of other vantages──── Transport
+//
+// A [Node] publishes the opinions of its prober, at most once in [publishInterval], and a heartbeat in each interval. It
+// receives those of the other vantages, and decides about each of its own probes by package agreement. Every node does
+// that for itself; the digests in the heartbeats show whether all came to the same result.
+//
+// A vantage is fresh while its heartbeat arrived within the last intervals, by the monotonic clock of the receiver. A node
+// that receives nothing has no other fresh vantage: unless it is a majority on its own, its health states hold.
+package cluster
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"meridian/cluster/agreement"
+	"meridian/cluster/observation"
+	"meridian/config"
+	"meridian/health"
+)
+
+// publishInterval is the shortest time between two publications of a node: four transactions a second.
+const publishInterval = 250 * time.Millisecond
+
+// Transport carries records between the vantages.
+type Transport struct {
+	// Publish replaces records by key. It returns when other vantages can read them.
+	Publish func(context.Context, []observation.Record) error
+	// Watch calls receive with what the vantages have published, first with what is stored, until ctx ends. It connects
+	// again after an error.
+	Watch func(ctx context.Context, receive func(Update))
+}
+
+// Update is what a transport has received.
+type Update struct {
+	Values    [][]byte // in the order in which they were published
+	Live      bool     // they were published just now; false: they were stored before
+	Connected bool
+}
+
+// Options holds the settings and dependencies of a Node.
+type Options struct {
+	Cluster   string
+	Name      string // of this node
+	Region    string // where it observes from
+	Key       ed25519.PrivateKey
+	Trust     map[string]ed25519.PublicKey // with this node
+	Heartbeat time.Duration
+	Stale     int // heartbeats without which a vantage is not fresh
+	Transport Transport
+	Agree     func([]health.Agreement) bool // applies what the vantages agree on
+	Report    func(level slog.Level, subject, message string)
+}
+
+// Node is this node in a cluster. Its methods are safe for concurrent use.
+type Node struct {
+	Options
+	wake chan struct{} // capacity 1
+
+	mu        sync.Mutex // guards all below
+	outbox    *observation.Outbox
+	book      *observation.Book
+	own       map[health.ProbeID]probeState
+	pending   map[health.ProbeID]bool // probes to decide about again
+	vantages  map[string]vantageState
+	connected bool
+
+	publishing    bool
+	publishedAt   time.Time // when the last publication began
+	heartbeatAt   time.Time // when the next heartbeat is due
+	published     uint64    // publications
+	disagreements uint64
+	digests       *digests                            // nil: to be computed
+	rejectedAt    map[observation.Rejection]time.Time // when a rejection was last reported
+}
+
+// probeState is a probe of this node.
+type probeState struct {
+	entry   observation.Entry
+	target  health.Target
+	decided health.Agreement // the last; ID 0: none
+	agreed  health.Verdict   // the last that was decided; Unknown: none
+}
+
+// digests are those of a heartbeat.
+type digests struct{ probes, agreed observation.Digest }
+
+// New returns a node; Run starts it.
+func New(o Options) *Node {
+	now := time.Now()
+	sender := observation.Sender{Vantage: o.Name, Region: o.Region, Boot: uint64(now.UnixNano())}
+	return &Node{
+		Options: o, wake: make(chan struct{}, 1),
+		outbox: observation.NewOutbox(o.Cluster, o.Key, sender), book: observation.NewBook(o.Cluster, o.Trust),
+		own: make(map[health.ProbeID]probeState), pending: make(map[health.ProbeID]bool), vantages: make(map[string]vantageState),
+		heartbeatAt: now, rejectedAt: make(map[observation.Rejection]time.Time),
+	}
+}
+
+// Opinion records an opinion of this node. The prober calls it; it does not block.
+func (n *Node) Opinion(o health.Opinion) {
+	defer n.signal()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.digests = nil
+	if o.Gone {
+		delete(n.own, o.ID)
+		delete(n.pending, o.ID)
+		n.outbox.Remove(o.ID)
+		return
+	}
+	state := n.own[o.ID]
+	state.entry = observation.Entry{ID: o.ID, Verdict: o.Verdict, Reason: o.Reason}
+	if !o.Since.IsZero() {
+		state.entry.Since = uint32(o.Since.Unix())
+	}
+	state.target = o.Target
+	n.own[o.ID] = state
+	n.pending[o.ID] = true
+	n.outbox.Set(state.entry)
+}
+
+func (n *Node) signal() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run publishes and decides until ctx ends.
+func (n *Node) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { n.Transport.Watch(ctx, n.receive) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		if records := n.due(time.Now()); len(records) > 0 {
+			running.Go(func() { n.publish(ctx, records) })
+		}
+		n.decide(time.Now())
+		timer.Reset(time.Until(n.nextEvent(time.Now())))
+		select {
+		case <-ctx.Done():
+		case <-n.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// due returns what has to be published at now, or nothing. Nothing is published before what is stored has been read: see
+// checkOwnNameLocked.
+func (n *Node) due(now time.Time) []observation.Record {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	heartbeat := !now.Before(n.heartbeatAt)
+	if !n.connected || n.publishing || !heartbeat && !(n.outbox.Dirty() && now.Sub(n.publishedAt) >= publishInterval) {
+		return nil
+	}
+	if heartbeat {
+		n.heartbeatAt = now.Add(n.Heartbeat)
+	}
+	n.publishing, n.publishedAt = true, now
+	own := n.digestsLocked()
+	return n.outbox.Take(observation.Heartbeat{At: now, Probes: own.probes, Agreed: own.agreed})
+}
+
+// publish publishes records. If that fails, the next publication has all blocks.
+func (n *Node) publish(ctx context.Context, records []observation.Record) {
+	ctx, cancel := context.WithTimeout(ctx, n.freshFor())
+	defer cancel()
+	err := n.Transport.Publish(ctx, records)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer n.signal()
+	n.publishing = false
+	if err != nil {
+		n.outbox.PublishAgain()
+		n.publishedAt = n.publishedAt.Add(n.Heartbeat) // not sooner than the next heartbeat
+		return
+	}
+	n.published++
+}
+
+// digestsLocked returns the digests of the probes that all nodes decide alike, and of the last decisions about them.
+func (n *Node) digestsLocked() digests {
+	if n.digests != nil {
+		return *n.digests
+	}
+	ids, verdicts := make(map[health.ProbeID]health.Verdict, len(n.own)), make(map[health.ProbeID]health.Verdict, len(n.own))
+	for id, p := range n.own {
+		if p.target.Check.Quorum.Scope != config.RegionalScope {
+			ids[id], verdicts[id] = health.Unknown, p.agreed
+		}
+	}
+	n.digests = &digests{observation.DigestVerdicts(ids), observation.DigestVerdicts(verdicts)}
+	return *n.digests
+}
+
+// receive applies what the transport has received.
+func (n *Node) receive(u Update) {
+	defer n.signal()
+	now := time.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if u.Connected != n.connected {
+		n.connected = u.Connected
+		if u.Connected {
+			n.Report(slog.LevelInfo, n.Cluster, "connected to the cluster")
+			n.outbox.PublishAgain()
+		} else {
+			n.Report(slog.LevelError, n.Cluster, "the cluster cannot be reached: without a majority of the regions, health states hold")
+		}
+	}
+	for _, raw := range u.Values {
+		changed, err := n.book.Receive(raw, u.Live, now)
+		if err != nil {
+			n.reportRejectedLocked(err, now)
+		}
+		for _, id := range changed {
+			if _, ok := n.own[id]; ok {
+				n.pending[id] = true
+			}
+		}
+	}
+	n.checkOwnNameLocked(u.Live)
+}
+
+// rejectionQuiet is the least time between two reports of messages rejected for the same reason.
+const rejectionQuiet = time.Minute
+
+// reportRejectedLocked reports a rejected message, unless one of the same reason was reported just before.
+func (n *Node) reportRejectedLocked(err error, now time.Time) {
+	var rejected *observation.RejectionError
+	if !errors.As(err, &rejected) || now.Sub(n.rejectedAt[rejected.Reason]) < rejectionQuiet {
+		return
+	}
+	n.rejectedAt[rejected.Reason] = now
+	n.Report(slog.LevelWarn, n.Cluster, "message rejected: "+err.Error())
+}
+
+// checkOwnNameLocked compares the boot of this node with what is published under its name. A stored later boot is of an
+// earlier process, before the clock was set back: this node continues after it. A live one is of another node.
+func (n *Node) checkOwnNameLocked(live bool) {
+	v := n.book.Vantages()[n.Name]
+	if v == nil || v.Boot <= n.outbox.Boot() {
+		return
+	}
+	if live {
+		n.Report(slog.LevelError, n.Name, "another node publishes under the name of this node: give each node its own name and identity")
+	}
+	n.outbox.Restart(v.Boot + 1)
+}
+
+// decide decides about the probes that have changed, or about all if the vantages have, and applies the decisions.
+func (n *Node) decide(now time.Time) {
+	changed := n.decisions(now)
+	if len(changed) == 0 || n.Agree(changed) {
+		return
+	}
+	n.mu.Lock() // the prober is stalled: try again
+	defer n.mu.Unlock()
+	for _, a := range changed {
+		if p, ok := n.own[a.ID]; ok {
+			p.decided = health.Agreement{}
+			n.own[a.ID], n.pending[a.ID] = p, true
+		}
+	}
+}
+
+// decisions returns the decisions that have changed.
+func (n *Node) decisions(now time.Time) (changed []health.Agreement) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.updateVantagesLocked(now) {
+		for id := range n.own {
+			n.pending[id] = true
+		}
+	}
+	for id := range n.pending {
+		p := n.own[id]
+		a := n.agreementLocked(id, &p)
+		if p.decided.ID != 0 && a.Verdict == p.decided.Verdict && a.Reason == p.decided.Reason && maps.Equal(a.Votes, p.decided.Votes) {
+			continue
+		}
+		p.decided = a
+		if !a.Uncertain {
+			p.agreed, n.digests = a.Verdict, nil
+		}
+		n.own[id] = p
+		changed = append(changed, a)
+	}
+	clear(n.pending)
+	return changed
+}
+
+// agreementLocked decides about a probe of this node.
+func (n *Node) agreementLocked(id health.ProbeID, p *probeState) health.Agreement {
+	regions := n.countLocked(id, p)
+	d := agreement.Decision{Reason: n.missingLocked()}
+	if d.Reason == "" {
+		d = agreement.Decide(p.target.Check.Quorum.Complete(), n.Region, regions)
+	}
+	votes := make(map[string]health.Verdict, len(regions))
+	for _, r := range regions {
+		votes[r.Name] = r.Vote()
+	}
+	return health.Agreement{ID: id, Verdict: d.Verdict, Uncertain: d.Verdict == health.Unknown, Reason: d.Reason, Votes: votes}
+}
+
+// countLocked counts the vantages that observe a probe, by region.
+func (n *Node) countLocked(id health.ProbeID, p *probeState) []agreement.Region {
+	regions := []agreement.Region{{Name: n.Region}}
+	count := func(region string, e observation.Entry, fresh bool) {
+		i := slices.IndexFunc(regions, func(r agreement.Region) bool { return r.Name == region })
+		if i < 0 {
+			i = len(regions)
+			regions = append(regions, agreement.Region{Name: region})
+		}
+		regions[i].Vantages++
+		switch {
+		case fresh && e.Verdict == health.Up:
+			regions[i].Up++
+		case fresh && e.Verdict == health.Down:
+			regions[i].Down++
+		}
+	}
+	count(n.Region, p.entry, true)
+	for name, v := range n.vantages {
+		if e, ok := n.book.Vantages()[name].Entry(id); ok {
+			count(v.region, e, v.fresh)
+		}
+	}
+	return regions
+}

@@ -1,0 +1,479 @@
+package cluster
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meridian/cluster/observation"
+	"meridian/config"
+	"meridian/health"
+)
+
+var check = &config.Check{Name: "web", Type: config.TCPConnect, Port: 80}
+
+// bus is a store in memory that nodes publish to and watch, with a delay, unless they are cut off.
+type bus struct {
+	mu      sync.Mutex
+	delay   time.Duration
+	values  map[string][]byte
+	cut     map[string]bool // nodes that reach nothing
+	watches map[watcher]func(Update)
+}
+
+// watcher is a node that watches; there may be two of one name.
+type watcher struct {
+	name   string
+	number int
+}
+
+func newBus() *bus {
+	return &bus{values: make(map[string][]byte), cut: make(map[string]bool), watches: make(map[watcher]func(Update))}
+}
+
+// transport returns the transport of a node.
+func (b *bus) transport(name string) Transport {
+	return Transport{
+		Publish: func(_ context.Context, records []observation.Record) error { return b.publish(name, records) },
+		Watch:   func(ctx context.Context, receive func(Update)) { b.watch(ctx, name, receive) },
+	}
+}
+
+func (b *bus) publish(from string, records []observation.Record) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut[from] {
+		return errors.New("cut off")
+	}
+	var values [][]byte
+	for _, r := range records {
+		b.values[r.Key] = r.Value
+		values = append(values, r.Value)
+	}
+	for w, receive := range b.watches {
+		if !b.cut[w.name] {
+			time.AfterFunc(b.delay, func() { receive(Update{Values: values, Live: true, Connected: true}) })
+		}
+	}
+	return nil
+}
+
+func (b *bus) watch(ctx context.Context, name string, receive func(Update)) {
+	b.mu.Lock()
+	w := watcher{name, rand.Int()}
+	b.watches[w] = receive
+	cut := b.cut[name]
+	b.mu.Unlock()
+	if !cut {
+		receive(b.stored())
+	}
+	<-ctx.Done()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.watches, w)
+}
+
+// stored returns all values, in the order of their keys: blocks come after heartbeats.
+func (b *bus) stored() Update {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := Update{Connected: true}
+	for _, prefix := range []string{observation.BlockKeys, observation.HeartbeatKeys} {
+		for key, value := range b.values {
+			if strings.HasPrefix(key, prefix) {
+				u.Values = append(u.Values, value)
+			}
+		}
+	}
+	return u
+}
+
+// setCut cuts nodes off, and connects all others.
+func (b *bus) setCut(names ...string) {
+	b.mu.Lock()
+	var healed []func(Update)
+	before := maps.Clone(b.cut)
+	clear(b.cut)
+	for _, name := range names {
+		b.cut[name] = true
+	}
+	for w, receive := range b.watches {
+		switch {
+		case b.cut[w.name] && !before[w.name]:
+			defer receive(Update{})
+		case !b.cut[w.name] && before[w.name]:
+			healed = append(healed, receive)
+		}
+	}
+	b.mu.Unlock()
+	for _, receive := range healed {
+		receive(b.stored())
+	}
+}
+
+// member is a node with the state that it makes its prober have.
+type member struct {
+	*Node
+	mu      sync.Mutex
+	states  map[health.ProbeID]health.Agreement
+	changes []health.Agreement
+	reports []string
+	stop    context.CancelFunc
+}
+
+// state returns the state of a target: "+" up, "-" down, "?" undecided.
+func (m *member) state(of netip.Addr) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.states[health.IDOf(check, of)]
+	switch {
+	case !ok || a.Uncertain:
+		return "?"
+	case a.Verdict == health.Up:
+		return "+"
+	}
+	return "-"
+}
+
+// find sets the opinion of a node.
+func (m *member) find(of netip.Addr, v health.Verdict) {
+	m.Opinion(health.Opinion{ID: health.IDOf(check, of), Target: health.Target{Check: check, Addr: of}, Verdict: v, Since: time.Now()})
+}
+
+func (m *member) reported(text string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.reports, func(r string) bool { return strings.Contains(r, text) })
+}
+
+// world is nodes in a bubble, each in a region of the first letter of its name.
+type world struct {
+	t       *testing.T
+	bus     *bus
+	trust   map[string]ed25519.PublicKey
+	members map[string]*member
+	running sync.WaitGroup
+}
+
+func keyOf(name string) ed25519.PrivateKey {
+	seed := make([]byte, ed25519.SeedSize)
+	copy(seed, name)
+	return ed25519.NewKeyFromSeed(seed)
+}
+
+// inCluster runs f in a bubble with running nodes.
+func inCluster(t *testing.T, names string, f func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, bus: newBus(), trust: make(map[string]ed25519.PublicKey), members: make(map[string]*member)}
+		for _, name := range strings.Fields(names) {
+			w.trust[name] = keyOf(name).Public().(ed25519.PublicKey)
+		}
+		for name := range w.trust {
+			w.start(name)
+		}
+		defer func() {
+			for _, m := range w.members {
+				m.stop()
+			}
+			w.running.Wait()
+		}()
+		f(w)
+	})
+}
+
+func (w *world) start(name string) *member {
+	m := w.newMember(name)
+	w.run(m)
+	return m
+}
+
+func (w *world) newMember(name string) *member {
+	m := &member{states: make(map[health.ProbeID]health.Agreement)}
+	m.Node = New(Options{
+		Cluster: "prod", Name: name, Region: name[:1], Key: keyOf(name), Trust: w.trust,
+		Heartbeat: 2 * time.Second, Stale: 3, Transport: w.bus.transport(name), Agree: m.agree,
+		Report: func(_ slog.Level, subject, message string) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.reports = append(m.reports, subject+": "+message)
+		},
+	})
+	return m
+}
+
+func (w *world) run(m *member) {
+	ctx, stop := context.WithCancel(w.t.Context())
+	m.stop = stop
+	w.members[m.Name] = m
+	w.running.Go(func() { m.Run(ctx) })
+}
+
+func (m *member) agree(all []health.Agreement) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range all {
+		if old := m.states[a.ID]; a.Verdict != old.Verdict && !a.Uncertain {
+			m.changes = append(m.changes, a)
+		}
+		if a.Uncertain {
+			a.Verdict = m.states[a.ID].Verdict
+		}
+		m.states[a.ID] = a
+	}
+	return true
+}
+
+// want waits, and compares the states of a target at all nodes, by name.
+func (w *world) want(after time.Duration, of netip.Addr, want string) {
+	w.t.Helper()
+	time.Sleep(after)
+	synctest.Wait()
+	names := make([]string, 0, len(w.members))
+	for name := range w.members {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	got := ""
+	for _, name := range names {
+		got += w.members[name].state(of)
+	}
+	if got != want {
+		w.t.Errorf("states %s, want %s", got, want)
+	}
+}
+
+// findAll sets the opinions of nodes, as in "a1+ b1-".
+func (w *world) findAll(of netip.Addr, opinions string) {
+	for _, o := range strings.Fields(opinions) {
+		v := health.Up
+		if o[len(o)-1] == '-' {
+			v = health.Down
+		}
+		w.members[o[:len(o)-1]].find(of, v)
+	}
+}
+
+var target = netip.MustParseAddr("192.0.2.1")
+
+func TestMajorityDecidesOnAllNodes(t *testing.T) {
+	inCluster(t, "a1 b1 c1", func(w *world) {
+		w.findAll(target, "a1+ b1+ c1+")
+		w.want(5*time.Second, target, "+++")
+		w.findAll(target, "a1-")
+		w.want(5*time.Second, target, "+++")
+		w.findAll(target, "b1-")
+		w.want(publishInterval+10*time.Millisecond, target, "---")
+		w.findAll(target, "a1+")
+		w.want(publishInterval+10*time.Millisecond, target, "+++")
+	})
+}
+
+// A minority that sees everything down changes nothing; it follows the majority after the partition.
+func TestMinorityNeverFailsOver(t *testing.T) {
+	inCluster(t, "a1 a2 b1 b2 c1 c2", func(w *world) {
+		w.findAll(target, "a1+ a2+ b1+ b2+ c1+ c2+")
+		w.want(5*time.Second, target, "++++++")
+		w.bus.setCut("a1", "a2")
+		w.findAll(target, "a1- a2-")
+		w.want(20*time.Second, target, "??++++")
+		w.findAll(target, "b1- b2- c1- c2-")
+		w.want(time.Second, target, "??----")
+		w.findAll(target, "b1+ b2+ c1+ c2+")
+		w.want(time.Second, target, "??++++")
+		w.bus.setCut()
+		w.want(5*time.Second, target, "++++++")
+		for _, name := range []string{"a1", "a2"} {
+			if n := len(w.members[name].changes); n != 1 {
+				t.Errorf("%d state changes on %s, want the first only", n, name)
+			}
+		}
+	})
+}
+
+func TestNoStateChangesWhileTheStoreIsAway(t *testing.T) {
+	inCluster(t, "a1 b1 c1", func(w *world) {
+		w.findAll(target, "a1+ b1+ c1+")
+		w.want(5*time.Second, target, "+++")
+		w.bus.setCut("a1", "b1", "c1")
+		w.findAll(target, "a1- b1-")
+		w.want(10*time.Minute, target, "???")
+		for name, m := range w.members {
+			if len(m.changes) != 1 || m.Status().Connected {
+				t.Errorf("%s: %d state changes, connected %v", name, len(m.changes), m.Status().Connected)
+			}
+		}
+		w.bus.setCut()
+		w.want(5*time.Second, target, "---")
+	})
+}
+
+// A node that starts while it reaches nothing does not take itself for the cluster.
+func TestNodeThatStartsAloneDecidesNothing(t *testing.T) {
+	inCluster(t, "a1 b1 c1", func(w *world) {
+		w.findAll(target, "a1+ b1+ c1+")
+		w.want(5*time.Second, target, "+++")
+		w.members["a1"].stop()
+		w.bus.setCut("a1")
+		w.start("a1").find(target, health.Down)
+		w.want(time.Minute, target, "?++")
+		w.bus.setCut()
+		w.want(5*time.Second, target, "+++")
+	})
+}
+
+func TestLostVantagesLeaveTheQuorum(t *testing.T) {
+	inCluster(t, "a1 a2 a3 b1 c1", func(w *world) {
+		w.findAll(target, "a1+ a2+ a3+ b1+ c1+")
+		w.want(5*time.Second, target, "+++++")
+		w.bus.setCut("a1", "b1")
+		w.want(20*time.Second, target, "?++?+") // two of three in a, and two of three regions
+		w.findAll(target, "a2- a3-")
+		w.want(time.Second, target, "?????") // a finds it down and c up
+		w.findAll(target, "c1-")
+		w.want(time.Second, target, "?--?-")
+		w.bus.setCut("a1", "a2", "b1")
+		w.want(20*time.Second, target, "?????") // one of three in a
+	})
+}
+
+func TestStormIsPublishedAtMostFourTimesASecond(t *testing.T) {
+	inCluster(t, "a1 b1", func(w *world) {
+		time.Sleep(time.Second)
+		m := w.members["a1"]
+		before := m.Status().Published
+		for i := range 1000 { // 10 s
+			m.find(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), health.Up)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := m.Status().Published - before; n > 46 || n < 35 {
+			t.Errorf("%d publications in 10 s", n)
+		}
+	})
+}
+
+func TestRestartWithClockSetBackIsReceived(t *testing.T) {
+	inCluster(t, "a1 b1 c1", func(w *world) {
+		w.findAll(target, "a1+ b1+ c1+")
+		w.want(5*time.Second, target, "+++")
+		w.members["a1"].stop()
+		w.want(10*time.Second, target, "+++")
+		m := w.newMember("a1")
+		m.outbox.Restart(7) // as with a clock of 1970
+		w.run(m)
+		w.findAll(target, "a1- b1-")
+		w.want(10*time.Second, target, "---")
+	})
+}
+
+func TestSecondNodeOfANameIsReported(t *testing.T) {
+	inCluster(t, "a1 b1", func(w *world) {
+		first := w.members["a1"]
+		time.Sleep(3 * time.Second)
+		second := w.start("a1")
+		time.Sleep(10 * time.Second)
+		defer first.stop()
+		if !first.reported("another node publishes under the name") && !second.reported("another node publishes under the name") {
+			t.Error("not reported")
+		}
+	})
+}
+
+func TestForgedMessagesAreCountedAndReportedOnce(t *testing.T) {
+	inCluster(t, "a1 b1", func(w *world) {
+		time.Sleep(time.Second)
+		forger := observation.NewOutbox("prod", keyOf("evil"), observation.Sender{Vantage: "a1", Region: "a", Boot: uint64(time.Now().UnixNano())})
+		for range 5 {
+			if err := w.bus.publish("evil", forger.Take(observation.Heartbeat{At: time.Now()})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		m := w.members["b1"]
+		if n := m.Status().Rejected[observation.BadSignature]; n != 5 {
+			t.Errorf("%d rejected, want 5", n)
+		}
+		count := 0
+		for _, r := range m.reports {
+			if strings.Contains(r, "message rejected") {
+				count++
+			}
+		}
+		if count != 1 {
+			t.Errorf("%d reports, want 1: %q", count, m.reports)
+		}
+	})
+}
+
+func TestDisagreementIsReported(t *testing.T) {
+	inCluster(t, "a1 b1 c1", func(w *world) {
+		w.findAll(target, "a1+ b1- c1-")
+		lax := *check
+		lax.Quorum.Preset = config.AnyUpPreset
+		w.members["a1"].Opinion(health.Opinion{ID: health.IDOf(check, target), Target: health.Target{Check: &lax, Addr: target}, Verdict: health.Up})
+		w.want(30*time.Second, target, "+--")
+		if n := w.members["b1"].Status().Disagreements; n != 1 || !w.members["b1"].reported("a1: it decides otherwise") {
+			t.Errorf("%d disagreements: %q", n, w.members["b1"].reports)
+		}
+		if n := w.members["c1"].Status().Disagreements; n != 1 {
+			t.Errorf("%d disagreements on c1", n)
+		}
+	})
+}
+
+// TestRandomPartitions cuts random nodes off while random opinions change, with a random delay. A node that is cut off never
+// changes a state unless it is a majority of the regions, and all nodes are equal after the partition.
+func TestRandomPartitions(t *testing.T) {
+	for seed := range uint64(6) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		names := []string{"a1", "a2", "b1", "b2", "c1", "c2"}
+		inCluster(t, strings.Join(names, " "), func(w *world) {
+			w.bus.delay = time.Duration(rnd.IntN(150)) * time.Millisecond
+			w.findAll(target, "a1+ a2+ b1+ b2+ c1+ c2+")
+			w.want(5*time.Second, target, "++++++")
+			for range 8 {
+				cut := names[:rnd.IntN(len(names))]
+				w.bus.setCut(cut...)
+				time.Sleep(8 * time.Second) // stale
+				before := map[string]int{}
+				for _, name := range cut {
+					before[name] = len(w.members[name].changes)
+				}
+				for _, name := range names {
+					w.findAll(target, name+string("+-"[rnd.IntN(2)]))
+				}
+				time.Sleep(time.Duration(rnd.IntN(20)) * time.Second)
+				synctest.Wait()
+				for _, name := range cut { // each alone: no node that is cut off is a majority
+					if len(w.members[name].changes) != before[name] {
+						t.Errorf("seed %d: %s changed a state while it was cut off", seed, name)
+					}
+				}
+				rnd.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+			}
+			w.bus.setCut()
+			verdict := string("+-"[rnd.IntN(2)])
+			for _, name := range names {
+				w.findAll(target, name+verdict)
+			}
+			w.want(5*time.Second, target, strings.Repeat(verdict, 6))
+		})
+	}
+}
+
+func ExampleNode_Status() {
+	n := New(Options{Cluster: "prod", Name: "ams1", Region: "eu", Key: keyOf("ams1")})
+	fmt.Println(n.Status().Node, n.Status().Connected)
+	// Output: ams1 false
+}
