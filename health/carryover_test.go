@@ -210,13 +210,14 @@ func TestProbeFingerprintExcludesThresholdsAndTimes(t *testing.T) {
 	counts := []string{
 		"Interval", "Timeout", "Lease", "WarnDays", "Rise", "Fall", "Confirm",
 		"FlapDamping", "HoldDown", "Failback", "SlowStart", "Turns", "Window", "Hold", "Max", "Idle", "After", "Factor",
+		"Quorum", "Preset", "Scope", "MinVantages", "MinRegions",
 	}
 	plain := fingerprintOf(&config.Check{}, [32]byte{})
 	var walk func(c *config.Check, v reflect.Value)
 	walk = func(c *config.Check, v reflect.Value) {
 		for i := range v.NumField() {
 			name, f := v.Type().Field(i).Name, v.Field(i)
-			if f.Type() == reflect.TypeFor[config.CheckTLS]() || f.Type() == reflect.TypeFor[config.FlapDamping]() || f.Type() == reflect.TypeFor[config.IdleProbing]() {
+			if f.Type() == reflect.TypeFor[config.CheckTLS]() || f.Type() == reflect.TypeFor[config.FlapDamping]() || f.Type() == reflect.TypeFor[config.IdleProbing]() || f.Type() == reflect.TypeFor[config.Quorum]() {
 				walk(c, f)
 				continue
 			}
