@@ -5,6 +5,7 @@
 //	PUT    /v1/overrides                {target, kind, value, reason, for}: drain, force or reduce the weight; POST does the same
 //	DELETE /v1/overrides?target=T&kind=K   remove an override; any kind without K
 //	POST   /v1/reload                   {allow_removal}: load the configuration again
+//	POST   /v1/upgrade                  {timeout}: replace the process by its new program
 //	GET    /v1/config                   the served configuration; PUT replaces it
 //	POST   /v1/config/check             what a configuration has, or its errors; /v1/config/plan: its effect on traffic
 //	GET    /v1/config/generations       configurations that have served; POST /v1/config/rollback {generation}

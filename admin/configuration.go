@@ -241,7 +241,7 @@ func (a *api) configRollback(w http.ResponseWriter, r *http.Request) (subject, r
 func adminOnly(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if u := userOf(r); u.Role != Admin {
-			problem(w, http.StatusForbidden, fmt.Sprintf("%s is of the role %s, and may not change or check a configuration", u.Name, u.Role), "use a token of the role admin")
+			problem(w, http.StatusForbidden, fmt.Sprintf("%s is of the role %s, and may not do this", u.Name, u.Role), "use a token of the role admin")
 			return
 		}
 		next(w, r)

@@ -68,6 +68,9 @@ func writeError(w http.ResponseWriter, err error) {
 		problem(w, http.StatusBadRequest, err.Error(), "")
 	case r.NotFound:
 		problem(w, http.StatusNotFound, r.What, r.Hint)
+	case r.Unavailable:
+		w.Header().Set("Retry-After", "1")
+		problem(w, http.StatusServiceUnavailable, r.What, r.Hint)
 	case r.Stale:
 		problem(w, http.StatusPreconditionFailed, r.What, r.Hint)
 	default:

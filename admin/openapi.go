@@ -21,6 +21,7 @@ func (a *api) routes() []route {
 		{"POST /v1/overrides", a.audited("set an override", a.override), "Set an override"},
 		{"DELETE /v1/overrides", a.audited("remove an override", a.deleteOverride), "Remove an override"},
 		{"POST /v1/reload", a.audited("reload", a.reload), "Load the configuration again"},
+		{"POST /v1/upgrade", adminOnly(a.upgrade), "Replace the process by its new program"},
 		{"GET /v1/config", a.configGet, "The served configuration"},
 		{"PUT /v1/config", adminOnly(a.audited("change the configuration", a.configPut)), "Replace the configuration"},
 		{"POST /v1/config/check", adminOnly(a.configCheck), "Check a configuration"},

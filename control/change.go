@@ -145,6 +145,9 @@ type overrideChange struct {
 func (c *Control) changeOverrides(o ChangeOptions, change overrideChange) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
+	if c.suspended.Load() {
+		return ErrUpgrading
+	}
 	at := c.hold()
 	defer at.Release()
 	if len(o.IfMatch) > 0 && !slices.Contains(o.IfMatch, at.overrides.tag()) {

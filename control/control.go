@@ -65,8 +65,10 @@ type Control struct {
 	view atomic.Pointer[view]
 
 	startup     startup
-	stopping    atomic.Bool        // shutdown has started
-	requests    chan ReloadRequest // of operators
+	stopping    atomic.Bool         // shutdown has started
+	requests    chan ReloadRequest  // of operators
+	upgrades    chan UpgradeRequest // of operators
+	suspended   atomic.Bool         // another process takes over
 	reloads     reloadCounts
 	panics      atomic.Uint64                  // during builds
 	metrics     atomic.Pointer[MetricsStatus]  // nil: not scraped yet
@@ -91,6 +93,7 @@ func New(server *server.Server, log *slog.Logger) *Control {
 	return &Control{
 		reporter: to, conditions: conditions{reporter: to}, states: stateLog{events: to.events}, server: server,
 		startedAt: now, shares: newShares(now), requests: make(chan ReloadRequest),
+		upgrades: make(chan UpgradeRequest),
 	}
 }
 
@@ -213,6 +216,9 @@ func (c *Control) Counters() answer.Counters { return c.server.Counters() }
 // Report applies an external result to an address with a check of type push. It is valid for
 // lease, or for the check's own lease if that is 0.
 func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, lease time.Duration) error {
+	if c.suspended.Load() {
+		return ErrUpgrading
+	}
 	err := c.prober.Report(check, addr, up, reason, lease)
 	if err == nil {
 		return nil
@@ -228,6 +234,9 @@ func (c *Control) Report(check string, addr netip.Addr, up bool, reason string, 
 // failback. Members kept up by max_ejection are not affected. It returns the number of held
 // addresses.
 func (c *Control) Clear(t Selector) (held int, err error) {
+	if c.suspended.Load() {
+		return 0, ErrUpgrading
+	}
 	at := c.currentView()
 	if err := findTarget(t, at.Snapshot.Config); err != nil {
 		return 0, err

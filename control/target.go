@@ -33,6 +33,8 @@ type RequestError struct {
 	Stale      bool   // it was for an older state
 	Guardrail  string // the guardrail that it breaks; empty: none
 	What, Hint string
+
+	Unavailable bool // not now; the same request may succeed soon
 }
 
 func (r *RequestError) Error() string { return r.What }

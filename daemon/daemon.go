@@ -11,6 +11,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -27,6 +28,7 @@ import (
 	"meridian/control/event/notify"
 	"meridian/discovery"
 	"meridian/geo"
+	"meridian/handover"
 	"meridian/health"
 	"meridian/loads"
 	"meridian/pools"
@@ -46,8 +48,15 @@ type Daemon struct {
 	// nil, the API cannot change the configuration.
 	Documents     func() ([]config.Document, error)
 	LoadDocuments func([]config.Document, snapshot.Builder) (*snapshot.Snapshot, error)
-	// Reload asks for a reload with each signal; nil: never.
-	Reload <-chan os.Signal
+	// Reload asks for a reload with each signal, Upgrade for an upgrade; nil: never.
+	Reload, Upgrade <-chan os.Signal
+	// Program is the path that an upgrade starts, with the arguments of this process.
+	Program string
+	Version string // of this program
+	// Predecessor is the process to take over from; nil: none. A failure to start then leaves that one serving.
+	Predecessor *handover.Predecessor
+	// Inherited are sockets to use instead of new ones; nil: none.
+	Inherited *handover.Sockets
 	// Ready, unless nil, is called once, when the server starts to answer.
 	Ready func([]netip.AddrPort)
 	// Notify, unless nil, is called with each state for the service manager, such as NotifyReady.
@@ -101,7 +110,7 @@ type instance struct {
 
 // newInstance returns an instance without prober and tracker.
 func newInstance(l *Daemon) *instance {
-	server := server.NewEmpty(server.Options{Logger: l.Logger})
+	server := server.NewEmpty(server.Options{Logger: l.Logger, Inherited: l.Inherited})
 	return &instance{
 		Daemon: l, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
@@ -111,48 +120,72 @@ func newInstance(l *Daemon) *instance {
 // Run serves until ctx ends. The error is a *BindError if an address could not be bound;
 // otherwise it is the error of Load, or of the state or the API.
 func (l *Daemon) Run(ctx context.Context) error {
-	run := newInstance(l)
-	defer run.poller.Close()
-	defer run.unbind()
-	snapshot, err := run.firstLoad(ctx)
+	err := newInstance(l).run(ctx)
+	if err == nil {
+		err = errStopped
+	}
+	l.Predecessor.Fail(withFirst(err)) // unless it serves
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
+}
+
+// errStopped is the reason of a server that stopped as requested.
+var errStopped = errors.New("it was stopped")
+
+// run is Run for an instance.
+func (l *instance) run(ctx context.Context) error {
+	defer l.poller.Close()
+	defer l.unbind()
+	snapshot, err := l.firstLoad(ctx)
 	if snapshot == nil {
 		return err
 	}
-	run.server.Begin(snapshot)
-	beside, err := run.openServices(snapshot.Config)
+	l.server.Begin(snapshot)
+	passed, err := l.inherit(hashOf(snapshot.Config)) // the previous process unlocks the state directory
 	if err != nil {
 		return err
 	}
-	run.restoreState(beside.stateDir)
-	run.control.UseLoader(run.loadCandidate)
-	defer run.notifier.Close()
-	defer run.tracker.Close()
-	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
-	probed := make(chan struct{})
-	go func() { defer close(probed); run.prober.Run(probing) }()
-	defer func() { stopProbing(); run.waitOrLog(probed, "the prober") }()
-
-	first, endFirst := context.WithDeadline(ctx, run.firstAnswer(time.Now()))
-	g, err := run.prepare(first, snapshot)
-	endFirst()
-	if err != nil || ctx.Err() != nil {
-		run.closeUnused(beside)
+	beside, err := l.openServices(snapshot.Config)
+	if err != nil {
 		return err
 	}
-	if _, err := run.use(g, g.Snapshot != snapshot); err != nil {
-		run.closeUnused(beside)
+	if err := l.restoreState(beside.stateDir, passed); err != nil {
+		l.closeUnused(beside)
+		return err
+	}
+	l.control.UseLoader(l.loadCandidate)
+	defer l.notifier.Close()
+	defer l.tracker.Close()
+	probing, stopProbing := context.WithCancel(context.WithoutCancel(ctx))
+	probed := make(chan struct{})
+	go func() { defer close(probed); l.prober.Run(probing) }()
+	defer func() { stopProbing(); l.waitOrLog(probed, "the prober") }()
+
+	first, endFirst := context.WithDeadline(ctx, l.firstAnswer(time.Now()))
+	g, err := l.prepare(first, snapshot)
+	endFirst()
+	if err != nil || ctx.Err() != nil {
+		l.closeUnused(beside)
+		return err
+	}
+	if _, err := l.use(g, g.Snapshot != snapshot); err != nil {
+		l.closeUnused(beside)
 		return &BindError{err}
 	}
-	run.useServices(beside)
-	run.recordGeneration("start")
-	run.notifier.Use(sinks(g.Snapshot.Config))
-	run.control.FinishStart()
-	run.prober.ConfirmFirst()
-	return run.serve(ctx)
+	l.useServices(beside)
+	l.recordGeneration("start")
+	l.notifier.Use(sinks(g.Snapshot.Config))
+	l.control.FinishStart()
+	l.prober.ConfirmFirst()
+	return l.serve(ctx, passed)
 }
 
-// serve answers and reloads until ctx ends.
-func (l *instance) serve(ctx context.Context) error {
+// serve answers and reloads until ctx ends, or another process takes over.
+func (l *instance) serve(until context.Context, passed *inheritance) error {
+	ctx, stop := context.WithCancel(until)
+	defer stop()
 	debug.FreeOSMemory() // building takes several times the memory of serving
 	before := readGCPauses()
 	served := make(chan error, 1)
@@ -161,26 +194,62 @@ func (l *instance) serve(ctx context.Context) error {
 		l.Ready(l.server.Addrs())
 	}
 	l.Logger.Info("serving", l.logAttrs(l.served())...)
-	defer l.notifyServing(ctx)()
-	defer context.AfterFunc(ctx, func() { l.control.BeginShutdown() })()
+	select {
+	case <-l.server.Serving():
+		l.takeOver(passed)
+	case err := <-served:
+		served <- err
+	}
+	defer l.notifyServing(until)()
+	defer context.AfterFunc(until, func() { l.control.BeginShutdown() })()
 	l.keepLastGood(l.served(), l.startedAt)
 	waitForUpdates := l.startUpdates(ctx)
+	successor := l.handleRequests(ctx, served)
+	if successor != nil {
+		defer successor.Close()
+		defer l.forwardReloads(successor)()
+		stop()
+	}
+	err := <-served
+	waitForUpdates()
+	l.shutdown()                     // while the prober still has the state to save
+	l.currentGeneration().unfollow() // the files stay open: API requests may still use them
+	l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readGCPauses().since(before))
+	return err
+}
+
+// handleRequests reloads and upgrades until the server has stopped, or another process has taken over, which it
+// returns. During an upgrade it reloads nothing: a reload could change the sockets.
+func (l *instance) handleRequests(ctx context.Context, served chan error) *handover.Successor {
 	keys := newKeyKeeper()
 	defer keys.timer.Stop()
+	var upgraded <-chan *upgrading // nil: no upgrade is under way
+	hangups := l.Reload
 	for {
 		select {
 		case <-keys.timer.C:
 			l.updateKeys(ctx, keys)
 		case err := <-served:
-			waitForUpdates()
-			l.shutdown()                     // while the prober still has the state to save
-			l.currentGeneration().unfollow() // the files stay open: API requests may still use them
-			l.Logger.Info("stopped", "counted", l.server.Counters(), "pauses", readGCPauses().since(before))
-			return err
-		case <-l.Reload:
+			served <- err
+			l.abandonUpgrade(ctx, upgraded)
+			return nil
+		case <-hangups:
 			l.handleReload(ctx, control.ReloadRequest{})
 		case request := <-l.control.Requests():
+			if upgraded != nil {
+				request.Answer(control.ReloadOutcome{Err: control.ErrUpgrading})
+				continue
+			}
 			l.handleReload(ctx, request)
+		case <-l.Upgrade:
+			upgraded, hangups = l.beginUpgrade(ctx, upgraded, control.UpgradeRequest{})
+		case request := <-l.control.Upgrades():
+			upgraded, hangups = l.beginUpgrade(ctx, upgraded, request)
+		case u := <-upgraded:
+			if l.finishUpgrade(ctx, u) {
+				return u.successor
+			}
+			upgraded, hangups = nil, l.Reload
 		}
 	}
 }

@@ -11,6 +11,7 @@ const (
 	NotifyReloading = "RELOADING=1" // a reload has begun; NotifyReady follows in any case
 	NotifyStopping  = "STOPPING=1"
 	NotifyWatchdog  = "WATCHDOG=1" // the prober works
+	notifyMainPID   = "MAINPID="   // another process has taken over
 )
 
 func (l *instance) notify(state string) {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
@@ -53,7 +54,7 @@ func (l *instance) open(b *services, cfg *config.Config) (err error) {
 	}
 	if l.adminListener != nil && l.adminListener.Configured == cfg.Admin.Listen {
 		b.adminListener = l.adminListener
-	} else if b.adminListener, err = listener.Open(cfg.Admin.Listen, l.adminListener, l.Logger); err != nil {
+	} else if b.adminListener, err = listener.Open(cfg.Admin.Listen, l.adminListener, l.Inherited, l.Logger); err != nil {
 		return &BindError{err}
 	}
 	return nil
@@ -125,23 +126,42 @@ func (l *instance) waitOrLog(ended <-chan struct{}, what string) {
 	}
 }
 
-// restoreState creates the prober and the tracker from the saved state of the previous process.
-func (l *instance) restoreState(folder *state.Dir) {
+// restoreState creates the prober and the tracker from the state of the previous process: what it passed, or else what
+// it saved.
+func (l *instance) restoreState(folder *state.Dir, passed *inheritance) error {
 	options, tracking := health.Options{Logger: l.Logger, Observer: l.Observer}, discovery.Options{Logger: l.Logger}
 	var cursors map[string]uint64
-	if folder != nil {
-		m, aside := readState(folder, l.Logger)
-		l.control.SetQuarantined(aside)
-		if m != nil {
-			options.Saved, tracking.Remembered = m.Verdicts, m.Targets
-			l.control.Events().Restore(m.Events)
-			cursors = m.Notified
-			l.control.Restore(control.Restored{Overrides: m.Overrides, Ejections: m.Ejections, Loads: m.Loads})
-		}
+	m, err := l.previousState(folder, passed)
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		options.Saved, tracking.Remembered = m.Verdicts, m.Targets
+		l.control.Events().Restore(m.Events)
+		cursors = m.Notified
+		l.control.Restore(control.Restored{Overrides: m.Overrides, Ejections: m.Ejections, Loads: m.Loads})
 	}
 	l.notifier = notify.New(notify.Options{Events: l.control.Events(), Logger: l.Logger, Cursors: cursors})
 	l.prober, l.tracker = health.NewProber(options), discovery.New(tracking)
 	l.control.Use(l.prober, l.notifier)
+	return nil
+}
+
+// previousState returns the state of the previous process; nil: there is none.
+func (l *instance) previousState(folder *state.Dir, passed *inheritance) (*savedState, error) {
+	if passed != nil {
+		m, err := decodeState(passed.State)
+		if err != nil {
+			return nil, fmt.Errorf("the state of the previous process: %w", err)
+		}
+		return m, nil
+	}
+	if folder == nil {
+		return nil, nil
+	}
+	m, aside := readState(folder, l.Logger)
+	l.control.SetQuarantined(aside)
+	return m, nil
 }
 
 // stopWriter writes the state once more; nil is a no-op.

@@ -53,8 +53,11 @@ func (l *instance) bindFirst(cfg *config.Config) error {
 }
 
 // bindAdmin binds the socket for the API and answers at once: until the server serves, with the
-// progress of the start.
+// progress of the start. While another process still answers, openServices opens the socket later.
 func (l *instance) bindAdmin(cfg *config.Config) error {
+	if l.Predecessor != nil {
+		return nil
+	}
 	asked := cfg.Admin.Listen
 	if l.adminListener == nil || l.adminListener.Configured != asked || l.Admin == nil {
 		l.adminListener.Close()
@@ -62,7 +65,7 @@ func (l *instance) bindAdmin(cfg *config.Config) error {
 		if l.Admin == nil || !asked.IsValid() {
 			return nil
 		}
-		opened, err := listener.Open(asked, nil, l.Logger)
+		opened, err := listener.Open(asked, nil, l.Inherited, l.Logger)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 
 // listener is one address that receives queries. The server's lock guards it.
 //
-// The number of its workers never changes: closing a socket that shares its port would lose
+// The number of its workers does not change once it is started: closing a socket that shares its port would lose
 // packets that the kernel has just assigned to it.
 type listener struct {
 	server  *Server
@@ -22,6 +22,10 @@ type listener struct {
 	tcp     *tcpListener
 	udp     []*udpWorker
 	started bool
+
+	// Of sockets inherited from a process that still answers: it has another number of workers.
+	missing int            // the number of workers to add at start, because a new socket gets packets at once
+	surplus []*net.UDPConn // to leave to the other process at start
 }
 
 // newListener binds asked, with one UDP socket for each worker if the system can share a port. It
@@ -55,13 +59,22 @@ func overlapping(asked netip.AddrPort, listeners []*listener) []*listener {
 	})
 }
 
-// listenUDP binds a UDP socket for each worker.
+// listenUDP binds a UDP socket for each worker, unless it inherits sockets.
 func (l *listener) listenUDP(workers int) error {
 	if !reusePort {
 		workers = 1
 	}
 	defer l.warnOfSmallBuffers()
-	for range workers {
+	inherited, err := l.inheritUDP(workers)
+	if err != nil || inherited {
+		return err
+	}
+	return l.addWorkers(workers)
+}
+
+// addWorkers binds a UDP socket for each of some more workers.
+func (l *listener) addWorkers(count int) error {
+	for range count {
 		conn, err := listenUDP(l.addr)
 		if err != nil {
 			return fmt.Errorf("listen on %s, UDP: %w", l.asked, err)
@@ -91,6 +104,7 @@ func (l *listener) start() {
 		return
 	}
 	l.started = true
+	l.adjustWorkers()
 	go l.tcp.run()
 	for _, w := range l.udp {
 		go w.run()
@@ -128,6 +142,9 @@ func (l *listener) close() {
 	l.tcp.close(l.started)
 	for _, w := range l.udp {
 		w.close(l.started)
+	}
+	for _, conn := range l.surplus {
+		_ = conn.Close()
 	}
 }
 

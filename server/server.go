@@ -15,9 +15,11 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"meridian/config"
+	"meridian/handover"
 	"meridian/server/answer"
 	"meridian/snapshot"
 )
@@ -26,6 +28,10 @@ import (
 type Options struct {
 	Logger *slog.Logger  // nil: no logging
 	Draw   func() uint64 // the random draw of each query, safe for concurrent use; nil: a fast source for each worker
+
+	// Inherited are sockets of another process, to use instead of new ones; nil: none. That process may still use
+	// them, and ends when this one serves.
+	Inherited *handover.Sockets
 }
 
 // Server answers from its current snapshot. Its methods are safe for concurrent use; Listen and
@@ -38,6 +44,7 @@ type Server struct {
 	tcpSlots   *tcpSlots
 	tcpBuffers tcpBuffers
 	postponed  chan *postponed // UDP queries that wait for signatures
+	serving    chan struct{}   // closed when all sockets are read
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests
 
@@ -45,7 +52,8 @@ type Server struct {
 	listeners []*listener
 	listening bool
 	started   bool
-	closed    bool // it was closed before it served, and binds no more
+	closed    bool     // it was closed before it served, and binds no more
+	pass      passFunc // passes TCP connections to another process when this server stops; nil: they end
 }
 
 // New creates a server that answers from snapshot.
@@ -65,7 +73,7 @@ func NewEmpty(o Options) *Server {
 	return &Server{
 		options: o, built: time.Now(), cores: cores,
 		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
-		postponed: make(chan *postponed, maxPostponed),
+		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}),
 	}
 }
 
@@ -113,6 +121,21 @@ func (s *Server) Addrs() []netip.AddrPort {
 	return addrs
 }
 
+// Open returns the sockets, for another process.
+func (s *Server) Open() []handover.Open {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []handover.Open
+	for _, l := range s.listeners {
+		udp := handover.Open{Use: handover.UDP, Address: l.asked}
+		for _, w := range l.udp {
+			udp.Conns = append(udp.Conns, w.conn)
+		}
+		all = append(all, udp, handover.Open{Use: handover.TCP, Address: l.asked, Conns: []syscall.Conn{l.tcp.listener}})
+	}
+	return all
+}
+
 // Serve answers until ctx ends, then drains: it answers the queries already received.
 func (s *Server) Serve(ctx context.Context) error {
 	s.mu.Lock()
@@ -130,6 +153,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		go s.answerPostponed()
 	}
 	s.startLocked()
+	close(s.serving)
 	s.mu.Unlock()
 
 	<-ctx.Done()
@@ -143,6 +167,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	close(s.postponed) // all workers have ended
 	return nil
 }
+
+// Serving returns a channel that is closed when the sockets are read.
+func (s *Server) Serving() <-chan struct{} { return s.serving }
 
 // Swap makes snapshot the current one and returns the old one when no query reads it any more. It
 // listens on new addresses and closes removed ones. If an address cannot be bound, it changes

@@ -105,3 +105,22 @@ func setOptions(raw syscall.RawConn, set func(fd int) error) error {
 	}
 	return failed
 }
+
+// leaveGroup makes the kernel assign no more packets to a socket that shares its port. Those that wait in it stay: the
+// socket is connected to an address that sends nothing, and connected sockets take no part in the distribution. An
+// answer still goes to the address that it names.
+func leaveGroup(conn *net.UDPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return // it is closed
+	}
+	local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
+	var nowhere unix.Sockaddr = &unix.SockaddrInet6{Port: discardPort, Addr: netip.IPv6Loopback().As16()}
+	if local.Is4() {
+		nowhere = &unix.SockaddrInet4{Port: discardPort, Addr: [4]byte{127, 0, 0, 1}}
+	}
+	_ = setOptions(raw, func(fd int) error { return unix.Connect(fd, nowhere) }) // if it fails, packets of this moment may be lost
+}
+
+// discardPort is a port that sends nothing (RFC 863).
+const discardPort = 9

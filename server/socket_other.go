@@ -42,3 +42,6 @@ func setFragments(*net.UDPConn, netip.Addr, uint16) {}
 
 // runBatches falls back to the portable path.
 func (w *udpWorker) runBatches() { w.runPortable() }
+
+// leaveGroup does nothing: no sockets share a port.
+func leaveGroup(*net.UDPConn) {}

@@ -2,8 +2,10 @@ package server
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -39,17 +41,24 @@ type stream struct {
 	conn   *net.TCPConn
 	source netip.Addr
 	port   uint16
-	client netip.Addr                // the client for the limit per client
-	in     []byte                    // received and not answered yet; in small, or in a larger buffer
-	small  []byte                    // streamIn bytes of room
-	idle   time.Time                 // when the read deadline was set
-	end    atomic.Pointer[time.Time] // end of draining; nil: not draining
+	client netip.Addr             // the client for the limit per client
+	in     []byte                 // received and not answered yet; in small, or in a larger buffer
+	small  []byte                 // streamIn bytes of room
+	idle   time.Time              // when the read deadline was set
+	ending atomic.Pointer[ending] // nil: not draining
+	waits  bool                   // run ended while it waited for the client
 	// active is the time of the last whole query, or of the accept, in nanoseconds since the
 	// server was created.
 	active          atomic.Int64
 	inAll, inClient idleEntry // the lock of tcpConns guards them
 	// unpolled is the work since the network was last polled for this connection, see slotWork.
 	unpolled int
+}
+
+// ending says how a connection ends that is not ended by its client.
+type ending struct {
+	at   time.Time // end of draining
+	pass passFunc  // passes the connection to another process; nil: there is none
 }
 
 func newStream(s *Server, conn *net.TCPConn) *stream {
@@ -98,6 +107,7 @@ func (c *stream) receive() bool {
 		}
 		n, err := c.conn.Read(c.in[len(c.in):cap(c.in)])
 		if n == 0 && err != nil {
+			c.waits = errors.Is(err, os.ErrDeadlineExceeded)
 			return false
 		}
 		c.in = c.in[:len(c.in)+n]
@@ -129,7 +139,7 @@ func (c *stream) grow() {
 func (c *stream) keepAlive() {
 	timeout := c.server.Settings().TCP.Idle
 	now := time.Now()
-	if now.Sub(c.idle) < timeout/8 || c.end.Load() != nil {
+	if now.Sub(c.idle) < timeout/8 || c.ending.Load() != nil {
 		return
 	}
 	c.idle = now
@@ -137,18 +147,23 @@ func (c *stream) keepAlive() {
 	c.resetDrainDeadlines()
 }
 
-// drain ends the connection once the received queries are answered, at end at the latest.
-func (c *stream) drain(end time.Time) {
-	c.end.Store(&end)
+// drain ends the connection once the received queries are answered, at the end at the latest, or passes it to another
+// process before it is read again.
+func (c *stream) drain(e ending) {
+	c.ending.Store(&e)
 	c.resetDrainDeadlines()
 }
 
 // resetDrainDeadlines sets the deadlines again if the connection is draining. It must be called after
 // setting another deadline, because draining may have started in between.
 func (c *stream) resetDrainDeadlines() {
-	if end := c.end.Load(); end != nil {
-		_ = c.conn.SetReadDeadline(time.Now().Add(streamDrain))
-		_ = c.conn.SetWriteDeadline(*end)
+	if e := c.ending.Load(); e != nil {
+		until := time.Now().Add(streamDrain)
+		if e.pass != nil {
+			until = longAgo
+		}
+		_ = c.conn.SetReadDeadline(until)
+		_ = c.conn.SetWriteDeadline(e.at)
 	}
 }
 
@@ -240,7 +255,7 @@ func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) 
 // write sends out. It waits only a limited time for a client that does not read; while draining,
 // all writes share one deadline.
 func (c *stream) write(out []byte) bool {
-	if c.end.Load() == nil {
+	if c.ending.Load() == nil {
 		patience := min(writeTime, c.server.Settings().TCP.Idle)
 		_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails only if closed, as Write will
 		c.resetDrainDeadlines()

@@ -24,6 +24,7 @@ const (
 // 7766 6.2).
 type tcpListener struct {
 	server   *Server
+	asked    netip.AddrPort // as configured
 	listener *net.TCPListener
 	next     func() (*net.TCPConn, error) // accepts a connection of listener
 	streams  sync.WaitGroup
@@ -35,7 +36,10 @@ type tcpListener struct {
 // listenTCP binds asked and returns the bound address. The listeners in beside hold the port
 // until they are closed.
 func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListener, netip.AddrPort, error) {
-	listener, err := bindTCP(asked, beside)
+	listener, err := s.inheritTCP(asked)
+	if listener == nil && err == nil {
+		listener, err = bindTCP(asked, beside)
+	}
 	switch {
 	case err != nil && len(beside) > 0:
 		return nil, asked, fmt.Errorf("listen on %s, TCP, in place of %s: %w; restart to change from one to the other", asked, beside[0].asked, err)
@@ -44,6 +48,7 @@ func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListen
 	}
 	t := &tcpListener{
 		server:   s,
+		asked:    asked,
 		listener: listener,
 		next:     listener.AcceptTCP,
 		closing:  make(chan struct{}),
@@ -131,9 +136,12 @@ func (t *tcpListener) logAccepting(f *acceptFailures) {
 	f.count = 0
 }
 
-// accept serves conn. At a limit, it closes the longest-idle connection first.
-func (t *tcpListener) accept(conn *net.TCPConn) {
-	c := newStream(t.server, conn)
+// accept serves a new connection.
+func (t *tcpListener) accept(conn *net.TCPConn) { t.serve(newStream(t.server, conn)) }
+
+// serve serves a connection. At a limit, it closes the longest-idle connection first.
+func (t *tcpListener) serve(c *stream) {
+	conn := c.conn
 	evicted, ok := t.conns.add(c, t.server.Settings().TCP)
 	if !ok {
 		_ = conn.Close()
@@ -147,6 +155,9 @@ func (t *tcpListener) accept(conn *net.TCPConn) {
 	t.server.Count(answer.TcpAccepted, 1)
 	t.streams.Go(func() {
 		c.run()
+		if c.waits {
+			c.passOn(t.asked)
+		}
 		_ = conn.Close()
 		t.conns.remove(c)
 		t.server.Count(answer.TcpClosed, 1)
@@ -168,7 +179,7 @@ func (t *tcpListener) drain(end time.Time) {
 	close(t.closing)
 	_ = t.listener.Close()
 	<-t.done
-	t.conns.close(func(c *stream) { c.drain(end) })
+	t.conns.close(func(c *stream) { c.drain(ending{end, t.server.pass}) })
 }
 
 // close waits for the connections if the listener was running, and closes the socket.

@@ -22,7 +22,7 @@ import (
 // limit makes room. The log is complete when the listener is closed.
 func openTest(t *testing.T, log io.Writer, handler http.HandlerFunc) *Listener {
 	t.Helper()
-	d, err := Open(netip.MustParseAddrPort("127.0.0.1:0"), nil, slog.New(slog.NewTextHandler(log, nil)))
+	d, err := Open(netip.MustParseAddrPort("127.0.0.1:0"), nil, nil, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

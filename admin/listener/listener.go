@@ -4,6 +4,7 @@ package listener
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"meridian/handover"
 	"meridian/server"
 )
 
@@ -36,9 +38,41 @@ type Listener struct {
 	served     chan struct{} // closed when http stops serving; nil: it never served
 }
 
-// Open binds asked. The port may still be held by before until that is closed; before is nil if
-// there is none. Serve starts answering.
-func Open(asked netip.AddrPort, before *Listener, log *slog.Logger) (*Listener, error) {
+// Open binds asked, or takes its inherited socket. The port may still be held by before until that is closed; before is
+// nil if there is none. Serve starts answering.
+func Open(asked netip.AddrPort, before *Listener, inherited *handover.Sockets, log *slog.Logger) (*Listener, error) {
+	bound, err := inherit(asked, inherited)
+	if bound == nil && err == nil {
+		bound, err = bind(asked, before)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newListener(asked, bound, log), nil
+}
+
+// inherit returns the inherited socket of asked; nil: there is none.
+func inherit(asked netip.AddrPort, inherited *handover.Sockets) (*net.TCPListener, error) {
+	files := inherited.Take(handover.API, asked)
+	if len(files) == 0 {
+		return nil, nil
+	}
+	l, err := net.FileListener(files[0])
+	for _, f := range files {
+		_ = f.Close() // l has a descriptor of its own
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inherited socket of %s for the API: %w", asked, err)
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("inherited socket of %s for the API: it is not of TCP but of %s", asked, l.Addr().Network()), l.Close())
+	}
+	return tcp, nil
+}
+
+// bind opens a socket at asked.
+func bind(asked netip.AddrPort, before *Listener) (*net.TCPListener, error) {
 	var config net.ListenConfig
 	if before != nil && before.Configured.Port() == asked.Port() && asked.Port() != 0 {
 		raw, err := before.listener.SyscallConn()
@@ -54,7 +88,11 @@ func Open(asked netip.AddrPort, before *Listener, log *slog.Logger) (*Listener, 
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s for the API: %w", asked, err)
 	}
-	d := &Listener{Configured: asked, listener: listener.(*net.TCPListener)} // the network is always tcp
+	return listener.(*net.TCPListener), nil // the network is always tcp
+}
+
+func newListener(asked netip.AddrPort, bound *net.TCPListener, log *slog.Logger) *Listener {
+	d := &Listener{Configured: asked, listener: bound}
 	d.limit = newLimitListener(d.listener, log)
 	d.http = &http.Server{
 		Handler:           d,
@@ -67,7 +105,15 @@ func Open(asked netip.AddrPort, before *Listener, log *slog.Logger) (*Listener, 
 		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	return d, nil
+	return d
+}
+
+// Sockets returns the socket, for another process. That of nil is none.
+func (d *Listener) Sockets() []handover.Open {
+	if d == nil {
+		return nil
+	}
+	return []handover.Open{{Use: handover.API, Address: d.Configured, Conns: []syscall.Conn{d.listener}}}
 }
 
 // Serve switches to handler, and for new connections to security, and starts answering on the first call.

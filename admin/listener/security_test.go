@@ -57,7 +57,7 @@ func serveSecurely(t *testing.T, cfg config.Admin) *Listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Open(netip.MustParseAddrPort("127.0.0.1:0"), nil, slog.New(slog.DiscardHandler))
+	d, err := Open(netip.MustParseAddrPort("127.0.0.1:0"), nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"meridian/config"
 	"meridian/control"
 	"meridian/daemon"
+	"meridian/handover"
 	"meridian/snapshot"
 	"meridian/telemetry"
 )
@@ -29,8 +30,9 @@ query, unless it has no zones or fewer than half of the served names. The errors
 printed to stderr, and the old configuration keeps serving. With state, the serving configuration is
 saved there with its files: if FILE is invalid at start, or has no zones or fewer than half of the
 names, serve starts with the last good configuration and reports that in the log, in status and at
-/readyz; --strict exits with 1 instead, --allow-removal accepts fewer names. On SIGTERM and SIGINT, serve
-answers the queries that it has received and exits.
+/readyz; --strict exits with 1 instead, --allow-removal accepts fewer names. SIGUSR2 starts
+the program again, which takes over, as meridian upgrade does. On SIGTERM and SIGINT, serve answers the
+queries that it has received and exits.
 
 Exit: 0 after SIGTERM; 1 on an error in the configuration; 2 if an address cannot be bound.`
 
@@ -91,9 +93,15 @@ func (o *serveOptions) folders() []string {
 func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	hangups := make(chan os.Signal, 1)
+	predecessor, err := handover.Inherit()
+	if err != nil {
+		return err
+	}
+	hangups, upgrades := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	notifyUpgrade(upgrades)
+	defer signal.Stop(upgrades)
 	log := newAsyncWriter(stderr)
 	defer log.close()
 	logger := slog.New(slog.NewTextHandler(log, nil))
@@ -106,12 +114,13 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 			return loadDocuments(d, o.builder(b))
 		},
 		LastGood: &daemon.LastGood{
-			Paths: o.paths, Folders: o.folders, Strict: o.strict, AllowRemoval: o.allowRemoval,
+			Paths: o.paths, Folders: o.folders, Strict: o.strict || predecessor != nil, AllowRemoval: o.allowRemoval,
 			Load: func(copied *config.Copy, b snapshot.Builder) (*snapshot.Snapshot, error) {
 				return loadCopy(copied, o.builder(b), log)
 			},
 		},
-		Reload: hangups,
+		Reload: hangups, Upgrade: upgrades, Program: programPath(), Version: buildVersion(),
+		Predecessor: predecessor, Inherited: inheritedFrom(predecessor),
 		Notify: notifyManager, Watchdog: watchdog(),
 		Admin:    adminHandler(metrics),
 		Observer: metrics.Observer(),

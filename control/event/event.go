@@ -23,12 +23,13 @@ const (
 	Override = "override"  // an override was set, removed, or expired
 	Config   = "config"    // a configuration was loaded or rejected
 	DNSSEC   = "dnssec"    // a key was made, or its life changed
+	Upgrade  = "upgrade"   // another process took over, or could not
 	Audit    = "audit"     // a change through the API: by a user, from an address
 )
 
 // Kinds returns the kinds of events, in the order of the manual.
 func Kinds() []string {
-	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Audit}
+	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Audit}
 }
 
 // Severity says how urgent an event is.

@@ -1,0 +1,45 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"meridian/control"
+)
+
+// UpgradeRequest is the body of POST /v1/upgrade.
+type UpgradeRequest struct {
+	// Timeout is the time in which the new process must answer queries; 0: control.DefaultUpgradeTimeout.
+	Timeout Duration `json:"timeout,omitzero"`
+}
+
+// upgrade starts the program again and answers when the new process serves. That process has the state of this one, so
+// it records the change; a failed one is recorded here.
+func (a *api) upgrade(w http.ResponseWriter, r *http.Request) {
+	var asked UpgradeRequest
+	if r.ContentLength != 0 && !read(w, r, &asked) {
+		return
+	}
+	timeout := time.Duration(asked.Timeout)
+	if timeout != 0 && (timeout < time.Second || timeout > control.MaxUpgradeTimeout) {
+		problem(w, http.StatusBadRequest, fmt.Sprintf("timeout: %v is out of range", timeout), fmt.Sprintf("1s to %v", control.MaxUpgradeTimeout))
+		return
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(control.MaxUpgradeTimeout + time.Minute))
+	seen := &statusWriter{ResponseWriter: w, code: http.StatusOK}
+	audit := seen.audit(r, "upgrade", "", "")
+	done, err := a.control.Upgrade(r.Context(), control.UpgradeRequest{Timeout: timeout, Audit: &audit})
+	var refused *control.RequestError
+	switch {
+	case err == nil:
+		answer(w, http.StatusOK, done)
+		return
+	case errors.As(err, &refused):
+		writeError(seen, refused)
+	default:
+		problem(seen, http.StatusConflict, "the old process keeps serving: "+err.Error(), "correct the cause, then try again")
+	}
+	a.control.RecordAudit(seen.audit(r, "upgrade", "", ""))
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meridian/admin"
+	"meridian/control"
+	"meridian/handover"
+)
+
+// upgradeHelp is the text of --help of meridian upgrade.
+const upgradeHelp = `Upgrade makes a running server start its program again, and waits until the new process has taken over.
+Replace the file of the program first. The new process loads the configuration, gets the sockets, health
+states, overrides and events of the old one, and answers; then the old one ends. No query is lost. SIGUSR2
+does the same.
+
+If the new process crashes, has an invalid configuration or does not answer queries within --timeout, the
+old one keeps serving, and upgrade prints the reason.
+
+Exit: 0; 1 if the old process keeps serving or there is no server.`
+
+func upgradeCommand() *cobra.Command {
+	c := servers{client: client{timeout: control.MaxUpgradeTimeout}}
+	var output outputFlag
+	var timeout time.Duration
+	command := &cobra.Command{
+		Use:   "upgrade",
+		Short: "Replace a running server by its new program, without a lost query",
+		Long:  upgradeHelp,
+		Example: `  install -m 755 meridian-new /usr/bin/meridian && meridian upgrade
+  meridian upgrade --timeout 5m                a configuration that takes long to load`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if timeout < time.Second || timeout > control.MaxUpgradeTimeout {
+				return fmt.Errorf("--timeout: %v is out of range; 1s to %v", timeout, control.MaxUpgradeTimeout)
+			}
+			return c.each(command.OutOrStdout(), output, func(out io.Writer) error {
+				var done control.Upgraded
+				request := admin.UpgradeRequest{Timeout: admin.Duration(timeout)}
+				if err := c.call(command.Context(), http.MethodPost, "/v1/upgrade", nil, request, &done); err != nil {
+					return err
+				}
+				if output == outputJSON {
+					return printJSON(out, done)
+				}
+				fmt.Fprintf(out, "upgraded from %s to %s in %v: process %d serves in place of %d\n",
+					done.PreviousVersion, done.Version, done.Took.Round(time.Millisecond), done.PID, done.PreviousPID)
+				return nil
+			})
+		},
+	}
+	addServersFlags(command, &c)
+	addOutputFlag(command, &output)
+	command.Flags().DurationVar(&timeout, "timeout", control.DefaultUpgradeTimeout, "`TIME` in which the new process must answer queries")
+	return command
+}
+
+// programPath returns the path that an upgrade starts. It is the one that this process was started by, not the file
+// that a symbolic link led to: the link may lead to another version by then.
+func programPath() string {
+	running, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	started, err := exec.LookPath(os.Args[0])
+	if err == nil {
+		started, err = filepath.Abs(started)
+	}
+	if err != nil || !sameProgram(started, running) {
+		return running
+	}
+	return started
+}
+
+func sameProgram(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
+}
+
+// inheritedFrom returns the sockets that this process got at its start.
+func inheritedFrom(predecessor *handover.Predecessor) *handover.Sockets {
+	if predecessor == nil {
+		return nil
+	}
+	return predecessor.Sockets
+}

@@ -1,0 +1,222 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"meridian/control"
+	"meridian/control/state"
+	"meridian/handover"
+)
+
+// takeoverTimeout is the time in which a new process that has the state must answer queries: this process refuses
+// changes in it.
+const takeoverTimeout = 30 * time.Second
+
+// upgrading is an upgrade under way.
+type upgrading struct {
+	request   control.UpgradeRequest
+	successor *handover.Successor // nil: it could not be started
+	begun     time.Time
+	loaded    *handover.Loaded
+	err       error
+}
+
+// inheritance is what a process passes to the one that takes over.
+type inheritance struct {
+	State   json.RawMessage `json:"state"`
+	Audit   *control.Audit  `json:"audit,omitempty"` // of the request for the upgrade
+	Version string          `json:"version"`
+	PID     int             `json:"pid"`
+	Begun   time.Time       `json:"begun"`
+}
+
+// beginUpgrade starts an upgrade, unless one is under way. It returns the outcome to wait for, and no signals for a
+// reload: those wait for it.
+func (l *instance) beginUpgrade(ctx context.Context, upgraded <-chan *upgrading, request control.UpgradeRequest) (<-chan *upgrading, <-chan os.Signal) {
+	if upgraded == nil {
+		return l.startUpgrade(ctx, request), nil
+	}
+	request.Answer(control.UpgradeOutcome{Err: control.ErrUpgrading})
+	return upgraded, nil
+}
+
+// abandonUpgrade waits for the end of an upgrade when this process stops, which ends the new one.
+func (l *instance) abandonUpgrade(ctx context.Context, upgraded <-chan *upgrading) {
+	if upgraded == nil {
+		return
+	}
+	if u := <-upgraded; l.finishUpgrade(ctx, u) { // it was faster
+		_ = u.successor.Signal(os.Interrupt)
+	}
+}
+
+// startUpgrade starts the program again. The returned channel delivers when the new process answers queries, or why it
+// does not. Until then no reload may change the sockets.
+func (l *instance) startUpgrade(ctx context.Context, request control.UpgradeRequest) <-chan *upgrading {
+	u, done := &upgrading{request: request, begun: time.Now()}, make(chan *upgrading, 1)
+	sockets := append(l.server.Open(), l.adminListener.Sockets()...)
+	timeout := request.Timeout
+	if timeout == 0 {
+		timeout = control.DefaultUpgradeTimeout
+	}
+	l.Logger.Info("upgrade started", "program", l.Program, "timeout", timeout)
+	go func() {
+		ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the new process did not answer queries within %v, and was ended", timeout))
+		defer cancel()
+		u.err = l.upgrade(ctx, u, sockets)
+		done <- u
+	}()
+	return done
+}
+
+// upgrade starts the new process and lets it take over; an error leaves this one as it was.
+func (l *instance) upgrade(ctx context.Context, u *upgrading, sockets []handover.Open) (err error) {
+	if l.Program == "" {
+		return errors.New("this server was not started by a command, and cannot start itself again")
+	}
+	if os.Getpid() == 1 {
+		return errors.New("process 1 of a container cannot be replaced, because its end stops the container: start another container instead")
+	}
+	if u.successor, err = handover.Start(l.Program, sockets); err != nil {
+		return fmt.Errorf("cannot start %s: %w", l.Program, err)
+	}
+	defer func() {
+		if err != nil {
+			u.successor.Kill()
+		}
+	}()
+	if u.loaded, err = u.successor.AwaitLoaded(ctx); err != nil {
+		return err
+	}
+	if u.loaded.Hash != l.currentGeneration().Hash {
+		if err := l.control.CheckFrozen(""); err != nil {
+			return fmt.Errorf("the configuration has changed: %w", err)
+		}
+	}
+	return l.passState(ctx, u)
+}
+
+// passState passes the state and waits until the new process answers queries. From the state on, this process changes
+// nothing, unless that fails.
+func (l *instance) passState(ctx context.Context, u *upgrading) (err error) {
+	resume := l.suspend()
+	defer func() {
+		if err != nil {
+			u.successor.Kill() // it may hold the lock of the state directory
+			resume()
+		}
+	}()
+	content, err := l.stateContent()
+	if err != nil {
+		return err
+	}
+	passed, err := json.Marshal(inheritance{State: content, Audit: u.request.Audit, Version: l.Version, PID: os.Getpid(), Begun: u.begun})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, takeoverTimeout,
+		fmt.Errorf("the new process loaded the configuration, did not answer queries within %v after that, and was ended", takeoverTimeout))
+	defer cancel()
+	return u.successor.Continue(ctx, passed)
+}
+
+// suspend makes the state final: it refuses changes, writes the state and unlocks its directory for the new process.
+func (l *instance) suspend() (resume func()) {
+	l.control.Suspend()
+	l.awaitLastGood()
+	k := l.control.SwapWriter(nil)
+	l.stopWriter(k)
+	return func() {
+		if k != nil {
+			l.control.SwapWriter(state.Start(state.NewDir(k.Dir().Path()), l.stateContent, l.prober.Changes(), l.Logger))
+		}
+		l.control.Resume()
+	}
+}
+
+// finishUpgrade reports the outcome of an upgrade. It returns true if the new process answers queries.
+func (l *instance) finishUpgrade(ctx context.Context, u *upgrading) bool {
+	if u.err != nil {
+		if ctx.Err() == nil { // at shutdown the result is not needed
+			l.control.RecordUpgradeFailure(l.Program, u.err)
+		}
+		u.request.Answer(control.UpgradeOutcome{Err: u.err})
+		return false
+	}
+	l.server.PassConnections(u.successor.Pass)
+	pid := u.successor.PID()
+	l.notify(fmt.Sprintf("%s%d", notifyMainPID, pid))
+	took := time.Since(u.begun)
+	l.Logger.Info("the new process answers; this one ends", "pid", pid, "version", u.loaded.Version, "took", took.Round(time.Millisecond))
+	u.request.Answer(control.UpgradeOutcome{Upgraded: &control.Upgraded{
+		Version: u.loaded.Version, PID: pid, PreviousVersion: l.Version, PreviousPID: os.Getpid(), Took: took,
+	}})
+	return true
+}
+
+// forwardReloads sends the signals for a reload that come while this process ends to the one that has taken over. Its
+// callers get an error.
+func (l *instance) forwardReloads(to *handover.Successor) (end func()) {
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-l.Reload:
+				_ = to.Signal(s) // fails if it has ended
+			case request := <-l.control.Requests():
+				request.Answer(control.ReloadOutcome{Err: control.ErrUpgrading})
+			case request := <-l.control.Upgrades():
+				request.Answer(control.UpgradeOutcome{Err: control.ErrUpgrading})
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// withFirst returns an error that names the first of the errors that it stands for.
+func withFirst(err error) error {
+	if first := errorsIn(err)[0]; first.Error() != err.Error() {
+		return fmt.Errorf("%w: %w", err, first)
+	}
+	return err
+}
+
+// inherit waits for what the previous process passes to this one; nil: there is none.
+func (l *instance) inherit(hash string) (*inheritance, error) {
+	if l.Predecessor == nil {
+		return nil, nil
+	}
+	passed, err := l.Predecessor.Loaded(handover.Loaded{Version: l.Version, Hash: hash})
+	if err != nil {
+		return nil, err
+	}
+	i := new(inheritance)
+	if err := json.Unmarshal(passed, i); err != nil {
+		return nil, fmt.Errorf("the state of the previous process does not parse: %w", err)
+	}
+	return i, nil
+}
+
+// takeOver makes the previous process end, once this one answers queries.
+func (l *instance) takeOver(i *inheritance) {
+	if i == nil {
+		return
+	}
+	go l.Predecessor.Receive(l.server.Adopt)
+	if err := l.Predecessor.Ready(); err != nil {
+		l.Logger.Warn("cannot report to the previous process that this one answers; end it if it does not end", "previous_pid", i.PID, "error", err)
+	}
+	l.control.RecordUpgrade(&control.Upgraded{
+		Version: l.Version, PID: os.Getpid(), PreviousVersion: i.Version, PreviousPID: i.PID, Took: time.Since(i.Begun),
+	})
+	if i.Audit != nil {
+		l.control.RecordAudit(*i.Audit)
+	}
+}

@@ -1,0 +1,78 @@
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// connection is a TCP connection that is passed, as the packet that its descriptor comes with.
+type connection struct {
+	at       netip.AddrPort // the address that it was accepted at, as configured
+	received []byte         // and not answered
+}
+
+// maxReceived is the largest part of a query that is passed: a whole one with its length.
+const maxReceived = 2 + 1<<16
+
+// encode returns the packet: the length of the address, the address, and the bytes.
+func (c *connection) encode() ([]byte, error) {
+	address, err := c.at.MarshalBinary()
+	if err != nil || len(address) > 255 || len(c.received) > maxReceived {
+		return nil, fmt.Errorf("connection at %s with %d bytes cannot be passed", c.at, len(c.received))
+	}
+	return append(append([]byte{byte(len(address))}, address...), c.received...), nil
+}
+
+// decodeConnection is the reverse of encode.
+func decodeConnection(packet []byte) (c connection, err error) {
+	if len(packet) == 0 || len(packet) < 1+int(packet[0]) {
+		return c, errors.New("the packet of a passed connection is too short")
+	}
+	rest := packet[1:]
+	if err := c.at.UnmarshalBinary(rest[:packet[0]]); err != nil {
+		return c, fmt.Errorf("address of a passed connection: %w", err)
+	}
+	c.received = rest[packet[0]:]
+	return c, nil
+}
+
+// Pass passes a TCP connection, with what was received and not answered. The caller still closes its own descriptor.
+func (s *Successor) Pass(at netip.AddrPort, conn *net.TCPConn, received []byte) error {
+	packet, err := (&connection{at, received}).encode()
+	if err != nil {
+		return err
+	}
+	file, err := duplicate(conn)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return sendDescriptor(s.connections, packet, file)
+}
+
+// Receive calls adopt with each connection that the predecessor passes, until that has ended.
+func (p *Predecessor) Receive(adopt func(at netip.AddrPort, conn *net.TCPConn, received []byte)) {
+	defer p.connections.Close()
+	buffer := make([]byte, 256+maxReceived)
+	for {
+		n, file, err := receiveDescriptor(p.connections, buffer)
+		if err != nil {
+			return
+		}
+		passed, err := decodeConnection(buffer[:n])
+		switch {
+		case file == nil:
+			continue
+		case err != nil:
+			_ = file.Close()
+			continue
+		}
+		conn, err := net.FileConn(file)
+		_ = file.Close()
+		if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+			adopt(passed.at, tcp, passed.received)
+		}
+	}
+}

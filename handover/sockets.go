@@ -1,0 +1,86 @@
+// Package handover passes the open sockets of one process to the next, so that no query is lost between them: a packet
+// or connection that waits in a socket is received by one process or the other.
+//
+//	upgrade            the running process starts the next one: Start and Successor in the first, Inherit and
+//	                   Predecessor in the second
+//	service manager    systemd opens the sockets, or keeps them from one process to the next: FromServiceManager, Keep
+//
+// The package knows neither what the sockets are used for nor what the state is that it passes.
+package handover
+
+import (
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+// Use is what a socket is used for.
+type Use string
+
+// The uses of sockets.
+const (
+	UDP Use = "udp" // queries
+	TCP Use = "tcp" // queries
+	API Use = "api"
+)
+
+// Open holds the open sockets of this process for one address and use. Several share a UDP port.
+type Open struct {
+	Use     Use
+	Address netip.AddrPort // as configured: port 0 is still 0
+	Conns   []syscall.Conn
+}
+
+// Sockets are sockets that this process inherited and does not use yet. Its methods are safe for concurrent use; those
+// of nil find nothing.
+type Sockets struct {
+	mu     sync.Mutex
+	groups []group
+}
+
+// group holds the inherited sockets of one address and use.
+type group struct {
+	use     Use
+	address netip.AddrPort
+	files   []*os.File
+}
+
+// Take returns the sockets of an address, and leaves them to the caller. Call it once for each address: with port 0,
+// several groups have the same one, and each call returns the next.
+func (s *Sockets) Take(use Use, address netip.AddrPort) []*os.File {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.groups, func(g group) bool { return g.use == use && g.address == address })
+	if i < 0 {
+		return nil
+	}
+	files := s.groups[i].files
+	s.groups = slices.Delete(s.groups, i, i+1)
+	return files
+}
+
+// Close closes the sockets that remain, and returns their addresses.
+func (s *Sockets) Close() (unused []netip.AddrPort) {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.groups {
+		unused = append(unused, g.address)
+		closeAll(g.files)
+	}
+	s.groups = nil
+	return unused
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // another process, or the kernel, has the socket
+	}
+}

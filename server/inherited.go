@@ -1,0 +1,98 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"meridian/handover"
+)
+
+// inheritTCP returns the inherited TCP socket of asked; nil: there is none.
+func (s *Server) inheritTCP(asked netip.AddrPort) (*net.TCPListener, error) {
+	files := s.options.Inherited.Take(handover.TCP, asked)
+	if len(files) == 0 {
+		return nil, nil
+	}
+	defer closeAll(files)
+	l, err := net.FileListener(files[0])
+	if err != nil {
+		return nil, fmt.Errorf("inherited socket: %w", err)
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("the inherited socket is not of TCP but of %s", l.Addr().Network()), l.Close())
+	}
+	return tcp, nil
+}
+
+// inheritUDP makes a worker of each inherited UDP socket, at most the given number. It returns false if there is none.
+//
+//	sockets       workers
+//	fewer         the others are added at start
+//	more          the others are left to the other process, which answers what waits in them
+func (l *listener) inheritUDP(workers int) (bool, error) {
+	files := l.server.options.Inherited.Take(handover.UDP, l.asked)
+	if len(files) == 0 {
+		return false, nil
+	}
+	defer closeAll(files)
+	for i, f := range files {
+		conn, err := inheritedUDP(f, l.addr)
+		if err != nil {
+			return false, fmt.Errorf("listen on %s, UDP: inherited socket: %w", l.asked, err)
+		}
+		if i < workers {
+			l.udp = append(l.udp, newUDPWorker(l.server, conn, l.addr.Addr()))
+		} else {
+			l.surplus = append(l.surplus, conn)
+		}
+	}
+	l.missing = max(0, workers-len(files))
+	return true, nil
+}
+
+// inheritedUDP prepares a socket like listenUDP.
+func inheritedUDP(f *os.File, addr netip.AddrPort) (*net.UDPConn, error) {
+	c, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := c.(*net.UDPConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("it is not of UDP but of %s", c.LocalAddr().Network()), c.Close())
+	}
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = prepareUDP("", "", raw)
+	}
+	if err == nil {
+		err = completeUDP(conn, addr.Addr())
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// adjustWorkers makes the number of workers that of the configuration, when the listener starts to answer.
+func (l *listener) adjustWorkers() {
+	if err := l.addWorkers(l.missing); err != nil {
+		l.server.options.Logger.Warn("UDP workers cannot be added; fewer share the queries",
+			"listen", l.asked.String(), "workers", len(l.udp), "error", err, "hint", "a socket of another user must be opened with ReusePort=, once for each worker")
+	}
+	l.missing = 0
+	for _, conn := range l.surplus {
+		leaveGroup(conn)
+		_ = conn.Close() // the other process has it
+	}
+	l.surplus = nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"net"
+	"net/netip"
+)
+
+// passFunc passes a TCP connection to another process: the address that it was accepted at, as configured, and what
+// was received and not answered.
+type passFunc func(at netip.AddrPort, conn *net.TCPConn, received []byte) error
+
+// PassConnections makes the server pass its TCP connections to another process when it stops, each between two queries.
+// So a client does not notice the change.
+func (s *Server) PassConnections(pass func(at netip.AddrPort, conn *net.TCPConn, received []byte) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pass = pass
+}
+
+// passOn passes a connection that waits for its client. If that fails, the connection is closed, and the client asks
+// again.
+func (c *stream) passOn(at netip.AddrPort) {
+	if e := c.ending.Load(); e != nil && e.pass != nil {
+		_ = e.pass(at, c.conn, c.in) // the other process has ended
+	}
+}
+
+// Adopt serves a connection that another process has passed. It is closed if this server does not listen at its
+// address.
+func (s *Server) Adopt(at netip.AddrPort, conn *net.TCPConn, received []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		if l.asked == at && l.started {
+			c := newStream(s, conn)
+			c.in = append(c.in, received...)
+			l.tcp.serve(c)
+			return
+		}
+	}
+	_ = conn.Close()
+}
