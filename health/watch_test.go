@@ -284,7 +284,7 @@ func TestEveryFieldIsPartOfFingerprint(t *testing.T) {
 	walk = func(c *config.Check, v reflect.Value) {
 		for i := range v.NumField() {
 			name, f := v.Type().Field(i).Name, v.Field(i)
-			if f.Type() == reflect.TypeFor[config.CheckTLS]() || f.Type() == reflect.TypeFor[config.FlapDamping]() || f.Type() == reflect.TypeFor[config.IdleProbing]() {
+			if f.Type() == reflect.TypeFor[config.CheckTLS]() || f.Type() == reflect.TypeFor[config.FlapDamping]() || f.Type() == reflect.TypeFor[config.IdleProbing]() || f.Type() == reflect.TypeFor[config.Quorum]() {
 				walk(c, f)
 				continue
 			}
