@@ -69,6 +69,9 @@ type Server struct {
 	ECS     bool             // use EDNS Client Subnet (RFC 7871) when a query carries it
 	TCP     TCP
 
+	Cookies              Cookies
+	UDPSizeWithoutCookie int // largest UDP answer to a query without a valid cookie, 512 to 4096; 0: UDPSize
+
 	Resolvers []netip.AddrPort // resolvers for the addresses of members' targets, in this order; empty: those of the system
 }
 
@@ -77,6 +80,13 @@ type TCP struct {
 	Idle      time.Duration // a connection is closed after this time without a query
 	Max       int           // total connections for each listening address
 	PerClient int           // connections of one client address
+}
+
+// Cookies holds the settings of DNS cookies (RFC 7873, 9018).
+type Cookies struct {
+	SecretFile    string // path of a file with secrets, a line of 32 hexadecimal digits each; empty: a random secret
+	SecretFilePos Pos
+	Require       bool // answer BADCOOKIE over UDP to a client that sends cookies and has no valid one
 }
 
 // Admin holds the address and the access token of the HTTP API.

@@ -49,6 +49,7 @@ func (c *Config) eachFile(f func(path *string)) {
 			}
 		}
 	}
+	given(&c.Server.Cookies.SecretFile)
 	given(&c.Admin.TokenFile, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
 	for i := range c.Admin.Tokens {
 		given(&c.Admin.Tokens[i].File)

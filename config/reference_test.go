@@ -28,6 +28,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"The file":               {"?: 1"},
 		"server":                 {"server: {?: 1}"},
 		"server.tcp":             {"server: {tcp: {?: 1}}"},
+		"server.cookies":         {"server: {cookies: {?: 1}}"},
 		"admin":                  {"admin: {?: 1}"},
 		"admin.tls":              {"admin: {tls: {?: 1}}"},
 		"guardrails":             {"guardrails: {?: 1}"},

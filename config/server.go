@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,6 +13,13 @@ import (
 // maxWorkers is the most UDP workers for one address: more than the cores of any machine.
 const maxWorkers = 1024
 
+// The sizes of UDP answers: every client takes the smallest (RFC 1035 2.3.4), and larger ones than the largest are of no
+// use (RFC 6891 6.2.5).
+const (
+	minUDPSize = 512
+	maxUDPSize = 4096
+)
+
 func (d *decoder) server(s *Server) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
@@ -19,9 +27,11 @@ func (d *decoder) server(s *Server) setter {
 			{name: "workers", set: d.integerInRange(&s.Workers, 0, maxWorkers)},
 			{name: "nsid", set: d.identity(&s.NSID)},
 			{name: "version", set: d.identity(&s.Version)},
-			{name: "udp_size", set: d.integerInRange(&s.UDPSize, 512, 4096)},
+			{name: "udp_size", set: d.integerInRange(&s.UDPSize, minUDPSize, maxUDPSize)},
 			{name: "ecs", set: d.flag(&s.ECS)},
 			{name: "tcp", set: d.tcp(&s.TCP)},
+			{name: "cookies", set: d.cookies(&s.Cookies)},
+			{name: "udp_size_without_cookie", set: setValue(&s.UDPSizeWithoutCookie, d.sizeWithoutCookie)},
 			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
 		})
 	}
@@ -38,6 +48,25 @@ func (d *decoder) tcp(t *TCP) setter {
 			{name: "per_client", set: d.integerInRange(&t.PerClient, 1, maxConnections)},
 		})
 	}
+}
+
+func (d *decoder) cookies(c *Cookies) setter {
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "secret_file", set: d.path(&c.SecretFile, &c.SecretFilePos)},
+			{name: "require", set: d.flag(&c.Require)},
+		})
+	}
+}
+
+// sizeWithoutCookie reads 0, which is off, or the size of a UDP answer.
+func (d *decoder) sizeWithoutCookie(n *yaml.Node) (size int, ok bool) {
+	d.integerInRange(&size, 0, maxUDPSize)(n)
+	if size > 0 && size < minUDPSize {
+		d.errorf(n, quote(n.Value)+" is out of range", fmt.Sprintf("0 for off, or %d to %d", minUDPSize, maxUDPSize))
+		return 0, false
+	}
+	return size, true
 }
 
 func (d *decoder) listen(to *[]netip.AddrPort) setter {

@@ -223,12 +223,16 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 func (l *instance) handleRequests(ctx context.Context, served chan error) *handover.Successor {
 	keys := newKeyKeeper()
 	defer keys.timer.Stop()
+	secrets := newSecretKeeper()
+	defer secrets.ticker.Stop()
 	var upgraded <-chan *upgrading // nil: no upgrade is under way
 	hangups := l.Reload
 	for {
 		select {
 		case <-keys.timer.C:
 			l.updateKeys(ctx, keys)
+		case <-secrets.ticker.C:
+			l.updateSecrets(secrets)
 		case err := <-served:
 			served <- err
 			l.abandonUpgrade(ctx, upgraded)

@@ -11,6 +11,7 @@ import (
 	"meridian/health/probe"
 	"meridian/loads"
 	"meridian/pools"
+	"meridian/server/limit"
 	"meridian/zones"
 )
 
@@ -21,8 +22,9 @@ type Snapshot struct {
 	Pools  *pools.Tree
 	Geo    *geo.Locator
 
-	Signing *Signing      // nil: no zone is signed
-	Chains  *zones.Chains // of the zones that deny by NSEC chain; nil: there are none
+	Signing *Signing       // nil: no zone is signed
+	Chains  *zones.Chains  // of the zones that deny by NSEC chain; nil: there are none
+	Cookies *limit.Cookies // nil: no secrets are configured
 }
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
@@ -45,6 +47,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	data, report := zones.Compile(cfg)
 	locator, tree := compilePools(cfg, report, open)
 	signing := openSigning(cfg, report)
+	cookies := openCookies(cfg, report)
 	warnings, err := report.Join()
 	if err != nil {
 		if locator != nil {
@@ -52,7 +55,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 		}
 		return nil, warnings, err
 	}
-	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing}
+	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies}
 	s.Chain()
 	return s, warnings, nil
 }
@@ -69,6 +72,21 @@ func (s *Snapshot) Chain() {
 		}
 	}
 	s.Chains = s.Zones.NewChains(wanted)
+}
+
+// openCookies reads the secrets of cookies. It returns nil if there are none, and adds errors to report.
+func openCookies(cfg *config.Config, report *zones.Report) *limit.Cookies {
+	from := &cfg.Server.Cookies
+	if from.SecretFile == "" {
+		return nil
+	}
+	cookies, err := limit.OpenCookies(from.SecretFile)
+	if err != nil {
+		report.AddError(cfg.ErrorAt(from.SecretFilePos, "server.cookies.secret_file", err.Error(),
+			"write one secret of 32 hexadecimal digits a line into it, such as openssl rand -hex 16 prints"))
+		return nil
+	}
+	return cookies
 }
 
 // opener is geo.Open or a geo.OpenInBackground with a latency table.

@@ -12,6 +12,7 @@ import (
 
 	"meridian/control"
 	"meridian/server/answer"
+	"meridian/server/limit"
 )
 
 // server sends the metrics of the packet path.
@@ -39,6 +40,9 @@ func (c *collection) server(m *control.Measurement) {
 	c.value("slow_path_total", float64(m.SlowPath))
 	c.value("fail_open_total", float64(m.FailedOpen))
 	c.value("client_subnet_total", float64(m.ECS))
+	for result, n := range m.Cookies {
+		c.value("cookies_total", float64(n), limit.CookieResult(result).String())
+	}
 	c.value("tcp_accepted_total", float64(m.Accepted))
 	c.value("tcp_evicted_total", float64(m.Evicted))
 	c.value("tcp_connections", float64(m.Open), answer.TCP.String())

@@ -8,14 +8,16 @@ import (
 	"meridian/config"
 	"meridian/dnssec"
 	"meridian/pools"
+	"meridian/server/limit"
 	"meridian/snapshot"
 	"meridian/zones"
 )
 
-// The options that an answer may carry (RFC 5001, RFC 7871).
+// The options that an answer may carry (RFC 5001, RFC 7871, RFC 7873).
 const (
 	optionNSID   = dns.EDNS0NSID
 	optionSubnet = dns.EDNS0SUBNET
+	optionCookie = dns.EDNS0COOKIE
 	optionEDE    = dns.EDNS0EDE // RFC 8914
 )
 
@@ -33,6 +35,8 @@ type activeSnapshot struct {
 	answers  *answerCounts
 	log      *logPolicy     // nil: no query is logged
 	udpSize  uint16         // largest UDP answer
+	unproved uint16         // the same without a valid cookie
+	cookies  *limit.Cookies // never nil
 	nsid     []byte         // the NSID option of answers; empty: none
 	usesTime bool           // some pool's decision depends on the time
 	readsECS bool           // some name, or the server as a whole, uses client subnets
@@ -48,6 +52,10 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	s := &activeSnapshot{snapshot: snapshot, zones: snapshot.Zones, config: c, answers: newAnswerCounts(snapshot), udpSize: UdpSize(c)}
 	if n := len(c.NSID); n > 0 {
 		s.nsid = append([]byte{0, optionNSID, uint8(n >> 8), uint8(n)}, c.NSID...)
+	}
+	s.unproved = s.udpSize
+	if c.UDPSizeWithoutCookie > 0 {
+		s.unproved = min(s.udpSize, uint16(c.UDPSizeWithoutCookie))
 	}
 	s.readsECS = snapshot.Zones.UsesECS()
 	s.usesTime = snapshot.Pools.UsesTime()
@@ -68,8 +76,10 @@ func (s *activeSnapshot) limit(q *query, stream bool) int {
 	switch {
 	case stream:
 		return MaxSize
-	case q.edns.present:
+	case q.edns.proved:
 		return int(min(max(q.edns.size, minUDPSize), s.udpSize))
+	case q.edns.present:
+		return int(min(max(q.edns.size, minUDPSize), s.unproved))
 	}
 	return minUDPSize
 }

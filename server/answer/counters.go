@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/miekg/dns"
+
+	"meridian/server/limit"
 )
 
 // Event identifies a Event of a server.
@@ -24,6 +26,9 @@ const (
 	signatureHits
 	signatureMisses
 	signaturesMade
+	cookiesNew // cookies by result: the client has no server cookie yet
+	cookiesValid
+	cookiesInvalid
 	queryLogFull // not logged: the ring of the responder is full
 	panics
 	TcpAccepted
@@ -137,10 +142,12 @@ type Counters struct {
 	AcceptErrors uint64                              // failed attempts to accept a TCP connection
 	Open         uint64                              // open TCP connections
 
-	Signed          uint64 // signatures made
-	SignatureHits   uint64 // signatures of answers that were in the cache
-	SignatureMisses uint64 // those that were not; a postponed query looks twice
-	Unsigned        uint64 // answers with TC or SERVFAIL, because a signature was not made in time
+	Signed          uint64                      // signatures made
+	SignatureHits   uint64                      // signatures of answers that were in the cache
+	SignatureMisses uint64                      // those that were not; a postponed query looks twice
+	Cookies         [limit.CookieResults]uint64 // queries with a cookie, by result
+
+	Unsigned uint64 // answers with TC or SERVFAIL, because a signature was not made in time
 }
 
 // rawCounts are the sums of the counters of responders.
@@ -156,6 +163,9 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Panics: event(panics), Accepted: event(TcpAccepted), Evicted: event(TcpEvicted),
 		AcceptErrors: event(TcpAcceptErrors),
 		Signed:       event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),
+	}
+	for i := range n.Cookies {
+		n.Cookies[i] = event(cookiesNew + Event(i))
 	}
 	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent
 	n.Open = n.Accepted - closed

@@ -29,9 +29,11 @@ package answer
 import (
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"meridian/config"
 	"meridian/dnssec"
+	"meridian/server/limit"
 	"meridian/snapshot"
 )
 
@@ -40,7 +42,9 @@ import (
 type Engine struct {
 	log        *slog.Logger
 	draw       func() uint64
+	clock      func() time.Time
 	current    atomic.Pointer[activeSnapshot]
+	cookies    *limit.Cookies // of snapshots without secrets
 	responders responderPool
 	shared     sharedCounters // counts outside of responders
 	answers    answerLedger
@@ -51,7 +55,7 @@ type Engine struct {
 // responders. draw is the random draw of each query, safe for concurrent use; nil means a fast
 // source for each responder.
 func NewEngine(log *slog.Logger, draw func() uint64, idle int) *Engine {
-	return &Engine{log: log, draw: draw, responders: responderPool{idle: make(chan *Responder, idle)}}
+	return &Engine{log: log, draw: draw, clock: time.Now, cookies: limit.NewCookies(), responders: responderPool{idle: make(chan *Responder, idle)}}
 }
 
 // Begin sets the first snapshot.
@@ -78,6 +82,9 @@ func (e *Engine) Replace(with *snapshot.Snapshot) (waitUnused func() *snapshot.S
 // size changes.
 func (e *Engine) activate(snapshot *snapshot.Snapshot) *activeSnapshot {
 	next := newActiveSnapshot(snapshot)
+	if next.cookies = snapshot.Cookies; next.cookies == nil {
+		next.cookies = e.cookies
+	}
 	signing := snapshot.Signing
 	if signing == nil {
 		return next

@@ -28,7 +28,7 @@ func TestExplanationsMatchServedAnswers(t *testing.T) {
 	for range worlds {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			m := generator{rand.New(rand.NewPCG(seed, 0))}
+			m := generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 			snapshot := m.world(t)
 			s := newEngine(snapshot, nil)
 			for i := range questions {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/server/limit"
 	"meridian/zones"
 )
 
@@ -27,15 +28,17 @@ func TestBothPathsAgree(t *testing.T) {
 	for range worlds {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			made := generator{rand.New(rand.NewPCG(seed, 0))}
+			made := generator{Rand: rand.New(rand.NewPCG(seed, 0)), cookies: limit.NewCookies()}
 			snapshot := made.world(t)
+			snapshot.Cookies = made.cookies
 			p := newPaths(snapshot)
 			for i := range queries {
 				if i%300 == 0 {
 					made.turn(snapshot)
 				}
 				p.draw = made.Uint64()
-				for _, outcome := range p.compare(t, made.query(), made.source(), made.IntN(4) == 0) {
+				made.from = made.source()
+				for _, outcome := range p.compare(t, made.query(), made.from, made.IntN(4) == 0) {
 					answered[outcome]++
 				}
 				if t.Failed() {
@@ -44,7 +47,7 @@ func TestBothPathsAgree(t *testing.T) {
 			}
 		})
 	}
-	for _, outcome := range []string{"static", "balanced", "negative", "referral", "wildcard", "https", "cname", "alias", "dname", "refused", "truncated", "subnet"} {
+	for _, outcome := range []string{"static", "balanced", "negative", "referral", "wildcard", "https", "cname", "alias", "dname", "refused", "truncated", "subnet", "proved"} {
 		if least := worlds * queries / 250; answered[outcome] < least && !raceEnabled && !t.Failed() {
 			t.Errorf("%d %s answers of %d came by the wire path, want %d: this compares little; %v", answered[outcome], outcome, worlds*queries, least, answered)
 		}
@@ -85,7 +88,7 @@ func (p *paths) compare(t *testing.T, packet []byte, source netip.Addr, stream b
 // slow path.
 func (p *paths) outcomes(answer []byte) []string {
 	var m dns.Msg
-	if len(answer) == 0 || m.Unpack(answer) != nil || !p.full.query.fastPathEligible() || m.Rcode == dns.RcodeFormatError {
+	if len(answer) == 0 || m.Unpack(answer) != nil || !p.full.query.fastPathEligible() || m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeBadCookie {
 		return nil
 	}
 	outcome := p.outcome(&m)
@@ -98,6 +101,9 @@ func (p *paths) outcomes(answer []byte) []string {
 	}
 	if m.Truncated {
 		all = append(all, "truncated")
+	}
+	if p.full.query.edns.proved {
+		all = append(all, "proved")
 	}
 	if len(m.Answer) > 0 && p.full.query.edns.subnet.present {
 		all = append(all, "subnet")
@@ -172,7 +178,11 @@ func (p *paths) checkSize(t *testing.T, answer []byte, stream bool) {
 	case stream:
 		limit = 65535
 	case q.edns.present:
-		limit = max(limit, min(int(q.edns.size), p.full.engine.current.Load().config.UDPSize))
+		cfg := p.full.engine.current.Load().config
+		limit = max(limit, min(int(q.edns.size), cfg.UDPSize))
+		if most := cfg.UDPSizeWithoutCookie; most > 0 && !q.edns.proved {
+			limit = min(limit, most)
+		}
 	}
 	if len(answer) > limit {
 		t.Errorf("query %x: answer of %d octets, the client takes %d", q.packet, len(answer), limit)

@@ -2,6 +2,7 @@ package answer
 
 import (
 	"log/slog"
+	"time"
 
 	"meridian/snapshot"
 )
@@ -17,12 +18,14 @@ func newEngine(snapshot *snapshot.Snapshot, draw func() uint64) *Engine {
 type paths struct {
 	wire, full *Responder
 	draw       uint64
-	last       []byte // the last answer of wire
+	time       time.Time // of all answers
+	last       []byte    // the last answer of wire
 }
 
 func newPaths(snapshot *snapshot.Snapshot) *paths {
-	p := new(paths)
+	p := &paths{time: time.Now()}
 	s := newEngine(snapshot, func() uint64 { return p.draw })
+	s.clock = func() time.Time { return p.time }
 	p.wire, p.full = s.Responder(), s.Responder()
 	p.full.slowOnly = true
 	return p

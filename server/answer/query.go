@@ -6,6 +6,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/dnsname"
+	"meridian/server/limit"
 )
 
 // The fixed parts of a message, in octets (RFC 1035 4.1).
@@ -42,6 +43,9 @@ type query struct {
 	edns   edns
 	tsig   int // offset of a TSIG record; 0: none
 
+	empty  bool                   // it has no question, and is well-formed otherwise
+	cookie [limit.CookieSize]byte // of the answer, if edns has one of the query
+
 	folded [dnsname.MaxSize + 8]byte // storage of name: lower case, padded to whole words
 }
 
@@ -54,8 +58,10 @@ type edns struct {
 	version uint8
 	size    uint16 // the client's maximum UDP message size
 	subnet  clientSubnet
-	echo    bool // the answer carries the subnet, if the query does: see decidedBy
-	decided bool // by a pool
+	cookie  []byte // the data of the COOKIE option (RFC 7873 4); nil: none
+	proved  bool   // the cookie is valid: the client receives what is sent to its address
+	echo    bool   // the answer carries the subnet, if the query does: see decidedBy
+	decided bool   // by a pool
 }
 
 // carriesSubnet reports whether the answer carries the client subnet.
@@ -79,7 +85,7 @@ func metaType(t uint16) bool {
 // otherwise end and edns hold the parts before the error. If readSubnet is false, it skips
 // client-subnet options.
 func (q *query) parse(packet []byte, readSubnet bool) bool {
-	q.packet, q.end, q.tsig = packet, 0, 0
+	q.packet, q.end, q.tsig, q.empty = packet, 0, 0, false
 	q.edns = edns{}
 	questions := int(binary.BigEndian.Uint16(packet[4:]))
 	at, sound := q.parseQuestions(questions)
@@ -96,6 +102,7 @@ func (q *query) parse(packet []byte, readSubnet bool) bool {
 		}
 		at = next
 	}
+	q.empty = questions == 0 && at == len(packet)
 	return questions == 1 && at == len(packet)
 }
 
@@ -219,8 +226,8 @@ func (e *edns) read(classOn []byte) {
 	e.co = classOn[4]&ednsCO != 0
 }
 
-// readOptions reads the options of an OPT record (RFC 6891 6.1.2). It skips unsupported ones,
-// such as cookies (RFC 7873).
+// readOptions reads the options of an OPT record (RFC 6891 6.1.2). It skips unsupported ones, and all cookies but the
+// first (RFC 7873 4).
 func (e *edns) readOptions(p []byte, readSubnet bool) bool {
 	for len(p) > 0 {
 		if len(p) < 4 {
@@ -234,6 +241,13 @@ func (e *edns) readOptions(p []byte, readSubnet bool) bool {
 		switch {
 		case code == dns.EDNS0NSID:
 			e.nsid = true
+		case code == dns.EDNS0COOKIE:
+			if !limit.CookieSizeOK(end - 4) {
+				return false
+			}
+			if e.cookie == nil {
+				e.cookie = p[4:end]
+			}
 		case code == dns.EDNS0SUBNET && readSubnet:
 			if e.subnet.present || !e.subnet.parse(p[4:end]) {
 				return false // two subnets are two clients

@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/server/limit"
 	"meridian/zones"
 )
 
@@ -30,19 +31,20 @@ const (
 // reply is an answer being written: the counterpart of dns.Msg on the fast path. Its records
 // follow a copy of the query's header and question.
 type reply struct {
-	out    []byte
-	base   int // start of the message in out
-	limit  int // end of the space for records in out
-	count  [sections]uint16
-	flags  byte // AA and TC
-	rcode  byte
-	scope  uint8  // of the client subnet
-	nsid   []byte // the NSID option; empty: none
-	stream bool   // TCP: the client has no larger transport for a retry
-	signs  bool   // the client asks for signatures, and some zone has them
-	ede    uint16 // the extended error of an answer without data; 0: none
-	spills bool   // the records do not fit
-	full   bool   // glue was left out; no more records follow
+	out      []byte
+	base     int // start of the message in out
+	limit    int // end of the space for records in out
+	count    [sections]uint16
+	flags    byte // AA and TC
+	rcode    byte
+	extended byte   // the upper bits of a response code that needs an OPT record
+	scope    uint8  // of the client subnet
+	nsid     []byte // the NSID option; empty: none
+	stream   bool   // TCP: the client has no larger transport for a retry
+	signs    bool   // the client asks for signatures, and some zone has them
+	ede      uint16 // the extended error of an answer without data; 0: none
+	spills   bool   // the records do not fit
+	full     bool   // glue was left out; no more records follow
 
 	wildcard   zones.NodeID // that the current name is expanded from, in a zone with an NSEC chain; 0: none
 	owner      int          // offset of the current name in the message; 0: the root
@@ -70,13 +72,17 @@ func (a *reply) begin(s *activeSnapshot, out []byte, q *query, stream bool) {
 // optSize returns the size reserved for the OPT record of the answer to q, without NSID. It
 // includes the client subnet of the query, although the answer may not carry it.
 func (q *query) optSize() int {
-	switch {
-	case !q.edns.present:
+	if !q.edns.present {
 		return 0
-	case q.edns.subnet.present:
-		return optFixed + optionHead + len(q.edns.subnet.raw)
 	}
-	return optFixed
+	size := optFixed
+	if q.edns.subnet.present {
+		size += optionHead + len(q.edns.subnet.raw)
+	}
+	if q.edns.cookie != nil {
+		size += optionHead + limit.CookieSize
+	}
+	return size
 }
 
 // nsidFor returns the NSID option of the answer to q, of at most limit octets. It returns nil if
@@ -228,8 +234,8 @@ func (a *reply) finish(s *activeSnapshot, q *query) []byte {
 	return a.out
 }
 
-// opt adds the OPT record: DO as in the query (RFC 3225 3), NSID if requested (RFC 5001 2.2), the
-// client subnet with its scope (RFC 7871 7.2.1).
+// opt adds the OPT record: DO as in the query (RFC 3225 3), NSID if requested (RFC 5001 2.2), the cookie
+// (RFC 7873 5.2), the client subnet with its scope (RFC 7871 7.2.1).
 func (a *reply) opt(s *activeSnapshot, q *query) {
 	var flags byte
 	if q.edns.do {
@@ -238,9 +244,13 @@ func (a *reply) opt(s *activeSnapshot, q *query) {
 	if a.signs && q.edns.co {
 		flags |= ednsCO
 	}
-	a.out = append(a.out, 0, 0, byte(dns.TypeOPT), byte(s.udpSize>>8), byte(s.udpSize), 0, 0, flags, 0, 0, 0)
+	a.out = append(a.out, 0, 0, byte(dns.TypeOPT), byte(s.udpSize>>8), byte(s.udpSize), a.extended, 0, flags, 0, 0, 0)
 	begin := len(a.out)
 	a.out = append(a.out, a.nsid...)
+	if q.edns.cookie != nil {
+		a.out = append(a.out, 0, optionCookie, 0, limit.CookieSize)
+		a.out = append(a.out, q.cookie[:]...)
+	}
 	if q.edns.carriesSubnet() {
 		a.out = q.edns.subnet.append(a.out, a.scope)
 	}

@@ -24,7 +24,7 @@ type Responder struct {
 	slot       atomic.Pointer[pinned]
 	closed     atomic.Uint64 // batches ended
 	at         *pinned       // between acquire and release
-	now        int64         // between acquire and release: the time of the batch in Unix seconds, if some pool depends on it
+	now        int64         // between acquire and release: the time of the batch in Unix seconds; 0: not needed yet
 	query      query
 	chain      aliasChain
 	draw       func() uint64
@@ -86,8 +86,8 @@ func (r *Responder) Acquire() {
 			r.ring = r.engine.logRings.add()
 		}
 	}
-	if r.at.active.usesTime || r.at.active.signed != nil {
-		r.now = time.Now().Unix()
+	if r.now = 0; r.at.active.usesTime || r.at.active.signed != nil {
+		r.now = r.engine.clock().Unix()
 	}
 	r.signatures.signer = r.at.active.signer
 	r.signatures.request.Now, r.signatures.request.Make = r.now, r.Postpone == nil
@@ -155,6 +155,9 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 	if r.query.edns.subnet.present {
 		r.counts.add(uint32(clientSubnets))
 		r.query.edns.echo = r.at.active.config.ECS
+	}
+	if r.query.edns.cookie != nil && !r.checkCookie(source, sound, stream) {
+		return r.badCookie(out)
 	}
 	if sound && r.query.fastPathEligible() && !r.slowOnly {
 		return r.fastPath(out, source, stream)

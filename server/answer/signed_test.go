@@ -15,6 +15,7 @@ import (
 	"meridian/dnsname"
 	"meridian/dnssec"
 	"meridian/server/answer/answertest"
+	"meridian/server/limit"
 	"meridian/snapshot"
 	"meridian/zones"
 )
@@ -259,7 +260,7 @@ func TestSignedAnswersVerifyOnBothPaths(t *testing.T) {
 		denial := []dnssec.Denial{dnssec.Compact, dnssec.Chain}[i%2]
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			made := generator{rand.New(rand.NewPCG(seed, 0))}
+			made := generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 			s := made.world(t)
 			signWorld(t, s, denial)
 			resolver := aggressive{s.Zones, map[string]*dns.NSEC{}}
@@ -359,8 +360,12 @@ func TestDenialOfLongestNames(t *testing.T) {
 func TestWithoutDOAnswersAreUnsigned(t *testing.T) {
 	unsigned, signed := answertest.World(t), answertest.World(t)
 	signWorld(t, signed, dnssec.Compact)
-	draw := func() uint64 { return 7 }
+	signed.Cookies = limit.NewCookies()
+	unsigned.Cookies = signed.Cookies
+	draw, now := func() uint64 { return 7 }, time.Now()
 	a, b := newEngine(unsigned, draw).Responder(), newEngine(signed, draw).Responder()
+	a.engine.clock = func() time.Time { return now }
+	b.engine.clock = a.engine.clock
 	for name, query := range answertest.BenchQueries(t) {
 		want := a.Respond(nil, query, answertest.BenchSource, false)
 		if got := b.Respond(nil, query, answertest.BenchSource, false); string(got) != string(want) {

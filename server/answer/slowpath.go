@@ -52,6 +52,7 @@ type outcome struct {
 //
 //	query                                 outcome
 //	opcode other than QUERY               NOTIMP
+//	no question, with a cookie            NOERROR or BADCOOKIE (RFC 7873 5.4)
 //	malformed                             FORMERR
 //	unsupported EDNS version              BADVERS (RFC 6891 6.1.3)
 //	signed                                NOTAUTH: we hold no keys (RFC 8945 5.2.1)
@@ -66,6 +67,8 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	switch {
 	case q.opcode() != dns.OpcodeQuery:
 		msg.Rcode = dns.RcodeNotImplemented
+	case q.asksForCookie():
+		msg.Rcode = r.cookieRcode()
 	case !sound || q.tsig != 0 && !validTSIG(q):
 		msg.Rcode = dns.RcodeFormatError
 	case q.edns.version != 0:
@@ -127,6 +130,9 @@ func (s *activeSnapshot) opt(q *query, rcode int, scope uint8, limit int) *dns.O
 	}
 	if nsid := s.nsidFor(q, limit); len(nsid) > 0 {
 		opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: optionNSID, Data: nsid[optionHead:]})
+	}
+	if q.edns.cookie != nil {
+		opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: optionCookie, Data: q.cookie[:]})
 	}
 	switch rcode {
 	case dns.RcodeSuccess, dns.RcodeNameError, dns.RcodeYXDomain, dns.RcodeRefused:

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"meridian/server/answer/answertest"
+	"meridian/server/limit"
 
 	"github.com/miekg/dns"
 )
@@ -91,12 +93,29 @@ func (m generator) opt() *dns.OPT {
 		opt.Option = append(opt.Option, answertest.RawOption(dns.EDNS0NSID))
 	}
 	if m.IntN(4) == 0 {
-		opt.Option = append(opt.Option, answertest.RawOption(dns.EDNS0COOKIE, 1, 2, 3, 4, 5, 6, 7, 8))
+		opt.Option = append(opt.Option, answertest.RawOption(dns.EDNS0COOKIE, m.cookie()...))
 	}
 	if m.IntN(2) == 0 {
 		opt.Option = append(opt.Option, answertest.RawOption(dns.EDNS0SUBNET, m.subnet()...))
 	}
 	return opt
+}
+
+// cookie generates the data of a COOKIE option, usually with a valid server cookie if the server and the source are known.
+func (m generator) cookie() []byte {
+	data := []byte{1, 2, 3, 4, 5, 6, 7, 8}
+	if m.cookies != nil && m.IntN(3) > 0 {
+		var made [limit.CookieSize]byte
+		m.cookies.Check(&made, data, m.from, time.Now().Unix()-int64(pick(m, 0, 1900, 3000, 4000)))
+		data = made[:]
+	}
+	switch m.IntN(12) {
+	case 0:
+		data[m.IntN(len(data))] ^= 1
+	case 1:
+		data = append(data, make([]byte, m.IntN(20))...)
+	}
+	return data
 }
 
 // subnet generates the data of a client-subnet option, usually valid.

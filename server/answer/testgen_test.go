@@ -3,6 +3,7 @@ package answer
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,11 +14,16 @@ import (
 	"meridian/health"
 	"meridian/pools"
 	"meridian/server/answer/answertest"
+	"meridian/server/limit"
 	"meridian/snapshot"
 )
 
 // generator generates random data from parts that occur often.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	cookies *limit.Cookies // of the server; nil: not known
+	from    netip.Addr     // the source of the next query; invalid: not known
+}
 
 func pick[T any](m generator, from ...T) T { return from[m.IntN(len(from))] }
 
@@ -43,8 +49,8 @@ const (
 // a latency file.
 func (m generator) world(t *testing.T) *snapshot.Snapshot {
 	var b strings.Builder
-	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v}\n",
-		strings.Repeat("n", pick(m, 1, 200, 255)), pick(m, 512, 520, 600, 1232, 4096), m.IntN(8) > 0)
+	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v, udp_size_without_cookie: %d, cookies: {require: %v}}\n",
+		strings.Repeat("n", pick(m, 1, 200, 255)), pick(m, 512, 520, 600, 1232, 4096), m.IntN(8) > 0, pick(m, 0, 0, 512, 700), m.IntN(4) == 0)
 	m.geo(&b)
 	fmt.Fprintf(&b, "latency: {file: %q, samples: 10}\n", m.roundTrips(t))
 	b.WriteString("checks:\n  c: {type: tcp, port: 1, slow_start: 1m}\nloads:\n")

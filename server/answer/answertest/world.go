@@ -179,6 +179,8 @@ func BenchQueries(t testing.TB) map[string][]byte {
 		"DName":       Packed(t, Ask("x.tree.example.com.", dns.TypeA)),
 		"DNameOver":   Packed(t, Ask(strings.Repeat("l.", 40)+"over.example.com.", dns.TypeA)),
 		"Refused":     Packed(t, Ask("www.example.org.", dns.TypeA)),
+		"NewCookie":   Packed(t, WithOptions(Ask("www.example.com.", dns.TypeA), RawOption(dns.EDNS0COOKIE, 1, 2, 3, 4, 5, 6, 7, 8))),
+		"BadCookie":   Packed(t, WithOptions(Ask("www.example.com.", dns.TypeA), RawOption(dns.EDNS0COOKIE, make([]byte, 24)...))),
 		"Truncated":   Packed(t, Ask("big.example.com.", dns.TypeTXT)),
 		"NSID":        Packed(t, WithOptions(Ask("www.example.com.", dns.TypeA), RawOption(dns.EDNS0NSID))),
 	}
