@@ -94,19 +94,20 @@ func presentStates(from, to *pools.Tree, now time.Time) []health.Transition {
 		check string
 		addr  netip.Addr
 	}
-	states := map[probed]health.Verdict{}
+	type present struct{ verdict, effective health.Verdict }
+	states := map[probed]present{}
 	targets := from.Targets()
 	for list := range addressesOf(from) {
 		for _, a := range list {
 			if a.Target >= 0 && a.Verdict != health.Unknown {
-				states[probed{targets[a.Target].Check.Name, a.Addr}] = a.Verdict
+				states[probed{targets[a.Target].Check.Name, a.Addr}] = present{a.Verdict, effectiveOf(a)}
 			}
 		}
 	}
 	var all []health.Transition
 	for i, target := range to.Targets() {
 		if v, known := states[probed{target.Check.Name, target.Addr}]; known {
-			all = append(all, health.Transition{Index: i, Target: target, To: v, Effective: effectiveOf(v), At: now})
+			all = append(all, health.Transition{Index: i, Target: target, To: v.verdict, Effective: v.effective, At: now})
 		}
 	}
 	return all
@@ -131,10 +132,10 @@ func addressesOf(tree *pools.Tree) iter.Seq[[]pools.AddressStatus] {
 	}
 }
 
-// effectiveOf returns the state that answers use: an uncertain one counts as up in a forecast.
-func effectiveOf(v health.Verdict) health.Verdict {
-	if v == health.Down {
-		return health.Down
+// effectiveOf returns the state that answers use, which differs from the health state if that is uncertain.
+func effectiveOf(a pools.AddressStatus) health.Verdict {
+	if a.Up {
+		return health.Up
 	}
-	return health.Up
+	return health.Down
 }

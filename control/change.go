@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"meridian/control/event"
@@ -56,7 +57,7 @@ func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Over
 			}
 			return next, findTarget(said.Target, at.Snapshot.Config)
 		},
-		check: func(at *view, _ overrides) error { return at.checkOverride(&said) },
+		check: func(at *view, under func() (*sides, error)) error { return at.checkOverride(&said, under) },
 		made: func() {
 			c.report(slog.LevelWarn, "override set", said.attributes(), said.event(event.Warning, "set"))
 		},
@@ -82,7 +83,9 @@ func (c *Control) Undo(t Selector, o ChangeOptions, kinds ...pools.Kind) (Overri
 			undone = *said
 			return at.overrides.withoutOne(said), nil
 		},
-		check: func(at *view, next overrides) error { return at.checkRemoval(t, next) },
+		check: func(_ *view, under func() (*sides, error)) error {
+			return checkAnswers("removing the override of "+t.String(), "remove it", under)
+		},
 		made: func() {
 			c.report(slog.LevelWarn, "override removed", undone.attributes(), undone.event(event.Info, "removed"))
 		},
@@ -134,10 +137,12 @@ func weightHint(said *Override) string {
 
 // overrideChange is a change of the overrides.
 type overrideChange struct {
-	doing string                               // for errors: "draining web"
-	make  func(at *view) (overrides, error)    // returns the next overrides
-	check func(at *view, next overrides) error // returns an error if a name loses its answer
-	made  func()                               // reports the change
+	doing string                            // for errors: "draining web"
+	make  func(at *view) (overrides, error) // returns the next overrides
+	made  func()                            // reports the change
+
+	// check returns an error if a name loses its answer. under returns the states before and after.
+	check func(at *view, under func() (*sides, error)) error
 }
 
 // changeOverrides checks and makes a change, one at a time: two that each leave an answer may together
@@ -160,12 +165,13 @@ func (c *Control) changeOverrides(o ChangeOptions, change overrideChange) error 
 	if err != nil {
 		return err
 	}
+	under := sync.OnceValues(func() (*sides, error) { return at.under(next) })
 	if !o.Force {
-		if err := change.check(at, next); err != nil {
+		if err := change.check(at, under); err != nil {
 			return err
 		}
 	}
-	if err := at.guard(change.doing, o.OverrideGuardrail, func() (*sides, error) { return at.under(next) }); err != nil {
+	if err := at.guard(change.doing, o.OverrideGuardrail, under); err != nil {
 		return err
 	}
 	c.mu.Lock()

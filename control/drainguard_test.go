@@ -57,6 +57,11 @@ func answered(tree *pools.Tree) map[string]bool {
 	return found
 }
 
+// checked returns the error of an override.
+func checked(at *view, said *Override) error {
+	return at.checkOverride(said, func() (*sides, error) { return at.under(at.overrides.with(*said)) })
+}
+
 // TestOverridesThatLeaveNoAnswerAreRefused compares with what the pools do under the override,
 // which may follow several others.
 func TestOverridesThatLeaveNoAnswerAreRefused(t *testing.T) {
@@ -83,7 +88,7 @@ func TestOverridesThatLeaveNoAnswerAreRefused(t *testing.T) {
 		at := &view{Generation: Generation{Snapshot: snapshot}, overrides: said}
 
 		next, kind := target(), kinds[random.IntN(3)]
-		err := at.checkOverride(&Override{Target: next, Kind: kind.String()})
+		err := checked(at, &Override{Target: next, Kind: kind.String()})
 		before := answered(tree)
 		tree.SetOverrides(said.with(Override{Target: next, Kind: kind.String()}).forTree())
 		var lost []string
@@ -119,9 +124,27 @@ pools:
   spare: {policy: weighted, members: [{name: b, addresses: [192.0.2.2]}]}
 zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com, names: {www: {pool: web}}}}
 `, "")
-		err := (&view{Generation: Generation{Snapshot: snapshot}}).checkOverride(&Override{Target: Selector{Pool: "web"}, Kind: pools.Drained.String()})
+		err := checked(&view{Generation: Generation{Snapshot: snapshot}}, &Override{Target: Selector{Pool: "web"}, Kind: pools.Drained.String()})
 		if (err != nil) != c.lost {
 			t.Errorf("match %s: %v", c.match, err)
+		}
+	}
+}
+
+// TestDrainBesideUncertainMember covers states that are restored at a start: a member that was down before counts as down
+// until its first result, and cannot answer for another one.
+func TestDrainBesideUncertainMember(t *testing.T) {
+	snapshot := answertest.Build(t, `
+checks: {c: {type: tcp, port: 80}}
+pools:
+  web: {policy: weighted, check: c, fail_open: never, members: [{name: a, addresses: [192.0.2.1]}, {name: b, addresses: [192.0.2.2]}]}
+zones: {example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com, names: {www: {pool: web}}}}
+`, "")
+	at, drain := &view{Generation: Generation{Snapshot: snapshot}}, &Override{Target: Selector{Pool: "web", Member: "a"}, Kind: pools.Drained.String()}
+	for _, effective := range []health.Verdict{health.Up, health.Down} {
+		snapshot.Pools.Apply([]health.Transition{{Index: 0, To: health.Up, Effective: health.Up}, {Index: 1, To: health.Uncertain, Effective: effective}})
+		if err := checked(at, drain); (err != nil) != (effective == health.Down) {
+			t.Errorf("beside a member that is uncertain and counts as %s: %v", effective, err)
 		}
 	}
 }

@@ -42,33 +42,6 @@ func (c *Control) CheckReload(loaded *snapshot.Snapshot, reason string) error {
 	return at.guard("the new configuration", reason, func() (*sides, error) { return at.replacedBy(loaded) })
 }
 
-// checkRemoval returns an error if the removal of an override would leave a name without an answer.
-func (at *view) checkRemoval(t Selector, next overrides) error {
-	s, err := at.under(next)
-	if err != nil {
-		return err
-	}
-	before, after := answering(s.before.Pools), answering(s.after.Pools)
-	var lost []string
-	for i := range at.Snapshot.Config.Zones {
-		for _, name := range at.Snapshot.Config.Zones[i].Names {
-			if before[name.Pool] && !after[name.Pool] {
-				lost = append(lost, string(name.Name))
-			}
-		}
-	}
-	return lostAnswers("removing the override of "+t.String(), "remove it", lost)
-}
-
-// answering returns the pools that give an answer in some family.
-func answering(tree *pools.Tree) map[string]bool {
-	found := map[string]bool{}
-	for p := range tree.Status() {
-		found[p.Pool] = p.Mode[pools.IPv4] != pools.Dead || p.Mode[pools.IPv6] != pools.Dead
-	}
-	return found
-}
-
 // guard returns an error if a change breaks a guardrail of the served configuration, unless there is a
 // reason to make it all the same. It computes the sides only if a guardrail needs them.
 //

@@ -144,7 +144,7 @@ func (c *Control) openWindow(w *wantedWindow, now time.Time) {
 			next, began = at.overrides.withWindow(w)
 			return next, nil
 		},
-		check: func(at *view, next overrides) error { return lostAnswers(w.owner, "", at.lostUnder(next)) },
+		check: func(_ *view, under func() (*sides, error)) error { return checkAnswers(w.owner, "", under) },
 		made: func() {
 			for i := range began {
 				s := &began[i]

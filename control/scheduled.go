@@ -52,7 +52,7 @@ func (c *Control) schedule(said Override, o OverrideOptions) (Override, error) {
 			}
 			return next, findTarget(said.Target, at.Snapshot.Config)
 		},
-		check: func(*view, overrides) error { return nil }, // it changes nothing yet
+		check: func(*view, func() (*sides, error)) error { return nil }, // it changes nothing yet
 		made: func() {
 			c.report(slog.LevelWarn, "override scheduled", said.attributes(), said.event(event.Info, "scheduled"))
 		},
@@ -88,7 +88,7 @@ func (c *Control) begin(s Override, now time.Time) {
 			begun.Replaced = at.overrides.replaced(s.Target, now)
 			return at.overrides.withoutScheduled(s.Target).with(begun), findTarget(s.Target, at.Snapshot.Config)
 		},
-		check: func(at *view, _ overrides) error { return at.checkOverride(&begun) },
+		check: func(at *view, under func() (*sides, error)) error { return at.checkOverride(&begun, under) },
 		made: func() {
 			c.report(slog.LevelWarn, "override set", begun.attributes(), begun.event(event.Warning, "set, as scheduled"))
 		},

@@ -46,15 +46,6 @@ func AppendNameError(types []uint16) []uint16 {
 // AppendSigned appends the types that each name of a signed zone has.
 func AppendSigned(types []uint16) []uint16 { return append(types, typeRRSIG, typeNSEC) }
 
-// AppendDelegation appends the types that the parent side of a zone cut has (RFC 4035 2.3).
-func AppendDelegation(types []uint16, hasDS bool) []uint16 {
-	types = append(types, typeNS, typeRRSIG, typeNSEC)
-	if hasDS {
-		types = append(types, typeDS)
-	}
-	return types
-}
-
 // AppendSuccessor appends the name that follows name in canonical order (RFC 4471 3.1.1): its smallest possible
 // descendant, or if it is too long for one, AppendSibling.
 func AppendSuccessor(dst []byte, name, apex dnsname.Wire) []byte {

@@ -32,22 +32,6 @@ func (t *Tree) resolveOverrides(overrides []Override) (found []memberOverride, u
 	return found, unknown
 }
 
-// MemberName names a member of a pool.
-type MemberName struct{ Pool, Member string }
-
-// KindsOf returns the kind of the override that applies to each member that overrides select. A reduced weight
-// is none, unless it is 0: then it is Drained.
-func (t *Tree) KindsOf(overrides []Override) map[MemberName]Kind {
-	found, _ := t.resolveOverrides(overrides)
-	kinds := make(map[MemberName]Kind, len(found))
-	for _, h := range found {
-		u := t.memberRefOf(h.member)
-		p := &t.cfg.Pools[u.pool]
-		kinds[MemberName{p.Name, p.Members[u.member].Name}] = h.kind
-	}
-	return kinds
-}
-
 // applied returns the override as applied to a member.
 func (o *Override) applied(member, order uint32) memberOverride {
 	switch {
