@@ -310,3 +310,24 @@ func ExampleProblem() {
 	fmt.Printf("%s; %s\n", p.Error, p.Hint)
 	// Output: no pool "wbe"; known: web
 }
+
+// FuzzQueries checks that every query gets an answer in JSON, and that a percent sign that begins no escape is itself.
+func FuzzQueries(f *testing.F) {
+	for i, query := range []string{
+		"target=web/b&detail=member", "name=www.example.com&client=198.51.100.7&draw=0x1&down=web/b", "since=1&kind=audit&kind=state&limit=5", "subject=web&limit=0",
+		"file=%zz", "max_moved=10%", "a;b", "target=%%%25", "name=*.\x00", "client=FR", "client=AS0", "target=region:*&target=x",
+	} {
+		f.Add(i, query)
+	}
+	h := api(f, admin.Options{})
+	paths := []string{"/v1/status", "/v1/explain", "/v1/events", "/v1/audit", "/v1/config", "/v1/overrides"}
+	f.Fuzz(func(t *testing.T, which int, query string) {
+		r := asked(http.MethodGet, paths[uint(which)%uint(len(paths))], "")
+		r.URL.RawQuery = query
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code >= 500 || strings.Contains(w.Header().Get("Content-Type"), "json") && !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s?%q: %d %s", r.URL.Path, query, w.Code, w.Body)
+		}
+	})
+}

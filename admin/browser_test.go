@@ -26,11 +26,14 @@ import (
 )
 
 // browserWorld has five regions. The results of their members are reported, so that no probe changes their state during
-// the test; PORT is that of an endpoint.
+// the test; PORT is that of an endpoint, KEYS a folder, DAY the day of a maintenance window.
 const browserWorld = `
 server: {listen: ["127.0.0.1:0"], workers: 1}
 admin: {listen: "127.0.0.1:0"}
 geo: {default: eu-west}
+dnssec: {keys: KEYS}
+maintenance:
+  rack-move: {targets: [api/apn-1], days: [DAY], start: "02:00", duration: 1h, reason: new switches}
 regions:
   us-east: {location: [39.04, -77.49]}
   sa-east: {location: [-23.55, -46.63]}
@@ -66,8 +69,16 @@ zones:
   example.com:
     nameservers: {ns1.example.net: []}
     contact: hostmaster@example.com
+    dnssec: default
     names: {www: {pool: web}, api: {pool: api}}
 `
+
+// browserWorldWith returns browserWorld with the port of an endpoint. The maintenance window does not open during a test.
+func browserWorldWith(t *testing.T, port string) string {
+	t.Helper()
+	day := strings.ToLower(time.Now().UTC().AddDate(0, 0, 3).Weekday().String()[:3])
+	return strings.NewReplacer("PORT", port, "KEYS", t.TempDir()+"/keys", "DAY", day).Replace(browserWorld)
+}
 
 // browserTools returns the programs of the test, or skips it.
 func browserTools(t *testing.T) (node, chromium, folder string) {
@@ -84,7 +95,8 @@ func browserTools(t *testing.T) (node, chromium, folder string) {
 }
 
 // TestDashboardInChromium runs dashboard/browser/check.mjs: every page, their accessibility, a drain
-// by keyboard, what-if, the forecast of a pasted configuration, a viewer and a restart of the server. MERIDIAN_SCREENSHOTS names a folder for
+// by keyboard, a weight, what-if, the forecast of a pasted configuration, a rollback, older events, a viewer and a restart of
+// the server. MERIDIAN_SCREENSHOTS names a folder for
 // screenshots; docs/dashboard.png is its readme.png.
 func TestDashboardInChromium(t *testing.T) {
 	node, chromium, folder := browserTools(t)
@@ -95,7 +107,7 @@ func TestDashboardInChromium(t *testing.T) {
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok")) })) //nolint:errcheck // the prober has gone
 	t.Cleanup(endpoint.Close)
 	_, port, _ := net.SplitHostPort(endpoint.Listener.Addr().String())
-	world := strings.ReplaceAll(browserWorld, "PORT", port)
+	world := browserWorldWith(t, port)
 	h, dnsAddr := serveWorld(t, world, options)
 	report(t, h, operator)
 	go exchange(t.Context(), dnsAddr)
@@ -111,7 +123,7 @@ func TestDashboardInChromium(t *testing.T) {
 		}
 	}))
 	t.Cleanup(control.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // on a busy machine
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // on a busy machine
 	defer cancel()
 	c := exec.CommandContext(ctx, node, "check.mjs")
 	c.Dir = folder

@@ -76,8 +76,7 @@ func TestConcurrentRequests(t *testing.T) {
 	endpoint := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(endpoint.Close)
 	_, port, _ := net.SplitHostPort(endpoint.Listener.Addr().String())
-	world := strings.ReplaceAll(browserWorld, "PORT", port)
-	world = "dnssec: {keys: " + t.TempDir() + "/keys}\n" + strings.Replace(world, "contact:", "dnssec: default\n    contact:", 1)
+	world := browserWorldWith(t, port)
 	h, _ := serveControl(t, world, func(c *control.Control) admin.Options {
 		return admin.Options{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // what the metrics read
 			m, _ := c.Measure()

@@ -1,5 +1,6 @@
 // Checks the dashboard in Chromium: every page in three forms, accessibility, a drain by keyboard
-// from the button to the changed answer, what-if, a viewer who cannot drain, and a restart of the server.
+// from the button to the changed answer, a weight, what-if, a rollback, older events, a viewer who cannot drain, and a restart
+// of the server.
 //
 //	BASE        URL of the server
 //	CONTROL     URL of a server that stops and starts it
@@ -20,10 +21,12 @@ const pages = {
 };
 // More views, for screenshots and accessibility: the page, its query, what shows that it is complete.
 const views = {
+  "explain-country": ["explain", "?name=www.example.com.&client=FR", p => p.getByText("FR, EU").or(p.getByText("France")).first().waitFor()],
   "explain-if": ["explain", "?name=www.example.com.&client=81.2.69.160&down=web/euw-1", p => p.getByText("What if these are down").waitFor()],
 };
 // The same for the role admin.
 const adminViews = {
+  generation: ["server", "", async p => { await p.getByRole("button", { name: "Compare generation 1" }).click(); await p.getByRole("dialog").getByText(/No client moves/).waitFor(); }],
   "forecast-configuration": ["forecast", "?of=configuration", p => p.getByLabel("YAML, pasted or from a file").waitFor()],
 };
 const failures = [];
@@ -49,7 +52,7 @@ async function open(form, token) {
 
 const settled = {
   explain: p => p.getByText("The answer", { exact: true }).waitFor(), forecast: p => p.getByText("Who moves").waitFor(),
-  overview: async p => { await p.locator(".map .land path").first().waitFor(); await p.getByText("Answers since the start").waitFor(); await p.getByRole("region", { name: "Countries: table" }).waitFor(); }, zones: p => p.getByText("Static records").waitFor(),
+  overview: async p => { await p.locator(".map .land path").first().waitFor(); await p.getByText("Answers since the start").waitFor(); await p.getByRole("region", { name: "Countries: table" }).waitFor(); }, zones: p => p.getByRole("region", { name: "DNSSEC keys of example.com." }).getByText("active", { exact: true }).waitFor(),
   server: p => p.getByText("Changes through the API").first().waitFor(),
 };
 
@@ -102,12 +105,72 @@ async function drain(page) {
   await page.getByText("drained set: kernel upgrade").first().waitFor();
   await page.getByText("set an override by oncall: done").first().waitFor();
   await visit(page, "#/pools");
-  await page.getByRole("button", { name: "Undo the override of web/euw-1" }).focus();
+  await page.getByRole("button", { name: "Undo the override of web/euw-1" }).first().focus();
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").getByRole("button", { name: "Remove the override" }).focus();
   await page.keyboard.press("Enter");
   await row.getByText("up", { exact: true }).waitFor();
   expect(await answer() === "192.0.2.2", "after the drain the old answer does not return");
+}
+
+const request = (method, path, token, type, body) => fetch(BASE + path, { method, headers: { "Content-Type": type, Authorization: `Bearer ${token}` }, body });
+
+// weigh gives web/use-1 a weight, and api/use-1 one that begins later, and looks at both and at the maintenance window.
+async function weigh(page) {
+  await visit(page, "#/pools");
+  const dialog = page.getByRole("dialog"), list = page.getByRole("region", { name: "Overrides and maintenance: table" });
+  await list.getByText("maintenance rack-move").waitFor();
+  for (const [target, begin] of [["web/use-1", ""], ["api/use-1", new Date(Date.now() + 7 * 86_400_000).toISOString().slice(0, 16)]]) {
+    await page.getByRole("button", { name: `Weight of ${target}` }).click();
+    await dialog.getByLabel("Clients that it keeps, in %").fill("20");
+    if (begin) await dialog.getByLabel("Begins (empty: now)").fill(begin);
+    await dialog.getByText(/of clients move/).waitFor();
+    if (SCREENSHOTS && begin) await page.screenshot({ path: `${SCREENSHOTS}/weight.png` });
+    await dialog.getByRole("button", { name: "Set the weight" }).click();
+    await dialog.waitFor({ state: "detached" });
+  }
+  const rows = list.getByRole("row").filter({ hasText: "at weight 20%" });
+  await rows.filter({ hasText: "web/use-1" }).getByText("applies").waitFor();
+  await rows.filter({ hasText: "api/use-1" }).getByText("scheduled").waitFor();
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/overrides.png` });
+  for (const target of ["web/use-1", "api/use-1"]) await request("DELETE", `/v1/overrides?target=${target}`, OPERATOR, "application/json");
+  await rows.first().waitFor({ state: "detached" });
+}
+
+// point looks at a country on the map, and at the next choices of the table.
+async function point(page) {
+  await visit(page, "#/overview");
+  await settled.overview(page);
+  await page.locator(".map .land g").filter({ hasText: /^France/ }).first().dispatchEvent("pointerenter");
+  await page.getByText(/^France: .*queries\/s; next choice: [a-z]/).waitFor();
+  await page.getByRole("button", { name: "Show the next choices" }).click();
+  const table = page.getByRole("region", { name: "Countries: table" });
+  await page.waitForFunction(t => t.querySelectorAll("tbody tr td:nth-child(8) .key").length > 5, await table.elementHandle());
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/next-choice.png`, fullPage: true });
+}
+
+// rollback makes the first generation serve again.
+async function rollback(page) {
+  await visit(page, "#/server");
+  await page.getByRole("button", { name: "Compare generation 1" }).click();
+  const dialog = page.getByRole("dialog");
+  const changed = await dialog.locator(".diff").innerText();
+  expect(/- +contact: dns-team/.test(changed) && /\+ +contact: hostmaster/.test(changed), `the difference is ${changed}`);
+  await dialog.getByLabel("Reason").fill("the old contact");
+  await dialog.getByRole("button", { name: "Roll back to it" }).click();
+  await page.getByText("Generation 1 serves again.").waitFor();
+  await page.getByRole("region", { name: "Generations: table" }).getByText("the old contact").waitFor();
+}
+
+// older makes more events than the page asks for at first, and asks for the others.
+async function older(page) {
+  for (let i = 0; i < 600; i += 20) await Promise.all(Array.from({ length: 20 }, () => request("POST", "/v1/clear", OPERATOR, "application/json", '{"target": "web"}')));
+  await page.reload();
+  await visit(page, "#/events?kind=override");
+  await page.getByText("No event matches.").waitFor();
+  await page.getByRole("button", { name: "Load older events" }).click();
+  await page.getByText("drained set: kernel upgrade").first().waitFor();
+  await page.getByText("The server keeps no older event").or(page.getByRole("button", { name: "Load older events" })).first().waitFor();
 }
 
 // assume checks the what-if of Explain and of Forecast: an answer with a member down, and the loss of two regions.
@@ -208,6 +271,8 @@ async function view(page) {
 }
 
 try {
+  const put = await request("PUT", "/v1/config?reason=a+new+contact", ADMIN, "application/yaml", CONFIG.replace("contact: hostmaster", "contact: dns-team"));
+  expect(put.ok, `the configuration is refused: ${await put.text()}`);
   for (const form of [{ scheme: "light", width: 1280 }, { scheme: "dark", width: 1280 }, { scheme: "light", width: 390 }]) {
     const page = await open(form, OPERATOR);
     for (const name of [...Object.keys(pages), ...Object.keys(views)]) await checkPage(page, name, form);
@@ -222,12 +287,16 @@ try {
       expect(await page.getByText("Of a configuration").count() === 0, "an operator is offered the forecast of a configuration");
       await probe(page);
       await brush(page);
+      await weigh(page);
+      await point(page);
+      await rollback(admin);
     }
     await page.context().close();
     await admin.context().close();
   }
   await view(await open({ scheme: "light", width: 1280 }, VIEWER));
   if (SCREENSHOTS) await picture(await open({ scheme: "light", width: 1280 }, OPERATOR));
+  await older(await open({ scheme: "light", width: 1280 }, OPERATOR));
   await restart(await open({ scheme: "light", width: 1280 }, OPERATOR));
 } catch (e) {
   failures.push(e.message);

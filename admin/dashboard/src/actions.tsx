@@ -1,14 +1,15 @@
-// Drain and force: a form that forecasts the effect before the button.
+// Drain, force and weight: a form that forecasts the effect before the button.
 
 import { Fragment, h } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import * as api from "./api";
 import { Effect } from "./effect";
+import { effect } from "./format";
 import { announce, canOperate, update, useStore, type Done } from "./store";
 import { Choice, Dialog, Field, Problem } from "./ui";
 
 export const verbs: Record<string, string> = {
-  drained: "Drain", "forced up": "Force up", "forced down": "Force down", off: "Remove the override",
+  drained: "Drain", "forced up": "Force up", "forced down": "Force down", weight: "Set the weight", off: "Remove the override",
 };
 
 const spans: [string, string][] = [
@@ -19,15 +20,17 @@ const spans: [string, string][] = [
 export function Act({ target, kind: first, close }: { target: string; kind: string; close: () => void }) {
   const [kind, setKind] = useState(first), [lasts, setLasts] = useState("1h"), [reason, setReason] = useState("");
   const [force, setForce] = useState(false), [busy, setBusy] = useState(false), [error, setError] = useState<api.ApiError | null>(null);
-  const forecast = useForecast(target, kind);
+  const [weight, setWeight] = useState("50"), [begin, setBegin] = useState("");
+  const value = kind === "weight" ? `${weight}%` : undefined;
+  const forecast = useForecast(target, kind, value);
   const submit = async (e: Event) => {
     e.preventDefault();
     setBusy(true);
     try {
       if (kind === "off") await api.send("DELETE", "/v1/overrides", { target });
-      else await api.send("POST", "/v1/overrides", undefined, { target, kind, reason, ...(lasts && { for: lasts }), ...(force && { force }) });
+      else await api.send("POST", "/v1/overrides", undefined, { target, kind, value, reason, ...(begin && { at: new Date(begin).toISOString() }), ...(lasts && { for: lasts }), ...(force && { force }) });
       await update();
-      announce(kind === "off" ? undefined : { text: `${target} is ${kind}.`, target });
+      announce(kind === "off" ? undefined : { text: `${target} ${begin ? "will be" : "is"} ${effect({ kind, value })}.`, target });
       close();
     } catch (e) {
       setError(api.asApiError(e));
@@ -37,7 +40,11 @@ export function Act({ target, kind: first, close }: { target: string; kind: stri
   return <Dialog title={`${verbs[kind]}: ${target}`} close={close}>
     <form onSubmit={submit} class="stack">
       {kind !== "off" && <div class="row">
-        <Choice label="Action" value={kind} set={setKind} options={["drained", "forced up", "forced down"].map(k => [k, verbs[k]])} />
+        <Choice label="Action" value={kind} set={setKind} options={["drained", "forced up", "forced down", "weight"].map(k => [k, verbs[k]])} />
+        {kind === "weight" && <Field label="Clients that it keeps, in %"><input type="number" min="0" max="100" step="any" required value={weight} onInput={e => setWeight(e.currentTarget.value)} /></Field>}
+      </div>}
+      {kind !== "off" && <div class="row">
+        <Field label="Begins (empty: now)"><input type="datetime-local" value={begin} onInput={e => setBegin(e.currentTarget.value)} /></Field>
         <Choice label="For" value={lasts} set={setLasts} options={spans} />
       </div>}
       {kind !== "off" && <Field label="Reason"><input value={reason} maxLength={200} placeholder="kernel upgrade" onInput={e => setReason(e.currentTarget.value)} /></Field>}
@@ -57,7 +64,7 @@ export function Act({ target, kind: first, close }: { target: string; kind: stri
 export interface Forecasted { value?: api.Forecast; error?: api.ApiError }
 
 // useForecast asks what an action on one or more targets, separated by commas, would do, from the state of now.
-export function useForecast(target: string, kind: string): Forecasted {
+export function useForecast(target: string, kind: string, value?: string): Forecasted {
   const [found, set] = useState<Forecasted>({});
   useEffect(() => {
     if (!target) {
@@ -66,30 +73,30 @@ export function useForecast(target: string, kind: string): Forecasted {
     }
     const stop = new AbortController();
     set({});
-    api.forecast({ target: target.split(","), kind }, stop.signal).then(
-      value => set({ value }),
+    api.forecast({ target: target.split(","), kind, value }, stop.signal).then(
+      found => set({ value: found }),
       e => { if (!stop.signal.aborted) set({ error: api.asApiError(e) }); },
     );
     return () => stop.abort();
-  }, [target, kind]);
+  }, [target, kind, value]);
   return found;
 }
 
-// Undo shows the last action, and a button that removes its override.
+// Undo shows the last action, and a button that removes its override if it set one.
 export function Undo({ done }: { done?: Done }) {
   const [asked, ask] = useState(false);
   if (!done) return null;
   return <div class="notice calm row" role="status"><strong>{done.text}</strong> <span class="grow" />
-    <button type="button" onClick={() => ask(true)}>Undo…</button>
+    {done.target && <button type="button" onClick={() => ask(true)}>Undo…</button>}
     <button type="button" class="plain" aria-label="Close" onClick={() => announce()}>✕</button>
-    {asked && <Act target={done.target} kind="off" close={() => ask(false)} />}</div>;
+    {asked && done.target && <Act target={done.target} kind="off" close={() => ask(false)} />}</div>;
 }
 
 // Actions are the buttons of a member or pool: what its state allows.
 export function Actions({ target, override, explain }: { target: string; override?: api.Override; explain?: string }) {
   const s = useStore();
   const [kind, set] = useState("");
-  const own = override?.target === target;
+  const own = override?.target === target && !override.owner;
   return <span class="actions">
     {explain && <a class="button" href={explain} aria-label={`Explain ${target}`}>Explain</a>}
     {canOperate(s) && (own
@@ -97,6 +104,7 @@ export function Actions({ target, override, explain }: { target: string; overrid
       : <Fragment>
         <button type="button" onClick={() => set("drained")} aria-label={`Drain ${target}`}>Drain…</button>
         <button type="button" onClick={() => set("forced down")} aria-label={`Force ${target}`}>Force…</button>
+        <button type="button" onClick={() => set("weight")} aria-label={`Weight of ${target}`}>Weight…</button>
       </Fragment>)}
     {kind && <Act target={target} kind={kind} close={() => set("")} />}
   </span>;

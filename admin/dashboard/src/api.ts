@@ -3,7 +3,11 @@
 export type Family = "IPv4" | "IPv6";
 
 export interface Override {
-  target: string; kind: string; reason?: string; since: string; until?: string; unknown?: boolean;
+  target: string; kind: string; value?: string; reason?: string; since: string; until?: string; unknown?: boolean;
+  owner?: string; at?: string; error?: string; // of a maintenance window; when it begins; why it has not begun
+}
+export interface Maintenance {
+  name: string; state: "open" | "refused" | "waiting"; begin: string; end: string; targets: string[]; weight?: string; reason?: string; error?: string;
 }
 export interface Result { at: string; outcome: string; reason: string; latency: number }
 export interface Transition { at: string; from: string; to: string; reason: string }
@@ -31,6 +35,7 @@ export interface Status {
   build_panics: number; overrides: Override[]; generation: number; config_hash: string; loaded_at: string;
   regions: { region: string; down: boolean; since?: string; why: string }[];
   pools: Pool[];
+  maintenance?: Maintenance[];
   notify?: { sink: string; delivered: number; failed: number; rejected: number; lost: number; failing_since?: string; error?: string }[];
   outages?: { pool: string; since?: string }[];
 }
@@ -64,6 +69,17 @@ export interface Answers {
 export interface Zone {
   zone: string; names: number; records: number; balanced: number; nameservers: string[]; file?: string;
   ttl: number; serial: number; bound: { name: string; pool: string }[];
+}
+export interface Key {
+  tag: number; algorithm: number; role: string; state: string; signs: string[]; ds?: string; file: string;
+  created?: string; publish?: string; activate?: string; inactive?: string; delete?: string; cds?: string;
+}
+export interface ZoneKeys {
+  zone: string; policy: string; manager: string; keys: Key[]; next?: { at: string; what: string }; waits?: string; since?: string;
+  parent?: string; overdue?: boolean; ds_seen: boolean; signatures_expire: string;
+}
+export interface Generation {
+  generation: number; time: string; hash: string; source: string; who?: string; reason?: string; files: string[]; serving: boolean;
 }
 export interface ProbeReport {
   check: string; type: string; address: string; result: string; reason: string; seconds: number;
@@ -144,15 +160,22 @@ export function complete(f: Forecast): Forecast {
   return f;
 }
 
-export async function send<T>(method: string, path: string, query?: Query, body?: unknown): Promise<T> {
-  const init: RequestInit = { method, headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }) };
+// getText asks for a text, and returns its entity tag too.
+export async function getText(path: string, query?: Query): Promise<{ text: string; tag: string }> {
+  const answer = await check(await fetch(url(path, query), { headers: headers(), signal: within() }));
+  return { text: await answer.text(), tag: answer.headers.get("ETag") ?? "" };
+}
+
+// send changes something; with a tag only if that is still the tag of what it changes.
+export async function send<T>(method: string, path: string, query?: Query, body?: unknown, tag?: string): Promise<T> {
+  const init: RequestInit = { method, headers: headers({ ...(body !== undefined && { "Content-Type": "application/json" }), ...(tag && { "If-Match": tag }) }) };
   if (body !== undefined) init.body = JSON.stringify(body);
   return (await check(await fetch(url(path, query), init))).json();
 }
 
-// sendYAML sends a configuration.
-export async function sendYAML<T>(method: string, path: string, text: string): Promise<T> {
-  return (await check(await fetch(path, { method, body: text, headers: headers({ "Content-Type": "application/yaml" }) }))).json();
+// sendYAML sends a configuration; with a tag only if that is still the tag of the served one.
+export async function sendYAML<T>(method: string, path: string, text: string, query?: Query, tag?: string): Promise<T> {
+  return (await check(await fetch(url(path, query), { method, body: text, headers: headers({ "Content-Type": "application/yaml", ...(tag && { "If-Match": tag }) }) }))).json();
 }
 
 const longestSilence = 40_000; // of a stream, in milliseconds: the server sends a comment every 15 s

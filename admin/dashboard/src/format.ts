@@ -5,6 +5,9 @@ export const percent = (share: number) =>
 
 export const km = (n: number | null) => n === null ? "" : `${Math.round(n).toLocaleString("en")} km`;
 
+// effect describes what an override does: drained, or at weight 20%.
+export const effect = (o: { kind: string; value?: string }) => o.kind === "weight" ? `at weight ${o.value}` : o.kind;
+
 export const count = (n: number) => n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 1 : 0 });
 
 // words counts things: 1 pool, 2 pools.

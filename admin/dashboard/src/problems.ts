@@ -1,8 +1,8 @@
 // The problems of a running server, the worst first: what is wrong, since when, what users notice
 // and what helps.
 
-import { words } from "./format";
-import type { Address, Forecast, Member, Pool, Status, Override } from "./api";
+import { clock, effect, words } from "./format";
+import type { Address, Maintenance, Member, Pool, Status, Override } from "./api";
 
 export interface Trouble {
   rank: number; // 0: users get no answer or an unhealthy one; 1: less capacity; 2: needs a look
@@ -10,7 +10,7 @@ export interface Trouble {
 }
 
 export function troubles(s: Status): Trouble[] {
-  const all = [...server(s), ...regions(s), ...together(s), ...s.pools.flatMap(pool), ...unknown(s), ...overrides(s.overrides)];
+  const all = [...server(s), ...regions(s), ...together(s), ...s.pools.flatMap(pool), ...unknown(s), ...windows(s.maintenance ?? []), ...overrides(s.overrides)];
   return all.sort((a, b) => a.rank - b.rank);
 }
 
@@ -102,13 +102,20 @@ function unknown(s: Status): Trouble[] {
   return [{ rank: 2, what: `${words(n, "member")} without a health result`, effect: "They count as up until their checks have a conclusive result.", link: "#/pools?filter=unknown" }];
 }
 
+// overrides reports those that apply, and those that could not begin; a scheduled one is no problem.
 function overrides(list: Override[]): Trouble[] {
-  return list.map(o => ({
-    rank: o.unknown ? 1 : 2, what: `${o.target} is ${o.kind} by an operator`, since: o.since,
-    effect: (o.reason ?? "No reason is given.") + (o.unknown ? " It is not in the configuration." : "") + (o.until ? "" : " It has no end."),
-    link: "#/pools?filter=override", target: o.target,
+  return list.filter(o => !o.at || o.error).map(o => ({
+    rank: o.unknown || o.error ? 1 : 2, since: o.at ?? o.since, link: "#/pools?filter=override", target: o.target,
+    what: o.error ? `${o.target} is not ${effect(o)}, as scheduled` : `${o.target} is ${effect(o)} by ${o.owner ?? "an operator"}`,
+    effect: o.error ? `${o.error} It is tried again each minute.`
+      : (o.reason ?? "No reason is given.") + (o.unknown ? " It is not in the configuration." : "") + (o.until ? ` Until ${clock(o.until)}.` : " It has no end."),
   }));
 }
 
-// usual reports whether all countries get their usual region.
-export const usual = (f?: Forecast) => !f || f.moved < 0.001;
+// windows reports the maintenance windows that the guards keep from opening.
+function windows(list: Maintenance[]): Trouble[] {
+  return list.filter(w => w.state === "refused").map(w => ({
+    rank: 1, since: w.begin, what: `Maintenance ${w.name} does not begin`, effect: `${w.error ?? ""} It is tried again each minute.`, link: "#/pools",
+  }));
+}
+

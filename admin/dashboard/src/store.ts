@@ -19,8 +19,8 @@ export interface Store {
   problem?: string; // the last failed request, while connected
 }
 
-// Done is an action of this page that can be undone.
-export interface Done { text: string; target: string }
+// Done is an action of this page.
+export interface Done { text: string; target?: string } // no target: it cannot be undone
 
 let store: Store = { regions: [], events: [] };
 const listeners = new Set<() => void>();
@@ -46,7 +46,8 @@ export const canOperate = (s: Store) => !!s.session && s.session.role !== "viewe
 
 // mostDetailed is the number of members up to which the page asks for every probe result.
 const mostDetailed = 300;
-const mostEvents = 500;
+const moreEvents = 500; // in one request
+let mostEvents = moreEvents;
 
 let detail: "address" | "member" = "member";
 
@@ -125,6 +126,16 @@ function arrived(e: api.Event) {
   if (store.events.some(old => old.id === e.id)) return;
   set({ events: [e, ...store.events].sort((a, b) => b.id - a.id).slice(0, mostEvents) });
   due ??= setTimeout(() => { due = undefined; void update(); }, 300);
+}
+
+// olderEvents adds the events before the oldest known one; it returns false if there are none.
+export async function olderEvents(): Promise<boolean> {
+  const first = store.events.at(-1)?.id ?? 1, since = Math.max(0, first - 1 - moreEvents);
+  const { events } = await api.get<{ events: api.Event[] }>("/v1/events", { since: String(since), limit: String(moreEvents) });
+  const older = events.filter(e => e.id < first).reverse();
+  mostEvents = Math.max(mostEvents, store.events.length + older.length);
+  set({ events: [...store.events, ...older] });
+  return older.length > 0 && since > 0;
 }
 
 // follow keeps the events current for ever: it connects again with a growing pause.

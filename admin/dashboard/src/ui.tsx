@@ -120,14 +120,14 @@ function hourMinute(t: number): string {
 const short = (n: number) => n >= 1e6 ? `${n / 1e6} M` : n >= 1e3 ? `${n / 1e3} k` : `${n}`;
 
 // Dialog is a modal dialog; the browser keeps the focus inside and closes it by Escape.
-export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
+export function Dialog({ title, close, children, wide }: { title: string; close: () => void; children: ComponentChildren; wide?: boolean }) {
   const box = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const old = document.activeElement;
     box.current!.showModal();
     return () => { if (old instanceof HTMLElement) old.focus(); };
   }, []);
-  return <dialog ref={box} onClose={close} aria-label={title}>
+  return <dialog ref={box} onClose={close} aria-label={title} class={wide ? "broad" : ""}>
     <header><h2>{title}</h2><span class="grow" /><button type="button" class="plain" aria-label="Close" onClick={close}>✕</button></header>
     {children}
   </dialog>;

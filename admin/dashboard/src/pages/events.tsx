@@ -4,7 +4,7 @@ import { Fragment, h } from "preact";
 import { useMemo, useRef, useState } from "preact/hooks";
 import type { Event } from "../api";
 import { clock, words } from "../format";
-import { useStore } from "../store";
+import { olderEvents, useStore } from "../store";
 import { Card, Choice, Facts, Filter } from "../ui";
 import { go, type Params } from "../route";
 
@@ -32,21 +32,33 @@ export function Events({ params }: Params) {
     <Timeline events={found} since={since} brush={brush} set={setBrush} />
     <List events={shown} />
     {!shown.length && <p class="quiet pad">No event matches.</p>}
+    <Older from={s.events.at(-1)} />
   </Card>;
 }
 
 const inside = (b: Span, e: Event) => Date.parse(e.time) >= b.from && Date.parse(e.time) <= b.to;
 
-const mostListed = 300;
+// Older is a button for the events before the oldest known one.
+function Older({ from }: { from?: Event }) {
+  const [state, set] = useState<"" | "busy" | "none">("");
+  if (!from) return null;
+  if (state === "none" || from.id <= 1) return <p class="quiet pad">The server keeps no older event than of {clock(from.time)}.</p>;
+  const more = () => { set("busy"); void olderEvents().then(some => set(some ? "" : "none"), () => set("")); };
+  return <div class="row pad"><button type="button" disabled={state === "busy"} onClick={more}>Load older events</button> <span class="quiet">those since {clock(from.time)} are loaded</span></div>;
+}
+
+const mostListed = 300; // at first, and more at each click
 
 function List({ events }: { events: Event[] }) {
-  const [open, setOpen] = useState(0);
-  return <ol class="events long">{events.slice(0, mostListed).map(e => <li key={e.id} class={tone(e)}>
+  const [open, setOpen] = useState(0), [most, setMost] = useState(mostListed);
+  return <Fragment><ol class="events long">{events.slice(0, most).map(e => <li key={e.id} class={tone(e)}>
     <time dateTime={e.time} class="quiet">{clock(e.time)}</time>
     <span class="kind">{e.kind}</span>
     <span class="grow"><button type="button" class="tree" aria-expanded={open === e.id} onClick={() => setOpen(open === e.id ? 0 : e.id)}>{e.subject || e.kind}</button> {e.message}
       {open === e.id && <Facts rows={[["id", e.id], ["time", e.time], ["severity", e.severity], ...Object.entries(e.fields ?? {})]} />}</span>
-  </li>)}</ol>;
+  </li>)}</ol>
+    {events.length > most && <div class="row pad"><button type="button" onClick={() => setMost(most + mostListed)}>Show more</button> <span class="quiet">{words(events.length - most, "event")} more</span></div>}
+  </Fragment>;
 }
 
 const bins = 96, width = 960, height = 36;

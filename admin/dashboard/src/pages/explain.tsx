@@ -50,7 +50,7 @@ function Question(p: { name: string; type: string; client: string; resolver: str
     <Field label="Name" class="long"><input value={name} list="names" required onInput={e => setName(e.currentTarget.value)} /></Field>
     <datalist id="names">{p.bound.map(b => <option key={b.name} value={b.name} />)}</datalist>
     <Choice label="Type" value={type} options={types} set={setType} />
-    <Field label="Client address or network"><input value={client} placeholder="81.2.69.0/24" onInput={e => setClient(e.currentTarget.value)} required={!resolver} /></Field>
+    <Field label="Client: address, network, country, AS or me"><input value={client} placeholder="81.2.69.0/24, FR, AS64500" onInput={e => setClient(e.currentTarget.value)} required={!resolver} /></Field>
     <Field label="Resolver"><input value={resolver} placeholder="the client" onInput={e => setResolver(e.currentTarget.value)} /></Field>
     <button type="submit" class="primary">Explain</button>
   </form>;

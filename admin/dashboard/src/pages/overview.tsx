@@ -5,7 +5,8 @@ import { useState } from "preact/hooks";
 import { Effect } from "../effect";
 import { useForecast } from "../actions";
 import { ago, clock, count, country, km, millis, percent, span, words } from "../format";
-import { measuredBy } from "../measured";
+import { measuredBy, rateOf } from "../measured";
+import { useNext } from "../next";
 import { Map, shadeOf, tint, type Mark } from "../map";
 import type { Event, Forecast, Status, Stats } from "../api";
 import { useStore, type Store } from "../store";
@@ -23,7 +24,7 @@ export function Overview(_: Params) {
       <Card title="Where clients go" note={where(flow)}>
         {s.regions.length ? <Map label="World: countries by the region that serves them" regions={s.regions} shade={shade} marks={marks(s)} pick={pick} over={over} />
           : <p class="quiet pad">The configuration has no regions.</p>}
-        <p class="caption" aria-live="off">{code && shade(code) ? shade(code)!.text : "Countries and circles: where all IPv4 clients would go now. Choose a region to see what its loss would do."}</p>
+        <p class="caption" aria-live="off">{code && shade(code) ? <Pointed s={s} code={code} text={shade(code)!.text} /> : "Countries and circles: where all IPv4 clients would go now. Choose a region to see what its loss would do."}</p>
         {picked && <Loss region={picked} close={() => pick("")} />}
         <Regions s={s} />
       </Card>
@@ -39,6 +40,16 @@ export function Overview(_: Params) {
   </div>;
 }
 
+// Pointed describes the country under the pointer.
+function Pointed({ s, code, text }: { s: Store; code: string; text: string }) {
+  const c = s.flow?.countries.find(c => c.name === code);
+  const next = useNext(s.flow, [c?.after ?? ""]);
+  if (!c) return <Fragment>{text}</Fragment>;
+  return <Fragment>{text}; {rateText(rateOf(s.answers, s.flow, c))} queries/s; next choice: {next(c) ?? "…"}</Fragment>;
+}
+
+const rateText = (n?: number) => n === undefined ? "unknown" : n > 0 && n < 0.1 ? "< 0.1" : `about ${count(n)}`;
+
 // where says how many clients are not where they usually go.
 function where(flow?: Forecast): string {
   if (!flow) return "";
@@ -47,7 +58,7 @@ function where(flow?: Forecast): string {
 
 export function EventLine({ e }: { e: Event }) {
   return <li class={e.severity === "error" ? "bad" : e.severity === "warning" ? "warn" : ""}>
-    <time dateTime={e.time} class="quiet">{clock(e.time)}</time> <span><strong>{e.subject}</strong> {e.message}</span>
+    <time dateTime={e.time} class="quiet">{clock(e.time)}</time> <span><strong title={e.subject}>{e.kind === "config" ? e.subject.split("/").at(-1) : e.subject}</strong> {e.message}</span>
   </li>;
 }
 
@@ -99,17 +110,24 @@ function Loss({ region, close }: { region: string; close: () => void }) {
 const mostCountries = 12;
 
 function Countries({ s, flow }: { s: Store; flow?: Forecast }) {
-  const [all, setAll] = useState(false);
+  const [all, setAll] = useState(false), [asked, ask] = useState(false);
   const rows = [...(flow?.countries ?? [])].sort((a, b) => b.moved - a.moved || b.share - a.share);
+  const shown = all ? rows : rows.slice(0, mostCountries);
+  const next = useNext(flow, asked ? [...new Set(shown.map(c => c.after ?? ""))] : []);
   return <div>
-    <Table label="Countries" rows={all ? rows : rows.slice(0, mostCountries)} id={c => c.name} empty={flow || s.noFlow ? "No name is bound to a pool." : "Computing the answers for every client…"} columns={[
+    <Table label="Countries" rows={shown} id={c => c.name} empty={flow || s.noFlow ? "No name is bound to a pool." : "Computing the answers for every client…"} columns={[
       { head: "Country", cell: c => c.name === "unknown" ? "unknown" : country(c.name) },
       { head: "Clients", class: "num", cell: c => percent(c.share) },
       { head: "Served by", cell: c => <span class={`key ${tint(s.regions, c.after)}`}>{c.after}</span> },
-      { head: "Usually", class: "quiet wide", cell: c => c.before === c.after ? "" : c.before },
+      { head: "Usually", class: "quiet wide line", cell: c => c.before === c.after ? "" : c.before },
       { head: "Distance", class: "num", cell: c => km(c.km.after) },
       { head: "Moved", class: "num", cell: c => c.moved > 0 ? percent(c.moved / c.share) : "" },
+      { head: "Queries/s", class: "num wide", cell: c => { const n = rateOf(s.answers, flow, c); return n === undefined ? "" : n > 0 && n < 0.1 ? "< 0.1" : count(n); } },
+      { head: "Next choice", class: "wide", cell: c => { const n = next(c); return n ? <span class={`key ${tint(s.regions, n)}`}>{n}</span> : asked && !c.after?.startsWith("(") ? <span class="quiet">…</span> : ""; } },
+      { head: "", class: "end", cell: c => c.name === "unknown" ? "" : <a class="button" href={`#/explain?client=${c.name}`} aria-label={`Explain for ${country(c.name)}`}>Explain</a> },
     ]} />
+    <p class="caption note">Queries/s: the measured answers of its region, by its part of that region's clients. Next choice: the region without the present one.</p>
+    {!asked && rows.length > 0 && <button type="button" class="plain wide" onClick={() => ask(true)}>Show the next choices</button>}
     {rows.length > mostCountries && <button type="button" class="plain" onClick={() => setAll(!all)}>{all ? "Show fewer" : `All ${rows.length} countries`}</button>}
   </div>;
 }

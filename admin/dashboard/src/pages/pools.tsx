@@ -3,14 +3,13 @@
 import { h } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { Actions } from "../actions";
-import { ago, percent } from "../format";
+import { ago, clock, effect, percent, words } from "../format";
 import type { Change, Forecast, Member, Override, Pool } from "../api";
 import { measuredInPools } from "../measured";
 import { useStore, type Store } from "../store";
 import { State } from "../state";
 import { Bar, Card, Filter, Strip, Table, type Column } from "../ui";
 import { go, type Params } from "../route";
-import { words } from "../format";
 
 interface Row { pool: Pool; member?: Member; level: number }
 
@@ -38,12 +37,12 @@ export function Pools({ params }: Params) {
   const rows = useMemo(() => rowsOf(s.status!.pools, filter, closed), [s.status, filter, closed]);
   const shares = useMemo(() => sharesOf(s.flow), [s.flow]);
   const toggle = (name: string) => setClosed(old => { const next = new Set(old); if (!next.delete(name)) next.add(name); return next; });
-  return <Card title="Pools" note={words(rows.filter(r => r.member).length, "member")} aside={<span class="row">
+  return <div class="stack"><Overrides s={s} /><Card title="Pools" note={words(rows.filter(r => r.member).length, "member")} aside={<span class="row">
     <button type="button" aria-pressed={filter === "problems"} onClick={() => setFilter(filter === "problems" ? "" : "problems")}>Problems only</button>
     <Filter value={filter} set={setFilter} hint="name, region, address" /></span>}>
     <Table label="Pools and members" rows={rows} columns={columns(s, closed, toggle, shares)} empty="No member matches."
       id={r => r.pool.pool + "/" + (r.member?.member ?? "")} kind={r => r.member ? "member" : "group"} />
-  </Card>;
+  </Card></div>;
 }
 
 // sharesOf returns the shares of endpoints within their pools, by pool/member.
@@ -76,7 +75,7 @@ function columns(s: Store, closed: Set<string>, toggle: (n: string) => void, sha
   ];
 }
 
-const overrideOf = (s: Store, target: string): Override | undefined => s.status!.overrides.find(o => o.target === target);
+const overrideOf = (s: Store, target: string): Override | undefined => s.status!.overrides.find(o => o.target === target && !o.at);
 
 function PoolName({ p, open, toggle }: { p: Pool; open: boolean; toggle: (n: string) => void }) {
   return <button type="button" class="tree" aria-expanded={open} onClick={() => toggle(p.pool)}>
@@ -107,5 +106,32 @@ function Measured({ share, total }: { share?: number; total: boolean }) {
 function Why({ m }: { m: Member }) {
   const o = m.override;
   if (!o) return <span title={m.next}>{m.why}</span>;
-  return <span>{o.reason || "no reason given"}{o.until && <span class="quiet"> for {ago(new Date().toISOString(), Date.parse(o.until))}</span>}</span>;
+  return <span>{o.owner && <span class="quiet">{o.owner}: </span>}{o.kind === "weight" && `${effect(o)}: `}{o.reason || "no reason given"}{o.until && <span class="quiet"> for {ago(new Date().toISOString(), Date.parse(o.until))}</span>}</span>;
+}
+
+interface Entry { id: string; target: string; what: string; by: string; state: h.JSX.Element; begin?: string; end?: string; reason: string; own?: Override }
+
+// Overrides lists every override and maintenance window, those that wait too.
+function Overrides({ s }: { s: Store }) {
+  const status = s.status!;
+  const rows: Entry[] = [
+    ...status.overrides.map((o, i) => ({
+      id: `${i} ${o.target}`, target: o.target, what: effect(o), by: o.owner ?? "an operator", begin: o.at ?? o.since, end: o.until, reason: o.reason ?? "",
+      state: o.error ? <span class="bad" title={o.error}>does not begin</span> : o.at ? <span class="quiet">scheduled</span> : o.unknown ? <span class="warn">not in the configuration</span> : <span>applies</span>,
+      own: o.owner ? undefined : o,
+    })),
+    ...(status.maintenance ?? []).filter(w => w.state !== "open").map(w => ({
+      id: w.name, target: w.targets.join(", "), what: w.weight ? `at weight ${w.weight}` : "drained", by: `maintenance ${w.name}`, begin: w.begin, end: w.end, reason: w.reason ?? "",
+      state: w.state === "refused" ? <span class="bad" title={w.error}>does not begin</span> : <span class="quiet">waits</span>,
+    })),
+  ];
+  if (!rows.length) return null;
+  return <Card title="Overrides and maintenance" note={words(rows.length, "entry").replace("entrys", "entries")}>
+    <Table label="Overrides and maintenance" rows={rows} id={r => r.id} columns={[
+      { head: "Target", cell: r => r.target }, { head: "Effect", cell: r => r.what }, { head: "State", cell: r => r.state },
+      { head: "By", class: "wide", cell: r => r.by }, { head: "From", class: "num wide", cell: r => clock(r.begin) }, { head: "Until", class: "num", cell: r => clock(r.end) || "removed" },
+      { head: "Reason", class: "why wide", cell: r => r.reason },
+      { head: "", class: "end", cell: r => r.own && <Actions target={r.target} override={r.own} /> },
+    ]} />
+  </Card>;
 }

@@ -6,6 +6,7 @@ import { get, type Event, type Status, type Stats } from "../api";
 import { ago, clock, count } from "../format";
 import { useStore } from "../store";
 import { Card, Facts, Table } from "../ui";
+import { Generations } from "./generations";
 import type { Params } from "../route";
 
 export function Server(_: Params) {
@@ -32,6 +33,7 @@ export function Server(_: Params) {
       {s.stats && <Transport stats={s.stats} />}
     </div>
   </div>
+  <Generations />
   <Changes last={s.events[0]?.id} />
   </div>;
 }

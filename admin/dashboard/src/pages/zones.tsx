@@ -1,16 +1,19 @@
-// Zones: what is served, and which pool answers which name.
+// Zones: what is served, which pool answers which name, and the keys that sign.
 
 import { h } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api";
 import { useStore } from "../store";
 import { Card, Facts, Filter, Problem, Table } from "../ui";
+import { Keys } from "./keys";
 import type { Params } from "../route";
 
 export function Zones(_: Params) {
   const s = useStore();
   const [zones, set] = useState<api.Zone[]>(), [error, setError] = useState<api.ApiError>(), [filter, setFilter] = useState("");
-  const config = s.status!.reload.at;
+  const config = s.status!.reload.at, [keys, setKeys] = useState<api.ZoneKeys[]>([]);
+  const rolled = s.events.find(e => e.kind === "dnssec")?.id; // the last change of a key
+  useEffect(() => { void api.get<{ zones: api.ZoneKeys[] }>("/v1/keys").then(z => setKeys(z.zones), () => undefined); }, [config, rolled]);
   useEffect(() => { void api.get<{ zones: api.Zone[] }>("/v1/zones").then(z => set(z.zones), e => setError(e)); }, [config]);
   if (!zones) return <Problem error={error} />;
   return <div class="stack">
@@ -21,6 +24,7 @@ export function Zones(_: Params) {
         ["Names", `${z.names.toLocaleString("en")}, ${z.balanced.toLocaleString("en")} answered by pools`], ["Static records", z.records.toLocaleString("en")],
         ["Nameservers", z.nameservers.join(", ") || "of the file"], ["TTL of pool answers", `${z.ttl} s`], ...(z.file ? [["File", z.file] as [string, string]] : []),
       ]} />
+      {keys.filter(k => k.zone === z.zone).map(k => <Keys key={k.zone} z={k} />)}
       <Table label={`Names of ${z.zone}`} rows={z.bound.filter(b => `${b.name} ${b.pool}`.includes(filter))} id={b => b.name} empty="No name is bound to a pool." columns={[
         { head: "Name", cell: b => b.name },
         { head: "Pool", cell: b => <a href={`#/pools?filter=${encodeURIComponent(b.pool)}`}>{b.pool}</a> },
