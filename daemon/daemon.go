@@ -57,6 +57,8 @@ type Daemon struct {
 	Predecessor *handover.Predecessor
 	// Inherited are sockets to use instead of new ones; nil: none.
 	Inherited *handover.Sockets
+	// Store keeps the sockets for the next process; nil: nothing does.
+	Store *handover.Store
 	// Ready, unless nil, is called once, when the server starts to answer.
 	Ready func([]netip.AddrPort)
 	// Notify, unless nil, is called with each state for the service manager, such as NotifyReady.

@@ -59,7 +59,7 @@ func (l *instance) abandonUpgrade(ctx context.Context, upgraded <-chan *upgradin
 // does not. Until then no reload may change the sockets.
 func (l *instance) startUpgrade(ctx context.Context, request control.UpgradeRequest) <-chan *upgrading {
 	u, done := &upgrading{request: request, begun: time.Now()}, make(chan *upgrading, 1)
-	sockets := append(l.server.Open(), l.adminListener.Sockets()...)
+	sockets := l.sockets()
 	timeout := request.Timeout
 	if timeout == 0 {
 		timeout = control.DefaultUpgradeTimeout
@@ -151,6 +151,7 @@ func (l *instance) finishUpgrade(ctx context.Context, u *upgrading) bool {
 	l.server.PassConnections(u.successor.Pass)
 	pid := u.successor.PID()
 	l.notify(fmt.Sprintf("%s%d", notifyMainPID, pid))
+	_ = u.successor.Finish() // if it has ended, there is nothing to do: the service manager restarts it
 	took := time.Since(u.begun)
 	l.Logger.Info("the new process answers; this one ends", "pid", pid, "version", u.loaded.Version, "took", took.Round(time.Millisecond))
 	u.request.Answer(control.UpgradeOutcome{Upgraded: &control.Upgraded{
@@ -180,6 +181,18 @@ func (l *instance) forwardReloads(to *handover.Successor) (end func()) {
 	return func() { close(done) }
 }
 
+// keepSockets keeps the sockets in the service manager, for the next process.
+func (l *instance) keepSockets() {
+	if err := l.Store.Keep(l.sockets()); err != nil {
+		l.Logger.Warn("sockets cannot be kept in the service manager; a restart opens others", "error", err)
+	}
+}
+
+// sockets returns the open sockets.
+func (l *instance) sockets() []handover.Open {
+	return append(l.server.Open(), l.adminListener.Sockets()...)
+}
+
 // withFirst returns an error that names the first of the errors that it stands for.
 func withFirst(err error) error {
 	if first := errorsIn(err)[0]; first.Error() != err.Error() {
@@ -204,9 +217,14 @@ func (l *instance) inherit(hash string) (*inheritance, error) {
 	return i, nil
 }
 
-// takeOver makes the previous process end, once this one answers queries.
+// takeOver makes the previous process end, once this one answers queries, and keeps the sockets.
 func (l *instance) takeOver(i *inheritance) {
+	defer l.keepSockets()
+	unused := l.Inherited.Close()
 	if i == nil {
+		if len(unused) > 0 {
+			l.Logger.Warn("sockets of the service manager closed: server.listen and admin.listen have no such address", "addresses", join(unused))
+		}
 		return
 	}
 	go l.Predecessor.Receive(l.server.Adopt)

@@ -141,6 +141,9 @@ func TestSuccessorGetsSocketsStateAndConnections(t *testing.T) {
 	if err := s.Continue(t.Context(), []byte(`{"n":1}`)); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Finish(); err != nil {
+		t.Fatal(err)
+	}
 	client, server := tcpPair(t)
 	at := netip.MustParseAddrPort("[::1]:53")
 	if err := s.Pass(at, server, []byte("part")); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 )
 
 // Predecessor is the process that has started this one, and ends when this one answers queries. The methods of nil do
@@ -13,6 +14,7 @@ import (
 type Predecessor struct {
 	Sockets     *Sockets
 	channel     net.Conn
+	in          *json.Decoder // of channel
 	connections *net.UnixConn
 	done        bool // the predecessor knows the outcome
 }
@@ -28,7 +30,7 @@ func Inherit() (*Predecessor, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Predecessor{channel: channel}
+	p := &Predecessor{channel: channel, in: json.NewDecoder(channel)}
 	m, err := parseManifest(text)
 	if err == nil {
 		p.connections, err = inheritedChannel(connectionsFD)
@@ -63,7 +65,7 @@ func (p *Predecessor) Loaded(l Loaded) (state []byte, err error) {
 		return nil, err
 	}
 	var m message
-	if err := json.NewDecoder(p.channel).Decode(&m); err != nil {
+	if err := p.in.Decode(&m); err != nil {
 		return nil, fmt.Errorf("the process to take over from has ended, or gave up: %w", err)
 	}
 	if len(m.State) == 0 {
@@ -72,14 +74,22 @@ func (p *Predecessor) Loaded(l Loaded) (state []byte, err error) {
 	return m.State, nil
 }
 
-// Ready reports that this process answers queries.
+// finishTime is the time in which the predecessor must report that the service manager knows this process.
+const finishTime = 5 * time.Second
+
+// Ready reports that this process answers queries, and waits until the service manager knows it: that ignores messages
+// of other processes.
 func (p *Predecessor) Ready() error {
 	if p == nil {
 		return nil
 	}
 	p.done = true
-	p.Sockets.Close()
-	return errors.Join(p.send(message{Ready: true}), p.channel.Close())
+	defer p.channel.Close()
+	if err := p.send(message{Ready: true}); err != nil {
+		return err
+	}
+	var m message
+	return errors.Join(p.channel.SetReadDeadline(time.Now().Add(finishTime)), p.in.Decode(&m))
 }
 
 // Fail reports why this process does not take over, unless it has done so.

@@ -24,6 +24,8 @@ const (
 	UDP Use = "udp" // queries
 	TCP Use = "tcp" // queries
 	API Use = "api"
+
+	stream Use = "stream" // TCP or API: a service manager does not know
 )
 
 // Open holds the open sockets of this process for one address and use. Several share a UDP port.
@@ -55,7 +57,9 @@ func (s *Sockets) Take(use Use, address netip.AddrPort) []*os.File {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.groups, func(g group) bool { return g.use == use && g.address == address })
+	i := slices.IndexFunc(s.groups, func(g group) bool {
+		return (g.use == use || g.use == stream && use != UDP) && g.address == address
+	})
 	if i < 0 {
 		return nil
 	}

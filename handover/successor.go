@@ -18,12 +18,14 @@ import (
 //	successor     loaded    it has loaded the configuration, and needs the state
 //	predecessor   state     it changes nothing any more until the outcome
 //	successor     ready     it answers queries
+//	predecessor   ended     it reads no more queries, and the service manager knows the successor
 //
 // Instead of loaded or ready, the successor sends why it failed.
 type message struct {
 	Loaded *Loaded         `json:"loaded,omitempty"`
 	State  json.RawMessage `json:"state,omitempty"`
 	Ready  bool            `json:"ready,omitempty"`
+	Ended  bool            `json:"ended,omitempty"`
 	Failed string          `json:"failed,omitempty"`
 }
 
@@ -138,6 +140,9 @@ func (s *Successor) Continue(ctx context.Context, state []byte) error {
 	}
 	return err
 }
+
+// Finish reports that this process reads no more queries, and that the service manager knows the successor.
+func (s *Successor) Finish() error { return json.NewEncoder(s.channel).Encode(message{Ended: true}) }
 
 var errUnexpected = errors.New("the new process sent an unexpected message: is it another version?")
 

@@ -105,6 +105,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	log := newAsyncWriter(stderr)
 	defer log.close()
 	logger := slog.New(slog.NewTextHandler(log, nil))
+	inherited := inheritedSockets(predecessor, logger)
 	metrics := telemetry.New(telemetry.Options{Logger: logger, Version: buildVersion()})
 	defer metrics.QueryLog().Close()
 	l := daemon.Daemon{
@@ -120,7 +121,7 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 			},
 		},
 		Reload: hangups, Upgrade: upgrades, Program: programPath(), Version: buildVersion(),
-		Predecessor: predecessor, Inherited: inheritedFrom(predecessor),
+		Predecessor: predecessor, Inherited: inherited, Store: handover.NewStore(inherited),
 		Notify: notifyManager, Watchdog: watchdog(),
 		Admin:    adminHandler(metrics),
 		Observer: metrics.Observer(),

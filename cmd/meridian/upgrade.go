@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -89,10 +90,15 @@ func sameProgram(a, b string) bool {
 	return err == nil && os.SameFile(one, other)
 }
 
-// inheritedFrom returns the sockets that this process got at its start.
-func inheritedFrom(predecessor *handover.Predecessor) *handover.Sockets {
-	if predecessor == nil {
-		return nil
+// inheritedSockets returns the sockets that this process got at its start, from the process that it takes over from or
+// from the service manager.
+func inheritedSockets(predecessor *handover.Predecessor, log *slog.Logger) *handover.Sockets {
+	if predecessor != nil {
+		return predecessor.Sockets
 	}
-	return predecessor.Sockets
+	sockets, errs := handover.FromServiceManager()
+	for _, err := range errs {
+		log.Warn("socket of the service manager cannot be used", "error", err)
+	}
+	return sockets
 }

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +35,8 @@ type upgradable struct {
 	dns     string
 	admin   string
 	pid     int
+	passed  []*os.File // descriptors from 3 on, for the first process
+	manager string     // the socket of the service manager; empty: there is none
 }
 
 const upgradableConfig = `
@@ -58,12 +63,21 @@ func startUpgradable(t *testing.T, keepsState bool) *upgradable {
 	}
 	u.link(u.binary())
 	u.configure(2)
+	u.start(u.program, "serve", "-c", u.config)
+	return u
+}
+
+// start starts the first process.
+func (u *upgradable) start(program string, args ...string) {
+	t := u.t
+	t.Helper()
 	reader, writer, err := os.Pipe() // unlike the pipe of exec.Cmd, it outlives the first process
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := exec.Command(u.program, "serve", "-c", u.config)
-	first.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH")) // the test binary knows itself by its name only
+	first := exec.Command(program, args...)
+	first.ExtraFiles = u.passed
+	first.Env = append(os.Environ(), "PATH="+filepath.Dir(u.program)+":"+os.Getenv("PATH"), "NOTIFY_SOCKET="+u.manager) // the test binary knows itself by its name only
 	first.Stdout, first.Stderr = writer, writer
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
@@ -82,7 +96,6 @@ func startUpgradable(t *testing.T, keepsState bool) *upgradable {
 	})
 	at := u.log.await(t, `msg=serving listen=(\S+) .*admin=(\S+)`)
 	u.dns, u.admin = at[1], at[2]
-	return u
 }
 
 // binary returns the path of the program that runs as meridian.
@@ -394,4 +407,97 @@ func (u *upgradable) post(path string, body []byte, method string, n int) {
 			return
 		}
 	}
+}
+
+// TestServiceManagerPassesAndKeepsSockets plays systemd: it passes the sockets at the start, gets them to keep, and
+// hears which process serves.
+func TestServiceManagerPassesAndKeepsSockets(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	u := &upgradable{t: t, program: filepath.Join(dir, "meridian"), config: filepath.Join(dir, "m.yaml"), log: new(transcript), manager: filepath.Join(dir, "notify")}
+	u.link(u.binary())
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: u.manager, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	tcp, api := listenTCP(t), listenTCP(t)
+	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(tcp.Addr().String())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []interface{ File() (*os.File, error) }{udp, tcp, api} {
+		file, err := of.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		u.passed = append(u.passed, file)
+	}
+	text := fmt.Sprintf(upgradableConfig, 1, "")
+	text = strings.Replace(text, "127.0.0.1:0", tcp.Addr().String(), 1)
+	u.write(strings.Replace(text, "127.0.0.1:0", api.Addr().String(), 1))
+	u.start("/bin/sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=3 LISTEN_FDNAMES=a:b:c exec meridian serve -c "$0"`, u.config)
+	udp.Close()
+	tcp.Close()
+	api.Close()
+	u.answers() // from the passed socket: this process has closed its own
+	kept := awaitManager(t, manager, "READY=1")
+	queries, requests := "meridian-"+strings.ReplaceAll(u.dns, ":", "_"), "meridian-"+strings.ReplaceAll(u.admin, ":", "_")
+	if want := map[string]int{queries: 2, requests: 1}; !maps.Equal(kept, want) { // UDP and TCP share an address
+		t.Errorf("kept %v, want %v", kept, want)
+	}
+	u.upgrade()
+	awaitManager(t, manager, "MAINPID="+strconv.Itoa(u.pid))
+	awaitManager(t, manager, "FDNAME="+requests) // from the new process, when it is known
+	u.answers()
+}
+
+func listenTCP(t *testing.T) *net.TCPListener {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.(*net.TCPListener)
+}
+
+// awaitManager reads messages until one has a text, and returns how many descriptors came to keep, by name.
+func awaitManager(t *testing.T, manager *net.UnixConn, want string) map[string]int {
+	t.Helper()
+	kept := map[string]int{}
+	if err := manager.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	in, control := make([]byte, 4096), make([]byte, 4096)
+	for {
+		n, controls, _, _, err := manager.ReadMsgUnix(in, control)
+		if err != nil {
+			t.Fatalf("no message %q: %v; kept %v", want, err, kept)
+		}
+		text := string(in[:n])
+		if _, name, ok := strings.Cut(text, "FDNAME="); ok && strings.Contains(text, "FDSTORE=1") {
+			kept[name] += closeDescriptors(t, control[:controls])
+		}
+		if strings.Contains(text, want) && !strings.Contains(text, "FDSTOREREMOVE") {
+			return kept
+		}
+	}
+}
+
+// closeDescriptors closes the descriptors of a message, and returns their number.
+func closeDescriptors(t *testing.T, control []byte) int {
+	t.Helper()
+	messages, err := syscall.ParseSocketControlMessage(control)
+	if err != nil || len(messages) != 1 {
+		t.Fatal(messages, err)
+	}
+	fds, err := syscall.ParseUnixRights(&messages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		syscall.Close(fd)
+	}
+	return len(fds)
 }
