@@ -121,7 +121,7 @@ func parseDetail(w http.ResponseWriter, word string) (brief, ok bool) {
 
 func (a *api) overrides(w http.ResponseWriter, _ *http.Request) {
 	a.tagOverrides(w)
-	answer(w, http.StatusOK, map[string]any{"overrides": a.control.Overrides()})
+	answer(w, http.StatusOK, map[string]any{"overrides": a.control.MeasuredOverrides()})
 }
 
 // tagOverrides sets the ETag of the overrides, for a later If-Match.

@@ -39,6 +39,7 @@ func (a *api) routes() []route {
 		{"GET /v1/audit", a.auditList, "Changes made through the API"},
 		{"GET /v1/stats", a.stats, "Counters"},
 		{"GET /v1/answers", a.answers, "Answers of each member"},
+		{"GET /v1/resolvers", a.resolvers, "Resolvers that query the server"},
 		{"GET /v1/zones", a.zones, "Zones"},
 		{"GET /v1/keys", a.keys, "DNSSEC keys of the signed zones"},
 		{"GET /v1/regions", a.regions, "Regions"},

@@ -29,21 +29,22 @@ import (
 
 // Config is a complete valid configuration. It does not change after Load.
 type Config struct {
-	File     string // as passed to Load; starts every message
-	Server   Server
-	Admin    Admin
-	Metrics  Metrics
-	QueryLog QueryLog
-	State    string // path of the folder that keeps health states and overrides across restarts; empty: in memory only
-	Geo      Geo
-	Latency  Latency
-	Regions  []Region
-	Checks   []Check
-	Loads    []LoadSource
-	Health   Health
-	Pools    []Pool
-	Zones    []Zone
-	Notify   []Sink
+	File          string // as passed to Load; starts every message
+	Server        Server
+	Admin         Admin
+	Metrics       Metrics
+	QueryLog      QueryLog
+	ResolverStats ResolverStats
+	State         string // path of the folder that keeps health states and overrides across restarts; empty: in memory only
+	Geo           Geo
+	Latency       Latency
+	Regions       []Region
+	Checks        []Check
+	Loads         []LoadSource
+	Health        Health
+	Pools         []Pool
+	Zones         []Zone
+	Notify        []Sink
 
 	Guardrails  Guardrails
 	Maintenance []Maintenance

@@ -16,13 +16,15 @@ type defaults struct {
 	metrics  Metrics
 	queryLog QueryLog
 	check    Check
-	damping  FlapDamping // of a check with flap_damping; without the key it is off
-	idle     IdleProbing // the same, with idle
-	load     LoadSource
-	shed     Shed
-	pool     Pool
-	member   Member
-	zone     Zone
+
+	resolverStats ResolverStats // with resolver_stats; without the key it is off
+	damping       FlapDamping   // of a check with flap_damping; without the key it is off
+	idle          IdleProbing   // the same, with idle
+	load          LoadSource
+	shed          Shed
+	pool          Pool
+	member        Member
+	zone          Zone
 
 	service Service
 	signing SigningPolicy
@@ -43,7 +45,9 @@ func newDefaults() defaults {
 		geo:      Geo{MaxAccuracyRadius: 500},
 		metrics:  Metrics{Detail: MemberDetail, MaxSeries: 50_000},
 		queryLog: QueryLog{Sample: 1},
-		latency:  Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
+
+		resolverStats: ResolverStats{Sample: 1, Max: 10_000},
+		latency:       Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
 		check: Check{
 			Interval: 5 * time.Second,
 			Timeout:  2 * time.Second, // or the interval if that is shorter

@@ -140,6 +140,7 @@ func (d *decoder) document() *Config {
 		{name: "admin", set: d.withEnvironment(d.admin(&cfg.Admin))},
 		{name: "metrics", set: d.metrics(&cfg.Metrics)},
 		{name: "query_log", set: d.queryLog(&cfg.QueryLog)},
+		{name: "resolver_stats", set: d.resolverStats(&cfg.ResolverStats)},
 		{name: "state", set: d.path(&cfg.State, &cfg.StatePos)},
 		{name: "geo", set: d.geo(&cfg.Geo)},
 		{name: "latency", set: d.latency(&cfg.Latency)},

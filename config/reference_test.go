@@ -35,6 +35,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"maintenance":            {"maintenance: {a: {?: 1}}"},
 		"metrics":                {"metrics: {?: 1}"},
 		"query_log":              {"query_log: {?: 1}"},
+		"resolver_stats":         {"resolver_stats: {?: 1}"},
 		"geo":                    {"geo: {?: 1}"},
 		"geo.networks":           {"geo: {networks: {10.0.0.0/8: {?: 1}}}"},
 		"latency":                {"latency: {?: 1}"},

@@ -66,6 +66,7 @@ func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Over
 		return Override{}, err
 	}
 	c.flushState()
+	said.Clients = c.clientsGone(&said, time.Now())
 	return said, nil
 }
 

@@ -79,6 +79,8 @@ type Control struct {
 	history history
 	shares  *shares
 	usage   usage
+
+	resolvers resolverStats
 }
 
 // pending is a tree that does not answer yet but is about to.
@@ -163,6 +165,7 @@ func (c *Control) commit(g Generation) {
 		s.Unknown = missing
 	}
 	c.updateLocked(func(m *view) { m.Generation, m.overrides = g, said })
+	c.resolvers.use(&g.Snapshot.Config.ResolverStats, time.Now())
 }
 
 // Apply applies health state changes to a tree, serving or prepared, and reports their effects.
@@ -194,6 +197,7 @@ func (c *Control) RecordPanic(reason any, stack []byte) {
 // overrideLocked replaces the overrides.
 func (c *Control) overrideLocked(next overrides) {
 	c.updateLocked(func(m *view) { m.overrides = next })
+	c.followRemovals(c.currentView(), time.Now())
 	list, tree := next.forTree(), c.currentView().Snapshot.Pools
 	c.change(tree, func() []pools.Change {
 		changes, _ := tree.SetOverrides(list)

@@ -32,6 +32,9 @@ type Override struct {
 	retry             time.Time // after Error
 
 	Replaced *Replaced `json:"replaced,omitempty"` // the override of the same target that this one replaced; nil: none
+
+	// Clients is how many clients have left its members; nil: it is not measured, or it removes none.
+	Clients *ClientsGone `json:"clients,omitempty"`
 }
 
 // Replaced is an override that another one replaced. It is not restored when that is removed.

@@ -144,7 +144,7 @@ func (c *Control) processStatus(at *view) *Status {
 		State: c.StateStatus(), Reload: at.reload, LastGood: c.LastGood(),
 		Generation: 1 + c.reloads.succeeded.Load(), ConfigHash: at.Hash, LoadedAt: at.LoadedAt,
 		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.notifier.Status(),
-		Overrides: append([]Override{}, at.overrides...), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
+		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
 		DNSSEC: at.Snapshot.SignedZones(time.Now()),

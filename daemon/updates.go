@@ -10,7 +10,8 @@ import (
 )
 
 // startUpdates starts the goroutines that apply load reports, target changes, latency changes and
-// the end of overrides to the pools, and those that open maintenance windows. A running or hanging reload does not delay them. The returned function waits
+// the end of overrides to the pools, those that open maintenance windows, and the one of the
+// statistics of resolvers. A running or hanging reload does not delay them. The returned function waits
 // until they have ended after ctx.
 func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	var running sync.WaitGroup
@@ -18,6 +19,7 @@ func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	running.Go(func() { l.updatePools(ctx) })
 	running.Go(func() { l.tick(ctx) })
 	running.Go(func() { l.maintain(ctx) })
+	running.Go(func() { l.collectObservations(ctx) })
 	return func() {
 		ended := make(chan struct{})
 		go func() { running.Wait(); close(ended) }()
@@ -50,6 +52,17 @@ func (l *instance) maintain(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now = <-second.C:
+		}
+	}
+}
+
+// collectObservations adds observed answers to the statistics of resolvers.
+func (l *instance) collectObservations(ctx context.Context) {
+	for next := l.control.CollectObservations(); ; next = l.control.CollectObservations() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(next):
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -89,9 +90,15 @@ func addGuardrailFlag(c *cobra.Command, reason *string) {
 	c.Flags().StringVar(reason, "override-guardrail", "", "`REASON` to make the change against the guardrails of the configuration")
 }
 
+// addAtFlag adds the flag that sets an override for later.
+func (s *overrideOptions) addAtFlag(c *cobra.Command) *cobra.Command {
+	c.Flags().Var(&s.at, "at", "`TIME` at which it begins: 02:00, \"2026-03-01 02:00\" by the local clock, or 2026-03-01T02:00:00Z")
+	return c
+}
+
 func drainCommand() *cobra.Command {
 	var s overrideOptions
-	drain := s.addGuardFlags(s.addFlags(&cobra.Command{
+	return s.addAtFlag(s.addGuardFlags(s.addFlags(&cobra.Command{
 		Use:   "drain TARGET",
 		Short: "Remove members from the answers of a running server",
 		Long: `Drain removes a target's members from the answers of a running server, even if all other members are
@@ -100,6 +107,8 @@ that leaves a name without an answer needs --yes.
 
 With --at the drain begins later: status lists it, undrain cancels it. If the guards refuse it at that
 time, status and an event say why, and it is tried again each minute.
+
+With resolver_stats: on, drain and status show how many clients have left, by the queries of resolvers.
 
 ` + targetHelp + `
 
@@ -111,9 +120,7 @@ Exit: 0; 1 if there is no such target or no server.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.override(c.Context(), args[0], pools.Drained, "", c.OutOrStdout())
 		},
-	}, true))
-	drain.Flags().Var(&s.at, "at", "`TIME` at which the drain begins: 02:00, \"2026-03-01 02:00\" by the local clock, or 2026-03-01T02:00:00Z")
-	return drain
+	}, true)))
 }
 
 func undrainCommand() *cobra.Command {
@@ -135,7 +142,7 @@ Exit: 0; 1 if the target is not drained or there is no server.`,
 
 func forceCommand() *cobra.Command {
 	var s overrideOptions
-	return s.addGuardFlags(s.addFlags(&cobra.Command{
+	return s.addAtFlag(s.addGuardFlags(s.addFlags(&cobra.Command{
 		Use:   "force up|down|off TARGET",
 		Short: "Override the health state of members of a running server",
 		Long: `Force sets a target's members up or down on a running server, regardless of their health checks, until
@@ -162,12 +169,12 @@ Exit: 0; 1 if there is no such target, if force off finds it not forced, or if t
 			}
 			return fmt.Errorf("%q is not a state to force; want up, down or off", args[0])
 		},
-	}, true))
+	}, true)))
 }
 
 func weightCommand() *cobra.Command {
 	var s overrideOptions
-	return s.addGuardFlags(s.addFlags(&cobra.Command{
+	return s.addAtFlag(s.addGuardFlags(s.addFlags(&cobra.Command{
 		Use:   "weight TARGET PERCENT|off",
 		Short: "Reduce the clients of members of a running server",
 		Long: `Weight leaves a target's members a part of the clients that they would get otherwise, until weight off or
@@ -187,7 +194,7 @@ Exit: 0; 1 if there is no such target, if weight off finds no weight, or if ther
 			}
 			return s.override(c.Context(), args[0], pools.ReducedWeight, args[1], c.OutOrStdout())
 		},
-	}, true))
+	}, true)))
 }
 
 // targetAndWeight accepts the two arguments of weight.
@@ -239,6 +246,9 @@ func (s *overrideOptions) overrideOne(ctx context.Context, word string, kind poo
 		return printJSON(stdout, said)
 	}
 	fmt.Fprintln(stdout, describeOverride(said))
+	if said.Clients != nil {
+		fmt.Fprintln(stdout, describeClients(said.Clients))
+	}
 	if said.Replaced != nil {
 		fmt.Fprintf(stdout, "replaces: %s\n", describeReplaced(&said))
 	}
@@ -251,6 +261,9 @@ func (s *overrideOptions) undo(ctx context.Context, word string, stdout io.Write
 
 // undoOne removes an override on the present server.
 func (s *overrideOptions) undoOne(ctx context.Context, word string, stdout io.Writer, kinds ...pools.Kind) error {
+	if !s.at.Time.IsZero() {
+		return errors.New("--at sets an override for later; it cannot remove one: omit it, or set the override with --for")
+	}
 	target, err := control.ParseSelector(word)
 	if err != nil {
 		return err

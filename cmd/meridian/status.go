@@ -115,6 +115,9 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 func printOverrides(w io.Writer, s *control.Status) {
 	for _, o := range s.Overrides {
 		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
+		if o.Clients != nil {
+			fmt.Fprintf(w, "  %s\n", describeClients(o.Clients))
+		}
 	}
 	for i := range s.Maintenance {
 		fmt.Fprintf(w, "maintenance: %s\n", describeWindow(&s.Maintenance[i]))

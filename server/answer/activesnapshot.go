@@ -45,6 +45,9 @@ type activeSnapshot struct {
 	chains   *zones.Chains  // of the zones that deny by NSEC chain
 	widens   []bool         // by zones.ZoneID: its names have family: widen; nil: no zone has
 	signer   *dnssec.Signer // of signed zones
+
+	sample  *resolverSample // nil: no resolver is observed
+	records bool            // log or sample is not nil
 }
 
 func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {

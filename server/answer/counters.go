@@ -29,7 +29,8 @@ const (
 	cookiesNew // cookies by result: the client has no server cookie yet
 	cookiesValid
 	cookiesInvalid
-	queryLogFull // not logged: the ring of the responder is full
+	queryLogFull     // not logged: the ring of the responder is full
+	observationsLost // answers to observed resolvers that were not observed: the ring of the responder is full
 	panics
 	TcpAccepted
 	TcpEvicted
@@ -135,6 +136,7 @@ type Counters struct {
 	SendFailed   uint64                              // of these: the answer could not be sent
 	Unsent       uint64                              // of these: UDP answers without room in the send buffer
 	SlowPath     uint64                              // answers of the slow path
+	Unobserved   uint64                              // answers to observed resolvers that the statistics have no room for
 	Unlogged     uint64                              // queries that the query log should have, and has no room for
 	Panics       uint64                              // queries answered SERVFAIL because of a panic
 	Accepted     uint64                              // TCP connections accepted
@@ -160,7 +162,7 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 	n := Counters{
 		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets),
 		NotQuery: event(notQuery), TooLong: event(TooLong), NoReturn: event(NoReturn), SendFailed: event(SendFailed), Unsent: event(Unsent),
-		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Panics: event(panics), Accepted: event(TcpAccepted), Evicted: event(TcpEvicted),
+		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), Panics: event(panics), Accepted: event(TcpAccepted), Evicted: event(TcpEvicted),
 		AcceptErrors: event(TcpAcceptErrors),
 		Signed:       event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),
 	}

@@ -27,6 +27,7 @@
 package answer
 
 import (
+	"hash/maphash"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -49,13 +50,16 @@ type Engine struct {
 	shared     sharedCounters // counts outside of responders
 	answers    answerLedger
 	logRings   logRings
+
+	observations observations
+	sampleSeed   maphash.Seed // of the sample of resolvers
 }
 
 // NewEngine creates an engine without a snapshot. It keeps at most the given number of idle
 // responders. draw is the random draw of each query, safe for concurrent use; nil means a fast
 // source for each responder.
 func NewEngine(log *slog.Logger, draw func() uint64, idle int) *Engine {
-	return &Engine{log: log, draw: draw, clock: time.Now, cookies: limit.NewCookies(), responders: responderPool{idle: make(chan *Responder, idle)}}
+	return &Engine{log: log, draw: draw, clock: time.Now, cookies: limit.NewCookies(), responders: responderPool{idle: make(chan *Responder, idle)}, sampleSeed: maphash.MakeSeed()}
 }
 
 // Begin sets the first snapshot.
@@ -85,6 +89,8 @@ func (e *Engine) activate(snapshot *snapshot.Snapshot) *activeSnapshot {
 	if next.cookies = snapshot.Cookies; next.cookies == nil {
 		next.cookies = e.cookies
 	}
+	next.sample = newResolverSample(&snapshot.Config.ResolverStats, e.sampleSeed)
+	next.records = next.log != nil || next.sample != nil
 	signing := snapshot.Signing
 	if signing == nil {
 		return next

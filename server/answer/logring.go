@@ -27,6 +27,8 @@ type logRing struct {
 	closed  atomic.Bool   // the responder is removed
 }
 
+func (g *logRing) isClosed() bool { return g.closed.Load() }
+
 func newLogRing() *logRing {
 	return &logRing{records: make([]record, logRecords), data: make([]byte, logBytes)}
 }

@@ -9,38 +9,12 @@ import (
 	"meridian/pools"
 )
 
-// logRings holds the log rings of all responders.
+// logRings holds the log rings of all responders and the reader's memory.
 type logRings struct {
-	mu    sync.Mutex // guards rings
-	rings []*logRing
+	rings ringList[*logRing]
 
 	reading sync.Mutex // one reader at a time; guards buffer
 	buffer  []byte
-}
-
-// add makes the ring of a responder.
-func (l *logRings) add() *logRing {
-	g := newLogRing()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rings = append(l.rings, g)
-	return g
-}
-
-// current returns all rings, and removes those of removed responders, whose records are final.
-func (l *logRings) current() []*logRing {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := append([]*logRing(nil), l.rings...)
-	kept := l.rings[:0]
-	for _, g := range l.rings {
-		if !g.closed.Load() {
-			kept = append(kept, g)
-		}
-	}
-	clear(l.rings[len(kept):])
-	l.rings = kept
-	return all
 }
 
 // logQuery puts an answered query into the responder's log ring, if it is to be logged.
@@ -80,7 +54,7 @@ func (e *Engine) DrainQueryLog(emit func(*LoggedQuery)) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	var logged LoggedQuery
-	for _, ring := range l.current() {
+	for _, ring := range l.rings.current() {
 		l.buffer = ring.drain(l.buffer, func(r *record, query, answer []byte) {
 			r.resolve(&logged)
 			logged.Query, logged.Response = query, answer

@@ -177,7 +177,7 @@ func TestQueryLogNamesMembersOfTheSnapshotThatAnswered(t *testing.T) {
 	if strings.Count(got, "inner/b(eu)") != 1 || strings.Count(got, "inner/x(eu)") != 2 {
 		t.Errorf("logged\n%s\nwant b, then x twice", got)
 	}
-	if n := len(s.logRings.rings); n != 1 {
+	if n := len(s.logRings.rings.rings); n != 1 {
 		t.Errorf("%d rings are kept, want that of the responder that is left", n)
 	}
 }
@@ -193,13 +193,19 @@ func TestSampleBound(t *testing.T) {
 // BenchmarkRespondLogged measures an answer without a query log, and with one that gets 1 % of the queries, reading it
 // included.
 func BenchmarkRespondLogged(b *testing.B) {
-	for name, settings := range map[string]string{"off": "", "sampled": "query_log: {file: q, sample: 0.01}\n"} {
+	for name, settings := range map[string]string{
+		"off": "", "sampled": "query_log: {file: q, sample: 0.01}\n",
+		"resolvers": "resolver_stats: on\n", "resolvers sampled": "resolver_stats: {sample: 0.1}\n",
+	} {
 		b.Run(name, func(b *testing.B) {
 			s := newEngine(answertest.Build(b, strings.Replace(loggedConfig, "query_log: {file: queries.json}\n", settings, 1), ""), nil)
 			r := s.Responder()
 			query, out := answertest.Packed(b, answertest.Ask("www.example.com.", dns.TypeA)), make([]byte, 0, 512)
 			for n := 0; b.Loop(); n++ {
 				out = r.Respond(out[:0], query, answertest.BenchSource, false)
+				if n%1000 == 0 {
+					s.DrainObservations(func(*Observation) {})
+				}
 				if n%100_000 == 0 {
 					s.DrainQueryLog(func(*LoggedQuery) {})
 				}

@@ -35,11 +35,14 @@ type Responder struct {
 	facts      facts
 	ring       *logRing // nil: it has never logged a query
 	sampler    *rand.PCG
-	Port       uint16 // of the source of the current message; 0: not known
-	took       [TransportCount]durations
-	batches    uint32    // begun
-	timedFrom  time.Time // when the current batch began; zero: it is not timed
-	Streamed   []byte    // answers to a TCP connection, until they are copied
+
+	observations *observationRing // nil: it has never observed a resolver
+
+	Port      uint16 // of the source of the current message; 0: not known
+	took      [TransportCount]durations
+	batches   uint32    // begun
+	timedFrom time.Time // when the current batch began; zero: it is not timed
+	Streamed  []byte    // answers to a TCP connection, until they are copied
 
 	// Postpone takes a query to be answered by AnswerPostponed, because a signature is missing and making it takes as
 	// long as many answers. It returns false if there are too many. nil: missing signatures are made at once.
@@ -83,7 +86,10 @@ func (r *Responder) Acquire() {
 	if now := r.engine.current.Load(); r.at.active != now {
 		r.at = &pinned{active: now, scratch: newScratch(now), answers: now.answers.add()}
 		if now.log != nil && r.ring == nil {
-			r.ring = r.engine.logRings.add()
+			r.ring = r.engine.logRings.rings.add(newLogRing())
+		}
+		if now.sample != nil && r.observations == nil {
+			r.observations = r.engine.observations.rings.add(new(observationRing))
 		}
 	}
 	if r.now = 0; r.at.active.usesTime || r.at.active.signed != nil {
@@ -137,10 +143,20 @@ func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) [
 	}
 	begin := len(out)
 	out = r.answerMessage(out, packet, source, stream)
-	if p := r.at.active.log; p != nil && len(out) > begin {
-		r.logQuery(p, packet, out[begin:], source)
+	if r.at.active.records && len(out) > begin {
+		r.record(packet, out[begin:], source)
 	}
 	return out
+}
+
+// record passes an answered query to the query log and the statistics of resolvers, as far as they want it.
+func (r *Responder) record(packet, answer []byte, source netip.Addr) {
+	if p := r.at.active.log; p != nil {
+		r.logQuery(p, packet, answer, source)
+	}
+	if p := r.at.active.sample; p != nil && r.facts.decided {
+		r.observe(p, source)
+	}
 }
 
 // answerMessage answers a message with a header.

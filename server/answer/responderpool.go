@@ -37,6 +37,9 @@ func (c *responderPool) remove(r *Responder) {
 			if r.ring != nil {
 				r.ring.closed.Store(true)
 			}
+			if r.observations != nil {
+				r.observations.closed.Store(true)
+			}
 			for t := range r.took {
 				c.removedTook[t].merge(&r.took[t])
 			}
