@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"meridian/certs"
 )
 
 // auth passes a request to next, with its user, unless it may not come from an operator:
@@ -17,7 +19,7 @@ import (
 //	tokens  request has                                 answer
 //	------  ------------------------------------------  ----------------------------
 //	any     an Origin of another web page               403
-//	set     a wrong token or none                       401
+//	set     a wrong token, or none and no certificate   401
 //	set     a viewer's token, and changes something     403
 //	set     another token                               next
 //	none    a Host that is a name                       403
@@ -33,7 +35,7 @@ func (a *api) auth(next http.Handler) http.Handler {
 			problem(w, http.StatusForbidden, "the request comes from a web page of another origin", "use the dashboard of this server, or a tool that sends no Origin")
 			return
 		}
-		if name := certificateName(r); a.ClientCA && name != "" {
+		if name := certificateName(r); a.ClientCA && name != "" && (r.Header.Get("Authorization") == "" || tokenOf(r, a.Tokens) != nil) {
 			a.asCertificate(w, r, name, next)
 			return
 		}
@@ -115,7 +117,7 @@ func ReadToken(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %w", err)
 	}
-	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
+	if certs.ReadableByOthers(file) {
 		return "", fmt.Errorf("other users can read it: chmod 600 %s", file)
 	}
 	token := strings.TrimSpace(string(data))

@@ -23,8 +23,9 @@ type Problem struct {
 	Instance  string        `json:"instance,omitempty"` // with the id of the request
 	Error     string        `json:"error"`
 	Hint      string        `json:"hint,omitempty"`
-	Errors    []ConfigError `json:"errors,omitempty"`    // of a refused configuration
-	Guardrail string        `json:"guardrail,omitempty"` // that the change breaks
+	Errors    []ConfigError `json:"errors,omitempty"`         // of a refused configuration
+	Omitted   int           `json:"errors_omitted,omitempty"` // errors that are not in Errors
+	Guardrail string        `json:"guardrail,omitempty"`      // that the change breaks
 }
 
 // answer writes v as JSON.

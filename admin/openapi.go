@@ -112,6 +112,7 @@ func problemSchema() object {
 		"type": "object", "required": []string{"title", "status", "detail"},
 		"properties": object{
 			"title": text, "status": object{"type": "integer"}, "detail": text, "instance": text, "error": text, "hint": text, "guardrail": text,
+			"errors_omitted": object{"type": "integer"},
 			"errors": object{"type": "array", "items": object{
 				"type": "object", "required": []string{"file", "message"},
 				"properties": object{

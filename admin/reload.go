@@ -56,10 +56,15 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) (subject, reason st
 	return "", ""
 }
 
-// refuseConfig answers with every error of a configuration (RFC 9457).
+// maxConfigErrors is the maximum number of errors in a response.
+const maxConfigErrors = 100
+
+// refuseConfig answers with the errors of a configuration (RFC 9457).
 func refuseConfig(w http.ResponseWriter, err error) {
 	p := Problem{Status: http.StatusUnprocessableEntity, Title: "configuration refused", Detail: err.Error()}
-	for _, e := range flatten(err) {
+	all := flatten(err)
+	p.Omitted = max(0, len(all)-maxConfigErrors)
+	for _, e := range all[:len(all)-p.Omitted] {
 		f := config.Error{What: e.Error()}
 		errors.As(e, &f)
 		p.Errors = append(p.Errors, ConfigError{f.File, f.Pos.Line, f.Pos.Column, f.Path, f.What, f.Hint})

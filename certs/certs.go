@@ -16,6 +16,12 @@ import (
 // 250 kB.
 const MaxSize = 4 << 20
 
+// ReadableByOthers reports whether users other than its owner and group may use a file with a secret.
+func ReadableByOthers(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0
+}
+
 // Read reads a whole file, which must be regular and at most MaxSize long.
 func Read(path string) ([]byte, error) {
 	info, err := os.Stat(path)

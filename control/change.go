@@ -65,7 +65,7 @@ func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Over
 	if err != nil {
 		return Override{}, err
 	}
-	c.flushState()
+	said.Warning = c.flushState()
 	said.Clients = c.clientsGone(&said, time.Now())
 	return said, nil
 }
@@ -94,7 +94,7 @@ func (c *Control) Undo(t Selector, o ChangeOptions, kinds ...pools.Kind) (Overri
 	if err != nil {
 		return Override{}, err
 	}
-	c.flushState()
+	undone.Warning = c.flushState()
 	return undone, nil
 }
 

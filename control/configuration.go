@@ -23,6 +23,18 @@ func (c *Control) UseGenerations(s *generations.Store) { c.generations.Store(s) 
 // Generations returns the store of the configurations that have served; nil: none serves yet.
 func (c *Control) Generations() *generations.Store { return c.generations.Load() }
 
+// GenerationNumber returns the number of the served configuration among those that have served; 0: it is not stored.
+func (c *Control) GenerationNumber() uint64 {
+	s := c.Generations()
+	if s == nil {
+		return 0
+	}
+	if g := s.Latest(); g != nil && g.Hash == c.ConfigTag() {
+		return g.Number
+	}
+	return 0
+}
+
 // ConfigTag returns the hash of the served configuration.
 func (c *Control) ConfigTag() string { return c.currentView().Hash }
 

@@ -18,7 +18,7 @@ type Measurement struct {
 	Reloads     uint64 // those that succeeded
 	Refusals    uint64 // reloads that were refused
 	Refused     bool   // the last reload was refused, or the last good configuration serves
-	Generation  uint64 // of the configuration: 1 at start, one more for each reload
+	Generation  uint64 // of the configuration; 0: it is not stored
 	ConfigHash  string // of its files; empty: they cannot be read
 	LoadedAt    time.Time
 	Overrides   map[string]int // by kind
@@ -42,7 +42,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 	m = Measurement{
 		Counters: server.Counters(), Answers: server.AnswerTotals(), Durations: server.Durations(),
 		Reloads: c.reloads.succeeded.Load(), Refusals: c.reloads.refused.Load(),
-		Refused: at.reload.Refused || c.LastGood() != nil, Generation: 1 + c.reloads.succeeded.Load(),
+		Refused: at.reload.Refused || c.LastGood() != nil, Generation: c.GenerationNumber(),
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}

@@ -33,6 +33,9 @@ type Override struct {
 
 	Replaced *Replaced `json:"replaced,omitempty"` // the override of the same target that this one replaced; nil: none
 
+	// Warning says that a change of it is not saved; empty: it is, or no state is configured.
+	Warning string `json:"warning,omitempty"`
+
 	// Clients is how many clients have left its members; nil: it is not measured, or it removes none.
 	Clients *ClientsGone `json:"clients,omitempty"`
 }

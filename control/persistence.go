@@ -65,11 +65,17 @@ func (c *Control) markDirty() {
 	}
 }
 
-// flushState returns when the state has been written or could not be.
-func (c *Control) flushState() {
-	if w := c.writer.Load(); w != nil {
-		w.Flush()
+// flushState returns when the state has been written or could not be: then with a warning for the operator.
+func (c *Control) flushState() (warning string) {
+	w := c.writer.Load()
+	if w == nil {
+		return ""
 	}
+	w.Flush()
+	if w.Persisted() {
+		return ""
+	}
+	return "this change is in memory only, and a restart loses it: " + w.Dir().Path() + " cannot be written, see the log"
 }
 
 // StateStatus reports whether the current state is saved.

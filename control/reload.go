@@ -74,6 +74,7 @@ type Loaded struct {
 
 	Admin      string `json:"admin,omitempty"`       // the address of the API; empty: it is off now
 	AdminMoved bool   `json:"admin_moved,omitempty"` // the reload changed it
+	AdminTLS   bool   `json:"admin_tls,omitempty"`   // it is reached by https
 
 	Generation uint64 `json:"generation,omitempty"` // of the configuration; 0: it is not stored
 }

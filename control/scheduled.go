@@ -60,7 +60,7 @@ func (c *Control) schedule(said Override, o OverrideOptions) (Override, error) {
 	if err != nil {
 		return Override{}, err
 	}
-	c.flushState()
+	said.Warning = c.flushState()
 	return said, nil
 }
 

@@ -18,7 +18,7 @@ type Status struct {
 	State     StateStatus  `json:"state"`
 	Reload    ReloadStatus `json:"reload"`
 
-	Generation uint64    `json:"generation"`  // of the configuration: 1 at start, one more for each reload
+	Generation uint64    `json:"generation"`  // of the configuration, as in meridian config history; 0: it is not stored
 	ConfigHash string    `json:"config_hash"` // of its files; empty: they cannot be read
 	LoadedAt   time.Time `json:"loaded_at"`
 
@@ -142,7 +142,7 @@ func (c *Control) processStatus(at *view) *Status {
 	s := &Status{
 		At: time.Now(), StartedAt: c.startedAt, Config: at.Snapshot.Config.File,
 		State: c.StateStatus(), Reload: at.reload, LastGood: c.LastGood(),
-		Generation: 1 + c.reloads.succeeded.Load(), ConfigHash: at.Hash, LoadedAt: at.LoadedAt,
+		Generation: c.GenerationNumber(), ConfigHash: at.Hash, LoadedAt: at.LoadedAt,
 		BuildPanics: c.panics.Load(), Prober: c.Prober(), Notify: c.notifier.Status(),
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},

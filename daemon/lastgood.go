@@ -94,6 +94,9 @@ func (l *instance) findLastGood(folders []string) (*goodFile, string) {
 		kept, err := openGood(filepath.Join(folder, goodName))
 		switch {
 		case errors.Is(err, os.ErrNotExist):
+		case errors.Is(err, os.ErrPermission):
+			l.Logger.Error("no permission to read the last good configuration", "file", filepath.Join(folder, goodName), "error", err,
+				"hint", "make the file and its folder readable for the user of this process")
 		case err != nil:
 			(&goodFile{path: filepath.Join(folder, goodName)}).quarantine(folder, err, l.Logger)
 		case !slices.Equal(kept.manifest.Paths, absolute(l.LastGood.Paths)):

@@ -162,11 +162,9 @@ func (l *instance) loaded(begun time.Time, before *listener.Listener) *control.L
 	n := countLoaded(l.served())
 	n.Took, n.AdminMoved = time.Since(begun), before != l.adminListener
 	if l.adminListener != nil {
-		n.Admin = l.adminListener.Addr()
+		n.Admin, n.AdminTLS = l.adminListener.Addr(), l.served().Config.Admin.TLS.Cert != ""
 	}
-	if g := l.control.Generations().Latest(); g != nil && g.Hash == l.control.ConfigTag() {
-		n.Generation = g.Number
-	}
+	n.Generation = l.control.GenerationNumber()
 	return n
 }
 

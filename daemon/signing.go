@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"meridian/control/event"
@@ -20,6 +21,7 @@ type keyKeeper struct {
 	asking  chan parentAnswers // nil: no questions are under way
 	failure map[string]string
 	overdue map[string]string // by zone: what its rollover waits for, if that was reported
+	frozen  bool              // reported: the clock went back
 
 	expiring map[string]bool // by presigned zone: that its signatures expire soon, or have expired, was reported
 }
@@ -52,7 +54,9 @@ func (l *instance) updateKeys(ctx context.Context, k *keyKeeper) {
 		l.Logger.Info("DNSSEC key changed", "zone", c.Zone, "key", c.Key, "change", c.What)
 		l.control.Events().Add(keyEvent(c))
 	}
-	l.reportOverdue(k, served.SignedZones(now))
+	zones := served.SignedZones(now)
+	l.reportFrozen(k, zones)
+	l.reportOverdue(k, zones)
 	if !done.Next.IsZero() {
 		wait = max(leastKeyInterval, min(wait, done.Next.Sub(now)))
 	}
@@ -112,6 +116,20 @@ func (l *instance) reportParents(k *keyKeeper, result parentAnswers) {
 	default:
 		l.Logger.Error("cannot ask the parent for DS records; no old key is removed", "error", err, "hint", "correct dnssec.policies.NAME.parent.servers, or the connection to them")
 	}
+}
+
+// reportFrozen logs once that the clock went back too far to change keys, and the end of it.
+func (l *instance) reportFrozen(k *keyKeeper, zones []snapshot.ZoneKeys) {
+	i := slices.IndexFunc(zones, func(z snapshot.ZoneKeys) bool { return z.Frozen })
+	switch {
+	case i >= 0 == k.frozen:
+	case i >= 0:
+		l.Logger.Error("no DNSSEC key is changed: the clock went back", "zone", zones[i].Zone, "waits_for", zones[i].Waits,
+			"hint", "correct the clock; if the time seen before was wrong, remove the file clock in dnssec.keys")
+	default:
+		l.Logger.Info("DNSSEC keys are changed again: the clock is correct")
+	}
+	k.frozen = i >= 0
 }
 
 // reportOverdue reports each rollover that waits for the parent for too long, once.

@@ -70,3 +70,17 @@ func TestEndOfPresignedZoneIsReportedOnceEach(t *testing.T) {
 		t.Errorf("%d lines, want 3:\n%s", n, &log)
 	}
 }
+
+func TestFrozenKeysAreReportedOnce(t *testing.T) {
+	var log bytes.Buffer
+	l := &instance{Daemon: &Daemon{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
+	k := newKeyKeeper()
+	frozen, fine := make([]snapshot.ZoneKeys, 1), make([]snapshot.ZoneKeys, 1)
+	frozen[0].Zone, frozen[0].Waits, frozen[0].Frozen = "example.com.", "a correct clock", true
+	for _, zones := range [][]snapshot.ZoneKeys{fine, frozen, frozen, nil, fine} {
+		l.reportFrozen(k, zones)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "the clock went back") || !strings.Contains(text, "changed again") {
+		t.Errorf("want one line for the frozen keys and one for the end, got:\n%s", text)
+	}
+}

@@ -68,7 +68,7 @@ var families = describe(map[string]family{
 	"last_probe_timestamp_seconds":         {kind: gauge, help: "Time of the last result of any probe."},
 
 	"reloads_total":                 {kind: counter, labels: []string{"result"}, help: "Reloads, by result."},
-	"config_info":                   {kind: gauge, labels: []string{"generation", "hash"}, help: "The configuration that serves: how many have served in this process, and a hash of its files."},
+	"config_info":                   {kind: gauge, labels: []string{"generation", "hash"}, help: "The configuration that serves: its number among those that have served, and a hash of its files."},
 	"config_last_reload_successful": {kind: gauge, help: "1 if the present configuration serves, 0 if it was refused and an older one serves."},
 	"config_last_reload_success_timestamp_seconds": {kind: gauge, help: "Time at which the configuration that serves was loaded."},
 	"geo_database_timestamp_seconds":               {kind: gauge, labels: []string{"database"}, help: "Time at which a geo database was built."},

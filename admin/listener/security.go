@@ -34,6 +34,9 @@ func NewSecurity(cfg *config.Admin, log *slog.Logger) (*Security, error) {
 		return nil, err
 	}
 	source.current = first
+	if certs.ReadableByOthers(cfg.TLS.Key) {
+		log.Warn("other users can read the private key of the API", "file", cfg.TLS.Key, "hint", "chmod 600 "+cfg.TLS.Key)
+	}
 	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: source.forClient}
 	return s, nil
 }

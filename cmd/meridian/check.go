@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -61,7 +62,7 @@ func checkCommand() *cobra.Command {
 func checked(paths []string) (*snapshot.Snapshot, findings) {
 	snapshot, found := build(paths)
 	if snapshot != nil {
-		found.warnings = append(append(found.warnings, stateWarnings(snapshot.Config)...), keyWarnings(snapshot.Config)...)
+		found.warnings = slices.Concat(found.warnings, stateWarnings(snapshot.Config), keyWarnings(snapshot.Config), privateKeyWarnings(snapshot.Config))
 	}
 	return snapshot, found
 }

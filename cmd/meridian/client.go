@@ -170,17 +170,20 @@ func (c *client) refused(response *http.Response, body []byte) error {
 		p.Hint = "the server asks for a token: --token-file FILE; or, with admin.tls.client_ca, for a certificate: --cert FILE --key FILE"
 	}
 	if len(p.Errors) > 0 {
-		return configRefused(p.Errors)
+		return configRefused(p.Errors, p.Omitted)
 	}
 	return hinted(strings.TrimSpace(p.Error), p.Hint)
 }
 
 // configRefused returns the error of a server that rejected a configuration, with one
-// configuration error per line.
-func configRefused(all []admin.ConfigError) error {
+// configuration error per line, and the number of those that the answer does not have.
+func configRefused(all []admin.ConfigError, omitted int) error {
 	lines := make([]string, len(all))
 	for i, e := range all {
 		lines[i] = config.Error{File: e.File, Pos: config.Pos{Line: e.Line, Column: e.Column}, Path: e.Path, What: e.Message, Hint: e.Hint}.Error()
+	}
+	if omitted > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", omitted))
 	}
 	return hinted("the server refuses the configuration; the old one keeps serving", strings.Join(lines, "\n  "))
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -69,13 +70,30 @@ zones: {gslb.example.com: {nameservers: {ns1.example.net: []}, contact: hostmast
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	expectMatch(t, said(t, 0, "check", "-c", file), `^ZONE`)
+	if err := os.Chmod(filepath.Join(dir, "server.key"), 0o604); err != nil {
+		t.Fatal(err)
+	}
+	expectMatch(t, said(t, 0, "check", "-c", file), `meridian.yaml:4:8: admin.tls.key: other users can read the private key `+dir+`/server.key; chmod 600 `)
 	_, stderr := background(t, "serve", "-c", file)
+	stderr.await(t, `msg="other users can read the private key of the API" file=`)
 	api := "--server=https://" + stderr.await(t, `msg=serving .*admin=(\S+)`)[1]
 	ca, cert, key := "--ca="+filepath.Join(dir, "ca.pem"), "--cert="+filepath.Join(dir, "alice.pem"), "--key="+filepath.Join(dir, "alice.key")
 
+	moved := freeAddress(t)
+	if err := os.WriteFile(file, []byte(strings.Replace(text, `listen: "127.0.0.1:0"`, "listen: "+moved, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectMatch(t, said(t, 0, "reload", api, ca, cert, key), "the API is now at https://"+moved)
+	api = "--server=https://" + moved
 	said(t, 0, "drain", "web/a", "--yes", api, ca, cert, key)
 	expectMatch(t, said(t, 0, "events", "--kind", "audit", api, ca, cert, key), "by alice")
 	expectMatch(t, said(t, 0, "config", "history", api, ca, cert, key), "serving")
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte("0123456789abcdef0123"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectMatch(t, said(t, 1, "status", api, ca, cert, key, "--token-file="+token), "missing or wrong token")
 	expectMatch(t, said(t, 1, "status", api), "--ca FILE names the certificate of the authority")
 	expectMatch(t, said(t, 1, "status", api, ca), "--cert FILE --key FILE")
 	expectMatch(t, said(t, 1, "status", api, ca, key), "--key without --cert")

@@ -280,6 +280,10 @@ func describeLoaded(w io.Writer, loaded *control.Loaded) {
 	if loaded.AdminMoved && loaded.Admin == "" {
 		fmt.Fprintln(w, "the API is off now: the configuration has no admin.listen")
 	} else if loaded.AdminMoved {
-		fmt.Fprintf(w, "the API is now at http://%s\n", loaded.Admin)
+		scheme := "http"
+		if loaded.AdminTLS {
+			scheme = "https"
+		}
+		fmt.Fprintf(w, "the API is now at %s://%s\n", scheme, loaded.Admin)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // initHelp is the text of --help of meridian init.
 const initHelp = `Init writes a first configuration with comments. It asks three questions, each with a default that an
 empty line takes: the zone that you delegate to this server, the addresses of this server, and your
-endpoints. A flag answers its question. Without -o, the configuration goes to stdout.
+endpoints. A flag answers its question; without a terminal, write the flags. Without -o, the configuration goes to stdout.
 
 An endpoint is COUNTRY=ADDRESS, such as DE=192.0.2.10 or, with two addresses, DE=192.0.2.10+2001:db8::10.
 COUNTRY is the two letters of the country (ISO 3166-1) that it is in. Its region has that place until you

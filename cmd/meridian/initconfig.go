@@ -37,44 +37,52 @@ const (
 	exampleEndpoints  = "DE=192.0.2.10, US=198.51.100.10"
 )
 
-// ask asks a question for each answer that no flag has given. At the end of stdin it takes the defaults.
+// ask asks a question for each answer that no flag has given.
 func (f *initConfig) ask(stdin io.Reader, stderr io.Writer) error {
 	q := &questions{in: bufio.NewReader(stdin), out: stderr}
 	if f.zone == "" {
-		f.zone = q.ask("The zone that you delegate to this server", exampleZone)
+		f.zone = q.ask("--zone", "The zone that you delegate to this server", exampleZone)
 	}
 	if len(f.nameservers) == 0 {
-		f.nameservers = listOf(q.ask("The addresses at which resolvers reach this server", ownAddress()))
+		f.nameservers = listOf(q.ask("--nameserver", "The addresses at which resolvers reach this server", ownAddress()))
 	}
 	if len(f.endpoints) == 0 {
-		f.endpoints = listOf(q.ask("Your endpoints, as COUNTRY=ADDRESS", exampleEndpoints))
+		f.endpoints = listOf(q.ask("--endpoint", "Your endpoints, as COUNTRY=ADDRESS", exampleEndpoints))
 	}
-	return q.err
+	return q.failure()
 }
 
 // questions asks on a terminal, or reads the answers from a file.
 type questions struct {
-	in  *bufio.Reader
-	out io.Writer
-	err error
+	in      *bufio.Reader
+	out     io.Writer
+	missing []string // flags of questions without an answer
+	err     error
 }
 
-// ask returns the next line of input, or the default if it is empty or there is none.
-func (q *questions) ask(question, byDefault string) string {
-	if q.err != nil {
-		return byDefault
-	}
+// ask returns the next line of input, or the default if it is empty. At the end of the input there is no answer, and
+// flag is needed: a default would be an example that no operator has seen.
+func (q *questions) ask(flag, question, byDefault string) string {
 	fmt.Fprintf(q.out, "%s [%s]: ", question, byDefault)
 	line, err := q.in.ReadString('\n')
+	if line = strings.TrimSpace(line); line != "" {
+		return line
+	}
 	if errors.Is(err, io.EOF) {
 		fmt.Fprintln(q.out)
-	} else {
+		q.missing = append(q.missing, flag)
+	} else if err != nil {
 		q.err = err
 	}
-	if line = strings.TrimSpace(line); line == "" {
-		return byDefault
+	return byDefault
+}
+
+// failure returns the error of the input, or of the questions without an answer.
+func (q *questions) failure() error {
+	if q.err == nil && len(q.missing) > 0 {
+		return fmt.Errorf("the input ends before all questions are answered; answer them with %s", strings.Join(q.missing, ", "))
 	}
-	return line
+	return q.err
 }
 
 func listOf(text string) []string {

@@ -146,6 +146,9 @@ that cannot be asked: without parent.servers a rollover waits for it.`,
 				return err
 			}
 			k := keys.Wanted(result.Keys, z.policy)
+			if k == nil && len(result.Keys) == 0 {
+				return fmt.Errorf("zone %s has no key; meridian keys generate makes one", z.Name)
+			}
 			if k == nil {
 				return fmt.Errorf("zone %s has no KSK or CSK without an end; see meridian keys list", z.Name)
 			}

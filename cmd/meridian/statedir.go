@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"meridian/certs"
 	"meridian/config"
 	"meridian/errtext"
 )
@@ -37,6 +38,15 @@ func keyWarnings(cfg *config.Config) []config.Error {
 		return nil
 	}
 	return nil
+}
+
+// privateKeyWarnings checks that other users cannot read the key of the API's certificate.
+func privateKeyWarnings(cfg *config.Config) []config.Error {
+	tls := &cfg.Admin.TLS
+	if tls.Key == "" || !certs.ReadableByOthers(tls.Key) {
+		return nil
+	}
+	return []config.Error{cfg.ErrorAt(tls.Pos, "admin.tls.key", "other users can read the private key "+tls.Key, "chmod 600 "+tls.Key)}
 }
 
 // tryFolder creates and removes a file in a directory, or, if the directory is missing, a

@@ -49,7 +49,7 @@ zones: {gslb.example.com: {nameservers: {ns1.example.net: []}, contact: a@exampl
 	for _, want := range []string{
 		`meridian_member_answers_total\{member="a",pool="web",region=""\} 2`,
 		`meridian_reloads_total\{result="refused"\} 1`, `meridian_reloads_total\{result="success"\} 1`,
-		`meridian_config_info\{generation="2",hash="[0-9a-f]{12}"\} 1`, `meridian_config_last_reload_successful 0`,
+		`meridian_config_info\{generation="1",hash="[0-9a-f]{12}"\} 1`, `meridian_config_last_reload_successful 0`,
 		`process_resident_memory_bytes `,
 	} {
 		if !regexp.MustCompile(`(?m)^` + want).Match(text) {

@@ -44,6 +44,7 @@ type Plan struct {
 	Next    Step   // the next time at which something changes by itself
 	Waits   string // what else a change waits for; empty: nothing
 	Since   time.Time
+	Frozen  bool      // the clock went back too far: no key is changed
 	Now     time.Time // the time to evaluate keys at: Now, or LastSeen if the clock went back too far
 }
 
@@ -75,7 +76,7 @@ func Make(in Input) (Plan, error) {
 		p.plan.Keys = append(p.plan.Keys, k.clone())
 	}
 	if behind := in.LastSeen.Sub(in.Now); behind > maxClockStep {
-		p.plan.Now = in.LastSeen
+		p.plan.Now, p.plan.Frozen = in.LastSeen, true
 		p.plan.Waits = fmt.Sprintf("a correct clock: it is %s behind the last time seen, %s", behind, in.LastSeen.UTC().Format(time.RFC3339))
 		return p.plan, nil
 	}

@@ -22,6 +22,7 @@ type Report struct {
 	Since   *time.Time  `json:"since,omitempty"`
 	Parent  string      `json:"parent,omitempty"`  // the answer of the parent's servers
 	Overdue bool        `json:"overdue,omitempty"` // a rollover waits for longer than MaxWait
+	Frozen  bool        `json:"frozen,omitempty"`  // no key changes until the clock is correct
 	DSSeen  bool        `json:"ds_seen"`           // all servers of the parent have the DS of the newest KSK or CSK
 }
 
@@ -52,7 +53,7 @@ type StepReport struct {
 func ReportOf(zone dnsname.Name, policy *config.SigningPolicy, result *Result) Report {
 	r := Report{
 		Zone: string(zone), Policy: policy.Name, Manager: string(policy.Manager), Keys: []KeyReport{},
-		Waits: result.Waits, Since: given(result.Since), Overdue: result.overdue(),
+		Waits: result.Waits, Since: given(result.Since), Overdue: result.overdue(), Frozen: result.Frozen,
 	}
 	for _, k := range result.Keys {
 		r.Keys = append(r.Keys, reportKey(k, result))
