@@ -52,16 +52,23 @@ zones:
     names: {www: {pool: web}}
 `
 
+// newUpgradable returns a server without a configuration, which does not run yet.
+func newUpgradable(t *testing.T) *upgradable {
+	t.Helper()
+	dir := t.TempDir()
+	u := &upgradable{t: t, program: filepath.Join(dir, "meridian"), config: filepath.Join(dir, "m.yaml"), log: new(transcript)}
+	u.link(u.binary())
+	return u
+}
+
 // startUpgradable starts a server with or without a state directory. It ends with the test, as do the processes that take
 // over.
 func startUpgradable(t *testing.T, keepsState bool) *upgradable {
 	t.Helper()
-	dir := t.TempDir()
-	u := &upgradable{t: t, program: filepath.Join(dir, "meridian"), config: filepath.Join(dir, "m.yaml"), log: new(transcript)}
+	u := newUpgradable(t)
 	if keepsState {
-		u.state = filepath.Join(dir, "state")
+		u.state = filepath.Join(filepath.Dir(u.program), "state")
 	}
-	u.link(u.binary())
 	u.configure(2)
 	u.start(u.program, "serve", "-c", u.config)
 	return u
@@ -271,7 +278,7 @@ type load struct {
 	answered [3]atomic.Int64 // UDP, a connection for each query, one connection
 }
 
-// queryTimeout is longer than any pause of a busy machine; a lost query is one that nobody answers.
+// queryTimeout is longer than any pause of a busy machine.
 const queryTimeout = 10 * time.Second
 
 func startLoad(t *testing.T, at string) *load {
@@ -413,9 +420,8 @@ func (u *upgradable) post(path string, body []byte, method string, n int) {
 // hears which process serves.
 func TestServiceManagerPassesAndKeepsSockets(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	u := &upgradable{t: t, program: filepath.Join(dir, "meridian"), config: filepath.Join(dir, "m.yaml"), log: new(transcript), manager: filepath.Join(dir, "notify")}
-	u.link(u.binary())
+	u := newUpgradable(t)
+	u.manager = filepath.Join(filepath.Dir(u.program), "notify")
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: u.manager, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
