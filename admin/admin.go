@@ -15,8 +15,9 @@
 //	GET    /v1/explain?name=&type=&client=&resolver=&draw=&down=
 //	GET    /v1/events?since=&kind=&subject=&limit=   events; /v1/events/stream sends them as they happen
 //	GET    /v1/audit?since=&subject=&limit=   the changes made through the API
-//	GET    /v1/forecast?target=T&kind=K effect of a change on traffic; from=healthy: of the present problems
+//	GET    /v1/forecast?target=T&kind=K&value=V   effect of a change on traffic; from=healthy: of the present problems
 //	GET    /v1/zones                    served zones and bound names
+//	GET    /v1/keys                     DNSSEC keys of the signed zones
 //	GET    /v1/regions                  regions and their locations
 //	GET    /v1/stats                    counters, and samples of the last hour
 //	GET    /v1/answers                  answers of each member in the last minutes

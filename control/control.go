@@ -2,7 +2,7 @@
 // forecasts, events, overrides, holds and reloads.
 //
 //	view       configuration, pools and overrides as readers see them: replaced as a whole, no lock
-//	override   drain, force up, force down; refused if a name would have no answer
+//	override   drain, force up, force down, weight, now or later; refused if a name would have no answer
 //	status     why each member is in its state, and what changes it next
 //	explain    why a client gets an answer
 //	reports    pool modes, deferred ejections and lost regions, once each: log lines and events

@@ -38,7 +38,7 @@ maintenance:
   patching: {targets: ["region:east"], start: "02:30", duration: 2h, timezone: Europe/Berlin, reason: monthly patches}
 `
 
-// world is a Control whose maintenance is done once a second of fake time.
+// world is a Control that ticks and opens maintenance windows once a second of fake time.
 type world struct {
 	*Control
 }

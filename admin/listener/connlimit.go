@@ -35,7 +35,7 @@ type limitListener struct {
 	mu      sync.Mutex // guards all below, and the fields of limitedConn
 	conns   map[*limitedConn]bool
 	clock   uint64 // counts the beginnings of waits
-	working int    // connections whose request is being answered
+	working int    // connections with a request that is being answered
 	evicted uint64
 	refused uint64 // requests over maxRequests
 }

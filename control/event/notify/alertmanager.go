@@ -33,7 +33,7 @@ const (
 	maxAlerts     = 10_000
 )
 
-// identifying are the fields of events that tell problems of one kind and subject apart. They are
+// identifying are the fields of events that distinguish problems of one kind and subject. They are
 // labels; the others are annotations.
 var identifying = [...]string{"address", "check", "family", "region"}
 
@@ -101,7 +101,7 @@ func (a alerts) expire(now time.Time) {
 	}
 }
 
-// forgetResolved removes alerts whose end Alertmanager has accepted.
+// forgetResolved removes the alerts that Alertmanager has accepted as resolved.
 func (a alerts) forgetResolved() {
 	for key, e := range a {
 		if !e.ended.IsZero() {
