@@ -1,5 +1,5 @@
 // Checks the dashboard in Chromium: every page in three forms, accessibility, a drain by keyboard
-// from the button to the changed answer, a weight, what-if, a rollback, older events, a viewer who cannot drain, and a restart
+// from the button to the changed answer, a weight, what-if, a configuration applied and rolled back, older events, a viewer who cannot drain, and a restart
 // of the server.
 //
 //	BASE        URL of the server
@@ -162,6 +162,27 @@ async function rollback(page) {
   await page.getByRole("region", { name: "Generations: table" }).getByText("the old contact").waitFor();
 }
 
+// apply applies a pasted configuration after its forecast; an edit after the forecast needs another one.
+async function apply(page) {
+  await visit(page, "#/forecast?of=configuration");
+  const text = page.getByLabel("YAML, pasted or from a file"), button = page.getByRole("button", { name: "Apply this configuration" });
+  const forecast = async () => {
+    await page.getByRole("button", { name: "Forecast", exact: true }).click();
+    await button.waitFor();
+  };
+  await text.fill(CONFIG.replace("contact: hostmaster", "contact: dns"));
+  await forecast();
+  await text.fill(CONFIG.replace("contact: hostmaster", "contact: dns-admin"));
+  expect(await button.count() === 0, "a configuration that was edited after its forecast can be applied");
+  await forecast();
+  await page.getByLabel("Reason").fill("one contact for all zones");
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/apply.png` });
+  await button.click();
+  await page.getByText("The configuration serves.").waitFor();
+  await visit(page, "#/server");
+  await page.getByRole("region", { name: "Generations: table" }).getByText("one contact for all zones").waitFor();
+}
+
 // older makes more events than the page asks for at first, and asks for the others.
 async function older(page) {
   for (let i = 0; i < 600; i += 20) await Promise.all(Array.from({ length: 20 }, () => request("POST", "/v1/clear", OPERATOR, "application/json", '{"target": "web"}')));
@@ -290,6 +311,7 @@ try {
       await weigh(page);
       await point(page);
       await rollback(admin);
+      await apply(admin);
     }
     await page.context().close();
     await admin.context().close();

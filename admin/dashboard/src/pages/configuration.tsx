@@ -1,12 +1,15 @@
-// Configuration: what a pasted or uploaded configuration would change, before it serves.
+// Configuration: what a pasted or uploaded configuration would change, before it is applied.
 
 import { Fragment, h } from "preact";
 import { useState } from "preact/hooks";
 import * as api from "../api";
 import { words } from "../format";
+import { announce, update } from "../store";
 import { Card, Field, Table } from "../ui";
 
-interface Found { plan?: api.Forecast; checked?: string; error?: api.ApiError; busy?: boolean }
+// Found is the outcome of the last request. planned is the text of the forecast, which may be applied while the served
+// configuration has the tag that it had then.
+interface Found { checked?: string; error?: api.ApiError; busy?: boolean; planned?: string; tag?: string }
 
 // Configuration is a form for a configuration; show gets the forecast of it.
 export function Configuration({ show }: { show: (f?: api.Forecast) => void }) {
@@ -21,11 +24,18 @@ export function Configuration({ show }: { show: (f?: api.Forecast) => void }) {
     return { checked: "The configuration is valid." };
   });
   const plan = () => run(async () => {
+    const { tag } = await api.getText("/v1/config").catch(() => ({ tag: "" }));
     show(api.complete(await api.sendYAML<api.Forecast>("POST", "/v1/config/plan", text)));
+    return { planned: text, tag };
+  });
+  const apply = (reason: string) => run(async () => {
+    await api.sendYAML("PUT", "/v1/config", text, { reason }, found.tag);
+    await update();
+    announce({ text: "The configuration serves." });
     return {};
   });
   const upload = async (file?: File) => { if (file) setText(await file.text()); };
-  return <Card title="A configuration" note="nothing is changed">
+  return <Card title="A configuration" note="nothing is changed before Apply">
     <form class="stack" onSubmit={e => { e.preventDefault(); void plan(); }}>
       <Field label="YAML, pasted or from a file" class="wide-field"><textarea rows={10} spellcheck={false} value={text} required placeholder="zones: …" onInput={e => setText(e.currentTarget.value)} /></Field>
       <div class="row wrap">
@@ -38,8 +48,18 @@ export function Configuration({ show }: { show: (f?: api.Forecast) => void }) {
     <div aria-live="polite">
       {found.checked && <p class="quiet pad">{found.checked}</p>}
       {found.error && <Errors error={found.error} />}
+      {found.planned === text && found.tag && <Apply apply={reason => void apply(reason)} />}
     </div>
   </Card>;
+}
+
+// Apply is the form that makes the forecast configuration serve.
+function Apply({ apply }: { apply: (reason: string) => void }) {
+  const [reason, setReason] = useState("");
+  return <form class="row wrap apply" onSubmit={e => { e.preventDefault(); apply(reason); }}>
+    <Field label="Reason" class="long"><input value={reason} maxLength={200} placeholder="a new region" onInput={e => setReason(e.currentTarget.value)} /></Field>
+    <button type="submit">Apply this configuration</button> <span class="quiet">The forecast is below.</span>
+  </form>;
 }
 
 function Errors({ error }: { error: api.ApiError }) {
