@@ -249,14 +249,16 @@ func (n *Node) reportRejectedLocked(err error, now time.Time) {
 }
 
 // checkOwnNameLocked compares the boot of this node with what is published under its name. A stored later boot is of an
-// earlier process, before the clock was set back: this node continues after it. A live one is of another node.
+// earlier process, before the clock was set back: this node continues after it. A live one is of another
+// node, or of the process that takes over from this one: that one counts.
 func (n *Node) checkOwnNameLocked(live bool) {
 	v := n.book.Vantages()[n.Name]
 	if v == nil || v.Boot <= n.outbox.Boot() {
 		return
 	}
 	if live {
-		n.Report(slog.LevelError, n.Name, "another node publishes under the name of this node: give each node its own name and identity")
+		n.Report(slog.LevelError, n.Name, "another process publishes under the name of this node; unless it is this node after an upgrade, give each node its own name and identity")
+		return
 	}
 	n.outbox.Restart(v.Boot + 1)
 }

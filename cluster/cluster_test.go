@@ -384,7 +384,7 @@ func TestSecondNodeOfANameIsReported(t *testing.T) {
 		second := w.start("a1")
 		time.Sleep(10 * time.Second)
 		defer first.stop()
-		if !first.reported("another node publishes under the name") && !second.reported("another node publishes under the name") {
+		if !first.reported("another process publishes under the name") && !second.reported("another process publishes under the name") {
 			t.Error("not reported")
 		}
 	})

@@ -163,6 +163,8 @@ func typesWith(key string) []CheckType {
 		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, Exec}
 	case "source":
 		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP}
+	case "quorum": // exec runs on one machine, and push reports to one node
+		return []CheckType{HTTP, HTTPS, TCPConnect, TLS, GRPC, DNS, ICMP}
 	case "unix", "proxy_protocol":
 		return streamTypes()
 	case "rise", "fall", "flap_damping", "hold_down", "failback", "slow_start":

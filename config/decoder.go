@@ -33,6 +33,7 @@ type decoder struct {
 	zoneUses       []zoneUse           // of query_log
 	selectorUses   []selectorUse       // of maintenance
 	metricsAt      nodeKey             // the zero value: none
+	trustAt        nodeKey             // the same
 	firstSigned    nodeKey             // the first zone that names a policy; the zero value: none
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values

@@ -27,6 +27,7 @@ type defaults struct {
 	zone          Zone
 
 	service Service
+	cluster Cluster
 	signing SigningPolicy
 	dnssec  DNSSEC
 }
@@ -60,12 +61,13 @@ func newDefaults() defaults {
 			Turns: 4, Window: 10 * time.Minute,
 			Hold: time.Minute, Max: 15 * time.Minute,
 		},
-		idle:   IdleProbing{After: 10 * time.Minute, Factor: 10},
-		load:   LoadSource{Interval: 5 * time.Second, Timeout: 2 * time.Second}, // stale after three intervals
-		shed:   Shed{Low: 70, High: 90},
-		pool:   Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: Remaining, DualStack: Independent, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},
-		member: Member{Weight: 1, Enabled: true},
-		zone:   Zone{TTL: 30, NegativeTTL: 30},
+		cluster: Cluster{Etcd: Etcd{Prefix: "/meridian"}, Heartbeat: 2 * time.Second, Stale: 3},
+		idle:    IdleProbing{After: 10 * time.Minute, Factor: 10},
+		load:    LoadSource{Interval: 5 * time.Second, Timeout: 2 * time.Second}, // stale after three intervals
+		shed:    Shed{Low: 70, High: 90},
+		pool:    Pool{Answers: 1, MinUp: MinUp{N: 1}, FailOpen: Remaining, DualStack: Independent, OnDown: Widen, Hash: Mask{IPv4: 24, IPv6: 48}},
+		member:  Member{Weight: 1, Enabled: true},
+		zone:    Zone{TTL: 30, NegativeTTL: 30},
 
 		signing: defaultSigning(),
 		dnssec:  DNSSEC{Cache: 64 << 20},

@@ -127,6 +127,7 @@ func (d *decoder) checkWhole(cfg *Config) {
 	d.checkLoggedZones(cfg.Zones)
 	d.checkSelectors(cfg)
 	d.checkSigning(cfg)
+	d.checkCluster(cfg)
 	if len(d.errs.listed) == 0 {
 		d.lint(cfg)
 	}
@@ -136,6 +137,8 @@ func (d *decoder) checkWhole(cfg *Config) {
 func (d *decoder) document() *Config {
 	cfg := &Config{File: d.file, Server: d.defaults.server, Geo: d.defaults.geo, Latency: d.defaults.latency, Metrics: d.defaults.metrics, QueryLog: d.defaults.queryLog, DNSSEC: d.defaults.dnssec}
 	keys := []field{
+		{name: "node", set: setValue(&cfg.Node, d.clusterName)},
+		{name: "cluster", set: d.withEnvironment(d.cluster(&cfg.Cluster))},
 		{name: "server", set: d.withEnvironment(d.server(&cfg.Server))},
 		{name: "admin", set: d.withEnvironment(d.admin(&cfg.Admin))},
 		{name: "metrics", set: d.metrics(&cfg.Metrics)},

@@ -26,6 +26,10 @@ func readPage(t *testing.T) string {
 func TestReferenceHasEveryKey(t *testing.T) {
 	sections := map[string][]string{
 		"The file":               {"?: 1"},
+		"cluster":                {"cluster: {?: 1}"},
+		"cluster.etcd":           {"cluster: {etcd: {?: 1}}"},
+		"cluster.etcd.tls":       {"cluster: {etcd: {tls: {?: 1}}}"},
+		"checks.quorum":          {"checks: {a: {type: http, quorum: {?: 1}}}"},
 		"server":                 {"server: {?: 1}"},
 		"server.tcp":             {"server: {tcp: {?: 1}}"},
 		"server.cookies":         {"server: {cookies: {?: 1}}"},

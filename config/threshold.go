@@ -53,6 +53,7 @@ func (d *decoder) thresholdKeys(c *Check) []field {
 		{name: "hold_down", set: d.duration(&c.HoldDown, 0, maxSpan)},
 		{name: "failback", set: setValue(&c.Failback, d.failback)},
 		{name: "slow_start", set: d.duration(&c.SlowStart, 0, maxSpan)},
+		{name: "quorum", set: d.quorum(&c.Quorum)},
 	}
 }
 

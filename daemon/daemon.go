@@ -153,7 +153,8 @@ func (l *instance) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.restoreState(beside.stateDir, passed); err != nil {
+	member := l.joinCluster(snapshot.Config)
+	if err := l.restoreState(beside.stateDir, passed, member); err != nil {
 		l.closeUnused(beside)
 		return err
 	}
@@ -164,6 +165,7 @@ func (l *instance) run(ctx context.Context) error {
 	probed := make(chan struct{})
 	go func() { defer close(probed); l.prober.Run(probing) }()
 	defer func() { stopProbing(); l.waitOrLog(probed, "the prober") }()
+	defer member.start(probing)()
 
 	first, endFirst := context.WithDeadline(ctx, l.firstAnswer(time.Now()))
 	g, err := l.prepare(first, snapshot)

@@ -58,7 +58,7 @@ type Agreement struct {
 // Shares reports whether the vantages of a cluster decide together about targets of c. An exec check and a socket are of
 // one machine, a report is made to one node, and a composite follows its parts.
 func Shares(c *config.Check) bool {
-	return c.Type != config.Exec && c.Type != config.Push && !c.Type.Composite() && c.Unix == ""
+	return c.Type != config.Exec && c.Type != config.Push && !c.Type.Composite() && c.Unix == "" && c.Quorum.Preset != config.LocalPreset
 }
 
 // IDOf returns the identity of a target on all vantages.

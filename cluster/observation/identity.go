@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 )
 
 // publicPrefix is the begin of a public key as text.
@@ -18,17 +17,7 @@ const publicPrefix = "ed25519:"
 // pemType is the PEM type of a private key (PKCS #8).
 const pemType = "PRIVATE KEY"
 
-// ParsePublicKey reads the public key of a vantage, as in ed25519:BASE64.
-func ParsePublicKey(s string) (ed25519.PublicKey, error) {
-	text, ok := strings.CutPrefix(s, publicPrefix)
-	key, err := base64.StdEncoding.DecodeString(text)
-	if !ok || err != nil || len(key) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("%q is not a public key; want %s and %d octets in base64, as meridian cluster identity prints it", s, publicPrefix, ed25519.PublicKeySize)
-	}
-	return key, nil
-}
-
-// FormatPublicKey formats a public key as ParsePublicKey reads it.
+// FormatPublicKey formats a public key as cluster.trust has it.
 func FormatPublicKey(key ed25519.PublicKey) string {
 	return publicPrefix + base64.StdEncoding.EncodeToString(key)
 }

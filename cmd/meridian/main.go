@@ -90,7 +90,7 @@ func addGroups(root *cobra.Command) {
 		{"serve", "Serve and check:", []*cobra.Command{initCommand(), checkCommand(), serveCommand(), demoCommand()}},
 		{"explain", "Explain and forecast:", []*cobra.Command{explainCommand(), planCommand(), probeCommand()}},
 		{"operate", "Operate a running server:", []*cobra.Command{
-			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), weightCommand(), clearCommand(), reloadCommand(), upgradeCommand(), configCommand(), eventsCommand(), resolversCommand(), keysCommand(),
+			statusCommand(), drainCommand(), undrainCommand(), forceCommand(), weightCommand(), clearCommand(), reloadCommand(), upgradeCommand(), configCommand(), eventsCommand(), resolversCommand(), keysCommand(), clusterCommand(),
 		}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -24,12 +24,13 @@ const (
 	Config   = "config"    // a configuration was loaded or rejected
 	DNSSEC   = "dnssec"    // a key was made, or its life changed
 	Upgrade  = "upgrade"   // another process took over, or could not
+	Cluster  = "cluster"   // a vantage is lost or fresh, a message was rejected, nodes decide differently
 	Audit    = "audit"     // a change through the API: by a user, from an address
 )
 
 // Kinds returns the kinds of events, in the order of the manual.
 func Kinds() []string {
-	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Audit}
+	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, Audit}
 }
 
 // Severity says how urgent an event is.

@@ -1,0 +1,161 @@
+// Package etcd carries the records of the vantages of a cluster on etcd (API 3).
+//
+// Each record is a key below PREFIX/CLUSTER/v1/. A publication is one transaction, so that the heartbeat at its end is read
+// with the blocks before it. No lease is used: etcd extends leases after each change of its leader, so that they do not show
+// that a node has died; see the heartbeats of package observation.
+package etcd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"meridian/cluster"
+	"meridian/cluster/observation"
+)
+
+const (
+	requestTimeout = 5 * time.Second
+	minBackoff     = 250 * time.Millisecond
+	maxBackoff     = 5 * time.Second
+	keepAlive      = 2 * time.Second
+	maxOperations  = 100 // in a transaction; etcd allows 128
+)
+
+// Options holds the settings of a Store.
+type Options struct {
+	Endpoints []string
+	TLS       *tls.Config // nil: none
+	Prefix    string
+	Cluster   string
+	Silence   time.Duration // without any record for this time, the watch begins again
+	Logger    *slog.Logger
+}
+
+// Store is a connection to etcd. Its methods are safe for concurrent use.
+type Store struct {
+	client *clientv3.Client
+	prefix string
+	Options
+}
+
+// Open returns a store. It connects in the background: etcd need not be reachable.
+func Open(o Options) (*Store, error) {
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: o.Endpoints, TLS: o.TLS, DialTimeout: requestTimeout,
+		DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: keepAlive,
+		Logger: zap.NewNop(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("etcd %s: %w", strings.Join(o.Endpoints, ", "), err)
+	}
+	return &Store{client, strings.TrimSuffix(o.Prefix, "/") + "/" + o.Cluster + "/v1/", o}, nil
+}
+
+// Close closes the connection.
+func (s *Store) Close() error { return s.client.Close() }
+
+// Transport returns the functions of s.
+func (s *Store) Transport() cluster.Transport {
+	return cluster.Transport{Publish: s.Publish, Watch: s.Watch}
+}
+
+// Publish writes records, in their order, in one transaction or a few.
+func (s *Store) Publish(ctx context.Context, records []observation.Record) error {
+	for len(records) > 0 {
+		part := records[:min(len(records), maxOperations)]
+		records = records[len(part):]
+		puts := make([]clientv3.Op, len(part))
+		for i, r := range part {
+			puts[i] = clientv3.OpPut(s.prefix+r.Key, string(r.Value))
+		}
+		if _, err := s.client.Txn(ctx).Then(puts...).Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Watch calls receive with all records, and then with each that changes, until ctx ends. After an error it reads all again:
+// a watch that only continued would miss what etcd has compacted.
+func (s *Store) Watch(ctx context.Context, receive func(cluster.Update)) {
+	backoff := minBackoff
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := s.watchOnce(ctx, receive)
+		if ctx.Err() != nil {
+			return
+		}
+		receive(cluster.Update{})
+		if time.Since(began) > maxBackoff {
+			backoff = minBackoff
+		}
+		s.Logger.Warn("etcd cannot be watched; trying again", "endpoints", strings.Join(s.Endpoints, " "), "error", err, "after", backoff)
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff/2 + rand.N(backoff/2)): // not all nodes at once
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+// watchOnce reads all records and watches until an error.
+func (s *Store) watchOnce(ctx context.Context, receive func(cluster.Update)) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	reading, done := context.WithTimeout(ctx, requestTimeout)
+	stored, err := s.client.Get(reading, s.prefix, clientv3.WithPrefix())
+	done()
+	if err != nil {
+		return err
+	}
+	changes := s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(stored.Header.Revision+1), clientv3.WithFilterDelete())
+	receive(cluster.Update{Values: s.inOrder(stored), Connected: true})
+	silence := time.NewTimer(s.Silence)
+	defer silence.Stop()
+	for {
+		select {
+		case r, ok := <-changes:
+			switch {
+			case !ok:
+				return errors.New("the watch ended")
+			case r.Err() != nil:
+				return r.Err()
+			case r.Header.ClusterId != stored.Header.ClusterId:
+				return errors.New("the watch continues on another etcd cluster")
+			}
+			silence.Reset(s.Silence)
+			receive(cluster.Update{Values: valuesOf(r.Events), Live: true, Connected: true})
+		case <-silence.C: // the heartbeats of this node would come, too
+			return fmt.Errorf("no record for %v", s.Silence)
+		}
+	}
+}
+
+// inOrder returns the stored values, the blocks before the heartbeats that complete them.
+func (s *Store) inOrder(stored *clientv3.GetResponse) (values [][]byte) {
+	for _, prefix := range []string{observation.BlockKeys, observation.HeartbeatKeys} {
+		for _, kv := range stored.Kvs {
+			if strings.HasPrefix(string(kv.Key), s.prefix+prefix) {
+				values = append(values, kv.Value)
+			}
+		}
+	}
+	return values
+}
+
+func valuesOf(events []*clientv3.Event) [][]byte {
+	values := make([][]byte, 0, len(events))
+	for _, e := range events {
+		values = append(values, e.Kv.Value)
+	}
+	return values
+}

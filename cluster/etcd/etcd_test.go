@@ -1,0 +1,155 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"meridian/cluster"
+	"meridian/cluster/observation"
+	"meridian/counterpart"
+)
+
+// startEtcd starts an etcd server with data in dir; without new ports it has those given.
+func startEtcd(t *testing.T, dir string, ports []int) (stop func()) {
+	t.Helper()
+	client, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	stop = counterpart.Start(t, "etcd", "--data-dir", dir, "--listen-client-urls", client, "--advertise-client-urls", client,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	counterpart.AwaitListeners(t, ports[0])
+	return stop
+}
+
+func open(t *testing.T, port int, name string) *Store {
+	t.Helper()
+	s, err := Open(Options{
+		Endpoints: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}, Prefix: "/meridian/", Cluster: name,
+		Silence: time.Hour, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// watch returns the updates that a store receives until the test ends.
+func watch(t *testing.T, s *Store) <-chan cluster.Update {
+	t.Helper()
+	updates := make(chan cluster.Update, 1000)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.Watch(ctx, func(u cluster.Update) { updates <- u }) }()
+	t.Cleanup(func() { stop(); <-ended })
+	return updates
+}
+
+// next returns the next update for which want is true.
+func next(t *testing.T, updates <-chan cluster.Update, what string, want func(cluster.Update) bool) cluster.Update {
+	t.Helper()
+	limit := time.After(30 * time.Second)
+	for {
+		select {
+		case u := <-updates:
+			if want(u) {
+				return u
+			}
+		case <-limit:
+			t.Fatalf("no update: %s", what)
+		}
+	}
+}
+
+func has(value string, live bool) func(cluster.Update) bool {
+	return func(u cluster.Update) bool {
+		return u.Live == live && len(u.Values) > 0 && string(u.Values[len(u.Values)-1]) == value
+	}
+}
+
+func publish(t *testing.T, s *Store, records ...observation.Record) {
+	t.Helper()
+	if err := s.Publish(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStoreCarriesRecords(t *testing.T) {
+	counterpart.Find(t, "etcd")
+	dir, ports := t.TempDir(), counterpart.FreePorts(t, 2)
+	stop := startEtcd(t, dir, ports)
+	here, there := open(t, ports[0], "prod"), open(t, ports[0], "prod")
+
+	publish(t, here, observation.Record{Key: "beat/ams1", Value: []byte("heartbeat")}, observation.Record{Key: "obs/ams1/00", Value: []byte("block")})
+	updates := watch(t, there)
+	stored := next(t, updates, "the stored records", func(u cluster.Update) bool { return u.Connected })
+	if len(stored.Values) != 2 || string(stored.Values[0]) != "block" || stored.Live {
+		t.Errorf("stored: %q, live %v; want the block first", stored.Values, stored.Live)
+	}
+
+	var many []observation.Record
+	for i := range 257 { // more than a transaction may have
+		many = append(many, observation.Record{Key: fmt.Sprintf("obs/ams1/%03x", i), Value: []byte(fmt.Sprint(i))})
+	}
+	publish(t, open(t, ports[0], "other"), observation.Record{Key: "beat/ams1", Value: []byte("of another cluster")})
+	publish(t, here, many...)
+	for i := 0; i < len(many); {
+		u := next(t, updates, "a live record", func(u cluster.Update) bool { return u.Live })
+		for _, v := range u.Values {
+			if string(v) != fmt.Sprint(i) {
+				t.Fatalf("record %d: %q", i, v)
+			}
+			i++
+		}
+	}
+
+	// etcd starts again: all is read again, even if the client does not notice that the connection is lost
+	again := open(t, ports[0], "prod")
+	again.Silence = 300 * time.Millisecond
+	updates = watch(t, again)
+	next(t, updates, "the stored records", func(u cluster.Update) bool { return u.Connected })
+	stop()
+	next(t, updates, "the loss of the connection", func(u cluster.Update) bool { return !u.Connected })
+	startEtcd(t, dir, ports)
+	next(t, updates, "the new connection", func(u cluster.Update) bool { return u.Connected && len(u.Values) == 259 })
+	publish(t, here, observation.Record{Key: "beat/ams1", Value: []byte("again")})
+	next(t, updates, "a record after that", func(u cluster.Update) bool {
+		return has("again", true)(u) || len(u.Values) == 259 && string(u.Values[258]) == "again"
+	})
+}
+
+func TestWatchThatWasCompactedReadsAllAgain(t *testing.T) {
+	counterpart.Find(t, "etcd")
+	dir, ports := t.TempDir(), counterpart.FreePorts(t, 2)
+	startEtcd(t, dir, ports)
+	s := open(t, ports[0], "prod")
+	publish(t, s, observation.Record{Key: "beat/ams1", Value: []byte("1")})
+	s.Silence = 300 * time.Millisecond
+	updates := watch(t, s)
+	next(t, updates, "the stored record", has("1", false))
+	for i := range 3 {
+		publish(t, s, observation.Record{Key: "beat/ams1", Value: []byte(fmt.Sprint("next ", i))})
+	}
+	at, err := s.client.Get(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.Compact(t.Context(), at.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
+		t.Fatal(err)
+	}
+	next(t, updates, "the end of a silent watch", func(u cluster.Update) bool { return !u.Connected })
+	next(t, updates, "the last record, read again", has("next 2", false))
+}
+
+// The reconnection reports its errors and tries again; a node starts without etcd.
+func TestStoreOpensWithoutEtcd(t *testing.T) {
+	s := open(t, counterpart.FreePorts(t, 1)[0], "prod")
+	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if err := s.Publish(ctx, []observation.Record{{Key: "beat/a", Value: []byte("x")}}); err == nil {
+		t.Error("published without etcd")
+	}
+}

@@ -1,0 +1,218 @@
+package config
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian/config/internal/yamldoc"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Cluster defines the cluster of a node; without a Name it is alone.
+type Cluster struct {
+	Name      string
+	Region    string // where this node observes from
+	Etcd      Etcd
+	Identity  string // path of the file with the private key of this node
+	Trust     []TrustedNode
+	Heartbeat time.Duration
+	Stale     int // heartbeats without which a vantage is not fresh
+	Pos       Pos
+}
+
+// Etcd is the store of a cluster.
+type Etcd struct {
+	Endpoints []string // URLs
+	CA        string   // path of a PEM file with the authorities of the servers; empty: those of the system
+	Cert, Key string   // paths of the certificate of this node and its key; empty: none
+	Prefix    string   // of all keys
+}
+
+// TrustedNode is a node that the cluster believes.
+type TrustedNode struct {
+	Name string
+	Key  ed25519.PublicKey
+}
+
+// The ranges of the settings of a cluster.
+const (
+	minHeartbeat = 500 * time.Millisecond
+	maxHeartbeat = 30 * time.Second
+	maxStale     = 100
+)
+
+func (d *decoder) cluster(c *Cluster) setter {
+	return func(n *yaml.Node) {
+		*c = d.defaults.cluster
+		c.Pos = posOf(n)
+		if !d.mapping(n, []field{
+			{name: "name", set: setValue(&c.Name, d.clusterName)},
+			{name: "region", set: setValue(&c.Region, d.clusterName)},
+			{name: "etcd", set: d.etcd(&c.Etcd)},
+			{name: "identity", set: d.path(&c.Identity, new(Pos))},
+			{name: "trust", set: d.trust(&c.Trust)},
+			{name: "heartbeat", set: d.duration(&c.Heartbeat, minHeartbeat, maxHeartbeat)},
+			{name: "stale", set: d.integerInRange(&c.Stale, 2, maxStale)},
+			{name: "failsafe", set: d.onlyValue("failsafe", "false", "nodes that exchange observations without etcd")},
+			{name: "config", set: d.onlyValue("config", "file", "a configuration in etcd")},
+		}) {
+			return
+		}
+		d.required(n, "name", "all nodes of a cluster write the same name")
+		d.required(n, "region", "write where this node observes from, such as a region of regions")
+		d.required(n, "etcd", "write etcd: {endpoints: [\"https://10.0.0.1:2379\"]}")
+		d.required(n, "identity", "make one with meridian cluster identity -o node.ed25519")
+		d.required(n, "trust", "write the public key of each node, as meridian cluster identity prints it")
+	}
+}
+
+// onlyValue reads a setting of which only one value is supported.
+func (d *decoder) onlyValue(key, value, what string) setter {
+	return func(n *yaml.Node) {
+		if n.Kind != yaml.ScalarNode || n.Value != value {
+			d.errorf(n, what+": not supported yet", "write "+key+": "+value+", or leave it out")
+		}
+	}
+}
+
+// namePattern is the form of the names of clusters, nodes and their regions, which are parts of keys.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+func (d *decoder) clusterName(n *yaml.Node) (string, bool) {
+	s, ok := d.word(n)
+	if ok && !namePattern.MatchString(s) {
+		d.errorf(n, quote(s)+" is not a name", "1 to 64 letters, digits, dots, hyphens and underscores")
+		return "", false
+	}
+	return s, ok
+}
+
+func (d *decoder) etcd(e *Etcd) setter {
+	return func(n *yaml.Node) {
+		ok := d.mapping(n, []field{
+			{name: "endpoints", set: d.etcdEndpoints(&e.Endpoints)},
+			{name: "tls", set: d.etcdTLS(e)},
+			{name: "prefix", set: setValue(&e.Prefix, d.etcdPrefix)},
+		})
+		if ok {
+			d.required(n, "endpoints", "write the URLs of the etcd servers: [\"https://10.0.0.1:2379\"]")
+		}
+		if secured := slices.ContainsFunc(e.Endpoints, func(s string) bool { return strings.HasPrefix(s, "https:") }); ok && !secured && yamldoc.Child(n, "tls") != nil {
+			d.errorf(yamldoc.Child(n, "tls"), "tls with endpoints that do not use it", "write https:// in the endpoints")
+		}
+	}
+}
+
+func (d *decoder) etcdEndpoints(to *[]string) setter {
+	return func(n *yaml.Node) {
+		ok := d.list(n, func(item *yaml.Node) {
+			if s, ok := d.httpURL(item, "https://10.0.0.1:2379"); ok {
+				*to = append(*to, s)
+			}
+		})
+		if ok && len(n.Content) == 0 {
+			d.errorAtKey(n, "an empty list", "write at least one URL")
+		}
+	}
+}
+
+func (d *decoder) etcdTLS(e *Etcd) setter {
+	return func(n *yaml.Node) {
+		if d.mapping(n, []field{
+			{name: "ca", set: d.path(&e.CA, new(Pos))},
+			{name: "cert", set: d.path(&e.Cert, new(Pos))},
+			{name: "key", set: d.path(&e.Key, new(Pos))},
+		}) && (e.Cert == "") != (e.Key == "") {
+			d.errorAtKey(n, "one of cert and key without the other", "a client's certificate takes both")
+		}
+	}
+}
+
+func (d *decoder) etcdPrefix(n *yaml.Node) (string, bool) {
+	s, ok := d.word(n)
+	if ok && !strings.HasPrefix(s, "/") {
+		d.errorf(n, quote(s)+" is not a prefix of keys", "write it like /meridian")
+		return "", false
+	}
+	return s, ok
+}
+
+// trust reads the public keys of the nodes, by name.
+func (d *decoder) trust(to *[]TrustedNode) setter {
+	return func(n *yaml.Node) {
+		if !d.kind(n, yaml.MappingNode) {
+			return
+		}
+		d.trustAt = nodeKeyOf(n)
+		for key, value := range yamldoc.Pairs(n) {
+			name, ok := d.clusterName(key)
+			text, isText := d.scalar(value)
+			encoded, prefixed := strings.CutPrefix(text, "ed25519:")
+			public, err := base64.StdEncoding.DecodeString(encoded)
+			switch {
+			case !ok || !isText:
+			case !prefixed || err != nil || len(public) != ed25519.PublicKeySize:
+				d.errorf(value, quote(text)+" is not a public key", "write it as meridian cluster identity prints it: ed25519: and 32 octets in base64")
+			case slices.ContainsFunc(*to, func(t TrustedNode) bool { return t.Name == name }):
+				d.errorf(key, "node "+quote(name)+" is defined twice", "give each node its own name")
+			default:
+				*to = append(*to, TrustedNode{name, public})
+			}
+		}
+	}
+}
+
+// checkCluster requires that the cluster trusts this node.
+func (d *decoder) checkCluster(cfg *Config) {
+	if cfg.Node == "" && cfg.Cluster.Name != "" {
+		cfg.Node = defaultNode()
+	}
+	if len(cfg.Cluster.Trust) > 0 && cfg.TrustedKey() == nil {
+		d.errorAt(d.trustAt, "the key of this node, "+quote(cfg.Node)+", is not in it", "add it, or write node: NAME at the top of the file; without that it is the host name")
+	}
+}
+
+// TrustedKey returns the public key of this node in its cluster; nil: there is none.
+func (c *Config) TrustedKey() ed25519.PublicKey {
+	for _, t := range c.Cluster.Trust {
+		if t.Name == c.Node {
+			return t.Key
+		}
+	}
+	return nil
+}
+
+// defaultNode returns the name of this machine without its domain: the default name of the node.
+func defaultNode() string {
+	name, _ := os.Hostname()
+	name, _, _ = strings.Cut(name, ".")
+	return name
+}
+
+// quorum reads how vantages decide.
+func (d *decoder) quorum(q *Quorum) setter {
+	presets := []string{string(MajorityPreset), string(Route53Preset), string(AnyUpPreset), string(AllUpPreset), string(LocalPreset)}
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "preset", set: setValue(&q.Preset, func(n *yaml.Node) (QuorumPreset, bool) {
+				s, ok := d.oneOf(n, "preset", presets)
+				return QuorumPreset(s), ok
+			})},
+			{name: "scope", set: setValue(&q.Scope, func(n *yaml.Node) (QuorumScope, bool) {
+				s, ok := d.oneOf(n, "scope", []string{string(GlobalScope), string(RegionalScope)})
+				return QuorumScope(s), ok
+			})},
+			{name: "min_vantages", set: d.integerInRange(&q.MinVantages, 1, maxVantages)},
+			{name: "min_regions", set: d.integerInRange(&q.MinRegions, 1, maxVantages)},
+		})
+	}
+}
+
+// maxVantages is the range of min_vantages and min_regions.
+const maxVantages = 1000

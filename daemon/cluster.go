@@ -1,0 +1,132 @@
+package daemon
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"meridian/certs"
+	"meridian/cluster"
+	"meridian/cluster/etcd"
+	"meridian/cluster/observation"
+	"meridian/config"
+	"meridian/control/event"
+	"meridian/health"
+)
+
+// silentHeartbeats is how many heartbeats of this node may be missing before the watch of etcd begins again.
+const silentHeartbeats = 3
+
+// clusterNode is this node in its cluster and the connection to it.
+type clusterNode struct {
+	*cluster.Node
+	store *etcd.Store
+}
+
+// joinCluster makes the node of a configuration with a cluster. It returns nil if there is none, or if the node cannot join:
+// then it logs why, and the server decides alone.
+func (l *instance) joinCluster(cfg *config.Config) *clusterNode {
+	if cfg.Cluster.Name == "" {
+		return nil
+	}
+	n, err := l.newClusterNode(cfg)
+	if err != nil {
+		l.reportCluster(slog.LevelError, cfg.Cluster.Name, "this node cannot join the cluster and decides alone: "+err.Error())
+		return nil
+	}
+	return n
+}
+
+func (l *instance) newClusterNode(cfg *config.Config) (*clusterNode, error) {
+	c := &cfg.Cluster
+	key, err := observation.ReadIdentity(c.Identity)
+	if err != nil {
+		return nil, fmt.Errorf("cluster.identity: %w", err)
+	}
+	if !cfg.TrustedKey().Equal(key.Public()) {
+		return nil, fmt.Errorf("cluster.trust: the key of %s is not that of %s; write %s", cfg.Node, c.Identity, observation.FormatPublicKey(key.Public().(ed25519.PublicKey)))
+	}
+	secure, err := clusterTLS(&c.Etcd)
+	if err != nil {
+		return nil, fmt.Errorf("cluster.etcd.tls: %w", err)
+	}
+	store, err := etcd.Open(etcd.Options{
+		Endpoints: c.Etcd.Endpoints, TLS: secure, Prefix: c.Etcd.Prefix, Cluster: c.Name,
+		Silence: silentHeartbeats * c.Heartbeat, Logger: l.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster.etcd: %w", err)
+	}
+	trust := make(map[string]ed25519.PublicKey, len(c.Trust))
+	for _, t := range c.Trust {
+		trust[t.Name] = t.Key
+	}
+	return &clusterNode{store: store, Node: cluster.New(cluster.Options{
+		Cluster: c.Name, Name: cfg.Node, Region: c.Region, Key: key, Trust: trust, Heartbeat: c.Heartbeat, Stale: c.Stale,
+		Transport: store.Transport(), Report: l.reportCluster,
+		Agree: func(all []health.Agreement) bool { return l.prober.Agree(all) },
+	})}, nil
+}
+
+// clusterTLS returns the TLS settings of the connections to etcd; nil: those of the system. The certificate of this node is
+// read for each connection, so that it can be renewed.
+func clusterTLS(e *config.Etcd) (*tls.Config, error) {
+	if e.CA == "" && e.Cert == "" {
+		return nil, nil
+	}
+	secure := &tls.Config{MinVersion: tls.VersionTLS12}
+	if e.CA != "" {
+		data, err := certs.Read(e.CA)
+		if err != nil {
+			return nil, err
+		}
+		if secure.RootCAs, err = certs.Pool(data); err != nil {
+			return nil, fmt.Errorf("%s: %w", e.CA, err)
+		}
+	}
+	if e.Cert == "" {
+		return secure, nil
+	}
+	if _, err := tls.LoadX509KeyPair(e.Cert, e.Key); err != nil {
+		return nil, err
+	}
+	secure.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(e.Cert, e.Key)
+		return &pair, err
+	}
+	return secure, nil
+}
+
+// reportCluster logs what happened in the cluster, and records the event.
+func (l *instance) reportCluster(level slog.Level, subject, message string) {
+	severity := event.Info
+	switch level {
+	case slog.LevelWarn:
+		severity = event.Warning
+	case slog.LevelError:
+		severity = event.Error
+	}
+	l.Logger.Log(context.Background(), level, "cluster", "subject", subject, "message", message)
+	l.control.Events().Add(event.Event{Kind: event.Cluster, Severity: severity, Subject: subject, Message: message})
+}
+
+// start runs the node until the returned function is called, which waits for it. A nil node does nothing.
+func (n *clusterNode) start(ctx context.Context) (stop func()) {
+	if n == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { defer close(ended); n.Run(ctx) }()
+	return func() {
+		cancel()
+		select {
+		case <-ended:
+		case <-time.After(shutdownTimeout):
+		}
+		_ = n.store.Close() // nothing is written any more
+	}
+}
