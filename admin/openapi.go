@@ -52,13 +52,13 @@ type object = map[string]any
 
 // openAPI answers with the description of the API, OpenAPI 3.1. It is made from the routes, so it has all of them.
 func (a *api) openAPI(w http.ResponseWriter, _ *http.Request) {
-	paths := object{}
+	paths, made := object{}, &schemas{components: object{"Problem": problemSchema()}}
 	for _, r := range append(a.routes(), route{pattern: "GET /v1/openapi.json", summary: "This document"}) {
 		method, path, _ := strings.Cut(r.pattern, " ")
 		if paths[path] == nil {
 			paths[path] = object{}
 		}
-		paths[path].(object)[strings.ToLower(method)] = operation(method, path, r.summary)
+		paths[path].(object)[strings.ToLower(method)] = operation(method, path, r.summary, made.responseSchema(r.pattern))
 	}
 	answer(w, http.StatusOK, object{
 		"openapi":  "3.1.0",
@@ -67,13 +67,13 @@ func (a *api) openAPI(w http.ResponseWriter, _ *http.Request) {
 		"security": []object{{}, {"token": []string{}}},
 		"components": object{
 			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}},
-			"schemas":         object{"Problem": problemSchema()},
+			"schemas":         made.components,
 		},
 	})
 }
 
-// operation describes a request.
-func operation(method, path, summary string) object {
+// operation describes a request whose response in JSON has a schema.
+func operation(method, path, summary string, schema object) object {
 	kind := "application/json"
 	switch {
 	case path == "/v1/config":
@@ -84,12 +84,12 @@ func operation(method, path, summary string) object {
 	o := object{
 		"summary": summary,
 		"responses": object{
-			"200":     object{"description": "done", "content": object{kind: object{}}},
+			"200":     object{"description": "done", "content": object{kind: object{"schema": schema}}},
 			"default": object{"description": "an error", "content": object{"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}}}},
 		},
 	}
 	if method == http.MethodPut && path == "/v1/config" {
-		o["responses"].(object)["200"] = object{"description": "done", "content": object{"application/json": object{}}}
+		o["responses"].(object)["200"] = object{"description": "done", "content": object{"application/json": object{"schema": schema}}}
 	}
 	if method == http.MethodPut || method == http.MethodPost {
 		body := "application/json"

@@ -39,6 +39,7 @@ func send(t *testing.T, h http.Handler, method, path, body string, header ...str
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
+	validateResponse(t, method, path, w)
 	return w
 }
 
