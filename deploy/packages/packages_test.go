@@ -63,12 +63,26 @@ func TestRelease(t *testing.T) {
 		if got := output(t, "rpm", "-qpc", one(t, folder, "*.rpm")); got != "/etc/meridian/meridian.yaml\n" {
 			t.Errorf("configuration files %q", got)
 		}
+		if got := output(t, "rpm", "--checksig", "--nosignature", one(t, folder, "*.rpm")); !strings.HasSuffix(got, ": digests OK\n") {
+			t.Errorf("rpm --checksig prints %q", got)
+		}
+		output(t, "cpio", "--version")
+		root := t.TempDir()
+		output(t, "sh", "-c", "rpm2cpio "+one(t, folder, "*.rpm")+" | (cd "+root+" && cpio -idm --quiet --no-absolute-filenames)")
+		runUnpacked(t, root)
 	})
 	t.Run("apk", func(t *testing.T) {
 		list := output(t, "tar", "-tzf", one(t, folder, "*.apk"))
 		hasFiles(t, list, "")
 		if !strings.Contains(list, "etc/init.d/meridian\n") || !strings.Contains(list, ".PKGINFO\n") {
 			t.Errorf("the package has\n%s", list)
+		}
+		root := t.TempDir()
+		output(t, "tar", "-xzf", one(t, folder, "*.apk"), "-C", root, "--no-same-owner")
+		runUnpacked(t, root)
+		info, err := os.ReadFile(filepath.Join(root, ".PKGINFO"))
+		if err != nil || !strings.Contains(string(info), "pkgname = meridian\n") || !strings.Contains(string(info), "arch = x86_64\n") {
+			t.Errorf("package information %s, %v", info, err)
 		}
 	})
 	t.Run("tarball", func(t *testing.T) {
@@ -123,6 +137,22 @@ func hasFiles(t *testing.T, list, prefix string) {
 	for _, file := range installed {
 		if !strings.Contains(list, prefix+strings.TrimPrefix(file, "/")+"\n") {
 			t.Errorf("no %s in\n%s", file, list)
+		}
+	}
+}
+
+// runUnpacked runs the program of a package that is unpacked in root, with the first configuration that it makes.
+func runUnpacked(t *testing.T, root string) {
+	t.Helper()
+	program, file := filepath.Join(root, "usr/bin/meridian"), filepath.Join(root, "etc/meridian/meridian.yaml")
+	if got := output(t, program, "version"); !strings.HasPrefix(got, "meridian ") {
+		t.Errorf("version prints %q", got)
+	}
+	output(t, program, "init", "-o", file, "--zone", "gslb.example.com", "--nameserver", "127.0.0.1", "--endpoint", "DE=192.0.2.10")
+	output(t, program, "check", "-c", file)
+	for _, file := range installed {
+		if info, err := os.Stat(filepath.Join(root, file)); err != nil || info.Size() == 0 || info.Mode().Perm()&0o022 != 0 {
+			t.Errorf("%s: %v, %v; want content, and no right to write for others", file, info, err)
 		}
 	}
 }
