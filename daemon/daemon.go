@@ -212,6 +212,8 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 	if successor != nil {
 		defer successor.Close()
 		defer l.forwardReloads(successor)()
+		l.adminListener.Close() // new requests are for the new process
+		l.adminListener = nil
 		stop()
 	}
 	err := <-served
