@@ -51,6 +51,7 @@ func requestsOf(world string) []request {
 		{"GET /v1/audit", "/v1/audit", "", ""},
 		{"GET /v1/stats", "/v1/stats", "", ""},
 		{"GET /v1/answers", "/v1/answers", "", ""},
+		{"GET /v1/resolvers", "/v1/resolvers", "", ""},
 		{"GET /v1/zones", "/v1/zones", "", ""},
 		{"GET /v1/keys", "/v1/keys", "", ""},
 		{"GET /v1/regions", "/v1/regions", "", ""},
