@@ -75,6 +75,8 @@ type Server struct {
 	Cookies              Cookies
 	UDPSizeWithoutCookie int // largest UDP answer to a query without a valid cookie, 512 to 4096; 0: UDPSize
 
+	RateLimit RateLimit
+
 	Resolvers []netip.AddrPort // resolvers for the addresses of members' targets, in this order; empty: those of the system
 }
 
@@ -91,6 +93,21 @@ type Cookies struct {
 	SecretFilePos Pos
 	Require       bool // answer BADCOOKIE over UDP to a client that sends cookies and has no valid one
 }
+
+// RateLimit holds the limit on answers over UDP to each client network.
+type RateLimit struct {
+	Rate    int            // answers a second to an address; 0: DefaultRate, and only counted
+	Instant int            // answers to an address at once
+	Slip    int            // every so many answers over the limit is sent, truncated; 0: none
+	Exempt  []netip.Prefix // clients without a limit, masked
+	DryRun  bool           // count and do not limit
+}
+
+// DefaultRate is the rate that answers are counted against if there is no limit.
+const DefaultRate = 1000
+
+// Limits reports whether answers are limited, not only counted.
+func (r *RateLimit) Limits() bool { return r.Rate > 0 && !r.DryRun }
 
 // Admin holds the address and the access token of the HTTP API.
 type Admin struct {

@@ -39,9 +39,10 @@ func newDefaults() defaults {
 				netip.AddrPortFrom(netip.IPv4Unspecified(), 53),
 				netip.AddrPortFrom(netip.IPv6Unspecified(), 53),
 			},
-			UDPSize: 1232, // fits any path without fragments (DNS flag day 2020)
-			ECS:     true,
-			TCP:     TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
+			UDPSize:   1232, // fits any path without fragments (DNS flag day 2020)
+			ECS:       true,
+			RateLimit: RateLimit{Instant: 2500, Slip: 1},
+			TCP:       TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
 		},
 		geo:      Geo{MaxAccuracyRadius: 500},
 		metrics:  Metrics{Detail: MemberDetail, MaxSeries: 50_000},

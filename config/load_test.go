@@ -56,10 +56,11 @@ zones:
 		Latency: Latency{Reload: 10 * time.Second, Samples: 10, Tolerance: 5 * time.Millisecond, Alpha: 100},
 		Metrics: Metrics{Detail: MemberDetail, MaxSeries: 50_000}, QueryLog: QueryLog{Sample: 1}, DNSSEC: DNSSEC{Cache: 64 << 20},
 		Server: Server{
-			Listen:  []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:53"), netip.MustParseAddrPort("[::]:53")},
-			UDPSize: 1232,
-			ECS:     true,
-			TCP:     TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
+			Listen:    []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:53"), netip.MustParseAddrPort("[::]:53")},
+			UDPSize:   1232,
+			ECS:       true,
+			TCP:       TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
+			RateLimit: RateLimit{Instant: 2500, Slip: 1},
 		},
 		Geo:     Geo{Default: "us", MaxAccuracyRadius: 500},
 		Regions: []Region{{Name: "us", Location: Location{39, -77}, Pos: Pos{3, 3}}},
@@ -80,6 +81,23 @@ zones:
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)
+	}
+}
+
+func TestCookiesAndRateLimitAreDecoded(t *testing.T) {
+	cfg := parse(t, "server:\n"+
+		"  cookies: {secret_file: /etc/cookie.secrets, require: true}\n"+
+		"  udp_size_without_cookie: 600\n"+
+		"  rate_limit: {rate: 1, instant: 2, slip: 3, exempt: [192.0.2.0/24], dry_run: true}\n"+minimalConfig)
+	if want := (Cookies{SecretFile: "/etc/cookie.secrets", SecretFilePos: Pos{2, 26}, Require: true}); cfg.Server.Cookies != want {
+		t.Errorf("cookies %+v, want %+v", cfg.Server.Cookies, want)
+	}
+	if cfg.Server.UDPSizeWithoutCookie != 600 {
+		t.Errorf("udp_size_without_cookie %d", cfg.Server.UDPSizeWithoutCookie)
+	}
+	want := RateLimit{Rate: 1, Instant: 2, Slip: 3, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, DryRun: true}
+	if !reflect.DeepEqual(cfg.Server.RateLimit, want) {
+		t.Errorf("rate_limit %+v, want %+v", cfg.Server.RateLimit, want)
 	}
 }
 
@@ -161,7 +179,8 @@ zones:
 		Server{
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("[::1]:0")},
 			Workers: 3, NSID: "ams1", Version: "1.10", UDPSize: 512,
-			TCP: TCP{Idle: 90 * time.Second, Max: 5, PerClient: 2},
+			RateLimit: RateLimit{Instant: 2500, Slip: 1}, // see TestCookiesAndRateLimitAreDecoded
+			TCP:       TCP{Idle: 90 * time.Second, Max: 5, PerClient: 2},
 		},
 		"geo/City.mmdb", "/var/ASN.mmdb", "eu",
 		Check{

@@ -32,6 +32,7 @@ func (d *decoder) server(s *Server) setter {
 			{name: "tcp", set: d.tcp(&s.TCP)},
 			{name: "cookies", set: d.cookies(&s.Cookies)},
 			{name: "udp_size_without_cookie", set: setValue(&s.UDPSizeWithoutCookie, d.sizeWithoutCookie)},
+			{name: "rate_limit", set: d.rateLimit(&s.RateLimit)},
 			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
 		})
 	}
@@ -55,6 +56,35 @@ func (d *decoder) cookies(c *Cookies) setter {
 		d.mapping(n, []field{
 			{name: "secret_file", set: d.path(&c.SecretFile, &c.SecretFilePos)},
 			{name: "require", set: d.flag(&c.Require)},
+		})
+	}
+}
+
+// The bounds of a limit on answers: beyond them it has no effect on a server of this kind.
+const (
+	maxRate = 100_000
+	maxSlip = 10
+)
+
+func (d *decoder) rateLimit(r *RateLimit) setter {
+	return func(n *yaml.Node) {
+		d.mapping(n, []field{
+			{name: "rate", set: d.integerInRange(&r.Rate, 0, maxRate)},
+			{name: "instant", set: d.integerInRange(&r.Instant, 1, maxRate)},
+			{name: "slip", set: d.integerInRange(&r.Slip, 0, maxSlip)},
+			{name: "exempt", set: d.prefixes(&r.Exempt)},
+			{name: "dry_run", set: d.flag(&r.DryRun)},
+		})
+	}
+}
+
+// prefixes reads a list of networks, which may be empty.
+func (d *decoder) prefixes(to *[]netip.Prefix) setter {
+	return func(n *yaml.Node) {
+		d.list(n, func(item *yaml.Node) {
+			if prefix, ok := d.prefix(item); ok {
+				*to = append(*to, prefix)
+			}
 		})
 	}
 }

@@ -27,16 +27,19 @@ func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	}
 }
 
-// tick calls Tick once a second.
+// tick calls Tick, and looks at rate limiting, once a second.
 func (l *instance) tick(ctx context.Context) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
+	var limiting limitingWatch
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-second.C:
 			l.control.Tick(now)
+			counters := l.server.Counters()
+			l.watchLimiting(&limiting, now, &counters, l.server.LimitedNetwork)
 		}
 	}
 }

@@ -34,6 +34,7 @@ var families = describe(map[string]family{
 	"fail_open_total":     {kind: counter, help: "Responses from a pool that failed open."},
 	"client_subnet_total": {kind: counter, help: "Queries with a client subnet (ECS)."},
 	"cookies_total":       {kind: counter, labels: []string{"result"}, help: "Queries with a DNS cookie, by result: new (no server cookie yet), valid, invalid."},
+	"rate_limited_total":  {kind: counter, labels: []string{"action"}, help: "Answers over the limit of server.rate_limit, by what was done: truncate, drop, badcookie, or dry_run (answered as usual)."},
 	"tcp_accepted_total":  {kind: counter, help: "TCP connections accepted."},
 	"tcp_evicted_total":   {kind: counter, help: "TCP connections closed for a new one at a limit."},
 	"tcp_connections":     {kind: gauge, labels: []string{"transport"}, help: "Open connections."},

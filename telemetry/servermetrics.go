@@ -32,7 +32,7 @@ func (c *collection) server(m *control.Measurement) {
 	}
 	c.value("truncated_total", float64(m.Truncated))
 	for reason, n := range map[string]uint64{
-		"not_query": m.NotQuery, "too_long": m.TooLong, "port_zero": m.NoReturn, "send_error": m.SendFailed, "send_buffer_full": m.Unsent,
+		"not_query": m.NotQuery, "too_long": m.TooLong, "port_zero": m.NoReturn, "send_error": m.SendFailed, "send_buffer_full": m.Unsent, "rate_limit": m.RateDropped,
 	} {
 		c.value("dropped_total", float64(n), reason)
 	}
@@ -40,6 +40,11 @@ func (c *collection) server(m *control.Measurement) {
 	c.value("slow_path_total", float64(m.SlowPath))
 	c.value("fail_open_total", float64(m.FailedOpen))
 	c.value("client_subnet_total", float64(m.ECS))
+	for action, n := range map[string]uint64{
+		"truncate": m.RateTruncated, "drop": m.RateDropped, "badcookie": m.RateBadCookie, "dry_run": m.RateDryRun,
+	} {
+		c.value("rate_limited_total", float64(n), action)
+	}
 	for result, n := range m.Cookies {
 		c.value("cookies_total", float64(n), limit.CookieResult(result).String())
 	}

@@ -3,6 +3,7 @@ package answer
 import (
 	"net/netip"
 
+	"github.com/gaissmai/bart"
 	"github.com/miekg/dns"
 
 	"meridian/config"
@@ -37,6 +38,8 @@ type activeSnapshot struct {
 	udpSize  uint16         // largest UDP answer
 	unproved uint16         // the same without a valid cookie
 	cookies  *limit.Cookies // never nil
+	rates    *limit.Rates   // nil: answers are not counted
+	exempt   *bart.Lite     // clients without a limit
 	nsid     []byte         // the NSID option of answers; empty: none
 	usesTime bool           // some pool's decision depends on the time
 	readsECS bool           // some name, or the server as a whole, uses client subnets
@@ -60,6 +63,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	if c.UDPSizeWithoutCookie > 0 {
 		s.unproved = min(s.udpSize, uint16(c.UDPSizeWithoutCookie))
 	}
+	s.exempt = networksOf(c.RateLimit.Exempt)
 	s.readsECS = snapshot.Zones.UsesECS()
 	s.usesTime = snapshot.Pools.UsesTime()
 	if snapshot.Signing != nil {

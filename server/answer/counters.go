@@ -29,6 +29,10 @@ const (
 	cookiesNew // cookies by result: the client has no server cookie yet
 	cookiesValid
 	cookiesInvalid
+	rateTruncated    // over the limit of the rate: answered with TC
+	rateDropped      // dropped
+	rateBadCookie    // answered with BADCOOKIE
+	rateDryRun       // answered as usual
 	queryLogFull     // not logged: the ring of the responder is full
 	observationsLost // answers to observed resolvers that were not observed: the ring of the responder is full
 	panics
@@ -149,6 +153,11 @@ type Counters struct {
 	SignatureMisses uint64                      // those that were not; a postponed query looks twice
 	Cookies         [limit.CookieResults]uint64 // queries with a cookie, by result
 
+	RateTruncated uint64 // answers over the limit of the rate that were truncated
+	RateDropped   uint64 // those that were not sent
+	RateBadCookie uint64 // those that were BADCOOKIE
+	RateDryRun    uint64 // those that were sent, because there is no limit or it is a dry run
+
 	Unsigned uint64 // answers with TC or SERVFAIL, because a signature was not made in time
 }
 
@@ -169,7 +178,8 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 	for i := range n.Cookies {
 		n.Cookies[i] = event(cookiesNew + Event(i))
 	}
-	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent
+	n.RateTruncated, n.RateDropped, n.RateBadCookie, n.RateDryRun = event(rateTruncated), event(rateDropped), event(rateBadCookie), event(rateDryRun)
+	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped
 	n.Open = n.Accepted - closed
 	for i, count := range r[eventCount:] {
 		n.addCell(i, count)

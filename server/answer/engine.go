@@ -46,6 +46,7 @@ type Engine struct {
 	clock      func() time.Time
 	current    atomic.Pointer[activeSnapshot]
 	cookies    *limit.Cookies // of snapshots without secrets
+	rate       limit.Rate     // of the current snapshot
 	responders responderPool
 	shared     sharedCounters // counts outside of responders
 	answers    answerLedger
@@ -89,6 +90,7 @@ func (e *Engine) activate(snapshot *snapshot.Snapshot) *activeSnapshot {
 	if next.cookies = snapshot.Cookies; next.cookies == nil {
 		next.cookies = e.cookies
 	}
+	next.rates = e.ratesFor(&snapshot.Config.Server)
 	next.sample = newResolverSample(&snapshot.Config.ResolverStats, e.sampleSeed)
 	next.records = next.log != nil || next.sample != nil
 	signing := snapshot.Signing

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/pools"
+	"meridian/server/limit"
 )
 
 // Responder answers single messages. It is the state of one worker, not for concurrent use.
@@ -33,7 +34,9 @@ type Responder struct {
 	signatures signatures
 	counts     counterSet
 	facts      facts
-	ring       *logRing // nil: it has never logged a query
+	sketch     *limit.Sketch // made with the first snapshot
+	over       int           // answers over the limit so far
+	ring       *logRing      // nil: it has never logged a query
 	sampler    *rand.PCG
 
 	observations *observationRing // nil: it has never observed a resolver
@@ -85,6 +88,9 @@ func (r *Responder) Acquire() {
 	r.at = r.slot.Swap(nil)
 	if now := r.engine.current.Load(); r.at.active != now {
 		r.at = &pinned{active: now, scratch: newScratch(now), answers: now.answers.add()}
+		if r.sketch == nil {
+			r.sketch = limit.NewSketch()
+		}
 		if now.log != nil && r.ring == nil {
 			r.ring = r.engine.logRings.rings.add(newLogRing())
 		}
@@ -174,6 +180,9 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 	}
 	if r.query.edns.cookie != nil && !r.checkCookie(source, sound, stream) {
 		return r.badCookie(out)
+	}
+	if !stream && r.overLimit(source) && r.at.active.config.RateLimit.Limits() {
+		return r.limitedAnswer(out, sound)
 	}
 	if sound && r.query.fastPathEligible() && !r.slowOnly {
 		return r.fastPath(out, source, stream)

@@ -1,5 +1,8 @@
-// Package limit protects the server from traffic with forged sources: DNS cookies, which prove that a client receives
-// what is sent to its address.
+// Package limit protects the server, and the victims of forged sources: DNS cookies, which prove that a client receives
+// what is sent to its address, and limits on the rate of answers to a client network.
+//
+// Each worker counts its queries in a Sketch, which costs a few nanoseconds. Only for sources that this finds hot it
+// asks Rates, which all workers share.
 //
 // It knows no message and no socket. What it does for a query takes no lock and allocates no memory.
 package limit
