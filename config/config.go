@@ -96,15 +96,12 @@ type Cookies struct {
 
 // RateLimit holds the limit on answers over UDP to each client network.
 type RateLimit struct {
-	Rate    int            // answers a second to an address; 0: DefaultRate, and only counted
+	Rate    int            // answers a second to an address; 0: no limit
 	Instant int            // answers to an address at once
 	Slip    int            // every so many answers over the limit is sent, truncated; 0: none
 	Exempt  []netip.Prefix // clients without a limit, masked
 	DryRun  bool           // count and do not limit
 }
-
-// DefaultRate is the rate that answers are counted against if there is no limit.
-const DefaultRate = 1000
 
 // Limits reports whether answers are limited, not only counted.
 func (r *RateLimit) Limits() bool { return r.Rate > 0 && !r.DryRun }

@@ -19,7 +19,7 @@ type limitingWatch struct {
 	active bool
 }
 
-// watchLimiting reports the answers over the limit since the last call. Without a limit they are only counted.
+// watchLimiting reports the answers over the limit since the last call.
 func (l *instance) watchLimiting(w *limitingWatch, now time.Time, c *answer.Counters, network func() netip.Prefix) {
 	limits := &l.served().Config.Server.RateLimit
 	over := c.RateTruncated + c.RateDropped + c.RateBadCookie + c.RateDryRun

@@ -38,7 +38,7 @@ type activeSnapshot struct {
 	udpSize  uint16         // largest UDP answer
 	unproved uint16         // the same without a valid cookie
 	cookies  *limit.Cookies // never nil
-	rates    *limit.Rates   // nil: answers are not counted
+	rates    *limit.Rates   // nil: there is no limit
 	exempt   *bart.Lite     // clients without a limit
 	nsid     []byte         // the NSID option of answers; empty: none
 	usesTime bool           // some pool's decision depends on the time

@@ -156,7 +156,7 @@ type Counters struct {
 	RateTruncated uint64 // answers over the limit of the rate that were truncated
 	RateDropped   uint64 // those that were not sent
 	RateBadCookie uint64 // those that were BADCOOKIE
-	RateDryRun    uint64 // those that were sent, because there is no limit or it is a dry run
+	RateDryRun    uint64 // those that were sent, because it is a dry run
 
 	Unsigned uint64 // answers with TC or SERVFAIL, because a signature was not made in time
 }

@@ -10,17 +10,17 @@ import (
 	"meridian/server/limit"
 )
 
-// ratesFor returns the limits of a configuration: those in use, if they are the same. Without a limit it counts against
-// the default one.
+// ratesFor returns the limits of a configuration: those in use, if they are the same; nil: there is no limit, which
+// costs a query nothing.
 func (e *Engine) ratesFor(c *config.Server) *limit.Rates {
 	rate := limit.Rate{PerSecond: c.RateLimit.Rate, Instant: c.RateLimit.Instant, Workers: c.Workers}
 	if rate.PerSecond == 0 {
-		rate.PerSecond = config.DefaultRate
+		e.rate = rate
+		return nil
 	}
 	if rate.Workers == 0 {
 		rate.Workers = runtime.NumCPU() // not GOMAXPROCS, which is different during a reload
 	}
-	rate.Instant = max(1, rate.Instant)
 	if before := e.current.Load(); before != nil && e.rate == rate {
 		return before.rates
 	}
@@ -28,8 +28,13 @@ func (e *Engine) ratesFor(c *config.Server) *limit.Rates {
 	return limit.NewRates(rate)
 }
 
-// LimitedNetwork returns the network of the last source over its limit.
-func (e *Engine) LimitedNetwork() netip.Prefix { return e.current.Load().rates.Limited() }
+// LimitedNetwork returns the network of the last source over its limit; the zero value: none.
+func (e *Engine) LimitedNetwork() netip.Prefix {
+	if rates := e.current.Load().rates; rates != nil {
+		return rates.Limited()
+	}
+	return netip.Prefix{}
+}
 
 // networksOf returns a table of networks; nil: there are none.
 func networksOf(networks []netip.Prefix) *bart.Lite {
@@ -46,10 +51,7 @@ func networksOf(networks []netip.Prefix) *bart.Lite {
 // overLimit reports whether an answer to the query over UDP would be over the limit of its source. A valid cookie shows
 // that the source is not forged. Fast path: nearly all sources ask little.
 func (r *Responder) overLimit(source netip.Addr) bool {
-	if !r.sketch.Count(limit.Network(source), r.at.active.rates) {
-		return false
-	}
-	return r.hotOverLimit(source)
+	return r.sketch.Count(limit.Network(source), r.at.active.rates) && r.hotOverLimit(source)
 }
 
 // hotOverLimit is overLimit for a source that may ask much.

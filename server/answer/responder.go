@@ -88,7 +88,7 @@ func (r *Responder) Acquire() {
 	r.at = r.slot.Swap(nil)
 	if now := r.engine.current.Load(); r.at.active != now {
 		r.at = &pinned{active: now, scratch: newScratch(now), answers: now.answers.add()}
-		if r.sketch == nil {
+		if r.sketch == nil && now.rates != nil {
 			r.sketch = limit.NewSketch()
 		}
 		if now.log != nil && r.ring == nil {
@@ -181,7 +181,7 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 	if r.query.edns.cookie != nil && !r.checkCookie(source, sound, stream) {
 		return r.badCookie(out)
 	}
-	if !stream && r.overLimit(source) && r.at.active.config.RateLimit.Limits() {
+	if r.at.active.rates != nil && !stream && r.overLimit(source) && r.at.active.config.RateLimit.Limits() {
 		return r.limitedAnswer(out, sound)
 	}
 	if sound && r.query.fastPathEligible() && !r.slowOnly {
