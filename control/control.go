@@ -283,6 +283,9 @@ func (s *Override) attributes() []any {
 	}
 	if r := s.Replaced; r != nil {
 		a = append(a, "replaced", r.Kind, "replaced_reason", r.Reason)
+		if !r.At.IsZero() {
+			a = append(a, "replaced_at", r.At.Format(time.RFC3339))
+		}
 	}
 	return a
 }

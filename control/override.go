@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"meridian/config"
 	"meridian/pools"
 )
 
@@ -46,13 +47,15 @@ type Replaced struct {
 	Value  string    `json:"value,omitempty"`
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since"`
+	At     time.Time `json:"at,omitzero"`    // as in Override: zero unless it was scheduled
 	Until  time.Time `json:"until,omitzero"` // as in Override
 }
 
 const (
 	maxOverrides = 10_000
 	maxReason    = 500 // octets
-	maxOverride  = 10 * 365 * 24 * time.Hour
+	maxYears     = 10
+	maxOverride  = maxYears * 365 * 24 * time.Hour
 )
 
 // Kinds returns the kinds of overrides, in the order of the manual.
@@ -88,7 +91,15 @@ func (o overrides) replaced(t Selector, now time.Time) *Replaced {
 	if s == nil || s.ended(now) {
 		return nil
 	}
-	return &Replaced{s.Kind, s.Value, s.Reason, s.Since, s.Until}
+	return asReplaced(s)
+}
+
+// asReplaced returns an override as one that another one replaced; nil for none.
+func asReplaced(s *Override) *Replaced {
+	if s == nil {
+		return nil
+	}
+	return &Replaced{Kind: s.Kind, Value: s.Value, Reason: s.Reason, Since: s.Since, At: s.At, Until: s.Until}
 }
 
 func (o overrides) without(t Selector) overrides {
@@ -216,7 +227,7 @@ func validReason(reason string) error {
 // validSpan returns the error of an override's duration; 0 means without expiry.
 func validSpan(lasts time.Duration) error {
 	if lasts < 0 || lasts > maxOverride {
-		return fmt.Errorf("a duration of %v; more than 0, at most %v", lasts, maxOverride)
+		return fmt.Errorf("a duration of %v; want more than 0, at most %v (%d years)", lasts, config.FormatDuration(maxOverride), maxYears)
 	}
 	return nil
 }

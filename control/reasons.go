@@ -14,7 +14,7 @@ import (
 //
 //	the member                      since, why and next come from
 //	------------------------------  ----------------------------------------------------
-//	is drained, forced up or down   the override
+//	is drained, forced up or down   the override, also a weight of 0%
 //	is disabled                     the configuration
 //	is in a region that is down     the check of the region
 //	is a pool                       its members
@@ -27,7 +27,7 @@ import (
 // member.
 func (s *MemberStatus) describe(m *pools.MemberStatus, region *RegionStatus) {
 	switch {
-	case s.Override != nil && s.State == s.Override.Kind:
+	case s.Override != nil && s.Override.decides(s.State):
 		s.Since, s.Why, s.Next = s.Override.Since, s.Override.why(s.Member), s.Override.next()
 	case !m.Enabled:
 		s.Why, s.Next = "enabled: false in the configuration", "-"
@@ -111,6 +111,11 @@ func (s *MemberStatus) describeEjection(e *pools.Ejection) {
 	}
 }
 
+// decides reports whether a state of a member is the effect of an override. A weight of 0% is a drain.
+func (s *Override) decides(state string) bool {
+	return state == s.Kind || state == pools.Drained.String() && s.Kind == pools.ReducedWeight.String()
+}
+
 // why returns the target of the override, unless it is the member itself, and the operator's
 // reason.
 func (s *Override) why(member string) string {
@@ -122,6 +127,9 @@ func (s *Override) why(member string) string {
 		parts = append(parts, fmt.Sprintf("%q", s.Reason))
 	}
 	by := "by " + cmp.Or(s.Owner, "an operator")
+	if s.Value != "" {
+		by = fmt.Sprintf("weight %s %s", s.Value, by)
+	}
 	if len(parts) == 0 {
 		return by + ", without a reason"
 	}

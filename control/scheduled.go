@@ -38,7 +38,7 @@ func (o overrides) withoutOne(s *Override) overrides {
 func (c *Control) schedule(said Override, o OverrideOptions) (Override, error) {
 	said.At, said.Force, said.OverrideGuardrail = o.At.Round(0), o.Force, o.OverrideGuardrail
 	if wait := said.At.Sub(said.Since); wait <= 0 || wait > maxOverride {
-		return Override{}, fmt.Errorf("it would begin at %s; want a time from now on, at most %v later", said.At.Format(time.RFC3339), maxOverride)
+		return Override{}, fmt.Errorf("it would begin at %s; want a time from now on, at most %d years from now", said.At.Format(time.RFC3339), maxYears)
 	}
 	if o.For > 0 {
 		said.Until = said.At.Add(o.For)
@@ -46,6 +46,7 @@ func (c *Control) schedule(said Override, o OverrideOptions) (Override, error) {
 	err := c.changeOverrides(o.ChangeOptions, overrideChange{
 		doing: said.doing(),
 		make: func(at *view) (overrides, error) {
+			said.Replaced = asReplaced(at.overrides.scheduled(said.Target))
 			next := append(at.overrides.withoutScheduled(said.Target), said)
 			if len(next) > maxOverrides {
 				return nil, &RequestError{What: fmt.Sprintf("the limit of %d overrides is reached", maxOverrides), Hint: "remove some"}

@@ -38,6 +38,8 @@ func TestScheduledDrain(t *testing.T) {
 		w.expect(t, "2026-01-10T01:59:58Z", "a=up b=up")
 		if got := w.Overrides(); len(got) != 1 || !got[0].IsScheduled() {
 			t.Errorf("%+v", got)
+		} else if r := got[0].Replaced; r == nil || r.Reason != "planned" || r.At.UTC().Hour() != 3 {
+			t.Errorf("replaced %+v", r)
 		}
 		w.expect(t, "2026-01-10T02:00:01Z", "a=drained b=up")
 		w.expect(t, "2026-01-10T02:59:58Z", "a=drained b=up")

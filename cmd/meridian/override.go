@@ -287,13 +287,13 @@ func (s *overrideOptions) undoOne(ctx context.Context, word string, stdout io.Wr
 	}
 	if undone.IsScheduled() {
 		fmt.Fprintf(stdout, "cancelled: %s\n", describeOverride(undone))
-		return nil
+	} else {
+		fmt.Fprintf(stdout, "%s is no longer %s\n", target, undone.Effect())
 	}
-	fmt.Fprintf(stdout, "%s is no longer %s\n", target, undone.Effect())
 	if undone.Replaced != nil {
 		fmt.Fprintf(stdout, "it had replaced this override, which is not restored: %s\n", describeReplaced(&undone))
 	}
-	if undone.Unknown { // the target no longer exists, so it has no status
+	if undone.Unknown || undone.IsScheduled() { // the target no longer exists, so it has no status
 		return nil
 	}
 	return s.printPools(ctx, target, stdout)
@@ -302,7 +302,7 @@ func (s *overrideOptions) undoOne(ctx context.Context, word string, stdout io.Wr
 // describeReplaced describes the override that o replaced.
 func describeReplaced(o *control.Override) string {
 	r := o.Replaced
-	return describeOverride(control.Override{Target: o.Target, Kind: r.Kind, Value: r.Value, Reason: r.Reason, Until: r.Until})
+	return describeOverride(control.Override{Target: o.Target, Kind: r.Kind, Value: r.Value, Reason: r.Reason, At: r.At, Until: r.Until})
 }
 
 // printOthers prints the other overrides that still apply to members, each once.

@@ -75,10 +75,15 @@ func TestOverrideCommands(t *testing.T) {
 	expectMatch(t, said(t, 0, "force", "up", "web/first", api), `^web/first is forced up\nreplaces: web/first is drained: "kernel upgrade"\npool web`)
 	expectMatch(t, said(t, 0, "force", "off", "web/first", api), `^web/first is no longer forced up\nit had replaced this override, which is not restored: web/first is drained: "kernel upgrade"\npool web`)
 	const scheduled = `web/first is scheduled to be drained from 2\d{3}-.* until 2\d{3}-.*: "planned"\n`
-	expectMatch(t, said(t, 1, "drain", "web/first", api, "--at=2100-01-01T02:00:00Z"), `^meridian: it would begin at 2100-01-01T02:00:00Z; want a time from now on`)
+	expectMatch(t, said(t, 1, "drain", "web/first", api, "--at=2100-01-01T02:00:00Z"), `^meridian: it would begin at 2100-01-01T02:00:00Z; want a time from now on, at most 10 years from now\n$`)
 	expectMatch(t, said(t, 0, "drain", "web/first", api, "--at=23:59", "--for=1h", "--reason=planned"), `^`+scheduled+`pool web`)
 	expectMatch(t, said(t, 0, "status", api), `override: `+scheduled)
-	expectMatch(t, said(t, 0, "undrain", "web/first", api), `^cancelled: `+scheduled+`$`)
+	expectMatch(t, said(t, 0, "drain", "web/first", api, "--at=23:58", "--reason=later"),
+		`^web/first is scheduled to be drained from .*:58.*: "later"\nreplaces: `+scheduled+`pool web`)
+	expectMatch(t, said(t, 0, "undrain", "web/first", api), `^cancelled: .*"later"\nit had replaced this override, which is not restored: `+scheduled+`$`)
+	said(t, 0, "weight", "web/first", "0%", api, "--for=1h", "--reason=shrink")
+	expectMatch(t, said(t, 0, "status", api), `first +- +drained +\d+s +weight 0% by an operator: "shrink" +ends at .*\n +127\.0\.0\.61 +(up|unknown) .*(down after|fail)`)
+	said(t, 0, "weight", "web/first", "off", api)
 	expectMatch(t, said(t, 1, "drain", "web/first", api, "--at=noon"), `"noon" is not a time; want one such as 02:00`)
 	expectMatch(t, said(t, 0, "clear", "web/first", api), `web/first was not held down`)
 	expectMatch(t, said(t, 1, "force", "off", "web/first", api), `web/first has no override\n  known: web/second is forced up`)
