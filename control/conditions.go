@@ -11,7 +11,7 @@ import (
 
 // conditions reports the begin and the end of lasting conditions of pools, once each: modes other
 // than normal, lost regions, and ejections that max_ejection defers. It knows them by names, so
-// that a reload is neither a begin nor an end. Safe for concurrent use.
+// that neither a reload nor a restart is a begin or an end. Safe for concurrent use.
 type conditions struct {
 	reporter
 
@@ -20,6 +20,7 @@ type conditions struct {
 	modes    map[poolFamily]pools.Mode // without those in mode Normal
 	lost     map[lostRegion]bool
 	deferred map[memberName]pools.Deferral
+	since    []pools.SavedSince // of the previous process, for the first tree
 }
 
 // serve makes tree the current one and reports the differences from the previous one. It returns
@@ -29,6 +30,9 @@ func (c *conditions) serve(tree *pools.Tree) (deferrals bool) {
 	defer c.mu.Unlock()
 	if c.current != nil {
 		tree.CarryOverSince(c.current)
+	} else {
+		tree.RestoreSince(c.since)
+		c.since = nil
 	}
 	c.current = tree
 	c.compareModesLocked()

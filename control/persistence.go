@@ -12,6 +12,8 @@ type Restored struct {
 	Overrides []Override
 	Ejections []pools.SavedEjection // for the first tree that answers
 	Loads     pools.LoadMemory      // for the first tree that answers
+
+	Conditions SavedConditions // that events have reported
 }
 
 // Restore sets the saved state before the server starts to answer.
@@ -19,6 +21,8 @@ func (c *Control) Restore(saved Restored) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.restored = saved
+	c.states.restore(saved.Conditions.States)
+	c.conditions.restore(&saved.Conditions)
 	c.updateLocked(func(m *view) { m.overrides = overrides(saved.Overrides).at(time.Now()) })
 }
 

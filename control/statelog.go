@@ -12,11 +12,12 @@ import (
 
 // stateLog records health state changes as events, once each. It identifies a problem by its
 // subject, check and address: a reload begins those of new addresses that are down, and ends those
-// of removed ones. Safe for concurrent use.
+// of removed ones. A restart with saved problems is as a reload. Safe for concurrent use.
 //
 //	from      to                   event
 //	any       the same             none
-//	unknown   up, uncertain        none
+//	unknown   up                   none; info if it is recorded as not up
+//	unknown   uncertain            none
 //	unknown   down                 warning, unless it is recorded already
 //	any       down, uncertain      warning
 //	any       up                   info
@@ -26,7 +27,7 @@ type stateLog struct {
 
 	mu       sync.Mutex // guards all below
 	current  *pools.Tree
-	prepared map[*pools.Tree]map[int]*health.Transition // of trees that do not serve yet: the targets that are not up
+	prepared map[*pools.Tree]map[int]*health.Transition // of trees that do not serve yet: the targets that are not up, or no longer
 	reported map[stateProblem]bool                      // those that are not up by their last event
 }
 
@@ -46,7 +47,7 @@ func (l *stateLog) apply(tree *pools.Tree, transitions []health.Transition) {
 		case tree == l.current:
 			l.recordLocked(tree, t)
 		case prepared == nil: // it no longer serves
-		case t.To == health.Up:
+		case t.To == health.Up && !l.reported[problemOf(tree, t)]:
 			delete(prepared, t.Index)
 		default:
 			prepared[t.Index] = t
@@ -82,25 +83,43 @@ func (l *stateLog) serve(tree *pools.Tree) {
 	l.current, l.reported = tree, map[stateProblem]bool{}
 	for _, t := range l.prepared[tree] {
 		p := problemOf(tree, t)
+		changed := health.Down
 		if ended[p] {
 			delete(ended, p)
 			l.reported[p] = true
-		} else if t.To == health.Down {
+			changed = health.Up
+		}
+		if t.To == changed {
 			l.recordLocked(tree, t)
 		}
 	}
 	delete(l.prepared, tree)
-	for p := range ended {
+	l.endRemovedLocked(ended)
+}
+
+// endRemovedLocked ends the problems of targets that the current tree does not have. Those of its targets without a
+// result yet last.
+func (l *stateLog) endRemovedLocked(open map[stateProblem]bool) {
+	if len(open) == 0 {
+		return
+	}
+	for i, target := range l.current.Targets() {
+		if p := problemOf(l.current, &health.Transition{Index: i, Target: target}); open[p] {
+			delete(open, p)
+			l.reported[p] = true
+		}
+	}
+	for p := range open {
 		l.addLocked(p, event.Event{Severity: event.Info, Message: "no longer configured"})
 	}
 }
 
 // recordLocked records a state change of the current tree.
 func (l *stateLog) recordLocked(tree *pools.Tree, t *health.Transition) {
-	if t.From == t.To || t.From == health.Unknown && t.To != health.Down {
+	p, severity := problemOf(tree, t), event.Warning
+	if t.From == t.To || t.From == health.Unknown && (t.To == health.Uncertain || l.reported[p] != (t.To == health.Up)) {
 		return
 	}
-	p, severity := problemOf(tree, t), event.Warning
 	if t.To == health.Up {
 		severity = event.Info
 		delete(l.reported, p)

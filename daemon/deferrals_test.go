@@ -83,22 +83,23 @@ func TestRefusedReloadLogsNoDeferrals(t *testing.T) {
 	r.await(t, "map[deferred:3 down:2 ejection:3]")
 }
 
-func TestRestartLogsDeferrals(t *testing.T) {
+// TestRestartLogsDeferralsOnce checks that deferrals that last are not reported again, and that their end is.
+func TestRestartLogsDeferralsOnce(t *testing.T) {
 	state := t.TempDir()
 	r, rack := deferring(t, state)
+	if line := r.log.with("ejection deferred")[0]; !strings.Contains(line, "level=ERROR") || !strings.Contains(line, "pool=web") {
+		t.Errorf("logged %s", line)
+	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, rack.config("40%/1h", state, ""))
-	again.expectDeferrals(t, "at the start", "deferred 3, ejected 0, recovered 0, removed 0")
-	if line := again.log.with("ejection deferred")[0]; !strings.Contains(line, "level=ERROR") || !strings.Contains(line, "pool=web") {
-		t.Errorf("logged %s", line)
-	}
+	again.expectDeferrals(t, "at the start", "deferred 0, ejected 0, recovered 0, removed 0")
 	for i := range 5 {
 		rack.turnOn(t, i)
 	}
 	again.await(t, "map[up:5]")
-	again.expectDeferrals(t, "when they recover", "deferred 3, ejected 0, recovered 3, removed 0")
+	again.expectDeferrals(t, "when they recover", "deferred 0, ejected 0, recovered 3, removed 0")
 }
 
 func TestStatusReportsTimesOfDeferredEjection(t *testing.T) {

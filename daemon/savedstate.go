@@ -19,13 +19,14 @@ import (
 // stateContent returns the current state as JSON.
 func (l *instance) stateContent() ([]byte, error) {
 	return json.Marshal(&savedState{
-		Verdicts:  l.prober.Save(),
-		Ejections: l.control.SaveEjections(), // after the verdicts: a saved verdict must not lack its deferral
-		Overrides: l.control.Overrides(),
-		Targets:   l.tracker.Remember(),
-		Loads:     l.control.LoadMemory(),
-		Notified:  l.notifier.Cursors(), // before the events: a saved cursor must not exceed them
-		Events:    l.control.Events().Save(),
+		Conditions: l.control.SaveConditions(), // before verdicts and events: what changes in between is reported again, not lost
+		Verdicts:   l.prober.Save(),
+		Ejections:  l.control.SaveEjections(), // after the verdicts: a saved verdict must not lack its deferral
+		Overrides:  l.control.Overrides(),
+		Targets:    l.tracker.Remember(),
+		Loads:      l.control.LoadMemory(),
+		Notified:   l.notifier.Cursors(), // before the events: a saved cursor must not exceed them
+		Events:     l.control.Events().Save(),
 	})
 }
 
@@ -35,6 +36,8 @@ type savedState struct {
 	Ejections []pools.SavedEjection `json:"ejections"`
 	Overrides []control.Override    `json:"overrides"`
 	Loads     pools.LoadMemory      `json:"loads,omitzero"`
+
+	Conditions control.SavedConditions `json:"conditions,omitzero"` // that events have reported
 
 	Notified map[string]uint64             `json:"notified,omitempty"` // the last event that each sink accepted
 	Events   []event.Event                 `json:"events,omitempty"`

@@ -30,6 +30,13 @@ func someMemory() *savedState {
 			Shedding: []pools.ShedMemory{{Pool: "web", Region: "east", Kept: 0.5, Within: 1, At: keptAt, ShareMemory: pools.ShareMemory{Share: 0.5, Traffic: 0.6, Since: keptAt, Demand: 160}}},
 			Balanced: []pools.BalanceMemory{{Pool: "least", Member: "a", At: keptAt, ShareMemory: pools.ShareMemory{Share: 0.5, Traffic: 0.5, Since: keptAt, Demand: 160}}},
 		},
+		Conditions: control.SavedConditions{
+			States:   []control.SavedProblem{{Subject: "web/a", Check: "web", Address: netip.MustParseAddr("192.0.2.1")}},
+			Modes:    []control.SavedMode{{Pool: "web", Family: "IPv4", Mode: "fail-open"}},
+			Lost:     []control.SavedRegion{{Pool: "web", Region: "east", Family: "IPv4"}},
+			Deferred: []control.SavedDeferral{{Pool: "web", Member: "b", Since: keptAt, Reason: "status 500"}},
+			Pools:    []pools.SavedSince{{Pool: "web", Mode: [2]string{"fail-open", "normal"}, ModeSince: [2]time.Time{keptAt, keptAt}, LiveSince: [2]time.Time{keptAt, keptAt}}},
+		},
 		Overrides: []control.Override{
 			{Target: control.Selector{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},
 			{Target: control.Selector{Region: "east"}, Kind: pools.Drained.String(), Since: keptAt, Until: keptAt.Add(time.Hour), Owner: "maintenance night"},
