@@ -1,12 +1,9 @@
 package main
 
 import (
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,73 +122,4 @@ func sinceDate(at time.Time) string {
 		return ""
 	}
 	return " since " + instantText(&at)
-}
-
-func keysDSCommand() *cobra.Command {
-	c, o := keysVerb("ds ZONE -c FILE", "Print the DS record for the parent zone",
-		`DS prints the DS record that the parent zone should have for ZONE, in the form of a master file: in a
-rollover, that of the new key. It replaces all others.
-
-With --seen it records that all servers of the parent have it, and no other one. That is for a parent
-that cannot be asked: without parent.servers a rollover waits for it.`,
-		func(o *keysOptions, z *signedZone, _ []string, out io.Writer) error {
-			if o.digest != int(dnssec.SHA256) && o.digest != int(dnssec.SHA384) {
-				return fmt.Errorf("--digest %d: 2 is SHA-256, 4 is SHA-384", o.digest)
-			}
-			if o.seen {
-				return o.confirm(z, out)
-			}
-			result, err := o.look(z)
-			if err != nil {
-				return err
-			}
-			k := keys.Wanted(result.Keys, z.policy)
-			if k == nil && len(result.Keys) == 0 {
-				return fmt.Errorf("zone %s has no key; meridian keys generate makes one", z.Name)
-			}
-			if k == nil {
-				return fmt.Errorf("zone %s has no KSK or CSK without an end; see meridian keys list", z.Name)
-			}
-			return o.printDS(z, k, out)
-		})
-	c.Flags().BoolVar(&o.seen, "seen", false, "record that all servers of the parent have this DS record and no other one")
-	c.Flags().IntVar(&o.digest, "digest", int(dnssec.SHA256), "type of the `DIGEST`: 2 (SHA-256) or 4 (SHA-384)")
-	return c
-}
-
-// printDS prints the DS record of a key.
-func (o *keysOptions) printDS(z *signedZone, k *keys.Key, out io.Writer) error {
-	digest := strings.ToUpper(hex.EncodeToString(k.DS(uint8(o.digest))[4:]))
-	if o.output == outputJSON {
-		return printJSON(out, struct {
-			Zone      string `json:"zone"`
-			Tag       uint16 `json:"tag"`
-			Algorithm uint8  `json:"algorithm"`
-			Type      int    `json:"digest_type"`
-			Digest    string `json:"digest"`
-			State     string `json:"state"`
-		}{string(z.Name), k.Tag, k.Algorithm, o.digest, digest, keys.DSState(k)})
-	}
-	_, err := fmt.Fprintf(out, "%s %d IN DS %d %d %d %s\n", z.Name, int(z.policy.Parent.DSTTL.Seconds()), k.Tag, k.Algorithm, o.digest, digest)
-	return err
-}
-
-// confirm records that the parent has the DS record.
-func (o *keysOptions) confirm(z *signedZone, out io.Writer) error {
-	if err := managed(z); err != nil {
-		return err
-	}
-	result, err := keys.Confirm(o.request(z))
-	if err != nil {
-		return err
-	}
-	if o.output == outputJSON {
-		return printJSON(out, reportKeys(z, &result))
-	}
-	w := &textWriter{w: out}
-	for _, n := range result.Notes {
-		w.line("key %d: %s", n.Tag, n.What)
-	}
-	printSteps(w, &result)
-	return w.err
 }

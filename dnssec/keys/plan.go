@@ -109,7 +109,11 @@ func (p *planner) change() error {
 }
 
 // lead is the time from the publication of a key until every validator has its record.
-func (p *planner) lead() time.Duration { return p.Policy.DNSKEYTTL + p.Policy.PublishSafety }
+func (p *planner) lead() time.Duration { return leadOf(p.Policy) }
+
+func leadOf(policy *config.SigningPolicy) time.Duration {
+	return policy.DNSKEYTTL + policy.PublishSafety
+}
 
 // signatureTTL is how long resolvers keep a signature: not longer than the records, nor than it is valid.
 func (p *planner) signatureTTL() time.Duration {

@@ -33,6 +33,7 @@ type world struct {
 	servers    [][][]byte // the DS records of each server of the parent
 	history    []instant  // what the zone and the parent had at each second
 	deadServer bool       // one server of the parent does not answer
+	operator   bool       // an operator hands over DS records; the parent does not read CDS records
 	generated  int
 	rolled     int
 }
@@ -65,6 +66,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if r.IntN(3) == 0 {
 		w.policy.CDS = config.CDSAlways
 	}
+	w.operator = r.IntN(2) == 0
 	return w
 }
 
@@ -74,7 +76,7 @@ func (w *world) generate(zone dnsname.Name, flags uint16, algorithm uint8) (*dns
 	return dnssec.Generate(zone, flags, algorithm)
 }
 
-// step lets one second pass: the parent acts on the zone's CDS records, and the manager plans.
+// step lets one second pass: the parent gets DS records, and the manager plans.
 func (w *world) step(roll Role) {
 	w.parentActs()
 	in := Input{
@@ -103,10 +105,14 @@ func (w *world) step(roll Role) {
 
 func (w *world) at(second int) time.Time { return w.begin.Add(time.Duration(second) * time.Second) }
 
-// parentActs lets the parent read the CDS records, sometimes, and its servers follow within the time of propagation.
+// parentActs gives the parent the CDS records or those of the operator, sometimes, and its servers follow within the time of propagation.
 func (w *world) parentActs() {
-	if len(w.cds) > 0 && w.random.IntN(4) == 0 && fmt.Sprint(w.cds) != fmt.Sprint(w.master) {
-		w.master, w.changed = w.cds, w.now
+	wanted := w.cds
+	if w.operator {
+		wanted = w.submitted()
+	}
+	if len(wanted) > 0 && w.random.IntN(4) == 0 && fmt.Sprint(wanted) != fmt.Sprint(w.master) {
+		w.master, w.changed = wanted, w.now
 	}
 	late := w.now >= w.changed+int(w.policy.Parent.Propagation/time.Second)
 	for i := range w.servers {
@@ -114,6 +120,15 @@ func (w *world) parentActs() {
 			w.servers[i] = w.master
 		}
 	}
+}
+
+// submitted returns the DS record that an operator hands over.
+func (w *world) submitted() [][]byte {
+	s := SubmissionOf(w.keys, &w.policy, w.at(w.now))
+	if s.Key == nil || !s.From.IsZero() {
+		return nil
+	}
+	return [][]byte{s.Key.DS(dnssec.SHA256)}
 }
 
 // check validates as each resolver could now: with DS records, keys and records that it fetched at any times that their

@@ -30,6 +30,9 @@ func (p *planner) startSEP() error {
 	begin := p.after(old)
 	ready := begin.Add(p.lead())
 	times := Times{Publish: begin, Activate: begin, SyncPublish: ready}
+	if !old.atParent() {
+		times.SyncPublish = later(ready, old.SyncPublish) // resolvers may have unsigned records until then
+	}
 	if p.csk() {
 		times.Activate = ready
 		p.set(old, &old.Inactive, ready)

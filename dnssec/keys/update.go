@@ -172,22 +172,6 @@ func ReadExtra(path string, zone dnsname.Name) (records [][]byte, err error) {
 	return records, nil
 }
 
-// Confirm records that the parent has the DS records that the newest KSK or CSK of a zone wants, and no others. It is
-// for an operator with a parent that cannot be asked.
-func Confirm(r Request) (Result, error) {
-	r.Write = false
-	seen, err := Update(r)
-	if err != nil {
-		return seen, err
-	}
-	var wanted [][]byte
-	if k := Wanted(seen.Keys, r.Policy); k != nil {
-		wanted = append(wanted, k.DS(dnssec.SHA256))
-	}
-	r.Parent, r.Write = &DSView{Answers: [][][]byte{wanted}}, true
-	return Update(r)
-}
-
 // Wanted returns the KSK or CSK that the parent should have the only DS record of, or nil: of the policy's algorithm if
 // there is one.
 func Wanted(all []*Key, policy *config.SigningPolicy) *Key {
