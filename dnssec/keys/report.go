@@ -91,18 +91,23 @@ func reportKey(k *Key, result *Result) KeyReport {
 	if signsRecords {
 		r.Signs = append(r.Signs, "records")
 	}
-	switch {
-	case !k.SEP():
-		r.Role = "zsk"
-	case signsRecords:
-		r.Role = "csk"
-	default:
-		r.Role = "ksk"
-	}
+	r.Role = k.role(signsRecords)
 	if k.SEP() {
 		r.DS = DSState(k)
 	}
 	return r
+}
+
+// role returns the role of a key: zsk, ksk or csk. A CSK keeps its role, which its .state file has, while it does not
+// sign records in a rollover. One without that file is known by the records that it signs.
+func (k *Key) role(signsRecords bool) string {
+	switch zsk, _ := k.state.get("ZSK"); {
+	case !k.SEP():
+		return "zsk"
+	case signsRecords || zsk == "yes":
+		return "csk"
+	}
+	return "ksk"
 }
 
 // DSState says what is known of the DS record of a KSK or CSK.
