@@ -16,6 +16,9 @@ const (
 	setWords   = ways * entryWords
 )
 
+// EntrySize is the memory that one signature takes in the cache, in octets.
+const EntrySize = 8 * entryWords
+
 // The words of an entry. sequence is odd while the entry is written, and higher by two after it: a reader that sees
 // the same even number before and after has read a whole entry.
 const (

@@ -71,3 +71,13 @@ func (s *Scratch) passRegion(v *frame, m int) {
 		v.remainingRegions[i] &^= w
 	}
 }
+
+// DrawBeginning returns the draw whose first random number, that of the pool of the request, is r.
+func DrawBeginning(r uint64) uint64 { return unmix(unmix(r) - golden) }
+
+// unmix is the inverse of mix. Its factors are the inverses modulo 2^64.
+func unmix(x uint64) uint64 {
+	x = (x ^ x>>31 ^ x>>62) * 0x319642b2d24d8ec3
+	x = (x ^ x>>27 ^ x>>54) * 0x96de1b173f119089
+	return x ^ x>>30 ^ x>>60
+}

@@ -168,3 +168,34 @@ func TestPresignedZoneIsDescribed(t *testing.T) {
 		t.Errorf("%+v, warnings %v", zones, warnings)
 	}
 }
+
+// The signed sets of a configuration are counted, and there is a warning if the cache is too small for them.
+func TestSignedSetsAreCounted(t *testing.T) {
+	const text = `
+dnssec: {keys: keys, cache: 1MiB}
+pools:
+  one: {policy: weighted, members: [{name: a, addresses: [192.0.2.1, "2001:db8::1"]}, {name: b, addresses: [192.0.2.2]}]}
+  two: {policy: weighted, answers: 2, members: [{name: a, addresses: [192.0.2.1]}, {name: b, addresses: [192.0.2.2]}]}
+zones:
+  example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, dnssec: default, variety: VARIETY, names: {one: {pool: one}, two: {pool: two}}}
+`
+	for _, test := range []struct {
+		variety string
+		needed  int
+		warned  bool
+	}{
+		{"32", 2 + 3 + 3 + 32, false}, // SOA and NS, three names, three addresses, 32 draws
+		{"9000", 2 + 3 + 3 + 9000, true},
+	} {
+		s, warnings, err := snapshot.Build(load(t, strings.Replace(text, "VARIETY", test.variety, 1), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		sets, ok := s.SignedSets()
+		warned := slices.ContainsFunc(warnings, func(w config.Error) bool { return strings.Contains(w.Error(), "dnssec.cache: the signed zones can need") })
+		if !ok || sets.Needed != test.needed || sets.Room != 8192 || warned != test.warned {
+			t.Errorf("variety %s: %+v, warnings %v", test.variety, sets, warnings)
+		}
+	}
+}

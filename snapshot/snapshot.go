@@ -57,7 +57,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	}
 	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies}
 	s.Chain()
-	return s, warnings, nil
+	return s, append(warnings, s.warningsOfSets()...), nil
 }
 
 // Chain makes the NSEC chains of the zones that have them.

@@ -97,6 +97,8 @@ type summary struct {
 
 	Tables      int `json:"tables"`       // of geo: distinct sets of regions or matches
 	TablesBytes int `json:"tables_bytes"` // their size in memory
+
+	SignedSets *snapshot.SignedSets `json:"signed_sets,omitempty"` // absent: no zone is signed
 }
 
 type zoneSummary struct {
@@ -118,6 +120,9 @@ type poolSummary struct {
 func summarize(snapshot *snapshot.Snapshot) summary {
 	s := summary{Probed: len(snapshot.Pools.Targets()), Targets: len(snapshot.Targets())}
 	s.Tables, s.TablesBytes = snapshot.Pools.Tables()
+	if sets, ok := snapshot.SignedSets(); ok {
+		s.SignedSets = &sets
+	}
 	for _, a := range snapshot.Config.Server.Listen {
 		s.Listen = append(s.Listen, a.String())
 	}
@@ -154,6 +159,9 @@ func (s summary) print(w io.Writer) error {
 	}
 	for _, p := range s.Pools {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\n", p.Pool, p.Policy, p.Members, p.Regions, cmp.Or(p.Check, "none"), cmp.Or(p.Fallback, "none"))
+	}
+	if s.SignedSets != nil {
+		fmt.Fprintf(t, "\nsigned: up to %d signed sets, room for %d in the cache\n", s.SignedSets.Needed, s.SignedSets.Room)
 	}
 	fmt.Fprintf(t, "\nok: would listen on %s and probe %d", strings.Join(s.Listen, " "), s.Probed)
 	if s.Targets > 0 {

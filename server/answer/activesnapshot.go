@@ -47,6 +47,7 @@ type activeSnapshot struct {
 	denials  []denial       // by zones.ZoneID; nil: no zone is signed or presigned
 	chains   *zones.Chains  // of the zones that deny by NSEC chain
 	widens   []bool         // by zones.ZoneID: its names have family: widen; nil: no zone has
+	variety  *variety       // bounds the draws of signed answers; nil: none is bounded
 	signer   *dnssec.Signer // of signed zones
 
 	sample  *resolverSample // nil: no resolver is observed
@@ -71,6 +72,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	}
 	s.chains, s.denials = snapshot.Chains, denialsOf(snapshot)
 	s.widens = widening(snapshot.Config)
+	s.variety = newVariety(snapshot.Config, s.signed != nil)
 	s.log = newLogPolicy(s)
 	return s
 }

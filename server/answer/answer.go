@@ -155,9 +155,13 @@ func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
 func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype uint16) bool {
 	who := q.serving.clientAt(binding, q.subnet, q.source)
 	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
+	draw := pools.DrawOfHop(q.draw, q.hops)
+	if q.signs() {
+		draw = q.serving.variety.bound(q.match.Zone, binding, draw, q.now)
+	}
 	asked := pools.Request{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
-		Answers: binding.Answers, Client: who.addr, Draw: pools.DrawOfHop(q.draw, q.hops),
+		Answers: binding.Answers, Client: who.addr, Draw: draw,
 	}
 	d := q.serving.widened(q.decide(asked), asked, q.match.Zone, rrtype, q.scratch)
 	if q.responder != nil {

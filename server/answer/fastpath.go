@@ -106,6 +106,10 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 		a.draw, a.drawn = r.newDraw(), true
 	}
 	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
+	signs := a.signs && s.signedZone(match.Zone) != nil
+	if a.poolDraw = pools.DrawOfHop(a.draw, a.hops); signs && s.variety != nil {
+		a.poolDraw = s.variety.bound(match.Zone, binding, a.poolDraw, r.now)
+	}
 	d := s.snapshot.Pools.Decide(a.request(binding, q.qtype, who.addr), r.at.scratch)
 	if s.widens != nil {
 		d = s.widened(d, a.request(binding, q.qtype, who.addr), match.Zone, q.qtype, r.at.scratch)
@@ -113,7 +117,6 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 	r.countDecision(binding.Pool, d.Mode)
 	a.scope = max(a.scope, who.scopeOf(d))
 	a.failedOpen = a.failedOpen || d.Mode == pools.FailedOpen
-	signs := a.signs && s.signedZone(match.Zone) != nil
 	switch {
 	case r.at.scratch.CName != nil:
 		return r.fastCName(a, match.Zone, binding.TTL, signs)
@@ -132,7 +135,7 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 func (a *reply) request(binding zones.Binding, qtype uint16, client netip.Addr) pools.Request {
 	return pools.Request{
 		Pool: binding.Pool, Family: family(qtype), Both: service(binding, qtype),
-		Answers: binding.Answers, Client: client, Draw: pools.DrawOfHop(a.draw, a.hops),
+		Answers: binding.Answers, Client: client, Draw: a.poolDraw,
 	}
 }
 

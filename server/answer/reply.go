@@ -52,6 +52,7 @@ type reply struct {
 	target     int          // offset of the target of the last CNAME in the message
 	draw       uint64       // for the decisions of this answer
 	drawn      bool
+	poolDraw   uint64 // for the decision of the current pool
 	hops       int // pools that have answered with a CNAME so far
 	failedOpen bool
 }

@@ -1,0 +1,53 @@
+package answer
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+
+	"meridian/config"
+	"meridian/pools"
+	"meridian/zones"
+)
+
+// varietyPeriod is how long the same draws are used, in seconds. Other draws need new signatures.
+const varietyPeriod = int64(10 * time.Minute / time.Second)
+
+// variety bounds the draws of signed answers with several addresses, so that their sets, and so their signatures, are few.
+type variety struct {
+	zones   []uint64 // by zones.ZoneID: the number of draws; 0: not bounded
+	several []bool   // by pools.ID: an answer may have addresses of several members
+}
+
+// newVariety returns the bounds of a configuration; nil if no zone has one.
+func newVariety(cfg *config.Config, signed bool) *variety {
+	if !signed {
+		return nil
+	}
+	v := &variety{zones: make([]uint64, len(cfg.Zones)), several: cfg.SeveralAnswers()}
+	for i := range cfg.Zones {
+		v.zones[i] = uint64(cfg.Zones[i].Variety)
+	}
+	if !slices.Contains(v.several, true) && !slices.ContainsFunc(cfg.Zones, namesSeveral) {
+		return nil
+	}
+	return v
+}
+
+// namesSeveral reports whether a name of a zone asks for more members than one.
+func namesSeveral(z config.Zone) bool {
+	return slices.ContainsFunc(z.Names, func(n config.BalancedName) bool { return n.Answers != 1 })
+}
+
+// bound returns one of the draws that a signed answer of a zone may have. Their first random numbers divide the range
+// evenly, so that weights hold to one part in as many; they change with time, so that all members are drawn.
+func (v *variety) bound(id zones.ZoneID, binding zones.Binding, draw uint64, now int64) uint64 {
+	if v == nil || v.zones[id] == 0 || binding.Answers == 1 && !v.several[binding.Pool] {
+		return draw
+	}
+	n := v.zones[id]
+	chosen, _ := bits.Mul64(draw, n)
+	step := ^uint64(0) / n
+	offset, _ := bits.Mul64(pools.DrawOfHop(uint64(now/varietyPeriod), 1), step)
+	return pools.DrawBeginning(chosen*step + offset)
+}
