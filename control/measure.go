@@ -5,6 +5,7 @@ import (
 
 	"meridian/config"
 	"meridian/control/event/notify"
+	"meridian/dnssec"
 	"meridian/pools"
 	"meridian/server/answer"
 	"meridian/snapshot"
@@ -29,7 +30,7 @@ type Measurement struct {
 	Notify      []notify.Status
 	Latency     *LatencyStatus // nil: no latency is measured
 	Keys        []snapshot.ZoneKeys
-	Signatures  int // in the cache
+	Signing     dnssec.Stats
 }
 
 // Measure returns the current measurement. ok is false before a configuration serves.
@@ -48,7 +49,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 	}
 	m.Keys = at.Snapshot.SignedZones(time.Now())
 	if signer := server.Signer(); signer != nil {
-		m.Signatures = signer.Stats().Entries
+		m.Signing = signer.Stats()
 	}
 	for _, o := range at.overrides {
 		if !o.IsScheduled() {

@@ -31,6 +31,9 @@ type Signer struct {
 	running chan struct{}   // one element for each signature being made
 
 	made, failed, evicted atomic.Uint64
+
+	flights flights
+	times   signTimes
 }
 
 // NewSigner returns a signer with a cache of size octets, that makes at most parallel signatures at a time.
@@ -48,11 +51,13 @@ type Stats struct {
 	Evicted  uint64 // valid signatures that left the cache for others
 	Capacity int    // of the cache, in signatures
 	Entries  int    // of these, in use; some may have expired
+
+	Durations SignDurations
 }
 
 // Stats returns the numbers of s.
 func (s *Signer) Stats() Stats {
-	return Stats{Made: s.made.Load(), Failed: s.failed.Load(), Evicted: s.evicted.Load(), Capacity: s.cache.capacity(), Entries: int(s.cache.used.Load())}
+	return Stats{Made: s.made.Load(), Failed: s.failed.Load(), Evicted: s.evicted.Load(), Capacity: s.cache.capacity(), Entries: int(s.cache.used.Load()), Durations: s.times.durations()}
 }
 
 // Request is what signing one set needs beside the set. It holds memory that is reused, and is for one goroutine.
@@ -126,13 +131,18 @@ func (s *Signer) appendSignature(dst []byte, rdata int, set *Set, key *signingKe
 	if !r.Make {
 		return dst, ErrMissing
 	}
-	made, err := s.sign(dst[rdata:], set, key)
+	made, called, err := s.flights.do(id, func() (signature, error) {
+		made, err := s.sign(dst[rdata:], set, key)
+		if err == nil && s.cache.put(id, &made, at.expiration, r.Now) {
+			s.evicted.Add(1)
+		}
+		return made, err
+	})
 	if err != nil {
 		return dst, err
 	}
-	r.Made++
-	if s.cache.put(id, &made, at.expiration, r.Now) {
-		s.evicted.Add(1)
+	if called {
+		r.Made++
 	}
 	return append(dst, made[:]...), nil
 }
@@ -149,6 +159,7 @@ func (s *Signer) cacheKey(rdata []byte, set *Set, key *signingKey, r *Request) c
 
 // sign makes a signature, when there are not too many others being made.
 func (s *Signer) sign(rdata []byte, set *Set, key *signingKey) (made signature, err error) {
+	began := time.Now()
 	if !s.begin() {
 		s.failed.Add(1)
 		return made, ErrBusy
@@ -161,6 +172,7 @@ func (s *Signer) sign(rdata []byte, set *Set, key *signingKey) (made signature, 
 		return made, errors.Join(err, ErrBusy)
 	}
 	s.made.Add(1)
+	s.times.observe(time.Since(began))
 	return signature(octets), nil
 }
 

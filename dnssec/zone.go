@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"meridian/dnsname"
 )
@@ -79,6 +80,9 @@ func signingKeys(keys []*Key) []signingKey {
 
 // Name returns the zone's name in lower case. Do not change it.
 func (z *Zone) Name() dnsname.Wire { return z.name }
+
+// Refresh returns how long a signature is used.
+func (z *Zone) Refresh() time.Duration { return z.timing.Refresh }
 
 // Denial returns how the zone proves that a name or type does not exist.
 func (z *Zone) Denial() Denial { return z.denial }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"meridian/health"
 	"meridian/pools/internal/bitset"
@@ -370,3 +371,9 @@ func (t *Tree) finishInit() {
 	}
 	t.finishLocked()
 }
+
+// Version identifies the states, overrides and loads that answers are made from. It does not keep them in memory.
+type Version struct{ state weak.Pointer[state] }
+
+// Version returns the present version. After a change it is another one.
+func (t *Tree) Version() Version { return Version{weak.Make(t.state.Load())} }

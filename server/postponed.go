@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"net/netip"
+	"time"
 
 	"meridian/server/answer"
 )
@@ -45,10 +46,12 @@ func (s *Server) answerPostponed() {
 		r := s.Borrow()
 		r.Port = p.source.Port()
 		r.Acquire()
-		out = r.AnswerPostponed(out[:0], p.packet, p.source.Addr().WithZone("").Unmap(), p.draw)
+		source := p.source.Addr().WithZone("").Unmap()
+		out = r.AnswerPostponed(out[:0], p.packet, source, p.draw)
 		r.Release()
 		s.Return(r)
 		p.worker.sendPostponed(out, p)
+		s.hot.add(p.packet, out, source, p.draw, time.Now())
 		p.worker.waiting.Done()
 	}
 }

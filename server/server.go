@@ -45,6 +45,7 @@ type Server struct {
 	tcpBuffers tcpBuffers
 	postponed  chan *postponed // UDP queries that wait for signatures
 	serving    chan struct{}   // closed when all sockets are read
+	hot        *hotQueries
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests
 
@@ -73,7 +74,7 @@ func NewEmpty(o Options) *Server {
 	return &Server{
 		options: o, built: time.Now(), cores: cores,
 		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
-		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}),
+		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}), hot: newHotQueries(),
 	}
 }
 
@@ -152,6 +153,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for range s.cores {
 		go s.answerPostponed()
 	}
+	go s.rehearse(ctx)
 	s.startLocked()
 	close(s.serving)
 	s.mu.Unlock()

@@ -64,6 +64,21 @@ func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 	return s
 }
 
+// PresignAhead returns how long before the end of its use a signature is replaced in the background: a tenth of the
+// shortest refresh of any zone; 0 if no zone is signed.
+func (s *Snapshot) PresignAhead() time.Duration {
+	if s.Signing == nil {
+		return 0
+	}
+	least := time.Duration(0)
+	for _, z := range s.Signing.Zones {
+		if z != nil && (least == 0 || z.Refresh() < least) {
+			least = z.Refresh()
+		}
+	}
+	return (least / 10).Truncate(time.Second)
+}
+
 func settingsOf(c *config.DNSSEC) Settings {
 	signers := c.Signers
 	if signers == 0 {

@@ -193,7 +193,9 @@ zones:
 		}
 		defer s.Close()
 		sets, ok := s.SignedSets()
-		warned := slices.ContainsFunc(warnings, func(w config.Error) bool { return strings.Contains(w.Error(), "dnssec.cache: the signed zones can need") })
+		warned := slices.ContainsFunc(warnings, func(w config.Error) bool {
+			return strings.Contains(w.Error(), "dnssec.cache: the signed zones can need")
+		})
 		if !ok || sets.Needed != test.needed || sets.Room != 8192 || warned != test.warned {
 			t.Errorf("variety %s: %+v, warnings %v", test.variety, sets, warnings)
 		}

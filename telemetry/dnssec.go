@@ -4,8 +4,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"meridian/config"
 	"meridian/control"
+	"meridian/dnssec"
 	"meridian/snapshot"
 )
 
@@ -14,8 +17,20 @@ func (c *collection) signing(m *control.Measurement) {
 	c.value("dnssec_signatures_total", float64(m.Signed))
 	c.value("dnssec_cache_hits_total", float64(m.SignatureHits))
 	c.value("dnssec_cache_misses_total", float64(m.SignatureMisses))
-	c.value("dnssec_cache_entries", float64(m.Signatures))
+	c.value("dnssec_cache_entries", float64(m.Signing.Entries))
+	c.value("dnssec_cache_evictions_total", float64(m.Signing.Evicted))
+	c.signTimes(&m.Signing.Durations)
 	c.value("dnssec_queue_full_total", float64(m.Unsigned))
+}
+
+// signTimes sends the histogram of how long signatures took.
+func (c *collection) signTimes(d *dnssec.SignDurations) {
+	buckets := make(map[float64]uint64, len(dnssec.SignBounds))
+	for i, bound := range dnssec.SignBounds {
+		buckets[bound.Seconds()] = d.Buckets[i]
+	}
+	f := families["dnssec_sign_seconds"]
+	c.to <- prometheus.MustNewConstHistogram(f.desc, d.Buckets[len(dnssec.SignBounds)], d.Seconds, buckets)
 }
 
 // sendKeys sends the metrics of signed zones and their keys: with less detail, when the first signature of any zone

@@ -28,6 +28,8 @@ func TestSignaturesAndKeysAreExported(t *testing.T) {
 		"meridian_dnssec_cache_misses_total":           "2", // of the worker and of the one that signs
 		"meridian_dnssec_cache_entries":                "1",
 		"meridian_dnssec_queue_full_total":             "0",
+		"meridian_dnssec_cache_evictions_total":        "0",
+		"meridian_dnssec_sign_seconds_count":           "1",
 		`meridian_dnssec_ds_seen{zone="example.com."}`: "0",
 	} {
 		if got := value(text, series); got != want {

@@ -53,7 +53,7 @@ type reply struct {
 	draw       uint64       // for the decisions of this answer
 	drawn      bool
 	poolDraw   uint64 // for the decision of the current pool
-	hops       int // pools that have answered with a CNAME so far
+	hops       int    // pools that have answered with a CNAME so far
 	failedOpen bool
 }
 

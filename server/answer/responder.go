@@ -51,6 +51,7 @@ type Responder struct {
 	// long as many answers. It returns false if there are too many. nil: missing signatures are made at once.
 	Postpone func(packet []byte, draw uint64) bool
 
+	silent   bool // it counts and logs nothing: see Rehearsal
 	slowOnly bool // never use the fast path: for tests that compare the two
 }
 
@@ -87,14 +88,14 @@ func newPCG() *rand.PCG {
 func (r *Responder) Acquire() {
 	r.at = r.slot.Swap(nil)
 	if now := r.engine.current.Load(); r.at.active != now {
-		r.at = &pinned{active: now, scratch: newScratch(now), answers: now.answers.add()}
+		r.at = r.pin(now)
 		if r.sketch == nil && now.rates != nil {
 			r.sketch = limit.NewSketch()
 		}
-		if now.log != nil && r.ring == nil {
+		if now.log != nil && r.ring == nil && !r.silent {
 			r.ring = r.engine.logRings.rings.add(newLogRing())
 		}
-		if now.sample != nil && r.observations == nil {
+		if now.sample != nil && r.observations == nil && !r.silent {
 			r.observations = r.engine.observations.rings.add(new(observationRing))
 		}
 	}
@@ -103,6 +104,18 @@ func (r *Responder) Acquire() {
 	}
 	r.signatures.signer = r.at.active.signer
 	r.signatures.request.Now, r.signatures.request.Make = r.now, r.Postpone == nil
+}
+
+// pin returns what a responder needs of a snapshot.
+func (r *Responder) pin(now *activeSnapshot) *pinned {
+	p := &pinned{active: now, scratch: newScratch(now)}
+	if r.silent {
+		counts := newCounterSet(now.answers.size)
+		p.answers = &counts
+	} else {
+		p.answers = now.answers.add()
+	}
+	return p
 }
 
 // newScratch makes the scratch for a snapshot, with round-robin at a random position.

@@ -17,8 +17,10 @@ type responderPool struct {
 }
 
 // add adds a responder.
-func (c *responderPool) add(e *Engine) *Responder {
-	r := newResponder(e, e.draw)
+func (c *responderPool) add(e *Engine) *Responder { return c.register(newResponder(e, e.draw)) }
+
+// register adds a new responder.
+func (c *responderPool) register(r *Responder) *Responder {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = append(c.all, r)
@@ -33,6 +35,9 @@ func (c *responderPool) remove(r *Responder) {
 		if c.all[i] == r {
 			c.all[i] = c.all[len(c.all)-1]
 			c.all = c.all[:len(c.all)-1]
+			if r.silent {
+				return
+			}
 			r.counts.addTo(c.removed[:])
 			if r.ring != nil {
 				r.ring.closed.Store(true)
@@ -84,7 +89,9 @@ func (c *responderPool) count(sums *rawCounts) {
 	defer c.mu.Unlock()
 	*sums = c.removed
 	for _, r := range c.all {
-		r.counts.addTo(sums[:])
+		if !r.silent {
+			r.counts.addTo(sums[:])
+		}
 	}
 }
 
