@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"meridian/certs"
+	"meridian/errtext"
 )
 
 // auth passes a request to next, with its user, unless it may not come from an operator:
@@ -118,7 +119,7 @@ func ReadToken(file string) (string, error) {
 		return "", fmt.Errorf("cannot be read: %w", err)
 	}
 	if certs.ReadableByOthers(file) {
-		return "", fmt.Errorf("other users can read it: chmod 600 %s", file)
+		return "", errtext.ReadableByOthersError{File: file}
 	}
 	token := strings.TrimSpace(string(data))
 	switch {

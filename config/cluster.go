@@ -24,6 +24,8 @@ type Cluster struct {
 	Heartbeat time.Duration
 	Stale     int // heartbeats without which a vantage is not fresh
 	Pos       Pos
+
+	IdentityPos Pos
 }
 
 // Etcd is the store of a cluster.
@@ -55,7 +57,7 @@ func (d *decoder) cluster(c *Cluster) setter {
 			{name: "name", set: setValue(&c.Name, d.clusterName)},
 			{name: "region", set: setValue(&c.Region, d.clusterName)},
 			{name: "etcd", set: d.etcd(&c.Etcd)},
-			{name: "identity", set: d.path(&c.Identity, new(Pos))},
+			{name: "identity", set: d.path(&c.Identity, &c.IdentityPos)},
 			{name: "trust", set: d.trust(&c.Trust)},
 			{name: "heartbeat", set: d.duration(&c.Heartbeat, minHeartbeat, maxHeartbeat)},
 			{name: "stale", set: d.integerInRange(&c.Stale, 2, maxStale)},

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -35,6 +37,10 @@ func (d *decoder) server(s *Server) setter {
 			{name: "rate_limit", set: d.rateLimit(&s.RateLimit)},
 			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
 		})
+		if size := yamldoc.Child(n, "udp_size_without_cookie"); size != nil && s.UDPSizeWithoutCookie > s.UDPSize {
+			d.warn(size, fmt.Sprintf("%d is more than udp_size, %d, which bounds all answers: it has no effect", s.UDPSizeWithoutCookie, s.UDPSize),
+				"write a smaller number, or 0 for off")
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ func TestExplainReportsReasonForEmptyAnswer(t *testing.T) {
 	}{
 		{"www.example.com.", dns.TypeA, ""},
 		{"www.example.com.", dns.TypeMX, `www.example.com. is bound to pool "near", which has no records of type MX`},
-		{"far.example.com.", dns.TypeAAAA, `pool "far": "X" was drawn, which has no IPv6 address, nor has another without a region`},
+		{"far.example.com.", dns.TypeAAAA, `pool "far": "X" was drawn, which has no IPv6 address, nor has another of the pool`},
 		{"gone.example.com.", dns.TypeA, `pool "gone" is not live (no member can be eligible), and it has no fallback. All its members are disabled, drained, forced down, unresolved or of weight 0, so the answer is NODATA`},
 		{"text.example.com.", dns.TypeA, "text.example.com. has no records of type A"},
 		{"nothing.example.com.", dns.TypeA, "nothing.example.com. does not exist, nor any name below it"},

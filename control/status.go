@@ -37,6 +37,8 @@ type Status struct {
 
 	DNSSEC []snapshot.ZoneKeys `json:"dnssec,omitempty"` // the signed zones
 
+	Cookies *CookiesStatus `json:"cookies,omitempty"` // set if their secrets are in a file
+
 	Overrides []Override `json:"overrides"`
 
 	Maintenance []MaintenanceStatus `json:"maintenance,omitempty"` // the windows of the configuration
@@ -49,6 +51,22 @@ type Status struct {
 
 	Regions []RegionStatus `json:"regions"` // regions with a check
 	Pools   []PoolStatus   `json:"pools"`
+}
+
+// CookiesStatus is the status of the file of secrets of DNS cookies.
+type CookiesStatus struct {
+	File    string `json:"file"`
+	Secrets int    `json:"secrets"`         // in use
+	Error   string `json:"error,omitempty"` // why the file cannot be read again; the secrets in use stay
+}
+
+// cookiesStatus returns the status of the file of secrets; nil: there is none.
+func (at *view) cookiesStatus() *CookiesStatus {
+	c := at.Snapshot.Cookies
+	if c == nil || c.File() == "" {
+		return nil
+	}
+	return &CookiesStatus{c.File(), c.Secrets(), c.Failure()}
 }
 
 // Outage is a pool without an eligible member in any family.
@@ -147,7 +165,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

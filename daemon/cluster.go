@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"meridian/certs"
@@ -24,6 +26,32 @@ const silentHeartbeats = 3
 type clusterNode struct {
 	*cluster.Node
 	store *etcd.Store
+}
+
+// clusterSettings are the settings that a node joins its cluster with. They are read at the start of a process.
+type clusterSettings struct {
+	node string
+	config.Cluster
+}
+
+// clusterSettingsOf returns the settings of a configuration; without a cluster, the zero value.
+func clusterSettingsOf(cfg *config.Config) clusterSettings {
+	s := clusterSettings{cfg.Node, cfg.Cluster}
+	if s.Name == "" {
+		return clusterSettings{}
+	}
+	s.Pos, s.IdentityPos = config.Pos{}, config.Pos{}
+	return s
+}
+
+// warnOfClusterChange reports once that a reloaded configuration has other settings of the cluster than the process uses.
+func (l *instance) warnOfClusterChange(cfg *config.Config) {
+	next, before := clusterSettingsOf(cfg), l.reloaded
+	l.reloaded = next
+	if !reflect.DeepEqual(next, l.joined) && !reflect.DeepEqual(next, before) {
+		l.reportCluster(slog.LevelWarn, cmp.Or(next.Name, l.joined.Name),
+			"the settings of the cluster have changed; they take effect at a restart or an upgrade, and the previous ones stay until then")
+	}
 }
 
 // joinCluster makes the node of a configuration with a cluster. It returns nil if there is none, or if the node cannot join:

@@ -100,6 +100,8 @@ type instance struct {
 	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
 	startedAt     time.Time          // when the first load started
+	joined        clusterSettings    // of the cluster, since the start of the process
+	reloaded      clusterSettings    // of the cluster, as the last reload has them
 	lastGoodSaved <-chan struct{}    // closed when the last good configuration is saved; nil: none is being saved
 
 	processors sharedSetting // raiseGOMAXPROCS
@@ -153,6 +155,8 @@ func (l *instance) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.joined = clusterSettingsOf(snapshot.Config)
+	l.reloaded = l.joined
 	member := l.joinCluster(snapshot.Config)
 	if err := l.restoreState(beside.stateDir, passed, member); err != nil {
 		l.closeUnused(beside)

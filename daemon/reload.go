@@ -76,6 +76,7 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 	before.Release() // closes its files, when its last user does
 	before.awaitUnused()
 	l.useServices(services)
+	l.warnOfClusterChange(loaded.Config)
 	l.keepSockets()
 	l.recordGeneration("reload")
 	l.notifier.Use(sinks(loaded.Config))

@@ -47,7 +47,8 @@ func TestSecretsOfCookiesAreReadAgain(t *testing.T) {
 	} {
 		write(step.content)
 		l.updateSecrets(keeper)
-		if cookies.Secrets() != step.secrets || len(log.with(failed)) != step.failed || len(log.with(again)) != step.logged {
+		if cookies.Secrets() != step.secrets || len(log.with(failed)) != step.failed || len(log.with(again)) != step.logged ||
+			(cookies.Failure() != "") != (step.content == "broken" || step.content == "") {
 			t.Errorf("after %q: %d secrets, log %s; want %+v", step.content, cookies.Secrets(), log.text.String(), step)
 		}
 	}

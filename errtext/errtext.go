@@ -22,6 +22,19 @@ func TrimPath(err error) error {
 // directory".
 func CannotRead(err error) error { return fmt.Errorf("cannot be read: %w", TrimPath(err)) }
 
+// ReadableByOthersError is the error of a file with a secret that other users can read. It says what to do.
+type ReadableByOthersError struct{ File string }
+
+func (e ReadableByOthersError) Error() string { return "other users can read it: chmod 600 " + e.File }
+
+// Hint returns hint, or nothing if err says itself what to do.
+func Hint(err error, hint string) string {
+	if _, ok := errors.AsType[ReadableByOthersError](err); ok {
+		return ""
+	}
+	return hint
+}
+
 // maxText is the longest part of a text of others in a message, in octets.
 const maxText = 80
 

@@ -104,6 +104,12 @@ web/b [unknown] comes after "a"
 `,
 		},
 		{
+			behaviour: "a family that no member has",
+			world:     "pool web failover\n  a region=near 192.0.2.1\n",
+			family:    IPv6,
+			want:      "web/a [unknown] has no IPv6 address, nor has another of the pool: it adds nothing\n",
+		},
+		{
 			behaviour: "a fallback",
 			world:     "pool web weighted min_up=67% fallback=spare\n  a 192.0.2.1\n  b 192.0.2.2\npool spare failover\n  c 192.0.2.3\n",
 			down:      "web/b",

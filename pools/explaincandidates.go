@@ -53,9 +53,13 @@ func (r *recorder) lacks(s *Scratch, v *frame, m int) string {
 // lacksFamily says that a member has no address of the family, and where the members
 // are that might have one.
 func (r *recorder) lacksFamily(v *frame, m int) (text, where string) {
-	where = "without a region"
-	if r.steps[v.step+m].Region != "" {
+	switch {
+	case !v.pool.has[r.family]:
+		where = "of the pool"
+	case r.steps[v.step+m].Region != "":
 		where = "of the same region"
+	default:
+		where = "without a region"
 	}
 	return fmt.Sprintf("has no %s address", r.family), where
 }

@@ -7,6 +7,7 @@ package snapshot
 import (
 	"meridian/config"
 	"meridian/dnssec"
+	"meridian/errtext"
 	"meridian/geo"
 	"meridian/health/probe"
 	"meridian/loads"
@@ -83,7 +84,7 @@ func openCookies(cfg *config.Config, report *zones.Report) *limit.Cookies {
 	cookies, err := limit.OpenCookies(from.SecretFile)
 	if err != nil {
 		report.AddError(cfg.ErrorAt(from.SecretFilePos, "server.cookies.secret_file", err.Error(),
-			"write one secret of 32 hexadecimal digits a line into it, such as openssl rand -hex 16 prints"))
+			errtext.Hint(err, "write one secret of 32 hexadecimal digits a line into it, such as openssl rand -hex 16 prints")))
 		return nil
 	}
 	return cookies

@@ -113,8 +113,11 @@ func (c *client) do(request *http.Request) (*http.Response, error) {
 	if errors.As(err, &failed) {
 		err = failed.Err
 	}
+	if err := untrusted(c.server, err); err != nil {
+		return nil, err
+	}
 	hint := fmt.Sprintf("does its configuration have admin: {listen: %s}? --server URL asks at another place", request.URL.Host)
-	return nil, hinted(fmt.Sprintf("no server answers at %s: %v", c.server, err), cmp.Or(tlsHint(err), hint))
+	return nil, hinted(fmt.Sprintf("no server answers at %s: %v", c.server, err), hint)
 }
 
 func (c *client) request(ctx context.Context, method, path string, words url.Values, in any) (*http.Request, error) {

@@ -67,10 +67,15 @@ func (t *clientTLS) loadCertificate(cfg *tls.Config) error {
 	return nil
 }
 
-// tlsHint returns what would correct a failed TLS handshake; empty for other errors.
-func tlsHint(err error) string {
-	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
-		return "--ca FILE names the certificate of the authority that signed the server's"
+// untrusted returns the error of a server with a certificate that is not trusted; nil for other errors.
+func untrusted(server string, err error) error {
+	var refused *tls.CertificateVerificationError
+	if !errors.As(err, &refused) {
+		return nil
 	}
-	return ""
+	hint := "ask for a certificate that is valid now and for this name, or give --server the name that it has"
+	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) {
+		hint = "--ca FILE names the certificate of the authority that signed the server's"
+	}
+	return hinted(fmt.Sprintf("the certificate of %s is not trusted: %v", server, refused.Err), hint)
 }

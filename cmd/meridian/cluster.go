@@ -1,11 +1,16 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
+	"meridian/certs"
 	"meridian/cluster/observation"
+	"meridian/config"
 )
 
 // clusterCommand returns the commands for a cluster of nodes.
@@ -48,4 +53,29 @@ Exit: 0; 1 on an error.`,
 	}
 	c.Flags().StringVarP(&path, "output", "o", "", "`FILE` for the private key")
 	return c
+}
+
+// identityWarnings checks the private key of a node of a cluster. Without it, the node decides alone.
+func identityWarnings(cfg *config.Config) []config.Error {
+	c := &cfg.Cluster
+	if c.Name == "" {
+		return nil
+	}
+	warning := func(pos config.Pos, path, what, hint string) []config.Error {
+		return []config.Error{cfg.ErrorAt(pos, path, what, hint)}
+	}
+	key, err := observation.ReadIdentity(c.Identity)
+	switch missing := new(fs.PathError); {
+	case errors.As(err, &missing):
+		return warning(c.IdentityPos, "cluster.identity", c.Identity+" cannot be read, so that this node decides alone: "+missing.Err.Error(),
+			"make it with meridian cluster identity -o "+c.Identity)
+	case err != nil:
+		return warning(c.IdentityPos, "cluster.identity", err.Error(), "until then this node decides alone")
+	case !cfg.TrustedKey().Equal(key.Public()):
+		return warning(c.Pos, "cluster.trust", fmt.Sprintf("the key of %s is not that of %s, so that this node decides alone", cfg.Node, c.Identity),
+			"write "+observation.FormatPublicKey(key.Public().(ed25519.PublicKey)))
+	case certs.ReadableByOthers(c.Identity):
+		return warning(c.IdentityPos, "cluster.identity", "other users can read the private key "+c.Identity, "chmod 600 "+c.Identity)
+	}
+	return nil
 }

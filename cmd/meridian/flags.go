@@ -72,11 +72,20 @@ func noCommand(c *cobra.Command, args []string) error {
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}
-	hint := "meridian --help lists the commands"
+	hint := c.CommandPath() + " --help lists the commands"
 	if near, ok := config.Nearest(args[0], names); ok {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return fmt.Errorf("unknown command %q; %s", args[0], hint)
+}
+
+// flagError returns the error of a wrong flag. After a word that is no command, the word is the error: its flags are
+// unknown for that reason.
+func flagError(c *cobra.Command, err error) error {
+	if args := c.Flags().Args(); c.HasSubCommands() && len(args) > 0 {
+		return noCommand(c, args)
+	}
+	return err
 }
 
 // outputFlag is the -o of commands that print a table.

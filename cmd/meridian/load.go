@@ -14,6 +14,7 @@ import (
 	"meridian/admin/listener"
 	"meridian/config"
 	"meridian/daemon"
+	"meridian/errtext"
 	"meridian/snapshot"
 )
 
@@ -117,12 +118,12 @@ func checkFiles(cfg *config.Config) (faults []config.Error) {
 	const hint = "write a token of 16 to 512 characters into it"
 	if cfg.Admin.TokenFile != "" {
 		if _, err := admin.ReadToken(cfg.Admin.TokenFile); err != nil {
-			faults = append(faults, cfg.ErrorAt(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), hint))
+			faults = append(faults, cfg.ErrorAt(cfg.Admin.TokenFilePos, "admin.token_file", err.Error(), errtext.Hint(err, hint)))
 		}
 	}
 	for i, t := range cfg.Admin.Tokens {
 		if _, err := admin.ReadToken(t.File); err != nil {
-			faults = append(faults, cfg.ErrorAt(t.Pos, fmt.Sprintf("admin.tokens[%d].file", i), err.Error(), hint))
+			faults = append(faults, cfg.ErrorAt(t.Pos, fmt.Sprintf("admin.tokens[%d].file", i), err.Error(), errtext.Hint(err, hint)))
 		}
 	}
 	if _, err := listener.NewSecurity(&cfg.Admin, slog.New(slog.DiscardHandler)); err != nil {

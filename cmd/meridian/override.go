@@ -51,12 +51,24 @@ type overrideOptions struct {
 type durationFlag time.Duration
 
 func (f *durationFlag) Set(s string) error {
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		return fmt.Errorf("%q is not a duration; want one such as 90m, or omit the flag for an override without end", s)
+	d, err := parseDuration(s, "90m")
+	if err != nil {
+		return fmt.Errorf("%w, or omit the flag for an override without end", err)
 	}
 	*f = durationFlag(d)
 	return nil
+}
+
+// parseDuration parses a positive duration; such is an example for errors.
+func parseDuration(s, such string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a duration; want a number with its unit, such as %s", s, such)
+	case d <= 0:
+		return 0, fmt.Errorf("%q is not positive; want a duration such as %s", s, such)
+	}
+	return d, nil
 }
 
 func (f *durationFlag) Type() string { return "DURATION" }

@@ -114,14 +114,29 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 // printOverrides prints the overrides and the maintenance windows, one in a line.
 func printOverrides(w io.Writer, s *control.Status) {
 	for _, o := range s.Overrides {
-		fmt.Fprintf(w, "override: %s\n", describeOverride(o))
+		refused := o.Error != ""
+		o.Error = "" // it is among the warnings
+		fmt.Fprintf(w, "override: %s%s\n", describeOverride(o), seeWarning(refused))
 		if o.Clients != nil {
 			fmt.Fprintf(w, "  %s\n", describeClients(o.Clients))
 		}
 	}
 	for i := range s.Maintenance {
-		fmt.Fprintf(w, "maintenance: %s\n", describeWindow(&s.Maintenance[i]))
+		m := s.Maintenance[i]
+		refused := m.State == control.WindowRefused
+		if refused {
+			m.State = "" // the reason is among the warnings
+		}
+		fmt.Fprintf(w, "maintenance: %s%s\n", describeWindow(&m), seeWarning(refused))
 	}
+}
+
+// seeWarning refers to the warning about a change that is refused.
+func seeWarning(refused bool) string {
+	if refused {
+		return "; refused, see the warning above"
+	}
+	return ""
 }
 
 // outageReason returns why a pool has no eligible member.

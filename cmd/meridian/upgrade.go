@@ -28,10 +28,28 @@ old one keeps serving, and upgrade prints the reason.
 
 Exit: 0; 1 if the old process keeps serving or there is no server.`
 
+// timeoutFlag is the --timeout of an upgrade.
+type timeoutFlag time.Duration
+
+func (f *timeoutFlag) Set(s string) error {
+	d, err := parseDuration(s, "5s")
+	if err != nil {
+		return err
+	}
+	if d < time.Second || d > control.MaxUpgradeTimeout {
+		return fmt.Errorf("%v is out of range; 1s to %v", d, control.MaxUpgradeTimeout)
+	}
+	*f = timeoutFlag(d)
+	return nil
+}
+
+func (f *timeoutFlag) Type() string   { return "DURATION" }
+func (f *timeoutFlag) String() string { return time.Duration(*f).String() }
+
 func upgradeCommand() *cobra.Command {
 	c := servers{client: client{timeout: control.MaxUpgradeTimeout}}
 	var output outputFlag
-	var timeout time.Duration
+	timeout := timeoutFlag(control.DefaultUpgradeTimeout)
 	command := &cobra.Command{
 		Use:   "upgrade",
 		Short: "Replace a running server by its new program, without a lost query",
@@ -40,9 +58,6 @@ func upgradeCommand() *cobra.Command {
   meridian upgrade --timeout 5m                a configuration that takes long to load`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if timeout < time.Second || timeout > control.MaxUpgradeTimeout {
-				return fmt.Errorf("--timeout: %v is out of range; 1s to %v", timeout, control.MaxUpgradeTimeout)
-			}
 			return c.each(command.OutOrStdout(), output, func(out io.Writer) error {
 				var done control.Upgraded
 				request := admin.UpgradeRequest{Timeout: admin.Duration(timeout)}
@@ -60,7 +75,7 @@ func upgradeCommand() *cobra.Command {
 	}
 	addServersFlags(command, &c)
 	addOutputFlag(command, &output)
-	command.Flags().DurationVar(&timeout, "timeout", control.DefaultUpgradeTimeout, "`TIME` in which the new process must answer queries")
+	command.Flags().Var(&timeout, "timeout", "`TIME` in which the new process must answer queries")
 	return command
 }
 

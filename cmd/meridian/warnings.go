@@ -31,6 +31,9 @@ func warningsOf(s *control.Status) []string {
 	}
 	all = append(all, refusedChanges(s)...)
 	all = append(all, signingWarnings(s.DNSSEC)...)
+	if c := s.Cookies; c != nil && c.Error != "" {
+		all = append(all, fmt.Sprintf("the secrets of cookies cannot be read again, the previous ones stay: %s: %s", c.File, c.Error))
+	}
 	if aside := s.State.Quarantined; aside != nil {
 		all = append(all, fmt.Sprintf("started without saved state: the state file could not be read and was moved to %s: %s", aside.File, aside.Error))
 	}

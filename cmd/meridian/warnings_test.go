@@ -46,6 +46,10 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 			control.Status{State: kept, Reload: control.ReloadStatus{At: now.Add(-time.Minute), Refused: true, Error: "listen on 192.0.2.1:53: no such address"}},
 			"WARNING: the last reload, 1m0s ago, was rejected, the previous configuration keeps serving: listen on 192.0.2.1:53: no such address\n",
 		},
+		"the secrets of cookies cannot be read": {
+			control.Status{State: kept, Cookies: &control.CookiesStatus{File: "/etc/secrets", Secrets: 1, Error: "it has no secret"}},
+			"WARNING: the secrets of cookies cannot be read again, the previous ones stay: /etc/secrets: it has no secret\n",
+		},
 		"a maintenance window is refused, another is open": {
 			control.Status{State: kept, Maintenance: []control.MaintenanceStatus{
 				{Name: "night", State: control.WindowOpen, End: now},
@@ -124,4 +128,20 @@ func TestStatusShowsQuarantinedState(t *testing.T) {
 	_, stderr := background(t, "serve", "-c", file)
 	api := "--server=http://" + stderr.await(t, `msg=serving .* admin=(\S+)`)[1]
 	expectMatch(t, said(t, exitOK, "status", api), `^WARNING: started without saved state: .*/state.json.corrupt-\S+: it does not begin as a state file does\n`)
+}
+
+// TestStatusShowsRefusedChangeOnce checks that the reason is among the warnings only.
+func TestStatusShowsRefusedChangeOnce(t *testing.T) {
+	const reason = "guardrail freeze: true"
+	s := control.Status{
+		Overrides:   []control.Override{{Target: control.Selector{Pool: "web"}, Kind: "drained", At: time.Now(), Error: reason}},
+		Maintenance: []control.MaintenanceStatus{{Name: "patching", State: control.WindowRefused, Error: reason}},
+	}
+	var out strings.Builder
+	if err := printStatus(&out, &s, false); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Count(text, reason) != 2 || strings.Count(text, "; refused, see the warning above\n") != 2 || s.Overrides[0].Error != reason {
+		t.Error(text)
+	}
 }

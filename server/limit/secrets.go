@@ -33,6 +33,7 @@ type Cookies struct {
 	file    string // with the secrets; empty: one random secret
 	content []byte // of file, when it was read last; Update uses it
 	secrets atomic.Pointer[[]secret]
+	failure atomic.Pointer[string] // the error of the last Update; nil: none
 }
 
 // NewCookies returns Cookies with a random secret, which no other server accepts.
@@ -57,6 +58,25 @@ func OpenCookies(file string) (*Cookies, error) {
 // Update reads the file again and reports whether its secrets have changed. An error keeps the secrets in use. One
 // goroutine may call it at a time.
 func (c *Cookies) Update() (changed bool, err error) {
+	if changed, err = c.read(); err == nil {
+		c.failure.Store(nil)
+		return changed, nil
+	}
+	text := err.Error()
+	c.failure.Store(&text)
+	return false, err
+}
+
+// Failure returns the error of the last Update; empty: it succeeded.
+func (c *Cookies) Failure() string {
+	if text := c.failure.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// read reads the file and uses its secrets if they have changed.
+func (c *Cookies) read() (changed bool, err error) {
 	if c.file == "" {
 		return false, nil
 	}
@@ -88,7 +108,7 @@ func readSecrets(file string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("it is not a regular file")
 	case info.Mode().Perm()&0o007 != 0:
-		return nil, fmt.Errorf("other users can read it: chmod 600 %s", file)
+		return nil, errtext.ReadableByOthersError{File: file}
 	}
 	f, err := os.Open(file)
 	if err != nil {
