@@ -11,7 +11,7 @@ func (s *activeSnapshot) hashes(id zones.ZoneID) *zones.Hashes { return s.zones.
 // denyByHash collects the NSEC3 records that deny a type at the name of match (RFC 5155 7.2):
 //
 //	name                               NSEC3 records
-//	does not exist                     the closest encloser's, that covers the next closer name, that covers the wildcard
+//	does not exist                     the closest encloser's, that covers the next closer name, that covers its wildcard
 //	exists                             that of the name
 //	exists, with opt-out without one   the closest encloser's, that covers the next closer name
 //	by a wildcard                      the same, and that of the wildcard
@@ -23,10 +23,10 @@ func (g *signatures) denyByHash(s *activeSnapshot, match zones.Match, name dnsna
 			return
 		}
 	}
-	g.proveEncloser(s, h, match.Zone, name)
+	encloser := g.proveEncloser(s, h, match.Zone, name)
 	switch match.Kind {
 	case zones.NXDomain:
-		g.next = s.zones.AppendWildcard(g.next[:0], name)
+		g.next = append(append(g.next[:0], 1, '*'), encloser...)
 		if node := h.Match(g.next); node != 0 {
 			g.proofs.add(node)
 			return
@@ -37,17 +37,18 @@ func (g *signatures) denyByHash(s *activeSnapshot, match zones.Match, name dnsna
 	}
 }
 
-// proveEncloser collects the records of the closest encloser proof of a name (RFC 5155 7.2.1): of the closest name above
-// that has a record, because with opt-out some have none.
-func (g *signatures) proveEncloser(s *activeSnapshot, h *zones.Hashes, id zones.ZoneID, name dnsname.Wire) {
+// proveEncloser collects the records of the closest encloser proof of a name (RFC 5155 7.2.1). It returns the encloser: the
+// closest name above that has a record, because with opt-out some have none.
+func (g *signatures) proveEncloser(s *activeSnapshot, h *zones.Hashes, id zones.ZoneID, name dnsname.Wire) dnsname.Wire {
 	apex := s.zones.Apex(id)
 	for encloser := s.zones.Encloser(name); len(encloser) >= len(apex); encloser = encloser.Parent() {
 		if node := h.Match(encloser); node != 0 {
 			g.proofs.add(node)
 			g.proofs.add(h.Cover(nextCloser(name, encloser)))
-			return
+			return encloser
 		}
 	}
+	return apex
 }
 
 // nextCloser returns the ancestor of a name, or the name itself, that is one label longer than its encloser.

@@ -42,6 +42,7 @@ var presignedQueries = []struct {
 	{"nothing", dns.TypeA, dns.RcodeNameError},
 	{"a.b.c.nothing", dns.TypeA, dns.RcodeNameError},
 	{"b.ent", dns.TypeA, dns.RcodeNameError},
+	{"nope.deep", dns.TypeA, dns.RcodeNameError}, // with opt-out, deep has no NSEC3 record
 	{"ent", dns.TypeA, dns.RcodeSuccess},
 	{"deep", dns.TypeA, dns.RcodeSuccess},
 	{"x.w", dns.TypeA, dns.RcodeSuccess},
