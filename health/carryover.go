@@ -145,7 +145,7 @@ func (o *scheduler) takeSaved(e *targetState, now time.Time) (m SavedTarget, own
 // inheritAll copies all state of p to e, which has the same probe.
 func (e *targetState) inheritAll(p *targetState, now time.Time) {
 	c := e.prepared.check
-	t, lease := p.verdict.rebase(now, c), p.lease
+	t, lease := e.rebase(p, now), p.lease
 	if c.Type == config.Push && !t.staleSince.IsZero() {
 		until, stays := t.heldUntil(now, c)
 		if !stays { // the report has expired
@@ -155,6 +155,9 @@ func (e *targetState) inheritAll(p *targetState, now time.Time) {
 	}
 	e.verdict, e.lease, e.damped = t, lease, t.dampedOnly(now, c)
 	e.changedBy, e.cause, e.response, e.held = p.changedBy, p.cause, p.response, p.held
+	if t.staleSince.IsZero() && !p.verdict.staleSince.IsZero() { // p was uncertain for lack of votes
+		e.cause = p.changedBy
+	}
 	e.history = p.history
 	e.history.transitions = slices.Clone(p.history.transitions)
 	e.probeStart, e.unparkedAt, e.nextExpiryLog = p.probeStart, p.unparkedAt, p.nextExpiryLog
@@ -184,7 +187,7 @@ func (e *targetState) inheritVerdict(p *targetState, now time.Time) bool {
 		return false
 	}
 	c := e.prepared.check
-	t := p.verdict.rebase(now, c)
+	t := e.rebase(p, now)
 	until, stays := t.heldUntil(now, c)
 	if c.Type == config.Push {
 		if !stays {
@@ -200,6 +203,21 @@ func (e *targetState) inheritVerdict(p *targetState, now time.Time) bool {
 	e.history.transitions = slices.Clone(p.history.transitions)
 	e.held = t.visibleHold(now, c)
 	return true
+}
+
+// rebase returns the verdict state of p for e, which replaces it. An agreement continues only if both are the same shared
+// target. If the vantages decided about p and do not about e, a lack of votes does not matter to e.
+func (e *targetState) rebase(p *targetState, now time.Time) verdictState {
+	c := e.prepared.check
+	t := p.verdict.rebase(now, c)
+	if p.isShared() == e.isShared() && p.id == e.id {
+		return t
+	}
+	if p.isShared() && !e.isShared() && !t.provisional && now.Sub(t.lastResultAt) <= staleAfter(c) {
+		t.staleSince = time.Time{}
+	}
+	t.agreement = agreement{shared: e.isShared()}
+	return t
 }
 
 // rebase adapts t to the thresholds of c, if another check made it: holds and slow start never exceed those of c.

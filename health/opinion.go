@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"time"
 
 	"meridian/config"
@@ -34,25 +35,41 @@ type opinion struct {
 	since   time.Time // when it changed
 }
 
-// after returns the opinion after a conclusive result, the last of r.
+// after returns the opinion after a conclusive result, the last of r, about a target with a state. Without an opinion, as
+// after a restart, one result does not contradict the state.
 //
-//	opinion  last    streak  opinion after
-//	-------  ------  ------  -------------
-//	unknown  passed  any     up
-//	unknown  failed  any     down
-//	up       failed  = fall  down
-//	down     passed  = rise  up
-//	any      else            as before
-func (p opinion) after(r results, now time.Time, c *config.Check) opinion {
+//	opinion  state    last    streak  opinion after
+//	-------  -------  ------  ------  -------------
+//	unknown  not down passed  any     up
+//	unknown  not up   failed  any     down
+//	unknown  up       failed  = fall  down
+//	unknown  down     passed  = rise  up
+//	up       any      failed  = fall  down
+//	down     any      passed  = rise  up
+//	any      any      else            as before
+func (p opinion) after(r results, state Verdict, now time.Time, c *config.Check) opinion {
 	to := verdictOf(r.last == probe.Passed)
-	threshold := c.Fall
-	if to == Up {
-		threshold = c.Rise
-	}
-	if to == p.verdict || p.verdict != Unknown && r.streak < threshold {
+	before := cmp.Or(p.verdict, state)
+	if to == p.verdict || before != Unknown && before != to && !r.reached(c) {
 		return p
 	}
 	return opinion{to, now}
+}
+
+// reached reports whether the streak of r has the length of rise or fall.
+func (r results) reached(c *config.Check) bool {
+	if r.last == probe.Passed {
+		return r.streak >= c.Rise
+	}
+	return r.streak >= c.Fall
+}
+
+// opinion returns the opinion that r alone gives; unknown if its streak is too short.
+func (r results) opinion(c *config.Check) opinion {
+	if r.last == probe.Inconclusive || !r.reached(c) {
+		return opinion{}
+	}
+	return opinion{verdictOf(r.last == probe.Passed), r.streakSince}
 }
 
 // finding is what a health state follows: the results of this node if it decides alone, else what the vantages agree on.
@@ -67,16 +84,16 @@ type finding struct {
 type agreement struct {
 	shared    bool      // the vantages decide together
 	verdict   Verdict   // Up or Down: the last that they agreed on; Unknown: none
-	since     time.Time // when they agreed on it
+	since     time.Time // since when they agree on it, without interruption
 	uncertain bool      // too few vantages vote: the state holds
 }
 
 // agree returns the agreement after the vantages found verdict, or could not decide if uncertain is true.
 func (a agreement) agree(verdict Verdict, uncertain bool, now time.Time) agreement {
-	a.uncertain = uncertain
-	if !uncertain && verdict != a.verdict {
+	if !uncertain && (verdict != a.verdict || a.uncertain) {
 		a.verdict, a.since = verdict, now
 	}
+	a.uncertain = uncertain
 	return a
 }
 

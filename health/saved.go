@@ -180,6 +180,8 @@ func (e *targetState) restore(m SavedTarget, now time.Time) {
 	if m.Provisional || now.Sub(m.LastResultAt) > staleAfter(c) || push && !reported {
 		e.verdict.staleSince, e.verdict.provisional = now, true
 		e.cause.Reason = "restored: " + strings.TrimPrefix(m.Reason, "restored: ")
+	} else {
+		e.verdict.opinion = e.verdict.results.opinion(c)
 	}
 	e.response.smoothed = m.Response
 	e.held = e.verdict.visibleHold(now, c)

@@ -70,7 +70,7 @@ type targetState struct {
 	damped        bool       // as in Transition
 	nextExpiryLog time.Time  // earliest time of the next certificate warning
 
-	id        ProbeID    // of a shared target
+	id        ProbeID    // of a shared target; 0: it is not shared
 	published opinion    // of a shared target: the last one reported
 	agreed    *Agreement // of a shared target; nil: none yet
 

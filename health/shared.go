@@ -70,14 +70,17 @@ func IDOf(c *config.Check, addr netip.Addr) ProbeID {
 	return ProbeID(binary.BigEndian.Uint64(sum[:]))
 }
 
-// Agree applies what the vantages agree on. An agreement about a target that is added later applies to it then; about
-// a target that is not shared, it is ignored. It returns false if the prober is stopped or stalled.
-func (p *Prober) Agree(all []Agreement) bool {
+// Agree applies what the vantages agree on. An agreement about a target that is not shared is ignored. It returns false if
+// the prober is stopped or stalled.
+func (p *Prober) Agree(agreements []Agreement) bool {
 	return p.call(func(o *scheduler) {
 		now := time.Now()
-		for _, a := range all {
-			o.agreements[a.ID] = a
-			for _, e := range o.shared[a.ID] {
+		for _, a := range agreements {
+			all := o.shared[a.ID]
+			if len(all) > 0 {
+				o.agreements[a.ID] = a
+			}
+			for _, e := range all {
 				o.agree(e, a, now)
 			}
 		}
@@ -85,16 +88,25 @@ func (p *Prober) Agree(all []Agreement) bool {
 	})
 }
 
+// identify sets the identity of e, which is new, on all vantages, if they decide about it.
+func (o *scheduler) identify(e *targetState) {
+	if o.opinions != nil && Shares(e.prepared.check) {
+		e.id = IDOf(e.prepared.check, e.addr)
+	}
+}
+
+// isShared reports whether the vantages decide about e.
+func (e *targetState) isShared() bool { return e.id != 0 }
+
 // share makes e, which is new, a shared target if the vantages decide about it.
 func (o *scheduler) share(e *targetState, now time.Time) {
-	if o.opinions == nil || !Shares(e.prepared.check) {
+	if !e.isShared() {
 		return
 	}
 	if e.verdict.provisional { // its results are of another probe, or old
 		e.verdict.opinion = opinion{}
 	}
 	e.verdict.agreement.shared = true
-	e.id = IDOf(e.prepared.check, e.addr)
 	o.shared[e.id] = append(o.shared[e.id], e)
 	o.publishAs(e, false)
 	if a, ok := o.agreements[e.id]; ok {
@@ -104,7 +116,7 @@ func (o *scheduler) share(e *targetState, now time.Time) {
 
 // unshare ends the opinion of e, which is dropped. During a reload another target may have the same identity.
 func (o *scheduler) unshare(e *targetState) {
-	if !e.verdict.agreement.shared {
+	if !e.isShared() {
 		return
 	}
 	left := o.shared[e.id][:0]
@@ -131,11 +143,18 @@ func (o *scheduler) agree(e *targetState, a Agreement, now time.Time) {
 	if a.Uncertain && e.awaitingFirst() { // the vote may take long, and an unknown target counts as up
 		o.markSettled(e)
 	}
-	if f := e.verdict.finding(now, c); f.verdict != Unknown && !f.enough {
-		at := f.since.Add(c.Confirm)
-		if o.decideAt.IsZero() || at.Before(o.decideAt) {
-			o.decideAt = at
-		}
+	o.awaitConfirm(e, now)
+}
+
+// awaitConfirm makes decideShared run when the agreement about e is confirmed, if it is not.
+func (o *scheduler) awaitConfirm(e *targetState, now time.Time) {
+	c := e.prepared.check
+	f := e.verdict.finding(now, c)
+	if f.verdict == Unknown || f.enough {
+		return
+	}
+	if at := f.since.Add(c.Confirm); o.decideAt.IsZero() || at.Before(o.decideAt) {
+		o.decideAt = at
 	}
 }
 
@@ -161,6 +180,7 @@ func (o *scheduler) decideShared(now time.Time) {
 	for _, all := range o.shared {
 		for _, e := range all {
 			o.setState(e, e.verdict.decide(now, e.prepared.check), e.agreedCause(now), now)
+			o.awaitConfirm(e, now)
 		}
 	}
 }

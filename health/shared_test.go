@@ -274,3 +274,156 @@ func TestAgreedStateIsTheStateOfOneVantage(t *testing.T) {
 		}
 	}
 }
+
+// A target that a reload takes from the vantages follows the results of this node again, without a restart.
+func TestTargetThatIsNotSharedAnyMoreFollowsOwnResults(t *testing.T) {
+	shared := tcpCheck()
+	local := *shared
+	local.Quorum.Preset = config.LocalPreset
+	localOtherProbe := local
+	localOtherProbe.Port = 81
+	for name, changed := range map[string]*config.Check{"the same probe": &local, "another probe": &localOtherProbe} {
+		for _, uncertain := range []bool{false, true} {
+			vantage(t, func(t *testing.T, w *world, p *Prober, opinions *opinionBook) {
+				all := addrs(1)
+				before, _ := watch(t, p, targetsOf(shared, all))
+				time.Sleep(2 * shared.Interval)
+				id := IDOf(shared, all[0])
+				agree(t, p, before, Agreement{ID: id, Verdict: Up})
+				if uncertain {
+					agree(t, p, before, Agreement{ID: id, Uncertain: true, Reason: "1 of 3 regions votes"})
+				}
+				after, _ := watch(t, p, targetsOf(changed, all))
+				before.Close()
+				if changed == &local {
+					expectText(t, name+", at once", stateOf(t, after), "up")
+					if s, _ := after.Status(0); strings.Contains(s.Cause.Reason, "regions vote") {
+						t.Errorf("%s: reason %q", name, s.Cause.Reason)
+					}
+				}
+				time.Sleep(2 * shared.Interval)
+				expectText(t, name+", own results up", stateOf(t, after), "up")
+				w.become(all[0], refuses)
+				time.Sleep(5 * shared.Interval)
+				expectText(t, name+", own results down", stateOf(t, after), "down")
+				if got := opinions.take(); !strings.HasSuffix(got, "gone") {
+					t.Errorf("%s: opinions %q", name, got)
+				}
+			})
+		}
+	}
+}
+
+// What the vantages agreed on about one probe does not confirm what they find of another.
+func TestAgreementAboutEarlierProbeEnds(t *testing.T) {
+	vantage(t, func(t *testing.T, w *world, p *Prober, _ *opinionBook) {
+		check, all := tcpCheck(), addrs(1)
+		check.HoldDown = time.Minute
+		before, _ := watch(t, p, targetsOf(check, all))
+		agree(t, p, before, Agreement{ID: IDOf(check, all[0]), Verdict: Down})
+		agree(t, p, before, Agreement{ID: IDOf(check, all[0]), Verdict: Up})
+		time.Sleep(check.HoldDown / 2)
+		changed := *check
+		changed.Port = 81
+		after, _ := watch(t, p, targetsOf(&changed, all))
+		before.Close()
+		expectText(t, "the other probe agreed up", agree(t, p, after, Agreement{ID: IDOf(&changed, all[0]), Verdict: Up}), "down")
+		time.Sleep(check.HoldDown/2 + 5*time.Second)
+		expectText(t, "hold_down of the earlier probe is over", stateOf(t, after), "down")
+		time.Sleep(check.HoldDown / 2)
+		expectText(t, "after hold_down", stateOf(t, after), "up")
+	})
+}
+
+// Time in which the vantages agreed on nothing counts neither for confirm nor for hold_down.
+func TestUncertainTimeDoesNotCount(t *testing.T) {
+	vantage(t, func(t *testing.T, _ *world, p *Prober, _ *opinionBook) {
+		check, all := tcpCheck(), addrs(1)
+		check.Confirm, check.HoldDown = 10*time.Second, time.Minute
+		watched, _ := watch(t, p, targetsOf(check, all))
+		id := IDOf(check, all[0])
+		agree(t, p, watched, Agreement{ID: id, Verdict: Up})
+		agree(t, p, watched, Agreement{ID: id, Verdict: Down})
+		agree(t, p, watched, Agreement{ID: id, Uncertain: true})
+		time.Sleep(2 * check.Confirm)
+		expectText(t, "down again, not confirmed", agree(t, p, watched, Agreement{ID: id, Verdict: Down}), "up")
+		time.Sleep(check.Confirm + time.Millisecond)
+		expectText(t, "down, confirmed", stateOf(t, watched), "down")
+		agree(t, p, watched, Agreement{ID: id, Verdict: Up})
+		agree(t, p, watched, Agreement{ID: id, Uncertain: true})
+		time.Sleep(2 * check.HoldDown)
+		expectText(t, "up again, in hold_down", agree(t, p, watched, Agreement{ID: id, Verdict: Up}), "down")
+		time.Sleep(check.HoldDown + 2*time.Second)
+		expectText(t, "after hold_down", stateOf(t, watched), "up")
+	})
+}
+
+func TestEachAgreementIsConfirmedInTime(t *testing.T) {
+	vantage(t, func(t *testing.T, w *world, p *Prober, _ *opinionBook) {
+		check, all := tcpCheck(), addrs(2)
+		check.Confirm = 1500 * time.Millisecond
+		for _, a := range all { // no result wakes the prober
+			w.become(a, hangs)
+		}
+		first, _ := watch(t, p, targetsOf(check, all[:1]))
+		second, _ := watch(t, p, targetsOf(check, all[1:]))
+		agreed := func(i int, v Verdict) Agreement { return Agreement{ID: IDOf(check, all[i]), Verdict: v} }
+		agree(t, p, first, agreed(0, Up))
+		agree(t, p, second, agreed(1, Up))
+		time.Sleep(100 * time.Millisecond)
+		agree(t, p, first, agreed(0, Down))
+		time.Sleep(200 * time.Millisecond)
+		agree(t, p, second, agreed(1, Down))
+		time.Sleep(check.Confirm + time.Millisecond)
+		expectText(t, "the first", stateOf(t, first), "down")
+		expectText(t, "the second", stateOf(t, second), "down")
+	})
+}
+
+// A vantage that starts again votes at once by what it found before, and one failed probe does not change its vote.
+func TestOpinionAfterRestartNeedsThreshold(t *testing.T) {
+	check, all := tcpCheck(), addrs(1)
+	for _, old := range []bool{false, true} { // the saved results are too old
+		synctest.Test(t, func(t *testing.T) {
+			w, book := newWorld(), &opinionBook{}
+			start := func(saved []SavedTarget) (*Prober, func()) {
+				p := NewProber(Options{Dial: w.dial, Logger: slog.New(slog.DiscardHandler), Opinions: book.add, Saved: saved})
+				ctx, stop := context.WithCancel(t.Context())
+				go p.Run(ctx)
+				return p, func() { stop(); <-p.stopped }
+			}
+			p, stop := start(nil)
+			watched, _ := watch(t, p, targetsOf(check, all))
+			time.Sleep(3 * check.Interval)
+			agree(t, p, watched, Agreement{ID: IDOf(check, all[0]), Verdict: Up})
+			saved := p.Save()
+			stop()
+			book.take()
+			want := "up (passed)"
+			if old {
+				time.Sleep(10 * check.Interval)
+				want = "unknown (no reason)"
+			}
+			w.become(all[0], refuses)
+			p, stop = start(saved)
+			defer func() { stop() }()
+			watch(t, p, targetsOf(check, all))
+			time.Sleep(11 * check.Interval / 10)
+			expectText(t, "opinions after one failure", book.take(), want)
+			time.Sleep(4 * check.Interval)
+			expectText(t, "opinions after fall failures", book.take(), "down (failed)")
+		})
+	}
+}
+
+// An agreement that comes after its target was dropped is not kept.
+func TestAgreementWithoutTargetIsNotKept(t *testing.T) {
+	vantage(t, func(t *testing.T, _ *world, p *Prober, _ *opinionBook) {
+		p.Agree([]Agreement{{ID: 7, Verdict: Up}})
+		kept := -1
+		p.call(func(o *scheduler) { kept = len(o.agreements) })
+		if kept != 0 {
+			t.Errorf("%d agreements kept, want none", kept)
+		}
+	})
+}

@@ -62,7 +62,7 @@ func (t verdictState) after(o probe.Outcome, now time.Time, c *config.Check) ver
 	}
 	gap := now.Sub(t.lastResultAt) > staleAfter(c) || !t.agreement.shared && !t.staleSince.IsZero()
 	t.results = t.results.add(o, now, t.provisional || t.last == probe.Passed && gap)
-	t.opinion = t.opinion.after(t.results, now, c)
+	t.opinion = t.opinion.after(t.results, t.verdict, now, c)
 	if !t.agreement.shared {
 		t.staleSince = time.Time{}
 	}

@@ -87,6 +87,7 @@ func (o *scheduler) entry(id identity, c *preparedCheck, now time.Time) *targetS
 		return e
 	}
 	e := &targetState{identity: id, prepared: c, settled: c.check.Type == config.Push, confirmsFirst: o.confirmsFirst.Load(), usedAt: now}
+	o.identify(e)
 	o.carryOver(e, now)
 	o.entries[id] = e
 	o.share(e, now)
