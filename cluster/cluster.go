@@ -191,7 +191,7 @@ func (n *Node) publish(ctx context.Context, records []observation.Record) {
 	n.published++
 }
 
-// digestsLocked returns the digests of the probes that all nodes decide alike, and of the last decisions about them.
+// digestsLocked returns the digests of the probes that all nodes decide equally, and of the last decisions about them.
 func (n *Node) digestsLocked() digests {
 	if n.digests != nil {
 		return *n.digests

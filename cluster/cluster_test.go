@@ -423,7 +423,7 @@ func TestDisagreementIsReported(t *testing.T) {
 		lax.Quorum.Preset = config.AnyUpPreset
 		w.members["a1"].Opinion(health.Opinion{ID: health.IDOf(check, target), Target: health.Target{Check: &lax, Addr: target}, Verdict: health.Up})
 		w.want(30*time.Second, target, "+--")
-		if n := w.members["b1"].Status().Disagreements; n != 1 || !w.members["b1"].reported("a1: it decides otherwise") {
+		if n := w.members["b1"].Status().Disagreements; n != 1 || !w.members["b1"].reported("a1: it has other results") {
 			t.Errorf("%d disagreements: %q", n, w.members["b1"].reports)
 		}
 		if n := w.members["c1"].Status().Disagreements; n != 1 {

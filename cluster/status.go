@@ -28,7 +28,7 @@ type VantageStatus struct {
 	Region    string        // empty: not known yet
 	Fresh     bool          // its opinions count
 	Skew      time.Duration // of its clock, at its last heartbeat
-	Disagrees bool          // it decides otherwise about the same probes
+	Disagrees bool          // it has other results for the same probes
 }
 
 // CheckStatus is what the vantages find of a target of this node, and what they decide.

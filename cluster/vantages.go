@@ -16,7 +16,7 @@ type vantageState struct {
 	region        string
 	fresh         bool
 	skewed        bool      // its clock differs by more than maxSkew
-	disagreeSince time.Time // since when it decides otherwise about the same probes; zero: it does not
+	disagreeSince time.Time // since when it has other results for the same probes; zero: it does not
 	disagrees     bool      // for long enough to be reported
 }
 
@@ -46,7 +46,7 @@ func (n *Node) updateVantagesLocked(now time.Time) (changed bool) {
 	return changed
 }
 
-// disagreementLocked returns since when v decides otherwise than this node about the same probes, and whether that is longer
+// disagreementLocked returns since when v has other results than this node for the same probes, and whether that is longer
 // than the time in which both hear of the same votes.
 func (n *Node) disagreementLocked(v *observation.Vantage, was vantageState, fresh bool, now time.Time) (since time.Time, reported bool) {
 	own := n.digestsLocked()
@@ -74,7 +74,7 @@ func (n *Node) reportVantage(name string, v *observation.Vantage, was, is vantag
 	}
 	if is.disagrees && !was.disagrees {
 		n.disagreements++
-		n.Report(slog.LevelError, name, "it decides otherwise about the same probes; compare the two nodes with meridian cluster status")
+		n.Report(slog.LevelError, name, "it has other results for the same probes; compare the status of the two nodes")
 	}
 }
 

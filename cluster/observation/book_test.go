@@ -210,3 +210,18 @@ func TestIdentityIsWrittenOnceAndRead(t *testing.T) {
 		t.Error("a file without a key was read")
 	}
 }
+
+// A block that became empty and was not received is published again.
+func TestEmptiedBlockIsPublishedAgain(t *testing.T) {
+	book, out := NewBook("prod", trustOf("ams1")), outboxOf("ams1", now.UnixNano())
+	out.Set(Entry{ID: 7 << 56, Verdict: health.Up})
+	out.Set(Entry{ID: 9 << 56, Verdict: health.Up})
+	send(t, book, out.Take(Heartbeat{At: now}))
+	out.Remove(7 << 56)
+	out.Take(Heartbeat{At: now}) // lost
+	out.PublishAgain()
+	send(t, book, out.Take(Heartbeat{At: now}))
+	if _, ok := book.Vantages()["ams1"].Entry(7 << 56); ok || !book.Vantages()["ams1"].Complete {
+		t.Errorf("opinion that was removed: kept %v, complete %v", ok, book.Vantages()["ams1"].Complete)
+	}
+}

@@ -11,7 +11,7 @@ import (
 	"os"
 )
 
-// publicPrefix is the begin of a public key as text.
+// publicPrefix is the start of a public key as text.
 const publicPrefix = "ed25519:"
 
 // pemType is the PEM type of a private key (PKCS #8).

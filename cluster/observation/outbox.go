@@ -27,6 +27,7 @@ type Outbox struct {
 	sender  Sender // of the last message
 	blocks  [Blocks][]Entry
 	dirty   [Blocks]bool
+	sent    [Blocks]bool // they were taken in this boot
 }
 
 // NewOutbox returns an empty outbox. sender has the name, region and boot of this node.
@@ -39,7 +40,7 @@ func (o *Outbox) Boot() uint64 { return o.sender.Boot }
 
 // Restart begins a new boot, and makes the next Take return all blocks.
 func (o *Outbox) Restart(boot uint64) {
-	o.sender.Boot, o.sender.Seq = boot, 0
+	o.sender.Boot, o.sender.Seq, o.sent = boot, 0, [Blocks]bool{}
 	o.PublishAgain()
 }
 
@@ -73,10 +74,10 @@ func (o *Outbox) Remove(id health.ProbeID) {
 // Dirty reports whether there is something to publish beside a heartbeat.
 func (o *Outbox) Dirty() bool { return slices.Contains(o.dirty[:], true) }
 
-// PublishAgain makes the next Take return all blocks: what was published may be lost.
+// PublishAgain makes the next Take return all blocks, and those that are empty now: what was published may be lost.
 func (o *Outbox) PublishAgain() {
 	for number := range o.blocks {
-		o.dirty[number] = o.dirty[number] || len(o.blocks[number]) > 0
+		o.dirty[number] = o.dirty[number] || o.sent[number] || len(o.blocks[number]) > 0
 	}
 }
 
@@ -84,7 +85,7 @@ func (o *Outbox) PublishAgain() {
 func (o *Outbox) Take(h Heartbeat) (records []Record) {
 	for number := range o.blocks {
 		if o.dirty[number] {
-			o.dirty[number] = false
+			o.dirty[number], o.sent[number] = false, true
 			b := &Block{uint8(number), o.blocks[number]}
 			records = append(records, Record{fmt.Sprintf("%s%s/%02x", BlockKeys, o.sender.Vantage, number), o.sign(&Message{Block: b})})
 		}
