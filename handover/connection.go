@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 )
 
 // connection is a TCP connection that is passed, as the packet that its descriptor comes with.
@@ -69,10 +70,24 @@ func (p *Predecessor) Receive(adopt func(at netip.AddrPort, conn *net.TCPConn, r
 			_ = file.Close()
 			continue
 		}
-		conn, err := net.FileConn(file)
-		_ = file.Close()
-		if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
-			adopt(passed.at, tcp, passed.received)
+		if conn := connectionOf(file); conn != nil {
+			adopt(passed.at, conn, passed.received)
 		}
 	}
+}
+
+// connectionOf returns the TCP connection of a descriptor, which it closes; nil: it is of none, or of one that the
+// client has reset, which has no remote address any more.
+func connectionOf(file *os.File) *net.TCPConn {
+	conn, err := net.FileConn(file)
+	_ = file.Close()
+	if err != nil {
+		return nil
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok || tcp.RemoteAddr() == nil {
+		_ = conn.Close() // no query can be lost with it
+		return nil
+	}
+	return tcp
 }

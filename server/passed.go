@@ -26,12 +26,13 @@ func (c *stream) passOn(at netip.AddrPort) {
 }
 
 // Adopt serves a connection that another process has passed. It is closed if this server does not listen at its
-// address.
+// address, or if its client has reset it.
 func (s *Server) Adopt(at netip.AddrPort, conn *net.TCPConn, received []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	reset := conn.RemoteAddr() == nil // such a connection has no remote address any more
 	for _, l := range s.listeners {
-		if l.asked == at && l.started {
+		if l.asked == at && l.started && !reset {
 			c := newStream(s, conn)
 			c.in = append(c.in, received...)
 			l.tcp.serve(c)
