@@ -90,7 +90,6 @@ func clientNetwork(source netip.Addr) netip.Addr {
 // run reads and answers until the client closes, is idle or does not read. Queries may be
 // pipelined (RFC 7766 6.2.1.1); the answers to queries that arrive together are written together.
 func (c *stream) run() {
-	defer func() { c.server.tcpBuffers.put(c.in) }()
 	for c.receive() {
 		if !c.answer() {
 			return

@@ -158,6 +158,7 @@ func (t *tcpListener) serve(c *stream) {
 		if c.waits {
 			c.passOn(t.asked)
 		}
+		t.server.tcpBuffers.put(c.in)
 		_ = conn.Close()
 		t.conns.remove(c)
 		t.server.Count(answer.TcpClosed, 1)
