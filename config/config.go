@@ -435,6 +435,7 @@ type Zone struct {
 
 	DNSSEC         string // policy of Config.DNSSEC.Policies, or Unsigned; empty: presigned if File has signatures, else unsigned
 	Family         Family // default: that of the policy; without a policy strict
+	FamilyPos      Pos    // of the zone's own; zero: none
 	Variety        int    // most different sets of several addresses, for each name, family and region; default: that of the policy; 0: no limit
 	ExtraDNSKEYs   string // path of a master file with DNSKEY records of other signers; empty: none
 	ExtraDNSKEYPos Pos

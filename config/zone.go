@@ -67,6 +67,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	if extra := yamldoc.Child(n, "extra_dnskeys"); extra != nil && (z.DNSSEC == "" || z.DNSSEC == Unsigned) {
 		d.errorf(extra, "the zone is not signed here", "write dnssec: default, or leave extra_dnskeys out")
 	}
+	d.noteAnswerSettings(n, z)
 	if yamldoc.Child(n, "file") == nil {
 		const origin = "SOA and NS are made from nameservers and contact, or come from file"
 		d.required(n, "nameservers", origin)
@@ -78,6 +79,16 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 	}
 	if nameservers != nil {
 		d.nameservers(nameservers, z, balanced)
+	}
+}
+
+// noteAnswerSettings keeps the position of family, and warns of variety in a zone that is not signed here.
+func (d *decoder) noteAnswerSettings(n *yaml.Node, z *Zone) {
+	if family := yamldoc.Child(n, "family"); family != nil {
+		z.FamilyPos = posOf(family)
+	}
+	if variety := yamldoc.Child(n, "variety"); variety != nil && (z.DNSSEC == "" || z.DNSSEC == Unsigned) {
+		d.warn(variety, "no effect: the zone is not signed here", "write dnssec: default, or leave variety out")
 	}
 }
 

@@ -94,6 +94,7 @@ func TestExplainReportsReasonForEmptyAnswer(t *testing.T) {
 		{"nothing.example.com.", dns.TypeA, "nothing.example.com. does not exist, nor any name below it"},
 		{"dangle.example.com.", dns.TypeA, "nothing.example.com. does not exist, nor any name below it"},
 		{"a.sub.example.com.", dns.TypeA, "a.sub.example.com. is delegated to other servers"},
+		{"example.org.", dns.TypeRRSIG, "no zone of the configuration contains example.org."},
 		{"example.org.", dns.TypeA, "no zone of the configuration contains example.org."},
 		{"www.example.com.", dns.TypeAXFR, "type AXFR is not answered"},
 	} {

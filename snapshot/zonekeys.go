@@ -5,6 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/dnssec/keys"
 	"meridian/zones"
 )
@@ -51,4 +52,14 @@ func (s *Signing) zoneKeys(i int, now time.Time) (z ZoneKeys, ok bool) {
 		z.Expires = at
 	}
 	return z, true
+}
+
+// Presigned reports whether the file of a zone of a configuration has signatures that are served. It returns false if
+// the zones have errors.
+func Presigned(cfg *config.Config, zone int) bool {
+	if cfg.Zones[zone].File == "" {
+		return false
+	}
+	data, _ := zones.Compile(cfg)
+	return data != nil && data.Presigned(zones.ZoneID(zone)) != nil
 }

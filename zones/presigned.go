@@ -93,12 +93,18 @@ func (c *compiler) checkPresigned(now time.Time) {
 	for i, p := range c.s.presigned {
 		if z := ZoneID(i); p != nil && !c.hasErrors[z] {
 			c.checkNoPools(z)
+			c.warnFamily(z)
 			c.checkExpiry(z, p, now)
 			p.Hashes = c.hashes(z)
-			if _, at, ok := c.setOf(c.s.zones[z].apex, dns.TypeSOA); ok && p.Hashes == nil && !c.has(c.s.zones[z].apex, dns.TypeNSEC) {
-				c.warnf(at, "sign the zone with one", "zone %s has signatures, and no NSEC or NSEC3 record at its apex: resolvers refuse negative answers", c.quoted(c.s.zones[z].apex))
-			}
+			c.checkSigned(z, p.Hashes)
 		}
+	}
+}
+
+// warnFamily warns of a setting that has no effect without pools.
+func (c *compiler) warnFamily(z ZoneID) {
+	if zone := &c.cfg.Zones[z]; zone.FamilyPos != (config.Pos{}) {
+		c.AddWarnings(c.cfg.ErrorAt(zone.FamilyPos, zonePath(zone.Name)+".family", "no effect: the zone has signatures in its file, so it has no pools", "remove it"))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"meridian/config"
 	"meridian/dnsname"
 	"meridian/dnssec/keys"
+	"meridian/snapshot"
 )
 
 // keysHelp is the text of --help of meridian keys.
@@ -102,6 +103,9 @@ func (o *keysOptions) zone(name string, stderr io.Writer) (*signedZone, error) {
 		}
 		if policy := cfg.DNSSECPolicy(z); policy != nil {
 			return &signedZone{z, cfg.DNSSEC.Keys, policy}, nil
+		}
+		if snapshot.Presigned(cfg, i) {
+			return nil, fmt.Errorf("zone %s is presigned: its file has the signatures, and its keys are with the program that made them", wanted)
 		}
 		return nil, fmt.Errorf("zone %s is not signed; write dnssec: default in it", wanted)
 	}

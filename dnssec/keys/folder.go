@@ -154,6 +154,9 @@ func (f *Folder) read(base string, endings map[string]bool, zone dnsname.Name) (
 
 // fits checks that the name of the file is that of the key in it.
 func (k *Key) fits(base string, zone dnsname.Name) error {
+	if k.Zone != zone && !strings.HasPrefix(strings.ToLower(base), "k"+encodeName(zone)+"+") {
+		return fmt.Errorf("a key of zone %s, not of %s", k.Zone, zone)
+	}
 	if k.Zone != zone {
 		return fmt.Errorf("a key of zone %s, and the name of the file says %s", k.Zone, zone)
 	}

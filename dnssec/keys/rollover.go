@@ -27,6 +27,12 @@ func (p *planner) startSEP() error {
 	if p.Policy.CDS == config.CDSDelete || !due && p.Roll != KSK || !old.Published(p.Now) {
 		return nil
 	}
+	_, err := p.add(true, p.doubleSignature(old), "replaces key "+tagText(old))
+	return err
+}
+
+// doubleSignature returns the times of the successor of a KSK or CSK, and ends the signatures of an old CSK.
+func (p *planner) doubleSignature(old *Key) Times {
 	begin := p.after(old)
 	ready := begin.Add(p.lead())
 	times := Times{Publish: begin, Activate: begin, SyncPublish: ready}
@@ -37,8 +43,7 @@ func (p *planner) startSEP() error {
 		times.Activate = ready
 		p.set(old, &old.Inactive, ready)
 	}
-	_, err := p.add(true, times, "replaces key "+tagText(old))
-	return err
+	return times
 }
 
 // after returns when the successor of a key is published: now, but later than the key, which makes it the newest.

@@ -14,6 +14,7 @@ import (
 // there is an answer:
 //
 //	rcode            found                            reason
+//	REFUSED          a zone, RRSIG                    the type is not answered
 //	REFUSED          no zone                          no zone contains the name
 //	NXDOMAIN         no such name                     the name does not exist
 //	any other error  -                                the type is not answered
@@ -24,6 +25,8 @@ import (
 //	NOERROR          a name without such records      it has other records or none of its own
 func (q *question) explainEmpty(name dnsname.Name) string {
 	switch {
+	case q.qtype == dns.TypeRRSIG && q.msg.Rcode == dns.RcodeRefused && q.serving.zones.Lookup(name.Wire(), q.qtype).Kind != zones.Refused:
+		return "questions for RRSIG are refused (RFC 8482): signatures come with the records that they sign, in answers to questions with DO"
 	case q.msg.Rcode == dns.RcodeRefused && !metaType(q.qtype):
 		return fmt.Sprintf("no zone of the configuration contains %s", name)
 	case q.msg.Rcode == dns.RcodeNameError:
