@@ -21,6 +21,7 @@ func (e *Engine) ratesFor(c *config.Server) *limit.Rates {
 	if rate.Workers == 0 {
 		rate.Workers = runtime.NumCPU() // not GOMAXPROCS, which is different during a reload
 	}
+	rate.Workers *= max(1, len(c.Listen)) // each address has its own
 	if before := e.current.Load(); before != nil && e.rate == rate {
 		return before.rates
 	}
@@ -57,8 +58,9 @@ func (r *Responder) overLimit(source netip.Addr) bool {
 // hotOverLimit is overLimit for a source that may ask much.
 func (r *Responder) hotOverLimit(source netip.Addr) bool {
 	s, now := r.at.active, r.engine.clock()
+	r.sketch.Advance(now)
 	switch {
-	case !r.sketch.Hot(now), r.query.edns.proved, r.postponed != nil:
+	case r.query.edns.proved, r.postponed != nil:
 		return false
 	case s.exempt != nil && s.exempt.Contains(source), s.rates.Allow(source, now):
 		return false

@@ -99,6 +99,37 @@ func TestRateLimitEnds(t *testing.T) {
 	}
 }
 
+// TestWorkersShareTheRate floods all workers from one source, and checks the bound of the documentation: a quarter more than
+// the rate.
+func TestWorkersShareTheRate(t *testing.T) {
+	packet, source := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)), netip.MustParseAddr(cookieClient)
+	const step, seconds = 20 * time.Millisecond, 2
+	for _, c := range []struct {
+		rate, workers int
+		listen        string
+	}{{20, 8, `"127.0.0.1:0"`}, {20, 1, `"127.0.0.1:0"`}, {400, 8, `"127.0.0.1:0"`}, {2000, 4, `"127.0.0.1:0", "[::1]:0"`}} {
+		p := newPaths(answertest.World(t, "workers: 1", fmt.Sprintf("workers: %d, rate_limit: {rate: %d, instant: 100}", c.workers, c.rate), `"127.0.0.1:0"]`, c.listen+"]"))
+		engine := p.wire.engine
+		responders := make([]*Responder, c.workers*len(engine.Settings().Listen))
+		for i := range responders {
+			responders[i] = engine.Responder()
+		}
+		for range seconds * int(time.Second/step) {
+			for _, r := range responders {
+				for range 3 + c.rate/100 {
+					r.Respond(nil, packet, source, false)
+				}
+			}
+			p.time = p.time.Add(step)
+		}
+		counted := engine.Counters()
+		whole, least := counted.Queries-counted.RateTruncated, uint64(c.rate*seconds)
+		if most := least*5/4 + 100 + 1; whole < least || whole > most {
+			t.Errorf("rate %d, %d workers: %d answers of %d in %d s, want %d to %d", c.rate, len(responders), whole, counted.Queries, seconds, least, most)
+		}
+	}
+}
+
 // TestRateIsCounted checks that each action is counted, and that without a limit nothing is.
 func TestRateIsCounted(t *testing.T) {
 	www := answertest.Ask("www.example.com.", dns.TypeA)

@@ -13,7 +13,14 @@ import (
 type Rate struct {
 	PerSecond int // answers to the longest prefix
 	Instant   int // answers to it at once
-	Workers   int // goroutines that share the limit
+	Workers   int // goroutines that share the limit, each with a Sketch
+}
+
+// hot returns the number of queries of a network that a Sketch leaves uncounted in a window: all workers together leave at
+// most a quarter of the rate uncounted in a second. It is 0 for a low rate, so that all queries are counted.
+func (r Rate) hot() uint32 {
+	const windows = int(time.Second/window) + 1 // that a second can overlap
+	return uint32(r.PerSecond / 4 / windows / max(1, r.Workers))
 }
 
 // level is a prefix length with its limit, as a multiple of the limit of the longest prefix.
@@ -47,7 +54,7 @@ type Rates struct {
 	intervals [2][levelCount]uint64 // by family, in units
 	burst     uint64                // in units
 	most      uint64                // no time is further ahead, in units; an entry that seems to be is long past
-	hot       uint32                // queries in a window of a Sketch that make a source hot
+	hot       uint32                // queries in a window of a Sketch beyond which a source is hot
 	sets      []set
 	limited   atomic.Uint64 // the Network of the last source over its limit; 0: none
 }
@@ -65,7 +72,7 @@ func NewRates(rate Rate) *Rates {
 	}
 	r.burst = second * uint64(rate.Instant) / uint64(rate.PerSecond)
 	r.most = 2*r.burst + r.intervals[0][0]
-	r.hot = uint32(max(1, rate.PerSecond/int(time.Second/window)/4/max(1, rate.Workers)))
+	r.hot = rate.hot()
 	return r
 }
 

@@ -141,32 +141,44 @@ func TestRatesOutliveTheirClock(t *testing.T) {
 	}
 }
 
-// TestSketchNeverMissesHotSource checks that a source that asks more than its part of the rate in a window is found, and
-// one that asks less is not found if it is alone.
+// TestSketchNeverMissesHotSource checks that a source that asks more than its part of the rate in a window is found, also
+// by the query that begins the next window, and that one that asks less is not found if it is alone.
 func TestSketchNeverMissesHotSource(t *testing.T) {
 	r, s := NewRates(Rate{PerSecond: 1000, Instant: 1, Workers: 1}), NewSketch()
 	now := time.Now()
 	ask := func(source string, times int) (hot int) {
 		for range times {
-			if s.Count(Network(netip.MustParseAddr(source)), r) && s.Hot(now) {
+			if s.Count(Network(netip.MustParseAddr(source)), r) {
+				s.Advance(now)
 				hot++
 			}
 		}
 		return hot
 	}
-	s.Hot(now) // begins the window
-	if hot := ask("192.0.2.1", 25); hot != 0 {
-		t.Errorf("%d of 25 queries are hot", hot)
+	s.Advance(now) // begins the window
+	if hot := ask("192.0.2.1", 22); hot != 0 {
+		t.Errorf("%d of 22 queries are hot", hot)
 	}
 	if hot := ask("192.0.2.200", 10); hot != 10 {
 		t.Errorf("%d of 10 more queries of the network are hot", hot)
 	}
-	if hot := ask("2001:db8::1", 35); hot != 10 && hot != 35 { // 35: it shares the counter
-		t.Errorf("%d of 35 queries are hot", hot)
+	if hot := ask("2001:db8::1", 32); hot != 10 && hot != 32 { // 32: it shares the counter
+		t.Errorf("%d of 32 queries are hot", hot)
 	}
 	now = now.Add(window)
-	if hot := ask("192.0.2.1", 25); hot != 0 {
-		t.Errorf("in the next window, %d of 25 queries are hot", hot)
+	if hot := ask("192.0.2.1", 23); hot != 1 {
+		t.Errorf("%d of 23 queries that begin the next window are hot, want the first one", hot)
+	}
+}
+
+func TestSketchCountsAllAtLowRates(t *testing.T) {
+	for _, c := range []struct {
+		rate, workers int
+		hot           uint32
+	}{{1, 1, 0}, {43, 1, 0}, {44, 1, 1}, {20, 8, 0}, {351, 8, 0}, {1000, 0, 22}, {1000, 8, 2}, {100_000, 4, 568}} {
+		if hot := (Rate{PerSecond: c.rate, Workers: c.workers}).hot(); hot != c.hot {
+			t.Errorf("rate %d, %d workers: %d queries of a window are not counted, want %d", c.rate, c.workers, hot, c.hot)
+		}
 	}
 }
 

@@ -29,21 +29,20 @@ func NewSketch() *Sketch {
 	return &Sketch{secret: maphash.Comparable(maphash.MakeSeed(), 0) | 1}
 }
 
-// Count counts a query, and reports whether its source may be hot. It is small enough to be inlined, and reads no clock.
+// Count counts a query, and reports whether its source may be hot: then Advance is to be called, and Rates decides. It is
+// small enough to be inlined, and reads no clock.
 func (s *Sketch) Count(network uint64, r *Rates) bool {
 	count := &s.counts[network*s.secret>>(64-sketchBits)]
 	*count++
 	return *count > r.hot
 }
 
-// Hot reports whether the source of the last query is hot at now: the counts are of one window.
-func (s *Sketch) Hot(now time.Time) bool {
-	if now.Sub(s.begun) < window {
-		return true
+// Advance begins a new window at now if the current one has ended.
+func (s *Sketch) Advance(now time.Time) {
+	if now.Sub(s.begun) >= window {
+		clear(s.counts[:])
+		s.begun = now
 	}
-	clear(s.counts[:])
-	s.begun = now
-	return false
 }
 
 // networkIPv6 marks the number of an IPv6 network.
