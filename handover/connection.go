@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 )
 
 // connection is a TCP connection that is passed, as the packet that its descriptor comes with.
@@ -39,8 +40,9 @@ func decodeConnection(packet []byte) (c connection, err error) {
 	return c, nil
 }
 
-// Pass passes a TCP connection, with what was received and not answered. The caller still closes its own descriptor.
-func (s *Successor) Pass(at netip.AddrPort, conn *net.TCPConn, received []byte) error {
+// Pass passes a TCP connection, with what was received and not answered. It fails at the deadline, which is the same for
+// all connections, if the successor does not receive it. The caller still closes its own descriptor.
+func (s *Successor) Pass(at netip.AddrPort, conn *net.TCPConn, received []byte, deadline time.Time) error {
 	packet, err := (&connection{at, received}).encode()
 	if err != nil {
 		return err
@@ -50,6 +52,9 @@ func (s *Successor) Pass(at netip.AddrPort, conn *net.TCPConn, received []byte) 
 		return err
 	}
 	defer file.Close()
+	if err := s.connections.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
 	return sendDescriptor(s.connections, packet, file)
 }
 

@@ -146,7 +146,7 @@ func TestSuccessorGetsSocketsStateAndConnections(t *testing.T) {
 	}
 	client, server := tcpPair(t)
 	at := netip.MustParseAddrPort("[::1]:53")
-	if err := s.Pass(at, server, []byte("part")); err != nil {
+	if err := s.Pass(at, server, []byte("part"), time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	server.Close() // the successor has it
@@ -199,6 +199,22 @@ func TestWaitingForSuccessorEndsWithContext(t *testing.T) {
 		t.Error(err)
 	}
 	s.Kill() // returns: the process has ended
+}
+
+// TestPassingConnectionsEndsAtTheDeadline passes connections to a successor that receives none, until its channel is full.
+func TestPassingConnectionsEndsAtTheDeadline(t *testing.T) {
+	s := start(t, "hangs", nil)
+	_, server := tcpPair(t)
+	deadline, received := time.Now().Add(100*time.Millisecond), make([]byte, maxReceived)
+	for range 1000 {
+		if err := s.Pass(anyPort, server, received, deadline); err != nil {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	t.Error("1000 connections are passed, and none is received")
 }
 
 func TestWithoutPredecessorNothingIsInherited(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
 
 	"meridian/server/answer/answertest"
 )
@@ -104,6 +105,22 @@ func echoWaiting(t *testing.T, conn *net.UDPConn) (count int) {
 	return count
 }
 
+// pathDiscovery returns how a socket discovers the MTU of paths, which decides on fragments.
+func pathDiscovery(t *testing.T, conn *net.UDPConn) (how int) {
+	t.Helper()
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = setOptions(raw, func(fd int) (err error) {
+			how, err = unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return how
+}
+
 func TestInheritedSocketsGetTheWorkersOfTheConfiguration(t *testing.T) {
 	for _, c := range []struct{ missing, surplus, want int }{{0, 0, 1}, {2, 0, 3}, {0, 2, 1}} {
 		snapshot := answertest.World(t)
@@ -116,6 +133,11 @@ func TestInheritedSocketsGetTheWorkersOfTheConfiguration(t *testing.T) {
 		s.mu.Lock()
 		if got := len(l.udp); got != c.want || len(l.surplus) != 0 {
 			t.Errorf("%d missing, %d surplus: %d workers, want %d", c.missing, c.surplus, got, c.want)
+		}
+		for i, w := range l.udp {
+			if got := pathDiscovery(t, w.conn); got != unix.IP_PMTUDISC_PROBE {
+				t.Errorf("%d missing: socket %d has IP_MTU_DISCOVER %d, want %d", c.missing, i, got, unix.IP_PMTUDISC_PROBE)
+			}
 		}
 		s.mu.Unlock()
 		conn := dial(t, "udp", s.Addrs()[0])
@@ -130,9 +152,12 @@ func TestConnectionsArePassedBetweenTwoQueries(t *testing.T) {
 	from, to := listen(t, answertest.World(t), false, "127.0.0.1:0"), serve(t, answertest.World(t), false, "127.0.0.1:0")
 	<-to.Serving()
 	var passing sync.WaitGroup
-	from.PassConnections(func(at netip.AddrPort, conn *net.TCPConn, received []byte) error {
+	from.PassConnections(func(at netip.AddrPort, conn *net.TCPConn, received []byte, deadline time.Time) error {
 		if want := netip.MustParseAddrPort("127.0.0.1:0"); at != want {
 			t.Errorf("accepted at %s, want %s", at, want)
+		}
+		if now := time.Now(); deadline.IsZero() || deadline.After(now.Add(drainTime)) {
+			t.Errorf("deadline %v at %v, want the end of draining", deadline, now)
 		}
 		file, err := conn.File()
 		if err != nil {

@@ -3,15 +3,16 @@ package server
 import (
 	"net"
 	"net/netip"
+	"time"
 )
 
-// passFunc passes a TCP connection to another process: the address that it was accepted at, as configured, and what
-// was received and not answered.
-type passFunc func(at netip.AddrPort, conn *net.TCPConn, received []byte) error
+// passFunc passes a TCP connection to another process, or fails at the deadline: the address that it was accepted at,
+// as configured, and what was received and not answered.
+type passFunc func(at netip.AddrPort, conn *net.TCPConn, received []byte, deadline time.Time) error
 
 // PassConnections makes the server pass its TCP connections to another process when it stops, each between two queries.
 // So a client does not notice the change.
-func (s *Server) PassConnections(pass func(at netip.AddrPort, conn *net.TCPConn, received []byte) error) {
+func (s *Server) PassConnections(pass func(at netip.AddrPort, conn *net.TCPConn, received []byte, deadline time.Time) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pass = pass
@@ -21,7 +22,7 @@ func (s *Server) PassConnections(pass func(at netip.AddrPort, conn *net.TCPConn,
 // again.
 func (c *stream) passOn(at netip.AddrPort) {
 	if e := c.ending.Load(); e != nil && e.pass != nil {
-		_ = e.pass(at, c.conn, c.in) // the other process has ended
+		_ = e.pass(at, c.conn, c.in, e.at) // the other process has ended, or does not receive
 	}
 }
 

@@ -155,6 +155,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	go s.rehearse(ctx)
 	s.startLocked()
+	s.fragmentLocked(answer.UdpSize(s.Settings())) // also on the sockets of added workers
 	close(s.serving)
 	s.mu.Unlock()
 
