@@ -28,9 +28,11 @@ func (r *Responder) unixTime() int64 {
 	return r.now
 }
 
-// badCookie answers BADCOOKIE with a cookie for the next query (RFC 7873 5.2.3).
+// badCookie answers BADCOOKIE with a cookie for the next query (RFC 7873 5.2.3). It leaves out NSID: the source may be
+// forged.
 func (r *Responder) badCookie(out []byte) []byte {
 	var a reply
+	r.query.edns.nsid = false
 	a.begin(r.at.active, out, &r.query, false)
 	a.rcode, a.extended = dns.RcodeBadCookie&0xf, dns.RcodeBadCookie>>4
 	r.count(dns.RcodeBadCookie, false)

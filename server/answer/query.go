@@ -72,8 +72,12 @@ func (q *query) opcode() int { return int(q.packet[2]&opcodeMask) >> 3 }
 // fastPathEligible reports whether the fast path may answer: an ordinary question of class IN for
 // a data type.
 func (q *query) fastPathEligible() bool {
-	return q.class == dns.ClassINET && !metaType(q.qtype) && q.packet[2]&opcodeMask == 0 &&
-		q.edns.version == 0 && q.tsig == 0
+	return q.class == dns.ClassINET && !metaType(q.qtype) && q.plain()
+}
+
+// plain reports whether the message is a QUERY of a known EDNS version without a signature.
+func (q *query) plain() bool {
+	return q.packet[2]&opcodeMask == 0 && q.edns.version == 0 && q.tsig == 0
 }
 
 // metaType reports whether t is not a data type (RFC 6895 3.1); 0 is reserved.

@@ -74,14 +74,15 @@ func (r *Responder) hotOverLimit(source netip.Addr) bool {
 // limitedAnswer answers a query over the limit:
 //
 //	query                                  answer
-//	malformed, or not the slip-th one      none
+//	malformed, no plain QUERY, or signed   none
+//	not the slip-th one                    none
 //	with a cookie that is not valid        BADCOOKIE with a valid one
 //	any other                              TC: the client repeats the query over TCP
 func (r *Responder) limitedAnswer(out []byte, sound bool) []byte {
 	slip := r.at.active.config.RateLimit.Slip
 	r.over++
 	switch {
-	case !sound || slip == 0 || r.over%slip != 0:
+	case !sound || !r.query.plain() || slip == 0 || r.over%slip != 0:
 		r.counts.add(uint32(rateDropped))
 		r.countQuery(noAnswer)
 		return out
@@ -90,10 +91,10 @@ func (r *Responder) limitedAnswer(out []byte, sound bool) []byte {
 		return r.badCookie(out)
 	}
 	r.counts.add(uint32(rateTruncated))
+	r.query.edns.nsid, r.query.edns.echo = false, false // the answer is not larger than the query
 	var a reply
 	a.begin(r.at.active, out, &r.query, false)
 	a.spills = true
-	r.query.edns.echo = false
 	r.count(int(a.rcode), true)
 	return a.finish(r.at.active, &r.query)
 }

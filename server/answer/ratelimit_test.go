@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"meridian/server/answer/answertest"
+	"meridian/server/limit"
 )
 
 // limited returns paths of a server with a limit of 10 answers a second, 20 at once.
@@ -47,6 +48,10 @@ func TestRateLimit(t *testing.T) {
 	www := answertest.Ask("www.example.com.", dns.TypeA)
 	malformed := answertest.Ask("www.example.com.", dns.TypeA)
 	malformed.Question = append(malformed.Question, malformed.Question[0])
+	notify, version, signed, nsid := www.Copy(), answertest.WithOptions(www.Copy()), www.Copy(), answertest.WithOptions(www.Copy(), answertest.RawOption(dns.EDNS0NSID))
+	notify.Opcode = dns.OpcodeNotify
+	version.IsEdns0().SetVersion(1)
+	signed.SetTsig("key.example.", dns.HmacSHA256, 300, time.Now().Unix())
 	for _, c := range []struct {
 		name, more, source string
 		query              *dns.Msg
@@ -59,6 +64,10 @@ func TestRateLimit(t *testing.T) {
 		{"dropped", ", slip: 0", "198.51.100.7", www, false, "0 0 0 100"},
 		{"with a client cookie", "", "198.51.100.7", withCookie("www.example.com.", dns.TypeA, []byte("12345678")), false, "0 0 100 0"},
 		{"malformed", "", "198.51.100.7", malformed, false, "0 0 0 100"},
+		{"NOTIFY", "", "198.51.100.7", notify, false, "0 0 0 100"},
+		{"unknown EDNS version", "", "198.51.100.7", version, false, "0 0 0 100"},
+		{"signed", "", "198.51.100.7", signed, false, "0 0 0 100"},
+		{"with NSID", "", "198.51.100.7", nsid, false, "0 100 0 0"},
 		{"another name", "", "198.51.100.7", answertest.Ask("www.example.org.", dns.TypeA), false, "0 100 0 0"},
 		{"by TCP", "", "198.51.100.7", www, true, "100 0 0 0"},
 		{"exempt", ", exempt: [198.51.100.0/24]", "198.51.100.7", www, false, "100 0 0 0"},
@@ -73,6 +82,24 @@ func TestRateLimit(t *testing.T) {
 				t.Errorf("whole, TC, BADCOOKIE and none: %s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// TestBadCookieIsLimited floods a server that requires cookies with client cookies from a forged source: BADCOOKIE counts
+// against the limit, and has only the cookie that the query has not.
+func TestBadCookieIsLimited(t *testing.T) {
+	p := limited(t, ", slip: 4}, cookies: {require: true")
+	query := withCookie("www.example.com.", dns.TypeA, []byte("12345678"))
+	query.IsEdns0().Option = append(query.IsEdns0().Option, answertest.RawOption(dns.EDNS0NSID))
+	if out := p.wire.Respond(nil, answertest.Packed(t, query), netip.MustParseAddr(cookieClient), false); len(out) != query.Len()+limit.CookieSize-limit.ClientCookieSize-optionHead {
+		t.Errorf("an answer of %d octets to a query of %d", len(out), query.Len())
+	}
+	flood(t, p.wire, 30, query, cookieClient, false)
+	if whole, tc, badCookie, none := flood(t, p.wire, 100, query, cookieClient, false); badCookie != 25 || none != 75 {
+		t.Errorf("whole %d, TC %d, BADCOOKIE %d, none %d; want 25 BADCOOKIE, 75 none", whole, tc, badCookie, none)
+	}
+	if whole, _, _, _ := flood(t, p.wire, 10, query, "192.0.2.7", true); whole != 10 {
+		t.Errorf("over TCP, %d answers of 10", whole)
 	}
 }
 

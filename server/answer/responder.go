@@ -191,11 +191,12 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 		r.counts.add(uint32(clientSubnets))
 		r.query.edns.echo = r.at.active.config.ECS
 	}
-	if r.query.edns.cookie != nil && !r.checkCookie(source, sound, stream) {
-		return r.badCookie(out)
-	}
+	refused := r.query.edns.cookie != nil && !r.checkCookie(source, sound, stream)
 	if r.at.active.rates != nil && !stream && r.overLimit(source) && r.at.active.config.RateLimit.Limits() {
 		return r.limitedAnswer(out, sound)
+	}
+	if refused {
+		return r.badCookie(out)
 	}
 	if sound && r.query.fastPathEligible() && !r.slowOnly {
 		return r.fastPath(out, source, stream)
