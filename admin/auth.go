@@ -54,7 +54,7 @@ func (a *api) auth(next http.Handler) http.Handler {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			problem(w, http.StatusUnauthorized, "missing or wrong token", "send Authorization: Bearer with a token of admin.tokens or admin.token_file")
 		case !token.Role.may(r):
-			problem(w, http.StatusForbidden, fmt.Sprintf("%s is a viewer, and may change nothing", token.Name), "use a token of the role operator")
+			problem(w, http.StatusForbidden, fmt.Sprintf("%s is a viewer, and may change nothing", token.Name), "use a token of the role "+string(neededRole(r)))
 		default:
 			next.ServeHTTP(w, withUser(r, token.Name, token.Role))
 		}
@@ -70,7 +70,7 @@ func (a *api) asCertificate(w http.ResponseWriter, r *http.Request, name string,
 		}
 	}
 	if !role.may(r) {
-		problem(w, http.StatusForbidden, fmt.Sprintf("%s is a viewer, and may change nothing", name), "use a certificate or token of the role operator")
+		problem(w, http.StatusForbidden, fmt.Sprintf("%s is a viewer, and may change nothing", name), "use a certificate or token of the role "+string(neededRole(r)))
 		return
 	}
 	next.ServeHTTP(w, withUser(r, name, role))

@@ -95,6 +95,14 @@ func (role Role) may(r *http.Request) bool {
 	return role != Viewer || r.Method == http.MethodGet || r.Method == http.MethodHead
 }
 
+// neededRole returns the role that a request needs that changes something. See adminOnly.
+func neededRole(r *http.Request) Role {
+	if r.URL.Path == "/v1/upgrade" || strings.HasPrefix(r.URL.Path, "/v1/config") {
+		return Admin
+	}
+	return Operator
+}
+
 // crossOrigin reports whether a request comes from a web page of another origin. A browser sends
 // Origin with every request that can change something.
 func crossOrigin(r *http.Request) bool {

@@ -13,7 +13,12 @@ import (
 type UpgradeRequest struct {
 	// Timeout is the time in which the new process must answer queries; 0: control.DefaultUpgradeTimeout.
 	Timeout Duration `json:"timeout,omitzero"`
+	// OverrideGuardrail is the reason to upgrade against the guardrails; empty: they bind.
+	OverrideGuardrail string `json:"override_guardrail,omitempty"`
 }
+
+// keepsServing begins the reason of an upgrade that failed.
+const keepsServing = "the old process keeps serving: "
 
 // upgrade starts the program again and answers when the new process serves. That process has the state of this one, so
 // it records the change; a failed one is recorded here.
@@ -29,17 +34,22 @@ func (a *api) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(control.MaxUpgradeTimeout + time.Minute))
 	seen := &statusWriter{ResponseWriter: w, code: http.StatusOK}
+	auditGuardrail(seen, asked.OverrideGuardrail)
 	audit := seen.audit(r, "upgrade", "", "")
-	done, err := a.control.Upgrade(r.Context(), control.UpgradeRequest{Timeout: timeout, Audit: &audit})
+	done, err := a.control.Upgrade(r.Context(), control.UpgradeRequest{Timeout: timeout, OverrideGuardrail: asked.OverrideGuardrail, Audit: &audit})
 	var refused *control.RequestError
 	switch {
 	case err == nil:
 		answer(w, http.StatusOK, done)
 		return
-	case errors.As(err, &refused):
+	case errors.As(err, &refused) && !refused.Unavailable:
+		kept := *refused
+		kept.What = keepsServing + err.Error()
+		writeError(seen, &kept)
+	case refused != nil:
 		writeError(seen, refused)
 	default:
-		problem(seen, http.StatusConflict, "the old process keeps serving: "+err.Error(), "correct the cause, then try again")
+		problem(seen, http.StatusConflict, keepsServing+err.Error(), "correct the cause, then try again")
 	}
 	a.control.RecordAudit(seen.audit(r, "upgrade", "", ""))
 }

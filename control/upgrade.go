@@ -11,8 +11,10 @@ import (
 
 // UpgradeRequest is an operator's request to replace this process by a new one. The zero value represents a signal.
 type UpgradeRequest struct {
-	Timeout time.Duration // for the new process; 0: DefaultUpgradeTimeout
-	Audit   *Audit        // the request of the API, which the new process records; nil: a signal
+	Timeout           time.Duration // for the new process; 0: DefaultUpgradeTimeout
+	OverrideGuardrail string        // the reason to upgrade against the guardrails; empty: they bind
+
+	Audit *Audit // the request of the API, which the new process records; nil: a signal
 
 	done chan<- UpgradeOutcome // has room for one; nil: no caller waits
 }
@@ -48,6 +50,9 @@ func (r *UpgradeRequest) Answer(outcome UpgradeOutcome) {
 // Upgrade starts the program again and lets it take over, as SIGUSR2 does. An error leaves this process serving. ctx
 // ends the waiting, not the upgrade.
 func (c *Control) Upgrade(ctx context.Context, request UpgradeRequest) (*Upgraded, error) {
+	if err := validReason(request.OverrideGuardrail); err != nil {
+		return nil, &RequestError{What: err.Error()}
+	}
 	done := make(chan UpgradeOutcome, 1)
 	request.done = done
 	select {
@@ -68,6 +73,9 @@ func (c *Control) Upgrades() <-chan UpgradeRequest { return c.upgrades }
 
 // ErrUpgrading is returned for a change while another process takes over.
 var ErrUpgrading = &RequestError{Unavailable: true, What: "the server is being upgraded, and changes nothing until that is done", Hint: "try again in a second"}
+
+// ErrStopping is returned for an upgrade that the end of the server interrupts.
+var ErrStopping = &RequestError{Unavailable: true, What: "the server is being stopped, and the upgrade was given up", Hint: "start the server again, which starts the new program"}
 
 // Suspend refuses changes from now on: they would be lost, because the new process gets the present state.
 func (c *Control) Suspend() {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -268,5 +269,9 @@ func (l *instance) refuseAtStart(snapshot *snapshot.Snapshot) error {
 	if !slices.Equal(m.Paths, absolute(l.LastGood.Paths)) {
 		return nil
 	}
-	return refuseRemoval(&control.Loaded{Zones: m.Zones, Names: m.Names, Bound: m.Balanced}, countLoaded(snapshot))
+	refused := refuseRemoval(&control.Loaded{Zones: m.Zones, Names: m.Names, Bound: m.Balanced}, countLoaded(snapshot))
+	if refused != nil && l.Predecessor != nil {
+		return fmt.Errorf("%w; meridian reload --allow-removal loads it all the same: do that first, then upgrade", refused)
+	}
+	return refused
 }

@@ -25,10 +25,13 @@ type latencySource struct {
 }
 
 // builder returns the builder for a reload, with the latency table that the pools use.
-func (l *instance) builder() snapshot.Builder {
+func (l *instance) builder() snapshot.Builder { return snapshot.WritingKeys(l.checkBuilder()) }
+
+// checkBuilder returns the same builder for a snapshot that will not serve: it writes no keys.
+func (l *instance) checkBuilder() snapshot.Builder {
 	l.swapMu.Lock()
 	defer l.swapMu.Unlock()
-	return snapshot.WritingKeys(snapshot.BuildInBackground(l.measured))
+	return snapshot.BuildInBackground(l.measured)
 }
 
 // firstRoundTrips returns the latency source of a loaded snapshot, and the snapshot that uses it.

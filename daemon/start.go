@@ -2,6 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"syscall"
 	"time"
 
 	"meridian/admin/listener"
@@ -46,6 +49,9 @@ func (l *instance) bindFirst(cfg *config.Config) error {
 	l.bindMu.Lock()
 	defer l.bindMu.Unlock()
 	if err := l.server.Bind(&cfg.Server); err != nil {
+		if l.Predecessor != nil && errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("%w; if the server itself has the address, as the wildcard or below it, reload first, then upgrade", err)
+		}
 		return err
 	}
 	l.bound = time.Now()

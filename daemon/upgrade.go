@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"meridian/config"
 	"meridian/control"
 	"meridian/control/state"
 	"meridian/handover"
@@ -94,11 +95,33 @@ func (l *instance) upgrade(ctx context.Context, u *upgrading, sockets []handover
 		return err
 	}
 	if u.loaded.Hash != l.currentGeneration().Hash {
-		if err := l.control.CheckFrozen(""); err != nil {
+		if err := l.checkGuardrails(ctx, u.request.OverrideGuardrail); err != nil {
 			return fmt.Errorf("the configuration has changed: %w", err)
 		}
 	}
 	return l.passState(ctx, u)
+}
+
+// checkGuardrails returns an error if the files of the configuration, which the new process serves, break a guardrail of
+// the one that serves. It loads them, as a reload does.
+func (l *instance) checkGuardrails(ctx context.Context, reason string) error {
+	if err := l.control.CheckFrozen(reason); err != nil {
+		return err
+	}
+	if reason != "" || l.served().Config.Guardrails == (config.Guardrails{}) {
+		return nil
+	}
+	_, err := buildSafely(ctx, l, func() (struct{}, error) {
+		loaded, err := l.Load(l.checkBuilder())
+		if err != nil {
+			return struct{}{}, &control.RequestError{
+				What: "this process cannot load it to check the guardrails: " + withFirst(err).Error(),
+				Hint: "meridian upgrade --override-guardrail REASON upgrades without the check",
+			}
+		}
+		return struct{}{}, errors.Join(l.control.CheckReload(loaded, reason), loaded.Close())
+	})
+	return err
 }
 
 // passState passes the state and waits until the new process answers queries. From the state on, this process changes
@@ -142,8 +165,10 @@ func (l *instance) suspend() (resume func()) {
 // finishUpgrade reports the outcome of an upgrade. It returns true if the new process answers queries.
 func (l *instance) finishUpgrade(ctx context.Context, u *upgrading) bool {
 	if u.err != nil {
-		if ctx.Err() == nil { // at shutdown the result is not needed
+		if ctx.Err() == nil {
 			l.control.RecordUpgradeFailure(l.Program, u.err)
+		} else { // the cause is the shutdown
+			u.err = control.ErrStopping
 		}
 		u.request.Answer(control.UpgradeOutcome{Err: u.err})
 		return false

@@ -24,7 +24,8 @@ states, overrides and events of the old one, and answers; then the old one ends.
 does the same.
 
 If the new process crashes, has an invalid configuration or does not answer queries within --timeout, the
-old one keeps serving, and upgrade prints the reason.
+old one keeps serving, and upgrade prints the reason. So it does if the configuration has changed and breaks
+a guardrail of the one that serves, or has fewer than half of its names: reload first, see meridian reload -h.
 
 Exit: 0; 1 if the old process keeps serving or there is no server.`
 
@@ -49,6 +50,7 @@ func (f *timeoutFlag) String() string { return time.Duration(*f).String() }
 func upgradeCommand() *cobra.Command {
 	c := servers{client: client{timeout: control.MaxUpgradeTimeout}}
 	var output outputFlag
+	var against string
 	timeout := timeoutFlag(control.DefaultUpgradeTimeout)
 	command := &cobra.Command{
 		Use:   "upgrade",
@@ -60,7 +62,7 @@ func upgradeCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error {
 			return c.each(command.OutOrStdout(), output, func(out io.Writer) error {
 				var done control.Upgraded
-				request := admin.UpgradeRequest{Timeout: admin.Duration(timeout)}
+				request := admin.UpgradeRequest{Timeout: admin.Duration(timeout), OverrideGuardrail: against}
 				if err := c.call(command.Context(), http.MethodPost, "/v1/upgrade", nil, request, &done); err != nil {
 					return err
 				}
@@ -75,6 +77,7 @@ func upgradeCommand() *cobra.Command {
 	}
 	addServersFlags(command, &c)
 	addOutputFlag(command, &output)
+	addGuardrailFlag(command, &against)
 	command.Flags().Var(&timeout, "timeout", "`TIME` in which the new process must answer queries")
 	return command
 }

@@ -160,11 +160,12 @@ func (u *upgradable) run(args ...string) (output string, ok bool) {
 }
 
 // upgrade runs an upgrade, which must succeed.
-func (u *upgradable) upgrade() {
+func (u *upgradable) upgrade(flags ...string) {
 	u.t.Helper()
-	out, ok := u.run("upgrade")
+	args := append([]string{"upgrade"}, flags...)
+	out, ok := u.run(args...)
 	for end := time.Now().Add(queryTimeout); !ok && strings.Contains(out, "being upgraded") && time.Now().Before(end); {
-		out, ok = u.run("upgrade") // the process of the last upgrade accepted the connection
+		out, ok = u.run(args...) // the process of the last upgrade accepted the connection
 	}
 	_, after, _ := strings.Cut(out, ": process ")
 	pid, _, _ := strings.Cut(after, " ")
@@ -270,6 +271,76 @@ func TestFailedUpgradeKeepsServing(t *testing.T) {
 	u.link(u.binary())
 	u.write(string(good))
 	u.upgrade()
+}
+
+// TestUpgradeObeysGuardrails checks that an upgrade serves no changed configuration that a reload refuses.
+func TestUpgradeObeysGuardrails(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ guardrails, refused string }{
+		{"{max_moved: 10%}", "the old process keeps serving: the configuration has changed: guardrail max_moved: 10%: the new configuration would move 100.0 % of the clients"},
+		{"{freeze: true}", "the old process keeps serving: the configuration has changed: guardrail freeze: true: a reload is a change"},
+	} {
+		t.Run(c.guardrails, func(t *testing.T) {
+			t.Parallel()
+			u := newUpgradable(t)
+			text := fmt.Sprintf(upgradableConfig, 1, "guardrails: "+c.guardrails)
+			u.write(text)
+			u.start(u.program, "serve", "-c", u.config)
+			u.upgrade() // nothing has changed
+			u.write(strings.NewReplacer("127.0.0.81", "127.0.0.91", "127.0.0.82", "127.0.0.92").Replace(text))
+			if out, ok := u.run("upgrade"); ok || !strings.Contains(out, c.refused) || !strings.Contains(out, "--override-guardrail REASON") {
+				t.Errorf("upgrade: %t, %s\nwant %s", ok, out, c.refused)
+			}
+			if got := u.answers(); !strings.HasPrefix(got, "127.0.0.8") {
+				t.Errorf("answers %s after a refused upgrade", got)
+			}
+			u.upgrade("--override-guardrail", "agreed")
+			if got := u.answers(); !strings.HasPrefix(got, "127.0.0.9") {
+				t.Errorf("answers %s after an upgrade against the guardrail", got)
+			}
+			if events, _ := u.run("events", "-o", "json"); !strings.Contains(events, "agreed") {
+				t.Errorf("no reason in the audit records:\n%s", events)
+			}
+		})
+	}
+}
+
+// TestUpgradeSaysToReloadFirst checks the hints for changes that a reload can make and an upgrade cannot.
+func TestUpgradeSaysToReloadFirst(t *testing.T) {
+	t.Parallel()
+	u := startUpgradable(t, true)
+	u.upgrade() // waits until the last good configuration is saved
+	good, err := os.ReadFile(u.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := netip.MustParseAddrPort(u.dns).Port()
+	for _, c := range []struct{ config, want string }{
+		{strings.Replace(string(good), "names: {www: {pool: web}}", "names: {}", 1), "meridian reload --allow-removal loads it all the same: do that first, then upgrade"},
+		{strings.Replace(string(good), `"127.0.0.1:0"]`, fmt.Sprintf(`"0.0.0.0:%d"]`, port), 1), "reload first, then upgrade"},
+	} {
+		u.write(c.config)
+		if out, ok := u.run("upgrade"); ok || !strings.Contains(out, c.want) || !strings.Contains(out, "the old process keeps serving: ") {
+			t.Errorf("upgrade: %t, %s\nwant %s", ok, out, c.want)
+		}
+	}
+}
+
+// TestShutdownEndsUpgrade checks that an upgrade that a shutdown interrupts does not report that the process keeps
+// serving.
+func TestShutdownEndsUpgrade(t *testing.T) {
+	t.Parallel()
+	u := startUpgradable(t, false)
+	u.script("exec sleep 600")
+	done := make(chan string)
+	go func() { out, _ := u.run("upgrade"); done <- out }()
+	u.log.await(t, `msg="upgrade started"`)
+	if err := syscall.Kill(u.pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if out := <-done; !strings.Contains(out, "the server is being stopped") || strings.Contains(out, "keeps serving") {
+		t.Errorf("printed %q", out)
+	}
 }
 
 // load asks steadily until it is stopped, each query once. A query without an answer fails the test.
