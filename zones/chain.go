@@ -55,6 +55,11 @@ func (s *Data) NewChains(wanted []bool) *Chains {
 // inChain reports whether a node has an NSEC record.
 func (s *Data) inChain(id NodeID) bool {
 	n := &s.nodes[id]
+	if s.Presigned(n.zone) != nil {
+		if _, ok := s.RRset(id, dns.TypeNSEC); !ok {
+			return false // also if it is the parent side of an apex that the zone does not delegate
+		}
+	}
 	switch {
 	case n.flags.has(isHashed):
 		return false
@@ -63,10 +68,6 @@ func (s *Data) inChain(id NodeID) bool {
 		return s.zones[s.nodes[apex].zone].above == id // else a cut lies between the two zones
 	case n.cover != 0 && n.cover != id:
 		return false
-	}
-	if s.Presigned(n.zone) != nil {
-		_, ok := s.RRset(id, dns.TypeNSEC)
-		return ok
 	}
 	return n.sets > 0 || n.flags.has(isBalanced)
 }

@@ -158,7 +158,7 @@ func TestWarnings(t *testing.T) {
 				`/z/0.zone:5:1: the CNAME of "c2.example.com." leads through more than 16 names: an answer ends there; point it closer to the end of the chain` + "\n" +
 				`/z/0.zone:22:1: the CNAME of "away.example.com." leads through more than 16 names: an answer ends there; point it closer to the end of the chain` + "\n",
 		},
-		{"RRSIGs each have their TTL", signed("@", "SOA") + signed("@", "NS") + signed("@", "NSEC") + signed("www", "NSEC") + "@ NSEC www NS SOA RRSIG NSEC\nwww NSEC @ RRSIG NSEC\nwww 60 RRSIG A 8 3 60 20400101000000 20200101000000 1 example.com. AAAA\nwww 30 RRSIG TXT 8 3 30 20400101000000 20200101000000 1 example.com. AAAA\n", ""},
+		{"RRSIGs each have their TTL", signed("@", "SOA") + signed("@", "NS") + signed("@", "NSEC") + signed("in", "NSEC") + signed("www", "NSEC") + "@ NSEC in NS SOA RRSIG NSEC\nin NSEC www NS RRSIG NSEC\nwww NSEC @ RRSIG NSEC\nwww 60 RRSIG A 8 3 60 20400101000000 20200101000000 1 example.com. AAAA\nwww 30 RRSIG TXT 8 3 30 20400101000000 20200101000000 1 example.com. AAAA\n", ""},
 		{"equal records", "www TXT a\nwww TXT a\nwww MX 1 a\nwww MX 1 A\n", ""},
 	}
 	for _, test := range tests {

@@ -51,7 +51,7 @@ func (c *compiler) mayBePresigned(z ZoneID) bool {
 	return zone.DNSSEC != config.Unsigned && c.cfg.DNSSECPolicy(zone) == nil
 }
 
-// noteSignature takes account of an RRSIG record of a zone's file.
+// noteSignature records that a zone's file has an RRSIG record, and when it expires.
 func (c *compiler) noteSignature(z ZoneID, sig *dns.RRSIG, at place) {
 	if c.s.presigned == nil {
 		c.s.presigned = make([]*Presigned, len(c.s.zones))
@@ -94,6 +94,7 @@ func (c *compiler) checkPresigned(now time.Time) {
 		if z := ZoneID(i); p != nil && !c.hasErrors[z] {
 			c.checkNoPools(z)
 			c.warnFamily(z)
+			c.checkDelegates(z)
 			c.checkExpiry(z, p, now)
 			p.Hashes = c.hashes(z)
 			c.checkSigned(z, p.Hashes)

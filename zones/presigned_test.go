@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,26 @@ func TestPresignedZoneHasTheParentSide(t *testing.T) {
 	s := w.mustCompile(t)
 	c := s.NewChains([]bool{true, false})
 	if next := c.Next(s.ApexNode(0)).String(); next != "in.example.com." {
+		t.Errorf("the NSEC record of the apex is followed by %s", next)
+	}
+}
+
+// A zone of ours that the presigned zone above does not delegate is not in the chain of that zone, and check warns of it.
+func TestPresignedZoneWithoutADelegationToAZoneOfOurs(t *testing.T) {
+	w := newWorld()
+	w.zone("example.com.", apexRecords+signature(now, now.Add(time.Hour))+"@ NSEC zz NS SOA RRSIG NSEC\nzz TXT x\nzz NSEC @ TXT RRSIG NSEC\n")
+	w.zone("in.example.com.", apexRecords)
+	s, report := w.compile()
+	warnings, err := report.Join()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `zone "example.com." has signatures, and does not delegate to zone "in.example.com." below it`
+	if !slices.ContainsFunc(warnings, func(w config.Error) bool { return strings.Contains(w.Error(), want) }) {
+		t.Errorf("warnings %v, want %s", warnings, want)
+	}
+	c := s.NewChains([]bool{true, false})
+	if next := c.Next(s.ApexNode(0)).String(); next != "zz.example.com." {
 		t.Errorf("the NSEC record of the apex is followed by %s", next)
 	}
 }

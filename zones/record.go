@@ -115,8 +115,8 @@ func (c *compiler) mark(id NodeID, typ uint16) {
 }
 
 // parentSide returns the node for a record of zone z with a name at or below the apex of another zone of ours. A DS
-// or NSEC for that apex, and its signature, belongs to z's side (RFC 4035 3.1.4.1); all other records are dropped. NS and addresses are dropped
-// without a warning, because a delegation to that zone normally has them.
+// or NSEC for that apex, and its signature, belongs to z's side (RFC 4035 3.1.4.1); all other records are dropped. NS
+// and addresses are dropped without a warning, because a delegation to that zone normally has them.
 func (c *compiler) parentSide(id NodeID, owner dnsname.Wire, z ZoneID, typ uint16, at place) NodeID {
 	inner := c.s.nodes[id].zone
 	above := c.s.zones[inner].above

@@ -66,6 +66,20 @@ func (c *compiler) inDenial(id NodeID, hashes *Hashes) bool {
 	return insecure && c.optOut(hashes.Cover(name))
 }
 
+// checkDelegates warns of zones of ours below a presigned zone with NSEC records that has none at their apexes: it was
+// signed without a delegation to them.
+func (c *compiler) checkDelegates(z ZoneID) {
+	if !c.has(c.s.zones[z].apex, dns.TypeNSEC) {
+		return
+	}
+	for i := range c.s.zones {
+		if inner := &c.s.zones[i]; inner.above != 0 && c.s.nodes[inner.above].zone == z && !c.has(inner.above, dns.TypeNSEC) {
+			c.warnf(c.presignedAt[z], "add its NS records to the file and sign the zone again",
+				"zone %s has signatures, and does not delegate to zone %s below it: resolvers refuse its answers", c.quoted(c.s.zones[z].apex), c.quoted(inner.apex))
+		}
+	}
+}
+
 // optOut reports whether an NSEC3 record of a node has the flag opt-out.
 func (c *compiler) optOut(id NodeID) bool {
 	set, _ := c.s.RRset(id, dns.TypeNSEC3)

@@ -99,9 +99,9 @@ func (g *signatures) chainNSEC(s *activeSnapshot, node zones.NodeID) zones.RRset
 	return zones.RRset{Type: dns.TypeNSEC, TTL: s.zones.Negative(id).TTL, Count: 1, Data: g.data}
 }
 
-// expands reports whether match is by the wildcard of a zone with an NSEC chain, or of a presigned one. Its sets are those of the wildcard, with
-// its signatures, and a proof that the name does not exist (RFC 4035 3.1.3.3). With compact denial, each name that a
-// wildcard matches has signatures of its own.
+// expands reports whether match is by the wildcard of a zone with an NSEC chain, or of a presigned one. Its sets are
+// those of the wildcard, with its signatures, and a proof that the name does not exist (RFC 4035 3.1.3.3). With compact
+// denial, each name that a wildcard matches has signatures of its own.
 func (s *activeSnapshot) expands(match zones.Match) bool {
 	return match.Kind == zones.Wildcard && s.denials != nil && s.denials[match.Zone] >= chainDenial
 }
@@ -135,9 +135,9 @@ func (r *Responder) prove(a *reply) {
 }
 
 // named adds a record to the authority section with its owner in full. It returns the offset of the owner, or 0 for the
-// root.
+// root. Of an empty set it adds nothing.
 func (a *reply) named(owner dnsname.Wire, set zones.RRset) (at int) {
-	if !a.fits(len(owner) + recordFixed - 2 + len(set.Data)) {
+	if set.Count == 0 || !a.fits(len(owner)+recordFixed-2+len(set.Data)) {
 		return 0
 	}
 	if at = len(a.out) - a.base; len(owner) == 1 {

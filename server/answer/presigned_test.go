@@ -269,3 +269,32 @@ func TestPresignedAnswersDoNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// A presigned zone that does not delegate to a zone of ours below it has no NSEC record there. Answers are well-formed.
+func TestPresignedZoneAboveAnUndelegatedZone(t *testing.T) {
+	const sig = " RRSIG %s 13 2 300 20370101000000 20260101000000 1 example.com. AAAA\n"
+	file := "@ 300 SOA ns1 host 1 7200 3600 604800 60\n@ 300 NS ns.outside.\n@ 300 NSEC zz NS SOA RRSIG NSEC\nzz 300 NSEC @ TXT RRSIG NSEC\nzz 300 TXT x\n" +
+		"@ 300" + fmt.Sprintf(sig, "SOA") + "@ 300" + fmt.Sprintf(sig, "NSEC") + "zz 300" + fmt.Sprintf(sig, "NSEC")
+	p := newPaths(answertest.Build(t, "zones: {example.com: {file: example.com.zone}, in.example.com: {nameservers: {ns.outside.: []}, contact: h@example.com}}\n", file))
+	for _, ask := range []struct {
+		name  string
+		qtype uint16
+	}{{"in.example.com.", dns.TypeDS}, {"inn.example.com.", dns.TypeA}} {
+		query := answertest.Ask(ask.name, ask.qtype)
+		query.SetEdns0(1232, true)
+		p.compare(t, answertest.Packed(t, query), answertest.BenchSource, true)
+		var answer dns.Msg
+		if err := answer.Unpack(p.last); err != nil {
+			t.Fatalf("%s: %v", ask.name, err)
+		}
+		nsecs := 0
+		for _, rr := range answer.Ns {
+			if nsec, ok := rr.(*dns.NSEC); ok && nsec.Hdr.Name == "example.com." {
+				nsecs++
+			}
+		}
+		if nsecs != 1 || len(answer.Ns) != 4 {
+			t.Errorf("%s: want SOA and NSEC of the apex with signatures\n%v", ask.name, &answer)
+		}
+	}
+}
