@@ -74,6 +74,14 @@ type Node struct {
 	vantages  map[string]vantageState
 	connected bool
 
+	begun         bool      // Begin was called: it publishes
+	read          bool      // what was stored at the start has been read
+	superseded    bool      // another process publishes under this name
+	supersededLog time.Time // when that was last reported
+	reachableAt   time.Time // since when it can publish: it is connected and begun
+	present       bool      // its own heartbeats return, so that other nodes count it
+	failing       bool      // the last publication failed
+
 	publishing    bool
 	publishedAt   time.Time // when the last publication began
 	heartbeatAt   time.Time // when the next heartbeat is due
@@ -102,7 +110,7 @@ func New(o Options) *Node {
 		Options: o, wake: make(chan struct{}, 1),
 		outbox: observation.NewOutbox(o.Cluster, o.Key, sender), book: observation.NewBook(o.Cluster, o.Trust),
 		own: make(map[health.ProbeID]probeState), pending: make(map[health.ProbeID]bool), vantages: make(map[string]vantageState),
-		heartbeatAt: now, rejectedAt: make(map[observation.Rejection]time.Time),
+		heartbeatAt: now, present: true, rejectedAt: make(map[observation.Rejection]time.Time),
 	}
 }
 
@@ -127,6 +135,25 @@ func (n *Node) Opinion(o health.Opinion) {
 	n.own[o.ID] = state
 	n.pending[o.ID] = true
 	n.outbox.Set(state.entry)
+}
+
+// Begin starts to publish, or starts again after End. Before that, the prober must have reported the opinions of all
+// targets: the first heartbeat of a process ends what the previous one has published.
+func (n *Node) Begin() {
+	defer n.signal()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if v := n.book.Vantages()[n.Name]; v != nil && v.Boot > n.outbox.Boot() { // of a process that has not taken over
+		n.outbox.Restart(v.Boot + 1)
+	}
+	n.begun, n.superseded, n.reachableAt = true, false, time.Now()
+}
+
+// End stops publishing: another process takes over.
+func (n *Node) End() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.begun = false
 }
 
 func (n *Node) signal() {
@@ -157,13 +184,16 @@ func (n *Node) Run(ctx context.Context) {
 	}
 }
 
-// due returns what has to be published at now, or nothing. Nothing is published before what is stored has been read: see
-// checkOwnNameLocked.
+// silentLocked reports whether n must not publish: before Begin, before what is stored has been read, or while another
+// process has its name; see checkOwnNameLocked.
+func (n *Node) silentLocked() bool { return !n.connected || !n.begun || n.superseded }
+
+// due returns what has to be published at now, or nothing.
 func (n *Node) due(now time.Time) []observation.Record {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	heartbeat := !now.Before(n.heartbeatAt)
-	if !n.connected || n.publishing || !heartbeat && !(n.outbox.Dirty() && now.Sub(n.publishedAt) >= publishInterval) {
+	if n.silentLocked() || n.publishing || !heartbeat && !(n.outbox.Dirty() && now.Sub(n.publishedAt) >= publishInterval) {
 		return nil
 	}
 	if heartbeat {
@@ -183,12 +213,25 @@ func (n *Node) publish(ctx context.Context, records []observation.Record) {
 	defer n.mu.Unlock()
 	defer n.signal()
 	n.publishing = false
+	n.reportPublishedLocked(ctx, err)
 	if err != nil {
 		n.outbox.PublishAgain()
 		n.publishedAt = n.publishedAt.Add(n.Heartbeat) // not sooner than the next heartbeat
 		return
 	}
 	n.published++
+}
+
+// reportPublishedLocked reports the first error of publications and the first success after it.
+func (n *Node) reportPublishedLocked(ctx context.Context, err error) {
+	was := n.failing
+	n.failing = err != nil && !errors.Is(context.Cause(ctx), context.Canceled) // not at the end of the process
+	switch {
+	case n.failing && !was:
+		n.Report(slog.LevelError, n.Name, "observations cannot be published, and other nodes do not count this one: "+err.Error())
+	case err == nil && was:
+		n.Report(slog.LevelInfo, n.Name, "observations are published again")
+	}
 }
 
 // digestsLocked returns the digests of the probes that all nodes decide equally, and of the last decisions about them.
@@ -215,6 +258,7 @@ func (n *Node) receive(u Update) {
 	if u.Connected != n.connected {
 		n.connected = u.Connected
 		if u.Connected {
+			n.reachableAt = now
 			n.Report(slog.LevelInfo, n.Cluster, "connected to the cluster")
 			n.outbox.PublishAgain()
 		} else {
@@ -232,7 +276,8 @@ func (n *Node) receive(u Update) {
 			}
 		}
 	}
-	n.checkOwnNameLocked(u.Live)
+	n.checkOwnNameLocked(now)
+	n.read = n.read || u.Connected
 }
 
 // rejectionQuiet is the least time between two reports of messages rejected for the same reason.
@@ -248,19 +293,27 @@ func (n *Node) reportRejectedLocked(err error, now time.Time) {
 	n.Report(slog.LevelWarn, n.Cluster, "message rejected: "+err.Error())
 }
 
-// checkOwnNameLocked compares the boot of this node with what is published under its name. A stored later boot is of an
-// earlier process, before the clock was set back: this node continues after it. A live one is of another
-// node, or of the process that takes over from this one: that one counts.
-func (n *Node) checkOwnNameLocked(live bool) {
+// checkOwnNameLocked compares the boot of this node with what is published under its name. A later boot that was stored
+// before this process started is of an earlier process, before the clock was set back: this node continues after it. One
+// that appears later is of another node, or of the process that takes over from this one: that one counts, and this node
+// does not publish any more.
+func (n *Node) checkOwnNameLocked(now time.Time) {
 	v := n.book.Vantages()[n.Name]
 	if v == nil || v.Boot <= n.outbox.Boot() {
 		return
 	}
-	if live {
-		n.Report(slog.LevelError, n.Name, "another process publishes under the name of this node; unless it is this node after an upgrade, give each node its own name and identity")
+	if !n.read {
+		n.outbox.Restart(v.Boot + 1)
 		return
 	}
-	n.outbox.Restart(v.Boot + 1)
+	if !n.begun { // an earlier process that still publishes, or the process that takes over
+		return
+	}
+	n.superseded = true
+	if now.Sub(n.supersededLog) >= rejectionQuiet {
+		n.supersededLog = now
+		n.Report(slog.LevelError, n.Name, "another process publishes under the name of this node, and this one publishes nothing until it is started again; give each node its own name and identity")
+	}
 }
 
 // decide decides about the probes that have changed, or about all if the vantages have, and applies the decisions.
@@ -336,7 +389,7 @@ func (n *Node) countLocked(id health.ProbeID, p *probeState) []agreement.Region 
 			regions[i].Down++
 		}
 	}
-	count(n.Region, p.entry, true)
+	count(n.Region, p.entry, n.present)
 	for name, v := range n.vantages {
 		if e, ok := n.book.Vantages()[name].Entry(id); ok {
 			count(v.region, e, v.fresh)

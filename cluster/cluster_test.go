@@ -29,6 +29,7 @@ type bus struct {
 	delay   time.Duration
 	values  map[string][]byte
 	cut     map[string]bool // nodes that reach nothing
+	full    map[string]bool // nodes that cannot publish
 	watches map[watcher]func(Update)
 }
 
@@ -39,7 +40,7 @@ type watcher struct {
 }
 
 func newBus() *bus {
-	return &bus{values: make(map[string][]byte), cut: make(map[string]bool), watches: make(map[watcher]func(Update))}
+	return &bus{values: make(map[string][]byte), cut: make(map[string]bool), full: make(map[string]bool), watches: make(map[watcher]func(Update))}
 }
 
 // transport returns the transport of a node.
@@ -55,6 +56,9 @@ func (b *bus) publish(from string, records []observation.Record) error {
 	defer b.mu.Unlock()
 	if b.cut[from] {
 		return errors.New("cut off")
+	}
+	if b.full[from] {
+		return errors.New("no space")
 	}
 	var values [][]byte
 	for _, r := range records {
@@ -97,6 +101,13 @@ func (b *bus) stored() Update {
 		}
 	}
 	return u
+}
+
+// setFull makes the publications of a node fail, or succeed again.
+func (b *bus) setFull(name string, full bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full[name] = full
 }
 
 // setCut cuts nodes off, and connects all others.
@@ -195,6 +206,7 @@ func inCluster(t *testing.T, names string, f func(w *world)) {
 
 func (w *world) start(name string) *member {
 	m := w.newMember(name)
+	m.Begin()
 	w.run(m)
 	return m
 }
@@ -371,6 +383,7 @@ func TestRestartWithClockSetBackIsReceived(t *testing.T) {
 		w.want(10*time.Second, target, "+++")
 		m := w.newMember("a1")
 		m.outbox.Restart(7) // as with a clock of 1970
+		m.Begin()
 		w.run(m)
 		w.findAll(target, "a1- b1-")
 		w.want(10*time.Second, target, "---")
@@ -384,8 +397,100 @@ func TestSecondNodeOfANameIsReported(t *testing.T) {
 		second := w.start("a1")
 		time.Sleep(10 * time.Second)
 		defer first.stop()
-		if !first.reported("another process publishes under the name") && !second.reported("another process publishes under the name") {
-			t.Error("not reported")
+		const text = "another process publishes under the name"
+		if !first.reported(text) || second.reported(text) {
+			t.Errorf("reported by the first process: %v, by the second: %v", first.reported(text), second.reported(text))
+		}
+		time.Sleep(5 * time.Minute)
+		if n := len(first.reports); n > 10 {
+			t.Errorf("%d reports in 5 minutes: %q", n, first.reports)
+		}
+	})
+}
+
+// The earlier of two processes of a name does not take it back after it was cut off.
+func TestLaterProcessKeepsItsName(t *testing.T) {
+	inCluster(t, "a1 b1", func(w *world) {
+		first := w.members["a1"]
+		time.Sleep(3 * time.Second)
+		second := w.start("a1")
+		defer first.stop()
+		w.findAll(target, "a1+ b1+")
+		w.want(10*time.Second, target, "++")
+		before := first.Status().Published
+		w.bus.setCut("a1") // both
+		time.Sleep(3 * time.Second)
+		w.bus.setCut()
+		w.want(20*time.Second, target, "++")
+		if n := first.Status().Published; n != before {
+			t.Errorf("the earlier process published %d times", n-before)
+		}
+		if v := w.members["b1"].Status().Vantages[0]; !v.Fresh || !second.Status().Vantages[0].Fresh || first.Status().Vantages[0].Fresh {
+			t.Errorf("fresh: %v at b1, %v at the later process, %v at the earlier one", v.Fresh, second.Status().Vantages[0].Fresh, first.Status().Vantages[0].Fresh)
+		}
+		second.stop()
+		first.End()
+		first.Begin() // the later one was ended
+		first.find(target, health.Up)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if v := w.members["b1"].Status().Vantages[0]; !v.Fresh || first.Status().Published == before {
+			t.Errorf("after the end of the later process: fresh %v, %d publications", v.Fresh, first.Status().Published-before)
+		}
+	})
+}
+
+// A process that starts publishes nothing until its targets are known: until then, what the earlier one found counts, as
+// not fresh, so that the others are no majority.
+func TestRestartInTieChangesNoState(t *testing.T) {
+	inCluster(t, "a1 b1", func(w *world) {
+		w.findAll(target, "a1+ b1+")
+		w.want(5*time.Second, target, "++")
+		w.findAll(target, "b1-") // a tie
+		w.want(5*time.Second, target, "??")
+		changes := len(w.members["b1"].changes)
+		w.members["a1"].stop()
+		m := w.newMember("a1")
+		w.run(m)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if n := len(w.members["b1"].changes); n != changes || m.Status().Published != 0 {
+			t.Errorf("before the targets are known: %d state changes, %d publications", n-changes, m.Status().Published)
+		}
+		m.find(target, health.Up)
+		m.Begin()
+		w.want(5*time.Second, target, "??")
+		if n := len(w.members["b1"].changes); n != changes {
+			t.Errorf("%d state changes", n-changes)
+		}
+	})
+}
+
+// A node that receives and cannot publish says so once, and does not count itself, as the other nodes do not.
+func TestNodeThatCannotPublishDoesNotCountItself(t *testing.T) {
+	inCluster(t, "a1 b1 c1", func(w *world) {
+		w.findAll(target, "a1+ b1+ c1+")
+		w.want(5*time.Second, target, "+++")
+		w.bus.setFull("a1", true)
+		w.findAll(target, "a1- b1-") // would be two of three
+		w.want(time.Minute, target, "???")
+		m := w.members["a1"]
+		if m.Status().Vantages[0].Fresh || w.members["b1"].Status().Vantages[0].Fresh {
+			t.Error("it counts as fresh")
+		}
+		count := 0
+		for _, r := range m.reports {
+			if strings.Contains(r, "cannot be published") {
+				count++
+			}
+		}
+		if count != 1 {
+			t.Errorf("%d reports of the failure, want 1: %q", count, m.reports)
+		}
+		w.bus.setFull("a1", false)
+		w.want(10*time.Second, target, "---")
+		if !m.reported("observations are published again") || !m.Status().Vantages[0].Fresh {
+			t.Errorf("the recovery is not reported, or it is not fresh: %q", m.reports)
 		}
 	})
 }

@@ -48,7 +48,7 @@ func (n *Node) Status() Status {
 		Rejected: n.book.Rejected(), Disagreements: n.disagreements,
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.Trust)) {
-		v := VantageStatus{Name: name, Region: n.Region, Fresh: true}
+		v := VantageStatus{Name: name, Region: n.Region, Fresh: n.present}
 		if name != n.Name {
 			is := n.vantages[name]
 			v = VantageStatus{Name: name, Region: is.region, Fresh: is.fresh, Disagrees: is.disagrees}

@@ -28,8 +28,21 @@ func (n *Node) isFresh(v *observation.Vantage, now time.Time) bool {
 	return !v.ArrivedAt.IsZero() && v.Complete && now.Sub(v.ArrivedAt) <= n.freshFor()
 }
 
+// isPresentLocked reports whether other nodes that are connected count this one: its own heartbeats return through the
+// watch. A node that is not connected, or does not publish yet, counts itself.
+func (n *Node) isPresentLocked(now time.Time) bool {
+	if !n.connected || !n.begun || now.Sub(n.reachableAt) <= n.freshFor() {
+		return true
+	}
+	v := n.book.Vantages()[n.Name]
+	return v != nil && v.Boot == n.outbox.Boot() && n.isFresh(v, now)
+}
+
 // updateVantagesLocked updates the vantages, and reports whether that can change a decision.
 func (n *Node) updateVantagesLocked(now time.Time) (changed bool) {
+	present := n.isPresentLocked(now)
+	changed = present != n.present
+	n.present = present
 	for name, v := range n.book.Vantages() {
 		if name == n.Name || v.Seq == 0 { // without a heartbeat its region is not known
 			continue
@@ -98,8 +111,8 @@ func (n *Node) nextEvent(now time.Time) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	next := n.heartbeatAt
-	if n.publishing || !n.connected {
-		next = now.Add(n.freshFor()) // the end of the publication, or the connection, wakes the node
+	if n.publishing || n.silentLocked() {
+		next = now.Add(n.freshFor()) // the end of the publication, the connection or Begin wakes the node
 	} else if at := n.publishedAt.Add(publishInterval); n.outbox.Dirty() && at.Before(next) {
 		next = at
 	}

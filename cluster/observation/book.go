@@ -12,8 +12,12 @@ import (
 )
 
 // maxAhead is how far the boot of a vantage may be ahead of this node's clock: a boot of a far future would make all
-// messages after a correction of that clock look like replays.
-const maxAhead = time.Hour
+// messages after a correction of that clock look like replays. maxBehind is how far a live heartbeat may be behind: an older
+// one was recorded, and is sent again to a node that has just started.
+const (
+	maxAhead  = time.Hour
+	maxBehind = time.Hour
+)
 
 // Rejection is why a message was rejected, as in metrics.
 type Rejection string
@@ -25,12 +29,12 @@ const (
 	UnknownVantage Rejection = "unknown_vantage"
 	BadSignature   Rejection = "signature"
 	Replay         Rejection = "replay"
-	ClockAhead     Rejection = "clock"
+	ClockDiffers   Rejection = "clock"
 )
 
 // Rejections lists the reasons.
 func Rejections() []Rejection {
-	return []Rejection{Malformed, OtherVersion, UnknownVantage, BadSignature, Replay, ClockAhead}
+	return []Rejection{Malformed, OtherVersion, UnknownVantage, BadSignature, Replay, ClockDiffers}
 }
 
 // RejectionError is a rejected message.
@@ -84,7 +88,7 @@ func (b *Book) Rejected() map[Rejection]uint64 { return maps.Clone(b.rejected) }
 //
 // The error is a *RejectionError.
 func (b *Book) Receive(raw []byte, live bool, now time.Time) (changed []health.ProbeID, err error) {
-	m, err := b.verify(raw, now)
+	m, err := b.verify(raw, live, now)
 	if err != nil {
 		return nil, b.reject(err)
 	}
@@ -119,7 +123,8 @@ func (b *Book) Receive(raw []byte, live bool, now time.Time) (changed []health.P
 //	is of a name not in trust  unknown_vantage
 //	has another signature     signature
 //	has a boot of the future  clock
-func (b *Book) verify(raw []byte, now time.Time) (Message, error) {
+//	is live and old           clock
+func (b *Book) verify(raw []byte, live bool, now time.Time) (Message, error) {
 	m, err := Decode(raw)
 	switch {
 	case errors.Is(err, errVersion):
@@ -134,7 +139,9 @@ func (b *Book) verify(raw []byte, now time.Time) (Message, error) {
 	case !Verify(raw, b.cluster, key):
 		return m, &RejectionError{BadSignature, m.Vantage, fmt.Sprintf("the signature is not of vantage %s in cluster %s", m.Vantage, b.cluster)}
 	case m.Boot > uint64(now.Add(maxAhead).UnixNano()):
-		return m, &RejectionError{ClockAhead, m.Vantage, fmt.Sprintf("the clock of vantage %s is more than %v ahead of this node's", m.Vantage, maxAhead)}
+		return m, &RejectionError{ClockDiffers, m.Vantage, fmt.Sprintf("the clock of vantage %s is more than %v ahead of this node's", m.Vantage, maxAhead)}
+	case live && m.Block == nil && now.Sub(m.Heartbeat.At) > maxBehind:
+		return m, &RejectionError{ClockDiffers, m.Vantage, fmt.Sprintf("the clock of vantage %s is more than %v behind this node's, or its heartbeat was sent again", m.Vantage, maxBehind)}
 	}
 	return m, nil
 }

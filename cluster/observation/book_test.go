@@ -103,7 +103,7 @@ func TestBookRejects(t *testing.T) {
 		"a changed digest":              {changed, BadSignature},
 		"another cluster":               {foreign, BadSignature},
 		"the key of another vantage":    {impostor, BadSignature},
-		"a clock in the future":         {heartbeat("ams1", now.Add(2*time.Hour).UnixNano()), ClockAhead},
+		"a clock in the future":         {heartbeat("ams1", now.Add(2*time.Hour).UnixNano()), ClockDiffers},
 	} {
 		book := NewBook("prod", trustOf("ams1", "fra1"))
 		_, err := book.Receive(c.raw, true, now)
@@ -223,5 +223,20 @@ func TestEmptiedBlockIsPublishedAgain(t *testing.T) {
 	send(t, book, out.Take(Heartbeat{At: now}))
 	if _, ok := book.Vantages()["ams1"].Entry(7 << 56); ok || !book.Vantages()["ams1"].Complete {
 		t.Errorf("opinion that was removed: kept %v, complete %v", ok, book.Vantages()["ams1"].Complete)
+	}
+}
+
+// A heartbeat that was recorded long ago does not make its vantage fresh at a node that has just started.
+func TestBookRejectsOldLiveHeartbeat(t *testing.T) {
+	book, out := NewBook("prod", trustOf("ams1")), outboxOf("ams1", now.Add(-2*time.Hour).UnixNano())
+	raw := out.Take(Heartbeat{At: now.Add(-maxBehind - time.Second)})[0].Value
+	if _, err := book.Receive(raw, true, now); err == nil || book.Rejected()[ClockDiffers] != 1 {
+		t.Errorf("an old heartbeat: %v, counted %v", err, book.Rejected())
+	}
+	if _, err := book.Receive(raw, false, now); err != nil {
+		t.Errorf("the same, stored: %v", err)
+	}
+	if _, err := book.Receive(out.Take(Heartbeat{At: now.Add(-time.Minute)})[0].Value, true, now); err != nil {
+		t.Errorf("of a clock that is a minute behind: %v", err)
 	}
 }
