@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"sync"
 	"time"
 
 	"meridian/certs"
@@ -26,6 +27,28 @@ const silentHeartbeats = 3
 type clusterNode struct {
 	*cluster.Node
 	store *etcd.Store
+	begun sync.Once
+}
+
+// begin makes n publish, when all targets are known. A nil node does nothing.
+func (n *clusterNode) begin() {
+	if n != nil {
+		n.begun.Do(n.Begin)
+	}
+}
+
+// pass makes n publish nothing, because another process has taken over; again makes it publish after that has failed. A nil
+// node does nothing.
+func (n *clusterNode) pass() {
+	if n != nil {
+		n.End()
+	}
+}
+
+func (n *clusterNode) again() {
+	if n != nil {
+		n.Begin()
+	}
 }
 
 // clusterSettings are the settings that a node joins its cluster with. They are read at the start of a process.
@@ -54,39 +77,31 @@ func (l *instance) warnOfClusterChange(cfg *config.Config) {
 	}
 }
 
-// joinCluster makes the node of a configuration with a cluster. It returns nil if there is none, or if the node cannot join:
-// then it logs why, and the server decides alone.
-func (l *instance) joinCluster(cfg *config.Config) *clusterNode {
-	if cfg.Cluster.Name == "" {
-		return nil
-	}
-	n, err := l.newClusterNode(cfg)
-	if err != nil {
-		l.reportCluster(slog.LevelError, cfg.Cluster.Name, "this node cannot join the cluster and decides alone: "+err.Error())
-		return nil
-	}
-	return n
-}
-
-func (l *instance) newClusterNode(cfg *config.Config) (*clusterNode, error) {
+// joinCluster makes the node of a configuration with a cluster; nil: it has none. A node that cannot join must not serve: it
+// would decide alone, and fail over where the others do not.
+func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	c := &cfg.Cluster
+	if c.Name == "" {
+		return nil, nil
+	}
 	key, err := observation.ReadIdentity(c.Identity)
 	if err != nil {
-		return nil, fmt.Errorf("cluster.identity: %w", err)
+		return nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", err.Error(), "make it with meridian cluster identity -o "+c.Identity)
 	}
 	if !cfg.TrustedKey().Equal(key.Public()) {
-		return nil, fmt.Errorf("cluster.trust: the key of %s is not that of %s; write %s", cfg.Node, c.Identity, observation.FormatPublicKey(key.Public().(ed25519.PublicKey)))
+		return nil, cfg.ErrorAt(c.Pos, "cluster.trust", fmt.Sprintf("the key of %s is not that of %s", cfg.Node, c.Identity),
+			"write "+observation.FormatPublicKey(key.Public().(ed25519.PublicKey)))
 	}
-	secure, err := clusterTLS(&c.Etcd)
+	secure, err := ClusterTLS(&c.Etcd)
 	if err != nil {
-		return nil, fmt.Errorf("cluster.etcd.tls: %w", err)
+		return nil, cfg.ErrorAt(c.Pos, "cluster.etcd.tls", err.Error(), "")
 	}
 	store, err := etcd.Open(etcd.Options{
 		Endpoints: c.Etcd.Endpoints, TLS: secure, Prefix: c.Etcd.Prefix, Cluster: c.Name,
 		Silence: silentHeartbeats * c.Heartbeat, Logger: l.Logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cluster.etcd: %w", err)
+		return nil, cfg.ErrorAt(c.Pos, "cluster.etcd", err.Error(), "")
 	}
 	trust := make(map[string]ed25519.PublicKey, len(c.Trust))
 	for _, t := range c.Trust {
@@ -99,9 +114,9 @@ func (l *instance) newClusterNode(cfg *config.Config) (*clusterNode, error) {
 	})}, nil
 }
 
-// clusterTLS returns the TLS settings of the connections to etcd; nil: those of the system. The certificate of this node is
+// ClusterTLS returns the TLS settings of the connections to etcd; nil: those of the system. The certificate of this node is
 // read for each connection, so that it can be renewed.
-func clusterTLS(e *config.Etcd) (*tls.Config, error) {
+func ClusterTLS(e *config.Etcd) (*tls.Config, error) {
 	if e.CA == "" && e.Cert == "" {
 		return nil, nil
 	}

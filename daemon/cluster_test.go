@@ -1,21 +1,68 @@
 package daemon
 
 import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"meridian/cluster/observation"
+	"meridian/config"
+	"meridian/snapshot"
 )
 
-// TestReloadWarnsOfClusterChange reloads other settings of the cluster, the same ones at another place, and none.
-func TestReloadWarnsOfClusterChange(t *testing.T) {
-	clustered := steered + `
+// clusteredAs returns a configuration of a node of a cluster.
+func clusteredAs(identity, key string) string {
+	return fmt.Sprintf(`%s
 node: a
 cluster:
   name: prod
   region: east
   etcd: {endpoints: ["http://127.0.0.1:1"]}
-  identity: missing.ed25519
-  trust: {a: "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}
-`
+  identity: %s
+  trust: {a: %q}
+`, steered, identity, key)
+}
+
+// A node that cannot join its cluster would decide alone, and fail over where the others do not.
+func TestNodeThatCannotJoinDoesNotStart(t *testing.T) {
+	const foreign = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+	identity := filepath.Join(t.TempDir(), "node.ed25519")
+	if _, err := observation.CreateIdentity(identity); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ identity, want string }{
+		{"missing.ed25519", "cluster.identity: open missing.ed25519: no such file or directory; make it with"},
+		{identity, "cluster.trust: the key of a is not that of " + identity + "; write ed25519:"},
+	} {
+		l := Daemon{
+			Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) {
+				cfg, _, err := config.Parse("meridian.yaml", []byte(clusteredAs(c.identity, foreign)))
+				if err != nil {
+					return nil, err
+				}
+				built, _, err := b(cfg)
+				return built, err
+			},
+			Ready:  func([]netip.AddrPort) { t.Error("it serves") },
+			Logger: slog.New(slog.DiscardHandler),
+		}
+		if err := l.Run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+}
+
+// TestReloadWarnsOfClusterChange reloads other settings of the cluster, the same ones at another place, and none.
+func TestReloadWarnsOfClusterChange(t *testing.T) {
+	identity := filepath.Join(t.TempDir(), "node.ed25519")
+	key, err := observation.CreateIdentity(identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clustered := clusteredAs(identity, observation.FormatPublicKey(key))
 	r := start(t, clustered)
 	for i, step := range []struct {
 		text   string

@@ -100,6 +100,7 @@ type instance struct {
 	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
 	startedAt     time.Time          // when the first load started
+	member        *clusterNode       // of a cluster; nil: it decides alone
 	joined        clusterSettings    // of the cluster, since the start of the process
 	reloaded      clusterSettings    // of the cluster, as the last reload has them
 	lastGoodSaved <-chan struct{}    // closed when the last good configuration is saved; nil: none is being saved
@@ -157,8 +158,10 @@ func (l *instance) run(ctx context.Context) error {
 	}
 	l.joined = clusterSettingsOf(snapshot.Config)
 	l.reloaded = l.joined
-	member := l.joinCluster(snapshot.Config)
-	if err := l.restoreState(beside.stateDir, passed, member); err != nil {
+	if l.member, err = l.joinCluster(snapshot.Config); err == nil {
+		err = l.restoreState(beside.stateDir, passed)
+	}
+	if err != nil {
 		l.closeUnused(beside)
 		return err
 	}
@@ -169,7 +172,7 @@ func (l *instance) run(ctx context.Context) error {
 	probed := make(chan struct{})
 	go func() { defer close(probed); l.prober.Run(probing) }()
 	defer func() { stopProbing(); l.waitOrLog(probed, "the prober") }()
-	defer member.start(probing)()
+	defer l.member.start(probing)()
 
 	first, endFirst := context.WithDeadline(ctx, l.firstAnswer(time.Now()))
 	g, err := l.prepare(first, snapshot)

@@ -128,10 +128,10 @@ func (l *instance) waitOrLog(ended <-chan struct{}, what string) {
 
 // restoreState creates the prober and the tracker from the state of the previous process: what it passed, or else what
 // it saved.
-func (l *instance) restoreState(folder *state.Dir, passed *inheritance, member *clusterNode) error {
+func (l *instance) restoreState(folder *state.Dir, passed *inheritance) error {
 	options, tracking := health.Options{Logger: l.Logger, Observer: l.Observer}, discovery.Options{Logger: l.Logger}
-	if member != nil {
-		options.Opinions = member.Opinion
+	if l.member != nil {
+		options.Opinions = l.member.Opinion
 	}
 	var cursors map[string]uint64
 	m, err := l.previousState(folder, passed)

@@ -30,6 +30,9 @@ func (l *instance) subscribe(ctx context.Context, snapshot *snapshot.Snapshot) (
 		return nil, nil, err
 	}
 	l.control.StartProbing(watch)
+	if l.Predecessor == nil { // else it publishes until this process takes over
+		l.member.begin()
+	}
 	if unknown := watch.FirstRound(ctx); unknown > 0 {
 		l.Logger.Warn("first round of probes unfinished; unknown health states count as up", "unknown", unknown)
 	}

@@ -132,6 +132,7 @@ func (l *instance) passState(ctx context.Context, u *upgrading) (err error) {
 		if err != nil {
 			u.successor.Kill() // it may hold the lock of the state directory
 			resume()
+			l.member.again()
 		}
 	}()
 	content, err := l.stateContent()
@@ -173,6 +174,7 @@ func (l *instance) finishUpgrade(ctx context.Context, u *upgrading) bool {
 		u.request.Answer(control.UpgradeOutcome{Err: u.err})
 		return false
 	}
+	l.member.pass()
 	l.server.PassConnections(u.successor.Pass)
 	pid := u.successor.PID()
 	l.notify(fmt.Sprintf("%s%d", notifyMainPID, pid))
@@ -256,6 +258,7 @@ func (l *instance) takeOver(i *inheritance) {
 	if err := l.Predecessor.Ready(); err != nil {
 		l.Logger.Warn("cannot report to the previous process that this one answers; end it if it does not end", "previous_pid", i.PID, "error", err)
 	}
+	l.member.begin()
 	l.control.RecordUpgrade(&control.Upgraded{
 		Version: l.Version, PID: os.Getpid(), PreviousVersion: i.Version, PreviousPID: i.PID, Took: time.Since(i.Begun),
 	})

@@ -62,7 +62,7 @@ func checkCommand() *cobra.Command {
 func checked(paths []string) (*snapshot.Snapshot, findings) {
 	snapshot, found := build(paths)
 	if snapshot != nil {
-		found.warnings = slices.Concat(found.warnings, stateWarnings(snapshot.Config), keyWarnings(snapshot.Config), privateKeyWarnings(snapshot.Config), identityWarnings(snapshot.Config))
+		found.warnings = slices.Concat(found.warnings, stateWarnings(snapshot.Config), keyWarnings(snapshot.Config), privateKeyWarnings(snapshot.Config), clusterWarnings(snapshot.Config))
 	}
 	return snapshot, found
 }

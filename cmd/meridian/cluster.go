@@ -11,6 +11,7 @@ import (
 	"meridian/certs"
 	"meridian/cluster/observation"
 	"meridian/config"
+	"meridian/daemon"
 )
 
 // clusterCommand returns the commands for a cluster of nodes.
@@ -55,7 +56,16 @@ Exit: 0; 1 on an error.`,
 	return c
 }
 
-// identityWarnings checks the private key of a node of a cluster. Without it, the node decides alone.
+// clusterWarnings checks the files with which a node joins its cluster. Without them, serve does not start.
+func clusterWarnings(cfg *config.Config) []config.Error {
+	warnings := identityWarnings(cfg)
+	if _, err := daemon.ClusterTLS(&cfg.Cluster.Etcd); err != nil {
+		warnings = append(warnings, cfg.ErrorAt(cfg.Cluster.Pos, "cluster.etcd.tls", err.Error()+", so that serve does not start", ""))
+	}
+	return warnings
+}
+
+// identityWarnings checks the private key of a node of a cluster.
 func identityWarnings(cfg *config.Config) []config.Error {
 	c := &cfg.Cluster
 	if c.Name == "" {
@@ -67,12 +77,12 @@ func identityWarnings(cfg *config.Config) []config.Error {
 	key, err := observation.ReadIdentity(c.Identity)
 	switch missing := new(fs.PathError); {
 	case errors.As(err, &missing):
-		return warning(c.IdentityPos, "cluster.identity", c.Identity+" cannot be read, so that this node decides alone: "+missing.Err.Error(),
+		return warning(c.IdentityPos, "cluster.identity", c.Identity+" cannot be read, so that serve does not start: "+missing.Err.Error(),
 			"make it with meridian cluster identity -o "+c.Identity)
 	case err != nil:
-		return warning(c.IdentityPos, "cluster.identity", err.Error(), "until then this node decides alone")
+		return warning(c.IdentityPos, "cluster.identity", err.Error(), "until then serve does not start")
 	case !cfg.TrustedKey().Equal(key.Public()):
-		return warning(c.Pos, "cluster.trust", fmt.Sprintf("the key of %s is not that of %s, so that this node decides alone", cfg.Node, c.Identity),
+		return warning(c.Pos, "cluster.trust", fmt.Sprintf("the key of %s is not that of %s, so that serve does not start", cfg.Node, c.Identity),
 			"write "+observation.FormatPublicKey(key.Public().(ed25519.PublicKey)))
 	case certs.ReadableByOthers(c.Identity):
 		return warning(c.IdentityPos, "cluster.identity", "other users can read the private key "+c.Identity, "chmod 600 "+c.Identity)
