@@ -157,8 +157,11 @@ func TestFileOfSignedZoneHasNoSignatures(t *testing.T) {
 func TestPresignedZoneIsDescribed(t *testing.T) {
 	const text = "zones: {example.com: {nameservers: {ns.example.net: []}, contact: h@example.com, file: z.zone}}\n"
 	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	sig := "@ 300 IN RRSIG SOA 13 2 300 " + expires.Format("20060102150405") + " " + expires.Add(-24*time.Hour).Format("20060102150405") + " 1 example.com. AAAA\n@ 60 IN NSEC @ NS SOA RRSIG NSEC\n"
-	s, warnings, err := snapshot.Build(load(t, text, map[string]string{"z.zone": sig}))
+	file := "@ 60 IN NSEC @ NS SOA RRSIG NSEC\n"
+	for _, typ := range []string{"SOA", "NS", "NSEC"} {
+		file += "@ 300 IN RRSIG " + typ + " 13 2 300 " + expires.Format("20060102150405") + " " + expires.Add(-24*time.Hour).Format("20060102150405") + " 1 example.com. AAAA\n"
+	}
+	s, warnings, err := snapshot.Build(load(t, text, map[string]string{"z.zone": file}))
 	if err != nil {
 		t.Fatal(err)
 	}
