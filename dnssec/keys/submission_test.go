@@ -71,3 +71,13 @@ func TestRoleOfACSKStaysInARollover(t *testing.T) {
 		}
 	}
 }
+
+// The name of the file is right: it is the wrong zone that the operator has to correct.
+func TestImportNamesTheZoneOfTheKey(t *testing.T) {
+	r := request(t)
+	file := update(t, r).Changed[0].File
+	_, err := Import(r.Folder, "example.org.", []string{file})
+	if err == nil || !strings.HasSuffix(err.Error(), ": a key of zone example.com., not of example.org.") {
+		t.Errorf("error %v", err)
+	}
+}
