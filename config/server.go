@@ -81,6 +81,9 @@ func (d *decoder) rateLimit(r *RateLimit) setter {
 			{name: "exempt", set: d.prefixes(&r.Exempt)},
 			{name: "dry_run", set: d.flag(&r.DryRun)},
 		})
+		if n.Kind == yaml.MappingNode && len(n.Content) > 0 && yamldoc.Child(n, "rate") == nil {
+			d.warn(n, "rate_limit has no effect without rate: nothing is counted or limited", "write rate, or leave rate_limit out")
+		}
 	}
 }
 

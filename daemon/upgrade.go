@@ -34,6 +34,19 @@ type inheritance struct {
 	Version string          `json:"version"`
 	PID     int             `json:"pid"`
 	Begun   time.Time       `json:"begun"`
+	// CookieSecret is the random secret of cookies. It crosses a private socket pair only, and is not part of the state.
+	CookieSecret []byte `json:"cookie_secret,omitempty"`
+}
+
+// useCookieSecret makes the cookies of the previous process valid; an older one passes no secret.
+func (l *instance) useCookieSecret(passed *inheritance) error {
+	if passed.CookieSecret == nil {
+		return nil
+	}
+	if err := l.server.Cookies().UseSecret(passed.CookieSecret); err != nil {
+		return fmt.Errorf("the previous process passed %w", err)
+	}
+	return nil
 }
 
 // beginUpgrade starts an upgrade, unless one is under way. It returns the outcome to wait for, and no signals for a
@@ -139,7 +152,7 @@ func (l *instance) passState(ctx context.Context, u *upgrading) (err error) {
 	if err != nil {
 		return err
 	}
-	passed, err := json.Marshal(inheritance{State: content, Audit: u.request.Audit, Version: l.Version, PID: os.Getpid(), Begun: u.begun})
+	passed, err := json.Marshal(inheritance{State: content, Audit: u.request.Audit, Version: l.Version, PID: os.Getpid(), Begun: u.begun, CookieSecret: l.server.Cookies().Secret()})
 	if err != nil {
 		return err
 	}
@@ -241,7 +254,7 @@ func (l *instance) inherit(hash string) (*inheritance, error) {
 	if err := json.Unmarshal(passed, i); err != nil {
 		return nil, fmt.Errorf("the state of the previous process does not parse: %w", err)
 	}
-	return i, nil
+	return i, l.useCookieSecret(i)
 }
 
 // takeOver makes the previous process end, once this one answers queries, and keeps the sockets.

@@ -185,10 +185,13 @@ func TestUpgradePassesSocketsAndState(t *testing.T) {
 	if out, ok := u.run("drain", "web/a", "--reason", "before"); !ok {
 		t.Fatal(out)
 	}
-	first := u.pid
+	first, cookie := u.pid, cookieFrom(t, u.dns, "0123456789abcdef")
 	u.upgrade()
 	u.log.await(t, `msg="took over from the previous process" .*previous_pid=`+strconv.Itoa(first))
 	u.log.await(t, `msg=stopped`)
+	if again := cookieFrom(t, u.dns, cookie); again != cookie {
+		t.Errorf("after the upgrade the cookie %s is replaced by %s: the random secret was not passed", cookie, again)
+	}
 	for range 4 {
 		if got := u.answers(); got != "127.0.0.82" {
 			t.Errorf("after the upgrade: %s, want the member that is not drained", got)

@@ -114,6 +114,9 @@ func (e *Engine) Signer() *dnssec.Signer { return e.current.Load().signer }
 // Settings returns the server settings of the current snapshot.
 func (e *Engine) Settings() *config.Server { return e.current.Load().config }
 
+// Cookies returns the cookies of snapshots without secrets.
+func (e *Engine) Cookies() *limit.Cookies { return e.cookies }
+
 // Responder creates a responder for the current snapshot.
 func (e *Engine) Responder() *Responder { return e.responders.add(e) }
 

@@ -64,6 +64,24 @@ func TestCookiesOfTheRFC(t *testing.T) {
 	}
 }
 
+func TestSecretOfAnotherProcess(t *testing.T) {
+	before, after, source := NewCookies(), NewCookies(), netip.MustParseAddr("192.0.2.7")
+	var cookie, reply [CookieSize]byte
+	before.Check(&cookie, unhex(t, "2464c4abcf10c957"), source, 1000)
+	if err := after.UseSecret(before.Secret()[1:]); err == nil {
+		t.Error("a secret of 15 octets is accepted")
+	}
+	if result := after.Check(&reply, cookie[:], source, 1000); result != CookieInvalid {
+		t.Errorf("before the secret is passed: %s", result)
+	}
+	if err := after.UseSecret(before.Secret()); err != nil {
+		t.Fatal(err)
+	}
+	if result := after.Check(&reply, cookie[:], source, 1000); result != CookieValid || reply != cookie {
+		t.Errorf("after the secret is passed: %s, %x to %x", result, cookie, reply)
+	}
+}
+
 func TestCookieTimes(t *testing.T) {
 	c, client, source := cookiesOf(t, testSecret), unhex(t, "2464c4abcf10c957"), netip.MustParseAddr("192.0.2.7")
 	const made = int64(1<<32 - 100) // the time wraps soon after

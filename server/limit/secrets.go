@@ -45,6 +45,21 @@ func NewCookies() *Cookies {
 	return c
 }
 
+// Secret returns the secret that makes cookies.
+func (c *Cookies) Secret() []byte {
+	s := (*c.secrets.Load())[0]
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, s.k0), s.k1)
+}
+
+// UseSecret replaces the random secret, so that cookies of another process are valid.
+func (c *Cookies) UseSecret(key []byte) error {
+	if len(key) != secretSize {
+		return fmt.Errorf("a cookie secret of %d octets; want %d", len(key), secretSize)
+	}
+	c.secrets.Store(&[]secret{newSecret(key)})
+	return nil
+}
+
 // OpenCookies returns Cookies with the secrets of a file: 32 hexadecimal digits a line. The first one makes cookies,
 // all of them check cookies.
 func OpenCookies(file string) (*Cookies, error) {
