@@ -131,20 +131,29 @@ func (s *Signer) appendSignature(dst []byte, rdata int, set *Set, key *signingKe
 	if !r.Make {
 		return dst, ErrMissing
 	}
-	made, called, err := s.flights.do(id, func() (signature, error) {
-		made, err := s.sign(dst[rdata:], set, key)
-		if err == nil && s.cache.put(id, &made, at.expiration, r.Now) {
-			s.evicted.Add(1)
-		}
-		return made, err
-	})
+	made, err := s.makeOnce(id, dst[rdata:], set, key, at, r)
 	if err != nil {
 		return dst, err
 	}
-	if called {
-		r.Made++
-	}
 	return append(dst, made[:]...), nil
+}
+
+// makeOnce makes a signature that was not in the cache, or returns the one that another goroutine makes or has made since.
+func (s *Signer) makeOnce(id cacheKey, rdata []byte, set *Set, key *signingKey, at slot, r *Request) (signature, error) {
+	made, _, err := s.flights.do(id, func() (made signature, err error) {
+		if s.cache.get(id, &made) {
+			return made, nil
+		}
+		if made, err = s.sign(rdata, set, key); err != nil {
+			return made, err
+		}
+		r.Made++
+		if s.cache.put(id, &made, at.expiration, r.Now) {
+			s.evicted.Add(1)
+		}
+		return made, nil
+	})
+	return made, err
 }
 
 // cacheKey hashes everything that decides the signature: the key, the RRSIG RDATA, which has the times, and the set.

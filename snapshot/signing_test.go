@@ -167,7 +167,8 @@ func TestPresignedZoneIsDescribed(t *testing.T) {
 	}
 	defer s.Close()
 	zones := s.SignedZones(time.Now())
-	if len(zones) != 1 || !zones[0].Presigned || !zones[0].Expires.Equal(expires) || !strings.HasPrefix(zones[0].Expiring, "a signature of the zone expires at ") || len(warnings) != 1 {
+	warned := slices.ContainsFunc(warnings, func(w config.Error) bool { return strings.Contains(w.Error(), "a signature of the zone expires at ") })
+	if len(zones) != 1 || !zones[0].Presigned || !zones[0].Expires.Equal(expires) || !strings.HasPrefix(zones[0].Expiring, "a signature of the zone expires at ") || !warned {
 		t.Errorf("%+v, warnings %v", zones, warnings)
 	}
 }
