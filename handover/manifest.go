@@ -60,7 +60,7 @@ func parseManifest(text string) (*manifest, error) {
 
 // open returns the descriptors of m.
 func (m *manifest) open() *Sockets {
-	next, sockets := firstFD, new(Sockets)
+	next, sockets := firstFD, &Sockets{shared: true}
 	for _, s := range m.Sockets {
 		g := group{use: s.Use, address: s.Address}
 		for range s.Count {

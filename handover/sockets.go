@@ -40,7 +40,12 @@ type Open struct {
 type Sockets struct {
 	mu     sync.Mutex
 	groups []group
+	shared bool // another process reads them, too
 }
+
+// Shared reports whether the process that passed the sockets still reads them. Those of a service manager are read by
+// this process only.
+func (s *Sockets) Shared() bool { return s != nil && s.shared }
 
 // group holds the inherited sockets of one address and use.
 type group struct {

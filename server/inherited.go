@@ -28,30 +28,36 @@ func (s *Server) inheritTCP(asked netip.AddrPort) (*net.TCPListener, error) {
 	return tcp, nil
 }
 
-// inheritUDP makes a worker of each inherited UDP socket, at most the given number. It returns false if there is none.
+// inheritUDP makes a worker of each inherited UDP socket. It returns false if there is none.
 //
-//	sockets       workers
-//	fewer         the others are added at start
-//	more          the others are left to the other process, which answers what waits in them
+//	sockets               workers
+//	fewer                 the others are added at start
+//	more, of a process    the others are left to that process, which answers what waits in them
+//	more, of systemd      each socket gets a worker: no other process would answer what it receives
 func (l *listener) inheritUDP(workers int) (bool, error) {
 	files := l.server.options.Inherited.Take(handover.UDP, l.asked)
 	if len(files) == 0 {
 		return false, nil
 	}
+	return true, l.useUDP(files, workers, l.server.options.Inherited.Shared())
+}
+
+// useUDP is inheritUDP for these sockets, which another process reads too if they are shared.
+func (l *listener) useUDP(files []*os.File, workers int, shared bool) error {
 	defer closeAll(files)
 	for i, f := range files {
 		conn, err := inheritedUDP(f, l.addr)
 		if err != nil {
-			return false, fmt.Errorf("listen on %s, UDP: inherited socket: %w", l.asked, err)
+			return fmt.Errorf("listen on %s, UDP: inherited socket: %w", l.asked, err)
 		}
-		if i < workers {
+		if i < workers || !shared {
 			l.udp = append(l.udp, newUDPWorker(l.server, conn, l.addr.Addr()))
 		} else {
 			l.surplus = append(l.surplus, conn)
 		}
 	}
 	l.missing = max(0, workers-len(files))
-	return true, nil
+	return nil
 }
 
 // inheritedUDP prepares a socket like listenUDP.

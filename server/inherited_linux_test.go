@@ -146,6 +146,47 @@ func TestInheritedSocketsGetTheWorkersOfTheConfiguration(t *testing.T) {
 	}
 }
 
+// TestSocketsOfTheServiceManagerAllGetWorkers inherits more sockets than the configuration has workers, as systemd
+// passes them. Queries that wait in any of them are answered.
+func TestSocketsOfTheServiceManagerAllGetWorkers(t *testing.T) {
+	conns := bound(t, 3)
+	at := conns[0].LocalAddr().(*net.UDPAddr).AddrPort()
+	query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
+	var clients []net.Conn
+	for range 32 {
+		client := dial(t, "udp", at)
+		if _, err := client.Write(query); err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, client)
+	}
+	snapshot := answertest.World(t)
+	snapshot.Config.Server.Workers = 1
+	s := New(snapshot, Options{})
+	l := &listener{server: s, asked: at, addr: at}
+	var files []*os.File
+	for _, conn := range conns {
+		file, err := conn.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	if err := l.useUDP(files, 1, false); err != nil || len(l.udp) != 3 || len(l.surplus) != 0 {
+		t.Fatalf("%d workers, %d surplus, want 3 and 0: %v", len(l.udp), len(l.surplus), err)
+	}
+	for _, w := range l.udp {
+		go w.run()
+	}
+	for _, client := range clients {
+		readUDP(t, client)
+	}
+	for _, w := range l.udp {
+		w.drain(time.Now().Add(drainTime))
+		w.close(true)
+	}
+}
+
 // TestConnectionsArePassedBetweenTwoQueries passes connections of one server to another: one that is idle, and one with
 // a part of a query.
 func TestConnectionsArePassedBetweenTwoQueries(t *testing.T) {
