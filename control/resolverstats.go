@@ -40,6 +40,7 @@ func (r *resolverStats) use(settings *config.ResolverStats, now time.Time) {
 func (c *Control) CollectObservations() (next time.Duration) {
 	table := c.resolvers.table.Load()
 	if table == nil {
+		c.server.DrainObservations(func(*answer.Observation) {}) // those from before it was off hold their snapshot
 		return time.Second
 	}
 	defer c.RecoverPanic("statistics of resolvers")

@@ -8,7 +8,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/pools"
+	"meridian/server/answer"
 )
 
 // observedZones is a configuration with two regions, and networks in them.
@@ -37,12 +39,18 @@ func (w *world) ask(t *testing.T, name, resolver, subnet string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.answer(t, packed, resolver)
+	w.CollectObservations()
+}
+
+// answer answers a query of a resolver.
+func (w *world) answer(t *testing.T, query []byte, resolver string) {
+	t.Helper()
 	r := w.server.Borrow()
 	defer w.server.Return(r)
-	if len(r.Respond(nil, packed, netip.MustParseAddr(resolver), false)) == 0 {
+	if len(r.Respond(nil, query, netip.MustParseAddr(resolver), false)) == 0 {
 		t.Fatal("no answer")
 	}
-	w.CollectObservations()
 }
 
 // expectGone compares how many clients have left the members of the only override.
@@ -109,6 +117,21 @@ func TestClientsAreNotMeasuredWithoutStatistics(t *testing.T) {
 		}
 		w.load(t, next)
 		w.expectGone(t, "turned on after the drain", "not measured")
+	})
+}
+
+// TestStatisticsTurnedOffDropWhatIsObserved turns them off before an observed answer is collected: it would hold its
+// snapshot in memory.
+func TestStatisticsTurnedOffDropWhatIsObserved(t *testing.T) {
+	inWorld(t, "2026-01-10T01:00:00Z", observedZones, nil, func(w *world) {
+		query, err := new(dns.Msg).SetQuestion("www.example.com.", dns.TypeA).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.answer(t, query, "198.51.100.1")
+		w.resolvers.use(&config.ResolverStats{}, time.Now())
+		w.CollectObservations()
+		w.server.DrainObservations(func(*answer.Observation) { t.Error("an observation remains") })
 	})
 }
 

@@ -59,11 +59,16 @@ func TestObservationIsForTheScopeOfTheAnswer(t *testing.T) {
 	s := newEngine(answertest.Build(t, text, ""), nil)
 	query := answertest.WithOptions(answertest.Ask("www.example.com.", dns.TypeA), answertest.RawOption(dns.EDNS0SUBNET, 0, 1, 28, 0, 203, 0, 113, 16))
 	s.Responder().Respond(nil, answertest.Packed(t, query), answertest.BenchSource, false)
+	count := 0
 	s.DrainObservations(func(o *Observation) {
+		count++
 		if !o.Clients.IsValid() || o.Clients.Bits() > 28 || !o.Clients.Contains(netip.MustParseAddr("203.0.113.16")) || o.Subnet.String() != "203.0.113.16/28" {
 			t.Errorf("clients %v of %v, want those that the answer is for", o.Clients, o.Subnet)
 		}
 	})
+	if count != 1 {
+		t.Errorf("%d observations, want 1", count)
+	}
 }
 
 // TestAllQueriesOfASampledResolverAreObserved asks twice from each of 2000 addresses.
