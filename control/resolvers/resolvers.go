@@ -111,8 +111,15 @@ func (t *Table) Observe(o *answer.Observation, now time.Time) {
 		c.weight *= math.Exp(-float64(gap) / float64(decay))
 	}
 	c.replace(o, now, now.Add(r.keeps(r.ttl)))
+	if len(r.answers) > t.maxAnswersOfOne() {
+		t.forgetAnswers(r)
+	}
 	t.evict()
 }
+
+// maxAnswersOfOne returns how many answers are kept of one resolver: a part of all, so that one that asks with many client
+// subnets does not displace all others.
+func (t *Table) maxAnswersOfOne() int { return max(answersPerResolver, t.max*answersPerResolver/8) }
 
 // replace makes o the answer of c, which may be used until the given time.
 func (c *cached) replace(o *answer.Observation, now, until time.Time) {

@@ -204,6 +204,20 @@ func TestTableIsBounded(t *testing.T) {
 	}
 }
 
+// TestOneResolverDoesNotDisplaceOthers has one resolver that asks for more names than the table keeps answers.
+func TestOneResolverDoesNotDisplaceOthers(t *testing.T) {
+	table := New(20, start)
+	for i := range 5 {
+		observe(table, i, memberA, start)
+	}
+	for name := range uint64(1000) {
+		table.Observe(&answer.Observation{Resolver: address(99), Name: name, Type: 1, TTL: 30}, start)
+	}
+	if s := table.Statistics(); len(s.Resolvers) != 6 || s.Evicted != 0 {
+		t.Errorf("%d resolvers, %d evicted, want 6 and 0", len(s.Resolvers), s.Evicted)
+	}
+}
+
 func TestFrequentClientsAreKept(t *testing.T) {
 	table := New(10, start)
 	for i := range 2000 {
