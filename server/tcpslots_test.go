@@ -126,8 +126,9 @@ func TestClientsThatDoNotReadHoldNoResponder(t *testing.T) {
 		}
 		eventually(t, "the client's queries are answered", func() bool { return s.Counters().TCP > uint64(i*queries) })
 	}
+	const rehearsals = 1 // answers hot queries ahead
 	responders := s.Responders()
-	if most := len(s.listeners[0].udp) + cap(s.tcpSlots.ready); responders > most {
+	if most := len(s.listeners[0].udp) + cap(s.tcpSlots.ready) + rehearsals; responders > most {
 		t.Errorf("%d responders for %d clients that do not read, want at most %d", responders, clients, most)
 	}
 }
