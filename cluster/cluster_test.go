@@ -103,6 +103,13 @@ func (b *bus) stored() Update {
 	return u
 }
 
+// setDelay sets how long a publication takes to the nodes.
+func (b *bus) setDelay(delay time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.delay = delay
+}
+
 // setFull makes the publications of a node fail, or succeed again.
 func (b *bus) setFull(name string, full bool) {
 	b.mu.Lock()
@@ -166,6 +173,20 @@ func (m *member) reported(text string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.ContainsFunc(m.reports, func(r string) bool { return strings.Contains(r, text) })
+}
+
+// allReports returns what the node has reported.
+func (m *member) allReports() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.reports)
+}
+
+// changeCount returns how many states have changed.
+func (m *member) changeCount() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.changes)
 }
 
 // world is nodes in a bubble, each in a region of the first letter of its name.
@@ -307,7 +328,7 @@ func TestMinorityNeverFailsOver(t *testing.T) {
 		w.bus.setCut()
 		w.want(5*time.Second, target, "++++++")
 		for _, name := range []string{"a1", "a2"} {
-			if n := len(w.members[name].changes); n != 1 {
+			if n := w.members[name].changeCount(); n != 1 {
 				t.Errorf("%d state changes on %s, want the first only", n, name)
 			}
 		}
@@ -322,8 +343,8 @@ func TestNoStateChangesWhileTheStoreIsAway(t *testing.T) {
 		w.findAll(target, "a1- b1-")
 		w.want(10*time.Minute, target, "???")
 		for name, m := range w.members {
-			if len(m.changes) != 1 || m.Status().Connected {
-				t.Errorf("%s: %d state changes, connected %v", name, len(m.changes), m.Status().Connected)
+			if m.changeCount() != 1 || m.Status().Connected {
+				t.Errorf("%s: %d state changes, connected %v", name, m.changeCount(), m.Status().Connected)
 			}
 		}
 		w.bus.setCut()
@@ -402,8 +423,8 @@ func TestSecondNodeOfANameIsReported(t *testing.T) {
 			t.Errorf("reported by the first process: %v, by the second: %v", first.reported(text), second.reported(text))
 		}
 		time.Sleep(5 * time.Minute)
-		if n := len(first.reports); n > 10 {
-			t.Errorf("%d reports in 5 minutes: %q", n, first.reports)
+		if n := len(first.allReports()); n > 10 {
+			t.Errorf("%d reports in 5 minutes: %q", n, first.allReports())
 		}
 	})
 }
@@ -448,19 +469,19 @@ func TestRestartInTieChangesNoState(t *testing.T) {
 		w.want(5*time.Second, target, "++")
 		w.findAll(target, "b1-") // a tie
 		w.want(5*time.Second, target, "??")
-		changes := len(w.members["b1"].changes)
+		changes := w.members["b1"].changeCount()
 		w.members["a1"].stop()
 		m := w.newMember("a1")
 		w.run(m)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		if n := len(w.members["b1"].changes); n != changes || m.Status().Published != 0 {
+		if n := w.members["b1"].changeCount(); n != changes || m.Status().Published != 0 {
 			t.Errorf("before the targets are known: %d state changes, %d publications", n-changes, m.Status().Published)
 		}
 		m.find(target, health.Up)
 		m.Begin()
 		w.want(5*time.Second, target, "??")
-		if n := len(w.members["b1"].changes); n != changes {
+		if n := w.members["b1"].changeCount(); n != changes {
 			t.Errorf("%d state changes", n-changes)
 		}
 	})
@@ -479,18 +500,18 @@ func TestNodeThatCannotPublishDoesNotCountItself(t *testing.T) {
 			t.Error("it counts as fresh")
 		}
 		count := 0
-		for _, r := range m.reports {
+		for _, r := range m.allReports() {
 			if strings.Contains(r, "cannot be published") {
 				count++
 			}
 		}
 		if count != 1 {
-			t.Errorf("%d reports of the failure, want 1: %q", count, m.reports)
+			t.Errorf("%d reports of the failure, want 1: %q", count, m.allReports())
 		}
 		w.bus.setFull("a1", false)
 		w.want(10*time.Second, target, "---")
 		if !m.reported("observations are published again") || !m.Status().Vantages[0].Fresh {
-			t.Errorf("the recovery is not reported, or it is not fresh: %q", m.reports)
+			t.Errorf("the recovery is not reported, or it is not fresh: %q", m.allReports())
 		}
 	})
 }
@@ -510,13 +531,13 @@ func TestForgedMessagesAreCountedAndReportedOnce(t *testing.T) {
 			t.Errorf("%d rejected, want 5", n)
 		}
 		count := 0
-		for _, r := range m.reports {
+		for _, r := range m.allReports() {
 			if strings.Contains(r, "message rejected") {
 				count++
 			}
 		}
 		if count != 1 {
-			t.Errorf("%d reports, want 1: %q", count, m.reports)
+			t.Errorf("%d reports, want 1: %q", count, m.allReports())
 		}
 	})
 }
@@ -529,7 +550,7 @@ func TestDisagreementIsReported(t *testing.T) {
 		w.members["a1"].Opinion(health.Opinion{ID: health.IDOf(check, target), Target: health.Target{Check: &lax, Addr: target}, Verdict: health.Up})
 		w.want(30*time.Second, target, "+--")
 		if n := w.members["b1"].Status().Disagreements; n != 1 || !w.members["b1"].reported("a1: it has other results") {
-			t.Errorf("%d disagreements: %q", n, w.members["b1"].reports)
+			t.Errorf("%d disagreements: %q", n, w.members["b1"].allReports())
 		}
 		if n := w.members["c1"].Status().Disagreements; n != 1 {
 			t.Errorf("%d disagreements on c1", n)
@@ -544,7 +565,7 @@ func TestRandomPartitions(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		names := []string{"a1", "a2", "b1", "b2", "c1", "c2"}
 		inCluster(t, strings.Join(names, " "), func(w *world) {
-			w.bus.delay = time.Duration(rnd.IntN(150)) * time.Millisecond
+			w.bus.setDelay(time.Duration(rnd.IntN(150)) * time.Millisecond)
 			w.findAll(target, "a1+ a2+ b1+ b2+ c1+ c2+")
 			w.want(5*time.Second, target, "++++++")
 			for range 8 {
@@ -553,7 +574,7 @@ func TestRandomPartitions(t *testing.T) {
 				time.Sleep(8 * time.Second) // stale
 				before := map[string]int{}
 				for _, name := range cut {
-					before[name] = len(w.members[name].changes)
+					before[name] = w.members[name].changeCount()
 				}
 				for _, name := range names {
 					w.findAll(target, name+string("+-"[rnd.IntN(2)]))
@@ -561,7 +582,7 @@ func TestRandomPartitions(t *testing.T) {
 				time.Sleep(time.Duration(rnd.IntN(20)) * time.Second)
 				synctest.Wait()
 				for _, name := range cut { // each alone: no node that is cut off is a majority
-					if len(w.members[name].changes) != before[name] {
+					if w.members[name].changeCount() != before[name] {
 						t.Errorf("seed %d: %s changed a state while it was cut off", seed, name)
 					}
 				}

@@ -188,10 +188,10 @@ func (c *Control) RecordLatency(s *LatencyStatus) {
 	c.updateLocked(func(m *view) { m.latency = s })
 }
 
-// RecordPanic counts and logs a panic during a build.
+// RecordPanic logs and counts a panic during a build, in this order: each panic that is counted is in the log.
 func (c *Control) RecordPanic(reason any, stack []byte) {
-	c.panics.Add(1)
 	c.log.Error("panic while building; the previous state keeps serving", "reason", fmt.Sprint(reason), "stack", string(stack))
+	c.panics.Add(1)
 }
 
 // overrideLocked replaces the overrides.
