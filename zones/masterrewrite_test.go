@@ -145,8 +145,8 @@ func FuzzRewrite(f *testing.F) {
 		if err != nil || line == nil {
 			return
 		}
-		owner, _, _ := nextWord(text)
-		if isBlank(text[0]) != isBlank(line[0]) || !isBlank(text[0]) && text[0] != '"' && !bytes.HasPrefix(line, owner) {
+		owner, quoted, _ := nextWord(text)
+		if isBlank(text[0]) != isBlank(line[0]) || !isBlank(text[0]) && !quoted && !bytes.HasPrefix(line, owner) {
 			t.Fatalf("%q becomes %q", text, line)
 		}
 	})
