@@ -200,9 +200,6 @@ func TestReloadKeepsRates(t *testing.T) {
 }
 
 func TestLimitedAnswersAllocateNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("SKIPPED: the race detector allocates")
-	}
 	for _, slip := range []string{"", ", slip: 0"} {
 		r := limited(t, slip).wire
 		out := make([]byte, 0, 4096)

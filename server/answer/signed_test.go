@@ -376,9 +376,6 @@ func TestWithoutDOAnswersAreUnsigned(t *testing.T) {
 
 // A cached signature costs no allocation, and one that is missing no signature on the worker.
 func TestSignedAnswersFromCacheDoNotAllocate(t *testing.T) {
-	if raceEnabled {
-		t.Skip("SKIPPED: the race detector allocates")
-	}
 	s := answertest.World(t)
 	signWorld(t, s, dnssec.Compact)
 	r := newEngine(s, func() uint64 { return 7 }).Responder()
