@@ -25,8 +25,7 @@ const (
 // idleProbing reads the mapping, on or off.
 func (d *decoder) idleProbing(p *IdleProbing) setter {
 	return func(n *yaml.Node) {
-		if n.Kind == yaml.ScalarNode && !yamldoc.IsNull(n) {
-			d.idleProbingWord(n, p)
+		if readWord(d, n, p, d.defaults.idle, "idle", "{after: 10m, factor: 10}") {
 			return
 		}
 		*p = d.defaults.idle
@@ -34,18 +33,6 @@ func (d *decoder) idleProbing(p *IdleProbing) setter {
 			{name: "after", set: d.duration(&p.After, time.Second, maxSpan)},
 			{name: "factor", set: d.integerInRange(&p.Factor, minIdleFactor, maxIdleFactor)},
 		})
-	}
-}
-
-// idleProbingWord reads on or off.
-func (d *decoder) idleProbingWord(n *yaml.Node, p *IdleProbing) {
-	switch n.Value {
-	case on:
-		*p = d.defaults.idle
-	case off:
-		*p = IdleProbing{}
-	default:
-		d.errorf(n, quote(n.Value)+" is not a setting of idle", "write on, off, or a mapping such as {after: 10m, factor: 10}")
 	}
 }
 

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"meridian/config/internal/yamldoc"
-
 	"gopkg.in/yaml.v3"
 )
 
@@ -25,8 +23,7 @@ const (
 // resolverStats reads the mapping, on or off.
 func (d *decoder) resolverStats(to *ResolverStats) setter {
 	return func(n *yaml.Node) {
-		if n.Kind == yaml.ScalarNode && !yamldoc.IsNull(n) {
-			d.resolverStatsWord(n, to)
+		if readWord(d, n, to, d.defaults.resolverStats, "resolver_stats", "{sample: 0.1, max: 10000}") {
 			return
 		}
 		*to = d.defaults.resolverStats
@@ -34,17 +31,5 @@ func (d *decoder) resolverStats(to *ResolverStats) setter {
 			{name: "sample", set: setValue(&to.Sample, d.sample)},
 			{name: "max", set: d.integerInRange(&to.Max, leastResolvers, mostResolvers)},
 		})
-	}
-}
-
-// resolverStatsWord reads on or off.
-func (d *decoder) resolverStatsWord(n *yaml.Node, to *ResolverStats) {
-	switch n.Value {
-	case on:
-		*to = d.defaults.resolverStats
-	case off:
-		*to = ResolverStats{}
-	default:
-		d.errorf(n, quote(n.Value)+" is not a setting of resolver_stats", "write on, off, or a mapping such as {sample: 0.1, max: 10000}")
 	}
 }

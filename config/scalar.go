@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"meridian/config/internal/yamldoc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -39,6 +41,28 @@ func setValue[T any](to *T, parse func(*yaml.Node) (T, bool)) setter {
 			*to = value
 		}
 	}
+}
+
+// The words that some keys accept instead of a mapping: off, and on with all defaults.
+const (
+	off = "off"
+	on  = "on"
+)
+
+// readWord reads on or off into to, if n is not a mapping. what and example describe the key in errors.
+func readWord[T any](d *decoder, n *yaml.Node, to *T, defaults T, what, example string) (read bool) {
+	if n.Kind != yaml.ScalarNode || yamldoc.IsNull(n) {
+		return false
+	}
+	switch n.Value {
+	case on:
+		*to = defaults
+	case off:
+		*to = *new(T)
+	default:
+		d.errorf(n, quote(n.Value)+" is not a setting of "+what, "write on, off, or a mapping such as "+example)
+	}
+	return true
 }
 
 // capture stores a value, to be read after others of its mapping.

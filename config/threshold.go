@@ -38,12 +38,6 @@ const (
 	minDamping     = time.Second
 )
 
-// The words that flap_damping accepts instead of a mapping: off, and on with all defaults.
-const (
-	off = "off"
-	on  = "on"
-)
-
 func (d *decoder) thresholdKeys(c *Check) []field {
 	return []field{
 		{name: "rise", set: d.integerInRange(&c.Rise, 1, maxConsecutive)},
@@ -65,8 +59,7 @@ func (d *decoder) failback(n *yaml.Node) (Failback, bool) {
 // flapDamping reads the mapping, on or off.
 func (d *decoder) flapDamping(f *FlapDamping) setter {
 	return func(n *yaml.Node) {
-		if n.Kind == yaml.ScalarNode && !yamldoc.IsNull(n) {
-			d.flapDampingWord(n, f)
+		if readWord(d, n, f, d.defaults.damping, "flap damping", "{turns: 4, window: 10m, hold: 1m, max: 15m}") {
 			return
 		}
 		*f = d.defaults.damping
@@ -84,18 +77,6 @@ func (d *decoder) flapDamping(f *FlapDamping) setter {
 		}
 		d.warn(yamldoc.Child(n, "hold"), fmt.Sprintf("hold %s is longer than max, which is %s unless it is written, and is as long as hold then: no hold doubles", FormatDuration(f.Hold), FormatDuration(f.Max)), "write max")
 		f.Max = f.Hold
-	}
-}
-
-// flapDampingWord reads on or off.
-func (d *decoder) flapDampingWord(n *yaml.Node, f *FlapDamping) {
-	switch n.Value {
-	case on:
-		*f = d.defaults.damping
-	case off:
-		*f = FlapDamping{}
-	default:
-		d.errorf(n, quote(n.Value)+" is not a setting of flap damping", "write on, off, or a mapping such as {turns: 4, window: 10m, hold: 1m, max: 15m}")
 	}
 }
 

@@ -94,16 +94,25 @@ func (c *Control) Reload(ctx context.Context, request ReloadRequest) (*Loaded, e
 	}
 	done := make(chan ReloadOutcome, 1)
 	request.done = done
+	outcome, err := ask(ctx, c.requests, request, done)
+	if err != nil {
+		return nil, err
+	}
+	return outcome.Loaded, outcome.Err
+}
+
+// ask sends a request to the daemon and waits for its outcome.
+func ask[R, O any](ctx context.Context, requests chan<- R, request R, done <-chan O) (outcome O, err error) {
 	select {
-	case c.requests <- request:
+	case requests <- request:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return outcome, ctx.Err()
 	}
 	select {
-	case outcome := <-done:
-		return outcome.Loaded, outcome.Err
+	case outcome = <-done:
+		return outcome, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return outcome, ctx.Err()
 	}
 }
 

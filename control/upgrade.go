@@ -55,17 +55,11 @@ func (c *Control) Upgrade(ctx context.Context, request UpgradeRequest) (*Upgrade
 	}
 	done := make(chan UpgradeOutcome, 1)
 	request.done = done
-	select {
-	case c.upgrades <- request:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	outcome, err := ask(ctx, c.upgrades, request, done)
+	if err != nil {
+		return nil, err
 	}
-	select {
-	case outcome := <-done:
-		return outcome.Upgraded, outcome.Err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return outcome.Upgraded, outcome.Err
 }
 
 // Upgrades returns the upgrades that operators request. Each request must be answered.

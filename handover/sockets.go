@@ -9,6 +9,9 @@
 package handover
 
 import (
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -71,6 +74,24 @@ func (s *Sockets) Take(use Use, address netip.AddrPort) []*os.File {
 	files := s.groups[i].files
 	s.groups = slices.Delete(s.groups, i, i+1)
 	return files
+}
+
+// TakeListener returns the listening socket of an address, as Take does; nil: there is none.
+func (s *Sockets) TakeListener(use Use, address netip.AddrPort) (*net.TCPListener, error) {
+	files := s.Take(use, address)
+	if len(files) == 0 {
+		return nil, nil
+	}
+	defer closeAll(files) // the listener has a descriptor of its own
+	l, err := net.FileListener(files[0])
+	if err != nil {
+		return nil, fmt.Errorf("inherited socket of %s: %w", address, err)
+	}
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("inherited socket of %s: it is not of TCP but of %s", address, l.Addr().Network()), l.Close())
+	}
+	return tcp, nil
 }
 
 // Close closes the sockets that remain, and returns their addresses.

@@ -10,24 +10,6 @@ import (
 	"meridian/handover"
 )
 
-// inheritTCP returns the inherited TCP socket of asked; nil: there is none.
-func (s *Server) inheritTCP(asked netip.AddrPort) (*net.TCPListener, error) {
-	files := s.options.Inherited.Take(handover.TCP, asked)
-	if len(files) == 0 {
-		return nil, nil
-	}
-	defer closeAll(files)
-	l, err := net.FileListener(files[0])
-	if err != nil {
-		return nil, fmt.Errorf("inherited socket: %w", err)
-	}
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("the inherited socket is not of TCP but of %s", l.Addr().Network()), l.Close())
-	}
-	return tcp, nil
-}
-
 // inheritUDP makes a worker of each inherited UDP socket. It returns false if there is none.
 //
 //	sockets               workers
@@ -44,7 +26,9 @@ func (l *listener) inheritUDP(workers int) (bool, error) {
 
 // useUDP is inheritUDP for these sockets, which another process reads too if they are shared.
 func (l *listener) useUDP(files []*os.File, workers int, shared bool) error {
-	defer closeAll(files)
+	for _, f := range files {
+		defer f.Close() //nolint:errcheck // its worker has a descriptor of its own
+	}
 	for i, f := range files {
 		conn, err := inheritedUDP(f, l.addr)
 		if err != nil {
@@ -95,10 +79,4 @@ func (l *listener) adjustWorkers() {
 		_ = conn.Close() // the other process has it
 	}
 	l.surplus = nil
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close()
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"meridian/handover"
 	"meridian/server/answer"
 )
 
@@ -36,7 +37,7 @@ type tcpListener struct {
 // listenTCP binds asked and returns the bound address. The listeners in beside hold the port
 // until they are closed.
 func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListener, netip.AddrPort, error) {
-	listener, err := s.inheritTCP(asked)
+	listener, err := s.options.Inherited.TakeListener(handover.TCP, asked)
 	if listener == nil && err == nil {
 		listener, err = bindTCP(asked, beside)
 	}

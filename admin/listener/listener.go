@@ -4,7 +4,6 @@ package listener
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,7 +40,7 @@ type Listener struct {
 // Open binds asked, or takes its inherited socket. The port may still be held by before until that is closed; before is
 // nil if there is none. Serve starts answering.
 func Open(asked netip.AddrPort, before *Listener, inherited *handover.Sockets, log *slog.Logger) (*Listener, error) {
-	bound, err := inherit(asked, inherited)
+	bound, err := inherited.TakeListener(handover.API, asked)
 	if bound == nil && err == nil {
 		bound, err = bind(asked, before)
 	}
@@ -49,26 +48,6 @@ func Open(asked netip.AddrPort, before *Listener, inherited *handover.Sockets, l
 		return nil, err
 	}
 	return newListener(asked, bound, log), nil
-}
-
-// inherit returns the inherited socket of asked; nil: there is none.
-func inherit(asked netip.AddrPort, inherited *handover.Sockets) (*net.TCPListener, error) {
-	files := inherited.Take(handover.API, asked)
-	if len(files) == 0 {
-		return nil, nil
-	}
-	l, err := net.FileListener(files[0])
-	for _, f := range files {
-		_ = f.Close() // l has a descriptor of its own
-	}
-	if err != nil {
-		return nil, fmt.Errorf("inherited socket of %s for the API: %w", asked, err)
-	}
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("inherited socket of %s for the API: it is not of TCP but of %s", asked, l.Addr().Network()), l.Close())
-	}
-	return tcp, nil
 }
 
 // bind opens a socket at asked.

@@ -200,13 +200,18 @@ func (o *keysOptions) change(z *signedZone, r keys.Request, out io.Writer, nothi
 	if len(result.Changed) == 0 {
 		return errors.New(nothing)
 	}
+	return o.printChange(z, &result, out)
+}
+
+// printChange prints what was done to the keys of a zone, and what comes next.
+func (o *keysOptions) printChange(z *signedZone, result *keys.Result, out io.Writer) error {
 	if o.output == outputJSON {
-		return printJSON(out, reportKeys(z, &result))
+		return printJSON(out, reportKeys(z, result))
 	}
 	w := &textWriter{w: out}
 	for _, n := range result.Notes {
 		w.line("key %d %s", n.Tag, n.What)
 	}
-	printSteps(w, &result)
+	printSteps(w, result)
 	return w.err
 }

@@ -108,13 +108,5 @@ func (o *keysOptions) confirm(z *signedZone, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.output == outputJSON {
-		return printJSON(out, reportKeys(z, &result))
-	}
-	w := &textWriter{w: out}
-	for _, n := range result.Notes {
-		w.line("key %d: %s", n.Tag, n.What)
-	}
-	printSteps(w, &result)
-	return w.err
+	return o.printChange(z, &result, out)
 }

@@ -56,9 +56,9 @@ func (p *planner) seeDS() {
 		everywhere, nowhere := p.Parent.hasEverywhere(k), p.Parent.hasNowhere(k)
 		switch {
 		case everywhere && !k.atParent():
-			p.note(k, "all servers of the parent have its DS record")
+			p.note(k, "has its DS record at all servers of the parent")
 		case !everywhere && k.atParent():
-			p.note(k, "not all servers of the parent have its DS record")
+			p.note(k, "lacks its DS record at some servers of the parent")
 		}
 		p.since(k, &k.DSPublish, everywhere)
 		p.since(k, &k.DSRemoved, nowhere)
