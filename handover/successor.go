@@ -18,7 +18,7 @@ import (
 //	successor     loaded    it has loaded the configuration, and needs the state
 //	predecessor   state     it changes nothing any more until the outcome
 //	successor     ready     it answers queries
-//	predecessor   ended     it reads no more queries, and the service manager knows the successor
+//	predecessor   ended     it is about to end, and the service manager knows the successor
 //
 // Instead of loaded or ready, the successor sends why it failed.
 type message struct {
@@ -141,7 +141,7 @@ func (s *Successor) Continue(ctx context.Context, state []byte) error {
 	return err
 }
 
-// Finish reports that this process reads no more queries, and that the service manager knows the successor.
+// Finish reports that this process is about to end, and that the service manager knows the successor.
 func (s *Successor) Finish() error { return json.NewEncoder(s.channel).Encode(message{Ended: true}) }
 
 var errUnexpected = errors.New("the new process sent an unexpected message: is it another version?")

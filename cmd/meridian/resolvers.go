@@ -67,7 +67,7 @@ func (o *resolverOptions) report(c *cobra.Command, out io.Writer) error {
 // printResolvers prints a table of resolvers.
 func printResolvers(out io.Writer, r *control.ResolverReport) error {
 	w := &textWriter{w: out}
-	w.line("%d resolvers known, observed for %s%s", r.Known, age(r.Since, r.At), limitsOf(r))
+	w.line("resolvers: %d, observed for %s%s", r.Known, age(r.Since, r.At), limitsOf(r))
 	if len(r.Resolvers) == 0 {
 		return w.err
 	}

@@ -45,7 +45,7 @@ func TestResolversAndDrainsAreMeasuredFromQueries(t *testing.T) {
 	}
 	expectMatch(t, said(t, exitOK, "drain", api, "web/a"), `(?m)^web/a is drained\nclients: 0 % gone, by the queries of resolvers \(0 % have a new answer, the old one of 0 % has expired\); the last may stay until `)
 	expectMatch(t, said(t, exitOK, "status", api), `(?m)^override: web/a is drained\n  clients: 0 % gone`)
-	expectMatch(t, said(t, exitOK, "resolvers", api), `(?m)^1 resolvers known, observed for \d+s\n.*\n127\.0\.0\.1 +12 +\S+ +\S+ +30s +us +eu +MISPLACED: 100 % of its clients are`)
+	expectMatch(t, said(t, exitOK, "resolvers", api), `(?m)^resolvers: 1, observed for \d+s\n.*\n127\.0\.0\.1 +12 +\S+ +\S+ +30s +us +eu +MISPLACED: 100 % of its clients are`)
 	expectMatch(t, said(t, exitOK, "resolvers", api, "--misplaced", "-o", "json"), `(?s)"resolvers": \[\s+\{\s+"address": "127.0.0.1",.*"misplaced": true`)
 	later := time.Now().Add(time.Hour).Format(time.RFC3339)
 	expectMatch(t, said(t, exitOK, "weight", api, "web/b", "50%", "--at", later, "--for", "1h"), `web/b is scheduled to be at weight 50% from 2`)
