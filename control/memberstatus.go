@@ -66,7 +66,7 @@ type AddressStatus struct {
 	SlowStartWeight float64      `json:"share"`               // share of its clients, 0 to 1: below 1 during slow start
 	Streak          int          `json:"streak"`              // consecutive equal results
 	Due             time.Time    `json:"due,omitzero"`        // next probe; zero: running
-	IdleSince       time.Time    `json:"idle_since,omitzero"` // since when it is probed less often, because no query asks for it; zero: it is not
+	IdleSince       time.Time    `json:"idle_since,omitzero"` // when Interval became longer, because no query asks for it; zero: it is not
 	Interval        string       `json:"interval,omitempty"`  // between probes; empty: it has none
 	Results         []Result     `json:"results"`             // the latest, newest first
 	Transitions     []Transition `json:"transitions"`         // the latest, newest first

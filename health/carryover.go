@@ -161,7 +161,7 @@ func (e *targetState) inheritAll(p *targetState, now time.Time) {
 	e.history = p.history
 	e.history.transitions = slices.Clone(p.history.transitions)
 	e.probeStart, e.unparkedAt, e.nextExpiryLog = p.probeStart, p.unparkedAt, p.nextExpiryLog
-	e.usedAt, e.resumedAt = p.usedAt, p.resumedAt
+	e.usedAt, e.used, e.resumedAt = p.usedAt, p.used, p.resumedAt
 	if p.sparse { // until its own interval applies, the results of p are not too old
 		e.resumedAt = now
 	}

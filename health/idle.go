@@ -34,7 +34,7 @@ func (w *Watch) MarkUsed(indexes []int) bool {
 // markUsed records that a query has asked for e, and so for its leaf targets.
 func (o *scheduler) markUsed(e *targetState, now time.Time) {
 	for _, leaf := range append(e.leafTargets(make(map[*targetState]bool)), e) {
-		leaf.usedAt = now
+		leaf.usedAt, leaf.used = now, true
 		if !leaf.idleSince.IsZero() {
 			o.resume(leaf, now)
 		}

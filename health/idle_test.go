@@ -24,6 +24,33 @@ func probesWithin(w *world, d time.Duration) int {
 	return len(w.dialled(addrs(1)[0])) - before
 }
 
+// TestOutlookOfAnIdleTargetNamesItsLastQuery compares the texts before the first query, after it, and after an edit of the
+// check: without a query the time is that of the process, and never that of a query.
+func TestOutlookOfAnIdleTargetNamesItsLastQuery(t *testing.T) {
+	probing(t, func(t *testing.T, _ *world, p *Prober) {
+		began := FormatTime(time.Now())
+		watching, _ := watch(t, p, targetsOf(idleTCPCheck(), addrs(1)))
+		expect := func(when, since string) {
+			t.Helper()
+			time.Sleep(15 * time.Minute)
+			s, _ := watching.Status(0)
+			if want := "; idle since " + FormatTime(s.IdleSince) + ", no query since " + since + ": "; !strings.Contains(s.Outlook, want) {
+				t.Errorf("%s: %q, want %q", when, s.Outlook, want)
+			}
+		}
+		expect("before the first query", "this process began to probe it at "+began)
+		asked := FormatTime(time.Now())
+		watching.MarkUsed([]int{0})
+		expect("after a query", asked)
+		edited := idleTCPCheck()
+		edited.Fall = 5
+		old := watching
+		watching, _ = watch(t, p, targetsOf(edited, addrs(1)))
+		old.Close()
+		expect("after an edit", asked)
+	})
+}
+
 func TestIdleTargetIsProbedLessOftenUntilTheFirstQuery(t *testing.T) {
 	probing(t, func(t *testing.T, w *world, p *Prober) {
 		watching, l := watch(t, p, targetsOf(idleTCPCheck(), addrs(1)))
@@ -35,7 +62,7 @@ func TestIdleTargetIsProbedLessOftenUntilTheFirstQuery(t *testing.T) {
 			t.Errorf("%d probes in an hour without queries, want one every 50 s", n)
 		}
 		s, _ := watching.Status(0)
-		if s.Verdict != Up || s.Interval != 50*time.Second || s.IdleSince.IsZero() || !strings.Contains(s.Outlook, "; idle, no query since ") || !strings.Contains(s.Outlook, "probed every 50s, last at ") {
+		if s.Verdict != Up || s.Interval != 50*time.Second || s.IdleSince.IsZero() || !strings.Contains(s.Outlook, "; idle since ") || !strings.Contains(s.Outlook, "probed every 50s, last at ") {
 			t.Errorf("status %v, interval %v, idle since %v, %q", s.Verdict, s.Interval, s.IdleSince, s.Outlook)
 		}
 		for range 20 { // at different times since the last probe

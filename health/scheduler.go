@@ -82,7 +82,8 @@ type targetState struct {
 	probeStart time.Time // start of the last probe
 	due        time.Time // start of the next probe; meaningful while not probing
 	queueIndex int       // in the queue; meaningful while it is there
-	usedAt     time.Time // when a query last asked for it; at first when it was added
+	usedAt     time.Time // when a query last asked for it; at first when this process began to probe it
+	used       bool      // a query has asked for it
 	idleSince  time.Time // since when the idle interval applies; zero: the normal one does
 	sparse     bool      // its last results came at the idle interval
 	resumedAt  time.Time // when a query ended the idle interval

@@ -25,7 +25,7 @@ type Status struct {
 	Inconclusive    time.Time      // since when all probes have been inconclusive, for the reason of the last one; zero: the last was conclusive
 	Next            time.Time      // when the next probe is due; zero during a probe or while its program still runs, and for targets without probes
 	Interval        time.Duration  // between probes; 0: it has none
-	IdleSince       time.Time      // since when Interval is longer, because no query asks for the target; zero: it is not
+	IdleSince       time.Time      // when Interval became longer, because no query asks for the target; zero: it is not
 	Parts           []PartStatus   // of a composite, in the order written
 	Agreed          *Agreement     // of a target that the vantages of a cluster decide about; nil: none yet. Immutable
 }
@@ -302,7 +302,11 @@ func (e *targetState) outlookHeld(now time.Time) (words string, until time.Time)
 
 // outlookIdle describes the idle interval, with the age of the evidence.
 func (e *targetState) outlookIdle() string {
-	return fmt.Sprintf("; idle, no query since %s: probed every %s, last at %s", FormatTime(e.usedAt),
+	since := FormatTime(e.usedAt)
+	if !e.used { // an earlier process may have had queries for it
+		since = "this process began to probe it at " + since
+	}
+	return fmt.Sprintf("; idle since %s, no query since %s: probed every %s, last at %s", FormatTime(e.idleSince), since,
 		config.FormatDuration(e.prepared.idle.Interval), FormatTime(e.probeStart))
 }
 
