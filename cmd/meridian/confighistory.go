@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -109,7 +110,7 @@ func (o *configOptions) rollbackTo(c *cobra.Command, args []string) (uint64, err
 	case err != nil:
 		return 0, err
 	case len(list) < 2:
-		return 0, fmt.Errorf("the server has stored no earlier configuration: %d generations", len(list))
+		return 0, errors.New("the server has stored no earlier configuration; without state, a restart or an upgrade begins the history again")
 	}
 	return list[1].Number, nil
 }
