@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"meridian/control"
+	"meridian/health/probe"
 	"meridian/plan"
 	"meridian/snapshot"
 )
@@ -34,6 +35,8 @@ func responseTypes() map[string]any {
 		"POST /v1/config/rollback":        control.Loaded{},
 		"POST /v1/clear":                  Cleared{},
 		"POST /v1/checks/{check}/reports": Reported{},
+		"POST /v1/probe":                  probe.Report{},
+		"POST /v1/upgrade":                control.Upgraded{},
 		"GET /v1/explain":                 control.Explanation{},
 		"GET /v1/version": struct {
 			Version string `json:"version"`
