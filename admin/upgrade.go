@@ -21,7 +21,7 @@ type UpgradeRequest struct {
 const keepsServing = "the old process keeps serving: "
 
 // upgrade starts the program again and answers when the new process serves. That process has the state of this one, so
-// it records the change; a failed one is recorded here, unless the client has stopped waiting.
+// it records the change; a failed one is recorded here, or by control if the client has stopped waiting.
 func (a *api) upgrade(w http.ResponseWriter, r *http.Request) {
 	var asked UpgradeRequest
 	if r.ContentLength != 0 && !read(w, r, &asked) {
@@ -42,7 +42,7 @@ func (a *api) upgrade(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		answer(w, http.StatusOK, done)
 		return
-	case r.Context().Err() != nil: // the client does not wait any more; the upgrade goes on
+	case errors.Is(err, control.ErrNotAwaited): // the upgrade goes on
 		return
 	case errors.As(err, &refused) && !refused.Unavailable:
 		kept := *refused

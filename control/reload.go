@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -101,18 +102,24 @@ func (c *Control) Reload(ctx context.Context, request ReloadRequest) (*Loaded, e
 	return outcome.Loaded, outcome.Err
 }
 
+// ErrNotAwaited is returned to a caller that stopped waiting for the outcome of its request.
+var ErrNotAwaited = errors.New("the caller did not wait for the outcome")
+
+// errLeft is ErrNotAwaited for a request that the daemon had taken: it goes on.
+var errLeft = fmt.Errorf("%w of a request that goes on", ErrNotAwaited)
+
 // ask sends a request to the daemon and waits for its outcome.
 func ask[R, O any](ctx context.Context, requests chan<- R, request R, done <-chan O) (outcome O, err error) {
 	select {
 	case requests <- request:
 	case <-ctx.Done():
-		return outcome, ctx.Err()
+		return outcome, ErrNotAwaited
 	}
 	select {
 	case outcome = <-done:
 		return outcome, nil
 	case <-ctx.Done():
-		return outcome, ctx.Err()
+		return outcome, errLeft
 	}
 }
 

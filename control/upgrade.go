@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"time"
@@ -48,7 +49,7 @@ func (r *UpgradeRequest) Answer(outcome UpgradeOutcome) {
 }
 
 // Upgrade starts the program again and lets it take over, as SIGUSR2 does. An error leaves this process serving. ctx
-// ends the waiting, not the upgrade.
+// ends the waiting, not the upgrade: its failure is recorded then, with the request of the API.
 func (c *Control) Upgrade(ctx context.Context, request UpgradeRequest) (*Upgraded, error) {
 	if err := validReason(request.OverrideGuardrail); err != nil {
 		return nil, &RequestError{What: err.Error()}
@@ -56,10 +57,22 @@ func (c *Control) Upgrade(ctx context.Context, request UpgradeRequest) (*Upgrade
 	done := make(chan UpgradeOutcome, 1)
 	request.done = done
 	outcome, err := ask(ctx, c.upgrades, request, done)
+	if errors.Is(err, errLeft) {
+		go c.recordUnawaited(request.Audit, done)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return outcome.Upgraded, outcome.Err
+}
+
+// recordUnawaited records the request for an upgrade that fails when no caller waits for its outcome.
+func (c *Control) recordUnawaited(audit *Audit, done <-chan UpgradeOutcome) {
+	if outcome := <-done; outcome.Err != nil && audit != nil {
+		failed := *audit
+		failed.Result = "failed: " + outcome.Err.Error()
+		c.RecordAudit(failed)
+	}
 }
 
 // Upgrades returns the upgrades that operators request. Each request must be answered.

@@ -17,6 +17,7 @@ import (
 	"meridian/cluster/observation"
 	"meridian/config"
 	"meridian/control/event"
+	"meridian/errtext"
 	"meridian/health"
 )
 
@@ -87,6 +88,9 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	key, err := observation.ReadIdentity(c.Identity)
 	if err != nil {
 		return nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", err.Error(), "make it with meridian cluster identity -o "+c.Identity)
+	}
+	if certs.ReadableByOthers(c.Identity) {
+		return nil, cfg.ErrorAt(c.IdentityPos, "cluster.identity", errtext.ReadableByOthersError{File: c.Identity}.Error(), "")
 	}
 	if !cfg.TrustedKey().Equal(key.Public()) {
 		return nil, cfg.ErrorAt(c.Pos, "cluster.trust", fmt.Sprintf("the key of %s is not that of %s", cfg.Node, c.Identity),

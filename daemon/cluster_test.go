@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,7 +34,15 @@ func TestNodeThatCannotJoinDoesNotStart(t *testing.T) {
 	if _, err := observation.CreateIdentity(identity); err != nil {
 		t.Fatal(err)
 	}
+	readable := filepath.Join(t.TempDir(), "node.ed25519")
+	if _, err := observation.CreateIdentity(readable); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(readable, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ identity, want string }{
+		{readable, "cluster.identity: other users can read it: chmod 600 " + readable},
 		{"missing.ed25519", "cluster.identity: open missing.ed25519: no such file or directory; make it with"},
 		{identity, "cluster.trust: the key of a is not that of " + identity + "; write ed25519:"},
 	} {

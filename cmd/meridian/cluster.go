@@ -81,11 +81,11 @@ func identityWarnings(cfg *config.Config) []config.Error {
 			"make it with meridian cluster identity -o "+c.Identity)
 	case err != nil:
 		return warning(c.IdentityPos, "cluster.identity", err.Error(), "until then serve does not start")
+	case certs.ReadableByOthers(c.Identity):
+		return warning(c.IdentityPos, "cluster.identity", "other users can read the private key "+c.Identity+", so that serve does not start", "chmod 600 "+c.Identity)
 	case !cfg.TrustedKey().Equal(key.Public()):
 		return warning(c.Pos, "cluster.trust", fmt.Sprintf("the key of %s is not that of %s, so that serve does not start", cfg.Node, c.Identity),
 			"write "+observation.FormatPublicKey(key.Public().(ed25519.PublicKey)))
-	case certs.ReadableByOthers(c.Identity):
-		return warning(c.IdentityPos, "cluster.identity", "other users can read the private key "+c.Identity, "chmod 600 "+c.Identity)
 	}
 	return nil
 }
