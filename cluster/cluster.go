@@ -165,18 +165,15 @@ func (n *Node) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { n.Transport.Watch(ctx, n.receive) })
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for ctx.Err() == nil {
 		if records := n.due(time.Now()); len(records) > 0 {
 			running.Go(func() { n.publish(ctx, records) })
 		}
 		n.decide(time.Now())
-		timer.Reset(time.Until(n.nextEvent(time.Now())))
 		select {
 		case <-ctx.Done():
 		case <-n.wake:
-		case <-timer.C:
+		case <-time.After(time.Until(n.nextEvent(time.Now()))):
 		}
 	}
 }

@@ -63,19 +63,15 @@ func (t *Watcher) newHost(id identity, servers []netip.AddrPort) *host {
 func (g *host) run() {
 	first := sync.OnceFunc(func() { close(g.firstDone) })
 	defer first()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-		case <-g.ctx.Done():
-			return
-		}
+	for g.ctx.Err() == nil {
 		wait := g.refresh()
 		wait += time.Duration(jitter * rand.Float64() * float64(wait))
 		g.due(time.Now().Add(wait))
 		first()
-		timer.Reset(wait)
+		select {
+		case <-time.After(wait):
+		case <-g.ctx.Done():
+		}
 	}
 }
 
