@@ -44,9 +44,7 @@ func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 		}
 		signed = true
 		if folder == nil {
-			var err error
-			if folder, err = keys.Open(cfg.DNSSEC.Keys); err != nil {
-				report.AddError(cfg.ErrorAt(cfg.DNSSEC.KeysPos, "dnssec.keys", err.Error(), ""))
+			if folder = openKeys(cfg, report); folder == nil {
 				return nil
 			}
 		}
@@ -62,6 +60,20 @@ func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 		return nil
 	}
 	return s
+}
+
+// openKeys opens the folder of the key files; nil: it cannot, and has reported that. It warns of an unreadable time last
+// seen, which is no reason not to serve.
+func openKeys(cfg *config.Config, report *zones.Report) *keys.Folder {
+	folder, err := keys.Open(cfg.DNSSEC.Keys)
+	if err != nil {
+		report.AddError(cfg.ErrorAt(cfg.DNSSEC.KeysPos, "dnssec.keys", err.Error(), ""))
+		return nil
+	}
+	if _, err := folder.LastSeen(); err != nil {
+		report.AddWarnings(cfg.ErrorAt(cfg.DNSSEC.KeysPos, "dnssec.keys", err.Error(), "until then the zones are signed with the keys that they have, and a running server changes none"))
+	}
+	return folder
 }
 
 // PresignAhead returns how long before the end of its use a signature is replaced in the background: a tenth of the
@@ -104,7 +116,7 @@ func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.Sig
 	if err != nil {
 		return nil, err
 	}
-	last, _ := folder.LastSeen() // an error is no reason not to serve: UpdateKeys reports it
+	last, _ := folder.LastSeen() // openKeys and UpdateKeys report an error
 	plan, err := keys.Make(keys.Input{Zone: z.Name, Policy: policy, Keys: all, Now: now, LastSeen: last})
 	if err != nil {
 		return nil, err

@@ -136,6 +136,30 @@ func TestErrorsOfKeysNameTheFile(t *testing.T) {
 	}
 }
 
+// A file that holds no time must not keep a server from serving, and must not be passed over in silence.
+func TestUnreadableTimeLastSeenIsAWarning(t *testing.T) {
+	cfg := load(t, signed, nil)
+	if err := os.MkdirAll(cfg.DNSSEC.Keys, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	clock := filepath.Join(cfg.DNSSEC.Keys, "clock")
+	if err := os.WriteFile(clock, []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, warnings, err := snapshot.WritingKeys(snapshot.Build)(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	want := `dnssec.keys: ` + clock + `: "garbage" is not a time like 20060102150405: remove the file; until then `
+	if len(warnings) != 1 || !strings.Contains(warnings[0].Error(), want) {
+		t.Errorf("warnings %v, want %s", warnings, want)
+	}
+	if _, err := s.Signing.UpdateKeys(time.Now()); err == nil || len(s.Signing.Zones[0].KeyTags(dns.TypeA)) != 1 {
+		t.Errorf("UpdateKeys: %v; want an error, and the keys that were in use", err)
+	}
+}
+
 // Records that signing makes are not taken from the file of a zone that Meridian signs.
 func TestFileOfSignedZoneHasNoSignatures(t *testing.T) {
 	text := strings.Replace(signed, "dnssec: default", "dnssec: default, file: z.zone", 1)
