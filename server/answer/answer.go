@@ -157,7 +157,7 @@ func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype ui
 	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
 	draw := pools.DrawOfHop(q.draw, q.hops)
 	if q.signs() {
-		draw = q.serving.variety.bound(q.match.Zone, binding, draw, q.now)
+		draw = q.serving.variety.bound(q.match.Zone, binding, q.signedOwner(owner), draw, q.now)
 	}
 	asked := pools.Request{
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),

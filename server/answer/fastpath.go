@@ -108,7 +108,7 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 	r.at.scratch.Time, r.at.scratch.TTL = r.now, binding.TTL
 	signs := a.signs && s.signedZone(match.Zone) != nil
 	if a.poolDraw = pools.DrawOfHop(a.draw, a.hops); signs && s.variety != nil {
-		a.poolDraw = s.variety.bound(match.Zone, binding, a.poolDraw, r.now)
+		a.poolDraw = s.variety.bound(match.Zone, binding, s.signedOwner(a), a.poolDraw, r.now)
 	}
 	d := s.snapshot.Pools.Decide(a.request(binding, q.qtype, who.addr), r.at.scratch)
 	if s.widens != nil {

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
+	"meridian/dnsname"
 	"meridian/dnssec"
 	"meridian/server/answer/answertest"
 )
@@ -21,7 +23,7 @@ func manyMembers() string {
 		fmt.Fprintf(&b, "      - {name: m%d, addresses: [192.0.2.%d], weight: %d}\n", i, i+1, 1+i%4)
 	}
 	b.WriteString("  one: {policy: weighted, members: [{name: a, addresses: [192.0.2.1]}, {name: b, addresses: [192.0.2.2]}]}\n")
-	b.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    variety: 8\n    names: {www: {pool: web}, one: {pool: one}}\n")
+	b.WriteString("zones:\n  example.com:\n    file: example.com.zone\n    variety: 8\n    names: {www: {pool: web}, \"*.w\": {pool: web}, one: {pool: one}}\n")
 	return b.String()
 }
 
@@ -56,7 +58,7 @@ func TestSignedDrawsAreBounded(t *testing.T) {
 		}
 		return sets
 	}
-	if sets := setsOf("www.example.com.", true); len(sets) > 16 || len(sets) < 4 { // twice as many if the sets change during the test
+	if sets := setsOf("www.example.com.", true); len(sets) > 8 || len(sets) < 4 {
 		t.Errorf("%d different signed sets, want at most 8", len(sets))
 	}
 	if sets := setsOf("www.example.com.", false); len(sets) < 100 {
@@ -76,13 +78,14 @@ zones: {example.com: {file: example.com.zone, variety: 32, names: {www: {pool: w
 `, answertest.LoneZone)
 	signWorld(t, s, dnssec.Compact)
 	active := newActiveSnapshot(s)
-	match := active.zones.Lookup([]byte("\x03www\x07example\x03com\x00"), dns.TypeA)
+	owner := dnsname.Wire("\x03www\x07example\x03com\x00")
+	match := active.zones.Lookup(owner, dns.TypeA)
 	binding, _ := active.zones.Balanced(match.Node)
 	scratch := s.Pools.Scratch()
 	for _, now := range []int64{0, 1_800_000_000, 1_800_000_600} {
 		first := map[byte]int{}
 		for k := range uint64(32) {
-			a := reply{poolDraw: active.variety.bound(match.Zone, binding, k<<59+1, now)}
+			a := reply{poolDraw: active.variety.bound(match.Zone, binding, owner, k<<59+1, now)}
 			asked := a.request(binding, dns.TypeA, answertest.BenchSource)
 			asked.Answers = 1
 			s.Pools.Decide(asked, scratch)
@@ -92,4 +95,56 @@ zones: {example.com: {file: example.com.zone, variety: 32, names: {www: {pool: w
 			t.Errorf("at %d: %v, want 8, 8 and 16", now, first)
 		}
 	}
+}
+
+// The draws of each name change once in a period, each at its own second, and in the same second on both paths: those
+// of a wildcard with one signature for all its names together, those of names with signatures of their own apart.
+func TestBoundedDrawsChangeAtTheTimeOfTheirName(t *testing.T) {
+	for _, denial := range []dnssec.Denial{dnssec.Compact, dnssec.Chain} {
+		s := answertest.Build(t, manyMembers(), answertest.LoneZone)
+		signWorld(t, s, denial)
+		p := newPaths(s)
+		p.draw = 1 << 40
+		seconds := map[int64]bool{}
+		for _, name := range []string{"www.example.com.", "a.w.example.com.", "b.w.example.com.", "WWW.example.com."} {
+			seconds[secondOfChange(t, p, name)] = true
+		}
+		if want := map[dnssec.Denial]int{dnssec.Compact: 3, dnssec.Chain: 2}[denial]; len(seconds) != want {
+			t.Errorf("%v: the draws change at %v, want %d different times", denial, seconds, want)
+		}
+	}
+}
+
+// secondOfChange returns the second in which the draws of a name change, which is one of any varietyPeriod.
+func secondOfChange(t *testing.T, p *paths, name string) int64 {
+	const begin = int64(1_800_000_300)
+	query := answertest.Ask(name, dns.TypeA)
+	query.SetEdns0(1232, true)
+	packet := answertest.Packed(t, query)
+	addresses := func(at int64) string {
+		p.time = time.Unix(at, 0)
+		p.compare(t, packet, answertest.BenchSource, false)
+		var answer dns.Msg
+		if err := answer.Unpack(p.last); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(answer.Answer[:3])
+	}
+	from, to := begin, begin+varietyPeriod
+	old, next := addresses(from), addresses(to)
+	if old == next {
+		t.Fatalf("%s: the same draw in both periods: %s", name, old)
+	}
+	for to-from > 1 {
+		middle := (from + to) / 2
+		switch addresses(middle) {
+		case old:
+			from = middle
+		case next:
+			to = middle
+		default:
+			t.Fatalf("%s: a third draw within a period", name)
+		}
+	}
+	return to
 }
