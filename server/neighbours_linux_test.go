@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
@@ -14,10 +13,9 @@ import (
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
-	"meridian/config"
 	"meridian/counterpart"
 	"meridian/server"
-	"meridian/snapshot"
+	"meridian/server/answer/answertest"
 )
 
 // The network of this test: the client has 10.9.0.0/16 and answers no ARP for it, so that the
@@ -134,22 +132,19 @@ func shippedSetting(t *testing.T, key string) string {
 // serveHere serves a configuration until the test ends.
 func serveHere(t *testing.T, text string) *server.Server {
 	t.Helper()
-	cfg, _, err := config.Parse("meridian.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	snapshot, _, err := snapshot.Build(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := server.New(snapshot, server.Options{Logger: slog.New(slog.DiscardHandler)})
+	s := server.New(answertest.Build(t, text, ""), server.Options{})
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	return s
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -67,16 +66,12 @@ func TestWildcardSocketsAnswerFromQueriedAddress(t *testing.T) {
 		return
 	}
 	ip := counterpart.Find(t, "ip")
-	file := filepath.Join(t.TempDir(), "meridian.yaml")
 	config := strings.Replace(delegatedConfig, `["`+meridianAddress+`:53"]`, `["0.0.0.0:53", "[::]:53"]`, 1)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	client := newElsewhere(t)
 	if err := lines(ip, strings.ReplaceAll(asymmetricLinks, "CLIENT", fmt.Sprint(client.thread))); err != nil {
 		counterpart.Missing(t, "no links can be made: "+err.Error())
 	}
-	serveDelegated(t, file)
+	serveHere(t, config)
 	client.do(func() {
 		if err := lines(ip, clientLinks); err != nil {
 			t.Error(err)

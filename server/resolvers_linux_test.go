@@ -1,9 +1,7 @@
 package server_test
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -13,10 +11,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
 	"meridian/counterpart"
 	"meridian/health"
-	"meridian/server"
 	"meridian/snapshot"
 )
 
@@ -99,7 +95,7 @@ func TestResolversFollowDelegation(t *testing.T) {
 	run(t, bindAddress, "named", "-g", "-c", write("bind.conf", namedConf(dir, "bind", bindAddress,
 		`recursion yes; allow-recursion { any; }; qname-minimization strict;`, `zone "." { type hint; file "hints"; };`)))
 	run(t, unboundAddress, "unbound", "-d", "-c", write("unbound.conf", unboundConf(dir)))
-	snapshot := serveDelegated(t, write("meridian.yaml", delegatedConfig))
+	snapshot := serveHere(t, delegatedConfig).Snapshot()
 
 	for _, resolver := range []string{unboundAddress, bindAddress} {
 		t.Run(resolver, func(t *testing.T) {
@@ -169,32 +165,6 @@ func run(t *testing.T, address, program string, args ...string) {
 		_, err := exchange(address, question(".", dns.TypeNS, ""))
 		return err
 	})
-}
-
-func serveDelegated(t *testing.T, file string) *snapshot.Snapshot {
-	t.Helper()
-	cfg, _, err := config.Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	snapshot, _, err := snapshot.Build(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := server.New(snapshot, server.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return snapshot
 }
 
 func turnEast(t *testing.T, snapshot *snapshot.Snapshot, v health.Verdict) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/miekg/dns"
 
-	"meridian/config"
 	"meridian/counterpart"
 	"meridian/server/answer/answertest"
 	"meridian/snapshot"
@@ -91,13 +90,7 @@ const (
 // delvAccepts serves a snapshot and has delv validate answers. key is the RDATA of the DNSKEY record of example.com.
 func delvAccepts(t *testing.T, built *snapshot.Snapshot, key []byte, questions []validated) {
 	t.Helper()
-	s := New(built, Options{})
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(t.Context()) }()
-	t.Cleanup(func() { <-done })
+	s := serve(t, built, false, "127.0.0.1:0")
 	anchor := filepath.Join(t.TempDir(), "anchor")
 	if err := os.WriteFile(anchor, trustAnchor(key), 0o600); err != nil {
 		t.Fatal(err)
@@ -111,19 +104,7 @@ func delvAccepts(t *testing.T, built *snapshot.Snapshot, key []byte, questions [
 }
 
 func delvAcceptsAnswers(t *testing.T, denial string) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "example.com.zone"), []byte(signedZone), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, _, err := config.Parse(filepath.Join(dir, "meridian.yaml"), []byte(strings.Replace(signedConfig, "DENIAL", denial, 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	built, _, err := snapshot.WritingKeys(snapshot.Build)(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer built.Close()
+	built := answertest.Build(t, strings.Replace(signedConfig, "DENIAL", denial, 1), signedZone)
 	set, ok := built.Signing.Zones[0].ApexSet(dns.TypeDNSKEY)
 	if !ok {
 		t.Fatal("no DNSKEY set")
