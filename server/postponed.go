@@ -48,10 +48,13 @@ func (s *Server) answerPostponed() {
 		r.Acquire()
 		source := p.source.Addr().WithZone("").Unmap()
 		out = r.AnswerPostponed(out[:0], p.packet, source, p.draw)
+		id, hot := s.hot.identify(r, out)
 		r.Release()
 		s.Return(r)
 		p.worker.sendPostponed(out, p)
-		s.hot.add(p.packet, out, source, p.draw, time.Now())
+		if hot {
+			s.hot.add(hotQuery{id, p.packet, source, p.draw, time.Now().Add(hotLifetime)})
+		}
 		p.worker.waiting.Done()
 	}
 }

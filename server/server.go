@@ -153,14 +153,21 @@ func (s *Server) Serve(ctx context.Context) error {
 	for range s.cores {
 		go s.answerPostponed()
 	}
-	go s.rehearse(ctx)
+	var rehearsal sync.WaitGroup
+	rehearsal.Go(func() { s.rehearse(ctx) })
 	s.startLocked()
 	s.fragmentLocked(answer.UdpSize(s.Settings())) // also on the sockets of added workers
 	close(s.serving)
 	s.mu.Unlock()
 
 	<-ctx.Done()
+	s.drain()
+	rehearsal.Wait()
+	return nil
+}
 
+// drain closes the sockets and answers the queries already received.
+func (s *Server) drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listening = false
@@ -168,7 +175,6 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.listeners = nil
 	s.tcpSlots.close()
 	close(s.postponed) // all workers have ended
-	return nil
 }
 
 // Serving returns a channel that is closed when the sockets are read.

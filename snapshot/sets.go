@@ -49,6 +49,10 @@ func (s *Snapshot) SignedSets() (sets SignedSets, ok bool) {
 	return sets, true
 }
 
+// varietyPeriods is how many periods of bounded draws the cache holds the signatures of: the present one, and the next,
+// which are made before it begins.
+const varietyPeriods = 2
+
 // ofName counts the sets of a name: for each family, the addresses one by one, or the bounded draws of each group.
 func (c *setCounter) ofName(zone *config.Zone, name *config.BalancedName) int {
 	at, ok := c.index[name.Pool]
@@ -58,7 +62,7 @@ func (c *setCounter) ofName(zone *config.Zone, name *config.BalancedName) int {
 	p := c.ofPool(at)
 	count := func(addresses int) int {
 		if addresses > 0 && (name.Answers != 1 || c.several[at]) {
-			return zone.Variety * max(1, p.groups)
+			return varietyPeriods * zone.Variety * max(1, p.groups)
 		}
 		return addresses
 	}

@@ -212,8 +212,8 @@ zones:
 		needed  int
 		warned  bool
 	}{
-		{"32", 2 + 3 + 3 + 32, false}, // SOA and NS, three names, three addresses, 32 draws
-		{"9000", 2 + 3 + 3 + 9000, true},
+		{"32", 2 + 3 + 3 + 2*32, false}, // SOA and NS, three names, three addresses, 32 draws now and 32 next
+		{"5000", 2 + 3 + 3 + 2*5000, true},
 	} {
 		s, warnings, err := snapshot.Build(load(t, strings.Replace(text, "VARIETY", test.variety, 1), nil))
 		if err != nil {

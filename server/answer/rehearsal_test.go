@@ -14,8 +14,8 @@ func TestRehearsalMakesSignaturesAhead(t *testing.T) {
 	e := newEngine(s, func() uint64 { return 7 })
 	h := e.Rehearsal()
 	query := answertest.SignedQueries(t)["Balanced"]
-	h.Answer(query, answertest.BenchSource, 7, 0)
-	h.Answer(query, answertest.BenchSource, 7, testTiming.Refresh)
+	h.Answer(query, answertest.BenchSource, 7, Ahead{})
+	h.Answer(query, answertest.BenchSource, 7, Ahead{Signatures: testTiming.Refresh})
 	r := e.Responder()
 	r.Postpone = func([]byte, uint64) bool { t.Error("the signature is not in the cache"); return false }
 	r.Respond(nil, query, answertest.BenchSource, false)
@@ -31,5 +31,5 @@ func TestRehearsalMakesSignaturesAhead(t *testing.T) {
 		t.Error("the end of the rehearsal changes the counts")
 	}
 	unsigned := newEngine(answertest.World(t), nil).Rehearsal()
-	unsigned.Answer(query, answertest.BenchSource, 7, 0) // does nothing
+	unsigned.Answer(query, answertest.BenchSource, 7, Ahead{}) // does nothing
 }
