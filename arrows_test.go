@@ -45,7 +45,7 @@ var below = map[string][]string{
 	"server/limit":              {"errtext"},
 	"server/answer/answertest":  {"config", "geo", "snapshot"},
 	"server/answer":             {"config", "dnsname", "dnssec", "geo", "health", "pools", "server/answer/answertest", "server/limit", "snapshot", "zones"},
-	"server":                    {"config", "counterpart", "handover", "health", "pools", "server/answer", "server/answer/answertest", "server/limit", "snapshot"},
+	"server":                    {"config", "counterpart", "dnsname", "handover", "health", "pools", "server/answer", "server/answer/answertest", "server/limit", "snapshot"},
 	"admin/dashboard":           {},
 	"admin/dashboard/build":     {"plan"},
 	"control/event":             {},
