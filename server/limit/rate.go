@@ -53,7 +53,7 @@ type Rates struct {
 	began     time.Time
 	intervals [2][levelCount]uint64 // by family, in units
 	burst     uint64                // in units
-	most      uint64                // no time is further ahead, in units; an entry that seems to be is long past
+	most      uint64                // no time is further ahead, in units: an entry that is has wrapped, and is long past
 	hot       uint32                // queries in a window of a Sketch beyond which a source is hot
 	sets      []set
 	limited   atomic.Uint64 // the Network of the last source over its limit; 0: none
