@@ -69,6 +69,7 @@ var below = map[string][]string{
 	"bench/flood":     {},
 	"bench/gen":       {"config", "counterpart"},
 	"bench/table":     {},
+	"bench/verify":    {},
 	"deploy":          {"config", "counterpart", "snapshot"},
 	"deploy/packages": {},
 	"docs/picture":    {},

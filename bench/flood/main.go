@@ -1,11 +1,12 @@
-// Command flood measures UDP latency while TCP clients pipeline queries as fast as the server reads them.
+// Command flood measures UDP latency next to a flood: TCP clients that pipeline queries as fast as the server reads them,
+// or queries with DO for random names of a signed zone, each of which needs a new signature.
 //
 //	flood -connections 64 -seconds 5 127.0.0.1:5300
+//	flood -random example.com -name www.example.com,ftp.example.com 127.0.0.1:5300
 //
-// It starts a second process of itself that asks over UDP, so that the load of the
-// TCP clients does not delay the measurement inside one Go scheduler. It prints one line:
-// TCP answers a second, UDP queries without an answer, and the p50, p99 and
-// longest UDP latency in milliseconds.
+// It starts a second process of itself, so that the load of the flood does not delay the measurement inside one Go
+// scheduler. It prints one line: the rate of the flood, UDP queries without an answer, and the p50, p99 and longest UDP
+// latency in milliseconds; for random names, see random.go.
 package main
 
 import (
@@ -26,8 +27,10 @@ import (
 type options struct {
 	connections int
 	duration    time.Duration
-	name        string
+	names       []string
 	probe       bool
+	random      string // the zone of random names; empty: TCP clients
+	rate        int    // only send random names, so many a second
 	server      string
 }
 
@@ -48,8 +51,10 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("flood", flag.ContinueOnError)
 	flags.IntVar(&o.connections, "connections", 64, "TCP connections that pipeline queries")
 	seconds := flags.Float64("seconds", 5, "how long to measure")
-	flags.StringVar(&o.name, "name", "www.example.com", "the name asked for")
+	names := flags.String("name", "www.example.com", "the names asked for, separated by commas; TCP clients ask for the first")
 	flags.BoolVar(&o.probe, "probe", false, "only ask over UDP, without TCP clients")
+	flags.StringVar(&o.random, "random", "", "flood with queries for random names of this zone, instead of TCP clients")
+	flags.IntVar(&o.rate, "rate", 0, "only send queries for random names, so many a second")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -57,15 +62,32 @@ func parse(args []string) (options, error) {
 	if flags.NArg() != 1 || o.duration <= 0 || o.duration > 10*time.Minute {
 		return o, fmt.Errorf("want one ADDRESS:PORT and up to 600 seconds")
 	}
-	o.server = flags.Arg(0)
+	if o.rate < 0 || o.rate > 0 && o.random == "" {
+		return o, fmt.Errorf("-rate is %d, want a positive number and -random ZONE", o.rate)
+	}
+	o.names, o.server = strings.Split(*names, ","), flags.Arg(0)
 	return o, nil
 }
 
 // run measures once.
 func run(o options, stdout io.Writer) error {
-	if o.probe {
-		return probe(o, stdout)
+	switch {
+	case o.rate > 0:
+		return sendRandom(o, stdout)
+	case o.random != "":
+		return floodRandom(o, stdout)
+	case o.probe:
+		found, err := probe(o, probeInterval, probeTimeout)
+		if err == nil {
+			_, err = fmt.Fprintf(stdout, "udp_lost %d  %s\n", found.lost, found.latency("udp"))
+		}
+		return err
 	}
+	return floodTCP(o, stdout)
+}
+
+// floodTCP measures next to TCP clients.
+func floodTCP(o options, stdout io.Writer) error {
 	size, err := answerSize(o)
 	if err != nil {
 		return err
@@ -76,7 +98,7 @@ func run(o options, stdout io.Writer) error {
 	}
 	time.Sleep(o.duration / 10) // until all connections are busy
 	begin, bytes := time.Now(), received.Load()
-	udp, err := exec.Command(os.Args[0], "-probe", "-seconds", fmt.Sprint(o.duration.Seconds()), "-name", o.name, o.server).Output() //nolint:gosec // itself
+	udp, err := exec.Command(os.Args[0], "-probe", "-seconds", fmt.Sprint(o.duration.Seconds()), "-name", o.names[0], o.server).Output() //nolint:gosec // itself
 	if err != nil {
 		return fmt.Errorf("the UDP process: %w", err)
 	}
@@ -85,13 +107,18 @@ func run(o options, stdout io.Writer) error {
 	return err
 }
 
-// query returns a query for A of name.
-func query(name string) []byte {
+// query returns a query for A of name, with DO in a flood of random names.
+func (o *options) query(name string) []byte {
 	q := []byte{0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}
 	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
 		q = append(append(q, byte(len(label))), label...)
 	}
-	return append(q, 0, 0, 1, 0, 1)
+	q = append(q, 0, 0, 1, 0, 1)
+	if o.random != "" {
+		q[11] = 1                                                       // ARCOUNT
+		q = append(q, 0, 0, 41, 1232>>8, 1232&255, 0, 0, 0x80, 0, 0, 0) // OPT with DO
+	}
+	return q
 }
 
 // frame returns a message as TCP carries it.
@@ -103,7 +130,7 @@ func frame(message []byte) []byte {
 // and returns how many bytes they have received.
 func pipeline(o options) (*atomic.Int64, error) {
 	received := new(atomic.Int64)
-	queries := slices.Repeat(frame(query(o.name)), 1500)
+	queries := slices.Repeat(frame(o.query(o.names[0])), 1500)
 	for range o.connections {
 		conn, err := net.Dial("tcp", o.server)
 		if err != nil {
@@ -137,7 +164,7 @@ func answerSize(o options) (int, error) {
 		return 0, err
 	}
 	defer conn.Close()
-	if _, err := conn.Write(frame(query(o.name))); err != nil {
+	if _, err := conn.Write(frame(o.query(o.names[0]))); err != nil {
 		return 0, err
 	}
 	var head [2]byte
@@ -150,40 +177,51 @@ const (
 	probeTimeout  = 2 * time.Second
 )
 
-// probe asks over UDP every probeInterval, one query at a time.
-func probe(o options, stdout io.Writer) error {
-	conn, err := net.Dial("udp", o.server)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	var latencies []time.Duration
-	lost := 0
-	message, in := query(o.name), make([]byte, 4096)
-	for id, end := uint16(1), time.Now().Add(o.duration); time.Now().Before(end); id++ {
-		binary.BigEndian.PutUint16(message, id)
-		if latency, ok := ask(conn, message, in); ok {
-			latencies = append(latencies, latency)
-		} else {
-			lost++
-		}
-		time.Sleep(probeInterval)
-	}
-	if len(latencies) == 0 {
-		return fmt.Errorf("no answer over UDP")
-	}
-	slices.Sort(latencies)
-	at := func(permille int) float64 {
-		return float64(latencies[(len(latencies)-1)*permille/1000].Microseconds()) / 1000
-	}
-	_, err = fmt.Fprintf(stdout, "udp_lost %d  udp_p50_ms %.2f  udp_p99_ms %.2f  udp_longest_ms %.2f\n", lost, at(500), at(990), at(1000))
-	return err
+// probed is what queries over UDP have met.
+type probed struct {
+	latencies []time.Duration // in ascending order
+	lost      int
 }
 
-// ask sends message and waits for its answer.
-func ask(conn net.Conn, message, in []byte) (time.Duration, bool) {
+// probe asks over UDP, one query at a time, with a pause after each. A query waits for its answer until timeout.
+func probe(o options, pause, timeout time.Duration) (found probed, err error) {
+	conn, err := net.Dial("udp", o.server)
+	if err != nil {
+		return found, err
+	}
+	defer conn.Close()
+	in := make([]byte, 4096)
+	for id, end := uint16(1), time.Now().Add(o.duration); time.Now().Before(end); id++ {
+		message := o.query(o.names[int(id)%len(o.names)])
+		binary.BigEndian.PutUint16(message, id)
+		if latency, ok := ask(conn, message, in, timeout); ok {
+			found.latencies = append(found.latencies, latency)
+		} else {
+			found.lost++
+		}
+		time.Sleep(pause)
+	}
+	if len(found.latencies) == 0 {
+		return found, fmt.Errorf("no answer over UDP")
+	}
+	slices.Sort(found.latencies)
+	return found, nil
+}
+
+// at returns a quantile of the latencies, in milliseconds.
+func (p *probed) at(permille int) float64 {
+	return float64(p.latencies[(len(p.latencies)-1)*permille/1000].Microseconds()) / 1000
+}
+
+// latency formats the latencies.
+func (p *probed) latency(prefix string) string {
+	return fmt.Sprintf("%[1]s_p50_ms %.2[2]f  %[1]s_p99_ms %.2[3]f  %[1]s_longest_ms %.2[4]f", prefix, p.at(500), p.at(990), p.at(1000))
+}
+
+// ask sends message and waits for its answer. A truncated one is none.
+func ask(conn net.Conn, message, in []byte, timeout time.Duration) (time.Duration, bool) {
 	begin := time.Now()
-	_ = conn.SetReadDeadline(begin.Add(probeTimeout))
+	_ = conn.SetReadDeadline(begin.Add(timeout))
 	if _, err := conn.Write(message); err != nil {
 		return 0, false
 	}
@@ -192,8 +230,14 @@ func ask(conn net.Conn, message, in []byte) (time.Duration, bool) {
 		if err != nil {
 			return 0, false
 		}
-		if n >= 2 && in[0] == message[0] && in[1] == message[1] {
-			return time.Since(begin), true
+		if n >= headerSize && in[0] == message[0] && in[1] == message[1] {
+			return time.Since(begin), !isTruncated(in)
 		}
 	}
 }
+
+// headerSize is the size of the header of a message.
+const headerSize = 12
+
+// isTruncated reports whether a message has TC set.
+func isTruncated(message []byte) bool { return message[2]&2 != 0 }

@@ -39,7 +39,7 @@ func TestEveryPeerGetsItsFiles(t *testing.T) {
 	if got := zones.Domains[0]; len(got.Records) != 3+3*9 || len(got.Services) != 3 {
 		t.Errorf("pdns-geo has %d records and %d services, want 30 and 3", len(got.Records), len(got.Services))
 	}
-	for _, peer := range []string{"nsd", "knot-static", "pdns-static"} {
+	for _, peer := range []string{"nsd", "knot-static", "pdns-static", "nsd-signed", "knot-signed", "knot-onlinesign", "pdns-onlinesign"} {
 		static := dns.NewZoneParser(strings.NewReader(string(read(t, dir, peer+"/static.zone"))), "", peer)
 		if got := count(static); got != 6+3*2 || static.Err() != nil {
 			t.Errorf("%s serves %d records (%v), want 12", peer, got, static.Err())
@@ -82,15 +82,18 @@ func TestMixesAskTheSameQuestions(t *testing.T) {
 	if err := writeQueries(m, n); err != nil {
 		t.Fatal(err)
 	}
-	none, ecs := messages(t, m, "queries.none"), messages(t, m, "queries.ecs")
-	if len(none) != n || len(ecs) != n {
-		t.Fatalf("%d and %d messages, want %d", len(none), len(ecs), n)
+	none, ecs, signed := messages(t, m, "queries.none"), messages(t, m, "queries.ecs"), messages(t, m, "queries.do")
+	if len(none) != n || len(ecs) != n || len(signed) != n {
+		t.Fatalf("%d, %d and %d messages, want %d", len(none), len(ecs), len(signed), n)
 	}
 	types := map[uint16]int{}
 	v4 := 0
 	for i := range none {
 		if none[i].Question[0] != ecs[i].Question[0] || none[i].IsEdns0() != nil {
 			t.Fatalf("message %d: %v and %v", i, none[i], ecs[i])
+		}
+		if signed[i].Question[0] != none[i].Question[0] || !signed[i].IsEdns0().Do() || ecs[i].IsEdns0().Do() {
+			t.Fatalf("message %d: %v and %v; want DO in the second one", i, ecs[i], signed[i])
 		}
 		types[none[i].Question[0].Qtype]++
 		subnet := ecs[i].IsEdns0().Option[0].(*dns.EDNS0_SUBNET)

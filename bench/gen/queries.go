@@ -14,16 +14,19 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
+// ednsSize is the size of UDP answers that queries with EDNS allow.
+const ednsSize = 1232
+
 // question is one query of the workload, without EDNS.
 type question struct {
 	name  string
 	qtype uint16
 }
 
-// writeQueries writes the same n queries three times, with the framing of DNS over TCP:
-// queries.none without EDNS, queries.edns with it, and queries.ecs with a random client
-// network each. queries.txt has them for dnsperf, and queries.first holds one query that
-// every started server can answer.
+// writeQueries writes the same n queries four times, with the framing of DNS over TCP:
+// queries.none without EDNS, queries.edns with it, queries.ecs with a random client network
+// each, and queries.do with the DO flag. queries.txt has them for dnsperf, and queries.first
+// holds one query that every started server can answer.
 func writeQueries(m model, n int) error {
 	random := rand.New(rand.NewPCG(1, 2)) // the same in every run
 	first := question{m.Names[len(m.Names)-1].Label + "." + m.Zone + ".", dns.TypeA}
@@ -40,18 +43,19 @@ func writeQueries(m model, n int) error {
 	}
 	next := 0
 	withClient := func(q *dns.Msg) {
-		q.SetEdns0(1232, false)
+		q.SetEdns0(ednsSize, false)
 		q.IsEdns0().Option = append(q.IsEdns0().Option, subnetOption(clients[next]))
 		next++
 	}
-	if err := writeFramed(m, "queries.none", questions, func(*dns.Msg) {}); err != nil {
-		return err
-	}
-	if err := writeFramed(m, "queries.edns", questions, func(q *dns.Msg) { q.SetEdns0(1232, false) }); err != nil {
-		return err
-	}
-	if err := writeFramed(m, "queries.ecs", questions, withClient); err != nil {
-		return err
+	for mix, complete := range map[string]func(*dns.Msg){
+		"none": func(*dns.Msg) {},
+		"edns": func(q *dns.Msg) { q.SetEdns0(ednsSize, false) },
+		"ecs":  withClient,
+		"do":   func(q *dns.Msg) { q.SetEdns0(ednsSize, true) },
+	} {
+		if err := writeFramed(m, "queries."+mix, questions, complete); err != nil {
+			return err
+		}
 	}
 	return writeFile(m, "queries.txt", func(w io.Writer) error {
 		for _, q := range questions {

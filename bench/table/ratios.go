@@ -11,6 +11,7 @@ import (
 // The names of tests and metrics in the results of bench/run and bench/tail.
 const (
 	own        = "meridian"
+	ownSigned  = "meridian-signed"
 	queries    = "queries/s"
 	cpu        = "CPU µs/query"
 	lost       = "lost %"
@@ -24,6 +25,10 @@ const (
 	startMany  = "Start, 100,000 names"
 	startOne   = "Start, 100,000 names on one pool"
 	startMost  = "Start, 1,000,000 names on one pool"
+	randomDO   = "Random names with DO, three times the signing capacity"
+	quietP99   = "quiet: p99 ms"
+	floodP99   = "flood: p99 ms"
+	floodShare = "flood: answered %"
 )
 
 // gigabyte is 1 GB in MiB.
@@ -74,7 +79,7 @@ func (a aim) bound() string {
 
 // printRatios prints every aim with results.
 func (r results) printRatios(to io.Writer) {
-	aims := slices.Concat(r.udp(), r.subnets(), r.latency(), r.others(), r.tail())
+	aims := slices.Concat(r.udp(), r.subnets(), r.signed(), r.latency(), r.others(), r.tail())
 	if len(aims) == 0 {
 		return
 	}
@@ -105,9 +110,9 @@ func (r results) udp() (aims []aim) {
 		test := udpTest(mix, "saturated")
 		aims = slices.Concat(
 			aims,
-			r.ratio(test, queries, "nsd", aim{want: 1.10}),
-			r.ratio(test, cpu, "nsd", aim{most: true, want: 0.90}),
-			r.ratio(test, queries, "echo", aim{want: 0.85}),
+			r.ratio(test, queries, own, "nsd", aim{want: 1.10}),
+			r.ratio(test, cpu, own, "nsd", aim{most: true, want: 0.90}),
+			r.ratio(test, queries, own, "echo", aim{want: 0.85}),
 		)
 	}
 	return aims
@@ -118,7 +123,7 @@ func (r results) udp() (aims []aim) {
 func (r results) subnets() []aim {
 	test := udpTest("ecs", "saturated")
 	steers := r.fastest(test, "gdnsd", "knot-geo", "knot-subnet")
-	aims := r.ratio(test, queries, steers, aim{want: 1.25})
+	aims := r.ratio(test, queries, own, steers, aim{want: 1.25})
 	with, without := r.of(test, own, queries), r.of(udpTest("none", "saturated"), own, queries)
 	if len(with) > 0 && len(without) > 0 {
 		aims = append(aims, aim{
@@ -129,10 +134,32 @@ func (r results) subnets() []aim {
 	return aims
 }
 
+// signed adds the aims of a signed zone: without DO compared with an unsigned one; with DO compared with answers that
+// were signed beforehand, and with servers that sign each answer; and of its cached answers next to random names.
+func (r results) signed() (aims []aim) {
+	for _, mix := range []string{"none", "ecs"} {
+		aims = append(aims, r.ratio(udpTest(mix, "saturated"), queries, ownSigned, own, aim{want: 0.98})...)
+	}
+	for _, peer := range []string{"nsd-signed", "knot-signed"} {
+		aims = append(aims, r.ratio(udpTest("do", "saturated"), queries, ownSigned, peer, aim{want: 1})...)
+	}
+	for _, peer := range []string{"knot-onlinesign", "pdns-onlinesign"} {
+		aims = append(aims, r.ratio(udpTest("do", "saturated"), queries, ownSigned, peer, aim{want: 10})...)
+	}
+	if answered := r.of(randomDO, ownSigned, floodShare); len(answered) > 0 {
+		aims = append(aims, aim{what: randomDO + ": " + floodShare, got: median(answered), want: 99})
+	}
+	quiet, flood := r.of(randomDO, ownSigned, quietP99), r.of(randomDO, ownSigned, floodP99)
+	if len(quiet) > 0 && len(flood) > 0 && median(quiet) > 0 {
+		aims = append(aims, aim{what: randomDO + ": p99 / quiet", got: median(flood) / median(quiet), most: true, want: 2})
+	}
+	return aims
+}
+
 func (r results) latency() (aims []aim) {
 	for _, mix := range []string{"none", "edns", "ecs"} {
 		for _, quantile := range []string{"p50 µs", "p99 µs"} {
-			aims = slices.Concat(aims, r.ratio(udpTest(mix, "half of saturation"), quantile, "nsd", aim{most: true, want: 1}))
+			aims = slices.Concat(aims, r.ratio(udpTest(mix, "half of saturation"), quantile, own, "nsd", aim{most: true, want: 1}))
 		}
 	}
 	return aims
@@ -140,7 +167,7 @@ func (r results) latency() (aims []aim) {
 
 func (r results) others() []aim {
 	return slices.Concat(
-		r.ratio(tcp, queries, "pdns-static", aim{want: 1}),
+		r.ratio(tcp, queries, own, "pdns-static", aim{want: 1}),
 		r.figure(start, afterLoad, 100),
 		r.figure(start, firstReply, 1500),
 		r.figure(startMany, firstReply, 2500),
@@ -167,15 +194,18 @@ func (r results) tail() (aims []aim) {
 
 func udpTest(mix, at string) string { return "UDP, mix " + mix + ", " + at }
 
-// ratio returns a with the ratio of Meridian's median to the peer's; none if one is missing.
-func (r results) ratio(test, metric, peer string, a aim) []aim {
-	ours, theirs := r.of(test, own, metric), r.of(test, peer, metric)
+// ratio returns a with the ratio of the median of one of Meridian's configurations to the peer's; none if one is missing.
+func (r results) ratio(test, metric, of, peer string, a aim) []aim {
+	ours, theirs := r.of(test, of, metric), r.of(test, peer, metric)
 	if len(ours) == 0 || len(theirs) == 0 || median(theirs) == 0 {
 		return nil
 	}
 	a.what = test + ": " + metric + " / " + peer
 	a.got = median(ours) / median(theirs)
-	a.loose = r.loose(test, own, metric) || r.loose(test, peer, metric)
+	if of != own {
+		a.what = test + ": " + of + ": " + metric + " / " + peer
+	}
+	a.loose = r.loose(test, of, metric) || r.loose(test, peer, metric)
 	return []aim{a}
 }
 

@@ -12,6 +12,11 @@ func TestRatiosUseMedians(t *testing.T) {
 		"UDP, mix none, saturated\tmeridian\tCPU µs/query\t1.9", "UDP, mix none, saturated\tnsd\tCPU µs/query\t2",
 		"UDP, mix none, saturated\tnsd\tqueries/s\t100", "UDP, mix none, saturated\techo\tqueries/s\t120",
 		"UDP, mix ecs, saturated\tmeridian\tqueries/s\t100", "UDP, mix ecs, saturated\tgdnsd\tqueries/s\t50", "UDP, mix ecs, saturated\tknot-geo\tqueries/s\t90",
+		"UDP, mix none, saturated\tmeridian-signed\tqueries/s\t99", "UDP, mix do, saturated\tmeridian-signed\tqueries/s\t90",
+		"UDP, mix do, saturated\tnsd-signed\tqueries/s\t60", "UDP, mix do, saturated\tknot-onlinesign\tqueries/s\t10",
+		"Random names with DO, three times the signing capacity\tmeridian-signed\tflood: answered %\t99.5",
+		"Random names with DO, three times the signing capacity\tmeridian-signed\tquiet: p99 ms\t2",
+		"Random names with DO, three times the signing capacity\tmeridian-signed\tflood: p99 ms\t5",
 		"UDP, mix none, half of saturation\tmeridian\tp50 µs\t30", "UDP, mix none, half of saturation\tnsd\tp50 µs\t30",
 		"TCP, 16 connections\tmeridian\tqueries/s\t10", "TCP, 16 connections\tpdns-static\tqueries/s\t20",
 		"Start, 1000 names\tmeridian\tMiB after the load\t43", "Start, 1000 names\tmeridian\tms to the first answer\t1500",
@@ -29,6 +34,11 @@ Of Meridian's medians to the others'; of stops and losses the largest.
 | UDP, mix none, saturated: queries/s / echo | ≥ 0.85 | 0.917 | reached |
 | UDP, mix ecs, saturated: queries/s / knot-geo | ≥ 1.25 | 1.11 | missed |
 | UDP, mix ecs, saturated: queries/s / without subnets | ≥ 0.95 | 0.909 | missed |
+| UDP, mix none, saturated: meridian-signed: queries/s / meridian | ≥ 0.98 | 0.9 | missed |
+| UDP, mix do, saturated: meridian-signed: queries/s / nsd-signed | ≥ 1.00 | 1.5 | reached |
+| UDP, mix do, saturated: meridian-signed: queries/s / knot-onlinesign | ≥ 10.00 | 9 | missed |
+| Random names with DO, three times the signing capacity: flood: answered % | ≥ 99.00 | 99.5 | reached |
+| Random names with DO, three times the signing capacity: p99 / quiet | ≤ 2.00 | 2.5 | missed |
 | UDP, mix none, half of saturation: p50 µs / nsd | ≤ 1.00 | 1 | reached |
 | TCP, 16 connections: queries/s / pdns-static | ≥ 1.00 | 0.5 | missed |
 | Start, 1000 names: MiB after the load | < 100 | 43 | reached |
@@ -97,7 +107,7 @@ func TestRatiosGoByTheNamesOfTheScripts(t *testing.T) {
 		scripts.Write(text)
 	}
 	names := []string{
-		core, queries, cpu, lost, afterLoad, peak, firstReply, stop, tcp, start, startMany, startOne, startMost,
+		core, queries, cpu, lost, afterLoad, peak, firstReply, stop, tcp, start, startMany, startOne, startMost, randomDO,
 		"p50 µs", "p99 µs", udpTest("$2", "saturated"), udpTest("$mix", "half of saturation"),
 	}
 	for _, name := range names {
@@ -105,7 +115,7 @@ func TestRatiosGoByTheNamesOfTheScripts(t *testing.T) {
 			t.Errorf("no script measures %q", name)
 		}
 	}
-	for _, peer := range []string{own, "nsd", "echo", "gdnsd", "knot-geo", "knot-subnet", "pdns-static"} {
+	for _, peer := range []string{own, "nsd", "echo", ownSigned, "gdnsd", "knot-geo", "knot-subnet", "pdns-static", "nsd-signed", "knot-signed", "knot-onlinesign", "pdns-onlinesign"} {
 		if _, err := os.Stat("../peers/" + peer); err != nil {
 			t.Errorf("ratios to %s: %v", peer, err)
 		}

@@ -449,25 +449,6 @@ func TestUnsignedStreamAnswerIsServerFailure(t *testing.T) {
 	}
 }
 
-func BenchmarkSignedFastPath(b *testing.B) {
-	for _, signed := range []bool{false, true} {
-		s := answertest.World(b)
-		if signed {
-			signWorld(b, s, dnssec.Compact)
-		}
-		r := newEngine(s, nil).Responder()
-		var out []byte
-		for name, query := range answertest.SignedQueries(b) {
-			b.Run(fmt.Sprintf("%s/signed=%v", name, signed), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					out = r.Respond(out[:0], query, answertest.BenchSource, false)
-				}
-			})
-		}
-	}
-}
-
 // An explanation has the signature of each set of the answer, and says whether the server has it in its cache.
 func TestExplanationHasSignatures(t *testing.T) {
 	s := answertest.World(t)
