@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"meridian/server/answer"
@@ -56,6 +57,7 @@ func (s *Server) answerPostponed() {
 			s.hot.add(hotQuery{id, p.packet, source, p.draw, time.Now().Add(hotLifetime)})
 		}
 		p.worker.waiting.Done()
+		runtime.Gosched() // the workers wait for one signature, not for all in the queue
 	}
 }
 

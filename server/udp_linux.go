@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -141,7 +142,7 @@ func (w *udpWorker) runBatches() {
 // serveBatches is runBatches on b.
 func (w *udpWorker) serveBatches(b *batch) {
 	for !w.stopping.Load() {
-		if err := b.raw.Read(b.receiving); err != nil || b.errno != 0 {
+		if err := w.receiveBatch(b); err != nil || b.errno != 0 {
 			w.pause(err)
 			continue
 		}
@@ -152,6 +153,18 @@ func (w *udpWorker) serveBatches(b *batch) {
 			return
 		}
 	}
+}
+
+// receiveBatch waits for packets. While queries wait for signatures it asks the socket each time that it gets a processor:
+// the runtime asks the network poller only every 10 ms if other goroutines, such as those that sign, can always run.
+func (w *udpWorker) receiveBatch(b *batch) error {
+	for len(w.server.postponed) > 0 && !w.stopping.Load() {
+		if err := b.raw.Control(b.polling); err != nil || b.errno != unix.EAGAIN {
+			return err
+		}
+		runtime.Gosched()
+	}
+	return b.raw.Read(b.receiving)
 }
 
 // pause prevents a busy loop on a failing socket.
