@@ -22,6 +22,7 @@ type Signing struct {
 	changed []*keys.Key                   // to be written before they are used
 	parents []parent                      // by zones.ZoneID
 	known   []atomic.Pointer[keys.Result] // by zones.ZoneID: the keys that are used now
+	maxTTLs []time.Duration               // by zones.ZoneID: the largest TTL; 0: unknown
 }
 
 // Settings are those of signing that no zone has of its own.
@@ -31,8 +32,8 @@ type Settings struct {
 }
 
 // openSigning reads the keys of the zones that a policy signs, and plans what this server has to change. It returns
-// nil if there is no such zone, and adds errors to report.
-func openSigning(cfg *config.Config, report *zones.Report) *Signing {
+// nil if there is no such zone, and adds errors to report. data is nil if the zones have errors.
+func openSigning(cfg *config.Config, data *zones.Data, report *zones.Report) *Signing {
 	s := &Signing{cfg: cfg, Zones: make([]*dnssec.Zone, len(cfg.Zones)), parents: make([]parent, len(cfg.Zones)), Settings: settingsOf(&cfg.DNSSEC)}
 	s.known = make([]atomic.Pointer[keys.Result], len(cfg.Zones))
 	folder, signed := (*keys.Folder)(nil), false
@@ -47,8 +48,9 @@ func openSigning(cfg *config.Config, report *zones.Report) *Signing {
 			if folder = openKeys(cfg, report); folder == nil {
 				return nil
 			}
+			s.maxTTLs = largestTTLs(cfg, data)
 		}
-		result, err := s.keysOf(folder, z, policy, time.Now())
+		result, err := s.keysOf(folder, i, policy, time.Now())
 		if err != nil {
 			report.AddError(cfg.ErrorAt(z.Pos, "zones."+trimDot(string(z.Name))+".dnssec", err.Error(), ""))
 			continue
@@ -110,14 +112,32 @@ func denialOf(p *config.SigningPolicy) dnssec.Denial {
 	return dnssec.Compact
 }
 
+// largestTTLs returns the largest TTL of each zone; 0 if the zones have errors.
+func largestTTLs(cfg *config.Config, data *zones.Data) []time.Duration {
+	all := make([]time.Duration, len(cfg.Zones))
+	if data != nil {
+		for i, ttl := range data.LargestTTLs() {
+			all[i] = time.Duration(ttl) * time.Second
+		}
+	}
+	return all
+}
+
+// LargestTTL returns the largest TTL of a zone of a configuration; 0 if the zones have errors.
+func LargestTTL(cfg *config.Config, zone int) time.Duration {
+	data, _ := zones.Compile(cfg)
+	return largestTTLs(cfg, data)[zone]
+}
+
 // keysOf returns what a zone is signed with at now, after the changes that its policy asks for.
-func (s *Signing) keysOf(folder *keys.Folder, z *config.Zone, policy *config.SigningPolicy, now time.Time) (*keys.Result, error) {
+func (s *Signing) keysOf(folder *keys.Folder, zone int, policy *config.SigningPolicy, now time.Time) (*keys.Result, error) {
+	z := &s.cfg.Zones[zone]
 	all, err := folder.Keys(z.Name)
 	if err != nil {
 		return nil, err
 	}
 	last, _ := folder.LastSeen() // openKeys and UpdateKeys report an error
-	plan, err := keys.Make(keys.Input{Zone: z.Name, Policy: policy, Keys: all, Now: now, LastSeen: last})
+	plan, err := keys.Make(keys.Input{Zone: z.Name, Policy: policy, Keys: all, Now: now, LastSeen: last, MaxTTL: s.maxTTLs[zone]})
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +239,7 @@ func (s *Signing) updateZone(folder *keys.Folder, i int, now time.Time, done *Ke
 	z := &s.cfg.Zones[i]
 	policy := s.cfg.DNSSECPolicy(z)
 	result, err := folder.Update(keys.Request{
-		Folder: s.cfg.DNSSEC.Keys, Zone: z.Name, Policy: policy, Extra: z.ExtraDNSKEYs, Now: now,
+		Folder: s.cfg.DNSSEC.Keys, Zone: z.Name, Policy: policy, Extra: z.ExtraDNSKEYs, Now: now, MaxTTL: s.maxTTLs[i],
 		Parent: s.parents[i].view.Swap(nil), Write: policy.Manager == config.AutoManager,
 	})
 	if err != nil {

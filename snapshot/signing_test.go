@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,37 @@ func TestServerMakesMissingKeysOnce(t *testing.T) {
 	}
 	if len(tags) != 2 || tags[0] != tags[1] {
 		t.Errorf("tags %v, want one key after both starts", tags)
+	}
+}
+
+// TestFirstDSWaitsForTheLargestTTL checks that the DS record of the first key waits until resolvers have forgotten the
+// unsigned records, which takes the largest TTL of the zone, not the validity of signatures.
+func TestFirstDSWaitsForTheLargestTTL(t *testing.T) {
+	for ttl, wait := range map[string]time.Duration{
+		"300":    3 * time.Hour, // dnskey_ttl and two times publish_safety
+		"36000":  11 * time.Hour,
+		"864000": 73 * time.Hour, // no signature is valid for longer
+	} {
+		cfg := load(t, strings.Replace(signed, "dnssec: default", "dnssec: default, file: z.zone", 1), map[string]string{"z.zone": "www " + ttl + " IN TXT x\n"})
+		s, _, err := snapshot.WritingKeys(snapshot.Build)(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := snapshot.LargestTTL(cfg, 0); strconv.Itoa(int(got.Seconds())) != ttl && ttl != "300" { // the SOA has 3600
+			t.Errorf("largest TTL %v, want %s", got, ttl)
+		}
+		s.Close()
+		folder, err := keys.Open(cfg.DNSSEC.Keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := folder.Keys(cfg.Zones[0].Name)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d keys, %v", len(all), err)
+		}
+		if got := all[0].SyncPublish.Sub(all[0].Publish); got != wait {
+			t.Errorf("TTL %s: the DS waits for %v, want %v", ttl, got, wait)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ type Builder func(*config.Config) (*Snapshot, []config.Error, error)
 func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	data, report := zones.Compile(cfg)
 	locator, tree := compilePools(cfg, report, open)
-	signing := openSigning(cfg, report)
+	signing := openSigning(cfg, data, report)
 	cookies := openCookies(cfg, report)
 	warnings, err := report.Join()
 	if err != nil {

@@ -161,3 +161,23 @@ func (s *Data) Summary() []ZoneSummary {
 	}
 	return all
 }
+
+// LargestTTLs returns the largest TTL of each zone, in configuration order: of its records, of the names that are bound
+// to pools, and of negative answers. That is how long resolvers may keep what the zone has now.
+func (s *Data) LargestTTLs() []uint32 {
+	all := make([]uint32, len(s.zones))
+	for i := range all {
+		all[i] = s.zones[i].negative.ttl
+	}
+	for i := range s.nodes[1:] {
+		n := &s.nodes[1+i]
+		largest := &all[n.zone]
+		if n.flags.has(isBalanced) {
+			*largest = max(*largest, s.bindings[n.extra].TTL)
+		}
+		for _, set := range s.nodeSets(n) {
+			*largest = max(*largest, set.ttl)
+		}
+	}
+	return all
+}

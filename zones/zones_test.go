@@ -3,6 +3,7 @@ package zones
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -130,4 +131,15 @@ func texts(set RRset) []string {
 		all = append(all, strings.Join(strings.Fields(strings.TrimPrefix(rr.String(), ".")), " "))
 	}
 	return all
+}
+
+// TestLargestTTLs has the largest TTL in a file, at a name with a pool, and at an apex without a file.
+func TestLargestTTLs(t *testing.T) {
+	w := newWorld()
+	w.zone("example.com.", apexRecords+"www 7200 A 192.0.2.1\nsub.deep 7201 TXT x\n")
+	w.zone("example.net.", apexRecords, "www.example.net.").Names[0].TTL = 900
+	nameservers(w.zone("example.org.", ""), "ns.example.net.")
+	if got, want := w.mustCompile(t).LargestTTLs(), []uint32{7201, 900, 3600}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
 }

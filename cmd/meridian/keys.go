@@ -80,6 +80,7 @@ type signedZone struct {
 	*config.Zone
 	folder string
 	policy *config.SigningPolicy
+	maxTTL time.Duration
 }
 
 // zone finds a zone that the configuration signs.
@@ -102,7 +103,7 @@ func (o *keysOptions) zone(name string, stderr io.Writer) (*signedZone, error) {
 			continue
 		}
 		if policy := cfg.DNSSECPolicy(z); policy != nil {
-			return &signedZone{z, cfg.DNSSEC.Keys, policy}, nil
+			return &signedZone{z, cfg.DNSSEC.Keys, policy, snapshot.LargestTTL(cfg, i)}, nil
 		}
 		if snapshot.Presigned(cfg, i) {
 			return nil, fmt.Errorf("zone %s is presigned: its file has the signatures, and its keys are with the program that made them", wanted)
@@ -129,7 +130,7 @@ func knownZones(cfg *config.Config) string {
 
 // request returns a look at the keys of z.
 func (o *keysOptions) request(z *signedZone) keys.Request {
-	return keys.Request{Folder: z.folder, Zone: z.Name, Policy: z.policy, Extra: z.ExtraDNSKEYs, Now: o.now().UTC()}
+	return keys.Request{Folder: z.folder, Zone: z.Name, Policy: z.policy, Extra: z.ExtraDNSKEYs, Now: o.now().UTC(), MaxTTL: z.maxTTL}
 }
 
 // managed returns an error if this server does not change the keys of z.
