@@ -76,6 +76,7 @@ type Server struct {
 	UDPSizeWithoutCookie int // largest UDP answer to a query without a valid cookie, 512 to 4096; 0: UDPSize
 
 	RateLimit RateLimit
+	Filter    []FilterRule // the first one that matches a query applies
 
 	Resolvers []netip.AddrPort // resolvers for the addresses of members' targets, in this order; empty: those of the system
 }

@@ -35,6 +35,7 @@ func (d *decoder) server(s *Server) setter {
 			{name: "cookies", set: d.cookies(&s.Cookies)},
 			{name: "udp_size_without_cookie", set: setValue(&s.UDPSizeWithoutCookie, d.sizeWithoutCookie)},
 			{name: "rate_limit", set: d.rateLimit(&s.RateLimit)},
+			{name: "filter", set: d.filter(&s.Filter)},
 			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
 		})
 		if size := yamldoc.Child(n, "udp_size_without_cookie"); size != nil && s.UDPSizeWithoutCookie > s.UDPSize {

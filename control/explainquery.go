@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -31,7 +30,7 @@ func (t ExplainParams) Parse() (asked answer.ExplainQuery, err error) {
 	}
 	asked.Type = dns.TypeA
 	if t.Type != "" {
-		if asked.Type, err = parseType(t.Type); err != nil {
+		if asked.Type, err = config.ParseType(t.Type); err != nil {
 			return asked, err
 		}
 	}
@@ -60,18 +59,4 @@ func (t ExplainParams) Parse() (asked answer.ExplainQuery, err error) {
 		}
 	}
 	return asked, nil
-}
-
-// parseType parses a record type: its name, or TYPE and its number (RFC 3597 5).
-func parseType(s string) (uint16, error) {
-	upper := strings.ToUpper(s)
-	if t, ok := dns.StringToType[upper]; ok {
-		return t, nil
-	}
-	if number, ok := strings.CutPrefix(upper, "TYPE"); ok {
-		if n, err := strconv.ParseUint(number, 10, 16); err == nil {
-			return uint16(n), nil
-		}
-	}
-	return 0, fmt.Errorf("%q is not a record type; e.g. A, AAAA, TXT, TYPE65280", s)
 }

@@ -8,6 +8,7 @@ import (
 	"meridian/dnssec"
 	"meridian/pools"
 	"meridian/server/answer"
+	"meridian/server/limit"
 	"meridian/snapshot"
 )
 
@@ -31,6 +32,7 @@ type Measurement struct {
 	Latency     *LatencyStatus // nil: no latency is measured
 	Keys        []snapshot.ZoneKeys
 	Signing     dnssec.Stats
+	Filters     []limit.FilterStatus
 }
 
 // Measure returns the current measurement. ok is false before a configuration serves.
@@ -47,6 +49,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
+	m.Filters = server.Filters()
 	m.Keys = at.Snapshot.SignedZones(time.Now())
 	if signer := server.Signer(); signer != nil {
 		m.Signing = signer.Stats()

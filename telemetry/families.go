@@ -35,6 +35,7 @@ var families = describe(map[string]family{
 	"client_subnet_total": {kind: counter, help: "Queries with a client subnet (ECS)."},
 	"cookies_total":       {kind: counter, labels: []string{"result"}, help: "Queries with a DNS cookie, by result: new (no server cookie yet), valid, invalid."},
 	"rate_limited_total":  {kind: counter, labels: []string{"action"}, help: "Answers over the limit of server.rate_limit, by what was done: truncate, drop, badcookie, or dry_run (answered as usual)."},
+	"filtered_total":      {kind: counter, labels: []string{"rule", "action"}, help: "Queries that matched a rule of the filter, since the rule is there."},
 	"tcp_accepted_total":  {kind: counter, help: "TCP connections accepted."},
 	"tcp_evicted_total":   {kind: counter, help: "TCP connections closed for a new one at a limit."},
 	"tcp_connections":     {kind: gauge, labels: []string{"transport"}, help: "Open connections."},

@@ -91,16 +91,17 @@ const fixedSeries = 300
 
 // count returns how many series there are with a detail.
 func (s *series) count(detail config.Detail) int {
+	fixed := fixedSeries + len(s.measured.Filters)
 	checks := len(s.measured.Config.Checks) * seriesPerCheck
 	regions := len(s.measured.Config.Regions) + 1
 	perPool := 2*pools.ModeCount + len([]string{"live", "eligible", "deferred"})
 	switch detail {
 	case config.RegionDetail:
-		return fixedSeries + checks + regions + pools.ModeCount
+		return fixed + checks + regions + pools.ModeCount
 	case config.PoolDetail:
-		return fixedSeries + s.keySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.sums(detail))
+		return fixed + s.keySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.sums(detail))
 	}
-	return fixedSeries + s.keySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.measured.Answers.Members) + s.members + s.loads + len(s.endpoints) + len(s.expiry)
+	return fixed + s.keySeries() + checks + len(s.measured.Config.Zones) + len(s.pools)*perPool + len(s.measured.Answers.Members) + s.members + s.loads + len(s.endpoints) + len(s.expiry)
 }
 
 // seriesPerCheck is the most series of a check: three results, three states, a histogram, and an expiry.

@@ -33,6 +33,7 @@ func (c *collection) server(m *control.Measurement) {
 	c.value("truncated_total", float64(m.Truncated))
 	for reason, n := range map[string]uint64{
 		"not_query": m.NotQuery, "too_long": m.TooLong, "port_zero": m.NoReturn, "send_error": m.SendFailed, "send_buffer_full": m.Unsent, "rate_limit": m.RateDropped,
+		"filter": m.FilterDropped,
 	} {
 		c.value("dropped_total", float64(n), reason)
 	}
@@ -45,12 +46,25 @@ func (c *collection) server(m *control.Measurement) {
 	} {
 		c.value("rate_limited_total", float64(n), action)
 	}
+	c.filters(m)
 	for result, n := range m.Cookies {
 		c.value("cookies_total", float64(n), limit.CookieResult(result).String())
 	}
 	c.value("tcp_accepted_total", float64(m.Accepted))
 	c.value("tcp_evicted_total", float64(m.Evicted))
 	c.value("tcp_connections", float64(m.Open), answer.TCP.String())
+}
+
+// filters sends the queries of the rules of the filter. A rule that is added at run time may have the name of another.
+func (c *collection) filters(m *control.Measurement) {
+	counts := map[[2]string]uint64{}
+	for i := range m.Filters {
+		f := &m.Filters[i]
+		counts[[2]string{f.Name, string(f.Action)}] += f.Queries
+	}
+	for labels, n := range counts {
+		c.value("filtered_total", float64(n), labels[:]...)
+	}
 }
 
 // rcodeName returns the name of a response code.

@@ -33,6 +33,9 @@ const (
 	rateDropped      // dropped
 	rateBadCookie    // answered with BADCOOKIE
 	rateDryRun       // answered as usual
+	filterDropped    // matched a rule of the filter: dropped
+	filterRefused    // answered with REFUSED
+	filterTruncated  // answered with TC
 	queryLogFull     // not logged: the ring of the responder is full
 	observationsLost // answers to observed resolvers that were not observed: the ring of the responder is full
 	panics
@@ -158,6 +161,10 @@ type Counters struct {
 	RateBadCookie uint64 // those that were BADCOOKIE
 	RateDryRun    uint64 // those that were sent, because it is a dry run
 
+	FilterDropped   uint64 // queries dropped by a rule of the filter
+	FilterRefused   uint64 // those answered with REFUSED
+	FilterTruncated uint64 // those answered with TC
+
 	Unsigned uint64 // answers with TC or SERVFAIL, because a signature was not made in time
 }
 
@@ -179,7 +186,8 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 		n.Cookies[i] = event(cookiesNew + Event(i))
 	}
 	n.RateTruncated, n.RateDropped, n.RateBadCookie, n.RateDryRun = event(rateTruncated), event(rateDropped), event(rateBadCookie), event(rateDryRun)
-	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped
+	n.FilterDropped, n.FilterRefused, n.FilterTruncated = event(filterDropped), event(filterRefused), event(filterTruncated)
+	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped + n.FilterDropped
 	n.Open = n.Accepted - closed
 	for i, count := range r[eventCount:] {
 		n.addCell(i, count)

@@ -52,6 +52,9 @@ type Engine struct {
 	answers    answerLedger
 	logRings   logRings
 
+	filters filters
+	numbers atomic.Uint32 // of responders, so far
+
 	observations observations
 	sampleSeed   maphash.Seed // of the sample of resolvers
 }
@@ -66,6 +69,7 @@ func NewEngine(log *slog.Logger, draw func() uint64, idle int) *Engine {
 // Begin sets the first snapshot.
 func (e *Engine) Begin(snapshot *snapshot.Snapshot) {
 	first := e.activate(snapshot)
+	e.filters.configure(first.config.Filter)
 	e.answers.begin(first.answers)
 	e.current.Store(first)
 }
@@ -76,6 +80,7 @@ func (e *Engine) Replace(with *snapshot.Snapshot) (waitUnused func() *snapshot.S
 	next := e.activate(with)
 	e.answers.begin(next.answers)
 	before := e.current.Swap(next)
+	e.filters.configure(next.config.Filter)
 	return func() *snapshot.Snapshot {
 		e.responders.waitUnused(before)
 		e.answers.end(before.answers, next.answers)

@@ -35,6 +35,8 @@ type Responder struct {
 	counts     counterSet
 	facts      facts
 	sketch     *limit.Sketch // made with the first snapshot
+	filter     *limit.Filter // between acquire and release; nil: there is no rule
+	number     uint32        // of the responder, for counts of the filter
 	over       int           // answers over the limit so far
 	ring       *logRing      // nil: it has never logged a query
 	sampler    *rand.PCG
@@ -66,7 +68,7 @@ type pinned struct {
 func unpinned() *pinned { return &pinned{} }
 
 func newResponder(e *Engine, draw func() uint64) *Responder {
-	r := &Responder{engine: e, draw: draw, sampler: newPCG(), counts: newCounterSet(responderCount)}
+	r := &Responder{engine: e, draw: draw, sampler: newPCG(), counts: newCounterSet(responderCount), number: e.numbers.Add(1)}
 	if draw == nil {
 		r.draw = newPCG().Uint64
 	}
@@ -99,6 +101,7 @@ func (r *Responder) Acquire() {
 			r.observations = r.engine.observations.rings.add(new(observationRing))
 		}
 	}
+	r.filter = r.engine.filters.current.Load()
 	if r.now = 0; r.at.active.usesTime || r.at.active.signed != nil {
 		r.now = r.engine.clock().Unix()
 	}
@@ -190,6 +193,11 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 	if r.query.edns.subnet.present {
 		r.counts.add(uint32(clientSubnets))
 		r.query.edns.echo = r.at.active.config.ECS
+	}
+	if r.filter != nil && r.postponed == nil {
+		if out, done := r.filtered(out, sound, source, stream); done {
+			return out
+		}
 	}
 	refused := r.query.edns.cookie != nil && !r.checkCookie(source, sound, stream)
 	if r.at.active.rates != nil && !stream && r.overLimit(source) && r.at.active.config.RateLimit.Limits() {

@@ -1,5 +1,5 @@
 // Package limit protects the server, and the victims of forged sources: DNS cookies, which prove that a client receives
-// what is sent to its address, and limits on the rate of answers to a client network.
+// what is sent to its address, limits on the rate of answers to a client network, and rules that filter queries.
 //
 // Each worker counts its queries in a Sketch, which costs a few nanoseconds. Only for sources that this finds hot it
 // asks Rates, which all workers share.
