@@ -12,6 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"meridian/cluster/etcdserver"
 	"meridian/config"
 	"meridian/snapshot"
 )
@@ -91,5 +92,16 @@ func TestSysctlsAreSettings(t *testing.T) {
 		if set[key] < 4<<20 {
 			t.Errorf("%s is %d, want what the server asks for", key, set[key])
 		}
+	}
+}
+
+// TestEtcdExampleIsProtected reads the configuration of an etcd member, as meridian etcd does.
+func TestEtcdExampleIsProtected(t *testing.T) {
+	c, err := etcdserver.Read("example/etcd.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if open := c.Unprotected(); len(open) > 0 || !c.ClientTLSInfo.ClientCertAuth || !c.PeerTLSInfo.ClientCertAuth {
+		t.Errorf("without TLS at %q, or without certificates of clients", open)
 	}
 }
