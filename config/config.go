@@ -51,6 +51,7 @@ type Config struct {
 	Guardrails  Guardrails
 	Maintenance []Maintenance
 	DNSSEC      DNSSEC
+	TSIG        []TSIGKey
 
 	StatePos Pos
 

@@ -68,6 +68,9 @@ func (c *Config) eachFile(f func(path *string)) {
 	for i := range c.Zones {
 		given(&c.Zones[i].ExtraDNSKEYs)
 	}
+	for i := range c.TSIG {
+		given(&c.TSIG[i].SecretFile)
+	}
 	for i := range c.Loads {
 		given(&c.Loads[i].TLS.CA)
 	}

@@ -154,6 +154,7 @@ func (d *decoder) document() *Config {
 		{name: "pools", set: d.pools(&cfg.Pools)},
 		{name: "zones", set: d.zones(&cfg.Zones)},
 		{name: "dnssec", set: d.dnssec(&cfg.DNSSEC)},
+		{name: "tsig", set: d.tsig(&cfg.TSIG)},
 		{name: "notify", set: d.notify(&cfg.Notify)},
 		{name: "guardrails", set: d.guardrails(&cfg.Guardrails)},
 		{name: "maintenance", set: d.maintenance(&cfg.Maintenance)},

@@ -19,6 +19,7 @@ const (
 	kindGroup  kind = "group"
 
 	kindSigning kind = "DNSSEC policy"
+	kindTSIG    kind = "TSIG key"
 )
 
 // section returns the key under which objects of a kind are defined.
@@ -28,6 +29,8 @@ func (k kind) section() string {
 		return "geo.groups"
 	case kindSigning:
 		return "dnssec.policies"
+	case kindTSIG:
+		return "tsig"
 	}
 	return string(k) + "s"
 }

@@ -63,6 +63,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"zones":                  {"zones: {a: {?: 1}}"},
 		"dnssec":                 {"dnssec: {?: 1}"},
 		"dnssec.policies":        {"dnssec: {policies: {a: {?: 1}}}"},
+		"tsig":                   {"tsig: {a: {?: 1}}"},
 		"dnssec.policies.parent": {"dnssec: {policies: {a: {parent: {?: 1}}}}"},
 		"notify":                 {"notify: [{?: 1}]"},
 		"zones.names":            {"zones: {a: {names: {b: {?: 1}}}}"},

@@ -10,6 +10,7 @@ import (
 	"meridian/control"
 	"meridian/server/limit"
 	"meridian/snapshot"
+	"meridian/transfer/tsig"
 )
 
 func TestSecretsOfCookiesAreReadAgain(t *testing.T) {
@@ -50,6 +51,38 @@ func TestSecretsOfCookiesAreReadAgain(t *testing.T) {
 		if cookies.Secrets() != step.secrets || len(log.with(failed)) != step.failed || len(log.with(again)) != step.logged ||
 			(cookies.Failure() != "") != (step.content == "broken" || step.content == "") {
 			t.Errorf("after %q: %d secrets, log %s; want %+v", step.content, cookies.Secrets(), log.text.String(), step)
+		}
+	}
+}
+
+func TestSecretsOfTSIGKeysAreReadAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "xfr.key")
+	write := func(content string) {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("b25lIHNlY3JldA==")
+	keys := new(tsig.Keyring)
+	if err := keys.Add("xfr.", tsig.DefaultAlgorithm, file); err != nil {
+		t.Fatal(err)
+	}
+	var log lines
+	l := &instance{
+		Daemon:  &Daemon{Logger: slog.New(slog.NewTextHandler(&log, nil))},
+		current: &generation{Generation: control.Generation{Snapshot: &snapshot.Snapshot{TSIG: keys}}},
+	}
+	keeper := newSecretKeeper()
+	defer keeper.ticker.Stop()
+	for _, step := range []struct {
+		content        string
+		failed, logged int
+	}{{"b25lIHNlY3JldA==", 0, 0}, {"dHdvIHNlY3JldHM=", 0, 1}, {"broken!", 1, 1}, {"broken!", 1, 1}, {"b25lIHNlY3JldA==", 1, 2}} {
+		write(step.content)
+		l.updateSecrets(keeper)
+		failed, again := len(log.with("cannot read the secret of a TSIG key again; the previous one stays")), len(log.with("secret of a TSIG key read again"))
+		if failed != step.failed || again != step.logged {
+			t.Errorf("after %q: %d errors, read again %d times; want %+v", step.content, failed, again, step)
 		}
 	}
 }

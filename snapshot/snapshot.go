@@ -13,6 +13,7 @@ import (
 	"meridian/loads"
 	"meridian/pools"
 	"meridian/server/limit"
+	"meridian/transfer/tsig"
 	"meridian/zones"
 )
 
@@ -26,6 +27,7 @@ type Snapshot struct {
 	Signing *Signing       // nil: no zone is signed
 	Chains  *zones.Chains  // of the zones that deny by NSEC chain; nil: there are none
 	Cookies *limit.Cookies // nil: no secrets are configured
+	TSIG    *tsig.Keyring  // nil: no keys are configured
 }
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
@@ -48,7 +50,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	data, report := zones.Compile(cfg)
 	locator, tree := compilePools(cfg, report, open)
 	signing := openSigning(cfg, data, report)
-	cookies := openCookies(cfg, report)
+	cookies, keyring := openCookies(cfg, report), openTSIG(cfg, report)
 	warnings, err := report.Join()
 	if err != nil {
 		if locator != nil {
@@ -56,7 +58,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 		}
 		return nil, warnings, err
 	}
-	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies}
+	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies, TSIG: keyring}
 	s.Chain()
 	return s, append(warnings, s.warningsOfSets()...), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"meridian/pools"
 	"meridian/server/limit"
+	"meridian/transfer/tsig"
 )
 
 // Responder answers single messages. It is the state of one worker, not for concurrent use.
@@ -32,6 +33,7 @@ type Responder struct {
 	drawn      uint64     // the draw of the current answer
 	postponed  *postponed // the query that is answered again; nil: a new one
 	signatures signatures
+	tsig       *tsig.Response // of a signed query; nil: the answer is not signed
 	counts     counterSet
 	facts      facts
 	sketch     *limit.Sketch // made with the first snapshot

@@ -265,6 +265,7 @@ func (r *Responder) postpone(out []byte, stream bool) []byte {
 		return out
 	}
 	var a reply
+	base := len(out)
 	a.begin(s, out, q, stream)
 	if a.spills = !stream; stream {
 		a.rcode, a.ede = dns.RcodeServerFailure, dns.ExtendedErrorCodeNotReady
@@ -272,5 +273,5 @@ func (r *Responder) postpone(out []byte, stream bool) []byte {
 	out = a.finish(s, q)
 	r.counts.add(uint32(unsigned))
 	r.count(int(a.rcode), a.flags&flagTC != 0)
-	return out
+	return r.appendTSIG(out, base)
 }

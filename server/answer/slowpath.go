@@ -14,17 +14,16 @@ import (
 func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream bool) []byte {
 	r.counts.add(uint32(slowAnswered))
 	q, s := &r.query, r.at.active
-	limit := s.limit(q, stream)
+	base := len(out)
+	sound = r.verify(sound)
 	r.signatures.begin()
 	a := r.reply(sound, source)
+	limit := r.withoutTSIG(s.limit(q, stream))
 	if r.signatures.err != nil {
 		return r.postpone(out, stream)
 	}
 	if q.edns.present {
 		a.pseudo = append(a.pseudo, s.opt(q, a.msg.Rcode, a.scope, limit))
-	}
-	if a.msg.Rcode == dns.RcodeNotAuth {
-		a.pseudo = append(a.pseudo, badKeyTSIG(q))
 	}
 	if q.edns.subnet.present && !q.edns.echo {
 		limit -= optionHead + len(q.edns.subnet.raw) // reserved by begin before the decision
@@ -36,7 +35,7 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	r.facts.scope = a.scope
 	out, tc := pack(out, q, a, limit)
 	r.count(a.msg.Rcode, tc)
-	return out
+	return r.appendTSIG(out, base)
 }
 
 // outcome is the result of the slow path before it is packed.
@@ -51,11 +50,11 @@ type outcome struct {
 // reply finds the outcome of the query:
 //
 //	query                                 outcome
+//	signed with an error                  NOTAUTH (RFC 8945 5.2)
 //	opcode other than QUERY               NOTIMP
 //	no question, with a cookie            NOERROR or BADCOOKIE (RFC 7873 5.4)
 //	malformed                             FORMERR
 //	unsupported EDNS version              BADVERS (RFC 6891 6.1.3)
-//	signed                                NOTAUTH: we hold no keys (RFC 8945 5.2.1)
 //	class CH                              server identity, or REFUSED
 //	class other than IN                   REFUSED
 //	AXFR or IXFR                          REFUSED
@@ -65,16 +64,16 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	q := &r.query
 	msg := new(dns.Msg)
 	switch {
+	case r.tsigRcode() != dns.RcodeSuccess:
+		msg.Rcode = r.tsigRcode()
 	case q.opcode() != dns.OpcodeQuery:
 		msg.Rcode = dns.RcodeNotImplemented
 	case q.asksForCookie():
 		msg.Rcode = r.cookieRcode()
-	case !sound || q.tsig != 0 && !validTSIG(q):
+	case !sound:
 		msg.Rcode = dns.RcodeFormatError
 	case q.edns.version != 0:
 		msg.Rcode = dns.RcodeBadVers
-	case q.tsig != 0:
-		msg.Rcode = dns.RcodeNotAuth
 	case q.class == dns.ClassCHAOS:
 		r.at.active.chaos(msg, dnsname.Wire(q.packet[HeaderSize:q.end-4]).String(), q.qtype)
 	case q.class != dns.ClassINET:

@@ -1,49 +1,52 @@
 package answer
 
 import (
-	"encoding/binary"
-
 	"github.com/miekg/dns"
+
+	"meridian/transfer/tsig"
 )
 
-// validTSIG reports whether the TSIG record of q conforms to RFC 8945 4.2. The miekg/dns package
-// accepts one with truncated data.
-func validTSIG(q *query) bool {
-	const (
-		beforeMAC   = 10 // time signed, fudge, MAC size
-		beforeOther = 6  // original ID, error, other length
-	)
-	p := q.packet
-	at, _ := skipName(p, q.tsig) // parse has checked it
-	if binary.BigEndian.Uint16(p[at+2:]) != dns.ClassANY || binary.BigEndian.Uint32(p[at+4:]) != 0 {
+// verify checks the TSIG record of the query, and prepares to sign the answer. It reports whether the record is
+// well-formed; a query without one is.
+func (r *Responder) verify(sound bool) bool {
+	r.tsig = nil
+	if !sound || r.query.tsig == 0 {
+		return sound
+	}
+	response, err := tsig.Verify(r.at.active.snapshot.TSIG, r.query.packet, r.query.tsig, r.engine.clock())
+	if err != nil {
 		return false
 	}
-	at, ok := skipName(p, at+recordFixed)
-	if !ok || at+beforeMAC > len(p) {
-		return false
-	}
-	at += beforeMAC + int(binary.BigEndian.Uint16(p[at+beforeMAC-2:]))
-	if at+beforeOther > len(p) {
-		return false
-	}
-	at += beforeOther + int(binary.BigEndian.Uint16(p[at+beforeOther-2:]))
-	if at != len(p) {
-		return false
-	}
-	_, _, err := dns.UnpackRR(p, q.tsig) // its names may contain invalid pointers
-	return err == nil
+	r.tsig = response
+	return true
 }
 
-// badKeyTSIG returns the TSIG record that reports an unknown key to the client of q; the record
-// of q is valid. It is unsigned (RFC 8945 5.2.1).
-func badKeyTSIG(q *query) dns.RR {
-	rr, _, err := dns.UnpackRR(q.packet, q.tsig)
-	tsig, ok := rr.(*dns.TSIG)
-	if err != nil || !ok {
-		panic("server: a TSIG record that was valid before is not")
+// tsigRcode returns NOTAUTH if the signature of the query has an error (RFC 8945 5.2).
+func (r *Responder) tsigRcode() int {
+	if r.tsig != nil && r.tsig.Error != tsig.NoError {
+		return dns.RcodeNotAuth
 	}
-	tsig.Error = dns.RcodeBadKey
-	tsig.MAC, tsig.MACSize = "", 0
-	tsig.OtherData, tsig.OtherLen = "", 0
-	return tsig
+	return dns.RcodeSuccess
+}
+
+// withoutTSIG returns the part of limit that is left for an answer without its TSIG record. A record with names so long
+// that it leaves no room for the question is left out.
+func (r *Responder) withoutTSIG(limit int) int {
+	if r.tsig == nil {
+		return limit
+	}
+	left := limit - r.tsig.Size()
+	if left < r.query.end+r.query.optSize() {
+		r.tsig = nil
+		return limit
+	}
+	return left
+}
+
+// appendTSIG adds the TSIG record to the answer that begins at base of out.
+func (r *Responder) appendTSIG(out []byte, base int) []byte {
+	if r.tsig == nil {
+		return out
+	}
+	return r.tsig.Append(out, base, r.engine.clock())
 }
