@@ -45,6 +45,8 @@ func Again(t *testing.T, name string, attr *syscall.SysProcAttr) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("in a network of its own: %v\n%s", err, &out)
+	} else {
+		t.Log(&out) // with -v
 	}
 	if _, why, skipped := strings.Cut(out.String(), "SKIPPED: "); skipped {
 		Missing(t, why)
