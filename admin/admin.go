@@ -19,6 +19,7 @@
 //	GET    /v1/zones                    served zones and bound names
 //	GET    /v1/keys                     DNSSEC keys of the signed zones
 //	GET    /v1/regions                  regions and their locations
+//	GET    /v1/cluster                  nodes of the cluster, and the votes of its regions
 //	GET    /v1/stats                    counters, and samples of the last hour
 //	GET    /v1/answers                  answers of each member in the last minutes
 //	GET    /v1/session                  the user of the token

@@ -55,6 +55,7 @@ func requestsOf(world string) []request {
 		{"GET /v1/zones", "/v1/zones", "", ""},
 		{"GET /v1/keys", "/v1/keys", "", ""},
 		{"GET /v1/regions", "/v1/regions", "", ""},
+		{"GET /v1/cluster", "/v1/cluster", "", ""},
 		{"GET /v1/forecast", "/v1/forecast?from=healthy", "", ""},
 		{"GET /v1/forecast", "/v1/forecast?target=region:eu-west&kind=down", "", ""},
 		{"GET /v1/openapi.json", "/v1/openapi.json", "", ""},

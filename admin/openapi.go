@@ -43,6 +43,7 @@ func (a *api) routes() []route {
 		{"GET /v1/zones", a.zones, "Zones"},
 		{"GET /v1/keys", a.keys, "DNSSEC keys of the signed zones"},
 		{"GET /v1/regions", a.regions, "Regions"},
+		{"GET /v1/cluster", a.cluster, "The cluster of the node"},
 		{"GET /v1/forecast", a.forecast, "Forecast the effect of a change"},
 	}
 }

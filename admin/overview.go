@@ -42,6 +42,15 @@ func (a *api) regions(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"regions": a.control.Regions()})
 }
 
+func (a *api) cluster(w http.ResponseWriter, _ *http.Request) {
+	status, err := a.control.ClusterStatus()
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, status)
+}
+
 // maxServed is the number of endpoints up to which a forecast lists all, changed or not.
 const maxServed = 2000
 

@@ -56,6 +56,7 @@ func responseTypes() map[string]any {
 		"GET /v1/regions": struct {
 			Regions []control.Region `json:"regions"`
 		}{},
+		"GET /v1/cluster":  control.ClusterStatus{},
 		"GET /v1/forecast": ForecastAnswer{},
 	}
 }

@@ -70,6 +70,7 @@ type Node struct {
 	pending   map[health.ProbeID]bool // probes to decide about again
 	vantages  map[string]vantageState
 	connected bool
+	reached   bool // whether it is connected was reported
 
 	begun         bool      // Begin was called: it publishes
 	read          bool      // what was stored at the start has been read
@@ -90,10 +91,11 @@ type Node struct {
 
 // probeState is a probe of this node.
 type probeState struct {
-	entry   observation.Entry
-	target  health.Target
-	decided health.Agreement // the last; ID 0: none
-	agreed  health.Verdict   // the last that was decided; Unknown: none
+	entry     observation.Entry
+	target    health.Target
+	decided   health.Agreement // the last; ID 0: none
+	decidedAt time.Time        // since when the last has been decided, whatever the reason and the votes
+	agreed    health.Verdict   // the last that was decided; Unknown: none
 }
 
 // digests are those of a heartbeat.
@@ -249,8 +251,8 @@ func (n *Node) receive(u Update) {
 	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if u.Connected != n.connected {
-		n.connected = u.Connected
+	if u.Connected != n.connected || !n.reached {
+		n.connected, n.reached = u.Connected, true
 		if u.Connected {
 			n.reachableAt = now
 			n.Report(slog.LevelInfo, n.Cluster, "connected to the cluster")

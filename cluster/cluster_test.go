@@ -603,3 +603,29 @@ func ExampleNode_Status() {
 	fmt.Println(n.Status().Node, n.Status().Connected)
 	// Output: ams1 false
 }
+
+// A node that etcd cannot be reached from at its start says so, once.
+func TestNodeReportsThatItStartsWithoutStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, key, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reported []string
+		n := New(Options{
+			Cluster: "prod", Name: "a1", Region: "a", Key: key, Heartbeat: time.Second, Stale: 3,
+			Transport: Transport{Watch: func(ctx context.Context, receive func(Update)) {
+				receive(Update{})
+				receive(Update{})
+				<-ctx.Done()
+			}},
+			Report: func(_ slog.Level, _, message string) { reported = append(reported, message) },
+		})
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		n.Run(ctx)
+		if len(reported) != 1 || !strings.HasPrefix(reported[0], "the cluster cannot be reached") {
+			t.Errorf("reported %q", reported)
+		}
+	})
+}

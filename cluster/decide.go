@@ -20,7 +20,7 @@ func (n *Node) decide(now time.Time) {
 	defer n.mu.Unlock()
 	for _, a := range changed {
 		if p, ok := n.own[a.ID]; ok {
-			p.decided = health.Agreement{}
+			p.decided.ID = 0
 			n.own[a.ID], n.pending[a.ID] = p, true
 		}
 	}
@@ -40,6 +40,9 @@ func (n *Node) decisions(now time.Time) (changed []health.Agreement) {
 		a := n.agreementLocked(id, &p)
 		if p.decided.ID != 0 && a.Verdict == p.decided.Verdict && a.Reason == p.decided.Reason && maps.Equal(a.Votes, p.decided.Votes) {
 			continue
+		}
+		if p.decidedAt.IsZero() || a.Verdict != p.decided.Verdict {
+			p.decidedAt = now
 		}
 		p.decided = a
 		if !a.Uncertain {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -16,10 +17,19 @@ type Status struct {
 	Node          string
 	Connected     bool            // to the store of the cluster
 	Vantages      []VantageStatus // by name, this node included
-	Checks        []CheckStatus   // by check and address
 	Published     uint64          // publications of this node
 	Rejected      map[observation.Rejection]uint64
 	Disagreements uint64
+}
+
+// Fresh returns the number of fresh vantages.
+func (s *Status) Fresh() (n int) {
+	for _, v := range s.Vantages {
+		if v.Fresh {
+			n++
+		}
+	}
+	return n
 }
 
 // VantageStatus is what a node knows of a vantage.
@@ -35,11 +45,11 @@ type VantageStatus struct {
 type CheckStatus struct {
 	health.Target
 	Agreement health.Agreement
-	Since     time.Time                 // when this node's opinion began
+	Since     time.Time                 // since when they have decided this, or have not decided; zero: they never have
 	Vantages  map[string]health.Verdict // of fresh vantages
 }
 
-// Status returns what n knows now.
+// Status returns what n knows of the vantages.
 func (n *Node) Status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -58,16 +68,32 @@ func (n *Node) Status() Status {
 		}
 		s.Vantages = append(s.Vantages, v)
 	}
-	for id, p := range n.own {
-		s.Checks = append(s.Checks, CheckStatus{p.target, p.decided, time.Unix(int64(p.entry.Since), 0), n.opinionsLocked(id, &p)})
-	}
-	slices.SortFunc(s.Checks, func(a, b CheckStatus) int {
-		if c := strings.Compare(a.Check.Name, b.Check.Name); c != 0 {
-			return c
-		}
-		return a.Addr.Compare(b.Addr)
-	})
 	return s
+}
+
+// Checks returns what n knows of its targets, by check and address.
+func (n *Node) Checks() []CheckStatus {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]CheckStatus, 0, len(n.own))
+	for id, p := range n.own {
+		all = append(all, CheckStatus{p.target, p.decided, p.decidedAt, n.opinionsLocked(id, &p)})
+	}
+	slices.SortFunc(all, func(a, b CheckStatus) int {
+		return cmp.Or(strings.Compare(a.Check.Name, b.Check.Name), a.Addr.Compare(b.Addr))
+	})
+	return all
+}
+
+// Opinions returns the opinions of the fresh vantages of a probe of this node; nil: it has no such probe.
+func (n *Node) Opinions(id health.ProbeID) map[string]health.Verdict {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p, ok := n.own[id]
+	if !ok {
+		return nil
+	}
+	return n.opinionsLocked(id, &p)
 }
 
 // opinionsLocked returns the opinions of the fresh vantages of a probe.

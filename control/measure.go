@@ -3,6 +3,7 @@ package control
 import (
 	"time"
 
+	"meridian/cluster"
 	"meridian/config"
 	"meridian/control/event/notify"
 	"meridian/dnssec"
@@ -33,6 +34,7 @@ type Measurement struct {
 	Keys        []snapshot.ZoneKeys
 	Signing     dnssec.Stats
 	Filters     []limit.FilterStatus
+	Cluster     *cluster.Status // nil: this node decides alone
 }
 
 // Measure returns the current measurement. ok is false before a configuration serves.
@@ -53,6 +55,10 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 	m.Keys = at.Snapshot.SignedZones(time.Now())
 	if signer := server.Signer(); signer != nil {
 		m.Signing = signer.Stats()
+	}
+	if at.cluster != nil {
+		status := at.cluster.Status()
+		m.Cluster = &status
 	}
 	for _, o := range at.overrides {
 		if !o.IsScheduled() {

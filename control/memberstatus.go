@@ -78,6 +78,11 @@ type AddressStatus struct {
 	// changes no health state; zero: the last probe was conclusive.
 	Inconclusive time.Time `json:"inconclusive_since,omitzero"`
 
+	// Votes and Vantages are what the regions and the vantages of the cluster find of the address, each "up", "down", or
+	// "unknown" if it does not vote; nil: this node decides alone.
+	Votes    map[string]string `json:"votes,omitempty"`
+	Vantages map[string]string `json:"vantages,omitempty"`
+
 	Parts []PartStatus `json:"parts,omitempty"` // the parts of a composite check, in the configured order
 }
 
@@ -152,6 +157,9 @@ func (at *view) addressStatus(a pools.AddressStatus) AddressStatus {
 	}
 	s.Fill(known)
 	s.complete(check, &known, time.Now())
+	if known.Agreed != nil && at.cluster != nil {
+		s.Votes, s.Vantages = verdictTexts(known.Agreed.Votes), verdictTexts(at.cluster.Opinions(known.Agreed.ID))
+	}
 	return s
 }
 

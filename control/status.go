@@ -37,6 +37,8 @@ type Status struct {
 
 	DNSSEC []snapshot.ZoneKeys `json:"dnssec,omitempty"` // the signed zones
 
+	Cluster *ClusterSummary `json:"cluster,omitempty"` // set if the node is in a cluster
+
 	Cookies *CookiesStatus `json:"cookies,omitempty"` // set if their secrets are in a file
 
 	Overrides []Override `json:"overrides"`
@@ -165,7 +167,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

@@ -3,6 +3,7 @@ package control
 import (
 	"slices"
 
+	"meridian/cluster"
 	"meridian/discovery"
 	"meridian/dnsname"
 	"meridian/health"
@@ -19,6 +20,7 @@ type view struct {
 	latency   *LatencyStatus           // nil: no latency is measured
 	reload    ReloadStatus
 
+	cluster  *cluster.Node                     // nil: this node decides alone
 	known    map[int]health.Status             // by target, the requested ones; see fetchProbes
 	resolved map[dnsname.Name]discovery.Status // all targets
 }

@@ -118,6 +118,13 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	})}, nil
 }
 
+// useCluster makes the node of a cluster known to operators.
+func (l *instance) useCluster() {
+	if l.member != nil {
+		l.control.UseCluster(l.member.Node)
+	}
+}
+
 // ClusterTLS returns the TLS settings of the connections to etcd; nil: those of the system. The certificate of this node is
 // read for each connection, so that it can be renewed.
 func ClusterTLS(e *config.Etcd) (*tls.Config, error) {

@@ -159,6 +159,7 @@ func (l *instance) run(ctx context.Context) error {
 	l.joined = clusterSettingsOf(snapshot.Config)
 	l.reloaded = l.joined
 	if l.member, err = l.joinCluster(snapshot.Config); err == nil {
+		l.useCluster()
 		err = l.restoreState(beside.stateDir, passed)
 	}
 	if err != nil {

@@ -71,6 +71,14 @@ var families = describe(map[string]family{
 	"certificate_expiry_timestamp_seconds": {kind: gauge, labels: []string{"check", "address"}, help: "Time at which the certificate that probes see, or another of its chain, expires; without detail, the first of a check."},
 	"last_probe_timestamp_seconds":         {kind: gauge, help: "Time of the last result of any probe."},
 
+	"cluster_vantages":              {kind: gauge, help: "Nodes that cluster.trust names, this one included."},
+	"cluster_vantages_fresh":        {kind: gauge, help: "Nodes of the cluster whose opinions count, this one included."},
+	"cluster_etcd_connected":        {kind: gauge, help: "1 while the node reads from etcd, else 0."},
+	"cluster_publications_total":    {kind: counter, help: "Transactions in which the node has published its opinions and heartbeats."},
+	"cluster_blocks_rejected_total": {kind: counter, labels: []string{"reason"}, help: "Messages of other nodes that were rejected, by reason: malformed, version, unknown_vantage, signature, replay, clock."},
+	"cluster_disagreements_total":   {kind: counter, help: "Times that a node had other results than this one for the same probes."},
+	"cluster_clock_skew_seconds":    {kind: gauge, labels: []string{"node"}, help: "The clock of a node less that of this node, at its last heartbeat."},
+
 	"reloads_total":                 {kind: counter, labels: []string{"result"}, help: "Reloads, by result."},
 	"config_info":                   {kind: gauge, labels: []string{"generation", "hash"}, help: "The configuration that serves: its number among those that have served, and a hash of its files."},
 	"config_last_reload_successful": {kind: gauge, help: "1 if the present configuration serves, 0 if it was refused and an older one serves."},

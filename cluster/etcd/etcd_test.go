@@ -14,16 +14,6 @@ import (
 	"meridian/counterpart"
 )
 
-// startEtcd starts an etcd server with data in dir; without new ports it has those given.
-func startEtcd(t *testing.T, dir string, ports []int) (stop func()) {
-	t.Helper()
-	client, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	stop = counterpart.Start(t, "etcd", "--data-dir", dir, "--listen-client-urls", client, "--advertise-client-urls", client,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
-	counterpart.AwaitListeners(t, ports[0])
-	return stop
-}
-
 func open(t *testing.T, port int, name string) *Store {
 	t.Helper()
 	s, err := Open(Options{
@@ -80,7 +70,7 @@ func publish(t *testing.T, s *Store, records ...observation.Record) {
 func TestStoreCarriesRecords(t *testing.T) {
 	counterpart.Find(t, "etcd")
 	dir, ports := t.TempDir(), counterpart.FreePorts(t, 2)
-	stop := startEtcd(t, dir, ports)
+	stop := counterpart.StartEtcd(t, dir, ports)
 	here, there := open(t, ports[0], "prod"), open(t, ports[0], "prod")
 
 	publish(t, here, observation.Record{Key: "beat/ams1", Value: []byte("heartbeat")}, observation.Record{Key: "obs/ams1/00", Value: []byte("block")})
@@ -113,7 +103,7 @@ func TestStoreCarriesRecords(t *testing.T) {
 	next(t, updates, "the stored records", func(u cluster.Update) bool { return u.Connected })
 	stop()
 	next(t, updates, "the loss of the connection", func(u cluster.Update) bool { return !u.Connected })
-	startEtcd(t, dir, ports)
+	counterpart.StartEtcd(t, dir, ports)
 	next(t, updates, "the new connection", func(u cluster.Update) bool { return u.Connected && len(u.Values) == 259 })
 	publish(t, here, observation.Record{Key: "beat/ams1", Value: []byte("again")})
 	next(t, updates, "a record after that", func(u cluster.Update) bool {
@@ -124,7 +114,7 @@ func TestStoreCarriesRecords(t *testing.T) {
 func TestWatchThatWasCompactedReadsAllAgain(t *testing.T) {
 	counterpart.Find(t, "etcd")
 	dir, ports := t.TempDir(), counterpart.FreePorts(t, 2)
-	startEtcd(t, dir, ports)
+	counterpart.StartEtcd(t, dir, ports)
 	s := open(t, ports[0], "prod")
 	publish(t, s, observation.Record{Key: "beat/ams1", Value: []byte("1")})
 	s.Silence = 300 * time.Millisecond

@@ -18,13 +18,13 @@ import (
 func clusterCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "cluster VERB",
-		Short:   "Set up a cluster of nodes",
-		Long:    "Cluster sets up nodes that agree on health states: see cluster in the configuration.",
-		Example: "  meridian cluster identity -o node.ed25519",
+		Short:   "Set up and watch a cluster of nodes",
+		Long:    "Cluster sets up and shows nodes that agree on health states: see cluster in the configuration.",
+		Example: "  meridian cluster identity -o node.ed25519\n  meridian cluster status",
 		Args:    noCommand,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(clusterIdentityCommand())
+	c.AddCommand(clusterStatusCommand(), clusterIdentityCommand())
 	return c
 }
 

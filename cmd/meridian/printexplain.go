@@ -195,6 +195,9 @@ func printProvisional(out *textWriter, e *control.Explanation) {
 			out.line("")
 			out.wrapped("address   ", fmt.Sprintf("%s, check %s, of %s/%s: %s for %s: %s; %s",
 				a.Address, a.Check, s.Pool, s.Member, verdictOf(&a), age(a.Since, e.At), orDash(a.Why), orDash(a.Next)))
+			if votes := describeVotes(&a); votes != "" {
+				out.wrapped("  ", votes)
+			}
 			printResults(out.w, &a, e.At, most, "  ")
 			printParts(out.w, &a, e.At, "  ")
 		}

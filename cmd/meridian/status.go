@@ -86,6 +86,9 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 		}
 	}
 	fmt.Fprintf(w, "serving %s on %s, started %s ago\n", s.Config, strings.Join(s.Listen, " "), age(s.StartedAt, s.At))
+	if c := s.Cluster; c != nil {
+		fmt.Fprintf(w, "cluster %s: node %s, etcd %s, fresh %d of %d nodes\n", c.Cluster, c.Node, c.Etcd, c.Fresh, c.Nodes)
+	}
 	printOverrides(w, s)
 	printSigned(w, s.DNSSEC)
 	if s.Latency != nil {
@@ -211,6 +214,9 @@ func printHistory(w io.Writer, p *control.PoolStatus, now time.Time) {
 				continue
 			}
 			fmt.Fprintf(w, "\n%s, check %s\n", a.Address, a.Check)
+			if votes := describeVotes(&a); votes != "" {
+				fmt.Fprintf(w, "  %s\n", votes)
+			}
 			printResults(w, &a, now, math.MaxInt, "  ")
 			printParts(w, &a, now, "  ")
 		}

@@ -1,0 +1,297 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"meridian/cluster/observation"
+	"meridian/control"
+	"meridian/counterpart"
+)
+
+// clusterRegions are the regions of the nodes of a testCluster, by name.
+var clusterRegions = map[string]string{"ams1": "eu-west", "iad1": "us-east", "sin1": "ap-south"}
+
+// vantageAddresses are the addresses that the nodes send their probes from.
+var vantageAddresses = map[string]string{"ams1": "127.0.0.11", "iad1": "127.0.0.12", "sin1": "127.0.0.13"}
+
+// testCluster is three nodes, each in a process and a region of its own, that balance two endpoints.
+type testCluster struct {
+	t      *testing.T
+	dir    string
+	ports  []int // of etcd
+	trust  string
+	first  *splitEndpoint // preferred
+	second *splitEndpoint
+	nodes  map[string]*upgradable
+}
+
+// splitEndpoint is a web server that some vantages find broken.
+type splitEndpoint struct {
+	mu     sync.Mutex
+	broken map[string]bool // by the address of the vantage
+}
+
+// ServeHTTP answers a probe.
+func (e *splitEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.broken[from] {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+}
+
+// breakFor makes the endpoint fail for these nodes, and pass for all others.
+func (e *splitEndpoint) breakFor(nodes ...string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.broken = map[string]bool{}
+	for _, n := range nodes {
+		e.broken[vantageAddresses[n]] = true
+	}
+}
+
+// listen makes the endpoint answer at an address.
+func (e *splitEndpoint) listen(t *testing.T, address string, port int) (listening int) {
+	t.Helper()
+	e.breakFor()
+	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: e}
+	go s.Serve(l) //nolint:errcheck // ends with the test
+	t.Cleanup(func() { s.Close() })
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// newTestCluster returns a cluster of which neither etcd nor a node runs. A test without etcd-server ends.
+func newTestCluster(t *testing.T) *testCluster {
+	t.Helper()
+	counterpart.Find(t, "etcd")
+	c := &testCluster{t: t, dir: t.TempDir(), ports: counterpart.FreePorts(t, 2), first: new(splitEndpoint), second: new(splitEndpoint), nodes: map[string]*upgradable{}}
+	port := c.first.listen(t, "127.0.0.61", 0)
+	c.second.listen(t, "127.0.0.62", port)
+	for _, name := range c.names() {
+		key, err := observation.CreateIdentity(c.identity(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.trust += fmt.Sprintf("    %s: %q\n", name, observation.FormatPublicKey(key))
+	}
+	for _, name := range c.names() {
+		n := newUpgradable(t)
+		n.write(c.config(name, port))
+		c.nodes[name] = n
+	}
+	return c
+}
+
+func (c *testCluster) names() []string { return slices.Sorted(maps.Keys(clusterRegions)) }
+
+// identity returns the path of the private key of a node.
+func (c *testCluster) identity(name string) string { return filepath.Join(c.dir, name+".ed25519") }
+
+// config returns the configuration of a node.
+func (c *testCluster) config(name string, port int) string {
+	return fmt.Sprintf(`
+node: %s
+state: %s
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: "127.0.0.1:0"}
+cluster:
+  name: prod
+  region: %s
+  etcd: {endpoints: ["http://127.0.0.1:%d"]}
+  identity: %s
+  heartbeat: 500ms
+  stale: 2
+  trust:
+%s
+checks:
+  web: {type: http, port: %d, interval: 100ms, timeout: 100ms, fall: 2, rise: 2, source: %s}
+pools:
+  web:
+    policy: failover
+    check: web
+    members: [{name: first, addresses: [127.0.0.61]}, {name: second, addresses: [127.0.0.62]}]
+zones:
+  example.com:
+    nameservers: {ns1.example.net: []}
+    contact: hostmaster@example.com
+    names: {www: {pool: web}}
+`, name, filepath.Join(c.dir, name), clusterRegions[name], c.ports[0], c.identity(name), c.trust, port, vantageAddresses[name])
+}
+
+// startEtcd starts etcd, or starts it again with its data.
+func (c *testCluster) startEtcd() (stop func()) {
+	c.t.Helper()
+	return counterpart.StartEtcd(c.t, filepath.Join(c.dir, "etcd"), c.ports)
+}
+
+// start starts nodes.
+func (c *testCluster) start(names ...string) {
+	c.t.Helper()
+	for _, name := range names {
+		n := c.nodes[name]
+		n.start(n.program, "serve", "-c", n.config)
+	}
+}
+
+// awaitAnswers waits until the nodes give this answer.
+func (c *testCluster) awaitAnswers(want string, names ...string) {
+	c.t.Helper()
+	for _, name := range names {
+		awaitAnswer(c.t, c.nodes[name].dns, "www.example.com.", want)
+	}
+}
+
+// expectAnswers expects this answer from the nodes now.
+func (c *testCluster) expectAnswers(when, want string, names ...string) {
+	c.t.Helper()
+	for _, name := range names {
+		if got := c.nodes[name].answers(); got != want {
+			c.t.Errorf("%s: %s answers %s, want %s", when, name, got, want)
+		}
+	}
+}
+
+// expectNoChange expects that no health state has changed since the nodes have logged these texts.
+func (c *testCluster) expectNoChange(when string, before map[string]string) {
+	c.t.Helper()
+	for name, text := range before {
+		if since := strings.TrimPrefix(c.nodes[name].log.String(), text); strings.Contains(since, "health state changed") && strings.Contains(since, "to=down") {
+			c.t.Errorf("%s: %s changed a health state:\n%s", when, name, since)
+		}
+	}
+}
+
+// logs returns what the nodes have logged.
+func (c *testCluster) logs() map[string]string {
+	texts := map[string]string{}
+	for name, n := range c.nodes {
+		texts[name] = n.log.String()
+	}
+	return texts
+}
+
+// cluster returns what a node knows of the cluster.
+func (c *testCluster) cluster(name string) (s control.ClusterStatus) {
+	c.t.Helper()
+	response, err := http.Get("http://" + c.nodes[name].admin + "/v1/cluster")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
+
+// awaitCluster waits until what each node knows of the cluster is as wanted.
+func (c *testCluster) awaitCluster(what string, wanted func(*control.ClusterStatus) bool, names ...string) {
+	c.t.Helper()
+	for _, name := range names {
+		counterpart.Await(c.t, func() error {
+			if s := c.cluster(name); !wanted(&s) {
+				return fmt.Errorf("%s: %s does not see that: %+v", what, name, s)
+			}
+			return nil
+		})
+	}
+}
+
+// allFresh reports whether the opinions of all nodes count.
+func allFresh(s *control.ClusterStatus) bool {
+	return s.Etcd == "ok" && !slices.ContainsFunc(s.Nodes, func(n control.ClusterNode) bool { return !n.Fresh })
+}
+
+// finds returns whether a node finds the preferred endpoint in a state.
+func finds(name, state string) func(*control.ClusterStatus) bool {
+	return func(s *control.ClusterStatus) bool { return s.Checks[0].Vantages[name] == state }
+}
+
+// TestNodesAgreeOverEtcd runs three nodes with a real etcd: a minority that finds an endpoint broken changes nothing, a
+// majority changes all nodes, and an etcd that is killed and starts again changes nothing.
+func TestNodesAgreeOverEtcd(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t)
+	stopEtcd := c.startEtcd()
+	all := c.names()
+	c.start(all...)
+	c.awaitAnswers("127.0.0.61", all...)
+	c.awaitCluster("all nodes are fresh", allFresh, all...)
+
+	before := c.logs()
+	c.first.breakFor("sin1")
+	c.awaitCluster("sin1 finds it down", finds("sin1", "down"), all...)
+	c.expectAnswers("one of three finds it down", "127.0.0.61", all...)
+	c.expectNoChange("one of three finds it down", before)
+	out, _ := c.nodes["iad1"].run("cluster", "status")
+	if !strings.Contains(out, "cluster prod, seen from iad1: etcd ok, fresh 3 of 3 nodes, disagreements 0\n") ||
+		!regexp.MustCompile(`web +127.0.0.61 +up +\S+ +down +up +up +2 of 3 regions find it up: eu-west, us-east\n`).MatchString(out) {
+		t.Errorf("cluster status:\n%s", out)
+	}
+
+	c.first.breakFor("sin1", "ams1")
+	c.awaitAnswers("127.0.0.62", all...)
+	c.first.breakFor()
+	c.awaitAnswers("127.0.0.61", all...)
+
+	before = c.logs()
+	stopEtcd()
+	c.awaitCluster("etcd is lost", func(s *control.ClusterStatus) bool {
+		return s.Etcd == "unreachable" && s.Checks[0].State == "uncertain"
+	}, all...)
+	c.first.breakFor(all...)
+	for _, name := range all {
+		c.awaitCluster("it finds it down", finds(name, "down"), name)
+	}
+	c.expectAnswers("etcd is lost", "127.0.0.61", all...)
+	if status, _ := c.nodes["ams1"].run("status", "web/first"); !strings.Contains(status, "WARNING: etcd cannot be reached") ||
+		!regexp.MustCompile(`first +- +uncertain `).MatchString(status) || !strings.Contains(status, "votes: ap-south unknown, eu-west down, us-east unknown; nodes: ams1 down\n") {
+		t.Errorf("status does not show that the state holds:\n%s", status)
+	}
+	c.first.breakFor()
+	for _, name := range all {
+		c.awaitCluster("it finds it up", finds(name, "up"), name)
+	}
+	c.startEtcd()
+	c.awaitCluster("all nodes are fresh again", allFresh, all...)
+	c.expectNoChange("etcd was killed and started again", before)
+	c.first.breakFor(all...)
+	c.awaitAnswers("127.0.0.62", all...)
+}
+
+// TestSecondNodeOfOneName starts a node with the name and the key of another one: the earlier one publishes nothing any
+// more, says so, and goes on answering.
+func TestSecondNodeOfOneName(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t)
+	c.startEtcd()
+	c.start("ams1", "iad1")
+	c.awaitCluster("both are fresh", func(s *control.ClusterStatus) bool { return s.Nodes[0].Fresh && s.Nodes[1].Fresh }, "ams1", "iad1")
+	second := newUpgradable(t)
+	text, err := os.ReadFile(c.nodes["ams1"].config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.write(strings.Replace(string(text), "state: ", "# state: ", 1))
+	second.start(second.program, "serve", "-c", second.config)
+	c.nodes["ams1"].log.await(t, "another process publishes under the name of this node, and this one publishes nothing until it is started again; give each node its own name and identity")
+	c.expectAnswers("after the second", "127.0.0.61", "ams1", "iad1")
+}

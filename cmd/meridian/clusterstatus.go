@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meridian/control"
+)
+
+func clusterStatusCommand() *cobra.Command {
+	var s servers
+	var output outputFlag
+	var problems bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the nodes of a cluster and the votes of its regions",
+		Long: `Status shows the cluster as a running node sees it: the nodes, whether their opinions count, the difference of
+their clocks, and for each checked address the vote of each region and what is decided. A vote in a region whose
+nodes differ is followed by the nodes that find something else. Ask another node with --server.
+
+Exit: 0; 1 if the server is in no cluster or does not answer. Problems do not change it.`,
+		Example: `  meridian cluster status
+  meridian cluster status --problems        only addresses that are not up everywhere
+  meridian cluster status -o json`,
+		Args: noCommand,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return s.each(c.OutOrStdout(), output, func(out io.Writer) error {
+				var status control.ClusterStatus
+				if err := s.call(c.Context(), http.MethodGet, "/v1/cluster", nil, nil, &status); err != nil {
+					return err
+				}
+				if problems {
+					status.Checks = slices.DeleteFunc(status.Checks, func(k control.ClusterCheck) bool { return isUpEverywhere(&k) })
+				}
+				if output == outputJSON {
+					return printJSON(out, status)
+				}
+				return printCluster(out, &status, time.Now())
+			})
+		},
+	}
+	addServersFlags(c, &s)
+	addOutputFlag(c, &output)
+	c.Flags().BoolVar(&problems, "problems", false, "only addresses that are not up, or that a node does not find up")
+	return c
+}
+
+// isUpEverywhere reports whether an address is up and all nodes that count find it up.
+func isUpEverywhere(k *control.ClusterCheck) bool {
+	isUp := func(name string) bool { return name == "up" }
+	for _, votes := range []map[string]string{k.Votes, k.Vantages} {
+		for _, v := range votes {
+			if !isUp(v) {
+				return false
+			}
+		}
+	}
+	return isUp(k.State)
+}
+
+// printCluster prints the status of a cluster for people.
+func printCluster(w io.Writer, s *control.ClusterStatus, now time.Time) error {
+	fresh := 0
+	for _, n := range s.Nodes {
+		if n.Fresh {
+			fresh++
+		}
+	}
+	fmt.Fprintf(w, "cluster %s, seen from %s: etcd %s, fresh %d of %d nodes, disagreements %d\n\n", s.Cluster, s.Node, s.Etcd, fresh, len(s.Nodes), s.Disagreements)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NODE\tKIND\tREGION\tSTATE\tCLOCK")
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Kind, orDash(n.Region), describeClusterNode(n), describeClock(n, s.Node))
+	}
+	regions := regionsOf(s)
+	fmt.Fprintf(t, "\nCHECK\tADDRESS\tSTATE\tSINCE\t%s\tWHY\n", strings.Join(regions, "\t"))
+	for i := range s.Checks {
+		k := &s.Checks[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s", k.Check, k.Address, k.State, age(k.Since, now))
+		for _, region := range regions {
+			fmt.Fprintf(t, "\t%s", describeVote(k, region, s.Nodes))
+		}
+		fmt.Fprintf(t, "\t%s\n", k.Reason)
+	}
+	return t.Flush()
+}
+
+// describeClusterNode describes whether the opinions of a node count.
+func describeClusterNode(n *control.ClusterNode) string {
+	switch {
+	case n.Disagrees:
+		return "fresh, other results"
+	case n.Fresh:
+		return "fresh"
+	case n.Region == "":
+		return "not seen"
+	}
+	return "lost"
+}
+
+// describeClock describes the difference of a node's clock from that of the node seen from.
+func describeClock(n *control.ClusterNode, seenFrom string) string {
+	if n.Name == seenFrom || n.Region == "" {
+		return "-"
+	}
+	return fmt.Sprintf("%+.3f s", n.Skew)
+}
+
+// regionsOf returns the regions that vote or have a node, in order.
+func regionsOf(s *control.ClusterStatus) []string {
+	all := map[string]bool{}
+	for i := range s.Nodes {
+		if s.Nodes[i].Region != "" {
+			all[s.Nodes[i].Region] = true
+		}
+	}
+	for i := range s.Checks {
+		for region := range s.Checks[i].Votes {
+			all[region] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// describeVote describes the vote of a region, with the nodes in it that find something else.
+func describeVote(k *control.ClusterCheck, region string, nodes []control.ClusterNode) string {
+	vote, votes := k.Votes[region]
+	if !votes {
+		return "-"
+	}
+	var others []string
+	for i := range nodes {
+		if v, observes := k.Vantages[nodes[i].Name]; observes && nodes[i].Region == region && v != vote {
+			others = append(others, nodes[i].Name+" "+v)
+		}
+	}
+	if len(others) == 0 {
+		return vote
+	}
+	return fmt.Sprintf("%s (%s)", vote, strings.Join(others, ", "))
+}
+
+// describeVotes describes the votes about an address in a line; empty without a cluster.
+func describeVotes(a *control.AddressStatus) string {
+	if len(a.Votes) == 0 {
+		return ""
+	}
+	list := func(of map[string]string) string {
+		var all []string
+		for _, name := range slices.Sorted(maps.Keys(of)) {
+			all = append(all, name+" "+of[name])
+		}
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("votes: %s; nodes: %s", list(a.Votes), list(a.Vantages))
+}

@@ -1,0 +1,115 @@
+package control
+
+import (
+	"net/netip"
+	"time"
+
+	"meridian/cluster"
+	"meridian/health"
+)
+
+// ClusterSummary is the state of the cluster as this node sees it.
+type ClusterSummary struct {
+	Cluster string `json:"cluster"`
+	Node    string `json:"node"`
+	Etcd    string `json:"etcd"`  // ok or unreachable
+	Fresh   int    `json:"fresh"` // nodes whose opinions count
+	Nodes   int    `json:"nodes"` // trusted nodes
+}
+
+// ClusterStatus is what this node knows of its cluster.
+type ClusterStatus struct {
+	Cluster       string            `json:"cluster"`
+	Node          string            `json:"node"`
+	Etcd          string            `json:"etcd"`               // ok or unreachable
+	Generation    uint64            `json:"generation"`         // of the configuration of this node; 0: it is not stored
+	Disagreements uint64            `json:"disagreements"`      // since the process started
+	Rejected      map[string]uint64 `json:"rejected,omitempty"` // messages, by reason
+	Nodes         []ClusterNode     `json:"nodes"`
+	Checks        []ClusterCheck    `json:"checks"`
+}
+
+// ClusterNode is what this node knows of a node of its cluster.
+type ClusterNode struct {
+	Name      string  `json:"name"`
+	Kind      string  `json:"kind"`
+	Region    string  `json:"region,omitempty"` // empty: not known yet
+	Fresh     bool    `json:"fresh"`            // its opinions count
+	Disagrees bool    `json:"disagrees,omitempty"`
+	Skew      float64 `json:"clock_skew_seconds"` // its clock less that of this node
+}
+
+// ClusterCheck is what the vantages find of an address, and what they decide.
+type ClusterCheck struct {
+	Check    string            `json:"check"`
+	Address  netip.Addr        `json:"address"`
+	State    string            `json:"state"` // up or down; uncertain: they do not decide
+	Since    time.Time         `json:"since,omitzero"`
+	Reason   string            `json:"reason,omitempty"`
+	Votes    map[string]string `json:"votes"`    // by region; unknown: it does not vote
+	Vantages map[string]string `json:"vantages"` // of fresh nodes
+}
+
+// clusterNodeKind is the kind of a vantage that serves, too.
+const clusterNodeKind = "node"
+
+// UseCluster sets the cluster of this node, before the first configuration serves.
+func (c *Control) UseCluster(node *cluster.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.updateLocked(func(v *view) { v.cluster = node })
+}
+
+// clusterSummary returns the summary of the cluster; nil: this node decides alone.
+func (at *view) clusterSummary() *ClusterSummary {
+	if at.cluster == nil {
+		return nil
+	}
+	s := at.cluster.Status()
+	return &ClusterSummary{s.Cluster, s.Node, etcdText(s.Connected), s.Fresh(), len(s.Vantages)}
+}
+
+func etcdText(connected bool) string {
+	if connected {
+		return "ok"
+	}
+	return "unreachable"
+}
+
+// ClusterStatus returns what this node knows of its cluster.
+func (c *Control) ClusterStatus() (*ClusterStatus, error) {
+	at := c.currentView()
+	if at.cluster == nil {
+		return nil, &RequestError{NotFound: true, What: "this node is not in a cluster", Hint: "cluster in the configuration makes it join one"}
+	}
+	of := at.cluster.Status()
+	s := &ClusterStatus{
+		Cluster: of.Cluster, Node: of.Node, Etcd: etcdText(of.Connected), Generation: c.GenerationNumber(), Disagreements: of.Disagreements,
+		Rejected: make(map[string]uint64, len(of.Rejected)), Nodes: []ClusterNode{}, Checks: []ClusterCheck{},
+	}
+	for reason, n := range of.Rejected {
+		s.Rejected[string(reason)] = n
+	}
+	for _, v := range of.Vantages {
+		s.Nodes = append(s.Nodes, ClusterNode{v.Name, clusterNodeKind, v.Region, v.Fresh, v.Disagrees, v.Skew.Seconds()})
+	}
+	for _, k := range at.cluster.Checks() {
+		state := k.Agreement.Verdict.String()
+		if k.Agreement.Verdict == health.Unknown {
+			state = health.Uncertain.String()
+		}
+		s.Checks = append(s.Checks, ClusterCheck{
+			k.Check.Name, k.Addr, state, k.Since, k.Agreement.Reason, verdictTexts(k.Agreement.Votes), verdictTexts(k.Vantages),
+		})
+	}
+	return s, nil
+}
+
+// verdictTexts returns verdicts as text.
+func verdictTexts(of map[string]health.Verdict) map[string]string {
+	texts := make(map[string]string, len(of))
+	for name, v := range of {
+		texts[name] = v.String()
+	}
+	return texts
+}

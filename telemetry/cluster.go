@@ -1,0 +1,26 @@
+package telemetry
+
+import (
+	"meridian/cluster"
+	"meridian/cluster/observation"
+)
+
+// cluster sends the metrics of the cluster of the node; nil: it is in none.
+func (c *collection) cluster(s *cluster.Status) {
+	if s == nil {
+		return
+	}
+	c.value("cluster_vantages", float64(len(s.Vantages)))
+	c.value("cluster_vantages_fresh", float64(s.Fresh()))
+	c.value("cluster_etcd_connected", oneIf(s.Connected))
+	c.value("cluster_publications_total", float64(s.Published))
+	c.value("cluster_disagreements_total", float64(s.Disagreements))
+	for _, reason := range observation.Rejections() {
+		c.value("cluster_blocks_rejected_total", float64(s.Rejected[reason]), string(reason))
+	}
+	for _, v := range s.Vantages {
+		if v.Name != s.Node && v.Region != "" { // it has sent a heartbeat
+			c.value("cluster_clock_skew_seconds", v.Skew.Seconds(), v.Name)
+		}
+	}
+}
