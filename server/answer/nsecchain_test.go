@@ -144,19 +144,54 @@ func onlyWildcardProofs(answer *dns.Msg) bool {
 	})
 }
 
-// aggressive is a cache of NSEC records from chains, as of a resolver that makes negative answers from them (RFC 8198).
+// aggressive is a cache of NSEC records, as of a resolver that makes negative answers from them (RFC 8198).
 type aggressive struct {
 	zones *zones.Data
-	seen  map[string]*dns.NSEC
+	seen  map[string]*dns.NSEC // from chains
+	made  map[string]madeNSEC  // by owner: the last record that was made for a question
 }
 
-// add remembers the records of an answer, but not those made for one client.
-func (c *aggressive) add(answer *dns.Msg) {
+// madeNSEC is an NSEC record that was made for a question.
+type madeNSEC struct {
+	*dns.NSEC
+	qtype uint16
+}
+
+func newAggressive(data *zones.Data) *aggressive {
+	return &aggressive{data, map[string]*dns.NSEC{}, map[string]madeNSEC{}}
+}
+
+// add remembers the records of an answer.
+func (c *aggressive) add(query, answer *dns.Msg) {
 	for _, nsec := range nsecs(answer) {
-		if dns.CanonicalName(nsec.NextDomain) != `\000.`+dns.CanonicalName(nsec.Hdr.Name) {
+		owner := dns.CanonicalName(nsec.Hdr.Name)
+		if dns.CanonicalName(nsec.NextDomain) == `\000.`+owner {
+			c.made[owner] = madeNSEC{nsec, query.Question[0].Qtype}
+		} else {
 			c.seen[nsec.String()] = nsec
 		}
 	}
+}
+
+// deniesType reports whether an NSEC record denies a type at its owner. At a zone cut, that of the parent's side is for DS
+// only, and that of the zone for all else (RFC 4035 5.2).
+func deniesType(nsec *dns.NSEC, qtype uint16) bool {
+	has := func(typ uint16) bool { return slices.Contains(nsec.TypeBitMap, typ) }
+	if has(dns.TypeNS) && has(dns.TypeSOA) == (qtype == dns.TypeDS) {
+		return false
+	}
+	return !has(qtype) && !has(dns.TypeCNAME)
+}
+
+// deniesOther returns an error if a record that was made for a question about another type denies a set: clients that get
+// the type would be denied it. One for the same type is for a client that gets no address, which others may get; and a
+// denial never has the type CNAME (RFC 6840 4.3), which only some members of a pool may be.
+func (c *aggressive) deniesOther(rr dns.RR) error {
+	h := rr.Header()
+	if at, ok := c.made[dns.CanonicalName(h.Name)]; ok && at.qtype != h.Rrtype && h.Rrtype != dns.TypeCNAME && deniesType(at.NSEC, h.Rrtype) {
+		return fmt.Errorf("%v, made for %s, denies %v", at.NSEC, dns.Type(at.qtype), rr)
+	}
+	return nil
 }
 
 // check returns an error if a resolver with the cache would deny a set of an answer.
@@ -176,13 +211,15 @@ func (c *aggressive) check(answer *dns.Msg) error {
 		if h.Rrtype == dns.TypeRRSIG || !made[h.Name] {
 			continue
 		}
+		if err := c.deniesOther(rr); err != nil {
+			return err
+		}
 		zone := c.zones.Lookup(dnsname.Name(dns.CanonicalName(h.Name)).Wire(), h.Rrtype).Zone
 		for _, nsec := range c.seen {
 			if c.zones.Lookup(dnsname.Name(dns.CanonicalName(nsec.Hdr.Name)).Wire(), dns.TypeDS).Zone != zone {
 				continue
 			}
-			types := nsec.TypeBitMap
-			if canonicalCompare(nsec.Hdr.Name, h.Name) == 0 && !slices.Contains(types, h.Rrtype) && !slices.Contains(types, dns.TypeCNAME) {
+			if canonicalCompare(nsec.Hdr.Name, h.Name) == 0 && deniesType(nsec, h.Rrtype) {
 				return fmt.Errorf("%v denies %v", nsec, rr)
 			}
 			if covers(nsec, h.Name) && !byWildcard[h.Name] {

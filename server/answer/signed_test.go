@@ -263,7 +263,7 @@ func TestSignedAnswersVerifyOnBothPaths(t *testing.T) {
 			made := generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 			s := made.world(t)
 			signWorld(t, s, denial)
-			resolver := aggressive{s.Zones, map[string]*dns.NSEC{}}
+			resolver := newAggressive(s.Zones)
 			if made.IntN(2) == 0 {
 				s.Config.Zones[0].Family = config.WidenFamily
 			}
@@ -280,7 +280,7 @@ func TestSignedAnswersVerifyOnBothPaths(t *testing.T) {
 				packet, source, stream := made.signedQuery(), made.source(), made.IntN(2) == 0
 				p.compare(t, packet, source, stream)
 				var query, answer dns.Msg
-				if query.Unpack(packet) != nil || query.Opcode != dns.OpcodeQuery || !p.wire.query.edns.do || !p.wire.query.fastPathEligible() && p.wire.query.qtype != dns.TypeANY {
+				if query.Unpack(packet) != nil || query.Response || query.Opcode != dns.OpcodeQuery || !p.wire.query.edns.do || !p.wire.query.fastPathEligible() && p.wire.query.qtype != dns.TypeANY {
 					continue
 				}
 				if err := answer.Unpack(p.last); err != nil {
@@ -292,7 +292,7 @@ func TestSignedAnswersVerifyOnBothPaths(t *testing.T) {
 				if err := v.check(&query, &answer); err != nil {
 					t.Errorf("%v\n%v", err, &answer)
 				}
-				resolver.add(&answer)
+				resolver.add(&query, &answer)
 				if err := resolver.check(&answer); err != nil {
 					t.Errorf("%v\n%v", err, &answer)
 				}
@@ -335,25 +335,34 @@ func (m generator) signedQuery() []byte {
 
 // The longest names leave no room for a label before them.
 func TestDenialOfLongestNames(t *testing.T) {
-	s := answertest.World(t)
-	signWorld(t, s, dnssec.Compact)
-	r := newEngine(s, nil).Responder()
-	v := &validator{snapshot: s, now: time.Now(), verified: map[string]bool{}}
-	for size := 240; size <= 255; size++ {
-		name := "example.com."
-		for len(name)+1 < size {
-			name = strings.Repeat("m", min(63, size-len(name)-2)) + "." + name
-		}
-		query := answertest.Ask(name, dns.TypeA)
-		query.SetEdns0(4096, true)
-		var answer dns.Msg
-		if err := answer.Unpack(r.Respond(nil, answertest.Packed(t, query), answertest.BenchSource, true)); err != nil {
-			t.Fatal(err)
-		}
-		if err := v.check(query, &answer); err != nil || len(answer.Ns) != 4 {
-			t.Errorf("%d octets: %v\n%v", size, err, &answer)
+	for _, denial := range []dnssec.Denial{dnssec.Compact, dnssec.Chain} {
+		s := answertest.World(t)
+		signWorld(t, s, denial)
+		p := newPaths(s)
+		v := &validator{snapshot: s, now: p.time, verified: map[string]bool{}}
+		for size := 240; size <= 255; size++ {
+			for _, below := range []string{"example.com.", "t.example.com."} { // one that does not exist, and one by a wildcard
+				query := answertest.Ask(longName(below, size), dns.TypeMX)
+				query.SetEdns0(4096, true)
+				p.compare(t, answertest.Packed(t, query), answertest.BenchSource, true)
+				var answer dns.Msg
+				if err := answer.Unpack(p.last); err != nil {
+					t.Fatal(err)
+				}
+				if err := v.check(query, &answer); err != nil || len(answer.Answer) > 0 || len(answer.Ns) < 4 {
+					t.Errorf("denial %d, %d octets below %s: %v\n%v", denial, size, below, err, &answer)
+				}
+			}
 		}
 	}
+}
+
+// longName returns a name of size octets in wire form.
+func longName(below string, size int) string {
+	for len(below)+1 < size {
+		below = strings.Repeat("m", min(63, size-len(below)-2)) + "." + below
+	}
+	return below
 }
 
 // Without DO, the answers of a signed zone are those of an unsigned one, octet by octet.

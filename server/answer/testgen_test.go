@@ -229,6 +229,8 @@ func (m generator) zone() string {
 	for i := range m.IntN(20) {
 		fmt.Fprintf(&b, "cut NS ns%d.cut\nns%[1]d.cut A 192.0.2.1%[1]d\n", i)
 	}
+	b.WriteString(m.sometimes(2, "cut DS 7 13 2 "+strings.Repeat("AB", 32)+"\n"))
+	b.WriteString(m.sometimes(2, "d.e NS ns.d.e\nd.e DS 8 15 2 "+strings.Repeat("CD", 32)+"\n"))
 	fmt.Fprintf(&b, "tree DNAME %s\nover DNAME %s\n", pick(m, "w", "a", "cut", "example.org.", "p1", "tree2", "g.tree", "g.tree2"), strings.Repeat(strings.Repeat("o", 60)+".", 3))
 	b.WriteString("tree2 DNAME tree\n")
 	return b.String()
