@@ -4,6 +4,7 @@
 //	GET    /v1/overrides                active overrides
 //	PUT    /v1/overrides                {target, kind, value, reason, for}: drain, force or reduce the weight; POST does the same
 //	DELETE /v1/overrides?target=T&kind=K   remove an override; any kind without K
+//	GET    /v1/filters                  rules of the filter; PUT adds one, DELETE /v1/filters?name=N removes it
 //	POST   /v1/reload                   {allow_removal}: load the configuration again
 //	POST   /v1/upgrade                  {timeout}: replace the process by its new program
 //	GET    /v1/config                   the served configuration; PUT replaces it

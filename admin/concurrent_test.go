@@ -29,6 +29,9 @@ func requestsOf(world string) []request {
 		{"PUT /v1/overrides", "/v1/overrides", `{"target": "web/use-1", "kind": "weight", "value": "20%"}`, ""},
 		{"POST /v1/overrides", "/v1/overrides", `{"target": "api/sae-1", "kind": "drained", "for": "1h"}`, ""},
 		{"DELETE /v1/overrides", "/v1/overrides?target=api/sae-1", "", ""},
+		{"GET /v1/filters", "/v1/filters", "", ""},
+		{"PUT /v1/filters", "/v1/filters", `{"name": "flood", "types": ["ANY"], "action": "drop", "for": "1h"}`, ""},
+		{"DELETE /v1/filters", "/v1/filters?name=flood", "", ""},
 		{"POST /v1/reload", "/v1/reload", "", ""},
 		{"POST /v1/upgrade", "/v1/upgrade", "now", "text/plain"}, // refused: it would start the test again
 		{"GET /v1/config", "/v1/config", "", ""},

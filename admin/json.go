@@ -183,23 +183,29 @@ func kindOf(t reflect.Type) string {
 	return "a string"
 }
 
-// singleFields checks the field names of a valid object without nested objects and lists:
+// singleFields checks the field names of a valid object without nested objects:
 // encoding/json would use the last of duplicate fields and ignore case.
 func singleFields(body []byte) error {
 	d := json.NewDecoder(bytes.NewReader(body))
-	seen := make(map[string]bool)
+	seen, lists := make(map[string]bool), 0
 	for name := true; ; name = !name {
 		token, err := d.Token()
 		if err != nil {
 			return nil // end of the object
 		}
-		if _, brace := token.(json.Delim); brace {
+		if brace, ok := token.(json.Delim); ok {
+			switch brace {
+			case '[':
+				lists++
+			case ']':
+				lists--
+			}
 			name = false
 			continue
 		}
 		field, text := token.(string)
 		switch {
-		case !name || !text:
+		case !name || !text || lists > 0:
 		case seen[field]:
 			return fmt.Errorf("field %q is given twice", field)
 		case field != strings.ToLower(field):

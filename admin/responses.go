@@ -20,8 +20,13 @@ func responseTypes() map[string]any {
 		"PUT /v1/overrides":    control.Override{},
 		"POST /v1/overrides":   control.Override{},
 		"DELETE /v1/overrides": control.Override{},
-		"POST /v1/reload":      control.Loaded{},
-		"PUT /v1/config":       control.Loaded{},
+		"GET /v1/filters": struct {
+			Filters []control.Filter `json:"filters"`
+		}{},
+		"PUT /v1/filters":    control.Filter{},
+		"DELETE /v1/filters": control.Filter{},
+		"POST /v1/reload":    control.Loaded{},
+		"PUT /v1/config":     control.Loaded{},
 		"POST /v1/config/check": struct {
 			Valid   bool `json:"valid"`
 			Zones   int  `json:"zones"`

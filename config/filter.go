@@ -54,7 +54,7 @@ var errMatchesAll = errors.New("a rule without types, names and source matches e
 func (f *FilterRule) Validate() error {
 	switch {
 	case !isFilterName(f.Name):
-		return fmt.Errorf("%q is not a name of a rule; want at most %d octets without space, control character, / and :", f.Name, maxFilterName)
+		return fmt.Errorf("%q is not a name of a rule; want at most %d octets without space, control character, slash and colon", f.Name, maxFilterName)
 	case !slices.Contains(FilterActions(), string(f.Action)):
 		return fmt.Errorf("unknown action %q; known: %s", string(f.Action), strings.Join(FilterActions(), ", "))
 	case len(f.Types)+len(f.Names)+len(f.Source) == 0:

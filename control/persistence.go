@@ -10,6 +10,7 @@ import (
 // Restored is the state of Control that the previous process saved.
 type Restored struct {
 	Overrides []Override
+	Filters   []Filter
 	Ejections []pools.SavedEjection // for the first tree that answers
 	Loads     pools.LoadMemory      // for the first tree that answers
 
@@ -24,6 +25,7 @@ func (c *Control) Restore(saved Restored) {
 	c.states.restore(saved.Conditions.States)
 	c.conditions.restore(&saved.Conditions)
 	c.updateLocked(func(m *view) { m.overrides = overrides(saved.Overrides).at(time.Now()) })
+	c.setFiltersLocked(currentFilters(saved.Filters, time.Now()))
 }
 
 // SaveEjections returns the saved ejections of the current tree, or those to restore if no tree

@@ -43,6 +43,8 @@ type Status struct {
 
 	Overrides []Override `json:"overrides"`
 
+	Filters []Filter `json:"filters,omitempty"` // the rules of the filter, in their order
+
 	Maintenance []MaintenanceStatus `json:"maintenance,omitempty"` // the windows of the configuration
 
 	Loads []LoadStatus `json:"loads"`
@@ -167,7 +169,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

@@ -20,6 +20,7 @@ func (c *Control) Tick(now time.Time) {
 	at := c.currentView()
 	tree := at.Snapshot.Pools
 	c.reportUnsentLocked(now)
+	c.expireFiltersLocked(now)
 	c.change(tree, func() []pools.Change { return tree.Tick(now) })
 	left := at.overrides.at(now)
 	if len(left) == len(at.overrides) {

@@ -16,6 +16,7 @@ type view struct {
 	Generation // the zero value: none serves yet; its files may be closed by now
 
 	overrides overrides
+	filters   []Filter                 // those added, the latest first; immutable
 	refused   map[string]refusedWindow // maintenance windows, by name; immutable
 	latency   *LatencyStatus           // nil: no latency is measured
 	reload    ReloadStatus

@@ -23,6 +23,7 @@ func (l *instance) stateContent() ([]byte, error) {
 		Verdicts:   l.prober.Save(),
 		Ejections:  l.control.SaveEjections(), // after the verdicts: a saved verdict must not lack its deferral
 		Overrides:  l.control.Overrides(),
+		Filters:    l.control.SaveFilters(),
 		Targets:    l.tracker.Remember(),
 		Loads:      l.control.LoadMemory(),
 		Notified:   l.notifier.Cursors(), // before the events: a saved cursor must not exceed them
@@ -35,6 +36,7 @@ type savedState struct {
 	Verdicts  []health.SavedTarget  `json:"verdicts"`
 	Ejections []pools.SavedEjection `json:"ejections"`
 	Overrides []control.Override    `json:"overrides"`
+	Filters   []control.Filter      `json:"filters,omitempty"`
 	Loads     pools.LoadMemory      `json:"loads,omitzero"`
 
 	Conditions control.SavedConditions `json:"conditions,omitzero"` // that events have reported
@@ -49,6 +51,11 @@ func (m *savedState) valid() error {
 	for i := range m.Overrides {
 		if err := m.Overrides[i].Validate(); err != nil {
 			return fmt.Errorf("override %d: %w", i+1, err)
+		}
+	}
+	for i := range m.Filters {
+		if err := m.Filters[i].Validate(); err != nil {
+			return fmt.Errorf("filter rule %d: %w", i+1, err)
 		}
 	}
 	return nil

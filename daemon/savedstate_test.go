@@ -37,6 +37,7 @@ func someMemory() *savedState {
 			Deferred: []control.SavedDeferral{{Pool: "web", Member: "b", Since: keptAt, Reason: "status 500"}},
 			Pools:    []pools.SavedSince{{Pool: "web", Mode: [2]string{"fail-open", "normal"}, ModeSince: [2]time.Time{keptAt, keptAt}, LiveSince: [2]time.Time{keptAt, keptAt}}},
 		},
+		Filters: []control.Filter{{Name: "flood", Types: []string{"ANY"}, Names: []string{"*.example.com."}, Source: []string{"192.0.2.0/24"}, Action: "drop", Reason: "why", Since: keptAt, Until: keptAt.Add(time.Hour)}},
 		Overrides: []control.Override{
 			{Target: control.Selector{Pool: "web", Member: "a"}, Kind: pools.Drained.String(), Reason: `"why" é`, Since: keptAt, Until: keptAt.Add(time.Hour)},
 			{Target: control.Selector{Region: "east"}, Kind: pools.Drained.String(), Since: keptAt, Until: keptAt.Add(time.Hour), Owner: "maintenance night"},

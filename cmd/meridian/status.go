@@ -90,6 +90,7 @@ func printStatus(w io.Writer, s *control.Status, history bool) error {
 		fmt.Fprintf(w, "cluster %s: node %s, etcd %s, fresh %d of %d nodes\n", c.Cluster, c.Node, c.Etcd, c.Fresh, c.Nodes)
 	}
 	printOverrides(w, s)
+	printFilters(w, s.Filters)
 	printSigned(w, s.DNSSEC)
 	if s.Latency != nil {
 		fmt.Fprintf(w, "latency: %s\n", describeLatency(s.Latency, s.At))

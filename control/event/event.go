@@ -26,12 +26,13 @@ const (
 	Upgrade   = "upgrade"    // another process took over, or could not
 	Cluster   = "cluster"    // a vantage is lost or fresh, a message was rejected, nodes decide differently
 	RateLimit = "rate_limit" // rate limiting began or ended
+	Filtering = "filter"     // a rule of the filter was added or removed at run time, or expired
 	Audit     = "audit"      // a change through the API: by a user, from an address
 )
 
 // Kinds returns the kinds of events, in the order of the manual.
 func Kinds() []string {
-	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, RateLimit, Audit}
+	return []string{State, FailOpen, Mode, Spill, Ejection, Override, Config, DNSSEC, Upgrade, Cluster, RateLimit, Filtering, Audit}
 }
 
 // Severity says how urgent an event is.
