@@ -137,11 +137,11 @@ func (s *Signing) keysOf(folder *keys.Folder, zone int, policy *config.SigningPo
 		return nil, err
 	}
 	last, _ := folder.LastSeen() // openKeys and UpdateKeys report an error
-	plan, err := keys.Make(keys.Input{Zone: z.Name, Policy: policy, Keys: all, Now: now, LastSeen: last, MaxTTL: s.maxTTLs[zone]})
+	extra, err := keys.ReadExtra(z.ExtraDNSKEYs, z.Name)
 	if err != nil {
 		return nil, err
 	}
-	extra, err := keys.ReadExtra(z.ExtraDNSKEYs, z.Name)
+	plan, err := keys.Make(keys.Input{Zone: z.Name, Policy: policy, Keys: all, Extra: extra, Now: now, LastSeen: last, MaxTTL: s.maxTTLs[zone]})
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func At(all []*Key, p *config.SigningPolicy, extra [][]byte, now time.Time) (dns
 			set.DNSKEY = append(set.DNSKEY, other)
 		}
 	}
-	set.CDS, set.CDNSKEY = syncRecords(all, p, now)
+	set.CDS, set.CDNSKEY = syncRecords(all, p, otherKSKs(all, extra), now)
 	return set, usable(all, now)
 }
 
@@ -93,8 +93,22 @@ func signing(all []*Key, now time.Time) []*dnssec.Key {
 	return found
 }
 
-// syncRecords returns the CDS and CDNSKEY records.
-func syncRecords(all []*Key, p *config.SigningPolicy, now time.Time) (cds, cdnskey [][]byte) {
+// otherKSKs returns the DNSKEY records of other signers that the parent should have DS records of: those with the flag SEP
+// that are not of own keys.
+func otherKSKs(all []*Key, extra [][]byte) (others [][]byte) {
+	for _, rdata := range extra {
+		flags := uint16(rdata[0])<<8 | uint16(rdata[1])
+		own := slices.ContainsFunc(all, func(k *Key) bool { return bytes.Equal(k.DNSKEY(), rdata) })
+		if flags&dnssec.SEP != 0 && flags&dnssec.Revoked == 0 && !own {
+			others = append(others, rdata)
+		}
+	}
+	return others
+}
+
+// syncRecords returns the CDS and CDNSKEY records. A parent replaces all its DS records by them: with other signers, they
+// have their keys too, and are published always, because all signers must have the same ones (RFC 8901 8).
+func syncRecords(all []*Key, p *config.SigningPolicy, others [][]byte, now time.Time) (cds, cdnskey [][]byte) {
 	switch p.CDS {
 	case config.CDSNone:
 		return nil, nil
@@ -103,10 +117,17 @@ func syncRecords(all []*Key, p *config.SigningPolicy, now time.Time) (cds, cdnsk
 	}
 	for _, k := range all {
 		wanted := k.SEP() && k.Published(now) && within(now, k.SyncPublish, k.SyncDelete)
-		if wanted && (p.CDS == config.CDSAlways || !k.atParent()) {
+		if wanted && (p.CDS == config.CDSAlways || len(others) > 0 || !k.atParent()) {
 			cds = append(cds, k.DS(dnssec.SHA256))
 			cdnskey = append(cdnskey, k.DNSKEY())
 		}
+	}
+	if len(cds) == 0 {
+		return nil, nil
+	}
+	for _, rdata := range others {
+		cds = append(cds, dnssec.DS(all[0].Zone, rdata, dnssec.SHA256))
+		cdnskey = append(cdnskey, rdata)
 	}
 	return cds, cdnskey
 }

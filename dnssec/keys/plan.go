@@ -26,7 +26,8 @@ const maxClockStep = time.Hour
 type Input struct {
 	Zone     dnsname.Name
 	Policy   *config.SigningPolicy
-	Keys     []*Key // in the order of Folder.Keys
+	Keys     []*Key   // in the order of Folder.Keys
+	Extra    [][]byte // the DNSKEY records of other signers, as RDATA
 	Now      time.Time
 	LastSeen time.Time     // the latest time that a plan was made at; zero: unknown
 	MaxTTL   time.Duration // the longest TTL in the zone; 0: unknown
@@ -154,7 +155,8 @@ func (p *planner) note(k *Key, format string, args ...any) {
 	p.plan.Notes = append(p.plan.Notes, Note{k.Tag, fmt.Sprintf(format, args...)})
 }
 
-// add generates a key with these times. Its tag differs from those of all keys of the zone, revoked or not.
+// add generates a key with these times. Its tag differs from those of all keys of the zone, revoked or not, and of other
+// signers.
 func (p *planner) add(sep bool, times Times, why string) (*Key, error) {
 	generate := p.Generate
 	if generate == nil {
@@ -186,7 +188,8 @@ func (p *planner) add(sep bool, times Times, why string) (*Key, error) {
 
 // tagTaken reports whether a key has the tag, or would have it when it is revoked (RFC 5011 3).
 func (p *planner) tagTaken(tag uint16) bool {
-	return slices.ContainsFunc(p.plan.Keys, func(k *Key) bool {
+	others := slices.ContainsFunc(p.Extra, func(rdata []byte) bool { return dnssec.Tag(rdata) == tag })
+	return others || slices.ContainsFunc(p.plan.Keys, func(k *Key) bool {
 		return k.Tag == tag || k.Tag+dnssec.Revoked == tag || tag+dnssec.Revoked == k.Tag
 	})
 }

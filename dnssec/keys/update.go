@@ -33,7 +33,8 @@ type Request struct {
 // Result is the state of a zone's keys.
 type Result struct {
 	Plan
-	Set dnssec.Keys // what the zone has now
+	Set    dnssec.Keys // what the zone has now
+	Others [][]byte    // the DNSKEY records of other signers that the parent should have DS records of, as RDATA
 }
 
 // Update reads the keys of a zone, makes the plan and, if asked to, writes its changes. Two programs that update one
@@ -87,11 +88,11 @@ func (f *Folder) Update(r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	plan, err := Make(Input{Zone: r.Zone, Policy: r.Policy, Keys: all, Now: r.Now, LastSeen: last, MaxTTL: r.MaxTTL, Parent: r.Parent, Roll: r.Roll})
+	extra, err := ReadExtra(r.Extra, r.Zone)
 	if err != nil {
 		return Result{}, err
 	}
-	extra, err := ReadExtra(r.Extra, r.Zone)
+	plan, err := Make(Input{Zone: r.Zone, Policy: r.Policy, Keys: all, Extra: extra, Now: r.Now, LastSeen: last, MaxTTL: r.MaxTTL, Parent: r.Parent, Roll: r.Roll})
 	if err != nil {
 		return Result{}, err
 	}
@@ -102,7 +103,7 @@ func (f *Folder) Update(r Request) (Result, error) {
 	if r.Write {
 		err = f.save(plan, r.Now, last)
 	}
-	return Result{plan, set}, err
+	return Result{plan, set, otherKSKs(plan.Keys, extra)}, err
 }
 
 // save writes what a plan changes, and the time.
