@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"meridian/server/answer"
 	"meridian/server/answer/answertest"
 )
 
@@ -53,7 +54,7 @@ func TestAcceptErrorsAreRetriedWithBackOff(t *testing.T) {
 			}
 		}
 	})
-	if got := s.Counters().AcceptErrors; got != failures {
+	if got := s.Counters().Connections[answer.TCP].AcceptErrors; got != failures {
 		t.Errorf("%d counted, want %d", got, failures)
 	}
 	if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "too many open files") || !strings.Contains(log.String(), `msg="TCP connections are accepted again"`) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/server/answer"
 	"meridian/server/answer/answertest"
 )
 
@@ -54,7 +55,7 @@ func TestResetConnectionIsNotAdopted(t *testing.T) {
 	if err := copied.SetDeadline(time.Time{}); err == nil {
 		t.Error("the connection is open")
 	}
-	if got := to.Counters().Accepted; got != 0 {
+	if got := to.Counters().Connections[answer.TCP].Accepted; got != 0 {
 		t.Errorf("%d connections are accepted, want 0", got)
 	}
 }

@@ -94,7 +94,7 @@ func (t *tcpListener) run() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			t.server.Count(answer.TcpAcceptErrors, 1)
+			t.server.CountConnection(answer.TCP, answer.AcceptFailed)
 			t.logNotAccepting(&failing, err)
 			select {
 			case <-t.closing:
@@ -149,11 +149,11 @@ func (t *tcpListener) serve(c *stream) {
 		return
 	}
 	for _, e := range evicted {
-		t.server.Count(answer.TcpEvicted, 1)
+		t.server.CountConnection(answer.TCP, answer.Evicted)
 		_ = e.stream.conn.Close() // its goroutine then ends
 		t.logEviction(e)
 	}
-	t.server.Count(answer.TcpAccepted, 1)
+	t.server.CountConnection(answer.TCP, answer.Accepted)
 	t.streams.Go(func() {
 		c.run()
 		if c.waits {
@@ -162,7 +162,7 @@ func (t *tcpListener) serve(c *stream) {
 		t.server.tcpBuffers.put(c.in)
 		_ = conn.Close()
 		t.conns.remove(c)
-		t.server.Count(answer.TcpClosed, 1)
+		t.server.CountConnection(answer.TCP, answer.Closed)
 	})
 }
 

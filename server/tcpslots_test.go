@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"meridian/server/answer"
 	"meridian/server/answer/answertest"
 
 	"github.com/miekg/dns"
@@ -237,7 +238,7 @@ func TestResetDuringWrite(t *testing.T) {
 		_ = conn.SetLinger(0)
 		conn.Close()
 	}
-	eventually(t, "all connections are closed", func() bool { return s.Counters().Open == 0 })
+	eventually(t, "all connections are closed", func() bool { return s.Counters().Connections[answer.TCP].Open == 0 })
 	conn := dial(t, "tcp", s.Addrs()[0])
 	if _, err := conn.Write(framed(answertest.Packed(t, answertest.Ask("mail.example.com.", dns.TypeA)))); err != nil {
 		t.Fatal(err)

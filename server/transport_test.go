@@ -16,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/server/answer"
 	"meridian/server/answer/answertest"
 	"meridian/snapshot"
 )
@@ -143,7 +144,7 @@ func TestAnswersUseQueriedAddress(t *testing.T) {
 				}
 			}
 		}
-		if c := s.Counters(); c.UDP != 5 || c.TCP != 5 || c.Queries != 10 || c.Accepted != 5 {
+		if c := s.Counters(); c.UDP != 5 || c.TCP != 5 || c.Queries != 10 || c.Connections[answer.TCP].Accepted != 5 {
 			t.Errorf("counters %+v", c)
 		}
 	})
@@ -299,7 +300,7 @@ func TestTCPLimitClosesLongestIdle(t *testing.T) {
 			for _, conn := range []net.Conn{open[0], open[2], newest} {
 				asks(conn)
 			}
-			if n := s.Counters(); n.Evicted != 1 || n.Accepted != 4 {
+			if n := s.Counters().Connections[answer.TCP]; n.Evicted != 1 || n.Accepted != 4 {
 				t.Errorf("counters %+v", n)
 			}
 			end()

@@ -181,7 +181,10 @@ func (w *queryWriter) lost() (n uint64) {
 }
 
 // protocols holds the protocol of each transport as dnstap numbers it.
-var protocols = map[answer.Transport]dnstap.Protocol{answer.UDP: dnstap.UDP, answer.TCP: dnstap.TCP}
+var protocols = map[answer.Transport]dnstap.Protocol{
+	answer.UDP: dnstap.UDP, answer.TCP: dnstap.TCP,
+	answer.DoT: dnstap.DoT, answer.DoH: dnstap.DoH, answer.DoH3: dnstap.DoH, answer.DoQ: dnstap.DoQ,
+}
 
 func (w *queryWriter) writeDnstap(ctx context.Context, q *answer.LoggedQuery) {
 	w.extra = appendExtra(w.extra[:0], q)

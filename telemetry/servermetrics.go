@@ -50,9 +50,26 @@ func (c *collection) server(m *control.Measurement) {
 	for result, n := range m.Cookies {
 		c.value("cookies_total", float64(n), limit.CookieResult(result).String())
 	}
-	c.value("tcp_accepted_total", float64(m.Accepted))
-	c.value("tcp_evicted_total", float64(m.Evicted))
-	c.value("tcp_connections", float64(m.Open), answer.TCP.String())
+	c.connections(m)
+}
+
+// connections sends the metrics of the connections of clients.
+func (c *collection) connections(m *control.Measurement) {
+	tcp := &m.Connections[answer.TCP]
+	c.value("tcp_accepted_total", float64(tcp.Accepted))
+	c.value("tcp_evicted_total", float64(tcp.Evicted))
+	c.value("tcp_connections", float64(tcp.Open), answer.TCP.String())
+	for _, t := range answer.Transports() {
+		if !t.Encrypted() {
+			continue
+		}
+		n := &m.Connections[t]
+		c.value("tcp_connections", float64(n.Open), t.String())
+		c.value("encrypted_accepted_total", float64(n.Accepted), t.String())
+		c.value("encrypted_evicted_total", float64(n.Evicted), t.String())
+		c.value("tls_handshakes_total", float64(n.Handshakes), t.String(), "ok")
+		c.value("tls_handshakes_total", float64(n.FailedHandshakes), t.String(), "failed")
+	}
 }
 
 // filters sends the queries of the rules of the filter. A rule that is added at run time may have the name of another.

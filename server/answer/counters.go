@@ -39,24 +39,8 @@ const (
 	queryLogFull     // not logged: the ring of the responder is full
 	observationsLost // answers to observed resolvers that were not observed: the ring of the responder is full
 	panics
-	TcpAccepted
-	TcpEvicted
-	TcpAcceptErrors
-	TcpClosed
 	eventCount
 )
-
-// Transport is the protocol of a query.
-type Transport uint8
-
-// The transports.
-const (
-	UDP Transport = iota
-	TCP
-	TransportCount
-)
-
-func (t Transport) String() string { return [...]string{"udp", "tcp"}[t] }
 
 // The families of a query's source address.
 const (
@@ -127,29 +111,27 @@ func (s *sharedCounters) add(c Event, n uint64) { s[c].Add(n) }
 
 // Counters holds the counts of a server since its start.
 type Counters struct {
-	Queries      uint64                              // messages received, over all transports
-	UDP          uint64                              // of these, over UDP
-	TCP          uint64                              // of these, over TCP
-	Sources      [TransportCount][familyCount]uint64 // of these, by transport and family of the source
-	Types        [typeCount]uint64                   // of these, by type; see queryTypeName
-	Rcodes       [rcodeCount]uint64                  // answers, by extended response code
-	Truncated    uint64                              // answers with TC set
-	FailedOpen   uint64                              // answers from a pool that fails open
-	ECS          uint64                              // queries with a client-subnet option
-	Dropped      uint64                              // messages without an answer: not a query, or the answer could not be sent
-	NotQuery     uint64                              // of these: not a query
-	TooLong      uint64                              // of these: longer than any query that is accepted
-	NoReturn     uint64                              // of these: from port 0
-	SendFailed   uint64                              // of these: the answer could not be sent
-	Unsent       uint64                              // of these: UDP answers without room in the send buffer
-	SlowPath     uint64                              // answers of the slow path
-	Unobserved   uint64                              // answers to observed resolvers that the statistics have no room for
-	Unlogged     uint64                              // queries that the query log should have, and has no room for
-	Panics       uint64                              // queries answered SERVFAIL because of a panic
-	Accepted     uint64                              // TCP connections accepted
-	Evicted      uint64                              // TCP connections closed for a new one at a limit
-	AcceptErrors uint64                              // failed attempts to accept a TCP connection
-	Open         uint64                              // open TCP connections
+	Queries    uint64                              // messages received, over all transports
+	UDP        uint64                              // of these, over UDP
+	TCP        uint64                              // of these, over TCP
+	Sources    [TransportCount][familyCount]uint64 // of these, by transport and family of the source
+	Types      [typeCount]uint64                   // of these, by type; see queryTypeName
+	Rcodes     [rcodeCount]uint64                  // answers, by extended response code
+	Truncated  uint64                              // answers with TC set
+	FailedOpen uint64                              // answers from a pool that fails open
+	ECS        uint64                              // queries with a client-subnet option
+	Dropped    uint64                              // messages without an answer: not a query, or the answer could not be sent
+	NotQuery   uint64                              // of these: not a query
+	TooLong    uint64                              // of these: longer than any query that is accepted
+	NoReturn   uint64                              // of these: from port 0
+	SendFailed uint64                              // of these: the answer could not be sent
+	Unsent     uint64                              // of these: UDP answers without room in the send buffer
+	SlowPath   uint64                              // answers of the slow path
+	Unobserved uint64                              // answers to observed resolvers that the statistics have no room for
+	Unlogged   uint64                              // queries that the query log should have, and has no room for
+	Panics     uint64                              // queries answered SERVFAIL because of a panic
+
+	Connections [TransportCount]Connections // by transport; UDP has none
 
 	Signed          uint64                      // signatures made
 	SignatureHits   uint64                      // signatures of answers that were in the cache
@@ -173,14 +155,12 @@ type rawCounts [responderCount]uint64
 
 // counters converts the sums of the counters of responders, and the shared counters, which may be older.
 func (r *rawCounts) counters(shared *sharedCounters) Counters {
-	closed := shared[TcpClosed].Load() // before TcpAccepted, so that Open is never negative
 	event := func(c Event) uint64 { return r[c] + shared[c].Load() }
 	n := Counters{
 		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets),
 		NotQuery: event(notQuery), TooLong: event(TooLong), NoReturn: event(NoReturn), SendFailed: event(SendFailed), Unsent: event(Unsent),
-		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), Panics: event(panics), Accepted: event(TcpAccepted), Evicted: event(TcpEvicted),
-		AcceptErrors: event(TcpAcceptErrors),
-		Signed:       event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),
+		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), Panics: event(panics),
+		Signed: event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),
 	}
 	for i := range n.Cookies {
 		n.Cookies[i] = event(cookiesNew + Event(i))
@@ -188,13 +168,26 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 	n.RateTruncated, n.RateDropped, n.RateBadCookie, n.RateDryRun = event(rateTruncated), event(rateDropped), event(rateBadCookie), event(rateDryRun)
 	n.FilterDropped, n.FilterRefused, n.FilterTruncated = event(filterDropped), event(filterRefused), event(filterTruncated)
 	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped + n.FilterDropped
-	n.Open = n.Accepted - closed
 	for i, count := range r[eventCount:] {
 		n.addCell(i, count)
 	}
-	n.UDP = n.Sources[UDP][fromIPv4] + n.Sources[UDP][fromIPv6]
-	n.TCP = n.Sources[TCP][fromIPv4] + n.Sources[TCP][fromIPv6]
-	n.Queries = n.UDP + n.TCP
+	n.UDP, n.TCP = n.over(UDP), n.over(TCP)
+	for _, t := range Transports() {
+		n.Queries += n.over(t)
+	}
+	return n
+}
+
+// over returns the number of messages received over a transport.
+func (c *Counters) over(t Transport) uint64 { return c.Sources[t][fromIPv4] + c.Sources[t][fromIPv6] }
+
+// Encrypted returns the number of messages received over encrypted transports.
+func (c *Counters) Encrypted() (n uint64) {
+	for _, t := range Transports() {
+		if t.Encrypted() {
+			n += c.over(t)
+		}
+	}
 	return n
 }
 
@@ -214,18 +207,16 @@ func (c Counters) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Uint64("queries", c.Queries),
 		slog.Uint64("tcp", c.TCP),
+		slog.Uint64("encrypted", c.Encrypted()),
 		slog.Uint64("fail_open", c.FailedOpen),
 		slog.Uint64("truncated", c.Truncated),
 		slog.Uint64("dropped", c.Dropped),
 		slog.Uint64("unsent", c.Unsent),
 		slog.Uint64("panics", c.Panics),
-		slog.Uint64("tcp_evicted", c.Evicted),
-		slog.Uint64("tcp_accept_errors", c.AcceptErrors),
+		slog.Uint64("tcp_evicted", c.Connections[TCP].Evicted),
+		slog.Uint64("tcp_accept_errors", c.Connections[TCP].AcceptErrors),
 	)
 }
-
-// Transports lists the transports.
-func Transports() []Transport { return []Transport{UDP, TCP} }
 
 // QueryTypes returns the names of the counted types, by their index in Counters.Types.
 func QueryTypes() []string {

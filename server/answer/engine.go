@@ -41,16 +41,17 @@ import (
 // Engine answers queries from its current snapshot. Each worker has a Responder of it. Its
 // methods are safe for concurrent use.
 type Engine struct {
-	log        *slog.Logger
-	draw       func() uint64
-	clock      func() time.Time
-	current    atomic.Pointer[activeSnapshot]
-	cookies    *limit.Cookies // of snapshots without secrets
-	rate       limit.Rate     // of the current snapshot
-	responders responderPool
-	shared     sharedCounters // counts outside of responders
-	answers    answerLedger
-	logRings   logRings
+	log         *slog.Logger
+	draw        func() uint64
+	clock       func() time.Time
+	current     atomic.Pointer[activeSnapshot]
+	cookies     *limit.Cookies // of snapshots without secrets
+	rate        limit.Rate     // of the current snapshot
+	responders  responderPool
+	shared      sharedCounters // counts outside of responders
+	connections connectionCounts
+	answers     answerLedger
+	logRings    logRings
 
 	filters filters
 	numbers atomic.Uint32 // of responders, so far
@@ -144,7 +145,11 @@ func (e *Engine) Count(c Event, n uint64) { e.shared.add(c, n) }
 func (e *Engine) Counters() Counters {
 	var sums rawCounts
 	e.responders.count(&sums)
-	return sums.counters(&e.shared)
+	n := sums.counters(&e.shared)
+	for t := range n.Connections {
+		n.Connections[t] = e.connections.of(Transport(t))
+	}
+	return n
 }
 
 // AnswerTotals returns the counts of answers by name.

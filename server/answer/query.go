@@ -55,6 +55,7 @@ type edns struct {
 	do      bool
 	co      bool // compact denial is understood (RFC 9824 5.1)
 	nsid    bool
+	padded  bool // it has padding (RFC 7830)
 	version uint8
 	size    uint16 // the client's maximum UDP message size
 	subnet  clientSubnet
@@ -245,6 +246,8 @@ func (e *edns) readOptions(p []byte, readSubnet bool) bool {
 		switch {
 		case code == dns.EDNS0NSID:
 			e.nsid = true
+		case code == dns.EDNS0PADDING:
+			e.padded = true
 		case code == dns.EDNS0COOKIE:
 			if !limit.CookieSizeOK(end - 4) {
 				return false

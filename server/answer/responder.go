@@ -45,7 +45,8 @@ type Responder struct {
 
 	observations *observationRing // nil: it has never observed a resolver
 
-	Port      uint16 // of the source of the current message; 0: not known
+	Port      uint16    // of the source of the current message; 0: not known
+	Over      Transport // of the current message, if it came by a stream; UDP: TCP
 	took      [TransportCount]durations
 	batches   uint32    // begun
 	timedFrom time.Time // when the current batch began; zero: it is not timed
@@ -155,7 +156,7 @@ func (r *Responder) Respond(out, query []byte, source netip.Addr, stream bool) [
 func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) []byte {
 	r.facts = facts{transport: UDP}
 	if stream {
-		r.facts.transport = TCP
+		r.facts.transport = max(TCP, r.Over)
 	}
 	if source.Is6() {
 		r.facts.family = fromIPv6
@@ -167,6 +168,9 @@ func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) [
 	}
 	begin := len(out)
 	out = r.answerMessage(out, packet, source, stream)
+	if r.query.edns.padded && r.facts.transport.Encrypted() && len(out) > begin {
+		out = pad(out, begin)
+	}
 	if r.at.active.records && len(out) > begin {
 		r.record(packet, out[begin:], source)
 	}
