@@ -18,7 +18,8 @@ import (
 // (tests of this folder and of deploy, programs of bench) may import all of it, and no package imports them. docs/architecture.md shows the same.
 var below = map[string][]string{
 	"counterpart":               {},
-	"certs":                     {"errtext"},
+	"certs":                     {"certs/certstest", "errtext"},
+	"certs/certstest":           {},
 	"dnsclient":                 {},
 	"errtext":                   {},
 	"polling":                   {},
@@ -43,11 +44,12 @@ var below = map[string][]string{
 	"pools":                     {"config", "dnsname", "geo", "health", "pools/internal/bitset", "pools/internal/rendezvous"},
 	"zones":                     {"config", "counterpart", "dnsname", "errtext", "pools"},
 	"transfer/tsig":             {"dnsname", "errtext"},
-	"snapshot":                  {"config", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health/probe", "loads", "pools", "server/limit", "zones", "transfer/tsig"},
+	"snapshot":                  {"certs", "config", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health/probe", "loads", "pools", "server/limit", "zones", "transfer/tsig"},
+	"server/encrypted":          {"certs"},
 	"server/limit":              {"config", "dnsname", "errtext"},
 	"server/answer/answertest":  {"config", "geo", "snapshot"},
 	"server/answer":             {"config", "dnsname", "dnssec", "geo", "health", "pools", "server/answer/answertest", "server/limit", "snapshot", "transfer/tsig", "zones"},
-	"server":                    {"config", "counterpart", "dnsname", "handover", "health", "pools", "server/answer", "server/answer/answertest", "server/limit", "snapshot"},
+	"server":                    {"certs", "certs/certstest", "config", "counterpart", "dnsname", "handover", "health", "pools", "server/answer", "server/answer/answertest", "server/encrypted", "server/limit", "snapshot"},
 	"admin/dashboard":           {},
 	"admin/dashboard/build":     {"plan"},
 	"control/event":             {},
@@ -80,7 +82,7 @@ var below = map[string][]string{
 }
 
 // testOnly holds the packages that only tests import.
-var testOnly = []string{"counterpart", "server/answer/answertest"}
+var testOnly = []string{"certs/certstest", "counterpart", "server/answer/answertest"}
 
 // noNoun holds folder names that describe a kind of code instead of a thing the operator knows.
 var noNoun = []string{"util", "utils", "common", "helper", "helpers", "types", "models", "pkg", "misc", "shared"}

@@ -73,6 +73,10 @@ type Server struct {
 	ECS     bool             // use EDNS Client Subnet (RFC 7871) when a query carries it
 	TCP     TCP
 
+	ListenTLS []netip.AddrPort // DNS over TLS (RFC 7858); empty: off
+	TLS       ServerTLS
+	Encrypted Encrypted
+
 	Cookies              Cookies
 	UDPSizeWithoutCookie int // largest UDP answer to a query without a valid cookie, 512 to 4096; 0: UDPSize
 

@@ -49,7 +49,10 @@ func (c *Config) eachFile(f func(path *string)) {
 			}
 		}
 	}
-	given(&c.Server.Cookies.SecretFile)
+	given(&c.Server.Cookies.SecretFile, &c.Server.TLS.TicketSecretFile)
+	for i := range c.Server.TLS.Certificates {
+		given(&c.Server.TLS.Certificates[i].Cert, &c.Server.TLS.Certificates[i].Key)
+	}
 	given(&c.Admin.TokenFile, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
 	for i := range c.Admin.Tokens {
 		given(&c.Admin.Tokens[i].File)

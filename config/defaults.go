@@ -43,6 +43,7 @@ func newDefaults() defaults {
 			ECS:       true,
 			RateLimit: RateLimit{Instant: 2500, Slip: 1},
 			TCP:       TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
+			Encrypted: Encrypted{Max: 4096, PerClient: 64, Idle: 30 * time.Second, Query: 5 * time.Second},
 		},
 		geo:      Geo{MaxAccuracyRadius: 500},
 		metrics:  Metrics{Detail: MemberDetail, MaxSeries: 50_000},

@@ -25,13 +25,16 @@ const (
 func (d *decoder) server(s *Server) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
-			{name: "listen", set: d.listen(&s.Listen)},
+			{name: "listen", set: d.listen(&s.Listen, 53)},
+			{name: "listen_tls", set: d.listen(&s.ListenTLS, 853)},
 			{name: "workers", set: d.integerInRange(&s.Workers, 0, maxWorkers)},
 			{name: "nsid", set: d.identity(&s.NSID)},
 			{name: "version", set: d.identity(&s.Version)},
 			{name: "udp_size", set: d.integerInRange(&s.UDPSize, minUDPSize, maxUDPSize)},
 			{name: "ecs", set: d.flag(&s.ECS)},
 			{name: "tcp", set: d.tcp(&s.TCP)},
+			{name: "tls", set: d.serverTLS(&s.TLS)},
+			{name: "encrypted", set: d.encrypted(&s.Encrypted)},
 			{name: "cookies", set: d.cookies(&s.Cookies)},
 			{name: "udp_size_without_cookie", set: setValue(&s.UDPSizeWithoutCookie, d.sizeWithoutCookie)},
 			{name: "rate_limit", set: d.rateLimit(&s.RateLimit)},
@@ -42,6 +45,7 @@ func (d *decoder) server(s *Server) setter {
 			d.warn(size, fmt.Sprintf("%d is more than udp_size, %d, which bounds all answers: it has no effect", s.UDPSizeWithoutCookie, s.UDPSize),
 				"write a smaller number, or 0 for off")
 		}
+		d.checkEncrypted(n, s)
 	}
 }
 
@@ -109,11 +113,12 @@ func (d *decoder) sizeWithoutCookie(n *yaml.Node) (size int, ok bool) {
 	return size, true
 }
 
-func (d *decoder) listen(to *[]netip.AddrPort) setter {
+// listen reads addresses to listen on; port is the usual one.
+func (d *decoder) listen(to *[]netip.AddrPort, port uint16) setter {
 	return func(n *yaml.Node) {
 		var addrs []netip.AddrPort
 		ok := d.list(n, func(item *yaml.Node) {
-			a, ok := d.addrPort(item, listenHint)
+			a, ok := d.addrPort(item, func(s string) string { return listenHint(s, port) })
 			if !ok {
 				return
 			}
@@ -167,18 +172,18 @@ func (d *decoder) addrPort(n *yaml.Node, hint func(string) string) (netip.AddrPo
 	return netip.AddrPort{}, false
 }
 
-// listenHint returns a suggestion in place of s.
-func listenHint(s string) string {
+// listenHint returns a suggestion in place of s; usual is the usual port.
+func listenHint(s string, usual uint16) string {
 	if port, ok := strings.CutPrefix(s, ":"); ok && decimal(port) {
 		return `write "0.0.0.0:` + port + `" and "[::]:` + port + `" for every address of both families`
 	}
 	if a, err := netip.ParseAddr(s); err == nil {
-		return "write " + netip.AddrPortFrom(a, 53).String()
+		return "write " + netip.AddrPortFrom(a, usual).String()
 	}
 	if trimmed := trimZeros(s); trimmed != s {
 		if a, err := netip.ParseAddrPort(trimmed); err == nil {
 			return "octets have no leading zeros: write " + a.String()
 		}
 	}
-	return "write it like 192.0.2.53:53 or [2001:db8::53]:53"
+	return fmt.Sprintf("write it like 192.0.2.53:%d or [2001:db8::53]:%d", usual, usual)
 }

@@ -35,6 +35,8 @@ type Measurement struct {
 	Signing     dnssec.Stats
 	Filters     []limit.FilterStatus
 	Cluster     *cluster.Status // nil: this node decides alone
+
+	Certificates []CertificateStatus // of the encrypted transports
 }
 
 // Measure returns the current measurement. ok is false before a configuration serves.
@@ -53,6 +55,9 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 	}
 	m.Filters = server.Filters()
 	m.Keys = at.Snapshot.SignedZones(time.Now())
+	if e := c.encryptedStatus(at); e != nil {
+		m.Certificates = e.Certificates
+	}
 	if signer := server.Signer(); signer != nil {
 		m.Signing = signer.Stats()
 	}

@@ -41,6 +41,8 @@ type Status struct {
 
 	Cookies *CookiesStatus `json:"cookies,omitempty"` // set if their secrets are in a file
 
+	Encrypted *EncryptedStatus `json:"encrypted,omitempty"` // set if there are encrypted transports
+
 	Overrides []Override `json:"overrides"`
 
 	Filters []Filter `json:"filters,omitempty"` // the rules of the filter, in their order
@@ -169,7 +171,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), Encrypted: c.encryptedStatus(at),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

@@ -33,6 +33,7 @@ import (
 	"meridian/loads"
 	"meridian/pools"
 	"meridian/server"
+	"meridian/server/answer"
 	"meridian/snapshot"
 )
 
@@ -275,6 +276,12 @@ func (l *instance) handleRequests(ctx context.Context, served chan error) *hando
 // logAttrs returns the log attributes of a snapshot that is being served.
 func (l *instance) logAttrs(snapshot *snapshot.Snapshot) []any {
 	attributes := []any{"listen", join(l.server.Addrs()), "zones", len(snapshot.Config.Zones)}
+	encrypted := l.server.EncryptedAddrs()
+	for _, transport := range answer.Transports() {
+		if addrs := encrypted[transport]; len(addrs) > 0 {
+			attributes = append(attributes, transport.String(), join(addrs))
+		}
+	}
 	if l.adminListener != nil {
 		attributes = append(attributes, "admin", l.adminListener.Addr())
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"meridian/handover"
 	"meridian/server/answer"
 	"meridian/server/answer/answertest"
 )
@@ -19,7 +20,7 @@ import (
 func TestAcceptErrorsAreRetriedWithBackOff(t *testing.T) {
 	var log bytes.Buffer
 	s := New(answertest.World(t), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	l, at, err := s.listenTCP(s.Settings().Listen[0], nil)
+	l, at, err := s.listenTCP(handover.TCP, s.Settings().Listen[0], nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func TestAcceptErrorsAreRetriedWithBackOff(t *testing.T) {
 	const failures = 20
 	synctest.Test(t, func(t *testing.T) {
 		l.closing, l.done = make(chan struct{}), make(chan struct{})
-		l.conns.close(func(*stream) {}) // the accepted connection is closed at once
+		l.conns.close(func(*openConn) {}) // the accepted connection is closed at once
 		var attempts []time.Time
 		l.next = func() (*net.TCPConn, error) {
 			switch attempts = append(attempts, time.Now()); {

@@ -163,7 +163,7 @@ func TestSocketsOfTheServiceManagerAllGetWorkers(t *testing.T) {
 	snapshot := answertest.World(t)
 	snapshot.Config.Server.Workers = 1
 	s := New(snapshot, Options{})
-	l := &listener{server: s, asked: at, addr: at}
+	l := &listener{server: s, endpoint: endpoint{asked: at}, addr: at}
 	var files []*os.File
 	for _, conn := range conns {
 		file, err := conn.File()

@@ -9,18 +9,26 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"meridian/handover"
 )
+
+// endpoint is an address to listen on, and what for.
+type endpoint struct {
+	use   handover.Use   // TCP: UDP as well
+	asked netip.AddrPort // as configured
+}
 
 // listener is one address that receives queries. The server's lock guards it.
 //
 // The number of its workers does not change once it is started: closing a socket that shares its port would lose
 // packets that the kernel has just assigned to it.
 type listener struct {
+	endpoint
 	server  *Server
-	asked   netip.AddrPort // as configured
 	addr    netip.AddrPort // with the real port
 	tcp     *tcpListener
-	udp     []*udpWorker
+	udp     []*udpWorker // of use TCP
 	started bool
 
 	// Of sockets inherited from a process that still answers: it has another number of workers.
@@ -28,23 +36,26 @@ type listener struct {
 	surplus []*net.UDPConn // to leave to the other process at start
 }
 
-// newListener binds asked, with one UDP socket for each worker if the system can share a port. It
+// newListener binds an endpoint; if that is of UDP, with one UDP socket for each worker if the system can share a port. It
 // binds TCP first, because only TCP reports that another process uses the port. The listeners in
 // gone that overlap hold it until they are closed.
-func (s *Server) newListener(asked netip.AddrPort, workers int, gone []*listener) (*listener, error) {
+func (s *Server) newListener(asked endpoint, workers int, gone []*listener) (*listener, error) {
 	// The kernel may pick a TCP port that is taken for UDP: let it pick again.
 	const tries = 10
 	for try := 1; ; try++ {
-		l := &listener{server: s, asked: asked}
+		l := &listener{server: s, endpoint: asked}
 		var err error
-		if l.tcp, l.addr, err = s.listenTCP(asked, overlapping(asked, gone)); err != nil {
+		if l.tcp, l.addr, err = s.listenTCP(asked.use, asked.asked, overlapping(asked, gone)); err != nil {
 			return nil, err
+		}
+		if asked.use != handover.TCP {
+			return l, nil
 		}
 		if err = l.listenUDP(workers); err == nil {
 			return l, nil
 		}
 		l.close()
-		if asked.Port() != 0 || try == tries || !errors.Is(err, syscall.EADDRINUSE) {
+		if asked.asked.Port() != 0 || try == tries || !errors.Is(err, syscall.EADDRINUSE) {
 			return nil, err
 		}
 	}
@@ -52,9 +63,10 @@ func (s *Server) newListener(asked netip.AddrPort, workers int, gone []*listener
 
 // overlapping returns the listeners that would receive packets for asked, or the reverse: one
 // address is the wildcard of the other's port and family.
-func overlapping(asked netip.AddrPort, listeners []*listener) []*listener {
+func overlapping(of endpoint, listeners []*listener) []*listener {
+	asked := of.asked
 	return slices.DeleteFunc(slices.Clone(listeners), func(l *listener) bool {
-		return l.addr.Port() != asked.Port() || l.addr.Addr().Is4() != asked.Addr().Is4() ||
+		return l.use != of.use || l.addr.Port() != asked.Port() || l.addr.Addr().Is4() != asked.Addr().Is4() ||
 			!l.addr.Addr().IsUnspecified() && !asked.Addr().IsUnspecified()
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"meridian/handover"
 )
 
 // passFunc passes a TCP connection to another process, or fails at the deadline: the address that it was accepted at,
@@ -22,7 +24,7 @@ func (s *Server) PassConnections(pass func(at netip.AddrPort, conn *net.TCPConn,
 // again.
 func (c *stream) passOn(at netip.AddrPort) {
 	if e := c.ending.Load(); e != nil && e.pass != nil {
-		_ = e.pass(at, c.conn, c.in, e.at) // the other process has ended, or does not receive
+		_ = e.pass(at, c.tcp, c.in, e.at) // the other process has ended, or does not receive
 	}
 }
 
@@ -33,7 +35,7 @@ func (s *Server) Adopt(at netip.AddrPort, conn *net.TCPConn, received []byte) {
 	defer s.mu.Unlock()
 	reset := conn.RemoteAddr() == nil // such a connection has no remote address any more
 	for _, l := range s.listeners {
-		if l.asked == at && l.started && !reset {
+		if l.use == handover.TCP && l.asked == at && l.started && !reset {
 			c := newStream(s, conn)
 			c.in = append(c.in, received...)
 			l.tcp.serve(c)

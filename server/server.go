@@ -21,6 +21,7 @@ import (
 	"meridian/config"
 	"meridian/handover"
 	"meridian/server/answer"
+	"meridian/server/encrypted"
 	"meridian/snapshot"
 )
 
@@ -38,14 +39,16 @@ type Options struct {
 // Serve are called once each, in this order.
 type Server struct {
 	*answer.Engine
-	options    Options
-	built      time.Time
-	cores      int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
-	tcpSlots   *tcpSlots
-	tcpBuffers tcpBuffers
-	postponed  chan *postponed // UDP queries that wait for signatures
-	serving    chan struct{}   // closed when all sockets are read
-	hot        *hotQueries
+	options        Options
+	built          time.Time
+	cores          int // available to the process; read once, because raiseGOMAXPROCS changes it during a reload
+	tcpSlots       *tcpSlots
+	handshakeSlots *tcpSlots // fewer than processors
+	tls            *encrypted.TLS
+	tcpBuffers     tcpBuffers
+	postponed      chan *postponed // UDP queries that wait for signatures
+	serving        chan struct{}   // closed when all sockets are read
+	hot            *hotQueries
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests
 
@@ -71,14 +74,16 @@ func NewEmpty(o Options) *Server {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	cores := runtime.GOMAXPROCS(0)
-	return &Server{
-		options: o, built: time.Now(), cores: cores,
+	s := &Server{
+		options: o, built: time.Now(), cores: cores, handshakeSlots: newTCPSlots(max(1, cores/2)),
 		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}), hot: newHotQueries(),
 	}
+	s.tls = encrypted.NewTLS(s.material, s.inHandshakeSlot)
+	return s
 }
 
-// Listen binds every address of the snapshot's configuration, UDP and TCP. Queries wait in the
+// Listen binds every address of the snapshot's configuration. Queries wait in the
 // sockets until Serve.
 func (s *Server) Listen() error { return s.Bind(s.Settings()) }
 
@@ -111,15 +116,31 @@ func (s *Server) Unbind() {
 	s.listeners, s.listening, s.closed = nil, false, true
 }
 
-// Addrs returns the bound addresses, with real ports in place of 0.
-func (s *Server) Addrs() []netip.AddrPort {
+// Addrs returns the bound addresses of UDP and TCP, with real ports in place of 0.
+func (s *Server) Addrs() []netip.AddrPort { return s.addrsOf(handover.TCP) }
+
+// addrsOf returns the bound addresses of a use.
+func (s *Server) addrsOf(use handover.Use) []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	addrs := make([]netip.AddrPort, len(s.listeners))
-	for i, l := range s.listeners {
-		addrs[i] = l.addr
+	addrs := make([]netip.AddrPort, 0, len(s.listeners))
+	for _, l := range s.listeners {
+		if l.use == use {
+			addrs = append(addrs, l.addr)
+		}
 	}
 	return addrs
+}
+
+// EncryptedAddrs returns the bound addresses of each encrypted transport.
+func (s *Server) EncryptedAddrs() map[answer.Transport][]netip.AddrPort {
+	all := map[answer.Transport][]netip.AddrPort{}
+	for use, transport := range map[handover.Use]answer.Transport{handover.TLS: answer.DoT} {
+		if addrs := s.addrsOf(use); len(addrs) > 0 {
+			all[transport] = addrs
+		}
+	}
+	return all
 }
 
 // Open returns the sockets, for another process.
@@ -132,7 +153,10 @@ func (s *Server) Open() []handover.Open {
 		for _, w := range l.udp {
 			udp.Conns = append(udp.Conns, w.conn)
 		}
-		all = append(all, udp, handover.Open{Use: handover.TCP, Address: l.asked, Conns: []syscall.Conn{l.tcp.listener}})
+		if len(udp.Conns) > 0 {
+			all = append(all, udp)
+		}
+		all = append(all, handover.Open{Use: l.use, Address: l.asked, Conns: []syscall.Conn{l.tcp.listener}})
 	}
 	return all
 }
@@ -144,12 +168,14 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.mu.Unlock()
 		return errors.New("serve: Listen comes first, and Serve once")
 	}
-	if err := s.tcpSlots.open(); err != nil {
-		s.mu.Unlock()
-		return err
+	for _, slots := range []*tcpSlots{s.tcpSlots, s.handshakeSlots} {
+		if err := slots.open(); err != nil {
+			s.mu.Unlock()
+			return err
+		}
+		go slots.run()
 	}
 	s.started = true
-	go s.tcpSlots.run()
 	for range s.cores {
 		go s.answerPostponed()
 	}
@@ -174,6 +200,7 @@ func (s *Server) drain() {
 	stop(s.listeners)
 	s.listeners = nil
 	s.tcpSlots.close()
+	s.handshakeSlots.close()
 	close(s.postponed) // all workers have ended
 }
 
@@ -208,12 +235,12 @@ func (s *Server) Swap(snapshot *snapshot.Snapshot) (old *snapshot.Snapshot, err 
 // bindLocked returns a listener for each address of cfg: one of kept if it matches, otherwise a
 // new one. An error leaves kept unchanged.
 func (s *Server) bindLocked(cfg *config.Server, kept []*listener) ([]*listener, error) {
-	asks := cfg.Listen
-	gone := slices.DeleteFunc(slices.Clone(kept), func(l *listener) bool { return slices.Contains(asks, l.asked) })
+	asks := endpoints(cfg)
+	gone := slices.DeleteFunc(slices.Clone(kept), func(l *listener) bool { return slices.Contains(asks, l.endpoint) })
 	kept = slices.Clone(kept)
 	var listeners, opened []*listener
 	for _, asked := range asks {
-		if i := slices.IndexFunc(kept, func(l *listener) bool { return l.asked == asked }); i >= 0 {
+		if i := slices.IndexFunc(kept, func(l *listener) bool { return l.endpoint == asked }); i >= 0 {
 			listeners = append(listeners, kept[i])
 			kept = slices.Delete(kept, i, i+1)
 			continue
@@ -227,6 +254,17 @@ func (s *Server) bindLocked(cfg *config.Server, kept []*listener) ([]*listener, 
 		listeners = append(listeners, l)
 	}
 	return listeners, nil
+}
+
+// endpoints lists what cfg listens on.
+func endpoints(cfg *config.Server) (all []endpoint) {
+	for _, a := range cfg.Listen {
+		all = append(all, endpoint{handover.TCP, a})
+	}
+	for _, a := range cfg.ListenTLS {
+		all = append(all, endpoint{handover.TLS, a})
+	}
+	return all
 }
 
 func (s *Server) startLocked() {

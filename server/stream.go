@@ -34,23 +34,20 @@ const (
 	streamDrain = 50 * time.Millisecond
 )
 
-// stream is a TCP connection. One goroutine runs it; other goroutines only drain it, read active
-// and close conn.
+// stream is a connection of TCP or of TLS over it. One goroutine runs it; other goroutines only drain it, read active
+// and abort it.
 type stream struct {
-	server *Server
-	conn   *net.TCPConn
-	source netip.Addr
-	port   uint16
-	client netip.Addr             // the client for the limit per client
-	in     []byte                 // received and not answered yet; in small, or in a larger buffer
-	small  []byte                 // streamIn bytes of room
-	idle   time.Time              // when the read deadline was set
-	ending atomic.Pointer[ending] // nil: not draining
-	waits  bool                   // run ended while it waited for the client
-	// active is the time of the last whole query, or of the accept, in nanoseconds since the
-	// server was created.
-	active          atomic.Int64
-	inAll, inClient idleEntry // the lock of tcpConns guards them
+	openConn
+	server    *Server
+	transport answer.Transport
+	tcp       *net.TCPConn
+	conn      net.Conn // tcp, or TLS over it
+	port      uint16
+	in        []byte                 // received and not answered yet; in small, or in a larger buffer
+	small     []byte                 // streamIn bytes of room
+	idle      time.Time              // when the read deadline was set
+	ending    atomic.Pointer[ending] // nil: not draining
+	waits     bool                   // run ended while it waited for the client
 	// unpolled is the work since the network was last polled for this connection, see slotWork.
 	unpolled int
 }
@@ -68,9 +65,12 @@ func newStream(s *Server, conn *net.TCPConn) *stream {
 	_ = conn.SetReadBuffer(streamKernelBuffer) // fails only on a closed connection
 	_ = conn.SetWriteBuffer(streamKernelBuffer)
 	c := &stream{
-		server: s, conn: conn, source: source, port: remote.Port(), client: clientNetwork(source),
+		openConn: openConn{source: source, client: clientNetwork(source)},
+		server:   s, transport: answer.TCP, tcp: conn, conn: conn, port: remote.Port(),
 		small: make([]byte, 0, streamIn),
 	}
+	c.abort = func() { _ = conn.Close() } // its goroutine then ends
+	c.drain = c.startDraining
 	c.in = c.small
 	c.touch()
 	return c
@@ -100,7 +100,11 @@ func (c *stream) run() {
 // receive waits until there is a whole query.
 func (c *stream) receive() bool {
 	c.keepAlive()
-	for !c.whole() {
+	for begun := false; !c.whole(); {
+		if !begun && len(c.in) > 0 {
+			begun = true
+			c.limitQuery()
+		}
 		if len(c.in) == cap(c.in) {
 			c.grow()
 		}
@@ -136,7 +140,7 @@ func (c *stream) grow() {
 // hold a connection by sending single bytes (RFC 7766 6.2.3). Setting it costs more than an
 // answer: it is extended only after an eighth of it has passed.
 func (c *stream) keepAlive() {
-	timeout := c.server.Settings().TCP.Idle
+	timeout := c.server.limitsOf(c.transport).Idle
 	now := time.Now()
 	if now.Sub(c.idle) < timeout/8 || c.ending.Load() != nil {
 		return
@@ -146,9 +150,20 @@ func (c *stream) keepAlive() {
 	c.resetDrainDeadlines()
 }
 
-// drain ends the connection once the received queries are answered, at the end at the latest, or passes it to another
+// limitQuery sets the read deadline for the rest of a query that has begun to arrive over TLS.
+func (c *stream) limitQuery() {
+	limit := c.server.Settings().Encrypted.Query
+	if c.transport == answer.TCP || c.ending.Load() != nil || limit >= time.Until(c.idle.Add(c.server.limitsOf(c.transport).Idle)) {
+		return
+	}
+	c.idle = time.Time{} // keepAlive sets the deadline of the next query
+	_ = c.conn.SetReadDeadline(time.Now().Add(limit))
+	c.resetDrainDeadlines()
+}
+
+// startDraining ends the connection once the received queries are answered, at the end at the latest, or passes it to another
 // process before it is read again.
-func (c *stream) drain(e ending) {
+func (c *stream) startDraining(e ending) {
 	c.ending.Store(&e)
 	c.resetDrainDeadlines()
 }
@@ -224,7 +239,7 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 // for a query: the client uses another protocol.
 func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) {
 	r.StartTiming()
-	r.Port = c.port
+	r.Port, r.Over = c.port, c.transport
 	r.Acquire()
 	defer r.Release()
 	ok = true
@@ -247,7 +262,7 @@ func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) 
 		answered++
 	}
 	r.Streamed = out
-	r.EndTiming(answer.TCP, answered)
+	r.EndTiming(c.transport, answered)
 	return in, ok
 }
 
@@ -255,7 +270,7 @@ func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) 
 // all writes share one deadline.
 func (c *stream) write(out []byte) bool {
 	if c.ending.Load() == nil {
-		patience := min(writeTime, c.server.Settings().TCP.Idle)
+		patience := min(writeTime, c.server.limitsOf(c.transport).Idle)
 		_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // fails only if closed, as Write will
 		c.resetDrainDeadlines()
 	}

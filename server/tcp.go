@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"meridian/config"
 	"meridian/handover"
 	"meridian/server/answer"
 )
@@ -22,22 +24,24 @@ const (
 )
 
 // tcpListener accepts the TCP connections of one address, within the limits of config.TCP (RFC
-// 7766 6.2).
+// 7766 6.2) or config.Encrypted.
 type tcpListener struct {
-	server   *Server
-	asked    netip.AddrPort // as configured
-	listener *net.TCPListener
-	next     func() (*net.TCPConn, error) // accepts a connection of listener
-	streams  sync.WaitGroup
-	closing  chan struct{} // closed to end run
-	done     chan struct{} // closed when run has ended
-	conns    *tcpConns
+	server    *Server
+	transport answer.Transport
+	tls       *tls.Config    // nil: plain TCP
+	asked     netip.AddrPort // as configured
+	listener  *net.TCPListener
+	next      func() (*net.TCPConn, error) // accepts a connection of listener
+	streams   sync.WaitGroup
+	closing   chan struct{} // closed to end run
+	done      chan struct{} // closed when run has ended
+	conns     *tcpConns
 }
 
 // listenTCP binds asked and returns the bound address. The listeners in beside hold the port
 // until they are closed.
-func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListener, netip.AddrPort, error) {
-	listener, err := s.options.Inherited.TakeListener(handover.TCP, asked)
+func (s *Server) listenTCP(use handover.Use, asked netip.AddrPort, beside []*listener) (*tcpListener, netip.AddrPort, error) {
+	listener, err := s.options.Inherited.TakeListener(use, asked)
 	if listener == nil && err == nil {
 		listener, err = bindTCP(asked, beside)
 	}
@@ -48,13 +52,17 @@ func (s *Server) listenTCP(asked netip.AddrPort, beside []*listener) (*tcpListen
 		return nil, asked, fmt.Errorf("listen on %s, TCP: %w", asked, err)
 	}
 	t := &tcpListener{
-		server:   s,
-		asked:    asked,
-		listener: listener,
-		next:     listener.AcceptTCP,
-		closing:  make(chan struct{}),
-		done:     make(chan struct{}),
-		conns:    newTCPConns(),
+		server:    s,
+		transport: answer.TCP,
+		asked:     asked,
+		listener:  listener,
+		next:      listener.AcceptTCP,
+		closing:   make(chan struct{}),
+		done:      make(chan struct{}),
+		conns:     newTCPConns(),
+	}
+	if use == handover.TLS {
+		t.transport, t.tls = answer.DoT, s.tls.Config(tls.VersionTLS12, "dot")
 	}
 	real := t.listener.Addr().(*net.TCPAddr).AddrPort()
 	return t, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
@@ -94,7 +102,7 @@ func (t *tcpListener) run() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			t.server.CountConnection(answer.TCP, answer.AcceptFailed)
+			t.server.CountConnection(t.transport, answer.AcceptFailed)
 			t.logNotAccepting(&failing, err)
 			select {
 			case <-t.closing:
@@ -125,13 +133,13 @@ func (t *tcpListener) logNotAccepting(f *acceptFailures, err error) {
 	}
 	f.last = now
 	t.server.options.Logger.Error("cannot accept TCP connections; they wait, and UDP is answered",
-		"transport", "tcp", "address", t.listener.Addr().String(), "error", err, "hint", "raise the limit of open files, or lower server.tcp.max")
+		"transport", t.transport.String(), "address", t.listener.Addr().String(), "error", err, "hint", "raise the limit of open files, or lower server.tcp.max")
 }
 
 // logAccepting logs the end of reported failures.
 func (t *tcpListener) logAccepting(f *acceptFailures) {
 	if f.count > 0 && f.reported {
-		t.server.options.Logger.Info("TCP connections are accepted again", "transport", "tcp", "address", t.listener.Addr().String(),
+		t.server.options.Logger.Info("TCP connections are accepted again", "transport", t.transport.String(), "address", t.listener.Addr().String(),
 			"failures", f.count, "after", time.Since(f.since).Round(time.Millisecond))
 	}
 	f.count = 0
@@ -140,39 +148,61 @@ func (t *tcpListener) logAccepting(f *acceptFailures) {
 // accept serves a new connection.
 func (t *tcpListener) accept(conn *net.TCPConn) { t.serve(newStream(t.server, conn)) }
 
+// limitsOf returns the limits of the connections of a transport.
+func (s *Server) limitsOf(t answer.Transport) config.TCP {
+	settings := s.Settings()
+	if t == answer.TCP {
+		return settings.TCP
+	}
+	return config.TCP{Idle: settings.Encrypted.Idle, Max: settings.Encrypted.Max, PerClient: settings.Encrypted.PerClient}
+}
+
 // serve serves a connection. At a limit, it closes the longest-idle connection first.
 func (t *tcpListener) serve(c *stream) {
-	conn := c.conn
-	evicted, ok := t.conns.add(c, t.server.Settings().TCP)
-	if !ok {
-		_ = conn.Close()
+	if t.tls != nil {
+		c.encrypt(t.transport, t.tls)
+	}
+	if !t.conns.open(t.server, t.transport, t.listener.Addr(), &c.openConn) {
+		c.abort()
 		return
 	}
-	for _, e := range evicted {
-		t.server.CountConnection(answer.TCP, answer.Evicted)
-		_ = e.stream.conn.Close() // its goroutine then ends
-		t.logEviction(e)
-	}
-	t.server.CountConnection(answer.TCP, answer.Accepted)
 	t.streams.Go(func() {
-		c.run()
+		if t.tls == nil || c.handshake() {
+			c.run()
+		}
 		if c.waits {
 			c.passOn(t.asked)
 		}
 		t.server.tcpBuffers.put(c.in)
-		_ = conn.Close()
-		t.conns.remove(c)
-		t.server.CountConnection(answer.TCP, answer.Closed)
+		c.close()
+		t.conns.remove(&c.openConn)
+		t.server.CountConnection(t.transport, answer.Closed)
 	})
 }
 
+// open adds a connection that was accepted at an address, and closes others to stay within the limits. It returns false
+// if no connection is accepted any more.
+func (t *tcpConns) open(s *Server, transport answer.Transport, at net.Addr, c *openConn) bool {
+	evicted, ok := t.add(c, s.limitsOf(transport))
+	if !ok {
+		return false
+	}
+	for _, e := range evicted {
+		s.CountConnection(transport, answer.Evicted)
+		e.conn.abort()
+		s.logEviction(transport, at, e)
+	}
+	s.CountConnection(transport, answer.Accepted)
+	return true
+}
+
 // logEviction logs the first connection that a limit closes, then the 2nd, 4th, 8th and so on.
-func (t *tcpListener) logEviction(e eviction) {
+func (s *Server) logEviction(transport answer.Transport, at net.Addr, e eviction) {
 	if e.count&(e.count-1) != 0 {
 		return
 	}
-	t.server.options.Logger.Warn("TCP connection limit reached; the longest-idle connection is closed for each new one",
-		"transport", "tcp", "limit", e.limit.String(), "address", t.listener.Addr().String(), "client", e.stream.source, "closed", e.count)
+	s.options.Logger.Warn("connection limit reached; the longest-idle connection is closed for each new one",
+		"transport", transport.String(), "limit", e.limit.String(), "address", at.String(), "client", e.conn.source, "closed", e.count)
 }
 
 // drain stops accepting, and lets the connections end when their received queries are answered,
@@ -181,7 +211,11 @@ func (t *tcpListener) drain(end time.Time) {
 	close(t.closing)
 	_ = t.listener.Close()
 	<-t.done
-	t.conns.close(func(c *stream) { c.drain(ending{end, t.server.pass}) })
+	how := ending{at: end}
+	if t.tls == nil { // the state of TLS is in this process only
+		how.pass = t.server.pass
+	}
+	t.conns.close(func(c *openConn) { c.drain(how) })
 }
 
 // close waits for the connections if the listener was running, and closes the socket.

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"meridian/config"
 )
@@ -14,7 +15,7 @@ import (
 type tcpConns struct {
 	mu       sync.Mutex // guards all below
 	all      idleQueue
-	byClient map[netip.Addr]*idleQueue // by stream.client; without empty queues
+	byClient map[netip.Addr]*idleQueue // by openConn.client; without empty queues
 	closing  bool
 	evicted  [limitCount]uint64 // the number of connections closed by each limit
 }
@@ -31,18 +32,30 @@ const (
 // String returns the key of the limit in the configuration.
 func (l connLimit) String() string { return [limitCount]string{"max", "per_client"}[l] }
 
+// openConn is an open connection, as far as the limits need to know it.
+type openConn struct {
+	source netip.Addr
+	client netip.Addr // the client for the limit per client, see clientNetwork
+	// active is the time of the last whole query, or of the accept, in nanoseconds since the
+	// server was created.
+	active          atomic.Int64
+	abort           func()       // closes it at once, without waiting for anything
+	drain           func(ending) // ends it when the received queries are answered
+	inAll, inClient idleEntry    // the lock of tcpConns guards them
+}
+
 // eviction is a connection that is to be closed for a new one.
 type eviction struct {
-	stream *stream
-	limit  connLimit
-	count  uint64 // of connections that the limit closed, with this one
+	conn  *openConn
+	limit connLimit
+	count uint64 // of connections that the limit closed, with this one
 }
 
 func newTCPConns() *tcpConns { return &tcpConns{byClient: map[netip.Addr]*idleQueue{}} }
 
 // add adds c and removes connections to stay within the limits. It returns false if no connection
 // is accepted any more.
-func (t *tcpConns) add(c *stream, limits config.TCP) (evicted []eviction, ok bool) {
+func (t *tcpConns) add(c *openConn, limits config.TCP) (evicted []eviction, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closing {
@@ -74,15 +87,15 @@ func (t *tcpConns) evictLocked(q *idleQueue, limit connLimit) eviction {
 }
 
 // remove removes c, unless it was evicted.
-func (t *tcpConns) remove(c *stream) {
+func (t *tcpConns) remove(c *openConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.inAll.stream != nil {
+	if c.inAll.conn != nil {
 		t.removeLocked(c)
 	}
 }
 
-func (t *tcpConns) removeLocked(c *stream) {
+func (t *tcpConns) removeLocked(c *openConn) {
 	t.all.remove(&c.inAll)
 	own := t.byClient[c.client]
 	if own.remove(&c.inClient); len(*own) == 0 {
@@ -91,12 +104,12 @@ func (t *tcpConns) removeLocked(c *stream) {
 }
 
 // close makes add accept no more, and calls each for every open connection.
-func (t *tcpConns) close(each func(*stream)) {
+func (t *tcpConns) close(each func(*openConn)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closing = true
 	for _, e := range t.all {
-		each(e.stream)
+		each(e.conn)
 	}
 }
 
@@ -107,18 +120,18 @@ type idleQueue []*idleEntry
 
 // idleEntry is the place of a connection in an idleQueue.
 type idleEntry struct {
-	stream *stream // nil: in no queue
-	active int64   // the last known value of stream.active, which never decreases
+	conn   *openConn // nil: in no queue
+	active int64     // the last known value of openConn.active, which never decreases
 	index  int
 }
 
 // longestIdle returns the connection whose last query is the longest ago.
-func (q *idleQueue) longestIdle() *stream {
+func (q *idleQueue) longestIdle() *openConn {
 	for {
 		first := (*q)[0]
-		active := first.stream.active.Load()
+		active := first.conn.active.Load()
 		if active == first.active {
-			return first.stream
+			return first.conn
 		}
 		first.active = active
 		heap.Fix(q, 0)
@@ -126,8 +139,8 @@ func (q *idleQueue) longestIdle() *stream {
 }
 
 // add adds c at entry.
-func (q *idleQueue) add(c *stream, entry *idleEntry) {
-	*entry = idleEntry{stream: c, active: c.active.Load()}
+func (q *idleQueue) add(c *openConn, entry *idleEntry) {
+	*entry = idleEntry{conn: c, active: c.active.Load()}
 	heap.Push(q, entry)
 }
 

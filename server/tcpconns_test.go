@@ -10,8 +10,8 @@ import (
 )
 
 // connAt returns a connection from an address with the given last activity.
-func connAt(from string, active int64) *stream {
-	c := &stream{client: clientNetwork(netip.MustParseAddr(from))}
+func connAt(from string, active int64) *openConn {
+	c := &openConn{client: clientNetwork(netip.MustParseAddr(from))}
 	c.active.Store(active)
 	return c
 }
@@ -28,7 +28,7 @@ func TestClientNetwork(t *testing.T) {
 		{"the next /64", "2001:db8:0:1::1", "2001:db8:0:2::1", false},
 	} {
 		conns := newTCPConns()
-		var open []*stream
+		var open []*openConn
 		add := func(from string) []eviction {
 			c := connAt(from, int64(len(open)))
 			open = append(open, c)
@@ -40,7 +40,7 @@ func TestClientNetwork(t *testing.T) {
 				t.Fatalf("%s: evicted below the limit", c.what)
 			}
 		}
-		if evicted := add(c.next); (len(evicted) > 0) != c.evicts || c.evicts && evicted[0].stream != open[0] {
+		if evicted := add(c.next); (len(evicted) > 0) != c.evicts || c.evicts && evicted[0].conn != open[0] {
 			t.Errorf("%s: evicted %v, want %v", c.what, evicted, c.evicts)
 		}
 		for _, c := range open {
@@ -53,15 +53,15 @@ func TestClientNetwork(t *testing.T) {
 }
 
 // slowConns is the reference for tcpConns: it scans all connections.
-type slowConns []*stream
+type slowConns []*openConn
 
 // add returns the connections evicted for c.
-func (s *slowConns) add(c *stream, limits config.TCP) (evicted []*stream) {
-	same := func(o *stream) bool { return o.client == c.client }
+func (s *slowConns) add(c *openConn, limits config.TCP) (evicted []*openConn) {
+	same := func(o *openConn) bool { return o.client == c.client }
 	for len(s.of(same)) >= limits.PerClient {
 		evicted = append(evicted, s.evict(same))
 	}
-	all := func(*stream) bool { return true }
+	all := func(*openConn) bool { return true }
 	for len(*s) >= limits.Max {
 		evicted = append(evicted, s.evict(all))
 	}
@@ -69,18 +69,18 @@ func (s *slowConns) add(c *stream, limits config.TCP) (evicted []*stream) {
 	return evicted
 }
 
-func (s *slowConns) of(among func(*stream) bool) slowConns {
-	return slices.DeleteFunc(slices.Clone(*s), func(c *stream) bool { return !among(c) })
+func (s *slowConns) of(among func(*openConn) bool) slowConns {
+	return slices.DeleteFunc(slices.Clone(*s), func(c *openConn) bool { return !among(c) })
 }
 
-func (s *slowConns) evict(among func(*stream) bool) *stream {
-	idle := slices.MinFunc(s.of(among), func(a, b *stream) int { return int(a.active.Load() - b.active.Load()) })
+func (s *slowConns) evict(among func(*openConn) bool) *openConn {
+	idle := slices.MinFunc(s.of(among), func(a, b *openConn) int { return int(a.active.Load() - b.active.Load()) })
 	s.remove(idle)
 	return idle
 }
 
-func (s *slowConns) remove(c *stream) {
-	*s = slices.DeleteFunc(*s, func(o *stream) bool { return o == c })
+func (s *slowConns) remove(c *openConn) {
+	*s = slices.DeleteFunc(*s, func(o *openConn) bool { return o == c })
 }
 
 // TestEvictionsMatchReference opens, uses and closes connections at random, while the limits
@@ -96,9 +96,9 @@ func TestEvictionsMatchReference(t *testing.T) {
 			case kind < 5:
 				c := connAt(netip.AddrFrom4([4]byte{192, 0, 2, byte(random.IntN(8))}).String(), now)
 				evicted, ok := conns.add(c, limits)
-				var got []*stream
+				var got []*openConn
 				for _, e := range evicted {
-					got = append(got, e.stream)
+					got = append(got, e.conn)
 				}
 				if expected := want.add(c, limits); !ok || !slices.Equal(got, expected) {
 					t.Fatalf("seed %d, step %d: evicted %v, want %v", seed, now, got, expected)
@@ -116,7 +116,7 @@ func TestEvictionsMatchReference(t *testing.T) {
 			}
 		}
 		open := 0
-		conns.close(func(*stream) { open++ })
+		conns.close(func(*openConn) { open++ })
 		if _, ok := conns.add(connAt("192.0.2.1", steps), limits); open != len(want) || ok {
 			t.Errorf("seed %d: %d connections open, want %d; accepted at the end: %v", seed, open, len(want), ok)
 		}

@@ -5,6 +5,7 @@
 package snapshot
 
 import (
+	"meridian/certs"
 	"meridian/config"
 	"meridian/dnssec"
 	"meridian/errtext"
@@ -28,6 +29,8 @@ type Snapshot struct {
 	Chains  *zones.Chains  // of the zones that deny by NSEC chain; nil: there are none
 	Cookies *limit.Cookies // nil: no secrets are configured
 	TSIG    *tsig.Keyring  // nil: no keys are configured
+
+	Certificates *certs.Store // of the encrypted transports; nil: there are none
 }
 
 // Build compiles a configuration. The returned *multierror.Error holds every error of every stage (databases,
@@ -51,6 +54,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 	locator, tree := compilePools(cfg, report, open)
 	signing := openSigning(cfg, data, report)
 	cookies, keyring := openCookies(cfg, report), openTSIG(cfg, report)
+	certificates := openCertificates(cfg, report)
 	warnings, err := report.Join()
 	if err != nil {
 		if locator != nil {
@@ -58,7 +62,7 @@ func build(cfg *config.Config, open opener) (*Snapshot, []config.Error, error) {
 		}
 		return nil, warnings, err
 	}
-	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies, TSIG: keyring}
+	s := &Snapshot{Config: cfg, Zones: data, Pools: tree, Geo: locator, Signing: signing, Cookies: cookies, TSIG: keyring, Certificates: certificates}
 	s.Chain()
 	return s, append(warnings, s.warningsOfSets()...), nil
 }

@@ -40,9 +40,10 @@ var families = describe(map[string]family{
 	"tcp_evicted_total":   {kind: counter, help: "TCP connections closed for a new one at a limit."},
 	"tcp_connections":     {kind: gauge, labels: []string{"transport"}, help: "Open connections."},
 
-	"encrypted_accepted_total": {kind: counter, labels: []string{"transport"}, help: "Connections of encrypted transports accepted."},
-	"encrypted_evicted_total":  {kind: counter, labels: []string{"transport"}, help: "Connections of encrypted transports closed for a new one at a limit."},
-	"tls_handshakes_total":     {kind: counter, labels: []string{"transport", "result"}, help: "TLS handshakes by result: ok or failed."},
+	"encrypted_accepted_total":                    {kind: counter, labels: []string{"transport"}, help: "Connections of encrypted transports accepted."},
+	"encrypted_evicted_total":                     {kind: counter, labels: []string{"transport"}, help: "Connections of encrypted transports closed for a new one at a limit."},
+	"server_certificate_expiry_timestamp_seconds": {kind: gauge, labels: []string{"cert"}, help: "End of the validity of a certificate of the encrypted transports."},
+	"tls_handshakes_total":                        {kind: counter, labels: []string{"transport", "result"}, help: "TLS handshakes by result: ok or failed."},
 
 	"request_duration_seconds": {kind: histogram, labels: []string{"transport"}, help: "Time from receiving a query to sending its response; one batch of queries in 64 is timed."},
 

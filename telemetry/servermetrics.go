@@ -110,6 +110,9 @@ func (c *collection) configuration(m *control.Measurement) {
 		c.value("latency_table_rows", float64(l.Rows))
 		c.value("latency_table_timestamp_seconds", seconds(l.Written))
 	}
+	for _, cert := range m.Certificates {
+		c.value("server_certificate_expiry_timestamp_seconds", seconds(cert.NotAfter), cert.Cert)
+	}
 	for _, kind := range control.Kinds() {
 		c.value("overrides", float64(m.Overrides[kind.String()]), kind.String())
 	}

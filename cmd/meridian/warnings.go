@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"meridian/control"
 )
@@ -37,8 +38,30 @@ func warningsOf(s *control.Status) []string {
 	if c := s.Cookies; c != nil && c.Error != "" {
 		all = append(all, fmt.Sprintf("the secrets of cookies cannot be read again, the previous ones stay: %s: %s", c.File, c.Error))
 	}
+	all = append(all, certificateWarnings(s)...)
 	if aside := s.State.Quarantined; aside != nil {
 		all = append(all, fmt.Sprintf("started without saved state: the state file could not be read and was moved to %s: %s", aside.File, aside.Error))
+	}
+	return all
+}
+
+// certificateWarnings describes the certificates that clients refuse, or will refuse soon.
+func certificateWarnings(s *control.Status) (all []string) {
+	e := s.Encrypted
+	if e == nil {
+		return nil
+	}
+	if e.Error != "" {
+		all = append(all, "the certificates cannot be read again, the previous ones stay: "+e.Error)
+	}
+	const soon = 14 * 24 * time.Hour
+	for _, c := range e.Certificates {
+		switch left := c.NotAfter.Sub(s.At); {
+		case left <= 0:
+			all = append(all, fmt.Sprintf("the certificate %s expired %s ago: clients that verify it refuse the connection", c.Cert, age(c.NotAfter, s.At)))
+		case left < soon:
+			all = append(all, fmt.Sprintf("the certificate %s expires in %s", c.Cert, age(s.At, c.NotAfter)))
+		}
 	}
 	return all
 }

@@ -1,0 +1,97 @@
+package certs
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"meridian/certs/certstest"
+)
+
+// TestStoreKeepsTheLastValidFiles replaces the files of a store, with valid ones and with others.
+func TestStoreKeepsTheLastValidFiles(t *testing.T) {
+	dir, other, now := t.TempDir(), t.TempDir(), time.Now()
+	cert, key := certstest.Write(t, dir, now, "a.example")
+	secret := strings.Repeat("0123456789abcdef", 4) + "\n"
+	tickets := filepath.Join(dir, "tickets")
+	write := func(file, content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(tickets, secret)
+	s, err := open([]Pair{{cert, key}}, tickets, func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(what string, wantChanged, wantError bool) {
+		t.Helper()
+		before := s.Current()
+		changed, err := s.Update()
+		if changed != wantChanged || (err != nil) != wantError || (s.Failure() != "") != wantError || !wantChanged && s.Current() != before {
+			t.Errorf("%s: changed %v, error %v, failure %q", what, changed, err, s.Failure())
+		}
+	}
+	expect("nothing has changed", false, false)
+	foreign, _ := certstest.Write(t, other, now, "a.example")
+	content, err := os.ReadFile(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(cert, string(content))
+	expect("a certificate without its key", false, true)
+	certstest.Write(t, dir, now.Add(time.Minute), "a.example")
+	expect("a renewed pair", true, false)
+	write(tickets, secret+"x\n")
+	expect("a broken secret", false, true)
+	write(tickets, secret+secret)
+	expect("a second secret", true, false)
+	if err := os.Chmod(tickets, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	expect("a secret that others can read", false, true)
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	expect("a missing key", false, true)
+}
+
+// TestNodesShareTicketKeys checks the keys of two stores with equal secrets, on the same day and on the next ones.
+func TestNodesShareTicketKeys(t *testing.T) {
+	dir, day := t.TempDir(), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	cert, key := certstest.Write(t, dir, time.Now(), "a.example")
+	tickets := filepath.Join(dir, "tickets")
+	if err := os.WriteFile(tickets, []byte(strings.Repeat("ab", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := day
+	clock := func() time.Time { return now }
+	first, err := open([]Pair{{cert, key}}, tickets, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := open([]Pair{{cert, key}}, tickets, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(first.Current().TicketKeys, second.Current().TicketKeys) {
+		t.Error("the keys of equal secrets differ")
+	}
+	makes := first.Current().TicketKeys[0]
+	for days, accepted := range []bool{true, true, false} {
+		now = day.AddDate(0, 0, days)
+		if _, err := second.Update(); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(second.Current().TicketKeys, makes); got != accepted {
+			t.Errorf("after %d days a ticket is accepted: %v, want %v", days, got, accepted)
+		}
+		if got := second.Current().TicketKeys[0] == makes; got != (days == 0) {
+			t.Errorf("after %d days the same key makes tickets: %v", days, got)
+		}
+	}
+}

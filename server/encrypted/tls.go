@@ -1,0 +1,86 @@
+// Package encrypted has what the encrypted transports have in common: their TLS settings, and the framing of DNS over
+// HTTPS and over QUIC.
+//
+// It opens no sockets, and answers no queries itself.
+package encrypted
+
+import (
+	"crypto"
+	"crypto/tls"
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"meridian/certs"
+)
+
+// TLS makes the TLS settings of connections from the certificates in use. It is safe for concurrent use.
+type TLS struct {
+	current func() *certs.Material // nil: there is none
+	gate    func(work func())
+}
+
+// NewTLS returns settings with the certificates that current returns at each handshake. gate runs the costly part of a
+// handshake, so that handshakes do not take all processors.
+func NewTLS(current func() *certs.Material, gate func(work func())) *TLS {
+	return &TLS{current: current, gate: gate}
+}
+
+// errNoCertificate is the error of a handshake after the certificates were removed from the configuration.
+var errNoCertificate = errors.New("there is no certificate")
+
+// prepared is the settings made from one material.
+type prepared struct {
+	of     *certs.Material
+	config *tls.Config
+}
+
+// Config returns the settings of connections with one of the protocols (ALPN). A client that names other protocols only
+// is refused; over TCP, one that names none is accepted.
+func (t *TLS) Config(minVersion uint16, protocols ...string) *tls.Config {
+	var last atomic.Pointer[prepared]
+	return &tls.Config{
+		MinVersion: minVersion,
+		NextProtos: protocols,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			now := t.current()
+			if now == nil {
+				return nil, errNoCertificate
+			}
+			if p := last.Load(); p != nil && p.of == now {
+				return p.config, nil
+			}
+			p := &prepared{now, t.configOf(now, minVersion, protocols)}
+			last.Store(p)
+			return p.config, nil
+		},
+	}
+}
+
+// configOf returns the settings for a material.
+func (t *TLS) configOf(m *certs.Material, minVersion uint16, protocols []string) *tls.Config {
+	c := &tls.Config{
+		MinVersion: minVersion, NextProtos: protocols, Certificates: make([]tls.Certificate, len(m.Certificates)),
+		DynamicRecordSizingDisabled: true, // answers are small, and written together
+	}
+	for i, cert := range m.Certificates {
+		if signer, ok := cert.PrivateKey.(crypto.Signer); ok {
+			cert.PrivateKey = gatedSigner{signer, t.gate}
+		}
+		c.Certificates[i] = cert
+	}
+	c.SetSessionTicketKeys(m.TicketKeys)
+	return c
+}
+
+// gatedSigner is a private key that is used through a gate: the signature is most of the work of a handshake.
+type gatedSigner struct {
+	crypto.Signer
+	gate func(work func())
+}
+
+// Sign is part of crypto.Signer.
+func (s gatedSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) (signature []byte, err error) {
+	s.gate(func() { signature, err = s.Signer.Sign(random, digest, opts) })
+	return signature, err
+}

@@ -1,0 +1,230 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"meridian/certs"
+	"meridian/certs/certstest"
+	"meridian/config"
+	"meridian/server/answer"
+	"meridian/server/answer/answertest"
+	"meridian/snapshot"
+)
+
+// encryptedWorld returns a snapshot with certificates for dns.example and other.example, and the pool of both.
+func encryptedWorld(t *testing.T) (*snapshot.Snapshot, *x509.CertPool) {
+	t.Helper()
+	s, roots := answertest.World(t), x509.NewCertPool()
+	var pairs []certs.Pair
+	for _, name := range []string{"dns.example", "other.example"} {
+		cert, key := certstest.Write(t, t.TempDir(), time.Now(), name)
+		pem, err := os.ReadFile(cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots.AppendCertsFromPEM(pem)
+		pairs = append(pairs, certs.Pair{Cert: cert, Key: key})
+	}
+	store, err := certs.Open(pairs, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Certificates = store
+	s.Config.Server.Workers = 1
+	s.Config.Server.Encrypted = config.Encrypted{Max: 100, PerClient: 100, Idle: time.Minute, Query: eventTimeout}
+	return s, roots
+}
+
+// serveTLS serves DNS over TLS and returns the address.
+func serveTLS(t *testing.T, snapshot *snapshot.Snapshot) (*Server, netip.AddrPort) {
+	t.Helper()
+	snapshot.Config.Server.ListenTLS = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	s := serve(t, snapshot, false, "127.0.0.1:0")
+	return s, s.EncryptedAddrs()[answer.DoT][0]
+}
+
+func dialTLS(t *testing.T, to netip.AddrPort, c *tls.Config) *tls.Conn {
+	t.Helper()
+	conn := tls.Client(dial(t, "tcp", to), c)
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func TestTLSAnswersPipelinedQueries(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	s, at := serveTLS(t, snapshot)
+	for _, name := range []string{"dns.example", "other.example"} {
+		conn := dialTLS(t, at, &tls.Config{RootCAs: roots, ServerName: name, NextProtos: []string{"dot"}})
+		if state := conn.ConnectionState(); state.Version != tls.VersionTLS13 || state.NegotiatedProtocol != "dot" {
+			t.Errorf("%s: %+v", name, state)
+		}
+		query := answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))
+		if _, err := conn.Write(framed(query, query)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if m := readFrame(t, conn); len(m.Answer) != 1 {
+				t.Errorf("%s: %v", name, m)
+			}
+		}
+	}
+	n := s.Counters()
+	if dot := n.Connections[answer.DoT]; n.Encrypted() != 4 || n.TCP != 0 || dot.Accepted != 2 || dot.Handshakes != 2 {
+		t.Errorf("counters %+v", n)
+	}
+}
+
+func TestTLSRefusesOtherProtocols(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	s, at := serveTLS(t, snapshot)
+	for _, c := range []struct {
+		what   string
+		config *tls.Config
+		want   string
+	}{
+		{"HTTP/2", &tls.Config{NextProtos: []string{"h2"}}, "no application protocol"},
+		{"TLS 1.1", &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, "protocol version"},
+		{"TLS 1.2", &tls.Config{MaxVersion: tls.VersionTLS12}, ""},
+		{"no protocol", &tls.Config{}, ""},
+	} {
+		c.config.RootCAs, c.config.ServerName = roots, "dns.example"
+		err := tls.Client(dial(t, "tcp", at), c.config).Handshake()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		}
+	}
+	if dot := s.Counters().Connections[answer.DoT]; dot.FailedHandshakes != 2 {
+		t.Errorf("%+v", dot)
+	}
+}
+
+// TestTLSClosesStalledConnections leaves out the end of a handshake and of a query, and sends what is no TLS.
+func TestTLSClosesStalledConnections(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.Encrypted.Query = 20 * time.Millisecond
+	s, at := serveTLS(t, snapshot)
+	ended := func(what string, conn net.Conn) {
+		t.Helper()
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the connection is still open", what)
+		}
+	}
+	ended("no handshake", dial(t, "tcp", at))
+	plain := dial(t, "tcp", at)
+	_, _ = plain.Write(framed(answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA))))
+	ended("plain TCP", plain)
+	config := &tls.Config{RootCAs: roots, ServerName: "dns.example"}
+	conn := dialTLS(t, at, config)
+	_, _ = conn.Write([]byte{0, 20, 1})
+	ended("part of a query", conn)
+	if dot := s.Counters().Connections[answer.DoT]; dot.Accepted != 3 || dot.FailedHandshakes != 2 {
+		t.Errorf("%+v", dot)
+	}
+	idle := dialTLS(t, at, config) // the limit of a query does not apply between queries
+	query := framed(answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)))
+	for range 2 {
+		_, _ = idle.Write(query[:5])
+		_, _ = idle.Write(query[5:])
+		readFrame(t, idle)
+		select {
+		case <-time.After(2 * snapshot.Config.Server.Encrypted.Query):
+		case <-t.Context().Done():
+		}
+	}
+}
+
+// TestTLSUsesRenewedCertificates renews a certificate while the server runs.
+func TestTLSUsesRenewedCertificates(t *testing.T) {
+	dir := t.TempDir()
+	snapshot, _ := encryptedWorld(t)
+	cert, key := certstest.Write(t, dir, time.Now(), "dns.example")
+	var err error
+	if snapshot.Certificates, err = certs.Open([]certs.Pair{{Cert: cert, Key: key}}, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, at := serveTLS(t, snapshot)
+	serial := func() string {
+		conn := dialTLS(t, at, &tls.Config{InsecureSkipVerify: true})
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	before := serial()
+	certstest.Write(t, dir, time.Now().Add(time.Second), "dns.example")
+	if changed, err := snapshot.Certificates.Update(); !changed || err != nil {
+		t.Fatal(changed, err)
+	}
+	if after := serial(); after == before {
+		t.Error("the renewed certificate is not used")
+	}
+}
+
+// TestTLSResumesSessionsOfOtherNodes connects to one server with the session ticket of another one.
+func TestTLSResumesSessionsOfOtherNodes(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	_, first := serveTLS(t, snapshot)
+	other := answertest.World(t)
+	other.Certificates, other.Config.Server.Encrypted = snapshot.Certificates, snapshot.Config.Server.Encrypted
+	_, second := serveTLS(t, other)
+	config := &tls.Config{RootCAs: roots, ServerName: "dns.example", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	query := framed(answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)))
+	for i, at := range []netip.AddrPort{first, second} {
+		conn := dialTLS(t, at, config)
+		_, _ = conn.Write(query)
+		readFrame(t, conn) // with it, the client has read the ticket
+		if resumed := conn.ConnectionState().DidResume; resumed != (i == 1) {
+			t.Errorf("connection %d resumed: %v", i, resumed)
+		}
+	}
+}
+
+// TestTLSDrainsReceivedQueries stops a server with an open connection.
+func TestTLSDrainsReceivedQueries(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.ListenTLS = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	s := listen(t, snapshot, false, "127.0.0.1:0")
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx) }()
+	conn := dialTLS(t, s.EncryptedAddrs()[answer.DoT][0], &tls.Config{RootCAs: roots, ServerName: "dns.example"})
+	query := framed(answertest.Packed(t, answertest.Ask("www.example.com.", dns.TypeA)))
+	_, _ = conn.Write(query)
+	readFrame(t, conn)
+	_, _ = conn.Write(query)
+	cancel()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	readFrame(t, conn)
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("after the answer: %v, want a proper end", err)
+	}
+}
+
+func TestTLSClosesTheLongestIdleConnection(t *testing.T) {
+	snapshot, roots := encryptedWorld(t)
+	snapshot.Config.Server.Encrypted.PerClient = 2
+	s, at := serveTLS(t, snapshot)
+	var conns []*tls.Conn
+	for range 3 {
+		conns = append(conns, dialTLS(t, at, &tls.Config{RootCAs: roots, ServerName: "dns.example"}))
+	}
+	if _, err := conns[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the first connection: %v, want its end", err)
+	}
+	if dot := s.Counters().Connections[answer.DoT]; dot.Evicted != 1 || dot.Accepted != 3 {
+		t.Errorf("%+v", dot)
+	}
+}
