@@ -63,7 +63,7 @@ var below = map[string][]string{
 	"plan":                      {"config", "dnsname", "geo", "pools", "snapshot"},
 	"cmd/meridian":              {"cluster/etcdserver", "cluster/observation", "admin", "admin/listener", "certs", "config", "control", "control/event", "control/resolvers", "control/state", "counterpart", "daemon", "discovery", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health", "health/probe", "plan", "pools", "server/answer", "snapshot", "telemetry", "handover"},
 	"control/state":             {},
-	"telemetry":                 {"cluster", "cluster/observation", "config", "control", "counterpart", "daemon", "dnssec", "health", "health/probe", "pools", "server/answer", "server/limit", "snapshot", "telemetry/dnstap"},
+	"telemetry":                 {"certs/certstest", "cluster", "cluster/observation", "config", "control", "counterpart", "daemon", "dnssec", "health", "health/probe", "pools", "server/answer", "server/limit", "snapshot", "telemetry/dnstap"},
 	"telemetry/dnstap":          {"counterpart"},
 	"admin/listener":            {"certs", "config", "handover", "server"},
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,7 @@ zones:
 			UDPSize:   1232,
 			ECS:       true,
 			TCP:       TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
+			Encrypted: Encrypted{Max: 4096, PerClient: 64, Idle: 30 * time.Second, Query: 5 * time.Second},
 			RateLimit: RateLimit{Instant: 2500, Slip: 1},
 		},
 		Geo:     Geo{Default: "us", MaxAccuracyRadius: 500},
@@ -179,6 +181,7 @@ zones:
 		Server{
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("[::1]:0")},
 			Workers: 3, NSID: "ams1", Version: "1.10", UDPSize: 512,
+			Encrypted: Encrypted{Max: 4096, PerClient: 64, Idle: 30 * time.Second, Query: 5 * time.Second},
 			RateLimit: RateLimit{Instant: 2500, Slip: 1}, // see TestCookiesAndRateLimitAreDecoded
 			TCP:       TCP{Idle: 90 * time.Second, Max: 5, PerClient: 2},
 		},
@@ -494,5 +497,23 @@ func TestErrorsBeyondTheLimitAreCounted(t *testing.T) {
 	}
 	if got := errs.Errors[maxListed].Error(); got != "f: 7 more errors; correct these first" {
 		t.Errorf("last %q", got)
+	}
+}
+
+func TestEncryptedTransportsAreDecoded(t *testing.T) {
+	cfg := parse(t, "server:\n"+
+		"  listen_tls: [\"192.0.2.1:853\"]\n"+
+		"  tls: {certificates: [{cert: /a.pem, key: /a.key}], ticket_secret_file: /t.key}\n"+
+		"  encrypted: {max: 1, per_client: 2, idle: 3s, query: 4s}\n"+minimalConfig)
+	s := &cfg.Server
+	if want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:853")}; !slices.Equal(s.ListenTLS, want) {
+		t.Errorf("listen_tls %v", s.ListenTLS)
+	}
+	want := ServerTLS{Certificates: []Certificate{{"/a.pem", "/a.key", Pos{3, 24}}}, TicketSecretFile: "/t.key", TicketSecretPos: Pos{3, 74}}
+	if !reflect.DeepEqual(s.TLS, want) {
+		t.Errorf("tls %+v, want %+v", s.TLS, want)
+	}
+	if want := (Encrypted{Max: 1, PerClient: 2, Idle: 3 * time.Second, Query: 4 * time.Second}); s.Encrypted != want {
+		t.Errorf("encrypted %+v, want %+v", s.Encrypted, want)
 	}
 }
