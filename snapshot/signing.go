@@ -19,7 +19,7 @@ type Signing struct {
 	Zones []*dnssec.Zone // by zones.ZoneID; nil: not signed
 
 	cfg     *config.Config
-	changed []*keys.Key                   // to be written before they are used
+	changed []int                         // zones whose plan has changes, to be written before they are used
 	parents []parent                      // by zones.ZoneID
 	known   []atomic.Pointer[keys.Result] // by zones.ZoneID: the keys that are used now
 	maxTTLs []time.Duration               // by zones.ZoneID: the largest TTL; 0: unknown
@@ -57,6 +57,9 @@ func openSigning(cfg *config.Config, data *zones.Data, report *zones.Report) *Si
 		}
 		s.Zones[i] = dnssec.NewZone(z.Name.Wire(), timingOf(policy), denialOf(policy), &result.Set)
 		s.known[i].Store(result)
+		if len(result.Changed) > 0 {
+			s.changed = append(s.changed, i)
+		}
 	}
 	if !signed {
 		return nil
@@ -149,7 +152,6 @@ func (s *Signing) keysOf(folder *keys.Folder, zone int, policy *config.SigningPo
 	if err != nil {
 		return nil, fmt.Errorf("%w in %s; %s", err, s.cfg.DNSSEC.Keys, unsignedHint(policy, &plan))
 	}
-	s.changed = append(s.changed, plan.Changed...)
 	return &keys.Result{Plan: plan, Set: set}, nil
 }
 
@@ -180,6 +182,8 @@ func WritingKeys(build Builder) Builder {
 	}
 }
 
+// writeKeys writes the changes of the plans. It plans again with the folder locked: while the snapshot was built, a
+// command or the snapshot in use may have changed keys.
 func (s *Signing) writeKeys() error {
 	if len(s.changed) == 0 {
 		return nil
@@ -189,10 +193,18 @@ func (s *Signing) writeKeys() error {
 		return err
 	}
 	defer folder.Close()
-	for _, k := range s.changed {
-		if err := folder.Write(k); err != nil {
+	for _, i := range s.changed {
+		result, err := s.keysOf(folder, i, s.cfg.DNSSECPolicy(&s.cfg.Zones[i]), time.Now())
+		if err != nil {
 			return err
 		}
+		for _, k := range result.Changed {
+			if err := folder.Write(k); err != nil {
+				return err
+			}
+		}
+		s.Zones[i].SetKeys(&result.Set)
+		s.known[i].Store(result)
 	}
 	s.changed = nil
 	return nil

@@ -53,6 +53,29 @@ func TestServerMakesMissingKeysOnce(t *testing.T) {
 	}
 }
 
+// TestKeysMadeDuringABuildAreUsed has a command make the key of a zone after the build of a server has planned one.
+func TestKeysMadeDuringABuildAreUsed(t *testing.T) {
+	cfg := load(t, signed, nil)
+	var made keys.Result
+	s, _, err := snapshot.WritingKeys(func(cfg *config.Config) (*snapshot.Snapshot, []config.Error, error) {
+		s, warnings, err := snapshot.Build(cfg)
+		if err == nil {
+			made, err = keys.Update(keys.Request{Folder: cfg.DNSSEC.Keys, Zone: cfg.Zones[0].Name, Policy: cfg.DNSSECPolicy(&cfg.Zones[0]), Now: time.Now(), Write: true})
+		}
+		return s, warnings, err
+	})(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if files := keyFiles(t, cfg); len(files) != 3 {
+		t.Errorf("files %q, want those of one key", files)
+	}
+	if got := s.Signing.Zones[0].KeyTags(dns.TypeA); len(got) != 1 || got[0] != made.Keys[0].Tag {
+		t.Errorf("signs with %v, want %d", got, made.Keys[0].Tag)
+	}
+}
+
 // TestFirstDSWaitsForTheLargestTTL checks that the DS record of the first key waits until resolvers have forgotten the
 // unsigned records, which takes the largest TTL of the zone, not the validity of signatures.
 func TestFirstDSWaitsForTheLargestTTL(t *testing.T) {
