@@ -16,7 +16,7 @@ func (d *decoder) admin(a *Admin) setter {
 			{name: "token_file", set: d.path(&a.TokenFile, &a.TokenFilePos)},
 			{name: "tokens", set: d.adminTokens(&a.Tokens)},
 			{name: "tls", set: d.adminTLS(&a.TLS)},
-			{name: "allow", set: d.adminAllow(&a.Allow)},
+			{name: "allow", set: d.networkList(&a.Allow, "write at least one network, or leave the key out to allow all")},
 		})
 		if !ok {
 			return
@@ -45,20 +45,6 @@ func (d *decoder) adminTLS(t *AdminTLS) setter {
 		}) {
 			d.required(n, "cert", "write the path of a PEM file with the certificate")
 			d.required(n, "key", "write the path of a PEM file with its key")
-		}
-	}
-}
-
-// adminAllow reads the networks that may connect.
-func (d *decoder) adminAllow(to *[]netip.Prefix) setter {
-	return func(n *yaml.Node) {
-		ok := d.list(n, func(item *yaml.Node) {
-			if prefix, ok := d.prefix(item); ok {
-				*to = append(*to, prefix)
-			}
-		})
-		if ok && len(n.Content) == 0 {
-			d.errorAtKey(n, "an empty list", "write at least one network, or leave the key out to allow all")
 		}
 	}
 }

@@ -71,6 +71,7 @@ type Server struct {
 	Version string           // answer to version.bind; empty: REFUSED
 	UDPSize int              // largest UDP answer in bytes, 512 to 4096
 	ECS     bool             // use EDNS Client Subnet (RFC 7871) when a query carries it
+	ECSFrom []netip.Prefix   // sources of queries whose client subnet is used; empty: all
 	TCP     TCP
 
 	ListenTLS []netip.AddrPort // DNS over TLS (RFC 7858); empty: off
@@ -437,6 +438,7 @@ type Zone struct {
 	File        string       // path of a master file; empty: none
 	FilePos     Pos
 	Names       []BalancedName
+	Access      Access // the clients that are answered
 	Pos         Pos
 
 	DNSSEC         string // policy of Config.DNSSEC.Policies, or Unsigned; empty: presigned if File has signatures, else unsigned

@@ -32,6 +32,7 @@ func (d *decoder) server(s *Server) setter {
 			{name: "version", set: d.identity(&s.Version)},
 			{name: "udp_size", set: d.integerInRange(&s.UDPSize, minUDPSize, maxUDPSize)},
 			{name: "ecs", set: d.flag(&s.ECS)},
+			{name: "ecs_from", set: d.networkList(&s.ECSFrom, "write the networks of the resolvers, leave the key out for all, or write ecs: false")},
 			{name: "tcp", set: d.tcp(&s.TCP)},
 			{name: "tls", set: d.serverTLS(&s.TLS)},
 			{name: "encrypted", set: d.encrypted(&s.Encrypted)},

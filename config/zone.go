@@ -48,7 +48,7 @@ func (d *decoder) zoneName(n *yaml.Node) (dnsname.Name, bool) {
 }
 
 func (d *decoder) zone(n *yaml.Node, z *Zone) {
-	var names, nameservers *yaml.Node
+	var names, nameservers, allow, deny *yaml.Node
 	ok := d.mapping(n, []field{
 		{name: "nameservers", set: capture(&nameservers)},
 		{name: "contact", set: setValue(&z.Contact, d.mailbox)},
@@ -56,6 +56,8 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "negative_ttl", set: d.ttl(&z.NegativeTTL)},
 		{name: "file", set: d.path(&z.File, &z.FilePos)},
 		{name: "names", set: capture(&names)},
+		{name: "allow", set: capture(&allow)},
+		{name: "deny", set: capture(&deny)},
 		{name: "dnssec", set: d.zonePolicy(z)},
 		{name: "family", set: choose(d, &z.Family, "family", WidenFamily, StrictFamily)},
 		{name: "variety", set: d.integerInRange(&z.Variety, 1, mostVariety)},
@@ -68,6 +70,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		d.errorf(extra, "the zone is not signed here", "write dnssec: default, or leave extra_dnskeys out")
 	}
 	d.noteAnswerSettings(n, z)
+	d.access(allow, deny, &z.Access)
 	if yamldoc.Child(n, "file") == nil {
 		const origin = "SOA and NS are made from nameservers and contact, or come from file"
 		d.required(n, "nameservers", origin)

@@ -17,20 +17,24 @@ import (
 // Explanation holds an answer and the reasons for it. Its JSON is documented in
 // docs/reference/api.md.
 type Explanation struct {
-	Name        string                      `json:"name"`
-	Type        string                      `json:"type"`
-	Client      string                      `json:"client"` // the deciding client: an address, or the network of a client subnet
-	Source      string                      `json:"source"` // how the client is known: ecs, resolver; default if it has no location
-	Location    ExplainedLocation           `json:"location"`
-	Rcode       string                      `json:"rcode"`
-	Answers     []answer.ExplainedRecord    `json:"answers"`
-	Signatures  []answer.ExplainedSignature `json:"signatures,omitempty"` // of the sets of the answer, in a signed zone
-	Why         string                      `json:"why,omitempty"`        // the reason for an empty answer
-	Scope       int                         `json:"scope"`                // of the client subnet in the answer
-	Draw        string                      `json:"draw"`                 // the seed of all draws, in hexadecimal: 64 bits, more than JavaScript's numbers hold
-	PoolAnswers []pools.PoolAnswer          `json:"asked"`                // the answer of each pool bound to a name of the answer
-	Steps       []ExplainedStep             `json:"steps"`
-	Sources     []geo.SourceResult          `json:"sources"` // the result of each source of client locations, in order
+	Name       string                      `json:"name"`
+	Type       string                      `json:"type"`
+	Client     string                      `json:"client"` // the deciding client: an address, or the network of a client subnet
+	Source     string                      `json:"source"` // how the client is known: ecs, resolver; default if it has no location
+	Location   ExplainedLocation           `json:"location"`
+	Rcode      string                      `json:"rcode"`
+	Answers    []answer.ExplainedRecord    `json:"answers"`
+	Signatures []answer.ExplainedSignature `json:"signatures,omitempty"` // of the sets of the answer, in a signed zone
+	Why        string                      `json:"why,omitempty"`        // the reason for an empty answer
+	Notes      []string                    `json:"notes,omitempty"`      // settings for the source of the query that decided
+
+	ExtendedError *ExplainedError `json:"extended_error,omitempty"` // of the answer to a query with EDNS
+
+	Scope       int                `json:"scope"` // of the client subnet in the answer
+	Draw        string             `json:"draw"`  // the seed of all draws, in hexadecimal: 64 bits, more than JavaScript's numbers hold
+	PoolAnswers []pools.PoolAnswer `json:"asked"` // the answer of each pool bound to a name of the answer
+	Steps       []ExplainedStep    `json:"steps"`
+	Sources     []geo.SourceResult `json:"sources"` // the result of each source of client locations, in order
 
 	At time.Time `json:"at,omitzero"` // from a running server: the time of the question
 }
@@ -43,6 +47,19 @@ type ExplainedStep struct {
 	Addresses []AddressStatus `json:"addresses,omitempty"`
 
 	Resolving *ResolvingStatus `json:"resolving,omitempty"` // of a member's target
+}
+
+// ExplainedError is an extended DNS error (RFC 8914).
+type ExplainedError struct {
+	Code uint16 `json:"code"`
+	Name string `json:"name"`
+}
+
+func explainedError(code uint16) *ExplainedError {
+	if code == 0 {
+		return nil
+	}
+	return &ExplainedError{code, dns.ExtendedErrorCodeToString[code]}
 }
 
 // ExplainedLocation is the location of the client.
@@ -71,16 +88,20 @@ func Explain(snapshot *snapshot.Snapshot, asked answer.ExplainQuery) Explanation
 		source = "default"
 	}
 	return Explanation{
-		Name:        string(asked.Name),
-		Type:        dns.Type(asked.Type).String(),
-		Client:      effectiveClient(asked.Client, traced.Client, source),
-		Source:      source,
-		Location:    explainedLocation(place),
-		Rcode:       dns.RcodeToString[traced.Msg.Rcode],
-		Answers:     traced.Answers,
-		Signatures:  traced.Signatures,
-		Scope:       int(traced.Scope),
-		Why:         traced.Why,
+		Name:       string(asked.Name),
+		Type:       dns.Type(asked.Type).String(),
+		Client:     effectiveClient(asked.Client, traced.Client, source),
+		Source:     source,
+		Location:   explainedLocation(place),
+		Rcode:      dns.RcodeToString[traced.Msg.Rcode],
+		Answers:    traced.Answers,
+		Signatures: traced.Signatures,
+		Scope:      int(traced.Scope),
+		Why:        traced.Why,
+		Notes:      traced.Notes,
+
+		ExtendedError: explainedError(traced.EDE),
+
 		PoolAnswers: append([]pools.PoolAnswer{}, traced.PoolAnswers...), // never nil: JSON needs a list
 		Sources:     snapshot.Geo.LookupAll(traced.Client),
 		Draw:        fmt.Sprintf("%#016x", traced.Draw),

@@ -419,6 +419,8 @@ func describeOption(option dns.EDNS0) string {
 		return fmt.Sprintf("ecs=%s/%d/%d", o.Address, o.SourceNetmask, o.SourceScope)
 	case *dns.EDNS0_NSID:
 		return "nsid=" + o.Nsid
+	case *dns.EDNS0_EDE:
+		return "ede=" + strconv.Itoa(int(o.InfoCode))
 	}
 	return "option=" + strconv.Itoa(int(option.Option()))
 }

@@ -41,6 +41,8 @@ func (c *collection) server(m *control.Measurement) {
 	c.value("slow_path_total", float64(m.SlowPath))
 	c.value("fail_open_total", float64(m.FailedOpen))
 	c.value("client_subnet_total", float64(m.ECS))
+	c.value("client_subnet_ignored_total", float64(m.ECSIgnored))
+	c.value("prohibited_total", float64(m.Prohibited))
 	for action, n := range map[string]uint64{
 		"truncate": m.RateTruncated, "drop": m.RateDropped, "badcookie": m.RateBadCookie, "dry_run": m.RateDryRun,
 	} {

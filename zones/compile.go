@@ -84,6 +84,7 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 			nodes:  make([]node, 1, names),
 			index:  make([]uint64, 8),
 			zones:  make([]zone, len(cfg.Zones)),
+			access: newAccess(cfg.Zones),
 		},
 		fsys:      fsys,
 		changed:   modified(fsys, cfg.Files(), now),

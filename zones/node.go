@@ -134,8 +134,8 @@ type ZoneSummary struct {
 	Balanced int // names bound to a pool
 }
 
-// serial returns the serial of a zone's SOA: the first of the five numbers that end the record (RFC 1035 3.3.13).
-func (s *Data) serial(zone ZoneID) uint32 {
+// Serial returns the serial of a zone's SOA: the first of the five numbers that end the record (RFC 1035 3.3.13).
+func (s *Data) Serial(zone ZoneID) uint32 {
 	data := s.Negative(zone).Data
 	return binary.BigEndian.Uint32(data[len(data)-20:])
 }
@@ -144,7 +144,7 @@ func (s *Data) serial(zone ZoneID) uint32 {
 func (s *Data) Summary() []ZoneSummary {
 	all := make([]ZoneSummary, len(s.zones))
 	for i := range all {
-		all[i].Zone, all[i].Serial = s.config.Zones[i].Name, s.serial(ZoneID(i))
+		all[i].Zone, all[i].Serial = s.config.Zones[i].Name, s.Serial(ZoneID(i))
 	}
 	for i := range s.nodes[1:] {
 		n := &s.nodes[1+i]

@@ -60,6 +60,7 @@ type Data struct {
 	zones     []zone       // by ZoneID
 	presigned []*Presigned // by ZoneID; nil: no zone is presigned
 	masters   []string
+	access    []*access // by ZoneID; nil: every zone answers all clients
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.

@@ -20,6 +20,9 @@ func printExplanation(w io.Writer, e control.Explanation) error {
 	out.line("%s %s for client %s", e.Name, e.Type, e.Client)
 	out.line("")
 	out.wrapped("client    ", describeSource(e.Source)+", "+describeLocation(e.Location))
+	for _, note := range e.Notes {
+		out.wrapped("note      ", note)
+	}
 	printSources(out, e.Sources)
 	for steps := range visits(e.Steps) {
 		printVisit(out, &e, steps)
@@ -30,7 +33,7 @@ func printExplanation(w io.Writer, e control.Explanation) error {
 	if len(e.Steps) > 0 {
 		out.line("draw      %s; with --draw %[1]s the answer is the same again", e.Draw)
 	}
-	out.line("answer    %s, scope /%d", e.Rcode, e.Scope)
+	out.line("answer    %s, scope /%d%s", e.Rcode, e.Scope, extendedErrorText(e.ExtendedError))
 	if e.Why != "" {
 		out.wrapped("because   ", e.Why)
 	}
@@ -39,6 +42,14 @@ func printExplanation(w io.Writer, e control.Explanation) error {
 	}
 	printSignatures(out, e.Signatures)
 	return out.err
+}
+
+// extendedErrorText returns an extended error as the end of a line.
+func extendedErrorText(e *control.ExplainedError) string {
+	if e == nil {
+		return ""
+	}
+	return fmt.Sprintf(", extended error %d (%s)", e.Code, e.Name)
 }
 
 // printSignatures prints the signatures that the answer has if the client asks for them.

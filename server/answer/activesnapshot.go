@@ -30,25 +30,27 @@ const (
 // activeSnapshot holds a snapshot and the values derived from it once for all queries. It is
 // immutable.
 type activeSnapshot struct {
-	snapshot *snapshot.Snapshot
-	zones    *zones.Data
-	config   *config.Server
-	answers  *answerCounts
-	log      *logPolicy     // nil: no query is logged
-	udpSize  uint16         // largest UDP answer
-	unproved uint16         // the same without a valid cookie
-	cookies  *limit.Cookies // never nil
-	rates    *limit.Rates   // nil: there is no limit
-	exempt   *bart.Lite     // clients without a limit
-	nsid     []byte         // the NSID option of answers; empty: none
-	usesTime bool           // some pool's decision depends on the time
-	readsECS bool           // some name, or the server as a whole, uses client subnets
-	signed   []*dnssec.Zone // by zones.ZoneID; nil: no zone is signed
-	denials  []denial       // by zones.ZoneID; nil: no zone is signed or presigned
-	chains   *zones.Chains  // of the zones that deny by NSEC chain
-	widens   []bool         // by zones.ZoneID: its names have family: widen; nil: no zone has
-	variety  *variety       // bounds the draws of signed answers; nil: none is bounded
-	signer   *dnssec.Signer // of signed zones
+	snapshot  *snapshot.Snapshot
+	zones     *zones.Data
+	config    *config.Server
+	answers   *answerCounts
+	log       *logPolicy     // nil: no query is logged
+	udpSize   uint16         // largest UDP answer
+	unproved  uint16         // the same without a valid cookie
+	cookies   *limit.Cookies // never nil
+	rates     *limit.Rates   // nil: there is no limit
+	exempt    *bart.Lite     // clients without a limit
+	nsid      []byte         // the NSID option of answers; empty: none
+	usesTime  bool           // some pool's decision depends on the time
+	readsECS  bool           // some name, or the server as a whole, uses client subnets
+	ecsFrom   *bart.Lite     // sources of queries whose client subnet is used; nil: all
+	restricts bool           // some zone refuses some clients
+	signed    []*dnssec.Zone // by zones.ZoneID; nil: no zone is signed
+	denials   []denial       // by zones.ZoneID; nil: no zone is signed or presigned
+	chains    *zones.Chains  // of the zones that deny by NSEC chain
+	widens    []bool         // by zones.ZoneID: its names have family: widen; nil: no zone has
+	variety   *variety       // bounds the draws of signed answers; nil: none is bounded
+	signer    *dnssec.Signer // of signed zones
 
 	sample  *resolverSample // nil: no resolver is observed
 	records bool            // log or sample is not nil
@@ -65,7 +67,8 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 		s.unproved = min(s.udpSize, uint16(c.UDPSizeWithoutCookie))
 	}
 	s.exempt = networksOf(c.RateLimit.Exempt)
-	s.readsECS = snapshot.Zones.UsesECS()
+	s.readsECS, s.ecsFrom = snapshot.Zones.UsesECS(), networksOf(c.ECSFrom)
+	s.restricts = snapshot.Zones.Restricts()
 	s.usesTime = snapshot.Pools.UsesTime()
 	if snapshot.Signing != nil {
 		s.signed = snapshot.Signing.Zones

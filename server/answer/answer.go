@@ -36,6 +36,8 @@ type question struct {
 	bySubnet   bool     // client subnets are used at one
 	drawn      int      // how many of the answer's last records are addresses chosen by a pool
 	failedOpen bool
+	prohibited bool // the last name is in a zone that does not answer the client
+	extra      extras
 	dnames     dnameUses
 	end        chainEnd
 
@@ -43,6 +45,7 @@ type question struct {
 	steps     []pools.Step       // of all decisions
 	standings []pools.PoolAnswer // the answers of the pools
 	noted     []ExplainedSignature
+	notes     []string
 	signer    *dnssec.Signer // of a running server
 }
 
@@ -85,6 +88,11 @@ func (q *question) follow(owner dnsname.Wire) {
 // find looks owner up once. If it is an alias, next is its target.
 func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 	match := q.serving.zones.Lookup(owner.Folded(), q.qtype)
+	if q.serving.prohibits(match, q.source) {
+		q.found = true
+		q.refused(true)
+		return nil, false
+	}
 	if q.responder != nil && !q.found {
 		q.responder.countZone(match)
 	}
@@ -99,7 +107,7 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 	case zones.NXDomain:
 		q.nameError(owner)
 	case zones.Refused:
-		q.refused()
+		q.refused(false)
 	}
 	return nil, false
 }
@@ -332,9 +340,15 @@ func (q *question) referral(node zones.NodeID) {
 	}
 }
 
-// refused answers that no zone of ours contains the name. A chain of aliases ends here.
-func (q *question) refused() {
-	if len(q.msg.Answer) == 0 {
-		q.msg.Rcode = dns.RcodeRefused
+// refused answers that no zone of ours contains the name, or that its zone does not answer the client. A chain of
+// aliases ends here.
+func (q *question) refused(prohibited bool) {
+	q.prohibited = prohibited
+	if len(q.msg.Answer) > 0 {
+		return
+	}
+	q.msg.Rcode, q.extra.ede = dns.RcodeRefused, refusedEDE(prohibited)
+	if q.responder != nil {
+		q.responder.countRefused(prohibited)
 	}
 }

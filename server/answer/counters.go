@@ -16,13 +16,15 @@ const (
 	truncated Event = iota
 	failedOpen
 	clientSubnets
-	notQuery     // dropped: not a query
-	TooLong      // dropped: longer than any query that is accepted
-	NoReturn     // dropped: from port 0
-	SendFailed   // dropped: the answer could not be sent
-	Unsent       // dropped: no room in the send buffer
-	slowAnswered // answered by the slow path
-	unsigned     // TC or SERVFAIL, because a signature was not made
+	subnetsIgnored // of these: from a source that is not in ecs_from
+	prohibited     // refused: the zone does not answer the client
+	notQuery       // dropped: not a query
+	TooLong        // dropped: longer than any query that is accepted
+	NoReturn       // dropped: from port 0
+	SendFailed     // dropped: the answer could not be sent
+	Unsent         // dropped: no room in the send buffer
+	slowAnswered   // answered by the slow path
+	unsigned       // TC or SERVFAIL, because a signature was not made
 	signatureHits
 	signatureMisses
 	signaturesMade
@@ -120,6 +122,8 @@ type Counters struct {
 	Truncated  uint64                              // answers with TC set
 	FailedOpen uint64                              // answers from a pool that fails open
 	ECS        uint64                              // queries with a client-subnet option
+	ECSIgnored uint64                              // of these: from a source whose client subnets are not used
+	Prohibited uint64                              // queries refused because their zone does not answer the client
 	Dropped    uint64                              // messages without an answer: not a query, or the answer could not be sent
 	NotQuery   uint64                              // of these: not a query
 	TooLong    uint64                              // of these: longer than any query that is accepted
@@ -157,7 +161,7 @@ type rawCounts [responderCount]uint64
 func (r *rawCounts) counters(shared *sharedCounters) Counters {
 	event := func(c Event) uint64 { return r[c] + shared[c].Load() }
 	n := Counters{
-		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets),
+		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets), ECSIgnored: event(subnetsIgnored), Prohibited: event(prohibited),
 		NotQuery: event(notQuery), TooLong: event(TooLong), NoReturn: event(NoReturn), SendFailed: event(SendFailed), Unsent: event(Unsent),
 		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), Panics: event(panics),
 		Signed: event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),

@@ -15,6 +15,7 @@ import (
 //
 //	rcode            found                            reason
 //	REFUSED          a zone, RRSIG                    the type is not answered
+//	REFUSED          a zone, not for the client       the zone does not answer the client
 //	REFUSED          no zone                          no zone contains the name
 //	NXDOMAIN         no such name                     the name does not exist
 //	any other error  -                                the type is not answered
@@ -27,6 +28,9 @@ func (q *question) explainEmpty(name dnsname.Name) string {
 	switch {
 	case q.qtype == dns.TypeRRSIG && q.msg.Rcode == dns.RcodeRefused && q.serving.zones.Lookup(name.Wire(), q.qtype).Kind != zones.Refused:
 		return "questions for RRSIG are refused (RFC 8482): signatures come with the records that they sign, in answers to questions with DO"
+	case q.msg.Rcode == dns.RcodeRefused && q.prohibited:
+		zone := q.serving.snapshot.Config.Zones[q.serving.zones.Lookup(name.Wire(), q.qtype).Zone].Name
+		return fmt.Sprintf("zone %s does not answer %s: see allow and deny of the zone", zone, q.source)
 	case q.msg.Rcode == dns.RcodeRefused && !metaType(q.qtype):
 		return fmt.Sprintf("no zone of the configuration contains %s", name)
 	case q.msg.Rcode == dns.RcodeNameError:

@@ -48,6 +48,10 @@ func (r *Responder) fastPath(out []byte, source netip.Addr, stream bool) []byte 
 func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source netip.Addr) (next dnsname.Wire) {
 	q, s := &r.query, r.at.active
 	match := s.zones.Lookup(name, q.qtype)
+	if s.restricts && s.prohibits(match, source) {
+		r.fastRefused(a, true)
+		return nil
+	}
 	if r.chain.n == 0 {
 		r.countZone(match)
 	}
@@ -56,9 +60,7 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 	}
 	switch match.Kind {
 	case zones.Refused:
-		if r.chain.n == 0 {
-			a.rcode = dns.RcodeRefused
-		}
+		r.fastRefused(a, false)
 	case zones.NXDomain:
 		a.rcode = dns.RcodeNameError
 		r.negative(a, match)

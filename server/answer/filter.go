@@ -88,7 +88,7 @@ func (r *Responder) filteredAnswer(out []byte, action config.FilterAction, sourc
 		r.counts.add(uint32(filterTruncated))
 	} else {
 		r.counts.add(uint32(filterRefused))
-		a.rcode, a.ede = dns.RcodeRefused, dns.ExtendedErrorCodeProhibited
+		a.rcode, a.extra.ede = dns.RcodeRefused, dns.ExtendedErrorCodeProhibited
 	}
 	r.count(int(a.rcode), a.spills)
 	return a.finish(s, q)

@@ -42,9 +42,9 @@ type reply struct {
 	nsid     []byte // the NSID option; empty: none
 	stream   bool   // TCP: the client has no larger transport for a retry
 	signs    bool   // the client asks for signatures, and some zone has them
-	ede      uint16 // the extended error of an answer without data; 0: none
-	spills   bool   // the records do not fit
-	full     bool   // glue was left out; no more records follow
+	extra    extras
+	spills   bool // the records do not fit
+	full     bool // glue was left out; no more records follow
 
 	wildcard   zones.NodeID // that the current name is expanded from, in a zone with an NSEC chain; 0: none
 	owner      int          // offset of the current name in the message; 0: the root
@@ -236,7 +236,7 @@ func (a *reply) finish(s *activeSnapshot, q *query) []byte {
 }
 
 // opt adds the OPT record: DO as in the query (RFC 3225 3), NSID if requested (RFC 5001 2.2), the cookie
-// (RFC 7873 5.2), the client subnet with its scope (RFC 7871 7.2.1).
+// (RFC 7873 5.2), the client subnet with its scope (RFC 7871 7.2.1), and what fits of the extras.
 func (a *reply) opt(s *activeSnapshot, q *query) {
 	var flags byte
 	if q.edns.do {
@@ -255,8 +255,8 @@ func (a *reply) opt(s *activeSnapshot, q *query) {
 	if q.edns.carriesSubnet() {
 		a.out = q.edns.subnet.append(a.out, a.scope)
 	}
-	if a.ede != 0 {
-		a.out = append(a.out, 0, optionEDE, 0, 2, byte(a.ede>>8), byte(a.ede))
+	if a.extra != (extras{}) {
+		a.out = a.extra.append(a.out, a.base+s.limit(q, a.stream)-len(a.out))
 	}
 	binary.BigEndian.PutUint16(a.out[begin-2:], uint16(len(a.out)-begin))
 	a.count[additionalSection]++

@@ -199,6 +199,9 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 	if r.query.edns.subnet.present {
 		r.counts.add(uint32(clientSubnets))
 		r.query.edns.echo = r.at.active.config.ECS
+		if r.at.active.ecsFrom != nil {
+			r.ignoreSubnet(source)
+		}
 	}
 	if r.filter != nil && r.postponed == nil {
 		if out, done := r.filtered(out, sound, source, stream); done {

@@ -172,7 +172,7 @@ func (r *Responder) fastSigned(a *reply, match zones.Match) bool {
 		return false
 	}
 	if qtype == dns.TypeRRSIG {
-		a.rcode = dns.RcodeRefused
+		a.rcode, a.extra.ede = dns.RcodeRefused, dns.ExtendedErrorCodeNotSupported
 		return true
 	}
 	set, ok := s.keySet(match, qtype)
@@ -236,7 +236,7 @@ func (q *question) signed(owner dnsname.Wire) bool {
 		return false
 	}
 	if q.qtype == dns.TypeRRSIG {
-		q.msg.Rcode = dns.RcodeRefused
+		q.msg.Rcode, q.extra.ede = dns.RcodeRefused, dns.ExtendedErrorCodeNotSupported
 		return true
 	}
 	if set, ok := q.serving.keySet(q.match, q.qtype); ok {
@@ -268,7 +268,7 @@ func (r *Responder) postpone(out []byte, stream bool) []byte {
 	base := len(out)
 	a.begin(s, out, q, stream)
 	if a.spills = !stream; stream {
-		a.rcode, a.ede = dns.RcodeServerFailure, dns.ExtendedErrorCodeNotReady
+		a.rcode, a.extra.ede = dns.RcodeServerFailure, dns.ExtendedErrorCodeNotReady
 	}
 	out = a.finish(s, q)
 	r.counts.add(uint32(unsigned))

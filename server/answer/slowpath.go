@@ -18,7 +18,8 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	sound = r.verify(sound)
 	r.signatures.begin()
 	a := r.reply(sound, source)
-	limit := r.withoutTSIG(s.limit(q, stream))
+	room := r.withoutTSIG(s.limit(q, stream))
+	limit := room
 	if r.signatures.err != nil {
 		return r.postpone(out, stream)
 	}
@@ -34,6 +35,9 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	}
 	r.facts.scope = a.scope
 	out, tc := pack(out, q, a, limit)
+	if q.edns.present {
+		out = a.extra.extendOPT(out, len(packRecord(a.pseudo[0])), room-(len(out)-base))
+	}
 	r.count(a.msg.Rcode, tc)
 	return r.appendTSIG(out, base)
 }
@@ -44,30 +48,31 @@ type outcome struct {
 	scope  uint8    // of the client subnet
 	drawn  int      // how many of the answer's last records may be left out if they do not fit
 	stream bool     // TCP: the client has no larger transport; glue that does not fit is left out
+	extra  extras   // options of an OPT record
 	pseudo []dns.RR // records about the message itself; they stay in a truncated one
 }
 
 // reply finds the outcome of the query:
 //
-//	query                                 outcome
+//	query                                 outcome                                       extended error
 //	signed with an error                  NOTAUTH (RFC 8945 5.2)
-//	opcode other than QUERY               NOTIMP
+//	opcode other than QUERY               NOTIMP                                        21 not supported
 //	no question, with a cookie            NOERROR or BADCOOKIE (RFC 7873 5.4)
 //	malformed                             FORMERR
 //	unsupported EDNS version              BADVERS (RFC 6891 6.1.3)
-//	class CH                              server identity, or REFUSED
-//	class other than IN                   REFUSED
-//	AXFR or IXFR                          REFUSED
-//	another non-data type                 NOTIMP or FORMERR
-//	any other                             from the zones
+//	class CH                              server identity, or REFUSED                   20 not authoritative
+//	class other than IN                   REFUSED                                       21 not supported
+//	AXFR or IXFR                          REFUSED                                       18 prohibited
+//	another non-data type                 NOTIMP, or FORMERR                            21, or 30 invalid query type
+//	any other                             from the zones                                that of resolve
 func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	q := &r.query
-	msg := new(dns.Msg)
+	msg, ede := new(dns.Msg), uint16(0)
 	switch {
 	case r.tsigRcode() != dns.RcodeSuccess:
 		msg.Rcode = r.tsigRcode()
 	case q.opcode() != dns.OpcodeQuery:
-		msg.Rcode = dns.RcodeNotImplemented
+		msg.Rcode, ede = dns.RcodeNotImplemented, dns.ExtendedErrorCodeNotSupported
 	case q.asksForCookie():
 		msg.Rcode = r.cookieRcode()
 	case !sound:
@@ -75,26 +80,28 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	case q.edns.version != 0:
 		msg.Rcode = dns.RcodeBadVers
 	case q.class == dns.ClassCHAOS:
-		r.at.active.chaos(msg, dnsname.Wire(q.packet[HeaderSize:q.end-4]).String(), q.qtype)
+		if r.at.active.chaos(msg, dnsname.Wire(q.packet[HeaderSize:q.end-4]).String(), q.qtype); msg.Rcode == dns.RcodeRefused {
+			ede = dns.ExtendedErrorCodeNotAuthoritative
+		}
 	case q.class != dns.ClassINET:
-		msg.Rcode = dns.RcodeRefused
+		msg.Rcode, ede = dns.RcodeRefused, dns.ExtendedErrorCodeNotSupported
 	case metaType(q.qtype) && q.qtype != dns.TypeANY:
-		msg.Rcode = metaRcode(q.qtype)
+		msg.Rcode, ede = metaRcode(q.qtype)
 	default:
 		return r.resolve(msg, source)
 	}
-	return outcome{msg: msg}
+	return outcome{msg: msg, extra: extras{ede: ede}}
 }
 
-// metaRcode returns the response code for a type that is not a data type.
-func metaRcode(qtype uint16) int {
+// metaRcode returns the response code for a type that is not a data type, and the extended error.
+func metaRcode(qtype uint16) (rcode int, ede uint16) {
 	switch qtype {
 	case dns.TypeAXFR, dns.TypeIXFR:
-		return dns.RcodeRefused
+		return dns.RcodeRefused, dns.ExtendedErrorCodeProhibited
 	case dns.TypeMAILA, dns.TypeMAILB, dns.TypeTKEY:
-		return dns.RcodeNotImplemented
+		return dns.RcodeNotImplemented, dns.ExtendedErrorCodeNotSupported
 	}
-	return dns.RcodeFormatError
+	return dns.RcodeFormatError, dns.ExtendedErrorCodeInvalidQueryType
 }
 
 // resolve fills in msg from the zones.
@@ -112,7 +119,7 @@ func (r *Responder) resolve(msg *dns.Msg, source netip.Addr) outcome {
 		r.counts.add(uint32(failedOpen))
 	}
 	r.query.edns.echo = asked.usesECS()
-	return outcome{msg: msg, scope: asked.scope, drawn: asked.drawn}
+	return outcome{msg: msg, scope: asked.scope, drawn: asked.drawn, extra: asked.extra}
 }
 
 // opt returns the OPT record of an answer with the given rcode, of at most limit octets. It omits

@@ -55,6 +55,15 @@ func (c *clientSubnet) parse(data []byte) bool {
 	return false
 }
 
+// ignoreSubnet removes a client subnet from a source that is not in ecs_from, as if the query had none: an answer that
+// does not use the option does not carry it (RFC 7871 7.2.1).
+func (r *Responder) ignoreSubnet(source netip.Addr) {
+	if !r.at.active.ecsFrom.Contains(source) {
+		r.counts.add(uint32(subnetsIgnored))
+		r.query.edns.subnet = clientSubnet{}
+	}
+}
+
 // append appends the option as an answer carries it, with its scope.
 func (c *clientSubnet) append(out []byte, scope uint8) []byte {
 	out = append(out, 0, optionSubnet, 0, uint8(len(c.raw)))

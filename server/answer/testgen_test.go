@@ -49,8 +49,8 @@ const (
 // a latency file.
 func (m generator) world(t *testing.T) *snapshot.Snapshot {
 	var b strings.Builder
-	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v, udp_size_without_cookie: %d, cookies: {require: %v}}\n",
-		strings.Repeat("n", pick(m, 1, 200, 255)), pick(m, 512, 520, 600, 1232, 4096), m.IntN(8) > 0, pick(m, 0, 0, 512, 700), m.IntN(4) == 0)
+	fmt.Fprintf(&b, "server: {listen: [\"127.0.0.1:0\"], nsid: %q, udp_size: %d, ecs: %v, udp_size_without_cookie: %d, cookies: {require: %v}%s}\n",
+		strings.Repeat("n", pick(m, 1, 200, 255)), pick(m, 512, 520, 600, 1232, 4096), m.IntN(8) > 0, pick(m, 0, 0, 512, 700), m.IntN(4) == 0, m.sometimes(2, ", ecs_from: [9.0.0.0/8, 10.0.0.0/7, 12.0.0.0/9, \"2001:db8::/33\"]"))
 	m.geo(&b)
 	fmt.Fprintf(&b, "latency: {file: %q, samples: 10}\n", m.roundTrips(t))
 	b.WriteString("checks:\n  c: {type: tcp, port: 1, slow_start: 1m}\nloads:\n")
@@ -70,6 +70,7 @@ func (m generator) world(t *testing.T) *snapshot.Snapshot {
 		fmt.Fprintf(&b, "      %s: {pool: q%d, ttl: %d%s}\n", name, m.IntN(poolCount), m.IntN(1000), m.https())
 	}
 	b.WriteString("  d.e.example.com:\n    nameservers: {ns.d.e.example.com: [192.0.2.1]}\n    contact: h@example.com\n    names:\n      a: {pool: q0}\n")
+	b.WriteString(pick(m, "", "    deny: [10.0.0.0/8]\n", "    allow: [10.0.0.0/7, \"2001:db8::/32\"]\n    deny: [10.0.0.0/9, \"2001:db8:1::/48\"]\n    ttl: 1\n"))
 	return answertest.Build(t, b.String(), m.zone())
 }
 

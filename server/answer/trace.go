@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -43,6 +44,8 @@ type Traced struct {
 	Scope       uint8      // of the client subnet
 	Draw        uint64     // the seed of all random draws
 	Why         string     // the reason for an empty answer
+	EDE         uint16     // the extended error (RFC 8914); 0: none
+	Notes       []string   // what else decided the answer: settings for the source of the query
 	Steps       []pools.Step
 	PoolAnswers []pools.PoolAnswer
 	Answers     []ExplainedRecord // Msg.Answer
@@ -54,6 +57,8 @@ type Traced struct {
 func Trace(snapshot *snapshot.Snapshot, asked ExplainQuery) Traced {
 	s := newActiveSnapshot(snapshot)
 	subnet, resolver := asked.client()
+	ignored := s.ignoresSubnet(&asked)
+	subnet.present = subnet.present && !ignored
 	q := question{
 		serving: s, scratch: snapshot.Pools.Scratch(), qtype: asked.Type,
 		subnet: &subnet, source: resolver, draw: asked.draw(), now: asked.time().Unix(), msg: new(dns.Msg), explain: true, signer: asked.Signer,
@@ -63,11 +68,14 @@ func Trace(snapshot *snapshot.Snapshot, asked ExplainQuery) Traced {
 	case asked.Type == dns.TypeANY || !metaType(asked.Type):
 		q.resolve(asked.Name.Wire())
 	default:
-		q.msg.Rcode = metaRcode(asked.Type)
+		q.msg.Rcode, q.extra.ede = metaRcode(asked.Type)
+	}
+	if ignored {
+		q.note("the client subnet is not used: %s is not in server.ecs_from", resolver)
 	}
 	who, source := s.decidedBy(asked, q.usesECS())
 	return Traced{
-		Msg: q.msg, Client: who.addr, Source: source, Scope: q.scope, Draw: q.draw, Why: q.explainEmpty(asked.Name),
+		Msg: q.msg, EDE: q.extra.ede, Notes: q.notes, Client: who.addr, Source: source, Scope: q.scope, Draw: q.draw, Why: q.explainEmpty(asked.Name),
 		Steps: q.steps, PoolAnswers: q.standings, Answers: explained(q.msg.Answer), Signatures: q.noted,
 	}
 }
@@ -91,7 +99,7 @@ func (a *ExplainQuery) time() time.Time {
 // does not decide; it is removed if it contains the packet's source, because it would decide as
 // soon as it has a location.
 func EffectiveClient(cfg *config.Config, where *geo.Locator, asked ExplainQuery) (ExplainQuery, netip.Prefix) {
-	s := &activeSnapshot{snapshot: &snapshot.Snapshot{Geo: where}, config: &cfg.Server}
+	s := &activeSnapshot{snapshot: &snapshot.Snapshot{Geo: where}, config: &cfg.Server, ecsFrom: networksOf(cfg.Server.ECSFrom)}
 	who, source := s.decidedBy(asked, cfg.UsesECSAt(asked.Name))
 	if source == "ecs" {
 		return asked, asked.Client
@@ -118,11 +126,22 @@ func (a *ExplainQuery) client() (subnet clientSubnet, source netip.Addr) {
 	return subnet, source
 }
 
+// ignoresSubnet reports whether the client subnet is not used because of the packet's source. Of a question without a
+// resolver, it is used: the question is about the client.
+func (s *activeSnapshot) ignoresSubnet(asked *ExplainQuery) bool {
+	return s.ecsFrom != nil && asked.Client.IsValid() && asked.Resolver.IsValid() && !s.ecsFrom.Contains(asked.Resolver.Unmap())
+}
+
+// note records a setting that decided the answer.
+func (q *question) note(format string, args ...any) {
+	q.notes = append(q.notes, fmt.Sprintf(format, args...))
+}
+
 // decidedBy returns the deciding client, as for a query, and how it is known. If ecs is false,
 // the client subnet is ignored.
 func (s *activeSnapshot) decidedBy(asked ExplainQuery, ecs bool) (who clientScope, source string) {
 	subnet, resolver := asked.client()
-	subnet.present = subnet.present && ecs
+	subnet.present = subnet.present && ecs && !s.ignoresSubnet(&asked)
 	switch who = s.client(&subnet, resolver); {
 	case who.scope == scopeDecided:
 		return who, "ecs"
