@@ -60,6 +60,8 @@ type Control struct {
 	pending []pending
 	unsent  unsentLog
 
+	quarantineReported uint64 // the number of the last packet in quarantine that was reported
+
 	// The state shown to readers, replaced as a whole under mu; nil at first. Reading takes no
 	// lock, so readers delay neither each other nor changes.
 	view atomic.Pointer[view]

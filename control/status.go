@@ -6,6 +6,7 @@ import (
 
 	"meridian/control/event/notify"
 	"meridian/pools"
+	"meridian/server/answer"
 	"meridian/snapshot"
 )
 
@@ -44,6 +45,8 @@ type Status struct {
 	Encrypted *EncryptedStatus `json:"encrypted,omitempty"` // set if there are encrypted transports
 
 	Overrides []Override `json:"overrides"`
+
+	Quarantine []answer.QuarantinedPacket `json:"quarantine,omitempty"` // packets that are dropped because one caused a panic
 
 	Filters []Filter `json:"filters,omitempty"` // the rules of the filter, in their order
 
@@ -171,7 +174,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), Encrypted: c.encryptedStatus(at),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

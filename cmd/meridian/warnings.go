@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meridian/control"
+	"meridian/server/answer"
 )
 
 // warningsOf returns the warnings that a status begins with, the worst first: problems
@@ -20,6 +21,9 @@ func warningsOf(s *control.Status) []string {
 	}
 	if n := s.BuildPanics; n > 0 {
 		all = append(all, fmt.Sprintf("building a configuration or its pools panicked %s since the server started; the previous one keeps serving; see the log, and please report it", times(n)))
+	}
+	for i := range s.Quarantine {
+		all = append(all, describeQuarantined(&s.Quarantine[i]))
 	}
 	if g := s.LastGood; g != nil {
 		all = append(all, describeLastGood(g))
@@ -64,6 +68,12 @@ func certificateWarnings(s *control.Status) (all []string) {
 		}
 	}
 	return all
+}
+
+// describeQuarantined describes a packet in quarantine.
+func describeQuarantined(p *answer.QuarantinedPacket) string {
+	return fmt.Sprintf("a packet from %s (%s) caused a panic at %s: %s; the same packet is dropped until %s, %d so far; see the log, and please report it",
+		p.Client, p.Query, timeText(p.Since), p.Reason, timeText(p.Until), p.Dropped)
 }
 
 // refusedChanges describes the scheduled overrides and maintenance windows that the guards of the server refuse.

@@ -12,6 +12,7 @@ import (
 	"meridian/control"
 	"meridian/control/state"
 	"meridian/dnssec/keys"
+	"meridian/server/answer"
 	"meridian/snapshot"
 )
 
@@ -37,6 +38,11 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 			control.Status{State: kept, Prober: control.ProberStatus{At: now.Add(-72 * time.Second), Stalled: true, Panics: 2}},
 			"WARNING: PROBER STALLED for 1m12s: health states are frozen until it recovers; see the log, and restart the server if it lasts\n" +
 				"WARNING: the prober panicked 2 times since the server started, and recovered; see the log\n",
+		},
+		"a packet is in quarantine": {
+			control.Status{State: kept, Quarantine: []answer.QuarantinedPacket{{Query: "www.example.com. A", Client: "192.0.2.1", Reason: "a defect", Since: now, Until: now.Add(10 * time.Minute), Dropped: 7}}},
+			"WARNING: a packet from 192.0.2.1 (www.example.com. A) caused a panic at " + timeText(now) + ": a defect; the same packet is dropped until " +
+				timeText(now.Add(10*time.Minute)) + ", 7 so far; see the log, and please report it\n",
 		},
 		"a build panicked": {
 			control.Status{State: kept, BuildPanics: 1},

@@ -31,15 +31,16 @@ const (
 	cookiesNew // cookies by result: the client has no server cookie yet
 	cookiesValid
 	cookiesInvalid
-	rateTruncated    // over the limit of the rate: answered with TC
-	rateDropped      // dropped
-	rateBadCookie    // answered with BADCOOKIE
-	rateDryRun       // answered as usual
-	filterDropped    // matched a rule of the filter: dropped
-	filterRefused    // answered with REFUSED
-	filterTruncated  // answered with TC
-	queryLogFull     // not logged: the ring of the responder is full
-	observationsLost // answers to observed resolvers that were not observed: the ring of the responder is full
+	rateTruncated     // over the limit of the rate: answered with TC
+	rateDropped       // dropped
+	rateBadCookie     // answered with BADCOOKIE
+	rateDryRun        // answered as usual
+	quarantineDropped // the packet caused a panic before: dropped
+	filterDropped     // matched a rule of the filter: dropped
+	filterRefused     // answered with REFUSED
+	filterTruncated   // answered with TC
+	queryLogFull      // not logged: the ring of the responder is full
+	observationsLost  // answers to observed resolvers that were not observed: the ring of the responder is full
 	panics
 	eventCount
 )
@@ -147,6 +148,7 @@ type Counters struct {
 	RateBadCookie uint64 // those that were BADCOOKIE
 	RateDryRun    uint64 // those that were sent, because it is a dry run
 
+	Quarantined     uint64 // packets dropped because the same one caused a panic
 	FilterDropped   uint64 // queries dropped by a rule of the filter
 	FilterRefused   uint64 // those answered with REFUSED
 	FilterTruncated uint64 // those answered with TC
@@ -170,8 +172,9 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 		n.Cookies[i] = event(cookiesNew + Event(i))
 	}
 	n.RateTruncated, n.RateDropped, n.RateBadCookie, n.RateDryRun = event(rateTruncated), event(rateDropped), event(rateBadCookie), event(rateDryRun)
+	n.Quarantined = event(quarantineDropped)
 	n.FilterDropped, n.FilterRefused, n.FilterTruncated = event(filterDropped), event(filterRefused), event(filterTruncated)
-	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped + n.FilterDropped
+	n.Dropped = n.NotQuery + n.TooLong + n.NoReturn + n.SendFailed + n.Unsent + n.RateDropped + n.FilterDropped + n.Quarantined
 	for i, count := range r[eventCount:] {
 		n.addCell(i, count)
 	}

@@ -53,8 +53,9 @@ type Engine struct {
 	answers     answerLedger
 	logRings    logRings
 
-	filters filters
-	numbers atomic.Uint32 // of responders, so far
+	filters    filters
+	quarantine quarantine
+	numbers    atomic.Uint32 // of responders, so far
 
 	observations observations
 	sampleSeed   maphash.Seed // of the sample of resolvers
@@ -64,7 +65,7 @@ type Engine struct {
 // responders. draw is the random draw of each query, safe for concurrent use; nil means a fast
 // source for each responder.
 func NewEngine(log *slog.Logger, draw func() uint64, idle int) *Engine {
-	return &Engine{log: log, draw: draw, clock: time.Now, cookies: limit.NewCookies(), responders: responderPool{idle: make(chan *Responder, idle)}, sampleSeed: maphash.MakeSeed()}
+	return &Engine{log: log, draw: draw, clock: time.Now, cookies: limit.NewCookies(), responders: responderPool{idle: make(chan *Responder, idle)}, sampleSeed: maphash.MakeSeed(), quarantine: quarantine{seed: maphash.MakeSeed()}}
 }
 
 // Begin sets the first snapshot.
@@ -165,6 +166,6 @@ func (e *Engine) Durations() [TransportCount]Durations { return e.responders.dur
 func (e *Engine) panicked(fault any, packet, stack []byte) {
 	n := e.shared[panics].Add(1)
 	if n&(n-1) == 0 {
-		e.log.Error("panic on a query, answered SERVFAIL", "reason", fault, "query", packet, "panics", n, "stack", string(stack))
+		e.log.Error("panic on a query, answered SERVFAIL; the same packet is dropped for ten minutes", "reason", fault, "query", packet, "panics", n, "stack", string(stack))
 	}
 }

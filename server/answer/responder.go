@@ -39,9 +39,12 @@ type Responder struct {
 	sketch     *limit.Sketch // made with the first snapshot
 	filter     *limit.Filter // between acquire and release; nil: there is no rule
 	number     uint32        // of the responder, for counts of the filter
-	over       int           // answers over the limit so far
-	ring       *logRing      // nil: it has never logged a query
-	sampler    *rand.PCG
+
+	quarantined *[]*quarantined // between acquire and release; nil: no packet is in quarantine
+
+	over    int      // answers over the limit so far
+	ring    *logRing // nil: it has never logged a query
+	sampler *rand.PCG
 
 	observations *observationRing // nil: it has never observed a resolver
 
@@ -105,6 +108,7 @@ func (r *Responder) Acquire() {
 		}
 	}
 	r.filter = r.engine.filters.current.Load()
+	r.quarantined = r.engine.quarantine.current.Load()
 	if r.now = 0; r.at.active.usesTime || r.at.active.signed != nil {
 		r.now = r.engine.clock().Unix()
 	}
@@ -166,6 +170,9 @@ func (r *Responder) Answer(out, packet []byte, source netip.Addr, stream bool) [
 		r.countQuery(noAnswer)
 		return out
 	}
+	if r.quarantined != nil && r.isQuarantined(packet) {
+		return out
+	}
 	begin := len(out)
 	out = r.answerMessage(out, packet, source, stream)
 	if r.query.edns.padded && r.facts.transport.Encrypted() && len(out) > begin {
@@ -191,7 +198,7 @@ func (r *Responder) record(packet, answer []byte, source netip.Addr) {
 func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream bool) (answer []byte) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			answer = r.serverFailure(out, packet, fault)
+			answer = r.serverFailure(out, packet, source, fault)
 		}
 	}()
 	sound := r.query.parse(packet, r.at.active.readsECS)
@@ -239,9 +246,10 @@ func (r *Responder) countQuery(rcode int) {
 
 // serverFailure answers a packet that caused a panic: one bad packet, or a bug of ours, must not
 // affect the others. The scratch may be half written and is replaced.
-func (r *Responder) serverFailure(out, packet []byte, fault any) []byte {
+func (r *Responder) serverFailure(out, packet []byte, source netip.Addr, fault any) []byte {
 	r.count(dns.RcodeServerFailure, false)
 	r.engine.panicked(fault, packet, debug.Stack())
+	r.quarantine(packet, source, fault)
 	r.at.scratch = newScratch(r.at.active)
 	base := len(out)
 	out = append(out, packet[:HeaderSize]...)
