@@ -29,12 +29,16 @@ func (a *api) configGet(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	file := words.Get("file")
+	if file == "" && a.control.SharedConfig() != nil {
+		a.sharedGet(w, r, words.Get("generation"))
+		return
+	}
 	files, err := a.filesOf(words.Get("generation"))
 	if err != nil {
 		writeError(w, err)
 		return
 	}
-	file := words.Get("file")
 	if file == "" && len(files) > 1 {
 		problem(w, http.StatusConflict, fmt.Sprintf("the configuration has %d files", len(files)), "name one by ?file=, such as "+files[0].Path)
 		return
@@ -74,7 +78,7 @@ func (a *api) tagConfig(w http.ResponseWriter) {
 
 // configPut makes the configuration in the body serve, and replaces the file.
 func (a *api) configPut(w http.ResponseWriter, r *http.Request) (subject, reason string) {
-	words, ok := query(w, r, "file", "max_moved", "allow_removal", "override_guardrail", "reason")
+	words, ok := query(w, r, "file", "max_moved", "allow_removal", "override_guardrail", "reason", "canary", "for")
 	if !ok {
 		return "", ""
 	}
@@ -83,16 +87,23 @@ func (a *api) configPut(w http.ResponseWriter, r *http.Request) (subject, reason
 		problem(w, http.StatusBadRequest, err.Error(), "such as max_moved=10%")
 		return "", words.Get("reason")
 	}
-	documents, ok := a.readConfig(w, r, words.Get("file"))
+	text, ok := readConfigText(w, r)
 	if !ok {
 		return "", words.Get("reason")
 	}
 	auditGuardrail(w, words.Get("override_guardrail"))
-	a.push(w, r, control.ReloadRequest{
-		Documents: documents, MaxMoved: most, AllowRemoval: words.Get("allow_removal") == "true", OverrideGuardrail: words.Get("override_guardrail"),
+	request := control.ReloadRequest{
+		MaxMoved: most, AllowRemoval: words.Get("allow_removal") == "true", OverrideGuardrail: words.Get("override_guardrail"),
 		Origin: generations.Generation{Source: "api", Reason: words.Get("reason")},
-	})
-	return documents[0].File, words.Get("reason")
+	}
+	if a.isShared(words) {
+		return a.sharedPut(w, r, words, control.SharedRequest{Text: string(text), ReloadRequest: request}), words.Get("reason")
+	}
+	if request.Documents, ok = a.candidate(w, words.Get("file"), text); !ok {
+		return "", words.Get("reason")
+	}
+	a.push(w, r, request)
+	return request.Documents[0].File, words.Get("reason")
 }
 
 // push asks for a reload with the documents of a request, and answers with its outcome.
@@ -133,9 +144,9 @@ func parseMoved(text string) (float64, error) {
 	return n, nil
 }
 
-// readConfig reads the configuration in the body of a request. If it cannot be read, it answers with the error and
+// readConfigText reads the configuration in the body of a request. If it cannot be read, it answers with the error and
 // ok is false.
-func (a *api) readConfig(w http.ResponseWriter, r *http.Request, file string) (documents []config.Document, ok bool) {
+func readConfigText(w http.ResponseWriter, r *http.Request) (text []byte, ok bool) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if !slices.Contains(configTypes, kind) {
 		problem(w, http.StatusUnsupportedMediaType, "the content type of the body is not YAML", "send Content-Type: application/yaml")
@@ -146,7 +157,14 @@ func (a *api) readConfig(w http.ResponseWriter, r *http.Request, file string) (d
 		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes, or incomplete", maxConfig), "change the file, then reload")
 		return nil, false
 	}
-	if documents, err = a.control.Candidate(file, text); err != nil {
+	return text, true
+}
+
+// candidate returns the documents of a configuration with another text of a file. On an error it answers with it, and ok is
+// false.
+func (a *api) candidate(w http.ResponseWriter, file string, text []byte) (documents []config.Document, ok bool) {
+	documents, err := a.control.Candidate(file, text)
+	if err != nil {
 		writeConfigError(w, err)
 		return nil, false
 	}
@@ -175,7 +193,11 @@ func (a *api) withCandidate(w http.ResponseWriter, r *http.Request, f func([]con
 	if !ok {
 		return
 	}
-	documents, ok := a.readConfig(w, r, words.Get("file"))
+	text, ok := readConfigText(w, r)
+	if !ok {
+		return
+	}
+	documents, ok := a.candidate(w, words.Get("file"), text)
 	if !ok {
 		return
 	}
@@ -194,16 +216,17 @@ func (a *api) withCandidate(w http.ResponseWriter, r *http.Request, f func([]con
 }
 
 // StoredGeneration is a generation in the response to GET /v1/config/generations.
-type StoredGeneration struct {
-	generations.Generation
-	Serving bool `json:"serving"`
-}
+type StoredGeneration = control.ClusterGeneration
 
 // configGenerations answers with the configurations that have served, the latest first.
-func (a *api) configGenerations(w http.ResponseWriter, _ *http.Request) {
+func (a *api) configGenerations(w http.ResponseWriter, r *http.Request) {
+	if a.control.SharedConfig() != nil {
+		a.sharedGenerations(w, r)
+		return
+	}
 	list := []StoredGeneration{}
 	for i, g := range a.control.Generations().List() {
-		list = append(list, StoredGeneration{g, i == 0 && g.Hash == a.control.ConfigTag()})
+		list = append(list, StoredGeneration{Generation: g, Serving: i == 0 && g.Hash == a.control.ConfigTag()})
 	}
 	answer(w, http.StatusOK, map[string]any{"generations": list})
 }
@@ -224,6 +247,10 @@ func (a *api) configRollback(w http.ResponseWriter, r *http.Request) (subject, r
 	}
 	subject = fmt.Sprintf("generation %d", asked.Generation)
 	auditGuardrail(w, asked.OverrideGuardrail)
+	if a.control.SharedConfig() != nil {
+		a.sharedRollback(w, r, &asked)
+		return subject, asked.Reason
+	}
 	documents, err := a.control.RestoreCandidate(asked.Generation)
 	if err != nil {
 		writeConfigError(w, err)

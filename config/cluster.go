@@ -23,7 +23,9 @@ type Cluster struct {
 	Trust     []TrustedNode
 	Heartbeat time.Duration
 	Stale     int // heartbeats without which a vantage is not fresh
-	Pos       Pos
+	// Shared says that the nodes follow one configuration in etcd, instead of each its own files.
+	Shared bool
+	Pos    Pos
 
 	IdentityPos Pos
 }
@@ -52,7 +54,7 @@ const (
 func (d *decoder) cluster(c *Cluster) setter {
 	return func(n *yaml.Node) {
 		*c = d.defaults.cluster
-		c.Pos = posOf(n)
+		c.Pos, d.clusterAt = posOf(n), nodeKeyOf(n)
 		if !d.mapping(n, []field{
 			{name: "name", set: setValue(&c.Name, d.clusterName)},
 			{name: "region", set: setValue(&c.Region, d.clusterName)},
@@ -62,7 +64,10 @@ func (d *decoder) cluster(c *Cluster) setter {
 			{name: "heartbeat", set: d.duration(&c.Heartbeat, minHeartbeat, maxHeartbeat)},
 			{name: "stale", set: d.integerInRange(&c.Stale, 2, maxStale)},
 			{name: "failsafe", set: d.onlyValue("failsafe", "false", "nodes that exchange observations without etcd")},
-			{name: "config", set: d.onlyValue("config", "file", "a configuration in etcd")},
+			{name: "config", set: setValue(&c.Shared, func(n *yaml.Node) (bool, bool) {
+				s, ok := d.oneOf(n, "config", []string{"file", "shared"})
+				return s == "shared", ok
+			})},
 		}) {
 			return
 		}
@@ -174,6 +179,9 @@ func (d *decoder) trust(to *[]TrustedNode) setter {
 func (d *decoder) checkCluster(cfg *Config) {
 	if cfg.Node == "" && cfg.Cluster.Name != "" {
 		cfg.Node = defaultNode()
+	}
+	if cfg.Cluster.Shared && cfg.State == "" {
+		d.errorAt(d.clusterAt, "config: shared without state", "write state: /var/lib/meridian: a node that starts without etcd serves the last configuration from there")
 	}
 	if len(cfg.Cluster.Trust) > 0 && cfg.TrustedKey() == nil {
 		d.errorAt(d.trustAt, "the key of this node, "+quote(cfg.Node)+", is not in it", "add it, or write node: NAME at the top of the file; without that it is the host name")

@@ -34,6 +34,7 @@ type decoder struct {
 	selectorUses   []selectorUse       // of maintenance
 	metricsAt      nodeKey             // the zero value: none
 	trustAt        nodeKey             // the same
+	clusterAt      nodeKey             // the same
 	firstSigned    nodeKey             // the first zone that names a policy; the zero value: none
 	variables      map[nodeKey]string  // the environment variables of values
 	variableValues map[string]string   // their values

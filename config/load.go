@@ -30,7 +30,13 @@ func Load(paths ...string) (*Config, []Error, error) {
 	if len(errs) > 0 {
 		return nil, nil, Join(errs)
 	}
-	cfg, warnings, err := loadFiles(strings.Join(paths, ", "), files)
+	name := strings.Join(paths, ", ")
+	cfg, warnings, err := loadFiles(name, files)
+	if cfg != nil && cfg.Cluster.Shared {
+		if whole, more, failed := loadShared(cfg, name, files); whole != nil || failed != nil {
+			cfg, warnings, err = whole, more, failed
+		}
+	}
 	return cfg, append(ignoredFiles(paths), warnings...), err
 }
 

@@ -37,6 +37,8 @@ type ClusterNode struct {
 	Fresh     bool    `json:"fresh"`            // its opinions count
 	Disagrees bool    `json:"disagrees,omitempty"`
 	Skew      float64 `json:"clock_skew_seconds"` // its clock less that of this node
+
+	Generation uint64 `json:"generation"` // of the shared configuration; 0: it reads its own files
 }
 
 // ClusterCheck is what the vantages find of an address, and what they decide.
@@ -90,8 +92,9 @@ func (c *Control) ClusterStatus() (*ClusterStatus, error) {
 	for reason, n := range of.Rejected {
 		s.Rejected[string(reason)] = n
 	}
+	serving := c.servedGenerations()
 	for _, v := range of.Vantages {
-		s.Nodes = append(s.Nodes, ClusterNode{v.Name, clusterNodeKind, v.Region, v.Fresh, v.Disagrees, v.Skew.Seconds()})
+		s.Nodes = append(s.Nodes, ClusterNode{v.Name, clusterNodeKind, v.Region, v.Fresh, v.Disagrees, v.Skew.Seconds(), serving[v.Name]})
 	}
 	for _, k := range at.cluster.Checks() {
 		state := k.Agreement.Verdict.String()

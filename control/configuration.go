@@ -25,6 +25,9 @@ func (c *Control) Generations() *generations.Store { return c.generations.Load()
 
 // GenerationNumber returns the number of the served configuration among those that have served; 0: it is not stored.
 func (c *Control) GenerationNumber() uint64 {
+	if shared := c.SharedConfig(); shared != nil {
+		return shared.Generation()
+	}
 	s := c.Generations()
 	if s == nil {
 		return 0
@@ -58,6 +61,9 @@ func (c *Control) Candidate(name string, text []byte) ([]config.Document, error)
 	files := cfg.Files()
 	if cfg.Root != "" {
 		return nil, &RequestError{What: "the last good configuration serves, not the file", Hint: "correct the file, then reload"}
+	}
+	if name == "" && cfg.SharedFile() != "" {
+		return c.sharedCandidate(cfg, text)
 	}
 	if name == "" && len(files) > 1 {
 		return nil, &RequestError{What: fmt.Sprintf("the configuration has %d files", len(files)), Hint: fmt.Sprintf("name one by ?file=, such as %s", files[0])}

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meridian/cluster/rollout"
 	"meridian/control/event"
 	"meridian/control/event/notify"
 	"meridian/control/generations"
@@ -50,6 +51,7 @@ type Control struct {
 	load     Loader
 
 	generations atomic.Pointer[generations.Store] // nil: none serves yet
+	rollout     atomic.Pointer[rollout.Node]      // nil: this node is in no cluster
 
 	conditions conditions
 	states     stateLog

@@ -22,6 +22,7 @@ type Measurement struct {
 	Refusals    uint64 // reloads that were refused
 	Refused     bool   // the last reload was refused, or the last good configuration serves
 	Generation  uint64 // of the configuration; 0: it is not stored
+	ConfigSkew  int    // nodes of the cluster with another configuration; -1: this node is in none
 	ConfigHash  string // of its files; empty: they cannot be read
 	LoadedAt    time.Time
 	Overrides   map[string]int // by kind
@@ -54,6 +55,10 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
 	m.Filters = server.Filters()
+	m.ConfigSkew = -1
+	if nodes, ok := c.ConfigSkew(); ok {
+		m.ConfigSkew = nodes
+	}
 	m.Keys = at.Snapshot.SignedZones(time.Now())
 	if e := c.encryptedStatus(at); e != nil {
 		m.Certificates = e.Certificates

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meridian/cluster/rollout"
 	"meridian/config"
 	"meridian/control/generations"
 )
@@ -48,6 +49,8 @@ type ReloadRequest struct {
 	AllowRemoval      bool
 	OverrideGuardrail string // the reason to load against the guardrails; empty: they bind
 
+	CheckOnly bool // do all that can fail, and serve nothing else
+
 	// Of a new configuration by the API.
 	Documents []config.Document      // its files; nil: they are read
 	MaxMoved  float64                // the part of the clients that it may move; 0: any
@@ -78,6 +81,9 @@ type Loaded struct {
 	AdminTLS   bool   `json:"admin_tls,omitempty"`   // it is reached by https
 
 	Generation uint64 `json:"generation,omitempty"` // of the configuration; 0: it is not stored
+
+	Shared bool              `json:"shared,omitempty"` // it is a generation of the cluster
+	Nodes  []rollout.NodeAck `json:"nodes,omitempty"`  // that serve it, or have rejected it
 }
 
 // Answer reports the outcome to the caller of Reload.

@@ -15,6 +15,7 @@ import (
 	"meridian/cluster"
 	"meridian/cluster/etcd"
 	"meridian/cluster/observation"
+	"meridian/cluster/rollout"
 	"meridian/config"
 	"meridian/control/event"
 	"meridian/errtext"
@@ -27,8 +28,9 @@ const silentHeartbeats = 3
 // clusterNode is this node in its cluster and the connection to it.
 type clusterNode struct {
 	*cluster.Node
-	store *etcd.Store
-	begun sync.Once
+	store   *etcd.Store
+	rollout *rollout.Node
+	begun   sync.Once
 }
 
 // begin makes n publish, when all targets are known. A nil node does nothing.
@@ -111,11 +113,14 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 	for _, t := range c.Trust {
 		trust[t.Name] = t.Key
 	}
-	return &clusterNode{store: store, Node: cluster.New(cluster.Options{
+	n := &clusterNode{store: store, Node: cluster.New(cluster.Options{
 		Cluster: c.Name, Name: cfg.Node, Region: c.Region, Key: key, Trust: trust, Heartbeat: c.Heartbeat, Stale: c.Stale,
 		Transport: store.Transport(), Report: l.reportCluster,
 		Agree: func(all []health.Agreement) bool { return l.prober.Agree(all) },
-	})}, nil
+	})}
+	n.rollout = l.newRollout(cfg, n, key, trust)
+	l.control.UseRollout(n.rollout)
+	return n, nil
 }
 
 // useCluster makes the node of a cluster known to operators.

@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"meridian/admin/listener"
@@ -102,6 +103,7 @@ type instance struct {
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
 	startedAt     time.Time          // when the first load started
 	member        *clusterNode       // of a cluster; nil: it decides alone
+	digest        atomic.Value       // string: of the configuration that serves, without what belongs to this node
 	joined        clusterSettings    // of the cluster, since the start of the process
 	reloaded      clusterSettings    // of the cluster, as the last reload has them
 	lastGoodSaved <-chan struct{}    // closed when the last good configuration is saved; nil: none is being saved
@@ -189,6 +191,7 @@ func (l *instance) run(ctx context.Context) error {
 	}
 	l.useServices(beside)
 	l.recordGeneration("start")
+	l.noteDigest()
 	l.notifier.Use(sinks(g.Snapshot.Config))
 	l.control.FinishStart()
 	l.prober.ConfirmFirst()

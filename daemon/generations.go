@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"meridian/config"
@@ -52,7 +53,7 @@ func (l *instance) recordGeneration(source string) {
 	if l.Documents == nil || l.served().Config.Root != "" {
 		return
 	}
-	documents, err := l.Documents()
+	documents, err := l.documents()
 	size := 0
 	for _, d := range documents {
 		size += len(d.Text)
@@ -80,11 +81,11 @@ func (l *instance) publish(request *control.ReloadRequest) (undo func() error, e
 	if request.Documents == nil {
 		return undo, nil
 	}
-	before, err := l.Documents()
+	before, err := l.documents()
 	if err != nil {
 		return undo, err
 	}
-	g := request.Origin
+	g, shared := request.Origin, l.served().Config.SharedFile()
 	g.Time = time.Now().UTC()
 	latest := l.control.Generations().Latest()
 	if g, err = l.control.Generations().Add(g, filesOf(request.Documents)); err != nil {
@@ -94,23 +95,39 @@ func (l *instance) publish(request *control.ReloadRequest) (undo func() error, e
 		if latest == nil || latest.Number != g.Number {
 			l.control.Generations().Remove(g.Number)
 		}
-		err := writeDocuments(before)
+		err := errors.Join(writeDocuments(before, shared), removeNew(before, request.Documents))
 		if err != nil {
 			l.Logger.Error("configuration files cannot be restored after a refused change", "error", err)
 		}
 		return err
 	}
-	if err := writeDocuments(request.Documents); err != nil {
+	if err := writeDocuments(request.Documents, shared); err != nil {
 		_ = undo() // logs its error
 		return undo, &control.RequestError{What: err.Error(), Hint: "let the server write the file and its directory; the old configuration keeps serving"}
 	}
 	return undo, nil
 }
 
-// writeDocuments replaces the files whose text differs.
-func writeDocuments(documents []config.Document) error {
+// removeNew removes the files that were not there before.
+func removeNew(before, now []config.Document) (err error) {
+	for _, d := range now {
+		if !slices.ContainsFunc(before, func(b config.Document) bool { return b.File == d.File }) {
+			err = errors.Join(err, os.Remove(d.File))
+		}
+	}
+	return err
+}
+
+// writeDocuments replaces the files whose text differs. It makes no file but the shared configuration of a cluster.
+func writeDocuments(documents []config.Document, shared string) error {
 	for _, d := range documents {
 		path, err := filepath.EvalSymlinks(d.File)
+		if errors.Is(err, os.ErrNotExist) && d.File == shared {
+			if err := generations.ReplaceFile(d.File, d.Text, 0o600); err != nil {
+				return fmt.Errorf("configuration file cannot be written: %w", err)
+			}
+			continue
+		}
 		var info os.FileInfo
 		if err == nil {
 			info, err = os.Stat(path)

@@ -12,8 +12,24 @@ import (
 	"meridian/snapshot"
 )
 
+// checkReload does all of a reload that can fail before anything changes, and answers a request.
+func (l *instance) checkReload(ctx context.Context, request control.ReloadRequest) {
+	begun := time.Now()
+	loaded, err := l.loadAgain(ctx, &request)
+	outcome := control.ReloadOutcome{Err: err}
+	if err == nil {
+		outcome.Loaded = countLoaded(loaded)
+		outcome.Loaded.Took, outcome.Err = time.Since(begun), loaded.Close()
+	}
+	request.Answer(outcome)
+}
+
 // handleReload reloads, and answers a request.
 func (l *instance) handleReload(ctx context.Context, request control.ReloadRequest) {
+	if request.CheckOnly {
+		l.checkReload(ctx, request)
+		return
+	}
 	l.notify(NotifyReloading)
 	defer func() {
 		if ctx.Err() == nil {
@@ -79,6 +95,7 @@ func (l *instance) reload(ctx context.Context, request *control.ReloadRequest) (
 	l.warnOfClusterChange(loaded.Config)
 	l.keepSockets()
 	l.recordGeneration("reload")
+	l.noteDigest()
 	l.notifier.Use(sinks(loaded.Config))
 	l.control.RecordReload(nil)
 	l.control.RecordLastGood(nil)

@@ -20,6 +20,9 @@ func (l *instance) startUpdates(ctx context.Context) (wait func()) {
 	running.Go(func() { l.tick(ctx) })
 	running.Go(func() { l.maintain(ctx) })
 	running.Go(func() { l.collectObservations(ctx) })
+	if l.member != nil {
+		running.Go(func() { l.member.rollout.Run(ctx) })
+	}
 	return func() {
 		ended := make(chan struct{})
 		go func() { running.Wait(); close(ended) }()

@@ -102,6 +102,9 @@ func (c *collection) configuration(m *control.Measurement) {
 	c.value("reloads_total", float64(m.Reloads), "success")
 	c.value("reloads_total", float64(m.Refusals), "refused")
 	c.value("config_info", 1, strconv.FormatUint(m.Generation, 10), m.ConfigHash)
+	if m.ConfigSkew >= 0 {
+		c.value("cluster_generation_skew", float64(m.ConfigSkew))
+	}
 	c.value("config_last_reload_successful", oneIf(!m.Refused))
 	c.value("config_last_reload_success_timestamp_seconds", seconds(m.LoadedAt))
 	c.value("build_panics_total", float64(m.BuildPanics))

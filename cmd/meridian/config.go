@@ -9,11 +9,13 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"meridian/admin"
+	"meridian/cluster/rollout"
 	"meridian/control"
 	"meridian/plan"
 )
@@ -36,6 +38,8 @@ type configOptions struct {
 	reason       string
 	against      string // the reason to change against a guardrail; empty: they bind
 	allowRemoval bool
+	canary       []string      // nodes of the cluster that serve it first
+	canaryFor    time.Duration // 0: the server's default
 }
 
 func configCommand() *cobra.Command {
@@ -156,14 +160,22 @@ func configPushCommand() *cobra.Command {
 the clients would move, with --expect if another generation than N is served. The guardrails of the
 served configuration apply.
 
-Exit: 0; 1 if the configuration is refused or there is no server.`,
+If the nodes of a cluster share their configuration, FILE becomes its next generation, which all nodes serve
+at once, or the nodes of --canary first and the others after --for. A node that rejects it, and a canary that
+answers worse than before, take it back. Push waits up to 10 seconds for the nodes and prints what each one
+says.
+
+Exit: 0; 1 if the configuration is refused, a node has rejected it, or there is no server.`,
 		Example: `  meridian config push new.yaml --max-moved 10% --reason "add use-2"
-  meridian config push new.yaml --expect 41`,
+  meridian config push new.yaml --expect 41
+  meridian config push new.yaml --canary ams1 --for 10m`,
 		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error { return o.push(c, args[0]) },
 	})
 	o.addChangeFlags(c)
 	c.Flags().StringVar(&o.maxMoved, "max-moved", "", "`SHARE` of the clients, such as 10%; refuse the configuration if more would move")
+	c.Flags().StringSliceVar(&o.canary, "canary", nil, "`NODE` of the cluster that serves it before the others; may be repeated")
+	c.Flags().DurationVar(&o.canaryFor, "for", 0, "how long the canary serves it before the others, such as 10m, the default")
 	return c
 }
 
@@ -184,6 +196,12 @@ func (o *configOptions) push(c *cobra.Command, file string) error {
 	if o.allowRemoval {
 		words.Set("allow_removal", "true")
 	}
+	if len(o.canary) > 0 {
+		words.Set("canary", strings.Join(o.canary, ","))
+	}
+	if o.canaryFor != 0 {
+		words.Set("for", o.canaryFor.String())
+	}
 	var loaded control.Loaded
 	if err := o.send(c, http.MethodPut, "/v1/config", words, file, &loaded); err != nil {
 		return err
@@ -196,8 +214,27 @@ func (o *configOptions) printLoaded(loaded *control.Loaded, stdout io.Writer) er
 	if o.output == outputJSON {
 		return printJSON(stdout, loaded)
 	}
+	if loaded.Shared {
+		return printShared(loaded, stdout)
+	}
 	fmt.Fprintf(stdout, "generation %d is served\n", loaded.Generation)
 	describeLoaded(stdout, loaded)
+	return nil
+}
+
+// printShared prints what the nodes of a cluster say of a generation. A rejection is an error.
+func printShared(loaded *control.Loaded, stdout io.Writer) error {
+	fmt.Fprintf(stdout, "generation %d of the cluster: %s\n", loaded.Generation, loaded.Config)
+	var rejected []string
+	for _, a := range loaded.Nodes {
+		fmt.Fprintf(stdout, "  %s %s\n", a.Node, strings.TrimSpace(a.State+" "+a.Why))
+		if a.State == rollout.Rejected {
+			rejected = append(rejected, a.Node)
+		}
+	}
+	if len(rejected) > 0 {
+		return fmt.Errorf("generation %d was rejected by %s, and is taken back", loaded.Generation, strings.Join(rejected, ", "))
+	}
 	return nil
 }
 

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -47,13 +49,32 @@ func printGenerations(w io.Writer, list []admin.StoredGeneration) error {
 	for i := range list {
 		g := &list[i]
 		state, reason := "-", "-"
-		if g.Serving {
+		switch {
+		case g.Serving:
 			state = "serving"
+		case len(g.Canary) > 0:
+			state = "canary " + strings.Join(g.Canary, ",")
 		}
 		if g.Reason != "" {
 			reason = strconv.Quote(g.Reason)
 		}
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", g.Number, state, timeText(g.Time), g.Source, orDash(g.Who), reason)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return printAcks(w, list)
+}
+
+// printAcks prints what the nodes of a cluster say of their generations.
+func printAcks(w io.Writer, list []admin.StoredGeneration) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	title := "\nNODE\tGENERATION\tSTATE\tSINCE\tREASON\n"
+	for i := range list {
+		for _, a := range list[i].Nodes {
+			fmt.Fprintf(t, "%s%s\t%d\t%s\t%s\t%s\n", title, a.Node, a.Generation, a.State, timeText(a.Time), orDash(a.Why))
+			title = ""
+		}
 	}
 	return t.Flush()
 }
@@ -64,7 +85,8 @@ func configRollbackCommand() *cobra.Command {
 		Use:   "rollback [GENERATION]",
 		Short: "Make a running server serve an earlier configuration again",
 		Long: `Rollback makes a stored generation serve again, as a new generation, and replaces the server's files with
-it. Without GENERATION it is the one before the latest.
+it. Without GENERATION it is the one before the latest. If the nodes of a cluster share their configuration,
+it ends a canary, or else all nodes serve that generation again.
 
 Exit: 0; 1 if there is no such generation, if it is refused, or if there is no server.`,
 		Example: `  meridian config rollback                  to the one before
@@ -90,7 +112,7 @@ func (o *configOptions) rollback(c *cobra.Command, args []string) error {
 	if err := o.call(c.Context(), http.MethodPost, "/v1/config/rollback", nil, request, &loaded); err != nil {
 		return err
 	}
-	if o.output == outputText {
+	if o.output == outputText && number > 0 {
 		fmt.Fprintf(c.OutOrStdout(), "rolled back to generation %d\n", number)
 	}
 	return o.printLoaded(&loaded, c.OutOrStdout())
@@ -109,6 +131,8 @@ func (o *configOptions) rollbackTo(c *cobra.Command, args []string) (uint64, err
 	switch {
 	case err != nil:
 		return 0, err
+	case slices.ContainsFunc(list, func(g admin.StoredGeneration) bool { return len(g.Nodes) > 0 || len(g.Canary) > 0 }):
+		return 0, nil // of a cluster: its nodes know what they served before
 	case len(list) < 2:
 		return 0, errors.New("the server has stored no earlier configuration; without state, a restart or an upgrade begins the history again")
 	}

@@ -77,6 +77,9 @@ func (o *serveOptions) builder(b snapshot.Builder) snapshot.Builder {
 		return b
 	}
 	return func(cfg *config.Config) (*snapshot.Snapshot, []config.Error, error) {
+		if cfg.Cluster.Shared {
+			return nil, nil, cfg.ErrorAt(cfg.Cluster.Pos, "cluster.config", "shared, and --state is given", "write state in the file of the node: the shared configuration is in it")
+		}
 		cfg.State = o.state
 		return b(cfg)
 	}

@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"meridian/control"
+	"meridian/control/generations"
+)
+
+// isShared reports whether a request is for the configuration that the nodes of a cluster share.
+func (a *api) isShared(words url.Values) bool {
+	return a.control.SharedConfig() != nil && words.Get("file") == ""
+}
+
+// sharedGet answers with the shared configuration, or with one of its generations.
+func (a *api) sharedGet(w http.ResponseWriter, r *http.Request, generation string) {
+	number := uint64(0)
+	if generation != "" {
+		n, err := strconv.ParseUint(generation, 10, 64)
+		if err != nil {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("generation: %q is not a number", generation), "GET /v1/config/generations lists them")
+			return
+		}
+		number = n
+	}
+	hash, text, err := a.control.SharedGeneration(r.Context(), number)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	if number == 0 {
+		w.Header().Set("ETag", `"`+hash+`"`)
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, text) // fails if the client has gone
+}
+
+// sharedPut gives a configuration to the nodes of the cluster.
+func (a *api) sharedPut(w http.ResponseWriter, r *http.Request, words url.Values, request control.SharedRequest) (subject string) {
+	const shared = "the shared configuration"
+	if canary := words.Get("canary"); strings.HasSuffix(canary, "%") {
+		problem(w, http.StatusBadRequest, fmt.Sprintf("canary: %q is a share of the clients, and a canary is one node or several", canary), "name nodes, such as canary=ams1,fra1")
+		return shared
+	} else if canary != "" {
+		request.Canary = strings.Split(canary, ",")
+	}
+	request.For = defaultCanary
+	if text := words.Get("for"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 || len(request.Canary) == 0 {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("for: %q is not how long a canary serves a configuration before the other nodes", text), "such as canary=ams1&for=10m")
+			return shared
+		}
+		request.For = d
+	}
+	a.answerShared(w, r, request, a.control.PushShared)
+	return shared
+}
+
+// defaultCanary is how long a canary serves a configuration before the other nodes.
+const defaultCanary = 10 * time.Minute
+
+// answerShared makes a change of the shared configuration, and answers with its outcome.
+func (a *api) answerShared(w http.ResponseWriter, r *http.Request, request control.SharedRequest, change sharedChange) {
+	request.IfMatch, request.Origin.Who = ifMatch(r), userOf(r).Name
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ReloadTimeout))
+	loaded, err := change(r.Context(), request)
+	if err != nil {
+		writeConfigError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, loaded)
+}
+
+// sharedGenerations answers with the generations of the cluster, the latest first.
+func (a *api) sharedGenerations(w http.ResponseWriter, r *http.Request) {
+	list, err := a.control.ClusterGenerations(r.Context())
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"generations": list})
+}
+
+// sharedRollback gives an earlier generation to the nodes of the cluster again.
+func (a *api) sharedRollback(w http.ResponseWriter, r *http.Request, asked *RollbackRequest) {
+	a.answerShared(w, r, control.SharedRequest{From: asked.Generation, ReloadRequest: control.ReloadRequest{
+		AllowRemoval: asked.AllowRemoval, OverrideGuardrail: asked.OverrideGuardrail,
+		Origin: generations.Generation{Source: "rollback", Reason: asked.Reason},
+	}}, a.control.RollBackShared)
+}
+
+// sharedChange is a change of the shared configuration.
+type sharedChange func(context.Context, control.SharedRequest) (*control.Loaded, error)

@@ -1,0 +1,114 @@
+// Package rollout brings the shared configuration of a cluster to its nodes.
+//
+// A configuration is a generation: a manifest, and its text in compressed chunks. One record, the [Target], says which
+// generation the nodes serve; it is changed by compare-and-swap only, so that of two writers one is refused. Each node follows
+// the target, and publishes what it serves, or why it has rejected a generation:
+//
+//	push ──chunks, manifest──▶ store ──target──▶ each node: fetch, check, serve ──ack──▶ store
+//
+// There is no leader. A node that rejects a generation which it has just been given takes it back itself; a canary is taken
+// back, or made the generation of all nodes, by a node that serves it. All records are signed like observations. A node that
+// cannot reach the store serves what it has.
+package rollout
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The keys of records.
+const (
+	// StateKeys is the beginning of the records that change: the target and the acknowledgements.
+	StateKeys  = "state/"
+	targetKey  = StateKeys + "target"
+	ackKeys    = StateKeys + "node/"
+	manifests  = "generation/"
+	blobs      = "text/"
+	manifestOf = manifests + "%012d" // so that keys are in the order of numbers
+)
+
+// Target says which generation the nodes serve.
+type Target struct {
+	Seq        uint64    `json:"seq"`        // grows with each change
+	Generation uint64    `json:"generation"` // 0: none yet
+	Previous   uint64    `json:"previous"`   // that the nodes served before; 0: none
+	Latest     uint64    `json:"latest"`     // the highest number given
+	Canary     *Canary   `json:"canary,omitempty"`
+	Owner      string    `json:"owner"`
+	Reason     string    `json:"reason,omitempty"`
+	Time       time.Time `json:"time"`
+}
+
+// Canary is a generation that some nodes serve before the others.
+type Canary struct {
+	Generation uint64        `json:"generation"`
+	Nodes      []string      `json:"nodes"`
+	For        time.Duration `json:"for"` // then all nodes serve it
+}
+
+// Of returns the generation that a node serves.
+func (t *Target) Of(node string) uint64 {
+	if t.Canary != nil && slices.Contains(t.Canary.Nodes, node) {
+		return t.Canary.Generation
+	}
+	return t.Generation
+}
+
+// Manifest describes a generation.
+type Manifest struct {
+	Number  uint64    `json:"generation"`
+	Hash    string    `json:"hash"`    // of its text
+	Content string    `json:"content"` // SHA-256 of the compressed text, which is in chunks below it
+	Chunks  int       `json:"chunks"`
+	Size    int       `json:"size"` // of the compressed text
+	Time    time.Time `json:"time"`
+	Source  string    `json:"source"` // api or rollback
+	Owner   string    `json:"owner"`
+	Node    string    `json:"node"` // that it was given to
+	Reason  string    `json:"reason,omitempty"`
+
+	AllowRemoval      bool   `json:"allow_removal,omitempty"`
+	OverrideGuardrail string `json:"override_guardrail,omitempty"`
+}
+
+// The states of an acknowledgement.
+const (
+	Serving  = "serving"
+	Rejected = "rejected"
+)
+
+// Ack says what a node serves.
+type Ack struct {
+	Generation uint64    `json:"generation"`    // 0: it reads its own file
+	State      string    `json:"state"`         // Serving or Rejected
+	Why        string    `json:"why,omitempty"` // it was rejected
+	Digest     string    `json:"digest"`        // of the configuration that it serves
+	Time       time.Time `json:"time"`
+}
+
+// NodeAck is the acknowledgement of a node.
+type NodeAck struct {
+	Node string `json:"node"`
+	Ack
+}
+
+// HashText returns the hash of a configuration, in hex.
+func HashText(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])[:12]
+}
+
+// ConflictError is returned to a writer when another one was faster.
+type ConflictError struct{ Target Target }
+
+func (e *ConflictError) Error() string {
+	t := &e.Target
+	what := fmt.Sprintf("generation %d", t.Generation)
+	if t.Canary != nil {
+		what = fmt.Sprintf("generation %d, on the canary %v", t.Canary.Generation, t.Canary.Nodes)
+	}
+	return fmt.Sprintf("the shared configuration was changed by %s at %s: %s", t.Owner, t.Time.UTC().Format(time.RFC3339), what)
+}

@@ -1,0 +1,26 @@
+package rollout
+
+import "context"
+
+// Store holds the records.
+type Store struct {
+	// Read returns the records whose keys begin with a prefix.
+	Read func(ctx context.Context, prefix string) (map[string]Value, error)
+	// Write makes a change, whole or not at all. ok is false if a record has another revision than the change expects.
+	Write func(ctx context.Context, c Change) (ok bool, err error)
+	// Watch calls changed when a record below StateKeys changes, and after each new connection, until ctx ends.
+	Watch func(ctx context.Context, changed func())
+}
+
+// Value is a record, and the revision of its last change.
+type Value struct {
+	Data     []byte
+	Revision int64
+}
+
+// Change is what a writer changes.
+type Change struct {
+	If      map[string]int64 // the revisions that records must have; 0: there is none
+	Puts    map[string][]byte
+	Deletes []string // prefixes of keys
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"meridian/cluster/observation"
+	"meridian/counterpart"
+)
+
+// sharingNode is a node of a cluster that shares its configuration.
+type sharingNode struct {
+	name, dir, file, api string
+	stop                 func()
+}
+
+// sharingCluster writes the files of nodes that share their configuration on an etcd.
+func sharingCluster(t *testing.T, port int, names ...string) (nodes []*sharingNode) {
+	t.Helper()
+	var trust strings.Builder
+	for _, name := range names {
+		n := &sharingNode{name: name, dir: t.TempDir(), api: freeAddress(t)}
+		n.file = filepath.Join(n.dir, "meridian.yaml")
+		public, err := observation.CreateIdentity(filepath.Join(n.dir, "node.ed25519"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&trust, "    %s: %q\n", name, observation.FormatPublicKey(public))
+		nodes = append(nodes, n)
+	}
+	for _, n := range nodes {
+		writeFile(t, n.file, fmt.Sprintf(`node: %s
+server: {listen: ["127.0.0.1:0"], workers: 1}
+admin: {listen: %q}
+state: state
+cluster:
+  name: prod
+  region: east
+  etcd: {endpoints: ["http://127.0.0.1:%d"]}
+  identity: node.ed25519
+  heartbeat: 500ms
+  config: shared
+  trust:
+%s`, n.name, n.api, port, &trust))
+	}
+	return nodes
+}
+
+// start runs the node until stop is called or the test ends.
+func (n *sharingNode) start(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	stderr, code := new(transcript), make(chan int, 1)
+	go func() { code <- run(ctx, []string{"serve", "-c", n.file}, new(transcript), stderr) }()
+	stopped := false
+	n.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if c := <-code; c != exitOK || t.Failed() {
+			t.Logf("%s: exit %d\n%s", n.name, c, stderr)
+		}
+	}
+	t.Cleanup(n.stop)
+	counterpart.Await(t, func() error {
+		if code, body := fetch("http://" + n.api + "/readyz"); code != 200 {
+			return fmt.Errorf("%s is not ready: %d %s\n%s", n.name, code, body, stderr)
+		}
+		return nil
+	})
+}
+
+// try runs a command for the node, and returns its exit code and what it printed.
+func (n *sharingNode) try(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+	var out bytes.Buffer
+	code := run(t.Context(), append(args, "--server", "http://"+n.api), &out, &out)
+	return code, out.String()
+}
+
+// answers waits until the node answers www with an address.
+func (n *sharingNode) answers(t *testing.T, address string) {
+	t.Helper()
+	counterpart.Await(t, func() error {
+		if _, out := n.try(t, "explain", "www.gslb.example.com", "--client", "192.0.2.9", "-o", "json"); !strings.Contains(out, `"`+address+`"`) {
+			return fmt.Errorf("%s does not answer %s\n%s", n.name, address, out)
+		}
+		return nil
+	})
+}
+
+// sharedText returns a shared configuration that answers www with an address.
+func sharedText(t *testing.T, address, more string) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "new.yaml")
+	writeFile(t, file, fmt.Sprintf(`pools: {web: {policy: weighted, members: [{name: a, addresses: [%s]}]}}
+zones: {gslb.example.com: {nameservers: {ns1.example.net: []}, contact: h@example.com, names: {www: {pool: web}}%s}}
+`, address, more))
+	return file
+}
+
+// TestNodesShareTheirConfiguration pushes generations to two nodes over a real etcd: one that both serve, one that a node
+// rejects, one on a canary, and starts a node without etcd.
+func TestNodesShareTheirConfiguration(t *testing.T) {
+	t.Parallel()
+	ports := counterpart.FreePorts(t, 2)
+	client, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	stopEtcd := counterpart.Start(t, "etcd", "--data-dir", t.TempDir(), "--listen-client-urls", client, "--advertise-client-urls", client,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	counterpart.AwaitListeners(t, ports[0])
+	nodes := sharingCluster(t, ports[0], "a", "b")
+	a, b := nodes[0], nodes[1]
+	a.start(t)
+	b.start(t)
+
+	push := func(n *sharingNode, want int, says string, args ...string) {
+		t.Helper()
+		if code, out := n.try(t, append([]string{"config", "push"}, args...)...); code != want || !strings.Contains(out, says) {
+			t.Fatalf("push %q: exit %d, want %d and %q\n%s", args, code, want, says, out)
+		}
+	}
+	counterpart.Await(t, func() error { // until each knows the other
+		if _, out := a.try(t, "config", "history"); !strings.Contains(out, "GENERATION") {
+			return fmt.Errorf("history prints %s", out)
+		}
+		return nil
+	})
+	push(a, exitOK, "generation 1 of the cluster", sharedText(t, "192.0.2.1", ""))
+	a.answers(t, "192.0.2.1")
+	b.answers(t, "192.0.2.1")
+
+	// only a has the file, which is relative to the state directory
+	writeFile(t, filepath.Join(a.dir, "state", "x.zone"), "txt TXT x\n")
+	push(a, exitConfig, "generation 2 was rejected by b", sharedText(t, "192.0.2.2", ", file: x.zone"))
+	a.answers(t, "192.0.2.1")
+	b.answers(t, "192.0.2.1")
+	if _, out := b.try(t, "config", "history"); !strings.Contains(out, `"b rejected generation 2: `) {
+		t.Errorf("history prints\n%s", out)
+	}
+
+	push(a, exitConfig, "--expect", sharedText(t, "192.0.2.3", ""), "--expect", "1")
+	push(a, exitOK, "b serving", sharedText(t, "192.0.2.3", ""), "--expect", "3", "--canary", "b", "--for", "1h")
+	b.answers(t, "192.0.2.3")
+	a.answers(t, "192.0.2.1")
+	push(a, exitConfig, "generation 4 is on the canary b", sharedText(t, "192.0.2.4", ""))
+	if code, out := a.try(t, "config", "rollback"); code != exitOK {
+		t.Errorf("rollback: exit %d\n%s", code, out)
+	}
+	b.answers(t, "192.0.2.1")
+	push(b, exitConfig, "server: this section is in the wrong file", appended(t, sharedText(t, "192.0.2.5", ""), "server: {workers: 2}\n"))
+
+	// a node that starts without etcd serves the last generation
+	stopEtcd()
+	b.stop()
+	b.start(t)
+	b.answers(t, "192.0.2.1")
+	push(b, exitConfig, "the shared configuration cannot be changed", sharedText(t, "192.0.2.6", ""))
+}
+
+// appended returns a file with more text at its end.
+func appended(t *testing.T, file, more string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, string(text)+more)
+	return file
+}

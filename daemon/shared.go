@@ -1,0 +1,179 @@
+package daemon
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"meridian/cluster/rollout"
+	"meridian/config"
+	"meridian/control"
+	"meridian/control/generations"
+	"meridian/pools"
+	"meridian/server/answer"
+)
+
+// newRollout makes this node follow the configuration of its cluster, or compare its own with those of the others.
+func (l *instance) newRollout(cfg *config.Config, n *clusterNode, key ed25519.PrivateKey, trust map[string]ed25519.PublicKey) *rollout.Node {
+	canary := new(canaryWatch)
+	return rollout.New(rollout.Options{
+		Cluster: cfg.Cluster.Name, Name: cfg.Node, Key: key, Trust: trust, Store: n.store.Rollout(),
+		Shared: cfg.Cluster.Shared, Serving: servingHash(cfg),
+		Apply: func(ctx context.Context, m *rollout.Manifest, text string) error {
+			canary.begin(l)
+			return l.applyShared(ctx, m, text)
+		},
+		Digest: func() string { d, _ := l.digest.Load().(string); return d },
+		Fresh:  func() []string { return freshNames(n) },
+		Breach: func() string { return canary.breach(l) },
+		Report: l.reportCluster,
+	})
+}
+
+// freshNames returns the names of the nodes that are alive.
+func freshNames(n *clusterNode) (names []string) {
+	s := n.Status()
+	for _, v := range s.Vantages {
+		if v.Fresh {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+// servingHash returns the hash of the shared configuration in cfg; empty: it has none, or a copy serves.
+func servingHash(cfg *config.Config) string {
+	if cfg.Root != "" || !slices.Contains(cfg.Files(), cfg.SharedFile()) {
+		return ""
+	}
+	d, ok, err := control.SharedDocument(cfg)
+	if !ok || err != nil {
+		return ""
+	}
+	return rollout.HashText(string(d.Text))
+}
+
+// applyShared makes a shared configuration serve, with the files of this node.
+func (l *instance) applyShared(ctx context.Context, m *rollout.Manifest, text string) error {
+	documents, err := l.control.Candidate("", []byte(text))
+	if err != nil {
+		return err
+	}
+	_, err = l.control.Reload(ctx, control.ReloadRequest{
+		Documents: documents, AllowRemoval: m.AllowRemoval, OverrideGuardrail: m.OverrideGuardrail,
+		Origin: generations.Generation{Source: "cluster", Who: m.Owner, Reason: m.Reason},
+	})
+	if errors.Is(err, control.ErrUpgrading) || errors.Is(err, control.ErrNotAwaited) {
+		return &rollout.TemporaryError{Err: err}
+	}
+	return firstError(err)
+}
+
+// firstError returns the first error of a configuration and the number of the others: an acknowledgement is short.
+func firstError(err error) error {
+	switch all := errorsIn(err); len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	default:
+		return fmt.Errorf("%w (and %d more errors)", all[0], len(all)-1)
+	}
+}
+
+// documents returns the files of the configuration, with the shared one.
+func (l *instance) documents() ([]config.Document, error) {
+	documents, err := l.Documents()
+	if err != nil {
+		return nil, err
+	}
+	d, ok, err := control.SharedDocument(l.served().Config)
+	if ok && !slices.ContainsFunc(documents, func(of config.Document) bool { return of.File == d.File }) {
+		documents = append(documents, d)
+	}
+	return documents, err
+}
+
+// noteDigest computes the digest of the configuration that has begun to serve, and compares it with those of the other nodes.
+func (l *instance) noteDigest() {
+	if l.member == nil || l.Documents == nil {
+		return
+	}
+	documents, err := l.documents()
+	if err != nil {
+		l.Logger.Warn("the configuration cannot be compared with that of the other nodes", "error", err)
+		return
+	}
+	l.digest.Store(config.SharedDigest(documents))
+	l.member.rollout.Changed()
+}
+
+// canaryWatch compares what a node answers under a canary with what it answered before. The goroutine of the rollout owns it.
+type canaryWatch struct {
+	before answer.Counters // when the last generation began to serve
+	open   []string        // the pools that failed open then
+	// What was answered before that, since the generation before.
+	answers, failures uint64
+}
+
+// The guardrails of a canary.
+const (
+	maxFailures = 0.001 // more of the answers that are SERVFAIL than before
+	minFailures = 10    // fewer say nothing
+)
+
+// begin notes what the node answers before a generation serves.
+func (w *canaryWatch) begin(l *instance) {
+	now := l.server.Counters()
+	w.answers, w.failures = answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before)
+	w.before, w.open = now, failedOpen(l.served().Pools)
+}
+
+func failuresOf(c *answer.Counters) uint64 { return c.Rcodes[dns.RcodeServerFailure] }
+
+func answersOf(c *answer.Counters) (n uint64) {
+	for _, count := range c.Rcodes {
+		n += count
+	}
+	return n
+}
+
+// failedOpen returns the pools that fail open.
+func failedOpen(tree *pools.Tree) (names []string) {
+	for _, change := range tree.Modes() {
+		if change.To == pools.FailedOpen {
+			names = append(names, change.Pool)
+		}
+	}
+	return names
+}
+
+// breach returns why the generation that serves breaks a guardrail of canaries; empty: it does not.
+//
+//	guardrail   broken if
+//	answers     more of them are SERVFAIL than before, by maxFailures
+//	pools       one fails open that did not before
+func (w *canaryWatch) breach(l *instance) string {
+	now := l.server.Counters()
+	answers, failures := answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before)
+	if share := shareOf(failures, answers); failures >= minFailures && share > shareOf(w.failures, w.answers)+maxFailures {
+		return fmt.Sprintf("answers %.1f %% of the queries with SERVFAIL, before it was %.1f %%", 100*share, 100*shareOf(w.failures, w.answers))
+	}
+	for _, pool := range failedOpen(l.served().Pools) {
+		if !slices.Contains(w.open, pool) {
+			return fmt.Sprintf("makes pool %q fail open", pool)
+		}
+	}
+	return ""
+}
+
+func shareOf(part, whole uint64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
