@@ -315,7 +315,7 @@ func (s *script) share(words, want []string) error {
 	return nil
 }
 
-// exchange asks NAME TYPE [ecs=NETWORK] [source=ADDRESS] [size=BYTES] [edns] [do] [nsid]
+// exchange asks NAME TYPE [ecs=NETWORK] [source=ADDRESS] [size=BYTES] [edns] [do] [nsid] [zoneversion]
 // [class=CH] [over=udp|tcp].
 func (s *script) exchange(words []string) (answer, query *dns.Msg, err error) {
 	query = new(dns.Msg)
@@ -333,6 +333,8 @@ func (s *script) exchange(words []string) (answer, query *dns.Msg, err error) {
 			addOption(query, size, clientSubnet(value))
 		case "nsid":
 			addOption(query, size, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
+		case "zoneversion":
+			addOption(query, size, &dns.EDNS0_LOCAL{Code: dns.EDNS0ZONEVERSION})
 		case "edns":
 			query.SetEdns0(size, false)
 		case "do":
@@ -421,6 +423,8 @@ func describeOption(option dns.EDNS0) string {
 		return "nsid=" + o.Nsid
 	case *dns.EDNS0_EDE:
 		return "ede=" + strconv.Itoa(int(o.InfoCode))
+	case *dns.EDNS0_ZONEVERSION:
+		return fmt.Sprintf("zoneversion=%d/%d/%x", o.LabelCount, o.Type, o.Version)
 	}
 	return "option=" + strconv.Itoa(int(option.Option()))
 }

@@ -20,6 +20,8 @@ const (
 	optionSubnet = dns.EDNS0SUBNET
 	optionCookie = dns.EDNS0COOKIE
 	optionEDE    = dns.EDNS0EDE // RFC 8914
+
+	optionZoneVersion = dns.EDNS0ZONEVERSION // RFC 9660
 )
 
 const (

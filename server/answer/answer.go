@@ -94,6 +94,7 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 		return nil, false
 	}
 	if q.responder != nil && !q.found {
+		q.extra.found(&q.responder.query, match)
 		q.responder.countZone(match)
 	}
 	q.found, q.match = true, match

@@ -53,6 +53,7 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 		return nil
 	}
 	if r.chain.n == 0 {
+		a.extra.found(q, match)
 		r.countZone(match)
 	}
 	if a.wildcard = 0; a.signs && s.expands(match) {

@@ -51,18 +51,19 @@ type query struct {
 
 // edns holds the content of the OPT record (RFC 6891 6.1).
 type edns struct {
-	present bool
-	do      bool
-	co      bool // compact denial is understood (RFC 9824 5.1)
-	nsid    bool
-	padded  bool // it has padding (RFC 7830)
-	version uint8
-	size    uint16 // the client's maximum UDP message size
-	subnet  clientSubnet
-	cookie  []byte // the data of the COOKIE option (RFC 7873 4); nil: none
-	proved  bool   // the cookie is valid: the client receives what is sent to its address
-	echo    bool   // the answer carries the subnet, if the query does: see decidedBy
-	decided bool   // by a pool
+	present     bool
+	do          bool
+	co          bool // compact denial is understood (RFC 9824 5.1)
+	nsid        bool
+	padded      bool // it has padding (RFC 7830)
+	zoneVersion bool // the version of the zone is asked for (RFC 9660)
+	version     uint8
+	size        uint16 // the client's maximum UDP message size
+	subnet      clientSubnet
+	cookie      []byte // the data of the COOKIE option (RFC 7873 4); nil: none
+	proved      bool   // the cookie is valid: the client receives what is sent to its address
+	echo        bool   // the answer carries the subnet, if the query does: see decidedBy
+	decided     bool   // by a pool
 }
 
 // carriesSubnet reports whether the answer carries the client subnet.
@@ -248,6 +249,8 @@ func (e *edns) readOptions(p []byte, readSubnet bool) bool {
 			e.nsid = true
 		case code == dns.EDNS0PADDING:
 			e.padded = true
+		case code == dns.EDNS0ZONEVERSION:
+			e.zoneVersion = true // whatever its data: RFC 9660 3.2
 		case code == dns.EDNS0COOKIE:
 			if !limit.CookieSizeOK(end - 4) {
 				return false

@@ -256,7 +256,7 @@ func (a *reply) opt(s *activeSnapshot, q *query) {
 		a.out = q.edns.subnet.append(a.out, a.scope)
 	}
 	if a.extra != (extras{}) {
-		a.out = a.extra.append(a.out, a.base+s.limit(q, a.stream)-len(a.out))
+		a.out = a.extra.append(a.out, s.zones, a.base+s.limit(q, a.stream)-len(a.out))
 	}
 	binary.BigEndian.PutUint16(a.out[begin-2:], uint16(len(a.out)-begin))
 	a.count[additionalSection]++

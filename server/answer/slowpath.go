@@ -36,7 +36,7 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	r.facts.scope = a.scope
 	out, tc := pack(out, q, a, limit)
 	if q.edns.present {
-		out = a.extra.extendOPT(out, len(packRecord(a.pseudo[0])), room-(len(out)-base))
+		out = a.extra.extendOPT(out, s.zones, len(packRecord(a.pseudo[0])), room-(len(out)-base))
 	}
 	r.count(a.msg.Rcode, tc)
 	return r.appendTSIG(out, base)

@@ -93,6 +93,9 @@ func (m generator) opt() *dns.OPT {
 		opt.Option = append(opt.Option, answertest.RawOption(dns.EDNS0NSID))
 	}
 	if m.IntN(4) == 0 {
+		opt.Option = append(opt.Option, answertest.RawOption(dns.EDNS0ZONEVERSION))
+	}
+	if m.IntN(4) == 0 {
 		opt.Option = append(opt.Option, answertest.RawOption(dns.EDNS0COOKIE, m.cookie()...))
 	}
 	if m.IntN(2) == 0 {
