@@ -447,6 +447,8 @@ type Zone struct {
 	Variety        int    // most different sets of several addresses, for each name, family and region; default: that of the policy; 0: no limit
 	ExtraDNSKEYs   string // path of a master file with DNSKEY records of other signers; empty: none
 	ExtraDNSKEYPos Pos
+
+	Transfer Transfer
 }
 
 // Nameserver is an NS of the apex, with its addresses if it is inside the zone.

@@ -69,6 +69,8 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"tsig":                    {"tsig: {a: {?: 1}}"},
 		"dnssec.policies.parent":  {"dnssec: {policies: {a: {parent: {?: 1}}}}"},
 		"notify":                  {"notify: [{?: 1}]"},
+		"zones.transfer":          {"zones: {a: {transfer: {?: 1}}}"},
+		"zones.transfer.out":      {"zones: {a: {transfer: {out: [{?: 1}]}}}"},
 		"zones.names":             {"zones: {a: {names: {b: {?: 1}}}}"},
 		"zones.names.https":       {"zones: {a: {names: {b: {https: {?: 1}}}}}"},
 	}

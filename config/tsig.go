@@ -68,3 +68,19 @@ func (d *decoder) tsigAlgorithm(n *yaml.Node) (string, bool) {
 
 // keyText returns the name of a key as an operator writes it.
 func keyText(name dnsname.Name) string { return strings.TrimSuffix(string(name), ".") }
+
+// tsigKey reads the name of a key that tsig defines.
+func (d *decoder) tsigKey(to *dnsname.Name) setter {
+	return func(n *yaml.Node) {
+		name, ok := d.domain(n)
+		if !ok {
+			return
+		}
+		*to = name
+		if def := d.declared[kindTSIG][keyText(name)]; def != nil {
+			def.used = true
+			return
+		}
+		d.references = append(d.references, reference{kindTSIG, keyText(name), nodeKeyOf(n)})
+	}
+}

@@ -48,7 +48,7 @@ func (d *decoder) zoneName(n *yaml.Node) (dnsname.Name, bool) {
 }
 
 func (d *decoder) zone(n *yaml.Node, z *Zone) {
-	var names, nameservers, allow, deny *yaml.Node
+	var names, nameservers, transfer, allow, deny *yaml.Node
 	ok := d.mapping(n, []field{
 		{name: "nameservers", set: capture(&nameservers)},
 		{name: "contact", set: setValue(&z.Contact, d.mailbox)},
@@ -62,12 +62,16 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "family", set: choose(d, &z.Family, "family", WidenFamily, StrictFamily)},
 		{name: "variety", set: d.integerInRange(&z.Variety, 1, mostVariety)},
 		{name: "extra_dnskeys", set: d.path(&z.ExtraDNSKEYs, &z.ExtraDNSKEYPos)},
+		{name: "transfer", set: capture(&transfer)},
 	})
 	if !ok {
 		return
 	}
 	if extra := yamldoc.Child(n, "extra_dnskeys"); extra != nil && (z.DNSSEC == "" || z.DNSSEC == Unsigned) {
 		d.errorf(extra, "the zone is not signed here", "write dnssec: default, or leave extra_dnskeys out")
+	}
+	if transfer != nil {
+		d.transfer(z)(transfer)
 	}
 	d.noteAnswerSettings(n, z)
 	d.access(allow, deny, &z.Access)

@@ -36,6 +36,7 @@ import (
 	"meridian/server"
 	"meridian/server/answer"
 	"meridian/snapshot"
+	"meridian/transfer"
 )
 
 // Daemon runs a server from its first socket to its last answer: it binds, probes once, serves,
@@ -98,6 +99,7 @@ type instance struct {
 	tracker       *discovery.Watcher
 	poller        *loads.Poller
 	notifier      *notify.Notifier
+	secondaries   *transfer.Notifier // of zones
 	adminListener *listener.Listener // nil: no API
 	bindMu        sync.Mutex         // held while sockets are bound or closed before serving
 	bound         time.Time          // when the sockets were bound; queries have waited in them since
@@ -120,7 +122,7 @@ type instance struct {
 func newInstance(l *Daemon) *instance {
 	server := server.NewEmpty(server.Options{Logger: l.Logger, Inherited: l.Inherited})
 	return &instance{
-		Daemon: l, server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
+		Daemon: l, secondaries: transfer.NewNotifier(l.Logger), server: server, control: control.New(server, l.Logger), poller: loads.New(loads.Options{Logger: l.Logger}),
 		processors: sharedSetting{begin: raiseGOMAXPROCS}, collecting: sharedSetting{begin: relaxGC},
 	}
 }
@@ -144,6 +146,7 @@ var errStopped = errors.New("it was stopped")
 
 // run is Run for an instance.
 func (l *instance) run(ctx context.Context) error {
+	defer l.secondaries.Close()
 	defer l.poller.Close()
 	defer l.unbind()
 	snapshot, err := l.firstLoad(ctx)
@@ -219,6 +222,7 @@ func (l *instance) serve(until context.Context, passed *inheritance) error {
 	defer l.notifyServing(until)()
 	defer context.AfterFunc(until, func() { l.control.BeginShutdown() })()
 	l.keepLastGood(l.served(), l.startedAt)
+	l.notifySecondaries(l.served())
 	waitForUpdates := l.startUpdates(ctx)
 	successor := l.handleRequests(ctx, served)
 	if successor != nil {

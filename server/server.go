@@ -49,6 +49,7 @@ type Server struct {
 	postponed      chan *postponed // UDP queries that wait for signatures
 	serving        chan struct{}   // closed when all sockets are read
 	hot            *hotQueries
+	transfers      chan struct{} // one element for each transfer being sent
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests
 
@@ -78,6 +79,7 @@ func NewEmpty(o Options) *Server {
 		options: o, built: time.Now(), cores: cores, handshakeSlots: newTCPSlots(max(1, cores/2)),
 		Engine: answer.NewEngine(o.Logger, o.Draw, cores), tcpSlots: newTCPSlots(cores), tcpBuffers: newTCPBuffers(),
 		postponed: make(chan *postponed, maxPostponed), serving: make(chan struct{}), hot: newHotQueries(),
+		transfers: make(chan struct{}, maxTransfers),
 	}
 	s.tls = encrypted.NewTLS(s.material, s.inHandshakeSlot)
 	return s

@@ -48,6 +48,7 @@ type stream struct {
 	idle      time.Time              // when the read deadline was set
 	ending    atomic.Pointer[ending] // nil: not draining
 	waits     bool                   // run ended while it waited for the client
+	transfer  *answer.Transfer       // to be sent after the answers before it; nil: none
 	// unpolled is the work since the network was last polled for this connection, see slotWork.
 	unpolled int
 }
@@ -191,6 +192,12 @@ func (c *stream) answer() bool {
 			return false
 		}
 		c.server.tcpBuffers.put(out)
+		if t := c.transfer; t != nil {
+			c.transfer = nil
+			if !c.send(t) {
+				return false
+			}
+		}
 		if len(left) == len(rest) {
 			break
 		}
@@ -239,13 +246,14 @@ func (c *stream) compute(in []byte) (out, rest []byte, ok bool) {
 // for a query: the client uses another protocol.
 func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) {
 	r.StartTiming()
-	r.Port, r.Over = c.port, c.transport
+	r.Port, r.Over, r.Transfers = c.port, c.transport, true
+	defer func() { r.Transfers = false }()
 	r.Acquire()
 	defer r.Release()
 	ok = true
 	answered := 0
 	out := r.Streamed[:0]
-	for ; ok && c.unpolled < slotWork && len(out) < streamChunk && len(in) >= frameHead; c.unpolled++ {
+	for ; ok && c.transfer == nil && c.unpolled < slotWork && len(out) < streamChunk && len(in) >= frameHead; c.unpolled++ {
 		end := frameHead + int(binary.BigEndian.Uint16(in))
 		if end > len(in) {
 			break
@@ -258,6 +266,7 @@ func (c *stream) respond(r *answer.Responder, in []byte) (rest []byte, ok bool) 
 		} else {
 			out = out[:begin]
 		}
+		c.transfer = r.TakeTransfer()
 		in = in[end:]
 		answered++
 	}

@@ -40,6 +40,7 @@ var families = describe(map[string]family{
 	"rate_limited_total":          {kind: counter, labels: []string{"action"}, help: "Answers over the limit of server.rate_limit, by what was done: truncate, drop, badcookie, or dry_run (answered as usual)."},
 	"filtered_total":              {kind: counter, labels: []string{"rule", "action"}, help: "Queries that matched a rule of the filter, since the rule is there."},
 	"tcp_accepted_total":          {kind: counter, help: "TCP connections accepted."},
+	"transfers_total":             {kind: counter, labels: []string{"direction", "result"}, help: "Zone transfers that were asked for: sent, failed before their end, or refused."},
 	"tcp_evicted_total":           {kind: counter, help: "TCP connections closed for a new one at a limit."},
 	"tcp_connections":             {kind: gauge, labels: []string{"transport"}, help: "Open connections."},
 

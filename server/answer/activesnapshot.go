@@ -11,6 +11,7 @@ import (
 	"meridian/pools"
 	"meridian/server/limit"
 	"meridian/snapshot"
+	"meridian/transfer"
 	"meridian/zones"
 )
 
@@ -54,6 +55,8 @@ type activeSnapshot struct {
 	variety   *variety       // bounds the draws of signed answers; nil: none is bounded
 	signer    *dnssec.Signer // of signed zones
 
+	defaults *transfer.Defaults // of transfers
+
 	sample  *resolverSample // nil: no resolver is observed
 	records bool            // log or sample is not nil
 }
@@ -79,6 +82,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	s.widens = widening(snapshot.Config)
 	s.variety = newVariety(snapshot.Config, s.signed != nil)
 	s.log = newLogPolicy(s)
+	s.defaults = transfer.NewDefaults(snapshot.Zones, snapshot.Pools)
 	return s
 }
 

@@ -42,6 +42,9 @@ const (
 	queryLogFull      // not logged: the ring of the responder is full
 	observationsLost  // answers to observed resolvers that were not observed: the ring of the responder is full
 	panics
+	TransfersRefused
+	TransfersSent
+	TransfersFailed
 	eventCount
 )
 
@@ -136,6 +139,10 @@ type Counters struct {
 	Unlogged   uint64                              // queries that the query log should have, and has no room for
 	Panics     uint64                              // queries answered SERVFAIL because of a panic
 
+	TransfersRefused uint64 // requests for a zone that were refused
+	TransfersSent    uint64 // zones sent to other servers
+	TransfersFailed  uint64 // transfers of which the other server has not received all
+
 	Connections [TransportCount]Connections // by transport; UDP has none
 
 	Signed          uint64                      // signatures made
@@ -166,6 +173,7 @@ func (r *rawCounts) counters(shared *sharedCounters) Counters {
 		Truncated: event(truncated), FailedOpen: event(failedOpen), ECS: event(clientSubnets), ECSIgnored: event(subnetsIgnored), Prohibited: event(prohibited),
 		NotQuery: event(notQuery), TooLong: event(TooLong), NoReturn: event(NoReturn), SendFailed: event(SendFailed), Unsent: event(Unsent),
 		SlowPath: event(slowAnswered), Unlogged: event(queryLogFull), Unobserved: event(observationsLost), Panics: event(panics),
+		TransfersRefused: event(TransfersRefused), TransfersSent: event(TransfersSent), TransfersFailed: event(TransfersFailed),
 		Signed: event(signaturesMade), SignatureHits: event(signatureHits), SignatureMisses: event(signatureMisses), Unsigned: event(unsigned),
 	}
 	for i := range n.Cookies {

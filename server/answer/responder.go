@@ -34,6 +34,7 @@ type Responder struct {
 	postponed  *postponed // the query that is answered again; nil: a new one
 	signatures signatures
 	tsig       *tsig.Response // of a signed query; nil: the answer is not signed
+	transfer   *Transfer      // that the message asks for, until TakeTransfer
 	counts     counterSet
 	facts      facts
 	sketch     *limit.Sketch // made with the first snapshot
@@ -58,6 +59,9 @@ type Responder struct {
 	// Postpone takes a query to be answered by AnswerPostponed, because a signature is missing and making it takes as
 	// long as many answers. It returns false if there are too many. nil: missing signatures are made at once.
 	Postpone func(packet []byte, draw uint64) bool
+
+	// Transfers says that the caller sends the transfers that TakeTransfer returns; false: they are refused.
+	Transfers bool
 
 	silent   bool // it counts and logs nothing: see Rehearsal
 	slowOnly bool // never use the fast path: for tests that compare the two

@@ -20,8 +20,12 @@ func (r *Responder) slowPath(out []byte, sound bool, source netip.Addr, stream b
 	a := r.reply(sound, source)
 	room := r.withoutTSIG(s.limit(q, stream))
 	limit := room
-	if r.signatures.err != nil {
+	switch {
+	case r.signatures.err != nil:
 		return r.postpone(out, stream)
+	case r.transfer != nil:
+		r.count(dns.RcodeSuccess, false)
+		return out
 	}
 	if q.edns.present {
 		a.pseudo = append(a.pseudo, s.opt(q, a.msg.Rcode, a.scope, limit))
@@ -62,7 +66,7 @@ type outcome struct {
 //	unsupported EDNS version              BADVERS (RFC 6891 6.1.3)
 //	class CH                              server identity, or REFUSED                   20 not authoritative
 //	class other than IN                   REFUSED                                       21 not supported
-//	AXFR or IXFR                          REFUSED                                       18 prohibited
+//	AXFR or IXFR                          see answerTransfer                            18 prohibited
 //	another non-data type                 NOTIMP, or FORMERR                            21, or 30 invalid query type
 //	any other                             from the zones                                that of resolve
 func (r *Responder) reply(sound bool, source netip.Addr) outcome {
@@ -85,6 +89,8 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 		}
 	case q.class != dns.ClassINET:
 		msg.Rcode, ede = dns.RcodeRefused, dns.ExtendedErrorCodeNotSupported
+	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:
+		ede = r.answerTransfer(msg, source)
 	case metaType(q.qtype) && q.qtype != dns.TypeANY:
 		msg.Rcode, ede = metaRcode(q.qtype)
 	default:
@@ -96,8 +102,6 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 // metaRcode returns the response code for a type that is not a data type, and the extended error.
 func metaRcode(qtype uint16) (rcode int, ede uint16) {
 	switch qtype {
-	case dns.TypeAXFR, dns.TypeIXFR:
-		return dns.RcodeRefused, dns.ExtendedErrorCodeProhibited
 	case dns.TypeMAILA, dns.TypeMAILB, dns.TypeTKEY:
 		return dns.RcodeNotImplemented, dns.ExtendedErrorCodeNotSupported
 	}

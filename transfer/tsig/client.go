@@ -56,22 +56,14 @@ func (r *Request) Verify(msg []byte, now time.Time) error {
 		return err
 	}
 	if at == 0 {
-		if r.unsigned++; !r.later || r.unsigned > maxUnsigned {
-			return errors.New("the answer is not signed")
-		}
-		r.hash.Write(msg)
-		return nil
+		return r.withoutRecord(msg)
 	}
 	from, err := parse(msg, at)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case string(from.name) != string(r.key.name) || string(from.algorithm) != string(r.key.algorithm):
-		return errors.New("the answer is signed with another key")
-	case from.err != NoError && len(from.mac) == 0:
-		return reported(from.err)
-	case len(from.mac) != r.key.macSize():
-		return errors.New("the answer has a truncated signature")
+	}
+	if err := r.checkRecord(&from); err != nil {
+		return err
 	}
 	hashMessage(r.hash, msg, at, from.originalID)
 	r.hash.Write(from.appendVariables(nil, r.later))
@@ -85,6 +77,28 @@ func (r *Request) Verify(msg []byte, now time.Time) error {
 	}
 	r.prior, r.later = from.mac, true
 	r.begin()
+	return nil
+}
+
+// withoutRecord accepts a message without a record, after one that had a record.
+func (r *Request) withoutRecord(msg []byte) error {
+	if r.unsigned++; !r.later || r.unsigned > maxUnsigned {
+		return errors.New("the answer is not signed")
+	}
+	r.hash.Write(msg)
+	return nil
+}
+
+// checkRecord checks everything but the MAC itself.
+func (r *Request) checkRecord(from *record) error {
+	switch {
+	case string(from.name) != string(r.key.name) || string(from.algorithm) != string(r.key.algorithm):
+		return errors.New("the answer is signed with another key")
+	case from.err != NoError && len(from.mac) == 0:
+		return reported(from.err)
+	case len(from.mac) != r.key.macSize():
+		return errors.New("the answer has a truncated signature")
+	}
 	return nil
 }
 

@@ -108,12 +108,9 @@ func find(msg []byte) (at int, err error) {
 	if len(msg) < headerSize {
 		return 0, errMalformed
 	}
-	at, ok := headerSize, true
-	for range int(binary.BigEndian.Uint16(msg[4:])) {
-		if at, ok = skipName(msg, at); !ok || at+4 > len(msg) {
-			return 0, errMalformed
-		}
-		at += 4
+	at, ok := skipQuestions(msg)
+	if !ok {
+		return 0, errMalformed
 	}
 	records := 0
 	for i := 6; i < headerSize; i += 2 {
@@ -135,6 +132,18 @@ func find(msg []byte) (at int, err error) {
 		}
 	}
 	return 0, nil
+}
+
+// skipQuestions returns the end of the questions of a message.
+func skipQuestions(msg []byte) (at int, ok bool) {
+	at = headerSize
+	for range int(binary.BigEndian.Uint16(msg[4:])) {
+		if at, ok = skipName(msg, at); !ok || at+4 > len(msg) {
+			return 0, false
+		}
+		at += 4
+	}
+	return at, true
 }
 
 // size returns the size of the record with a MAC and other data of these sizes.

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"gopkg.in/yaml.v3"
+
+	"meridian/config/internal/yamldoc"
+	"meridian/dnsname"
+)
+
+// Transfer holds which servers may have a copy of a zone, and what is in it.
+type Transfer struct {
+	Pools  TransferPools
+	Out    []TransferRule   // a transfer is allowed if any of them matches
+	Notify []netip.AddrPort // servers that are notified of changes
+}
+
+// TransferPools is what a transfer has at balanced names.
+type TransferPools string
+
+// The values of TransferPools.
+const (
+	DefaultPools TransferPools = "default" // the answer to a client of unknown location with all members up
+	RefusePools  TransferPools = "refuse"  // a zone with balanced names is not transferred
+)
+
+// TransferRule allows transfers to servers that match all of its keys.
+type TransferRule struct {
+	Addresses []netip.Prefix // empty: any address
+	Key       dnsname.Name   // empty: any request, signed or not
+	Pos       Pos
+}
+
+// maxNotified is more secondaries than any zone has.
+const maxNotified = 64
+
+func (d *decoder) transfer(z *Zone) setter {
+	return func(n *yaml.Node) {
+		t := &z.Transfer
+		d.mapping(n, []field{
+			{name: "pools", set: choose(d, &t.Pools, "contents of balanced names", DefaultPools, RefusePools)},
+			{name: "out", set: d.transferRules(&t.Out)},
+			{name: "notify", set: d.notified(&t.Notify)},
+		})
+		if n.Kind != yaml.MappingNode {
+			return
+		}
+		if signed := z.DNSSEC != "" && z.DNSSEC != Unsigned; signed && len(t.Out) > 0 {
+			d.warn(yamldoc.Child(n, "out"), "the zone is signed here, and a transfer has no signatures: resolvers that validate refuse the answers of the other server",
+				"give it only to a server that signs the zone itself with the same keys")
+		}
+	}
+}
+
+func (d *decoder) transferRules(to *[]TransferRule) setter {
+	return func(n *yaml.Node) {
+		d.list(n, func(item *yaml.Node) {
+			rule := TransferRule{Pos: posOf(item)}
+			ok := d.mapping(item, []field{
+				{name: "addresses", set: d.hosts(&rule.Addresses)},
+				{name: "key", set: d.tsigKey(&rule.Key)},
+			})
+			if ok && yamldoc.Child(item, "addresses") == nil && yamldoc.Child(item, "key") == nil {
+				d.errorAtKey(item, "a rule that allows every server", `write addresses or key; addresses: [0.0.0.0/0, "::/0"] if all may have the zone`)
+			}
+			*to = append(*to, rule)
+		})
+	}
+}
+
+// hosts reads a list of networks and single addresses.
+func (d *decoder) hosts(to *[]netip.Prefix) setter {
+	return func(n *yaml.Node) {
+		ok := d.list(n, func(item *yaml.Node) {
+			if a, err := netip.ParseAddr(item.Value); err == nil && a.Zone() == "" && !a.Is4In6() {
+				*to = append(*to, netip.PrefixFrom(a, a.BitLen()))
+			} else if prefix, ok := d.prefix(item); ok {
+				*to = append(*to, prefix)
+			}
+		})
+		if ok && len(n.Content) == 0 {
+			d.errorAtKey(n, "an empty list", "write at least one address or network")
+		}
+	}
+}
+
+// dnsPort is that of a server written without a port.
+const dnsPort = 53
+
+// notified reads the addresses of secondaries, with or without a port.
+func (d *decoder) notified(to *[]netip.AddrPort) setter {
+	return func(n *yaml.Node) {
+		d.list(n, func(item *yaml.Node) {
+			a, ok := d.serverAddress(item)
+			switch {
+			case !ok:
+			case slices.Contains(*to, a):
+				d.errorf(item, quote(item.Value)+" is listed twice", "leave one out")
+			default:
+				*to = append(*to, a)
+			}
+		})
+		if len(*to) > maxNotified {
+			d.errorAtKey(n, fmt.Sprintf("%d servers", len(*to)), fmt.Sprintf("at most %d", maxNotified))
+		}
+	}
+}
+
+// serverAddress reads the address of a name server, with port 53 unless another one is written.
+func (d *decoder) serverAddress(n *yaml.Node) (netip.AddrPort, bool) {
+	if a, err := netip.ParseAddr(n.Value); err == nil && n.Kind == yaml.ScalarNode {
+		if a, ok := d.unicast(n); ok {
+			return netip.AddrPortFrom(a, dnsPort), true
+		}
+		return netip.AddrPortFrom(a, 0), false
+	}
+	a, ok := d.addrPort(n, resolverHint)
+	if ok && (a.Port() == 0 || notUnicast(a.Addr()) != "") {
+		d.errorf(n, quote(n.Value)+" is not the address of a server", "write the address of a name server, such as 192.0.2.54")
+		return a, false
+	}
+	return a, ok
+}

@@ -1,0 +1,146 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// secondary is a server on the other end of a pipe.
+type secondary struct {
+	mu     sync.Mutex
+	dials  int
+	silent bool
+	rcode  int
+	forged bool // an answer with another ID comes first
+	got    []string
+}
+
+func (s *secondary) dial(context.Context, netip.AddrPort) (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dials++; s.silent {
+		return nil, errors.New("connection refused")
+	}
+	ours, theirs := net.Pipe()
+	go s.answer(theirs)
+	return ours, nil
+}
+
+// answer answers one message.
+func (s *secondary) answer(conn net.Conn) {
+	defer conn.Close()
+	buf := make([]byte, 65535)
+	size, err := conn.Read(buf)
+	if err != nil {
+		return
+	}
+	msg := new(dns.Msg)
+	if msg.Unpack(buf[:size]) != nil || msg.Opcode != dns.OpcodeNotify {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, fmt.Sprintf("%s %d", msg.Question[0].Name, msg.Answer[0].(*dns.SOA).Serial))
+	reply := new(dns.Msg).SetRcode(msg, s.rcode)
+	if s.forged {
+		other := reply.Copy()
+		other.Id++
+		octets, _ := other.Pack()
+		_, _ = conn.Write(octets)
+	}
+	octets, _ := reply.Pack()
+	_, _ = conn.Write(octets)
+}
+
+func (s *secondary) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+func (s *secondary) received() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := strings.Join(s.got, ", ")
+	s.got = nil
+	return text
+}
+
+var peer = netip.MustParseAddrPort("192.0.2.54:53")
+
+// TestSecondaryIsNotifiedOfEachSerialOnce changes serials, also while others wait.
+func TestSecondaryIsNotifiedOfEachSerialOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &secondary{forged: true}
+		n := NewNotifier(slog.New(slog.DiscardHandler))
+		n.dial = s.dial
+		defer n.Close()
+		step := func(serial uint32, wait time.Duration, want string) {
+			t.Helper()
+			n.Use([]Notice{{Zone: "example.com.", Serial: serial, To: peer}})
+			time.Sleep(wait)
+			synctest.Wait()
+			if got := s.received(); got != want {
+				t.Errorf("serial %d: got %q, want %q", serial, got, want)
+			}
+		}
+		step(1, 2*time.Second, "example.com. 1")
+		step(1, time.Hour, "")
+		step(2, 100*time.Millisecond, "")
+		step(3, 2*time.Second, "example.com. 3")
+	})
+}
+
+// TestSecondaryThatDoesNotAnswerIsTriedAgain has one that answers again, and one that never does.
+func TestSecondaryThatDoesNotAnswerIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := &secondary{silent: true}
+		n := NewNotifier(slog.New(slog.NewTextHandler(&log, nil)))
+		n.dial = s.dial
+		defer n.Close()
+		n.Use([]Notice{{Zone: "example.com.", Serial: 1, To: peer}, {Zone: "example.org.", Serial: 5, To: peer}})
+		time.Sleep(5 * time.Second)
+		if s.set(func() { s.silent = false }); s.dials < 2 || s.dials > 3 {
+			t.Errorf("%d tries in 5s, want one for both zones after 1s and one after 2s", s.dials)
+		}
+		time.Sleep(10 * time.Second)
+		if got := s.received(); !strings.Contains(got, "example.com. 1") || !strings.Contains(got, "example.org. 5") {
+			t.Errorf("after the outage: %q", got)
+		}
+		s.set(func() { s.silent, s.dials = true, 0 })
+		n.Use([]Notice{{Zone: "example.com.", Serial: 2, To: peer}})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if s.dials != notifyTries || strings.Count(log.String(), "secondary not notified") != 1 {
+			t.Errorf("%d tries, want %d and one log line: %s", s.dials, notifyTries, log.String())
+		}
+	})
+}
+
+func TestRefusedNotificationIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := &secondary{rcode: dns.RcodeNotAuth}
+		n := NewNotifier(slog.New(slog.NewTextHandler(&log, nil)))
+		n.dial = s.dial
+		n.Use([]Notice{{Zone: "example.com.", Serial: 1, To: peer}})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		n.Close()
+		if !strings.Contains(log.String(), "it answers NOTAUTH") {
+			t.Errorf("log: %s", log.String())
+		}
+	})
+}

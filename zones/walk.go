@@ -1,0 +1,86 @@
+package zones
+
+import (
+	"github.com/miekg/dns"
+
+	"meridian/dnsname"
+)
+
+// ApexOf returns the zone with this name, in wire form and lower case, or false if it is not the name of a zone.
+func (s *Data) ApexOf(name dnsname.Wire) (ZoneID, bool) {
+	node := s.find(name)
+	if node == 0 || !s.nodes[node].flags.has(isApex) {
+		return 0, false
+	}
+	return s.nodes[node].zone, true
+}
+
+// HasPools reports whether any name of a zone is bound to a pool.
+func (s *Data) HasPools(zone ZoneID) bool { return len(s.config.Zones[zone].Names) > 0 }
+
+// BindingID returns the number of the binding of a balanced node: names with equal bindings share one.
+func (s *Data) BindingID(node NodeID) (id uint32, balanced bool) {
+	n := &s.nodes[node]
+	return n.extra, n.flags.has(isBalanced)
+}
+
+// OwnedSet is an RRset with its owner.
+type OwnedSet struct {
+	Owner dnsname.Wire
+	RRset
+}
+
+// Walk yields the nodes of a zone that have records, or a pool, or are delegations, in no particular order.
+func (s *Data) Walk(zone ZoneID) func(yield func(NodeID) bool) {
+	return func(yield func(NodeID) bool) {
+		for i := 1; i < len(s.nodes); i++ {
+			n := &s.nodes[i]
+			if n.zone == zone && (n.sets > 0 || n.flags.has(isBalanced) || n.flags.has(isAbove)) && !yield(NodeID(i)) {
+				return
+			}
+		}
+	}
+}
+
+// StaticSets yields the static record sets of a node, without the SOA. A zone of ours below has its NS records and their
+// glue, which the file of the zone above may leave out, and of which the compiler keeps only those of the zone below.
+func (s *Data) StaticSets(node NodeID) func(yield func(OwnedSet) bool) {
+	return func(yield func(OwnedSet) bool) {
+		n := &s.nodes[node]
+		sets := s.nodeSets(n)
+		for i := range sets {
+			if sets[i].typ != dns.TypeSOA && !yield(OwnedSet{s.NodeName(node), s.rrset(&sets[i])}) {
+				return
+			}
+		}
+		if n.flags.has(isAbove) {
+			s.delegation(node, yield)
+		}
+	}
+}
+
+// delegation yields the NS records of the zone of ours below its parent side, and the addresses of those that are in it.
+func (s *Data) delegation(above NodeID, yield func(OwnedSet) bool) {
+	apex := s.find(s.NodeName(above))
+	if s.zones[s.nodes[apex].zone].above != above {
+		return // another server answers between the two zones
+	}
+	set, ok := s.RRset(apex, dns.TypeNS)
+	if !ok || !yield(OwnedSet{s.NodeName(apex), set}) {
+		return
+	}
+	for target := range set.rdata {
+		ns := s.find(dnsname.Wire(target).Folded())
+		if ns == 0 || s.nodes[ns].zone != s.nodes[apex].zone {
+			continue
+		}
+		for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
+			if glue, ok := s.RRset(ns, typ); ok && !yield(OwnedSet{s.NodeName(ns), glue}) {
+				return
+			}
+		}
+	}
+}
+
+// RDATA yields the data of each record.
+func (set RRset) RDATA() func(yield func([]byte) bool) { return set.rdata }
