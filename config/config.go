@@ -449,6 +449,9 @@ type Zone struct {
 	ExtraDNSKEYPos Pos
 
 	Transfer Transfer
+
+	Serial    SerialPolicy
+	SerialPos Pos // zero: none is written
 }
 
 // Nameserver is an NS of the apex, with its addresses if it is inside the zone.

@@ -124,3 +124,21 @@ func (d *decoder) serverAddress(n *yaml.Node) (netip.AddrPort, bool) {
 	}
 	return a, ok
 }
+
+// SerialPolicy is where the serial of a zone with an SOA in its file comes from.
+type SerialPolicy string
+
+// The values of SerialPolicy.
+const (
+	KeepSerial     SerialPolicy = "keep"     // the file
+	UnixtimeSerial SerialPolicy = "unixtime" // the last change of the configuration or the file
+)
+
+// serial reads a SerialPolicy.
+func (d *decoder) serial(z *Zone) setter {
+	read := choose(d, &z.Serial, "serial policy", KeepSerial, UnixtimeSerial)
+	return func(n *yaml.Node) {
+		read(n)
+		z.SerialPos = posOf(n)
+	}
+}

@@ -63,6 +63,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "variety", set: d.integerInRange(&z.Variety, 1, mostVariety)},
 		{name: "extra_dnskeys", set: d.path(&z.ExtraDNSKEYs, &z.ExtraDNSKEYPos)},
 		{name: "transfer", set: capture(&transfer)},
+		{name: "serial", set: d.serial(z)},
 	})
 	if !ok {
 		return

@@ -1,6 +1,8 @@
 package zones
 
 import (
+	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -19,13 +21,13 @@ const (
 )
 
 // addApexRecords adds the configured SOA, NS and glue. Sets that the zone's file also has replace them, in addSets.
-func (c *compiler) addApexRecords(z ZoneID, changed time.Time) {
+func (c *compiler) addApexRecords(z ZoneID) {
 	zone := &c.cfg.Zones[z]
 	if len(zone.Nameservers) == 0 {
 		return
 	}
 	if zone.Contact != "" {
-		c.addConfigured(z, zone.Nameservers[0].Pos, zonePath(zone.Name)+".nameservers", c.soa(zone, changed))
+		c.addConfigured(z, zone.Nameservers[0].Pos, zonePath(zone.Name)+".nameservers", c.soa(zone, c.changedAt[z]))
 	}
 	for i := range zone.Nameservers {
 		ns := &zone.Nameservers[i]
@@ -47,15 +49,42 @@ func (c *compiler) addConfigured(z ZoneID, pos config.Pos, path string, rr dns.R
 // soa makes a zone's SOA. The serial is the last change of the configuration or the zone's file, in seconds since
 // 1970, so that nodes with the same files have the same serial. Without a file it is the current time.
 func (c *compiler) soa(zone *config.Zone, changed time.Time) *dns.SOA {
-	if c.changed.After(changed) {
-		changed = c.changed
-	}
 	h := header(zone.Name, dns.TypeSOA)
 	h.Ttl = max(defaultTTL, zone.NegativeTTL) // so that only negative_ttl limits the lifetime of negative answers
 	return &dns.SOA{
 		Hdr: h, Ns: string(zone.Nameservers[0].Name), Mbox: string(zone.Contact),
 		Serial: uint32(changed.Unix()), Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire, Minttl: zone.NegativeTTL,
 	}
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// setSerial replaces the serial of the file by the time of the last change, if the zone has serial: unixtime. The SOA of
+// a presigned zone is signed with its serial.
+func (c *compiler) setSerial(z ZoneID) {
+	zone := &c.cfg.Zones[z]
+	if zone.Serial != config.UnixtimeSerial {
+		return
+	}
+	path := zonePath(zone.Name) + ".serial"
+	if c.s.Presigned(z) != nil {
+		c.errs = append(c.errs, c.cfg.ErrorAt(zone.SerialPos, path, "the SOA record of the file is signed with its serial", "write serial: keep, and raise the serial where the zone is signed"))
+		return
+	}
+	set, _, _ := c.setOf(c.s.zones[z].apex, dns.TypeSOA)
+	octets := c.s.data[set.off+set.length-20:] // the serial is the first of the five numbers that end the record
+	before, serial := binary.BigEndian.Uint32(octets), uint32(c.changedAt[z].Unix())
+	if int32(before-serial) > 0 {
+		c.AddWarnings(c.cfg.ErrorAt(zone.SerialPos, path, fmt.Sprintf("the serial %d of the file is higher than that by time, %d: secondaries that have it keep their copy", before, serial),
+			"have them take the zone again, once"))
+	}
+	binary.BigEndian.PutUint32(octets, serial)
 }
 
 func address(name dnsname.Name, addr netip.Addr) dns.RR {

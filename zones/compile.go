@@ -25,9 +25,10 @@ type compiler struct {
 
 	parents   []NodeID // by NodeID: the node directly above, in any zone; 0: none
 	records   []record
-	rdata     []byte  // of all records
-	setAt     []place // by index of Data.sets: the position of its first record
-	hasErrors []bool  // by ZoneID: its file has errors, so missing records may be in the unparsed part
+	rdata     []byte      // of all records
+	setAt     []place     // by index of Data.sets: the position of its first record
+	changedAt []time.Time // by ZoneID: when the zone last changed
+	hasErrors []bool      // by ZoneID: its file has errors, so missing records may be in the unparsed part
 	pools     map[string]pools.ID
 	cnames    []CName    // by pool
 	families  []families // by pool
@@ -48,8 +49,8 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
 	c.families = c.givenFamilies()
 	for i := range cfg.Zones {
 		if z := ZoneID(i); c.s.zones[z].apex != 0 {
-			changed := c.readMaster(z)
-			c.addApexRecords(z, changed)
+			c.changedAt[z] = later(c.changed, c.readMaster(z))
+			c.addApexRecords(z)
 			c.addBalancedNames(z)
 		}
 	}
@@ -90,6 +91,7 @@ func newCompiler(cfg *config.Config, fsys fs.FS, now time.Time) *compiler {
 		changed:   modified(fsys, cfg.Files(), now),
 		parents:   make([]NodeID, 1, names),
 		hasErrors: make([]bool, len(cfg.Zones)),
+		changedAt: make([]time.Time, len(cfg.Zones)),
 		pools:     make(map[string]pools.ID, len(cfg.Pools)),
 		bindings:  make(map[Binding]uint32),
 		services:  make(map[string]Service),

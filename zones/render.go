@@ -12,6 +12,7 @@ import (
 // render prepares the parts of answers other than the sets themselves. The zones are valid.
 func (c *compiler) render() {
 	for i := range c.s.zones {
+		c.setSerial(ZoneID(i))
 		z := &c.s.zones[i]
 		z.negative, _, _ = c.setOf(z.apex, dns.TypeSOA)
 		// The minimum is the last field of the SOA, and there is one SOA (RFC 2308 3).
