@@ -85,6 +85,8 @@ type Server struct {
 	Filter    []FilterRule // the first one that matches a query applies
 
 	Resolvers []netip.AddrPort // resolvers for the addresses of members' targets, in this order; empty: those of the system
+
+	XDP XDP
 }
 
 // TCP limits the connections that clients hold (RFC 7766).

@@ -41,6 +41,7 @@ func (d *decoder) server(s *Server) setter {
 			{name: "rate_limit", set: d.rateLimit(&s.RateLimit)},
 			{name: "filter", set: d.filter(&s.Filter)},
 			{name: "resolvers", set: d.resolvers(&s.Resolvers)},
+			{name: "xdp", set: d.xdp(&s.XDP)},
 		})
 		if size := yamldoc.Child(n, "udp_size_without_cookie"); size != nil && s.UDPSizeWithoutCookie > s.UDPSize {
 			d.warn(size, fmt.Sprintf("%d is more than udp_size, %d, which bounds all answers: it has no effect", s.UDPSizeWithoutCookie, s.UDPSize),

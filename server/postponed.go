@@ -25,10 +25,15 @@ type postponed struct {
 
 // postpone takes the query that the worker is answering. It returns false if too many wait already.
 func (w *udpWorker) postpone(packet []byte, draw uint64) bool {
+	return w.postponeFor(packet, draw, w.returnPath)
+}
+
+// postponeFor is postpone for a query whose answer takes this way.
+func (w *udpWorker) postponeFor(packet []byte, draw uint64, returnPath func() (netip.AddrPort, []byte)) bool {
 	if len(w.server.postponed) == cap(w.server.postponed) { // saves the copies
 		return false
 	}
-	source, control := w.returnPath()
+	source, control := returnPath()
 	p := &postponed{worker: w, source: source, control: bytes.Clone(control), packet: bytes.Clone(packet), draw: draw}
 	w.waiting.Add(1)
 	select {

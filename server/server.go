@@ -50,6 +50,7 @@ type Server struct {
 	serving        chan struct{}   // closed when all sockets are read
 	hot            *hotQueries
 	transfers      chan struct{} // one element for each transfer being sent
+	bypass         *bypass
 
 	portable bool // use the portable UDP path even if there is a faster one: for tests
 
@@ -82,6 +83,7 @@ func NewEmpty(o Options) *Server {
 		transfers: make(chan struct{}, maxTransfers),
 	}
 	s.tls = encrypted.NewTLS(s.material, s.inHandshakeSlot)
+	s.bypass = newBypass(s)
 	return s
 }
 
@@ -103,6 +105,7 @@ func (s *Server) Bind(cfg *config.Server) error {
 	}
 	stop(without(s.listeners, listeners))
 	s.listeners, s.listening = listeners, true
+	s.bypass.use(listeners)
 	s.fragmentLocked(answer.UdpSize(cfg))
 	return nil
 }
@@ -181,16 +184,17 @@ func (s *Server) Serve(ctx context.Context) error {
 	for range s.cores {
 		go s.answerPostponed()
 	}
-	var rehearsal sync.WaitGroup
-	rehearsal.Go(func() { s.rehearse(ctx) })
+	var beside sync.WaitGroup
+	beside.Go(func() { s.rehearse(ctx) })
 	s.startLocked()
 	s.fragmentLocked(answer.UdpSize(s.Settings())) // also on the sockets of added workers
+	beside.Go(func() { s.bypass.run(ctx) })
 	close(s.serving)
 	s.mu.Unlock()
 
 	<-ctx.Done()
+	beside.Wait() // from here on the sockets get all packets
 	s.drain()
-	rehearsal.Wait()
 	return nil
 }
 
@@ -225,13 +229,15 @@ func (s *Server) Swap(snapshot *snapshot.Snapshot) (old *snapshot.Snapshot, err 
 		gone = without(s.listeners, listeners)
 		s.listeners = listeners
 	}
+	s.bypass.use(s.listeners)
 	waitUnused := s.Replace(snapshot)
 	s.fragmentLocked(answer.UdpSize(settings))
 	if s.started {
 		s.startLocked()
 	}
+	old = waitUnused() // no batch that began before uses a listener that is gone
 	stop(gone)
-	return waitUnused(), nil
+	return old, nil
 }
 
 // bindLocked returns a listener for each address of cfg: one of kept if it matches, otherwise a

@@ -19,6 +19,9 @@ const (
 	// socketBuffer is the size of the kernel's buffer of a UDP socket, in bytes each way: the
 	// default overflows on the first burst.
 	socketBuffer = 4 << 20
+	// receiveSize is the largest accepted UDP query; a longer one is dropped. It is not a power
+	// of two, so that buffers do not share cache sets.
+	receiveSize = 2048 + 64
 	// receivePause is the pause of a worker after an error of its socket.
 	receivePause = 10 * time.Millisecond
 )

@@ -19,9 +19,6 @@ import (
 
 const (
 	batchSize = 64
-	// receiveSize is the largest accepted UDP query; a longer one is dropped. It is not a power
-	// of two, so that buffers do not share cache sets.
-	receiveSize = 2048 + 64
 	// batchControl is room for one packet-info message of either family.
 	batchControl = 48
 )
