@@ -35,6 +35,7 @@ type Measurement struct {
 	Keys        []snapshot.ZoneKeys
 	Signing     dnssec.Stats
 	Filters     []limit.FilterStatus
+	XDP         []XDPStatus
 	Cluster     *cluster.Status // nil: this node decides alone
 
 	Certificates []CertificateStatus // of the encrypted transports
@@ -54,7 +55,7 @@ func (c *Control) Measure() (m Measurement, ok bool) {
 		Overrides: map[string]int{}, Config: at.Snapshot.Config, Tree: at.Snapshot.Pools, GeoBuilt: at.Snapshot.Geo.Built(),
 		BuildPanics: c.panics.Load(), Notify: c.notifier.Status(), LoadedAt: at.LoadedAt, ConfigHash: at.Hash, Latency: at.latency,
 	}
-	m.Filters = server.Filters()
+	m.Filters, m.XDP = server.Filters(), c.xdpStatus()
 	m.ConfigSkew = -1
 	if nodes, ok := c.ConfigSkew(); ok {
 		m.ConfigSkew = nodes

@@ -44,6 +44,8 @@ type Status struct {
 
 	Encrypted *EncryptedStatus `json:"encrypted,omitempty"` // set if there are encrypted transports
 
+	XDP []XDPStatus `json:"xdp,omitempty"` // the interfaces of server.xdp
+
 	Overrides []Override `json:"overrides"`
 
 	Quarantine []answer.QuarantinedPacket `json:"quarantine,omitempty"` // packets that are dropped because one caused a panic
@@ -76,6 +78,33 @@ func (at *view) cookiesStatus() *CookiesStatus {
 		return nil
 	}
 	return &CookiesStatus{c.File(), c.Secrets(), c.Failure()}
+}
+
+// XDPStatus is the status of an interface of server.xdp.
+type XDPStatus struct {
+	Interface string `json:"interface"`
+	Attached  bool   `json:"attached"`            // its queries are answered through AF_XDP
+	Mode      string `json:"mode,omitempty"`      // native or generic
+	Queues    int    `json:"queues,omitempty"`    // receive queues
+	ZeroCopy  bool   `json:"zero_copy,omitempty"` // the driver writes into the frames
+	Error     string `json:"error,omitempty"`     // why it is not attached; sockets answer its queries
+
+	Lost map[string]uint64 `json:"lost"` // packets, by reason: see the metric xdp_lost_total
+}
+
+// xdpStatus returns the status of the interfaces of server.xdp.
+func (c *Control) xdpStatus() (all []XDPStatus) {
+	for _, b := range c.server.Bypass() {
+		s := XDPStatus{Interface: b.Interface, Attached: b.Attached, Error: b.Failure, Lost: map[string]uint64{
+			"ring_full": b.Lost.Full, "no_frames": b.Lost.NoFrames, "unsent": b.Lost.Unsent,
+			"invalid": b.Lost.Invalid, "malformed": b.Lost.Malformed, "checksum": b.Lost.BadChecksum,
+		}}
+		if b.Attached {
+			s.Mode, s.Queues, s.ZeroCopy = b.Mode.String(), b.Queues, b.ZeroCopy
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // Outage is a pool without an eligible member in any family.
@@ -174,7 +203,7 @@ func (c *Control) processStatus(at *view) *Status {
 		Overrides: c.measured(at.overrides, time.Now()), Loads: at.loadStatus(), Latency: at.latency, Metrics: c.metrics.Load(),
 		Maintenance: at.maintenanceStatus(time.Now()), Regions: []RegionStatus{}, Pools: []PoolStatus{},
 
-		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(),
+		DNSSEC: at.Snapshot.SignedZones(time.Now()), Cookies: at.cookiesStatus(), Cluster: at.clusterSummary(), Filters: c.Filters(), XDP: c.xdpStatus(), Encrypted: c.encryptedStatus(at), Quarantine: c.server.Quarantined(),
 	}
 	for _, a := range c.server.Addrs() {
 		s.Listen = append(s.Listen, a.String())

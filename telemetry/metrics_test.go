@@ -205,7 +205,7 @@ func TestNotificationsAreCountedWithoutThePathOfTheSink(t *testing.T) {
 }
 
 // sometimes holds the metrics that depend on settings which watchedConfig does not have.
-var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total", "certificate_expiry_timestamp_seconds", "server_certificate_expiry_timestamp_seconds", "latency_table_rows", "latency_table_timestamp_seconds", "dnssec_key", "dnssec_ds_seen", "dnssec_rrsig_expiry_seconds", "filtered_total", "cluster_generation_skew"}
+var sometimes = []string{"load_ratio", "geo_database_timestamp_seconds", "probe_duration_seconds", "notify_total", "certificate_expiry_timestamp_seconds", "server_certificate_expiry_timestamp_seconds", "latency_table_rows", "latency_table_timestamp_seconds", "dnssec_key", "dnssec_ds_seen", "dnssec_rrsig_expiry_seconds", "filtered_total", "cluster_generation_skew", "xdp_attached", "xdp_lost_total"}
 
 func TestEveryMetricIsListed(t *testing.T) {
 	w := watch(t, watchedConfig)
@@ -224,6 +224,22 @@ func TestEveryMetricIsListed(t *testing.T) {
 		if !exported[name] && !slices.Contains(sometimes, name) && !strings.HasPrefix(name, "cluster_") {
 			t.Errorf("%s is in families and not exported", name)
 		}
+	}
+}
+
+func TestMetricsShowInterfacesWithoutAFXDP(t *testing.T) {
+	w := watch(t, strings.Replace(watchedConfig, "workers: 1}", "workers: 1, xdp: {interfaces: [missing0]}}", 1))
+	counterpart.Await(t, func() error {
+		text := w.scrape(t, "text/plain")
+		attached, lost := value(text, `meridian_xdp_attached{interface="missing0"}`), value(text, `meridian_xdp_lost_total{interface="missing0",reason="checksum"}`)
+		if attached != "0" || lost != "0" {
+			return fmt.Errorf("attached %q, lost %q", attached, lost)
+		}
+		return nil
+	})
+	s, err := w.control.Status(control.Selector{})
+	if err != nil || len(s.XDP) != 1 || s.XDP[0].Attached || s.XDP[0].Error == "" {
+		t.Errorf("status %+v, %v", s, err)
 	}
 }
 

@@ -55,6 +55,7 @@ func (c *collection) server(m *control.Measurement) {
 	c.value("transfers_total", float64(m.TransfersSent), "out", "sent")
 	c.value("transfers_total", float64(m.TransfersFailed), "out", "failed")
 	c.value("transfers_total", float64(m.TransfersRefused), "out", "refused")
+	c.xdp(m.XDP)
 	c.connections(m)
 }
 
@@ -74,6 +75,16 @@ func (c *collection) connections(m *control.Measurement) {
 		c.value("encrypted_evicted_total", float64(n.Evicted), t.String())
 		c.value("tls_handshakes_total", float64(n.Handshakes), t.String(), "ok")
 		c.value("tls_handshakes_total", float64(n.FailedHandshakes), t.String(), "failed")
+	}
+}
+
+// xdp sends the interfaces of server.xdp.
+func (c *collection) xdp(interfaces []control.XDPStatus) {
+	for _, x := range interfaces {
+		c.value("xdp_attached", oneIf(x.Attached), x.Interface)
+		for reason, n := range x.Lost {
+			c.value("xdp_lost_total", float64(n), x.Interface, reason)
+		}
 	}
 }
 

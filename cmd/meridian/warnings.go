@@ -43,6 +43,7 @@ func warningsOf(s *control.Status) []string {
 		all = append(all, fmt.Sprintf("the secrets of cookies cannot be read again, the previous ones stay: %s: %s", c.File, c.Error))
 	}
 	all = append(all, certificateWarnings(s)...)
+	all = append(all, xdpWarnings(s.XDP)...)
 	if aside := s.State.Quarantined; aside != nil {
 		all = append(all, fmt.Sprintf("started without saved state: the state file could not be read and was moved to %s: %s", aside.File, aside.Error))
 	}
@@ -74,6 +75,16 @@ func certificateWarnings(s *control.Status) (all []string) {
 func describeQuarantined(p *answer.QuarantinedPacket) string {
 	return fmt.Sprintf("a packet from %s (%s) caused a panic at %s: %s; the same packet is dropped until %s, %d so far; see the log, and please report it",
 		p.Client, p.Query, timeText(p.Since), p.Reason, timeText(p.Until), p.Dropped)
+}
+
+// xdpWarnings describes the interfaces of server.xdp that are not attached.
+func xdpWarnings(interfaces []control.XDPStatus) (all []string) {
+	for _, x := range interfaces {
+		if x.Error != "" {
+			all = append(all, "sockets answer the queries of an interface of server.xdp: "+x.Error)
+		}
+	}
+	return all
 }
 
 // refusedChanges describes the scheduled overrides and maintenance windows that the guards of the server refuse.

@@ -56,6 +56,10 @@ func TestStatusBeginsWithWarnings(t *testing.T) {
 			control.Status{State: kept, Cookies: &control.CookiesStatus{File: "/etc/secrets", Secrets: 1, Error: "it has no secret"}},
 			"WARNING: the secrets of cookies cannot be read again, the previous ones stay: /etc/secrets: it has no secret\n",
 		},
+		"an interface has no AF_XDP": {
+			control.Status{State: kept, XDP: []control.XDPStatus{{Interface: "eth0", Error: "interface eth0: it does not exist"}, {Interface: "eth1", Attached: true}}},
+			"WARNING: sockets answer the queries of an interface of server.xdp: interface eth0: it does not exist\n",
+		},
 		"a maintenance window is refused, another is open": {
 			control.Status{State: kept, Maintenance: []control.MaintenanceStatus{
 				{Name: "night", State: control.WindowOpen, End: now},

@@ -99,6 +99,7 @@ func (r *release) contents() (files.Contents, error) {
 		r.content(filepath.Join(r.root, "LICENSE"), "/usr/share/doc/meridian/copyright", "", 0o644),
 		r.content(filepath.Join(deploy, "example", "meridian.yaml"), "/usr/share/doc/meridian/examples/meridian.yaml", "", 0o644),
 		r.content(filepath.Join(deploy, "example", "gslb.example.com.zone"), "/usr/share/doc/meridian/examples/gslb.example.com.zone", "", 0o644),
+		r.content(filepath.Join(deploy, "systemd", "xdp.conf"), "/usr/share/doc/meridian/examples/xdp.conf", "", 0o644),
 		r.content(filepath.Join(deploy, "sysctl", "90-meridian.conf"), "/usr/share/doc/meridian/examples/90-meridian.conf", "", 0o644),
 		r.content(filepath.Join(deploy, "prometheus", "alerts.yaml"), "/usr/share/doc/meridian/examples/alerts.yaml", "", 0o644),
 		openrc,

@@ -36,7 +36,7 @@ func Attach(o Options) (*Link, error) {
 	l := &Link{state: State{Interface: o.Interface}, taken: make(map[netip.AddrPort]struct{})}
 	if err := l.open(o); err != nil {
 		l.Close()
-		return nil, fmt.Errorf("interface %s: %w", o.Interface, explain(err))
+		return nil, fmt.Errorf("interface %s: %w", o.Interface, remedy(err))
 	}
 	return l, nil
 }
@@ -122,8 +122,8 @@ func (l *Link) openQueues(at *net.Interface, count int) error {
 	return nil
 }
 
-// explain adds what an operator can do about an error.
-func explain(err error) error {
+// remedy adds what an operator can do about an error.
+func remedy(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("%w: AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF", err)
@@ -135,9 +135,6 @@ func explain(err error) error {
 
 // State describes the link.
 func (l *Link) State() State { return l.state }
-
-// MTU returns the size of the largest IP packet that is sent.
-func (l *Link) MTU() int { return l.mtu }
 
 // Take makes the program take the UDP packets to exactly these addresses.
 func (l *Link) Take(addresses []netip.AddrPort) error {

@@ -11,7 +11,7 @@ type Link struct{}
 func Attach(Options) (*Link, error) { return nil, ErrUnsupported }
 
 // State, Take, Serve, Statistics and Close are never called.
-func (*Link) State() State               { return State{} }
+func (*Link) State() State                { return State{} }
 func (*Link) Take([]netip.AddrPort) error { return nil }
 func (*Link) Serve(func() Handler)        {}
 func (*Link) Statistics() (s Statistics)  { return s }

@@ -23,9 +23,6 @@ const (
 	moreOrLater = 0x3fff // of IPv4: more fragments follow, or it is not the first one
 )
 
-// maxHeaders is the size of the longest headers in front of a payload.
-const maxHeaders = ethernetSize + tagSize + ipv6Size + udpSize
-
 // Packet is a UDP packet in an Ethernet frame. Its memory is that of the frame.
 type Packet struct {
 	Source, Destination netip.AddrPort
