@@ -26,13 +26,8 @@ import (
 //	NOERROR          a name without such records      it has other records or none of its own
 func (q *question) explainEmpty(name dnsname.Name) string {
 	switch {
-	case q.qtype == dns.TypeRRSIG && q.msg.Rcode == dns.RcodeRefused && q.serving.zones.Lookup(name.Wire(), q.qtype).Kind != zones.Refused:
-		return "questions for RRSIG are refused (RFC 8482): signatures come with the records that they sign, in answers to questions with DO"
-	case q.msg.Rcode == dns.RcodeRefused && q.prohibited:
-		zone := q.serving.snapshot.Config.Zones[q.serving.zones.Lookup(name.Wire(), q.qtype).Zone].Name
-		return fmt.Sprintf("zone %s does not answer %s: see allow and deny of the zone", zone, q.source)
-	case q.msg.Rcode == dns.RcodeRefused && !metaType(q.qtype):
-		return fmt.Sprintf("no zone of the configuration contains %s", name)
+	case q.msg.Rcode == dns.RcodeRefused && q.found:
+		return q.explainRefused(name)
 	case q.msg.Rcode == dns.RcodeNameError:
 		return fmt.Sprintf("%s does not exist, nor any name below it", q.finalName(name))
 	case q.msg.Rcode != dns.RcodeSuccess:
@@ -47,6 +42,18 @@ func (q *question) explainEmpty(name dnsname.Name) string {
 		return fmt.Sprintf("%s is delegated to other servers", name)
 	}
 	return q.explainNoData(name)
+}
+
+// explainRefused returns the reason of REFUSED for a name that was looked up.
+func (q *question) explainRefused(name dnsname.Name) string {
+	match := q.serving.zones.Lookup(name.Wire(), q.qtype)
+	switch {
+	case q.prohibited:
+		return fmt.Sprintf("zone %s does not answer %s: see allow and deny of the zone", q.serving.snapshot.Config.Zones[match.Zone].Name, q.source)
+	case match.Kind != zones.Refused:
+		return "questions for RRSIG are refused (RFC 8482): signatures come with the records that they sign, in answers to questions with DO"
+	}
+	return fmt.Sprintf("no zone of the configuration contains %s", name)
 }
 
 // finalName returns the name at the end of the answer's aliases.

@@ -208,11 +208,7 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 	sound := r.query.parse(packet, r.at.active.readsECS)
 	r.facts.qtype = r.query.qtype
 	if r.query.edns.subnet.present {
-		r.counts.add(uint32(clientSubnets))
-		r.query.edns.echo = r.at.active.config.ECS
-		if r.at.active.ecsFrom != nil {
-			r.ignoreSubnet(source)
-		}
+		r.beginSubnet(source)
 	}
 	if r.filter != nil && r.postponed == nil {
 		if out, done := r.filtered(out, sound, source, stream); done {

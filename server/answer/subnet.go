@@ -55,12 +55,15 @@ func (c *clientSubnet) parse(data []byte) bool {
 	return false
 }
 
-// ignoreSubnet removes a client subnet from a source that is not in ecs_from, as if the query had none: an answer that
-// does not use the option does not carry it (RFC 7871 7.2.1).
-func (r *Responder) ignoreSubnet(source netip.Addr) {
-	if !r.at.active.ecsFrom.Contains(source) {
+// beginSubnet counts the client subnet of the query. It removes one from a source that is not in ecs_from, as if the
+// query had none: an answer that does not use the option does not carry it (RFC 7871 7.2.1).
+func (r *Responder) beginSubnet(source netip.Addr) {
+	s, e := r.at.active, &r.query.edns
+	r.counts.add(uint32(clientSubnets))
+	e.echo = s.config.ECS
+	if s.ecsFrom != nil && !s.ecsFrom.Contains(source) {
 		r.counts.add(uint32(subnetsIgnored))
-		r.query.edns.subnet = clientSubnet{}
+		e.subnet = clientSubnet{}
 	}
 }
 
