@@ -50,7 +50,6 @@ type Node struct {
 	servedAt   time.Time // since when
 	rejected   Ack       // the last rejection; generation 0: none
 	rejectedAt time.Time
-	published  Ack // the last acknowledgement
 	failing    bool
 	skewSince  time.Time // since when nodes differ; zero: they do not
 	skewed     bool      // it was reported
