@@ -47,7 +47,7 @@ var below = map[string][]string{
 	"transfer/tsig":             {"dnsname", "errtext"},
 	"transfer":                  {"config", "pools", "transfer/tsig", "zones", "dnsname"},
 	"snapshot":                  {"certs", "config", "dnsname", "dnssec", "dnssec/keys", "errtext", "geo", "health/probe", "loads", "pools", "server/limit", "zones", "transfer/tsig"},
-	"server/encrypted":          {"certs"},
+	"server/encrypted":          {"certs", "server/answer"},
 	"server/limit":              {"config", "dnsname", "errtext"},
 	"server/answer/answertest":  {"config", "geo", "snapshot"},
 	"server/answer":             {"config", "dnsname", "dnssec", "geo", "health", "pools", "server/answer/answertest", "server/limit", "snapshot", "transfer/tsig", "zones", "transfer"},

@@ -75,6 +75,7 @@ type Server struct {
 	TCP     TCP
 
 	ListenTLS []netip.AddrPort // DNS over TLS (RFC 7858); empty: off
+	HTTPS     ListenHTTPS
 	TLS       ServerTLS
 	Encrypted Encrypted
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"meridian/config/internal/yamldoc"
@@ -24,16 +25,23 @@ type Certificate struct {
 	Pos  Pos
 }
 
+// ListenHTTPS holds the addresses of DNS over HTTPS.
+type ListenHTTPS struct {
+	Addresses []netip.AddrPort // empty: off
+	Path      string           // of queries
+}
+
 // Encrypted limits the connections of the encrypted transports.
 type Encrypted struct {
 	Max       int           // connections for each listening address
 	PerClient int           // of these, of one client
+	Streams   int           // queries of one connection of HTTP/2 at the same time
 	Idle      time.Duration // a connection is closed after this time without a query
 	Query     time.Duration // a client has this long for a handshake, and for a query once it has begun
 }
 
 // Encrypts reports whether there is an encrypted transport.
-func (s *Server) Encrypts() bool { return len(s.ListenTLS) > 0 }
+func (s *Server) Encrypts() bool { return len(s.ListenTLS)+len(s.HTTPS.Addresses) > 0 }
 
 // serverTLS reads the certificates of the encrypted transports.
 func (d *decoder) serverTLS(t *ServerTLS) setter {
@@ -67,29 +75,66 @@ func (d *decoder) certificates(to *[]Certificate) setter {
 	}
 }
 
+// listenHTTPS reads the addresses of DNS over HTTPS.
+func (d *decoder) listenHTTPS(h *ListenHTTPS) setter {
+	return func(n *yaml.Node) {
+		if d.mapping(n, []field{
+			{name: "addresses", set: d.listen(&h.Addresses, 443)},
+			{name: "path", set: setValue(&h.Path, d.urlPath)},
+		}) {
+			d.required(n, "addresses", `write addresses: ["0.0.0.0:443"]`)
+		}
+	}
+}
+
+// urlPath reads the path of a URL, without variables.
+func (d *decoder) urlPath(n *yaml.Node) (string, bool) {
+	s, ok := d.word(n)
+	if !ok {
+		return "", false
+	}
+	u, err := url.ParseRequestURI(s)
+	if err != nil || s[0] != '/' || u.Path != s {
+		d.errorf(n, quote(s)+" is not the path of a URL", "write it like /dns-query")
+		return "", false
+	}
+	return s, true
+}
+
 func (d *decoder) encrypted(e *Encrypted) setter {
 	return func(n *yaml.Node) {
 		d.mapping(n, []field{
 			{name: "max", set: d.integerInRange(&e.Max, 1, maxConnections)},
 			{name: "per_client", set: d.integerInRange(&e.PerClient, 1, maxConnections)},
+			{name: "streams", set: d.integerInRange(&e.Streams, 1, maxStreams)},
 			{name: "idle", set: d.duration(&e.Idle, time.Millisecond, time.Hour)},
 			{name: "query", set: d.duration(&e.Query, time.Millisecond, time.Minute)},
 		})
 	}
 }
 
+// maxStreams is more than a client has to send at the same time.
+const maxStreams = 10_000
+
 // checkEncrypted checks what the keys of encrypted transports say together.
 func (d *decoder) checkEncrypted(n *yaml.Node, s *Server) {
 	d.checkPorts(n, "listen_tls", s.ListenTLS, "listen", s.Listen)
-	if listen := yamldoc.Child(n, "listen_tls"); listen != nil && yamldoc.Child(n, "tls") == nil {
-		d.errorf(listen, "there is no certificate", "write tls: {certificates: [{cert: server.pem, key: server.key}]}")
+	d.checkPorts(n, "listen_https", s.HTTPS.Addresses, "listen", s.Listen)
+	d.checkPorts(n, "listen_https", s.HTTPS.Addresses, "listen_tls", s.ListenTLS)
+	listens := false
+	for _, key := range []string{"listen_tls", "listen_https"} {
+		listen := yamldoc.Child(n, key)
+		listens = listens || listen != nil
+		if listen != nil && yamldoc.Child(n, "tls") == nil {
+			d.errorf(listen, "there is no certificate", "write tls: {certificates: [{cert: server.pem, key: server.key}]}")
+		}
 	}
-	if s.Encrypts() || yamldoc.Child(n, "listen_tls") != nil {
+	if listens {
 		return
 	}
 	for _, key := range []string{"tls", "encrypted"} {
 		if at := yamldoc.Child(n, key); at != nil {
-			d.warn(at, key+" has no effect without an encrypted transport", "write listen_tls, or leave "+key+" out")
+			d.warn(at, key+" has no effect without an encrypted transport", "write listen_tls or listen_https, or leave "+key+" out")
 		}
 	}
 }
@@ -99,7 +144,7 @@ func (d *decoder) checkPorts(n *yaml.Node, key string, addrs []netip.AddrPort, o
 	for _, a := range addrs {
 		for _, b := range taken {
 			if overlap(a, b) {
-				d.errorf(yamldoc.Child(n, key), fmt.Sprintf("%s is in %s as well", quote(a.String()), other), "write another port, such as 853")
+				d.errorf(yamldoc.Child(n, key), fmt.Sprintf("%s is in %s as well", quote(a.String()), other), "write another port")
 			}
 		}
 	}

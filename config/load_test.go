@@ -61,7 +61,8 @@ zones:
 			UDPSize:   1232,
 			ECS:       true,
 			TCP:       TCP{Idle: 10 * time.Second, Max: 4096, PerClient: 128},
-			Encrypted: Encrypted{Max: 4096, PerClient: 64, Idle: 30 * time.Second, Query: 5 * time.Second},
+			HTTPS:     ListenHTTPS{Path: "/dns-query"},
+			Encrypted: Encrypted{Max: 4096, PerClient: 64, Streams: 100, Idle: 30 * time.Second, Query: 5 * time.Second},
 			RateLimit: RateLimit{Instant: 2500, Slip: 1},
 		},
 		Geo:     Geo{Default: "us", MaxAccuracyRadius: 500},
@@ -181,7 +182,8 @@ zones:
 		Server{
 			Listen:  []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("[::1]:0")},
 			Workers: 3, NSID: "ams1", Version: "1.10", UDPSize: 512,
-			Encrypted: Encrypted{Max: 4096, PerClient: 64, Idle: 30 * time.Second, Query: 5 * time.Second},
+			HTTPS:     ListenHTTPS{Path: "/dns-query"},
+			Encrypted: Encrypted{Max: 4096, PerClient: 64, Streams: 100, Idle: 30 * time.Second, Query: 5 * time.Second},
 			RateLimit: RateLimit{Instant: 2500, Slip: 1}, // see TestCookiesAndRateLimitAreDecoded
 			TCP:       TCP{Idle: 90 * time.Second, Max: 5, PerClient: 2},
 		},
@@ -504,7 +506,8 @@ func TestEncryptedTransportsAreDecoded(t *testing.T) {
 	cfg := parse(t, "server:\n"+
 		"  listen_tls: [\"192.0.2.1:853\"]\n"+
 		"  tls: {certificates: [{cert: /a.pem, key: /a.key}], ticket_secret_file: /t.key}\n"+
-		"  encrypted: {max: 1, per_client: 2, idle: 3s, query: 4s}\n"+minimalConfig)
+		"  listen_https: {addresses: [\"192.0.2.1:443\"], path: /x}\n"+
+		"  encrypted: {max: 1, per_client: 2, streams: 5, idle: 3s, query: 4s}\n"+minimalConfig)
 	s := &cfg.Server
 	if want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:853")}; !slices.Equal(s.ListenTLS, want) {
 		t.Errorf("listen_tls %v", s.ListenTLS)
@@ -513,7 +516,7 @@ func TestEncryptedTransportsAreDecoded(t *testing.T) {
 	if !reflect.DeepEqual(s.TLS, want) {
 		t.Errorf("tls %+v, want %+v", s.TLS, want)
 	}
-	if want := (Encrypted{Max: 1, PerClient: 2, Idle: 3 * time.Second, Query: 4 * time.Second}); s.Encrypted != want {
+	if want := (Encrypted{Max: 1, PerClient: 2, Streams: 5, Idle: 3 * time.Second, Query: 4 * time.Second}); s.Encrypted != want {
 		t.Errorf("encrypted %+v, want %+v", s.Encrypted, want)
 	}
 }

@@ -32,6 +32,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"checks.quorum":           {"checks: {a: {type: http, quorum: {?: 1}}}"},
 		"server":                  {"server: {?: 1}"},
 		"server.tcp":              {"server: {tcp: {?: 1}}"},
+		"server.listen_https":     {"server: {listen_https: {?: 1}}"},
 		"server.tls":              {"server: {tls: {?: 1}}"},
 		"server.tls.certificates": {"server: {tls: {certificates: [{?: 1}]}}"},
 		"server.encrypted":        {"server: {encrypted: {?: 1}}"},

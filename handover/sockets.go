@@ -24,12 +24,13 @@ type Use string
 
 // The uses of sockets.
 const (
-	UDP Use = "udp" // queries
-	TCP Use = "tcp" // queries
-	TLS Use = "tls" // queries
-	API Use = "api"
+	UDP   Use = "udp"   // queries
+	TCP   Use = "tcp"   // queries
+	TLS   Use = "tls"   // queries
+	HTTPS Use = "https" // queries
+	API   Use = "api"
 
-	stream Use = "stream" // TCP, TLS or API: a service manager does not know
+	stream Use = "stream" // TCP, TLS, HTTPS or API: a service manager does not know
 )
 
 // Open holds the open sockets of this process for one address and use. Several share a UDP port.

@@ -19,6 +19,14 @@ type endpoint struct {
 	asked netip.AddrPort // as configured
 }
 
+// streamListener accepts the connections of one address.
+type streamListener interface {
+	run()                // until drain
+	drain(end time.Time) // stops accepting and ends the connections, at end at the latest
+	close(running bool)  // waits for them, if it ran, and closes the socket
+	socket() *net.TCPListener
+}
+
 // listener is one address that receives queries. The server's lock guards it.
 //
 // The number of its workers does not change once it is started: closing a socket that shares its port would lose
@@ -27,7 +35,7 @@ type listener struct {
 	endpoint
 	server  *Server
 	addr    netip.AddrPort // with the real port
-	tcp     *tcpListener
+	tcp     streamListener
 	udp     []*udpWorker // of use TCP
 	started bool
 
@@ -45,7 +53,7 @@ func (s *Server) newListener(asked endpoint, workers int, gone []*listener) (*li
 	for try := 1; ; try++ {
 		l := &listener{server: s, endpoint: asked}
 		var err error
-		if l.tcp, l.addr, err = s.listenTCP(asked.use, asked.asked, overlapping(asked, gone)); err != nil {
+		if err = l.listenStream(overlapping(asked, gone)); err != nil {
 			return nil, err
 		}
 		if asked.use != handover.TCP {
@@ -59,6 +67,24 @@ func (s *Server) newListener(asked endpoint, workers int, gone []*listener) (*li
 			return nil, err
 		}
 	}
+}
+
+// listenStream binds the TCP socket of the endpoint.
+func (l *listener) listenStream(beside []*listener) error {
+	if l.use == handover.HTTPS {
+		socket, addr, err := l.server.listenSocket(l.use, l.asked, beside)
+		if err != nil {
+			return err
+		}
+		l.tcp, l.addr = newHTTPSListener(l.server, socket), addr
+		return nil
+	}
+	t, addr, err := l.server.listenTCP(l.use, l.asked, beside)
+	if err != nil {
+		return err
+	}
+	l.tcp, l.addr = t, addr
+	return nil
 }
 
 // overlapping returns the listeners that would receive packets for asked, or the reverse: one

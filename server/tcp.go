@@ -38,9 +38,9 @@ type tcpListener struct {
 	conns     *tcpConns
 }
 
-// listenTCP binds asked and returns the bound address. The listeners in beside hold the port
+// listenSocket binds or inherits a socket and returns the bound address. The listeners in beside hold the port
 // until they are closed.
-func (s *Server) listenTCP(use handover.Use, asked netip.AddrPort, beside []*listener) (*tcpListener, netip.AddrPort, error) {
+func (s *Server) listenSocket(use handover.Use, asked netip.AddrPort, beside []*listener) (*net.TCPListener, netip.AddrPort, error) {
 	listener, err := s.options.Inherited.TakeListener(use, asked)
 	if listener == nil && err == nil {
 		listener, err = bindTCP(asked, beside)
@@ -50,6 +50,16 @@ func (s *Server) listenTCP(use handover.Use, asked netip.AddrPort, beside []*lis
 		return nil, asked, fmt.Errorf("listen on %s, TCP, in place of %s: %w; restart to change from one to the other", asked, beside[0].asked, err)
 	case err != nil:
 		return nil, asked, fmt.Errorf("listen on %s, TCP: %w", asked, err)
+	}
+	real := listener.Addr().(*net.TCPAddr).AddrPort()
+	return listener, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
+}
+
+// listenTCP is listenSocket for a tcpListener.
+func (s *Server) listenTCP(use handover.Use, asked netip.AddrPort, beside []*listener) (*tcpListener, netip.AddrPort, error) {
+	listener, addr, err := s.listenSocket(use, asked, beside)
+	if err != nil {
+		return nil, addr, err
 	}
 	t := &tcpListener{
 		server:    s,
@@ -64,8 +74,7 @@ func (s *Server) listenTCP(use handover.Use, asked netip.AddrPort, beside []*lis
 	if use == handover.TLS {
 		t.transport, t.tls = answer.DoT, s.tls.Config(tls.VersionTLS12, "dot")
 	}
-	real := t.listener.Addr().(*net.TCPAddr).AddrPort()
-	return t, netip.AddrPortFrom(asked.Addr(), real.Port()), nil
+	return t, addr, nil
 }
 
 // bindTCP binds asked. It shares the port only with the listeners in beside: a second server,
@@ -73,7 +82,7 @@ func (s *Server) listenTCP(use handover.Use, asked netip.AddrPort, beside []*lis
 func bindTCP(asked netip.AddrPort, beside []*listener) (*net.TCPListener, error) {
 	var config net.ListenConfig
 	for _, l := range beside {
-		raw, err := l.tcp.listener.SyscallConn()
+		raw, err := l.tcp.socket().SyscallConn()
 		if err != nil {
 			return nil, err
 		}
@@ -217,6 +226,9 @@ func (t *tcpListener) drain(end time.Time) {
 	}
 	t.conns.close(func(c *openConn) { c.drain(how) })
 }
+
+// socket returns the listening socket.
+func (t *tcpListener) socket() *net.TCPListener { return t.listener }
 
 // close waits for the connections if the listener was running, and closes the socket.
 func (t *tcpListener) close(running bool) {

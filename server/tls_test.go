@@ -43,7 +43,8 @@ func encryptedWorld(t *testing.T) (*snapshot.Snapshot, *x509.CertPool) {
 	}
 	s.Certificates = store
 	s.Config.Server.Workers = 1
-	s.Config.Server.Encrypted = config.Encrypted{Max: 100, PerClient: 100, Idle: time.Minute, Query: eventTimeout}
+	s.Config.Server.HTTPS.Path = "/dns-query"
+	s.Config.Server.Encrypted = config.Encrypted{Max: 100, PerClient: 100, Streams: 100, Idle: time.Minute, Query: eventTimeout}
 	return s, roots
 }
 

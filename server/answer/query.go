@@ -252,11 +252,8 @@ func (e *edns) readOptions(p []byte, readSubnet bool) bool {
 		case code == dns.EDNS0ZONEVERSION:
 			e.zoneVersion = true // whatever its data: RFC 9660 3.2
 		case code == dns.EDNS0COOKIE:
-			if !limit.CookieSizeOK(end - 4) {
+			if !e.readCookie(p[4:end]) {
 				return false
-			}
-			if e.cookie == nil {
-				e.cookie = p[4:end]
 			}
 		case code == dns.EDNS0SUBNET && readSubnet:
 			if e.subnet.present || !e.subnet.parse(p[4:end]) {
@@ -264,6 +261,17 @@ func (e *edns) readOptions(p []byte, readSubnet bool) bool {
 			}
 		}
 		p = p[end:]
+	}
+	return true
+}
+
+// readCookie takes the data of a COOKIE option, unless its size is wrong.
+func (e *edns) readCookie(p []byte) bool {
+	if !limit.CookieSizeOK(len(p)) {
+		return false
+	}
+	if e.cookie == nil {
+		e.cookie = p
 	}
 	return true
 }

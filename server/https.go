@@ -1,0 +1,162 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meridian/server/answer"
+	"meridian/server/encrypted"
+)
+
+const (
+	// httpWindow is how much of requests the server holds for a connection of HTTP/2: queries are small.
+	httpWindow = 64 << 10
+	// httpFrame is the smallest largest frame that HTTP/2 allows.
+	httpFrame = 16 << 10
+)
+
+// httpsListener answers DNS over HTTPS at one address, within the limits of config.Encrypted.
+type httpsListener struct {
+	*net.TCPListener
+	server  *Server
+	http    *http.Server
+	conns   *tcpConns
+	done    chan struct{} // closed when run has ended
+	drained chan struct{} // closed when all connections have ended
+}
+
+func newHTTPSListener(s *Server, listener *net.TCPListener) *httpsListener {
+	l := &httpsListener{TCPListener: listener, server: s, conns: newTCPConns(), done: make(chan struct{}), drained: make(chan struct{})}
+	limits := s.Settings().Encrypted
+	l.http = &http.Server{
+		Handler:           &encrypted.DoH{Path: func() string { return s.Settings().HTTPS.Path }, Answer: l.answer},
+		TLSConfig:         s.tls.Config(tls.VersionTLS12, "h2", "http/1.1"),
+		ReadHeaderTimeout: limits.Query, ReadTimeout: limits.Query, WriteTimeout: limits.Query, IdleTimeout: limits.Idle,
+		MaxHeaderBytes: encrypted.MaxHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: limits.Streams, MaxReadFrameSize: httpFrame,
+			MaxReceiveBufferPerConnection: httpWindow, MaxReceiveBufferPerStream: httpFrame,
+		},
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, httpsConnKey{}, c.(*tls.Conn).NetConn()) // ServeTLS makes no others
+		},
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateActive || state == http.StateIdle {
+				c.(*tls.Conn).NetConn().(*httpsConn).completed()
+			}
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // failed handshakes are counted
+	}
+	return l
+}
+
+// httpsConnKey is the key of the connection in the context of a request.
+type httpsConnKey struct{}
+
+// httpsConn is a connection of DNS over HTTPS.
+type httpsConn struct {
+	openConn
+	*net.TCPConn
+	listener   *httpsListener
+	port       uint16
+	handshaken atomic.Bool // the handshake is complete
+	once       sync.Once
+}
+
+// completed counts the handshake, once.
+func (c *httpsConn) completed() {
+	if !c.handshaken.Swap(true) {
+		c.listener.server.CountConnection(answer.DoH, answer.HandshakeDone)
+	}
+}
+
+// Close closes the connection.
+func (c *httpsConn) Close() error {
+	c.once.Do(func() {
+		c.listener.conns.remove(&c.openConn)
+		if !c.handshaken.Load() {
+			c.listener.server.CountConnection(answer.DoH, answer.HandshakeFailed)
+		}
+		c.listener.server.CountConnection(answer.DoH, answer.Closed)
+	})
+	return c.TCPConn.Close()
+}
+
+// Accept returns the next connection, for http.Server. At a limit, it closes the longest-idle connection first.
+func (l *httpsListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.AcceptTCP()
+		if err != nil {
+			return nil, err // http.Server tries again if that may help
+		}
+		_ = conn.SetReadBuffer(streamKernelBuffer) // fails only on a closed connection
+		_ = conn.SetWriteBuffer(streamKernelBuffer)
+		remote := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+		source := remote.Addr().Unmap().WithZone("")
+		c := &httpsConn{openConn: openConn{source: source, client: clientNetwork(source)}, TCPConn: conn, listener: l, port: remote.Port()}
+		c.abort = func() { _ = conn.Close() } // http.Server then calls Close
+		c.active.Store(int64(time.Since(l.server.built)))
+		if l.conns.open(l.server, answer.DoH, l.Addr(), &c.openConn) {
+			return c, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+// answer answers the query of a request.
+func (l *httpsListener) answer(r *http.Request, query []byte) []byte {
+	c := r.Context().Value(httpsConnKey{}).(*httpsConn) // ConnContext sets it
+	c.active.Store(int64(time.Since(l.server.built)))
+	return l.server.answerOne(answer.DoH, netip.AddrPortFrom(c.source, c.port), query)
+}
+
+// answerOne answers a query of a transport that has its own framing. As with TCP, few compute answers at the same time,
+// and the network is polled before each.
+func (s *Server) answerOne(over answer.Transport, source netip.AddrPort, query []byte) []byte {
+	s.tcpSlots.acquire(true)
+	defer s.tcpSlots.release()
+	r := s.Borrow()
+	defer s.Return(r)
+	r.StartTiming()
+	r.Port, r.Over = source.Port(), over
+	out := r.Respond(nil, query, source.Addr(), true)
+	r.EndTiming(over, 1)
+	return out
+}
+
+// run answers until drain.
+func (l *httpsListener) run() {
+	defer close(l.done)
+	_ = l.http.ServeTLS(l, "", "") // ends when the listener is closed
+}
+
+// drain stops accepting, and lets the requests that were received end, at end at the latest.
+func (l *httpsListener) drain(end time.Time) {
+	go func() {
+		defer close(l.drained)
+		ctx, cancel := context.WithDeadline(context.Background(), end)
+		defer cancel()
+		_ = l.http.Shutdown(ctx)
+		_ = l.http.Close() // what is still open at the end
+	}()
+}
+
+// close waits for run and closes the socket.
+func (l *httpsListener) close(running bool) {
+	if running {
+		<-l.drained
+		<-l.done
+	}
+	_ = l.TCPListener.Close()
+}
+
+// socket returns the listening socket.
+func (l *httpsListener) socket() *net.TCPListener { return l.TCPListener }
