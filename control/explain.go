@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"meridian/config"
 	"meridian/dnsname"
 	"meridian/geo"
 	"meridian/pools"
@@ -35,6 +36,10 @@ type Explanation struct {
 	PoolAnswers []pools.PoolAnswer `json:"asked"` // the answer of each pool bound to a name of the answer
 	Steps       []ExplainedStep    `json:"steps"`
 	Sources     []geo.SourceResult `json:"sources"` // the result of each source of client locations, in order
+
+	Filter *Filter `json:"filter,omitempty"` // the rule of the filter that keeps the query from this answer
+
+	RateLimit *answer.RateLimit `json:"rate_limit,omitempty"` // of the packet's source, from a running server with a limit
 
 	At time.Time `json:"at,omitzero"` // from a running server: the time of the question
 }
@@ -106,7 +111,18 @@ func Explain(snapshot *snapshot.Snapshot, asked answer.ExplainQuery) Explanation
 		Sources:     snapshot.Geo.LookupAll(traced.Client),
 		Draw:        fmt.Sprintf("%#016x", traced.Draw),
 		Steps:       explainedSteps(traced.Steps),
+		Filter:      filterOf(snapshot.Config.Server.Filter, asked),
 	}
+}
+
+// filterOf returns the rule that applies to a question; nil: none does.
+func filterOf(rules []config.FilterRule, asked answer.ExplainQuery) *Filter {
+	rule := answer.MatchFilter(rules, asked)
+	if rule == nil {
+		return nil
+	}
+	f := asFilter(rule)
+	return &f
 }
 
 // explainedSteps converts steps without data from a prober. It never returns nil: JSON needs a
@@ -147,7 +163,20 @@ func (c *Control) explain(asked answer.ExplainQuery) (Explanation, *view) {
 	asked.Signer = c.server.Signer()
 	e := Explain(at.Snapshot, asked)
 	e.At = time.Now()
+	c.explainLimits(&e, asked)
 	return e, at
+}
+
+// explainLimits adds the rule of the filter, also an added one, and the limit of the rate.
+func (c *Control) explainLimits(e *Explanation, asked answer.ExplainQuery) {
+	var rules []config.FilterRule
+	for _, s := range c.server.Filters() {
+		rules = append(rules, s.FilterRule)
+	}
+	e.Filter = filterOf(rules, asked)
+	if source, ok := asked.Source(); ok {
+		e.RateLimit = c.server.RateLimitOf(source)
+	}
 }
 
 // ExplainIfDown explains a question as Explain does, for the running configuration with these targets down.

@@ -41,7 +41,31 @@ func printExplanation(w io.Writer, e control.Explanation) error {
 		out.line("  %s %d IN %s %s", a.Name, a.TTL, a.Type, a.Data)
 	}
 	printSignatures(out, e.Signatures)
+	printLimits(out, &e)
 	return out.err
+}
+
+// printLimits prints what keeps the query from the answer: a rule of the filter, and the limit of the rate.
+func printLimits(out *textWriter, e *control.Explanation) {
+	if f := e.Filter; f != nil {
+		out.wrapped("filter    ", fmt.Sprintf("NOT ANSWERED LIKE THIS: rule %s %s", f.Name, f.Describe()))
+	}
+	l := e.RateLimit
+	if l == nil {
+		return
+	}
+	text := fmt.Sprintf("%d answers a second to an address over UDP; ", l.Rate)
+	switch {
+	case l.Exempt:
+		text += "this source is exempt"
+	case l.Over && l.DryRun:
+		text += "this source is OVER it, and answered all the same: dry_run"
+	case l.Over:
+		text += "this source is OVER it: without a valid cookie it gets TC, BADCOOKIE or no answer"
+	default:
+		text += "this source is within it"
+	}
+	out.wrapped("limit     ", text)
 }
 
 // extendedErrorText returns an extended error as the end of a line.

@@ -98,6 +98,22 @@ func (r *Rates) Allow(source netip.Addr, now time.Time) bool {
 	return true
 }
 
+// Over reports whether an answer to source would be over the limit of one of its networks. It counts nothing.
+func (r *Rates) Over(source netip.Addr, now time.Time) bool {
+	levels := &levelsIPv6
+	if source.Is4() {
+		levels = &levelsIPv4
+	}
+	at := uint64(now.Sub(r.began)>>unitShift) & timeMask
+	address := wordsOf(source)
+	for _, l := range levels {
+		if r.find(r.hash(address, l.bits), at).ahead > r.burst {
+			return true
+		}
+	}
+	return false
+}
+
 // noteLimited keeps a network for Limited. It writes only another one: all workers read it.
 func (r *Rates) noteLimited(network uint64) {
 	if r.limited.Load() != network {
