@@ -45,6 +45,8 @@ type OverrideRequest struct {
 	Force bool `json:"force,omitempty"`
 	// OverrideGuardrail is the reason to change against a guardrail.
 	OverrideGuardrail string `json:"override_guardrail,omitempty"`
+	// Local makes an override of this node only, of a cluster.
+	Local bool `json:"local,omitempty"`
 }
 
 // ClearRequest is the body of POST /v1/clear.
@@ -144,6 +146,7 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason 
 		Value: asked.Value, Reason: asked.Reason, At: asked.At, For: time.Duration(asked.For),
 		ChangeOptions: control.ChangeOptions{
 			Force: asked.Force || r.URL.Query().Get("force") == "true", OverrideGuardrail: asked.OverrideGuardrail, IfMatch: ifMatch(r),
+			Local: asked.Local, By: userOf(r).Name,
 		},
 	})
 	if err != nil {
@@ -156,7 +159,7 @@ func (a *api) override(w http.ResponseWriter, r *http.Request) (subject, reason 
 }
 
 func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) (subject, reason string) {
-	words, ok := query(w, r, "target", "kind"+repeated, "force", "override_guardrail")
+	words, ok := query(w, r, "target", "kind"+repeated, "force", "override_guardrail", "local")
 	if !ok {
 		return "", ""
 	}
@@ -176,6 +179,7 @@ func (a *api) deleteOverride(w http.ResponseWriter, r *http.Request) (subject, r
 	}
 	undone, err := a.control.Undo(target, control.ChangeOptions{
 		Force: words.Get("force") == "true", OverrideGuardrail: words.Get("override_guardrail"), IfMatch: ifMatch(r),
+		Local: words.Get("local") == "true", By: userOf(r).Name,
 	}, kinds...)
 	if err != nil {
 		writeError(w, err)

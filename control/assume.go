@@ -60,7 +60,7 @@ func (at *view) assume(a Assumption) (*snapshot.Snapshot, error) {
 		if err := findTarget(t, at.Snapshot.Config); err != nil {
 			return nil, err
 		}
-		left = left.without(t)
+		left = left.without(t, true).without(t, false)
 	}
 	list := left.forTree()
 	for _, t := range a.Targets {

@@ -21,6 +21,8 @@ type ChangeOptions struct {
 	Force             bool     // even if it leaves a name without an answer
 	OverrideGuardrail string   // the reason to make it against the guardrails; empty: they bind
 	IfMatch           []string // the tags that what it changes may have; none: any
+	Local             bool     // of a cluster, this node only
+	By                string   // the name of the operator
 }
 
 // OverrideOptions are the optional parts of an override.
@@ -41,6 +43,7 @@ func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Over
 	if err := errors.Join(said.Validate(), validSpan(o.For)); err != nil {
 		return Override{}, err
 	}
+	said.Shared, said.Local = c.shareOf(&said, o.ChangeOptions)
 	if !o.At.IsZero() {
 		return c.schedule(said, o)
 	}
@@ -50,7 +53,7 @@ func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Over
 	err := c.changeOverrides(o.ChangeOptions, overrideChange{
 		doing: said.doing(),
 		make: func(at *view) (overrides, error) {
-			said.Replaced = at.overrides.replaced(said.Target, said.Since)
+			said.Replaced = at.overrides.replaced(said.Target, said.isShared(), said.Since)
 			next := at.overrides.with(said)
 			if len(next) > maxOverrides {
 				return nil, &RequestError{What: fmt.Sprintf("the limit of %d overrides is reached", maxOverrides), Hint: "remove some"}
@@ -65,6 +68,7 @@ func (c *Control) Override(t Selector, kind pools.Kind, o OverrideOptions) (Over
 	if err != nil {
 		return Override{}, err
 	}
+	c.confirm(&said)
 	said.Warning = c.flushState()
 	said.Clients = c.clientsGone(&said, time.Now())
 	return said, nil
@@ -77,7 +81,7 @@ func (c *Control) Undo(t Selector, o ChangeOptions, kinds ...pools.Kind) (Overri
 	err := c.changeOverrides(o, overrideChange{
 		doing: "removing the override of " + t.String(),
 		make: func(at *view) (overrides, error) {
-			said, err := at.removable(t, kinds)
+			said, err := at.removable(t, c.isSharedChange(o), kinds)
 			if err != nil {
 				return nil, err
 			}
@@ -94,15 +98,19 @@ func (c *Control) Undo(t Selector, o ChangeOptions, kinds ...pools.Kind) (Overri
 	if err != nil {
 		return Override{}, err
 	}
+	c.confirm(&undone)
 	undone.Warning = c.flushState()
 	return undone, nil
 }
 
-// removable returns the override of exactly t, or the error if there is none of these kinds.
-func (at *view) removable(t Selector, kinds []pools.Kind) (*Override, error) {
-	said := at.overrides.of(t)
-	if waiting := at.overrides.scheduled(t); waiting != nil && (said == nil || !isOneOf(said.Kind, kinds)) {
+// removable returns the override of exactly t, shared or not, or the error if there is none of these kinds.
+func (at *view) removable(t Selector, shared bool, kinds []pools.Kind) (*Override, error) {
+	said := at.overrides.of(t, shared)
+	if waiting := at.overrides.scheduled(t, shared); waiting != nil && (said == nil || !isOneOf(said.Kind, kinds)) {
 		said = waiting
+	}
+	if other := at.overrides.of(t, !shared); said == nil && other != nil {
+		return nil, otherScope(other)
 	}
 	if owned := at.overrides.effective(t); said == nil && owned != nil {
 		return nil, &RequestError{
@@ -142,47 +150,75 @@ type overrideChange struct {
 	make  func(at *view) (overrides, error) // returns the next overrides
 	made  func()                            // reports the change
 
+	// everyNode is set for a change that every node of a cluster makes by itself: it does not depend on the store.
+	everyNode bool
+
 	// check returns an error if a name loses its answer. under returns the states before and after.
 	check func(at *view, under func() (*sides, error)) error
 }
 
 // changeOverrides checks and makes a change, one at a time: two that each leave an answer may together
 // leave none. Checks may take long, so they hold no lock that health state changes need.
-func (c *Control) changeOverrides(o ChangeOptions, change overrideChange) error {
+//
+// In a cluster, a change of shared overrides is written to the store of the cluster first. If another node has changed
+// them, it is checked again, under what that node has set.
+func (c *Control) changeOverrides(o ChangeOptions, change overrideChange) (err error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if c.suspended.Load() {
-		return ErrUpgrading
-	}
-	at := c.hold()
-	defer at.Release()
-	if len(o.IfMatch) > 0 && !slices.Contains(o.IfMatch, at.overrides.tag()) {
-		return stale("the overrides have changed", "GET /v1/overrides returns the present ETag")
-	}
-	if err := validReason(o.OverrideGuardrail); err != nil {
-		return err
-	}
-	next, err := change.make(at)
-	if err != nil {
-		return err
-	}
-	under := sync.OnceValues(func() (*sides, error) { return at.under(next) })
-	if !o.Force {
-		if err := change.check(at, under); err != nil {
+	for range maxSharedAttempts {
+		if err = c.tryOverrides(o, change); !errors.Is(err, ErrSharedChanged) {
 			return err
 		}
 	}
-	if err := at.guard(change.doing, o.OverrideGuardrail, under); err != nil {
+	return err
+}
+
+// tryOverrides checks a change and makes it, once.
+func (c *Control) tryOverrides(o ChangeOptions, change overrideChange) error {
+	if c.suspended.Load() {
+		return ErrUpgrading
+	}
+	before, next, err := c.checkChange(o, change)
+	if err != nil {
+		return err
+	}
+	records, err := c.writeShared(before, next, o.By)
+	if err != nil && !change.everyNode {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.recordLocked(records) && !change.everyNode { // the store has returned it, and it is applied
+		return nil
+	}
 	if next, err = change.make(c.currentView()); err != nil { // an override may have expired
 		return err
 	}
 	c.overrideLocked(next)
 	change.made()
 	return nil
+}
+
+// checkChange returns the overrides before and after a change that the guards permit.
+func (c *Control) checkChange(o ChangeOptions, change overrideChange) (before, next overrides, err error) {
+	at := c.hold()
+	defer at.Release()
+	if len(o.IfMatch) > 0 && !slices.Contains(o.IfMatch, at.overrides.tag()) {
+		return nil, nil, stale("the overrides have changed", "GET /v1/overrides returns the present ETag")
+	}
+	if err := validReason(o.OverrideGuardrail); err != nil {
+		return nil, nil, err
+	}
+	if next, err = change.make(at); err != nil {
+		return nil, nil, err
+	}
+	under := sync.OnceValues(func() (*sides, error) { return at.under(next) })
+	if !o.Force {
+		if err := change.check(at, under); err != nil {
+			return nil, nil, err
+		}
+	}
+	return at.overrides, next, at.guard(change.doing, o.OverrideGuardrail, under)
 }
 
 // stale returns the error of a request with an old tag.

@@ -85,6 +85,9 @@ type Control struct {
 	usage   usage
 
 	resolvers resolverStats
+
+	sharing *Sharing                // nil: overrides are not shared; set before the first configuration serves
+	shared  map[string]SharedRecord // by key, what is known of the store; guarded by mu
 }
 
 // pending is a tree that does not answer yet but is about to.
@@ -202,11 +205,14 @@ func (c *Control) RecordPanic(reason any, stack []byte) {
 func (c *Control) overrideLocked(next overrides) {
 	c.updateLocked(func(m *view) { m.overrides = next })
 	c.followRemovals(c.currentView(), time.Now())
-	list, tree := next.forTree(), c.currentView().Snapshot.Pools
-	c.change(tree, func() []pools.Change {
-		changes, _ := tree.SetOverrides(list)
-		return changes
-	})
+	list := next.forTree()
+	if at := c.currentView(); at.Snapshot != nil {
+		tree := at.Snapshot.Pools
+		c.change(tree, func() []pools.Change {
+			changes, _ := tree.SetOverrides(list)
+			return changes
+		})
+	}
 	for _, a := range c.pending {
 		a.tree.SetOverrides(list)
 	}
@@ -278,6 +284,9 @@ func (s *Override) attributes() []any {
 	}
 	if s.Owner != "" {
 		a = append(a, "owner", s.Owner)
+	}
+	if s.Shared != nil {
+		a = append(a, "by", s.Shared.By, "node", s.Shared.Node)
 	}
 	if s.IsScheduled() {
 		a = append(a, "at", s.At.Format(time.RFC3339))

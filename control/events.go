@@ -72,6 +72,9 @@ func (s *Override) event(severity event.Severity, what string) event.Event {
 	if s.Owner != "" {
 		fields["owner"] = s.Owner
 	}
+	if s.Shared != nil {
+		fields["by"], fields["node"] = s.Shared.By, s.Shared.Node
+	}
 	if s.IsScheduled() {
 		fields["at"] = s.At.Format(time.RFC3339)
 	}

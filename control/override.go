@@ -34,6 +34,14 @@ type Override struct {
 
 	Replaced *Replaced `json:"replaced,omitempty"` // the override of the same target that this one replaced; nil: none
 
+	Shared *Shared `json:"shared,omitempty"` // nil: it applies to this node only
+	Local  bool    `json:"local,omitempty"`  // it applies to this node only, of a cluster
+
+	// Confirmed and Unconfirmed are the nodes that apply a change which all nodes are to apply, and the others, when the
+	// change is answered.
+	Confirmed   []string `json:"confirmed,omitempty"`
+	Unconfirmed []string `json:"unconfirmed,omitempty"`
+
 	// Warning says that a change of it is not saved; empty: it is, or no state is configured.
 	Warning string `json:"warning,omitempty"`
 
@@ -75,19 +83,31 @@ func ParseKind(s string) (pools.Kind, error) {
 	return 0, fmt.Errorf("%q is not a kind of override; want %s", s, strings.Join(known, ", "))
 }
 
-// overrides lists the active overrides: first those of maintenance windows, then at most one of an operator
-// for each target, the latest last. In any place it has at most one scheduled override for each target, which
-// does not apply yet. It is immutable: methods return a new list.
+// overrides lists the active overrides: first those of maintenance windows, then at most one of operators for each target
+// that all nodes of a cluster share, then at most one for each target of this node only, in each part the latest last. A
+// later one has precedence. In any place it has at most one scheduled override for each target, shared and not, which does
+// not apply yet. It is immutable: methods return a new list.
 type overrides []Override
 
-// with returns o with one more override of an operator, replacing one of the same target.
+// with returns o with one more override of an operator, replacing one of the same target that is shared if it is.
 func (o overrides) with(said Override) overrides {
-	return append(o.without(said.Target), said)
+	next := o.without(said.Target, said.isShared())
+	if !said.isShared() {
+		return append(next, said)
+	}
+	end := slices.IndexFunc(next, func(s Override) bool { return s.Owner == "" && !s.IsScheduled() && !s.isShared() })
+	if end < 0 {
+		end = len(next)
+	}
+	return slices.Insert(next, end, said)
 }
 
-// replaced returns the operator's override of exactly t that is active at now.
-func (o overrides) replaced(t Selector, now time.Time) *Replaced {
-	s := o.of(t)
+// isShared reports whether all nodes of a cluster apply s.
+func (s *Override) isShared() bool { return s.Shared != nil }
+
+// replaced returns the operator's override of exactly t, shared or not, that is active at now.
+func (o overrides) replaced(t Selector, shared bool, now time.Time) *Replaced {
+	s := o.of(t, shared)
 	if s == nil || s.ended(now) {
 		return nil
 	}
@@ -102,8 +122,10 @@ func asReplaced(s *Override) *Replaced {
 	return &Replaced{Kind: s.Kind, Value: s.Value, Reason: s.Reason, Since: s.Since, At: s.At, Until: s.Until}
 }
 
-func (o overrides) without(t Selector) overrides {
-	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool { return s.Owner == "" && !s.IsScheduled() && s.Target == t })
+func (o overrides) without(t Selector, shared bool) overrides {
+	return slices.DeleteFunc(slices.Clone(o), func(s Override) bool {
+		return s.Owner == "" && !s.IsScheduled() && s.Target == t && s.isShared() == shared
+	})
 }
 
 // at returns the overrides that have not expired at now.
@@ -113,10 +135,12 @@ func (o overrides) at(now time.Time) overrides {
 
 func (s *Override) ended(now time.Time) bool { return !s.Until.IsZero() && !now.Before(s.Until) }
 
-// of returns the operator's override of exactly t, or nil.
-func (o overrides) of(t Selector) *Override {
-	if s := o.effective(t); s != nil && s.Owner == "" {
-		return s
+// of returns the operator's override of exactly t, shared or not, or nil.
+func (o overrides) of(t Selector, shared bool) *Override {
+	for i := range o {
+		if s := &o[i]; s.Target == t && s.Owner == "" && !s.IsScheduled() && s.isShared() == shared {
+			return s
+		}
 	}
 	return nil
 }

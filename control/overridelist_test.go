@@ -56,7 +56,7 @@ func TestOverrideListAgainstModel(t *testing.T) {
 				list, model.operators = list.with(said), append(forget(model.operators, said.Target), said)
 			case 2:
 				said.At = now.Add(time.Hour)
-				list, model.scheduled = append(list.withoutScheduled(said.Target), said), append(forget(model.scheduled, said.Target), said)
+				list, model.scheduled = append(list.withoutScheduled(said.Target, false), said), append(forget(model.scheduled, said.Target), said)
 			case 3:
 				w := wantedWindow{owner: ownerOf(fmt.Sprint("w", random.IntN(2)))}
 				said.Owner = w.owner
@@ -69,7 +69,7 @@ func TestOverrideListAgainstModel(t *testing.T) {
 					t.Fatalf("seed %d, step %d: the window is not open in %v", seed, step, list)
 				}
 			case 4:
-				if s := list.scheduled(said.Target); s != nil {
+				if s := list.scheduled(said.Target, false); s != nil {
 					list, model.scheduled = list.withoutOne(s), forget(model.scheduled, said.Target)
 				}
 			case 5:
@@ -104,7 +104,7 @@ func expectModel(t *testing.T, list overrides, model *listModel, targets []Selec
 			effective = findIn(model.windows, target)
 		}
 		for name, c := range map[string]struct{ got, want *Override }{
-			"of": {list.of(target), operator}, "effective": {list.effective(target), effective}, "scheduled": {list.scheduled(target), findIn(model.scheduled, target)},
+			"of": {list.of(target, false), operator}, "effective": {list.effective(target), effective}, "scheduled": {list.scheduled(target, false), findIn(model.scheduled, target)},
 		} {
 			if (c.got == nil) != (c.want == nil) || c.got != nil && !reflect.DeepEqual(*c.got, *c.want) {
 				t.Errorf("%s of %s: %+v, want %+v", name, target, c.got, c.want)

@@ -28,9 +28,10 @@ const silentHeartbeats = 3
 // clusterNode is this node in its cluster and the connection to it.
 type clusterNode struct {
 	*cluster.Node
-	store   *etcd.Store
-	rollout *rollout.Node
-	begun   sync.Once
+	store     *etcd.Store
+	overrides *sharedOverrides
+	rollout   *rollout.Node
+	begun     sync.Once
 }
 
 // begin makes n publish, when all targets are known. A nil node does nothing.
@@ -127,6 +128,7 @@ func (l *instance) joinCluster(cfg *config.Config) (*clusterNode, error) {
 func (l *instance) useCluster() {
 	if l.member != nil {
 		l.control.UseCluster(l.member.Node)
+		l.shareOverrides(l.member.Cluster)
 	}
 }
 
@@ -179,7 +181,13 @@ func (n *clusterNode) start(ctx context.Context) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	go func() { defer close(ended); n.Run(ctx) }()
+	go func() {
+		defer close(ended)
+		var running sync.WaitGroup
+		running.Go(func() { n.overrides.run(ctx) })
+		n.Run(ctx)
+		running.Wait()
+	}()
 	return func() {
 		cancel()
 		select {

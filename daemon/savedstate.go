@@ -22,6 +22,7 @@ func (l *instance) stateContent() ([]byte, error) {
 		Conditions: l.control.SaveConditions(), // before verdicts and events: what changes in between is reported again, not lost
 		Verdicts:   l.prober.Save(),
 		Ejections:  l.control.SaveEjections(), // after the verdicts: a saved verdict must not lack its deferral
+		Shared:     l.control.SaveShared(),    // before the overrides: a record that is known counts as applied
 		Overrides:  l.control.Overrides(),
 		Filters:    l.control.SaveFilters(),
 		Targets:    l.tracker.Remember(),
@@ -37,6 +38,7 @@ type savedState struct {
 	Ejections []pools.SavedEjection `json:"ejections"`
 	Overrides []control.Override    `json:"overrides"`
 	Filters   []control.Filter      `json:"filters,omitempty"`
+	Shared    control.SavedShared   `json:"shared,omitzero"` // what is known of the overrides of the cluster
 	Loads     pools.LoadMemory      `json:"loads,omitzero"`
 
 	Conditions control.SavedConditions `json:"conditions,omitzero"` // that events have reported
@@ -56,6 +58,11 @@ func (m *savedState) valid() error {
 	for i := range m.Filters {
 		if err := m.Filters[i].Validate(); err != nil {
 			return fmt.Errorf("filter rule %d: %w", i+1, err)
+		}
+	}
+	for i := range m.Shared.Records {
+		if err := m.Shared.Records[i].Validate(); err != nil {
+			return fmt.Errorf("shared override %d: %w", i+1, err)
 		}
 	}
 	return nil

@@ -43,7 +43,9 @@ type Options struct {
 // Store is a connection to etcd. Its methods are safe for concurrent use.
 type Store struct {
 	client *clientv3.Client
-	prefix string
+	base   string // of all keys of the cluster
+	prefix string // of the records of the vantages
+	tables []*Table
 	Options
 }
 
@@ -57,7 +59,8 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd %s: %w", strings.Join(o.Endpoints, ", "), err)
 	}
-	return &Store{client, strings.TrimSuffix(o.Prefix, "/") + "/" + o.Cluster + "/v1/", o}, nil
+	base := strings.TrimSuffix(o.Prefix, "/") + "/" + o.Cluster + "/"
+	return &Store{client: client, base: base, prefix: base + "v1/", Options: o}, nil
 }
 
 // Close closes the connection.
@@ -95,6 +98,9 @@ func (s *Store) Watch(ctx context.Context, receive func(cluster.Update)) {
 			return
 		}
 		receive(cluster.Update{})
+		for _, t := range s.tables {
+			t.receive(TableUpdate{})
+		}
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}
@@ -111,9 +117,11 @@ func (s *Store) Watch(ctx context.Context, receive func(cluster.Update)) {
 func (s *Store) watchOnce(ctx context.Context, receive func(cluster.Update)) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	reading, done := context.WithTimeout(ctx, requestTimeout)
-	stored, err := s.client.Get(reading, s.prefix, clientv3.WithPrefix())
-	done()
+	stored, err := s.read(ctx, s.prefix)
+	if err != nil {
+		return err
+	}
+	tables, err := s.watchTables(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,20 +132,40 @@ func (s *Store) watchOnce(ctx context.Context, receive func(cluster.Update)) err
 	for {
 		select {
 		case r, ok := <-changes:
-			switch {
-			case !ok:
-				return errors.New("the watch ended")
-			case r.Err() != nil:
-				return r.Err()
-			case r.Header.ClusterId != stored.Header.ClusterId:
-				return errors.New("the watch continues on another etcd cluster")
+			if err := watchError(r, ok, stored.Header.ClusterId); err != nil {
+				return err
 			}
 			silence.Reset(s.Silence)
 			receive(cluster.Update{Values: valuesOf(r.Events), Live: true, Connected: true})
+		case r := <-tables:
+			if err := watchError(r.response, r.ok, stored.Header.ClusterId); err != nil {
+				return err
+			}
+			r.table.receive(r.table.update(r.response))
 		case <-silence.C: // the heartbeats of this node would come, too
 			return fmt.Errorf("no record for %v", s.Silence)
 		}
 	}
+}
+
+// read returns all keys with a prefix.
+func (s *Store) read(ctx context.Context, prefix string) (*clientv3.GetResponse, error) {
+	ctx, done := context.WithTimeout(ctx, requestTimeout)
+	defer done()
+	return s.client.Get(ctx, prefix, clientv3.WithPrefix())
+}
+
+// watchError returns why a watch cannot go on after a response.
+func watchError(r clientv3.WatchResponse, ok bool, of uint64) error {
+	switch {
+	case !ok:
+		return errors.New("the watch ended")
+	case r.Err() != nil:
+		return r.Err()
+	case r.Header.ClusterId != of:
+		return errors.New("the watch continues on another etcd cluster")
+	}
+	return nil
 }
 
 // inOrder returns the stored values, the blocks before the heartbeats that complete them.

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -141,5 +142,61 @@ func TestStoreOpensWithoutEtcd(t *testing.T) {
 	defer stop()
 	if err := s.Publish(ctx, []observation.Record{{Key: "beat/a", Value: []byte("x")}}); err == nil {
 		t.Error("published without etcd")
+	}
+}
+
+func TestTableWritesUnlessChanged(t *testing.T) {
+	counterpart.Find(t, "etcd")
+	dir, ports := t.TempDir(), counterpart.FreePorts(t, 2)
+	stop := counterpart.StartEtcd(t, dir, ports)
+	here, there := open(t, ports[0], "prod"), open(t, ports[0], "prod")
+	there.Silence = 300 * time.Millisecond
+	received := make(chan TableUpdate, 1000)
+	there.Table("overrides", func(u TableUpdate) { received <- u })
+	expect := func(what string, want func(TableUpdate) bool) TableUpdate {
+		t.Helper()
+		limit := time.After(30 * time.Second)
+		for {
+			select {
+			case u := <-received:
+				if want(u) {
+					return u
+				}
+			case <-limit:
+				t.Fatalf("no update: %s", what)
+			}
+		}
+	}
+	table := here.Table("overrides", nil)
+	if err := table.Put(t.Context(), Entry{"applied/ams1", []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+	watch(t, there)
+	all := expect("the stored entry", func(u TableUpdate) bool { return u.Complete })
+	if len(all.Entries) != 1 || all.Entries[0].Key != "applied/ams1" || !all.Connected {
+		t.Errorf("stored: %+v", all)
+	}
+	first, err := table.PutIfUnchanged(t.Context(), "records/", all.Revision, []Entry{{"records/web", []byte("drained")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := expect("the written entry", func(u TableUpdate) bool { return len(u.Entries) > 0 })
+	if live.Complete || live.Entries[0].Key != "records/web" || string(live.Entries[0].Value) != "drained" || live.Revision < first {
+		t.Errorf("written: %+v, at revision %d", live, first)
+	}
+	if _, err := table.PutIfUnchanged(t.Context(), "records/", all.Revision, []Entry{{"records/api", []byte("drained")}}); !errors.Is(err, ErrChanged) {
+		t.Errorf("a write after another one: %v, want ErrChanged", err)
+	}
+	if err := table.Put(t.Context(), Entry{"applied/ams1", []byte("2")}); err != nil { // not below the guard
+		t.Fatal(err)
+	}
+	if _, err := table.PutIfUnchanged(t.Context(), "records/", first, []Entry{{"records/api", []byte("drained")}}); err != nil {
+		t.Error(err)
+	}
+	stop()
+	expect("the loss of the connection", func(u TableUpdate) bool { return !u.Connected })
+	counterpart.StartEtcd(t, dir, ports)
+	if again := expect("all entries", func(u TableUpdate) bool { return u.Complete }); len(again.Entries) != 3 {
+		t.Errorf("after a restart: %+v", again)
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"meridian/cluster/observation"
@@ -294,4 +296,124 @@ func TestSecondNodeOfOneName(t *testing.T) {
 	second.start(second.program, "serve", "-c", second.config)
 	c.nodes["ams1"].log.await(t, "another process publishes under the name of this node, and this one publishes nothing until it is started again; give each node its own name and identity")
 	c.expectAnswers("after the second", "127.0.0.61", "ams1", "iad1")
+}
+
+// overrides returns the overrides that a node applies, as text.
+func (c *testCluster) overrides(name string) string {
+	c.t.Helper()
+	response, err := http.Get("http://" + c.nodes[name].admin + "/v1/overrides")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var of struct {
+		Overrides []control.Override `json:"overrides"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&of); err != nil {
+		c.t.Fatal(err)
+	}
+	var all []string
+	for _, o := range of.Overrides {
+		scope := "alone"
+		if o.Shared != nil {
+			scope = "shared"
+		}
+		all = append(all, fmt.Sprintf("%s %s %s", o.Target, o.Kind, scope))
+	}
+	return strings.Join(all, "; ")
+}
+
+// awaitOverrides waits until nodes apply these overrides.
+func (c *testCluster) awaitOverrides(want string, names ...string) {
+	c.t.Helper()
+	for _, name := range names {
+		counterpart.Await(c.t, func() error {
+			if got := c.overrides(name); got != want {
+				return fmt.Errorf("%s applies %q, want %q", name, got, want)
+			}
+			return nil
+		})
+	}
+}
+
+// mustRun runs a command that calls a node, which must succeed, and returns what it prints.
+func (c *testCluster) mustRun(name string, args ...string) string {
+	c.t.Helper()
+	out, ok := c.nodes[name].run(args...)
+	if !ok {
+		c.t.Fatalf("%s: %v: %s", name, args, out)
+	}
+	return out
+}
+
+// TestOverridesAreShared sets overrides at one node of three with a real etcd: all apply them and confirm. Without etcd a
+// change must be local; a node that starts without it keeps what it knew, and an etcd that has lost all gets it back.
+func TestOverridesAreShared(t *testing.T) {
+	t.Parallel()
+	c := newTestCluster(t)
+	stopEtcd := c.startEtcd()
+	all := c.names()
+	c.start(all...)
+	c.awaitCluster("all nodes are fresh", allFresh, all...)
+
+	out := c.mustRun("ams1", "drain", "web/first", "--for", "1h", "--reason", "kernel")
+	if !strings.Contains(out, "confirmed by ams1, iad1, sin1\n") || strings.Contains(out, "NOT CONFIRMED") {
+		t.Errorf("drain:\n%s", out)
+	}
+	c.expectAnswers("after the drain at ams1", "127.0.0.62", all...)
+	if out, ok := c.nodes["sin1"].run("drain", "web/second"); ok || !strings.Contains(out, "draining web/second would leave no answer for www.example.com") {
+		t.Errorf("a drain at sin1 of the last member: %v\n%s", ok, out)
+	}
+	if out := c.mustRun("iad1", "status"); !strings.Contains(out, "override: web/first is drained on all nodes (by ") || !strings.Contains(out, "at ams1) until ") {
+		t.Errorf("status:\n%s", out)
+	}
+	if out := c.mustRun("iad1", "undrain", "web/first"); !strings.Contains(out, "confirmed by ams1, iad1, sin1\n") {
+		t.Errorf("undrain:\n%s", out)
+	}
+	c.expectAnswers("after undrain at iad1", "127.0.0.61", all...)
+
+	c.mustRun("sin1", "force", "down", "web/first", "--local")
+	c.awaitOverrides("web/first forced down alone", "sin1")
+	c.awaitOverrides("", "ams1", "iad1")
+	if out, ok := c.nodes["sin1"].run("force", "off", "web/first"); ok || !strings.Contains(out, "web/first is forced down on this node only") {
+		t.Errorf("force off without --local: %v\n%s", ok, out)
+	}
+	c.mustRun("sin1", "force", "off", "web/first", "--local")
+
+	c.mustRun("ams1", "weight", "web/first", "20%")
+	stopEtcd()
+	c.awaitCluster("etcd is lost", func(s *control.ClusterStatus) bool { return s.Etcd == "unreachable" }, all...)
+	if out, ok := c.nodes["ams1"].run("drain", "web/first"); ok || !strings.Contains(out, "etcd is unavailable, so that the change cannot be shared") || !strings.Contains(out, "--local changes this node only") {
+		t.Errorf("a drain without etcd: %v\n%s", ok, out)
+	}
+	c.mustRun("ams1", "drain", "web/first", "--local")
+	c.awaitOverrides("web/first weight shared; web/first drained alone", "ams1")
+	c.restart("iad1")
+	c.awaitOverrides("web/first weight shared", "iad1", "sin1")
+
+	if err := os.RemoveAll(filepath.Join(c.dir, "etcd")); err != nil {
+		t.Fatal(err)
+	}
+	c.startEtcd()
+	c.awaitCluster("all nodes are fresh again", allFresh, all...)
+	counterpart.Await(t, func() error {
+		if out, ok := c.nodes["sin1"].run("weight", "web/first", "off"); !ok {
+			return errors.New(out)
+		}
+		return nil
+	})
+	c.awaitOverrides("", "iad1", "sin1")
+	c.awaitOverrides("web/first drained alone", "ams1")
+}
+
+// restart ends a node and starts it again.
+func (c *testCluster) restart(name string) {
+	c.t.Helper()
+	n := c.nodes[name]
+	if err := syscall.Kill(n.pid, syscall.SIGTERM); err != nil {
+		c.t.Fatal(err)
+	}
+	n.log.await(c.t, "msg=stopped")
+	n.log = new(transcript)
+	n.start(n.program, "serve", "-c", n.config)
 }

@@ -163,3 +163,11 @@ func describeVotes(a *control.AddressStatus) string {
 	}
 	return fmt.Sprintf("votes: %s; nodes: %s", list(a.Votes), list(a.Vantages))
 }
+
+// clusterStateWarnings describes the loss of the cluster; nil: the node is in none.
+func clusterStateWarnings(c *control.ClusterSummary) []string {
+	if c == nil || c.Etcd == "ok" {
+		return nil
+	}
+	return []string{"etcd cannot be reached: health states hold unless this node is a majority of the regions, and only --local overrides can be set; see meridian cluster status"}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,7 @@ type overrideOptions struct {
 	duration durationFlag
 	yes      bool   // even if a name loses its last answer
 	against  string // the reason to change against a guardrail; empty: they bind
+	local    bool   // of a cluster, this node only
 }
 
 // durationFlag is the duration of an override; 0 if not given.
@@ -93,6 +95,7 @@ func (s *overrideOptions) addFlags(c *cobra.Command, overrides bool) *cobra.Comm
 // addGuardFlags adds the flags that override the guards of the server.
 func (s *overrideOptions) addGuardFlags(c *cobra.Command) *cobra.Command {
 	c.Flags().BoolVarP(&s.yes, "yes", "y", false, c.Name()+" even if a name is left without an answer")
+	c.Flags().BoolVar(&s.local, "local", false, "of a cluster, change this node only, also while etcd is away")
 	addGuardrailFlag(c, &s.against)
 	return c
 }
@@ -249,7 +252,7 @@ func (s *overrideOptions) overrideOne(ctx context.Context, word string, kind poo
 	}
 	var said control.Override
 	request := admin.OverrideRequest{
-		Target: target, Kind: kind.String(), Value: value, Reason: s.reason, At: s.at.Time, For: admin.Duration(s.duration), Force: s.yes, OverrideGuardrail: s.against,
+		Target: target, Kind: kind.String(), Value: value, Reason: s.reason, At: s.at.Time, For: admin.Duration(s.duration), Force: s.yes, OverrideGuardrail: s.against, Local: s.local,
 	}
 	if err := s.call(ctx, http.MethodPut, "/v1/overrides", nil, request, &said); err != nil {
 		return err
@@ -264,6 +267,7 @@ func (s *overrideOptions) overrideOne(ctx context.Context, word string, kind poo
 	if said.Replaced != nil {
 		fmt.Fprintf(stdout, "replaces: %s\n", describeReplaced(&said))
 	}
+	printConfirmed(stdout, &said)
 	return s.printPools(ctx, target, stdout)
 }
 
@@ -280,18 +284,8 @@ func (s *overrideOptions) undoOne(ctx context.Context, word string, stdout io.Wr
 	if err != nil {
 		return err
 	}
-	words := url.Values{"target": {target.String()}}
-	if s.yes {
-		words.Set("force", "true")
-	}
-	if s.against != "" {
-		words.Set("override_guardrail", s.against)
-	}
-	for _, k := range kinds {
-		words.Add("kind", k.String())
-	}
 	var undone control.Override
-	if err := s.call(ctx, http.MethodDelete, "/v1/overrides", words, nil, &undone); err != nil {
+	if err := s.call(ctx, http.MethodDelete, "/v1/overrides", s.removal(target, kinds), nil, &undone); err != nil {
 		return err
 	}
 	if s.output == outputJSON {
@@ -305,10 +299,39 @@ func (s *overrideOptions) undoOne(ctx context.Context, word string, stdout io.Wr
 	if undone.Replaced != nil {
 		fmt.Fprintf(stdout, "it had replaced this override, which is not restored: %s\n", describeReplaced(&undone))
 	}
+	printConfirmed(stdout, &undone)
 	if undone.Unknown || undone.IsScheduled() { // the target no longer exists, so it has no status
 		return nil
 	}
 	return s.printPools(ctx, target, stdout)
+}
+
+// removal returns the parameters of the request to remove an override.
+func (s *overrideOptions) removal(target control.Selector, kinds []pools.Kind) url.Values {
+	words := url.Values{"target": {target.String()}}
+	if s.yes {
+		words.Set("force", "true")
+	}
+	if s.against != "" {
+		words.Set("override_guardrail", s.against)
+	}
+	if s.local {
+		words.Set("local", "true")
+	}
+	for _, k := range kinds {
+		words.Add("kind", k.String())
+	}
+	return words
+}
+
+// printConfirmed prints which nodes of a cluster apply a change.
+func printConfirmed(stdout io.Writer, o *control.Override) {
+	if len(o.Confirmed) > 0 {
+		fmt.Fprintf(stdout, "confirmed by %s\n", strings.Join(o.Confirmed, ", "))
+	}
+	if len(o.Unconfirmed) > 0 {
+		fmt.Fprintf(stdout, "NOT CONFIRMED by %s: see meridian cluster status; a node applies it when it reads etcd again\n", strings.Join(o.Unconfirmed, ", "))
+	}
 }
 
 // describeReplaced describes the override that o replaced.

@@ -282,6 +282,14 @@ func describeOverride(o control.Override) string {
 	if o.Owner != "" {
 		text += " by " + o.Owner
 	}
+	switch {
+	case o.Local:
+		text += " on this node only"
+	case o.Shared != nil && o.Shared.By != "":
+		text += fmt.Sprintf(" on all nodes (by %s at %s)", o.Shared.By, o.Shared.Node)
+	case o.Shared != nil:
+		text += fmt.Sprintf(" on all nodes (at %s)", o.Shared.Node)
+	}
 	if !o.Until.IsZero() {
 		text += " until " + timeText(o.Until)
 	}

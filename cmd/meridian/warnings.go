@@ -34,9 +34,7 @@ func warningsOf(s *control.Status) []string {
 	if note := forgetsState(s.State); note != "" && (s.State.Dir != "" || len(s.Overrides) > 0) {
 		all = append(all, note)
 	}
-	if c := s.Cluster; c != nil && c.Etcd != "ok" {
-		all = append(all, "etcd cannot be reached: health states hold unless this node is a majority of the regions, and only --local overrides can be set; see meridian cluster status")
-	}
+	all = append(all, clusterStateWarnings(s.Cluster)...)
 	all = append(all, refusedChanges(s)...)
 	all = append(all, signingWarnings(s.DNSSEC)...)
 	if c := s.Cookies; c != nil && c.Error != "" {

@@ -1,0 +1,118 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Table is a part of the keys of the cluster beside the records of the vantages: PREFIX/CLUSTER/NAME/. Its methods are safe
+// for concurrent use.
+type Table struct {
+	store   *Store
+	prefix  string
+	receive func(TableUpdate)
+}
+
+// Entry is a key of a table with its value.
+type Entry struct {
+	Key   string // below the table
+	Value []byte
+}
+
+// TableUpdate is what a table has received. The zero value says that etcd cannot be read.
+type TableUpdate struct {
+	Entries   []Entry
+	Complete  bool  // Entries are all of the table; false: they have been written just now
+	Revision  int64 // of etcd: everything up to it has been received
+	Connected bool
+}
+
+// ErrChanged is the error of a write that depends on keys which have changed.
+var ErrChanged = errors.New("the keys have changed")
+
+// Table returns a table of s. [Store.Watch] passes to receive what the table has, and then what is written to it. Tables are
+// made before Watch is called.
+func (s *Store) Table(name string, receive func(TableUpdate)) *Table {
+	t := &Table{s, s.base + name + "/", receive}
+	s.tables = append(s.tables, t)
+	return t
+}
+
+// Put writes entries, in one transaction.
+func (t *Table) Put(ctx context.Context, entries ...Entry) error {
+	_, err := t.commit(ctx, nil, entries)
+	return err
+}
+
+// PutIfUnchanged writes entries in one transaction, if no key that begins with guard has been written after a revision of
+// etcd; else the error is ErrChanged. It returns the revision of the transaction.
+func (t *Table) PutIfUnchanged(ctx context.Context, guard string, since int64, entries []Entry) (revision int64, err error) {
+	return t.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(t.prefix+guard), "<", since+1).WithPrefix()}, entries)
+}
+
+func (t *Table) commit(ctx context.Context, unless []clientv3.Cmp, entries []Entry) (revision int64, err error) {
+	puts := make([]clientv3.Op, len(entries))
+	for i, e := range entries {
+		puts[i] = clientv3.OpPut(t.prefix+e.Key, string(e.Value))
+	}
+	r, err := t.store.client.Txn(ctx).If(unless...).Then(puts...).Commit()
+	switch {
+	case err != nil:
+		return 0, err
+	case !r.Succeeded:
+		return 0, ErrChanged
+	}
+	return r.Header.Revision, nil
+}
+
+// tableResponse is what the watch of a table received; ok is false at its end.
+type tableResponse struct {
+	table    *Table
+	response clientv3.WatchResponse
+	ok       bool
+}
+
+// watchTables reads all tables, passes them on, and returns what is written to them from then on, until ctx ends.
+func (s *Store) watchTables(ctx context.Context) (<-chan tableResponse, error) {
+	responses := make(chan tableResponse)
+	for _, t := range s.tables {
+		stored, err := s.read(ctx, t.prefix)
+		if err != nil {
+			return nil, err
+		}
+		all := TableUpdate{Complete: true, Revision: stored.Header.Revision, Connected: true}
+		for _, kv := range stored.Kvs {
+			all.Entries = append(all.Entries, Entry{strings.TrimPrefix(string(kv.Key), t.prefix), kv.Value})
+		}
+		t.receive(all)
+		changes := s.client.Watch(ctx, t.prefix, clientv3.WithPrefix(), clientv3.WithRev(stored.Header.Revision+1), clientv3.WithFilterDelete())
+		go t.forward(ctx, changes, responses)
+	}
+	return responses, nil
+}
+
+// forward passes what a watch of t receives to responses.
+func (t *Table) forward(ctx context.Context, changes clientv3.WatchChan, responses chan<- tableResponse) {
+	for ok := true; ok; {
+		r := tableResponse{table: t}
+		r.response, ok = <-changes
+		r.ok = ok
+		select {
+		case responses <- r:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// update returns what a response has.
+func (t *Table) update(r clientv3.WatchResponse) TableUpdate {
+	u := TableUpdate{Revision: r.Header.Revision, Connected: true}
+	for _, e := range r.Events {
+		u.Entries = append(u.Entries, Entry{strings.TrimPrefix(string(e.Kv.Key), t.prefix), e.Kv.Value})
+	}
+	return u
+}

@@ -1,0 +1,266 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"meridian/cluster/etcd"
+	"meridian/control"
+)
+
+// The keys of the overrides in etcd, below PREFIX/CLUSTER/overrides/: a record for each target, and for each node the
+// revision of etcd up to which it has applied them.
+const (
+	overrideTable   = "overrides"
+	overrideRecords = "records/"
+	overrideApplied = "applied/"
+)
+
+const (
+	shareTimeout   = 3 * time.Second // for a write to etcd
+	changedTimeout = time.Second     // to read what another node has written
+	confirmTimeout = 2 * time.Second // for the other nodes to apply a change
+	maxRecord      = 16 << 10        // octets
+)
+
+// sharedOverrides carries the overrides of a node to and from etcd. Its methods are safe for concurrent use.
+type sharedOverrides struct {
+	node    string
+	control *control.Control
+	table   *etcd.Table
+	log     *slog.Logger
+	nodes   func() []string // whose confirmation is expected
+	changed chan struct{}   // capacity 1: something is to be written
+
+	mu        sync.Mutex // guards the fields below
+	revision  int64      // of etcd, as of which the records are known; 0: etcd cannot be read
+	written   int64      // the last write of this process
+	applied   map[string]int64
+	confirmed int64 // this node has published that it has applied the records up to it
+	lost      []control.SharedRecord
+	updated   chan struct{} // closed when one of these changes
+}
+
+// shareOverrides makes the overrides of the node shared, before the saved state is restored. It runs with the node.
+func (l *instance) shareOverrides(cluster string) {
+	s := &sharedOverrides{
+		node: l.member.Name, control: l.control, log: l.Logger, changed: make(chan struct{}, 1),
+		applied: make(map[string]int64), updated: make(chan struct{}),
+	}
+	s.nodes = func() (fresh []string) {
+		for _, v := range l.member.Status().Vantages {
+			if v.Fresh {
+				fresh = append(fresh, v.Name)
+			}
+		}
+		return fresh
+	}
+	s.table = l.member.store.Table(overrideTable, s.receive)
+	l.member.overrides = s
+	l.control.UseSharing(&control.Sharing{Cluster: cluster, Node: s.node, Write: s.write, Confirm: s.confirm})
+}
+
+// receive applies what etcd has.
+func (s *sharedOverrides) receive(u etcd.TableUpdate) {
+	var records []control.SharedRecord
+	applied := make(map[string]int64)
+	for _, e := range u.Entries {
+		if node, ok := strings.CutPrefix(e.Key, overrideApplied); ok {
+			applied[node], _ = strconv.ParseInt(string(e.Value), 10, 64)
+			continue
+		}
+		r, err := decodeRecord(e)
+		if err != nil {
+			s.log.Warn("shared override ignored", "key", e.Key, "error", err)
+			continue
+		}
+		records = append(records, r)
+	}
+	var lost []control.SharedRecord
+	if u.Connected && (len(records) > 0 || u.Complete) {
+		lost = s.control.ApplyShared(records, u.Complete)
+	}
+	s.note(u, len(records) > 0 || u.Complete, applied, lost)
+}
+
+// note records what was received. Records that were applied are confirmed.
+func (s *sharedOverrides) note(u etcd.TableUpdate, records bool, applied map[string]int64, lost []control.SharedRecord) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision = u.Revision
+	for node, revision := range applied {
+		s.applied[node] = revision
+	}
+	if records && u.Connected {
+		s.applied[s.node] = u.Revision
+	}
+	if u.Complete {
+		s.lost, s.confirmed = lost, 0
+	}
+	close(s.updated)
+	s.updated = make(chan struct{})
+	s.wake()
+}
+
+// decodeRecord reads a record of etcd.
+func decodeRecord(e etcd.Entry) (r control.SharedRecord, err error) {
+	key, ok := strings.CutPrefix(e.Key, overrideRecords)
+	switch {
+	case !ok:
+		return r, errors.New("not a key of an override; another version may have written it")
+	case len(e.Value) > maxRecord:
+		return r, errors.New("too long")
+	}
+	if err := json.NewDecoder(bytes.NewReader(e.Value)).Decode(&r); err != nil {
+		return r, err
+	}
+	if r.Key != key {
+		return r, errors.New("it is of the key " + r.Key)
+	}
+	return r, r.Validate()
+}
+
+// encodeRecords returns records as etcd has them.
+func encodeRecords(records []control.SharedRecord) []etcd.Entry {
+	entries := make([]etcd.Entry, len(records))
+	for i := range records {
+		text, err := json.Marshal(&records[i])
+		if err != nil {
+			panic(err) // it is one of our types
+		}
+		entries[i] = etcd.Entry{Key: overrideRecords + records[i].Key, Value: text}
+	}
+	return entries
+}
+
+// write implements control.Sharing.Write.
+func (s *sharedOverrides) write(records []control.SharedRecord) error {
+	s.mu.Lock()
+	since := s.revision
+	s.mu.Unlock()
+	if since == 0 {
+		return errors.New("it cannot be read")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shareTimeout)
+	defer cancel()
+	revision, err := s.table.PutIfUnchanged(ctx, overrideRecords, since, encodeRecords(records))
+	switch {
+	case errors.Is(err, etcd.ErrChanged):
+		s.await(changedTimeout, func() bool { return s.revision != since })
+		return control.ErrSharedChanged
+	case err != nil:
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written = revision
+	return nil
+}
+
+// confirm implements control.Sharing.Confirm.
+func (s *sharedOverrides) confirm() (confirmed, unconfirmed []string) {
+	nodes := s.nodes()
+	s.await(confirmTimeout, func() bool {
+		confirmed, unconfirmed = nil, nil
+		for _, node := range nodes {
+			if node == s.node || s.applied[node] >= s.written {
+				confirmed = append(confirmed, node)
+			} else {
+				unconfirmed = append(unconfirmed, node)
+			}
+		}
+		return len(unconfirmed) == 0
+	})
+	return confirmed, unconfirmed
+}
+
+// await returns when a condition is true, which is called under mu, or after a time.
+func (s *sharedOverrides) await(most time.Duration, condition func() bool) {
+	limit := time.NewTimer(most)
+	defer limit.Stop()
+	for {
+		s.mu.Lock()
+		done, updated := condition(), s.updated
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-updated:
+		case <-limit.C:
+			return
+		}
+	}
+}
+
+// run writes what is to be written until ctx ends: which records this node has applied, and those that etcd has lost.
+func (s *sharedOverrides) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.changed:
+		}
+		s.mu.Lock()
+		applied, lost := s.applied[s.node], s.lost
+		if s.revision == 0 || applied == s.confirmed && len(lost) == 0 {
+			s.mu.Unlock()
+			continue
+		}
+		s.lost, s.confirmed = nil, applied
+		s.mu.Unlock()
+		if !s.store(ctx, applied, lost) {
+			s.again(ctx, lost)
+		}
+	}
+}
+
+// again makes run write again, after a pause, what could not be written.
+func (s *sharedOverrides) again(ctx context.Context, lost []control.SharedRecord) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(changedTimeout):
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.confirmed = 0
+	if s.lost == nil {
+		s.lost = lost
+	}
+	s.wake()
+}
+
+func (s *sharedOverrides) wake() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// store writes that this node has applied the records up to a revision, and records that etcd has lost.
+func (s *sharedOverrides) store(ctx context.Context, applied int64, lost []control.SharedRecord) bool {
+	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
+	defer cancel()
+	entries := append(encodeRecords(lost), etcd.Entry{Key: overrideApplied + s.node, Value: strconv.AppendInt(nil, applied, 10)})
+	if len(lost) > 0 {
+		s.log.Warn("etcd lacks shared overrides that this node knows; they are written again", "overrides", len(lost))
+	}
+	for part := range slices.Chunk(entries, maxOperations) {
+		if err := s.table.Put(ctx, part...); err != nil {
+			s.log.Warn("shared overrides cannot be written to etcd", "error", err)
+			return false
+		}
+	}
+	return true
+}
+
+// maxOperations is the number of keys in a transaction; etcd allows 128.
+const maxOperations = 100
