@@ -17,7 +17,7 @@ const spans: [string, string][] = [
 ];
 
 // Act is the form of one action on a target.
-export function Act({ target, kind: first, close }: { target: string; kind: string; close: () => void }) {
+export function Act({ target, kind: first, local, close }: { target: string; kind: string; local?: boolean; close: () => void }) {
   const [kind, setKind] = useState(first), [lasts, setLasts] = useState("1h"), [reason, setReason] = useState("");
   const [force, setForce] = useState(false), [busy, setBusy] = useState(false), [error, setError] = useState<api.ApiError | null>(null);
   const [weight, setWeight] = useState("50"), [begin, setBegin] = useState("");
@@ -27,7 +27,7 @@ export function Act({ target, kind: first, close }: { target: string; kind: stri
     e.preventDefault();
     setBusy(true);
     try {
-      if (kind === "off") await api.send("DELETE", "/v1/overrides", { target });
+      if (kind === "off") await api.send("DELETE", "/v1/overrides", { target, ...(local && { local: "true" }) });
       else await api.send("POST", "/v1/overrides", undefined, { target, kind, value, reason, ...(begin && { at: new Date(begin).toISOString() }), ...(lasts && { for: lasts }), ...(force && { force }) });
       await update();
       announce(kind === "off" ? undefined : { text: `${target} ${begin ? "will be" : "is"} ${effect({ kind, value })}.`, target });
@@ -106,6 +106,6 @@ export function Actions({ target, override, explain }: { target: string; overrid
         <button type="button" onClick={() => set("forced down")} aria-label={`Force ${target}`}>Force…</button>
         <button type="button" onClick={() => set("weight")} aria-label={`Weight of ${target}`}>Weight…</button>
       </Fragment>)}
-    {kind && <Act target={target} kind={kind} close={() => set("")} />}
+    {kind && <Act target={target} kind={kind} local={kind === "off" && override?.local} close={() => set("")} />}
   </span>;
 }

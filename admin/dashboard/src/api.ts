@@ -5,6 +5,7 @@ export type Family = "IPv4" | "IPv6";
 export interface Override {
   target: string; kind: string; value?: string; reason?: string; since: string; until?: string; unknown?: boolean;
   owner?: string; at?: string; error?: string; // of a maintenance window; when it begins; why it has not begun
+  shared?: { by?: string; node: string }; local?: boolean; // on all nodes of the cluster; on this node only, of a cluster
 }
 export interface Maintenance {
   name: string; state: "open" | "refused" | "waiting"; begin: string; end: string; targets: string[]; weight?: string; reason?: string; error?: string;

@@ -111,12 +111,18 @@ function Why({ m }: { m: Member }) {
 
 interface Entry { id: string; target: string; what: string; by: string; state: h.JSX.Element; begin?: string; end?: string; reason: string; own?: Override }
 
+// setBy says by what an override was set, and in a cluster where it applies.
+function setBy(o: Override): string {
+  if (o.shared) return `${o.shared.by || "an operator"} at ${o.shared.node}, on all nodes`;
+  return o.owner ?? (o.local ? "an operator, on this node only" : "an operator");
+}
+
 // Overrides lists every override and maintenance window, those that wait too.
 function Overrides({ s }: { s: Store }) {
   const status = s.status!;
   const rows: Entry[] = [
     ...status.overrides.map((o, i) => ({
-      id: `${i} ${o.target}`, target: o.target, what: effect(o), by: o.owner ?? "an operator", begin: o.at ?? o.since, end: o.until, reason: o.reason ?? "",
+      id: `${i} ${o.target}`, target: o.target, what: effect(o), by: setBy(o), begin: o.at ?? o.since, end: o.until, reason: o.reason ?? "",
       state: o.error ? <span class="bad" title={o.error}>does not begin</span> : o.at ? <span class="quiet">scheduled</span> : o.unknown ? <span class="warn">not in the configuration</span> : <span>applies</span>,
       own: o.owner ? undefined : o,
     })),
