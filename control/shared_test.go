@@ -6,44 +6,63 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"meridian/pools"
 )
 
-// sharedStore is the store of a cluster in memory.
+// sharedStore is the store of a cluster in memory. Ticks write to it, too.
 type sharedStore struct {
+	mu      sync.Mutex // guards the fields below
 	records map[string]SharedRecord
-	fail    error                // of the next write
-	before  func([]SharedRecord) // called before a write; nil: nothing
-	writes  []string             // keys with revisions
+	before  func([]SharedRecord) error // called by the next write, which fails with its error
+	writes  []string                   // keys with revisions
+}
+
+// onWrite has the next write call f and fail with its error.
+func (s *sharedStore) onWrite(f func([]SharedRecord) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = f
+}
+
+// record returns a record of s.
+func (s *sharedStore) record(key string) SharedRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.records[key]
+}
+
+// write implements Sharing.Write.
+func (s *sharedStore) write(all []SharedRecord) error {
+	s.mu.Lock()
+	before := s.before
+	s.before = nil
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(all); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range all {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		s.records[r.Key] = r
+		s.writes = append(s.writes, fmt.Sprintf("%s@%d removed=%v by %s", r.Key, r.Revision, r.Removed, r.By))
+	}
+	return nil
 }
 
 // share connects w to a store.
 func (w *world) share(s *sharedStore) {
 	s.records = make(map[string]SharedRecord)
 	w.UseSharing(&Sharing{
-		Cluster: "prod", Node: "ams1",
-		Write: func(all []SharedRecord) error {
-			if s.before != nil {
-				before := s.before
-				s.before = nil
-				before(all)
-			}
-			if err := s.fail; err != nil {
-				s.fail = nil
-				return err
-			}
-			for _, r := range all {
-				if err := r.Validate(); err != nil {
-					return err
-				}
-				s.records[r.Key] = r
-				s.writes = append(s.writes, fmt.Sprintf("%s@%d removed=%v by %s", r.Key, r.Revision, r.Removed, r.By))
-			}
-			return nil
-		},
+		Cluster: "prod", Node: "ams1", Write: s.write,
 		Confirm: func() (confirmed, unconfirmed []string) { return []string{"ams1"}, []string{"iad1"} },
 	})
 }
@@ -87,7 +106,7 @@ func TestSharedOverrideIsWrittenFirst(t *testing.T) {
 	inWorld(t, sharedStart, plain, nil, func(w *world) {
 		s := new(sharedStore)
 		w.share(s)
-		s.fail = errors.New("no route")
+		s.onWrite(func([]SharedRecord) error { return errors.New("no route") })
 		_, err := w.Override(memberA, pools.Drained, OverrideOptions{})
 		var refused *RequestError
 		if !errors.As(err, &refused) || !refused.Unavailable || !strings.Contains(refused.What, "etcd is unavailable") || !strings.Contains(refused.Hint, "--local") {
@@ -100,7 +119,7 @@ func TestSharedOverrideIsWrittenFirst(t *testing.T) {
 			t.Errorf("%+v, %v", said, err)
 		}
 		w.expectList(t, "set", "web/a drained shared@1 by alice at ams1")
-		if lost := w.ApplyShared([]SharedRecord{s.records["now/web/a"]}, true); len(lost) != 0 {
+		if lost := w.ApplyShared([]SharedRecord{s.record("now/web/a")}, true); len(lost) != 0 {
 			t.Errorf("lost %v", lost)
 		}
 		if _, err := w.Override(memberA, pools.ForcedUp, OverrideOptions{ChangeOptions: ChangeOptions{Local: true}}); err != nil {
@@ -131,16 +150,19 @@ func TestSharedOverrideIsCheckedUnderTheOnesOfOtherNodes(t *testing.T) {
 	inWorld(t, sharedStart, plain, nil, func(w *world) {
 		s := new(sharedStore)
 		w.share(s)
-		s.before = func([]SharedRecord) {
-			s.fail = ErrSharedChanged
+		s.onWrite(func([]SharedRecord) error {
 			w.ApplyShared([]SharedRecord{foreign(memberB, pools.Drained, 1, false)}, false)
-		}
+			return ErrSharedChanged
+		})
 		_, err := w.Override(memberA, pools.Drained, OverrideOptions{})
 		if err == nil || !strings.Contains(err.Error(), "draining web/a would leave no answer") {
 			t.Errorf("%v, want a refusal", err)
 		}
 		w.expectList(t, "after the refusal", "web/b drained shared@1 by bob at iad1")
-		s.before = func(all []SharedRecord) { w.ApplyShared(all, false) } // the watch is faster than the answer of the write
+		s.onWrite(func(all []SharedRecord) error { // the watch is faster than the answer of the write
+			w.ApplyShared(all, false)
+			return nil
+		})
 		if _, err := w.Override(memberB, pools.ForcedDown, OverrideOptions{}); err != nil {
 			t.Error(err)
 		}
@@ -178,8 +200,8 @@ func TestSharedScheduledOverride(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.mustSchedule(t, memberA, "2026-01-10T02:00:00Z", ChangeOptions{})
-		later := s.records["later/web/a"]
-		s.before = func([]SharedRecord) { s.fail = errors.New("etcd is away when it begins") }
+		later := s.record("later/web/a")
+		s.onWrite(func([]SharedRecord) error { return errors.New("etcd is away when it begins") })
 		w.expect(t, "2026-01-10T02:00:01Z", "a=drained b=up")
 		w.expectList(t, "begun", "web/a drained shared@1 by  at ams1")
 		w.ApplyShared([]SharedRecord{later}, true)
@@ -187,7 +209,7 @@ func TestSharedScheduledOverride(t *testing.T) {
 		if _, err := w.Undo(memberA, ChangeOptions{}, pools.Drained); err != nil {
 			t.Fatal(err)
 		}
-		if r := s.records["later/web/a"]; !r.Removed || r.Revision != 2 {
+		if r := s.record("later/web/a"); !r.Removed || r.Revision != 2 {
 			t.Errorf("%+v", r)
 		}
 	})
