@@ -391,7 +391,7 @@ type MinUp struct {
 // MaxWeight is the largest weight of a member.
 const MaxWeight = 1_000_000
 
-// Member is an endpoint (Addresses, or those of Target), an alias (CName) or another pool (Pool).
+// Member is an endpoint (Addresses, or those of Target; Records), an alias (CName), another pool (Pool), or records alone.
 type Member struct {
 	Name      string
 	Region    string // empty: none
@@ -404,6 +404,7 @@ type Member struct {
 	Enabled   bool
 	Match     *Match  // geolocation only
 	Load      *LoadOf // nil: none
+	Records   []Record
 	Pos       Pos
 }
 

@@ -112,11 +112,19 @@ func (d *decoder) unknownKey(name *yaml.Node, keys []field) {
 	}
 	hint := known(keys)
 	if i := slices.IndexFunc(accepted(keys), func(key string) bool { return strings.EqualFold(key, name.Value) }); i >= 0 {
-		hint = "did you mean " + quote(accepted(keys)[i]) + "? keys are in lower case"
+		hint = "did you mean " + quote(accepted(keys)[i]) + "? " + caseOf(accepted(keys)[i])
 	} else if near, ok := Nearest(name.Value, accepted(keys)); ok {
 		hint = "did you mean " + quote(near) + "?"
 	}
 	d.errorf(name, "unknown key "+quote(name.Value), hint)
+}
+
+// caseOf says in which case a key is written: record types are in capitals.
+func caseOf(key string) string {
+	if key == strings.ToUpper(key) {
+		return "types are in capitals"
+	}
+	return "keys are in lower case"
 }
 
 func accepted(keys []field) []string {
@@ -140,14 +148,17 @@ func (d *decoder) required(n *yaml.Node, name, hint string) {
 }
 
 // exactlyOne reports an error if mapping n has none of the keys, or more than one.
-func (d *decoder) exactlyOne(n *yaml.Node, names ...string) {
-	d.shapes.oneKey(n, names)
+func (d *decoder) exactlyOne(n *yaml.Node, names ...string) { d.exactlyOneOr(n, "", names...) }
+
+// exactlyOneOr is exactlyOne, except that mapping n may have none of the keys if it has another one.
+func (d *decoder) exactlyOneOr(n *yaml.Node, other string, names ...string) {
+	d.shapes.oneKey(n, oneOfKeys{names, other})
 	has := func(name string) bool { return yamldoc.Child(n, name) != nil }
 	first := slices.IndexFunc(names, has)
-	if first < 0 && d.incomplete {
+	switch {
+	case first < 0 && (d.incomplete || other != "" && has(other)):
 		return
-	}
-	if first < 0 {
+	case first < 0:
 		d.errorAtKey(n, "none of "+strings.Join(names, ", "), "write exactly one")
 		return
 	}

@@ -23,7 +23,7 @@ func (s *linter) ineffectiveSettings(p *Pool) {
 	} else if p.Fallback != "" && p.HoldsEveryClient() {
 		warn("fallback", fmt.Sprintf("the fallback is never used: on_down: %s keeps every client in its match", p.OnDown), "leave fallback out, or write default: nodata or on_down: widen")
 	}
-	if p.Check != "" && !p.anyMember(func(m *Member) bool { return m.Pool == "" && m.CName == "" }) {
+	if p.Check != "" && !p.anyMember((*Member).hasAddresses) {
 		warn("check", "check has no effect: every member is a pool or a cname", "write it at the pools that have addresses")
 	}
 	if ready := p.usableMembers(); !p.MinUp.Percent && ready > 0 && p.MinUp.N > ready {

@@ -19,7 +19,7 @@ func (d *decoder) lint(cfg *Config) {
 	if len(cfg.Zones) == 0 {
 		d.warn(d.doc.Root, "no zones: every query is refused", "write at least one under zones")
 	}
-	s := &linter{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily)}
+	s := &linter{decoder: d, pools: make(map[string]*Pool), sizes: make(map[string]perFamily), records: make(map[draw]perFamily), types: make(map[string]uint8)}
 	s.reportsLoad, s.bound = make(map[string]bool), boundPools(cfg.Zones)
 	s.multiAnswer, s.loadedRegions = severalAnswers(cfg.Zones), loadedRegions(cfg.Regions)
 	for i := range cfg.Pools {
@@ -27,6 +27,7 @@ func (d *decoder) lint(cfg *Config) {
 	}
 	for i := range cfg.Pools {
 		s.mixedFamilies(&cfg.Pools[i])
+		s.mixedRecords(&cfg.Pools[i])
 		s.largeAnswers(&cfg.Pools[i])
 		s.unusedSettings(&cfg.Pools[i])
 		s.ineffectiveSettings(&cfg.Pools[i])
@@ -135,6 +136,7 @@ type linter struct {
 	loadedRegions map[string]bool      // regions with a load
 	reportsLoad   map[string]bool      // results of reported, by pool
 	bound         map[string]bool      // pools that a name is bound to
+	types         map[string]uint8     // results of typesOf, by pool
 }
 
 // draw is a pool and the number of members that an answer may draw; 0: all.

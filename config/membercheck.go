@@ -128,7 +128,7 @@ func (d *decoder) deriveChecks(cfg *Config) {
 func (d *decoder) deriveCheck(cfg *Config, checks map[string]Check, of *memberCheck, m *Member) {
 	base, known := checks[m.Check]
 	switch {
-	case m.Pool != "" || m.CName != "": // it has an error already
+	case !m.hasAddresses(): // it has an error already
 		return
 	case m.Check == "":
 		d.errorAt(of.at, "settings without a check", "name the check: use: NAME")

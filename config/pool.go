@@ -87,6 +87,7 @@ func newPoolReader(d *decoder) *poolReader {
 		{name: "check", set: r.memberCheckKey},
 		{name: "enabled", set: d.flag(&m.Enabled)},
 		{name: "match", set: r.match},
+		{name: "records", set: r.records},
 	}, d.loadKeysOf(&m.Load)...)
 	return r
 }
@@ -224,7 +225,8 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 		return false
 	}
 	r.required(n, "name", "overrides, logs and metrics identify members by name")
-	r.exactlyOne(n, "addresses", "target", "cname", "pool")
+	r.exactlyOneOr(n, "records", "addresses", "target", "cname", "pool")
+	r.checkRecords(n)
 	if p.Policy.RanksRegions() && yamldoc.Child(n, "region") == nil {
 		r.errorAtKey(n, "no region", string(p.Policy)+" needs a region on every member")
 	}
@@ -234,12 +236,12 @@ func (r *poolReader) readMember(n *yaml.Node) bool {
 	} else if m.Match != nil {
 		r.rejectMisfits(n)
 	}
-	r.noteLoad(n, loadUse{of: m.Load, address: m.Pool == "" && m.CName == "", who: "this one", balances: p.Policy == LeastLoad})
+	r.noteLoad(n, loadUse{of: m.Load, address: m.hasAddresses(), who: "this one", balances: p.Policy == LeastLoad})
 	switch {
 	case m.Pool != "":
 		r.nestedPool(n, p, m)
 	case m.CName != "":
-		r.rejectCNameCheck(n, m)
+		r.rejectUnprobedCheck(n, m, "a cname", "a cname is not probed: use target, which tracks its addresses, or leave the check out")
 	}
 	return true
 }

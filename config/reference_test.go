@@ -65,6 +65,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"pools.members.match":     {"pools: {a: {policy: geolocation, members: [{match: {?: 1}}]}}"},
 		"pools.members.check":     {"pools: {a: {members: [{check: {?: 1}}]}}"},
 		"pools.members":           {"pools: {a: {members: [{?: 1}]}}"},
+		"pools.members.records":   {"pools: {a: {members: [{records: {?: 1}}]}}"},
 		"zones":                   {"zones: {a: {?: 1}}"},
 		"dnssec":                  {"dnssec: {?: 1}"},
 		"dnssec.policies":         {"dnssec: {policies: {a: {?: 1}}}"},
@@ -127,7 +128,7 @@ func knownKeys(t *testing.T, document string) []string {
 func tables(text string) map[string][]string {
 	found := make(map[string][]string)
 	heading := ""
-	row := regexp.MustCompile("^\\| `([a-z0-9_]+)` \\|")
+	row := regexp.MustCompile("^\\| `([a-zA-Z0-9_]+)` \\|")
 	for line := range strings.Lines(text) {
 		if title, ok := strings.CutPrefix(line, "## "); ok {
 			heading = strings.TrimSpace(title)

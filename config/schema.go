@@ -166,9 +166,7 @@ func presenceAt(p place, kind string, keys []string) map[string]any {
 		leaf := mappingOf(kind, key, textNode("q"))
 		got := shapeAt(p, leaf)
 		required = slices.DeleteFunc(slices.Clone(required), func(k string) bool { return k != key && !slices.Contains(got.required, k) })
-		groups = slices.DeleteFunc(slices.Clone(groups), func(g []string) bool {
-			return !slices.ContainsFunc(got.exactlyOne, func(other []string) bool { return slices.Equal(g, other) })
-		})
+		groups = slices.DeleteFunc(slices.Clone(groups), func(g oneOfKeys) bool { return !slices.ContainsFunc(got.exactlyOne, g.equal) })
 	}
 	schema := make(map[string]any)
 	if len(required) > 0 {
@@ -180,13 +178,16 @@ func presenceAt(p place, kind string, keys []string) map[string]any {
 	return schema
 }
 
-// eachRequired returns one schema for each key, which requires it.
-func eachRequired(keys []string) []map[string]any {
+// eachRequired returns one schema for each key, which requires it, and one that requires the other key without any of them.
+func eachRequired(group oneOfKeys) []map[string]any {
 	var all []map[string]any
-	for _, key := range keys {
+	for _, key := range group.keys {
 		all = append(all, map[string]any{"required": []string{key}})
 	}
-	return all
+	if group.other == "" {
+		return all
+	}
+	return append(all, map[string]any{"required": []string{group.other}, "not": map[string]any{"anyOf": slices.Clone(all)}})
 }
 
 // listAt returns the schema of a list at a place; nil if none is accepted.

@@ -20,9 +20,17 @@ type shape struct {
 	userKeys   bool     // a mapping with keys that the user chooses
 	entered    bool     // the value of a key that the user chose
 	required   []string // keys that the mapping lacks
-	exactlyOne [][]string
+	exactlyOne []oneOfKeys
 	scalar     map[string]any // the schema of a scalar, if it is not any text
 }
+
+// oneOfKeys are keys of which a mapping has exactly one, or none if it has another key.
+type oneOfKeys struct {
+	keys  []string
+	other string // empty: none may stand in for them
+}
+
+func (o oneOfKeys) equal(p oneOfKeys) bool { return o.other == p.other && slices.Equal(o.keys, p.keys) }
 
 func newShapes() *shapes { return &shapes{of: make(map[*yaml.Node]*shape)} }
 
@@ -72,9 +80,9 @@ func (s *shapes) require(n *yaml.Node, key string) {
 	}
 }
 
-func (s *shapes) oneKey(n *yaml.Node, keys []string) {
+func (s *shapes) oneKey(n *yaml.Node, group oneOfKeys) {
 	if s != nil {
-		s.at(n).exactlyOne = append(s.at(n).exactlyOne, slices.Clone(keys))
+		s.at(n).exactlyOne = append(s.at(n).exactlyOne, group)
 	}
 }
 

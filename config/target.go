@@ -63,13 +63,16 @@ func (d *decoder) hostName(n *yaml.Node) (dnsname.Name, bool) {
 	return name, true
 }
 
-// rejectCNameCheck reports a check on a member that is an alias: Meridian does not probe its target.
-func (d *decoder) rejectCNameCheck(n *yaml.Node, m *Member) {
+// rejectUnprobedCheck reports a check on a member without addresses to probe, which has something else.
+func (d *decoder) rejectUnprobedCheck(n *yaml.Node, m *Member, with, hint string) {
 	m.Check = ""
 	if own := yamldoc.Child(n, "check"); own != nil && own.Value != noCheck {
-		d.errorf(own, "a check on a member with a cname", "a cname is not probed: use target, which tracks its addresses, or leave the check out")
+		d.errorf(own, "a check on a member with "+with, hint)
 	}
 }
+
+// hasAddresses reports whether a member has addresses of its own or those of a target.
+func (m *Member) hasAddresses() bool { return m.Pool == "" && m.CName == "" && !m.HasOnlyRecords() }
 
 // hasNamedAddresses reports whether a member's addresses come from a name and not from the configuration.
 func (m *Member) hasNamedAddresses() bool { return m.Target != "" || m.CName != "" }

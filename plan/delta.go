@@ -64,17 +64,27 @@ func (d *delta) add(before, after []pools.Probability, part float64, number func
 	d.count(before, after, part)
 }
 
-// destination is the address or CNAME of an answer; the zero value is no answer.
+// destination is the address or CNAME of an answer, or the member with its records; the zero value is no answer.
 type destination struct {
-	addr  netip.Addr
-	cname string
+	addr   netip.Addr
+	cname  string
+	member string
+}
+
+// destinationOf returns where a share leads.
+func destinationOf(s pools.Probability) destination {
+	to := destination{addr: s.Addr, cname: s.CName}
+	if to == (destination{}) && s.Member != "" {
+		to.member = s.Pool + "/" + s.Member
+	}
+	return to
 }
 
 // shareSlices returns the share of a client at each destination.
 func shareSlices(odds []pools.Probability, part float64, number func(pools.Probability) int) map[destination]shareSlice {
 	all := make(map[destination]shareSlice, len(odds))
 	for _, s := range odds {
-		to := destination{s.Addr, s.CName}
+		to := destinationOf(s)
 		at := all[to]
 		at.share += part * s.P
 		at.only, at.region = at.share, number(s)

@@ -145,7 +145,7 @@ func (d *builder) recomputeMember(u memberRef) {
 func (d *builder) offers(u memberRef, f Family, pl basis) offer {
 	p := &d.tree.pools[u.pool]
 	m := &d.tree.members[p.first+u.member]
-	o := offer{some: m.addresses() > 0, gives: len(d.tree.addrs(m, f)) > 0}
+	o := offer{some: m.addresses() > 0, gives: d.tree.givesAddress(m, f)}
 	if m.child != none {
 		o = d.offersTo(p, ID(m.child), f, pl)
 	} else {
@@ -174,7 +174,7 @@ func (d *builder) recomputeFailOpen(u memberRef) {
 			d.candidate(u, f, failOpen, d.poolOffers(ID(m.child), f, failOpen))
 			continue
 		}
-		d.candidate(u, f, failOpen, offer{live: resolved, some: resolved, gives: len(d.tree.addrs(m, f)) > 0})
+		d.candidate(u, f, failOpen, offer{live: resolved, some: resolved, gives: d.tree.givesAddress(m, f)})
 	}
 }
 
@@ -348,7 +348,7 @@ func (d *builder) initMember(u memberRef) {
 	resolved := m.addresses() > 0
 	for _, f := range families {
 		for _, pl := range []basis{byVerdict, failOpen, remaining} {
-			d.setEligibility(u, f, pl, resolved, len(d.tree.addrs(m, f)) > 0)
+			d.setEligibility(u, f, pl, resolved, d.tree.givesAddress(m, f))
 		}
 	}
 }

@@ -19,7 +19,7 @@ func (c *compiler) cname(m *config.Member, to *member) {
 	to.n4, to.n6 = 1, 1
 }
 
-// isCName reports whether a member is an alias.
+// isCName reports whether a member is an alias, or has records alone.
 func (t *Tree) isCName(m *member) bool { return m.n4 > 0 && t.refs[m.first].addr&aliasBit != 0 }
 
 // answer converts the picked members into the answer. A CNAME must be alone (RFC 2181
@@ -29,6 +29,10 @@ func (t *Tree) isCName(m *member) bool { return m.n4 > 0 && t.refs[m.first].addr
 //	an alias     anything     only the alias
 //	addresses    aliases      only the addresses
 func (s *Scratch) answer() {
+	if s.recordType != 0 {
+		s.answerRecords()
+		return
+	}
 	for i, number := range s.picked {
 		switch {
 		case number&aliasBit == 0:

@@ -40,6 +40,7 @@ func compileWith(cfg *config.Config, where *geo.Locator, like *Tree, roundTrips 
 		c.fail(*err)
 	}
 	if c.errs == nil {
+		c.compileRecords()
 		c.limitDraws()
 		c.time()
 		c.loads()
@@ -233,6 +234,8 @@ func (c *compiler) member(from *config.Pool, i int) {
 		compiled.child = c.reference(from, m.Pos, key("pool"), m.Pool)
 	case m.CName != "":
 		c.cname(m, &compiled)
+	case m.HasOnlyRecords():
+		c.onlyRecords(&compiled)
 	case m.Target == "" && len(m.Addresses) == 0 || len(m.Addresses) > math.MaxUint16:
 		c.errorf(from, m.Pos, key("addresses"), fmt.Sprintf("%d addresses", len(m.Addresses)), "1 to 65535")
 	case m.Target != "":

@@ -110,9 +110,12 @@ func (s *Scratch) load(v *frame) {
 	for i := range v.words {
 		v.eligible[i] = s.state.word(eligible + i)
 		v.canGive[i] = s.state.word(giving + i)
-		if s.Widen {
+		if s.Widen && s.recordType == 0 {
 			v.eligible[i] &= v.canGive[i]
 		}
+	}
+	if s.recordType != 0 {
+		s.loadRecords(v)
 	}
 	if len(s.state.slow) > 0 && v.basis == byVerdict {
 		v.slow = s.state.slowMembers(v.pool)
@@ -213,7 +216,12 @@ func (s *Scratch) answerMember(v *frame, m int, r uint64, left int) int {
 	mem := &s.tree.members[id]
 	if mem.child == none {
 		picked := len(s.picked)
-		added := s.addresses(v, m, r, left)
+		var added int
+		if s.recordType != 0 {
+			added = s.addMember(v, m)
+		} else {
+			added = s.addresses(v, m, r, left)
+		}
 		if added > 0 && s.keepsPicked(picked) {
 			s.Given = append(s.Given, MemberID(id))
 		}

@@ -3,6 +3,8 @@ package pools
 import (
 	"fmt"
 	"strings"
+
+	"meridian/config"
 )
 
 // candidates records for each member that the policy left to draw from why it may not
@@ -40,7 +42,7 @@ func (r *recorder) lacks(s *Scratch, v *frame, m int) string {
 	for other := range v.scratchSet.All() {
 		others = append(others, fmt.Sprintf("%q", r.steps[v.step+other].Member))
 	}
-	text, where := r.lacksFamily(v, m)
+	text, where := r.lacksFamily(s, v, m)
 	switch {
 	case len(others) == 0:
 		return fmt.Sprintf("%s, nor has another %s: it adds nothing", text, where)
@@ -50,18 +52,21 @@ func (r *recorder) lacks(s *Scratch, v *frame, m int) string {
 	return fmt.Sprintf("%s; one of %s %s is used instead", text, strings.Join(others, ", "), where)
 }
 
-// lacksFamily says that a member has no address of the family, and where the members
+// lacksFamily says that a member has no address of the family, or no record of the type, and where the members
 // are that might have one.
-func (r *recorder) lacksFamily(v *frame, m int) (text, where string) {
+func (r *recorder) lacksFamily(s *Scratch, v *frame, m int) (text, where string) {
+	if text = fmt.Sprintf("has no %s address", r.family); s.recordType != 0 {
+		text = fmt.Sprintf("has no %s record", config.RecordTypeName(s.recordType))
+	}
 	switch {
-	case !v.pool.has[r.family]:
+	case s.recordType == 0 && !v.pool.has[r.family], s.recordType != 0 && s.tree.recordSet(v.id, s.recordType) == nil:
 		where = "of the pool"
 	case r.steps[v.step+m].Region != "":
 		where = "of the same region"
 	default:
 		where = "without a region"
 	}
-	return fmt.Sprintf("has no %s address", r.family), where
+	return text, where
 }
 
 // substitute records the reason for the member that was chosen instead of the drawn
@@ -73,7 +78,7 @@ func (r *recorder) substitute(s *Scratch, v *frame, m, other int, ok bool) {
 }
 
 func (r *recorder) recordSubstitute(s *Scratch, v *frame, m, other int, ok bool) {
-	text, where := r.lacksFamily(v, m)
+	text, where := r.lacksFamily(s, v, m)
 	if !ok {
 		r.gaveNothing(v, fmt.Sprintf("%q was drawn, which %s, nor has another %s", r.steps[v.step+m].Member, text, where))
 		return

@@ -91,6 +91,9 @@ func (s *Scratch) openMatch(v *frame, match uint16) bool {
 			v.eligible[i] = s.state.word(v.pool.eligible(s.family, pl) + i)
 			v.canGive[i] = s.state.word(v.pool.giving(s.family, pl) + i)
 		}
+		if s.recordType != 0 {
+			s.keepRecords(v)
+		}
 		v.narrowTo(members)
 		if v.eligible.Any() {
 			v.basis, v.slow, v.opened = pl, nil, true

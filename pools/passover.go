@@ -60,9 +60,12 @@ func (s *Scratch) reload(v *frame) {
 	for i := range v.words {
 		v.eligible[i] = s.state.word(eligible+i) &^ v.passed[i]
 		v.canGive[i] = s.state.word(giving+i) &^ v.passed[i]
-		if s.Widen {
+		if s.Widen && s.recordType == 0 {
 			v.eligible[i] &= v.canGive[i]
 		}
+	}
+	if s.recordType != 0 {
+		s.loadRecords(v)
 	}
 }
 

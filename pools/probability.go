@@ -11,7 +11,7 @@ import (
 type Probability struct {
 	Pool, Member string     // the endpoint; empty for NODATA
 	Region       string     // its region, or that of the nearest pool around it that has one
-	Addr         netip.Addr // invalid for a cname
+	Addr         netip.Addr // invalid for a cname, and for the records of a member
 	CName        string     // of members with a cname
 	P            float64    // 0 to 1
 }
@@ -35,10 +35,13 @@ type Nested struct {
 }
 
 // NestedProbabilities is Probabilities, and the part of it that goes through each nested pool: a
-// pool that is nested in several places has its part of each.
+// pool that is nested in several places has its part of each. Of a pool without any address they are the probabilities
+// of the members that an answer with their records has.
 func (t *Tree) NestedProbabilities(q Request, s *Scratch) (Decision, []Probability, []Nested) {
 	s.begin(t)
+	s.recordType = t.onlyType(q.Pool)
 	d, o := s.distribution(q)
+	s.recordType = 0
 	var nested []Nested
 	for u, p := range o.reached {
 		if t.members[t.pools[u.pool].first+u.member].child != none {
@@ -247,7 +250,7 @@ func (o *distribution) takes(v *frame, m int, p float64) {
 	if o.full {
 		return
 	}
-	if s.tree.isCName(mem) {
+	if s.tree.isCName(mem) || s.recordType != 0 {
 		o.add(source{memberRef{uint32(v.id), uint32(m)}, none, o.region}, p)
 		return
 	}

@@ -218,7 +218,7 @@ func chancesOf(each func(func(m int, p float64))) (all []chance) {
 // uses returns how many answers a member may use up, and their probabilities.
 func (o *distribution) uses(v *frame, m int) (all []chance) {
 	mem := &o.scratch.tree.members[v.first+uint32(m)]
-	if mem.child == none && max(mem.n4, mem.n6) > 1 {
+	if mem.child == none && max(mem.n4, mem.n6) > 1 && o.scratch.recordType == 0 {
 		for joined, p := range o.addressSubsets(v, m) {
 			all = append(all, chance{len(joined), p})
 		}

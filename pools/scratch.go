@@ -38,6 +38,7 @@ type Scratch struct {
 	// Of the current request.
 	state       *state
 	family      Family
+	recordType  uint16 // see DecideRecords; 0: addresses are asked for
 	turnCounter turnCounter
 	taken       []taken // by the first of both families, and not yet by the second
 	client      netip.Addr

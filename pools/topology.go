@@ -64,7 +64,7 @@ func (c *compiler) order() *config.Error {
 			waiting[u.pool]++
 			return
 		}
-		t.pools[u.pool].addFamilies([2]bool{m.n4 > 0, m.n6 > 0})
+		t.pools[u.pool].addFamilies([2]bool{t.givesAddress(m, IPv4), t.givesAddress(m, IPv6)})
 	})
 	var ready []uint32
 	for id, n := range waiting {

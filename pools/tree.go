@@ -54,9 +54,10 @@ type shape struct {
 	roundTrips *geo.Latency               // nil: none are measured
 	measured   map[uint32][]config.Region // by table: the regions that it ranks by round trips; for Explain
 
-	weights []uint32          // by member; 0 for disabled ones
-	groups  bitset.Set        // pool after pool: the members of each group, pool.words words a group
-	cnames  [][]byte          // of members, in wire form
+	weights []uint32   // by member; 0 for disabled ones
+	groups  bitset.Set // pool after pool: the members of each group, pool.words words a group
+	cnames  [][]byte   // of members, in wire form
+	records recordSets
 	keys    []uint64          // of the members of pools that hash, and of the groups of pools that rank regions, see keyOf
 	log2    *rendezvous.Table // nil if no pool hashes or spreads
 

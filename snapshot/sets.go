@@ -22,9 +22,12 @@ type setCounter struct {
 	known   map[int]poolSets
 }
 
-// poolSets is what bounds the number of different sets of a pool: its addresses, and its groups of members that a client
+// poolSets is what bounds the number of different sets of a pool: its addresses and records, and its groups of members that a client
 // can be sent to.
-type poolSets struct{ v4, v6, groups int }
+type poolSets struct {
+	v4, v6, groups int
+	records        [len(config.RecordTypes)]int // by type: members with such records
+}
 
 // SignedSets counts the sets of the signed zones; false: none is signed.
 func (s *Snapshot) SignedSets() (sets SignedSets, ok bool) {
@@ -70,6 +73,19 @@ func (c *setCounter) ofName(zone *config.Zone, name *config.BalancedName) int {
 	if name.HTTPS != nil {
 		sets += max(count(p.v4), count(p.v6), 1)
 	}
+	return sets + c.ofRecords(zone, at, name.Answers != 1 || c.several[at])
+}
+
+// ofRecords counts the sets of the records of members: of each member with a type one by one, or the bounded draws of
+// each group.
+func (c *setCounter) ofRecords(zone *config.Zone, at int, several bool) (sets int) {
+	p := c.ofPool(at)
+	for _, members := range p.records {
+		if members > 0 && several {
+			members = varietyPeriods * zone.Variety * max(1, p.groups)
+		}
+		sets += members
+	}
 	return sets
 }
 
@@ -97,6 +113,14 @@ func (c *setCounter) ofPool(at int) poolSets {
 		if below, ok := c.index[m.Pool]; ok && m.Pool != "" {
 			nested := c.ofPool(below)
 			sets.v4, sets.v6, sets.groups = sets.v4+nested.v4, sets.v6+nested.v6, sets.groups+nested.groups
+			for t := range nested.records {
+				sets.records[t] += nested.records[t]
+			}
+		}
+		for t, rrtype := range config.RecordTypes {
+			if m.RecordsOf(rrtype) {
+				sets.records[t]++
+			}
 		}
 	}
 	sets.groups += len(groups)

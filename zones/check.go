@@ -23,6 +23,7 @@ func (c *compiler) check() {
 		c.checkLoop(id)
 		c.checkWildcard(id)
 		c.checkBalanced(id)
+		c.checkMemberTypes(id)
 		c.checkCName(id)
 		c.checkBelow(id)
 		if n.flags.has(isCut) {

@@ -36,6 +36,8 @@ type compiler struct {
 	services  map[string]Service // by their data
 	buf       []byte             // to pack one record
 
+	memberTypes []uint8 // by pool, see Binding.Types
+
 	hashed      map[string]NodeID // the owners of NSEC3 records
 	presignedAt []place           // by ZoneID: the RRSIG record of a presigned zone that expires first
 }
@@ -46,7 +48,7 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
 	c := newCompiler(cfg, fsys, now)
 	c.addZones()
 	c.cnames = c.aliasing()
-	c.families = c.givenFamilies()
+	c.families, c.memberTypes = c.givenFamilies(), c.givenTypes()
 	for i := range cfg.Zones {
 		if z := ZoneID(i); c.s.zones[z].apex != 0 {
 			c.changedAt[z] = later(c.changed, c.readMaster(z))
@@ -56,6 +58,7 @@ func compile(cfg *config.Config, fsys fs.FS, now time.Time) (*Data, *Report) {
 	}
 	c.link()
 	c.addSets()
+	c.renderMembers()
 	c.check()
 	c.checkPresigned(now)
 	if len(c.errs) > 0 {
@@ -197,7 +200,7 @@ func (c *compiler) bind(z ZoneID, b *config.BalancedName) {
 	c.s.boundECS = c.s.boundECS || ecs
 	n.extra = c.binding(Binding{
 		Pool: pool, TTL: b.TTL, Answers: b.Answers, CName: c.cnames[pool], HTTPS: c.service(b), ECS: ecs,
-		V4: c.families[pool].v4, V6: c.families[pool].v6,
+		Types: c.memberTypes[pool] | c.families[pool].types(),
 	})
 }
 

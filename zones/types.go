@@ -13,7 +13,7 @@ import (
 //	node                            types
 //	a cut                           NS, and DS
 //	the parent side of an apex      NS, and DS
-//	balanced                        the static types, A and AAAA if a member has any, HTTPS if configured
+//	balanced                        the static types, A and AAAA if a member has any, HTTPS if configured, types of members' records
 //	any other                       the static types
 //
 // A CNAME of a pool is never in it: with CNAME, the record would prove nothing about other types (RFC 6840 4.3).
@@ -32,14 +32,17 @@ func (s *Data) AppendTypes(types []uint16, node NodeID) []uint16 {
 	}
 	if n.flags.has(isBalanced) {
 		b := &s.bindings[n.extra]
-		if b.V4 {
+		if b.Types&givesV4 != 0 {
 			types = append(types, dns.TypeA)
 		}
-		if b.V6 {
+		if b.Types&givesV6 != 0 {
 			types = append(types, dns.TypeAAAA)
 		}
 		if b.HTTPS.Exists() {
 			types = append(types, dns.TypeHTTPS)
+		}
+		for typ := range b.MemberTypes {
+			types = append(types, typ)
 		}
 	}
 	return types

@@ -45,22 +45,23 @@ import (
 type Data struct {
 	config *config.Config
 
-	seed      maphash.Seed // of the index; random, so that an attacker cannot choose colliding names
-	index     []uint64     // the hash's upper half as a tag, then a NodeID; 0: free; its length is a power of two
-	maxLabels int          // of the deepest node, the root label not counted
-	names     []byte       // wire form, lower case
-	nodes     []node       // by NodeID; 0 means none
-	sets      []rrset
-	data      []byte
-	bindings  []Binding
-	boundECS  bool // the client subnet is used at one of them
-	cuts      []cut
-	cutGlue   []GlueID
-	glue      []glue       // by GlueID
-	zones     []zone       // by ZoneID
-	presigned []*Presigned // by ZoneID; nil: no zone is presigned
-	masters   []string
-	access    []*access // by ZoneID; nil: every zone answers all clients
+	seed       maphash.Seed // of the index; random, so that an attacker cannot choose colliding names
+	index      []uint64     // the hash's upper half as a tag, then a NodeID; 0: free; its length is a power of two
+	maxLabels  int          // of the deepest node, the root label not counted
+	names      []byte       // wire form, lower case
+	nodes      []node       // by NodeID; 0 means none
+	sets       []rrset
+	data       []byte
+	bindings   []Binding
+	boundECS   bool // the client subnet is used at one of them
+	cuts       []cut
+	cutGlue    []GlueID
+	glue       []glue       // by GlueID
+	zones      []zone       // by ZoneID
+	memberSets []memberSet  // in their order
+	presigned  []*Presigned // by ZoneID; nil: no zone is presigned
+	masters    []string
+	access     []*access // by ZoneID; nil: every zone answers all clients
 }
 
 // MasterFiles returns the absolute paths of all master files that were read, including $INCLUDE files.

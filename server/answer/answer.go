@@ -118,6 +118,7 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 //	qtype            node has              outcome
 //	A, AAAA          a pool                balanced: addresses, an alias or no data
 //	HTTPS            a pool with https     balanced: the record, or an alias
+//	T                members' T records    balanced: the records, an alias or no data
 //	T                a pool with cnames    balanced: an alias or no data
 //	ANY              anything              one record set (RFC 8482 4.1)
 //	T                records of type T     answer
@@ -172,7 +173,7 @@ func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype ui
 		Pool: binding.Pool, Family: family(rrtype), Both: service(binding, rrtype),
 		Answers: binding.Answers, Client: who.addr, Draw: draw,
 	}
-	d := q.serving.widened(q.decide(asked), asked, q.match.Zone, rrtype, q.scratch)
+	d := q.decideType(asked, binding, rrtype)
 	if q.responder != nil {
 		q.responder.countDecision(binding.Pool, d.Mode)
 	}
@@ -191,6 +192,9 @@ func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype ui
 		}
 		q.addSigned(owner, q.service(head, binding.HTTPS))
 		return true
+	}
+	if binding.Gives(rrtype) {
+		return q.records(owner, binding.TTL, rrtype)
 	}
 	if !isAddress(rrtype) {
 		return false
@@ -263,9 +267,14 @@ func (q *question) decide(asked pools.Request) pools.Decision {
 		return tree.Decide(asked, q.scratch)
 	}
 	d, steps := tree.Explain(asked, q.scratch)
+	q.noteSteps(steps)
+	return d
+}
+
+// noteSteps keeps the steps of a decision for an explanation.
+func (q *question) noteSteps(steps []pools.Step) {
 	q.steps = append(q.steps, steps...)
 	q.standings = append(q.standings, q.scratch.PoolAnswers...)
-	return d
 }
 
 // address returns an A or AAAA record.
@@ -281,7 +290,7 @@ func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 func (q *question) any(owner dnsname.Wire, match zones.Match) {
 	data := q.serving.zones
 	if binding, ok := data.Balanced(match.Node); ok {
-		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) {
+		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) || q.anyRecords(owner, binding) {
 			return
 		}
 	}

@@ -54,7 +54,7 @@ func (m generator) compareExplained(t *testing.T, s *Engine, snapshot *snapshot.
 	}
 	asked := ExplainQuery{
 		Name: dnsname.Name(fmt.Sprintf("p%d.example.com.", m.IntN(poolCount))), Client: client, Resolver: resolver, Draw: &draw,
-		Type: pick(m, dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeANY, dns.TypeCNAME, dns.TypeTXT),
+		Type: pick(m, dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeANY, dns.TypeCNAME, dns.TypeTXT, dns.TypeMX, dns.TypeSRV),
 	}
 	family, octets := byte(familyIPv4), client.Addr().AsSlice()
 	if client.Addr().Is6() {

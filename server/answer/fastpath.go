@@ -113,6 +113,9 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 	if a.poolDraw = pools.DrawOfHop(a.draw, a.hops); signs && s.variety != nil {
 		a.poolDraw = s.variety.bound(match.Zone, binding, s.signedOwner(a), a.poolDraw, r.now)
 	}
+	if binding.Gives(q.qtype) {
+		return r.fastRecords(a, match, binding, who, signs)
+	}
 	d := s.snapshot.Pools.Decide(a.request(binding, q.qtype, who.addr), r.at.scratch)
 	if s.widens != nil {
 		d = s.widened(d, a.request(binding, q.qtype, who.addr), match.Zone, q.qtype, r.at.scratch)
@@ -184,10 +187,10 @@ func (r *Responder) fastAddresses(a *reply, id zones.ZoneID, ttl uint32, signs b
 	}
 }
 
-// balances reports whether the pool answers a type: addresses, the HTTPS record, and every type
-// if it may answer a CNAME, which applies to all types (RFC 1034 3.6.2).
+// balances reports whether the pool answers a type: addresses, the HTTPS record, the records of its members, and every
+// type if it may answer a CNAME, which applies to all types (RFC 1034 3.6.2).
 func balances(binding zones.Binding, qtype uint16) bool {
-	return isAddress(qtype) || service(binding, qtype) || binding.CName != zones.NoCName
+	return isAddress(qtype) || service(binding, qtype) || binding.CName != zones.NoCName || binding.Gives(qtype)
 }
 
 // isAddress reports whether a type holds addresses. A pool that draws addresses answers other

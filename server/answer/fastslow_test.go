@@ -47,7 +47,7 @@ func TestBothPathsAgree(t *testing.T) {
 			}
 		})
 	}
-	for _, outcome := range []string{"static", "balanced", "negative", "referral", "wildcard", "https", "cname", "alias", "dname", "refused", "truncated", "subnet", "proved"} {
+	for _, outcome := range []string{"static", "balanced", "negative", "referral", "wildcard", "https", "records", "cname", "alias", "dname", "refused", "truncated", "subnet", "proved"} {
 		if least := worlds * queries / 250; answered[outcome] < least && !raceEnabled && !t.Failed() {
 			t.Errorf("%d %s answers of %d came by the wire path, want %d: this compares little; %v", answered[outcome], outcome, worlds*queries, least, answered)
 		}
@@ -135,6 +135,8 @@ func (p *paths) outcome(m *dns.Msg) string {
 			return "cname"
 		case service(binding, qtype):
 			return "https"
+		case binding.Gives(qtype):
+			return "records"
 		}
 		return "balanced"
 	}

@@ -76,7 +76,7 @@ func (m generator) qtype() uint16 {
 	if m.IntN(2) == 0 {
 		return pick(m, dns.TypeA, dns.TypeAAAA)
 	}
-	return pick(m, dns.TypeTXT, dns.TypeMX, dns.TypeNS,
+	return pick(m, dns.TypeTXT, dns.TypeMX, dns.TypeSRV, dns.TypeSVCB, dns.TypeNS,
 		dns.TypeSOA, dns.TypeCNAME, dns.TypeDNAME, dns.TypeDS, dns.TypeANY, dns.TypeHTTPS, dns.TypeHTTPS, uint16(65280))
 }
 

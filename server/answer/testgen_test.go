@@ -191,7 +191,21 @@ func (m generator) serves(n, i int) string {
 	}
 	v4, v6 := fmt.Sprintf("192.0.2.%d", 6*n+i+1), fmt.Sprintf(`"2001:db8::%d"`, 6*n+i+1)
 	addresses := pick(m, v4, v6, v4+", "+v6, v4+", "+v6, fmt.Sprintf("%s, 198.51.100.%d, %s", v4, 6*n+i+1, v6))
-	return "addresses: [" + addresses + "]" + load
+	if m.IntN(8) == 0 {
+		return strings.TrimPrefix(m.records(n, i), ", ")
+	}
+	return "addresses: [" + addresses + "]" + load + m.sometimes(2, m.records(n, i))
+}
+
+// records generates the records of member i of pool qN.
+func (m generator) records(n, i int) string {
+	all := []string{
+		fmt.Sprintf(`SRV: ["10 5 %d p0.example.com.", "20 5 443 host.example.org."]`, 100*n+i),
+		fmt.Sprintf(`MX: ["%d p1.example.com."]`, m.IntN(2)),
+		fmt.Sprintf(`SVCB: ["%d . alpn=h2 port=%d"]`, 1+m.IntN(3), 1000+i),
+	}
+	m.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return ", records: {" + strings.Join(all[:1+m.IntN(3)], ", ") + "}"
 }
 
 // matches generates matches without common terms.
