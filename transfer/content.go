@@ -162,18 +162,16 @@ func appendData(dst, data []byte) []byte {
 
 // sets yields the record sets of the zone, without the SOA.
 func (c *Content) sets(yield func(zones.OwnedSet) bool) {
+	var all []zones.OwnedSet // of one node
 	for node := range c.data.Walk(c.zone) {
-		for set := range c.data.StaticSets(node) {
-			if !yield(set) {
-				return
+		all = c.data.AppendStaticSets(all[:0], node)
+		if id, balanced := c.data.BindingID(node); balanced {
+			for _, set := range c.pools[id] {
+				all = append(all, zones.OwnedSet{Owner: c.data.NodeName(node), RRset: set})
 			}
 		}
-		id, balanced := c.data.BindingID(node)
-		if !balanced {
-			continue
-		}
-		for _, set := range c.pools[id] {
-			if !yield(zones.OwnedSet{Owner: c.data.NodeName(node), RRset: set}) {
+		for i := range all {
+			if !yield(all[i]) {
 				return
 			}
 		}

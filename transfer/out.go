@@ -103,10 +103,10 @@ func (w *writer) room(size int) int {
 
 // set adds the records of a set.
 func (w *writer) set(set zones.OwnedSet) {
-	for rdata := range set.RDATA() {
-		if w.record(set.Owner, set.Type, set.TTL, rdata); w.stopped {
-			return
-		}
+	for data := set.Data; len(data) > 0 && !w.stopped; { // set.RDATA would allocate for each set
+		end := 2 + int(binary.BigEndian.Uint16(data))
+		w.record(set.Owner, set.Type, set.TTL, data[2:end])
+		data = data[end:]
 	}
 }
 

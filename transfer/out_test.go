@@ -176,6 +176,26 @@ func TestRefusalIsEmpty(t *testing.T) {
 	}
 }
 
+// TestTransferAllocatesOncePerTransfer sends two zones of different sizes: a transfer needs the memory of one message,
+// whatever the size of the zone.
+func TestTransferAllocatesOncePerTransfer(t *testing.T) {
+	allocations := func(names int) float64 {
+		var text strings.Builder
+		text.WriteString("@ 300 IN SOA ns host 7 2 3 4 5\n@ 300 IN NS ns\nns 300 IN A 192.0.2.1\n")
+		for i := range names {
+			fmt.Fprintf(&text, "host%d 300 IN A 192.0.2.1\n", i)
+		}
+		c, r := content(t, "example.com.", text.String()), request(t, "example.com.")
+		return testing.AllocsPerRun(5, func() {
+			for range c.Messages(r, nil) {
+			}
+		})
+	}
+	if small, large := allocations(2000), allocations(20000); large > small+2 {
+		t.Errorf("%v allocations for 2000 names, %v for 20000", small, large)
+	}
+}
+
 // BenchmarkTransfer sends a zone with a million names.
 func BenchmarkTransfer(b *testing.B) {
 	const names = 1_000_000

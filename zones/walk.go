@@ -42,44 +42,43 @@ func (s *Data) Walk(zone ZoneID) func(yield func(NodeID) bool) {
 	}
 }
 
-// StaticSets yields the static record sets of a node, without the SOA. A zone of ours below has its NS records and their
-// glue, which the file of the zone above may leave out, and of which the compiler keeps only those of the zone below.
-func (s *Data) StaticSets(node NodeID) func(yield func(OwnedSet) bool) {
-	return func(yield func(OwnedSet) bool) {
-		n := &s.nodes[node]
-		sets := s.nodeSets(n)
-		for i := range sets {
-			if sets[i].typ != dns.TypeSOA && !yield(OwnedSet{s.NodeName(node), s.rrset(&sets[i])}) {
-				return
-			}
-		}
-		if n.flags.has(isAbove) {
-			s.delegation(node, yield)
+// AppendStaticSets appends the static record sets of a node, without the SOA. A zone of ours below has its NS records and
+// their glue, which the file of the zone above may leave out, and of which the compiler keeps only those of the zone below.
+func (s *Data) AppendStaticSets(dst []OwnedSet, node NodeID) []OwnedSet {
+	n := &s.nodes[node]
+	sets := s.nodeSets(n)
+	for i := range sets {
+		if sets[i].typ != dns.TypeSOA {
+			dst = append(dst, OwnedSet{s.NodeName(node), s.rrset(&sets[i])})
 		}
 	}
+	if n.flags.has(isAbove) {
+		dst = s.appendDelegation(dst, node)
+	}
+	return dst
 }
 
-// delegation yields the NS records of the zone of ours below its parent side, and the addresses of those that are in it.
-func (s *Data) delegation(above NodeID, yield func(OwnedSet) bool) {
+// appendDelegation appends the NS records of the zone of ours below its parent side, and the addresses of those that are
+// in it.
+func (s *Data) appendDelegation(dst []OwnedSet, above NodeID) []OwnedSet {
 	apex := s.find(s.NodeName(above))
-	if s.zones[s.nodes[apex].zone].above != above {
-		return // another server answers between the two zones
-	}
 	set, ok := s.RRset(apex, dns.TypeNS)
-	if !ok || !yield(OwnedSet{s.NodeName(apex), set}) {
-		return
+	if !ok || s.zones[s.nodes[apex].zone].above != above { // then another server answers between the two zones
+		return dst
 	}
+	dst = append(dst, OwnedSet{s.NodeName(apex), set})
 	for target := range set.rdata {
 		ns := s.find(dnsname.Wire(target).Folded())
 		if ns == 0 || s.nodes[ns].zone != s.nodes[apex].zone {
 			continue
 		}
 		for _, typ := range [...]uint16{dns.TypeA, dns.TypeAAAA} {
-			if glue, ok := s.RRset(ns, typ); ok && !yield(OwnedSet{s.NodeName(ns), glue}) {
-				return
+			if glue, ok := s.RRset(ns, typ); ok {
+				dst = append(dst, OwnedSet{s.NodeName(ns), glue})
 			}
 		}
 	}
+	return dst
 }
 
 // RDATA yields the data of each record.
