@@ -37,15 +37,21 @@ func warningsOf(s *control.Status) []string {
 	all = append(all, clusterStateWarnings(s.Cluster)...)
 	all = append(all, refusedChanges(s)...)
 	all = append(all, signingWarnings(s.DNSSEC)...)
-	if c := s.Cookies; c != nil && c.Error != "" {
-		all = append(all, fmt.Sprintf("the secrets of cookies cannot be read again, the previous ones stay: %s: %s", c.File, c.Error))
-	}
+	all = append(all, cookieWarnings(s.Cookies)...)
 	all = append(all, certificateWarnings(s)...)
 	all = append(all, xdpWarnings(s.XDP)...)
 	if aside := s.State.Quarantined; aside != nil {
 		all = append(all, fmt.Sprintf("started without saved state: the state file could not be read and was moved to %s: %s", aside.File, aside.Error))
 	}
 	return all
+}
+
+// cookieWarnings says that the secrets of cookies cannot be read again.
+func cookieWarnings(c *control.CookiesStatus) []string {
+	if c == nil || c.Error == "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("the secrets of cookies cannot be read again, the previous ones stay: %s: %s", c.File, c.Error)}
 }
 
 // certificateWarnings describes the certificates that clients refuse, or will refuse soon.

@@ -53,6 +53,9 @@ func (e *Engine) Filters() []limit.FilterStatus { return e.filters.current.Load(
 //	refuse     any other                              REFUSED, with the extended error Prohibited
 //	truncate   any other                              TC: the client repeats the query over TCP
 func (r *Responder) filtered(out []byte, sound bool, source netip.Addr, stream bool) (answer []byte, done bool) {
+	if r.postponed != nil { // it has passed
+		return out, false
+	}
 	q := &r.query
 	name := q.name
 	if q.end == 0 {

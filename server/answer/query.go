@@ -244,23 +244,27 @@ func (e *edns) readOptions(p []byte, readSubnet bool) bool {
 		if end > len(p) {
 			return false
 		}
-		switch {
-		case code == dns.EDNS0NSID:
-			e.nsid = true
-		case code == dns.EDNS0PADDING:
-			e.padded = true
-		case code == dns.EDNS0ZONEVERSION:
-			e.zoneVersion = true // whatever its data: RFC 9660 3.2
-		case code == dns.EDNS0COOKIE:
-			if !e.readCookie(p[4:end]) {
-				return false
-			}
-		case code == dns.EDNS0SUBNET && readSubnet:
-			if e.subnet.present || !e.subnet.parse(p[4:end]) {
-				return false // two subnets are two clients
-			}
+		if !e.readOption(code, p[4:end], readSubnet) {
+			return false
 		}
 		p = p[end:]
+	}
+	return true
+}
+
+// readOption reads one option with its data.
+func (e *edns) readOption(code uint16, data []byte, readSubnet bool) bool {
+	switch code {
+	case dns.EDNS0NSID:
+		e.nsid = true
+	case dns.EDNS0PADDING:
+		e.padded = true
+	case dns.EDNS0ZONEVERSION:
+		e.zoneVersion = true // whatever its data: RFC 9660 3.2
+	case dns.EDNS0COOKIE:
+		return e.readCookie(data)
+	case dns.EDNS0SUBNET:
+		return !readSubnet || !e.subnet.present && e.subnet.parse(data) // two subnets are two clients
 	}
 	return true
 }

@@ -212,13 +212,13 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 	if r.query.edns.subnet.present {
 		r.beginSubnet(source)
 	}
-	if r.filter != nil && r.postponed == nil {
+	if r.filter != nil {
 		if out, done := r.filtered(out, sound, source, stream); done {
 			return out
 		}
 	}
 	refused := r.query.edns.cookie != nil && !r.checkCookie(source, sound, stream)
-	if r.at.active.rates != nil && !stream && r.overLimit(source) && r.at.active.config.RateLimit.Limits() {
+	if r.at.active.rates != nil && r.exceedsLimit(source, stream) {
 		return r.limitedAnswer(out, sound)
 	}
 	if refused {
@@ -228,6 +228,11 @@ func (r *Responder) answerMessage(out, packet []byte, source netip.Addr, stream 
 		return r.fastPath(out, source, stream)
 	}
 	return r.slowPath(out, sound, source, stream)
+}
+
+// exceedsLimit counts a query over UDP against the rate limit, and reports whether it is over it and not answered as usual.
+func (r *Responder) exceedsLimit(source netip.Addr, stream bool) bool {
+	return !stream && r.overLimit(source) && r.at.active.config.RateLimit.Limits()
 }
 
 // CountEvent counts an event of a batch, between acquire and release.

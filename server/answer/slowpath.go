@@ -84,9 +84,7 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 	case q.edns.version != 0:
 		msg.Rcode = dns.RcodeBadVers
 	case q.class == dns.ClassCHAOS:
-		if r.at.active.chaos(msg, dnsname.Wire(q.packet[HeaderSize:q.end-4]).String(), q.qtype); msg.Rcode == dns.RcodeRefused {
-			ede = dns.ExtendedErrorCodeNotAuthoritative
-		}
+		ede = r.at.active.chaosReply(msg, q)
 	case q.class != dns.ClassINET:
 		msg.Rcode, ede = dns.RcodeRefused, dns.ExtendedErrorCodeNotSupported
 	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:
@@ -97,6 +95,14 @@ func (r *Responder) reply(sound bool, source netip.Addr) outcome {
 		return r.resolve(msg, source)
 	}
 	return outcome{msg: msg, extra: extras{ede: ede}}
+}
+
+// chaosReply fills in the answer of class CH, and returns its extended error.
+func (s *activeSnapshot) chaosReply(msg *dns.Msg, q *query) (ede uint16) {
+	if s.chaos(msg, dnsname.Wire(q.packet[HeaderSize:q.end-4]).String(), q.qtype); msg.Rcode == dns.RcodeRefused {
+		return dns.ExtendedErrorCodeNotAuthoritative
+	}
+	return 0
 }
 
 // metaRcode returns the response code for a type that is not a data type, and the extended error.
