@@ -96,7 +96,8 @@ func TestExplainReportsReasonForEmptyAnswer(t *testing.T) {
 		{"a.sub.example.com.", dns.TypeA, "a.sub.example.com. is delegated to other servers"},
 		{"example.org.", dns.TypeRRSIG, "no zone of the configuration contains example.org."},
 		{"example.org.", dns.TypeA, "no zone of the configuration contains example.org."},
-		{"www.example.com.", dns.TypeAXFR, "type AXFR is not answered"},
+		{"www.example.com.", dns.TypeAXFR, "a zone is transferred to the servers of its transfer.out only, by its name and over TCP; meridian explain does not ask for transfers"},
+		{"www.example.com.", dns.TypeMAILA, "type MAILA is not answered"},
 	} {
 		e := Explain(snapshot, answer.ExplainQuery{Name: c.name, Type: c.qtype, Client: netip.MustParsePrefix("198.51.100.7/32")})
 		why := strings.NewReplacer(`"a" was`, `"X" was`, `"b" was`, `"X" was`).Replace(e.Why)

@@ -103,9 +103,7 @@ func TestHTTPSClosesTheLongestIdleConnection(t *testing.T) {
 	if _, err := conns[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the first connection: %v, want its end", err)
 	}
-	if doh := s.Counters().Connections[answer.DoH]; doh.Evicted != 1 || doh.Accepted != 3 {
-		t.Errorf("%+v", doh)
-	}
+	awaitConnections(t, s, answer.DoH, func(c answer.Connections) bool { return c.Evicted == 1 && c.Accepted == 3 })
 }
 
 func TestClientsUseHTTPS(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 //	REFUSED          a zone, not for the client       the zone does not answer the client
 //	REFUSED          no zone                          no zone contains the name
 //	NXDOMAIN         no such name                     the name does not exist
+//	any other        AXFR or IXFR                     transfers are answered in another way
 //	any other error  -                                the type is not answered
 //	NOERROR          a chain that ends early          it loops or is too long
 //	NOERROR          servers of a zone below          the name is delegated
@@ -30,6 +31,8 @@ func (q *question) explainEmpty(name dnsname.Name) string {
 		return q.explainRefused(name)
 	case q.msg.Rcode == dns.RcodeNameError:
 		return fmt.Sprintf("%s does not exist, nor any name below it", q.finalName(name))
+	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:
+		return "a zone is transferred to the servers of its transfer.out only, by its name and over TCP; meridian explain does not ask for transfers"
 	case q.msg.Rcode != dns.RcodeSuccess:
 		return fmt.Sprintf("type %s is not answered", dns.Type(q.qtype))
 	case q.end == chainLoops:

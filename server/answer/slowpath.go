@@ -105,9 +105,12 @@ func (s *activeSnapshot) chaosReply(msg *dns.Msg, q *query) (ede uint16) {
 	return 0
 }
 
-// metaRcode returns the response code for a type that is not a data type, and the extended error.
+// metaRcode returns the response code for a type that is not a data type, and the extended error. A transfer is refused,
+// unless it is allowed: see answerTransfer.
 func metaRcode(qtype uint16) (rcode int, ede uint16) {
 	switch qtype {
+	case dns.TypeAXFR, dns.TypeIXFR:
+		return dns.RcodeRefused, dns.ExtendedErrorCodeProhibited
 	case dns.TypeMAILA, dns.TypeMAILB, dns.TypeTKEY:
 		return dns.RcodeNotImplemented, dns.ExtendedErrorCodeNotSupported
 	}
