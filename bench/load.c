@@ -7,7 +7,7 @@
  *   load PORT FILE SECONDS first           wait, at most SECONDS, for the first answer to
  *                                          the first query; exit 1 without one
  *
- * The server is on 127.0.0.1. FILE holds queries as DNS over TCP frames them: a
+ * The server is on 127.0.0.1, or on the IPv4 address in the environment variable SERVER. FILE holds queries as DNS over TCP frames them: a
  * 16-bit length, the message. They are asked in order, round and round.
  *
  * Without RATE the loop is closed: IN_FLIGHT queries wait on each socket, and an
@@ -132,6 +132,8 @@ static void read_queries(const char *path) {
 
 static int open_socket(uint16_t port) {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const char *other = getenv("SERVER");
+	if (other && !inet_aton(other, &to.sin_addr)) die("SERVER");
 	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 4 << 20;
 	if (fd < 0) die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
