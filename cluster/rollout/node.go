@@ -254,7 +254,7 @@ func (n *Node) acknowledge(ctx context.Context, a Ack) error {
 // judge takes a generation back that this node rejects, and ends a canary that this node serves:
 //
 //	this node                                    target
-//	rejects a generation that was just pushed    the generation before, again
+//	rejects a generation that was just pushed    the generation before, again; see mayBeTakenBack
 //	rejects the canary, or breaks a guardrail    without the canary
 //	serves the canary for its time, all its
 //	nodes too                                    the canary, on all nodes
@@ -265,9 +265,9 @@ func (n *Node) judge(ctx context.Context, t *Target, revision int64, a Ack) erro
 		return n.endCanary(ctx, t, revision, fmt.Sprintf("%s rejected generation %d: %s", n.Name, a.Generation, a.Why))
 	case canary:
 		return n.judgeCanary(ctx, t, revision)
-	case a.State == Rejected && a.Generation == t.Generation && t.Previous != 0 && time.Since(t.Time).Abs() < rollbackWithin:
+	case a.State == Rejected && a.Generation == t.Generation && t.mayBeTakenBack():
 		why := fmt.Sprintf("%s rejected generation %d", n.Name, a.Generation)
-		_, err := n.push(ctx, &Request{From: t.Previous, Manifest: Manifest{
+		_, err := n.push(ctx, &Request{From: t.Previous, takesBack: true, Manifest: Manifest{
 			Source: rollbackSource, Owner: n.Name, Reason: why + ": " + a.Why, AllowRemoval: true, OverrideGuardrail: why,
 		}}, t, revision)
 		if err == nil {
@@ -276,6 +276,12 @@ func (n *Node) judge(ctx context.Context, t *Target, revision int64, a Ack) erro
 		return unlessConflict(err)
 	}
 	return nil
+}
+
+// mayBeTakenBack reports whether the generation was just pushed: a node that rejects it later must not move the others. What
+// a node has taken back stays, because nodes that reject different generations would change the target without end.
+func (t *Target) mayBeTakenBack() bool {
+	return t.Previous != 0 && t.Canary == nil && !t.TakenBack && time.Since(t.Since).Abs() < rollbackWithin
 }
 
 // unlessConflict returns an error, unless another node was faster.
@@ -304,7 +310,7 @@ func (n *Node) judgeCanary(ctx context.Context, t *Target, revision int64) error
 	if !all || time.Since(n.servedAt) < c.For {
 		return nil
 	}
-	next := Target{Generation: c.Generation, Previous: t.Generation, Latest: t.Latest, Owner: t.Owner, Reason: t.Reason}
+	next := Target{Generation: c.Generation, Previous: t.Generation, Latest: t.Latest, Owner: t.Owner, Reason: t.Reason, Since: time.Now().UTC()}
 	err := n.swap(ctx, &next, revision, nil)
 	if err == nil {
 		n.Report(slog.LevelInfo, n.Name, fmt.Sprintf("generation %d was on the canary for %v; all nodes serve it now", c.Generation, c.For))
@@ -312,9 +318,16 @@ func (n *Node) judgeCanary(ctx context.Context, t *Target, revision int64) error
 	return unlessConflict(err)
 }
 
+// withoutCanary returns the target without its canary.
+func (t *Target) withoutCanary(owner, reason string) Target {
+	next := *t
+	next.Canary, next.Owner, next.Reason = nil, owner, reason
+	return next
+}
+
 // endCanary makes the nodes of a canary serve what the others do.
 func (n *Node) endCanary(ctx context.Context, t *Target, revision int64, why string) error {
-	next := Target{Generation: t.Generation, Previous: t.Previous, Latest: t.Latest, Owner: n.Name, Reason: why}
+	next := t.withoutCanary(n.Name, why)
 	err := n.swap(ctx, &next, revision, nil)
 	if err == nil {
 		n.Report(slog.LevelError, n.Name, "canary rolled back: "+why)
@@ -328,7 +341,7 @@ func (n *Node) CancelCanary(ctx context.Context, owner, reason string) (canceled
 	if err != nil || t.Canary == nil {
 		return false, err
 	}
-	next := Target{Generation: t.Generation, Previous: t.Previous, Latest: t.Latest, Owner: owner, Reason: reason}
+	next := t.withoutCanary(owner, reason)
 	return true, n.swap(ctx, &next, revision, nil)
 }
 

@@ -22,6 +22,8 @@ type Request struct {
 	IfMatch  []string // the hashes that the present generation may have; none: any
 	Canary   []string // the nodes that serve it first; none: all at once
 	For      time.Duration
+
+	takesBack bool // see Target.TakenBack
 }
 
 // ErrStale is returned if the present generation is not one that the request expects.
@@ -53,10 +55,10 @@ func (n *Node) push(ctx context.Context, r *Request, target *Target, revision in
 	m.Number, m.Time, m.Node = target.Latest+1, time.Now().UTC(), n.Name
 	next := Target{
 		Generation: target.Generation, Previous: target.Previous, Latest: m.Number, Owner: m.Owner, Reason: m.Reason,
-		Canary: &Canary{m.Number, r.Canary, r.For},
+		Canary: &Canary{m.Number, r.Canary, r.For}, Since: target.Since, TakenBack: target.TakenBack,
 	}
 	if len(r.Canary) == 0 {
-		next.Generation, next.Previous, next.Canary = m.Number, target.Generation, nil
+		next.Generation, next.Previous, next.Canary, next.Since, next.TakenBack = m.Number, target.Generation, nil, m.Time, r.takesBack
 	}
 	if err := n.swap(ctx, &next, revision, &m); err != nil {
 		return Manifest{}, err

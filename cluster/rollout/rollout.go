@@ -40,6 +40,8 @@ type Target struct {
 	Owner      string    `json:"owner"`
 	Reason     string    `json:"reason,omitempty"`
 	Time       time.Time `json:"time"`
+	Since      time.Time `json:"since"`                // of the generation
+	TakenBack  bool      `json:"taken_back,omitempty"` // a node made the generation, because it rejected the one before
 }
 
 // Canary is a generation that some nodes serve before the others.

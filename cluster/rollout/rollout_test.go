@@ -229,6 +229,27 @@ func TestLateRejectionTakesNothingBack(t *testing.T) {
 		if err != nil || s.Target.Generation != 2 || s.Acks[1].State != Rejected || nodes["a"].serves() != "two" {
 			t.Errorf("%v, %+v", err, s)
 		}
+		push(t, nodes["a"], "three", "a") // writes the target again
+		if err := again.step(t.Context()); err != nil || again.Status().Target.Generation != 2 || nodes["a"].serves() != "three" {
+			t.Errorf("%v, %+v; the canary serves %q", err, again.Status(), nodes["a"].serves())
+		}
+	})
+}
+
+// Two nodes that reject different generations must not change the target in turn without end.
+func TestWhatANodeTookBackStays(t *testing.T) {
+	inCluster(t, []string{"a", "b"}, func(t *testing.T, m *memory, nodes map[string]*testNode) {
+		push(t, nodes["a"], "one")
+		time.Sleep(rollbackWithin)
+		nodes["a"].set(func() { nodes["a"].refuses = "two" })
+		nodes["b"].set(func() { nodes["b"].refuses = "one" })
+		if _, err := nodes["b"].Push(t.Context(), Request{Text: "two", Manifest: Manifest{Owner: "alice"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(rollbackWithin)
+		if s := nodes["a"].Status(); s.Target.Latest != 3 || s.Target.Generation != 3 || nodes["a"].serves() != "one" || nodes["b"].serves() != "two" {
+			t.Errorf("target %+v; a serves %q, b %q", s.Target, nodes["a"].serves(), nodes["b"].serves())
+		}
 	})
 }
 
