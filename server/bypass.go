@@ -2,11 +2,13 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -38,15 +40,18 @@ type attachment struct {
 	link    *xdp.Link // nil: not attached
 	options xdp.Options
 	as      net.Interface
-	failure string // why it is not attached
+	failure string // why it is not attached, or does not take all packets
 	lost    xdp.Statistics
+
+	retry time.Time     // the next attempt
+	wait  time.Duration // after the last one
 }
 
 // BypassState is the state of an interface of server.xdp.
 type BypassState struct {
 	xdp.State
 	Attached bool
-	Failure  string // why it is not attached: its queries are answered by sockets
+	Failure  string // why queries are answered by sockets
 	Lost     xdp.Statistics
 }
 
@@ -131,7 +136,7 @@ func (b *bypass) adjustOne(a *attachment, settings *config.Server) {
 	if a.link != nil && (err != nil || !sameLink(now, &a.as) || a.options != options) {
 		b.detach(a, "the interface or server.xdp has changed")
 	}
-	if a.link == nil {
+	if a.link == nil && (a.options != options || !time.Now().Before(a.retry)) {
 		b.attach(a, options)
 	}
 	if a.link == nil {
@@ -139,7 +144,22 @@ func (b *bypass) adjustOne(a *attachment, settings *config.Server) {
 	}
 	if err := a.link.Take(b.addresses()); err != nil {
 		b.fail(a, err)
+		return
 	}
+	a.failure = ""
+}
+
+// maxBypassWait is the longest wait between attempts to attach an interface: an attempt may make a driver reset its rings.
+const maxBypassWait = 5 * time.Minute
+
+// delay sets the time of the next attempt after an error. An interface that does not exist, or that another process may be
+// about to leave, is tried again soon.
+func (a *attachment) delay(err error) {
+	a.wait = min(max(2*a.wait, bypassInterval), maxBypassWait)
+	if errors.Is(err, xdp.ErrBusy) || errors.Is(err, xdp.ErrNoInterface) {
+		a.wait = 0
+	}
+	a.retry = time.Now().Add(a.wait)
 }
 
 // optionsOf returns how an interface is attached.
@@ -155,12 +175,14 @@ func sameLink(now, before *net.Interface) bool {
 
 // attach attaches an interface, and answers its queries from then on.
 func (b *bypass) attach(a *attachment, options xdp.Options) {
+	a.options = options
 	link, err := xdp.Attach(options)
 	if err != nil {
+		a.delay(err)
 		b.fail(a, err)
 		return
 	}
-	a.link, a.options, a.failure = link, options, ""
+	a.link, a.failure, a.wait = link, "", 0
 	if now, err := net.InterfaceByName(a.name); err == nil {
 		a.as = *now
 	}
@@ -170,11 +192,17 @@ func (b *bypass) attach(a *attachment, options xdp.Options) {
 		"interface", a.name, "mode", state.Mode.String(), "queues", state.Queues, "zero_copy", state.ZeroCopy)
 }
 
-// fail logs once that an interface is not attached, and why.
+// fail logs an error of an interface once.
 func (b *bypass) fail(a *attachment, err error) {
-	if reason := err.Error(); a.failure != reason {
-		a.failure = reason
+	reason := err.Error()
+	if a.failure == reason {
+		return
+	}
+	a.failure = reason
+	if a.link == nil {
 		b.server.options.Logger.Warn("cannot use AF_XDP; UDP queries on the interface are answered by sockets", "interface", a.name, "error", reason)
+	} else {
+		b.server.options.Logger.Warn("not all UDP queries on an interface are answered through AF_XDP; sockets answer the others", "interface", a.name, "error", reason)
 	}
 }
 
@@ -190,7 +218,7 @@ func (b *bypass) detach(a *attachment, why string) {
 }
 
 // addresses returns the addresses that packets are taken for: those that are listened on, and for wildcards all of this host. A
-// packet that this host forwards to another one is not taken.
+// packet that this host forwards to another one is not taken, nor one to a loopback address, which the kernel drops.
 func (b *bypass) addresses() (all []netip.AddrPort) {
 	local, _ := net.InterfaceAddrs() // an error leaves the wildcards out
 	for _, l := range *b.listeners.Load() {
@@ -205,7 +233,7 @@ func (b *bypass) addresses() (all []netip.AddrPort) {
 			}
 		}
 	}
-	return all
+	return slices.DeleteFunc(all, func(a netip.AddrPort) bool { return a.Addr().IsLoopback() })
 }
 
 // listenerOf returns the listener of a destination address; nil: it is closed.
@@ -274,7 +302,10 @@ func (w *bypassWorker) sendByKernel(out []byte) {
 		w.bypass.server.Count(answer.SendFailed, 1)
 		return
 	}
-	if _, _, err := l.udp[0].conn.WriteMsgUDPAddrPort(out, w.control(l), w.packet.Source); err != nil {
+	switch err := sendNow(l.udp[0].conn, out, w.control(l), w.packet.Source); {
+	case errors.Is(err, syscall.EAGAIN):
+		w.bypass.server.Count(answer.Unsent, 1)
+	case err != nil:
 		w.bypass.server.Count(answer.SendFailed, 1)
 	}
 }

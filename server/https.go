@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meridian/config"
 	"meridian/server/answer"
 	"meridian/server/encrypted"
 )
@@ -29,13 +31,13 @@ type httpsListener struct {
 	server  *Server
 	http    *http.Server
 	conns   *tcpConns
+	failing acceptFailures
 	done    chan struct{} // closed when run has ended
 	drained chan struct{} // closed when all connections have ended
 }
 
-func newHTTPSListener(s *Server, listener *net.TCPListener) *httpsListener {
+func newHTTPSListener(s *Server, listener *net.TCPListener, limits *config.Encrypted) *httpsListener {
 	l := &httpsListener{TCPListener: listener, server: s, conns: newTCPConns(), done: make(chan struct{}), drained: make(chan struct{})}
-	limits := s.Settings().Encrypted
 	l.http = &http.Server{
 		Handler:           &encrypted.DoH{Path: func() string { return s.Settings().HTTPS.Path }, Answer: l.answer},
 		TLSConfig:         s.tls.Config(tls.VersionTLS12, "h2", "http/1.1"),
@@ -44,6 +46,7 @@ func newHTTPSListener(s *Server, listener *net.TCPListener) *httpsListener {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: limits.Streams, MaxReadFrameSize: httpFrame,
 			MaxReceiveBufferPerConnection: httpWindow, MaxReceiveBufferPerStream: httpFrame,
+			WriteByteTimeout: limits.Query, SendPingTimeout: limits.Idle, // of a client that does not read
 		},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, httpsConnKey{}, c.(*tls.Conn).NetConn()) // ServeTLS makes no others
@@ -94,9 +97,15 @@ func (c *httpsConn) Close() error {
 func (l *httpsListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.AcceptTCP()
-		if err != nil {
-			return nil, err // http.Server tries again if that may help
+		if errors.Is(err, net.ErrClosed) {
+			return nil, err
 		}
+		if err != nil {
+			l.server.CountConnection(answer.DoH, answer.AcceptFailed)
+			time.Sleep(l.failing.log(l.server, answer.DoH, l.Addr(), err))
+			continue
+		}
+		l.failing.end(l.server, answer.DoH, l.Addr())
 		_ = conn.SetReadBuffer(streamKernelBuffer) // fails only on a closed connection
 		_ = conn.SetWriteBuffer(streamKernelBuffer)
 		remote := conn.RemoteAddr().(*net.TCPAddr).AddrPort()

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"meridian/config"
 	"meridian/handover"
 )
 
@@ -47,19 +48,19 @@ type listener struct {
 // newListener binds an endpoint; if that is of UDP, with one UDP socket for each worker if the system can share a port. It
 // binds TCP first, because only TCP reports that another process uses the port. The listeners in
 // gone that overlap hold it until they are closed.
-func (s *Server) newListener(asked endpoint, workers int, gone []*listener) (*listener, error) {
+func (s *Server) newListener(asked endpoint, cfg *config.Server, gone []*listener) (*listener, error) {
 	// The kernel may pick a TCP port that is taken for UDP: let it pick again.
 	const tries = 10
 	for try := 1; ; try++ {
 		l := &listener{server: s, endpoint: asked}
 		var err error
-		if err = l.listenStream(overlapping(asked, gone)); err != nil {
+		if err = l.listenStream(cfg, overlapping(asked, gone)); err != nil {
 			return nil, err
 		}
 		if asked.use != handover.TCP {
 			return l, nil
 		}
-		if err = l.listenUDP(workers); err == nil {
+		if err = l.listenUDP(s.workers(cfg)); err == nil {
 			return l, nil
 		}
 		l.close()
@@ -70,13 +71,13 @@ func (s *Server) newListener(asked endpoint, workers int, gone []*listener) (*li
 }
 
 // listenStream binds the TCP socket of the endpoint.
-func (l *listener) listenStream(beside []*listener) error {
+func (l *listener) listenStream(cfg *config.Server, beside []*listener) error {
 	if l.use == handover.HTTPS {
 		socket, addr, err := l.server.listenSocket(l.use, l.asked, beside)
 		if err != nil {
 			return err
 		}
-		l.tcp, l.addr = newHTTPSListener(l.server, socket), addr
+		l.tcp, l.addr = newHTTPSListener(l.server, socket, &cfg.Encrypted), addr
 		return nil
 	}
 	t, addr, err := l.server.listenTCP(l.use, l.asked, beside)

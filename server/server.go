@@ -253,7 +253,7 @@ func (s *Server) bindLocked(cfg *config.Server, kept []*listener) ([]*listener, 
 			kept = slices.Delete(kept, i, i+1)
 			continue
 		}
-		l, err := s.newListener(asked, s.workers(cfg), gone)
+		l, err := s.newListener(asked, cfg, gone)
 		if err != nil {
 			stop(opened)
 			return nil, err

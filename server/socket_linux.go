@@ -124,3 +124,19 @@ func leaveGroup(conn *net.UDPConn) {
 
 // discardPort is a port that sends nothing (RFC 863).
 const discardPort = 9
+
+// sendNow sends a packet. It does not wait for room in the socket: then it returns EAGAIN.
+func sendNow(conn *net.UDPConn, out, control []byte, to netip.AddrPort) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var peer unix.Sockaddr = &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+	if to.Addr().Is4() {
+		peer = &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
+	}
+	return setOptions(raw, func(fd int) error {
+		_, err := unix.SendmsgN(fd, out, control, peer, unix.MSG_DONTWAIT)
+		return err
+	})
+}

@@ -45,3 +45,9 @@ func (w *udpWorker) runBatches() { w.runPortable() }
 
 // leaveGroup does nothing: no sockets share a port.
 func leaveGroup(*net.UDPConn) {}
+
+// sendNow sends a packet.
+func sendNow(conn *net.UDPConn, out, control []byte, to netip.AddrPort) error {
+	_, _, err := conn.WriteMsgUDPAddrPort(out, control, to)
+	return err
+}

@@ -106,16 +106,16 @@ func (t *tcpListener) run() {
 		conn, err := t.next()
 		switch {
 		case err == nil:
-			t.logAccepting(&failing)
+			failing.end(t.server, t.transport, t.listener.Addr())
 			t.accept(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
 			t.server.CountConnection(t.transport, answer.AcceptFailed)
-			t.logNotAccepting(&failing, err)
+			pause := failing.log(t.server, t.transport, t.listener.Addr(), err)
 			select {
 			case <-t.closing:
-			case <-time.After(min(acceptPauseMin<<min(failing.count-1, 10), acceptPauseMax)):
+			case <-time.After(pause):
 			}
 		}
 	}
@@ -129,26 +129,30 @@ type acceptFailures struct {
 	last     time.Time // when the log last reported failures
 }
 
-// logNotAccepting counts a failed accept and logs the first of several, at most once in
-// acceptLogPause.
-func (t *tcpListener) logNotAccepting(f *acceptFailures, err error) {
+// log counts a failed accept, logs the first of several, at most once in acceptLogPause, and returns the pause before the
+// next attempt.
+func (f *acceptFailures) log(s *Server, over answer.Transport, at net.Addr, err error) (pause time.Duration) {
 	now := time.Now()
 	if f.count++; f.count > 1 {
-		return
+		return min(acceptPauseMin<<min(f.count-1, 10), acceptPauseMax)
 	}
 	f.since, f.reported = now, f.last.IsZero() || now.Sub(f.last) >= acceptLogPause
-	if !f.reported {
-		return
+	if f.reported {
+		f.last = now
+		limit := "server.tcp.max"
+		if over != answer.TCP {
+			limit = "server.encrypted.max"
+		}
+		s.options.Logger.Error("cannot accept TCP connections; they wait, and UDP is answered",
+			"transport", over.String(), "address", at.String(), "error", err, "hint", "raise the limit of open files, or lower "+limit)
 	}
-	f.last = now
-	t.server.options.Logger.Error("cannot accept TCP connections; they wait, and UDP is answered",
-		"transport", t.transport.String(), "address", t.listener.Addr().String(), "error", err, "hint", "raise the limit of open files, or lower server.tcp.max")
+	return acceptPauseMin
 }
 
-// logAccepting logs the end of reported failures.
-func (t *tcpListener) logAccepting(f *acceptFailures) {
+// end logs the end of reported failures.
+func (f *acceptFailures) end(s *Server, over answer.Transport, at net.Addr) {
 	if f.count > 0 && f.reported {
-		t.server.options.Logger.Info("TCP connections are accepted again", "transport", t.transport.String(), "address", t.listener.Addr().String(),
+		s.options.Logger.Info("TCP connections are accepted again", "transport", over.String(), "address", at.String(),
 			"failures", f.count, "after", time.Since(f.since).Round(time.Millisecond))
 	}
 	f.count = 0

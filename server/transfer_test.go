@@ -29,10 +29,11 @@ pools:
       - {name: us, region: us, addresses: [192.0.2.1]}
       - {name: eu, region: eu, addresses: [198.51.100.1, "2001:db8::1"]}
   names: {policy: weighted, members: [{name: cdn, cname: cdn.example.net}]}
+  mail: {policy: failover, members: [{name: one, records: {MX: ["10 ns1"], SRV: ["1 2 443 txt.example.com."]}}]}
 zones:
   example.com:
     file: example.com.zone
-    names: {www: {pool: web, ttl: 20, https: {alpn: [h2]}}, "*.any": {pool: names}, "@": {pool: web}}
+    names: {www: {pool: web, ttl: 20, https: {alpn: [h2]}}, "*.any": {pool: names}, "@": {pool: web}, mail: {pool: mail}}
     transfer: {out: [{addresses: [127.0.0.1], key: xfr}]}
   sub.example.com:
     nameservers: {ns1.sub.example.com: [192.0.2.53]}
@@ -66,6 +67,8 @@ example.com.	30	IN	A	198.51.100.1
 example.com.	30	IN	AAAA	2001:db8::1
 example.com.	300	IN	NS	ns1.example.com.
 example.com.	300	IN	SOA	ns1.example.com. host.example.com. 7 7200 3600 604800 60
+mail.example.com.	30	IN	MX	10 ns1.example.com.
+mail.example.com.	30	IN	SRV	1 2 443 txt.example.com.
 ns.cut.example.com.	300	IN	A	192.0.2.99
 ns1.example.com.	300	IN	A	127.0.0.1
 ns1.sub.example.com.	3600	IN	A	192.0.2.53

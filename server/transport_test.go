@@ -43,11 +43,12 @@ func serve(t *testing.T, snapshot *snapshot.Snapshot, portable bool, addrs ...st
 func listen(t *testing.T, snapshot *snapshot.Snapshot, portable bool, addrs ...string) *Server {
 	t.Helper()
 	listenOn(snapshot, addrs...)
-	s := New(snapshot, Options{})
+	s := NewEmpty(Options{}) // as the daemon does: the sockets are bound before the snapshot is built
 	s.portable = portable
-	if err := s.Listen(); err != nil {
+	if err := s.Bind(&snapshot.Config.Server); err != nil {
 		t.Fatal(err)
 	}
+	s.Begin(snapshot)
 	return s
 }
 

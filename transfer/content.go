@@ -28,6 +28,7 @@ type Defaults struct {
 // binding is a binding of a zone: the same one may have another answer in a zone with another family.
 type binding struct {
 	id    uint32
+	zone  zones.ZoneID
 	widen bool
 }
 
@@ -61,7 +62,7 @@ func (d *Defaults) Content(cfg *config.Config, zone zones.ZoneID) (*Content, err
 		if _, done := c.pools[id]; done || !balanced {
 			continue
 		}
-		c.pools[id] = d.setsLocked(node, binding{id, widen})
+		c.pools[id] = d.setsLocked(node, binding{id, zone, widen})
 	}
 	return c, nil
 }
@@ -77,18 +78,19 @@ func (d *Defaults) prepareLocked() (err error) {
 func (d *Defaults) setsLocked(node zones.NodeID, b binding) []zones.RRset {
 	sets, ok := d.known[b]
 	if !ok {
-		sets = d.decide(node, b.widen)
+		sets = d.decide(node, b)
 		d.known[b] = sets
 	}
 	return sets
 }
 
-// decide returns the records of a balanced name: a CNAME, or addresses and a configured HTTPS record.
-func (d *Defaults) decide(node zones.NodeID, widen bool) (sets []zones.RRset) {
+// decide returns the records of a balanced name: a CNAME, or addresses, the records of members and a configured HTTPS
+// record.
+func (d *Defaults) decide(node zones.NodeID, b binding) (sets []zones.RRset) {
 	bound, _ := d.data.Balanced(node)
 	var hints []byte
 	for _, family := range [...]pools.Family{pools.IPv4, pools.IPv6} {
-		scratch := d.addresses(bound, family, widen)
+		scratch := d.decideAll(bound, family, 0, b.widen)
 		if scratch.CName != nil {
 			return []zones.RRset{oneRecord(dns.TypeCNAME, bound.TTL, scratch.CName)}
 		}
@@ -101,11 +103,20 @@ func (d *Defaults) decide(node zones.NodeID, widen bool) (sets []zones.RRset) {
 	if bound.HTTPS.Exists() {
 		sets = append(sets, oneRecord(dns.TypeHTTPS, bound.TTL, append(append([]byte(nil), d.data.Service(bound.HTTPS)...), hints...)))
 	}
+	for typ := range bound.MemberTypes {
+		scratch := d.decideAll(bound, pools.IPv4, typ, b.widen)
+		if set := d.data.AppendMemberRecords(nil, b.zone, scratch.Given, typ); set.Count > 0 {
+			set.TTL = bound.TTL
+			sets = append(sets, set)
+		}
+	}
 	return sets
 }
 
-// addresses decides for a client that nothing locates, with a draw that is the same on all nodes.
-func (d *Defaults) addresses(bound zones.Binding, family pools.Family, widen bool) *pools.Scratch {
+// decideAll decides for a client that nothing locates, with a draw that is the same on all nodes: for addresses of a
+// family, or for records of a type of the members; 0: for addresses. In a zone with family: widen it decides again if the first members
+// have nothing to answer.
+func (d *Defaults) decideAll(bound zones.Binding, family pools.Family, rrtype uint16, widen bool) *pools.Scratch {
 	client := netip.IPv4Unspecified()
 	if family == pools.IPv6 {
 		client = netip.IPv6Unspecified()
@@ -113,10 +124,17 @@ func (d *Defaults) addresses(bound zones.Binding, family pools.Family, widen boo
 	asked := pools.Request{Pool: bound.Pool, Family: family, Answers: bound.Answers, Client: client}
 	scratch := d.fresh.Scratch()
 	scratch.TTL = bound.TTL
-	d.fresh.Decide(asked, scratch)
-	if widen && len(scratch.Addrs) == 0 && scratch.CName == nil {
-		scratch.Widen = true
+	decide := func() (answered bool) {
+		if rrtype != 0 {
+			d.fresh.DecideRecords(asked, rrtype, scratch)
+			return len(scratch.Given) > 0 || scratch.CName != nil
+		}
 		d.fresh.Decide(asked, scratch)
+		return len(scratch.Addrs) > 0 || scratch.CName != nil
+	}
+	if !decide() && widen {
+		scratch.Widen = true
+		decide()
 	}
 	return scratch
 }

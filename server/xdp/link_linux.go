@@ -45,7 +45,7 @@ func Attach(o Options) (*Link, error) {
 func (l *Link) open(o Options) error {
 	at, err := net.InterfaceByName(o.Interface)
 	if err != nil {
-		return errors.New("it does not exist")
+		return ErrNoInterface
 	}
 	if err := l.check(at); err != nil {
 		return err
@@ -54,11 +54,19 @@ func (l *Link) open(o Options) error {
 	if l.program, err = loadProgram(at.HardwareAddr); err != nil {
 		return err
 	}
-	if err := l.attach(at.Index, o.Mode); err != nil {
-		return err
+	for _, mode := range [...]Mode{Native, Generic} {
+		if o.Mode != Auto && o.Mode != mode {
+			continue
+		}
+		if err = l.attach(at, mode, o.Queues); err == nil || mayEndSoon(err) || errors.Is(err, unix.EPERM) {
+			return err
+		}
 	}
-	return l.openQueues(at, o.Queues)
+	return err
 }
+
+// mayEndSoon reports whether the error of an attempt is that another process has not let go of the interface yet.
+func mayEndSoon(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) }
 
 // check checks what no later step reports, and learns how the interface treats packets.
 func (l *Link) check(at *net.Interface) error {
@@ -66,7 +74,7 @@ func (l *Link) check(at *net.Interface) error {
 		return errors.New("it has no Ethernet addresses")
 	}
 	if frameSize(at.MTU) == 0 {
-		return fmt.Errorf("its MTU of %d is too large: at most %d", at.MTU, largeFrame-headroom-ethernetSize-tagSize)
+		return fmt.Errorf("its MTU of %d is too large: at most %d", at.MTU, largeFrame-headroom-ethernetSize-vlanTag)
 	}
 	driver, vlansRemoved := features(at.Name)
 	if vlansRemoved && hasVLANs(at) {
@@ -76,26 +84,26 @@ func (l *Link) check(at *net.Interface) error {
 	return nil
 }
 
-// attach attaches the program in one of the modes that are permitted.
-func (l *Link) attach(index int, mode Mode) (err error) {
-	for _, m := range [...]Mode{Native, Generic} {
-		if mode != Auto && mode != m {
-			continue
-		}
-		flags := link.XDPDriverMode
-		if m == Generic {
-			flags = link.XDPGenericMode
-		}
-		l.link, err = link.AttachXDP(link.XDPOptions{Program: l.program.Program, Interface: index, Flags: flags})
-		if err == nil {
-			l.state.Mode = m
-			return nil
-		}
-		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EPERM) {
-			return err
-		}
+// attach attaches the program in a mode, and opens the queues; after an error nothing is attached.
+func (l *Link) attach(at *net.Interface, mode Mode, queues int) (err error) {
+	flags := link.XDPDriverMode
+	if mode == Generic {
+		flags = link.XDPGenericMode
 	}
-	return fmt.Errorf("the program cannot be attached: %w", err)
+	l.link, err = link.AttachXDP(link.XDPOptions{Program: l.program.Program, Interface: at.Index, Flags: flags})
+	if err != nil {
+		return fmt.Errorf("the program cannot be attached: %w", err)
+	}
+	l.state.Mode = mode
+	if err := l.openQueues(at, queues); err != nil {
+		_ = l.link.Close()
+		for _, q := range l.queues {
+			q.close()
+		}
+		l.link, l.queues = nil, nil
+		return err
+	}
+	return nil
 }
 
 // openQueues opens the sockets of the first count receive queues; 0: of all.
@@ -127,8 +135,8 @@ func remedy(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("%w: AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF", err)
-	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("another program is attached, or uses its queues: %w", err)
+	case mayEndSoon(err):
+		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	return err
 }

@@ -7,15 +7,12 @@ import (
 
 const (
 	ethernetSize = 14
-	tagSize      = 4 // of a VLAN tag (IEEE 802.1Q)
 	ipv4Size     = 20
 	ipv6Size     = 40
 	udpSize      = 8
 
 	typeIPv4 = 0x0800
 	typeIPv6 = 0x86dd
-	typeTag  = 0x8100
-	typeQTag = 0x88a8 // the outer tag of two (IEEE 802.1ad)
 
 	protocolUDP = 17
 	hopLimit    = 64
@@ -29,7 +26,6 @@ type Packet struct {
 	Payload             []byte
 
 	headers []byte // the frame up to Payload
-	ip      int    // where the IP header begins in it
 	v4      bool
 }
 
@@ -44,12 +40,16 @@ const (
 	BadChecksum
 )
 
-// Parse reads the frame of a UDP packet into p: Ethernet with at most one VLAN tag, IPv4 without options or IPv6 without
+// Parse reads the frame of a UDP packet into p: Ethernet without a VLAN tag, IPv4 without options or IPv6 without
 // extension headers, no fragment. partial accepts a UDP checksum that only covers the addresses and the length, as packets have that
 // another program on this host has sent through a virtual link: hardware would complete it.
 func (p *Packet) Parse(frame []byte, partial bool) Verdict {
-	kind, ip := etherType(frame)
+	if len(frame) < ethernetSize {
+		return Malformed
+	}
+	const ip = ethernetSize
 	var udp int
+	kind := binary.BigEndian.Uint16(frame[12:])
 	switch {
 	case kind == typeIPv4 && len(frame) >= ip+ipv4Size+udpSize:
 		udp = ip + ipv4Size
@@ -58,7 +58,7 @@ func (p *Packet) Parse(frame []byte, partial bool) Verdict {
 	default:
 		return Malformed
 	}
-	p.ip, p.v4 = ip, kind == typeIPv4
+	p.v4 = kind == typeIPv4
 	p.headers = frame[:udp+udpSize]
 	length, verdict := p.readIP(frame[ip:udp], len(frame)-ip)
 	if verdict != Valid {
@@ -70,21 +70,6 @@ func (p *Packet) Parse(frame []byte, partial bool) Verdict {
 	}
 	p.Payload = frame[udp+udpSize : udp+size]
 	return p.checkUDP(frame[udp:udp+size], partial)
-}
-
-// etherType returns the type of what a frame contains, behind a VLAN tag, and where that begins. 0: the frame is too short.
-func etherType(frame []byte) (kind uint16, begin int) {
-	if len(frame) < ethernetSize {
-		return 0, 0
-	}
-	kind = binary.BigEndian.Uint16(frame[12:])
-	if kind != typeTag && kind != typeQTag {
-		return kind, ethernetSize
-	}
-	if len(frame) < ethernetSize+tagSize {
-		return 0, 0
-	}
-	return binary.BigEndian.Uint16(frame[16:]), ethernetSize + tagSize
 }
 
 // readIP reads the addresses in an IP header, and returns the length of what follows it. size is that of the frame from
@@ -139,15 +124,15 @@ func (p *Packet) checkUDP(packet []byte, partial bool) Verdict {
 
 // pseudoSum returns the sum of the pseudo header of a UDP packet of this size (RFC 768, RFC 8200 8.1).
 func (p *Packet) pseudoSum(size int) uint64 {
-	addresses := p.headers[p.ip+12 : p.ip+20]
+	addresses := p.headers[ethernetSize+12 : ethernetSize+20]
 	if !p.v4 {
-		addresses = p.headers[p.ip+8 : p.ip+40]
+		addresses = p.headers[ethernetSize+8 : ethernetSize+40]
 	}
 	return sum(addresses, protocolUDP+uint64(size))
 }
 
 // Reply writes the headers of a reply to p in front of its payload. frame begins with room for them, which is
-// [Packet.HeaderSize], and ends with the payload. The reply goes to the link address and the VLAN that p came from. frame may not be
+// [Packet.HeaderSize], and ends with the payload. The reply goes to the link address that p came from. frame may not be
 // the memory of p.
 func (p *Packet) Reply(frame []byte) {
 	h := p.headers
@@ -156,20 +141,20 @@ func (p *Packet) Reply(frame []byte) {
 	copy(frame[6:12], h[:6])
 	udp := frame[len(h)-udpSize:]
 	size := len(udp)
-	ip := frame[p.ip:]
+	ip := frame[ethernetSize:]
 	if p.v4 {
 		binary.BigEndian.PutUint16(ip[2:], uint16(ipv4Size+size))
 		binary.BigEndian.PutUint32(ip[4:], dontFrag) // and no identification (RFC 6864 4.1)
 		ip[1], ip[8], ip[10], ip[11] = 0, hopLimit, 0, 0
-		copy(ip[12:16], h[p.ip+16:])
-		copy(ip[16:20], h[p.ip+12:])
+		copy(ip[12:16], h[ethernetSize+16:])
+		copy(ip[16:20], h[ethernetSize+12:])
 		binary.BigEndian.PutUint16(ip[10:], ^fold(sum(ip[:ipv4Size], 0)))
 	} else {
 		binary.BigEndian.PutUint32(ip, 6<<28)
 		binary.BigEndian.PutUint16(ip[4:], uint16(size))
 		ip[7] = hopLimit
-		copy(ip[8:24], h[p.ip+24:])
-		copy(ip[24:40], h[p.ip+8:])
+		copy(ip[8:24], h[ethernetSize+24:])
+		copy(ip[24:40], h[ethernetSize+8:])
 	}
 	copy(udp[:2], h[len(h)-udpSize+2:])
 	copy(udp[2:4], h[len(h)-udpSize:])
@@ -186,7 +171,7 @@ func (p *Packet) Reply(frame []byte) {
 func (p *Packet) HeaderSize() int { return len(p.headers) }
 
 // room returns how large the payload of a reply can be on a link with this MTU.
-func (p *Packet) room(mtu int) int { return mtu - (len(p.headers) - p.ip) }
+func (p *Packet) room(mtu int) int { return mtu - (len(p.headers) - ethernetSize) }
 
 // sum adds b to s as numbers of 16 bits in network order (RFC 1071), which fold reduces.
 func sum(b []byte, s uint64) uint64 {

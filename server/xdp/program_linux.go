@@ -79,7 +79,7 @@ func network(n uint16) int32 {
 
 // Registers: R6 is the context, R7 the begin of the packet and R8 its end.
 //
-// instructions returns the program. It reads an Ethernet header, a VLAN tag if there is one, an IPv4 header without
+// instructions returns the program. It reads an Ethernet header, an IPv4 header without
 // options or an IPv6 header without extension headers, and the port; it changes nothing.
 func (p *program) instructions(link net.HardwareAddr) asm.Instructions {
 	all := asm.Instructions{
@@ -87,7 +87,7 @@ func (p *program) instructions(link net.HardwareAddr) asm.Instructions {
 		asm.LoadMem(asm.R7, asm.R6, dataAt, asm.Word),
 		asm.LoadMem(asm.R8, asm.R6, dataEndAt, asm.Word),
 	}
-	all = append(all, ensure(ethernetSize+tagSize)...)
+	all = append(all, ensure(ethernetSize)...)
 	all = append(all,
 		asm.LoadMem(asm.R1, asm.R7, 0, asm.Word),
 		asm.LoadImm(asm.R2, int64(binary.NativeEndian.Uint32(link)), asm.DWord),
@@ -97,17 +97,10 @@ func (p *program) instructions(link net.HardwareAddr) asm.Instructions {
 		asm.LoadMem(asm.R1, asm.R7, 12, asm.Half),
 		asm.JEq.Imm(asm.R1, network(typeIPv4), "ipv4"),
 		asm.JEq.Imm(asm.R1, network(typeIPv6), "ipv6"),
-		asm.JEq.Imm(asm.R1, network(typeTag), "tag"),
-		asm.JNE.Imm(asm.R1, network(typeQTag), "pass"),
-		asm.LoadMem(asm.R1, asm.R7, 16, asm.Half).WithSymbol("tag"),
-		asm.JEq.Imm(asm.R1, network(typeIPv4), "tagged ipv4"),
-		asm.JEq.Imm(asm.R1, network(typeIPv6), "tagged ipv6"),
 		asm.Ja.Label("pass"),
 	)
 	all = append(all, ipv4Key("ipv4", ethernetSize)...)
-	all = append(all, ipv4Key("tagged ipv4", ethernetSize+tagSize)...)
 	all = append(all, ipv6Key("ipv6", ethernetSize)...)
-	all = append(all, ipv6Key("tagged ipv6", ethernetSize+tagSize)...)
 	return append(all,
 		asm.LoadMapPtr(asm.R1, p.addresses.FD()).WithSymbol("look up"),
 		asm.Mov.Reg(asm.R2, asm.RFP),

@@ -11,6 +11,8 @@ import (
 const (
 	// ringSize is the number of elements of each ring, and of frames for each direction.
 	ringSize = 2048
+	// vlanTag is room for a tag, which the kernel may leave in the frame.
+	vlanTag = 4
 	// headroom is what the kernel keeps free in front of a packet.
 	headroom = 256
 	// smallFrame and largeFrame are the sizes of a frame that the kernel permits on every machine.
@@ -20,7 +22,7 @@ const (
 // frameSize returns the size of a frame for packets of a link with this MTU; 0: they are too large.
 func frameSize(mtu int) int {
 	for _, size := range [...]int{smallFrame, largeFrame} {
-		if mtu+ethernetSize+tagSize <= size-headroom {
+		if mtu+ethernetSize+vlanTag <= size-headroom {
 			return size
 		}
 	}

@@ -71,5 +71,11 @@ type State struct {
 	Queues    int
 }
 
+// ErrNoInterface is the error for an interface that does not exist.
+var ErrNoInterface = errors.New("it does not exist")
+
+// ErrBusy is the error while another program is attached to the interface, or uses its queues.
+var ErrBusy = errors.New("another program is attached, or uses its queues")
+
 // ErrUnsupported is the error on other systems than Linux.
 var ErrUnsupported = errors.New("AF_XDP exists on Linux only")
