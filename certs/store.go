@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -34,7 +35,7 @@ type Store struct {
 	pairs      []Pair
 	ticketFile string // empty: one random secret
 	now        func() time.Time
-	contents   [][]byte // of the files, when they were read last; Update uses it
+	contents   [][]byte // of each pair and of the ticket secrets in use; Update uses it
 	secrets    [][]byte // of tickets; Update uses it
 	current    atomic.Pointer[Material]
 	failure    atomic.Pointer[string] // the error of the last Update; nil: none
@@ -55,7 +56,7 @@ func (e *PairError) Unwrap() error { return e.Err }
 func Open(pairs []Pair, ticketFile string) (*Store, error) { return open(pairs, ticketFile, time.Now) }
 
 func open(pairs []Pair, ticketFile string, now func() time.Time) (*Store, error) {
-	s := &Store{pairs: pairs, ticketFile: ticketFile, now: now}
+	s := &Store{pairs: pairs, ticketFile: ticketFile, now: now, contents: make([][]byte, len(pairs)+1)}
 	if ticketFile == "" {
 		random := make([]byte, ticketSecretSize)
 		_, _ = rand.Read(random) // it never fails
@@ -93,72 +94,82 @@ func (s *Store) Failure() string {
 	return ""
 }
 
-// Update reads the files again and reports whether they have changed. An error, a *PairError, keeps everything that is
-// in use. One goroutine may call it at a time.
+// Update reads the files again and reports whether they have changed. A pair, or the file of ticket secrets, with an error
+// stays as it is in use, and the others are renewed; the error is the first *PairError. One goroutine may call it at a
+// time.
 func (s *Store) Update() (changed bool, err error) {
 	changed, err = s.read()
+	s.failure.Store(nil)
 	if err != nil {
 		text := err.Error()
 		s.failure.Store(&text)
-		return false, err
 	}
-	s.failure.Store(nil)
 	if m := s.Current(); m != nil && m.day != s.day() { // the keys of tickets change each day
 		s.current.Store(&Material{Certificates: m.Certificates, TicketKeys: ticketKeys(s.secrets, s.day()), day: s.day()})
 	}
-	return changed, nil
+	return changed, err
 }
 
 func (s *Store) day() int64 { return s.now().Unix() / int64(24*time.Hour/time.Second) }
 
-// read reads the files and uses them if they have changed.
-func (s *Store) read() (changed bool, err error) {
-	contents, err := s.readAll()
-	if err != nil || slices.EqualFunc(contents, s.contents, bytes.Equal) {
-		return false, err
+// read reads the files and uses those that have changed. An error while nothing is in use changes nothing.
+func (s *Store) read() (changed bool, first error) {
+	next := &Material{day: s.day(), Certificates: make([]tls.Certificate, len(s.pairs))}
+	if m := s.Current(); m != nil {
+		copy(next.Certificates, m.Certificates)
 	}
-	m := &Material{day: s.day()}
+	contents, secrets := slices.Clone(s.contents), s.secrets
+	note := func(number int, err error) { first = cmp.Or(first, error(&PairError{number, err})) }
 	for i, p := range s.pairs {
-		pair, err := tls.X509KeyPair(contents[2*i], contents[2*i+1])
+		content, pair, err := readPair(p)
 		if err != nil {
-			return false, &PairError{i, fmt.Errorf("%s and %s: %w", p.Cert, p.Key, err)}
-		}
-		m.Certificates = append(m.Certificates, pair)
-	}
-	secrets := s.secrets
-	if s.ticketFile != "" {
-		if secrets, err = parseTicketSecrets(string(contents[len(contents)-1])); err != nil {
-			return false, &PairError{-1, err}
+			note(i, err)
+		} else if !bytes.Equal(content, contents[i]) {
+			contents[i], next.Certificates[i], changed = content, pair, true
 		}
 	}
-	m.TicketKeys = ticketKeys(secrets, m.day)
+	if content, read, err := s.readTickets(); err != nil {
+		note(-1, err)
+	} else if last := len(s.pairs); !bytes.Equal(content, contents[last]) {
+		contents[last], secrets, changed = content, read, true
+	}
+	if !changed || s.Current() == nil && first != nil {
+		return false, first
+	}
+	next.TicketKeys = ticketKeys(secrets, next.day)
 	s.contents, s.secrets = contents, secrets
-	s.current.Store(m)
-	return true, nil
+	s.current.Store(next)
+	return true, first
 }
 
-// readAll returns the contents of all files.
-func (s *Store) readAll() (contents [][]byte, err error) {
-	for i, p := range s.pairs {
-		for _, file := range []string{p.Cert, p.Key} {
-			content, err := Read(file)
-			if err != nil {
-				return nil, &PairError{i, err}
-			}
-			contents = append(contents, content)
-		}
+// readPair reads the files of a pair; content is that of both.
+func readPair(p Pair) (content []byte, pair tls.Certificate, err error) {
+	cert, err := Read(p.Cert)
+	if err != nil {
+		return nil, pair, err
 	}
+	key, err := Read(p.Key)
+	if err != nil {
+		return nil, pair, err
+	}
+	if pair, err = tls.X509KeyPair(cert, key); err != nil {
+		return nil, pair, fmt.Errorf("%s and %s: %w", p.Cert, p.Key, err)
+	}
+	return slices.Concat(cert, key), pair, nil
+}
+
+// readTickets reads the file of ticket secrets; without one it returns what is in use.
+func (s *Store) readTickets() (content []byte, secrets [][]byte, err error) {
 	if s.ticketFile == "" {
-		return contents, nil
+		return nil, s.secrets, nil
 	}
 	if ReadableByOthers(s.ticketFile) {
-		return nil, &PairError{-1, errtext.ReadableByOthersError{File: s.ticketFile}}
+		return nil, nil, errtext.ReadableByOthersError{File: s.ticketFile}
 	}
-	content, err := Read(s.ticketFile)
-	if err != nil {
-		return nil, &PairError{-1, err}
+	if content, err = Read(s.ticketFile); err == nil {
+		secrets, err = parseTicketSecrets(string(content))
 	}
-	return append(contents, content), nil
+	return content, secrets, err
 }
 
 const (

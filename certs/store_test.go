@@ -60,6 +60,36 @@ func TestStoreKeepsTheLastValidFiles(t *testing.T) {
 	expect("a missing key", false, true)
 }
 
+// A pair with an error must not keep the others from being renewed, nor the keys of tickets from changing each day.
+func TestStoreRenewsOtherPairsBesideABadOne(t *testing.T) {
+	now := time.Now()
+	firstDir, secondDir := t.TempDir(), t.TempDir()
+	firstCert, firstKey := certstest.Write(t, firstDir, now, "a.example")
+	secondCert, secondKey := certstest.Write(t, secondDir, now, "b.example")
+	s, err := open([]Pair{{firstCert, firstKey}, {secondCert, secondKey}}, "", func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.Current()
+	if err := os.Remove(firstKey); err != nil {
+		t.Fatal(err)
+	}
+	certstest.Write(t, secondDir, now.Add(time.Minute), "b.example")
+	changed, err := s.Update()
+	after := s.Current()
+	if !changed || err == nil || s.Failure() == "" || !after.Certificates[0].Leaf.Equal(before.Certificates[0].Leaf) ||
+		after.Certificates[1].Leaf.Equal(before.Certificates[1].Leaf) {
+		t.Errorf("changed %v, error %v, failure %q", changed, err, s.Failure())
+	}
+	now = now.Add(24 * time.Hour)
+	if _, err := s.Update(); err == nil || s.Current().TicketKeys[0] == after.TicketKeys[0] {
+		t.Errorf("error %v; the first key of tickets must be a new one", err)
+	}
+	if _, err := open([]Pair{{firstCert, firstKey}}, "", time.Now); err == nil {
+		t.Error("a store with a missing key was opened")
+	}
+}
+
 // TestNodesShareTicketKeys checks the keys of two stores with equal secrets, on the same day and on the next ones.
 func TestNodesShareTicketKeys(t *testing.T) {
 	dir, day := t.TempDir(), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

@@ -25,8 +25,16 @@ func (c *Control) Readiness() Readiness {
 		return Readiness{Why: "draining: the server is stopping"}
 	case !c.Started():
 		return Readiness{Why: "starting: " + c.startup.stage()}
+	case c.waitsForGeneration():
+		return Readiness{Why: "waiting for the first generation of the configuration that the cluster shares"}
 	}
 	return Readiness{Ready: true}
+}
+
+// waitsForGeneration reports whether a node of a cluster with a shared configuration has none yet: it would refuse all queries.
+func (c *Control) waitsForGeneration() bool {
+	cfg := c.currentView().Snapshot.Config
+	return cfg.Cluster.Shared && len(cfg.Zones) == 0
 }
 
 // BeginShutdown makes Readiness report that the server is stopping.

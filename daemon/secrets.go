@@ -68,7 +68,7 @@ func (f *failureLog) updateCertificates(log *slog.Logger, s *snapshot.Snapshot) 
 	changed, err := store.Update()
 	switch isNew, ended := f.set(err); {
 	case isNew:
-		log.Error("cannot read the certificates again; the previous ones stay", "error", err,
+		log.Error("cannot read a certificate again; the previous one stays", "error", err,
 			"hint", "write each certificate and its key as one pair; both are read again every 10 seconds")
 	case changed || ended:
 		log.Info("certificates read again", "certificates", len(store.Pairs()), "expires", store.Expires())

@@ -59,6 +59,9 @@ func servingHash(cfg *config.Config) string {
 
 // applyShared makes a shared configuration serve, with the files of this node.
 func (l *instance) applyShared(ctx context.Context, m *rollout.Manifest, text string) error {
+	if l.served().Config.Root != "" { // this node's files are at fault, not the text: the other nodes go on
+		return &rollout.TemporaryError{Err: errors.New("the last good configuration serves: correct the files of this node, then reload")}
+	}
 	documents, err := l.control.Candidate("", []byte(text))
 	if err != nil {
 		return err

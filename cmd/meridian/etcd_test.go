@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"meridian/cluster/observation"
 	"meridian/counterpart"
 )
@@ -77,6 +79,9 @@ func TestEtcdIsRunAndOperated(t *testing.T) {
 	succeed(t, "etcd", "snapshot", "-o", snapshot, "-c", node)
 	if info, err := os.Stat(snapshot); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the snapshot: %v %v, want one that only its owner can read", info, err)
+	}
+	if _, err := memberCalled("", []*etcdserverpb.Member{{ID: 7}}); err == nil {
+		t.Error("a member without a name is found by an empty one")
 	}
 	succeed(t, "etcd", "remove-member", "e2", "-c", node)
 	stopSecond()

@@ -172,6 +172,9 @@ Exit: 0; 1 on an error, or if no member has the name or id.`,
 
 // memberCalled returns the id of the member with a name or an id.
 func memberCalled(word string, members []*etcdserverpb.Member) (uint64, error) {
+	if word == "" { // a member that has not started has no name
+		return 0, hinted("an empty name", "write the name or the id of a member")
+	}
 	var names []string
 	for _, m := range members {
 		id := strconv.FormatUint(m.ID, 16)

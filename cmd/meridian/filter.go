@@ -149,6 +149,9 @@ func (o *filterOptions) remove(c *cobra.Command, name string, out io.Writer) err
 		return printJSON(out, removed)
 	}
 	fmt.Fprintf(out, "filter %s is removed\n", removed.Name)
+	if removed.Warning != "" {
+		fmt.Fprintf(out, "WARNING: %s\n", removed.Warning)
+	}
 	return nil
 }
 

@@ -61,7 +61,7 @@ func certificateWarnings(s *control.Status) (all []string) {
 		return nil
 	}
 	if e.Error != "" {
-		all = append(all, "the certificates cannot be read again, the previous ones stay: "+e.Error)
+		all = append(all, "a certificate cannot be read again, the previous one stays: "+e.Error)
 	}
 	const soon = 14 * 24 * time.Hour
 	for _, c := range e.Certificates {
