@@ -39,7 +39,7 @@ const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-s
 async function open(form, token) {
   const context = await browser.newContext({ viewport: { width: form.width, height: form.width < 600 ? 844 : 800 }, colorScheme: form.scheme, locale: "en-GB" });
   const page = await context.newPage();
-  page.setDefaultTimeout(60_000); // a forecast under the race detector is slow
+  page.setDefaultTimeout(180_000); // a forecast under the race detector is slow
   page.on("pageerror", e => failures.push(`error in the page: ${e.message}`));
   page.on("console", m => { if (m.type() === "error" && !stopped && !/401|403|409|422/.test(m.text())) failures.push(`console: ${m.text()}`); });
   page.on("request", r => { if (!r.url().startsWith(BASE) && !/^(data|blob):/.test(r.url())) failures.push(`request to ${r.url()}`); });
