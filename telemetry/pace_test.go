@@ -14,13 +14,18 @@ import (
 func TestManyScrapesTakeAFifthOfAProcessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const work = 50 * time.Millisecond
+		var mu sync.Mutex // the last scrape may end while the counts are read
 		began, running, most, served := time.Now(), 0, 0, 0
 		handler := paced(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { // one at a time, as most shows
+			mu.Lock()
 			running++
 			most = max(most, running)
+			mu.Unlock()
 			time.Sleep(work)
+			mu.Lock()
 			running--
 			served++
+			mu.Unlock()
 		}))
 		ctx, cancel := context.WithCancel(t.Context())
 		var clients sync.WaitGroup
@@ -31,9 +36,11 @@ func TestManyScrapesTakeAFifthOfAProcessor(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		synctest.Wait()
+		mu.Lock()
 		if most != 1 || served != 12 {
 			t.Errorf("%d scrapes in 3 s, up to %d at once; want 12, one at a time", served, most)
 		}
+		mu.Unlock()
 		cancel() // the clients that wait go away
 		clients.Wait()
 	})
