@@ -1,47 +1,20 @@
 package zones
 
 import (
-	"slices"
-
+	"meridian/config"
 	"meridian/dnsname"
-	"meridian/pools"
 )
 
 // aliasing computes for each pool, by its index in the configuration, whether a name bound to it may be answered with
 // a CNAME: from its own members, a nested pool, or its fallback.
 func (c *compiler) aliasing() []CName {
-	own := make([]CName, len(c.cfg.Pools))
-	seen := make([]bool, len(c.cfg.Pools))
-	for i := range own {
-		c.aliasesOf(own, seen, pools.ID(i))
-	}
-	bound := slices.Clone(own)
-	for i := range bound {
-		if fallback, ok := c.pools[c.cfg.Pools[i].Fallback]; ok {
-			bound[i] = max(bound[i], own[fallback]) // the fallback's own fallback is not used
+	of := func(m *config.Member) CName {
+		if m.CName == "" {
+			return NoCName
 		}
+		return c.cnameOf(m.CName)
 	}
-	return bound
-}
-
-// aliasesOf computes own for a pool and its nested pools. It stops if a pool contains itself, which package pools
-// rejects.
-func (c *compiler) aliasesOf(own []CName, seen []bool, id pools.ID) CName {
-	if seen[id] {
-		return own[id]
-	}
-	seen[id] = true
-	for i := range c.cfg.Pools[id].Members {
-		switch m := &c.cfg.Pools[id].Members[i]; {
-		case m.CName != "":
-			own[id] = max(own[id], c.cnameOf(m.CName))
-		case m.Pool != "":
-			if below, ok := c.pools[m.Pool]; ok {
-				own[id] = max(own[id], c.aliasesOf(own, seen, below))
-			}
-		}
-	}
-	return own[id]
+	return foldPools(c, of, func(a, b CName) CName { return max(a, b) })
 }
 
 // cnameOf returns the kind of CNAME answer that points to name. All apexes are known.

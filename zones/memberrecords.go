@@ -120,37 +120,13 @@ func (set RRset) has(rdata []byte) bool {
 // givenTypes returns the types that a name bound to each pool is answered with from the records of members: its own,
 // those of nested pools and of its fallback, whatever their state.
 func (c *compiler) givenTypes() []uint8 {
-	own := make([]uint8, len(c.cfg.Pools))
-	seen := make([]bool, len(c.cfg.Pools))
-	for i := range own {
-		c.typesOf(own, seen, pools.ID(i))
-	}
-	bound := slices.Clone(own)
-	for i := range bound {
-		if fallback, ok := c.pools[c.cfg.Pools[i].Fallback]; ok {
-			bound[i] |= own[fallback]
+	of := func(m *config.Member) (types uint8) {
+		for i := range m.Records {
+			types |= typeBits(m.Records[i].Type)
 		}
+		return types
 	}
-	return bound
-}
-
-// typesOf computes own for a pool and its nested pools. It stops if a pool contains itself, which package pools
-// rejects.
-func (c *compiler) typesOf(own []uint8, seen []bool, id pools.ID) uint8 {
-	if seen[id] {
-		return own[id]
-	}
-	seen[id] = true
-	for i := range c.cfg.Pools[id].Members {
-		m := &c.cfg.Pools[id].Members[i]
-		for j := range m.Records {
-			own[id] |= typeBits(m.Records[j].Type)
-		}
-		if below, ok := c.pools[m.Pool]; ok && m.Pool != "" {
-			own[id] |= c.typesOf(own, seen, below)
-		}
-	}
-	return own[id]
+	return foldPools(c, of, func(a, b uint8) uint8 { return a | b })
 }
 
 // renderMembers renders the records of members in each zone with a name that they may be answered at. All names exist.

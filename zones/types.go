@@ -3,7 +3,7 @@ package zones
 import (
 	"github.com/miekg/dns"
 
-	"meridian/pools"
+	"meridian/config"
 )
 
 // AppendTypes appends the types that any client can get at node, for the type bitmap of an NSEC record (RFC 4034
@@ -60,43 +60,19 @@ func (s *Data) IsApex(node NodeID) bool { return s.nodes[node].flags.has(isApex)
 // families holds whether a pool can answer with addresses of each family.
 type families struct{ v4, v6 bool }
 
-func (f *families) add(g families) { f.v4, f.v6 = f.v4 || g.v4, f.v6 || g.v6 }
+func (f families) and(g families) families { return families{f.v4 || g.v4, f.v6 || g.v6} }
 
 // givenFamilies returns the families that a name bound to each pool can be answered with: from its members, its nested
 // pools and its fallback, whatever their state. The addresses of a target may be of both.
 func (c *compiler) givenFamilies() []families {
-	own := make([]families, len(c.cfg.Pools))
-	seen := make([]bool, len(c.cfg.Pools))
-	for i := range own {
-		c.familiesOf(own, seen, pools.ID(i))
-	}
-	bound := append([]families(nil), own...)
-	for i := range bound {
-		if fallback, ok := c.pools[c.cfg.Pools[i].Fallback]; ok {
-			bound[i].add(own[fallback])
-		}
-	}
-	return bound
-}
-
-// familiesOf computes own for a pool and its nested pools. It stops if a pool contains itself, which package pools
-// rejects.
-func (c *compiler) familiesOf(own []families, seen []bool, id pools.ID) families {
-	if seen[id] {
-		return own[id]
-	}
-	seen[id] = true
-	for i := range c.cfg.Pools[id].Members {
-		m := &c.cfg.Pools[id].Members[i]
+	of := func(m *config.Member) (f families) {
 		if m.Target != "" {
-			own[id].add(families{true, true})
+			return families{true, true}
 		}
 		for _, addr := range m.Addresses {
-			own[id].add(families{addr.Is4(), addr.Is6()})
+			f = f.and(families{addr.Is4(), addr.Is6()})
 		}
-		if below, ok := c.pools[m.Pool]; ok && m.Pool != "" {
-			own[id].add(c.familiesOf(own, seen, below))
-		}
+		return f
 	}
-	return own[id]
+	return foldPools(c, of, families.and)
 }
