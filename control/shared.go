@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"meridian/control/event"
@@ -72,13 +73,17 @@ func (c *Control) shareOf(said *Override, o ChangeOptions) (shared *Shared, loca
 	return &Shared{Key: said.sharedKey(), By: o.By, Node: c.sharing.Node}, false
 }
 
-// sharedKey returns the key of a shared override in the store: a target may have one that applies and one for later.
+// sharedKey returns the key of a shared override in the store. A scheduled override keeps its key when it begins, so its time is
+// in it: another one may be scheduled then for the same target.
 func (s *Override) sharedKey() string {
 	if s.IsScheduled() {
-		return "later/" + s.Target.String()
+		return laterKeys + s.At.UTC().Format("20060102T150405.999999999Z/") + s.Target.String()
 	}
 	return "now/" + s.Target.String()
 }
+
+// laterKeys begins the keys of overrides that were scheduled.
+const laterKeys = "later/"
 
 // otherScope returns the error of a removal that finds an override of the other scope.
 func otherScope(found *Override) *RequestError {
@@ -182,7 +187,7 @@ func (r *SharedRecord) Validate() error {
 	switch {
 	case r.Revision == 0:
 		return errors.New("no revision")
-	case r.Key != r.Override.sharedKey() && !(r.Removed && r.Key == "later/"+r.Override.Target.String()):
+	case r.Key != r.Override.sharedKey() && !(r.Removed && strings.HasPrefix(r.Key, laterKeys) && strings.HasSuffix(r.Key, "/"+r.Override.Target.String())):
 		return fmt.Errorf("the key %q has an override with the key %q", r.Key, r.Override.sharedKey())
 	case r.Override.Owner != "" || r.Override.Shared != nil:
 		return errors.New("an override that is not of an operator")

@@ -200,7 +200,7 @@ func TestSharedScheduledOverride(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.mustSchedule(t, memberA, "2026-01-10T02:00:00Z", ChangeOptions{})
-		later := s.record("later/web/a")
+		later := s.record("later/20260110T020000Z/web/a")
 		s.onWrite(func([]SharedRecord) error { return errors.New("etcd is away when it begins") })
 		w.expect(t, "2026-01-10T02:00:01Z", "a=drained b=up")
 		w.expectList(t, "begun", "web/a drained shared@1 by  at ams1")
@@ -209,9 +209,27 @@ func TestSharedScheduledOverride(t *testing.T) {
 		if _, err := w.Undo(memberA, ChangeOptions{}, pools.Drained); err != nil {
 			t.Fatal(err)
 		}
-		if r := s.record("later/web/a"); !r.Removed || r.Revision != 2 {
+		if r := s.record("later/20260110T020000Z/web/a"); !r.Removed || r.Revision != 2 {
 			t.Errorf("%+v", r)
 		}
+	})
+	inWorld(t, sharedStart, plain, nil, func(w *world) { // another one, while the first one applies
+		s := new(sharedStore)
+		w.share(s)
+		w.mustSchedule(t, memberA, "2026-01-10T02:00:00Z", ChangeOptions{})
+		first := s.record("later/20260110T020000Z/web/a")
+		w.expect(t, "2026-01-10T02:00:01Z", "a=drained b=up")
+		w.mustSchedule(t, memberA, "2026-01-11T02:00:00Z", ChangeOptions{})
+		second := s.record("later/20260111T020000Z/web/a")
+		if s.record(first.Key).Removed || second.Revision != 1 {
+			t.Errorf("%+v, %+v", s.record(first.Key), second)
+		}
+		w.expect(t, "2026-01-10T02:00:02Z", "a=drained b=up")
+		other := foreign(memberA, pools.Drained, 1, false)
+		other.Override.At = second.Override.At.Add(time.Hour)
+		other.Key = other.Override.sharedKey()
+		w.ApplyShared([]SharedRecord{other}, false)
+		w.expect(t, "2026-01-10T02:00:03Z", "a=drained b=up")
 	})
 	inWorld(t, sharedStart, plain, nil, func(w *world) { // another node
 		w.share(new(sharedStore))
