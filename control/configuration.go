@@ -71,6 +71,9 @@ func (c *Control) Candidate(name string, text []byte) ([]config.Document, error)
 	if name == "" {
 		return []config.Document{{File: files[0], Text: text}}, nil
 	}
+	if name != "" && name == cfg.SharedFile() {
+		return nil, &RequestError{What: name + " is the configuration that the nodes of the cluster share", Hint: "leave out ?file= (--file): the change then reaches all nodes"}
+	}
 	i := slices.Index(files, name)
 	if i < 0 {
 		return nil, notFound(fmt.Sprintf("no file %q in the configuration", name), files)

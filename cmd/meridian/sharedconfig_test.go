@@ -164,6 +164,9 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	b.answers(t, "192.0.2.1")
 	push(b, exitConfig, "server: this section is in the wrong file", appended(t, sharedText(t, "192.0.2.5", ""), "server: {workers: 2}\n"))
 
+	push(a, exitConfig, "the change then reaches all nodes", sharedText(t, "192.0.2.9", ""), "--file", filepath.Join(a.dir, "state", "shared.yaml"))
+	a.answers(t, "192.0.2.1")
+
 	// a node that starts without etcd serves the last generation
 	stopEtcd()
 	b.stop()
