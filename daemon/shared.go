@@ -24,12 +24,12 @@ func (l *instance) newRollout(cfg *config.Config, n *clusterNode, key ed25519.Pr
 		Cluster: cfg.Cluster.Name, Name: cfg.Node, Key: key, Trust: trust, Store: n.store.Rollout(),
 		Shared: cfg.Cluster.Shared, Serving: servingHash(cfg),
 		Apply: func(ctx context.Context, m *rollout.Manifest, text string) error {
-			canary.begin(l)
+			canary.begin(l.server.Counters(), failedOpen(l.served().Pools))
 			return l.applyShared(ctx, m, text)
 		},
 		Digest: func() string { d, _ := l.digest.Load().(string); return d },
 		Fresh:  func() []string { return freshNames(n) },
-		Breach: func() string { return canary.breach(l) },
+		Breach: func() string { return canary.breach(l.server.Counters(), failedOpen(l.served().Pools)) },
 		Report: l.reportCluster,
 	})
 }
@@ -117,6 +117,7 @@ func (l *instance) noteDigest() {
 
 // canaryWatch compares what a node answers under a canary with what it answered before. The goroutine of the rollout owns it.
 type canaryWatch struct {
+	begun  bool            // since the start of the process
 	before answer.Counters // when the last generation began to serve
 	open   []string        // the pools that failed open then
 	// What was answered before that, since the generation before.
@@ -129,11 +130,11 @@ const (
 	minFailures = 10    // fewer say nothing
 )
 
-// begin notes what the node answers before a generation serves.
-func (w *canaryWatch) begin(l *instance) {
-	now := l.server.Counters()
+// begin notes what the node has answered, and the pools that fail open, before a generation serves.
+func (w *canaryWatch) begin(now answer.Counters, open []string) {
+	w.begun = true
 	w.answers, w.failures = answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before)
-	w.before, w.open = now, failedOpen(l.served().Pools)
+	w.before, w.open = now, open
 }
 
 func failuresOf(c *answer.Counters) uint64 { return c.Rcodes[dns.RcodeServerFailure] }
@@ -160,13 +161,15 @@ func failedOpen(tree *pools.Tree) (names []string) {
 //	guardrail   broken if
 //	answers     more of them are SERVFAIL than before, by maxFailures
 //	pools       one fails open that did not before
-func (w *canaryWatch) breach(l *instance) string {
-	now := l.server.Counters()
+func (w *canaryWatch) breach(now answer.Counters, open []string) string {
+	if !w.begun { // a restarted node serves the canary already: it is compared with itself from now on
+		w.begin(now, open)
+	}
 	answers, failures := answersOf(&now)-answersOf(&w.before), failuresOf(&now)-failuresOf(&w.before)
 	if share := shareOf(failures, answers); failures >= minFailures && share > shareOf(w.failures, w.answers)+maxFailures {
 		return fmt.Sprintf("answers %.1f %% of the queries with SERVFAIL, before it was %.1f %%", 100*share, 100*shareOf(w.failures, w.answers))
 	}
-	for _, pool := range failedOpen(l.served().Pools) {
+	for _, pool := range open {
 		if !slices.Contains(w.open, pool) {
 			return fmt.Sprintf("makes pool %q fail open", pool)
 		}
