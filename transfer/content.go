@@ -87,7 +87,7 @@ func (d *Defaults) setsLocked(node zones.NodeID, b binding) []zones.RRset {
 // decide returns the records of a balanced name: a CNAME, or addresses, the records of members and a configured HTTPS
 // record.
 func (d *Defaults) decide(node zones.NodeID, b binding) (sets []zones.RRset) {
-	bound, _ := d.data.Balanced(node)
+	bound := d.data.Balanced(node)
 	var hints []byte
 	for _, family := range [...]pools.Family{pools.IPv4, pools.IPv6} {
 		scratch := d.decideAll(bound, family, 0, b.widen)
@@ -116,7 +116,7 @@ func (d *Defaults) decide(node zones.NodeID, b binding) (sets []zones.RRset) {
 // decideAll decides for a client that nothing locates, with a draw that is the same on all nodes: for addresses of a
 // family, or for records of a type of the members; 0: for addresses. In a zone with family: widen it decides again if the first members
 // have nothing to answer.
-func (d *Defaults) decideAll(bound zones.Binding, family pools.Family, rrtype uint16, widen bool) *pools.Scratch {
+func (d *Defaults) decideAll(bound *zones.Binding, family pools.Family, rrtype uint16, widen bool) *pools.Scratch {
 	client := netip.IPv4Unspecified()
 	if family == pools.IPv6 {
 		client = netip.IPv6Unspecified()

@@ -114,8 +114,8 @@ func (s *Data) Encloser(name dnsname.Wire) dnsname.Wire { return s.NodeName(s.en
 
 // GivesCName reports whether a pool may answer for node with a CNAME.
 func (s *Data) GivesCName(node NodeID) bool {
-	binding, ok := s.Balanced(node)
-	return ok && binding.CName != NoCName
+	binding := s.Balanced(node)
+	return binding != nil && binding.CName != NoCName
 }
 
 // ZoneOf returns the zone of a node.

@@ -61,7 +61,7 @@ func TestBindingCName(t *testing.T) {
 		w.zone("example.com", apexRecords, "web.example.com")
 		test.spoil(w)
 		s := w.mustCompile(t)
-		b, _ := s.Balanced(s.Lookup(wire("web.example.com"), dns.TypeA).Node)
+		b := s.Balanced(s.Lookup(wire("web.example.com"), dns.TypeA).Node)
 		if b.CName != test.want {
 			t.Errorf("%s: %v, want %v", test.behaviour, b.CName, test.want)
 		}

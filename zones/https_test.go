@@ -30,7 +30,7 @@ func TestHTTPSRecordsRenderedUpToHints(t *testing.T) {
 		withHTTPS(w, 1, service)
 		w.cfg.Zones[0].Names[1].Pool = w.cfg.Zones[0].Names[0].Pool
 		s := w.mustCompile(t)
-		b, _ := s.Balanced(s.Lookup(wire("web.example.com"), dns.TypeHTTPS).Node)
+		b := s.Balanced(s.Lookup(wire("web.example.com"), dns.TypeHTTPS).Node)
 		data := s.Service(b.HTTPS)
 		rr, _, err := dns.UnpackRRWithHeader(dns.RR_Header{Name: ".", Rrtype: dns.TypeHTTPS, Rdlength: uint16(len(data))}, data, 0)
 		if err != nil {
@@ -39,7 +39,7 @@ func TestHTTPSRecordsRenderedUpToHints(t *testing.T) {
 		if got := rr.(*dns.HTTPS).SVCB; dataOf(&got) != want {
 			t.Errorf("got %s\nwant %s", dataOf(&got), want)
 		}
-		again, _ := s.Balanced(s.Lookup(wire("again.web.example.com"), dns.TypeHTTPS).Node)
+		again := s.Balanced(s.Lookup(wire("again.web.example.com"), dns.TypeHTTPS).Node)
 		if again.HTTPS != b.HTTPS {
 			t.Error("equal records are rendered twice")
 		}

@@ -55,12 +55,12 @@ func (f families) types() (bits uint8) {
 }
 
 // Gives reports whether the pool answers a type by the records of its members.
-func (b Binding) Gives(qtype uint16) bool {
+func (b *Binding) Gives(qtype uint16) bool {
 	return b.Types&^(givesV4|givesV6) != 0 && b.Types&typeBits(qtype) != 0
 }
 
 // MemberTypes yields the types that the pool answers by the records of its members.
-func (b Binding) MemberTypes(yield func(uint16) bool) {
+func (b *Binding) MemberTypes(yield func(uint16) bool) {
 	for i, typ := range config.RecordTypes {
 		if b.Types>>i&1 != 0 && !yield(typ) {
 			return

@@ -55,8 +55,7 @@ type glue struct {
 // GlueID identifies the address records of one nameserver.
 type GlueID uint32
 
-// Binding is a name's pool. It has at most nine fields: with more, it would not be passed in registers, which costs 7 %
-// of a balanced answer.
+// Binding is a name's pool.
 type Binding struct {
 	Pool    pools.ID
 	TTL     uint32
@@ -81,13 +80,14 @@ const (
 )
 
 // Balanced returns the pool that answers A and AAAA at node. The pool also answers HTTPS if the binding has a
-// Service, the types of its members' records, and every type if it has a CName.
-func (s *Data) Balanced(node NodeID) (Binding, bool) {
+// Service, the types of its members' records, and every type if it has a CName. It returns nil for other names. Do not
+// change the binding, which several names may share.
+func (s *Data) Balanced(node NodeID) *Binding {
 	n := &s.nodes[node]
 	if !n.flags.has(isBalanced) {
-		return Binding{}, false
+		return nil
 	}
-	return s.bindings[n.extra], true
+	return &s.bindings[n.extra]
 }
 
 // Negative returns the SOA of a zone for negative answers, TTL = min(SOA TTL, SOA minimum) (RFC 2308 3).

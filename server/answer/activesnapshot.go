@@ -139,7 +139,7 @@ func (s *activeSnapshot) client(subnet *clientSubnet, source netip.Addr) clientS
 }
 
 // clientAt is client at a balanced name, where client subnets may be disabled.
-func (s *activeSnapshot) clientAt(binding zones.Binding, subnet *clientSubnet, source netip.Addr) clientScope {
+func (s *activeSnapshot) clientAt(binding *zones.Binding, subnet *clientSubnet, source netip.Addr) clientScope {
 	if !binding.ECS {
 		return clientScope{addr: source}
 	}
@@ -157,7 +157,7 @@ func (s *activeSnapshot) clientAt(binding zones.Binding, subnet *clientSubnet, s
 //	several, of a chain          true at one                              the subnet
 //	any other name               true (of the server)                     the subnet, scope 0
 //	any other name               false (of the server)                    none
-func (e *edns) decidedBy(binding zones.Binding) {
+func (e *edns) decidedBy(binding *zones.Binding) {
 	e.echo = e.decided && e.echo || binding.ECS
 	e.decided = true
 }

@@ -126,15 +126,15 @@ func (q *question) find(owner dnsname.Wire) (next dnsname.Wire, more bool) {
 //	T                none of these         no data
 func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wire, more bool) {
 	data := q.serving.zones
-	binding, ok := data.Balanced(match.Node)
-	if ok {
+	binding := data.Balanced(match.Node)
+	if binding != nil {
 		q.decided, q.bySubnet = true, q.bySubnet || binding.ECS
 	}
 	if q.qtype == dns.TypeANY {
 		q.any(owner, match)
 		return nil, false
 	}
-	if ok && balances(binding, q.qtype) {
+	if binding != nil && balances(binding, q.qtype) {
 		if !q.balanced(owner, binding, q.qtype) {
 			q.noData(owner)
 		}
@@ -162,7 +162,7 @@ func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
 
 // balanced adds the addresses, or the alias, chosen by the pool, and reports whether there are
 // any.
-func (q *question) balanced(owner dnsname.Wire, binding zones.Binding, rrtype uint16) bool {
+func (q *question) balanced(owner dnsname.Wire, binding *zones.Binding, rrtype uint16) bool {
 	who := q.serving.clientAt(binding, q.subnet, q.source)
 	q.scratch.Time, q.scratch.TTL = q.now, binding.TTL
 	draw := pools.DrawOfHop(q.draw, q.hops)
@@ -289,7 +289,7 @@ func address(head dns.RR_Header, addr netip.Addr) dns.RR {
 // one (RFC 8482 4.1).
 func (q *question) any(owner dnsname.Wire, match zones.Match) {
 	data := q.serving.zones
-	if binding, ok := data.Balanced(match.Node); ok {
+	if binding := data.Balanced(match.Node); binding != nil {
 		if q.balanced(owner, binding, dns.TypeA) || q.balanced(owner, binding, dns.TypeAAAA) || q.anyRecords(owner, binding) {
 			return
 		}

@@ -78,7 +78,7 @@ func (r *Responder) find(a *reply, name []byte, spelled dnsname.Wire, source net
 // fastData answers from a node and returns the target if it is an alias.
 func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (next dnsname.Wire) {
 	q, data := &r.query, r.at.active.zones
-	if binding, ok := data.Balanced(match.Node); ok {
+	if binding := data.Balanced(match.Node); binding != nil {
 		q.edns.decidedBy(binding)
 		if balances(binding, q.qtype) {
 			return r.fastBalanced(a, match, binding, source)
@@ -102,7 +102,7 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 }
 
 // fastBalanced answers from a pool and returns the target if the pool answers with a CNAME.
-func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Binding, source netip.Addr) (next dnsname.Wire) {
+func (r *Responder) fastBalanced(a *reply, match zones.Match, binding *zones.Binding, source netip.Addr) (next dnsname.Wire) {
 	q, s := &r.query, r.at.active
 	who := s.clientAt(binding, &q.edns.subnet, source)
 	if !a.drawn {
@@ -138,7 +138,7 @@ func (r *Responder) fastBalanced(a *reply, match zones.Match, binding zones.Bind
 
 // request returns the request to the pool of a name. The fast path makes it twice rather than keeping it, which costs
 // a copy on every answer.
-func (a *reply) request(binding zones.Binding, qtype uint16, client netip.Addr) pools.Request {
+func (a *reply) request(binding *zones.Binding, qtype uint16, client netip.Addr) pools.Request {
 	return pools.Request{
 		Pool: binding.Pool, Family: family(qtype), Both: service(binding, qtype),
 		Answers: binding.Answers, Client: client, Draw: a.poolDraw,
@@ -162,7 +162,7 @@ func (r *Responder) fastCName(a *reply, id zones.ZoneID, ttl uint32, signs bool)
 
 // fastService adds the HTTPS record of a pool. A signed one has its hints in canonical order, so that all draws of the
 // same addresses have one signature.
-func (r *Responder) fastService(a *reply, id zones.ZoneID, binding zones.Binding, signs bool) {
+func (r *Responder) fastService(a *reply, id zones.ZoneID, binding *zones.Binding, signs bool) {
 	a.flags |= flagAA
 	if signs {
 		slices.SortFunc(r.at.scratch.Addrs, netip.Addr.Compare)
@@ -189,7 +189,7 @@ func (r *Responder) fastAddresses(a *reply, id zones.ZoneID, ttl uint32, signs b
 
 // balances reports whether the pool answers a type: addresses, the HTTPS record, the records of its members, and every
 // type if it may answer a CNAME, which applies to all types (RFC 1034 3.6.2).
-func balances(binding zones.Binding, qtype uint16) bool {
+func balances(binding *zones.Binding, qtype uint16) bool {
 	return isAddress(qtype) || service(binding, qtype) || binding.CName != zones.NoCName || binding.Gives(qtype)
 }
 

@@ -127,7 +127,7 @@ func (p *paths) outcome(m *dns.Msg) string {
 	case zones.DName:
 		return "dname"
 	}
-	if binding, ok := snapshot.Zones.Balanced(match.Node); ok && balances(binding, qtype) {
+	if binding := snapshot.Zones.Balanced(match.Node); binding != nil && balances(binding, qtype) {
 		switch {
 		case len(m.Answer) == 0 && !m.Truncated:
 			return "negative"

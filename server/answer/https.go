@@ -15,7 +15,7 @@ const maxHints = 16
 
 // service reports whether a question of qtype at a balanced name asks for its configured HTTPS
 // record.
-func service(binding zones.Binding, qtype uint16) bool {
+func service(binding *zones.Binding, qtype uint16) bool {
 	return qtype == dns.TypeHTTPS && binding.HTTPS.Exists()
 }
 

@@ -76,7 +76,7 @@ func (g *signatures) denyByChain(s *activeSnapshot, match zones.Match, name dnsn
 
 // chainHas reports whether the NSEC record of a balanced name has a type, or a CNAME, which denies no other type.
 func (s *activeSnapshot) chainHas(g *signatures, node zones.NodeID, qtype uint16) bool {
-	if _, ok := s.zones.Balanced(node); !ok {
+	if s.zones.Balanced(node) == nil {
 		return false
 	}
 	g.types = s.zones.AppendTypes(g.types[:0], node)

@@ -10,7 +10,7 @@ import (
 
 // fastRecords answers from the records of the members that the pool draws, and returns the target if the pool answers
 // with a CNAME.
-func (r *Responder) fastRecords(a *reply, match zones.Match, binding zones.Binding, who clientScope, signs bool) (next dnsname.Wire) {
+func (r *Responder) fastRecords(a *reply, match zones.Match, binding *zones.Binding, who clientScope, signs bool) (next dnsname.Wire) {
 	s, qtype, scratch := r.at.active, r.query.qtype, r.at.scratch
 	d := s.decideRecords(a.request(binding, qtype, who.addr), match.Zone, qtype, scratch)
 	r.countDecision(binding.Pool, d.Mode)
@@ -72,7 +72,7 @@ func (q *question) records(owner dnsname.Wire, ttl uint32, rrtype uint16) bool {
 }
 
 // decideType decides for a question about a type of record at a balanced name.
-func (q *question) decideType(asked pools.Request, binding zones.Binding, rrtype uint16) pools.Decision {
+func (q *question) decideType(asked pools.Request, binding *zones.Binding, rrtype uint16) pools.Decision {
 	if !binding.Gives(rrtype) {
 		return q.serving.widened(q.decide(asked), asked, q.match.Zone, rrtype, q.scratch)
 	}
@@ -85,7 +85,7 @@ func (q *question) decideType(asked pools.Request, binding zones.Binding, rrtype
 }
 
 // anyRecords adds the records of one type that a pool answers by those of its members, and reports whether there are any.
-func (q *question) anyRecords(owner dnsname.Wire, binding zones.Binding) bool {
+func (q *question) anyRecords(owner dnsname.Wire, binding *zones.Binding) bool {
 	for rrtype := range binding.MemberTypes {
 		if q.balanced(owner, binding, rrtype) {
 			return true

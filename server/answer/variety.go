@@ -46,7 +46,7 @@ func namesSeveral(z config.Zone) bool {
 
 // bound returns one of the draws that a signed answer with this owner may have. Their first random numbers divide the
 // range evenly, so that weights hold to one part in as many; they change with time, so that all members are drawn.
-func (v *variety) bound(id zones.ZoneID, binding zones.Binding, owner dnsname.Wire, draw uint64, now int64) uint64 {
+func (v *variety) bound(id zones.ZoneID, binding *zones.Binding, owner dnsname.Wire, draw uint64, now int64) uint64 {
 	if v == nil || v.zones[id] == 0 || binding.Answers == 1 && !v.several[binding.Pool] {
 		return draw
 	}

@@ -80,7 +80,7 @@ zones: {example.com: {file: example.com.zone, variety: 32, names: {www: {pool: w
 	active := newActiveSnapshot(s)
 	owner := dnsname.Wire("\x03www\x07example\x03com\x00")
 	match := active.zones.Lookup(owner, dns.TypeA)
-	binding, _ := active.zones.Balanced(match.Node)
+	binding := active.zones.Balanced(match.Node)
 	scratch := s.Pools.Scratch()
 	for _, now := range []int64{0, 1_800_000_000, 1_800_000_600} {
 		first := map[byte]int{}
