@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"meridian/cluster/rollout"
 	"meridian/control/event"
 )
 
@@ -119,6 +120,12 @@ func (c *Control) writeShared(before, after overrides, by string) ([]SharedRecor
 
 // unavailable returns the error of a change that cannot be written to the store.
 func unavailable(err error) *RequestError {
+	if errors.As(err, new(*rollout.UncertainError)) {
+		return &RequestError{
+			Unavailable: true, What: "etcd is unavailable, and it is not known whether the change is shared: " + err.Error(),
+			Hint: `meridian status lists the override if etcd has it, as soon as etcd answers again; if not, make the change again, or with --local on this node only; in the API: "local": true`,
+		}
+	}
 	return &RequestError{
 		Unavailable: true, What: "etcd is unavailable, so that the change cannot be shared: " + err.Error(),
 		Hint: `--local changes this node only; in the API: "local": true`,

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"meridian/cluster/rollout"
 	"meridian/pools"
 )
 
@@ -113,6 +114,12 @@ func TestSharedOverrideIsWrittenFirst(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		w.expectList(t, "after a write that failed", "")
+		s.onWrite(func([]SharedRecord) error { return &rollout.UncertainError{Err: errors.New("no answer")} })
+		_, err = w.Override(memberA, pools.Drained, OverrideOptions{})
+		if !errors.As(err, &refused) || !refused.Unavailable || !strings.Contains(refused.What, "it is not known whether the change is shared: no answer; the write may have been made") ||
+			!strings.Contains(refused.Hint, "meridian status lists the override if etcd has it") {
+			t.Errorf("a write without an answer: %v", err)
+		}
 
 		said, err := w.Override(memberA, pools.Drained, OverrideOptions{ChangeOptions: ChangeOptions{By: "alice"}})
 		if err != nil || !slices.Equal(said.Confirmed, []string{"ams1"}) || !slices.Equal(said.Unconfirmed, []string{"iad1"}) {

@@ -71,16 +71,23 @@ func (c *Control) PushShared(ctx context.Context, r SharedRequest) (*Loaded, err
 	return loaded, nil
 }
 
-// RollBackShared ends a canary, or else gives an earlier generation to the nodes of the cluster again.
+// RollBackShared ends a canary, or else gives an earlier generation to the nodes of the cluster again:
+//
+//	generation     a canary serves    else
+//	none           the canary ends    the previous generation
+//	the present    the canary ends    it is given again
+//	another        if it can be served, it is given again, and the canary ends with that
 func (c *Control) RollBackShared(ctx context.Context, r SharedRequest) (*Loaded, error) {
 	shared := c.SharedConfig()
-	canceled, err := shared.CancelCanary(ctx, r.Origin.Who, r.Origin.Reason)
-	if err != nil {
-		return nil, sharedError(err)
-	}
 	target := shared.Status().Target
-	if canceled && (r.From == target.Generation || r.From == 0) {
-		return &Loaded{Config: "the canary was ended", Generation: target.Generation, Shared: true}, nil
+	if r.From == 0 || r.From == target.Generation {
+		canceled, err := shared.CancelCanary(ctx, r.Origin.Who, r.Origin.Reason)
+		if err != nil {
+			return nil, sharedError(err)
+		}
+		if canceled {
+			return &Loaded{Config: "the canary was ended", Generation: target.Generation, Shared: true}, nil
+		}
 	}
 	if r.From == 0 {
 		r.From = target.Previous
@@ -100,6 +107,12 @@ func sharedError(err error) error {
 		return &RequestError{NotFound: true, What: err.Error(), Hint: "meridian config history lists them"}
 	case errors.As(err, &conflict):
 		return &RequestError{Stale: true, What: err.Error(), Hint: "meridian config history shows the changes, meridian config diff what they are"}
+	}
+	if errors.As(err, new(*rollout.UncertainError)) {
+		return &RequestError{
+			Unavailable: true, What: "it is not known whether the shared configuration was changed: " + err.Error(),
+			Hint: "meridian config history lists the generation if etcd has it, as soon as etcd answers again; if not, make the change again",
+		}
 	}
 	return &RequestError{What: "the shared configuration cannot be changed; what serves goes on: " + err.Error(), Hint: "meridian cluster status shows the state of the cluster"}
 }

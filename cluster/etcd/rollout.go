@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
 
 	"meridian/cluster/rollout"
 )
@@ -57,7 +59,7 @@ func (s configStore) write(ctx context.Context, c rollout.Change) (bool, error) 
 	}
 	done, err := s.client.Txn(ctx).If(conditions...).Then(ops...).Commit()
 	if err != nil {
-		return false, explain(err)
+		return false, explainWrite(err)
 	}
 	return done.Succeeded, nil
 }
@@ -81,6 +83,15 @@ func (s configStore) watch(ctx context.Context, changed func()) {
 	}
 }
 
+// explainWrite is explain for a write. Unless etcd has refused it, etcd may have made it: the answer is lost.
+func explainWrite(err error) error {
+	var refused rpctypes.EtcdError
+	if errors.As(err, &refused) && !slices.Contains([]codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown}, refused.Code()) {
+		return explain(err)
+	}
+	return &rollout.UncertainError{Err: explain(err)}
+}
+
 // explain says what to do about errors of etcd that an operator must act on.
 func explain(err error) error {
 	switch {
@@ -89,7 +100,7 @@ func explain(err error) error {
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		return fmt.Errorf("the user of this node in etcd lacks a right; see the roles in the manual: %w", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("etcd does not answer within %v; more than half of its members must run", requestTimeout)
+		return errors.New("etcd does not answer in time; more than half of its members must run")
 	}
 	return err
 }

@@ -61,7 +61,7 @@ func (t *Table) commit(ctx context.Context, unless []clientv3.Cmp, entries []Ent
 	r, err := t.store.client.Txn(ctx).If(unless...).Then(puts...).Commit()
 	switch {
 	case err != nil:
-		return 0, err
+		return 0, explainWrite(err)
 	case !r.Succeeded:
 		return 0, ErrChanged
 	}

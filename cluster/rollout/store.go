@@ -2,6 +2,12 @@ package rollout
 
 import "context"
 
+// UncertainError is the error of a write that the store may have made: it has not answered.
+type UncertainError struct{ Err error }
+
+func (e *UncertainError) Error() string { return e.Err.Error() + "; the write may have been made" }
+func (e *UncertainError) Unwrap() error { return e.Err }
+
 // Store holds the records.
 type Store struct {
 	// Read returns the records whose keys begin with a prefix.

@@ -67,7 +67,11 @@ func (n *Node) writeText(ctx context.Context, m *Manifest, text string) error {
 	m.Hash, m.Content, m.Size = HashText(text), content, len(data)
 	for m.Chunks = 0; m.Chunks*chunkSize < len(data); m.Chunks++ {
 		part := data[m.Chunks*chunkSize : min((m.Chunks+1)*chunkSize, len(data))]
-		if _, err := n.Store.Write(ctx, Change{Puts: map[string][]byte{chunkKey(content, m.Chunks): part}}); err != nil {
+		_, err := n.Store.Write(ctx, Change{Puts: map[string][]byte{chunkKey(content, m.Chunks): part}})
+		if uncertain := (*UncertainError)(nil); errors.As(err, &uncertain) {
+			return uncertain.Err // no node serves chunks without a manifest
+		}
+		if err != nil {
 			return err
 		}
 	}

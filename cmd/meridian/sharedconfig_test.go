@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -158,6 +159,12 @@ func TestNodesShareTheirConfiguration(t *testing.T) {
 	b.answers(t, "192.0.2.3")
 	a.answers(t, "192.0.2.1")
 	push(a, exitConfig, "generation 4 is on the canary b", sharedText(t, "192.0.2.4", ""))
+	if code, out := a.try(t, "config", "rollback", "99"); code != exitConfig || !strings.Contains(out, "no generation 99 in the cluster") {
+		t.Errorf("rollback to a generation that does not exist: exit %d\n%s", code, out)
+	}
+	if _, out := a.try(t, "config", "history"); !regexp.MustCompile(`(?m)^ *4 .*canary`).MatchString(out) {
+		t.Errorf("after that, the canary does not serve any more:\n%s", out)
+	}
 	if code, out := a.try(t, "config", "rollback"); code != exitOK {
 		t.Errorf("rollback: exit %d\n%s", code, out)
 	}
