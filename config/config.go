@@ -72,6 +72,7 @@ type Server struct {
 	UDPSize int              // largest UDP answer in bytes, 512 to 4096
 	ECS     bool             // use EDNS Client Subnet (RFC 7871) when a query carries it
 	ECSFrom []netip.Prefix   // sources of queries whose client subnet is used; empty: all
+	Rotate  bool             // the records of a static set begin at another one for each query
 	TCP     TCP
 
 	ListenTLS []netip.AddrPort // DNS over TLS (RFC 7858); empty: off
@@ -448,6 +449,7 @@ type Zone struct {
 	DNSSEC         string // policy of Config.DNSSEC.Policies, or Unsigned; empty: presigned if File has signatures, else unsigned
 	Family         Family // default: that of the policy; without a policy strict
 	FamilyPos      Pos    // of the zone's own; zero: none
+	Rotate         *bool  // nil: as the server
 	Variety        int    // most different sets of several addresses, for each name, family and region; default: that of the policy; 0: no limit
 	ExtraDNSKEYs   string // path of a master file with DNSKEY records of other signers; empty: none
 	ExtraDNSKEYPos Pos

@@ -34,6 +34,7 @@ func (d *decoder) server(s *Server) setter {
 			{name: "udp_size", set: d.integerInRange(&s.UDPSize, minUDPSize, maxUDPSize)},
 			{name: "ecs", set: d.flag(&s.ECS)},
 			{name: "ecs_from", set: d.networkList(&s.ECSFrom, "write the networks of the resolvers, leave the key out for all, or write ecs: false")},
+			{name: "rotate", set: d.flag(&s.Rotate)},
 			{name: "tcp", set: d.tcp(&s.TCP)},
 			{name: "tls", set: d.serverTLS(&s.TLS)},
 			{name: "encrypted", set: d.encrypted(&s.Encrypted)},

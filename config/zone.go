@@ -61,6 +61,7 @@ func (d *decoder) zone(n *yaml.Node, z *Zone) {
 		{name: "dnssec", set: d.zonePolicy(z)},
 		{name: "family", set: choose(d, &z.Family, "family", WidenFamily, StrictFamily)},
 		{name: "variety", set: d.integerInRange(&z.Variety, 1, mostVariety)},
+		{name: "rotate", set: d.rotate(&z.Rotate)},
 		{name: "extra_dnskeys", set: d.path(&z.ExtraDNSKEYs, &z.ExtraDNSKEYPos)},
 		{name: "transfer", set: capture(&transfer)},
 		{name: "serial", set: d.serial(z)},
@@ -98,6 +99,22 @@ func (d *decoder) noteAnswerSettings(n *yaml.Node, z *Zone) {
 	if variety := yamldoc.Child(n, "variety"); variety != nil && (z.DNSSEC == "" || z.DNSSEC == Unsigned) {
 		d.warn(variety, "no effect: the zone is not signed here", "write dnssec: default, or leave variety out")
 	}
+}
+
+// rotate reads the setting of a zone that may be other than the server's.
+func (d *decoder) rotate(to **bool) setter {
+	return setValue(to, func(n *yaml.Node) (*bool, bool) {
+		rotate, ok := d.boolean(n)
+		return &rotate, ok
+	})
+}
+
+// Rotates reports whether the records of a static set in z begin at another one for each query.
+func (c *Config) Rotates(z *Zone) bool {
+	if z.Rotate != nil {
+		return *z.Rotate
+	}
+	return c.Server.Rotate
 }
 
 // mailbox reads the contact of a zone in SOA RNAME form: the local part is one label, its dots escaped (RFC 1035 8).

@@ -52,6 +52,7 @@ type activeSnapshot struct {
 	denials   []denial       // by zones.ZoneID; nil: no zone is signed or presigned
 	chains    *zones.Chains  // of the zones that deny by NSEC chain
 	widens    []bool         // by zones.ZoneID: its names have family: widen; nil: no zone has
+	rotation  []bool         // by zones.ZoneID: its static record sets are rotated; nil: none are
 	variety   *variety       // bounds the draws of signed answers; nil: none is bounded
 	signer    *dnssec.Signer // of signed zones
 
@@ -80,6 +81,7 @@ func newActiveSnapshot(snapshot *snapshot.Snapshot) *activeSnapshot {
 	}
 	s.chains, s.denials = snapshot.Chains, denialsOf(snapshot)
 	s.widens = widening(snapshot.Config)
+	s.rotation = rotating(snapshot.Config)
 	s.variety = newVariety(snapshot.Config, s.signed != nil)
 	s.log = newLogPolicy(s)
 	s.defaults = transfer.NewDefaults(snapshot.Zones, snapshot.Pools)

@@ -141,7 +141,7 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 		return q.cname()
 	}
 	if set, ok := data.RRset(match.Node, q.qtype); ok {
-		q.answer(owner, set)
+		q.static(owner, set)
 		return nil, false
 	}
 	if set, ok := data.RRset(match.Node, dns.TypeCNAME); ok {
@@ -153,10 +153,16 @@ func (q *question) data(owner dnsname.Wire, match zones.Match) (next dnsname.Wir
 	return nil, false
 }
 
+// static adds a static record set, in the order that its zone says.
+func (q *question) static(owner dnsname.Wire, set zones.RRset) { q.add(owner, q.rotated(set), set) }
+
 // answer adds a record set.
-func (q *question) answer(owner dnsname.Wire, set zones.RRset) {
+func (q *question) answer(owner dnsname.Wire, set zones.RRset) { q.add(owner, set, set) }
+
+// add adds the records of ordered and the signatures of set, which has the same records.
+func (q *question) add(owner dnsname.Wire, ordered, set zones.RRset) {
 	q.msg.Authoritative = true
-	q.msg.Answer = append(q.msg.Answer, set.RRs(owner.String())...)
+	q.msg.Answer = append(q.msg.Answer, ordered.RRs(owner.String())...)
 	q.sign(&q.msg.Answer, owner, q.match.Node, set, set.TTL)
 }
 
@@ -305,7 +311,7 @@ func (q *question) any(owner dnsname.Wire, match zones.Match) {
 			smallest = set
 		}
 	}
-	q.answer(owner, smallest)
+	q.static(owner, smallest)
 }
 
 // noData answers that the name exists without records of the type (RFC 2308 2.2).

@@ -86,7 +86,11 @@ func (r *Responder) fastData(a *reply, match zones.Match, source netip.Addr) (ne
 	}
 	if set, ok := data.RRset(match.Node, q.qtype); ok {
 		a.flags |= flagAA
-		a.rrset(answerSection, set, a.owner)
+		if r.at.active.rotates(match.Zone, set.Count) {
+			r.addRotated(a, set)
+		} else {
+			a.rrset(answerSection, set, a.owner)
+		}
 		if a.signs {
 			r.sign(a, answerSection, signee{match.Zone, match.Node, a.name}, a.owner, set, set.TTL)
 		}

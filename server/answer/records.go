@@ -19,8 +19,8 @@ func (r *Responder) fastRecords(a *reply, match zones.Match, binding *zones.Bind
 	if scratch.CName != nil {
 		return r.fastCName(a, match.Zone, binding.TTL, signs)
 	}
-	set := s.recordsOf(r.memberData, match.Zone, scratch, qtype, signs)
-	r.memberData, set.TTL = set.Data, binding.TTL
+	set := s.recordsOf(r.setData, match.Zone, scratch, qtype, signs)
+	r.setData, set.TTL = set.Data, binding.TTL
 	if set.Count == 0 {
 		r.negative(a, match)
 		return nil
