@@ -30,6 +30,7 @@ import (
 // Config is a complete valid configuration. It does not change after Load.
 type Config struct {
 	File          string // as passed to Load; starts every message
+	Log           Log
 	Node          string // the name of this node in its cluster; empty: none is written, and there is no cluster
 	Cluster       Cluster
 	Server        Server

@@ -148,6 +148,7 @@ func (d *decoder) document() *Config {
 		{name: "server", set: d.withEnvironment(d.server(&cfg.Server))},
 		{name: "admin", set: d.withEnvironment(d.admin(&cfg.Admin))},
 		{name: "metrics", set: d.metrics(&cfg.Metrics)},
+		{name: "log", set: d.log(&cfg.Log)},
 		{name: "query_log", set: d.queryLog(&cfg.QueryLog)},
 		{name: "resolver_stats", set: d.resolverStats(&cfg.ResolverStats)},
 		{name: "state", set: d.path(&cfg.State, &cfg.StatePos)},

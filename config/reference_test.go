@@ -45,6 +45,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		"guardrails":              {"guardrails: {?: 1}"},
 		"maintenance":             {"maintenance: {a: {?: 1}}"},
 		"metrics":                 {"metrics: {?: 1}"},
+		"log":                     {"log: {?: 1}"},
 		"query_log":               {"query_log: {?: 1}"},
 		"resolver_stats":          {"resolver_stats: {?: 1}"},
 		"geo":                     {"geo: {?: 1}"},

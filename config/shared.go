@@ -15,7 +15,7 @@ import (
 
 // nodeSections are the sections that belong to one node of a cluster. With cluster.config: shared, they are in the files of the
 // node, and all others in the configuration that the nodes share.
-var nodeSections = []string{"node", "cluster", "server", "admin", "state"}
+var nodeSections = []string{"node", "cluster", "server", "admin", "state", "log"}
 
 // sharedName is the name of the file with the shared configuration in the state directory.
 const sharedName = "shared.yaml"

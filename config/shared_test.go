@@ -8,6 +8,7 @@ import (
 )
 
 const ownSections = `node: a
+log: {level: warn}
 state: state
 cluster:
   {name: prod, region: east, etcd: {endpoints: ["http://127.0.0.1:1"]}, identity: a.ed25519, config: shared, trust: {a: "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}}
@@ -42,7 +43,7 @@ func TestSharedConfigurationIsLoadedWithTheNode(t *testing.T) {
 		t.Errorf("an invalid one: %v", err)
 	}
 	write(file, ownSections+sharedSections)
-	if _, _, err = Load(file); err == nil || !strings.Contains(err.Error(), file+":5:1: zones: this section is in the wrong file; it belongs to the shared configuration") {
+	if _, _, err = Load(file); err == nil || !strings.Contains(err.Error(), file+":6:1: zones: this section is in the wrong file; it belongs to the shared configuration") {
 		t.Errorf("a node with zones of its own: %v", err)
 	}
 	write(file, strings.Replace(ownSections, "state: state\n", "", 1))

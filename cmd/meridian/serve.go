@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -107,12 +106,14 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 	defer signal.Stop(upgrades)
 	log := newAsyncWriter(stderr)
 	defer log.close()
-	logger := slog.New(slog.NewTextHandler(log, nil))
+	logger, logged := newLogger(log)
 	inherited := inheritedSockets(predecessor, logger)
 	metrics := telemetry.New(telemetry.Options{Logger: logger, Version: buildVersion()})
 	defer metrics.QueryLog().Close()
 	l := daemon.Daemon{
-		Load:      func(b snapshot.Builder) (*snapshot.Snapshot, error) { return loadBuilt(o.paths, o.builder(b), log) },
+		Load: func(b snapshot.Builder) (*snapshot.Snapshot, error) {
+			return loadBuilt(o.paths, o.builder(logged.useFirst(b)), log)
+		},
 		Documents: func() ([]config.Document, error) { return config.ReadDocuments(o.paths...) },
 		LoadDocuments: func(d []config.Document, b snapshot.Builder) (*snapshot.Snapshot, error) {
 			return loadDocuments(d, o.builder(b))
@@ -128,8 +129,11 @@ func (o *serveOptions) serve(ctx context.Context, stderr io.Writer) error {
 		Notify: notifyManager, Watchdog: watchdog(),
 		Admin:    adminHandler(metrics),
 		Observer: metrics.Observer(),
-		Served:   metrics.QueryLog().Use,
-		Logger:   logger,
+		Served: func(c *control.Control, cfg *config.Config) {
+			logged.use(cfg.Log)
+			metrics.QueryLog().Use(c, cfg)
+		},
+		Logger: logger,
 	}
 	return exitCode(l.Run(ctx))
 }
